@@ -5,9 +5,9 @@
 
 #include "base/gguf/gguf.h"
 #include "base/quant/quant.h"
+#include "engine/chat/template.h"
 #include "engine/commands/commands.h"
-#include "engine/model/packed.h"
-#include "engine/token/template.h"
+#include "engine/model/file/packed.h"
 #include "engine/token/token.h"
 #include "engine/tools/common.h"
 

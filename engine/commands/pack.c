@@ -2,7 +2,7 @@
 #include <inttypes.h>
 
 #include "engine/commands/commands.h"
-#include "engine/model/packed.h"
+#include "engine/model/file/packed.h"
 #include "engine/tools/common.h"
 #include "engine/tools/outfile.h"
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "engine/grammar/grammar.h"
-#include "engine/grammar/json.h"
+#include "engine/grammar/schema/json.h"
 #include "engine/token/unicode.h"
 
 enum { NAME_SLOTS = 32768 }; /* twice FLO_GRAMMAR_RULES_MAX, a power of 2 */

@@ -7,7 +7,7 @@
 #include "engine/grammar/matcher.h"
 #include "engine/model/internal.h"
 #include "engine/sample/sampler.h"
-#include "engine/token/vocab.h"
+#include "engine/token/vocab/vocab.h"
 
 enum {
     ENDS_MAX = 32,

@@ -9,7 +9,7 @@
 #define FLOTILLA_GRAMMAR_MATCHER_H
 
 #include "engine/grammar/program.h"
-#include "engine/token/pieces.h"
+#include "engine/token/vocab/pieces.h"
 
 #define FLO_STATE_DEAD 0u
 #define FLO_STATE_FULL UINT16_MAX /* no room: flo_matcher_drop(), try again */

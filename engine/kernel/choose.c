@@ -11,8 +11,8 @@
 
 #include "engine/kernel/pack.h"
 #if defined(__x86_64__)
-#include "engine/kernel/x86/avx2.h"
-#include "engine/kernel/x86/avx512.h"
+#include "engine/kernel/x86/avx2/avx2.h"
+#include "engine/kernel/x86/avx512/avx512.h"
 #include "engine/kernel/x86/avx_vnni.h"
 #elif defined(__aarch64__)
 #include "engine/kernel/arm/neon.h"

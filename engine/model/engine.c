@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/model/packed.h"
-#include "engine/model/pass.h"
+#include "engine/model/file/packed.h"
+#include "engine/model/pass/pass.h"
 #include "engine/sample/sampler.h"
 
 static const struct flo_engine_options no_options;

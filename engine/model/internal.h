@@ -8,11 +8,11 @@
 
 #include <flotilla/adapter.h>
 
+#include "engine/chat/template.h"
 #include "engine/memory/arena.h"
 #include "engine/memory/pool.h"
 #include "engine/memory/threads.h"
-#include "engine/model/weights.h"
-#include "engine/token/template.h"
+#include "engine/model/file/weights.h"
 #include "engine/token/token.h"
 
 #define FLO_BATCH_DEFAULT 64u

@@ -7,7 +7,7 @@
 #include "engine/grammar/grammar.h"
 #include "engine/sample/sampler.h"
 #include "engine/token/merge.h"
-#include "engine/token/pieces.h"
+#include "engine/token/vocab/pieces.h"
 
 #define TEMPLATE_BYTES_PER_BYTE 128 /* tree and words of a chat template */
 #define OPTION_BYTES_MAX ((uint64_t)1 << 48)

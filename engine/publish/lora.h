@@ -3,7 +3,7 @@
 #define FLOTILLA_ENGINE_LORA_H
 
 #include "base/quant/dither.h"
-#include "engine/model/lora_file.h"
+#include "engine/model/adapter/lora_file.h"
 
 #define FLO_MERGE_THREADS_MAX 16
 #define FLO_MERGE_KEPT_MIN 0.93 /* less is FLO_E_MODEL_UPDATE_LOST */

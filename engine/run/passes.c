@@ -1,6 +1,6 @@
 /* Who gets a session, and what is computed together: one pass over the tokens
- * of those that are due (schedule.c).  Sessions keep their caches behind an
- * answer, so the next request with the same beginning does not compute it
+ * of those that are due (core/schedule.c).  Sessions keep their caches behind
+ * an answer, so the next request with the same beginning does not compute it
  * again. */
 #include "engine/run/worker.h"
 

@@ -63,7 +63,7 @@ const struct flo_sandbox_policy *flo_engine_policy(void);
 void flo_sandbox_bound(const int *fds, size_t count, uint64_t planned_bytes,
                        uint32_t threads);
 
-/* ---- stop.c: end an answer at given texts ------------------------ */
+/* ---- core/stop.c: end an answer at given texts ------------------------ */
 
 /* Text that may be the beginning of a stop text is held back. */
 struct flo_stop {
@@ -79,7 +79,7 @@ struct flo_stop {
 bool flo_stop_add(struct flo_stop *stop, const char *text, size_t bytes,
                   struct flo_buf *out);
 
-/* ---- schedule.c: who takes part in the next pass ----------------- */
+/* ---- core/schedule.c: who takes part in the next pass ----------------- */
 
 #define FLO_PASS_ROWS 64u /* tokens of one pass, at most */
 
@@ -99,7 +99,7 @@ struct flo_schedule {
 bool flo_schedule_pass(struct flo_schedule *schedule, struct flo_turn *turns,
                        size_t count);
 
-/* ---- draft.c: guesses of the next tokens ------------------------- */
+/* ---- core/draft.c: guesses of the next tokens ------------------------- */
 
 #define FLO_DRAFT_MAX 8u
 

@@ -6,7 +6,7 @@
 #ifndef FLOTILLA_ENGINE_WORKER_H
 #define FLOTILLA_ENGINE_WORKER_H
 
-#include "engine/model/packed.h"
+#include "engine/model/file/packed.h"
 #include "engine/run/run.h"
 
 #define FLO_SESSIONS_MAX 16          /* for users; one more is for probes */

@@ -1,6 +1,6 @@
 /* Ids to text: the bytes of a token, and a stream that never shows half a
  * character. */
-#include "engine/token/vocab.h"
+#include "engine/token/vocab/vocab.h"
 
 #include <string.h>
 

@@ -8,7 +8,7 @@
 #ifndef FLOTILLA_ENGINE_MERGE_H
 #define FLOTILLA_ENGINE_MERGE_H
 
-#include "engine/token/vocab.h"
+#include "engine/token/vocab/vocab.h"
 
 #define FLO_MERGE_TEXT_BYTES_MAX (UINT32_MAX / 4)
 /* What merging takes for each byte of a text, rounded up. */

@@ -4,7 +4,7 @@
  * Specials are taken longest first over the whole text, each from left to
  * right, out of what longer ones left over: the rule of the common engines,
  * so that the same prompt gives the same ids. */
-#include "engine/token/vocab.h"
+#include "engine/token/vocab/vocab.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* A growing list of ids with a bound. */
-#include "engine/token/vocab.h"
+#include "engine/token/vocab/vocab.h"
 
 #include <stdlib.h>
 #include <string.h>

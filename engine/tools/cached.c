@@ -3,7 +3,7 @@
  * model's own rows serve; one line says why. */
 #include <unistd.h>
 
-#include "engine/model/packed.h"
+#include "engine/model/file/packed.h"
 #include "engine/tools/common.h"
 
 #define PERCENT 100

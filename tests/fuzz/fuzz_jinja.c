@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/token/jinja.h"
+#include "engine/chat/jinja.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

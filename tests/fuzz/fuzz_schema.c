@@ -3,8 +3,8 @@
 #include <stdlib.h>
 
 #include "engine/grammar/grammar.h"
-#include "engine/grammar/json.h"
 #include "engine/grammar/matcher.h"
+#include "engine/grammar/schema/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

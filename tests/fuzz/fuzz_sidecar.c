@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "engine/model/packed.h"
+#include "engine/model/file/packed.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

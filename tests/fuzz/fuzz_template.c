@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/gguf/gguf.h"
-#include "engine/token/template.h"
+#include "engine/chat/template.h"
 #include "engine/token/token.h"
 #include "tests/unit/engine/gguf_make.h"
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/gguf/gguf.h"
-#include "engine/token/template.h"
+#include "engine/chat/template.h"
 #include "engine/token/token.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);

@@ -7,7 +7,7 @@
 
 #include <cpuid.h>
 
-#include "engine/kernel/x86/avx2.h"
+#include "engine/kernel/x86/avx2/avx2.h"
 
 #define FLO_LANES 8
 #include "engine/kernel/x86/packed_strips.h"

@@ -16,7 +16,7 @@
 #include <flotilla/engine_step.h>
 
 #include "base/quant/quant.h"
-#include "engine/model/lora_file.h"
+#include "engine/model/adapter/lora_file.h"
 #include "unit/engine/gguf_make.h"
 
 #define BASE "tests/models/tiny-v1.F16.gguf"

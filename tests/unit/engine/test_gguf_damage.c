@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/quant/quant.h"
-#include "engine/token/template.h"
+#include "engine/chat/template.h"
 #include "unit/engine/gguf_make.h"
 
 /* A whole little model file: vocabulary, template, tensors of four types. */

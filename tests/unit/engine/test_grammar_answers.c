@@ -9,7 +9,7 @@
 
 #include <flotilla/grammar.h>
 
-#include "engine/grammar/json.h"
+#include "engine/grammar/schema/json.h"
 
 enum { CONTEXT = 512, PROMPT = 3 };
 

@@ -9,7 +9,7 @@
 
 #include <flotilla/engine.h>
 
-#include "engine/model/hparams.h"
+#include "engine/model/file/hparams.h"
 #include "tests/unit/engine/gguf_make.h"
 
 /* A model of one layer: embedding 32, two heads of 16, one key head,

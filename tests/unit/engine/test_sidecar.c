@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "base/quant/quant.h"
-#include "engine/model/packed.h"
+#include "engine/model/file/packed.h"
 
 #define MODEL "tests/oracle/tiny/smollm2-S-q4_1.gguf"
 #define OTHER "tests/oracle/tiny/nemo-S-q4_1.gguf"

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/token/template.h"
+#include "engine/chat/template.h"
 #include "unit/engine/gguf_make.h"
 
 #define TINY "tests/models/tiny-v1.Q4_1.gguf"

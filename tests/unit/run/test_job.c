@@ -2,7 +2,7 @@
 #include "engine/run/run.h"
 
 #include "engine/model/internal.h"
-#include "engine/token/vocab.h"
+#include "engine/token/vocab/vocab.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "engine/model/packed.h"
+#include "engine/model/file/packed.h"
 #include "unit/child.h"
 
 #define MODEL "tests/models/tiny-v2.Q4_0.gguf"

@@ -1,0 +1,766 @@
+/* Jinja: filters and methods.  All that are known stand in three tables;
+ * everything else is refused by name when it is reached. */
+#include "engine/chat/jinja_inside.h"
+
+#include <stdlib.h>
+
+#include "engine/token/unicode.h"
+
+#define JSON_DEPTH_MAX 16
+
+typedef struct jinja_value action(struct jinja_run *run,
+                                  const struct jinja_value *value,
+                                  const struct jinja_args *args);
+
+static struct jinja_value not_built(struct jinja_run *run, const char *kind,
+                                    struct jinja_text name)
+{
+    return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,
+                          "the %s '%.*s' is not known", kind, (int)name.bytes,
+                          name.data);
+}
+
+static struct jinja_value refuse(struct jinja_run *run, const char *why)
+{
+    return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "%s", why);
+}
+
+/* An argument by place or by name; NULL when it is not given. */
+static const struct jinja_value *argument(const struct jinja_args *args,
+                                          size_t place, const char *name)
+{
+    for (size_t i = 0; i < args->keyword_count; i++) {
+        if (jinja_is(args->keywords[i].key, name)) {
+            return &args->keywords[i].value;
+        }
+    }
+    return place < args->count ? &args->values[place] : NULL;
+}
+
+/* The same, a text; empty and an error when it is something else. */
+static struct jinja_text text_argument(struct jinja_run *run,
+                                       const struct jinja_args *args,
+                                       size_t place)
+{
+    if (place >= args->count || args->values[place].kind != KIND_TEXT) {
+        refuse(run, "an argument must be a text");
+        return jinja_text_of("");
+    }
+    return args->values[place].text;
+}
+
+/* ---- text ------------------------------------------------------------------
+ */
+
+/* To Python: four more than Unicode's. */
+static bool is_blank(uint32_t code)
+{
+    return (flo_unicode_sets(code) & FLO_UNICODE_BLANK) != 0 ||
+           (code >= 0x1c && code <= 0x1f);
+}
+
+/* Without blanks, or those bytes, at its beginning and end. */
+static struct jinja_text stripped(struct jinja_text text, const char *bytes,
+                                  size_t count, bool at_start, bool at_end)
+{
+    size_t taken, start = text.bytes, end = 0;
+    for (size_t at = 0; at < text.bytes; at += taken) {
+        uint32_t code = flo_utf8_next(text.data + at, text.bytes - at, &taken);
+        bool goes = bytes != NULL
+                        ? code < 0x80 && memchr(bytes, (int)code, count) != NULL
+                        : is_blank(code);
+        if (!goes) {
+            start = at < start ? at : start;
+            end = at + taken;
+        }
+    }
+    start = at_start ? start : 0;
+    end = at_end ? end : text.bytes;
+    return flo_jinja_cut(text, start, end);
+}
+
+static struct jinja_value strip(struct jinja_run *run,
+                                const struct jinja_value *value,
+                                const struct jinja_args *args, bool at_start,
+                                bool at_end)
+{
+    struct jinja_text text = flo_jinja_string(run, value);
+    if (args->count == 0 || args->values[0].kind == KIND_NONE) {
+        return flo_jinja_text(stripped(text, NULL, 0, at_start, at_end));
+    }
+    struct jinja_text bytes = text_argument(run, args, 0);
+    for (size_t i = 0; i < bytes.bytes; i++) {
+        if ((unsigned char)bytes.data[i] >= 0x80) {
+            return refuse(run, "stripping other letters is not built");
+        }
+    }
+    return flo_jinja_text(
+        stripped(text, bytes.data, bytes.bytes, at_start, at_end));
+}
+
+static action trim, strip_start, strip_end;
+
+static struct jinja_value trim(struct jinja_run *run,
+                               const struct jinja_value *value,
+                               const struct jinja_args *args)
+{
+    return strip(run, value, args, true, true);
+}
+
+static struct jinja_value strip_start(struct jinja_run *run,
+                                      const struct jinja_value *value,
+                                      const struct jinja_args *args)
+{
+    return strip(run, value, args, true, false);
+}
+
+static struct jinja_value strip_end(struct jinja_run *run,
+                                    const struct jinja_value *value,
+                                    const struct jinja_args *args)
+{
+    return strip(run, value, args, false, true);
+}
+
+enum letters { LETTERS_UPPER, LETTERS_LOWER, LETTERS_CAPITAL, LETTERS_TITLE };
+
+static struct jinja_value in_letters(struct jinja_run *run,
+                                     const struct jinja_value *value,
+                                     enum letters letters)
+{
+    struct jinja_text text = flo_jinja_string(run, value);
+    char *out = flo_jinja_take(&run->pool, text.bytes + 1, 1);
+    if (out == NULL) {
+        return flo_jinja_fail(run, run->pool.rv, "a text of %zu bytes",
+                              text.bytes);
+    }
+    bool is_first = true;
+    for (size_t i = 0; i < text.bytes; i++) {
+        char c = text.data[i];
+        bool is_upper = c >= 'A' && c <= 'Z', is_lower = c >= 'a' && c <= 'z';
+        bool wants_upper =
+            letters == LETTERS_UPPER || (letters != LETTERS_LOWER && is_first);
+        if ((unsigned char)c >= 0x80) {
+            return refuse(run, "the case of other letters is not built");
+        }
+        out[i] = (char)(wants_upper && is_lower    ? c - 32
+                        : !wants_upper && is_upper ? c + 32
+                                                   : c);
+        is_first = letters == LETTERS_TITLE && !is_upper && !is_lower;
+    }
+    return flo_jinja_text((struct jinja_text){out, text.marks, text.bytes});
+}
+
+static struct jinja_value upper(struct jinja_run *run,
+                                const struct jinja_value *value,
+                                const struct jinja_args *args)
+{
+    (void)args;
+    return in_letters(run, value, LETTERS_UPPER);
+}
+
+static struct jinja_value lower(struct jinja_run *run,
+                                const struct jinja_value *value,
+                                const struct jinja_args *args)
+{
+    (void)args;
+    return in_letters(run, value, LETTERS_LOWER);
+}
+
+static struct jinja_value capitalize(struct jinja_run *run,
+                                     const struct jinja_value *value,
+                                     const struct jinja_args *args)
+{
+    (void)args;
+    return in_letters(run, value, LETTERS_CAPITAL);
+}
+
+static struct jinja_value title(struct jinja_run *run,
+                                const struct jinja_value *value,
+                                const struct jinja_args *args)
+{
+    (void)args;
+    return in_letters(run, value, LETTERS_TITLE);
+}
+
+static size_t find(struct jinja_text text, size_t from, struct jinja_text what)
+{
+    const char *hit =
+        text.bytes > from && what.bytes > 0
+            ? memmem(text.data + from, text.bytes - from, what.data, what.bytes)
+            : NULL;
+    return hit != NULL ? (size_t)(hit - text.data) : SIZE_MAX;
+}
+
+/* Parts of a text, joined at the end; so many of them cost no squares. */
+struct builder {
+    struct jinja_run *run;
+    struct flo_buf text, marks;
+};
+
+static void build(struct builder *builder, struct jinja_text part)
+{
+    static const uint8_t none[64];
+    if (part.bytes > 0) {
+        flo_buf_add(&builder->text, part.data, part.bytes);
+    }
+    for (size_t at = 0; at < part.bytes; at += sizeof(none)) {
+        size_t n =
+            part.bytes - at < sizeof(none) ? part.bytes - at : sizeof(none);
+        flo_buf_add(&builder->marks,
+                    part.marks != NULL ? part.marks + at : none, n);
+    }
+}
+
+static struct jinja_value built(struct builder *builder)
+{
+    struct jinja_run *run = builder->run;
+    struct jinja_value out = flo_jinja_text(jinja_text_of(""));
+    size_t bytes = builder->text.bytes;
+    if (builder->text.failed || builder->marks.failed) {
+        flo_jinja_fail(run, FLO_E_INFER_TOO_LONG, "a text is too long");
+    } else if (run->rv == 0 && bytes > 0) {
+        char *data = flo_jinja_take(&run->pool, 2 * bytes, 1);
+        if (data == NULL) {
+            flo_jinja_fail(run, run->pool.rv, "a text of %zu bytes", bytes);
+        } else {
+            memcpy(data, builder->text.data, bytes);
+            memcpy(data + bytes, builder->marks.data, bytes);
+            out.text =
+                (struct jinja_text){data, (const uint8_t *)data + bytes, bytes};
+        }
+    }
+    flo_buf_deinit(&builder->text);
+    flo_buf_deinit(&builder->marks);
+    return out;
+}
+
+static struct builder builder_of(struct jinja_run *run)
+{
+    return (struct builder){.run = run,
+                            .text = {.bytes_max = run->text->bytes_max},
+                            .marks = {.bytes_max = run->text->bytes_max}};
+}
+
+static struct jinja_value replace(struct jinja_run *run,
+                                  const struct jinja_value *value,
+                                  const struct jinja_args *args)
+{
+    struct jinja_text text = flo_jinja_string(run, value);
+    struct jinja_text old = text_argument(run, args, 0);
+    struct jinja_text new = text_argument(run, args, 1);
+    if (run->rv < 0 || old.bytes == 0 || args->count != 2) {
+        return refuse(run, "such a replacement is not built");
+    }
+    struct builder builder = builder_of(run);
+    size_t from = 0, hit;
+    while (!builder.text.failed && (hit = find(text, from, old)) != SIZE_MAX) {
+        build(&builder, flo_jinja_cut(text, from, hit));
+        build(&builder, new);
+        from = hit + old.bytes;
+    }
+    build(&builder, flo_jinja_cut(text, from, text.bytes));
+    return built(&builder);
+}
+
+static struct jinja_value split(struct jinja_run *run,
+                                const struct jinja_value *value,
+                                const struct jinja_args *args)
+{
+    struct jinja_text text = flo_jinja_string(run, value);
+    struct jinja_text mark = text_argument(run, args, 0);
+    int64_t most = INT64_MAX;
+    if (args->count > 1) {
+        most = args->values[1].number < 0 ? INT64_MAX : args->values[1].number;
+    }
+    if (run->rv < 0 || mark.bytes == 0 || args->keyword_count > 0 ||
+        (args->count > 1 && args->values[1].kind != KIND_NUMBER)) {
+        return refuse(run, "such a split is not built");
+    }
+    struct jinja_value out = flo_jinja_list(run);
+    size_t from = 0, hit;
+    for (int64_t i = 0;
+         run->rv == 0 && i < most && (hit = find(text, from, mark)) != SIZE_MAX;
+         i++) {
+        flo_jinja_append(run, out.list,
+                         flo_jinja_text(flo_jinja_cut(text, from, hit)));
+        from = hit + mark.bytes;
+    }
+    if (run->rv == 0) {
+        flo_jinja_append(run, out.list,
+                         flo_jinja_text(flo_jinja_cut(text, from, text.bytes)));
+    }
+    return out;
+}
+
+/* A text or several to begin or end with. */
+static struct jinja_value has_end(struct jinja_run *run,
+                                  const struct jinja_value *value,
+                                  const struct jinja_args *args, bool at_start)
+{
+    struct jinja_text text = flo_jinja_string(run, value);
+    struct jinja_list one = {.count = 1};
+    struct jinja_list *list = &one;
+    struct jinja_value first = {.kind = KIND_NONE};
+    if (args->count == 1) {
+        first = args->values[0];
+        one.items = &first;
+        list = first.kind == KIND_LIST ? first.list : &one;
+    }
+    bool has = false;
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->items == NULL || list->items[i].kind != KIND_TEXT) {
+            return refuse(run, "a text must be asked for");
+        }
+        struct jinja_text end = list->items[i].text;
+        size_t at = at_start ? 0 : text.bytes - end.bytes;
+        has = has || (end.bytes <= text.bytes &&
+                      (end.bytes == 0 ||
+                       memcmp(text.data + at, end.data, end.bytes) == 0));
+    }
+    return flo_jinja_bool(has);
+}
+
+static struct jinja_value starts_with(struct jinja_run *run,
+                                      const struct jinja_value *value,
+                                      const struct jinja_args *args)
+{
+    return has_end(run, value, args, true);
+}
+
+static struct jinja_value ends_with(struct jinja_run *run,
+                                    const struct jinja_value *value,
+                                    const struct jinja_args *args)
+{
+    return has_end(run, value, args, false);
+}
+
+/* ---- lists ------------------------------------------------------------------
+ */
+
+static struct jinja_value joined(struct jinja_run *run,
+                                 const struct jinja_value *value,
+                                 struct jinja_text between)
+{
+    struct jinja_list *list = flo_jinja_items(run, value);
+    struct builder builder = builder_of(run);
+    for (size_t i = 0; list != NULL && i < list->count && run->rv == 0; i++) {
+        if (i > 0) {
+            build(&builder, between);
+        }
+        build(&builder, flo_jinja_string(run, &list->items[i]));
+    }
+    return built(&builder);
+}
+
+static struct jinja_value join(struct jinja_run *run,
+                               const struct jinja_value *value,
+                               const struct jinja_args *args)
+{
+    const struct jinja_value *between = argument(args, 0, "d");
+    if (argument(args, 1, "attribute") != NULL) {
+        return refuse(run, "a join by attribute is not built");
+    }
+    return joined(run, value,
+                  between != NULL ? flo_jinja_string(run, between)
+                                  : jinja_text_of(""));
+}
+
+/* ", ".join(list) */
+static struct jinja_value join_method(struct jinja_run *run,
+                                      const struct jinja_value *value,
+                                      const struct jinja_args *args)
+{
+    if (args->count != 1) {
+        return refuse(run, "a join of one list is built");
+    }
+    return joined(run, &args->values[0], value->text);
+}
+
+static struct jinja_value end_item(struct jinja_run *run,
+                                   const struct jinja_value *value, bool last)
+{
+    struct jinja_list *list = flo_jinja_items(run, value);
+    if (list == NULL || list->count == 0) {
+        return (struct jinja_value){.kind = KIND_UNDEFINED};
+    }
+    return list->items[last ? list->count - 1 : 0];
+}
+
+static struct jinja_value first(struct jinja_run *run,
+                                const struct jinja_value *value,
+                                const struct jinja_args *args)
+{
+    (void)args;
+    return end_item(run, value, false);
+}
+
+static struct jinja_value last(struct jinja_run *run,
+                               const struct jinja_value *value,
+                               const struct jinja_args *args)
+{
+    (void)args;
+    return end_item(run, value, true);
+}
+
+static struct jinja_value to_list(struct jinja_run *run,
+                                  const struct jinja_value *value,
+                                  const struct jinja_args *args)
+{
+    struct jinja_value out = {.kind = KIND_LIST};
+    (void)args;
+    out.list = flo_jinja_items(run, value);
+    return out.list != NULL ? out
+                            : (struct jinja_value){.kind = KIND_UNDEFINED};
+}
+
+static struct jinja_value reverse(struct jinja_run *run,
+                                  const struct jinja_value *value,
+                                  const struct jinja_args *args)
+{
+    (void)args;
+    if (value->kind != KIND_LIST) {
+        return refuse(run, "only a list is reversed");
+    }
+    return flo_jinja_slice(run, value, INT64_MIN, INT64_MIN, -1);
+}
+
+/* Of none there are none: `tools` often is. */
+static struct jinja_list *items_or_none(struct jinja_run *run,
+                                        const struct jinja_value *value)
+{
+    const struct jinja_value nothing = {.kind = KIND_UNDEFINED};
+    return flo_jinja_items(run, flo_jinja_is_true(value) ? value : &nothing);
+}
+
+/* map('filter', ...) and map(attribute='name') */
+static struct jinja_value map(struct jinja_run *run,
+                              const struct jinja_value *value,
+                              const struct jinja_args *args)
+{
+    const struct jinja_value *attribute = argument(args, 99, "attribute");
+    struct jinja_list *list = items_or_none(run, value);
+    struct jinja_value out = flo_jinja_list(run);
+    struct jinja_args rest = {.count = 0};
+    struct jinja_text name = jinja_text_of("");
+    if (attribute == NULL) {
+        name = text_argument(run, args, 0);
+        for (size_t i = 1; i < args->count; i++) {
+            rest.values[rest.count++] = args->values[i];
+        }
+    } else if (attribute->kind != KIND_TEXT || args->keyword_count > 1) {
+        return refuse(run, "such a map is not built");
+    }
+    for (size_t i = 0; run->rv == 0 && i < list->count; i++) {
+        struct jinja_value item =
+            attribute != NULL
+                ? flo_jinja_item(run, &list->items[i], attribute)
+                : flo_jinja_filter(run, name, &list->items[i], &rest);
+        flo_jinja_append(run, out.list, item);
+    }
+    return out;
+}
+
+/* select, reject and by attribute: a test, or whether it is true. */
+static struct jinja_value choose(struct jinja_run *run,
+                                 const struct jinja_value *value,
+                                 const struct jinja_args *args,
+                                 bool by_attribute, bool wanted)
+{
+    struct jinja_list *list = items_or_none(run, value);
+    struct jinja_value out = flo_jinja_list(run);
+    struct jinja_args rest = {.count = 0};
+    size_t at = by_attribute ? 1 : 0;
+    bool has_test = args->count > at;
+    struct jinja_text test =
+        has_test ? text_argument(run, args, at) : jinja_text_of("");
+    if (by_attribute) {
+        text_argument(run, args, 0);
+    }
+    for (size_t i = at + 1; i < args->count; i++) {
+        rest.values[rest.count++] = args->values[i];
+    }
+    for (size_t i = 0; run->rv == 0 && i < list->count; i++) {
+        struct jinja_value item = list->items[i];
+        if (by_attribute) {
+            item = flo_jinja_item(run, &item, &args->values[0]);
+        }
+        bool holds = has_test ? flo_jinja_test(run, test, &item, &rest)
+                              : flo_jinja_is_true(&item);
+        if (holds == wanted) {
+            flo_jinja_append(run, out.list, list->items[i]);
+        }
+    }
+    return out;
+}
+
+static struct jinja_value select_items(struct jinja_run *run,
+                                       const struct jinja_value *value,
+                                       const struct jinja_args *args)
+{
+    return choose(run, value, args, false, true);
+}
+
+static struct jinja_value reject_items(struct jinja_run *run,
+                                       const struct jinja_value *value,
+                                       const struct jinja_args *args)
+{
+    return choose(run, value, args, false, false);
+}
+
+static struct jinja_value select_by(struct jinja_run *run,
+                                    const struct jinja_value *value,
+                                    const struct jinja_args *args)
+{
+    return choose(run, value, args, true, true);
+}
+
+static struct jinja_value reject_by(struct jinja_run *run,
+                                    const struct jinja_value *value,
+                                    const struct jinja_args *args)
+{
+    return choose(run, value, args, true, false);
+}
+
+static struct jinja_value length(struct jinja_run *run,
+                                 const struct jinja_value *value,
+                                 const struct jinja_args *args)
+{
+    (void)args;
+    return flo_jinja_number(flo_jinja_length(run, value));
+}
+
+/* ---- others
+ * --------------------------------------------------------------------- */
+
+static struct jinja_value standard(struct jinja_run *run,
+                                   const struct jinja_value *value,
+                                   const struct jinja_args *args)
+{
+    const struct jinja_value *otherwise = argument(args, 0, "default_value");
+    const struct jinja_value *is_strict = argument(args, 1, "boolean");
+    bool is_missing = value->kind == KIND_UNDEFINED ||
+                      (is_strict != NULL && flo_jinja_is_true(is_strict) &&
+                       !flo_jinja_is_true(value));
+    (void)run;
+    if (!is_missing) {
+        return *value;
+    }
+    return otherwise != NULL ? *otherwise : flo_jinja_text(jinja_text_of(""));
+}
+
+static struct jinja_value string(struct jinja_run *run,
+                                 const struct jinja_value *value,
+                                 const struct jinja_args *args)
+{
+    (void)args;
+    return flo_jinja_text(flo_jinja_string(run, value));
+}
+
+static struct jinja_value same(struct jinja_run *run,
+                               const struct jinja_value *value,
+                               const struct jinja_args *args)
+{
+    (void)run;
+    (void)args;
+    return *value;
+}
+
+/* As Python's json.dumps() without ensure_ascii. */
+static void put_json_text(struct builder *builder, struct jinja_text text)
+{
+    static const char escaped[] = "\"\\\b\f\n\r\t";
+    static const char letters[] = "\"\\bfnrt";
+    build(builder, jinja_text_of("\""));
+    for (size_t i = 0; i < text.bytes; i++) {
+        char out[8] = {0};
+        uint8_t marks[8];
+        unsigned char c = (unsigned char)text.data[i];
+        const char *hit = memchr(escaped, c, sizeof(escaped) - 1);
+        struct jinja_text part = flo_jinja_cut(text, i, i + 1);
+        if (hit != NULL || c < ' ') {
+            if (hit != NULL) {
+                snprintf(out, sizeof(out), "\\%c", letters[hit - escaped]);
+            } else {
+                snprintf(out, sizeof(out), "\\u%04x", c);
+            }
+            memset(marks, part.marks != NULL ? part.marks[0] : 0,
+                   sizeof(marks));
+            part = (struct jinja_text){out, marks, strlen(out)};
+        }
+        build(builder, part);
+    }
+    build(builder, jinja_text_of("\""));
+}
+
+static void put_json(struct builder *builder, const struct jinja_value *value,
+                     int depth)
+{
+    const char *between = "";
+    if (depth == JSON_DEPTH_MAX || builder->run->rv < 0) {
+        refuse(builder->run, "JSON nested so deeply is not built");
+        return;
+    }
+    switch (value->kind) {
+    case KIND_NONE:
+        build(builder, jinja_text_of("null"));
+        break;
+    case KIND_BOOL:
+        build(builder, jinja_text_of(value->is_true ? "true" : "false"));
+        break;
+    case KIND_NUMBER:
+        build(builder, flo_jinja_string(builder->run, value));
+        break;
+    case KIND_TEXT:
+        put_json_text(builder, value->text);
+        break;
+    case KIND_LIST:
+        build(builder, jinja_text_of("["));
+        for (size_t i = 0; i < value->list->count; i++, between = ", ") {
+            build(builder, jinja_text_of(between));
+            put_json(builder, &value->list->items[i], depth + 1);
+        }
+        build(builder, jinja_text_of("]"));
+        break;
+    case KIND_DICT:
+        build(builder, jinja_text_of("{"));
+        for (size_t i = 0; i < value->dict->count; i++, between = ", ") {
+            build(builder, jinja_text_of(between));
+            put_json_text(builder, value->dict->entries[i].key);
+            build(builder, jinja_text_of(": "));
+            put_json(builder, &value->dict->entries[i].value, depth + 1);
+        }
+        build(builder, jinja_text_of("}"));
+        break;
+    default:
+        refuse(builder->run, "JSON of this is not built");
+        break;
+    }
+}
+
+static struct jinja_value json(struct jinja_run *run,
+                               const struct jinja_value *value,
+                               const struct jinja_args *args)
+{
+    struct builder builder = builder_of(run);
+    if (args->count > 0 || args->keyword_count > 0) {
+        bool is_plain = args->count == 0 && args->keyword_count == 1 &&
+                        jinja_is(args->keywords[0].key, "ensure_ascii") &&
+                        !flo_jinja_is_true(&args->keywords[0].value);
+        if (!is_plain) {
+            return refuse(run, "JSON in another form is not built");
+        }
+    }
+    put_json(&builder, value, 0);
+    return built(&builder);
+}
+
+static struct jinja_value pairs(struct jinja_run *run,
+                                const struct jinja_value *value,
+                                const struct jinja_args *args)
+{
+    struct jinja_value out = flo_jinja_list(run);
+    (void)args;
+    if (value->kind != KIND_DICT) {
+        return refuse(run, "pairs of what is no object");
+    }
+    for (size_t i = 0; run->rv == 0 && i < value->dict->count; i++) {
+        struct jinja_value pair = flo_jinja_list(run);
+        if (run->rv == 0) {
+            flo_jinja_append(run, pair.list,
+                             flo_jinja_text(value->dict->entries[i].key));
+            flo_jinja_append(run, pair.list, value->dict->entries[i].value);
+            flo_jinja_append(run, out.list, pair);
+        }
+    }
+    return out;
+}
+
+static struct jinja_value keys(struct jinja_run *run,
+                               const struct jinja_value *value,
+                               const struct jinja_args *args)
+{
+    return to_list(run, value, args);
+}
+
+static struct jinja_value get(struct jinja_run *run,
+                              const struct jinja_value *value,
+                              const struct jinja_args *args)
+{
+    struct jinja_text key = text_argument(run, args, 0);
+    const struct jinja_value *hit = flo_jinja_find(value->dict, key);
+    if (hit != NULL) {
+        return *hit;
+    }
+    return args->count > 1 ? args->values[1]
+                           : (struct jinja_value){.kind = KIND_NONE};
+}
+
+/* ---- the tables
+ * ----------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    action *action;
+} filters[] = {
+    {"trim", trim},
+    {"upper", upper},
+    {"lower", lower},
+    {"capitalize", capitalize},
+    {"replace", replace},
+    {"join", join},
+    {"first", first},
+    {"last", last},
+    {"list", to_list},
+    {"reverse", reverse},
+    {"map", map},
+    {"select", select_items},
+    {"reject", reject_items},
+    {"length", length},
+    {"selectattr", select_by},
+    {"rejectattr", reject_by},
+    {"count", length},
+    {"default", standard},
+    {"d", standard},
+    {"string", string},
+    {"safe", same},
+    {"tojson", json},
+    {"items", pairs},
+};
+
+static const struct {
+    enum jinja_kind kind;
+    const char *name;
+    action *action;
+} methods[] = {
+#define METHOD(kind, name, action) {kind, #name, action},
+#define STRANGE(kind, name)
+#include "engine/chat/jinja_methods.def"
+};
+
+struct jinja_value flo_jinja_filter(struct jinja_run *run,
+                                    struct jinja_text name,
+                                    const struct jinja_value *value,
+                                    const struct jinja_args *args)
+{
+    flo_jinja_charge(run, value);
+    for (size_t i = 0; run->rv == 0 && i < FLO_COUNT(filters); i++) {
+        if (jinja_is(name, filters[i].name)) {
+            return filters[i].action(run, value, args);
+        }
+    }
+    return not_built(run, "filter", name);
+}
+
+struct jinja_value flo_jinja_method(struct jinja_run *run,
+                                    struct jinja_text name,
+                                    const struct jinja_value *value,
+                                    const struct jinja_args *args)
+{
+    flo_jinja_charge(run, value);
+    for (size_t i = 0; run->rv == 0 && i < FLO_COUNT(methods); i++) {
+        if (value->kind == methods[i].kind && jinja_is(name, methods[i].name)) {
+            return methods[i].action(run, value, args);
+        }
+    }
+    return *value;
+}

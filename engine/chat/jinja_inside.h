@@ -1,0 +1,277 @@
+/* Inside the Jinja interpreter: its memory, its tree, its values. */
+#ifndef FLOTILLA_ENGINE_JINJA_INSIDE_H
+#define FLOTILLA_ENGINE_JINJA_INSIDE_H
+
+#include <string.h>
+
+#include "engine/chat/jinja.h"
+
+#define FLO_JINJA_DEPTH_MAX 200u /* of the tree */
+#define FLO_JINJA_ARGS_MAX 16u
+
+/* ---- memory: given back all at once -------------------------------- */
+
+struct jinja_pool {
+    struct jinja_block *blocks;
+    size_t used, bytes_max;
+    int rv; /* sticky: FLO_E_MEMORY or FLO_E_INFER_TOO_LONG */
+};
+
+/* Zeroed; NULL after a failure, which stays. */
+void *flo_jinja_take(struct jinja_pool *pool, size_t count, size_t bytes);
+void flo_jinja_drop(struct jinja_pool *pool);
+
+/* ---- text ----------------------------------------------------------- */
+
+/* `marks`: NULL when no byte is a message's, else a byte for each. */
+struct jinja_text {
+    const char *data;
+    const uint8_t *marks;
+    size_t bytes;
+};
+
+static inline struct jinja_text jinja_text_of(const char *text)
+{
+    return (struct jinja_text){text, NULL, strlen(text)};
+}
+
+static inline bool jinja_is(struct jinja_text text, const char *word)
+{
+    return text.bytes == strlen(word) &&
+           memcmp(text.data, word, text.bytes) == 0;
+}
+
+/* ---- tokens --------------------------------------------------------- */
+
+enum jinja_token_kind {
+    TOKEN_END,
+    TOKEN_DATA,
+    TOKEN_PRINT, /* {{ */
+    TOKEN_PRINT_END,
+    TOKEN_BLOCK, /* {% */
+    TOKEN_BLOCK_END,
+    TOKEN_NAME,
+    TOKEN_NUMBER,
+    TOKEN_STRING,
+    TOKEN_OPERATOR,
+};
+
+struct jinja_token {
+    enum jinja_token_kind kind;
+    uint32_t line;
+    struct jinja_text text; /* of a string: unescaped */
+    int64_t number;
+};
+
+/* The source in Unix lines.  FLO_E_MODEL_TEMPLATE, FLO_E_MEMORY. */
+int flo_jinja_lex(struct jinja_pool *pool, const char *source, size_t bytes,
+                  struct jinja_token **tokens, struct flo_err *err);
+
+/* ---- the tree ------------------------------------------------------- */
+
+enum jinja_op {
+    /* statements */
+    OP_DATA,      /* text */
+    OP_PRINT,     /* a */
+    OP_IF,        /* a condition (NULL: else), b body, c next branch */
+    OP_FOR,       /* args names, a list, b body, c without one, d condition */
+    OP_SET,       /* a target, b value; args: several targets */
+    OP_SET_BLOCK, /* a target, b body */
+    OP_MACRO,     /* text, args: OP_NAME with a default in a, b body */
+    OP_BREAK,
+    OP_CONTINUE,
+    OP_GROUP, /* b body */
+    /* expressions */
+    OP_TEXT,
+    OP_NUMBER,
+    OP_TRUE,
+    OP_FALSE,
+    OP_NONE,
+    OP_NAME,
+    OP_LIST, /* args */
+    OP_DICT, /* args: OP_PAIR a: b */
+    OP_PAIR,
+    OP_ATTRIBUTE, /* a . text */
+    OP_ITEM,      /* a [b] */
+    OP_SLICE,     /* a [b:c:d] */
+    OP_CALL,      /* a (args) */
+    OP_KEYWORD,   /* text = a */
+    OP_FILTER,    /* a | text (args) */
+    OP_TEST,      /* a is text (args) */
+    OP_AND,
+    OP_OR,
+    OP_NOT,
+    OP_NEGATIVE,
+    OP_CHOICE, /* b if a else c */
+    OP_ADD,
+    OP_SUBTRACT,
+    OP_MULTIPLY,
+    OP_DIVIDE_DOWN,
+    OP_MODULO,
+    OP_JOIN,
+    OP_EQUAL,
+    OP_UNEQUAL,
+    OP_LESS,
+    OP_AT_MOST,
+    OP_MORE,
+    OP_AT_LEAST,
+    OP_IN,
+};
+
+struct jinja_node {
+    enum jinja_op op;
+    uint32_t line;
+    uint32_t depth;
+    struct jinja_text text;
+    int64_t number;
+    struct jinja_node *a, *b, *c, *d;
+    struct jinja_node *args; /* the first; then by next */
+    struct jinja_node *next;
+};
+
+struct flo_jinja {
+    struct jinja_pool pool;
+    struct jinja_node *body;
+};
+
+int flo_jinja_parse(struct jinja_pool *pool, const struct jinja_token *tokens,
+                    struct jinja_node **body, struct flo_err *err);
+
+/* ---- values --------------------------------------------------------- */
+
+enum jinja_kind {
+    KIND_UNDEFINED, /* text: its name, for the error */
+    KIND_NONE,
+    KIND_BOOL,
+    KIND_NUMBER,
+    KIND_TEXT,
+    KIND_LIST,
+    KIND_DICT,
+    KIND_FUNCTION, /* text: its name */
+    KIND_METHOD,   /* text: its name, bound: whose */
+    KIND_MACRO,
+};
+
+struct jinja_value {
+    enum jinja_kind kind;
+    bool is_true;
+    int64_t number;
+    struct jinja_text text;
+    union {
+        struct jinja_list *list;
+        struct jinja_dict *dict;
+        const struct jinja_value *bound;
+        const struct jinja_node *macro;
+    };
+};
+
+struct jinja_list {
+    size_t count, capacity;
+    struct jinja_value *items;
+};
+
+struct jinja_entry {
+    struct jinja_text key;
+    struct jinja_value value;
+};
+
+struct jinja_dict {
+    size_t count, capacity;
+    struct jinja_entry *entries;
+    bool is_ours;      /* a namespace or `loop`: it has no methods */
+    bool is_namespace; /* its fields can be set */
+};
+
+struct jinja_scope {
+    struct jinja_dict names;
+    struct jinja_scope *parent;
+};
+
+enum jinja_flow { FLOW_NEXT, FLOW_BREAK, FLOW_CONTINUE };
+
+/* One rendering.  `rv` is sticky: after it nothing more happens. */
+struct jinja_run {
+    struct jinja_pool pool;
+    struct flo_buf *text, *marks; /* where output goes */
+    struct jinja_scope root;
+    enum jinja_flow flow;
+    uint64_t steps;
+    uint32_t line;
+    uint32_t calls; /* of macros, one in the other */
+    int rv;
+    struct flo_err *err;
+};
+
+struct jinja_args {
+    size_t count, keyword_count;
+    struct jinja_value values[FLO_JINJA_ARGS_MAX];
+    struct jinja_entry keywords[FLO_JINJA_ARGS_MAX];
+};
+
+/* flo_jinja_take, whose failure is the run's. */
+void *flo_jinja_need(struct jinja_run *run, size_t count, size_t bytes);
+/* Set the error once; the value is undefined. */
+struct jinja_value flo_jinja_fail(struct jinja_run *run, int code,
+                                  const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Work on so much text or so long a list costs steps as well. */
+void flo_jinja_charge(struct jinja_run *run, const struct jinja_value *value);
+
+struct jinja_value flo_jinja_bool(bool is_true);
+struct jinja_value flo_jinja_number(int64_t number);
+struct jinja_value flo_jinja_text(struct jinja_text text);
+struct jinja_value flo_jinja_list(struct jinja_run *run);
+
+void flo_jinja_append(struct jinja_run *run, struct jinja_list *list,
+                      struct jinja_value value);
+void flo_jinja_put(struct jinja_run *run, struct jinja_dict *dict,
+                   struct jinja_text key, struct jinja_value value);
+const struct jinja_value *flo_jinja_find(const struct jinja_dict *dict,
+                                         struct jinja_text key);
+
+bool flo_jinja_is_true(const struct jinja_value *value);
+bool flo_jinja_equal(struct jinja_run *run, const struct jinja_value *a,
+                     const struct jinja_value *b);
+/* As Python's str(); of a list or a dict it is not built. */
+struct jinja_text flo_jinja_string(struct jinja_run *run,
+                                   const struct jinja_value *value);
+struct jinja_text flo_jinja_cut(struct jinja_text text, size_t from, size_t to);
+struct jinja_text flo_jinja_join(struct jinja_run *run, struct jinja_text a,
+                                 struct jinja_text b);
+/* Text or list by code points or items; `step` 1 or -1, INT64_MIN: left out. */
+struct jinja_value flo_jinja_slice(struct jinja_run *run,
+                                   const struct jinja_value *value,
+                                   int64_t from, int64_t to, int64_t step);
+int64_t flo_jinja_length(struct jinja_run *run,
+                         const struct jinja_value *value);
+/* Items of what can be looped over; a dict's are its keys. */
+struct jinja_list *flo_jinja_items(struct jinja_run *run,
+                                   const struct jinja_value *value);
+bool flo_jinja_contains(struct jinja_run *run, const struct jinja_value *where,
+                        const struct jinja_value *what);
+/* object.name and object[name]. */
+struct jinja_value flo_jinja_attribute(struct jinja_run *run,
+                                       const struct jinja_value *object,
+                                       struct jinja_text name);
+struct jinja_value flo_jinja_item(struct jinja_run *run,
+                                  const struct jinja_value *object,
+                                  const struct jinja_value *key);
+
+struct jinja_value flo_jinja_filter(struct jinja_run *run,
+                                    struct jinja_text name,
+                                    const struct jinja_value *value,
+                                    const struct jinja_args *args);
+bool flo_jinja_test(struct jinja_run *run, struct jinja_text name,
+                    const struct jinja_value *value,
+                    const struct jinja_args *args);
+struct jinja_value flo_jinja_method(struct jinja_run *run,
+                                    struct jinja_text name,
+                                    const struct jinja_value *value,
+                                    const struct jinja_args *args);
+struct jinja_value flo_jinja_function(struct jinja_run *run,
+                                      struct jinja_text name,
+                                      const struct jinja_args *args);
+bool flo_jinja_is_function(struct jinja_text name);
+
+#endif

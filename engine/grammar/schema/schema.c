@@ -1,0 +1,436 @@
+/* JSON Schema to a program: one rule for each schema in it.
+ *
+ * Rules are built one after the other from a list that grows as schemas are
+ * called, so that recursion in a schema is only a rule that calls itself.  An
+ * answer may be narrower than the schema (order and blanks are fixed, a
+ * number has at most 16 digits), never wider: what cannot be kept is refused.
+ */
+#include "engine/grammar/schema/schema.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/grammar/grammar.h"
+
+enum {
+    NODES_MORE = 32768,     /* that merging may make */
+    ALTERNATIVES_MAX = 256, /* each is compared with all others */
+};
+
+/* Rules that all schemas use; an answer of any JSON may have line ends. */
+static const char common[] =
+    "plain ::= [^\"\\\\\\x00-\\x1f\\x7f]\n"
+    "char ::= plain | \"\\\\\" [\"\\\\/bfnrt]\n"
+    "string ::= \"\\\"\" char* \"\\\"\"\n"
+    "integer ::= \"-\"? (\"0\" | [1-9] [0-9]{0,15})\n"
+    "number ::= integer (\".\" [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?\n"
+    "ws ::= (\" \" | \"\\n\" \" \"{0,24})?\n"
+    "member ::= string \":\" ws value\n"
+    "object ::= \"{\" ws (member (\",\" ws member)* ws)? \"}\"\n"
+    "array ::= \"[\" ws (value (\",\" ws value)* ws)? \"]\"\n"
+    "value ::= object | array | string | number | \"true\" | \"false\" | "
+    "\"null\"\n";
+
+static const char *const type_names[] = {
+    "object", "array", "string", "number", "integer", "boolean", "null"};
+
+/* ---- one rule ----------------------------------------------------------- */
+
+/* The types of "type", which is a name or a list; *odd: what is none. */
+static int named_types(struct flo_schema *s, const struct flo_tree_node *type,
+                       const struct flo_tree_node **odd)
+{
+    bool is_list = type->kind == FLO_TREE_ARRAY;
+    const struct flo_tree_node *n = is_list ? type->first : type;
+    int types = 0;
+
+    for (*odd = NULL; n != NULL && flo_schema_walk(s, FLO_COUNT(type_names));
+         n = is_list ? n->next : NULL) {
+        size_t i = 0;
+
+        while (i < FLO_COUNT(type_names) && !flo_tree_is(n, type_names[i])) {
+            i++;
+        }
+        if (i == FLO_COUNT(type_names)) {
+            *odd = n;
+            break;
+        }
+        types |= 1 << i;
+    }
+    return types;
+}
+
+/* Those that a schema names, or that its keywords are about. */
+static int read_types(struct flo_schema *s, const struct flo_tree_node *schema)
+{
+    const struct flo_tree_node *type = FLO_GET(s, schema, "type"), *odd;
+    int types = 0;
+
+    if (type == NULL) {
+        for (odd = schema->first; odd != NULL; odd = odd->next) {
+            int about = flo_schema_keyword_types(s, odd);
+            types |= about == FLO_TYPE_ANY ? 0 : about & ~FLO_TYPE_INTEGER;
+        }
+        return types == 0 ? FLO_TYPE_ANY : types;
+    }
+    types = named_types(s, type, &odd);
+    if (odd != NULL) {
+        flo_schema_refuse(s, "/type", "'%.*s' is no type",
+                          flo_schema_cut(odd->bytes), odd->text);
+    } else if (types == 0) {
+        flo_schema_refuse(s, "/type", "is empty");
+    }
+    return types;
+}
+
+static bool value_is(const struct flo_tree_node *value, int types)
+{
+    static const int of[] = {
+        [FLO_TREE_NULL] = FLO_TYPE_NULL,
+        [FLO_TREE_BOOLEAN] = FLO_TYPE_BOOLEAN,
+        [FLO_TREE_NUMBER] = FLO_TYPE_NUMBER,
+        [FLO_TREE_STRING] = FLO_TYPE_STRING,
+        [FLO_TREE_ARRAY] = FLO_TYPE_ARRAY,
+        [FLO_TREE_OBJECT] = FLO_TYPE_OBJECT,
+    };
+    int64_t whole;
+
+    return (types & of[value->kind]) != 0 ||
+           ((types & FLO_TYPE_INTEGER) != 0 &&
+            flo_tree_whole(value, INT64_MIN, INT64_MAX, &whole));
+}
+
+/* Without a list it is not in one. */
+static bool is_in(struct flo_schema *s, const struct flo_tree_node *value,
+                  const struct flo_tree_node *list)
+{
+    const struct flo_tree_node *n = flo_tree_first(list);
+
+    while (s->rv == 0 && n != NULL && !flo_schema_same(s, n, value)) {
+        n = n->next;
+    }
+    return n != NULL;
+}
+
+/* enum and const: these values and no others. */
+static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
+                       int types)
+{
+    const struct flo_tree_node *one = FLO_GET(s, schema, "const");
+    const struct flo_tree_node *list = FLO_GET(s, schema, "enum"), *n;
+    const char *place = one != NULL ? "/const" : "/enum";
+    bool has_value = one == NULL || list == NULL || is_in(s, one, list);
+    struct flo_choice choice;
+
+    for (n = schema->first; n != NULL; n = n->next) {
+        if (flo_schema_constrains(s, n) && n != one && n != list &&
+            !flo_schema_key_is(n, "type")) {
+            flo_schema_refuse(s, place, "beside '%.*s' is not supported",
+                              flo_schema_cut(n->key_bytes), n->key);
+        }
+    }
+    if (list != NULL && list->kind != FLO_TREE_ARRAY) {
+        flo_schema_refuse(s, "/enum", "must be a list");
+    }
+    flo_choice_begin(s->program, &choice);
+    for (n = one != NULL ? one : list->first;
+         n != NULL && flo_schema_walk(s, 1); n = one != NULL ? NULL : n->next) {
+        if (has_value && value_is(n, types)) {
+            flo_choice_next(s->program, &choice);
+            flo_schema_literal(s, n);
+        }
+    }
+    flo_choice_end(s->program, &choice);
+    if (choice.count == 0) {
+        flo_schema_refuse(s, place, "has no value of the type");
+    }
+}
+
+/* ---- alternatives -------------------------------------------------------- */
+
+/* Of oneOf. */
+struct alternative {
+    const struct flo_tree_node *schema; /* behind its references */
+    int types;                          /* that it may have */
+    bool is_object; /* every answer of it, with what stands beside oneOf, is */
+};
+
+/* Types of a schema as far as can be said without merging. */
+static int types_of(struct flo_schema *s, const struct flo_tree_node *schema)
+{
+    const struct flo_tree_node *type = FLO_GET(s, schema, "type"), *odd;
+    const struct flo_tree_node *one = FLO_GET(s, schema, "const");
+    int types = 0;
+
+    if (type == NULL && one != NULL) {
+        for (int t = 1; t <= FLO_TYPE_NULL; t *= 2) {
+            types |= value_is(one, t) ? t : 0;
+        }
+        return types;
+    }
+    types = type == NULL ? 0 : named_types(s, type, &odd);
+    if (types == 0 || odd != NULL) {
+        return FLO_TYPE_ANY;
+    }
+    return (types & FLO_TYPE_NUMBER) != 0 ? types | FLO_TYPE_INTEGER : types;
+}
+
+/* What the members of a schema are about. */
+static int about(struct flo_schema *s, const struct flo_tree_node *schema)
+{
+    const struct flo_tree_node *n = flo_tree_first(schema);
+    int types = 0;
+
+    for (; s->rv == 0 && n != NULL; n = n->next) {
+        types |= flo_schema_keyword_types(s, n);
+    }
+    return types;
+}
+
+static struct alternative read_alternative(struct flo_schema *s,
+                                           const struct flo_tree_node *rest,
+                                           const struct flo_tree_node *schema)
+{
+    const struct flo_tree_node *target = flo_schema_target(s, schema);
+    int types = types_of(s, target), named = types_of(s, rest) & types;
+
+    if (named == FLO_TYPE_ANY) {
+        named = about(s, rest) | about(s, target);
+    }
+    return (struct alternative){target, types, named == FLO_TYPE_OBJECT};
+}
+
+/* Two constants that are surely not the same value; 1 and 1.0 are. */
+static bool differ(struct flo_schema *s, const struct flo_tree_node *x,
+                   const struct flo_tree_node *y)
+{
+    if (x == NULL || y == NULL) {
+        return false;
+    }
+    if (x->kind == FLO_TREE_NUMBER && y->kind == FLO_TREE_NUMBER) {
+        return strtod(x->text, NULL) != strtod(y->text, NULL);
+    }
+    /* Members of an object may stand in another order. */
+    return x->kind != y->kind ||
+           (x->first == NULL && y->first == NULL && !flo_schema_same(s, x, y));
+}
+
+static const struct flo_tree_node *const_of(struct flo_schema *s,
+                                            const struct flo_tree_node *schema,
+                                            const struct flo_tree_node *name)
+{
+    const struct flo_tree_node *properties = FLO_GET(s, schema, "properties");
+
+    return FLO_GET(s, flo_schema_get(s, properties, name->text, name->bytes),
+                   "const");
+}
+
+/* Do two alternatives have no value in common?  Told by their types, by const,
+ * or by a property that both must have and whose const differs. */
+static bool are_apart(struct flo_schema *s, const struct alternative *a,
+                      const struct alternative *b)
+{
+    const struct flo_tree_node *n;
+
+    if ((a->types & b->types) == 0 || differ(s, FLO_GET(s, a->schema, "const"),
+                                             FLO_GET(s, b->schema, "const"))) {
+        return true;
+    }
+    n = a->is_object && b->is_object
+            ? flo_tree_first(FLO_GET(s, a->schema, "required"))
+            : NULL;
+    for (; s->rv == 0 && n != NULL; n = n->next) {
+        if (is_in(s, n, FLO_GET(s, b->schema, "required")) &&
+            differ(s, const_of(s, a->schema, n), const_of(s, b->schema, n))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* At most one alternative of oneOf may hold, beside what stands there too
+ * (`rest`): each is compared with all before it. */
+static void check_apart(struct flo_schema *s, const struct flo_tree_node *rest,
+                        const struct flo_tree_node *list)
+{
+    struct alternative all[ALTERNATIVES_MAX];
+    const struct flo_tree_node *n = list->first;
+    size_t count = flo_schema_count(s, list);
+
+    if (count > ALTERNATIVES_MAX) {
+        flo_schema_refuse(s, "/oneOf", "%zu alternatives, at most %d", count,
+                          ALTERNATIVES_MAX);
+    }
+    for (size_t i = 0; s->rv == 0 && n != NULL; i++, n = n->next) {
+        all[i] = read_alternative(s, rest, n);
+        for (size_t k = 0; s->rv == 0 && k < i; k++) {
+            if (!are_apart(s, &all[k], &all[i])) {
+                flo_schema_refuse(s, "/oneOf",
+                                  "alternatives that may hold together are "
+                                  "not supported; anyOf is");
+            }
+        }
+    }
+}
+
+/* anyOf and oneOf, each alternative together with what stands beside it. */
+static void put_choices(struct flo_schema *s,
+                        const struct flo_tree_node *schema,
+                        const struct flo_tree_node *list)
+{
+    bool is_one = flo_schema_key_is(list, "oneOf");
+    const char *place = is_one ? "/oneOf" : "/anyOf";
+    struct flo_tree_node *rest = flo_tree_new(&s->tree, FLO_TREE_OBJECT);
+    struct flo_choice choice;
+
+    if (list->kind != FLO_TREE_ARRAY || list->first == NULL) {
+        flo_schema_refuse(s, place, "must be a list of schemas");
+        return;
+    }
+    for (const struct flo_tree_node *n = schema->first; n != NULL;
+         n = n->next) {
+        if (flo_schema_constrains(s, n) && n != list) {
+            flo_schema_add(s, rest, n);
+        }
+    }
+    if (is_one) {
+        check_apart(s, rest, list);
+    }
+    flo_choice_begin(s->program, &choice);
+    for (const struct flo_tree_node *n = list->first; s->rv == 0 && n != NULL;
+         n = n->next) {
+        char index[16];
+
+        flo_choice_next(s->program, &choice);
+        snprintf(index, sizeof(index), "%u", choice.count - 1);
+        flo_schema_call(s,
+                        rest->first == NULL ? n : flo_schema_both(s, rest, n),
+                        place + 1, index, strlen(index));
+    }
+    flo_choice_end(s->program, &choice);
+}
+
+static void put_item(struct flo_schema *s, const struct flo_tree_node *schema)
+{
+    struct flo_tree_node *flat = flo_tree_new(&s->tree, FLO_TREE_OBJECT);
+    const struct flo_tree_node *list;
+    struct flo_choice choice;
+    int types;
+
+    flo_schema_flatten(s, schema, flat);
+    types = read_types(s, flat);
+    if (s->rv < 0) {
+        return;
+    }
+    list = FLO_GET(s, flat, "anyOf");
+    list = list != NULL ? list : FLO_GET(s, flat, "oneOf");
+    if (list != NULL) {
+        put_choices(s, flat, list);
+    } else if (FLO_GET(s, flat, "const") != NULL ||
+               FLO_GET(s, flat, "enum") != NULL) {
+        put_values(s, flat, types);
+    } else if (types == FLO_TYPE_ANY) {
+        flo_schema_call(s, NULL, "", "", 0);
+    } else {
+        flo_choice_begin(s->program, &choice);
+        for (int type = 1; type <= FLO_TYPE_NULL; type *= 2) {
+            if ((types & type) != 0) {
+                flo_choice_next(s->program, &choice);
+                flo_schema_value(s, flat, (enum flo_schema_types)type);
+            }
+        }
+        flo_choice_end(s->program, &choice);
+    }
+}
+
+/* ---- the whole ---------------------------------------------------------- */
+
+static int read_tree(struct flo_tree *tree, char *text, size_t bytes,
+                     struct flo_err *err)
+{
+    int rv = flo_tree_read(tree, text, bytes, FLO_SCHEMA_VALUES_MAX, NODES_MORE,
+                           NULL, err);
+
+    if (rv == 0 && tree->has_odd) {
+        rv = flo_fail(err, FLO_E_INFER_PARAM,
+                      "a text with U+0000 or half of a surrogate pair");
+    }
+    return rv < 0 ? flo_wrap(err, rv, "schema") : 0;
+}
+
+/* One rule for each item, from the root on. */
+static void put_items(struct flo_schema *s)
+{
+    struct flo_program *p = s->program;
+
+    s->items[s->count++] = (struct flo_schema_item){
+        .schema = s->tree.nodes, .rule = flo_program_rule(p)};
+    p->root = s->items[0].rule;
+    for (; s->rv == 0 && !p->failed && s->at < s->count; s->at++) {
+        uint32_t back = flo_program_begin(p, s->items[s->at].rule);
+
+        put_item(s, s->items[s->at].schema);
+        if (s->tree.is_full) {
+            flo_schema_refuse(s, "", "more than %u values", s->tree.nodes_max);
+        }
+        flo_program_end(p, back);
+    }
+}
+
+static void finish(struct flo_schema *s)
+{
+    uint32_t rule;
+    const char *problem = flo_program_finish(s->program, &rule);
+
+    for (s->at = 0; problem != NULL && s->at < s->count; s->at++) {
+        if (s->items[s->at].rule == rule) {
+            flo_schema_refuse(s, "", "%s", problem);
+        }
+    }
+    if (problem != NULL && s->rv == 0) {
+        s->rv = flo_fail(s->err, FLO_E_INFER_PARAM, "schema: %s", problem);
+    }
+}
+
+uint64_t flo_schema_bytes(void)
+{
+    return (uint64_t)(FLO_SCHEMA_VALUES_MAX + NODES_MORE) *
+               sizeof(struct flo_tree_node) +
+           FLO_SCHEMA_ITEMS_MAX * sizeof(struct flo_schema_item) +
+           3 * FLO_GRAMMAR_TEXT_BYTES_MAX /* of it, and of a literal */ +
+           2 * FLO_GRAMMAR_RULES_MAX * 24 /* names of rules */;
+}
+
+int flo_schema_compile(const char *text, size_t bytes,
+                       struct flo_program **program, struct flo_err *err)
+{
+    struct flo_schema s = {.text.bytes_max = FLO_GRAMMAR_TEXT_BYTES_MAX,
+                           .err = err};
+    char *copy = malloc(bytes + 1);
+
+    s.rv = flo_gbnf_open(&s.gbnf, err);
+    s.program = s.gbnf.program;
+    s.items = calloc(FLO_SCHEMA_ITEMS_MAX, sizeof(*s.items));
+    if (s.rv == 0 && (s.items == NULL || copy == NULL)) {
+        s.rv = flo_fail(err, FLO_E_MEMORY, "a schema");
+    }
+    if (s.rv == 0) {
+        flo_gbnf_read(&s.gbnf, common, sizeof(common) - 1);
+        s.program->root = flo_gbnf_rule(&s.gbnf, "object");
+    }
+    if (s.rv == 0 && text != NULL) {
+        memcpy(copy, text, bytes);
+        s.rv = read_tree(&s.tree, copy, bytes, err);
+    }
+    if (s.rv == 0 && text != NULL) {
+        put_items(&s);
+    }
+    if (s.rv == 0) {
+        finish(&s);
+    }
+    flo_tree_deinit(&s.tree);
+    flo_buf_deinit(&s.text);
+    free(s.items);
+    free(copy);
+    return flo_gbnf_close(&s.gbnf, s.rv, program);
+}

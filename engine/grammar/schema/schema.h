@@ -1,0 +1,108 @@
+/* A schema being turned into rules: what its files share.
+ *
+ *   schema.c  alternatives, the whole
+ *   walk.c    what is supported, bounded reading, calls of rules
+ *   merge.c   references, merging
+ *   value.c   objects, arrays, strings, numbers
+ *
+ * The first refusal stays in `rv`; what is built behind it is thrown away. */
+#ifndef FLOTILLA_GRAMMAR_SCHEMA_H
+#define FLOTILLA_GRAMMAR_SCHEMA_H
+
+#include "engine/grammar/parser.h"
+#include "engine/grammar/schema/json.h"
+
+#define FLO_SCHEMA_ITEMS_MAX 4096u
+#define FLO_SCHEMA_VALUES_MAX 32768u    /* of its text */
+#define FLO_SCHEMA_STEPS_MAX (1u << 25) /* 0.2 s */
+
+enum flo_schema_types {
+    FLO_TYPE_OBJECT = 1,
+    FLO_TYPE_ARRAY = 2,
+    FLO_TYPE_STRING = 4,
+    FLO_TYPE_NUMBER = 8,
+    FLO_TYPE_INTEGER = 16,
+    FLO_TYPE_BOOLEAN = 32,
+    FLO_TYPE_NULL = 64,
+    FLO_TYPE_ANY = 127,
+};
+
+/* A schema that has a rule, and where it stands. */
+struct flo_schema_item {
+    const struct flo_tree_node *schema;
+    uint32_t rule, parent;
+    char place[64]; /* behind the parent's: "/properties/name" */
+};
+
+struct flo_schema {
+    struct flo_tree tree;
+    struct flo_schema_item *items; /* [FLO_SCHEMA_ITEMS_MAX] */
+    uint32_t count, at;            /* `at` is being built */
+    uint32_t parts;                /* of allOf, merged into that */
+    uint32_t steps;                /* of all walks along lists */
+    struct flo_program *program;
+    struct flo_parser gbnf; /* the rules that all schemas use */
+    struct flo_buf text;    /* of a literal */
+    int rv;
+    struct flo_err *err;
+};
+
+/* FLO_E_INFER_PARAM: "schema <pointer of the item at hand><place>: ...". */
+void flo_schema_refuse(struct flo_schema *s, const char *place,
+                       const char *format, ...) FLO_PRINTF(3, 4);
+/* Bytes of a text of the schema that a refusal shows. */
+static inline int flo_schema_cut(size_t bytes)
+{
+    return bytes < 64 ? (int)bytes : 64;
+}
+/* So many steps more along a list of the schema; false: all together are too
+ * many.  One list may be walked along for each of many others, and a
+ * reference leads to one again and again: what is short to write can be
+ * endless to read. */
+bool flo_schema_walk(struct flo_schema *s, size_t steps);
+/* The first of that name; NULL: no such member, or no object. */
+struct flo_tree_node *flo_schema_get(struct flo_schema *s,
+                                     const struct flo_tree_node *object,
+                                     const char *key, size_t key_bytes);
+#define FLO_GET(s, object, key) flo_schema_get(s, object, key, sizeof(key) - 1)
+/* Equal in kind, text and order of members. */
+bool flo_schema_same(struct flo_schema *s, const struct flo_tree_node *a,
+                     const struct flo_tree_node *b);
+/* Members or elements; NULL has none. */
+size_t flo_schema_count(struct flo_schema *s, const struct flo_tree_node *list);
+
+bool flo_schema_key_is(const struct flo_tree_node *n, const char *name);
+/* The types that a member of a schema is about; 0: it says nothing about the
+ * answer; -1: it is not understood. */
+int flo_schema_keyword_types(struct flo_schema *s,
+                             const struct flo_tree_node *n);
+/* Does it constrain the answer?  Whether it can be kept is asked later. */
+bool flo_schema_constrains(struct flo_schema *s, const struct flo_tree_node *n);
+
+/* Where a schema's references lead; NULL: nowhere. */
+const struct flo_tree_node *
+flo_schema_target(struct flo_schema *s, const struct flo_tree_node *schema);
+/* A copy of the value behind the last member or element. */
+void flo_schema_add(struct flo_schema *s, struct flo_tree_node *to,
+                    const struct flo_tree_node *value);
+/* {"allOf": [a, b]}, under the key of a. */
+const struct flo_tree_node *flo_schema_both(struct flo_schema *s,
+                                            const struct flo_tree_node *a,
+                                            const struct flo_tree_node *b);
+/* All that holds, through references and allOf, into `to`. */
+void flo_schema_flatten(struct flo_schema *s,
+                        const struct flo_tree_node *schema,
+                        struct flo_tree_node *to);
+
+/* Call the rule of a schema (NULL: any value) that stands at /keyword/name of
+ * the item at hand; it is built later. */
+void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
+                     const char *keyword, const char *name, size_t name_bytes);
+/* This value as JSON. */
+void flo_schema_literal(struct flo_schema *s,
+                        const struct flo_tree_node *value);
+/* One type of a schema without references. */
+void flo_schema_value(struct flo_schema *s, const struct flo_tree_node *schema,
+                      enum flo_schema_types type);
+
+#endif

@@ -1,0 +1,509 @@
+/* Values of a schema: objects, arrays, strings and numbers in a program. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/grammar/grammar.h"
+#include "engine/grammar/schema/schema.h"
+#include "engine/token/unicode.h"
+
+#define TIMES_MAX 8192 /* a larger maximum is narrowed to this */
+#define WHOLE_MAX 999999999999999
+#define NAME_BYTES_MAX 60
+
+/* ---- objects ------------------------------------------------------------- */
+
+struct member {
+    const char *name;
+    size_t bytes;
+    const struct flo_tree_node *schema; /* NULL: any value */
+    bool is_required;
+};
+
+struct object {
+    struct member *members;
+    size_t count;
+    bool has_extra; /* members of other names may follow */
+    const struct flo_tree_node *extra;
+};
+
+static void read_members(struct flo_schema *s,
+                         const struct flo_tree_node *schema, struct object *o)
+{
+    const struct flo_tree_node *properties = FLO_GET(s, schema, "properties"),
+                               *n;
+
+    for (n = flo_tree_first(properties); n != NULL; n = n->next) {
+        o->members[o->count++] =
+            (struct member){n->key, n->key_bytes, n, false};
+    }
+    for (n = flo_tree_first(FLO_GET(s, schema, "required")); n != NULL;
+         n = n->next) {
+        size_t i = 0;
+
+        if (n->kind != FLO_TREE_STRING) {
+            flo_schema_refuse(s, "/required", "must be a list of names");
+        }
+        while (i < o->count &&
+               (o->members[i].bytes != n->bytes ||
+                memcmp(o->members[i].name, n->text, n->bytes) != 0)) {
+            i++;
+        }
+        if (i == o->count) {
+            o->members[o->count++] =
+                (struct member){n->text, n->bytes, o->extra, true};
+        }
+        o->members[i].is_required = true;
+        if (!o->has_extra &&
+            FLO_GET(s, schema, "additionalProperties") != NULL &&
+            flo_schema_get(s, properties, n->text, n->bytes) == NULL) {
+            flo_schema_refuse(s, "/required",
+                              "'%.*s' is not among the properties",
+                              flo_schema_cut(n->bytes), n->text);
+        }
+    }
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct member *x = a, *y = b;
+    size_t least = x->bytes < y->bytes ? x->bytes : y->bytes;
+    int order = memcmp(x->name, y->name, least);
+
+    return order != 0 ? order : (x->bytes > y->bytes) - (x->bytes < y->bytes);
+}
+
+/* A name that is none of the sorted members from their byte `at` on, which
+ * have the same bytes before.  What JSON escapes is in no name here, so that
+ * members with such a character cannot be met from there on. */
+static void put_other_name(struct flo_schema *s, const struct member *members,
+                           size_t count, size_t at)
+{
+    struct flo_program *p = s->program;
+    struct flo_code_set set = {.count = 0};
+    struct flo_choice choice;
+    bool may_end = true;
+    size_t same, taken;
+
+    if (p->failed) {
+        return;
+    }
+    if (at > NAME_BYTES_MAX) {
+        flo_schema_refuse(s, "/additionalProperties",
+                          "beside a name of more than %d bytes",
+                          NAME_BYTES_MAX);
+        return;
+    }
+    flo_choice_begin(p, &choice);
+    for (; count > 0; members += same, count -= same) {
+        const char *rest = members->name + at;
+
+        same = 1;
+        if (members->bytes == at) {
+            may_end = false;
+            continue;
+        }
+        uint32_t code = flo_utf8_next(rest, members->bytes - at, &taken);
+        while (same < count && members[same].bytes >= at + taken &&
+               memcmp(members[same].name + at, rest, taken) == 0) {
+            same++;
+        }
+        flo_code_set_add(&set, code, code);
+        if (code >= 0x20 && code != '"' && code != '\\' && code != 0x7f) {
+            flo_choice_next(p, &choice);
+            flo_program_bytes(p, rest, taken);
+            put_other_name(s, members, same, at + taken);
+        }
+    }
+    if (may_end) {
+        flo_choice_next(p, &choice);
+    }
+    flo_code_set_add(&set, 0, 0x1f);
+    flo_code_set_add(&set, '"', '"');
+    flo_code_set_add(&set, '\\', '\\');
+    flo_code_set_add(&set, 0x7f, 0x7f);
+    flo_code_set_negate(&set);
+    if (set.failed) {
+        flo_schema_refuse(s, "/additionalProperties",
+                          "beside more than %u names that begin otherwise",
+                          FLO_CODE_RANGES_MAX - 4);
+    }
+    flo_choice_next(p, &choice);
+    flo_program_class(p, &set);
+    flo_program_repeat(p, flo_gbnf_rule(&s->gbnf, "plain"), 0, UINT32_MAX);
+    flo_choice_end(p, &choice);
+}
+
+/* From `at`, if that is anywhere, by `text` to a member; or on at `without`,
+ * if that is. */
+static void lead(struct flo_program *p, uint32_t at, const char *text,
+                 uint32_t member, uint32_t without)
+{
+    if (at != FLO_NOWHERE) {
+        p->at = at;
+        if (without != FLO_NOWHERE) {
+            flo_program_fork(p, without);
+        }
+        flo_program_text(p, text);
+        flo_program_join(p, member);
+    }
+}
+
+/* Every member is built once; it is come to from where none is yet, and from
+ * behind another. */
+static void put_object(struct flo_schema *s, struct object *o)
+{
+    struct flo_program *p = s->program;
+    uint32_t none, behind = FLO_NOWHERE, end;
+
+    flo_program_text(p, "{");
+    none = p->at;
+    for (size_t i = 0; i < o->count; i++) {
+        const struct member *m = &o->members[i];
+        struct flo_tree_node name = {
+            .kind = FLO_TREE_STRING, .text = m->name, .bytes = m->bytes};
+        uint32_t member = flo_program_node(p), next = flo_program_node(p);
+        uint32_t none_yet = m->is_required ? FLO_NOWHERE : flo_program_node(p);
+
+        lead(p, none, "", member, none_yet);
+        lead(p, behind, ", ", member, m->is_required ? FLO_NOWHERE : next);
+        p->at = member;
+        flo_schema_literal(s, &name);
+        flo_program_text(p, ": ");
+        flo_schema_call(s, m->schema, "properties", m->name, m->bytes);
+        flo_program_join(p, next);
+        none = none_yet;
+        behind = next;
+    }
+    end = flo_program_node(p);
+    if (o->has_extra) {
+        uint32_t member = flo_program_node(p);
+
+        behind = behind == FLO_NOWHERE ? flo_program_node(p) : behind;
+        lead(p, none, "", member, end);
+        lead(p, behind, ", ", member, end);
+        p->at = member;
+        qsort(o->members, o->count, sizeof(*o->members), by_name);
+        flo_program_text(p, "\"");
+        put_other_name(s, o->members, o->count, 0);
+        flo_program_text(p, "\": ");
+        flo_schema_call(s, o->extra, "additionalProperties", "", 0);
+        flo_program_join(p, behind);
+    } else {
+        lead(p, none, "", end, FLO_NOWHERE);
+        lead(p, behind, "", end, FLO_NOWHERE);
+    }
+    p->at = end;
+    flo_program_text(p, "}");
+}
+
+static bool is_false(const struct flo_tree_node *schema)
+{
+    return schema->kind == FLO_TREE_BOOLEAN && schema->text[0] == 'f';
+}
+
+/* true is as good as no schema: NULL. */
+static const struct flo_tree_node *schema_of(const struct flo_tree_node *schema)
+{
+    return schema == NULL || schema->kind == FLO_TREE_BOOLEAN ? NULL : schema;
+}
+
+static void value_object(struct flo_schema *s,
+                         const struct flo_tree_node *schema)
+{
+    const struct flo_tree_node *extra =
+        FLO_GET(s, schema, "additionalProperties");
+    const struct flo_tree_node *properties = FLO_GET(s, schema, "properties");
+    const struct flo_tree_node *required = FLO_GET(s, schema, "required");
+    size_t names = flo_schema_count(s, required);
+    size_t members = flo_schema_count(s, properties);
+    struct object o = {.extra = schema_of(extra)};
+
+    if (properties != NULL && properties->kind != FLO_TREE_OBJECT) {
+        flo_schema_refuse(s, "/properties", "must be an object");
+    } else if (required != NULL && required->kind != FLO_TREE_ARRAY) {
+        flo_schema_refuse(s, "/required", "must be a list of names");
+    } else if (members > FLO_SCHEMA_ITEMS_MAX) {
+        flo_schema_refuse(s, "/properties", "%zu members, at most %u", members,
+                          FLO_SCHEMA_ITEMS_MAX);
+    } else if (names > FLO_SCHEMA_ITEMS_MAX) { /* each is looked for in them */
+        flo_schema_refuse(s, "/required", "%zu names, at most %u", names,
+                          FLO_SCHEMA_ITEMS_MAX);
+    }
+    o.has_extra = extra == NULL ? properties == NULL : !is_false(extra);
+    o.members = calloc(members + names + 1, sizeof(*o.members));
+    if (o.members == NULL && s->rv == 0) {
+        s->rv =
+            flo_fail(s->err, FLO_E_MEMORY, "%zu properties", members + names);
+    }
+    if (s->rv == 0) {
+        read_members(s, schema, &o);
+    }
+    if (s->rv == 0) {
+        put_object(s, &o);
+    }
+    free(o.members);
+}
+
+/* ---- arrays -------------------------------------------------------------- */
+
+static const struct flo_tree_node *
+get(struct flo_schema *s, const struct flo_tree_node *schema, const char *place)
+{
+    return flo_schema_get(s, schema, place + 1, strlen(place + 1));
+}
+
+/* A pair such as /minItems and /maxItems. */
+static void read_counts(struct flo_schema *s,
+                        const struct flo_tree_node *schema, const char *least,
+                        const char *most, uint32_t *from, uint32_t *to)
+{
+    const struct flo_tree_node *n = get(s, schema, least);
+    int64_t value = 0;
+
+    *to = UINT32_MAX;
+    if (n != NULL && !flo_tree_whole(n, 0, TIMES_MAX, &value)) {
+        flo_schema_refuse(s, least, "must be a whole number from 0 to %d",
+                          TIMES_MAX);
+    }
+    *from = (uint32_t)value;
+    n = get(s, schema, most);
+    if (n != NULL && !flo_tree_whole(n, *from, INT64_MAX, &value)) {
+        flo_schema_refuse(s, most,
+                          "must be a whole number, not below the least");
+    }
+    if (n != NULL) {
+        *to = value < TIMES_MAX ? (uint32_t)value : TIMES_MAX;
+    }
+}
+
+static void put_element(struct flo_schema *s, const char *before,
+                        const struct flo_tree_node *prefix,
+                        const struct flo_tree_node *items, uint32_t i)
+{
+    char index[16];
+
+    flo_program_text(s->program, before);
+    snprintf(index, sizeof(index), "%u", i);
+    if (prefix != NULL) {
+        flo_schema_call(s, prefix, "prefixItems", index, strlen(index));
+    } else {
+        flo_schema_call(s, items, "items", "", 0);
+    }
+}
+
+static void value_array(struct flo_schema *s,
+                        const struct flo_tree_node *schema)
+{
+    const struct flo_tree_node *items = FLO_GET(s, schema, "items");
+    const struct flo_tree_node *prefix = FLO_GET(s, schema, "prefixItems");
+    struct flo_program *p = s->program;
+    uint32_t least, most, count = (uint32_t)flo_schema_count(s, prefix), i = 0,
+                          out;
+
+    read_counts(s, schema, "/minItems", "/maxItems", &least, &most);
+    if (prefix != NULL && prefix->kind != FLO_TREE_ARRAY) {
+        flo_schema_refuse(s, "/prefixItems", "must be a list of schemas");
+    } else if (items != NULL && items->kind != FLO_TREE_OBJECT &&
+               items->kind != FLO_TREE_BOOLEAN) {
+        flo_schema_refuse(s, "/items", "must be a schema");
+    }
+    if (items != NULL && is_false(items) && most > count) {
+        most = count;
+    }
+    if (most < least) {
+        flo_schema_refuse(s, "/minItems", "more than there may be");
+    }
+    items = schema_of(items);
+    prefix = flo_tree_first(prefix);
+    out = flo_program_node(p);
+    flo_program_text(p, "[");
+    for (; i < most && (i == 0 || prefix != NULL); i++) {
+        if (i >= least) {
+            flo_program_fork(p, out);
+        }
+        put_element(s, i == 0 ? "" : ", ", prefix, items, i);
+        prefix = prefix == NULL ? NULL : prefix->next;
+    }
+    if (i < most) {
+        uint32_t rule = flo_program_rule(p), back = flo_program_begin(p, rule);
+
+        put_element(s, ", ", NULL, items, i);
+        flo_program_end(p, back);
+        flo_program_repeat(p, rule, least > i ? least - i : 0,
+                           most == UINT32_MAX ? most : most - i);
+    }
+    flo_program_join(p, out);
+    p->at = out;
+    flo_program_text(p, "]");
+}
+
+/* ---- strings ------------------------------------------------------------- */
+
+#define DATE                                                                   \
+    "[12] [0-9]{3} \"-\" ((\"0\" [13578] | \"1\" [02]) \"-\" (\"0\" [1-9] | "  \
+    "[12] [0-9] | \"3\" [01]) | (\"0\" [469] | \"11\") \"-\" (\"0\" [1-9] | "  \
+    "[12] [0-9] | \"30\") | \"02-\" (\"0\" [1-9] | \"1\" [0-9] | \"2\" "       \
+    "[0-8])) "
+#define TIME                                                                   \
+    "([01] [0-9] | \"2\" [0-3]) \":\" [0-5] [0-9] \":\" [0-5] [0-9] (\".\" "   \
+    "[0-9]{1,6})? (\"Z\" | [-+] ([01] [0-9] | \"2\" [0-3]) \":\" [0-5] "       \
+    "[0-9]) "
+#define OCTET                                                                  \
+    "(\"25\" [0-5] | \"2\" [0-4] [0-9] | \"1\" [0-9]{2} | [1-9]? [0-9]) "
+#define LABEL "[a-z0-9] ([a-z0-9-]{0,40} [a-z0-9])? "
+#define HOST LABEL "(\".\" " LABEL "){0,6} "
+
+static const struct {
+    const char *name, *gbnf;
+} formats[] = {
+    {"date", DATE},
+    {"time", TIME},
+    {"date-time", DATE "\"T\" " TIME},
+    {"uuid", "[0-9a-f]{8} (\"-\" [0-9a-f]{4}){3} \"-\" [0-9a-f]{12} "},
+    {"ipv4", OCTET "(\".\" " OCTET "){3} "},
+    {"hostname", HOST},
+    {"email", "[a-z0-9] [a-z0-9_+-]{0,40} (\".\" [a-z0-9_+-]{1,40}){0,3} "
+              "\"@\" " HOST},
+};
+
+static void put_format(struct flo_schema *s, const struct flo_tree_node *format)
+{
+    for (size_t i = 0; i < FLO_COUNT(formats); i++) {
+        if (flo_tree_is(format, formats[i].name)) {
+            flo_gbnf_put(&s->gbnf, formats[i].gbnf);
+            return;
+        }
+    }
+    flo_schema_refuse(s, "/format", "'%.*s' is not supported",
+                      flo_schema_cut(format->bytes), format->text);
+}
+
+static void value_string(struct flo_schema *s,
+                         const struct flo_tree_node *schema)
+{
+    const struct flo_tree_node *pattern = FLO_GET(s, schema, "pattern");
+    const struct flo_tree_node *format = FLO_GET(s, schema, "format");
+    bool has_length = FLO_GET(s, schema, "minLength") != NULL ||
+                      FLO_GET(s, schema, "maxLength") != NULL;
+    uint32_t least, most, any = flo_gbnf_rule(&s->gbnf, "char");
+
+    read_counts(s, schema, "/minLength", "/maxLength", &least, &most);
+    if ((pattern != NULL) + (format != NULL) + has_length > 1) {
+        flo_schema_refuse(s, pattern != NULL ? "/pattern" : "/format",
+                          "beside %s is not supported",
+                          has_length ? "a length" : "a format");
+    }
+    flo_program_text(s->program, "\"");
+    if (pattern != NULL && pattern->kind != FLO_TREE_STRING) {
+        flo_schema_refuse(s, "/pattern", "must be a text");
+    } else if (pattern != NULL) {
+        if (!flo_pattern_put(s->program, pattern->text, pattern->bytes, any)) {
+            flo_schema_refuse(s, "/pattern",
+                              "only literals, classes, groups, | and * + ? {} "
+                              "are built");
+        }
+    } else if (format != NULL) {
+        put_format(s, format);
+    } else {
+        flo_program_repeat(s->program, any, least, most);
+    }
+    flo_program_text(s->program, "\"");
+}
+
+/* ---- numbers ------------------------------------------------------------- */
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Absolute values from low to high, if there are any. */
+static void put_signed(struct flo_schema *s, struct flo_choice *choice,
+                       const char *sign, int64_t low, int64_t high,
+                       const char *behind)
+{
+    if (low <= high) {
+        flo_choice_next(s->program, choice);
+        flo_program_text(s->program, sign);
+        flo_program_decimal(s->program, (uint64_t)low, (uint64_t)high);
+        flo_gbnf_put(&s->gbnf, behind);
+    }
+}
+
+/* Bounds are whole.  A fraction that is not zero lies strictly between two
+ * whole numbers, so both must be within. */
+static void value_number(struct flo_schema *s,
+                         const struct flo_tree_node *schema, bool is_whole)
+{
+    static const char *const places[] = {"/minimum", "/exclusiveMinimum",
+                                         "/maximum", "/exclusiveMaximum"};
+    static const char fraction[] = "\".\" [0-9]{0,14} [1-9] ";
+    int64_t bounds[] = {-WHOLE_MAX, -WHOLE_MAX - 1, WHOLE_MAX, WHOLE_MAX + 1};
+    bool has_bounds = false;
+    struct flo_choice choice;
+
+    for (size_t i = 0; i < FLO_COUNT(places); i++) {
+        const struct flo_tree_node *n = get(s, schema, places[i]);
+
+        has_bounds = has_bounds || n != NULL;
+        if (n != NULL &&
+            !flo_tree_whole(n, -WHOLE_MAX, WHOLE_MAX, &bounds[i])) {
+            flo_schema_refuse(s, places[i],
+                              "other than a whole number of at most 15 digits "
+                              "is not supported");
+        }
+    }
+    if (!has_bounds) {
+        flo_program_call(
+            s->program,
+            flo_gbnf_rule(&s->gbnf, is_whole ? "integer" : "number"));
+        return;
+    }
+    int64_t low = larger(bounds[0], bounds[1] + 1);
+    int64_t high = smaller(bounds[2], bounds[3] - 1);
+    flo_choice_begin(s->program, &choice);
+    put_signed(s, &choice, "-", larger(1, -high), -low, "");
+    put_signed(s, &choice, "", larger(low, 0), high, "");
+    if (!is_whole) {
+        low = larger(bounds[0], bounds[1]);
+        high = smaller(bounds[2], bounds[3]);
+        put_signed(s, &choice, "-", larger(0, -high), -low - 1, fraction);
+        put_signed(s, &choice, "", larger(low, 0), high - 1, fraction);
+    }
+    flo_choice_end(s->program, &choice);
+    if (choice.count == 0) {
+        flo_schema_refuse(s, "/minimum", "no number lies within");
+    }
+}
+
+void flo_schema_value(struct flo_schema *s, const struct flo_tree_node *schema,
+                      enum flo_schema_types type)
+{
+    switch (type) {
+    case FLO_TYPE_OBJECT:
+        value_object(s, schema);
+        break;
+    case FLO_TYPE_ARRAY:
+        value_array(s, schema);
+        break;
+    case FLO_TYPE_STRING:
+        value_string(s, schema);
+        break;
+    case FLO_TYPE_NUMBER:
+    case FLO_TYPE_INTEGER:
+        value_number(s, schema, type == FLO_TYPE_INTEGER);
+        break;
+    case FLO_TYPE_BOOLEAN:
+        flo_gbnf_put(&s->gbnf, "\"true\" | \"false\"");
+        break;
+    case FLO_TYPE_NULL:
+    case FLO_TYPE_ANY:
+        flo_program_text(s->program, "null");
+        break;
+    }
+}

@@ -1,0 +1,405 @@
+/* Adapters: loading them, and their part of a product.
+ *
+ * Both halves lie in memory as f32.  B is kept transposed, so that
+ * sums run over neighbouring floats for many rows at once, always in the order
+ * of the rank: no result depends on how rows are shared out. */
+#include "engine/model/adapter/adapter.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/model/adapter/lora_file.h"
+
+#define SCALE_MAX 100.0f
+
+/* ---- room -------------------------------------------------------------- */
+
+/* Pointers into the arena, or (without memory) only its bytes. */
+static void *take_floats(struct flo_arena *arena, uint64_t count)
+{
+    return flo_arena_take(arena, count, sizeof(float));
+}
+
+int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err)
+{
+    struct flo_arena arena = {0};
+    struct flo_gguf *gguf = NULL;
+    int rv = flo_gguf_open_fd(fd, &gguf, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_arena_take(&arena, FLO_LAYERS_MAX * 7 + 1, sizeof(struct flo_low_rank));
+    for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
+        take_floats(&arena, flo_gguf_tensor_at(gguf, i)->values);
+    }
+    if (arena.failed ||
+        !flo_add_u64(arena.used, flo_gguf_file_bytes(gguf), bytes)) {
+        rv = flo_fail(err, FLO_E_MODEL_ADAPTER, "its size overflows");
+    }
+    flo_gguf_close(gguf);
+    return rv;
+}
+
+/* ---- loading ----------------------------------------------------------- */
+
+/* An adapter on its way in. */
+struct load {
+    struct flo_adapter *adapter;
+    struct flo_lora lora;
+    struct flo_err *err;
+};
+
+/* Values of a row of a half, checked. */
+static int decode_row(struct load *load, const struct flo_gguf_tensor *half,
+                      size_t row, float *out)
+{
+    const struct flo_quant_type *type = flo_quant_type(half->type);
+    const uint8_t *data = flo_gguf_tensor_data(load->lora.gguf, half);
+    size_t columns = (size_t)half->dims[0];
+
+    type->decode(data + row * flo_quant_bytes(type, columns), out, columns);
+    for (size_t i = 0; i < columns; i++) {
+        if (!isfinite(out[i])) {
+            return flo_fail(load->err, FLO_E_MODEL_NONFINITE,
+                            "adapter tensor '%s': value %zu of row %zu is not "
+                            "finite",
+                            half->name, i, row);
+        }
+    }
+    return 0;
+}
+
+static int decode_halves(struct load *load, const struct flo_gguf_tensor *a,
+                         const struct flo_gguf_tensor *b, float *to_a,
+                         float *to_b)
+{
+    size_t rank = (size_t)a->dims[1], rows = (size_t)b->dims[1];
+    float row[FLO_ADAPTER_RANK_MAX];
+    int rv = 0;
+
+    for (size_t r = 0; rv == 0 && r < rank; r++) {
+        rv = decode_row(load, a, r, to_a + r * a->dims[0]);
+    }
+    for (size_t i = 0; rv == 0 && i < rows; i++) {
+        rv = decode_row(load, b, i, row);
+        for (size_t r = 0; r < rank; r++) {
+            to_b[r * rows + i] = row[r];
+        }
+    }
+    return rv;
+}
+
+/* Do the matrices of a tensor fit, and are they all of it? */
+static int check_places(struct load *load, const struct flo_gguf_tensor *a,
+                        const struct flo_gguf_tensor *b, const char *name,
+                        const struct flo_matrix *const *places, size_t count)
+{
+    uint64_t rows = 0;
+
+    if (count == 0) {
+        return flo_fail(load->err, FLO_E_NOT_BUILT,
+                        "an adapter of '%s' is not built yet: merge it", name);
+    }
+    if (a->dims[1] > FLO_ADAPTER_RANK_MAX) {
+        return flo_fail(load->err, FLO_E_MODEL_ADAPTER,
+                        "'%s' has rank %" PRIu64 ", at most %d", name,
+                        a->dims[1], FLO_ADAPTER_RANK_MAX);
+    }
+    for (size_t i = 0; i < count; i++) {
+        rows += places[i]->rows;
+    }
+    if (a->dims[0] != places[0]->columns || b->dims[1] != rows) {
+        return flo_fail(load->err, FLO_E_MODEL_ADAPTER,
+                        "'%s' has other sizes in the model", name);
+    }
+    return 0;
+}
+
+/* One tensor's pair; on an arena without memory only its bytes. */
+static int load_pair(struct load *load, const struct flo_gguf_tensor *tensor)
+{
+    struct flo_adapter *adapter = load->adapter;
+    struct flo_engine *e = adapter->engine;
+    const struct flo_matrix *places[FLO_PLACES_MAX];
+    const struct flo_gguf_tensor *a, *b;
+    float *to_a, *to_b;
+    size_t count;
+    int rv;
+
+    if (!flo_lora_halves(&load->lora, tensor->name, &a, &b)) {
+        return 0;
+    }
+    count = flo_weights_places(&e->weights, tensor, places);
+    rv = check_places(load, a, b, tensor->name, places, count);
+    if (rv < 0) {
+        return rv;
+    }
+    to_a = take_floats(&load->adapter->arena, a->values);
+    to_b = take_floats(&load->adapter->arena, b->values);
+    if (to_a == NULL || to_b == NULL) {
+        return 0;
+    }
+    adapter->info.tensors++;
+    if (a->dims[1] > adapter->info.rank) {
+        adapter->info.rank = (uint32_t)a->dims[1];
+    }
+    for (size_t i = 0; i < count; i++) {
+        adapter->pairs[places[i]->number] = (struct flo_low_rank){
+            .a = to_a,
+            .b = to_b + places[i]->tensor_row,
+            .rank = (uint32_t)a->dims[1],
+            .stride = (uint32_t)b->dims[1],
+        };
+    }
+    return decode_halves(load, a, b, to_a, to_b);
+}
+
+static int load_pairs(struct load *load)
+{
+    struct flo_engine *e = load->adapter->engine;
+    int rv = 0;
+
+    load->adapter->pairs =
+        flo_arena_take(&load->adapter->arena, flo_weights_count(&e->weights),
+                       sizeof(struct flo_low_rank));
+    for (size_t i = 0; rv == 0 && i < flo_gguf_tensor_count(e->gguf); i++) {
+        rv = load_pair(load, flo_gguf_tensor_at(e->gguf, i));
+    }
+    return rv;
+}
+
+/* Take the bytes out of what was planned. */
+static int take_room(struct flo_engine *e, const char *what, uint64_t bytes,
+                     struct flo_err *err)
+{
+    uint64_t left;
+    bool fits;
+
+    pthread_mutex_lock(&e->lock);
+    left = e->sizes.adapter_bytes - e->adapter_bytes_used;
+    fits = bytes <= left;
+    e->adapter_bytes_used += fits ? bytes : 0;
+    pthread_mutex_unlock(&e->lock);
+    return fits ? 0
+                : flo_fail(err, FLO_E_MEMORY_BUDGET,
+                           "the adapter%s needs %" PRIu64 " bytes; %" PRIu64
+                           " of %" PRIu64 " planned for adapters are left",
+                           what, bytes, left, e->sizes.adapter_bytes);
+}
+
+static void give_room_back(struct flo_engine *e, uint64_t bytes)
+{
+    pthread_mutex_lock(&e->lock);
+    e->adapter_bytes_used -= bytes;
+    pthread_mutex_unlock(&e->lock);
+}
+
+static int load_all(struct load *load)
+{
+    struct flo_adapter *adapter = load->adapter;
+    struct flo_arena *arena = &adapter->arena;
+    int rv = flo_lora_check(load->lora.gguf, adapter->engine->gguf, &load->lora,
+                            load->err);
+
+    rv = rv < 0 ? rv : load_pairs(load);
+    if (rv == 0 && arena->failed) {
+        rv = flo_fail(load->err, FLO_E_MODEL_ADAPTER, "its size overflows");
+    }
+    if (rv < 0 ||
+        (rv = take_room(adapter->engine, "", arena->used, load->err)) < 0) {
+        return rv;
+    }
+    adapter->alpha = load->lora.alpha;
+    adapter->info.bytes = arena->used;
+    rv = flo_arena_map(arena, load->err);
+    return rv < 0 ? rv : load_pairs(load);
+}
+
+static int open_data(struct flo_engine *engine, const void *data, size_t bytes,
+                     struct flo_adapter **adapter, struct flo_err *err)
+{
+    struct load load = {.err = err};
+    struct flo_gguf *gguf = NULL;
+    int rv = flo_gguf_open(data, bytes, &gguf, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    load.lora.gguf = gguf;
+    load.adapter = calloc(1, sizeof(*load.adapter));
+    if (load.adapter == NULL) {
+        rv = flo_fail(err, FLO_E_MEMORY, "an adapter");
+    } else {
+        load.adapter->engine = engine;
+        flo_engine_copy_text(gguf, "general.name", load.adapter->info.name,
+                             sizeof(load.adapter->info.name));
+        rv = load_all(&load);
+    }
+    flo_gguf_close(gguf);
+    if (rv < 0) {
+        flo_adapter_close(load.adapter);
+        return rv;
+    }
+    *adapter = load.adapter;
+    return 0;
+}
+
+/* The file is read, not mapped: an engine that serves must not end because
+ * somebody shortens it meanwhile. */
+int flo_adapter_open_fd(struct flo_engine *engine, int fd,
+                        struct flo_adapter **adapter, struct flo_err *err)
+{
+    off_t end = lseek(fd, 0, SEEK_END);
+    uint64_t bytes = end < 0 ? 0 : (uint64_t)end;
+    void *data = NULL;
+    int rv;
+
+    if (end < 0) {
+        return flo_fail(err, FLO_E_IO_OPEN, "an adapter is a regular file");
+    }
+    rv = take_room(engine, "'s file", bytes, err);
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_pages_map(bytes, &data, err);
+    rv = rv < 0 ? rv : flo_fd_pread_all(fd, data, (size_t)bytes, 0, err);
+    rv = rv < 0 ? rv : open_data(engine, data, (size_t)bytes, adapter, err);
+    flo_pages_unmap(data, bytes);
+    give_room_back(engine, bytes);
+    return rv;
+}
+
+int flo_adapter_open(struct flo_engine *engine, const char *path,
+                     struct flo_adapter **adapter, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    int rv = flo_file_open(path, &fd, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_adapter_open_fd(engine, fd, adapter, err);
+    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+}
+
+static void leave(struct flo_session *session)
+{
+    session->adapter = NULL;
+    session->adapter_scale = 0;
+    session->position = 0;
+    session->has_logits = false;
+}
+
+void flo_adapter_close(struct flo_adapter *adapter)
+{
+    struct flo_engine *e;
+
+    if (adapter == NULL) {
+        return;
+    }
+    e = adapter->engine;
+    pthread_mutex_lock(&e->lock);
+    for (uint32_t i = 0; i < e->sizes.sessions; i++) {
+        if (e->sessions[i].adapter == adapter) {
+            leave(&e->sessions[i]);
+        }
+    }
+    pthread_mutex_unlock(&e->lock);
+    give_room_back(e, adapter->info.bytes);
+    flo_pages_unmap(adapter->arena.base, adapter->arena.bytes);
+    free(adapter);
+}
+
+const struct flo_adapter_info *
+flo_adapter_info(const struct flo_adapter *adapter)
+{
+    return &adapter->info;
+}
+
+/* ---- sessions ---------------------------------------------------------- */
+
+bool flo_session_has_adapter(const struct flo_session *session,
+                             const struct flo_adapter *adapter, float scale)
+{
+    return session->adapter == adapter &&
+           (adapter == NULL || session->adapter_scale == scale);
+}
+
+int flo_session_set_adapter(struct flo_session *session,
+                            const struct flo_adapter *adapter, float scale,
+                            struct flo_err *err)
+{
+    if (adapter != NULL &&
+        (adapter->engine != session->engine || !(fabsf(scale) <= SCALE_MAX))) {
+        return flo_fail(err, FLO_E_INFER_PARAM,
+                        adapter->engine != session->engine
+                            ? "the adapter is of another engine"
+                            : "the adapter's scale is %g, not -%g to %g",
+                        (double)scale, (double)SCALE_MAX, (double)SCALE_MAX);
+    }
+    if (!flo_session_has_adapter(session, adapter, scale)) {
+        leave(session);
+        session->adapter = adapter;
+        session->adapter_scale = scale;
+    }
+    return 0;
+}
+
+/* ---- products ---------------------------------------------------------- */
+
+static float *low_of(const struct flo_input *in, size_t t, size_t slot)
+{
+    return in->low + (t * FLO_LOW_SLOTS + slot) * FLO_ADAPTER_RANK_MAX;
+}
+
+void flo_adapter_lower(const struct flo_pass *pass,
+                       const struct flo_source *source, const float *values,
+                       const struct flo_input *in, size_t t)
+{
+    const struct flo_session *session = pass->sessions[t];
+    const struct flo_adapter *adapter = session->adapter;
+    const struct flo_activations row = {
+        .values = (float *)(uintptr_t)values,
+        .columns = in->x.columns,
+        .tokens = 1,
+    };
+
+    for (size_t slot = 0; adapter != NULL && slot < source->product_count;
+         slot++) {
+        const struct flo_matrix *m = source->products[slot].matrix;
+        const struct flo_low_rank *pair;
+        float *low = low_of(in, t, slot), scale;
+
+        if (adapter->pairs[m->number].rank == 0) {
+            continue;
+        }
+        pair = &adapter->pairs[m->number];
+        scale = session->adapter_scale * adapter->alpha / (float)pair->rank;
+        pass->engine->kernel->matmul[FLO_QUANT_F32](
+            pair->a, row.columns * sizeof(float), pair->rank, &row, low,
+            pair->rank);
+        for (uint32_t r = 0; r < pair->rank; r++) {
+            low[r] *= scale;
+        }
+    }
+}
+
+void flo_adapter_add(const struct flo_pass *pass, const struct flo_matrix *m,
+                     size_t slot, uint32_t first, uint32_t rows,
+                     const struct flo_input *in, size_t t, float *y)
+{
+    const struct flo_adapter *adapter = pass->sessions[t]->adapter;
+    const struct flo_low_rank *pair;
+
+    if (adapter == NULL || adapter->pairs[m->number].rank == 0) {
+        return;
+    }
+    pair = &adapter->pairs[m->number];
+    pass->engine->kernel->low_rank_add(pair->b + first, pair->stride,
+                                       pair->rank, low_of(in, t, slot), y,
+                                       rows);
+}

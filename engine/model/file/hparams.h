@@ -1,0 +1,69 @@
+/* Hyper-parameters: what a model's metadata says about its shape, checked.
+ *
+ * Everything later code multiplies or divides by comes from here, so the
+ * limits are checked here once. */
+#ifndef FLOTILLA_ENGINE_HPARAMS_H
+#define FLOTILLA_ENGINE_HPARAMS_H
+
+#include "engine/model/file/arch.h"
+
+#define FLO_LAYERS_MAX 512u
+#define FLO_HEADS_MAX 1024u
+#define FLO_HEAD_SIZE_MAX 512u
+#define FLO_WIDTH_MAX (1u << 18) /* embedding, feed-forward, all heads */
+#define FLO_VOCAB_MAX (1u << 20)
+
+/* Angle of pair i at a position: position * base^(-2i / n_rope), changed by
+ * the scaling (model/pass/rope.c). */
+struct flo_rope {
+    float base;
+    float factor; /* positions are divided by it; 1: no scaling */
+    float local_base, local_factor; /* of local layers */
+    bool is_yarn;                   /* fast pairs keep their angle */
+    float beta_fast, beta_slow;     /* turns in original_context */
+    float magnitude;                /* of sines and cosines */
+    uint32_t original_context;      /* longer ones take the long factors */
+};
+
+struct flo_hparams {
+    uint32_t n_vocab;
+    uint32_t n_embd; /* D: values of a token in the residual stream */
+    uint32_t n_layer;
+    uint32_t n_head;    /* query heads */
+    uint32_t n_head_kv; /* divides n_head */
+    uint32_t head_size; /* even; not always n_embd / n_head */
+    uint32_t n_ff;      /* values inside the feed-forward part */
+    uint32_t n_rope;    /* leading values of a head that are rotated; even */
+    uint32_t context_trained;
+    float epsilon; /* of the norms */
+    float embedding_scale;
+    float attention_scale; /* of q . k */
+    float attention_cap;   /* of the same, behind the scale; 0: none */
+    float output_cap;      /* of logits; 0: none */
+    struct flo_rope rope;
+    uint32_t window;               /* positions a local layer sees; 0: all */
+    bool is_local[FLO_LAYERS_MAX]; /* all false without a window */
+};
+
+/* Values of all query heads, and of all key (or value) heads. */
+static inline uint32_t flo_width_q(const struct flo_hparams *h)
+{
+    return h->n_head * h->head_size;
+}
+static inline uint32_t flo_width_kv(const struct flo_hparams *h)
+{
+    return h->n_head_kv * h->head_size;
+}
+
+/* Read which architecture it is, and `<arch>.*`.
+ *
+ * FLO_E_MODEL_ARCH    it is not known
+ * FLO_E_GGUF_MISSING, FLO_E_GGUF_TYPE   a key is absent or of another type
+ * FLO_E_GGUF_HPARAM   a value is out of range, or two do not fit together
+ * FLO_E_NOT_BUILT     experts, layers of different shapes, or a rope scaling
+ *                     this engine lacks */
+FLO_MUST_USE int flo_hparams_read(const struct flo_gguf *gguf,
+                                  const struct flo_arch **arch,
+                                  struct flo_hparams *out, struct flo_err *err);
+
+#endif

@@ -1,0 +1,424 @@
+/* Weights: see weights.h. */
+#include "engine/model/file/weights.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct binding {
+    const struct flo_gguf *gguf;
+    const struct flo_arch *arch;
+    const struct flo_hparams *hparams;
+    const struct flo_kernel *kernel;
+    bool is_fused; /* the layer at hand has attn_qkv */
+    size_t used;   /* tensors of the file that found their place */
+    struct flo_err *err;
+    float *vector; /* where the next one is copied to */
+};
+
+static uint64_t dim(const struct flo_hparams *h, enum flo_dim which)
+{
+    switch (which) {
+    case FLO_DIM_EMBD:
+        return h->n_embd;
+    case FLO_DIM_HEAD:
+        return h->head_size;
+    case FLO_DIM_Q:
+        return flo_width_q(h);
+    case FLO_DIM_KV:
+        return flo_width_kv(h);
+    case FLO_DIM_QKV:
+        return flo_width_q(h) + 2 * flo_width_kv(h);
+    case FLO_DIM_FF:
+        return h->n_ff;
+    case FLO_DIM_FF_TWICE:
+        return 2 * h->n_ff;
+    case FLO_DIM_VOCAB:
+        return h->n_vocab;
+    case FLO_DIM_HALF_ROPE:
+        return h->n_rope / 2;
+    case FLO_DIM_NONE:
+        break;
+    }
+    return 1;
+}
+
+static int check_shape(struct binding *b, const struct flo_gguf_tensor *tensor,
+                       const struct flo_tensor_spec *spec)
+{
+    unsigned long long columns = dim(b->hparams, spec->columns);
+    unsigned long long rows = dim(b->hparams, spec->rows);
+    const uint64_t *got = tensor->dims;
+
+    if (got[0] == columns && got[1] == rows && got[2] == 1 && got[3] == 1) {
+        return 0;
+    }
+    return flo_fail(b->err, FLO_E_GGUF_SHAPE,
+                    "%s: expected %llu x %llu, got %llu x %llu x %llu x %llu",
+                    tensor->name, columns, rows, (unsigned long long)got[0],
+                    (unsigned long long)got[1], (unsigned long long)got[2],
+                    (unsigned long long)got[3]);
+}
+
+static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
+                       struct flo_matrix *out)
+{
+    const struct flo_quant_type *type = flo_quant_type(tensor->type);
+    flo_matmul_fn *matmul = NULL;
+
+    if (type != NULL && tensor->type < FLO_QUANT_ID_COUNT) {
+        matmul = b->kernel->matmul[tensor->type];
+    }
+    if (matmul == NULL || type->decode == NULL) {
+        return flo_fail(b->err, FLO_E_NOT_BUILT,
+                        "%s: type %s is not computed yet", tensor->name,
+                        type == NULL ? "?" : type->name);
+    }
+    *out = (struct flo_matrix){
+        .tensor = tensor,
+        .bias = out->bias, /* it may have been before */
+        .data = flo_gguf_tensor_data(b->gguf, tensor),
+        .matmul = matmul,
+        .type = type,
+        .row_bytes = flo_quant_bytes(type, (size_t)tensor->dims[0]),
+        .strip_rows = 1,
+        .precision = flo_weight_reads_codes(tensor->type) ? FLO_PRECISION_16
+                                                          : FLO_PRECISION_FLOAT,
+        .columns = (uint32_t)tensor->dims[0],
+        .rows = (uint32_t)tensor->dims[1],
+    };
+    return 0;
+}
+
+/* Copied behind those before it. */
+static int bind_vector(struct binding *b, const struct flo_gguf_tensor *tensor,
+                       const float **out)
+{
+    if (tensor->type != FLO_QUANT_F32) {
+        return flo_fail(b->err, FLO_E_GGUF_TYPE, "%s: expected F32, got %s",
+                        tensor->name, flo_quant_type(tensor->type)->name);
+    }
+    *out = memcpy(b->vector, flo_gguf_tensor_data(b->gguf, tensor),
+                  (size_t)tensor->bytes);
+    b->vector += tensor->values;
+    return 0;
+}
+
+static int missing(const struct binding *b, const char *name)
+{
+    return flo_fail(b->err, FLO_E_GGUF_MISSING, "tensor %s is missing", name);
+}
+
+/* What the architecture says of a tensor that is there, or is not: parts stand
+ * by themselves or in attn_qkv, exactly once. */
+static int check_need(const struct binding *b, enum flo_need need,
+                      const char *prefix, const char *name, bool is_there)
+{
+    bool is_needed = need == FLO_NEEDED ||
+                     (need == FLO_UNLESS_FUSED && !b->is_fused) ||
+                     (need == FLO_WITH_FUSED && b->is_fused);
+
+    if (is_there && need == FLO_UNLESS_FUSED && b->is_fused) {
+        return flo_fail(b->err, FLO_E_MODEL_ARCH,
+                        "tensor %s stands beside %sattn_qkv.weight", name,
+                        prefix);
+    }
+    return is_needed && !is_there ? missing(b, name) : 0;
+}
+
+/* All tensors of a list that the architecture has; `prefix` is that of their
+ * names in the file. */
+static int bind_list(struct binding *b, const struct flo_tensor_list *list,
+                     const char *prefix, void *object)
+{
+    char name[FLO_GGUF_NAME_BYTES_MAX + 1];
+    int rv = 0;
+
+    for (size_t i = 0; rv == 0 && i < list->count; i++) {
+        const struct flo_tensor_spec *spec = &list->specs[i];
+        enum flo_need need = flo_arch_need(b->arch, spec);
+        void *member = (uint8_t *)object + spec->offset;
+        const struct flo_gguf_tensor *tensor;
+
+        snprintf(name, sizeof(name), "%s%s", prefix, spec->name);
+        tensor = flo_gguf_tensor_find(b->gguf, name);
+        rv = check_need(b, need, prefix, name, tensor != NULL);
+        if (rv < 0 || tensor == NULL || need == FLO_NO_TENSOR) {
+            continue;
+        }
+        rv = check_shape(b, tensor, spec);
+        if (rv == 0) {
+            rv = spec->rows == FLO_DIM_NONE ? bind_vector(b, tensor, member)
+                                            : bind_matrix(b, tensor, member);
+        }
+        b->used++;
+    }
+    return rv;
+}
+
+/* ---- fused matrices ---------------------------------------------------- */
+
+/* Rows first.. of a matrix as one of its own, which may have a bias. */
+static void take_part(const struct flo_matrix *of, uint32_t first,
+                      uint32_t rows, struct flo_matrix *part)
+{
+    const float *bias = of->bias != NULL ? of->bias + first : part->bias;
+
+    *part = *of;
+    part->data += first * of->row_bytes;
+    part->rows = rows;
+    part->tensor_row = first;
+    part->bias = bias;
+}
+
+static void split_fused(const struct flo_hparams *h, struct flo_layer *layer)
+{
+    uint32_t q = flo_width_q(h), kv = flo_width_kv(h);
+
+    if (layer->qkv.data != NULL) {
+        take_part(&layer->qkv, 0, q, &layer->q);
+        take_part(&layer->qkv, q, kv, &layer->k);
+        take_part(&layer->qkv, q + kv, kv, &layer->v);
+    }
+    if (layer->gate_up.data != NULL) {
+        take_part(&layer->gate_up, 0, h->n_ff, &layer->gate);
+        take_part(&layer->gate_up, h->n_ff, h->n_ff, &layer->up);
+    }
+}
+
+/* Where 8 bits are enough; see kernel.h. */
+static void coarsen(struct flo_layer *layer)
+{
+    struct flo_matrix *some[] = {&layer->o, &layer->gate, &layer->up,
+                                 &layer->down};
+
+    for (size_t i = 0; i < FLO_COUNT(some); i++) {
+        if (some[i]->precision == FLO_PRECISION_16) {
+            some[i]->precision = FLO_PRECISION_8;
+        }
+    }
+}
+
+/* ---- those that products read ------------------------------------------ */
+
+enum { LAYER_MATRICES = 7 };
+
+/* Matrix `i` that products read: of all layers, then the output; NULL behind
+ * the last one. */
+static struct flo_matrix *matrix_at(struct flo_weights *weights, size_t i)
+{
+    static const size_t places[LAYER_MATRICES] = {
+        offsetof(struct flo_layer, q),    offsetof(struct flo_layer, k),
+        offsetof(struct flo_layer, v),    offsetof(struct flo_layer, o),
+        offsetof(struct flo_layer, gate), offsetof(struct flo_layer, up),
+        offsetof(struct flo_layer, down),
+    };
+    size_t layer = i / LAYER_MATRICES;
+
+    if (layer == weights->n_layer) {
+        return i % LAYER_MATRICES == 0 ? &weights->output : NULL;
+    }
+    return (struct flo_matrix *)(void *)((uint8_t *)&weights->layers[layer] +
+                                         places[i % LAYER_MATRICES]);
+}
+
+uint32_t flo_weights_count(const struct flo_weights *weights)
+{
+    return weights->n_layer * LAYER_MATRICES + 1;
+}
+
+/* ---- all of them ------------------------------------------------------- */
+
+static size_t layer_prefix(uint32_t index, char prefix[16])
+{
+    return (size_t)snprintf(prefix, 16, "blk.%u.", index);
+}
+
+static int bind_layer(struct binding *b, uint32_t index,
+                      struct flo_layer *layer)
+{
+    char prefix[16], fused[FLO_GGUF_NAME_BYTES_MAX + 1];
+    int rv;
+
+    layer_prefix(index, prefix);
+    snprintf(fused, sizeof(fused), "%sattn_qkv.weight", prefix);
+    b->is_fused = flo_gguf_tensor_find(b->gguf, fused) != NULL;
+    rv = bind_list(b, &flo_layer_tensors, prefix, layer);
+    if (rv == 0 && !b->is_fused && layer->qkv.bias != NULL) {
+        rv = flo_fail(b->err, FLO_E_MODEL_ARCH,
+                      "tensor %sattn_qkv.bias stands alone", prefix);
+    }
+    if (rv == 0) {
+        split_fused(b->hparams, layer);
+        coarsen(layer);
+    }
+    return rv;
+}
+
+/* Has the architecture a tensor of this name? */
+static bool is_known(const struct binding *b, const char *name)
+{
+    const struct flo_tensor_list *list = &flo_model_tensors;
+    uint32_t index;
+    char prefix[16];
+
+    /* Spelled as bind_layer() does: 01 is no layer. */
+    if (sscanf(name, "blk.%3u.", &index) == 1 && index < b->hparams->n_layer) {
+        size_t bytes = layer_prefix(index, prefix);
+
+        if (strncmp(name, prefix, bytes) == 0) {
+            list = &flo_layer_tensors;
+            name += bytes;
+        }
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(name, list->specs[i].name) == 0 &&
+            flo_arch_need(b->arch, &list->specs[i]) != FLO_NO_TENSOR) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A tensor that nobody reads means that the answers would be wrong. */
+static int check_unused(struct binding *b)
+{
+    size_t count = flo_gguf_tensor_count(b->gguf);
+
+    for (size_t i = 0; b->used < count && i < count; i++) {
+        const char *name = flo_gguf_tensor_at(b->gguf, i)->name;
+
+        if (!is_known(b, name)) {
+            return flo_fail(b->err, FLO_E_MODEL_ARCH,
+                            "tensor %s is not part of architecture %s", name,
+                            flo_arch_name(b->arch));
+        }
+    }
+    return 0;
+}
+
+static void sum_up(const struct flo_gguf *gguf, struct flo_weights *weights)
+{
+    for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
+        const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(gguf, i);
+        weights->parameters += tensor->values;
+        if (tensor->type == FLO_QUANT_F32 &&
+            tensor->dims[0] == tensor->values) {
+            weights->vector_bytes += tensor->bytes;
+        }
+    }
+}
+
+int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
+                     const struct flo_hparams *hparams,
+                     const struct flo_kernel *kernel,
+                     struct flo_weights *weights, struct flo_err *err)
+{
+    struct binding b = {.gguf = gguf,
+                        .arch = arch,
+                        .hparams = hparams,
+                        .kernel = kernel,
+                        .err = err};
+    int rv;
+
+    *weights = (struct flo_weights){.n_layer = hparams->n_layer};
+    sum_up(gguf, weights);
+    weights->layers = calloc(hparams->n_layer, sizeof(*weights->layers));
+    weights->vectors = malloc((size_t)weights->vector_bytes + 1);
+    if (weights->layers == NULL || weights->vectors == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%u layers", hparams->n_layer);
+    }
+    b.vector = weights->vectors;
+    rv = bind_list(&b, &flo_model_tensors, "", weights);
+    for (uint32_t i = 0; rv == 0 && i < hparams->n_layer; i++) {
+        rv = bind_layer(&b, i, &weights->layers[i]);
+    }
+    if (rv == 0) {
+        rv = check_unused(&b);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if ((weights->rope_short == NULL) != (weights->rope_long == NULL)) {
+        return missing(&b, weights->rope_short == NULL
+                               ? "rope_factors_short.weight"
+                               : "rope_factors_long.weight");
+    }
+    if (weights->output.data == NULL) {
+        take_part(&weights->embedding, 0, hparams->n_vocab, &weights->output);
+    }
+    for (uint32_t i = 0; i < flo_weights_count(weights); i++) {
+        matrix_at(weights, i)->number = i;
+    }
+    return 0;
+}
+
+size_t flo_weights_places(struct flo_weights *weights,
+                          const struct flo_gguf_tensor *tensor,
+                          const struct flo_matrix **out)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i + 1 < flo_weights_count(weights); i++) {
+        const struct flo_matrix *m = matrix_at(weights, i);
+
+        if (m->tensor == tensor) {
+            out[count++] = m;
+        }
+    }
+    return count;
+}
+
+/* ---- packed ------------------------------------------------------- */
+
+int flo_weights_can_pack(struct flo_weights *weights,
+                         const struct flo_kernel *kernel,
+                         const struct flo_sidecar *sidecar, struct flo_err *err)
+{
+    const struct flo_matrix *m;
+    size_t strip_bytes;
+
+    for (size_t i = 0; (m = matrix_at(weights, i)) != NULL; i++) {
+        if (m->data == NULL || m->precision == FLO_PRECISION_FLOAT) {
+            continue;
+        }
+        if (kernel != NULL && kernel->matmul_packed[m->type->id] == NULL) {
+            return flo_fail(err, FLO_E_NOT_BUILT,
+                            "kernel %s reads no packed %s weights",
+                            kernel->name, m->type->name);
+        }
+        if (flo_sidecar_find(sidecar, m->tensor, m->tensor_row, &strip_bytes) ==
+            0) {
+            return flo_fail(err, FLO_E_NOT_BUILT,
+                            "a matrix of %u rows does not begin at a strip",
+                            m->rows);
+        }
+    }
+    return 0;
+}
+
+void flo_weights_pack(struct flo_weights *weights,
+                      const struct flo_kernel *kernel,
+                      const struct flo_sidecar *sidecar)
+{
+    struct flo_matrix *m;
+
+    for (size_t i = 0; (m = matrix_at(weights, i)) != NULL; i++) {
+        if (m->data != NULL && m->precision != FLO_PRECISION_FLOAT) {
+            uint64_t offset = flo_sidecar_find(sidecar, m->tensor,
+                                               m->tensor_row, &m->row_bytes);
+
+            m->data = flo_sidecar_at(sidecar, offset);
+            m->matmul = kernel->matmul_packed[m->type->id];
+            m->strip_rows = FLO_STRIP_ROWS;
+        }
+    }
+    weights->are_packed = true;
+}
+
+void flo_weights_deinit(struct flo_weights *weights)
+{
+    free(weights->layers);
+    free(weights->vectors);
+    weights->layers = NULL;
+    weights->vectors = NULL;
+}

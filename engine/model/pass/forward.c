@@ -1,0 +1,167 @@
+/* Forward pass: rows of one or more sessions to logits, one job of the thread
+ * pool per batch. */
+#include "engine/model/file/packed.h"
+#include "engine/model/pass/pass.h"
+
+enum { FEW_ROWS = 4 }; /* of a pass that is read from memory, not computed */
+
+/* Logits of `count` tokens of the batch from `first` on. */
+static void output_part(struct flo_pass *pass, unsigned thread, uint32_t first,
+                        uint32_t count, float *logits)
+{
+    struct flo_engine *e = pass->engine;
+    const struct flo_weights *w = &e->weights;
+    const struct flo_product product = {&w->output, logits,
+                                        FLO_AFTER_OUTPUT_CAP};
+    const struct flo_source source = {
+        .values = e->scratch.x + (size_t)first * e->hparams.n_embd,
+        .norm = w->output_norm,
+        .norm_bias = w->output_norm_bias,
+        .products = &product,
+        .product_count = 1,
+        .count = count,
+    };
+
+    flo_pass_multiply(pass, thread, &source);
+}
+
+static void forward_job(void *context, unsigned thread)
+{
+    struct flo_pass *pass = context;
+    struct flo_engine *e = pass->engine;
+
+    for (uint32_t i = 0; i < e->hparams.n_layer; i++) {
+        /* Read by all between this layer's first and last barrier, so every
+         * thread sees the same. */
+        if (thread == 0 && pass->request->stops != NULL) {
+            pass->stop = pass->request->stops(pass->request->context);
+        }
+        if (!flo_pass_block(pass, thread, i)) {
+            return;
+        }
+    }
+    if (pass->request->logits != NULL) {
+        output_part(pass, thread, pass->request->logits_row, 1,
+                    pass->request->logits);
+    }
+}
+
+static void rows_job(void *context, unsigned thread)
+{
+    struct flo_pass *pass = context;
+
+    output_part(pass, thread, pass->first, pass->count, pass->logits);
+}
+
+static int embed(struct flo_engine *e, uint32_t row, const int32_t *tokens,
+                 uint32_t count, struct flo_err *err)
+{
+    uint8_t *room = (uint8_t *)e->scratch.y;
+    const struct flo_matrix *m = &e->weights.embedding;
+    float scale = e->hparams.embedding_scale;
+
+    for (size_t t = 0; t < count; t++) {
+        float *x = e->scratch.x + (row + t) * m->columns;
+        const uint8_t *values;
+        int rv = flo_packed_embedding(e, tokens[t], room, &values, err);
+
+        if (rv < 0) {
+            return rv;
+        }
+        m->type->decode(values, x, m->columns);
+        for (size_t i = 0; scale != 1 && i < m->columns; i++) {
+            x[i] *= scale;
+        }
+    }
+    return 0;
+}
+
+/* The rows of a span behind those that are there. */
+static int add_span(struct flo_pass *pass, const struct flo_span *span,
+                    struct flo_err *err)
+{
+    uint32_t position = span->session->position;
+    int rv = embed(pass->engine, pass->count, span->tokens, span->count, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_rope_make_tables(pass->engine, pass->count, position, span->count);
+    for (uint32_t t = 0; t < span->count; t++) {
+        pass->sessions[pass->count + t] = span->session;
+    }
+    for (uint32_t t = 0; t < span->count; t += FLO_PIECE_ROWS) {
+        uint32_t left = span->count - t;
+
+        pass->pieces[pass->piece_count++] = (struct flo_piece){
+            .session = span->session,
+            .position = position + t,
+            .first = (uint16_t)(pass->count + t),
+            .count = (uint16_t)(left < FLO_PIECE_ROWS ? left : FLO_PIECE_ROWS),
+        };
+    }
+    pass->has_adapters |= span->session->adapter != NULL;
+    pass->count += span->count;
+    return 0;
+}
+
+/* One pass; what it took decides how many threads the next one gets. */
+static void run_pass(struct flo_pass *pass)
+{
+    struct flo_pool *pool = pass->engine->pool;
+    struct flo_threads *threads =
+        &pass->engine->pass_threads[pass->count > FEW_ROWS];
+
+    if (threads->most == 1) { /* no choice: the clocks are not asked */
+        flo_pool_run(pool, 1, forward_job, pass);
+        return;
+    }
+    uint64_t started_us = flo_now_us(), ran_us = flo_thread_us();
+
+    flo_pool_run(pool, flo_threads_next(threads), forward_job, pass);
+    if (!pass->stop) {
+        flo_threads_learn(threads,
+                          (double)(flo_now_us() - started_us) / pass->count,
+                          (double)(flo_thread_us() - ran_us) / pass->count);
+    }
+}
+
+int flo_forward(struct flo_engine *e, const struct flo_request *request,
+                struct flo_err *err)
+{
+    struct flo_pass pass;
+
+    pass.engine = e;
+    pass.request = request;
+    pass.piece_count = pass.count = 0;
+    pass.stop = pass.has_adapters = false;
+    for (uint32_t i = 0; i < request->span_count; i++) {
+        int rv = add_span(&pass, &request->spans[i], err);
+
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    run_pass(&pass);
+    if (pass.stop) {
+        return flo_fail(err, FLO_E_INFER_CANCELLED,
+                        "cancelled at token %u of %u",
+                        request->spans[0].session->position, e->sizes.context);
+    }
+    return 0;
+}
+
+void flo_forward_rows(struct flo_engine *engine, uint32_t first, uint32_t count,
+                      float *logits)
+{
+    struct flo_pass pass;
+
+    pass.engine = engine;
+    pass.has_adapters = false; /* they do not change the output */
+    pass.count = count;
+    pass.first = first;
+    pass.logits = logits;
+    flo_pool_run(engine->pool,
+                 flo_threads_next(&engine->pass_threads[count > FEW_ROWS]),
+                 rows_job, &pass);
+}

@@ -1,0 +1,216 @@
+/* Matrix products of a pass: their inputs, shared out by rows.
+ *
+ * For one token each thread makes its own copy of the small inputs, which
+ * costs less than a barrier; for a batch they are made together. */
+#include "engine/model/adapter/adapter.h"
+
+/* ---- inputs ------------------------------------------------------------ */
+
+void flo_pass_norm(const struct flo_engine *e, const float *x,
+                   const float *weight, const float *bias, size_t count,
+                   float *out)
+{
+    float epsilon = e->hparams.epsilon;
+
+    if (e->arch->norm == FLO_NORM_LAYER) {
+        e->kernel->layer_norm(x, weight, bias, epsilon, count, out);
+    } else {
+        e->kernel->rms_norm(x, weight, epsilon, count, out);
+    }
+}
+
+static void make_row(const struct flo_pass *pass,
+                     const struct flo_source *source,
+                     const struct flo_input *input, size_t t)
+{
+    const struct flo_activations *out = &input->x;
+    const struct flo_engine *e = pass->engine;
+    size_t columns = out->columns, blocks = columns / FLO_CODE_BLOCK;
+    const float *values = source->values + t * columns;
+
+    if (source->norm != NULL) {
+        flo_pass_norm(e, values, source->norm, source->norm_bias, columns,
+                      out->values + t * columns);
+        values = out->values + t * columns;
+    }
+    if (pass->has_adapters) {
+        flo_adapter_lower(pass, source, values, input, t);
+    }
+    if (out->precision == FLO_PRECISION_FLOAT) {
+        return;
+    }
+    if (e->weights.are_packed) {
+        e->kernel->quantise_packed(values, out, t);
+        return;
+    }
+    e->kernel->quantise(values, columns, out->precision,
+                        out->codes + t * columns, out->scales + t * blocks,
+                        out->sums + t * blocks);
+}
+
+/* All rows of a batch: PREPARE_ROWS side by side by one thread, so that two
+ * rarely write to one cache line. */
+static void make_rows(struct flo_pass *pass, unsigned thread,
+                      const struct flo_source *source,
+                      const struct flo_input *out)
+{
+    enum { PREPARE_ROWS = 8 };
+    struct flo_pool *pool = pass->engine->pool;
+    size_t units = (source->count + PREPARE_ROWS - 1) / PREPARE_ROWS, unit;
+
+    while ((unit = flo_pool_take(pool, thread, units)) < units) {
+        size_t t = unit * PREPARE_ROWS, end = t + PREPARE_ROWS;
+
+        for (; t < end && t < source->count; t++) {
+            make_row(pass, source, out, t);
+        }
+    }
+    flo_pool_barrier(pool);
+}
+
+static struct flo_input prepare(struct flo_pass *pass, unsigned thread,
+                                const struct flo_source *source)
+{
+    struct flo_engine *e = pass->engine;
+    bool is_alone = source->count == 1;
+    struct flo_input out =
+        is_alone ? e->scratch.own[thread] : e->scratch.shared;
+
+    out.x.columns = source->products[0].matrix->columns;
+    out.x.tokens = source->count;
+    out.x.precision = FLO_PRECISION_FLOAT;
+    for (size_t i = 0; i < source->product_count; i++) {
+        enum flo_precision precision = source->products[i].matrix->precision;
+
+        if (precision > out.x.precision) {
+            out.x.precision = precision; /* the finest that one needs */
+        }
+    }
+    if (is_alone) {
+        make_row(pass, source, &out, 0);
+    } else {
+        make_rows(pass, thread, source, &out);
+    }
+    if (source->norm == NULL) {
+        out.x.values = source->values;
+    }
+    return out;
+}
+
+/* ---- products ---------------------------------------------------------- */
+
+/* Rows that a thread takes at once: several units per thread, so that one
+ * that is held up by another process does not hold up all.  Kernels take strips
+ * by twos. */
+static uint32_t unit_rows(const struct flo_pass *pass, uint32_t rows)
+{
+    const uint32_t least = 2 * FLO_STRIP_ROWS;
+    uint32_t threads = flo_pool_threads(pass->engine->pool);
+    uint32_t unit = rows / (threads * 8) / least * least;
+
+    if (threads == 1) {
+        return rows;
+    }
+    return unit < least ? least : unit;
+}
+
+static uint32_t units_of(uint32_t rows, uint32_t unit)
+{
+    return (rows + unit - 1) / unit;
+}
+
+static void finish_rows(const struct flo_engine *e, const struct flo_product *p,
+                        size_t at, size_t rows)
+{
+    float *y = p->y + at;
+
+    if (p->after == FLO_AFTER_ADD) {
+        e->kernel->add(e->scratch.x + at, y, rows);
+    } else if (p->after == FLO_AFTER_GELU) {
+        e->kernel->gelu_multiply(y, NULL, rows);
+    } else if (p->after == FLO_AFTER_OUTPUT_CAP && e->hparams.output_cap > 0) {
+        e->kernel->soft_cap(y, e->hparams.output_cap, rows);
+    }
+}
+
+/* Rows first.. of one product, in place `slot` of those that read x. */
+static void multiply(const struct flo_pass *pass, const struct flo_product *p,
+                     size_t slot, uint32_t first, uint32_t rows,
+                     const struct flo_input *in)
+{
+    const struct flo_matrix *m = p->matrix;
+
+    m->matmul(m->data + first / m->strip_rows * m->row_bytes, m->row_bytes,
+              rows, &in->x, p->y + first, m->rows);
+    for (size_t t = 0; t < in->x.tokens; t++) {
+        size_t at = t * m->rows + first;
+
+        if (pass->has_adapters) {
+            flo_adapter_add(pass, m, slot, first, rows, in, t, p->y + at);
+        }
+        if (m->bias != NULL) {
+            pass->engine->kernel->add(p->y + at, m->bias + first, rows);
+        }
+        finish_rows(pass->engine, p, at, rows);
+    }
+}
+
+void flo_pass_multiply(struct flo_pass *pass, unsigned thread,
+                       const struct flo_source *source)
+{
+    const struct flo_input in = prepare(pass, thread, source);
+    const struct flo_product *products = source->products;
+    uint32_t rows = 0, units = 0, unit;
+    size_t taken;
+
+    for (size_t i = 0; i < source->product_count; i++) {
+        rows += products[i].matrix->rows;
+    }
+    unit = unit_rows(pass, rows);
+    for (size_t i = 0; i < source->product_count; i++) {
+        units += units_of(products[i].matrix->rows, unit);
+    }
+    while ((taken = flo_pool_take(pass->engine->pool, thread, units)) < units) {
+        size_t i = 0;
+        uint32_t first, left;
+
+        while (taken >= units_of(products[i].matrix->rows, unit)) {
+            taken -= units_of(products[i++].matrix->rows, unit);
+        }
+        first = (uint32_t)taken * unit;
+        left = products[i].matrix->rows - first;
+        multiply(pass, &products[i], i, first, left < unit ? left : unit, &in);
+    }
+}
+
+static void gate_rows(const struct flo_engine *e, float *gate, const float *up,
+                      size_t rows)
+{
+    if (e->arch->activation == FLO_GELU) {
+        e->kernel->gelu_multiply(gate, up, rows);
+    } else {
+        e->kernel->silu_multiply(gate, up, rows);
+    }
+}
+
+void flo_pass_multiply_gated(struct flo_pass *pass, unsigned thread,
+                             const struct flo_source *source)
+{
+    const struct flo_input in = prepare(pass, thread, source);
+    const struct flo_product *gate = &source->products[0], *up = gate + 1;
+    uint32_t total = gate->matrix->rows, unit = unit_rows(pass, total);
+    size_t units = units_of(total, unit), taken;
+
+    while ((taken = flo_pool_take(pass->engine->pool, thread, units)) < units) {
+        size_t first = taken * unit;
+        size_t rows = total - first < unit ? total - first : unit;
+
+        multiply(pass, gate, 0, (uint32_t)first, (uint32_t)rows, &in);
+        multiply(pass, up, 1, (uint32_t)first, (uint32_t)rows, &in);
+        for (size_t t = 0; t < in.x.tokens; t++) {
+            size_t at = t * total + first;
+
+            gate_rows(pass->engine, gate->y + at, up->y + at, rows);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+/* Rotary positions: the angle of each pair per position, and tables of sines
+ * and cosines for the positions of a batch.
+ *
+ * Plain: base^(-2i / n).  Divided by a factor of its own where the file has a
+ * table of them (Llama 3.1; Phi-3 has one for short and one for long
+ * contexts), divided by the same factor for all with linear scaling.  YaRN
+ * (arXiv 2309.00071) divides slow pairs, leaves fast ones alone and goes from
+ * one to the other between two numbers of turns in the original context. */
+#include <math.h>
+
+#include "engine/model/pass/pass.h"
+
+/* The pair (as a real number) that turns so many times in the context. */
+static double pair_of_turns(const struct flo_hparams *h, double base,
+                            double turns)
+{
+    static const double pi = 3.14159265358979323846;
+    double context = h->rope.original_context;
+
+    return h->n_rope * log(context / (turns * 2 * pi)) / (2 * log(base));
+}
+
+/* 1: the pair keeps its angle; 0: it is divided by the factor. */
+static double kept_share(const struct flo_hparams *h, double base, uint32_t i)
+{
+    double low = floor(pair_of_turns(h, base, (double)h->rope.beta_fast));
+    double high = ceil(pair_of_turns(h, base, (double)h->rope.beta_slow));
+
+    low = fmax(0, low);
+    high = fmin(h->n_rope - 1, high);
+    return 1 - fmin(1, fmax(0, (i - low) / fmax(0.001, high - low)));
+}
+
+static const float *factors_of(const struct flo_engine *e)
+{
+    const struct flo_weights *w = &e->weights;
+
+    if (w->rope_factors != NULL) {
+        return w->rope_factors;
+    }
+    return e->sizes.context > e->hparams.rope.original_context ? w->rope_long
+                                                               : w->rope_short;
+}
+
+static void make_rates(const struct flo_engine *e, double base, double factor,
+                       double *rates)
+{
+    const struct flo_hparams *h = &e->hparams;
+    const float *factors = factors_of(e);
+    double step = log(base) * -2.0 / h->n_rope;
+
+    for (uint32_t i = 0; i < h->n_rope / 2; i++) {
+        double kept = h->rope.is_yarn ? kept_share(h, base, i) : 0;
+        double rate = exp(step * i);
+
+        if (factors != NULL) {
+            rate /= (double)factors[i];
+        }
+        rates[i] = rate / factor * (1 - kept) + rate * kept;
+    }
+}
+
+void flo_rope_make_rates(struct flo_engine *e)
+{
+    const struct flo_rope *rope = &e->hparams.rope;
+
+    make_rates(e, (double)rope->base, (double)rope->factor,
+               e->scratch.global.rates);
+    make_rates(e, (double)rope->local_base, (double)rope->local_factor,
+               e->scratch.local.rates);
+}
+
+static void make_table(const struct flo_engine *e, size_t row,
+                       uint32_t position, uint32_t count,
+                       const struct flo_rotations *out)
+{
+    size_t n = e->hparams.n_rope;
+    bool is_pairs = e->arch->rotation == FLO_ROTATE_PAIRS;
+    double magnitude = (double)e->hparams.rope.magnitude;
+
+    for (size_t t = 0; t < count; t++) {
+        for (size_t i = 0; i < n / 2; i++) {
+            double angle = (double)(position + t) * out->rates[i];
+            float cosine = (float)(cos(angle) * magnitude);
+            float sine = (float)(sin(angle) * magnitude);
+            size_t first = (row + t) * n + (is_pairs ? 2 * i : i);
+            size_t second = first + (is_pairs ? 1 : n / 2);
+
+            out->cosines[first] = out->cosines[second] = cosine;
+            out->sines[first] = -sine;
+            out->sines[second] = sine;
+        }
+    }
+}
+
+void flo_rope_make_tables(struct flo_engine *e, uint32_t row, uint32_t position,
+                          uint32_t count)
+{
+    make_table(e, row, position, count, &e->scratch.global);
+    if (e->hparams.window > 0) {
+        make_table(e, row, position, count, &e->scratch.local);
+    }
+}

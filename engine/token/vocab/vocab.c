@@ -1,0 +1,393 @@
+/* Vocabulary: the GGUF's lists to tables, checked once. */
+#include "engine/token/vocab/vocab.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/token/unicode.h"
+#include "engine/token/vocab/pieces.h"
+
+#define SPECIALS_MAX 65536 /* each is looked for in a whole text */
+
+/* Spelled like the end of an answer, whatever the metadata says. */
+static const char *const ends[] = {
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "<|eom_id|>",
+    "</s>",
+    "<EOT>",
+    "<|end_of_text|>",
+    "<|eot|>",
+    "_<EOT>",
+    "<|return|>",
+    "<|call|>",
+    "<end_of_utterance>",
+};
+
+/* ---- loading ---- */
+
+static bool is_end_text(const struct flo_vocab_token *token)
+{
+    if (token->text[0] != '<' && token->text[0] != '_') {
+        return false; /* nearly all of them */
+    }
+    for (size_t i = 0; i < FLO_COUNT(ends); i++) {
+        if (flo_token_is(token, ends[i], strlen(ends[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* <|user|>, <start_of_turn>, [INST]: what chat templates are made of. */
+static bool looks_like_mark(const struct flo_vocab_token *token)
+{
+    size_t bytes = token->bytes;
+    const char *text = token->text;
+    bool has_bars = bytes > 4 && memcmp(text, "<|", 2) == 0 &&
+                    memcmp(text + bytes - 2, "|>", 2) == 0;
+    bool has_brackets = bytes > 2 && text[0] == '[' && text[bytes - 1] == ']';
+    return has_bars || has_brackets || flo_token_is(token, "<s>", 3) ||
+           flo_token_is(token, "<bos>", 5) || flo_token_is(token, "<eos>", 5) ||
+           flo_token_is(token, "<start_of_turn>", 15);
+}
+
+static int load_token(struct flo_vocab *vocab, uint32_t id,
+                      struct flo_gguf_text text, int32_t type,
+                      struct flo_err *err)
+{
+    struct flo_vocab_token *token = &vocab->tokens[id];
+    if (text.bytes > FLO_TOKEN_BYTES_MAX) {
+        return flo_fail(err, FLO_E_GGUF_VOCAB,
+                        "token %" PRIu32 " has %zu bytes, %d are allowed", id,
+                        text.bytes, FLO_TOKEN_BYTES_MAX);
+    }
+    if (type < FLO_TOKEN_NORMAL || type > FLO_TOKEN_BYTE) {
+        return flo_fail(err, FLO_E_GGUF_VOCAB,
+                        "token %" PRIu32 " has type %" PRId32
+                        ", 1 to 6 are known",
+                        id, type);
+    }
+    token->text = text.data;
+    token->bytes = (uint16_t)text.bytes;
+    token->type = (uint8_t)type;
+    if (type == FLO_TOKEN_BYTE && flo_token_byte(token) < 0) {
+        return flo_fail(err, FLO_E_GGUF_VOCAB,
+                        "byte token %" PRIu32 " is '%.*s', not '<0x..>'", id,
+                        text.bytes < 16 ? (int)text.bytes : 16, text.data);
+    }
+    /* Some files mark these as text or as the user's; a text that spells an
+     * end must never end an answer. */
+    if (text.bytes > 0 && is_end_text(token)) {
+        token->is_end = true;
+        token->type = FLO_TOKEN_CONTROL;
+    }
+    token->is_mark = token->type == FLO_TOKEN_USER && looks_like_mark(token);
+    if (token->bytes > vocab->token_bytes_max) {
+        vocab->token_bytes_max = token->bytes;
+    }
+    return 0;
+}
+
+static int load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf,
+                       struct flo_err *err)
+{
+    const struct flo_gguf_kv *list;
+    const struct flo_gguf_kv *types;
+    int rv = flo_vocab_list(gguf, "tokenizer.ggml.tokens", FLO_GGUF_STRING,
+                            &list, err);
+    if (rv < 0 || (rv = flo_gguf_array(gguf, "tokenizer.ggml.token_type",
+                                       FLO_GGUF_I32, &types, err)) < 0) {
+        return rv;
+    }
+    if (list->count == 0 || list->count > FLO_VOCAB_COUNT_MAX) {
+        return flo_fail(err, FLO_E_GGUF_VOCAB,
+                        "%" PRIu64 " tokens, 1 to %u are allowed", list->count,
+                        FLO_VOCAB_COUNT_MAX);
+    }
+    if (types != NULL && types->count != list->count) {
+        return flo_fail(err, FLO_E_GGUF_VOCAB,
+                        "%" PRIu64 " token types for %" PRIu64 " tokens",
+                        types->count, list->count);
+    }
+    uint32_t count = (uint32_t)list->count;
+    vocab->facts.count = (int32_t)count;
+    vocab->tokens = calloc(count, sizeof(*vocab->tokens));
+    if (vocab->tokens == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%" PRIu32 " tokens", count);
+    }
+    const uint8_t *cursor = list->data;
+    for (uint32_t id = 0; id < count; id++) {
+        int32_t type = types == NULL
+                           ? FLO_TOKEN_NORMAL
+                           : (int32_t)flo_get_u32(types->data + 4 * (size_t)id);
+        struct flo_gguf_text text = flo_gguf_next_string(&cursor);
+        if ((rv = load_token(vocab, id, text, type, err)) < 0) {
+            return rv;
+        }
+    }
+    return flo_vocab_index(vocab, err);
+}
+
+/* SPM merges by the scores of tokens; there is no list of merges. */
+static int load_scores(struct flo_vocab *vocab, const struct flo_gguf *gguf,
+                       struct flo_err *err)
+{
+    const struct flo_gguf_kv *list;
+    int rv =
+        flo_vocab_list(gguf, "tokenizer.ggml.scores", FLO_GGUF_F32, &list, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (list->count != (uint64_t)vocab->facts.count) {
+        return flo_fail(err, FLO_E_GGUF_VOCAB,
+                        "%" PRIu64 " token scores for %" PRId32 " tokens",
+                        list->count, vocab->facts.count);
+    }
+    vocab->scores = list->data;
+    for (int byte = 0; byte < 256; byte++) {
+        char text[8];
+        char alone = (char)byte; /* where there is no token "<0x..>" */
+        snprintf(text, sizeof(text), "<0x%02X>", (unsigned)byte);
+        int32_t id = flo_vocab_find(vocab, text, 6);
+        vocab->byte_ids[byte] = id >= 0 ? id : flo_vocab_find(vocab, &alone, 1);
+    }
+    return 0;
+}
+
+static int longest_first(const void *a, const void *b, void *context)
+{
+    const struct flo_vocab *vocab = context;
+    int32_t x = *(const int32_t *)a;
+    int32_t y = *(const int32_t *)b;
+    int order = vocab->tokens[y].bytes - vocab->tokens[x].bytes;
+    return order != 0 ? order : x - y;
+}
+
+static int load_specials(struct flo_vocab *vocab, struct flo_err *err)
+{
+    struct flo_tokens *specials = &vocab->specials;
+    for (int32_t id = 0; id < vocab->facts.count; id++) {
+        const struct flo_vocab_token *token = &vocab->tokens[id];
+        if (token->bytes > 0 && (token->type == FLO_TOKEN_CONTROL ||
+                                 token->type == FLO_TOKEN_UNKNOWN ||
+                                 token->type == FLO_TOKEN_USER)) {
+            flo_tokens_add(specials, id);
+        }
+    }
+    if (specials->failed) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu special tokens",
+                        specials->count);
+    }
+    if (specials->count > SPECIALS_MAX) {
+        return flo_fail(err, FLO_E_GGUF_VOCAB,
+                        "%zu special tokens, %d are allowed", specials->count,
+                        SPECIALS_MAX);
+    }
+    if (specials->count > 0) {
+        qsort_r(specials->ids, specials->count, sizeof(*specials->ids),
+                longest_first, vocab);
+    }
+    return 0;
+}
+
+/* Phi-3 was trained with the blanks behind its marks taken away.  No key says
+ * so; the common engines go by the model's name, and so must we to get the
+ * same ids. */
+static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf,
+                       struct flo_err *err)
+{
+    static const char *const keeping[] = {"<unk>", "<s>", "<|endoftext|>"};
+    struct flo_gguf_text name = {"", 0};
+    char lower[256] = "";
+    int rv = flo_gguf_string(gguf, "general.name", &name, err);
+    for (size_t i = 0; i < name.bytes && i + 1 < sizeof(lower); i++) {
+        char c = name.data[i];
+        lower[i] = c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
+    }
+    if (rv < 0 ||
+        (strstr(lower, "phi-3") == NULL && strstr(lower, "phi3") == NULL)) {
+        return rv;
+    }
+    for (size_t i = 0; i < vocab->specials.count; i++) {
+        vocab->tokens[vocab->specials.ids[i]].strips_right = true;
+    }
+    vocab->strips = vocab->specials.count > 0;
+    for (size_t i = 0; i < FLO_COUNT(keeping); i++) {
+        int32_t id = flo_vocab_find(vocab, keeping[i], strlen(keeping[i]));
+        if (id >= 0) {
+            vocab->tokens[id].strips_right = false;
+        }
+    }
+    return 0;
+}
+
+/* An SPM file that names no id means the one of the first such models. */
+static int load_id(const struct flo_vocab *vocab, const struct flo_gguf *gguf,
+                   const char *key, int32_t spm_default, int32_t *out,
+                   struct flo_err *err)
+{
+    uint64_t id = UINT64_MAX;
+    int rv = flo_gguf_u64(gguf, key, &id, err);
+    if (rv == FLO_E_GGUF_TYPE ||
+        (rv == 0 && flo_gguf_find(gguf, key) == NULL)) {
+        *out = vocab->is_spm && spm_default < vocab->facts.count ? spm_default
+                                                                 : -1;
+        return rv;
+    }
+    *out = -1;
+    if (rv < 0 || id >= (uint64_t)vocab->facts.count) {
+        return flo_fail(err, FLO_E_GGUF_VOCAB,
+                        "%s is %" PRId64 ", ids are 0 to %" PRId32, key,
+                        rv < 0 ? -1 : (int64_t)id, vocab->facts.count - 1);
+    }
+    *out = (int32_t)id;
+    return 0;
+}
+
+static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf,
+                    struct flo_err *err)
+{
+    struct flo_vocab_facts *facts = &vocab->facts;
+    const struct {
+        const char *key;
+        int32_t spm_default;
+        int32_t *out;
+    } ids[] = {
+        {"tokenizer.ggml.bos_token_id", 1, &facts->bos},
+        {"tokenizer.ggml.eos_token_id", 2, &facts->eos},
+        {"tokenizer.ggml.eot_token_id", -1, &facts->eot},
+        {"tokenizer.ggml.unknown_token_id", 0, &facts->unknown},
+    };
+    int rv = 0;
+    for (size_t i = 0; rv == 0 && i < FLO_COUNT(ids); i++) {
+        rv = load_id(vocab, gguf, ids[i].key, ids[i].spm_default, ids[i].out,
+                     err);
+    }
+    facts->adds_bos = vocab->split->adds_bos;
+    if (rv < 0 ||
+        (rv = flo_gguf_bool(gguf, "tokenizer.ggml.add_bos_token",
+                            &facts->adds_bos, err)) < 0 ||
+        (rv = flo_gguf_bool(gguf, "tokenizer.ggml.add_eos_token",
+                            &facts->adds_eos, err)) < 0) {
+        return rv;
+    }
+    if (facts->eos >= 0) {
+        vocab->tokens[facts->eos].is_end = true;
+    }
+    if (facts->eot >= 0) {
+        vocab->tokens[facts->eot].is_end = true;
+    }
+    return 0;
+}
+
+/* SPM takes a text as a whole. */
+static const struct flo_split_kind spm_split = {.adds_bos = true};
+
+static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf,
+                     struct flo_err *err)
+{
+    struct flo_gguf_text model = {"", 0};
+    struct flo_gguf_text pre = {"", 0};
+    int rv = flo_gguf_require(gguf, "tokenizer.ggml.model", err);
+    if (rv < 0 ||
+        (rv = flo_gguf_string(gguf, "tokenizer.ggml.model", &model, err)) < 0 ||
+        (rv = flo_gguf_string(gguf, "tokenizer.ggml.pre", &pre, err)) < 0) {
+        return rv;
+    }
+    vocab->is_spm = flo_gguf_text_is(model, "llama");
+    if (!vocab->is_spm && !flo_gguf_text_is(model, "gpt2")) {
+        return flo_fail(err, FLO_E_NOT_BUILT,
+                        "tokenizer model '%.*s' is not built yet; 'llama' "
+                        "(SPM) and 'gpt2' (BPE) are",
+                        model.bytes < 32 ? (int)model.bytes : 32, model.data);
+    }
+    if (pre.bytes == 0) {
+        pre = (struct flo_gguf_text){"default", 7};
+    }
+    vocab->facts.pre = "default";
+    vocab->split = vocab->is_spm
+                       ? &spm_split
+                       : flo_split_find(pre.data, pre.bytes, &vocab->facts.pre);
+    if (vocab->split == NULL) {
+        return flo_fail(err, FLO_E_NOT_BUILT,
+                        "pre-tokenizer '%.*s' is not built yet",
+                        pre.bytes < 32 ? (int)pre.bytes : 32, pre.data);
+    }
+    vocab->facts.model = vocab->is_spm ? "llama" : "gpt2";
+    vocab->adds_space = vocab->is_spm;
+    return flo_gguf_bool(gguf, "tokenizer.ggml.add_space_prefix",
+                         &vocab->adds_space, err);
+}
+
+/* The bytes of one id: a token's, or those of a character that is none; but
+ * without `unknown` a byte that is no token vanishes.  In BPE it always does:
+ * where there is an `unknown`, what lacks a token are control characters and
+ * rare planes, and a text that long of nothing else may be refused. */
+static size_t id_bytes_max(const struct flo_vocab *vocab)
+{
+    for (int byte = 0; vocab->facts.unknown < 0 && byte < 256; byte++) {
+        uint32_t code = flo_byte_to_code((uint8_t)byte);
+        char text[2] = {(char)(0xc0 | code >> 6), (char)(0x80 | (code & 0x3f))};
+        char alone = (char)code;
+        int32_t id = vocab->is_spm ? vocab->byte_ids[byte]
+                     : code < 0x80 ? flo_vocab_find(vocab, &alone, 1)
+                                   : flo_vocab_find(vocab, text, 2);
+        if (id < 0) {
+            return SIZE_MAX;
+        }
+    }
+    return vocab->token_bytes_max > 4 ? vocab->token_bytes_max : 4;
+}
+
+int flo_vocab_open(const struct flo_gguf *gguf, struct flo_vocab **out,
+                   struct flo_err *err)
+{
+    struct flo_vocab *vocab = calloc(1, sizeof(*vocab));
+    if (vocab == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "a vocabulary");
+    }
+    int rv;
+    if ((rv = load_kind(vocab, gguf, err)) < 0 ||
+        (rv = load_tokens(vocab, gguf, err)) < 0 ||
+        (rv = vocab->is_spm ? load_scores(vocab, gguf, err)
+                            : flo_vocab_load_merges(vocab, gguf, err)) < 0 ||
+        (rv = load_specials(vocab, err)) < 0 ||
+        (rv = load_strips(vocab, gguf, err)) < 0 ||
+        (rv = load_ids(vocab, gguf, err)) < 0) {
+        flo_vocab_close(vocab);
+        return rv;
+    }
+    vocab->id_bytes_max = id_bytes_max(vocab);
+    *out = vocab;
+    return 0;
+}
+
+void flo_vocab_close(struct flo_vocab *vocab)
+{
+    if (vocab == NULL) {
+        return;
+    }
+    free(vocab->tokens);
+    free(vocab->by_text.slots);
+    free(vocab->merge_left_bytes);
+    free(vocab->merge_next);
+    free(vocab->first_rank);
+    flo_tokens_deinit(&vocab->specials);
+    flo_pieces_free(atomic_load(&vocab->pieces));
+    free(vocab);
+}
+
+const struct flo_vocab_facts *flo_vocab_facts(const struct flo_vocab *vocab)
+{
+    return &vocab->facts;
+}
+
+bool flo_vocab_is_end(const struct flo_vocab *vocab, int32_t id)
+{
+    return id >= 0 && id < vocab->facts.count && vocab->tokens[id].is_end;
+}
