@@ -6,7 +6,6 @@ foreach(package jansson libcrypto libssl sqlite3 libcurl libarchive libzstd
     pkg_check_modules(${id} REQUIRED IMPORTED_TARGET ${package})
 endforeach()
 find_library(MBEDCRYPTO mbedcrypto REQUIRED)
-find_library(MBEDX509 mbedx509 REQUIRED)
 find_library(PAHO paho-mqtt3as REQUIRED)
 find_library(BZIP2 bz2 REQUIRED)
 find_library(DIVSUFSORT64 divsufsort64)

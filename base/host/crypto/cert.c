@@ -1,30 +1,93 @@
 /* Certificates: signing requests, a small authority, reading.
  *
  * The authority decides what stands in a certificate; of a request only the
- * key is taken, after the requester has proved to own it. */
+ * key is taken, after the requester has proved to own it.
+ *
+ * libcrypto writes and reads them: it is in the process already, and mbedTLS
+ * 2.28 writes algorithm parameters that strict readers refuse. */
 #include "base/host/crypto/internal.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <mbedtls/asn1write.h>
-#include <mbedtls/oid.h>
-#include <mbedtls/version.h>
-#include <mbedtls/x509_crt.h>
-#include <mbedtls/x509_csr.h>
-
-#include "base/host/digest.h"
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 enum {
-    DER_BYTES_MAX = 8 << 10,
     NAMES_MAX = 16, /* of each kind in one certificate */
     DNS_BYTES_MAX = 253,
-    DAYS_MAX = 36500
+    DAYS_MAX = 36500,
+    SERIAL_BYTES = 16
 };
 
 #define HOUR_MS UINT64_C(3600000)
 #define DAY_MS (24 * HOUR_MS)
+
+static void x509_deinit(X509 **certificate)
+{
+    X509_free(*certificate);
+}
+
+static void key_deinit(EVP_PKEY **key)
+{
+    EVP_PKEY_free(*key);
+}
+
+/* With libcrypto's own word for it, which is then forgotten. */
+static int ssl_fail(struct flo_err *err, int code, const char *what)
+{
+    const char *why = ERR_reason_error_string(ERR_peek_last_error());
+
+    ERR_clear_error();
+    return flo_fail(err, code, "%s (%s)", what,
+                    why == NULL ? "libcrypto" : why);
+}
+
+/* ---- keys between the two libraries ---- */
+
+static EVP_PKEY *public_of(const struct flo_public_key *key)
+{
+    uint8_t spki[FLO_SPKI_BYTES];
+    const uint8_t *at = spki;
+
+    flo_spki_write(key->point, spki);
+    return d2i_PUBKEY(NULL, &at, sizeof(spki));
+}
+
+static EVP_PKEY *private_of(const struct flo_key *key)
+{
+    mbedtls_pk_context pk = key->pk; /* 2.28 wants it not const; same key */
+    uint8_t der[256];
+    int bytes = mbedtls_pk_write_key_der(&pk, der, sizeof(der));
+    const uint8_t *at = der + sizeof(der) - (bytes > 0 ? bytes : 0);
+    EVP_PKEY *out = bytes > 0 ? d2i_AutoPrivateKey(NULL, &at, bytes) : NULL;
+
+    flo_secret_wipe(der, sizeof(der));
+    return out;
+}
+
+/* FLO_E_SIG_FORMAT when it is not a P-256 key. */
+static int public_from(const EVP_PKEY *key, struct flo_public_key *out,
+                       struct flo_err *err)
+{
+    char pem[FLO_PUBLIC_KEY_PEM_MAX];
+    struct flo_public_key point = {0};
+    uint8_t spki[FLO_SPKI_BYTES];
+    uint8_t *at = spki;
+
+    if (key == NULL || i2d_PUBKEY(key, NULL) != FLO_SPKI_BYTES ||
+        i2d_PUBKEY(key, &at) != FLO_SPKI_BYTES) {
+        return flo_fail(err, FLO_E_SIG_FORMAT, "not a key on curve P-256");
+    }
+    memcpy(point.point, spki + FLO_SPKI_BYTES - sizeof(point.point),
+           sizeof(point.point));
+    flo_public_key_pem(&point, pem);
+    return flo_public_key_parse(pem, strlen(pem), out, err);
+}
+
+/* ---- text ---- */
 
 static bool is_dns_name(const char *name)
 {
@@ -35,205 +98,134 @@ static bool is_dns_name(const char *name)
                         "0123456789.-*_") == chars;
 }
 
-/* Characters that mean nothing in mbedTLS's "CN=..." notation. */
-static int subject_of(const char *common_name, char *out, size_t out_bytes,
-                      struct flo_err *err)
+static int check_common_name(const char *name, struct flo_err *err)
 {
-    size_t chars = common_name == NULL ? 0 : strnlen(common_name, 65);
+    size_t chars = name == NULL ? 0 : strnlen(name, 65);
 
-    if (chars == 0 || chars > 64 || common_name[0] == ' ' ||
-        strspn(common_name,
-               "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-               "0123456789 ._:@-") != chars) {
+    if (chars == 0 || chars > 64 || name[0] == ' ' ||
+        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                     "0123456789 ._:@-") != chars) {
         return flo_fail(err, FLO_E_USAGE, "common name `%.80s` is not allowed",
-                        common_name == NULL ? "" : common_name);
+                        name == NULL ? "" : name);
     }
-    snprintf(out, out_bytes, "CN=%s", common_name);
     return 0;
 }
 
-/* ---- signing requests ------------------------------------------------------
- */
+static bool name_add(X509_NAME *name, const char *common_name)
+{
+    return X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
+                                      (const unsigned char *)common_name, -1,
+                                      -1, 0) == 1;
+}
+
+static int pem_open(const char *pem, size_t bytes, BIO **out,
+                    struct flo_err *err)
+{
+    if (bytes > FLO_PEM_BYTES_MAX) {
+        return flo_fail(err, FLO_E_META_TOO_LARGE, "PEM of %zu bytes, limit %d",
+                        bytes, (int)FLO_PEM_BYTES_MAX);
+    }
+    *out = BIO_new_mem_buf(pem, (int)bytes);
+    return *out == NULL ? flo_fail(err, FLO_E_MEMORY, "%zu bytes", bytes) : 0;
+}
+
+/* Append what `bio` holds, and free it; NULL: it could not be written. */
+static int bio_append(BIO *bio, struct flo_buf *pem, struct flo_err *err)
+{
+    char *data;
+
+    if (bio == NULL) {
+        return ssl_fail(err, FLO_E_INTERNAL, "write PEM");
+    }
+    long bytes = BIO_get_mem_data(bio, &data);
+    flo_buf_add(pem, data, (size_t)bytes);
+    BIO_free(bio);
+    return pem->failed ? flo_fail(err, FLO_E_MEMORY, "PEM") : 0;
+}
+
+/* ---- signing requests ---- */
 
 int flo_csr_make(const struct flo_key *key, const char *common_name,
                  struct flo_buf *pem, struct flo_err *err)
 {
-    unsigned char der[2048];
-    char subject[80];
-    mbedtls_x509write_csr csr;
-    mbedtls_pk_context pk = key->pk; /* borrowed: the writer wants it so */
-    int rv = subject_of(common_name, subject, sizeof(subject), err);
+    int rv = check_common_name(common_name, err);
 
     if (rv < 0) {
         return rv;
     }
-    mbedtls_x509write_csr_init(&csr);
-    mbedtls_x509write_csr_set_key(&csr, &pk);
-    mbedtls_x509write_csr_set_md_alg(&csr, MBEDTLS_MD_SHA256);
-    int result = mbedtls_x509write_csr_set_subject_name(&csr, subject);
-    if (result == 0) {
-        result = mbedtls_x509write_csr_der(&csr, der, sizeof(der),
-                                           flo_mbed_random, NULL);
+    FLO_CLEANUP(key_deinit) EVP_PKEY *pair = private_of(key);
+    X509_REQ *request = X509_REQ_new();
+    BIO *bio = BIO_new(BIO_s_mem());
+    if (pair == NULL || request == NULL || bio == NULL ||
+        X509_REQ_set_version(request, X509_REQ_VERSION_1) != 1 ||
+        !name_add(X509_REQ_get_subject_name(request), common_name) ||
+        X509_REQ_set_pubkey(request, pair) != 1 ||
+        X509_REQ_sign(request, pair, EVP_sha256()) <= 0 ||
+        PEM_write_bio_X509_REQ(bio, request) != 1) {
+        BIO_free(bio);
+        bio = NULL;
     }
-    mbedtls_x509write_csr_free(&csr);
-    if (result < 0) {
-        return flo_mbed_fail(err, FLO_E_INTERNAL, result,
-                             "write a signing request");
-    }
-    /* The DER stands at the end of the buffer. */
-    size_t bytes = (size_t)result;
-    flo_pem_append("CERTIFICATE REQUEST", der + sizeof(der) - bytes, bytes,
-                   pem);
-    return pem->failed ? flo_fail(err, FLO_E_MEMORY, "signing request") : 0;
+    X509_REQ_free(request);
+    return bio_append(bio, pem, err);
 }
 
 /* The key of a request whose own signature is right. */
-static int csr_key(const char *pem, size_t bytes, struct flo_public_key *out,
-                   struct flo_err *err)
+static int request_key(X509_REQ *request, struct flo_public_key *out,
+                       struct flo_err *err)
 {
-    FLO_CLEANUP(flo_free_cleanup) char *copy = NULL;
-    struct flo_digest digest;
-    mbedtls_x509_csr csr;
-    int rv = flo_pem_copy(pem, bytes, &copy, err);
+    EVP_PKEY *key = X509_REQ_get0_pubkey(request);
+    int rv = public_from(key, out, err);
 
     if (rv < 0) {
         return rv;
     }
-    mbedtls_x509_csr_init(&csr);
-    int result =
-        mbedtls_x509_csr_parse(&csr, (const unsigned char *)copy, bytes + 1);
-    if (result != 0) {
-        rv = flo_mbed_fail(err, FLO_E_SIG_FORMAT, result,
-                           "not a signing request in PEM");
-        goto out;
+    if (X509_REQ_get_signature_nid(request) != NID_ecdsa_with_SHA256) {
+        return flo_fail(err, FLO_E_SIG_FORMAT,
+                        "the request is not signed with ECDSA and SHA-256");
     }
-    rv = flo_mbed_public(&csr.pk, out, err);
+    if (X509_REQ_verify(request, key) != 1) {
+        return ssl_fail(err, FLO_E_SIG_BAD,
+                        "the request is not signed by its own key");
+    }
+    return 0;
+}
+
+static int csr_key(const char *pem, size_t bytes, struct flo_public_key *out,
+                   struct flo_err *err)
+{
+    BIO *bio;
+    int rv = pem_open(pem, bytes, &bio, err);
+
     if (rv < 0) {
-        goto out;
+        return rv;
     }
-    if (csr.sig_md != MBEDTLS_MD_SHA256) {
-        rv = flo_fail(err, FLO_E_SIG_FORMAT,
-                      "the request is not signed with SHA-256");
-        goto out;
+    X509_REQ *request = PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    if (request == NULL) {
+        return ssl_fail(err, FLO_E_SIG_FORMAT, "not a signing request in PEM");
     }
-    flo_sha256(csr.cri.p, csr.cri.len, &digest);
-    result = mbedtls_pk_verify(&csr.pk, MBEDTLS_MD_SHA256, digest.bytes,
-                               sizeof(digest.bytes), csr.sig.p, csr.sig.len);
-    if (result != 0) {
-        rv = flo_mbed_fail(err, FLO_E_SIG_BAD, result,
-                           "the request is not signed by its own key");
-    }
-out:
-    mbedtls_x509_csr_free(&csr);
+    rv = request_key(request, out, err);
+    X509_REQ_free(request);
     return rv;
 }
 
-/* ---- extensions -------------------------------------------------------------
- */
+/* ---- wishes ---- */
 
-/* One GeneralName in front of *at. */
-static int general_name_write(unsigned char **at, unsigned char *start,
-                              unsigned char tag, const void *value,
-                              size_t bytes)
+static bool address_read(const char *text, unsigned char *out, int *bytes)
 {
-    int used = mbedtls_asn1_write_raw_buffer(at, start, value, bytes);
-    int head;
-
-    if (used < 0 || (head = mbedtls_asn1_write_len(at, start, bytes)) < 0) {
-        return -1;
+    *bytes = 4;
+    if (inet_pton(AF_INET, text, out) == 1) {
+        return true;
     }
-    used += head;
-    head = mbedtls_asn1_write_tag(
-        at, start, (unsigned char)(MBEDTLS_ASN1_CONTEXT_SPECIFIC | tag));
-    return head < 0 ? -1 : used + head;
+    *bytes = 16;
+    return inet_pton(AF_INET6, text, out) == 1;
 }
-
-static int sequence_close(unsigned char **at, unsigned char *start, int used)
-{
-    int head = mbedtls_asn1_write_len(at, start, (size_t)used);
-
-    if (head < 0) {
-        return -1;
-    }
-    used += head;
-    head = mbedtls_asn1_write_tag(
-        at, start, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE);
-    return head < 0 ? -1 : used + head;
-}
-
-/* subjectAltName; both lists were checked.  Written from the end backwards. */
-static int add_names(mbedtls_x509write_cert *cert,
-                     const struct flo_certificate_wish *wish)
-{
-    unsigned char der[6 << 10];
-    unsigned char *at = der + sizeof(der);
-    int used = 0;
-
-    if (wish->dns_count + wish->address_count == 0) {
-        return 0;
-    }
-    for (size_t i = wish->address_count; i-- > 0;) {
-        unsigned char address[16];
-        bool is_v4 = inet_pton(AF_INET, wish->addresses[i], address) == 1;
-        if (!is_v4 && inet_pton(AF_INET6, wish->addresses[i], address) != 1) {
-            return -1;
-        }
-        int part = general_name_write(&at, der, 7, address, is_v4 ? 4 : 16);
-        if (part < 0) {
-            return -1;
-        }
-        used += part;
-    }
-    for (size_t i = wish->dns_count; i-- > 0;) {
-        int part =
-            general_name_write(&at, der, 2, wish->dns[i], strlen(wish->dns[i]));
-        if (part < 0) {
-            return -1;
-        }
-        used += part;
-    }
-    used = sequence_close(&at, der, used);
-    if (used < 0) {
-        return -1;
-    }
-    return mbedtls_x509write_crt_set_extension(
-        cert, MBEDTLS_OID_SUBJECT_ALT_NAME,
-        MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_ALT_NAME), 0, at, (size_t)used);
-}
-
-static int add_usages(mbedtls_x509write_cert *cert,
-                      const struct flo_certificate_wish *wish)
-{
-    unsigned char der[64];
-    unsigned char *at = der + sizeof(der);
-    int used = 0;
-
-    if (wish->is_client) {
-        used +=
-            mbedtls_asn1_write_oid(&at, der, MBEDTLS_OID_CLIENT_AUTH,
-                                   MBEDTLS_OID_SIZE(MBEDTLS_OID_CLIENT_AUTH));
-    }
-    if (wish->is_server) {
-        used +=
-            mbedtls_asn1_write_oid(&at, der, MBEDTLS_OID_SERVER_AUTH,
-                                   MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH));
-    }
-    if (used == 0) {
-        return 0;
-    }
-    used = sequence_close(&at, der, used);
-    return mbedtls_x509write_crt_set_extension(
-        cert, MBEDTLS_OID_EXTENDED_KEY_USAGE,
-        MBEDTLS_OID_SIZE(MBEDTLS_OID_EXTENDED_KEY_USAGE), 0, at, (size_t)used);
-}
-
-/* ---- writing certificates
- * ---------------------------------------------------- */
 
 static int check_wish(const struct flo_certificate_wish *wish,
                       struct flo_err *err)
 {
     unsigned char address[16];
+    int bytes;
 
     if (wish->days < 1 || wish->days > DAYS_MAX) {
         return flo_fail(err, FLO_E_USAGE, "%u days are not within 1 to %d",
@@ -251,296 +243,329 @@ static int check_wish(const struct flo_certificate_wish *wish,
         }
     }
     for (size_t i = 0; i < wish->address_count; i++) {
-        if (inet_pton(AF_INET, wish->addresses[i], address) != 1 &&
-            inet_pton(AF_INET6, wish->addresses[i], address) != 1) {
+        if (!address_read(wish->addresses[i], address, &bytes)) {
             return flo_fail(err, FLO_E_USAGE, "`%.80s` is no IP address",
                             wish->addresses[i]);
         }
     }
-    return 0;
+    return check_common_name(wish->common_name, err);
 }
 
-/* "YYYYMMDDHHMMSS" of a wall time. */
-static void x509_time_text(uint64_t wall_ms, char *out)
+/* ---- writing ---- */
+
+static bool names_push(GENERAL_NAMES *names, int type, const void *data,
+                       int bytes)
+{
+    ASN1_STRING *value = ASN1_STRING_type_new(
+        type == GEN_DNS ? V_ASN1_IA5STRING : V_ASN1_OCTET_STRING);
+    GENERAL_NAME *name = GENERAL_NAME_new();
+
+    if (value == NULL || name == NULL ||
+        ASN1_STRING_set(value, data, bytes) != 1) {
+        ASN1_STRING_free(value);
+        GENERAL_NAME_free(name);
+        return false;
+    }
+    GENERAL_NAME_set0_value(name, type, value);
+    if (sk_GENERAL_NAME_push(names, name) <= 0) {
+        GENERAL_NAME_free(name);
+        return false;
+    }
+    return true;
+}
+
+/* subjectAltName; both lists were checked. */
+static bool add_names(X509 *certificate,
+                      const struct flo_certificate_wish *wish)
+{
+    if (wish->dns_count + wish->address_count == 0) {
+        return true;
+    }
+    GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
+    bool is_whole = names != NULL;
+    for (size_t i = 0; i < wish->dns_count && is_whole; i++) {
+        is_whole =
+            names_push(names, GEN_DNS, wish->dns[i], (int)strlen(wish->dns[i]));
+    }
+    for (size_t i = 0; i < wish->address_count && is_whole; i++) {
+        unsigned char address[16];
+        int bytes;
+        is_whole = address_read(wish->addresses[i], address, &bytes) &&
+                   names_push(names, GEN_IPADD, address, bytes);
+    }
+    is_whole = is_whole && X509_add1_ext_i2d(certificate, NID_subject_alt_name,
+                                             names, 0, 0) == 1;
+    GENERAL_NAMES_free(names);
+    return is_whole;
+}
+
+static bool add_extension(X509 *certificate, X509 *issuer, int nid,
+                          const char *value)
+{
+    X509V3_CTX context;
+
+    X509V3_set_ctx(&context, issuer, certificate, NULL, NULL, 0);
+    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
+    bool is_added =
+        extension != NULL && X509_add_ext(certificate, extension, -1) == 1;
+    X509_EXTENSION_free(extension);
+    return is_added;
+}
+
+static bool add_usages(X509 *certificate, X509 *issuer,
+                       const struct flo_certificate_wish *wish)
+{
+    if (!wish->is_server && !wish->is_client) {
+        return true;
+    }
+    return add_extension(certificate, issuer, NID_ext_key_usage,
+                         !wish->is_client   ? "serverAuth"
+                         : !wish->is_server ? "clientAuth"
+                                            : "serverAuth,clientAuth");
+}
+
+/* Texts, so that a time_t of 32 bits does not bound them. */
+static bool set_time(ASN1_TIME *time, uint64_t wall_ms)
 {
     char text[25];
+    char x509[16];
 
     flo_time_text(wall_ms, text);
-    snprintf(out, 15, "%.4s%.2s%.2s%.2s%.2s%.2s", text, text + 5, text + 8,
-             text + 11, text + 14, text + 17);
+    snprintf(x509, sizeof(x509), "%.4s%.2s%.2s%.2s%.2s%.2sZ", text, text + 5,
+             text + 8, text + 11, text + 14, text + 17);
+    return ASN1_TIME_set_string_X509(time, x509) == 1;
 }
 
-static int set_serial(mbedtls_x509write_cert *cert)
+static bool set_serial(X509 *certificate)
 {
-    unsigned char serial[16];
+    unsigned char serial[SERIAL_BYTES];
 
     flo_random(serial, sizeof(serial));
     serial[0] = (unsigned char)((serial[0] & 0x7f) | 0x40); /* full length */
-#if MBEDTLS_VERSION_MAJOR >= 3
-    return mbedtls_x509write_crt_set_serial_raw(cert, serial, sizeof(serial));
-#else
-    mbedtls_mpi number;
-    mbedtls_mpi_init(&number);
-    int result = mbedtls_mpi_read_binary(&number, serial, sizeof(serial));
-    if (result == 0) {
-        result = mbedtls_x509write_crt_set_serial(cert, &number);
-    }
-    mbedtls_mpi_free(&number);
-    return result;
-#endif
+    return ASN1_STRING_set(X509_get_serialNumber(certificate), serial,
+                           sizeof(serial)) == 1;
 }
 
-/* What is the same for an authority and for those it speaks for. */
-struct issue {
-    const struct flo_certificate_wish *wish;
-    char subject[80];
-    char issuer[512];
-    bool is_authority;
-    uint64_t not_after_max_ms;
-    mbedtls_pk_context *subject_key;
-    mbedtls_pk_context *issuer_key;
-};
-
-static int fill_cert(mbedtls_x509write_cert *cert, const struct issue *issue)
+static uint64_t wish_now_ms(const struct flo_certificate_wish *wish)
 {
-    uint64_t now_ms =
-        issue->wish->now_ms != 0 ? issue->wish->now_ms : flo_wall_ms();
-    uint64_t end_ms = now_ms + issue->wish->days * DAY_MS;
-    char begin[15];
-    char end[15];
-    int result;
-
-    if (end_ms > issue->not_after_max_ms) {
-        end_ms = issue->not_after_max_ms;
-    }
-    x509_time_text(now_ms > HOUR_MS ? now_ms - HOUR_MS : 0, begin);
-    x509_time_text(end_ms, end);
-    mbedtls_x509write_crt_set_version(cert, MBEDTLS_X509_CRT_VERSION_3);
-    mbedtls_x509write_crt_set_md_alg(cert, MBEDTLS_MD_SHA256);
-    mbedtls_x509write_crt_set_subject_key(cert, issue->subject_key);
-    mbedtls_x509write_crt_set_issuer_key(cert, issue->issuer_key);
-    if ((result = mbedtls_x509write_crt_set_subject_name(
-             cert, issue->subject)) != 0 ||
-        (result = mbedtls_x509write_crt_set_issuer_name(cert, issue->issuer)) !=
-            0 ||
-        (result = set_serial(cert)) != 0 ||
-        (result = mbedtls_x509write_crt_set_validity(cert, begin, end)) != 0 ||
-        (result = mbedtls_x509write_crt_set_basic_constraints(
-             cert, issue->is_authority, issue->is_authority ? 0 : -1)) != 0 ||
-        (result = mbedtls_x509write_crt_set_subject_key_identifier(cert)) !=
-            0 ||
-        (result = mbedtls_x509write_crt_set_authority_key_identifier(cert)) !=
-            0 ||
-        (result = mbedtls_x509write_crt_set_key_usage(
-             cert, issue->is_authority ? MBEDTLS_X509_KU_KEY_CERT_SIGN |
-                                             MBEDTLS_X509_KU_CRL_SIGN
-                                       : MBEDTLS_X509_KU_DIGITAL_SIGNATURE)) !=
-            0) {
-        return result;
-    }
-    if (!issue->is_authority) {
-        result = add_usages(cert, issue->wish);
-        if (result == 0) {
-            result = add_names(cert, issue->wish);
-        }
-    }
-    return result;
+    return wish->now_ms != 0 ? wish->now_ms : flo_wall_ms();
 }
 
-static int write_cert(const struct issue *issue, struct flo_buf *pem,
-                      struct flo_err *err)
+/* `issuer` NULL: it is its own authority. */
+static bool fill_cert(X509 *certificate, X509 *issuer, uint64_t end_max_ms,
+                      const struct flo_certificate_wish *wish)
 {
-    unsigned char der[DER_BYTES_MAX];
-    mbedtls_x509write_cert cert;
+    uint64_t now_ms = wish_now_ms(wish);
+    uint64_t end_ms = now_ms + wish->days * DAY_MS;
+    bool is_authority = issuer == NULL;
+    X509 *by = is_authority ? certificate : issuer;
 
-    mbedtls_x509write_crt_init(&cert);
-    int result = fill_cert(&cert, issue);
-    if (result == 0) {
-        result = mbedtls_x509write_crt_der(&cert, der, sizeof(der),
-                                           flo_mbed_random, NULL);
+    return X509_set_version(certificate, X509_VERSION_3) == 1 &&
+           name_add(X509_get_subject_name(certificate), wish->common_name) &&
+           X509_set_issuer_name(certificate, X509_get_subject_name(by)) == 1 &&
+           set_serial(certificate) &&
+           set_time(X509_getm_notBefore(certificate),
+                    now_ms > HOUR_MS ? now_ms - HOUR_MS : 0) &&
+           set_time(X509_getm_notAfter(certificate),
+                    end_ms > end_max_ms ? end_max_ms : end_ms) &&
+           add_extension(certificate, by, NID_basic_constraints,
+                         is_authority ? "critical,CA:TRUE,pathlen:0"
+                                      : "CA:FALSE") &&
+           add_extension(certificate, by, NID_subject_key_identifier, "hash") &&
+           add_extension(certificate, by, NID_authority_key_identifier,
+                         "keyid:always") &&
+           add_extension(certificate, by, NID_key_usage,
+                         is_authority ? "critical,keyCertSign,cRLSign"
+                                      : "critical,digitalSignature") &&
+           (is_authority || (add_usages(certificate, by, wish) &&
+                             add_names(certificate, wish)));
+}
+
+/* A certificate of `holder`, signed by `key`. */
+static int write_cert(const struct flo_key *key, X509 *issuer,
+                      uint64_t end_max_ms, const struct flo_public_key *holder,
+                      const struct flo_certificate_wish *wish,
+                      struct flo_buf *pem, struct flo_err *err)
+{
+    FLO_CLEANUP(key_deinit) EVP_PKEY *pair = private_of(key);
+    FLO_CLEANUP(key_deinit) EVP_PKEY *subject = public_of(holder);
+    FLO_CLEANUP(x509_deinit) X509 *certificate = X509_new();
+    BIO *bio = BIO_new(BIO_s_mem());
+
+    if (pair == NULL || subject == NULL || certificate == NULL || bio == NULL ||
+        X509_set_pubkey(certificate, subject) != 1 ||
+        !fill_cert(certificate, issuer, end_max_ms, wish) ||
+        X509_sign(certificate, pair, EVP_sha256()) <= 0 ||
+        PEM_write_bio_X509(bio, certificate) != 1) {
+        BIO_free(bio);
+        bio = NULL;
     }
-    mbedtls_x509write_crt_free(&cert);
-    if (result < 0) {
-        return flo_mbed_fail(err, FLO_E_INTERNAL, result,
-                             "write a certificate");
-    }
-    size_t bytes = (size_t)result;
-    flo_pem_append("CERTIFICATE", der + sizeof(der) - bytes, bytes, pem);
-    return pem->failed ? flo_fail(err, FLO_E_MEMORY, "certificate") : 0;
+    return bio_append(bio, pem, err);
 }
 
 int flo_authority_make(const struct flo_key *key,
                        const struct flo_certificate_wish *wish,
                        struct flo_buf *pem, struct flo_err *err)
 {
-    mbedtls_pk_context pk = key->pk;
-    struct issue issue = {.wish = wish,
-                          .is_authority = true,
-                          .not_after_max_ms = UINT64_MAX,
-                          .subject_key = &pk,
-                          .issuer_key = &pk};
     int rv = check_wish(wish, err);
 
-    if (rv == 0) {
-        rv = subject_of(wish->common_name, issue.subject, sizeof(issue.subject),
-                        err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
-    snprintf(issue.issuer, sizeof(issue.issuer), "%s", issue.subject);
-    return write_cert(&issue, pem, err);
+    return rv < 0 ? rv
+                  : write_cert(key, NULL, UINT64_MAX, flo_key_public(key), wish,
+                               pem, err);
 }
 
-/* ---- reading
- * ------------------------------------------------------------------ */
+/* ---- reading ---- */
 
-static void crt_deinit(mbedtls_x509_crt *crt)
+static int x509_parse(const char *pem, size_t bytes, X509 **out,
+                      struct flo_err *err)
 {
-    mbedtls_x509_crt_free(crt);
-}
-
-/* The caller has done mbedtls_x509_crt_init. */
-static int crt_parse(const char *pem, size_t bytes, mbedtls_x509_crt *crt,
-                     struct flo_err *err)
-{
-    FLO_CLEANUP(flo_free_cleanup) char *copy = NULL;
-    int rv = flo_pem_copy(pem, bytes, &copy, err);
+    BIO *bio;
+    int rv = pem_open(pem, bytes, &bio, err);
 
     if (rv < 0) {
         return rv;
     }
-    int result =
-        mbedtls_x509_crt_parse(crt, (const unsigned char *)copy, bytes + 1);
-    if (result != 0) { /* positive: so many of several were bad */
-        return flo_mbed_fail(err, FLO_E_SIG_FORMAT, result < 0 ? result : -1,
-                             "not a certificate in PEM");
-    }
-    return 0;
+    *out = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    return *out == NULL
+               ? ssl_fail(err, FLO_E_SIG_FORMAT, "not a certificate in PEM")
+               : 0;
 }
 
-static uint64_t time_of(const mbedtls_x509_time *time)
+static uint64_t time_of(const ASN1_TIME *time)
 {
     char text[64];
+    struct tm tm;
     uint64_t wall_ms = 0;
 
-    snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02dZ", time->year,
-             time->mon, time->day, time->hour, time->min, time->sec);
+    if (ASN1_TIME_to_tm(time, &tm) != 1) {
+        return 0;
+    }
+    snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02dZ",
+             tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+             tm.tm_min, tm.tm_sec);
     return flo_time_parse(text, &wall_ms) ? wall_ms : 0;
 }
 
 /* The one common name; false when there is none, several or a bad one. */
-static bool common_name_of(const mbedtls_x509_name *name, char *out,
-                           size_t out_bytes)
+static bool common_name_of(const X509_NAME *name, char *out, size_t out_bytes)
 {
-    size_t found = 0;
+    int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
 
-    for (; name != NULL; name = name->next) {
-        if (MBEDTLS_OID_CMP(MBEDTLS_OID_AT_CN, &name->oid) != 0) {
-            continue;
-        }
-        const char *text = (const char *)name->val.p;
-        if (++found > 1 || name->val.len == 0 || name->val.len >= out_bytes ||
-            memchr(text, '\0', name->val.len) != NULL ||
-            flo_utf8_valid(text, name->val.len) != name->val.len) {
-            return false;
-        }
-        memcpy(out, text, name->val.len);
-        out[name->val.len] = '\0';
+    if (at < 0 || X509_NAME_get_index_by_NID(name, NID_commonName, at) >= 0) {
+        return false;
     }
-    return found == 1;
+    const ASN1_STRING *value =
+        X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at));
+    const char *text = (const char *)ASN1_STRING_get0_data(value);
+    size_t bytes = (size_t)ASN1_STRING_length(value);
+    if (bytes == 0 || bytes >= out_bytes || memchr(text, '\0', bytes) != NULL ||
+        flo_utf8_valid(text, bytes) != bytes) {
+        return false;
+    }
+    memcpy(out, text, bytes);
+    out[bytes] = '\0';
+    return true;
 }
 
 int flo_certificate_read(const char *pem, size_t bytes,
                          struct flo_certificate *out, struct flo_err *err)
 {
-    FLO_CLEANUP(crt_deinit) mbedtls_x509_crt crt;
+    FLO_CLEANUP(x509_deinit) X509 *certificate = NULL;
     struct flo_certificate result = {0};
+    unsigned int digest_bytes = 0;
+    int rv = x509_parse(pem, bytes, &certificate, err);
 
-    mbedtls_x509_crt_init(&crt);
-    int rv = crt_parse(pem, bytes, &crt, err);
-    if (rv < 0 || (rv = flo_mbed_public(&crt.pk, &result.key, err)) < 0) {
+    if (rv < 0 || (rv = public_from(X509_get0_pubkey(certificate), &result.key,
+                                    err)) < 0) {
         return rv;
     }
-    if (!common_name_of(&crt.subject, result.common_name,
+    if (!common_name_of(X509_get_subject_name(certificate), result.common_name,
                         sizeof(result.common_name))) {
         return flo_fail(err, FLO_E_SIG_FORMAT,
                         "the certificate has no single plain common name");
     }
-    if (crt.serial.len > 32) {
-        return flo_fail(err, FLO_E_SIG_FORMAT, "serial of %zu bytes, limit 32",
-                        crt.serial.len);
+    const ASN1_INTEGER *serial = X509_get0_serialNumber(certificate);
+    int serial_bytes = ASN1_STRING_length(serial);
+    if (serial_bytes > 32) {
+        return flo_fail(err, FLO_E_SIG_FORMAT, "serial of %d bytes, limit 32",
+                        serial_bytes);
     }
-    flo_hex_encode(crt.serial.p, crt.serial.len, result.serial);
-    result.not_before_ms = time_of(&crt.valid_from);
-    result.not_after_ms = time_of(&crt.valid_to);
-    result.is_authority = crt.ca_istrue != 0;
-    flo_sha256(crt.raw.p, crt.raw.len, &result.fingerprint);
+    flo_hex_encode(ASN1_STRING_get0_data(serial), (size_t)serial_bytes,
+                   result.serial);
+    result.not_before_ms = time_of(X509_get0_notBefore(certificate));
+    result.not_after_ms = time_of(X509_get0_notAfter(certificate));
+    result.is_authority =
+        (X509_get_extension_flags(certificate) & EXFLAG_CA) != 0;
+    if (X509_digest(certificate, EVP_sha256(), result.fingerprint.bytes,
+                    &digest_bytes) != 1) {
+        return ssl_fail(err, FLO_E_MEMORY, "fingerprint of a certificate");
+    }
     *out = result;
     return 0;
+}
+
+/* 0, or libcrypto's number for the cause. */
+static int chain_problem(X509 *certificate, X509 *authority)
+{
+    X509_STORE *anchors = X509_STORE_new();
+    X509_STORE_CTX *check = X509_STORE_CTX_new();
+    int problem = X509_V_ERR_OUT_OF_MEM;
+
+    if (anchors != NULL && check != NULL &&
+        X509_STORE_add_cert(anchors, authority) == 1 &&
+        X509_STORE_CTX_init(check, anchors, certificate, NULL) == 1) {
+        problem = X509_verify_cert(check) == 1
+                      ? X509_V_OK
+                      : X509_STORE_CTX_get_error(check);
+    }
+    X509_STORE_CTX_free(check);
+    X509_STORE_free(anchors);
+    return problem;
 }
 
 int flo_certificate_verify(const char *pem, size_t bytes,
                            const char *authority_pem, size_t authority_bytes,
                            struct flo_err *err)
 {
-    FLO_CLEANUP(crt_deinit) mbedtls_x509_crt crt;
-    FLO_CLEANUP(crt_deinit) mbedtls_x509_crt authority;
-    uint32_t flags = 0;
-    char why[200];
+    FLO_CLEANUP(x509_deinit) X509 *certificate = NULL;
+    FLO_CLEANUP(x509_deinit) X509 *authority = NULL;
+    int rv = x509_parse(pem, bytes, &certificate, err);
 
-    mbedtls_x509_crt_init(&crt);
-    mbedtls_x509_crt_init(&authority);
-    int rv = crt_parse(pem, bytes, &crt, err);
-    if (rv < 0 ||
-        (rv = crt_parse(authority_pem, authority_bytes, &authority, err)) < 0) {
+    if (rv < 0 || (rv = x509_parse(authority_pem, authority_bytes, &authority,
+                                   err)) < 0) {
         return rv;
     }
-    int result = mbedtls_x509_crt_verify(&crt, &authority, NULL, NULL, &flags,
-                                         NULL, NULL);
-    if (result == 0) {
+    int problem = chain_problem(certificate, authority);
+    if (problem == X509_V_OK) {
         return 0;
     }
-    why[0] = '\0';
-    if (mbedtls_x509_crt_verify_info(why, sizeof(why), "", flags) > 0) {
-        why[strcspn(why, "\n")] = '\0';
-    }
+    ERR_clear_error();
     return flo_fail(err, FLO_E_NET_TLS, "the certificate does not hold: %s",
-                    why);
+                    X509_verify_cert_error_string(problem));
 }
 
-/* ---- issuing
- * -------------------------------------------------------------------- */
+/* ---- issuing ---- */
 
-/* Subject as issuer, end of validity, and that the key is the certificate's. */
+/* An authority's certificate that holds at the wish's time and is of `key`. */
 static int read_authority(const struct flo_key *key, const char *pem,
-                          size_t bytes, struct issue *issue,
-                          struct flo_err *err)
+                          size_t bytes, uint64_t now_ms, X509 **out,
+                          struct flo_certificate *facts, struct flo_err *err)
 {
-    FLO_CLEANUP(crt_deinit) mbedtls_x509_crt crt;
-    struct flo_public_key public_half;
-    uint64_t now_ms =
-        issue->wish->now_ms != 0 ? issue->wish->now_ms : flo_wall_ms();
+    int rv = flo_certificate_read(pem, bytes, facts, err);
 
-    mbedtls_x509_crt_init(&crt);
-    int rv = crt_parse(pem, bytes, &crt, err);
-    if (rv < 0 || (rv = flo_mbed_public(&crt.pk, &public_half, err)) < 0) {
+    if (rv < 0 || (rv = x509_parse(pem, bytes, out, err)) < 0) {
         return flo_wrap(err, rv, "authority");
     }
-    if (strcmp(public_half.keyid, key->public_half.keyid) != 0 ||
-        crt.ca_istrue == 0) {
+    if (strcmp(facts->key.keyid, key->public_half.keyid) != 0 ||
+        !facts->is_authority) {
         return flo_fail(err, FLO_E_STATE,
                         "authority: the certificate is not of this key");
     }
-    issue->not_after_max_ms = time_of(&crt.valid_to);
-    if (now_ms >= issue->not_after_max_ms) {
+    if (now_ms >= facts->not_after_ms) {
         char text[25];
-        flo_time_text(issue->not_after_max_ms, text);
+        flo_time_text(facts->not_after_ms, text);
         return flo_fail(err, FLO_E_STATE, "authority: expired on %s", text);
-    }
-    if (mbedtls_x509_dn_gets(issue->issuer, sizeof(issue->issuer),
-                             &crt.subject) <= 0) {
-        return flo_fail(err, FLO_E_STATE, "authority: its subject is too long");
     }
     return 0;
 }
@@ -551,28 +576,17 @@ int flo_certificate_issue_for(const struct flo_key *authority,
                               const struct flo_certificate_wish *wish,
                               struct flo_buf *pem, struct flo_err *err)
 {
-    uint8_t spki[FLO_SPKI_BYTES];
-    mbedtls_pk_context issuer_key = authority->pk;
-    mbedtls_pk_context subject_key;
-    struct issue issue = {
-        .wish = wish, .subject_key = &subject_key, .issuer_key = &issuer_key};
+    FLO_CLEANUP(x509_deinit) X509 *issuer = NULL;
+    struct flo_certificate facts;
     int rv = check_wish(wish, err);
 
     if (rv < 0 ||
-        (rv = subject_of(wish->common_name, issue.subject,
-                         sizeof(issue.subject), err)) < 0 ||
-        (rv = read_authority(authority, authority_pem, authority_bytes, &issue,
-                             err)) < 0) {
+        (rv = read_authority(authority, authority_pem, authority_bytes,
+                             wish_now_ms(wish), &issuer, &facts, err)) < 0) {
         return rv;
     }
-    flo_spki_write(holder->point, spki);
-    mbedtls_pk_init(&subject_key);
-    int result = mbedtls_pk_parse_public_key(&subject_key, spki, sizeof(spki));
-    rv = result != 0
-             ? flo_mbed_fail(err, FLO_E_SIG_FORMAT, result, "holder's key")
-             : write_cert(&issue, pem, err);
-    mbedtls_pk_free(&subject_key);
-    return rv;
+    return write_cert(authority, issuer, facts.not_after_ms, holder, wish, pem,
+                      err);
 }
 
 int flo_certificate_issue(const struct flo_key *authority,

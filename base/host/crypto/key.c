@@ -9,14 +9,17 @@
 
 #include "base/host/digest.h"
 
-int flo_mbed_random(void *unused, unsigned char *out, size_t bytes)
+/* flo_random in the shape that mbedTLS wants. */
+static int mbed_random(void *unused, unsigned char *out, size_t bytes)
 {
     (void)unused;
     flo_random(out, bytes);
     return 0;
 }
 
-int flo_mbed_fail(struct flo_err *err, int code, int result, const char *what)
+/* FLO_E_... from an mbedTLS result: memory or `code`, with its number. */
+static int mbed_fail(struct flo_err *err, int code, int result,
+                     const char *what)
 {
     if (result == MBEDTLS_ERR_MPI_ALLOC_FAILED ||
         result == MBEDTLS_ERR_PK_ALLOC_FAILED ||
@@ -38,8 +41,9 @@ void flo_spki_write(const uint8_t *point, uint8_t *out)
     memcpy(out + sizeof(head), point, 65);
 }
 
-int flo_mbed_public(const mbedtls_pk_context *pk, struct flo_public_key *out,
-                    struct flo_err *err)
+/* FLO_E_SIG_FORMAT when it is not a P-256 key. */
+static int mbed_public(const mbedtls_pk_context *pk, struct flo_public_key *out,
+                       struct flo_err *err)
 {
     uint8_t spki[FLO_SPKI_BYTES];
     struct flo_public_key key;
@@ -65,7 +69,10 @@ int flo_mbed_public(const mbedtls_pk_context *pk, struct flo_public_key *out,
     return 0;
 }
 
-int flo_pem_copy(const char *pem, size_t bytes, char **out, struct flo_err *err)
+/* A NUL-terminated, malloc'ed copy: mbedTLS's PEM readers want the NUL
+ * counted. */
+static int pem_copy(const char *pem, size_t bytes, char **out,
+                    struct flo_err *err)
 {
     if (bytes > FLO_PEM_BYTES_MAX) {
         return flo_fail(err, FLO_E_META_TOO_LARGE, "PEM of %zu bytes, limit %d",
@@ -79,19 +86,6 @@ int flo_pem_copy(const char *pem, size_t bytes, char **out, struct flo_err *err)
     copy[bytes] = '\0';
     *out = copy;
     return 0;
-}
-
-void flo_pem_append(const char *label, const uint8_t *der, size_t bytes,
-                    struct flo_buf *out)
-{
-    char line[65];
-
-    flo_buf_printf(out, "-----BEGIN %s-----\n", label);
-    for (size_t i = 0; i < bytes; i += 48) {
-        flo_base64_encode(der + i, bytes - i < 48 ? bytes - i : 48, line);
-        flo_buf_printf(out, "%s\n", line);
-    }
-    flo_buf_printf(out, "-----END %s-----\n", label);
 }
 
 /* ---- private keys ---------------------------------------------------------
@@ -138,14 +132,13 @@ int flo_key_generate(struct flo_key **out, struct flo_err *err)
     int result =
         mbedtls_pk_setup(&key->pk, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY));
     if (result == 0) {
-        result =
-            mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1,
-                                mbedtls_pk_ec(key->pk), flo_mbed_random, NULL);
+        result = mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1,
+                                     mbedtls_pk_ec(key->pk), mbed_random, NULL);
     }
     if (result != 0) {
-        return flo_mbed_fail(err, FLO_E_INTERNAL, result, "make a key");
+        return mbed_fail(err, FLO_E_INTERNAL, result, "make a key");
     }
-    int rv = flo_mbed_public(&key->pk, &key->public_half, err);
+    int rv = mbed_public(&key->pk, &key->public_half, err);
     if (rv < 0) {
         return rv;
     }
@@ -159,8 +152,7 @@ static int parse_private(mbedtls_pk_context *pk, const char *pem, size_t bytes)
     const unsigned char *text = (const unsigned char *)pem;
 
 #if MBEDTLS_VERSION_MAJOR >= 3
-    return mbedtls_pk_parse_key(pk, text, bytes, NULL, 0, flo_mbed_random,
-                                NULL);
+    return mbedtls_pk_parse_key(pk, text, bytes, NULL, 0, mbed_random, NULL);
 #else
     return mbedtls_pk_parse_key(pk, text, bytes, NULL, 0);
 #endif
@@ -169,8 +161,8 @@ static int parse_private(mbedtls_pk_context *pk, const char *pem, size_t bytes)
 int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out,
                   struct flo_err *err)
 {
-    char *copy;
-    int rv = flo_pem_copy(pem, bytes, &copy, err);
+    char *copy = NULL;
+    int rv = pem_copy(pem, bytes, &copy, err);
 
     if (rv < 0) {
         return rv;
@@ -185,10 +177,10 @@ int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out,
     flo_secret_wipe(copy, bytes);
     free(copy);
     if (result != 0) {
-        return flo_mbed_fail(err, FLO_E_SIG_FORMAT, result,
-                             "not a private key in PEM");
+        return mbed_fail(err, FLO_E_SIG_FORMAT, result,
+                         "not a private key in PEM");
     }
-    rv = flo_mbed_public(&key->pk, &key->public_half, err);
+    rv = mbed_public(&key->pk, &key->public_half, err);
     if (rv < 0) {
         return rv;
     }
@@ -197,7 +189,7 @@ int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out,
     mbedtls_ecp_point_init(&point);
     /* The file names both halves; they must belong together. */
     result = mbedtls_ecp_mul(&pair->grp, &point, &pair->d, &pair->grp.G,
-                             flo_mbed_random, NULL);
+                             mbed_random, NULL);
     bool fits = result == 0 && mbedtls_ecp_point_cmp(&point, &pair->Q) == 0;
     mbedtls_ecp_point_free(&point);
     if (!fits) {
@@ -232,7 +224,7 @@ int flo_key_save(const struct flo_key *key, const char *path,
     int result = mbedtls_pk_write_key_pem(&pk, pem, sizeof(pem));
 
     if (result != 0) {
-        return flo_mbed_fail(err, FLO_E_INTERNAL, result, "write a key");
+        return mbed_fail(err, FLO_E_INTERNAL, result, "write a key");
     }
     int rv = flo_file_write(path, pem, strlen((const char *)pem), 0600, err);
     flo_secret_wipe(pem, sizeof(pem));
@@ -246,7 +238,7 @@ int flo_public_key_parse(const char *pem, size_t bytes,
                          struct flo_public_key *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *copy = NULL;
-    int rv = flo_pem_copy(pem, bytes, &copy, err);
+    int rv = pem_copy(pem, bytes, &copy, err);
     mbedtls_pk_context pk;
 
     if (rv < 0) {
@@ -255,9 +247,9 @@ int flo_public_key_parse(const char *pem, size_t bytes,
     mbedtls_pk_init(&pk);
     int result = mbedtls_pk_parse_public_key(&pk, (const unsigned char *)copy,
                                              bytes + 1);
-    rv = result != 0 ? flo_mbed_fail(err, FLO_E_SIG_FORMAT, result,
-                                     "not a public key in PEM")
-                     : flo_mbed_public(&pk, out, err);
+    rv = result != 0 ? mbed_fail(err, FLO_E_SIG_FORMAT, result,
+                                 "not a public key in PEM")
+                     : mbed_public(&pk, out, err);
     mbedtls_pk_free(&pk);
     return rv;
 }
@@ -313,7 +305,7 @@ int flo_sign(const struct flo_key *key, const void *data, size_t bytes,
     mbedtls_mpi_init(&s);
     int result = mbedtls_ecdsa_sign_det_ext(
         &pair->grp, &r, &s, &pair->d, digest.bytes, sizeof(digest.bytes),
-        MBEDTLS_MD_SHA256, flo_mbed_random, NULL);
+        MBEDTLS_MD_SHA256, mbed_random, NULL);
     if (result == 0) {
         result = mbedtls_mpi_write_binary(&r, signature, 32);
     }
@@ -328,7 +320,7 @@ int flo_sign(const struct flo_key *key, const void *data, size_t bytes,
     }
     mbedtls_mpi_free(&r);
     mbedtls_mpi_free(&s);
-    return result == 0 ? 0 : flo_mbed_fail(err, FLO_E_INTERNAL, result, "sign");
+    return result == 0 ? 0 : mbed_fail(err, FLO_E_INTERNAL, result, "sign");
 }
 
 /* mbedTLS objects of one verification. */
@@ -382,8 +374,8 @@ int flo_verify(const struct flo_public_key *key, const void *data, size_t bytes,
         result = mbedtls_mpi_read_binary(&check.s, raw + 32, 32);
     }
     if (result != 0) {
-        return flo_mbed_fail(err, FLO_E_SIG_FORMAT, result,
-                             "read key and signature");
+        return mbed_fail(err, FLO_E_SIG_FORMAT, result,
+                         "read key and signature");
     }
     if (!is_in_range(&check.r, &check.group.N) ||
         !is_in_range(&check.s, &check.group.N)) {
@@ -399,8 +391,7 @@ int flo_verify(const struct flo_public_key *key, const void *data, size_t bytes,
                         "no signature of key %.16s over these bytes",
                         key->keyid);
     }
-    return result == 0 ? 0
-                       : flo_mbed_fail(err, FLO_E_SIG_BAD, result, "verify");
+    return result == 0 ? 0 : mbed_fail(err, FLO_E_SIG_BAD, result, "verify");
 }
 
 int flo_verify_der(const struct flo_public_key *key, const void *data,

@@ -185,6 +185,34 @@ static void openssl_agrees_about_chain_names_and_purpose(void **state)
     assert_int_equal(openssl(world, "req -verify -noout -in csr"), 0);
 }
 
+/* RFC 5758: ecdsa-with-SHA256 has no parameters, not even a NULL.  Strict
+ * readers refuse a certificate that says otherwise. */
+static void the_algorithm_of_a_signature_has_no_parameters(void **state)
+{
+    static const uint8_t algorithm[12] = {0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86,
+                                          0x48, 0xce, 0x3d, 0x04, 0x03, 0x02};
+    struct world *world = *state;
+    struct flo_certificate_wish wish = {.common_name = "dev", .days = 1};
+    uint8_t der[4096];
+    char text[4096];
+    size_t chars = 0;
+    size_t found = 0;
+
+    assert_int_equal(issue(world, &wish, NULL), 0);
+    const char *from = strchr(world->pem.data, '\n');
+    for (const char *at = from; strncmp(at, "-----END", 8) != 0; at++) {
+        if (*at != '\n') {
+            text[chars++] = *at;
+        }
+    }
+    ptrdiff_t bytes = flo_base64_decode(text, chars, der);
+    for (ptrdiff_t i = 0; i + (ptrdiff_t)sizeof(algorithm) <= bytes; i++) {
+        found += memcmp(der + i, algorithm, sizeof(algorithm)) == 0;
+    }
+
+    assert_int_equal(found, 2); /* what is signed, and the signature */
+}
+
 static void a_request_without_the_private_key_is_refused(void **state)
 {
     struct world *world = *state;
@@ -344,6 +372,7 @@ int main(void)
         WITH_WORLD(an_issued_certificate_verifies),
         WITH_WORLD(an_expired_certificate_does_not_verify),
         WITH_WORLD(openssl_agrees_about_chain_names_and_purpose),
+        WITH_WORLD(the_algorithm_of_a_signature_has_no_parameters),
         WITH_WORLD(a_request_without_the_private_key_is_refused),
         WITH_WORLD(a_broken_request_is_refused),
         WITH_WORLD(a_key_that_is_not_the_authoritys_issues_nothing),
