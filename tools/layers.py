@@ -9,6 +9,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SERVE_LOW = ["base/", "proto/", "engine/wire/",
              "engine/include/flotilla/engine_wire.h", "agent/serve/serve.h",
              "agent/serve/state.h", "agent/serve/timing.h"]
+SERVER = ["base/", "proto/", "updater/include/", "server-stub/core/"]
+
 # Folder -> project folders whose headers it may include. First match counts.
 MAY = [
     ("base/host/", ["base/"]),
@@ -34,7 +36,22 @@ MAY = [
     ("server-stub/cli/", ["base/", "proto/", "updater/include/",
                           "server-stub/cli/",
                           "server-stub/core/rollout/rollout_states.def"]),
-    ("server-stub/", ["base/", "proto/", "updater/include/", "server-stub/"]),
+    # The controller's rooms, from below: each may include those before it.
+    ("server-stub/store/", SERVER + ["server-stub/store/"]),
+    ("server-stub/telemetry/", SERVER + ["server-stub/store/",
+                                         "server-stub/telemetry/"]),
+    ("server-stub/state/", SERVER + ["server-stub/store/",
+                                     "server-stub/telemetry/",
+                                     "server-stub/state/"]),
+    ("server-stub/mqtt/", SERVER + ["server-stub/store/",
+                                    "server-stub/telemetry/",
+                                    "server-stub/state/",
+                                    "server-stub/mqtt/"]),
+    ("server-stub/rest/", SERVER + ["server-stub/store/",
+                                    "server-stub/telemetry/",
+                                    "server-stub/state/", "server-stub/mqtt/",
+                                    "server-stub/rest/"]),
+    ("server-stub/run/", SERVER + ["server-stub/"]),
 ]
 
 # Pure cores: nothing of the world. Headers and functions that they may not use.

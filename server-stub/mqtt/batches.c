@@ -7,7 +7,8 @@
 #include "base/host/mqtt_queue.h"
 
 #include "server-stub/mqtt/batches.h"
-#include "server-stub/mqtt/broker.h"
+#include "server-stub/mqtt/ingest.h"
+#include "server-stub/mqtt/publisher.h"
 
 #define BATCH_MS 20
 #define HEAL_MS 5000 /* behind the last one that was dropped */
@@ -33,8 +34,12 @@ struct line {
 
 struct flo_batches {
     struct flo_controller *controller;
+    struct flo_mqtt *mqtt;
+    struct flo_publisher *publisher;
+    struct flo_ingest ingest;
     struct event *batch;
     struct line line;
+    uint64_t batches;        /* since the start */
     uint64_t refused;        /* messages, for want of room here */
     uint64_t dropped_before; /* messages, when it was looked at */
     uint64_t heal_at_ms;     /* 0: none was dropped since */
@@ -111,7 +116,7 @@ static int write_batch(struct flo_batches *batches, size_t *taken,
     for (struct queued *message = batches->line.first;
          message != NULL && *taken < BATCH_MESSAGES && rv == 0;
          message = message->next) {
-        rv = flo_ingest(controller, message->topic, message->data,
+        rv = flo_ingest(&batches->ingest, message->topic, message->data,
                         message->bytes, message->retained, err);
         ++*taken;
     }
@@ -119,7 +124,7 @@ static int write_batch(struct flo_batches *batches, size_t *taken,
         flo_controller_cancel(controller);
         return rv;
     }
-    controller->counters.batches++;
+    batches->batches++;
     return flo_controller_commit(controller, err);
 }
 
@@ -135,7 +140,7 @@ static void drop_last(struct flo_batches *batches, size_t taken)
         return;
     }
     flo_log(FLO_LOG_ERROR, "mqtt", "dropped a message on %.120s", (*at)->topic);
-    batches->controller->counters.messages_dropped++;
+    batches->ingest.dropped++;
     remove_at(&batches->line, at);
 }
 
@@ -208,13 +213,13 @@ void flo_batches_take(void *context, const struct flo_mqtt_message *message)
     if (!flo_mqtt_room_enter(&line->room, message->topic, message->bytes)) {
         batches->refused++;
         flo_fail(&why, FLO_E_REST_LIMIT, "too many of it wait");
-        flo_ingest_dropped(batches->controller, message->topic, &why);
+        flo_ingest_dropped(&batches->ingest, message->topic, &why);
         return;
     }
     struct queued *copy = queued_copy(message);
     if (copy == NULL) {
         flo_mqtt_room_leave(&line->room, message->topic, message->bytes);
-        batches->controller->counters.messages_dropped++;
+        batches->ingest.dropped++;
         return;
     }
     line_add(line, copy, is_of_topic(copy->topic, FLO_TOPIC_ACK));
@@ -223,7 +228,7 @@ void flo_batches_take(void *context, const struct flo_mqtt_message *message)
 
 /* ---- connection ---- */
 
-static int subscribe(struct flo_controller *controller, struct flo_err *err)
+static int subscribe(struct flo_batches *batches, struct flo_err *err)
 {
     char filter[FLO_TOPIC_TEXT];
     int rv = 0;
@@ -231,13 +236,13 @@ static int subscribe(struct flo_controller *controller, struct flo_err *err)
     for (int i = 0; i < FLO_TOPIC_COUNT && rv == 0; i++) {
         const struct flo_topic_fact *fact = flo_topic_fact((enum flo_topic)i);
         if (!fact->is_device_writing ||
-            (i == FLO_TOPIC_TELE && !controller->batches->is_external)) {
+            (i == FLO_TOPIC_TELE && !batches->is_external)) {
             continue;
         }
-        rv = flo_topic_build((enum flo_topic)i, controller->fleet, "+", filter,
-                             err);
+        rv = flo_topic_build((enum flo_topic)i, batches->controller->fleet, "+",
+                             filter, err);
         if (rv == 0) {
-            rv = flo_mqtt_subscribe(controller->mqtt, filter, 1, err);
+            rv = flo_mqtt_subscribe(batches->mqtt, filter, 1, err);
         }
     }
     return rv;
@@ -270,17 +275,17 @@ static int listen_again(struct flo_controller *controller, struct flo_err *err)
     return flo_controller_commit(controller, err);
 }
 
-static void publish_mark(struct flo_controller *controller)
+static void publish_mark(void *context)
 {
-    struct flo_batches *batches = controller->batches;
+    struct flo_batches *batches = context;
     char text[128];
 
     batches->mark++;
     snprintf(text, sizeof(text),
              "{\"v\":1,\"epoch\":1,\"boot\":\"%s\",\"n\":%llu}",
              batches->controller->boot, (unsigned long long)batches->mark);
-    flo_batches_publish(batches->controller, FLO_TOPIC_MARK, "", text,
-                        strlen(text));
+    flo_publisher_send(batches->publisher, FLO_TOPIC_MARK, "", text,
+                       strlen(text));
 }
 
 /* Both or neither: who subscribes only does not know whom it missed, and may
@@ -288,7 +293,7 @@ static void publish_mark(struct flo_controller *controller)
 static void listen_to_devices(struct flo_batches *batches)
 {
     struct flo_err err = {0};
-    int subscribed = subscribe(batches->controller, &err);
+    int subscribed = subscribe(batches, &err);
 
     if (subscribed < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
@@ -299,14 +304,13 @@ static void listen_to_devices(struct flo_batches *batches)
     }
     batches->listens = subscribed == 0 && listened == 0;
     if (batches->listens) {
-        flo_outgoing_publish_all(batches->controller, publish_mark);
+        flo_publisher_send_all(batches->publisher, publish_mark, batches);
     }
 }
 
-bool flo_batches_listens(const struct flo_controller *controller)
+bool flo_batches_listens(const struct flo_batches *batches)
 {
-    return controller->mqtt != NULL && controller->batches->listens &&
-           flo_mqtt_is_connected(controller->mqtt);
+    return batches->listens && flo_mqtt_is_connected(batches->mqtt);
 }
 
 /* What was dropped for want of room is asked for again when there is some:
@@ -314,8 +318,7 @@ bool flo_batches_listens(const struct flo_controller *controller)
  * missing. */
 static void heal(struct flo_batches *batches)
 {
-    struct flo_controller *controller = batches->controller;
-    uint64_t dropped = batches->refused + flo_mqtt_dropped(controller->mqtt);
+    uint64_t dropped = batches->refused + flo_mqtt_dropped(batches->mqtt);
     struct flo_err err = {0};
 
     if (dropped != batches->dropped_before) {
@@ -330,22 +333,20 @@ static void heal(struct flo_batches *batches)
     flo_log(FLO_LOG_WARN, "mqtt",
             "%llu messages had no room so far: devices' states are read again",
             (unsigned long long)dropped);
-    if (subscribe(controller, &err) < 0 || listen_again(controller, &err) < 0) {
+    if (subscribe(batches, &err) < 0 ||
+        listen_again(batches->controller, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
         batches->heal_at_ms = flo_now_ms() + HEAL_MS;
     }
 }
 
-void flo_batches_tick(struct flo_controller *controller)
+void flo_batches_tick(struct flo_batches *batches)
 {
-    if (controller->is_acl_due) {
-        flo_batches_acl_changed(controller);
-    }
-    if (controller->mqtt != NULL && !controller->batches->listens &&
-        flo_mqtt_is_connected(controller->mqtt)) {
-        listen_to_devices(controller->batches);
-    } else if (flo_batches_listens(controller)) {
-        heal(controller->batches);
+    flo_publisher_tick(batches->publisher);
+    if (!batches->listens && flo_mqtt_is_connected(batches->mqtt)) {
+        listen_to_devices(batches);
+    } else if (flo_batches_listens(batches)) {
+        heal(batches);
     }
 }
 
@@ -355,7 +356,8 @@ static void on_connected(void *context, bool session_present)
     struct flo_controller *controller = batches->controller;
 
     (void)session_present;
-    flo_log(FLO_LOG_INFO, "mqtt", "connected to %s", controller->mqtt_url_own);
+    flo_log(FLO_LOG_INFO, "mqtt", "connected to %s",
+            controller->addresses.mqtt_own);
     listen_to_devices(batches);
 }
 
@@ -376,7 +378,9 @@ static void on_refused(void *context, const char *topic, int reason)
             (unsigned)reason);
 }
 
-int flo_batches_open(struct flo_controller *controller, struct flo_err *err)
+int flo_batches_open(struct flo_controller *controller, struct event_base *base,
+                     struct flo_broker *broker_or_null,
+                     struct flo_batches **out, struct flo_err *err)
 {
     struct flo_batches *batches = calloc(1, sizeof(*batches));
 
@@ -384,15 +388,21 @@ int flo_batches_open(struct flo_controller *controller, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "mqtt");
     }
     batches->controller = controller;
-    batches->is_external = controller->broker == NULL;
+    batches->ingest.controller = controller;
+    batches->is_external = broker_or_null == NULL;
     line_init(&batches->line, QUEUE_MESSAGES_MAX);
-    controller->batches = batches;
-    batches->batch = event_new(controller->base, -1, 0, on_batch, batches);
+    *out = batches;
+    batches->batch = event_new(base, -1, 0, on_batch, batches);
     if (batches->batch == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "mqtt");
     }
+    int rv = flo_publisher_open(controller, base, broker_or_null,
+                                &batches->publisher, err);
+    if (rv < 0) {
+        return rv;
+    }
     struct flo_mqtt_options options = {
-        .url = controller->mqtt_url_own,
+        .url = controller->addresses.mqtt_own,
         .client_id = "controller",
         .ca_file = controller->pki.ca_file,
         .cert_file = controller->pki.mqtt_cert_file,
@@ -411,54 +421,32 @@ int flo_batches_open(struct flo_controller *controller, struct flo_err *err)
         .on_message = flo_batches_take,
         .on_refused = on_refused,
     };
-    return flo_mqtt_open(controller->base, &options, &handlers,
-                         &controller->mqtt, err);
+    rv = flo_mqtt_open(base, &options, &handlers, &batches->mqtt, err);
+    flo_publisher_connect(batches->publisher, batches->mqtt);
+    return rv;
 }
 
-void flo_batches_close(struct flo_controller *controller)
+struct flo_batches_counters flo_batches_count(const struct flo_batches *batches)
 {
-    struct flo_batches *batches = controller->batches;
+    return (struct flo_batches_counters){
+        .messages = batches->ingest.messages,
+        .dropped = batches->ingest.dropped + flo_mqtt_dropped(batches->mqtt),
+        .batches = batches->batches,
+        .is_connected = flo_mqtt_is_connected(batches->mqtt)};
+}
 
-    if (controller->mqtt != NULL) {
-        flo_mqtt_close(controller->mqtt, NULL);
-        controller->mqtt = NULL;
-    }
+void flo_batches_close(struct flo_batches *batches)
+{
     if (batches == NULL) {
         return;
+    }
+    flo_publisher_close(batches->publisher);
+    if (batches->mqtt != NULL) {
+        flo_mqtt_close(batches->mqtt, NULL);
     }
     line_deinit(&batches->line);
     if (batches->batch != NULL) {
         event_free(batches->batch);
     }
     free(batches);
-    controller->batches = NULL;
-}
-
-void flo_batches_publish(struct flo_controller *controller,
-                         enum flo_topic topic, const char *key,
-                         const void *data, size_t bytes)
-{
-    const struct flo_topic_fact *fact = flo_topic_fact(topic);
-    char name[FLO_TOPIC_TEXT];
-    struct flo_err err = {0};
-
-    if (controller->mqtt == NULL || !flo_mqtt_is_connected(controller->mqtt)) {
-        return;
-    }
-    if (flo_topic_build(topic, controller->fleet, key, name, &err) < 0 ||
-        flo_mqtt_publish(controller->mqtt, name, data, bytes, fact->qos,
-                         fact->is_retained, 0, 0, &err) < 0) {
-        flo_log_err(FLO_LOG_WARN, "mqtt", &err);
-    }
-}
-
-void flo_batches_acl_changed(struct flo_controller *controller)
-{
-    struct flo_err err = {0};
-
-    controller->is_acl_due =
-        controller->broker != NULL && flo_broker_acl(controller, &err) < 0;
-    if (controller->is_acl_due) {
-        flo_log_err(FLO_LOG_ERROR, "broker", &err);
-    }
 }

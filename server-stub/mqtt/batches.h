@@ -4,30 +4,39 @@
  * the latest 20 ms after its first message, and acknowledged after the commit.
  * Telemetry has a lane of its own (lane.h): what an external broker sends here
  * of it is handed over. */
-#ifndef FLOTILLA_SERVER_BATCHES_H
-#define FLOTILLA_SERVER_BATCHES_H
+#ifndef FLOTILLA_SERVER_MQTT_BATCHES_H
+#define FLOTILLA_SERVER_MQTT_BATCHES_H
 
 #include "base/host/mqtt.h"
 
 #include "server-stub/state/controller.h"
 
+struct event_base;
+struct flo_broker;
 struct flo_batches;
 
+struct flo_batches_counters {
+    uint64_t messages;
+    uint64_t dropped; /* malformed, foreign, unknown or too many */
+    uint64_t batches;
+    bool is_connected;
+};
+
+/* Connect to the broker; NULL: an external one.  *out is set as soon as there
+ * is something to close, also when it fails. */
 FLO_MUST_USE int flo_batches_open(struct flo_controller *controller,
+                                  struct event_base *base,
+                                  struct flo_broker *broker_or_null,
+                                  struct flo_batches **out,
                                   struct flo_err *err);
-void flo_batches_close(struct flo_controller *controller);
-/* A message has come; `batches` is controller->batches. */
+void flo_batches_close(struct flo_batches *batches);
+/* A message has come; `batches` is a struct flo_batches. */
 void flo_batches_take(void *batches, const struct flo_mqtt_message *message);
-/* QoS 1, retained as the topic's table says; dropped without connection (all
- * is published again when there is one). */
-void flo_batches_publish(struct flo_controller *controller,
-                         enum flo_topic topic, const char *key,
-                         const void *data, size_t bytes);
-/* Connected, and what devices say is heard. */
-bool flo_batches_listens(const struct flo_controller *controller);
+/* Connected, and devices are heard. */
+bool flo_batches_listens(const struct flo_batches *batches);
 /* Try again what failed: listening to devices, the broker's ACL. */
-void flo_batches_tick(struct flo_controller *controller);
-/* A device was retired: the embedded broker must refuse it. */
-void flo_batches_acl_changed(struct flo_controller *controller);
+void flo_batches_tick(struct flo_batches *batches);
+struct flo_batches_counters
+flo_batches_count(const struct flo_batches *batches);
 
 #endif

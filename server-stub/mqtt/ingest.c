@@ -8,53 +8,12 @@
 #include <string.h>
 
 #include "server-stub/mqtt/ingest_inside.h"
-#include "server-stub/mqtt/telemetry_link.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/telemetry_link.h"
 
 #define PAYLOAD_BYTES_MAX 65536
 
-void flo_ingest_dump(const json_t *json, struct flo_buf *out)
-{
-    if (json != NULL && !json_is_null(json)) {
-        flo_json_dump(json, out);
-    }
-}
-
-/* true: the store failed or a step did, the batch cannot go on. */
-static bool is_ours(int code)
-{
-    return code == FLO_E_DB || code == FLO_E_DB_DAMAGED ||
-           code == FLO_E_DISK_FULL || code == FLO_E_MEMORY ||
-           code == FLO_E_INTERNAL;
-}
-
-/* A step that fails half way has changed the rollout in memory: whatever the
- * reason, the batch has to be taken back. */
-int flo_ingest_step(const struct flo_message *message,
-                    struct flo_rollout_entry *entry,
-                    struct flo_rollout_event event, struct flo_err *err)
-{
-    int rv = flo_rollouts_step(message->controller, entry, event, err);
-
-    if (rv < 0 && !is_ours(rv)) {
-        flo_wrap(err, rv, "%s", flo_error_id(rv));
-        rv = FLO_E_INTERNAL;
-        if (err != NULL) {
-            err->code = rv;
-        }
-    }
-    return rv;
-}
-
 /* ---- executions ---- */
-
-/* A device must not invent words for people, nor more of them than we keep. */
-const char *flo_ingest_error_id(const char *id)
-{
-    int code = id != NULL ? flo_error_code(id) : 0;
-
-    return id == NULL ? NULL : code < 0 ? flo_error_id(code) : "other";
-}
 
 /* "<rollout>.<attempt>"; false when it is none. */
 static bool split_execution(const char *text, char *rollout, uint32_t *attempt)
@@ -74,23 +33,6 @@ static bool split_execution(const char *text, char *rollout, uint32_t *attempt)
     rollout[dot - text] = '\0';
     *attempt = (uint32_t)value;
     return true;
-}
-
-/* The rollout that a device speaks of; NULL in *out when there is none. */
-int flo_ingest_rollout(struct flo_controller *controller, const char *id,
-                       struct flo_rollout_entry **out, struct flo_err *err)
-{
-    struct flo_err absent = {0};
-    int rv = flo_rollouts_find(controller, id, out, &absent);
-
-    if (rv == FLO_E_ROLLOUT_ABSENT) {
-        *out = NULL;
-        return 0;
-    }
-    if (rv < 0 && err != NULL) {
-        *err = absent;
-    }
-    return rv;
 }
 
 static int execution(const struct flo_message *message, const char *id,
@@ -125,7 +67,7 @@ static int execution(const struct flo_message *message, const char *id,
     const char *note = json_string_value(json_object_get(why, "id"));
     flo_ingest_dump(why, &error);
     flo_ingest_dump(json_object_get(object, "detail"), &detail);
-    struct flo_said *said = &message->controller->said;
+    struct flo_said *said = &message->controller->rollouts.said;
     if (error.bytes > 0 || detail.bytes > 0) {
         *said = (struct flo_said){message->device, error.data, detail.data};
     }
@@ -136,7 +78,7 @@ static int execution(const struct flo_message *message, const char *id,
                                    .attempt = attempt,
                                    .execution = state,
                                    .is_retained = message->retained,
-                                   .note = flo_ingest_error_id(note)},
+                                   .note = flo_rollout_cause_id(note)},
         err);
     bool is_left = said->device != NULL;
     *said = (struct flo_said){0};
@@ -181,11 +123,8 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
                                   &last, err)) < 0) {
         return rv;
     }
-    char ack[FLO_NAME_MAX + 72];
-    snprintf(ack, sizeof(ack), "%s %s %llu", message->device, boot,
-             (unsigned long long)last);
-    flo_text_list_add(&controller->outgoing.acks, ack);
-    flo_outgoing_live(controller, "device", message->device);
+    flo_outgoing_ack(controller, message->device, boot, last);
+    flo_outgoing_change(controller, FLO_OBJECT_DEVICE, message->device);
     if (is_new && strcmp(type, "execution") == 0 && id != NULL) {
         rv = execution(message, id, message->json, err);
     } else if (is_new && strcmp(type, "security") == 0) {
@@ -230,22 +169,23 @@ static int look_at_top(const struct flo_message *message, uint64_t top,
                        struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
+    struct flo_ingest *ingest = message->ingest;
     uint64_t newest = 0;
     int rv = 0;
 
-    if (top > controller->top_known) { /* else it is one of ours */
+    if (top > ingest->top_known) { /* else it is one of ours */
         rv = flo_fleet_newest(controller->store, "order", &newest, err);
-        controller->top_known = rv == 0 ? newest : 0;
+        ingest->top_known = rv == 0 ? newest : 0;
     }
-    if (rv < 0 || top <= controller->top_known) {
+    if (rv < 0 || top <= ingest->top_known) {
         return rv;
     }
     if (controller->options.is_restored && top - newest <= TOP_JUMP_MAX) {
         rv = flo_fleet_skip(controller->store, "order", top - newest, err);
         return rv < 0 ? rv : flo_orders_renew_each(controller, err);
     }
-    if (!controller->top_is_told) {
-        controller->top_is_told = true;
+    if (!ingest->top_is_told) {
+        ingest->top_is_told = true;
         flo_log(FLO_LOG_ERROR, "order",
                 "device %s knows order number %llu, the newest here is %llu: "
                 "are the data of this controller older than its devices?  "
@@ -298,7 +238,7 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
         return rv;
     }
     flo_telemetry_link_device(controller, message->device, facts);
-    flo_outgoing_live(controller, "device", message->device);
+    flo_outgoing_change(controller, FLO_OBJECT_DEVICE, message->device);
     const char *name = json_string_value(json_object_get(run, "id"));
     if (name != NULL) {
         rv = execution(message, name, run, err);
@@ -320,7 +260,8 @@ static int on_presence(const struct flo_message *message, struct flo_err *err)
         return rv;
     }
     bool is_news;
-    flo_outgoing_live(message->controller, "device", message->device);
+    flo_outgoing_change(message->controller, FLO_OBJECT_DEVICE,
+                        message->device);
     rv = flo_fleet_device_online(message->controller->store, message->device,
                                  online, &is_news, err);
     return rv < 0 ? rv
@@ -364,7 +305,8 @@ static int is_there(const struct flo_message *message, enum flo_topic topic,
                                       message->device, true, &is_news, err);
 
     if (is_news) {
-        flo_outgoing_live(message->controller, "device", message->device);
+        flo_outgoing_change(message->controller, FLO_OBJECT_DEVICE,
+                            message->device);
     }
     return rv;
 }
@@ -384,10 +326,11 @@ static int heard(const struct flo_message *message, enum flo_topic topic,
                                           err);
 }
 
-static int take(struct flo_controller *controller, const char *topic_text,
+static int take(struct flo_ingest *ingest, const char *topic_text,
                 const char *data, size_t bytes, bool retained,
                 struct flo_err *err)
 {
+    struct flo_controller *controller = ingest->controller;
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     char key[FLO_NAME_MAX + 1];
     enum flo_topic topic;
@@ -419,7 +362,8 @@ static int take(struct flo_controller *controller, const char *topic_text,
         (rv = flo_json_get_u64(json, "v", 1, 1, &v, err)) < 0) {
         return rv;
     }
-    struct flo_message message = {.controller = controller,
+    struct flo_message message = {.ingest = ingest,
+                                  .controller = controller,
                                   .device = key,
                                   .json = json,
                                   .now_ms = flo_wall_ms(),
@@ -431,34 +375,32 @@ static int take(struct flo_controller *controller, const char *topic_text,
                : heard(&message, topic, err);
 }
 
-void flo_ingest_dropped(struct flo_controller *controller, const char *topic,
+void flo_ingest_dropped(struct flo_ingest *ingest, const char *topic,
                         const struct flo_err *why)
 {
-    controller->counters.messages_dropped++;
-    if (controller->counters.messages_dropped < 100 ||
-        controller->counters.messages_dropped % 1000 == 0) {
+    ingest->dropped++;
+    if (ingest->dropped < 100 || ingest->dropped % 1000 == 0) {
         flo_log(FLO_LOG_WARN, "mqtt", "dropped a message on %.120s: %s: %s",
                 topic, flo_error_id(why->code), why->what);
     }
 }
 
-int flo_ingest(struct flo_controller *controller, const char *topic,
-               const char *data, size_t bytes, bool retained,
-               struct flo_err *err)
+int flo_ingest(struct flo_ingest *ingest, const char *topic, const char *data,
+               size_t bytes, bool retained, struct flo_err *err)
 {
     struct flo_err why = {0};
-    int rv = take(controller, topic, data, bytes, retained, &why);
+    int rv = take(ingest, topic, data, bytes, retained, &why);
 
-    controller->counters.messages++;
+    ingest->messages++;
     if (rv == 0) {
         return 0;
     }
-    if (is_ours(rv)) {
+    if (flo_ingest_is_ours(rv)) {
         if (err != NULL) {
             *err = why;
         }
         return rv;
     }
-    flo_ingest_dropped(controller, topic, &why);
+    flo_ingest_dropped(ingest, topic, &why);
     return 0;
 }

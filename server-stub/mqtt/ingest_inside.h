@@ -1,12 +1,13 @@
 /* What the files of ingest share; not for others. */
-#ifndef FLOTILLA_SERVER_INGEST_INSIDE_H
-#define FLOTILLA_SERVER_INGEST_INSIDE_H
+#ifndef FLOTILLA_SERVER_MQTT_INGEST_INSIDE_H
+#define FLOTILLA_SERVER_MQTT_INGEST_INSIDE_H
 
-#include "server-stub/state/controller.h"
+#include "server-stub/mqtt/ingest.h"
 
 #define WALL_MS_MAX (INT64_C(1) << 53)
 
 struct flo_message {
+    struct flo_ingest *ingest;
     struct flo_controller *controller;
     const char *device;
     json_t *json;
@@ -16,6 +17,8 @@ struct flo_message {
 
 /* Append as text, unless it is missing or null. */
 void flo_ingest_dump(const json_t *json, struct flo_buf *out);
+/* true: the store failed or a step did, the batch cannot go on. */
+bool flo_ingest_is_ours(int code);
 /* A step that fails half way has changed the rollout in memory: whatever the
  * reason, the batch has to be taken back (FLO_E_INTERNAL). */
 FLO_MUST_USE int flo_ingest_step(const struct flo_message *message,
@@ -44,8 +47,6 @@ FLO_MUST_USE int flo_ingest_back_on_orders(const struct flo_message *message,
 /* A device reported something about security. */
 FLO_MUST_USE int flo_ingest_distrusted(const struct flo_message *message,
                                        struct flo_err *err);
-/* The id, if it is one of ours; else "other". */
-const char *flo_ingest_error_id(const char *id);
 /* What an order --to sends to a device failed there: it did not get back. */
 FLO_MUST_USE int flo_ingest_send_failed(const struct flo_message *message,
                                         const char *order, struct flo_err *err);

@@ -6,8 +6,6 @@
 #include "server-stub/mqtt/ingest_inside.h"
 #include "server-stub/state/controller.h"
 
-#define ACKED_MAX 16
-
 static bool text_is(const json_t *object, const char *key, const char *word)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -36,8 +34,8 @@ static bool can_go_back(const struct flo_rollout_entry *entry)
 
 bool flo_ingest_any_goes_back(const struct flo_controller *controller)
 {
-    for (size_t i = 0; i < controller->rollout_count; i++) {
-        if (can_go_back(controller->rollouts[i])) {
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        if (can_go_back(controller->rollouts.items[i])) {
             return true;
         }
     }
@@ -52,8 +50,8 @@ static int tell_rollouts(const struct flo_message *message,
     struct flo_controller *controller = message->controller;
     int rv = 0;
 
-    for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts[i];
+    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts.items[i];
         char digest[FLO_DIGEST_TEXT];
         flo_digest_text(&entry->release, digest);
         bool concerned =
@@ -82,53 +80,76 @@ int flo_ingest_back_on_rollouts(const struct flo_message *message,
                          is_ordered, err);
 }
 
+/* A rollback that a device has not answered. */
 struct awaited {
-    struct flo_text_list ids; /* "<order> <release> <issued_at_ms>" */
+    char order[FLO_NAME_MAX + 1];
+    char release[FLO_DIGEST_TEXT];
+    uint64_t issued_at_ms;
+};
+struct all_awaited {
+    struct awaited *items;
+    size_t count, room;
+    struct flo_err *err;
 };
 
 static int collect_awaited(void *context, const struct flo_fleet_order *order)
 {
-    struct awaited *awaited = context;
-    char text[256];
+    struct all_awaited *all = context;
 
-    if (strcmp(order->op, "rollback") == 0) {
-        snprintf(text, sizeof(text), "%s %s %llu", order->id, order->release,
-                 (unsigned long long)order->issued_at_ms);
-        flo_text_list_add(&awaited->ids, text);
+    if (strcmp(order->op, "rollback") != 0) {
+        return 0;
     }
+    if (all->count == all->room) {
+        size_t room = 2 * all->room + 8;
+        struct awaited *items = realloc(all->items, room * sizeof(*items));
+        if (items == NULL) {
+            return flo_fail(all->err, FLO_E_MEMORY, "%zu orders", room);
+        }
+        all->items = items;
+        all->room = room;
+    }
+    struct awaited *awaited = &all->items[all->count++];
+    awaited->issued_at_ms = order->issued_at_ms;
+    snprintf(awaited->order, sizeof(awaited->order), "%s", order->id);
+    snprintf(awaited->release, sizeof(awaited->release), "%s", order->release);
     return 0;
 }
 
-/* A device that serves something else than what was taken back is done, even
- * if its acknowledgement got lost. */
+static int awaited_is_done(const struct flo_message *message,
+                           const struct awaited *awaited, struct flo_err *err)
+{
+    struct flo_controller *controller = message->controller;
+    uint64_t took_ms = message->now_ms > awaited->issued_at_ms
+                           ? message->now_ms - awaited->issued_at_ms
+                           : 0;
+    int rv =
+        flo_fleet_outcome_put(controller->store, awaited->order,
+                              message->device, FLO_OUTCOME_DONE, took_ms, err);
+
+    if (rv == 0) {
+        rv = flo_fleet_outcome_say(controller->store, awaited->order,
+                                   message->device, took_ms, "", err);
+    }
+    flo_outgoing_change(controller, FLO_OBJECT_ORDER, awaited->order);
+    return rv;
+}
+
+/* A device that serves something else than the release that was taken back is
+ * done, even if its acknowledgement got lost. */
 int flo_ingest_back_on_orders(const struct flo_message *message,
                               struct flo_err *err)
 {
-    struct flo_controller *controller = message->controller;
-    struct awaited awaited = {0};
-    int rv = flo_fleet_outcome_awaited(controller->store, message->device,
-                                       collect_awaited, &awaited, err);
+    struct all_awaited all = {.err = err};
+    int rv =
+        flo_fleet_outcome_awaited(message->controller->store, message->device,
+                                  collect_awaited, &all, err);
 
-    for (size_t i = 0; i < awaited.ids.count && rv == 0; i++) {
-        char order[FLO_NAME_MAX + 1];
-        char release[FLO_DIGEST_TEXT];
-        unsigned long long issued = 0;
-        if (sscanf(awaited.ids.items[i], "%64s %71s %llu", order, release,
-                   &issued) == 3 &&
-            !report_names(message->json, release)) {
-            rv = flo_fleet_outcome_put(
-                controller->store, order, message->device, FLO_OUTCOME_DONE,
-                message->now_ms > issued ? message->now_ms - issued : 0, err);
-            if (rv == 0) {
-                rv = flo_fleet_outcome_say(
-                    controller->store, order, message->device,
-                    message->now_ms > issued ? message->now_ms - issued : 0, "",
-                    err);
-            }
-            flo_outgoing_live(controller, "order", order);
+    for (size_t i = 0; i < all.count && rv == 0; i++) {
+        if (!report_names(message->json, all.items[i].release)) {
+            rv = awaited_is_done(message, &all.items[i], err);
         }
     }
-    flo_text_list_clear(&awaited.ids);
+    free(all.items);
     return rv;
 }
 
@@ -137,19 +158,13 @@ int flo_ingest_back_on_orders(const struct flo_message *message,
 #define ASK_AFTER_MS 10000 /* its answer may still be on its way */
 #define ASK_AGAIN_MS 60000
 
-struct ask {
-    const struct flo_message *message;
-};
-
 static int ask_for(void *context, const struct flo_fleet_order *order)
 {
-    const struct ask *ask = context;
-    char text[37 + FLO_NAME_MAX + 2];
+    const struct flo_message *message = context;
 
-    if (order->issued_at_ms + ASK_AFTER_MS < ask->message->now_ms &&
-        order->expires_at_ms > ask->message->now_ms) {
-        snprintf(text, sizeof(text), "%s %s", ask->message->device, order->id);
-        flo_text_list_add(&ask->message->controller->outgoing.asks, text);
+    if (order->issued_at_ms + ASK_AFTER_MS < message->now_ms &&
+        order->expires_at_ms > message->now_ms) {
+        flo_outgoing_ask(message->controller, message->device, order->id);
     }
     return 0;
 }
@@ -157,38 +172,19 @@ static int ask_for(void *context, const struct flo_fleet_order *order)
 int flo_ingest_ask(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_fleet_store *store = message->controller->store;
-    struct ask ask = {.message = message};
 
     if (!flo_fleet_device_may_ask(store, message->device, ASK_AGAIN_MS)) {
         return 0;
     }
-    return flo_fleet_outcome_awaited(store, message->device, ask_for, &ask,
-                                     err);
+    return flo_fleet_outcome_awaited(store, message->device, ask_for,
+                                     (void *)(uintptr_t)message, err);
 }
 
 /* ---- ack ---- */
 
-/* Of an order what never changes; the last ones are kept in memory: a fleet
- * answers the same order in the same second. */
-struct acked {
-    char id[FLO_NAME_MAX + 1];
-    char op[16];
-    char group[FLO_NAME_MAX + 1];
-    char rollout[FLO_NAME_MAX + 1];
-    char release[FLO_DIGEST_TEXT];
-    uint64_t seq;
-    uint64_t issued_at_ms;
-    uint64_t expires_at_ms;
-    bool is_aged; /* by our own clock, when it was looked for */
-};
-struct flo_acked {
-    struct acked items[ACKED_MAX];
-    size_t next;
-};
-
 static int take_acked(void *context, const struct flo_fleet_order *order)
 {
-    struct acked *acked = context;
+    struct flo_acked *acked = context;
 
     snprintf(acked->op, sizeof(acked->op), "%s", order->op);
     snprintf(acked->group, sizeof(acked->group), "%s", order->group);
@@ -201,28 +197,24 @@ static int take_acked(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-static int acked_find(struct flo_controller *controller, const char *order,
-                      struct acked *out, struct flo_err *err)
+static int acked_find(struct flo_ingest *ingest, const char *order,
+                      struct flo_acked *out, struct flo_err *err)
 {
-    struct flo_acked *known = controller->acked;
-    const struct acked *found = NULL;
+    const struct flo_acked *found = NULL;
     int rv = 0;
 
-    if (known == NULL) {
-        known = controller->acked = calloc(1, sizeof(*known));
-    }
-    for (size_t i = 0; i < ACKED_MAX && known != NULL; i++) {
-        if (strcmp(known->items[i].id, order) == 0) {
-            found = &known->items[i];
+    for (size_t i = 0; i < FLO_ACKED_MAX; i++) {
+        if (strcmp(ingest->acked[i].id, order) == 0) {
+            found = &ingest->acked[i];
         }
     }
     if (found != NULL) {
         *out = *found;
     } else {
-        rv =
-            flo_fleet_order_get(controller->store, order, take_acked, out, err);
-        if (rv == 0 && known != NULL) {
-            known->items[known->next++ % ACKED_MAX] = *out;
+        rv = flo_fleet_order_get(ingest->controller->store, order, take_acked,
+                                 out, err);
+        if (rv == 0) {
+            ingest->acked[ingest->acked_next++ % FLO_ACKED_MAX] = *out;
         }
     }
     out->is_aged =
@@ -242,7 +234,7 @@ static bool is_by_the_clock(const json_t *error)
  * clock of the device is wrong, and the refusal counts: so what was signed anew
  * in vain is not signed again. */
 static bool came_too_late(const struct flo_message *message,
-                          const struct acked *acked)
+                          const struct flo_acked *acked)
 {
     return acked->is_aged &&
            is_by_the_clock(json_object_get(message->json, "error"));
@@ -278,7 +270,7 @@ static int deploy_refused(const struct flo_message *message,
             .attempt = entry->core.members[index].attempt + by,
             .execution = end,
             .note = end == FLO_EXECUTION_SUPERSEDED ? "a newer order holds"
-                                                    : flo_ingest_error_id(id)},
+                                                    : flo_rollout_cause_id(id)},
         err);
     return rv < 0 || error.bytes == 0
                ? rv
@@ -302,7 +294,7 @@ int flo_ingest_distrusted(const struct flo_message *message,
     struct flo_controller *controller = message->controller;
     const json_t *why = json_object_get(message->json, "error");
     const char *id = json_string_value(json_object_get(why, "id"));
-    struct acked desired = {0};
+    struct flo_acked desired = {0};
     struct flo_err absent = {0};
     char order[FLO_NAME_MAX + 1];
     uint64_t rev;
@@ -325,7 +317,7 @@ int flo_ingest_distrusted(const struct flo_message *message,
 /* What was not yet active when the abort came is cancelled now, also where no
  * execution had begun. */
 static int abort_done(const struct flo_message *message,
-                      const struct acked *acked, struct flo_err *err)
+                      const struct flo_acked *acked, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
     int rv =
@@ -370,8 +362,9 @@ static void why_text(const json_t *why, struct flo_buf *out)
         return;
     }
     snprintf(words, sizeof(words), "%s", what != NULL ? what : "");
-    json_t *json = json_pack("{s:s,s:o}", "id", flo_ingest_error_id(id), "what",
-                             json_stringn_nocheck(words, utf8_whole(words)));
+    json_t *json =
+        json_pack("{s:s,s:o}", "id", flo_rollout_cause_id(id), "what",
+                  json_stringn_nocheck(words, utf8_whole(words)));
     flo_json_dump(json, out);
     json_decref(json);
 }
@@ -383,9 +376,9 @@ static int outcome(const struct flo_message *message, const char *order,
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) error = {0};
     struct flo_controller *controller = message->controller;
     const json_t *why = json_object_get(message->json, "error");
-    struct acked acked = {0};
+    struct flo_acked acked = {0};
     bool is_news = false;
-    int rv = acked_find(controller, order, &acked, err);
+    int rv = acked_find(message->ingest, order, &acked, err);
 
     if (rv < 0) { /* one that is forgotten awaits nobody */
         return rv == FLO_E_ABSENT ? 0 : rv;
@@ -398,7 +391,7 @@ static int outcome(const struct flo_message *message, const char *order,
             : 0,
         error.data != NULL ? error.data : "", &is_news, err);
     if (is_news) {
-        flo_outgoing_live(controller, "order", order);
+        flo_outgoing_change(controller, FLO_OBJECT_ORDER, order);
     }
     return rv;
 }
@@ -424,14 +417,14 @@ static bool is_for_good(const struct flo_message *message,
 }
 
 struct earlier {
-    const struct acked *acked;
+    const struct flo_acked *acked;
     struct flo_text_list ids;
 };
 
 static int collect_earlier(void *context, const struct flo_fleet_order *order)
 {
     struct earlier *earlier = context;
-    const struct acked *acked = earlier->acked;
+    const struct flo_acked *acked = earlier->acked;
 
     if (order->seq < acked->seq && strcmp(order->op, acked->op) == 0 &&
         strcmp(order->group, acked->group) == 0 &&
@@ -445,7 +438,7 @@ static int collect_earlier(void *context, const struct flo_fleet_order *order)
 /* What it came to is the answer too to what was signed anew, or asked for
  * again, with this order: nobody waits for that any more. */
 static int outcome_of_earlier(const struct flo_message *message,
-                              const struct acked *acked,
+                              const struct flo_acked *acked,
                               enum flo_order_outcome next, uint64_t took_ms,
                               struct flo_err *err)
 {
@@ -463,7 +456,7 @@ static int outcome_of_earlier(const struct flo_message *message,
 
 int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
 {
-    struct acked acked = {0};
+    struct flo_acked acked = {0};
     struct flo_err absent = {0};
     enum flo_order_outcome next;
     const char *order;
@@ -481,7 +474,7 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
     if (!flo_outcome_parse(word, &next)) {
         return flo_fail(err, FLO_E_MQTT_SCHEMA, "outcome `%s`", word);
     }
-    rv = acked_find(message->controller, order, &acked, &absent);
+    rv = acked_find(message->ingest, order, &acked, &absent);
     if (rv == FLO_E_ABSENT) {
         return 0;
     }

@@ -5,7 +5,6 @@
 #include "base/host/digest.h"
 
 #include "server-stub/rest/rest.h"
-#include "server-stub/run/run.h"
 #include "server-stub/state/audit/head.h"
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
@@ -43,8 +42,8 @@ static int make_enrol(struct flo_rest_call *call, uint64_t ttl_ms,
                                     .expires_at_ms = flo_wall_ms() + ttl_ms};
     flo_sha256(text, strlen(text), &token.secret);
     rv = flo_fleet_token_add(call->controller->store, &token, err);
-    flo_run_url(url, "https", call->controller->host_public,
-                call->controller->port_devices);
+    flo_address_url(url, "https", call->controller->addresses.public,
+                    call->controller->addresses.port_devices);
     call->out = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s}", "id", id, "kind",
                           "enroll", "token", text, "group", group, "uses",
                           (json_int_t)uses, "expires_at_ms",

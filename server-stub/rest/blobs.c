@@ -79,14 +79,15 @@ static int may_read(struct flo_controller *controller,
 
 static void on_get(void *context, struct flo_httpd_request *request)
 {
-    struct flo_controller *controller = context;
+    struct flo_rest *rest = context;
+    struct flo_controller *controller = rest->controller;
     struct flo_digest digest;
     struct flo_err err = {0};
     char path[4096];
     char text[FLO_DIGEST_TEXT];
     int fd = -1;
 
-    controller->counters.http_requests++;
+    rest->requests++;
     if (may_read(controller, request, &err) == 0 &&
         flo_rest_query_check(request, "", &err) == 0 &&
         digest_of(request, &digest, &err) == 0) {
@@ -117,13 +118,14 @@ static int answer_envelope(void *context, const char *text)
 
 static void on_envelope(void *context, struct flo_httpd_request *request)
 {
-    struct flo_controller *controller = context;
+    struct flo_rest *rest = context;
+    struct flo_controller *controller = rest->controller;
     struct flo_digest digest;
     struct flo_err err = {0};
     char text[FLO_DIGEST_TEXT];
     int rv;
 
-    controller->counters.http_requests++;
+    rest->requests++;
     if ((rv = may_read(controller, request, &err)) == 0 &&
         (rv = flo_rest_query_check(request, "", &err)) == 0 &&
         (rv = digest_of(request, &digest, &err)) == 0) {
@@ -179,7 +181,8 @@ static int open_temporary(struct flo_controller *controller,
 static int on_start(void *context, struct flo_httpd_request *request,
                     struct flo_err *err)
 {
-    struct flo_controller *controller = context;
+    struct flo_rest *rest = context;
+    struct flo_controller *controller = rest->controller;
     struct flo_rest_call call = {.controller = controller};
     struct upload *upload;
     int rv = flo_httpd_listener_tag(request) == FLO_TAG_PEOPLE
@@ -188,7 +191,7 @@ static int on_start(void *context, struct flo_httpd_request *request,
                  : flo_fail(err, FLO_E_REST_NOT_FOUND,
                             "this path is not on the devices' listener");
 
-    controller->counters.http_requests++;
+    rest->requests++;
     if (rv == 0) {
         rv = flo_rest_query_check(request, "", err);
     }
@@ -285,7 +288,8 @@ static void upload_audit(struct flo_controller *controller,
 
 static void on_put(void *context, struct flo_httpd_request *request)
 {
-    struct flo_controller *controller = context;
+    struct flo_rest *rest = context;
+    struct flo_controller *controller = rest->controller;
     struct upload *upload = flo_httpd_user(request);
     struct flo_err err = {0};
     char digest[FLO_DIGEST_TEXT];
@@ -332,23 +336,23 @@ static void remove_temporaries(const struct flo_controller *controller)
     }
 }
 
-int flo_blobs_open(struct flo_controller *controller, struct flo_err *err)
+int flo_blobs_open(struct flo_rest *rest, struct flo_err *err)
 {
     static const struct flo_httpd_upload upload = {
         .on_start = on_start,
         .on_body = on_body,
         .body_bytes_max = BLOB_BYTES_MAX,
     };
-    int rv = flo_httpd_route(controller->httpd, "GET", "/v1/blobs/{digest}", 0,
-                             on_get, controller, err);
+    int rv = flo_httpd_route(rest->httpd, "GET", "/v1/blobs/{digest}", 0,
+                             on_get, rest, err);
 
-    remove_temporaries(controller);
+    remove_temporaries(rest->controller);
     if (rv == 0) {
-        rv = flo_httpd_route(controller->httpd, "GET", "/v1/envelopes/{digest}",
-                             0, on_envelope, controller, err);
+        rv = flo_httpd_route(rest->httpd, "GET", "/v1/envelopes/{digest}", 0,
+                             on_envelope, rest, err);
     }
     return rv < 0 ? rv
-                  : flo_httpd_route_upload(controller->httpd, "PUT",
+                  : flo_httpd_route_upload(rest->httpd, "PUT",
                                            "/v1/blobs/{digest}", &upload,
-                                           on_put, controller, err);
+                                           on_put, rest, err);
 }

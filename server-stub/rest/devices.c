@@ -4,10 +4,10 @@
 
 #include "base/host/digest.h"
 
-#include "server-stub/mqtt/broker.h"
-#include "server-stub/mqtt/telemetry_link.h"
+#include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/rest/rest.h"
-#include "server-stub/run/run.h"
+#include "server-stub/state/objects.h"
+#include "server-stub/state/telemetry_link.h"
 
 #define DEVICE_DAYS 825
 
@@ -151,15 +151,15 @@ static int answer_enrolled(struct flo_rest_call *call,
     struct flo_controller *controller = call->controller;
     char api[512];
 
-    flo_run_url(api, "https", controller->host_public,
-                controller->port_devices);
+    flo_address_url(api, "https", controller->addresses.public,
+                    controller->addresses.port_devices);
     call->status = 201;
     call->out =
         json_pack("{s:s,s:s,s:s,s:s%,s:o,s:s,s:s,s:o}", "device", enrol->id,
                   "fleet", controller->fleet, "certificate", pem->data, "ca",
                   controller->pki.ca_pem, controller->pki.ca_bytes, "trust",
-                  trust_json(controller), "mqtt", controller->mqtt_url, "api",
-                  api, "groups", groups);
+                  trust_json(controller), "mqtt", controller->addresses.mqtt,
+                  "api", api, "groups", groups);
     return call->out != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "enrolment");
 }
 
@@ -174,7 +174,9 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
 
     if ((rv = flo_json_get_text(in, "token", 128, &enrol.token, err)) < 0 ||
         (rv = use_token(call, &enrol, err)) < 0 ||
-        (rv = flo_broker_has_room(controller, err)) < 0 ||
+        (rv = flo_broker_has_room(controller,
+                                  flo_broker_devices_max(call->rest->broker),
+                                  err)) < 0 ||
         (rv = read_request(in, &enrol, err)) < 0) {
         if (rv == FLO_E_META_SCHEMA || rv == FLO_E_META_NAME) {
             rv = err->code = FLO_E_REST_SCHEMA;
@@ -194,7 +196,7 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
         return rv;
     }
     flo_outgoing_desired(controller, enrol.id);
-    flo_outgoing_live(controller, "device", enrol.id);
+    flo_outgoing_change(controller, FLO_OBJECT_DEVICE, enrol.id);
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++) {
         json_array_append_new(list, json_string(groups[i]));
@@ -362,7 +364,7 @@ int flo_rest_device_retire(struct flo_rest_call *call, struct flo_err *err)
     }
     flo_lane_device(controller->lane, id, NULL);
     flo_text_list_add(&controller->outgoing.cleared, id);
-    controller->outgoing.acl = true;
-    flo_outgoing_live(controller, "device", id);
+    controller->outgoing.has_retired = true;
+    flo_outgoing_change(controller, FLO_OBJECT_DEVICE, id);
     return flo_fleet_device_get(controller->store, id, take_device, call, err);
 }

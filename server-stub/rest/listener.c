@@ -31,79 +31,9 @@ static const struct route routes[] = {
 
 /* What httpd gives back to us: it lives as long as the process. */
 struct binding {
-    struct flo_controller *controller;
+    struct flo_rest *rest;
     const struct route *route;
 };
-
-/* ---- who ---- */
-
-struct token {
-    struct flo_digest secret;
-    enum flo_access role;
-    bool is_access;
-    char name[65];
-    uint64_t expires_at_ms;
-};
-
-static int take_token(void *context, const struct flo_fleet_token *token)
-{
-    struct token *out = context;
-
-    out->secret = token->secret;
-    out->is_access = strcmp(token->kind, "access") == 0 &&
-                     flo_access_parse(token->role, &out->role);
-    out->expires_at_ms = token->expires_at_ms;
-    snprintf(out->name, sizeof(out->name), "%s", token->name);
-    return 0;
-}
-
-static int no_token(struct flo_err *err)
-{
-    return flo_fail(err, FLO_E_REST_AUTH, "a valid bearer token is needed");
-}
-
-int flo_rest_authenticate(struct flo_controller *controller,
-                          struct flo_httpd_request *request,
-                          enum flo_access needs, struct flo_rest_call *call,
-                          struct flo_err *err)
-{
-    const char *bearer = flo_httpd_bearer(request);
-    struct token token = {0};
-    struct flo_digest digest;
-    char id[FLO_TOKEN_ID_TEXT];
-
-    if (needs == FLO_ACCESS_NONE) {
-        snprintf(call->who, sizeof(call->who), "%s",
-                 flo_httpd_peer_address(request));
-        return 0;
-    }
-    if (bearer == NULL || !flo_access_token_parse(bearer, id)) {
-        return no_token(err);
-    }
-    int rv = flo_fleet_token_get(controller->store, id, NULL, take_token,
-                                 &token, err);
-    if (rv == FLO_E_ABSENT) {
-        return no_token(err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
-    flo_sha256(bearer, strlen(bearer), &digest);
-    if (!flo_secret_equal(digest.bytes, token.secret.bytes, FLO_DIGEST_BYTES) ||
-        !token.is_access ||
-        (token.expires_at_ms != 0 && token.expires_at_ms <= flo_wall_ms())) {
-        return no_token(err);
-    }
-    snprintf(call->who, sizeof(call->who), "%s %s", id, token.name);
-    snprintf(call->name, sizeof(call->name), "%s", token.name);
-    snprintf(call->token_id, sizeof(call->token_id), "%s", id);
-    if (!flo_access_holds(token.role, needs)) {
-        return flo_fail(
-            err, FLO_E_REST_ROLE, "this needs the role %s, the token %s has %s",
-            flo_access_word(needs), token.name, flo_access_word(token.role));
-    }
-    return 0;
-}
 
 /* ---- body ---- */
 
@@ -242,24 +172,24 @@ static bool replayed(struct flo_rest_call *call, const struct route *route,
 static void stranger_refused(const struct flo_rest_call *call,
                              const struct flo_err *why)
 {
-    struct flo_controller *controller = call->controller;
+    struct flo_rest *rest = call->rest;
 
-    controller->counters.strangers_refused++;
-    if (flo_now_ms() >= controller->strangers_log_at_ms) {
-        controller->strangers_log_at_ms = flo_now_ms() + STRANGERS_LOG_MS;
+    rest->strangers_refused++;
+    if (flo_now_ms() >= rest->strangers_log_at_ms) {
+        rest->strangers_log_at_ms = flo_now_ms() + STRANGERS_LOG_MS;
         flo_log(FLO_LOG_WARN, "rest", "%s on %s refused: %s", call->who,
                 flo_httpd_path(call->request), why->what);
     }
 }
 
 /* The first refusal of an enrolment token in an hour, of so many tokens. */
-static bool is_first_refusal(struct flo_controller *controller, const char *id)
+static bool is_first_refusal(struct flo_rest *rest, const char *id)
 {
     struct flo_refused_token *place = NULL;
     uint64_t now_ms = flo_now_ms();
 
     for (size_t i = 0; i < FLO_REFUSED_TOKENS_MAX; i++) {
-        struct flo_refused_token *token = &controller->refused_tokens[i];
+        struct flo_refused_token *token = &rest->refused_tokens[i];
         if (token->until_ms <= now_ms) {
             place = token;
         } else if (strcmp(token->id, id) == 0) {
@@ -281,7 +211,7 @@ static void audit_refusal(struct flo_rest_call *call, const struct route *route,
 
     if (call->token_id[0] == '\0' ||
         (route->access == FLO_ACCESS_NONE &&
-         !is_first_refusal(call->controller, call->token_id))) {
+         !is_first_refusal(call->rest, call->token_id))) {
         stranger_refused(call, why);
         return;
     }
@@ -386,12 +316,14 @@ static void on_call(void *context, struct flo_httpd_request *request)
 {
     const struct binding *binding = context;
     const struct route *route = binding->route;
-    struct flo_rest_call call = {
-        .controller = binding->controller, .request = request, .status = 200};
+    struct flo_rest_call call = {.rest = binding->rest,
+                                 .controller = binding->rest->controller,
+                                 .request = request,
+                                 .status = 200};
     struct flo_err err = {0};
     int rv = 0;
 
-    call.controller->counters.http_requests++;
+    call.rest->requests++;
     if (flo_httpd_listener_tag(request) == FLO_TAG_DEVICES &&
         (route->flags & DEVICES) == 0) {
         rv = flo_fail(&err, FLO_E_REST_NOT_FOUND,
@@ -421,12 +353,12 @@ static void on_call(void *context, struct flo_httpd_request *request)
 
 static void on_events(void *context, struct flo_httpd_request *request)
 {
-    struct flo_controller *controller = context;
+    struct flo_rest *rest = context;
     struct flo_rest_call call = {.request = request};
     struct flo_err err = {0};
     int rv = flo_httpd_listener_tag(request) == FLO_TAG_PEOPLE
-                 ? flo_rest_authenticate(controller, request, FLO_ACCESS_VIEWER,
-                                         &call, &err)
+                 ? flo_rest_authenticate(rest->controller, request,
+                                         FLO_ACCESS_VIEWER, &call, &err)
                  : flo_fail(&err, FLO_E_REST_NOT_FOUND,
                             "this path is not on the devices' listener");
 
@@ -435,94 +367,29 @@ static void on_events(void *context, struct flo_httpd_request *request)
     } else if (flo_rest_query_check(request, "", &err) < 0) {
         answer_err(&call, &err);
     } else {
-        flo_live_subscribe(controller->live, request, call.token_id);
+        flo_live_subscribe(rest->live, request, call.token_id);
     }
 }
 
-int flo_rest_open(struct flo_controller *controller, struct flo_err *err)
+int flo_rest_open(struct flo_rest *rest, struct flo_err *err)
 {
     static struct binding bindings[FLO_COUNT(routes)];
     int rv = 0;
 
     for (size_t i = 0; i < FLO_COUNT(routes) && rv == 0; i++) {
-        bindings[i] = (struct binding){controller, &routes[i]};
-        rv = flo_httpd_route(
-            controller->httpd, routes[i].method, routes[i].pattern,
-            (routes[i].flags & DEVICES) != 0 ? FLO_REST_DEVICE_BODY_MAX
-                                             : FLO_REST_BODY_MAX,
-            on_call, &bindings[i], err);
+        bindings[i] = (struct binding){rest, &routes[i]};
+        rv = flo_httpd_route(rest->httpd, routes[i].method, routes[i].pattern,
+                             (routes[i].flags & DEVICES) != 0
+                                 ? FLO_REST_DEVICE_BODY_MAX
+                                 : FLO_REST_BODY_MAX,
+                             on_call, &bindings[i], err);
     }
     if (rv == 0) {
-        rv = flo_httpd_route(controller->httpd, "GET", "/v1/events", 0,
-                             on_events, controller, err);
+        rv = flo_httpd_route(rest->httpd, "GET", "/v1/events", 0, on_events,
+                             rest, err);
     }
     if (rv == 0) {
-        rv = flo_blobs_open(controller, err);
+        rv = flo_blobs_open(rest, err);
     }
-    return rv < 0 ? rv : flo_web_open(controller, err);
-}
-
-/* ---- for handlers ---- */
-
-int flo_rest_query_check(struct flo_httpd_request *request, const char *shape,
-                         struct flo_err *err)
-{
-    const char *name;
-    int rv = 0;
-
-    for (size_t i = 0;
-         rv == 0 && (name = flo_httpd_query_name(request, i)) != NULL; i++) {
-        rv = flo_request_check_query(shape, name, err);
-        for (size_t j = 0; j < i && rv == 0; j++) {
-            if (strcmp(flo_httpd_query_name(request, j), name) == 0) {
-                rv = flo_fail(err, FLO_E_REST_SCHEMA,
-                              "the query has `%.64s` twice", name);
-            }
-        }
-    }
-    return rv;
-}
-
-int flo_rest_flag(struct flo_rest_call *call, const char *name, bool *out,
-                  struct flo_err *err)
-{
-    const char *text = flo_httpd_query(call->request, name);
-
-    *out = text != NULL && strcmp(text, "true") == 0;
-    return text == NULL || *out || strcmp(text, "false") == 0
-               ? 0
-               : flo_fail(err, FLO_E_REST_SCHEMA,
-                          "%s: true or false, not `%.40s`", name, text);
-}
-
-int flo_rest_number(struct flo_rest_call *call, const char *name, uint64_t min,
-                    uint64_t max, uint64_t standard, uint64_t *out,
-                    struct flo_err *err)
-{
-    const char *text = flo_httpd_query(call->request, name);
-    char *end;
-
-    if (text == NULL) {
-        *out = standard;
-        return 0;
-    }
-    unsigned long long value = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || value < min ||
-        value > max) {
-        return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "%s: a number from %llu to %llu belongs here", name,
-                        (unsigned long long)min, (unsigned long long)max);
-    }
-    *out = value;
-    return 0;
-}
-
-json_t *flo_rest_list(json_t *items, const char *next)
-{
-    json_t *json = json_object();
-
-    json_object_set_new(json, "items", items);
-    json_object_set_new(json, "next",
-                        next != NULL ? json_string(next) : json_null());
-    return json;
+    return rv < 0 ? rv : flo_web_open(rest->httpd, err);
 }

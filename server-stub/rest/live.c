@@ -6,6 +6,7 @@
 
 #include "server-stub/core/access.h"
 #include "server-stub/rest/live.h"
+#include "server-stub/state/objects.h"
 
 #define RING_EVENTS 16384
 #define RING_BYTES_MAX (32u << 20)
@@ -31,7 +32,7 @@ struct live_client {
 struct flo_live {
     struct flo_controller *controller;
     struct event *pace;
-    struct flo_text_list changed;
+    struct flo_changes changed;
     struct live_event ring[RING_EVENTS];
     size_t first;
     size_t count;
@@ -179,28 +180,24 @@ static int take_release(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
-static int view(struct flo_controller *controller, const char *topic,
-                const char *key, json_t **out, struct flo_err *err)
+static int view_release(struct flo_controller *controller, const char *key,
+                        json_t **out, struct flo_err *err)
 {
-    struct flo_rollout_entry *entry;
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
-    int rv;
+    int rv = flo_release_title_parse(key, model, version, err);
 
-    if (strcmp(topic, "device") == 0) {
-        return flo_fleet_device_get(controller->store, key, take_device, out,
-                                    err);
-    }
-    if (strcmp(topic, "order") == 0) {
-        return flo_object_order(controller, key, 0, out, err);
-    }
-    if (strcmp(topic, "release") == 0) {
-        rv = flo_release_title_parse(key, model, version, err);
-        return rv < 0 ? rv
-                      : flo_fleet_release_get(controller->store, model, version,
-                                              take_release, out, err);
-    }
-    rv = flo_rollouts_find(controller, key, &entry, err);
+    return rv < 0 ? rv
+                  : flo_fleet_release_get(controller->store, model, version,
+                                          take_release, out, err);
+}
+
+static int view_rollout(struct flo_controller *controller, const char *key,
+                        json_t **out, struct flo_err *err)
+{
+    struct flo_rollout_entry *entry;
+    int rv = flo_rollouts_find(controller, key, &entry, err);
+
     return rv < 0
                ? rv
                : flo_object_rollout(controller, entry,
@@ -208,69 +205,101 @@ static int view(struct flo_controller *controller, const char *topic,
                                     out, err);
 }
 
-static void send_changed(struct flo_live *live, const char *text)
+static int view(struct flo_controller *controller,
+                const struct flo_change *change, json_t **out,
+                struct flo_err *err)
+{
+    switch (change->object) {
+    case FLO_OBJECT_DEVICE:
+        return flo_fleet_device_get(controller->store, change->key, take_device,
+                                    out, err);
+    case FLO_OBJECT_ORDER:
+        return flo_object_order(controller, change->key, 0, out, err);
+    case FLO_OBJECT_RELEASE:
+        return view_release(controller, change->key, out, err);
+    case FLO_OBJECT_ROLLOUT:
+        return view_rollout(controller, change->key, out, err);
+    }
+    return FLO_E_ABSENT;
+}
+
+static void send_changed(struct flo_live *live, const struct flo_change *change)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) out = {0};
     struct flo_err err = {0};
-    char topic[32];
     json_t *json = NULL;
-    const char *blank = strchr(text, ' ');
 
-    if (blank == NULL || (size_t)(blank - text) >= sizeof(topic)) {
-        return;
-    }
-    memcpy(topic, text, (size_t)(blank - text));
-    topic[blank - text] = '\0';
-    if (view(live->controller, topic, blank + 1, &json, &err) < 0) {
+    if (view(live->controller, change, &json, &err) < 0) {
         return; /* it is gone */
     }
     flo_json_dump(json, &out);
     json_decref(json);
     if (!out.failed) {
-        push(live, topic, out.data);
+        push(live, flo_object_word(change->object), out.data);
     }
 }
 
 static void on_pace(evutil_socket_t fd, short what, void *context)
 {
     struct flo_live *live = context;
-    struct flo_text_list changed = live->changed;
+    struct flo_changes changed = live->changed;
 
     (void)fd;
     (void)what;
     end_without_token(live);
-    live->changed = (struct flo_text_list){0};
-    flo_text_list_unique(&changed);
+    live->changed = (struct flo_changes){0};
+    flo_changes_unique(&changed);
     bool unheard = is_unheard(live);
     for (size_t i = 0; i < changed.count && !unheard; i++) {
-        send_changed(live, changed.items[i]);
+        send_changed(live, &changed.items[i]);
     }
     if (unheard && changed.count > 0) {
         leave_out(live);
     }
-    flo_text_list_clear(&changed);
+    free(changed.items);
     if (flo_now_ms() >= live->alive_at_ms) {
         live->alive_at_ms = flo_now_ms() + ALIVE_MS;
         send_all(live, ": alive\n\n", 9);
     }
 }
 
-void flo_live_changed(struct flo_live *live, const char *text)
+static void push_telemetry(struct flo_live *live, size_t devices)
 {
-    flo_text_list_add(&live->changed, text);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+
+    if (is_unheard(live) || flo_now_ms() < live->telemetry_at_ms) {
+        return;
+    }
+    live->telemetry_at_ms = flo_now_ms() + TELEMETRY_MS;
+    flo_buf_printf(&text, "{\"at_ms\":%llu,\"devices\":%zu}",
+                   (unsigned long long)flo_wall_ms(), devices);
+    if (!text.failed) {
+        push(live, "telemetry", text.data);
+    }
 }
 
-void flo_live_note(struct flo_live *live, const char *text)
+static void push_audit(struct flo_live *live, const char *record)
 {
-    char topic[32];
-    const char *blank = strchr(text, ' ');
-
     if (is_unheard(live)) {
         leave_out(live);
-    } else if (blank != NULL && (size_t)(blank - text) < sizeof(topic)) {
-        memcpy(topic, text, (size_t)(blank - text));
-        topic[blank - text] = '\0';
-        push(live, topic, blank + 1);
+    } else {
+        push(live, "audit", record);
+    }
+}
+
+/* Objects wait for the pace; records of the audit go at once. */
+static void on_committed(void *context, const struct flo_outgoing *outgoing)
+{
+    struct flo_live *live = context;
+
+    for (size_t i = 0; i < outgoing->changes.count; i++) {
+        flo_changes_add(&live->changed, &outgoing->changes.items[i]);
+    }
+    for (size_t i = 0; i < outgoing->audit.count; i++) {
+        push_audit(live, outgoing->audit.items[i]);
+    }
+    if (outgoing->telemetry_devices > 0) {
+        push_telemetry(live, outgoing->telemetry_devices);
     }
 }
 
@@ -333,7 +362,8 @@ size_t flo_live_clients(const struct flo_live *live)
     return live->client_count;
 }
 
-int flo_live_open(struct flo_controller *controller, struct flo_err *err)
+int flo_live_open(struct flo_controller *controller, struct event_base *base,
+                  struct flo_live **out, struct flo_err *err)
 {
     struct flo_live *live = calloc(1, sizeof(*live));
     struct timeval pace = {.tv_usec = PACE_MS * 1000};
@@ -344,39 +374,22 @@ int flo_live_open(struct flo_controller *controller, struct flo_err *err)
     live->controller = controller;
     /* Grows over restarts too: nobody restarts 1,000 times a second. */
     live->next_id = flo_wall_ms() * 1000;
-    controller->live = live;
-    live->pace = event_new(controller->base, -1, EV_PERSIST, on_pace, live);
+    *out = live;
+    flo_outgoing_subscribe(controller,
+                           (struct flo_subscriber){live, on_committed});
+    live->pace = event_new(base, -1, EV_PERSIST, on_pace, live);
     if (live->pace == NULL || event_add(live->pace, &pace) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "live events");
     }
     return 0;
 }
 
-void flo_live_telemetry(struct flo_controller *controller, size_t devices)
+void flo_live_close(struct flo_live *live)
 {
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-
-    struct flo_live *live = controller->live;
-
-    if (live == NULL || is_unheard(live) ||
-        flo_now_ms() < live->telemetry_at_ms) {
-        return;
-    }
-    live->telemetry_at_ms = flo_now_ms() + TELEMETRY_MS;
-    flo_buf_printf(&text, "{\"at_ms\":%llu,\"devices\":%zu}",
-                   (unsigned long long)flo_wall_ms(), devices);
-    if (!text.failed) {
-        push(live, "telemetry", text.data);
-    }
-}
-
-void flo_live_close(struct flo_controller *controller)
-{
-    struct flo_live *live = controller->live;
-
     if (live == NULL) {
         return;
     }
+    flo_outgoing_unsubscribe(live->controller, live);
     while (live->count > 0) {
         ring_drop(live);
     }
@@ -386,7 +399,6 @@ void flo_live_close(struct flo_controller *controller)
     if (live->pace != NULL) {
         event_free(live->pace);
     }
-    flo_text_list_clear(&live->changed);
+    free(live->changed.items);
     free(live);
-    controller->live = NULL;
 }

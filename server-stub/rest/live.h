@@ -7,17 +7,18 @@
 #ifndef FLOTILLA_SERVER_LIVE_H
 #define FLOTILLA_SERVER_LIVE_H
 
+#include "base/host/httpd.h"
+
 #include "server-stub/state/controller.h"
 
+struct event_base;
 struct flo_live;
 
+/* Hears of every commit from now on. */
 FLO_MUST_USE int flo_live_open(struct flo_controller *controller,
+                               struct event_base *base, struct flo_live **out,
                                struct flo_err *err);
-void flo_live_close(struct flo_controller *controller);
-/* "<topic> <key>": the object has changed. */
-void flo_live_changed(struct flo_live *live, const char *text);
-/* "<topic> <json>": to be sent as it is. */
-void flo_live_note(struct flo_live *live, const char *text);
+void flo_live_close(struct flo_live *live);
 /* Handler of GET /v1/events; the caller has checked the token.  The stream
  * ends when that is deleted or expires. */
 void flo_live_subscribe(struct flo_live *live,

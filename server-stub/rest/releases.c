@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/objects.h"
+#include "server-stub/state/orders/emergency.h"
 
 static int take_view(void *context, const struct flo_fleet_release *release)
 {
@@ -171,7 +173,7 @@ static int add_verified(struct flo_rest_call *call,
     if (rv < 0) {
         return rv;
     }
-    flo_outgoing_live(call->controller, "release", title);
+    flo_outgoing_change(call->controller, FLO_OBJECT_RELEASE, title);
     rv = flo_fleet_release_get(call->controller->store, release->model,
                                release->version, take_view, call, err);
     if (rv == 0) {
@@ -234,8 +236,8 @@ static int find(struct flo_rest_call *call, struct found *found,
 static int show_changed(struct flo_rest_call *call, const struct found *found,
                         struct flo_err *err)
 {
-    flo_outgoing_live(call->controller, "release",
-                      flo_httpd_param(call->request, "name"));
+    flo_outgoing_change(call->controller, FLO_OBJECT_RELEASE,
+                        flo_httpd_param(call->request, "name"));
     return flo_fleet_release_get(call->controller->store, found->model,
                                  found->version, take_view, call, err);
 }

@@ -1,10 +1,12 @@
 /* REST: one call on its way through authentication, transaction and answer.
  *
- * Handlers are rows of rest_routes.def: they read `in`, change the store and
+ * Handlers are rows of routes.def: they read `in`, change the store and
  * set status and `out`; they never see sockets, tokens' secrets or
  * transactions. */
 #ifndef FLOTILLA_SERVER_REST_H
 #define FLOTILLA_SERVER_REST_H
+
+#include "base/host/httpd.h"
 
 #include "server-stub/core/access.h"
 #include "server-stub/state/controller.h"
@@ -14,7 +16,34 @@
 #define FLO_REST_BODY_MAX (1u << 20)
 #define FLO_REST_DEVICE_BODY_MAX (1u << 16) /* anybody reaches these */
 
+#define FLO_REFUSED_TOKENS_MAX 64
+
+/* An enrolment token whose refusal is in the audit. */
+struct flo_refused_token {
+    char id[64];
+    uint64_t until_ms; /* the next one before this is only counted */
+};
+
+struct flo_batches;
+struct flo_broker;
+struct flo_live;
+
+/* The caller's; it sets these pointers, at the latest when calls come. */
+struct flo_rest {
+    struct flo_controller *controller;
+    struct flo_httpd *httpd;
+    struct flo_batches *batches;
+    struct flo_broker *broker; /* NULL: external */
+    struct flo_live *live;
+    bool has_lane; /* telemetry was heard once */
+    uint64_t requests;
+    uint64_t strangers_refused;   /* enrolments that the audit does not name */
+    uint64_t strangers_log_at_ms; /* not before */
+    struct flo_refused_token refused_tokens[FLO_REFUSED_TOKENS_MAX];
+};
+
 struct flo_rest_call {
+    struct flo_rest *rest;
     struct flo_controller *controller;
     struct flo_httpd_request *request;
     char who[96];      /* "<token id> <name>", for audit */
@@ -36,9 +65,10 @@ typedef int (*flo_rest_handler)(struct flo_rest_call *call,
 #include "server-stub/rest/routes.def"
 #undef FLO_REST_ROUTE
 
-/* All routes into controller->httpd. */
-FLO_MUST_USE int flo_rest_open(struct flo_controller *controller,
-                               struct flo_err *err);
+/* All routes into rest->httpd. */
+FLO_MUST_USE int flo_rest_open(struct flo_rest *rest, struct flo_err *err);
+/* /metrics: the controller's own numbers in Prometheus' text form. */
+FLO_MUST_USE int flo_metrics_open(struct flo_rest *rest, struct flo_err *err);
 /* Who sends the bearer token; FLO_E_REST_AUTH, FLO_E_REST_ROLE. */
 FLO_MUST_USE int flo_rest_authenticate(struct flo_controller *controller,
                                        struct flo_httpd_request *request,
@@ -46,16 +76,14 @@ FLO_MUST_USE int flo_rest_authenticate(struct flo_controller *controller,
                                        struct flo_rest_call *call,
                                        struct flo_err *err);
 /* Blobs stream, so they are not in the table. */
-FLO_MUST_USE int flo_blobs_open(struct flo_controller *controller,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_blobs_open(struct flo_rest *rest, struct flo_err *err);
 /* Path of a blob below DIR. */
 bool flo_blob_path(const struct flo_controller *controller,
                    const struct flo_digest *digest, char *out);
 bool flo_blob_exists(const struct flo_controller *controller,
                      const struct flo_digest *digest);
 /* The dashboard's files. */
-FLO_MUST_USE int flo_web_open(struct flo_controller *controller,
-                              struct flo_err *err);
+FLO_MUST_USE int flo_web_open(struct flo_httpd *httpd, struct flo_err *err);
 
 /* FLO_E_REST_UNKNOWN for a parameter that the shape (core/request.h) does not
  * name, FLO_E_REST_SCHEMA for one that stands there twice. */

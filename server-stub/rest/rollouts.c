@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/objects.h"
+#include "server-stub/state/orders/emergency.h"
 
 static int need_body(const struct flo_rest_call *call, struct flo_err *err)
 {
@@ -72,8 +74,8 @@ int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
     struct ids ids = {0};
     json_t *items = json_array();
     uint64_t limit;
-    int rv = flo_rest_number(call, "limit", 1, FLO_CONTROLLER_ACTIVE_MAX,
-                             FLO_CONTROLLER_ACTIVE_MAX, &limit, err);
+    int rv = flo_rest_number(call, "limit", 1, FLO_ROLLOUTS_ACTIVE_MAX,
+                             FLO_ROLLOUTS_ACTIVE_MAX, &limit, err);
 
     if (rv == 0) {
         rv = flo_fleet_rollout_list(call->controller->store, limit, add_id,

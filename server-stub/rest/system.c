@@ -1,12 +1,12 @@
-/* REST: health, version, metrics for Prometheus, telemetry queries. */
+/* REST: health, version, metrics for Prometheus. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "server-stub/mqtt/broker.h"
+#include "server-stub/mqtt/batches.h"
+#include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/rest.h"
-#include "server-stub/rest/system.h"
 #include "server-stub/state/audit/head.h"
 
 int flo_rest_healthz(struct flo_rest_call *call, struct flo_err *err)
@@ -21,8 +21,9 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
     struct flo_controller *controller = call->controller;
     struct flo_lane_counters lane;
     struct flo_fleet_device_count count;
-    bool is_up =
-        controller->mqtt != NULL && flo_mqtt_is_connected(controller->mqtt);
+    struct flo_rest *rest = call->rest;
+    uint64_t devices_max = flo_broker_devices_max(rest->broker);
+    bool is_up = flo_batches_count(rest->batches).is_connected;
     int rv = flo_fleet_device_counts(controller->store, &count, err);
 
     if (rv < 0) {
@@ -31,23 +32,22 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
     flo_lane_count(controller->lane, &lane);
     /* At the start what devices send shall not be lost; later telemetry is
      * nobody's reason to wait. */
-    controller->has_lane = controller->has_lane || lane.listens;
-    bool is_full =
-        controller->devices_max != 0 && count.devices > controller->devices_max;
-    const char *state = !is_up || !controller->has_lane ? "waiting"
-                        : is_full                       ? "full"
-                                                        : "ready";
+    rest->has_lane = rest->has_lane || lane.listens;
+    bool is_full = devices_max != 0 && count.devices > devices_max;
+    const char *state = !is_up || !rest->has_lane ? "waiting"
+                        : is_full                 ? "full"
+                                                  : "ready";
     call->status = strcmp(state, "ready") == 0 ? 200 : 503;
-    call->out = json_pack(
-        "{s:s,s:b,s:b,s:I,s:I,s:{s:s,s:I,s:I}}", "status", state, "audit_ok",
-        (int)!controller->audit_is_broken, "broker", (int)is_up,
-        "devices_online", (json_int_t)count.online, "devices_max",
-        (json_int_t)controller->devices_max, "telemetry", "state",
-        !lane.listens                            ? "waiting"
-        : flo_lane_is_shedding(controller->lane) ? "shedding"
-                                                 : "ok",
-        "shed", (json_int_t)(lane.shed + lane.lost), "limited",
-        (json_int_t)lane.limited);
+    call->out =
+        json_pack("{s:s,s:b,s:b,s:I,s:I,s:{s:s,s:I,s:I}}", "status", state,
+                  "audit_ok", (int)!controller->audit.is_broken, "broker",
+                  (int)is_up, "devices_online", (json_int_t)count.online,
+                  "devices_max", (json_int_t)devices_max, "telemetry", "state",
+                  !lane.listens                            ? "waiting"
+                  : flo_lane_is_shedding(controller->lane) ? "shedding"
+                                                           : "ok",
+                  "shed", (json_int_t)(lane.shed + lane.lost), "limited",
+                  (json_int_t)lane.limited);
     return 0;
 }
 
@@ -56,11 +56,11 @@ int flo_rest_version(struct flo_rest_call *call, struct flo_err *err)
     bool is_frozen = false;
     int rv = flo_fleet_is_frozen(call->controller->store, &is_frozen, err);
 
-    call->out =
-        json_pack("{s:s,s:s,s:s,s:I,s:s,s:b}", "version", FLO_VERSION, "fleet",
-                  call->controller->fleet, "boot", call->controller->boot,
-                  "heartbeat_ms", (json_int_t)call->controller->heartbeat_ms,
-                  "mqtt", call->controller->mqtt_url, "frozen", (int)is_frozen);
+    call->out = json_pack(
+        "{s:s,s:s,s:s,s:I,s:s,s:b}", "version", FLO_VERSION, "fleet",
+        call->controller->fleet, "boot", call->controller->boot, "heartbeat_ms",
+        (json_int_t)call->controller->heartbeat_ms, "mqtt",
+        call->controller->addresses.mqtt, "frozen", (int)is_frozen);
     return rv;
 }
 
@@ -75,9 +75,10 @@ static void metric(struct flo_buf *out, const char *name, const char *type,
                    name, help, name, type, name, (unsigned long long)value);
 }
 
-static void metrics_text(struct flo_controller *controller, struct flo_buf *out)
+static void metrics_text(const struct flo_rest *rest, struct flo_buf *out)
 {
-    const struct flo_controller_counters *c = &controller->counters;
+    struct flo_controller *controller = rest->controller;
+    struct flo_batches_counters messages = flo_batches_count(rest->batches);
     struct flo_lane_counters lane;
     struct flo_fleet_device_count count = {0};
     uint64_t rss = 0;
@@ -89,11 +90,11 @@ static void metrics_text(struct flo_controller *controller, struct flo_buf *out)
     }
     flo_lane_count(controller->lane, &lane);
     (void)flo_process_memory(getpid(), &rss, NULL, NULL);
-    for (size_t i = 0; i < controller->rollout_count; i++) {
-        active +=
-            flo_rollout_state_is_active(controller->rollouts[i]->core.state)
-                ? 1
-                : 0;
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        active += flo_rollout_state_is_active(
+                      controller->rollouts.items[i]->core.state)
+                      ? 1
+                      : 0;
     }
     metric(out, "devices", "gauge", "Enrolled devices.", count.devices);
     metric(out, "devices_online", "gauge", "Connected devices.", count.online);
@@ -102,19 +103,15 @@ static void metrics_text(struct flo_controller *controller, struct flo_buf *out)
            count.drifting);
     metric(out, "rollouts_active", "gauge", "Rollouts under way.", active);
     metric(out, "broker_connected", "gauge", "1 with a broker.",
-           controller->mqtt != NULL && flo_mqtt_is_connected(controller->mqtt)
-               ? 1
-               : 0);
+           messages.is_connected ? 1 : 0);
     metric(out, "live_clients", "gauge", "Clients of /v1/events.",
-           controller->live != NULL ? flo_live_clients(controller->live) : 0);
+           flo_live_clients(rest->live));
     metric(out, "process_resident_bytes", "gauge", "Resident memory.", rss);
     metric(out, "messages_total", "counter", "MQTT messages handled.",
-           c->messages);
+           messages.messages);
     metric(out, "messages_dropped_total", "counter",
            "MQTT messages that did not fit, or were too many.",
-           c->messages_dropped + (controller->mqtt != NULL
-                                      ? flo_mqtt_dropped(controller->mqtt)
-                                      : 0));
+           messages.dropped);
     metric(out, "telemetry_connected", "gauge",
            "1 when the telemetry lane hears devices.", lane.listens ? 1 : 0);
     metric(out, "telemetry_windows_total", "counter",
@@ -132,32 +129,32 @@ static void metrics_text(struct flo_controller *controller, struct flo_buf *out)
     metric(out, "telemetry_queries_total", "counter",
            "Queries of telemetry answered.", lane.queries);
     metric(out, "batches_total", "counter", "Transactions of messages.",
-           c->batches);
+           messages.batches);
     metric(out, "statements_total", "counter",
            "Statements of control.db: few for each message.",
            flo_fleet_statements(controller->store));
     metric(out, "commits_failed_total", "counter", "Commits that failed.",
-           c->commits_failed);
+           controller->commits_failed);
     metric(out, "broker_starts_total", "counter", "Starts of mosquitto.",
-           c->broker_starts);
+           flo_broker_starts(rest->broker));
     metric(out, "orders_signed_total", "counter", "Signed orders.",
-           c->orders_signed);
+           controller->orders.signed_count);
     metric(out, "http_requests_total", "counter", "REST calls.",
-           c->http_requests);
+           rest->requests);
     metric(out, "audit_broken", "gauge",
            "1 when the audit differs from its signed heads.",
-           controller->audit_is_broken ? 1 : 0);
+           controller->audit.is_broken ? 1 : 0);
     metric(out, "audit_signed_records", "gauge",
            "Number of the record that the newest signed head names.",
            flo_audit_head_newest(controller).number);
     metric(out, "strangers_refused_total", "counter",
            "Enrolments refused that the audit does not name.",
-           c->strangers_refused);
+           rest->strangers_refused);
 }
 
 static void on_metrics(void *context, struct flo_httpd_request *request)
 {
-    struct flo_controller *controller = context;
+    const struct flo_rest *rest = context;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     struct flo_err err = {0};
 
@@ -171,14 +168,14 @@ static void on_metrics(void *context, struct flo_httpd_request *request)
         flo_httpd_answer_err(request, &err);
         return;
     }
-    metrics_text(controller, &text);
+    metrics_text(rest, &text);
     flo_httpd_answer(request, text.failed ? 500 : 200,
                      "text/plain; version=0.0.4; charset=utf-8", text.data,
                      text.bytes);
 }
 
-int flo_metrics_open(struct flo_controller *controller, struct flo_err *err)
+int flo_metrics_open(struct flo_rest *rest, struct flo_err *err)
 {
-    return flo_httpd_route(controller->httpd, "GET", "/metrics", 0, on_metrics,
-                           controller, err);
+    return flo_httpd_route(rest->httpd, "GET", "/metrics", 0, on_metrics, rest,
+                           err);
 }

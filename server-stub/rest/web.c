@@ -82,12 +82,11 @@ static void on_get(void *context, struct flo_httpd_request *request)
     answer(request, file);
 }
 
-int flo_web_open(struct flo_controller *controller, struct flo_err *err)
+int flo_web_open(struct flo_httpd *httpd, struct flo_err *err)
 {
-    int rv =
-        flo_httpd_route(controller->httpd, "GET", "/", 0, on_get, NULL, err);
+    int rv = flo_httpd_route(httpd, "GET", "/", 0, on_get, NULL, err);
 
     return rv < 0 ? rv
-                  : flo_httpd_route(controller->httpd, "GET", "/app/...", 0,
-                                    on_get, NULL, err);
+                  : flo_httpd_route(httpd, "GET", "/app/...", 0, on_get, NULL,
+                                    err);
 }

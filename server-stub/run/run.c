@@ -8,11 +8,10 @@
 
 #include "base/host/service.h"
 #include "server-stub/mqtt/batches.h"
-#include "server-stub/mqtt/broker.h"
-#include "server-stub/mqtt/telemetry_link.h"
+#include "server-stub/mqtt/broker/broker.h"
+#include "server-stub/mqtt/telemetry_feed.h"
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/rest.h"
-#include "server-stub/rest/system.h"
 #include "server-stub/run/run.h"
 #include "server-stub/state/audit/head.h"
 
@@ -26,6 +25,10 @@
 
 struct flo_run {
     struct flo_controller *controller;
+    struct event_base *base;
+    struct flo_rest rest; /* with the listeners, the broker and MQTT */
+    const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX + 5]; /* with NULL */
+    bool ends_broker; /* it does not wait for the next controller */
     struct event *tick;
     struct event *prune;
     struct event *signals[2];
@@ -103,8 +106,8 @@ static int tick(struct flo_run *run, struct flo_err *err)
     uint64_t hour = flo_wall_ms() / HOUR_MS;
     bool hourly = hour != run->hour;
     bool stalled = now_ms - run->ticked_at_ms > STALL_MS;
-    bool ticks =
-        flo_batches_listens(controller) && flo_rollouts_any_active(controller);
+    bool ticks = flo_batches_listens(run->rest.batches) &&
+                 flo_rollouts_any_active(controller);
     int rv;
 
     run->ticked_at_ms = now_ms;
@@ -123,7 +126,7 @@ static int tick(struct flo_run *run, struct flo_err *err)
             err);
         rv = rv < 0 ? rv : hear_connected(run, now_ms, err);
     }
-    if (rv == 0 && ticks && controller->is_overtaken) {
+    if (rv == 0 && ticks && controller->orders.is_overtaken) {
         rv = flo_orders_overtaken(controller, err);
     }
     if (rv == 0 && hourly) {
@@ -149,7 +152,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    flo_batches_tick(run->controller);
+    flo_batches_tick(run->rest.batches);
     flo_audit_head_tick(run->controller, flo_now_ms());
     if (tick(run, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "tick", &err);
@@ -187,16 +190,16 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 
     (void)what;
     /* A person at a terminal ends all of it. */
-    run->controller->ends_broker = number == SIGINT;
+    run->ends_broker = number == SIGINT;
     flo_log(FLO_LOG_INFO, "controller", "%s: stopping", strsignal((int)number));
-    event_base_loopbreak(run->controller->base);
+    event_base_loopbreak(run->base);
 }
 
 static int timers_open(struct flo_run *run, struct flo_err *err)
 {
     static const int numbers[] = {SIGINT, SIGTERM};
     struct timeval every = {.tv_sec = TICK_MS / 1000};
-    struct event_base *base = run->controller->base;
+    struct event_base *base = run->base;
 
     run->tick = event_new(base, -1, EV_PERSIST, on_tick, run);
     run->prune = event_new(base, -1, 0, on_prune, run);
@@ -215,78 +218,6 @@ static int timers_open(struct flo_run *run, struct flo_err *err)
 
 /* ---- listeners ---- */
 
-static bool is_any(const char *host);
-
-/* What devices are told.  They cannot connect to 0.0.0.0. */
-static int public_host(struct flo_controller *controller, struct flo_err *err)
-{
-    const char *host = controller->options.public_host != NULL
-                           ? controller->options.public_host
-                           : controller->host_devices;
-
-    if (is_any(host)) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "--public-host is needed: devices cannot reach %s",
-                        host);
-    }
-    if (host[0] == '\0' || strlen(host) > 200 ||
-        strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                     "0123456789.:-") != strlen(host)) {
-        return flo_fail(err, FLO_E_USAGE, "--public-host `%.200s` is no host",
-                        host);
-    }
-    snprintf(controller->host_public, sizeof(controller->host_public), "%s",
-             host);
-    return 0;
-}
-
-int flo_run_hosts(struct flo_controller *controller, struct flo_err *err)
-{
-    const char *addresses[] = {controller->options.listen,
-                               controller->options.listen_devices};
-    char *hosts[] = {controller->host, controller->host_devices};
-
-    for (size_t i = 0; i < 2; i++) {
-        const char *address = addresses[i];
-        if (address == NULL) {
-            snprintf(controller->host_devices, sizeof(controller->host_devices),
-                     "%s", controller->host);
-            continue;
-        }
-        const char *colon = strrchr(address, ':');
-        bool bracket = address[0] == '[';
-        size_t chars = colon == NULL ? 0 : (size_t)(colon - address);
-        if (colon == NULL || chars == 0 || chars > 200 ||
-            strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
-            colon[1] == '\0' || strtoul(colon + 1, NULL, 10) > 65535 ||
-            (bracket && colon[-1] != ']')) {
-            return flo_fail(err, FLO_E_USAGE, "`%.200s` is no HOST:PORT",
-                            address);
-        }
-        snprintf(hosts[i], 256, "%.*s", (int)(chars - (bracket ? 2 : 0)),
-                 address + (bracket ? 1 : 0));
-    }
-    return public_host(controller, err);
-}
-
-void flo_run_url(char *out, const char *scheme, const char *host, uint16_t port)
-{
-    bool is_v6 = strchr(host, ':') != NULL;
-
-    snprintf(out, 512, "%s://%s%s%s:%u", scheme, is_v6 ? "[" : "", host,
-             is_v6 ? "]" : "", port);
-}
-
-static bool is_any(const char *host)
-{
-    return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
-}
-
-const char *flo_run_local(const char *host)
-{
-    return is_any(host) ? "127.0.0.1" : host;
-}
-
 static bool is_loopback(const char *host)
 {
     return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
@@ -296,19 +227,8 @@ static bool is_loopback(const char *host)
 /* People's listener without TLS: on loopback, unless asked otherwise. */
 static bool is_plain(const struct flo_controller *controller)
 {
-    return is_loopback(controller->host) && !controller->options.is_tls;
-}
-
-uint16_t flo_run_standard_port(const struct flo_controller *controller,
-                               uint16_t standard)
-{
-    const char *colon = strrchr(controller->options.listen, ':');
-    uint16_t bound;
-
-    return atoi(colon + 1) != 0 &&
-                   flo_run_bind(controller->host_devices, standard, &bound) == 0
-               ? standard
-               : 0;
+    return is_loopback(controller->addresses.people) &&
+           !controller->options.is_tls;
 }
 
 /* The devices' port is chosen once and kept: devices that are enrolled know
@@ -329,12 +249,12 @@ static int devices_address(struct flo_controller *controller, char *out,
     }
     if (rv == 0 && kept[0] == '\0') {
         snprintf(kept, sizeof(kept), "%u",
-                 flo_run_standard_port(controller, 8443));
+                 flo_address_standard_port(controller, 8443));
     }
     snprintf(out, out_bytes,
-             strchr(controller->host_devices, ':') != NULL ? "[%s]:%s"
-                                                           : "%s:%s",
-             controller->host_devices, kept);
+             strchr(controller->addresses.devices, ':') != NULL ? "[%s]:%s"
+                                                                : "%s:%s",
+             controller->addresses.devices, kept);
     return rv;
 }
 
@@ -344,7 +264,7 @@ static int keep_devices_port(struct flo_controller *controller,
     char text[16];
     int rv = flo_controller_begin(controller, err);
 
-    snprintf(text, sizeof(text), "%u", controller->port_devices);
+    snprintf(text, sizeof(text), "%u", controller->addresses.port_devices);
     if (rv == 0) {
         rv =
             flo_fleet_setting_set(controller->store, "devices_port", text, err);
@@ -362,9 +282,9 @@ static int keep_devices_port(struct flo_controller *controller,
 static void host_names(const struct flo_controller *controller,
                        const char **out)
 {
-    const char *const own[] = {"localhost", controller->host,
-                               controller->host_devices,
-                               controller->host_public};
+    const char *const own[] = {"localhost", controller->addresses.people,
+                               controller->addresses.devices,
+                               controller->addresses.public};
     size_t count = 0;
 
     for (size_t i = 0; i < FLO_COUNT(own); i++) {
@@ -378,32 +298,32 @@ static void host_names(const struct flo_controller *controller,
     out[count] = NULL;
 }
 
-static int listeners_open(struct flo_controller *controller,
-                          struct flo_err *err)
+static int listeners_open(struct flo_run *run, struct flo_err *err)
 {
+    struct flo_controller *controller = run->controller;
+    struct flo_httpd **httpd = &run->rest.httpd;
     struct flo_httpd_options options = {.connections_max = 2048,
                                         .server_name = "flotilla",
-                                        .hosts = controller->host_names,
+                                        .hosts = run->host_names,
                                         .admits_addresses = true};
     const struct flo_pki *pki = &controller->pki;
     struct flo_httpd_tls people = {.cert_file = pki->server_cert_file,
                                    .key_file = pki->server_key_file};
     struct flo_httpd_tls devices = people;
     char address[320];
-    host_names(controller, controller->host_names);
-    int rv =
-        flo_httpd_open(controller->base, &options, &controller->httpd, err);
+    host_names(controller, run->host_names);
+    int rv = flo_httpd_open(run->base, &options, httpd, err);
 
     devices.client_ca_file = pki->ca_file;
-    if (rv < 0 || (rv = flo_rest_open(controller, err)) < 0 ||
-        (rv = flo_metrics_open(controller, err)) < 0 ||
-        (rv = flo_httpd_listen(controller->httpd, controller->options.listen,
+    if (rv < 0 || (rv = flo_rest_open(&run->rest, err)) < 0 ||
+        (rv = flo_metrics_open(&run->rest, err)) < 0 ||
+        (rv = flo_httpd_listen(*httpd, controller->options.listen,
                                is_plain(controller) ? NULL : &people,
-                               FLO_TAG_PEOPLE, &controller->port, err)) < 0 ||
+                               FLO_TAG_PEOPLE, &controller->addresses.port,
+                               err)) < 0 ||
         (rv = devices_address(controller, address, sizeof(address), err)) < 0 ||
-        (rv = flo_httpd_listen(controller->httpd, address, &devices,
-                               FLO_TAG_DEVICES, &controller->port_devices,
-                               err)) < 0) {
+        (rv = flo_httpd_listen(*httpd, address, &devices, FLO_TAG_DEVICES,
+                               &controller->addresses.port_devices, err)) < 0) {
         return rv;
     }
     return keep_devices_port(controller, err);
@@ -411,20 +331,22 @@ static int listeners_open(struct flo_controller *controller,
 
 /* ---- the whole ---- */
 
-static void say(const struct flo_controller *controller)
+static void say(const struct flo_run *run)
 {
+    const struct flo_controller *controller = run->controller;
     char rest[512];
     char devices[512];
     char fingerprint[65];
 
-    flo_run_url(rest, is_plain(controller) ? "http" : "https",
-                is_any(controller->host) ? controller->host_public
-                                         : controller->host,
-                controller->port);
+    flo_address_url(rest, is_plain(controller) ? "http" : "https",
+                    flo_address_is_any(controller->addresses.people)
+                        ? controller->addresses.public
+                        : controller->addresses.people,
+                    controller->addresses.port);
     flo_hex_encode(controller->pki.ca_fingerprint.bytes, FLO_DIGEST_BYTES,
                    fingerprint);
-    flo_run_url(devices, "https", controller->host_public,
-                controller->port_devices);
+    flo_address_url(devices, "https", controller->addresses.public,
+                    controller->addresses.port_devices);
     printf("fleet    %s\n"
            "rest     %s\n"
            "devices  %s\n"
@@ -432,8 +354,8 @@ static void say(const struct flo_controller *controller)
            "data     %s\n"
            "ca       %s (SHA-256 of pki/ca.pem: flotilla login --fingerprint)\n"
            "token    %s/admin.token (role admin)\n",
-           controller->fleet, rest, devices, controller->mqtt_url,
-           controller->broker != NULL ? " (mosquitto, started here)" : "",
+           controller->fleet, rest, devices, controller->addresses.mqtt,
+           run->rest.broker != NULL ? " (mosquitto, started here)" : "",
            controller->dir, fingerprint, controller->dir);
     fflush(stdout);
 }
@@ -441,21 +363,24 @@ static void say(const struct flo_controller *controller)
 static int open_all(struct flo_run *run, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
+    struct flo_rest *rest = &run->rest;
     const char *broker = controller->options.broker;
-    int rv = listeners_open(controller, err);
+    int rv = listeners_open(run, err);
 
     if (rv == 0 && (broker == NULL || strcmp(broker, "embedded") == 0)) {
-        rv = flo_broker_open(controller, err);
+        rv = flo_broker_open(controller, run->base, &rest->broker, err);
     } else if (rv == 0) {
-        snprintf(controller->mqtt_url, sizeof(controller->mqtt_url), "%s",
-                 broker);
-        snprintf(controller->mqtt_url_own, sizeof(controller->mqtt_url_own),
+        snprintf(controller->addresses.mqtt, sizeof(controller->addresses.mqtt),
                  "%s", broker);
+        snprintf(controller->addresses.mqtt_own,
+                 sizeof(controller->addresses.mqtt_own), "%s", broker);
     }
-    if (rv < 0 || (rv = flo_live_open(controller, err)) < 0 ||
-        (rv = flo_outgoing_spread_open(controller, err)) < 0 ||
-        (rv = flo_batches_open(controller, err)) < 0 ||
-        (rv = flo_telemetry_link_start(controller, err)) < 0) {
+    if (rv < 0 ||
+        (rv = flo_live_open(controller, run->base, &rest->live, err)) < 0 ||
+        (rv = flo_batches_open(controller, run->base, rest->broker,
+                               &rest->batches, err)) < 0 ||
+        (rv = flo_telemetry_feed_start(controller, run->base,
+                                       rest->broker != NULL, err)) < 0) {
         return rv;
     }
     return timers_open(run, err);
@@ -466,12 +391,10 @@ static void close_all(struct flo_run *run)
     struct flo_controller *controller = run->controller;
 
     flo_lane_stop(controller->lane);
-    flo_outgoing_spread_close(controller);
-    flo_batches_close(controller);
-    flo_broker_close(controller);
-    flo_httpd_close(controller->httpd);
-    controller->httpd = NULL;
-    flo_live_close(controller);
+    flo_batches_close(run->rest.batches);
+    flo_broker_close(run->rest.broker, run->ends_broker);
+    flo_httpd_close(run->rest.httpd);
+    flo_live_close(run->rest.live);
     if (run->tick != NULL) {
         event_free(run->tick);
     }
@@ -483,24 +406,24 @@ static void close_all(struct flo_run *run)
             event_free(run->signals[i]);
         }
     }
-    event_base_free(controller->base);
-    controller->base = NULL;
+    event_base_free(run->base);
 }
 
 int flo_controller_run(struct flo_controller *controller, struct flo_err *err)
 {
-    struct flo_run run = {.controller = controller};
+    struct flo_run run = {.controller = controller,
+                          .base = event_base_new(),
+                          .rest = {.controller = controller}};
 
-    controller->base = event_base_new();
-    if (controller->base == NULL) {
+    if (run.base == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "event loop");
     }
     struct flo_service *service = flo_service_open();
     int rv = open_all(&run, err);
     if (rv == 0) {
-        say(controller);
-        flo_service_ready(service, controller->base);
-        event_base_dispatch(controller->base);
+        say(&run);
+        flo_service_ready(service, run.base);
+        event_base_dispatch(run.base);
     }
     flo_service_stop(service);
     close_all(&run);

@@ -2,10 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/mqtt/telemetry_link.h"
-#include "server-stub/run/run.h"
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/orders/emergency.h"
+#include "server-stub/state/telemetry_link.h"
 
 #define HEARTBEAT_MS 60000
 #define RESTORED_SKIP 100000 /* more orders than come between backups */
@@ -136,7 +136,7 @@ int flo_controller_open(const struct flo_controller_options *options,
     controller->clock_offset_ms = flo_wall_ms() - flo_now_ms();
     int rv = 0;
     if (strcmp(options->dir, ":memory:") != 0) {
-        rv = flo_run_hosts(controller, err);
+        rv = flo_addresses_read(controller, err);
         if (rv == 0) {
             rv = flo_dir_make(options->dir, 0700, err);
         }
@@ -171,86 +171,11 @@ void flo_controller_close(struct flo_controller *controller)
         return;
     }
     flo_rollouts_forget(controller);
-    flo_outgoing_clear(controller);
+    flo_outgoing_clear(&controller->outgoing);
     flo_audit_head_close(controller);
     flo_trust_free(controller->trust);
     flo_pki_close(&controller->pki);
-    free(controller->acked);
     flo_lane_close(controller->lane);
     flo_fleet_close(controller->store);
     free(controller);
-}
-
-uint64_t flo_controller_now_ms(const struct flo_controller *controller)
-{
-    return flo_now_ms() + controller->clock_offset_ms;
-}
-
-int flo_controller_begin(struct flo_controller *controller, struct flo_err *err)
-{
-    controller->rollouts_changed = false;
-    return flo_fleet_begin(controller->store, err);
-}
-
-int flo_controller_commit(struct flo_controller *controller,
-                          struct flo_err *err)
-{
-    int rv = flo_rollouts_write(controller, err);
-
-    if (rv == 0) {
-        rv = flo_fleet_commit(controller->store, err);
-    }
-    if (rv < 0) {
-        controller->counters.commits_failed++;
-        flo_controller_cancel(controller);
-        return rv;
-    }
-    flo_outgoing_flush(controller);
-    flo_audit_head_grew(controller);
-    return 0;
-}
-
-void flo_controller_cancel(struct flo_controller *controller)
-{
-    struct flo_err err = {0};
-
-    flo_fleet_roll_back(controller->store);
-    flo_outgoing_clear(controller);
-    if (!controller->rollouts_changed) {
-        return; /* reading them again would forget who was heard when */
-    }
-    controller->rollouts_changed = false;
-    flo_rollouts_forget(controller);
-    if (flo_rollouts_load(controller, &err) < 0) {
-        flo_log_err(FLO_LOG_ERROR, "rollouts", &err);
-    }
-}
-
-int flo_controller_audit(struct flo_controller *controller, const char *who,
-                         const char *what, const char *object,
-                         const char *result, const char *detail,
-                         struct flo_err *err)
-{
-    char clean[512];
-    struct flo_audit_record record = {
-        .at_ms = flo_wall_ms(),
-        .who = who,
-        .what = what,
-        .object = object,
-        .result = result,
-        .detail = clean,
-    };
-
-    flo_text_clean(detail, strlen(detail), clean, sizeof(clean));
-    int rv = flo_fleet_audit_add(controller->store, &record, err);
-    if (rv == 0) {
-        controller->audit_unmarked++;
-        flo_outgoing_note(controller, "audit",
-                          json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s}", "number",
-                                    (json_int_t)record.number, "at_ms",
-                                    (json_int_t)record.at_ms, "who", who,
-                                    "what", what, "object", object, "result",
-                                    result, "detail", clean));
-    }
-    return rv;
 }

@@ -5,6 +5,7 @@
 #include "base/host/digest.h"
 
 #include "server-stub/state/controller.h"
+#include "server-stub/state/objects.h"
 
 static json_t *parse_or(const char *text, json_t *otherwise)
 {

@@ -185,9 +185,9 @@ static int leaves_open(struct flo_controller *controller, struct flo_err *err)
     }
     hosts_add(&hosts, "localhost");
     hosts_add(&hosts, "127.0.0.1");
-    hosts_add(&hosts, controller->host);
-    hosts_add(&hosts, controller->host_devices);
-    hosts_add(&hosts, controller->host_public);
+    hosts_add(&hosts, controller->addresses.people);
+    hosts_add(&hosts, controller->addresses.devices);
+    hosts_add(&hosts, controller->addresses.public);
     struct flo_certificate_wish wish = {.common_name = "flotilla-controller",
                                         .days = LEAF_DAYS,
                                         .is_server = true,

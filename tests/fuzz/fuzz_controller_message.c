@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/state/controller.h"
+#include "server-stub/mqtt/ingest.h"
+#include "server-stub/state/orders/emergency.h"
 
 #define DEVICE "11111111-1111-4111-8111-111111111111"
 #define DIGEST                                                                 \
@@ -16,6 +17,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static struct flo_controller *controller;
+static struct flo_ingest ingest;
 
 /* assert, also in builds without asserts */
 static void must(bool holds)
@@ -48,6 +50,7 @@ static void set_up(void)
 
     flo_log_level_set(FLO_LOG_ERROR);
     rv = flo_controller_open(&options, &controller, &err);
+    ingest.controller = controller;
     must(rv == 0);
     json_t *spec = json_pack("{s:s}", "release", "tiny@2.1.0");
     rv = flo_controller_begin(controller, &err);
@@ -85,7 +88,7 @@ static void message(const uint8_t *data, size_t bytes)
         return;
     }
     memcpy(copy, data + 1, bytes - 1);
-    int rv = flo_ingest(controller, topics[data[0] & 7], copy, bytes - 1,
+    int rv = flo_ingest(&ingest, topics[data[0] & 7], copy, bytes - 1,
                         (data[0] & 8) != 0, &err);
     must(rv == 0);
     free(copy);

@@ -95,3 +95,11 @@ void flo_rollout_causes_text(const struct flo_rollout *rollout, char *out,
         snprintf(out, bytes, "no cause known");
     }
 }
+
+/* A device must not invent words for people, nor more of them than we keep. */
+const char *flo_rollout_cause_id(const char *id)
+{
+    int code = id != NULL ? flo_error_code(id) : 0;
+
+    return id == NULL ? NULL : code < 0 ? flo_error_id(code) : "other";
+}

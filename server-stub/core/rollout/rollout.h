@@ -238,6 +238,9 @@ bool flo_rollout_member_stays(const struct flo_rollout_member *member);
 size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device);
 /* Recompute phases' counts from the members (after loading). */
 void flo_rollout_count(struct flo_rollout *rollout);
+/* An error id that a device names: ours as it is, "other" for a word that it
+ * made up, NULL for none. */
+const char *flo_rollout_cause_id(const char *id);
 /* Place of an error id in causes[], from 1; 0 when the table is full. */
 uint8_t flo_rollout_cause(struct flo_rollout *rollout, const char *id);
 /* Why devices of started phases failed, most frequent first; how many. */

@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server-stub/mqtt/broker.h"
-#include "server-stub/state/controller.h"
+#include "server-stub/mqtt/broker/broker.h"
+#include "server-stub/run/run.h"
 
 #define LINGER_MS 60000
 #define LINGER_MS_MAX 3600000

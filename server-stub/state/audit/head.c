@@ -170,7 +170,7 @@ static int newest_record(struct flo_controller *controller,
 struct flo_audit_mark
 flo_audit_head_newest(const struct flo_controller *controller)
 {
-    const struct flo_audit_head *head = controller->audit_head;
+    const struct flo_audit_head *head = controller->audit.head;
 
     return head != NULL && head->count > 0 ? head->marks[head->count - 1]
                                            : (struct flo_audit_mark){0};
@@ -182,12 +182,12 @@ static void mark_newest(struct flo_controller *controller)
     struct flo_audit_mark mark;
     struct flo_err err = {0};
 
-    if (controller->audit_is_broken || controller->audit_head->fd < 0) {
+    if (controller->audit.is_broken || controller->audit.head->fd < 0) {
         return;
     }
     int rv = newest_record(controller, &mark, &err);
     if (rv == 0 && mark.number > flo_audit_head_newest(controller).number) {
-        rv = write_mark(controller->audit_head, &mark, &err);
+        rv = write_mark(controller->audit.head, &mark, &err);
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "audit", &err);
@@ -196,10 +196,10 @@ static void mark_newest(struct flo_controller *controller)
 
 void flo_audit_head_grew(struct flo_controller *controller)
 {
-    if (controller->audit_head != NULL &&
-        controller->audit_unmarked >= FLO_AUDIT_MARK_RECORDS) {
+    if (controller->audit.head != NULL &&
+        controller->audit.unmarked >= FLO_AUDIT_MARK_RECORDS) {
         /* Also where it cannot be signed: not at each commit from now on. */
-        controller->audit_unmarked = 0;
+        controller->audit.unmarked = 0;
         flo_audit_head_tick(controller, UINT64_MAX);
     }
 }
@@ -207,7 +207,7 @@ void flo_audit_head_grew(struct flo_controller *controller)
 int flo_audit_head_restart(struct flo_controller *controller,
                            struct flo_err *err)
 {
-    struct flo_audit_head *head = controller->audit_head;
+    struct flo_audit_head *head = controller->audit.head;
     struct flo_audit_mark mark;
 
     if (head == NULL) {
@@ -219,7 +219,7 @@ int flo_audit_head_restart(struct flo_controller *controller,
         rv = write_mark(head, &mark, err);
     }
     if (rv == 0) {
-        controller->audit_is_broken = head->file_what[0] != '\0';
+        controller->audit.is_broken = head->file_what[0] != '\0';
     }
     return rv;
 }
@@ -250,7 +250,7 @@ static int look_at(void *context, const struct flo_audit_record *record,
 int flo_audit_verify(struct flo_controller *controller,
                      struct flo_audit_walk *walk, struct flo_err *err)
 {
-    const struct flo_audit_head *head = controller->audit_head;
+    const struct flo_audit_head *head = controller->audit.head;
     size_t next = 0;
     struct look look = {.walk = walk, .head = head, .next = &next, .err = err};
     int rv = flo_fleet_audit_list(controller->store, 0, 0, look_at, &look, err);
@@ -267,7 +267,7 @@ int flo_audit_verify(struct flo_controller *controller,
 /* So many records a time, round and round; and each time the end. */
 static int look_on(struct flo_controller *controller, struct flo_err *err)
 {
-    struct flo_audit_head *head = controller->audit_head;
+    struct flo_audit_head *head = controller->audit.head;
     struct flo_audit_mark end;
     struct look look = {
         .walk = &head->walk, .head = head, .next = &head->next, .err = err};
@@ -296,7 +296,7 @@ static void say_broken(struct flo_controller *controller,
                        const struct flo_err *why)
 {
     if (why->code == FLO_E_AUDIT_CHAIN) {
-        controller->audit_is_broken = true;
+        controller->audit.is_broken = true;
     }
     flo_log_err(FLO_LOG_ERROR, "audit", why);
 }
@@ -304,7 +304,7 @@ static void say_broken(struct flo_controller *controller,
 /* First the look, then the mark: nothing is signed that was not compared. */
 void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms)
 {
-    struct flo_audit_head *head = controller->audit_head;
+    struct flo_audit_head *head = controller->audit.head;
     struct flo_err err = {0};
 
     if (head == NULL || now_ms - head->marked_at_ms < FLO_AUDIT_MARK_MS) {
@@ -425,7 +425,7 @@ int flo_audit_head_open(struct flo_controller *controller, struct flo_err *err)
     }
     head->fd = -1;
     head->marked_at_ms = flo_now_ms();
-    controller->audit_head = head;
+    controller->audit.head = head;
     int rv = open_file(controller, head, err);
     if (rv < 0) {
         return rv;
@@ -440,7 +440,7 @@ int flo_audit_head_open(struct flo_controller *controller, struct flo_err *err)
 
 void flo_audit_head_close(struct flo_controller *controller)
 {
-    struct flo_audit_head *head = controller->audit_head;
+    struct flo_audit_head *head = controller->audit.head;
 
     if (head == NULL) {
         return;
@@ -452,5 +452,5 @@ void flo_audit_head_close(struct flo_controller *controller)
     flo_key_free(head->key);
     free(head->marks);
     free(head);
-    controller->audit_head = NULL;
+    controller->audit.head = NULL;
 }

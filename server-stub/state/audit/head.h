@@ -4,8 +4,8 @@
  * and synced, signed by DIR/keys/audit.key.  The running controller compares
  * them with the table each minute; so does `audit verify`, whole.  Who owns
  * the disk with that key can write table, file and signature anew. */
-#ifndef FLOTILLA_SERVER_AUDIT_HEAD_H
-#define FLOTILLA_SERVER_AUDIT_HEAD_H
+#ifndef FLOTILLA_SERVER_STATE_AUDIT_HEAD_H
+#define FLOTILLA_SERVER_STATE_AUDIT_HEAD_H
 
 #include "server-stub/core/audit.h"
 #include "server-stub/state/controller.h"
@@ -15,7 +15,7 @@
 
 /* Read the file, compare the table with it and go on in it.  A broken audit
  * is no reason not to start: it is said, and counted in
- * controller->audit_is_broken.  In memory there is none. */
+ * controller->audit.is_broken.  In memory there is none. */
 FLO_MUST_USE int flo_audit_head_open(struct flo_controller *controller,
                                      struct flo_err *err);
 void flo_audit_head_close(struct flo_controller *controller);

@@ -6,6 +6,8 @@
 
 #include "server-stub/core/take_back.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/objects.h"
+#include "server-stub/state/orders/emergency.h"
 
 /* ---- whom it is for ---- */
 
@@ -319,8 +321,8 @@ static int leave_rollouts(struct flo_controller *controller,
 {
     int rv = 0;
 
-    for (size_t i = 0; i < controller->rollout_count; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts[i];
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts.items[i];
         char digest[FLO_DIGEST_TEXT];
         flo_digest_text(&entry->release, digest);
         if (!goes_on(entry->core.state) || strcmp(digest, list->release) != 0) {
@@ -552,8 +554,8 @@ int flo_orders_take_back(struct flo_controller *controller,
     }
     free(list.items);
     if (rv == 0) {
-        flo_outgoing_live(controller, "release", what->release);
-        flo_outgoing_live(controller, "order", id);
+        flo_outgoing_change(controller, FLO_OBJECT_RELEASE, what->release);
+        flo_outgoing_change(controller, FLO_OBJECT_ORDER, id);
     }
     return rv;
 }
@@ -641,8 +643,8 @@ static json_t *plan_rollouts(struct flo_controller *controller,
 {
     json_t *ids = json_array();
 
-    for (size_t i = 0; i < controller->rollout_count; i++) {
-        const struct flo_rollout_entry *entry = controller->rollouts[i];
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        const struct flo_rollout_entry *entry = controller->rollouts.items[i];
         char digest[FLO_DIGEST_TEXT];
         flo_digest_text(&entry->release, digest);
         bool is_covered =
@@ -748,6 +750,6 @@ int flo_orders_fleet(struct flo_controller *controller, enum flo_order_op op,
                                        .note = id},
             err);
     }
-    flo_outgoing_live(controller, "order", id);
+    flo_outgoing_change(controller, FLO_OBJECT_ORDER, id);
     return rv;
 }

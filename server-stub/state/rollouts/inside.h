@@ -1,6 +1,6 @@
-/* What the files of the rollouts' shell share; not for others. */
-#ifndef FLOTILLA_SERVER_ROLLOUTS_INSIDE_H
-#define FLOTILLA_SERVER_ROLLOUTS_INSIDE_H
+/* What the files of this folder share; not for others. */
+#ifndef FLOTILLA_SERVER_STATE_ROLLOUTS_INSIDE_H
+#define FLOTILLA_SERVER_STATE_ROLLOUTS_INSIDE_H
 
 #include "server-stub/state/controller.h"
 
@@ -11,6 +11,8 @@ FLO_MUST_USE int flo_rollouts_grow(struct flo_rollout_entry *entry,
 FLO_MUST_USE int
 flo_rollouts_check_room(const struct flo_controller *controller, size_t max,
                         struct flo_err *err);
+/* Ids are numbers of at least four digits: r-9999 is older than r-10000. */
+bool flo_rollouts_is_older(const char *id, const char *other);
 /* Takes the entry, also when it fails. */
 FLO_MUST_USE int flo_rollouts_keep(struct flo_controller *controller,
                                    struct flo_rollout_entry *entry,
@@ -36,6 +38,11 @@ json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
 /* They let those go that have not begun. */
 FLO_MUST_USE int flo_rollouts_supersede(struct flo_controller *controller,
                                         const struct flo_rollout_entry *entry,
+                                        struct flo_err *err);
+/* Carry out one action of a step: orders, desired documents, rows, audit. */
+FLO_MUST_USE int flo_rollouts_carry_out(struct flo_controller *controller,
+                                        struct flo_rollout_entry *entry,
+                                        const struct flo_rollout_action *action,
                                         struct flo_err *err);
 /* The rollout whose order this is; "" for one of none. */
 FLO_MUST_USE int flo_rollouts_of_order(struct flo_controller *controller,

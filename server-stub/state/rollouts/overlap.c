@@ -99,8 +99,8 @@ json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
 {
     json_t *list = json_array();
 
-    for (size_t i = 0; i < controller->rollout_count; i++) {
-        const struct flo_rollout_entry *older = controller->rollouts[i];
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        const struct flo_rollout_entry *older = controller->rollouts.items[i];
         json_int_t devices = 0;
         for (size_t m = 0; meets(older, entry) && m < older->core.member_count;
              m++) {
@@ -167,8 +167,8 @@ int flo_rollouts_supersede(struct flo_controller *controller,
 {
     int rv = 0;
 
-    for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
-        struct flo_rollout_entry *older = controller->rollouts[i];
+    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
+        struct flo_rollout_entry *older = controller->rollouts.items[i];
         for (size_t m = 0;
              meets(older, entry) && m < entry->core.member_count && rv == 0;
              m++) {

@@ -160,19 +160,12 @@ static int read_policy(const json_t *spec, struct flo_policy *out,
 
 /* ---- the whole ---- */
 
-struct release_of {
-    struct flo_rollout_entry *entry;
-    char state[16];
-};
-
 static int take_release(void *context, const struct flo_fleet_release *release)
 {
-    struct release_of *out = context;
+    struct flo_rollout_entry *entry = context;
 
-    snprintf(out->state, sizeof(out->state), "%s", release->state);
-    out->entry->release_bytes = release->bytes;
-    return flo_digest_parse(release->digest, &out->entry->release) ? 0
-                                                                   : FLO_E_DB;
+    entry->release_bytes = release->bytes;
+    return flo_digest_parse(release->digest, &entry->release) ? 0 : FLO_E_DB;
 }
 
 /* `lift` is kept as the number up to which denials are lifted. */
@@ -188,37 +181,9 @@ static int read_words_of_floor(const json_t *spec, struct flo_err *err)
     return flo_json_opt_bool(spec, "below_floor", false, &below, err);
 }
 
-/* Who starts a release again that was taken back means it: what devices were
- * told of it before holds no more.  So does `lift` for what they found too slow
- * or too large.  Their faults stay. */
-static int settle_lift(struct flo_controller *controller,
-                       const struct flo_rollout_entry *entry,
-                       struct flo_err *err)
-{
-    bool is_asked = json_is_true(json_object_get(entry->spec, "lift"));
-    char release[FLO_DIGEST_TEXT];
-    uint64_t taken_back = 0;
-    uint64_t newest = 0;
-    int rv;
-
-    flo_digest_text(&entry->release, release);
-    rv = flo_fleet_order_newest(controller->store, "rollback", release,
-                                &taken_back, err);
-    if (rv == 0) {
-        rv = flo_fleet_newest(controller->store, "order", &newest, err);
-    }
-    if (rv == 0) {
-        json_object_set_new(
-            entry->spec, "lift",
-            json_integer(is_asked || taken_back > 0 ? (json_int_t)newest : 0));
-    }
-    return rv;
-}
-
 static int read_words(struct flo_controller *controller, const json_t *spec,
                       struct flo_rollout_entry *entry, struct flo_err *err)
 {
-    struct release_of release = {.entry = entry};
     const char *title;
     const char *group;
     const char *on_fail;
@@ -246,7 +211,7 @@ static int read_words(struct flo_controller *controller, const json_t *spec,
     snprintf(entry->group, sizeof(entry->group), "%s", group);
     snprintf(entry->core.release, sizeof(entry->core.release), "%s", title);
     return flo_fleet_release_get(controller->store, entry->model,
-                                 entry->version, take_release, &release, err);
+                                 entry->version, take_release, entry, err);
 }
 
 int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
@@ -272,156 +237,4 @@ int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
     entry->spec = spec;
     *out = entry;
     return 0;
-}
-
-struct join {
-    struct flo_rollout_entry *entry;
-    uint64_t now_ms;
-    struct flo_err *err;
-};
-
-static int join_row(void *context, const struct flo_fleet_device *device)
-{
-    struct join *join = context;
-    struct flo_rollout_actions actions;
-    struct flo_rollout_event event = {
-        .kind = FLO_ROLLOUT_EVENT_JOINED,
-        .now_ms = join->now_ms,
-        .device = device->id,
-        .is_online = device->is_online,
-        .bucket = flo_bucket(join->entry->core.id, device->id)};
-    int rv = flo_rollouts_grow(join->entry, join->err);
-
-    return rv < 0 ? rv
-                  : flo_rollout_step(&join->entry->core, &event, &actions,
-                                     join->err);
-}
-
-int flo_rollouts_may_go_on(struct flo_controller *controller,
-                           struct flo_err *err)
-{
-    bool is_frozen = false;
-    int rv = flo_fleet_is_frozen(controller->store, &is_frozen, err);
-
-    if (rv < 0 || !is_frozen) {
-        return rv;
-    }
-    flo_fail(err, FLO_E_FROZEN, "the fleet %s is frozen", controller->fleet);
-    flo_err_fix(err, "flotilla rollout unfreeze --confirm %s",
-                controller->fleet);
-    return FLO_E_FROZEN;
-}
-
-static int may_start(struct flo_controller *controller,
-                     const struct flo_rollout_entry *entry, struct flo_err *err)
-{
-    struct release_of release = {
-        .entry = (struct flo_rollout_entry *)(uintptr_t)entry};
-    int rv = flo_fleet_release_get(controller->store, entry->model,
-                                   entry->version, take_release, &release, err);
-
-    if (rv < 0 || (rv = flo_rollouts_check_room(
-                       controller, FLO_CONTROLLER_STARTED_MAX, err)) < 0) {
-        return rv;
-    }
-    if (strcmp(release.state, "yanked") == 0) {
-        return flo_fail(err, FLO_E_RELEASE_YANKED, "%s was withdrawn",
-                        entry->core.release);
-    }
-    if (strcmp(release.state, "published") != 0) {
-        flo_fail(err, FLO_E_STATE, "%s is a %s", entry->core.release,
-                 release.state);
-        flo_err_fix(err, "publish it first");
-        return FLO_E_STATE;
-    }
-    for (size_t i = 0; i < controller->rollout_count; i++) {
-        const struct flo_rollout_entry *other = controller->rollouts[i];
-        if ((other->core.state == FLO_ROLLOUT_RUNNING ||
-             other->core.state == FLO_ROLLOUT_PAUSED) &&
-            strcmp(other->model, entry->model) == 0 &&
-            strcmp(other->group, entry->group) == 0) {
-            return flo_fail(
-                err, FLO_E_REST_CONFLICT, "rollout %s of %s is %s for group %s",
-                other->core.id, other->core.release,
-                flo_rollout_state_word(other->core.state), other->group);
-        }
-    }
-    return 0;
-}
-
-static int start(struct flo_controller *controller,
-                 struct flo_rollout_entry *entry, const char *by,
-                 struct flo_err *err)
-{
-    const char *reason =
-        json_string_value(json_object_get(entry->spec, "reason"));
-    char note[128];
-    int rv = flo_rollouts_put(controller, entry, err);
-
-    snprintf(note, sizeof(note), "%s%s%.60s", by,
-             reason != NULL && reason[0] != '\0' ? ", " : "",
-             reason != NULL ? reason : "");
-    if (rv == 0) {
-        rv = flo_rollouts_supersede(controller, entry, err);
-    }
-    return rv < 0 ? rv
-                  : flo_rollouts_step(
-                        controller, entry,
-                        (struct flo_rollout_event){
-                            .kind = FLO_ROLLOUT_EVENT_START, .note = note},
-                        err);
-}
-
-int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
-                        const char *by, bool dry,
-                        struct flo_rollout_entry **out, struct flo_err *err)
-{
-    struct flo_rollout_entry *entry;
-    uint64_t number = 0;
-    json_t *copy = json_deep_copy(spec);
-    int rv = flo_rollouts_read_spec(controller, copy, &entry, err);
-
-    if (rv < 0) {
-        json_decref(copy);
-        return rv;
-    }
-    json_object_set_new(entry->spec, "by", json_string(by));
-    rv = dry ? 0 : flo_rollouts_may_go_on(controller, err);
-    if (rv == 0) {
-        rv = may_start(controller, entry, err);
-    }
-    if (rv == 0) {
-        rv = settle_lift(controller, entry, err);
-    }
-    if (rv == 0) {
-        rv = flo_fleet_next(controller->store, "rollout", &number, err);
-    }
-    snprintf(entry->core.id, sizeof(entry->core.id), "r-%04llu",
-             (unsigned long long)number);
-    entry->core.created_at_ms = flo_controller_now_ms(controller);
-    struct join join = {
-        .entry = entry, .now_ms = entry->core.created_at_ms, .err = err};
-    struct flo_fleet_device_filter filter = {.group = entry->group,
-                                             .online = -1};
-    if (rv == 0) {
-        rv = flo_fleet_device_list(controller->store, &filter, join_row, &join,
-                                   err);
-    }
-    if (rv == 0 && entry->core.member_count == 0) {
-        rv = flo_fail(err, FLO_E_GROUP_ABSENT, "no device is in group %s",
-                      entry->group);
-    }
-    if (rv < 0) {
-        flo_rollouts_entry_free(entry);
-        return rv;
-    }
-    *out = entry;
-    entry->overlaps = flo_rollouts_overlaps(controller, entry);
-    if (dry) {
-        flo_rollout_divide(&entry->core);
-        return 0; /* the caller frees a plan and rolls back */
-    }
-    controller->rollouts_changed = true;
-    rv = flo_rollouts_keep(controller, entry, err);
-    return rv < 0 ? rv : start(controller, entry, by, err);
 }

@@ -2,9 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/mqtt/ingest_inside.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
+
+#define FINISHED_LOADED 16 /* at start */
 
 static json_t *phase_json(const struct flo_rollout_phase *phase)
 {
@@ -148,7 +149,7 @@ static uint8_t cause_of(struct flo_rollout *core, const char *error_json)
         return 0;
     }
     const char *id = json_string_value(json_object_get(json, "id"));
-    id = flo_ingest_error_id(id);
+    id = flo_rollout_cause_id(id);
     return id != NULL ? flo_rollout_cause(core, id) : 0;
 }
 
@@ -195,5 +196,76 @@ int flo_rollouts_read(struct flo_controller *controller, const char *id,
     flo_rollout_count(&load.entry->core);
     rv = flo_rollouts_keep(controller, load.entry, err);
     *out = load.entry;
+    return rv;
+}
+
+/* ---- finding ---- */
+
+int flo_rollouts_find(struct flo_controller *controller, const char *id,
+                      struct flo_rollout_entry **out, struct flo_err *err)
+{
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        if (strcmp(controller->rollouts.items[i]->core.id, id) == 0) {
+            *out = controller->rollouts.items[i];
+            (*out)->used = ++controller->rollouts.uses;
+            return 0;
+        }
+    }
+    return flo_rollouts_read(controller, id, out, err);
+}
+
+struct wanted {
+    struct flo_text_list active;
+    struct flo_text_list finished;
+};
+
+/* Newest first: all that are under way, and a few that are not, for devices
+ * that come back late. */
+static int want_row(void *context, const struct flo_fleet_rollout *row)
+{
+    struct wanted *wanted = context;
+    enum flo_rollout_state state;
+
+    if (!flo_rollout_state_parse(row->state, &state)) {
+        return 0;
+    }
+    if (flo_rollout_state_is_active(state)) {
+        flo_text_list_add(&wanted->active, row->id);
+    } else if (wanted->finished.count < FINISHED_LOADED) {
+        flo_text_list_add(&wanted->finished, row->id);
+    }
+    return 0;
+}
+
+/* The first `count`, which are the newest, the oldest of them first. */
+static int load(struct flo_controller *controller,
+                const struct flo_text_list *ids, size_t count,
+                struct flo_err *err)
+{
+    struct flo_rollout_entry *entry;
+    int rv = 0;
+
+    for (size_t i = count < ids->count ? count : ids->count; i > 0 && rv == 0;
+         i--) {
+        rv = flo_rollouts_find(controller, ids->items[i - 1], &entry, err);
+    }
+    return rv;
+}
+
+int flo_rollouts_load(struct flo_controller *controller, struct flo_err *err)
+{
+    struct wanted wanted = {0};
+    int rv =
+        flo_fleet_rollout_list(controller->store, 1000, want_row, &wanted, err);
+
+    if (rv == 0) {
+        rv = load(controller, &wanted.active, SIZE_MAX, err);
+    }
+    if (rv == 0) {
+        rv = load(controller, &wanted.finished,
+                  FLO_ROLLOUTS_MAX - controller->rollouts.count, err);
+    }
+    flo_text_list_clear(&wanted.active);
+    flo_text_list_clear(&wanted.finished);
     return rv;
 }

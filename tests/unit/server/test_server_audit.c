@@ -94,7 +94,7 @@ static int verify(struct world *world, uint64_t *records)
 static bool the_running_one_sees(struct world *world)
 {
     flo_audit_head_tick(world->controller, UINT64_MAX);
-    return world->controller->audit_is_broken;
+    return world->controller->audit.is_broken;
 }
 
 static void each_64_records_have_a_signed_head(void **state)
@@ -127,7 +127,7 @@ static void a_cut_tail_fails(void **state)
     assert_int_equal(verify(world, NULL), FLO_E_AUDIT_CHAIN);
     flo_controller_close(world->controller);
     open_controller(world, false);
-    assert_true(world->controller->audit_is_broken);
+    assert_true(world->controller->audit.is_broken);
     assert_int_equal(verify(world, NULL), FLO_E_AUDIT_CHAIN);
 }
 
@@ -190,7 +190,7 @@ static void heads_that_are_removed_or_changed_fail(void **state)
                  harms[i]);
         assert_int_equal(system(command), 0);
         open_controller(world, false);
-        if (!world->controller->audit_is_broken ||
+        if (!world->controller->audit.is_broken ||
             verify(world, NULL) != FLO_E_AUDIT_CHAIN) {
             fail_msg("`%s` was not seen", harms[i]);
         }
@@ -214,7 +214,7 @@ static void half_a_line_of_a_lost_power_is_no_break(void **state)
              world->dir);
     assert_int_equal(system(command), 0);
     open_controller(world, false);
-    assert_false(world->controller->audit_is_broken);
+    assert_false(world->controller->audit.is_broken);
     act(world, 70, "x");
     flo_controller_close(world->controller);
     open_controller(world, false);
@@ -230,7 +230,7 @@ static void a_broken_chain_is_not_looked_at_by_each_commit(void **state)
     sql(world, "UPDATE audit SET object = 'y' WHERE n = 20");
     flo_controller_close(world->controller);
     open_controller(world, false);
-    assert_true(world->controller->audit_is_broken);
+    assert_true(world->controller->audit.is_broken);
     act(world, 64, "x");
     uint64_t before = flo_fleet_statements(world->controller->store);
     act(world, 1, "x");
@@ -250,7 +250,7 @@ static void a_backup_that_is_taken_by_its_word_goes_on(void **state)
     sql(world, "DELETE FROM audit WHERE n > 20");
     flo_controller_close(world->controller);
     open_controller(world, true);
-    assert_false(world->controller->audit_is_broken);
+    assert_false(world->controller->audit.is_broken);
     assert_int_equal(verify(world, NULL), 0);
     act(world, 140, "y");
     flo_controller_close(world->controller);

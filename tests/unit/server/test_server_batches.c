@@ -8,6 +8,7 @@
 #include <event2/event.h>
 
 #include "server-stub/mqtt/batches.h"
+#include "server-stub/state/orders/emergency.h"
 
 #include "unit/server/store.h"
 
@@ -28,6 +29,12 @@ static void enrol(struct flo_controller *controller, const char *id)
         flo_fleet_device_add(controller->store, &device, groups, 1, NULL), 0);
 }
 
+struct link {
+    struct flo_controller *controller;
+    struct event_base *base;
+    struct flo_batches *batches;
+};
+
 /* With a broker that nobody answers for. */
 static int set_up(void **state)
 {
@@ -40,71 +47,73 @@ static int set_up(void **state)
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         enrol(controller, ids[i]);
     }
-    controller->base = event_base_new();
-    snprintf(controller->mqtt_url_own, sizeof(controller->mqtt_url_own),
-             "mqtt://127.0.0.1:1");
-    assert_int_equal(flo_batches_open(controller, NULL), 0);
-    *state = controller;
+    snprintf(controller->addresses.mqtt_own,
+             sizeof(controller->addresses.mqtt_own), "mqtt://127.0.0.1:1");
+    struct link *link = calloc(1, sizeof(*link));
+    *link = (struct link){.controller = controller, .base = event_base_new()};
+    assert_int_equal(
+        flo_batches_open(controller, link->base, NULL, &link->batches, NULL),
+        0);
+    *state = link;
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    struct flo_controller *controller = *state;
-    struct event_base *base = controller->base;
+    struct link *link = *state;
 
-    flo_batches_close(controller);
-    flo_controller_close(controller);
-    event_base_free(base);
+    flo_batches_close(link->batches);
+    flo_controller_close(link->controller);
+    event_base_free(link->base);
+    free(link);
     return 0;
 }
 
-static void comes_from(struct flo_controller *controller, const char *id,
-                       const char *word, const char *payload)
+static void comes_from(struct link *link, const char *id, const char *word,
+                       const char *payload)
 {
     char topic[FLO_TOPIC_TEXT];
 
     snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", id, word);
-    flo_batches_take(controller->batches,
+    flo_batches_take(link->batches,
                      &(struct flo_mqtt_message){.topic = topic,
                                                 .data = payload,
                                                 .bytes = strlen(payload)});
 }
 
-static void comes(struct flo_controller *controller, size_t device,
-                  const char *word, const char *payload)
+static void comes(struct link *link, size_t device, const char *word,
+                  const char *payload)
 {
-    comes_from(controller, ids[device], word, payload);
+    comes_from(link, ids[device], word, payload);
 }
 
-static void write_batch(struct flo_controller *controller)
+static void write_batch(struct link *link)
 {
-    uint64_t before = controller->counters.batches;
-
-    while (controller->counters.batches == before) {
-        event_base_loop(controller->base, EVLOOP_ONCE);
+    while (flo_batches_count(link->batches).batches == 0) {
+        event_base_loop(link->base, EVLOOP_ONCE);
     }
 }
 
 /* An external broker knows one identity of ours: telemetry comes here. */
 static void presence_is_not_lost_behind_the_telemetry_of_an_outage(void **state)
 {
-    struct flo_controller *controller = *state;
+    struct link *link = *state;
+    struct flo_controller *controller = link->controller;
     struct flo_lane_counters lane;
 
     for (int i = 0; i < 200001; i++) {
-        comes(controller, 0, "tele", "{\"v\":1}");
+        comes(link, 0, "tele", "{\"v\":1}");
     }
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
-        comes(controller, i, "presence", "{\"v\":1,\"online\":true}");
+        comes(link, i, "presence", "{\"v\":1,\"online\":true}");
     }
-    write_batch(controller);
+    write_batch(link);
 
     assert_true(is_online(controller->store, ids[0]));
     assert_true(is_online(controller->store, ids[1]));
     /* No statement of a batch is for telemetry, and what is too much of it is
      * counted. */
-    assert_int_equal(controller->counters.messages, 2);
+    assert_int_equal(flo_batches_count(link->batches).messages, 2);
     flo_lane_count(controller->lane, &lane);
     assert_true(lane.shed > 190000);
     assert_true(flo_lane_is_shedding(controller->lane));
@@ -113,7 +122,8 @@ static void presence_is_not_lost_behind_the_telemetry_of_an_outage(void **state)
 /* An operator waits for answers; a fleet that reports comes after them. */
 static void an_answer_to_an_order_overtakes_reports_that_wait(void **state)
 {
-    struct flo_controller *controller = *state;
+    struct link *link = *state;
+    struct flo_controller *controller = link->controller;
     enum flo_order_outcome outcome;
     bool known;
     char order[FLO_NAME_MAX + 1], ack[256], id[37];
@@ -126,21 +136,21 @@ static void an_answer_to_an_order_overtakes_reports_that_wait(void **state)
     /* More than a batch takes. */
     for (int i = 0; i < 2560; i++) {
         snprintf(id, sizeof(id), "33333333-3333-4333-8333-%012d", i / 250);
-        comes_from(controller, id, "reported", "{\"v\":1}");
+        comes_from(link, id, "reported", "{\"v\":1}");
     }
     snprintf(ack, sizeof(ack),
              "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\","
              "\"took_ms\":0}",
              order);
-    comes(controller, 1, "ack", ack);
-    write_batch(controller);
+    comes(link, 1, "ack", ack);
+    write_batch(link);
 
     assert_int_equal(flo_fleet_outcome_get(controller->store, order, ids[1],
                                            &known, &outcome, NULL),
                      0);
     assert_true(known);
     assert_int_equal(outcome, FLO_OUTCOME_DONE);
-    assert_int_equal(controller->counters.messages_dropped, 1999);
+    assert_int_equal(flo_batches_count(link->batches).dropped, 1999);
 }
 
 int main(void)

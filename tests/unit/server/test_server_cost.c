@@ -50,12 +50,12 @@ static uint64_t cost(struct world *world, const char *word,
         snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", id_of(i),
                  word);
         snprintf(text, sizeof(text), "%s%s%s", before_id, id_of(i), after_id);
-        assert_int_equal(flo_ingest(world->controller, topic, text,
-                                    strlen(text), false, &world->err),
+        assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text),
+                                    false, &world->err),
                          0);
     }
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
-    assert_int_equal(world->controller->counters.messages_dropped, 0);
+    assert_int_equal(world->ingest.dropped, 0);
     return flo_fleet_statements(world->controller->store) - statements;
 }
 
@@ -186,8 +186,8 @@ static void who_is_awaited_for_long_is_asked_when_it_reports(void **state)
                  ids[turn]);
         assert_int_equal(flo_controller_begin(controller, &world->err), 0);
         if (turn == 0) { /* issued a moment ago: it may be on its way */
-            assert_int_equal(flo_ingest(controller, topic, text, strlen(text),
-                                        false, &world->err),
+            assert_int_equal(flo_ingest(&world->ingest, topic, text,
+                                        strlen(text), false, &world->err),
                              0);
             assert_int_equal(controller->outgoing.asks.count, 0);
             assert_int_equal(flo_db_exec(controller->store->control,
@@ -196,12 +196,12 @@ static void who_is_awaited_for_long_is_asked_when_it_reports(void **state)
                                          &world->err),
                              0);
         } else if (turn == 1) {
-            assert_int_equal(flo_ingest(controller, topic, text, strlen(text),
-                                        false, &world->err),
+            assert_int_equal(flo_ingest(&world->ingest, topic, text,
+                                        strlen(text), false, &world->err),
                              0);
             assert_int_equal(controller->outgoing.asks.count, 1);
-            assert_int_equal(flo_ingest(controller, topic, text, strlen(text),
-                                        false, &world->err),
+            assert_int_equal(flo_ingest(&world->ingest, topic, text,
+                                        strlen(text), false, &world->err),
                              0);
             assert_int_equal(controller->outgoing.asks.count, 1);
         }

@@ -1,4 +1,5 @@
 /* Messages in, rollouts and newcomers: what comes out of a controller. */
+#include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/inside.h"
 #include "tests/unit/server/world.h"
 #include "unit/server/store.h"
@@ -73,7 +74,7 @@ static void a_phase_read_again_waits_its_whole_soak(void **state)
             flo_rollouts_put(world->controller, entry, &world->err), 0);
         flo_rollouts_forget(world->controller);
         assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
-        entry = world->controller->rollouts[0];
+        entry = world->controller->rollouts.items[0];
         does(world, entry, FLO_ROLLOUT_EVENT_TICK);
         assert_int_equal(entry->core.phase, 0);
     }
@@ -91,7 +92,7 @@ static void a_refused_request_does_not_forget_silence(void **state)
     assert_null(start(world, "{\"release\":\"tiny@2.1.0\"}"));
     assert_int_equal(world->err.code, FLO_E_REST_CONFLICT);
 
-    assert_ptr_equal(world->controller->rollouts[0], entry);
+    assert_ptr_equal(world->controller->rollouts.items[0], entry);
     assert_int_equal(entry->core.members[canary].heard_at_ms, 5);
 }
 
@@ -125,7 +126,7 @@ static void a_device_speaks_only_for_itself(void **state)
         start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
     size_t other = device_in_phase(entry, 1);
-    uint64_t dropped = world->controller->counters.messages_dropped;
+    uint64_t dropped = world->ingest.dropped;
     char text[256];
 
     /* Another one says that it failed: its phase has not begun. */
@@ -135,7 +136,7 @@ static void a_device_speaks_only_for_itself(void **state)
              "{\"v\":1,\"device\":\"%s\",\"rev\":99,\"serving\":{}}",
              ids[canary]);
     send(world, other, "reported", text);
-    assert_int_equal(world->controller->counters.messages_dropped, dropped + 1);
+    assert_int_equal(world->ingest.dropped, dropped + 1);
 }
 
 static uint64_t drifting(struct world *world)
@@ -350,7 +351,7 @@ static void what_is_under_way_leaves_room_for_what_ended(void **state)
 
     bring_to_two_releases(world);
     put_rows(world, 100, 20, "aborted");
-    put_rows(world, 200, FLO_CONTROLLER_STARTED_MAX, "paused");
+    put_rows(world, 200, FLO_ROLLOUTS_STARTED_MAX, "paused");
     flo_rollouts_forget(world->controller);
     assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
     enrol_in_lab(world);
@@ -362,7 +363,7 @@ static void what_is_under_way_leaves_room_for_what_ended(void **state)
         find(world, id);
     }
     event(world, 0, "succeeded"); /* of r-0001, again and late */
-    assert_int_equal(world->controller->counters.messages_dropped, 0);
+    assert_int_equal(world->ingest.dropped, 0);
     /* Also while more than may be started are taken back. */
     for (int i = 0; i < 8; i++) {
         find(world, i % 2 == 0 ? "r-0001" : "r-0002");
@@ -383,13 +384,12 @@ static void a_controller_full_of_rollouts_starts(void **state)
     struct world *world = *state;
 
     bring_to_two_releases(world);
-    put_rows(world, 100, FLO_CONTROLLER_ROLLOUTS_MAX, "paused");
+    put_rows(world, 100, FLO_ROLLOUTS_MAX, "paused");
     put_rows(world, 200, 1, "completed");
     flo_rollouts_forget(world->controller);
 
     assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
-    assert_int_equal(world->controller->rollout_count,
-                     FLO_CONTROLLER_ROLLOUTS_MAX);
+    assert_int_equal(world->controller->rollouts.count, FLO_ROLLOUTS_MAX);
 }
 
 static void what_was_not_looked_for_longest_makes_room(void **state)
@@ -399,8 +399,8 @@ static void what_was_not_looked_for_longest_makes_room(void **state)
 
     bring_to_two_releases(world);
     find(world, "r-0001")->release_bytes = 4711; /* not in the store */
-    put_rows(world, 100, 2 * FLO_CONTROLLER_ROLLOUTS_MAX, "aborted");
-    for (int i = 0; i < 2 * FLO_CONTROLLER_ROLLOUTS_MAX; i++) {
+    put_rows(world, 100, 2 * FLO_ROLLOUTS_MAX, "aborted");
+    for (int i = 0; i < 2 * FLO_ROLLOUTS_MAX; i++) {
         snprintf(id, sizeof(id), "r-%04d", 100 + i);
         find(world, id);
         assert_int_equal(find(world, "r-0001")->release_bytes, 4711);
@@ -444,7 +444,7 @@ static void specifications_out_of_bounds_are_refused(void **state)
                      world->err.what);
         }
     }
-    assert_int_equal(world->controller->rollout_count, 0);
+    assert_int_equal(world->controller->rollouts.count, 0);
 }
 
 static void who_speaks_is_online_and_who_left_stays_away(void **state)
@@ -455,7 +455,7 @@ static void who_speaks_is_online_and_who_left_stays_away(void **state)
     /* its presence was lost */
     send(world, 0, "ack", "{\"v\":1,\"order\":\"o-1\",\"outcome\":\"done\"}");
     assert_true(is_online(world->controller->store, ids[0]));
-    assert_int_equal(world->controller->counters.messages_dropped, 0);
+    assert_int_equal(world->ingest.dropped, 0);
 
     send(world, 0, "presence", "{\"v\":1,\"online\":false}");
     assert_false(is_online(world->controller->store, ids[0]));

@@ -170,7 +170,7 @@ static void a_deploy_that_a_rollback_overtook_gets_a_newer_number(void **state)
 
     take_back_the_release_before(world, id); /* o-0003 */
     assert_string_equal(order_of(world, 0), "o-0002");
-    assert_true(world->controller->is_overtaken);
+    assert_true(world->controller->orders.is_overtaken);
     hour(world);
 
     assert_string_equal(op_of(world, ids[0]), "deploy");
@@ -286,13 +286,13 @@ static void what_many_hold_is_signed_once_for_all_of_them(void **state)
                                            "o-0002", &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
-    uint64_t before = world->controller->counters.orders_signed;
+    uint64_t before = world->controller->orders.signed_count;
     hour(world);
     struct flo_order order = held_by(world, device);
 
     assert_true(is_for(&order, device));
     assert_true(is_for(&order, ids[0]));
-    assert_int_equal(world->controller->counters.orders_signed, before + 1);
+    assert_int_equal(world->controller->orders.signed_count, before + 1);
 }
 
 static void a_deploy_that_is_superseded_ends_so(void **state)
@@ -329,7 +329,7 @@ static void a_restored_controller_rises_above_what_devices_know(void **state)
 
     report_top(world, canary, 500000);
     assert_string_equal(order_of(world, canary), "o-0001"); /* told only */
-    assert_true(world->controller->top_is_told);
+    assert_true(world->ingest.top_is_told);
 
     world->controller->options.is_restored = true;
     report_top(world, canary, 500000);

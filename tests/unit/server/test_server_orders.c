@@ -1,4 +1,5 @@
 /* Orders: signed anew, emergencies, what is withdrawn. */
+#include "server-stub/state/objects.h"
 #include "tests/unit/server/world.h"
 
 static void an_emergency_order_rewrites_yanks_and_stops(void **state)
@@ -177,13 +178,13 @@ static void add_old(struct world *world, const char *op, const char *rollout,
 static void assert_renewed(struct world *world, const char *id,
                            const char *wanted)
 {
-    uint64_t before = world->controller->counters.orders_signed;
+    uint64_t before = world->controller->orders.signed_count;
     char op[16];
 
     for (int hour = 0; hour < 2; hour++) { /* young in the second: stays */
         assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
     }
-    assert_int_equal(world->controller->counters.orders_signed,
+    assert_int_equal(world->controller->orders.signed_count,
                      before + (strcmp(wanted, "rollback") == 0 ? 4 : 1));
     assert_int_equal(flo_fleet_order_get(world->controller->store, id, take_op,
                                          op, &world->err),
@@ -234,7 +235,7 @@ static void a_resume_is_not_signed_anew_when_nobody_waits_for_it(void **state)
 
     event(world, device_in_phase(entry, 0), "downloading");
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
-    assert_int_equal(world->controller->counters.orders_signed, 1);
+    assert_int_equal(world->controller->orders.signed_count, 1);
 }
 
 static void a_resume_is_not_signed_anew_behind_an_abort(void **state)
@@ -244,7 +245,7 @@ static void a_resume_is_not_signed_anew_behind_an_abort(void **state)
 
     does(world, entry, FLO_ROLLOUT_EVENT_ABORT); /* o-0004 */
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
-    assert_int_equal(world->controller->counters.orders_signed, 2);
+    assert_int_equal(world->controller->orders.signed_count, 2);
 }
 
 static void
@@ -338,10 +339,10 @@ an_order_that_expired_on_the_way_is_sent_anew_not_rejected(void **state)
     }
 
     assert_int_equal(canary->state, FLO_EXECUTION_NOTIFIED);
-    assert_int_equal(world->controller->rollouts[0]->core.state,
+    assert_int_equal(world->controller->rollouts.items[0]->core.state,
                      FLO_ROLLOUT_RUNNING);
     assert_string_equal(op_of(world, canary->device), "deploy");
-    assert_int_equal(world->controller->counters.orders_signed, 2);
+    assert_int_equal(world->controller->orders.signed_count, 2);
 }
 
 static void an_aged_order_refused_for_what_it_says_is_rejected(void **state)
@@ -491,7 +492,7 @@ static void a_rollback_of_a_group_without_devices_is_refused(void **state)
                      FLO_E_GROUP_ABSENT);
 
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
-    assert_int_equal(world->controller->counters.orders_signed, 1);
+    assert_int_equal(world->controller->orders.signed_count, 1);
 }
 
 static void
@@ -588,7 +589,7 @@ static void an_emergency_rollback_is_not_signed_anew_for_nobody(void **state)
         0);
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
     /* the deploy that it overtook, for the two that are there */
-    assert_int_equal(world->controller->counters.orders_signed, 5);
+    assert_int_equal(world->controller->orders.signed_count, 5);
     assert_string_equal(op_of(world, ids[0]), "deploy");
 }
 
@@ -603,7 +604,7 @@ static void a_rollouts_own_rollback_is_not_signed_anew_in_the_list(void **state)
                                          add_expired, world, &world->err),
                      0);
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
-    assert_int_equal(world->controller->counters.orders_signed, 2);
+    assert_int_equal(world->controller->orders.signed_count, 2);
 }
 
 /* A device that a freeze behind the backup reached must not be unfrozen by

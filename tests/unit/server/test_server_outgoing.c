@@ -7,13 +7,13 @@
 #include <cmocka.h>
 #include <event2/event.h>
 
-#include "server-stub/state/controller.h"
+#include "server-stub/mqtt/publisher.h"
 
 static int ended;
 
-static void note_end(struct flo_controller *controller)
+static void note_end(void *context)
 {
-    (void)controller;
+    (void)context;
     ended++;
 }
 
@@ -30,8 +30,10 @@ desired_documents_leave_in_pieces_between_which_others_run(void **state)
 
     flo_log_level_set(FLO_LOG_ERROR);
     assert_int_equal(flo_controller_open(&options, &controller, &err), 0);
-    controller->base = event_base_new();
-    assert_int_equal(flo_outgoing_spread_open(controller, &err), 0);
+    struct event_base *base = event_base_new();
+    struct flo_publisher *publisher;
+    assert_int_equal(
+        flo_publisher_open(controller, base, NULL, &publisher, &err), 0);
     assert_int_equal(flo_controller_begin(controller, &err), 0);
     for (int i = 0; i < DEVICES; i++) {
         char id[37];
@@ -50,14 +52,14 @@ desired_documents_leave_in_pieces_between_which_others_run(void **state)
     assert_int_equal(flo_controller_commit(controller, &err), 0);
 
     uint64_t begin_us = flo_now_us();
-    flo_outgoing_publish_all(controller, note_end);
+    flo_publisher_send_all(publisher, note_end, NULL);
     /* The call does not publish them: it only knows whom. */
     assert_int_equal(ended, 0);
     int turns = 0;
     uint64_t longest_us = flo_now_us() - begin_us;
     while (ended == 0) {
         uint64_t turn_us = flo_now_us();
-        event_base_loop(controller->base, EVLOOP_ONCE);
+        event_base_loop(base, EVLOOP_ONCE);
         turn_us = flo_now_us() - turn_us;
         longest_us = turn_us > longest_us ? turn_us : longest_us;
         turns++;
@@ -66,8 +68,7 @@ desired_documents_leave_in_pieces_between_which_others_run(void **state)
                   (unsigned long long)longest_us);
     assert_true(turns > 3);
     assert_int_equal(ended, 1);
-    flo_outgoing_spread_close(controller);
-    struct event_base *base = controller->base;
+    flo_publisher_close(publisher);
     flo_controller_close(controller);
     event_base_free(base);
 }

@@ -1,4 +1,5 @@
 /* Rollouts that meet on one device, and what one says about its devices. */
+#include "server-stub/state/objects.h"
 #include "unit/server/world.h"
 
 #define ALL_IN_TWO                                                             \
@@ -342,7 +343,7 @@ static void done(struct world *world, const char *device, const char *order)
     snprintf(text, sizeof(text),
              "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", order);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_ingest(world->controller, topic, text, strlen(text),
+    assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text),
                                 false, &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);

@@ -1,5 +1,6 @@
 /* Emergency rollbacks: the plan, what is kept, what is sent, what is undone. */
 #include "server-stub/core/take_back.h"
+#include "server-stub/state/objects.h"
 #include "tests/unit/server/world.h"
 
 #define NEW DIGEST
@@ -118,7 +119,7 @@ a_plan_says_who_goes_who_fetches_who_cannot_and_changes_nothing(void **state)
     assert_int_equal(number(plan, "cannot"), 1);
     assert_true(json_is_false(json_object_get(plan, "frozen")));
     json_decref(plan);
-    assert_int_equal(world->controller->counters.orders_signed, 0);
+    assert_int_equal(world->controller->orders.signed_count, 0);
 }
 
 /* Going back works in a freeze, downloads do not. */
@@ -187,7 +188,7 @@ where_nobody_can_go_back_nothing_is_yanked_without_a_word(void **state)
                (struct flo_take_back){.device = ids[1], .is_yanked = true}, id),
         FLO_E_ORDER_NOBODY);
     assert_string_equal(state_of_release(world), "published");
-    assert_int_equal(world->controller->counters.orders_signed, 0);
+    assert_int_equal(world->controller->orders.signed_count, 0);
 
     /* with one it is */
     assert_int_equal(orders(world,

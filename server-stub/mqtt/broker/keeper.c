@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server-stub/mqtt/broker_inside.h"
+#include "server-stub/mqtt/broker/inside.h"
 
 #define LOOK_MS 200
 #define STOP_MS 3000

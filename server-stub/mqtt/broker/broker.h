@@ -6,10 +6,12 @@
  * back.  A broker that dies is started again.  It outlives the controller for
  * some time (--broker-linger), so that one that is restarted takes it over and
  * the fleet stays connected; broker_keeper.c. */
-#ifndef FLOTILLA_SERVER_BROKER_H
-#define FLOTILLA_SERVER_BROKER_H
+#ifndef FLOTILLA_SERVER_MQTT_BROKER_BROKER_H
+#define FLOTILLA_SERVER_MQTT_BROKER_BROKER_H
 
 #include "server-stub/state/controller.h"
+
+struct event_base;
 
 struct flo_broker;
 
@@ -19,24 +21,25 @@ struct flo_broker;
 int flo_broker_keeper(const char *dir, const char *linger_ms,
                       const char *config);
 
-/* Write the files, start it, watch it.  Sets controller->mqtt_url. */
+/* Write the files, start it, watch it.  Sets the addresses of MQTT.  *out is
+ * set as soon as there is something to close, also when it fails. */
 FLO_MUST_USE int flo_broker_open(struct flo_controller *controller,
-                                 struct flo_err *err);
-void flo_broker_close(struct flo_controller *controller);
+                                 struct event_base *base,
+                                 struct flo_broker **out, struct flo_err *err);
+/* `ends`: the kept one too; it does not wait for the next controller. */
+void flo_broker_close(struct flo_broker *broker, bool ends);
 /* Write the ACL again (retired devices) and let the broker read it. */
-FLO_MUST_USE int flo_broker_acl(struct flo_controller *controller,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_broker_acl(struct flo_broker *broker, struct flo_err *err);
+/* How often mosquitto was started. */
+uint64_t flo_broker_starts(const struct flo_broker *broker_or_null);
+/* So many devices can be connected at once; 0: an external one, not known. */
+uint64_t flo_broker_devices_max(const struct flo_broker *broker_or_null);
 /* Text of the ACL, appended: controller, patterns of devices, the retired. */
 FLO_MUST_USE int flo_broker_acl_text(struct flo_controller *controller,
                                      struct flo_buf *out, struct flo_err *err);
 
-/* Raise this process's limit of open files to what it may be, which the broker
- * inherits, and say how many devices can be connected at once (devices_max).
- * Warns when they are fewer than are enrolled. */
-FLO_MUST_USE int flo_broker_limits(struct flo_controller *controller,
-                                   struct flo_err *err);
 /* FLO_E_REST_LIMIT when no more devices could connect than there are. */
 FLO_MUST_USE int flo_broker_has_room(struct flo_controller *controller,
-                                     struct flo_err *err);
+                                     uint64_t devices_max, struct flo_err *err);
 
 #endif

@@ -5,12 +5,13 @@
  * nobody were told. */
 #include <sys/resource.h>
 
-#include "server-stub/mqtt/broker.h"
+#include "server-stub/mqtt/broker/inside.h"
 
 #define RESERVED 32             /* of the broker's for other things */
 #define DESCRIPTORS_MAX 1000000 /* more is not asked for */
 
-int flo_broker_limits(struct flo_controller *controller, struct flo_err *err)
+int flo_broker_limits(struct flo_controller *controller, uint64_t *devices_max,
+                      struct flo_err *err)
 {
     struct rlimit limit;
     struct flo_fleet_device_count count;
@@ -28,27 +29,26 @@ int flo_broker_limits(struct flo_controller *controller, struct flo_err *err)
                                   (unsigned long long)wanted);
         }
     }
-    controller->devices_max =
-        limit.rlim_cur > RESERVED ? limit.rlim_cur - RESERVED : 1;
+    *devices_max = limit.rlim_cur > RESERVED ? limit.rlim_cur - RESERVED : 1;
     int rv = flo_fleet_device_counts(controller->store, &count, err);
-    if (rv == 0 && count.devices > controller->devices_max) {
+    if (rv == 0 && count.devices > *devices_max) {
         flo_log(FLO_LOG_WARN, "broker",
                 "%llu devices are enrolled, and the limit of open files (%llu) "
                 "lets %llu connect: raise LimitNOFILE, or `ulimit -Hn`",
                 (unsigned long long)count.devices,
                 (unsigned long long)limit.rlim_cur,
-                (unsigned long long)controller->devices_max);
+                (unsigned long long)*devices_max);
     }
     return rv;
 }
 
-int flo_broker_has_room(struct flo_controller *controller, struct flo_err *err)
+int flo_broker_has_room(struct flo_controller *controller, uint64_t devices_max,
+                        struct flo_err *err)
 {
     struct flo_fleet_device_count count;
     int rv = flo_fleet_device_counts(controller->store, &count, err);
 
-    if (rv < 0 || controller->devices_max == 0 ||
-        count.devices < controller->devices_max) {
+    if (rv < 0 || devices_max == 0 || count.devices < devices_max) {
         return rv;
     }
     flo_fail(err, FLO_E_REST_LIMIT,

@@ -1,8 +1,8 @@
 /* What the broker's files share; not for others. */
-#ifndef FLOTILLA_SERVER_BROKER_INSIDE_H
-#define FLOTILLA_SERVER_BROKER_INSIDE_H
+#ifndef FLOTILLA_SERVER_MQTT_BROKER_INSIDE_H
+#define FLOTILLA_SERVER_MQTT_BROKER_INSIDE_H
 
-#include "server-stub/mqtt/broker.h"
+#include "server-stub/mqtt/broker/broker.h"
 
 /* DIR/mosquitto/broker.pid: the keeper, its mosquitto, and the digest of what
  * that was started with.  Start times in clock ticks since boot. */
@@ -22,5 +22,11 @@ uint64_t flo_broker_started(pid_t pid);
 FLO_MUST_USE int flo_broker_lock_open(const char *dir, struct flo_err *err);
 /* mosquitto's path; NULL: it is not installed. */
 const char *flo_broker_program(void);
+
+/* Raise this process's limit of open files to what it may be, which the broker
+ * inherits, and say how many devices can be connected at once.  Warns when
+ * they are fewer than are enrolled. */
+FLO_MUST_USE int flo_broker_limits(struct flo_controller *controller,
+                                   uint64_t *devices_max, struct flo_err *err);
 
 #endif

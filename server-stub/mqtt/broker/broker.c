@@ -13,8 +13,7 @@
 
 #include "base/host/digest.h"
 
-#include "server-stub/mqtt/broker_inside.h"
-#include "server-stub/run/run.h"
+#include "server-stub/mqtt/broker/inside.h"
 
 #define WATCH_MS 250
 #define RETRY_MS_MAX 10000
@@ -31,6 +30,8 @@ struct flo_broker {
     uint64_t started_at_ms;
     uint64_t retry_at_ms;
     uint64_t retry_ms;
+    uint64_t starts;
+    uint64_t devices_max; /* that it has descriptors for */
 };
 
 static int path_of(const struct flo_controller *controller, const char *name,
@@ -108,12 +109,12 @@ static int acl_write(struct flo_controller *controller, struct flo_err *err)
     return rv < 0 ? rv : flo_file_write(path, text.data, text.bytes, 0600, err);
 }
 
-int flo_broker_acl(struct flo_controller *controller, struct flo_err *err)
+int flo_broker_acl(struct flo_broker *broker, struct flo_err *err)
 {
-    int rv = acl_write(controller, err);
+    int rv = acl_write(broker->controller, err);
 
-    if (rv == 0 && controller->broker != NULL && controller->broker->pid > 0) {
-        kill(controller->broker->pid, SIGHUP);
+    if (rv == 0 && broker->pid > 0) {
+        kill(broker->pid, SIGHUP);
     }
     return rv;
 }
@@ -151,7 +152,7 @@ static void config_text(const struct flo_controller *controller, uint16_t port,
                    "use_username_as_clientid true\n"
                    "allow_anonymous false\n"
                    "acl_file %s/mosquitto/acl\n",
-                   port, controller->host_devices, pki->ca_file,
+                   port, controller->addresses.devices, pki->ca_file,
                    pki->server_cert_file, pki->server_key_file,
                    controller->dir);
 }
@@ -175,7 +176,7 @@ static int config_digest(struct flo_broker *broker, const struct flo_buf *text,
     }
     flo_digest_text(&controller->pki.ca_fingerprint, authority);
     flo_buf_printf(&all, "%s%s %s %llu %llu\n", text->data, authority, restored,
-                   (unsigned long long)controller->devices_max,
+                   (unsigned long long)broker->devices_max,
                    (unsigned long long)controller->options.broker_linger_ms);
     flo_sha256(all.data, all.bytes, &digest);
     flo_digest_text(&digest, broker->config);
@@ -202,38 +203,6 @@ static int config_write(struct flo_broker *broker, struct flo_err *err)
 
 /* ---- port ---- */
 
-int flo_run_bind(const char *host, uint16_t port, uint16_t *bound)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    struct addrinfo *list = NULL;
-    struct sockaddr_storage name;
-    socklen_t bytes = sizeof(name);
-    char text[8];
-    int rv = -1;
-
-    snprintf(text, sizeof(text), "%u", port);
-    if (getaddrinfo(host, text, &hints, &list) != 0 || list == NULL) {
-        return -1;
-    }
-    int fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int one = 1;
-    if (fd >= 0 &&
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
-        bind(fd, list->ai_addr, list->ai_addrlen) == 0 &&
-        getsockname(fd, (struct sockaddr *)&name, &bytes) == 0) {
-        char service[8];
-        rv = getnameinfo((struct sockaddr *)&name, bytes, NULL, 0, service,
-                         sizeof(service), NI_NUMERICSERV);
-        *bound = (uint16_t)strtoul(service, NULL, 10);
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    freeaddrinfo(list);
-    return rv;
-}
-
 /* The port of the last start, else the standard one, else a free one.  A kept
  * port that somebody else holds is an error: devices know that port. */
 static int port_choose(struct flo_controller *controller, uint16_t *out,
@@ -246,12 +215,13 @@ static int port_choose(struct flo_controller *controller, uint16_t *out,
     if (rv < 0) {
         return rv;
     }
-    uint16_t port = kept[0] != '\0' ? (uint16_t)strtoul(kept, NULL, 10)
-                                    : flo_run_standard_port(controller, 8883);
-    if (flo_run_bind(controller->host_devices, port, out) < 0) {
+    uint16_t port = kept[0] != '\0'
+                        ? (uint16_t)strtoul(kept, NULL, 10)
+                        : flo_address_standard_port(controller, 8883);
+    if (flo_address_bind(controller->addresses.devices, port, out) < 0) {
         flo_fail(err, FLO_E_PORT_IN_USE,
                  "the broker's address %s:%u is taken: %s",
-                 controller->host_devices, port, strerror(errno));
+                 controller->addresses.devices, port, strerror(errno));
         flo_err_why(err, "devices that are enrolled know this port");
         return FLO_E_PORT_IN_USE;
     }
@@ -299,7 +269,7 @@ static int start(struct flo_broker *broker, struct flo_err *err)
     broker->started_at_ms = flo_now_ms();
     if (rv == 0) {
         broker->pid_started = flo_broker_started(broker->pid);
-        controller->counters.broker_starts++;
+        broker->starts++;
     }
     return rv;
 }
@@ -395,8 +365,8 @@ static void wait_for_it(const struct flo_broker *broker)
     bool listens = false;
 
     snprintf(port, sizeof(port), "%u", broker->port);
-    if (getaddrinfo(flo_run_local(broker->controller->host_devices), port,
-                    &hints, &list) != 0) {
+    if (getaddrinfo(flo_address_local(broker->controller->addresses.devices),
+                    port, &hints, &list) != 0) {
         return;
     }
     for (int i = 0; i < 300 && !listens; i++) {
@@ -468,7 +438,18 @@ static int lock_take(struct flo_broker *broker, struct flo_err *err)
     return 0;
 }
 
-int flo_broker_open(struct flo_controller *controller, struct flo_err *err)
+uint64_t flo_broker_starts(const struct flo_broker *broker_or_null)
+{
+    return broker_or_null != NULL ? broker_or_null->starts : 0;
+}
+
+uint64_t flo_broker_devices_max(const struct flo_broker *broker_or_null)
+{
+    return broker_or_null != NULL ? broker_or_null->devices_max : 0;
+}
+
+int flo_broker_open(struct flo_controller *controller, struct event_base *base,
+                    struct flo_broker **out, struct flo_err *err)
 {
     struct flo_broker *broker = calloc(1, sizeof(*broker));
     struct timeval watch = {.tv_usec = WATCH_MS * 1000};
@@ -479,8 +460,8 @@ int flo_broker_open(struct flo_controller *controller, struct flo_err *err)
     }
     broker->controller = controller;
     broker->lock = -1;
-    controller->broker = broker;
-    if ((rv = flo_broker_limits(controller, err)) < 0 ||
+    *out = broker;
+    if ((rv = flo_broker_limits(controller, &broker->devices_max, err)) < 0 ||
         (rv = lock_take(broker, err)) < 0) {
         return rv;
     }
@@ -491,28 +472,26 @@ int flo_broker_open(struct flo_controller *controller, struct flo_err *err)
         (rv = config_write(broker, err)) < 0) {
         return rv;
     }
-    flo_run_url(controller->mqtt_url, "mqtts", controller->host_public,
-                broker->port);
-    flo_run_url(controller->mqtt_url_own, "mqtts",
-                flo_run_local(controller->host_devices), broker->port);
+    flo_address_url(controller->addresses.mqtt, "mqtts",
+                    controller->addresses.public, broker->port);
+    flo_address_url(controller->addresses.mqtt_own, "mqtts",
+                    flo_address_local(controller->addresses.devices),
+                    broker->port);
     if (is_adopted) {
         kill(broker->pid, SIGHUP); /* the ACL and our new certificates */
     } else if ((rv = start(broker, err)) < 0) {
         return rv;
     }
     wait_for_it(broker);
-    broker->watch =
-        event_new(controller->base, -1, EV_PERSIST, on_watch, broker);
+    broker->watch = event_new(base, -1, EV_PERSIST, on_watch, broker);
     if (broker->watch == NULL || event_add(broker->watch, &watch) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "broker's timer");
     }
     return 0;
 }
 
-void flo_broker_close(struct flo_controller *controller)
+void flo_broker_close(struct flo_broker *broker, bool ends)
 {
-    struct flo_broker *broker = controller->broker;
-
     if (broker == NULL) {
         return;
     }
@@ -520,7 +499,7 @@ void flo_broker_close(struct flo_controller *controller)
         event_free(broker->watch);
     }
     if (broker->is_kept && broker->pid > 0) {
-        if (controller->ends_broker) {
+        if (ends) {
             end_kept(broker->pid, broker->pid_started);
         }
         broker->pid = 0; /* else it waits for the next controller */
@@ -541,5 +520,4 @@ void flo_broker_close(struct flo_controller *controller)
     }
     flo_fd_cleanup(&broker->lock);
     free(broker);
-    controller->broker = NULL;
 }

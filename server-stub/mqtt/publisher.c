@@ -1,0 +1,307 @@
+/* Publisher: documents, acknowledgements and lists, and the pace of desired
+ * documents. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "server-stub/mqtt/broker/broker.h"
+#include "server-stub/mqtt/publisher.h"
+
+#define PIECE_MS 5
+
+/* Devices whose desired documents are still to leave. */
+struct spread {
+    struct event *event;
+    struct flo_text_list devices;
+    size_t next;
+    uint64_t begin_ms;
+    void (*then)(void *context);
+    void *then_context;
+};
+
+struct flo_publisher {
+    struct flo_controller *controller;
+    struct flo_mqtt *mqtt;     /* NULL: not connected yet */
+    struct flo_broker *broker; /* NULL: external */
+    bool is_acl_due;           /* the broker's could not be written */
+    struct spread spread;
+};
+
+void flo_publisher_send(struct flo_publisher *publisher, enum flo_topic topic,
+                        const char *key, const void *data, size_t bytes)
+{
+    const struct flo_topic_fact *fact = flo_topic_fact(topic);
+    char name[FLO_TOPIC_TEXT];
+    struct flo_err err = {0};
+
+    if (publisher->mqtt == NULL || !flo_mqtt_is_connected(publisher->mqtt)) {
+        return;
+    }
+    if (flo_topic_build(topic, publisher->controller->fleet, key, name, &err) <
+            0 ||
+        flo_mqtt_publish(publisher->mqtt, name, data, bytes, fact->qos,
+                         fact->is_retained, 0, 0, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "mqtt", &err);
+    }
+}
+
+/* ---- documents ---- */
+
+static void send_desired(struct flo_publisher *publisher, const char *device)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct flo_err err = {0};
+
+    if (flo_orders_desired_text(publisher->controller, device, &text, &err) <
+        0) {
+        if (err.code != FLO_E_DEVICE_ABSENT) {
+            flo_log_err(FLO_LOG_WARN, "desired", &err);
+        }
+        return;
+    }
+    flo_publisher_send(publisher, FLO_TOPIC_DESIRED, device, text.data,
+                       text.bytes);
+}
+
+static void send_group(struct flo_publisher *publisher, const char *group)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct flo_err err = {0};
+
+    if (flo_orders_group_text(publisher->controller, group, &text, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "orders", &err);
+        return;
+    }
+    flo_publisher_send(publisher, FLO_TOPIC_ORDER, group, text.data,
+                       text.bytes);
+}
+
+static void send_ack(struct flo_publisher *publisher, const struct flo_ack *ack)
+{
+    char text[128];
+
+    snprintf(text, sizeof(text), "{\"v\":1,\"boot\":\"%s\",\"ack\":%llu}",
+             ack->boot, (unsigned long long)ack->sequence);
+    flo_publisher_send(publisher, FLO_TOPIC_CMD, ack->device, text,
+                       strlen(text));
+}
+
+static int take_order(void *context, const struct flo_fleet_order *order)
+{
+    struct flo_buf *text = context;
+
+    flo_buf_printf(text, "{\"v\":1,\"order\":%s}", order->envelope);
+    return 0;
+}
+
+/* The order once more, for this device alone, which answers what it carried
+ * out before. */
+static void send_ask(struct flo_publisher *publisher, const struct flo_ask *ask)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+
+    if (flo_fleet_order_get(publisher->controller->store, ask->order,
+                            take_order, &text, NULL) == 0 &&
+        !text.failed) {
+        flo_publisher_send(publisher, FLO_TOPIC_CMD, ask->device, text.data,
+                           text.bytes);
+    }
+}
+
+/* ---- in pieces ---- */
+
+static void spread_plan(struct spread *spread)
+{
+    static const struct timeval at_once = {0};
+
+    if (!event_pending(spread->event, EV_TIMEOUT, NULL)) {
+        event_add(spread->event, &at_once);
+    }
+}
+
+static void spread_end(struct spread *spread)
+{
+    void (*then)(void *) = spread->then;
+
+    if (spread->devices.count > 100) {
+        flo_log(FLO_LOG_INFO, "mqtt", "published %zu desired in %llu ms",
+                spread->devices.count,
+                (unsigned long long)(flo_now_ms() - spread->begin_ms));
+    }
+    flo_text_list_clear(&spread->devices);
+    spread->next = 0;
+    spread->then = NULL;
+    if (then != NULL) {
+        then(spread->then_context);
+    }
+}
+
+static void on_spread(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_publisher *publisher = context;
+    struct spread *spread = &publisher->spread;
+    uint64_t until_ms = flo_now_ms() + PIECE_MS;
+
+    (void)fd;
+    (void)what;
+    while (spread->next < spread->devices.count && flo_now_ms() < until_ms) {
+        send_desired(publisher, spread->devices.items[spread->next++]);
+    }
+    if (spread->next < spread->devices.count) {
+        spread_plan(spread);
+    } else {
+        spread_end(spread);
+    }
+}
+
+/* A document is written when it leaves.  A device that is in the list already
+ * needs a second place only after its turn. */
+static void spread_add(struct spread *spread,
+                       const struct flo_text_list *devices)
+{
+    for (size_t i = 0; i < devices->count; i++) {
+        flo_text_list_add(&spread->devices, devices->items[i]);
+    }
+    if (spread->devices.count > 0) {
+        if (spread->next == 0) {
+            spread->begin_ms = flo_now_ms();
+        }
+        spread_plan(spread);
+    }
+}
+
+/* ---- after a commit ---- */
+
+/* A device was retired: the embedded broker must refuse it. */
+static void write_acl(struct flo_publisher *publisher)
+{
+    struct flo_err err = {0};
+
+    publisher->is_acl_due = publisher->broker != NULL &&
+                            flo_broker_acl(publisher->broker, &err) < 0;
+    if (publisher->is_acl_due) {
+        flo_log_err(FLO_LOG_ERROR, "broker", &err);
+    }
+}
+
+static void on_committed(void *context, const struct flo_outgoing *outgoing)
+{
+    struct flo_publisher *publisher = context;
+
+    if (publisher->mqtt != NULL) {
+        for (size_t i = 0; i < outgoing->groups.count; i++) {
+            send_group(publisher, outgoing->groups.items[i]);
+        }
+        spread_add(&publisher->spread, &outgoing->desired);
+        for (size_t i = 0; i < outgoing->cleared.count; i++) {
+            flo_publisher_send(publisher, FLO_TOPIC_DESIRED,
+                               outgoing->cleared.items[i], "", 0);
+        }
+        for (size_t i = 0; i < outgoing->acks.count; i++) {
+            send_ack(publisher, &outgoing->acks.items[i]);
+        }
+        for (size_t i = 0; i < outgoing->asks.count; i++) {
+            send_ask(publisher, &outgoing->asks.items[i]);
+        }
+    }
+    if (outgoing->has_retired) {
+        write_acl(publisher);
+    }
+}
+
+void flo_publisher_tick(struct flo_publisher *publisher)
+{
+    if (publisher->is_acl_due) {
+        write_acl(publisher);
+    }
+}
+
+/* ---- everything ---- */
+
+static int collect_device(void *context, const struct flo_fleet_device *device)
+{
+    flo_text_list_add(context, device->id);
+    return 0;
+}
+
+static int collect_group(void *context, const char *group)
+{
+    flo_text_list_add(context, group);
+    return 0;
+}
+
+void flo_publisher_send_all(struct flo_publisher *publisher,
+                            void (*then)(void *context), void *context)
+{
+    struct flo_fleet_store *store = publisher->controller->store;
+    struct flo_fleet_device_filter filter = {.online = -1};
+    struct flo_text_list groups = {0};
+    struct flo_text_list devices = {0};
+    struct flo_err err = {0};
+    uint64_t begin_ms = flo_now_ms();
+
+    if (flo_fleet_order_groups(store, flo_wall_ms(), collect_group, &groups,
+                               &err) < 0 ||
+        flo_fleet_device_list(store, &filter, collect_device, &devices, &err) <
+            0) {
+        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
+    }
+    flo_text_list_add(&groups, "all");
+    flo_text_list_unique(&groups);
+    for (size_t i = 0; i < groups.count; i++) {
+        send_group(publisher, groups.items[i]);
+    }
+    flo_log(FLO_LOG_INFO, "mqtt", "published %zu order lists in %llu ms",
+            groups.count, (unsigned long long)(flo_now_ms() - begin_ms));
+    spread_add(&publisher->spread, &devices);
+    if (devices.count > 0) {
+        publisher->spread.then = then;
+        publisher->spread.then_context = context;
+    } else {
+        then(context);
+    }
+    flo_text_list_clear(&groups);
+    flo_text_list_clear(&devices);
+}
+
+/* ---- the whole ---- */
+
+void flo_publisher_connect(struct flo_publisher *publisher,
+                           struct flo_mqtt *mqtt)
+{
+    publisher->mqtt = mqtt;
+}
+
+int flo_publisher_open(struct flo_controller *controller,
+                       struct event_base *base, struct flo_broker *broker,
+                       struct flo_publisher **out, struct flo_err *err)
+{
+    struct flo_publisher *publisher = calloc(1, sizeof(*publisher));
+
+    if (publisher == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "publisher");
+    }
+    publisher->controller = controller;
+    publisher->broker = broker;
+    publisher->spread.event = event_new(base, -1, 0, on_spread, publisher);
+    if (publisher->spread.event == NULL) {
+        free(publisher);
+        return flo_fail(err, FLO_E_MEMORY, "publisher");
+    }
+    flo_outgoing_subscribe(controller,
+                           (struct flo_subscriber){publisher, on_committed});
+    *out = publisher;
+    return 0;
+}
+
+void flo_publisher_close(struct flo_publisher *publisher)
+{
+    if (publisher == NULL) {
+        return;
+    }
+    flo_outgoing_unsubscribe(publisher->controller, publisher);
+    event_free(publisher->spread.event);
+    flo_text_list_clear(&publisher->spread.devices);
+    free(publisher);
+}

@@ -1,0 +1,69 @@
+/* Telemetry feed: the connection of the lane, and whom it heard. */
+#include <stdlib.h>
+
+#include "server-stub/mqtt/telemetry_feed.h"
+
+static int hear(struct flo_controller *controller,
+                const struct flo_lane_fact *facts, size_t count,
+                struct flo_err *err)
+{
+    int rv = flo_controller_begin(controller, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    for (size_t i = 0; i < count && rv == 0; i++) {
+        rv = flo_rollouts_step_all(
+            controller,
+            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_HEARD,
+                                       .device = facts[i].device},
+            err);
+    }
+    if (rv < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    return flo_controller_commit(controller, err);
+}
+
+static void on_news(void *context)
+{
+    struct flo_controller *controller = context;
+    struct flo_err err = {0};
+    size_t count;
+    struct flo_lane_fact *facts = flo_lane_facts(controller->lane, &count);
+
+    for (size_t i = 0; i < count; i++) {
+        flo_fleet_device_heard(controller->store, facts[i].device,
+                               facts[i].seen_at_ms, facts[i].rss_bytes);
+    }
+    if (count > 0 && flo_rollouts_any_active(controller) &&
+        hear(controller, facts, count, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
+    }
+    if (count > 0) {
+        controller->outgoing.telemetry_devices = count;
+        flo_outgoing_flush(controller);
+    }
+    free(facts);
+}
+
+int flo_telemetry_feed_start(struct flo_controller *controller,
+                             struct event_base *base, bool has_own_broker,
+                             struct flo_err *err)
+{
+    struct flo_mqtt_options options = {
+        .url = controller->addresses.mqtt_own,
+        .client_id = FLO_LANE_CLIENT,
+        .ca_file = controller->pki.ca_file,
+        .cert_file = controller->pki.lane_cert_file,
+        .key_file = controller->pki.lane_key_file,
+        .keepalive_s = 30,
+        .retry_ms_min = 100,
+        .retry_ms_max = 5000,
+    };
+
+    return flo_lane_start(controller->lane, base,
+                          has_own_broker ? &options : NULL, on_news, controller,
+                          err);
+}

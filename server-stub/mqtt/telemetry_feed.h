@@ -1,0 +1,17 @@
+/* Telemetry feed: the lane's connection; devices that it heard are not silent
+ * for rollouts either. */
+#ifndef FLOTILLA_SERVER_MQTT_TELEMETRY_FEED_H
+#define FLOTILLA_SERVER_MQTT_TELEMETRY_FEED_H
+
+#include "server-stub/state/controller.h"
+
+struct event_base;
+
+/* Start the lane's thread, with a connection of its own to an embedded
+ * broker. */
+FLO_MUST_USE int flo_telemetry_feed_start(struct flo_controller *controller,
+                                          struct event_base *base,
+                                          bool has_own_broker,
+                                          struct flo_err *err);
+
+#endif

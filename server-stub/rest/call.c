@@ -1,0 +1,143 @@
+/* REST: what handlers ask of a call: who it is, parameters, lists. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host/digest.h"
+
+#include "server-stub/core/request.h"
+#include "server-stub/rest/rest.h"
+
+/* ---- who ---- */
+
+struct token {
+    struct flo_digest secret;
+    enum flo_access role;
+    bool is_access;
+    char name[65];
+    uint64_t expires_at_ms;
+};
+
+static int take_token(void *context, const struct flo_fleet_token *token)
+{
+    struct token *out = context;
+
+    out->secret = token->secret;
+    out->is_access = strcmp(token->kind, "access") == 0 &&
+                     flo_access_parse(token->role, &out->role);
+    out->expires_at_ms = token->expires_at_ms;
+    snprintf(out->name, sizeof(out->name), "%s", token->name);
+    return 0;
+}
+
+static int no_token(struct flo_err *err)
+{
+    return flo_fail(err, FLO_E_REST_AUTH, "a valid bearer token is needed");
+}
+
+int flo_rest_authenticate(struct flo_controller *controller,
+                          struct flo_httpd_request *request,
+                          enum flo_access needs, struct flo_rest_call *call,
+                          struct flo_err *err)
+{
+    const char *bearer = flo_httpd_bearer(request);
+    struct token token = {0};
+    struct flo_digest digest;
+    char id[FLO_TOKEN_ID_TEXT];
+
+    if (needs == FLO_ACCESS_NONE) {
+        snprintf(call->who, sizeof(call->who), "%s",
+                 flo_httpd_peer_address(request));
+        return 0;
+    }
+    if (bearer == NULL || !flo_access_token_parse(bearer, id)) {
+        return no_token(err);
+    }
+    int rv = flo_fleet_token_get(controller->store, id, NULL, take_token,
+                                 &token, err);
+    if (rv == FLO_E_ABSENT) {
+        return no_token(err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    flo_sha256(bearer, strlen(bearer), &digest);
+    if (!flo_secret_equal(digest.bytes, token.secret.bytes, FLO_DIGEST_BYTES) ||
+        !token.is_access ||
+        (token.expires_at_ms != 0 && token.expires_at_ms <= flo_wall_ms())) {
+        return no_token(err);
+    }
+    snprintf(call->who, sizeof(call->who), "%s %s", id, token.name);
+    snprintf(call->name, sizeof(call->name), "%s", token.name);
+    snprintf(call->token_id, sizeof(call->token_id), "%s", id);
+    if (!flo_access_holds(token.role, needs)) {
+        return flo_fail(
+            err, FLO_E_REST_ROLE, "this needs the role %s, the token %s has %s",
+            flo_access_word(needs), token.name, flo_access_word(token.role));
+    }
+    return 0;
+}
+
+/* ---- parameters ---- */
+
+int flo_rest_query_check(struct flo_httpd_request *request, const char *shape,
+                         struct flo_err *err)
+{
+    const char *name;
+    int rv = 0;
+
+    for (size_t i = 0;
+         rv == 0 && (name = flo_httpd_query_name(request, i)) != NULL; i++) {
+        rv = flo_request_check_query(shape, name, err);
+        for (size_t j = 0; j < i && rv == 0; j++) {
+            if (strcmp(flo_httpd_query_name(request, j), name) == 0) {
+                rv = flo_fail(err, FLO_E_REST_SCHEMA,
+                              "the query has `%.64s` twice", name);
+            }
+        }
+    }
+    return rv;
+}
+
+int flo_rest_flag(struct flo_rest_call *call, const char *name, bool *out,
+                  struct flo_err *err)
+{
+    const char *text = flo_httpd_query(call->request, name);
+
+    *out = text != NULL && strcmp(text, "true") == 0;
+    return text == NULL || *out || strcmp(text, "false") == 0
+               ? 0
+               : flo_fail(err, FLO_E_REST_SCHEMA,
+                          "%s: true or false, not `%.40s`", name, text);
+}
+
+int flo_rest_number(struct flo_rest_call *call, const char *name, uint64_t min,
+                    uint64_t max, uint64_t standard, uint64_t *out,
+                    struct flo_err *err)
+{
+    const char *text = flo_httpd_query(call->request, name);
+    char *end;
+
+    if (text == NULL) {
+        *out = standard;
+        return 0;
+    }
+    unsigned long long value = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || value < min ||
+        value > max) {
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "%s: a number from %llu to %llu belongs here", name,
+                        (unsigned long long)min, (unsigned long long)max);
+    }
+    *out = value;
+    return 0;
+}
+
+json_t *flo_rest_list(json_t *items, const char *next)
+{
+    json_t *json = json_object();
+
+    json_object_set_new(json, "items", items);
+    json_object_set_new(json, "next",
+                        next != NULL ? json_string(next) : json_null());
+    return json;
+}

@@ -1,0 +1,21 @@
+/* Audit: who did what. */
+#ifndef FLOTILLA_SERVER_STATE_AUDIT_AUDIT_H
+#define FLOTILLA_SERVER_STATE_AUDIT_AUDIT_H
+
+#include <flotilla/base.h>
+
+struct flo_controller;
+struct flo_audit_head; /* head.h */
+
+struct flo_audit {
+    struct flo_audit_head *head; /* NULL in memory */
+    uint64_t unmarked;           /* records since the last mark */
+    bool is_broken;
+};
+
+FLO_MUST_USE int flo_controller_audit(struct flo_controller *controller,
+                                      const char *who, const char *what,
+                                      const char *object, const char *result,
+                                      const char *detail, struct flo_err *err);
+
+#endif

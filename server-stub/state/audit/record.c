@@ -1,0 +1,33 @@
+/* Records of the audit: who did what, stored and shown to people. */
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+
+int flo_controller_audit(struct flo_controller *controller, const char *who,
+                         const char *what, const char *object,
+                         const char *result, const char *detail,
+                         struct flo_err *err)
+{
+    char clean[512];
+    struct flo_audit_record record = {
+        .at_ms = flo_wall_ms(),
+        .who = who,
+        .what = what,
+        .object = object,
+        .result = result,
+        .detail = clean,
+    };
+
+    flo_text_clean(detail, strlen(detail), clean, sizeof(clean));
+    int rv = flo_fleet_audit_add(controller->store, &record, err);
+    if (rv == 0) {
+        controller->audit.unmarked++;
+        flo_outgoing_audit(controller,
+                           json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s}", "number",
+                                     (json_int_t)record.number, "at_ms",
+                                     (json_int_t)record.at_ms, "who", who,
+                                     "what", what, "object", object, "result",
+                                     result, "detail", clean));
+    }
+    return rv;
+}

@@ -1,0 +1,32 @@
+/* Objects as REST and live events show them. */
+#ifndef FLOTILLA_SERVER_STATE_OBJECTS_H
+#define FLOTILLA_SERVER_STATE_OBJECTS_H
+
+#include "base/host/json.h"
+
+#include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/store/store.h"
+
+struct flo_controller;
+
+/* Stored JSON, or an empty object: a new reference. */
+json_t *flo_object_parsed(const char *text_or_null);
+json_t *flo_object_device(const struct flo_fleet_device *device);
+json_t *flo_object_release(const struct flo_fleet_release *release,
+                           bool with_document);
+/* New references in *out; with at most so many of its devices. */
+FLO_MUST_USE int flo_object_rollout(struct flo_controller *controller,
+                                    struct flo_rollout_entry *entry,
+                                    uint64_t devices_max, json_t **out,
+                                    struct flo_err *err);
+/* Of one that goes back or did, how many devices are where. */
+FLO_MUST_USE int flo_object_rollback(struct flo_controller *controller,
+                                     const struct flo_rollout *rollout,
+                                     json_t *json, struct flo_err *err);
+/* With at most so many of its devices, who did not get there first. */
+FLO_MUST_USE int flo_object_order(struct flo_controller *controller,
+                                  const char *id, uint64_t devices_max,
+                                  json_t **out, struct flo_err *err);
+void flo_object_rollout_etag(const struct flo_rollout *rollout, char *out);
+
+#endif

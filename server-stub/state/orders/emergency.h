@@ -1,0 +1,59 @@
+/* Emergency orders: a release taken back, withdrawn; the whole fleet. */
+#ifndef FLOTILLA_SERVER_STATE_ORDERS_EMERGENCY_H
+#define FLOTILLA_SERVER_STATE_ORDERS_EMERGENCY_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+
+#include "base/host/json.h"
+
+struct flo_controller;
+
+/* What goes back and where. */
+struct flo_take_back {
+    const char *release; /* model@version */
+    const char *group;   /* "all": everywhere; NULL: one device */
+    const char *device;  /* its id, or NULL */
+    const char *to;      /* model@version to go to; NULL: what each had */
+    bool is_yanked;      /* nobody starts the release again */
+    bool is_decided;     /* somebody said so, yank or keep */
+    const char *by;
+    const char *reason;
+};
+/* What an order would do, by what devices reported: *out receives counts,
+ * targets with their downloads, reasons, and the first devices, those first
+ * that need somebody.  Nothing changes. */
+FLO_MUST_USE int flo_orders_plan(struct flo_controller *controller,
+                                 const struct flo_take_back *what, json_t **out,
+                                 struct flo_err *err);
+/* Emergency: order, yank when asked, stop rollouts, rewrite desired.  Without
+ * a yank nothing changes outside the scope: rollouts of other groups go on,
+ * without the scope's devices.
+ *
+ * With `to`, devices that keep that release flip to it; others fetch it by a
+ * deploy order of their own, whose end counts for this order.
+ *
+ * FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT  nobody is there; nothing changed
+ * FLO_E_ORDER_NOBODY  all that run it cannot leave it, and nobody decided what
+ *                     becomes of the release; nothing changed */
+FLO_MUST_USE int flo_orders_take_back(struct flo_controller *controller,
+                                      const struct flo_take_back *what,
+                                      char *id, struct flo_err *err);
+/* Yank a release: nobody starts it any more.  Its rollouts end, those that the
+ * rollback `note` of `group` ("" none) covers as taken back, the others
+ * aborted; desired documents that said to run it say nothing. */
+FLO_MUST_USE int flo_orders_withdraw(struct flo_controller *controller,
+                                     const struct flo_digest *release,
+                                     const char *group, const char *note,
+                                     struct flo_err *err);
+/* End of a yank: it may be rolled out again.  Rollbacks that are still awaited
+ * stay in their devices' desired documents alone. */
+FLO_MUST_USE int flo_orders_unyank(struct flo_controller *controller,
+                                   const char *release, struct flo_err *err);
+/* freeze, unfreeze, config. */
+FLO_MUST_USE int flo_orders_fleet(struct flo_controller *controller,
+                                  enum flo_order_op op, const char *by,
+                                  uint64_t heartbeat_ms, char *id,
+                                  struct flo_err *err);
+
+#endif

@@ -1,0 +1,112 @@
+/* Orders: completed, signed and stored. */
+#include <stdio.h>
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+
+#define EPOCH 1
+
+/* A name for `by`: letters that are not allowed become '-'. */
+static void by_name(const char *by, char *out)
+{
+    size_t n = 0;
+
+    for (; by[n] != '\0' && n < FLO_NAME_MAX; n++) {
+        char c = by[n];
+        bool fine = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                    (n > 0 && (c == '.' || c == '_'));
+        out[n] = fine ? c : (n > 0 ? '-' : 'x');
+    }
+    out[n] = '\0';
+}
+
+static int sign(struct flo_controller *controller,
+                const struct flo_order *order, struct flo_buf *body,
+                struct flo_buf *envelope, struct flo_err *err)
+{
+    int rv = flo_order_write(order, body, err);
+
+    if (rv == 0) {
+        rv = flo_order_sign(body->data, body->bytes, controller->pki.order_key,
+                            envelope, err);
+    }
+    if (rv == 0 && (body->failed || envelope->failed)) {
+        rv = flo_fail(err, FLO_E_MEMORY, "order");
+    }
+    return rv;
+}
+
+int flo_orders_issue_row(struct flo_controller *controller,
+                         struct flo_order *order, struct flo_fleet_order row,
+                         char *id, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) envelope = {0};
+    char release[FLO_DIGEST_TEXT] = "";
+    char by[FLO_NAME_MAX + 1];
+    int rv = flo_fleet_next(controller->store, "order", &order->seq, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    snprintf(order->id, sizeof(order->id), "o-%04llu",
+             (unsigned long long)order->seq);
+    snprintf(order->fleet, sizeof(order->fleet), "%s", controller->fleet);
+    by_name(order->by, by);
+    memcpy(order->by, by, sizeof(by));
+    order->epoch = EPOCH;
+    order->issued_at_ms = flo_wall_ms();
+    order->expires_at_ms = order->issued_at_ms + FLO_ORDER_LIFE_MS;
+    if ((rv = sign(controller, order, &body, &envelope, err)) < 0) {
+        return rv;
+    }
+    if (order->op == FLO_ORDER_DEPLOY) {
+        flo_digest_text(&order->release, release);
+    } else if (order->op == FLO_ORDER_ROLLBACK) {
+        flo_digest_text(&order->from[0], release);
+    }
+    row.id = order->id;
+    row.op = flo_order_op_word(order->op);
+    row.group = order->scope.group;
+    row.envelope = envelope.data;
+    row.body = body.data;
+    row.rollout = order->rollout;
+    row.release = release;
+    row.phase = order->phase;
+    row.seq = order->seq;
+    row.issued_at_ms = order->issued_at_ms;
+    row.expires_at_ms = order->expires_at_ms;
+    if ((rv = flo_fleet_order_add(controller->store, &row, err)) < 0) {
+        return rv;
+    }
+    controller->orders.signed_count++;
+    if (order->op == FLO_ORDER_ROLLBACK && !row.is_desired_only) {
+        controller->orders.is_overtaken = true;
+    }
+    snprintf(id, FLO_NAME_MAX + 1, "%s", order->id);
+    if (order->op != FLO_ORDER_DEPLOY && !row.is_desired_only) {
+        flo_outgoing_group(controller, order->scope.group);
+    }
+    return flo_controller_audit(controller, order->by, "order.issue", order->id,
+                                "ok", body.data, err);
+}
+
+int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
+                     bool is_tracked, uint64_t release_bytes, char *id,
+                     struct flo_err *err)
+{
+    return flo_orders_issue_row(
+        controller, order,
+        (struct flo_fleet_order){.is_tracked = is_tracked,
+                                 .release_bytes = release_bytes},
+        id, err);
+}
+
+int flo_orders_issue_desired(struct flo_controller *controller,
+                             struct flo_order *order, char *id,
+                             struct flo_err *err)
+{
+    return flo_orders_issue_row(
+        controller, order, (struct flo_fleet_order){.is_desired_only = true},
+        id, err);
+}

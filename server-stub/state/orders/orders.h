@@ -1,0 +1,65 @@
+/* Orders: signed, signed again, and as they are published. */
+#ifndef FLOTILLA_SERVER_STATE_ORDERS_ORDERS_H
+#define FLOTILLA_SERVER_STATE_ORDERS_ORDERS_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+
+#include "server-stub/store/store.h"
+
+struct flo_controller;
+
+struct flo_orders {
+    bool is_overtaken; /* a rollback is newer than deploys that are held */
+    uint64_t signed_count;
+};
+
+/* Complete (id, seq, times), sign and store an order; `id` receives its id. */
+FLO_MUST_USE int flo_orders_issue(struct flo_controller *controller,
+                                  struct flo_order *order, bool is_tracked,
+                                  uint64_t release_bytes, char *id,
+                                  struct flo_err *err);
+/* The same for one that only desired documents carry. */
+FLO_MUST_USE int flo_orders_issue_desired(struct flo_controller *controller,
+                                          struct flo_order *order, char *id,
+                                          struct flo_err *err);
+/* The same; `row` says how it travels. */
+FLO_MUST_USE int flo_orders_issue_row(struct flo_controller *controller,
+                                      struct flo_order *order,
+                                      struct flo_fleet_order row, char *id,
+                                      struct flo_err *err);
+/* Sign anew what is older than half its life: what stands in the groups' lists
+ * (flo_fleet_order_standing), then what desired documents hold. */
+FLO_MUST_USE int flo_orders_renew(struct flo_controller *controller,
+                                  struct flo_err *err);
+/* Of what desired documents hold: that, and deploys that a rollback has
+ * overtaken (controller->orders.is_overtaken): a device that heard of the newer
+ * rollback takes them no more. */
+FLO_MUST_USE int flo_orders_overtaken(struct flo_controller *controller,
+                                      struct flo_err *err);
+/* Sign all of that anew: devices know higher numbers than this store. */
+FLO_MUST_USE int flo_orders_renew_each(struct flo_controller *controller,
+                                       struct flo_err *err);
+/* A deploy that a desired holds is signed anew for each holder by itself, with
+ * that device as its scope, as long as no more than so many hold it; else with
+ * the scope that it had. */
+#define FLO_ORDERS_OWN_MAX 64
+/* Sign one anew if it is older than that, with the scope that it has, for a
+ * rollout that brings it to newcomers; `id` becomes the new one's. */
+FLO_MUST_USE int flo_orders_freshen(struct flo_controller *controller, char *id,
+                                    struct flo_err *err);
+/* Sign one anew that came to a device too late, if its desired holds it. */
+FLO_MUST_USE int flo_orders_send_anew(struct flo_controller *controller,
+                                      const char *device, const char *order,
+                                      struct flo_err *err);
+/* Text of the desired document of a device, appended. */
+FLO_MUST_USE int flo_orders_desired_text(struct flo_controller *controller,
+                                         const char *device,
+                                         struct flo_buf *out,
+                                         struct flo_err *err);
+/* Text of a group's retained list. */
+FLO_MUST_USE int flo_orders_group_text(struct flo_controller *controller,
+                                       const char *group, struct flo_buf *out,
+                                       struct flo_err *err);
+
+#endif

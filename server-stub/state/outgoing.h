@@ -1,0 +1,108 @@
+/* Outgoing: what has to leave after a commit.
+ *
+ * A transaction collects it; nobody hears of what a crash could undo.  After
+ * the commit everyone who subscribed at the start gets all of it and takes the
+ * part that is theirs: mqtt/ publishes, rest/ tells live clients. */
+#ifndef FLOTILLA_SERVER_STATE_OUTGOING_H
+#define FLOTILLA_SERVER_STATE_OUTGOING_H
+
+#include <flotilla/base.h>
+
+#include "base/host/json.h"
+
+#include "server-stub/state/text_list.h"
+
+struct flo_controller;
+
+/* For a device: its events up to this one are stored. */
+struct flo_ack {
+    char device[37];
+    char boot[37];
+    uint64_t sequence;
+};
+struct flo_acks {
+    struct flo_ack *items;
+    size_t count;
+    size_t capacity;
+};
+
+/* For a device: this order once more, so that it answers again. */
+struct flo_ask {
+    char device[37];
+    char order[FLO_NAME_MAX + 1];
+};
+struct flo_asks {
+    struct flo_ask *items;
+    size_t count;
+    size_t capacity;
+};
+
+enum flo_object {
+    FLO_OBJECT_DEVICE,
+    FLO_OBJECT_ORDER,
+    FLO_OBJECT_RELEASE,
+    FLO_OBJECT_ROLLOUT,
+};
+const char *flo_object_word(enum flo_object object);
+
+/* An object that people look at has changed. */
+struct flo_change {
+    enum flo_object object;
+    char key[2 * FLO_NAME_MAX + 2]; /* id, or model@version */
+};
+struct flo_changes {
+    struct flo_change *items;
+    size_t count;
+    size_t capacity;
+};
+
+struct flo_outgoing {
+    struct flo_text_list desired; /* device ids */
+    struct flo_text_list cleared; /* device ids: remove what is retained */
+    struct flo_text_list groups;  /* whose order list changed */
+    struct flo_acks acks;
+    struct flo_asks asks;
+    struct flo_changes changes;
+    struct flo_text_list audit; /* JSON of each new record */
+    size_t telemetry_devices;   /* so many sent telemetry */
+    bool has_retired;           /* a device was retired */
+};
+
+struct flo_subscriber {
+    void *context;
+    void (*on_committed)(void *context, const struct flo_outgoing *outgoing);
+};
+#define FLO_SUBSCRIBERS_MAX 2
+struct flo_subscribers {
+    struct flo_subscriber items[FLO_SUBSCRIBERS_MAX];
+    size_t count;
+};
+
+/* From now on it hears of every commit. */
+void flo_outgoing_subscribe(struct flo_controller *controller,
+                            struct flo_subscriber subscriber);
+void flo_outgoing_unsubscribe(struct flo_controller *controller,
+                              const void *context);
+
+void flo_outgoing_desired(struct flo_controller *controller,
+                          const char *device);
+void flo_outgoing_group(struct flo_controller *controller, const char *group);
+void flo_outgoing_ack(struct flo_controller *controller, const char *device,
+                      const char *boot, uint64_t sequence);
+void flo_outgoing_ask(struct flo_controller *controller, const char *device,
+                      const char *order);
+void flo_outgoing_change(struct flo_controller *controller,
+                         enum flo_object object, const char *key);
+/* Takes the reference. */
+void flo_outgoing_audit(struct flo_controller *controller, json_t *record);
+/* Without repetitions, in order, to all that subscribed. */
+void flo_outgoing_flush(struct flo_controller *controller);
+void flo_outgoing_clear(struct flo_outgoing *outgoing);
+
+/* Add one, unless it is the last one. */
+void flo_changes_add(struct flo_changes *changes,
+                     const struct flo_change *change);
+/* Sort and drop repetitions. */
+void flo_changes_unique(struct flo_changes *changes);
+
+#endif

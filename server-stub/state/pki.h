@@ -1,0 +1,51 @@
+/* PKI: the fleet's authority, our certificates, the order key, trust. */
+#ifndef FLOTILLA_SERVER_STATE_PKI_H
+#define FLOTILLA_SERVER_STATE_PKI_H
+
+#include <flotilla/base.h>
+
+#include "base/host/crypto.h"
+
+struct flo_controller;
+
+/* Keys and certificates in memory; files below DIR (pki.c). */
+struct flo_pki {
+    char ca_file[4096];
+    char server_cert_file[4096];
+    char server_key_file[4096];
+    char mqtt_cert_file[4096];
+    char mqtt_key_file[4096];
+    char lane_cert_file[4096];
+    char lane_key_file[4096];
+    char *ca_pem;
+    size_t ca_bytes;
+    struct flo_key *ca_key;
+    struct flo_digest ca_fingerprint;
+    struct flo_key *order_key;
+    char order_public_pem[FLO_PUBLIC_KEY_PEM_MAX];
+};
+
+/* Make what is missing below DIR and read it; server certificate for the
+ * given hosts.
+ *
+ * FLO_E_KEYS_ABSENT  what is missing is known to enrolled devices */
+FLO_MUST_USE int flo_pki_open(struct flo_controller *controller,
+                              struct flo_err *err);
+void flo_pki_close(struct flo_pki *pki);
+/* Publishers' keys of DIR/trust and the order key. */
+FLO_MUST_USE int flo_pki_trust_load(struct flo_controller *controller,
+                                    struct flo_err *err);
+/* Add a publisher's public key; *keyid receives 65 bytes. */
+FLO_MUST_USE int flo_pki_trust_add(struct flo_controller *controller,
+                                   const char *pem, size_t bytes, char *keyid,
+                                   struct flo_err *err);
+/* First start: an admin's token in DIR/admin.token. */
+FLO_MUST_USE int flo_pki_admin_token(struct flo_controller *controller,
+                                     struct flo_err *err);
+/* An access token: stored, its text in `out` (FLO_TOKEN_TEXT). */
+FLO_MUST_USE int flo_token_make(struct flo_controller *controller,
+                                const char *name, const char *role,
+                                uint64_t expires_at_ms, char *id, char *out,
+                                struct flo_err *err);
+
+#endif

@@ -1,0 +1,135 @@
+/* Rollouts in memory: a list by age; who has ended gives way. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/inside.h"
+
+void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
+{
+    if (entry != NULL) {
+        free(entry->core.members);
+        json_decref(entry->spec);
+        json_decref(entry->overlaps);
+        free(entry);
+    }
+}
+
+void flo_rollouts_forget(struct flo_controller *controller)
+{
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        flo_rollouts_entry_free(controller->rollouts.items[i]);
+    }
+    controller->rollouts.count = 0;
+}
+
+int flo_rollouts_grow(struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    struct flo_rollout *core = &entry->core;
+
+    if (core->member_count < core->member_capacity) {
+        return 0;
+    }
+    size_t capacity =
+        core->member_capacity == 0 ? 64 : core->member_capacity * 2;
+    if (capacity > 2 * FLO_ROLLOUT_MEMBERS_MAX) {
+        return flo_fail(err, FLO_E_REST_LIMIT, "more than %d devices",
+                        FLO_ROLLOUT_MEMBERS_MAX);
+    }
+    struct flo_rollout_member *members =
+        realloc(core->members, capacity * sizeof(*members));
+    if (members == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu devices in a rollout",
+                        capacity);
+    }
+    core->members = members;
+    core->member_capacity = capacity;
+    return 0;
+}
+
+/* Ids are numbers of at least four digits: r-9999 is older than r-10000. */
+bool flo_rollouts_is_older(const char *id, const char *other)
+{
+    size_t length = strlen(id);
+    size_t other_length = strlen(other);
+
+    return length != other_length ? length < other_length
+                                  : strcmp(id, other) < 0;
+}
+
+static size_t count_active(const struct flo_controller *controller)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        count += flo_rollout_state_is_active(
+            controller->rollouts.items[i]->core.state);
+    }
+    return count;
+}
+
+int flo_rollouts_check_room(const struct flo_controller *controller, size_t max,
+                            struct flo_err *err)
+{
+    if (count_active(controller) < max) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_REST_LIMIT, "%zu rollouts are under way already", max);
+    flo_err_fix(err, "wait until one ends, or abort one");
+    return FLO_E_REST_LIMIT;
+}
+
+/* The finished one that nobody looked for longest; false: all are under way. */
+static bool make_room(struct flo_controller *controller)
+{
+    size_t found = controller->rollouts.count;
+
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        const struct flo_rollout_entry *entry = controller->rollouts.items[i];
+        if (!flo_rollout_state_is_active(entry->core.state) &&
+            !entry->is_unwritten &&
+            (found == controller->rollouts.count ||
+             entry->used < controller->rollouts.items[found]->used)) {
+            found = i;
+        }
+    }
+    if (found == controller->rollouts.count) {
+        return false;
+    }
+    flo_rollouts_entry_free(controller->rollouts.items[found]);
+    controller->rollouts.count--;
+    memmove(&controller->rollouts.items[found],
+            &controller->rollouts.items[found + 1],
+            (controller->rollouts.count - found) *
+                sizeof(controller->rollouts.items[0]));
+    return true;
+}
+
+/* Keep it in its place by age, also one that was read again.  Entry is
+ * taken. */
+int flo_rollouts_keep(struct flo_controller *controller,
+                      struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    if (controller->rollouts.count == FLO_ROLLOUTS_MAX &&
+        !make_room(controller)) {
+        flo_rollouts_entry_free(entry);
+        return flo_fail(err, FLO_E_REST_LIMIT, "%d rollouts are under way",
+                        FLO_ROLLOUTS_MAX);
+    }
+    entry->used = ++controller->rollouts.uses;
+    size_t place = controller->rollouts.count++;
+    for (; place > 0 &&
+           flo_rollouts_is_older(
+               entry->core.id, controller->rollouts.items[place - 1]->core.id);
+         place--) {
+        controller->rollouts.items[place] =
+            controller->rollouts.items[place - 1];
+    }
+    controller->rollouts.items[place] = entry;
+    return 0;
+}
+
+bool flo_rollouts_any_active(const struct flo_controller *controller)
+{
+    return count_active(controller) > 0;
+}

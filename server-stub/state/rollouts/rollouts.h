@@ -1,0 +1,91 @@
+/* Rollouts in memory: found, started, stepped, written. */
+#ifndef FLOTILLA_SERVER_STATE_ROLLOUTS_ROLLOUTS_H
+#define FLOTILLA_SERVER_STATE_ROLLOUTS_ROLLOUTS_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+
+#include "base/host/json.h"
+
+#include "server-stub/core/rollout/rollout.h"
+
+struct flo_controller;
+
+/* In memory: all that are under way, and some that ended, for reading and for
+ * devices that come back late.  So fewer may be under way: those that are
+ * started, and with those that are taken back after their end. */
+#define FLO_ROLLOUTS_MAX 64
+#define FLO_ROLLOUTS_STARTED_MAX 48
+#define FLO_ROLLOUTS_ACTIVE_MAX 56
+
+/* A rollout in memory: the core's struct and what orders need. */
+struct flo_rollout_entry {
+    struct flo_rollout core;
+    char group[FLO_NAME_MAX + 1];
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    struct flo_digest release;
+    uint64_t release_bytes;
+    struct flo_policy policy;
+    bool is_unwritten; /* its row: device events of this transaction */
+    json_t *spec;      /* as asked */
+    json_t *overlaps;  /* at its start; NULL: read from the store since */
+    uint64_t used;     /* uses when it was last looked for */
+};
+
+/* Facts for people that an event brings along, written with the member. */
+struct flo_said {
+    const char *device; /* NULL: nothing, or it is written */
+    const char *error;
+    const char *detail;
+};
+
+struct flo_rollouts {
+    struct flo_rollout_entry *items[FLO_ROLLOUTS_MAX]; /* the oldest first */
+    size_t count;
+    uint64_t uses;
+    bool has_changed;     /* in the present transaction */
+    struct flo_said said; /* by the device whose event is carried out */
+};
+
+/* Read the store's rollouts that still matter. */
+FLO_MUST_USE int flo_rollouts_load(struct flo_controller *controller,
+                                   struct flo_err *err);
+void flo_rollouts_forget(struct flo_controller *controller);
+/* FLO_E_ROLLOUT_ABSENT. */
+FLO_MUST_USE int flo_rollouts_find(struct flo_controller *controller,
+                                   const char *id,
+                                   struct flo_rollout_entry **out,
+                                   struct flo_err *err);
+/* FLO_E_FROZEN while the fleet is frozen: devices would take nothing up. */
+FLO_MUST_USE int flo_rollouts_may_go_on(struct flo_controller *controller,
+                                        struct flo_err *err);
+/* From a POSTed body to a rollout: dry (a plan, nothing stored) or started. */
+FLO_MUST_USE int flo_rollouts_create(struct flo_controller *controller,
+                                     json_t *spec, const char *by, bool dry,
+                                     struct flo_rollout_entry **out,
+                                     struct flo_err *err);
+void flo_rollouts_entry_free(struct flo_rollout_entry *entry);
+/* A step with its actions carried out. */
+FLO_MUST_USE int flo_rollouts_step(struct flo_controller *controller,
+                                   struct flo_rollout_entry *entry,
+                                   struct flo_rollout_event event,
+                                   struct flo_err *err);
+/* The same event to every rollout in memory that it can concern. */
+FLO_MUST_USE int flo_rollouts_step_all(struct flo_controller *controller,
+                                       struct flo_rollout_event event,
+                                       struct flo_err *err);
+/* Only to those that run. */
+FLO_MUST_USE int flo_rollouts_step_running(struct flo_controller *controller,
+                                           struct flo_rollout_event event,
+                                           struct flo_err *err);
+/* A device came to its groups. */
+FLO_MUST_USE int flo_rollouts_join(struct flo_controller *controller,
+                                   const char *device, struct flo_err *err);
+/* Write the rows of rollouts that device events changed: once a transaction,
+ * before its commit. */
+FLO_MUST_USE int flo_rollouts_write(struct flo_controller *controller,
+                                    struct flo_err *err);
+bool flo_rollouts_any_active(const struct flo_controller *controller);
+
+#endif

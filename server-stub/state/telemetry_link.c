@@ -1,0 +1,52 @@
+/* Telemetry link: which devices and releases the lane counts for. */
+#include <string.h>
+
+#include "server-stub/state/telemetry_link.h"
+
+void flo_telemetry_link_device(struct flo_controller *controller,
+                               const char *device,
+                               const json_t *profile_or_null)
+{
+    char hardware[FLO_HARDWARE_TEXT];
+
+    flo_hardware_class(profile_or_null, hardware);
+    if (flo_fleet_device_hardware(controller->store, device, hardware)) {
+        flo_lane_device(controller->lane, device, hardware);
+    }
+}
+
+static int tell_device(void *context, const struct flo_fleet_device *device)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *profile = NULL;
+
+    if (flo_json_parse(device->profile, strlen(device->profile), 1 << 20,
+                       &profile, NULL) < 0) {
+        profile = NULL;
+    }
+    flo_telemetry_link_device(context, device->id, profile);
+    return 0;
+}
+
+static int tell_release(void *context, const struct flo_fleet_release *release)
+{
+    struct flo_controller *controller = context;
+
+    flo_lane_release(controller->lane, release->digest);
+    return 0;
+}
+
+int flo_telemetry_link_open(struct flo_controller *controller,
+                            struct flo_err *err)
+{
+    struct flo_fleet_device_filter filter = {.online = -1};
+    int rv = flo_lane_open(controller->dir, controller->fleet,
+                           &controller->lane, err);
+
+    if (rv == 0) {
+        rv = flo_fleet_device_list(controller->store, &filter, tell_device,
+                                   controller, err);
+    }
+    return rv < 0 ? rv
+                  : flo_fleet_release_list(controller->store, tell_release,
+                                           controller, err);
+}

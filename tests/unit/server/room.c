@@ -1,0 +1,5 @@
+/* A room of the controller, linked whole. */
+int main(void)
+{
+    return 0;
+}
