@@ -1,5 +1,6 @@
 """Bad orders and messages: nothing unsigned, stale or foreign acts.
 """
+import base64
 import json
 import os
 import re
@@ -8,7 +9,8 @@ import time
 
 import fleet as F
 from bad_parts import (ESCAPES, ORDER, QUESTION, RELEASE,  # noqa: F401
-    Controller, frozen, logged, refused, rest, rogue, scratch, unharmed, up)
+    Controller, frozen, logged, refused, rest, rogue, rss, scratch, unharmed, up)
+from controller_parts import sign
 from mqtt_client import Client
 
 # ---- orders and messages ------------------------------------------------------
@@ -177,6 +179,59 @@ def test_messages_that_are_no_messages_change_nothing(up):
                           '{"v":1,"orders":[]}', retain=True)
         me.client.publish(me.topic + "desired", json.dumps(me.desired),
                           retain=True)
+
+
+ROOT = "application/vnd.flotilla.root.v1+json"
+
+
+def root_of(fleet, version, signer, kind=ROOT):
+    """New keys for everything, as a chain of roots would bring them."""
+    new = os.path.join(fleet.scratch, "new.key")
+    if not os.path.exists(new):
+        subprocess.run(["openssl", "ecparam", "-name", "prime256v1",
+                        "-genkey", "-noout", "-out", new], check=True)
+    pem = subprocess.run(["openssl", "ec", "-in", new, "-pubout"],
+                         capture_output=True, check=True).stdout.decode()
+    body = {"v": 1, "type": "root", "fleet": "test", "version": version,
+            "threshold": 1, "keys": [{"pem": pem,
+                                      "roles": ["release", "order"]}]}
+    return sign(body, signer or new, kind)
+
+
+def test_no_root_moves_what_is_trusted(up):
+    """Keys change by enrolment alone: there are no chains of roots."""
+    trusted = open(up.trust, "rb").read()
+    keys = rest(up, "GET", "/v1/trust")
+    assert keys[0] == 200
+    with Controller(up) as me:
+        order_key = me.key
+    for row, signer, kind, error in (
+            ("MD23", up.key, ROOT, "meta.wrong_type"),
+            ("MD23", order_key, ROOT, "meta.wrong_type"),
+            ("MD23", up.key, RELEASE, "meta."),
+            ("MD24", None, ROOT, "meta.wrong_type"),
+            ("MD24", None, RELEASE, "sig.unknown_key")):
+        envelope = root_of(up, 3 if row == "MD23" else 2, signer, kind)
+        refused(up, 7, error, "flotilla-updater", "release", "verify",
+                scratch(up, "root.json", envelope), "--trust", up.trust)
+        status, answer = rest(up, "POST", "/v1/releases", envelope)
+        assert 400 <= status < 500 and answer["code"].startswith(error), answer
+        status, answer = rest(up, "POST", "/v1/trust/release-keys", envelope)
+        assert 400 <= status < 500, answer
+    chain = root_of(up, 2, order_key)
+    with Controller(up) as me:
+        with logged(up, "meta.wrong_type"):
+            me.send(json.loads(chain))
+        before = rss(up.devices["a"].process.pid)
+        for version in range(2, 1002):  # MD27
+            me.send(dict(json.loads(chain), payload=base64.b64encode(
+                b'{"v":1,"type":"root","version":%d}' % version).decode()))
+        last = me.order("unfreeze", args={})
+        me.send(me.signed(last))
+        assert me.told(last["id"], "done", seconds=30)
+        assert rss(up.devices["a"].process.pid) - before < 4 << 20
+    assert open(up.trust, "rb").read() == trusted
+    assert rest(up, "GET", "/v1/trust") == keys
 
 
 def test_a_device_cannot_speak_for_or_listen_to_others(up, rogue):

@@ -87,8 +87,9 @@ static void on_refused(void *context, const char *topic, int reason)
     side->refused++;
 }
 
-static struct side *side_open(const char *id, const char *will_topic,
-                              uint32_t session_expiry_s, const char *subscribe)
+static struct side *side_open_for(const char *id, const char *will_topic,
+                                  uint32_t session_expiry_s,
+                                  const char *subscribe, uint32_t keepalive_s)
 {
     struct side *side = calloc(1, sizeof(*side));
     struct flo_mqtt_handlers handlers = {
@@ -109,6 +110,7 @@ static struct side *side_open(const char *id, const char *will_topic,
         .will_topic = will_topic,
         .will_text = "{\"v\":1,\"online\":false}",
         .session_expiry_s = session_expiry_s,
+        .keepalive_s = keepalive_s,
         .retry_ms_min = 10,
         .retry_ms_max = 200,
         .payload_bytes_max = 1000,
@@ -123,6 +125,12 @@ static struct side *side_open(const char *id, const char *will_topic,
     assert_int_equal(
         flo_mqtt_open(side->base, &options, &handlers, &side->mqtt, &err), 0);
     return side;
+}
+
+static struct side *side_open(const char *id, const char *will_topic,
+                              uint32_t session_expiry_s, const char *subscribe)
+{
+    return side_open_for(id, will_topic, session_expiry_s, subscribe, 0);
 }
 
 static void side_close(struct side *side)
@@ -329,6 +337,28 @@ static void a_killed_broker_is_found_again(void **state)
     side_close(controller);
 }
 
+static void a_broker_that_says_no_more_is_left_and_tried_again(void **state)
+{
+    struct side *device = side_open_for(ID_A, NULL, 3600, TOPIC_A, 1);
+
+    (void)state;
+    UNTIL(device, NOBODY, device->connects == 1);
+    uint64_t begin_ms = flo_now_ms();
+    kill(broker.pid, SIGSTOP); /* its connections stay open */
+
+    UNTIL(device, NOBODY, device->losses >= 1);
+    uint64_t took_ms = flo_now_ms() - begin_ms;
+    kill(broker.pid, SIGCONT);
+    print_message("%llu ms: %s\n", (unsigned long long)took_ms,
+                  device->last_what);
+    assert_loss(device, FLO_E_NET_UNREACHABLE); /* paho says no more */
+    assert_true(took_ms >= 500);
+    assert_true(device->last_retry_ms <= 200);
+    UNTIL(device, NOBODY, device->connects == 2);
+
+    side_close(device);
+}
+
 static void every_publish_is_told_its_end_when_the_broker_dies(void **state)
 {
     struct side *device = side_open(ID_A, NULL, 3600, NULL);
@@ -457,6 +487,7 @@ int main(void)
             a_publish_that_the_acl_forbids_is_told_with_its_reason),
         cmocka_unit_test(a_client_that_the_broker_does_not_admit_is_told_so),
         cmocka_unit_test(a_killed_broker_is_found_again),
+        cmocka_unit_test(a_broker_that_says_no_more_is_left_and_tried_again),
         cmocka_unit_test(every_publish_is_told_its_end_when_the_broker_dies),
         cmocka_unit_test(two_clients_with_one_identity_are_told_and_back_off),
         cmocka_unit_test(a_large_message_is_dropped_and_counted),
