@@ -1,5 +1,6 @@
 /* Who may make this device do something: scope and expiry of an order, and
  * whom an error accuses. */
+#include <assert.h>
 #include <string.h>
 
 #include <flotilla/agent.h>
@@ -13,9 +14,15 @@ int flo_agent_order_admit(const struct flo_order *order, const char *device,
                                 ? FLO_ORDER_AHEAD_SYNCHRONISED_MS
                                 : FLO_ORDER_AHEAD_MS;
 
+    assert(group_count == 0 || groups != NULL);
     if (!flo_scope_holds(&order->scope, device, groups, group_count)) {
         return flo_fail(err, FLO_E_CMD_SCOPE,
                         "order %s: this device is not in its scope", order->id);
+    }
+    if (order->op == FLO_ORDER_DEPLOY && flo_digest_is_zero(&order->release)) {
+        return flo_fail(err, FLO_E_CMD_FORMAT,
+                        "order %s: its release is a digest of zeros",
+                        order->id);
     }
     if (order->expires_at_ms <= time->trusted_ms) {
         return flo_fail(

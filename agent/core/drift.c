@@ -1,4 +1,6 @@
 /* Drift: is what runs what is assigned, and if not, why? */
+#include <assert.h>
+
 #include "agent/core/device/internal.h"
 
 const char *flo_drift_word(enum flo_drift drift)
@@ -6,12 +8,14 @@ const char *flo_drift_word(enum flo_drift drift)
     static const char *const words[] = {
         "none", "behind", "ahead", "denied", "below-floor", "frozen", "paused"};
 
+    assert(drift < FLO_COUNT(words));
     return words[drift];
 }
 
 /* An execution is on its way to the target; what does it wait for? */
 static enum flo_drift on_the_way(const struct flo_agent *agent)
 {
+    assert(agent->has_execution);
     if (flo_execution_has_served(agent)) {
         return FLO_DRIFT_NONE;
     }

@@ -7,12 +7,15 @@
  * lies on the other side.  So the odds may be read after every answer. */
 #include <flotilla/agent.h>
 
+#include <assert.h>
 #include <math.h>
 
 void flo_evidence_add(struct flo_evidence *evidence, double limit, bool is_yes)
 {
     double guess = (double)(evidence->yes + 1) / (double)(evidence->count + 2);
 
+    assert(limit > 0 && limit < 1);
+    assert(evidence->yes <= evidence->count);
     evidence->log_odds +=
         is_yes ? log(guess / limit) : log((1 - guess) / (1 - limit));
     evidence->count++;
@@ -21,6 +24,7 @@ void flo_evidence_add(struct flo_evidence *evidence, double limit, bool is_yes)
 
 static bool is_sure(const struct flo_evidence *evidence, double odds)
 {
+    assert(odds > 1);
     return evidence->log_odds >= log(odds);
 }
 

@@ -4,6 +4,8 @@
  * them without an ack.  A new connection begins again behind the last ack, and
  * so does a silence of FLO_OUTBOX_RESEND_MS: the broker may have forgotten
  * what it confirmed. */
+#include <assert.h>
+
 #include <flotilla/agent.h>
 
 void flo_outbox_connected(struct flo_outbox *outbox, uint64_t now_ms)
@@ -39,6 +41,7 @@ bool flo_outbox_acked(struct flo_outbox *outbox, uint64_t sequence)
 
 uint64_t flo_outbox_next(struct flo_outbox *outbox, uint64_t now_ms)
 {
+    assert(!outbox->is_connected || outbox->sent >= outbox->acked);
     if (!outbox->is_connected) {
         return 0;
     }
@@ -56,6 +59,7 @@ uint64_t flo_outbox_next(struct flo_outbox *outbox, uint64_t now_ms)
 void flo_outbox_sent(struct flo_outbox *outbox, uint64_t sequence,
                      uint64_t now_ms)
 {
+    assert(outbox->is_connected);
     if (sequence == outbox->sent + 1) {
         outbox->sent = sequence;
         outbox->sent_ms = now_ms;

@@ -1,6 +1,7 @@
 /* Speed of a candidate: see speed.h. */
 #include "agent/core/speed.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 
 void flo_speed_init(struct flo_speed *speed, double ratio_max)
 {
+    assert(ratio_max > 0);
     memset(speed, 0, sizeof(*speed));
     speed->ratio_max = ratio_max;
 }
@@ -36,6 +38,7 @@ static double part_of(const double *values, uint32_t count, uint32_t parts)
 {
     double sorted[FLO_SPEED_PAIRS_MAX];
 
+    assert(count <= FLO_SPEED_PAIRS_MAX && parts > 1);
     if (count == 0) {
         return 0;
     }
@@ -56,6 +59,8 @@ static bool best_is_over(const struct flo_speed *speed)
 enum flo_speed_verdict flo_speed_add(struct flo_speed *speed,
                                      double candidate_us, double current_us)
 {
+    assert(speed->count < FLO_SPEED_PAIRS_MAX);
+    assert(candidate_us >= 0 && current_us >= 0);
     speed->candidate_us[speed->count] = candidate_us;
     speed->current_us[speed->count] = current_us;
     speed->count++;

@@ -1,5 +1,6 @@
-/* Any sequence of events: the agent's core stays in its bounds, what is live
- * is ready, and the trace never fails. */
+/* Any sequence of events: the agent's core stays in its bounds (it asserts
+ * them itself), what is live is ready, and the trace never fails.  Names are as
+ * long as they may be, orders name as many releases as they may. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,14 +21,97 @@ static uint8_t byte(struct input *in)
     return *in->data++;
 }
 
+/* A text of exactly `bytes` with its end, whose head tells it from others. */
+static void fill(char *out, size_t bytes, const char *head, unsigned number)
+{
+    int used;
+
+    memset(out, 'x', bytes);
+    out[bytes - 1] = '\0';
+    used = snprintf(out, bytes, "%s-%u", head, number);
+    out[used] = 'x';
+}
+
 static void release_of(uint8_t number, struct flo_release_ref *out)
 {
     memset(out, 0, sizeof(*out));
     out->digest.bytes[0] = number & 7;
     if (out->digest.bytes[0] != 0) {
-        snprintf(out->model, sizeof(out->model), "m");
-        snprintf(out->version, sizeof(out->version), "%u", number & 7u);
+        memset(out->model, 'm', sizeof(out->model) - 1);
+        fill(out->version, sizeof(out->version), "v", number & 7u);
     }
+}
+
+static void execution_of(struct input *in, uint8_t flags,
+                         struct flo_agent_execution *out)
+{
+    flo_policy_default(&out->policy);
+    out->policy.soak_ms = byte(in);
+    out->policy.soak_requests = flags & 1;
+    out->policy.tries = 1 + (flags >> 6);
+    out->seq = byte(in);
+    out->epoch = out->seq & 1;
+    release_of((uint8_t)(1 + byte(in) % 7), &out->release);
+    fill(out->id, sizeof(out->id), "r", (unsigned)out->seq);
+    fill(out->rollout, sizeof(out->rollout), "r", (unsigned)out->seq);
+    if (flags & 8) {
+        fill(out->order, sizeof(out->order), "o", (unsigned)out->seq);
+    } else if (flags & 4) {
+        fill(out->bundle, sizeof(out->bundle), "/b", (unsigned)out->seq);
+    }
+}
+
+static void order_of(const struct flo_agent_execution *execution, uint8_t flags,
+                     struct flo_order *out)
+{
+    out->op = (enum flo_order_op)(execution->seq % FLO_ORDER_COUNT);
+    out->seq = execution->seq;
+    out->from_count = (flags & 4) ? FLO_ORDER_FROM_MAX : 1;
+    for (uint32_t i = 0; i < out->from_count; i++) {
+        out->from[i].bytes[0] =
+            (uint8_t)((execution->release.digest.bytes[0] + i) & 7);
+        out->from[i].bytes[1] = (uint8_t)(i / 8);
+    }
+    out->to_previous = (flags & 64) == 0;
+    if (!(flags & 128)) {
+        fill(out->id, sizeof(out->id), "o", (unsigned)execution->seq);
+    }
+    memcpy(out->rollout, execution->rollout, sizeof(out->rollout));
+}
+
+static void boot_of(uint8_t flags, struct flo_agent_execution *open,
+                    struct flo_agent_event *event)
+{
+    release_of(flags, &event->boot.slots.current);
+    release_of((uint8_t)(flags >> 3), &event->boot.slots.previous);
+    release_of((uint8_t)(flags >> 5), &event->boot.slots.candidate);
+    event->boot.slots.is_trial = (flags & 2) != 0;
+    event->boot.slots.tries_left = flags & 3;
+    event->boot.has_ended = (flags & 128) != 0;
+    if ((flags & 4) && !flo_execution_is_end(event->state)) {
+        open->state = event->state;
+        if (!flo_digest_is_zero(&event->boot.slots.candidate.digest)) {
+            open->release = event->boot.slots.candidate;
+        }
+        event->boot.open = open;
+    }
+}
+
+static void step(struct flo_agent *agent, const struct flo_agent_event *event)
+{
+    static struct flo_agent_actions actions;
+    struct flo_buf text = {0};
+
+    flo_agent_step(agent, event, &actions);
+    if (agent->live >= 0 && agent->is_booted &&
+        agent->engines[agent->live].state != FLO_ENGINE_READY) {
+        abort();
+    }
+    flo_agent_trace(agent, event, &actions, &text);
+    if (text.failed) {
+        abort();
+    }
+    flo_buf_deinit(&text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -39,9 +123,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
                                 FLO_E_NET_UNREACHABLE,
                                 FLO_E_TARGET_HASH,
                                 FLO_E_ENGINE_CRASH,
-                                FLO_E_DISK_FULL};
+                                FLO_E_DISK_FULL,
+                                FLO_E_PROBE_UNSURE,
+                                FLO_E_MODEL_ARCH};
     static struct flo_agent agent;
-    static struct flo_agent_actions actions;
     struct input in = {data, bytes};
     uint64_t now = 1;
 
@@ -49,8 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     while (in.left > 0) {
         struct flo_agent_event event = {0};
         struct flo_agent_execution execution = {0};
-        struct flo_order order = {.from_count = 1};
-        struct flo_buf text = {0};
+        struct flo_order order = {.epoch = 0};
         uint8_t flags;
 
         event.kind =
@@ -62,51 +146,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         event.is_passing = (flags & 2) != 0;
         event.fits_both = (flags & 4) != 0;
         event.error.code = codes[byte(&in) % FLO_COUNT(codes)];
+        memset(event.error.what, 'w', sizeof(event.error.what) - 1);
         event.state = (enum flo_execution)(byte(&in) % FLO_EXECUTION_COUNT);
         event.job = agent.execution.job;
-        flo_policy_default(&execution.policy);
-        execution.policy.soak_ms = byte(&in);
-        execution.policy.tries = 1 + (flags >> 6);
-        execution.seq = byte(&in);
-        execution.state = event.state;
-        release_of(byte(&in), &execution.release);
-        snprintf(execution.id, sizeof(execution.id), "r-%u.1",
-                 (unsigned)execution.seq);
-        snprintf(execution.rollout, sizeof(execution.rollout), "r-%u",
-                 (unsigned)execution.seq);
-        if (flags & 8) {
-            snprintf(execution.order, sizeof(execution.order), "o-%u",
-                     (unsigned)execution.seq);
-        }
+        execution_of(&in, flags, &execution);
+        order_of(&execution, flags, &order);
         event.release = execution.release.digest;
         event.deploy.execution = (flags & 16) ? NULL : &execution;
         event.deploy.refusal.code = (flags & 32) ? FLO_E_TARGET_DENIED : 0;
-        order.op = (enum flo_order_op)(execution.seq % FLO_ORDER_COUNT);
-        order.from[0] = execution.release.digest;
-        order.to_previous = (flags & 64) == 0;
-        memcpy(order.id, "o-1", 4);
-        memcpy(order.rollout, execution.rollout, sizeof(order.rollout));
         event.order = (flags & 16) ? NULL : &order;
         if (event.kind == FLO_AGENT_BOOT) {
-            release_of(flags, &event.boot.slots.current);
-            release_of((uint8_t)(flags >> 3), &event.boot.slots.previous);
-            release_of((uint8_t)(flags >> 5), &event.boot.slots.candidate);
-            event.boot.slots.is_trial = (flags & 2) != 0;
-            event.boot.slots.tries_left = flags & 3;
-            event.boot.open = (flags & 4) ? &execution : NULL;
-            event.boot.has_ended = (flags & 128) != 0;
+            boot_of(flags, &execution, &event);
         }
-        flo_agent_step(&agent, &event, &actions);
-        if (actions.count > FLO_AGENT_ACTIONS_MAX ||
-            (agent.live >= 0 && agent.is_booted &&
-             agent.engines[agent.live].state != FLO_ENGINE_READY)) {
-            abort();
-        }
-        flo_agent_trace(&agent, &event, &actions, &text);
-        if (text.failed) {
-            abort();
-        }
-        flo_buf_deinit(&text);
+        step(&agent, &event);
     }
     return 0;
 }

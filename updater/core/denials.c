@@ -2,6 +2,7 @@
  *
  * Pure.  Each entry is a maximum over all that was said about its release in
  * its lane, so order, loss and repetition of what is said cannot matter. */
+#include <assert.h>
 #include <string.h>
 
 #include "updater/core/records.h"
@@ -9,6 +10,7 @@
 static struct flo_denial *find(struct flo_slots *slots,
                                const struct flo_digest *release, uint8_t lane)
 {
+    assert(slots->denial_count <= FLO_DENIALS_MAX);
     for (uint32_t i = 0; i < slots->denial_count; i++) {
         struct flo_denial *denial = &slots->denials[i];
         if (denial->lane == lane &&
@@ -38,6 +40,8 @@ static bool is_stronger(const struct flo_denial *said,
 
 static void merge(struct flo_denial *known, const struct flo_denial *said)
 {
+    assert(flo_digest_equal(&known->release, &said->release));
+    assert(known->lane == said->lane);
     if (is_stronger(said, known)) {
         known->cause = said->cause;
     }
@@ -89,6 +93,7 @@ void flo_slots_denial_remove(struct flo_slots *slots, uint32_t index)
 {
     struct flo_denial *list = slots->denials;
 
+    assert(index < slots->denial_count);
     slots->denial_count--;
     memmove(&list[index], &list[index + 1],
             (slots->denial_count - index) * sizeof(list[0]));
@@ -102,6 +107,7 @@ static void insert(struct flo_slots *slots, const struct flo_denial *said)
     struct flo_denial *list = slots->denials;
     uint32_t at = slots->denial_count++;
 
+    assert(at < FLO_DENIALS_MAX);
     while (at > 0) {
         int order = memcmp(list[at - 1].release.bytes, said->release.bytes, 32);
         if (order < 0 || (order == 0 && list[at - 1].lane < said->lane)) {
@@ -118,6 +124,7 @@ static bool make_room(struct flo_slots *slots)
 {
     uint32_t first = 0;
 
+    assert(slots->denial_count == FLO_DENIALS_MAX);
     for (uint32_t i = 1; i < slots->denial_count; i++) {
         if (goes_before(slots, &slots->denials[i], &slots->denials[first])) {
             first = i;
@@ -144,6 +151,7 @@ bool flo_slots_deny(struct flo_slots *slots, const struct flo_denial *said)
     bool is_folded = false;
     struct flo_denial *known;
 
+    assert(said->cause < FLO_DENIAL_CAUSES);
     if (flo_digest_is_zero(&said->release)) {
         return false;
     }
@@ -165,6 +173,7 @@ enum flo_denial_cause flo_slots_denial(const struct flo_slots *slots,
 {
     bool is_listed = false;
 
+    assert(slots->denial_count <= FLO_DENIALS_MAX);
     if (flo_digest_is_zero(release)) {
         return FLO_DENIAL_ALLOWED;
     }

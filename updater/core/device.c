@@ -1,5 +1,6 @@
 /* Device record: which keys its numbers belong to, what holds for rollouts as
  * a whole, and what time it is at least.  Pure; store/device.c keeps it. */
+#include <assert.h>
 #include <string.h>
 
 #include "updater/core/records.h"
@@ -39,6 +40,7 @@ void flo_slots_begin_era(struct flo_slots *slots, uint32_t era)
 bool flo_device_trust(struct flo_device *device,
                       const struct flo_digest *order_keys)
 {
+    assert(!flo_digest_is_zero(order_keys));
     if (flo_digest_equal(&device->order_keys, order_keys)) {
         return false;
     }
@@ -80,6 +82,7 @@ struct flo_pause *flo_device_pause_find(const struct flo_device *device,
 const struct flo_pause *flo_device_said(const struct flo_device *device,
                                         const char *rollout)
 {
+    assert(strlen(rollout) <= FLO_NAME_MAX);
     return rollout[0] == '\0' ? NULL : flo_device_pause_find(device, rollout);
 }
 
@@ -126,6 +129,8 @@ void flo_device_pause_keep(struct flo_device *device, const char *rollout,
 {
     struct flo_pause *pause = flo_device_pause_find(device, rollout);
 
+    assert(rollout[0] != '\0');
+    assert(strlen(rollout) <= FLO_NAME_MAX);
     if (pause == NULL) {
         pause = flo_device_pause_find(device, "");
     }

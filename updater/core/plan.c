@@ -7,6 +7,7 @@
  * file itself loses like any other way, and a file that is here but for some
  * chunks is mended.  Where the disk has no room for that, the file itself is
  * taken: nothing else lies beside it.  Pure. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -110,6 +111,7 @@ static int choose_variant(const struct flo_plan_input *input, uint32_t *out,
     char title[2 * FLO_NAME_MAX + 2];
     char engines[sizeof(input->profile->engine)];
 
+    assert(release->variant_count <= FLO_RELEASE_VARIANTS_MAX);
     for (uint32_t i = 0; i < release->variant_count; i++) {
         const struct flo_release_variant *variant = &release->variants[i];
         enum verdict verdict = judge(variant, input->profile);
@@ -145,6 +147,7 @@ static bool can_work(const struct flo_plan_input *input,
     uint64_t memory_max = input->memory_bytes_max != 0 ? input->memory_bytes_max
                                                        : FLO_PLAN_MEMORY_BYTES;
 
+    assert(input->present_count == 0 || input->present != NULL);
     return flo_delta_codec_is_built(way->codec) &&
            way->memory_bytes <= memory_max &&
            (flo_digest_is_zero(&way->base) ||
@@ -226,6 +229,7 @@ static int choose_way(const struct making *making, uint32_t file)
     uint64_t least = 0;
     int best = -1;
 
+    assert(facts->way_count <= FLO_RELEASE_WAYS_MAX);
     for (uint32_t w = 0; w < facts->way_count; w++) {
         const struct flo_way *way = &facts->ways[w];
         if ((input->ways_failed[file] >> w & 1) == 0 && can_work(input, way) &&
@@ -259,6 +263,8 @@ static uint32_t insert_step(const struct flo_release *release,
 {
     uint32_t at = plan->step_count++;
 
+    assert(file < FLO_RELEASE_FILES_MAX);
+    assert(at < FLO_RELEASE_FILES_MAX);
     while (at > 0 && release->files[plan->steps[at - 1].file].bytes >
                          release->files[file].bytes) {
         plan->steps[at] = plan->steps[at - 1];
@@ -276,6 +282,7 @@ static int plan_file(struct making *making, uint32_t file, struct flo_err *err)
     struct flo_plan *plan = &making->plan;
     uint32_t step = insert_step(input->release, plan, file);
 
+    assert(file < input->release->file_count);
     if (holds(input->present, input->present_count, &facts->digest)) {
         plan->steps[step].is_present = true;
         return 0;
@@ -373,6 +380,8 @@ static int plan_variant(const struct flo_plan_input *input, uint32_t index,
     char title[2 * FLO_NAME_MAX + 2];
     int rv = 0;
 
+    assert(index < input->release->variant_count);
+    assert(variant->file_count <= FLO_RELEASE_FILES_MAX);
     flo_release_title(input->release, title);
     for (uint32_t i = 0; rv == 0 && i < variant->file_count; i++) {
         rv = plan_file(&making, variant->files[i], err);
@@ -393,6 +402,7 @@ int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
     uint32_t variant = 0;
     int rv = choose_variant(input, &variant, err);
 
+    assert(input->release != NULL && input->profile != NULL);
     if (rv < 0) {
         return rv;
     }

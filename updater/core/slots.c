@@ -4,6 +4,7 @@
  * record write (store/slots.c), so between any two of these calls the power
  * may fail.  The rules of DESIGN section 5: activating does not rotate, commit
  * rotates, a failed soak clears the candidate and nothing else. */
+#include <assert.h>
 #include <string.h>
 
 #include <flotilla/updater.h>
@@ -19,6 +20,7 @@ struct flo_digest flo_slots_serving(const struct flo_slots *slots)
 int flo_slots_stage(struct flo_slots *slots, const struct flo_digest *candidate,
                     const struct flo_slots *execution, struct flo_err *err)
 {
+    assert(slots->phase <= FLO_SLOT_TRIAL);
     if (slots->phase == FLO_SLOT_TRIAL) {
         return flo_fail(err, FLO_E_STATE,
                         "%s: a candidate is on trial; commit or clear it first",
@@ -53,6 +55,8 @@ int flo_slots_stage(struct flo_slots *slots, const struct flo_digest *candidate,
 int flo_slots_begin_trial(struct flo_slots *slots, uint32_t tries,
                           struct flo_err *err)
 {
+    assert(slots->phase == FLO_SLOT_IDLE ||
+           !flo_digest_is_zero(&slots->candidate));
     if (slots->phase != FLO_SLOT_STAGED) {
         return flo_fail(err, FLO_E_STATE, "%s: %s", slots->model,
                         slots->phase == FLO_SLOT_TRIAL
@@ -84,6 +88,7 @@ int flo_slots_count_try(struct flo_slots *slots, struct flo_err *err)
 
 void flo_slots_return_try(struct flo_slots *slots)
 {
+    assert(slots->phase <= FLO_SLOT_TRIAL);
     if (slots->phase == FLO_SLOT_TRIAL && slots->tries_left < UINT8_MAX) {
         slots->tries_left++;
     }
@@ -91,6 +96,8 @@ void flo_slots_return_try(struct flo_slots *slots)
 
 int flo_slots_commit(struct flo_slots *slots, struct flo_err *err)
 {
+    assert(slots->phase != FLO_SLOT_TRIAL ||
+           !flo_digest_is_zero(&slots->candidate));
     if (slots->phase != FLO_SLOT_TRIAL) {
         return flo_fail(err, FLO_E_STATE, "%s: nothing is on trial",
                         slots->model);
@@ -159,6 +166,7 @@ bool flo_slots_heal(struct flo_slots *slots)
     bool is_refused = slots->stated.op == FLO_ORDER_ROLLBACK &&
                       slots->stated.outcome == FLO_STATED_REFUSED;
 
+    assert(slots->stated.outcome <= FLO_STATED_FAILED);
     if (is_denied(slots, &slots->candidate) ||
         (slots->phase == FLO_SLOT_TRIAL && slots->tries_left == 0)) {
         flo_slots_clear_candidate(slots);
@@ -204,6 +212,7 @@ int flo_slots_admit(const struct flo_slots *slots,
     bool is_named = slots->stated.below_floor &&
                     flo_digest_equal(release, &slots->stated.target);
 
+    assert(!flo_digest_is_zero(release));
     if (is_held(slots, release)) {
         return 0;
     }

@@ -3,6 +3,7 @@
  * Pure.  A broker may deliver what was signed in any order, twice, late or
  * never, and a hostile one does so on purpose.  What is kept is a maximum over
  * all that arrived, so an older order that comes last changes nothing. */
+#include <assert.h>
 #include <string.h>
 
 #include "updater/core/records.h"
@@ -45,6 +46,7 @@ static void held_of_rollout(const struct flo_device *device,
     const struct flo_pause *pause =
         flo_device_pause_find(device, order->rollout);
 
+    assert(order->rollout[0] != '\0');
     held->number = pause == NULL ? device->pauses_folded : pause->number;
     held->is_folded = pause == NULL;
     held->is_same = pause != NULL && pause->said == said_by(order);
@@ -89,6 +91,7 @@ int flo_statement_look(const struct flo_device *device,
 {
     struct held held = held_of(device, slots, order);
 
+    assert(order->op < FLO_ORDER_COUNT);
     if (order->epoch < device->epoch) {
         return flo_fail(err, FLO_E_CMD_EPOCH,
                         "order %s: epoch %u is older than %u", order->id,
@@ -128,6 +131,7 @@ static bool deny_from(struct flo_slots *slots, const struct flo_order *order)
 {
     bool is_folded = false;
 
+    assert(order->from_count <= FLO_ORDER_FROM_MAX);
     for (uint32_t i = 0; i < order->from_count; i++) {
         struct flo_denial said = {.release = order->from[i],
                                   .number = order->from_numbers[i],
@@ -156,6 +160,8 @@ static void state(struct flo_slots *slots, const struct flo_order *order,
     struct flo_stated *stated = &slots->stated;
     bool is_deploy = order->op == FLO_ORDER_DEPLOY;
 
+    assert(order->op == FLO_ORDER_DEPLOY || order->op == FLO_ORDER_ROLLBACK);
+    assert(order->seq > stated->number || stated->number == 0);
     memset(stated, 0, sizeof(*stated));
     stated->number = order->seq;
     stated->body = *body;
@@ -206,6 +212,7 @@ static bool keep_head(struct flo_device *device, const struct flo_order *order)
 {
     struct flo_device before = *device;
 
+    assert(order->epoch >= device->epoch);
     if (order->epoch > device->epoch) {
         device->epoch = order->epoch;
         flo_device_begin_era(device);

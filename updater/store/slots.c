@@ -260,7 +260,7 @@ static int check(const struct disk_slots *disk, const char *model,
                         model, denials, disk->stated_op, disk->stated_outcome);
     }
     for (uint32_t i = 0; i < denials; i++) {
-        if (disk->denials[i].cause > FLO_DENIAL_ORDERED) {
+        if (disk->denials[i].cause >= FLO_DENIAL_CAUSES) {
             return flo_fail(err, FLO_E_STATE_SLOT,
                             "%s/slots/%s.bin: cause %u of a denial", path,
                             model, disk->denials[i].cause);

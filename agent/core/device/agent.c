@@ -2,7 +2,7 @@
  * at the clock, then go on with what waits.
  *
  * Deadlines are looked at on every event, so a late timer changes nothing. */
-#include <stdio.h>
+#include <assert.h>
 #include <string.h>
 
 #include "agent/core/device/internal.h"
@@ -77,6 +77,8 @@ static void boot(struct step *s)
     agent->random = s->event->boot.seed;
     agent->live = -1;
     agent->slots = s->event->boot.slots;
+    agent->slots.is_trial =
+        agent->slots.is_trial && flo_ref_is(&agent->slots.candidate);
     agent->is_frozen = s->event->boot.is_frozen;
     if (s->event->boot.pauses != NULL) {
         agent->pauses = *s->event->boot.pauses;
@@ -221,6 +223,27 @@ static void dispatch(struct step *s)
     }
 }
 
+/* What holds between any two steps, and says by itself what it means. */
+static bool is_sound(const struct flo_agent *agent)
+{
+    const struct flo_agent_execution *execution = &agent->execution;
+    const struct flo_agent_return *back = &agent->going_back;
+    bool is_live_ready = agent->live == -1 ||
+                         flo_engine_is(agent, (enum flo_agent_role)agent->live,
+                                       FLO_ENGINE_READY);
+    bool has_its_candidate =
+        !agent->slots.is_trial || flo_ref_is(&agent->slots.candidate);
+    bool is_execution_open =
+        !agent->has_execution || !flo_execution_is_end(execution->state);
+    bool is_job_fetching = !agent->has_execution || execution->job == 0 ||
+                           flo_execution_is_fetching(execution);
+    bool is_return_open =
+        back->is_active || (!back->is_draining && !back->is_writing);
+
+    return is_live_ready && has_its_candidate && is_execution_open &&
+           is_job_fetching && is_return_open;
+}
+
 int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
                    struct flo_agent_actions *actions)
 {
@@ -229,6 +252,9 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
                      .actions = actions,
                      .now = event->now_ms};
 
+    assert(event->kind < FLO_AGENT_EVENT_COUNT);
+    assert(event->role < FLO_AGENT_ROLES);
+    assert(event->state < FLO_EXECUTION_COUNT);
     actions->count = 0;
     actions->report_count = 0;
     if (event->kind == FLO_AGENT_BOOT) {
@@ -236,6 +262,8 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
     } else if (!agent->is_booted) {
         return 0; /* nothing is known yet */
     } else {
+        assert(event->now_ms >= agent->origin_ms);
+        assert(is_sound(agent));
         wake(&s);
     }
     if (event->kind == FLO_AGENT_TIMER) {
@@ -247,5 +275,6 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
     flo_execution_due(&s);
     flo_execution_consider(&s);
     set_timer(&s);
+    assert(is_sound(agent));
     return (int)actions->count;
 }

@@ -4,6 +4,7 @@
  * is taken back and rotate the slots, then flip.  Nothing is changed before
  * the target is ready to serve.  On trial the current release is still warm:
  * the execution ends and the flip is all. */
+#include <assert.h>
 #include <string.h>
 
 #include "agent/core/device/internal.h"
@@ -26,7 +27,8 @@ static void deny_all(struct step *s, const struct flo_digest *list,
 {
     uint32_t i;
 
-    for (i = 0; i < count && i < FLO_ORDER_FROM_MAX; i++) {
+    assert(count <= FLO_ORDER_FROM_MAX);
+    for (i = 0; i < count; i++) {
         struct flo_agent_action *action = flo_do(s, FLO_DO_DENY);
         action->release.digest = list[i];
         action->cause = FLO_DENIAL_ORDERED;
@@ -40,6 +42,7 @@ static void load_previous(struct step *s)
 {
     struct flo_agent_return *back = &s->agent->going_back;
 
+    assert(!back->is_draining);
     back->is_draining = flo_engine_make_room(s, s->event->fits_both);
     if (back->is_draining) {
         back->due_ms = s->now + DRAIN_MS_MAX;
@@ -54,6 +57,9 @@ static void begin(struct step *s, const char *order, uint64_t number,
     struct flo_agent *agent = s->agent;
     struct flo_agent_return *back = &agent->going_back;
 
+    assert(flo_ref_is(&agent->slots.current));
+    assert(flo_ref_is(&agent->slots.previous));
+    assert(deny_count <= FLO_ORDER_FROM_MAX);
     memset(back, 0, sizeof(*back));
     back->is_active = true;
     back->is_committed = true;
@@ -76,7 +82,10 @@ static void check_target(const struct flo_agent *agent,
     char wanted[FLO_DIGEST_TEXT];
 
     memset(error, 0, sizeof(*error));
-    if (!flo_ref_is(previous)) {
+    if (!flo_ref_is(&agent->slots.current)) {
+        flo_agent_error_set(error, FLO_E_STATE, "rollback",
+                            "no release serves on this device");
+    } else if (!flo_ref_is(previous)) {
         flo_agent_error_set(error, FLO_E_STATE, "rollback",
                             "%s@%s has no previous release on this device",
                             agent->slots.current.model,
@@ -107,6 +116,7 @@ static void end_execution(struct step *s, const char *why)
 {
     struct flo_agent *agent = s->agent;
 
+    assert(why[0] != '\0');
     if (agent->has_execution) {
         flo_execution_end(s,
                           flo_execution_has_served(agent)
@@ -126,6 +136,8 @@ void flo_back_order(struct step *s)
         agent->has_execution && is_in(order, &agent->execution.release);
     char why[FLO_NAME_MAX + 32];
 
+    assert(order->op == FLO_ORDER_ROLLBACK);
+    assert(order->from_count <= FLO_ORDER_FROM_MAX);
     if (back->is_active && back->is_committed) {
         deny_all(s, order->from, order->from_count, order->seq);
         flo_do_ack(s, order->id, "running", NULL); /* it is under way */
@@ -187,6 +199,7 @@ static void finish(struct step *s)
 {
     struct flo_agent_return *back = &s->agent->going_back;
 
+    assert(back->is_active && s->agent->live == FLO_AGENT_CURRENT);
     flo_do_serving(s, "rolled-back", &back->to);
     if (back->deny_count > 0 || back->order[0] != '\0') {
         flo_do_ack(s, back->order, "done", NULL);

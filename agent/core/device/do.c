@@ -1,4 +1,5 @@
 /* Actions of a step, and the small words that all files of the core share. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,11 +10,8 @@ struct flo_agent_action *flo_do(struct step *s, enum flo_agent_action_kind kind)
     struct flo_agent_actions *actions = s->actions;
     struct flo_agent_action *action;
 
-    /* The bound is far above what one step does; the last place is reused
-     * rather than writing beyond it. */
-    if (actions->count == FLO_AGENT_ACTIONS_MAX) {
-        actions->count--;
-    }
+    assert(kind < FLO_DO_COUNT);
+    assert(actions->count < FLO_AGENT_ACTIONS_MAX);
     action = &actions->list[actions->count++];
     memset(action, 0, sizeof(*action));
     action->kind = kind;
@@ -31,6 +29,8 @@ void flo_do_ack(struct step *s, const char *order, const char *outcome,
 {
     struct flo_agent_action *action = flo_do(s, FLO_DO_ACK);
 
+    assert(order != NULL && outcome != NULL);
+    assert(strlen(order) <= FLO_NAME_MAX);
     snprintf(action->order, sizeof(action->order), "%s", order);
     action->word = outcome;
     if (error != NULL) {
@@ -43,6 +43,7 @@ void flo_do_serving(struct step *s, const char *word,
 {
     struct flo_agent_action *action = flo_do(s, FLO_DO_SERVING);
 
+    assert(word != NULL);
     action->word = word;
     action->release = *release;
     s->agent->revision++;
@@ -74,6 +75,7 @@ void flo_agent_error_set(struct flo_agent_error *error, int code,
 {
     va_list args;
 
+    assert(strlen(step) < sizeof(error->step));
     error->code = code;
     snprintf(error->step, sizeof(error->step), "%s", step);
     va_start(args, format);
@@ -85,6 +87,7 @@ bool flo_agent_is_paused(const struct flo_agent *agent, const char *rollout)
 {
     size_t i = 0;
 
+    assert(strlen(rollout) <= FLO_NAME_MAX);
     if (rollout[0] == '\0') {
         return false;
     }

@@ -7,6 +7,7 @@
  * way to the previous one and is fetched again.  One whose bytes are right but
  * which this engine refuses (a package that went back is older than the
  * release) stays where it is: the previous one serves meanwhile. */
+#include <assert.h>
 #include <string.h>
 
 #include "agent/core/device/internal.h"
@@ -16,6 +17,7 @@ static void current_loaded(struct step *s)
     struct flo_agent *agent = s->agent;
     struct flo_agent_engine *current = &agent->engines[FLO_AGENT_CURRENT];
 
+    assert(current->state == FLO_ENGINE_READY);
     current->is_damaged = false;
     if (flo_digest_equal(&current->release.digest, &agent->refused)) {
         memset(&agent->refused, 0, sizeof(agent->refused));
@@ -36,6 +38,7 @@ void flo_engine_loading(struct step *s)
 {
     struct flo_agent_engine *engine = &s->agent->engines[s->event->role];
 
+    assert(s->event->role < FLO_AGENT_ROLES);
     if (engine->state != FLO_ENGINE_LOADING) {
         return;
     }
@@ -49,6 +52,7 @@ void flo_engine_loaded(struct step *s)
 {
     struct flo_agent_engine *engine = &s->agent->engines[s->event->role];
 
+    assert(s->event->role < FLO_AGENT_ROLES);
     if (engine->state != FLO_ENGINE_LOADING) {
         return; /* it was given up in between */
     }
@@ -109,6 +113,7 @@ static bool give_way(struct step *s, int code)
     struct flo_agent *agent = s->agent;
     struct flo_agent_engine *current = &agent->engines[FLO_AGENT_CURRENT];
 
+    assert(flo_ref_is(&agent->slots.current));
     if (bytes_are_wrong(code)) {
         current->is_damaged = true;
         return fall_back_to_previous(s);
@@ -126,6 +131,7 @@ static bool give_way(struct step *s, int code)
 static uint64_t restart_delay_ms(struct step *s,
                                  const struct flo_agent_engine *engine)
 {
+    assert(engine->losses > 0);
     if (engine->is_damaged) {
         return REPAIR_MS_MIN;
     }
@@ -140,6 +146,7 @@ static void current_lost(struct step *s, bool was_ready)
     struct flo_agent *agent = s->agent;
     struct flo_agent_engine *current = &agent->engines[FLO_AGENT_CURRENT];
 
+    assert(current->state != FLO_ENGINE_NONE);
     if (was_ready && s->now - current->ready_at_ms >= STEADY_MS) {
         current->losses = 0;
     }
@@ -173,6 +180,7 @@ void flo_engine_lost(struct step *s)
     struct flo_agent_engine *engine = &agent->engines[role];
     bool was_ready = engine->state == FLO_ENGINE_READY;
 
+    assert(role < FLO_AGENT_ROLES);
     if (!was_ready && engine->state != FLO_ENGINE_LOADING) {
         return;
     }

@@ -2,6 +2,7 @@
  *
  * These are the verbs: load, unload, flip, hold, promote, restore.  Reports of
  * the engines are in engine_events.c. */
+#include <assert.h>
 #include <string.h>
 
 #include "agent/core/device/internal.h"
@@ -9,6 +10,7 @@
 bool flo_engine_is(const struct flo_agent *agent, enum flo_agent_role role,
                    enum flo_agent_engine_state state)
 {
+    assert(role < FLO_AGENT_ROLES);
     return agent->engines[role].state == state;
 }
 
@@ -24,6 +26,9 @@ void flo_engine_load(struct step *s, enum flo_agent_role role,
     struct flo_agent_engine *engine = &s->agent->engines[role];
     struct flo_agent_action *action = flo_do(s, FLO_DO_LOAD);
 
+    assert(role < FLO_AGENT_ROLES);
+    assert(flo_ref_is(release));
+    assert(s->agent->live != (int)role);
     engine->is_damaged =
         engine->is_damaged && flo_ref_equal(&engine->release, release);
     engine->state = FLO_ENGINE_LOADING;
@@ -39,6 +44,7 @@ void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain)
     struct flo_agent *agent = s->agent;
     struct flo_agent_engine *engine = &agent->engines[role];
 
+    assert(role < FLO_AGENT_ROLES);
     if (engine->state == FLO_ENGINE_LOADING ||
         engine->state == FLO_ENGINE_READY) {
         struct flo_agent_action *action = flo_do(s, FLO_DO_UNLOAD);
@@ -58,6 +64,7 @@ void flo_engine_flip(struct step *s, enum flo_agent_role role)
 {
     struct flo_agent_action *action = flo_do(s, FLO_DO_FLIP);
 
+    assert(flo_engine_is(s->agent, role, FLO_ENGINE_READY));
     action->role = role;
     action->release = s->agent->engines[role].release;
     s->agent->live = (int)role;
@@ -90,6 +97,7 @@ void flo_engine_promote(struct step *s)
 {
     struct flo_agent *agent = s->agent;
 
+    assert(flo_engine_is(agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
     flo_do_release(s, FLO_DO_PROMOTE,
                    &agent->engines[FLO_AGENT_BESIDE].release);
     agent->engines[FLO_AGENT_CURRENT] = agent->engines[FLO_AGENT_BESIDE];
@@ -107,6 +115,7 @@ void flo_engine_succeed(struct step *s)
 {
     struct flo_agent *agent = s->agent;
 
+    assert(flo_ref_is(&agent->slots.current));
     if (agent->engines[FLO_AGENT_BESIDE].state == FLO_ENGINE_READY) {
         if (agent->live != FLO_AGENT_BESIDE) {
             flo_engine_flip(s, FLO_AGENT_BESIDE);

@@ -8,6 +8,7 @@
  * Three kinds of wait are kept apart: for a worker or an engine (a deadline
  * runs), for the disk (is_writing; the answer is an event), and for permission
  * (a reason on the state, no deadline). */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,10 +26,9 @@ static void report(struct step *s)
 {
     struct flo_agent_actions *actions = s->actions;
 
-    if (actions->report_count < FLO_COUNT(actions->reports)) {
-        flo_do(s, FLO_DO_EVENT);
-        actions->reports[actions->report_count++] = s->agent->execution;
-    }
+    assert(actions->report_count < FLO_COUNT(actions->reports));
+    flo_do(s, FLO_DO_EVENT);
+    actions->reports[actions->report_count++] = s->agent->execution;
     s->agent->revision++;
 }
 
@@ -36,6 +36,7 @@ void flo_execution_set_reason(struct step *s, const char *reason)
 {
     struct flo_agent_execution *execution = &s->agent->execution;
 
+    assert(s->agent->has_execution);
     if (strcmp(execution->reason, reason) != 0) {
         snprintf(execution->reason, sizeof(execution->reason), "%.127s",
                  reason);
@@ -48,6 +49,8 @@ void flo_execution_enter(struct step *s, enum flo_execution state,
 {
     struct flo_agent_execution *execution = &s->agent->execution;
 
+    assert(s->agent->has_execution);
+    assert(!flo_execution_is_end(state));
     execution->state = state;
     execution->since_ms = s->now;
     execution->deadline_ms = deadline_in_ms == 0 ? 0 : s->now + deadline_in_ms;
@@ -72,6 +75,7 @@ void flo_execution_cancel_job(struct step *s)
 {
     struct flo_agent_execution *execution = &s->agent->execution;
 
+    assert(execution->job == 0 || flo_execution_is_fetching(execution));
     if (execution->job != 0) {
         flo_do(s, FLO_DO_CANCEL_JOB)->job = execution->job;
         execution->job = 0;
@@ -119,6 +123,8 @@ static void finish(struct step *s, enum flo_execution end)
 {
     struct flo_agent_execution *execution = &s->agent->execution;
 
+    assert(s->agent->has_execution);
+    assert(flo_execution_is_end(end));
     execution->state = end;
     execution->deadline_ms = 0;
     execution->since_ms = s->now;
@@ -135,6 +141,7 @@ static void tell_who_serves(struct step *s)
     struct flo_agent *agent = s->agent;
     struct flo_agent_return *back = &agent->going_back;
 
+    assert(!agent->slots.is_trial);
     if (agent->live == FLO_AGENT_CURRENT) {
         flo_do_serving(s, "rolled-back", &agent->slots.current);
     } else if (flo_ref_is(&agent->slots.current)) {
@@ -154,6 +161,8 @@ void flo_execution_end(struct step *s, enum flo_execution end, int code,
     bool had_engines = has_served || execution->state >= FLO_EXECUTION_PROBING;
     va_list args;
 
+    assert(agent->has_execution);
+    assert(!flo_execution_is_end(execution->state));
     execution->error.code = code;
     snprintf(execution->error.step, sizeof(execution->error.step), "%s",
              flo_execution_word(execution->state));
@@ -183,6 +192,8 @@ void flo_execution_serves(struct step *s, enum flo_execution end)
 {
     struct flo_agent *agent = s->agent;
 
+    assert(flo_execution_kind(end) == FLO_EXECUTION_END_GOOD);
+    assert(flo_ref_equal(&agent->execution.release, &agent->slots.current));
     flo_execution_cancel_job(s);
     memset(&agent->execution.error, 0, sizeof(agent->execution.error));
     finish(s, end);
@@ -202,6 +213,7 @@ void flo_execution_reject(struct step *s, enum flo_execution end, int code,
 
 void flo_execution_repaired(struct step *s)
 {
+    assert(flo_execution_is_fetching(&s->agent->execution));
     memset(&s->agent->execution.error, 0, sizeof(s->agent->execution.error));
     flo_execution_enter(s, FLO_EXECUTION_STAGED, 0);
 }

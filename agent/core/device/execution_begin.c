@@ -1,5 +1,6 @@
 /* An execution begins: an order, a bundle or a repair asks for a release, or
  * the agent starts and goes on with what was open. */
+#include <assert.h>
 #include <string.h>
 
 #include "agent/core/device/internal.h"
@@ -21,6 +22,7 @@ static void spread(struct step *s)
     struct flo_agent_execution *execution = &s->agent->execution;
     uint64_t jitter_ms = execution->policy.start_jitter_ms;
 
+    assert(s->agent->execution.start_at_ms == 0);
     if (jitter_ms != 0) {
         execution->start_at_ms =
             s->now + flo_retry_delay_ms(0, jitter_ms, UINT64_MAX,
@@ -36,6 +38,7 @@ static void begin(struct step *s)
     bool is_current = flo_ref_equal(&execution->release, current);
     bool is_repair = flo_repair_is_needed(agent, &execution->release);
 
+    assert(agent->has_execution);
     if (is_current && flo_engine_refuses_current(agent)) {
         flo_execution_reject(s, FLO_EXECUTION_FAILED, agent->refusal, REFUSED);
     } else if (is_current && !is_repair &&
@@ -65,6 +68,9 @@ static void take(struct flo_agent *agent,
 {
     struct flo_agent_execution *execution = &agent->execution;
 
+    assert(told->id[0] != '\0');
+    assert(flo_ref_is(&told->release));
+    assert(flo_policy_is_valid(&told->policy));
     *execution = *told;
     execution->since_ms = 0;
     execution->deadline_ms = 0;
@@ -90,6 +96,7 @@ static void told_again(struct step *s, const struct flo_agent_execution *wanted)
 {
     struct flo_agent_execution *execution = &s->agent->execution;
 
+    assert(s->agent->has_execution);
     if (wanted->order[0] == '\0' || wanted->seq < execution->seq) {
         return;
     }
@@ -144,6 +151,7 @@ static void resume_trial(struct step *s)
     struct flo_agent *agent = s->agent;
     struct flo_agent_execution *execution = &agent->execution;
 
+    assert(flo_ref_is(&agent->slots.candidate) && agent->slots.is_trial);
     if (agent->slots.tries_left == 0) {
         flo_execution_end(s, FLO_EXECUTION_ROLLED_BACK, FLO_E_SOAK_FAILED,
                           "no start of the candidate is left");
@@ -165,6 +173,7 @@ static void resume_without_candidate(struct step *s)
     struct flo_agent *agent = s->agent;
     struct flo_agent_execution *execution = &agent->execution;
 
+    assert(!flo_ref_is(&agent->slots.candidate));
     if (flo_ref_equal(&execution->release, &agent->slots.current)) {
         if (execution->state >= FLO_EXECUTION_STAGED) {
             flo_execution_serves(s, FLO_EXECUTION_SUCCEEDED);
@@ -189,6 +198,9 @@ void flo_execution_boot(struct step *s)
     bool has_candidate = flo_ref_is(&agent->slots.candidate);
     bool is_trial = has_candidate && agent->slots.is_trial;
 
+    assert(!agent->has_execution && agent->live == -1);
+    assert(open == NULL || !has_candidate ||
+           flo_ref_equal(&open->release, &agent->slots.candidate));
     if (open != NULL && !s->event->boot.has_ended) {
         take(agent, open);
         agent->execution.fits_both = s->event->fits_both;

@@ -1,5 +1,6 @@
 /* Fetching: the updater's job of an execution, from its start to the staged
  * candidate, or to another try. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +10,8 @@ void flo_execution_fetch(struct step *s)
 {
     struct flo_agent_execution *execution = &s->agent->execution;
 
+    assert(flo_execution_is_fetching(execution));
+    assert(execution->job == 0 && !execution->is_writing);
     execution->job = ++s->agent->jobs;
     execution->start_at_ms = 0;
     execution->retry_at_ms = 0;

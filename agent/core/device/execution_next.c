@@ -2,6 +2,8 @@
  *
  * flo_execution_consider() is the one place that goes on when nothing is in
  * the way. */
+#include <assert.h>
+
 #include "agent/core/device/internal.h"
 
 void flo_execution_due(struct step *s)
@@ -39,6 +41,7 @@ static const char *in_the_way(struct step *s)
     struct flo_agent *agent = s->agent;
     struct flo_agent_execution *execution = &agent->execution;
 
+    assert(agent->has_execution);
     if (agent->is_frozen) {
         return "frozen";
     }

@@ -4,6 +4,7 @@
  *
  * Whatever fails here ends the execution: failed before it served, rolled back
  * after. */
+#include <assert.h>
 #include <string.h>
 
 #include "agent/core/device/internal.h"
@@ -24,6 +25,8 @@ void flo_execution_probe(struct step *s)
 {
     struct flo_agent_execution *execution = &s->agent->execution;
 
+    assert(execution->state == FLO_EXECUTION_STAGED);
+    assert(!execution->is_writing && execution->job == 0);
     if (execution->starts >= PROBES_PER_TRY * execution->policy.tries) {
         flo_execution_end(s, FLO_EXECUTION_FAILED, FLO_E_ENGINE_CRASH,
                           "%u probes were begun and none came to an end",
@@ -43,6 +46,9 @@ void flo_execution_probe(struct step *s)
 
 void flo_execution_activate(struct step *s)
 {
+    assert(s->agent->execution.state == FLO_EXECUTION_PROBING);
+    assert(s->agent->execution.is_probed);
+    assert(flo_engine_is(s->agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
     flo_execution_enter(s, FLO_EXECUTION_ACTIVATING, ACTIVATE_MS_MAX);
     s->agent->execution.is_writing = true;
     flo_do_release(s, FLO_DO_SLOT_TRIAL, &s->agent->execution.release);
@@ -54,6 +60,8 @@ static void committed(struct step *s)
 {
     struct flo_agent *agent = s->agent;
 
+    assert(agent->slots.is_trial);
+    assert(flo_ref_is(&agent->slots.candidate));
     agent->slots.previous = agent->slots.current;
     agent->slots.current = agent->slots.candidate;
     memset(&agent->slots.candidate, 0, sizeof(agent->slots.candidate));
@@ -69,6 +77,7 @@ static void serve_on_trial(struct step *s)
 {
     struct flo_agent_execution *execution = &s->agent->execution;
 
+    assert(s->agent->slots.is_trial);
     flo_engine_flip(s, FLO_AGENT_BESIDE);
     execution->soak_end_ms = s->now + execution->policy.soak_ms;
     execution->deadline_ms = 0; /* for requests behind the soak */
@@ -80,6 +89,8 @@ static void activated(struct step *s)
     struct flo_agent *agent = s->agent;
     struct flo_agent_execution *execution = &agent->execution;
 
+    assert(execution->state == FLO_EXECUTION_ACTIVATING);
+    assert(execution->policy.tries > 0);
     agent->slots.is_trial = true;
     agent->slots.tries_left = (uint32_t)execution->policy.tries - 1;
     if (!flo_engine_is(agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
@@ -179,6 +190,7 @@ static void lost_on_trial(struct step *s)
     struct flo_agent_execution *execution = &agent->execution;
     const struct flo_agent_error *error = &s->event->error;
 
+    assert(execution->state == FLO_EXECUTION_SOAKING);
     if (agent->live == -1 &&
         flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY)) {
         flo_engine_flip(s, FLO_AGENT_CURRENT);
@@ -253,6 +265,8 @@ static void probe_later(struct step *s)
     const char *what = s->event->error.what;
     uint64_t wait_ms = UNSURE_WAIT_MS_MIN;
 
+    assert(execution->unsure < UNSURE_MAX);
+    assert(execution->starts > 0);
     if (++execution->unsure >= UNSURE_MAX) {
         flo_execution_end(s, FLO_EXECUTION_FAILED, s->event->error.code,
                           "%u probes, the last one: %s", execution->unsure,
@@ -319,6 +333,7 @@ static bool fails_too_often(struct flo_agent_execution *execution,
 {
     double limit = (double)execution->policy.soak_errors_ppm / 1e6;
 
+    assert(execution->requests > 0);
     execution->recent = execution->recent << 1 | (is_error ? 1 : 0);
     if (limit <= 0 || limit >= 1) {
         return is_error && limit <= 0;
@@ -362,6 +377,7 @@ void flo_execution_soak_due(struct step *s)
     struct flo_agent_execution *execution = &agent->execution;
     uint64_t wanted = execution->policy.soak_requests;
 
+    assert(execution->state == FLO_EXECUTION_SOAKING);
     if (s->now < execution->soak_end_ms || execution->is_writing ||
         s->now < execution->retry_at_ms || agent->live != FLO_AGENT_BESIDE ||
         agent->going_back.is_active) {

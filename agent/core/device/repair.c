@@ -6,6 +6,7 @@
  * release is current already: nothing is written to the slots, its engine is
  * loaded from the files that are whole again.  A deploy order of a release
  * that is current and damaged takes the same way. */
+#include <assert.h>
 #include <string.h>
 
 #include "agent/core/device/internal.h"
@@ -32,6 +33,7 @@ void flo_repair_ask(struct step *s, const struct flo_release_ref *release)
 {
     struct flo_agent *agent = s->agent;
 
+    assert(flo_ref_is(release));
     if (agent->has_execution || s->now < agent->repair_at_ms) {
         return; /* asked again when the engine's next start fails */
     }
@@ -63,6 +65,7 @@ void flo_repair_loaded(struct step *s)
 {
     struct flo_agent *agent = s->agent;
 
+    assert(flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY));
     agent->repairs = 0;
     if (is_repairing(agent) && agent->execution.state == FLO_EXECUTION_STAGED) {
         flo_execution_serves(s, FLO_EXECUTION_SUCCEEDED);

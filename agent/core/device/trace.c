@@ -3,6 +3,7 @@
  * Log, golden tests and `flotilla-agent explain` show the same lines.  Times
  * are seconds since the agent started.  Nothing here can hold a prompt or an
  * answer: the core never sees one. */
+#include <assert.h>
 #include <string.h>
 
 #include "agent/core/device/internal.h"
@@ -21,6 +22,7 @@ static const char *const event_words[FLO_AGENT_EVENT_COUNT] = {
 
 static const char *role_word(enum flo_agent_role role)
 {
+    assert(role < FLO_AGENT_ROLES);
     return role == FLO_AGENT_CURRENT ? "current" : "beside";
 }
 
@@ -322,6 +324,9 @@ void flo_agent_trace(const struct flo_agent *agent,
     size_t reports = 0;
     size_t i;
 
+    assert(event->kind < FLO_AGENT_EVENT_COUNT);
+    assert(event->now_ms >= agent->origin_ms);
+    assert(actions->count <= FLO_AGENT_ACTIONS_MAX);
     if (is_quiet(event, actions)) {
         return;
     }

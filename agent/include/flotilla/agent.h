@@ -200,7 +200,7 @@ struct flo_agent_event {
         bool is_frozen;
         const struct flo_agent_pauses *pauses; /* NULL: none */
         /* The open execution of the database, or one made from the slot
-         * record; NULL: none. */
+         * record; NULL: none.  With a candidate it is the candidate's. */
         const struct flo_agent_execution *open;
         bool has_ended; /* it has: only its traces are left */
         uint64_t seed;
@@ -256,7 +256,8 @@ struct flo_agent_action {
     struct flo_agent_error error;
 };
 
-#define FLO_AGENT_ACTIONS_MAX 32
+/* A rollback denies each release that it names; all else is far below 32. */
+#define FLO_AGENT_ACTIONS_MAX (FLO_ORDER_FROM_MAX + 32)
 struct flo_agent_actions {
     size_t count;
     struct flo_agent_action list[FLO_AGENT_ACTIONS_MAX];
@@ -315,7 +316,7 @@ struct flo_agent_time {
 #define FLO_ORDER_AHEAD_MS (UINT64_C(400) * 86400000)
 #define FLO_ORDER_AHEAD_SYNCHRONISED_MS UINT64_C(86400000)
 /* Is this order for this device, now?  FLO_E_CMD_SCOPE, FLO_E_CMD_EXPIRED,
- * FLO_E_CMD_FUTURE. */
+ * FLO_E_CMD_FUTURE, FLO_E_CMD_FORMAT (it names no release). */
 FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order,
                                        const char *device,
                                        const char (*groups)[FLO_NAME_MAX + 1],

@@ -249,6 +249,7 @@ enum flo_denial_cause {
     FLO_DENIAL_SPEED = 2,   /* it was too slow here */
     FLO_DENIAL_MEMORY = 3,  /* it took too much */
     FLO_DENIAL_ORDERED = 4, /* an order or an operator took it back */
+    FLO_DENIAL_CAUSES
 };
 struct flo_order {
     char fleet[FLO_NAME_MAX + 1];

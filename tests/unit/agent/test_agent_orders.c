@@ -266,6 +266,24 @@ static void a_rollback_on_trial_is_one_flip(void **state)
     assert_story("rollback-trial");
 }
 
+static void the_largest_rollback_on_trial_is_carried_out_whole(void **state)
+{
+    (void)state;
+    world.fits_one_only = true;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 5000);
+    assert_int_equal(world.live_version, 3);
+    world_rollback_many(&world, 3);
+    world_run(&world, 5000);
+
+    assert_true(is_current(2));
+    for (int i = 0; i < FLO_ORDER_FROM_MAX; i++) {
+        assert_true(is_denied(3 + i));
+    }
+    assert_int_equal(world.acks_done, 1);
+}
+
 static void a_rollback_of_something_else_is_ignored_but_remembered(void **state)
 {
     (void)state;
@@ -357,7 +375,8 @@ static void an_update_that_waits_for_a_rollback_may_end(void **state)
 
 static int admit(uint64_t issued_ms, struct flo_agent_time time)
 {
-    static struct flo_order order = {.scope.group = "all"};
+    static struct flo_order order = {.scope.group = "all",
+                                     .release.bytes = {1}};
     struct flo_err err = {0};
 
     order.issued_at_ms = issued_ms;
@@ -396,6 +415,20 @@ a_synchronised_clock_knows_that_the_controllers_is_wrong(void **state)
     assert_int_equal(admit(tomorrow + 1, time), 0);
 }
 
+static void a_deploy_order_without_a_release_is_not_admitted(void **state)
+{
+    const struct flo_order order = {.scope.group = "all",
+                                    .op = FLO_ORDER_DEPLOY,
+                                    .issued_at_ms = NOW,
+                                    .expires_at_ms = NOW + 1000};
+    const struct flo_agent_time time = {.clock_ms = NOW, .trusted_ms = NOW};
+    (void)state;
+
+    assert_int_equal(
+        flo_agent_order_admit(&order, "device", NULL, 0, &time, NULL),
+        FLO_E_CMD_FORMAT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,12 +446,14 @@ int main(void)
         STORY(a_rollback_without_room_for_two_stops_first),
         STORY(a_rollback_without_room_for_two_ends_a_load),
         STORY(a_rollback_on_trial_is_one_flip),
+        STORY(the_largest_rollback_on_trial_is_carried_out_whole),
         STORY(a_rollback_of_something_else_is_ignored_but_remembered),
         STORY(a_rollback_without_a_previous_release_is_refused),
         STORY(a_previous_release_that_cannot_load_changes_nothing),
         STORY(a_rollback_works_while_frozen),
         STORY(a_rollback_ends_well_in_every_state),
         STORY(an_update_that_waits_for_a_rollback_may_end),
+        cmocka_unit_test(a_deploy_order_without_a_release_is_not_admitted),
         cmocka_unit_test(an_order_of_the_far_future_is_not_admitted),
         cmocka_unit_test(
             a_synchronised_clock_knows_that_the_controllers_is_wrong),

@@ -553,6 +553,23 @@ void world_order(struct world *world, enum flo_order_op op, int from)
     world_event(world, &event);
 }
 
+void world_rollback_many(struct world *world, int from)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_ORDER};
+    struct flo_order order = {.op = FLO_ORDER_ROLLBACK,
+                              .to_previous = true,
+                              .from_count = FLO_ORDER_FROM_MAX};
+
+    memset(order.id, 'o', sizeof(order.id) - 1);
+    for (int i = 0; i < FLO_ORDER_FROM_MAX; i++) {
+        order.from[i] = world_digest(from + i);
+    }
+    order.seq = 9000 + ++world->seq;
+    event.order = &order;
+    event.fits_both = !world->fits_one_only;
+    world_event(world, &event);
+}
+
 void world_sleep(struct world *world, uint64_t ms)
 {
     size_t i;

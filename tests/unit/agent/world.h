@@ -82,6 +82,8 @@ void world_boot(struct world *world);
 void world_desire(struct world *world, int version, uint64_t seq);
 struct flo_agent_execution world_execution(int version, uint64_t seq);
 void world_order(struct world *world, enum flo_order_op op, int from);
+/* A rollback of `from` and of as many others as an order may name. */
+void world_rollback_many(struct world *world, int from);
 void world_event(struct world *world, const struct flo_agent_event *event);
 /* Let time pass; pending events and timers happen in order. */
 void world_run(struct world *world, uint64_t ms);
