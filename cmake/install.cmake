@@ -13,3 +13,12 @@ install(CODE [[
 ]])
 install(FILES README.md LICENSE DESTINATION share/doc/flotilla)
 install(DIRECTORY docs DESTINATION share/doc/flotilla)
+# The engine's library, its public headers and the example that they compile.
+install(TARGETS flotilla_engine flotilla_base ARCHIVE DESTINATION lib)
+install(DIRECTORY engine/include/flotilla base/include/flotilla
+    DESTINATION include FILES_MATCHING PATTERN "*.h"
+    PATTERN engine_wire.h EXCLUDE)
+install(FILES base/errors.def DESTINATION include/flotilla/base)
+configure_file(cmake/flotilla-engine.pc.in flotilla-engine.pc @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/flotilla-engine.pc DESTINATION lib/pkgconfig)
+install(FILES engine/example/answer.c DESTINATION share/doc/flotilla/example)

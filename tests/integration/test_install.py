@@ -1,4 +1,5 @@
 """What `make install` puts where: programs, the units that start them."""
+import json
 import os
 import re
 import subprocess
@@ -54,6 +55,32 @@ def test_the_documents_come_with_it(root, prefix):
     for name in ("LICENSE", "README.md", "docs/runbook.md",
                  "docs/reference/config.md"):
         assert os.path.exists(os.path.join(folder, name))
+
+
+def test_a_program_of_others_links_the_engine_and_answers(root, prefix):
+    """The example against the installed files alone."""
+    place = root + prefix
+    env = dict(os.environ, PKG_CONFIG_PATH=place + "/lib/pkgconfig")
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs",
+                            "flotilla-engine"], env=env, check=True,
+                           capture_output=True, text=True).stdout.split()
+    program = root + "/answer"
+    built = subprocess.run(
+        ["cc", "-Wall", "-Wextra", "-Werror",
+         place + "/share/doc/flotilla/example/answer.c", *flags,
+         "-o", program], cwd=root, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    model = os.path.join(ROOT, "tests/models/tiny-v1.Q4_0.gguf")
+    with open(os.path.join(ROOT, "tests/models/golden-tiny-v1.json"),
+              encoding="utf-8") as text:
+        case = json.load(text)["cases"][0]
+    said = subprocess.run([program, model, case["prompt"]],
+                          capture_output=True, text=True, timeout=60)
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.strip() == case["expect_text"]
+    nowhere = subprocess.run([program, "/nowhere.gguf", "x"],
+                             capture_output=True, text=True, timeout=60)
+    assert nowhere.returncode == 1 and "/nowhere.gguf" in nowhere.stderr
 
 
 @pytest.fixture(scope="module")
