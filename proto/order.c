@@ -7,66 +7,11 @@
 
 #include "base/host/digest.h"
 #include "base/host/json.h"
+#include "proto/policy.h"
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 #define LIFE_MS_MAX (400 * DAY_MS)
-#define SPEED_RATIO_MAX 1000
 #define NUMBER_MAX INT64_C(9007199254740991) /* 2^53 - 1 */
-
-void flo_policy_default(struct flo_policy *out)
-{
-    *out = (struct flo_policy){
-        .soak_ms = 900000,
-        .soak_errors_ppm = 20000,
-        .soak_crashes_max = 2,
-        .probe_timeout_ms = 60000,
-        .probe_speed_ratio_max = 1.5,
-        .step_timeout_ms = 3600000,
-        .tries = 3,
-    };
-}
-
-/* The whole numbers of a policy: name, field, bounds. */
-static const struct {
-    const char *key;
-    size_t offset;
-    uint64_t min;
-    uint64_t max;
-} policy_fields[] = {
-#define FIELD(name, min, max)                                                  \
-    {                                                                          \
-#name, offsetof(struct flo_policy, name), min, max                     \
-    }
-    FIELD(soak_ms, 0, 30 * DAY_MS),
-    FIELD(soak_requests, 0, 1000000),
-    FIELD(soak_errors_ppm, 0, 1000000),
-    FIELD(soak_crashes_max, 0, 100),
-    FIELD(probe_timeout_ms, 1, DAY_MS),
-    FIELD(step_timeout_ms, 1, 30 * DAY_MS),
-    FIELD(tries, 1, 100),
-    FIELD(rate_bytes_per_s, 0, UINT64_C(1) << 40),
-    FIELD(start_jitter_ms, 0, 30 * DAY_MS),
-#undef FIELD
-};
-
-static uint64_t *policy_field(struct flo_policy *policy, size_t i)
-{
-    return (uint64_t *)(void *)((char *)policy + policy_fields[i].offset);
-}
-
-bool flo_policy_is_valid(const struct flo_policy *policy)
-{
-    struct flo_policy copy = *policy;
-    bool is_valid = policy->probe_speed_ratio_max >= 0 &&
-                    policy->probe_speed_ratio_max <= SPEED_RATIO_MAX;
-
-    for (size_t i = 0; i < FLO_COUNT(policy_fields); i++) {
-        uint64_t value = *policy_field(&copy, i);
-        is_valid = is_valid && value >= policy_fields[i].min &&
-                   value <= policy_fields[i].max;
-    }
-    return is_valid;
-}
 
 static int read_policy(const json_t *args, struct flo_policy *out,
                        struct flo_err *err)
@@ -75,20 +20,7 @@ static int read_policy(const json_t *args, struct flo_policy *out,
     int rv = flo_json_opt_object(args, "policy", &json, err);
 
     flo_policy_default(out);
-    if (rv < 0 || json == NULL) {
-        return rv;
-    }
-    for (size_t i = 0; i < FLO_COUNT(policy_fields) && rv == 0; i++) {
-        uint64_t *field = policy_field(out, i);
-        rv = flo_json_opt_u64(json, policy_fields[i].key, policy_fields[i].min,
-                              policy_fields[i].max, *field, field, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_real(json, "probe_speed_ratio_max", 0,
-                               SPEED_RATIO_MAX, out->probe_speed_ratio_max,
-                               &out->probe_speed_ratio_max, err);
-    }
-    return rv < 0 ? flo_wrap(err, rv, "policy") : 0;
+    return rv < 0 ? rv : flo_policy_read(json, out, err);
 }
 
 static int read_scope(const json_t *root, struct flo_scope *out,
@@ -422,20 +354,6 @@ static json_t *scope_json(const struct flo_scope *scope)
                      (int)scope->bucket_to);
 }
 
-static json_t *policy_json(const struct flo_policy *policy)
-{
-    struct flo_policy copy = *policy;
-    json_t *json = json_object();
-
-    for (size_t i = 0; i < FLO_COUNT(policy_fields); i++) {
-        json_object_set_new(json, policy_fields[i].key,
-                            integer(*policy_field(&copy, i)));
-    }
-    json_object_set_new(json, "probe_speed_ratio_max",
-                        json_real(policy->probe_speed_ratio_max));
-    return json;
-}
-
 static void set_text(json_t *json, const char *key, const char *text)
 {
     if (text[0] != '\0') {
@@ -477,7 +395,7 @@ static json_t *args_json(const struct flo_order *order)
             json_object_set_new(json, "below_floor", json_true());
         }
         json_object_set_new(json, "phase", integer(order->phase));
-        json_object_set_new(json, "policy", policy_json(&order->policy));
+        json_object_set_new(json, "policy", flo_policy_json(&order->policy));
     } else if (order->op == FLO_ORDER_ROLLBACK) {
         json_t *from = json_array();
         for (uint32_t i = 0; i < order->from_count; i++) {

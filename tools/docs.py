@@ -95,10 +95,11 @@ def config():
 
 
 def api():
+    fields = " ".join(r[0] for r in rows("proto/policy.def", "FLO_POLICY"))
     lines = [["`%s`" % r[0], "`%s`" % r[1], r[2].lower(),
               "devices' and people's" if "DEVICES" in r[3] else "people's",
               r[5] or "–", "`%s`" % r[6] if r[6] else "–",
-              "<br>".join("`%s`" % b for b in r[7].split("|"))
+              "<br>".join("`%s`" % b for b in r[7].replace("@policy", fields).split("|"))
               if r[7] else "–"]
              for r in rows("server-stub/rest/routes.def",
                            "FLO_REST_ROUTE")]
@@ -139,6 +140,16 @@ def rollouts():
             "silence with the release is never success. Formulas: "
             "`server-stub/core/gate/share.c`.\n\n" +
             table(["gate", "unit", "meaning"], gates))
+
+
+def policy():
+    lines = [["`%s`" % r[0], r[4], r[5], r[6]]
+             for r in rows("proto/policy.def", "FLO_POLICY")]
+    return ("# Policy\n\n" + NOTE % "proto/policy.def" +
+            "What an order may ask of a device while it goes to a release: "
+            "`policy` of `POST /v1/rollouts` and of a deploy order. All are "
+            "optional.\n\n" +
+            table(["field", "default", "unit", "meaning"], lines))
 
 
 def cli():
@@ -201,7 +212,7 @@ def programs():
 
 PAGES = {"errors.md": errors, "topics.md": topics, "states.md": states,
          "metrics.md": metrics, "orders.md": orders, "config.md": config, "cli.md": cli, "api.md": api,
-         "rollouts.md": rollouts, "programs.md": programs}
+         "rollouts.md": rollouts, "policy.md": policy, "programs.md": programs}
 
 
 def main():

@@ -1,6 +1,7 @@
 /* Requests: members and parameters against the shape of their route. */
 #include <string.h>
 
+#include "proto/policy.h"
 #include "server-stub/core/request.h"
 
 #define WORDS_MAX 32
@@ -19,6 +20,13 @@ struct word {
     struct span inside;
     struct span value; /* behind '=' */
 };
+
+static bool span_is(struct span span, const char *text)
+{
+    size_t chars = (size_t)(span.end - span.at);
+
+    return strlen(text) == chars && memcmp(span.at, text, chars) == 0;
+}
 
 static size_t name_chars(const char *at, const char *end)
 {
@@ -65,17 +73,14 @@ static bool next_word(struct span *rest, struct word *out)
         const char *past = bracket_end(at, rest->end);
         out->bracket = *at;
         out->inside = (struct span){at + 1, past - 1};
+        if (span_is(out->inside, "@policy")) {
+            out->inside = (struct span){
+                flo_policy_names, flo_policy_names + strlen(flo_policy_names)};
+        }
         at = past;
     }
     rest->at = at > rest->at ? at : rest->at + 1;
     return true;
-}
-
-static bool span_is(struct span span, const char *text)
-{
-    size_t chars = (size_t)(span.end - span.at);
-
-    return strlen(text) == chars && memcmp(span.at, text, chars) == 0;
 }
 
 static bool find_word(struct span shape, const char *name, struct word *out)

@@ -6,6 +6,7 @@
  *   word{...}   an object with the members inside
  *   word[...]   an array of objects with the members inside
  *   word{*}     an object whose members are free
+ *   word{@policy}  an object of proto/policy.def's fields
  * Where an endpoint does several things, each has a shape of its own, apart by
  * `|` and told by its first member: "op=freeze everywhere|op=rollback release".
  * What is not named is refused: a typing error must never widen a scope. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/shell/outbox/inside.h"
+#include "proto/policy.h"
 
 /* Of a spread start: by the wall clock, which goes on while a device is off. */
 static json_int_t start_wall_ms(const struct flo_agent_execution *execution)
@@ -17,32 +18,21 @@ static json_int_t start_wall_ms(const struct flo_agent_execution *execution)
 
 static json_t *story_json(const struct flo_agent_execution *execution)
 {
-    const struct flo_policy *policy = &execution->policy;
     char digest[FLO_DIGEST_TEXT];
 
     flo_digest_text(&execution->release.digest, digest);
     return json_pack(
         "{s:s, s:s, s:i, s:i, s:I, s:s, s:s, s:s, s:i, s:I,"
-        " s:i, s:{s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I},"
-        " s:{s:s, s:I, s:I, s:I}}",
+        " s:i, s:o, s:{s:s, s:I, s:I, s:I}}",
         "order", execution->order, "bundle", execution->bundle, "phase",
         (int)execution->phase, "epoch", (int)execution->epoch, "seq",
         (json_int_t)execution->seq, "release", digest, "model",
         execution->release.model, "version", execution->release.version,
         "starts", (int)execution->starts, "start_wall_ms",
         start_wall_ms(execution), "unsure", (int)execution->unsure, "policy",
-        "soak_ms", (json_int_t)policy->soak_ms, "soak_requests",
-        (json_int_t)policy->soak_requests, "soak_errors_ppm",
-        (json_int_t)policy->soak_errors_ppm, "soak_crashes_max",
-        (json_int_t)policy->soak_crashes_max, "probe_timeout_ms",
-        (json_int_t)policy->probe_timeout_ms, "probe_speed_ratio_max",
-        policy->probe_speed_ratio_max, "step_timeout_ms",
-        (json_int_t)policy->step_timeout_ms, "tries", (json_int_t)policy->tries,
-        "rate_bytes_per_s", (json_int_t)policy->rate_bytes_per_s,
-        "start_jitter_ms", (json_int_t)policy->start_jitter_ms, "detail",
-        "codec", execution->detail.codec, "bytes",
-        (json_int_t)execution->detail.bytes, "full_bytes",
-        (json_int_t)execution->detail.full_bytes, "took_ms",
+        flo_policy_json(&execution->policy), "detail", "codec",
+        execution->detail.codec, "bytes", (json_int_t)execution->detail.bytes,
+        "full_bytes", (json_int_t)execution->detail.full_bytes, "took_ms",
         (json_int_t)execution->detail.took_ms);
 }
 
@@ -110,19 +100,9 @@ static bool story_read(const json_t *json, struct flo_agent_execution *out)
     out->detail.bytes = copy_number(detail, "bytes");
     out->detail.full_bytes = copy_number(detail, "full_bytes");
     out->detail.took_ms = copy_number(detail, "took_ms");
-    out->policy.soak_ms = copy_number(policy, "soak_ms");
-    out->policy.soak_requests = copy_number(policy, "soak_requests");
-    if (json_object_get(policy, "soak_errors_ppm") != NULL) {
-        out->policy.soak_errors_ppm = copy_number(policy, "soak_errors_ppm");
-    } /* else an older agent's */
-    out->policy.soak_crashes_max = copy_number(policy, "soak_crashes_max");
-    out->policy.probe_timeout_ms = copy_number(policy, "probe_timeout_ms");
-    out->policy.probe_speed_ratio_max =
-        json_number_value(json_object_get(policy, "probe_speed_ratio_max"));
-    out->policy.step_timeout_ms = copy_number(policy, "step_timeout_ms");
-    out->policy.tries = copy_number(policy, "tries");
-    out->policy.rate_bytes_per_s = copy_number(policy, "rate_bytes_per_s");
-    out->policy.start_jitter_ms = copy_number(policy, "start_jitter_ms");
+    if (flo_policy_read(policy, &out->policy, NULL) < 0) {
+        return false;
+    }
     out->start_at_ms =
         start_read(copy_number(json, "start_wall_ms"),
                    out->unsure > 0 ? FLO_AGENT_UNSURE_WAIT_MS_MAX

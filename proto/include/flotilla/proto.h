@@ -230,17 +230,16 @@ struct flo_scope {
     uint32_t bucket_from;        /* [from, to) */
     uint32_t bucket_to;
 };
+/* What an order may ask of a device: units and bounds stand in the table. */
 struct flo_policy {
-    uint64_t soak_ms;
-    uint64_t soak_requests;
-    uint64_t soak_errors_ppm; /* of requests on trial */
-    uint64_t soak_crashes_max;
-    uint64_t probe_timeout_ms;
-    double probe_speed_ratio_max;
-    uint64_t step_timeout_ms;
-    uint64_t tries;
-    uint64_t rate_bytes_per_s;
-    uint64_t start_jitter_ms;
+#define FLO_POLICY_WHOLE uint64_t
+#define FLO_POLICY_REAL double
+#define FLO_POLICY(name, kind, min, max, start, unit, meaning)                 \
+    FLO_POLICY_##kind name;
+#include "proto/policy.def"
+#undef FLO_POLICY
+#undef FLO_POLICY_WHOLE
+#undef FLO_POLICY_REAL
 };
 /* Why a device does not take a release. */
 enum flo_denial_cause {

@@ -2,12 +2,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/policy.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
 
 /* Devices that a rollout tells in a second, unless asked otherwise: each says
  * about ten things on its way, and ten thousand take eight minutes. */
 #define STARTS_PER_S 20
+#define SOAK_MS_MAX UINT64_C(2592000000)
 
 /* ---- phases ---- */
 
@@ -38,7 +40,7 @@ static int read_phase(const json_t *json, size_t index,
                                &devices, err)) < 0 ||
         (rv = flo_json_opt_real(json, "share_pct", 0, 100, 0, &out->share_pct,
                                 err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "soak_ms", 0, UINT64_C(2592000000), 0,
+        (rv = flo_json_opt_u64(json, "soak_ms", 0, SOAK_MS_MAX, 0,
                                &out->soak_ms, err)) < 0) {
         return flo_wrap(err, rv, "phases[%zu]", index);
     }
@@ -117,45 +119,21 @@ static int read_gates(const json_t *spec, struct flo_rollout *core,
 
 /* ---- policy ---- */
 
-/* The reader of orders checks it: what a device would refuse is refused
- * here. */
+/* Devices read it the same way: what one would refuse is refused here. */
 static int read_policy(const json_t *spec, struct flo_policy *out,
                        struct flo_err *err)
 {
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-    struct flo_order order;
-    json_t *given;
-    int rv = flo_json_opt_object(spec, "policy", &given, err);
+    json_t *policy;
+    int rv = flo_json_opt_object(spec, "policy", &policy, err);
 
     if (rv < 0) {
         return rv;
     }
-    json_t *policy = given != NULL ? json_copy(given) : json_object();
-    json_t *soak = json_object_get(spec, "soak_ms");
-    if (soak != NULL) {
-        json_object_set(policy, "soak_ms", soak);
-    }
-    json_t *json = json_pack(
-        "{s:i,s:s,s:s,s:s,s:{s:s},s:i,s:i,s:i,s:i,s:{s:s,s:s,s:s,s:s,s:o}}",
-        "v", 1, "fleet", "f", "id", "o", "op", "deploy", "scope", "group", "g",
-        "epoch", 1, "seq", 1, "issued_at_ms", 0, "expires_at_ms", 1, "args",
-        "model", "m", "version", "v", "rollout", "r", "release",
-        "sha256:"
-        "0000000000000000000000000000000000000000000000000000000000000000",
-        "policy", policy);
-    flo_json_dump(json, &text);
-    json_decref(json);
-    if (rv == 0) {
-        rv = flo_order_parse(text.data != NULL ? text.data : "", text.bytes,
-                             NULL, &order, err);
-        if (rv == FLO_E_CMD_FORMAT && err != NULL) {
-            rv = err->code = FLO_E_REST_SCHEMA;
-        }
-    }
-    if (rv == 0) {
-        *out = order.policy;
-    }
-    return rv;
+    flo_policy_default(out);
+    rv = flo_policy_read(policy, out, err);
+    return rv < 0 ? rv
+                  : flo_json_opt_u64(spec, "soak_ms", 0, SOAK_MS_MAX,
+                                     out->soak_ms, &out->soak_ms, err);
 }
 
 /* ---- the whole ---- */
