@@ -193,8 +193,10 @@ def programs():
         return got.stdout.strip() or got.stderr.strip()
 
     def commands(program):
-        names = re.findall(r"^  (\S+) ", ask(program), re.M)
-        return [[program], *([program, n] for n in names if n != "worker")]
+        names = re.findall(r"^  ([a-z][a-z-]*(?: [a-z-]+)?)  ",
+                           ask(program), re.M)
+        return [[program], *([program, *n.split()] for n in names
+                             if n != "worker")]
 
     calls = [["flotilla-controller"], ["flotilla-agent"],
              ["flotilla-agent", "serve"], *commands("flotilla-engine"),

@@ -161,7 +161,7 @@ static void print_result(const struct bench *bench)
 {
     const struct flo_engine_info *info = bench->model.info;
     uint64_t rss = 0, anonymous = 0, peak = 0;
-    bool is_json = bench->tool.is_json;
+    bool is_json = bench->tool.args.is_json;
 
     flo_process_memory(getpid(), &rss, &anonymous, &peak);
     printf("%s", is_json ? "{" : "");
@@ -238,18 +238,17 @@ static int run_bench(void *context, struct flo_err *err)
 }
 
 static struct bench state = {.tests_text = "p128,g32"};
-static const struct flo_option options[] = {
-    {"tests", FLO_OPTION_TEXT, &state.tests_text,
-     "LIST p128,p512,g32,g32@2048 (default p128,g32); - reads stdin"},
-    {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object on stdout"},
+static const struct flo_flag flags[] = {
+    {"tests", "LIST",
+     "p128,p512,g32,g32@2048 (default p128,g32); - reads stdin",
+     FLO_TEXT(struct bench, tests_text)},
+    FLO_FLAGS_END,
 };
-const struct flo_command flo_command_bench = {
+const struct flo_verb flo_verb_bench = {
     .name = "bench",
     .help = "measure speed and memory",
     .usage = "--model FILE [--tests LIST] [--json]",
-    .shared = FLO_SHARED_BACKEND,
-    .options = options,
-    .option_count = FLO_COUNT(options),
+    .flags = {FLO_FLAGS_BACKEND, flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = run_bench,
 };

@@ -2,9 +2,9 @@
 #ifndef FLOTILLA_ENGINE_COMMANDS_H
 #define FLOTILLA_ENGINE_COMMANDS_H
 
-#include "engine/tools/tools.h"
+#include "base/args/args.h"
 
-extern const struct flo_command flo_command_run, flo_command_bench,
-    flo_command_inspect, flo_command_plan, flo_command_pack;
+extern const struct flo_verb flo_verb_run, flo_verb_bench, flo_verb_inspect,
+    flo_verb_plan, flo_verb_pack;
 
 #endif

@@ -109,7 +109,7 @@ static void learn_packed(struct inspect *f)
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct flo_packing packing;
 
-    if (flo_file_open(f->tool.words[0], &fd, NULL) == 0 &&
+    if (flo_file_open(f->tool.args.words[0], &fd, NULL) == 0 &&
         flo_packing_open(fd, false, &packing, NULL) == 0) {
         f->packed_bytes = flo_sidecar_bytes(packing.sidecar);
         f->packed_tensors = flo_sidecar_tensors(packing.sidecar);
@@ -315,30 +315,25 @@ static int inspect(void *context, struct flo_err *err)
 {
     struct inspect *f = context;
     int rv;
-    if (f->tool.words[0] == NULL) {
-        return flo_fail(err, FLO_E_USAGE, "the model's path is missing");
-    }
-    if ((rv = flo_gguf_open_path(f->tool.words[0], &f->gguf, err)) < 0) {
+    if ((rv = flo_gguf_open_path(f->tool.args.words[0], &f->gguf, err)) < 0) {
         return rv;
     }
     learn(f);
-    (f->tool.is_json ? write_json : write_text)(&f->out, f);
+    (f->tool.args.is_json ? write_json : write_text)(&f->out, f);
     return flo_tool_print(&f->out, "the report", err);
 }
 
 static struct inspect state = {.out.bytes_max = 1u << 30};
-static const struct flo_option options[] = {
-    {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object"},
-    {"quick", FLO_OPTION_FLAG, &state.is_quick,
-     "the header only: do not search the weights for NaN"},
+static const struct flo_flag flags[] = {
+    {"quick", NULL, "the header only: do not search the weights for NaN",
+     FLO_SWITCH(struct inspect, is_quick)},
+    FLO_FLAGS_END,
 };
-const struct flo_command flo_command_inspect = {
+const struct flo_verb flo_verb_inspect = {
     .name = "inspect",
     .help = "what a model file holds",
     .usage = "FILE [--json] [--quick]",
-    .options = options,
-    .option_count = FLO_COUNT(options),
-    .words_max = 1,
+    .flags = {flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = inspect,
 };

@@ -2,15 +2,18 @@
 #include "engine/commands/commands.h"
 #include "engine/run/run.h"
 
-/* The agent starts it, with a socket; it has no options. */
-static const struct flo_command worker = {
+/* The agent starts it, with a socket. */
+static struct flo_args worker_line;
+static const struct flo_verb worker = {
     .name = "worker",
     .help = "serve one model on descriptor 3 (by the agent)",
-    .main = flo_cmd_worker,
+    .usage = "[SANDBOX]",
+    .state = &worker_line,
+    .run = flo_cmd_worker,
 };
-static const struct flo_command *const commands[] = {
-    &flo_command_run,  &flo_command_bench, &flo_command_inspect,
-    &flo_command_plan, &flo_command_pack,  &worker,
+static const struct flo_verb *const verbs[] = {
+    &flo_verb_run,  &flo_verb_bench, &flo_verb_inspect,
+    &flo_verb_plan, &flo_verb_pack,  &worker,
 };
 static const char *const publishing[] = {
     "quantize", "merge-lora", "perplexity", "eval",   "golden",
@@ -19,13 +22,15 @@ static const char *const publishing[] = {
 
 int main(int argc, char **argv)
 {
-    static const struct flo_tool_program program = {
+    static const struct flo_args_program program = {
         .name = "flotilla-engine",
-        .commands = commands,
-        .count = FLO_COUNT(commands),
+        .about = "Runs and measures small language models",
+        .verbs = verbs,
+        .count = FLO_COUNT(verbs),
+        .tells_json = true,
         .elsewhere = publishing,
         .elsewhere_program = "flotilla-model",
         .elsewhere_package = "flotilla-cli",
     };
-    return flo_program_main(&program, argc, argv);
+    return flo_args_main(&program, argc, argv);
 }

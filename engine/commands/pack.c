@@ -46,7 +46,7 @@ static void report(const struct pack *pack, const char *path)
     const struct flo_sidecar *sidecar = pack->packing.sidecar;
     uint64_t took_us = flo_now_us() - pack->started_us;
 
-    if (pack->tool.is_json) {
+    if (pack->tool.args.is_json) {
         printf(
             "{\"packed_bytes\":%" PRIu64 ",\"model_bytes\":%" PRIu64
             ",\"replaced_bytes\":%" PRIu64 ",\"tensors\":%zu,\"took_us\":"
@@ -72,15 +72,9 @@ static int run(void *context, struct flo_err *err)
     char beside[4096];
     int rv;
 
-    if (pack->tool.words[0] == NULL) {
-        return flo_fail(err, FLO_E_USAGE, "the model's path is missing");
-    }
-    if (pack->tool.threads > THREADS_MAX ||
-        snprintf(beside, sizeof(beside), "%s%s", pack->tool.words[0],
+    if (snprintf(beside, sizeof(beside), "%s%s", pack->tool.args.words[0],
                  FLO_SIDECAR_SUFFIX) >= (int)sizeof(beside)) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "a path is too long, or --threads more than %d",
-                        THREADS_MAX);
+        return flo_fail(err, FLO_E_USAGE, "the model's path is too long");
     }
     if (pack->tool.threads == 0) {
         unsigned cpus = flo_cpus_allowed();
@@ -88,15 +82,15 @@ static int run(void *context, struct flo_err *err)
     }
     const char *path = pack->out != NULL ? pack->out : beside;
     pack->started_us = flo_now_us();
-    if ((rv = flo_file_open(pack->tool.words[0], &fd, err)) < 0) {
+    if ((rv = flo_file_open(pack->tool.args.words[0], &fd, err)) < 0) {
         return rv;
     }
     rv = flo_packing_open(fd, pack->is_probe, &pack->packing, err);
     if (rv < 0) {
-        return flo_wrap(err, rv, "%s", pack->tool.words[0]);
+        return flo_wrap(err, rv, "%s", pack->tool.args.words[0]);
     }
     if (!pack->is_probe) {
-        rv = flo_outfile(path, (struct flo_inputs){{pack->tool.words[0]}},
+        rv = flo_outfile(path, (struct flo_inputs){{pack->tool.args.words[0]}},
                          write_packed, pack, err);
     }
     if (rv == 0) {
@@ -107,21 +101,20 @@ static int run(void *context, struct flo_err *err)
 }
 
 static struct pack state;
-static const struct flo_option options[] = {
-    {"o", FLO_OPTION_TEXT, &state.out, "FILE (default: MODEL.packed)"},
-    {"threads", FLO_OPTION_U64, &state.tool.threads,
-     "N (default: CPUs, at most 64)"},
-    {"probe", FLO_OPTION_FLAG, &state.is_probe,
-     "only tell whether this machine reads packed weights of the model"},
-    {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object on stdout"},
+static const struct flo_flag flags[] = {
+    {"o", "FILE", "(default: MODEL.packed)", FLO_TEXT(struct pack, out)},
+    {"threads", "N", "(default: CPUs, at most 64)",
+     FLO_U64(struct pack, tool.threads), .max = THREADS_MAX},
+    {"probe", NULL,
+     "only tell whether this machine reads packed weights of the model",
+     FLO_SWITCH(struct pack, is_probe)},
+    FLO_FLAGS_END,
 };
-const struct flo_command flo_command_pack = {
+const struct flo_verb flo_verb_pack = {
     .name = "pack",
     .help = "write the weights as fast kernels read them",
     .usage = "MODEL [-o FILE] [--probe]",
-    .options = options,
-    .option_count = FLO_COUNT(options),
-    .words_max = 1,
+    .flags = {flags, FLO_FLAGS_JSON_ALONE},
     .state = &state,
     .run = run,
 };

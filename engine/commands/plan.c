@@ -7,7 +7,7 @@
 
 struct plan {
     struct flo_tool tool;
-    uint64_t sessions;
+    uint32_t sessions;
 };
 
 static void print_json(const struct flo_engine_plan *p)
@@ -51,10 +51,7 @@ static int plan(void *context, struct flo_err *err)
     struct flo_engine_plan p = {0};
     int rv = flo_tool_setup(&plan->tool, &setup, err);
 
-    if (rv == 0) {
-        rv = flo_tool_u32("sessions", plan->sessions,
-                          &setup.options.engine.sessions, err);
-    }
+    setup.options.engine.sessions = plan->sessions;
     /* More than one are of a process that serves. */
     setup.options.engine.request_bytes =
         plan->sessions > 1 ? FLO_REQUEST_BYTES : 0;
@@ -64,7 +61,7 @@ static int plan(void *context, struct flo_err *err)
     if (rv < 0 && rv != FLO_E_MEMORY_BUDGET) {
         return rv;
     }
-    if (!plan->tool.is_json) {
+    if (!plan->tool.args.is_json) {
         print_text(&p);
         return rv;
     }
@@ -74,24 +71,23 @@ static int plan(void *context, struct flo_err *err)
         printf(",\"error\":{\"id\":\"%s\"}", flo_error_id(rv));
     }
     puts("}");
-    plan->tool.is_json = false;
+    plan->tool.args.is_json = false;
     return rv;
 }
 
 static struct plan state;
-static const struct flo_option options[] = {
-    {"sessions", FLO_OPTION_U64, &state.sessions,
-     "N open at once (default 1); more: of a process that serves, with its "
-     "room for requests"},
-    {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object on stdout"},
+static const struct flo_flag flags[] = {
+    {"sessions", "N",
+     "open at once (default 1); more: of a process that serves, with its room "
+     "for requests",
+     FLO_U32(struct plan, sessions)},
+    FLO_FLAGS_END,
 };
-const struct flo_command flo_command_plan = {
+const struct flo_verb flo_verb_plan = {
     .name = "plan",
     .help = "the memory that a model would need",
     .usage = "--model FILE [--ctx N] [--json]",
-    .shared = FLO_SHARED_ADAPTER,
-    .options = options,
-    .option_count = FLO_COUNT(options),
+    .flags = {FLO_FLAGS_ADAPTER, flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = plan,
 };

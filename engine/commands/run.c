@@ -216,9 +216,6 @@ static int run_model(void *context, struct flo_err *err)
     struct run *run = context;
     int rv;
 
-    if (run->prompt.prompt == NULL) {
-        return flo_fail(err, FLO_E_USAGE, "--prompt is missing");
-    }
     if (run->prefix_path != NULL && run->tool.lora != NULL) {
         return flo_fail(err, FLO_E_USAGE,
                         "--prefix-file and --lora exclude each other");
@@ -230,24 +227,26 @@ static int run_model(void *context, struct flo_err *err)
 }
 
 static struct run state = {.tool.count = 256};
-static const struct flo_option options[] = {
-    {"prompt", FLO_OPTION_TEXT, &state.prompt.prompt, "TEXT what to answer"},
-    {"system", FLO_OPTION_TEXT, &state.prompt.system, "TEXT a system message"},
-    {"raw", FLO_OPTION_FLAG, &state.prompt.is_raw,
-     "no chat template: the text as it is, control tokens read"},
-    {"prefix-file", FLO_OPTION_TEXT, &state.prefix_path,
-     "FILE keep the prompt's beginning (the system's turn) for later runs"},
-    {"no-pack", FLO_OPTION_FLAG, &state.no_pack,
-     "do not pack the weights on first use (docs/internals/engine.md)"},
-    {"stats", FLO_OPTION_FLAG, &state.shows_stats, "timings on stderr"},
+static const struct flo_flag flags[] = {
+    {"prompt", "TEXT", "what to answer", FLO_TEXT(struct run, prompt.prompt),
+     .is_needed = true},
+    {"system", "TEXT", "a system message", FLO_TEXT(struct run, prompt.system)},
+    {"raw", NULL, "no chat template: the text as it is, control tokens read",
+     FLO_SWITCH(struct run, prompt.is_raw)},
+    {"prefix-file", "FILE",
+     "keep the prompt's beginning (the system's turn) for later runs",
+     FLO_TEXT(struct run, prefix_path)},
+    {"no-pack", NULL,
+     "do not pack the weights on first use (docs/internals/engine.md)",
+     FLO_SWITCH(struct run, no_pack)},
+    {"stats", NULL, "timings on stderr", FLO_SWITCH(struct run, shows_stats)},
+    FLO_FLAGS_END,
 };
-const struct flo_command flo_command_run = {
+const struct flo_verb flo_verb_run = {
     .name = "run",
     .help = "answer a prompt, as text",
     .usage = "--model FILE --prompt TEXT",
-    .shared = FLO_SHARED_SAMPLING,
-    .options = options,
-    .option_count = FLO_COUNT(options),
+    .flags = {FLO_FLAGS_SAMPLING, flags},
     .state = &state,
     .run = run_model,
 };

@@ -174,7 +174,7 @@ static int walk(struct eval *e, struct flo_err *err)
     for (size_t i = 0; rv == 0 && i < e->suite.count; i++) {
         rv = judge(e, i, err);
         if (rv < 0) {
-            rv = flo_wrap(err, rv, "%s: case %u", e->tool.words[0],
+            rv = flo_wrap(err, rv, "%s: case %u", e->tool.args.words[0],
                           e->suite.cases[i].number);
         }
         flo_tool_progress("case", i + 1, e->suite.count, started_us);
@@ -237,7 +237,7 @@ static int describe(struct flo_eval_file *file, const char *path,
 
 static int open_suite(struct eval *e, struct flo_err *err)
 {
-    const char *path = e->tool.words[0];
+    const char *path = e->tool.args.words[0];
     char *text = NULL;
     size_t bytes;
     int rv = flo_file_read(path, FLO_SUITE_BYTES_MAX, &text, &bytes, err);
@@ -318,8 +318,8 @@ static int print_report(const struct eval *e, struct flo_err *err)
 {
     struct flo_buf text = {0};
 
-    (e->tool.is_json ? flo_eval_report_json : flo_eval_report_table)(&e->report,
-                                                                     &text);
+    (e->tool.args.is_json ? flo_eval_report_json
+                          : flo_eval_report_table)(&e->report, &text);
     int rv = flo_tool_print(&text, "the report", err);
     flo_buf_deinit(&text);
     return rv;
@@ -330,7 +330,7 @@ static int told_gate(struct eval *e, struct flo_err *err)
     for (size_t i = 0; i < e->report.n_gates; i++) {
         const struct flo_eval_gate *gate = &e->report.gates[i];
         if (!gate->has_passed) {
-            e->tool.is_json = false; /* the report is what stdout has */
+            e->tool.args.is_json = false; /* the report is what stdout has */
             return flo_fail(err, FLO_E_MODEL_GATE, "%s: %s is %g, limit %g",
                             e->tool.model, gate->name, gate->value,
                             gate->limit);
@@ -369,13 +369,7 @@ static int eval(void *context, struct flo_err *err)
 
     signal(SIGPIPE, SIG_IGN); /* a peer that ends is an error, told */
     r->has_against = e->against != NULL;
-    r->tokens_max = e->tool.count < UINT32_MAX ? (uint32_t)e->tool.count : 0;
-    if (e->tool.words[0] == NULL || e->tool.model == NULL ||
-        r->tokens_max == 0) {
-        return flo_fail(err, FLO_E_USAGE, "%s",
-                        r->tokens_max == 0 ? "--n is out of range"
-                                           : "SUITE and --model are needed");
-    }
+    r->tokens_max = (uint32_t)e->tool.count;
     if (e->max_kl != NULL && !r->has_against) {
         return flo_fail(err, FLO_E_USAGE, "--max-kl needs --against");
     }
@@ -386,7 +380,7 @@ static int eval(void *context, struct flo_err *err)
         (rv = open_suite(e, err)) < 0 || (rv = open_models(e, err)) < 0) {
         return rv;
     }
-    const struct flo_inputs inputs = {{e->tool.words[0], e->tool.model,
+    const struct flo_inputs inputs = {{e->tool.args.words[0], e->tool.model,
                                        e->against, e->side.model->setup.adapter,
                                        e->side.model->setup.packed}};
     rv = e->report_path != NULL
@@ -399,30 +393,27 @@ static int eval(void *context, struct flo_err *err)
 
 static struct eval state = {.tool.count = TOKENS_DEFAULT,
                             .report.distance.kls.bytes_max = SIZE_MAX / 2};
-static const struct flo_option options[] = {
-    {"against", FLO_OPTION_TEXT, &state.against,
-     "FILE another model: the unquantized one, the last release"},
-    {"template", FLO_OPTION_TEXT, &state.tool.chat_template,
-     "NAME|FILE a chat template instead of the model's own"},
-    {"n", FLO_OPTION_U64, &state.tool.count,
-     "N tokens per answer where the suite is silent (128)"},
-    {"min-exact", FLO_OPTION_TEXT, &state.min_exact,
-     "P gate: share of exact answers, 0 to 1"},
-    {"max-kl", FLO_OPTION_TEXT, &state.max_kl,
-     "X gate: mean KL divergence in nats"},
-    {"report", FLO_OPTION_TEXT, &state.report_path,
-     "FILE where the JSON report goes"},
-    {"o", FLO_OPTION_TEXT, &state.report_path, "FILE the same"},
-    {"json", FLO_OPTION_FLAG, &state.tool.is_json, "the report on stdout"},
+static const struct flo_flag flags[] = {
+    {"against", "FILE", "another model: the unquantized one, the last release",
+     FLO_TEXT(struct eval, against)},
+    {"template", "NAME|FILE", "a chat template instead of the model's own",
+     FLO_TEXT(struct eval, tool.chat_template)},
+    {"n", "N", "tokens per answer where the suite is silent (128)",
+     FLO_U64(struct eval, tool.count), .min = 1, .max = UINT32_MAX - 1},
+    {"min-exact", "P", "gate: share of exact answers, 0 to 1",
+     FLO_TEXT(struct eval, min_exact)},
+    {"max-kl", "X", "gate: mean KL divergence in nats",
+     FLO_TEXT(struct eval, max_kl)},
+    {"report", "FILE", "where the JSON report goes",
+     FLO_TEXT(struct eval, report_path)},
+    {"o", "FILE", "the same", FLO_TEXT(struct eval, report_path)},
+    FLO_FLAGS_END,
 };
-const struct flo_command flo_command_eval = {
+const struct flo_verb flo_verb_eval = {
     .name = "eval",
     .help = "judge a model by a suite, and against another",
     .usage = "SUITE --model FILE [--against FILE] [OPTION...]",
-    .shared = FLO_SHARED_BACKEND,
-    .options = options,
-    .option_count = FLO_COUNT(options),
-    .words_max = 1,
+    .flags = {FLO_FLAGS_BACKEND, flags, FLO_FLAGS_JSON_ALONE},
     .state = &state,
     .run = eval,
 };

@@ -478,16 +478,13 @@ static int write_golden(const struct golden *g,
     return rv;
 }
 
-static int create(struct golden *g, struct flo_err *err)
+static int create(void *context, struct flo_err *err)
 {
+    struct golden *g = context;
     struct flo_engine_info first;
     int rv;
 
-    g->out_path = g->tool.words[1];
-    if (g->tool.count < 1 || g->tool.count > TOKENS_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "--n is %llu, from 1 to %d",
-                        (unsigned long long)g->tool.count, TOKENS_MAX);
-    }
+    g->out_path = g->tool.args.words[0];
     if ((rv = take_prompts(g, err)) < 0 || (rv = ask(g, &first, err)) < 0 ||
         (rv = play_all(g, 1, &first, err)) < 0) {
         return rv;
@@ -501,8 +498,8 @@ static int take_cases(struct golden *g, struct flo_err *err)
 {
     size_t bytes;
     char *text = NULL;
-    int rv =
-        flo_file_read(g->tool.words[1], FILE_BYTES_MAX, &text, &bytes, err);
+    int rv = flo_file_read(g->tool.args.words[0], FILE_BYTES_MAX, &text, &bytes,
+                           err);
 
     rv = rv < 0 ? rv : flo_suite_take(text, bytes, &g->suite, err);
     if (rv == 0 && !g->suite.is_golden) {
@@ -511,7 +508,8 @@ static int take_cases(struct golden *g, struct flo_err *err)
     }
     if (rv < 0) {
         /* Who could not open it has named it. */
-        return text == NULL ? rv : flo_wrap(err, rv, "%s", g->tool.words[1]);
+        return text == NULL ? rv
+                            : flo_wrap(err, rv, "%s", g->tool.args.words[0]);
     }
     g->cases = calloc(g->suite.count, sizeof(*g->cases));
     if (g->cases == NULL) {
@@ -530,14 +528,15 @@ static int take_cases(struct golden *g, struct flo_err *err)
         if (asked->tokens_max < 1 || asked->tokens_max > TOKENS_MAX) {
             return flo_fail(err, FLO_E_META_SCHEMA,
                             "%s: case %s: max_new_tokens is not from 1 to %d",
-                            g->tool.words[1], one->id, TOKENS_MAX);
+                            g->tool.args.words[0], one->id, TOKENS_MAX);
         }
     }
     return 0;
 }
 
-static int play_file(struct golden *g, struct flo_err *err)
+static int play_file(void *context, struct flo_err *err)
 {
+    struct golden *g = context;
     struct flo_engine_info first;
     struct flo_tool_answer a = {0};
     uint32_t failed = 0;
@@ -565,49 +564,38 @@ static int play_file(struct golden *g, struct flo_err *err)
                     g->cases[i].why);
         }
     }
-    return failed == 0
-               ? 0
-               : flo_fail(err, FLO_E_PROBE_GOLDEN,
-                          "%s: %u of %zu cases fail with %s", g->tool.words[1],
-                          failed, g->count, g->tool.model);
+    return failed == 0 ? 0
+                       : flo_fail(err, FLO_E_PROBE_GOLDEN,
+                                  "%s: %u of %zu cases fail with %s",
+                                  g->tool.args.words[0], failed, g->count,
+                                  g->tool.model);
 }
 
-/* ---- the command ------------------------------------------------- */
-
-static int golden(void *context, struct flo_err *err)
-{
-    struct golden *g = context;
-    const char *verb = g->tool.words[0];
-
-    if (verb != NULL && g->tool.words[1] != NULL) {
-        if (strcmp(verb, "create") == 0) {
-            return create(g, err);
-        }
-        if (strcmp(verb, "play") == 0) {
-            return play_file(g, err);
-        }
-    }
-    return flo_fail(err, FLO_E_USAGE,
-                    "golden create FILE, or golden play FILE, is needed");
-}
+/* ---- the commands ------------------------------------------------ */
 
 static struct golden state = {.tool.count = TOKENS_DEFAULT};
-static const struct flo_option options[] = {
-    {"prompts", FLO_OPTION_TEXT, &state.prompts_path,
-     "FILE of create: one a line, or paragraphs (default: a built-in set)"},
-    {"raw", FLO_OPTION_FLAG, &state.is_raw,
-     "of create: no chat template, the prompts as they are"},
-    {"n", FLO_OPTION_U64, &state.tool.count,
-     "N tokens of an answer at most (default 32)"},
+static const struct flo_flag flags[] = {
+    {"prompts", "FILE", "one a line, or paragraphs (default: a built-in set)",
+     FLO_TEXT(struct golden, prompts_path)},
+    {"raw", NULL, "no chat template, the prompts as they are",
+     FLO_SWITCH(struct golden, is_raw)},
+    {"n", "N", "tokens of an answer at most (default 32)",
+     FLO_U64(struct golden, tool.count), .min = 1, .max = TOKENS_MAX},
+    FLO_FLAGS_END,
 };
-const struct flo_command flo_command_golden = {
-    .name = "golden",
-    .help = "make or play prompts whose answers are known",
-    .usage = "create|play FILE --model MODEL [--prompts TEXT]",
-    .shared = FLO_SHARED_MODEL,
-    .options = options,
-    .option_count = FLO_COUNT(options),
-    .words_max = 2,
+const struct flo_verb flo_verb_golden_create = {
+    .name = "golden create",
+    .help = "make prompts whose answers are known",
+    .usage = "FILE --model MODEL [--prompts TEXT]",
+    .flags = {FLO_FLAGS_MODEL, flags},
     .state = &state,
-    .run = golden,
+    .run = create,
+};
+const struct flo_verb flo_verb_golden_play = {
+    .name = "golden play",
+    .help = "answer them, and compare",
+    .usage = "FILE --model MODEL",
+    .flags = {FLO_FLAGS_MODEL},
+    .state = &state,
+    .run = play_file,
 };

@@ -167,7 +167,7 @@ static int print_result(const struct perplexity *p, uint32_t length,
                         (unsigned long long)p->nonfinite,
                         (unsigned long long)p->scored);
     }
-    if (!p->tool.is_json) {
+    if (!p->tool.args.is_json) {
         printf("perplexity %.4f +/- %.4f\n", perplexity,
                perplexity * nll_error);
         printf("nll        %.6f +/- %.6f per token\n", nll, nll_error);
@@ -230,20 +230,18 @@ static int perplexity(void *context, struct flo_err *err)
 }
 
 static struct perplexity state = {.begin = -1};
-static const struct flo_option options[] = {
-    {"text", FLO_OPTION_TEXT, &state.text, "FILE plain text"},
-    {"file", FLO_OPTION_TEXT, &state.text, "FILE the same"},
-    {"tokens", FLO_OPTION_TEXT, &state.tool.tokens,
-     "FILE token ids, blanks or commas between"},
-    {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object on stdout"},
+static const struct flo_flag flags[] = {
+    {"text", "FILE", "plain text", FLO_TEXT(struct perplexity, text)},
+    {"file", "FILE", "the same", FLO_TEXT(struct perplexity, text)},
+    {"tokens", "FILE", "token ids, blanks or commas between",
+     FLO_TEXT(struct perplexity, tool.tokens)},
+    FLO_FLAGS_END,
 };
-const struct flo_command flo_command_perplexity = {
+const struct flo_verb flo_verb_perplexity = {
     .name = "perplexity",
     .help = "how well a model foretells a text",
     .usage = "--model FILE --text FILE [--ctx N] [--json]",
-    .shared = FLO_SHARED_BACKEND,
-    .options = options,
-    .option_count = FLO_COUNT(options),
+    .flags = {FLO_FLAGS_BACKEND, flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = perplexity,
 };

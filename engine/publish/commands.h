@@ -2,11 +2,11 @@
 #ifndef FLOTILLA_ENGINE_PUBLISH_COMMANDS_H
 #define FLOTILLA_ENGINE_PUBLISH_COMMANDS_H
 
-#include "engine/tools/tools.h"
+#include "base/args/args.h"
 
-extern const struct flo_command flo_command_quantize, flo_command_merge_lora,
-    flo_command_perplexity, flo_command_eval, flo_command_golden,
-    flo_command_embed, flo_command_tokenize, flo_command_generate,
-    flo_command_logits;
+extern const struct flo_verb flo_verb_quantize, flo_verb_merge_lora,
+    flo_verb_perplexity, flo_verb_eval, flo_verb_golden_create,
+    flo_verb_golden_play, flo_verb_embed, flo_verb_tokenize, flo_verb_generate,
+    flo_verb_logits;
 
 #endif

@@ -43,8 +43,8 @@ static int embed_text(struct embed *e, size_t index, struct flo_err *err)
     const struct flo_engine_info *info = e->model.info;
     float *vector = e->vectors + (index > 0 ? info->n_embd : 0);
     size_t count;
-    int rv = flo_engine_tokenise(e->model.text, e->tool.words[index],
-                                 strlen(e->tool.words[index]),
+    int rv = flo_engine_tokenise(e->model.text, e->tool.args.words[index],
+                                 strlen(e->tool.args.words[index]),
                                  FLO_TEXT_SPECIAL | FLO_TEXT_ENDS, e->tokens,
                                  info->context, &count, err);
 
@@ -72,12 +72,6 @@ static int embed(void *context, struct flo_err *err)
 
     e->pooling = strcmp(e->pooling_name, "last") == 0 ? FLO_POOLING_LAST
                                                       : FLO_POOLING_MEAN;
-    if (e->tool.words[0] == NULL || (e->pooling == FLO_POOLING_MEAN &&
-                                     strcmp(e->pooling_name, "mean") != 0)) {
-        return flo_fail(err, FLO_E_USAGE, "%s",
-                        e->tool.words[0] == NULL ? "a text is needed"
-                                                 : "--pooling is mean or last");
-    }
     rv = flo_tool_open(&e->tool, FLO_VOCABULARY_NEEDED, &e->model, err);
     if (rv < 0) {
         return rv;
@@ -88,28 +82,26 @@ static int embed(void *context, struct flo_err *err)
     if (e->tokens == NULL || e->vectors == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "the vectors");
     }
-    for (size_t i = 0; rv == 0 && i < FLO_WORDS_MAX && e->tool.words[i] != NULL;
-         i++) {
+    for (size_t i = 0;
+         rv == 0 && i < FLO_ARGS_MAX && e->tool.args.words[i] != NULL; i++) {
         rv = embed_text(e, i, err);
     }
     return rv;
 }
 
 static struct embed state = {.pooling_name = "mean"};
-static const struct flo_option options[] = {
-    {"pooling", FLO_OPTION_TEXT, &state.pooling_name,
-     "HOW mean (default) or last: of the tokens' final states"},
-    {"cosine", FLO_OPTION_FLAG, &state.shows_cosine,
-     "only each text's cosine with the first"},
+static const struct flo_flag flags[] = {
+    {"pooling", "mean|last", "of the tokens' final states (mean)",
+     FLO_TEXT(struct embed, pooling_name)},
+    {"cosine", NULL, "only each text's cosine with the first",
+     FLO_SWITCH(struct embed, shows_cosine)},
+    FLO_FLAGS_END,
 };
-const struct flo_command flo_command_embed = {
+const struct flo_verb flo_verb_embed = {
     .name = "embed",
     .help = "a text as a vector",
-    .usage = "--model FILE TEXT...",
-    .shared = FLO_SHARED_MODEL,
-    .options = options,
-    .option_count = FLO_COUNT(options),
-    .words_max = FLO_WORDS_MAX,
+    .usage = "TEXT... --model FILE",
+    .flags = {FLO_FLAGS_MODEL, flags},
     .state = &state,
     .run = embed,
 };

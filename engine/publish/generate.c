@@ -76,19 +76,20 @@ static int generate(void *context, struct flo_err *err)
 }
 
 static struct generate state = {.tool.count = 16};
-static const struct flo_option options[] = {
-    {"tokens", FLO_OPTION_TEXT, &state.tool.tokens, "IDS the prompt, as 1,2,3"},
-    {"ids", FLO_OPTION_FLAG, &state.prints_ids,
-     "print ids, blanks between (else text)"},
-    {"stop", FLO_OPTION_FLAG, &state.stops, "end at the model's end tokens"},
+static const struct flo_flag flags[] = {
+    {"tokens", "IDS", "the prompt, as 1,2,3",
+     FLO_TEXT(struct generate, tool.tokens)},
+    {"ids", NULL, "print ids, blanks between (else text)",
+     FLO_SWITCH(struct generate, prints_ids)},
+    {"stop", NULL, "end at the model's end tokens",
+     FLO_SWITCH(struct generate, stops)},
+    FLO_FLAGS_END,
 };
-const struct flo_command flo_command_generate = {
+const struct flo_verb flo_verb_generate = {
     .name = "generate",
     .help = "continue token ids",
     .usage = "--model FILE --tokens IDS [--n N] [--ids]",
-    .shared = FLO_SHARED_SAMPLING,
-    .options = options,
-    .option_count = FLO_COUNT(options),
+    .flags = {FLO_FLAGS_SAMPLING, flags},
     .state = &state,
     .run = generate,
 };

@@ -49,9 +49,6 @@ static int logits(void *context, struct flo_err *err)
     struct logits *l = context;
     int rv;
 
-    if (l->path == NULL) {
-        return flo_fail(err, FLO_E_USAGE, "--out is missing");
-    }
     if ((rv = flo_tool_open(&l->tool, FLO_VOCABULARY_NONE, &l->model, err)) <
             0 ||
         (rv = flo_tool_tokens(&l->tool, &l->tokens, &l->count, err)) < 0) {
@@ -65,17 +62,18 @@ static int logits(void *context, struct flo_err *err)
 }
 
 static struct logits state;
-static const struct flo_option options[] = {
-    {"tokens", FLO_OPTION_TEXT, &state.tool.tokens, "IDS the prompt, as 1,2,3"},
-    {"out", FLO_OPTION_TEXT, &state.path, "FILE where the rows go"},
+static const struct flo_flag flags[] = {
+    {"tokens", "IDS", "the prompt, as 1,2,3",
+     FLO_TEXT(struct logits, tool.tokens)},
+    {"out", "FILE", "where the rows go", FLO_TEXT(struct logits, path),
+     .is_needed = true},
+    FLO_FLAGS_END,
 };
-const struct flo_command flo_command_logits = {
+const struct flo_verb flo_verb_logits = {
     .name = "logits",
     .help = "write the logits of a prompt's tokens",
     .usage = "--model FILE --tokens IDS --out FILE",
-    .shared = FLO_SHARED_BACKEND,
-    .options = options,
-    .option_count = FLO_COUNT(options),
+    .flags = {FLO_FLAGS_BACKEND, flags},
     .state = &state,
     .run = logits,
 };

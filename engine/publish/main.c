@@ -1,10 +1,11 @@
 /* flotilla-model: makes and judges models on a publisher's machine. */
 #include "engine/publish/commands.h"
 
-static const struct flo_command *const commands[] = {
-    &flo_command_quantize,   &flo_command_merge_lora, &flo_command_golden,
-    &flo_command_perplexity, &flo_command_eval,       &flo_command_embed,
-    &flo_command_tokenize,   &flo_command_generate,   &flo_command_logits,
+static const struct flo_verb *const verbs[] = {
+    &flo_verb_quantize,    &flo_verb_merge_lora, &flo_verb_golden_create,
+    &flo_verb_golden_play, &flo_verb_perplexity, &flo_verb_eval,
+    &flo_verb_embed,       &flo_verb_tokenize,   &flo_verb_generate,
+    &flo_verb_logits,
 };
 static const char *const on_devices[] = {
     "run", "bench", "inspect", "plan", "pack", NULL,
@@ -12,13 +13,15 @@ static const char *const on_devices[] = {
 
 int main(int argc, char **argv)
 {
-    static const struct flo_tool_program program = {
+    static const struct flo_args_program program = {
         .name = "flotilla-model",
-        .commands = commands,
-        .count = FLO_COUNT(commands),
+        .about = "Makes and judges small language models",
+        .verbs = verbs,
+        .count = FLO_COUNT(verbs),
+        .tells_json = true,
         .elsewhere = on_devices,
         .elsewhere_program = "flotilla-engine",
         .elsewhere_package = "flotilla-engine",
     };
-    return flo_program_main(&program, argc, argv);
+    return flo_args_main(&program, argc, argv);
 }

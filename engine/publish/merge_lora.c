@@ -141,7 +141,7 @@ static int write_merged(void *context, int fd, struct flo_err *err)
 static void report(const struct merge *merge)
 {
     const struct flo_merge_result *r = &merge->result;
-    if (merge->tool.is_json) {
+    if (merge->tool.args.is_json) {
         printf("{\"method\":\"%s\",\"seed\":%" PRIu64 ",\"kept\":%.4f,"
                "\"tensors\":%zu,\"codes\":%" PRIu64
                ",\"codes_changed\":%" PRIu64 ",\"bytes_changed\":%" PRIu64
@@ -156,34 +156,18 @@ static void report(const struct merge *merge)
            r->bytes_changed);
 }
 
-static int check_options(struct merge *merge, struct flo_err *err)
+static void set_options(struct merge *merge)
 {
-    if (merge->tool.model == NULL || merge->tool.lora == NULL ||
-        merge->out == NULL) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "--model, --lora and --out are needed");
-    }
-    if (strcmp(merge->method, "dither") == 0) {
-        merge->options.method = FLO_MERGE_DITHER;
-    } else if (strcmp(merge->method, "requantize") == 0) {
-        merge->options.method = FLO_MERGE_REQUANTIZE;
-    } else {
-        return flo_fail(err, FLO_E_USAGE,
-                        "--method is '%s'; dither and requantize are known",
-                        merge->method);
-    }
+    unsigned cpus = flo_cpus_allowed();
+
+    merge->options.method = strcmp(merge->method, "dither") == 0
+                                ? FLO_MERGE_DITHER
+                                : FLO_MERGE_REQUANTIZE;
     if (merge->tool.threads == 0) {
-        unsigned cpus = flo_cpus_allowed();
         merge->tool.threads =
             cpus < FLO_MERGE_THREADS_MAX ? cpus : FLO_MERGE_THREADS_MAX;
     }
-    if (merge->tool.threads > FLO_MERGE_THREADS_MAX) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "--threads is %" PRIu64 ", not 1 to %d",
-                        merge->tool.threads, FLO_MERGE_THREADS_MAX);
-    }
     merge->options.threads = (uint32_t)merge->tool.threads;
-    return 0;
 }
 
 static int merge_lora(void *context, struct flo_err *err)
@@ -192,8 +176,8 @@ static int merge_lora(void *context, struct flo_err *err)
     const struct flo_inputs inputs = {{merge->tool.model, merge->tool.lora}};
     int rv;
     merge->started_us = flo_now_us();
-    if ((rv = check_options(merge, err)) < 0 ||
-        (rv = open_both(merge, err)) < 0 ||
+    set_options(merge);
+    if ((rv = open_both(merge, err)) < 0 ||
         (rv = flo_outfile(merge->out, inputs, write_merged, merge, err)) < 0) {
         return rv;
     }
@@ -202,27 +186,32 @@ static int merge_lora(void *context, struct flo_err *err)
 }
 
 static struct merge state = {.method = "dither", .options.seed = 1};
-static const struct flo_option options[] = {
-    {"model", FLO_OPTION_TEXT, &state.tool.model, "FILE the base"},
-    {"lora", FLO_OPTION_TEXT, &state.tool.lora, "FILE the adapter"},
-    {"out", FLO_OPTION_TEXT, &state.out, "FILE the merged model"},
-    {"method", FLO_OPTION_TEXT, &state.method,
-     "HOW dither (default) or requantize"},
-    {"seed", FLO_OPTION_U64, &state.options.seed,
-     "N of the dither (1); the same seed gives the same bytes anywhere"},
-    {"release-version", FLO_OPTION_TEXT, &state.version,
-     "TEXT general.version of the new file (the adapter's)"},
-    {"threads", FLO_OPTION_U64, &state.tool.threads, "N (default: all CPUs)"},
-    {"force", FLO_OPTION_FLAG, &state.is_forced,
-     "write it even if the update is lost"},
-    {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object"},
+static const struct flo_flag flags[] = {
+    {"model", "FILE", "the base", FLO_TEXT(struct merge, tool.model),
+     .is_needed = true},
+    {"lora", "FILE", "the adapter", FLO_TEXT(struct merge, tool.lora),
+     .is_needed = true},
+    {"out", "FILE", "the merged model", FLO_TEXT(struct merge, out),
+     .is_needed = true},
+    {"method", "dither|requantize", "how codes are rounded (dither)",
+     FLO_TEXT(struct merge, method)},
+    {"seed", "N",
+     "of the dither (1); the same seed gives the same bytes anywhere",
+     FLO_U64(struct merge, options.seed)},
+    {"release-version", "TEXT",
+     "general.version of the new file (the adapter's)",
+     FLO_TEXT(struct merge, version)},
+    {"threads", "N", "(default: all CPUs)", FLO_U64(struct merge, tool.threads),
+     .max = FLO_MERGE_THREADS_MAX},
+    {"force", NULL, "write it even if the update is lost",
+     FLO_SWITCH(struct merge, is_forced)},
+    FLO_FLAGS_END,
 };
-const struct flo_command flo_command_merge_lora = {
+const struct flo_verb flo_verb_merge_lora = {
     .name = "merge-lora",
     .help = "merge an adapter into its base",
     .usage = "--model FILE --lora FILE --out FILE",
-    .options = options,
-    .option_count = FLO_COUNT(options),
+    .flags = {flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = merge_lora,
 };

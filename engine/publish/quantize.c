@@ -457,12 +457,12 @@ static int find_mix(struct quantize *q, struct flo_err *err)
 {
     struct flo_buf names = {0};
 
-    q->mix = flo_mix_find(q->tool.words[2]);
+    q->mix = flo_mix_find(q->tool.args.words[2]);
     if (q->mix != NULL) {
         return 0;
     }
     flo_mix_names(&names);
-    flo_fail(err, FLO_E_USAGE, "type '%s' is not known", q->tool.words[2]);
+    flo_fail(err, FLO_E_USAGE, "type '%s' is not known", q->tool.args.words[2]);
     if (!names.failed) {
         flo_err_fix(err, "one of %s", names.data);
     }
@@ -475,9 +475,6 @@ static int quantize(void *context, struct flo_err *err)
     struct quantize *q = context;
     struct flo_buf report = {0};
     int rv;
-    if (q->tool.words[2] == NULL) {
-        return flo_fail(err, FLO_E_USAGE, "IN, OUT and TYPE are needed");
-    }
     if ((rv = find_mix(q, err)) < 0) {
         return rv;
     }
@@ -485,49 +482,44 @@ static int quantize(void *context, struct flo_err *err)
         unsigned cpus = flo_cpus_allowed();
         q->tool.threads = cpus < THREADS_MAX ? cpus : THREADS_MAX;
     }
-    if (q->tool.threads > THREADS_MAX) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "--threads is %" PRIu64 ", not 1 to %d",
-                        q->tool.threads, THREADS_MAX);
-    }
     if (q->pin_floats != NULL && q->pin == NULL) {
         return flo_fail(err, FLO_E_USAGE, "--old-floats needs --pin-grid");
     }
     const struct flo_inputs inputs = {
-        {q->tool.words[0], q->pin, q->pin_floats}};
-    if ((rv = flo_tool_gguf(q->tool.words[0], &q->source, err)) < 0 ||
+        {q->tool.args.words[0], q->pin, q->pin_floats}};
+    if ((rv = flo_tool_gguf(q->tool.args.words[0], &q->source, err)) < 0 ||
         (rv = flo_tool_gguf(q->pin, &q->old, err)) < 0 ||
         (rv = flo_tool_gguf(q->pin_floats, &q->old_floats, err)) < 0 ||
         (rv = flo_pool_open((unsigned)q->tool.threads, &q->pool, err)) < 0 ||
         (rv = choose_types(q, err)) < 0 ||
-        (rv = flo_outfile(q->tool.words[1], inputs, write_model, q, err)) < 0) {
+        (rv = flo_outfile(q->tool.args.words[1], inputs, write_model, q, err)) <
+            0) {
         return rv;
     }
-    (q->tool.is_json ? report_json : report_text)(q, &report);
+    (q->tool.args.is_json ? report_json : report_text)(q, &report);
     rv = flo_tool_print(&report, "the report", err);
     flo_buf_deinit(&report);
     return rv;
 }
 
 static struct quantize state;
-static const struct flo_option options[] = {
-    {"pin-grid", FLO_OPTION_TEXT, &state.pin,
-     "OLD keep the scales of this release, round codes anew"},
-    {"old-floats", FLO_OPTION_TEXT, &state.pin_floats,
-     "FILE the floats OLD was made from: measures what is kept"},
-    {"threads", FLO_OPTION_U64, &state.tool.threads, "N (default: all CPUs)"},
-    {"force", FLO_OPTION_FLAG, &state.is_forced,
-     "write it even if the update is lost"},
-    {"json", FLO_OPTION_FLAG, &state.tool.is_json,
-     "one JSON object with each tensor's rms error"},
+static const struct flo_flag flags[] = {
+    {"pin-grid", "OLD", "keep the scales of this release, round codes anew",
+     FLO_TEXT(struct quantize, pin)},
+    {"old-floats", "FILE",
+     "the floats OLD was made from: measures what is kept",
+     FLO_TEXT(struct quantize, pin_floats)},
+    {"threads", "N", "(default: all CPUs)",
+     FLO_U64(struct quantize, tool.threads), .min = 1, .max = THREADS_MAX},
+    {"force", NULL, "write it even if the update is lost",
+     FLO_SWITCH(struct quantize, is_forced)},
+    FLO_FLAGS_END,
 };
-const struct flo_command flo_command_quantize = {
+const struct flo_verb flo_verb_quantize = {
     .name = "quantize",
     .help = "write a model in a smaller type",
     .usage = "IN OUT TYPE",
-    .options = options,
-    .option_count = FLO_COUNT(options),
-    .words_max = 3,
+    .flags = {flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = quantize,
 };

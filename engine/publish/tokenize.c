@@ -84,9 +84,6 @@ static int tokenize(void *context, struct flo_err *err)
 {
     struct tokenize *t = context;
     int rv;
-    if (t->tool.model == NULL) {
-        return flo_fail(err, FLO_E_USAGE, "--model is missing");
-    }
     if ((rv = flo_gguf_open_path(t->tool.model, &t->gguf, err)) < 0) {
         return rv;
     }
@@ -104,19 +101,21 @@ static int tokenize(void *context, struct flo_err *err)
 }
 
 static struct tokenize state = {.text.bytes_max = TEXT_BYTES_MAX};
-static const struct flo_option options[] = {
-    {"model", FLO_OPTION_TEXT, &state.tool.model, "FILE the GGUF"},
-    {"special", FLO_OPTION_FLAG, &state.is_special,
-     "recognise control tokens, add BOS and EOS as the model says"},
-    {"framed", FLO_OPTION_FLAG, &state.is_framed,
-     "stdin is '<bytes>\\n<text>' repeated (else one text)"},
+static const struct flo_flag flags[] = {
+    {"model", "FILE", "the GGUF", FLO_TEXT(struct tokenize, tool.model),
+     .is_needed = true},
+    {"special", NULL,
+     "recognise control tokens, add BOS and EOS as the model says",
+     FLO_SWITCH(struct tokenize, is_special)},
+    {"framed", NULL, "stdin is '<bytes>\\n<text>' repeated (else one text)",
+     FLO_SWITCH(struct tokenize, is_framed)},
+    FLO_FLAGS_END,
 };
-const struct flo_command flo_command_tokenize = {
+const struct flo_verb flo_verb_tokenize = {
     .name = "tokenize",
     .help = "text to token ids",
     .usage = "--model FILE [--special] [--framed]",
-    .options = options,
-    .option_count = FLO_COUNT(options),
+    .flags = {flags},
     .state = &state,
     .run = tokenize,
 };

@@ -36,9 +36,9 @@ static inline uint32_t flo_smaller(uint32_t a, uint32_t b)
 int flo_worker_serve(int socket, enum flo_sandbox_mode mode,
                      void (*opened)(int socket));
 
-/* flotilla-engine worker [required|preferred]: serve descriptor 3.  Returns
- * the exit code. */
-int flo_cmd_worker(int argc, char **argv);
+/* flotilla-engine worker [required|preferred]: serve descriptor 3.  `line` is
+ * its struct flo_args; returns the exit code or FLO_E_USAGE. */
+int flo_cmd_worker(void *line, struct flo_err *err);
 
 /* ---- sandbox.c --------------------------------------------------- */
 

@@ -4,6 +4,7 @@
  * compute one pass (passes.c), write.  The process ends when the agent closes
  * the socket. */
 #include "engine/run/worker.h"
+#include "base/args/args.h"
 #include "engine/run/run.h"
 
 #include <errno.h>
@@ -243,20 +244,20 @@ int flo_worker_serve(int socket, enum flo_sandbox_mode mode,
     return FLO_EXIT_OK;
 }
 
-int flo_cmd_worker(int argc, char **argv)
+int flo_cmd_worker(void *line, struct flo_err *err)
 {
-    struct flo_err err = {0};
+    const char *word = ((const struct flo_args *)line)->words[0];
     int type = 0;
     socklen_t bytes = sizeof(type);
     enum flo_sandbox_mode mode = FLO_SANDBOX_REQUIRED;
-    if (argc > 2 || (argc == 2 && !flo_sandbox_mode_parse(argv[1], &mode)) ||
+
+    if ((word != NULL && !flo_sandbox_mode_parse(word, &mode)) ||
         getsockopt(SOCKET, SOL_SOCKET, SO_TYPE, &type, &bytes) < 0 ||
         type != SOCK_STREAM) {
-        flo_fail(&err, FLO_E_USAGE,
+        flo_fail(err, FLO_E_USAGE,
                  "worker is started by flotilla-agent, with a socket as "
                  "descriptor 3");
-        flo_err_fix(&err, "flotilla-agent serve --model FILE");
-        return flo_err_print(stderr, &err);
+        return flo_err_fix(err, "flotilla-agent serve --model FILE");
     }
     signal(SIGINT, SIG_IGN); /* Ctrl-C is for the agent, which ends us */
     return flo_worker_serve(SOCKET, mode, NULL);

@@ -14,17 +14,6 @@
 #include "engine/pack/sidecar.h"
 #include "engine/sample/sampler.h"
 
-int flo_tool_u32(const char *name, uint64_t value, uint32_t *out,
-                 struct flo_err *err)
-{
-    if (value > UINT32_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "--%s is %llu, at most %u", name,
-                        (unsigned long long)value, UINT32_MAX);
-    }
-    *out = (uint32_t)value;
-    return 0;
-}
-
 const char *const flo_tool_kv_names[] = {
     [FLO_KV_AUTO] = "auto", [FLO_KV_F16] = "f16",   [FLO_KV_F32] = "f32",
     [FLO_KV_Q8_0] = "q8_0", [FLO_KV_Q4_0] = "q4_0",
@@ -99,12 +88,11 @@ int flo_tool_setup(const struct flo_tool *tool, struct flo_tool_setup *setup,
                    struct flo_err *err)
 {
     struct flo_engine_options *options = &setup->options.engine;
-    int rv;
 
-    if (tool->model == NULL) {
-        return flo_fail(err, FLO_E_USAGE, "--model is missing");
-    }
     setup->options = (struct flo_backend_options){
+        .engine.context = (uint32_t)tool->context,
+        .engine.threads = (uint32_t)tool->threads,
+        .engine.batch = (uint32_t)tool->batch,
         .engine.memory_bytes_max = tool->memory_bytes_max,
         .engine.kernel = tool->kernel,
         .engine.packed =
@@ -113,11 +101,8 @@ int flo_tool_setup(const struct flo_tool *tool, struct flo_tool_setup *setup,
                 : tool->packed,
     };
     find_packed(tool, setup);
-    if ((rv = flo_tool_u32("ctx", tool->context, &options->context, err)) < 0 ||
-        (rv = flo_tool_u32("threads", tool->threads, &options->threads, err)) <
-            0 ||
-        (rv = flo_tool_u32("batch", tool->batch, &options->batch, err)) < 0 ||
-        (tool->lora != NULL && (rv = read_lora(tool->lora, setup, err)) < 0)) {
+    int rv = tool->lora != NULL ? read_lora(tool->lora, setup, err) : 0;
+    if (rv < 0) {
         return rv;
     }
     return read_kv_type(tool->kv, &options->kv_type, err);

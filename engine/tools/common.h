@@ -8,13 +8,12 @@
 #include <flotilla/backend.h>
 #include <flotilla/grammar.h>
 
-#include "engine/tools/tools.h"
+#include "base/args/args.h"
 
-#define FLO_WORDS_MAX 64
-
-/* What was typed behind a command's name: values of the shared options, and
- * what is no option.  Zero-initialise. */
+/* What was typed: the line, and values of the shared flags.  The state of a
+ * command begins with it.  Zero-initialise. */
 struct flo_tool {
+    struct flo_args args;
     const char *model;
     const char *packed;
     const char *kernel;
@@ -30,11 +29,23 @@ struct flo_tool {
     uint64_t batch;
     uint64_t memory_bytes_max;
     uint64_t seed;
-    uint64_t count; /* tokens to generate */
-    bool is_json;
+    uint64_t count;     /* tokens to generate */
     bool caches_packed; /* make packed weights on first use, and keep them */
-    const char *words[FLO_WORDS_MAX]; /* in order; NULL behind */
 };
+
+/* Flags that commands share; each set has those of the sets above as well.
+ * flags.c */
+extern const struct flo_flag flo_flags_model[], flo_flags_adapter[],
+    flo_flags_backend[], flo_flags_sampling[], flo_flags_json[];
+/* The file, and how it is opened. */
+#define FLO_FLAGS_MODEL flo_flags_model
+#define FLO_FLAGS_ADAPTER FLO_FLAGS_MODEL, flo_flags_adapter /* --lora */
+/* Tokens in and logits out only. */
+#define FLO_FLAGS_BACKEND FLO_FLAGS_ADAPTER, flo_flags_backend
+/* How an answer is chosen. */
+#define FLO_FLAGS_SAMPLING FLO_FLAGS_BACKEND, flo_flags_sampling
+#define FLO_FLAGS_JSON flo_flags_json             /* -o json, --json */
+#define FLO_FLAGS_JSON_ALONE (flo_flags_json + 1) /* where -o is a file */
 
 /* The options in the form that opens a model. */
 struct flo_tool_setup {
@@ -42,14 +53,10 @@ struct flo_tool_setup {
     char adapter[PATH_MAX];             /* of --lora, or "" */
     char packed[PATH_MAX];              /* where it may be; "": none */
 };
-/* FLO_E_USAGE: --model is missing, or a value is out of range; errors of
- * reading the adapter. */
+/* FLO_E_USAGE: a value is out of range; errors of reading the adapter. */
 FLO_MUST_USE int flo_tool_setup(const struct flo_tool *tool,
                                 struct flo_tool_setup *setup,
                                 struct flo_err *err);
-/* An option's number in 32 bits, or FLO_E_USAGE. */
-FLO_MUST_USE int flo_tool_u32(const char *name, uint64_t value, uint32_t *out,
-                              struct flo_err *err);
 /* By enum flo_kv_type. */
 extern const char *const flo_tool_kv_names[];
 /* tool->model as tool->backend opened it.  Zero-initialise. */

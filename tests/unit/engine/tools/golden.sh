@@ -71,7 +71,7 @@ expect 7 'no case is left of 1 prompts' "$@" "$model" golden create \
 : >"$work/prompts"
 expect 2 'has no prompt' "$@" "$model" golden create "$work/none.json" \
     --model $v2 --prompts "$work/prompts"
-expect 2 'golden create FILE' "$@" "$model" golden creat "$work/none.json" \
+expect 2 'did you mean .golden create' "$@" "$model" golden creat "$work/none.json" \
     --model $v2
 [ ! -e "$work/none.json" ] || failed=1
 # Paragraphs: a prompt may have lines.

@@ -188,7 +188,7 @@ expect 0 '^1.000000$' "$@" "$model" embed --cosine --pooling last \
     --model $models/tiny-v2.Q4_0.gguf 'motor-3 smoke'
 expect 7 '^error\[model.nonfinite\]' "$@" "$model" embed hello \
     --model $models/tiny-v3-bad-nan.Q4_0.gguf
-expect 2 'a text is needed' "$@" "$model" embed --model $models/README.md
+expect 2 'embed. needs TEXT' "$@" "$model" embed --model $models/README.md
 # Never more memory than the plan and 2 MB; a sanitizer's own does not count.
 if [ $# -eq 0 ] && ! grep -q __asan_init "$engine"; then
     for kv in f16 q4_0; do
