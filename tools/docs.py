@@ -56,16 +56,48 @@ def topics():
             table(["topic", "writer", "retained", "QoS", "meaning"], lines))
 
 
+def members(text, sets):
+    """Words of "IN(A) | IN_SET": states, in the order of their table."""
+    found = set()
+    for name in re.findall(r"IN\((\w+)\)", text):
+        found.add(name)
+    for name in re.findall(r"\bIN_(\w+)", text):
+        found |= sets[name]
+    return found
+
+
+def matrix(path, corner, states, words):
+    """The moves of a table as a matrix: a line per move, a column per state."""
+    sets = {}
+    for row in rows(path, "FLO_STATES"):
+        sets[row[0]] = members(row[1], sets)
+    leads = {}
+    for move, start, end in rows(path, "FLO_MOVES"):
+        for state in members(start, sets):
+            leads[move, state] = "`%s`" % words[end]
+    shown = [s for s in states if any(state == s for _, state in leads)]
+    return table([corner] + ["`%s`" % words[s] for s in shown] + ["meaning"],
+                 [[row[1]] + [leads.get((row[0], s), "") for s in shown] +
+                  [row[2]] for row in rows(path, "FLO_MOVE")])
+
+
 def states():
     kinds = {"WAY": "on the way", "END_GOOD": "end, good",
              "END_BAD": "end, bad", "END_OTHER": "end"}
     lines = [["`%s`" % r[1], kinds[r[2]], r[3]]
              for r in rows("proto/execution.def", "FLO_EXECUTION")]
+    words = {r[0]: r[1] for r in rows("proto/execution.def", "FLO_EXECUTION")}
+    moves = "agent/core/device/moves.def"
     return ("# States of an execution\n\n" + NOTE % "proto/execution.def" +
             "An execution is one device's attempt to get to a release. Up to "
             "the end of `activating` an unwanted end is `failed`; from then "
             "on `rolled-back`.\n\n" + table(["state", "kind", "meaning"],
-                                            lines))
+                                            lines) +
+            "\n## What moves it on its device\n\n" + NOTE % moves +
+            "A cell says which state follows; an empty one, that the move "
+            "cannot happen there. The core asserts it. While a candidate is "
+            "on trial, `fail`, `expire` and `cancel` become `take back`."
+            "\n\n" + matrix(moves, "move", list(words), words))
 
 
 def metrics():

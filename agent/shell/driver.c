@@ -133,9 +133,7 @@ void flo_shell_collect(struct flo_shell *shell)
         flo_shell_job_again(shell);
         return;
     }
-    if (shell->job != NULL ||
-        (shell->agent.has_execution &&
-         shell->agent.execution.state < FLO_EXECUTION_STAGED)) {
+    if (shell->job != NULL || flo_agent_is_fetching(&shell->agent)) {
         return; /* the worker's files are not named yet */
     }
     (void)sweep(shell, NULL, 0);

@@ -21,6 +21,25 @@ static struct flo_denial *find(struct flo_slots *slots,
     return NULL;
 }
 
+/* Who says that a release may not run, the weaker one first. */
+static unsigned weight(enum flo_denial_cause cause)
+{
+    switch (cause) {
+    case FLO_DENIAL_ALLOWED:
+        return 0;
+    case FLO_DENIAL_SPEED:
+        return 1;
+    case FLO_DENIAL_MEMORY:
+        return 2;
+    case FLO_DENIAL_ORDERED:
+        return 3;
+    case FLO_DENIAL_FAULT:
+    case FLO_DENIAL_CAUSES:
+        break;
+    }
+    return 4;
+}
+
 /* Of the same number, what lifts stands over what denies: an order lifts what
  * was said up to the number that it names. */
 static bool is_stronger(const struct flo_denial *said,
@@ -35,7 +54,8 @@ static bool is_stronger(const struct flo_denial *said,
     if (known->cause == FLO_DENIAL_ALLOWED) {
         return false;
     }
-    return said->cause == FLO_DENIAL_ALLOWED || said->cause > known->cause;
+    return said->cause == FLO_DENIAL_ALLOWED ||
+           weight(said->cause) > weight(known->cause);
 }
 
 static void merge(struct flo_denial *known, const struct flo_denial *said)

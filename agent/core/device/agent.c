@@ -25,8 +25,7 @@ static void abort_rollout(struct step *s, const struct flo_order *order)
 
     if (agent->has_execution && !flo_execution_has_served(agent) &&
         strcmp(agent->execution.rollout, order->rollout) == 0) {
-        flo_execution_end(s, FLO_EXECUTION_CANCELLED, 0, "order %s: abort",
-                          order->id);
+        flo_execution_end(s, FLO_MOVE_CANCEL, 0, "order %s: abort", order->id);
     }
 }
 

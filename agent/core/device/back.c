@@ -118,11 +118,7 @@ static void end_execution(struct step *s, const char *why)
 
     assert(why[0] != '\0');
     if (agent->has_execution) {
-        flo_execution_end(s,
-                          flo_execution_has_served(agent)
-                              ? FLO_EXECUTION_ROLLED_BACK
-                              : FLO_EXECUTION_CANCELLED,
-                          0, "%s", why);
+        flo_execution_end(s, FLO_MOVE_CANCEL, 0, "%s", why);
     }
 }
 

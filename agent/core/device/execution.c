@@ -44,15 +44,31 @@ void flo_execution_set_reason(struct step *s, const char *reason)
     }
 }
 
-void flo_execution_enter(struct step *s, enum flo_execution state,
+/* The one place where a state changes. */
+static void change_state(struct step *s, enum flo_move move)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+    bool is_possible = flo_move_find(execution->state, move, &execution->state);
+
+    assert(s->agent->has_execution);
+    assert(is_possible);
+    execution->since_ms = s->now;
+    execution->deadline_ms = 0;
+}
+
+void flo_execution_restart(struct step *s, enum flo_move move)
+{
+    change_state(s, move);
+    assert(!flo_execution_is_end(s->agent->execution.state));
+}
+
+void flo_execution_enter(struct step *s, enum flo_move move,
                          uint64_t deadline_in_ms)
 {
     struct flo_agent_execution *execution = &s->agent->execution;
 
-    assert(s->agent->has_execution);
-    assert(!flo_execution_is_end(state));
-    execution->state = state;
-    execution->since_ms = s->now;
+    change_state(s, move);
+    assert(!flo_execution_is_end(execution->state));
     execution->deadline_ms = deadline_in_ms == 0 ? 0 : s->now + deadline_in_ms;
     execution->retry_at_ms = 0;
     flo_execution_set_reason(s, "");
@@ -61,7 +77,12 @@ void flo_execution_enter(struct step *s, enum flo_execution state,
 
 bool flo_execution_is_fetching(const struct flo_agent_execution *execution)
 {
-    return execution->state <= FLO_EXECUTION_VERIFYING;
+    return flo_is_in(execution->state, IN_FETCHING);
+}
+
+bool flo_agent_is_fetching(const struct flo_agent *agent)
+{
+    return agent->has_execution && flo_execution_is_fetching(&agent->execution);
 }
 
 bool flo_execution_has_served(const struct flo_agent *agent)
@@ -119,15 +140,12 @@ static void drop_candidate(struct step *s)
     agent->slots.tries_left = 0;
 }
 
-static void finish(struct step *s, enum flo_execution end)
+static void finish(struct step *s, enum flo_move move)
 {
     struct flo_agent_execution *execution = &s->agent->execution;
 
-    assert(s->agent->has_execution);
-    assert(flo_execution_is_end(end));
-    execution->state = end;
-    execution->deadline_ms = 0;
-    execution->since_ms = s->now;
+    change_state(s, move);
+    assert(flo_execution_is_end(execution->state));
     execution->is_writing = false;
     flo_execution_set_reason(s, execution->error.what);
     report(s);
@@ -152,13 +170,13 @@ static void tell_who_serves(struct step *s)
     }
 }
 
-void flo_execution_end(struct step *s, enum flo_execution end, int code,
+void flo_execution_end(struct step *s, enum flo_move move, int code,
                        const char *format, ...)
 {
     struct flo_agent *agent = s->agent;
     struct flo_agent_execution *execution = &agent->execution;
     bool has_served = flo_execution_has_served(agent);
-    bool had_engines = has_served || execution->state >= FLO_EXECUTION_PROBING;
+    bool had_engines = flo_is_in(execution->state, IN(PROBING) | IN_TRIAL);
     va_list args;
 
     assert(agent->has_execution);
@@ -179,7 +197,8 @@ void flo_execution_end(struct step *s, enum flo_execution end, int code,
     /* Then the story, then the record that says it is over: a cut between
      * the two leaves a candidate whose execution has ended, which the next
      * start clears. */
-    finish(s, end);
+    finish(s, has_served && move != FLO_MOVE_SUPERSEDE ? FLO_MOVE_TAKE_BACK
+                                                       : move);
     drop_candidate(s);
     agent->has_execution = false;
     if (has_served) {
@@ -188,34 +207,33 @@ void flo_execution_end(struct step *s, enum flo_execution end, int code,
     flo_do(s, FLO_DO_COLLECT);
 }
 
-void flo_execution_serves(struct step *s, enum flo_execution end)
+void flo_execution_serves(struct step *s, enum flo_move move)
 {
     struct flo_agent *agent = s->agent;
 
-    assert(flo_execution_kind(end) == FLO_EXECUTION_END_GOOD);
+    assert(move == FLO_MOVE_COMMIT || move == FLO_MOVE_FIND);
     assert(flo_ref_equal(&agent->execution.release, &agent->slots.current));
     flo_execution_cancel_job(s);
     memset(&agent->execution.error, 0, sizeof(agent->execution.error));
-    finish(s, end);
+    finish(s, move);
     agent->has_execution = false;
     flo_do(s, FLO_DO_COLLECT);
 }
 
-void flo_execution_reject(struct step *s, enum flo_execution end, int code,
+void flo_execution_reject(struct step *s, enum flo_move move, int code,
                           const char *what)
 {
     struct flo_agent_execution *execution = &s->agent->execution;
 
     flo_agent_error_set(&execution->error, code, "accepted", "%s", what);
-    finish(s, end);
+    finish(s, move);
     s->agent->has_execution = false;
 }
 
 void flo_execution_repaired(struct step *s)
 {
-    assert(flo_execution_is_fetching(&s->agent->execution));
     memset(&s->agent->execution.error, 0, sizeof(s->agent->execution.error));
-    flo_execution_enter(s, FLO_EXECUTION_STAGED, 0);
+    flo_execution_enter(s, FLO_MOVE_STAGE, 0);
 }
 
 /* ---- begin ---- */

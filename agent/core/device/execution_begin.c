@@ -40,25 +40,24 @@ static void begin(struct step *s)
 
     assert(agent->has_execution);
     if (is_current && flo_engine_refuses_current(agent)) {
-        flo_execution_reject(s, FLO_EXECUTION_FAILED, agent->refusal, REFUSED);
+        flo_execution_reject(s, FLO_MOVE_FAIL, agent->refusal, REFUSED);
     } else if (is_current && !is_repair &&
                !flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
-        flo_execution_reject(s, FLO_EXECUTION_ALREADY_INSTALLED, 0, "");
+        flo_execution_reject(s, FLO_MOVE_FIND, 0, "");
     } else if (s->event->deploy.refusal.code != 0 && !is_current) {
-        flo_execution_reject(s, FLO_EXECUTION_REJECTED,
-                             s->event->deploy.refusal.code,
+        flo_execution_reject(s, FLO_MOVE_REFUSE, s->event->deploy.refusal.code,
                              s->event->deploy.refusal.what);
     } else if (current->model[0] != '\0' &&
                strcmp(current->model, execution->release.model) != 0) {
         flo_execution_reject(
-            s, FLO_EXECUTION_REJECTED, FLO_E_NOT_BUILT,
+            s, FLO_MOVE_REFUSE, FLO_E_NOT_BUILT,
             "a second model beside the first is not built yet");
     } else {
         spread(s);
         if (execution->order[0] != '\0') {
             flo_do_ack(s, execution->order, "running", NULL);
         }
-        flo_execution_enter(s, FLO_EXECUTION_ACCEPTED, 0);
+        flo_execution_enter(s, FLO_MOVE_ADMIT, 0);
     }
 }
 
@@ -138,9 +137,10 @@ void flo_execution_deploy(struct step *s)
             flo_do_ack(s, wanted->order, "ignored", NULL);
             return;
         }
-        flo_execution_end(s, FLO_EXECUTION_SUPERSEDED, 0, "by %s", wanted->id);
+        flo_execution_end(s, FLO_MOVE_SUPERSEDE, 0, "by %s", wanted->id);
     }
     take(agent, wanted);
+    agent->execution.state = FLO_EXECUTION_NOTIFIED;
     begin(s);
 }
 
@@ -149,19 +149,14 @@ void flo_execution_deploy(struct step *s)
 static void resume_trial(struct step *s)
 {
     struct flo_agent *agent = s->agent;
-    struct flo_agent_execution *execution = &agent->execution;
 
     assert(flo_ref_is(&agent->slots.candidate) && agent->slots.is_trial);
+    flo_execution_restart(s, FLO_MOVE_RESTART_TRIAL);
     if (agent->slots.tries_left == 0) {
-        flo_execution_end(s, FLO_EXECUTION_ROLLED_BACK, FLO_E_SOAK_FAILED,
+        flo_execution_end(s, FLO_MOVE_TAKE_BACK, FLO_E_SOAK_FAILED,
                           "no start of the candidate is left");
         return;
     }
-    if (execution->state != FLO_EXECUTION_SOAKING) {
-        execution->state = FLO_EXECUTION_ACTIVATING;
-    }
-    execution->since_ms = s->now;
-    execution->deadline_ms = 0;
     agent->slots.tries_left--;
     flo_do_release(s, FLO_DO_SLOT_TRY, &agent->slots.candidate);
     flo_engine_load(s, FLO_AGENT_BESIDE, &agent->slots.candidate);
@@ -175,19 +170,17 @@ static void resume_without_candidate(struct step *s)
 
     assert(!flo_ref_is(&agent->slots.candidate));
     if (flo_ref_equal(&execution->release, &agent->slots.current)) {
-        if (execution->state >= FLO_EXECUTION_STAGED) {
-            flo_execution_serves(s, FLO_EXECUTION_SUCCEEDED);
+        if (!flo_is_in(execution->state, IN_TOLD | IN_FETCHING)) {
+            flo_execution_serves(s, FLO_MOVE_COMMIT);
         } else { /* it was repaired */
-            execution->state = FLO_EXECUTION_ACCEPTED;
-            execution->since_ms = s->now;
+            flo_execution_restart(s, FLO_MOVE_RESTART);
         }
-    } else if (execution->state >= FLO_EXECUTION_ACTIVATING) {
-        flo_execution_end(s, FLO_EXECUTION_ROLLED_BACK, FLO_E_SOAK_FAILED,
+    } else if (flo_is_in(execution->state, IN_TRIAL)) {
+        flo_execution_end(s, FLO_MOVE_TAKE_BACK, FLO_E_SOAK_FAILED,
                           "no start of the candidate was left");
         flo_do_serving(s, "rolled-back", &agent->slots.current);
     } else {
-        execution->state = FLO_EXECUTION_ACCEPTED;
-        execution->since_ms = s->now;
+        flo_execution_restart(s, FLO_MOVE_RESTART);
     }
 }
 
@@ -207,8 +200,7 @@ void flo_execution_boot(struct step *s)
         if (is_trial) {
             resume_trial(s);
         } else if (has_candidate) {
-            agent->execution.state = FLO_EXECUTION_STAGED;
-            agent->execution.since_ms = s->now;
+            flo_execution_restart(s, FLO_MOVE_RESTART_STAGED);
         } else {
             resume_without_candidate(s);
         }

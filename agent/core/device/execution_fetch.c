@@ -49,20 +49,39 @@ static void take_plan(struct flo_agent_detail *detail,
     }
 }
 
+/* The updater says which state it works in. */
+static bool move_to(enum flo_execution state, enum flo_move *out)
+{
+    switch (state) {
+    case FLO_EXECUTION_DOWNLOADING:
+        *out = FLO_MOVE_DOWNLOAD;
+        return true;
+    case FLO_EXECUTION_APPLYING:
+        *out = FLO_MOVE_APPLY;
+        return true;
+    case FLO_EXECUTION_VERIFYING:
+        *out = FLO_MOVE_VERIFY;
+        return true;
+    default:
+        return false;
+    }
+}
+
 void flo_execution_progress(struct step *s)
 {
     struct flo_agent_execution *execution = flo_execution_of(s);
+    enum flo_execution next;
+    enum flo_move move;
 
     if (!is_of_job(s)) {
         return;
     }
     take_plan(&execution->detail, &s->event->detail);
-    /* A second file may be downloaded after the first was verified: states
-     * only go forward. */
-    if (s->event->state > execution->state &&
-        s->event->state <= FLO_EXECUTION_VERIFYING) {
-        flo_execution_enter(s, s->event->state,
-                            execution->policy.step_timeout_ms);
+    /* A second file may be downloaded after the first was verified: the table
+     * has no way back. */
+    if (move_to(s->event->state, &move) &&
+        flo_move_find(execution->state, move, &next)) {
+        flo_execution_enter(s, move, execution->policy.step_timeout_ms);
     }
 }
 
@@ -119,13 +138,11 @@ void flo_execution_job_failed(struct step *s)
         return;
     }
     /* Refused while planning: nothing was tried. */
-    if (execution->state <= FLO_EXECUTION_ACCEPTED &&
+    if (execution->state == FLO_EXECUTION_ACCEPTED &&
         (flo_error_exit(error->code) == FLO_EXIT_REFUSED ||
          flo_error_exit(error->code) == FLO_EXIT_VERIFY)) {
-        flo_execution_end(s, FLO_EXECUTION_REJECTED, error->code, "%s",
-                          error->what);
+        flo_execution_end(s, FLO_MOVE_REFUSE, error->code, "%s", error->what);
     } else {
-        flo_execution_end(s, FLO_EXECUTION_FAILED, error->code, "%s",
-                          error->what);
+        flo_execution_end(s, FLO_MOVE_FAIL, error->code, "%s", error->what);
     }
 }

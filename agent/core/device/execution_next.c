@@ -18,11 +18,8 @@ void flo_execution_due(struct step *s)
         unsigned long long took = (s->now - execution->since_ms) / 1000;
 
         flo_execution_end(
-            s,
-            flo_execution_has_served(s->agent) ? FLO_EXECUTION_ROLLED_BACK
-                                               : FLO_EXECUTION_TIMED_OUT,
-            FLO_E_TIMED_OUT, "%s took %llu s%s%s", word, took,
-            execution->error.code == 0 ? "" : ", last: ",
+            s, FLO_MOVE_EXPIRE, FLO_E_TIMED_OUT, "%s took %llu s%s%s", word,
+            took, execution->error.code == 0 ? "" : ", last: ",
             execution->error.code == 0 ? ""
                                        : flo_error_id(execution->error.code));
         return;
@@ -78,7 +75,7 @@ void flo_execution_freeze(struct step *s)
         /* It made room for the probe and serves while the freeze lasts. */
         execution->starts--;
         flo_engine_restore(s);
-        flo_execution_enter(s, FLO_EXECUTION_STAGED, 0);
+        flo_execution_enter(s, FLO_MOVE_PUT_OFF, 0);
     }
 }
 
@@ -90,7 +87,7 @@ void flo_execution_consider(struct step *s)
 
     if (execution == NULL || execution->is_writing || execution->job != 0 ||
         (execution->state == FLO_EXECUTION_PROBING && !execution->is_probed) ||
-        execution->state >= FLO_EXECUTION_ACTIVATING || flo_repair_holds(s)) {
+        flo_is_in(execution->state, IN_TRIAL) || flo_repair_holds(s)) {
         return;
     }
     reason = agent->going_back.is_active &&

@@ -28,14 +28,14 @@ void flo_execution_probe(struct step *s)
     assert(execution->state == FLO_EXECUTION_STAGED);
     assert(!execution->is_writing && execution->job == 0);
     if (execution->starts >= PROBES_PER_TRY * execution->policy.tries) {
-        flo_execution_end(s, FLO_EXECUTION_FAILED, FLO_E_ENGINE_CRASH,
+        flo_execution_end(s, FLO_MOVE_FAIL, FLO_E_ENGINE_CRASH,
                           "%u probes were begun and none came to an end",
                           execution->starts);
         return;
     }
     execution->starts++;
     execution->is_probed = false;
-    flo_execution_enter(s, FLO_EXECUTION_PROBING, probe_ms_max(execution));
+    flo_execution_enter(s, FLO_MOVE_PROBE, probe_ms_max(execution));
     execution->is_draining = flo_engine_make_room(s, execution->fits_both);
     if (execution->is_draining) {
         execution->retry_at_ms = s->now + DRAIN_MS_MAX;
@@ -49,7 +49,7 @@ void flo_execution_activate(struct step *s)
     assert(s->agent->execution.state == FLO_EXECUTION_PROBING);
     assert(s->agent->execution.is_probed);
     assert(flo_engine_is(s->agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
-    flo_execution_enter(s, FLO_EXECUTION_ACTIVATING, ACTIVATE_MS_MAX);
+    flo_execution_enter(s, FLO_MOVE_ACTIVATE, ACTIVATE_MS_MAX);
     s->agent->execution.is_writing = true;
     flo_do_release(s, FLO_DO_SLOT_TRIAL, &s->agent->execution.release);
 }
@@ -68,7 +68,7 @@ static void committed(struct step *s)
     agent->slots.is_trial = false;
     agent->slots.tries_left = 0;
     flo_engine_succeed(s);
-    flo_execution_serves(s, FLO_EXECUTION_SUCCEEDED);
+    flo_execution_serves(s, FLO_MOVE_COMMIT);
 }
 
 /* A soak is time in which the candidate serves: it begins here, and anew when
@@ -97,7 +97,7 @@ static void activated(struct step *s)
         return; /* after a restart: it is being loaded */
     }
     serve_on_trial(s);
-    flo_execution_enter(s, FLO_EXECUTION_SOAKING, 0);
+    flo_execution_enter(s, FLO_MOVE_SERVE, 0);
 }
 
 void flo_execution_written(struct step *s)
@@ -112,7 +112,7 @@ void flo_execution_written(struct step *s)
         s->agent->slots.candidate = execution->release;
         s->agent->slots.is_trial = false;
         memset(&execution->error, 0, sizeof(execution->error));
-        flo_execution_enter(s, FLO_EXECUTION_STAGED, 0);
+        flo_execution_enter(s, FLO_MOVE_STAGE, 0);
     } else if (execution->state == FLO_EXECUTION_ACTIVATING) {
         activated(s);
     } else if (execution->state == FLO_EXECUTION_SOAKING) {
@@ -122,20 +122,17 @@ void flo_execution_written(struct step *s)
 
 /* Staged, but its signed number says that it may not come: refused.  Else the
  * disk failed. */
-static enum flo_execution
+static enum flo_move
 end_of_unwritten(struct step *s, const struct flo_agent_execution *execution)
 {
     int code = s->event->error.code;
 
-    if (flo_execution_has_served(s->agent)) {
-        return FLO_EXECUTION_ROLLED_BACK;
-    }
     return flo_execution_is_fetching(execution) &&
                    (code == FLO_E_TARGET_FLOOR ||
                     code == FLO_E_META_EQUIVOCATION ||
                     code == FLO_E_META_VERSION_JUMP)
-               ? FLO_EXECUTION_REJECTED
-               : FLO_EXECUTION_FAILED;
+               ? FLO_MOVE_REFUSE
+               : FLO_MOVE_FAIL;
 }
 
 void flo_execution_unwritten(struct step *s)
@@ -177,7 +174,7 @@ void flo_execution_loaded(struct step *s)
         flo_do_release(s, FLO_DO_PROBE, &execution->release);
     } else if (execution->state == FLO_EXECUTION_ACTIVATING) {
         serve_on_trial(s); /* after a restart */
-        flo_execution_enter(s, FLO_EXECUTION_SOAKING, 0);
+        flo_execution_enter(s, FLO_MOVE_SERVE, 0);
     } else if (execution->state == FLO_EXECUTION_SOAKING) {
         serve_on_trial(s);
         flo_do_serving(s, "restarted", &execution->release);
@@ -201,7 +198,7 @@ static void lost_on_trial(struct step *s)
     execution->crashes++;
     if (execution->crashes > execution->policy.soak_crashes_max) {
         flo_execution_end(
-            s, FLO_EXECUTION_ROLLED_BACK, error->code,
+            s, FLO_MOVE_TAKE_BACK, error->code,
             "lost %llu times on trial, at most %llu: %s",
             (unsigned long long)execution->crashes,
             (unsigned long long)execution->policy.soak_crashes_max,
@@ -209,7 +206,7 @@ static void lost_on_trial(struct step *s)
         return;
     }
     if (agent->slots.tries_left == 0) {
-        flo_execution_end(s, FLO_EXECUTION_ROLLED_BACK, error->code,
+        flo_execution_end(s, FLO_MOVE_TAKE_BACK, error->code,
                           "no start is left after %llu: %s",
                           (unsigned long long)execution->policy.tries,
                           error->what);
@@ -231,10 +228,7 @@ void flo_execution_lost(struct step *s)
     switch (execution->state) {
     case FLO_EXECUTION_PROBING:
     case FLO_EXECUTION_ACTIVATING:
-        flo_execution_end(s,
-                          s->agent->slots.is_trial ? FLO_EXECUTION_ROLLED_BACK
-                                                   : FLO_EXECUTION_FAILED,
-                          error->code, "%s", error->what);
+        flo_execution_end(s, FLO_MOVE_FAIL, error->code, "%s", error->what);
         break;
     case FLO_EXECUTION_SOAKING:
         lost_on_trial(s);
@@ -268,7 +262,7 @@ static void probe_later(struct step *s)
     assert(execution->unsure < UNSURE_MAX);
     assert(execution->starts > 0);
     if (++execution->unsure >= UNSURE_MAX) {
-        flo_execution_end(s, FLO_EXECUTION_FAILED, s->event->error.code,
+        flo_execution_end(s, FLO_MOVE_FAIL, s->event->error.code,
                           "%u probes, the last one: %s", execution->unsure,
                           what);
         return;
@@ -281,7 +275,7 @@ static void probe_later(struct step *s)
     execution->starts--; /* this one came to an end */
     execution->start_at_ms = s->now + wait_ms;
     flo_engine_restore(s);
-    flo_execution_enter(s, FLO_EXECUTION_STAGED, 0);
+    flo_execution_enter(s, FLO_MOVE_PUT_OFF, 0);
 }
 
 void flo_execution_probed(struct step *s)
@@ -303,7 +297,7 @@ void flo_execution_probed(struct step *s)
         return;
     }
     if (s->event->error.code != 0) {
-        flo_execution_end(s, FLO_EXECUTION_FAILED, s->event->error.code, "%s",
+        flo_execution_end(s, FLO_MOVE_FAIL, s->event->error.code, "%s",
                           s->event->error.what);
         return;
     }
@@ -360,7 +354,7 @@ void flo_execution_request(struct step *s)
     execution->errors += is_blamed ? 1 : 0;
     if (fails_too_often(execution, is_blamed)) {
         flo_execution_end(
-            s, FLO_EXECUTION_ROLLED_BACK, FLO_E_SOAK_FAILED,
+            s, FLO_MOVE_TAKE_BACK, FLO_E_SOAK_FAILED,
             "%llu of %llu requests failed, %u of the last %u, at most %llu "
             "per million may (%s)",
             (unsigned long long)execution->errors,

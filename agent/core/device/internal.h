@@ -33,6 +33,28 @@ struct step {
     uint64_t now;
 };
 
+/* ---- moves of an execution (moves.c, moves.def) ---- */
+#define IN(state) (1u << FLO_EXECUTION_##state)
+enum { /* sets of states */
+#define FLO_STATES(name, members) IN_##name = members,
+#include "agent/core/device/moves.def"
+#undef FLO_STATES
+};
+static inline bool flo_is_in(enum flo_execution state, uint32_t set)
+{
+    return (set >> state & 1) != 0;
+}
+enum flo_move {
+#define FLO_MOVE(name, word, meaning) FLO_MOVE_##name,
+#include "agent/core/device/moves.def"
+#undef FLO_MOVE
+    FLO_MOVE_COUNT
+};
+const char *flo_move_word(enum flo_move move);
+/* false: it cannot happen in that state. */
+bool flo_move_find(enum flo_execution state, enum flo_move move,
+                   enum flo_execution *out);
+
 /* ---- actions (do.c) ---- */
 struct flo_agent_action *flo_do(struct step *s,
                                 enum flo_agent_action_kind kind);
@@ -82,18 +104,21 @@ void flo_engine_due(struct step *s);
 /* ---- execution (execution.c) ---- */
 /* NULL: there is none. */
 struct flo_agent_execution *flo_execution_of(struct step *s);
-/* Change the state and report it; 0: no deadline. */
-void flo_execution_enter(struct step *s, enum flo_execution state,
+/* Change the state by a move of the table and report it; 0: no deadline. */
+void flo_execution_enter(struct step *s, enum flo_move move,
                          uint64_t deadline_in_ms);
+/* The agent starts: change the state, report nothing. */
+void flo_execution_restart(struct step *s, enum flo_move move);
 /* Why it waits; empty: it does not. */
 void flo_execution_set_reason(struct step *s, const char *reason);
-/* End the execution, wherever it is; a trial goes back. */
-void flo_execution_end(struct step *s, enum flo_execution end, int code,
+/* End the execution, wherever it is.  Where the release has served, it is taken
+ * back, whatever else ended it; but a newer order supersedes it. */
+void flo_execution_end(struct step *s, enum flo_move move, int code,
                        const char *format, ...) FLO_PRINTF(4, 5);
-/* A good end: the release is current. */
-void flo_execution_serves(struct step *s, enum flo_execution end);
+/* A good end, by COMMIT or FIND: the release is current. */
+void flo_execution_serves(struct step *s, enum flo_move move);
 /* It ends before it began: the order is answered, nothing else happens. */
-void flo_execution_reject(struct step *s, enum flo_execution end, int code,
+void flo_execution_reject(struct step *s, enum flo_move move, int code,
                           const char *what);
 /* The updater's job is not wanted any more. */
 void flo_execution_cancel_job(struct step *s);

@@ -68,7 +68,7 @@ void flo_repair_loaded(struct step *s)
     assert(flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY));
     agent->repairs = 0;
     if (is_repairing(agent) && agent->execution.state == FLO_EXECUTION_STAGED) {
-        flo_execution_serves(s, FLO_EXECUTION_SUCCEEDED);
+        flo_execution_serves(s, FLO_MOVE_COMMIT);
     }
 }
 
@@ -78,8 +78,7 @@ void flo_repair_lost(struct step *s)
 
     if (is_repairing(s->agent) &&
         s->agent->execution.state == FLO_EXECUTION_STAGED) {
-        flo_execution_end(s, FLO_EXECUTION_FAILED, error->code, "%s",
-                          error->what);
+        flo_execution_end(s, FLO_MOVE_FAIL, error->code, "%s", error->what);
     }
 }
 
@@ -99,11 +98,11 @@ bool flo_repair_holds(struct step *s)
         return false; /* go on: fetch */
     }
     if (flo_engine_refuses_current(agent)) {
-        flo_execution_end(s, FLO_EXECUTION_FAILED, agent->refusal, REFUSED);
+        flo_execution_end(s, FLO_MOVE_FAIL, agent->refusal, REFUSED);
         return true;
     }
     if (!flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
-        flo_execution_serves(s, FLO_EXECUTION_ALREADY_INSTALLED);
+        flo_execution_serves(s, FLO_MOVE_FIND);
     }
     return true;
 }

@@ -272,6 +272,9 @@ struct flo_agent_actions {
 int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
                    struct flo_agent_actions *actions);
 
+/* The updater may be at work on files that nothing names yet. */
+bool flo_agent_is_fetching(const struct flo_agent *agent);
+
 /* The step as text: one line "[  1.250] word  ..." for the event, an indented
  * line per state and action.  The log, the golden tests and `flotilla-agent
  * explain` show this text.  Steps that change nothing give no text. */

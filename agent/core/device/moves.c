@@ -1,0 +1,40 @@
+/* The table of moves (moves.def): which move leads where. */
+#include <assert.h>
+
+#include "agent/core/device/internal.h"
+
+static const struct {
+    enum flo_move move;
+    uint32_t from; /* a bit per state */
+    enum flo_execution to;
+} moves[] = {
+#define FLO_MOVES(move, from, to) {FLO_MOVE_##move, from, FLO_EXECUTION_##to},
+#include "agent/core/device/moves.def"
+#undef FLO_MOVES
+};
+
+const char *flo_move_word(enum flo_move move)
+{
+    static const char *const words[] = {
+#define FLO_MOVE(name, word, meaning) word,
+#include "agent/core/device/moves.def"
+#undef FLO_MOVE
+    };
+
+    assert(move < FLO_MOVE_COUNT);
+    return words[move];
+}
+
+bool flo_move_find(enum flo_execution state, enum flo_move move,
+                   enum flo_execution *out)
+{
+    assert(state < FLO_EXECUTION_COUNT);
+    assert(move < FLO_MOVE_COUNT);
+    for (size_t i = 0; i < FLO_COUNT(moves); i++) {
+        if (moves[i].move == move && flo_is_in(state, moves[i].from)) {
+            *out = moves[i].to;
+            return true;
+        }
+    }
+    return false;
+}
