@@ -74,6 +74,34 @@ static enum flo_return off_trial(const json_t *slots, char *title)
     return FLO_RETURN_KEPT;
 }
 
+static bool is_current(const json_t *report, const char *release)
+{
+    const json_t *slots = json_object_get(report, "slots");
+
+    return is_release(json_object_get(slots, "current"), release);
+}
+
+bool flo_return_names(const json_t *report, const char *release)
+{
+    const json_t *slots = json_object_get(report, "slots");
+
+    return is_current(report, release) ||
+           is_release(json_object_get(slots, "candidate"), release) ||
+           is_release(json_object_get(report, "serving"), release) ||
+           is_release(json_object_get(report, "execution"), release);
+}
+
+bool flo_return_report_counts(uint64_t report_rev, uint64_t desired_rev)
+{
+    return report_rev >= desired_rev;
+}
+
+bool flo_return_concerns(enum flo_rollout_state state, bool is_ordered)
+{
+    return (state != FLO_ROLLOUT_RUNNING && state != FLO_ROLLOUT_COMPLETED) ||
+           (is_ordered && state == FLO_ROLLOUT_COMPLETED);
+}
+
 enum flo_return flo_return_plan(const json_t *report, const char *from,
                                 const char *to, char *title)
 {
@@ -84,21 +112,18 @@ enum flo_return flo_return_plan(const json_t *report, const char *from,
     if (!json_is_object(report) || json_object_size(report) == 0) {
         return FLO_RETURN_SILENT;
     }
-    bool is_current = is_release(json_object_get(slots, "current"), from);
-    bool is_tried = is_release(json_object_get(slots, "candidate"), from) ||
-                    is_release(json_object_get(report, "serving"), from) ||
-                    is_release(json_object_get(report, "execution"), from);
-    if (!is_current && !is_tried) {
+    if (!flo_return_names(report, from)) {
         return FLO_RETURN_NONE;
     }
+    bool was_current = is_current(report, from);
     if (to != NULL) {
         bool is_there = is_release(
-            is_current ? previous : json_object_get(slots, "current"), to);
+            was_current ? previous : json_object_get(slots, "current"), to);
         return is_denied(report, to) ? FLO_RETURN_DENIED
                : is_there            ? FLO_RETURN_KEPT
                                      : FLO_RETURN_DOWNLOAD;
     }
-    if (!is_current) {
+    if (!was_current) {
         return off_trial(slots, title);
     }
     if (!json_is_object(previous)) {

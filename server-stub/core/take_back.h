@@ -7,6 +7,8 @@
 
 #include "base/host/json.h"
 
+#include "server-stub/core/rollout/rollout.h"
+
 enum flo_return {
     FLO_RETURN_NONE,     /* it does not have the release */
     FLO_RETURN_SILENT,   /* enrolled, and never reported */
@@ -29,5 +31,14 @@ bool flo_return_is_possible(enum flo_return way);
  * "model@version" of the release the device keeps, where that is the way. */
 enum flo_return flo_return_plan(const json_t *report, const char *from,
                                 const char *to, char *title);
+
+/* Does the report speak of the release anywhere that matters: serving, current,
+ * on trial, or being brought? */
+bool flo_return_names(const json_t *report, const char *release);
+/* A report counts when the device knows what it should run by now. */
+bool flo_return_report_counts(uint64_t report_rev, uint64_t desired_rev);
+/* Can a device that left the release concern a rollout in this state?
+ * is_ordered: a rollback order did it there. */
+bool flo_return_concerns(enum flo_rollout_state state, bool is_ordered);
 
 #endif

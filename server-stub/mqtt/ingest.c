@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/core/take_back.h"
 #include "server-stub/mqtt/ingest_inside.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/telemetry_link.h"
@@ -152,7 +153,7 @@ static int back_by_report(const struct flo_message *message, uint64_t rev,
     if (rv < 0 || (!is_awaited && !flo_ingest_any_goes_back(controller)) ||
         (rv = flo_fleet_desired_get(controller->store, message->device,
                                     &desired, order, err)) < 0 ||
-        rev < desired ||
+        !flo_return_report_counts(rev, desired) ||
         (rv = flo_ingest_back_on_rollouts(message, NULL, false, err)) < 0) {
         return rv;
     }

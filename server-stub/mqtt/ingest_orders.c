@@ -3,39 +3,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/core/answer.h"
+#include "server-stub/core/take_back.h"
 #include "server-stub/mqtt/ingest_inside.h"
 #include "server-stub/state/controller.h"
 
-static bool text_is(const json_t *object, const char *key, const char *word)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text != NULL && strcmp(text, word) == 0;
-}
-
 /* ---- going back ---- */
-
-/* Does the report speak of this release anywhere that matters? */
-static bool report_names(const json_t *report, const char *release)
-{
-    const json_t *slots = json_object_get(report, "slots");
-
-    return text_is(json_object_get(report, "serving"), "release", release) ||
-           text_is(json_object_get(slots, "current"), "release", release) ||
-           text_is(json_object_get(slots, "candidate"), "release", release) ||
-           text_is(json_object_get(report, "execution"), "release", release);
-}
-
-static bool can_go_back(const struct flo_rollout_entry *entry)
-{
-    return entry->core.state != FLO_ROLLOUT_RUNNING &&
-           entry->core.state != FLO_ROLLOUT_COMPLETED;
-}
 
 bool flo_ingest_any_goes_back(const struct flo_controller *controller)
 {
     for (size_t i = 0; i < controller->rollouts.count; i++) {
-        if (can_go_back(controller->rollouts.items[i])) {
+        if (flo_return_concerns(controller->rollouts.items[i]->core.state,
+                                false)) {
             return true;
         }
     }
@@ -54,12 +33,10 @@ static int tell_rollouts(const struct flo_message *message,
         struct flo_rollout_entry *entry = controller->rollouts.items[i];
         char digest[FLO_DIGEST_TEXT];
         flo_digest_text(&entry->release, digest);
-        bool concerned =
-            can_go_back(entry) ||
-            (is_ordered && entry->core.state == FLO_ROLLOUT_COMPLETED);
+        bool concerned = flo_return_concerns(entry->core.state, is_ordered);
         bool is_back = release_or_null != NULL
                            ? strcmp(release_or_null, digest) == 0
-                           : !report_names(message->json, digest);
+                           : !flo_return_names(message->json, digest);
         if (concerned && is_back) {
             rv = flo_ingest_step(
                 message, entry,
@@ -145,7 +122,7 @@ int flo_ingest_back_on_orders(const struct flo_message *message,
                                   collect_awaited, &all, err);
 
     for (size_t i = 0; i < all.count && rv == 0; i++) {
-        if (!report_names(message->json, all.items[i].release)) {
+        if (!flo_return_names(message->json, all.items[i].release)) {
             rv = awaited_is_done(message, &all.items[i], err);
         }
     }
@@ -155,15 +132,12 @@ int flo_ingest_back_on_orders(const struct flo_message *message,
 
 /* ---- asking again ---- */
 
-#define ASK_AFTER_MS 10000 /* its answer may still be on its way */
-#define ASK_AGAIN_MS 60000
-
 static int ask_for(void *context, const struct flo_fleet_order *order)
 {
     const struct flo_message *message = context;
 
-    if (order->issued_at_ms + ASK_AFTER_MS < message->now_ms &&
-        order->expires_at_ms > message->now_ms) {
+    if (flo_answer_is_missing(order->issued_at_ms, order->expires_at_ms,
+                              message->now_ms)) {
         flo_outgoing_ask(message->controller, message->device, order->id);
     }
     return 0;
@@ -173,7 +147,8 @@ int flo_ingest_ask(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_fleet_store *store = message->controller->store;
 
-    if (!flo_fleet_device_may_ask(store, message->device, ASK_AGAIN_MS)) {
+    if (!flo_fleet_device_may_ask(store, message->device,
+                                  FLO_ANSWER_ASK_AGAIN_MS)) {
         return 0;
     }
     return flo_fleet_outcome_awaited(store, message->device, ask_for,
@@ -223,21 +198,11 @@ static int acked_find(struct flo_ingest *ingest, const char *order,
     return rv;
 }
 
-static bool is_by_the_clock(const json_t *error)
+/* The id that the device gives as the cause, or NULL. */
+static const char *error_of(const struct flo_message *message)
 {
-    return text_is(error, "id", flo_error_id(FLO_E_CMD_EXPIRED)) ||
-           text_is(error, "id", flo_error_id(FLO_E_CMD_FUTURE));
-}
-
-/* A broker may keep an order for longer than it lives: that the device refuses
- * it then is nobody's failure, and no answer.  Of an order that is young the
- * clock of the device is wrong, and the refusal counts: so what was signed anew
- * in vain is not signed again. */
-static bool came_too_late(const struct flo_message *message,
-                          const struct flo_acked *acked)
-{
-    return acked->is_aged &&
-           is_by_the_clock(json_object_get(message->json, "error"));
+    return json_string_value(
+        json_object_get(json_object_get(message->json, "error"), "id"));
 }
 
 /* A refused deploy order never becomes an execution, nor does one behind a
@@ -279,11 +244,6 @@ static int deploy_refused(const struct flo_message *message,
                                          err);
 }
 
-static bool is_about_trust(const char *id)
-{
-    return strncmp(id, "sig.", 4) == 0 || strncmp(id, "meta.", 5) == 0;
-}
-
 /* An order whose signature a device does not take has no id for it, so it
  * cannot refuse it by name: it only says that something is wrong.  Was it told
  * to deploy and has not begun, that is what it does not take.  Should it begin
@@ -292,14 +252,12 @@ int flo_ingest_distrusted(const struct flo_message *message,
                           struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
-    const json_t *why = json_object_get(message->json, "error");
-    const char *id = json_string_value(json_object_get(why, "id"));
     struct flo_acked desired = {0};
     struct flo_err absent = {0};
     char order[FLO_NAME_MAX + 1];
     uint64_t rev;
 
-    if (id == NULL || !is_about_trust(id)) {
+    if (!flo_answer_is_distrust(error_of(message))) {
         return 0;
     }
     int rv = flo_fleet_desired_get(controller->store, message->device, &rev,
@@ -403,46 +361,37 @@ int flo_ingest_send_failed(const struct flo_message *message, const char *order,
     return outcome(message, order, FLO_OUTCOME_REFUSED, 0, err);
 }
 
-/* Would the device say so again?  Not when its clock or its disk was wrong. */
-static bool is_for_good(const struct flo_message *message,
-                        enum flo_order_outcome next)
-{
-    const json_t *error = json_object_get(message->json, "error");
-    const char *id = json_string_value(json_object_get(error, "id"));
-    bool is_passing =
-        is_by_the_clock(error) || (id != NULL && strncmp(id, "io.", 3) == 0);
-
-    return next > FLO_OUTCOME_RUNNING &&
-           (next != FLO_OUTCOME_REFUSED || !is_passing);
-}
-
 struct earlier {
-    const struct flo_acked *acked;
+    struct flo_answer_order answered;
     struct flo_text_list ids;
 };
 
 static int collect_earlier(void *context, const struct flo_fleet_order *order)
 {
     struct earlier *earlier = context;
-    const struct flo_acked *acked = earlier->acked;
+    struct flo_answer_order awaited = {.op = order->op,
+                                       .group = order->group,
+                                       .rollout = order->rollout,
+                                       .release = order->release,
+                                       .seq = order->seq};
 
-    if (order->seq < acked->seq && strcmp(order->op, acked->op) == 0 &&
-        strcmp(order->group, acked->group) == 0 &&
-        strcmp(order->rollout, acked->rollout) == 0 &&
-        strcmp(order->release, acked->release) == 0) {
+    if (flo_answer_covers(&earlier->answered, &awaited)) {
         flo_text_list_add(&earlier->ids, order->id);
     }
     return 0;
 }
 
-/* What it came to is the answer too to what was signed anew, or asked for
- * again, with this order: nobody waits for that any more. */
+/* Nobody waits any more for earlier orders about the same. */
 static int outcome_of_earlier(const struct flo_message *message,
                               const struct flo_acked *acked,
                               enum flo_order_outcome next, uint64_t took_ms,
                               struct flo_err *err)
 {
-    struct earlier earlier = {.acked = acked};
+    struct earlier earlier = {.answered = {.op = acked->op,
+                                           .group = acked->group,
+                                           .rollout = acked->rollout,
+                                           .release = acked->release,
+                                           .seq = acked->seq}};
     int rv =
         flo_fleet_outcome_awaited(message->controller->store, message->device,
                                   collect_earlier, &earlier, err);
@@ -452,6 +401,35 @@ static int outcome_of_earlier(const struct flo_message *message,
     }
     flo_text_list_clear(&earlier.ids);
     return rv;
+}
+
+/* What follows from an answer for rollouts. */
+static int follow(const struct flo_message *message,
+                  const struct flo_acked *acked,
+                  enum flo_answer_follows follows, struct flo_err *err)
+{
+    switch (follows) {
+    case FLO_ANSWER_BACK:
+    case FLO_ANSWER_BACK_ORDERED:
+        return flo_ingest_back_on_rollouts(
+            message, acked->release, follows == FLO_ANSWER_BACK_ORDERED, err);
+    case FLO_ANSWER_STAYS:
+        return tell_rollouts(message, acked->release, FLO_ROLLOUT_EVENT_STAYS,
+                             false, err);
+    case FLO_ANSWER_ABORTED:
+        return abort_done(message, acked, err);
+    case FLO_ANSWER_REJECTED:
+        return deploy_refused(message, acked->rollout, 1,
+                              FLO_EXECUTION_REJECTED, err);
+    case FLO_ANSWER_SUPERSEDED:
+        return deploy_refused(message, acked->rollout, 1,
+                              FLO_EXECUTION_SUPERSEDED, err);
+    case FLO_ANSWER_NOTHING:
+    case FLO_ANSWER_SEND_AGAIN:
+    case FLO_ANSWER_COUNT:
+        break;
+    }
+    return 0;
 }
 
 int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
@@ -482,33 +460,20 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
         *err = absent;
         return rv;
     }
-    if (next == FLO_OUTCOME_REFUSED && came_too_late(message, &acked)) {
-        return flo_orders_send_anew(message->controller, message->device, order,
-                                    err);
+    struct flo_answer answer = {
+        .outcome = next, .error = error_of(message), .is_aged = acked.is_aged};
+    if (!flo_order_op_parse(acked.op, &answer.op)) {
+        return flo_fail(err, FLO_E_INTERNAL, "order %s: op `%s`", order,
+                        acked.op);
+    }
+    struct flo_answer_result result = flo_answer_decide(&answer);
+    if (result.follows == FLO_ANSWER_SEND_AGAIN) {
+        return flo_orders_send_again(message->controller, message->device,
+                                     order, err);
     }
     rv = outcome(message, order, next, took_ms, err);
-    if (rv == 0 && is_for_good(message, next)) {
+    if (rv == 0 && result.is_for_good) {
         rv = outcome_of_earlier(message, &acked, next, took_ms, err);
     }
-    bool is_over = next == FLO_OUTCOME_DONE || next == FLO_OUTCOME_IGNORED ||
-                   next == FLO_OUTCOME_SUPERSEDED;
-    if (rv == 0 && is_over && strcmp(acked.op, "rollback") == 0) {
-        rv = flo_ingest_back_on_rollouts(message, acked.release,
-                                         next == FLO_OUTCOME_DONE, err);
-    } else if (rv == 0 && next == FLO_OUTCOME_REFUSED &&
-               strcmp(acked.op, "rollback") == 0) {
-        rv = tell_rollouts(message, acked.release, FLO_ROLLOUT_EVENT_STAYS,
-                           false, err);
-    } else if (rv == 0 && is_over && strcmp(acked.op, "abort") == 0) {
-        rv = abort_done(message, &acked, err);
-    } else if (rv == 0 && strcmp(acked.op, "deploy") == 0 &&
-               (next == FLO_OUTCOME_REFUSED ||
-                next == FLO_OUTCOME_SUPERSEDED)) {
-        rv = deploy_refused(message, acked.rollout, 1,
-                            next == FLO_OUTCOME_REFUSED
-                                ? FLO_EXECUTION_REJECTED
-                                : FLO_EXECUTION_SUPERSEDED,
-                            err);
-    }
-    return rv;
+    return rv < 0 ? rv : follow(message, &acked, result.follows, err);
 }

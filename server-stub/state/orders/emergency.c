@@ -70,9 +70,19 @@ static int scope_read(struct scope_list *list, const char *group,
                                        err);
 }
 
-static int note_release(void *context, const struct flo_fleet_order *order)
+/* The order that a desired document holds. */
+struct held_order {
+    char release[FLO_DIGEST_TEXT];
+    bool is_deploy;
+};
+
+static int note_order(void *context, const struct flo_fleet_order *order)
 {
-    snprintf(context, FLO_DIGEST_TEXT, "%s:%s", order->op, order->release);
+    struct held_order *held = context;
+
+    held->is_deploy =
+        strcmp(order->op, flo_order_op_word(FLO_ORDER_DEPLOY)) == 0;
+    snprintf(held->release, sizeof(held->release), "%s", order->release);
     return 0;
 }
 
@@ -83,7 +93,7 @@ static int wants_rewrite(struct flo_controller *controller, const char *device,
                          const char *release, bool *out, struct flo_err *err)
 {
     char order[FLO_NAME_MAX + 1];
-    char what[FLO_DIGEST_TEXT] = "";
+    struct held_order held = {0};
     uint64_t rev;
     int rv = flo_fleet_desired_get(controller->store, device, &rev, order, err);
 
@@ -91,9 +101,8 @@ static int wants_rewrite(struct flo_controller *controller, const char *device,
     if (rv < 0 || order[0] == '\0') {
         return rv;
     }
-    rv = flo_fleet_order_get(controller->store, order, note_release, what, err);
-    if (rv == 0 && strncmp(what, "deploy:", 7) == 0 &&
-        strncmp(what + 7, release, FLO_DIGEST_TEXT - 8) != 0) {
+    rv = flo_fleet_order_get(controller->store, order, note_order, &held, err);
+    if (rv == 0 && held.is_deploy && strcmp(held.release, release) != 0) {
         *out = false;
     }
     return rv == FLO_E_ABSENT ? 0 : rv;

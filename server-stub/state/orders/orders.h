@@ -28,30 +28,25 @@ FLO_MUST_USE int flo_orders_issue_row(struct flo_controller *controller,
                                       struct flo_order *order,
                                       struct flo_fleet_order row, char *id,
                                       struct flo_err *err);
-/* Sign anew what is older than half its life: what stands in the groups' lists
- * (flo_fleet_order_standing), then what desired documents hold. */
+/* Sign again the orders that are due (core/renewal.h): those in lists of groups
+ * (flo_fleet_order_standing), then those that desired documents hold. */
 FLO_MUST_USE int flo_orders_renew(struct flo_controller *controller,
                                   struct flo_err *err);
-/* Of what desired documents hold: that, and deploys that a rollback has
- * overtaken (controller->orders.is_overtaken): a device that heard of the newer
- * rollback takes them no more. */
+/* The second half of it: after a rollback, deploys that desired documents hold
+ * are due at once (orders.is_overtaken). */
 FLO_MUST_USE int flo_orders_overtaken(struct flo_controller *controller,
                                       struct flo_err *err);
-/* Sign all of that anew: devices know higher numbers than this store. */
+/* All of them: devices know higher numbers than this store. */
 FLO_MUST_USE int flo_orders_renew_each(struct flo_controller *controller,
                                        struct flo_err *err);
-/* A deploy that a desired holds is signed anew for each holder by itself, with
- * that device as its scope, as long as no more than so many hold it; else with
- * the scope that it had. */
-#define FLO_ORDERS_OWN_MAX 64
-/* Sign one anew if it is older than that, with the scope that it has, for a
- * rollout that brings it to newcomers; `id` becomes the new one's. */
+/* Sign one again if it is due, with the scope that it has, for a rollout that
+ * brings it to newcomers; `id` becomes the new one's. */
 FLO_MUST_USE int flo_orders_freshen(struct flo_controller *controller, char *id,
                                     struct flo_err *err);
-/* Sign one anew that came to a device too late, if its desired holds it. */
-FLO_MUST_USE int flo_orders_send_anew(struct flo_controller *controller,
-                                      const char *device, const char *order,
-                                      struct flo_err *err);
+/* Sign one again that came to a device too late, if its desired holds it. */
+FLO_MUST_USE int flo_orders_send_again(struct flo_controller *controller,
+                                       const char *device, const char *order,
+                                       struct flo_err *err);
 /* Text of the desired document of a device, appended. */
 FLO_MUST_USE int flo_orders_desired_text(struct flo_controller *controller,
                                          const char *device,

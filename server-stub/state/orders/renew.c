@@ -2,27 +2,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/core/renewal.h"
 #include "server-stub/state/controller.h"
 
 struct held {
     char id[FLO_NAME_MAX + 1];
-    uint64_t seq;
-    bool is_aged, is_rollback, is_deploy;
-    bool is_desired_only; /* else it stands in a list */
+    struct flo_renewal_order order;
 };
 
 struct all_held {
     struct held *items;
     size_t count, room;
-    uint64_t now_ms;
-    bool is_desired_only;
+    bool is_listed; /* in lists of groups; else desired documents hold them */
     struct flo_err *err;
 };
 
 static int collect_held(void *context, const struct flo_fleet_order *order)
 {
     struct all_held *all = context;
+    enum flo_order_op op;
 
+    if (!flo_order_op_parse(order->op, &op)) {
+        return flo_fail(all->err, FLO_E_INTERNAL, "order %s: op `%s`",
+                        order->id, order->op);
+    }
     if (all->count == all->room) {
         size_t room = 2 * all->room + 16;
         struct held *items = realloc(all->items, room * sizeof(*items));
@@ -33,13 +36,12 @@ static int collect_held(void *context, const struct flo_fleet_order *order)
         all->room = room;
     }
     struct held *held = &all->items[all->count++];
-    *held = (struct held){.seq = order->seq,
-                          .is_deploy = strcmp(order->op, "deploy") == 0,
-                          .is_aged = flo_order_is_aged(order->issued_at_ms,
-                                                       order->expires_at_ms,
-                                                       all->now_ms),
-                          .is_rollback = strcmp(order->op, "rollback") == 0,
-                          .is_desired_only = all->is_desired_only};
+    held->order =
+        (struct flo_renewal_order){.op = op,
+                                   .seq = order->seq,
+                                   .issued_at_ms = order->issued_at_ms,
+                                   .expires_at_ms = order->expires_at_ms,
+                                   .is_listed = all->is_listed};
     snprintf(held->id, sizeof(held->id), "%s", order->id);
     return 0;
 }
@@ -93,7 +95,7 @@ static int collect_holder(void *context, const char *device)
 {
     struct flo_text_list *holders = context;
 
-    if (holders->count <= FLO_ORDERS_OWN_MAX) { /* one more says: too many */
+    if (holders->count <= FLO_RENEWAL_OWN_MAX) { /* one more says: too many */
         flo_text_list_add(holders, device);
     }
     return 0;
@@ -116,10 +118,6 @@ static int issue_own(struct flo_controller *controller, struct parsed *parsed,
     return rv;
 }
 
-/* With the group's scope and a newer number, who carries messages could bring
- * it to members that were since assigned something else: it would be the newest
- * there too.  So each holder gets one of its own, where they are few; for many
- * that costs too much in the second after a rollback. */
 static int renew_own(struct flo_controller *controller, const char *old,
                      struct flo_err *err)
 {
@@ -134,7 +132,7 @@ static int renew_own(struct flo_controller *controller, const char *old,
         rv = flo_fleet_desired_holders(controller->store, old, collect_holder,
                                        &holders, err);
     }
-    if (rv == 0 && (holders.count == 0 || holders.count > FLO_ORDERS_OWN_MAX)) {
+    if (rv == 0 && !flo_renewal_is_own(parsed.order.op, holders.count)) {
         rv = renew(controller, old, true, id, err);
     } else {
         for (size_t i = 0; i < holders.count && rv == 0; i++) {
@@ -145,34 +143,31 @@ static int renew_own(struct flo_controller *controller, const char *old,
     return rv;
 }
 
-/* A device that heard of a newer rollback takes an older deploy no more. */
-static bool is_due(const struct held *held, uint64_t rollback)
+static int renewal_begin(struct flo_controller *controller,
+                         struct flo_renewal *renewal, struct flo_err *err)
 {
-    return held->is_aged || (held->is_deploy && held->seq < rollback);
+    renewal->now_ms = flo_wall_ms();
+    return flo_fleet_order_newest(controller->store, "rollback", "",
+                                  &renewal->rollback, err);
 }
 
-/* Rollbacks in lists keep their order: the newest are those that were asked for
- * last (flo_group_orders), so behind one that is signed anew all are. */
 static int renew_some(struct flo_controller *controller,
                       const struct all_held *all, bool is_each,
                       struct flo_err *err)
 {
+    struct flo_renewal renewal = {.is_each = is_each};
     char id[FLO_NAME_MAX + 1];
-    bool rollbacks_too = false;
-    uint64_t rollback;
-    int rv = flo_fleet_order_newest(controller->store, "rollback", "",
-                                    &rollback, err);
+    int rv = renewal_begin(controller, &renewal, err);
 
     for (size_t i = 0; i < all->count && rv == 0; i++) {
         const struct held *held = &all->items[i];
-        bool is_listed_rollback = held->is_rollback && !held->is_desired_only;
+        enum flo_renewal_why why = flo_renewal_next(&renewal, &held->order);
 
-        if (is_each || is_due(held, rollback) ||
-            (is_listed_rollback && rollbacks_too)) {
-            rollbacks_too = rollbacks_too || is_listed_rollback;
-            rv = held->is_desired_only
-                     ? renew_own(controller, held->id, err)
-                     : renew(controller, held->id, false, id, err);
+        if (why != FLO_RENEWAL_NOT) {
+            flo_log(FLO_LOG_DEBUG, "order", "%s is signed again: %s", held->id,
+                    flo_renewal_word(why));
+            rv = all->is_listed ? renew(controller, held->id, false, id, err)
+                                : renew_own(controller, held->id, err);
         }
     }
     return rv;
@@ -181,7 +176,7 @@ static int renew_some(struct flo_controller *controller,
 static int renew_listed(struct flo_controller *controller, bool is_each,
                         struct flo_err *err)
 {
-    struct all_held all = {.now_ms = flo_wall_ms(), .err = err};
+    struct all_held all = {.is_listed = true, .err = err};
     int rv =
         flo_fleet_order_standing(controller->store, collect_held, &all, err);
 
@@ -192,15 +187,14 @@ static int renew_listed(struct flo_controller *controller, bool is_each,
     return rv;
 }
 
-/* What a desired holds is for its holders alone: members of the scope that
- * were since brought forward hold something newer, and must not hear of it
- * again by their group's list.  What stands in no desired has to be found
- * there by a device that was away for longer than an order lives. */
+/* An order that a desired document holds is for its holders alone: members of
+ * the scope that were brought forward since hold something newer, and must not
+ * hear of it again by their group's list.  An order in no desired document
+ * stands in the list, for a device that was away for longer than it lives. */
 static int renew_held(struct flo_controller *controller, bool is_each,
                       struct flo_err *err)
 {
-    struct all_held all = {
-        .now_ms = flo_wall_ms(), .is_desired_only = true, .err = err};
+    struct all_held all = {.err = err};
     int rv = flo_fleet_order_held(controller->store, collect_held, &all, err);
 
     if (rv == 0) {
@@ -234,24 +228,24 @@ int flo_orders_renew_each(struct flo_controller *controller,
 int flo_orders_freshen(struct flo_controller *controller, char *id,
                        struct flo_err *err)
 {
-    struct all_held all = {.now_ms = flo_wall_ms(), .err = err};
-    uint64_t rollback = 0;
-    int rv = flo_fleet_order_newest(controller->store, "rollback", "",
-                                    &rollback, err);
+    struct all_held all = {.err = err};
+    struct flo_renewal renewal = {0};
+    int rv = renewal_begin(controller, &renewal, err);
 
     if (rv == 0) {
         rv =
             flo_fleet_order_get(controller->store, id, collect_held, &all, err);
     }
-    if (rv == 0 && is_due(&all.items[0], rollback)) {
+    if (rv == 0 &&
+        flo_renewal_next(&renewal, &all.items[0].order) != FLO_RENEWAL_NOT) {
         rv = renew(controller, all.items[0].id, true, id, err);
     }
     free(all.items);
     return rv;
 }
 
-int flo_orders_send_anew(struct flo_controller *controller, const char *device,
-                         const char *order, struct flo_err *err)
+int flo_orders_send_again(struct flo_controller *controller, const char *device,
+                          const char *order, struct flo_err *err)
 {
     char id[FLO_NAME_MAX + 1];
     uint64_t rev;

@@ -1,5 +1,6 @@
 /* Numbers of orders: per subject a device takes none that is older than what it
  * has.  What is still meant then gets a newer number from the controller. */
+#include "server-stub/core/renewal.h"
 #include "tests/unit/server/world.h"
 
 /* As if so many orders had been signed for others. */
@@ -241,8 +242,8 @@ static void one_that_came_too_late_is_signed_anew_for_that_device(void **state)
         start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
 
-    assert_int_equal(flo_orders_send_anew(world->controller, ids[canary],
-                                          "o-0001", &world->err),
+    assert_int_equal(flo_orders_send_again(world->controller, ids[canary],
+                                           "o-0001", &world->err),
                      0);
     struct flo_order order = held_by(world, ids[canary]);
     assert_int_equal(order.seq, 2);
@@ -273,7 +274,7 @@ static void what_many_hold_is_signed_once_for_all_of_them(void **state)
 
     take_back_the_release_before(world, id); /* o-0003 */
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    for (unsigned i = 0; i < FLO_ORDERS_OWN_MAX; i++) {
+    for (unsigned i = 0; i < FLO_RENEWAL_OWN_MAX; i++) {
         char name[16];
         snprintf(device, sizeof(device), "%08x-7777-4777-8777-777777777777", i);
         snprintf(name, sizeof(name), "many-%u", i);

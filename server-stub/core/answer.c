@@ -1,0 +1,115 @@
+/* Answers of devices to orders. */
+#include <assert.h>
+#include <string.h>
+
+#include "server-stub/core/answer.h"
+
+const char *flo_answer_word(enum flo_answer_follows follows)
+{
+    static const char *const words[FLO_ANSWER_COUNT] = {
+        [FLO_ANSWER_NOTHING] = "nothing",
+        [FLO_ANSWER_SEND_AGAIN] = "send again",
+        [FLO_ANSWER_BACK] = "back",
+        [FLO_ANSWER_BACK_ORDERED] = "back by order",
+        [FLO_ANSWER_STAYS] = "stays",
+        [FLO_ANSWER_ABORTED] = "aborted",
+        [FLO_ANSWER_REJECTED] = "rejected",
+        [FLO_ANSWER_SUPERSEDED] = "superseded",
+    };
+
+    assert(follows < FLO_ANSWER_COUNT);
+    return words[follows];
+}
+
+static bool is_error(const char *error, int code)
+{
+    return error != NULL && strcmp(error, flo_error_id(code)) == 0;
+}
+
+static bool is_by_the_clock(const char *error)
+{
+    return is_error(error, FLO_E_CMD_EXPIRED) ||
+           is_error(error, FLO_E_CMD_FUTURE);
+}
+
+/* A device whose clock or disk was wrong may answer otherwise later. */
+static bool is_passing(const char *error)
+{
+    return is_by_the_clock(error) ||
+           (error != NULL && strncmp(error, "io.", 3) == 0);
+}
+
+/* The device carried the order out, or the order does not concern it. */
+static bool is_over(enum flo_order_outcome outcome)
+{
+    return outcome == FLO_OUTCOME_DONE || outcome == FLO_OUTCOME_IGNORED ||
+           outcome == FLO_OUTCOME_SUPERSEDED;
+}
+
+static enum flo_answer_follows of_rollback(enum flo_order_outcome outcome)
+{
+    return outcome == FLO_OUTCOME_DONE      ? FLO_ANSWER_BACK_ORDERED
+           : is_over(outcome)               ? FLO_ANSWER_BACK
+           : outcome == FLO_OUTCOME_REFUSED ? FLO_ANSWER_STAYS
+                                            : FLO_ANSWER_NOTHING;
+}
+
+static enum flo_answer_follows of_deploy(enum flo_order_outcome outcome)
+{
+    return outcome == FLO_OUTCOME_REFUSED      ? FLO_ANSWER_REJECTED
+           : outcome == FLO_OUTCOME_SUPERSEDED ? FLO_ANSWER_SUPERSEDED
+                                               : FLO_ANSWER_NOTHING;
+}
+
+/* A broker may keep an order for longer than the order lives: a device that
+ * refuses it then has not answered.  Where the order is young, the clock of the
+ * device is wrong, and the refusal counts: otherwise the order would be signed
+ * again for ever. */
+static bool came_too_late(const struct flo_answer *answer)
+{
+    return answer->outcome == FLO_OUTCOME_REFUSED && answer->is_aged &&
+           is_by_the_clock(answer->error);
+}
+
+struct flo_answer_result flo_answer_decide(const struct flo_answer *answer)
+{
+    enum flo_order_outcome outcome = answer->outcome;
+    struct flo_answer_result result = {
+        .is_for_good = is_over(outcome) || (outcome == FLO_OUTCOME_REFUSED &&
+                                            !is_passing(answer->error))};
+
+    assert(outcome <= FLO_OUTCOME_SUPERSEDED);
+    if (came_too_late(answer)) {
+        result.follows = FLO_ANSWER_SEND_AGAIN;
+    } else if (answer->op == FLO_ORDER_ROLLBACK) {
+        result.follows = of_rollback(outcome);
+    } else if (answer->op == FLO_ORDER_DEPLOY) {
+        result.follows = of_deploy(outcome);
+    } else if (answer->op == FLO_ORDER_ABORT && is_over(outcome)) {
+        result.follows = FLO_ANSWER_ABORTED;
+    }
+    return result;
+}
+
+bool flo_answer_covers(const struct flo_answer_order *answered,
+                       const struct flo_answer_order *awaited)
+{
+    return awaited->seq < answered->seq &&
+           strcmp(awaited->op, answered->op) == 0 &&
+           strcmp(awaited->group, answered->group) == 0 &&
+           strcmp(awaited->rollout, answered->rollout) == 0 &&
+           strcmp(awaited->release, answered->release) == 0;
+}
+
+bool flo_answer_is_missing(uint64_t issued_at_ms, uint64_t expires_at_ms,
+                           uint64_t now_ms)
+{
+    return issued_at_ms + FLO_ANSWER_ASK_AFTER_MS < now_ms &&
+           expires_at_ms > now_ms;
+}
+
+bool flo_answer_is_distrust(const char *error)
+{
+    return error != NULL &&
+           (strncmp(error, "sig.", 4) == 0 || strncmp(error, "meta.", 5) == 0);
+}

@@ -1,0 +1,48 @@
+/* Which orders are signed again. */
+#include <assert.h>
+
+#include "server-stub/core/renewal.h"
+
+const char *flo_renewal_word(enum flo_renewal_why why)
+{
+    static const char *const words[FLO_RENEWAL_COUNT] = {
+        [FLO_RENEWAL_NOT] = "stays",
+        [FLO_RENEWAL_ASKED] = "each one is asked for",
+        [FLO_RENEWAL_AGED] = "half of its life is over",
+        [FLO_RENEWAL_OVERTAKEN] = "a rollback is newer",
+        [FLO_RENEWAL_IN_TURN] = "rollbacks keep their order",
+    };
+
+    assert(why < FLO_RENEWAL_COUNT);
+    return words[why];
+}
+
+enum flo_renewal_why flo_renewal_next(struct flo_renewal *renewal,
+                                      const struct flo_renewal_order *order)
+{
+    bool is_listed_rollback =
+        order->op == FLO_ORDER_ROLLBACK && order->is_listed;
+    enum flo_renewal_why why = FLO_RENEWAL_NOT;
+
+    if (renewal->is_each) {
+        why = FLO_RENEWAL_ASKED;
+    } else if (flo_order_is_aged(order->issued_at_ms, order->expires_at_ms,
+                                 renewal->now_ms)) {
+        why = FLO_RENEWAL_AGED;
+    } else if (order->op == FLO_ORDER_DEPLOY &&
+               order->seq < renewal->rollback) {
+        why = FLO_RENEWAL_OVERTAKEN;
+    } else if (is_listed_rollback && renewal->has_listed_rollback) {
+        why = FLO_RENEWAL_IN_TURN;
+    }
+    renewal->has_listed_rollback =
+        renewal->has_listed_rollback ||
+        (is_listed_rollback && why != FLO_RENEWAL_NOT);
+    return why;
+}
+
+bool flo_renewal_is_own(enum flo_order_op op, size_t holders)
+{
+    return op == FLO_ORDER_DEPLOY && holders > 0 &&
+           holders <= FLO_RENEWAL_OWN_MAX;
+}

@@ -1,0 +1,56 @@
+/* Renewal: which orders are signed again, and why.  Pure.
+ *
+ * One walk goes over orders in ascending sequence: those that stand in lists of
+ * groups, or those that desired documents hold. */
+#ifndef FLOTILLA_SERVER_RENEWAL_H
+#define FLOTILLA_SERVER_RENEWAL_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+
+#include "server-stub/core/orders.h"
+
+enum flo_renewal_why {
+    FLO_RENEWAL_NOT,
+    FLO_RENEWAL_ASKED,     /* each one: devices know higher numbers */
+    FLO_RENEWAL_AGED,      /* more than half of its life is over */
+    FLO_RENEWAL_OVERTAKEN, /* a deploy before a newer rollback: devices that
+                              heard of the rollback do not take it */
+    FLO_RENEWAL_IN_TURN,   /* a rollback before it was signed again, and
+                              rollbacks in lists keep their order */
+    FLO_RENEWAL_COUNT
+};
+const char *flo_renewal_word(enum flo_renewal_why why);
+
+/* The caller's; zero but for the first three. */
+struct flo_renewal {
+    uint64_t now_ms;
+    uint64_t rollback; /* sequence of the newest one */
+    bool is_each;
+    bool has_listed_rollback; /* one was signed again in this walk */
+};
+
+struct flo_renewal_order {
+    enum flo_order_op op;
+    uint64_t seq;
+    uint64_t issued_at_ms;
+    uint64_t expires_at_ms;
+    bool is_listed; /* in the list of a group; else only desired holds it */
+};
+
+/* The next order of the walk. */
+enum flo_renewal_why flo_renewal_next(struct flo_renewal *renewal,
+                                      const struct flo_renewal_order *order);
+
+/* A deploy that desired documents hold is signed again for each holder by
+ * itself, with that device as its scope, as long as no more hold it; for more
+ * of them with the scope that it had.
+ *
+ * With the group's scope and a newer number, a carrier of messages could bring
+ * it to members that were assigned something else since: it would be the newest
+ * there too.  For many holders one each costs too much in the second after a
+ * rollback. */
+#define FLO_RENEWAL_OWN_MAX 64
+bool flo_renewal_is_own(enum flo_order_op op, size_t holders);
+
+#endif

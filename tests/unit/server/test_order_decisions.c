@@ -1,0 +1,247 @@
+/* Orders: what follows from answers, which are signed again, and whether a
+ * device is back.  The tables and walks are golden texts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "server-stub/core/answer.h"
+#include "server-stub/core/renewal.h"
+#include "server-stub/core/take_back.h"
+
+#include "unit/server/golden.h"
+
+#define HOUR_MS UINT64_C(3600000)
+#define NOW_MS (100 * HOUR_MS)
+
+/* ---- answers ---- */
+
+static void add_answer(struct flo_buf *out, enum flo_order_op op,
+                       enum flo_order_outcome outcome, const char *error,
+                       bool is_aged)
+{
+    struct flo_answer answer = {
+        .op = op, .outcome = outcome, .error = error, .is_aged = is_aged};
+    struct flo_answer_result result = flo_answer_decide(&answer);
+
+    flo_buf_printf(out, "%-8s  %-10s  %-12s  %-5s  ->  %s%s\n",
+                   flo_order_op_word(op), flo_outcome_word(outcome),
+                   error != NULL ? error : "-", is_aged ? "aged" : "young",
+                   flo_answer_word(result.follows),
+                   result.is_for_good ? ", for good" : "");
+}
+
+static void each_answer_to_each_order_has_one_meaning(void **state)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    static const char *const errors[] = {NULL, "cmd.expired", "cmd.future",
+                                         "io.write", "probe.golden"};
+
+    (void)state;
+    for (int op = 0; op < FLO_ORDER_COUNT; op++) {
+        for (int outcome = 0; outcome <= FLO_OUTCOME_SUPERSEDED; outcome++) {
+            size_t count =
+                outcome == FLO_OUTCOME_REFUSED ? FLO_COUNT(errors) : 1;
+            for (size_t e = 0; e < count; e++) {
+                add_answer(&text, (enum flo_order_op)op,
+                           (enum flo_order_outcome)outcome, errors[e], false);
+                if (e > 0) {
+                    add_answer(&text, (enum flo_order_op)op,
+                               (enum flo_order_outcome)outcome, errors[e],
+                               true);
+                }
+            }
+        }
+    }
+    golden_check("answers", text.data);
+}
+
+static void an_answer_covers_only_earlier_orders_about_the_same(void **state)
+{
+    struct flo_answer_order answered = {.op = "rollback",
+                                        .group = "all",
+                                        .rollout = "",
+                                        .release = "a",
+                                        .seq = 7};
+    struct flo_answer_order awaited = answered;
+
+    (void)state;
+    awaited.seq = 6;
+    assert_true(flo_answer_covers(&answered, &awaited));
+    awaited.seq = 7; /* itself */
+    assert_false(flo_answer_covers(&answered, &awaited));
+    awaited.seq = 8; /* the device has not seen that one */
+    assert_false(flo_answer_covers(&answered, &awaited));
+    awaited.seq = 6;
+    awaited.release = "b";
+    assert_false(flo_answer_covers(&answered, &awaited));
+    awaited.release = "a";
+    awaited.group = "lab";
+    assert_false(flo_answer_covers(&answered, &awaited));
+    awaited.group = "all";
+    awaited.rollout = "r-0001";
+    assert_false(flo_answer_covers(&answered, &awaited));
+    awaited.rollout = "";
+    awaited.op = "abort";
+    assert_false(flo_answer_covers(&answered, &awaited));
+}
+
+static void
+an_answer_is_missed_after_ten_seconds_while_the_order_holds(void **state)
+{
+    (void)state;
+    assert_false(flo_answer_is_missing(NOW_MS, NOW_MS + HOUR_MS,
+                                       NOW_MS + FLO_ANSWER_ASK_AFTER_MS));
+    assert_true(flo_answer_is_missing(NOW_MS, NOW_MS + HOUR_MS,
+                                      NOW_MS + FLO_ANSWER_ASK_AFTER_MS + 1));
+    assert_false(
+        flo_answer_is_missing(NOW_MS, NOW_MS + HOUR_MS, NOW_MS + HOUR_MS));
+}
+
+static void only_errors_of_trust_say_that_an_order_is_distrusted(void **state)
+{
+    (void)state;
+    assert_true(flo_answer_is_distrust("sig.invalid"));
+    assert_true(flo_answer_is_distrust("meta.json"));
+    assert_false(flo_answer_is_distrust("cmd.expired"));
+    assert_false(flo_answer_is_distrust("signal"));
+    assert_false(flo_answer_is_distrust(NULL));
+}
+
+/* ---- signing again ---- */
+
+/* Age in hours; an order lives for 72. */
+static struct flo_renewal_order order_of(enum flo_order_op op, uint64_t seq,
+                                         uint64_t age_h, bool is_listed)
+{
+    return (struct flo_renewal_order){
+        .op = op,
+        .seq = seq,
+        .issued_at_ms = NOW_MS - age_h * HOUR_MS,
+        .expires_at_ms = NOW_MS - age_h * HOUR_MS + FLO_ORDER_LIFE_MS,
+        .is_listed = is_listed};
+}
+
+static void walk(struct flo_buf *out, const char *title,
+                 struct flo_renewal renewal,
+                 const struct flo_renewal_order *orders, size_t count)
+{
+    renewal.now_ms = NOW_MS;
+    flo_buf_printf(out, "%s\n", title);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t age_ms = NOW_MS - orders[i].issued_at_ms;
+        enum flo_renewal_why why = flo_renewal_next(&renewal, &orders[i]);
+        flo_buf_printf(
+            out, "  o-%04llu  %-8s  %2llu h  %s%s\n",
+            (unsigned long long)orders[i].seq, flo_order_op_word(orders[i].op),
+            (unsigned long long)(age_ms / HOUR_MS),
+            why == FLO_RENEWAL_NOT ? "" : "again: ", flo_renewal_word(why));
+    }
+}
+
+static void walks_over_orders_say_which_are_signed_again_and_why(void **state)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    const struct flo_renewal_order listed[] = {
+        order_of(FLO_ORDER_ROLLBACK, 1, 20, true),
+        order_of(FLO_ORDER_FREEZE, 2, 36, true),
+        order_of(FLO_ORDER_CONFIG, 3, 37, true),
+        order_of(FLO_ORDER_ROLLBACK, 4, 40, true),
+        order_of(FLO_ORDER_ABORT, 5, 10, true),
+        order_of(FLO_ORDER_ROLLBACK, 6, 5, true),
+    };
+    const struct flo_renewal_order held[] = {
+        order_of(FLO_ORDER_DEPLOY, 7, 3, false),
+        order_of(FLO_ORDER_ROLLBACK, 8, 40, false),
+        order_of(FLO_ORDER_ROLLBACK, 9, 2, false),
+        order_of(FLO_ORDER_DEPLOY, 10, 1, false),
+    };
+
+    (void)state;
+    walk(&text, "lists of groups", (struct flo_renewal){.rollback = 9}, listed,
+         FLO_COUNT(listed));
+    walk(&text, "desired documents, the newest rollback is o-0009",
+         (struct flo_renewal){.rollback = 9}, held, FLO_COUNT(held));
+    walk(&text, "desired documents, no rollback", (struct flo_renewal){0}, held,
+         FLO_COUNT(held));
+    walk(&text, "desired documents, devices know higher numbers",
+         (struct flo_renewal){.is_each = true}, held, FLO_COUNT(held));
+    golden_check("renewal", text.data);
+}
+
+static void few_holders_of_a_deploy_get_an_order_each(void **state)
+{
+    (void)state;
+    assert_true(flo_renewal_is_own(FLO_ORDER_DEPLOY, 1));
+    assert_true(flo_renewal_is_own(FLO_ORDER_DEPLOY, FLO_RENEWAL_OWN_MAX));
+    assert_false(flo_renewal_is_own(FLO_ORDER_DEPLOY, FLO_RENEWAL_OWN_MAX + 1));
+    assert_false(flo_renewal_is_own(FLO_ORDER_DEPLOY, 0));
+    assert_false(flo_renewal_is_own(FLO_ORDER_ROLLBACK, 1));
+}
+
+/* ---- back ---- */
+
+static bool names(const char *report, const char *release)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+
+    assert_int_equal(flo_json_parse(report, strlen(report), 65536, &json, NULL),
+                     0);
+    return flo_return_names(json, release);
+}
+
+static void
+a_device_is_back_when_its_report_names_the_release_nowhere(void **state)
+{
+    (void)state;
+    assert_true(names("{\"serving\":{\"release\":\"a\"}}", "a"));
+    assert_true(names("{\"slots\":{\"current\":{\"release\":\"a\"}}}", "a"));
+    assert_true(names("{\"slots\":{\"candidate\":{\"release\":\"a\"}}}", "a"));
+    assert_true(names("{\"execution\":{\"release\":\"a\"}}", "a"));
+    /* A kept release is no more than a copy on disk. */
+    assert_false(names("{\"slots\":{\"previous\":{\"release\":\"a\"}}}", "a"));
+    assert_false(names("{\"serving\":{\"release\":\"b\"}}", "a"));
+    assert_false(names("{}", "a"));
+}
+
+static void a_report_older_than_desired_says_nothing_of_it(void **state)
+{
+    (void)state;
+    assert_false(flo_return_report_counts(3, 4));
+    assert_true(flo_return_report_counts(4, 4));
+    assert_true(flo_return_report_counts(5, 4));
+}
+
+static void
+rollouts_that_go_on_are_concerned_only_when_they_are_done_and_it_was_ordered(
+    void **state)
+{
+    (void)state;
+    assert_false(flo_return_concerns(FLO_ROLLOUT_RUNNING, false));
+    assert_false(flo_return_concerns(FLO_ROLLOUT_RUNNING, true));
+    assert_false(flo_return_concerns(FLO_ROLLOUT_COMPLETED, false));
+    assert_true(flo_return_concerns(FLO_ROLLOUT_COMPLETED, true));
+    assert_true(flo_return_concerns(FLO_ROLLOUT_PAUSED, false));
+    assert_true(flo_return_concerns(FLO_ROLLOUT_HALTED, false));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_answer_to_each_order_has_one_meaning),
+        cmocka_unit_test(an_answer_covers_only_earlier_orders_about_the_same),
+        cmocka_unit_test(
+            an_answer_is_missed_after_ten_seconds_while_the_order_holds),
+        cmocka_unit_test(only_errors_of_trust_say_that_an_order_is_distrusted),
+        cmocka_unit_test(walks_over_orders_say_which_are_signed_again_and_why),
+        cmocka_unit_test(few_holders_of_a_deploy_get_an_order_each),
+        cmocka_unit_test(
+            a_device_is_back_when_its_report_names_the_release_nowhere),
+        cmocka_unit_test(a_report_older_than_desired_says_nothing_of_it),
+        cmocka_unit_test(
+            rollouts_that_go_on_are_concerned_only_when_they_are_done_and_it_was_ordered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
