@@ -20,8 +20,8 @@ static const char *const ops[] = {
 };
 
 static const struct flo_metric_fact metrics[] = {
-#define FLO_METRIC(name, word, kind, unit, meaning)                            \
-    {word, FLO_METRIC_##kind, unit, meaning},
+#define FLO_METRIC(name, word, kind, unit, least, meaning)                     \
+    {word, FLO_METRIC_##kind, unit, least, meaning},
 #include "proto/metrics.def"
 #undef FLO_METRIC
 };

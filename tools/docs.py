@@ -100,8 +100,23 @@ def states():
             "\n\n" + matrix(moves, "move", list(words), words))
 
 
+def check_measured(names):
+    """A metric that no device measures is a promise that nobody keeps."""
+    text = ""
+    for here, _, files in os.walk(os.path.join(ROOT, "agent")):
+        for name in files:
+            if name.endswith(".c"):
+                text += open(os.path.join(here, name),
+                             encoding="utf-8").read()
+    calls = re.findall(r"flo_measure_\w+\([^;]*?FLO_METRIC_NAME_(\w+)", text)
+    for name in names:
+        if name not in calls:
+            sys.exit("proto/metrics.def: agent/ measures no %s" % name)
+
+
 def metrics():
-    lines = [["`%s`" % r[1], r[2].lower(), r[3] or "–", r[4]]
+    check_measured([r[0] for r in rows("proto/metrics.def", "FLO_METRIC")])
+    lines = [["`%s`" % r[1], r[2].lower(), r[3] or "–", r[5]]
              for r in rows("proto/metrics.def", "FLO_METRIC")]
     return ("# Metrics\n\n" + NOTE % "proto/metrics.def" +
             table(["name", "kind", "unit", "meaning"], lines))

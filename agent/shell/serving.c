@@ -170,7 +170,8 @@ static void on_lost(void *context, enum flo_serve_role role,
 {
     struct flo_shell *shell = context;
 
-    shell->telemetry.engine_restarts++;
+    flo_measure_count(&shell->telemetry.measures,
+                      FLO_METRIC_NAME_ENGINE_RESTARTS, 1);
     flo_shell_lost(shell, agent_role(role), err);
 }
 
@@ -181,7 +182,7 @@ static void on_request(void *context,
     struct flo_agent_event event = {.kind = FLO_AGENT_REQUEST,
                                     .release = stats->release};
 
-    flo_telemetry_request(&shell->telemetry, stats);
+    flo_telemetry_request(&shell->telemetry.measures, stats);
     event.error.code = stats->error;
     flo_shell_event(shell, &event);
 }

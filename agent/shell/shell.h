@@ -12,6 +12,7 @@
 #include <flotilla/updater.h>
 
 #include "agent/serve/serve.h"
+#include "agent/shell/measures.h"
 #include "agent/shell/outbox/answers.h"
 #include "agent/shell/outbox/events.h"
 #include "agent/shell/outbox/notes.h"
@@ -101,11 +102,10 @@ json_t *flo_machine_json(const struct flo_machine *machine,
 struct flo_telemetry {
     uint64_t sequence;
     uint64_t begin_ms;
-    uint64_t requests, errors, tokens_in, tokens_out, engine_restarts;
     struct flo_release_ref release;
-    struct flo_histogram ttft, token, request, queue;
+    struct flo_measures measures;
 };
-void flo_telemetry_request(struct flo_telemetry *telemetry,
+void flo_telemetry_request(struct flo_measures *measures,
                            const struct flo_serve_request_stats *stats);
 struct flo_shell;
 /* Close the window: store it, begin the next. */

@@ -1,58 +1,49 @@
-/* Telemetry: what the requests of a window were like, as histograms.  Numbers
- * only: no text of a request ever gets here. */
-#include <string.h>
+/* Telemetry: what the requests of a window were like.  Numbers only: no text
+ * of a request ever gets here. */
 #include <unistd.h>
 
 #include "agent/shell/shell.h"
 
-void flo_telemetry_request(struct flo_telemetry *telemetry,
+void flo_telemetry_request(struct flo_measures *measures,
                            const struct flo_serve_request_stats *stats)
 {
-    telemetry->requests++;
-    telemetry->tokens_in += stats->tokens_in;
-    telemetry->tokens_out += stats->tokens_out;
+    flo_measure_count(measures, FLO_METRIC_NAME_REQUESTS, 1);
+    flo_measure_count(measures, FLO_METRIC_NAME_TOKENS_IN, stats->tokens_in);
+    flo_measure_count(measures, FLO_METRIC_NAME_TOKENS_OUT, stats->tokens_out);
     if (stats->error != 0) {
-        telemetry->errors++;
+        flo_measure_count(measures, FLO_METRIC_NAME_ERRORS, 1);
         return;
     }
-    flo_histogram_add(&telemetry->ttft, stats->ttft_us);
-    flo_histogram_add(&telemetry->request, stats->total_us);
-    flo_histogram_add(&telemetry->queue, stats->queue_us);
+    flo_measure_observe(measures, FLO_METRIC_NAME_TTFT, stats->ttft_us);
+    flo_measure_observe(measures, FLO_METRIC_NAME_REQUEST, stats->total_us);
+    flo_measure_observe(measures, FLO_METRIC_NAME_QUEUE, stats->queue_us);
     if (stats->tokens_out > 1) {
-        flo_histogram_add(&telemetry->token, stats->token_us);
+        flo_measure_observe(measures, FLO_METRIC_NAME_TOKEN, stats->token_us);
     }
 }
 
-static json_t *histogram_json(const struct flo_histogram *histogram)
+/* What is asked for once a window. */
+static void measure_now(struct flo_shell *shell)
 {
-    struct flo_buf text = {0};
-    json_t *json;
-
-    flo_histogram_encode(histogram, &text);
-    json = text.failed ? NULL : json_stringn(text.data, text.bytes);
-    flo_buf_deinit(&text);
-    return json;
-}
-
-static json_t *gauges_json(struct flo_shell *shell)
-{
+    struct flo_measures *measures = &shell->telemetry.measures;
     struct flo_serve_status status = {0};
     uint64_t rss = 0;
     int64_t temperature;
-    json_t *json;
 
     flo_serve_get_status(shell->serve, &status);
     (void)flo_process_memory(getpid(), &rss, NULL, NULL);
-    json = json_pack(
-        "{s:I, s:I, s:I, s:I}", "agent_rss_bytes", (json_int_t)rss,
-        "engine_rss_bytes",
-        (json_int_t)(status.is_live ? status.roles[status.live].rss_bytes : 0),
-        "disk_free_bytes", (json_int_t)flo_store_disk_free(shell->store),
-        "queue", (json_int_t)status.held);
-    if (json != NULL && flo_machine_temperature(FLO_THERMAL, &temperature)) {
-        json_object_set_new(json, "temperature_mc", json_integer(temperature));
+    flo_measure_set(measures, FLO_METRIC_NAME_AGENT_RSS, (int64_t)rss);
+    flo_measure_set(
+        measures, FLO_METRIC_NAME_ENGINE_RSS,
+        (int64_t)(status.is_live ? status.roles[status.live].rss_bytes : 0));
+    flo_measure_set(measures, FLO_METRIC_NAME_DISK_FREE,
+                    (int64_t)flo_store_disk_free(shell->store));
+    flo_measure_set(measures, FLO_METRIC_NAME_WAITING, (int64_t)status.held);
+    flo_measure_count(measures, FLO_METRIC_NAME_LOST,
+                      flo_windows_lost(shell->db));
+    if (flo_machine_temperature(FLO_THERMAL, &temperature)) {
+        flo_measure_set(measures, FLO_METRIC_NAME_TEMPERATURE, temperature);
     }
-    return json;
 }
 
 void flo_telemetry_close(struct flo_shell *shell)
@@ -66,40 +57,22 @@ void flo_telemetry_close(struct flo_shell *shell)
     if (flo_digest_is_zero(&telemetry->release.digest)) {
         return; /* nothing served yet: the window goes on */
     }
+    measure_now(shell);
     flo_digest_text(&telemetry->release.digest, digest);
-    json = json_pack("{s:i, s:I, s:I, s:I, s:s, s:s, s:s,"
-                     " s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:o,"
-                     " s:{s:o, s:o, s:o, s:o}}",
-                     "v", 1, "seq", (json_int_t)++telemetry->sequence, "at_ms",
+    json = json_pack("{s:i, s:I, s:I, s:I, s:s, s:s, s:s}", "v", 1, "seq",
+                     (json_int_t)++telemetry->sequence, "at_ms",
                      (json_int_t)flo_wall_ms(), "window_ms",
                      (json_int_t)(now - telemetry->begin_ms), "model",
                      telemetry->release.model, "release", digest, "version",
-                     telemetry->release.version, "counters", "requests",
-                     (json_int_t)telemetry->requests, "errors",
-                     (json_int_t)telemetry->errors, "tokens_out",
-                     (json_int_t)telemetry->tokens_out, "tokens_in",
-                     (json_int_t)telemetry->tokens_in, "engine_restarts",
-                     (json_int_t)telemetry->engine_restarts, "lost",
-                     (json_int_t)flo_windows_lost(shell->db), "gauges",
-                     gauges_json(shell), "histograms", "ttft_us",
-                     histogram_json(&telemetry->ttft), "token_us",
-                     histogram_json(&telemetry->token), "request_us",
-                     histogram_json(&telemetry->request), "queue_us",
-                     histogram_json(&telemetry->queue));
-    if (json != NULL) {
+                     telemetry->release.version);
+    if (json != NULL && flo_measures_put(&telemetry->measures, json)) {
         flo_json_dump(json, &text);
-        json_decref(json);
         if (!text.failed) {
             flo_windows_add(shell->db, text.data);
         }
     }
+    json_decref(json);
     flo_buf_deinit(&text);
     telemetry->begin_ms = now;
-    telemetry->requests = telemetry->errors = 0;
-    telemetry->tokens_in = telemetry->tokens_out = 0;
-    telemetry->engine_restarts = 0;
-    memset(&telemetry->ttft, 0, sizeof(telemetry->ttft));
-    memset(&telemetry->token, 0, sizeof(telemetry->token));
-    memset(&telemetry->request, 0, sizeof(telemetry->request));
-    memset(&telemetry->queue, 0, sizeof(telemetry->queue));
+    flo_measures_clear(&telemetry->measures);
 }

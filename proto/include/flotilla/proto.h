@@ -44,7 +44,8 @@ enum flo_metric_kind {
     FLO_METRIC_GAUGE
 };
 enum flo_metric {
-#define FLO_METRIC(name, word, kind, unit, meaning) FLO_METRIC_NAME_##name,
+#define FLO_METRIC(name, word, kind, unit, least, meaning)                     \
+    FLO_METRIC_NAME_##name,
 #include "proto/metrics.def"
 #undef FLO_METRIC
     FLO_METRIC_COUNT
@@ -53,6 +54,7 @@ struct flo_metric_fact {
     const char *word;
     enum flo_metric_kind kind;
     const char *unit;
+    int64_t least;
     const char *meaning;
 };
 const struct flo_metric_fact *flo_metric_fact(enum flo_metric metric);

@@ -29,7 +29,7 @@ static int read_numbers(const json_t *json, const char *key,
         }
         int64_t number = json_integer_value(value);
         if (!json_is_integer(value) || number > VALUE_MAX ||
-            number < (metric == FLO_METRIC_NAME_TEMPERATURE ? -273150 : 0)) {
+            number < flo_metric_fact(metric)->least) {
             return flo_fail(err, FLO_E_MQTT_SCHEMA,
                             "%s.%s is no whole number in its range", key, word);
         }
