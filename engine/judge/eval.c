@@ -6,13 +6,13 @@
  * distributions are compared where they foretell the answer's tokens and
  * what follows it. */
 #include "engine/judge/eval.h"
+#include "base/host/digest.h"
 
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/judge/sha256.h"
 #include "engine/publish/commands.h"
 #include "engine/tools/outfile.h"
 
@@ -231,8 +231,15 @@ static void judge_gates(struct eval *e)
 static int describe(struct flo_eval_file *file, const char *path,
                     struct flo_err *err)
 {
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    int rv = flo_file_open(path, &fd, err);
+
     file->path = path;
-    return flo_tool_sha256(path, &file->digest, &file->bytes, err);
+    if (rv == 0 &&
+        (rv = flo_sha256_fd(fd, &file->digest, &file->bytes, err)) < 0) {
+        return flo_wrap(err, rv, "%s", path);
+    }
+    return rv;
 }
 
 static int open_suite(struct eval *e, struct flo_err *err)

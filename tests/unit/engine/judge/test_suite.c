@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/judge/sha256.h"
 #include "engine/judge/suite.h"
 
 static int take(const char *text, struct flo_suite *suite, struct flo_err *err)
@@ -168,45 +167,6 @@ static void json_is_strict_and_an_object_or_a_list(void **state)
     assert_false(flo_suite_is_json(deep, sizeof(deep)));
 }
 
-static void a_digest_is_the_published_one(void **state)
-{
-    /* FIPS 180-4's examples, and lengths around the ends of a block. */
-    static const struct {
-        size_t count;
-        const char *digest;
-    } cases[] = {
-        {0, "sha256:e3b0c44298fc1c149afbf4c8996fb924"
-            "27ae41e4649b934ca495991b7852b855"},
-        {55, "sha256:9f4390f8d30c2dd92ec9f095b65e2b9a"
-             "e9b0a925a5258e241c9f1e910f734318"},
-        {56, "sha256:b35439a4ac6f0948b6d6f9e3c6af0f5f"
-             "590ce20f1bde7090ef7970686ec6738a"},
-        {64, "sha256:ffe054fe7ae0cb6dc65c3af9b61d5209"
-             "f439851db43d0ba5997337df154668eb"},
-        {1000000, "sha256:cdc76e5c9914fb9281a1c7e284d73e67"
-                  "f1809a48a497200e046d39ccc7112cd0"},
-    };
-    char *text = malloc(1000000), got[FLO_DIGEST_TEXT];
-
-    (void)state;
-    assert_non_null(text);
-    memset(text, 'a', 1000000);
-    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
-        char path[] = "/tmp/flotilla-sha-XXXXXX";
-        struct flo_digest digest;
-        uint64_t bytes;
-        int fd = mkstemp(path);
-        assert_int_equal(flo_fd_write_all(fd, text, cases[i].count, NULL), 0);
-        assert_int_equal(flo_tool_sha256(path, &digest, &bytes, NULL), 0);
-        flo_digest_text(&digest, got);
-        assert_string_equal(got, cases[i].digest);
-        assert_int_equal(bytes, cases[i].count);
-        close(fd);
-        unlink(path);
-    }
-    free(text);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,7 +175,6 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_is_refused_with_its_line),
         cmocka_unit_test(exact_is_all_but_the_space_around),
         cmocka_unit_test(json_is_strict_and_an_object_or_a_list),
-        cmocka_unit_test(a_digest_is_the_published_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
