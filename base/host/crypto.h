@@ -8,11 +8,10 @@
 
 #include <flotilla/base.h>
 
-#define FLO_SIGNATURE_BYTES 64         /* r || s, big endian */
-#define FLO_SIGNATURE_DER_BYTES_MAX 72 /* the same as DER */
-#define FLO_KEYID_TEXT 65              /* 64 hex and a NUL */
-#define FLO_PUBLIC_KEY_PEM_MAX 256     /* with its NUL */
-#define FLO_PEM_BYTES_MAX (64 << 10)   /* of any PEM file that is read */
+#define FLO_SIGNATURE_BYTES 64       /* r || s, big endian */
+#define FLO_KEYID_TEXT 65            /* 64 hex and a NUL */
+#define FLO_PUBLIC_KEY_PEM_MAX 256   /* with its NUL */
+#define FLO_PEM_BYTES_MAX (64 << 10) /* of any PEM file that is read */
 
 /* ---- secrets ------------------------------------------------------------ */
 
@@ -89,19 +88,9 @@ FLO_MUST_USE int flo_sign(const struct flo_key *key, const void *data,
 FLO_MUST_USE int flo_verify(const struct flo_public_key *key, const void *data,
                             size_t bytes, const void *signature,
                             size_t signature_bytes, struct flo_err *err);
-/* The same for a DER signature, which must be strict: shortest lengths,
- * shortest integers, none negative, nothing behind.  mbedTLS alone accepts nine
- * encodings that DER forbids. */
-FLO_MUST_USE int flo_verify_der(const struct flo_public_key *key,
-                                const void *data, size_t bytes, const void *der,
-                                size_t der_bytes, struct flo_err *err);
 /* Is s at most half of the curve's order?  With r, s also r, n-s is a good
  * signature, which anybody can reckon: documents take the low one.  Pure. */
 bool flo_signature_is_low(const uint8_t *signature);
-/* Strict DER to r || s and back; pure.  read: false when not strict.  write:
- * returns the byte count, `der` holds FLO_SIGNATURE_DER_BYTES_MAX. */
-bool flo_signature_der_read(const void *der, size_t bytes, uint8_t *signature);
-size_t flo_signature_der_write(const uint8_t *signature, uint8_t *der);
 
 /* ---- certificates ----------------------------------------------------------
  */

@@ -63,9 +63,6 @@ FLO_MUST_USE int flo_json_get_u64(const json_t *object, const char *key,
 FLO_MUST_USE int flo_json_opt_u64(const json_t *object, const char *key,
                                   uint64_t min, uint64_t max, uint64_t standard,
                                   uint64_t *out, struct flo_err *err);
-FLO_MUST_USE int flo_json_get_i64(const json_t *object, const char *key,
-                                  int64_t min, int64_t max, int64_t *out,
-                                  struct flo_err *err);
 
 /* A number, with or without fraction, from min to max. */
 FLO_MUST_USE int flo_json_get_real(const json_t *object, const char *key,
@@ -113,10 +110,6 @@ FLO_MUST_USE int flo_json_opt_name(const json_t *object, const char *key,
 /* A device id as of flo_uuid_is_valid. */
 FLO_MUST_USE int flo_json_get_uuid(const json_t *object, const char *key,
                                    const char **out, struct flo_err *err);
-
-/* RFC 3339 in UTC, as milliseconds since 1970. */
-FLO_MUST_USE int flo_json_get_time(const json_t *object, const char *key,
-                                   uint64_t *wall_ms, struct flo_err *err);
 
 /* A key that begins with "crit_" says: who does not know me must not act on
  * this document.  We know none.  FLO_E_META_SCHEMA names the first, at any

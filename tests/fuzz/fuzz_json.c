@@ -12,7 +12,6 @@ static void ask_all(const json_t *object)
     const char *const key = "a";
     const char *text;
     uint64_t u64;
-    int64_t i64;
     double real;
     bool yes;
     json_t *part;
@@ -21,7 +20,6 @@ static void ask_all(const json_t *object)
 
     (void)flo_json_get_text(object, key, 8, &text, &err);
     (void)flo_json_get_u64(object, key, 1, 8, &u64, &err);
-    (void)flo_json_get_i64(object, key, -8, 8, &i64, &err);
     (void)flo_json_get_real(object, key, 0, 1, &real, &err);
     (void)flo_json_get_bool(object, key, &yes, &err);
     (void)flo_json_get_object(object, key, &part, &err);
@@ -29,7 +27,6 @@ static void ask_all(const json_t *object)
     (void)flo_json_get_digest(object, key, &digest, &err);
     (void)flo_json_get_name(object, key, &text, &err);
     (void)flo_json_get_uuid(object, key, &text, &err);
-    (void)flo_json_get_time(object, key, &u64, &err);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)

@@ -20,12 +20,12 @@ static void remove_all(void)
     char path[256];
 
     for (size_t i = 0; i < FLO_COUNT(names); i++) {
-        snprintf(path, sizeof(path), "%s/%s", flo_store_path(store), names[i]);
+        snprintf(path, sizeof(path), "%s/%s", store->path, names[i]);
         if (unlink(path) < 0) {
             (void)rmdir(path);
         }
     }
-    (void)rmdir(flo_store_path(store));
+    (void)rmdir(store->path);
     flo_store_close(store);
 }
 

@@ -37,16 +37,6 @@ int flo_store_blobs_sync(struct flo_store *store, struct flo_err *err)
     return flo_store_sync_dir(store->blobs_fd, "blobs", err);
 }
 
-bool flo_store_blob_path(const struct flo_store *store,
-                         const struct flo_digest *digest, char *out,
-                         size_t out_bytes)
-{
-    char name[FLO_BLOB_NAME + 8] = "blobs/";
-
-    flo_store_blob_name(digest, name + 6);
-    return flo_path_join(out, out_bytes, store->path, name);
-}
-
 bool flo_store_blob_has(struct flo_store *store,
                         const struct flo_digest *digest, uint64_t bytes)
 {
@@ -255,15 +245,6 @@ int flo_store_blob_put(struct flo_store *store, const void *data, size_t bytes,
         rv = flo_store_blob_publish(store, fd, digest, err);
     }
     return rv;
-}
-
-void flo_store_blob_remove(struct flo_store *store,
-                           const struct flo_digest *digest)
-{
-    char name[FLO_BLOB_NAME];
-
-    flo_store_blob_name(digest, name);
-    unlinkat(store->blobs_fd, name, 0);
 }
 
 void flo_store_part_remove(struct flo_store *store,

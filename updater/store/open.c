@@ -171,16 +171,6 @@ void flo_store_close(struct flo_store *store)
     free(store);
 }
 
-const char *flo_store_path(const struct flo_store *store)
-{
-    return store->path;
-}
-
-int flo_store_dir_fd(const struct flo_store *store)
-{
-    return store->dir_fd;
-}
-
 uint64_t flo_store_disk_free(const struct flo_store *store)
 {
     return flo_fd_disk_free(store->dir_fd);

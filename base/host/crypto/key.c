@@ -394,16 +394,13 @@ int flo_verify(const struct flo_public_key *key, const void *data, size_t bytes,
     return result == 0 ? 0 : mbed_fail(err, FLO_E_SIG_BAD, result, "verify");
 }
 
-int flo_verify_der(const struct flo_public_key *key, const void *data,
-                   size_t bytes, const void *der, size_t der_bytes,
-                   struct flo_err *err)
+bool flo_signature_is_low(const uint8_t *signature)
 {
-    uint8_t raw[FLO_SIGNATURE_BYTES];
+    /* (n - 1) / 2 of P-256 (FIPS 186-4, D.1.2.3) */
+    static const uint8_t half[32] = {
+        0x7f, 0xff, 0xff, 0xff, 0x80, 0x00, 0x00, 0x00, 0x7f, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xde, 0x73, 0x7d, 0x56, 0xd3, 0x8b,
+        0xcf, 0x42, 0x79, 0xdc, 0xe5, 0x61, 0x7e, 0x31, 0x92, 0xa8};
 
-    if (!flo_signature_der_read(der, der_bytes, raw)) {
-        return flo_fail(err, FLO_E_SIG_FORMAT,
-                        "the signature of %zu bytes is not strict DER",
-                        der_bytes);
-    }
-    return flo_verify(key, data, bytes, raw, sizeof(raw), err);
+    return memcmp(signature + 32, half, sizeof(half)) <= 0;
 }

@@ -195,26 +195,6 @@ int flo_json_opt_u64(const json_t *object, const char *key, uint64_t min,
     return flo_json_get_u64(object, key, min, max, out, err);
 }
 
-int flo_json_get_i64(const json_t *object, const char *key, int64_t min,
-                     int64_t max, int64_t *out, struct flo_err *err)
-{
-    json_t *value;
-    int rv =
-        find(object, key, 1u << JSON_INTEGER, "a whole number", &value, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    json_int_t number = json_integer_value(value);
-    if (number < min || number > max) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "field `%s`: %lld is not within %lld to %lld", key,
-                        (long long)number, (long long)min, (long long)max);
-    }
-    *out = number;
-    return 0;
-}
-
 int flo_json_get_real(const json_t *object, const char *key, double min,
                       double max, double *out, struct flo_err *err)
 {
@@ -380,20 +360,6 @@ int flo_json_get_uuid(const json_t *object, const char *key, const char **out,
     }
     *out = text;
     return 0;
-}
-
-int flo_json_get_time(const json_t *object, const char *key, uint64_t *wall_ms,
-                      struct flo_err *err)
-{
-    const char *text;
-    int rv = flo_json_get_text(object, key, SIZE_MAX, &text, err);
-
-    if (rv == 0 && !flo_time_parse(text, wall_ms)) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "field `%s`: `%.80s` is no UTC time of RFC 3339", key,
-                      text);
-    }
-    return rv;
 }
 
 /* ---- writing ------------------------------------------------------------ */

@@ -17,6 +17,7 @@
 #include <flotilla/updater.h>
 
 #include "base/host/digest.h"
+#include "blobs.h"
 #include "mirror.h"
 #include "unit/remove_tree.h"
 #include "updater/fetch/fetch.h"
@@ -389,7 +390,7 @@ static void only_the_bad_chunk_of_a_rotten_blob_is_fetched(void **state)
 
     assert_int_equal(
         flo_store_blob_put(world->store, world->data, SIZE, &digest, NULL), 0);
-    assert_true(flo_store_blob_path(world->store, &digest, path, sizeof(path)));
+    blob_path(world->store, &digest, path, sizeof(path));
     assert_int_equal(chmod(path, 0600), 0);
     flip(path, 2 * CHUNK + 99);
     assert_int_equal(flo_store_blob_open_verified(world->store, &digest, &fd,
@@ -477,7 +478,7 @@ static void a_mirror_that_answers_garbage_is_left_for_the_next(void **state)
             fail_msg("%s: %s: %s", garbage[i].what, flo_error_id(rv),
                      world->err.what);
         }
-        flo_store_blob_remove(world->store, &world->artifact.digest);
+        blob_lose(world->store, &world->artifact.digest);
         flo_store_part_remove(world->store, &world->artifact.digest);
     }
 }

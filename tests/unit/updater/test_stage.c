@@ -20,6 +20,7 @@
 
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
+#include "blobs.h"
 #include "stage_world.h"
 #include "unit/remove_tree.h"
 #include "updater/store/store.h"
@@ -31,7 +32,7 @@ static void rot(struct world *world, const struct flo_digest *blob, off_t at)
 {
     char path[256];
 
-    assert_true(flo_store_blob_path(world->store, blob, path, sizeof(path)));
+    blob_path(world->store, blob, path, sizeof(path));
     assert_int_equal(chmod(path, 0600), 0);
     int fd = open(path, O_RDWR | O_CLOEXEC);
     assert_int_equal(pwrite(fd, "x", 1, at), 1);
@@ -287,7 +288,7 @@ static void a_bundle_repairs_a_rotten_release_document(void **state)
     assert_staged(world, &digest);
 
     /* And one that a power cut made shorter. */
-    assert_true(flo_store_blob_path(world->store, &digest, path, sizeof(path)));
+    blob_path(world->store, &digest, path, sizeof(path));
     assert_int_equal(chmod(path, 0600), 0);
     assert_int_equal(truncate(path, 100), 0);
     stage(world, &none, bundle);
@@ -429,7 +430,7 @@ static void a_file_that_became_shorter_is_made_again(void **state)
         publisher_sign(&world->publisher, world->publisher.key, &release);
     stage(world, &digest, NULL);
     assert_staged(world, &digest);
-    assert_true(flo_store_blob_path(world->store, &model, path, sizeof(path)));
+    blob_path(world->store, &model, path, sizeof(path));
     assert_int_equal(chmod(path, 0600), 0);
     assert_int_equal(truncate(path, 1000000), 0);
 

@@ -14,8 +14,10 @@
 #include <cmocka.h>
 
 #include "base/host/digest.h"
+#include "blobs.h"
 #include "store_world.h"
 #include "unit/remove_tree.h"
+#include "updater/store/store.h"
 
 static int passing_syncs; /* so many of the next, then */
 static int failing_syncs; /* so many */
@@ -587,8 +589,7 @@ static void keep_prefix(struct world *world, const struct flo_digest *release)
     char name[128] = "prefix/sha256-";
     size_t chars = strlen(name);
 
-    assert_int_equal(mkdirat(flo_store_dir_fd(world->store), "prefix", 0700),
-                     0);
+    assert_int_equal(mkdirat(world->store->dir_fd, "prefix", 0700), 0);
     flo_hex_encode(release->bytes, sizeof(release->bytes), name + chars);
     strcat(name, ".prefix");
     close(open_file(world, name, O_RDWR | O_CREAT));
@@ -606,8 +607,8 @@ static void collection_keeps_downloads_under_way(void **state)
                      0);
 
     assert_int_equal(collected.files, 0);
-    assert_int_equal(
-        fstatat(flo_store_dir_fd(world->store), "partial/x.part", &st, 0), 0);
+    assert_int_equal(fstatat(world->store->dir_fd, "partial/x.part", &st, 0),
+                     0);
 }
 
 static void collection_keeps_what_slots_and_baseline_name(void **state)
@@ -738,8 +739,8 @@ static void a_lost_record_is_recovered_from_whole_releases(void **state)
     documents[1] = put_release(world, "2.0.0", 2, "two", &files[1]);
     documents[2] = put_release(world, "3.0.0", 3, "three", &files[2]);
     documents[3] = put_release(world, "4.0.0", 4, "four", &files[3]);
-    flo_store_blob_remove(world->store, &files[1]);
-    flo_store_blob_remove(world->store, &files[3]);
+    blob_lose(world->store, &files[1]);
+    blob_lose(world->store, &files[3]);
 
     assert_int_equal(
         flo_store_slots_recover(world->store, "tiny", &slots, &world->err), 0);

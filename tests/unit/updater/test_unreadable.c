@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "blobs.h"
 #include "stage_world.h"
 
 /* One byte of one file; no file: the disk is whole. */
@@ -53,7 +54,7 @@ static void spoil(struct world *world, const struct flo_digest *blob, off_t at)
     char path[256];
     struct stat st;
 
-    assert_true(flo_store_blob_path(world->store, blob, path, sizeof(path)));
+    blob_path(world->store, blob, path, sizeof(path));
     assert_int_equal(stat(path, &st), 0);
     bad.file = st.st_ino;
     bad.at = at;

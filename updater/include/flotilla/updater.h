@@ -297,9 +297,6 @@ struct flo_store;
 FLO_MUST_USE int flo_store_open(const char *state_dir, bool lock,
                                 struct flo_store **out, struct flo_err *err);
 void flo_store_close(struct flo_store *store);
-/* Borrowed until close: path and descriptor of the state directory. */
-const char *flo_store_path(const struct flo_store *store);
-int flo_store_dir_fd(const struct flo_store *store);
 /* Free bytes on its file system. */
 uint64_t flo_store_disk_free(const struct flo_store *store);
 
@@ -382,12 +379,6 @@ FLO_MUST_USE int flo_store_blob_create(struct flo_store *store, uint64_t bytes,
 FLO_MUST_USE int flo_store_blob_publish(struct flo_store *store, int fd,
                                         const struct flo_digest *digest,
                                         struct flo_err *err);
-void flo_store_blob_remove(struct flo_store *store,
-                           const struct flo_digest *digest);
-/* Path of the blob for programs that want one; `out` of PATH_MAX. */
-bool flo_store_blob_path(const struct flo_store *store,
-                         const struct flo_digest *digest, char *out,
-                         size_t out_bytes);
 
 /* Packed weights of a model blob, as the engine made them: a file
  * packed/sha256-<model>.<its own digest>, so that one name is the record of
