@@ -203,28 +203,31 @@ def cli():
     text = open(os.path.join(ROOT, "server-stub/cli/flags.c"),
                 encoding="utf-8").read()
     flags = {}
-    for block in re.finditer(r"FLAGS\((\w+)\) = \{(.*?)END\};", text, re.S):
-        flags[block.group(1)] = re.findall(
-            r'\{"([^"]+)",\s*(NULL|"[^"]*"),\s*"([^"]*)"\}', block.group(2))
+    for block in re.finditer(r"(?:FLAGS\(|flo_)(\w+?)(?:\)|\[\]) = \{(.*?)END\};",
+                             text, re.S):
+        flags[block.group(1)] = [
+            ["`--%s%s`" % (name, "" if value == "NULL" else
+                           " " + value.strip('"')),
+             "".join(re.findall(r'"([^"]*)"', about))]
+            for name, value, about in re.findall(
+                r'\{"([^"]+)",\s*(NULL|"[^"]*"),\s*((?:"[^"]*"\s*)+),',
+                block.group(2))]
     out = ("# The command line: flotilla\n\n" + NOTE %
            "server-stub/cli/commands.def` and `flags.c" +
-           "Every command takes `--output table|json|name` (`-o`), "
-           "`--controller`, `--token-file`, `--context`, `--confirm`, "
-           "`--timeout`, `--quiet` (`-q`), `--no-headers`, `--help` (`-h`). "
            "`FLOTILLA_CONTROLLER`, `FLOTILLA_TOKEN_FILE` and "
            "`FLOTILLA_CONTEXT` stand for the flags, but where `--context` is "
            "given; what `login` remembers "
            "lies in `~/.config/flotilla`. Exit codes: errors.md. The other "
-           "programs: programs.md.\n")
-    for noun, verb, name, usage, about in rows("server-stub/cli/commands.def",
-                                               "FLO_COMMAND"):
+           "programs: programs.md.\n\n## Flags of every command\n\n"
+           "They may also stand before the command; `-o`, `-q`, `-h` are "
+           "short for `--output`, `--quiet`, `--help`.\n\n" +
+           table(["flag", "meaning"], flags.pop("global_flags")))
+    for call, name, usage, about in rows("server-stub/cli/commands.def",
+                                         "FLO_COMMAND"):
         out += "\n## flotilla %s\n\n%s.\n\n```\nflotilla %s\n```\n" % (
-            (noun + " " + verb).strip(), about[:1].upper() + about[1:],
-            " ".join((noun + " " + verb + " " + usage).split()))
-        if flags.get(name):
-            out += "\n" + table(["flag", "meaning"], [
-                ["`--%s%s`" % (f, "" if v == "NULL" else " " + v.strip('"')),
-                 m] for f, v, m in flags[name]])
+            call, about[:1].upper() + about[1:], (call + " " + usage).strip())
+        if flags[name]:
+            out += "\n" + table(["flag", "meaning"], flags[name])
     return out
 
 

@@ -127,9 +127,7 @@ def programs():
 
 def completion():
     known = {"flotilla": commands(), **programs()}
-    everywhere = ["--output", "--controller", "--token-file", "--context",
-                  "--confirm", "--timeout", "--quiet", "--no-headers",
-                  "--help"]
+    everywhere = known["flotilla"].pop("of every command") + ["--help"]
     out = ["# bash completion for Flotilla's programs; made by tools/man.py.",
            "_flotilla_words()", "{", '    case "$1" in']
     for program, calls in sorted(known.items()):

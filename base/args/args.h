@@ -63,8 +63,9 @@ struct flo_args {
     const struct flo_verb *verb;
     const char *words[FLO_ARGS_MAX + 1]; /* behind the verb; then NULL */
     size_t word_count;
-    const struct flo_flag *flags[FLO_ARGS_MAX]; /* as given, in order */
-    const char *values[FLO_ARGS_MAX];           /* "" of a switch */
+    /* As given, in order; the program may add one. */
+    const struct flo_flag *flags[FLO_ARGS_MAX + 1];
+    const char *values[FLO_ARGS_MAX + 1]; /* "" of a switch */
     size_t flag_count;
     bool is_json; /* --json, --output json */
 };

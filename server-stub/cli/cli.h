@@ -4,64 +4,15 @@
 
 #include <flotilla/base.h>
 
+#include "base/args/args.h"
 #include "base/host/http_client.h"
 #include "base/host/json.h"
-
-/* ---- arguments ------------------------------------------------------------
- */
-
-/* A flag of a command; a table ends with a NULL name. */
-struct flo_flag {
-    const char *name;  /* without the dashes */
-    const char *value; /* what it takes, for --help; NULL: a switch */
-    const char *help;
-};
-
-#define FLO_ARGS_MAX 64
-struct flo_args {
-    const char *words[FLO_ARGS_MAX]; /* positional, behind noun and verb */
-    size_t word_count;
-    const struct flo_flag *flags[FLO_ARGS_MAX]; /* as given, in order */
-    const char *values[FLO_ARGS_MAX];
-    size_t flag_count;
-};
-/* Moves global flags (and their values) that stand before the command's words
- * behind everything: `flotilla -o json device list`. */
-void flo_args_command_first(int argc, char **argv);
-
-/* Split argv by the command's and the global flags.  "--a b", "--a=b" and the
- * short -o -w -y -q are understood.  FLO_E_USAGE names the nearest flag. */
-FLO_MUST_USE int flo_args_parse(int argc, char **argv,
-                                const struct flo_flag *flags,
-                                struct flo_args *out, struct flo_err *err);
-extern const struct flo_flag flo_global_flags[];
-/* Last value of a flag; `standard` when it was not given. */
-const char *flo_args_text(const struct flo_args *args, const char *name,
-                          const char *standard);
-/* The same of a flag that every command has: a command's own of that name is
- * another one. */
-const char *flo_args_global(const struct flo_args *args, const char *name,
-                            const char *standard);
-bool flo_args_has(const struct flo_args *args, const char *name);
-/* Values of a flag that may be given several times; false behind the last. */
-bool flo_args_each(const struct flo_args *args, const char *name, size_t index,
-                   const char **value);
-/* FLO_E_USAGE names flag, value and range. */
-FLO_MUST_USE int flo_args_u64(const struct flo_args *args, const char *name,
-                              uint64_t min, uint64_t max, uint64_t standard,
-                              uint64_t *out, struct flo_err *err);
-FLO_MUST_USE int flo_args_ms(const struct flo_args *args, const char *name,
-                             uint64_t standard, uint64_t *out,
-                             struct flo_err *err);
-/* The one positional word that the command needs; FLO_E_USAGE otherwise. */
-FLO_MUST_USE int flo_args_word(const struct flo_args *args, const char *what,
-                               const char **out, struct flo_err *err);
 
 /* ---- the call
  * ---------------------------------------------------------------- */
 
 struct flo_cli {
-    struct flo_args args;
+    struct flo_args args; /* first: base/args */
     struct flo_http *http;
     char controller[512];
     char token[256];
@@ -169,8 +120,10 @@ FLO_MUST_USE int flo_out_confirm(const struct flo_cli *cli, const char *what,
 /* ---- commands: a row per verb in commands.def
  * ------------------------------------ */
 
-#define FLO_COMMAND(noun, verb, name, usage, help)                             \
-    int flo_cmd_##name(struct flo_cli *cli, struct flo_err *err);
+extern const struct flo_flag flo_global_flags[];
+#define FLO_COMMAND(name, function, usage, help)                               \
+    extern const struct flo_flag flo_flags_##function[];                       \
+    int flo_cmd_##function(struct flo_cli *cli, struct flo_err *err);
 #include "server-stub/cli/commands.def"
 #undef FLO_COMMAND
 

@@ -12,23 +12,19 @@
 int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
 {
     char path[1200];
-    const char *url;
+    const char *url = cli->args.words[0];
     FLO_CLEANUP(flo_json_cleanup) json_t *version = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *devices = NULL;
     const char *name = flo_args_text(&cli->args, "name", "default");
-    int rv = flo_args_word(&cli->args, "controller address", &url, err);
 
-    if (rv == 0 && !flo_args_has(&cli->args, "token-file")) {
-        rv = flo_fail(err, FLO_E_USAGE, "login needs --token-file FILE");
-    }
-    if (rv < 0) {
-        return rv;
+    if (!flo_args_has(&cli->args, "token-file")) {
+        return flo_fail(err, FLO_E_USAGE, "login needs --token-file FILE");
     }
     /* As if given by flags: the same checks of address and file mode. */
-    static const struct flo_flag address = {"controller", "URL", NULL};
+    static const struct flo_flag address = {.name = "controller"};
     cli->args.flags[cli->args.flag_count] = &address;
     cli->args.values[cli->args.flag_count++] = url;
-    rv = flo_context_load(cli, err);
+    int rv = flo_context_load(cli, err);
     if (rv == 0 && strncmp(cli->token, "flt_pat_", 8) != 0) {
         flo_fail(err, FLO_E_REST_AUTH, "%s holds %s",
                  flo_args_text(&cli->args, "token-file", "the file"),
@@ -121,12 +117,12 @@ int flo_cmd_key_create(struct flo_cli *cli, struct flo_err *err)
 {
     char path[1024];
     char public_path[1024];
-    const char *name;
+    const char *name = cli->args.words[0];
     const char *dir = flo_args_text(&cli->args, "to", ".");
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
-    int rv = flo_args_word(&cli->args, "name of the key", &name, err);
+    int rv = 0;
 
-    if (rv == 0 && !flo_name_is_valid(name)) {
+    if (!flo_name_is_valid(name)) {
         rv = flo_fail(err, FLO_E_META_NAME, "key name `%.80s`", name);
     }
     if (rv == 0) {
@@ -154,14 +150,10 @@ int flo_cmd_key_create(struct flo_cli *cli, struct flo_err *err)
 
 int flo_cmd_key_trust(struct flo_cli *cli, struct flo_err *err)
 {
-    const char *path;
+    const char *path = cli->args.words[0];
     struct flo_public_key key;
     char pem[FLO_PUBLIC_KEY_PEM_MAX];
-    int rv = flo_args_word(&cli->args, "public key file", &path, err);
-
-    if (rv == 0) {
-        rv = flo_public_key_load(path, &key, err);
-    }
+    int rv = flo_public_key_load(path, &key, err);
     if (rv == FLO_E_SIG_FORMAT) {
         flo_err_fix(err, "give the public half that flotilla key create made: "
                          "NAME.pub");
@@ -270,14 +262,10 @@ int flo_cmd_token_list(struct flo_cli *cli, struct flo_err *err)
 int flo_cmd_token_delete(struct flo_cli *cli, struct flo_err *err)
 {
     char path[256];
-    const char *id;
-    int rv = flo_args_word(&cli->args, "token id", &id, err);
+    const char *id = cli->args.words[0];
 
-    if (rv == 0) {
-        snprintf(path, sizeof(path), "/v1/tokens/%.100s", id);
-        rv = flo_api_call(cli, "DELETE", path, NULL, NULL, err);
-    }
-    return rv;
+    snprintf(path, sizeof(path), "/v1/tokens/%.100s", id);
+    return flo_api_call(cli, "DELETE", path, NULL, NULL, err);
 }
 
 int flo_cmd_audit_list(struct flo_cli *cli, struct flo_err *err)
@@ -331,13 +319,9 @@ int flo_cmd_audit_verify(struct flo_cli *cli, struct flo_err *err)
 
 int flo_cmd_explain(struct flo_cli *cli, struct flo_err *err)
 {
-    const char *id;
-    int rv = flo_args_word(&cli->args, "error id", &id, err);
-
-    if (rv < 0) {
-        return rv;
-    }
+    const char *id = cli->args.words[0];
     int code = flo_error_code(id);
+
     if (code == 0) {
         const char *ids[FLO_ERROR_COUNT];
         for (int i = 0; i < FLO_ERROR_COUNT; i++) {

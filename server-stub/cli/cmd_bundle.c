@@ -103,7 +103,7 @@ static void remove_files(const char *dir, const struct flo_digest *digests,
 
 int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
 {
-    const char *title;
+    const char *title = cli->args.words[0];
     char dir[1024];
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf envelope = {0};
     struct flo_release release = {0};
@@ -113,14 +113,8 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
     struct flo_ticker ticker;
     const char *to = flo_args_text(&cli->args, "to", NULL);
     const char *tmp = getenv("TMPDIR");
-    int rv = flo_args_word(&cli->args, "release (model@version)", &title, err);
+    int rv;
 
-    if (rv == 0 && to == NULL) {
-        rv = flo_fail(err, FLO_E_USAGE, "bundle create needs --to FILE");
-    }
-    if (rv < 0) {
-        return rv;
-    }
     snprintf(dir, sizeof(dir), "%.900s/flotilla-XXXXXX",
              tmp != NULL ? tmp : "/tmp");
     if (mkdtemp(dir) == NULL) {

@@ -27,11 +27,6 @@ int flo_cmd_device_list(struct flo_cli *cli, struct flo_err *err)
     if (group != NULL && !flo_name_is_valid(group)) {
         return flo_fail(err, FLO_E_USAGE, "--group `%.80s` is no name", group);
     }
-    if (state != NULL && strcmp(state, "online") != 0 &&
-        strcmp(state, "offline") != 0) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "--state `%.80s` is neither online nor offline", state);
-    }
     snprintf(path, sizeof(path), "/v1/devices?limit=1000%s%s%s%s",
              group != NULL ? "&group=" : "", group != NULL ? group : "",
              state != NULL ? "&state=" : "", state != NULL ? state : "");
@@ -47,15 +42,12 @@ int flo_cmd_device_list(struct flo_cli *cli, struct flo_err *err)
 static int device_path(const struct flo_cli *cli, const char *rest, char *out,
                        size_t bytes, const char **name, struct flo_err *err)
 {
-    int rv = flo_args_word(&cli->args, "device name or id", name, err);
-
-    if (rv == 0 && !flo_name_is_valid(*name)) {
-        rv = flo_fail(err, FLO_E_DEVICE_ABSENT, "no device `%.80s`", *name);
+    *name = cli->args.words[0];
+    if (!flo_name_is_valid(*name)) {
+        return flo_fail(err, FLO_E_DEVICE_ABSENT, "no device `%.80s`", *name);
     }
-    if (rv == 0) {
-        snprintf(out, bytes, "/v1/devices/%s%s", *name, rest);
-    }
-    return rv;
+    snprintf(out, bytes, "/v1/devices/%s%s", *name, rest);
+    return 0;
 }
 
 static int show_timeline(struct flo_cli *cli, const char *path,
@@ -251,17 +243,13 @@ static void print_series(const json_t *answer, const json_t *names,
 
 int flo_cmd_telemetry_query(struct flo_cli *cli, struct flo_err *err)
 {
-    const char *metric;
+    const char *metric = cli->args.words[0];
     uint64_t since;
     uint64_t step;
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *names = NULL;
     const char *by = flo_args_text(&cli->args, "by", "release");
-    int rv = flo_args_word(&cli->args, "metric", &metric, err);
-
-    if (rv == 0) {
-        rv = flo_args_ms(&cli->args, "since", 600000, &since, err);
-    }
+    int rv = flo_args_ms(&cli->args, "since", 600000, &since, err);
     if (rv == 0) {
         /* Points of 5 min are few enough for 10,000 devices. */
         rv =

@@ -293,11 +293,10 @@ int flo_cmd_order_list(struct flo_cli *cli, struct flo_err *err)
 
 static int order_id(struct flo_cli *cli, const char **out, struct flo_err *err)
 {
-    int rv = flo_args_word(&cli->args, "order id", out, err);
-
-    return rv == 0 && !flo_name_is_valid(*out)
-               ? flo_fail(err, FLO_E_ABSENT, "no order `%.80s`", *out)
-               : rv;
+    *out = cli->args.words[0];
+    return flo_name_is_valid(*out)
+               ? 0
+               : flo_fail(err, FLO_E_ABSENT, "no order `%.80s`", *out);
 }
 
 int flo_cmd_order_get(struct flo_cli *cli, struct flo_err *err)

@@ -12,21 +12,16 @@
 
 int flo_cmd_model_import(struct flo_cli *cli, struct flo_err *err)
 {
-    const char *path;
+    const char *path = cli->args.words[0];
     struct flo_digest digest;
     uint64_t bytes;
     char text[FLO_DIGEST_TEXT];
     char size[32];
     bool sent = false;
     struct flo_ticker ticker;
-    int rv = flo_args_word(&cli->args, "GGUF file", &path, err);
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    int rv = flo_file_open(path, &fd, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    FLO_CLEANUP(flo_fd_cleanup)
-    int fd = -1;
-    rv = flo_file_open(path, &fd, err);
     if (rv < 0) {
         return rv;
     }
@@ -71,11 +66,8 @@ static int release_path(const struct flo_cli *cli, const char *rest, char *out,
 {
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
-    int rv = flo_args_word(&cli->args, "release (model@version)", title, err);
-
-    if (rv == 0) {
-        rv = flo_release_title_parse(*title, model, version, err);
-    }
+    *title = cli->args.words[0];
+    int rv = flo_release_title_parse(*title, model, version, err);
     if (rv == 0) {
         snprintf(out, bytes, "/v1/releases/%s@%s%s", model, version, rest);
     }
@@ -173,20 +165,14 @@ static int sign_with(const char *key_path, const char *body, size_t bytes,
 
 int flo_cmd_release_sign(struct flo_cli *cli, struct flo_err *err)
 {
-    const char *path;
+    const char *path = cli->args.words[0];
     FLO_CLEANUP(flo_free_cleanup) char *body = NULL;
     size_t bytes;
     struct flo_buf out = {0};
     const char *key = flo_args_text(&cli->args, "key", NULL);
     const char *to = flo_args_text(&cli->args, "to", NULL);
-    int rv = flo_args_word(&cli->args, "release document", &path, err);
+    int rv = flo_file_read(path, FLO_RELEASE_BYTES_MAX, &body, &bytes, err);
 
-    if (rv == 0 && (key == NULL || to == NULL)) {
-        rv = flo_fail(err, FLO_E_USAGE, "release sign needs --key and --to");
-    }
-    if (rv == 0) {
-        rv = flo_file_read(path, FLO_RELEASE_BYTES_MAX, &body, &bytes, err);
-    }
     if (rv == 0) {
         rv = sign_with(key, body, bytes, &out, err);
     }

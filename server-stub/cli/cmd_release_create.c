@@ -682,15 +682,11 @@ static int create_new(struct flo_cli *cli, struct create *create,
 static int create_release(struct flo_cli *cli, struct create *create,
                           struct flo_err *err)
 {
-    const char *title;
+    const char *title = cli->args.words[0];
     FLO_CLEANUP(flo_json_cleanup) json_t *version = NULL;
     bool is_there = false;
-    int rv = flo_args_word(&cli->args, "release (model@version)", &title, err);
-
-    if (rv == 0) {
-        rv = flo_release_title_parse(title, create->model_name, create->version,
+    int rv = flo_release_title_parse(title, create->model_name, create->version,
                                      err);
-    }
     if (rv == 0) {
         rv = read_flags(cli, create, err);
     }

@@ -115,13 +115,9 @@ static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
 int flo_cmd_rollout_get(struct flo_cli *cli, struct flo_err *err)
 {
     char path[256];
-    const char *id;
+    const char *id = cli->args.words[0];
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
-    int rv = flo_args_word(&cli->args, "rollout id", &id, err);
-
-    if (rv == 0) {
-        rv = rollout_path(id, "", path, sizeof(path), err);
-    }
+    int rv = rollout_path(id, "", path, sizeof(path), err);
     if (rv == 0) {
         rv = flo_api_get(cli, path, &rollout, err);
     }
@@ -262,18 +258,14 @@ static int rollout_spec(const struct flo_args *args, json_t *spec,
 
 int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
 {
-    const char *title;
+    const char *title = cli->args.words[0];
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     FLO_CLEANUP(flo_json_cleanup) json_t *spec = json_object();
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
     uint64_t timeout_ms;
     bool dry = flo_args_has(&cli->args, "dry-run");
-    int rv = flo_args_word(&cli->args, "release (model@version)", &title, err);
-
-    if (rv == 0) {
-        rv = flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err);
-    }
+    int rv = flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err);
     if (rv == 0) {
         rv = flo_release_title_parse(title, model, version, err);
     }
@@ -311,18 +303,14 @@ static int ask(struct flo_cli *cli, const char *action, const char *typed,
                json_t **rollout, struct flo_err *err)
 {
     char path[256];
-    const char *id;
+    const char *id = cli->args.words[0];
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body = json_pack("{s:s,s:s}", "action", action, "reason",
                              flo_args_text(&cli->args, "reason", ""));
     if (typed != NULL) {
         json_object_set_new(body, "confirm", json_string(typed));
     }
-    int rv = flo_args_word(&cli->args, "rollout id", &id, err);
-
-    if (rv == 0) {
-        rv = rollout_path(id, "/actions", path, sizeof(path), err);
-    }
+    int rv = rollout_path(id, "/actions", path, sizeof(path), err);
     return rv < 0 ? rv : flo_api_call(cli, "POST", path, body, rollout, err);
 }
 
@@ -366,7 +354,7 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *ended = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *before = NULL;
     char path[256];
-    const char *id;
+    const char *id = cli->args.words[0];
     uint64_t timeout_ms;
 
     if (flo_args_has(&cli->args, "group") ||
@@ -377,10 +365,11 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
                  "--everywhere belong to --release");
         return flo_err_fix(err, "--release MODEL@VERSION --group G");
     }
-    int rv = flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err);
-    if (rv == 0) {
-        rv = flo_args_word(&cli->args, "rollout id", &id, err);
+    if (id == NULL) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "give a rollout's ID, or --release MODEL@VERSION");
     }
+    int rv = flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err);
     if (rv == 0) {
         rv = rollout_path(id, "?devices=false", path, sizeof(path), err);
     }

@@ -192,22 +192,19 @@ int flo_cmd_rollout_wait(struct flo_cli *cli, struct flo_err *err)
 #include "server-stub/core/rollout/rollout_states.def"
 #undef FLO_ROLLOUT_STATE
         NULL};
-    const char *id;
+    const char *id = cli->args.words[0];
     uint64_t timeout_ms;
     const char *wanted = flo_args_text(&cli->args, "for", "completed");
-    int rv = flo_args_word(&cli->args, "rollout id", &id, err);
 
     if (strcmp(wanted, "complete") == 0) {
         wanted = "completed";
     }
-    if (rv == 0 && !is_in(wanted, states)) {
+    if (!is_in(wanted, states)) {
         const char *near = flo_nearest(wanted, states, FLO_COUNT(states) - 1);
         flo_fail(err, FLO_E_USAGE, "no rollout is ever `%.40s`", wanted);
         return flo_err_fix(err, "--for %s", near != NULL ? near : "completed");
     }
-    if (rv == 0) {
-        rv = flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err);
-    }
+    int rv = flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err);
     return rv < 0 ? rv : flo_watch_rollout(cli, id, wanted, timeout_ms, err);
 }
 

@@ -308,7 +308,7 @@ def test_a_timeout_that_is_no_duration_starts_nothing(
     for words in (("rollout", "start", "tiny@3.1.0"), take_back("3.1.0")):
         for wait in ((), ("--wait",)):
             code, _, err = cli(controller, *words, "--timeout", "120", *wait)
-            assert code == 2 and "--timeout `120`" in err, (code, err)
+            assert code == 2 and "--timeout is `120`" in err, (code, err)
     assert before == [controller.ask("GET", "/v1/" + what).json
                       for what in ("rollouts", "orders")]
 
@@ -391,7 +391,7 @@ def test_flags_of_every_command_may_stand_before_it(controller):
         assert code == 0, err
         assert isinstance(json.loads(out), list)
     code, _, err = cli(controller, "-o", "yaml", "device", "list")
-    assert code == 2 and "--output `yaml` is none of" in err
+    assert code == 2 and "--output is `yaml`, not one of" in err
 
 
 def test_the_agent_says_where_it_looked_for_its_configuration():
@@ -417,7 +417,7 @@ def test_a_login_says_which_kind_of_token_it_was_given(controller, folder):
     assert "enrolment token, which is for devices" in done.stderr
     assert not os.path.exists(os.path.join(folder, "config-unused", "flotilla"))
     code, _, err = cli(controller, "token", "create", "--kind", "acess")
-    assert code == 2 and "`acess` is no kind of token" in err, (code, err)
+    assert code == 2 and "--kind is `acess`, not one of" in err, (code, err)
     private = os.path.join(folder, "mine.key")
     assert cli(controller, "key", "create", "mine", "--to", folder)[0] == 0
     code, _, err = cli(controller, "key", "trust", private)
