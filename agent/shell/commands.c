@@ -7,7 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "agent/shell/shell.h"
+#include "agent/shell/loop.h"
 
 #define LINE_BYTES_MAX (1u << 20)
 #define LINES_MAX 100000 /* of explain */
@@ -284,7 +284,7 @@ static void begin_rollback(struct flo_shell *shell, void *context)
     (void)context;
     event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
                                           &shell->slots.previous);
-    flo_shell_event(shell, &event);
+    flo_loop_event(shell, &event);
 }
 
 int flo_rollback_main(int argc, char **argv)
@@ -388,7 +388,7 @@ static void begin_update(struct flo_shell *shell, void *context)
 {
     struct bundle_head *head = context;
 
-    flo_shell_install(shell, &head->execution);
+    flo_loop_install(shell, &head->execution);
 }
 
 static void show_state(const json_t *line, void *context)

@@ -15,195 +15,23 @@
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
 
-#include "agent/shell/shell.h"
+#include "agent/shell/loop.h"
+#include "agent/shell/operators.h"
 
 #define REQUEST_BYTES_MAX 8192
 #define UNREAD_BYTES_MAX (1u << 20) /* of answers */
-#define CLIENTS_MAX 16
-
-enum wait_kind { WAIT_NOTHING, WAIT_ROLLBACK, WAIT_UPDATE };
-
-struct client {
-    struct flo_control *control;
-    struct bufferevent *stream;
-    enum wait_kind wait;
-    bool is_ending;
-};
-
-struct flo_control {
-    struct flo_shell *shell;
-    struct evconnlistener *listener;
-    char path[108];
-    struct client *clients[CLIENTS_MAX];
-};
-
-/* ---- answers
- * -------------------------------------------------------------------- */
-
-static void client_free(struct client *client)
-{
-    size_t i;
-
-    for (i = 0; i < CLIENTS_MAX; i++) {
-        if (client->control->clients[i] == client) {
-            client->control->clients[i] = NULL;
-        }
-    }
-    bufferevent_free(client->stream);
-    free(client);
-}
-
-static void send_line(struct client *client, const json_t *json)
-{
-    struct flo_buf text = {0};
-
-    flo_json_dump(json, &text);
-    flo_buf_text(&text, "\n");
-    if (!text.failed) {
-        bufferevent_write(client->stream, text.data, text.bytes);
-    }
-    flo_buf_deinit(&text);
-}
-
-/* To everybody who waits for this kind; a local command keeps it. */
-static void deliver(struct flo_shell *shell, enum wait_kind kind, json_t *json,
-                    bool is_done)
-{
-    size_t i;
-
-    if (json == NULL) {
-        return;
-    }
-    json_object_set_new(json, "done", json_boolean(is_done));
-    for (i = 0; shell->control != NULL && i < CLIENTS_MAX; i++) {
-        struct client *client = shell->control->clients[i];
-        if (client != NULL && client->wait == kind) {
-            send_line(client, json);
-            if (is_done) {
-                client->wait = WAIT_NOTHING;
-            }
-        }
-    }
-    if (shell->is_local && is_done) {
-        json_decref(shell->local_answer);
-        shell->local_answer = json_incref(json);
-        event_base_loopbreak(shell->base);
-    }
-    json_decref(json);
-}
-
-void flo_control_acked(struct flo_shell *shell, const char *word,
-                       const struct flo_agent_error *error)
-{
-    json_t *json = json_pack("{s:i, s:s, s:s, s:s}", "v", 1, "outcome", word,
-                             "model", shell->agent.slots.current.model,
-                             "version", shell->agent.slots.current.version);
-
-    if (json != NULL && error->code != 0) {
-        json_object_set_new(json, "error", flo_report_error(error));
-    }
-    deliver(shell, WAIT_ROLLBACK, json, true);
-}
-
-void flo_control_report(struct flo_shell *shell,
-                        const struct flo_agent_execution *execution)
-{
-    bool is_end = flo_execution_is_end(execution->state);
-
-    if (execution->bundle[0] == '\0' ||
-        !flo_digest_equal(&execution->release.digest, &shell->installing)) {
-        return; /* nobody here waits for it */
-    }
-    deliver(shell, WAIT_UPDATE, flo_report_execution(execution),
-            is_end || execution->state == FLO_EXECUTION_SOAKING);
-}
-
-static json_t *slot_status(struct flo_shell *shell,
-                           const struct flo_release_ref *ref, const char *state)
-{
-    struct flo_release *release;
-    uint64_t bytes = 0;
-    uint32_t i;
-
-    if (flo_digest_is_zero(&ref->digest)) {
-        return json_null();
-    }
-    release = calloc(1, sizeof(*release));
-    if (release != NULL && flo_store_release_load(shell->store, &ref->digest,
-                                                  release, NULL) == 0) {
-        for (i = 0; i < release->file_count; i++) {
-            bytes += release->files[i].bytes;
-        }
-        flo_release_deinit(release);
-    }
-    free(release);
-    return json_pack("{s:s, s:s, s:s, s:I}", "model", ref->model, "version",
-                     ref->version, "state", state, "bytes", (json_int_t)bytes);
-}
-
-static bool is_served(const struct flo_agent *agent,
-                      const struct flo_release_ref *release)
-{
-    return agent->live >= 0 &&
-           flo_digest_equal(&agent->engines[agent->live].release.digest,
-                            &release->digest);
-}
-
-json_t *flo_control_status(struct flo_shell *shell)
-{
-    const struct flo_agent *agent = &shell->agent;
-    struct flo_serve_status serving = {0};
-    const char *candidate = agent->has_execution
-                                ? flo_execution_word(agent->execution.state)
-                                : "staged";
-    json_t *json;
-
-    if (shell->serve != NULL) {
-        flo_serve_get_status(shell->serve, &serving);
-    }
-    json = json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:i,"
-        " s:{s:o, s:o, s:o}, s:I, s:I, s:I}",
-        "v", 1, "agent", FLO_VERSION, "device", shell->identity.device, "name",
-        shell->identity.name, "fleet", shell->identity.fleet, "controller",
-        shell->identity.controller, "enrolled", (int)shell->identity.is_there,
-        "online", (int)flo_mqtt_is_connected(shell->mqtt), "frozen",
-        (int)agent->is_frozen, "pid", (int)getpid(), "slots", "current",
-        slot_status(shell, &agent->slots.current,
-                    is_served(agent, &agent->slots.current) ? "serving"
-                    : shell->serve == NULL                  ? "stopped"
-                    : agent->live >= 0                      ? "kept"
-                                                            : "loading"),
-        "previous",
-        slot_status(shell, &agent->slots.previous,
-                    is_served(agent, &agent->slots.previous) ? "serving"
-                                                             : "kept"),
-        "candidate", slot_status(shell, &agent->slots.candidate, candidate),
-        "engine_rss_bytes",
-        (json_int_t)(serving.is_live ? serving.roles[serving.live].rss_bytes
-                                     : 0),
-        "queue", (json_int_t)serving.held, "outbox_corrupt",
-        (json_int_t)(shell->db == NULL ? 0 : flo_outbox_db_corrupt(shell->db)));
-    if (json != NULL && agent->has_execution) {
-        json_object_set_new(json, "execution",
-                            flo_report_execution(&agent->execution));
-        json_object_set_new(json, "reason",
-                            json_string(agent->execution.reason));
-    }
-    return json;
-}
 
 /* ---- requests
  * ---------------------------------------------------------------------- */
 
-static void refuse(struct client *client, const struct flo_err *err)
+static void refuse(struct flo_operator *client, const struct flo_err *err)
 {
     json_t *json =
         json_pack("{s:i, s:b, s:{s:s, s:s}}", "v", 1, "done", 1, "error", "id",
                   flo_error_id(err->code), "what", err->what);
 
     if (json != NULL) {
-        send_line(client, json);
+        flo_operator_send(client, json);
         json_decref(json);
     }
 }
@@ -237,7 +65,7 @@ static int update(struct flo_shell *shell, const json_t *json,
              model);
     snprintf(execution.release.version, sizeof(execution.release.version), "%s",
              version);
-    flo_shell_install(shell, &execution);
+    flo_loop_install(shell, &execution);
     return 0;
 }
 
@@ -247,10 +75,11 @@ static void go_back(struct flo_shell *shell)
 
     event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
                                           &shell->slots.previous);
-    flo_shell_event(shell, &event);
+    flo_loop_event(shell, &event);
 }
 
-static void take_request(struct client *client, const char *line, size_t bytes)
+static void take_request(struct flo_operator *client, const char *line,
+                         size_t bytes)
 {
     struct flo_shell *shell = client->control->shell;
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
@@ -265,26 +94,26 @@ static void take_request(struct client *client, const char *line, size_t bytes)
         json_t *status = flo_control_status(shell);
         if (status != NULL) {
             json_object_set_new(status, "done", json_true());
-            send_line(client, status);
+            flo_operator_send(client, status);
             json_decref(status);
         }
     } else if (rv == 0 && strcmp(op, "rollback") == 0) {
-        client->wait = WAIT_ROLLBACK;
+        client->wait = FLO_WAIT_ROLLBACK;
         go_back(shell);
     } else if (rv == 0 && strcmp(op, "update") == 0) {
-        client->wait = WAIT_UPDATE;
+        client->wait = FLO_WAIT_UPDATE;
         rv = update(shell, json, &err);
     } else if (rv == 0) {
         rv = flo_fail(&err, FLO_E_USAGE, "no operation `%s`", op);
     }
     if (rv < 0) {
-        client->wait = WAIT_NOTHING;
+        client->wait = FLO_WAIT_NOTHING;
         refuse(client, &err);
     }
 }
 
 /* Who asks and does not listen is not waited for. */
-static bool is_deaf(const struct client *client)
+static bool is_deaf(const struct flo_operator *client)
 {
     return evbuffer_get_length(bufferevent_get_output(client->stream)) >
            UNREAD_BYTES_MAX;
@@ -293,7 +122,7 @@ static bool is_deaf(const struct client *client)
 static void on_read(struct bufferevent *stream, void *context)
 {
     struct evbuffer *input = bufferevent_get_input(stream);
-    struct client *client = context;
+    struct flo_operator *client = context;
     size_t bytes;
     char *line;
 
@@ -303,7 +132,7 @@ static void on_read(struct bufferevent *stream, void *context)
         free(line);
     }
     if (is_deaf(client) || evbuffer_get_length(input) > REQUEST_BYTES_MAX) {
-        client_free(client);
+        flo_operator_free(client);
     }
 }
 
@@ -311,7 +140,7 @@ static void on_closed(struct bufferevent *stream, short what, void *context)
 {
     (void)stream;
     if ((what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) != 0) {
-        client_free(context);
+        flo_operator_free(context);
     }
 }
 
@@ -329,16 +158,16 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd,
                       void *context)
 {
     struct flo_control *control = context;
-    struct client *client = calloc(1, sizeof(*client));
+    struct flo_operator *client = calloc(1, sizeof(*client));
     size_t i = 0;
 
     (void)listener;
     (void)address;
     (void)address_bytes;
-    while (i < CLIENTS_MAX && control->clients[i] != NULL) {
+    while (i < FLO_OPERATORS_MAX && control->clients[i] != NULL) {
         i++;
     }
-    if (client != NULL && i < CLIENTS_MAX && is_allowed(fd)) {
+    if (client != NULL && i < FLO_OPERATORS_MAX && is_allowed(fd)) {
         client->control = control;
         client->stream = bufferevent_socket_new(control->shell->base, fd,
                                                 BEV_OPT_CLOSE_ON_FREE);
@@ -409,9 +238,9 @@ void flo_control_close(struct flo_control *control)
     if (control == NULL) {
         return;
     }
-    for (i = 0; i < CLIENTS_MAX; i++) {
+    for (i = 0; i < FLO_OPERATORS_MAX; i++) {
         if (control->clients[i] != NULL) {
-            client_free(control->clients[i]);
+            flo_operator_free(control->clients[i]);
         }
     }
     evconnlistener_free(control->listener);

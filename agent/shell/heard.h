@@ -1,7 +1,7 @@
 /* What the controller says to a device: desired, cmd, a group's orders.
  *
  * Bytes in, a plain struct out; nothing is done here.  Orders are neither
- * verified nor read: flo_shell_order does. */
+ * verified nor read: flo_orders_take does. */
 #ifndef FLOTILLA_AGENT_HEARD_H
 #define FLOTILLA_AGENT_HEARD_H
 

@@ -59,7 +59,7 @@ static void job_failed(struct flo_shell *shell, uint32_t number, int code,
 
     event.error.code = code;
     snprintf(event.error.what, sizeof(event.error.what), "%.255s", what);
-    flo_shell_event(shell, &event);
+    flo_queue_post(&shell->queue, &event);
 }
 
 /* ---- what it says -----------------------------------------------------------
@@ -81,7 +81,8 @@ static void copy_plan(const json_t *json, struct flo_agent_detail *detail)
                             NULL);
 }
 
-static void say_progress(struct flo_job_child *job, const json_t *json,
+/* false: it says more than anybody can take. */
+static bool say_progress(struct flo_job_child *job, const json_t *json,
                          enum flo_execution state)
 {
     struct flo_agent_event event = {
@@ -91,7 +92,7 @@ static void say_progress(struct flo_job_child *job, const json_t *json,
     if (state == FLO_EXECUTION_DOWNLOADING) {
         event.detail.bytes = 0; /* the plan said them */
     }
-    flo_shell_event(job->shell, &event);
+    return flo_queue_offer(&job->shell->queue, &event);
 }
 
 static void say_staged(struct flo_job_child *job, const json_t *json)
@@ -107,7 +108,7 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
         flo_shell_fits_both(shell, &shell->slots.current, &job->release);
     shell->fresh = job->release;
     job_end(shell);
-    flo_shell_event(shell, &event);
+    flo_queue_post(&shell->queue, &event);
 }
 
 /* A release that was dropped just before is removed only when the disk is full
@@ -138,6 +139,13 @@ static void say_failed(struct flo_job_child *job, const json_t *json)
 /* false: the job is over (and freed). */
 static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
 {
+    static const struct {
+        const char *word;
+        enum flo_execution state;
+    } steps[] = {{"planned", FLO_EXECUTION_ACCEPTED},
+                 {"downloading", FLO_EXECUTION_DOWNLOADING},
+                 {"applying", FLO_EXECUTION_APPLYING},
+                 {"verifying", FLO_EXECUTION_VERIFYING}};
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     struct flo_shell *shell = job->shell;
     const char *word = NULL;
@@ -150,15 +158,16 @@ static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
                    "the updater wrote no event line", true);
         return false;
     }
-    if (strcmp(word, "planned") == 0) {
-        say_progress(job, json, FLO_EXECUTION_ACCEPTED);
-    } else if (strcmp(word, "downloading") == 0) {
-        say_progress(job, json, FLO_EXECUTION_DOWNLOADING);
-    } else if (strcmp(word, "applying") == 0) {
-        say_progress(job, json, FLO_EXECUTION_APPLYING);
-    } else if (strcmp(word, "verifying") == 0) {
-        say_progress(job, json, FLO_EXECUTION_VERIFYING);
-    } else if (strcmp(word, "fallback") == 0) {
+    for (size_t i = 0; i < FLO_COUNT(steps); i++) {
+        if (strcmp(word, steps[i].word) == 0 &&
+            !say_progress(job, json, steps[i].state)) {
+            job_end(shell);
+            job_failed(shell, number, FLO_E_WORKER_PROTOCOL,
+                       "the updater says more than anybody can take", true);
+            return false;
+        }
+    }
+    if (strcmp(word, "fallback") == 0) {
         const json_t *error = json_object_get(json, "error");
         flo_log(FLO_LOG_WARN, "updater", "another way: %s",
                 json_string_value(json_object_get(error, "what")) == NULL
@@ -171,8 +180,7 @@ static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
         say_failed(job, json);
         return false;
     }
-    /* The core may have cancelled it meanwhile. */
-    return shell->job == job;
+    return true;
 }
 
 static bool take_lines(struct flo_job_child *job)

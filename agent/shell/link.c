@@ -1,126 +1,15 @@
-/* The link to the controller: topics in, reports out.
+/* The link to the controller, its receiving end: connections and messages.
  *
- * Nothing that the broker confirmed counts as known to the controller: events
- * stay in the outbox until cmd.ack, and reported is sent whole on every change
- * and every connection.  Subscribe first, act second. */
+ * Subscribe first, act second. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/shell/heard.h"
-#include "agent/shell/shell.h"
+#include "agent/shell/loop.h"
 
-#define TELEMETRY_IN_FLIGHT_MAX 16
 #define QUEUE_MESSAGES_MAX 256
 #define PRESENCE_ON "{\"v\":1,\"online\":true}"
 #define PRESENCE_OFF "{\"v\":1,\"online\":false}"
-
-/* ---- out
- * ---------------------------------------------------------------------- */
-
-static bool topic_of(const struct flo_shell *shell, enum flo_topic topic,
-                     const char *key, char *out)
-{
-    struct flo_err err = {0};
-
-    if (flo_topic_build(topic, shell->identity.fleet, key, out, &err) < 0) {
-        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
-        return false;
-    }
-    return true;
-}
-
-static bool publish(struct flo_shell *shell, enum flo_topic topic,
-                    const char *text, size_t bytes, uint64_t token)
-{
-    const struct flo_topic_fact *fact = flo_topic_fact(topic);
-    char path[FLO_TOPIC_TEXT];
-    struct flo_err err = {0};
-
-    if (!flo_mqtt_is_connected(shell->mqtt) ||
-        !topic_of(shell, topic, shell->identity.device, path)) {
-        return false;
-    }
-    if (flo_mqtt_publish(shell->mqtt, path, text, bytes, fact->qos,
-                         fact->is_retained, 0, token, &err) < 0) {
-        flo_log_err(FLO_LOG_DEBUG, "mqtt", &err);
-        return false;
-    }
-    return true;
-}
-
-void flo_shell_link_reported(struct flo_shell *shell)
-{
-    struct flo_buf text = {0};
-    json_t *json;
-
-    if (!flo_mqtt_is_connected(shell->mqtt)) {
-        return;
-    }
-    json = flo_report_reported(shell);
-    if (json == NULL) {
-        return;
-    }
-    flo_json_dump(json, &text);
-    json_decref(json);
-    if (!text.failed) {
-        publish(shell, FLO_TOPIC_REPORTED, text.data, text.bytes, 0);
-    }
-    flo_buf_deinit(&text);
-}
-
-void flo_shell_link_ack(struct flo_shell *shell, const char *order,
-                        const char *text)
-{
-    if (publish(shell, FLO_TOPIC_ACK, text, strlen(text), 0)) {
-        flo_shell_told(shell, order);
-    }
-}
-
-static void flush_events(struct flo_shell *shell)
-{
-    struct flo_outbox *outbox = flo_events_outbox(shell->db);
-    uint64_t now = flo_now_ms();
-    uint64_t sequence;
-
-    while ((sequence = flo_outbox_next(outbox, now)) != 0) {
-        char *text = flo_events_text(shell->db, sequence);
-        bool is_sent = text != NULL &&
-                       publish(shell, FLO_TOPIC_EVENT, text, strlen(text), 0);
-        free(text);
-        if (!is_sent) {
-            return;
-        }
-        flo_outbox_sent(outbox, sequence, now);
-    }
-}
-
-static void flush_telemetry(struct flo_shell *shell)
-{
-    while (shell->telemetry_in_flight < TELEMETRY_IN_FLIGHT_MAX &&
-           flo_mqtt_is_connected(shell->mqtt)) {
-        uint64_t id = 0;
-        char *text = flo_windows_next(shell->db, &id);
-        bool is_sent = text != NULL &&
-                       publish(shell, FLO_TOPIC_TELE, text, strlen(text), id);
-
-        if (text != NULL && !is_sent) {
-            flo_windows_done(shell->db, id, false);
-        }
-        free(text);
-        if (!is_sent) {
-            return;
-        }
-        shell->telemetry_in_flight++;
-    }
-}
-
-void flo_shell_link_flush(struct flo_shell *shell)
-{
-    if (flo_mqtt_is_connected(shell->mqtt)) {
-        flush_events(shell);
-        flush_telemetry(shell);
-    }
-}
 
 /* ---- groups
  * -------------------------------------------------------------------------- */
@@ -132,7 +21,7 @@ static void subscribe(struct flo_shell *shell, enum flo_topic topic,
     struct flo_err err = {0};
 
     if (flo_mqtt_is_connected(shell->mqtt) &&
-        topic_of(shell, topic, key, path) &&
+        flo_shell_link_topic(shell, topic, key, path) &&
         flo_mqtt_subscribe(shell->mqtt, path, 1, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "mqtt", &err);
     }
@@ -187,13 +76,11 @@ static void take(struct flo_shell *shell, enum flo_topic topic,
     }
     if (heard->ack > 0) {
         flo_events_acked(shell->db, heard->boot, heard->ack);
-        flush_events(shell);
+        flo_shell_link_flush_events(shell);
     }
-    shell->is_list = topic == FLO_TOPIC_ORDER;
     for (size_t i = 0; i < heard->order_count; i++) {
-        flo_shell_order(shell, heard->orders[i]);
+        flo_loop_order(shell, heard->orders[i], topic == FLO_TOPIC_ORDER);
     }
-    shell->is_list = false;
     if (strcmp(heard->op, "report") == 0) {
         flo_shell_link_reported(shell);
     }
@@ -245,7 +132,8 @@ static void on_connected(void *context, bool session_present)
     }
     subscribe(shell, FLO_TOPIC_CMD, shell->identity.device);
     subscribe(shell, FLO_TOPIC_DESIRED, shell->identity.device);
-    publish(shell, FLO_TOPIC_PRESENCE, PRESENCE_ON, strlen(PRESENCE_ON), 0);
+    flo_shell_link_publish(shell, FLO_TOPIC_PRESENCE, PRESENCE_ON,
+                           strlen(PRESENCE_ON), 0);
     flo_shell_link_reported(shell);
     flo_outbox_connected(flo_events_outbox(shell->db), flo_now_ms());
     shell->telemetry_is_refused = false;
@@ -282,7 +170,7 @@ static void on_delivered(void *context, uint64_t token, bool delivered,
     }
     flo_windows_done(shell->db, token, delivered);
     if (delivered) {
-        flush_telemetry(shell);
+        flo_shell_link_flush_telemetry(shell);
     } else if (reason >= 0x80 && !shell->telemetry_is_refused) {
         /* Sent again at once it would come back as fast as it goes. */
         shell->telemetry_is_refused = true;
@@ -331,7 +219,8 @@ int flo_shell_link_open(struct flo_shell *shell, struct flo_err *err)
     };
 
     load_groups(shell);
-    if (!topic_of(shell, FLO_TOPIC_PRESENCE, identity->device, will)) {
+    if (!flo_shell_link_topic(shell, FLO_TOPIC_PRESENCE, identity->device,
+                              will)) {
         return flo_fail(err, FLO_E_MQTT_TOPIC, "fleet %s", identity->fleet);
     }
     return flo_mqtt_open(shell->base, &options, &handlers, &shell->mqtt, err);

@@ -44,85 +44,6 @@ struct flo_shell_loading {
     uint64_t started_ms; /* of packing */
 };
 
-/* ---- what is known ------------------------------------------------ */
-
-static bool is_noted(const struct flo_packing_notes *notes,
-                     const struct flo_digest *model)
-{
-    for (size_t i = 0; i < FLO_COUNT(notes->models); i++) {
-        if (flo_digest_equal(&notes->models[i], model)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void note(struct flo_packing_notes *notes,
-                 const struct flo_digest *model)
-{
-    if (!is_noted(notes, model)) {
-        notes->models[notes->count++ % FLO_COUNT(notes->models)] = *model;
-    }
-}
-
-/* Of a small value that survives: the version that failed to pack it, and how
- * often. */
-static void failure_key(const struct flo_digest *model, char *out,
-                        size_t out_bytes)
-{
-    char text[FLO_DIGEST_TEXT];
-
-    flo_digest_text(model, text);
-    snprintf(out, out_bytes, "unpacked:%s", text);
-}
-
-/* 0 for another version. */
-static unsigned failures(const struct flo_shell *shell,
-                         const struct flo_digest *model)
-{
-    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
-    char key[96];
-
-    failure_key(model, key, sizeof(key));
-    text = flo_values_get(shell->db, key);
-    if (text == NULL ||
-        strncmp(text, FLO_VERSION " ", sizeof(FLO_VERSION)) != 0) {
-        return 0;
-    }
-    return (unsigned)strtoul(text + sizeof(FLO_VERSION), NULL, 10);
-}
-
-static void keep_failures(struct flo_shell *shell,
-                          const struct flo_digest *model, unsigned count)
-{
-    char key[96];
-    char text[32];
-
-    failure_key(model, key, sizeof(key));
-    snprintf(text, sizeof(text), "%s %u", FLO_VERSION, count);
-    flo_values_set(shell->db, key, text);
-}
-
-static void forget_failures(struct flo_shell *shell,
-                            const struct flo_digest *model)
-{
-    if (failures(shell, model) > 0) {
-        keep_failures(shell, model, 0);
-    }
-}
-
-static bool is_wanted(const struct flo_shell *shell)
-{
-    return strcmp(flo_config_text(shell->settings.config, "packed_weights"),
-                  "auto") == 0;
-}
-
-bool flo_shell_packs(const struct flo_shell *shell)
-{
-    return is_wanted(shell) &&
-           (shell->unpackable.count == 0 || shell->has_packed);
-}
-
 /* ---- the end of it ------------------------------------------------ */
 
 static void loading_free(struct flo_shell_loading *loading)
@@ -149,12 +70,6 @@ void flo_shell_load_cancel(struct flo_shell *shell, enum flo_agent_role role)
     }
 }
 
-bool flo_shell_keeps_prefixes(const struct flo_shell *shell)
-{
-    return strcmp(flo_config_text(shell->settings.config, "prefix_cache"),
-                  "on") == 0;
-}
-
 /* 0: none is wanted, or none can be had: a luxury, too.  No new one while an
  * updater works: its plan of the disk stands. */
 static int open_prefix(struct flo_shell *shell,
@@ -174,14 +89,13 @@ static int open_prefix(struct flo_shell *shell,
     return fd;
 }
 
-/* A step begins, or gets on: the core's limit counts from here.  Say it last:
- * the core may cancel the loading. */
+/* A step begins, or gets on: the core's limit counts from here. */
 static void tell(struct flo_shell *shell, enum flo_agent_role role)
 {
     const struct flo_agent_event event = {.kind = FLO_AGENT_LOADING,
                                           .role = role};
 
-    flo_shell_event(shell, &event);
+    flo_queue_post(&shell->queue, &event);
 }
 
 /* The model's bytes are wrong, or cannot be read. */
@@ -206,7 +120,8 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
 
     model.packed_fd = packed_fd;
     model.lacks_packed =
-        packed_fd == 0 && is_noted(&shell->unpacked, &loading->digest);
+        packed_fd == 0 &&
+        flo_packing_is_noted(&shell->unpacked, &loading->digest);
     model.prefix_fd = open_prefix(shell, &model.release);
     loading->model.fd = -1; /* the engine's from here on */
     flo_shell_load_cancel(shell, role);
@@ -269,14 +184,15 @@ static void go_unpacked(struct flo_shell_loading *loading,
     if (err.code == FLO_E_NOT_BUILT) {
         flo_log(FLO_LOG_INFO, "packing", "%s@%s: not packed: %s", model->model,
                 model->version, err.what);
-        note(&shell->unpackable, &loading->digest);
+        flo_packing_note(&shell->unpackable, &loading->digest);
     } else {
         flo_wrap(&err, err.code, "packing %s@%s", model->model, model->version);
         flo_shell_note(shell, "note", &err);
-        note(&shell->unpacked, &loading->digest);
+        flo_packing_note(&shell->unpacked, &loading->digest);
         if (loading->packed_fd >= 0 || err.code == FLO_E_ENGINE_HANG) {
-            keep_failures(shell, &loading->digest,
-                          failures(shell, &loading->digest) + 1);
+            flo_packing_keep_failures(
+                shell, &loading->digest,
+                flo_packing_failures(shell, &loading->digest) + 1);
         }
     }
     start_engine(loading, 0);
@@ -302,7 +218,7 @@ static void made_hashed(void *context, const struct flo_digest *digest,
             model->model, model->version,
             (unsigned long long)loading->packed_bytes,
             (unsigned long long)(flo_now_ms() - loading->started_ms));
-    forget_failures(shell, &loading->digest);
+    flo_packing_forget_failures(shell, &loading->digest);
     shell->has_packed = true;
     shell->packed_fresh = loading->digest;
     if (flo_store_packed_open(shell->store, &loading->digest, &packed_fd,
@@ -405,8 +321,8 @@ static void begin_packing(struct flo_shell_loading *loading)
     struct flo_shell *shell = loading->shell;
 
     loading->started_ms = flo_now_ms();
-    if (failures(shell, &loading->digest) >= PACK_TRIES_MAX) {
-        note(&shell->unpacked, &loading->digest);
+    if (flo_packing_failures(shell, &loading->digest) >= PACK_TRIES_MAX) {
+        flo_packing_note(&shell->unpacked, &loading->digest);
         start_engine(loading, 0);
     } else if (!waits_for_room(loading)) {
         pack(loading);
@@ -458,11 +374,12 @@ static void find_packed(struct flo_shell_loading *loading)
     struct flo_err err = {0};
     int rv;
 
-    if (!is_wanted(shell)) {
-        forget_failures(shell, digest);
+    if (!flo_packing_is_wanted(shell)) {
+        flo_packing_forget_failures(shell, digest);
     }
-    if (!is_wanted(shell) || is_noted(&shell->unpackable, digest) ||
-        is_noted(&shell->unpacked, digest)) {
+    if (!flo_packing_is_wanted(shell) ||
+        flo_packing_is_noted(&shell->unpackable, digest) ||
+        flo_packing_is_noted(&shell->unpacked, digest)) {
         start_engine(loading, 0);
         return;
     }
@@ -539,7 +456,7 @@ void flo_shell_packed_refused(struct flo_shell *shell,
     memset(&shell->packed_fresh, 0, sizeof(shell->packed_fresh));
     shell->packed_again = *digest;
     if (is_again) {
-        note(&shell->unpacked, digest);
-        keep_failures(shell, digest, PACK_TRIES_MAX);
+        flo_packing_note(&shell->unpacked, digest);
+        flo_packing_keep_failures(shell, digest, PACK_TRIES_MAX);
     }
 }

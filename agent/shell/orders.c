@@ -10,216 +10,10 @@
 
 #include "agent/shell/shell.h"
 
-static uint64_t took_ms(const struct flo_shell *shell, const char *order)
-{
-    size_t i;
-
-    for (i = 0; i < FLO_COUNT(shell->received); i++) {
-        if (strcmp(shell->received[i].order, order) == 0) {
-            return flo_now_ms() - shell->received[i].at_ms;
-        }
-    }
-    return 0;
-}
-
-static void note_received(struct flo_shell *shell, const char *order)
-{
-    size_t i;
-
-    for (i = 0; i < FLO_COUNT(shell->received); i++) {
-        if (strcmp(shell->received[i].order, order) == 0) {
-            return;
-        }
-    }
-    i = shell->received_next++ % FLO_COUNT(shell->received);
-    snprintf(shell->received[i].order, sizeof(shell->received[i].order), "%s",
-             order);
-    shell->received[i].at_ms = flo_now_ms();
-}
-
-/* `extra` is taken; NULL: none. */
-static void answer(struct flo_shell *shell, const char *order,
-                   const char *outcome, const char *key, json_t *extra,
-                   bool is_stored)
-{
-    struct flo_buf text = {0};
-    json_t *json =
-        json_pack("{s:i, s:s, s:s, s:I, s:I}", "v", 1, "order", order,
-                  "outcome", outcome, "at_ms", (json_int_t)flo_wall_ms(),
-                  "took_ms", (json_int_t)took_ms(shell, order));
-
-    if (json == NULL) {
-        json_decref(extra);
-        return;
-    }
-    if (extra != NULL) {
-        json_object_set_new(json, key, extra);
-    }
-    flo_json_dump(json, &text);
-    json_decref(json);
-    if (!text.failed && is_stored && strcmp(outcome, "running") == 0) {
-        flo_answers_forget(shell->db, order);
-    } else if (!text.failed && is_stored) {
-        flo_answers_keep(shell->db, order, text.data);
-    }
-    if (!text.failed) {
-        flo_shell_link_ack(shell, order, text.data);
-    }
-    flo_buf_deinit(&text);
-}
-
-void flo_shell_answer(struct flo_shell *shell, const char *order,
-                      const char *outcome, json_t *error)
-{
-    answer(shell, order, outcome, "error", error, true);
-}
-
-void flo_shell_told(struct flo_shell *shell, const char *order)
-{
-    size_t place = shell->told_next++ % FLO_COUNT(shell->told);
-
-    snprintf(shell->told[place], sizeof(shell->told[place]), "%s", order);
-}
-
-static bool was_told(const struct flo_shell *shell, const char *order)
-{
-    for (size_t i = 0; i < FLO_COUNT(shell->told); i++) {
-        if (strcmp(shell->told[i], order) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Send the stored outcome again; false: there is none.
- *
- * A group's list holds what was ordered before, and comes with each connection
- * and each change: what was told is not told again for that.  Whose answer got
- * lost all the same the controller asks by name (cmd). */
-static bool answered_before(struct flo_shell *shell, const char *order)
-{
-    char *text = flo_answers_find(shell->db, order);
-    bool is_there = text != NULL;
-
-    if (is_there && !(shell->is_list && was_told(shell, order))) {
-        flo_shell_link_ack(shell, order, text);
-    }
-    free(text);
-    return is_there;
-}
-
-static void tell_folded(struct flo_shell *shell, const struct flo_slots *slots)
-{
-    struct flo_err err = {0};
-
-    (void)flo_fail(&err, FLO_E_TARGET_DENIED,
-                   "%s: %d releases are denied here; from now on all others "
-                   "up to number %llu are too",
-                   slots->model, FLO_DENIALS_MAX,
-                   (unsigned long long)slots->folded);
-    flo_shell_note(shell, "note", &err);
-}
-
-/* Something newer holds; its id is told where it is known.  Not stored: old
- * orders that somebody repeats must not push out the answers of others. */
-static void answer_superseded(struct flo_shell *shell, const char *order,
-                              const char *by, uint64_t number)
-{
-    json_t *json;
-
-    if (shell->is_list && was_told(shell, order)) {
-        return;
-    }
-    json = json_pack("{s:I}", "number", (json_int_t)number);
-    if (json != NULL && by[0] != '\0') {
-        json_object_set_new(json, "order", json_string(by));
-    }
-    answer(shell, order, "superseded", "by", json, false);
-}
-
 static void answer_refused(struct flo_shell *shell, const char *order,
                            const struct flo_agent_error *error)
 {
     flo_shell_answer(shell, order, "refused", flo_report_error(error));
-}
-
-/* ---- what may not run ---------------------------------------------------- */
-
-void flo_shell_deny(struct flo_shell *shell,
-                    const struct flo_agent_action *action)
-{
-    struct flo_slots *slots = &shell->slots;
-    struct flo_denial said = {.release = action->release.digest,
-                              .statement = action->number,
-                              .cause = action->cause};
-
-    if (action->cause == FLO_DENIAL_ORDERED && action->number > 0) {
-        return; /* kept with its order */
-    }
-    if (action->number == 0) { /* by hand: newer than any order so far */
-        said.statement = shell->device.top;
-    }
-    if (flo_digest_equal(&said.release, &slots->candidate)) {
-        said.number = slots->candidate_number;
-    } else if (flo_digest_equal(&said.release, &slots->current)) {
-        said.number = slots->current_number;
-    } else if (flo_digest_equal(&said.release, &slots->stated.target)) {
-        said.number = shell->assigned.number;
-    }
-    if (action->number == 0) {
-        flo_slots_disallow(slots, &said.release, said.statement);
-    }
-    if (flo_slots_deny(slots, &said)) {
-        tell_folded(shell, slots);
-    }
-    shell->slots_is_dirty = true;
-}
-
-/* Whoever stands at the device is newer than any order so far; but a fault
- * stays. */
-static void allow_by_hand(struct flo_shell *shell,
-                          const struct flo_digest *release)
-{
-    struct flo_denial said = {.release = *release,
-                              .statement = shell->device.top,
-                              .cause = FLO_DENIAL_ALLOWED};
-
-    if (flo_slots_is_denied(&shell->slots, release, 0)) {
-        (void)flo_slots_deny(&shell->slots, &said);
-        shell->slots_is_dirty = true;
-    }
-}
-
-static const char *because(enum flo_denial_cause cause)
-{
-    switch (cause) {
-    case FLO_DENIAL_SPEED:
-        return "the release was too slow on this device";
-    case FLO_DENIAL_MEMORY:
-        return "the release took too much memory on this device";
-    case FLO_DENIAL_ORDERED:
-        return "the release was taken back on this device";
-    default:
-        return "the release failed on this device before";
-    }
-}
-
-void flo_shell_refusal(const struct flo_slots *slots,
-                       const struct flo_digest *release, uint64_t number,
-                       struct flo_agent_error *out)
-{
-    enum flo_denial_cause cause = flo_slots_denial(slots, release, number);
-    struct flo_err err = {0};
-
-    memset(out, 0, sizeof(*out));
-    if (cause != FLO_DENIAL_ALLOWED) {
-        out->code = FLO_E_TARGET_DENIED;
-        snprintf(out->what, sizeof(out->what), "%s", because(cause));
-    } else if (number > 0 &&
-               flo_slots_admit(slots, release, number, &err) < 0) {
-        out->code = err.code;
-        snprintf(out->what, sizeof(out->what), "%.255s", err.what);
-    }
 }
 
 /* ---- deploy
@@ -265,7 +59,7 @@ static bool is_answered(struct flo_shell *shell, const struct flo_order *order,
     if (standing != FLO_STATEMENT_AGAIN || !is_over || is_current) {
         return false;
     }
-    if (!answered_before(shell, order->id)) {
+    if (!flo_shell_answer_again(shell, order->id)) {
         struct flo_agent_error error = {
             .code = refusal->code != 0 ? refusal->code : FLO_E_STATE};
 
@@ -277,11 +71,16 @@ static bool is_answered(struct flo_shell *shell, const struct flo_order *order,
     return true;
 }
 
-static void deploy(struct flo_shell *shell, const struct flo_order *order,
-                   const struct flo_slots *record, enum flo_standing standing)
+static void begin_deploy(struct flo_intake *out)
 {
-    struct flo_agent_execution execution;
-    struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
+    out->event = (struct flo_agent_event){.kind = FLO_AGENT_DEPLOY,
+                                          .deploy.execution = &out->execution};
+}
+
+static bool deploy(struct flo_shell *shell, const struct flo_order *order,
+                   const struct flo_slots *record, enum flo_standing standing,
+                   struct flo_intake *out)
+{
     enum flo_execution end = FLO_EXECUTION_QUEUED;
     bool has_ended = false;
     uint32_t attempts = 0;
@@ -293,22 +92,22 @@ static void deploy(struct flo_shell *shell, const struct flo_order *order,
         FLO_ROLLOUT_ABORTED_BY_ORDER) {
         const struct flo_pause *abort =
             flo_device_said(&shell->device, order->rollout);
-        answer_superseded(shell, order->id, "",
-                          abort == NULL ? 0 : abort->number);
-        return;
+        flo_shell_answer_superseded(shell, order->id, "",
+                                    abort == NULL ? 0 : abort->number);
+        return false;
     }
+    begin_deploy(out);
     flo_shell_refusal(record, &order->release, order->number,
-                      &event.deploy.refusal);
-    if (is_answered(shell, order, record, standing, &event.deploy.refusal,
+                      &out->event.deploy.refusal);
+    if (is_answered(shell, order, record, standing, &out->event.deploy.refusal,
                     has_ended)) {
-        return;
+        return false;
     }
     if (record == &shell->slots) {
         shell->slots.stated.outcome = FLO_STATED_OPEN;
     }
-    execution_of(order, is_open ? attempts : attempts + 1, &execution);
-    event.deploy.execution = &execution;
-    flo_shell_event(shell, &event);
+    execution_of(order, is_open ? attempts : attempts + 1, &out->execution);
+    return true;
 }
 
 /* ---- everything else
@@ -331,24 +130,23 @@ void flo_shell_pauses(const struct flo_shell *shell,
     }
 }
 
-static void act(struct flo_shell *shell, const struct flo_order *order)
+static bool act(struct flo_shell *shell, const struct flo_order *order,
+                struct flo_intake *out)
 {
-    struct flo_agent_event event = {.kind = FLO_AGENT_ORDER, .order = order};
-    struct flo_agent_pauses pauses;
-
     if (order->op == FLO_ORDER_CONFIG) {
         if (flo_config_is_set(shell->settings.config, "heartbeat")) {
             /* the device's own word stands */
             flo_shell_answer(shell, order->id, "ignored", NULL);
-            return;
+            return false;
         }
         flo_shell_set_heartbeat(shell, order->heartbeat_ms);
     }
-    flo_shell_pauses(shell, &pauses);
-    event.pauses = &pauses;
-    event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
-                                          &shell->slots.previous);
-    flo_shell_event(shell, &event);
+    flo_shell_pauses(shell, &out->pauses);
+    out->event = (struct flo_agent_event){
+        .kind = FLO_AGENT_ORDER, .order = order, .pauses = &out->pauses};
+    out->event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
+                                               &shell->slots.previous);
+    return true;
 }
 
 /* ---- where it stands
@@ -385,7 +183,7 @@ static int keep(struct flo_shell *shell,
         flo_shell_device_write(shell);
     }
     if (kept.is_folded) {
-        tell_folded(shell, record);
+        flo_shell_tell_folded(shell, record);
     }
     return 0;
 }
@@ -413,6 +211,7 @@ static bool names_here(const struct flo_shell *shell,
 static int take_superseded(struct flo_shell *shell,
                            const struct flo_order_verified *verified,
                            struct flo_slots *record, uint64_t by,
+                           struct flo_intake *out, bool *is_told,
                            struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
@@ -424,20 +223,21 @@ static int take_superseded(struct flo_shell *shell,
     }
     if (order->op == FLO_ORDER_ROLLBACK && record == &shell->slots &&
         names_here(shell, order)) {
-        act(shell, order);
+        *is_told = act(shell, order, out);
         shell->is_interrupted = true;
         return 0;
     }
     if (is_about_model(order) && record->stated.number == by) {
         newer = record->stated.order;
     }
-    answer_superseded(shell, order->id, newer, by);
+    flo_shell_answer_superseded(shell, order->id, newer, by);
     return 0;
 }
 
 static int take_new(struct flo_shell *shell,
                     const struct flo_order_verified *verified,
-                    struct flo_slots *record, struct flo_err *err)
+                    struct flo_slots *record, struct flo_intake *out,
+                    bool *is_told, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
     int rv = keep(shell, verified, record, err);
@@ -449,15 +249,15 @@ static int take_new(struct flo_shell *shell,
         shell->assigned = *order;
     }
     if (order->op == FLO_ORDER_DEPLOY) {
-        deploy(shell, order, record, FLO_STATEMENT_NEW);
+        *is_told = deploy(shell, order, record, FLO_STATEMENT_NEW, out);
     } else {
-        act(shell, order);
+        *is_told = act(shell, order, out);
     }
     return 0;
 }
 
-static void take_again(struct flo_shell *shell, const struct flo_order *order,
-                       const struct flo_slots *record)
+static bool take_again(struct flo_shell *shell, const struct flo_order *order,
+                       const struct flo_slots *record, struct flo_intake *out)
 {
     bool is_open = order->op == FLO_ORDER_ROLLBACK
                        ? record->stated.outcome == FLO_STATED_OPEN
@@ -467,33 +267,34 @@ static void take_again(struct flo_shell *shell, const struct flo_order *order,
         if (record == &shell->slots) {
             shell->assigned = *order;
         }
-        deploy(shell, order, record, FLO_STATEMENT_AGAIN);
-    } else if (answered_before(shell, order->id)) {
-        return;
-    } else if (is_open) { /* the power failed before it was answered */
-        act(shell, order);
-    } else {
-        flo_shell_answer(shell, order->id,
-                         order->op == FLO_ORDER_ROLLBACK &&
-                                 record->stated.outcome != FLO_STATED_DONE
-                             ? "refused"
-                             : "done",
-                         NULL);
+        return deploy(shell, order, record, FLO_STATEMENT_AGAIN, out);
     }
+    if (flo_shell_answer_again(shell, order->id)) {
+        return false;
+    }
+    if (is_open) { /* the power failed before it was answered */
+        return act(shell, order, out);
+    }
+    flo_shell_answer(shell, order->id,
+                     order->op == FLO_ORDER_ROLLBACK &&
+                             record->stated.outcome != FLO_STATED_DONE
+                         ? "refused"
+                         : "done",
+                     NULL);
+    return false;
 }
 
-void flo_shell_converge(struct flo_shell *shell)
+bool flo_orders_converge(struct flo_shell *shell, struct flo_intake *out)
 {
     const struct flo_order *order = &shell->assigned;
 
     if (!shell->is_interrupted || shell->agent.has_execution ||
         shell->agent.going_back.is_active) {
-        return;
+        return false;
     }
     shell->is_interrupted = false;
-    if (order->seq != 0 && order->seq == shell->slots.stated.number) {
-        deploy(shell, order, &shell->slots, FLO_STATEMENT_NEW);
-    }
+    return order->seq != 0 && order->seq == shell->slots.stated.number &&
+           deploy(shell, order, &shell->slots, FLO_STATEMENT_NEW, out);
 }
 
 static int admit(const struct flo_shell *shell, const struct flo_order *order,
@@ -520,9 +321,10 @@ static int check_lane(const struct flo_order_verified *verified,
                           verified->order.id);
 }
 
-/* 0: it was held against what is kept, and carried out where that lets it. */
+/* 0: it was held against what is kept.  *is_told: the core is to hear of it. */
 static int take(struct flo_shell *shell,
-                const struct flo_order_verified *verified, struct flo_err *err)
+                const struct flo_order_verified *verified,
+                struct flo_intake *out, bool *is_told, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
     struct flo_slots *record = &shell->slots;
@@ -550,13 +352,13 @@ static int take(struct flo_shell *shell,
     }
     switch (standing) {
     case FLO_STATEMENT_NEW:
-        rv = take_new(shell, verified, record, err);
+        rv = take_new(shell, verified, record, out, is_told, err);
         break;
     case FLO_STATEMENT_AGAIN:
-        take_again(shell, order, record);
+        *is_told = take_again(shell, order, record, out);
         break;
     case FLO_STATEMENT_SUPERSEDED:
-        rv = take_superseded(shell, verified, record, by, err);
+        rv = take_superseded(shell, verified, record, by, out, is_told, err);
         break;
     }
     return rv;
@@ -579,7 +381,7 @@ static void refuse(struct flo_shell *shell, const char *order, int code,
         flo_shell_note(shell, "note", err); /* it comes again */
         return;
     }
-    if (order[0] != '\0' && answered_before(shell, order)) {
+    if (order[0] != '\0' && flo_shell_answer_again(shell, order)) {
         return;
     }
     flo_shell_note(shell, "security", err);
@@ -602,16 +404,19 @@ static void refuse_unknown(struct flo_shell *shell,
     refuse(shell, order->id, rv < 0 ? rv : err->code, rv < 0 ? &why : err);
 }
 
-void flo_shell_order(struct flo_shell *shell, const json_t *envelope)
+bool flo_orders_take(struct flo_shell *shell, const json_t *envelope,
+                     bool is_list, struct flo_intake *out)
 {
     static struct flo_order_verified verified; /* large, one thread */
     struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
     struct flo_err err = {0};
+    bool is_told = false;
     int rv;
 
     if (shell->identity.trust == NULL) {
-        return;
+        return false;
     }
+    shell->is_list = is_list;
     flo_json_dump_canonical(envelope, &text);
     rv = text.failed ? flo_fail(&err, FLO_E_META_TOO_LARGE, "order: too large")
                      : flo_order_verify(text.data, text.bytes,
@@ -622,13 +427,13 @@ void flo_shell_order(struct flo_shell *shell, const json_t *envelope)
     } else if (rv < 0) {
         refuse(shell, "", rv, &err);
     } else {
-        note_received(shell, verified.order.id);
-        rv = take(shell, &verified, &err);
+        flo_shell_order_received(shell, verified.order.id);
+        rv = take(shell, &verified, out, &is_told, &err);
         if (rv < 0) {
             refuse(shell, verified.order.id, rv, &err);
         }
     }
-    flo_shell_resume(shell); /* what was noted and answered goes out soon */
+    return is_told;
 }
 
 /* ---- without an order
@@ -656,25 +461,23 @@ static void name_own(struct flo_shell *shell, const char *word,
         flo_config_u64(shell->settings.config, "bundle_soak");
 }
 
-void flo_shell_install(struct flo_shell *shell,
-                       const struct flo_agent_execution *wanted)
+void flo_orders_install(struct flo_shell *shell,
+                        const struct flo_agent_execution *wanted,
+                        struct flo_intake *out)
 {
-    struct flo_agent_execution execution = *wanted;
-    struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
-
-    shell->installing = execution.release.digest;
-    name_own(shell, "bundle", &execution);
-    event.deploy.execution = &execution;
-    allow_by_hand(shell, &execution.release.digest);
-    flo_shell_refusal(&shell->slots, &execution.release.digest, 0,
-                      &event.deploy.refusal);
-    flo_shell_event(shell, &event);
+    begin_deploy(out);
+    out->execution = *wanted;
+    shell->installing = wanted->release.digest;
+    name_own(shell, "bundle", &out->execution);
+    flo_shell_allow_by_hand(shell, &wanted->release.digest);
+    flo_shell_refusal(&shell->slots, &wanted->release.digest, 0,
+                      &out->event.deploy.refusal);
 }
 
-void flo_shell_repair(struct flo_shell *shell,
-                      const struct flo_release_ref *release)
+void flo_orders_repair(struct flo_shell *shell,
+                       const struct flo_release_ref *release)
 {
-    struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
+    struct flo_intake *intake = &shell->repair;
     char digest[FLO_DIGEST_TEXT];
 
     flo_digest_text(&release->digest, digest);
@@ -685,11 +488,11 @@ void flo_shell_repair(struct flo_shell *shell,
                 digest);
         return;
     }
-    memset(&shell->repair, 0, sizeof(shell->repair));
-    shell->repair.release = *release;
-    name_own(shell, "repair", &shell->repair);
-    event.deploy.execution = &shell->repair;
+    memset(intake, 0, sizeof(*intake));
+    begin_deploy(intake);
+    intake->execution.release = *release;
+    name_own(shell, "repair", &intake->execution);
     flo_shell_refusal(&shell->slots, &release->digest, 0,
-                      &event.deploy.refusal);
-    flo_shell_event(shell, &event);
+                      &intake->event.deploy.refusal);
+    flo_queue_post(&shell->queue, &intake->event);
 }

@@ -239,10 +239,3 @@ json_t *flo_report_reported(const struct flo_shell *shell)
     }
     return json;
 }
-
-void flo_shell_note(struct flo_shell *shell, const char *type,
-                    const struct flo_err *err)
-{
-    flo_log_err(FLO_LOG_WARN, type, err);
-    flo_notes_add(shell->db, type, err, flo_now_ms());
-}

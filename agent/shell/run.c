@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "agent/shell/loop.h"
 #include "agent/shell/shell.h"
 #include "base/host/service.h"
 
@@ -240,7 +241,7 @@ void flo_shell_boot(struct flo_shell *shell)
     event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
                                           &shell->slots.candidate);
     shell->telemetry.release = slots->current;
-    flo_shell_event(shell, &event);
+    flo_loop_event(shell, &event);
 }
 
 /* ---- open
@@ -248,11 +249,12 @@ void flo_shell_boot(struct flo_shell *shell)
 
 static void on_timer(evutil_socket_t fd, short events, void *context)
 {
-    struct flo_agent_event event = {.kind = FLO_AGENT_TIMER};
+    const struct flo_agent_event event = {.kind = FLO_AGENT_TIMER};
+    struct flo_shell *shell = context;
 
     (void)fd;
     (void)events;
-    flo_shell_event(context, &event);
+    flo_queue_post(&shell->queue, &event);
 }
 
 static void on_flush(evutil_socket_t fd, short events, void *context)
@@ -269,22 +271,27 @@ static void on_collect(evutil_socket_t fd, short events, void *context)
 {
     (void)fd;
     (void)events;
-    flo_shell_collect(context);
+    flo_loop_collect(context);
 }
 
-static void on_resume(evutil_socket_t fd, short events, void *context)
+static void device_again(struct flo_shell *shell)
 {
-    (void)fd;
-    (void)events;
-    flo_shell_resume(context);
-}
+    const struct flo_order order = {.op = FLO_ORDER_UNFREEZE};
+    struct flo_agent_event event = {.kind = FLO_AGENT_ORDER, .order = &order};
+    struct flo_err err = {0};
 
-void flo_shell_later(struct event *event, unsigned in_ms)
-{
-    struct timeval delay = {.tv_sec = (time_t)(in_ms / 1000),
-                            .tv_usec = (suseconds_t)(in_ms % 1000) * 1000};
-
-    evtimer_add(event, &delay);
+    if (!shell->device_is_unread || flo_shell_device_read(shell, &err) < 0) {
+        return;
+    }
+    flo_log(FLO_LOG_INFO, "store", "the device's record was read");
+    flo_shell_device_move(shell);
+    if (!shell->device.is_frozen) {
+        flo_loop_event(shell, &event);
+    }
+    flo_shell_clock_tell(shell);
+    if (shell->identity.is_there && flo_shell_link_open(shell, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
+    }
 }
 
 static void on_heartbeat(evutil_socket_t fd, short events, void *context)
@@ -297,7 +304,7 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
         flo_shell_link_reported(shell); /* no window tells that it lives */
     }
     flo_telemetry_close(shell);
-    flo_shell_device_again(shell);
+    device_again(shell);
     flo_shell_records_write(shell);
     flo_shell_link_flush(shell);
 }
@@ -310,18 +317,6 @@ static void on_signal(evutil_socket_t number, short events, void *context)
     flo_log(FLO_LOG_INFO, "agent", "signal %d, stopping", (int)number);
     shell->is_stopping = true;
     event_base_loopbreak(shell->base);
-}
-
-void flo_shell_set_heartbeat(struct flo_shell *shell, uint64_t heartbeat_ms)
-{
-    struct timeval period = {.tv_sec = (time_t)(heartbeat_ms / 1000),
-                             .tv_usec =
-                                 (suseconds_t)(heartbeat_ms % 1000) * 1000};
-
-    if (heartbeat_ms != shell->heartbeat_ms) {
-        shell->heartbeat_ms = heartbeat_ms;
-        event_add(shell->heartbeat, &period);
-    }
 }
 
 /* The device's own word, else what an order said before this start. */
@@ -344,10 +339,9 @@ static int open_events(struct flo_shell *shell, struct flo_err *err)
         event_new(shell->base, -1, EV_PERSIST, on_heartbeat, shell);
     shell->flush = evtimer_new(shell->base, on_flush, shell);
     shell->collect = evtimer_new(shell->base, on_collect, shell);
-    shell->resume = evtimer_new(shell->base, on_resume, shell);
     if (shell->timer == NULL || shell->heartbeat == NULL ||
         shell->flush == NULL || shell->collect == NULL ||
-        shell->resume == NULL) {
+        flo_loop_open(shell, err) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
     for (i = 0; i < FLO_COUNT(signals); i++) {
@@ -453,7 +447,7 @@ void flo_shell_close(struct flo_shell *shell)
     event_drop(shell->heartbeat);
     event_drop(shell->flush);
     event_drop(shell->collect);
-    event_drop(shell->resume);
+    flo_queue_close(&shell->queue);
     flo_identity_deinit(&shell->identity);
     flo_store_close(shell->store);
     flo_settings_deinit(&shell->settings);
@@ -503,7 +497,7 @@ int flo_run_main(const char *config, bool check_only)
                event_base_loop(shell->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0 &&
                !shell->is_stopping) {
         }
-        flo_shell_event(shell, &stop);
+        flo_loop_event(shell, &stop);
         flo_telemetry_close(shell);
     }
     flo_service_stop(service);

@@ -19,6 +19,7 @@
 #include "agent/shell/outbox/outbox_db.h"
 #include "agent/shell/outbox/stories.h"
 #include "agent/shell/outbox/windows.h"
+#include "agent/shell/queue.h"
 #include "base/host/config.h"
 #include "base/host/db.h"
 #include "base/host/json.h"
@@ -146,12 +147,13 @@ struct flo_shell {
     uint32_t waiting_job; /* until processes end that hold room; 0: none */
     uint64_t waiting_since_ms;
     bool waiting_is_told;
-    struct event *timer, *heartbeat, *flush, *collect, *resume;
+    struct event *timer, *heartbeat, *flush, *collect;
     struct event *signals[3];
     uint64_t heartbeat_ms;
-    bool is_local;                     /* one command without a running agent */
-    json_t *local_answer;              /* its last word */
-    struct flo_agent_execution repair; /* while its event waits */
+    bool is_local;             /* one command without a running agent */
+    json_t *local_answer;      /* its last word */
+    struct flo_intake intake;  /* of what is taken just now */
+    struct flo_intake repair;  /* while its event waits */
     struct flo_order assigned; /* the newest deploy order that was told */
     bool is_interrupted;       /* an older rollback came in its way */
     enum flo_drift drift;      /* as it was reported */
@@ -163,9 +165,7 @@ struct flo_shell {
     struct flo_agent agent;
     uint64_t reported_revision;
     int64_t asleep_ms; /* the machine, since it started; at the last step */
-    bool is_stepping;
-    struct flo_agent_event queue[64];
-    size_t queue_first, queue_count;
+    struct flo_queue queue;
     struct flo_digest fresh; /* staged, and no engine was lost since: it needs
                                 no new hash */
 
@@ -195,24 +195,25 @@ FLO_MUST_USE int flo_shell_open(struct flo_shell *shell,
                                 bool is_local, struct flo_err *err);
 void flo_shell_boot(struct flo_shell *shell);
 void flo_shell_close(struct flo_shell *shell);
-void flo_shell_set_heartbeat(struct flo_shell *shell, uint64_t heartbeat_ms);
 int flo_run_main(const char *config, bool check_only);
 
+/* timers.c */
+void flo_shell_set_heartbeat(struct flo_shell *shell, uint64_t heartbeat_ms);
 /* Write waiting events and collect garbage soon: not between two tokens. */
 void flo_shell_later(struct event *event, unsigned in_ms);
-/* driver.c: events in, actions out; events that come while a list is carried
- * out wait for its end. */
-void flo_shell_event(struct flo_shell *shell,
-                     const struct flo_agent_event *event);
-void flo_shell_resume(struct flo_shell *shell);
-void flo_shell_collect(struct flo_shell *shell);
+/* sweep.c */
+/* Remove what no slot and none of these names; how many files are gone. */
+uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep,
+                         size_t keep_count);
 /* The disk is full for a job of that release: remove at once what no slot
  * names.  false: there was nothing. */
 bool flo_shell_make_room(struct flo_shell *shell,
                          const struct flo_digest *release);
-/* driver_slots.c */
-void flo_shell_slot_action(struct flo_shell *shell,
+/* slot_changes.c */
+/* WRITTEN or UNWRITTEN follows; false: it was not written. */
+bool flo_shell_slot_action(struct flo_shell *shell,
                            const struct flo_agent_action *action);
+/* records.c */
 /* Read the device record; one that is damaged begins anew.  One that cannot be
  * read may say more than is known here: nothing is written over it, no order is
  * taken, and updates wait as in a freeze. */
@@ -221,8 +222,6 @@ FLO_MUST_USE int flo_shell_device_read(struct flo_shell *shell,
 /* What froze another fleet than this one (value "fleet") ends, now or when the
  * record is read: this one's controller says again what holds in it. */
 void flo_shell_device_move(struct flo_shell *shell);
-/* Where it could not be read: try again. */
-void flo_shell_device_again(struct flo_shell *shell);
 void flo_shell_device_write(struct flo_shell *shell);
 /* The same, for who must know whether it is on the disk. */
 FLO_MUST_USE int flo_shell_device_keep(struct flo_shell *shell,
@@ -250,12 +249,27 @@ void flo_shell_load(struct flo_shell *shell,
                     const struct flo_agent_action *action);
 void flo_shell_probe(struct flo_shell *shell,
                      const struct flo_agent_action *action);
+/* lost.c: an engine is lost, or could not be had; told once. */
+void flo_shell_lost(struct flo_shell *shell, enum flo_agent_role role,
+                    const struct flo_err *err);
+/* releases.c */
+FLO_MUST_USE int flo_shell_release_get(struct flo_shell *shell,
+                                       const struct flo_digest *digest,
+                                       struct flo_release **out,
+                                       struct flo_err *err);
+void flo_shell_release_free(struct flo_release **release);
+/* Model file of the variant that is on this device; NULL: none is whole. */
+const struct flo_release_file *
+flo_shell_model_file(struct flo_shell *shell, const struct flo_release *release,
+                     const struct flo_release_variant **variant);
+/* Digest of the model's file; false: it is not here. */
+bool flo_shell_model_digest(struct flo_shell *shell,
+                            const struct flo_digest *release_digest,
+                            struct flo_digest *out);
 bool flo_shell_fits_both(struct flo_shell *shell, const struct flo_digest *a,
                          const struct flo_digest *b);
 void flo_shell_ref(struct flo_shell *shell, const struct flo_digest *digest,
                    struct flo_release_ref *out);
-void flo_shell_lost(struct flo_shell *shell, enum flo_agent_role role,
-                    const struct flo_err *err);
 /* loading.c */
 /* Load a model (its descriptor is taken) when its file, whose digest is
  * `digest`, was hashed (is_fresh: it was), packed where that pays: from the
@@ -269,6 +283,19 @@ void flo_shell_load_cancel(struct flo_shell *shell, enum flo_agent_role role);
  * again makes a new one, the second time it goes without. */
 void flo_shell_packed_refused(struct flo_shell *shell,
                               const struct flo_digest *digest);
+/* packing_notes.c */
+bool flo_packing_is_wanted(const struct flo_shell *shell);
+bool flo_packing_is_noted(const struct flo_packing_notes *notes,
+                          const struct flo_digest *model);
+void flo_packing_note(struct flo_packing_notes *notes,
+                      const struct flo_digest *model);
+/* How often this version failed to pack it. */
+unsigned flo_packing_failures(const struct flo_shell *shell,
+                              const struct flo_digest *model);
+void flo_packing_keep_failures(struct flo_shell *shell,
+                               const struct flo_digest *model, unsigned count);
+void flo_packing_forget_failures(struct flo_shell *shell,
+                                 const struct flo_digest *model);
 /* Would a new model be packed, as far as is known? */
 bool flo_shell_packs(const struct flo_shell *shell);
 /* Does an engine get a file for the prefix of its prompts? */
@@ -280,37 +307,62 @@ void flo_shell_job_start(struct flo_shell *shell, uint32_t job);
  * else later. */
 void flo_shell_job_again(struct flo_shell *shell);
 void flo_shell_job_cancel(struct flo_shell *shell, uint32_t job);
-/* orders.c */
-void flo_shell_order(struct flo_shell *shell, const json_t *envelope);
+/* order_answers.c */
 /* Store and send the order's outcome; `error` is taken, NULL: none. */
 void flo_shell_answer(struct flo_shell *shell, const char *order,
                       const char *outcome, json_t *error);
+/* Something newer holds; its id is told where it is known.  Not stored: old
+ * orders that somebody repeats must not push out the answers of others. */
+void flo_shell_answer_superseded(struct flo_shell *shell, const char *order,
+                                 const char *by, uint64_t number);
+/* Send the stored outcome again; false: there is none. */
+bool flo_shell_answer_again(struct flo_shell *shell, const char *order);
+/* It came just now: how long it takes counts from here. */
+void flo_shell_order_received(struct flo_shell *shell, const char *order);
+/* denials.c */
 void flo_shell_deny(struct flo_shell *shell,
                     const struct flo_agent_action *action);
 /* Why this release may not run here; code 0: it may. */
 void flo_shell_refusal(const struct flo_slots *slots,
                        const struct flo_digest *release, uint64_t number,
                        struct flo_agent_error *out);
+/* Whoever stands at the device is newer than any order so far; but a fault
+ * stays. */
+void flo_shell_allow_by_hand(struct flo_shell *shell,
+                             const struct flo_digest *release);
+/* So many are denied that those of low numbers are denied as one. */
+void flo_shell_tell_folded(struct flo_shell *shell,
+                           const struct flo_slots *slots);
+/* orders.c */
 /* The rollouts that start nothing. */
 void flo_shell_pauses(const struct flo_shell *shell,
                       struct flo_agent_pauses *out);
-/* Go on to what is assigned, when a rollback that came late is over. */
-void flo_shell_converge(struct flo_shell *shell);
-/* From a bundle; `execution` has release and bundle. */
-void flo_shell_install(struct flo_shell *shell,
-                       const struct flo_agent_execution *execution);
+/* Verify an order and hold it against what is kept.  true: the core is to hear
+ * of it, before the next call. */
+bool flo_orders_take(struct flo_shell *shell, const json_t *envelope,
+                     bool is_list, struct flo_intake *out);
+/* A rollback that came late is over: on to what is assigned?  The same. */
+bool flo_orders_converge(struct flo_shell *shell, struct flo_intake *out);
+/* From a bundle; `wanted` has release and bundle. */
+void flo_orders_install(struct flo_shell *shell,
+                        const struct flo_agent_execution *wanted,
+                        struct flo_intake *out);
 /* What the core asked for: the damaged release, from the controller. */
-void flo_shell_repair(struct flo_shell *shell,
-                      const struct flo_release_ref *release);
+void flo_orders_repair(struct flo_shell *shell,
+                       const struct flo_release_ref *release);
 /* link.c */
 FLO_MUST_USE int flo_shell_link_open(struct flo_shell *shell,
                                      struct flo_err *err);
+/* publish.c: false or nothing where no connection stands. */
+bool flo_shell_link_topic(const struct flo_shell *shell, enum flo_topic topic,
+                          const char *key, char *out);
+bool flo_shell_link_publish(struct flo_shell *shell, enum flo_topic topic,
+                            const char *text, size_t bytes, uint64_t token);
 void flo_shell_link_flush(struct flo_shell *shell);
+void flo_shell_link_flush_events(struct flo_shell *shell);
+void flo_shell_link_flush_telemetry(struct flo_shell *shell);
 void flo_shell_link_reported(struct flo_shell *shell);
-/* orders.c: an answer went out. */
-void flo_shell_told(struct flo_shell *shell, const char *order);
-void flo_shell_link_ack(struct flo_shell *shell, const char *order,
-                        const char *text);
+bool flo_shell_link_ack(struct flo_shell *shell, const char *text);
 /* reports.c: JSON of contracts section 3 */
 json_t *flo_report_error(const struct flo_agent_error *error);
 json_t *flo_report_execution(const struct flo_agent_execution *execution);
@@ -319,6 +371,7 @@ json_t *flo_report_reported(const struct flo_shell *shell);
 bool flo_report_drift(struct flo_shell *shell);
 /* The event that tells so. */
 json_t *flo_report_drifted(const struct flo_shell *shell);
+/* note.c */
 void flo_shell_note(struct flo_shell *shell, const char *type,
                     const struct flo_err *err);
 /* clock.c: what time it is taken to be. */
@@ -338,11 +391,13 @@ void flo_shell_clock_peer(struct flo_shell *shell);
  * request, one or more per answer, the last one with "done":true. */
 FLO_MUST_USE int flo_control_open(struct flo_shell *shell, struct flo_err *err);
 void flo_control_close(struct flo_control *control);
+/* operators.c */
 /* What the core said about an operator's rollback, about an execution. */
 void flo_control_acked(struct flo_shell *shell, const char *word,
                        const struct flo_agent_error *error);
 void flo_control_report(struct flo_shell *shell,
                         const struct flo_agent_execution *execution);
+/* status.c */
 json_t *flo_control_status(struct flo_shell *shell);
 /* commands.c, doctor.c */
 int flo_status_main(int argc, char **argv);

@@ -1,6 +1,8 @@
 /* What may come in at the control socket: lines, in pieces of any size.  Each
  * line gets one last answer, and what is installed has good names. */
 #include "agent/shell/control.c"
+#include "agent/shell/operators.c"
+#include "agent/shell/status.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -13,8 +15,8 @@ static void must(bool holds)
 
 /* ---- the shell around it, as far as it is called ---- */
 
-void flo_shell_event(struct flo_shell *shell,
-                     const struct flo_agent_event *event)
+void flo_loop_event(struct flo_shell *shell,
+                    const struct flo_agent_event *event)
 {
     struct flo_agent_error none = {0};
 
@@ -29,8 +31,8 @@ bool flo_shell_fits_both(struct flo_shell *shell, const struct flo_digest *a,
     return a == b;
 }
 
-void flo_shell_install(struct flo_shell *shell,
-                       const struct flo_agent_execution *wanted)
+void flo_loop_install(struct flo_shell *shell,
+                      const struct flo_agent_execution *wanted)
 {
     struct flo_agent_execution execution = *wanted;
 
@@ -101,7 +103,7 @@ static size_t lines_of(const uint8_t *data, size_t bytes)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct bufferevent *pair[2];
-    struct client *client = calloc(1, sizeof(*client));
+    struct flo_operator *client = calloc(1, sizeof(*client));
     size_t piece = bytes == 0 || data[0] == 0 ? 4096 : data[0];
     size_t ends = 0;
     size_t asked = 0;
@@ -113,7 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         control.shell = &shell;
     }
     must(client != NULL && bufferevent_pair_new(shell.base, 0, pair) == 0);
-    *client = (struct client){.control = &control, .stream = pair[0]};
+    *client = (struct flo_operator){.control = &control, .stream = pair[0]};
     control.clients[0] = client;
     bufferevent_setcb(pair[0], on_read, NULL, on_closed, client);
     bufferevent_enable(pair[0], EV_READ | EV_WRITE);
@@ -127,7 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     if (control.clients[0] != NULL) {
         must(ends == asked);
-        client_free(client);
+        flo_operator_free(client);
     }
     bufferevent_free(pair[1]);
     event_base_loop(shell.base, EVLOOP_NONBLOCK);

@@ -11,13 +11,11 @@ static unsigned ends;
 
 /* ---- the shell around it, as far as it is called ---- */
 
-void flo_shell_event(struct flo_shell *shell,
-                     const struct flo_agent_event *event)
+static void check(const struct flo_agent_event *event)
 {
     bool is_end =
         event->kind == FLO_AGENT_STAGED || event->kind == FLO_AGENT_JOB_FAILED;
 
-    (void)shell;
     ends += is_end;
     if ((!is_end && event->kind != FLO_AGENT_PROGRESS) || event->job != 7 ||
         (event->kind == FLO_AGENT_JOB_FAILED && event->error.code == 0) ||
@@ -41,12 +39,6 @@ bool flo_shell_make_room(struct flo_shell *shell,
     (void)shell;
     (void)release;
     return false;
-}
-
-void flo_shell_later(struct event *event, uint32_t delay_ms)
-{
-    (void)event;
-    (void)delay_ms;
 }
 
 bool flo_shell_packs(const struct flo_shell *shell)
@@ -81,6 +73,7 @@ uint64_t flo_shell_clock_ms(const struct flo_shell *shell)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static struct flo_shell shell;
+    struct flo_agent_event event;
     size_t piece = bytes == 0 || data[0] == 0 ? 4096 : data[0];
     struct flo_job_child *job = calloc(1, sizeof(*job));
 
@@ -98,7 +91,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         part = part < room ? part : room;
         memcpy(job->line + job->bytes, data + at, part);
         job->bytes += part;
-        if (take_lines(job) && job->bytes == sizeof(job->line)) {
+        bool goes_on = take_lines(job);
+        while (flo_queue_take(&shell.queue, &event)) {
+            check(&event);
+        }
+        if (goes_on && job->bytes == sizeof(job->line)) {
             break;
         }
     }

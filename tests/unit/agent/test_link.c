@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "agent/shell/shell.h"
+#include "agent/shell/loop.h"
 #include "unit/remove_tree.h"
 
 #define NOT_AUTHORIZED 0x87
@@ -112,14 +112,10 @@ void flo_shell_note(struct flo_shell *unused, const char *type,
     fail_msg("%s: %s", type, err->what);
 }
 
-void flo_shell_told(struct flo_shell *unused, const char *order)
+void flo_loop_order(struct flo_shell *unused, const json_t *envelope,
+                    bool is_list)
 {
-    (void)unused, (void)order;
-}
-
-void flo_shell_order(struct flo_shell *unused, const json_t *envelope)
-{
-    (void)unused, (void)envelope;
+    (void)unused, (void)envelope, (void)is_list;
 }
 
 void flo_identity_add_group(struct flo_identity *identity, const char *group)

@@ -23,13 +23,6 @@ static char dir[64];
 
 /* ---- the shell around it ---- */
 
-void flo_shell_event(struct flo_shell *unused,
-                     const struct flo_agent_event *event)
-{
-    (void)unused;
-    assert_int_equal(event->kind, FLO_AGENT_LOADING);
-}
-
 void flo_shell_lost(struct flo_shell *unused, enum flo_agent_role role,
                     const struct flo_err *err)
 {
@@ -42,14 +35,6 @@ void flo_shell_note(struct flo_shell *unused, const char *type,
 {
     (void)unused, (void)type;
     fail_msg("%s", err->what);
-}
-
-void flo_shell_later(struct event *event, unsigned in_ms)
-{
-    const struct timeval delay = {
-        .tv_sec = in_ms / 1000, .tv_usec = (suseconds_t)(in_ms % 1000) * 1000};
-
-    evtimer_add(event, &delay);
 }
 
 /* ---- given ---- */
@@ -112,7 +97,11 @@ static void packing_begins_when_a_killed_packer_has_given_its_room(void **state)
 
     kill(tracer, SIGKILL);
     while (kill(pid, 0) == 0 || child_count() == 0) {
+        struct flo_agent_event event;
         event_base_loop(shell.base, EVLOOP_ONCE);
+        while (flo_queue_take(&shell.queue, &event)) {
+            assert_int_equal(event.kind, FLO_AGENT_LOADING);
+        }
         assert_in_range(child_count(), 0, 1);
     }
     tracer = child_tracer(child_first());

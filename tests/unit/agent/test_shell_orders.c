@@ -42,10 +42,9 @@ static uint64_t begun_ms;
 
 /* ---- the shell around it ---- */
 
-void flo_shell_event(struct flo_shell *unused,
-                     const struct flo_agent_event *event)
+/* What the core hears. */
+static void take_event(const struct flo_agent_event *event)
 {
-    (void)unused;
     acted += event->kind == FLO_AGENT_ORDER;
     if (event->kind == FLO_AGENT_DEPLOY) {
         refusal = event->deploy.refusal.code;
@@ -66,33 +65,20 @@ void flo_shell_note(struct flo_shell *unused, const char *type,
 
 static size_t answers; /* that went out */
 static bool is_connected = true;
+static bool is_list; /* the orders stand in a group's */
 
-void flo_shell_link_ack(struct flo_shell *unused, const char *order,
-                        const char *text)
+bool flo_shell_link_ack(struct flo_shell *unused, const char *text)
 {
     (void)unused;
     snprintf(told, sizeof(told), "%s", text);
-    if (is_connected) {
-        answers++;
-        flo_shell_told(&shell, order);
-    }
-}
-
-int flo_shell_link_open(struct flo_shell *unused, struct flo_err *err)
-{
-    (void)unused, (void)err;
-    return 0;
+    answers += is_connected;
+    return is_connected;
 }
 
 json_t *flo_report_error(const struct flo_agent_error *error)
 {
     return json_pack("{s:s, s:s}", "id", flo_error_id(error->code), "what",
                      error->what);
-}
-
-void flo_shell_resume(struct flo_shell *unused)
-{
-    (void)unused;
 }
 
 void flo_shell_set_heartbeat(struct flo_shell *unused, uint64_t ms)
@@ -126,6 +112,7 @@ static int begin(void **state)
     told[0] = '\0';
     answers = 0;
     is_connected = true;
+    is_list = false;
     snprintf(dir, sizeof(dir), "/tmp/flo-orders-XXXXXX");
     assert_non_null(mkdtemp(dir));
     assert_int_equal(flo_settings_load(NULL, dir, &shell.settings, &err), 0);
@@ -178,11 +165,13 @@ static bool is_denied_by_hand(void)
     struct flo_agent_execution execution = {.release = release()};
 
     denied = -1;
-    flo_shell_install(&shell, &execution);
+    flo_orders_install(&shell, &execution, &shell.intake);
+    take_event(&shell.intake.event);
     assert_in_range(denied, 0, 1);
     return denied == 1;
 }
 
+static bool is_list;       /* they stand in a group's */
 static unsigned epoch = 1; /* of the orders that come */
 
 /* An order of that number and time comes. */
@@ -207,7 +196,9 @@ static void order(uint64_t number, uint64_t issued_at_ms, const char *op,
     assert_int_equal(flo_json_parse(envelope.data, envelope.bytes,
                                     FLO_ENVELOPE_BYTES_MAX, &json, &err),
                      0);
-    flo_shell_order(&shell, json);
+    if (flo_orders_take(&shell, json, is_list, &shell.intake)) {
+        take_event(&shell.intake.event);
+    }
     json_decref(json);
     flo_buf_deinit(&envelope);
     flo_buf_deinit(&body);
@@ -630,11 +621,10 @@ an_older_rollback_of_what_runs_acts_and_then_what_is_assigned(void **state)
     assert_int_equal(acted, 1);
 
     shell.agent.slots.current.digest.bytes[0] = 1;
-    flo_shell_converge(&shell);
+    assert_true(flo_orders_converge(&shell, &shell.intake));
+    take_event(&shell.intake.event);
     assert_int_equal(denied, 0); /* the core hears of 8 again */
-    denied = -1;
-    flo_shell_converge(&shell);
-    assert_int_equal(denied, -1);
+    assert_false(flo_orders_converge(&shell, &shell.intake));
 }
 
 static void
@@ -744,7 +734,7 @@ static void what_was_told_is_not_told_again_for_a_list(void **state)
     /* so that each is answered at once */
     assert_int_equal(
         flo_config_set(shell.settings.config, "heartbeat", "5s", &err), 0);
-    shell.is_list = true;
+    is_list = true;
     for (int connection = 0; connection < 3; connection++) {
         for (uint64_t seq = 1; seq <= 8; seq++) {
             order(seq, issued, "config", "\"heartbeat_ms\":2000");
@@ -753,7 +743,7 @@ static void what_was_told_is_not_told_again_for_a_list(void **state)
     assert_int_equal(answers, 8);
 
     /* By name the controller asks for an answer that got lost. */
-    shell.is_list = false;
+    is_list = false;
     order(3, issued, "config", "\"heartbeat_ms\":2000");
     assert_int_equal(answers, 9);
 }
@@ -767,7 +757,7 @@ static void what_was_not_told_is_told_when_the_list_comes_again(void **state)
     /* so that each is answered at once */
     assert_int_equal(
         flo_config_set(shell.settings.config, "heartbeat", "5s", &err), 0);
-    shell.is_list = true;
+    is_list = true;
     is_connected = false;
     order(1, issued, "config", "\"heartbeat_ms\":2000");
     assert_int_equal(answers, 0);

@@ -1,11 +1,11 @@
-/* The driver: events into the core, actions out to the modules.
+/* The loop: events into the core, actions out to the modules.
  *
  * Lists are carried out whole before the next event is looked at; what fails
  * comes back as an event.  What an order says is on the disk before its event
  * comes; a denial is in the same write as the slots that follow from it. */
 #include <string.h>
 
-#include "agent/shell/shell.h"
+#include "agent/shell/loop.h"
 
 #define FLUSH_MS 50
 #define BREATH_MS 20
@@ -103,31 +103,7 @@ static void acknowledge(struct flo_shell *shell,
         action->error.code == 0 ? NULL : flo_report_error(&action->error));
 }
 
-/* Gives the number of files that are gone. */
-static uint32_t sweep(struct flo_shell *shell, const struct flo_digest *keep,
-                      size_t keep_count)
-{
-    struct flo_collected collected = {0};
-    struct flo_err err = {0};
-
-    if (flo_store_collect(shell->store, keep, keep_count, &collected, &err) <
-        0) {
-        flo_log_err(FLO_LOG_WARN, "store", &err);
-    } else if (collected.files > 0) {
-        flo_log(FLO_LOG_INFO, "store", "removed %u files, %llu bytes",
-                collected.files, (unsigned long long)collected.bytes);
-    }
-    return collected.files;
-}
-
-bool flo_shell_make_room(struct flo_shell *shell,
-                         const struct flo_digest *release)
-{
-    return sweep(shell, release,
-                 flo_store_blob_has(shell->store, release, 0) ? 1 : 0) > 0;
-}
-
-void flo_shell_collect(struct flo_shell *shell)
+void flo_loop_collect(struct flo_shell *shell)
 {
     if (shell->waiting_job != 0) {
         flo_shell_job_again(shell);
@@ -136,22 +112,23 @@ void flo_shell_collect(struct flo_shell *shell)
     if (shell->job != NULL || flo_agent_is_fetching(&shell->agent)) {
         return; /* the worker's files are not named yet */
     }
-    (void)sweep(shell, NULL, 0);
+    (void)flo_shell_sweep(shell, NULL, 0);
 }
 
-static void carry_out(struct flo_shell *shell,
+/* false: a write that the rest of the list may stand on failed. */
+static bool carry_out(struct flo_shell *shell,
                       const struct flo_agent_action *action,
                       const struct flo_agent_execution *reported)
 {
     switch (action->kind) {
     case FLO_DO_DENY:
         flo_shell_deny(shell, action);
-        return;
+        return true;
     case FLO_DO_FREEZE: /* by order it was kept before */
         shell->device_is_dirty =
             shell->device_is_dirty || shell->device.is_frozen != action->flag;
         shell->device.is_frozen = action->flag;
-        return;
+        return true;
     default:
         break;
     }
@@ -170,12 +147,12 @@ static void carry_out(struct flo_shell *shell,
     case FLO_DO_SLOT_COMMIT:
     case FLO_DO_SLOT_CLEAR:
     case FLO_DO_SLOT_BACK:
-        flo_shell_slot_action(shell, action);
-        break;
+        return flo_shell_slot_action(shell, action);
     case FLO_DO_REPAIR:
-        flo_shell_repair(shell, &action->release);
+        flo_orders_repair(shell, &action->release);
         break;
     case FLO_DO_LOAD:
+        flo_queue_forget_engine(&shell->queue, action->role);
         flo_shell_load(shell, action);
         break;
     case FLO_DO_UNLOAD:
@@ -190,6 +167,7 @@ static void carry_out(struct flo_shell *shell,
         break;
     case FLO_DO_PROMOTE:
         flo_shell_load_cancel(shell, FLO_AGENT_CURRENT);
+        flo_queue_promote_engine(&shell->queue);
         flo_serve_promote(shell->serve);
         break;
     case FLO_DO_PROBE:
@@ -215,16 +193,11 @@ static void carry_out(struct flo_shell *shell,
     case FLO_DO_COUNT:
         break;
     }
+    return true;
 }
 
 /* ---- the loop's side
  * ----------------------------------------------------------------- */
-
-static bool try_failed(const struct flo_shell *shell,
-                       const struct flo_agent_action *action, size_t queued)
-{
-    return action->kind == FLO_DO_SLOT_TRY && shell->queue_count > queued;
-}
 
 static bool is_candidates_start(const struct flo_agent_action *action)
 {
@@ -257,26 +230,17 @@ static void step(struct flo_shell *shell, struct flo_agent_event *event)
     trace(shell, event);
     for (i = 0; i < actions.count; i++) {
         const struct flo_agent_action *action = &actions.list[i];
-        size_t queued = shell->queue_count;
 
         if (is_uncounted && is_candidates_start(action)) {
             continue;
         }
-        carry_out(shell, action,
-                  action->kind == FLO_DO_EVENT ? &actions.reports[reports++]
-                                               : NULL);
-        is_uncounted = is_uncounted || try_failed(shell, action, queued);
+        bool is_done = carry_out(
+            shell, action,
+            action->kind == FLO_DO_EVENT ? &actions.reports[reports++] : NULL);
+        is_uncounted =
+            is_uncounted || (action->kind == FLO_DO_SLOT_TRY && !is_done);
     }
     flo_shell_records_write(shell);
-}
-
-/* A slot write syncs the disk and stops the loop for that long.  What piled up
- * meanwhile, tokens of open streams above all, goes out before the next step.
- */
-static bool should_breathe(const struct flo_shell *shell)
-{
-    return shell->queue_count > 0 && !shell->is_local &&
-           shell->queue[shell->queue_first].kind == FLO_AGENT_WRITTEN;
 }
 
 static void look_at_drift(struct flo_shell *shell)
@@ -301,53 +265,67 @@ static void settle(struct flo_shell *shell)
         flo_shell_link_reported(shell);
     }
     flo_shell_link_flush(shell);
-    flo_shell_converge(shell);
 }
 
-/* Take waiting events; `all`: without a breath. */
-static void work(struct flo_shell *shell, bool all)
+/* Take what waits.  A slot write syncs the disk and stops the loop for that
+ * long: unless it is urgent, what piled up meanwhile (tokens of open streams
+ * above all) goes out before the rest. */
+static void take_waiting(struct flo_shell *shell, bool is_urgent)
 {
-    if (shell->is_stepping) {
-        return;
-    }
-    shell->is_stepping = true;
-    while (shell->queue_count > 0) {
-        struct flo_agent_event next = shell->queue[shell->queue_first];
+    struct flo_agent_event event;
 
-        shell->queue_first = (shell->queue_first + 1) % FLO_COUNT(shell->queue);
-        shell->queue_count--;
-        step(shell, &next);
-        if (!all && should_breathe(shell)) {
-            flo_shell_later(shell->resume, BREATH_MS);
-            break;
+    while (flo_queue_take(&shell->queue, &event)) {
+        step(shell, &event);
+        if (!is_urgent && flo_queue_is_next(&shell->queue, FLO_AGENT_WRITTEN)) {
+            flo_queue_pause(&shell->queue, BREATH_MS);
+            return;
         }
     }
-    shell->is_stepping = false;
+    if (flo_orders_converge(shell, &shell->intake)) {
+        step(shell, &shell->intake.event);
+    }
+}
+
+static void on_turn(evutil_socket_t fd, short events, void *context)
+{
+    struct flo_shell *shell = context;
+
+    (void)fd, (void)events;
+    take_waiting(shell, shell->is_local);
     settle(shell);
 }
 
-void flo_shell_resume(struct flo_shell *shell)
+int flo_loop_open(struct flo_shell *shell, struct flo_err *err)
 {
-    work(shell, false);
+    shell->queue.turn = evtimer_new(shell->base, on_turn, shell);
+    return shell->queue.turn != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "loop");
 }
 
-void flo_shell_event(struct flo_shell *shell,
-                     const struct flo_agent_event *event)
+void flo_loop_event(struct flo_shell *shell,
+                    const struct flo_agent_event *event)
 {
-    bool has_borrowed = event->order != NULL || event->deploy.execution != NULL;
-    size_t place;
+    struct flo_agent_event next = *event;
 
-    if (has_borrowed) {
-        work(shell, true); /* so that it is taken within this call */
+    take_waiting(shell, true);
+    step(shell, &next);
+    take_waiting(shell, shell->is_local);
+    settle(shell);
+}
+
+void flo_loop_order(struct flo_shell *shell, const json_t *envelope,
+                    bool is_list)
+{
+    take_waiting(shell, true);
+    if (flo_orders_take(shell, envelope, is_list, &shell->intake)) {
+        step(shell, &shell->intake.event);
     }
-    if (shell->queue_count == FLO_COUNT(shell->queue)) {
-        flo_log(FLO_LOG_ERROR, "core", "too many events wait, one is dropped");
-        return;
-    }
-    place =
-        (shell->queue_first + shell->queue_count++) % FLO_COUNT(shell->queue);
-    shell->queue[place] = *event;
-    if (has_borrowed || !should_breathe(shell)) {
-        work(shell, false);
-    }
+    take_waiting(shell, shell->is_local);
+    settle(shell);
+}
+
+void flo_loop_install(struct flo_shell *shell,
+                      const struct flo_agent_execution *execution)
+{
+    flo_orders_install(shell, execution, &shell->intake);
+    flo_loop_event(shell, &shell->intake.event);
 }

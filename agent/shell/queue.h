@@ -1,0 +1,55 @@
+/* Events that wait for the core.
+ *
+ * What happens outside the core (an engine ended, the updater said a line) is
+ * posted; the loop takes one event after the other.  Nobody is called upward.
+ */
+#ifndef FLOTILLA_AGENT_QUEUE_H
+#define FLOTILLA_AGENT_QUEUE_H
+
+#include <flotilla/agent.h>
+
+struct event;
+
+#define FLO_QUEUE_EVENTS_MAX 256
+/* Of them from those who may say something at any rate. */
+#define FLO_QUEUE_OFFERED_MAX 192
+
+struct flo_queue {
+    struct flo_agent_event events[FLO_QUEUE_EVENTS_MAX];
+    size_t first, count;
+    struct event *turn; /* of the loop: set by it */
+};
+
+/* An event and what it borrows. */
+struct flo_intake {
+    struct flo_agent_event event;
+    struct flo_agent_execution execution;
+    struct flo_agent_pauses pauses;
+};
+
+/* What the event borrows must live until it is taken.  Each action of the core
+ * is answered at most once, so there is room: an assertion. */
+void flo_queue_post(struct flo_queue *queue,
+                    const struct flo_agent_event *event);
+/* From those whose number nobody bounds (requests that end, a worker's lines).
+ * false: their share is used, the event is left out. */
+FLO_MUST_USE bool flo_queue_offer(struct flo_queue *queue,
+                                  const struct flo_agent_event *event);
+/* false: nothing waits. */
+bool flo_queue_take(struct flo_queue *queue, struct flo_agent_event *out);
+/* Is the next one of that kind? */
+bool flo_queue_is_next(const struct flo_queue *queue,
+                       enum flo_agent_event_kind kind);
+/* Does the loss of that role's engine wait? */
+bool flo_queue_has_lost(const struct flo_queue *queue,
+                        enum flo_agent_role role);
+/* A new engine begins in the role: what the one before said is past. */
+void flo_queue_forget_engine(struct flo_queue *queue, enum flo_agent_role role);
+/* The engine beside becomes the current one, with what it said. */
+void flo_queue_promote_engine(struct flo_queue *queue);
+/* The loop's next turn: as soon as others had theirs, or then. */
+void flo_queue_wake(struct flo_queue *queue);
+void flo_queue_pause(struct flo_queue *queue, unsigned in_ms);
+void flo_queue_close(struct flo_queue *queue);
+
+#endif
