@@ -11,6 +11,12 @@ SERVE_LOW = ["base/", "proto/", "engine/wire/",
              "agent/serve/state.h", "agent/serve/timing.h"]
 SERVER = ["base/", "proto/", "updater/include/", "server-stub/core/"]
 
+# Rooms of the agent's shell, the lowest first; each may include those below it.
+SHELL_ROOMS = ["queue", "outbox", "device", "report", "serving", "update",
+               "orders"]
+SHELL_LOW = ["base/", "proto/", "updater/include/", "agent/include/",
+             "agent/serve/serve.h", "agent/shell/shell.h",
+             "agent/config.def"]
 # Folder -> project folders whose headers it may include. First match counts.
 MAY = [
     ("base/host/", ["base/"]),
@@ -31,6 +37,15 @@ MAY = [
                                         "agent/core/speed.h"]),
     ("agent/serve/", ["base/", "proto/", "agent/serve/", "engine/wire/",
                       "engine/include/flotilla/engine_wire.h"]),
+] + [("agent/shell/%s/" % room, SHELL_LOW + [
+        "agent/shell/%s/" % below for below in SHELL_ROOMS[:i + 1]])
+     for i, room in enumerate(SHELL_ROOMS)] + [
+    ("agent/shell/link/", SHELL_LOW + ["agent/shell/link/",
+                                       "agent/shell/loop.h",
+                                       "agent/shell/queue/"]),
+    ("agent/shell/local/", SHELL_LOW + ["agent/shell/local/",
+                                        "agent/shell/loop.h",
+                                        "agent/shell/report/"]),
     ("agent/", ["base/", "proto/", "updater/include/", "agent/"]),
     ("server-stub/core/", ["base/", "proto/", "server-stub/core/"]),
     ("server-stub/cli/", ["base/", "proto/", "updater/include/",

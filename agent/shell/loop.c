@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/shell/loop.h"
+#include "agent/shell/queue/timers.h"
 
 #define FLUSH_MS 50
 #define BREATH_MS 20

@@ -5,7 +5,7 @@
 #ifndef FLOTILLA_AGENT_LOOP_H
 #define FLOTILLA_AGENT_LOOP_H
 
-#include "agent/shell/shell.h"
+#include "agent/shell/orders/orders.h"
 
 FLO_MUST_USE int flo_loop_open(struct flo_shell *shell, struct flo_err *err);
 /* What waits first, then this event; what it borrows is free afterwards. */

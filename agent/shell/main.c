@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "agent/serve/standalone/standalone.h"
-#include "agent/shell/shell.h"
+#include "agent/shell/commands/commands.h"
 
 static const struct {
     const char *name;

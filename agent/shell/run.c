@@ -7,8 +7,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "agent/shell/loop.h"
-#include "agent/shell/shell.h"
+#include "agent/shell/link/link.h"
+#include "agent/shell/local/local.h"
+#include "agent/shell/queue/timers.h"
+#include "agent/shell/run.h"
 #include "base/host/service.h"
 
 /* ---- what the disk says -----------------------------------------------------

@@ -1,8 +1,8 @@
 /* What may come in at the control socket: lines, in pieces of any size.  Each
  * line gets one last answer, and what is installed has good names. */
-#include "agent/shell/control.c"
-#include "agent/shell/operators.c"
-#include "agent/shell/status.c"
+#include "agent/shell/local/control.c"
+#include "agent/shell/report/operators.c"
+#include "agent/shell/report/status.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

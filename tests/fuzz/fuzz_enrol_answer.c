@@ -5,8 +5,8 @@
 
 #include <flotilla/release.h>
 
-#include "agent/shell/enrol_answer.h"
-#include "agent/shell/shell.h"
+#include "agent/shell/commands/enrol_answer.h"
+#include "agent/shell/device/device.h"
 
 #define CONTROLLER "https://10.0.0.1:8443"
 

@@ -9,7 +9,7 @@
 #include <flotilla/release.h>
 #include <flotilla/updater.h>
 
-#include "agent/shell/heard.h"
+#include "agent/shell/link/heard.h"
 
 #define DEVICE "11111111-1111-4111-8111-111111111111"
 

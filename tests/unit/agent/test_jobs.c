@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/shell/shell.h"
+#include "agent/shell/update/update.h"
 #include "unit/child.h"
 #include "unit/remove_tree.h"
 

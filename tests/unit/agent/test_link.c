@@ -10,7 +10,8 @@
 
 #include <cmocka.h>
 
-#include "agent/shell/loop.h"
+#include "agent/shell/link/link.h"
+#include "agent/shell/queue/timers.h"
 #include "unit/remove_tree.h"
 
 #define NOT_AUTHORIZED 0x87

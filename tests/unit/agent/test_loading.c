@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/shell/shell.h"
+#include "agent/shell/serving/serving.h"
 #include "unit/child.h"
 #include "unit/remove_tree.h"
 

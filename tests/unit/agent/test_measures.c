@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "agent/shell/measures.h"
+#include "agent/shell/report/measures.h"
 
 static const char *const places[] = {[FLO_METRIC_COUNTER] = "counters",
                                      [FLO_METRIC_GAUGE] = "gauges",

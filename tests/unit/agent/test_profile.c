@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "agent/shell/shell.h"
+#include "agent/shell/device/device.h"
 #include "unit/engine/gguf_make.h"
 #include "unit/remove_tree.h"
 #include "updater/run/run.h"

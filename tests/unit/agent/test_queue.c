@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent/shell/queue.h"
+#include "agent/shell/queue/queue.h"
 
 static struct flo_queue queue;
 

@@ -10,7 +10,7 @@
 
 #include <flotilla/engine.h>
 
-#include "agent/shell/shell.h"
+#include "agent/shell/device/device.h"
 #include "unit/remove_tree.h"
 
 static int set_up(void **state)

@@ -13,7 +13,8 @@
 
 #include <cmocka.h>
 
-#include "agent/shell/shell.h"
+#include "agent/shell/orders/orders.h"
+#include "agent/shell/queue/timers.h"
 #include "base/host/crypto.h"
 #include "unit/remove_tree.h"
 

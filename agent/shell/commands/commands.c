@@ -1,0 +1,630 @@
+/* status, rollback, update, explain: by the running agent's control socket,
+ * or, when no agent runs, with the state lock and the same core. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "agent/shell/commands/commands.h"
+#include "agent/shell/loop.h"
+
+#define LINE_BYTES_MAX (1u << 20)
+#define LINES_MAX 100000 /* of explain */
+
+/* ---- the command line -------------------------------------------------------
+ */
+
+static const char *const words[] = {"--config", "--state-dir", "--bundle",
+                                    "--output", "-o",          "--lines",
+                                    "--quiet",  "--json"};
+
+static bool is_known(const char *option)
+{
+    for (size_t i = 0; i < FLO_COUNT(words); i++) {
+        if (strcmp(option, words[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int unknown_option(const char *option, struct flo_err *err)
+{
+    const char *near = flo_nearest(option, words, FLO_COUNT(words));
+
+    flo_fail(err, FLO_E_USAGE, "unknown option %s", option);
+    return near == NULL ? FLO_E_USAGE
+                        : flo_err_fix(err, "did you mean %s?", near);
+}
+
+static int take_lines(const char *value, struct flo_command *out,
+                      struct flo_err *err)
+{
+    char *end = NULL;
+    unsigned long lines = strtoul(value, &end, 10);
+
+    if (value[0] < '0' || value[0] > '9' || *end != '\0' || lines == 0 ||
+        lines > LINES_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "--lines `%.40s`: 1 to %d", value,
+                        LINES_MAX);
+    }
+    out->lines = (unsigned)lines;
+    return 0;
+}
+
+static int take_option(const char *option, const char *value,
+                       struct flo_command *out, struct flo_err *err)
+{
+    if (strcmp(option, "--config") == 0) {
+        out->config = value;
+    } else if (strcmp(option, "--state-dir") == 0) {
+        out->state_dir = value;
+    } else if (strcmp(option, "--bundle") == 0) {
+        out->bundle = value;
+    } else if (strcmp(option, "-o") == 0 || strcmp(option, "--output") == 0) {
+        out->output = value;
+        if (strcmp(value, "json") != 0 && strcmp(value, "table") != 0) {
+            return flo_fail(err, FLO_E_USAGE, "-o %s: table or json", value);
+        }
+    } else if (strcmp(option, "--lines") == 0) {
+        return take_lines(value, out, err);
+    }
+    return 0;
+}
+
+int flo_command_parse(int argc, char **argv, struct flo_command *out,
+                      struct flo_err *err)
+{
+    int rv = 0;
+    int i;
+
+    *out = (struct flo_command){.output = "table", .lines = 200};
+    for (i = 1; rv == 0 && i < argc; i++) {
+        if (strcmp(argv[i], "-q") == 0 || strcmp(argv[i], "--quiet") == 0) {
+            out->is_quiet = true;
+        } else if (strcmp(argv[i], "--json") == 0) {
+            out->output = "json";
+        } else if (!is_known(argv[i])) {
+            rv = unknown_option(argv[i], err);
+        } else if (i + 1 >= argc) {
+            rv = flo_fail(err, FLO_E_USAGE, "%s needs a value", argv[i]);
+        } else {
+            rv = take_option(argv[i], argv[i + 1], out, err);
+            i++;
+        }
+    }
+    return rv;
+}
+
+/* ---- the running agent
+ * ------------------------------------------------------- */
+
+/* FLO_E_ABSENT: no agent runs. */
+static int dial(const char *path, int *fd, struct flo_err *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    if (strlen(path) >= sizeof(address.sun_path)) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "control socket %s is too long",
+                        path);
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (*fd < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "socket");
+    }
+    if (connect(*fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+        int code = errno == ENOENT || errno == ECONNREFUSED ? FLO_E_ABSENT
+                                                            : FLO_E_IO_OPEN;
+        flo_fail_errno(err, code, "control socket %s", path);
+        close(*fd);
+        *fd = -1;
+        return code;
+    }
+    return 0;
+}
+
+/* Send one request; call `each` for every answer line until the last, which
+ * is given back. */
+static int converse(int fd, json_t *request,
+                    void (*each)(const json_t *line, void *context),
+                    void *context, json_t **out, struct flo_err *err)
+{
+    struct flo_buf text = {0};
+    FILE *stream;
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t bytes;
+    int rv;
+
+    flo_json_dump(request, &text);
+    flo_buf_text(&text, "\n");
+    rv = text.failed ? flo_fail(err, FLO_E_MEMORY, "request")
+                     : flo_fd_write_all(fd, text.data, text.bytes, err);
+    flo_buf_deinit(&text);
+    if (rv < 0) {
+        return rv;
+    }
+    stream = fdopen(dup(fd), "r");
+    if (stream == NULL) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "control socket");
+    }
+    rv = flo_fail(err, FLO_E_NET_UNREACHABLE, "the agent hung up");
+    while (rv == FLO_E_NET_UNREACHABLE &&
+           (bytes = getline(&line, &capacity, stream)) > 0) {
+        json_t *json = NULL;
+        if (flo_json_parse(line, (size_t)bytes, LINE_BYTES_MAX, &json, err) <
+            0) {
+            rv = FLO_E_META_JSON;
+        } else if (json_is_true(json_object_get(json, "done"))) {
+            *out = json;
+            rv = 0;
+        } else {
+            if (each != NULL) {
+                each(json, context);
+            }
+            json_decref(json);
+        }
+    }
+    free(line);
+    fclose(stream);
+    return rv;
+}
+
+static int error_of(const json_t *json, struct flo_err *err)
+{
+    const json_t *error = json_object_get(json, "error");
+    const char *id = json_string_value(json_object_get(error, "id"));
+    const char *what = json_string_value(json_object_get(error, "what"));
+    int code = id == NULL ? 0 : flo_error_code(id);
+
+    if (!json_is_object(error)) {
+        return 0;
+    }
+    return flo_fail(err, code == 0 ? FLO_E_STATE : code, "%s",
+                    what == NULL ? "refused" : what);
+}
+
+/* ---- without an agent
+ * ---------------------------------------------------------- */
+
+/* Looking at a device must not make one. */
+static int need_state(const struct flo_settings *settings, struct flo_err *err)
+{
+    return access(settings->state_dir, F_OK) == 0
+               ? 0
+               : flo_fail(err, FLO_E_ABSENT, "%s: no such state directory",
+                          settings->state_dir);
+}
+
+static int alone(const struct flo_command *command,
+                 void (*begin)(struct flo_shell *shell, void *context),
+                 void *context, json_t **out, struct flo_err *err)
+{
+    struct flo_shell *shell = calloc(1, sizeof(*shell));
+    struct flo_settings settings;
+    int rv = shell == NULL
+                 ? flo_fail(err, FLO_E_MEMORY, "agent")
+                 : flo_settings_load(command->config, command->state_dir,
+                                     &settings, err);
+
+    if (rv == 0) {
+        rv = need_state(&settings, err);
+        if (rv < 0) {
+            flo_settings_deinit(&settings);
+        }
+    }
+    if (rv < 0) {
+        free(shell);
+        return rv;
+    }
+    flo_log_level_set(FLO_LOG_WARN);
+    rv = flo_shell_open(shell, &settings, true, err);
+    if (rv == 0) {
+        flo_shell_boot(shell);
+        begin(shell, context);
+        while (shell->local_answer == NULL && !shell->is_stopping &&
+               event_base_loop(shell->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0) {
+        }
+        if (shell->local_answer == NULL) {
+            rv = flo_fail(err, FLO_E_INTERRUPTED, "a signal came");
+        } else {
+            *out = json_incref(shell->local_answer);
+        }
+    }
+    flo_shell_close(shell);
+    free(shell);
+    return rv;
+}
+
+/* Socket of the agent that serves this state directory. */
+static int control_of(const struct flo_command *command, char *out,
+                      size_t out_bytes, struct flo_err *err)
+{
+    struct flo_settings settings;
+    int rv =
+        flo_settings_load(command->config, command->state_dir, &settings, err);
+
+    if (rv == 0) {
+        snprintf(out, out_bytes, "%s", settings.control);
+        flo_settings_deinit(&settings);
+    }
+    return rv;
+}
+
+static int ask(const struct flo_command *command, json_t *request,
+               void (*each)(const json_t *line, void *context),
+               void (*begin)(struct flo_shell *shell, void *context),
+               void *context, json_t **out, struct flo_err *err)
+{
+    char path[4096];
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    int rv = control_of(command, path, sizeof(path), err);
+
+    if (rv == 0) {
+        rv = dial(path, &fd, err);
+        rv = rv == 0 ? converse(fd, request, each, context, out, err) : rv;
+        if (rv == FLO_E_ABSENT) {
+            memset(err, 0, sizeof(*err));
+            rv = alone(command, begin, context, out, err);
+        }
+    }
+    json_decref(request);
+    return rv;
+}
+
+/* ---- rollback
+ * ------------------------------------------------------------------------ */
+
+static void begin_rollback(struct flo_shell *shell, void *context)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_GO_BACK};
+
+    (void)context;
+    event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
+                                          &shell->slots.previous);
+    flo_loop_event(shell, &event);
+}
+
+int flo_rollback_main(int argc, char **argv)
+{
+    struct flo_command command;
+    struct flo_err err = {0};
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    uint64_t begin_us = flo_now_us();
+    int rv = flo_command_parse(argc, argv, &command, &err);
+
+    if (rv == 0) {
+        rv = ask(&command, json_pack("{s:i, s:s}", "v", 1, "op", "rollback"),
+                 NULL, begin_rollback, NULL, &answer, &err);
+    }
+    if (rv == 0) {
+        rv = error_of(answer, &err);
+    }
+    if (rv < 0) {
+        return flo_err_print(stderr, &err);
+    }
+    if (strcmp(command.output, "json") == 0) {
+        json_dumpf(answer, stdout, JSON_COMPACT);
+        printf("\n");
+    } else {
+        printf(
+            "back on %s %s (kept) in %.1f s · will be reported when online\n",
+            json_string_value(json_object_get(answer, "model")),
+            json_string_value(json_object_get(answer, "version")),
+            (double)(flo_now_us() - begin_us) / 1e6);
+    }
+    return 0;
+}
+
+/* ---- update
+ * -----------------------------------------------------------------------------
+ */
+
+struct bundle_head {
+    struct flo_agent_execution execution;
+    bool is_quiet;
+};
+
+#define HEAD_READ (-100000) /* stop behind the head; no FLO_E_ code */
+
+static int take_head(void *context, const struct flo_release_verified *verified,
+                     const void *envelope, size_t bytes, struct flo_err *err)
+{
+    struct bundle_head *head = context;
+
+    (void)envelope;
+    (void)bytes;
+    (void)err;
+    head->execution.release.digest = verified->digest;
+    memcpy(head->execution.release.model, verified->release.model,
+           sizeof(head->execution.release.model));
+    memcpy(head->execution.release.version, verified->release.version,
+           sizeof(head->execution.release.version));
+    return HEAD_READ;
+}
+
+/* Which release is in it?  The worker verifies everything again, in its
+ * sandbox; this process only learns the name. */
+static int read_head(const struct flo_command *command,
+                     struct bundle_head *head, struct flo_err *err)
+{
+    struct flo_bundle_handlers handlers = {.context = head,
+                                           .on_release = take_head};
+    struct flo_bundle_facts facts;
+    struct flo_settings settings;
+    struct flo_identity identity;
+    char path[4096];
+    int rv =
+        flo_settings_load(command->config, command->state_dir, &settings, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (realpath(command->bundle, path) == NULL ||
+        strlen(path) >= sizeof(head->execution.bundle)) {
+        flo_settings_deinit(&settings);
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "bundle %s", command->bundle);
+    }
+    snprintf(head->execution.bundle, sizeof(head->execution.bundle), "%.255s",
+             path);
+    rv = flo_identity_load(&settings, &identity, err);
+    if (rv == 0 && identity.trust == NULL) {
+        rv = flo_fail(err, FLO_E_STATE, "%s has no trusted keys",
+                      settings.state_dir);
+        flo_err_fix(err, "flotilla-agent enroll, or put trust.json there");
+    }
+    if (rv == 0) {
+        rv = flo_bundle_read(path, identity.trust, &handlers, &facts, err);
+        rv = rv == HEAD_READ ? 0 : rv;
+    }
+    flo_identity_deinit(&identity);
+    flo_settings_deinit(&settings);
+    return rv;
+}
+
+static void begin_update(struct flo_shell *shell, void *context)
+{
+    struct bundle_head *head = context;
+
+    flo_loop_install(shell, &head->execution);
+}
+
+static void show_state(const json_t *line, void *context)
+{
+    const struct bundle_head *head = context;
+    const char *state = json_string_value(json_object_get(line, "state"));
+
+    if (!head->is_quiet && state != NULL) {
+        fprintf(stderr, " · %s\n", state);
+    }
+}
+
+static int update_result(const struct flo_command *command,
+                         const json_t *answer, struct flo_err *err)
+{
+    const json_t *detail = json_object_get(answer, "detail");
+    const char *state = json_string_value(json_object_get(answer, "state"));
+    const char *model = json_string_value(json_object_get(answer, "model"));
+    const char *version = json_string_value(json_object_get(answer, "version"));
+    enum flo_execution word;
+    int rv = error_of(answer, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (state == NULL || !flo_execution_parse(state, &word)) {
+        return flo_fail(err, FLO_E_INTERNAL, "no state in the answer");
+    }
+    if (flo_execution_is_end(word) &&
+        flo_execution_kind(word) != FLO_EXECUTION_END_GOOD) {
+        return flo_fail(err, FLO_E_STATE, "%s", state);
+    }
+    if (strcmp(command->output, "json") == 0) {
+        json_dumpf(answer, stdout, JSON_COMPACT);
+        printf("\n");
+    } else {
+        printf("%s %s: %s, %lld bytes read (%s)\n", model, version, state,
+               (long long)json_integer_value(json_object_get(detail, "bytes")),
+               json_string_value(json_object_get(detail, "codec")) == NULL
+                   ? "nothing new"
+                   : json_string_value(json_object_get(detail, "codec")));
+    }
+    return 0;
+}
+
+int flo_update_main(int argc, char **argv)
+{
+    static struct bundle_head head;
+    struct flo_command command;
+    struct flo_err err = {0};
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    int rv = flo_command_parse(argc, argv, &command, &err);
+
+    if (rv == 0 && command.bundle == NULL) {
+        rv = flo_fail(&err, FLO_E_USAGE, "update needs --bundle FILE");
+    }
+    head.is_quiet = command.is_quiet || !isatty(2);
+    if (rv == 0) {
+        rv = read_head(&command, &head, &err);
+    }
+    if (rv == 0) {
+        char digest[FLO_DIGEST_TEXT];
+        const struct flo_release_ref *release = &head.execution.release;
+
+        flo_digest_text(&release->digest, digest);
+        rv = ask(&command,
+                 json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "v", 1, "op",
+                           "update", "bundle", head.execution.bundle, "release",
+                           digest, "model", release->model, "version",
+                           release->version),
+                 show_state, begin_update, &head, &answer, &err);
+    }
+    if (rv == 0) {
+        rv = update_result(&command, answer, &err);
+    }
+    return rv < 0 ? flo_err_print(stderr, &err) : 0;
+}
+
+/* ---- status
+ * -------------------------------------------------------------------------------
+ */
+
+/* Without an agent: what the records say, nothing is started. */
+static int status_alone(const struct flo_command *command, json_t **out,
+                        struct flo_err *err)
+{
+    struct flo_shell *shell = calloc(1, sizeof(*shell));
+    char models[1][FLO_NAME_MAX + 1];
+    struct flo_agent_slots *slots;
+    int rv = shell == NULL
+                 ? flo_fail(err, FLO_E_MEMORY, "status")
+                 : flo_settings_load(command->config, command->state_dir,
+                                     &shell->settings, err);
+
+    if (rv == 0) {
+        rv = need_state(&shell->settings, err);
+    }
+    if (rv == 0) {
+        rv = flo_store_open(shell->settings.state_dir, false, &shell->store,
+                            err);
+    }
+    if (rv == 0) {
+        rv = flo_identity_load(&shell->settings, &shell->identity, err);
+    }
+    if (rv == 0 && flo_store_models(shell->store, models, 1) > 0) {
+        rv = flo_store_slots_read(shell->store, models[0], &shell->slots, err);
+    }
+    if (rv == 0) {
+        slots = &shell->agent.slots;
+        shell->agent.live = -1;
+        flo_shell_ref(shell, &shell->slots.current, &slots->current);
+        flo_shell_ref(shell, &shell->slots.previous, &slots->previous);
+        flo_shell_ref(shell, &shell->slots.candidate, &slots->candidate);
+        *out = flo_control_status(shell);
+        if (*out != NULL) {
+            json_object_set_new(*out, "running", json_false());
+        }
+    }
+    if (shell != NULL) {
+        flo_shell_close(shell);
+        free(shell);
+    }
+    return rv;
+}
+
+static void print_slot(const char *title, const json_t *slot)
+{
+    char name[160] = "-";
+
+    if (json_is_object(slot)) {
+        snprintf(name, sizeof(name), "%s %s",
+                 json_string_value(json_object_get(slot, "model")),
+                 json_string_value(json_object_get(slot, "version")));
+        printf("%-10s %-24s %-12s %8.1f MiB\n", title, name,
+               json_string_value(json_object_get(slot, "state")),
+               (double)json_integer_value(json_object_get(slot, "bytes")) /
+                   1048576.0);
+    } else {
+        printf("%-10s %-24s %-12s\n", title, "-", "-");
+    }
+}
+
+static void print_status(const json_t *json)
+{
+    const json_t *slots = json_object_get(json, "slots");
+    const json_t *execution = json_object_get(json, "execution");
+    bool is_running = !json_is_false(json_object_get(json, "running"));
+    const char *state =
+        !is_running                                       ? "not running"
+        : json_is_true(json_object_get(json, "online"))   ? "online"
+        : json_is_true(json_object_get(json, "enrolled")) ? "offline"
+                                                          : "not enrolled";
+
+    printf("agent %s · %s", json_string_value(json_object_get(json, "agent")),
+           state);
+    if (json_is_true(json_object_get(json, "enrolled"))) {
+        printf(" · %s · controller %s · fleet %s",
+               json_string_value(json_object_get(json, "name")),
+               json_string_value(json_object_get(json, "controller")),
+               json_string_value(json_object_get(json, "fleet")));
+    }
+    printf("%s\n",
+           json_is_true(json_object_get(json, "frozen")) ? " · FROZEN" : "");
+    printf("%-10s %-24s %-12s %12s\n", "SLOT", "MODEL", "STATE", "SIZE");
+    print_slot("CURRENT", json_object_get(slots, "current"));
+    print_slot("PREVIOUS", json_object_get(slots, "previous"));
+    print_slot("CANDIDATE", json_object_get(slots, "candidate"));
+    if (is_running) {
+        printf("engine RSS %.1f MiB · queue %lld\n",
+               (double)json_integer_value(
+                   json_object_get(json, "engine_rss_bytes")) /
+                   1048576.0,
+               (long long)json_integer_value(json_object_get(json, "queue")));
+    }
+    if (json_is_object(execution)) {
+        const char *reason = json_string_value(json_object_get(json, "reason"));
+        printf("update %s %s%s%s\n",
+               json_string_value(json_object_get(execution, "execution")),
+               json_string_value(json_object_get(execution, "state")),
+               reason != NULL && reason[0] != '\0' ? ": " : "",
+               reason == NULL ? "" : reason);
+    } else {
+        printf("update none\n");
+    }
+}
+
+int flo_status_main(int argc, char **argv)
+{
+    struct flo_command command;
+    struct flo_err err = {0};
+    FLO_CLEANUP(flo_json_cleanup) json_t *status = NULL;
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *request = json_pack("{s:i, s:s}", "v", 1, "op", "status");
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    char path[4096];
+    int rv = flo_command_parse(argc, argv, &command, &err);
+
+    if (rv == 0) {
+        rv = control_of(&command, path, sizeof(path), &err);
+    }
+    if (rv == 0) {
+        rv = dial(path, &fd, &err);
+        if (rv == 0) {
+            rv = converse(fd, request, NULL, NULL, &status, &err);
+        } else if (rv == FLO_E_ABSENT) {
+            memset(&err, 0, sizeof(err));
+            rv = status_alone(&command, &status, &err);
+        }
+    }
+    if (rv < 0) {
+        return flo_err_print(stderr, &err);
+    }
+    if (strcmp(command.output, "json") == 0) {
+        json_dumpf(status, stdout, JSON_COMPACT);
+        printf("\n");
+    } else {
+        print_status(status);
+    }
+    return 0;
+}
+
+int flo_explain_main(int argc, char **argv)
+{
+    struct flo_command command;
+    struct flo_settings settings;
+    struct flo_err err = {0};
+    int rv = flo_command_parse(argc, argv, &command, &err);
+
+    if (rv == 0) {
+        rv = flo_settings_load(command.config, command.state_dir, &settings,
+                               &err);
+    }
+    if (rv == 0) {
+        rv = flo_traces_print(settings.state_dir, command.lines, &err);
+        flo_settings_deinit(&settings);
+    }
+    return rv < 0 ? flo_err_print(stderr, &err) : 0;
+}

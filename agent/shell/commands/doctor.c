@@ -1,0 +1,177 @@
+/* `flotilla-agent doctor`: what is wrong on this device, one line per check. */
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/shell/commands/commands.h"
+#include "base/host/crypto.h"
+
+static unsigned bad;
+
+static void tell(bool is_good, const char *name, const char *text)
+{
+    printf(" %s %-18s %s\n", is_good ? "✓" : "✗", name, text);
+    bad += is_good ? 0 : 1;
+}
+
+static void tell_err(const char *name, const struct flo_err *err)
+{
+    char line[640];
+
+    snprintf(line, sizeof(line), "%s: %.500s", flo_error_id(err->code),
+             err->what);
+    tell(false, name, line);
+}
+
+static void check_program(const char *name)
+{
+    char path[4096];
+    bool is_there = flo_process_sibling(name, path, sizeof(path)) &&
+                    access(path, X_OK) == 0;
+
+    tell(is_there, name, is_there ? path : "is not installed beside the agent");
+}
+
+static void check_certificate(const struct flo_identity *identity)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    FLO_CLEANUP(flo_free_cleanup) char *ca = NULL;
+    struct flo_certificate certificate;
+    struct flo_err err = {0};
+    size_t bytes;
+    size_t ca_bytes;
+    char line[160];
+    int rv = flo_file_read(identity->cert_file, 65536, &text, &bytes, &err);
+
+    if (rv == 0) {
+        rv = flo_file_read(identity->ca_file, 65536, &ca, &ca_bytes, &err);
+    }
+    if (rv == 0) {
+        rv = flo_certificate_verify(text, bytes, ca, ca_bytes, &err);
+    }
+    if (rv == 0) {
+        rv = flo_certificate_read(text, bytes, &certificate, &err);
+    }
+    if (rv < 0) {
+        tell_err("certificate", &err);
+        return;
+    }
+    snprintf(line, sizeof(line), "CN=%s, valid for %lld more days",
+             certificate.common_name,
+             ((long long)certificate.not_after_ms - (long long)flo_wall_ms()) /
+                 86400000);
+    tell(strcmp(certificate.common_name, identity->device) == 0, "certificate",
+         line);
+}
+
+static void check_identity(const struct flo_settings *settings)
+{
+    struct flo_identity identity;
+    struct flo_err err = {0};
+    char line[200];
+
+    if (flo_identity_load(settings, &identity, &err) < 0) {
+        tell_err("identity", &err);
+        flo_identity_deinit(&identity);
+        return;
+    }
+    if (!identity.is_there) {
+        tell(false, "identity", "not enrolled: flotilla-agent enroll");
+    } else {
+        snprintf(line, sizeof(line), "%s, fleet %s, key closed to others",
+                 identity.device, identity.fleet);
+        tell(true, "identity", line);
+        check_certificate(&identity);
+    }
+    snprintf(line, sizeof(line), "%zu trusted keys",
+             identity.trust == NULL ? 0 : flo_trust_count(identity.trust));
+    tell(identity.trust != NULL, "trust", line);
+    flo_identity_deinit(&identity);
+}
+
+static void check_store(const struct flo_settings *settings)
+{
+    struct flo_store *store = NULL;
+    struct flo_slots slots;
+    struct flo_err err = {0};
+    char models[8][FLO_NAME_MAX + 1];
+    char line[200];
+    size_t count;
+    size_t i;
+
+    if (access(settings->state_dir, F_OK) != 0) {
+        tell(false, "state directory", "is not there: flotilla-agent enroll");
+        return;
+    }
+    if (flo_store_open(settings->state_dir, false, &store, &err) < 0) {
+        tell_err("state directory", &err);
+        return;
+    }
+    snprintf(line, sizeof(line), "%.150s, %llu MiB free", settings->state_dir,
+             (unsigned long long)(flo_store_disk_free(store) >> 20));
+    tell(true, "state directory", line);
+    count = flo_store_models(store, models, FLO_COUNT(models));
+    for (i = 0; i < count; i++) {
+        int fd = -1;
+        uint64_t bytes = 0;
+        int rv = flo_store_slots_read(store, models[i], &slots, &err);
+        struct flo_digest serving = flo_slots_serving(&slots);
+
+        if (rv == 0 && !flo_digest_is_zero(&serving)) {
+            rv = flo_store_blob_open_verified(store, &serving, &fd, &bytes,
+                                              &err);
+            flo_fd_cleanup(&fd);
+        }
+        if (rv < 0) {
+            tell_err(models[i], &err);
+        } else {
+            tell(true, models[i], "slot record and release document are whole");
+        }
+    }
+    flo_store_close(store);
+}
+
+static void check_sandbox(const struct flo_settings *settings)
+{
+    const char *part = flo_sandbox_lacks();
+    char line[160];
+
+    snprintf(line, sizeof(line), "%s%s",
+             part == NULL ? "this kernel has all parts" : "this kernel has no ",
+             part == NULL ? "" : part);
+    tell(part == NULL || settings->sandbox == FLO_SANDBOX_PREFERRED, "sandbox",
+         line);
+}
+
+int flo_doctor_main(int argc, char **argv)
+{
+    struct flo_command command;
+    struct flo_settings settings;
+    struct flo_err err = {0};
+    char line[160];
+    int64_t temperature;
+    int rv = flo_command_parse(argc, argv, &command, &err);
+
+    if (rv == 0) {
+        rv = flo_settings_load(command.config, command.state_dir, &settings,
+                               &err);
+    }
+    if (rv < 0) {
+        return flo_err_print(stderr, &err);
+    }
+    tell(true, "configuration",
+         command.config == NULL ? "none" : command.config);
+    check_program("flotilla-engine");
+    check_program("flotilla-updater");
+    check_sandbox(&settings);
+    check_store(&settings);
+    check_identity(&settings);
+    snprintf(line, sizeof(line), "%llu MiB available",
+             (unsigned long long)(flo_machine_memory_free() >> 20));
+    tell(flo_machine_memory_free() > (64u << 20), "memory", line);
+    if (flo_machine_temperature(FLO_THERMAL, &temperature)) {
+        snprintf(line, sizeof(line), "%.1f °C", (double)temperature / 1000.0);
+        tell(temperature < 90000, "temperature", line);
+    }
+    flo_settings_deinit(&settings);
+    return bad == 0 ? 0 : FLO_EXIT_STATE;
+}

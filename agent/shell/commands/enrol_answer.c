@@ -1,0 +1,139 @@
+#include "agent/shell/commands/enrol_answer.h"
+
+#include "agent/shell/device/device.h"
+
+#include <string.h>
+
+#include <flotilla/release.h>
+
+#include "base/host/crypto.h"
+
+static int read_fields(struct flo_enrol_answer *out, json_t **trust,
+                       json_t **groups, struct flo_err *err)
+{
+    const json_t *json = out->json;
+    int rv = flo_json_get_uuid(json, "device", &out->device, err);
+
+    if (rv < 0 ||
+        (rv = flo_json_get_name(json, "fleet", &out->fleet, err)) < 0 ||
+        (rv = flo_json_get_text(json, "certificate", FLO_PEM_BYTES_MAX,
+                                &out->certificate, err)) < 0 ||
+        (rv = flo_json_get_text(json, "ca", FLO_PEM_BYTES_MAX, &out->ca, err)) <
+            0 ||
+        (rv = flo_json_get_text(json, "mqtt", 512, &out->broker, err)) < 0 ||
+        (rv = flo_json_opt_text(json, "api", 512, "", &out->api, err)) < 0 ||
+        (rv = flo_json_get_object(json, "trust", trust, err)) < 0 ||
+        (rv = flo_json_get_array(json, "groups", FLO_GROUPS_MAX, groups, err)) <
+            0) {
+        return rv;
+    }
+    out->groups = *groups;
+    return 0;
+}
+
+static int check_groups(const json_t *groups, struct flo_err *err)
+{
+    for (size_t i = 0; i < json_array_size(groups); i++) {
+        const char *group = json_string_value(json_array_get(groups, i));
+        if (group == NULL || !flo_name_is_valid(group)) {
+            return flo_fail(err, FLO_E_META_NAME, "groups[%zu] is no name", i);
+        }
+    }
+    return 0;
+}
+
+static int check_certificates(const struct flo_enrol_answer *answer,
+                              struct flo_err *err)
+{
+    struct flo_certificate facts;
+    int rv = flo_certificate_read(answer->certificate,
+                                  strlen(answer->certificate), &facts, err);
+
+    if (rv < 0) {
+        return flo_wrap(err, rv, "certificate");
+    }
+    if (strcmp(facts.common_name, answer->device) != 0) {
+        return flo_fail(err, FLO_E_NET_TLS, "certificate: it is for %s, not %s",
+                        facts.common_name, answer->device);
+    }
+    rv = flo_certificate_read(answer->ca, strlen(answer->ca), &facts, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "ca");
+    }
+    return facts.is_authority
+               ? 0
+               : flo_fail(err, FLO_E_NET_TLS, "ca: it is no authority");
+}
+
+static int take_trust(struct flo_enrol_answer *out, const json_t *json,
+                      struct flo_err *err)
+{
+    struct flo_trust *trust = NULL;
+    int rv;
+
+    flo_json_dump(json, &out->trust);
+    rv = out->trust.failed
+             ? flo_fail(err, FLO_E_MEMORY, "trust")
+             : flo_trust_parse(out->trust.data, out->trust.bytes, &trust, err);
+    if (rv == 0 && strcmp(flo_trust_fleet(trust), out->fleet) != 0) {
+        rv = flo_fail(err, FLO_E_META_FLEET, "trust is of fleet %s, not %s",
+                      flo_trust_fleet(trust), out->fleet);
+    }
+    flo_trust_free(trust);
+    return rv;
+}
+
+int flo_enrol_answer_read(const char *data, size_t bytes,
+                          struct flo_enrol_answer *out, struct flo_err *err)
+{
+    json_t *trust = NULL;
+    json_t *groups = NULL;
+    int rv;
+
+    *out = (struct flo_enrol_answer){0};
+    rv = flo_json_parse(data, bytes, FLO_ENROL_ANSWER_BYTES_MAX, &out->json,
+                        err);
+    if (rv == 0) {
+        rv = read_fields(out, &trust, &groups, err);
+    }
+    if (rv == 0) {
+        rv = check_groups(groups, err);
+    }
+    if (rv == 0) {
+        rv = check_certificates(out, err);
+    }
+    if (rv == 0) {
+        rv = take_trust(out, trust, err);
+    }
+    if (rv < 0) {
+        flo_enrol_answer_deinit(out);
+        return flo_wrap(err, rv, "the controller's answer");
+    }
+    return 0;
+}
+
+void flo_enrol_answer_deinit(struct flo_enrol_answer *answer)
+{
+    json_decref(answer->json);
+    flo_buf_deinit(&answer->trust);
+    *answer = (struct flo_enrol_answer){0};
+}
+
+int flo_enrol_answer_identity(const struct flo_enrol_answer *answer,
+                              const char *name, const char *controller,
+                              struct flo_buf *out, struct flo_err *err)
+{
+    json_t *identity = json_pack(
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:O}", "v", 1, "device", answer->device,
+        "fleet", answer->fleet, "name", name, "controller",
+        answer->api[0] != '\0' ? answer->api : controller, "mqtt",
+        answer->broker, "groups", answer->groups);
+
+    if (identity != NULL) {
+        flo_json_dump_pretty(identity, out);
+        json_decref(identity);
+    }
+    return identity == NULL || out->failed
+               ? flo_fail(err, FLO_E_MEMORY, "identity")
+               : 0;
+}

@@ -1,0 +1,319 @@
+/* `flotilla-agent enroll`: a key that never leaves the device, a signing
+ * request, a one-time token; what comes back is the identity (contracts
+ * section 7).  The certificate of the other side must come from the authority
+ * whose fingerprint is in the token. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/shell/commands/commands.h"
+#include "agent/shell/commands/enrol_answer.h"
+#include "base/host/crypto.h"
+#include "base/host/http_client.h"
+#include "base/host/tls_time.h"
+
+#define LABELS_MAX 32
+
+struct wish {
+    const char *controller, *token_file, *config, *state_dir, *name;
+    char host[FLO_NAME_MAX + 1];
+    char folder[4096];
+    json_t *labels;
+};
+
+static int take_label(struct wish *wish, const char *text, struct flo_err *err)
+{
+    const char *equals = strchr(text, '=');
+    char key[FLO_NAME_MAX + 1] = "";
+
+    if (equals != NULL && (size_t)(equals - text) < sizeof(key)) {
+        memcpy(key, text, (size_t)(equals - text));
+    }
+    if (!flo_name_is_valid(key) || strlen(equals + 1) > 256 ||
+        json_object_size(wish->labels) >= LABELS_MAX) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--label %s: key=value, at most %d of them", text,
+                        LABELS_MAX);
+    }
+    json_object_set_new(wish->labels, key, json_string(equals + 1));
+    return 0;
+}
+
+/* A device that is given no name is called as its machine is. */
+static int name_of_host(struct wish *wish, struct flo_err *err)
+{
+    if (gethostname(wish->host, sizeof(wish->host) - 1) < 0) {
+        return flo_fail_errno(err, FLO_E_USAGE,
+                              "--name is missing, and the "
+                              "machine has none");
+    }
+    for (char *c = wish->host; *c != '\0'; c++) {
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+    }
+    wish->name = wish->host;
+    return 0;
+}
+
+static int parse(int argc, char **argv, struct wish *wish, struct flo_err *err)
+{
+    static const char *const words[] = {"--controller", "--token-file",
+                                        "--config",     "--state-dir",
+                                        "--name",       "--label"};
+    int rv = 0;
+    int i;
+
+    for (i = 1; rv == 0 && i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (value == NULL) {
+            return flo_fail(err, FLO_E_USAGE, "%s needs a value", argv[i]);
+        }
+        if (strcmp(argv[i], "--controller") == 0) {
+            wish->controller = value;
+        } else if (strcmp(argv[i], "--token-file") == 0) {
+            wish->token_file = value;
+        } else if (strcmp(argv[i], "--state-dir") == 0) {
+            wish->state_dir = value;
+        } else if (strcmp(argv[i], "--config") == 0) {
+            wish->config = value;
+        } else if (strcmp(argv[i], "--name") == 0) {
+            wish->name = value;
+        } else if (strcmp(argv[i], "--label") == 0) {
+            rv = take_label(wish, value, err);
+        } else {
+            const char *near = flo_nearest(argv[i], words, FLO_COUNT(words));
+            rv = flo_fail(err, FLO_E_USAGE, "enroll does not know %s", argv[i]);
+            if (near != NULL) {
+                flo_err_fix(err, "did you mean %s?", near);
+            }
+            return rv;
+        }
+        i++;
+    }
+    if (rv == 0 && (wish->controller == NULL || wish->token_file == NULL)) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "enroll needs --controller and --token-file");
+    }
+    if (rv == 0 && wish->name == NULL) {
+        rv = name_of_host(wish, err);
+    }
+    if (rv == 0 && wish->state_dir == NULL) {
+        rv = flo_settings_folder(wish->config, wish->folder, err);
+        wish->state_dir = wish->folder;
+    }
+    if (rv == 0 && !flo_name_is_valid(wish->name)) {
+        return flo_fail(err, FLO_E_META_NAME, "--name `%s` is no device name",
+                        wish->name);
+    }
+    if (rv == 0 && strncmp(wish->controller, "https://", 8) != 0) {
+        return flo_fail(err, FLO_E_USAGE, "--controller %s: https://host:port",
+                        wish->controller);
+    }
+    return rv;
+}
+
+/* flt1.<26 characters>.<32 hex digits> */
+static int read_token(const char *path, char *token, size_t token_bytes,
+                      char *fingerprint, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    uint8_t digits[16];
+    size_t bytes;
+    const char *last;
+    int rv = flo_file_read(path, 4096, &text, &bytes, err);
+
+    if (rv < 0) {
+        return flo_wrap(err, rv, "--token-file");
+    }
+    text[strcspn(text, " \t\r\n")] = '\0';
+    last = strrchr(text, '.');
+    if (strncmp(text, "flt1.", 5) != 0 || last == text + 4 ||
+        !flo_hex_decode(last + 1, digits, sizeof(digits)) ||
+        strlen(last + 1) != 32 || strlen(text) >= token_bytes) {
+        return flo_fail(err, FLO_E_ENROL_TOKEN,
+                        "%s does not hold an enrolment token", path);
+    }
+    snprintf(token, token_bytes, "%s", text);
+    memcpy(fingerprint, last + 1, 33);
+    flo_secret_wipe(text, bytes);
+    return 0;
+}
+
+static int save(const char *dir, const char *name, const char *text,
+                mode_t mode, struct flo_err *err)
+{
+    char path[4200];
+
+    if (!flo_path_join(path, sizeof(path), dir, name)) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "%s is too long", dir);
+    }
+    return flo_file_write(path, text, strlen(text), mode, err);
+}
+
+static int save_answer(const struct wish *wish, const char *dir,
+                       const struct flo_enrol_answer *answer,
+                       struct flo_err *err)
+{
+    struct flo_buf text = {0};
+    int rv = flo_enrol_answer_identity(answer, wish->name, wish->controller,
+                                       &text, err);
+
+    if (rv == 0) {
+        rv = save(dir, "trust.json", answer->trust.data, 0644, err);
+    }
+    if (rv == 0) {
+        rv = save(dir, "device.pem", answer->certificate, 0644, err);
+    }
+    if (rv == 0) {
+        rv = save(dir, "ca.pem", answer->ca, 0644, err);
+    }
+    if (rv == 0) { /* last: with this file the device counts as enrolled */
+        rv = save(dir, "identity.json", text.data, 0644, err);
+    }
+    flo_buf_deinit(&text);
+    if (rv == 0) {
+        printf(" ✓ certificate        CN=%s, fleet %s\n", answer->device,
+               answer->fleet);
+        printf(" ✓ broker             %s\n", answer->broker);
+    }
+    return rv;
+}
+
+static int ask(const struct wish *wish, const char *dir, const char *token,
+               const char *fingerprint, const char *csr, struct flo_err *err)
+{
+    struct flo_http_options options = {.ca_fingerprint = fingerprint,
+                                       .timeout_ms = 30000};
+    struct flo_settings settings = {0};
+    struct flo_err warning = {0};
+    struct flo_machine machine;
+    struct flo_http_answer answer = {0};
+    struct flo_http *http = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *body = NULL;
+    struct flo_enrol_answer got;
+    struct flo_buf text = {0};
+    char url[600];
+    int rv = flo_settings_load(NULL, wish->state_dir, &settings, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_machine_look(&settings, &machine);
+    flo_settings_deinit(&settings);
+    body =
+        json_pack("{s:s, s:s, s:s, s:O, s:o}", "token", token, "csr", csr,
+                  "name", wish->name, "labels", wish->labels, "profile",
+                  flo_machine_json(&machine, flo_disk_free(wish->state_dir)));
+    if (body == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "enrolment");
+    }
+    flo_json_dump(body, &text);
+    snprintf(url, sizeof(url), "%s/v1/enroll", wish->controller);
+    if (flo_tls_time_set(flo_build_ms(), false, &warning) < 0) {
+        flo_log_err(FLO_LOG_WARN, "enroll", &warning);
+    }
+    rv = flo_http_open(&options, &http, err);
+    if (rv == 0) {
+        struct flo_http_request request = {
+            .method = "POST",
+            .url = url,
+            .body = text.data,
+            .body_bytes = text.bytes,
+            .answer_bytes_max = FLO_ENROL_ANSWER_BYTES_MAX,
+        };
+        rv = flo_http_call(http, &request, &answer, err);
+    }
+    if (rv == 0 && answer.status != 201 && answer.status != 200) {
+        rv = flo_http_fail(&answer, "enrolment", err);
+    }
+    if (rv == 0) {
+        rv = flo_enrol_answer_read(answer.body.data, answer.body.bytes, &got,
+                                   err);
+        if (rv == 0) {
+            rv = save_answer(wish, dir, &got, err);
+            flo_enrol_answer_deinit(&got);
+        }
+    }
+    flo_buf_deinit(&answer.body);
+    flo_secret_wipe(text.data, text.bytes);
+    flo_buf_deinit(&text);
+    flo_http_close(http);
+    return rv;
+}
+
+static int enroll(const struct wish *wish, struct flo_err *err)
+{
+    char dir[4200];
+    char path[4300];
+    char token[256];
+    char fingerprint[33];
+    struct flo_key *key = NULL;
+    struct flo_buf csr = {0};
+    int rv =
+        read_token(wish->token_file, token, sizeof(token), fingerprint, err);
+
+    if (rv == 0) { /* the token may be root's alone, the key must not */
+        rv = flo_process_as_owner(wish->state_dir, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if (!flo_path_join(dir, sizeof(dir), wish->state_dir, "identity") ||
+        !flo_path_join(path, sizeof(path), dir, "identity.json")) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "--state-dir is too long");
+    }
+    if (access(path, F_OK) == 0) {
+        rv = flo_fail(err, FLO_E_STATE, "%s is enrolled already",
+                      wish->state_dir);
+        flo_err_fix(err, "remove %s to enrol it anew", dir);
+        return rv;
+    }
+    rv = flo_dir_make(wish->state_dir, 0700, err);
+    if (rv == 0 && chmod(wish->state_dir, 0700) != 0) {
+        rv = flo_fail_errno(err, FLO_E_CFG_PERM, "%s", wish->state_dir);
+    }
+    if (rv == 0) {
+        rv = flo_dir_make(dir, 0700, err);
+    }
+    if (rv == 0) {
+        rv = flo_key_generate(&key, err);
+    }
+    flo_path_join(path, sizeof(path), dir, "device.key");
+    if (rv == 0) {
+        rv = flo_key_save(key, path, err);
+    }
+    if (rv == 0) {
+        printf(" ✓ key made           P-256, %s (0600, never leaves the "
+               "device)\n",
+               path);
+        rv = flo_csr_make(key, wish->name, &csr, err);
+    }
+    if (rv == 0) {
+        rv = ask(wish, dir, token, fingerprint, csr.data, err);
+    }
+    flo_secret_wipe(token, sizeof(token));
+    flo_buf_deinit(&csr);
+    flo_key_free(key);
+    if (rv < 0) {
+        unlink(path); /* a key without a certificate is of no use */
+    }
+    return rv;
+}
+
+int flo_enroll_main(int argc, char **argv)
+{
+    struct wish wish = {.labels = json_object()};
+    struct flo_err err = {0};
+    int rv = parse(argc, argv, &wish, &err);
+
+    if (rv == 0) {
+        rv = enroll(&wish, &err);
+    }
+    json_decref(wish.labels);
+    if (rv < 0) {
+        return flo_err_print(stderr, &err);
+    }
+    printf("enrolled.  next: systemctl restart flotilla-agent, or "
+           "flotilla-agent run\n");
+    return 0;
+}

@@ -1,0 +1,110 @@
+/* What time this device takes it to be, and who is told.
+ *
+ * A gateway without a battery wakes up in 1970.  It is not earlier than when
+ * this program was built, than when the device was enrolled (its certificate
+ * says so), than what orders agreed on: for expiry and for the certificates of
+ * others that counts, and not the clock. */
+#include <sys/timex.h>
+
+#include "agent/shell/device/device.h"
+#include "base/host/tls_time.h"
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static bool is_synchronised(void)
+{
+    struct timex kernel = {.modes = 0}; /* asks only */
+
+    return adjtimex(&kernel) >= 0 && (kernel.status & STA_UNSYNC) == 0;
+}
+
+/* A clock that says less was never set. */
+static uint64_t set_ms(const struct flo_shell *shell)
+{
+    return larger(flo_build_ms(), shell->identity.enrolled_at_ms);
+}
+
+/* What the clock has no part in.  But one that somebody keeps right is a second
+ * source: it denies what was agreed on before it was (two orders of a
+ * controller whose clock was a year ahead). */
+static uint64_t least_ms(const struct flo_shell *shell)
+{
+    bool is_denied = flo_wall_ms() >= set_ms(shell) && is_synchronised();
+
+    return is_denied ? set_ms(shell)
+                     : flo_device_time(&shell->device, 0, set_ms(shell));
+}
+
+void flo_shell_clock_look(const struct flo_shell *shell,
+                          struct flo_agent_time *out)
+{
+    uint64_t wall_ms = flo_wall_ms();
+
+    out->clock_ms = wall_ms < set_ms(shell) ? 0 : wall_ms;
+    out->is_synchronised = out->clock_ms != 0 && is_synchronised();
+    out->trusted_ms = larger(wall_ms, least_ms(shell));
+}
+
+uint64_t flo_shell_clock_ms(const struct flo_shell *shell)
+{
+    return larger(flo_wall_ms(), least_ms(shell));
+}
+
+/* One voice, as that of an order is: see updater/core/time.c. */
+bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms)
+{
+    struct flo_time_sources sources = {0};
+    struct flo_agent_time time;
+    uint64_t from_ms;
+
+    flo_shell_clock_look(shell, &time);
+    sources.clock_ms = time.clock_ms;
+    sources.is_synchronised = time.is_synchronised;
+    (void)flo_tls_time_peer(&from_ms, &sources.peer_until_ms);
+    return flo_time_claim(&shell->device.trusted_time_ms,
+                          &shell->device.claimed_time_ms, at_ms,
+                          flo_time_limit(&sources));
+}
+
+void flo_shell_clock_tell(const struct flo_shell *shell)
+{
+    struct flo_err err = {0};
+
+    if (flo_tls_time_set(least_ms(shell), is_synchronised(), &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "clock", &err);
+    }
+}
+
+void flo_shell_clock_start(struct flo_shell *shell)
+{
+    uint64_t wall_ms = flo_wall_ms();
+    uint64_t least = least_ms(shell);
+    struct flo_err err = {0};
+    char text[2][25];
+
+    flo_shell_clock_tell(shell);
+    if (wall_ms < least) {
+        flo_time_text(wall_ms, text[0]);
+        flo_time_text(least, text[1]);
+        flo_fail(&err, FLO_E_CLOCK_UNTRUSTED,
+                 "the clock says %.10s, and it is %.10s or later: orders and "
+                 "certificates are checked against that",
+                 text[0], text[1]);
+        flo_log_err(FLO_LOG_WARN, "clock", &err);
+        flo_shell_note(shell, "note", &err);
+    }
+}
+
+void flo_shell_clock_peer(struct flo_shell *shell)
+{
+    uint64_t from_ms;
+    uint64_t until_ms;
+
+    if (flo_tls_time_peer(&from_ms, &until_ms) &&
+        flo_shell_clock_claim(shell, from_ms)) {
+        shell->device_is_dirty = true;
+    }
+}

@@ -1,0 +1,240 @@
+/* The agent's configuration: agent/config.def over base/host/config. */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/device/device.h"
+#include "base/host/crypto.h"
+
+#define LIST_MAX 65536
+
+static const struct flo_config_row rows[] = {
+#define FLO_CONFIG(name, key, type, min, max, standard, meaning)               \
+    {key, FLO_CONFIG_##type, min, max, standard, false, NULL, meaning},
+#include "agent/config.def"
+#undef FLO_CONFIG
+};
+
+static int set_paths(struct flo_settings *settings, struct flo_err *err)
+{
+    const struct flo_config *config = settings->config;
+    const char *control = flo_config_text(config, "control_socket");
+    size_t count = flo_config_texts_count(config, "listen");
+    size_t i;
+
+    if (control != NULL) {
+        snprintf(settings->control, sizeof(settings->control), "%s", control);
+    } else if (!flo_path_join(settings->control, sizeof(settings->control),
+                              settings->state_dir, "control.sock")) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
+    }
+    for (i = 0; i < count && i < 8; i++) {
+        settings->listen[i] = flo_config_texts_get(config, "listen", i);
+    }
+    if (count == 0) {
+        snprintf(settings->listen_standard, sizeof(settings->listen_standard),
+                 "unix:%s/api.sock", settings->state_dir);
+        settings->listen[0] = settings->listen_standard;
+    }
+    return 0;
+}
+
+static int set_token(struct flo_settings *settings, struct flo_err *err)
+{
+    const char *path = flo_config_text(settings->config, "token_file");
+    size_t bytes;
+    int rv;
+
+    if (path == NULL) {
+        return 0;
+    }
+    rv = flo_secret_read(path, 4096, &settings->token, &bytes, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "token_file");
+    }
+    settings->token[strcspn(settings->token, "\r\n")] = '\0';
+    if (strlen(settings->token) < 16) {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "token_file %s: a token has at least 16 characters",
+                        path);
+    }
+    return 0;
+}
+
+static int set_log(const struct flo_settings *settings, struct flo_err *err)
+{
+    static const char *const words[] = {"error", "warn", "info", "debug"};
+    const char *word = flo_config_text(settings->config, "log");
+    size_t i;
+
+    if (word == NULL) {
+        return 0;
+    }
+    for (i = 0; i < FLO_COUNT(words); i++) {
+        if (strcmp(word, words[i]) == 0) {
+            flo_log_level_set((enum flo_log_level)i);
+            return 0;
+        }
+    }
+    return flo_fail(err, FLO_E_CFG_RANGE,
+                    "log: `%s` is none of error, warn, info, debug", word);
+}
+
+static int check_switch(const struct flo_settings *settings, const char *key,
+                        const char *yes, struct flo_err *err)
+{
+    const char *word = flo_config_text(settings->config, key);
+
+    if (strcmp(word, yes) == 0 || strcmp(word, "off") == 0) {
+        return 0;
+    }
+    return flo_fail(err, FLO_E_CFG_RANGE, "%s: `%s` is neither %s nor off", key,
+                    word, yes);
+}
+
+static int set_sandbox(struct flo_settings *settings, struct flo_err *err)
+{
+    const char *word = flo_config_text(settings->config, "sandbox");
+
+    if (flo_sandbox_mode_parse(word, &settings->sandbox)) {
+        return 0;
+    }
+    return flo_fail(err, FLO_E_CFG_RANGE,
+                    "sandbox: `%s` is neither required nor preferred", word);
+}
+
+int flo_settings_folder(const char *path, char out[4096], struct flo_err *err)
+{
+    struct flo_config *config = NULL;
+    int rv = flo_config_load(path != NULL ? path : FLO_CONFIG_PATH, rows,
+                             FLO_COUNT(rows), &config, err);
+    const char *text = rv < 0 ? NULL : flo_config_text(config, "state_dir");
+
+    if (rv == 0 && (text == NULL || strlen(text) >= 4096)) {
+        rv = flo_fail(err, FLO_E_CFG_KEY, "%s: `state_dir` is missing",
+                      path != NULL ? path : FLO_CONFIG_PATH);
+    }
+    if (rv == 0) {
+        snprintf(out, 4096, "%s", text);
+    }
+    flo_config_free(config);
+    return rv;
+}
+
+/* The same check as when it connects. */
+static int check_urls(struct flo_settings *settings, struct flo_err *err)
+{
+    const struct {
+        const char *key;
+        const struct flo_url_kind *kind;
+    } urls[] = {{"controller", &flo_url_http}, {"broker", &flo_url_mqtt}};
+
+    for (size_t i = 0; i < FLO_COUNT(urls); i++) {
+        const char *url = flo_config_text(settings->config, urls[i].key);
+        int rv = url == NULL ? 0 : flo_url_check(url, urls[i].kind, err);
+        if (rv < 0) {
+            return flo_wrap(err, rv, "%s", urls[i].key);
+        }
+    }
+    return 0;
+}
+
+/* What the local API needs to open: HOST:PORT or unix:PATH, and a token for
+ * whoever reaches a port. */
+static int check_listen(struct flo_settings *settings, struct flo_err *err)
+{
+    for (size_t i = 0; settings->listen[i] != NULL; i++) {
+        const char *address = settings->listen[i];
+        const char *port = strrchr(address, ':');
+
+        if (strncmp(address, "unix:", 5) == 0) {
+            continue;
+        }
+        if (port == NULL || port == address || port[1] == '\0' ||
+            strspn(port + 1, "0123456789") != strlen(port + 1) ||
+            strlen(port + 1) > 5 || strtoul(port + 1, NULL, 10) > 65535) {
+            flo_fail(err, FLO_E_CFG_RANGE,
+                     "listen: `%s` is neither HOST:PORT (0 to 65535) nor "
+                     "unix:PATH",
+                     address);
+            return flo_err_fix(err, "write 127.0.0.1:8081, or unix:/run/x");
+        }
+        if (settings->token == NULL) {
+            flo_fail(err, FLO_E_CFG_KEY, "listen: %s needs a token", address);
+            flo_err_why(err, "whoever reaches a TCP port could use the model");
+            return flo_err_fix(err, "set token_file, or listen on unix:PATH");
+        }
+    }
+    return 0;
+}
+
+int flo_settings_load(const char *path, const char *state_dir,
+                      struct flo_settings *out, struct flo_err *err)
+{
+    const char *text;
+    int rv;
+
+    memset(out, 0, sizeof(*out));
+    if (path == NULL && state_dir == NULL) {
+        path = FLO_CONFIG_PATH;
+    }
+    rv = path == NULL
+             ? flo_config_parse("", 0, "no file", rows, FLO_COUNT(rows),
+                                &out->config, err)
+             : flo_config_load(path, rows, FLO_COUNT(rows), &out->config, err);
+    if (rv < 0) {
+        if (path != NULL && strcmp(path, FLO_CONFIG_PATH) == 0) {
+            flo_err_fix(err, "write it, or give --config FILE or --state-dir "
+                             "DIR");
+        }
+        return rv;
+    }
+    text = state_dir != NULL ? state_dir
+                             : flo_config_text(out->config, "state_dir");
+    if (text == NULL) {
+        rv = flo_fail(err, FLO_E_CFG_KEY, "%s: `state_dir` is missing",
+                      path == NULL ? "command line" : path);
+        flo_err_fix(err, "give --state-dir, or --config with the key");
+    } else {
+        snprintf(out->state_dir, sizeof(out->state_dir), "%s", text);
+        rv = set_paths(out, err);
+    }
+    if (rv == 0) { /* whose token_file is */
+        rv = flo_process_as_owner(out->state_dir, err);
+    }
+    if (rv == 0) {
+        rv = set_token(out, err);
+    }
+    if (rv == 0) {
+        rv = set_log(out, err);
+    }
+    if (rv == 0) {
+        rv = check_switch(out, "packed_weights", "auto", err);
+    }
+    if (rv == 0) {
+        rv = check_switch(out, "prefix_cache", "on", err);
+    }
+    if (rv == 0) {
+        rv = set_sandbox(out, err);
+    }
+    if (rv == 0) {
+        rv = check_urls(out, err);
+    }
+    if (rv == 0) {
+        rv = check_listen(out, err);
+    }
+    if (rv < 0) {
+        flo_settings_deinit(out);
+    }
+    return rv;
+}
+
+void flo_settings_deinit(struct flo_settings *settings)
+{
+    if (settings->token != NULL) {
+        flo_secret_wipe(settings->token, strlen(settings->token));
+        free(settings->token);
+    }
+    flo_config_free(settings->config);
+    memset(settings, 0, sizeof(*settings));
+}

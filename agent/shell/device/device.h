@@ -1,0 +1,107 @@
+/* What this device is: configuration, identity, clock, records. */
+#ifndef FLOTILLA_AGENT_DEVICE_DEVICE_H
+#define FLOTILLA_AGENT_DEVICE_DEVICE_H
+
+#include "agent/shell/shell.h"
+
+/* config.c */
+/* Where a device's configuration lies if nobody says another place. */
+#define FLO_CONFIG_PATH "/etc/flotilla/agent.yaml"
+/* The `state_dir` of the file at `path` (NULL: FLO_CONFIG_PATH), nothing else.
+ */
+FLO_MUST_USE int flo_settings_folder(const char *path, char out[4096],
+                                     struct flo_err *err);
+/* Without a path and a state_dir FLO_CONFIG_PATH is read.
+ * The process goes on as the owner of state_dir: see flo_process_as_owner. */
+FLO_MUST_USE int flo_settings_load(const char *path, const char *state_dir,
+                                   struct flo_settings *out,
+                                   struct flo_err *err);
+void flo_settings_deinit(struct flo_settings *settings);
+
+/* identity.c */
+FLO_MUST_USE int flo_identity_load(const struct flo_settings *settings,
+                                   struct flo_identity *out,
+                                   struct flo_err *err);
+void flo_identity_deinit(struct flo_identity *identity);
+/* Once each; what is no name is left out. */
+void flo_identity_add_group(struct flo_identity *identity, const char *group);
+/* Write the groups into the file, which has none. */
+FLO_MUST_USE int flo_identity_keep_groups(const struct flo_settings *settings,
+                                          const struct flo_identity *identity,
+                                          struct flo_err *err);
+
+/* profile.c */
+void flo_machine_look(const struct flo_settings *settings,
+                      struct flo_machine *out);
+uint64_t flo_machine_memory_free(void);
+/* Hottest zone in m°C; false: the machine has none. */
+#define FLO_THERMAL "/sys/class/thermal"
+bool flo_machine_temperature(const char *folder, int64_t *out);
+/* The profile object of reported, enrolment and updater jobs. */
+json_t *flo_machine_json(const struct flo_machine *machine,
+                         uint64_t disk_free_bytes);
+
+/* note.c */
+void flo_shell_note(struct flo_shell *shell, const char *type,
+                    const struct flo_err *err);
+
+/* clock.c: what time it is taken to be. */
+void flo_shell_clock_look(const struct flo_shell *shell,
+                          struct flo_agent_time *out);
+/* Now, or later: the clock, or what is known better. */
+uint64_t flo_shell_clock_ms(const struct flo_shell *shell);
+/* An order that was verified and is taken says that it is that late.  true: the
+ * device record has changed. */
+bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms);
+/* At the start, before each connection, when one stands: TLS is told what is
+ * known, and tells what its peer's certificate says. */
+void flo_shell_clock_start(struct flo_shell *shell);
+void flo_shell_clock_tell(const struct flo_shell *shell);
+void flo_shell_clock_peer(struct flo_shell *shell);
+
+/* records.c */
+/* Read the device record; one that is damaged begins anew.  One that cannot be
+ * read may say more than is known here: nothing is written over it, no order is
+ * taken, and updates wait as in a freeze. */
+FLO_MUST_USE int flo_shell_device_read(struct flo_shell *shell,
+                                       struct flo_err *err);
+/* What froze another fleet than this one (value "fleet") ends, now or when the
+ * record is read: this one's controller says again what holds in it. */
+void flo_shell_device_move(struct flo_shell *shell);
+void flo_shell_device_write(struct flo_shell *shell);
+/* The same, for who must know whether it is on the disk. */
+FLO_MUST_USE int flo_shell_device_keep(struct flo_shell *shell,
+                                       struct flo_err *err);
+/* Both records, where they have changed; what fails is tried again. */
+void flo_shell_records_write(struct flo_shell *shell);
+/* The record of a model: that of the one that serves, or `shell->other`, good
+ * until the next call.  A device that serves nothing turns to the model. */
+FLO_MUST_USE int flo_shell_record(struct flo_shell *shell, const char *model,
+                                  struct flo_slots **out, struct flo_err *err);
+/* Write such a record.  Of too many models the one with the oldest statement
+ * is forgotten. */
+FLO_MUST_USE int flo_shell_record_keep(struct flo_shell *shell,
+                                       struct flo_slots *record,
+                                       struct flo_err *err);
+/* What became of the newest statement about the model. */
+void flo_shell_stated_end(struct flo_shell *shell,
+                          const struct flo_agent_execution *execution);
+void flo_shell_stated_acked(struct flo_shell *shell, const char *order,
+                            const char *word);
+
+/* denials.c */
+void flo_shell_deny(struct flo_shell *shell,
+                    const struct flo_agent_action *action);
+/* Why this release may not run here; code 0: it may. */
+void flo_shell_refusal(const struct flo_slots *slots,
+                       const struct flo_digest *release, uint64_t number,
+                       struct flo_agent_error *out);
+/* Whoever stands at the device is newer than any order so far; but a fault
+ * stays. */
+void flo_shell_allow_by_hand(struct flo_shell *shell,
+                             const struct flo_digest *release);
+/* So many are denied that those of low numbers are denied as one. */
+void flo_shell_tell_folded(struct flo_shell *shell,
+                           const struct flo_slots *slots);
+
+#endif

@@ -1,0 +1,146 @@
+/* What this machine is: for the plan of an update, the report, telemetry. */
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "agent/shell/device/device.h"
+
+/* A line "MemTotal:   123 kB" of /proc/meminfo, in bytes. */
+static uint64_t meminfo(const char *key)
+{
+    FILE *file = fopen("/proc/meminfo", "re");
+    char line[160];
+    uint64_t bytes = 0;
+
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, key, strlen(key)) == 0) {
+            bytes = strtoull(line + strlen(key), NULL, 10) * 1024;
+            break;
+        }
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return bytes;
+}
+
+uint64_t flo_machine_memory_free(void)
+{
+    return meminfo("MemAvailable:");
+}
+
+static const char *best_kernel(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512vnni")) {
+        return "avx512";
+    }
+    return __builtin_cpu_supports("avx2") ? "avx2" : "c";
+#elif defined(__aarch64__)
+    return "neon";
+#else
+    return "c";
+#endif
+}
+
+void flo_machine_look(const struct flo_settings *settings,
+                      struct flo_machine *out)
+{
+    struct utsname names;
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+    memset(out, 0, sizeof(*out));
+    if (uname(&names) == 0) {
+        snprintf(out->arch, sizeof(out->arch), "%.15s", names.machine);
+    }
+    snprintf(out->kernel, sizeof(out->kernel), "%s", best_kernel());
+    out->cpus = cpus > 0 ? (uint32_t)cpus : 1;
+    out->memory_bytes = flo_config_u64(settings->config, "memory_budget");
+    if (out->memory_bytes == 0) {
+        out->memory_bytes = meminfo("MemTotal:") / 10 * 8;
+    }
+}
+
+/* A file of one short line; "" when it cannot be read. */
+static void read_line(const char *folder, const char *zone, const char *name,
+                      char out[32])
+{
+    char path[320];
+    FILE *file;
+
+    out[0] = '\0';
+    snprintf(path, sizeof(path), "%s/%s/%s", folder, zone, name);
+    file = fopen(path, "re");
+    if (file == NULL) {
+        return;
+    }
+    if (fgets(out, 32, file) == NULL) {
+        out[0] = '\0';
+    }
+    fclose(file);
+    out[strcspn(out, "\n")] = '\0';
+}
+
+static bool zone_temperature(const char *folder, const char *zone, int64_t *out)
+{
+    char type[32];
+    char text[32];
+
+    read_line(folder, zone, "type", type);
+    read_line(folder, zone, "temp", text);
+    *out = strtoll(text, NULL, 10);
+    /* On Jetson boards PMIC-Die says 100 °C whatever the temperature is. */
+    return strcmp(type, "PMIC-Die") != 0 && text[0] != '\0' && *out > -100000 &&
+           *out < 300000;
+}
+
+bool flo_machine_temperature(const char *folder, int64_t *out)
+{
+    DIR *dir = opendir(folder);
+    struct dirent *entry;
+    bool is_there = false;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        int64_t value;
+        if (strncmp(entry->d_name, "thermal_zone", 12) == 0 &&
+            zone_temperature(folder, entry->d_name, &value) &&
+            (!is_there || value > *out)) {
+            *out = value;
+            is_there = true;
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return is_there;
+}
+
+static json_t *architectures_json(void)
+{
+    static const char *const ids[] = {
+#define FLO_ARCHITECTURE(name, id) id,
+#include "base/architectures.def"
+#undef FLO_ARCHITECTURE
+    };
+    _Static_assert(FLO_COUNT(ids) <= FLO_PROFILE_ENGINES_MAX,
+                   "the updater takes them all");
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        json_array_append_new(list, json_string(ids[i]));
+    }
+    return list;
+}
+
+json_t *flo_machine_json(const struct flo_machine *machine,
+                         uint64_t disk_free_bytes)
+{
+    return json_pack("{s:s, s:i, s:I, s:I, s:s, s:o}", "arch", machine->arch,
+                     "cpus", (int)machine->cpus, "memory_bytes",
+                     (json_int_t)machine->memory_bytes, "disk_free_bytes",
+                     (json_int_t)disk_free_bytes, "kernel", machine->kernel,
+                     "engine", architectures_json());
+}

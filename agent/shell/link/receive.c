@@ -1,0 +1,228 @@
+/* The link to the controller, its receiving end: connections and messages.
+ *
+ * Subscribe first, act second. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/link/heard.h"
+#include "agent/shell/link/link.h"
+#include "agent/shell/queue/timers.h"
+
+#define QUEUE_MESSAGES_MAX 256
+#define PRESENCE_ON "{\"v\":1,\"online\":true}"
+#define PRESENCE_OFF "{\"v\":1,\"online\":false}"
+
+/* ---- groups
+ * -------------------------------------------------------------------------- */
+
+static void subscribe(struct flo_shell *shell, enum flo_topic topic,
+                      const char *key)
+{
+    char path[FLO_TOPIC_TEXT];
+    struct flo_err err = {0};
+
+    if (flo_mqtt_is_connected(shell->mqtt) &&
+        flo_shell_link_topic(shell, topic, key, path) &&
+        flo_mqtt_subscribe(shell->mqtt, path, 1, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "mqtt", &err);
+    }
+}
+
+/* Enrolled by a version that did not keep its groups: the outbox has them, and
+ * may be lost. */
+static void load_groups(struct flo_shell *shell)
+{
+    struct flo_err err = {0};
+    char *text;
+    char *rest = NULL;
+    char *word;
+
+    if (shell->identity.group_count > 0) {
+        return;
+    }
+    text = flo_values_get(shell->db, "groups");
+    flo_identity_add_group(&shell->identity, "all");
+    for (word = text == NULL ? NULL : strtok_r(text, " ", &rest); word != NULL;
+         word = strtok_r(NULL, " ", &rest)) {
+        flo_identity_add_group(&shell->identity, word);
+    }
+    if (text != NULL && flo_identity_keep_groups(&shell->settings,
+                                                 &shell->identity, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "agent", &err);
+    }
+    free(text);
+}
+
+/* ---- in
+ * ---------------------------------------------------------------------------------
+ */
+
+static void take_desired(struct flo_shell *shell, const struct flo_heard *heard)
+{
+    if (heard->heartbeat_ms != 0 &&
+        !flo_config_is_set(shell->settings.config, "heartbeat")) {
+        flo_shell_set_heartbeat(shell, heard->heartbeat_ms);
+    }
+    if (heard->rev != shell->rev) {
+        shell->rev = heard->rev;
+        flo_shell_link_reported(shell);
+    }
+}
+
+static void take(struct flo_shell *shell, enum flo_topic topic,
+                 const struct flo_heard *heard)
+{
+    if (topic == FLO_TOPIC_DESIRED) {
+        take_desired(shell, heard);
+    }
+    if (heard->ack > 0) {
+        flo_events_acked(shell->db, heard->boot, heard->ack);
+        flo_shell_link_flush_events(shell);
+    }
+    for (size_t i = 0; i < heard->order_count; i++) {
+        flo_loop_order(shell, heard->orders[i], topic == FLO_TOPIC_ORDER);
+    }
+    if (strcmp(heard->op, "report") == 0) {
+        flo_shell_link_reported(shell);
+    }
+}
+
+static void on_message(void *context, const struct flo_mqtt_message *message)
+{
+    struct flo_shell *shell = context;
+    struct flo_heard heard;
+    struct flo_err err = {0};
+    enum flo_topic topic;
+    char key[FLO_NAME_MAX + 1];
+    int rv = flo_topic_parse(message->topic, shell->identity.fleet, &topic, key,
+                             &err);
+
+    if (message->bytes == 0) {
+        return; /* a retained message was cleared */
+    }
+    if (rv == 0) {
+        rv = flo_heard_read(topic, message->data, message->bytes, &heard, &err);
+    }
+    if (rv == 0) {
+        take(shell, topic, &heard);
+        flo_heard_deinit(&heard);
+    }
+    if (rv == FLO_E_META_JSON || rv == FLO_E_META_JSON_DEPTH ||
+        rv == FLO_E_META_SCHEMA || rv == FLO_E_META_TOO_LARGE) {
+        rv = err.code = FLO_E_MQTT_SCHEMA;
+    }
+    if (rv < 0) {
+        flo_wrap(&err, rv, "message on %s", message->topic);
+        flo_log_err(FLO_LOG_WARN, "mqtt", &err);
+    }
+}
+
+/* ---- the connection
+ * -------------------------------------------------------------------------- */
+
+static void on_connected(void *context, bool session_present)
+{
+    struct flo_shell *shell = context;
+    size_t i;
+
+    flo_log(FLO_LOG_INFO, "mqtt", "connected to %s%s", shell->identity.broker,
+            session_present ? "" : ", new session");
+    flo_shell_clock_peer(shell);
+    for (i = 0; i < shell->identity.group_count; i++) {
+        subscribe(shell, FLO_TOPIC_ORDER, shell->identity.groups[i]);
+    }
+    subscribe(shell, FLO_TOPIC_CMD, shell->identity.device);
+    subscribe(shell, FLO_TOPIC_DESIRED, shell->identity.device);
+    flo_shell_link_publish(shell, FLO_TOPIC_PRESENCE, PRESENCE_ON,
+                           strlen(PRESENCE_ON), 0);
+    flo_shell_link_reported(shell);
+    flo_outbox_connected(flo_events_outbox(shell->db), flo_now_ms());
+    shell->telemetry_is_refused = false;
+    if (!session_present) {
+        shell->telemetry_in_flight = 0;
+        flo_windows_again(shell->db);
+    }
+    flo_shell_link_flush(shell);
+}
+
+static void on_disconnected(void *context, const struct flo_err *err,
+                            uint64_t retry_in_ms)
+{
+    struct flo_shell *shell = context;
+
+    flo_outbox_disconnected(flo_events_outbox(shell->db));
+    flo_shell_clock_tell(shell);
+    flo_log_err(err->code == FLO_E_MQTT_IDENTITY ? FLO_LOG_ERROR : FLO_LOG_WARN,
+                "mqtt", err);
+    flo_log(FLO_LOG_INFO, "mqtt", "error id %s, again in %llu ms",
+            flo_error_id(err->code), (unsigned long long)retry_in_ms);
+    if (err->code == FLO_E_MQTT_IDENTITY) {
+        flo_shell_note(shell, "security", err);
+    }
+}
+
+static void on_delivered(void *context, uint64_t token, bool delivered,
+                         int reason)
+{
+    struct flo_shell *shell = context;
+
+    if (shell->telemetry_in_flight > 0) {
+        shell->telemetry_in_flight--;
+    }
+    flo_windows_done(shell->db, token, delivered);
+    if (delivered) {
+        flo_shell_link_flush_telemetry(shell);
+    } else if (reason >= 0x80 && !shell->telemetry_is_refused) {
+        /* Sent again at once it would come back as fast as it goes. */
+        shell->telemetry_is_refused = true;
+        flo_log(FLO_LOG_WARN, "mqtt",
+                "telemetry refused, reason 0x%02x: it waits for the next "
+                "heartbeat",
+                (unsigned)reason);
+    }
+}
+
+static void on_refused(void *context, const char *topic, int reason)
+{
+    struct flo_err err = {0};
+
+    flo_fail(&err, FLO_E_MQTT_ACL, "subscription to %s refused, reason 0x%02x",
+             topic, (unsigned)reason);
+    flo_shell_note(context, "security", &err);
+}
+
+int flo_shell_link_open(struct flo_shell *shell, struct flo_err *err)
+{
+    const struct flo_identity *identity = &shell->identity;
+    const struct flo_config *config = shell->settings.config;
+    char will[FLO_TOPIC_TEXT];
+    struct flo_mqtt_handlers handlers = {
+        .context = shell,
+        .on_connected = on_connected,
+        .on_disconnected = on_disconnected,
+        .on_message = on_message,
+        .on_delivered = on_delivered,
+        .on_refused = on_refused,
+    };
+    struct flo_mqtt_options options = {
+        .url = identity->broker,
+        .client_id = identity->device,
+        .ca_file = identity->ca_file,
+        .cert_file = identity->cert_file,
+        .key_file = identity->key_file,
+        .will_topic = will,
+        .will_text = PRESENCE_OFF,
+        .keepalive_s = (uint32_t)(flo_config_u64(config, "keepalive") / 1000),
+        .session_expiry_s = 3600,
+        .retry_ms_max = flo_config_u64(config, "retry_max"),
+        .queue_messages_max = QUEUE_MESSAGES_MAX,
+        .payload_bytes_max = 65536,
+    };
+
+    load_groups(shell);
+    if (!flo_shell_link_topic(shell, FLO_TOPIC_PRESENCE, identity->device,
+                              will)) {
+        return flo_fail(err, FLO_E_MQTT_TOPIC, "fleet %s", identity->fleet);
+    }
+    return flo_mqtt_open(shell->base, &options, &handlers, &shell->mqtt, err);
+}

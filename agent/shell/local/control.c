@@ -1,0 +1,249 @@
+/* The control socket: an operator at the device asks the running agent.
+ *
+ * Only the agent's user and root may connect.  status answers at once;
+ * rollback when the core says how it went; update tells each state until the
+ * release serves on trial or the execution ended. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/listener.h>
+
+#include "agent/shell/local/local.h"
+#include "agent/shell/report/operators.h"
+
+#define REQUEST_BYTES_MAX 8192
+#define UNREAD_BYTES_MAX (1u << 20) /* of answers */
+
+/* ---- requests
+ * ---------------------------------------------------------------------- */
+
+static void refuse(struct flo_operator *client, const struct flo_err *err)
+{
+    json_t *json =
+        json_pack("{s:i, s:b, s:{s:s, s:s}}", "v", 1, "done", 1, "error", "id",
+                  flo_error_id(err->code), "what", err->what);
+
+    if (json != NULL) {
+        flo_operator_send(client, json);
+        json_decref(json);
+    }
+}
+
+static int update(struct flo_shell *shell, const json_t *json,
+                  struct flo_err *err)
+{
+    struct flo_agent_execution execution = {0};
+    const char *bundle = NULL;
+    const char *model = NULL;
+    const char *version = NULL;
+    int rv = flo_json_get_text(json, "bundle", sizeof(execution.bundle) - 1,
+                               &bundle, err);
+
+    if (shell->device_is_unread) { /* which releases it denies */
+        return flo_fail(err, FLO_E_STATE,
+                        "slots/_device.bin cannot be read: updates wait");
+    }
+    if (rv < 0 || (rv = flo_json_get_name(json, "model", &model, err)) < 0 ||
+        (rv = flo_json_get_name(json, "version", &version, err)) < 0 ||
+        (rv = flo_json_get_digest(json, "release", &execution.release.digest,
+                                  err)) < 0) {
+        return rv;
+    }
+    if (bundle[0] != '/') { /* "" would be a download that nobody ordered */
+        return flo_fail(err, FLO_E_USAGE, "bundle `%s`: no absolute path",
+                        bundle);
+    }
+    snprintf(execution.bundle, sizeof(execution.bundle), "%s", bundle);
+    snprintf(execution.release.model, sizeof(execution.release.model), "%s",
+             model);
+    snprintf(execution.release.version, sizeof(execution.release.version), "%s",
+             version);
+    flo_loop_install(shell, &execution);
+    return 0;
+}
+
+static void go_back(struct flo_shell *shell)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_GO_BACK};
+
+    event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
+                                          &shell->slots.previous);
+    flo_loop_event(shell, &event);
+}
+
+static void take_request(struct flo_operator *client, const char *line,
+                         size_t bytes)
+{
+    struct flo_shell *shell = client->control->shell;
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    struct flo_err err = {0};
+    const char *op = NULL;
+    int rv = flo_json_parse(line, bytes, REQUEST_BYTES_MAX, &json, &err);
+
+    if (rv == 0) {
+        rv = flo_json_get_text(json, "op", 32, &op, &err);
+    }
+    if (rv == 0 && strcmp(op, "status") == 0) {
+        json_t *status = flo_control_status(shell);
+        if (status != NULL) {
+            json_object_set_new(status, "done", json_true());
+            flo_operator_send(client, status);
+            json_decref(status);
+        }
+    } else if (rv == 0 && strcmp(op, "rollback") == 0) {
+        client->wait = FLO_WAIT_ROLLBACK;
+        go_back(shell);
+    } else if (rv == 0 && strcmp(op, "update") == 0) {
+        client->wait = FLO_WAIT_UPDATE;
+        rv = update(shell, json, &err);
+    } else if (rv == 0) {
+        rv = flo_fail(&err, FLO_E_USAGE, "no operation `%s`", op);
+    }
+    if (rv < 0) {
+        client->wait = FLO_WAIT_NOTHING;
+        refuse(client, &err);
+    }
+}
+
+/* Who asks and does not listen is not waited for. */
+static bool is_deaf(const struct flo_operator *client)
+{
+    return evbuffer_get_length(bufferevent_get_output(client->stream)) >
+           UNREAD_BYTES_MAX;
+}
+
+static void on_read(struct bufferevent *stream, void *context)
+{
+    struct evbuffer *input = bufferevent_get_input(stream);
+    struct flo_operator *client = context;
+    size_t bytes;
+    char *line;
+
+    while (!is_deaf(client) &&
+           (line = evbuffer_readln(input, &bytes, EVBUFFER_EOL_LF)) != NULL) {
+        take_request(client, line, bytes);
+        free(line);
+    }
+    if (is_deaf(client) || evbuffer_get_length(input) > REQUEST_BYTES_MAX) {
+        flo_operator_free(client);
+    }
+}
+
+static void on_closed(struct bufferevent *stream, short what, void *context)
+{
+    (void)stream;
+    if ((what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) != 0) {
+        flo_operator_free(context);
+    }
+}
+
+static bool is_allowed(evutil_socket_t fd)
+{
+    struct ucred peer;
+    socklen_t bytes = sizeof(peer);
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == 0 &&
+           (peer.uid == 0 || peer.uid == geteuid());
+}
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd,
+                      struct sockaddr *address, int address_bytes,
+                      void *context)
+{
+    struct flo_control *control = context;
+    struct flo_operator *client = calloc(1, sizeof(*client));
+    size_t i = 0;
+
+    (void)listener;
+    (void)address;
+    (void)address_bytes;
+    while (i < FLO_OPERATORS_MAX && control->clients[i] != NULL) {
+        i++;
+    }
+    if (client != NULL && i < FLO_OPERATORS_MAX && is_allowed(fd)) {
+        client->control = control;
+        client->stream = bufferevent_socket_new(control->shell->base, fd,
+                                                BEV_OPT_CLOSE_ON_FREE);
+    }
+    if (client == NULL || client->stream == NULL) {
+        evutil_closesocket(fd);
+        free(client);
+        return;
+    }
+    control->clients[i] = client;
+    bufferevent_setcb(client->stream, on_read, NULL, on_closed, client);
+    bufferevent_enable(client->stream, EV_READ | EV_WRITE);
+}
+
+/* ---- open, close
+ * --------------------------------------------------------------------- */
+
+int flo_control_open(struct flo_shell *shell, struct flo_err *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct flo_control *control = calloc(1, sizeof(*control));
+    bool is_stuck;
+    int rv;
+    mode_t mask;
+
+    if (control == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "control socket");
+    }
+    if (strlen(shell->settings.control) >= sizeof(address.sun_path)) {
+        free(control);
+        flo_fail(err, FLO_E_CFG_RANGE,
+                 "control socket %s: %zu characters, at most %zu",
+                 shell->settings.control, strlen(shell->settings.control),
+                 sizeof(address.sun_path) - 1);
+        return flo_err_fix(err, "set control_socket to a shorter path");
+    }
+    control->shell = shell;
+    snprintf(control->path, sizeof(control->path), "%.107s",
+             shell->settings.control);
+    memcpy(address.sun_path, control->path, sizeof(address.sun_path));
+    /* The state lock says that nobody uses it. */
+    is_stuck = unlink(control->path) < 0 && errno == EROFS;
+    mask = umask(0177);
+    control->listener = evconnlistener_new_bind(
+        shell->base, on_accept, control,
+        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 8,
+        (struct sockaddr *)&address, (int)sizeof(address));
+    umask(mask);
+    if (control->listener == NULL) {
+        is_stuck = is_stuck || errno == EROFS || errno == ENOSPC;
+        rv = flo_fail_errno(err, FLO_E_IO_OPEN, "control socket %s",
+                            control->path);
+        free(control);
+        if (is_stuck) { /* a disk that takes no name: serve all the same */
+            flo_log_err(FLO_LOG_WARN, "control", err);
+            return 0;
+        }
+        return rv;
+    }
+    shell->control = control;
+    return 0;
+}
+
+void flo_control_close(struct flo_control *control)
+{
+    size_t i;
+
+    if (control == NULL) {
+        return;
+    }
+    for (i = 0; i < FLO_OPERATORS_MAX; i++) {
+        if (control->clients[i] != NULL) {
+            flo_operator_free(control->clients[i]);
+        }
+    }
+    evconnlistener_free(control->listener);
+    unlink(control->path);
+    free(control);
+}

@@ -1,0 +1,12 @@
+/* The control socket. */
+#ifndef FLOTILLA_AGENT_LOCAL_LOCAL_H
+#define FLOTILLA_AGENT_LOCAL_LOCAL_H
+
+#include "agent/shell/loop.h"
+
+/* control.c: the socket of status, rollback, update; one JSON line per
+ * request, one or more per answer, the last one with "done":true. */
+FLO_MUST_USE int flo_control_open(struct flo_shell *shell, struct flo_err *err);
+void flo_control_close(struct flo_control *control);
+
+#endif

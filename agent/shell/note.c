@@ -1,9 +1,0 @@
-/* An error that the device tells of: in its log, and to the controller. */
-#include "agent/shell/shell.h"
-
-void flo_shell_note(struct flo_shell *shell, const char *type,
-                    const struct flo_err *err)
-{
-    flo_log_err(FLO_LOG_WARN, type, err);
-    flo_notes_add(shell->db, type, err, flo_now_ms());
-}

@@ -1,0 +1,131 @@
+/* Answers to orders: what became of each, once and when it comes again.
+ *
+ * A group's list holds what was ordered before, and comes with each connection
+ * and each change: what was told is not told again for that. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/orders/orders.h"
+
+static uint64_t took_ms(const struct flo_shell *shell, const char *order)
+{
+    size_t i;
+
+    for (i = 0; i < FLO_COUNT(shell->received); i++) {
+        if (strcmp(shell->received[i].order, order) == 0) {
+            return flo_now_ms() - shell->received[i].at_ms;
+        }
+    }
+    return 0;
+}
+
+void flo_shell_order_received(struct flo_shell *shell, const char *order)
+{
+    size_t i;
+
+    for (i = 0; i < FLO_COUNT(shell->received); i++) {
+        if (strcmp(shell->received[i].order, order) == 0) {
+            return;
+        }
+    }
+    i = shell->received_next++ % FLO_COUNT(shell->received);
+    snprintf(shell->received[i].order, sizeof(shell->received[i].order), "%s",
+             order);
+    shell->received[i].at_ms = flo_now_ms();
+}
+
+static void note_told(struct flo_shell *shell, const char *order)
+{
+    size_t place = shell->told_next++ % FLO_COUNT(shell->told);
+
+    snprintf(shell->told[place], sizeof(shell->told[place]), "%s", order);
+}
+
+static void acknowledge(struct flo_shell *shell, const char *order,
+                        const char *text)
+{
+    if (flo_shell_link_ack(shell, text)) {
+        note_told(shell, order);
+    }
+}
+
+/* `extra` is taken; NULL: none. */
+static void answer(struct flo_shell *shell, const char *order,
+                   const char *outcome, const char *key, json_t *extra,
+                   bool is_stored)
+{
+    struct flo_buf text = {0};
+    json_t *json =
+        json_pack("{s:i, s:s, s:s, s:I, s:I}", "v", 1, "order", order,
+                  "outcome", outcome, "at_ms", (json_int_t)flo_wall_ms(),
+                  "took_ms", (json_int_t)took_ms(shell, order));
+
+    if (json == NULL) {
+        json_decref(extra);
+        return;
+    }
+    if (extra != NULL) {
+        json_object_set_new(json, key, extra);
+    }
+    flo_json_dump(json, &text);
+    json_decref(json);
+    if (!text.failed && is_stored && strcmp(outcome, "running") == 0) {
+        flo_answers_forget(shell->db, order);
+    } else if (!text.failed && is_stored) {
+        flo_answers_keep(shell->db, order, text.data);
+    }
+    if (!text.failed) {
+        acknowledge(shell, order, text.data);
+    }
+    flo_buf_deinit(&text);
+}
+
+void flo_shell_answer(struct flo_shell *shell, const char *order,
+                      const char *outcome, json_t *error)
+{
+    answer(shell, order, outcome, "error", error, true);
+}
+
+static bool was_told(const struct flo_shell *shell, const char *order)
+{
+    for (size_t i = 0; i < FLO_COUNT(shell->told); i++) {
+        if (strcmp(shell->told[i], order) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Send the stored outcome again; false: there is none.
+ *
+ * A group's list holds what was ordered before, and comes with each connection
+ * and each change: what was told is not told again for that.  Whose answer got
+ * lost all the same the controller asks by name (cmd). */
+bool flo_shell_answer_again(struct flo_shell *shell, const char *order)
+{
+    char *text = flo_answers_find(shell->db, order);
+    bool is_there = text != NULL;
+
+    if (is_there && !(shell->is_list && was_told(shell, order))) {
+        acknowledge(shell, order, text);
+    }
+    free(text);
+    return is_there;
+}
+
+/* Something newer holds; its id is told where it is known.  Not stored: old
+ * orders that somebody repeats must not push out the answers of others. */
+void flo_shell_answer_superseded(struct flo_shell *shell, const char *order,
+                                 const char *by, uint64_t number)
+{
+    json_t *json;
+
+    if (shell->is_list && was_told(shell, order)) {
+        return;
+    }
+    json = json_pack("{s:I}", "number", (json_int_t)number);
+    if (json != NULL && by[0] != '\0') {
+        json_object_set_new(json, "order", json_string(by));
+    }
+    answer(shell, order, "superseded", "by", json, false);
+}

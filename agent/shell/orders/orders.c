@@ -1,0 +1,499 @@
+/* Orders: from an envelope to an event of the core.
+ *
+ * Verified, in scope, not expired.  Then it is held against what is kept about
+ * its subject (flo_statement_look): what something newer replaced is answered
+ * `superseded`, whoever brings it again; what holds already is answered with
+ * what came of it; and what is new is kept on the disk before it acts.  A
+ * deploy order stands for a state: it is answered by what runs. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/orders/orders.h"
+#include "agent/shell/queue/timers.h"
+
+static void answer_refused(struct flo_shell *shell, const char *order,
+                           const struct flo_agent_error *error)
+{
+    flo_shell_answer(shell, order, "refused", flo_report_error(error));
+}
+
+/* ---- deploy
+ * ----------------------------------------------------------------------- */
+
+static void execution_of(const struct flo_order *order, uint32_t attempt,
+                         struct flo_agent_execution *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->attempt = attempt;
+    out->phase = order->phase;
+    out->epoch = order->epoch;
+    out->seq = order->seq;
+    out->policy = order->policy;
+    out->release.digest = order->release;
+    memcpy(out->release.model, order->model, sizeof(out->release.model));
+    memcpy(out->release.version, order->version, sizeof(out->release.version));
+    memcpy(out->rollout, order->rollout, sizeof(out->rollout));
+    memcpy(out->order, order->id, sizeof(out->order));
+    snprintf(out->id, sizeof(out->id), "%s.%u", order->rollout, attempt);
+}
+
+/* Has the order's execution ended, and is its answer known without a new one?
+ * `standing` AGAIN: nothing newer asks for it. */
+static bool is_answered(struct flo_shell *shell, const struct flo_order *order,
+                        const struct flo_slots *record,
+                        enum flo_standing standing,
+                        const struct flo_agent_error *refusal, bool has_ended)
+{
+    bool is_current =
+        flo_digest_equal(&order->release, &shell->agent.slots.current.digest);
+    bool is_over = record->stated.outcome == FLO_STATED_REFUSED ||
+                   record->stated.outcome == FLO_STATED_FAILED;
+
+    if (has_ended && is_current) {
+        flo_shell_answer(shell, order->id, "done", NULL);
+        return true;
+    }
+    if (has_ended && refusal->code != 0) {
+        answer_refused(shell, order->id, refusal);
+        return true;
+    }
+    if (standing != FLO_STATEMENT_AGAIN || !is_over || is_current) {
+        return false;
+    }
+    if (!flo_shell_answer_again(shell, order->id)) {
+        struct flo_agent_error error = {
+            .code = refusal->code != 0 ? refusal->code : FLO_E_STATE};
+
+        snprintf(error.what, sizeof(error.what), "%s",
+                 refusal->code != 0 ? refusal->what
+                                    : "it ended badly on this device");
+        answer_refused(shell, order->id, &error);
+    }
+    return true;
+}
+
+static void begin_deploy(struct flo_intake *out)
+{
+    out->event = (struct flo_agent_event){.kind = FLO_AGENT_DEPLOY,
+                                          .deploy.execution = &out->execution};
+}
+
+static bool deploy(struct flo_shell *shell, const struct flo_order *order,
+                   const struct flo_slots *record, enum flo_standing standing,
+                   struct flo_intake *out)
+{
+    enum flo_execution end = FLO_EXECUTION_QUEUED;
+    bool has_ended = false;
+    uint32_t attempts = 0;
+    bool is_open = flo_stories_last(shell->db, order->rollout, &attempts,
+                                    &has_ended, &end) &&
+                   !has_ended;
+
+    if (flo_device_rollout(&shell->device, order->rollout, order->seq) ==
+        FLO_ROLLOUT_ABORTED_BY_ORDER) {
+        const struct flo_pause *abort =
+            flo_device_said(&shell->device, order->rollout);
+        flo_shell_answer_superseded(shell, order->id, "",
+                                    abort == NULL ? 0 : abort->number);
+        return false;
+    }
+    begin_deploy(out);
+    flo_shell_refusal(record, &order->release, order->number,
+                      &out->event.deploy.refusal);
+    if (is_answered(shell, order, record, standing, &out->event.deploy.refusal,
+                    has_ended)) {
+        return false;
+    }
+    if (record == &shell->slots) {
+        shell->slots.stated.outcome = FLO_STATED_OPEN;
+    }
+    execution_of(order, is_open ? attempts : attempts + 1, &out->execution);
+    return true;
+}
+
+/* ---- everything else
+ * ------------------------------------------------------------------ */
+
+void flo_shell_pauses(const struct flo_shell *shell,
+                      struct flo_agent_pauses *out)
+{
+    size_t count = 0;
+
+    memset(out, 0, sizeof(*out));
+    out->all = shell->device.all_paused;
+    for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
+        const struct flo_pause *pause = &shell->device.pauses[i];
+        if (pause->rollout[0] != '\0' &&
+            pause->said == FLO_ROLLOUT_PAUSED_BY_ORDER) {
+            memcpy(out->rollouts[count++], pause->rollout,
+                   sizeof(pause->rollout));
+        }
+    }
+}
+
+static bool act(struct flo_shell *shell, const struct flo_order *order,
+                struct flo_intake *out)
+{
+    if (order->op == FLO_ORDER_CONFIG) {
+        if (flo_config_is_set(shell->settings.config, "heartbeat")) {
+            /* the device's own word stands */
+            flo_shell_answer(shell, order->id, "ignored", NULL);
+            return false;
+        }
+        flo_shell_set_heartbeat(shell, order->heartbeat_ms);
+    }
+    flo_shell_pauses(shell, &out->pauses);
+    out->event = (struct flo_agent_event){
+        .kind = FLO_AGENT_ORDER, .order = order, .pauses = &out->pauses};
+    out->event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
+                                               &shell->slots.previous);
+    return true;
+}
+
+/* ---- where it stands
+ * ------------------------------------------------------------------ */
+
+static bool is_about_model(const struct flo_order *order)
+{
+    return order->op == FLO_ORDER_DEPLOY || order->op == FLO_ORDER_ROLLBACK;
+}
+
+/* Written or nothing: what only memory knows, the next start would not. */
+static int keep(struct flo_shell *shell,
+                const struct flo_order_verified *verified,
+                struct flo_slots *record, struct flo_err *err)
+{
+    struct flo_slots record_before = *record;
+    struct flo_device before = shell->device;
+    struct flo_kept kept = flo_statement_keep(
+        &shell->device, record, &verified->order, &verified->body);
+    int rv;
+
+    if (flo_shell_clock_claim(shell, verified->order.issued_at_ms)) {
+        kept.device = true;
+    }
+    shell->device_is_dirty = shell->device_is_dirty || kept.device;
+    rv = kept.slots ? flo_shell_record_keep(shell, record, err)
+                    : flo_shell_device_keep(shell, err);
+    if (rv < 0) {
+        shell->device = before;
+        *record = record_before;
+        return rv;
+    }
+    if (kept.slots) { /* highest number and time may come later */
+        flo_shell_device_write(shell);
+    }
+    if (kept.is_folded) {
+        flo_shell_tell_folded(shell, record);
+    }
+    return 0;
+}
+
+/* Does a rollback take back what runs here, or is about to, and may not? */
+static bool names_here(const struct flo_shell *shell,
+                       const struct flo_order *order)
+{
+    const struct flo_agent *agent = &shell->agent;
+
+    for (uint32_t i = 0; i < order->from_count; i++) {
+        const struct flo_digest *from = &order->from[i];
+        if ((flo_digest_equal(from, &agent->slots.current.digest) ||
+             (agent->has_execution &&
+              flo_digest_equal(from, &agent->execution.release.digest))) &&
+            flo_slots_is_denied(&shell->slots, from, order->from_numbers[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An older rollback still denies what it takes back: where that runs, the
+ * device goes back at once, and then on to what is assigned. */
+static int take_superseded(struct flo_shell *shell,
+                           const struct flo_order_verified *verified,
+                           struct flo_slots *record, uint64_t by,
+                           struct flo_intake *out, bool *is_told,
+                           struct flo_err *err)
+{
+    const struct flo_order *order = &verified->order;
+    const char *newer = "";
+    int rv = keep(shell, verified, record, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (order->op == FLO_ORDER_ROLLBACK && record == &shell->slots &&
+        names_here(shell, order)) {
+        *is_told = act(shell, order, out);
+        shell->is_interrupted = true;
+        return 0;
+    }
+    if (is_about_model(order) && record->stated.number == by) {
+        newer = record->stated.order;
+    }
+    flo_shell_answer_superseded(shell, order->id, newer, by);
+    return 0;
+}
+
+static int take_new(struct flo_shell *shell,
+                    const struct flo_order_verified *verified,
+                    struct flo_slots *record, struct flo_intake *out,
+                    bool *is_told, struct flo_err *err)
+{
+    const struct flo_order *order = &verified->order;
+    int rv = keep(shell, verified, record, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (order->op == FLO_ORDER_DEPLOY && record == &shell->slots) {
+        shell->assigned = *order;
+    }
+    if (order->op == FLO_ORDER_DEPLOY) {
+        *is_told = deploy(shell, order, record, FLO_STATEMENT_NEW, out);
+    } else {
+        *is_told = act(shell, order, out);
+    }
+    return 0;
+}
+
+static bool take_again(struct flo_shell *shell, const struct flo_order *order,
+                       const struct flo_slots *record, struct flo_intake *out)
+{
+    bool is_open = order->op == FLO_ORDER_ROLLBACK
+                       ? record->stated.outcome == FLO_STATED_OPEN
+                       : order->op != FLO_ORDER_CONFIG;
+
+    if (order->op == FLO_ORDER_DEPLOY) {
+        if (record == &shell->slots) {
+            shell->assigned = *order;
+        }
+        return deploy(shell, order, record, FLO_STATEMENT_AGAIN, out);
+    }
+    if (flo_shell_answer_again(shell, order->id)) {
+        return false;
+    }
+    if (is_open) { /* the power failed before it was answered */
+        return act(shell, order, out);
+    }
+    flo_shell_answer(shell, order->id,
+                     order->op == FLO_ORDER_ROLLBACK &&
+                             record->stated.outcome != FLO_STATED_DONE
+                         ? "refused"
+                         : "done",
+                     NULL);
+    return false;
+}
+
+bool flo_orders_converge(struct flo_shell *shell, struct flo_intake *out)
+{
+    const struct flo_order *order = &shell->assigned;
+
+    if (!shell->is_interrupted || shell->agent.has_execution ||
+        shell->agent.going_back.is_active) {
+        return false;
+    }
+    shell->is_interrupted = false;
+    return order->seq != 0 && order->seq == shell->slots.stated.number &&
+           deploy(shell, order, &shell->slots, FLO_STATEMENT_NEW, out);
+}
+
+static int admit(const struct flo_shell *shell, const struct flo_order *order,
+                 struct flo_err *err)
+{
+    struct flo_agent_time time;
+
+    flo_shell_clock_look(shell, &time);
+    return flo_agent_order_admit(order, shell->identity.device,
+                                 (const char(*)[FLO_NAME_MAX + 1])
+                                     shell->identity.groups,
+                                 shell->identity.group_count, &time, err);
+}
+
+/* Numbers of two lanes are never compared; the second one is not built. */
+static int check_lane(const struct flo_order_verified *verified,
+                      struct flo_err *err)
+{
+    return verified->role == FLO_ROLE_ORDER
+               ? 0
+               : flo_fail(err, FLO_E_NOT_BUILT,
+                          "order %s: the lane of emergency keys is not built "
+                          "yet",
+                          verified->order.id);
+}
+
+/* 0: it was held against what is kept.  *is_told: the core is to hear of it. */
+static int take(struct flo_shell *shell,
+                const struct flo_order_verified *verified,
+                struct flo_intake *out, bool *is_told, struct flo_err *err)
+{
+    const struct flo_order *order = &verified->order;
+    struct flo_slots *record = &shell->slots;
+    enum flo_standing standing;
+    uint64_t by;
+    int rv = admit(shell, order, err);
+
+    if (rv == 0) {
+        rv = check_lane(verified, err);
+    }
+    if (rv == 0) {
+        rv = flo_epoch_admit(shell->device.epoch,
+                             flo_trust_epoch(shell->identity.trust),
+                             order->epoch, err);
+    }
+    if (rv == 0 && is_about_model(order)) {
+        rv = flo_shell_record(shell, order->model, &record, err);
+    }
+    if (rv == 0) {
+        rv = flo_statement_look(&shell->device, record, order, &verified->body,
+                                &standing, &by, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    switch (standing) {
+    case FLO_STATEMENT_NEW:
+        rv = take_new(shell, verified, record, out, is_told, err);
+        break;
+    case FLO_STATEMENT_AGAIN:
+        *is_told = take_again(shell, order, record, out);
+        break;
+    case FLO_STATEMENT_SUPERSEDED:
+        rv = take_superseded(shell, verified, record, by, out, is_told, err);
+        break;
+    }
+    return rv;
+}
+
+static void refuse(struct flo_shell *shell, const char *order, int code,
+                   const struct flo_err *err)
+{
+    /* An order for others is nobody's fault; the rest is told once. */
+    if (code == FLO_E_CMD_SCOPE) {
+        flo_log(FLO_LOG_DEBUG, "order", "%s", err->what);
+        return;
+    }
+    if (code == FLO_E_IO_OPEN || code == FLO_E_IO_READ ||
+        code == FLO_E_STATE_SLOT) { /* nobody knows: no answer is wrong */
+        flo_log_err(FLO_LOG_WARN, "order", err);
+        return;
+    }
+    if (code == FLO_E_IO_WRITE || code == FLO_E_DISK_FULL) {
+        flo_shell_note(shell, "note", err); /* it comes again */
+        return;
+    }
+    if (order[0] != '\0' && flo_shell_answer_again(shell, order)) {
+        return;
+    }
+    flo_shell_note(shell, "security", err);
+    if (order[0] != '\0') {
+        flo_shell_answer(shell, order, "refused",
+                         json_pack("{s:s, s:s}", "id", flo_error_id(err->code),
+                                   "what", err->what));
+    }
+}
+
+/* Well signed, but of a later version: for whom it is can be read, and those
+ * answer, or its rollout would wait for ever. */
+static void refuse_unknown(struct flo_shell *shell,
+                           const struct flo_order *order,
+                           const struct flo_err *err)
+{
+    struct flo_err why = {0};
+    int rv = admit(shell, order, &why);
+
+    refuse(shell, order->id, rv < 0 ? rv : err->code, rv < 0 ? &why : err);
+}
+
+bool flo_orders_take(struct flo_shell *shell, const json_t *envelope,
+                     bool is_list, struct flo_intake *out)
+{
+    static struct flo_order_verified verified; /* large, one thread */
+    struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
+    struct flo_err err = {0};
+    bool is_told = false;
+    int rv;
+
+    if (shell->identity.trust == NULL) {
+        return false;
+    }
+    shell->is_list = is_list;
+    flo_json_dump_canonical(envelope, &text);
+    rv = text.failed ? flo_fail(&err, FLO_E_META_TOO_LARGE, "order: too large")
+                     : flo_order_verify(text.data, text.bytes,
+                                        shell->identity.trust, &verified, &err);
+    flo_buf_deinit(&text);
+    if (rv == FLO_E_CMD_FORMAT && verified.order.id[0] != '\0') {
+        refuse_unknown(shell, &verified.order, &err);
+    } else if (rv < 0) {
+        refuse(shell, "", rv, &err);
+    } else {
+        flo_shell_order_received(shell, verified.order.id);
+        rv = take(shell, &verified, out, &is_told, &err);
+        if (rv < 0) {
+            refuse(shell, verified.order.id, rv, &err);
+        }
+    }
+    return is_told;
+}
+
+/* ---- without an order
+ * ---------------------------------------------------------------------- */
+
+/* Name and policy of an execution that no rollout began. */
+static void name_own(struct flo_shell *shell, const char *word,
+                     struct flo_agent_execution *execution)
+{
+    enum flo_execution end;
+    bool has_ended;
+    uint32_t attempts;
+    char hex[FLO_DIGEST_TEXT];
+
+    flo_digest_text(&execution->release.digest, hex);
+    snprintf(execution->rollout, sizeof(execution->rollout), "%s.%.8s", word,
+             hex + strlen("sha256:"));
+    (void)flo_stories_last(shell->db, execution->rollout, &attempts, &has_ended,
+                           &end);
+    execution->attempt = attempts + 1;
+    snprintf(execution->id, sizeof(execution->id), "%s.%u", execution->rollout,
+             execution->attempt);
+    flo_policy_default(&execution->policy);
+    execution->policy.soak_ms =
+        flo_config_u64(shell->settings.config, "bundle_soak");
+}
+
+void flo_orders_install(struct flo_shell *shell,
+                        const struct flo_agent_execution *wanted,
+                        struct flo_intake *out)
+{
+    begin_deploy(out);
+    out->execution = *wanted;
+    shell->installing = wanted->release.digest;
+    name_own(shell, "bundle", &out->execution);
+    flo_shell_allow_by_hand(shell, &wanted->release.digest);
+    flo_shell_refusal(&shell->slots, &wanted->release.digest, 0,
+                      &out->event.deploy.refusal);
+}
+
+void flo_orders_repair(struct flo_shell *shell,
+                       const struct flo_release_ref *release)
+{
+    struct flo_intake *intake = &shell->repair;
+    char digest[FLO_DIGEST_TEXT];
+
+    flo_digest_text(&release->digest, digest);
+    if (shell->is_local || !shell->identity.is_there) {
+        flo_log(FLO_LOG_WARN, "store",
+                "release %s is damaged and there is no controller to fetch it "
+                "from",
+                digest);
+        return;
+    }
+    memset(intake, 0, sizeof(*intake));
+    begin_deploy(intake);
+    intake->execution.release = *release;
+    name_own(shell, "repair", &intake->execution);
+    flo_shell_refusal(&shell->slots, &release->digest, 0,
+                      &intake->event.deploy.refusal);
+    flo_queue_post(&shell->queue, &intake->event);
+}

@@ -1,0 +1,38 @@
+/* Orders: which holds, what the core hears of it, what it is answered. */
+#ifndef FLOTILLA_AGENT_ORDERS_ORDERS_H
+#define FLOTILLA_AGENT_ORDERS_ORDERS_H
+
+#include "agent/shell/update/update.h"
+
+/* order_answers.c */
+/* Store and send the order's outcome; `error` is taken, NULL: none. */
+void flo_shell_answer(struct flo_shell *shell, const char *order,
+                      const char *outcome, json_t *error);
+/* Something newer holds; its id is told where it is known.  Not stored: old
+ * orders that somebody repeats must not push out the answers of others. */
+void flo_shell_answer_superseded(struct flo_shell *shell, const char *order,
+                                 const char *by, uint64_t number);
+/* Send the stored outcome again; false: there is none. */
+bool flo_shell_answer_again(struct flo_shell *shell, const char *order);
+/* It came just now: how long it takes counts from here. */
+void flo_shell_order_received(struct flo_shell *shell, const char *order);
+
+/* orders.c */
+/* The rollouts that start nothing. */
+void flo_shell_pauses(const struct flo_shell *shell,
+                      struct flo_agent_pauses *out);
+/* Verify an order and hold it against what is kept.  true: the core is to hear
+ * of it, before the next call. */
+bool flo_orders_take(struct flo_shell *shell, const json_t *envelope,
+                     bool is_list, struct flo_intake *out);
+/* A rollback that came late is over: on to what is assigned?  The same. */
+bool flo_orders_converge(struct flo_shell *shell, struct flo_intake *out);
+/* From a bundle; `wanted` has release and bundle. */
+void flo_orders_install(struct flo_shell *shell,
+                        const struct flo_agent_execution *wanted,
+                        struct flo_intake *out);
+/* What the core asked for: the damaged release, from the controller. */
+void flo_orders_repair(struct flo_shell *shell,
+                       const struct flo_release_ref *release);
+
+#endif

@@ -1,0 +1,115 @@
+/* Events that wait for the core: a ring. */
+#undef NDEBUG /* a bound that is passed is our own bug, in any build */
+#include "agent/shell/queue/queue.h"
+
+#include <assert.h>
+#include <event2/event.h>
+
+void flo_queue_wake(struct flo_queue *queue)
+{
+    if (queue->turn != NULL && !evtimer_pending(queue->turn, NULL)) {
+        event_active(queue->turn, EV_TIMEOUT, 0);
+    }
+}
+
+void flo_queue_pause(struct flo_queue *queue, unsigned in_ms)
+{
+    const struct timeval delay = {
+        .tv_sec = in_ms / 1000, .tv_usec = (suseconds_t)(in_ms % 1000) * 1000};
+
+    evtimer_add(queue->turn, &delay);
+}
+
+void flo_queue_post(struct flo_queue *queue,
+                    const struct flo_agent_event *event)
+{
+    assert(queue->count < FLO_QUEUE_EVENTS_MAX);
+    queue->events[(queue->first + queue->count) % FLO_QUEUE_EVENTS_MAX] =
+        *event;
+    queue->count++;
+    flo_queue_wake(queue);
+}
+
+bool flo_queue_offer(struct flo_queue *queue,
+                     const struct flo_agent_event *event)
+{
+    if (queue->count >= FLO_QUEUE_OFFERED_MAX) {
+        return false;
+    }
+    flo_queue_post(queue, event);
+    return true;
+}
+
+bool flo_queue_take(struct flo_queue *queue, struct flo_agent_event *out)
+{
+    if (queue->count == 0) {
+        return false;
+    }
+    *out = queue->events[queue->first];
+    queue->first = (queue->first + 1) % FLO_QUEUE_EVENTS_MAX;
+    if (--queue->count == 0) {
+        queue->first = 0; /* the same memory again */
+    }
+    return true;
+}
+
+bool flo_queue_is_next(const struct flo_queue *queue,
+                       enum flo_agent_event_kind kind)
+{
+    return queue->count > 0 && queue->events[queue->first].kind == kind;
+}
+
+static struct flo_agent_event *event_at(struct flo_queue *queue, size_t i)
+{
+    return &queue->events[(queue->first + i) % FLO_QUEUE_EVENTS_MAX];
+}
+
+static bool is_of_engine(const struct flo_agent_event *event,
+                         enum flo_agent_role role)
+{
+    return event->role == role &&
+           (event->kind == FLO_AGENT_LOADING ||
+            event->kind == FLO_AGENT_LOADED || event->kind == FLO_AGENT_LOST);
+}
+
+void flo_queue_forget_engine(struct flo_queue *queue, enum flo_agent_role role)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < queue->count; i++) {
+        if (!is_of_engine(event_at(queue, i), role)) {
+            *event_at(queue, kept++) = *event_at(queue, i);
+        }
+    }
+    queue->count = kept;
+}
+
+void flo_queue_promote_engine(struct flo_queue *queue)
+{
+    flo_queue_forget_engine(queue, FLO_AGENT_CURRENT);
+    for (size_t i = 0; i < queue->count; i++) {
+        if (is_of_engine(event_at(queue, i), FLO_AGENT_BESIDE)) {
+            event_at(queue, i)->role = FLO_AGENT_CURRENT;
+        }
+    }
+}
+
+bool flo_queue_has_lost(const struct flo_queue *queue, enum flo_agent_role role)
+{
+    for (size_t i = 0; i < queue->count; i++) {
+        const struct flo_agent_event *event =
+            &queue->events[(queue->first + i) % FLO_QUEUE_EVENTS_MAX];
+        if (event->kind == FLO_AGENT_LOST && event->role == role) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void flo_queue_close(struct flo_queue *queue)
+{
+    if (queue->turn != NULL) {
+        event_free(queue->turn);
+        queue->turn = NULL;
+    }
+}

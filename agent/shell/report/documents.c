@@ -1,0 +1,241 @@
+/* What the device says of itself, as JSON (contracts section 3). */
+#include <string.h>
+
+#include "agent/shell/report/report.h"
+
+json_t *flo_report_error(const struct flo_agent_error *error)
+{
+    if (error->code == 0 && error->what[0] == '\0') {
+        return json_null();
+    }
+    return json_pack("{s:s, s:s, s:s}", "id",
+                     error->code == 0 ? "" : flo_error_id(error->code), "what",
+                     error->what, "step", error->step);
+}
+
+static void add_number(json_t *json, const char *key, uint64_t value)
+{
+    if (value != 0) {
+        json_object_set_new(json, key, json_integer((json_int_t)value));
+    }
+}
+
+static json_t *detail_json(const struct flo_agent_detail *detail)
+{
+    json_t *json = json_object();
+
+    if (detail->codec[0] != '\0') {
+        json_object_set_new(json, "codec", json_string(detail->codec));
+    }
+    add_number(json, "bytes", detail->bytes);
+    add_number(json, "full_bytes", detail->full_bytes);
+    add_number(json, "took_ms", detail->took_ms);
+    add_number(json, "cases", detail->cases);
+    if (detail->cases != 0) {
+        json_object_set_new(json, "passed", json_integer(detail->passed));
+    }
+    if (detail->ratio > 0) {
+        json_object_set_new(json, "ratio", json_real(detail->ratio));
+    }
+    add_number(json, "memory_bytes", detail->memory_bytes);
+    return json;
+}
+
+json_t *flo_report_execution(const struct flo_agent_execution *execution)
+{
+    char digest[FLO_DIGEST_TEXT];
+    bool is_end = flo_execution_is_end(execution->state);
+    json_t *json;
+
+    flo_digest_text(&execution->release.digest, digest);
+    json =
+        json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:b}", "type",
+                  "execution", "execution", execution->id, "rollout",
+                  execution->rollout, "phase", (int)execution->phase, "order",
+                  execution->order, "model", execution->release.model,
+                  "release", digest, "version", execution->release.version,
+                  "state", flo_execution_word(execution->state), "end", is_end);
+    if (json == NULL) {
+        return NULL;
+    }
+    if (is_end &&
+        (execution->error.code != 0 || execution->error.what[0] != '\0')) {
+        json_object_set_new(json, "error", flo_report_error(&execution->error));
+    }
+    json_object_set_new(json, "detail", detail_json(&execution->detail));
+    return json;
+}
+
+static json_t *slot_json(const struct flo_release_ref *ref)
+{
+    char digest[FLO_DIGEST_TEXT];
+
+    if (flo_digest_is_zero(&ref->digest)) {
+        return json_null();
+    }
+    flo_digest_text(&ref->digest, digest);
+    return json_pack("{s:s, s:s, s:s}", "release", digest, "version",
+                     ref->version, "model", ref->model);
+}
+
+static json_t *serving_json(const struct flo_agent *agent)
+{
+    const struct flo_release_ref *ref = &agent->slots.current;
+    const char *state = "down";
+    char digest[FLO_DIGEST_TEXT];
+
+    if (agent->live >= 0) {
+        ref = &agent->engines[agent->live].release;
+        state = "ready";
+    } else if (agent->engines[FLO_AGENT_CURRENT].state == FLO_ENGINE_LOADING) {
+        state = "loading";
+    }
+    if (flo_digest_is_zero(&ref->digest)) {
+        return json_pack("{s:s}", "state", state);
+    }
+    flo_digest_text(&ref->digest, digest);
+    return json_pack("{s:s, s:s, s:s, s:s}", "model", ref->model, "release",
+                     digest, "version", ref->version, "state", state);
+}
+
+static json_t *denied_json(const struct flo_slots *slots)
+{
+    json_t *json = json_array();
+    char digest[FLO_DIGEST_TEXT];
+
+    for (uint32_t i = 0; i < slots->denial_count; i++) {
+        if (slots->denials[i].cause != FLO_DENIAL_ALLOWED) {
+            flo_digest_text(&slots->denials[i].release, digest);
+            json_array_append_new(json, json_string(digest));
+        }
+    }
+    return json;
+}
+
+static struct flo_agent_target target_of(const struct flo_shell *shell)
+{
+    const struct flo_slots *slots = &shell->slots;
+    struct flo_agent_target target = {
+        .current_number = slots->current_number,
+        .is_current_denied =
+            flo_slots_is_denied(slots, &slots->current, slots->current_number)};
+    struct flo_agent_error refusal;
+
+    if (slots->stated.number == 0) {
+        return target;
+    }
+    target.release = slots->stated.target;
+    if (shell->assigned.seq == slots->stated.number) {
+        target.number = shell->assigned.number;
+    }
+    if (!flo_digest_is_zero(&target.release)) {
+        flo_shell_refusal(slots, &target.release, target.number, &refusal);
+        target.refusal = refusal.code;
+    }
+    return target;
+}
+
+bool flo_report_drift(struct flo_shell *shell)
+{
+    struct flo_agent_target target = target_of(shell);
+    enum flo_drift drift = flo_agent_drift(&shell->agent, &target);
+
+    if (drift == shell->drift) {
+        return false;
+    }
+    shell->drift = drift;
+    shell->drift_at_ms = flo_wall_ms();
+    return true;
+}
+
+json_t *flo_report_drifted(const struct flo_shell *shell)
+{
+    char digest[FLO_DIGEST_TEXT];
+
+    flo_digest_text(&shell->agent.slots.current.digest, digest);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "drift", "kind",
+                     flo_drift_word(shell->drift), "model", shell->slots.model,
+                     "release", digest, "version",
+                     shell->agent.slots.current.version);
+}
+
+static json_t *drift_json(const struct flo_shell *shell)
+{
+    return shell->drift == FLO_DRIFT_NONE
+               ? json_null()
+               : json_pack("{s:s, s:I}", "kind", flo_drift_word(shell->drift),
+                           "since_at_ms", (json_int_t)shell->drift_at_ms);
+}
+
+static json_t *target_json(const struct flo_slots *slots)
+{
+    char digest[FLO_DIGEST_TEXT];
+
+    if (slots->stated.number == 0 ||
+        flo_digest_is_zero(&slots->stated.target)) {
+        return json_null();
+    }
+    flo_digest_text(&slots->stated.target, digest);
+    return json_pack("{s:s, s:I, s:s}", "release", digest, "by",
+                     (json_int_t)slots->stated.number, "order",
+                     slots->stated.order);
+}
+
+static json_t *execution_json(const struct flo_agent *agent)
+{
+    const struct flo_agent_execution *execution = &agent->execution;
+    char digest[FLO_DIGEST_TEXT];
+    uint64_t ago = flo_now_ms() - execution->since_ms;
+
+    if (!agent->has_execution) {
+        return json_null();
+    }
+    flo_digest_text(&execution->release.digest, digest);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "id", execution->id,
+                     "rollout", execution->rollout, "release", digest, "state",
+                     flo_execution_word(execution->state), "reason",
+                     execution->reason, "since_at_ms",
+                     (json_int_t)(flo_wall_ms() - ago));
+}
+
+static json_t *integer(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+json_t *flo_report_reported(const struct flo_shell *shell)
+{
+    const struct flo_agent *agent = &shell->agent;
+    json_t *groups = json_array();
+    json_t *profile =
+        flo_machine_json(&shell->machine, flo_store_disk_free(shell->store));
+    json_t *json;
+    size_t i;
+
+    for (i = 0; i < shell->identity.group_count; i++) {
+        json_array_append_new(groups, json_string(shell->identity.groups[i]));
+    }
+    json_object_set(
+        profile, "labels",
+        (json_t *)(uintptr_t)flo_config_tree(shell->settings.config, "labels"));
+    json = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:s, s:o, s:o, s:o,"
+                     " s:{s:o, s:o, s:o}, s:o, s:b, s:o}",
+                     "v", 1, "device", shell->identity.device, "name",
+                     shell->identity.name, "agent", FLO_VERSION, "rev",
+                     (json_int_t)shell->rev, "at_ms", (json_int_t)flo_wall_ms(),
+                     "boot_id", shell->boot_id, "groups", groups, "profile",
+                     profile, "serving", serving_json(agent), "slots",
+                     "current", slot_json(&agent->slots.current), "previous",
+                     slot_json(&agent->slots.previous), "candidate",
+                     slot_json(&agent->slots.candidate), "denied",
+                     denied_json(&shell->slots), "frozen",
+                     (int)agent->is_frozen, "execution", execution_json(agent));
+    if (json != NULL) {
+        json_object_set_new(json, "top", integer(shell->device.top));
+        json_object_set_new(json, "epoch", integer(shell->device.epoch));
+        json_object_set_new(json, "floor", integer(shell->slots.floor));
+        json_object_set_new(json, "target", target_json(&shell->slots));
+        json_object_set_new(json, "drift", drift_json(shell));
+    }
+    return json;
+}

@@ -1,0 +1,84 @@
+/* What operators at the control socket are told. */
+#include <stdlib.h>
+
+#include <event2/bufferevent.h>
+
+#include "agent/shell/report/operators.h"
+
+void flo_operator_free(struct flo_operator *client)
+{
+    size_t i;
+
+    for (i = 0; i < FLO_OPERATORS_MAX; i++) {
+        if (client->control->clients[i] == client) {
+            client->control->clients[i] = NULL;
+        }
+    }
+    bufferevent_free(client->stream);
+    free(client);
+}
+
+void flo_operator_send(struct flo_operator *client, const json_t *json)
+{
+    struct flo_buf text = {0};
+
+    flo_json_dump(json, &text);
+    flo_buf_text(&text, "\n");
+    if (!text.failed) {
+        bufferevent_write(client->stream, text.data, text.bytes);
+    }
+    flo_buf_deinit(&text);
+}
+
+/* To everybody who waits for this kind; a local command keeps it. */
+static void deliver(struct flo_shell *shell, enum flo_operator_wait kind,
+                    json_t *json, bool is_done)
+{
+    size_t i;
+
+    if (json == NULL) {
+        return;
+    }
+    json_object_set_new(json, "done", json_boolean(is_done));
+    for (i = 0; shell->control != NULL && i < FLO_OPERATORS_MAX; i++) {
+        struct flo_operator *client = shell->control->clients[i];
+        if (client != NULL && client->wait == kind) {
+            flo_operator_send(client, json);
+            if (is_done) {
+                client->wait = FLO_WAIT_NOTHING;
+            }
+        }
+    }
+    if (shell->is_local && is_done) {
+        json_decref(shell->local_answer);
+        shell->local_answer = json_incref(json);
+        event_base_loopbreak(shell->base);
+    }
+    json_decref(json);
+}
+
+void flo_control_acked(struct flo_shell *shell, const char *word,
+                       const struct flo_agent_error *error)
+{
+    json_t *json = json_pack("{s:i, s:s, s:s, s:s}", "v", 1, "outcome", word,
+                             "model", shell->agent.slots.current.model,
+                             "version", shell->agent.slots.current.version);
+
+    if (json != NULL && error->code != 0) {
+        json_object_set_new(json, "error", flo_report_error(error));
+    }
+    deliver(shell, FLO_WAIT_ROLLBACK, json, true);
+}
+
+void flo_control_report(struct flo_shell *shell,
+                        const struct flo_agent_execution *execution)
+{
+    bool is_end = flo_execution_is_end(execution->state);
+
+    if (execution->bundle[0] == '\0' ||
+        !flo_digest_equal(&execution->release.digest, &shell->installing)) {
+        return; /* nobody here waits for it */
+    }
+    deliver(shell, FLO_WAIT_UPDATE, flo_report_execution(execution),
+            is_end || execution->state == FLO_EXECUTION_SOAKING);
+}

@@ -1,0 +1,30 @@
+/* Operators at the control socket, and what they wait for. */
+#ifndef FLOTILLA_AGENT_OPERATORS_H
+#define FLOTILLA_AGENT_OPERATORS_H
+
+#include "agent/shell/report/report.h"
+
+struct bufferevent;
+struct evconnlistener;
+
+#define FLO_OPERATORS_MAX 16
+
+enum flo_operator_wait { FLO_WAIT_NOTHING, FLO_WAIT_ROLLBACK, FLO_WAIT_UPDATE };
+
+struct flo_operator {
+    struct flo_control *control;
+    struct bufferevent *stream;
+    enum flo_operator_wait wait;
+};
+
+struct flo_control {
+    struct flo_shell *shell;
+    struct evconnlistener *listener;
+    char path[108];
+    struct flo_operator *clients[FLO_OPERATORS_MAX];
+};
+
+void flo_operator_free(struct flo_operator *client);
+void flo_operator_send(struct flo_operator *client, const json_t *json);
+
+#endif

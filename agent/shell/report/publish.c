@@ -1,0 +1,116 @@
+/* The link to the controller, its sending end: reports, events, telemetry.
+ *
+ * Nothing that the broker confirmed counts as known to the controller: events
+ * stay in the outbox until cmd.ack, and reported is sent whole on every change
+ * and every connection. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/report/report.h"
+
+#define TELEMETRY_IN_FLIGHT_MAX 16
+
+bool flo_shell_link_topic(const struct flo_shell *shell, enum flo_topic topic,
+                          const char *key, char *out)
+{
+    struct flo_err err = {0};
+
+    if (flo_topic_build(topic, shell->identity.fleet, key, out, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
+        return false;
+    }
+    return true;
+}
+
+bool flo_shell_link_publish(struct flo_shell *shell, enum flo_topic topic,
+                            const char *text, size_t bytes, uint64_t token)
+{
+    const struct flo_topic_fact *fact = flo_topic_fact(topic);
+    char path[FLO_TOPIC_TEXT];
+    struct flo_err err = {0};
+
+    if (!flo_mqtt_is_connected(shell->mqtt) ||
+        !flo_shell_link_topic(shell, topic, shell->identity.device, path)) {
+        return false;
+    }
+    if (flo_mqtt_publish(shell->mqtt, path, text, bytes, fact->qos,
+                         fact->is_retained, 0, token, &err) < 0) {
+        flo_log_err(FLO_LOG_DEBUG, "mqtt", &err);
+        return false;
+    }
+    return true;
+}
+
+void flo_shell_link_reported(struct flo_shell *shell)
+{
+    struct flo_buf text = {0};
+    json_t *json;
+
+    if (!flo_mqtt_is_connected(shell->mqtt)) {
+        return;
+    }
+    json = flo_report_reported(shell);
+    if (json == NULL) {
+        return;
+    }
+    flo_json_dump(json, &text);
+    json_decref(json);
+    if (!text.failed) {
+        flo_shell_link_publish(shell, FLO_TOPIC_REPORTED, text.data, text.bytes,
+                               0);
+    }
+    flo_buf_deinit(&text);
+}
+
+bool flo_shell_link_ack(struct flo_shell *shell, const char *text)
+{
+    return flo_shell_link_publish(shell, FLO_TOPIC_ACK, text, strlen(text), 0);
+}
+
+void flo_shell_link_flush_events(struct flo_shell *shell)
+{
+    struct flo_outbox *outbox = flo_events_outbox(shell->db);
+    uint64_t now = flo_now_ms();
+    uint64_t sequence;
+
+    while ((sequence = flo_outbox_next(outbox, now)) != 0) {
+        char *text = flo_events_text(shell->db, sequence);
+        bool is_sent =
+            text != NULL && flo_shell_link_publish(shell, FLO_TOPIC_EVENT, text,
+                                                   strlen(text), 0);
+        free(text);
+        if (!is_sent) {
+            return;
+        }
+        flo_outbox_sent(outbox, sequence, now);
+    }
+}
+
+void flo_shell_link_flush_telemetry(struct flo_shell *shell)
+{
+    while (shell->telemetry_in_flight < TELEMETRY_IN_FLIGHT_MAX &&
+           flo_mqtt_is_connected(shell->mqtt)) {
+        uint64_t id = 0;
+        char *text = flo_windows_next(shell->db, &id);
+        bool is_sent =
+            text != NULL && flo_shell_link_publish(shell, FLO_TOPIC_TELE, text,
+                                                   strlen(text), id);
+
+        if (text != NULL && !is_sent) {
+            flo_windows_done(shell->db, id, false);
+        }
+        free(text);
+        if (!is_sent) {
+            return;
+        }
+        shell->telemetry_in_flight++;
+    }
+}
+
+void flo_shell_link_flush(struct flo_shell *shell)
+{
+    if (flo_mqtt_is_connected(shell->mqtt)) {
+        flo_shell_link_flush_events(shell);
+        flo_shell_link_flush_telemetry(shell);
+    }
+}

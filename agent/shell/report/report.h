@@ -1,0 +1,43 @@
+/* What goes out: to the controller and to operators at the device. */
+#ifndef FLOTILLA_AGENT_REPORT_REPORT_H
+#define FLOTILLA_AGENT_REPORT_REPORT_H
+
+#include "agent/shell/device/device.h"
+
+/* telemetry.c */
+void flo_telemetry_request(struct flo_measures *measures,
+                           const struct flo_serve_request_stats *stats);
+/* Close the window: store it, begin the next. */
+void flo_telemetry_close(struct flo_shell *shell);
+
+/* documents.c: JSON of contracts section 3 */
+json_t *flo_report_error(const struct flo_agent_error *error);
+json_t *flo_report_execution(const struct flo_agent_execution *execution);
+json_t *flo_report_reported(const struct flo_shell *shell);
+/* Look how far what runs is from what is assigned; true: that changed. */
+bool flo_report_drift(struct flo_shell *shell);
+/* The event that tells so. */
+json_t *flo_report_drifted(const struct flo_shell *shell);
+
+/* publish.c: false or nothing where no connection stands. */
+bool flo_shell_link_topic(const struct flo_shell *shell, enum flo_topic topic,
+                          const char *key, char *out);
+bool flo_shell_link_publish(struct flo_shell *shell, enum flo_topic topic,
+                            const char *text, size_t bytes, uint64_t token);
+void flo_shell_link_flush(struct flo_shell *shell);
+void flo_shell_link_flush_events(struct flo_shell *shell);
+void flo_shell_link_flush_telemetry(struct flo_shell *shell);
+void flo_shell_link_reported(struct flo_shell *shell);
+bool flo_shell_link_ack(struct flo_shell *shell, const char *text);
+
+/* operators.c */
+/* What the core said about an operator's rollback, about an execution. */
+void flo_control_acked(struct flo_shell *shell, const char *word,
+                       const struct flo_agent_error *error);
+void flo_control_report(struct flo_shell *shell,
+                        const struct flo_agent_execution *execution);
+
+/* status.c */
+json_t *flo_control_status(struct flo_shell *shell);
+
+#endif

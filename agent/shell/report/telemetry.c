@@ -1,0 +1,78 @@
+/* Telemetry: what the requests of a window were like.  Numbers only: no text
+ * of a request ever gets here. */
+#include <unistd.h>
+
+#include "agent/shell/report/report.h"
+
+void flo_telemetry_request(struct flo_measures *measures,
+                           const struct flo_serve_request_stats *stats)
+{
+    flo_measure_count(measures, FLO_METRIC_NAME_REQUESTS, 1);
+    flo_measure_count(measures, FLO_METRIC_NAME_TOKENS_IN, stats->tokens_in);
+    flo_measure_count(measures, FLO_METRIC_NAME_TOKENS_OUT, stats->tokens_out);
+    if (stats->error != 0) {
+        flo_measure_count(measures, FLO_METRIC_NAME_ERRORS, 1);
+        return;
+    }
+    flo_measure_observe(measures, FLO_METRIC_NAME_TTFT, stats->ttft_us);
+    flo_measure_observe(measures, FLO_METRIC_NAME_REQUEST, stats->total_us);
+    flo_measure_observe(measures, FLO_METRIC_NAME_QUEUE, stats->queue_us);
+    if (stats->tokens_out > 1) {
+        flo_measure_observe(measures, FLO_METRIC_NAME_TOKEN, stats->token_us);
+    }
+}
+
+/* What is asked for once a window. */
+static void measure_now(struct flo_shell *shell)
+{
+    struct flo_measures *measures = &shell->telemetry.measures;
+    struct flo_serve_status status = {0};
+    uint64_t rss = 0;
+    int64_t temperature;
+
+    flo_serve_get_status(shell->serve, &status);
+    (void)flo_process_memory(getpid(), &rss, NULL, NULL);
+    flo_measure_set(measures, FLO_METRIC_NAME_AGENT_RSS, (int64_t)rss);
+    flo_measure_set(
+        measures, FLO_METRIC_NAME_ENGINE_RSS,
+        (int64_t)(status.is_live ? status.roles[status.live].rss_bytes : 0));
+    flo_measure_set(measures, FLO_METRIC_NAME_DISK_FREE,
+                    (int64_t)flo_store_disk_free(shell->store));
+    flo_measure_set(measures, FLO_METRIC_NAME_WAITING, (int64_t)status.held);
+    flo_measure_count(measures, FLO_METRIC_NAME_LOST,
+                      flo_windows_lost(shell->db));
+    if (flo_machine_temperature(FLO_THERMAL, &temperature)) {
+        flo_measure_set(measures, FLO_METRIC_NAME_TEMPERATURE, temperature);
+    }
+}
+
+void flo_telemetry_close(struct flo_shell *shell)
+{
+    struct flo_telemetry *telemetry = &shell->telemetry;
+    uint64_t now = flo_now_ms();
+    char digest[FLO_DIGEST_TEXT];
+    struct flo_buf text = {0};
+    json_t *json;
+
+    if (flo_digest_is_zero(&telemetry->release.digest)) {
+        return; /* nothing served yet: the window goes on */
+    }
+    measure_now(shell);
+    flo_digest_text(&telemetry->release.digest, digest);
+    json = json_pack("{s:i, s:I, s:I, s:I, s:s, s:s, s:s}", "v", 1, "seq",
+                     (json_int_t)++telemetry->sequence, "at_ms",
+                     (json_int_t)flo_wall_ms(), "window_ms",
+                     (json_int_t)(now - telemetry->begin_ms), "model",
+                     telemetry->release.model, "release", digest, "version",
+                     telemetry->release.version);
+    if (json != NULL && flo_measures_put(&telemetry->measures, json)) {
+        flo_json_dump(json, &text);
+        if (!text.failed) {
+            flo_windows_add(shell->db, text.data);
+        }
+    }
+    json_decref(json);
+    flo_buf_deinit(&text);
+    telemetry->begin_ms = now;
+    flo_measures_clear(&telemetry->measures);
+}

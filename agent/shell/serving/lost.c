@@ -1,0 +1,22 @@
+/* The loss of an engine: told once. */
+#include <string.h>
+
+#include "agent/shell/serving/serving.h"
+
+void flo_shell_lost(struct flo_shell *shell, enum flo_agent_role role,
+                    const struct flo_err *err)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_LOST, .role = role};
+
+    /* Perhaps of bytes that are no longer those that were hashed. */
+    memset(&shell->fresh, 0, sizeof(shell->fresh));
+    memset(&shell->packed_fresh, 0, sizeof(shell->packed_fresh));
+    /* An engine that ended while the core was busy has its event already;
+     * what fails for its absence in between is the same loss. */
+    if (flo_queue_has_lost(&shell->queue, role)) {
+        return;
+    }
+    event.error.code = err->code == 0 ? FLO_E_ENGINE_CRASH : err->code;
+    snprintf(event.error.what, sizeof(event.error.what), "%.255s", err->what);
+    flo_queue_post(&shell->queue, &event);
+}

@@ -1,0 +1,97 @@
+/* The probe of a candidate: with the golden prompts of its release. */
+#include <stdlib.h>
+
+#include <flotilla/golden.h>
+
+#include "agent/shell/serving/serving.h"
+
+static void probed(void *context, const struct flo_probe_result *result)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_PROBED};
+    struct flo_shell *shell = context;
+
+    event.detail.cases = result->cases;
+    event.detail.passed = result->passed;
+    event.detail.memory_bytes = result->memory_bytes;
+    if (result->token_us_current > 0) {
+        event.detail.ratio =
+            result->token_us_candidate / result->token_us_current;
+    }
+    event.error.code = result->error;
+    snprintf(event.error.what, sizeof(event.error.what), "%.255s",
+             result->what);
+    flo_queue_post(&shell->queue, &event);
+}
+
+static double smaller(double a, double b)
+{
+    if (a <= 0 || b <= 0) {
+        return a > b ? a : b;
+    }
+    return a < b ? a : b;
+}
+
+static int golden_read(struct flo_shell *shell,
+                       const struct flo_release *release, char **text,
+                       size_t *bytes, struct flo_err *err)
+{
+    const struct flo_release_file *file =
+        release->probe_golden[0] == '\0'
+            ? NULL
+            : flo_release_find(release, release->probe_golden);
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    uint64_t size;
+    int rv;
+
+    if (file == NULL) {
+        return flo_fail(err, FLO_E_PROBE_GOLDEN,
+                        "%s@%s brings no golden prompts", release->model,
+                        release->version);
+    }
+    if (file->bytes > FLO_GOLDEN_BYTES_MAX) {
+        return flo_fail(err, FLO_E_META_TOO_LARGE,
+                        "golden prompts of %llu bytes, at most %u",
+                        (unsigned long long)file->bytes, FLO_GOLDEN_BYTES_MAX);
+    }
+    rv = flo_store_blob_open_verified(shell->store, &file->digest, &fd, &size,
+                                      err);
+    if (rv < 0) {
+        return rv;
+    }
+    *text = malloc((size_t)size + 1);
+    if (*text == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "golden prompts");
+    }
+    (*text)[size] = '\0';
+    *bytes = (size_t)size;
+    return flo_fd_pread_all(fd, *text, (size_t)size, 0, err);
+}
+
+void flo_shell_probe(struct flo_shell *shell,
+                     const struct flo_agent_action *action)
+{
+    FLO_CLEANUP(flo_shell_release_free) struct flo_release *release = NULL;
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    const struct flo_policy *policy = &shell->agent.execution.policy;
+    struct flo_probe_limits limits = {.timeout_ms = policy->probe_timeout_ms};
+    struct flo_err err = {0};
+    size_t bytes = 0;
+    int rv =
+        flo_shell_release_get(shell, &action->release.digest, &release, &err);
+
+    if (rv == 0) {
+        rv = golden_read(shell, release, &text, &bytes, &err);
+    }
+    if (rv == 0) {
+        limits.speed_ratio_max = smaller(policy->probe_speed_ratio_max,
+                                         release->probe_speed_ratio_max);
+        limits.memory_bytes_max = release->probe_memory_bytes_max;
+        rv = flo_serve_probe(shell->serve, text, bytes, &limits, probed, shell,
+                             &err);
+    }
+    if (rv < 0) {
+        struct flo_probe_result result = {.error = err.code};
+        snprintf(result.what, sizeof(result.what), "%.255s", err.what);
+        probed(shell, &result);
+    }
+}

@@ -1,0 +1,111 @@
+/* Releases as they lie in the store: names, files, memory. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/serving/serving.h"
+
+#define ENGINE_BYTES_EXTRA (16u << 20) /* a model needs so much more */
+
+void flo_shell_release_free(struct flo_release **release)
+{
+    if (*release != NULL) {
+        flo_release_deinit(*release);
+        free(*release);
+    }
+}
+
+int flo_shell_release_get(struct flo_shell *shell,
+                          const struct flo_digest *digest,
+                          struct flo_release **out, struct flo_err *err)
+{
+    struct flo_release *release = calloc(1, sizeof(*release));
+    int rv;
+
+    if (release == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "release");
+    }
+    rv = flo_store_release_load(shell->store, digest, release, err);
+    if (rv < 0) {
+        free(release);
+        return rv;
+    }
+    *out = release;
+    return 0;
+}
+
+void flo_shell_ref(struct flo_shell *shell, const struct flo_digest *digest,
+                   struct flo_release_ref *out)
+{
+    FLO_CLEANUP(flo_shell_release_free) struct flo_release *release = NULL;
+
+    memset(out, 0, sizeof(*out));
+    out->digest = *digest;
+    if (!flo_digest_is_zero(digest) &&
+        flo_shell_release_get(shell, digest, &release, NULL) == 0) {
+        memcpy(out->model, release->model, sizeof(out->model));
+        memcpy(out->version, release->version, sizeof(out->version));
+    }
+}
+
+/* Model file of the variant that is on this device. */
+const struct flo_release_file *
+flo_shell_model_file(struct flo_shell *shell, const struct flo_release *release,
+                     const struct flo_release_variant **variant)
+{
+    int index = flo_store_release_variant(shell->store, release);
+
+    if (index < 0) {
+        return NULL;
+    }
+    *variant = &release->variants[index];
+    return flo_release_variant_file(release, *variant, "model");
+}
+
+/* Digest of the model's file; false: it is not here. */
+bool flo_shell_model_digest(struct flo_shell *shell,
+                            const struct flo_digest *release_digest,
+                            struct flo_digest *out)
+{
+    FLO_CLEANUP(flo_shell_release_free) struct flo_release *release = NULL;
+    const struct flo_release_variant *variant = NULL;
+    const struct flo_release_file *file = NULL;
+
+    if (flo_shell_release_get(shell, release_digest, &release, NULL) == 0) {
+        file = flo_shell_model_file(shell, release, &variant);
+    }
+    if (file != NULL) {
+        *out = file->digest;
+    }
+    return file != NULL;
+}
+
+static uint64_t memory_of(struct flo_shell *shell,
+                          const struct flo_digest *digest)
+{
+    FLO_CLEANUP(flo_shell_release_free) struct flo_release *release = NULL;
+    const struct flo_release_variant *variant = NULL;
+    const struct flo_release_file *file;
+
+    if (flo_digest_is_zero(digest) ||
+        flo_shell_release_get(shell, digest, &release, NULL) < 0) {
+        return 0;
+    }
+    file = flo_shell_model_file(shell, release, &variant);
+    if (file == NULL) {
+        return 0;
+    }
+    return variant->memory_bytes != 0 ? variant->memory_bytes
+                                      : file->bytes + ENGINE_BYTES_EXTRA;
+}
+
+bool flo_shell_fits_both(struct flo_shell *shell, const struct flo_digest *a,
+                         const struct flo_digest *b)
+{
+    uint64_t needed = memory_of(shell, a) + memory_of(shell, b);
+
+    if (flo_config_u64(shell->settings.config, "memory_budget") != 0) {
+        return needed <= shell->machine.memory_bytes;
+    }
+    return needed <= shell->machine.memory_bytes &&
+           memory_of(shell, b) <= flo_machine_memory_free();
+}

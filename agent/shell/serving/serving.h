@@ -1,0 +1,70 @@
+/* Engines: what the core wants of agent/serve, and what that tells. */
+#ifndef FLOTILLA_AGENT_SERVING_SERVING_H
+#define FLOTILLA_AGENT_SERVING_SERVING_H
+
+#include "agent/shell/report/report.h"
+
+/* engines.c, probing.c */
+FLO_MUST_USE int flo_shell_serve_open(struct flo_shell *shell,
+                                      struct flo_err *err);
+void flo_shell_load(struct flo_shell *shell,
+                    const struct flo_agent_action *action);
+void flo_shell_probe(struct flo_shell *shell,
+                     const struct flo_agent_action *action);
+
+/* lost.c: an engine is lost, or could not be had; told once. */
+void flo_shell_lost(struct flo_shell *shell, enum flo_agent_role role,
+                    const struct flo_err *err);
+
+/* releases.c */
+FLO_MUST_USE int flo_shell_release_get(struct flo_shell *shell,
+                                       const struct flo_digest *digest,
+                                       struct flo_release **out,
+                                       struct flo_err *err);
+void flo_shell_release_free(struct flo_release **release);
+/* Model file of the variant that is on this device; NULL: none is whole. */
+const struct flo_release_file *
+flo_shell_model_file(struct flo_shell *shell, const struct flo_release *release,
+                     const struct flo_release_variant **variant);
+/* Digest of the model's file; false: it is not here. */
+bool flo_shell_model_digest(struct flo_shell *shell,
+                            const struct flo_digest *release_digest,
+                            struct flo_digest *out);
+bool flo_shell_fits_both(struct flo_shell *shell, const struct flo_digest *a,
+                         const struct flo_digest *b);
+void flo_shell_ref(struct flo_shell *shell, const struct flo_digest *digest,
+                   struct flo_release_ref *out);
+
+/* loading.c */
+/* Load a model (its descriptor is taken) when its file, whose digest is
+ * `digest`, was hashed (is_fresh: it was), packed where that pays: from the
+ * store, or after packing it. */
+void flo_shell_load_model(struct flo_shell *shell, enum flo_agent_role role,
+                          const struct flo_serve_model *model,
+                          const struct flo_digest *digest, bool is_fresh);
+/* Nobody waits for the role any more. */
+void flo_shell_load_cancel(struct flo_shell *shell, enum flo_agent_role role);
+/* The engine said that the packed file is not the model's: remove it.  Loading
+ * again makes a new one, the second time it goes without. */
+void flo_shell_packed_refused(struct flo_shell *shell,
+                              const struct flo_digest *digest);
+
+/* packing_notes.c */
+bool flo_packing_is_wanted(const struct flo_shell *shell);
+bool flo_packing_is_noted(const struct flo_packing_notes *notes,
+                          const struct flo_digest *model);
+void flo_packing_note(struct flo_packing_notes *notes,
+                      const struct flo_digest *model);
+/* How often this version failed to pack it. */
+unsigned flo_packing_failures(const struct flo_shell *shell,
+                              const struct flo_digest *model);
+void flo_packing_keep_failures(struct flo_shell *shell,
+                               const struct flo_digest *model, unsigned count);
+void flo_packing_forget_failures(struct flo_shell *shell,
+                                 const struct flo_digest *model);
+/* Would a new model be packed, as far as is known? */
+bool flo_shell_packs(const struct flo_shell *shell);
+/* Does an engine get a file for the prefix of its prompts? */
+bool flo_shell_keeps_prefixes(const struct flo_shell *shell);
+
+#endif

@@ -1,0 +1,414 @@
+/* The updater worker: one process per job, one line in, event lines out
+ * (contracts section 5).  What it says is hostile until it fits. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/shell/queue/timers.h"
+#include "agent/shell/update/update.h"
+
+#define LINE_BYTES_MAX 65536
+#define MEMORY_BYTES_MAX (32 << 20)
+#define AGAIN_MS 20 /* a worker that said its last word ends within some ms */
+#define WAIT_TOLD_MS 1000
+#define WAIT_MS_MAX 60000 /* then the core tries again, but for a bundle */
+
+struct flo_job_child {
+    struct flo_shell *shell;
+    uint32_t number;
+    pid_t pid;
+    int fd;
+    struct event *readable;
+    struct flo_digest release;
+    bool has_ended; /* staged or failed was said */
+    bool is_verifying;
+    size_t bytes;
+    char line[LINE_BYTES_MAX];
+};
+
+static void job_free(struct flo_job_child *job)
+{
+    if (job->readable != NULL) {
+        event_free(job->readable);
+    }
+    if (job->fd >= 0) {
+        close(job->fd);
+    }
+    if (job->pid > 0) {
+        flo_serve_kill(job->shell->serve, job->pid);
+    }
+    free(job);
+}
+
+static void job_end(struct flo_shell *shell)
+{
+    struct flo_job_child *job = shell->job;
+
+    shell->job = NULL;
+    if (job != NULL) {
+        job_free(job);
+    }
+}
+
+static void job_failed(struct flo_shell *shell, uint32_t number, int code,
+                       const char *what, bool is_passing)
+{
+    struct flo_agent_event event = {
+        .kind = FLO_AGENT_JOB_FAILED, .job = number, .is_passing = is_passing};
+
+    event.error.code = code;
+    snprintf(event.error.what, sizeof(event.error.what), "%.255s", what);
+    flo_queue_post(&shell->queue, &event);
+}
+
+/* ---- what it says -----------------------------------------------------------
+ */
+
+static void copy_plan(const json_t *json, struct flo_agent_detail *detail)
+{
+    const char *codec = NULL;
+
+    if (flo_json_opt_text(json, "codec", sizeof(detail->codec) - 1, "", &codec,
+                          NULL) == 0) {
+        snprintf(detail->codec, sizeof(detail->codec), "%s", codec);
+    }
+    (void)!flo_json_opt_u64(json, "bytes", 0, INT64_MAX, 0, &detail->bytes,
+                            NULL);
+    (void)!flo_json_opt_u64(json, "full_bytes", 0, INT64_MAX, 0,
+                            &detail->full_bytes, NULL);
+    (void)!flo_json_opt_u64(json, "took_ms", 0, INT64_MAX, 0, &detail->took_ms,
+                            NULL);
+}
+
+/* false: it says more than anybody can take. */
+static bool say_progress(struct flo_job_child *job, const json_t *json,
+                         enum flo_execution state)
+{
+    struct flo_agent_event event = {
+        .kind = FLO_AGENT_PROGRESS, .job = job->number, .state = state};
+
+    copy_plan(json, &event.detail);
+    if (state == FLO_EXECUTION_DOWNLOADING) {
+        event.detail.bytes = 0; /* the plan said them */
+    }
+    return flo_queue_offer(&job->shell->queue, &event);
+}
+
+static void say_staged(struct flo_job_child *job, const json_t *json)
+{
+    struct flo_shell *shell = job->shell;
+    struct flo_agent_event event = {.kind = FLO_AGENT_STAGED,
+                                    .job = job->number};
+
+    copy_plan(json, &event.detail);
+    (void)!flo_json_opt_u64(json, "fetched_bytes", 0, INT64_MAX, 0,
+                            &event.detail.bytes, NULL);
+    event.fits_both =
+        flo_shell_fits_both(shell, &shell->slots.current, &job->release);
+    shell->fresh = job->release;
+    job_end(shell);
+    flo_queue_post(&shell->queue, &event);
+}
+
+/* A release that was dropped just before is removed only when the disk is full
+ * without: until then it may be the base of a delta, or be ordered again. */
+static void say_failed(struct flo_job_child *job, const json_t *json)
+{
+    struct flo_shell *shell = job->shell;
+    struct flo_digest release = job->release;
+    uint32_t number = job->number;
+    json_t *error = json_object_get(json, "error");
+    const char *id = json_string_value(json_object_get(error, "id"));
+    const char *what = json_string_value(json_object_get(error, "what"));
+    int code = id == NULL ? 0 : flo_error_code(id);
+    char text[256];
+
+    snprintf(text, sizeof(text), "%.255s",
+             what == NULL ? "the updater failed" : what);
+    job_end(shell);
+    if (code == FLO_E_DISK_FULL && flo_shell_make_room(shell, &release)) {
+        shell->waiting_job = number;
+        flo_shell_later(shell->collect, 0);
+        return;
+    }
+    job_failed(shell, number, code == 0 ? FLO_E_WORKER_PROTOCOL : code, text,
+               json_is_true(json_object_get(json, "passing")));
+}
+
+/* false: the job is over (and freed). */
+static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
+{
+    static const struct {
+        const char *word;
+        enum flo_execution state;
+    } steps[] = {{"planned", FLO_EXECUTION_ACCEPTED},
+                 {"downloading", FLO_EXECUTION_DOWNLOADING},
+                 {"applying", FLO_EXECUTION_APPLYING},
+                 {"verifying", FLO_EXECUTION_VERIFYING}};
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    struct flo_shell *shell = job->shell;
+    const char *word = NULL;
+    uint32_t number = job->number;
+
+    if (flo_json_parse(line, bytes, LINE_BYTES_MAX, &json, NULL) < 0 ||
+        flo_json_get_text(json, "event", 32, &word, NULL) < 0) {
+        job_end(shell);
+        job_failed(shell, number, FLO_E_WORKER_PROTOCOL,
+                   "the updater wrote no event line", true);
+        return false;
+    }
+    for (size_t i = 0; i < FLO_COUNT(steps); i++) {
+        if (strcmp(word, steps[i].word) == 0 &&
+            !say_progress(job, json, steps[i].state)) {
+            job_end(shell);
+            job_failed(shell, number, FLO_E_WORKER_PROTOCOL,
+                       "the updater says more than anybody can take", true);
+            return false;
+        }
+    }
+    if (strcmp(word, "fallback") == 0) {
+        const json_t *error = json_object_get(json, "error");
+        flo_log(FLO_LOG_WARN, "updater", "another way: %s",
+                json_string_value(json_object_get(error, "what")) == NULL
+                    ? ""
+                    : json_string_value(json_object_get(error, "what")));
+    } else if (strcmp(word, "staged") == 0) {
+        say_staged(job, json);
+        return false;
+    } else if (strcmp(word, "failed") == 0) {
+        say_failed(job, json);
+        return false;
+    }
+    return true;
+}
+
+static bool take_lines(struct flo_job_child *job)
+{
+    size_t begin = 0;
+    size_t i;
+
+    for (i = 0; i < job->bytes; i++) {
+        if (job->line[i] == '\n') {
+            if (!take_line(job, job->line + begin, i - begin)) {
+                return false;
+            }
+            begin = i + 1;
+        }
+    }
+    memmove(job->line, job->line + begin, job->bytes - begin);
+    job->bytes -= begin;
+    return true;
+}
+
+static void on_readable(evutil_socket_t fd, short events, void *context)
+{
+    struct flo_job_child *job = context;
+    struct flo_shell *shell = job->shell;
+    uint32_t number = job->number;
+    ssize_t got =
+        read(fd, job->line + job->bytes, sizeof(job->line) - job->bytes);
+
+    (void)events;
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) {
+        return;
+    }
+    if (got > 0) {
+        job->bytes += (size_t)got;
+        if (take_lines(job) && job->bytes == sizeof(job->line)) {
+            job_end(shell);
+            job_failed(shell, number, FLO_E_WORKER_PROTOCOL,
+                       "the updater wrote a line without end", true);
+        }
+        return;
+    }
+    job_end(shell);
+    job_failed(shell, number, FLO_E_PROCESS,
+               "the updater ended without an answer", true);
+}
+
+/* ---- start, cancel
+ * ------------------------------------------------------------- */
+
+static json_t *job_json(struct flo_shell *shell)
+{
+    const struct flo_agent_execution *execution = &shell->agent.execution;
+    const struct flo_identity *identity = &shell->identity;
+    uint64_t rate = execution->policy.rate_bytes_per_s;
+    uint64_t own_rate = flo_config_u64(shell->settings.config, "download_rate");
+    char digest[FLO_DIGEST_TEXT];
+    json_t *json;
+
+    if (own_rate != 0 && (rate == 0 || own_rate < rate)) {
+        rate = own_rate;
+    }
+    flo_digest_text(&execution->release.digest, digest);
+    json = json_pack(
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:i}", "v", 1, "job",
+        "stage", "state_dir", shell->settings.state_dir, "release", digest,
+        "trust_file", identity->trust_file, "fleet", identity->fleet, "ca_file",
+        identity->is_there ? identity->ca_file : "", "profile",
+        flo_machine_json(&shell->machine, flo_store_disk_free(shell->store)),
+        "rate_bytes_per_s", (json_int_t)rate, "memory_bytes_max",
+        MEMORY_BYTES_MAX);
+    if (json == NULL) {
+        return NULL;
+    }
+    json_object_set_new(json, "time_ms",
+                        json_integer((json_int_t)flo_shell_clock_ms(shell)));
+    json_object_set_new(json_object_get(json, "profile"), "packs",
+                        json_boolean(flo_shell_packs(shell)));
+    json_object_set_new(json_object_get(json, "profile"), "prefix_bytes",
+                        json_integer(flo_shell_keeps_prefixes(shell)
+                                         ? FLO_SERVE_PREFIX_BYTES
+                                         : 0));
+    json_object_set_new(
+        json, "sandbox",
+        json_string(flo_sandbox_mode_word(shell->settings.sandbox)));
+    if (execution->bundle[0] != '\0') {
+        json_object_set_new(json, "bundle", json_string(execution->bundle));
+    } else {
+        json_object_set_new(json, "urls",
+                            json_pack("[s]", identity->controller));
+        json_object_set_new(json, "cert_file",
+                            json_string(identity->cert_file));
+        json_object_set_new(json, "key_file", json_string(identity->key_file));
+    }
+    return json;
+}
+
+static int job_send(struct flo_shell *shell, int fd, struct flo_err *err)
+{
+    struct flo_buf text = {0};
+    json_t *json = job_json(shell);
+    int rv;
+
+    if (json == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "job");
+    }
+    flo_json_dump(json, &text);
+    json_decref(json);
+    flo_buf_text(&text, "\n");
+    rv = text.failed ? flo_fail(err, FLO_E_MEMORY, "job")
+                     : flo_fd_write_all(fd, text.data, text.bytes, err);
+    flo_buf_deinit(&text);
+    return rv;
+}
+
+static int job_open(struct flo_shell *shell, struct flo_job_child *job,
+                    struct flo_err *err)
+{
+    char program[4096];
+    const char *argv[] = {program, "worker", NULL};
+    static const char *const keep[] = {
+        "FLOTILLA_LOG",  "FLO_*",        "LD_*",       "http_proxy",
+        "https_proxy",   "HTTPS_PROXY",  "all_proxy",  "ALL_PROXY",
+        "no_proxy",      "NO_PROXY",     "SSL_CERT_*", "ASAN_OPTIONS",
+        "UBSAN_OPTIONS", "LSAN_OPTIONS", "QEMU_*",     NULL};
+    int pair[2];
+    int rv;
+
+    if (!flo_process_sibling("flotilla-updater", program, sizeof(program))) {
+        return flo_fail(err, FLO_E_ABSENT,
+                        "the program flotilla-updater is not installed");
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+        return flo_fail_errno(err, FLO_E_PROCESS, "socket pair");
+    }
+    job->fd = pair[0];
+    rv = flo_process_spawn_bare(argv, keep, pair[1], &job->pid, err);
+    close(pair[1]);
+    if (rv == 0) {
+        rv = job_send(shell, job->fd, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    evutil_make_socket_nonblocking(job->fd);
+    job->readable =
+        event_new(shell->base, job->fd, EV_READ | EV_PERSIST, on_readable, job);
+    if (job->readable == NULL || event_add(job->readable, NULL) != 0) {
+        return flo_fail(err, FLO_E_MEMORY, "job");
+    }
+    return 0;
+}
+
+/* A process that was killed and still syncs has the lock of the downloads and
+ * room on the disk that the plan must see as free. */
+static void wait_for(struct flo_shell *shell, pid_t pid, uint32_t number)
+{
+    uint64_t now = flo_now_ms();
+    char what[64];
+
+    if (shell->waiting_job != number || shell->waiting_since_ms == 0) {
+        shell->waiting_job = number;
+        shell->waiting_since_ms = now;
+        shell->waiting_is_told = false;
+    }
+    if (now - shell->waiting_since_ms >= WAIT_MS_MAX &&
+        shell->agent.execution.bundle[0] == '\0') {
+        shell->waiting_job = 0;
+        snprintf(what, sizeof(what), "process %ld still writes", (long)pid);
+        job_failed(shell, number, FLO_E_STATE_LOCKED, what, true);
+        return;
+    }
+    if (!shell->waiting_is_told &&
+        now - shell->waiting_since_ms >= WAIT_TOLD_MS) {
+        shell->waiting_is_told = true;
+        flo_log(FLO_LOG_INFO, "updater",
+                "the updater waits for process %ld, which still writes",
+                (long)pid);
+    }
+    flo_shell_later(shell->collect,
+                    shell->waiting_is_told ? WAIT_TOLD_MS : AGAIN_MS);
+}
+
+void flo_shell_job_start(struct flo_shell *shell, uint32_t number)
+{
+    struct flo_job_child *job;
+    struct flo_err err = {0};
+    pid_t pid;
+
+    job_end(shell);
+    pid = flo_serve_killed_pid(shell->serve);
+    if (pid != 0) {
+        wait_for(shell, pid, number);
+        return;
+    }
+    shell->waiting_job = 0;
+    shell->waiting_since_ms = 0;
+    job = calloc(1, sizeof(*job));
+    if (job == NULL) {
+        job_failed(shell, number, FLO_E_MEMORY, "job", true);
+        return;
+    }
+    job->shell = shell;
+    job->number = number;
+    job->fd = -1;
+    job->release = shell->agent.execution.release.digest;
+    shell->job = job;
+    if (job_open(shell, job, &err) < 0) {
+        job_end(shell);
+        job_failed(shell, number, err.code, err.what, true);
+    }
+}
+
+void flo_shell_job_again(struct flo_shell *shell)
+{
+    if (flo_serve_is_ending(shell->serve)) {
+        flo_shell_later(shell->collect, AGAIN_MS);
+    } else {
+        flo_shell_job_start(shell, shell->waiting_job);
+    }
+}
+
+void flo_shell_job_cancel(struct flo_shell *shell, uint32_t number)
+{
+    if (number == 0 || shell->waiting_job == number) {
+        shell->waiting_job = 0;
+    }
+    if (shell->job != NULL && (number == 0 || shell->job->number == number)) {
+        job_end(shell);
+    }
+}

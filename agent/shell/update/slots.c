@@ -1,0 +1,121 @@
+/* The core's slot actions as writes of the model's record. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/update/update.h"
+
+/* The number that was signed with the release, and whether it may come. */
+static int take_number(struct flo_shell *shell, const struct flo_slots *slots,
+                       const struct flo_release_ref *release, uint64_t *number,
+                       struct flo_err *err)
+{
+    struct flo_release *document = calloc(1, sizeof(*document));
+    int rv;
+
+    if (document == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "a release document");
+    }
+    rv = flo_store_release_load(shell->store, &release->digest, document, err);
+    if (rv == 0) {
+        *number = document->number;
+        flo_release_deinit(document);
+        rv = flo_slots_admit(slots, &release->digest, *number, err);
+    }
+    free(document);
+    return rv;
+}
+
+static int stage(struct flo_shell *shell, struct flo_slots *slots,
+                 const struct flo_release_ref *release, struct flo_err *err)
+{
+    const struct flo_agent_execution *execution = &shell->agent.execution;
+    struct flo_slots facts = {
+        .attempt = execution->attempt,
+        .order_seq = execution->seq,
+        .soak_ms = execution->policy.soak_ms,
+        .soak_requests = (uint32_t)execution->policy.soak_requests,
+        .soak_errors_ppm = (uint32_t)execution->policy.soak_errors_ppm,
+        .soak_crashes_max = (uint32_t)execution->policy.soak_crashes_max,
+        .rollout_phase = execution->phase,
+    };
+    int rv = 0;
+
+    memcpy(facts.rollout, execution->rollout, sizeof(facts.rollout));
+    memcpy(facts.order, execution->order, sizeof(facts.order));
+    if (strcmp(slots->model, release->model) != 0 &&
+        flo_digest_is_zero(&slots->current)) { /* the device's first release */
+        rv = flo_store_slots_read(shell->store, release->model, slots, err);
+        memcpy(slots->model, release->model, sizeof(slots->model));
+    }
+    if (rv == 0) {
+        rv = take_number(shell, slots, release, &facts.candidate_number, err);
+    }
+    return rv < 0 ? rv : flo_slots_stage(slots, &release->digest, &facts, err);
+}
+
+static int begin_trial(struct flo_shell *shell, struct flo_slots *slots,
+                       struct flo_err *err)
+{
+    uint32_t tries = (uint32_t)shell->agent.execution.policy.tries;
+    int rv = flo_slots_begin_trial(slots, tries, err);
+
+    return rv < 0 ? rv : flo_slots_count_try(slots, err);
+}
+
+static int change(struct flo_shell *shell,
+                  const struct flo_agent_action *action,
+                  struct flo_slots *slots, struct flo_err *err)
+{
+    switch (action->kind) {
+    case FLO_DO_SLOT_STAGE:
+        return stage(shell, slots, &action->release, err);
+    case FLO_DO_SLOT_TRIAL:
+        return begin_trial(shell, slots, err);
+    case FLO_DO_SLOT_TRY:
+        return flo_slots_count_try(slots, err);
+    case FLO_DO_SLOT_UNTRY:
+        flo_slots_return_try(slots);
+        return 0;
+    case FLO_DO_SLOT_COMMIT:
+        return flo_slots_commit(slots, err);
+    case FLO_DO_SLOT_CLEAR:
+        flo_slots_clear_candidate(slots);
+        return 0;
+    default:
+        return flo_slots_roll_back(slots, err);
+    }
+}
+
+bool flo_shell_slot_action(struct flo_shell *shell,
+                           const struct flo_agent_action *action)
+{
+    struct flo_slots next = shell->slots;
+    struct flo_agent_event event = {.kind = FLO_AGENT_WRITTEN};
+    struct flo_err err = {0};
+    int rv = change(shell, action, &next, &err);
+
+    if (rv == 0) {
+        rv = flo_store_slots_write(shell->store, &next, &err);
+    }
+    /* A change that was not written may be asked for again; a candidate that
+     * was not cleared is forgotten all the same, the next write says so. */
+    if (rv == 0 || action->kind == FLO_DO_SLOT_CLEAR) {
+        shell->slots = next;
+        shell->slots_is_dirty = rv < 0;
+    }
+    if (rv < 0) {
+        flo_log_err(FLO_LOG_ERROR, "store", &err);
+        event.kind = FLO_AGENT_UNWRITTEN;
+        event.error.code = err.code;
+        snprintf(event.error.what, sizeof(event.error.what), "%.255s",
+                 err.what);
+    }
+    /* A count that was written, one taken back and a clear need no answer. */
+    if (action->kind == FLO_DO_SLOT_CLEAR ||
+        action->kind == FLO_DO_SLOT_UNTRY ||
+        (action->kind == FLO_DO_SLOT_TRY && rv == 0)) {
+        return rv == 0;
+    }
+    flo_queue_post(&shell->queue, &event);
+    return rv == 0;
+}
