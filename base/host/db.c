@@ -14,9 +14,10 @@ enum { STATEMENTS_MAX = 256, VALUE_BYTES_MAX = 64 << 20 };
 struct flo_db_statement {
     struct flo_db *db;
     sqlite3_stmt *stmt;
-    char *sql;         /* as it was given: the key */
-    const char *given; /* where it stood then: mostly a literal, met again */
-    int bind_result;   /* the first bind that failed, or SQLITE_OK */
+    char *sql;       /* as it was given: the key */
+    uint32_t hash;   /* of it */
+    uint64_t used;   /* when it was asked for: db->prepared */
+    int bind_result; /* the first bind that failed, or SQLITE_OK */
 };
 
 struct flo_db {
@@ -311,23 +312,39 @@ int flo_db_migrate(struct flo_db *db, const char *const *scripts, size_t count,
 /* ---- statements
  * ------------------------------------------------------------------ */
 
-/* By its place first: comparing with all texts takes longer than many a
- * statement. */
 static struct flo_db_statement *statement_find(struct flo_db *db,
-                                               const char *sql)
+                                               const char *sql, uint32_t hash)
 {
     for (size_t i = 0; i < db->count; i++) {
         struct flo_db_statement *known = db->statements[i];
-        if (known->given == sql && strcmp(known->sql, sql) == 0) {
+        if (known->hash == hash && strcmp(known->sql, sql) == 0) {
             return known;
         }
     }
+    return NULL;
+}
+
+/* Room for one more: the one that was asked for least lately goes. */
+static int statement_room(struct flo_db *db, size_t *place, struct flo_err *err)
+{
+    *place = db->count;
+    if (db->count < STATEMENTS_MAX) {
+        db->count++;
+        return 0;
+    }
     for (size_t i = 0; i < db->count; i++) {
-        if (strcmp(db->statements[i]->sql, sql) == 0) {
-            return db->statements[i];
+        if (sqlite3_stmt_busy(db->statements[i]->stmt) == 0 &&
+            (*place == db->count ||
+             db->statements[i]->used < db->statements[*place]->used)) {
+            *place = i;
         }
     }
-    return NULL;
+    if (*place == db->count) {
+        return flo_fail(err, FLO_E_INTERNAL, "%d statements run at a time",
+                        (int)STATEMENTS_MAX);
+    }
+    statement_free(db->statements[*place]);
+    return 0;
 }
 
 uint64_t flo_db_statements(const struct flo_db *db)
@@ -338,19 +355,18 @@ uint64_t flo_db_statements(const struct flo_db *db)
 int flo_db_prepare(struct flo_db *db, const char *sql,
                    struct flo_db_statement **out, struct flo_err *err)
 {
-    struct flo_db_statement *known = statement_find(db, sql);
+    uint32_t hash = flo_crc32c(0, sql, strlen(sql));
+    struct flo_db_statement *known = statement_find(db, sql, hash);
+    size_t place;
+
     db->prepared++;
     if (known != NULL) {
+        known->used = db->prepared;
         sqlite3_reset(known->stmt);
         sqlite3_clear_bindings(known->stmt);
         known->bind_result = SQLITE_OK;
         *out = known;
         return 0;
-    }
-    if (db->count == STATEMENTS_MAX) {
-        return flo_fail(err, FLO_E_INTERNAL,
-                        "more than %d different statements",
-                        (int)STATEMENTS_MAX);
     }
     struct flo_db_statement *statement = calloc(1, sizeof(*statement));
     if (statement == NULL || (statement->sql = strdup(sql)) == NULL) {
@@ -371,8 +387,14 @@ int flo_db_prepare(struct flo_db *db, const char *sql,
                         "not exactly one statement: %.200s", sql);
     }
     statement->db = db;
-    statement->given = sql;
-    db->statements[db->count++] = statement;
+    statement->hash = hash;
+    statement->used = db->prepared;
+    int rv = statement_room(db, &place, err);
+    if (rv < 0) {
+        statement_free(statement);
+        return rv;
+    }
+    db->statements[place] = statement;
     *out = statement;
     return 0;
 }

@@ -1,7 +1,7 @@
 /* Database: SQLite behind bounded, typed calls (SQLite inside).
  *
  * One handle belongs to one thread.  Statements are prepared once per handle
- * and text and live as long as it.  Every failure is FLO_E_DB with SQLite's
+ * and text and kept.  Every failure is FLO_E_DB with SQLite's
  * sentence, but no room (FLO_E_DISK_FULL), no memory (FLO_E_MEMORY) and proof
  * that the file is damaged (FLO_E_DB_DAMAGED), which never ends the process. */
 #ifndef FLOTILLA_HOST_DB_H
@@ -56,8 +56,9 @@ FLO_MUST_USE int flo_db_migrate(struct flo_db *db, const char *const *scripts,
  */
 
 /* The statement of this text, ready for new parameters: reset, all bindings
- * NULL.  Texts are compared by content; at most 256 different ones per handle
- * are kept.  It is borrowed: do not use one text for two loops at a time. */
+ * NULL.  Texts are compared by content; the 256 of them that were asked for
+ * last are kept per handle.  It is borrowed until as many others were asked
+ * for: do not use one text for two loops at a time. */
 FLO_MUST_USE int flo_db_prepare(struct flo_db *db, const char *sql,
                                 struct flo_db_statement **out,
                                 struct flo_err *err);

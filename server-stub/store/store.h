@@ -1,15 +1,23 @@
-/* Records: everything the controller must remember, behind one interface.
+/* Store: everything the controller must remember, behind typed calls.
  *
- * SQLite today (records_*.c), control.db in DIR with FULL sync for orders,
- * rollouts, acknowledgements and audit.  Telemetry has a file and a thread of
- * its own (telemetry_store.h), so that it never delays an order.  Nothing else
- * knows SQL: PostgreSQL becomes a second implementation of this header.
+ * The calls are written once (calls/), above a seam of few calls on tables
+ * (tables.h).  An engine stands below the seam: sqlite/ keeps control.db in
+ * DIR with FULL sync, memory/ keeps all in memory for tests, fuzz targets and
+ * the simulator.  Nothing else in the controller knows an engine or SQL.
+ * Telemetry has a file and a thread of its own (windows.h), so that it never
+ * delays an order.
+ *
+ * Commits are synchronous: a commit that returned 0 is durable, and a device
+ * is acknowledged after it.  A message costs two statements at most.  Facts
+ * that each message asks for are in memory (calls/facts.c) and are written in
+ * pieces.  An engine behind a network may hold changes back and send them
+ * together, but not past the commit.
  *
  * One thread.  Everything that changes something happens between
  * flo_fleet_begin and flo_fleet_commit.  Rows are handed to callbacks as
  * structs whose texts are borrowed for the call; a callback must not call the
- * same listing again.  A callback's non-zero (negative) answer ends the
- * listing and is returned. */
+ * same listing again.  A callback's answer other than 0 ends the listing and
+ * is returned. */
 #ifndef FLOTILLA_SERVER_STORE_H
 #define FLOTILLA_SERVER_STORE_H
 
@@ -24,17 +32,20 @@
 
 struct flo_fleet_store;
 
-/* ":memory:" as `dir` keeps it in memory (tests). */
+/* ":memory:" as `dir` is the engine in memory. */
 FLO_MUST_USE int flo_fleet_open(const char *dir, struct flo_fleet_store **out,
                                 struct flo_err *err);
 void flo_fleet_close(struct flo_fleet_store *store);
+/* FLO_E_DB: a transaction is open already. */
 FLO_MUST_USE int flo_fleet_begin(struct flo_fleet_store *store,
                                  struct flo_err *err);
+/* What fails is taken back whole.  FLO_E_DB without a transaction. */
 FLO_MUST_USE int flo_fleet_commit(struct flo_fleet_store *store,
                                   struct flo_err *err);
+/* All is as before begin; harmless without a transaction. */
 void flo_fleet_roll_back(struct flo_fleet_store *store);
 
-/* Statements since it was opened. */
+/* What an engine was asked since it was opened: reads and changes. */
 uint64_t flo_fleet_statements(const struct flo_fleet_store *store);
 
 /* Small settings by name; get gives "" when there is none. */
@@ -198,6 +209,7 @@ struct flo_fleet_release {
 };
 typedef int (*flo_fleet_release_fn)(void *context,
                                     const struct flo_fleet_release *release);
+/* FLO_E_STATE when its version or digest is there already. */
 FLO_MUST_USE int flo_fleet_release_add(struct flo_fleet_store *store,
                                        const struct flo_fleet_release *release,
                                        struct flo_err *err);
@@ -307,6 +319,8 @@ struct flo_fleet_order {
 };
 typedef int (*flo_fleet_order_fn)(void *context,
                                   const struct flo_fleet_order *order);
+/* FLO_E_STATE when its id is there already.  Older orders that say the same
+ * (rollout, kind, phase, group and release) count as superseded from now on. */
 FLO_MUST_USE int flo_fleet_order_add(struct flo_fleet_store *store,
                                      const struct flo_fleet_order *order,
                                      struct flo_err *err);
@@ -334,7 +348,7 @@ FLO_MUST_USE int flo_fleet_order_groups(struct flo_fleet_store *store,
 FLO_MUST_USE int flo_fleet_order_tracked(struct flo_fleet_store *store,
                                          uint64_t limit, flo_fleet_order_fn fn,
                                          void *context, struct flo_err *err);
-/* Delete orders that nobody asks for any more (records_orders.c), of the next
+/* Delete orders that nobody asks for any more (calls/orders.c), of the next
  * FLO_FLEET_PRUNE_ORDERS behind seq *from; *from becomes where the next piece
  * begins, FLO_FLEET_ALL behind the last.  Tracked ones stay, as rollouts do.
  */
@@ -447,6 +461,7 @@ struct flo_fleet_token {
 };
 typedef int (*flo_fleet_token_fn)(void *context,
                                   const struct flo_fleet_token *token);
+/* FLO_E_STATE when its id or secret is there already. */
 FLO_MUST_USE int flo_fleet_token_add(struct flo_fleet_store *store,
                                      const struct flo_fleet_token *token,
                                      struct flo_err *err);

@@ -355,7 +355,8 @@ def test_what_a_freeze_paused_is_listed_whatever_its_age(
     with sqlite3.connect(os.path.join(controller.dir, "control.db")) as base:
         base.execute(
             "WITH RECURSIVE r(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM r"
-            " WHERE i < 1099) INSERT INTO rollout SELECT 'r-' || i, spec,"
+            " WHERE i < 1099) INSERT INTO rollout (id, number, grp, spec,"
+            " state, core, digest, created_at) SELECT 'r-' || i, i, grp, spec,"
             " 'completed', core, digest, created_at FROM rollout, r"
             " WHERE id = ?", (rollout,))
     base.close()

@@ -1,8 +1,8 @@
-/* The store's tables.  A change is a new script behind the last one, never an
- * edit: databases in the field have run what stands here. */
+/* SQLite: how the tables of tables.def came to be.  A change is a new script
+ * behind the last one, never an edit: databases have run what stands here. */
 #include "server-stub/store/sqlite/inside.h"
 
-const char *const flo_fleet_control_schema[] = {
+const char *const flo_sqlite_schema[] = {
     "CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL)"
@@ -87,6 +87,35 @@ const char *const flo_fleet_control_schema[] = {
     "ALTER TABLE device ADD COLUMN drifts INTEGER NOT NULL DEFAULT 0;"
     "DROP INDEX device_count;"
     "CREATE INDEX device_count ON device(retired, online, drifts);",
+    /* What a query looks for stands in a field of its own. */
+    "ALTER TABLE device ADD COLUMN serving TEXT NOT NULL DEFAULT '';"
+    "UPDATE device SET serving = coalesce(CASE WHEN json_valid(reported)"
+    " THEN json_extract(reported, '$.serving.model') || '@' ||"
+    " json_extract(reported, '$.serving.version') END, '');"
+    "ALTER TABLE rollout ADD COLUMN number INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE rollout ADD COLUMN grp TEXT NOT NULL DEFAULT 'all';"
+    "ALTER TABLE rollout ADD COLUMN active INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE rollout SET number = CAST(substr(id, 3) AS INTEGER),"
+    " grp = coalesce(json_extract(spec, '$.group'), 'all'),"
+    " active = CASE state"
+#define FLO_ROLLOUT_STATE(name, word, is_active, meaning)                      \
+    " WHEN '" word "' THEN " #is_active
+#include "server-stub/core/rollout/rollout_states.def"
+#undef FLO_ROLLOUT_STATE
+    " ELSE 0 END;"
+    "CREATE INDEX rollout_order ON rollout(active, number);"
+    "ALTER TABLE member ADD COLUMN bad INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE member SET bad = silent > 0"
+    " OR state IN ('rejected', 'failed', 'timed-out', 'rolled-back');"
+    "ALTER TABLE outcome ADD COLUMN reason TEXT NOT NULL DEFAULT '';"
+    "UPDATE outcome SET reason = coalesce(CASE WHEN json_valid(error)"
+    " THEN json_extract(error, '$.id') END, '');"
+    "ALTER TABLE ord ADD COLUMN superseded INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE ord SET superseded = EXISTS (SELECT 1 FROM ord AS newer"
+    " WHERE newer.rollout = ord.rollout AND newer.op = ord.op"
+    " AND newer.phase = ord.phase AND newer.seq > ord.seq"
+    " AND newer.grp = ord.grp AND newer.release = ord.release);"
+    "CREATE INDEX ord_newest ON ord(rollout, op, phase, grp, release)"
+    " WHERE superseded = 0;",
 };
-const size_t flo_fleet_control_schema_count =
-    FLO_COUNT(flo_fleet_control_schema);
+const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

@@ -1,276 +1,314 @@
-/* Store: opening, transactions, settings, and the binding of parameters. */
-#include <stdarg.h>
+/* SQLite: the tables in control.db, with FULL sync. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "server-stub/store/sqlite/inside.h"
+#include "server-stub/store/sqlite/sqlite.h"
 
 #define BUSY_MS 5000
 /* 32 MiB of pages: what 10,000 devices touch in an emergency is not read from
  * the file for each message. */
 #define CACHE "PRAGMA cache_size=-32768"
 
-/* ---- parameters ---- */
-
-static void bind(struct flo_db_statement *statement, const char *types,
-                 va_list arguments)
+static struct flo_sqlite *sqlite_of(struct flo_store_engine *engine)
 {
-    for (int i = 0; types[i] != '\0'; i++) {
-        switch (types[i]) {
-        case 't':
-            flo_db_bind_text(statement, i + 1, va_arg(arguments, const char *));
-            break;
-        case 'u':
-            flo_db_bind_i64(statement, i + 1,
-                            (int64_t)va_arg(arguments, uint64_t));
-            break;
-        case 'i':
-            flo_db_bind_i64(statement, i + 1, va_arg(arguments, int64_t));
-            break;
-        case 'd':
-            flo_db_bind_blob(
-                statement, i + 1,
-                va_arg(arguments, const struct flo_digest *)->bytes,
-                FLO_DIGEST_BYTES);
-            break;
-        default:
-            abort(); /* a bug of ours: the letters are literals */
-        }
+    return (struct flo_sqlite *)engine;
+}
+
+/* ---- statements ---- */
+
+static void bind(struct flo_db_statement *statement, int index,
+                 enum flo_field field, const struct flo_value *value)
+{
+    static const struct flo_digest zero = {0};
+
+    if (flo_field_is_text(field)) {
+        flo_db_bind_text(statement, index,
+                         value->text != NULL ? value->text : "");
+    } else if (flo_fields[field].type == FLO_TYPE_DIGEST) {
+        flo_db_bind_blob(statement, index,
+                         (value->digest != NULL ? value->digest : &zero)->bytes,
+                         FLO_DIGEST_BYTES);
+    } else {
+        flo_db_bind_i64(statement, index, (int64_t)value->number);
     }
 }
 
-int flo_fleet_query(struct flo_db *db, struct flo_err *err,
-                    struct flo_db_statement **out, const char *sql,
-                    const char *types, ...)
+static int prepare(struct flo_sqlite *sqlite, struct flo_db_statement **out,
+                   struct flo_err *err)
 {
-    va_list arguments;
-    int rv = flo_db_prepare(db, sql, out, err);
+    struct flo_sql *sql = &sqlite->sql;
 
-    if (rv < 0) {
-        return rv;
+    if (sql->text.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "text of a statement");
     }
-    va_start(arguments, types);
-    bind(*out, types, arguments);
-    va_end(arguments);
-    return 0;
+    int rv = flo_db_prepare(sqlite->db, sql->text.data, out, err);
+    for (size_t i = 0; i < sql->count && rv == 0; i++) {
+        bind(*out, (int)i + 1, sql->values[i].field, &sql->values[i].value);
+    }
+    return rv;
 }
 
-int flo_fleet_run(struct flo_db *db, struct flo_err *err, const char *sql,
-                  const char *types, ...)
+static int run(struct flo_sqlite *sqlite, uint64_t *changed,
+               struct flo_err *err)
 {
     struct flo_db_statement *statement;
-    va_list arguments;
-    int rv = flo_db_prepare(db, sql, &statement, err);
+    int rv = prepare(sqlite, &statement, err);
 
-    if (rv < 0) {
-        return rv;
+    if (rv == 0) {
+        rv = flo_db_run(statement, err);
     }
-    va_start(arguments, types);
-    bind(statement, types, arguments);
-    va_end(arguments);
-    return flo_db_run(statement, err);
+    if (rv == 0 && changed != NULL) {
+        *changed = (uint64_t)flo_db_changes(sqlite->db);
+    }
+    return rv;
 }
 
-void flo_column_digest(struct flo_db_statement *statement, int column,
-                       struct flo_digest *out)
+static void read_value(struct flo_db_statement *statement, int column,
+                       enum flo_field field, struct flo_value *out)
 {
-    size_t bytes;
-    const void *blob = flo_db_column_blob(statement, column, &bytes);
-
-    *out = (struct flo_digest){0};
-    if (bytes == FLO_DIGEST_BYTES) {
-        memcpy(out->bytes, blob, FLO_DIGEST_BYTES);
+    *out = (struct flo_value){0};
+    if (flo_field_is_text(field)) {
+        out->text = flo_db_column_text(statement, column);
+    } else if (flo_fields[field].type == FLO_TYPE_DIGEST) {
+        size_t bytes;
+        const void *blob = flo_db_column_blob(statement, column, &bytes);
+        out->digest = bytes == FLO_DIGEST_BYTES ? blob : NULL;
+    } else {
+        out->number = (uint64_t)flo_db_column_i64(statement, column);
     }
+}
+
+static int read_table(struct flo_db_statement *statement, int column,
+                      enum flo_table table, struct flo_value *out)
+{
+    for (int field = flo_tables[table].first; field < flo_tables[table].end;
+         field++) {
+        read_value(statement, column++, (enum flo_field)field, out++);
+    }
+    return column;
+}
+
+/* ---- reading ---- */
+
+static int find(struct flo_store_engine *engine, const struct flo_query *query,
+                flo_row_take take, void *context, struct flo_err *err)
+{
+    struct flo_sqlite *sqlite = sqlite_of(engine);
+    struct flo_value values[FLO_TABLE_FIELDS_MAX];
+    struct flo_value joined[FLO_TABLE_FIELDS_MAX];
+    struct flo_row row = {.values = values, .table = query->table};
+    struct flo_db_statement *statement = NULL;
+    bool has_row = true;
+
+    flo_sql_select(&sqlite->sql, query);
+    int rv = prepare(sqlite, &statement, err);
+    while (rv == 0 && (rv = flo_db_step(statement, &has_row, err)) == 0 &&
+           has_row) {
+        int column = read_table(statement, 0, query->table, values);
+        if (query->join != 0) {
+            read_table(statement, column, flo_fields[query->join].table,
+                       joined);
+            row.joined = joined;
+        }
+        rv = take(context, &row);
+    }
+    if (rv != 0) {
+        flo_db_reset(statement);
+    }
+    return rv;
+}
+
+static int count(struct flo_store_engine *engine, const struct flo_query *query,
+                 const enum flo_field *by, size_t by_count, flo_count_take take,
+                 void *context, struct flo_err *err)
+{
+    struct flo_sqlite *sqlite = sqlite_of(engine);
+    struct flo_value values[FLO_TABLE_FIELDS_MAX] = {0};
+    struct flo_value joined[FLO_TABLE_FIELDS_MAX] = {0};
+    struct flo_row row = {values, joined, query->table};
+    struct flo_db_statement *statement = NULL;
+    bool has_row = true;
+
+    flo_sql_count(&sqlite->sql, query, by, by_count);
+    int rv = prepare(sqlite, &statement, err);
+    while (rv == 0 && (rv = flo_db_step(statement, &has_row, err)) == 0 &&
+           has_row) {
+        for (size_t i = 0; i < by_count; i++) {
+            enum flo_table table = flo_fields[by[i]].table;
+            struct flo_value *of = table == query->table ? values : joined;
+            read_value(statement, (int)i, by[i],
+                       &of[(int)by[i] - flo_tables[table].first]);
+        }
+        rv = take(context, &row,
+                  (uint64_t)flo_db_column_i64(statement, (int)by_count));
+    }
+    if (rv != 0) {
+        flo_db_reset(statement);
+    }
+    return rv;
+}
+
+/* ---- changing ---- */
+
+static int insert(struct flo_store_engine *engine, enum flo_table table,
+                  const struct flo_field_change *changes, size_t change_count,
+                  uint64_t *changed, struct flo_err *err)
+{
+    struct flo_sqlite *sqlite = sqlite_of(engine);
+
+    flo_sql_insert(&sqlite->sql, table, changes, change_count);
+    return run(sqlite, changed, err);
+}
+
+static int put(struct flo_store_engine *engine, enum flo_table table,
+               const struct flo_field_change *changes, size_t change_count,
+               struct flo_err *err)
+{
+    struct flo_sqlite *sqlite = sqlite_of(engine);
+
+    flo_sql_put(&sqlite->sql, table, changes, change_count);
+    return run(sqlite, NULL, err);
+}
+
+static int update(struct flo_store_engine *engine, enum flo_table table,
+                  const struct flo_field_change *changes, size_t change_count,
+                  const struct flo_match *matches, size_t match_count,
+                  uint64_t *changed, struct flo_err *err)
+{
+    struct flo_sqlite *sqlite = sqlite_of(engine);
+
+    flo_sql_update(&sqlite->sql, table, changes, change_count, matches,
+                   match_count);
+    return run(sqlite, changed, err);
+}
+
+static int remove_rows(struct flo_store_engine *engine, enum flo_table table,
+                       const struct flo_match *matches, size_t match_count,
+                       uint64_t *changed, struct flo_err *err)
+{
+    struct flo_sqlite *sqlite = sqlite_of(engine);
+
+    flo_sql_remove(&sqlite->sql, table, matches, match_count);
+    return run(sqlite, changed, err);
+}
+
+/* ---- transactions ---- */
+
+static int begin(struct flo_store_engine *engine, struct flo_err *err)
+{
+    return flo_db_begin(sqlite_of(engine)->db, err);
+}
+
+static int commit(struct flo_store_engine *engine, struct flo_err *err)
+{
+    return flo_db_commit(sqlite_of(engine)->db, err);
+}
+
+static void cancel(struct flo_store_engine *engine)
+{
+    flo_db_roll_back(sqlite_of(engine)->db);
 }
 
 /* ---- opening ---- */
 
-/* Older controllers kept the answers of POST /v1/tokens whole, and of what was
- * deleted of them the bytes are still in free pages: the file is written anew,
- * once.  A disk without room for that does not keep us from starting. */
-static void forget_secrets(struct flo_fleet_store *store)
+static void close_engine(struct flo_store_engine *engine)
 {
-    char done[8];
-    struct flo_err err = {0};
-    int rv = flo_fleet_setting_get(store, "secrets_forgotten", done,
-                                   sizeof(done), &err);
+    struct flo_sqlite *sqlite = sqlite_of(engine);
 
-    if (rv == 0 && done[0] != '\0') {
-        return;
+    flo_db_close(sqlite->db);
+    flo_buf_deinit(&sqlite->sql.text);
+    free(sqlite);
+}
+
+static const struct flo_store_ops ops = {
+    .close = close_engine,
+    .begin = begin,
+    .commit = commit,
+    .cancel = cancel,
+    .find = find,
+    .count = count,
+    .insert = insert,
+    .put = put,
+    .update = update,
+    .remove = remove_rows,
+};
+
+static int is_forgotten(struct flo_db *db, bool *out, struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    int rv = flo_db_prepare(
+        db, "SELECT 1 FROM setting WHERE name = 'secrets_forgotten'", &row,
+        err);
+
+    if (rv == 0) {
+        rv = flo_db_step(row, out, err);
     }
     if (rv == 0) {
-        rv =
-            flo_db_exec(store->control,
-                        "DELETE FROM replay WHERE body LIKE '%\"token\":\"fl%';"
-                        "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)",
-                        &err);
+        flo_db_reset(row);
     }
-    if (rv == 0) {
-        rv = flo_fleet_setting_set(store, "secrets_forgotten", "yes", &err);
+    return rv;
+}
+
+/* Older controllers kept the answers of POST /v1/tokens whole.  The bytes of
+ * deleted answers are still in free pages: the file is written again, once.  A
+ * disk without room for that does not keep us from starting. */
+static void forget_secrets(struct flo_db *db)
+{
+    bool is_done = false;
+    struct flo_err err = {0};
+    int rv = is_forgotten(db, &is_done, &err);
+
+    if (rv == 0 && !is_done) {
+        rv = flo_db_exec(db,
+                         "DELETE FROM replay WHERE body LIKE"
+                         " '%\"token\":\"fl%';"
+                         "VACUUM; PRAGMA wal_checkpoint(TRUNCATE);"
+                         "INSERT INTO setting VALUES"
+                         " ('secrets_forgotten', 'yes')",
+                         &err);
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_WARN, "store", &err);
     }
 }
 
-static int path_of(const char *dir, const char *name, char *out,
-                   size_t out_bytes, struct flo_err *err)
-{
-    if (strcmp(dir, ":memory:") == 0) {
-        snprintf(out, out_bytes, ":memory:");
-        return 0;
-    }
-    return flo_path_join(out, out_bytes, dir, name)
-               ? 0
-               : flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long", dir,
-                          name);
-}
-
-static int open_control(struct flo_fleet_store *store, const char *dir,
-                        struct flo_err *err)
+static int open_file(struct flo_sqlite *sqlite, const char *dir,
+                     struct flo_err *err)
 {
     char path[4096];
-    int rv = path_of(dir, "control.db", path, sizeof(path), err);
+    int rv = flo_path_join(path, sizeof(path), dir, "control.db")
+                 ? 0
+                 : flo_fail(err, FLO_E_IO_OPEN,
+                            "path %s/control.db is too long", dir);
 
     if (rv < 0 ||
-        (rv = flo_db_open(path, FLO_DB_SYNC_FULL, BUSY_MS, &store->control,
-                          err)) < 0 ||
-        (rv = flo_db_check(store->control, err)) < 0) {
+        (rv = flo_db_open(path, FLO_DB_SYNC_FULL, BUSY_MS, &sqlite->db, err)) <
+            0 ||
+        (rv = flo_db_check(sqlite->db, err)) < 0 ||
+        (rv = flo_db_exec(sqlite->db, CACHE, err)) < 0) {
         return rv;
     }
-    rv = flo_db_exec(store->control, CACHE, err);
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_db_migrate(store->control, flo_fleet_control_schema,
-                        flo_fleet_control_schema_count, err);
+    rv = flo_db_migrate(sqlite->db, flo_sqlite_schema, flo_sqlite_schema_count,
+                        err);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
-int flo_fleet_open(const char *dir, struct flo_fleet_store **out,
-                   struct flo_err *err)
+int flo_sqlite_open(const char *dir, struct flo_store_engine **out,
+                    struct flo_err *err)
 {
-    struct flo_fleet_store *store = calloc(1, sizeof(*store));
+    struct flo_sqlite *sqlite = calloc(1, sizeof(*sqlite));
 
-    if (store == NULL) {
+    if (sqlite == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "store");
     }
-    int rv = open_control(store, dir, err);
+    sqlite->engine.ops = &ops;
+    int rv = open_file(sqlite, dir, err);
     if (rv < 0) {
-        flo_fleet_close(store);
+        close_engine(&sqlite->engine);
         return rv;
     }
-    forget_secrets(store);
-    *out = store;
-    return 0;
-}
-
-void flo_fleet_close(struct flo_fleet_store *store)
-{
-    if (store != NULL) {
-        flo_db_close(store->control);
-        flo_fleet_facts_deinit(&store->facts);
-        free(store);
-    }
-}
-
-/* ---- transactions ---- */
-
-int flo_fleet_begin(struct flo_fleet_store *store, struct flo_err *err)
-{
-    return flo_db_begin(store->control, err);
-}
-
-int flo_fleet_commit(struct flo_fleet_store *store, struct flo_err *err)
-{
-    return flo_db_commit(store->control, err);
-}
-
-void flo_fleet_roll_back(struct flo_fleet_store *store)
-{
-    flo_db_roll_back(store->control);
-    flo_fleet_facts_doubt(store);
-}
-
-uint64_t flo_fleet_statements(const struct flo_fleet_store *store)
-{
-    return flo_db_statements(store->control);
-}
-
-/* ---- settings and counters ---- */
-
-int flo_fleet_setting_get(struct flo_fleet_store *store, const char *name,
-                          char *out, size_t out_bytes, struct flo_err *err)
-{
-    struct flo_db_statement *statement;
-    bool has_row;
-    int rv =
-        flo_fleet_query(store->control, err, &statement,
-                        "SELECT value FROM setting WHERE name = ?", "t", name);
-
-    if (rv < 0 || (rv = flo_db_step(statement, &has_row, err)) < 0) {
-        return rv;
-    }
-    snprintf(out, out_bytes, "%s",
-             has_row ? flo_db_column_text(statement, 0) : "");
-    flo_db_reset(statement);
-    return 0;
-}
-
-int flo_fleet_setting_set(struct flo_fleet_store *store, const char *name,
-                          const char *value, struct flo_err *err)
-{
-    return flo_fleet_run(store->control, err,
-                         "INSERT INTO setting VALUES (?, ?)"
-                         " ON CONFLICT DO UPDATE SET value = excluded.value",
-                         "tt", name, value);
-}
-
-int flo_fleet_skip(struct flo_fleet_store *store, const char *counter,
-                   uint64_t count, struct flo_err *err)
-{
-    return flo_fleet_run(store->control, err,
-                         "INSERT INTO counter VALUES (?1, ?2) ON CONFLICT"
-                         " DO UPDATE SET value = value + ?2",
-                         "tu", counter, count);
-}
-
-int flo_fleet_newest(struct flo_fleet_store *store, const char *counter,
-                     uint64_t *out, struct flo_err *err)
-{
-    struct flo_db_statement *statement;
-    bool has_row;
-    int rv = flo_fleet_query(store->control, err, &statement,
-                             "SELECT value FROM counter WHERE name = ?", "t",
-                             counter);
-
-    if (rv < 0 || (rv = flo_db_step(statement, &has_row, err)) < 0) {
-        return rv;
-    }
-    *out = has_row ? flo_column_u64(statement, 0) : 0;
-    flo_db_reset(statement);
-    return 0;
-}
-
-int flo_fleet_next(struct flo_fleet_store *store, const char *counter,
-                   uint64_t *out, struct flo_err *err)
-{
-    struct flo_db_statement *statement;
-    bool has_row;
-    int rv = flo_fleet_query(store->control, err, &statement,
-                             "INSERT INTO counter VALUES (?, 1)"
-                             " ON CONFLICT DO UPDATE SET value = value + 1"
-                             " RETURNING value",
-                             "t", counter);
-
-    if (rv < 0 || (rv = flo_db_step(statement, &has_row, err)) < 0) {
-        return rv;
-    }
-    uint64_t value = has_row ? flo_column_u64(statement, 0) : 0;
-    flo_db_reset(statement);
-    if (value == 0) {
-        return flo_fail(err, FLO_E_DB, "counter %s gave no number", counter);
-    }
-    *out = value;
+    forget_secrets(sqlite->db);
+    *out = &sqlite->engine;
     return 0;
 }

@@ -10,7 +10,7 @@
 #include "server-stub/mqtt/batches.h"
 #include "server-stub/state/orders/emergency.h"
 
-#include "unit/server/store.h"
+#include "unit/server/store/store.h"
 
 static const char *const ids[] = {"11111111-1111-4111-8111-111111111111",
                                   "22222222-2222-4222-8222-222222222222"};

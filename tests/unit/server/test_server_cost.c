@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/server/world.h"
-#include "unit/server/store.h"
+#include "unit/server/store/store.h"
 
 #define DEVICES 200
 #define OF_A_BATCH 12 /* rollout, its phase, pruning of events */
@@ -190,11 +190,12 @@ static void who_is_awaited_for_long_is_asked_when_it_reports(void **state)
                                         strlen(text), false, &world->err),
                              0);
             assert_int_equal(controller->outgoing.asks.count, 0);
-            assert_int_equal(flo_db_exec(controller->store->control,
-                                         "UPDATE ord SET issued_at ="
-                                         " issued_at - 60000",
-                                         &world->err),
-                             0);
+            assert_int_equal(
+                flo_fleet_update(controller->store, FLO_TABLE_ORDER,
+                                 CHANGES(add_number(FLO_FIELD_ORDER_ISSUED_AT,
+                                                    (uint64_t)-60000)),
+                                 NULL, 0, NULL, &world->err),
+                0);
         } else if (turn == 1) {
             assert_int_equal(flo_ingest(&world->ingest, topic, text,
                                         strlen(text), false, &world->err),

@@ -2,7 +2,7 @@
 #include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/inside.h"
 #include "tests/unit/server/world.h"
-#include "unit/server/store.h"
+#include "unit/server/store/store.h"
 
 static void a_rollout_is_carried_by_messages(void **state)
 {

@@ -1,6 +1,6 @@
 /* The store's telemetry: windows are merged, read within bounds and pruned. */
 #include "unit/remove_tree.h"
-#include "unit/server/store.h"
+#include "unit/server/store/store.h"
 
 #include "server-stub/telemetry/windows_inside.h"
 

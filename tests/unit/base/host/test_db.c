@@ -360,6 +360,30 @@ static void a_full_disk_is_told_as_such_and_harms_nothing(void **state)
     flo_db_close(db);
 }
 
+static void more_texts_than_are_kept_take_turns(void **state)
+{
+    struct flo_db *db = opened();
+    struct flo_db_statement *loop;
+    bool has_row;
+
+    (void)state;
+    /* one runs all the time: it stays */
+    assert_int_equal(
+        flo_db_prepare(db, "SELECT 1 UNION ALL SELECT 2", &loop, NULL), 0);
+    assert_int_equal(flo_db_step(loop, &has_row, NULL), 0);
+    for (int turn = 0; turn < 2; turn++) {
+        for (int i = 0; i < 600; i++) {
+            char text[32];
+            snprintf(text, sizeof(text), "SELECT %d", i);
+            assert_int_equal(number_of(db, text), i);
+        }
+    }
+    assert_int_equal(flo_db_step(loop, &has_row, NULL), 0);
+    assert_true(has_row);
+    assert_int_equal(flo_db_column_i64(loop, 0), 2);
+    flo_db_close(db);
+}
+
 int main(void)
 {
 #define WITH_FILE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -367,6 +391,7 @@ int main(void)
         WITH_FILE(what_was_bound_comes_back),
         WITH_FILE(a_statement_is_prepared_once_and_comes_back_clean),
         WITH_FILE(a_wrong_statement_or_index_is_an_error),
+        WITH_FILE(more_texts_than_are_kept_take_turns),
         WITH_FILE(a_transaction_is_whole_or_not_at_all),
         WITH_FILE(a_second_writer_is_refused_in_time),
         WITH_FILE(migrations_run_once_and_in_order),

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/store/sqlite/inside.h"
+#include "server-stub/store/calls/inside.h"
 
 struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store,
                                       const char *id)
@@ -118,20 +118,24 @@ bool flo_fleet_device_may_ask(struct flo_fleet_store *store, const char *device,
 int flo_fleet_mark_put(struct flo_fleet_store *store, const char *device,
                        const char *boot, uint64_t mark, struct flo_err *err)
 {
-    return flo_fleet_run(store->control, err,
-                         "INSERT INTO event_mark VALUES (?, ?, ?)"
-                         " ON CONFLICT DO UPDATE SET seq = excluded.seq",
-                         "ttu", device, boot, mark);
+    return flo_fleet_put(store, FLO_TABLE_EVENT_MARK,
+                         CHANGES(set_text(FLO_FIELD_EVENT_MARK_DEVICE, device),
+                                 set_text(FLO_FIELD_EVENT_MARK_BOOT, boot),
+                                 set_number(FLO_FIELD_EVENT_MARK_SEQ, mark)),
+                         err);
 }
 
 static int write_one(struct flo_fleet_store *store, const char *id,
                      struct flo_fleet_fact *fact, struct flo_err *err)
 {
-    int rv = flo_fleet_run(store->control, err,
-                           "UPDATE device SET seen_at = max(seen_at, ?1),"
-                           " rss = coalesce(nullif(?2, 0), rss)"
-                           " WHERE id = ?3",
-                           "uut", fact->seen_at_ms, fact->rss_bytes, id);
+    const struct flo_field_change changes[] = {
+        {.field = FLO_FIELD_DEVICE_SEEN_AT,
+         .how = FLO_CHANGE_RAISE,
+         .value.number = fact->seen_at_ms},
+        set_number(FLO_FIELD_DEVICE_RSS, fact->rss_bytes)};
+    int rv = flo_fleet_update(
+        store, FLO_TABLE_DEVICE, changes, fact->rss_bytes != 0 ? 2 : 1,
+        MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err);
 
     if (rv == 0 && fact->is_mark_dirty) {
         rv = flo_fleet_mark_put(store, id, fact->boot, fact->mark, err);

@@ -1,0 +1,289 @@
+/* Store: tokens, stored answers of repeated requests, the audit chain. */
+#include <string.h>
+
+#include "server-stub/store/calls/inside.h"
+
+/* ---- tokens ---- */
+
+/* So long it is still told why a token is no good. */
+#define TOKEN_EXPIRED_MS (UINT64_C(30) * 24 * 3600 * 1000)
+#define LISTED_MAX 1000
+
+struct tokens {
+    flo_fleet_token_fn fn;
+    void *context;
+};
+
+static int take_token(void *context, const struct flo_row *row)
+{
+    const struct tokens *tokens = context;
+    struct flo_fleet_token token = {
+        .id = flo_row_text(row, FLO_FIELD_TOKEN_ID),
+        .kind = flo_row_text(row, FLO_FIELD_TOKEN_KIND),
+        .name = flo_row_text(row, FLO_FIELD_TOKEN_NAME),
+        .role = flo_row_text(row, FLO_FIELD_TOKEN_ROLE),
+        .group = flo_row_text(row, FLO_FIELD_TOKEN_GROUP),
+        .secret = flo_row_digest(row, FLO_FIELD_TOKEN_SECRET),
+        .uses_left = flo_row_number(row, FLO_FIELD_TOKEN_USES),
+        .created_at_ms = flo_row_number(row, FLO_FIELD_TOKEN_CREATED_AT),
+        .expires_at_ms = flo_row_number(row, FLO_FIELD_TOKEN_EXPIRES_AT),
+    };
+
+    return tokens->fn(tokens->context, &token);
+}
+
+int flo_fleet_token_add(struct flo_fleet_store *store,
+                        const struct flo_fleet_token *token,
+                        struct flo_err *err)
+{
+    return flo_fleet_insert(
+        store, FLO_TABLE_TOKEN,
+        CHANGES(set_text(FLO_FIELD_TOKEN_ID, token->id),
+                set_text(FLO_FIELD_TOKEN_KIND, token->kind),
+                set_text(FLO_FIELD_TOKEN_NAME, token->name),
+                set_text(FLO_FIELD_TOKEN_ROLE, token->role),
+                set_text(FLO_FIELD_TOKEN_GROUP, token->group),
+                set_digest(FLO_FIELD_TOKEN_SECRET, &token->secret),
+                set_number(FLO_FIELD_TOKEN_USES, token->uses_left),
+                set_number(FLO_FIELD_TOKEN_CREATED_AT, token->created_at_ms),
+                set_number(FLO_FIELD_TOKEN_EXPIRES_AT, token->expires_at_ms)),
+        NULL, err);
+}
+
+int flo_fleet_token_get(struct flo_fleet_store *store, const char *id,
+                        const struct flo_digest *secret, flo_fleet_token_fn fn,
+                        void *context, struct flo_err *err)
+{
+    struct tokens tokens = {fn, context};
+    struct flo_match match =
+        id != NULL ? text_is(FLO_FIELD_TOKEN_ID, id)
+                   : (struct flo_match){.field = FLO_FIELD_TOKEN_SECRET,
+                                        .value.digest = secret};
+    bool found;
+    int rv = flo_fleet_find_one(
+        store, (struct flo_query){.table = FLO_TABLE_TOKEN, WHERE(match)},
+        take_token, &tokens, &found, err);
+
+    return rv == 0 && !found ? flo_fail(err, FLO_E_ABSENT, "no such token")
+                             : rv;
+}
+
+int flo_fleet_token_list(struct flo_fleet_store *store, flo_fleet_token_fn fn,
+                         void *context, struct flo_err *err)
+{
+    struct tokens tokens = {fn, context};
+
+    return flo_fleet_find(
+        store,
+        &(struct flo_query){.table = FLO_TABLE_TOKEN,
+                            SORTED(DOWN(TOKEN_CREATED_AT), UP(TOKEN_ID)),
+                            .limit = LISTED_MAX},
+        take_token, &tokens, err);
+}
+
+int flo_fleet_token_use(struct flo_fleet_store *store, const char *id,
+                        struct flo_err *err)
+{
+    uint64_t changed = 0;
+    int rv = flo_fleet_update(
+        store, FLO_TABLE_TOKEN,
+        CHANGES(add_number(FLO_FIELD_TOKEN_USES, UINT64_MAX)),
+        MATCHES(text_is(FLO_FIELD_TOKEN_ID, id),
+                number_how(FLO_FIELD_TOKEN_USES, FLO_MATCH_ABOVE, 0)),
+        &changed, err);
+
+    return rv == 0 && changed == 0
+               ? flo_fail(err, FLO_E_ENROL_TOKEN,
+                          "the enrolment token has no use left")
+               : rv;
+}
+
+int flo_fleet_token_delete(struct flo_fleet_store *store, const char *id,
+                           struct flo_err *err)
+{
+    uint64_t changed = 0;
+    int rv = flo_fleet_remove(store, FLO_TABLE_TOKEN,
+                              MATCHES(text_is(FLO_FIELD_TOKEN_ID, id)),
+                              &changed, err);
+
+    return rv == 0 && changed == 0
+               ? flo_fail(err, FLO_E_ABSENT, "no token %.64s", id)
+               : rv;
+}
+
+int flo_fleet_token_prune(struct flo_fleet_store *store, uint64_t now_ms,
+                          struct flo_err *err)
+{
+    uint64_t old_ms = now_ms > TOKEN_EXPIRED_MS ? now_ms - TOKEN_EXPIRED_MS : 0;
+    int rv = flo_fleet_remove(store, FLO_TABLE_TOKEN,
+                              MATCHES(text_is(FLO_FIELD_TOKEN_KIND, "enroll"),
+                                      number_how(FLO_FIELD_TOKEN_EXPIRES_AT,
+                                                 FLO_MATCH_BELOW, old_ms)),
+                              NULL, err);
+
+    return rv < 0 ? rv
+                  : flo_fleet_remove(
+                        store, FLO_TABLE_TOKEN,
+                        MATCHES(text_is(FLO_FIELD_TOKEN_KIND, "enroll"),
+                                number_is(FLO_FIELD_TOKEN_USES, 0),
+                                number_how(FLO_FIELD_TOKEN_EXPIRES_AT,
+                                           FLO_MATCH_BELOW, now_ms)),
+                        NULL, err);
+}
+
+/* ---- stored answers ---- */
+
+#define REPLAY_LIFE_MS (UINT64_C(24) * 3600 * 1000)
+
+struct replay {
+    struct flo_digest *request;
+    int *status;
+    struct flo_buf *body;
+};
+
+static int take_replay(void *context, const struct flo_row *row)
+{
+    const struct replay *replay = context;
+
+    *replay->request = flo_row_digest(row, FLO_FIELD_REPLAY_REQUEST);
+    *replay->status = (int)flo_row_number(row, FLO_FIELD_REPLAY_STATUS);
+    flo_buf_text(replay->body, flo_row_text(row, FLO_FIELD_REPLAY_BODY));
+    return 0;
+}
+
+int flo_fleet_replay_get(struct flo_fleet_store *store, const char *token,
+                         const char *key, struct flo_digest *request,
+                         int *status, struct flo_buf *body, struct flo_err *err)
+{
+    struct replay replay = {request, status, body};
+    bool found;
+
+    *status = 0;
+    return flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_REPLAY,
+                           WHERE(text_is(FLO_FIELD_REPLAY_TOKEN, token),
+                                 text_is(FLO_FIELD_REPLAY_KEY, key))},
+        take_replay, &replay, &found, err);
+}
+
+int flo_fleet_replay_put(struct flo_fleet_store *store, const char *token,
+                         const char *key, const struct flo_digest *request,
+                         int status, const char *body, uint64_t now_ms,
+                         struct flo_err *err)
+{
+    uint64_t old_ms = now_ms > REPLAY_LIFE_MS ? now_ms - REPLAY_LIFE_MS : 0;
+    int rv = flo_fleet_remove(
+        store, FLO_TABLE_REPLAY,
+        MATCHES(number_how(FLO_FIELD_REPLAY_AT, FLO_MATCH_BELOW, old_ms)), NULL,
+        err);
+
+    return rv < 0 ? rv
+                  : flo_fleet_put(
+                        store, FLO_TABLE_REPLAY,
+                        CHANGES(set_text(FLO_FIELD_REPLAY_TOKEN, token),
+                                set_text(FLO_FIELD_REPLAY_KEY, key),
+                                set_digest(FLO_FIELD_REPLAY_REQUEST, request),
+                                set_number(FLO_FIELD_REPLAY_STATUS,
+                                           (uint64_t)status),
+                                set_text(FLO_FIELD_REPLAY_BODY, body),
+                                set_number(FLO_FIELD_REPLAY_AT, now_ms)),
+                        err);
+}
+
+/* ---- audit ---- */
+
+struct records {
+    flo_fleet_audit_fn fn;
+    void *context;
+};
+
+static int take_record(void *context, const struct flo_row *row)
+{
+    const struct records *records = context;
+    struct flo_audit_record record = {
+        .number = flo_row_number(row, FLO_FIELD_AUDIT_NUMBER),
+        .at_ms = flo_row_number(row, FLO_FIELD_AUDIT_AT),
+        .who = flo_row_text(row, FLO_FIELD_AUDIT_WHO),
+        .what = flo_row_text(row, FLO_FIELD_AUDIT_WHAT),
+        .object = flo_row_text(row, FLO_FIELD_AUDIT_OBJECT),
+        .result = flo_row_text(row, FLO_FIELD_AUDIT_RESULT),
+        .detail = flo_row_text(row, FLO_FIELD_AUDIT_DETAIL),
+        .previous = flo_row_digest(row, FLO_FIELD_AUDIT_PREVIOUS),
+    };
+    struct flo_digest hash = flo_row_digest(row, FLO_FIELD_AUDIT_HASH);
+
+    return records->fn(records->context, &record, &hash);
+}
+
+static int take_head(void *context, const struct flo_row *row)
+{
+    struct flo_audit_record *record = context;
+
+    record->number = flo_row_number(row, FLO_FIELD_AUDIT_NUMBER);
+    record->previous = flo_row_digest(row, FLO_FIELD_AUDIT_HASH);
+    return 0;
+}
+
+int flo_fleet_audit_add(struct flo_fleet_store *store,
+                        struct flo_audit_record *record, struct flo_err *err)
+{
+    struct flo_digest hash;
+    bool found;
+
+    record->number = 0;
+    record->previous = (struct flo_digest){0};
+    int rv = flo_fleet_find_one(store,
+                                (struct flo_query){.table = FLO_TABLE_AUDIT,
+                                                   SORTED(DOWN(AUDIT_NUMBER))},
+                                take_head, record, &found, err);
+    if (rv < 0) {
+        return rv;
+    }
+    record->number++;
+    flo_audit_hash(record, &hash);
+    return flo_fleet_insert(
+        store, FLO_TABLE_AUDIT,
+        CHANGES(set_number(FLO_FIELD_AUDIT_NUMBER, record->number),
+                set_number(FLO_FIELD_AUDIT_AT, record->at_ms),
+                set_text(FLO_FIELD_AUDIT_WHO, record->who),
+                set_text(FLO_FIELD_AUDIT_WHAT, record->what),
+                set_text(FLO_FIELD_AUDIT_OBJECT, record->object),
+                set_text(FLO_FIELD_AUDIT_RESULT, record->result),
+                set_text(FLO_FIELD_AUDIT_DETAIL, record->detail),
+                set_digest(FLO_FIELD_AUDIT_PREVIOUS, &record->previous),
+                set_digest(FLO_FIELD_AUDIT_HASH, &hash)),
+        NULL, err);
+}
+
+int flo_fleet_audit_list(struct flo_fleet_store *store, uint64_t from,
+                         uint64_t limit, flo_fleet_audit_fn fn, void *context,
+                         struct flo_err *err)
+{
+    struct records records = {fn, context};
+
+    return flo_fleet_find(
+        store,
+        &(struct flo_query){
+            .table = FLO_TABLE_AUDIT,
+            WHERE(number_how(FLO_FIELD_AUDIT_NUMBER, FLO_MATCH_FROM, from)),
+            SORTED(UP(AUDIT_NUMBER)),
+            .limit = limit},
+        take_record, &records, err);
+}
+
+int flo_fleet_audit_newest(struct flo_fleet_store *store, uint64_t from,
+                           uint64_t limit, flo_fleet_audit_fn fn, void *context,
+                           struct flo_err *err)
+{
+    struct records records = {fn, context};
+
+    return flo_fleet_find(
+        store,
+        &(struct flo_query){
+            .table = FLO_TABLE_AUDIT,
+            WHERE(number_how(FLO_FIELD_AUDIT_NUMBER, FLO_MATCH_UP_TO, from)),
+            SORTED(DOWN(AUDIT_NUMBER)),
+            .limit = limit},
+        take_record, &records, err);
+}

@@ -1,0 +1,431 @@
+/* Store: devices, their groups and desired revisions. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/host/json.h"
+#include "server-stub/store/calls/inside.h"
+
+/* ---- a device ---- */
+
+static void device_of(struct flo_fleet_store *store, const struct flo_row *row,
+                      struct flo_fleet_device *out)
+{
+    *out = (struct flo_fleet_device){
+        .id = flo_row_text(row, FLO_FIELD_DEVICE_ID),
+        .name = flo_row_text(row, FLO_FIELD_DEVICE_NAME),
+        .labels = flo_row_text(row, FLO_FIELD_DEVICE_LABELS),
+        .profile = flo_row_text(row, FLO_FIELD_DEVICE_PROFILE),
+        .reported = flo_row_text(row, FLO_FIELD_DEVICE_REPORTED),
+        .groups = flo_row_text(row, FLO_FIELD_DEVICE_GROUPS),
+        .is_online = flo_row_flag(row, FLO_FIELD_DEVICE_ONLINE),
+        .is_retired = flo_row_flag(row, FLO_FIELD_DEVICE_RETIRED),
+        .enrolled_at_ms = flo_row_number(row, FLO_FIELD_DEVICE_ENROLLED_AT),
+        .last_seen_at_ms = flo_row_number(row, FLO_FIELD_DEVICE_SEEN_AT),
+        .rss_bytes = flo_row_number(row, FLO_FIELD_DEVICE_RSS),
+    };
+    size_t number = flo_ids_find(&store->facts.ids, out->id);
+    if (number < store->facts.capacity) {
+        const struct flo_fleet_fact *fact = &store->facts.items[number];
+        if (fact->seen_at_ms > out->last_seen_at_ms) {
+            out->last_seen_at_ms = fact->seen_at_ms;
+        }
+        if (fact->rss_bytes != 0) {
+            out->rss_bytes = fact->rss_bytes;
+        }
+    }
+}
+
+struct listing {
+    struct flo_fleet_store *store;
+    const struct flo_fleet_device_filter *filter; /* or NULL */
+    flo_fleet_device_fn fn;                       /* or NULL */
+    void *context;
+    uint64_t taken;
+};
+
+/* Not an error: the listing has what was asked for. */
+#define ENOUGH 1
+
+static bool has_label(const struct flo_row *row,
+                      const struct flo_fleet_device_filter *filter)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *labels = NULL;
+    const char *text = flo_row_text(row, FLO_FIELD_DEVICE_LABELS);
+    size_t bytes = strlen(text);
+
+    if (flo_json_parse(text, bytes, bytes, &labels, NULL) < 0) {
+        return false;
+    }
+    const char *value =
+        json_string_value(json_object_get(labels, filter->label));
+    return value != NULL && strcmp(value, filter->label_value) == 0;
+}
+
+static int take_device(void *context, const struct flo_row *row)
+{
+    struct listing *listing = context;
+    const struct flo_fleet_device_filter *filter = listing->filter;
+    struct flo_fleet_device device;
+
+    if (filter != NULL && filter->label != NULL && !has_label(row, filter)) {
+        return 0;
+    }
+    device_of(listing->store, row, &device);
+    int rv = listing->fn != NULL ? listing->fn(listing->context, &device) : 0;
+    listing->taken++;
+    return rv == 0 && filter != NULL && listing->taken == filter->limit ? ENOUGH
+                                                                        : rv;
+}
+
+static struct flo_query active_named(const char *name)
+{
+    return (struct flo_query){.table = FLO_TABLE_DEVICE,
+                              WHERE(text_is(FLO_FIELD_DEVICE_NAME, name),
+                                    number_is(FLO_FIELD_DEVICE_RETIRED, 0))};
+}
+
+static int name_is_free(struct flo_fleet_store *store, const char *name,
+                        struct flo_err *err)
+{
+    bool is_taken;
+    int rv = flo_fleet_find_one(store, active_named(name), NULL, NULL,
+                                &is_taken, err);
+
+    if (rv < 0 || !is_taken) {
+        return rv;
+    }
+    flo_fail(err, FLO_E_STATE, "a device named %s is enrolled already", name);
+    return flo_err_fix(err,
+                       "choose another name; if that device is gone: "
+                       "flotilla device delete %s",
+                       name);
+}
+
+int flo_fleet_device_add(struct flo_fleet_store *store,
+                         const struct flo_fleet_device *device,
+                         const char (*groups)[FLO_NAME_MAX + 1],
+                         size_t group_count, struct flo_err *err)
+{
+    int rv = name_is_free(store, device->name, err);
+
+    if (rv == 0) {
+        rv = flo_fleet_insert(
+            store, FLO_TABLE_DEVICE,
+            CHANGES(set_text(FLO_FIELD_DEVICE_ID, device->id),
+                    set_text(FLO_FIELD_DEVICE_NAME, device->name),
+                    set_text(FLO_FIELD_DEVICE_LABELS, device->labels),
+                    set_text(FLO_FIELD_DEVICE_PROFILE, device->profile),
+                    set_text(FLO_FIELD_DEVICE_GROUPS, device->groups),
+                    set_number(FLO_FIELD_DEVICE_ENROLLED_AT,
+                               device->enrolled_at_ms)),
+            NULL, err);
+    }
+    for (size_t i = 0; i < group_count && rv == 0; i++) {
+        rv = flo_fleet_insert(
+            store, FLO_TABLE_DEVICE_GROUP,
+            CHANGES(set_text(FLO_FIELD_DEVICE_GROUP_GROUP, groups[i]),
+                    set_text(FLO_FIELD_DEVICE_GROUP_DEVICE, device->id)),
+            NULL, err);
+    }
+    if (rv == 0) {
+        rv = flo_fleet_insert(
+            store, FLO_TABLE_DESIRED,
+            CHANGES(set_text(FLO_FIELD_DESIRED_DEVICE, device->id),
+                    set_number(FLO_FIELD_DESIRED_REVISION, 1)),
+            NULL, err);
+    }
+    return rv;
+}
+
+int flo_fleet_device_get(struct flo_fleet_store *store, const char *key,
+                         flo_fleet_device_fn fn, void *context,
+                         struct flo_err *err)
+{
+    struct listing listing = {.store = store, .fn = fn, .context = context};
+    bool found;
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_DEVICE,
+                           WHERE(text_is(FLO_FIELD_DEVICE_ID, key))},
+        take_device, &listing, &found, err);
+
+    if (rv == 0 && !found) {
+        rv = flo_fleet_find_one(store, active_named(key), take_device, &listing,
+                                &found, err);
+    }
+    return rv == 0 && !found
+               ? flo_fail(err, FLO_E_DEVICE_ABSENT, "no device %.64s", key)
+               : rv;
+}
+
+/* Labels are compared above the engine. */
+int flo_fleet_device_list(struct flo_fleet_store *store,
+                          const struct flo_fleet_device_filter *filter,
+                          flo_fleet_device_fn fn, void *context,
+                          struct flo_err *err)
+{
+    struct listing listing = {
+        .store = store, .filter = filter, .fn = fn, .context = context};
+    struct flo_query query = {.table = FLO_TABLE_DEVICE,
+                              SORTED(UP(DEVICE_ID)),
+                              .limit =
+                                  filter->label == NULL ? filter->limit : 0};
+
+    if (filter->after != NULL) {
+        query.matches[query.match_count++] =
+            (struct flo_match){.field = FLO_FIELD_DEVICE_ID,
+                               .how = FLO_MATCH_ABOVE,
+                               .value.text = filter->after};
+    }
+    if (filter->group != NULL) {
+        query.matches[query.match_count++] =
+            (struct flo_match){.field = FLO_FIELD_DEVICE_ID,
+                               .how = FLO_MATCH_AMONG,
+                               .among = FLO_FIELD_DEVICE_GROUP_DEVICE,
+                               .where = FLO_FIELD_DEVICE_GROUP_GROUP,
+                               .value.text = filter->group};
+    }
+    if (filter->online >= 0) {
+        query.matches[query.match_count++] =
+            common_number(FLO_FIELD_DEVICE_ONLINE, (uint64_t)filter->online);
+    }
+    if (!filter->with_retired) {
+        query.matches[query.match_count++] =
+            common_number(FLO_FIELD_DEVICE_RETIRED, 0);
+    }
+    if (filter->release != NULL) {
+        query.matches[query.match_count++] =
+            text_is(FLO_FIELD_DEVICE_SERVING, filter->release);
+    }
+    int rv = flo_fleet_find(store, &query, take_device, &listing, err);
+    return rv == ENOUGH ? 0 : rv;
+}
+
+int flo_fleet_device_is_active(struct flo_fleet_store *store, const char *id,
+                               bool *out, struct flo_err *err)
+{
+    size_t number = flo_ids_find(&store->facts.ids, id);
+    struct flo_fleet_fact *fact;
+
+    if (number < store->facts.capacity &&
+        store->facts.items[number].is_active) {
+        *out = true;
+        return 0;
+    }
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_DEVICE,
+                           WHERE(text_is(FLO_FIELD_DEVICE_ID, id),
+                                 number_is(FLO_FIELD_DEVICE_RETIRED, 0))},
+        NULL, NULL, out, err);
+    if (rv == 0 && *out && (fact = flo_fleet_fact(store, id)) != NULL) {
+        fact->is_active = true;
+    }
+    return rv;
+}
+
+struct groups {
+    char (*items)[FLO_NAME_MAX + 1];
+    size_t *count;
+};
+
+static int take_group(void *context, const struct flo_row *row)
+{
+    const struct groups *groups = context;
+
+    snprintf(groups->items[(*groups->count)++], FLO_NAME_MAX + 1, "%s",
+             flo_row_text(row, FLO_FIELD_DEVICE_GROUP_GROUP));
+    return 0;
+}
+
+int flo_fleet_device_groups(struct flo_fleet_store *store, const char *id,
+                            char (*groups)[FLO_NAME_MAX + 1], size_t *count,
+                            struct flo_err *err)
+{
+    struct groups all = {groups, count};
+
+    *count = 0;
+    return flo_fleet_find(
+        store,
+        &(struct flo_query){.table = FLO_TABLE_DEVICE_GROUP,
+                            WHERE(text_is(FLO_FIELD_DEVICE_GROUP_DEVICE, id)),
+                            SORTED(UP(DEVICE_GROUP_GROUP)),
+                            .limit = FLO_GROUPS_MAX},
+        take_group, &all, err);
+}
+
+int flo_fleet_device_online(struct flo_fleet_store *store, const char *id,
+                            bool online, bool *is_news, struct flo_err *err)
+{
+    struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
+    uint64_t changed = 0;
+
+    *is_news = false;
+    if (fact != NULL && fact->is_online_known && fact->is_online == online) {
+        return 0;
+    }
+    int rv =
+        flo_fleet_update(store, FLO_TABLE_DEVICE,
+                         CHANGES(set_number(FLO_FIELD_DEVICE_ONLINE, online)),
+                         MATCHES(text_is(FLO_FIELD_DEVICE_ID, id),
+                                 number_is(FLO_FIELD_DEVICE_ONLINE, !online)),
+                         &changed, err);
+    *is_news = rv == 0 && changed > 0;
+    if (rv == 0 && fact != NULL) {
+        fact->is_online_known = true;
+        fact->is_online = online;
+    }
+    return rv;
+}
+
+int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id,
+                              const char *reported, const char *profile,
+                              bool drifts, struct flo_err *err)
+{
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    char serving[2 * FLO_NAME_MAX + 2] = "";
+
+    flo_fleet_json_text(reported, "serving", "model", model, sizeof(model));
+    flo_fleet_json_text(reported, "serving", "version", version,
+                        sizeof(version));
+    if (model[0] != '\0' && version[0] != '\0') {
+        snprintf(serving, sizeof(serving), "%s@%s", model, version);
+    }
+    const struct flo_field_change changes[] = {
+        set_text(FLO_FIELD_DEVICE_REPORTED, reported),
+        set_text(FLO_FIELD_DEVICE_SERVING, serving),
+        set_number(FLO_FIELD_DEVICE_DRIFTS, drifts),
+        set_text(FLO_FIELD_DEVICE_PROFILE, profile)};
+    return flo_fleet_update(
+        store, FLO_TABLE_DEVICE, changes, profile != NULL ? 4 : 3,
+        MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err);
+}
+
+int flo_fleet_device_retire(struct flo_fleet_store *store, const char *id,
+                            struct flo_err *err)
+{
+    struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
+    int rv =
+        flo_fleet_update(store, FLO_TABLE_DEVICE,
+                         CHANGES(set_number(FLO_FIELD_DEVICE_RETIRED, 1),
+                                 set_number(FLO_FIELD_DEVICE_ONLINE, 0)),
+                         MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err);
+
+    if (fact != NULL) {
+        fact->is_active = fact->is_online_known = false;
+    }
+    if (rv == 0) {
+        rv = flo_fleet_remove(
+            store, FLO_TABLE_DEVICE_GROUP,
+            MATCHES(text_is(FLO_FIELD_DEVICE_GROUP_DEVICE, id)), NULL, err);
+    }
+    if (rv == 0) {
+        rv = flo_fleet_remove(store, FLO_TABLE_DESIRED,
+                              MATCHES(text_is(FLO_FIELD_DESIRED_DEVICE, id)),
+                              NULL, err);
+    }
+    return rv;
+}
+
+int flo_fleet_devices_offline(struct flo_fleet_store *store,
+                              struct flo_err *err)
+{
+    flo_fleet_facts_doubt(store);
+    return flo_fleet_update(store, FLO_TABLE_DEVICE,
+                            CHANGES(set_number(FLO_FIELD_DEVICE_ONLINE, 0)),
+                            MATCHES(number_is(FLO_FIELD_DEVICE_ONLINE, 1)),
+                            NULL, err);
+}
+
+static int take_counts(void *context, const struct flo_row *row, uint64_t count)
+{
+    struct flo_fleet_device_count *counts = context;
+
+    counts->devices += count;
+    counts->online += flo_row_flag(row, FLO_FIELD_DEVICE_ONLINE) ? count : 0;
+    counts->drifting += flo_row_flag(row, FLO_FIELD_DEVICE_DRIFTS) ? count : 0;
+    return 0;
+}
+
+int flo_fleet_device_counts(struct flo_fleet_store *store,
+                            struct flo_fleet_device_count *out,
+                            struct flo_err *err)
+{
+    static const enum flo_field by[] = {FLO_FIELD_DEVICE_ONLINE,
+                                        FLO_FIELD_DEVICE_DRIFTS};
+
+    *out = (struct flo_fleet_device_count){0};
+    return flo_fleet_count(
+        store,
+        &(struct flo_query){.table = FLO_TABLE_DEVICE,
+                            WHERE(number_is(FLO_FIELD_DEVICE_RETIRED, 0))},
+        by, FLO_COUNT(by), take_counts, out, err);
+}
+
+/* ---- desired ---- */
+
+struct desired {
+    uint64_t *revision;
+    char *order;
+};
+
+static int take_desired(void *context, const struct flo_row *row)
+{
+    const struct desired *desired = context;
+
+    *desired->revision = flo_row_number(row, FLO_FIELD_DESIRED_REVISION);
+    snprintf(desired->order, FLO_NAME_MAX + 1, "%s",
+             flo_row_text(row, FLO_FIELD_DESIRED_ORDER));
+    return 0;
+}
+
+int flo_fleet_desired_get(struct flo_fleet_store *store, const char *device,
+                          uint64_t *rev, char *order, struct flo_err *err)
+{
+    struct desired desired = {rev, order};
+    bool found;
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_DESIRED,
+                           WHERE(text_is(FLO_FIELD_DESIRED_DEVICE, device))},
+        take_desired, &desired, &found, err);
+
+    return rv == 0 && !found
+               ? flo_fail(err, FLO_E_DEVICE_ABSENT, "no device %.64s", device)
+               : rv;
+}
+
+int flo_fleet_desired_set(struct flo_fleet_store *store, const char *device,
+                          const char *order, struct flo_err *err)
+{
+    return flo_fleet_update(store, FLO_TABLE_DESIRED,
+                            CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1),
+                                    set_text(FLO_FIELD_DESIRED_ORDER, order)),
+                            MATCHES(text_is(FLO_FIELD_DESIRED_DEVICE, device)),
+                            NULL, err);
+}
+
+int flo_fleet_desired_holders(struct flo_fleet_store *store, const char *order,
+                              flo_fleet_text_fn fn, void *context,
+                              struct flo_err *err)
+{
+    struct flo_text device = {FLO_FIELD_DESIRED_DEVICE, fn, context};
+
+    return flo_fleet_find(
+        store,
+        &(struct flo_query){.table = FLO_TABLE_DESIRED,
+                            WHERE(text_is(FLO_FIELD_DESIRED_ORDER, order)),
+                            SORTED(UP(DESIRED_DEVICE))},
+        flo_fleet_take_text, &device, err);
+}
+
+int flo_fleet_desired_swap(struct flo_fleet_store *store, const char *order,
+                           const char *next, struct flo_err *err)
+{
+    return flo_fleet_update(store, FLO_TABLE_DESIRED,
+                            CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1),
+                                    set_text(FLO_FIELD_DESIRED_ORDER, next)),
+                            MATCHES(text_is(FLO_FIELD_DESIRED_ORDER, order)),
+                            NULL, err);
+}

@@ -1,0 +1,124 @@
+/* Store: the calls of the engine, counted, and what is often made of a row. */
+#include <string.h>
+
+#include "base/host/json.h"
+#include "server-stub/store/calls/inside.h"
+
+int flo_fleet_find(struct flo_fleet_store *store, const struct flo_query *query,
+                   flo_row_take take, void *context, struct flo_err *err)
+{
+    store->statements++;
+    return store->engine->ops->find(store->engine, query, take, context, err);
+}
+
+struct one {
+    flo_row_take take;
+    void *context;
+    bool found;
+};
+
+static int take_one(void *context, const struct flo_row *row)
+{
+    struct one *one = context;
+
+    one->found = true;
+    return one->take != NULL ? one->take(one->context, row) : 0;
+}
+
+int flo_fleet_find_one(struct flo_fleet_store *store, struct flo_query query,
+                       flo_row_take take, void *context, bool *found,
+                       struct flo_err *err)
+{
+    struct one one = {.take = take, .context = context};
+
+    query.limit = 1;
+    int rv = flo_fleet_find(store, &query, take_one, &one, err);
+    *found = one.found;
+    return rv;
+}
+
+int flo_fleet_count(struct flo_fleet_store *store,
+                    const struct flo_query *query, const enum flo_field *by,
+                    size_t by_count, flo_count_take take, void *context,
+                    struct flo_err *err)
+{
+    store->statements++;
+    return store->engine->ops->count(store->engine, query, by, by_count, take,
+                                     context, err);
+}
+
+int flo_fleet_insert(struct flo_fleet_store *store, enum flo_table table,
+                     const struct flo_field_change *changes, size_t count,
+                     bool *is_new, struct flo_err *err)
+{
+    uint64_t changed = 0;
+
+    store->statements++;
+    int rv = store->engine->ops->insert(store->engine, table, changes, count,
+                                        &changed, err);
+    if (is_new != NULL) {
+        *is_new = rv == 0 && changed > 0;
+        return rv;
+    }
+    return rv == 0 && changed == 0
+               ? flo_fail(err, FLO_E_STATE, "such a %s is there already",
+                          flo_tables[table].word)
+               : rv;
+}
+
+int flo_fleet_put(struct flo_fleet_store *store, enum flo_table table,
+                  const struct flo_field_change *changes, size_t count,
+                  struct flo_err *err)
+{
+    store->statements++;
+    return store->engine->ops->put(store->engine, table, changes, count, err);
+}
+
+int flo_fleet_update(struct flo_fleet_store *store, enum flo_table table,
+                     const struct flo_field_change *changes, size_t count,
+                     const struct flo_match *matches, size_t match_count,
+                     uint64_t *changed, struct flo_err *err)
+{
+    store->statements++;
+    return store->engine->ops->update(store->engine, table, changes, count,
+                                      matches, match_count, changed, err);
+}
+
+int flo_fleet_remove(struct flo_fleet_store *store, enum flo_table table,
+                     const struct flo_match *matches, size_t match_count,
+                     uint64_t *changed, struct flo_err *err)
+{
+    store->statements++;
+    return store->engine->ops->remove(store->engine, table, matches,
+                                      match_count, changed, err);
+}
+
+int flo_fleet_take_number(void *context, const struct flo_row *row)
+{
+    struct flo_number *number = context;
+
+    number->number = flo_row_number(row, number->field);
+    return 0;
+}
+
+int flo_fleet_take_text(void *context, const struct flo_row *row)
+{
+    const struct flo_text *text = context;
+
+    return text->fn(text->context, flo_row_text(row, text->field));
+}
+
+void flo_fleet_json_text(const char *json, const char *object_or_null,
+                         const char *key, char *out, size_t out_bytes)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *whole = NULL;
+    size_t bytes = strlen(json);
+    const json_t *object = NULL;
+
+    if (bytes > 0 && flo_json_parse(json, bytes, bytes, &whole, NULL) == 0) {
+        object = object_or_null != NULL ? json_object_get(whole, object_or_null)
+                                        : whole;
+    }
+    const char *text = json_string_value(json_object_get(object, key));
+    snprintf(out, out_bytes, "%s", text != NULL ? text : "");
+}

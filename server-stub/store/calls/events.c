@@ -1,0 +1,245 @@
+/* Store: events of devices, and how far each outbox is acknowledged. */
+#include <stdio.h>
+#include <string.h>
+
+#include "server-stub/store/calls/inside.h"
+
+#define KEPT 2000 /* newest events of a device */
+/* A look at what is too old, each so many events of all devices: what a device
+ * sends cannot avoid it. */
+#define PRUNE_EVERY 64
+
+static struct flo_query outbox(const char *device, const char *boot)
+{
+    return (struct flo_query){.table = FLO_TABLE_EVENT,
+                              WHERE(text_is(FLO_FIELD_EVENT_DEVICE, device),
+                                    text_is(FLO_FIELD_EVENT_BOOT, boot)),
+                              SORTED(DOWN(EVENT_SEQ))};
+}
+
+/* ---- the mark ---- */
+
+static int mark_get(struct flo_fleet_store *store, const char *device,
+                    const char *boot, bool *known, uint64_t *seq,
+                    struct flo_err *err)
+{
+    struct flo_number mark = {.field = FLO_FIELD_EVENT_MARK_SEQ};
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_EVENT_MARK,
+                           WHERE(text_is(FLO_FIELD_EVENT_MARK_DEVICE, device),
+                                 text_is(FLO_FIELD_EVENT_MARK_BOOT, boot))},
+        flo_fleet_take_number, &mark, known, err);
+
+    *seq = mark.number;
+    return rv;
+}
+
+static int event_exists(struct flo_fleet_store *store, const char *device,
+                        const char *boot, uint64_t seq, bool *out,
+                        struct flo_err *err)
+{
+    struct flo_query query = outbox(device, boot);
+
+    query.matches[query.match_count++] = number_is(FLO_FIELD_EVENT_SEQ, seq);
+    return flo_fleet_find_one(store, query, NULL, NULL, out, err);
+}
+
+static int event_newest(struct flo_fleet_store *store, const char *device,
+                        const char *boot, uint64_t *out, struct flo_err *err)
+{
+    struct flo_number newest = {.field = FLO_FIELD_EVENT_SEQ};
+    bool found;
+    int rv = flo_fleet_find_one(store, outbox(device, boot),
+                                flo_fleet_take_number, &newest, &found, err);
+
+    *out = newest.number;
+    return rv;
+}
+
+/* To the last event that follows without a gap. */
+static int mark_walk(struct flo_fleet_store *store, const char *device,
+                     struct flo_fleet_fact *fact, struct flo_err *err)
+{
+    bool more = true;
+    int rv = 0;
+
+    while (rv == 0 && more && fact->mark < fact->newest) {
+        rv =
+            event_exists(store, device, fact->boot, fact->mark + 1, &more, err);
+        fact->mark += rv == 0 && more;
+    }
+    return rv;
+}
+
+/* An event of another outbox than the one in memory.  The stored mark may be
+ * older than the events: it is written now and then. */
+static int mark_load(struct flo_fleet_store *store, const char *device,
+                     const char *boot, struct flo_fleet_fact *fact,
+                     struct flo_err *err)
+{
+    uint64_t mark = 0;
+    uint64_t newest = 0;
+    bool known = false;
+    int rv = fact->is_mark_dirty ? flo_fleet_mark_put(store, device, fact->boot,
+                                                      fact->mark, err)
+                                 : 0;
+
+    if (rv < 0 ||
+        (rv = mark_get(store, device, boot, &known, &mark, err)) < 0 ||
+        (rv = event_newest(store, device, boot, &newest, err)) < 0) {
+        return rv;
+    }
+    fact->is_mark_dirty = false;
+    fact->is_mark_known = known;
+    fact->mark = mark;
+    fact->newest = newest;
+    snprintf(fact->boot, sizeof(fact->boot), "%s", boot);
+    return known ? mark_walk(store, device, fact, err) : 0;
+}
+
+/* The mark stands on the last event before a gap.  A device that sends an
+ * event behind the gap a second time does not have the missing one any more,
+ * so the mark jumps there. */
+static int mark_move(struct flo_fleet_store *store, const char *device,
+                     struct flo_fleet_fact *fact, uint64_t seq, bool is_new,
+                     struct flo_err *err)
+{
+    fact->newest = seq > fact->newest ? seq : fact->newest;
+    if ((fact->is_mark_known && seq <= fact->mark) ||
+        (fact->is_mark_known && seq != fact->mark + 1 && is_new)) {
+        return 0;
+    }
+    /* The first mark of an outbox is stored at once.  Nothing else says that
+     * no event before it is awaited. */
+    bool is_first = !fact->is_mark_known;
+    fact->is_mark_known = fact->is_mark_dirty = true;
+    fact->mark = seq;
+    int rv = mark_walk(store, device, fact, err);
+    if (rv == 0 && is_first) {
+        rv = flo_fleet_mark_put(store, device, fact->boot, fact->mark, err);
+        fact->is_mark_dirty = rv < 0;
+    }
+    return rv;
+}
+
+/* ---- what is too old ---- */
+
+static int newest_after(struct flo_fleet_store *store, const char *device,
+                        uint64_t offset, uint64_t *id, bool *found,
+                        struct flo_err *err)
+{
+    struct flo_number number = {.field = FLO_FIELD_EVENT_ID};
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_EVENT,
+                           WHERE(text_is(FLO_FIELD_EVENT_DEVICE, device)),
+                           SORTED(DOWN(EVENT_ID)),
+                           .offset = offset},
+        flo_fleet_take_number, &number, found, err);
+
+    *id = number.number;
+    return rv;
+}
+
+/* Keep the newest events of a device, and the marks of the outboxes that they
+ * came from. */
+static int events_prune(struct flo_fleet_store *store, const char *device,
+                        struct flo_err *err)
+{
+    uint64_t id;
+    bool found;
+    int rv = newest_after(store, device, KEPT, &id, &found, err);
+
+    if (rv < 0 || !found) {
+        return rv;
+    }
+    rv = flo_fleet_remove(
+        store, FLO_TABLE_EVENT,
+        MATCHES(text_is(FLO_FIELD_EVENT_DEVICE, device),
+                number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_UP_TO, id)),
+        NULL, err);
+    return rv < 0 ? rv
+                  : flo_fleet_remove(
+                        store, FLO_TABLE_EVENT_MARK,
+                        MATCHES(text_is(FLO_FIELD_EVENT_MARK_DEVICE, device),
+                                (struct flo_match){
+                                    .field = FLO_FIELD_EVENT_MARK_BOOT,
+                                    .how = FLO_MATCH_NOT_AMONG,
+                                    .among = FLO_FIELD_EVENT_BOOT,
+                                    .where = FLO_FIELD_EVENT_DEVICE,
+                                    .value.text = device}),
+                        NULL, err);
+}
+
+/* ---- events ---- */
+
+static int event_insert(struct flo_fleet_store *store, const char *device,
+                        const char *boot, uint64_t seq, uint64_t at_ms,
+                        uint64_t received_at_ms, const char *json, bool *is_new,
+                        struct flo_err *err)
+{
+    int rv = flo_fleet_insert(
+        store, FLO_TABLE_EVENT,
+        CHANGES(set_text(FLO_FIELD_EVENT_DEVICE, device),
+                set_text(FLO_FIELD_EVENT_BOOT, boot),
+                set_number(FLO_FIELD_EVENT_SEQ, seq),
+                set_number(FLO_FIELD_EVENT_AT, at_ms),
+                set_number(FLO_FIELD_EVENT_RECEIVED_AT, received_at_ms),
+                set_text(FLO_FIELD_EVENT_JSON, json)),
+        is_new, err);
+
+    store->events += rv == 0 && *is_new;
+    return rv;
+}
+
+int flo_fleet_event_add(struct flo_fleet_store *store, const char *device,
+                        const char *boot, uint64_t seq, uint64_t at_ms,
+                        uint64_t received_at_ms, const char *json, bool *is_new,
+                        uint64_t *mark, struct flo_err *err)
+{
+    struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
+    int rv = fact == NULL ? flo_fail(err, FLO_E_MEMORY, "event") : 0;
+
+    if (rv == 0 && strcmp(fact->boot, boot) != 0) {
+        rv = mark_load(store, device, boot, fact, err);
+    }
+    if (rv == 0) {
+        rv = event_insert(store, device, boot, seq, at_ms, received_at_ms, json,
+                          is_new, err);
+    }
+    if (rv == 0 && *is_new && store->events % PRUNE_EVERY == 0) {
+        rv = events_prune(store, device, err);
+    }
+    if (rv == 0) {
+        rv = mark_move(store, device, fact, seq, *is_new, err);
+    }
+    if (rv == 0) {
+        *mark = fact->mark;
+    }
+    return rv;
+}
+
+int flo_fleet_event_list(struct flo_fleet_store *store, const char *device,
+                         uint64_t limit, flo_fleet_text_fn fn, void *context,
+                         struct flo_err *err)
+{
+    struct flo_text json = {FLO_FIELD_EVENT_JSON, fn, context};
+    uint64_t from = 0;
+    bool found;
+
+    if (limit == 0) {
+        return 0;
+    }
+    int rv = newest_after(store, device, limit - 1, &from, &found, err);
+    return rv < 0 ? rv
+                  : flo_fleet_find(
+                        store,
+                        &(struct flo_query){
+                            .table = FLO_TABLE_EVENT,
+                            WHERE(text_is(FLO_FIELD_EVENT_DEVICE, device),
+                                  number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_FROM,
+                                             from)),
+                            SORTED(UP(EVENT_ID))},
+                        flo_fleet_take_text, &json, err);
+}

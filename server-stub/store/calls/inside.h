@@ -1,0 +1,181 @@
+/* What the typed calls share; not for others. */
+#ifndef FLOTILLA_SERVER_CALLS_INSIDE_H
+#define FLOTILLA_SERVER_CALLS_INSIDE_H
+
+#include "server-stub/store/ids.h"
+#include "server-stub/store/store.h"
+#include "server-stub/store/tables.h"
+
+/* What is known of a device in memory (facts.c).  0 means: not known yet. */
+struct flo_fleet_fact {
+    bool is_active; /* known, and not retired */
+    bool is_online_known, is_online;
+    bool is_dirty;       /* seen_at_ms or rss_bytes is not written yet */
+    bool is_mark_dirty;  /* nor is mark */
+    bool awaits_nothing; /* no tracked order awaits it: it was looked for */
+    uint64_t seen_at_ms;
+    uint64_t rss_bytes;
+    uint32_t hardware;    /* checksum of its class; 0: not given yet */
+    uint64_t asked_at_ms; /* for answers, by flo_now_ms; 0: never */
+    char boot[37]; /* of the outbox that the rest is about; "": none yet */
+    bool is_mark_known;
+    uint64_t mark;   /* see mark_move */
+    uint64_t newest; /* event, also behind a gap */
+};
+struct flo_fleet_facts {
+    struct flo_ids ids;
+    struct flo_fleet_fact *items; /* by number */
+    size_t capacity;
+};
+
+struct flo_fleet_store {
+    struct flo_store_engine *engine;
+    struct flo_fleet_facts facts;
+    uint64_t statements;
+    uint64_t events; /* added since it was opened */
+    bool is_open;    /* between begin and commit */
+};
+
+/* Made when there is none; NULL without memory. */
+struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store,
+                                      const char *id);
+/* A transaction was taken back: what memory says of connections and marks may
+ * not be what the engine says. */
+void flo_fleet_facts_doubt(struct flo_fleet_store *store);
+FLO_MUST_USE int flo_fleet_mark_put(struct flo_fleet_store *store,
+                                    const char *device, const char *boot,
+                                    uint64_t mark, struct flo_err *err);
+void flo_fleet_facts_deinit(struct flo_fleet_facts *facts);
+
+/* ---- an engine's calls, counted ---- */
+
+FLO_MUST_USE int flo_fleet_find(struct flo_fleet_store *store,
+                                const struct flo_query *query,
+                                flo_row_take take, void *context,
+                                struct flo_err *err);
+/* Find at most one row; *found says whether there was one. */
+FLO_MUST_USE int flo_fleet_find_one(struct flo_fleet_store *store,
+                                    struct flo_query query, flo_row_take take,
+                                    void *context, bool *found,
+                                    struct flo_err *err);
+FLO_MUST_USE int flo_fleet_count(struct flo_fleet_store *store,
+                                 const struct flo_query *query,
+                                 const enum flo_field *by, size_t by_count,
+                                 flo_count_take take, void *context,
+                                 struct flo_err *err);
+/* FLO_E_STATE when it is there already; with `is_new` that is no failure. */
+FLO_MUST_USE int flo_fleet_insert(struct flo_fleet_store *store,
+                                  enum flo_table table,
+                                  const struct flo_field_change *changes,
+                                  size_t count, bool *is_new,
+                                  struct flo_err *err);
+FLO_MUST_USE int flo_fleet_put(struct flo_fleet_store *store,
+                               enum flo_table table,
+                               const struct flo_field_change *changes,
+                               size_t count, struct flo_err *err);
+/* `changed` may be NULL: nobody asks, and the engine may hold it back. */
+FLO_MUST_USE int flo_fleet_update(struct flo_fleet_store *store,
+                                  enum flo_table table,
+                                  const struct flo_field_change *changes,
+                                  size_t count, const struct flo_match *matches,
+                                  size_t match_count, uint64_t *changed,
+                                  struct flo_err *err);
+FLO_MUST_USE int flo_fleet_remove(struct flo_fleet_store *store,
+                                  enum flo_table table,
+                                  const struct flo_match *matches,
+                                  size_t match_count, uint64_t *changed,
+                                  struct flo_err *err);
+/* A take that copies a number: `context` is a struct flo_number. */
+struct flo_number {
+    enum flo_field field;
+    uint64_t number;
+};
+int flo_fleet_take_number(void *context, const struct flo_row *row);
+/* A take that hands a text on: `context` is a struct flo_text. */
+struct flo_text {
+    enum flo_field field;
+    flo_fleet_text_fn fn;
+    void *context;
+};
+int flo_fleet_take_text(void *context, const struct flo_row *row);
+/* A text at a place of a JSON text, copied; "" when it is not there. */
+void flo_fleet_json_text(const char *json, const char *object_or_null,
+                         const char *key, char *out, size_t out_bytes);
+
+/* ---- parts of a query or change ---- */
+
+#define MATCHES(...)                                                           \
+    (const struct flo_match[]){__VA_ARGS__},                                   \
+        sizeof((const struct flo_match[]){__VA_ARGS__}) /                      \
+            sizeof(struct flo_match)
+#define CHANGES(...)                                                           \
+    (const struct flo_field_change[]){__VA_ARGS__},                            \
+        sizeof((const struct flo_field_change[]){__VA_ARGS__}) /               \
+            sizeof(struct flo_field_change)
+#define WHERE(...)                                                             \
+    .matches = {__VA_ARGS__},                                                  \
+    .match_count = sizeof((const struct flo_match[]){__VA_ARGS__}) /           \
+                   sizeof(struct flo_match)
+#define SORTED(...)                                                            \
+    .sorts = {__VA_ARGS__},                                                    \
+    .sort_count = sizeof((const struct flo_sort[]){__VA_ARGS__}) /             \
+                  sizeof(struct flo_sort)
+#define UP(name)                                                               \
+    {                                                                          \
+        .field = FLO_FIELD_##name                                              \
+    }
+#define DOWN(name)                                                             \
+    {                                                                          \
+        .field = FLO_FIELD_##name, .is_down = true                             \
+    }
+
+static inline struct flo_match text_is(enum flo_field field, const char *text)
+{
+    return (struct flo_match){.field = field, .value.text = text};
+}
+static inline struct flo_match number_is(enum flo_field field, uint64_t number)
+{
+    return (struct flo_match){.field = field, .value.number = number};
+}
+static inline struct flo_match
+number_how(enum flo_field field, enum flo_match_how how, uint64_t number)
+{
+    return (struct flo_match){
+        .field = field, .how = how, .value.number = number};
+}
+static inline struct flo_match
+one_of(enum flo_field field, const struct flo_value *list, size_t count)
+{
+    return (struct flo_match){
+        .field = field, .how = FLO_MATCH_ONE_OF, .list = list, .count = count};
+}
+/* For what most rows have. */
+static inline struct flo_match common_number(enum flo_field field,
+                                             uint64_t number)
+{
+    return (struct flo_match){
+        .field = field, .is_common = true, .value.number = number};
+}
+static inline struct flo_field_change set_text(enum flo_field field,
+                                               const char *text)
+{
+    return (struct flo_field_change){.field = field, .value.text = text};
+}
+static inline struct flo_field_change set_number(enum flo_field field,
+                                                 uint64_t number)
+{
+    return (struct flo_field_change){.field = field, .value.number = number};
+}
+static inline struct flo_field_change
+set_digest(enum flo_field field, const struct flo_digest *digest)
+{
+    return (struct flo_field_change){.field = field, .value.digest = digest};
+}
+static inline struct flo_field_change add_number(enum flo_field field,
+                                                 uint64_t number)
+{
+    return (struct flo_field_change){
+        .field = field, .how = FLO_CHANGE_ADD, .value.number = number};
+}
+
+#endif

@@ -1,0 +1,458 @@
+/* Store: signed orders. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/store/calls/orders.h"
+
+int flo_fleet_take_order(void *context, const struct flo_row *row)
+{
+    const struct flo_orders_take *orders = context;
+    struct flo_fleet_order order = {
+        .id = flo_row_text(row, FLO_FIELD_ORDER_ID),
+        .op = flo_row_text(row, FLO_FIELD_ORDER_OP),
+        .group = flo_row_text(row, FLO_FIELD_ORDER_GROUP),
+        .envelope = flo_row_text(row, FLO_FIELD_ORDER_ENVELOPE),
+        .body = flo_row_text(row, FLO_FIELD_ORDER_BODY),
+        .rollout = flo_row_text(row, FLO_FIELD_ORDER_ROLLOUT),
+        .release = flo_row_text(row, FLO_FIELD_ORDER_RELEASE),
+        .phase = flo_row_number(row, FLO_FIELD_ORDER_PHASE),
+        .seq = flo_row_number(row, FLO_FIELD_ORDER_SEQ),
+        .issued_at_ms = flo_row_number(row, FLO_FIELD_ORDER_ISSUED_AT),
+        .expires_at_ms = flo_row_number(row, FLO_FIELD_ORDER_EXPIRES_AT),
+        .is_tracked = flo_row_flag(row, FLO_FIELD_ORDER_TRACKED),
+        .release_bytes = flo_row_number(row, FLO_FIELD_ORDER_RELEASE_BYTES),
+        .is_desired_only = flo_row_flag(row, FLO_FIELD_ORDER_DESIRED_ONLY),
+    };
+
+    return orders->fn != NULL ? orders->fn(orders->context, &order) : 0;
+}
+
+/* ---- writing ---- */
+
+/* Orders that say the same, but older, are marked: they may go when they
+ * expired (flo_fleet_order_prune). */
+static int supersede(struct flo_fleet_store *store,
+                     const struct flo_fleet_order *order, struct flo_err *err)
+{
+    return flo_fleet_update(
+        store, FLO_TABLE_ORDER,
+        CHANGES(set_number(FLO_FIELD_ORDER_SUPERSEDED, 1)),
+        MATCHES(text_is(FLO_FIELD_ORDER_ROLLOUT, order->rollout),
+                text_is(FLO_FIELD_ORDER_OP, order->op),
+                number_is(FLO_FIELD_ORDER_PHASE, order->phase),
+                text_is(FLO_FIELD_ORDER_GROUP, order->group),
+                text_is(FLO_FIELD_ORDER_RELEASE, order->release),
+                number_is(FLO_FIELD_ORDER_SUPERSEDED, 0),
+                number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_BELOW, order->seq)),
+        NULL, err);
+}
+
+int flo_fleet_order_add(struct flo_fleet_store *store,
+                        const struct flo_fleet_order *order,
+                        struct flo_err *err)
+{
+    int rv = supersede(store, order, err);
+
+    return rv < 0
+               ? rv
+               : flo_fleet_insert(
+                     store, FLO_TABLE_ORDER,
+                     CHANGES(
+                         set_text(FLO_FIELD_ORDER_ID, order->id),
+                         set_text(FLO_FIELD_ORDER_OP, order->op),
+                         set_text(FLO_FIELD_ORDER_GROUP, order->group),
+                         set_text(FLO_FIELD_ORDER_ENVELOPE, order->envelope),
+                         set_text(FLO_FIELD_ORDER_BODY, order->body),
+                         set_text(FLO_FIELD_ORDER_ROLLOUT, order->rollout),
+                         set_text(FLO_FIELD_ORDER_RELEASE, order->release),
+                         set_number(FLO_FIELD_ORDER_PHASE, order->phase),
+                         set_number(FLO_FIELD_ORDER_SEQ, order->seq),
+                         set_number(FLO_FIELD_ORDER_ISSUED_AT,
+                                    order->issued_at_ms),
+                         set_number(FLO_FIELD_ORDER_EXPIRES_AT,
+                                    order->expires_at_ms),
+                         set_number(FLO_FIELD_ORDER_TRACKED, order->is_tracked),
+                         set_number(FLO_FIELD_ORDER_RELEASE_BYTES,
+                                    order->release_bytes),
+                         set_number(FLO_FIELD_ORDER_DESIRED_ONLY,
+                                    order->is_desired_only)),
+                     NULL, err);
+}
+
+int flo_fleet_orders_only_held(struct flo_fleet_store *store,
+                               const char *release, struct flo_err *err)
+{
+    return flo_fleet_update(
+        store, FLO_TABLE_ORDER,
+        CHANGES(set_number(FLO_FIELD_ORDER_DESIRED_ONLY, 1)),
+        MATCHES(text_is(FLO_FIELD_ORDER_OP, "rollback"),
+                text_is(FLO_FIELD_ORDER_ROLLOUT, ""),
+                text_is(FLO_FIELD_ORDER_RELEASE, release)),
+        NULL, err);
+}
+
+/* The number of the last order of a piece. */
+static int end_of_piece(struct flo_fleet_store *store, uint64_t from,
+                        uint64_t *out, struct flo_err *err)
+{
+    struct flo_number seq = {.field = FLO_FIELD_ORDER_SEQ};
+    bool found;
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){
+            .table = FLO_TABLE_ORDER,
+            WHERE(number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_ABOVE, from)),
+            SORTED(UP(ORDER_SEQ)),
+            .offset = FLO_FLEET_PRUNE_ORDERS - 1},
+        flo_fleet_take_number, &seq, &found, err);
+
+    *out = found ? seq.number : FLO_FLEET_ALL;
+    return rv;
+}
+
+int flo_fleet_order_prune(struct flo_fleet_store *store, uint64_t now_ms,
+                          uint64_t *from, struct flo_err *err)
+{
+    uint64_t old_ms =
+        now_ms > FLO_ORDER_KEPT_MS ? now_ms - FLO_ORDER_KEPT_MS : 0;
+    uint64_t to;
+    int rv = end_of_piece(store, *from, &to, err);
+
+    if (rv == 0) {
+        rv = flo_fleet_remove(
+            store, FLO_TABLE_ORDER,
+            MATCHES(
+                number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_ABOVE, *from),
+                number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_UP_TO, to),
+                number_how(FLO_FIELD_ORDER_EXPIRES_AT, FLO_MATCH_BELOW, old_ms),
+                number_is(FLO_FIELD_ORDER_TRACKED, 0),
+                number_is(FLO_FIELD_ORDER_SUPERSEDED, 1),
+                (struct flo_match){.field = FLO_FIELD_ORDER_ID,
+                                   .how = FLO_MATCH_NOT_AMONG,
+                                   .among = FLO_FIELD_DESIRED_ORDER}),
+            NULL, err);
+    }
+    if (rv == 0) {
+        *from = to;
+    }
+    return rv;
+}
+
+/* ---- one ---- */
+
+int flo_fleet_order_get(struct flo_fleet_store *store, const char *id,
+                        flo_fleet_order_fn fn, void *context,
+                        struct flo_err *err)
+{
+    struct flo_orders_take take = {fn, context};
+    bool found;
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_ORDER,
+                           WHERE(text_is(FLO_FIELD_ORDER_ID, id))},
+        flo_fleet_take_order, &take, &found, err);
+
+    return rv == 0 && !found ? flo_fail(err, FLO_E_ABSENT, "no order %.64s", id)
+                             : rv;
+}
+
+int flo_fleet_order_of(struct flo_fleet_store *store, const char *rollout,
+                       const char *op, uint64_t phase, flo_fleet_order_fn fn,
+                       void *context, struct flo_err *err)
+{
+    struct flo_orders_take take = {fn, context};
+    bool found;
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){
+            .table = FLO_TABLE_ORDER,
+            WHERE(text_is(FLO_FIELD_ORDER_ROLLOUT, rollout),
+                  text_is(FLO_FIELD_ORDER_OP, op),
+                  number_is(FLO_FIELD_ORDER_PHASE, phase),
+                  (struct flo_match){.field = FLO_FIELD_ORDER_GROUP,
+                                     .how = FLO_MATCH_IS_NOT,
+                                     .value.text = ""}),
+            SORTED(DOWN(ORDER_SEQ))},
+        flo_fleet_take_order, &take, &found, err);
+
+    return rv == 0 && !found
+               ? flo_fail(err, FLO_E_ABSENT, "no order %.64s", rollout)
+               : rv;
+}
+
+int flo_fleet_order_newest(struct flo_fleet_store *store, const char *op,
+                           const char *release, uint64_t *out,
+                           struct flo_err *err)
+{
+    struct flo_number seq = {.field = FLO_FIELD_ORDER_SEQ};
+    bool found;
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){
+            .table = FLO_TABLE_ORDER,
+            WHERE(text_is(FLO_FIELD_ORDER_OP, op),
+                  release[0] != '\0'
+                      ? text_is(FLO_FIELD_ORDER_RELEASE, release)
+                      : number_is(FLO_FIELD_ORDER_DESIRED_ONLY, 0)),
+            SORTED(DOWN(ORDER_SEQ))},
+        flo_fleet_take_number, &seq, &found, err);
+
+    if (rv == 0) {
+        *out = seq.number;
+    }
+    return rv;
+}
+
+/* The newest order to freeze or unfreeze the fleet. */
+static struct flo_query freezes(void)
+{
+    static const struct flo_value ops[] = {{.text = "freeze"},
+                                           {.text = "unfreeze"}};
+
+    return (struct flo_query){
+        .table = FLO_TABLE_ORDER,
+        WHERE(text_is(FLO_FIELD_ORDER_ROLLOUT, ""),
+              one_of(FLO_FIELD_ORDER_OP, ops, FLO_COUNT(ops))),
+        SORTED(DOWN(ORDER_SEQ))};
+}
+
+static int take_is_freeze(void *context, const struct flo_row *row)
+{
+    *(bool *)context =
+        strcmp(flo_row_text(row, FLO_FIELD_ORDER_OP), "freeze") == 0;
+    return 0;
+}
+
+int flo_fleet_is_frozen(struct flo_fleet_store *store, bool *out,
+                        struct flo_err *err)
+{
+    bool found;
+
+    *out = false;
+    return flo_fleet_find_one(store, freezes(), take_is_freeze, out, &found,
+                              err);
+}
+
+/* ---- many ---- */
+
+static struct flo_query listed(uint64_t now_ms)
+{
+    return (struct flo_query){
+        .table = FLO_TABLE_ORDER,
+        WHERE(number_how(FLO_FIELD_ORDER_EXPIRES_AT, FLO_MATCH_ABOVE, now_ms),
+              number_is(FLO_FIELD_ORDER_DESIRED_ONLY, 0))};
+}
+
+int flo_fleet_order_list(struct flo_fleet_store *store, const char *group,
+                         uint64_t now_ms, flo_fleet_order_fn fn, void *context,
+                         struct flo_err *err)
+{
+    struct flo_orders_take take = {fn, context};
+    struct flo_query query = listed(now_ms);
+
+    query.matches[query.match_count++] = text_is(FLO_FIELD_ORDER_GROUP, group);
+    query.sorts[query.sort_count++] = (struct flo_sort)UP(ORDER_SEQ);
+    return flo_fleet_find(store, &query, flo_fleet_take_order, &take, err);
+}
+
+int flo_fleet_order_groups(struct flo_fleet_store *store, uint64_t now_ms,
+                           flo_fleet_text_fn fn, void *context,
+                           struct flo_err *err)
+{
+    struct flo_text group = {FLO_FIELD_ORDER_GROUP, fn, context};
+    struct flo_query query = listed(now_ms);
+
+    return flo_fleet_find(store, &query, flo_fleet_take_text, &group, err);
+}
+
+int flo_fleet_order_tracked(struct flo_fleet_store *store, uint64_t limit,
+                            flo_fleet_order_fn fn, void *context,
+                            struct flo_err *err)
+{
+    struct flo_orders_take take = {fn, context};
+
+    return limit == 0 ? 0
+                      : flo_fleet_find(
+                            store,
+                            &(struct flo_query){
+                                .table = FLO_TABLE_ORDER,
+                                WHERE(number_is(FLO_FIELD_ORDER_TRACKED, 1)),
+                                SORTED(DOWN(ORDER_SEQ)),
+                                .limit = limit},
+                            flo_fleet_take_order, &take, err);
+}
+
+int flo_fleet_order_held(struct flo_fleet_store *store, flo_fleet_order_fn fn,
+                         void *context, struct flo_err *err)
+{
+    struct flo_orders_take take = {fn, context};
+
+    return flo_fleet_find(
+        store,
+        &(struct flo_query){
+            .table = FLO_TABLE_ORDER,
+            WHERE((struct flo_match){.field = FLO_FIELD_ORDER_ID,
+                                     .how = FLO_MATCH_AMONG,
+                                     .among = FLO_FIELD_DESIRED_ORDER}),
+            SORTED(UP(ORDER_SEQ))},
+        flo_fleet_take_order, &take, err);
+}
+
+/* ---- what stands ---- */
+
+struct standing {
+    struct flo_fleet_store *store;
+    struct found {
+        uint64_t seq;
+        char id[FLO_NAME_MAX + 1];
+    } * items;
+    size_t count, room;
+    struct flo_err *err;
+};
+
+/* Each order stands once. */
+static int take_standing(void *context, const struct flo_row *row)
+{
+    struct standing *standing = context;
+    uint64_t seq = flo_row_number(row, FLO_FIELD_ORDER_SEQ);
+
+    for (size_t i = 0; i < standing->count; i++) {
+        if (standing->items[i].seq == seq) {
+            return 0;
+        }
+    }
+    if (standing->count == standing->room) {
+        size_t room = 2 * standing->room + 16;
+        struct found *items = realloc(standing->items, room * sizeof(*items));
+        if (items == NULL) {
+            return flo_fail(standing->err, FLO_E_MEMORY, "%zu orders", room);
+        }
+        standing->items = items;
+        standing->room = room;
+    }
+    struct found *found = &standing->items[standing->count++];
+    found->seq = seq;
+    snprintf(found->id, sizeof(found->id), "%s",
+             flo_row_text(row, FLO_FIELD_ORDER_ID));
+    return 0;
+}
+
+static int add_newest(struct standing *standing, struct flo_query query)
+{
+    bool found;
+
+    return flo_fleet_find_one(standing->store, query, take_standing, standing,
+                              &found, standing->err);
+}
+
+static int add_resume(void *context, const struct flo_row *row)
+{
+    return add_newest(
+        context, (struct flo_query){
+                     .table = FLO_TABLE_ORDER,
+                     WHERE(text_is(FLO_FIELD_ORDER_ROLLOUT,
+                                   flo_row_text(row, FLO_FIELD_ROLLOUT_ID)),
+                           text_is(FLO_FIELD_ORDER_OP, "resume")),
+                     SORTED(DOWN(ORDER_SEQ))});
+}
+
+/* Of rollouts that go on, while members accepted and may wait for it. */
+static int add_resumes(struct standing *standing)
+{
+    static const struct flo_value states[] = {{.text = "running"},
+                                              {.text = "completed"}};
+
+    return flo_fleet_find(
+        standing->store,
+        &(struct flo_query){
+            .table = FLO_TABLE_ROLLOUT,
+            WHERE(one_of(FLO_FIELD_ROLLOUT_STATE, states, FLO_COUNT(states)),
+                  (struct flo_match){.field = FLO_FIELD_ROLLOUT_ID,
+                                     .how = FLO_MATCH_AMONG,
+                                     .among = FLO_FIELD_MEMBER_ROLLOUT,
+                                     .where = FLO_FIELD_MEMBER_STATE,
+                                     .value.text = "accepted"})},
+        add_resume, standing, standing->err);
+}
+
+/* `row` is an order that somebody did not answer: the newest rollback of the
+ * same release for the same group stands. */
+static int add_rollback(void *context, const struct flo_row *row)
+{
+    return add_newest(
+        context, (struct flo_query){
+                     .table = FLO_TABLE_ORDER,
+                     WHERE(text_is(FLO_FIELD_ORDER_ROLLOUT, ""),
+                           text_is(FLO_FIELD_ORDER_OP, "rollback"),
+                           text_is(FLO_FIELD_ORDER_GROUP,
+                                   flo_row_text(row, FLO_FIELD_ORDER_GROUP)),
+                           text_is(FLO_FIELD_ORDER_RELEASE,
+                                   flo_row_text(row, FLO_FIELD_ORDER_RELEASE)),
+                           number_is(FLO_FIELD_ORDER_DESIRED_ONLY, 0)),
+                     SORTED(DOWN(ORDER_SEQ))});
+}
+
+static int take_awaited(void *context, const struct flo_row *row,
+                        uint64_t count)
+{
+    struct standing *standing = context;
+    bool found;
+
+    (void)count;
+    return flo_fleet_find_one(
+        standing->store,
+        (struct flo_query){
+            .table = FLO_TABLE_ORDER,
+            WHERE(text_is(FLO_FIELD_ORDER_ID,
+                          flo_row_text(row, FLO_FIELD_OUTCOME_ORDER)))},
+        add_rollback, standing, &found, standing->err);
+}
+
+static int add_rollbacks(struct standing *standing)
+{
+    static const enum flo_field by[] = {FLO_FIELD_OUTCOME_ORDER};
+
+    return flo_fleet_count(
+        standing->store,
+        &(struct flo_query){.table = FLO_TABLE_OUTCOME,
+                            .join = FLO_FIELD_DEVICE_ID,
+                            .by = FLO_FIELD_OUTCOME_DEVICE,
+                            .needs_joined = true,
+                            WHERE(number_how(FLO_FIELD_OUTCOME_OUTCOME,
+                                             FLO_MATCH_BELOW, FLO_OUTCOME_DONE),
+                                  common_number(FLO_FIELD_DEVICE_RETIRED, 0))},
+        by, 1, take_awaited, standing, standing->err);
+}
+
+static int compare_found(const void *a, const void *b)
+{
+    const struct found *left = a;
+    const struct found *right = b;
+
+    return (left->seq > right->seq) - (left->seq < right->seq);
+}
+
+int flo_fleet_order_standing(struct flo_fleet_store *store,
+                             flo_fleet_order_fn fn, void *context,
+                             struct flo_err *err)
+{
+    struct standing standing = {.store = store, .err = err};
+    int rv = add_newest(&standing, freezes());
+
+    if (rv == 0) {
+        rv = add_resumes(&standing);
+    }
+    if (rv == 0) {
+        rv = add_rollbacks(&standing);
+    }
+    if (standing.count > 1) {
+        qsort(standing.items, standing.count, sizeof(*standing.items),
+              compare_found);
+    }
+    for (size_t i = 0; i < standing.count && rv == 0; i++) {
+        rv = flo_fleet_order_get(store, standing.items[i].id, fn, context, err);
+    }
+    free(standing.items);
+    return rv;
+}

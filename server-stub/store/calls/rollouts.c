@@ -1,0 +1,357 @@
+/* Store: rollouts and their members. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/store/calls/inside.h"
+
+/* ---- rollouts ---- */
+
+struct rollouts {
+    flo_fleet_rollout_fn fn;
+    void *context;
+};
+
+static int take_rollout(void *context, const struct flo_row *row)
+{
+    const struct rollouts *rollouts = context;
+    struct flo_fleet_rollout rollout = {
+        .id = flo_row_text(row, FLO_FIELD_ROLLOUT_ID),
+        .spec = flo_row_text(row, FLO_FIELD_ROLLOUT_SPEC),
+        .state = flo_row_text(row, FLO_FIELD_ROLLOUT_STATE),
+        .core = flo_row_text(row, FLO_FIELD_ROLLOUT_CORE),
+        .digest = flo_row_text(row, FLO_FIELD_ROLLOUT_DIGEST),
+        .created_at_ms = flo_row_number(row, FLO_FIELD_ROLLOUT_CREATED_AT),
+    };
+
+    return rollouts->fn(rollouts->context, &rollout);
+}
+
+static bool is_active(const char *word)
+{
+#define FLO_ROLLOUT_STATE(name, state_word, is_active, meaning)                \
+    if (is_active && strcmp(word, state_word) == 0) {                          \
+        return true;                                                           \
+    }
+#include "server-stub/core/rollout/rollout_states.def"
+#undef FLO_ROLLOUT_STATE
+    return false;
+}
+
+static struct flo_field_change set_first(enum flo_field field, const char *text)
+{
+    return (struct flo_field_change){
+        .field = field, .how = FLO_CHANGE_SET_FIRST, .value.text = text};
+}
+
+int flo_fleet_rollout_put(struct flo_fleet_store *store,
+                          const struct flo_fleet_rollout *rollout,
+                          struct flo_err *err)
+{
+    const char *number = strchr(rollout->id, '-');
+    char group[FLO_NAME_MAX + 1];
+
+    flo_fleet_json_text(rollout->spec, NULL, "group", group, sizeof(group));
+    return flo_fleet_put(
+        store, FLO_TABLE_ROLLOUT,
+        CHANGES(
+            set_text(FLO_FIELD_ROLLOUT_ID, rollout->id),
+            set_number(FLO_FIELD_ROLLOUT_NUMBER,
+                       number != NULL ? strtoull(number + 1, NULL, 10) : 0),
+            set_first(FLO_FIELD_ROLLOUT_GROUP,
+                      group[0] != '\0' ? group : "all"),
+            set_first(FLO_FIELD_ROLLOUT_SPEC, rollout->spec),
+            set_text(FLO_FIELD_ROLLOUT_STATE, rollout->state),
+            set_number(FLO_FIELD_ROLLOUT_ACTIVE, is_active(rollout->state)),
+            set_text(FLO_FIELD_ROLLOUT_CORE, rollout->core),
+            set_first(FLO_FIELD_ROLLOUT_DIGEST, rollout->digest),
+            (struct flo_field_change){.field = FLO_FIELD_ROLLOUT_CREATED_AT,
+                                      .how = FLO_CHANGE_SET_FIRST,
+                                      .value.number = rollout->created_at_ms}),
+        err);
+}
+
+int flo_fleet_rollout_get(struct flo_fleet_store *store, const char *id,
+                          flo_fleet_rollout_fn fn, void *context,
+                          struct flo_err *err)
+{
+    struct rollouts rollouts = {fn, context};
+    bool found;
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_ROLLOUT,
+                           WHERE(text_is(FLO_FIELD_ROLLOUT_ID, id))},
+        take_rollout, &rollouts, &found, err);
+
+    return rv == 0 && !found
+               ? flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout %.64s", id)
+               : rv;
+}
+
+int flo_fleet_rollout_list(struct flo_fleet_store *store, uint64_t limit,
+                           flo_fleet_rollout_fn fn, void *context,
+                           struct flo_err *err)
+{
+    struct rollouts rollouts = {fn, context};
+
+    return limit == 0 ? 0
+                      : flo_fleet_find(
+                            store,
+                            &(struct flo_query){.table = FLO_TABLE_ROLLOUT,
+                                                SORTED(DOWN(ROLLOUT_ACTIVE),
+                                                       DOWN(ROLLOUT_NUMBER)),
+                                                .limit = limit},
+                            take_rollout, &rollouts, err);
+}
+
+/* ---- what a device that came now joins ---- */
+
+struct joined {
+    char id[FLO_NAME_MAX + 1];
+    char model[FLO_NAME_MAX + 1];
+    char group[FLO_NAME_MAX + 1];
+    bool is_completed;
+};
+struct all_joined {
+    struct joined *items;
+    size_t count, room;
+    struct flo_err *err;
+};
+
+static bool has_newer(const struct all_joined *all, const struct joined *joined)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        const struct joined *newer = &all->items[i];
+        if (newer->is_completed && strcmp(newer->model, joined->model) == 0 &&
+            strcmp(newer->group, joined->group) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The newest first: of completed ones, only that counts. */
+static int take_joined(void *context, const struct flo_row *row)
+{
+    struct all_joined *all = context;
+    const char *state = flo_row_text(row, FLO_FIELD_ROLLOUT_STATE);
+    struct joined joined = {.is_completed = strcmp(state, "completed") == 0};
+
+    snprintf(joined.id, sizeof(joined.id), "%s",
+             flo_row_text(row, FLO_FIELD_ROLLOUT_ID));
+    snprintf(joined.model, sizeof(joined.model), "%s",
+             flo_row_text(row, FLO_FIELD_RELEASE_MODEL));
+    snprintf(joined.group, sizeof(joined.group), "%s",
+             flo_row_text(row, FLO_FIELD_ROLLOUT_GROUP));
+    if (joined.is_completed && has_newer(all, &joined)) {
+        return 0;
+    }
+    if (all->count == all->room) {
+        size_t room = 2 * all->room + 16;
+        struct joined *items = realloc(all->items, room * sizeof(*items));
+        if (items == NULL) {
+            return flo_fail(all->err, FLO_E_MEMORY, "%zu rollouts", room);
+        }
+        all->items = items;
+        all->room = room;
+    }
+    all->items[all->count++] = joined;
+    return 0;
+}
+
+int flo_fleet_rollout_joined(struct flo_fleet_store *store, const char *device,
+                             flo_fleet_text_fn fn, void *context,
+                             struct flo_err *err)
+{
+    static const struct flo_value states[] = {
+        {.text = "running"}, {.text = "paused"}, {.text = "completed"}};
+    struct flo_query query = {
+        .table = FLO_TABLE_ROLLOUT,
+        .join = FLO_FIELD_RELEASE_DIGEST,
+        .by = FLO_FIELD_ROLLOUT_DIGEST,
+        .needs_joined = true,
+        WHERE(text_is(FLO_FIELD_RELEASE_STATE, "published"),
+              one_of(FLO_FIELD_ROLLOUT_STATE, states, FLO_COUNT(states)),
+              (struct flo_match){.field = FLO_FIELD_ROLLOUT_GROUP,
+                                 .how = FLO_MATCH_AMONG,
+                                 .among = FLO_FIELD_DEVICE_GROUP_GROUP,
+                                 .where = FLO_FIELD_DEVICE_GROUP_DEVICE,
+                                 .value.text = device}),
+        SORTED(DOWN(ROLLOUT_NUMBER))};
+    struct all_joined all = {.err = err};
+    int rv = flo_fleet_find(store, &query, take_joined, &all, err);
+
+    for (size_t i = all.count; i > 0 && rv == 0; i--) {
+        rv = fn(context, all.items[i - 1].id);
+    }
+    free(all.items);
+    return rv;
+}
+
+/* ---- members ---- */
+
+static bool is_bad(const struct flo_rollout_member *member)
+{
+    return member->lapse != FLO_LAPSE_NONE ||
+           flo_execution_kind((enum flo_execution)member->state) ==
+               FLO_EXECUTION_END_BAD;
+}
+
+/* Texts that are not given stay as they are. */
+static size_t add_texts(struct flo_field_change *changes, size_t count,
+                        const char *error_json, const char *detail_json)
+{
+    if (error_json != NULL) {
+        changes[count++] = set_text(FLO_FIELD_MEMBER_ERROR, error_json);
+    }
+    if (detail_json != NULL) {
+        changes[count++] = set_text(FLO_FIELD_MEMBER_DETAIL, detail_json);
+    }
+    return count;
+}
+
+int flo_fleet_member_put(struct flo_fleet_store *store, const char *rollout,
+                         const struct flo_rollout_member *member,
+                         const char *error_json, const char *detail_json,
+                         struct flo_err *err)
+{
+    struct flo_field_change changes[12] = {
+        set_text(FLO_FIELD_MEMBER_ROLLOUT, rollout),
+        set_text(FLO_FIELD_MEMBER_DEVICE, member->device),
+        {.field = FLO_FIELD_MEMBER_BUCKET,
+         .how = FLO_CHANGE_SET_FIRST,
+         .value.number = member->bucket},
+        set_text(FLO_FIELD_MEMBER_STATE,
+                 flo_execution_word((enum flo_execution)member->state)),
+        set_number(FLO_FIELD_MEMBER_ATTEMPT, member->attempt),
+        set_number(FLO_FIELD_MEMBER_LAPSE, member->lapse),
+        set_number(FLO_FIELD_MEMBER_AWAY, member->is_away),
+        set_number(FLO_FIELD_MEMBER_BACK, member->is_back),
+        set_number(FLO_FIELD_MEMBER_BAD, is_bad(member)),
+        set_number(FLO_FIELD_MEMBER_SINCE_AT, member->since_at_ms),
+    };
+
+    return flo_fleet_put(store, FLO_TABLE_MEMBER, changes,
+                         add_texts(changes, 10, error_json, detail_json), err);
+}
+
+int flo_fleet_member_detail(struct flo_fleet_store *store, const char *rollout,
+                            const char *device, const char *error_json,
+                            const char *detail_json, struct flo_err *err)
+{
+    struct flo_field_change changes[2];
+    size_t count = add_texts(changes, 0, error_json, detail_json);
+
+    return count == 0 ? 0
+                      : flo_fleet_update(
+                            store, FLO_TABLE_MEMBER, changes, count,
+                            MATCHES(text_is(FLO_FIELD_MEMBER_ROLLOUT, rollout),
+                                    text_is(FLO_FIELD_MEMBER_DEVICE, device)),
+                            NULL, err);
+}
+
+static void member_of(const struct flo_row *row, struct flo_rollout_member *out)
+{
+    enum flo_execution state = FLO_EXECUTION_QUEUED;
+    uint64_t lapse = flo_row_number(row, FLO_FIELD_MEMBER_LAPSE);
+
+    *out = (struct flo_rollout_member){
+        .bucket = (uint16_t)(flo_row_number(row, FLO_FIELD_MEMBER_BUCKET) %
+                             FLO_BUCKETS),
+        .attempt = (uint32_t)flo_row_number(row, FLO_FIELD_MEMBER_ATTEMPT),
+        .lapse = lapse > FLO_LAPSE_OVERDUE ? FLO_LAPSE_NONE : (uint8_t)lapse,
+        .is_back = flo_row_flag(row, FLO_FIELD_MEMBER_BACK),
+        .is_away = flo_row_flag(row, FLO_FIELD_MEMBER_AWAY),
+        .since_at_ms = flo_row_number(row, FLO_FIELD_MEMBER_SINCE_AT),
+        .heard_at_ms = flo_row_number(row, FLO_FIELD_MEMBER_SINCE_AT),
+    };
+    snprintf(out->device, sizeof(out->device), "%s",
+             flo_row_text(row, FLO_FIELD_MEMBER_DEVICE));
+    if (flo_execution_parse(flo_row_text(row, FLO_FIELD_MEMBER_STATE),
+                            &state)) {
+        out->state = (uint8_t)state;
+    }
+}
+
+struct members {
+    flo_fleet_member_fn fn;
+    void *context;
+};
+
+static int take_member(void *context, const struct flo_row *row)
+{
+    const struct members *members = context;
+    struct flo_rollout_member member;
+
+    member_of(row, &member);
+    return members->fn(members->context, &member,
+                       flo_row_text(row, FLO_FIELD_DEVICE_NAME),
+                       flo_row_flag(row, FLO_FIELD_DEVICE_ONLINE),
+                       flo_row_text(row, FLO_FIELD_MEMBER_ERROR),
+                       flo_row_text(row, FLO_FIELD_MEMBER_DETAIL));
+}
+
+static struct flo_query members_of(const char *rollout, uint64_t limit)
+{
+    return (struct flo_query){.table = FLO_TABLE_MEMBER,
+                              .join = FLO_FIELD_DEVICE_ID,
+                              .by = FLO_FIELD_MEMBER_DEVICE,
+                              WHERE(text_is(FLO_FIELD_MEMBER_ROLLOUT, rollout)),
+                              .limit = limit};
+}
+
+int flo_fleet_member_list(struct flo_fleet_store *store, const char *rollout,
+                          uint64_t limit, flo_fleet_member_fn fn, void *context,
+                          struct flo_err *err)
+{
+    struct members members = {fn, context};
+    struct flo_query query = members_of(rollout, limit);
+
+    query.sorts[query.sort_count++] = (struct flo_sort)UP(MEMBER_DEVICE);
+    return limit == 0
+               ? 0
+               : flo_fleet_find(store, &query, take_member, &members, err);
+}
+
+int flo_fleet_member_show(struct flo_fleet_store *store, const char *rollout,
+                          uint64_t limit, flo_fleet_member_fn fn, void *context,
+                          struct flo_err *err)
+{
+    struct members members = {fn, context};
+    struct flo_query query = members_of(rollout, limit);
+
+    query.sorts[0] = (struct flo_sort)DOWN(MEMBER_BAD);
+    query.sorts[1] =
+        (struct flo_sort){.field = FLO_FIELD_DEVICE_NAME, .is_natural = true};
+    query.sorts[2] = (struct flo_sort)UP(MEMBER_DEVICE);
+    query.sort_count = 3;
+    return limit == 0
+               ? 0
+               : flo_fleet_find(store, &query, take_member, &members, err);
+}
+
+static int take_count(void *context, const struct flo_row *row, uint64_t count)
+{
+    (void)row;
+    *(uint64_t *)context = count;
+    return 0;
+}
+
+int flo_fleet_member_awaited(struct flo_fleet_store *store, const char *rollout,
+                             uint64_t *out, struct flo_err *err)
+{
+    return flo_fleet_count(
+        store,
+        &(struct flo_query){
+            .table = FLO_TABLE_MEMBER,
+            .join = FLO_FIELD_DEVICE_ID,
+            .by = FLO_FIELD_MEMBER_DEVICE,
+            .needs_joined = true,
+            WHERE(text_is(FLO_FIELD_MEMBER_ROLLOUT, rollout),
+                  (struct flo_match){.field = FLO_FIELD_MEMBER_STATE,
+                                     .how = FLO_MATCH_IS_NOT,
+                                     .value.text = "queued"},
+                  number_is(FLO_FIELD_MEMBER_BACK, 0),
+                  number_is(FLO_FIELD_DEVICE_ONLINE, 1))},
+        NULL, 0, take_count, out, err);
+}

@@ -1,0 +1,147 @@
+/* Store: opening, transactions, settings and counters. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/memory/memory.h"
+#include "server-stub/store/sqlite/sqlite.h"
+
+/* ---- opening ---- */
+
+int flo_fleet_open(const char *dir, struct flo_fleet_store **out,
+                   struct flo_err *err)
+{
+    struct flo_fleet_store *store = calloc(1, sizeof(*store));
+
+    if (store == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "store");
+    }
+    int rv = strcmp(dir, ":memory:") == 0
+                 ? flo_memory_open(&store->engine, err)
+                 : flo_sqlite_open(dir, &store->engine, err);
+    if (rv < 0) {
+        free(store);
+        return rv;
+    }
+    *out = store;
+    return 0;
+}
+
+void flo_fleet_close(struct flo_fleet_store *store)
+{
+    if (store != NULL) {
+        store->engine->ops->close(store->engine);
+        flo_fleet_facts_deinit(&store->facts);
+        free(store);
+    }
+}
+
+/* ---- transactions ---- */
+
+int flo_fleet_begin(struct flo_fleet_store *store, struct flo_err *err)
+{
+    if (store->is_open) {
+        return flo_fail(err, FLO_E_DB, "a transaction is open already");
+    }
+    int rv = store->engine->ops->begin(store->engine, err);
+    store->is_open = rv == 0;
+    return rv;
+}
+
+int flo_fleet_commit(struct flo_fleet_store *store, struct flo_err *err)
+{
+    if (!store->is_open) {
+        return flo_fail(err, FLO_E_DB, "no transaction is open");
+    }
+    int rv = store->engine->ops->commit(store->engine, err);
+    store->is_open = false;
+    if (rv < 0) {
+        flo_fleet_facts_doubt(store);
+    }
+    return rv;
+}
+
+void flo_fleet_roll_back(struct flo_fleet_store *store)
+{
+    store->engine->ops->cancel(store->engine);
+    store->is_open = false;
+    flo_fleet_facts_doubt(store);
+}
+
+uint64_t flo_fleet_statements(const struct flo_fleet_store *store)
+{
+    return store->statements;
+}
+
+/* ---- settings and counters ---- */
+
+struct room {
+    char *out;
+    size_t bytes;
+};
+
+static int take_setting(void *context, const struct flo_row *row)
+{
+    const struct room *room = context;
+
+    snprintf(room->out, room->bytes, "%s",
+             flo_row_text(row, FLO_FIELD_SETTING_VALUE));
+    return 0;
+}
+
+int flo_fleet_setting_get(struct flo_fleet_store *store, const char *name,
+                          char *out, size_t out_bytes, struct flo_err *err)
+{
+    struct room room = {out, out_bytes};
+    bool found;
+
+    out[0] = '\0';
+    return flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_SETTING,
+                           WHERE(text_is(FLO_FIELD_SETTING_NAME, name))},
+        take_setting, &room, &found, err);
+}
+
+int flo_fleet_setting_set(struct flo_fleet_store *store, const char *name,
+                          const char *value, struct flo_err *err)
+{
+    return flo_fleet_put(store, FLO_TABLE_SETTING,
+                         CHANGES(set_text(FLO_FIELD_SETTING_NAME, name),
+                                 set_text(FLO_FIELD_SETTING_VALUE, value)),
+                         err);
+}
+
+int flo_fleet_skip(struct flo_fleet_store *store, const char *counter,
+                   uint64_t count, struct flo_err *err)
+{
+    return flo_fleet_put(store, FLO_TABLE_COUNTER,
+                         CHANGES(set_text(FLO_FIELD_COUNTER_NAME, counter),
+                                 add_number(FLO_FIELD_COUNTER_VALUE, count)),
+                         err);
+}
+
+int flo_fleet_newest(struct flo_fleet_store *store, const char *counter,
+                     uint64_t *out, struct flo_err *err)
+{
+    struct flo_number value = {.field = FLO_FIELD_COUNTER_VALUE};
+    bool found;
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_COUNTER,
+                           WHERE(text_is(FLO_FIELD_COUNTER_NAME, counter))},
+        flo_fleet_take_number, &value, &found, err);
+
+    if (rv == 0) {
+        *out = value.number;
+    }
+    return rv;
+}
+
+int flo_fleet_next(struct flo_fleet_store *store, const char *counter,
+                   uint64_t *out, struct flo_err *err)
+{
+    int rv = flo_fleet_skip(store, counter, 1, err);
+
+    return rv < 0 ? rv : flo_fleet_newest(store, counter, out, err);
+}

@@ -1,0 +1,282 @@
+/* SQLite: queries and changes as SQL.
+ *
+ * Values are parameters, but flags and words of a match: they stand in the
+ * text, so that indexes of a part of a table are used. */
+#include <assert.h>
+#include <string.h>
+
+#include "server-stub/store/sqlite/inside.h"
+
+/* ---- small parts ---- */
+
+static void begin(struct flo_sql *sql)
+{
+    sql->text.bytes = 0;
+    sql->count = 0;
+}
+
+static void add(struct flo_sql *sql, const char *text)
+{
+    flo_buf_text(&sql->text, text);
+}
+
+static void add_name(struct flo_sql *sql, enum flo_field field)
+{
+    add(sql, flo_tables[flo_fields[field].table].word);
+    add(sql, ".");
+    add(sql, flo_fields[field].word);
+}
+
+static void add_parameter(struct flo_sql *sql, enum flo_field field,
+                          const struct flo_value *value)
+{
+    assert(sql->count < FLO_SQL_VALUES_MAX);
+    sql->values[sql->count].field = field;
+    sql->values[sql->count++].value = *value;
+    add(sql, "?");
+}
+
+static void add_number(struct flo_sql *sql, uint64_t number)
+{
+    /* of the type alone: any field with numbers does */
+    add_parameter(sql, FLO_FIELD_COUNTER_VALUE,
+                  &(struct flo_value){.number = number});
+}
+
+static bool is_word(const char *text)
+{
+    return text != NULL && strlen(text) <= 32 &&
+           text[strspn(text, "abcdefghijklmnopqrstuvwxyz-")] == '\0';
+}
+
+static void add_value(struct flo_sql *sql, enum flo_field field,
+                      const struct flo_value *value)
+{
+    enum flo_field_type type = flo_fields[field].type;
+
+    if (type == FLO_TYPE_FLAG && value->number < 16) {
+        flo_buf_printf(&sql->text, "%u", (unsigned)value->number);
+    } else if (type == FLO_TYPE_WORD && is_word(value->text)) {
+        flo_buf_printf(&sql->text, "'%s'", value->text);
+    } else {
+        add_parameter(sql, field, value);
+    }
+}
+
+/* ---- where ---- */
+
+static void add_list(struct flo_sql *sql, const struct flo_match *match)
+{
+    add(sql, " IN (");
+    for (size_t i = 0; i < match->count; i++) {
+        add(sql, i > 0 ? ", " : "");
+        add_value(sql, match->field, &match->list[i]);
+    }
+    add(sql, ")");
+}
+
+static void add_among(struct flo_sql *sql, const struct flo_match *match)
+{
+    add(sql,
+        match->how == FLO_MATCH_AMONG ? " IN (SELECT " : " NOT IN (SELECT ");
+    add_name(sql, match->among);
+    add(sql, " FROM ");
+    add(sql, flo_tables[flo_fields[match->among].table].word);
+    if (match->where != 0) {
+        add(sql, " WHERE ");
+        add_name(sql, match->where);
+        add(sql, " = ");
+        add_value(sql, match->where, &match->value);
+    }
+    add(sql, ")");
+}
+
+static void add_matches(struct flo_sql *sql, const struct flo_match *matches,
+                        size_t count)
+{
+    static const char *const signs[] = {" = ",  " <> ", " < ",
+                                        " <= ", " > ",  " >= "};
+
+    for (size_t i = 0; i < count; i++) {
+        const struct flo_match *match = &matches[i];
+        add(sql, i == 0 ? " WHERE " : " AND ");
+        add(sql, match->is_common ? "+" : ""); /* keeps indexes away */
+        add_name(sql, match->field);
+        if (match->how == FLO_MATCH_ONE_OF) {
+            add_list(sql, match);
+        } else if (match->how > FLO_MATCH_ONE_OF) {
+            add_among(sql, match);
+        } else {
+            add(sql, signs[match->how]);
+            add_value(sql, match->field, &match->value);
+        }
+    }
+}
+
+/* ---- reading ---- */
+
+static void add_fields(struct flo_sql *sql, enum flo_table table)
+{
+    for (int field = flo_tables[table].first; field < flo_tables[table].end;
+         field++) {
+        add(sql, field > flo_tables[table].first ? ", " : "");
+        add_name(sql, (enum flo_field)field);
+    }
+}
+
+static void add_from(struct flo_sql *sql, const struct flo_query *query)
+{
+    add(sql, " FROM ");
+    add(sql, flo_tables[query->table].word);
+    if (query->join != 0) {
+        add(sql, query->needs_joined ? " JOIN " : " LEFT JOIN ");
+        add(sql, flo_tables[flo_fields[query->join].table].word);
+        add(sql, " ON ");
+        add_name(sql, query->join);
+        add(sql, " = ");
+        add_name(sql, query->by);
+    }
+    add_matches(sql, query->matches, query->match_count);
+}
+
+static void add_limit(struct flo_sql *sql, const struct flo_query *query)
+{
+    if (query->limit != 0 || query->offset != 0) {
+        add(sql, " LIMIT ");
+        add_number(sql, query->limit != 0 ? query->limit : INT64_MAX);
+    }
+    if (query->offset != 0) {
+        add(sql, " OFFSET ");
+        add_number(sql, query->offset);
+    }
+}
+
+void flo_sql_select(struct flo_sql *sql, const struct flo_query *query)
+{
+    begin(sql);
+    add(sql, "SELECT ");
+    add_fields(sql, query->table);
+    if (query->join != 0) {
+        add(sql, ", ");
+        add_fields(sql, flo_fields[query->join].table);
+    }
+    add_from(sql, query);
+    for (size_t i = 0; i < query->sort_count; i++) {
+        const struct flo_sort *sort = &query->sorts[i];
+        add(sql, i == 0 ? " ORDER BY " : ", ");
+        add_name(sql, sort->field);
+        add(sql, sort->is_natural ? " COLLATE by_name" : "");
+        add(sql, sort->is_down ? " DESC" : "");
+    }
+    add_limit(sql, query);
+}
+
+void flo_sql_count(struct flo_sql *sql, const struct flo_query *query,
+                   const enum flo_field *by, size_t by_count)
+{
+    begin(sql);
+    add(sql, "SELECT ");
+    for (size_t i = 0; i < by_count; i++) {
+        add_name(sql, by[i]);
+        add(sql, ", ");
+    }
+    add(sql, "count(*)");
+    add_from(sql, query);
+    for (size_t i = 0; i < by_count; i++) {
+        add(sql, i == 0 ? " GROUP BY " : ", ");
+        /* The matches choose the index of a join, not the groups. */
+        add(sql, query->join != 0 ? "+" : "");
+        add_name(sql, by[i]);
+    }
+}
+
+/* ---- changing ---- */
+
+static void add_insert(struct flo_sql *sql, enum flo_table table,
+                       const struct flo_field_change *changes, size_t count)
+{
+    begin(sql);
+    add(sql, "INSERT INTO ");
+    add(sql, flo_tables[table].word);
+    for (size_t i = 0; i < count; i++) {
+        add(sql, i == 0 ? " (" : ", ");
+        add(sql, flo_fields[changes[i].field].word);
+    }
+    add(sql, ") VALUES ");
+    for (size_t i = 0; i < count; i++) {
+        add(sql, i == 0 ? "(" : ", ");
+        add_parameter(sql, changes[i].field, &changes[i].value);
+    }
+    add(sql, ") ON CONFLICT");
+}
+
+void flo_sql_insert(struct flo_sql *sql, enum flo_table table,
+                    const struct flo_field_change *changes, size_t count)
+{
+    add_insert(sql, table, changes, count);
+    add(sql, " DO NOTHING");
+}
+
+void flo_sql_put(struct flo_sql *sql, enum flo_table table,
+                 const struct flo_field_change *changes, size_t count)
+{
+    const struct flo_table_facts *facts = &flo_tables[table];
+    const char *before = ") DO UPDATE SET ";
+
+    add_insert(sql, table, changes, count);
+    for (int key = 0; key < facts->keys; key++) {
+        add(sql, key == 0 ? " (" : ", ");
+        add(sql, flo_fields[facts->first + key].word);
+    }
+    for (size_t i = 0; i < count; i++) {
+        enum flo_change_how how = changes[i].how;
+        const char *word = flo_fields[changes[i].field].word;
+        if ((int)changes[i].field < facts->first + facts->keys ||
+            how == FLO_CHANGE_SET_FIRST) {
+            continue;
+        }
+        add(sql, before);
+        before = ", ";
+        if (how == FLO_CHANGE_ADD) {
+            flo_buf_printf(&sql->text, "%s = %s.%s + excluded.%s", word,
+                           facts->word, word, word);
+        } else if (how == FLO_CHANGE_RAISE) {
+            flo_buf_printf(&sql->text, "%s = max(%s.%s, excluded.%s)", word,
+                           facts->word, word, word);
+        } else {
+            flo_buf_printf(&sql->text, "%s = excluded.%s", word, word);
+        }
+    }
+}
+
+void flo_sql_update(struct flo_sql *sql, enum flo_table table,
+                    const struct flo_field_change *changes, size_t count,
+                    const struct flo_match *matches, size_t match_count)
+{
+    begin(sql);
+    add(sql, "UPDATE ");
+    add(sql, flo_tables[table].word);
+    for (size_t i = 0; i < count; i++) {
+        const char *word = flo_fields[changes[i].field].word;
+        add(sql, i == 0 ? " SET " : ", ");
+        add(sql, word);
+        add(sql, changes[i].how == FLO_CHANGE_RAISE ? " = max(" : " = ");
+        if (changes[i].how == FLO_CHANGE_ADD ||
+            changes[i].how == FLO_CHANGE_RAISE) {
+            add(sql, word);
+            add(sql, changes[i].how == FLO_CHANGE_ADD ? " + " : ", ");
+        }
+        add_parameter(sql, changes[i].field, &changes[i].value);
+        add(sql, changes[i].how == FLO_CHANGE_RAISE ? ")" : "");
+    }
+    add_matches(sql, matches, match_count);
+}
+
+void flo_sql_remove(struct flo_sql *sql, enum flo_table table,
+                    const struct flo_match *matches, size_t match_count)
+{
+    begin(sql);
+    add(sql, "DELETE FROM ");
+    add(sql, flo_tables[table].word);
+    add_matches(sql, matches, match_count);
+}

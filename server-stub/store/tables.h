@@ -1,0 +1,225 @@
+/* Tables: the seam between the store's typed calls and an engine.
+ *
+ * The typed calls of store.h stand above it, once for all engines (common/).
+ * Below it, an engine keeps the tables of tables.def and offers the calls of
+ * `struct flo_store_ops`: sqlite/ in a file, memory/ in memory.  An engine
+ * knows tables, fields and matches, and nothing of devices or orders.
+ *
+ * Promises of an engine:
+ * - What changed between begin and commit is there whole or not at all.
+ * - A commit that returned 0 is durable: devices are acknowledged after it.
+ * - A read sees each change that was made before it.
+ * - No value is NULL: texts and digests that were not given are empty.
+ * - An engine behind a network may hold back a change whose `changed` is NULL,
+ *   and send such changes together.  It must send them before it reads.  Their
+ *   errors come then, or with the commit.
+ * - One thread. */
+#ifndef FLOTILLA_SERVER_TABLES_H
+#define FLOTILLA_SERVER_TABLES_H
+
+#include <flotilla/base.h>
+
+/* ---- tables and fields ---- */
+
+enum flo_table {
+#define FLO_TABLE(name, word, keys) FLO_TABLE_##name,
+#define FLO_FIELD(table, name, word, type)
+#define FLO_END(table)
+#define FLO_INDEX(table, is_unique, ...)
+#include "server-stub/store/tables.def"
+#undef FLO_TABLE
+#undef FLO_FIELD
+#undef FLO_END
+#undef FLO_INDEX
+    FLO_TABLES
+};
+
+/* FLO_FIELDS_DEVICE is the first field of the table, FLO_FIELDS_END_DEVICE the
+ * number behind its last one. */
+enum flo_field {
+#define FLO_TABLE(name, word, keys)                                            \
+    FLO_FIELDS_##name, FLO_FIELDS_BACK_##name = FLO_FIELDS_##name - 1,
+#define FLO_FIELD(table, name, word, type) FLO_FIELD_##table##_##name,
+#define FLO_END(table)                                                         \
+    FLO_FIELDS_END_##table,                                                    \
+        FLO_FIELDS_LAST_##table = FLO_FIELDS_END_##table - 1,
+#define FLO_INDEX(table, is_unique, ...)
+#include "server-stub/store/tables.def"
+#undef FLO_TABLE
+#undef FLO_FIELD
+#undef FLO_END
+#undef FLO_INDEX
+    FLO_FIELDS
+};
+
+enum flo_field_type {
+    FLO_TYPE_TEXT,
+    FLO_TYPE_WORD,
+    FLO_TYPE_NUMBER,
+    FLO_TYPE_FLAG,
+    FLO_TYPE_DIGEST,
+    FLO_TYPE_SERIAL
+};
+struct flo_field_facts {
+    const char *word;
+    enum flo_table table;
+    enum flo_field_type type;
+};
+struct flo_table_facts {
+    const char *word;
+    int first, end; /* fields */
+    int keys;
+};
+#define FLO_INDEX_FIELDS_MAX 4
+struct flo_index_facts {
+    enum flo_table table;
+    bool is_unique;
+    int count;
+    enum flo_field fields[FLO_INDEX_FIELDS_MAX];
+};
+#define FLO_TABLE_FIELDS_MAX 16
+extern const struct flo_field_facts flo_fields[FLO_FIELDS];
+extern const struct flo_table_facts flo_tables[FLO_TABLES];
+extern const struct flo_index_facts flo_indexes[];
+extern const int flo_index_count;
+
+static inline bool flo_field_is_text(enum flo_field field)
+{
+    return flo_fields[field].type <= FLO_TYPE_WORD;
+}
+
+/* ---- values and rows ---- */
+
+/* The member counts that fits the field's type. */
+struct flo_value {
+    const char *text;
+    uint64_t number;
+    const struct flo_digest *digest;
+};
+
+/* What a listing hands out: values of a table in the order of its fields, and
+ * those of the joined one (empty where it has no such row). */
+struct flo_row {
+    const struct flo_value *values;
+    const struct flo_value *joined;
+    enum flo_table table;
+};
+const char *flo_row_text(const struct flo_row *row, enum flo_field field);
+uint64_t flo_row_number(const struct flo_row *row, enum flo_field field);
+static inline bool flo_row_flag(const struct flo_row *row, enum flo_field field)
+{
+    return flo_row_number(row, field) != 0;
+}
+struct flo_digest flo_row_digest(const struct flo_row *row,
+                                 enum flo_field field);
+
+/* ---- queries ---- */
+
+enum flo_match_how {
+    FLO_MATCH_IS,
+    FLO_MATCH_IS_NOT,
+    FLO_MATCH_BELOW,
+    FLO_MATCH_UP_TO,
+    FLO_MATCH_ABOVE,
+    FLO_MATCH_FROM,
+    FLO_MATCH_ONE_OF,   /* of `count` values in `list` */
+    FLO_MATCH_AMONG,    /* the values of field `among`, of rows where field
+                           `where` is `value`; of all rows with `where` 0 */
+    FLO_MATCH_NOT_AMONG /* the opposite */
+};
+#define FLO_MATCH_LIST_MAX 16
+struct flo_match {
+    enum flo_field field; /* of the query's table, or of the joined one */
+    enum flo_match_how how;
+    bool is_common; /* most rows fit: not what rows are looked up by */
+    struct flo_value value;
+    const struct flo_value *list;
+    size_t count;
+    enum flo_field among, where;
+};
+
+struct flo_sort {
+    enum flo_field field;
+    bool is_down;
+    bool is_natural; /* by flo_natural_compare */
+};
+
+#define FLO_MATCHES_MAX 8
+#define FLO_SORTS_MAX 4
+struct flo_query {
+    enum flo_table table;
+    /* A row of another table: `join` is its unique field, and equals field
+     * `by` of the table.  Both 0: none. */
+    enum flo_field join, by;
+    bool needs_joined; /* rows without such a one are left out */
+    struct flo_match matches[FLO_MATCHES_MAX];
+    size_t match_count;
+    struct flo_sort sorts[FLO_SORTS_MAX];
+    size_t sort_count;
+    uint64_t limit; /* 0: all */
+    uint64_t offset;
+};
+
+/* ---- changes ---- */
+
+enum flo_change_how {
+    FLO_CHANGE_SET,
+    FLO_CHANGE_ADD,      /* in two's complement: UINT64_MAX takes one away */
+    FLO_CHANGE_RAISE,    /* to the higher one */
+    FLO_CHANGE_SET_FIRST /* put: a row that is there keeps its value */
+};
+struct flo_field_change {
+    enum flo_field field;
+    enum flo_change_how how;
+    struct flo_value value;
+};
+
+/* ---- an engine ---- */
+
+/* `row` is borrowed for the call.  A callback may read and change; it must not
+ * run the same query.  An answer other than 0 ends the listing and is its
+ * result. */
+typedef int (*flo_row_take)(void *context, const struct flo_row *row);
+/* Only the fields that were asked for stand in `row`. */
+typedef int (*flo_count_take)(void *context, const struct flo_row *row,
+                              uint64_t count);
+
+/* An engine's struct begins with this. */
+struct flo_store_engine {
+    const struct flo_store_ops *ops;
+};
+
+struct flo_store_ops {
+    void (*close)(struct flo_store_engine *engine);
+    int (*begin)(struct flo_store_engine *engine, struct flo_err *err);
+    /* What fails is taken back. */
+    int (*commit)(struct flo_store_engine *engine, struct flo_err *err);
+    void (*cancel)(struct flo_store_engine *engine);
+    /* The rows of a query, one after another. */
+    int (*find)(struct flo_store_engine *engine, const struct flo_query *query,
+                flo_row_take take, void *context, struct flo_err *err);
+    /* How many rows there are of each combination of up to two fields `by`;
+     * with `by_count` 0 one number, which may be 0. */
+    int (*count)(struct flo_store_engine *engine, const struct flo_query *query,
+                 const enum flo_field *by, size_t by_count, flo_count_take take,
+                 void *context, struct flo_err *err);
+    /* A new row; *changed is 0 when one with its key, or with unique fields of
+     * it, is there: that one stays. */
+    int (*insert)(struct flo_store_engine *engine, enum flo_table table,
+                  const struct flo_field_change *changes, size_t count,
+                  uint64_t *changed, struct flo_err *err);
+    /* A new row, or changes to that with its key. */
+    int (*put)(struct flo_store_engine *engine, enum flo_table table,
+               const struct flo_field_change *changes, size_t count,
+               struct flo_err *err);
+    /* Change rows, by no field of a key; how many. */
+    int (*update)(struct flo_store_engine *engine, enum flo_table table,
+                  const struct flo_field_change *changes, size_t count,
+                  const struct flo_match *matches, size_t match_count,
+                  uint64_t *changed, struct flo_err *err);
+    int (*remove)(struct flo_store_engine *engine, enum flo_table table,
+                  const struct flo_match *matches, size_t match_count,
+                  uint64_t *changed, struct flo_err *err);
+};
+
+#endif

@@ -1,0 +1,165 @@
+/* The store by itself, for its tests: each runs over every engine. */
+#ifndef FLOTILLA_TESTS_STORE_H
+#define FLOTILLA_TESTS_STORE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/host/digest.h"
+
+#include "server-stub/store/calls/inside.h"
+#include "tests/unit/remove_tree.h"
+
+#define DEVICE "11111111-1111-4111-8111-111111111111"
+#define OTHER "22222222-2222-4222-8222-222222222222"
+#define BOOT "33333333-3333-4333-8333-333333333333"
+
+struct fixture {
+    struct flo_fleet_store *store; /* first: a test sees the store alone */
+    char dir[64];                  /* "": none */
+};
+
+static inline struct flo_fleet_store *store_of(void **state)
+{
+    return ((struct fixture *)*state)->store;
+}
+
+static inline int open_store(void **state, const char *dir)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    struct flo_err err = {0};
+
+    assert_non_null(fixture);
+    flo_log_level_set(FLO_LOG_ERROR);
+    if (dir == NULL) {
+        snprintf(fixture->dir, sizeof(fixture->dir),
+                 "/tmp/flotilla-store-XXXXXX");
+        assert_non_null(mkdtemp(fixture->dir));
+        dir = fixture->dir;
+    }
+    if (flo_fleet_open(dir, &fixture->store, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    *state = fixture;
+    return 0;
+}
+
+static inline int in_memory(void **state)
+{
+    return open_store(state, ":memory:");
+}
+
+static inline int in_sqlite(void **state)
+{
+    return open_store(state, NULL);
+}
+
+static inline int close_store(void **state)
+{
+    struct fixture *fixture = *state;
+
+    flo_fleet_close(fixture->store);
+    int rv = fixture->dir[0] != '\0' ? remove_tree(fixture->dir) : 0;
+    free(fixture);
+    return rv;
+}
+
+/* A test over both engines: rows of a cmocka table. */
+#define OVER_BOTH(test)                                                        \
+    {"in memory: " #test, test, in_memory, close_store, NULL},                 \
+    {                                                                          \
+        "in sqlite: " #test, test, in_sqlite, close_store, NULL                \
+    }
+
+/* What many writes do not wait for: the disk. */
+static inline void begin(struct flo_fleet_store *store)
+{
+    struct flo_err err = {0};
+
+    if (flo_fleet_begin(store, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+}
+
+static inline void commit(struct flo_fleet_store *store)
+{
+    struct flo_err err = {0};
+
+    if (flo_fleet_commit(store, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+}
+
+static inline int take_online(void *context,
+                              const struct flo_fleet_device *device)
+{
+    *(bool *)context = device->is_online;
+    return 0;
+}
+
+static inline bool is_online(struct flo_fleet_store *store, const char *device)
+{
+    bool online = false;
+
+    assert_int_equal(
+        flo_fleet_device_get(store, device, take_online, &online, NULL), 0);
+    return online;
+}
+
+/* ---- all that is stored, as text ---- */
+
+static inline void dump_value(const struct flo_row *row, enum flo_field field,
+                              struct flo_buf *out)
+{
+    char digest[FLO_DIGEST_TEXT];
+    struct flo_digest value;
+
+    if (flo_field_is_text(field)) {
+        flo_buf_printf(out, " %s", flo_row_text(row, field));
+    } else if (flo_fields[field].type == FLO_TYPE_DIGEST) {
+        value = flo_row_digest(row, field);
+        flo_digest_text(&value, digest);
+        flo_buf_printf(out, " %s", digest);
+    } else {
+        flo_buf_printf(out, " %llu",
+                       (unsigned long long)flo_row_number(row, field));
+    }
+}
+
+static inline int dump_row(void *context, const struct flo_row *row)
+{
+    flo_buf_text(context, flo_tables[row->table].word);
+    for (int field = flo_tables[row->table].first;
+         field < flo_tables[row->table].end; field++) {
+        dump_value(row, (enum flo_field)field, context);
+    }
+    flo_buf_text(context, "\n");
+    return 0;
+}
+
+static inline struct flo_buf dump(struct flo_fleet_store *store)
+{
+    struct flo_buf out = {0};
+    struct flo_err err = {0};
+
+    flo_buf_text(&out, "");
+    for (int table = 0; table < FLO_TABLES; table++) {
+        struct flo_query query = {.table = (enum flo_table)table};
+        for (int key = 0; key < flo_tables[table].keys; key++) {
+            query.sorts[query.sort_count++].field =
+                (enum flo_field)(flo_tables[table].first + key);
+        }
+        if (flo_fleet_find(store, &query, dump_row, &out, &err) < 0) {
+            fail_msg("%s: %s", flo_tables[table].word, err.what);
+        }
+    }
+    assert_false(out.failed);
+    return out;
+}
+
+#endif
