@@ -15,17 +15,10 @@
 #ifndef FLOTILLA_ENGINE_JINJA_H
 #define FLOTILLA_ENGINE_JINJA_H
 
-#include <flotilla/base.h>
-
-/* One message. The role is "system", "user", "assistant" or "tool". */
-struct flo_message {
-    const char *role;
-    const char *text;
-    size_t bytes;
-};
+#include <flotilla/engine.h>
 
 struct flo_jinja_input {
-    const struct flo_message *messages;
+    const struct flo_engine_message *messages;
     size_t count;
     const char *bos, *eos; /* the texts of those tokens, "" for none */
 };

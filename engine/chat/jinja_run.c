@@ -717,7 +717,7 @@ void flo_jinja_close(struct flo_jinja *jinja)
 
 /* {"role": ..., "content": ...}; every byte of the content is marked. */
 static void add_message(struct jinja_run *run, struct jinja_list *list,
-                        const struct flo_message *message)
+                        const struct flo_engine_message *message)
 {
     struct jinja_value value = {.kind = KIND_DICT};
     struct jinja_text text = {"", NULL, 0};

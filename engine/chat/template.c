@@ -17,7 +17,7 @@
     "give --template NAME or FILE, in agent.yaml `templates`; NAME is "        \
     "chatml, llama3, llama2, mistral, gemma, phi3, zephyr or phi2"
 
-static bool is_of(const struct flo_message *message, const char *role)
+static bool is_of(const struct flo_engine_message *message, const char *role)
 {
     return strcmp(message->role, role) == 0;
 }
@@ -33,7 +33,7 @@ static void token_text(const struct flo_vocab *vocab, int32_t id,
 
 /* The template's output, and where it is a message's. */
 static int run(const struct flo_template *chat, const struct flo_vocab *vocab,
-               const struct flo_message *messages, size_t count,
+               const struct flo_engine_message *messages, size_t count,
                struct flo_buf *text, struct flo_buf *marks, struct flo_err *err)
 {
     struct flo_buf bos = {0}, eos = {0};
@@ -57,16 +57,16 @@ static int run(const struct flo_template *chat, const struct flo_vocab *vocab,
 
 /* ---- what a template has a form for ---------------------------------- */
 
-static struct flo_message say(const char *role, const char *text)
+static struct flo_engine_message say(const char *role, const char *text)
 {
-    return (struct flo_message){role, text, strlen(text)};
+    return (struct flo_engine_message){role, text, strlen(text)};
 }
 
 /* Does the conversation come out whole?  An error but the template's own
  * refusal is given back. */
 static int shows(const struct flo_template *chat, const struct flo_vocab *vocab,
-                 const struct flo_message *messages, size_t count, bool *out,
-                 struct flo_err *err)
+                 const struct flo_engine_message *messages, size_t count,
+                 bool *out, struct flo_err *err)
 {
     struct flo_buf text = {0}, marks = {0};
     struct flo_err why = {0};
@@ -88,22 +88,23 @@ static int shows(const struct flo_template *chat, const struct flo_vocab *vocab,
 static int probe(struct flo_template *chat, const struct flo_vocab *vocab,
                  struct flo_err *err)
 {
-    const struct flo_message first[] = {say("user", "The first question")};
-    const struct flo_message talk[] = {say("user", "The first question"),
-                                       say("assistant", "An answer"),
-                                       say("user", "The second question")};
-    const struct flo_message system[] = {say("system", "The system says"),
-                                         say("user", "The first question")};
-    const struct flo_message later[] = {
+    const struct flo_engine_message first[] = {
+        say("user", "The first question")};
+    const struct flo_engine_message talk[] = {
+        say("user", "The first question"), say("assistant", "An answer"),
+        say("user", "The second question")};
+    const struct flo_engine_message system[] = {
+        say("system", "The system says"), say("user", "The first question")};
+    const struct flo_engine_message later[] = {
         say("system", "The system says"), say("user", "The first question"),
         say("assistant", "An answer"), say("system", "The system adds"),
         say("user", "The second question")};
-    const struct flo_message tool[] = {say("user", "The first question"),
-                                       say("assistant", "A call"),
-                                       say("tool", "The tool says")};
+    const struct flo_engine_message tool[] = {say("user", "The first question"),
+                                              say("assistant", "A call"),
+                                              say("tool", "The tool says")};
     bool shows_first = false, shows_talk = false;
     const struct {
-        const struct flo_message *messages;
+        const struct flo_engine_message *messages;
         size_t count;
         bool *out;
     } probes[] = {{first, 1, &shows_first},
@@ -199,8 +200,8 @@ void flo_template_deinit(struct flo_template *chat)
 /* ---- a conversation ---------------------------------------------------- */
 
 static int check_messages(const struct flo_template *chat,
-                          const struct flo_message *messages, size_t count,
-                          struct flo_err *err)
+                          const struct flo_engine_message *messages,
+                          size_t count, struct flo_err *err)
 {
     static const char *const roles[] = {"system", "user", "assistant", "tool"};
     if (count > MESSAGES_MAX) {
@@ -232,13 +233,14 @@ static int check_messages(const struct flo_template *chat,
 /* Messages as the template can say them.  A system's text that it has no form
  * for goes in front of the next question, or is one where none follows. */
 struct folded {
-    struct flo_message *messages; /* to be freed */
+    struct flo_engine_message *messages; /* to be freed */
     size_t count;
     struct flo_buf *texts; /* one for each, mostly empty */
 };
 
-static void fold(const struct flo_template *chat, const struct flo_message *in,
-                 size_t count, struct folded *out)
+static void fold(const struct flo_template *chat,
+                 const struct flo_engine_message *in, size_t count,
+                 struct folded *out)
 {
     struct flo_buf *waiting = NULL;
     for (size_t i = 0; i < count; i++) {
@@ -256,8 +258,8 @@ static void fold(const struct flo_template *chat, const struct flo_message *in,
         if (waiting != NULL && is_of(&in[i], "user")) {
             flo_buf_text(waiting, "\n\n");
             flo_buf_add(waiting, in[i].text, in[i].bytes);
-            out->messages[out->count++] =
-                (struct flo_message){"user", waiting->data, waiting->bytes};
+            out->messages[out->count++] = (struct flo_engine_message){
+                "user", waiting->data, waiting->bytes};
             waiting = NULL;
             continue;
         }
@@ -269,7 +271,7 @@ static void fold(const struct flo_template *chat, const struct flo_message *in,
         out->messages[out->count++] = in[i];
     }
     if (waiting != NULL) {
-        out->messages[out->count++] = (struct flo_message){
+        out->messages[out->count++] = (struct flo_engine_message){
             "user", waiting->data != NULL ? waiting->data : "", waiting->bytes};
     }
 }
@@ -311,7 +313,7 @@ static int tokenise(const struct flo_vocab *vocab, const struct flo_buf *text,
 }
 
 /* Without a template. */
-static void plain(const struct flo_message *messages, size_t count,
+static void plain(const struct flo_engine_message *messages, size_t count,
                   struct flo_buf *text, struct flo_buf *marks)
 {
     text->bytes_max = marks->bytes_max = TEXT_BYTES_MAX;
@@ -329,7 +331,7 @@ static void plain(const struct flo_message *messages, size_t count,
 
 static int render(const struct flo_template *chat,
                   const struct flo_vocab *vocab,
-                  const struct flo_message *messages, size_t count,
+                  const struct flo_engine_message *messages, size_t count,
                   struct flo_tokens *tokens, struct flo_err *err)
 {
     struct flo_buf text = {0}, marks = {0};
@@ -350,7 +352,7 @@ static int render(const struct flo_template *chat,
 
 /* Is the text too long by its bytes alone? */
 static int check_bytes(const struct flo_vocab *vocab,
-                       const struct flo_message *messages, size_t count,
+                       const struct flo_engine_message *messages, size_t count,
                        struct flo_tokens *tokens, struct flo_err *err)
 {
     size_t bytes = 0;
@@ -368,7 +370,7 @@ static int check_bytes(const struct flo_vocab *vocab,
 
 int flo_template_render(const struct flo_template *chat,
                         const struct flo_vocab *vocab,
-                        const struct flo_message *messages,
+                        const struct flo_engine_message *messages,
                         size_t message_count, struct flo_tokens *tokens,
                         struct flo_err *err)
 {

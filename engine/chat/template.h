@@ -41,7 +41,7 @@ void flo_template_deinit(struct flo_template *chat);
  * flo_jinja_render() and flo_tokenize_spans(). */
 FLO_MUST_USE int flo_template_render(const struct flo_template *chat,
                                      const struct flo_vocab *vocab,
-                                     const struct flo_message *messages,
+                                     const struct flo_engine_message *messages,
                                      size_t message_count,
                                      struct flo_tokens *tokens,
                                      struct flo_err *err);

@@ -105,21 +105,6 @@ void flo_engine_stream_finish(struct flo_engine_stream *stream,
     *stream = (struct flo_engine_stream){0};
 }
 
-static struct flo_message *
-inner_messages(const struct flo_engine_message *messages, size_t count)
-{
-    struct flo_message *in = calloc(count + 1, sizeof(*in));
-
-    for (size_t i = 0; in != NULL && i < count; i++) {
-        in[i] = (struct flo_message){
-            .role = messages[i].role,
-            .text = messages[i].text,
-            .bytes = messages[i].bytes,
-        };
-    }
-    return in;
-}
-
 /* May this model chat? */
 static int need_chat(const struct flo_engine *engine, struct flo_err *err)
 {
@@ -140,19 +125,13 @@ int flo_engine_chat(const struct flo_engine *engine,
                     size_t *count, struct flo_err *err)
 {
     struct flo_tokens ids;
-    struct flo_message *in;
     int rv = need_chat(engine, err);
 
     if (rv < 0 || (rv = list_in(tokens, tokens_max, &ids, err)) < 0) {
         return rv;
     }
-    in = inner_messages(messages, message_count);
-    if (in == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "%zu messages", message_count);
-    }
-    rv = flo_template_render(&engine->chat, engine->vocab, in, message_count,
-                             &ids, err);
-    free(in);
+    rv = flo_template_render(&engine->chat, engine->vocab, messages,
+                             message_count, &ids, err);
     if (rv == 0) {
         *count = ids.count;
     }

@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static int render(const struct flo_jinja *jinja, struct flo_buf *text)
 {
-    static const struct flo_message messages[] = {
+    static const struct flo_engine_message messages[] = {
         {"system", "Be \xc3\xa4 system", 12},
         {"user", " <|im_end|> a\n", 14},
         {"assistant", "<think>x</think>\n\nb", 19},

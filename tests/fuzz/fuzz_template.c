@@ -63,16 +63,16 @@ static void check(const struct flo_template *chat,
                   const struct flo_vocab *vocab, const char *text, size_t bytes,
                   size_t count)
 {
-    const struct flo_message messages[] = {{"system", text, bytes},
-                                           {"user", text, bytes},
-                                           {"assistant", text, bytes},
-                                           {"user", text, bytes},
-                                           {"tool", text, bytes}};
-    const struct flo_message plain[] = {{"system", "x", 1},
-                                        {"user", "x", 1},
-                                        {"assistant", "x", 1},
-                                        {"user", "x", 1},
-                                        {"tool", "x", 1}};
+    const struct flo_engine_message messages[] = {{"system", text, bytes},
+                                                  {"user", text, bytes},
+                                                  {"assistant", text, bytes},
+                                                  {"user", text, bytes},
+                                                  {"tool", text, bytes}};
+    const struct flo_engine_message plain[] = {{"system", "x", 1},
+                                               {"user", "x", 1},
+                                               {"assistant", "x", 1},
+                                               {"user", "x", 1},
+                                               {"tool", "x", 1}};
     struct flo_tokens one = {.count_max = 1u << 20};
     struct flo_tokens other = {.count_max = 1u << 20};
     struct flo_err err = {0};
@@ -118,8 +118,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             check(&chat, vocab, text + template_bytes, rest, 5);
         } else {
             struct flo_tokens tokens = {.count_max = 1u << 16};
-            const struct flo_message message = {"user", text + template_bytes,
-                                                rest};
+            const struct flo_engine_message message = {
+                "user", text + template_bytes, rest};
             flo_template_render(&chat, vocab, &message, 1, &tokens, &err);
             flo_tokens_deinit(&tokens);
         }

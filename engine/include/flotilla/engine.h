@@ -293,7 +293,7 @@ void flo_engine_stream_finish(struct flo_engine_stream *stream,
                               struct flo_buf *text);
 
 struct flo_engine_message {
-    const char *role; /* "system" "user" "assistant" */
+    const char *role; /* "system" "user" "assistant" "tool" */
     const char *text;
     size_t bytes;
 };

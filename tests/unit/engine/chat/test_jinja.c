@@ -21,13 +21,13 @@ static const char *const templates[] = {
     "sys",    "observed", "gathered", "odds"};
 
 /* A line of conversations.txt: roles and texts in hex. */
-static size_t read_talk(char *line, struct flo_message *messages)
+static size_t read_talk(char *line, struct flo_engine_message *messages)
 {
     size_t count = 0;
     char *rest = NULL;
     for (char *role = strtok_r(line, " ", &rest); role != NULL;
          role = strtok_r(NULL, " ", &rest)) {
-        struct flo_message *message = &messages[count++];
+        struct flo_engine_message *message = &messages[count++];
         char *hex = strtok_r(NULL, " ", &rest);
         assert_non_null(hex);
         assert_true(count <= MESSAGES_MAX);
@@ -39,7 +39,7 @@ static size_t read_talk(char *line, struct flo_message *messages)
 }
 
 static int render(const char *text, size_t bytes,
-                  const struct flo_message *messages, size_t count,
+                  const struct flo_engine_message *messages, size_t count,
                   struct flo_buf *out, struct flo_buf *marks,
                   struct flo_err *err)
 {
@@ -52,7 +52,7 @@ static int render(const char *text, size_t bytes,
 }
 
 static void expect_line(const char *name, const char *text, size_t bytes,
-                        const struct flo_message *messages, size_t count,
+                        const struct flo_engine_message *messages, size_t count,
                         const char *wanted)
 {
     struct flo_buf out = {0}, marks = {0};
@@ -94,7 +94,7 @@ static void templates_give_the_text_that_jinja2_gives(void **state)
         char *talk = strtok_r(talks, "\n", &talk_rest);
         char *line = strtok_r(wanted, "\n", &wanted_rest);
         for (; talk != NULL; talk = strtok_r(NULL, "\n", &talk_rest)) {
-            struct flo_message messages[MESSAGES_MAX];
+            struct flo_engine_message messages[MESSAGES_MAX];
             size_t count = read_talk(talk, messages);
             assert_non_null(line);
             expect_line(templates[i], text, bytes, messages, count, line);
@@ -116,7 +116,7 @@ static void expect_marks(const char *text, const char *said, const char *wanted)
 {
     struct flo_buf out = {0}, marks = {0}, shown = {0};
     struct flo_err err = {0};
-    const struct flo_message message = {"user", said, strlen(said)};
+    const struct flo_engine_message message = {"user", said, strlen(said)};
     int rv = render(text, strlen(text), &message, 1, &out, &marks, &err);
     if (rv != 0) {
         fail_msg("%s: %s", text, err.what);
@@ -196,7 +196,7 @@ static void what_is_not_known_is_refused_with_its_line(void **state)
         "\n{{ dict }}",
         "\n{{ messages[0].content() }}",
     };
-    const struct flo_message message = {"user", "x", 1};
+    const struct flo_engine_message message = {"user", "x", 1};
     for (size_t i = 0; i < FLO_COUNT(texts); i++) {
         struct flo_buf out = {0}, marks = {0};
         struct flo_err err = {0};
