@@ -246,15 +246,11 @@ def programs():
         names = re.findall(r"^  ([a-z][a-z-]*(?: [a-z-]+)?)  ",
                            ask(program), re.M)
         return [[program], *([program, *n.split()] for n in names
-                             if n != "worker")]
+                             if n not in ("worker", "tuf"))]
 
     calls = [["flotilla-controller"], ["flotilla-agent"],
              ["flotilla-agent", "serve"], *commands("flotilla-engine"),
-             *commands("flotilla-model"), ["flotilla-updater"],
-             *(["flotilla-updater", *c.split()] for c in (
-                 "delta create", "delta apply", "delta info", "bundle create",
-                 "bundle verify", "release sign", "release verify",
-                 "release inspect"))]
+             *commands("flotilla-model"), *commands("flotilla-updater")]
     return ("# The other programs\n\n" +
             NOTE.replace("`%s`", "%s") % "each program's `--help`" +
             "`flotilla` itself: cli.md.\n" + "".join(

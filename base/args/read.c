@@ -142,15 +142,16 @@ static int read_ms(const struct flo_flag *flag, const char *text, uint64_t *out,
         *out = ms;
         return 0;
     }
-    flo_fail(err, FLO_E_USAGE,
-             "--%s is `%.80s`, not a duration (500ms 30s 15m 6h 2d)",
-             flag->name, text);
-    if (flag->max > 0) {
-        duration(flag->min, least, sizeof(least));
-        duration(flag->max, most, sizeof(most));
-        flo_err_why(err, "%s to %s are possible", least, most);
+    if (flag->max == 0) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--%s is `%.80s`, not a duration (500ms 30s 15m 6h 2d)",
+                        flag->name, text);
     }
-    return FLO_E_USAGE;
+    duration(flag->min, least, sizeof(least));
+    duration(flag->max, most, sizeof(most));
+    return flo_fail(err, FLO_E_USAGE,
+                    "--%s is `%.80s`, not a duration from %s to %s", flag->name,
+                    text, least, most);
 }
 
 /* "json|table" lists what is possible; "FILE|none" does not. */

@@ -34,9 +34,11 @@ static double ratio_of(uint64_t part, uint64_t whole)
 
 /* ---- create ---- */
 
-static int create(const char *const *paths, const char *codec, bool wants_json,
-                  struct flo_err *err)
+static int create(void *state, struct flo_err *err)
 {
+    const struct tool_line *line = state;
+    const char *const *paths = line->args.words;
+    const char *codec = line->codec;
     FLO_CLEANUP(flo_fd_cleanup) int old_fd = -1;
     FLO_CLEANUP(flo_fd_cleanup) int new_fd = -1;
     FLO_CLEANUP(flo_fd_cleanup) int patch_fd = -1;
@@ -71,7 +73,7 @@ static int create(const char *const *paths, const char *codec, bool wants_json,
         (json_int_t)made.create_ms, "user_s", user_seconds(), "peak_rss",
         (json_int_t)peak_rss(), "old", tool_digest(&made.old_digest), "new",
         tool_digest(&made.new_digest), "patch", tool_digest(&made.digest));
-    tool_answer(wants_json, json,
+    tool_answer(json,
                 "%s: %s, %" PRIu64 " bytes = %.1f %% of %" PRIu64
                 ", made in %" PRIu64 " ms\n",
                 paths[2], flo_codec_word(made.codec), made.bytes,
@@ -80,33 +82,21 @@ static int create(const char *const *paths, const char *codec, bool wants_json,
     return 0;
 }
 
-static int command_create(int argc, char **argv)
-{
-    const char *codec = "auto";
-    const char *json = NULL;
-    const struct tool_option options[] = {{"--codec", false, &codec},
-                                          {"--json", true, &json}};
-    const char *paths[3];
-    struct flo_err err = {0};
-    int rv = tool_args(
-        argc, argv, options, FLO_COUNT(options), paths, FLO_COUNT(paths),
-        "delta create OLD NEW PATCH [--codec auto|full|bsdiff|zstd] [--json]",
-        &err);
-
-    if (rv == 0) {
-        rv = create(paths, codec, json != NULL, &err);
-    }
-    return rv == 0 ? 0 : tool_fail(json != NULL, &err);
-}
+static const struct flo_flag create_flags[] = {
+    {"codec", "CODEC", "auto (default), full, bsdiff or zstd",
+     FLO_TEXT(struct tool_line, codec)},
+    FLO_FLAGS_END,
+};
+const struct flo_verb tool_delta_create = {
+    .name = "delta create",
+    .usage = "OLD NEW PATCH [--codec auto|full|bsdiff|zstd] [--json]",
+    .help = "a patch from one file to another",
+    .flags = {create_flags, tool_flags_json},
+    .state = &tool_line,
+    .run = create,
+};
 
 /* ---- apply ---- */
-
-struct apply_options {
-    const char *max_memory;
-    const char *base;     /* digest that the old file must have */
-    const char *expected; /* digest that the new file must have */
-    const char *json;
-};
 
 static int write_piece(void *context, const void *data, size_t bytes,
                        struct flo_err *err)
@@ -149,19 +139,15 @@ static int check_base(int fd, const char *path, const char *digest,
                     path, text, digest);
 }
 
-static int fill_job(const struct apply_options *options,
-                    struct flo_delta_job *job, struct flo_digest *expected,
-                    struct flo_err *err)
+static int fill_job(const struct tool_line *line, struct flo_delta_job *job,
+                    struct flo_digest *expected, struct flo_err *err)
 {
     struct flo_delta_facts facts;
     int rv = flo_delta_inspect(job->patch_fd, &facts, err);
 
-    if (rv == 0 && options->max_memory != NULL) {
-        rv = tool_bytes(options->max_memory, "--max-memory",
-                        &job->memory_bytes_max, err);
-    }
-    if (rv == 0 && options->expected != NULL) {
-        rv = parse_digest(options->expected, "--expect", expected, err);
+    job->memory_bytes_max = line->memory_bytes_max;
+    if (rv == 0 && line->expected != NULL) {
+        rv = parse_digest(line->expected, "--expect", expected, err);
         job->new_digest = expected;
     }
     if (rv == 0) {
@@ -171,9 +157,10 @@ static int fill_job(const struct apply_options *options,
     return rv;
 }
 
-static int apply(const char *const *paths, const struct apply_options *options,
-                 struct flo_err *err)
+static int apply(void *state, struct flo_err *err)
 {
+    const struct tool_line *line = state;
+    const char *const *paths = line->args.words;
     FLO_CLEANUP(flo_fd_cleanup) int old_fd = -1;
     FLO_CLEANUP(flo_fd_cleanup) int patch_fd = -1;
     FLO_CLEANUP(flo_fd_cleanup) int new_fd = -1;
@@ -182,7 +169,7 @@ static int apply(const char *const *paths, const struct apply_options *options,
     int rv = flo_file_open(paths[0], &old_fd, err);
 
     if (rv == 0) {
-        rv = check_base(old_fd, paths[0], options->base, err);
+        rv = check_base(old_fd, paths[0], line->base, err);
     }
     if (rv == 0) {
         rv = flo_file_open(paths[1], &patch_fd, err);
@@ -192,7 +179,7 @@ static int apply(const char *const *paths, const struct apply_options *options,
                                 .on_data = write_piece,
                                 .context = &new_fd};
     if (rv == 0) {
-        rv = fill_job(options, &job, &expected, err);
+        rv = fill_job(line, &job, &expected, err);
     }
     if (rv == 0) {
         rv = tool_create(paths[2], &new_fd, err);
@@ -213,55 +200,52 @@ static int apply(const char *const *paths, const struct apply_options *options,
         "bytes", (json_int_t)job.new_bytes, "apply_ms", (json_int_t)took_ms,
         "user_s", user_seconds(), "peak_rss", (json_int_t)peak_rss(), "digest",
         tool_digest(&digest));
-    tool_answer(options->json != NULL, json,
-                "%s: %" PRIu64 " bytes by %s in %" PRIu64 " ms\n", paths[2],
-                job.new_bytes, flo_codec_word(job.codec), took_ms);
+    tool_answer(json, "%s: %" PRIu64 " bytes by %s in %" PRIu64 " ms\n",
+                paths[2], job.new_bytes, flo_codec_word(job.codec), took_ms);
     return 0;
 }
 
-static int command_apply(int argc, char **argv)
+static int take_memory(void *state, const char *text, struct flo_err *err)
 {
-    struct apply_options values = {0};
-    const struct tool_option options[] = {
-        {"--max-memory", false, &values.max_memory},
-        {"--base", false, &values.base},
-        {"--expect", false, &values.expected},
-        {"--json", true, &values.json}};
-    const char *paths[3];
-    struct flo_err err = {0};
-    int rv = tool_args(argc, argv, options, FLO_COUNT(options), paths,
-                       FLO_COUNT(paths),
-                       "delta apply OLD PATCH NEW [--max-memory BYTES] "
-                       "[--base DIGEST] [--expect DIGEST] [--json]",
-                       &err);
+    struct tool_line *line = state;
 
-    if (rv == 0) {
-        rv = apply(paths, &values, &err);
-    }
-    return rv == 0 ? 0 : tool_fail(values.json != NULL, &err);
+    return tool_bytes(text, "--max-memory", &line->memory_bytes_max, err);
 }
+
+static const struct flo_flag apply_flags[] = {
+    {"max-memory", "BYTES", "refuse a patch that takes more",
+     .take = take_memory},
+    {"base", "DIGEST", "OLD must be this file",
+     FLO_TEXT(struct tool_line, base)},
+    {"expect", "DIGEST", "NEW must become this file",
+     FLO_TEXT(struct tool_line, expected)},
+    FLO_FLAGS_END,
+};
+const struct flo_verb tool_delta_apply = {
+    .name = "delta apply",
+    .usage = "OLD PATCH NEW [--max-memory BYTES] [--base DIGEST] "
+             "[--expect DIGEST] [--json]",
+    .help = "make the new file from the old one and a patch",
+    .flags = {apply_flags, tool_flags_json},
+    .state = &tool_line,
+    .run = apply,
+};
 
 /* ---- info ---- */
 
-static int command_info(int argc, char **argv)
+static int info(void *state, struct flo_err *err)
 {
+    const struct tool_line *line = state;
+    const char *path = line->args.words[0];
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    const char *json = NULL;
-    const struct tool_option options[] = {{"--json", true, &json}};
-    const char *path = NULL;
     struct flo_delta_facts facts;
-    struct flo_err err = {0};
-    int rv = tool_args(argc, argv, options, FLO_COUNT(options), &path, 1,
-                       "delta info PATCH [--json]", &err);
+    int rv = flo_file_open(path, &fd, err);
 
     if (rv == 0) {
-        rv = flo_file_open(path, &fd, &err);
-    }
-    if (rv == 0) {
-        rv = flo_delta_inspect(fd, &facts, &err);
+        rv = flo_delta_inspect(fd, &facts, err);
     }
     if (rv < 0) {
-        return tool_fail(json != NULL, &err);
+        return rv;
     }
     json_t *answer = json_pack(
         "{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:i}", "codec",
@@ -271,7 +255,7 @@ static int command_info(int argc, char **argv)
         (json_int_t)facts.diff_bytes, "extra_bytes",
         (json_int_t)facts.extra_bytes, "memory_bytes",
         (json_int_t)facts.memory_bytes, "window_log", (int)facts.window_log);
-    tool_answer(json != NULL, answer,
+    tool_answer(answer,
                 "%s: %s, %" PRIu64 " bytes, makes %" PRIu64
                 " bytes with %" PRIu64 " bytes of memory\n",
                 path, flo_codec_word(facts.codec), facts.patch_bytes,
@@ -279,22 +263,11 @@ static int command_info(int argc, char **argv)
     return 0;
 }
 
-int tool_delta(int argc, char **argv)
-{
-    static const struct {
-        const char *name;
-        int (*run)(int argc, char **argv);
-    } commands[] = {{"create", command_create},
-                    {"apply", command_apply},
-                    {"info", command_info}};
-    struct flo_err err = {0};
-
-    for (size_t i = 0; argc > 0 && i < FLO_COUNT(commands); i++) {
-        if (strcmp(argv[0], commands[i].name) == 0) {
-            return commands[i].run(argc - 1, argv + 1);
-        }
-    }
-    (void)flo_fail(&err, FLO_E_USAGE,
-                   "usage: flotilla-updater delta create|apply|info ...");
-    return flo_err_print(stderr, &err);
-}
+const struct flo_verb tool_delta_info = {
+    .name = "delta info",
+    .usage = "PATCH [--json]",
+    .help = "what a patch makes, and with how much memory",
+    .flags = {tool_flags_json},
+    .state = &tool_line,
+    .run = info,
+};

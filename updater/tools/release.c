@@ -9,9 +9,10 @@
 
 /* ---- sign ---- */
 
-static int sign(const char *const *paths, const char *key_path, bool wants_json,
-                struct flo_err *err)
+static int sign(void *state, struct flo_err *err)
 {
+    const struct tool_line *line = state;
+    const char *const *paths = line->args.words;
     FLO_CLEANUP(flo_free_cleanup) char *body = NULL;
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     struct flo_buf envelope = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
@@ -20,7 +21,7 @@ static int sign(const char *const *paths, const char *key_path, bool wants_json,
     int rv = flo_file_read(paths[0], FLO_RELEASE_BYTES_MAX, &body, &bytes, err);
 
     if (rv == 0) {
-        rv = flo_key_load(key_path, &key, err);
+        rv = flo_key_load(line->key, &key, err);
     }
     if (rv == 0) {
         rv = flo_release_sign(body, bytes, key, &envelope, err);
@@ -32,8 +33,7 @@ static int sign(const char *const *paths, const char *key_path, bool wants_json,
         char text[FLO_DIGEST_TEXT];
         flo_sha256(body, bytes, &digest);
         flo_digest_text(&digest, text);
-        tool_answer(wants_json,
-                    json_pack("{s:o,s:s}", "digest", tool_digest(&digest),
+        tool_answer(json_pack("{s:o,s:s}", "digest", tool_digest(&digest),
                               "keyid", flo_key_public(key)->keyid),
                     "%s: release %s\n", paths[1], text);
     }
@@ -41,39 +41,32 @@ static int sign(const char *const *paths, const char *key_path, bool wants_json,
     return rv;
 }
 
-static int command_sign(int argc, char **argv)
-{
-    const char *key = NULL;
-    const char *json = NULL;
-    const struct tool_option options[] = {{"--key", false, &key},
-                                          {"--json", true, &json}};
-    const char *paths[2];
-    struct flo_err err = {0};
-    static const char usage[] =
-        "release sign DOCUMENT.json ENVELOPE.json --key FILE [--json]";
-    int rv = tool_args(argc, argv, options, FLO_COUNT(options), paths,
-                       FLO_COUNT(paths), usage, &err);
-
-    if (rv == 0 && key == NULL) {
-        rv = flo_fail(&err, FLO_E_USAGE, "usage: flotilla-updater %s", usage);
-    }
-    if (rv == 0) {
-        rv = sign(paths, key, json != NULL, &err);
-    }
-    return rv == 0 ? 0 : tool_fail(json != NULL, &err);
-}
+static const struct flo_flag sign_flags[] = {
+    {"key", "FILE", "private key", FLO_TEXT(struct tool_line, key),
+     .is_needed = true},
+    FLO_FLAGS_END,
+};
+const struct flo_verb tool_release_sign = {
+    .name = "release sign",
+    .usage = "DOCUMENT.json ENVELOPE.json --key FILE [--json]",
+    .help = "sign a release document",
+    .flags = {sign_flags, tool_flags_json},
+    .state = &tool_line,
+    .run = sign,
+};
 
 /* ---- verify ---- */
 
-static int verify(const char *path, const char *trust_path, bool wants_json,
-                  struct flo_err *err)
+static int verify(void *state, struct flo_err *err)
 {
+    const struct tool_line *line = state;
+    const char *path = line->args.words[0];
     FLO_CLEANUP(flo_free_cleanup) char *envelope = NULL;
     struct flo_trust *trust = NULL;
     struct flo_release_verified verified;
     char title[2 * FLO_NAME_MAX + 2];
     size_t bytes = 0;
-    int rv = flo_trust_load(trust_path, &trust, err);
+    int rv = tool_load_trust(&trust, err);
 
     if (rv == 0) {
         rv =
@@ -87,8 +80,7 @@ static int verify(const char *path, const char *trust_path, bool wants_json,
         return rv;
     }
     flo_release_title(&verified.release, title);
-    tool_answer(wants_json,
-                json_pack("{s:s,s:I,s:o,s:s}", "release", title, "number",
+    tool_answer(json_pack("{s:s,s:I,s:o,s:s}", "release", title, "number",
                           (json_int_t)verified.release.number, "digest",
                           tool_digest(&verified.digest), "keyid",
                           verified.keyid),
@@ -97,18 +89,22 @@ static int verify(const char *path, const char *trust_path, bool wants_json,
     return 0;
 }
 
-static int command_verify(int argc, char **argv)
-{
-    return tool_verify(
-        argc, argv, "release verify ENVELOPE.json --trust TRUST.json [--json]",
-        verify);
-}
+const struct flo_verb tool_release_verify = {
+    .name = "release verify",
+    .usage = "ENVELOPE.json --trust TRUST.json [--json]",
+    .help = "who signed a release, and whether that key may",
+    .flags = {tool_flags_trust, tool_flags_json},
+    .state = &tool_line,
+    .run = verify,
+};
 
 /* ---- inspect ---- */
 
 /* The document as it is, for people; says that nobody verified it. */
-static int inspect(const char *path, struct flo_err *err)
+static int inspect(void *state, struct flo_err *err)
 {
+    const struct tool_line *line = state;
+    const char *path = line->args.words[0];
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *document = NULL;
     struct flo_envelope envelope = {0};
@@ -144,37 +140,11 @@ static int inspect(const char *path, struct flo_err *err)
     return 0;
 }
 
-static int command_inspect(int argc, char **argv)
-{
-    const char *json = NULL; /* it always is */
-    const struct tool_option options[] = {{"--json", true, &json}};
-    const char *path = NULL;
-    struct flo_err err = {0};
-    int rv = tool_args(argc, argv, options, FLO_COUNT(options), &path, 1,
-                       "release inspect ENVELOPE.json", &err);
-
-    if (rv == 0) {
-        rv = inspect(path, &err);
-    }
-    return rv == 0 ? 0 : tool_fail(json != NULL, &err);
-}
-
-int tool_release(int argc, char **argv)
-{
-    static const struct {
-        const char *name;
-        int (*run)(int argc, char **argv);
-    } commands[] = {{"sign", command_sign},
-                    {"verify", command_verify},
-                    {"inspect", command_inspect}};
-    struct flo_err err = {0};
-
-    for (size_t i = 0; argc > 0 && i < FLO_COUNT(commands); i++) {
-        if (strcmp(argv[0], commands[i].name) == 0) {
-            return commands[i].run(argc - 1, argv + 1);
-        }
-    }
-    (void)flo_fail(&err, FLO_E_USAGE,
-                   "usage: flotilla-updater release sign|verify|inspect ...");
-    return flo_err_print(stderr, &err);
-}
+const struct flo_verb tool_release_inspect = {
+    .name = "release inspect",
+    .usage = "ENVELOPE.json",
+    .help = "a signed document as JSON, not verified",
+    .flags = {tool_flags_json},
+    .state = &tool_line,
+    .run = inspect,
+};

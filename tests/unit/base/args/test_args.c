@@ -223,9 +223,8 @@ static void a_wrong_value_is_told_with_what_is_possible(void **state)
             "--bytes is `-1`, not a number from 0 to 18446744073709551615",
             "yard ship make --help");
     refused("ship make a --soak 8d",
-            "--soak is `8d`, not a duration (500ms 30s 15m 6h 2d)",
+            "--soak is `8d`, not a duration from 200ms to 7d",
             "yard ship make --help");
-    assert_string_equal(err.why, "200ms to 7d are possible");
     refused("ship list -o yaml", "--output is `yaml`, not one of table|json",
             "yard ship list --help");
     refused("ship make a --label x", "--label is `x`, not k=v",
