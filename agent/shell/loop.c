@@ -130,6 +130,8 @@ static bool carry_out(struct flo_shell *shell,
             shell->device_is_dirty || shell->device.is_frozen != action->flag;
         shell->device.is_frozen = action->flag;
         return true;
+    case FLO_DO_NOTE: /* the trace has it */
+        return true;
     default:
         break;
     }
@@ -191,6 +193,7 @@ static bool carry_out(struct flo_shell *shell,
         break;
     case FLO_DO_DENY:
     case FLO_DO_FREEZE:
+    case FLO_DO_NOTE:
     case FLO_DO_COUNT:
         break;
     }

@@ -23,9 +23,25 @@ static void abort_rollout(struct step *s, const struct flo_order *order)
 {
     struct flo_agent *agent = s->agent;
 
-    if (agent->has_execution && !flo_execution_has_served(agent) &&
-        strcmp(agent->execution.rollout, order->rollout) == 0) {
+    if (!agent->has_execution ||
+        strcmp(agent->execution.rollout, order->rollout) != 0) {
+        flo_do_note(s, "ignored: nothing of it is under way");
+    } else if (flo_execution_has_served(agent)) {
+        flo_do_note(s, "ignored: it serves already, a rollback ends it");
+    } else {
         flo_execution_end(s, FLO_MOVE_CANCEL, 0, "order %s: abort", order->id);
+    }
+}
+
+/* A pause stops what has not started, and nothing else. */
+static void note_pause(struct step *s, const struct flo_order *order)
+{
+    const struct flo_agent_execution *execution = flo_execution_of(s);
+
+    if (execution != NULL && execution->state != FLO_EXECUTION_ACCEPTED &&
+        strcmp(execution->rollout, order->rollout) == 0) {
+        flo_do_note(s, "ignored by %s: it is %s already", execution->id,
+                    flo_execution_word(execution->state));
     }
 }
 
@@ -44,6 +60,8 @@ static void take_order(struct step *s)
         flo_back_order(s);
         return;           /* acknowledged when it is done */
     case FLO_ORDER_PAUSE: /* who is paused came with it */
+        note_pause(s, order);
+        break;
     case FLO_ORDER_RESUME:
         break;
     case FLO_ORDER_ABORT:

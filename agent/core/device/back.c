@@ -56,6 +56,7 @@ static void begin(struct step *s, const char *order, uint64_t number,
 {
     struct flo_agent *agent = s->agent;
     struct flo_agent_return *back = &agent->going_back;
+    char text[FLO_REF_TEXT];
 
     assert(flo_ref_is(&agent->slots.current));
     assert(flo_ref_is(&agent->slots.previous));
@@ -70,6 +71,8 @@ static void begin(struct step *s, const char *order, uint64_t number,
     memcpy(back->deny, deny, deny_count * sizeof(*deny));
     memcpy(back->order, order, strlen(order) + 1);
     agent->revision++;
+    flo_do_note(s, "because %s was current before",
+                flo_ref_text(&back->to, text));
     load_previous(s);
 }
 
@@ -131,12 +134,14 @@ void flo_back_order(struct step *s)
     bool is_wanted =
         agent->has_execution && is_in(order, &agent->execution.release);
     char why[FLO_NAME_MAX + 32];
+    char text[FLO_REF_TEXT];
 
     assert(order->op == FLO_ORDER_ROLLBACK);
     assert(order->from_count <= FLO_ORDER_FROM_MAX);
     if (back->is_active && back->is_committed) {
+        flo_do_note(s, "because a rollback is under way");
         deny_all(s, order->from, order->from_count, order->seq);
-        flo_do_ack(s, order->id, "running", NULL); /* it is under way */
+        flo_do_ack(s, order->id, "running", NULL);
         return;
     }
     memcpy(why, "order ", 6);
@@ -145,6 +150,8 @@ void flo_back_order(struct step *s)
         end_execution(s, why);
     }
     if (!is_in(order, &agent->slots.current) && !is_last_resort(agent, order)) {
+        flo_do_note(s, "stays: %s is not taken back",
+                    flo_ref_text(&agent->slots.current, text));
         deny_all(s, order->from, order->from_count, order->seq);
         if (back->is_active) { /* the current one is being loaded */
             memcpy(back->order, order->id, sizeof(back->order));

@@ -49,6 +49,27 @@ void flo_do_serving(struct step *s, const char *word,
     s->agent->revision++;
 }
 
+void flo_do_note(struct step *s, const char *format, ...)
+{
+    struct flo_agent_action *action = flo_do(s, FLO_DO_NOTE);
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(action->error.what, sizeof(action->error.what), format, args);
+    va_end(args);
+}
+
+const char *flo_ref_text(const struct flo_release_ref *ref,
+                         char out[FLO_REF_TEXT])
+{
+    if (flo_ref_is(ref)) {
+        snprintf(out, FLO_REF_TEXT, "%s@%s", ref->model, ref->version);
+    } else {
+        snprintf(out, FLO_REF_TEXT, "nothing");
+    }
+    return out;
+}
+
 /* splitmix64: the seed comes with BOOT, so a step can be repeated exactly. */
 uint64_t flo_agent_random(struct flo_agent *agent)
 {

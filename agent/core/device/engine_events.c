@@ -54,7 +54,8 @@ void flo_engine_loaded(struct step *s)
 
     assert(s->event->role < FLO_AGENT_ROLES);
     if (engine->state != FLO_ENGINE_LOADING) {
-        return; /* it was given up in between */
+        flo_do_note(s, "ignored: it was given up in between");
+        return;
     }
     engine->state = FLO_ENGINE_READY;
     engine->retry_at_ms = 0;
@@ -85,6 +86,7 @@ static bool fall_back_to_previous(struct step *s)
         flo_ref_is(&agent->slots.candidate)) {
         return false;
     }
+    flo_do_note(s, "because its bytes are wrong: the previous release serves");
     flo_do_release(s, FLO_DO_SLOT_BACK, &agent->slots.previous);
     agent->slots.current = agent->slots.previous;
     memset(&agent->slots.previous, 0, sizeof(agent->slots.previous));
@@ -103,6 +105,8 @@ static bool serve_previous(struct step *s)
         return false;
     }
     flo_repair_lost(s);
+    flo_do_note(s, "because the engine refuses it: the previous release serves "
+                   "meanwhile");
     flo_engine_load(s, FLO_AGENT_CURRENT, &slots->previous);
     return true;
 }
@@ -165,6 +169,11 @@ static void current_lost(struct step *s, bool was_ready)
     if (current->retry_at_ms == 0) {
         current->retry_at_ms = 1;
     }
+    flo_do_note(s, "started again in %llu ms: loss %u in a row",
+                (unsigned long long)(current->retry_at_ms > s->now
+                                         ? current->retry_at_ms - s->now
+                                         : 0),
+                current->losses);
     if (!was_ready) {
         flo_repair_lost(s);
     }
@@ -182,6 +191,7 @@ void flo_engine_lost(struct step *s)
 
     assert(role < FLO_AGENT_ROLES);
     if (!was_ready && engine->state != FLO_ENGINE_LOADING) {
+        flo_do_note(s, "ignored: it was given up in between");
         return;
     }
     agent->revision++;

@@ -86,6 +86,7 @@ bool flo_engine_make_room(struct step *s, bool fits_both)
     if (fits_both) {
         return false;
     }
+    flo_do_note(s, "because memory holds one engine");
     if (is_ready) {
         flo_engine_hold(s);
     }

@@ -41,6 +41,9 @@ void flo_execution_set_reason(struct step *s, const char *reason)
         snprintf(execution->reason, sizeof(execution->reason), "%.127s",
                  reason);
         s->agent->revision++;
+        if (reason[0] != '\0' && !flo_execution_is_end(execution->state)) {
+            flo_do_note(s, "waits: %s", reason);
+        }
     }
 }
 
@@ -121,10 +124,13 @@ static void acknowledge(struct step *s)
 static void drop_candidate(struct step *s)
 {
     struct flo_agent *agent = s->agent;
+    int code = agent->execution.error.code;
+    enum flo_denial_cause cause = flo_agent_denial_cause(code);
 
-    enum flo_denial_cause cause =
-        flo_agent_denial_cause(agent->execution.error.code);
-
+    if (cause == FLO_DENIAL_ALLOWED && code != 0) {
+        flo_do_note(s, "not denied: %s is no fault of the release",
+                    flo_error_id(code));
+    }
     if (cause != FLO_DENIAL_ALLOWED &&
         !flo_ref_equal(&agent->execution.release, &agent->slots.current)) {
         struct flo_agent_action *action = flo_do(s, FLO_DO_DENY);

@@ -30,6 +30,21 @@ static void spread(struct step *s)
     }
 }
 
+static void note_admitted(struct step *s, bool is_current, bool is_repair)
+{
+    char text[FLO_REF_TEXT];
+
+    if (is_repair) {
+        flo_do_note(s, "admitted: it is current and its files are damaged");
+    } else if (is_current) {
+        flo_do_note(s, "admitted: it is current and being loaded, nobody knows "
+                       "yet whether it is whole");
+    } else {
+        flo_do_note(s, "admitted: %s is current",
+                    flo_ref_text(&s->agent->slots.current, text));
+    }
+}
+
 static void begin(struct step *s)
 {
     struct flo_agent *agent = s->agent;
@@ -43,6 +58,7 @@ static void begin(struct step *s)
         flo_execution_reject(s, FLO_MOVE_FAIL, agent->refusal, REFUSED);
     } else if (is_current && !is_repair &&
                !flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
+        flo_do_note(s, "because it is current and whole");
         flo_execution_reject(s, FLO_MOVE_FIND, 0, "");
     } else if (s->event->deploy.refusal.code != 0 && !is_current) {
         flo_execution_reject(s, FLO_MOVE_REFUSE, s->event->deploy.refusal.code,
@@ -53,6 +69,7 @@ static void begin(struct step *s)
             s, FLO_MOVE_REFUSE, FLO_E_NOT_BUILT,
             "a second model beside the first is not built yet");
     } else {
+        note_admitted(s, is_current, is_repair);
         spread(s);
         if (execution->order[0] != '\0') {
             flo_do_ack(s, execution->order, "running", NULL);
@@ -97,10 +114,15 @@ static void told_again(struct step *s, const struct flo_agent_execution *wanted)
 
     assert(s->agent->has_execution);
     if (wanted->order[0] == '\0' || wanted->seq < execution->seq) {
+        flo_do_note(s, "ignored: %s is under way already", execution->id);
         return;
     }
     if (strcmp(execution->order, wanted->order) != 0) {
+        flo_do_note(s, "because a newer order asks for what is under way");
         flo_do_ack(s, wanted->order, "running", NULL);
+    } else {
+        flo_do_note(s, "ignored: this order is under way, %s",
+                    flo_execution_word(execution->state));
     }
     execution->epoch = wanted->epoch;
     execution->seq = wanted->seq;
@@ -125,7 +147,9 @@ void flo_execution_deploy(struct step *s)
                    sizeof(execution->bundle));
         }
         if (flo_execution_is_own(wanted)) {
-            return; /* a repair can wait */
+            flo_do_note(s, "ignored: %s comes first, a repair can wait",
+                        execution->id);
+            return;
         }
         if (strcmp(execution->id, wanted->id) == 0 ||
             (wanted->order[0] != '\0' &&
@@ -134,6 +158,9 @@ void flo_execution_deploy(struct step *s)
             return;
         }
         if (is_older(wanted, execution)) {
+            flo_do_note(s, "ignored: order %llu is older than %llu of %s",
+                        (unsigned long long)wanted->seq,
+                        (unsigned long long)execution->seq, execution->id);
             flo_do_ack(s, wanted->order, "ignored", NULL);
             return;
         }
@@ -158,6 +185,8 @@ static void resume_trial(struct step *s)
         return;
     }
     agent->slots.tries_left--;
+    flo_do_note(s, "goes on: on trial, starts left after this one: %u",
+                agent->slots.tries_left);
     flo_do_release(s, FLO_DO_SLOT_TRY, &agent->slots.candidate);
     flo_engine_load(s, FLO_AGENT_BESIDE, &agent->slots.candidate);
 }
@@ -171,8 +200,10 @@ static void resume_without_candidate(struct step *s)
     assert(!flo_ref_is(&agent->slots.candidate));
     if (flo_ref_equal(&execution->release, &agent->slots.current)) {
         if (!flo_is_in(execution->state, IN_TOLD | IN_FETCHING)) {
+            flo_do_note(s, "because the record names it current");
             flo_execution_serves(s, FLO_MOVE_COMMIT);
-        } else { /* it was repaired */
+        } else {
+            flo_do_note(s, "goes on: a repair of what is current");
             flo_execution_restart(s, FLO_MOVE_RESTART);
         }
     } else if (flo_is_in(execution->state, IN_TRIAL)) {
@@ -180,6 +211,7 @@ static void resume_without_candidate(struct step *s)
                           "no start of the candidate was left");
         flo_do_serving(s, "rolled-back", &agent->slots.current);
     } else {
+        flo_do_note(s, "goes on: no candidate is on the record");
         flo_execution_restart(s, FLO_MOVE_RESTART);
     }
 }
@@ -200,11 +232,15 @@ void flo_execution_boot(struct step *s)
         if (is_trial) {
             resume_trial(s);
         } else if (has_candidate) {
+            flo_do_note(s, "goes on: the candidate is on the record");
             flo_execution_restart(s, FLO_MOVE_RESTART_STAGED);
         } else {
             resume_without_candidate(s);
         }
-    } else if (has_candidate) { /* its execution has ended, or nobody knows */
+    } else if (has_candidate) {
+        flo_do_note(s, "because %s",
+                    open != NULL ? "its execution has ended"
+                                 : "nobody knows of its execution");
         flo_do_release(s, FLO_DO_SLOT_CLEAR, &agent->slots.candidate);
         memset(&agent->slots.candidate, 0, sizeof(agent->slots.candidate));
         agent->slots.is_trial = false;

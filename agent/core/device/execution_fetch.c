@@ -32,6 +32,11 @@ static bool is_of_job(struct step *s)
            execution->job == s->event->job;
 }
 
+static void note_stale(struct step *s)
+{
+    flo_do_note(s, "ignored: job %u is not under way", s->event->job);
+}
+
 static void take_plan(struct flo_agent_detail *detail,
                       const struct flo_agent_detail *told)
 {
@@ -74,6 +79,7 @@ void flo_execution_progress(struct step *s)
     enum flo_move move;
 
     if (!is_of_job(s)) {
+        note_stale(s);
         return;
     }
     take_plan(&execution->detail, &s->event->detail);
@@ -90,6 +96,7 @@ void flo_execution_staged(struct step *s)
     struct flo_agent_execution *execution = flo_execution_of(s);
 
     if (!is_of_job(s)) {
+        note_stale(s);
         return;
     }
     take_plan(&execution->detail, &s->event->detail);
@@ -107,9 +114,17 @@ void flo_execution_staged(struct step *s)
  * stands beside the operator. */
 static bool may_pass(struct step *s, const struct flo_agent_error *error)
 {
-    return s->event->is_passing &&
-           flo_error_exit(error->code) != FLO_EXIT_REFUSED &&
-           s->agent->execution.bundle[0] == '\0';
+    bool is_refused = flo_error_exit(error->code) == FLO_EXIT_REFUSED;
+    bool is_bundle = s->agent->execution.bundle[0] != '\0';
+
+    if (s->event->is_passing && !is_refused && !is_bundle) {
+        return true;
+    }
+    flo_do_note(s, "not tried again: %s",
+                !s->event->is_passing ? "another try would end the same"
+                : is_refused          ? "the device refuses"
+                                      : "a bundle stands next to an operator");
+    return false;
 }
 
 void flo_execution_job_failed(struct step *s)
@@ -118,6 +133,7 @@ void flo_execution_job_failed(struct step *s)
     const struct flo_agent_error *error = &s->event->error;
 
     if (!is_of_job(s)) {
+        note_stale(s);
         return;
     }
     execution->job = 0;

@@ -74,8 +74,12 @@ void flo_execution_freeze(struct step *s)
                flo_engine_is(s->agent, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
         /* It made room for the probe and serves while the freeze lasts. */
         execution->starts--;
+        flo_do_note(s, "because the current release serves while the freeze "
+                       "lasts");
         flo_engine_restore(s);
         flo_execution_enter(s, FLO_MOVE_PUT_OFF, 0);
+    } else if (flo_is_in(execution->state, IN_TRIAL)) {
+        flo_do_note(s, "ignored by %s: a trial goes on", execution->id);
     }
 }
 

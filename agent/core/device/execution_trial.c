@@ -213,6 +213,10 @@ static void lost_on_trial(struct step *s)
         return;
     }
     agent->slots.tries_left--;
+    flo_do_note(s, "tried again: crash %llu of at most %llu, starts left: %u",
+                (unsigned long long)execution->crashes,
+                (unsigned long long)execution->policy.soak_crashes_max,
+                agent->slots.tries_left);
     flo_do_release(s, FLO_DO_SLOT_TRY, &agent->slots.candidate);
     flo_engine_load(s, FLO_AGENT_BESIDE, &agent->slots.candidate);
 }
@@ -272,6 +276,11 @@ static void probe_later(struct step *s)
     }
     flo_agent_error_set(&execution->error, s->event->error.code,
                         flo_execution_word(execution->state), "%s", what);
+    flo_do_note(s,
+                "because the device was too busy: %u of %u probes, the "
+                "next in %llu s",
+                execution->unsure, UNSURE_MAX,
+                (unsigned long long)wait_ms / 1000);
     execution->starts--; /* this one came to an end */
     execution->start_at_ms = s->now + wait_ms;
     flo_engine_restore(s);
@@ -286,6 +295,7 @@ void flo_execution_probed(struct step *s)
     if (execution == NULL || execution->state != FLO_EXECUTION_PROBING ||
         execution->is_probed ||
         !flo_engine_is(s->agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
+        flo_do_note(s, "ignored: no probe is under way");
         return;
     }
     execution->detail.cases = told->cases;
@@ -382,6 +392,13 @@ void flo_execution_soak_due(struct step *s)
         execution->retry_at_ms = 0;
         execution->deadline_ms = 0;
         execution->is_writing = true;
+        flo_do_note(s,
+                    "because it soaked %llu s: %llu of %llu requests "
+                    "failed, crashes: %llu",
+                    (unsigned long long)execution->policy.soak_ms / 1000,
+                    (unsigned long long)execution->errors,
+                    (unsigned long long)execution->requests,
+                    (unsigned long long)execution->crashes);
         flo_do_release(s, FLO_DO_SLOT_COMMIT, &execution->release);
         return;
     }
@@ -406,6 +423,7 @@ void flo_execution_stop(struct step *s)
     if (execution != NULL && is_started && !execution->is_writing &&
         agent->slots.tries_left < execution->policy.tries) {
         agent->slots.tries_left++;
+        flo_do_note(s, "because a stop is no fault of the candidate");
         flo_do_release(s, FLO_DO_SLOT_UNTRY, &agent->slots.candidate);
     }
 }

@@ -64,6 +64,12 @@ void flo_do_ack(struct step *s, const char *order, const char *outcome,
                 const struct flo_agent_error *error);
 void flo_do_serving(struct step *s, const char *word,
                     const struct flo_release_ref *release);
+/* Say in the trace why something is done, or why it is not. */
+void flo_do_note(struct step *s, const char *format, ...) FLO_PRINTF(2, 3);
+/* Its name for people, valid until the next call with the same `out`. */
+#define FLO_REF_TEXT (2 * FLO_NAME_MAX + 2)
+const char *flo_ref_text(const struct flo_release_ref *ref,
+                         char out[FLO_REF_TEXT]);
 uint64_t flo_agent_random(struct flo_agent *agent);
 bool flo_ref_is(const struct flo_release_ref *ref);
 bool flo_ref_equal(const struct flo_release_ref *a,

@@ -35,7 +35,11 @@ void flo_repair_ask(struct step *s, const struct flo_release_ref *release)
 
     assert(flo_ref_is(release));
     if (agent->has_execution || s->now < agent->repair_at_ms) {
-        return; /* asked again when the engine's next start fails */
+        /* Asked again when the engine's next start fails. */
+        flo_do_note(s, "no repair yet: %s",
+                    agent->has_execution ? agent->execution.id
+                                         : "the last one was moments ago");
+        return;
     }
     agent->repair_at_ms =
         s->now + REPAIR_MS_MIN +

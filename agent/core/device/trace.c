@@ -218,6 +218,24 @@ static const char *slot_word(enum flo_agent_action_kind kind)
     }
 }
 
+static const char *cause_text(enum flo_denial_cause cause)
+{
+    switch (cause) {
+    case FLO_DENIAL_FAULT:
+        return "a fault of its own";
+    case FLO_DENIAL_SPEED:
+        return "too slow here";
+    case FLO_DENIAL_MEMORY:
+        return "too large here";
+    case FLO_DENIAL_ORDERED:
+        return "taken back";
+    case FLO_DENIAL_ALLOWED:
+    case FLO_DENIAL_CAUSES:
+        break;
+    }
+    return "allowed";
+}
+
 static void add_action(struct flo_buf *out,
                        const struct flo_agent_action *action,
                        const struct flo_agent_execution *reported)
@@ -243,6 +261,7 @@ static void add_action(struct flo_buf *out,
     case FLO_DO_DENY:
         flo_buf_text(out, "deny ");
         add_release(out, &action->release);
+        flo_buf_printf(out, ": %s", cause_text(action->cause));
         break;
     case FLO_DO_REPAIR:
         flo_buf_text(out, "repair ");
@@ -289,6 +308,9 @@ static void add_action(struct flo_buf *out,
         break;
     case FLO_DO_COLLECT:
         flo_buf_text(out, "collect garbage");
+        break;
+    case FLO_DO_NOTE:
+        flo_buf_text(out, action->error.what);
         break;
     case FLO_DO_TIMER:
     case FLO_DO_COUNT:

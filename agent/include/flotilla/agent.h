@@ -239,6 +239,7 @@ enum flo_agent_action_kind {
     FLO_DO_ACK,         /* order, word, error */
     FLO_DO_COLLECT,     /* remove blobs that nothing names */
     FLO_DO_TIMER,       /* at_ms; 0: none */
+    FLO_DO_NOTE,        /* error.what: why, or why not; for the trace alone */
     FLO_DO_COUNT
 };
 
@@ -276,8 +277,9 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
 bool flo_agent_is_fetching(const struct flo_agent *agent);
 
 /* The step as text: one line "[  1.250] word  ..." for the event, an indented
- * line per state and action.  The log, the golden tests and `flotilla-agent
- * explain` show this text.  Steps that change nothing give no text. */
+ * line per state, action and reason.  The log, the golden tests and
+ * `flotilla-agent explain` show this text.  Steps that change nothing give no
+ * text. */
 void flo_agent_trace(const struct flo_agent *agent,
                      const struct flo_agent_event *event,
                      const struct flo_agent_actions *actions,

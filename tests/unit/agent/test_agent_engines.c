@@ -177,6 +177,8 @@ static void one_that_cannot_be_read_gives_way_like_it(void **state)
     assert_true(is_current(2));
     assert_non_null(strstr(world.trace.data,
                            "current is lost io.read: cannot load\n"
+                           "                    because its bytes are wrong: "
+                           "the previous release serves\n"
                            "                    slots: go back to tiny@1.0.0"));
 }
 

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -55,6 +56,35 @@ static void an_older_order_is_ignored(void **state)
     assert_int_equal(end_of("r-0002.1"), FLO_EXECUTION_SUCCEEDED);
     assert_int_equal(world_story(&world, "r-0001.1")->ends, 0);
     assert_int_equal(world.acks_ignored, 1);
+}
+
+/* Does the trace say it in a line of its own? */
+static bool says(const char *line)
+{
+    char text[256];
+
+    snprintf(text, sizeof(text), "                    %s\n", line);
+    return strstr(world.trace.data, text) != NULL;
+}
+
+static void what_is_ignored_is_told_with_its_reason(void **state)
+{
+    (void)state;
+    boot();
+    world_desire(&world, 3, 5);
+    world_run(&world, 5000); /* on trial */
+    world_desire(&world, 4, 4);
+    world_desire(&world, 3, 5);
+    world_order(&world, FLO_ORDER_PAUSE, 0);
+    world_order(&world, FLO_ORDER_ABORT, 0);
+    world_order(&world, FLO_ORDER_FREEZE, 0);
+    world_order(&world, FLO_ORDER_ROLLBACK, 9);
+
+    assert_true(says("ignored: order 4 is older than 5 of r-0005.1"));
+    assert_true(says("ignored: this order is under way, soaking"));
+    assert_true(says("ignored: nothing of it is under way"));
+    assert_true(says("ignored by r-0005.1: a trial goes on"));
+    assert_true(says("stays: tiny@2.0.0 is not taken back"));
 }
 
 static void a_freeze_stops_a_download_until_unfreeze(void **state)
@@ -435,6 +465,7 @@ int main(void)
         STORY(a_newer_order_supersedes_a_download),
         STORY(a_newer_order_supersedes_a_trial),
         STORY(an_older_order_is_ignored),
+        STORY(what_is_ignored_is_told_with_its_reason),
         STORY(a_freeze_stops_a_download_until_unfreeze),
         STORY(a_pause_between_two_tries_makes_nobody_late),
         STORY(a_freeze_holds_a_probed_candidate_back),

@@ -355,6 +355,8 @@ static void orderly_restarts_cost_a_candidate_nothing(void **state)
     assert_non_null(strstr(world.trace.data,
                            "agent     stops\n"
                            "                    "
+                           "because a stop is no fault of the candidate\n"
+                           "                    "
                            "slots: do not count the start of tiny@3.0.0\n"));
 }
 

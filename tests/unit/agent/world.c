@@ -439,7 +439,7 @@ void world_event(struct world *world, const struct flo_agent_event *event)
         carry_out(world, action, reported);
         is_uncounted = is_uncounted ||
                        (action->kind == FLO_DO_SLOT_TRY && world->slots_fail);
-        if (action->kind != FLO_DO_TIMER &&
+        if (action->kind != FLO_DO_TIMER && action->kind != FLO_DO_NOTE &&
             ++world->actions_done == world->cut_after) {
             world->is_off = true;
             world->pending_count = 0;
