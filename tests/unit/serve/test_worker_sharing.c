@@ -9,11 +9,15 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <flotilla/grammar.h>
 
 #include "unit/serve/worker_talk.h"
+
+#define LONG_MODEL "tests/oracle/tiny/llama32-S-q4_0.gguf" /* context 4096 */
 
 static void four_requests_go_forward_together(void **state)
 {
@@ -73,6 +77,78 @@ static void a_form_is_filled_beside_an_older_prompt(void **state)
     } while (worker.got.type != FLO_WIRE_DONE);
     expect_end(1);
     assert_true(worker.got.done.tokens_in > 400);
+    assert_int_equal(worker_end(), 0);
+}
+
+/* A prompt of the same letter again and again, which ends with another. */
+static struct flo_wire_message long_ask(uint32_t request, size_t bytes)
+{
+    static char texts[8][4001];
+    assert_in_range(bytes, 1, sizeof(texts[0]) - 1);
+    for (size_t i = 0; i < bytes; i++) {
+        texts[request][i] = "7~^q"[(i + request) % 4];
+    }
+    struct flo_wire_message m = {.type = FLO_WIRE_GENERATE, .request = request};
+    m.generate.prompt = TEXT(texts[request]);
+    m.generate.max_tokens = 2;
+    m.generate.ignores_end = true;
+    return m;
+}
+
+/* The process stands still, and all that it said was heard. */
+static void hold(void)
+{
+    struct pollfd more = {.fd = worker.fd, .events = POLLIN};
+    assert_int_equal(kill(worker.pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(worker.pid, NULL, WUNTRACED), worker.pid);
+    while (worker.used < worker.bytes || poll(&more, 1, 0) > 0) {
+        expect(FLO_WIRE_TOKEN);
+    }
+}
+
+/* An answer that streams has one token of every pass: it counts them. */
+static void a_short_prompt_passes_a_long_one_in_few_passes(void **state)
+{
+    enum { CLOCK = 1, LONG, SHORT }; /* requests */
+    uint32_t passes = 0, at[SHORT + 1] = {0};
+    struct flo_wire_done done[SHORT + 1] = {{0}};
+    struct flo_wire_message clock = ask(CLOCK, "hello");
+    struct flo_wire_message first = long_ask(LONG, 1400);
+    struct flo_wire_message second = long_ask(SHORT, 30);
+    (void)state;
+    clock.generate.ignores_end = true;
+    clock.generate.max_tokens = 400;
+    worker_open(LONG_MODEL);
+    say(&clock, -1);
+    expect(FLO_WIRE_TOKEN);
+    hold();
+    say(&first, -1);
+    say(&second, -1);
+    assert_int_equal(kill(worker.pid, SIGCONT), 0);
+    for (int ended = 0; ended < 3;) {
+        assert_true(hear());
+        if (worker.got.type == FLO_WIRE_FAILED) {
+            fail_msg("%u: %.*s", worker.got.request,
+                     (int)worker.got.failed.what.bytes,
+                     worker.got.failed.what.data);
+        }
+        uint32_t request = worker.got.request;
+        passes += request == CLOCK && worker.got.type == FLO_WIRE_TOKEN;
+        if (worker.got.type == FLO_WIRE_TOKEN && at[request] == 0) {
+            at[request] = passes;
+        }
+        if (worker.got.type == FLO_WIRE_DONE) {
+            done[request] = worker.got.done;
+            ended++;
+        }
+    }
+    print_message("%u tokens: %u passes; %u tokens: %u passes\n",
+                  done[LONG].tokens_in, at[LONG], done[SHORT].tokens_in,
+                  at[SHORT]);
+    assert_in_range(done[LONG].tokens_in, 1390, 1410);
+    assert_in_range(done[SHORT].tokens_in, 28, 32);
+    assert_in_range(at[LONG], 1400 / 32, 1400 / 8);
+    assert_in_range(at[SHORT], 1, 4);
     assert_int_equal(worker_end(), 0);
 }
 
@@ -371,6 +447,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(four_requests_go_forward_together),
         cmocka_unit_test(a_form_is_filled_beside_an_older_prompt),
+        cmocka_unit_test(a_short_prompt_passes_a_long_one_in_few_passes),
         cmocka_unit_test(a_probe_steps_behind_users),
         cmocka_unit_test(answers_are_the_same_alone_and_together),
         cmocka_unit_test(a_user_takes_the_session_of_batch_work),
