@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 import uuid
 
-from mqtt_client import Client
+from mqtt_client import Client, Refused
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -34,6 +34,12 @@ def until(what, seconds, test):
             return value
         assert time.monotonic() < end, "waited %d s for %s" % (seconds, what)
         time.sleep(0.02)
+
+
+def pass_time(seconds):
+    """The time itself is what is tested, an outage that lasts or a silence:
+    nobody waits for a thing here."""
+    time.sleep(seconds)
 
 
 class Answer:
@@ -119,7 +125,17 @@ class Controller:
         return int(children.split()[0])
 
 
-def read_events(controller, last=None, count=1, seconds=10):
+def metric(controller, name):
+    text = controller.ask("GET", "/metrics", token="").body.decode()
+    return int([line for line in text.split("\n") if
+                line.startswith("flotilla_%s " % name)][0].split()[1])
+
+
+def read_events(controller, last=None, count=1, seconds=10, enough=None,
+                attached=None):
+    """The next events, until they are enough (so many); `attached` is set
+    when none is missed any more."""
+    enough = enough or (lambda found: len(found) >= count)
     host, port = controller.rest[len("http://"):].split(":")
     connection = http.client.HTTPConnection(host, int(port),
                                             timeout=seconds)
@@ -129,8 +145,10 @@ def read_events(controller, last=None, count=1, seconds=10):
     connection.request("GET", "/v1/events", headers=headers)
     answer = connection.getresponse()
     assert answer.status == 200
+    if attached is not None:
+        attached.set()
     found, event = [], {}
-    while len(found) < count:
+    while not enough(found):
         line = answer.readline().decode().rstrip("\n")
         if line == "" and "event" in event:
             if event["event"] != "telemetry":  # comes when it likes
@@ -176,17 +194,39 @@ class Device:
     def topic(self, word):
         return "flotilla/v1/test/d/%s/%s" % (self.id, word)
 
-    def hears_nothing(self, controller):
-        """Soon an order to all does not reach it."""
+    def hears_nothing(self, controller, witness):
+        """Soon an order to all reaches the witness, and not this one."""
         def is_deaf():
             seen = len(self.client.messages)
+            told = len(witness.client.messages)
             controller.ask("POST", "/v1/orders", {"op": "config",
                                                   "everywhere": True,
                                                   "confirm": "test",
                                                   "heartbeat_ms": 1000})
-            time.sleep(0.5)
+            until("the witness hears it", 10,
+                  lambda: len(witness.client.messages) > told)
+            self.comes_through()
             return len(self.client.messages) == seen
         until("the broker reads its ACL", 20, is_deaf)
+
+    def comes_through(self):
+        """What the broker had for it before has come."""
+        try:
+            self.client.subscribe(self.topic("cmd"))
+        except (Refused, OSError):
+            pass  # it hung up: nothing comes any more
+
+    def is_heard(self):
+        """The controller took all that was sent before, and what it said
+        until then has come: it acknowledges a note that follows."""
+        self.seq += 1
+        self.client.publish(self.topic("event"), json.dumps({
+            "v": 1, "boot": self.boot, "seq": self.seq, "at_ms": 1,
+            "type": "note"}))
+        assert self.client.wait(
+            lambda m: m[0].endswith("/cmd") and m[1] and
+            json.loads(m[1]).get("boot") == self.boot and
+            json.loads(m[1]).get("ack", 0) >= self.seq)
 
     def connect(self):
         host, port = self.controller.broker()

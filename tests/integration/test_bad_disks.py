@@ -186,7 +186,7 @@ def test_symlinks_in_the_state_are_not_followed(up, lab):
     serves(lab, "tiny@1")
     up.online(["b"])
     started = up.ask("rollout", "start", "tiny@2", "--group", "lab", "--phase",
-                     "100%", "--soak", "200ms")
+                     "100%", "--soak", "200ms", "--below-floor", "--lift")
     up.cli("rollout", "wait", started["id"], "--timeout", "20s", "-q")
     serves(lab, "tiny@2")  # a link gives way to the bytes that came for it
     assert open(target, "rb").read() == b"precious"
@@ -219,14 +219,16 @@ def test_open_secrets_and_foreign_authorities_are_refused(up, lab):
             file.write(text)
         begin = os.path.getsize(lab.log)
         lab.start()
-        time.sleep(0.7)
-        log = open(lab.log, errors="replace").read()[begin:]
+
+        def log():
+            return open(lab.log, errors="replace").read()[begin:]
+        F.wait_until("it tried", 20, lambda: lab.process.poll() is not None or
+                     "net.tls" in log())
         if lab.process.poll() is None:
-            assert "net.tls" in log, log
             assert not [d for d in up.ask("device", "list")
                         if d["name"] == "b" and d["state"] == "online"]
         else:
-            assert re.search(r"error\[", log), log
+            assert re.search(r"error\[", log()), log()
         lab.stop()
     with open(ca, "wb") as file:
         file.write(good)
@@ -266,7 +268,6 @@ def fails(up, lab, version, how, times, ids, *more):
             break
         signalled(pid, how)
         known.add(pid)
-        time.sleep(0.1)
         if up.rollout_device(started, "b")["state"] in ("failed",
                                                         "rolled-back"):
             break
@@ -318,17 +319,16 @@ def test_a_release_whose_engine_keeps_dying_is_taken_back(up, lab):
     def ended():
         return up.rollout_device(started, "b")["state"] in ("rolled-back",
                                                             "failed")
-    for _ in range(8):
-        if ended():
-            break
+
+    def strike():
         try:
             if lab.ask(QUESTION, "tiny", timeout=5)[1] == "tiny@22":
                 for pid in serving_engines(lab):
                     signalled(pid, signal.SIGKILL)
         except (OSError, F.Failed, http.client.HTTPException):
             pass
-        time.sleep(0.2)
-    F.wait_until("taken back", 20, ended)
+        return ended()
+    F.wait_until("taken back", 40, strike, every=0.2)
     one = up.rollout_device(started, "b")
     assert one["error"]["id"] in ("engine.crash", "soak.failed"), one
     serves(lab, before)

@@ -37,6 +37,7 @@ def one(tmp_path):
 def test_a_restart_disconnects_nobody(one, tmp_path, how):
     device = Device(one, str(tmp_path), "gw", one.enrol_token())
     device.connect()
+    witness = Device(one, str(tmp_path), "gw-2", one.enrol_token()).connect()
     keeper, mosquitto = pids(one)
     one.stop(how)
     assert is_there(mosquitto)
@@ -50,7 +51,7 @@ def test_a_restart_disconnects_nobody(one, tmp_path, how):
     # It obeys: it reads the ACL that refuses a retired device.  Whether that
     # device still hears its empty desired is nobody's promise.
     assert one.ask("DELETE", "/v1/devices/gw").status == 200
-    device.hears_nothing(one)
+    device.hears_nothing(one, witness)
 
 
 def test_a_broker_with_other_settings_is_started_anew(one):

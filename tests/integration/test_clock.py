@@ -7,6 +7,8 @@ import os
 import shutil
 import time
 
+import pytest
+
 import fleet as F
 from bad_parts import rest
 from conftest import ROOT
@@ -33,20 +35,28 @@ def log_of(device):
         return file.read()
 
 
-def test_a_device_of_1970_enrols_connects_and_takes_a_release(fleet):
+@pytest.fixture(scope="module")
+def fleet_of_1970(fleet):
     fleet.up([])
     fleet.publish("tiny@1", "tiny-v2.Q4_0.gguf")
     set_clock(fleet, 3600 - time.time())
-    device = fleet.add_device("a", fleet.token)
+    fleet.add_device("a", fleet.token)
     set_right(fleet)
     fleet.online(["a"])
+    return fleet
+
+
+def test_a_device_of_1970_enrols_connects_and_takes_a_release(fleet_of_1970):
+    fleet = fleet_of_1970
+    device = fleet.devices["a"]
     assert "clock.untrusted" in log_of(device)
 
     assert fleet.roll("tiny@1")["state"] == "completed"
     assert device.ask("Q:", "tiny")[1] == "tiny@1"
 
 
-def test_orders_reach_a_device_of_1970(fleet):
+def test_orders_reach_a_device_of_1970(fleet_of_1970):
+    fleet = fleet_of_1970
     fleet.admin = open(fleet.admin_token).read().strip()
     for op in ("freeze", "unfreeze"):
         order = fleet.ask("rollout", op, "--confirm", "test")["id"]
@@ -54,8 +64,9 @@ def test_orders_reach_a_device_of_1970(fleet):
             fleet, "GET", "/v1/orders/" + o)[1]["done"] == 1)
 
 
-def test_an_expired_certificate_is_refused_all_the_same(fleet):
+def test_an_expired_certificate_is_refused_all_the_same(fleet_of_1970):
     """The clock counts where it is ahead of what is known."""
+    fleet = fleet_of_1970
     device = fleet.devices["a"]
     device.stop()
     begin = len(log_of(device))
@@ -65,3 +76,8 @@ def test_an_expired_certificate_is_refused_all_the_same(fleet):
     F.wait_until("the refusal", 30,
                  lambda: "certificate has expired" in log_of(device)[begin:])
     assert "net.tls" in log_of(device)[begin:]
+    device.stop()
+    set_clock(fleet, 3600 - time.time())
+    device.start()
+    set_right(fleet)
+    fleet.online(["a"])

@@ -12,9 +12,8 @@ import uuid
 
 import pytest
 
-from controller_parts import (Device, Publisher, canonical, read_events, run,
-                              sign, start,
-                              until)
+from controller_parts import (Device, Publisher, canonical, metric,
+                              read_events, run, sign, start, until)
 from mqtt_client import Client, Refused
 
 
@@ -33,12 +32,6 @@ def devices(controller, folder):
     yield made
     for device in made:
         device.client.close()
-
-
-def metric(controller, name):
-    text = controller.ask("GET", "/metrics", token="").body.decode()
-    return int([line for line in text.split("\n") if
-                line.startswith("flotilla_%s " % name)][0].split()[1])
 
 
 # ---- enrolment -----------------------------------------------------------
@@ -133,25 +126,28 @@ def test_acl_matrix(controller, devices):
         two.client.publish(two.topic(topic), '{"v":1}')
     controller.ask("POST", "/v1/orders", {
         "op": "config", "everywhere": True, "heartbeat_ms": 1000, "confirm": "test"})
-    time.sleep(0.5)
+    two.is_heard()
+    one.is_heard()
     heard = {m[0] for m in one.client.messages[before:]}
     own = {one.topic("desired"), one.topic("cmd"),
            "flotilla/v1/test/g/all/order", "flotilla/v1/test/c/mark"}
     assert heard <= own, heard
     # What a device writes to others' topics does not arrive.
     seen = len(two.client.messages)
-    for topic, payload in (
+    sent = (
             (two.topic("desired"), '{"v":1,"rev":99}'),
             (two.topic("cmd"), '{"v":1,"ack":99}'),
             ("flotilla/v1/test/g/all/order", '{"v":1,"orders":[]}'),
             ("flotilla/v1/test/c/mark", '{"v":1}'),
-            (two.topic("presence"), '{"v":1,"online":false}')):
+            (two.topic("presence"), '{"v":1,"online":false}'))
+    for topic, payload in sent:
         one.client.publish(topic, payload, retain=True, wait=False)
         # mosquitto 2.0.11 hangs up on a 3.1.1 client that may not write.
         assert one.client.wait_closed(5)
         one.connect()
-    time.sleep(0.3)
-    assert len(two.client.messages) == seen
+    two.is_heard()
+    assert not [m for m in two.client.messages[seen:]
+                if m[1].decode() in dict(sent).values()]
     online = controller.ask("GET", "/v1/devices/gw-2").json["state"]
     assert online == "online"
 
@@ -209,8 +205,10 @@ def test_events_are_acknowledged_by_sequence(controller, devices):
         one.client.publish(one.topic("event"), json.dumps(
             dict(note, seq=seq)))
     assert acked(3)
+    handled = metric(controller, "messages_total")
     one.client.publish(one.topic("event"), json.dumps(dict(note, seq=5)))
-    time.sleep(0.3)
+    until("it is handled", 10,
+          lambda: metric(controller, "messages_total") > handled)
     one.client.messages.clear()
     one.client.publish(one.topic("event"), json.dumps(dict(note, seq=5)))
     assert acked(5), "a gap that the device cannot fill is passed"
@@ -262,6 +260,7 @@ def test_a_device_reads_blobs_by_its_certificate(controller, devices):
 
 
 def test_releases_need_a_trusted_signature(controller, publisher, folder):
+    before = controller.ask("GET", "/v1/releases").json["items"]
     document, _ = publisher.document("0.0.1", b"unsigned")
     kind = "application/vnd.flotilla.release.v1+json"
     stranger = os.path.join(folder, "stranger.key")
@@ -276,7 +275,7 @@ def test_releases_need_a_trusted_signature(controller, publisher, folder):
         answer = controller.ask("POST", "/v1/releases", envelope)
         assert answer.status in (400, 422), answer.body
         assert code is None or answer.json["code"] == code, answer.body
-    assert controller.ask("GET", "/v1/releases").json["items"] == []
+    assert controller.ask("GET", "/v1/releases").json["items"] == before
 
 
 def test_one_signed_body_is_one_release_whatever_wraps_it(
@@ -369,42 +368,45 @@ def canary_of(controller, number, devices):
 
 
 def test_a_rollout_of_something_unknown_is_refused(controller, devices):
+    before = controller.ask("GET", "/v1/rollouts").json["items"]
     for body, code in (({"release": "tiny@9"}, "release.absent"),
                        ({"release": "nonsense"}, "rest.schema"),
                        ({"release": "tiny@1", "phasen": []}, "rest.unknown"),
                        ({}, "rest.schema")):
         answer = controller.ask("POST", "/v1/rollouts", body)
         assert answer.json["code"] == code, answer.body
-    assert controller.ask("GET", "/v1/rollouts").json["items"] == []
+    assert controller.ask("GET", "/v1/rollouts").json["items"] == before
 
 
 def test_a_good_rollout_goes_through_both_phases(controller, devices,
                                                  publisher, folder):
     digest = publisher.publish("1.0.0")
+    before = controller.ask("GET", "/v1/rollouts").json["items"]
     assert controller.ask("POST", "/v1/rollouts", {
         "release": "tiny@1.0.0", "group": "nobody"}).json["code"] == \
         "group.absent"
     plan = controller.ask("POST", "/v1/rollouts?dry_run=true",
                           {"release": "tiny@1.0.0"})
     assert plan.status == 200 and plan.json["phases"][1]["devices"] == 2
-    assert controller.ask("GET", "/v1/rollouts").json["items"] == []
+    assert controller.ask("GET", "/v1/rollouts").json["items"] == before
     made = start(controller, "tiny@1.0.0", policy={"soak_ms": 500})
     number = made["id"]
     canary = canary_of(controller, number, devices)
     assert made["devices"] and made["state"] == "running"
 
-    found, order = canary.order("deploy")
+    found, order = canary.order("deploy", about=digest)
     assert check_order(found["order"], canary, folder) == order
     assert order["args"]["release"] == digest
     assert order["args"]["policy"]["soak_ms"] == 500
     others = [d for d in devices if d is not canary]
-    assert all(d.order("deploy", 0.2) == (None, None) for d in others)
+    assert all(d.order("deploy", 0.2, about=digest) == (None, None)
+               for d in others)
 
     canary.event(number, digest, "probing")
     canary.event(number, digest, "succeeded", detail={
         "codec": "bsdiff40", "bytes": 123, "took_ms": 7})
     for device in others:
-        assert device.order("deploy")[1]["args"]["phase"] == 1
+        assert device.order("deploy", about=digest)[1]["args"]["phase"] == 1
         device.event(number, digest, "succeeded")
     done = until("completed", 10, lambda: (lambda r: r if r["state"] ==
                  "completed" else None)(rollout(controller, number)))
@@ -521,14 +523,28 @@ def test_rollout_survives_kill_of_controller_and_broker(controller, devices,
 
 # ---- emergency -----------------------------------------------------------
 
+def complete(controller, devices, publisher, version):
+    """A release that all devices run; its digest."""
+    digest = publisher.publish(version)
+    number = start(controller, "tiny@" + version,
+                   phases=[{"share_pct": 100}])["id"]
+    for device in devices:
+        assert device.order("deploy", about=digest)[0]
+        device.event(number, digest, "succeeded")
+        device.serving = digest
+    until("completed", 10, lambda: rollout(
+        controller, number)["state"] == "completed")
+    return digest
+
+
 def test_emergency_rollback(controller, devices, publisher, folder):
-    bad = devices[0].serving
+    bad = complete(controller, devices, publisher, "1.3.9")
     wrong = controller.ask("POST", "/v1/orders", {
-        "op": "rollback", "everywhere": True, "release": "tiny@1.3.0", "confirm": "tiny@1.3"})
+        "op": "rollback", "everywhere": True, "release": "tiny@1.3.9", "confirm": "tiny@1.3"})
     assert wrong.status == 400
     issued = controller.ask("POST", "/v1/orders", {
-        "op": "rollback", "everywhere": True, "release": "tiny@1.3.0",
-        "confirm": "tiny@1.3.0", "reason": "answers garbage"})
+        "op": "rollback", "everywhere": True, "release": "tiny@1.3.9",
+        "confirm": "tiny@1.3.9", "reason": "answers garbage"})
     assert issued.status == 202, issued.body
     order = issued.json
     assert (order["scope_devices"], order["done"]) == (3, 0)
@@ -555,15 +571,15 @@ def test_emergency_rollback(controller, devices, publisher, folder):
     # The third one's acknowledgement is lost; its report tells.
     rev = devices[2].order("rollback", about=bad)[0]["rev"]
     devices[2].report(rev - 1)
-    time.sleep(0.3)
+    devices[2].is_heard()
     assert progress()["pending"] == 1
     devices[2].serving = "sha256:" + "a" * 64
     devices[2].report(rev)
     until("done", 10, lambda: progress()["state"] == "done")
-    release = controller.ask("GET", "/v1/releases/tiny@1.3.0").json
+    release = controller.ask("GET", "/v1/releases/tiny@1.3.9").json
     assert release["state"] == "yanked"
     assert controller.ask("POST", "/v1/rollouts", {
-        "release": "tiny@1.3.0"}).json["code"] == "release.yanked"
+        "release": "tiny@1.3.9"}).json["code"] == "release.yanked"
 
 
 def test_emergency_rollback_stops_a_running_rollout(controller, devices,
@@ -628,13 +644,13 @@ def test_freeze_needs_the_fleets_name(controller, devices):
 
 # ---- telemetry, live events ----------------------------------------------
 
-def test_telemetry_is_merged_and_queried(controller, devices):
+def test_telemetry_is_merged_and_queried(controller, devices, publisher):
     one = devices[0]
-    release = controller.ask("GET", "/v1/releases/tiny@1.0.0").json["digest"]
+    release = publisher.publish("1.6.0")
     for seq in range(1, 4):
         one.client.publish(one.topic("tele"), json.dumps({
             "v": 1, "seq": seq, "window_ms": 1000, "model": "tiny",
-            "version": "1.0.0", "release": release,
+            "version": "1.6.0", "release": release,
             "counters": {"requests": 10}, "gauges": {
                 "agent_rss_bytes": 1000 * seq, "future": 5}}))
 
@@ -666,17 +682,21 @@ def test_telemetry_is_merged_and_queried(controller, devices):
 
 
 def test_live_events_resume_where_they_ended(controller, devices):
-    box = []
-    time.sleep(0.6)  # what earlier tests changed is sent by now
-    thread = threading.Thread(target=lambda: box.extend(
-        read_events(controller, count=2)))
+    box, attached = [], threading.Event()
+    both = {devices[0].id, devices[1].id}
+
+    def told(found):
+        return {json.loads(e["data"])["id"] for e in found
+                if e["event"] == "device"}
+    thread = threading.Thread(target=lambda: box.extend(read_events(
+        controller, enough=lambda found: both <= told(found),
+        attached=attached)))
     thread.start()
-    time.sleep(0.3)
+    assert attached.wait(10)
     devices[0].report(1)
     devices[1].report(1)
     thread.join(10)
-    assert {json.loads(e["data"])["id"] for e in box if
-            e["event"] == "device"} == {devices[0].id, devices[1].id}
+    assert both <= told(box)
     missed = read_events(controller, last=int(box[0]["id"]), count=1)
     assert missed[0]["id"] == box[1]["id"]
     assert read_events(controller, last=5)[0]["event"] == "resync"
@@ -746,8 +766,11 @@ def test_bad_requests_are_refused(controller):
 
 
 def test_audit_chain_holds_and_shows_tampering(controller):
+    before = controller.ask("GET", "/v1/audit/verify").json["records"]
+    for _ in range(20):
+        controller.enrol_token()
     good = controller.ask("GET", "/v1/audit/verify").json
-    assert good["ok"] and good["records"] > 20
+    assert good["ok"] and good["records"] == before + 20
     text = json.dumps(controller.ask("GET", "/v1/audit").json)
     assert controller.token not in text and "flt1." not in text
 
@@ -779,7 +802,7 @@ def test_a_retired_device_is_refused_everywhere(controller, devices, folder):
     answer = controller.ask("GET", "/v1/blobs/sha256:" + "1" * 64, token="",
                             base=controller.facts["devices"], context=context)
     assert answer.status == 403
-    device.hears_nothing(controller)
+    device.hears_nothing(controller, devices[0])
     device.client.close()
     try:
         again = Device.connect(device)

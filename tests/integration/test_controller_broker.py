@@ -3,11 +3,10 @@ import os
 import shutil
 import signal
 import sqlite3
-import time
 
 import pytest
 
-from controller_parts import Device, until
+from controller_parts import Device, pass_time, until
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +22,7 @@ def test_a_store_that_is_locked_when_the_broker_is_back_makes_nobody_deaf(
         controller, folder, token):
     device = Device(controller, folder, "gw-1", token).connect()
     until("online", 10, lambda: state(controller, "gw-1") == "online")
-    time.sleep(1.5)  # the first tick writes too, and would wait instead
+    pass_time(1.5)  # the first tick writes too, and would wait instead
 
     def published():
         with open(controller.dir + ".log") as log:
@@ -34,7 +33,7 @@ def test_a_store_that_is_locked_when_the_broker_is_back_makes_nobody_deaf(
     base.execute("BEGIN IMMEDIATE")
     os.kill(controller.mosquitto(), signal.SIGKILL)
     device.client.wait_closed()
-    time.sleep(9)
+    pass_time(9)  # longer than a statement waits for the lock
     # What has aged must not go out before it is signed anew.
     assert published() == before
     base.execute("ROLLBACK")
@@ -55,9 +54,11 @@ def test_who_was_retired_while_the_acl_could_not_be_written_is_kept_out(
     os.remove(acl)
     os.makedirs(os.path.join(acl, "in the way"))
     assert controller.ask("DELETE", "/v1/devices/leaver").status == 200
-    time.sleep(1.5)
+    until("it cannot be written", 10, lambda: "mosquitto/acl" in open(
+        controller.dir + ".log").read())
     shutil.rmtree(acl)
     until("an ACL", 5, lambda: os.path.isfile(acl) and
           device.id in open(acl).read())
-    device.hears_nothing(controller)
+    device.hears_nothing(controller, Device(
+        controller, folder, "stayer", token).connect())
     device.client.close()

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from controller_parts import Device, Publisher, sign, start, until
+from controller_parts import (Device, Publisher, metric, pass_time, sign,
+                              start, until)
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -68,7 +69,7 @@ def test_after_days_without_a_controller_every_order_lives(
     controller.start()
     device.connect()
     assert device.order("deploy", about=digest)[0]
-    time.sleep(1.5)
+    device.is_heard()
     for order in orders(device):
         if order["expires_at_ms"] < time.time() * 1000:
             device.client.publish(device.topic("ack"), json.dumps({
@@ -93,14 +94,19 @@ def test_a_controller_that_stood_still_takes_nobody_for_silent(
         while not quiet.wait(0.2):
             device.client.publish(device.topic("presence"),
                                   '{"v":1,"online":true}', wait=False)
+
+    def beats(count):
+        before = metric(controller, "messages_total")
+        until("its beats", 30, lambda: metric(
+            controller, "messages_total") >= before + count)
     heart = threading.Thread(target=beat)
     heart.start()
     try:
-        time.sleep(1)
+        beats(1)
         controller.process.send_signal(signal.SIGSTOP)
-        time.sleep(6)
+        pass_time(6)
         controller.process.send_signal(signal.SIGCONT)
-        time.sleep(2)
+        beats(10)
         assert state(controller, made) == "running"
     finally:
         quiet.set()

@@ -4,8 +4,22 @@ import os
 import re
 import shutil
 
+import pytest
+
 import fleet as F
+from conftest import Small
 from test_failing_disk import RECORDS, preload, sweep
+
+
+@pytest.fixture
+def fleet(tmp_path_factory, bin_dir):
+    """One for each test: it is left for others."""
+    one = Small(str(tmp_path_factory.mktemp("f")), bin_dir, name="test")
+    one.up(["a"])
+    one.publish("tiny@1", "tiny-v2.Q4_0.gguf")
+    assert one.roll("tiny@1")["id"] == "r-0001"
+    yield one
+    one.close()
 
 
 def enrol_anew(fleet, device, token):
@@ -26,10 +40,6 @@ def state_of(fleet, rollout):
 
 
 def test_a_device_enrolled_anew_answers_for_itself(fleet):
-    fleet.up(["a"])
-    fleet.publish("tiny@1", "tiny-v2.Q4_0.gguf")
-    assert fleet.roll("tiny@1")["id"] == "r-0001"
-
     fleet.cli("device", "delete", "a", "--confirm", "a")
     enrol_anew(fleet, fleet.devices["a"], fleet.token)
 
@@ -104,6 +114,8 @@ def test_another_controller_begins_with_the_same_numbers(fleet):
 
 def test_what_the_fleet_that_was_left_had_staged_never_serves(fleet):
     device = fleet.devices["a"]
+    fleet.publish("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    fleet.roll("tiny@2")
     token = leave_for(fleet, "third")
     stage_previous(device)
     enrol_anew(fleet, device, token)

@@ -1,21 +1,22 @@
 """Things die, vanish and lie; devices go on serving and events are final.
 
-One fleet for the module; the tests build on each other's state but each says
-what it needs.
+One fleet for the module.  Each test begins with both devices on tiny@1 and
+publishes the releases that it brings: none needs another test before it.
 """
 import contextlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
-import time
 import urllib.request
 
 import pytest
 
 import fleet as F
 from conftest import MODELS
+from controller_parts import pass_time
 from qwen2 import qwen2
 
 TEN_DAYS = {"start_jitter_ms": 10 * 86400000}
@@ -40,20 +41,83 @@ def up(fleet):
     fleet.up(["a", "b"])
     fleet.publish("tiny@1", "tiny-v2.Q4_0.gguf")
     fleet.publish("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    fleet.number = 100
     fleet.roll("tiny@1")
     return fleet
 
 
-def test_the_first_release_has_nothing_to_go_back_to_and_stays(up):
-    code, _, err = up.cli("rollout", "rollback", "r-0001", "--wait",
-                          "--confirm", "tiny@1", check=False)
-    assert code == 9 and "error[rollout.partly]" in err, (code, err)
-    up.cli("rollout", "wait", "r-0001", "--for", "rolled-back", "--timeout",
-           "30s", "-q")
-    for device in up.ask("rollout", "get", "r-0001")["devices"]:
-        assert device["stays"] and not device["back"], device
-    assert "cannot go back" in up.ask("rollout", "get", "r-0001")["reason"]
+def slots(up, name):
+    found = json.loads(up.program(
+        "flotilla-agent", "status", "--config", up.devices[name].config, "-o",
+        "json")[1])["slots"]
+    return [(found[slot] or {}).get("version")
+            for slot in ("current", "candidate")]
+
+
+@pytest.fixture(autouse=True)
+def same_place(up):
+    """Whatever a test before left: both devices are online and serve tiny@1,
+    nothing is frozen and no rollout is open."""
+    up.online(["a", "b"], 90)
+    for rollout in up.ask("rollout", "list"):
+        if rollout["state"] in ("running", "paused"):
+            up.cli("rollout", "abort", rollout["id"])
+    up.cli("rollout", "unfreeze", "--confirm", up.name)
+    if any(slots(up, name) != ["1", None] for name in ("a", "b")):
+        up.roll("tiny@1", "--below-floor", "--lift")
     for device in up.devices.values():
+        serves(device, "tiny@1")
+
+
+def new_release(up):
+    """A release that no device knows, newer than all before."""
+    up.number += 1
+    release = "tiny@%d" % up.number
+    up.publish(release, "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    return release
+
+
+@contextlib.contextmanager
+def newcomer(up, name):
+    """A device without a release, in a group of its own."""
+    device = F.Device(up, name)
+    token = os.path.join(up.dir, name + ".token")
+    up.cli("token", "create", "--kind", "enroll", "--group", name, "--to",
+           token, "-q")
+    try:
+        device.enroll(token)
+        device.start()
+        up.online([name])
+        yield device
+    finally:
+        device.stop()
+        up.cli("device", "delete", name, "--confirm", name, check=False)
+
+
+def end_once(up, rollout):
+    """Each device's execution of it ended, and once."""
+    for device in "a", "b":
+        ends = {}
+        for event in up.ask("device", "get", device, "--timeline"):
+            if event.get("end") and event["execution"].startswith(
+                    rollout + "."):
+                ends.setdefault(event["execution"], []).append(event["state"])
+        assert ends, device
+        assert all(len(states) == 1 for states in ends.values()), ends
+
+
+def test_the_first_release_has_nothing_to_go_back_to_and_stays(up):
+    with newcomer(up, "first") as device:
+        rollout = up.roll("tiny@1", "--group", "first")["id"]
+        code, _, err = up.cli("rollout", "rollback", rollout, "--wait",
+                              "--confirm", "tiny@1", check=False)
+        assert code == 9 and "error[rollout.partly]" in err, (code, err)
+        up.cli("rollout", "wait", rollout, "--for", "rolled-back",
+               "--timeout", "30s", "-q")
+        found = up.ask("rollout", "get", rollout)
+        for one in found["devices"]:
+            assert one["stays"] and not one["back"], one
+        assert "cannot go back" in found["reason"]
         serves(device, "tiny@1")
 
 
@@ -69,45 +133,43 @@ def test_a_device_without_controller_serves_after_its_restart(up):
 
 
 def test_a_rollout_and_its_watcher_outlast_a_killed_controller(up):
-    started = up.ask("rollout", "start", "tiny@2", "--phase", "1", "--phase",
-                     "100%", "--soak", "1s")
-    waiting = subprocess.Popen(
-        [up.path("flotilla"), "rollout", "wait", started["id"], "--timeout",
-         "60s"], env=up.env, stderr=subprocess.PIPE, text=True)
-    time.sleep(0.7)
+    release = new_release(up)
+    started = up.ask("rollout", "start", release, "--phase", "1", "--phase",
+                     "100%", "--soak", "1s")["id"]
+    said = os.path.join(up.dir, "wait.log")
+    with open(said, "wb") as log:
+        waiting = subprocess.Popen(
+            [up.path("flotilla"), "rollout", "wait", started, "--timeout",
+             "60s"], env=up.env, stdout=log, stderr=log)
+    F.wait_until("it is under way", 20, lambda: any(
+        up.rollout_device(started, name)["state"] not in ("queued", "notified")
+        for name in ("a", "b")))
     up.controller.send_signal(signal.SIGKILL)
     up.controller.wait()
-    time.sleep(0.4)
+    F.wait_until("the watcher tries again", 30,
+                 lambda: "trying again" in open(said).read())
     up.start_controller()
-    _, said = waiting.communicate(timeout=60)
-    assert waiting.returncode == 0 and "trying again" in said, said
+    assert waiting.wait(60) == 0, open(said).read()
     for device in up.devices.values():
-        serves(device, "tiny@2")
+        serves(device, release)
+    end_once(up, started)
 
 
-def test_every_execution_ends_exactly_once(up):
-    for device in up.devices:
-        ends = {}
-        for event in up.ask("device", "get", device, "--timeline"):
-            if event.get("type", "execution") == "execution" and \
-                    event.get("end"):
-                ends.setdefault(event["execution"], []).append(event["state"])
-        assert ends
-        assert all(len(states) == 1 for states in ends.values()), ends
+def brokers(up):
+    return [pid for pid in os.listdir("/proc") if pid.isdigit() and
+            is_broker_of(pid, up.controller.pid)]
 
 
 def test_a_killed_broker_that_forgot_everything_is_taught_again(up):
-    before = {d["name"]: d["serving"] for d in up.ask("device", "list")}
-    broker = [pid for pid in os.listdir("/proc") if pid.isdigit() and
-              is_broker_of(pid, up.controller.pid)]
-    assert len(broker) == 1
-    os.kill(int(broker[0]), signal.SIGKILL)
-    time.sleep(0.5)
+    before = {d["name"] for d in up.ask("device", "list")}
+    found = brokers(up)
+    assert len(found) == 1
+    os.kill(int(found[0]), signal.SIGKILL)
+    F.wait_until("another one", 30, lambda: set(brokers(up)) - set(found))
     up.online(["a", "b"], 60)
-    rollout = up.roll("tiny@1")
+    rollout = up.roll(new_release(up))
     assert {d["state"] for d in rollout["devices"]} == {"succeeded"}
-    up.roll("tiny@2")
-    assert before.keys() == {d["name"] for d in up.ask("device", "list")}
+    assert before == {d["name"] for d in up.ask("device", "list")}
 
 
 def is_broker_of(pid, parent):
@@ -123,16 +185,18 @@ def is_broker_of(pid, parent):
 
 def test_the_agent_is_killed_in_an_update_and_ends_it(up):
     device = up.devices["b"]
+    release = new_release(up)
     # A kill on trial begins the soak anew, and is one of its tries.
-    rollout = start_with(up, "tiny@1", {"soak_ms": 300, "tries": 9})
+    rollout = start_with(up, release, {"soak_ms": 300, "tries": 9})
     for _ in range(4):
-        time.sleep(0.15)
+        pass_time(0.15)  # anywhere in the update
         device.process.kill()
         device.process.wait()
         device.start()
     up.cli("rollout", "wait", rollout, "--timeout", "60s", "-q")
-    serves(device, "tiny@1")
-    serves(up.devices["a"], "tiny@1")
+    for one in up.devices.values():
+        serves(one, release)
+    end_once(up, rollout)
 
 
 def start_with(up, release, policy, group="all", silence_ms=3600000):
@@ -158,7 +222,7 @@ def test_a_device_that_waits_waits_on_behind_its_restart(up):
         F.wait_until(why, 20, lambda: (up.ask("device", "get", "b").get(
             "execution") or {}).get("reason") == why)
 
-    rollout = start_with(up, "tiny@2", TEN_DAYS)
+    rollout = start_with(up, new_release(up), TEN_DAYS)
     waits("its start is spread")
     up.cli("rollout", "pause", rollout)
     waits("the rollout is paused")
@@ -175,23 +239,14 @@ def test_a_device_that_waits_waits_on_behind_its_restart(up):
 
 
 def test_a_device_that_never_had_a_release_is_heard_while_it_waits(up):
-    device = F.Device(up, "fresh")
-    token = os.path.join(up.dir, "fresh.token")
-    up.cli("token", "create", "--kind", "enroll", "--group", "fresh", "--to",
-           token, "-q")
-    device.enroll(token)
-    device.start()
-    up.online(["fresh"])
-
-    rollout = start_with(up, "tiny@1", TEN_DAYS, "fresh", 3000)
-    F.wait_until("accepted", 20, lambda: (up.rollout_device(
-        rollout, "fresh") or {}).get("state") == "accepted")
-    up.cli("rollout", "pause", rollout)
-    time.sleep(6)
-    assert up.ask("rollout", "get", rollout)["state"] == "paused"
-    up.cli("rollout", "abort", rollout)
-    device.stop()
-    up.cli("device", "delete", "fresh", "--confirm", "fresh")
+    with newcomer(up, "fresh"):
+        rollout = start_with(up, "tiny@1", TEN_DAYS, "fresh", 3000)
+        F.wait_until("accepted", 20, lambda: (up.rollout_device(
+            rollout, "fresh") or {}).get("state") == "accepted")
+        up.cli("rollout", "pause", rollout)
+        pass_time(6)  # more than a device may be silent
+        assert up.ask("rollout", "get", rollout)["state"] == "paused"
+        up.cli("rollout", "abort", rollout)
 
 
 def test_two_agents_on_one_state_directory_the_second_is_refused(up):
@@ -243,13 +298,14 @@ def test_the_port_in_use_is_named(up):
 
 def test_a_bundle_updates_a_device_without_network(up):
     device = up.devices["a"]
-    bundle = os.path.join(up.dir, "tiny2.tar")
-    up.cli("bundle", "create", "tiny@2", "--to", bundle)
+    release = new_release(up)
+    bundle = os.path.join(up.dir, "whole.tar")
+    up.cli("bundle", "create", release, "--to", bundle)
     up.controller.send_signal(signal.SIGSTOP)
     try:
         up.program("flotilla-agent", "update", "--bundle", bundle,
                    "--config", device.config)
-        serves(device, "tiny@2")
+        serves(device, release)
         up.program("flotilla-agent", "rollback", "--config", device.config)
         serves(device, "tiny@1")
     finally:
@@ -276,7 +332,8 @@ def test_a_model_of_another_architecture_passes_its_probe_and_serves(up):
 
 def test_a_damaged_bundle_changes_nothing(up):
     device = up.devices["b"]
-    bundle = os.path.join(up.dir, "tiny2.tar")
+    bundle = os.path.join(up.dir, "good.tar")
+    up.cli("bundle", "create", new_release(up), "--to", bundle)
     data = bytearray(open(bundle, "rb").read())
     for name, cut in (("flipped", None), ("cut", len(data) * 2 // 3)):
         path = os.path.join(up.dir, name + ".tar")
@@ -298,9 +355,7 @@ def test_a_model_that_does_not_fit_is_refused_with_numbers(up):
     device.write_config("memory_budget: 1MiB\n")
     device.start()
     up.online(["b"], 30)
-    # A version of its own: tiny@2 was taken back by hand on "a" before.
-    up.publish("tiny@3", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
-    started = up.ask("rollout", "start", "tiny@3", "--phase", "100%", "--soak",
+    started = up.ask("rollout", "start", new_release(up), "--phase", "100%", "--soak",
                      "300ms", "--max-failed", "0")
     up.cli("rollout", "wait", started["id"], "--for", "halted", "--timeout",
            "60s", "-q")
@@ -407,49 +462,58 @@ def test_a_hotfix_right_behind_an_abort_has_the_room_of_what_was_aborted(up):
         up.cli("rollout", "abort", third["id"], check=False)
 
 
+def requests(up):
+    """Of all devices, as the controller counts them."""
+    series = up.ask("telemetry", "query", "requests", "--by", "device",
+                    "--since", "1h")["series"]
+    return sum(s["sum"] for s in series)
+
+
+def kept_windows(device):
+    """Windows of telemetry in the device's outbox."""
+    with contextlib.closing(sqlite3.connect(os.path.join(
+            device.state, "outbox.db"))) as base:
+        return base.execute("SELECT count(*) FROM tele").fetchone()[0]
+
+
 def test_telemetry_of_an_absent_broker_comes_later(up):
     device = up.devices["a"]
-
-    def requests():
-        series = up.ask("telemetry", "query", "requests", "--by", "device",
-                        "--since", "1h")["series"]
-        return sum(s["sum"] for s in series)
-
-    before = requests()
+    before = requests(up)
     up.controller.send_signal(signal.SIGKILL)
     up.controller.wait()
+    kept = kept_windows(device)
     for _ in range(7):
         answer(device)
-    time.sleep(1.5)
+    F.wait_until("they are kept", 20, lambda: kept_windows(device) >= kept + 2)
     device.process.kill()
     device.process.wait()
     device.start()
     up.start_controller()
     up.online(["a", "b"], 60)
-    F.wait_until("the counts arrive", 30, lambda: requests() >= before + 7)
+    F.wait_until("the counts arrive", 30, lambda: requests(up) >= before + 7)
 
 
 def test_devices_obey_a_controller_whose_data_come_from_a_backup(up):
     data = os.path.join(up.dir, "controller", "control.db")
     device = up.devices["a"]
-    up.publish("tiny@30", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    release = new_release(up)
     before = answer(device)[1]
-    running = up.ask("rollout", "start", "tiny@30", "--soak", "1h")["id"]
+    running = up.ask("rollout", "start", release, "--soak", "1h")["id"]
     up.controller.terminate()
     up.controller.wait()
     shutil.copy(data, data + ".backup")
     up.start_controller()
     up.cli("rollout", "abort", running)
-    up.roll("tiny@30")
-    serves(device, "tiny@30")
+    up.roll(release)
+    serves(device, release)
     up.controller.terminate()
     up.controller.wait()
     os.replace(data + ".backup", data)
     up.start_controller("--restored")
     up.online(["a", "b"])
     assert up.ask("rollout", "get", running)["state"] == "paused"
-    up.cli("rollout", "rollback", "--release", "tiny@30", "--everywhere",
-           "--confirm", "tiny@30", "--wait")
+    up.cli("rollout", "rollback", "--release", release, "--everywhere",
+           "--confirm", release, "--wait")
     serves(device, before)
 
 
@@ -459,10 +523,9 @@ def test_who_was_away_at_the_backup_goes_on_with_what_it_was_told(up):
     def state():
         return up.rollout_device(running, "b")["state"]
 
-    up.cli("rollout", "unfreeze", "--confirm", up.name)
-    up.publish("tiny@31", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    release = new_release(up)
     away.stop()
-    running = up.ask("rollout", "start", "tiny@31", "--phase", "100%",
+    running = up.ask("rollout", "start", release, "--phase", "100%",
                      "--soak", "1h")["id"]
     assert state() == "notified"
     up.controller.terminate()
@@ -477,15 +540,16 @@ def test_who_was_away_at_the_backup_goes_on_with_what_it_was_told(up):
     up.cli("rollout", "resume", running)
     F.wait_until("it goes on", 30, lambda: state() == "soaking")
     assert up.ask("rollout", "get", running)["state"] == "running"
-    up.cli("rollout", "rollback", running, "--confirm", "tiny@31", "--wait")
+    up.cli("rollout", "rollback", running, "--confirm", release, "--wait")
     serves(away, "tiny@1")
 
 
 def test_prompts_and_answers_are_in_no_log_and_no_database(up):
     canary = "zebra-canary-7741"
     device = up.devices["a"]
+    before = requests(up)
     device.ask("Echo %s" % canary, "tiny")
-    time.sleep(2.5)
+    F.wait_until("its telemetry came", 30, lambda: requests(up) > before)
     for here, _, names in os.walk(up.dir):
         for name in names:
             path = os.path.join(here, name)

@@ -93,12 +93,14 @@ def test_nor_does_it_behind_a_restart_of_the_device(fleet_3):
     one = fleet_3.devices["a"]
     with Broker(fleet_3) as broker:
         desired = broker.topic + "desired"
+        newest = broker.retained(desired)
         one.stop()
         broker.client.publish(desired, fleet_3.older, retain=True)
         broker.client.messages.clear()
         one.start()
         told = broker.client.wait(lambda m: m[0].endswith("/ack"), 30)
         assert json.loads(told[1])["outcome"] == "superseded"
+        broker.client.publish(desired, newest, retain=True)
 
     F.wait_until("tiny@3 serves", 20, lambda: fleet_3.serving("tiny@3"))
 
@@ -138,3 +140,5 @@ def test_an_older_release_needs_an_order_that_says_so(fleet_3):
 
     fleet_3.roll("tiny@1", "--below-floor")
     F.wait_until("tiny@1 serves", 20, lambda: fleet_3.serving("tiny@1"))
+    fleet_3.roll("tiny@3")  # as the other tests found it
+    F.wait_until("tiny@3 serves", 20, lambda: fleet_3.serving("tiny@3"))
