@@ -13,8 +13,13 @@ static const struct execution_fact executions[] = {
 #undef FLO_EXECUTION
 };
 
-static const char *const ops[] = {
-#define FLO_ORDER(name, word, role, meaning) word,
+static const struct flo_order_fact orders[] = {
+#define SIGNER_ORDER false
+#define SIGNER_EMERGENCY true
+#define ASKER_CONTROLLER false
+#define ASKER_PEOPLE true
+#define FLO_ORDER(name, word, subject, rank, signer, asker, meaning)           \
+    {word, FLO_ORDER_SUBJECT_##subject, rank, SIGNER_##signer, ASKER_##asker},
 #include "proto/orders.def"
 #undef FLO_ORDER
 };
@@ -58,13 +63,18 @@ bool flo_execution_parse(const char *word, enum flo_execution *out)
 
 const char *flo_order_op_word(enum flo_order_op op)
 {
-    return ops[op];
+    return orders[op].word;
+}
+
+const struct flo_order_fact *flo_order_fact(enum flo_order_op op)
+{
+    return &orders[op];
 }
 
 bool flo_order_op_parse(const char *word, enum flo_order_op *out)
 {
-    for (size_t i = 0; i < FLO_COUNT(ops); i++) {
-        if (strcmp(ops[i], word) == 0) {
+    for (size_t i = 0; i < FLO_COUNT(orders); i++) {
+        if (strcmp(orders[i].word, word) == 0) {
             *out = (enum flo_order_op)i;
             return true;
         }

@@ -123,12 +123,16 @@ def metrics():
 
 
 def orders():
-    lines = [["`%s`" % r[1], r[2], r[3]]
+    roles = {"ORDER": "order", "EMERGENCY": "order, emergency"}
+    lines = [["`%s`" % r[1], r[2].lower(), r[3] if r[3] != "0" else "–",
+              roles[r[4]], "yes" if r[5] == "PEOPLE" else "–", r[6]]
              for r in rows("proto/orders.def", "FLO_ORDER")]
     return ("# Orders\n\n" + NOTE % "proto/orders.def" +
             "Each is a DSSE-signed document (docs/internals/contracts.md "
-            "section 2.2).\n\n" + table(["op", "signed by role", "effect"],
-                                        lines))
+            "section 2.2). About one subject the order with the highest "
+            "number holds. A group's list takes those of the highest rank "
+            "first.\n\n" + table(["op", "subject", "rank", "signed by role",
+                                  "`POST /v1/orders`", "effect"], lines))
 
 
 def config():

@@ -10,53 +10,38 @@
  * answered, and must leave room for what people do now. */
 static int weight(enum flo_order_op op, size_t newer_rollbacks)
 {
-    switch (op) {
-    case FLO_ORDER_CONFIG:
-        return 1;
-    case FLO_ORDER_RESUME:
-        return 2;
-    case FLO_ORDER_PAUSE:
-        return 3;
-    case FLO_ORDER_ABORT:
-        return 4;
-    case FLO_ORDER_ROLLBACK:
-        return newer_rollbacks < ROLLBACKS_FIRST ? 5 : 0;
-    case FLO_ORDER_FREEZE:
-    case FLO_ORDER_UNFREEZE:
-        return 6;
-    default:
-        return -1;
-    }
+    return op == FLO_ORDER_ROLLBACK && newer_rollbacks >= ROLLBACKS_FIRST
+               ? 0
+               : flo_order_fact(op)->rank;
 }
 
 /* Does `later` make `earlier` pointless? */
 static bool replaces(const struct flo_order_card *later,
                      const struct flo_order_card *earlier)
 {
-    switch (earlier->op) {
-    case FLO_ORDER_FREEZE:
-    case FLO_ORDER_UNFREEZE:
-        return later->op == FLO_ORDER_FREEZE || later->op == FLO_ORDER_UNFREEZE;
-    case FLO_ORDER_PAUSE:
-    case FLO_ORDER_RESUME:
-    case FLO_ORDER_ABORT:
-        return (later->op == FLO_ORDER_PAUSE || later->op == FLO_ORDER_RESUME ||
-                later->op == FLO_ORDER_ABORT) &&
-               strcmp(later->rollout, earlier->rollout) == 0;
-    case FLO_ORDER_ROLLBACK:
-        return later->op == FLO_ORDER_ROLLBACK &&
-               flo_digest_equal(&later->release, &earlier->release);
-    case FLO_ORDER_CONFIG:
-        return later->op == FLO_ORDER_CONFIG;
-    default:
+    enum flo_order_subject subject = flo_order_fact(earlier->op)->subject;
+
+    if (flo_order_fact(later->op)->subject != subject) {
         return false;
     }
+    switch (subject) {
+    case FLO_ORDER_SUBJECT_MODEL:
+        return later->op == FLO_ORDER_ROLLBACK &&
+               earlier->op == FLO_ORDER_ROLLBACK &&
+               flo_digest_equal(&later->release, &earlier->release);
+    case FLO_ORDER_SUBJECT_ROLLOUT:
+        return strcmp(later->rollout, earlier->rollout) == 0;
+    case FLO_ORDER_SUBJECT_FREEZE:
+    case FLO_ORDER_SUBJECT_CONFIG:
+        break;
+    }
+    return true;
 }
 
 static bool is_wanted(const struct flo_order_card *cards, size_t count,
                       size_t index, uint64_t now_ms)
 {
-    if (cards[index].op == FLO_ORDER_DEPLOY ||
+    if (flo_order_fact(cards[index].op)->rank == 0 ||
         cards[index].expires_at_ms <= now_ms) {
         return false;
     }

@@ -322,6 +322,24 @@ static int fleet_order(struct flo_rest_call *call, enum flo_order_op op,
                                      err);
 }
 
+static int unknown_op(const char *word, struct flo_err *err)
+{
+    char known[128] = "";
+    size_t chars = 0;
+
+    for (int i = 0; i < FLO_ORDER_COUNT && chars < sizeof(known); i++) {
+        const struct flo_order_fact *fact =
+            flo_order_fact((enum flo_order_op)i);
+        if (fact->is_peoples) {
+            chars +=
+                (size_t)snprintf(known + chars, sizeof(known) - chars, "%s%s",
+                                 chars > 0 ? ", " : "", fact->word);
+        }
+    }
+    return flo_fail(err, FLO_E_REST_SCHEMA, "op `%s` is none of %s", word,
+                    known);
+}
+
 static int read_op(const struct flo_rest_call *call, enum flo_order_op *out,
                    struct flo_err *err)
 {
@@ -331,13 +349,9 @@ static int read_op(const struct flo_rest_call *call, enum flo_order_op *out,
     if (rv < 0) {
         return rv;
     }
-    return flo_order_op_parse(word, out) &&
-                   (*out == FLO_ORDER_ROLLBACK || *out == FLO_ORDER_FREEZE ||
-                    *out == FLO_ORDER_UNFREEZE || *out == FLO_ORDER_CONFIG)
+    return flo_order_op_parse(word, out) && flo_order_fact(*out)->is_peoples
                ? 0
-               : flo_fail(err, FLO_E_REST_SCHEMA,
-                          "op: rollback, freeze, unfreeze or config, not `%s`",
-                          word);
+               : unknown_op(word, err);
 }
 
 int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)

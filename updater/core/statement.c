@@ -58,26 +58,20 @@ static struct held held_of(const struct flo_device *device,
 {
     struct held held = {.number = 0};
 
-    switch (order->op) {
-    case FLO_ORDER_DEPLOY:
-    case FLO_ORDER_ROLLBACK:
+    switch (flo_order_fact(order->op)->subject) {
+    case FLO_ORDER_SUBJECT_MODEL:
         held_of_model(device, slots, &held);
         break;
-    case FLO_ORDER_PAUSE:
-    case FLO_ORDER_RESUME:
-    case FLO_ORDER_ABORT:
+    case FLO_ORDER_SUBJECT_ROLLOUT:
         held_of_rollout(device, order, &held);
         break;
-    case FLO_ORDER_FREEZE:
-    case FLO_ORDER_UNFREEZE:
+    case FLO_ORDER_SUBJECT_FREEZE:
         held.number = device->freeze.number;
         held.body = &device->freeze.body;
         break;
-    case FLO_ORDER_CONFIG:
+    case FLO_ORDER_SUBJECT_CONFIG:
         held.number = device->config.number;
         held.body = &device->config.body;
-        break;
-    case FLO_ORDER_COUNT:
         break;
     }
     return held;
@@ -180,27 +174,22 @@ static bool keep_about_device(struct flo_device *device,
                               const struct flo_order *order,
                               const struct flo_digest *body)
 {
-    switch (order->op) {
-    case FLO_ORDER_PAUSE:
-    case FLO_ORDER_RESUME:
-    case FLO_ORDER_ABORT:
+    switch (flo_order_fact(order->op)->subject) {
+    case FLO_ORDER_SUBJECT_ROLLOUT:
         flo_device_pause_keep(device, order->rollout, order->seq,
                               said_by(order));
         return true;
-    case FLO_ORDER_FREEZE:
-    case FLO_ORDER_UNFREEZE:
+    case FLO_ORDER_SUBJECT_FREEZE:
         device->freeze.number = order->seq;
         device->freeze.body = *body;
         device->is_frozen = order->op == FLO_ORDER_FREEZE;
         return true;
-    case FLO_ORDER_CONFIG:
+    case FLO_ORDER_SUBJECT_CONFIG:
         device->config.number = order->seq;
         device->config.body = *body;
         device->heartbeat_ms = order->heartbeat_ms;
         return true;
-    case FLO_ORDER_DEPLOY:
-    case FLO_ORDER_ROLLBACK:
-    case FLO_ORDER_COUNT:
+    case FLO_ORDER_SUBJECT_MODEL:
         break;
     }
     return false;

@@ -139,13 +139,6 @@ void flo_release_verified_deinit(struct flo_release_verified *verified)
     verified->body = NULL;
 }
 
-/* What an emergency key may ask for: to stop, never to start. */
-static bool is_emergency_op(enum flo_order_op op)
-{
-    return op == FLO_ORDER_ROLLBACK || op == FLO_ORDER_FREEZE ||
-           op == FLO_ORDER_UNFREEZE;
-}
-
 int flo_order_verify(const void *data, size_t bytes,
                      const struct flo_trust *trust,
                      struct flo_order_verified *out, struct flo_err *err)
@@ -174,7 +167,7 @@ int flo_order_verify(const void *data, size_t bytes,
     verified.role = (signer->roles & FLO_ROLE_ORDER) != 0 ? FLO_ROLE_ORDER
                                                           : FLO_ROLE_EMERGENCY;
     if (verified.role == FLO_ROLE_EMERGENCY &&
-        !is_emergency_op(verified.order.op)) {
+        !flo_order_fact(verified.order.op)->is_emergency) {
         return flo_fail(
             err, FLO_E_SIG_UNKNOWN_KEY, "emergency key %s may not ask for %s",
             signer->key.keyid, flo_order_op_word(verified.order.op));

@@ -30,11 +30,28 @@ bool flo_execution_is_end(enum flo_execution state);
 bool flo_execution_parse(const char *word, enum flo_execution *out);
 
 enum flo_order_op {
-#define FLO_ORDER(name, word, role, meaning) FLO_ORDER_##name,
+#define FLO_ORDER(name, word, subject, rank, signer, asker, meaning)           \
+    FLO_ORDER_##name,
 #include "proto/orders.def"
 #undef FLO_ORDER
     FLO_ORDER_COUNT
 };
+/* What an order is a statement about. */
+enum flo_order_subject {
+    FLO_ORDER_SUBJECT_MODEL,
+    FLO_ORDER_SUBJECT_ROLLOUT,
+    FLO_ORDER_SUBJECT_FREEZE,
+    FLO_ORDER_SUBJECT_CONFIG
+};
+struct flo_order_fact {
+    const char *word;
+    enum flo_order_subject subject;
+    int rank; /* in a group's list, the highest first; 0: never there */
+    bool is_emergency; /* a key with the role `emergency` may sign it */
+    bool is_peoples;   /* POST /v1/orders takes it */
+};
+/* Facts of proto/orders.def. */
+const struct flo_order_fact *flo_order_fact(enum flo_order_op op);
 const char *flo_order_op_word(enum flo_order_op op);
 bool flo_order_op_parse(const char *word, enum flo_order_op *out);
 
