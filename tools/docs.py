@@ -178,19 +178,47 @@ def api():
                   lines))
 
 
+def bounds(row):
+    """What a member of a gate may be, and what it is when left out."""
+    if row[3] == "METRIC":
+        return "a metric", "must be given"
+    if row[3] == "ON_FAIL":
+        return "`halt`, `rollback`, `pause`", "the rollout's `on_fail`"
+    return "%s to %s%s" % (row[4], row[5],
+                           "" if row[3] == "REAL" else ", whole"), row[6]
+
+
 def rollouts():
     lines = [["`%s`" % r[1], "yes" if r[2] == "1" else "no", r[3]]
              for r in rows("server-stub/core/rollout/rollout_states.def",
                            "FLO_ROLLOUT_STATE")]
-    gates = [["`%s`" % r[1], r[3], r[4]]
-             for r in rows("server-stub/core/gate/gates.def", "FLO_GATE")]
+    words = [r[1] for r in rows("server-stub/core/rollout/rollout_states.def",
+                                "FLO_ROLLOUT_STATE")]
+    cells = {"T": "taken", "I": "–", "R": "refused"}
+    events = [["`%s`" % r[1]] + [cells[c] for c in r[2:-1]] + [r[-1]]
+              for r in rows("server-stub/core/rollout/rollout_events.def",
+                            "FLO_ROLLOUT_EVENT")]
+    table_of_gates = "server-stub/core/gate/gates.def"
+    gates = [["`%s`" % r[1], r[3], r[4], r[5]]
+             for r in rows(table_of_gates, "FLO_GATE")]
+    names = {r[0]: r[1] for r in rows(table_of_gates, "FLO_GATE")}
+    fields = [["`%s`" % names[r[0]], "`%s`" % r[1], *bounds(r), r[7]]
+              for r in rows(table_of_gates, "FLO_GATE_FIELD")]
     return ("# Rollouts\n\n" + NOTE % "server-stub/core/*.def" +
             "## States\n\n" + table(["state", "still changes by itself",
                                      "meaning"], lines) +
+            "\n## Events\n\nA cell says what the event does in that state; "
+            "`–` is ignored, `refused` answers `rollout.state`. The trace "
+            "(`flotilla rollout explain ID`) says why something was ignored."
+            "\n\n" + table(["event"] + ["`%s`" % w for w in words] +
+                            ["meaning"], events) +
             "\n## Gates\n\nA phase is left only when every gate passes; "
             "silence with the release is never success. Formulas: "
             "`server-stub/core/gate/share.c`.\n\n" +
-            table(["gate", "unit", "meaning"], gates))
+            table(["gate", "at most", "unit", "meaning"], gates) +
+            "\nMembers of a gate in `gates` of a rollout:\n\n" +
+            table(["gate", "member", "possible", "standard", "meaning"],
+                  fields))
 
 
 def policy():

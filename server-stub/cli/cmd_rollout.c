@@ -74,10 +74,10 @@ static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
         {"ERROR", "error", CELL_ERROR},
     };
     static const struct flo_column gates[] = {
-        {"GATE", "name", CELL_TEXT},   {"PHASE", "phase", CELL_TEXT},
-        {"BAD", "bad", CELL_TEXT},     {"ENDED", "ended", CELL_TEXT},
-        {"VALUE", "value", CELL_TEXT}, {"LIMIT", "limit", CELL_TEXT},
-        {"UNIT", "unit", CELL_TEXT},   {"VERDICT", "verdict", CELL_TEXT},
+        {"GATE", "name", CELL_TEXT},     {"PHASE", "phase", CELL_TEXT},
+        {"VALUE", "value", CELL_TEXT},   {"LIMIT", "limit", CELL_TEXT},
+        {"UNIT", "unit", CELL_TEXT},     {"VERDICT", "verdict", CELL_TEXT},
+        {"EVIDENCE", "text", CELL_TEXT},
     };
     static const struct flo_column causes[] = {
         {"CAUSE", "id", CELL_TEXT},
@@ -125,6 +125,40 @@ int flo_cmd_rollout_get(struct flo_cli *cli, struct flo_err *err)
         print_rollout(cli, rollout);
     }
     return rv;
+}
+
+int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
+{
+    char path[256];
+    char plain[FLO_OUT_PLAIN];
+    const char *id = cli->args.words[0];
+    FLO_CLEANUP(flo_json_cleanup) json_t *told = NULL;
+    size_t i;
+    json_t *item;
+    int rv = rollout_path(id, "/explain", path, sizeof(path), err);
+
+    if (rv == 0) {
+        rv = flo_api_get(cli, path, &told, err);
+    }
+    if (rv < 0 || cli->json) {
+        return rv < 0 ? rv : (flo_out_json(told), 0);
+    }
+    if (flo_out_u64(told, "cut_bytes") > 0) {
+        printf("(older lines are in the controller's log)\n");
+    }
+    json_array_foreach(json_object_get(told, "trace"), i, item)
+    {
+        json_t *line = json_pack("{s:O}", "line", item);
+        printf("%s\n", flo_out_plain(line, "line", "", plain));
+        json_decref(line);
+    }
+    json_array_foreach(json_object_get(told, "gates"), i, item)
+    {
+        printf("gate %s: %s: %s\n", flo_out_text(item, "gate", "?"),
+               flo_out_plain(item, "text", "", plain),
+               flo_out_text(item, "verdict", "?"));
+    }
+    return 0;
 }
 
 /* ---- start -----------------------------------------------------------------
@@ -207,6 +241,60 @@ static int add_u64(const struct flo_args *args, const char *flag, uint64_t max,
     return rv;
 }
 
+/* "ttft_us,margin=1.3,action=pause": which members there are, and what they
+ * may be, is the controller's to say. */
+static int read_gate(const char *text, json_t **out, struct flo_err *err)
+{
+    char copy[256];
+    char *rest = NULL;
+    char *end;
+
+    if (strlen(text) >= sizeof(copy)) {
+        return flo_fail(err, FLO_E_USAGE, "--gate `%.40s…` is too long", text);
+    }
+    snprintf(copy, sizeof(copy), "%s", text);
+    char *word = strtok_r(copy, ",", &rest);
+    *out = json_pack("{s:s}", "metric", word != NULL ? word : "");
+    while ((word = strtok_r(NULL, ",", &rest)) != NULL) {
+        char *value = strchr(word, '=');
+        if (value == NULL) {
+            json_decref(*out);
+            return flo_fail(err, FLO_E_USAGE,
+                            "--gate: `%.40s` is no MEMBER=VALUE, as "
+                            "margin=1.3",
+                            word);
+        }
+        *value++ = '\0';
+        double number = strtod(value, &end);
+        bool is_number = end != value && *end == '\0';
+        bool is_whole =
+            is_number && strspn(value, "0123456789") == strlen(value);
+        json_object_set_new(*out, word,
+                            is_whole    ? json_integer((json_int_t)number)
+                            : is_number ? json_real(number)
+                                        : json_string(value));
+    }
+    return 0;
+}
+
+static int read_gates(const struct flo_args *args, json_t *gates,
+                      struct flo_err *err)
+{
+    json_t *list = json_array();
+    const char *text;
+
+    json_object_set_new(gates, "ratio", list);
+    for (size_t i = 0; flo_args_each(args, "gate", i, &text); i++) {
+        json_t *gate = NULL;
+        int rv = read_gate(text, &gate, err);
+        if (rv < 0) {
+            return rv;
+        }
+        json_array_append_new(list, gate);
+    }
+    return 0;
+}
+
 static int rollout_spec(const struct flo_args *args, json_t *spec,
                         struct flo_err *err)
 {
@@ -230,6 +318,9 @@ static int rollout_spec(const struct flo_args *args, json_t *spec,
         json_object_set_new(spec, "lift", json_true());
     }
     int rv = read_phases(args, spec, err);
+    if (rv == 0) {
+        rv = read_gates(args, json_object_get(spec, "gates"), err);
+    }
     if (rv == 0) {
         rv = add_ms(args, "soak", policy, "soak_ms", err);
     }

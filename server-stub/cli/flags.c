@@ -70,6 +70,7 @@ FLAGS(release_unyank) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                          END};
 FLAGS(rollout_list) = {END};
 FLAGS(rollout_get) = {END};
+FLAGS(rollout_explain) = {END};
 FLAGS(rollout_start) = {
     {"group", "G", "devices of this group (all)", FLO_ASKED},
     {"phase", "N|N%",
@@ -79,6 +80,9 @@ FLAGS(rollout_start) = {
      "answers it must give on trial (vectors do not count)", FLO_ASKED},
     {"on-fail", "halt|rollback|pause",
      "when a gate fails (halt: who failed goes back; rollback: all do)",
+     FLO_ASKED},
+    {"gate", "METRIC[,MEMBER=VALUE]…",
+     "compare updated with waiting devices, as ttft_us,margin=1.3; repeatable",
      FLO_ASKED},
     {"max-failed", "PERCENT", "of the devices may fail, beyond chance (2)",
      FLO_ASKED},

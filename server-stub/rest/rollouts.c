@@ -121,6 +121,21 @@ int flo_rest_rollout(struct flo_rest_call *call, struct flo_err *err)
                                         call->out, err);
 }
 
+int flo_rest_rollout_explain(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_rollout_entry *entry;
+    int rv = flo_rollouts_find(
+        call->controller, flo_httpd_param(call->request, "id"), &entry, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    call->out = flo_rollouts_explained(entry);
+    json_object_set_new(call->out, "gates",
+                        flo_object_rollout_gates(&entry->core));
+    return 0;
+}
+
 #define ACT_DEVICES_MAX 200 /* shown behind an action: it is in a hurry */
 
 static int read_action(const char *word, enum flo_rollout_event_kind *out,

@@ -4,10 +4,12 @@
 
 #include "server-stub/rest/rest.h"
 
-static void on_answer(void *context, const char *text,
-                      const struct flo_err *err)
+static void on_answer(void *context, const struct flo_lane_query *query,
+                      const char *text, const struct flo_err *err)
 {
     struct flo_httpd_request *request = context;
+
+    (void)query;
 
     flo_httpd_set_user(request, NULL, NULL);
     if (err->code != 0) {

@@ -9,6 +9,7 @@
 #include "base/host/service.h"
 #include "server-stub/mqtt/batches.h"
 #include "server-stub/mqtt/broker/broker.h"
+#include "server-stub/mqtt/evidence.h"
 #include "server-stub/mqtt/telemetry_feed.h"
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/rest.h"
@@ -157,6 +158,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     if (tick(run, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "tick", &err);
     }
+    flo_evidence_tick(run->controller, flo_now_ms());
     if (write_facts(run, flo_now_ms(), &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "tick", &err);
     }

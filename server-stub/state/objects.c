@@ -258,34 +258,69 @@ static json_t *view_phase(const struct flo_rollout *core, uint32_t index)
                      (json_int_t)phase->started_at_ms);
 }
 
-static json_t *view_gate(const struct flo_rollout *core, enum flo_gate gate,
-                         uint32_t phase)
+static json_t *view_arm(const struct flo_gate_arm *arm)
 {
-    struct flo_gate_result result;
-
-    flo_gate_evaluate(gate, core, phase, &result);
-    return json_pack("{s:s,s:i,s:s,s:f,s:[f,f],s:f,s:s,s:s,s:i,s:i,s:i}",
-                     "name", flo_gate_word(gate), "phase", (int)phase + 1,
-                     "phase_name", core->phases[phase].name, "value",
-                     result.share.share_pct, "interval", result.share.low_pct,
-                     result.share.high_pct, "limit", result.limit, "unit",
-                     flo_gate_unit(gate), "verdict",
-                     flo_verdict_word(result.verdict), "bad", (int)result.bad,
-                     "ended", (int)result.done, "devices", (int)result.members);
+    return json_pack("{s:i,s:I,s:f}", "devices", (int)arm->devices, "samples",
+                     (json_int_t)arm->samples, "value", arm->value);
 }
 
-/* Evidence of all phases adds up, so a gate is one row: of the present phase.
- */
-static json_t *view_gates(const struct flo_rollout *core)
+static void view_share(const struct flo_gate_result *result, json_t *out)
+{
+    json_object_set_new(out, "value", json_real(result->share.share_pct));
+    json_object_set_new(
+        out, "interval",
+        json_pack("[f,f]", result->share.low_pct, result->share.high_pct));
+    json_object_set_new(out, "bad", json_integer(result->bad));
+    json_object_set_new(out, "ended", json_integer(result->done));
+    json_object_set_new(out, "devices", json_integer(result->members));
+}
+
+static void view_ratio(const struct flo_gate_result *result, json_t *out)
+{
+    json_object_set_new(out, "value", json_real(result->ratio));
+    json_object_set_new(out, "hardware", json_string(result->hardware));
+    json_object_set_new(out, "updated", view_arm(&result->updated));
+    json_object_set_new(out, "waiting", view_arm(&result->waiting));
+    json_object_set_new(out, "compared", json_integer(result->compared));
+    json_object_set_new(out, "not_compared",
+                        json_integer(result->not_compared));
+    json_object_set_new(out, "from_ms",
+                        json_integer((json_int_t)result->from_ms));
+    json_object_set_new(out, "to_ms", json_integer((json_int_t)result->to_ms));
+}
+
+static json_t *view_gate(const struct flo_rollout *core, uint32_t gate)
+{
+    const struct flo_gate_rule *rule = &core->gates[gate];
+    struct flo_gate_result result;
+    char title[FLO_GATE_TITLE];
+    char text[FLO_GATE_TEXT];
+
+    flo_rollout_gate(core, gate, core->phase, &result);
+    flo_gate_title(rule, title);
+    flo_gate_text(rule, &result, text);
+    json_t *out = json_pack(
+        "{s:s,s:s,s:i,s:s,s:f,s:s,s:s,s:s,s:s}", "name", title, "gate",
+        flo_gate_word(rule->gate), "phase", (int)core->phase + 1, "phase_name",
+        core->phases[core->phase].name, "limit", result.limit, "unit",
+        flo_gate_unit(rule->gate), "verdict", flo_verdict_word(result.verdict),
+        "text", text, "action",
+        flo_on_fail_word(rule->has_action ? rule->action : core->on_fail));
+    if (flo_gate_kind_of(rule->gate) == FLO_GATE_KIND_RATIO) {
+        view_ratio(&result, out);
+    } else {
+        view_share(&result, out);
+    }
+    return out;
+}
+
+/* A gate is one row: of the present phase. */
+json_t *flo_object_rollout_gates(const struct flo_rollout *core)
 {
     json_t *gates = json_array();
 
-    for (int gate = 0; gate < FLO_GATE_COUNT; gate++) {
-        if (!core->gates[gate].is_set) {
-            continue;
-        }
-        json_array_append_new(
-            gates, view_gate(core, (enum flo_gate)gate, core->phase));
+    for (uint32_t gate = 0; gate < core->gate_count; gate++) {
+        json_array_append_new(gates, view_gate(core, gate));
     }
     return gates;
 }
@@ -386,10 +421,11 @@ int flo_object_rollout(struct flo_controller *controller,
         entry->group, "state", flo_rollout_state_word(core->state), "reason",
         core->reason, "on_fail", flo_on_fail_word(core->on_fail), "phase",
         (int)core->phase + 1, "members", (int)core->member_count, "phases",
-        phases, "gates", view_gates(core), "causes", view_causes(core),
-        "holders", holders(core), "starts_per_s", core->starts_per_s,
-        "created_at_ms", (json_int_t)core->created_at_ms, "since_at_ms",
-        (json_int_t)core->since_at_ms, "etag", etag, "spec", entry->spec);
+        phases, "gates", flo_object_rollout_gates(core), "causes",
+        view_causes(core), "holders", holders(core), "starts_per_s",
+        core->starts_per_s, "created_at_ms", (json_int_t)core->created_at_ms,
+        "since_at_ms", (json_int_t)core->since_at_ms, "etag", etag, "spec",
+        entry->spec);
     if (json == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "rollout %s", core->id);
     }

@@ -27,6 +27,8 @@ FLO_MUST_USE int flo_object_rollback(struct flo_controller *controller,
 FLO_MUST_USE int flo_object_order(struct flo_controller *controller,
                                   const char *id, uint64_t devices_max,
                                   json_t **out, struct flo_err *err);
+/* The gates of the present phase with verdicts and numbers; new reference. */
+json_t *flo_object_rollout_gates(const struct flo_rollout *core);
 void flo_object_rollout_etag(const struct flo_rollout *rollout, char *out);
 
 #endif

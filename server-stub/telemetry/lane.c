@@ -114,6 +114,7 @@ static void query_free(struct flo_lane_query *query)
 {
     if (query != NULL) {
         flo_buf_deinit(&query->text);
+        flo_lane_evidence_free(query->evidence);
         free(query);
     }
 }
@@ -380,7 +381,7 @@ static void on_news(evutil_socket_t fd, short what, void *context)
     while (query != NULL) {
         struct flo_lane_query *next = query->next;
         if (query->context != NULL) {
-            query->done(query->context,
+            query->done(query->context, query,
                         query->text.data != NULL ? query->text.data : "",
                         &query->err);
         }

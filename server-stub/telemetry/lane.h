@@ -18,6 +18,7 @@
 #include "base/host/mqtt.h"
 
 #include "server-stub/core/telemetry/telemetry.h"
+#include "server-stub/telemetry/lane_evidence.h"
 
 struct event_base;
 struct flo_lane;
@@ -59,10 +60,13 @@ void flo_lane_feed(struct flo_lane *lane,
 
 struct flo_lane_query {
     struct flo_telemetry_query query;
+    /* Not NULL: gather this instead; `text` stays empty.  Freed with it. */
+    struct flo_lane_evidence *evidence;
     void *context; /* NULL: nobody waits any more */
     /* On the control thread; the query is freed behind it.  `text`: the answer
      * as JSON; `err` when err->code is not 0. */
-    void (*done)(void *context, const char *text, const struct flo_err *err);
+    void (*done)(void *context, const struct flo_lane_query *query,
+                 const char *text, const struct flo_err *err);
     /* The lane's. */
     struct flo_lane_query *next;
     struct flo_buf text;

@@ -272,8 +272,30 @@ static json_t *run(struct flo_lane *lane, struct flo_lane_query *query,
     return fold.series;
 }
 
+static const char *hardware_of(void *context, const char *device)
+{
+    struct flo_lane *lane = context;
+    const struct flo_lane_device *found = flo_lane_find(&lane->devices, device);
+
+    return found != NULL ? found->hardware : NULL;
+}
+
+static void answer_evidence(struct flo_lane *lane, struct flo_lane_query *query)
+{
+    int rv = flo_lane_evidence_gather(query->evidence, lane->store, hardware_of,
+                                      lane, &query->err);
+
+    if (rv < 0) {
+        query->err.code = rv;
+    }
+}
+
 void flo_lane_answer(struct flo_lane *lane, struct flo_lane_query *query)
 {
+    if (query->evidence != NULL) {
+        answer_evidence(lane, query);
+        return;
+    }
     const struct flo_metric_fact *fact = flo_metric_fact(query->query.metric);
     uint64_t now_ms = flo_wall_ms();
     json_t *json = json_pack("{s:s,s:s,s:I,s:o}", "metric", fact->word, "unit",

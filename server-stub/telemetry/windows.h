@@ -47,6 +47,21 @@ FLO_MUST_USE int flo_windows_list(struct flo_windows *store,
                                   const struct flo_telemetry_query *query,
                                   uint64_t from_ms, flo_telemetry_row_fn fn,
                                   void *context, struct flo_err *err);
+/* A device's row of the fine resolution, as it is stored. */
+struct flo_window_row {
+    const char *release; /* digest text */
+    const char *device;
+    const void *data; /* flo_sketch_pick reads it */
+    size_t bytes;
+};
+typedef int (*flo_window_row_fn)(void *context,
+                                 const struct flo_window_row *row);
+/* The newest rows of devices since `from_ms`, at most `limit`; *is_cut: there
+ * are more. */
+FLO_MUST_USE int flo_windows_newest(struct flo_windows *store, uint64_t from_ms,
+                                    uint64_t limit, flo_window_row_fn fn,
+                                    void *context, bool *is_cut,
+                                    struct flo_err *err);
 /* Forget what is older than the resolutions' lives, at most so many rows a
  * call.  *more: call again.  A transaction of its own. */
 #define FLO_TELEMETRY_PRUNE_ROWS 1000

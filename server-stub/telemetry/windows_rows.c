@@ -131,6 +131,40 @@ int flo_windows_list(struct flo_windows *store,
     return rv;
 }
 
+#define NEWEST                                                                 \
+    "SELECT r.text, d.text, w.data FROM window w"                              \
+    " JOIN name r ON r.n = w.release JOIN name d ON d.n = w.device"            \
+    " WHERE w.step = ? AND w.at >= ? ORDER BY w.at DESC LIMIT ?"
+
+int flo_windows_newest(struct flo_windows *store, uint64_t from_ms,
+                       uint64_t limit, flo_window_row_fn fn, void *context,
+                       bool *is_cut, struct flo_err *err)
+{
+    const uint64_t step_ms = FLO_TELEMETRY_DEVICE_FINE_MS;
+    const int64_t key[3] = {(int64_t)(step_ms / 1000),
+                            (int64_t)((from_ms - from_ms % step_ms) / 1000),
+                            (int64_t)limit};
+    struct flo_db_statement *row = NULL;
+    bool has_row = true;
+    uint64_t count = 0;
+    int rv = store->db == NULL
+                 ? flo_fail(err, FLO_E_DB, "telemetry.db is not open")
+                 : flo_telemetry_query_db(store, NEWEST, key, 3, &row, err);
+
+    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
+        struct flo_window_row one = {.release = flo_db_column_text(row, 0),
+                                     .device = flo_db_column_text(row, 1)};
+        one.data = flo_db_column_blob(row, 2, &one.bytes);
+        count++;
+        rv = fn(context, &one);
+    }
+    if (rv < 0 && row != NULL) {
+        flo_db_reset(row);
+    }
+    *is_cut = count == limit;
+    return rv;
+}
+
 /* ---- forgetting ---- */
 
 /* The first `limit` rows that fit, found by their key: no row that stays is

@@ -1,55 +1,124 @@
-/* Gate: from the numbers of a rollout to a verdict about its present phase.
+/* Gate: from a rule and evidence to a verdict.
  *
- * A phase moves on only when every device that is there ended, and none of the
- * limits is broken.  Evidence of all phases adds up.  Who was away before it
- * tried the release does not count; who fell silent with it counts as failed.
- * Pure; formulas: share.h. */
+ * A rule is one condition to leave a phase, as an operator asked for it.  The
+ * evidence is numbers alone: counts of a rollout's devices, or sketches of a
+ * metric on its two arms.  A verdict follows from the two and nothing else, so
+ * a stored evidence gives the same verdict at any later time.
+ *
+ * Verdicts: `pass`, `fail`, and `inconclusive`, with which a phase is held.
+ * Pure.  The table of gates is gates.def; formulas of shares: share.h. */
 #ifndef FLOTILLA_SERVER_GATE_H
 #define FLOTILLA_SERVER_GATE_H
 
 #include <flotilla/base.h>
+#include <flotilla/proto.h>
 
+#include "base/host/json.h"
+
+#include "server-stub/core/gate/evidence.h"
 #include "server-stub/core/gate/share.h"
 
-struct flo_rollout;
-
 enum flo_gate {
-#define FLO_GATE(name, word, evaluate, unit, meaning) FLO_GATE_##name,
+#define FLO_GATE(name, ...) FLO_GATE_##name,
+#define FLO_GATE_FIELD(...)
 #include "server-stub/core/gate/gates.def"
 #undef FLO_GATE
+#undef FLO_GATE_FIELD
     FLO_GATE_COUNT
 };
-/* One limit, as the operator asked for it. */
+/* Sequential tests become kinds of their own. */
+enum flo_gate_kind { FLO_GATE_KIND_SHARE, FLO_GATE_KIND_RATIO };
+
+/* What a broken gate does.  Halt: nothing new starts, what is not active is
+ * cancelled, and devices that have the release and failed are taken back. */
+enum flo_on_fail { FLO_ON_FAIL_ROLLBACK, FLO_ON_FAIL_HALT, FLO_ON_FAIL_PAUSE };
+const char *flo_on_fail_word(enum flo_on_fail on_fail);
+bool flo_on_fail_parse(const char *word, enum flo_on_fail *out);
+
+/* A rollout has `failed` first, and after it those that were asked for. */
+#define FLO_GATES_MAX 8
 struct flo_gate_rule {
-    bool is_set;
-    double max_pct;          /* share that may fail; 0: none, 100: all */
+    enum flo_gate gate;
+    enum flo_metric metric;
+    double percentile;
+    double margin; /* %, or times */
+    uint64_t devices_min;
+    uint64_t samples_min;
     uint64_t silence_ms_max; /* unheard for so long with the release: failed */
+    enum flo_on_fail action;
+    bool has_action; /* false: the rollout's on_fail */
+};
+
+/* Devices of a rollout, for the present phase and for all that began. */
+struct flo_gate_counts {
+    uint32_t good;
+    uint32_t bad;
+    uint32_t members; /* that count */
+    uint32_t queued;  /* of those: not told yet */
+    uint32_t here_ended;
+    uint32_t here_members;
+    uint32_t here_away;
+    bool is_struck; /* the release itself failed on a canary */
+};
+struct flo_gate_evidence {
+    const struct flo_gate_counts *counts; /* SHARE; may be NULL for RATIO */
+    const struct flo_evidence *arms;      /* RATIO; NULL: none came yet */
+};
+
+struct flo_gate_arm {
+    uint32_t devices;
+    uint64_t samples;
+    double value; /* the rule's percentile */
 };
 struct flo_gate_result {
     enum flo_verdict verdict;
+    double limit;
+    /* SHARE */
     bool is_over;     /* every device of the phase that is there ended */
     bool is_struck;   /* one failure of the release is enough for a canary */
     bool is_nobody;   /* all of the phase ended, and none of any phase has it */
     uint32_t bad;     /* of all phases */
     uint32_t done;    /* ended well or badly */
     uint32_t members; /* that count */
-    double limit;
     struct flo_share share;
+    /* RATIO: of the class that decides, or that lacks least. */
+    bool has_evidence;
+    bool is_last; /* the phase leaves nobody to compare with */
+    double ratio; /* 0: nothing could be compared */
+    char hardware[FLO_HARDWARE_TEXT];
+    struct flo_gate_arm updated;
+    struct flo_gate_arm waiting;
+    uint32_t compared;     /* updated devices in classes that were compared */
+    uint32_t not_compared; /* in classes with too little evidence */
+    uint64_t from_ms, to_ms;
 };
 
 const char *flo_gate_word(enum flo_gate gate);
 const char *flo_gate_unit(enum flo_gate gate);
-bool flo_gate_parse(const char *word, enum flo_gate *out);
+enum flo_gate_kind flo_gate_kind_of(enum flo_gate gate);
 const char *flo_verdict_word(enum flo_verdict verdict);
+/* The rule that counts where a rollout says nothing. */
 void flo_gate_default(enum flo_gate gate, struct flo_gate_rule *out);
 
-/* Verdict of one gate while `phase` is the present one. */
-void flo_gate_evaluate(enum flo_gate gate, const struct flo_rollout *rollout,
-                       uint32_t phase, struct flo_gate_result *out);
-/* Worst verdict of all gates that are set: fail, else inconclusive, else
- * pass.  `worst` (may be NULL) tells which gate. */
-enum flo_verdict flo_gate_phase(const struct flo_rollout *rollout,
-                                uint32_t phase, enum flo_gate *worst,
-                                struct flo_gate_result *result);
+/* Read the `gates` of a specification: {"failed":{…},"ratio":[{…},…]}; a gate
+ * that may be there once is an object.  NULL: the standard.  `out` holds
+ * FLO_GATES_MAX, FLO_GATE_FAILED is its first.
+ *
+ * FLO_E_REST_SCHEMA names the member, its value, and what is possible.
+ * FLO_E_REST_UNKNOWN names what is not known, and what is. */
+FLO_MUST_USE int flo_gates_parse(const json_t *gates_or_null,
+                                 struct flo_gate_rule *out, uint32_t *count,
+                                 struct flo_err *err);
+
+void flo_gate_evaluate(const struct flo_gate_rule *rule,
+                       const struct flo_gate_evidence *evidence,
+                       struct flo_gate_result *out);
+/* Name for people: "failed", "ttft_us p95". */
+#define FLO_GATE_TITLE 64
+void flo_gate_title(const struct flo_gate_rule *rule, char *out);
+/* The numbers and the verdict as one sentence; trace, log and REST have it. */
+#define FLO_GATE_TEXT 240
+void flo_gate_text(const struct flo_gate_rule *rule,
+                   const struct flo_gate_result *result, char *out);
 
 #endif

@@ -1,14 +1,35 @@
 /* Actions of a step, and which members and buckets they are about. */
 
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
 void flo_rollout_do(struct flo_rollout_actions *actions,
                     struct flo_rollout_action action)
 {
-    if (actions->count < FLO_ROLLOUT_ACTIONS_MAX) {
-        actions->items[actions->count++] = action;
+    assert(actions->count < FLO_ROLLOUT_ACTIONS_MAX);
+    actions->items[actions->count++] = action;
+}
+
+void flo_rollout_why(struct flo_rollout_actions *actions, const char *format,
+                     ...)
+{
+    size_t used = strlen(actions->why);
+    va_list list;
+
+    if (used + 2 >= sizeof(actions->why)) {
+        return; /* the first reasons are those that count */
     }
+    if (used > 0) {
+        actions->why[used++] = '\n';
+    }
+    va_start(list, format);
+    vsnprintf(actions->why + used, sizeof(actions->why) - used, format, list);
+    va_end(list);
 }
 
 /* Sign, publish, and write into desired of those who are in `states`. */

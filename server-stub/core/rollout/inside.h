@@ -20,6 +20,12 @@
 
 void flo_rollout_do(struct flo_rollout_actions *actions,
                     struct flo_rollout_action action);
+/* Say why something is done, or why nothing is: a line of the trace. */
+void flo_rollout_why(struct flo_rollout_actions *actions, const char *format,
+                     ...) __attribute__((format(printf, 2, 3)));
+void flo_rollout_evidence(struct flo_rollout *rollout,
+                          const struct flo_rollout_event *event,
+                          struct flo_rollout_actions *actions);
 void flo_rollout_order(struct flo_rollout_actions *actions,
                        enum flo_order_op op, uint32_t phase, uint32_t from,
                        uint32_t to, uint32_t states);

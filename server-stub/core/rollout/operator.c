@@ -6,25 +6,6 @@
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
-#define BIT(state) (1u << FLO_ROLLOUT_##state)
-
-/* In which states an operator's event is possible. */
-static const uint32_t allowed[FLO_ROLLOUT_EVENT_COUNT] = {
-    [FLO_ROLLOUT_EVENT_START] = BIT(DRAFT),
-    [FLO_ROLLOUT_EVENT_PAUSE] = BIT(RUNNING),
-    [FLO_ROLLOUT_EVENT_RESUME] = BIT(PAUSED),
-    [FLO_ROLLOUT_EVENT_PROMOTE] = BIT(RUNNING) | BIT(PAUSED),
-    [FLO_ROLLOUT_EVENT_ABORT] =
-        BIT(DRAFT) | BIT(RUNNING) | BIT(PAUSED) | BIT(HALTED),
-    [FLO_ROLLOUT_EVENT_ROLLBACK] = BIT(RUNNING) | BIT(PAUSED) | BIT(HALTED) |
-                                   BIT(COMPLETED) | BIT(ABORTING) |
-                                   BIT(ABORTED),
-    [FLO_ROLLOUT_EVENT_FREEZE] = BIT(RUNNING),
-    [FLO_ROLLOUT_EVENT_TAKEN_BACK] = BIT(DRAFT) | BIT(RUNNING) | BIT(PAUSED) |
-                                     BIT(COMPLETED) | BIT(HALTED) |
-                                     BIT(ABORTING),
-};
-
 /* Time that silence and deadlines are counted from, for those whom we order
  * now. */
 static void wait_anew(struct flo_rollout *rollout, uint64_t now_ms)
@@ -129,12 +110,6 @@ int flo_rollout_operator_step(struct flo_rollout *rollout,
                               struct flo_rollout_actions *actions,
                               struct flo_err *err)
 {
-    if ((allowed[event->kind] & 1u << rollout->state) == 0) {
-        return flo_fail(err, FLO_E_ROLLOUT_STATE,
-                        "rollout %s is %s: %s is not possible now", rollout->id,
-                        flo_rollout_state_word(rollout->state),
-                        flo_rollout_event_word(event->kind));
-    }
     if (event->kind == FLO_ROLLOUT_EVENT_RESUME &&
         rollout->phases[rollout->phase].state == FLO_PHASE_FAILED) {
         flo_fail(err, FLO_E_ROLLOUT_STATE,

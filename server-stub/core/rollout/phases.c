@@ -1,5 +1,6 @@
 /* Phases of a rollout: starting and leaving them, and what follows from their
  * numbers after every event. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,7 +22,10 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index,
 {
     struct flo_rollout_phase *phase = &rollout->phases[index];
 
+    assert(index < rollout->phase_count);
+    assert(phase->state == FLO_PHASE_WAITING);
     rollout->phase = index;
+    memset(rollout->compared, 0, sizeof(rollout->compared));
     phase->state = FLO_PHASE_RUNNING;
     phase->started_at_ms = now_ms;
     phase->settled_at_ms = now_ms;
@@ -40,36 +44,33 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index,
     flo_rollout_tell(rollout, now_ms, actions);
 }
 
-/* The cause first, the numbers behind it. */
-static void reason_of(struct flo_rollout *rollout,
+/* What a gate found, and what follows for the phase.  Of devices that failed
+ * the causes come first, the numbers behind them. */
+static void reason_of(struct flo_rollout *rollout, uint32_t gate,
                       const struct flo_gate_result *result, const char *verdict)
 {
     char causes[100];
-    char interval[48] = "";
-    const struct flo_share *share = &result->share;
+    char text[FLO_GATE_TEXT];
     uint32_t phase = rollout->phase + 1;
+    char *out = rollout->reason;
+    size_t bytes = sizeof(rollout->reason);
 
     flo_rollout_causes_text(rollout, causes, sizeof(causes));
-    if (result->is_struck) {
-        snprintf(rollout->reason, sizeof(rollout->reason),
+    flo_gate_text(&rollout->gates[gate], result, text);
+    if (flo_gate_kind_of(rollout->gates[gate].gate) != FLO_GATE_KIND_SHARE) {
+        snprintf(out, bytes, "%.190s: phase %u %s", text, phase, verdict);
+    } else if (result->is_struck) {
+        snprintf(out, bytes,
                  "%s: the canary failed, %u of %u devices of phase %u", causes,
                  result->bad, result->done, phase);
-        return;
-    }
-    if (result->is_nobody) {
-        snprintf(rollout->reason, sizeof(rollout->reason),
+    } else if (result->is_nobody) {
+        snprintf(out, bytes,
                  "%s: none of %u devices that ended has it, phase %u %s",
                  causes, result->done, phase, verdict);
-        return;
+    } else {
+        snprintf(out, bytes, "%s: %.120s: phase %u %s", causes, text, phase,
+                 verdict);
     }
-    if (result->limit > 0) {
-        snprintf(interval, sizeof(interval), " (95 %% CI %.1f to %.1f)",
-                 share->low_pct, share->high_pct);
-    }
-    snprintf(rollout->reason, sizeof(rollout->reason),
-             "%s: bad ends %u of %u = %.3g %%%s, limit %.4g %%: phase %u %s",
-             causes, result->bad, result->done, share->share_pct, interval,
-             result->limit, phase, verdict);
 }
 
 /* Cancel what is not active; who has the release and failed goes back. */
@@ -95,16 +96,19 @@ static void halt(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, FLO_ROLLOUT_HALTED, now_ms, actions);
 }
 
-static void gate_broke(struct flo_rollout *rollout,
+static void gate_broke(struct flo_rollout *rollout, uint32_t gate,
                        const struct flo_gate_result *result, uint64_t now_ms,
                        struct flo_rollout_actions *actions)
 {
+    const struct flo_gate_rule *rule = &rollout->gates[gate];
     uint32_t phase = rollout->phase;
 
-    reason_of(rollout, result, "failed");
+    reason_of(rollout, gate, result, "failed");
+    flo_rollout_why(actions, "gate %s fails: %s", flo_gate_word(rule->gate),
+                    rollout->reason);
     rollout->phases[phase].state = FLO_PHASE_FAILED;
     phase_changed(rollout, phase, actions);
-    switch (rollout->on_fail) {
+    switch (rule->has_action ? rule->action : rollout->on_fail) {
     case FLO_ON_FAIL_ROLLBACK:
         flo_rollout_go_back(rollout, now_ms, actions);
         break;
@@ -120,27 +124,59 @@ static void gate_broke(struct flo_rollout *rollout,
     }
 }
 
-/* All ended, and nobody knows: a person is asked.  Who comes back later may
- * still decide it. */
-static void hold(struct flo_rollout *rollout,
+/* All ended, and nobody knows: a person is asked.  Who comes back later, or
+ * the next evidence, may still decide it. */
+static void hold(struct flo_rollout *rollout, uint32_t gate,
                  const struct flo_gate_result *result, bool is_held,
                  struct flo_rollout_actions *actions)
 {
     struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+    bool is_share =
+        flo_gate_kind_of(rollout->gates[gate].gate) == FLO_GATE_KIND_SHARE;
 
     if (is_held == (phase->state == FLO_PHASE_HELD)) {
         return;
     }
     phase->state = is_held ? FLO_PHASE_HELD : FLO_PHASE_RUNNING;
     if (is_held) {
-        reason_of(rollout, result,
-                  "is held, more than the limit explains: promote, abort or "
-                  "roll back");
+        reason_of(rollout, gate, result,
+                  is_share
+                      ? "is held, more than the limit explains: promote, abort "
+                        "or roll back"
+                      : "is held until there is more");
     } else {
         snprintf(rollout->reason, sizeof(rollout->reason),
-                 "phase %u goes on: a device came back", rollout->phase + 1);
+                 "phase %u goes on: no gate holds it any more",
+                 rollout->phase + 1);
     }
+    flo_rollout_why(actions, "%s", rollout->reason);
     phase_changed(rollout, rollout->phase, actions);
+}
+
+static bool is_soaked(const struct flo_rollout_phase *phase, uint64_t now_ms)
+{
+    return phase->members == 0 ||
+           (now_ms >= phase->settled_at_ms &&
+            now_ms - phase->settled_at_ms >= phase->soak_ms);
+}
+
+/* Is this undecided for no other reason than that numbers are missing or
+ * doubtful? */
+static bool should_hold(const struct flo_rollout *rollout, uint32_t gate,
+                        const struct flo_gate_result *result, uint64_t now_ms)
+{
+    const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+    struct flo_gate_counts counts;
+
+    if (result->verdict != FLO_VERDICT_INCONCLUSIVE || phase->members == 0) {
+        return false;
+    }
+    if (flo_gate_kind_of(rollout->gates[gate].gate) == FLO_GATE_KIND_SHARE) {
+        return result->is_over && result->bad > 0;
+    }
+    flo_rollout_counts(rollout, rollout->phase, &counts);
+    return counts.here_members > 0 &&
+           counts.here_ended == counts.here_members && is_soaked(phase, now_ms);
 }
 
 /* Evidence of all phases counts; the present one bears the verdict. */
@@ -149,19 +185,19 @@ static void gates_check(struct flo_rollout *rollout, uint64_t now_ms,
 {
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
     struct flo_gate_result result;
+    uint32_t gate;
 
     if (phase->state != FLO_PHASE_RUNNING && phase->state != FLO_PHASE_HELD &&
         phase->state != FLO_PHASE_PASSED) {
         return;
     }
     enum flo_verdict verdict =
-        flo_gate_phase(rollout, rollout->phase, NULL, &result);
+        flo_rollout_verdict(rollout, rollout->phase, &gate, &result);
     if (verdict == FLO_VERDICT_FAIL) {
-        gate_broke(rollout, &result, now_ms, actions);
+        gate_broke(rollout, gate, &result, now_ms, actions);
     } else if (phase->state != FLO_PHASE_PASSED) {
-        bool is_held = verdict == FLO_VERDICT_INCONCLUSIVE && result.is_over &&
-                       result.bad > 0 && phase->members > 0;
-        hold(rollout, &result, is_held, actions);
+        hold(rollout, gate, &result,
+             should_hold(rollout, gate, &result, now_ms), actions);
     }
 }
 
@@ -222,12 +258,13 @@ void flo_rollout_phase_leave(struct flo_rollout *rollout,
 static bool phase_is_passed(const struct flo_rollout *rollout, uint64_t now_ms)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+    struct flo_gate_result result;
+    uint32_t gate;
 
     return phase->state == FLO_PHASE_RUNNING &&
-           flo_gate_phase(rollout, rollout->phase, NULL, NULL) ==
+           flo_rollout_verdict(rollout, rollout->phase, &gate, &result) ==
                FLO_VERDICT_PASS &&
-           (phase->members == 0 ||
-            now_ms - phase->settled_at_ms >= phase->soak_ms);
+           is_soaked(phase, now_ms);
 }
 
 /* Members of started phases that somebody still waits for. */
@@ -287,6 +324,10 @@ void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
     }
     while (rollout->state == FLO_ROLLOUT_RUNNING &&
            phase_is_passed(rollout, now_ms)) {
+        flo_rollout_why(actions,
+                        "phase %u: every gate passes and the soak is "
+                        "over",
+                        rollout->phase + 1);
         flo_rollout_phase_leave(rollout, FLO_PHASE_PASSED, now_ms, actions);
     }
     if (rollout->state == FLO_ROLLOUT_RUNNING &&

@@ -2,11 +2,23 @@
  *
  * Events about devices and time.  Operators' events are in operator.c, what
  * follows from the phases' numbers is in phases.c. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
+
+/* What an event does in a state: rollout_events.def. */
+enum effect { T, I, R };
+static const uint8_t effects[][FLO_ROLLOUT_STATE_COUNT] = {
+#define FLO_ROLLOUT_EVENT(name, word, ...) {EFFECTS(__VA_ARGS__)},
+#define EFFECTS(a, b, c, d, e, f, g, h, i, meaning) a, b, c, d, e, f, g, h, i
+#include "server-stub/core/rollout/rollout_events.def"
+#undef FLO_ROLLOUT_EVENT
+#undef EFFECTS
+};
+_Static_assert(FLO_ROLLOUT_STATE_COUNT == 9, "a column per state");
 
 static bool phase_is_started(const struct flo_rollout *rollout, size_t index)
 {
@@ -39,9 +51,9 @@ static int joined(struct flo_rollout *rollout,
     bool deploys = rollout->state == FLO_ROLLOUT_RUNNING ||
                    rollout->state == FLO_ROLLOUT_COMPLETED;
 
-    if (flo_rollout_find(rollout, event->device) != SIZE_MAX ||
-        !(deploys || rollout->state == FLO_ROLLOUT_DRAFT ||
-          rollout->state == FLO_ROLLOUT_PAUSED)) {
+    assert(rollout->member_count <= rollout->member_capacity);
+    if (flo_rollout_find(rollout, event->device) != SIZE_MAX) {
+        flo_rollout_why(actions, "ignored: it is a member already");
         return 0;
     }
     if (rollout->member_count >= rollout->member_capacity) {
@@ -110,6 +122,9 @@ static void superseded(struct flo_rollout *rollout, size_t index,
                                now_ms);
         rollout->members[index].is_back = true;
         member_stored(index, actions);
+    } else {
+        flo_rollout_why(actions, "ignored: it is %s already, its end counts",
+                        flo_execution_word((enum flo_execution)member->state));
     }
 }
 
@@ -135,10 +150,20 @@ static void executed(struct flo_rollout *rollout, size_t index,
 {
     struct flo_rollout_member *member = &rollout->members[index];
 
-    if (!phase_is_started(rollout, index) ||
-        event->execution <= FLO_EXECUTION_NOTIFIED ||
-        event->execution == FLO_EXECUTION_REMOVED ||
-        !execution_is_news(member, event->attempt, event->execution)) {
+    assert(event->execution < FLO_EXECUTION_COUNT);
+    if (!phase_is_started(rollout, index)) {
+        flo_rollout_why(actions, "ignored: its phase has not begun");
+        return;
+    }
+    if (event->execution == FLO_EXECUTION_QUEUED ||
+        event->execution == FLO_EXECUTION_NOTIFIED ||
+        event->execution == FLO_EXECUTION_REMOVED) {
+        flo_rollout_why(actions, "ignored: the controller alone says that");
+        return;
+    }
+    if (!execution_is_news(member, event->attempt, event->execution)) {
+        flo_rollout_why(actions, "ignored: older than .%u %s", member->attempt,
+                        flo_execution_word((enum flo_execution)member->state));
         return;
     }
     member->attempt = event->attempt;
@@ -175,6 +200,9 @@ static void seen_back(struct flo_rollout *rollout, size_t index,
     if (member->is_back || !phase_is_started(rollout, index) ||
         !(goes_back || is_recalled || is_taken ||
           (is_stopped && state < FLO_EXECUTION_ACTIVATING))) {
+        flo_rollout_why(actions, "ignored: %s",
+                        member->is_back ? "it is back already"
+                                        : "nobody asked it to go back");
         return;
     }
     flo_rollout_member_set(rollout, index,
@@ -194,7 +222,8 @@ static void stays(struct flo_rollout *rollout, size_t index,
     struct flo_rollout_member *member = &rollout->members[index];
     size_t used = strlen(rollout->reason);
 
-    if (rollout->state != FLO_ROLLOUT_ROLLING_BACK || member->is_back) {
+    if (member->is_back) {
+        flo_rollout_why(actions, "ignored: it is back already");
         return;
     }
     snprintf(rollout->reason + used, sizeof(rollout->reason) - used,
@@ -236,7 +265,7 @@ static bool is_overdue(const struct flo_rollout *rollout,
 
 /* Time passed for a member that we wait for; true: that changed it. */
 static bool member_waits(struct flo_rollout *rollout, size_t index,
-                         uint64_t now_ms)
+                         uint64_t now_ms, struct flo_rollout_actions *actions)
 {
     const struct flo_rollout_member *member = &rollout->members[index];
     bool is_stopping = rollout->state == FLO_ROLLOUT_ROLLING_BACK ||
@@ -250,11 +279,19 @@ static bool member_waits(struct flo_rollout *rollout, size_t index,
         flo_rollout_member_is(rollout, index,
                               is_away ? FLO_LAPSE_NONE : FLO_LAPSE_SILENT,
                               is_away);
+        flo_rollout_why(actions, "%.8s is %s: unheard for %llu s",
+                        member->device, is_away ? "away" : "silent",
+                        (unsigned long long)(now_ms - member->heard_at_ms) /
+                            1000);
         return true;
     }
     if (rollout->state != FLO_ROLLOUT_PAUSED &&
         is_overdue(rollout, member, now_ms)) {
         flo_rollout_member_is(rollout, index, FLO_LAPSE_OVERDUE, false);
+        flo_rollout_why(
+            actions, "%.8s is overdue: %s for %llu s", member->device,
+            flo_execution_word((enum flo_execution)member->state),
+            (unsigned long long)(now_ms - member->watched_at_ms) / 1000);
         return true;
     }
     return false;
@@ -271,7 +308,8 @@ static void tick(struct flo_rollout *rollout, uint64_t now_ms,
                      member->state != FLO_EXECUTION_QUEUED &&
                      (flo_rollout_member_is_under_way(member) ||
                       rollout->state == FLO_ROLLOUT_ROLLING_BACK);
-        changed = (waits && member_waits(rollout, i, now_ms)) || changed;
+        changed =
+            (waits && member_waits(rollout, i, now_ms, actions)) || changed;
     }
     if (changed) {
         flo_rollout_do(actions, (struct flo_rollout_action){
@@ -299,6 +337,7 @@ static int device_step(struct flo_rollout *rollout,
     }
     size_t index = flo_rollout_find(rollout, event->device);
     if (index == SIZE_MAX) {
+        flo_rollout_why(actions, "ignored: it is no member");
         return 0;
     }
     if (event->kind == FLO_ROLLOUT_EVENT_LEFT) {
@@ -326,13 +365,10 @@ static int device_step(struct flo_rollout *rollout,
     return 0;
 }
 
-int flo_rollout_step(struct flo_rollout *rollout,
-                     const struct flo_rollout_event *event,
-                     struct flo_rollout_actions *actions, struct flo_err *err)
+static int dispatch(struct flo_rollout *rollout,
+                    const struct flo_rollout_event *event,
+                    struct flo_rollout_actions *actions, struct flo_err *err)
 {
-    int rv = 0;
-
-    actions->count = 0;
     switch (event->kind) {
     case FLO_ROLLOUT_EVENT_JOINED:
     case FLO_ROLLOUT_EVENT_LEFT:
@@ -342,18 +378,45 @@ int flo_rollout_step(struct flo_rollout *rollout,
     case FLO_ROLLOUT_EVENT_EXECUTION:
     case FLO_ROLLOUT_EVENT_BACK:
     case FLO_ROLLOUT_EVENT_STAYS:
-        rv = device_step(rollout, event, actions, err);
-        break;
+        return device_step(rollout, event, actions, err);
     case FLO_ROLLOUT_EVENT_TICK:
         tick(rollout, event->now_ms, actions);
-        break;
+        return 0;
     case FLO_ROLLOUT_EVENT_LISTENING:
         listening(rollout, event->now_ms);
-        break;
+        return 0;
+    case FLO_ROLLOUT_EVENT_EVIDENCE:
+        flo_rollout_evidence(rollout, event, actions);
+        return 0;
     default:
-        rv = flo_rollout_operator_step(rollout, event, actions, err);
+        return flo_rollout_operator_step(rollout, event, actions, err);
+    }
+}
+
+int flo_rollout_step(struct flo_rollout *rollout,
+                     const struct flo_rollout_event *event,
+                     struct flo_rollout_actions *actions, struct flo_err *err)
+{
+    assert(event->kind < FLO_ROLLOUT_EVENT_COUNT);
+    assert(rollout->state < FLO_ROLLOUT_STATE_COUNT);
+    assert(rollout->phase_count <= FLO_ROLLOUT_PHASES_MAX);
+    assert(rollout->phase < FLO_ROLLOUT_PHASES_MAX);
+    actions->count = 0;
+    actions->why[0] = '\0';
+    switch ((enum effect)effects[event->kind][rollout->state]) {
+    case R:
+        return flo_fail(err, FLO_E_ROLLOUT_STATE,
+                        "rollout %s is %s: %s is not possible now", rollout->id,
+                        flo_rollout_state_word(rollout->state),
+                        flo_rollout_event_word(event->kind));
+    case I:
+        flo_rollout_why(actions, "ignored: the rollout is %s",
+                        flo_rollout_state_word(rollout->state));
+        return 0;
+    case T:
         break;
     }
+    int rv = dispatch(rollout, event, actions, err);
     /* Whoever is there is heard all the time: nothing follows from that but
      * what follows from time, and that is the tick's. */
     bool is_nothing =

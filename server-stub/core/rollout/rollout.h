@@ -42,12 +42,6 @@ enum flo_phase_state {
 };
 const char *flo_phase_state_word(enum flo_phase_state state);
 
-/* What a broken gate does.  Halt: nothing new starts, what is not active is
- * cancelled, and devices that have the release and failed are taken back. */
-enum flo_on_fail { FLO_ON_FAIL_ROLLBACK, FLO_ON_FAIL_HALT, FLO_ON_FAIL_PAUSE };
-const char *flo_on_fail_word(enum flo_on_fail on_fail);
-bool flo_on_fail_parse(const char *word, enum flo_on_fail *out);
-
 /* What a device owes us: it counts as failed until it pays. */
 enum flo_lapse {
     FLO_LAPSE_NONE,
@@ -118,7 +112,11 @@ struct flo_rollout {
     uint32_t phase;       /* index of the running phase */
     uint32_t phase_count;
     struct flo_rollout_phase phases[FLO_ROLLOUT_PHASES_MAX];
-    struct flo_gate_rule gates[FLO_GATE_COUNT];
+    struct flo_gate_rule gates[FLO_GATES_MAX]; /* `failed` first */
+    uint32_t gate_count;
+    /* Of each gate that needs evidence: what the last one said in this phase.
+     */
+    struct flo_gate_result compared[FLO_GATES_MAX];
     enum flo_on_fail on_fail;
     double starts_per_s; /* devices told; 0: all at once */
     uint64_t deadlines_ms[FLO_EXECUTION_COUNT]; /* of states; 0: none */
@@ -129,34 +127,12 @@ struct flo_rollout {
     size_t member_capacity;
 };
 
-/* Events.
- *
- * FLO_ROLLOUT_EVENT(NAME, "word") */
-#define FLO_ROLLOUT_EVENTS(X)                                                  \
-    X(JOINED, "joined")         /* device, bucket: it belongs to the group */  \
-    X(LEFT, "left")             /* device: retired */                          \
-    X(HEARD, "heard")           /* device: any message */                      \
-    X(GONE, "gone")             /* device: its connection ended */             \
-    X(SUPERSEDED, "superseded") /* device, note: a newer rollout has it */     \
-    X(EXECUTION, "execution")   /* device, attempt, execution, note */         \
-    X(BACK, "back")             /* device: seen without this release */        \
-    X(STAYS, "stays")           /* device, note: it refused to go back */      \
-    X(TICK, "tick")             /* time passed */                              \
-    X(LISTENING, "listening")   /* we hear devices again: forget silence */    \
-    X(START, "start")           /* operator: note = who and why */             \
-    X(PAUSE, "pause")                                                          \
-    X(RESUME, "resume")                                                        \
-    X(PROMOTE, "promote") /* leave the phase though gates are undecided */     \
-    X(ABORT, "abort")                                                          \
-    X(ROLLBACK, "rollback")                                                    \
-    X(FREEZE, "freeze")         /* fleet-wide: as pause */                     \
-    X(TAKEN_BACK, "taken-back") /* an emergency order does the rest */
-
+/* Events, and what each does in each state: rollout_events.def. */
 enum flo_rollout_event_kind {
-#define X(name, word) FLO_ROLLOUT_EVENT_##name,
-    FLO_ROLLOUT_EVENTS(X)
-#undef X
-        FLO_ROLLOUT_EVENT_COUNT
+#define FLO_ROLLOUT_EVENT(name, ...) FLO_ROLLOUT_EVENT_##name,
+#include "server-stub/core/rollout/rollout_events.def"
+#undef FLO_ROLLOUT_EVENT
+    FLO_ROLLOUT_EVENT_COUNT
 };
 const char *flo_rollout_event_word(enum flo_rollout_event_kind kind);
 
@@ -172,6 +148,8 @@ struct flo_rollout_event {
     bool is_ordered;    /* back: by an order about this release, it says */
     bool is_retained;   /* said once, not now: nobody was heard */
     const char *note;   /* who, why, error id; may be NULL */
+    uint32_t gate;      /* evidence: place in gates[] */
+    const struct flo_evidence *evidence;
 };
 
 enum flo_rollout_action_kind {
@@ -184,7 +162,9 @@ enum flo_rollout_action_kind {
     FLO_ROLLOUT_DO_RECALL,  /* sign a rollback for each of those that
                                flo_rollout_action_names, for it alone */
     FLO_ROLLOUT_DO_MEMBER,  /* store members[member] */
-    FLO_ROLLOUT_DO_MEMBERS  /* store all members that are dirty */
+    FLO_ROLLOUT_DO_MEMBERS, /* store all members that are dirty */
+    FLO_ROLLOUT_DO_VERDICT  /* gates[gate] says something else than before:
+                               store the evidence that came with the event */
 };
 struct flo_rollout_action {
     enum flo_rollout_action_kind kind;
@@ -195,8 +175,13 @@ struct flo_rollout_action {
     uint32_t bucket_to;
     uint32_t states; /* bit per enum flo_execution */
     size_t member;   /* DO_MEMBER; DO_DESIRED: this one only, or SIZE_MAX */
+    uint32_t gate;   /* DO_VERDICT */
 };
+/* `why`: what was decided for which reason, also why nothing was; a line for
+ * each, apart by line feeds. */
+#define FLO_ROLLOUT_WHY 768
 struct flo_rollout_actions {
+    char why[FLO_ROLLOUT_WHY];
     size_t count;
     struct flo_rollout_action items[FLO_ROLLOUT_ACTIONS_MAX];
 };
@@ -238,6 +223,21 @@ bool flo_rollout_member_stays(const struct flo_rollout_member *member);
 size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device);
 /* Recompute phases' counts from the members (after loading). */
 void flo_rollout_count(struct flo_rollout *rollout);
+/* Numbers of its devices, for gates while `phase` is the present one. */
+void flo_rollout_counts(const struct flo_rollout *rollout, uint32_t phase,
+                        struct flo_gate_counts *out);
+/* Verdict of gates[gate] while `phase` is the present one; one that needs
+ * evidence says what the last evidence said. */
+void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate,
+                      uint32_t phase, struct flo_gate_result *out);
+/* Worst verdict of all gates: fail, else inconclusive, else pass.  *worst is
+ * the gate that says it. */
+enum flo_verdict flo_rollout_verdict(const struct flo_rollout *rollout,
+                                     uint32_t phase, uint32_t *worst,
+                                     struct flo_gate_result *result);
+/* An evidence that was stored, after loading: what it said counts again. */
+void flo_rollout_remember(struct flo_rollout *rollout, uint32_t gate,
+                          const struct flo_evidence *evidence);
 /* An error id that a device names: ours as it is, "other" for a word that it
  * made up, NULL for none. */
 const char *flo_rollout_cause_id(const char *id);

@@ -1,5 +1,8 @@
 /* Trace: what a step did, as text. */
 
+#include <assert.h>
+#include <string.h>
+
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
@@ -25,7 +28,10 @@ static void trace_action(const struct flo_rollout *rollout,
 {
     const struct flo_rollout_phase *phase = &rollout->phases[action->phase];
     const struct flo_rollout_member *member;
+    char title[FLO_GATE_TITLE];
 
+    assert(action->phase < FLO_ROLLOUT_PHASES_MAX);
+    assert(action->gate < FLO_GATES_MAX);
     flo_buf_text(out, "               ");
     switch (action->kind) {
     case FLO_ROLLOUT_DO_STATE:
@@ -61,8 +67,23 @@ static void trace_action(const struct flo_rollout *rollout,
     case FLO_ROLLOUT_DO_MEMBERS:
         flo_buf_text(out, "devices  stored");
         break;
+    case FLO_ROLLOUT_DO_VERDICT:
+        flo_gate_title(&rollout->gates[action->gate], title);
+        flo_buf_printf(out, "verdict  %s %s", title,
+                       flo_verdict_word((enum flo_verdict)action->state));
+        break;
     }
     flo_buf_text(out, "\n");
+}
+
+/* A line for each reason. */
+static void trace_why(const char *why, struct flo_buf *out)
+{
+    while (*why != '\0') {
+        size_t chars = strcspn(why, "\n");
+        flo_buf_printf(out, "               why      %.*s\n", (int)chars, why);
+        why += chars + (why[chars] == '\n');
+    }
 }
 
 void flo_rollout_trace(const struct flo_rollout *rollout,
@@ -71,6 +92,9 @@ void flo_rollout_trace(const struct flo_rollout *rollout,
                        struct flo_buf *out)
 {
     uint64_t ms = event->now_ms - rollout->created_at_ms;
+    char title[FLO_GATE_TITLE];
+
+    assert(actions->count <= FLO_ROLLOUT_ACTIONS_MAX);
 
     flo_buf_printf(out, "[%8llu.%03llu] %-10s", (unsigned long long)(ms / 1000),
                    (unsigned long long)(ms % 1000),
@@ -82,10 +106,15 @@ void flo_rollout_trace(const struct flo_rollout *rollout,
         flo_buf_printf(out, " .%u %s", event->attempt,
                        flo_execution_word(event->execution));
     }
+    if (event->kind == FLO_ROLLOUT_EVENT_EVIDENCE) {
+        flo_gate_title(&rollout->gates[event->gate], title);
+        flo_buf_printf(out, " %s", title);
+    }
     if (event->note != NULL) {
         flo_buf_printf(out, " (%s)", event->note);
     }
     flo_buf_text(out, "\n");
+    trace_why(actions->why, out);
     for (size_t i = 0; i < actions->count; i++) {
         trace_action(rollout, &actions->items[i], out);
     }

@@ -1,4 +1,5 @@
 /* Words of a rollout: its states, events and choices. */
+#include <assert.h>
 #include <string.h>
 
 #include "server-stub/core/rollout/inside.h"
@@ -13,10 +14,10 @@ static const struct state_fact states[] = {
 #include "server-stub/core/rollout/rollout_states.def"
 #undef FLO_ROLLOUT_STATE
 };
-static const char *const on_fails[] = {"rollback", "halt", "pause"};
 
 const char *flo_rollout_state_word(enum flo_rollout_state state)
 {
+    assert(state < FLO_ROLLOUT_STATE_COUNT);
     return states[state].word;
 }
 
@@ -33,6 +34,7 @@ bool flo_rollout_state_parse(const char *word, enum flo_rollout_state *out)
 
 bool flo_rollout_state_is_active(enum flo_rollout_state state)
 {
+    assert(state < FLO_ROLLOUT_STATE_COUNT);
     return states[state].active;
 }
 
@@ -40,31 +42,18 @@ const char *flo_phase_state_word(enum flo_phase_state state)
 {
     static const char *const words[] = {"waiting", "running",  "passed",
                                         "failed",  "promoted", "held"};
+
+    assert((size_t)state < FLO_COUNT(words));
     return words[state];
-}
-
-const char *flo_on_fail_word(enum flo_on_fail on_fail)
-{
-    return on_fails[on_fail];
-}
-
-bool flo_on_fail_parse(const char *word, enum flo_on_fail *out)
-{
-    for (size_t i = 0; i < FLO_COUNT(on_fails); i++) {
-        if (strcmp(on_fails[i], word) == 0) {
-            *out = (enum flo_on_fail)i;
-            return true;
-        }
-    }
-    return false;
 }
 
 const char *flo_rollout_event_word(enum flo_rollout_event_kind kind)
 {
     static const char *const words[] = {
-#define X(name, word) word,
-        FLO_ROLLOUT_EVENTS(X)
-#undef X
+#define FLO_ROLLOUT_EVENT(name, word, ...) word,
+#include "server-stub/core/rollout/rollout_events.def"
+#undef FLO_ROLLOUT_EVENT
     };
+    assert(kind < FLO_ROLLOUT_EVENT_COUNT);
     return words[kind];
 }

@@ -291,12 +291,40 @@ static int do_phase(struct flo_controller *controller,
                                 entry->core.id, word, detail, err);
 }
 
+/* The numbers that a verdict came from stay with the rollout. */
+static int do_verdict(struct flo_controller *controller,
+                      struct flo_rollout_entry *entry,
+                      const struct flo_rollout_event *event,
+                      const struct flo_rollout_action *action,
+                      struct flo_err *err)
+{
+    const struct flo_rollout *core = &entry->core;
+    char text[FLO_GATE_TEXT];
+
+    if (entry->evidence == NULL) {
+        entry->evidence = json_array();
+    }
+    while (json_array_size(entry->evidence) < core->gate_count) {
+        json_array_append_new(entry->evidence, json_null());
+    }
+    json_array_set_new(entry->evidence, action->gate,
+                       flo_evidence_json(event->evidence));
+    flo_gate_text(&core->gates[action->gate], &core->compared[action->gate],
+                  text);
+    return flo_controller_audit(
+        controller, "controller", "rollout.verdict", core->id,
+        flo_verdict_word((enum flo_verdict)action->state), text, err);
+}
+
 int flo_rollouts_carry_out(struct flo_controller *controller,
                            struct flo_rollout_entry *entry,
+                           const struct flo_rollout_event *event,
                            const struct flo_rollout_action *action,
                            struct flo_err *err)
 {
     switch (action->kind) {
+    case FLO_ROLLOUT_DO_VERDICT:
+        return do_verdict(controller, entry, event, action, err);
     case FLO_ROLLOUT_DO_STATE:
         return do_state(controller, entry, action, err);
     case FLO_ROLLOUT_DO_PHASE:

@@ -7,6 +7,10 @@
 /* Room for one member more. */
 FLO_MUST_USE int flo_rollouts_grow(struct flo_rollout_entry *entry,
                                    struct flo_err *err);
+/* Keep and log what a step did and why. */
+void flo_rollouts_explain(struct flo_rollout_entry *entry,
+                          const struct flo_rollout_event *event,
+                          const struct flo_rollout_actions *actions);
 /* FLO_E_REST_LIMIT: `max` rollouts are under way. */
 FLO_MUST_USE int
 flo_rollouts_check_room(const struct flo_controller *controller, size_t max,
@@ -42,6 +46,7 @@ FLO_MUST_USE int flo_rollouts_supersede(struct flo_controller *controller,
 /* Carry out one action of a step: orders, desired documents, rows, audit. */
 FLO_MUST_USE int flo_rollouts_carry_out(struct flo_controller *controller,
                                         struct flo_rollout_entry *entry,
+                                        const struct flo_rollout_event *event,
                                         const struct flo_rollout_action *action,
                                         struct flo_err *err);
 /* The rollout whose order this is; "" for one of none. */

@@ -11,6 +11,8 @@ void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
         free(entry->core.members);
         json_decref(entry->spec);
         json_decref(entry->overlaps);
+        json_decref(entry->evidence);
+        flo_buf_deinit(&entry->trace);
         free(entry);
     }
 }

@@ -27,10 +27,14 @@ struct flo_rollout_entry {
     struct flo_digest release;
     uint64_t release_bytes;
     struct flo_policy policy;
-    bool is_unwritten; /* its row: device events of this transaction */
-    json_t *spec;      /* as asked */
-    json_t *overlaps;  /* at its start; NULL: read from the store since */
-    uint64_t used;     /* uses when it was last looked for */
+    bool is_unwritten;    /* its row: device events of this transaction */
+    json_t *spec;         /* as asked */
+    json_t *overlaps;     /* at its start; NULL: read from the store since */
+    json_t *evidence;     /* of the newest verdicts, in the order of the gates;
+                             null where none came; NULL: none at all */
+    struct flo_buf trace; /* lines, the newest last: explain.c */
+    uint64_t trace_cut;   /* bytes that fell out of it */
+    uint64_t used;        /* uses when it was last looked for */
 };
 
 /* Facts for people that an event brings along, written with the member. */
@@ -44,8 +48,10 @@ struct flo_rollouts {
     struct flo_rollout_entry *items[FLO_ROLLOUTS_MAX]; /* the oldest first */
     size_t count;
     uint64_t uses;
-    bool has_changed;     /* in the present transaction */
-    struct flo_said said; /* by the device whose event is carried out */
+    bool has_changed;        /* in the present transaction */
+    struct flo_said said;    /* by the device whose event is carried out */
+    uint64_t evidence_at_ms; /* asked of the telemetry lane, not before */
+    size_t evidence_asked;   /* answers that are under way */
 };
 
 /* Read the store's rollouts that still matter. */
@@ -71,6 +77,9 @@ FLO_MUST_USE int flo_rollouts_step(struct flo_controller *controller,
                                    struct flo_rollout_entry *entry,
                                    struct flo_rollout_event event,
                                    struct flo_err *err);
+/* What it decided and why: {"id","state","reason","created_at_ms","cut_bytes",
+ * "trace":[line,…]}; new reference. */
+json_t *flo_rollouts_explained(const struct flo_rollout_entry *entry);
 /* The same event to every rollout in memory that it can concern. */
 FLO_MUST_USE int flo_rollouts_step_all(struct flo_controller *controller,
                                        struct flo_rollout_event event,

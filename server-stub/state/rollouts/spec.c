@@ -72,19 +72,19 @@ static int read_phases(const json_t *spec, struct flo_rollout *core,
 
 /* ---- gates ---- */
 
-static int read_gate(const json_t *json, struct flo_gate_rule *out,
-                     struct flo_err *err)
+/* In a rollout of one phase nobody is left to be compared with. */
+static int check_gates(const struct flo_rollout *core, struct flo_err *err)
 {
-    int rv;
-
-    if ((rv = flo_json_opt_real(json, "max_pct", 0, 100, out->max_pct,
-                                &out->max_pct, err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "silence_ms_max", 1000,
-                               UINT64_C(2592000000), out->silence_ms_max,
-                               &out->silence_ms_max, err)) < 0) {
-        return rv;
+    for (uint32_t i = 0; i < core->gate_count; i++) {
+        if (flo_gate_kind_of(core->gates[i].gate) == FLO_GATE_KIND_RATIO &&
+            core->phase_count < 2) {
+            flo_fail(err, FLO_E_REST_SCHEMA,
+                     "gates.%s compares updated devices with waiting ones; a "
+                     "rollout of 1 phase leaves nobody waiting",
+                     flo_gate_word(core->gates[i].gate));
+            return flo_err_fix(err, "begin with a smaller phase");
+        }
     }
-    out->is_set = true;
     return 0;
 }
 
@@ -92,29 +92,12 @@ static int read_gates(const json_t *spec, struct flo_rollout *core,
                       struct flo_err *err)
 {
     json_t *gates;
-    const char *word;
-    json_t *json;
     int rv = flo_json_opt_object(spec, "gates", &gates, err);
 
-    for (int i = 0; i < FLO_GATE_COUNT; i++) {
-        flo_gate_default((enum flo_gate)i, &core->gates[i]);
+    if (rv == 0) {
+        rv = flo_gates_parse(gates, core->gates, &core->gate_count, err);
     }
-    if (rv < 0 || gates == NULL) {
-        return rv;
-    }
-    json_object_foreach(gates, word, json)
-    {
-        enum flo_gate gate;
-        if (!flo_gate_parse(word, &gate) || !json_is_object(json)) {
-            return flo_fail(err, FLO_E_REST_SCHEMA,
-                            "gates: `%.64s` is no gate that is built", word);
-        }
-        rv = read_gate(json, &core->gates[gate], err);
-        if (rv < 0) {
-            return flo_wrap(err, rv, "gates.%s", word);
-        }
-    }
-    return 0;
+    return rv < 0 ? rv : check_gates(core, err);
 }
 
 /* ---- policy ---- */

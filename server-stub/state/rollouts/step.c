@@ -35,12 +35,16 @@ int flo_rollouts_step(struct flo_controller *controller,
     if (rv == 0) {
         rv = flo_rollout_step(&entry->core, &event, &actions, err);
     }
+    if (rv == 0) {
+        flo_rollouts_explain(entry, &event, &actions);
+    }
     if (rv < 0 || actions.count == 0) {
         return rv;
     }
     controller->rollouts.has_changed = true;
     for (size_t i = 0; i < actions.count && rv == 0; i++) {
-        rv = flo_rollouts_carry_out(controller, entry, &actions.items[i], err);
+        rv = flo_rollouts_carry_out(controller, entry, &event,
+                                    &actions.items[i], err);
     }
     flo_outgoing_change(controller, FLO_OBJECT_ROLLOUT, entry->core.id);
     /* Of a batch of messages, or of devices that are let go together, the last

@@ -29,10 +29,10 @@ int flo_rollouts_put(struct flo_controller *controller,
     for (uint32_t i = 0; i < core->phase_count; i++) {
         json_array_append_new(phases, phase_json(&core->phases[i]));
     }
-    json_t *json =
-        json_pack("{s:s,s:I,s:I,s:o}", "reason", core->reason, "since_at_ms",
-                  (json_int_t)core->since_at_ms, "phase",
-                  (json_int_t)core->phase, "phases", phases);
+    json_t *json = json_pack("{s:s,s:I,s:I,s:o,s:O*}", "reason", core->reason,
+                             "since_at_ms", (json_int_t)core->since_at_ms,
+                             "phase", (json_int_t)core->phase, "phases", phases,
+                             "evidence", entry->evidence);
     flo_json_dump(json, &text);
     json_decref(json);
     flo_json_dump(entry->spec, &spec);
@@ -73,6 +73,31 @@ static void phase_read(const json_t *json, struct flo_rollout_phase *phase)
 #undef READ
 }
 
+/* The verdicts that were found before come from the same numbers again. */
+static int evidence_read(struct flo_rollout_entry *entry, json_t *stored,
+                         struct flo_err *err)
+{
+    struct flo_rollout *core = &entry->core;
+    struct flo_evidence *evidence = calloc(1, sizeof(*evidence));
+    json_t *one;
+    size_t i;
+    int rv = evidence == NULL ? flo_fail(err, FLO_E_MEMORY, "evidence") : 0;
+
+    json_array_foreach(stored, i, one)
+    {
+        if (rv < 0 || i >= core->gate_count || json_is_null(one)) {
+            continue;
+        }
+        rv = flo_evidence_parse(one, evidence, err);
+        if (rv == 0 && evidence->metric == core->gates[i].metric) {
+            flo_rollout_remember(core, (uint32_t)i, evidence);
+        }
+    }
+    free(evidence);
+    entry->evidence = rv == 0 && stored != NULL ? json_incref(stored) : NULL;
+    return rv < 0 ? flo_wrap(err, rv, "rollout %s", core->id) : 0;
+}
+
 static int core_read(struct flo_rollout_entry *entry, const char *text,
                      uint64_t now_ms, struct flo_err *err)
 {
@@ -103,7 +128,7 @@ static int core_read(struct flo_rollout_entry *entry, const char *text,
             phase->told_at_ms = now_ms;
         }
     }
-    return 0;
+    return evidence_read(entry, json_object_get(json, "evidence"), err);
 }
 
 struct load {

@@ -41,7 +41,8 @@ static struct world *world_new(size_t devices, uint32_t canary)
     snprintf(rollout->phases[1].name, FLO_NAME_MAX, "all");
     rollout->phases[1].share_pct = 100;
     flo_gate_default(FLO_GATE_FAILED, &rollout->gates[FLO_GATE_FAILED]);
-    rollout->gates[FLO_GATE_FAILED].max_pct = 0;
+    rollout->gate_count = 1;
+    rollout->gates[FLO_GATE_FAILED].margin = 0;
     for (size_t i = 0; i < devices; i++) {
         snprintf(world->names[i], sizeof(world->names[i]),
                  "d%07zu-0000-4000-8000-000000000000", i + 1);
@@ -313,7 +314,7 @@ static void counts_kept_by_steps_equal_counts_made_anew(void **state)
     (void)state;
     uint32_t random = 11;
     struct world *world = world_started(64, 20);
-    world->rollout.gates[FLO_GATE_FAILED].max_pct = 100;
+    world->rollout.gates[FLO_GATE_FAILED].margin = 100;
 
     for (int i = 0; i < 5000; i++) {
         random = random * 1664525u + 1013904223u;
@@ -455,7 +456,7 @@ a_limit_is_a_share_of_the_phase_not_of_the_first_answers(void **state)
 {
     (void)state;
     struct world *world = world_new(100, 100);
-    world->rollout.gates[FLO_GATE_FAILED].max_pct = 5;
+    world->rollout.gates[FLO_GATE_FAILED].margin = 5;
     join_all(world);
     operator_does(world, FLO_ROLLOUT_EVENT_START);
 
@@ -509,15 +510,178 @@ static void phases_that_do_not_grow_are_refused(void **state)
     world_free(world);
 }
 
+/* ---- gates that compare the two arms ---- */
+
+static void compare_ttft(struct world *world)
+{
+    struct flo_gate_rule *rule = &world->rollout.gates[1];
+
+    flo_gate_default(FLO_GATE_RATIO, rule);
+    rule->metric = FLO_METRIC_NAME_TTFT;
+    rule->devices_min = 2;
+    rule->samples_min = 100;
+    world->rollout.gate_count = 2;
+}
+
+static void fill(struct flo_evidence_arm *arm, uint32_t devices, uint64_t us)
+{
+    arm->devices = devices;
+    for (uint32_t i = 0; i < 100 * devices; i++) {
+        flo_histogram_add(&arm->values, us + i % 100);
+    }
+}
+
+/* Updated devices need so long to their first token, waiting ones so long. */
+static void measures(struct world *world, uint32_t phase, uint32_t updated,
+                     uint64_t updated_us, uint32_t waiting, uint64_t waiting_us)
+{
+    struct flo_evidence *evidence = calloc(1, sizeof(*evidence));
+    struct flo_evidence_class *one =
+        flo_evidence_class(evidence, "x86_64 avx2 4g");
+
+    evidence->metric = FLO_METRIC_NAME_TTFT;
+    evidence->phase = phase;
+    evidence->is_last = phase + 1 == world->rollout.phase_count;
+    evidence->to_ms = world->now_ms;
+    fill(&one->updated, updated, updated_us);
+    fill(&one->waiting, waiting, waiting_us);
+    world->now_ms += 100;
+    assert_int_equal(
+        step(world,
+             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EVIDENCE,
+                                        .gate = 1,
+                                        .evidence = evidence}),
+        0);
+    free(evidence);
+}
+
+static void a_release_twice_as_slow_is_halted(void **state)
+{
+    (void)state;
+    struct world *world = world_new(10, 3);
+    compare_ttft(world);
+    world->rollout.on_fail = FLO_ON_FAIL_HALT;
+    join_all(world);
+    operator_does(world, FLO_ROLLOUT_EVENT_START);
+    measures(world, 0, 0, 0, 10, 400000);
+    for (size_t device = 1; device <= 3; device++) {
+        goes_well(world, device);
+    }
+    assert_int_equal(world->rollout.phases[0].state, FLO_PHASE_HELD);
+    measures(world, 0, 1, 800000, 7, 400000);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+
+    measures(world, 0, 3, 800000, 7, 400000);
+
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_HALTED);
+    assert_int_equal(world->rollout.phases[1].counts[FLO_EXECUTION_QUEUED], 7);
+    measures(world, 0, 3, 400000, 7, 400000); /* late: nothing changes */
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_HALTED);
+    golden_check("rollout-ratio-halts", world->trace.data);
+    world_free(world);
+}
+
+static void a_release_as_fast_goes_on_until_nobody_waits(void **state)
+{
+    (void)state;
+    struct world *world = world_new(10, 3);
+    compare_ttft(world);
+    join_all(world);
+    operator_does(world, FLO_ROLLOUT_EVENT_START);
+    for (size_t device = 1; device <= 3; device++) {
+        goes_well(world, device);
+    }
+    measures(world, 0, 3, 410000, 7, 400000);
+    assert_int_equal(world->rollout.phase, 1);
+    measures(world, 0, 3, 900000, 7, 400000); /* of the phase before */
+    for (size_t device = 4; device <= 10; device++) {
+        goes_well(world, device);
+    }
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+
+    measures(world, 1, 10, 410000, 1, 400000);
+
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
+    golden_check("rollout-ratio-passes", world->trace.data);
+    world_free(world);
+}
+
+static void a_ratio_gate_has_an_action_of_its_own(void **state)
+{
+    (void)state;
+    struct world *world = world_new(10, 3);
+    compare_ttft(world);
+    world->rollout.gates[1].has_action = true;
+    world->rollout.gates[1].action = FLO_ON_FAIL_PAUSE;
+    join_all(world);
+    operator_does(world, FLO_ROLLOUT_EVENT_START);
+    goes_well(world, 1);
+    goes_well(world, 2);
+
+    measures(world, 0, 2, 800000, 8, 400000);
+
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PAUSED);
+    assert_int_equal(world->rollout.phases[0].state, FLO_PHASE_FAILED);
+    world_free(world);
+}
+
+static void each_event_does_what_the_table_says(void **state)
+{
+    static const char *const table[] = {
+#define FLO_ROLLOUT_EVENT(name, word, a, b, c, d, e, f, g, h, i, meaning)      \
+#a #b #c #d #e #f #g #h #i,
+#include "server-stub/core/rollout/rollout_events.def"
+#undef FLO_ROLLOUT_EVENT
+    };
+    struct flo_evidence *evidence = calloc(1, sizeof(*evidence));
+
+    (void)state;
+    evidence->metric = FLO_METRIC_NAME_TTFT;
+    for (int kind = 0; kind < FLO_ROLLOUT_EVENT_COUNT; kind++) {
+        for (int in = 0; in < FLO_ROLLOUT_STATE_COUNT; in++) {
+            struct world *world = world_new(4, 2);
+            compare_ttft(world);
+            join_all(world);
+            if (in != FLO_ROLLOUT_DRAFT) {
+                operator_does(world, FLO_ROLLOUT_EVENT_START);
+            }
+            world->rollout.state = (enum flo_rollout_state)in;
+            int rv = step(world, (struct flo_rollout_event){
+                                     .kind = (enum flo_rollout_event_kind)kind,
+                                     .device = world->names[0],
+                                     .attempt = 1,
+                                     .execution = FLO_EXECUTION_ACCEPTED,
+                                     .gate = 1,
+                                     .evidence = evidence});
+            char says = table[kind][in];
+            assert_int_equal(rv, says == 'R' ? FLO_E_ROLLOUT_STATE : 0);
+            if (says == 'I') {
+                assert_int_equal(world->actions.count, 0);
+                assert_non_null(
+                    strstr(world->actions.why, "ignored: the rollout is"));
+                assert_int_equal(world->rollout.state, in);
+            }
+            world_free(world);
+        }
+    }
+    free(evidence);
+}
+
 static void no_sequence_of_events_breaks_the_step(void **state)
 {
     (void)state;
     uint32_t random = 3;
+    struct flo_evidence *evidence = calloc(1, sizeof(*evidence));
 
+    evidence->metric = FLO_METRIC_NAME_TTFT;
+    fill(&flo_evidence_class(evidence, "a")->updated, 3, 1000);
+    fill(&flo_evidence_class(evidence, "a")->waiting, 3, 1000);
     for (int round = 0; round < 300; round++) {
+        evidence->classes[0].waiting.devices = round % 5;
         struct world *world = world_new(40, 7);
         random = random * 1664525u + 1013904223u;
         world->rollout.on_fail = (enum flo_on_fail)((random >> 9) % 3);
+        compare_ttft(world);
         join_all(world);
         for (int i = 0; i < 400; i++) {
             random = random * 1664525u + 1013904223u;
@@ -529,7 +693,11 @@ static void no_sequence_of_events_breaks_the_step(void **state)
                 .bucket = random >> 18,
                 .attempt = (random >> 3) % 4,
                 .execution =
-                    (enum flo_execution)((random >> 21) % FLO_EXECUTION_COUNT)};
+                    (enum flo_execution)((random >> 21) % FLO_EXECUTION_COUNT),
+                .gate = 1,
+                .evidence = evidence};
+            evidence->phase = (random >> 5) % 3;
+            evidence->is_last = (random >> 6) % 2 == 0;
             world->now_ms += random >> 14;
             (void)step(world, event);
             assert_true(world->actions.count < FLO_ROLLOUT_ACTIONS_MAX);
@@ -537,6 +705,7 @@ static void no_sequence_of_events_breaks_the_step(void **state)
         }
         world_free(world);
     }
+    free(evidence);
 }
 
 int main(void)
@@ -545,6 +714,10 @@ int main(void)
         cmocka_unit_test(a_good_release_goes_from_the_canary_to_all),
         cmocka_unit_test(a_canary_that_fails_its_probe_stops_all_others),
         cmocka_unit_test(a_pause_holds_starts_and_resume_goes_on),
+        cmocka_unit_test(a_release_twice_as_slow_is_halted),
+        cmocka_unit_test(a_release_as_fast_goes_on_until_nobody_waits),
+        cmocka_unit_test(a_ratio_gate_has_an_action_of_its_own),
+        cmocka_unit_test(each_event_does_what_the_table_says),
         cmocka_unit_test(an_abort_cancels_what_is_not_active),
         cmocka_unit_test(a_rollback_waits_for_every_touched_device),
         cmocka_unit_test(a_device_with_nothing_to_go_back_to_ends_the_waiting),

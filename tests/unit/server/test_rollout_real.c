@@ -41,6 +41,7 @@ static struct world *world_new(size_t devices)
     rollout->member_capacity = ROOM;
     rollout->on_fail = FLO_ON_FAIL_HALT;
     flo_gate_default(FLO_GATE_FAILED, &rollout->gates[FLO_GATE_FAILED]);
+    rollout->gate_count = 1;
     flo_policy_default(&policy);
     flo_rollout_deadlines(rollout, &policy);
     for (size_t i = 0; i < devices; i++) {
@@ -351,7 +352,7 @@ static void a_broken_gate_takes_back_who_failed_with_the_release(void **state)
     }
     says(world, 29, FLO_EXECUTION_SOAKING, NULL);
     says(world, 30, FLO_EXECUTION_SOAKING, NULL);
-    world->rollout.gates[FLO_GATE_FAILED].max_pct = 0.01;
+    world->rollout.gates[FLO_GATE_FAILED].margin = 0.01;
     wait_ms(world, 3600000);
 
     assert_int_equal(world->rolled_back, 2);
@@ -384,7 +385,7 @@ static void a_rollout_that_may_fail_everywhere_ends_all_the_same(void **state)
 {
     (void)state;
     struct world *world = world_of_two(5, 1);
-    world->rollout.gates[FLO_GATE_FAILED].max_pct = 100;
+    world->rollout.gates[FLO_GATE_FAILED].margin = 100;
     start(world);
 
     until_it_ends(world, everybody);
@@ -703,7 +704,7 @@ static void causes_are_counted_most_frequent_first(void **state)
     struct flo_rollout_cause causes[3];
     char text[64];
 
-    world->rollout.gates[FLO_GATE_FAILED].max_pct = 100;
+    world->rollout.gates[FLO_GATE_FAILED].margin = 100;
     says(world, 1, FLO_EXECUTION_FAILED, "disk.full");
     says(world, 2, FLO_EXECUTION_FAILED, "net.stalled");
     says(world, 3, FLO_EXECUTION_FAILED, "net.stalled");

@@ -430,7 +430,11 @@ static void specifications_out_of_bounds_are_refused(void **state)
         "{\"release\":\"tiny@2.1.0\",\"phases\":[]}",
         "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"devices\":0}]}",
         "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"share_pct\":101}]}",
-        "{\"release\":\"tiny@2.1.0\",\"gates\":{\"latency\":{}}}",
+        "{\"release\":\"tiny@2.1.0\",\"gates\":{\"failed\":[]}}",
+        "{\"release\":\"tiny@2.1.0\",\"gates\":{\"ratio\":{}}}",
+        "{\"release\":\"tiny@2.1.0\",\"gates\":{\"ratio\":[{}]}}",
+        "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"share_pct\":100}],"
+        "\"gates\":{\"ratio\":[{\"metric\":\"ttft_us\"}]}}",
         "{\"release\":\"tiny@2.1.0\",\"policy\":{\"tries\":0}}",
         "{\"release\":\"tiny@2.1.0\",\"on_fail\":\"cry\"}",
         "{\"release\":7}",

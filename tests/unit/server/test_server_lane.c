@@ -105,10 +105,12 @@ static void settle(struct world *world, uint64_t fed)
     }
 }
 
-static void on_answer(void *context, const char *text,
-                      const struct flo_err *err)
+static void on_answer(void *context, const struct flo_lane_query *query,
+                      const char *text, const struct flo_err *err)
 {
     struct world *world = context;
+
+    (void)query;
 
     world->answered = true;
     world->code = err->code;

@@ -1,0 +1,170 @@
+/* Gates: a function for each kind, from rule and evidence to a verdict. */
+#include <assert.h>
+#include <stdio.h>
+
+#include "server-stub/core/gate/gate.h"
+
+/* ---- share ---- */
+
+/* Of 3 % false halts for the whole rollout this gate has a part of 15 %; the
+ * rest is for gates on speed, memory and errors. */
+#define ALPHA 0.03
+#define WEIGHT 0.15
+
+/* The first to end are those that fail at once: of a share of the ended alone
+ * a few full disks would break any limit.  So it breaks when it would, were
+ * all that are under way to end well.  To pass, the phase must have ended; who
+ * follows in an earlier phase does not hold this one up. */
+static void share_test(const struct flo_share_rule *limit,
+                       struct flo_gate_result *out, uint32_t told)
+{
+    struct flo_share best;
+
+    (void)flo_share_evaluate(limit, out->bad, told, told, &best);
+    (void)flo_share_evaluate(limit, out->bad, out->done,
+                             out->is_over ? out->done : out->members,
+                             &out->share);
+    out->verdict = best.verdict == FLO_VERDICT_FAIL ? FLO_VERDICT_FAIL
+                   : out->share.verdict == FLO_VERDICT_FAIL
+                       ? FLO_VERDICT_INCONCLUSIVE
+                       : out->share.verdict;
+}
+
+static void evaluate_share(const struct flo_gate_rule *rule,
+                           const struct flo_gate_evidence *evidence,
+                           struct flo_gate_result *out)
+{
+    const struct flo_gate_counts *counts = evidence->counts;
+    const struct flo_share_rule limit = {
+        .limit_pct = rule->margin, .alpha = ALPHA, .weight = WEIGHT};
+
+    assert(counts != NULL && counts->here_ended <= counts->here_members);
+    assert(counts->queued <= counts->members);
+    out->bad = counts->bad;
+    out->done = counts->good + counts->bad;
+    out->members = counts->members;
+    out->is_over = counts->here_ended == counts->here_members;
+    share_test(&limit, out, counts->members - counts->queued);
+    out->is_struck = counts->is_struck && rule->margin < 100;
+    out->is_nobody = out->is_over && rule->margin < 100 && counts->good == 0 &&
+                     counts->bad > 0;
+    if (out->is_struck || out->is_nobody) {
+        out->verdict = FLO_VERDICT_FAIL;
+    } else if (counts->here_members == 0 && out->verdict != FLO_VERDICT_FAIL) {
+        out->verdict = out->done > 0 || counts->here_away == 0
+                           ? FLO_VERDICT_PASS
+                           : FLO_VERDICT_INCONCLUSIVE;
+    }
+}
+
+/* ---- ratio ---- */
+
+/* A value below one unit of the metric is taken as one: no ratio is infinite.
+ */
+static struct flo_gate_arm arm_of(const struct flo_gate_rule *rule,
+                                  const struct flo_evidence_arm *arm)
+{
+    double value =
+        (double)flo_histogram_quantile(&arm->values, rule->percentile / 100);
+
+    return (struct flo_gate_arm){.devices = arm->devices,
+                                 .samples = arm->values.count,
+                                 .value = value < 1 ? 1 : value};
+}
+
+static bool is_enough(const struct flo_gate_rule *rule,
+                      const struct flo_gate_arm *arm)
+{
+    return arm->devices >= rule->devices_min &&
+           arm->samples >= rule->samples_min;
+}
+
+/* Of two classes that cannot be compared, the one with more updated devices is
+ * shown. */
+static bool is_shown(const struct flo_gate_result *out,
+                     const struct flo_gate_arm *updated, double ratio)
+{
+    return ratio > 0
+               ? ratio > out->ratio
+               : out->ratio <= 0 && (out->hardware[0] == '\0' ||
+                                     updated->devices > out->updated.devices);
+}
+
+static void compare_class(const struct flo_gate_rule *rule,
+                          const struct flo_evidence_class *one,
+                          struct flo_gate_result *out)
+{
+    struct flo_gate_arm updated = arm_of(rule, &one->updated);
+    struct flo_gate_arm waiting = arm_of(rule, &one->waiting);
+    bool fits = is_enough(rule, &updated) && is_enough(rule, &waiting);
+    double ratio = fits ? updated.value / waiting.value : 0;
+
+    *(fits ? &out->compared : &out->not_compared) += updated.devices;
+    if (is_shown(out, &updated, ratio)) {
+        out->updated = updated;
+        out->waiting = waiting;
+        out->ratio = ratio;
+        snprintf(out->hardware, sizeof(out->hardware), "%s", one->hardware);
+    }
+}
+
+static bool waiting_is_too_few(const struct flo_gate_rule *rule,
+                               const struct flo_evidence *arms)
+{
+    for (uint32_t i = 0; i < arms->class_count; i++) {
+        if (arms->classes[i].waiting.devices >= rule->devices_min) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The worst class decides.  In the last phase the waiting devices come to an
+ * end: where too few are left, what the phases before said stands. */
+static void evaluate_ratio(const struct flo_gate_rule *rule,
+                           const struct flo_gate_evidence *evidence,
+                           struct flo_gate_result *out)
+{
+    const struct flo_evidence *arms = evidence->arms;
+
+    assert(rule->percentile > 0 && rule->percentile < 100);
+    assert(rule->margin > 0 && rule->devices_min > 0);
+    out->verdict = FLO_VERDICT_INCONCLUSIVE;
+    if (evidence->counts != NULL && evidence->counts->here_members == 0) {
+        out->verdict = FLO_VERDICT_PASS; /* nobody is in the phase */
+    }
+    if (arms == NULL) {
+        return;
+    }
+    assert(arms->metric == rule->metric);
+    assert(arms->class_count <= FLO_EVIDENCE_CLASSES_MAX);
+    out->has_evidence = true;
+    out->is_last = arms->is_last;
+    out->from_ms = arms->from_ms;
+    out->to_ms = arms->to_ms;
+    for (uint32_t i = 0; i < arms->class_count; i++) {
+        compare_class(rule, &arms->classes[i], out);
+    }
+    if (out->ratio > 0) {
+        out->verdict =
+            out->ratio > rule->margin ? FLO_VERDICT_FAIL : FLO_VERDICT_PASS;
+    } else if (arms->is_last && waiting_is_too_few(rule, arms)) {
+        out->verdict = FLO_VERDICT_PASS;
+    }
+}
+
+void flo_gate_evaluate(const struct flo_gate_rule *rule,
+                       const struct flo_gate_evidence *evidence,
+                       struct flo_gate_result *out)
+{
+    assert(rule != NULL && evidence != NULL && out != NULL);
+    *out = (struct flo_gate_result){.limit = rule->margin};
+    switch (flo_gate_kind_of(rule->gate)) {
+    case FLO_GATE_KIND_SHARE:
+        evaluate_share(rule, evidence, out);
+        break;
+    case FLO_GATE_KIND_RATIO:
+        evaluate_ratio(rule, evidence, out);
+        break;
+    }
+}

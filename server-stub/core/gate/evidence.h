@@ -1,0 +1,55 @@
+/* Evidence: a metric on the two arms of a rollout, by hardware class.
+ *
+ * *Updated* are windows of the rollout's release, *waiting* are windows of
+ * other releases of the same model; both on devices of the rollout, in the
+ * time of the present phase.  The sketches are all that a percentile needs, so
+ * an evidence that was stored gives the same verdict again.  Pure. */
+#ifndef FLOTILLA_SERVER_EVIDENCE_H
+#define FLOTILLA_SERVER_EVIDENCE_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+
+#include "base/host/json.h"
+
+#include "server-stub/core/telemetry/telemetry.h"
+
+/* Devices of further classes are in no comparison. */
+#define FLO_EVIDENCE_CLASSES_MAX 16
+
+struct flo_evidence_arm {
+    uint32_t devices; /* that have at least one sample */
+    struct flo_histogram values;
+};
+struct flo_evidence_class {
+    char hardware[FLO_HARDWARE_TEXT];
+    struct flo_evidence_arm updated;
+    struct flo_evidence_arm waiting;
+};
+struct flo_evidence {
+    enum flo_metric metric;
+    uint32_t phase;   /* it was gathered in, from 0 */
+    bool is_last;     /* that phase is the rollout's last */
+    uint64_t from_ms; /* windows since then, the controller's clock */
+    uint64_t to_ms;
+    uint32_t class_count;
+    struct flo_evidence_class classes[FLO_EVIDENCE_CLASSES_MAX];
+};
+
+/* The class of that name, a new one if there is room; else NULL. */
+struct flo_evidence_class *flo_evidence_class(struct flo_evidence *evidence,
+                                              const char *hardware);
+/* As JSON, new reference; NULL without memory:
+ *
+ *   {"metric","phase","last","from_ms","to_ms","classes":[{"hardware",
+ *    "updated":{"devices","values"},"waiting":{…}}]}
+ *
+ * `values` is flo_histogram_encode's text. */
+json_t *flo_evidence_json(const struct flo_evidence *evidence);
+/* FLO_E_REST_SCHEMA or FLO_E_MQTT_SCHEMA on anything that the function above
+ * does not write; `out` may then hold a part of it. */
+FLO_MUST_USE int flo_evidence_parse(const json_t *json,
+                                    struct flo_evidence *out,
+                                    struct flo_err *err);
+
+#endif

@@ -1,0 +1,199 @@
+/* Evidence for gates: which devices and releases count, and the answer's way
+ * to the rollout. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/mqtt/evidence.h"
+
+/* ---- asking ---- */
+
+static bool wants(const struct flo_rollout *core)
+{
+    enum flo_phase_state state = core->phases[core->phase].state;
+
+    return (core->state == FLO_ROLLOUT_RUNNING ||
+            core->state == FLO_ROLLOUT_PAUSED) &&
+           (state == FLO_PHASE_RUNNING || state == FLO_PHASE_HELD ||
+            state == FLO_PHASE_PASSED);
+}
+
+static size_t count_gates(const struct flo_rollout *core)
+{
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < core->gate_count; i++) {
+        count += flo_gate_kind_of(core->gates[i].gate) == FLO_GATE_KIND_RATIO;
+    }
+    return count;
+}
+
+struct releases {
+    const struct flo_rollout_entry *entry;
+    struct flo_lane_evidence *evidence;
+};
+
+/* Other releases of the model: what waiting devices may run. */
+static int add_release(void *context, const struct flo_fleet_release *release)
+{
+    struct releases *releases = context;
+    struct flo_lane_evidence *evidence = releases->evidence;
+    struct flo_digest digest;
+
+    if (evidence->waiting_count < FLO_EVIDENCE_RELEASES_MAX &&
+        strcmp(release->model, releases->entry->model) == 0 &&
+        flo_digest_parse(release->digest, &digest) &&
+        !flo_digest_equal(&digest, &evidence->updated)) {
+        evidence->waiting[evidence->waiting_count++] = digest;
+    }
+    return 0;
+}
+
+static void add_devices(const struct flo_rollout *core,
+                        struct flo_lane_evidence *evidence)
+{
+    for (size_t i = 0; i < core->member_count; i++) {
+        const struct flo_rollout_member *member = &core->members[i];
+        if (member->state != FLO_EXECUTION_REMOVED &&
+            member->state != FLO_EXECUTION_SUPERSEDED) {
+            memcpy(evidence->devices[evidence->device_count++], member->device,
+                   sizeof(member->device));
+        }
+    }
+}
+
+static void add_gates(const struct flo_rollout *core, uint64_t now_ms,
+                      struct flo_lane_evidence *evidence)
+{
+    for (uint32_t i = 0; i < core->gate_count; i++) {
+        if (flo_gate_kind_of(core->gates[i].gate) != FLO_GATE_KIND_RATIO) {
+            continue;
+        }
+        struct flo_evidence *one = &evidence->items[evidence->count];
+        evidence->gates[evidence->count++] = i;
+        one->metric = core->gates[i].metric;
+        one->phase = core->phase;
+        one->is_last = core->phase + 1 == core->phase_count;
+        one->from_ms = core->phases[core->phase].started_at_ms;
+        one->to_ms = now_ms;
+    }
+}
+
+struct flo_lane_evidence *
+flo_evidence_ask(struct flo_controller *controller,
+                 const struct flo_rollout_entry *entry)
+{
+    const struct flo_rollout *core = &entry->core;
+    size_t gates = count_gates(core);
+    uint64_t now_ms = flo_controller_now_ms(controller);
+    struct flo_err err = {0};
+
+    if (gates == 0 || !wants(core)) {
+        return NULL;
+    }
+    struct flo_lane_evidence *evidence =
+        flo_lane_evidence_new(core->member_count, gates);
+    if (evidence == NULL) {
+        return NULL; /* the next time */
+    }
+    struct releases releases = {.entry = entry, .evidence = evidence};
+    uint64_t began_at_ms = core->phases[core->phase].started_at_ms;
+    uint64_t age_ms = now_ms > began_at_ms ? now_ms - began_at_ms : 0;
+    snprintf(evidence->rollout, sizeof(evidence->rollout), "%s", core->id);
+    evidence->updated = entry->release;
+    evidence->from_ms = flo_wall_ms() - age_ms;
+    add_devices(core, evidence);
+    add_gates(core, now_ms, evidence);
+    if (flo_fleet_release_list(controller->store, add_release, &releases,
+                               &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "evidence", &err);
+        flo_lane_evidence_free(evidence);
+        return NULL;
+    }
+    return evidence;
+}
+
+/* ---- the answer ---- */
+
+static int step(struct flo_controller *controller,
+                const struct flo_lane_evidence *evidence, struct flo_err *err)
+{
+    struct flo_rollout_entry *entry;
+    int rv = flo_rollouts_find(controller, evidence->rollout, &entry, err);
+
+    for (size_t i = 0; i < evidence->count && rv == 0; i++) {
+        rv = flo_rollouts_step(
+            controller, entry,
+            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EVIDENCE,
+                                       .gate = evidence->gates[i],
+                                       .evidence = &evidence->items[i]},
+            err);
+    }
+    return rv;
+}
+
+int flo_evidence_take(struct flo_controller *controller,
+                      const struct flo_lane_evidence *evidence,
+                      struct flo_err *err)
+{
+    int rv = flo_controller_begin(controller, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if ((rv = step(controller, evidence, err)) < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    return flo_controller_commit(controller, err);
+}
+
+static void on_answer(void *context, const struct flo_lane_query *query,
+                      const char *text, const struct flo_err *err)
+{
+    struct flo_controller *controller = context;
+    struct flo_err failed = {0};
+
+    (void)text;
+    controller->rollouts.evidence_asked--;
+    if (err->code != 0) {
+        flo_log_err(FLO_LOG_ERROR, "evidence", err);
+    } else if (flo_evidence_take(controller, query->evidence, &failed) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "evidence", &failed);
+    }
+}
+
+static void ask(struct flo_controller *controller,
+                struct flo_lane_evidence *evidence)
+{
+    struct flo_lane_query *query = calloc(1, sizeof(*query));
+    struct flo_err err = {0};
+
+    if (query == NULL) {
+        flo_lane_evidence_free(evidence);
+        return;
+    }
+    query->evidence = evidence;
+    query->context = controller;
+    query->done = on_answer;
+    if (flo_lane_ask(controller->lane, query, &err) < 0) {
+        flo_log(FLO_LOG_DEBUG, "evidence", "%s", err.what); /* the next time */
+    } else {
+        controller->rollouts.evidence_asked++;
+    }
+}
+
+void flo_evidence_tick(struct flo_controller *controller, uint64_t now_ms)
+{
+    if (now_ms < controller->rollouts.evidence_at_ms ||
+        controller->rollouts.evidence_asked > 0) {
+        return;
+    }
+    controller->rollouts.evidence_at_ms = now_ms + FLO_EVIDENCE_EVERY_MS;
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        struct flo_lane_evidence *evidence =
+            flo_evidence_ask(controller, controller->rollouts.items[i]);
+        if (evidence != NULL) {
+            ask(controller, evidence);
+        }
+    }
+}

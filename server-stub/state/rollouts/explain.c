@@ -1,0 +1,79 @@
+/* Explain: what a rollout decided and why, kept in memory for people.
+ *
+ * Each step that did something, or that ignored something with a reason, adds
+ * its trace (core/rollout/trace.c).  The newest FLO_EXPLAIN_BYTES of a rollout
+ * are kept while it is in memory; the log has all of it. */
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/inside.h"
+
+#define FLO_EXPLAIN_BYTES 65536
+
+/* Half of it goes at once, at the end of a line. */
+static void cut(struct flo_rollout_entry *entry)
+{
+    struct flo_buf *trace = &entry->trace;
+
+    if (trace->bytes <= FLO_EXPLAIN_BYTES) {
+        return;
+    }
+    size_t from = trace->bytes - FLO_EXPLAIN_BYTES / 2;
+    while (from < trace->bytes && trace->data[from - 1] != '\n') {
+        from++;
+    }
+    memmove(trace->data, trace->data + from, trace->bytes - from);
+    trace->bytes -= from;
+    trace->data[trace->bytes] = '\0';
+    entry->trace_cut += from;
+}
+
+static void log_lines(const struct flo_rollout_entry *entry,
+                      const struct flo_rollout_actions *actions)
+{
+    const char *why = actions->why;
+
+    while (*why != '\0') {
+        size_t chars = strcspn(why, "\n");
+        flo_log(actions->count > 0 ? FLO_LOG_INFO : FLO_LOG_DEBUG, "rollout",
+                "%s: %.*s", entry->core.id, (int)chars, why);
+        why += chars + (why[chars] == '\n');
+    }
+}
+
+void flo_rollouts_explain(struct flo_rollout_entry *entry,
+                          const struct flo_rollout_event *event,
+                          const struct flo_rollout_actions *actions)
+{
+    bool is_silent = event->kind == FLO_ROLLOUT_EVENT_HEARD ||
+                     event->kind == FLO_ROLLOUT_EVENT_TICK;
+
+    if (actions->count == 0 && (actions->why[0] == '\0' || is_silent)) {
+        return;
+    }
+    log_lines(entry, actions);
+    flo_rollout_trace(&entry->core, event, actions, &entry->trace);
+    if (entry->trace.failed) { /* without memory: it begins again */
+        flo_buf_deinit(&entry->trace);
+        entry->trace = (struct flo_buf){0};
+        return;
+    }
+    cut(entry);
+}
+
+json_t *flo_rollouts_explained(const struct flo_rollout_entry *entry)
+{
+    json_t *lines = json_array();
+    const char *at = entry->trace.data != NULL ? entry->trace.data : "";
+
+    while (*at != '\0') {
+        size_t chars = strcspn(at, "\n");
+        json_array_append_new(lines, json_stringn(at, chars));
+        at += chars + (at[chars] == '\n');
+    }
+    return json_pack("{s:s,s:s,s:s,s:I,s:I,s:o}", "id", entry->core.id, "state",
+                     flo_rollout_state_word(entry->core.state), "reason",
+                     entry->core.reason, "created_at_ms",
+                     (json_int_t)entry->core.created_at_ms, "cut_bytes",
+                     (json_int_t)entry->trace_cut, "trace", lines);
+}
