@@ -1,8 +1,8 @@
 #!/bin/sh
 # What a machine can hold of CONTRIBUTING.md, in under ten seconds.
 #
-# usage: tools/check.sh [format|layers|headers|symbols|circles|docs|inputs|promises|text
-#                        ...]
+# usage: tools/check.sh [format|layers|headers|symbols|circles|docs|inputs|promises|
+#                        stops|text ...]
 # Without words all of them. A check whose tool is absent says so and is not
 # counted as passed. Symbols and circles need a build (build/release, build/asan).
 set -u
@@ -79,6 +79,9 @@ check_inputs() {
     python3 tools/bad_inputs.py && say inputs ok || bad inputs
 }
 
+# The files that the tour names are there.
+check_stops() { python3 tools/stops.py && say stops ok || bad stops; }
+
 check_promises() {
     python3 tools/promises.py && say promises ok || bad promises
 }
@@ -94,7 +97,7 @@ check_text() {
     [ -z "$out" ] && say text ok || { echo "$out"; bad text; }
 }
 
-for check in ${*:-format layers headers symbols circles docs inputs promises text}; do
+for check in ${*:-format layers headers symbols circles docs inputs promises stops text}; do
     "check_$check"
 done
 exit $failed
