@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/core/take_back.h"
+#include "server-stub/core/orders/intent.h"
+#include "server-stub/core/orders/take_back.h"
 #include "server-stub/mqtt/ingest_inside.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/telemetry_link.h"
@@ -160,12 +161,8 @@ static int back_by_report(const struct flo_message *message, uint64_t rev,
     return is_awaited ? flo_ingest_back_on_orders(message, err) : 0;
 }
 
-#define TOP_JUMP_MAX UINT64_C(1000000)
-
-/* The highest number that a device took of us should be one of ours.  Behind a
- * backup it need not be: a controller that was started for that gives higher
- * ones, and signs anew what holds; within bounds, for a device may be stolen.
- */
+/* The highest number that a device took of us should be one of ours.  After a
+ * backup was restored it need not be. */
 static int look_at_top(const struct flo_message *message, uint64_t top,
                        struct flo_err *err)
 {
@@ -181,7 +178,8 @@ static int look_at_top(const struct flo_message *message, uint64_t top,
     if (rv < 0 || top <= ingest->top_known) {
         return rv;
     }
-    if (controller->options.is_restored && top - newest <= TOP_JUMP_MAX) {
+    if (flo_intent_top(top, newest, controller->options.is_restored) ==
+        FLO_INTENT_TOP_SKIP) {
         rv = flo_fleet_skip(controller->store, "order", top - newest, err);
         return rv < 0 ? rv : flo_orders_renew_each(controller, err);
     }

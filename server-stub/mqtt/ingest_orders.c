@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/core/answer.h"
-#include "server-stub/core/take_back.h"
+#include "server-stub/core/orders/answer.h"
+#include "server-stub/core/orders/take_back.h"
 #include "server-stub/mqtt/ingest_inside.h"
 #include "server-stub/state/controller.h"
 

@@ -25,7 +25,7 @@
 #include <flotilla/proto.h>
 
 #include "server-stub/core/audit.h"
-#include "server-stub/core/orders.h"
+#include "server-stub/core/orders/orders.h"
 #include "server-stub/core/rollout/rollout.h"
 
 #define FLO_GROUPS_MAX 8 /* of a device */

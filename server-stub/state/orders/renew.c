@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/core/renewal.h"
+#include "server-stub/core/orders/renewal.h"
 #include "server-stub/state/controller.h"
 
 struct held {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
 
@@ -99,27 +100,16 @@ int flo_rollouts_of_order(struct flo_controller *controller, const char *order,
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
-/* The newest intent for a device and model wins. */
-static bool is_newer(const char *id, const char *other)
-{
-    return flo_rollouts_is_older(other, id);
-}
-
-static bool is_of_newer(struct flo_controller *controller,
-                        const struct flo_rollout_entry *entry,
-                        const char *rollout)
+static bool is_of_model(struct flo_controller *controller, const char *rollout,
+                        const char *model)
 {
     struct flo_rollout_entry *other;
     struct flo_err absent = {0};
 
-    return rollout[0] != '\0' && is_newer(rollout, entry->core.id) &&
-           flo_rollouts_find(controller, rollout, &other, &absent) == 0 &&
-           strcmp(other->model, entry->model) == 0;
+    return flo_rollouts_find(controller, rollout, &other, &absent) == 0 &&
+           strcmp(other->model, model) == 0;
 }
 
-/* May this rollout write into the device's desired?  A pause, an abort or a
- * rollback only where its own order stands, or none: who was told something
- * else since must not forget that.  A deploy also over what is older. */
 static int may_write(struct flo_controller *controller,
                      const struct flo_rollout_entry *entry,
                      enum flo_order_op op, const char *device, bool *out,
@@ -138,8 +128,11 @@ static int may_write(struct flo_controller *controller,
         return rv;
     }
     rv = flo_rollouts_of_order(controller, order, rollout, err);
-    *out = op == FLO_ORDER_DEPLOY ? !is_of_newer(controller, entry, rollout)
-                                  : strcmp(rollout, entry->core.id) == 0;
+    enum flo_intent_write write =
+        flo_intent_may_write(op, entry->core.id, rollout);
+    *out = write == FLO_INTENT_WRITE ||
+           (write == FLO_INTENT_WRITE_OTHER_MODEL &&
+            !is_of_model(controller, rollout, entry->model));
     return rv;
 }
 

@@ -1,12 +1,10 @@
 /* A rollout begins: who is in it, may it start, which older ones it meets. */
 #include <string.h>
 
+#include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
 
-/* Who starts a release again that was taken back means it: what devices were
- * told of it before holds no more.  So does `lift` for what they found too slow
- * or too large.  Their faults stay. */
 static int settle_lift(struct flo_controller *controller,
                        const struct flo_rollout_entry *entry,
                        struct flo_err *err)
@@ -24,9 +22,9 @@ static int settle_lift(struct flo_controller *controller,
         rv = flo_fleet_newest(controller->store, "order", &newest, err);
     }
     if (rv == 0) {
-        json_object_set_new(
-            entry->spec, "lift",
-            json_integer(is_asked || taken_back > 0 ? (json_int_t)newest : 0));
+        json_object_set_new(entry->spec, "lift",
+                            json_integer((json_int_t)flo_intent_lift(
+                                is_asked, taken_back, newest)));
     }
     return rv;
 }

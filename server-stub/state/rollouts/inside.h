@@ -15,8 +15,6 @@ void flo_rollouts_explain(struct flo_rollout_entry *entry,
 FLO_MUST_USE int
 flo_rollouts_check_room(const struct flo_controller *controller, size_t max,
                         struct flo_err *err);
-/* Ids are numbers of at least four digits: r-9999 is older than r-10000. */
-bool flo_rollouts_is_older(const char *id, const char *other);
 /* Takes the entry, also when it fails. */
 FLO_MUST_USE int flo_rollouts_keep(struct flo_controller *controller,
                                    struct flo_rollout_entry *entry,

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
 
@@ -47,16 +48,6 @@ int flo_rollouts_grow(struct flo_rollout_entry *entry, struct flo_err *err)
     core->members = members;
     core->member_capacity = capacity;
     return 0;
-}
-
-/* Ids are numbers of at least four digits: r-9999 is older than r-10000. */
-bool flo_rollouts_is_older(const char *id, const char *other)
-{
-    size_t length = strlen(id);
-    size_t other_length = strlen(other);
-
-    return length != other_length ? length < other_length
-                                  : strcmp(id, other) < 0;
 }
 
 static size_t count_active(const struct flo_controller *controller)
@@ -121,8 +112,8 @@ int flo_rollouts_keep(struct flo_controller *controller,
     entry->used = ++controller->rollouts.uses;
     size_t place = controller->rollouts.count++;
     for (; place > 0 &&
-           flo_rollouts_is_older(
-               entry->core.id, controller->rollouts.items[place - 1]->core.id);
+           flo_intent_is_older(entry->core.id,
+                               controller->rollouts.items[place - 1]->core.id);
          place--) {
         controller->rollouts.items[place] =
             controller->rollouts.items[place - 1];

@@ -2,6 +2,7 @@
  * device and model, which wins. */
 #include <string.h>
 
+#include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
 
@@ -74,14 +75,6 @@ int flo_rollouts_join(struct flo_controller *controller, const char *device,
 
 /* ---- the newest wins ---- */
 
-/* It may still order devices: also a completed one, which brings those that
- * come back. */
-static bool may_order(enum flo_rollout_state state)
-{
-    return state == FLO_ROLLOUT_RUNNING || state == FLO_ROLLOUT_PAUSED ||
-           state == FLO_ROLLOUT_COMPLETED;
-}
-
 static bool is_held(const struct flo_rollout_member *member)
 {
     return !flo_execution_is_end((enum flo_execution)member->state);
@@ -90,7 +83,7 @@ static bool is_held(const struct flo_rollout_member *member)
 static bool meets(const struct flo_rollout_entry *older,
                   const struct flo_rollout_entry *newer)
 {
-    return older != newer && may_order(older->core.state) &&
+    return older != newer && flo_intent_may_order(older->core.state) &&
            strcmp(older->model, newer->model) == 0;
 }
 

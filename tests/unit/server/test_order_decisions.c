@@ -7,9 +7,10 @@
 
 #include <cmocka.h>
 
-#include "server-stub/core/answer.h"
-#include "server-stub/core/renewal.h"
-#include "server-stub/core/take_back.h"
+#include "server-stub/core/orders/answer.h"
+#include "server-stub/core/orders/intent.h"
+#include "server-stub/core/orders/renewal.h"
+#include "server-stub/core/orders/take_back.h"
 
 #include "unit/server/golden.h"
 
@@ -227,6 +228,78 @@ rollouts_that_go_on_are_concerned_only_when_they_are_done_and_it_was_ordered(
     assert_true(flo_return_concerns(FLO_ROLLOUT_HALTED, false));
 }
 
+/* ---- intent ---- */
+
+static void a_rollback_and_a_yank_end_rollouts_by_their_state(void **state)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    static const char *const words[] = {[FLO_INTENT_STAYS] = "stays",
+                                        [FLO_INTENT_TAKE_BACK] = "taken back",
+                                        [FLO_INTENT_ABORT] = "aborted"};
+
+    (void)state;
+    flo_buf_text(&text, "state         covered      yanked only\n");
+    for (int i = 0; i < FLO_ROLLOUT_STATE_COUNT; i++) {
+        enum flo_rollout_state of = (enum flo_rollout_state)i;
+        flo_buf_printf(&text, "%-12s  %-11s  %s\n", flo_rollout_state_word(of),
+                       words[flo_intent_stop(of, true, false)],
+                       words[flo_intent_stop(of, false, true)]);
+        /* A yank adds nothing where the rollback is for the group. */
+        assert_int_equal(flo_intent_stop(of, true, true),
+                         flo_intent_stop(of, true, false));
+        assert_int_equal(flo_intent_stop(of, false, false), FLO_INTENT_STAYS);
+    }
+    golden_check("rollback-ends-rollouts", text.data);
+}
+
+static void a_deploy_yields_to_a_newer_rollout_of_its_model(void **state)
+{
+    (void)state;
+    assert_int_equal(flo_intent_may_write(FLO_ORDER_DEPLOY, "r-0002", "r-0001"),
+                     FLO_INTENT_WRITE);
+    assert_int_equal(flo_intent_may_write(FLO_ORDER_DEPLOY, "r-0002", "r-0002"),
+                     FLO_INTENT_WRITE);
+    assert_int_equal(flo_intent_may_write(FLO_ORDER_DEPLOY, "r-0002", "r-0003"),
+                     FLO_INTENT_WRITE_OTHER_MODEL);
+    assert_int_equal(
+        flo_intent_may_write(FLO_ORDER_DEPLOY, "r-9999", "r-10000"),
+        FLO_INTENT_WRITE_OTHER_MODEL);
+    assert_int_equal(flo_intent_may_write(FLO_ORDER_DEPLOY, "r-0002", ""),
+                     FLO_INTENT_WRITE);
+}
+
+static void other_orders_are_written_over_the_rollouts_own_only(void **state)
+{
+    (void)state;
+    assert_int_equal(flo_intent_may_write(FLO_ORDER_ABORT, "r-0002", "r-0002"),
+                     FLO_INTENT_WRITE);
+    assert_int_equal(flo_intent_may_write(FLO_ORDER_ABORT, "r-0002", "r-0001"),
+                     FLO_INTENT_WRITE_NOT);
+    assert_int_equal(flo_intent_may_write(FLO_ORDER_ROLLBACK, "r-0002", ""),
+                     FLO_INTENT_WRITE_NOT);
+}
+
+static void
+denials_are_lifted_when_asked_or_when_it_was_taken_back(void **state)
+{
+    (void)state;
+    assert_int_equal(flo_intent_lift(false, 0, 9), 0);
+    assert_int_equal(flo_intent_lift(true, 0, 9), 9);
+    assert_int_equal(flo_intent_lift(false, 4, 9), 9);
+}
+
+static void a_restored_controller_skips_numbers_within_bounds(void **state)
+{
+    (void)state;
+    assert_int_equal(flo_intent_top(9, 9, false), FLO_INTENT_TOP_OURS);
+    assert_int_equal(flo_intent_top(10, 9, false), FLO_INTENT_TOP_ALARM);
+    assert_int_equal(flo_intent_top(10, 9, true), FLO_INTENT_TOP_SKIP);
+    assert_int_equal(flo_intent_top(9 + FLO_INTENT_TOP_JUMP_MAX, 9, true),
+                     FLO_INTENT_TOP_SKIP);
+    assert_int_equal(flo_intent_top(10 + FLO_INTENT_TOP_JUMP_MAX, 9, true),
+                     FLO_INTENT_TOP_ALARM);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +315,12 @@ int main(void)
         cmocka_unit_test(a_report_older_than_desired_says_nothing_of_it),
         cmocka_unit_test(
             rollouts_that_go_on_are_concerned_only_when_they_are_done_and_it_was_ordered),
+        cmocka_unit_test(a_rollback_and_a_yank_end_rollouts_by_their_state),
+        cmocka_unit_test(a_deploy_yields_to_a_newer_rollout_of_its_model),
+        cmocka_unit_test(other_orders_are_written_over_the_rollouts_own_only),
+        cmocka_unit_test(
+            denials_are_lifted_when_asked_or_when_it_was_taken_back),
+        cmocka_unit_test(a_restored_controller_skips_numbers_within_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

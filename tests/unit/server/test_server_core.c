@@ -8,7 +8,7 @@
 
 #include "server-stub/core/access.h"
 #include "server-stub/core/audit.h"
-#include "server-stub/core/orders.h"
+#include "server-stub/core/orders/orders.h"
 #include "server-stub/core/telemetry/telemetry.h"
 
 /* ---- orders of a group ---- */

@@ -1,6 +1,6 @@
 /* Numbers of orders: per subject a device takes none that is older than what it
  * has.  What is still meant then gets a newer number from the controller. */
-#include "server-stub/core/renewal.h"
+#include "server-stub/core/orders/renewal.h"
 #include "tests/unit/server/world.h"
 
 /* As if so many orders had been signed for others. */

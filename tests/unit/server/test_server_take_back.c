@@ -1,5 +1,5 @@
 /* Emergency rollbacks: the plan, what is kept, what is sent, what is undone. */
-#include "server-stub/core/take_back.h"
+#include "server-stub/core/orders/take_back.h"
 #include "server-stub/state/objects.h"
 #include "tests/unit/server/world.h"
 

@@ -2,7 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "server-stub/core/answer.h"
+#include "server-stub/core/orders/answer.h"
 
 const char *flo_answer_word(enum flo_answer_follows follows)
 {

@@ -1,7 +1,7 @@
 /* Orders: selection for a group, age, outcome and progress. */
 #include <string.h>
 
-#include "server-stub/core/orders.h"
+#include "server-stub/core/orders/orders.h"
 
 #define ROLLBACKS_FIRST 4
 

@@ -1,7 +1,7 @@
 /* Which orders are signed again. */
 #include <assert.h>
 
-#include "server-stub/core/renewal.h"
+#include "server-stub/core/orders/renewal.h"
 
 const char *flo_renewal_word(enum flo_renewal_why why)
 {

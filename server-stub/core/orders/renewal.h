@@ -8,7 +8,7 @@
 #include <flotilla/base.h>
 #include <flotilla/proto.h>
 
-#include "server-stub/core/orders.h"
+#include "server-stub/core/orders/orders.h"
 
 enum flo_renewal_why {
     FLO_RENEWAL_NOT,

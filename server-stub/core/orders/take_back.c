@@ -1,7 +1,7 @@
 /* Taking a release back: what one device would do. */
 #include <string.h>
 
-#include "server-stub/core/take_back.h"
+#include "server-stub/core/orders/take_back.h"
 
 static const struct {
     const char *word;

@@ -6,7 +6,7 @@
 #include <flotilla/base.h>
 #include <flotilla/proto.h>
 
-#include "server-stub/core/orders.h"
+#include "server-stub/core/orders/orders.h"
 
 struct flo_answer {
     enum flo_order_op op; /* of the order that the device names */

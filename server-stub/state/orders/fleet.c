@@ -1,0 +1,35 @@
+/* Orders to the whole fleet: freeze, unfreeze, config. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/orders/inside.h"
+
+int flo_orders_fleet(struct flo_controller *controller, enum flo_order_op op,
+                     const char *by, uint64_t heartbeat_ms, char *id,
+                     struct flo_err *err)
+{
+    struct flo_order order = {
+        .op = op, .heartbeat_ms = heartbeat_ms, .scope = {.group = "all"}};
+    int rv;
+
+    snprintf(order.by, sizeof(order.by), "%.64s", by);
+    if ((rv = flo_orders_issue(controller, &order, true, 0, id, err)) < 0) {
+        return rv;
+    }
+    struct flo_scope_list list = {.controller = controller, .order = id};
+    rv = flo_scope_read(&list, "all", NULL, err);
+    if (rv == 0) {
+        rv = flo_scope_open(&list, err);
+    }
+    free(list.items);
+    if (rv == 0 && op == FLO_ORDER_FREEZE) {
+        rv = flo_rollouts_step_running(
+            controller,
+            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_FREEZE,
+                                       .note = id},
+            err);
+    }
+    flo_outgoing_change(controller, FLO_OBJECT_ORDER, id);
+    return rv;
+}

@@ -1,0 +1,76 @@
+/* What the files of this folder share; not for others. */
+#ifndef FLOTILLA_SERVER_STATE_ORDERS_INSIDE_H
+#define FLOTILLA_SERVER_STATE_ORDERS_INSIDE_H
+
+#include "server-stub/core/orders/take_back.h"
+#include "server-stub/state/controller.h"
+#include "server-stub/state/orders/emergency.h"
+
+/* ---- scope.c ---- */
+
+struct flo_scope_member {
+    char id[37];
+    char name[FLO_NAME_MAX + 1];
+    char title[FLO_RETURN_TITLE]; /* what it keeps */
+    bool is_online;
+    enum flo_return way;
+};
+
+struct flo_scope_list {
+    struct flo_controller *controller;
+    const char *order;
+    const char *release; /* digest text: of the rollback; NULL: another op */
+    const char *to;      /* digest text, or NULL */
+    const char *send;    /* deploy order of `to`, for who must fetch it */
+    bool is_listed;      /* the group's list has the order */
+    struct flo_scope_member *items;
+    size_t count, room;
+    struct flo_err *err;
+};
+
+/* Everybody in the group, or the device; `items` is the caller's to free. */
+FLO_MUST_USE int flo_scope_read(struct flo_scope_list *list, const char *group,
+                                const char *device, struct flo_err *err);
+/* Await the order on all of them. */
+FLO_MUST_USE int flo_scope_open(struct flo_scope_list *list,
+                                struct flo_err *err);
+/* How many go one of these ways. */
+size_t flo_scope_count(const struct flo_scope_list *list, enum flo_return from,
+                       enum flo_return to);
+
+/* ---- withdraw.c ---- */
+
+/* Rollouts of the release (digest text) end, as core/orders/intent.h says. */
+FLO_MUST_USE int flo_orders_stop_rollouts(struct flo_controller *controller,
+                                          const char *release,
+                                          const char *group, bool is_yanked,
+                                          const char *note,
+                                          struct flo_err *err);
+
+/* ---- take_back.c ---- */
+
+struct flo_take_back_release {
+    struct flo_digest digest;
+    uint64_t number;
+    uint64_t bytes;
+    char state[16];
+};
+
+/* The release that goes back and the one to go to. */
+struct flo_take_back_pair {
+    struct flo_take_back_release from;
+    struct flo_take_back_release to;
+    char model[FLO_NAME_MAX + 1];
+    char to_version[FLO_NAME_MAX + 1];
+    char from_text[FLO_DIGEST_TEXT];
+    char to_text[FLO_DIGEST_TEXT];
+};
+
+/* Everybody in scope and what each would do. */
+FLO_MUST_USE int flo_take_back_look(struct flo_controller *controller,
+                                    const struct flo_take_back *what,
+                                    struct flo_take_back_pair *both,
+                                    struct flo_scope_list *list,
+                                    struct flo_err *err);
+
+#endif

@@ -1,0 +1,153 @@
+/* The plan of an emergency rollback: what the order would do. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/core/orders/intent.h"
+#include "server-stub/state/controller.h"
+#include "server-stub/state/objects.h"
+#include "server-stub/state/orders/inside.h"
+
+#define PLAN_DEVICES 200
+
+/* Devices with one way and one target are one row. */
+static json_t *target_row(json_t *targets, const char *way, const char *to)
+{
+    size_t i;
+    json_t *row;
+
+    json_array_foreach(targets, i, row)
+    {
+        if (strcmp(json_string_value(json_object_get(row, "way")), way) == 0 &&
+            strcmp(json_string_value(json_object_get(row, "to")), to) == 0) {
+            return row;
+        }
+    }
+    row = json_pack("{s:s,s:s,s:i,s:i,s:i,s:i}", "way", way, "to", to,
+                    "devices", 0, "online", 0, "offline", 0, "bytes_each", 0);
+    json_array_append_new(targets, row);
+    return row;
+}
+
+static void count_up(json_t *row, const char *name)
+{
+    json_t *value = json_object_get(row, name);
+
+    json_integer_set(value, json_integer_value(value) + 1);
+}
+
+static void plan_member(json_t *plan, const struct flo_scope_member *member,
+                        const struct flo_take_back *what,
+                        const struct flo_take_back_pair *both)
+{
+    bool fetches = member->way == FLO_RETURN_DOWNLOAD;
+    const char *to = what->to != NULL ? what->to : member->title;
+    json_t *row = target_row(json_object_get(plan, "targets"),
+                             flo_return_word(member->way),
+                             flo_return_is_possible(member->way) ? to : "");
+    json_t *items = json_object_get(plan, "items");
+    uint64_t bytes = fetches ? both->to.bytes : 0;
+
+    count_up(row, "devices");
+    count_up(row, member->is_online ? "online" : "offline");
+    json_integer_set(json_object_get(row, "bytes_each"), (json_int_t)bytes);
+    if (json_array_size(items) < PLAN_DEVICES) {
+        json_array_append_new(
+            items,
+            json_pack("{s:s,s:s,s:b,s:s,s:s,s:I,s:s}", "id", member->id, "name",
+                      member->name, "online", (int)member->is_online, "way",
+                      flo_return_word(member->way), "to",
+                      flo_return_is_possible(member->way) ? to : "", "bytes",
+                      (json_int_t)bytes, "reason",
+                      flo_return_reason(member->way)));
+    }
+}
+
+static json_t *plan_rollouts(struct flo_controller *controller,
+                             const struct flo_take_back *what,
+                             const char *release)
+{
+    json_t *ids = json_array();
+
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        const struct flo_rollout_entry *entry = controller->rollouts.items[i];
+        char digest[FLO_DIGEST_TEXT];
+        flo_digest_text(&entry->release, digest);
+        bool is_covered =
+            what->group != NULL && (strcmp(what->group, "all") == 0 ||
+                                    strcmp(what->group, entry->group) == 0);
+        if (flo_intent_goes_on(entry->core.state) &&
+            strcmp(digest, release) == 0 && (is_covered || what->is_yanked)) {
+            json_array_append_new(ids, json_string(entry->core.id));
+        }
+    }
+    return ids;
+}
+
+/* Who needs somebody first: cannot, must fetch, never heard, then the rest. */
+static const enum flo_return plan_order[] = {
+    FLO_RETURN_FIRST, FLO_RETURN_DENIED, FLO_RETURN_DOWNLOAD, FLO_RETURN_SILENT,
+    FLO_RETURN_KEPT};
+
+static json_t *plan_json(struct flo_controller *controller,
+                         const struct flo_take_back *what,
+                         const struct flo_take_back_pair *both,
+                         const struct flo_scope_list *list)
+{
+    size_t offline = 0;
+    size_t fetch =
+        flo_scope_count(list, FLO_RETURN_DOWNLOAD, FLO_RETURN_DOWNLOAD);
+    json_t *plan = json_pack(
+        "{s:s,s:s,s:o,s:b,s:o,s:[],s:[]}", "op", "rollback", "release",
+        what->release, "to",
+        what->to != NULL ? json_string(what->to) : json_null(), "yank",
+        (int)what->is_yanked, "rollouts",
+        plan_rollouts(controller, what, both->from_text), "targets", "items");
+
+    for (size_t o = 0; o < FLO_COUNT(plan_order); o++) {
+        for (size_t i = 0; i < list->count; i++) {
+            const struct flo_scope_member *member = &list->items[i];
+            if (member->way == plan_order[o]) {
+                plan_member(plan, member, what, both);
+                offline +=
+                    member->way != FLO_RETURN_SILENT && !member->is_online;
+            }
+        }
+    }
+    json_t *sums = json_pack(
+        "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "scope_devices",
+        (json_int_t)list->count, "devices",
+        (json_int_t)flo_scope_count(list, FLO_RETURN_KEPT, FLO_RETURN_DENIED),
+        "kept",
+        (json_int_t)flo_scope_count(list, FLO_RETURN_KEPT, FLO_RETURN_KEPT),
+        "download", (json_int_t)fetch, "download_bytes",
+        (json_int_t)(fetch * both->to.bytes), "cannot",
+        (json_int_t)flo_scope_count(list, FLO_RETURN_FIRST, FLO_RETURN_DENIED),
+        "offline", (json_int_t)offline, "silent",
+        (json_int_t)flo_scope_count(list, FLO_RETURN_SILENT, FLO_RETURN_SILENT),
+        "go_back",
+        (json_int_t)flo_scope_count(list, FLO_RETURN_KEPT,
+                                    FLO_RETURN_DOWNLOAD));
+    json_object_update(plan, sums);
+    json_decref(sums);
+    return plan;
+}
+
+int flo_orders_plan(struct flo_controller *controller,
+                    const struct flo_take_back *what, json_t **out,
+                    struct flo_err *err)
+{
+    struct flo_take_back_pair both = {0};
+    struct flo_scope_list list = {0};
+    bool is_frozen = false;
+    int rv = flo_take_back_look(controller, what, &both, &list, err);
+
+    if (rv == 0) {
+        rv = flo_fleet_is_frozen(controller->store, &is_frozen, err);
+    }
+    if (rv == 0) { /* who must download waits for the end of it */
+        *out = plan_json(controller, what, &both, &list);
+        json_object_set_new(*out, "frozen", json_boolean(is_frozen));
+    }
+    free(list.items);
+    return rv;
+}

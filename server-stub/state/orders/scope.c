@@ -1,0 +1,133 @@
+/* Scope of an emergency order: its devices, and what each would do. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/objects.h"
+#include "server-stub/state/orders/inside.h"
+
+static int collect_scope(void *context, const struct flo_fleet_device *device)
+{
+    struct flo_scope_list *list = context;
+
+    if (list->count == list->room) {
+        size_t room = 2 * list->room + 64;
+        struct flo_scope_member *items =
+            realloc(list->items, room * sizeof(*items));
+        if (items == NULL) {
+            return flo_fail(list->err, FLO_E_MEMORY, "%zu devices", room);
+        }
+        list->items = items;
+        list->room = room;
+    }
+    struct flo_scope_member *member = &list->items[list->count++];
+    *member = (struct flo_scope_member){.is_online = device->is_online};
+    snprintf(member->id, sizeof(member->id), "%s", device->id);
+    snprintf(member->name, sizeof(member->name), "%s", device->name);
+    if (list->release != NULL) {
+        json_t *report = flo_object_parsed(device->reported);
+        member->way =
+            flo_return_plan(report, list->release, list->to, member->title);
+        json_decref(report);
+    }
+    return 0;
+}
+
+int flo_scope_read(struct flo_scope_list *list, const char *group,
+                   const char *device, struct flo_err *err)
+{
+    struct flo_fleet_device_filter filter = {.group = group, .online = -1};
+    struct flo_fleet_store *store = list->controller->store;
+
+    list->err = err;
+    return device != NULL
+               ? flo_fleet_device_get(store, device, collect_scope, list, err)
+               : flo_fleet_device_list(store, &filter, collect_scope, list,
+                                       err);
+}
+
+/* The order that a desired document holds. */
+struct held_order {
+    char release[FLO_DIGEST_TEXT];
+    bool is_deploy;
+};
+
+static int note_order(void *context, const struct flo_fleet_order *order)
+{
+    struct held_order *held = context;
+
+    held->is_deploy =
+        strcmp(order->op, flo_order_op_word(FLO_ORDER_DEPLOY)) == 0;
+    snprintf(held->release, sizeof(held->release), "%s", order->release);
+    return 0;
+}
+
+/* A device that was told to run another release keeps that: the rollback in
+ * its group's list is enough for it.  Where no list has the rollback, those
+ * that have the release are told by their desired, whatever it said. */
+static int wants_rewrite(struct flo_controller *controller, const char *device,
+                         const char *release, bool *out, struct flo_err *err)
+{
+    char order[FLO_NAME_MAX + 1];
+    struct held_order held = {0};
+    uint64_t rev;
+    int rv = flo_fleet_desired_get(controller->store, device, &rev, order, err);
+
+    *out = true;
+    if (rv < 0 || order[0] == '\0') {
+        return rv;
+    }
+    rv = flo_fleet_order_get(controller->store, order, note_order, &held, err);
+    if (rv == 0 && held.is_deploy && strcmp(held.release, release) != 0) {
+        *out = false;
+    }
+    return rv == FLO_E_ABSENT ? 0 : rv;
+}
+
+/* Whose report names the release is told by its desired where no list has the
+ * order, whatever desired said. */
+static int scope_write(struct flo_scope_list *list,
+                       const struct flo_scope_member *member,
+                       struct flo_err *err)
+{
+    struct flo_controller *controller = list->controller;
+    bool has_it = member->way > FLO_RETURN_SILENT;
+    bool rewrite = has_it && !list->is_listed;
+    const char *order = member->way == FLO_RETURN_DOWNLOAD && list->send != NULL
+                            ? list->send
+                            : list->order;
+    int rv = flo_fleet_outcome_put(controller->store, list->order, member->id,
+                                   FLO_OUTCOME_PENDING, 0, err);
+
+    if (rv == 0 && list->release != NULL && !rewrite) {
+        rv =
+            wants_rewrite(controller, member->id, list->release, &rewrite, err);
+    }
+    if (rv == 0 && rewrite) {
+        rv = flo_fleet_desired_set(controller->store, member->id, order, err);
+        flo_outgoing_desired(controller, member->id);
+    }
+    return rv;
+}
+
+/* Await the order on all of them. */
+int flo_scope_open(struct flo_scope_list *list, struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < list->count && rv == 0; i++) {
+        rv = scope_write(list, &list->items[i], err);
+    }
+    return rv;
+}
+
+size_t flo_scope_count(const struct flo_scope_list *list, enum flo_return from,
+                       enum flo_return to)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        count += list->items[i].way >= from && list->items[i].way <= to;
+    }
+    return count;
+}

@@ -1,0 +1,272 @@
+/* A release taken back: order, scope, rollouts that stop or let devices go. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/core/orders/intent.h"
+#include "server-stub/state/controller.h"
+#include "server-stub/state/orders/inside.h"
+
+static int count_device(void *context, const struct flo_fleet_device *device)
+{
+    (void)device;
+    ++*(size_t *)context;
+    return 0;
+}
+
+/* A group with a typo must not withdraw a release and stop nothing. */
+static int check_group(struct flo_controller *controller, const char *group,
+                       struct flo_err *err)
+{
+    struct flo_fleet_device_filter filter = {
+        .group = group, .online = -1, .limit = 1};
+    size_t count = 0;
+    int rv = flo_fleet_device_list(controller->store, &filter, count_device,
+                                   &count, err);
+
+    return rv == 0 && count == 0 ? flo_fail(err, FLO_E_GROUP_ABSENT,
+                                            "no device is in group %s", group)
+                                 : rv;
+}
+
+static int take_digest(void *context, const struct flo_fleet_release *release)
+{
+    struct flo_take_back_release *out = context;
+
+    out->bytes = release->bytes;
+    snprintf(out->state, sizeof(out->state), "%s", release->state);
+    out->number = release->number;
+    return flo_digest_parse(release->digest, &out->digest) ? 0 : FLO_E_DB;
+}
+
+/* Rollouts that go on have devices of the scope no more: they were ordered
+ * back, and that is no failure of the release elsewhere. */
+static int leave_rollouts(struct flo_controller *controller,
+                          const struct flo_scope_list *list,
+                          struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+        char digest[FLO_DIGEST_TEXT];
+        flo_digest_text(&entry->release, digest);
+        if (!flo_intent_goes_on(entry->core.state) ||
+            strcmp(digest, list->release) != 0) {
+            continue;
+        }
+        for (size_t d = 0; d < list->count && rv == 0; d++) {
+            rv = flo_rollouts_step(
+                controller, entry,
+                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LEFT,
+                                           .device = list->items[d].id},
+                err);
+        }
+    }
+    return rv;
+}
+
+static int check_scope(struct flo_controller *controller,
+                       const struct flo_take_back *what, struct flo_err *err)
+{
+    return what->device != NULL
+               ? flo_fleet_device_get(controller->store, what->device, NULL,
+                                      NULL, err)
+               : check_group(controller, what->group, err);
+}
+
+static int find_to(struct flo_controller *controller,
+                   const struct flo_take_back *what,
+                   struct flo_take_back_pair *out, struct flo_err *err)
+{
+    char model[FLO_NAME_MAX + 1];
+    int rv = flo_release_title_parse(what->to, model, out->to_version, err);
+
+    if (rv < 0 ||
+        (rv = flo_fleet_release_get(controller->store, model, out->to_version,
+                                    take_digest, &out->to, err)) < 0) {
+        return rv;
+    }
+    if (strcmp(model, out->model) != 0 ||
+        strcmp(what->to, what->release) == 0) {
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "to: `%s` is no other release of %s", what->to,
+                        out->model);
+    }
+    if (strcmp(out->to.state, "published") != 0) {
+        return flo_fail(
+            err,
+            strcmp(out->to.state, "yanked") == 0 ? FLO_E_RELEASE_YANKED
+                                                 : FLO_E_STATE,
+            "%s is %s: nobody can be sent there", what->to, out->to.state);
+    }
+    flo_digest_text(&out->to.digest, out->to_text);
+    return 0;
+}
+
+static int find_both(struct flo_controller *controller,
+                     const struct flo_take_back *what,
+                     struct flo_take_back_pair *out, struct flo_err *err)
+{
+    char version[FLO_NAME_MAX + 1];
+    int rv = flo_release_title_parse(what->release, out->model, version, err);
+
+    if (rv < 0 ||
+        (rv = flo_fleet_release_get(controller->store, out->model, version,
+                                    take_digest, &out->from, err)) < 0) {
+        return rv;
+    }
+    flo_digest_text(&out->from.digest, out->from_text);
+    return what->to != NULL ? find_to(controller, what, out, err) : 0;
+}
+
+/* Everybody in scope and what each would do. */
+int flo_take_back_look(struct flo_controller *controller,
+                       const struct flo_take_back *what,
+                       struct flo_take_back_pair *both,
+                       struct flo_scope_list *list, struct flo_err *err)
+{
+    int rv = find_both(controller, what, both, err);
+
+    *list =
+        (struct flo_scope_list){.controller = controller,
+                                .release = both->from_text,
+                                .to = what->to != NULL ? both->to_text : NULL};
+    if (rv == 0) {
+        rv = check_scope(controller, what, err);
+    }
+    return rv < 0 ? rv : flo_scope_read(list, what->group, what->device, err);
+}
+
+/* A yank without a way back helps nobody who serves the release, and nobody
+ * must find out afterwards. */
+static int check_somebody(const struct flo_take_back *what,
+                          const struct flo_scope_list *list,
+                          struct flo_err *err)
+{
+    size_t cannot = flo_scope_count(list, FLO_RETURN_FIRST, FLO_RETURN_DENIED);
+    size_t can = flo_scope_count(list, FLO_RETURN_KEPT, FLO_RETURN_DOWNLOAD);
+
+    if (can > 0 || cannot == 0 || what->is_decided) {
+        return 0;
+    }
+    return flo_fail(err, FLO_E_ORDER_NOBODY,
+                    "%zu devices run %s and none of them can go back: no "
+                    "previous release, or it is denied",
+                    cannot, what->release);
+}
+
+static void copy_words(const struct flo_take_back *what,
+                       struct flo_order *order)
+{
+    snprintf(order->scope.group, sizeof(order->scope.group), "%s",
+             what->device != NULL ? "" : what->group);
+    snprintf(order->scope.device, sizeof(order->scope.device), "%s",
+             what->device != NULL ? what->device : "");
+    snprintf(order->by, sizeof(order->by), "%.64s", what->by);
+    snprintf(order->reason, sizeof(order->reason), "%.127s", what->reason);
+}
+
+static int issue_back(struct flo_controller *controller,
+                      const struct flo_take_back *what,
+                      const struct flo_take_back_pair *both, char *id,
+                      struct flo_err *err)
+{
+    struct flo_order order = {.op = FLO_ORDER_ROLLBACK,
+                              .to_previous = what->to == NULL,
+                              .to = both->to.digest,
+                              .from_count = 1};
+    struct flo_fleet_order row = {.is_tracked = true,
+                                  .is_desired_only = !what->is_yanked ||
+                                                     what->device != NULL ||
+                                                     what->to != NULL};
+
+    order.from[0] = both->from.digest;
+    order.from_numbers[0] = both->from.number;
+    snprintf(order.model, sizeof(order.model), "%s", both->model);
+    copy_words(what, &order);
+    return flo_orders_issue_row(controller, &order, row, id, err);
+}
+
+/* The operator waits for the answer, and the way back from this trial is the
+ * release that does harm: it serves this long, then it is committed. */
+#define SEND_SOAK_MS 10000
+
+/* For who does not keep `to`: as a rollout's deploy order, of a rollout with
+ * the rollback's name, so that its end is told by that. */
+static int issue_send(struct flo_controller *controller,
+                      const struct flo_take_back *what,
+                      const struct flo_take_back_pair *both, const char *back,
+                      char *id, struct flo_err *err)
+{
+    struct flo_order order = {.op = FLO_ORDER_DEPLOY,
+                              .release = both->to.digest,
+                              .number = both->to.number,
+                              .below_floor = true};
+    struct flo_fleet_order row = {.is_desired_only = true,
+                                  .release_bytes = both->to.bytes};
+
+    snprintf(order.model, sizeof(order.model), "%s", both->model);
+    snprintf(order.version, sizeof(order.version), "%s", both->to_version);
+    snprintf(order.rollout, sizeof(order.rollout), "%s", back);
+    flo_policy_default(&order.policy);
+    order.policy.soak_ms = SEND_SOAK_MS;
+    copy_words(what, &order);
+    return flo_orders_issue_row(controller, &order, row, id, err);
+}
+
+/* Rewriting comes last: in desired the rollback stands before an abort. */
+static int carry_out(struct flo_controller *controller,
+                     const struct flo_take_back *what,
+                     const struct flo_take_back_pair *both,
+                     struct flo_scope_list *list, struct flo_err *err)
+{
+    const char *group = what->device != NULL ? "" : what->group;
+    int rv = what->is_yanked
+                 ? flo_orders_withdraw(controller, &both->from.digest, group,
+                                       list->order, err)
+                 : flo_orders_stop_rollouts(controller, both->from_text, group,
+                                            false, list->order, err);
+
+    if (rv == 0) {
+        rv = flo_scope_open(list, err);
+    }
+    return rv == 0 && !what->is_yanked ? leave_rollouts(controller, list, err)
+                                       : rv;
+}
+
+/* Where the release may be deployed again, its rollback stands in desired
+ * documents alone: a list would take it back once more from whoever was
+ * brought forward since. */
+int flo_orders_take_back(struct flo_controller *controller,
+                         const struct flo_take_back *what, char *id,
+                         struct flo_err *err)
+{
+    char send[FLO_NAME_MAX + 1];
+    struct flo_take_back_pair both = {0};
+    struct flo_scope_list list = {0};
+    int rv = flo_take_back_look(controller, what, &both, &list, err);
+
+    if (rv == 0) {
+        rv = check_somebody(what, &list, err);
+    }
+    if (rv == 0) {
+        rv = issue_back(controller, what, &both, id, err);
+    }
+    if (rv == 0 &&
+        flo_scope_count(&list, FLO_RETURN_DOWNLOAD, FLO_RETURN_DOWNLOAD) > 0) {
+        rv = issue_send(controller, what, &both, id, send, err);
+        list.send = send;
+    }
+    list.order = id;
+    list.is_listed =
+        what->is_yanked && what->device == NULL && what->to == NULL;
+    if (rv == 0) {
+        rv = carry_out(controller, what, &both, &list, err);
+    }
+    free(list.items);
+    if (rv == 0) {
+        flo_outgoing_change(controller, FLO_OBJECT_RELEASE, what->release);
+        flo_outgoing_change(controller, FLO_OBJECT_ORDER, id);
+    }
+    return rv;
+}
