@@ -103,9 +103,8 @@ static void engine_let_go(struct serve_engine *engine, bool drain)
     }
 }
 
-/* The role's engine that has died and is only waited for: from here on it has
- * no role, so that its loss is told once.  NULL: there is none. */
-static struct serve_engine *take_dead(struct flo_serve *serve,
+/* The role's engine that has died and is only waited for; NULL: none. */
+static struct serve_engine *find_dead(struct flo_serve *serve,
                                       enum flo_serve_role role)
 {
     struct serve_engine *engine = serve->engines;
@@ -114,6 +113,14 @@ static struct serve_engine *take_dead(struct flo_serve *serve,
              engine->role == role && !engine->is_expected)) {
         engine = engine->next;
     }
+    return engine;
+}
+
+/* From here on it has no role, so that its loss is told once. */
+static struct serve_engine *take_dead(struct flo_serve *serve,
+                                      enum flo_serve_role role)
+{
+    struct serve_engine *engine = find_dead(serve, role);
     if (engine != NULL) {
         engine->has_role = false;
     }
@@ -243,18 +250,22 @@ void flo_serve_promote(struct flo_serve *serve)
 {
     struct serve_engine *candidate = serve->roles[FLO_ROLE_CANDIDATE];
     struct serve_engine *current = serve->roles[FLO_ROLE_CURRENT];
-    if (candidate == NULL) {
-        return;
+    struct serve_engine *dead = find_dead(serve, FLO_ROLE_CANDIDATE);
+    if (dead != NULL) {
+        dead->role = FLO_ROLE_CURRENT; /* its loss is the current one's */
     }
     if (serve->is_live && serve->live == FLO_ROLE_CURRENT) {
-        set_live(serve, candidate->state == ENGINE_READY, FLO_ROLE_CANDIDATE);
+        set_live(serve, candidate != NULL && candidate->state == ENGINE_READY,
+                 FLO_ROLE_CANDIDATE);
     }
     if (current != NULL) {
         engine_let_go(current, current->state == ENGINE_READY);
     }
     serve->roles[FLO_ROLE_CANDIDATE] = NULL;
     serve->roles[FLO_ROLE_CURRENT] = candidate;
-    candidate->role = FLO_ROLE_CURRENT;
+    if (candidate != NULL) {
+        candidate->role = FLO_ROLE_CURRENT;
+    }
     serve->live = FLO_ROLE_CURRENT;
     flo_router_release_held(serve);
 }

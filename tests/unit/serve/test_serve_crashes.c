@@ -161,6 +161,31 @@ static void an_answer_too_long_to_be_kept_ends_alone(void **state)
     world_close();
 }
 
+/* It serves nobody from then on, and the agent must hear of that by the role
+ * that it now thinks of. */
+static void
+the_end_of_an_engine_that_is_promoted_is_the_current_ones(void **state)
+{
+    static struct client client;
+    (void)state;
+    world_open();
+    open_current(V2, "2.0.0");
+    open_candidate(V21, "2.1.0");
+    flip(FLO_ROLE_CANDIDATE);
+    kill(status_now().roles[FLO_ROLE_CANDIDATE].pid, SIGKILL);
+    RUN_UNTIL(world.serve->roles[FLO_ROLE_CANDIDATE] == NULL);
+    assert_int_equal(world.lost, 0); /* its process is waited for */
+
+    world.reloads = true;
+    flo_serve_promote(world.serve);
+    RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].is_loaded);
+
+    assert_int_equal(world.lost, 1);
+    ask(&client, "/v1/chat/completions", CHAT);
+    assert_int_equal(client.good, 1);
+    world_close();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +196,8 @@ int main(void)
         cmocka_unit_test(a_hostile_engine_is_killed_and_replaced),
         cmocka_unit_test(an_answer_before_its_question_ends_the_engine),
         cmocka_unit_test(an_answer_too_long_to_be_kept_ends_alone),
+        cmocka_unit_test(
+            the_end_of_an_engine_that_is_promoted_is_the_current_ones),
     };
     signal(SIGPIPE, SIG_IGN);
     flo_log_level_set(FLO_LOG_ERROR);
