@@ -55,7 +55,7 @@ struct flo_identity {
     char controller[513];
     char broker[513];
     char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1]; /* as the enrolment said */
-    size_t group_count; /* 0: enrolled by a version that did not keep them */
+    size_t group_count;
     char ca_file[4200], cert_file[4200], key_file[4200], trust_file[4200];
     struct flo_trust *trust; /* NULL: none */
     uint64_t enrolled_at_ms; /* as its certificate says; 0: not known */

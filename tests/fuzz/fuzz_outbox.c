@@ -176,10 +176,10 @@ static void check_windows(void)
     char *text;
 
     outbox_db.rows = windows;
-    while ((text = flo_windows_next(&outbox_db, &id)) != NULL) {
+    while ((text = flo_outbox_windows_next(&outbox_db, &id)) != NULL) {
         must(++seen <= windows);
         free(text);
-        flo_windows_done(&outbox_db, id, true);
+        flo_outbox_windows_done(&outbox_db, id, true);
     }
     must(seen + outbox_db.lost == windows && outbox_db.rows == 0);
 }

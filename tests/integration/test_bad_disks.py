@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
 import time
 
@@ -36,25 +35,6 @@ def lab(up):
 
 def in_state(device, *path):
     return os.path.join(device.state, *path)
-
-
-def test_a_device_enrolled_by_an_older_agent_stays_in_its_groups(up, lab):
-    path = in_state(lab, "identity", "identity.json")
-    lab.stop()
-    with open(path, encoding="utf-8") as file:
-        facts = json.load(file)
-    assert facts.pop("groups") == ["all", "lab"]
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(facts, file)
-    outbox = sqlite3.connect(in_state(lab, "outbox.db"))
-    with outbox:  # as that agent left it
-        outbox.execute("INSERT INTO value VALUES ('groups', 'all lab')")
-    outbox.close()
-    lab.start()
-    up.online(["b"])
-    up.roll("tiny@1", "--group", "lab")
-    with open(path, encoding="utf-8") as file:
-        assert json.load(file) == dict(facts, groups=["all", "lab"])
 
 
 def overwrite(path, change):

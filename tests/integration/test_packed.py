@@ -305,16 +305,19 @@ def start_and_stop(device, more=""):
 
 
 def failures(device, new=None):
-    """What is kept of packing that failed, or is to be kept from now on."""
+    """The version that failed to pack, and how often; or what is to be kept
+    from now on."""
     with contextlib.closing(sqlite3.connect(
             os.path.join(device.state, "outbox.db"))) as outbox:
         with outbox:
+            rows = outbox.execute("SELECT key, text FROM value "
+                                  "WHERE key LIKE 'unpacked:%'").fetchall()
+            version, model = rows[0][0].split(":", 2)[1:]
             if new is not None:
-                outbox.execute("UPDATE value SET text = ? "
-                               "WHERE key LIKE 'unpacked:%'", (new,))
-            [[text]] = outbox.execute("SELECT text FROM value "
-                                      "WHERE key LIKE 'unpacked:%'")
-            return text
+                outbox.execute("DELETE FROM value WHERE key LIKE 'unpacked:%'")
+                outbox.execute("INSERT INTO value VALUES (?, ?)",
+                               ("unpacked:%s:%s" % (new[0], model), new[1]))
+            return version, int(rows[0][1])
 
 
 def test_what_failed_is_tried_twice_per_version(device, tmp_path):
@@ -333,7 +336,7 @@ def test_what_failed_is_tried_twice_per_version(device, tmp_path):
     assert start_and_count() == 2
     assert not device.says("packing")
 
-    failures(device, "0.0.9 2")
+    failures(device, ("0.0.9", 2))
     assert start_and_count() == 3
     failures(device, given_up)
     start_and_stop(device, "packed_weights: \"off\"\n")
@@ -342,18 +345,18 @@ def test_what_failed_is_tried_twice_per_version(device, tmp_path):
 
 
 def test_what_was_packed_in_the_end_is_used_by_any_version(device):
-    version = failures(device).split()[0]
+    version = failures(device)[0]
     start_and_stop(device)
     [path] = device.packed()
-    assert failures(device) == version + " 0"
+    assert failures(device) == (version, 0)
 
-    failures(device, version + " 2")
+    failures(device, (version, 2))
     device.start()
     device.wait(device.serves)
     assert device.mapped() == {path}
     device.stop()
     os.unlink(path)
-    failures(device, version + " 0")
+    failures(device, (version, 0))
 
 
 def test_it_can_be_switched_off(device):

@@ -25,11 +25,6 @@ FLO_MUST_USE int flo_identity_load(const struct flo_settings *settings,
 void flo_identity_deinit(struct flo_identity *identity);
 /* Once each; what is no name is left out. */
 void flo_identity_add_group(struct flo_identity *identity, const char *group);
-/* Write the groups into the file, which has none. */
-FLO_MUST_USE int flo_identity_keep_groups(const struct flo_settings *settings,
-                                          const struct flo_identity *identity,
-                                          struct flo_err *err);
-
 /* profile.c */
 void flo_machine_look(const struct flo_settings *settings,
                       struct flo_machine *out);

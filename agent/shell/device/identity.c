@@ -36,6 +36,9 @@ static int read_groups(const json_t *json, struct flo_identity *out,
             flo_identity_add_group(out, group);
         }
     }
+    if (out->group_count == 0) {
+        flo_identity_add_group(out, "all");
+    }
     return rv;
 }
 
@@ -165,41 +168,6 @@ int flo_identity_load(const struct flo_settings *settings,
     out->is_there = rv == 0;
     out->enrolled_at_ms = rv == 0 ? read_enrolled_at(out) : 0;
     return rv;
-}
-
-int flo_identity_keep_groups(const struct flo_settings *settings,
-                             const struct flo_identity *identity,
-                             struct flo_err *err)
-{
-    char path[4200];
-    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
-    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
-    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {0};
-    json_t *groups = json_array();
-    size_t bytes;
-    size_t i;
-    int rv = 0;
-
-    for (i = 0; i < identity->group_count; i++) {
-        json_array_append_new(groups, json_string(identity->groups[i]));
-    }
-    if (!flo_path_join(path, sizeof(path), settings->state_dir, FILE_NAME)) {
-        rv = flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
-    }
-    if (rv == 0) {
-        rv = flo_file_read(path, 65536, &text, &bytes, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_parse(text, bytes, 65536, &json, err);
-    }
-    if (rv == 0) {
-        json_object_set(json, "groups", groups);
-        flo_json_dump_pretty(json, &out);
-        rv = out.failed ? flo_fail(err, FLO_E_MEMORY, "identity")
-                        : flo_file_write(path, out.data, out.bytes, 0644, err);
-    }
-    json_decref(groups);
-    return rv < 0 ? flo_wrap(err, rv, "groups") : 0;
 }
 
 void flo_identity_deinit(struct flo_identity *identity)

@@ -12,8 +12,7 @@
 #define PRESENCE_ON "{\"v\":1,\"online\":true}"
 #define PRESENCE_OFF "{\"v\":1,\"online\":false}"
 
-/* ---- groups
- * -------------------------------------------------------------------------- */
+/* ---- topics ---- */
 
 static void subscribe(struct flo_shell *shell, enum flo_topic topic,
                       const char *key)
@@ -26,31 +25,6 @@ static void subscribe(struct flo_shell *shell, enum flo_topic topic,
         flo_mqtt_subscribe(shell->mqtt, path, 1, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "mqtt", &err);
     }
-}
-
-/* Enrolled by a version that did not keep its groups: the outbox has them, and
- * may be lost. */
-static void load_groups(struct flo_shell *shell)
-{
-    struct flo_err err = {0};
-    char *text;
-    char *rest = NULL;
-    char *word;
-
-    if (shell->identity.group_count > 0) {
-        return;
-    }
-    text = flo_values_get(shell->db, "groups");
-    flo_identity_add_group(&shell->identity, "all");
-    for (word = text == NULL ? NULL : strtok_r(text, " ", &rest); word != NULL;
-         word = strtok_r(NULL, " ", &rest)) {
-        flo_identity_add_group(&shell->identity, word);
-    }
-    if (text != NULL && flo_identity_keep_groups(&shell->settings,
-                                                 &shell->identity, &err) < 0) {
-        flo_log_err(FLO_LOG_WARN, "agent", &err);
-    }
-    free(text);
 }
 
 /* ---- in
@@ -140,7 +114,7 @@ static void on_connected(void *context, bool session_present)
     shell->telemetry_is_refused = false;
     if (!session_present) {
         shell->telemetry_in_flight = 0;
-        flo_windows_again(shell->db);
+        flo_outbox_windows_again(shell->db);
     }
     flo_shell_link_flush(shell);
 }
@@ -169,7 +143,7 @@ static void on_delivered(void *context, uint64_t token, bool delivered,
     if (shell->telemetry_in_flight > 0) {
         shell->telemetry_in_flight--;
     }
-    flo_windows_done(shell->db, token, delivered);
+    flo_outbox_windows_done(shell->db, token, delivered);
     if (delivered) {
         flo_shell_link_flush_telemetry(shell);
     } else if (reason >= 0x80 && !shell->telemetry_is_refused) {
@@ -219,7 +193,6 @@ int flo_shell_link_open(struct flo_shell *shell, struct flo_err *err)
         .payload_bytes_max = 65536,
     };
 
-    load_groups(shell);
     if (!flo_shell_link_topic(shell, FLO_TOPIC_PRESENCE, identity->device,
                               will)) {
         return flo_fail(err, FLO_E_MQTT_TOPIC, "fleet %s", identity->fleet);

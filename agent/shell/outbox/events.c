@@ -119,7 +119,7 @@ void flo_events_flush(struct flo_outbox_db *db)
     rv = store_all(db, &err);
     if (rv < 0 && db->rows > 0) {
         /* No room: telemetry gives way to what happened. */
-        flo_windows_drop(db, db->rows / 2 + 1);
+        flo_outbox_windows_drop(db, db->rows / 2 + 1);
         rv = store_all(db, &err);
     }
     flo_outbox_stored(&db->outbox, last);
@@ -243,14 +243,12 @@ char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence)
 static int acked_store(struct flo_outbox_db *db, uint64_t sequence,
                        struct flo_err *err)
 {
-    char number[24];
     int rv = flo_outbox_db_begin(db, err);
 
     if (rv < 0) {
         return rv;
     }
-    snprintf(number, sizeof(number), "%llu", (unsigned long long)sequence);
-    rv = flo_values_store(db, "acked", number, err);
+    rv = flo_values_store_number(db, "acked", (int64_t)sequence, err);
     if (rv == 0) {
         rv = flo_outbox_db_run(db, "DELETE FROM event WHERE seq <= ?", "n",
                                NULL, (int64_t)sequence, NULL, err);

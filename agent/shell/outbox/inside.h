@@ -70,6 +70,9 @@ int flo_outbox_db_relax(struct flo_outbox_db *db, bool is_relaxed);
 int64_t flo_outbox_db_crc(const char *text);
 FLO_MUST_USE int flo_values_store(struct flo_outbox_db *db, const char *key,
                                   const char *value, struct flo_err *err);
+FLO_MUST_USE int flo_values_store_number(struct flo_outbox_db *db,
+                                         const char *key, int64_t value,
+                                         struct flo_err *err);
 FLO_MUST_USE int flo_outbox_db_begin(struct flo_outbox_db *db,
                                      struct flo_err *err);
 /* The end of it: all of it, or nothing when `rv` says so. */
@@ -80,6 +83,6 @@ FLO_MUST_USE int flo_stories_keep(struct flo_outbox_db *db,
                                   const struct flo_agent_execution *execution,
                                   struct flo_err *err);
 /* Make room: the oldest windows go, counted as lost. */
-void flo_windows_drop(struct flo_outbox_db *db, uint64_t count);
+void flo_outbox_windows_drop(struct flo_outbox_db *db, uint64_t count);
 
 #endif

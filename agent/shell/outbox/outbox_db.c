@@ -79,11 +79,9 @@ static int open_db(struct flo_outbox_db *db, const char *path,
  * events are not to be found by them. */
 static bool read_numbers(struct flo_outbox_db *db)
 {
-    FLO_CLEANUP(flo_free_cleanup)
-    char *text = flo_values_get(db, "acked");
     int64_t first = flo_outbox_db_number(db, "SELECT min(seq) FROM event");
     int64_t last = flo_outbox_db_number(db, "SELECT max(seq) FROM event");
-    int64_t acked = text == NULL ? 0 : strtoll(text, NULL, 10);
+    int64_t acked = flo_values_number(db, "acked");
 
     if (first < 0 || acked < 0 || acked > SEQUENCE_MAX ||
         last > acked + EVENTS_WAITING_MAX) {
@@ -197,7 +195,7 @@ static int begin_anew(struct flo_outbox_db *db, const char *device,
                      "DELETE FROM event; DELETE FROM tele; DELETE FROM story;"
                      "DELETE FROM answer;"
                      "DELETE FROM value WHERE key IN"
-                     " ('boot', 'acked', 'groups');",
+                     " ('boot', 'acked');",
                      err);
     if (rv == 0) {
         rv = flo_values_store(db, "device", device, err);

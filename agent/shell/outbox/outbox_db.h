@@ -22,6 +22,10 @@ uint64_t flo_outbox_db_corrupt(const struct flo_outbox_db *db);
 void flo_values_set(struct flo_outbox_db *db, const char *key,
                     const char *value);
 char *flo_values_get(struct flo_outbox_db *db, const char *key);
+/* The same for a number; 0: there is none. */
+int64_t flo_values_number(struct flo_outbox_db *db, const char *key);
+void flo_values_set_number(struct flo_outbox_db *db, const char *key,
+                           int64_t value);
 
 void flo_traces_add(struct flo_outbox_db *db, const char *text);
 /* Print the stored trace of a state directory. */

@@ -63,6 +63,16 @@ int flo_values_store(struct flo_outbox_db *db, const char *key,
         "ab", key, 0, value, err);
 }
 
+int flo_values_store_number(struct flo_outbox_db *db, const char *key,
+                            int64_t value, struct flo_err *err)
+{
+    return flo_outbox_db_run(
+        db,
+        "INSERT INTO value (key, text) VALUES (?, ?) ON CONFLICT (key) "
+        "DO UPDATE SET text = excluded.text",
+        "an", key, value, NULL, err);
+}
+
 int flo_outbox_db_begin(struct flo_outbox_db *db, struct flo_err *err)
 {
     return db->sqlite == NULL ? flo_fail(err, FLO_E_DB, NO_OUTBOX)
@@ -135,4 +145,34 @@ char *flo_outbox_db_text(struct flo_outbox_db *db, const char *sql,
 char *flo_values_get(struct flo_outbox_db *db, const char *key)
 {
     return flo_outbox_db_text(db, "SELECT text FROM value WHERE key = ?", key);
+}
+
+int64_t flo_values_number(struct flo_outbox_db *db, const char *key)
+{
+    struct flo_db_statement *statement;
+    bool has_row = false;
+    int64_t value = 0;
+
+    if (db->sqlite == NULL ||
+        flo_db_prepare(db->sqlite,
+                       "SELECT CAST(text AS INTEGER) FROM value WHERE key = ?",
+                       &statement, NULL) < 0) {
+        return 0;
+    }
+    flo_db_bind_text(statement, 1, key);
+    if (flo_db_step(statement, &has_row, NULL) == 0 && has_row) {
+        value = flo_db_column_i64(statement, 0);
+        flo_db_reset(statement);
+    }
+    return value;
+}
+
+void flo_values_set_number(struct flo_outbox_db *db, const char *key,
+                           int64_t value)
+{
+    struct flo_err err = {0};
+
+    if (flo_values_store_number(db, key, value, &err) < 0) {
+        flo_outbox_db_complain(&err);
+    }
 }

@@ -4,7 +4,7 @@
 
 #include "agent/shell/outbox/inside.h"
 
-void flo_windows_drop(struct flo_outbox_db *db, uint64_t count)
+void flo_outbox_windows_drop(struct flo_outbox_db *db, uint64_t count)
 {
     struct flo_err err = {0};
 
@@ -24,7 +24,7 @@ void flo_windows_drop(struct flo_outbox_db *db, uint64_t count)
     db->rows -= count < db->rows ? count : db->rows;
 }
 
-void flo_windows_add(struct flo_outbox_db *db, const char *text)
+void flo_outbox_windows_add(struct flo_outbox_db *db, const char *text)
 {
     struct flo_db_statement *statement;
     struct flo_err err = {0};
@@ -35,7 +35,7 @@ void flo_windows_add(struct flo_outbox_db *db, const char *text)
         return;
     }
     if (db->rows >= db->rows_max) {
-        flo_windows_drop(db, db->rows - db->rows_max + 1);
+        flo_outbox_windows_drop(db, db->rows - db->rows_max + 1);
     }
     rv = flo_outbox_db_relax(db, true);
     if (rv == 0) {
@@ -84,7 +84,7 @@ static bool next_row(struct flo_outbox_db *db, uint64_t *id, char **text)
     return true;
 }
 
-char *flo_windows_next(struct flo_outbox_db *db, uint64_t *id)
+char *flo_outbox_windows_next(struct flo_outbox_db *db, uint64_t *id)
 {
     char *text = NULL;
 
@@ -93,13 +93,14 @@ char *flo_windows_next(struct flo_outbox_db *db, uint64_t *id)
         if (text == NULL) {
             db->corrupt++;
             db->lost++;
-            flo_windows_done(db, *id, true);
+            flo_outbox_windows_done(db, *id, true);
         }
     }
     return text;
 }
 
-void flo_windows_done(struct flo_outbox_db *db, uint64_t id, bool is_delivered)
+void flo_outbox_windows_done(struct flo_outbox_db *db, uint64_t id,
+                             bool is_delivered)
 {
     struct flo_err err = {0};
 
@@ -122,12 +123,12 @@ void flo_windows_done(struct flo_outbox_db *db, uint64_t id, bool is_delivered)
     (void)!flo_outbox_db_relax(db, false);
 }
 
-void flo_windows_again(struct flo_outbox_db *db)
+void flo_outbox_windows_again(struct flo_outbox_db *db)
 {
     db->telemetry_sent = 0;
 }
 
-uint64_t flo_windows_lost(struct flo_outbox_db *db)
+uint64_t flo_outbox_windows_lost(struct flo_outbox_db *db)
 {
     uint64_t lost = db->lost;
 

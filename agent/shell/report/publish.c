@@ -91,13 +91,13 @@ void flo_shell_link_flush_telemetry(struct flo_shell *shell)
     while (shell->telemetry_in_flight < TELEMETRY_IN_FLIGHT_MAX &&
            flo_mqtt_is_connected(shell->mqtt)) {
         uint64_t id = 0;
-        char *text = flo_windows_next(shell->db, &id);
+        char *text = flo_outbox_windows_next(shell->db, &id);
         bool is_sent =
             text != NULL && flo_shell_link_publish(shell, FLO_TOPIC_TELE, text,
                                                    strlen(text), id);
 
         if (text != NULL && !is_sent) {
-            flo_windows_done(shell->db, id, false);
+            flo_outbox_windows_done(shell->db, id, false);
         }
         free(text);
         if (!is_sent) {

@@ -40,7 +40,7 @@ static void measure_now(struct flo_shell *shell)
                     (int64_t)flo_store_disk_free(shell->store));
     flo_measure_set(measures, FLO_METRIC_NAME_WAITING, (int64_t)status.held);
     flo_measure_count(measures, FLO_METRIC_NAME_LOST,
-                      flo_windows_lost(shell->db));
+                      flo_outbox_windows_lost(shell->db));
     if (flo_machine_temperature(FLO_THERMAL, &temperature)) {
         flo_measure_set(measures, FLO_METRIC_NAME_TEMPERATURE, temperature);
     }
@@ -68,7 +68,7 @@ void flo_telemetry_close(struct flo_shell *shell)
     if (json != NULL && flo_measures_put(&telemetry->measures, json)) {
         flo_json_dump(json, &text);
         if (!text.failed) {
-            flo_windows_add(shell->db, text.data);
+            flo_outbox_windows_add(shell->db, text.data);
         }
     }
     json_decref(json);

@@ -23,42 +23,32 @@ void flo_packing_note(struct flo_packing_notes *notes,
     }
 }
 
-/* Of a small value that survives: the version that failed to pack it, and how
- * often. */
+/* A value that survives: how often this version failed to pack the model. */
 static void failure_key(const struct flo_digest *model, char *out,
                         size_t out_bytes)
 {
     char text[FLO_DIGEST_TEXT];
 
     flo_digest_text(model, text);
-    snprintf(out, out_bytes, "unpacked:%s", text);
+    snprintf(out, out_bytes, "unpacked:" FLO_VERSION ":%s", text);
 }
 
-/* 0 for another version. */
 unsigned flo_packing_failures(const struct flo_shell *shell,
                               const struct flo_digest *model)
 {
-    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
-    char key[96];
+    char key[128];
 
     failure_key(model, key, sizeof(key));
-    text = flo_values_get(shell->db, key);
-    if (text == NULL ||
-        strncmp(text, FLO_VERSION " ", sizeof(FLO_VERSION)) != 0) {
-        return 0;
-    }
-    return (unsigned)strtoul(text + sizeof(FLO_VERSION), NULL, 10);
+    return (unsigned)flo_values_number(shell->db, key);
 }
 
 void flo_packing_keep_failures(struct flo_shell *shell,
                                const struct flo_digest *model, unsigned count)
 {
-    char key[96];
-    char text[32];
+    char key[128];
 
     failure_key(model, key, sizeof(key));
-    snprintf(text, sizeof(text), "%s %u", FLO_VERSION, count);
-    flo_values_set(shell->db, key, text);
+    flo_values_set_number(shell->db, key, count);
 }
 
 void flo_packing_forget_failures(struct flo_shell *shell,

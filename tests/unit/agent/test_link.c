@@ -119,19 +119,6 @@ void flo_loop_order(struct flo_shell *unused, const json_t *envelope,
     (void)unused, (void)envelope, (void)is_list;
 }
 
-void flo_identity_add_group(struct flo_identity *identity, const char *group)
-{
-    (void)identity, (void)group;
-}
-
-int flo_identity_keep_groups(const struct flo_settings *settings,
-                             const struct flo_identity *identity,
-                             struct flo_err *err)
-{
-    (void)settings, (void)identity, (void)err;
-    return 0;
-}
-
 /* ---- given ---- */
 
 static int begin(void **state)
@@ -168,7 +155,7 @@ static int end(void **state)
 static void windows(unsigned count)
 {
     while (count-- > 0) {
-        flo_windows_add(shell.db, "{}");
+        flo_outbox_windows_add(shell.db, "{}");
     }
 }
 

@@ -98,7 +98,7 @@ static void write_story(struct flo_outbox_db *db)
     note(db, "first");
     flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"),
                    &soaking);
-    flo_windows_add(db, "{\"seq\":1}");
+    flo_outbox_windows_add(db, "{\"seq\":1}");
 }
 
 static void events_stories_and_telemetry_survive_kill_9(void **state)
@@ -129,7 +129,7 @@ static void events_stories_and_telemetry_survive_kill_9(void **state)
                     flo_now_ms() + 1800000);
     assert_int_equal(open.seq, 7);
     assert_int_equal(open.release.digest.bytes[0], 9);
-    text = flo_windows_next(db, &id);
+    text = flo_outbox_windows_next(db, &id);
     assert_string_equal(text, "{\"seq\":1}");
     free(text);
     flo_outbox_db_close(db);
@@ -299,14 +299,14 @@ static void the_oldest_telemetry_goes_first_and_is_counted(void **state)
     (void)state;
     for (i = 0; i < 20; i++) {
         snprintf(text, sizeof(text), "{\"seq\":%d}", i);
-        flo_windows_add(db, text);
+        flo_outbox_windows_add(db, text);
     }
 
-    first = flo_windows_next(db, &id);
+    first = flo_outbox_windows_next(db, &id);
     assert_string_equal(first, "{\"seq\":12}");
     free(first);
-    assert_int_equal(flo_windows_lost(db), 12);
-    assert_int_equal(flo_windows_lost(db), 0);
+    assert_int_equal(flo_outbox_windows_lost(db), 12);
+    assert_int_equal(flo_outbox_windows_lost(db), 0);
     flo_outbox_db_close(db);
 }
 
@@ -415,8 +415,7 @@ static void finish_and_pause(struct flo_outbox_db *db)
     flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"),
                    &one);
     flo_answers_keep(db, "o-0007", "{\"outcome\":\"done\"}");
-    flo_windows_add(db, "{\"seq\":1}");
-    flo_values_set(db, "groups", "all canary");
+    flo_outbox_windows_add(db, "{\"seq\":1}");
 }
 
 static void a_device_enrolled_anew_has_no_past(void **state)
@@ -440,8 +439,7 @@ static void a_device_enrolled_anew_has_no_past(void **state)
     db = open_db(1 << 20);
     assert_false(flo_stories_last(db, "r-0001", &attempts, &has_ended, &end));
     assert_null(flo_answers_find(db, "o-0007"));
-    assert_null(flo_windows_next(db, &id));
-    assert_null(flo_values_get(db, "groups"));
+    assert_null(flo_outbox_windows_next(db, &id));
     assert_int_equal(flo_events_outbox(db)->last, 1);
     assert_string_not_equal(flo_outbox_db_boot(db), boot);
     flo_outbox_db_close(db);
