@@ -280,8 +280,8 @@ def programs():
         return [[program], *([program, *n.split()] for n in names
                              if n not in ("worker", "tuf"))]
 
-    calls = [["flotilla-controller"], ["flotilla-agent"],
-             ["flotilla-agent", "serve"], *commands("flotilla-engine"),
+    calls = [["flotilla-controller"], *commands("flotilla-agent"),
+             *commands("flotilla-engine"),
              *commands("flotilla-model"), *commands("flotilla-updater")]
     return ("# The other programs\n\n" +
             NOTE.replace("`%s`", "%s") % "each program's `--help`" +

@@ -459,34 +459,41 @@ void flo_shell_close(struct flo_shell *shell)
     }
 }
 
-/* ---- flotilla-agent --config F
- * ----------------------------------------------------------- */
+/* ---- flotilla-agent run ---- */
 
-int flo_run_main(const char *config, bool check_only)
+int flo_run_settings(const struct flo_args *args, struct flo_settings *settings,
+                     struct flo_err *err)
 {
+    return flo_settings_load(flo_args_text(args, "config", NULL),
+                             flo_args_text(args, "state-dir", NULL), settings,
+                             err);
+}
+
+int flo_run(void *line, struct flo_err *err)
+{
+    const struct flo_args *args = line;
     const struct flo_agent_event stop = {.kind = FLO_AGENT_STOP};
     const struct rlimit no_core = {0, 0};
     struct flo_shell *shell = calloc(1, sizeof(*shell));
     struct flo_service *service;
     struct flo_settings settings;
-    struct flo_err err = {0};
-    int rv = shell == NULL ? flo_fail(&err, FLO_E_MEMORY, "agent")
-                           : flo_settings_load(config, NULL, &settings, &err);
+    int rv = shell == NULL ? flo_fail(err, FLO_E_MEMORY, "agent")
+                           : flo_run_settings(args, &settings, err);
 
     if (rv < 0) {
         free(shell);
-        return flo_err_print(stderr, &err);
+        return rv;
     }
-    if (check_only) {
+    if (flo_args_has(args, "check-config")) {
         flo_settings_deinit(&settings);
         free(shell);
-        printf("%s is fine\n", config);
+        printf("%s is fine\n", flo_args_text(args, "config", FLO_CONFIG_PATH));
         return 0;
     }
     signal(SIGPIPE, SIG_IGN);
     setrlimit(RLIMIT_CORE, &no_core); /* it could hold a prompt */
     service = flo_service_open();
-    rv = flo_shell_open(shell, &settings, false, &err);
+    rv = flo_shell_open(shell, &settings, false, err);
     if (rv == 0) {
         flo_log(FLO_LOG_INFO, "agent", "flotilla-agent %s, device %s, fleet %s",
                 FLO_VERSION,
@@ -505,5 +512,5 @@ int flo_run_main(const char *config, bool check_only)
     flo_service_stop(service);
     flo_shell_close(shell);
     free(shell);
-    return rv < 0 ? flo_err_print(stderr, &err) : 0;
+    return rv;
 }

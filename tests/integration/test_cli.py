@@ -426,7 +426,7 @@ def test_a_login_says_which_kind_of_token_it_was_given(controller, folder):
 
 
 @pytest.mark.parametrize("line, says", [
-    ("flotilla-agent run --config", "--config needs a file"),
+    ("flotilla-agent run --config", "--config needs a value: FILE"),
     ("flotilla-controller --data", "--data needs a value"),
     ("flotilla-controller --dta x", "did you mean `--data`?"),
     ("flotilla-model golden play nofile --model x",

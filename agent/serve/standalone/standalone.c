@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +25,7 @@
 #define PACK_IDLE_MS_MAX 30000
 
 struct standalone {
+    struct flo_args args;
     struct event_base *base;
     struct flo_serve *serve;
     struct event *restart;
@@ -56,148 +56,84 @@ struct standalone {
     struct flo_err failure;
 };
 
-/* ---- options ----------------------------------------------------- */
+/* ---- the line ---------------------------------------------------- */
 
-static const char usage[] =
-    "usage: flotilla-agent serve --model FILE.gguf --listen ADDRESS "
-    "[OPTION...]\n"
-    "\n"
-    "  --model FILE       the model\n"
-    "  --listen ADDRESS   127.0.0.1:PORT or unix:PATH; may be repeated\n"
-    "  --token-file FILE  bearer token for TCP (mode 0600); without it only\n"
-    "                     loopback addresses are taken\n"
-    "  --lora NAME=FILE   an adapter of it, asked for as NAME or MODEL:NAME;\n"
-    "                     may be repeated\n"
-    "  --lora-dir DIR     every NAME.gguf in it is such an adapter\n"
-    "  --lora-room MIB    memory for adapters that come later (default: 256)\n"
-    "  --prefix-cache DIR keep there what prompts begin with, for the next\n"
-    "                     start (32 MiB a model, at most 4; text of prompts)\n"
-    "  --template T       a chat template instead of the model's own: the "
-    "name\n"
-    "                     of a known one (chatml, llama3, llama2, mistral, "
-    "gemma,\n"
-    "                     phi3, zephyr, phi2, none) or a Jinja file\n"
-    "  --no-pack          do not pack the weights on first use (into "
-    "flotilla/packed\n"
-    "                     in the user's cache folder, 8 GiB at most)\n"
-    "  --context N        tokens per request (default: the model's, at most "
-    "2048)\n"
-    "  --threads N        default: by the machine\n"
-    "  --sandbox WORD     required (default), or preferred: also without the\n"
-    "                     system call filter, where the kernel has none\n"
-    "  --sessions N       answers computed together, 1 to 16 (default: 4)\n"
-    "\n"
-    "SIGHUP: look at the adapters' files again; new and changed ones are\n"
-    "loaded, those that are gone are dropped, and answers go on meanwhile.\n";
+static struct standalone standalone = {
+    .lora_room_mib = LORA_ROOM_MIB, .model_fd = -1, .packing_fd = -1};
 
-static int read_number(const char *name, const char *text, uint32_t max,
-                       uint32_t *out, struct flo_err *err)
+static int take_listen(void *state, const char *address, struct flo_err *err)
 {
-    char *end;
-    errno = 0;
-    unsigned long value = strtoul(text, &end, 10);
-    if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno != 0 ||
-        value == 0 || value > max) {
-        return flo_fail(err, FLO_E_USAGE, "--%s %.40s is not from 1 to %u",
-                        name, text, max);
+    struct standalone *s = state;
+
+    if (s->n_listen == LISTEN_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "more than %d --listen", LISTEN_MAX);
     }
-    *out = (uint32_t)value;
+    s->listen[s->n_listen++] = address;
     return 0;
 }
 
-static int read_options(int argc, char **argv, struct standalone *s,
-                        bool *wants_help, struct flo_err *err)
+static int take_lora(void *state, const char *text, struct flo_err *err)
 {
-    static const struct option options[] = {
-        {"model", required_argument, NULL, 'm'},
-        {"listen", required_argument, NULL, 'l'},
-        {"token-file", required_argument, NULL, 't'},
-        {"context", required_argument, NULL, 'c'},
-        {"threads", required_argument, NULL, 'n'},
-        {"sessions", required_argument, NULL, 'S'},
-        {"lora", required_argument, NULL, 'a'},
-        {"lora-dir", required_argument, NULL, 'd'},
-        {"lora-room", required_argument, NULL, 'r'},
-        {"prefix-cache", required_argument, NULL, 'p'},
-        {"template", required_argument, NULL, 'T'},
-        {"sandbox", required_argument, NULL, 's'},
-        {"no-pack", no_argument, NULL, 'N'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
-    int option, rv = 0;
-    optind = 1;
-    opterr = 0;
-    while (rv == 0 &&
-           (option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-        switch (option) {
-        case 'm':
-            s->model = optarg;
-            break;
-        case 'l':
-            if (s->n_listen == LISTEN_MAX) {
-                return flo_fail(err, FLO_E_USAGE, "more than %d --listen",
-                                LISTEN_MAX);
-            }
-            s->listen[s->n_listen++] = optarg;
-            break;
-        case 't':
-            s->token_file = optarg;
-            break;
-        case 'c':
-            rv = read_number("context", optarg, 1u << 20, &s->context, err);
-            break;
-        case 'n':
-            rv = read_number("threads", optarg, 64, &s->threads, err);
-            break;
-        case 'S':
-            rv = read_number("sessions", optarg, 16, &s->sessions, err);
-            break;
-        case 'a':
-            rv = flo_loras_name(&s->source, optarg, err);
-            break;
-        case 'd':
-            s->source.folder = optarg;
-            break;
-        case 'r':
-            rv = read_number("lora-room", optarg, 1u << 20, &s->lora_room_mib,
-                             err);
-            break;
-        case 'p':
-            s->prefix_dir = optarg;
-            break;
-        case 'N':
-            s->no_pack = true;
-            break;
-        case 'T':
-            free(s->chat_template);
-            s->chat_template = NULL;
-            rv = flo_serve_template_read(optarg, &s->chat_template, err);
-            break;
-        case 's':
-            if (!flo_sandbox_mode_parse(optarg, &s->sandbox)) {
-                return flo_fail(err, FLO_E_USAGE,
-                                "--sandbox `%.40s` is neither required nor "
-                                "preferred",
-                                optarg);
-            }
-            break;
-        case 'h':
-            *wants_help = true;
-            return 0;
-        default:
-            return flo_fail(err, FLO_E_USAGE, "%s %s",
-                            option == ':' ? "no value for" : "unknown option",
-                            argv[optind - 1]);
-        }
-    }
-    if (rv == 0 && (optind < argc || s->model == NULL || s->n_listen == 0)) {
-        rv = flo_fail(err, FLO_E_USAGE,
-                      optind < argc ? "one argument too many"
-                                    : "--model and --listen are needed");
-    }
-    return rv;
+    return flo_loras_name(&((struct standalone *)state)->source, text, err);
 }
+
+static int take_template(void *state, const char *text, struct flo_err *err)
+{
+    struct standalone *s = state;
+
+    free(s->chat_template);
+    s->chat_template = NULL;
+    return flo_serve_template_read(text, &s->chat_template, err);
+}
+
+static int take_sandbox(void *state, const char *text, struct flo_err *err)
+{
+    (void)err; /* one of the row's words */
+    (void)flo_sandbox_mode_parse(text, &((struct standalone *)state)->sandbox);
+    return 0;
+}
+
+#define TO_TEXT(member) FLO_TEXT(struct standalone, member)
+#define TO_U32(member) FLO_U32(struct standalone, member), .min = 1
+static const struct flo_flag flags[] = {
+    {"model", "FILE.gguf", "the model", TO_TEXT(model), .is_needed = true},
+    {"listen", "ADDRESS", "127.0.0.1:PORT or unix:PATH; may be repeated",
+     .take = take_listen, .is_needed = true},
+    {"token-file", "FILE",
+     "bearer token for TCP (mode 0600); without it only loopback addresses "
+     "are taken",
+     TO_TEXT(token_file)},
+    {"lora", "NAME=FILE",
+     "an adapter of it, asked for as NAME or MODEL:NAME; may be repeated",
+     .take = take_lora},
+    {"lora-dir", "DIR", "every NAME.gguf in it is such an adapter",
+     TO_TEXT(source.folder)},
+    {"lora-room", "MIB", "memory for adapters that come later (default: 256)",
+     TO_U32(lora_room_mib), .max = 1u << 20},
+    {"prefix-cache", "DIR",
+     "keep there what prompts begin with, for the next start (32 MiB a model, "
+     "at most 4; text of prompts)",
+     TO_TEXT(prefix_dir)},
+    {"template", "NAME|FILE",
+     "a chat template instead of the model's own: the name of a known one "
+     "(chatml, llama3, llama2, mistral, gemma, phi3, zephyr, phi2, none) or a "
+     "Jinja file",
+     .take = take_template},
+    {"no-pack", NULL,
+     "do not pack the weights on first use (into flotilla/packed in the "
+     "user's cache folder, 8 GiB at most)",
+     FLO_SWITCH(struct standalone, no_pack)},
+    {"context", "N", "tokens per request (default: the model's, at most 2048)",
+     TO_U32(context), .max = 1u << 20},
+    {"threads", "N", "default: by the machine", TO_U32(threads), .max = 64},
+    {"sandbox", "required|preferred",
+     "required (default), or preferred: also without the system call filter, "
+     "where the kernel has none",
+     .take = take_sandbox},
+    {"sessions", "N", "answers computed together, 1 to 16 (default: 4)",
+     TO_U32(sessions), .max = 16},
+    FLO_FLAGS_END,
+};
 
 static int read_token(const char *path, char **out, struct flo_err *err)
 {
@@ -702,28 +638,33 @@ static int run(struct standalone *s, struct flo_err *err)
     return rv;
 }
 
-int flo_serve_standalone(int argc, char **argv)
+static int serve(void *state, struct flo_err *err)
 {
-    struct standalone s = {
-        .lora_room_mib = LORA_ROOM_MIB, .model_fd = -1, .packing_fd = -1};
-    struct flo_err err = {0};
-    bool wants_help = false;
-    int rv = read_options(argc, argv, &s, &wants_help, &err);
-    if (wants_help) {
-        fputs(usage, stdout);
-        return FLO_EXIT_OK;
+    struct standalone *s = state;
+
+    if (flo_args_has(&s->args, "config") ||
+        flo_args_has(&s->args, "state-dir")) {
+        return flo_fail(err, FLO_E_USAGE, "serve reads no configuration");
     }
-    if (rv < 0) {
-        flo_err_fix(&err, "flotilla-agent serve --help");
-    } else {
-        rv = run(&s, &err);
+    int rv = run(s, err);
+    if (s->restart != NULL) {
+        event_free(s->restart);
     }
-    if (s.restart != NULL) {
-        event_free(s.restart);
+    if (s->base != NULL) {
+        event_base_free(s->base);
     }
-    if (s.base != NULL) {
-        event_base_free(s.base);
-    }
-    free(s.chat_template);
-    return rv < 0 ? flo_err_print(stderr, &err) : FLO_EXIT_OK;
+    free(s->chat_template);
+    return rv;
 }
+
+const struct flo_verb flo_verb_serve = {
+    .name = "serve",
+    .usage = "--model FILE.gguf --listen ADDRESS [FLAG...]",
+    .help = "the local API over one model file, without a fleet",
+    .flags = {flags},
+    .state = &standalone,
+    .run = serve,
+    .more = "SIGHUP: look at the adapters' files again; new and changed ones "
+            "are\nloaded, those that are gone are dropped, and answers go on "
+            "meanwhile.\n",
+};

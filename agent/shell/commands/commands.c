@@ -13,90 +13,13 @@
 #define LINE_BYTES_MAX (1u << 20)
 #define LINES_MAX 100000 /* of explain */
 
-/* ---- the command line -------------------------------------------------------
- */
+struct flo_args flo_agent_line;
 
-static const char *const words[] = {"--config", "--state-dir", "--bundle",
-                                    "--output", "-o",          "--lines",
-                                    "--quiet",  "--json"};
-
-static bool is_known(const char *option)
-{
-    for (size_t i = 0; i < FLO_COUNT(words); i++) {
-        if (strcmp(option, words[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static int unknown_option(const char *option, struct flo_err *err)
-{
-    const char *near = flo_nearest(option, words, FLO_COUNT(words));
-
-    flo_fail(err, FLO_E_USAGE, "unknown option %s", option);
-    return near == NULL ? FLO_E_USAGE
-                        : flo_err_fix(err, "did you mean %s?", near);
-}
-
-static int take_lines(const char *value, struct flo_command *out,
-                      struct flo_err *err)
-{
-    char *end = NULL;
-    unsigned long lines = strtoul(value, &end, 10);
-
-    if (value[0] < '0' || value[0] > '9' || *end != '\0' || lines == 0 ||
-        lines > LINES_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "--lines `%.40s`: 1 to %d", value,
-                        LINES_MAX);
-    }
-    out->lines = (unsigned)lines;
-    return 0;
-}
-
-static int take_option(const char *option, const char *value,
-                       struct flo_command *out, struct flo_err *err)
-{
-    if (strcmp(option, "--config") == 0) {
-        out->config = value;
-    } else if (strcmp(option, "--state-dir") == 0) {
-        out->state_dir = value;
-    } else if (strcmp(option, "--bundle") == 0) {
-        out->bundle = value;
-    } else if (strcmp(option, "-o") == 0 || strcmp(option, "--output") == 0) {
-        out->output = value;
-        if (strcmp(value, "json") != 0 && strcmp(value, "table") != 0) {
-            return flo_fail(err, FLO_E_USAGE, "-o %s: table or json", value);
-        }
-    } else if (strcmp(option, "--lines") == 0) {
-        return take_lines(value, out, err);
-    }
-    return 0;
-}
-
-int flo_command_parse(int argc, char **argv, struct flo_command *out,
-                      struct flo_err *err)
-{
-    int rv = 0;
-    int i;
-
-    *out = (struct flo_command){.output = "table", .lines = 200};
-    for (i = 1; rv == 0 && i < argc; i++) {
-        if (strcmp(argv[i], "-q") == 0 || strcmp(argv[i], "--quiet") == 0) {
-            out->is_quiet = true;
-        } else if (strcmp(argv[i], "--json") == 0) {
-            out->output = "json";
-        } else if (!is_known(argv[i])) {
-            rv = unknown_option(argv[i], err);
-        } else if (i + 1 >= argc) {
-            rv = flo_fail(err, FLO_E_USAGE, "%s needs a value", argv[i]);
-        } else {
-            rv = take_option(argv[i], argv[i + 1], out, err);
-            i++;
-        }
-    }
-    return rv;
-}
+static const struct flo_flag json_flags[] = {
+    {"output", "table|json", "form of the answer", FLO_ASKED, .letter = 'o'},
+    {"json", NULL, "the same as --output json", FLO_ASKED},
+    FLO_FLAGS_END,
+};
 
 /* ---- the running agent
  * ------------------------------------------------------- */
@@ -199,16 +122,14 @@ static int need_state(const struct flo_settings *settings, struct flo_err *err)
                           settings->state_dir);
 }
 
-static int alone(const struct flo_command *command,
+static int alone(const struct flo_args *args,
                  void (*begin)(struct flo_shell *shell, void *context),
                  void *context, json_t **out, struct flo_err *err)
 {
     struct flo_shell *shell = calloc(1, sizeof(*shell));
     struct flo_settings settings;
-    int rv = shell == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "agent")
-                 : flo_settings_load(command->config, command->state_dir,
-                                     &settings, err);
+    int rv = shell == NULL ? flo_fail(err, FLO_E_MEMORY, "agent")
+                           : flo_run_settings(args, &settings, err);
 
     if (rv == 0) {
         rv = need_state(&settings, err);
@@ -240,12 +161,11 @@ static int alone(const struct flo_command *command,
 }
 
 /* Socket of the agent that serves this state directory. */
-static int control_of(const struct flo_command *command, char *out,
-                      size_t out_bytes, struct flo_err *err)
+static int control_of(const struct flo_args *args, char *out, size_t out_bytes,
+                      struct flo_err *err)
 {
     struct flo_settings settings;
-    int rv =
-        flo_settings_load(command->config, command->state_dir, &settings, err);
+    int rv = flo_run_settings(args, &settings, err);
 
     if (rv == 0) {
         snprintf(out, out_bytes, "%s", settings.control);
@@ -254,21 +174,21 @@ static int control_of(const struct flo_command *command, char *out,
     return rv;
 }
 
-static int ask(const struct flo_command *command, json_t *request,
+static int ask(const struct flo_args *args, json_t *request,
                void (*each)(const json_t *line, void *context),
                void (*begin)(struct flo_shell *shell, void *context),
                void *context, json_t **out, struct flo_err *err)
 {
     char path[4096];
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    int rv = control_of(command, path, sizeof(path), err);
+    int rv = control_of(args, path, sizeof(path), err);
 
     if (rv == 0) {
         rv = dial(path, &fd, err);
         rv = rv == 0 ? converse(fd, request, each, context, out, err) : rv;
         if (rv == FLO_E_ABSENT) {
             memset(err, 0, sizeof(*err));
-            rv = alone(command, begin, context, out, err);
+            rv = alone(args, begin, context, out, err);
         }
     }
     json_decref(request);
@@ -288,25 +208,21 @@ static void begin_rollback(struct flo_shell *shell, void *context)
     flo_loop_event(shell, &event);
 }
 
-int flo_rollback_main(int argc, char **argv)
+static int rollback(void *line, struct flo_err *err)
 {
-    struct flo_command command;
-    struct flo_err err = {0};
+    const struct flo_args *args = line;
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     uint64_t begin_us = flo_now_us();
-    int rv = flo_command_parse(argc, argv, &command, &err);
+    int rv = ask(args, json_pack("{s:i, s:s}", "v", 1, "op", "rollback"), NULL,
+                 begin_rollback, NULL, &answer, err);
 
     if (rv == 0) {
-        rv = ask(&command, json_pack("{s:i, s:s}", "v", 1, "op", "rollback"),
-                 NULL, begin_rollback, NULL, &answer, &err);
-    }
-    if (rv == 0) {
-        rv = error_of(answer, &err);
+        rv = error_of(answer, err);
     }
     if (rv < 0) {
-        return flo_err_print(stderr, &err);
+        return rv;
     }
-    if (strcmp(command.output, "json") == 0) {
+    if (args->is_json) {
         json_dumpf(answer, stdout, JSON_COMPACT);
         printf("\n");
     } else {
@@ -318,6 +234,15 @@ int flo_rollback_main(int argc, char **argv)
     }
     return 0;
 }
+
+const struct flo_verb flo_verb_rollback = {
+    .name = "rollback",
+    .usage = "[-o json]",
+    .help = "back to the previous release",
+    .flags = {json_flags},
+    .state = &flo_agent_line,
+    .run = rollback,
+};
 
 /* ---- update
  * -----------------------------------------------------------------------------
@@ -348,8 +273,8 @@ static int take_head(void *context, const struct flo_release_verified *verified,
 
 /* Which release is in it?  The worker verifies everything again, in its
  * sandbox; this process only learns the name. */
-static int read_head(const struct flo_command *command,
-                     struct bundle_head *head, struct flo_err *err)
+static int read_head(const struct flo_args *args, struct bundle_head *head,
+                     struct flo_err *err)
 {
     struct flo_bundle_handlers handlers = {.context = head,
                                            .on_release = take_head};
@@ -357,16 +282,16 @@ static int read_head(const struct flo_command *command,
     struct flo_settings settings;
     struct flo_identity identity;
     char path[4096];
-    int rv =
-        flo_settings_load(command->config, command->state_dir, &settings, err);
+    const char *bundle = flo_args_text(args, "bundle", "");
+    int rv = flo_run_settings(args, &settings, err);
 
     if (rv < 0) {
         return rv;
     }
-    if (realpath(command->bundle, path) == NULL ||
+    if (realpath(bundle, path) == NULL ||
         strlen(path) >= sizeof(head->execution.bundle)) {
         flo_settings_deinit(&settings);
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "bundle %s", command->bundle);
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "bundle %s", bundle);
     }
     snprintf(head->execution.bundle, sizeof(head->execution.bundle), "%.255s",
              path);
@@ -402,8 +327,8 @@ static void show_state(const json_t *line, void *context)
     }
 }
 
-static int update_result(const struct flo_command *command,
-                         const json_t *answer, struct flo_err *err)
+static int update_result(const struct flo_args *args, const json_t *answer,
+                         struct flo_err *err)
 {
     const json_t *detail = json_object_get(answer, "detail");
     const char *state = json_string_value(json_object_get(answer, "state"));
@@ -422,7 +347,7 @@ static int update_result(const struct flo_command *command,
         flo_execution_kind(word) != FLO_EXECUTION_END_GOOD) {
         return flo_fail(err, FLO_E_STATE, "%s", state);
     }
-    if (strcmp(command->output, "json") == 0) {
+    if (args->is_json) {
         json_dumpf(answer, stdout, JSON_COMPACT);
         printf("\n");
     } else {
@@ -435,54 +360,57 @@ static int update_result(const struct flo_command *command,
     return 0;
 }
 
-int flo_update_main(int argc, char **argv)
+static int update(void *line, struct flo_err *err)
 {
     static struct bundle_head head;
-    struct flo_command command;
-    struct flo_err err = {0};
+    const struct flo_args *args = line;
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
-    int rv = flo_command_parse(argc, argv, &command, &err);
+    int rv = read_head(args, &head, err);
 
-    if (rv == 0 && command.bundle == NULL) {
-        rv = flo_fail(&err, FLO_E_USAGE, "update needs --bundle FILE");
-    }
-    head.is_quiet = command.is_quiet || !isatty(2);
-    if (rv == 0) {
-        rv = read_head(&command, &head, &err);
-    }
+    head.is_quiet = flo_args_has(args, "quiet") || !isatty(2);
     if (rv == 0) {
         char digest[FLO_DIGEST_TEXT];
         const struct flo_release_ref *release = &head.execution.release;
 
         flo_digest_text(&release->digest, digest);
-        rv = ask(&command,
+        rv = ask(args,
                  json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "v", 1, "op",
                            "update", "bundle", head.execution.bundle, "release",
                            digest, "model", release->model, "version",
                            release->version),
-                 show_state, begin_update, &head, &answer, &err);
+                 show_state, begin_update, &head, &answer, err);
     }
-    if (rv == 0) {
-        rv = update_result(&command, answer, &err);
-    }
-    return rv < 0 ? flo_err_print(stderr, &err) : 0;
+    return rv < 0 ? rv : update_result(args, answer, err);
 }
+
+static const struct flo_flag update_flags[] = {
+    {"bundle", "FILE", "the release; a running service sees no /tmp, /home",
+     FLO_ASKED, .is_needed = true},
+    {"quiet", NULL, "no progress on stderr", FLO_ASKED, .letter = 'q'},
+    FLO_FLAGS_END,
+};
+const struct flo_verb flo_verb_update = {
+    .name = "update",
+    .usage = "--bundle FILE [-q] [-o json]",
+    .help = "install a release from a file",
+    .flags = {update_flags, json_flags},
+    .state = &flo_agent_line,
+    .run = update,
+};
 
 /* ---- status
  * -------------------------------------------------------------------------------
  */
 
 /* Without an agent: what the records say, nothing is started. */
-static int status_alone(const struct flo_command *command, json_t **out,
+static int status_alone(const struct flo_args *args, json_t **out,
                         struct flo_err *err)
 {
     struct flo_shell *shell = calloc(1, sizeof(*shell));
     char models[1][FLO_NAME_MAX + 1];
     struct flo_agent_slots *slots;
-    int rv = shell == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "status")
-                 : flo_settings_load(command->config, command->state_dir,
-                                     &shell->settings, err);
+    int rv = shell == NULL ? flo_fail(err, FLO_E_MEMORY, "status")
+                           : flo_run_settings(args, &shell->settings, err);
 
     if (rv == 0) {
         rv = need_state(&shell->settings, err);
@@ -576,33 +504,29 @@ static void print_status(const json_t *json)
     }
 }
 
-int flo_status_main(int argc, char **argv)
+static int status(void *line, struct flo_err *err)
 {
-    struct flo_command command;
-    struct flo_err err = {0};
+    const struct flo_args *args = line;
     FLO_CLEANUP(flo_json_cleanup) json_t *status = NULL;
     FLO_CLEANUP(flo_json_cleanup)
     json_t *request = json_pack("{s:i, s:s}", "v", 1, "op", "status");
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     char path[4096];
-    int rv = flo_command_parse(argc, argv, &command, &err);
+    int rv = control_of(args, path, sizeof(path), err);
 
     if (rv == 0) {
-        rv = control_of(&command, path, sizeof(path), &err);
-    }
-    if (rv == 0) {
-        rv = dial(path, &fd, &err);
+        rv = dial(path, &fd, err);
         if (rv == 0) {
-            rv = converse(fd, request, NULL, NULL, &status, &err);
+            rv = converse(fd, request, NULL, NULL, &status, err);
         } else if (rv == FLO_E_ABSENT) {
-            memset(&err, 0, sizeof(err));
-            rv = status_alone(&command, &status, &err);
+            memset(err, 0, sizeof(*err));
+            rv = status_alone(args, &status, err);
         }
     }
     if (rv < 0) {
-        return flo_err_print(stderr, &err);
+        return rv;
     }
-    if (strcmp(command.output, "json") == 0) {
+    if (args->is_json) {
         json_dumpf(status, stdout, JSON_COMPACT);
         printf("\n");
     } else {
@@ -611,20 +535,41 @@ int flo_status_main(int argc, char **argv)
     return 0;
 }
 
-int flo_explain_main(int argc, char **argv)
+const struct flo_verb flo_verb_status = {
+    .name = "status",
+    .usage = "[-o json]",
+    .help = "slots, release, engine, connection",
+    .flags = {json_flags},
+    .state = &flo_agent_line,
+    .run = status,
+};
+
+static int explain(void *line, struct flo_err *err)
 {
-    struct flo_command command;
+    const struct flo_args *args = line;
     struct flo_settings settings;
-    struct flo_err err = {0};
-    int rv = flo_command_parse(argc, argv, &command, &err);
+    uint64_t lines;
+    int rv = flo_args_u64(args, "lines", 1, LINES_MAX, 200, &lines, err);
 
     if (rv == 0) {
-        rv = flo_settings_load(command.config, command.state_dir, &settings,
-                               &err);
+        rv = flo_run_settings(args, &settings, err);
     }
     if (rv == 0) {
-        rv = flo_traces_print(settings.state_dir, command.lines, &err);
+        rv = flo_traces_print(settings.state_dir, (unsigned)lines, err);
         flo_settings_deinit(&settings);
     }
-    return rv < 0 ? flo_err_print(stderr, &err) : 0;
+    return rv;
 }
+
+static const struct flo_flag explain_flags[] = {
+    {"lines", "N", "the newest of them (200)", FLO_ASKED},
+    FLO_FLAGS_END,
+};
+const struct flo_verb flo_verb_explain = {
+    .name = "explain",
+    .usage = "[--lines N]",
+    .help = "what the agent did and why",
+    .flags = {explain_flags},
+    .state = &flo_agent_line,
+    .run = explain,
+};

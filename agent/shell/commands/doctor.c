@@ -142,24 +142,18 @@ static void check_sandbox(const struct flo_settings *settings)
          line);
 }
 
-int flo_doctor_main(int argc, char **argv)
+static int doctor(void *typed, struct flo_err *err)
 {
-    struct flo_command command;
+    const struct flo_args *args = typed;
     struct flo_settings settings;
-    struct flo_err err = {0};
     char line[160];
     int64_t temperature;
-    int rv = flo_command_parse(argc, argv, &command, &err);
+    int rv = flo_run_settings(args, &settings, err);
 
-    if (rv == 0) {
-        rv = flo_settings_load(command.config, command.state_dir, &settings,
-                               &err);
-    }
     if (rv < 0) {
-        return flo_err_print(stderr, &err);
+        return rv;
     }
-    tell(true, "configuration",
-         command.config == NULL ? "none" : command.config);
+    tell(true, "configuration", flo_args_text(args, "config", "none"));
     check_program("flotilla-engine");
     check_program("flotilla-updater");
     check_sandbox(&settings);
@@ -175,3 +169,11 @@ int flo_doctor_main(int argc, char **argv)
     flo_settings_deinit(&settings);
     return bad == 0 ? 0 : FLO_EXIT_STATE;
 }
+
+const struct flo_verb flo_verb_doctor = {
+    .name = "doctor",
+    .usage = "",
+    .help = "what is wrong on this device",
+    .state = &flo_agent_line,
+    .run = doctor,
+};

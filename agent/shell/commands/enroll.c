@@ -16,7 +16,7 @@
 #define LABELS_MAX 32
 
 struct wish {
-    const char *controller, *token_file, *config, *state_dir, *name;
+    const char *controller, *token_file, *state_dir, *name;
     char host[FLO_NAME_MAX + 1];
     char folder[4096];
     json_t *labels;
@@ -55,50 +55,26 @@ static int name_of_host(struct wish *wish, struct flo_err *err)
     return 0;
 }
 
-static int parse(int argc, char **argv, struct wish *wish, struct flo_err *err)
+static int fill(struct wish *wish, const struct flo_args *args,
+                struct flo_err *err)
 {
-    static const char *const words[] = {"--controller", "--token-file",
-                                        "--config",     "--state-dir",
-                                        "--name",       "--label"};
+    const char *label;
     int rv = 0;
-    int i;
 
-    for (i = 1; rv == 0 && i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        if (value == NULL) {
-            return flo_fail(err, FLO_E_USAGE, "%s needs a value", argv[i]);
-        }
-        if (strcmp(argv[i], "--controller") == 0) {
-            wish->controller = value;
-        } else if (strcmp(argv[i], "--token-file") == 0) {
-            wish->token_file = value;
-        } else if (strcmp(argv[i], "--state-dir") == 0) {
-            wish->state_dir = value;
-        } else if (strcmp(argv[i], "--config") == 0) {
-            wish->config = value;
-        } else if (strcmp(argv[i], "--name") == 0) {
-            wish->name = value;
-        } else if (strcmp(argv[i], "--label") == 0) {
-            rv = take_label(wish, value, err);
-        } else {
-            const char *near = flo_nearest(argv[i], words, FLO_COUNT(words));
-            rv = flo_fail(err, FLO_E_USAGE, "enroll does not know %s", argv[i]);
-            if (near != NULL) {
-                flo_err_fix(err, "did you mean %s?", near);
-            }
-            return rv;
-        }
-        i++;
-    }
-    if (rv == 0 && (wish->controller == NULL || wish->token_file == NULL)) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "enroll needs --controller and --token-file");
+    wish->controller = flo_args_text(args, "controller", "");
+    wish->token_file = flo_args_text(args, "token-file", "");
+    wish->state_dir = flo_args_text(args, "state-dir", NULL);
+    wish->name = flo_args_text(args, "name", NULL);
+    for (size_t i = 0; rv == 0 && flo_args_each(args, "label", i, &label);
+         i++) {
+        rv = take_label(wish, label, err);
     }
     if (rv == 0 && wish->name == NULL) {
         rv = name_of_host(wish, err);
     }
     if (rv == 0 && wish->state_dir == NULL) {
-        rv = flo_settings_folder(wish->config, wish->folder, err);
+        rv = flo_settings_folder(flo_args_text(args, "config", NULL),
+                                 wish->folder, err);
         wish->state_dir = wish->folder;
     }
     if (rv == 0 && !flo_name_is_valid(wish->name)) {
@@ -300,20 +276,35 @@ static int enroll(const struct wish *wish, struct flo_err *err)
     return rv;
 }
 
-int flo_enroll_main(int argc, char **argv)
+static int run(void *line, struct flo_err *err)
 {
     struct wish wish = {.labels = json_object()};
-    struct flo_err err = {0};
-    int rv = parse(argc, argv, &wish, &err);
+    int rv = fill(&wish, line, err);
 
     if (rv == 0) {
-        rv = enroll(&wish, &err);
+        rv = enroll(&wish, err);
     }
     json_decref(wish.labels);
-    if (rv < 0) {
-        return flo_err_print(stderr, &err);
+    if (rv == 0) {
+        printf("enrolled.  next: systemctl restart flotilla-agent, or "
+               "flotilla-agent run\n");
     }
-    printf("enrolled.  next: systemctl restart flotilla-agent, or "
-           "flotilla-agent run\n");
-    return 0;
+    return rv;
 }
+
+static const struct flo_flag flags[] = {
+    {"controller", "URL", "https://host:port, for devices", FLO_ASKED,
+     .is_needed = true},
+    {"token-file", "FILE", "the enrolment token", FLO_ASKED, .is_needed = true},
+    {"name", "NAME", "of this device (default: the machine's)", FLO_ASKED},
+    {"label", "KEY=VALUE", "of this device; several times", FLO_ASKED},
+    FLO_FLAGS_END,
+};
+const struct flo_verb flo_verb_enroll = {
+    .name = "enroll",
+    .usage = "--controller URL --token-file FILE [--name NAME] [--label K=V]",
+    .help = "become a device of a fleet",
+    .flags = {flags},
+    .state = &flo_agent_line,
+    .run = run,
+};
