@@ -434,8 +434,7 @@ int flo_order_write(const struct flo_order *order, struct flo_buf *out,
                        : 0;
 }
 
-/* ---- scope ----------------------------------------------------------------
- */
+/* ---- scope -------------------------------------------------------------- */
 
 uint32_t flo_bucket(const char *salt, const char *device)
 {

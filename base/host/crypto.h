@@ -74,8 +74,7 @@ void flo_public_key_pem(const struct flo_public_key *key, char *out);
 FLO_MUST_USE int flo_public_key_save(const struct flo_public_key *key,
                                      const char *path, struct flo_err *err);
 
-/* ---- signatures -----------------------------------------------------------
- */
+/* ---- signatures --------------------------------------------------------- */
 
 /* Sign SHA-256(data), deterministic (RFC 6979) with the low one of s and n-s;
  * `signature` holds FLO_SIGNATURE_BYTES.  Fails only without memory. */
@@ -92,8 +91,7 @@ FLO_MUST_USE int flo_verify(const struct flo_public_key *key, const void *data,
  * signature, which anybody can reckon: documents take the low one.  Pure. */
 bool flo_signature_is_low(const uint8_t *signature);
 
-/* ---- certificates ----------------------------------------------------------
- */
+/* ---- certificates ------------------------------------------------------- */
 
 /* What a certificate shall say.  Zero-initialise. */
 struct flo_certificate_wish {

@@ -52,8 +52,7 @@ FLO_MUST_USE int flo_db_exec(struct flo_db *db, const char *sql,
 FLO_MUST_USE int flo_db_migrate(struct flo_db *db, const char *const *scripts,
                                 size_t count, struct flo_err *err);
 
-/* ---- statements ------------------------------------------------------------
- */
+/* ---- statements --------------------------------------------------------- */
 
 /* The statement of this text, ready for new parameters: reset, all bindings
  * NULL.  Texts are compared by content; the 256 of them that were asked for
@@ -99,8 +98,7 @@ const void *flo_db_column_blob(struct flo_db_statement *statement, int column,
 int64_t flo_db_changes(struct flo_db *db);
 int64_t flo_db_last_id(struct flo_db *db);
 
-/* ---- transactions -----------------------------------------------------------
- */
+/* ---- transactions ------------------------------------------------------- */
 
 /* BEGIN IMMEDIATE: the write lock is had or refused now. */
 FLO_MUST_USE int flo_db_begin(struct flo_db *db, struct flo_err *err);

@@ -59,8 +59,7 @@ static void assign(struct jinja_run *run, struct jinja_scope *scope,
     flo_jinja_put(run, object.dict, target->text, value);
 }
 
-/* ---- operators ------------------------------------------------------------
- */
+/* ---- operators ---------------------------------------------------------- */
 
 static int compare(struct jinja_text a, struct jinja_text b)
 {
@@ -162,8 +161,7 @@ static struct jinja_value combined(struct jinja_run *run, enum jinja_op op,
     }
 }
 
-/* ---- calls ------------------------------------------------------------------
- */
+/* ---- calls -------------------------------------------------------------- */
 
 static void read_args(struct jinja_run *run, struct jinja_scope *scope,
                       const struct jinja_node *node, struct jinja_args *args)
@@ -293,8 +291,7 @@ static struct jinja_value call(struct jinja_run *run, struct jinja_scope *scope,
     }
 }
 
-/* ---- expressions
- * -------------------------------------------------------------- */
+/* ---- expressions -------------------------------------------------------- */
 
 static int64_t slice_bound(struct jinja_run *run, struct jinja_scope *scope,
                            const struct jinja_node *node)
@@ -470,8 +467,7 @@ static struct jinja_value eval(struct jinja_run *run, struct jinja_scope *scope,
     }
 }
 
-/* ---- statements
- * ---------------------------------------------------------------- */
+/* ---- statements --------------------------------------------------------- */
 
 static void print(struct jinja_run *run, struct jinja_text text)
 {
@@ -664,8 +660,7 @@ static void run_body(struct jinja_run *run, struct jinja_scope *scope,
     }
 }
 
-/* ---- from outside
- * --------------------------------------------------------------- */
+/* ---- from outside ------------------------------------------------------- */
 
 /* A source in Unix lines, without one newline at its end. */
 static char *normalised(struct jinja_pool *pool, const char *text,

@@ -254,8 +254,7 @@ struct jinja_text flo_jinja_string(struct jinja_run *run,
     return jinja_text_of("");
 }
 
-/* ---- asking them ----------------------------------------------------------
- */
+/* ---- asking them -------------------------------------------------------- */
 
 bool flo_jinja_is_true(const struct jinja_value *value)
 {

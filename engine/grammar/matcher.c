@@ -298,8 +298,7 @@ uint32_t flo_matcher_step(struct flo_matcher *m, uint32_t state, uint8_t byte)
     return *step = (uint16_t)find_state(&c);
 }
 
-/* ---- making room -----------------------------------------------------------
- */
+/* ---- making room -------------------------------------------------------- */
 
 /* A stack of the other table in this one. */
 static uint32_t move_stack(struct flo_matcher *m, uint32_t old)

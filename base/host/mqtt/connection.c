@@ -88,8 +88,7 @@ static int paho_tls_line(const char *text, size_t bytes, void *context)
     return 1;
 }
 
-/* ---- connecting, on the loop's thread -------------------------------------
- */
+/* ---- connecting, on the loop's thread ----------------------------------- */
 
 static int start_connect(struct flo_mqtt *mqtt)
 {
@@ -253,8 +252,7 @@ void flo_mqtt_on_retry(evutil_socket_t fd, short events, void *context)
     }
 }
 
-/* ---- how it goes ----------------------------------------------------------
- */
+/* ---- how it goes -------------------------------------------------------- */
 
 void flo_mqtt_on_connected(struct flo_mqtt *mqtt, bool session_present)
 {
@@ -311,8 +309,7 @@ void flo_mqtt_on_lost(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item)
     plan_retry(mqtt, &err);
 }
 
-/* ---- paho's client --------------------------------------------------------
- */
+/* ---- paho's client ------------------------------------------------------ */
 
 /* mqtts://h:p -> ssl://h:p; mqtt:// only on loopback. */
 static int paho_url(const struct flo_mqtt_options *options, char *out,

@@ -154,8 +154,7 @@ static void paho_subscribe_failed(void *context, MQTTAsync_failureData5 *data)
     subscribed(context, (int)data->reasonCode);
 }
 
-/* ---- the loop's thread ----------------------------------------------------
- */
+/* ---- the loop's thread -------------------------------------------------- */
 
 static int not_connected(const struct flo_mqtt *mqtt, struct flo_err *err)
 {

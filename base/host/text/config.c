@@ -54,8 +54,7 @@ void flo_config_cleanup(struct flo_config **config)
     *config = NULL;
 }
 
-/* ---- errors
- * ----------------------------------------------------------------------- */
+/* ---- errors ------------------------------------------------------------- */
 
 static int fail_at(const struct place *place, int code, struct flo_err *err,
                    const char *format, ...) FLO_PRINTF(4, 5);
@@ -170,8 +169,7 @@ static int fail_type(const struct place *place,
     return FLO_E_CFG_TYPE;
 }
 
-/* ---- values
- * ------------------------------------------------------------------------ */
+/* ---- values ------------------------------------------------------------- */
 
 bool flo_size_parse(const char *text, uint64_t *bytes)
 {
@@ -402,8 +400,7 @@ static json_t *json_of_text(const struct flo_config_row *row, const char *text)
     return json_string(text);
 }
 
-/* ---- keys
- * -------------------------------------------------------------------------- */
+/* ---- keys --------------------------------------------------------------- */
 
 static size_t row_index(const struct flo_config *config, const char *key)
 {
@@ -562,8 +559,7 @@ static int check_required(const struct flo_config *config, struct flo_err *err)
     return 0;
 }
 
-/* ---- the whole
- * ------------------------------------------------------------------------ */
+/* ---- the whole ---------------------------------------------------------- */
 
 /* Takes over the parsed file, also when it fails. */
 static int config_take(struct flo_yaml *yaml, const struct flo_config_row *rows,
@@ -646,9 +642,7 @@ int flo_config_set(struct flo_config *config, const char *key,
     return rv;
 }
 
-/* ---- asking
- * -----------------------------------------------------------------------------
- */
+/* ---- asking ------------------------------------------------------------- */
 
 static const struct value *value_of(const struct flo_config *config,
                                     const char *key, unsigned types)

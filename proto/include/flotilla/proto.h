@@ -107,8 +107,7 @@ FLO_MUST_USE int flo_topic_parse(const char *text, const char *fleet,
                                  enum flo_topic *topic, char *key,
                                  struct flo_err *err);
 
-/* ---- DSSE envelope --------------------------------------------------------
- */
+/* ---- DSSE envelope ------------------------------------------------------ */
 
 #define FLO_TYPE_RELEASE "application/vnd.flotilla.release.v1+json"
 #define FLO_TYPE_ORDER "application/vnd.flotilla.order.v1+json"
@@ -145,8 +144,7 @@ void flo_envelope_signed_bytes(const char *type, const void *body,
 void flo_envelope_write(const struct flo_envelope *envelope,
                         struct flo_buf *out);
 
-/* ---- release document ------------------------------------------------------
- */
+/* ---- release document --------------------------------------------------- */
 
 #define FLO_RELEASE_JUMP_MAX 1000000 /* of a release's number */
 #define FLO_RELEASE_FILES_MAX 8
@@ -234,8 +232,7 @@ void flo_release_title(const struct flo_release *release, char *out);
 FLO_MUST_USE int flo_release_title_parse(const char *text, char *model,
                                          char *version, struct flo_err *err);
 
-/* ---- order ------------------------------------------------------------------
- */
+/* ---- order -------------------------------------------------------------- */
 
 #define FLO_BUCKETS 10000
 #define FLO_ORDER_FROM_MAX 16

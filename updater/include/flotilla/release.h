@@ -52,9 +52,9 @@ uint32_t flo_trust_epoch(const struct flo_trust *trust);
 const char *flo_trust_fleet(const struct flo_trust *trust);
 size_t flo_trust_count(const struct flo_trust *trust);
 
-/* ---- verify ----
- *
- * One verified signature by a key of the role is enough; signatures by unknown
+/* ---- verify ------------------------------------------------------------- */
+
+/* One verified signature by a key of the role is enough; signatures by unknown
  * keys beside it are ignored, a bad one by a trusted key is not.  TUF will
  * replace what is behind these two functions; callers stay as they are. */
 
