@@ -11,11 +11,9 @@
 
 enum flo_config_type {
     FLO_CONFIG_TEXT,
-    FLO_CONFIG_BOOL,     /* true or false */
     FLO_CONFIG_U64,      /* a whole number */
     FLO_CONFIG_DURATION, /* "1500ms" "30s" "15m" "6h" "2d"; 0; in ms */
     FLO_CONFIG_SIZE,     /* bytes: 4096, "64KiB" "8MiB" "2GiB" "10MB" */
-    FLO_CONFIG_REAL,     /* a number */
     FLO_CONFIG_TEXTS,    /* a list of texts */
     FLO_CONFIG_MAP,      /* a map with any keys: the caller reads it */
     FLO_CONFIG_LIST,     /* a list of anything: the caller reads it */
@@ -67,10 +65,8 @@ void flo_config_cleanup(struct flo_config **config);
  * wrong type, is a bug of ours and aborts.  Texts and trees are borrowed
  * until the key is set or the configuration freed. */
 const char *flo_config_text(const struct flo_config *config, const char *key);
-bool flo_config_bool(const struct flo_config *config, const char *key);
 /* Numbers, durations (ms) and sizes (bytes). */
 uint64_t flo_config_u64(const struct flo_config *config, const char *key);
-double flo_config_real(const struct flo_config *config, const char *key);
 /* A list of texts: its length and elements; NULL beyond the end. */
 size_t flo_config_texts_count(const struct flo_config *config, const char *key);
 const char *flo_config_texts_get(const struct flo_config *config,
@@ -79,9 +75,6 @@ const char *flo_config_texts_get(const struct flo_config *config,
 const json_t *flo_config_tree(const struct flo_config *config, const char *key);
 /* Does the key stand in the file or was it set? */
 bool flo_config_is_set(const struct flo_config *config, const char *key);
-/* Line of any path in the file ("labels.site", "models[1].name"); 0 when it
- * does not stand there. */
-unsigned flo_config_line(const struct flo_config *config, const char *path);
 
 /* "4096" "64KiB" "8MiB" "2GiB" "1TiB" and the powers of ten "kB" "MB" "GB";
  * false when it is none. */

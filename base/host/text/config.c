@@ -135,11 +135,9 @@ static int fail_range(const struct place *place,
 
 static const char *const type_names[] = {
     [FLO_CONFIG_TEXT] = "a text",
-    [FLO_CONFIG_BOOL] = "true or false",
     [FLO_CONFIG_U64] = "a whole number",
     [FLO_CONFIG_DURATION] = "a duration such as 30s",
     [FLO_CONFIG_SIZE] = "a size such as 64MiB",
-    [FLO_CONFIG_REAL] = "a number",
     [FLO_CONFIG_TEXTS] = "a list of texts",
     [FLO_CONFIG_MAP] = "a map",
     [FLO_CONFIG_LIST] = "a list",
@@ -317,7 +315,6 @@ static int accept(const struct place *place, const struct flo_config_row *row,
                   json_t *json, struct value *value, struct flo_err *err)
 {
     uint64_t number = 0;
-    char text[64];
     int rv = 0;
 
     switch (row->type) {
@@ -325,20 +322,10 @@ static int accept(const struct place *place, const struct flo_config_row *row,
         rv = json_is_string(json) ? check_text(place, row, json, err)
                                   : fail_type(place, row, json, err);
         break;
-    case FLO_CONFIG_BOOL:
-        rv = json_is_boolean(json) ? 0 : fail_type(place, row, json, err);
-        break;
     case FLO_CONFIG_U64:
     case FLO_CONFIG_DURATION:
     case FLO_CONFIG_SIZE:
         rv = check_number(place, row, json, &number, err);
-        break;
-    case FLO_CONFIG_REAL:
-        snprintf(text, sizeof(text), "%g", json_number_value(json));
-        rv = !json_is_number(json) ? fail_type(place, row, json, err)
-             : !is_within(row, json_number_value(json))
-                 ? fail_range(place, row, text, err)
-                 : 0;
         break;
     case FLO_CONFIG_TEXTS:
     case FLO_CONFIG_MAP:
@@ -376,22 +363,12 @@ static json_t *json_of_text(const struct flo_config_row *row, const char *text)
 {
     char *end;
 
-    if (row->type == FLO_CONFIG_BOOL &&
-        (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)) {
-        return json_boolean(text[0] == 't');
-    }
     if (row->type == FLO_CONFIG_U64 || row->type == FLO_CONFIG_SIZE ||
         row->type == FLO_CONFIG_DURATION) {
         errno = 0;
         long long value = strtoll(text, &end, 10);
         if (*text != '\0' && *end == '\0' && errno == 0) {
             return json_integer(value);
-        }
-    }
-    if (row->type == FLO_CONFIG_REAL) {
-        double value = strtod(text, &end);
-        if (*text != '\0' && *end == '\0' && isfinite(value)) {
-            return json_real(value);
         }
     }
     if (row->type == FLO_CONFIG_TEXTS) {
@@ -661,23 +638,12 @@ const char *flo_config_text(const struct flo_config *config, const char *key)
         value_of(config, key, 1u << FLO_CONFIG_TEXT)->json);
 }
 
-bool flo_config_bool(const struct flo_config *config, const char *key)
-{
-    return json_is_true(value_of(config, key, 1u << FLO_CONFIG_BOOL)->json);
-}
-
 uint64_t flo_config_u64(const struct flo_config *config, const char *key)
 {
     return value_of(config, key,
                     1u << FLO_CONFIG_U64 | 1u << FLO_CONFIG_DURATION |
                         1u << FLO_CONFIG_SIZE)
         ->number;
-}
-
-double flo_config_real(const struct flo_config *config, const char *key)
-{
-    return json_number_value(
-        value_of(config, key, 1u << FLO_CONFIG_REAL)->json);
 }
 
 size_t flo_config_texts_count(const struct flo_config *config, const char *key)
@@ -708,9 +674,4 @@ const json_t *flo_config_tree(const struct flo_config *config, const char *key)
 bool flo_config_is_set(const struct flo_config *config, const char *key)
 {
     return value_of(config, key, ~0u)->is_set;
-}
-
-unsigned flo_config_line(const struct flo_config *config, const char *path)
-{
-    return flo_yaml_line(config->yaml, path);
 }

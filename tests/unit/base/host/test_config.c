@@ -30,8 +30,6 @@ static const struct flo_config_row rows[] = {
      .min = 1,
      .max = 64,
      .standard = "4"},
-    {.key = "ratio", .type = FLO_CONFIG_REAL, .min = 1, .max = 10},
-    {.key = "telemetry", .type = FLO_CONFIG_BOOL, .standard = "true"},
     {.key = "mode",
      .type = FLO_CONFIG_TEXT,
      .standard = "warm",
@@ -73,8 +71,6 @@ static void values_are_typed_and_missing_ones_have_their_standard(void **state)
                            "broker:\n"
                            "  url: 'ssl://b:8883'\n"
                            "disk: {budget: 64MiB}\n"
-                           "ratio: 1.5\n"
-                           "telemetry: false\n"
                            "labels:\n"
                            "  site: berlin\n"
                            "  rack: 7\n"
@@ -86,8 +82,6 @@ static void values_are_typed_and_missing_ones_have_their_standard(void **state)
     assert_int_equal(flo_config_u64(config, "broker.keepalive"), 30000);
     assert_int_equal(flo_config_u64(config, "disk.budget"), 64 << 20);
     assert_int_equal(flo_config_u64(config, "threads"), 4);
-    assert_true(flo_config_real(config, "ratio") > 1.4);
-    assert_false(flo_config_bool(config, "telemetry"));
     assert_string_equal(flo_config_text(config, "mode"), "warm");
     assert_int_equal(flo_config_texts_count(config, "groups"), 2);
     assert_string_equal(flo_config_texts_get(config, "groups", 1), "lab");
@@ -96,10 +90,6 @@ static void values_are_typed_and_missing_ones_have_their_standard(void **state)
     assert_int_equal(json_array_size(flo_config_tree(config, "models")), 2);
     assert_true(flo_config_is_set(config, "broker.url"));
     assert_false(flo_config_is_set(config, "threads"));
-    assert_int_equal(flo_config_line(config, "labels.rack"), 9);
-    assert_int_equal(flo_config_line(config, "models[1].name"), 10);
-    assert_int_equal(flo_config_line(config, "models[2]"), 0);
-    assert_int_equal(flo_config_line(config, "threads"), 0);
 }
 
 static void an_empty_file_gives_the_standards(void **state)
@@ -152,8 +142,6 @@ static void a_wrong_type_says_what_was_found(void **state)
                    "c.yaml:1: `broker.keepalive`: 30 is not a duration such "
                    "as 30s",
                    NULL);
-    assert_refused("telemetry: yes\n", FLO_E_CFG_TYPE,
-                   "c.yaml:1: `telemetry`: \"yes\" is not true or false", NULL);
     assert_refused("broker: 5\n", FLO_E_CFG_TYPE,
                    "c.yaml:1: `broker`: 5 is not a map", NULL);
     assert_refused("groups: [a, 1]\n", FLO_E_CFG_TYPE,
@@ -178,8 +166,6 @@ static void a_value_out_of_range_shows_the_range(void **state)
     assert_refused("disk: {budget: 1KiB}\n", FLO_E_CFG_RANGE,
                    "c.yaml:1: `disk.budget`: 1KiB is not within 1MiB to 1TiB",
                    NULL);
-    assert_refused("ratio: 0.5\n", FLO_E_CFG_RANGE,
-                   "c.yaml:1: `ratio`: 0.5 is not within 1 to 10", NULL);
     assert_refused("mode: cold\n", FLO_E_CFG_RANGE,
                    "c.yaml:1: `mode`: `cold` is none of warm stop-first", NULL);
     assert_refused("groups: [a, b, c, d]\n", FLO_E_CFG_RANGE,
@@ -290,8 +276,6 @@ static void overrides_are_checked_like_the_file(void **state)
     assert_int_equal(flo_config_set(config, "threads", "8", NULL), 0);
     assert_int_equal(flo_config_set(config, "broker.url", "12", NULL), 0);
     assert_int_equal(flo_config_set(config, "groups", "x,y,z", NULL), 0);
-    assert_int_equal(flo_config_set(config, "telemetry", "false", NULL), 0);
-    assert_int_equal(flo_config_set(config, "ratio", "2.5", NULL), 0);
     assert_int_equal(flo_config_u64(config, "threads"), 8);
     assert_string_equal(flo_config_text(config, "broker.url"), "12");
     assert_int_equal(flo_config_texts_count(config, "groups"), 3);
