@@ -17,6 +17,32 @@ struct flo_digest flo_slots_serving(const struct flo_slots *slots)
     return slots->current;
 }
 
+/* Releases and their numbers turn together; what is known of the candidate's
+ * execution goes with the candidate. */
+static void rotate(struct flo_slots *slots, enum flo_slot_turn turn)
+{
+    const struct flo_places releases = {&slots->current, &slots->previous,
+                                        &slots->candidate,
+                                        sizeof(slots->current)};
+    const struct flo_places numbers = {
+        &slots->current_number, &slots->previous_number,
+        &slots->candidate_number, sizeof(slots->current_number)};
+
+    flo_slots_turn(turn, &releases);
+    flo_slots_turn(turn, &numbers);
+    slots->phase = FLO_SLOT_IDLE;
+    slots->tries_left = 0;
+    slots->attempt = 0;
+    slots->order_seq = 0;
+    slots->soak_ms = 0;
+    slots->soak_requests = 0;
+    slots->soak_errors_ppm = 0;
+    slots->soak_crashes_max = 0;
+    slots->rollout_phase = 0;
+    memset(slots->rollout, 0, sizeof(slots->rollout));
+    memset(slots->order, 0, sizeof(slots->order));
+}
+
 int flo_slots_stage(struct flo_slots *slots, const struct flo_digest *candidate,
                     const struct flo_slots *execution, struct flo_err *err)
 {
@@ -102,10 +128,7 @@ int flo_slots_commit(struct flo_slots *slots, struct flo_err *err)
         return flo_fail(err, FLO_E_STATE, "%s: nothing is on trial",
                         slots->model);
     }
-    slots->previous = slots->current;
-    slots->previous_number = slots->current_number;
-    slots->current = slots->candidate;
-    slots->current_number = slots->candidate_number;
+    rotate(slots, FLO_TURN_COMMIT);
     if (slots->current_number > slots->floor) {
         slots->floor = slots->current_number;
     }
@@ -113,25 +136,12 @@ int flo_slots_commit(struct flo_slots *slots, struct flo_err *err)
         flo_digest_equal(&slots->stated.target, &slots->current)) {
         slots->stated.outcome = FLO_STATED_DONE;
     }
-    flo_slots_clear_candidate(slots);
     return 0;
 }
 
 void flo_slots_clear_candidate(struct flo_slots *slots)
 {
-    memset(&slots->candidate, 0, sizeof(slots->candidate));
-    slots->candidate_number = 0;
-    slots->phase = FLO_SLOT_IDLE;
-    slots->tries_left = 0;
-    slots->attempt = 0;
-    slots->order_seq = 0;
-    slots->soak_ms = 0;
-    slots->soak_requests = 0;
-    slots->soak_errors_ppm = 0;
-    slots->soak_crashes_max = 0;
-    slots->rollout_phase = 0;
-    memset(slots->rollout, 0, sizeof(slots->rollout));
-    memset(slots->order, 0, sizeof(slots->order));
+    rotate(slots, FLO_TURN_CLEAR);
 }
 
 int flo_slots_roll_back(struct flo_slots *slots, struct flo_err *err)
@@ -141,11 +151,7 @@ int flo_slots_roll_back(struct flo_slots *slots, struct flo_err *err)
                         "%s: there is no previous release to go back to",
                         slots->model);
     }
-    slots->current = slots->previous;
-    slots->current_number = slots->previous_number;
-    memset(&slots->previous, 0, sizeof(slots->previous));
-    slots->previous_number = 0;
-    flo_slots_clear_candidate(slots);
+    rotate(slots, FLO_TURN_BACK);
     return 0;
 }
 

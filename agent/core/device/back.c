@@ -243,9 +243,12 @@ bool flo_back_written(struct step *s)
         return false;
     }
     back->is_writing = false;
-    agent->slots.current = back->to;
-    memset(&agent->slots.previous, 0, sizeof(agent->slots.previous));
-    memset(&agent->slots.candidate, 0, sizeof(agent->slots.candidate));
+    /* Where the current release was damaged meanwhile, its loss has turned the
+     * slots already. */
+    flo_agent_turn(agent, flo_ref_equal(&back->to, &agent->slots.current)
+                              ? FLO_TURN_CLEAR
+                              : FLO_TURN_BACK);
+    assert(flo_ref_equal(&back->to, &agent->slots.current));
     flo_engine_succeed(s);
     flo_do(s, FLO_DO_COLLECT);
     if (agent->live == FLO_AGENT_CURRENT) {

@@ -91,6 +91,18 @@ bool flo_ref_equal(const struct flo_release_ref *a,
     return flo_digest_equal(&a->digest, &b->digest);
 }
 
+void flo_agent_turn(struct flo_agent *agent, enum flo_slot_turn turn)
+{
+    struct flo_agent_slots *slots = &agent->slots;
+    const struct flo_places places = {&slots->current, &slots->previous,
+                                      &slots->candidate,
+                                      sizeof(slots->current)};
+
+    flo_slots_turn(turn, &places);
+    slots->is_trial = false;
+    slots->tries_left = 0;
+}
+
 void flo_agent_error_set(struct flo_agent_error *error, int code,
                          const char *step, const char *format, ...)
 {

@@ -88,8 +88,7 @@ static bool fall_back_to_previous(struct step *s)
     }
     flo_do_note(s, "because its bytes are wrong: the previous release serves");
     flo_do_release(s, FLO_DO_SLOT_BACK, &agent->slots.previous);
-    agent->slots.current = agent->slots.previous;
-    memset(&agent->slots.previous, 0, sizeof(agent->slots.previous));
+    flo_agent_turn(agent, FLO_TURN_BACK);
     flo_do_serving(s, "rolled-back", &agent->slots.current);
     flo_engine_load(s, FLO_AGENT_CURRENT, &agent->slots.current);
     flo_repair_ask(s, &damaged);

@@ -140,10 +140,8 @@ static void drop_candidate(struct step *s)
     }
     if (flo_ref_is(&agent->slots.candidate)) {
         flo_do_release(s, FLO_DO_SLOT_CLEAR, &agent->slots.candidate);
-        memset(&agent->slots.candidate, 0, sizeof(agent->slots.candidate));
+        flo_agent_turn(agent, FLO_TURN_CLEAR);
     }
-    agent->slots.is_trial = false;
-    agent->slots.tries_left = 0;
 }
 
 static void finish(struct step *s, enum flo_move move)

@@ -242,8 +242,7 @@ void flo_execution_boot(struct step *s)
                     open != NULL ? "its execution has ended"
                                  : "nobody knows of its execution");
         flo_do_release(s, FLO_DO_SLOT_CLEAR, &agent->slots.candidate);
-        memset(&agent->slots.candidate, 0, sizeof(agent->slots.candidate));
-        agent->slots.is_trial = false;
+        flo_agent_turn(agent, FLO_TURN_CLEAR);
     }
     if (!flo_ref_is(&agent->slots.current) ||
         !flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {

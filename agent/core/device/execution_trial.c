@@ -62,11 +62,7 @@ static void committed(struct step *s)
 
     assert(agent->slots.is_trial);
     assert(flo_ref_is(&agent->slots.candidate));
-    agent->slots.previous = agent->slots.current;
-    agent->slots.current = agent->slots.candidate;
-    memset(&agent->slots.candidate, 0, sizeof(agent->slots.candidate));
-    agent->slots.is_trial = false;
-    agent->slots.tries_left = 0;
+    flo_agent_turn(agent, FLO_TURN_COMMIT);
     flo_engine_succeed(s);
     flo_execution_serves(s, FLO_MOVE_COMMIT);
 }

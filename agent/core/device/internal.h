@@ -74,6 +74,8 @@ uint64_t flo_agent_random(struct flo_agent *agent);
 bool flo_ref_is(const struct flo_release_ref *ref);
 bool flo_ref_equal(const struct flo_release_ref *a,
                    const struct flo_release_ref *b);
+/* The agent's picture of the slots turns as the record does. */
+void flo_agent_turn(struct flo_agent *agent, enum flo_slot_turn turn);
 bool flo_agent_is_paused(const struct flo_agent *agent, const char *rollout);
 void flo_agent_error_set(struct flo_agent_error *error, int code,
                          const char *step, const char *format, ...)

@@ -257,6 +257,22 @@ struct flo_policy {
 #undef FLO_POLICY_WHOLE
 #undef FLO_POLICY_REAL
 };
+/* ---- slots ---- */
+
+/* The candidate's place is empty after each of them. */
+enum flo_slot_turn {
+    FLO_TURN_CLEAR,  /* the candidate is forgotten, the others stay */
+    FLO_TURN_COMMIT, /* previous <- current <- candidate */
+    FLO_TURN_BACK,   /* current <- previous, which is empty then */
+    FLO_TURNS
+};
+/* Three places of `bytes` each, for whatever names a release; zeros: empty. */
+struct flo_places {
+    void *current, *previous, *candidate;
+    size_t bytes;
+};
+void flo_slots_turn(enum flo_slot_turn turn, const struct flo_places *places);
+
 /* Why a device does not take a release. */
 enum flo_denial_cause {
     FLO_DENIAL_ALLOWED = 0,

@@ -314,6 +314,19 @@ static void the_largest_rollback_on_trial_is_carried_out_whole(void **state)
     assert_int_equal(world.acks_done, 1);
 }
 
+static void a_rollback_of_what_proves_damaged_meanwhile_turns_once(void **state)
+{
+    (void)state;
+    world.current_load_error = FLO_E_TARGET_HASH;
+    world_boot(&world);
+    world_order(&world, FLO_ORDER_ROLLBACK, 2);
+    world_run(&world, 60000);
+
+    assert_true(is_current(1));
+    assert_true(is_denied(2));
+    assert_true(flo_digest_is_zero(&world.agent.slots.previous.digest));
+}
+
 static void a_rollback_of_something_else_is_ignored_but_remembered(void **state)
 {
     (void)state;
@@ -478,6 +491,7 @@ int main(void)
         STORY(a_rollback_without_room_for_two_ends_a_load),
         STORY(a_rollback_on_trial_is_one_flip),
         STORY(the_largest_rollback_on_trial_is_carried_out_whole),
+        STORY(a_rollback_of_what_proves_damaged_meanwhile_turns_once),
         STORY(a_rollback_of_something_else_is_ignored_but_remembered),
         STORY(a_rollback_without_a_previous_release_is_refused),
         STORY(a_previous_release_that_cannot_load_changes_nothing),
