@@ -17,7 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "unit/serve/httpd_world.h"
+#include "unit/base/host/http/httpd_world.h"
 
 static void idle_connections_make_room_for_a_new_client(void **state)
 {

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/host/httpd/parse.h"
-#include "unit/serve/httpd_world.h"
+#include "unit/base/host/http/httpd_world.h"
 
 static void routes_give_parameters_query_and_token(void **state)
 {

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "unit/agent/story.h"
+#include "unit/agent/core/story.h"
 
 static void a_damaged_release_without_a_previous_one_is_repaired(void **state)
 {

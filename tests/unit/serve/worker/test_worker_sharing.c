@@ -15,7 +15,7 @@
 
 #include <flotilla/grammar.h>
 
-#include "unit/serve/worker_talk.h"
+#include "unit/serve/worker/worker_talk.h"
 
 #define LONG_MODEL "tests/oracle/tiny/llama32-S-q4_0.gguf" /* context 4096 */
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "unit/agent/story.h"
+#include "unit/agent/core/story.h"
 
 /* ---- good ways ---- */
 

@@ -1,5 +1,5 @@
 /* See story.h. */
-#include "unit/agent/story.h"
+#include "unit/agent/core/story.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* A device for tests of the agent's core. */
-#include "unit/agent/world.h"
+#include "unit/agent/core/world.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "unit/serve/worker_talk.h"
+#include "unit/serve/worker/worker_talk.h"
 
 /* With a file for a prefix and, if it is not NULL, an adapter "site". */
 static void worker_open_keeping(const char *model, const char *lora, int kept)

@@ -13,7 +13,7 @@
 
 #include <flotilla/adapter.h>
 
-#include "unit/serve/worker_talk.h"
+#include "unit/serve/worker/worker_talk.h"
 
 #define BASE "tests/models/tiny-v1.Q4_0.gguf"
 #define SITE "tests/models/tiny-v1-site-lora.gguf"

@@ -1,5 +1,5 @@
 /* See httpd_world.h. */
-#include "unit/serve/httpd_world.h"
+#include "unit/base/host/http/httpd_world.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -14,7 +14,7 @@
 
 #include <flotilla/grammar.h>
 
-#include "unit/serve/worker_talk.h"
+#include "unit/serve/worker/worker_talk.h"
 
 static void a_model_by_descriptor_answers_a_chat(void **state)
 {

@@ -1,5 +1,5 @@
 /* See worker_talk.h. */
-#include "unit/serve/worker_talk.h"
+#include "unit/serve/worker/worker_talk.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

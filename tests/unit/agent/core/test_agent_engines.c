@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "unit/agent/story.h"
+#include "unit/agent/core/story.h"
 
 static void lose_current(void)
 {

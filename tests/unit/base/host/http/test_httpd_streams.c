@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "unit/serve/httpd_world.h"
+#include "unit/base/host/http/httpd_world.h"
 
 static void a_file_answers_ranges_and_etags(void **state)
 {

@@ -11,7 +11,7 @@
 #include <event2/event.h>
 
 #include "base/host/mqtt.h"
-#include "unit/agent/broker.h"
+#include "unit/base/host/mqtt/broker.h"
 
 #define ID_A "0a0a0a0a-0000-4000-8000-00000000000a"
 #define ID_B "0b0b0b0b-0000-4000-8000-00000000000b"
