@@ -78,9 +78,17 @@ struct flo_control;
 struct flo_shell_loading;
 
 /* Some model files, by digest; the oldest gives way. */
-struct flo_packing_notes {
+struct flo_model_notes {
     struct flo_digest models[8];
     size_t count;
+};
+/* What is known of what is derived from models (serving/derived.c). */
+struct flo_derived {
+    struct flo_model_notes unpackable; /* engines here read them by rows */
+    struct flo_model_notes unpacked;   /* it failed, and is not tried again */
+    struct flo_digest packed_fresh;    /* packed, and none lost since */
+    struct flo_digest packed_again;    /* refused by an engine once */
+    bool has_packed;
 };
 
 struct flo_shell {
@@ -127,11 +135,7 @@ struct flo_shell {
                                 no new hash */
 
     struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* before loading */
-    struct flo_packing_notes unpackable; /* engines here read them by rows */
-    struct flo_packing_notes unpacked;   /* it failed, and is not tried again */
-    struct flo_digest packed_fresh;      /* packed, and none lost since */
-    struct flo_digest packed_again;      /* refused by an engine once */
-    bool has_packed;
+    struct flo_derived derived;
 
     uint64_t rev;
     uint64_t telemetry_in_flight;

@@ -44,27 +44,5 @@ void flo_shell_load_model(struct flo_shell *shell, enum flo_agent_role role,
                           const struct flo_digest *digest, bool is_fresh);
 /* Nobody waits for the role any more. */
 void flo_shell_load_cancel(struct flo_shell *shell, enum flo_agent_role role);
-/* The engine said that the packed file is not the model's: remove it.  Loading
- * again makes a new one, the second time it goes without. */
-void flo_shell_packed_refused(struct flo_shell *shell,
-                              const struct flo_digest *digest);
-
-/* packing_notes.c */
-bool flo_packing_is_wanted(const struct flo_shell *shell);
-bool flo_packing_is_noted(const struct flo_packing_notes *notes,
-                          const struct flo_digest *model);
-void flo_packing_note(struct flo_packing_notes *notes,
-                      const struct flo_digest *model);
-/* How often this version failed to pack it. */
-unsigned flo_packing_failures(const struct flo_shell *shell,
-                              const struct flo_digest *model);
-void flo_packing_keep_failures(struct flo_shell *shell,
-                               const struct flo_digest *model, unsigned count);
-void flo_packing_forget_failures(struct flo_shell *shell,
-                                 const struct flo_digest *model);
-/* Would a new model be packed, as far as is known? */
-bool flo_shell_packs(const struct flo_shell *shell);
-/* Does an engine get a file for the prefix of its prompts? */
-bool flo_shell_keeps_prefixes(const struct flo_shell *shell);
 
 #endif

@@ -1,0 +1,437 @@
+/* Derived artifacts: see derived.h. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/shell/queue/timers.h"
+#include "agent/shell/serving/derived.h"
+#include "agent/shell/serving/hashing.h"
+
+/* Packing may take so long, and a second for every 5 MB of the model (a slow
+ * processor that others use, too), but not more than a minute, beside the time
+ * in which a slow disk takes what was packed. */
+#define PACK_MS_MIN 10000
+#define PACK_BYTES_PER_MS 5000
+#define PACK_MS_MAX 60000
+#define PACK_TOTAL_MS_MAX 900000
+#define PACK_IDLE_MS_MAX 5000
+#define AGAIN_MS 100
+#define PACK_TRIES_MAX 2 /* the first may have met a busy moment */
+
+struct flo_deriving {
+    struct flo_shell *shell;
+    struct flo_derived_wish wish;
+    struct flo_hashing *hashing;
+    struct event *again; /* tries to pack, when a killed process has ended */
+    struct serve_packer *packer;
+    int packed_fd; /* that is hashed or made; -1: none */
+    uint64_t packed_bytes;
+    uint64_t started_ms; /* of packing */
+};
+
+/* ---- what is known ------------------------------------------------ */
+
+static bool is_noted(const struct flo_model_notes *notes,
+                     const struct flo_digest *model)
+{
+    for (size_t i = 0; i < FLO_COUNT(notes->models); i++) {
+        if (flo_digest_equal(&notes->models[i], model)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void note(struct flo_model_notes *notes, const struct flo_digest *model)
+{
+    if (!is_noted(notes, model)) {
+        notes->models[notes->count++ % FLO_COUNT(notes->models)] = *model;
+    }
+}
+
+/* A value that survives: how often this version failed to pack the model. */
+static void failure_key(const struct flo_digest *model, char *out,
+                        size_t out_bytes)
+{
+    char text[FLO_DIGEST_TEXT];
+
+    flo_digest_text(model, text);
+    snprintf(out, out_bytes, "unpacked:" FLO_VERSION ":%s", text);
+}
+
+static unsigned failures(const struct flo_shell *shell,
+                         const struct flo_digest *model)
+{
+    char key[128];
+
+    failure_key(model, key, sizeof(key));
+    return (unsigned)flo_values_number(shell->db, key);
+}
+
+static void keep_failures(struct flo_shell *shell,
+                          const struct flo_digest *model, unsigned count)
+{
+    char key[128];
+
+    failure_key(model, key, sizeof(key));
+    flo_values_set_number(shell->db, key, count);
+}
+
+static void forget_failures(struct flo_shell *shell,
+                            const struct flo_digest *model)
+{
+    if (failures(shell, model) > 0) {
+        keep_failures(shell, model, 0);
+    }
+}
+
+static bool is_wanted(const struct flo_shell *shell)
+{
+    return strcmp(flo_config_text(shell->settings.config, "packed_weights"),
+                  "auto") == 0;
+}
+
+bool flo_derived_packs(const struct flo_shell *shell)
+{
+    return is_wanted(shell) &&
+           (shell->derived.unpackable.count == 0 || shell->derived.has_packed);
+}
+
+bool flo_derived_keeps_prefixes(const struct flo_shell *shell)
+{
+    return strcmp(flo_config_text(shell->settings.config, "prefix_cache"),
+                  "on") == 0;
+}
+
+bool flo_derived_is_lacking(const struct flo_shell *shell,
+                            const struct flo_digest *model)
+{
+    return is_noted(&shell->derived.unpacked, model);
+}
+
+void flo_derived_doubt(struct flo_shell *shell)
+{
+    memset(&shell->derived.packed_fresh, 0,
+           sizeof(shell->derived.packed_fresh));
+}
+
+void flo_derived_accepted(struct flo_shell *shell)
+{
+    memset(&shell->derived.packed_again, 0,
+           sizeof(shell->derived.packed_again));
+}
+
+void flo_derived_refused(struct flo_shell *shell,
+                         const struct flo_digest *model)
+{
+    bool is_again = flo_digest_equal(&shell->derived.packed_again, model);
+
+    flo_store_packed_remove(shell->store, model);
+    memset(&shell->derived.packed_fresh, 0,
+           sizeof(shell->derived.packed_fresh));
+    shell->derived.packed_again = *model;
+    if (is_again) {
+        note(&shell->derived.unpacked, model);
+        keep_failures(shell, model, PACK_TRIES_MAX);
+    }
+}
+
+/* No new one while an updater works: its plan of the disk stands. */
+int flo_derived_prefix(struct flo_shell *shell,
+                       const struct flo_digest *release)
+{
+    const struct flo_settings *settings = &shell->settings;
+    struct flo_err err = {0};
+    char dir[sizeof(settings->state_dir) + 8];
+    int fd = 0;
+
+    if (flo_derived_keeps_prefixes(shell) &&
+        (shell->job == NULL || flo_store_prefix_has(shell->store, release)) &&
+        flo_path_join(dir, sizeof(dir), settings->state_dir, "prefix") &&
+        flo_serve_prefix_open(dir, release, &fd, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "serve", &err);
+    }
+    return fd;
+}
+
+/* ---- the end of it ------------------------------------------------ */
+
+void flo_derived_cancel(struct flo_deriving *deriving)
+{
+    if (deriving == NULL) {
+        return;
+    }
+    flo_serve_pack_cancel(deriving->packer);
+    flo_hashing_cancel(deriving->hashing);
+    if (deriving->again != NULL) {
+        event_free(deriving->again);
+    }
+    flo_fd_cleanup(&deriving->packed_fd);
+    free(deriving);
+}
+
+/* With the packed weights of this descriptor, or without: 0. */
+static void finish(struct flo_deriving *deriving, int packed_fd)
+{
+    struct flo_derived_wish wish = deriving->wish;
+
+    flo_derived_cancel(deriving);
+    wish.done(wish.context, packed_fd);
+}
+
+static void get_on(struct flo_deriving *deriving)
+{
+    deriving->wish.gets_on(deriving->wish.context);
+}
+
+/* `done` is told in any case: at once where hashing cannot begin. */
+static void hash(struct flo_deriving *deriving, flo_hashing_done *done)
+{
+    struct flo_err err = {0};
+
+    if (flo_hashing_start(deriving->shell->base, deriving->packed_fd, done,
+                          deriving, &deriving->hashing, &err) < 0) {
+        done(deriving, NULL, &err);
+    } else {
+        get_on(deriving);
+    }
+}
+
+/* ---- packing ------------------------------------------------------ */
+
+/* Nothing came of it: the model's own rows serve. */
+static void go_unpacked(struct flo_deriving *deriving,
+                        const struct flo_err *why)
+{
+    struct flo_shell *shell = deriving->shell;
+    const struct flo_derived_wish *wish = &deriving->wish;
+    struct flo_err err = *why;
+
+    if (err.code == FLO_E_NOT_BUILT) {
+        flo_log(FLO_LOG_INFO, "packing", "%s: not packed: %s", wish->name,
+                err.what);
+        note(&shell->derived.unpackable, &deriving->wish.model);
+    } else {
+        flo_wrap(&err, err.code, "packing %s", wish->name);
+        flo_shell_note(shell, "note", &err);
+        note(&shell->derived.unpacked, &deriving->wish.model);
+        if (deriving->packed_fd >= 0 || err.code == FLO_E_ENGINE_HANG) {
+            keep_failures(shell, &deriving->wish.model,
+                          failures(shell, &deriving->wish.model) + 1);
+        }
+    }
+    finish(deriving, 0);
+}
+
+static void made_hashed(void *context, const struct flo_digest *digest,
+                        const struct flo_err *failure)
+{
+    struct flo_deriving *deriving = context;
+    struct flo_shell *shell = deriving->shell;
+    const struct flo_derived_wish *wish = &deriving->wish;
+    struct flo_err err = {0};
+    int packed_fd = 0;
+
+    deriving->hashing = NULL;
+    if (failure != NULL ||
+        flo_store_packed_publish(shell->store, deriving->packed_fd,
+                                 &deriving->wish.model, digest, &err) < 0) {
+        go_unpacked(deriving, failure != NULL ? failure : &err);
+        return;
+    }
+    flo_log(FLO_LOG_INFO, "packing", "%s: %llu bytes packed after %llu ms",
+            wish->name, (unsigned long long)deriving->packed_bytes,
+            (unsigned long long)(flo_now_ms() - deriving->started_ms));
+    forget_failures(shell, &deriving->wish.model);
+    shell->derived.has_packed = true;
+    shell->derived.packed_fresh = deriving->wish.model;
+    if (flo_store_packed_open(shell->store, &deriving->wish.model, &packed_fd,
+                              NULL) < 0) {
+        packed_fd = 0;
+    }
+    finish(deriving, packed_fd);
+}
+
+static int reserve(void *context, uint64_t bytes, int *fd, struct flo_err *err)
+{
+    struct flo_deriving *deriving = context;
+    int rv = flo_store_packed_create(deriving->shell->store, bytes,
+                                     &deriving->packed_fd, err);
+
+    deriving->packed_bytes = bytes;
+    *fd = deriving->packed_fd;
+    return rv;
+}
+
+static void packed(void *context, const struct flo_err *failure)
+{
+    struct flo_deriving *deriving = context;
+
+    deriving->packer = NULL;
+    if (failure != NULL) {
+        go_unpacked(deriving, failure);
+    } else {
+        hash(deriving, made_hashed);
+    }
+}
+
+static uint64_t pack_ms_max(int model_fd)
+{
+    struct stat st;
+    uint64_t ms = PACK_MS_MAX;
+
+    if (fstat(model_fd, &st) == 0) {
+        ms = PACK_MS_MIN + (uint64_t)st.st_size / PACK_BYTES_PER_MS;
+    }
+    return ms < PACK_MS_MAX ? ms : PACK_MS_MAX;
+}
+
+static void pack(struct flo_deriving *deriving)
+{
+    struct flo_serve_packing request = {.fd = dup(deriving->wish.fd),
+                                        .timeout_ms =
+                                            pack_ms_max(deriving->wish.fd),
+                                        .total_ms_max = PACK_TOTAL_MS_MAX,
+                                        .idle_ms_max = PACK_IDLE_MS_MAX,
+                                        .context = deriving,
+                                        .reserve = reserve,
+                                        .done = packed};
+    struct flo_err err = {0};
+
+    if (request.fd < 0) {
+        flo_fail_errno(&err, FLO_E_MEMORY, "descriptor");
+        go_unpacked(deriving, &err);
+    } else if (flo_serve_pack(deriving->shell->serve, &request,
+                              &deriving->packer, &err) < 0) {
+        go_unpacked(deriving, &err);
+    } else {
+        get_on(deriving);
+    }
+}
+
+static void on_again(evutil_socket_t fd, short events, void *context);
+
+/* A packer that was killed and still syncs holds the room on the disk.  One
+ * that does so for a minute is not waited for. */
+static bool waits_for_room(struct flo_deriving *deriving)
+{
+    struct flo_shell *shell = deriving->shell;
+
+    if (flo_serve_killed_pid(shell->serve) == 0 ||
+        flo_now_ms() - deriving->started_ms >= PACK_MS_MAX) {
+        return false;
+    }
+    if (deriving->again == NULL) {
+        deriving->again = evtimer_new(shell->base, on_again, deriving);
+    }
+    if (deriving->again != NULL) {
+        flo_shell_later(deriving->again, AGAIN_MS);
+    }
+    return deriving->again != NULL;
+}
+
+static void on_again(evutil_socket_t fd, short events, void *context)
+{
+    struct flo_deriving *deriving = context;
+
+    (void)fd, (void)events;
+    if (!waits_for_room(deriving)) {
+        pack(deriving);
+    }
+}
+
+static void begin_packing(struct flo_deriving *deriving)
+{
+    struct flo_shell *shell = deriving->shell;
+
+    deriving->started_ms = flo_now_ms();
+    if (failures(shell, &deriving->wish.model) >= PACK_TRIES_MAX) {
+        note(&shell->derived.unpacked, &deriving->wish.model);
+        finish(deriving, 0);
+    } else if (!waits_for_room(deriving)) {
+        pack(deriving);
+    }
+}
+
+/* ---- packed weights that are here --------------------------------- */
+
+/* They are gone or wrong, and made anew. */
+static void pack_again(struct flo_deriving *deriving, const struct flo_err *why)
+{
+    flo_shell_note(deriving->shell, "note", why);
+    flo_store_packed_remove(deriving->shell->store, &deriving->wish.model);
+    flo_fd_cleanup(&deriving->packed_fd);
+    begin_packing(deriving);
+}
+
+/* The descriptor goes to the engine. */
+static void take_packed(struct flo_deriving *deriving)
+{
+    int packed_fd = deriving->packed_fd;
+
+    deriving->packed_fd = -1;
+    finish(deriving, packed_fd);
+}
+
+static void packed_hashed(void *context, const struct flo_digest *digest,
+                          const struct flo_err *failure)
+{
+    struct flo_deriving *deriving = context;
+    struct flo_err err = {0};
+
+    deriving->hashing = NULL;
+    if (failure != NULL) {
+        pack_again(deriving, failure);
+    } else if (flo_store_packed_check(deriving->shell->store,
+                                      &deriving->wish.model, digest,
+                                      &err) < 0) {
+        pack_again(deriving, &err);
+    } else {
+        take_packed(deriving);
+    }
+}
+
+static void find_packed(struct flo_deriving *deriving)
+{
+    struct flo_shell *shell = deriving->shell;
+    const struct flo_digest *digest = &deriving->wish.model;
+    struct flo_err err = {0};
+    int rv;
+
+    if (!is_wanted(shell)) {
+        forget_failures(shell, digest);
+    }
+    if (!is_wanted(shell) || is_noted(&shell->derived.unpackable, digest) ||
+        is_noted(&shell->derived.unpacked, digest)) {
+        finish(deriving, 0);
+        return;
+    }
+    rv =
+        flo_store_packed_open(shell->store, digest, &deriving->packed_fd, &err);
+    if (rv == FLO_E_BLOB_ABSENT) {
+        begin_packing(deriving);
+    } else if (rv < 0) {
+        pack_again(deriving, &err);
+    } else if (flo_digest_equal(&shell->derived.packed_fresh, digest)) {
+        take_packed(deriving);
+    } else {
+        hash(deriving, packed_hashed);
+    }
+}
+
+int flo_derived_get(struct flo_shell *shell,
+                    const struct flo_derived_wish *wish,
+                    struct flo_deriving **out, struct flo_err *err)
+{
+    struct flo_deriving *deriving = calloc(1, sizeof(*deriving));
+
+    if (deriving == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "packed weights");
+    }
+    *deriving =
+        (struct flo_deriving){.shell = shell, .wish = *wish, .packed_fd = -1};
+    *out = deriving; /* before `done`, which forgets it */
+    find_packed(deriving);
+    return 0;
+}
