@@ -327,6 +327,11 @@ def test_a_bit_that_flips_while_it_serves_is_found_at_a_crash(up, lab):
                  lambda: says(lab, begin, "flip to beside tiny@23"))
     serves(lab, "tiny@23")
     assert open(path, "rb").read() == open(OLD, "rb").read()
+    # A repair is a trial of 15 minutes: no other test begins in it.
+    up.publish("tiny@24", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json",
+               "--label", "24")
+    up.roll("tiny@24", "--group", "lab")
+    serves(lab, "tiny@24")
 
 
 def serving_engines(device):
