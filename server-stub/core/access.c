@@ -1,4 +1,5 @@
 /* Access: roles by rank, tokens by form. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,6 +29,7 @@ bool flo_access_parse(const char *word, enum flo_access *out)
 
 bool flo_access_holds(enum flo_access has, enum flo_access needs)
 {
+    assert(has <= FLO_ACCESS_ADMIN && needs <= FLO_ACCESS_ADMIN);
     return has >= needs;
 }
 

@@ -1,4 +1,5 @@
 /* Audit: hashing a record, walking the chain. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,7 @@ int flo_audit_walk_next(struct flo_audit_walk *walk,
 {
     struct flo_digest computed;
 
+    assert(walk != NULL && record != NULL);
     if (record->number != walk->number + 1) {
         return flo_fail(err, FLO_E_AUDIT_CHAIN,
                         "audit record %llu is followed by %llu",
@@ -112,6 +114,7 @@ bool flo_audit_line_parse(const char *line, size_t bytes,
 bool flo_audit_marks_add(struct flo_audit_mark *marks, size_t *count,
                          const struct flo_audit_mark *mark)
 {
+    assert(marks != NULL && count != NULL);
     while (mark->is_restart && *count > 0 &&
            marks[*count - 1].number >= mark->number) {
         --*count;

@@ -1,4 +1,5 @@
 /* Requests: members and parameters against the shape of their route. */
+#include <assert.h>
 #include <string.h>
 
 #include "proto/policy.h"
@@ -211,6 +212,7 @@ int flo_request_check(const char *shape, const json_t *body,
     struct span all = {shape, shape + strlen(shape)};
     struct span part = all;
 
+    assert(shape != NULL);
     if (body == NULL) {
         return 0;
     }

@@ -7,6 +7,7 @@
  * for k bad and m good ends; I is the regularised incomplete beta function.
  * See Waudby-Smith and Ramdas, "Estimating means of bounded random variables
  * by betting", and Robbins' method of mixtures. */
+#include <assert.h>
 #include <math.h>
 
 #include "server-stub/core/gate/share.h"
@@ -77,6 +78,7 @@ static double ln_against(double k, double m, double p)
 /* The bound between `inside`, which the interval holds, and `outside`. */
 static double bound(double k, double m, double inside, double outside)
 {
+    assert(inside >= 0 && inside <= 1);
     for (int i = 0; i < BISECTIONS; i++) {
         double middle = (inside + outside) / 2;
         if (ln_against(k, m, middle) < LN_20) {
@@ -92,6 +94,7 @@ static void evaluate(double k, double m, double p0, struct flo_share *out)
 {
     double share = k + m > 0 ? k / (k + m) : 0;
 
+    assert(k >= 0 && m >= 0 && p0 > 0);
     out->low_pct = k > 0 ? 100 * bound(k, m, share, 0) : 0;
     out->high_pct = m > 0 ? 100 * bound(k, m, share, 1) : 100;
     if (p0 >= 1) { /* no share is above it */
@@ -110,6 +113,8 @@ bool flo_share_evaluate(const struct flo_share_rule *rule, uint64_t bad,
     double p0 = rule->limit_pct / 100;
     bool all = done == members;
 
+    assert(rule->limit_pct >= 0 && rule->limit_pct <= 100);
+    assert(rule->alpha > 0 && rule->weight > 0);
     *out = (struct flo_share){.high_pct = 100, .tail = 1};
     if (bad > done || done > members) {
         return false;

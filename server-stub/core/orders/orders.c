@@ -1,4 +1,5 @@
 /* Orders: selection for a group, age, outcome and progress. */
+#include <assert.h>
 #include <string.h>
 
 #include "server-stub/core/orders/orders.h"
@@ -80,6 +81,8 @@ size_t flo_group_orders(const struct flo_order_card *cards, size_t count,
     size_t taken = 0;
     size_t rollbacks = 0;
 
+    assert(cards != NULL || count == 0);
+    assert(out != NULL);
     for (size_t i = count; i-- > 0;) {
         if (!is_wanted(cards, count, i, now_ms)) {
             continue;
@@ -108,6 +111,7 @@ static const char *const outcomes[] = {"pending", "running", "done",
 
 const char *flo_outcome_word(enum flo_order_outcome outcome)
 {
+    assert((size_t)outcome < FLO_COUNT(outcomes));
     return outcomes[outcome];
 }
 

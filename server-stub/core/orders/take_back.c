@@ -1,4 +1,5 @@
 /* Taking a release back: what one device would do. */
+#include <assert.h>
 #include <string.h>
 
 #include "server-stub/core/orders/take_back.h"
@@ -18,11 +19,13 @@ static const struct {
 
 const char *flo_return_word(enum flo_return way)
 {
+    assert(way < FLO_RETURN_COUNT);
     return ways[way].word;
 }
 
 const char *flo_return_reason(enum flo_return way)
 {
+    assert(way < FLO_RETURN_COUNT);
     return ways[way].reason;
 }
 

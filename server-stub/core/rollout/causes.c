@@ -1,4 +1,5 @@
 /* Why devices of a rollout failed: error ids with counts. */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@ static const char *const words[] = {"silent", "overdue", "other"};
 
 uint8_t flo_rollout_cause(struct flo_rollout *rollout, const char *id)
 {
+    assert(rollout->cause_count <= FLO_ROLLOUT_CAUSES_MAX);
     for (uint32_t i = 0; i < rollout->cause_count; i++) {
         if (strncmp(rollout->causes[i], id, FLO_NAME_MAX) == 0) {
             return (uint8_t)(i + 1);
@@ -31,6 +33,7 @@ static int kind_of(const struct flo_rollout_member *member)
 {
     enum flo_execution state = (enum flo_execution)member->state;
 
+    assert(member->cause <= FLO_ROLLOUT_CAUSES_MAX);
     if (flo_execution_kind(state) == FLO_EXECUTION_END_BAD) {
         return member->cause > 0                    ? member->cause - 1
                : state == FLO_EXECUTION_ROLLED_BACK ? -1
@@ -85,6 +88,7 @@ void flo_rollout_causes_text(const struct flo_rollout *rollout, char *out,
     size_t count = flo_rollout_causes(rollout, causes, SHOWN);
     size_t used = 0;
 
+    assert(out != NULL && bytes > 0);
     out[0] = '\0';
     for (size_t i = 0; i < count && used < bytes; i++) {
         used += (size_t)snprintf(out + used, bytes - used, "%s%.40s %u",

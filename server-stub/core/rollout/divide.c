@@ -1,4 +1,5 @@
 /* Phases of a draft: whether they grow, and their ranges of buckets. */
+#include <assert.h>
 #include <stdio.h>
 
 #include "server-stub/core/rollout/inside.h"
@@ -54,6 +55,7 @@ static uint32_t bound_of_devices(const struct flo_rollout *rollout,
     uint32_t online = 0;
     uint32_t sum = 0;
 
+    assert(devices > 0 && devices <= FLO_ROLLOUT_MEMBERS_MAX);
     for (size_t i = 0; i < rollout->member_count; i++) {
         online += rollout->members[i].is_online ? 1 : 0;
     }
@@ -74,6 +76,8 @@ void flo_rollout_divide(struct flo_rollout *rollout)
 {
     uint32_t from = 0;
 
+    assert(rollout->phase_count > 0 &&
+           rollout->phase_count <= FLO_ROLLOUT_PHASES_MAX);
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         struct flo_rollout_phase *phase = &rollout->phases[i];
         uint32_t to = phase->devices > 0

@@ -1,4 +1,5 @@
 /* Members of a rollout: who they are and what each adds to its phase. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,6 +27,7 @@ size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device)
 {
     size_t place = member_place(rollout, device);
 
+    assert(rollout != NULL && device != NULL);
     if (place < rollout->member_count &&
         strcmp(rollout->members[place].device, device) == 0) {
         return place;
@@ -90,6 +92,7 @@ static void tally(struct flo_rollout *rollout,
 {
     struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
 
+    assert(member->state < FLO_EXECUTION_COUNT);
     if (phase == NULL) {
         return;
     }
@@ -113,6 +116,8 @@ void flo_rollout_member_is(struct flo_rollout *rollout, size_t index,
 {
     struct flo_rollout_member *member = &rollout->members[index];
 
+    assert(index < rollout->member_count);
+    assert(!is_away || lapse == FLO_LAPSE_NONE);
     tally(rollout, member, UINT32_MAX);
     member->lapse = (uint8_t)lapse;
     member->is_away = is_away;
@@ -127,6 +132,8 @@ void flo_rollout_member_set(struct flo_rollout *rollout, size_t index,
     struct flo_rollout_member *member = &rollout->members[index];
     struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
 
+    assert(index < rollout->member_count);
+    assert(state < FLO_EXECUTION_COUNT);
     tally(rollout, member, UINT32_MAX);
     member->lapse = FLO_LAPSE_NONE;
     member->is_away = false;
@@ -146,6 +153,7 @@ void flo_rollout_member_set(struct flo_rollout *rollout, size_t index,
 
 void flo_rollout_count(struct flo_rollout *rollout)
 {
+    assert(rollout->phase_count <= FLO_ROLLOUT_PHASES_MAX);
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         struct flo_rollout_phase *phase = &rollout->phases[i];
         phase->members = phase->away = phase->silent = 0;
@@ -164,6 +172,7 @@ void flo_rollout_member_tell(struct flo_rollout *rollout, size_t index,
 {
     struct flo_rollout_member *member = &rollout->members[index];
 
+    assert(index < rollout->member_count);
     flo_rollout_member_set(rollout, index, FLO_EXECUTION_NOTIFIED, NULL,
                            now_ms);
     member->heard_at_ms = now_ms;
@@ -177,6 +186,8 @@ size_t flo_rollout_member_insert(struct flo_rollout *rollout,
 {
     size_t place = member_place(rollout, event->device);
 
+    assert(rollout->member_count < rollout->member_capacity);
+    assert(strlen(event->device) < sizeof(rollout->members[0].device));
     memmove(&rollout->members[place + 1], &rollout->members[place],
             (rollout->member_count - place) * sizeof(rollout->members[0]));
     rollout->member_count++;

@@ -1,5 +1,6 @@
 /* Operators' events of a rollout: start, pause, resume, promote, abort,
  * rollback, freeze, taken back by an emergency order. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -110,6 +111,7 @@ int flo_rollout_operator_step(struct flo_rollout *rollout,
                               struct flo_rollout_actions *actions,
                               struct flo_err *err)
 {
+    assert(rollout->phase < rollout->phase_count);
     if (event->kind == FLO_ROLLOUT_EVENT_RESUME &&
         rollout->phases[rollout->phase].state == FLO_PHASE_FAILED) {
         flo_fail(err, FLO_E_ROLLOUT_STATE,

@@ -4,6 +4,8 @@
  * controller.  A phase tells its devices by ranges of buckets, so many a
  * second; deploy orders travel in desired documents only, so nobody begins
  * before its turn.  Also here: the deadlines of states. */
+#include <assert.h>
+
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
@@ -65,6 +67,7 @@ static uint32_t next_bound(const struct flo_rollout *rollout, uint32_t index,
     uint32_t held[FLO_BUCKETS] = {0};
     uint32_t sum = 0;
 
+    assert(index < rollout->phase_count);
     if (devices >= phase->counts[FLO_EXECUTION_QUEUED]) {
         return phase->bucket_to;
     }
@@ -129,6 +132,7 @@ void flo_rollout_deadlines(struct flo_rollout *rollout,
     uint64_t step_ms = policy->step_timeout_ms;
     uint64_t *of = rollout->deadlines_ms;
 
+    assert(policy != NULL);
     for (int i = FLO_EXECUTION_NOTIFIED; i <= FLO_EXECUTION_SOAKING; i++) {
         of[i] = behind(step_ms, step_ms);
     }

@@ -246,6 +246,8 @@ void flo_rollout_phase_leave(struct flo_rollout *rollout,
                              enum flo_phase_state left_as, uint64_t now_ms,
                              struct flo_rollout_actions *actions)
 {
+    assert(rollout->phase < rollout->phase_count);
+    assert(left_as == FLO_PHASE_PASSED || left_as == FLO_PHASE_PROMOTED);
     rollout->phases[rollout->phase].state = left_as;
     phase_changed(rollout, rollout->phase, actions);
     if (rollout->phase + 1 < rollout->phase_count) {
@@ -319,6 +321,7 @@ void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
     bool is_open = rollout->state == FLO_ROLLOUT_RUNNING ||
                    rollout->state == FLO_ROLLOUT_PAUSED;
 
+    assert(rollout->gate_count > 0);
     if (is_open) {
         gates_check(rollout, now_ms, actions);
     }

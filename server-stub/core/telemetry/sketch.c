@@ -1,4 +1,5 @@
 /* Sketch: adding windows, packing and unpacking. */
+#include <assert.h>
 #include <string.h>
 
 #include "server-stub/core/telemetry/sketch.h"
@@ -278,6 +279,8 @@ int flo_sketch_pick(const uint8_t *data, size_t bytes, enum flo_metric metric,
     struct blob blob = {data, bytes, 0};
     uint64_t place;
 
+    assert(metric < FLO_METRIC_COUNT);
+    assert(number != NULL && histogram != NULL);
     *number = (struct flo_sketch_number){0};
     if (!get(&blob, &place) || place != FORMAT) {
         return broken(&blob, err);

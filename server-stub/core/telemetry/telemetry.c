@@ -1,4 +1,5 @@
 /* Telemetry: reading windows and queries, folding rows into series. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -79,6 +80,7 @@ int flo_telemetry_parse(const json_t *json, struct flo_telemetry *out,
     const char *version;
     int rv = 0;
 
+    assert(out->histograms != NULL);
     memset(out->has, 0, sizeof(out->has));
     if ((rv = flo_json_opt_u64(json, "seq", 0, VALUE_MAX, 0, &out->seq, err)) <
             0 ||
@@ -357,6 +359,7 @@ void flo_telemetry_fold_add(struct flo_telemetry_fold *fold,
 {
     uint64_t at_ms = row->at_ms - row->at_ms % fold->query->step_ms;
 
+    assert(fold->query != NULL && fold->query->step_ms > 0);
     if (fold->points == NULL ||
         (fold->query->by_release && strcmp(fold->release, row->release) != 0) ||
         (fold->query->by_device && strcmp(fold->device, row->device) != 0) ||
