@@ -68,7 +68,7 @@ static void add_gates(const struct flo_rollout *core, uint64_t now_ms,
         if (flo_gate_kind_of(core->gates[i].gate) != FLO_GATE_KIND_RATIO) {
             continue;
         }
-        struct flo_evidence *one = &evidence->items[evidence->count];
+        struct flo_comparison *one = &evidence->items[evidence->count];
         evidence->gates[evidence->count++] = i;
         one->metric = core->gates[i].metric;
         one->phase = core->phase;

@@ -78,7 +78,7 @@ static int add_metric(struct gather *gather, size_t gate, size_t arm,
                       size_t device, const char *hardware,
                       const struct flo_window_row *row)
 {
-    struct flo_evidence *into = &gather->evidence->items[gate];
+    struct flo_comparison *into = &gather->evidence->items[gate];
     uint8_t *seen = &gather->evidence->seen[2 * device + arm];
     struct flo_sketch_number number = {0};
     int rv = flo_sketch_pick(row->data, row->bytes, into->metric, &number,

@@ -27,7 +27,7 @@ struct flo_lane_evidence {
     /* One for each gate that wants evidence. */
     size_t count;
     uint32_t gates[FLO_GATES_MAX];
-    struct flo_evidence *items; /* [count]; owned */
+    struct flo_comparison *items; /* [count]; owned */
 };
 
 /* Room for so many devices and gates; NULL without memory. */

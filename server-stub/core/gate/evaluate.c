@@ -109,7 +109,7 @@ static void compare_class(const struct flo_gate_rule *rule,
 }
 
 static bool waiting_is_too_few(const struct flo_gate_rule *rule,
-                               const struct flo_evidence *arms)
+                               const struct flo_comparison *arms)
 {
     for (uint32_t i = 0; i < arms->class_count; i++) {
         if (arms->classes[i].waiting.devices >= rule->devices_min) {
@@ -125,7 +125,7 @@ static void evaluate_ratio(const struct flo_gate_rule *rule,
                            const struct flo_gate_evidence *evidence,
                            struct flo_gate_result *out)
 {
-    const struct flo_evidence *arms = evidence->arms;
+    const struct flo_comparison *arms = evidence->arms;
 
     assert(rule->percentile > 0 && rule->percentile < 100);
     assert(rule->margin > 0 && rule->devices_min > 0);

@@ -5,7 +5,7 @@
 
 #include "server-stub/core/gate/evidence.h"
 
-struct flo_evidence_class *flo_evidence_class(struct flo_evidence *evidence,
+struct flo_evidence_class *flo_evidence_class(struct flo_comparison *evidence,
                                               const char *hardware)
 {
     assert(evidence->class_count <= FLO_EVIDENCE_CLASSES_MAX);
@@ -37,7 +37,7 @@ static json_t *arm_json(const struct flo_evidence_arm *arm)
                            "values", text.data != NULL ? text.data : "");
 }
 
-json_t *flo_evidence_json(const struct flo_evidence *evidence)
+json_t *flo_evidence_json(const struct flo_comparison *evidence)
 {
     json_t *classes = json_array();
 
@@ -78,7 +78,7 @@ static int parse_arm(const json_t *json, const char *key,
     return flo_histogram_decode(text, strlen(text), &out->values, err);
 }
 
-static int parse_class(const json_t *json, struct flo_evidence *out,
+static int parse_class(const json_t *json, struct flo_comparison *out,
                        struct flo_err *err)
 {
     const char *hardware;
@@ -98,7 +98,7 @@ static int parse_class(const json_t *json, struct flo_evidence *out,
     return rv < 0 ? rv : parse_arm(json, "waiting", &one->waiting, err);
 }
 
-int flo_evidence_parse(const json_t *json, struct flo_evidence *out,
+int flo_evidence_parse(const json_t *json, struct flo_comparison *out,
                        struct flo_err *err)
 {
     const char *metric;

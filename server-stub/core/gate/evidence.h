@@ -26,7 +26,7 @@ struct flo_evidence_class {
     struct flo_evidence_arm updated;
     struct flo_evidence_arm waiting;
 };
-struct flo_evidence {
+struct flo_comparison {
     enum flo_metric metric;
     uint32_t phase;   /* it was gathered in, from 0 */
     bool is_last;     /* that phase is the rollout's last */
@@ -37,7 +37,7 @@ struct flo_evidence {
 };
 
 /* The class of that name, a new one if there is room; else NULL. */
-struct flo_evidence_class *flo_evidence_class(struct flo_evidence *evidence,
+struct flo_evidence_class *flo_evidence_class(struct flo_comparison *evidence,
                                               const char *hardware);
 /* As JSON, new reference; NULL without memory:
  *
@@ -45,11 +45,11 @@ struct flo_evidence_class *flo_evidence_class(struct flo_evidence *evidence,
  *    "updated":{"devices","values"},"waiting":{…}}]}
  *
  * `values` is flo_histogram_encode's text. */
-json_t *flo_evidence_json(const struct flo_evidence *evidence);
+json_t *flo_evidence_json(const struct flo_comparison *evidence);
 /* FLO_E_REST_SCHEMA or FLO_E_MQTT_SCHEMA on anything that the function above
  * does not write; `out` may then hold a part of it. */
 FLO_MUST_USE int flo_evidence_parse(const json_t *json,
-                                    struct flo_evidence *out,
+                                    struct flo_comparison *out,
                                     struct flo_err *err);
 
 #endif

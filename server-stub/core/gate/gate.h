@@ -62,7 +62,7 @@ struct flo_gate_counts {
 };
 struct flo_gate_evidence {
     const struct flo_gate_counts *counts; /* SHARE; may be NULL for RATIO */
-    const struct flo_evidence *arms;      /* RATIO; NULL: none came yet */
+    const struct flo_comparison *arms;    /* RATIO; NULL: none came yet */
 };
 
 struct flo_gate_arm {

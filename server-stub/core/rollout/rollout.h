@@ -149,7 +149,7 @@ struct flo_rollout_event {
     bool is_retained;   /* said once, not now: nobody was heard */
     const char *note;   /* who, why, error id; may be NULL */
     uint32_t gate;      /* evidence: place in gates[] */
-    const struct flo_evidence *evidence;
+    const struct flo_comparison *evidence;
 };
 
 enum flo_rollout_action_kind {
@@ -237,7 +237,7 @@ enum flo_verdict flo_rollout_verdict(const struct flo_rollout *rollout,
                                      struct flo_gate_result *result);
 /* An evidence that was stored, after loading: what it said counts again. */
 void flo_rollout_remember(struct flo_rollout *rollout, uint32_t gate,
-                          const struct flo_evidence *evidence);
+                          const struct flo_comparison *evidence);
 /* An error id that a device names: ours as it is, "other" for a word that it
  * made up, NULL for none. */
 const char *flo_rollout_cause_id(const char *id);

@@ -108,7 +108,7 @@ enum flo_verdict flo_rollout_verdict(const struct flo_rollout *rollout,
 }
 
 void flo_rollout_remember(struct flo_rollout *rollout, uint32_t gate,
-                          const struct flo_evidence *evidence)
+                          const struct flo_comparison *evidence)
 {
     assert(gate < rollout->gate_count);
     assert(evidence->metric == rollout->gates[gate].metric);

@@ -78,7 +78,7 @@ static int evidence_read(struct flo_rollout_entry *entry, json_t *stored,
                          struct flo_err *err)
 {
     struct flo_rollout *core = &entry->core;
-    struct flo_evidence *evidence = calloc(1, sizeof(*evidence));
+    struct flo_comparison *evidence = calloc(1, sizeof(*evidence));
     json_t *one;
     size_t i;
     int rv = evidence == NULL ? flo_fail(err, FLO_E_MEMORY, "evidence") : 0;

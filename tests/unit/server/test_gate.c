@@ -32,7 +32,7 @@ static void arm(struct flo_evidence_arm *out, uint32_t devices,
     }
 }
 
-static void add_class(struct flo_evidence *evidence, const char *hardware,
+static void add_class(struct flo_comparison *evidence, const char *hardware,
                       uint32_t updated, uint64_t updated_us, uint32_t waiting,
                       uint64_t waiting_us)
 {
@@ -42,9 +42,9 @@ static void add_class(struct flo_evidence *evidence, const char *hardware,
     arm(&one->waiting, waiting, 100 * waiting, waiting_us);
 }
 
-static struct flo_evidence *evidence_new(void)
+static struct flo_comparison *evidence_new(void)
 {
-    struct flo_evidence *evidence = calloc(1, sizeof(*evidence));
+    struct flo_comparison *evidence = calloc(1, sizeof(*evidence));
 
     evidence->metric = FLO_METRIC_NAME_TTFT;
     evidence->from_ms = 1000;
@@ -53,7 +53,7 @@ static struct flo_evidence *evidence_new(void)
 }
 
 static struct flo_gate_result judge(const struct flo_gate_rule *rule,
-                                    const struct flo_evidence *evidence)
+                                    const struct flo_comparison *evidence)
 {
     struct flo_gate_result result;
 
@@ -66,7 +66,7 @@ static void the_worst_hardware_class_decides(void **state)
 {
     (void)state;
     struct flo_gate_rule rule = rule_of(95, 1.3);
-    struct flo_evidence *evidence = evidence_new();
+    struct flo_comparison *evidence = evidence_new();
     char text[FLO_GATE_TEXT];
 
     add_class(evidence, "fast", 5, 1000, 5, 1000);
@@ -88,7 +88,7 @@ static void a_ratio_at_the_margin_passes(void **state)
 {
     (void)state;
     struct flo_gate_rule rule = rule_of(50, 2.0);
-    struct flo_evidence *evidence = evidence_new();
+    struct flo_comparison *evidence = evidence_new();
 
     add_class(evidence, "a", 3, 32, 3, 16); /* exact below 64 */
 
@@ -112,7 +112,7 @@ static void too_few_devices_or_samples_decide_nothing(void **state)
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(few); i++) {
-        struct flo_evidence *evidence = evidence_new();
+        struct flo_comparison *evidence = evidence_new();
         struct flo_evidence_class *one = flo_evidence_class(evidence, "a");
         arm(&one->updated, few[i][0], few[i][1], 9000);
         arm(&one->waiting, few[i][2], few[i][3], 1000);
@@ -127,7 +127,7 @@ static void the_last_phase_passes_when_too_few_wait(void **state)
 {
     (void)state;
     struct flo_gate_rule rule = rule_of(95, 1.3);
-    struct flo_evidence *evidence = evidence_new();
+    struct flo_comparison *evidence = evidence_new();
 
     add_class(evidence, "a", 9, 9000, 2, 1000);
     assert_int_equal(judge(&rule, evidence).verdict, FLO_VERDICT_INCONCLUSIVE);
@@ -142,7 +142,7 @@ static void a_metric_of_zeros_has_a_finite_ratio(void **state)
 {
     (void)state;
     struct flo_gate_rule rule = rule_of(95, 1.3);
-    struct flo_evidence *evidence = evidence_new();
+    struct flo_comparison *evidence = evidence_new();
 
     add_class(evidence, "a", 3, 0, 3, 0);
     assert_true(judge(&rule, evidence).ratio == 1.0);
@@ -152,7 +152,7 @@ static void a_metric_of_zeros_has_a_finite_ratio(void **state)
 static void more_classes_than_fit_are_in_no_comparison(void **state)
 {
     (void)state;
-    struct flo_evidence *evidence = evidence_new();
+    struct flo_comparison *evidence = evidence_new();
     char name[16];
 
     for (int i = 0; i < FLO_EVIDENCE_CLASSES_MAX; i++) {
@@ -170,8 +170,8 @@ static void evidence_gives_the_same_verdict_behind_its_text(void **state)
 {
     (void)state;
     struct flo_gate_rule rule = rule_of(95, 1.3);
-    struct flo_evidence *before = evidence_new();
-    struct flo_evidence *after = calloc(1, sizeof(*after));
+    struct flo_comparison *before = evidence_new();
+    struct flo_comparison *after = calloc(1, sizeof(*after));
     struct flo_err err = {0};
 
     add_class(before, "x86_64 avx2 4g", 5, 8000, 5, 4000);
@@ -202,7 +202,7 @@ static void broken_evidence_is_refused(void **state)
         "\"to_ms\":1,\"classes\":[{\"hardware\":\"a\",\"updated\":{\"devices\":"
         "1,\"values\":\"!\"},\"waiting\":{\"devices\":1,\"values\":\"\"}}]}",
     };
-    struct flo_evidence *out = calloc(1, sizeof(*out));
+    struct flo_comparison *out = calloc(1, sizeof(*out));
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(bad); i++) {

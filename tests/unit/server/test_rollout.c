@@ -535,7 +535,7 @@ static void fill(struct flo_evidence_arm *arm, uint32_t devices, uint64_t us)
 static void measures(struct world *world, uint32_t phase, uint32_t updated,
                      uint64_t updated_us, uint32_t waiting, uint64_t waiting_us)
 {
-    struct flo_evidence *evidence = calloc(1, sizeof(*evidence));
+    struct flo_comparison *evidence = calloc(1, sizeof(*evidence));
     struct flo_evidence_class *one =
         flo_evidence_class(evidence, "x86_64 avx2 4g");
 
@@ -633,7 +633,7 @@ static void each_event_does_what_the_table_says(void **state)
 #include "server-stub/core/rollout/rollout_events.def"
 #undef FLO_ROLLOUT_EVENT
     };
-    struct flo_evidence *evidence = calloc(1, sizeof(*evidence));
+    struct flo_comparison *evidence = calloc(1, sizeof(*evidence));
 
     (void)state;
     evidence->metric = FLO_METRIC_NAME_TTFT;
@@ -671,7 +671,7 @@ static void no_sequence_of_events_breaks_the_step(void **state)
 {
     (void)state;
     uint32_t random = 3;
-    struct flo_evidence *evidence = calloc(1, sizeof(*evidence));
+    struct flo_comparison *evidence = calloc(1, sizeof(*evidence));
 
     evidence->metric = FLO_METRIC_NAME_TTFT;
     fill(&flo_evidence_class(evidence, "a")->updated, 3, 1000);

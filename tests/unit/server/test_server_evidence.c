@@ -207,7 +207,7 @@ struct replay {
 static int replay_row(void *context, const struct flo_fleet_rollout *row)
 {
     struct replay *replay = context;
-    struct flo_evidence *evidence = calloc(1, sizeof(*evidence));
+    struct flo_comparison *evidence = calloc(1, sizeof(*evidence));
     struct flo_err err = {0};
     json_t *spec = json_loads(row->spec, 0, NULL);
     json_t *core = json_loads(row->core, 0, NULL);
