@@ -57,7 +57,7 @@ struct flo_flag {
     const char *(*more)(void); /* stands behind the help */
 };
 
-/* What was typed.  Words and values are borrowed from argv. */
+/* The line that was typed.  Words and values are borrowed from argv. */
 struct flo_args {
     const struct flo_args_program *program;
     const struct flo_verb *verb;
@@ -98,6 +98,11 @@ struct flo_args_program {
     int (*run)(struct flo_args *args, struct flo_err *err);
     const char *more; /* end of the help, or NULL */
 };
+
+/* -o json and --json, of commands that answer either way. */
+extern const struct flo_flag flo_flags_json[];
+#define FLO_FLAGS_JSON flo_flags_json
+#define FLO_FLAGS_JSON_ALONE (flo_flags_json + 1) /* where -o is a file */
 
 /* The whole of main(): read, run, print an error once.  Returns the exit code.
  * FLO_E_USAGE of a verb names its --help. */

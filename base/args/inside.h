@@ -1,4 +1,4 @@
-/* What reading and help share. */
+/* The name of a call, for reading and help. */
 #ifndef FLOTILLA_BASE_ARGS_INSIDE_H
 #define FLOTILLA_BASE_ARGS_INSIDE_H
 

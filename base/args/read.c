@@ -14,6 +14,12 @@ struct place {
     int first, last;
 };
 
+const struct flo_flag flo_flags_json[] = {
+    {"output", "table|json", "form of the answer", FLO_ASKED, .letter = 'o'},
+    {"json", NULL, "the same as --output json", FLO_ASKED},
+    FLO_FLAGS_END,
+};
+
 static bool is_flag(const char *word)
 {
     return word[0] == '-' && word[1] != '\0';
@@ -591,7 +597,8 @@ int flo_args_read(const struct flo_args_program *program, int argc,
     return rv;
 }
 
-/* ---- what was typed ------------------------------------------------- */
+/* ---- the line that was typed
+ * ------------------------------------------------- */
 
 const char *flo_args_text(const struct flo_args *args, const char *name,
                           const char *standard)

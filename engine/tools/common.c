@@ -19,20 +19,14 @@ const char *const flo_tool_kv_names[] = {
     [FLO_KV_Q8_0] = "q8_0", [FLO_KV_Q4_0] = "q4_0",
 };
 
-static int read_kv_type(const char *name, enum flo_kv_type *out,
-                        struct flo_err *err)
+/* NULL, or one of the words that --kv takes. */
+static enum flo_kv_type kv_type(const char *name)
 {
-    if (name == NULL) {
-        return 0;
+    size_t i = FLO_COUNT(flo_tool_kv_names);
+
+    while (name != NULL && i > 0 && strcmp(name, flo_tool_kv_names[--i]) != 0) {
     }
-    for (size_t i = 0; i < FLO_COUNT(flo_tool_kv_names); i++) {
-        if (strcmp(name, flo_tool_kv_names[i]) == 0) {
-            *out = (enum flo_kv_type)i;
-            return 0;
-        }
-    }
-    return flo_fail(err, FLO_E_USAGE,
-                    "--kv is '%s', not auto, f16, f32, q8_0 or q4_0", name);
+    return name == NULL ? FLO_KV_AUTO : (enum flo_kv_type)i;
 }
 
 /* --lora "FILE:0.5": without a number behind the last colon all of it is the
@@ -87,25 +81,20 @@ static void find_packed(const struct flo_tool *tool,
 int flo_tool_setup(const struct flo_tool *tool, struct flo_tool_setup *setup,
                    struct flo_err *err)
 {
-    struct flo_engine_options *options = &setup->options.engine;
-
     setup->options = (struct flo_backend_options){
         .engine.context = (uint32_t)tool->context,
         .engine.threads = (uint32_t)tool->threads,
         .engine.batch = (uint32_t)tool->batch,
         .engine.memory_bytes_max = tool->memory_bytes_max,
         .engine.kernel = tool->kernel,
+        .engine.kv_type = kv_type(tool->kv),
         .engine.packed =
             tool->packed != NULL && strcmp(tool->packed, "none") == 0
                 ? ""
                 : tool->packed,
     };
     find_packed(tool, setup);
-    int rv = tool->lora != NULL ? read_lora(tool->lora, setup, err) : 0;
-    if (rv < 0) {
-        return rv;
-    }
-    return read_kv_type(tool->kv, &options->kv_type, err);
+    return tool->lora != NULL ? read_lora(tool->lora, setup, err) : 0;
 }
 
 static int read_sampling(const struct flo_tool *tool,

@@ -10,7 +10,7 @@
 
 #include "base/args/args.h"
 
-/* What was typed: the line, and values of the shared flags.  The state of a
+/* The line that was typed, and values of the shared flags.  The state of a
  * command begins with it.  Zero-initialise. */
 struct flo_tool {
     struct flo_args args;
@@ -36,7 +36,7 @@ struct flo_tool {
 /* Flags that commands share; each set has those of the sets above as well.
  * flags.c */
 extern const struct flo_flag flo_flags_model[], flo_flags_adapter[],
-    flo_flags_backend[], flo_flags_sampling[], flo_flags_json[];
+    flo_flags_backend[], flo_flags_sampling[];
 /* The file, and how it is opened. */
 #define FLO_FLAGS_MODEL flo_flags_model
 #define FLO_FLAGS_ADAPTER FLO_FLAGS_MODEL, flo_flags_adapter /* --lora */
@@ -44,8 +44,6 @@ extern const struct flo_flag flo_flags_model[], flo_flags_adapter[],
 #define FLO_FLAGS_BACKEND FLO_FLAGS_ADAPTER, flo_flags_backend
 /* How an answer is chosen. */
 #define FLO_FLAGS_SAMPLING FLO_FLAGS_BACKEND, flo_flags_sampling
-#define FLO_FLAGS_JSON flo_flags_json             /* -o json, --json */
-#define FLO_FLAGS_JSON_ALONE (flo_flags_json + 1) /* where -o is a file */
 
 /* The options in the form that opens a model. */
 struct flo_tool_setup {

@@ -64,8 +64,3 @@ const struct flo_flag flo_flags_sampling[] = {
     {"seed", "S", "of the sampling", TO_U64(seed)},
     FLO_FLAGS_END,
 };
-const struct flo_flag flo_flags_json[] = {
-    {"output", "text|json", "form of the answer", FLO_ASKED, .letter = 'o'},
-    {"json", NULL, "the same as --output json", FLO_ASKED},
-    FLO_FLAGS_END,
-};

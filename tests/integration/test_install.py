@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT
+from conftest import BIN, ROOT
 
 BUILD = os.environ.get("FLOTILLA_BUILD",
                        os.path.join(ROOT, "build", "release"))
@@ -102,6 +102,33 @@ def test_every_command_has_its_place_in_the_manual(pages):
     for call in commands:
         heading = ".SH FLOTILLA " + call.upper()
         assert heading.replace("-", "\\-") + "\n" in manual
+
+
+def verbs(program):
+    """[the words of each of its commands], from its help."""
+    said = subprocess.run([os.path.join(BIN, program), "--help"],
+                          capture_output=True, text=True, timeout=20).stdout
+    listed = said.split("\nFlags of every command")[0]
+    return said, [name.split() for name in re.findall(
+        r"^  ([a-z][a-z-]*(?: [a-z-]+)?)  ", listed, re.M)] or [[]]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_usage_names_flags_that_its_command_has(program):
+    whole, calls = verbs(program)
+    assert (len(calls) > 1) == (program != "flotilla-controller")
+    for call in calls:
+        said = subprocess.run(
+            [os.path.join(BIN, program), *call, "--help"],
+            capture_output=True, text=True, timeout=20)
+        assert said.returncode == 0 and said.stderr == "", call
+        usage, rows = said.stdout.split("\n", 1)
+        assert usage.startswith(" ".join(["usage:", program, *call]))
+        known = re.findall(r"^  (?:-\w, )?(--?[\w-]+)", rows + whole, re.M)
+        named = re.findall(r"(?<![\w-])(--?[a-z][\w-]*)", usage)
+        short = re.findall(r"^  (-\w), --", rows + whole, re.M)
+        assert {n if n[1] == "-" or n in short else "-" + n for n in named} \
+            <= set(known) | set(short), usage
 
 
 def test_the_shell_completes_nouns_verbs_and_flags(pages):

@@ -72,7 +72,7 @@ const struct flo_verb tool_bundle_verify = {
     .name = "bundle verify",
     .usage = "FILE --trust TRUST.json [--json]",
     .help = "what a bundle holds, and who signed it",
-    .flags = {tool_flags_trust, tool_flags_json},
+    .flags = {tool_flags_trust, FLO_FLAGS_JSON},
     .state = &tool_line,
     .run = verify,
 };
@@ -122,7 +122,7 @@ const struct flo_verb tool_bundle_create = {
     .name = "bundle create",
     .usage = "OUT --release ENVELOPE.json --blobs DIR [--compress] [--json]",
     .help = "a release and its artifacts in one file",
-    .flags = {create_flags, tool_flags_json},
+    .flags = {create_flags, FLO_FLAGS_JSON},
     .state = &tool_line,
     .run = create,
 };

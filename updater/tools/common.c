@@ -86,11 +86,6 @@ const struct flo_flag tool_flags_trust[] = {
     {"root", "TRUST.json", "the same", FLO_TEXT(struct tool_line, trust)},
     FLO_FLAGS_END,
 };
-const struct flo_flag tool_flags_json[] = {
-    {"output", "text|json", "form of the answer", FLO_ASKED, .letter = 'o'},
-    {"json", NULL, "the same as --output json", FLO_ASKED},
-    FLO_FLAGS_END,
-};
 
 void tool_answer(json_t *json, const char *format, ...)
 {

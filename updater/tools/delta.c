@@ -91,7 +91,7 @@ const struct flo_verb tool_delta_create = {
     .name = "delta create",
     .usage = "OLD NEW PATCH [--codec auto|full|bsdiff|zstd] [--json]",
     .help = "a patch from one file to another",
-    .flags = {create_flags, tool_flags_json},
+    .flags = {create_flags, FLO_FLAGS_JSON},
     .state = &tool_line,
     .run = create,
 };
@@ -226,7 +226,7 @@ const struct flo_verb tool_delta_apply = {
     .usage = "OLD PATCH NEW [--max-memory BYTES] [--base DIGEST] "
              "[--expect DIGEST] [--json]",
     .help = "make the new file from the old one and a patch",
-    .flags = {apply_flags, tool_flags_json},
+    .flags = {apply_flags, FLO_FLAGS_JSON},
     .state = &tool_line,
     .run = apply,
 };
@@ -267,7 +267,7 @@ const struct flo_verb tool_delta_info = {
     .name = "delta info",
     .usage = "PATCH [--json]",
     .help = "what a patch makes, and with how much memory",
-    .flags = {tool_flags_json},
+    .flags = {FLO_FLAGS_JSON},
     .state = &tool_line,
     .run = info,
 };

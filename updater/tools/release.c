@@ -50,7 +50,7 @@ const struct flo_verb tool_release_sign = {
     .name = "release sign",
     .usage = "DOCUMENT.json ENVELOPE.json --key FILE [--json]",
     .help = "sign a release document",
-    .flags = {sign_flags, tool_flags_json},
+    .flags = {sign_flags, FLO_FLAGS_JSON},
     .state = &tool_line,
     .run = sign,
 };
@@ -93,7 +93,7 @@ const struct flo_verb tool_release_verify = {
     .name = "release verify",
     .usage = "ENVELOPE.json --trust TRUST.json [--json]",
     .help = "who signed a release, and whether that key may",
-    .flags = {tool_flags_trust, tool_flags_json},
+    .flags = {tool_flags_trust, FLO_FLAGS_JSON},
     .state = &tool_line,
     .run = verify,
 };
@@ -144,7 +144,7 @@ const struct flo_verb tool_release_inspect = {
     .name = "release inspect",
     .usage = "ENVELOPE.json",
     .help = "a signed document as JSON, not verified",
-    .flags = {tool_flags_json},
+    .flags = {FLO_FLAGS_JSON},
     .state = &tool_line,
     .run = inspect,
 };

@@ -10,7 +10,7 @@
 #include "base/host/json.h"
 #include "base/ticker.h"
 
-/* What was typed, whatever the command; one per process. */
+/* The line that was typed, whatever the command; one per process. */
 struct tool_line {
     struct flo_args args;
     const char *codec, *base, *expected; /* of deltas; digests as text */
@@ -20,7 +20,7 @@ struct tool_line {
     const char *trust, *key;
 };
 extern struct tool_line tool_line;
-extern const struct flo_flag tool_flags_trust[], tool_flags_json[];
+extern const struct flo_flag tool_flags_trust[];
 
 extern const struct flo_verb tool_delta_create, tool_delta_apply,
     tool_delta_info, tool_bundle_create, tool_bundle_verify, tool_release_sign,

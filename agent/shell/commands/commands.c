@@ -15,12 +15,6 @@
 
 struct flo_args flo_agent_line;
 
-static const struct flo_flag json_flags[] = {
-    {"output", "table|json", "form of the answer", FLO_ASKED, .letter = 'o'},
-    {"json", NULL, "the same as --output json", FLO_ASKED},
-    FLO_FLAGS_END,
-};
-
 /* ---- the running agent
  * ------------------------------------------------------- */
 
@@ -239,7 +233,7 @@ const struct flo_verb flo_verb_rollback = {
     .name = "rollback",
     .usage = "[-o json]",
     .help = "back to the previous release",
-    .flags = {json_flags},
+    .flags = {FLO_FLAGS_JSON},
     .state = &flo_agent_line,
     .run = rollback,
 };
@@ -393,7 +387,7 @@ const struct flo_verb flo_verb_update = {
     .name = "update",
     .usage = "--bundle FILE [-q] [-o json]",
     .help = "install a release from a file",
-    .flags = {update_flags, json_flags},
+    .flags = {update_flags, FLO_FLAGS_JSON},
     .state = &flo_agent_line,
     .run = update,
 };
@@ -539,7 +533,7 @@ const struct flo_verb flo_verb_status = {
     .name = "status",
     .usage = "[-o json]",
     .help = "slots, release, engine, connection",
-    .flags = {json_flags},
+    .flags = {FLO_FLAGS_JSON},
     .state = &flo_agent_line,
     .run = status,
 };

@@ -8,7 +8,7 @@
 
 extern const struct flo_verb flo_verb_enroll, flo_verb_status, flo_verb_update,
     flo_verb_rollback, flo_verb_doctor, flo_verb_explain;
-/* What was typed: the state of each. */
+/* The line that was typed: the state of each. */
 extern struct flo_args flo_agent_line;
 
 #endif
