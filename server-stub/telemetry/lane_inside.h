@@ -8,8 +8,8 @@
 #include "base/host/mqtt_queue.h"
 
 #include "server-stub/store/ids.h"
+#include "server-stub/store/windows.h"
 #include "server-stub/telemetry/lane.h"
-#include "server-stub/telemetry/windows.h"
 
 enum flo_lane_command_kind {
     FLO_LANE_DEVICE,

@@ -2,7 +2,7 @@
 #include "unit/remove_tree.h"
 #include "unit/server/store/store.h"
 
-#include "server-stub/telemetry/windows_inside.h"
+#include "server-stub/store/sqlite/windows_inside.h"
 
 static struct flo_windows *telemetry_new(void)
 {

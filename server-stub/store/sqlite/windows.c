@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/telemetry/windows_inside.h"
+#include "server-stub/store/sqlite/windows_inside.h"
 
 #define BUSY_MS 5000
 

@@ -4,7 +4,7 @@
 
 #include "base/host/db.h"
 
-#include "server-stub/telemetry/windows.h"
+#include "server-stub/store/windows.h"
 
 enum { FLO_TELEMETRY_DEVICE, FLO_TELEMETRY_RELEASE, FLO_TELEMETRY_HARDWARE };
 
