@@ -10,6 +10,9 @@ SERVE_LOW = ["base/", "proto/", "engine/wire/",
              "engine/include/flotilla/engine_wire.h", "agent/serve/serve.h",
              "agent/serve/state.h", "agent/serve/timing.h"]
 SERVER = ["base/", "proto/", "updater/include/", "server-stub/core/"]
+# What the rooms above the store know of it.
+STORE = ["server-stub/store/store.h", "server-stub/store/windows.h",
+         "server-stub/store/ids.h"]
 
 # Rooms of the agent's shell, the lowest first; each may include those below it.
 SHELL_ROOMS = ["queue", "outbox", "device", "report", "serving", "update",
@@ -52,20 +55,28 @@ MAY = [
                           "server-stub/cli/",
                           "server-stub/core/rollout/rollout_states.def"]),
     # The controller's rooms, from below: each may include those before it.
+    ("server-stub/store/calls/", SERVER + [
+        "server-stub/store/store.h", "server-stub/store/tables.h",
+        "server-stub/store/ids.h", "server-stub/store/calls/",
+        "server-stub/store/memory/memory.h",
+        "server-stub/store/sqlite/sqlite.h"]),
+    ("server-stub/store/memory/", ["base/include/",
+                                   "server-stub/store/tables.h",
+                                   "server-stub/store/memory/"]),
+    ("server-stub/store/sqlite/", SERVER + ["server-stub/store/tables.h",
+                                            "server-stub/store/windows.h",
+                                            "server-stub/store/sqlite/"]),
     ("server-stub/store/", SERVER + ["server-stub/store/"]),
-    ("server-stub/telemetry/", SERVER + ["server-stub/store/",
-                                         "server-stub/telemetry/"]),
-    ("server-stub/state/", SERVER + ["server-stub/store/",
-                                     "server-stub/telemetry/",
-                                     "server-stub/state/"]),
-    ("server-stub/mqtt/", SERVER + ["server-stub/store/",
-                                    "server-stub/telemetry/",
-                                    "server-stub/state/",
-                                    "server-stub/mqtt/"]),
-    ("server-stub/rest/", SERVER + ["server-stub/store/",
-                                    "server-stub/telemetry/",
-                                    "server-stub/state/", "server-stub/mqtt/",
-                                    "server-stub/rest/"]),
+    ("server-stub/telemetry/", SERVER + STORE + ["server-stub/telemetry/"]),
+    ("server-stub/state/", SERVER + STORE + ["server-stub/telemetry/",
+                                             "server-stub/state/"]),
+    ("server-stub/mqtt/", SERVER + STORE + ["server-stub/telemetry/",
+                                            "server-stub/state/",
+                                            "server-stub/mqtt/"]),
+    ("server-stub/rest/", SERVER + STORE + ["server-stub/telemetry/",
+                                            "server-stub/state/",
+                                            "server-stub/mqtt/",
+                                            "server-stub/rest/"]),
     ("server-stub/run/", SERVER + ["server-stub/"]),
 ]
 
@@ -86,6 +97,13 @@ PACKAGES = {
     "openssl/": "base/host/", "archive": "updater/bundle/",
     "zstd.h": "updater/", "bzlib.h": "updater/delta/",
     "divsufsort": "updater/delta/",
+}
+# Header of ours -> folders that alone may include it: SQL stands there.
+SEAMS = {
+    "base/host/db.h": ("base/host/", "server-stub/store/sqlite/",
+                       "agent/shell/outbox/"),
+    "server-stub/store/tables.h": ("server-stub/store/",),
+    "server-stub/store/calls/inside.h": ("server-stub/store/calls/",),
 }
 PUBLIC = {"flotilla/base.h": "base/include/", "flotilla/proto.h":
           "proto/include/", "flotilla/golden.h":
@@ -115,6 +133,8 @@ def problems(path, text):
             if may is not None and target is not None and \
                     not any(target.startswith(m) for m in may):
                 yield line, "may not include %s" % name
+            if name in SEAMS and not path.startswith(SEAMS[name]):
+                yield line, "%s belongs to %s" % (name, ", ".join(SEAMS[name]))
             for package, owner in PACKAGES.items():
                 if found.group(1) == "<" and name.startswith(package) and \
                         not path.startswith(owner) and \
