@@ -31,7 +31,6 @@
 #include "agent/shell/queue/queue.h"
 #include "agent/shell/report/measures.h"
 #include "base/host/config.h"
-#include "base/host/db.h"
 #include "base/host/json.h"
 #include "base/host/mqtt.h"
 

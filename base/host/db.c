@@ -14,10 +14,9 @@ enum { STATEMENTS_MAX = 256, VALUE_BYTES_MAX = 64 << 20 };
 struct flo_db_statement {
     struct flo_db *db;
     sqlite3_stmt *stmt;
-    char *sql;       /* as it was given: the key */
-    uint32_t hash;   /* of it */
-    uint64_t used;   /* when it was asked for: db->prepared */
-    int bind_result; /* the first bind that failed, or SQLITE_OK */
+    char *sql;     /* as it was given: the key */
+    uint32_t hash; /* of it */
+    uint64_t used; /* when it was asked for: db->prepared */
 };
 
 struct flo_db {
@@ -249,7 +248,8 @@ static int version_read(struct flo_db *db, int64_t *version,
 {
     struct flo_db_statement *statement;
     bool has_row = false;
-    int rv = flo_db_prepare(db, "PRAGMA user_version", &statement, err);
+    int rv =
+        flo_db_query(db, "PRAGMA user_version", FLO_DB_NONE, &statement, err);
 
     if (rv == 0) {
         rv = flo_db_step(statement, &has_row, err);
@@ -344,12 +344,7 @@ static int statement_room(struct flo_db *db, size_t *place, struct flo_err *err)
     return 0;
 }
 
-uint64_t flo_db_statements(const struct flo_db *db)
-{
-    return db->prepared;
-}
-
-int flo_db_prepare(struct flo_db *db, const char *sql,
+static int prepare(struct flo_db *db, const char *sql,
                    struct flo_db_statement **out, struct flo_err *err)
 {
     uint32_t hash = flo_crc32c(0, sql, strlen(sql));
@@ -361,7 +356,6 @@ int flo_db_prepare(struct flo_db *db, const char *sql,
         known->used = db->prepared;
         sqlite3_reset(known->stmt);
         sqlite3_clear_bindings(known->stmt);
-        known->bind_result = SQLITE_OK;
         *out = known;
         return 0;
     }
@@ -396,47 +390,45 @@ int flo_db_prepare(struct flo_db *db, const char *sql,
     return 0;
 }
 
-static void keep_result(struct flo_db_statement *statement, int result)
+static int bind(struct flo_db_statement *statement, int index,
+                const struct flo_db_value *value)
 {
-    if (statement->bind_result == SQLITE_OK) {
-        statement->bind_result = result;
+    switch (value->kind) {
+    case FLO_DB_TEXT:
+        return sqlite3_bind_text(statement->stmt, index, value->data, -1,
+                                 SQLITE_TRANSIENT);
+    case FLO_DB_BLOB:
+        return sqlite3_bind_blob64(statement->stmt, index, value->data,
+                                   value->bytes, SQLITE_TRANSIENT);
+    default:
+        return sqlite3_bind_int64(statement->stmt, index, value->number);
     }
 }
 
-void flo_db_bind_text(struct flo_db_statement *statement, int index,
-                      const char *text)
+int flo_db_query(struct flo_db *db, const char *sql,
+                 const struct flo_db_value *values, size_t count,
+                 struct flo_db_statement **out, struct flo_err *err)
 {
-    keep_result(statement, sqlite3_bind_text(statement->stmt, index, text, -1,
-                                             SQLITE_TRANSIENT));
-}
+    struct flo_db_statement *statement = NULL;
+    int rv = prepare(db, sql, &statement, err);
 
-void flo_db_bind_i64(struct flo_db_statement *statement, int index,
-                     int64_t value)
-{
-    keep_result(statement, sqlite3_bind_int64(statement->stmt, index, value));
-}
-
-void flo_db_bind_real(struct flo_db_statement *statement, int index,
-                      double value)
-{
-    keep_result(statement, sqlite3_bind_double(statement->stmt, index, value));
-}
-
-void flo_db_bind_blob(struct flo_db_statement *statement, int index,
-                      const void *data, size_t bytes)
-{
-    keep_result(statement, sqlite3_bind_blob64(statement->stmt, index, data,
-                                               bytes, SQLITE_TRANSIENT));
+    for (size_t i = 0; i < count && rv == 0; i++) {
+        int result = bind(statement, (int)i + 1, &values[i]);
+        if (result != SQLITE_OK) {
+            rv = db_fail(db, result, sql, err);
+        }
+    }
+    if (rv == 0) {
+        *out = statement;
+    }
+    return rv;
 }
 
 int flo_db_step(struct flo_db_statement *statement, bool *has_row,
                 struct flo_err *err)
 {
-    int result = statement->bind_result;
+    int result = sqlite3_step(statement->stmt);
 
-    if (result == SQLITE_OK) {
-        result = sqlite3_step(statement->stmt);
-    }
     if (result == SQLITE_ROW) {
         *has_row = true;
         return 0;
@@ -451,17 +443,18 @@ int flo_db_step(struct flo_db_statement *statement, bool *has_row,
     return rv;
 }
 
-int flo_db_run(struct flo_db_statement *statement, struct flo_err *err)
+int flo_db_run(struct flo_db *db, const char *sql,
+               const struct flo_db_value *values, size_t count,
+               struct flo_err *err)
 {
+    struct flo_db_statement *statement;
     bool has_row = true;
+    int rv = flo_db_query(db, sql, values, count, &statement, err);
 
-    while (has_row) {
-        int rv = flo_db_step(statement, &has_row, err);
-        if (rv < 0) {
-            return rv;
-        }
+    while (rv == 0 && has_row) {
+        rv = flo_db_step(statement, &has_row, err);
     }
-    return 0;
+    return rv;
 }
 
 void flo_db_reset(struct flo_db_statement *statement)
@@ -483,11 +476,6 @@ int64_t flo_db_column_i64(struct flo_db_statement *statement, int column)
     return sqlite3_column_int64(statement->stmt, column);
 }
 
-double flo_db_column_real(struct flo_db_statement *statement, int column)
-{
-    return sqlite3_column_double(statement->stmt, column);
-}
-
 const void *flo_db_column_blob(struct flo_db_statement *statement, int column,
                                size_t *bytes)
 {
@@ -500,11 +488,6 @@ const void *flo_db_column_blob(struct flo_db_statement *statement, int column,
 int64_t flo_db_changes(struct flo_db *db)
 {
     return sqlite3_changes64(db->handle);
-}
-
-int64_t flo_db_last_id(struct flo_db *db)
-{
-    return sqlite3_last_insert_rowid(db->handle);
 }
 
 /* ---- transactions ------------------------------------------------------- */

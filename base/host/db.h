@@ -54,49 +54,63 @@ FLO_MUST_USE int flo_db_migrate(struct flo_db *db, const char *const *scripts,
 
 /* ---- statements --------------------------------------------------------- */
 
-/* The statement of this text, ready for new parameters: reset, all bindings
- * NULL.  Texts are compared by content; the 256 of them that were asked for
- * last are kept per handle.  It is borrowed until as many others were asked
- * for: do not use one text for two loops at a time. */
-FLO_MUST_USE int flo_db_prepare(struct flo_db *db, const char *sql,
-                                struct flo_db_statement **out,
-                                struct flo_err *err);
+/* A parameter.  Its text or blob is copied; one that is NULL is SQL's NULL. */
+struct flo_db_value {
+    enum { FLO_DB_NUMBER, FLO_DB_TEXT, FLO_DB_BLOB } kind;
+    int64_t number;
+    const void *data;
+    size_t bytes; /* of a blob */
+};
+static inline struct flo_db_value flo_db_number(int64_t number)
+{
+    return (struct flo_db_value){.number = number};
+}
+static inline struct flo_db_value flo_db_text(const char *text)
+{
+    return (struct flo_db_value){.kind = FLO_DB_TEXT, .data = text};
+}
+static inline struct flo_db_value flo_db_blob(const void *data, size_t bytes)
+{
+    return (struct flo_db_value){
+        .kind = FLO_DB_BLOB, .data = data, .bytes = bytes};
+}
+/* Values and how many, as two arguments. */
+#define FLO_DB_VALUES(...)                                                     \
+    (const struct flo_db_value[]){__VA_ARGS__},                                \
+        sizeof((const struct flo_db_value[]){__VA_ARGS__}) /                   \
+            sizeof(struct flo_db_value)
+#define FLO_DB_NONE NULL, 0
 
-/* How many were asked for since it was opened: what a piece of work costs. */
-uint64_t flo_db_statements(const struct flo_db *db);
-
-/* Parameters from 1 on.  Text and blob are copied.  A wrong index is kept and
- * reported by the next step.  NULL text or blob binds NULL. */
-void flo_db_bind_text(struct flo_db_statement *statement, int index,
-                      const char *text);
-void flo_db_bind_i64(struct flo_db_statement *statement, int index,
-                     int64_t value);
-void flo_db_bind_real(struct flo_db_statement *statement, int index,
-                      double value);
-void flo_db_bind_blob(struct flo_db_statement *statement, int index,
-                      const void *data, size_t bytes);
+/* The statement of this text, ready to step, with its parameters in their
+ * order; those beyond `count` are NULL.  Texts are compared by content; the
+ * 256 of them that were asked for last are kept per handle.  It is borrowed
+ * until as many others were asked for: do not use one text for two loops at a
+ * time. */
+FLO_MUST_USE int flo_db_query(struct flo_db *db, const char *sql,
+                              const struct flo_db_value *values, size_t count,
+                              struct flo_db_statement **out,
+                              struct flo_err *err);
+/* The same, run to its end; rows are dropped. */
+FLO_MUST_USE int flo_db_run(struct flo_db *db, const char *sql,
+                            const struct flo_db_value *values, size_t count,
+                            struct flo_err *err);
 
 /* *has_row says whether there is a row to read.  After the last one, and
  * after an error, the statement is reset. */
 FLO_MUST_USE int flo_db_step(struct flo_db_statement *statement, bool *has_row,
                              struct flo_err *err);
-/* Run to the end; rows are dropped. */
-FLO_MUST_USE int flo_db_run(struct flo_db_statement *statement,
-                            struct flo_err *err);
 /* Leave a loop early: gives up the read lock. NULL is fine. */
 void flo_db_reset(struct flo_db_statement *statement);
 
 /* Columns of the present row, from 0 on.  Text and blob are borrowed until
- * the next step, reset or prepare of it; text of NULL is "". */
+ * the next step, reset or query of it; text of NULL is "". */
 const char *flo_db_column_text(struct flo_db_statement *statement, int column);
 int64_t flo_db_column_i64(struct flo_db_statement *statement, int column);
-double flo_db_column_real(struct flo_db_statement *statement, int column);
 const void *flo_db_column_blob(struct flo_db_statement *statement, int column,
                                size_t *bytes);
 
-/* Rows that the last statement changed, and the last row id it made. */
+/* Rows that the last statement changed. */
 int64_t flo_db_changes(struct flo_db *db);
-int64_t flo_db_last_id(struct flo_db *db);
 
 /* ---- transactions ------------------------------------------------------- */
 

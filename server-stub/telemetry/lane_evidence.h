@@ -9,7 +9,7 @@
 #define FLOTILLA_SERVER_LANE_EVIDENCE_H
 
 #include "server-stub/core/gate/gate.h"
-#include "server-stub/telemetry/windows.h"
+#include "server-stub/store/windows.h"
 
 #define FLO_EVIDENCE_ROWS_MAX 40000
 #define FLO_EVIDENCE_RELEASES_MAX 256

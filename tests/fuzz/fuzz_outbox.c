@@ -49,47 +49,36 @@ static void begin_run(void)
     outbox_db.sqlite = db;
     must(flo_db_begin(db, NULL) == 0); /* until all is given */
     for (size_t i = 0; i < FLO_COUNT(clear); i++) {
-        must(flo_outbox_db_run(&outbox_db, clear[i], "", NULL, 0, NULL, NULL) ==
-             0);
+        must(flo_outbox_db_run(&outbox_db, clear[i], FLO_DB_NONE, NULL) == 0);
     }
     outbox_db.rows_max = 1000;
     events = 0;
     windows = 0;
 }
 
-static void bind_row(struct flo_db_statement *statement, char kind,
-                     const char *text)
+static struct flo_db_value body_of(char kind, const char *text)
 {
-    flo_db_bind_i64(statement, 2, flo_outbox_db_crc(text) + (kind == 'x'));
-    if (kind == 'b') {
-        flo_db_bind_blob(statement, 3, text, strlen(text));
-    } else if (kind == 'i') {
-        flo_db_bind_i64(statement, 3, (int64_t)strlen(text));
-    } else {
-        flo_db_bind_text(statement, 3, text);
-    }
+    return kind == 'b'   ? flo_db_blob(text, strlen(text))
+           : kind == 'i' ? flo_db_number((int64_t)strlen(text))
+                         : flo_db_text(text);
 }
 
 static void add(const char *sql, char kind, int64_t number, const char *text)
 {
-    struct flo_db_statement *statement;
-
-    must(flo_db_prepare(outbox_db.sqlite, sql, &statement, NULL) == 0);
-    flo_db_bind_i64(statement, 1, number);
-    bind_row(statement, kind, text);
-    (void)!flo_db_run(statement, NULL); /* a number may be taken */
+    (void)!flo_db_run(
+        outbox_db.sqlite, sql, /* a number may be taken */
+        FLO_DB_VALUES(flo_db_number(number),
+                      flo_db_number(flo_outbox_db_crc(text) + (kind == 'x')),
+                      body_of(kind, text)),
+        NULL);
 }
 
 static void add_story(const char *state, const char *body)
 {
-    struct flo_db_statement *statement;
-
-    must(flo_db_prepare(outbox_db.sqlite,
-                        "INSERT INTO story VALUES ('r-1.1', 'r-1', 1, 0, ?, ?)",
-                        &statement, NULL) == 0);
-    flo_db_bind_text(statement, 1, state);
-    flo_db_bind_text(statement, 2, body);
-    (void)!flo_db_run(statement, NULL);
+    (void)!flo_db_run(outbox_db.sqlite,
+                      "INSERT INTO story VALUES ('r-1.1', 'r-1', 1, 0, ?, ?)",
+                      FLO_DB_VALUES(flo_db_text(state), flo_db_text(body)),
+                      NULL);
 }
 
 static void add_line(char *line)

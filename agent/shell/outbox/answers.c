@@ -12,14 +12,14 @@ static int store_answer(struct flo_outbox_db *db, const char *order,
         db,
         "INSERT INTO answer (ord, body) VALUES (?, ?) ON CONFLICT (ord) "
         "DO UPDATE SET body = excluded.body",
-        "ab", order, 0, text, err);
+        FLO_DB_VALUES(flo_db_text(order), flo_db_text(text)), err);
 
     if (rv == 0) {
         rv = flo_outbox_db_run(
             db,
             "DELETE FROM answer WHERE rowid <= (SELECT max(rowid) FROM "
             "answer) - ?",
-            "n", NULL, ANSWERS_MAX, NULL, err);
+            FLO_DB_VALUES(flo_db_number(ANSWERS_MAX)), err);
     }
     return rv;
 }
@@ -48,8 +48,8 @@ void flo_answers_forget(struct flo_outbox_db *db, const char *order)
     struct flo_err err = {0};
 
     if (flo_outbox_db_relax(db, true) < 0 ||
-        flo_outbox_db_run(db, "DELETE FROM answer WHERE ord = ?", "a", order, 0,
-                          NULL, &err) < 0) {
+        flo_outbox_db_run(db, "DELETE FROM answer WHERE ord = ?",
+                          FLO_DB_VALUES(flo_db_text(order)), &err) < 0) {
         flo_outbox_db_complain(&err);
     }
     (void)!flo_outbox_db_relax(db, false);

@@ -16,24 +16,21 @@ struct flo_outbox *flo_events_outbox(struct flo_outbox_db *db)
 static int event_store(struct flo_outbox_db *db,
                        const struct memory_event *event, struct flo_err *err)
 {
-    struct flo_db_statement *statement;
     struct flo_buf text = {0};
     int rv;
 
     flo_json_dump(event->json, &text);
     rv = text.failed
              ? flo_fail(err, FLO_E_MEMORY, "event")
-             : flo_db_prepare(db->sqlite,
-                              "INSERT INTO event (seq, crc, body, kind) "
-                              "VALUES (?, ?, ?, ?)",
-                              &statement, err);
-    if (rv == 0) {
-        flo_db_bind_i64(statement, 1, (int64_t)event->sequence);
-        flo_db_bind_i64(statement, 2, flo_outbox_db_crc(text.data));
-        flo_db_bind_text(statement, 3, text.data);
-        flo_db_bind_i64(statement, 4, event->kind);
-        rv = flo_db_run(statement, err);
-    }
+             : flo_db_run(
+                   db->sqlite,
+                   "INSERT INTO event (seq, crc, body, kind) "
+                   "VALUES (?, ?, ?, ?)",
+                   FLO_DB_VALUES(flo_db_number((int64_t)event->sequence),
+                                 flo_db_number(flo_outbox_db_crc(text.data)),
+                                 flo_db_text(text.data),
+                                 flo_db_number(event->kind)),
+                   err);
     flo_buf_deinit(&text);
     if (rv == 0 && event->has_execution) {
         rv = flo_stories_keep(db, &event->execution, err);
@@ -225,9 +222,9 @@ char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence)
         }
     }
     if (db->sqlite != NULL &&
-        flo_db_prepare(db->sqlite, "SELECT crc, body FROM event WHERE seq = ?",
-                       &statement, NULL) == 0) {
-        flo_db_bind_i64(statement, 1, (int64_t)sequence);
+        flo_db_query(db->sqlite, "SELECT crc, body FROM event WHERE seq = ?",
+                     FLO_DB_VALUES(flo_db_number((int64_t)sequence)),
+                     &statement, NULL) == 0) {
         if (flo_db_step(statement, &has_row, NULL) == 0 && has_row) {
             const char *body = flo_db_column_text(statement, 1);
             if (flo_outbox_db_crc(body) == flo_db_column_i64(statement, 0)) {
@@ -250,8 +247,9 @@ static int acked_store(struct flo_outbox_db *db, uint64_t sequence,
     }
     rv = flo_values_store_number(db, "acked", (int64_t)sequence, err);
     if (rv == 0) {
-        rv = flo_outbox_db_run(db, "DELETE FROM event WHERE seq <= ?", "n",
-                               NULL, (int64_t)sequence, NULL, err);
+        rv = flo_outbox_db_run(db, "DELETE FROM event WHERE seq <= ?",
+                               FLO_DB_VALUES(flo_db_number((int64_t)sequence)),
+                               err);
     }
     return flo_outbox_db_commit(db, rv, err);
 }

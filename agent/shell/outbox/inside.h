@@ -54,12 +54,10 @@ struct flo_outbox_db {
 };
 
 void flo_outbox_db_complain(const struct flo_err *err);
-/* One statement; kinds says what is bound in turn: a text_1, b text_2,
- * n number. */
+/* flo_db_run; FLO_E_DB where there is no database. */
 FLO_MUST_USE int flo_outbox_db_run(struct flo_outbox_db *db, const char *sql,
-                                   const char *kinds, const char *text_1,
-                                   int64_t number, const char *text_2,
-                                   struct flo_err *err);
+                                   const struct flo_db_value *values,
+                                   size_t count, struct flo_err *err);
 /* First column of the first row; 0 when there is none. */
 int64_t flo_outbox_db_number(struct flo_outbox_db *db, const char *sql);
 /* First text of the first row by one key; the caller frees, NULL: none. */

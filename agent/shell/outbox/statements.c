@@ -11,31 +11,12 @@ void flo_outbox_db_complain(const struct flo_err *err)
     flo_log_err(FLO_LOG_WARN, "outbox", err);
 }
 
-/* One statement with up to three texts or numbers ("t", "i"). */
 int flo_outbox_db_run(struct flo_outbox_db *db, const char *sql,
-                      const char *kinds, const char *text_1, int64_t number,
-                      const char *text_2, struct flo_err *err)
+                      const struct flo_db_value *values, size_t count,
+                      struct flo_err *err)
 {
-    struct flo_db_statement *statement;
-    int rv;
-    int i;
-
-    if (db->sqlite == NULL) {
-        return flo_fail(err, FLO_E_DB, NO_OUTBOX);
-    }
-    rv = flo_db_prepare(db->sqlite, sql, &statement, err);
-    if (rv < 0) {
-        return rv;
-    }
-    for (i = 0; kinds[i] != '\0'; i++) {
-        if (kinds[i] == 'n') {
-            flo_db_bind_i64(statement, i + 1, number);
-        } else {
-            flo_db_bind_text(statement, i + 1,
-                             kinds[i] == 'a' ? text_1 : text_2);
-        }
-    }
-    return flo_db_run(statement, err);
+    return db->sqlite == NULL ? flo_fail(err, FLO_E_DB, NO_OUTBOX)
+                              : flo_db_run(db->sqlite, sql, values, count, err);
 }
 
 int64_t flo_outbox_db_number(struct flo_outbox_db *db, const char *sql)
@@ -45,7 +26,7 @@ int64_t flo_outbox_db_number(struct flo_outbox_db *db, const char *sql)
     bool has_row = false;
 
     if (db->sqlite != NULL &&
-        flo_db_prepare(db->sqlite, sql, &statement, NULL) == 0 &&
+        flo_db_query(db->sqlite, sql, FLO_DB_NONE, &statement, NULL) == 0 &&
         flo_db_step(statement, &has_row, NULL) == 0 && has_row) {
         value = flo_db_column_i64(statement, 0);
         flo_db_reset(statement);
@@ -60,7 +41,7 @@ int flo_values_store(struct flo_outbox_db *db, const char *key,
         db,
         "INSERT INTO value (key, text) VALUES (?, ?) ON CONFLICT (key) "
         "DO UPDATE SET text = excluded.text",
-        "ab", key, 0, value, err);
+        FLO_DB_VALUES(flo_db_text(key), flo_db_text(value)), err);
 }
 
 int flo_values_store_number(struct flo_outbox_db *db, const char *key,
@@ -70,7 +51,7 @@ int flo_values_store_number(struct flo_outbox_db *db, const char *key,
         db,
         "INSERT INTO value (key, text) VALUES (?, ?) ON CONFLICT (key) "
         "DO UPDATE SET text = excluded.text",
-        "an", key, value, NULL, err);
+        FLO_DB_VALUES(flo_db_text(key), flo_db_number(value)), err);
 }
 
 int flo_outbox_db_begin(struct flo_outbox_db *db, struct flo_err *err)
@@ -131,10 +112,10 @@ char *flo_outbox_db_text(struct flo_outbox_db *db, const char *sql,
     char *text = NULL;
 
     if (db->sqlite == NULL ||
-        flo_db_prepare(db->sqlite, sql, &statement, NULL) < 0) {
+        flo_db_query(db->sqlite, sql, FLO_DB_VALUES(flo_db_text(key)),
+                     &statement, NULL) < 0) {
         return NULL;
     }
-    flo_db_bind_text(statement, 1, key);
     if (flo_db_step(statement, &has_row, NULL) == 0 && has_row) {
         text = strdup(flo_db_column_text(statement, 0));
         flo_db_reset(statement);
@@ -154,12 +135,11 @@ int64_t flo_values_number(struct flo_outbox_db *db, const char *key)
     int64_t value = 0;
 
     if (db->sqlite == NULL ||
-        flo_db_prepare(db->sqlite,
-                       "SELECT CAST(text AS INTEGER) FROM value WHERE key = ?",
-                       &statement, NULL) < 0) {
+        flo_db_query(db->sqlite,
+                     "SELECT CAST(text AS INTEGER) FROM value WHERE key = ?",
+                     FLO_DB_VALUES(flo_db_text(key)), &statement, NULL) < 0) {
         return 0;
     }
-    flo_db_bind_text(statement, 1, key);
     if (flo_db_step(statement, &has_row, NULL) == 0 && has_row) {
         value = flo_db_column_i64(statement, 0);
         flo_db_reset(statement);

@@ -114,7 +114,6 @@ int flo_stories_keep(struct flo_outbox_db *db,
                      const struct flo_agent_execution *execution,
                      struct flo_err *err)
 {
-    struct flo_db_statement *statement;
     json_t *json = story_json(execution);
     struct flo_buf text = {0};
     int rv;
@@ -124,21 +123,18 @@ int flo_stories_keep(struct flo_outbox_db *db,
     }
     flo_json_dump(json, &text);
     json_decref(json);
-    rv = flo_db_prepare(
+    rv = flo_db_run(
         db->sqlite,
         "INSERT INTO story (id, rollout, attempt, ended, state, body) VALUES "
         "(?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET ended = "
         "excluded.ended, state = excluded.state, body = excluded.body",
-        &statement, err);
-    if (rv == 0) {
-        flo_db_bind_text(statement, 1, execution->id);
-        flo_db_bind_text(statement, 2, execution->rollout);
-        flo_db_bind_i64(statement, 3, execution->attempt);
-        flo_db_bind_i64(statement, 4, flo_execution_is_end(execution->state));
-        flo_db_bind_text(statement, 5, flo_execution_word(execution->state));
-        flo_db_bind_text(statement, 6, text.data);
-        rv = flo_db_run(statement, err);
-    }
+        FLO_DB_VALUES(flo_db_text(execution->id),
+                      flo_db_text(execution->rollout),
+                      flo_db_number(execution->attempt),
+                      flo_db_number(flo_execution_is_end(execution->state)),
+                      flo_db_text(flo_execution_word(execution->state)),
+                      flo_db_text(text.data)),
+        err);
     flo_buf_deinit(&text);
     return rv;
 }
@@ -151,10 +147,10 @@ bool flo_stories_open(struct flo_outbox_db *db, struct flo_agent_execution *out)
 
     memset(out, 0, sizeof(*out));
     if (db->sqlite == NULL ||
-        flo_db_prepare(db->sqlite,
-                       "SELECT id, rollout, attempt, state, body FROM story "
-                       "WHERE ended = 0 ORDER BY rowid DESC LIMIT 1",
-                       &statement, NULL) < 0 ||
+        flo_db_query(db->sqlite,
+                     "SELECT id, rollout, attempt, state, body FROM story "
+                     "WHERE ended = 0 ORDER BY rowid DESC LIMIT 1",
+                     FLO_DB_NONE, &statement, NULL) < 0 ||
         flo_db_step(statement, &has_row, NULL) < 0 || !has_row) {
         return false;
     }
@@ -188,13 +184,13 @@ bool flo_stories_last(struct flo_outbox_db *db, const char *rollout,
     *attempts = 0;
     *has_ended = false;
     if (db->sqlite == NULL ||
-        flo_db_prepare(db->sqlite,
-                       "SELECT attempt, ended, state FROM story WHERE rollout "
-                       "= ? ORDER BY attempt DESC LIMIT 1",
-                       &statement, NULL) < 0) {
+        flo_db_query(db->sqlite,
+                     "SELECT attempt, ended, state FROM story WHERE rollout "
+                     "= ? ORDER BY attempt DESC LIMIT 1",
+                     FLO_DB_VALUES(flo_db_text(rollout)), &statement,
+                     NULL) < 0) {
         return false;
     }
-    flo_db_bind_text(statement, 1, rollout);
     if (flo_db_step(statement, &has_row, NULL) < 0 || !has_row) {
         return false;
     }

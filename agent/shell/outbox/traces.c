@@ -12,16 +12,16 @@ void flo_traces_add(struct flo_outbox_db *db, const char *text)
         return;
     }
     if (flo_outbox_db_relax(db, true) < 0 ||
-        flo_outbox_db_run(db, "INSERT INTO trace (body) VALUES (?)", "a", text,
-                          0, NULL, &err) < 0 ||
+        flo_outbox_db_run(db, "INSERT INTO trace (body) VALUES (?)",
+                          FLO_DB_VALUES(flo_db_text(text)), &err) < 0 ||
         flo_outbox_db_run(
             db, "DELETE FROM trace WHERE id <= (SELECT max(id) FROM trace) - ?",
-            "n", NULL, TRACE_LINES_MAX, NULL, &err) < 0 ||
+            FLO_DB_VALUES(flo_db_number(TRACE_LINES_MAX)), &err) < 0 ||
         flo_outbox_db_run(
             db,
             "DELETE FROM story WHERE ended = 1 AND rowid <= (SELECT max(rowid) "
             "FROM story) - ?",
-            "n", NULL, STORIES_MAX, NULL, &err) < 0) {
+            FLO_DB_VALUES(flo_db_number(STORIES_MAX)), &err) < 0) {
         flo_outbox_db_complain(&err);
     }
     (void)!flo_outbox_db_relax(db, false);
@@ -43,13 +43,10 @@ int flo_traces_print(const char *state_dir, unsigned lines, struct flo_err *err)
     }
     rv = flo_db_open(path, FLO_DB_SYNC_FULL, 2000, &db, err);
     if (rv == 0) {
-        rv = flo_db_prepare(db,
-                            "SELECT body FROM (SELECT id, body FROM trace "
-                            "ORDER BY id DESC LIMIT ?) ORDER BY id",
-                            &statement, err);
-    }
-    if (rv == 0) {
-        flo_db_bind_i64(statement, 1, lines);
+        rv = flo_db_query(db,
+                          "SELECT body FROM (SELECT id, body FROM trace "
+                          "ORDER BY id DESC LIMIT ?) ORDER BY id",
+                          FLO_DB_VALUES(flo_db_number(lines)), &statement, err);
     }
     while (rv == 0 && has_row) {
         rv = flo_db_step(statement, &has_row, err);

@@ -15,7 +15,7 @@ void flo_outbox_windows_drop(struct flo_outbox_db *db, uint64_t count)
             db,
             "DELETE FROM tele WHERE id IN (SELECT id FROM tele ORDER BY id "
             "LIMIT ?)",
-            "n", NULL, (int64_t)count, NULL, &err) < 0) {
+            FLO_DB_VALUES(flo_db_number((int64_t)count)), &err) < 0) {
         flo_outbox_db_complain(&err);
         return;
     }
@@ -26,7 +26,6 @@ void flo_outbox_windows_drop(struct flo_outbox_db *db, uint64_t count)
 
 void flo_outbox_windows_add(struct flo_outbox_db *db, const char *text)
 {
-    struct flo_db_statement *statement;
     struct flo_err err = {0};
     int rv;
 
@@ -39,14 +38,11 @@ void flo_outbox_windows_add(struct flo_outbox_db *db, const char *text)
     }
     rv = flo_outbox_db_relax(db, true);
     if (rv == 0) {
-        rv = flo_db_prepare(db->sqlite,
-                            "INSERT INTO tele (crc, body) VALUES (?, ?)",
-                            &statement, &err);
-    }
-    if (rv == 0) {
-        flo_db_bind_i64(statement, 1, flo_outbox_db_crc(text));
-        flo_db_bind_text(statement, 2, text);
-        rv = flo_db_run(statement, &err);
+        rv =
+            flo_db_run(db->sqlite, "INSERT INTO tele (crc, body) VALUES (?, ?)",
+                       FLO_DB_VALUES(flo_db_number(flo_outbox_db_crc(text)),
+                                     flo_db_text(text)),
+                       &err);
     }
     if (rv < 0) {
         flo_outbox_db_complain(&err);
@@ -65,13 +61,13 @@ static bool next_row(struct flo_outbox_db *db, uint64_t *id, char **text)
 
     *text = NULL;
     if (db->sqlite == NULL ||
-        flo_db_prepare(db->sqlite,
-                       "SELECT id, crc, body FROM tele WHERE id > ? ORDER BY "
-                       "id LIMIT 1",
-                       &statement, NULL) < 0) {
+        flo_db_query(db->sqlite,
+                     "SELECT id, crc, body FROM tele WHERE id > ? ORDER BY "
+                     "id LIMIT 1",
+                     FLO_DB_VALUES(flo_db_number((int64_t)db->telemetry_sent)),
+                     &statement, NULL) < 0) {
         return false;
     }
-    flo_db_bind_i64(statement, 1, (int64_t)db->telemetry_sent);
     if (flo_db_step(statement, &has_row, NULL) < 0 || !has_row) {
         return false;
     }
@@ -114,8 +110,9 @@ void flo_outbox_windows_done(struct flo_outbox_db *db, uint64_t id,
         return;
     }
     if (flo_outbox_db_relax(db, true) < 0 ||
-        flo_outbox_db_run(db, "DELETE FROM tele WHERE id = ?", "n", NULL,
-                          (int64_t)id, NULL, &err) < 0) {
+        flo_outbox_db_run(db, "DELETE FROM tele WHERE id = ?",
+                          FLO_DB_VALUES(flo_db_number((int64_t)id)),
+                          &err) < 0) {
         flo_outbox_db_complain(&err);
     } else if (flo_db_changes(db->sqlite) > 0 && db->rows > 0) {
         db->rows--;

@@ -10,10 +10,7 @@
 #define FLO_SQL_VALUES_MAX 64
 struct flo_sql {
     struct flo_buf text;
-    struct {
-        enum flo_field field;
-        struct flo_value value;
-    } values[FLO_SQL_VALUES_MAX];
+    struct flo_db_value values[FLO_SQL_VALUES_MAX];
     size_t count;
 };
 void flo_sql_select(struct flo_sql *sql, const struct flo_query *query);

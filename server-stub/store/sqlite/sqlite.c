@@ -17,47 +17,25 @@ static struct flo_sqlite *sqlite_of(struct flo_store_engine *engine)
 
 /* ---- statements ---- */
 
-static void bind(struct flo_db_statement *statement, int index,
-                 enum flo_field field, const struct flo_value *value)
+static int query_sql(struct flo_sqlite *sqlite, struct flo_db_statement **out,
+                     struct flo_err *err)
 {
-    static const struct flo_digest zero = {0};
+    const struct flo_sql *sql = &sqlite->sql;
 
-    if (flo_field_is_text(field)) {
-        flo_db_bind_text(statement, index,
-                         value->text != NULL ? value->text : "");
-    } else if (flo_fields[field].type == FLO_TYPE_DIGEST) {
-        flo_db_bind_blob(statement, index,
-                         (value->digest != NULL ? value->digest : &zero)->bytes,
-                         FLO_DIGEST_BYTES);
-    } else {
-        flo_db_bind_i64(statement, index, (int64_t)value->number);
-    }
-}
-
-static int prepare(struct flo_sqlite *sqlite, struct flo_db_statement **out,
-                   struct flo_err *err)
-{
-    struct flo_sql *sql = &sqlite->sql;
-
-    if (sql->text.failed) {
-        return flo_fail(err, FLO_E_MEMORY, "text of a statement");
-    }
-    int rv = flo_db_prepare(sqlite->db, sql->text.data, out, err);
-    for (size_t i = 0; i < sql->count && rv == 0; i++) {
-        bind(*out, (int)i + 1, sql->values[i].field, &sql->values[i].value);
-    }
-    return rv;
+    return sql->text.failed ? flo_fail(err, FLO_E_MEMORY, "text of a statement")
+                            : flo_db_query(sqlite->db, sql->text.data,
+                                           sql->values, sql->count, out, err);
 }
 
 static int run(struct flo_sqlite *sqlite, uint64_t *changed,
                struct flo_err *err)
 {
-    struct flo_db_statement *statement;
-    int rv = prepare(sqlite, &statement, err);
+    const struct flo_sql *sql = &sqlite->sql;
+    int rv = sql->text.failed
+                 ? flo_fail(err, FLO_E_MEMORY, "text of a statement")
+                 : flo_db_run(sqlite->db, sql->text.data, sql->values,
+                              sql->count, err);
 
-    if (rv == 0) {
-        rv = flo_db_run(statement, err);
-    }
     if (rv == 0 && changed != NULL) {
         *changed = (uint64_t)flo_db_changes(sqlite->db);
     }
@@ -102,7 +80,7 @@ static int find(struct flo_store_engine *engine, const struct flo_query *query,
     bool has_row = true;
 
     flo_sql_select(&sqlite->sql, query);
-    int rv = prepare(sqlite, &statement, err);
+    int rv = query_sql(sqlite, &statement, err);
     while (rv == 0 && (rv = flo_db_step(statement, &has_row, err)) == 0 &&
            has_row) {
         int column = read_table(statement, 0, query->table, values);
@@ -131,7 +109,7 @@ static int count(struct flo_store_engine *engine, const struct flo_query *query,
     bool has_row = true;
 
     flo_sql_count(&sqlite->sql, query, by, by_count);
-    int rv = prepare(sqlite, &statement, err);
+    int rv = query_sql(sqlite, &statement, err);
     while (rv == 0 && (rv = flo_db_step(statement, &has_row, err)) == 0 &&
            has_row) {
         for (size_t i = 0; i < by_count; i++) {
@@ -237,9 +215,9 @@ static const struct flo_store_ops ops = {
 static int is_forgotten(struct flo_db *db, bool *out, struct flo_err *err)
 {
     struct flo_db_statement *row;
-    int rv = flo_db_prepare(
-        db, "SELECT 1 FROM setting WHERE name = 'secrets_forgotten'", &row,
-        err);
+    int rv = flo_db_query(
+        db, "SELECT 1 FROM setting WHERE name = 'secrets_forgotten'",
+        FLO_DB_NONE, &row, err);
 
     if (rv == 0) {
         rv = flo_db_step(row, out, err);

@@ -27,20 +27,28 @@ static void add_name(struct flo_sql *sql, enum flo_field field)
     add(sql, flo_fields[field].word);
 }
 
-static void add_parameter(struct flo_sql *sql, enum flo_field field,
-                          const struct flo_value *value)
+static void add_number(struct flo_sql *sql, uint64_t number)
 {
     assert(sql->count < FLO_SQL_VALUES_MAX);
-    sql->values[sql->count].field = field;
-    sql->values[sql->count++].value = *value;
+    sql->values[sql->count++] = flo_db_number((int64_t)number);
     add(sql, "?");
 }
 
-static void add_number(struct flo_sql *sql, uint64_t number)
+static void add_parameter(struct flo_sql *sql, enum flo_field field,
+                          const struct flo_value *value)
 {
-    /* of the type alone: any field with numbers does */
-    add_parameter(sql, FLO_FIELD_COUNTER_VALUE,
-                  &(struct flo_value){.number = number});
+    static const struct flo_digest zero = {0};
+    const struct flo_digest *digest =
+        value->digest != NULL ? value->digest : &zero;
+
+    add_number(sql, value->number);
+    if (flo_field_is_text(field)) {
+        sql->values[sql->count - 1] =
+            flo_db_text(value->text != NULL ? value->text : "");
+    } else if (flo_fields[field].type == FLO_TYPE_DIGEST) {
+        sql->values[sql->count - 1] =
+            flo_db_blob(digest->bytes, FLO_DIGEST_BYTES);
+    }
 }
 
 static bool is_word(const char *text)

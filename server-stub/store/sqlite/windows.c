@@ -123,20 +123,6 @@ void flo_windows_roll_back(struct flo_windows *store)
     }
 }
 
-/* ---- statements ---- */
-
-int flo_telemetry_query_db(struct flo_windows *store, const char *sql,
-                           const int64_t *numbers, size_t count,
-                           struct flo_db_statement **out, struct flo_err *err)
-{
-    int rv = flo_db_prepare(store->db, sql, out, err);
-
-    for (size_t i = 0; rv == 0 && i < count; i++) {
-        flo_db_bind_i64(*out, (int)i + 1, numbers[i]);
-    }
-    return rv;
-}
-
 /* ---- names ---- */
 
 static int name_read(struct flo_windows *store, int kind, const char *text,
@@ -144,18 +130,14 @@ static int name_read(struct flo_windows *store, int kind, const char *text,
 {
     struct flo_db_statement *row;
     bool has_row;
-    int rv = flo_db_prepare(store->db,
-                            "INSERT INTO name (kind, text) VALUES (?, ?)"
-                            " ON CONFLICT DO UPDATE SET kind = kind"
-                            " RETURNING n",
-                            &row, err);
+    int rv = flo_db_query(store->db,
+                          "INSERT INTO name (kind, text) VALUES (?, ?)"
+                          " ON CONFLICT DO UPDATE SET kind = kind"
+                          " RETURNING n",
+                          FLO_DB_VALUES(flo_db_number(kind), flo_db_text(text)),
+                          &row, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    flo_db_bind_i64(row, 1, kind);
-    flo_db_bind_text(row, 2, text);
-    if ((rv = flo_db_step(row, &has_row, err)) < 0) {
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
     }
     *n = has_row ? flo_db_column_i64(row, 0) : 0;
@@ -192,12 +174,12 @@ static int number_of(struct flo_windows *store, int kind, const char *text,
 /* ---- sketches ---- */
 
 static int sketch_read(struct flo_windows *store, const char *sql,
-                       const int64_t key[4], struct flo_sketch *into,
-                       struct flo_err *err)
+                       const struct flo_db_value key[4],
+                       struct flo_sketch *into, struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
-    int rv = flo_telemetry_query_db(store, sql, key, 4, &row, err);
+    int rv = flo_db_query(store->db, sql, key, 4, &row, err);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0 || !has_row) {
         return rv;
@@ -213,22 +195,18 @@ static int sketch_read(struct flo_windows *store, const char *sql,
 }
 
 static int sketch_write(struct flo_windows *store, const char *sql,
-                        const int64_t key[4], const struct flo_sketch *sketch,
-                        struct flo_err *err)
+                        const struct flo_db_value key[4],
+                        const struct flo_sketch *sketch, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) blob = {0};
-    struct flo_db_statement *row;
-    int rv = flo_telemetry_query_db(store, sql, key, 4, &row, err);
 
-    if (rv < 0) {
-        return rv;
-    }
     flo_sketch_pack(sketch, &blob);
-    if (blob.failed) {
-        return flo_fail(err, FLO_E_MEMORY, "sketch");
-    }
-    flo_db_bind_blob(row, 5, blob.data, blob.bytes);
-    return flo_db_run(row, err);
+    return blob.failed
+               ? flo_fail(err, FLO_E_MEMORY, "sketch")
+               : flo_db_run(store->db, sql,
+                            FLO_DB_VALUES(key[0], key[1], key[2], key[3],
+                                          flo_db_blob(blob.data, blob.bytes)),
+                            err);
 }
 
 #define READ(table, key)                                                       \
@@ -248,8 +226,10 @@ static int window_add(struct flo_windows *store, int64_t device,
                       int64_t release, uint64_t at_ms, uint64_t step_ms,
                       const struct flo_telemetry *window, struct flo_err *err)
 {
-    const int64_t key[4] = {(int64_t)(step_ms / 1000), span(at_ms, step_ms),
-                            device, release};
+    const struct flo_db_value key[4] = {
+        flo_db_number((int64_t)(step_ms / 1000)),
+        flo_db_number(span(at_ms, step_ms)), flo_db_number(device),
+        flo_db_number(release)};
     struct flo_sketch *sketch = &store->scratch;
 
     flo_sketch_clear(sketch);
@@ -268,9 +248,10 @@ static int total_write(struct flo_windows *store,
                        struct flo_telemetry_total *total, uint64_t step_ms,
                        struct flo_err *err)
 {
-    const int64_t key[4] = {(int64_t)(step_ms / 1000),
-                            span(total->at_ms, step_ms), total->release,
-                            total->hardware};
+    const struct flo_db_value key[4] = {
+        flo_db_number((int64_t)(step_ms / 1000)),
+        flo_db_number(span(total->at_ms, step_ms)),
+        flo_db_number(total->release), flo_db_number(total->hardware)};
     struct flo_sketch *sketch = &store->scratch;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) blob = {0};
 
@@ -367,20 +348,17 @@ static int note_merged(struct flo_windows *store, int64_t device,
                        const struct flo_telemetry *window, uint64_t now_ms,
                        bool *is_new, struct flo_err *err)
 {
-    const int64_t key[4] = {device, (int64_t)window->at_ms,
-                            (int64_t)window->seq, (int64_t)(now_ms / 1000)};
-    struct flo_db_statement *row;
-
     *is_new = true;
     if (window->seq == 0 || window->at_ms == 0) {
         return 0;
     }
-    int rv = flo_telemetry_query_db(
-        store, "INSERT OR IGNORE INTO merged VALUES (?, ?, ?, ?)", key, 4, &row,
-        err);
-    if (rv == 0) {
-        rv = flo_db_run(row, err);
-    }
+    int rv = flo_db_run(store->db,
+                        "INSERT OR IGNORE INTO merged VALUES (?, ?, ?, ?)",
+                        FLO_DB_VALUES(flo_db_number(device),
+                                      flo_db_number((int64_t)window->at_ms),
+                                      flo_db_number((int64_t)window->seq),
+                                      flo_db_number((int64_t)(now_ms / 1000))),
+                        err);
     *is_new = rv == 0 && flo_db_changes(store->db) > 0;
     return rv;
 }

@@ -36,13 +36,6 @@ struct flo_windows {
     struct flo_telemetry_name names[FLO_TELEMETRY_NAMES_MAX];
 };
 
-/* Prepare with whole numbers as parameters. */
-FLO_MUST_USE int flo_telemetry_query_db(struct flo_windows *store,
-                                        const char *sql, const int64_t *numbers,
-                                        size_t count,
-                                        struct flo_db_statement **out,
-                                        struct flo_err *err);
-
 /* Tests look at the plans of these. */
 extern const char flo_telemetry_prune_window[];
 extern const char flo_telemetry_prune_total[];

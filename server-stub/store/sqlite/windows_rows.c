@@ -17,14 +17,13 @@
     "SELECT at FROM " table " WHERE step = ? AND at >= ?"                      \
     " ORDER BY at DESC LIMIT 1 OFFSET ?"
 
-static int query_key(const struct flo_telemetry_query *query, uint64_t from_ms,
-                     int64_t key[2])
+static void query_key(const struct flo_telemetry_query *query, uint64_t from_ms,
+                      struct flo_db_value key[2])
 {
     uint64_t step_ms = flo_telemetry_resolution(query);
 
-    key[0] = (int64_t)(step_ms / 1000);
-    key[1] = (int64_t)((from_ms - from_ms % step_ms) / 1000);
-    return 2;
+    key[0] = flo_db_number((int64_t)(step_ms / 1000));
+    key[1] = flo_db_number((int64_t)((from_ms - from_ms % step_ms) / 1000));
 }
 
 /* The order of rows is the order of the series; one statement per order. */
@@ -46,15 +45,15 @@ static int refuse_too_many(struct flo_windows *store,
                            const struct flo_telemetry_query *query,
                            uint64_t from_ms, struct flo_err *err)
 {
-    int64_t key[3];
+    struct flo_db_value key[3];
     struct flo_db_statement *row;
     bool has_row;
 
     query_key(query, from_ms, key);
-    key[2] = FLO_TELEMETRY_ROWS_MAX;
-    int rv = flo_telemetry_query_db(
-        store, query->by_device ? BEYOND("window") : BEYOND("total"), key, 3,
-        &row, err);
+    key[2] = flo_db_number(FLO_TELEMETRY_ROWS_MAX);
+    int rv = flo_db_query(store->db,
+                          query->by_device ? BEYOND("window") : BEYOND("total"),
+                          key, 3, &row, err);
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0 || !has_row) {
         return rv;
     }
@@ -109,7 +108,7 @@ int flo_windows_list(struct flo_windows *store,
 {
     struct flo_db_statement *row = NULL;
     struct flo_telemetry_row out;
-    int64_t key[2];
+    struct flo_db_value key[2];
     bool has_row = true;
     int rv = store->db == NULL
                  ? flo_fail(err, FLO_E_DB, "telemetry.db is not open")
@@ -117,7 +116,7 @@ int flo_windows_list(struct flo_windows *store,
 
     query_key(query, from_ms, key);
     if (rv == 0) {
-        rv = flo_telemetry_query_db(store, rows_of(query), key, 2, &row, err);
+        rv = flo_db_query(store->db, rows_of(query), key, 2, &row, err);
     }
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         rv = row_read(store, query, row, &out, err);
@@ -141,15 +140,16 @@ int flo_windows_newest(struct flo_windows *store, uint64_t from_ms,
                        bool *is_cut, struct flo_err *err)
 {
     const uint64_t step_ms = FLO_TELEMETRY_DEVICE_FINE_MS;
-    const int64_t key[3] = {(int64_t)(step_ms / 1000),
-                            (int64_t)((from_ms - from_ms % step_ms) / 1000),
-                            (int64_t)limit};
+    const struct flo_db_value key[3] = {
+        flo_db_number((int64_t)(step_ms / 1000)),
+        flo_db_number((int64_t)((from_ms - from_ms % step_ms) / 1000)),
+        flo_db_number((int64_t)limit)};
     struct flo_db_statement *row = NULL;
     bool has_row = true;
     uint64_t count = 0;
     int rv = store->db == NULL
                  ? flo_fail(err, FLO_E_DB, "telemetry.db is not open")
-                 : flo_telemetry_query_db(store, NEWEST, key, 3, &row, err);
+                 : flo_db_query(store->db, NEWEST, key, 3, &row, err);
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         struct flo_window_row one = {.release = flo_db_column_text(row, 0),
@@ -187,21 +187,17 @@ const char flo_telemetry_prune_merged[] =
           "?2");
 
 static int prune_some(struct flo_windows *store, const char *sql,
-                      const int64_t *numbers, size_t count, int64_t *left,
-                      struct flo_err *err)
+                      const struct flo_db_value *values, size_t count,
+                      int64_t *left, struct flo_err *err)
 {
-    struct flo_db_statement *row;
-    int rv = *left <= 0 ? 1
-                        : flo_telemetry_query_db(store, sql, numbers, count,
-                                                 &row, err);
-
-    if (rv == 0) {
-        rv = flo_db_run(row, err);
+    if (*left <= 0) {
+        return 0;
     }
+    int rv = flo_db_run(store->db, sql, values, count, err);
     if (rv == 0) {
         *left -= flo_db_changes(store->db);
     }
-    return rv > 0 ? 0 : rv;
+    return rv;
 }
 
 static int64_t since(uint64_t now_ms, uint64_t life_ms)
@@ -225,14 +221,19 @@ static int prune(struct flo_windows *store, uint64_t now_ms, int64_t *left,
         {flo_telemetry_prune_total, FLO_TELEMETRY_COARSE_MS,
          FLO_TELEMETRY_COARSE_LIFE_MS},
     };
-    const int64_t merged[] = {since(now_ms, FLO_TELEMETRY_FINE_LIFE_MS), *left};
-    int rv =
-        prune_some(store, flo_telemetry_prune_merged, merged, 2, left, err);
+    int rv = prune_some(
+        store, flo_telemetry_prune_merged,
+        FLO_DB_VALUES(flo_db_number(since(now_ms, FLO_TELEMETRY_FINE_LIFE_MS)),
+                      flo_db_number(*left)),
+        left, err);
 
     for (size_t i = 0; i < FLO_COUNT(kinds) && rv == 0; i++) {
-        const int64_t numbers[] = {(int64_t)(kinds[i].step_ms / 1000),
-                                   since(now_ms, kinds[i].life_ms), *left};
-        rv = prune_some(store, kinds[i].sql, numbers, 3, left, err);
+        rv = prune_some(
+            store, kinds[i].sql,
+            FLO_DB_VALUES(flo_db_number((int64_t)(kinds[i].step_ms / 1000)),
+                          flo_db_number(since(now_ms, kinds[i].life_ms)),
+                          flo_db_number(*left)),
+            left, err);
     }
     return rv;
 }

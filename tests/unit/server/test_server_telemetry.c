@@ -116,7 +116,7 @@ static int64_t rows_of(struct flo_windows *store, const char *table)
     bool has_row;
 
     snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s", table);
-    assert_int_equal(flo_db_prepare(store->db, sql, &row, &err), 0);
+    assert_int_equal(flo_db_query(store->db, sql, FLO_DB_NONE, &row, &err), 0);
     assert_int_equal(flo_db_step(row, &has_row, &err), 0);
     int64_t count = flo_db_column_i64(row, 0);
     flo_db_reset(row);
@@ -172,7 +172,8 @@ static void plan_is(struct flo_windows *store, const char *sql,
     int searches = 0;
 
     snprintf(explain, sizeof(explain), "EXPLAIN QUERY PLAN %s", sql);
-    assert_int_equal(flo_db_prepare(store->db, explain, &row, &err), 0);
+    assert_int_equal(flo_db_query(store->db, explain, FLO_DB_NONE, &row, &err),
+                     0);
     while (flo_db_step(row, &has_row, &err) == 0 && has_row) {
         const char *text = flo_db_column_text(row, 3);
         if (strncmp(text, "SEARCH", 6) == 0) {
@@ -367,7 +368,7 @@ static int64_t number_of(struct flo_windows *store, const char *sql)
     struct flo_err err = {0};
     bool has_row;
 
-    assert_int_equal(flo_db_prepare(store->db, sql, &row, &err), 0);
+    assert_int_equal(flo_db_query(store->db, sql, FLO_DB_NONE, &row, &err), 0);
     assert_int_equal(flo_db_step(row, &has_row, &err), 0);
     int64_t number = flo_db_column_i64(row, 0);
     flo_db_reset(row);

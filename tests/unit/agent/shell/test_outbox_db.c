@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "agent/shell/shell.h"
+#include "base/host/db.h"
 #include "unit/remove_tree.h"
 
 static char dir[64];

@@ -235,7 +235,8 @@ static void plan_is(struct flo_fleet_store *store, const char *expected)
 
     snprintf(explain, sizeof(explain), "EXPLAIN QUERY PLAN %s",
              sqlite->sql.text.data);
-    assert_int_equal(flo_db_prepare(sqlite->db, explain, &row, &err), 0);
+    assert_int_equal(flo_db_query(sqlite->db, explain, FLO_DB_NONE, &row, &err),
+                     0);
     while (flo_db_step(row, &has_row, &err) == 0 && has_row) {
         const char *text = flo_db_column_text(row, 3);
         if (strncmp(text, "SEARCH", 6) == 0 || strncmp(text, "SCAN", 4) == 0 ||
