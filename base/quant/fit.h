@@ -64,9 +64,6 @@ struct flo_fit_block {
     int mins[FLO_FIT_PARTS_MAX];
     uint8_t codes[FLO_FIT_VALUES_MAX];
 };
-void flo_fit_block(const float *x, struct flo_fit_block *block);
-/* Only the codes, for the halves and integers that stand in it. */
-void flo_fit_block_codes(const float *x, struct flo_fit_block *block);
 
 /* A type that has such blocks in a file. */
 struct flo_fit_type {

@@ -163,7 +163,8 @@ static void begin(struct fitting *fitting)
     fitting->dmin = half(m / (float)block->scale_most);
 }
 
-void flo_fit_block_codes(const float *x, struct flo_fit_block *block)
+/* The codes for the halves and integers that stand in the block. */
+static void fit_codes(const float *x, struct flo_fit_block *block)
 {
     size_t count = (size_t)(FLO_FIT_VALUES_MAX / block->parts);
     float d = flo_f16_to_f32(block->d);
@@ -176,7 +177,7 @@ void flo_fit_block_codes(const float *x, struct flo_fit_block *block)
     }
 }
 
-void flo_fit_block(const float *x, struct flo_fit_block *block)
+static void fit_block(const float *x, struct flo_fit_block *block)
 {
     struct fitting best = {.block = block, .x = x};
     best.count = (size_t)(FLO_FIT_VALUES_MAX / block->parts);
@@ -203,7 +204,7 @@ void flo_fit_block(const float *x, struct flo_fit_block *block)
         block->scales[s] = best.parts[s].scale;
         block->mins[s] = best.parts[s].min;
     }
-    flo_fit_block_codes(x, block);
+    fit_codes(x, block);
 }
 
 /* ---- types of them ---- */
@@ -216,9 +217,9 @@ void flo_fit_encode(const struct flo_fit_type *type, const float *in,
         struct flo_fit_block fit = type->shape;
         if (keeps_scales) {
             type->read(block, &fit);
-            flo_fit_block_codes(in + v, &fit);
+            fit_codes(in + v, &fit);
         } else {
-            flo_fit_block(in + v, &fit);
+            fit_block(in + v, &fit);
         }
         memset(block, 0, type->block_bytes);
         type->pack(&fit, block);

@@ -48,8 +48,6 @@ uint32_t flo_program_begin(struct flo_program *program, uint32_t rule);
 /* End the rule and go on at `back`. */
 void flo_program_end(struct flo_program *program, uint32_t back);
 
-void flo_program_range(struct flo_program *program, uint8_t first,
-                       uint8_t last);
 void flo_program_bytes(struct flo_program *program, const void *bytes,
                        size_t count);
 void flo_program_text(struct flo_program *program, const char *text);

@@ -10,24 +10,8 @@ typedef int delta_apply_fn(const struct flo_delta_job *job,
                            uint64_t patch_bytes, struct delta_sink *sink,
                            struct flo_err *err);
 
-static const struct {
-    delta_apply_fn *apply; /* NULL: not built yet */
-    bool has_base;
-} codecs[FLO_CODEC_COUNT] = {
-    [FLO_CODEC_RAW] = {flo_delta_raw_apply, false},
-    [FLO_CODEC_ZSTD] = {flo_delta_zstd_apply, false},
-    [FLO_CODEC_BSDIFF40] = {flo_delta_bsdiff40_apply, true},
-    [FLO_CODEC_TENSOR1] = {NULL, true},
-    [FLO_CODEC_ADAPTER] = {NULL, true},
-};
-
-bool flo_delta_codec_is_built(enum flo_codec codec)
-{
-    return codec < FLO_CODEC_COUNT && codecs[codec].apply != NULL;
-}
-
-int flo_delta_raw_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
-                        struct delta_sink *sink, struct flo_err *err)
+static int apply_raw(const struct flo_delta_job *job, uint64_t patch_bytes,
+                     struct delta_sink *sink, struct flo_err *err)
 {
     if (patch_bytes != job->new_bytes) {
         return flo_fail(err,
@@ -55,6 +39,22 @@ int flo_delta_raw_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
         offset += bytes;
     }
     return 0;
+}
+
+static const struct {
+    delta_apply_fn *apply; /* NULL: not built yet */
+    bool has_base;
+} codecs[FLO_CODEC_COUNT] = {
+    [FLO_CODEC_RAW] = {apply_raw, false},
+    [FLO_CODEC_ZSTD] = {flo_delta_zstd_apply, false},
+    [FLO_CODEC_BSDIFF40] = {flo_delta_bsdiff40_apply, true},
+    [FLO_CODEC_TENSOR1] = {NULL, true},
+    [FLO_CODEC_ADAPTER] = {NULL, true},
+};
+
+bool flo_delta_codec_is_built(enum flo_codec codec)
+{
+    return codec < FLO_CODEC_COUNT && codecs[codec].apply != NULL;
 }
 
 static int check_base(const struct flo_delta_job *job, struct flo_err *err)

@@ -12,24 +12,24 @@
 typedef int delta_create_fn(const struct delta_input *input, int fd,
                             struct flo_err *err);
 
-static const struct {
-    delta_create_fn *create; /* NULL: not built yet */
-    bool has_base;
-} codecs[FLO_CODEC_COUNT] = {
-    [FLO_CODEC_RAW] = {flo_delta_raw_create, false},
-    [FLO_CODEC_ZSTD] = {flo_delta_zstd_create, false},
-    [FLO_CODEC_BSDIFF40] = {flo_delta_bsdiff40_create, true},
-    [FLO_CODEC_TENSOR1] = {NULL, true},
-    [FLO_CODEC_ADAPTER] = {NULL, true},
-};
-
-int flo_delta_raw_create(const struct delta_input *input, int fd,
-                         struct flo_err *err)
+static int create_raw(const struct delta_input *input, int fd,
+                      struct flo_err *err)
 {
     int rv = flo_fd_write_all(fd, input->new, (size_t)input->new_bytes, err);
 
     return rv < 0 ? flo_wrap(err, rv, "patch") : 0;
 }
+
+static const struct {
+    delta_create_fn *create; /* NULL: not built yet */
+    bool has_base;
+} codecs[FLO_CODEC_COUNT] = {
+    [FLO_CODEC_RAW] = {create_raw, false},
+    [FLO_CODEC_ZSTD] = {flo_delta_zstd_create, false},
+    [FLO_CODEC_BSDIFF40] = {flo_delta_bsdiff40_create, true},
+    [FLO_CODEC_TENSOR1] = {NULL, true},
+    [FLO_CODEC_ADAPTER] = {NULL, true},
+};
 
 /* An empty file maps to a pointer to nothing. */
 static int map_file(int fd, const char *name, const uint8_t **data,

@@ -26,10 +26,6 @@ FLO_MUST_USE int flo_delta_file_bytes(int fd, const char *name, uint64_t *bytes,
 
 /* Decode a whole patch into the sink.  Each refuses a patch that says another
  * size than job->new_bytes before it allocates anything. */
-FLO_MUST_USE int flo_delta_raw_apply(const struct flo_delta_job *job,
-                                     uint64_t patch_bytes,
-                                     struct delta_sink *sink,
-                                     struct flo_err *err);
 FLO_MUST_USE int flo_delta_zstd_apply(const struct flo_delta_job *job,
                                       uint64_t patch_bytes,
                                       struct delta_sink *sink,
@@ -46,8 +42,6 @@ struct delta_input {
     const uint8_t *new;
     uint64_t new_bytes;
 };
-FLO_MUST_USE int flo_delta_raw_create(const struct delta_input *input, int fd,
-                                      struct flo_err *err);
 FLO_MUST_USE int flo_delta_zstd_create(const struct delta_input *input, int fd,
                                        struct flo_err *err);
 FLO_MUST_USE int flo_delta_bsdiff40_create(const struct delta_input *input,

@@ -29,7 +29,9 @@ static int hex_value(char c)
     return -1;
 }
 
-bool flo_httpd_unescape(char *text, bool is_query)
+/* "%41" -> "A" in place ('+' -> ' ' when is_query); false on a bad escape, a
+ * NUL or another control character. */
+static bool unescape(char *text, bool is_query)
 {
     char *out = text;
     for (const char *in = text; *in != '\0'; in++) {
@@ -77,8 +79,8 @@ static int parse_query(char *text, struct httpd_head *head, int *status,
         } else {
             value = text + strlen(text);
         }
-        if (!flo_httpd_unescape(text, true) ||
-            (*value != '\0' && !flo_httpd_unescape(value, true))) {
+        if (!unescape(text, true) ||
+            (*value != '\0' && !unescape(value, true))) {
             return refuse(status, 400, err, "a bad escape in the query");
         }
         if (*text != '\0') {
@@ -138,7 +140,7 @@ static int parse_request_line(char *line, struct httpd_head *head, int *status,
     if (query != NULL) {
         *query++ = '\0';
     }
-    if (!flo_httpd_unescape(path, false)) {
+    if (!unescape(path, false)) {
         return refuse(status, 400, err, "a bad escape in the path");
     }
     head->method = line;

@@ -41,10 +41,6 @@ FLO_MUST_USE int flo_httpd_head_parse(char *text, size_t bytes,
 const char *flo_httpd_head_find(const struct httpd_head *head,
                                 const char *name);
 
-/* "%41" -> "A" in place ('+' -> ' ' when is_query); false on a bad escape, a
- * NUL or another control character. */
-bool flo_httpd_unescape(char *text, bool is_query);
-
 /* Chunked body, piece by piece.  Zero-initialise. */
 struct httpd_chunked {
     enum { CHUNK_SIZE, CHUNK_DATA, CHUNK_END, CHUNK_TRAILER } state;
