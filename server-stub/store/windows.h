@@ -33,9 +33,9 @@ void flo_windows_roll_back(struct flo_windows *store);
  * the device's time when that can be true, else at `now_ms`.  *is_new is
  * false, and nothing changes, when the window (device, at_ms, seq) came
  * before: within two hours that is known. */
-FLO_MUST_USE int flo_windows_add(struct flo_windows *store, const char *device,
+FLO_MUST_USE int flo_windows_put(struct flo_windows *store, const char *device,
                                  const char *hardware, uint64_t now_ms,
-                                 const struct flo_telemetry *window,
+                                 const struct flo_telemetry_window *window,
                                  bool *is_new, struct flo_err *err);
 typedef int (*flo_telemetry_row_fn)(void *context,
                                     const struct flo_telemetry_row *row);

@@ -105,7 +105,7 @@ static void forget_unknown(const struct flo_lane *lane,
 }
 
 static void note(struct flo_lane *lane, struct flo_lane_device *device,
-                 const struct flo_telemetry *window)
+                 const struct flo_telemetry_window *window)
 {
     uint64_t rss = 0;
 
@@ -125,14 +125,14 @@ static void note(struct flo_lane *lane, struct flo_lane_device *device,
 }
 
 static void store(struct flo_lane *lane, struct flo_lane_device *device,
-                  const struct flo_telemetry *window)
+                  const struct flo_telemetry_window *window)
 {
     struct flo_err err = {0};
     bool is_new = false;
     int rv = begin(lane, &err);
 
     if (rv == 0) {
-        rv = flo_windows_add(lane->store, device->id, device->hardware,
+        rv = flo_windows_put(lane->store, device->id, device->hardware,
                              flo_wall_ms(), window, &is_new, &err);
         if (rv < 0) {
             flo_windows_roll_back(lane->store);
@@ -155,7 +155,7 @@ static void store(struct flo_lane *lane, struct flo_lane_device *device,
 
 static int read_window(struct flo_lane *lane,
                        const struct flo_mqtt_message *message,
-                       struct flo_telemetry *window, struct flo_err *err)
+                       struct flo_telemetry_window *window, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     uint64_t v;
@@ -172,7 +172,7 @@ static int read_window(struct flo_lane *lane,
 void flo_lane_take(struct flo_lane *lane,
                    const struct flo_mqtt_message *message)
 {
-    struct flo_telemetry window = {0};
+    struct flo_telemetry_window window = {0};
     struct flo_lane_device *device;
     char key[FLO_NAME_MAX + 1];
     enum flo_topic topic;

@@ -42,7 +42,7 @@ static void come_back(const struct flo_sketch *from)
 
 static void window(const uint8_t *data, size_t bytes)
 {
-    struct flo_telemetry telemetry = {.histograms = histograms};
+    struct flo_telemetry_window telemetry = {.histograms = histograms};
     char hardware[FLO_HARDWARE_TEXT];
     json_t *json = NULL;
 

@@ -44,7 +44,7 @@ static void add_number(struct flo_sketch *sketch, enum flo_metric metric,
 }
 
 void flo_sketch_add(struct flo_sketch *sketch,
-                    const struct flo_telemetry *window)
+                    const struct flo_telemetry_window *window)
 {
     for (int m = 0; m < FLO_METRIC_COUNT; m++) {
         enum flo_metric metric = (enum flo_metric)m;

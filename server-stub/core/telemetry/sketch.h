@@ -22,7 +22,7 @@ struct flo_sketch {
 void flo_sketch_clear(struct flo_sketch *sketch);
 /* One window more. */
 void flo_sketch_add(struct flo_sketch *sketch,
-                    const struct flo_telemetry *window);
+                    const struct flo_telemetry_window *window);
 /* Append the blob to `out`.  Bytes: format 1, then for each metric it has
  *
  *   varint  place in proto/metrics.def + 1

@@ -10,8 +10,8 @@
 /* ---- a device's window ---- */
 
 static int read_numbers(const json_t *json, const char *key,
-                        enum flo_metric_kind kind, struct flo_telemetry *out,
-                        struct flo_err *err)
+                        enum flo_metric_kind kind,
+                        struct flo_telemetry_window *out, struct flo_err *err)
 {
     json_t *object;
     const char *word;
@@ -40,7 +40,7 @@ static int read_numbers(const json_t *json, const char *key,
     return 0;
 }
 
-static int read_histograms(const json_t *json, struct flo_telemetry *out,
+static int read_histograms(const json_t *json, struct flo_telemetry_window *out,
                            struct flo_err *err)
 {
     json_t *object;
@@ -73,7 +73,7 @@ static int read_histograms(const json_t *json, struct flo_telemetry *out,
     return 0;
 }
 
-int flo_telemetry_parse(const json_t *json, struct flo_telemetry *out,
+int flo_telemetry_parse(const json_t *json, struct flo_telemetry_window *out,
                         struct flo_err *err)
 {
     const char *model;

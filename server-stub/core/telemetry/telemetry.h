@@ -23,7 +23,7 @@
 #define FLO_TELEMETRY_POINTS_MAX 20000
 
 /* One device's window as it came by MQTT. */
-struct flo_telemetry {
+struct flo_telemetry_window {
     uint64_t seq;
     uint64_t at_ms; /* the device's clock: for people */
     uint64_t window_ms;
@@ -37,7 +37,7 @@ struct flo_telemetry {
 /* Read a payload.  Unknown metrics are skipped.  FLO_E_MQTT_SCHEMA: not a
  * whole number, negative, above 2^53, a broken histogram. */
 FLO_MUST_USE int flo_telemetry_parse(const json_t *json,
-                                     struct flo_telemetry *out,
+                                     struct flo_telemetry_window *out,
                                      struct flo_err *err);
 
 struct flo_telemetry_query {

@@ -224,7 +224,8 @@ static int64_t span(uint64_t at_ms, uint64_t step_ms)
 
 static int window_add(struct flo_windows *store, int64_t device,
                       int64_t release, uint64_t at_ms, uint64_t step_ms,
-                      const struct flo_telemetry *window, struct flo_err *err)
+                      const struct flo_telemetry_window *window,
+                      struct flo_err *err)
 {
     const struct flo_db_value key[4] = {
         flo_db_number((int64_t)(step_ms / 1000)),
@@ -290,7 +291,8 @@ static int totals_write(struct flo_windows *store, struct flo_err *err)
  * a row more for each window would cost as much again as the device's own. */
 static int total_add(struct flo_windows *store, int64_t release,
                      int64_t hardware, uint64_t at_ms,
-                     const struct flo_telemetry *window, struct flo_err *err)
+                     const struct flo_telemetry_window *window,
+                     struct flo_err *err)
 {
     struct flo_telemetry_total *found = NULL;
 
@@ -336,7 +338,8 @@ int flo_windows_commit(struct flo_windows *store, struct flo_err *err)
 
 /* A window that waited for the network belongs to its time; a clock that
  * cannot be right does not count. */
-static uint64_t time_of(const struct flo_telemetry *window, uint64_t now_ms)
+static uint64_t time_of(const struct flo_telemetry_window *window,
+                        uint64_t now_ms)
 {
     bool fits = window->at_ms <= now_ms + 10000 &&
                 window->at_ms + FLO_TELEMETRY_DEVICE_LIFE_MS > now_ms;
@@ -345,8 +348,8 @@ static uint64_t time_of(const struct flo_telemetry *window, uint64_t now_ms)
 }
 
 static int note_merged(struct flo_windows *store, int64_t device,
-                       const struct flo_telemetry *window, uint64_t now_ms,
-                       bool *is_new, struct flo_err *err)
+                       const struct flo_telemetry_window *window,
+                       uint64_t now_ms, bool *is_new, struct flo_err *err)
 {
     *is_new = true;
     if (window->seq == 0 || window->at_ms == 0) {
@@ -363,9 +366,9 @@ static int note_merged(struct flo_windows *store, int64_t device,
     return rv;
 }
 
-int flo_windows_add(struct flo_windows *store, const char *device,
+int flo_windows_put(struct flo_windows *store, const char *device,
                     const char *hardware, uint64_t now_ms,
-                    const struct flo_telemetry *window, bool *is_new,
+                    const struct flo_telemetry_window *window, bool *is_new,
                     struct flo_err *err)
 {
     uint64_t at_ms = time_of(window, now_ms);

@@ -341,7 +341,7 @@ static json_t *parsed(const char *text)
 static int window_code(const char *text)
 {
     static struct flo_histogram histograms[FLO_METRIC_COUNT];
-    struct flo_telemetry window = {.histograms = histograms};
+    struct flo_telemetry_window window = {.histograms = histograms};
     struct flo_err err = {0};
     json_t *json = parsed(text);
     int rv = flo_telemetry_parse(json, &window, &err);

@@ -45,13 +45,13 @@ static int see_extremes(void *context, const struct flo_telemetry_row *row)
 
 /* One window in a transaction of its own; is it new? */
 static bool put(struct flo_windows *store, const char *device, uint64_t now_ms,
-                const struct flo_telemetry *window)
+                const struct flo_telemetry_window *window)
 {
     struct flo_err err = {0};
     bool is_new = false;
 
     assert_int_equal(flo_windows_begin(store, &err), 0);
-    assert_int_equal(flo_windows_add(store, device, "x86_64 plain 1g", now_ms,
+    assert_int_equal(flo_windows_put(store, device, "x86_64 plain 1g", now_ms,
                                      window, &is_new, &err),
                      0);
     assert_int_equal(flo_windows_commit(store, &err), 0);
@@ -76,7 +76,7 @@ static void windows_are_merged_per_bucket_and_pruned(void **state)
     struct flo_windows *store = telemetry_new();
     struct flo_histogram *histograms =
         calloc(FLO_METRIC_COUNT, sizeof(*histograms));
-    struct flo_telemetry window = {.histograms = histograms};
+    struct flo_telemetry_window window = {.histograms = histograms};
     struct flo_err err = {0};
     struct flo_telemetry_query query = {
         .metric = FLO_METRIC_NAME_TTFT, .since_ms = 60000, .step_ms = 5000};
@@ -133,7 +133,7 @@ static void old_windows_go_in_pieces_until_none_is_left(void **state)
 {
     (void)state;
     struct flo_windows *store = telemetry_new();
-    struct flo_telemetry window = {.seq = 1};
+    struct flo_telemetry_window window = {.seq = 1};
     struct flo_err err = {0};
     uint64_t base = 1700000100000;
     int64_t windows = FLO_TELEMETRY_PRUNE_ROWS;
@@ -206,7 +206,7 @@ static void a_window_with_an_impossible_clock_counts_as_of_now(void **state)
 {
     (void)state;
     struct flo_windows *store = telemetry_new();
-    struct flo_telemetry window = {.seq = 1};
+    struct flo_telemetry_window window = {.seq = 1};
     struct flo_telemetry_query query = {
         .metric = FLO_METRIC_NAME_REQUESTS, .since_ms = 60000, .step_ms = 5000};
     const uint64_t clocks[] = {5, UINT64_C(4300000000000)}; /* 1970, 2106 */
@@ -229,7 +229,7 @@ static void what_is_asked_of_all_devices_is_read_from_their_totals(void **state)
     struct flo_windows *store = telemetry_new();
     struct flo_histogram *histograms =
         calloc(FLO_METRIC_COUNT, sizeof(*histograms));
-    struct flo_telemetry window = {.histograms = histograms};
+    struct flo_telemetry_window window = {.histograms = histograms};
     struct flo_err err = {0};
     uint64_t base = 1700000000000;
     struct flo_telemetry_query query = {.since_ms = 600000, .step_ms = 5000};
@@ -249,7 +249,7 @@ static void what_is_asked_of_all_devices_is_read_from_their_totals(void **state)
             window.at_ms = base + i / 100 * 5000;
             window.release.bytes[0] = (uint8_t)(i % 2);
             window.values[FLO_METRIC_NAME_AGENT_RSS] = (int64_t)i;
-            assert_int_equal(flo_windows_add(store, device,
+            assert_int_equal(flo_windows_put(store, device,
                                              i % 4 < 2 ? "a" : "b", base,
                                              &window, &is_new, &err),
                              0);
@@ -337,7 +337,7 @@ static void a_window_that_waited_for_hours_counts_as_of_its_time(void **state)
 {
     (void)state;
     struct flo_windows *store = telemetry_new();
-    struct flo_telemetry window = {.seq = 1, .at_ms = 1700000000000};
+    struct flo_telemetry_window window = {.seq = 1, .at_ms = 1700000000000};
     const uint64_t hour_ms = UINT64_C(3600) * 1000;
     uint64_t now = window.at_ms + 3 * hour_ms;
     struct flo_telemetry_query query = {.metric = FLO_METRIC_NAME_REQUESTS,
@@ -376,7 +376,7 @@ static int64_t number_of(struct flo_windows *store, const char *sql)
 }
 
 /* A minute of a device that answers a request about every two seconds. */
-static void busy_minute(struct flo_telemetry *window, uint32_t *seed)
+static void busy_minute(struct flo_telemetry_window *window, uint32_t *seed)
 {
     static const enum flo_metric latencies[] = {
         FLO_METRIC_NAME_TTFT, FLO_METRIC_NAME_TOKEN, FLO_METRIC_NAME_REQUEST,
@@ -411,7 +411,7 @@ static void a_day_of_a_busy_device_takes_at_most_25_kilobytes(void **state)
     (void)state;
     enum { DEVICES = 10, MINUTES = 24 * 60 };
     struct flo_windows *store = telemetry_new();
-    struct flo_telemetry window = {
+    struct flo_telemetry_window window = {
         .histograms = calloc(FLO_METRIC_COUNT, sizeof(struct flo_histogram))};
     struct flo_err err = {0};
     const uint64_t begin = UINT64_C(1700000000000) / DAY_MS * DAY_MS;
@@ -428,7 +428,7 @@ static void a_day_of_a_busy_device_takes_at_most_25_kilobytes(void **state)
             busy_minute(&window, &seed);
             window.at_ms = now + (uint64_t)d;
             window.seq = minute + 1;
-            assert_int_equal(flo_windows_add(store, device, "a", now, &window,
+            assert_int_equal(flo_windows_put(store, device, "a", now, &window,
                                              &is_new, &err),
                              0);
         }
@@ -500,7 +500,7 @@ static void a_rotten_page_of_telemetry_keeps_nobody_from_starting(void **state)
     char path[64];
     char aside[80];
     struct flo_windows *store;
-    struct flo_telemetry window = {0};
+    struct flo_telemetry_window window = {0};
     struct flo_err err = {0};
     bool is_new;
 
@@ -519,7 +519,7 @@ static void a_rotten_page_of_telemetry_keeps_nobody_from_starting(void **state)
     for (uint64_t i = 0; i < 2000; i++) {
         window.at_ms = 1700000040000 + i * 60000;
         assert_int_equal(flo_windows_begin(store, &err), 0);
-        int rv = flo_windows_add(store, DEVICE, "a", window.at_ms, &window,
+        int rv = flo_windows_put(store, DEVICE, "a", window.at_ms, &window,
                                  &is_new, &err);
         if (rv < 0) {
             assert_int_equal(rv, FLO_E_DB_DAMAGED);

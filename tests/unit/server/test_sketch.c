@@ -14,7 +14,7 @@ static struct flo_sketch *sketch_new(void)
 }
 
 /* A window of some device: requests of about a second, its memory, its heat. */
-static void window_make(struct flo_telemetry *window, uint64_t seed)
+static void window_make(struct flo_telemetry_window *window, uint64_t seed)
 {
     memset(window->has, 0, sizeof(window->has));
     struct flo_histogram *ttft = &window->histograms[FLO_METRIC_NAME_TTFT];
@@ -47,7 +47,7 @@ static void what_is_packed_comes_back_and_adds_up_in_any_order(void **state)
     (void)state;
     struct flo_histogram *histograms =
         calloc(FLO_METRIC_COUNT, sizeof(*histograms));
-    struct flo_telemetry window = {.histograms = histograms};
+    struct flo_telemetry_window window = {.histograms = histograms};
     struct flo_sketch *all = sketch_new();
     struct flo_sketch *back = sketch_new();
     struct flo_err err = {0};
@@ -98,7 +98,7 @@ static void a_blob_that_was_cut_or_changed_does_no_harm(void **state)
     (void)state;
     struct flo_histogram *histograms =
         calloc(FLO_METRIC_COUNT, sizeof(*histograms));
-    struct flo_telemetry window = {.histograms = histograms};
+    struct flo_telemetry_window window = {.histograms = histograms};
     struct flo_sketch *sketch = sketch_new();
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) blob = {0};
     struct flo_sketch_number number;

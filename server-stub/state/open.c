@@ -1,4 +1,4 @@
-/* Controller: its parts that need no network, transactions and audit. */
+/* Opening and closing a controller: store, keys, settings, rollouts. */
 #include <stdlib.h>
 #include <string.h>
 
