@@ -64,12 +64,11 @@ enum flo_speed_verdict flo_speed_add(struct flo_speed *speed,
     speed->candidate_us[speed->count] = candidate_us;
     speed->current_us[speed->count] = current_us;
     speed->count++;
-    flo_evidence_add(&speed->over, HALF,
-                     is_over(speed, candidate_us, current_us));
-    if (flo_evidence_is_below(&speed->over, HALF, FAST_ODDS)) {
+    flo_bet_add(&speed->over, HALF, is_over(speed, candidate_us, current_us));
+    if (flo_bet_is_below(&speed->over, HALF, FAST_ODDS)) {
         return FLO_SPEED_FAST;
     }
-    if (flo_evidence_is_above(&speed->over, HALF, SLOW_ODDS) &&
+    if (flo_bet_is_above(&speed->over, HALF, SLOW_ODDS) &&
         best_is_over(speed)) {
         return FLO_SPEED_SLOW;
     }

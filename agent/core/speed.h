@@ -4,7 +4,7 @@
  * same place.  Whatever else happens on the machine lengthens one of them or
  * the other; a pair is therefore no more than one answer, over the limit or
  * under it, and the verdict waits until the answers leave no doubt (struct
- * flo_evidence, against as many over as under).  Pure. */
+ * flo_bet, against as many over as under).  Pure. */
 #ifndef FLOTILLA_AGENT_CORE_SPEED_H
 #define FLOTILLA_AGENT_CORE_SPEED_H
 
@@ -23,7 +23,7 @@ enum flo_speed_verdict {
 struct flo_speed {
     double ratio_max;
     uint32_t count;
-    struct flo_evidence over; /* pairs: yes is over the limit */
+    struct flo_bet over; /* pairs: yes is over the limit */
     double candidate_us[FLO_SPEED_PAIRS_MAX];
     double current_us[FLO_SPEED_PAIRS_MAX];
 };

@@ -316,15 +316,15 @@ void flo_execution_probed(struct step *s)
 static bool fails_of_late(const struct flo_agent_execution *execution,
                           double limit)
 {
-    struct flo_evidence late = {0};
+    struct flo_bet late = {0};
 
     if (execution->requests < RECENT) {
         return false;
     }
     for (unsigned i = 0; i < RECENT; i++) {
-        flo_evidence_add(&late, limit, (execution->recent >> i & 1) != 0);
+        flo_bet_add(&late, limit, (execution->recent >> i & 1) != 0);
     }
-    return flo_evidence_is_above(&late, limit, LATE_ODDS);
+    return flo_bet_is_above(&late, limit, LATE_ODDS);
 }
 
 /* Take a request; more errors than the policy allows, and not by chance? */
@@ -338,9 +338,9 @@ static bool fails_too_often(struct flo_agent_execution *execution,
     if (limit <= 0 || limit >= 1) {
         return is_error && limit <= 0;
     }
-    flo_evidence_add(&execution->failing, limit, is_error);
+    flo_bet_add(&execution->failing, limit, is_error);
     return is_error &&
-           (flo_evidence_is_above(&execution->failing, limit, SOAK_ODDS) ||
+           (flo_bet_is_above(&execution->failing, limit, SOAK_ODDS) ||
             fails_of_late(execution, limit));
 }
 

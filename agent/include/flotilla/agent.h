@@ -65,21 +65,19 @@ struct flo_agent_detail {
     uint64_t memory_bytes;
 };
 
-/* ---- evidence ---- */
+/* ---- bets ---- */
 
 /* Answers, each yes or no, against a limit of their share of yes. */
-struct flo_evidence {
+struct flo_bet {
     uint64_t yes, count;
     double log_odds; /* that the share is not the limit */
 };
 /* All calls with the same limit, above 0 and below 1. */
-void flo_evidence_add(struct flo_evidence *evidence, double limit, bool is_yes);
+void flo_bet_add(struct flo_bet *bet, double limit, bool is_yes);
 /* Surely above, or below: were it not so, these answers, or ever such ones,
  * would come with a probability of 1/odds at most. */
-bool flo_evidence_is_above(const struct flo_evidence *evidence, double limit,
-                           double odds);
-bool flo_evidence_is_below(const struct flo_evidence *evidence, double limit,
-                           double odds);
+bool flo_bet_is_above(const struct flo_bet *bet, double limit, double odds);
+bool flo_bet_is_below(const struct flo_bet *bet, double limit, double odds);
 
 #define FLO_EXECUTION_ID_MAX 80
 struct flo_agent_execution {
@@ -111,8 +109,8 @@ struct flo_agent_execution {
     bool is_draining, is_probed, is_writing;
     uint64_t soak_end_ms;
     uint64_t requests, errors, crashes;
-    struct flo_evidence failing; /* requests: yes is an error */
-    uint64_t recent;             /* the last 64 of them, bit 0 the last one */
+    struct flo_bet failing; /* requests: yes is an error */
+    uint64_t recent;        /* the last 64 of them, bit 0 the last one */
 };
 
 /* Going back to a release that must be loaded first. */

@@ -34,13 +34,13 @@ static struct verdicts judge(double truth, double limit, double odds,
 
     seed = 1;
     for (int row = 0; row < ROWS; row++) {
-        struct flo_evidence evidence = {0};
+        struct flo_bet evidence = {0};
         bool above = false, below = false;
 
         for (int i = 0; i < length && !above && !below; i++) {
-            flo_evidence_add(&evidence, limit, uniform() < truth);
-            above = flo_evidence_is_above(&evidence, limit, odds);
-            below = flo_evidence_is_below(&evidence, limit, odds);
+            flo_bet_add(&evidence, limit, uniform() < truth);
+            above = flo_bet_is_above(&evidence, limit, odds);
+            below = flo_bet_is_below(&evidence, limit, odds);
         }
         verdicts.above += above;
         verdicts.below += below;

@@ -1,0 +1,39 @@
+/* Bet: is a share surely above, or surely below, a limit?
+ *
+ * Somebody who knows nothing bets on each answer by Laplace's rule, (yes + 1) /
+ * (count + 2), against a claim that the share is the limit.  Stakes of 1 grow
+ * to N with a probability of 1/N at most while the claim holds, however often
+ * one looks (Ville's inequality); the same is true of a claim that the share
+ * lies on the other side.  So the odds may be read after every answer. */
+#include <flotilla/agent.h>
+
+#include <assert.h>
+#include <math.h>
+
+void flo_bet_add(struct flo_bet *bet, double limit, bool is_yes)
+{
+    double guess = (double)(bet->yes + 1) / (double)(bet->count + 2);
+
+    assert(limit > 0 && limit < 1);
+    assert(bet->yes <= bet->count);
+    bet->log_odds +=
+        is_yes ? log(guess / limit) : log((1 - guess) / (1 - limit));
+    bet->count++;
+    bet->yes += is_yes ? 1 : 0;
+}
+
+static bool is_sure(const struct flo_bet *bet, double odds)
+{
+    assert(odds > 1);
+    return bet->log_odds >= log(odds);
+}
+
+bool flo_bet_is_above(const struct flo_bet *bet, double limit, double odds)
+{
+    return is_sure(bet, odds) && (double)bet->yes > limit * (double)bet->count;
+}
+
+bool flo_bet_is_below(const struct flo_bet *bet, double limit, double odds)
+{
+    return is_sure(bet, odds) && (double)bet->yes < limit * (double)bet->count;
+}
