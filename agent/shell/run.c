@@ -13,8 +13,7 @@
 #include "agent/shell/run.h"
 #include "base/host/service.h"
 
-/* ---- what the disk says -----------------------------------------------------
- */
+/* ---- what the disk says ------------------------------------------------- */
 
 /* A write that fails at the start can wait for the next one: what is known
  * serves. */
@@ -161,8 +160,7 @@ static void check_past(struct flo_shell *shell)
     flo_shell_device_move(shell);
 }
 
-/* ---- boot
- * ------------------------------------------------------------------------- */
+/* ---- boot --------------------------------------------------------------- */
 
 /* What the slot record knows of the candidate's execution. */
 static void execution_of_slots(const struct flo_slots *slots,
@@ -246,8 +244,7 @@ void flo_shell_boot(struct flo_shell *shell)
     flo_loop_event(shell, &event);
 }
 
-/* ---- open
- * -------------------------------------------------------------------------- */
+/* ---- open --------------------------------------------------------------- */
 
 static void on_timer(evutil_socket_t fd, short events, void *context)
 {

@@ -15,8 +15,7 @@
 
 struct flo_args flo_agent_line;
 
-/* ---- the running agent
- * ------------------------------------------------------- */
+/* ---- the running agent -------------------------------------------------- */
 
 /* FLO_E_ABSENT: no agent runs. */
 static int dial(const char *path, int *fd, struct flo_err *err)
@@ -104,8 +103,7 @@ static int error_of(const json_t *json, struct flo_err *err)
                     what == NULL ? "refused" : what);
 }
 
-/* ---- without an agent
- * ---------------------------------------------------------- */
+/* ---- without an agent --------------------------------------------------- */
 
 /* Looking at a device must not make one. */
 static int need_state(const struct flo_settings *settings, struct flo_err *err)
@@ -189,8 +187,7 @@ static int ask(const struct flo_args *args, json_t *request,
     return rv;
 }
 
-/* ---- rollback
- * ------------------------------------------------------------------------ */
+/* ---- rollback ----------------------------------------------------------- */
 
 static void begin_rollback(struct flo_shell *shell, void *context)
 {
@@ -238,9 +235,7 @@ const struct flo_verb flo_verb_rollback = {
     .run = rollback,
 };
 
-/* ---- update
- * -----------------------------------------------------------------------------
- */
+/* ---- update ------------------------------------------------------------- */
 
 struct bundle_head {
     struct flo_agent_execution execution;
@@ -392,9 +387,7 @@ const struct flo_verb flo_verb_update = {
     .run = update,
 };
 
-/* ---- status
- * -------------------------------------------------------------------------------
- */
+/* ---- status ------------------------------------------------------------- */
 
 /* Without an agent: what the records say, nothing is started. */
 static int status_alone(const struct flo_args *args, json_t **out,

@@ -17,8 +17,7 @@ static void answer_refused(struct flo_shell *shell, const char *order,
     flo_shell_answer(shell, order, "refused", flo_report_error(error));
 }
 
-/* ---- deploy
- * ----------------------------------------------------------------------- */
+/* ---- deploy ------------------------------------------------------------- */
 
 static void execution_of(const struct flo_order *order, uint32_t attempt,
                          struct flo_agent_execution *out)
@@ -111,8 +110,7 @@ static bool deploy(struct flo_shell *shell, const struct flo_order *order,
     return true;
 }
 
-/* ---- everything else
- * ------------------------------------------------------------------ */
+/* ---- everything else ---------------------------------------------------- */
 
 void flo_shell_pauses(const struct flo_shell *shell,
                       struct flo_agent_pauses *out)
@@ -150,8 +148,7 @@ static bool act(struct flo_shell *shell, const struct flo_order *order,
     return true;
 }
 
-/* ---- where it stands
- * ------------------------------------------------------------------ */
+/* ---- where it stands ---------------------------------------------------- */
 
 static bool is_about_model(const struct flo_order *order)
 {
@@ -437,8 +434,7 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope,
     return is_told;
 }
 
-/* ---- without an order
- * ---------------------------------------------------------------------- */
+/* ---- without an order --------------------------------------------------- */
 
 /* Name and policy of an execution that no rollout began. */
 static void name_own(struct flo_shell *shell, const char *word,

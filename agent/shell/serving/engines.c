@@ -14,8 +14,7 @@ static enum flo_agent_role agent_role(enum flo_serve_role role)
     return role == FLO_ROLE_CURRENT ? FLO_AGENT_CURRENT : FLO_AGENT_BESIDE;
 }
 
-/* ---- what serve tells
- * ---------------------------------------------------------- */
+/* ---- what serve tells --------------------------------------------------- */
 
 /* The engine does not take the packed weights that it was given. */
 static void load_again(struct flo_shell *shell, enum flo_agent_role role,
@@ -143,8 +142,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
     return flo_serve_open(shell->base, &options, &handlers, &shell->serve, err);
 }
 
-/* ---- memory and loading
- * ------------------------------------------------------------------------ */
+/* ---- memory and loading ------------------------------------------------- */
 
 static void text_free(char **text)
 {
