@@ -597,8 +597,7 @@ int flo_args_read(const struct flo_args_program *program, int argc,
     return rv;
 }
 
-/* ---- the line that was typed
- * ------------------------------------------------- */
+/* ---- the line that was typed -------------------------------------------- */
 
 const char *flo_args_text(const struct flo_args *args, const char *name,
                           const char *standard)
