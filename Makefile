@@ -48,7 +48,7 @@ test-all: test ## all of both, with what takes an hour: every test for Arm, ever
 	@cd build/release && ctest -L lane -j $(JOBS) --output-on-failure
 	@$(MAKE) sweep
 
-check: ## format, layers, headers, symbols, generated docs
+check: ## format, layers, headers, symbols, circles, generated docs
 	@tools/check.sh
 
 sweep: build ## kill updater and agent at every change to the disk, cut the power behind each

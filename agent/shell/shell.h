@@ -65,7 +65,7 @@ struct flo_machine {
     uint32_t cpus;
     uint64_t memory_bytes; /* for models: the budget, or what there is */
 };
-struct flo_telemetry {
+struct flo_measure_window {
     uint64_t sequence;
     uint64_t begin_ms;
     struct flo_release_ref release;
@@ -103,7 +103,7 @@ struct flo_shell {
     bool device_is_dirty;
     bool device_is_unread; /* it is on disk and cannot be read: as if frozen */
     struct flo_outbox_db *db;
-    struct flo_telemetry telemetry;
+    struct flo_measure_window telemetry;
     struct flo_serve *serve;
     struct flo_mqtt *mqtt;
     struct flo_control *control;

@@ -48,7 +48,7 @@ static void measure_now(struct flo_shell *shell)
 
 void flo_telemetry_close(struct flo_shell *shell)
 {
-    struct flo_telemetry *telemetry = &shell->telemetry;
+    struct flo_measure_window *telemetry = &shell->telemetry;
     uint64_t now = flo_now_ms();
     char digest[FLO_DIGEST_TEXT];
     struct flo_buf text = {0};
