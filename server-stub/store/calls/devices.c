@@ -278,20 +278,33 @@ int flo_fleet_device_online(struct flo_fleet_store *store, const char *id,
     return rv;
 }
 
+/* model@version that a report says is served; "" when it names none. */
+static void serving_of(const char *reported, char *out, size_t bytes)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    size_t length = strlen(reported);
+
+    out[0] = '\0';
+    if (length == 0 ||
+        flo_json_parse(reported, length, length, &json, NULL) < 0) {
+        return;
+    }
+    const json_t *serving = json_object_get(json, "serving");
+    const char *model = json_string_value(json_object_get(serving, "model"));
+    const char *version =
+        json_string_value(json_object_get(serving, "version"));
+    if (model != NULL && version != NULL) {
+        snprintf(out, bytes, "%s@%s", model, version);
+    }
+}
+
 int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id,
                               const char *reported, const char *profile,
                               bool drifts, struct flo_err *err)
 {
-    char model[FLO_NAME_MAX + 1];
-    char version[FLO_NAME_MAX + 1];
-    char serving[2 * FLO_NAME_MAX + 2] = "";
+    char serving[2 * FLO_NAME_MAX + 2];
 
-    flo_fleet_json_text(reported, "serving", "model", model, sizeof(model));
-    flo_fleet_json_text(reported, "serving", "version", version,
-                        sizeof(version));
-    if (model[0] != '\0' && version[0] != '\0') {
-        snprintf(serving, sizeof(serving), "%s@%s", model, version);
-    }
+    serving_of(reported, serving, sizeof(serving));
     const struct flo_field_change changes[] = {
         set_text(FLO_FIELD_DEVICE_REPORTED, reported),
         set_text(FLO_FIELD_DEVICE_SERVING, serving),

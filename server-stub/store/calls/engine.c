@@ -108,17 +108,15 @@ int flo_fleet_take_text(void *context, const struct flo_row *row)
     return text->fn(text->context, flo_row_text(row, text->field));
 }
 
-void flo_fleet_json_text(const char *json, const char *object_or_null,
-                         const char *key, char *out, size_t out_bytes)
+void flo_fleet_json_text(const char *json, const char *key, char *out,
+                         size_t out_bytes)
 {
-    FLO_CLEANUP(flo_json_cleanup) json_t *whole = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *object = NULL;
     size_t bytes = strlen(json);
-    const json_t *object = NULL;
+    const char *text = NULL;
 
-    if (bytes > 0 && flo_json_parse(json, bytes, bytes, &whole, NULL) == 0) {
-        object = object_or_null != NULL ? json_object_get(whole, object_or_null)
-                                        : whole;
+    if (bytes > 0 && flo_json_parse(json, bytes, bytes, &object, NULL) == 0) {
+        text = json_string_value(json_object_get(object, key));
     }
-    const char *text = json_string_value(json_object_get(object, key));
     snprintf(out, out_bytes, "%s", text != NULL ? text : "");
 }

@@ -98,9 +98,9 @@ struct flo_text {
     void *context;
 };
 int flo_fleet_take_text(void *context, const struct flo_row *row);
-/* A text at a place of a JSON text, copied; "" when it is not there. */
-void flo_fleet_json_text(const char *json, const char *object_or_null,
-                         const char *key, char *out, size_t out_bytes);
+/* The text of a key of a JSON object, copied; "" when it is not there. */
+void flo_fleet_json_text(const char *json, const char *key, char *out,
+                         size_t out_bytes);
 
 /* ---- parts of a query or change ---- */
 

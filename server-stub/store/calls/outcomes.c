@@ -32,7 +32,7 @@ int flo_fleet_outcome_say(struct flo_fleet_store *store, const char *order,
 {
     char reason[REASON_TEXT];
 
-    flo_fleet_json_text(error, NULL, "id", reason, sizeof(reason));
+    flo_fleet_json_text(error, "id", reason, sizeof(reason));
     return flo_fleet_update(
         store, FLO_TABLE_OUTCOME,
         CHANGES(set_number(FLO_FIELD_OUTCOME_HEARD, heard_ms),
@@ -63,7 +63,7 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order,
     if (count == 0) {
         return 0;
     }
-    flo_fleet_json_text(error, NULL, "id", reason, sizeof(reason));
+    flo_fleet_json_text(error, "id", reason, sizeof(reason));
     int rv = flo_fleet_update(
         store, FLO_TABLE_OUTCOME,
         CHANGES(set_number(FLO_FIELD_OUTCOME_OUTCOME, outcome),

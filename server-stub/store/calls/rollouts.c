@@ -51,7 +51,7 @@ int flo_fleet_rollout_put(struct flo_fleet_store *store,
     const char *number = strchr(rollout->id, '-');
     char group[FLO_NAME_MAX + 1];
 
-    flo_fleet_json_text(rollout->spec, NULL, "group", group, sizeof(group));
+    flo_fleet_json_text(rollout->spec, "group", group, sizeof(group));
     return flo_fleet_put(
         store, FLO_TABLE_ROLLOUT,
         CHANGES(

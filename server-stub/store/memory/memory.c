@@ -221,7 +221,9 @@ static int change_rows(struct flo_memory *memory, enum flo_table table,
     struct flo_memory_list list = {0};
 
     assert(match_count <= FLO_MATCHES_MAX);
-    memcpy(query.matches, matches, match_count * sizeof(*matches));
+    for (size_t i = 0; i < match_count; i++) {
+        query.matches[i] = matches[i];
+    }
     int rv = flo_memory_query(memory, &query, &list, err);
     memory->listings++;
     for (size_t i = 0; i < list.count && rv == 0; i++) {
