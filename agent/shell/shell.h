@@ -76,20 +76,6 @@ struct flo_job_child;
 struct flo_control;
 struct flo_shell_loading;
 
-/* Some model files, by digest; the oldest gives way. */
-struct flo_model_notes {
-    struct flo_digest models[8];
-    size_t count;
-};
-/* What is known of what is derived from models (serving/derived.c). */
-struct flo_derived {
-    struct flo_model_notes unpackable; /* engines here read them by rows */
-    struct flo_model_notes unpacked;   /* it failed, and is not tried again */
-    struct flo_digest packed_fresh;    /* packed, and none lost since */
-    struct flo_digest packed_again;    /* refused by an engine once */
-    bool has_packed;
-};
-
 struct flo_shell {
     struct event_base *base;
     struct flo_settings settings;

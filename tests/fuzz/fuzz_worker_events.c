@@ -41,13 +41,13 @@ bool flo_shell_make_room(struct flo_shell *shell,
     return false;
 }
 
-bool flo_derived_packs(const struct flo_shell *shell)
+bool flo_shell_packs(const struct flo_shell *shell)
 {
     (void)shell;
     return false;
 }
 
-bool flo_derived_keeps_prefixes(const struct flo_shell *shell)
+bool flo_shell_keeps_prefixes(const struct flo_shell *shell)
 {
     (void)shell;
     return false;

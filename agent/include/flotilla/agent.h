@@ -307,6 +307,56 @@ struct flo_agent_target {
 enum flo_drift flo_agent_drift(const struct flo_agent *agent,
                                const struct flo_agent_target *target);
 
+/* ---- derived artifacts ------------------------------------------------- */
+
+/* Packing is tried so often by a version, and takes so long at most, beside the
+ * time in which a slow disk takes what was packed. */
+#define FLO_DERIVED_TRIES_MAX 2
+#define FLO_DERIVED_MAKE_MS_MAX 60000
+/* Some model files, by digest; the oldest gives way. */
+struct flo_model_notes {
+    struct flo_digest models[8];
+    size_t count;
+};
+/* What is known of what this device makes of models: packed weights. */
+struct flo_derived {
+    struct flo_model_notes unpackable; /* engines here read them by rows */
+    struct flo_model_notes unpacked;   /* it failed, and is not tried again */
+    struct flo_digest fresh;           /* made, and no engine was lost since */
+    struct flo_digest refused;         /* by an engine, once */
+    bool has_made;
+};
+/* Is it looked for, and made where it is not there? */
+bool flo_derived_is_asked_for(const struct flo_derived *derived,
+                              const struct flo_digest *model);
+/* It is not there.  `failures`: of this version, in all lives of the agent. */
+bool flo_derived_may_make(struct flo_derived *derived,
+                          const struct flo_digest *model, unsigned failures);
+void flo_derived_made(struct flo_derived *derived,
+                      const struct flo_digest *model);
+/* true: this version's failures are one more.  `has_written`: to the disk. */
+bool flo_derived_failed(struct flo_derived *derived,
+                        const struct flo_digest *model, int code,
+                        bool has_written);
+/* The engine said that the file is not the model's.  It is made again; true: it
+ * was before, and this version makes it no more. */
+bool flo_derived_refused(struct flo_derived *derived,
+                         const struct flo_digest *model);
+/* An engine serves with it; an engine was lost: files are hashed again. */
+void flo_derived_accepted(struct flo_derived *derived);
+void flo_derived_doubt(struct flo_derived *derived);
+bool flo_derived_is_fresh(const struct flo_derived *derived,
+                          const struct flo_digest *model);
+/* It could be faster than it is: its speed is not compared. */
+bool flo_derived_is_lacking(const struct flo_derived *derived,
+                            const struct flo_digest *model);
+/* Would a new model be packed, as far as is known? */
+bool flo_derived_is_expected(const struct flo_derived *derived);
+/* How long packing a model of so many bytes may compute. */
+uint64_t flo_derived_ms_max(uint64_t model_bytes);
+
+/* ---- orders ------------------------------------------------------------- */
+
 /* What a device knows of the time. */
 struct flo_agent_time {
     uint64_t clock_ms;    /* the machine's clock; 0: not to be believed */

@@ -8,16 +8,9 @@
 #include "agent/shell/serving/derived.h"
 #include "agent/shell/serving/hashing.h"
 
-/* Packing may take so long, and a second for every 5 MB of the model (a slow
- * processor that others use, too), but not more than a minute, beside the time
- * in which a slow disk takes what was packed. */
-#define PACK_MS_MIN 10000
-#define PACK_BYTES_PER_MS 5000
-#define PACK_MS_MAX 60000
 #define PACK_TOTAL_MS_MAX 900000
 #define PACK_IDLE_MS_MAX 5000
 #define AGAIN_MS 100
-#define PACK_TRIES_MAX 2 /* the first may have met a busy moment */
 
 struct flo_deriving {
     struct flo_shell *shell;
@@ -31,24 +24,6 @@ struct flo_deriving {
 };
 
 /* ---- what is known ------------------------------------------------ */
-
-static bool is_noted(const struct flo_model_notes *notes,
-                     const struct flo_digest *model)
-{
-    for (size_t i = 0; i < FLO_COUNT(notes->models); i++) {
-        if (flo_digest_equal(&notes->models[i], model)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void note(struct flo_model_notes *notes, const struct flo_digest *model)
-{
-    if (!is_noted(notes, model)) {
-        notes->models[notes->count++ % FLO_COUNT(notes->models)] = *model;
-    }
-}
 
 /* A value that survives: how often this version failed to pack the model. */
 static void failure_key(const struct flo_digest *model, char *out,
@@ -92,61 +67,36 @@ static bool is_wanted(const struct flo_shell *shell)
                   "auto") == 0;
 }
 
-bool flo_derived_packs(const struct flo_shell *shell)
+bool flo_shell_packs(const struct flo_shell *shell)
 {
-    return is_wanted(shell) &&
-           (shell->derived.unpackable.count == 0 || shell->derived.has_packed);
+    return is_wanted(shell) && flo_derived_is_expected(&shell->derived);
 }
 
-bool flo_derived_keeps_prefixes(const struct flo_shell *shell)
+bool flo_shell_keeps_prefixes(const struct flo_shell *shell)
 {
     return strcmp(flo_config_text(shell->settings.config, "prefix_cache"),
                   "on") == 0;
 }
 
-bool flo_derived_is_lacking(const struct flo_shell *shell,
-                            const struct flo_digest *model)
+void flo_shell_packed_refused(struct flo_shell *shell,
+                              const struct flo_digest *model)
 {
-    return is_noted(&shell->derived.unpacked, model);
-}
-
-void flo_derived_doubt(struct flo_shell *shell)
-{
-    memset(&shell->derived.packed_fresh, 0,
-           sizeof(shell->derived.packed_fresh));
-}
-
-void flo_derived_accepted(struct flo_shell *shell)
-{
-    memset(&shell->derived.packed_again, 0,
-           sizeof(shell->derived.packed_again));
-}
-
-void flo_derived_refused(struct flo_shell *shell,
-                         const struct flo_digest *model)
-{
-    bool is_again = flo_digest_equal(&shell->derived.packed_again, model);
-
     flo_store_packed_remove(shell->store, model);
-    memset(&shell->derived.packed_fresh, 0,
-           sizeof(shell->derived.packed_fresh));
-    shell->derived.packed_again = *model;
-    if (is_again) {
-        note(&shell->derived.unpacked, model);
-        keep_failures(shell, model, PACK_TRIES_MAX);
+    if (flo_derived_refused(&shell->derived, model)) {
+        keep_failures(shell, model, FLO_DERIVED_TRIES_MAX);
     }
 }
 
 /* No new one while an updater works: its plan of the disk stands. */
-int flo_derived_prefix(struct flo_shell *shell,
-                       const struct flo_digest *release)
+int flo_shell_prefix_open(struct flo_shell *shell,
+                          const struct flo_digest *release)
 {
     const struct flo_settings *settings = &shell->settings;
     struct flo_err err = {0};
     char dir[sizeof(settings->state_dir) + 8];
     int fd = 0;
 
-    if (flo_derived_keeps_prefixes(shell) &&
+    if (flo_shell_keeps_prefixes(shell) &&
         (shell->job == NULL || flo_store_prefix_has(shell->store, release)) &&
         flo_path_join(dir, sizeof(dir), settings->state_dir, "prefix") &&
         flo_serve_prefix_open(dir, release, &fd, &err) < 0) {
@@ -157,7 +107,7 @@ int flo_derived_prefix(struct flo_shell *shell,
 
 /* ---- the end of it ------------------------------------------------ */
 
-void flo_derived_cancel(struct flo_deriving *deriving)
+void flo_shell_derive_cancel(struct flo_deriving *deriving)
 {
     if (deriving == NULL) {
         return;
@@ -176,7 +126,7 @@ static void finish(struct flo_deriving *deriving, int packed_fd)
 {
     struct flo_derived_wish wish = deriving->wish;
 
-    flo_derived_cancel(deriving);
+    flo_shell_derive_cancel(deriving);
     wish.done(wish.context, packed_fd);
 }
 
@@ -211,15 +161,13 @@ static void go_unpacked(struct flo_deriving *deriving,
     if (err.code == FLO_E_NOT_BUILT) {
         flo_log(FLO_LOG_INFO, "packing", "%s: not packed: %s", wish->name,
                 err.what);
-        note(&shell->derived.unpackable, &deriving->wish.model);
     } else {
         flo_wrap(&err, err.code, "packing %s", wish->name);
         flo_shell_note(shell, "note", &err);
-        note(&shell->derived.unpacked, &deriving->wish.model);
-        if (deriving->packed_fd >= 0 || err.code == FLO_E_ENGINE_HANG) {
-            keep_failures(shell, &deriving->wish.model,
-                          failures(shell, &deriving->wish.model) + 1);
-        }
+    }
+    if (flo_derived_failed(&shell->derived, &wish->model, err.code,
+                           deriving->packed_fd >= 0)) {
+        keep_failures(shell, &wish->model, failures(shell, &wish->model) + 1);
     }
     finish(deriving, 0);
 }
@@ -244,8 +192,7 @@ static void made_hashed(void *context, const struct flo_digest *digest,
             wish->name, (unsigned long long)deriving->packed_bytes,
             (unsigned long long)(flo_now_ms() - deriving->started_ms));
     forget_failures(shell, &deriving->wish.model);
-    shell->derived.has_packed = true;
-    shell->derived.packed_fresh = deriving->wish.model;
+    flo_derived_made(&shell->derived, &deriving->wish.model);
     if (flo_store_packed_open(shell->store, &deriving->wish.model, &packed_fd,
                               NULL) < 0) {
         packed_fd = 0;
@@ -276,27 +223,23 @@ static void packed(void *context, const struct flo_err *failure)
     }
 }
 
-static uint64_t pack_ms_max(int model_fd)
+static uint64_t bytes_of(int fd)
 {
     struct stat st;
-    uint64_t ms = PACK_MS_MAX;
 
-    if (fstat(model_fd, &st) == 0) {
-        ms = PACK_MS_MIN + (uint64_t)st.st_size / PACK_BYTES_PER_MS;
-    }
-    return ms < PACK_MS_MAX ? ms : PACK_MS_MAX;
+    return fstat(fd, &st) == 0 ? (uint64_t)st.st_size : UINT64_MAX;
 }
 
 static void pack(struct flo_deriving *deriving)
 {
-    struct flo_serve_packing request = {.fd = dup(deriving->wish.fd),
-                                        .timeout_ms =
-                                            pack_ms_max(deriving->wish.fd),
-                                        .total_ms_max = PACK_TOTAL_MS_MAX,
-                                        .idle_ms_max = PACK_IDLE_MS_MAX,
-                                        .context = deriving,
-                                        .reserve = reserve,
-                                        .done = packed};
+    struct flo_serve_packing request = {
+        .fd = dup(deriving->wish.fd),
+        .timeout_ms = flo_derived_ms_max(bytes_of(deriving->wish.fd)),
+        .total_ms_max = PACK_TOTAL_MS_MAX,
+        .idle_ms_max = PACK_IDLE_MS_MAX,
+        .context = deriving,
+        .reserve = reserve,
+        .done = packed};
     struct flo_err err = {0};
 
     if (request.fd < 0) {
@@ -319,7 +262,7 @@ static bool waits_for_room(struct flo_deriving *deriving)
     struct flo_shell *shell = deriving->shell;
 
     if (flo_serve_killed_pid(shell->serve) == 0 ||
-        flo_now_ms() - deriving->started_ms >= PACK_MS_MAX) {
+        flo_now_ms() - deriving->started_ms >= FLO_DERIVED_MAKE_MS_MAX) {
         return false;
     }
     if (deriving->again == NULL) {
@@ -344,10 +287,10 @@ static void on_again(evutil_socket_t fd, short events, void *context)
 static void begin_packing(struct flo_deriving *deriving)
 {
     struct flo_shell *shell = deriving->shell;
+    const struct flo_digest *model = &deriving->wish.model;
 
     deriving->started_ms = flo_now_ms();
-    if (failures(shell, &deriving->wish.model) >= PACK_TRIES_MAX) {
-        note(&shell->derived.unpacked, &deriving->wish.model);
+    if (!flo_derived_may_make(&shell->derived, model, failures(shell, model))) {
         finish(deriving, 0);
     } else if (!waits_for_room(deriving)) {
         pack(deriving);
@@ -402,8 +345,8 @@ static void find_packed(struct flo_deriving *deriving)
     if (!is_wanted(shell)) {
         forget_failures(shell, digest);
     }
-    if (!is_wanted(shell) || is_noted(&shell->derived.unpackable, digest) ||
-        is_noted(&shell->derived.unpacked, digest)) {
+    if (!is_wanted(shell) ||
+        !flo_derived_is_asked_for(&shell->derived, digest)) {
         finish(deriving, 0);
         return;
     }
@@ -413,16 +356,16 @@ static void find_packed(struct flo_deriving *deriving)
         begin_packing(deriving);
     } else if (rv < 0) {
         pack_again(deriving, &err);
-    } else if (flo_digest_equal(&shell->derived.packed_fresh, digest)) {
+    } else if (flo_derived_is_fresh(&shell->derived, digest)) {
         take_packed(deriving);
     } else {
         hash(deriving, packed_hashed);
     }
 }
 
-int flo_derived_get(struct flo_shell *shell,
-                    const struct flo_derived_wish *wish,
-                    struct flo_deriving **out, struct flo_err *err)
+int flo_shell_derive(struct flo_shell *shell,
+                     const struct flo_derived_wish *wish,
+                     struct flo_deriving **out, struct flo_err *err)
 {
     struct flo_deriving *deriving = calloc(1, sizeof(*deriving));
 

@@ -1,11 +1,9 @@
 /* Derived artifacts: what this device makes of a model to serve it faster.
  *
- * Packed weights are made once, if engines of this machine read them faster: a
- * sandboxed engine process writes the file, this one hashes it and gives it its
- * name in the store.  Prefixes are kept by engines themselves.  Both are a
- * luxury: whatever fails, the model is served from its own rows.  Packing that
- * failed is not tried again in this life of the agent; where it wrote to the
- * disk or took its time twice, not by this version either. */
+ * A sandboxed engine process writes packed weights, this one hashes the file
+ * and gives it its name in the store.  Engines keep prefixes themselves.
+ * Whatever fails, the model is served from its own rows.  What is tried, how
+ * often and how long, is agent/core/derived.c's. */
 #ifndef FLOTILLA_AGENT_DERIVED_H
 #define FLOTILLA_AGENT_DERIVED_H
 
@@ -24,29 +22,22 @@ struct flo_derived_wish {
 };
 
 /* Have the packed weights of a model: checked, made or none.  FLO_E_MEMORY. */
-FLO_MUST_USE int flo_derived_get(struct flo_shell *shell,
-                                 const struct flo_derived_wish *wish,
-                                 struct flo_deriving **out,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_shell_derive(struct flo_shell *shell,
+                                  const struct flo_derived_wish *wish,
+                                  struct flo_deriving **out,
+                                  struct flo_err *err);
 /* Nobody waits any more, and is told.  NULL is fine. */
-void flo_derived_cancel(struct flo_deriving *deriving);
+void flo_shell_derive_cancel(struct flo_deriving *deriving);
 /* The file for the prefix of its prompts; 0: none is wanted, or can be had. */
-int flo_derived_prefix(struct flo_shell *shell,
-                       const struct flo_digest *release);
+int flo_shell_prefix_open(struct flo_shell *shell,
+                          const struct flo_digest *release);
 
-/* What engines said: an engine was lost, so files are hashed again; the packed
- * file is not the model's, so it is removed (made again once, then done
- * without); it serves. */
-void flo_derived_doubt(struct flo_shell *shell);
-void flo_derived_refused(struct flo_shell *shell,
-                         const struct flo_digest *model);
-void flo_derived_accepted(struct flo_shell *shell);
-
+/* The engine said that the packed file is not the model's: remove it. */
+void flo_shell_packed_refused(struct flo_shell *shell,
+                              const struct flo_digest *model);
 /* For plans: would a new model be packed, as far as is known?  Does an engine
- * get a file for prefixes?  Could it be faster than it is? */
-bool flo_derived_packs(const struct flo_shell *shell);
-bool flo_derived_keeps_prefixes(const struct flo_shell *shell);
-bool flo_derived_is_lacking(const struct flo_shell *shell,
-                            const struct flo_digest *model);
+ * get a file for prefixes? */
+bool flo_shell_packs(const struct flo_shell *shell);
+bool flo_shell_keeps_prefixes(const struct flo_shell *shell);
 
 #endif

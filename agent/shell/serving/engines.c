@@ -28,7 +28,7 @@ static void load_again(struct flo_shell *shell, enum flo_agent_role role,
 
     flo_log_err(FLO_LOG_WARN, "serve", err);
     if (flo_shell_model_digest(shell, &again.release.digest, &model)) {
-        flo_derived_refused(shell, &model);
+        flo_shell_packed_refused(shell, &model);
         flo_shell_load(shell, &again);
     } else {
         flo_shell_lost(shell, role, err);
@@ -53,7 +53,7 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
     }
     flo_serve_get_status(shell->serve, &status);
     if (status.roles[role].is_packed) {
-        flo_derived_accepted(shell);
+        flo_derived_accepted(&shell->derived);
     }
     flo_log(FLO_LOG_INFO, "serve", "engine %s ready after %llu ms%s",
             role == FLO_ROLE_CURRENT ? "current" : "beside",

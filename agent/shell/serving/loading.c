@@ -29,7 +29,7 @@ struct flo_shell_loading {
 
 static void loading_free(struct flo_shell_loading *loading)
 {
-    flo_derived_cancel(loading->deriving);
+    flo_shell_derive_cancel(loading->deriving);
     flo_hashing_cancel(loading->hashing);
     if (loading->beat != NULL) {
         event_free(loading->beat);
@@ -78,8 +78,9 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
 
     model.packed_fd = packed_fd;
     model.lacks_packed =
-        packed_fd == 0 && flo_derived_is_lacking(shell, &loading->digest);
-    model.prefix_fd = flo_derived_prefix(shell, &model.release);
+        packed_fd == 0 &&
+        flo_derived_is_lacking(&shell->derived, &loading->digest);
+    model.prefix_fd = flo_shell_prefix_open(shell, &model.release);
     loading->model.fd = -1; /* the engine's from here on */
     flo_shell_load_cancel(shell, role);
     if (flo_serve_load(shell->serve,
@@ -155,7 +156,7 @@ static void derive(struct flo_shell_loading *loading)
 
     snprintf(wish.name, sizeof(wish.name), "%s@%s", loading->model.model,
              loading->model.version);
-    if (flo_derived_get(loading->shell, &wish, &loading->deriving, &err) < 0) {
+    if (flo_shell_derive(loading->shell, &wish, &loading->deriving, &err) < 0) {
         lose(loading, &err);
     }
 }

@@ -257,9 +257,9 @@ static json_t *job_json(struct flo_shell *shell)
     json_object_set_new(json, "time_ms",
                         json_integer((json_int_t)flo_shell_clock_ms(shell)));
     json_object_set_new(json_object_get(json, "profile"), "packs",
-                        json_boolean(flo_derived_packs(shell)));
+                        json_boolean(flo_shell_packs(shell)));
     json_object_set_new(json_object_get(json, "profile"), "prefix_bytes",
-                        json_integer(flo_derived_keeps_prefixes(shell)
+                        json_integer(flo_shell_keeps_prefixes(shell)
                                          ? FLO_SERVE_PREFIX_BYTES
                                          : 0));
     json_object_set_new(

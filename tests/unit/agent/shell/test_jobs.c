@@ -45,13 +45,13 @@ uint64_t flo_shell_clock_ms(const struct flo_shell *unused)
     return 1;
 }
 
-bool flo_derived_packs(const struct flo_shell *unused)
+bool flo_shell_packs(const struct flo_shell *unused)
 {
     (void)unused;
     return false;
 }
 
-bool flo_derived_keeps_prefixes(const struct flo_shell *unused)
+bool flo_shell_keeps_prefixes(const struct flo_shell *unused)
 {
     (void)unused;
     return false;
