@@ -10,11 +10,18 @@
     (FLO_STATE_BIT(QUEUED) | FLO_STATE_BIT(NOTIFIED))
 /* All whose desired must not ask for the release any more, when those that
  * run it may keep it. */
-#define FLO_STATES_NOT_ACTIVE                                                  \
-    (FLO_STATES_ALL &                                                          \
-     ~(FLO_STATE_BIT(ACTIVATING) | FLO_STATE_BIT(SOAKING) |                    \
-       FLO_STATE_BIT(SUCCEEDED) | FLO_STATE_BIT(ALREADY_INSTALLED)))
+#define FLO_STATES_NOT_ACTIVE (FLO_STATES_ALL & ~FLO_STATES_HOLDING)
 
+/* The device has not tried the release yet. */
+#define FLO_STATES_BEFORE_TRIAL                                                \
+    (FLO_STATE_BIT(QUEUED) | FLO_STATE_BIT(NOTIFIED) |                         \
+     FLO_STATE_BIT(ACCEPTED) | FLO_STATE_BIT(DOWNLOADING) |                    \
+     FLO_STATE_BIT(APPLYING) | FLO_STATE_BIT(VERIFYING) |                      \
+     FLO_STATE_BIT(STAGED))
+/* The device has the release, or is about to. */
+#define FLO_STATES_HOLDING                                                     \
+    (FLO_STATES_ON_TRIAL | FLO_STATE_BIT(SUCCEEDED) |                          \
+     FLO_STATE_BIT(ALREADY_INSTALLED))
 /* The release serves there, or may. */
 #define FLO_STATES_ON_TRIAL (FLO_STATE_BIT(ACTIVATING) | FLO_STATE_BIT(SOAKING))
 

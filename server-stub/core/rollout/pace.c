@@ -133,8 +133,11 @@ void flo_rollout_deadlines(struct flo_rollout *rollout,
     uint64_t *of = rollout->deadlines_ms;
 
     assert(policy != NULL);
-    for (int i = FLO_EXECUTION_NOTIFIED; i <= FLO_EXECUTION_SOAKING; i++) {
-        of[i] = behind(step_ms, step_ms);
+    for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
+        bool is_told =
+            flo_execution_kind((enum flo_execution)i) == FLO_EXECUTION_WAY &&
+            i != FLO_EXECUTION_QUEUED;
+        of[i] = is_told ? behind(step_ms, step_ms) : 0;
     }
     of[FLO_EXECUTION_NOTIFIED] += policy->start_jitter_ms;
     of[FLO_EXECUTION_ACCEPTED] += policy->start_jitter_ms;

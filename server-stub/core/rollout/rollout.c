@@ -93,8 +93,7 @@ static void heard(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
 /* Has not tried the release yet: whatever ails it, that is not why. */
 static bool is_before_trial(const struct flo_rollout_member *member)
 {
-    return flo_rollout_member_is_under_way(member) &&
-           member->state < FLO_EXECUTION_PROBING;
+    return (FLO_STATES_BEFORE_TRIAL & 1u << member->state) != 0;
 }
 
 static void gone(struct flo_rollout *rollout, size_t index,
@@ -128,8 +127,23 @@ static void superseded(struct flo_rollout *rollout, size_t index,
     }
 }
 
+/* How far a state is on the way; every end is behind all of them. */
+#define END 255
+static const uint8_t progress[FLO_EXECUTION_COUNT] = {
+    [FLO_EXECUTION_QUEUED] = 0,       [FLO_EXECUTION_NOTIFIED] = 1,
+    [FLO_EXECUTION_ACCEPTED] = 2,     [FLO_EXECUTION_DOWNLOADING] = 3,
+    [FLO_EXECUTION_APPLYING] = 4,     [FLO_EXECUTION_VERIFYING] = 5,
+    [FLO_EXECUTION_STAGED] = 6,       [FLO_EXECUTION_PROBING] = 7,
+    [FLO_EXECUTION_ACTIVATING] = 8,   [FLO_EXECUTION_SOAKING] = 9,
+    [FLO_EXECUTION_SUCCEEDED] = END,  [FLO_EXECUTION_ALREADY_INSTALLED] = END,
+    [FLO_EXECUTION_REJECTED] = END,   [FLO_EXECUTION_FAILED] = END,
+    [FLO_EXECUTION_TIMED_OUT] = END,  [FLO_EXECUTION_CANCELLED] = END,
+    [FLO_EXECUTION_SUPERSEDED] = END, [FLO_EXECUTION_ROLLED_BACK] = END,
+    [FLO_EXECUTION_REMOVED] = END,
+};
+
 /* Only forward, and an end only once: but what succeeded may be taken back
- * later, and a new attempt begins anew. */
+ * later, and a new attempt starts from the beginning. */
 static bool execution_is_news(const struct flo_rollout_member *member,
                               uint32_t attempt, enum flo_execution state)
 {
@@ -141,7 +155,7 @@ static bool execution_is_news(const struct flo_rollout_member *member,
     if (flo_execution_kind(now) == FLO_EXECUTION_END_GOOD) {
         return state == FLO_EXECUTION_ROLLED_BACK;
     }
-    return !flo_execution_is_end(now) && state > now;
+    return progress[state] > progress[now];
 }
 
 static void executed(struct flo_rollout *rollout, size_t index,
@@ -194,21 +208,20 @@ static void seen_back(struct flo_rollout *rollout, size_t index,
     bool is_recalled = rollout->state == FLO_ROLLOUT_HALTED &&
                        flo_rollout_member_is_under_way(member);
 
-    bool is_taken = event->is_ordered && state >= FLO_EXECUTION_ACTIVATING;
+    bool holds = (FLO_STATES_HOLDING & 1u << state) != 0;
+    bool is_taken = event->is_ordered && holds;
     uint64_t now_ms = event->now_ms;
 
     if (member->is_back || !phase_is_started(rollout, index) ||
-        !(goes_back || is_recalled || is_taken ||
-          (is_stopped && state < FLO_EXECUTION_ACTIVATING))) {
+        !(goes_back || is_recalled || is_taken || (is_stopped && !holds))) {
         flo_rollout_why(actions, "ignored: %s",
                         member->is_back ? "it is back already"
                                         : "nobody asked it to go back");
         return;
     }
     flo_rollout_member_set(rollout, index,
-                           state >= FLO_EXECUTION_ACTIVATING
-                               ? FLO_EXECUTION_ROLLED_BACK
-                               : FLO_EXECUTION_CANCELLED,
+                           holds ? FLO_EXECUTION_ROLLED_BACK
+                                 : FLO_EXECUTION_CANCELLED,
                            NULL, now_ms);
     member->is_back = true;
     member_stored(index, actions);
