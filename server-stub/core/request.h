@@ -1,7 +1,7 @@
 /* What a request may name: members of its body, parameters of its query.
  * Pure.
  *
- * A shape is text, as rest_routes.def holds it: words apart by one blank.
+ * A shape is text, as rest/routes.def holds it: words apart by one blank.
  *   word        a member; what its value may be is the handler's business
  *   word{...}   an object with the members inside
  *   word[...]   an array of objects with the members inside

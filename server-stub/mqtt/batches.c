@@ -250,7 +250,7 @@ static int subscribe(struct flo_batches *batches, struct flo_err *err)
 
 /* Whoever is there says so again by its retained presence; the time that we
  * were deaf is nobody's silence.  Orders may have expired in it: none goes out
- * before it is signed anew. */
+ * before it is signed again. */
 static int listen_again(struct flo_controller *controller, struct flo_err *err)
 {
     int rv = flo_controller_begin(controller, err);

@@ -86,7 +86,7 @@ static int load(struct flo_controller *controller, struct flo_err *err)
 
 /* Devices take no number twice.  What ran at the time of the backup may have
  * been taken back since, and the fleet been frozen: an unfreeze that the backup
- * holds must not be signed anew. */
+ * holds must not be signed again. */
 static int restore(struct flo_controller *controller, struct flo_err *err)
 {
     char order[FLO_NAME_MAX + 1];

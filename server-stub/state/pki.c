@@ -222,8 +222,8 @@ static int order_key_open(struct flo_controller *controller,
     return rv;
 }
 
-/* What enrolled devices know is never made anew: they would take no order any
- * more, and each of them had to be enrolled again. */
+/* A key that enrolled devices know is never made again: the devices would take
+ * no order any more, and each of them had to be enrolled again. */
 static int check_known(const struct flo_controller *controller,
                        struct flo_err *err)
 {

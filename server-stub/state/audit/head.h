@@ -3,7 +3,7 @@
  * A line each 64 records and each minute in which there were some, appended
  * and synced, signed by DIR/keys/audit.key.  The running controller compares
  * them with the table each minute; so does `audit verify`, whole.  Who owns
- * the disk with that key can write table, file and signature anew. */
+ * the disk with that key can write table, file and signature again. */
 #ifndef FLOTILLA_SERVER_STATE_AUDIT_HEAD_H
 #define FLOTILLA_SERVER_STATE_AUDIT_HEAD_H
 

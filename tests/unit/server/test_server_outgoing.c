@@ -1,4 +1,4 @@
-/* What leaves after a commit: in pieces, and once more when it was cut off. */
+/* Outgoing: handed over after a commit, and desired documents in pieces. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -73,11 +73,135 @@ desired_documents_leave_in_pieces_between_which_others_run(void **state)
     event_base_free(base);
 }
 
+#define ONE "11111111-1111-4111-8111-111111111111"
+#define TWO "22222222-2222-4222-8222-222222222222"
+#define BOOT "44444444-4444-4444-8444-444444444444"
+
+struct heard {
+    int commits;
+    size_t desired, acks, changes, audits;
+    uint64_t sequence; /* of the last acknowledgement */
+    enum flo_object first;
+};
+
+static void on_committed(void *context, const struct flo_outgoing *outgoing)
+{
+    struct heard *heard = context;
+
+    heard->commits++;
+    heard->desired = outgoing->desired.count;
+    heard->acks = outgoing->acks.count;
+    heard->changes = outgoing->changes.count;
+    heard->audits = outgoing->audit.count;
+    if (outgoing->acks.count > 0) {
+        heard->sequence = outgoing->acks.items[heard->acks - 1].sequence;
+    }
+    if (outgoing->changes.count > 0) {
+        heard->first = outgoing->changes.items[0].object;
+    }
+}
+
+static int set_up(void **state)
+{
+    struct flo_controller_options options = {.dir = ":memory:",
+                                             .fleet = "demo"};
+    struct flo_controller *controller;
+
+    flo_log_level_set(FLO_LOG_ERROR);
+    assert_int_equal(flo_controller_open(&options, &controller, NULL), 0);
+    *state = controller;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    flo_controller_close(*state);
+    return 0;
+}
+
+static void subscribers_get_each_thing_once_after_the_commit(void **state)
+{
+    struct flo_controller *controller = *state;
+    struct heard heard = {0};
+    struct heard other = {0};
+
+    flo_outgoing_subscribe(controller,
+                           (struct flo_subscriber){&heard, on_committed});
+    flo_outgoing_subscribe(controller,
+                           (struct flo_subscriber){&other, on_committed});
+    assert_int_equal(flo_controller_begin(controller, NULL), 0);
+    flo_outgoing_desired(controller, TWO);
+    flo_outgoing_desired(controller, ONE);
+    flo_outgoing_desired(controller, TWO);
+    flo_outgoing_change(controller, FLO_OBJECT_ROLLOUT, "r-0001");
+    flo_outgoing_change(controller, FLO_OBJECT_DEVICE, ONE);
+    flo_outgoing_change(controller, FLO_OBJECT_ROLLOUT, "r-0001");
+    flo_outgoing_ack(controller, ONE, BOOT, 1);
+    flo_outgoing_ack(controller, ONE, BOOT, 2);
+    flo_outgoing_ack(controller, TWO, BOOT, 1);
+    flo_outgoing_ack(controller, ONE, BOOT, 3);
+    assert_int_equal(heard.commits, 0);
+    assert_int_equal(
+        flo_controller_audit(controller, "ops", "test", "x", "ok", "", NULL),
+        0);
+    assert_int_equal(flo_controller_commit(controller, NULL), 0);
+
+    assert_int_equal(heard.commits, 1);
+    assert_int_equal(other.commits, 1);
+    assert_int_equal(heard.desired, 2);
+    assert_int_equal(heard.changes, 2);
+    assert_int_equal(heard.first, FLO_OBJECT_DEVICE);
+    /* 2 makes 1 pointless; another device's stands before 3. */
+    assert_int_equal(heard.acks, 3);
+    assert_int_equal(heard.sequence, 3);
+    assert_int_equal(heard.audits, 1);
+}
+
+static void a_transaction_that_is_cancelled_lets_nothing_out(void **state)
+{
+    struct flo_controller *controller = *state;
+    struct heard heard = {0};
+
+    flo_outgoing_subscribe(controller,
+                           (struct flo_subscriber){&heard, on_committed});
+    assert_int_equal(flo_controller_begin(controller, NULL), 0);
+    flo_outgoing_desired(controller, ONE);
+    flo_outgoing_ack(controller, ONE, BOOT, 1);
+    flo_controller_cancel(controller);
+    assert_int_equal(flo_controller_begin(controller, NULL), 0);
+    assert_int_equal(flo_controller_commit(controller, NULL), 0);
+
+    assert_int_equal(heard.commits, 1);
+    assert_int_equal(heard.desired, 0);
+    assert_int_equal(heard.acks, 0);
+}
+
+static void who_unsubscribed_hears_nothing_and_others_go_on(void **state)
+{
+    struct flo_controller *controller = *state;
+    struct heard heard = {0};
+    struct heard other = {0};
+
+    flo_outgoing_subscribe(controller,
+                           (struct flo_subscriber){&heard, on_committed});
+    flo_outgoing_subscribe(controller,
+                           (struct flo_subscriber){&other, on_committed});
+    flo_outgoing_unsubscribe(controller, &heard);
+    assert_int_equal(flo_controller_begin(controller, NULL), 0);
+    assert_int_equal(flo_controller_commit(controller, NULL), 0);
+    assert_int_equal(heard.commits, 0);
+    assert_int_equal(other.commits, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
             desired_documents_leave_in_pieces_between_which_others_run),
+#define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+        TEST(subscribers_get_each_thing_once_after_the_commit),
+        TEST(a_transaction_that_is_cancelled_lets_nothing_out),
+        TEST(who_unsubscribed_hears_nothing_and_others_go_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

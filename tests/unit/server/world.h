@@ -1,5 +1,5 @@
 /* A controller without network, three devices and a release: for tests that
- * send messages in and look at state and effects. */
+ * send messages in and look at the state and what is outgoing. */
 #ifndef FLOTILLA_TEST_SERVER_WORLD_H
 #define FLOTILLA_TEST_SERVER_WORLD_H
 
