@@ -57,15 +57,16 @@ def test_every_path_refuses_a_member_and_a_parameter_it_does_not_know(
 
 
 def test_a_member_inside_is_refused_by_its_place(controller):
-    for more, place in (({"policy": {"soak": 1}}, "policy.soak"),
+    for more, place in (({"policy": {"soak": 1}}, "`policy.soak`"),
                         ({"phases": [{"devices": 1}, {"share": 9}]},
-                         "phases[1].share"),
+                         "`phases[1].share`"),
                         ({"gates": {"failed": {"max": 1}}},
-                         "gates.failed.max"), ({"groups": "lab"}, "groups")):
+                         "gates.failed: member `max`"),
+                        ({"groups": "lab"}, "`groups`")):
         answer = controller.ask("POST", "/v1/rollouts",
                                 dict(release="tiny@1.0.0", **more))
         assert (answer.status, answer.json["code"]) == (400, "rest.unknown")
-        assert "`%s`" % place in answer.json["detail"], answer.json
+        assert place in answer.json["detail"], answer.json
 
 
 def test_an_order_names_exactly_one_scope(controller, folder):
