@@ -108,7 +108,7 @@ FLO_MUST_USE int flo_engine_plan(const char *path,
  * FLO_E_MEMORY_BUDGET              it would need more than memory_bytes_max
  * FLO_E_PACKED                     the named packed weights are not its own
  * FLO_E_USAGE                      an option is out of range
- * FLO_E_MEMORY                     the system gave no memory or no thread */
+ * FLO_E_MEMORY                     the system refused memory or a thread */
 FLO_MUST_USE int flo_engine_open(const char *path,
                                  const struct flo_engine_options *options,
                                  struct flo_engine **engine,
