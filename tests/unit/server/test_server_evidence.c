@@ -122,6 +122,12 @@ static bool is_compared(struct scene *scene)
     return scene->entry->core.compared[1].has_evidence;
 }
 
+static bool has_passed(struct scene *scene)
+{
+    return scene->entry->core.compared[1].verdict == FLO_VERDICT_PASS &&
+           scene->entry->core.compared[1].has_evidence;
+}
+
 static bool has_waiting_samples(struct scene *scene)
 {
     return scene->entry->core.compared[1].waiting.samples >= 100;
@@ -256,6 +262,29 @@ static void a_verdict_is_replayed_from_the_store(void **state)
     scene_end(&scene);
 }
 
+static void a_verdict_counts_again_after_the_rollout_is_read(void **state)
+{
+    struct scene scene;
+    char id[FLO_NAME_MAX + 1];
+    scene_begin(&scene, *state);
+    all_measure(&scene, 410000);
+    ask_until(&scene, has_passed);
+    snprintf(id, sizeof(id), "%s", scene.entry->core.id);
+    double ratio = scene.entry->core.compared[1].ratio;
+
+    flo_rollouts_forget(scene.world->controller);
+    assert_int_equal(
+        flo_rollouts_load(scene.world->controller, &scene.world->err), 0);
+    assert_int_equal(flo_rollouts_find(scene.world->controller, id,
+                                       &scene.entry, &scene.world->err),
+                     0);
+
+    assert_true(scene.entry->core.compared[1].has_evidence);
+    assert_int_equal(scene.entry->core.compared[1].verdict, FLO_VERDICT_PASS);
+    assert_true(scene.entry->core.compared[1].ratio == ratio);
+    scene_end(&scene);
+}
+
 /* ---- explain ---- */
 
 static void explain_says_what_was_decided_and_why(void **state)
@@ -302,6 +331,7 @@ int main(void)
         WITH_WORLD(telemetry_of_a_fast_release_lets_the_phase_go),
         WITH_WORLD(only_devices_and_releases_of_the_rollout_are_compared),
         WITH_WORLD(a_verdict_is_replayed_from_the_store),
+        WITH_WORLD(a_verdict_counts_again_after_the_rollout_is_read),
         WITH_WORLD(explain_says_what_was_decided_and_why),
         WITH_WORLD(explain_keeps_a_bounded_past),
     };

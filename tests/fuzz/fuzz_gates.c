@@ -1,0 +1,75 @@
+/* Rules and evidence of gates: what is read gives a verdict, and evidence that
+ * is written again gives the same one.
+ *
+ * Input: JSON, {"gates":{…},"evidence":{…}}. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/core/gate/gate.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+static void must(bool holds)
+{
+    if (!holds) {
+        abort();
+    }
+}
+
+static void judge(const struct flo_gate_rule *rule,
+                  struct flo_comparison *evidence, struct flo_comparison *again)
+{
+    const struct flo_gate_evidence in = {.arms = evidence};
+    const struct flo_gate_evidence out = {.arms = again};
+    struct flo_gate_result one;
+    struct flo_gate_result other;
+    char text[FLO_GATE_TEXT];
+
+    evidence->metric = again->metric = rule->metric;
+    flo_gate_evaluate(rule, &in, &one);
+    flo_gate_evaluate(rule, &out, &other);
+    must(one.verdict == other.verdict && one.ratio == other.ratio);
+    must(one.verdict != FLO_VERDICT_FAIL || one.ratio > rule->margin);
+    flo_gate_text(rule, &one, text);
+    must(strlen(text) < sizeof(text));
+}
+
+static void take(const json_t *json, struct flo_comparison *evidence,
+                 struct flo_comparison *again)
+{
+    struct flo_gate_rule rules[FLO_GATES_MAX];
+    struct flo_err err = {0};
+    uint32_t count;
+
+    if (flo_evidence_parse(json_object_get(json, "evidence"), evidence, &err) <
+        0) {
+        return;
+    }
+    json_t *written = flo_evidence_json(evidence);
+    must(written != NULL && flo_evidence_parse(written, again, &err) == 0);
+    json_decref(written);
+    if (flo_gates_parse(json_object_get(json, "gates"), rules, &count, &err) <
+        0) {
+        return;
+    }
+    must(count >= 1 && count <= FLO_GATES_MAX);
+    must(rules[FLO_GATE_FAILED].gate == FLO_GATE_FAILED);
+    for (uint32_t i = 1; i < count; i++) {
+        judge(&rules[i], evidence, again);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    struct flo_comparison *both = calloc(2, sizeof(*both));
+    struct flo_err err = {0};
+    json_t *json = NULL;
+
+    if (both != NULL &&
+        flo_json_parse((const char *)data, bytes, 1 << 17, &json, &err) == 0) {
+        take(json, &both[0], &both[1]);
+    }
+    json_decref(json);
+    free(both);
+    return 0;
+}
