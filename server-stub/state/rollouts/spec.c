@@ -142,8 +142,8 @@ static int read_words_of_floor(const json_t *spec, struct flo_err *err)
     return flo_json_opt_bool(spec, "below_floor", false, &below, err);
 }
 
-static int read_words(struct flo_controller *controller, const json_t *spec,
-                      struct flo_rollout_entry *entry, struct flo_err *err)
+static int read_words(const json_t *spec, struct flo_rollout_entry *entry,
+                      struct flo_err *err)
 {
     const char *title;
     const char *group;
@@ -171,8 +171,7 @@ static int read_words(struct flo_controller *controller, const json_t *spec,
     }
     snprintf(entry->group, sizeof(entry->group), "%s", group);
     snprintf(entry->core.release, sizeof(entry->core.release), "%s", title);
-    return flo_fleet_release_get(controller->store, entry->model,
-                                 entry->version, take_release, entry, err);
+    return 0;
 }
 
 int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
@@ -184,10 +183,14 @@ int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
     if (entry == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "rollout");
     }
-    if ((rv = read_words(controller, spec, entry, err)) < 0 ||
+    if ((rv = read_words(spec, entry, err)) < 0 ||
         (rv = read_phases(spec, &entry->core, err)) < 0 ||
         (rv = read_gates(spec, &entry->core, err)) < 0 ||
-        (rv = read_policy(spec, &entry->policy, err)) < 0) {
+        (rv = read_policy(spec, &entry->policy, err)) < 0 ||
+        /* Last: a request that says nonsense is told so first. */
+        (rv = flo_fleet_release_get(controller->store, entry->model,
+                                    entry->version, take_release, entry, err)) <
+            0) {
         flo_rollouts_entry_free(entry);
         if (rv == FLO_E_META_SCHEMA && err != NULL) {
             rv = err->code = FLO_E_REST_SCHEMA;
