@@ -106,6 +106,8 @@ def tags():
 
 def main():
     found = objects(sys.argv[1])
+    if not found:
+        sys.exit("circles: %s lists no object of the product" % sys.argv[1])
     defines, needs = symbols(sys.argv[1], found)
     graph = arrows(defines, needs)
     bad = 0
