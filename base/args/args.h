@@ -121,10 +121,13 @@ void flo_args_help(const struct flo_args_program *program, const char *noun,
 /* Words that a usage allows; returns the characters of those that it needs. */
 size_t flo_args_words(const char *usage, size_t *min, size_t *max);
 
-/* Last value of a flag, "" of a switch; `standard` when it was not given. */
+/* ---- asked.c ---- */
+
+/* Last value of a flag, "" of a switch; `standard` when it was not given.  A
+ * verb's own flag hides the program's of the same name. */
 const char *flo_args_text(const struct flo_args *args, const char *name,
                           const char *standard);
-/* The same of a program's flag: a verb's own of that name is another one. */
+/* The same of the program's flag. */
 const char *flo_args_global(const struct flo_args *args, const char *name,
                             const char *standard);
 bool flo_args_has(const struct flo_args *args, const char *name);

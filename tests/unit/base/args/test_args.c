@@ -185,6 +185,9 @@ static void a_verbs_own_flag_is_not_the_programs_of_that_name(void **state)
     assert_int_equal(read_line("--context prod ship make a --context 512"), 0);
     assert_string_equal(flo_args_global(&line.args, "context", NULL), "prod");
     assert_string_equal(flo_args_text(&line.args, "context", NULL), "512");
+    assert_int_equal(read_line("--context prod ship make a"), 0);
+    assert_string_equal(flo_args_global(&line.args, "context", NULL), "prod");
+    assert_null(flo_args_text(&line.args, "context", NULL));
 }
 
 static void behind_two_dashes_all_are_words(void **state)
