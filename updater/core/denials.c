@@ -219,3 +219,56 @@ bool flo_slots_is_denied(const struct flo_slots *slots,
 {
     return flo_slots_denial(slots, release, number) != FLO_DENIAL_ALLOWED;
 }
+
+/* ---- what the device says itself ---- */
+
+/* Number of a release, where a slot or the order in hand knows it. */
+static uint64_t number_of(const struct flo_slots *slots,
+                          const struct flo_denial_here *said)
+{
+    if (flo_digest_equal(&said->release, &slots->candidate)) {
+        return slots->candidate_number;
+    }
+    if (flo_digest_equal(&said->release, &slots->current)) {
+        return slots->current_number;
+    }
+    return flo_digest_equal(&said->release, &slots->stated.target)
+               ? said->assigned
+               : 0;
+}
+
+bool flo_slots_deny_here(struct flo_slots *slots,
+                         const struct flo_device *device,
+                         const struct flo_denial_here *said)
+{
+    bool is_by_hand = said->order == 0;
+    struct flo_denial denial = {.release = said->release,
+                                .number = number_of(slots, said),
+                                .statement =
+                                    is_by_hand ? device->top : said->order,
+                                .cause = said->cause};
+
+    assert(said->cause != FLO_DENIAL_ALLOWED);
+    if (said->cause == FLO_DENIAL_ORDERED && !is_by_hand) {
+        return false;
+    }
+    if (is_by_hand) {
+        flo_slots_disallow(slots, &denial.release, denial.statement);
+    }
+    return flo_slots_deny(slots, &denial);
+}
+
+bool flo_slots_allow_here(struct flo_slots *slots,
+                          const struct flo_device *device,
+                          const struct flo_digest *release)
+{
+    const struct flo_denial said = {.release = *release,
+                                    .statement = device->top,
+                                    .cause = FLO_DENIAL_ALLOWED};
+
+    if (!flo_slots_is_denied(slots, release, 0)) {
+        return false;
+    }
+    (void)flo_slots_deny(slots, &said);
+    return true;
+}

@@ -243,3 +243,29 @@ int flo_slots_admit(const struct flo_slots *slots,
     }
     return 0;
 }
+
+static const char *because(enum flo_denial_cause cause)
+{
+    switch (cause) {
+    case FLO_DENIAL_SPEED:
+        return "the release was too slow on this device";
+    case FLO_DENIAL_MEMORY:
+        return "the release took too much memory on this device";
+    case FLO_DENIAL_ORDERED:
+        return "the release was taken back on this device";
+    default:
+        return "the release failed on this device before";
+    }
+}
+
+int flo_slots_permit(const struct flo_slots *slots,
+                     const struct flo_digest *release, uint64_t number,
+                     struct flo_err *err)
+{
+    enum flo_denial_cause cause = flo_slots_denial(slots, release, number);
+
+    if (cause != FLO_DENIAL_ALLOWED) {
+        return flo_fail(err, FLO_E_TARGET_DENIED, "%s", because(cause));
+    }
+    return number > 0 ? flo_slots_admit(slots, release, number, err) : 0;
+}

@@ -147,7 +147,15 @@ FLO_MUST_USE int flo_slots_admit(const struct flo_slots *slots,
                                  const struct flo_digest *release,
                                  uint64_t number, struct flo_err *err);
 
+/* May it run?  FLO_E_TARGET_DENIED says why not; else as flo_slots_admit, for
+ * what has a number (0: not known). */
+FLO_MUST_USE int flo_slots_permit(const struct flo_slots *slots,
+                                  const struct flo_digest *release,
+                                  uint64_t number, struct flo_err *err);
+
 /* ---- denials (core/denials.c) ---- */
+
+struct flo_device;
 
 /* Keep what was said about a release, unless something newer was: allowed or
  * denied, and why.  Nothing lifts a fault.  A 49th takes the place of an
@@ -158,6 +166,24 @@ bool flo_slots_deny(struct flo_slots *slots, const struct flo_denial *said);
  * allows no more: there the last word holds, not the one that lifts. */
 void flo_slots_disallow(struct flo_slots *slots,
                         const struct flo_digest *release, uint64_t statement);
+/* What this device says itself about a release. */
+struct flo_denial_here {
+    struct flo_digest release;
+    enum flo_denial_cause cause;
+    uint64_t order;    /* that brought the release; 0: by hand */
+    uint64_t assigned; /* number of the release that is assigned; 0: none */
+};
+/* What it did here, or an operator took back.  A word by hand is newer than any
+ * order so far.  What an order denies is kept with that order: nothing is done.
+ * true: a denial was folded. */
+bool flo_slots_deny_here(struct flo_slots *slots,
+                         const struct flo_device *device,
+                         const struct flo_denial_here *said);
+/* Somebody stands at the device and wants it: that lifts what was denied, but
+ * no fault.  true: it was denied, write the record. */
+bool flo_slots_allow_here(struct flo_slots *slots,
+                          const struct flo_device *device,
+                          const struct flo_digest *release);
 /* `number`: of the release; 0: not known. */
 bool flo_slots_is_denied(const struct flo_slots *slots,
                          const struct flo_digest *release, uint64_t number);

@@ -318,6 +318,91 @@ static void nothing_lifts_a_fault(void **state)
     assert_true(is_denied(&slots, 2, 0));
 }
 
+static bool deny_here(struct flo_slots *slots, uint8_t release, uint64_t order,
+                      enum flo_denial_cause cause)
+{
+    const struct flo_device device = {.top = 50};
+    const struct flo_denial_here said = {.release = release_of(release),
+                                         .cause = cause,
+                                         .order = order,
+                                         .assigned = 77};
+
+    return flo_slots_deny_here(slots, &device, &said);
+}
+
+static void whoever_stands_at_the_device_lifts_all_but_a_fault(void **state)
+{
+    const struct flo_digest slow = release_of(1), faulty = release_of(2);
+    const struct flo_device device = {.top = 50};
+    struct flo_slots slots = {.model = "tiny"};
+    (void)state;
+
+    deny_here(&slots, 1, 40, FLO_DENIAL_SPEED);
+    deny_here(&slots, 2, 40, FLO_DENIAL_FAULT);
+    assert_true(flo_slots_allow_here(&slots, &device, &slow));
+    assert_false(is_denied(&slots, 1, 0));
+    assert_true(flo_slots_allow_here(&slots, &device, &faulty));
+    assert_true(is_denied(&slots, 2, 0));
+    assert_false(flo_slots_allow_here(&slots, &device, &slow));
+}
+
+static void a_word_by_hand_is_newer_than_any_order(void **state)
+{
+    const struct flo_digest release = release_of(1);
+    const struct flo_device device = {.top = 50};
+    struct flo_slots slots = {.model = "tiny"};
+    (void)state;
+
+    deny(&slots, 1, 0, 50, FLO_DENIAL_ORDERED);
+    assert_true(flo_slots_allow_here(&slots, &device, &release));
+    deny_here(&slots, 1, 0, FLO_DENIAL_ORDERED);
+    assert_true(is_denied(&slots, 1, 0)); /* the last word */
+    deny(&slots, 1, 0, 51, FLO_DENIAL_ALLOWED);
+    assert_false(is_denied(&slots, 1, 0));
+}
+
+static void what_an_order_takes_back_is_kept_with_the_order(void **state)
+{
+    struct flo_slots slots = {.model = "tiny"};
+    (void)state;
+
+    assert_false(deny_here(&slots, 1, 40, FLO_DENIAL_ORDERED));
+    assert_int_equal(slots.denial_count, 0);
+}
+
+static void a_denial_knows_its_number_from_slot_or_order(void **state)
+{
+    struct flo_slots slots = {.model = "tiny",
+                              .current = release_of(1),
+                              .current_number = 11,
+                              .stated.target = release_of(2)};
+    (void)state;
+
+    deny_here(&slots, 1, 40, FLO_DENIAL_SPEED);
+    deny_here(&slots, 2, 40, FLO_DENIAL_SPEED);
+    deny_here(&slots, 3, 40, FLO_DENIAL_SPEED);
+    assert_int_equal(slots.denials[0].number, 11);
+    assert_int_equal(slots.denials[1].number, 77);
+    assert_int_equal(slots.denials[2].number, 0);
+}
+
+static void
+a_denied_release_is_not_permitted_and_the_cause_is_told(void **state)
+{
+    const struct flo_digest release = release_of(1), unknown = release_of(2);
+    struct flo_slots slots = {.model = "tiny", .floor = 5};
+    struct flo_err err = {0};
+    (void)state;
+
+    deny_here(&slots, 1, 40, FLO_DENIAL_MEMORY);
+    assert_int_equal(flo_slots_permit(&slots, &release, 9, &err),
+                     FLO_E_TARGET_DENIED);
+    assert_non_null(strstr(err.what, "too much memory"));
+    assert_int_equal(flo_slots_permit(&slots, &unknown, 4, &err),
+                     FLO_E_TARGET_FLOOR);
+    assert_int_equal(flo_slots_permit(&slots, &unknown, 0, &err), 0);
+}
+
 static void no_denial_is_forgotten_when_there_are_too_many(void **state)
 {
     (void)state;
@@ -399,6 +484,12 @@ int main(void)
         cmocka_unit_test(a_number_twice_or_far_ahead_is_refused),
         cmocka_unit_test(the_newest_word_about_a_release_counts),
         cmocka_unit_test(nothing_lifts_a_fault),
+        cmocka_unit_test(whoever_stands_at_the_device_lifts_all_but_a_fault),
+        cmocka_unit_test(a_word_by_hand_is_newer_than_any_order),
+        cmocka_unit_test(what_an_order_takes_back_is_kept_with_the_order),
+        cmocka_unit_test(a_denial_knows_its_number_from_slot_or_order),
+        cmocka_unit_test(
+            a_denied_release_is_not_permitted_and_the_cause_is_told),
         cmocka_unit_test(no_denial_is_forgotten_when_there_are_too_many),
         cmocka_unit_test(what_is_allowed_gives_way_first),
         cmocka_unit_test(without_its_number_a_denial_folds_all_below_the_floor),
