@@ -128,11 +128,12 @@ struct flo_shell {
     struct {
         char order[FLO_NAME_MAX + 1];
         uint64_t at_ms;
-    } received[16]; /* when orders came: how long they took */
+    } received[64]; /* when orders came: how long they took */
     size_t received_next;
     char told[32][FLO_NAME_MAX + 1]; /* orders whose answer went out */
     size_t told_next;
-    bool is_list; /* the order at hand stands in a group's list */
+    bool is_traced; /* the order at hand came before in this life */
+    bool is_list;   /* the order at hand stands in a group's list */
 };
 
 #endif

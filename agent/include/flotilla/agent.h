@@ -389,6 +389,46 @@ bool flo_agent_blames_release(int code);
 /* Does a request that ended so count against the release on trial? */
 bool flo_agent_blames_serving(int code);
 
+/* ---- order intake ---- */
+
+/* An order that was verified, and what is known about its subject. */
+struct flo_intake_facts {
+    const struct flo_order *order;
+    enum flo_standing standing;      /* against what is kept */
+    uint64_t by;                     /* superseded: the number that holds */
+    enum flo_stated_outcome outcome; /* of the newest word about its model */
+    uint64_t aborted_by; /* deploy: the order that ended its rollout; 0: none */
+    bool has_ended;      /* deploy: its execution here */
+    bool is_current;     /* deploy: its release */
+    bool is_answered;    /* for good, and the answer is kept */
+    bool takes_back;     /* rollback: what runs here, or is on its way, and is
+                            denied */
+    bool is_set_here;    /* config: the device's own configuration says it */
+    struct flo_agent_error refusal; /* deploy: why it may not run; code 0: it
+                                       may */
+};
+enum flo_intake_kind {
+    FLO_INTAKE_ACT,        /* the core hears of it */
+    FLO_INTAKE_REPEAT,     /* send the kept answer again */
+    FLO_INTAKE_DONE,       /* answer so */
+    FLO_INTAKE_REFUSED,    /* answer so, with the error */
+    FLO_INTAKE_IGNORED,    /* answer so */
+    FLO_INTAKE_SUPERSEDED, /* answer so, with `by` */
+};
+struct flo_intake_verdict {
+    enum flo_intake_kind kind;
+    uint64_t by;
+    struct flo_agent_error error; /* of a refusal; code 0: none is told */
+    char why[256];                /* for the trace; may be empty */
+};
+void flo_agent_intake(const struct flo_intake_facts *facts,
+                      struct flo_intake_verdict *out);
+const char *flo_intake_word(enum flo_intake_kind kind);
+/* Two lines of the trace, for an order of which the core does not hear. */
+void flo_agent_intake_trace(const struct flo_agent *agent, uint64_t now_ms,
+                            const char *order, const char *word,
+                            const char *why, struct flo_buf *out);
+
 /* ---- retry ---- */
 
 /* Full jitter: uniform in [0, min * 2^attempt], at most max.  `random` is any

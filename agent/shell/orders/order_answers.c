@@ -25,13 +25,32 @@ void flo_shell_order_received(struct flo_shell *shell, const char *order)
 
     for (i = 0; i < FLO_COUNT(shell->received); i++) {
         if (strcmp(shell->received[i].order, order) == 0) {
+            shell->is_traced = true;
             return;
         }
     }
+    shell->is_traced = false;
     i = shell->received_next++ % FLO_COUNT(shell->received);
     snprintf(shell->received[i].order, sizeof(shell->received[i].order), "%s",
              order);
     shell->received[i].at_ms = flo_now_ms();
+}
+
+void flo_shell_order_trace(struct flo_shell *shell, const char *order,
+                           const char *word, const char *why)
+{
+    struct flo_buf text = {0};
+
+    if (shell->is_traced) {
+        return;
+    }
+    flo_agent_intake_trace(&shell->agent, flo_now_ms(), order, word, why,
+                           &text);
+    if (!text.failed) {
+        flo_traces_add(shell->db, text.data);
+    }
+    flo_buf_deinit(&text);
+    flo_log(FLO_LOG_INFO, "core", "order %s %s: %s", order, word, why);
 }
 
 static void note_told(struct flo_shell *shell, const char *order)
@@ -94,6 +113,14 @@ static bool was_told(const struct flo_shell *shell, const char *order)
         }
     }
     return false;
+}
+
+bool flo_shell_is_answered(struct flo_shell *shell, const char *order)
+{
+    FLO_CLEANUP(flo_free_cleanup)
+    char *text = flo_answers_find(shell->db, order);
+
+    return text != NULL;
 }
 
 /* Send the stored outcome again; false: there is none.

@@ -1,21 +1,13 @@
 /* Orders: from an envelope to an event of the core.
  *
  * Verified, in scope, not expired.  Then it is held against what is kept about
- * its subject (flo_statement_look): what something newer replaced is answered
- * `superseded`, whoever brings it again; what holds already is answered with
- * what came of it; and what is new is kept on the disk before it acts.  A
- * deploy order stands for a state: it is answered by what runs. */
+ * its subject (flo_statement_look), and what is new is kept on the disk before
+ * it acts.  The core judges what becomes of it (flo_agent_intake). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/shell/orders/orders.h"
 #include "agent/shell/queue/timers.h"
-
-static void answer_refused(struct flo_shell *shell, const char *order,
-                           const struct flo_agent_error *error)
-{
-    flo_shell_answer(shell, order, "refused", flo_report_error(error));
-}
 
 /* ---- deploy ------------------------------------------------------------- */
 
@@ -36,78 +28,24 @@ static void execution_of(const struct flo_order *order, uint32_t attempt,
     snprintf(out->id, sizeof(out->id), "%s.%u", order->rollout, attempt);
 }
 
-/* Has the order's execution ended, and is its answer known without a new one?
- * `standing` AGAIN: nothing newer asks for it. */
-static bool is_answered(struct flo_shell *shell, const struct flo_order *order,
-                        const struct flo_slots *record,
-                        enum flo_standing standing,
-                        const struct flo_agent_error *refusal, bool has_ended)
-{
-    bool is_current =
-        flo_digest_equal(&order->release, &shell->agent.slots.current.digest);
-    bool is_over = record->stated.outcome == FLO_STATED_REFUSED ||
-                   record->stated.outcome == FLO_STATED_FAILED;
-
-    if (has_ended && is_current) {
-        flo_shell_answer(shell, order->id, "done", NULL);
-        return true;
-    }
-    if (has_ended && refusal->code != 0) {
-        answer_refused(shell, order->id, refusal);
-        return true;
-    }
-    if (standing != FLO_STATEMENT_AGAIN || !is_over || is_current) {
-        return false;
-    }
-    if (!flo_shell_answer_again(shell, order->id)) {
-        struct flo_agent_error error = {
-            .code = refusal->code != 0 ? refusal->code : FLO_E_STATE};
-
-        snprintf(error.what, sizeof(error.what), "%s",
-                 refusal->code != 0 ? refusal->what
-                                    : "it ended badly on this device");
-        answer_refused(shell, order->id, &error);
-    }
-    return true;
-}
-
 static void begin_deploy(struct flo_intake *out)
 {
     out->event = (struct flo_agent_event){.kind = FLO_AGENT_DEPLOY,
                                           .deploy.execution = &out->execution};
 }
 
-static bool deploy(struct flo_shell *shell, const struct flo_order *order,
-                   const struct flo_slots *record, enum flo_standing standing,
+/* The release that an order names is the one that should run. */
+static void deploy(struct flo_shell *shell, const struct flo_order *order,
+                   const struct flo_slots *record, uint32_t attempt,
+                   const struct flo_agent_error *refusal,
                    struct flo_intake *out)
 {
-    enum flo_execution end = FLO_EXECUTION_QUEUED;
-    bool has_ended = false;
-    uint32_t attempts = 0;
-    bool is_open = flo_stories_last(shell->db, order->rollout, &attempts,
-                                    &has_ended, &end) &&
-                   !has_ended;
-
-    if (flo_device_rollout(&shell->device, order->rollout, order->seq) ==
-        FLO_ROLLOUT_ABORTED_BY_ORDER) {
-        const struct flo_pause *abort =
-            flo_device_said(&shell->device, order->rollout);
-        flo_shell_answer_superseded(shell, order->id, "",
-                                    abort == NULL ? 0 : abort->number);
-        return false;
-    }
     begin_deploy(out);
-    flo_shell_refusal(record, &order->release, order->number,
-                      &out->event.deploy.refusal);
-    if (is_answered(shell, order, record, standing, &out->event.deploy.refusal,
-                    has_ended)) {
-        return false;
-    }
+    out->event.deploy.refusal = *refusal;
     if (record == &shell->slots) {
         shell->slots.stated.outcome = FLO_STATED_OPEN;
     }
-    execution_of(order, is_open ? attempts : attempts + 1, &out->execution);
-    return true;
+    execution_of(order, attempt, &out->execution);
 }
 
 /* ---- everything else ---------------------------------------------------- */
@@ -129,15 +67,10 @@ void flo_shell_pauses(const struct flo_shell *shell,
     }
 }
 
-static bool act(struct flo_shell *shell, const struct flo_order *order,
+static void act(struct flo_shell *shell, const struct flo_order *order,
                 struct flo_intake *out)
 {
     if (order->op == FLO_ORDER_CONFIG) {
-        if (flo_config_is_set(shell->settings.config, "heartbeat")) {
-            /* the device's own word stands */
-            flo_shell_answer(shell, order->id, "ignored", NULL);
-            return false;
-        }
         flo_shell_set_heartbeat(shell, order->heartbeat_ms);
     }
     flo_shell_pauses(shell, &out->pauses);
@@ -145,7 +78,6 @@ static bool act(struct flo_shell *shell, const struct flo_order *order,
         .kind = FLO_AGENT_ORDER, .order = order, .pauses = &out->pauses};
     out->event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
                                                &shell->slots.previous);
-    return true;
 }
 
 /* ---- where it stands ---------------------------------------------------- */
@@ -204,82 +136,97 @@ static bool names_here(const struct flo_shell *shell,
     return false;
 }
 
-/* An older rollback still denies what it takes back: where that runs, the
- * device goes back at once, and then on to what is assigned. */
-static int take_superseded(struct flo_shell *shell,
-                           const struct flo_order_verified *verified,
-                           struct flo_slots *record, uint64_t by,
-                           struct flo_intake *out, bool *is_told,
-                           struct flo_err *err)
+static uint64_t aborted_by(const struct flo_shell *shell,
+                           const struct flo_order *order)
 {
-    const struct flo_order *order = &verified->order;
-    const char *newer = "";
-    int rv = keep(shell, verified, record, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    if (order->op == FLO_ORDER_ROLLBACK && record == &shell->slots &&
-        names_here(shell, order)) {
-        *is_told = act(shell, order, out);
-        shell->is_interrupted = true;
-        return 0;
-    }
-    if (is_about_model(order) && record->stated.number == by) {
-        newer = record->stated.order;
-    }
-    flo_shell_answer_superseded(shell, order->id, newer, by);
-    return 0;
+    return flo_device_rollout(&shell->device, order->rollout, order->seq) ==
+                   FLO_ROLLOUT_ABORTED_BY_ORDER
+               ? flo_device_said(&shell->device, order->rollout)->number
+               : 0;
 }
 
-static int take_new(struct flo_shell *shell,
-                    const struct flo_order_verified *verified,
-                    struct flo_slots *record, struct flo_intake *out,
-                    bool *is_told, struct flo_err *err)
+/* Gather what the core judges by.  `attempt`: of a new execution. */
+static void gather(struct flo_shell *shell, const struct flo_slots *record,
+                   struct flo_intake_facts *facts, uint32_t *attempt)
 {
-    const struct flo_order *order = &verified->order;
-    int rv = keep(shell, verified, record, err);
+    const struct flo_order *order = facts->order;
+    enum flo_execution end = FLO_EXECUTION_QUEUED;
+    uint32_t attempts = 0;
 
-    if (rv < 0) {
-        return rv;
+    facts->outcome = record->stated.outcome;
+    facts->is_answered = facts->standing == FLO_STATEMENT_AGAIN &&
+                         flo_shell_is_answered(shell, order->id);
+    facts->takes_back = record == &shell->slots && names_here(shell, order);
+    facts->is_set_here = flo_config_is_set(shell->settings.config, "heartbeat");
+    if (order->op != FLO_ORDER_DEPLOY) {
+        return;
     }
-    if (order->op == FLO_ORDER_DEPLOY && record == &shell->slots) {
-        shell->assigned = *order;
-    }
-    if (order->op == FLO_ORDER_DEPLOY) {
-        *is_told = deploy(shell, order, record, FLO_STATEMENT_NEW, out);
-    } else {
-        *is_told = act(shell, order, out);
-    }
-    return 0;
+    bool has_story = flo_stories_last(shell->db, order->rollout, &attempts,
+                                      &facts->has_ended, &end);
+
+    *attempt = has_story && !facts->has_ended ? attempts : attempts + 1;
+    facts->aborted_by = aborted_by(shell, order);
+    facts->is_current =
+        flo_digest_equal(&order->release, &shell->agent.slots.current.digest);
+    flo_shell_refusal(record, &order->release, order->number, &facts->refusal);
 }
 
-static bool take_again(struct flo_shell *shell, const struct flo_order *order,
-                       const struct flo_slots *record, struct flo_intake *out)
+static void answer(struct flo_shell *shell, const struct flo_order *order,
+                   const struct flo_slots *record,
+                   const struct flo_intake_verdict *verdict)
 {
-    bool is_open = order->op == FLO_ORDER_ROLLBACK
-                       ? record->stated.outcome == FLO_STATED_OPEN
-                       : order->op != FLO_ORDER_CONFIG;
+    bool names_newer =
+        is_about_model(order) && record->stated.number == verdict->by;
 
-    if (order->op == FLO_ORDER_DEPLOY) {
-        if (record == &shell->slots) {
-            shell->assigned = *order;
-        }
-        return deploy(shell, order, record, FLO_STATEMENT_AGAIN, out);
+    switch (verdict->kind) {
+    case FLO_INTAKE_ACT:
+        break;
+    case FLO_INTAKE_REPEAT:
+        (void)flo_shell_answer_again(shell, order->id);
+        break;
+    case FLO_INTAKE_SUPERSEDED:
+        flo_shell_answer_superseded(shell, order->id,
+                                    names_newer ? record->stated.order : "",
+                                    verdict->by);
+        break;
+    case FLO_INTAKE_DONE:
+    case FLO_INTAKE_REFUSED:
+    case FLO_INTAKE_IGNORED:
+        flo_shell_answer(shell, order->id, flo_intake_word(verdict->kind),
+                         verdict->error.code == 0
+                             ? NULL
+                             : flo_report_error(&verdict->error));
+        break;
     }
-    if (flo_shell_answer_again(shell, order->id)) {
+}
+
+/* Let the core judge, and do what it says.  true: it is to hear of the order.
+ */
+static bool judge(struct flo_shell *shell, const struct flo_order *order,
+                  const struct flo_slots *record, enum flo_standing standing,
+                  uint64_t by, struct flo_intake *out)
+{
+    struct flo_intake_facts facts = {
+        .order = order, .standing = standing, .by = by};
+    struct flo_intake_verdict verdict;
+    uint32_t attempt = 0;
+
+    gather(shell, record, &facts, &attempt);
+    flo_agent_intake(&facts, &verdict);
+    if (verdict.kind != FLO_INTAKE_ACT) {
+        flo_shell_order_trace(shell, order->id, flo_intake_word(verdict.kind),
+                              verdict.why);
+        answer(shell, order, record, &verdict);
         return false;
     }
-    if (is_open) { /* the power failed before it was answered */
-        return act(shell, order, out);
+    if (order->op == FLO_ORDER_DEPLOY) {
+        deploy(shell, order, record, attempt, &facts.refusal, out);
+    } else {
+        act(shell, order, out);
     }
-    flo_shell_answer(shell, order->id,
-                     order->op == FLO_ORDER_ROLLBACK &&
-                             record->stated.outcome != FLO_STATED_DONE
-                         ? "refused"
-                         : "done",
-                     NULL);
-    return false;
+    shell->is_interrupted =
+        shell->is_interrupted || standing == FLO_STATEMENT_SUPERSEDED;
+    return true;
 }
 
 bool flo_orders_converge(struct flo_shell *shell, struct flo_intake *out)
@@ -292,7 +239,7 @@ bool flo_orders_converge(struct flo_shell *shell, struct flo_intake *out)
     }
     shell->is_interrupted = false;
     return order->seq != 0 && order->seq == shell->slots.stated.number &&
-           deploy(shell, order, &shell->slots, FLO_STATEMENT_NEW, out);
+           judge(shell, order, &shell->slots, FLO_STATEMENT_NEW, 0, out);
 }
 
 static int admit(const struct flo_shell *shell, const struct flo_order *order,
@@ -348,16 +295,15 @@ static int take(struct flo_shell *shell,
     if (rv < 0) {
         return rv;
     }
-    switch (standing) {
-    case FLO_STATEMENT_NEW:
-        rv = take_new(shell, verified, record, out, is_told, err);
-        break;
-    case FLO_STATEMENT_AGAIN:
-        *is_told = take_again(shell, order, record, out);
-        break;
-    case FLO_STATEMENT_SUPERSEDED:
-        rv = take_superseded(shell, verified, record, by, out, is_told, err);
-        break;
+    if (standing != FLO_STATEMENT_AGAIN) {
+        rv = keep(shell, verified, record, err);
+    }
+    if (rv == 0 && order->op == FLO_ORDER_DEPLOY && record == &shell->slots &&
+        standing != FLO_STATEMENT_SUPERSEDED) {
+        shell->assigned = *order;
+    }
+    if (rv == 0) {
+        *is_told = judge(shell, order, record, standing, by, out);
     }
     return rv;
 }
@@ -365,6 +311,9 @@ static int take(struct flo_shell *shell,
 static void refuse(struct flo_shell *shell, const char *order, int code,
                    const struct flo_err *err)
 {
+    if (order[0] != '\0') {
+        flo_shell_order_trace(shell, order, "not taken", err->what);
+    }
     /* An order for others is nobody's fault; the rest is told once. */
     if (code == FLO_E_CMD_SCOPE) {
         flo_log(FLO_LOG_DEBUG, "order", "%s", err->what);
@@ -399,6 +348,7 @@ static void refuse_unknown(struct flo_shell *shell,
     struct flo_err why = {0};
     int rv = admit(shell, order, &why);
 
+    flo_shell_order_received(shell, order->id);
     refuse(shell, order->id, rv < 0 ? rv : err->code, rv < 0 ? &why : err);
 }
 

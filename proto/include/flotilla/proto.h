@@ -273,6 +273,20 @@ struct flo_places {
 };
 void flo_slots_turn(enum flo_slot_turn turn, const struct flo_places *places);
 
+/* How an order stands against what a device keeps about its subject. */
+enum flo_standing {
+    FLO_STATEMENT_NEW,
+    FLO_STATEMENT_AGAIN,      /* this very order holds already */
+    FLO_STATEMENT_SUPERSEDED, /* something newer does */
+};
+/* What becomes of the newest statement about a model on this device. */
+enum flo_stated_outcome {
+    FLO_STATED_OPEN,
+    FLO_STATED_DONE,
+    FLO_STATED_REFUSED,
+    FLO_STATED_FAILED, /* its execution ended badly */
+};
+
 /* Why a device does not take a release. */
 enum flo_denial_cause {
     FLO_DENIAL_ALLOWED = 0,

@@ -23,13 +23,6 @@ enum flo_slot_phase {
     FLO_SLOT_TRIAL = 2,  /* activated: the candidate serves until it soaked */
 };
 
-/* What becomes of the newest statement about a model on this device. */
-enum flo_stated_outcome {
-    FLO_STATED_OPEN,
-    FLO_STATED_DONE,
-    FLO_STATED_REFUSED,
-    FLO_STATED_FAILED, /* its execution ended badly */
-};
 /* The newest signed order about which release of a model should run. */
 struct flo_stated {
     uint64_t number;          /* 0: none in this era */
@@ -260,11 +253,6 @@ const struct flo_pause *flo_device_said(const struct flo_device *device,
  * rollout as a whole, the configuration.  Per subject the highest number wins,
  * whatever the order, loss or repetition of delivery; so the records are
  * maxima. */
-enum flo_standing {
-    FLO_STATEMENT_NEW,
-    FLO_STATEMENT_AGAIN,      /* this very order holds already */
-    FLO_STATEMENT_SUPERSEDED, /* something newer does */
-};
 #define FLO_NUMBER_JUMP_MAX (UINT64_C(1) << 32)
 /* How does a verified order stand against what is kept?  Changes nothing.
  * `slots`: the record of its model, for deploy and rollback; `body`: SHA-256 of
