@@ -24,10 +24,10 @@ struct queued {
     char data[];
 };
 
-/* Answers to orders stand in front of the rest, each kind in its order. */
+/* In the order of arrival: an answer that overtakes its device's events ends
+ * an execution with the wrong word. */
 struct line {
     struct queued *first;
-    struct queued **last_answer; /* where the next answer is hung on */
     struct queued **last;
     struct flo_mqtt_room room;
 };
@@ -53,7 +53,6 @@ struct flo_batches {
 static void line_init(struct line *line, size_t messages_max)
 {
     line->last = &line->first;
-    line->last_answer = &line->first;
     line->room.messages_max = messages_max;
     line->room.sender_max = QUEUE_DEVICE_MAX;
 }
@@ -66,26 +65,9 @@ static void remove_at(struct line *line, struct queued **at)
     if (line->last == &message->next) {
         line->last = at;
     }
-    if (line->last_answer == &message->next) {
-        line->last_answer = at;
-    }
     flo_mqtt_room_leave(&line->room, message->topic, message->bytes);
     free(message->topic);
     free(message);
-}
-
-static void line_add(struct line *line, struct queued *message, bool is_answer)
-{
-    struct queued **at = is_answer ? line->last_answer : line->last;
-
-    message->next = *at;
-    *at = message;
-    if (line->last == at) {
-        line->last = &message->next;
-    }
-    if (is_answer) {
-        line->last_answer = &message->next;
-    }
 }
 
 static void line_deinit(struct line *line)
@@ -222,7 +204,8 @@ void flo_batches_take(void *context, const struct flo_mqtt_message *message)
         batches->ingest.dropped++;
         return;
     }
-    line_add(line, copy, is_of_topic(copy->topic, FLO_TOPIC_ACK));
+    *line->last = copy;
+    line->last = &copy->next;
     plan(batches, BATCH_MS);
 }
 
