@@ -79,7 +79,7 @@ check_inputs() {
     python3 tools/bad_inputs.py && say inputs ok || bad inputs
 }
 
-# The files that the tour names are there.
+# The files that pages name are there, and the pages that code names.
 check_stops() { python3 tools/stops.py && say stops ok || bad stops; }
 
 check_promises() {
