@@ -30,8 +30,8 @@ QUESTION = "Rate this log line: 20:25 gateway-42 link lost temp=94C"
 ESCAPES = "\x1b[31mred\x07\x9b2J\u202etxt"
 
 
-@pytest.fixture(scope="module")
-def up(fleet):
+def bring_up(fleet):
+    """Device `a` serves tiny@1; tiny@2 is published, and a bundle."""
     fleet.up(["a"])
     fleet.publish("tiny@1", "tiny-v2.Q4_0.gguf")
     fleet.publish("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
@@ -44,7 +44,12 @@ def up(fleet):
     os.makedirs(fleet.scratch)
     fleet.admin = open(fleet.admin_token).read().strip()
     fleet.id = fleet.ask("device", "get", "a")["id"]
-    fleet.slow = slow_clients(fleet)
+    return fleet
+
+
+@pytest.fixture(scope="module")
+def up(fleet):
+    bring_up(fleet).slow = slow_clients(fleet)
     return fleet
 
 

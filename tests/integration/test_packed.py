@@ -13,9 +13,11 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
+import tempfile
 
 import pytest
+
+from controller_parts import until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -31,28 +33,21 @@ class Device:
 
     env = None  # of the agent; None: ours
 
-    def __init__(self, bin_dir, folder):
-        self.bin = bin_dir
+    def __init__(self, published, like=None):
+        """A new one; or one with the state of a device that is stopped."""
+        folder = tempfile.mkdtemp(dir=published.dir)
+        self.bin, self.bundles = published.bin, published.bundles
         self.state = os.path.join(folder, "state")
         self.config = os.path.join(folder, "agent.yaml")
         self.log = os.path.join(folder, "agent.log")
         self.process = None
-        publisher = sweep.Publisher(os.path.join(folder, "publisher"), bin_dir)
-        self.bundles = []
-        for number, model, golden in (
-                (2, sweep.OLD_MODEL, sweep.OLD_GOLDEN),
-                (3, sweep.NEW_MODEL, sweep.NEW_GOLDEN)):
-            release = publisher.release("%d.0.0" % number, number, [
-                publisher.file("model.gguf", "model", model),
-                publisher.file("golden.json", "golden", golden)])
-            self.bundles.append(os.path.join(folder, "%d.flb" % number))
-            publisher.bundle(release, self.bundles[-1])
+        if like is not None:
+            shutil.copytree(like.state, self.state)
+            return
         identity = os.path.join(self.state, "identity")
         os.makedirs(identity, 0o700)
         os.chmod(self.state, 0o700)
-        with open(publisher.trust, "rb") as trust, \
-                open(os.path.join(identity, "trust.json"), "wb") as file:
-            file.write(trust.read())
+        shutil.copyfile(published.trust, os.path.join(identity, "trust.json"))
 
     def start(self, more="", limits=None):
         write(self, more)
@@ -74,12 +69,18 @@ class Device:
                 return False
         return True
 
+    def close(self):
+        if self.process is not None and self.process.poll() is None:
+            self.stop(signal.SIGKILL)
+
     def wait(self, condition, seconds=60):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert self.process.poll() is None, open(self.log).read()
-            assert time.monotonic() < deadline, open(self.log).read()
-            time.sleep(0.05)
+        def holds():
+            assert self.process.poll() is None
+            return condition()
+        try:
+            until("a device", seconds, holds)
+        except AssertionError as late:
+            raise AssertionError(open(self.log).read()) from late
 
     def install(self, index):
         subprocess.run([os.path.join(self.bin, "flotilla-agent"), "update",
@@ -119,6 +120,10 @@ class Device:
     def says(self, words):
         return self.count(words) > 0
 
+    def forget_packed(self):
+        for path in self.packed():
+            os.unlink(path)
+
     def serves(self):
         return self.says("engine current ready") or self.says("engine beside")
 
@@ -131,21 +136,65 @@ def write(device, more):
     return device.config
 
 
+class Published:
+    """Two releases as bundles, and the trust in who signed them."""
+
+    def __init__(self, bin_dir, folder):
+        self.bin, self.dir = bin_dir, folder
+        publisher = sweep.Publisher(os.path.join(folder, "publisher"), bin_dir)
+        self.trust = publisher.trust
+        self.bundles = []
+        for number, model, golden in (
+                (2, sweep.OLD_MODEL, sweep.OLD_GOLDEN),
+                (3, sweep.NEW_MODEL, sweep.NEW_GOLDEN)):
+            release = publisher.release("%d.0.0" % number, number, [
+                publisher.file("model.gguf", "model", model),
+                publisher.file("golden.json", "golden", golden)])
+            self.bundles.append(os.path.join(folder, "%d.flb" % number))
+            publisher.bundle(release, self.bundles[-1])
+
+
 @pytest.fixture(scope="module")
-def device(folder, bin_dir):
+def published(folder, bin_dir):
     probe = subprocess.run([os.path.join(bin_dir, "flotilla-engine"), "pack",
                             "--probe", sweep.OLD_MODEL],
                            capture_output=True, text=True)
     if "not.built" in probe.stderr:
         pytest.skip(probe.stderr)
     assert probe.returncode == 0, probe.stderr
-    device = Device(bin_dir, folder)
+    return Published(bin_dir, folder)
+
+
+@pytest.fixture(scope="module")
+def stopped(published):
+    """It has the first release and its packed weights; no test starts it."""
+    device = Device(published)
+    try:
+        device.start()
+        device.install_for_good(0)
+        device.stop()
+    finally:
+        device.close()
+    return device
+
+
+@pytest.fixture
+def new_device(published):
+    device = Device(published)
     yield device
-    if device.process.poll() is None:
-        device.stop(signal.SIGKILL)
+    device.close()
 
 
-def test_a_release_is_packed_before_it_serves(device):
+@pytest.fixture
+def device(published, stopped):
+    """Has the first release and its packed weights; not started."""
+    device = Device(published, stopped)
+    yield device
+    device.close()
+
+
+def test_a_release_is_packed_before_it_serves(new_device):
+    device = new_device
     device.start()
     device.install_for_good(0)
 
@@ -159,6 +208,8 @@ def test_a_release_is_packed_before_it_serves(device):
 
 def test_the_next_one_too_and_speeds_are_compared(device):
     [old] = device.packed()
+    device.start()
+    device.wait(device.serves)
     device.install_for_good(1)
 
     assert len(device.packed()) == 2
@@ -169,6 +220,8 @@ def test_the_next_one_too_and_speeds_are_compared(device):
 
 def test_after_a_restart_it_is_taken_as_it_is(device):
     before = device.packed()
+    device.start()
+    device.wait(device.serves)
     device.stop(signal.SIGKILL)
     device.start()
     device.wait(device.serves)
@@ -188,9 +241,7 @@ def damage(path, offset):
 
 
 def test_damaged_bytes_are_made_again(device):
-    before = device.packed()
-    [used] = device.mapped()
-    device.stop()
+    before = [used] = device.packed()
     damage(used, os.path.getsize(used) // 2)
     device.start()
     device.wait(device.serves)
@@ -201,9 +252,7 @@ def test_damaged_bytes_are_made_again(device):
 
 
 def test_others_are_answered_while_it_is_hashed(device):
-    before = device.packed()
-    [used] = device.mapped()
-    device.stop()
+    before = [used] = device.packed()
     os.chmod(used, 0o600)
     os.truncate(used, 1 << 30)  # seconds of hashing on a slow device
     device.start()
@@ -228,9 +277,7 @@ def give_another_layout(used):
 
 
 def test_another_layout_is_made_again(device):
-    before = device.packed()
-    [used] = device.mapped()
-    device.stop()
+    before = [used] = device.packed()
     give_another_layout(used)
     device.start()
     device.wait(device.serves)
@@ -241,8 +288,9 @@ def test_another_layout_is_made_again(device):
 
 
 def test_each_time_if_it_was_taken_in_between(device):
-    before = device.packed()
-    [used] = device.mapped()
+    before = [used] = device.packed()
+    device.start()
+    device.wait(device.serves)
     for _ in range(2):
         taken = device.count("weights packed")
         give_another_layout(used)
@@ -260,16 +308,13 @@ def no_large_files():
 
 
 def test_what_cannot_be_packed_serves_all_the_same(device):
-    device.stop()
-    for path in device.packed():
-        os.unlink(path)
+    device.forget_packed()
     device.start(limits=no_large_files)
     device.wait(device.serves)
 
     assert device.says("disk.full")
     assert device.packed() == []
     assert device.mapped() == set()
-    device.stop()
 
 
 def programs(device, folder, name, script):
@@ -304,20 +349,32 @@ def start_and_stop(device, more=""):
     device.stop()
 
 
-def failures(device, new=None):
-    """The version that failed to pack, and how often; or what is to be kept
-    from now on."""
+def version_of(device):
+    said = subprocess.run([os.path.join(device.bin, "flotilla-agent"),
+                           "--version"], check=True, capture_output=True,
+                          text=True)
+    return said.stdout.split()[1]
+
+
+def failed_before(device, version, times):
+    """From now on: so often that version failed to pack, and no other did."""
+    with open(sweep.OLD_MODEL, "rb") as file:
+        model = hashlib.sha256(file.read()).hexdigest()
+    with contextlib.closing(sqlite3.connect(
+            os.path.join(device.state, "outbox.db"))) as outbox, outbox:
+        outbox.execute("DELETE FROM value WHERE key LIKE 'unpacked:%'")
+        outbox.execute("INSERT INTO value VALUES (?, ?)", (
+            "unpacked:%s:sha256:%s" % (version, model), times))
+
+
+def failures(device):
+    """Of the version that failed to pack: how often."""
     with contextlib.closing(sqlite3.connect(
             os.path.join(device.state, "outbox.db"))) as outbox:
-        with outbox:
-            rows = outbox.execute("SELECT key, text FROM value "
-                                  "WHERE key LIKE 'unpacked:%'").fetchall()
-            version, model = rows[0][0].split(":", 2)[1:]
-            if new is not None:
-                outbox.execute("DELETE FROM value WHERE key LIKE 'unpacked:%'")
-                outbox.execute("INSERT INTO value VALUES (?, ?)",
-                               ("unpacked:%s:%s" % (new[0], model), new[1]))
-            return version, int(rows[0][1])
+        [(version, times)] = outbox.execute(
+            "SELECT key, text FROM value "
+            "WHERE key LIKE 'unpacked:%'").fetchall()
+    return version.split(":")[1], int(times)
 
 
 def test_what_failed_is_tried_twice_per_version(device, tmp_path):
@@ -326,46 +383,45 @@ def test_what_failed_is_tried_twice_per_version(device, tmp_path):
         assert device.packed() == []
         return os.path.getsize(tmp_path / "packers")
 
-    real = device.bin
+    device.forget_packed()
     device.bin = programs(device, str(tmp_path), "flotilla-engine",
                           PACKERS_STOP)
     assert start_and_count() == 1
     assert device.says("stood still")
     assert start_and_count() == 2
     given_up = failures(device)
+    assert given_up == (version_of(device), 2)
     assert start_and_count() == 2
     assert not device.says("packing")
 
-    failures(device, ("0.0.9", 2))
+    failed_before(device, "0.0.9", 2)
     assert start_and_count() == 3
-    failures(device, given_up)
+    failed_before(device, *given_up)
     start_and_stop(device, "packed_weights: \"off\"\n")
     assert start_and_count() == 4
-    device.bin = real
 
 
 def test_what_was_packed_in_the_end_is_used_by_any_version(device):
-    version = failures(device)[0]
+    version = version_of(device)
+    device.forget_packed()
+    failed_before(device, version, 1)
     start_and_stop(device)
     [path] = device.packed()
     assert failures(device) == (version, 0)
 
-    failures(device, (version, 2))
+    failed_before(device, version, 2)
     device.start()
     device.wait(device.serves)
     assert device.mapped() == {path}
-    device.stop()
-    os.unlink(path)
-    failures(device, (version, 0))
 
 
 def test_it_can_be_switched_off(device):
+    device.forget_packed()
     device.start("packed_weights: \"off\"\n")
     device.wait(device.serves)
 
     assert device.packed() == []
     assert device.mapped() == set()
-    device.stop()
 
 
 def test_another_word_is_refused(device):
@@ -412,7 +468,6 @@ def test_what_prompts_begin_with_is_kept_over_a_kill(device):
     device.wait(device.serves)
     assert device.says("a prefix of 16 tokens was kept")
     assert ask(device) == (text, 16)
-    device.stop()
 
 
 HOSTILE_ENGINE = os.environ.get("HOSTILE_ENGINE", os.path.join(
@@ -438,9 +493,8 @@ os.execv("%(real)s", sys.argv)
 @pytest.mark.parametrize("more", ["", "memory_budget: 30MiB\n"],
                          ids=["warm", "stop-first"])
 def test_an_engine_that_takes_no_weights_at_all_fails(device, tmp_path, more):
-    real = device.bin
     shutil.copy(HOSTILE_ENGINE, tmp_path)
-    shutil.copy(sweep.OLD_MODEL, tmp_path / "bad.gguf")
+    shutil.copy(sweep.NEW_MODEL, tmp_path / "bad.gguf")
     device.bin = programs(device, str(tmp_path), "flotilla-engine",
                           HOSTILE_OF_ONE_MODEL)
     device.start(more)
@@ -448,7 +502,7 @@ def test_an_engine_that_takes_no_weights_at_all_fails(device, tmp_path, more):
     answer = ask(device)[0]
     update = subprocess.run(
         [os.path.join(device.bin, "flotilla-agent"), "update", "--config",
-         device.config, "--bundle", device.bundles[0]],
+         device.config, "--bundle", device.bundles[1]],
         capture_output=True, text=True, timeout=60)
 
     assert update.returncode == 1, update.stderr
@@ -458,8 +512,6 @@ def test_an_engine_that_takes_no_weights_at_all_fails(device, tmp_path, more):
     assert os.path.getsize(tmp_path / "starts") <= 5
     assert device.says("hold requests") == (more != "")
     assert ask(device)[0] == answer
-    device.stop()
-    device.bin = real
 
 
 # The job is written down, then the updater stops before it works.
@@ -485,7 +537,6 @@ def test_no_prefix_is_begun_while_an_update_counts_the_disk(device, tmp_path):
     def prefixes():
         return os.listdir(os.path.join(device.state, "prefix"))
 
-    real = device.bin
     device.bin = programs(device, str(tmp_path), "flotilla-updater",
                           STOPS_BEFORE_WORK)
     device.start("prefix_cache: \"on\"\n")
@@ -494,7 +545,7 @@ def test_no_prefix_is_begun_while_an_update_counts_the_disk(device, tmp_path):
         os.unlink(os.path.join(device.state, "prefix", name))
     update = subprocess.Popen(
         [os.path.join(device.bin, "flotilla-agent"), "update", "--config",
-         device.config, "--bundle", device.bundles[0]],
+         device.config, "--bundle", device.bundles[1]],
         stdout=subprocess.DEVNULL)
     device.wait(lambda: os.path.exists(tmp_path / "job"))
     [engine] = children("flotilla-engine")
@@ -509,5 +560,3 @@ def test_no_prefix_is_begun_while_an_update_counts_the_disk(device, tmp_path):
     assert len(prefixes()) == 1
     with open(tmp_path / "job") as file:
         assert json.load(file)["profile"]["prefix_bytes"] == 32 << 20
-    device.stop()
-    device.bin = real

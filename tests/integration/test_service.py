@@ -3,7 +3,9 @@
 systemd gives the state directory to a user of the unit's own, below a folder
 that only root may enter (/var/lib/private); here 65534 is that user.
 """
+import itertools
 import os
+import shutil
 
 import pytest
 
@@ -12,6 +14,7 @@ from conftest import ROOT
 from controller_parts import Controller, Device as ControllersDevice
 
 SERVICE = 65534
+NUMBERS = itertools.count(1)
 
 
 def unit():
@@ -36,17 +39,27 @@ def up(fleet):
         pytest.skip("only root can own a folder of another user")
     fleet.up([])
     fleet.publish("tiny@1", "tiny-v2.Q4_0.gguf")
+    fleet.bundle = os.path.join(fleet.dir, "tiny1.tar")
+    fleet.cli("bundle", "create", "tiny@1", "--to", fleet.bundle)
     return fleet
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def device(up):
     """Enrolled by root into a state directory of the service's."""
-    device = F.Device(up, "served")
+    device = F.Device(up, "served-%d" % next(NUMBERS))
     device.write_config()
     os.chown(device.state, SERVICE, SERVICE)
     assert os.stat(up.dir).st_mode & 0o077 == 0
     device.enroll(up.token)
+    return device
+
+
+@pytest.fixture
+def updated(up, device):
+    """Updated by root while the service does not run."""
+    up.program("flotilla-agent", "update", "--bundle", up.bundle, "--config",
+               device.config)
     return device
 
 
@@ -79,18 +92,15 @@ def test_root_sees_that_the_device_is_enrolled(up, device):
     assert code == 5 and "enrolled already" in err
 
 
-def test_what_root_updates_without_the_service_belongs_to_it(up, device):
-    bundle = os.path.join(up.dir, "tiny1.tar")
-    up.cli("bundle", "create", "tiny@1", "--to", bundle)
-    up.program("flotilla-agent", "update", "--bundle", bundle, "--config",
-               device.config)
-    up.program("flotilla-agent", "explain", "--config", device.config)
-    assert os.path.exists(os.path.join(device.state, "slots", "tiny.bin"))
-    assert others(device.state) == []
+def test_what_root_updates_without_the_service_belongs_to_it(up, updated):
+    up.program("flotilla-agent", "explain", "--config", updated.config)
+    assert os.path.exists(os.path.join(updated.state, "slots", "tiny.bin"))
+    assert others(updated.state) == []
 
 
 def test_what_an_older_version_left_to_root_is_given_to_the_service(up,
-                                                                    device):
+                                                                    updated):
+    device = updated
     for path in below(device.state):
         os.lchown(path, 0, 0)
     secret = os.path.join(up.dir, "secret")
@@ -138,9 +148,11 @@ def test_what_root_asks_of_the_controller_once_belongs_to_its_service(
 
 
 def test_root_logs_in_with_the_token_of_the_service(up):
-    os.chown(up.admin_token, SERVICE, SERVICE)
-    up.login()
-    os.chmod(up.admin_token, 0o640)
-    code, _, err = up.cli("login", up.url, "--token-file", up.admin_token,
-                          check=False)
+    token = os.path.join(up.dir, "service.token")
+    shutil.copyfile(up.admin_token, token)
+    os.chmod(token, 0o600)
+    os.chown(token, SERVICE, SERVICE)
+    up.cli("login", up.url, "--token-file", token, "--name", up.name)
+    os.chmod(token, 0o640)
+    code, _, err = up.cli("login", up.url, "--token-file", token, check=False)
     assert code == 2 and "mode 0640" in err

@@ -2,10 +2,22 @@
 import glob
 import os
 import shutil
+import tempfile
+
+import pytest
 
 import fleet as F
-from bad_parts import (GOLDEN, OLD, Controller, frozen, logged,  # noqa: F401
-                       refused, serves, up)
+from bad_parts import (GOLDEN, OLD, Controller, bring_up, frozen, logged,
+                       refused, serves)
+from conftest import Small
+
+
+@pytest.fixture
+def up(folder, bin_dir):
+    """A fleet per test: a stolen key taints everything that it met."""
+    one = Small(tempfile.mkdtemp(dir=folder), bin_dir, name="test")
+    yield bring_up(one)
+    one.close()
 
 
 def enrol_anew(fleet):
@@ -57,12 +69,12 @@ def test_a_device_enrolled_anew_takes_nothing_of_a_withdrawn_publisher(up):
     up.cli("key", "trust", up.key[:-4] + ".pub")
     enrol_anew(up)
 
-    serves(device, "tiny@3")  # what is installed serves on
+    serves(device, "tiny@1")  # what is installed serves on
     refused(up, 7, "sig.unknown_key", "flotilla-agent", "update", "--bundle",
             up.bundle, "--config", device.config)
     refused(up, 7, "sig.unknown_key", "flotilla", "release", "create",
             "tiny@9", "--model-file", OLD, "--golden", GOLDEN, "--skip-play",
             "--sign-with", stolen, "--publish")
-    up.publish("tiny@4", "tiny-v2.Q4_0.gguf")
-    up.roll("tiny@4")
-    serves(device, "tiny@4")
+    up.publish("tiny@3", "tiny-v2.Q4_0.gguf")
+    up.roll("tiny@3")
+    serves(device, "tiny@3")
