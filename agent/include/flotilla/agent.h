@@ -1,8 +1,8 @@
-/* Flotilla agent core: what one device decides.
+/* Flotilla agent core: the decisions of one device.
  *
- * flo_agent_step() takes what happened and says what to do about it.  It is
- * pure and total: no clock, file, socket, heap or randomness of its own, any
- * event is fine in any state.  The shell (agent/shell), the trace tests and a
+ * flo_agent_step() takes an event and returns the actions to carry out.  It is
+ * pure and total: it uses no clock, file, socket, heap or randomness, and takes
+ * any event in any state.  The shell (agent/shell), the trace tests and a
  * simulator drive the same code.
  *
  * Life of an execution (proto/execution.def): accepted, downloading, applying,
@@ -24,8 +24,8 @@ struct flo_release_ref {
     char version[FLO_NAME_MAX + 1];
 };
 
-/* Two engines at most: the one of the current release, and one beside it (a
- * candidate, or the previous release on its way back). */
+/* Two engines at most: the engine of the current release, and a second one (for
+ * a candidate, or for the previous release on its way back). */
 enum flo_agent_role { FLO_AGENT_CURRENT, FLO_AGENT_BESIDE, FLO_AGENT_ROLES };
 
 enum flo_agent_engine_state {
@@ -74,8 +74,8 @@ struct flo_bet {
 };
 /* All calls with the same limit, above 0 and below 1. */
 void flo_bet_add(struct flo_bet *bet, double limit, bool is_yes);
-/* Surely above, or below: were it not so, these answers, or ever such ones,
- * would come with a probability of 1/odds at most. */
+/* Surely above, or surely below the limit: otherwise answers like these would
+ * come with a probability of 1/odds at most. */
 bool flo_bet_is_above(const struct flo_bet *bet, double limit, double odds);
 bool flo_bet_is_below(const struct flo_bet *bet, double limit, double odds);
 
@@ -100,7 +100,7 @@ struct flo_agent_execution {
     uint64_t start_at_ms; /* its start is spread, or its next probe has to
                              wait; 0: neither */
 
-    /* What follows does not survive a restart. */
+    /* The members below do not survive a restart. */
     uint64_t since_ms, deadline_ms; /* 0: no deadline */
     uint64_t retry_at_ms;
     uint32_t job; /* number of the updater job under way; 0: none */
@@ -230,7 +230,7 @@ enum flo_agent_action_kind {
     FLO_DO_UNLOAD,      /* role, flag: drain first */
     FLO_DO_FLIP,        /* role */
     FLO_DO_HOLD,        /* no engine is live: requests wait */
-    FLO_DO_PROMOTE,     /* the engine beside becomes the current one */
+    FLO_DO_PROMOTE,     /* the second engine becomes the current one */
     FLO_DO_PROBE,       /* with the execution's policy */
     FLO_DO_EVENT,       /* execution entered state (or ended): report it */
     FLO_DO_SERVING,     /* word, release: report what serves */
@@ -265,9 +265,9 @@ struct flo_agent_actions {
     struct flo_agent_execution reports[8];
 };
 
-/* Take an event; fill `actions` (emptied first) in the order in which they
- * must be carried out.  An action that fails is answered by an event, after
- * the list.  Returns the number of actions. */
+/* Take an event; empty `actions`, then fill it in the order in which the shell
+ * must carry them out.  The shell answers a failed action by an event, after
+ * the whole list.  Returns the number of actions. */
 int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
                    struct flo_agent_actions *actions);
 
@@ -285,8 +285,8 @@ void flo_agent_trace(const struct flo_agent *agent,
 
 /* ---- drift ---- */
 
-/* Why something else runs than what is assigned, while nothing is under way
- * to it. */
+/* The reason why another release runs than the assigned one, while no execution
+ * is under way to it. */
 enum flo_drift {
     FLO_DRIFT_NONE,
     FLO_DRIFT_BEHIND,      /* the target is newer */
@@ -297,7 +297,7 @@ enum flo_drift {
     FLO_DRIFT_PAUSED       /* it waits for its rollout */
 };
 const char *flo_drift_word(enum flo_drift drift);
-/* What the records say of the target. */
+/* The target, as the records have it. */
 struct flo_agent_target {
     struct flo_digest release;       /* zero: what is current stays */
     uint64_t number, current_number; /* 0: not known */
@@ -318,7 +318,7 @@ struct flo_model_notes {
     struct flo_digest models[8];
     size_t count;
 };
-/* What is known of what this device makes of models: packed weights. */
+/* The state of a model's derived artifact: its packed weights. */
 struct flo_derived {
     struct flo_model_notes unpackable; /* engines here read them by rows */
     struct flo_model_notes unpacked;   /* it failed, and is not tried again */
@@ -329,25 +329,26 @@ struct flo_derived {
 /* Is it looked for, and made where it is not there? */
 bool flo_derived_is_asked_for(const struct flo_derived *derived,
                               const struct flo_digest *model);
-/* It is not there.  `failures`: of this version, in all lives of the agent. */
+/* The artifact is absent.  `failures`: of this version, over all restarts. */
 bool flo_derived_may_make(struct flo_derived *derived,
                           const struct flo_digest *model, unsigned failures);
 void flo_derived_made(struct flo_derived *derived,
                       const struct flo_digest *model);
-/* true: this version's failures are one more.  `has_written`: to the disk. */
+/* true: count one more failure of this version.  `has_written`: the try wrote
+ * to the disk. */
 bool flo_derived_failed(struct flo_derived *derived,
                         const struct flo_digest *model, int code,
                         bool has_written);
-/* The engine said that the file is not the model's.  It is made again; true: it
- * was before, and this version makes it no more. */
+/* The engine refused the file as another model's.  The file is made again.
+ * true: that happened before, and this version stops making it. */
 bool flo_derived_refused(struct flo_derived *derived,
                          const struct flo_digest *model);
-/* An engine serves with it; an engine was lost: files are hashed again. */
+/* An engine serves with the file; or an engine was lost: hash files again. */
 void flo_derived_accepted(struct flo_derived *derived);
 void flo_derived_doubt(struct flo_derived *derived);
 bool flo_derived_is_fresh(const struct flo_derived *derived,
                           const struct flo_digest *model);
-/* It could be faster than it is: its speed is not compared. */
+/* Packed weights would make the engine faster: do not compare its speed. */
 bool flo_derived_is_lacking(const struct flo_derived *derived,
                             const struct flo_digest *model);
 /* Would a new model be packed, as far as is known? */
@@ -357,19 +358,20 @@ uint64_t flo_derived_ms_max(uint64_t model_bytes);
 
 /* ---- orders ------------------------------------------------------------- */
 
-/* What a device knows of the time. */
+/* The device's knowledge of the time. */
 struct flo_agent_time {
     uint64_t clock_ms;    /* the machine's clock; 0: not to be believed */
     bool is_synchronised; /* somebody keeps that clock right */
     uint64_t trusted_ms;  /* flo_device_time */
 };
-/* An order moves trusted time, which never goes back: one of the future would
- * make every later order an expired one.  How far ahead of the clock it may
- * be, and of a synchronised one: then the controller's is wrong. */
+/* An order moves trusted time, and trusted time never goes back: an order from
+ * the future would expire every later order.  These are the limits ahead of the
+ * clock, and ahead of a synchronised clock (the controller's is wrong then). */
 #define FLO_ORDER_AHEAD_MS (UINT64_C(400) * 86400000)
 #define FLO_ORDER_AHEAD_SYNCHRONISED_MS UINT64_C(86400000)
-/* Is this order for this device, now?  FLO_E_CMD_SCOPE, FLO_E_CMD_EXPIRED,
- * FLO_E_CMD_FUTURE, FLO_E_CMD_FORMAT (it names no release). */
+/* Is this order meant for this device, now?  FLO_E_CMD_SCOPE,
+ * FLO_E_CMD_EXPIRED, FLO_E_CMD_FUTURE, FLO_E_CMD_FORMAT (it names no release).
+ */
 FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order,
                                        const char *device,
                                        const char (*groups)[FLO_NAME_MAX + 1],
@@ -383,15 +385,15 @@ FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order,
 enum flo_denial_cause flo_agent_denial_cause(int code);
 /* Is it denied at all? */
 bool flo_agent_blames_release(int code);
-/* An unsure probe is taken again after so long at most (a clock that was set
- * makes it no longer). */
+/* Longest wait before an unsure probe is repeated; a changed clock does not
+ * lengthen it. */
 #define FLO_AGENT_UNSURE_WAIT_MS_MAX (UINT64_C(60000) * 30 * 30)
-/* Does a request that ended so count against the release on trial? */
+/* Does a request with this end count against the release on trial? */
 bool flo_agent_blames_serving(int code);
 
 /* ---- order intake ---- */
 
-/* An order that was verified, and what is known about its subject. */
+/* A verified order, and the device's knowledge of its subject. */
 struct flo_intake_facts {
     const struct flo_order *order;
     enum flo_standing standing;      /* against what is kept */
@@ -424,7 +426,7 @@ struct flo_intake_verdict {
 void flo_agent_intake(const struct flo_intake_facts *facts,
                       struct flo_intake_verdict *out);
 const char *flo_intake_word(enum flo_intake_kind kind);
-/* Two lines of the trace, for an order of which the core does not hear. */
+/* Two lines of the trace, for an order that does not reach the core. */
 void flo_agent_intake_trace(const struct flo_agent *agent, uint64_t now_ms,
                             const char *order, const char *word,
                             const char *why, struct flo_buf *out);
@@ -449,12 +451,12 @@ struct flo_outbox {
     uint64_t sent_ms; /* when `sent` last grew */
     bool is_connected;
 };
-/* A connection begins: everything that has no ack is sent again. */
+/* A connection begins: every message without an ack is sent again. */
 void flo_outbox_connected(struct flo_outbox *outbox, uint64_t now_ms);
 void flo_outbox_disconnected(struct flo_outbox *outbox);
 void flo_outbox_stored(struct flo_outbox *outbox, uint64_t sequence);
-/* cmd.ack; false: it says more than was ever sent, or less than known:
- * ignored. */
+/* cmd.ack; false: it names a sequence that was never sent, or an older one than
+ * known; ignored. */
 bool flo_outbox_acked(struct flo_outbox *outbox, uint64_t sequence);
 /* The next event to send now, or 0.  Call flo_outbox_sent after sending. */
 uint64_t flo_outbox_next(struct flo_outbox *outbox, uint64_t now_ms);

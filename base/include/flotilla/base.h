@@ -1,4 +1,4 @@
-/* Flotilla base: what every other part stands on.
+/* Flotilla base: the ground of every other part.
  *
  * Errors, bounded bytes, checked arithmetic, time, log, mergeable
  * histograms, files and child processes.  Needs libc only, so that the
@@ -69,8 +69,8 @@ struct flo_err {
  * The text is cut to fit; control characters are escaped. */
 int flo_fail(struct flo_err *err, int code, const char *format, ...)
     FLO_PRINTF(3, 4);
-/* As flo_fail, with ": strerror(errno)" behind; ENOSPC, EDQUOT become
- * FLO_E_DISK_FULL and ENOMEM FLO_E_MEMORY whatever `code` says. */
+/* As flo_fail, with ": strerror(errno)" at the end.  ENOSPC and EDQUOT become
+ * FLO_E_DISK_FULL and ENOMEM FLO_E_MEMORY, whatever `code` says. */
 int flo_fail_errno(struct flo_err *err, int code, const char *format, ...)
     FLO_PRINTF(3, 4);
 /* Put "context: " in front of the sentence; returns `code` unchanged. */
@@ -122,8 +122,8 @@ void flo_put_u16(void *p, uint16_t value);
 void flo_put_u32(void *p, uint32_t value);
 void flo_put_u64(void *p, uint64_t value);
 
-/* LEB128.  put: at most FLO_VARINT_MAX bytes, returns how many.  get: from *at,
- * which moves behind it; the shortest form only. */
+/* LEB128.  put returns its bytes, at most FLO_VARINT_MAX.  get reads at *at and
+ * moves *at past the number; it takes the shortest form only. */
 #define FLO_VARINT_MAX 10
 size_t flo_varint_put(uint8_t *out, uint64_t value);
 bool flo_varint_get(const uint8_t *data, size_t bytes, size_t *at,
@@ -144,7 +144,7 @@ void flo_base64_encode(const void *data, size_t bytes, char *out);
 ptrdiff_t flo_base64_decode(const char *text, size_t chars, void *out);
 
 /* A growing byte string with a bound.  Zero-initialise and set bytes_max
- * (0: 64 MiB).  `data` always has a NUL behind the last byte once something
+ * (0: 64 MiB).  `data` always has a NUL past the last byte once something
  * was added.  After a failed add `failed` stays set and all later adds do
  * nothing: check once at the end. */
 struct flo_buf {
@@ -171,15 +171,15 @@ void flo_text_clean(const char *text, size_t bytes, char *out,
 /* Length in bytes of the valid UTF-8 prefix of `text`. */
 size_t flo_utf8_valid(const char *text, size_t bytes);
 
-/* Order of names for people: by letters, and digits by their number, so that
+/* Order of names for people: letters by letter, digits by their number, so that
  * gw-2 comes before gw-10.  <0, 0, >0 as memcmp; 0 only for equal bytes. */
 int flo_natural_compare(const char *a, size_t a_bytes, const char *b,
                         size_t b_bytes);
 /* Is it "<scheme>://host[:port]" with a host of letters, digits, dots and
  * hyphens, or an IPv6 address in brackets, and a port of 1 to 65535?  `secure`
  * is the scheme for every host, `plain` (may be NULL) for this machine alone;
- * has_path: something may follow.  Who connects and who checks a configuration
- * ask this.  FLO_E_CFG_RANGE names the URL and what is wrong. */
+ * has_path: a path may follow.  Connecting and checking a configuration both
+ * use this function.  FLO_E_CFG_RANGE names the URL and the mistake. */
 struct flo_url_kind {
     const char *secure;
     const char *plain;
@@ -231,8 +231,8 @@ uint64_t flo_now_us(void);
 uint64_t flo_thread_us(void);
 /* Wall clock, milliseconds since 1970: for people and expiry only. */
 uint64_t flo_wall_ms(void);
-/* When this was built (SOURCE_DATE_EPOCH, or the time of its commit): no right
- * clock says less. */
+/* Time of the build (SOURCE_DATE_EPOCH, or the time of its commit).  The build
+ * sets it; no right clock shows less. */
 uint64_t flo_build_ms(void);
 /* "2026-11-20T07:00:00.123Z"; `out` holds 25. */
 void flo_time_text(uint64_t wall_ms, char *out);
@@ -258,7 +258,7 @@ void flo_log_level_set(enum flo_log_level level);
 /* Mergeable log-linear histogram of non-negative integers (us, bytes,
  * milli-tokens/s): 32 buckets per octave below 2^40, so a percentile is off
  * by at most 3.2 % upwards.  Merging adds: exact, order does not matter.
- * design/mqtt.md section 3.2. */
+ * docs/internals/contracts.md section 3.2. */
 #define FLO_HISTOGRAM_BUCKETS 1152
 #define FLO_HISTOGRAM_PACKED_MAX (FLO_HISTOGRAM_BUCKETS * 7 + 11)
 struct flo_histogram {
@@ -276,8 +276,8 @@ uint64_t flo_histogram_quantile(const struct flo_histogram *histogram,
 /* Sparse varint pairs (gap >= 1, count), 0, then the sum.  `out` holds
  * FLO_HISTOGRAM_PACKED_MAX; returns the bytes used. */
 size_t flo_histogram_pack(const struct flo_histogram *histogram, uint8_t *out);
-/* From *at of `bytes` bytes; *at moves behind it.  FLO_E_MQTT_SCHEMA on
- * anything that pack does not write. */
+/* Read at *at of `bytes` bytes and move *at past the histogram.
+ * FLO_E_MQTT_SCHEMA on anything that pack does not write. */
 FLO_MUST_USE int flo_histogram_unpack(const uint8_t *data, size_t bytes,
                                       size_t *at, struct flo_histogram *out,
                                       struct flo_err *err);
@@ -299,7 +299,7 @@ FLO_MUST_USE int flo_file_read(const char *path, size_t bytes_max, char **data,
 /* Open a regular file for reading; never waits for a FIFO and opens no device.
  * The caller closes *fd.  FLO_E_ABSENT, FLO_E_IO_OPEN. */
 FLO_MUST_USE int flo_file_open(const char *path, int *fd, struct flo_err *err);
-/* Write to a temporary name beside it, fdatasync, rename, sync the folder:
+/* Write to a temporary name in its folder, fdatasync, rename, sync the folder:
  * after power loss the old or the new content stands, never a mix. */
 FLO_MUST_USE int flo_file_write(const char *path, const void *data,
                                 size_t bytes, mode_t mode, struct flo_err *err);
@@ -316,9 +316,9 @@ FLO_MUST_USE int flo_fd_pwrite_all(int fd, const void *data, size_t bytes,
                                    uint64_t offset, struct flo_err *err);
 FLO_MUST_USE int flo_fd_pread_all(int fd, void *data, size_t bytes,
                                   uint64_t offset, struct flo_err *err);
-/* Was it written before the other one, by whole seconds?  What is made from a
- * file and found by its name alone is of another one then.  Also true when
- * that cannot be told. */
+/* Was the file written before the other one, by whole seconds?  A derived file
+ * that is found by its name alone then belongs to an older source.  Also true
+ * when the times cannot be read. */
 bool flo_fd_is_older(int fd, int than_fd);
 /* mkdir -p; existing folders are fine, the names of new ones durable. */
 FLO_MUST_USE int flo_dir_make(const char *path, mode_t mode,
@@ -327,7 +327,7 @@ FLO_MUST_USE int flo_dir_sync(const char *path, struct flo_err *err);
 /* Free bytes of the file system that holds `path`; 0 when unknown. */
 uint64_t flo_disk_free(const char *path);
 uint64_t flo_fd_disk_free(int fd); /* of the disk that it lies on */
-/* What files that can be made again leave of it, for everything else. */
+/* Free bytes that files which can be made again must leave to all others. */
 #define FLO_DISK_SPARE_BYTES (32u << 20)
 /* "/dir/name" into `out`; false when it does not fit. */
 bool flo_path_join(char *out, size_t out_bytes, const char *dir,
@@ -337,12 +337,12 @@ bool flo_path_join(char *out, size_t out_bytes, const char *dir,
 
 #define FLO_PACKS_BYTES_MAX ((uint64_t)8 << 30) /* of all its files */
 
-/* Where it is: FLOTILLA_PACK_CACHE (a folder; "off" writes ""), else
- * flotilla/packed below XDG_CACHE_HOME or HOME/.cache.  FLO_E_ABSENT: nowhere.
- */
+/* The folder of the cache: FLOTILLA_PACK_CACHE (a folder; "off" writes ""),
+ * else flotilla/packed below XDG_CACHE_HOME or HOME/.cache.  FLO_E_ABSENT:
+ * there is none. */
 FLO_MUST_USE int flo_packs_folder(char *out, size_t bytes, struct flo_err *err);
-/* The folder is made when it is not there.  FLO_E_CFG_PERM: others than this
- * user may write there.  FLO_E_IO_OPEN. */
+/* Makes a missing folder.  FLO_E_CFG_PERM: other users may write to the folder.
+ * FLO_E_IO_OPEN. */
 struct flo_packs;
 FLO_MUST_USE int flo_packs_open(const char *path, uint64_t bytes_max,
                                 struct flo_packs **out, struct flo_err *err);
@@ -352,14 +352,14 @@ void flo_packs_close(struct flo_packs *cache); /* NULL is fine */
 FLO_MUST_USE int flo_packs_find(const struct flo_packs *cache, int model_fd,
                                 int *out, struct flo_err *err);
 void flo_packs_remove(const struct flo_packs *cache, int model_fd);
-/* An empty nameless file with its room on the disk, open for writing and
- * mapping; what was not used for longest goes for it.  One at a time in a
- * folder, until flo_packs_commit() or _close(): FLO_E_STATE_LOCKED.
+/* An empty nameless file with its space reserved, open for writing and mapping.
+ * The files unused for longest are removed for it.  A folder has one such file
+ * at a time, until flo_packs_commit() or _close(): FLO_E_STATE_LOCKED.
  * FLO_E_DISK_FULL, FLO_E_IO_OPEN, FLO_E_IO_WRITE. */
 FLO_MUST_USE int flo_packs_begin(struct flo_packs *cache, int model_fd,
                                  uint64_t bytes, int *out, struct flo_err *err);
-/* Sync it and give it the model's name, all at once.  FLO_E_PACKED: that is
- * another one by now. */
+/* Sync the file and give it the model's name in one step.  FLO_E_PACKED: the
+ * model file has changed meanwhile. */
 FLO_MUST_USE int flo_packs_commit(struct flo_packs *cache, int fd, int model_fd,
                                   struct flo_err *err);
 
@@ -385,8 +385,8 @@ unsigned flo_cpus_of_quota(const char *cpu_max);
  * thread.  FLO_E_PROCESS when it cannot be started. */
 FLO_MUST_USE int flo_process_spawn(const char *const argv[], int fd, pid_t *pid,
                                    struct flo_err *err);
-/* The same for a program that parses what strangers wrote: of the environment
- * it gets the variables of `keep` alone (names, or "LD_*"; NULL ends). */
+/* The same for a program that parses input of strangers: its environment has
+ * only the variables of `keep` (names, or "LD_*"; NULL ends). */
 FLO_MUST_USE int flo_process_spawn_bare(const char *const argv[],
                                         const char *const keep[], int fd,
                                         pid_t *pid, struct flo_err *err);
@@ -397,21 +397,21 @@ bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,
 /* Processor time that a process used so far, in steps of 10 ms, and whether it
  * waits for a disk right now, from /proc; false when that cannot be told. */
 bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk);
-/* The first thread of a process computes where that of `other` computed last,
- * until it may be everywhere again where this process may.  false: the system
- * does not say, or does not allow it. */
+/* Pin the first thread of a process to the CPU where the first thread of
+ * `other` ran last, or allow it all CPUs of this process again.  false: the
+ * system does not tell the CPU, or does not allow the change. */
 bool flo_process_cpu_join(pid_t pid, pid_t other);
 void flo_process_cpu_leave(pid_t pid);
 /* Path of a sibling program: in the folder of this one or, when it is not
  * there, in the folder that the environment's FLOTILLA_BIN names (tests). */
 bool flo_process_sibling(const char *name, char *out, size_t out_bytes);
-/* A program of root's goes on as the user who owns `path`, so that all it
- * writes there is that user's: no way back, and of root's rights it keeps only
- * those to read (the folder above may be closed to that user) and to listen on
- * a port below 1024.  What root owns below `path` is given to them.  Nothing
- * happens to other programs, and when `path` is root's or absent.  Call before
- * threads begin.  FLO_E_CFG_PERM: this root may not; end then, whose rights are
- * left is not known. */
+/* Continue a program of root as the user who owns `path`, so that this user
+ * owns all files written there.  There is no way back.  The program keeps two
+ * rights of root: to read (the folder above may be closed to that user) and to
+ * listen on a port below 1024.  Files of root below `path` are given to the
+ * user. Programs of other users stay as they are, and so does root if `path` is
+ * root's or absent.  Call before threads begin.  FLO_E_CFG_PERM: this root may
+ * not do that; the remaining rights are unknown, so end the program. */
 FLO_MUST_USE int flo_process_as_owner(const char *path, struct flo_err *err);
 
 #endif

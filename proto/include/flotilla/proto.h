@@ -36,7 +36,7 @@ enum flo_order_op {
 #undef FLO_ORDER
     FLO_ORDER_COUNT
 };
-/* What an order is a statement about. */
+/* The subject of an order. */
 enum flo_order_subject {
     FLO_ORDER_SUBJECT_MODEL,
     FLO_ORDER_SUBJECT_ROLLOUT,
@@ -246,7 +246,7 @@ struct flo_scope {
     uint32_t bucket_from;        /* [from, to) */
     uint32_t bucket_to;
 };
-/* What an order may ask of a device: units and bounds stand in the table. */
+/* The policy of an order; policy.def has units and bounds. */
 struct flo_policy {
 #define FLO_POLICY_WHOLE uint64_t
 #define FLO_POLICY_REAL double
@@ -279,7 +279,7 @@ enum flo_standing {
     FLO_STATEMENT_AGAIN,      /* this very order holds already */
     FLO_STATEMENT_SUPERSEDED, /* something newer does */
 };
-/* What becomes of the newest statement about a model on this device. */
+/* The outcome of the newest statement about a model on this device. */
 enum flo_stated_outcome {
     FLO_STATED_OPEN,
     FLO_STATED_DONE,

@@ -55,8 +55,8 @@ size_t flo_trust_count(const struct flo_trust *trust);
 /* ---- verify ------------------------------------------------------------- */
 
 /* One verified signature by a key of the role is enough; signatures by unknown
- * keys beside it are ignored, a bad one by a trusted key is not.  TUF will
- * replace what is behind these two functions; callers stay as they are. */
+ * keys next to it are ignored, a bad one by a trusted key is not.  TUF will
+ * replace the code under these two functions; callers stay as they are. */
 
 /* A release's id is the digest of its signed body, so whatever wraps that body
  * (blanks, more signatures, another form of one) is the same release. */
@@ -189,7 +189,7 @@ struct flo_delta_facts {
     uint64_t memory_bytes; /* that apply needs */
     unsigned window_log;   /* zstd */
 };
-/* What a patch file says of itself, by its first bytes; no magic: raw. */
+/* The kind of a patch file, by its first bytes; without a magic: raw. */
 FLO_MUST_USE int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out,
                                    struct flo_err *err);
 
@@ -246,7 +246,7 @@ struct flo_bundle_spec {
     size_t blob_count;
     bool compress; /* tar.zst */
 };
-/* Written beside `path` and renamed.  FLO_E_BUNDLE_MISSING when a blob is
+/* Written next to `path` and renamed.  FLO_E_BUNDLE_MISSING when a blob is
  * not in blob_dir, FLO_E_TARGET_HASH when it has other bytes. */
 FLO_MUST_USE int flo_bundle_create(const char *path,
                                    const struct flo_bundle_spec *spec,
@@ -293,8 +293,8 @@ struct flo_author {
     double speed_ratio_max;    /* probe; 0: 1.5 */
     uint64_t memory_bytes_max; /* probe; 0: not said */
     bool allow_nonfinite;      /* true: do not scan models (tests, demo) */
-    /* Told each second, while something takes longer: "model.gguf: zstd" and
-     * for how many seconds so far.  NULL: nobody is. */
+    /* Called each second during a long step, with its name ("model.gguf: zstd")
+     * and its seconds so far.  NULL: no call. */
     void (*progress)(void *context, const char *what, uint64_t seconds);
     void *progress_context;
 };

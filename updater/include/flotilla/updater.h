@@ -1,4 +1,4 @@
-/* Flotilla updater: what a device keeps on disk, and how it gets there.
+/* Flotilla updater: the files that a device keeps, and their way to the disk.
  *
  * Slots and device record (the only truth about what runs), the store of
  * immutable blobs, the plan of a download, and the worker process that
@@ -36,8 +36,8 @@ struct flo_stated {
 };
 
 #define FLO_DENIALS_MAX 48
-/* A release and the newest statement on whether it may run: by an order, or
- * by what it did here. */
+/* A release and the newest statement on whether it may run.  The statement
+ * comes from an order or from the release's behaviour on this device. */
 struct flo_denial {
     struct flo_digest release;
     uint64_t number;    /* of the release; 0: not known */
@@ -46,7 +46,7 @@ struct flo_denial {
     uint8_t lane; /* 0 order, 1 emergency: no lane lifts the other's */
 };
 
-/* What slots/<model>.bin says: the model's record.  Digests are release ids;
+/* The record of a model, slots/<model>.bin.  Digests are release ids;
  * zero means the slot is empty.  `number` of a slot is the release's.  The
  * fields from `attempt` to `order` describe the execution that brought the
  * candidate and mean nothing without one. */
@@ -85,8 +85,8 @@ struct flo_slots {
     uint32_t denial_count;
     struct flo_denial denials[FLO_DENIALS_MAX];
     bool is_removed; /* a tombstone: the model was taken away */
-    /* Set by the reader only: one of the two records was unreadable and the
-     * other one, at most one step older, was taken. */
+    /* Set by the reader only: one of the two halves was unreadable, so the
+     * reader took the other one, at most one step older. */
     bool is_repaired;
 };
 
@@ -110,7 +110,7 @@ FLO_MUST_USE int flo_slots_begin_trial(struct flo_slots *slots, uint32_t tries,
  * is on trial.  FLO_E_SOAK_FAILED: no try is left; clear the candidate. */
 FLO_MUST_USE int flo_slots_count_try(struct flo_slots *slots,
                                      struct flo_err *err);
-/* The start counted last ended in order: it is not to be counted. */
+/* The last counted start ended in order: take it off the count. */
 void flo_slots_return_try(struct flo_slots *slots);
 /* previous <- current <- candidate; the floor rises to its number, and a
  * statement that asked for it is done.  FLO_E_STATE: nothing is on trial. */
@@ -118,30 +118,30 @@ FLO_MUST_USE int flo_slots_commit(struct flo_slots *slots, struct flo_err *err);
 /* The candidate failed, was cancelled or superseded: forget it and nothing
  * else.  Harmless without one. */
 void flo_slots_clear_candidate(struct flo_slots *slots);
-/* Ordered rollback behind a commit: current <- previous, and no previous: what
- * was current is denied and never a target again.  A candidate is dropped.
- * The caller denies the old current in the same write.  FLO_E_STATE: there is
- * no previous. */
+/* Ordered rollback after a commit: current <- previous, and previous is empty.
+ * The old current is denied and never a target again; the caller writes that
+ * denial in the same write.  A candidate is dropped.  FLO_E_STATE: there is no
+ * previous. */
 FLO_MUST_USE int flo_slots_roll_back(struct flo_slots *slots,
                                      struct flo_err *err);
-/* At start: finish what a power cut left.  Drops a denied candidate and one on
- * trial without tries, rolls back a denied current, forgets a denied previous;
- * but none of the latter two when the device refused that rollback.  true:
- * write the slots. */
+/* At start: finish a step that a power cut interrupted.  Drops a denied
+ * candidate and one on trial without tries, rolls back a denied current,
+ * forgets a denied previous; but none of the latter two when the device refused
+ * that rollback.  true: write the slots. */
 bool flo_slots_heal(struct flo_slots *slots);
 
-/* May this release become the candidate?  What a slot holds always may.
- * FLO_E_TARGET_FLOOR: its number is below the floor, and no order says that
- * it may be; FLO_E_META_EQUIVOCATION: current has that number and is another
- * release; FLO_E_META_VERSION_JUMP: more than FLO_VERSION_JUMP_MAX above all
- * that was committed here. */
+/* May this release become the candidate?  A release in a slot always may.
+ * FLO_E_TARGET_FLOOR: its number is below the floor, and no order allows that;
+ * FLO_E_META_EQUIVOCATION: current has that number and is another release;
+ * FLO_E_META_VERSION_JUMP: more than FLO_VERSION_JUMP_MAX above all that was
+ * committed here. */
 #define FLO_VERSION_JUMP_MAX UINT64_C(1000000)
 FLO_MUST_USE int flo_slots_admit(const struct flo_slots *slots,
                                  const struct flo_digest *release,
                                  uint64_t number, struct flo_err *err);
 
-/* May it run?  FLO_E_TARGET_DENIED says why not; else as flo_slots_admit, for
- * what has a number (0: not known). */
+/* May this release run?  FLO_E_TARGET_DENIED has the reason; else as
+ * flo_slots_admit, if the number is known (not 0). */
 FLO_MUST_USE int flo_slots_permit(const struct flo_slots *slots,
                                   const struct flo_digest *release,
                                   uint64_t number, struct flo_err *err);
@@ -150,30 +150,30 @@ FLO_MUST_USE int flo_slots_permit(const struct flo_slots *slots,
 
 struct flo_device;
 
-/* Keep what was said about a release, unless something newer was: allowed or
- * denied, and why.  Nothing lifts a fault.  A 49th takes the place of an
+/* Keep a statement about a release (allowed or denied, and why), unless a newer
+ * one is kept.  Nothing lifts a fault.  A 49th takes the place of an
  * allowed one, else of the denied one with the lowest number, which is folded:
  * true then, for a note. */
 bool flo_slots_deny(struct flo_slots *slots, const struct flo_denial *said);
-/* What somebody at the device allowed, after the same order as is denied now,
- * allows no more: there the last word holds, not the one that lifts. */
+/* Withdraw a permission that somebody at the device gave, after the same order
+ * as this denial.  Among equals the last word holds, not the permission. */
 void flo_slots_disallow(struct flo_slots *slots,
                         const struct flo_digest *release, uint64_t statement);
-/* What this device says itself about a release. */
+/* The device's own verdict on a release. */
 struct flo_denial_here {
     struct flo_digest release;
     enum flo_denial_cause cause;
     uint64_t order;    /* that brought the release; 0: by hand */
     uint64_t assigned; /* number of the release that is assigned; 0: none */
 };
-/* What it did here, or an operator took back.  A word by hand is newer than any
- * order so far.  What an order denies is kept with that order: nothing is done.
- * true: a denial was folded. */
+/* Deny a release for its behaviour here, or by hand.  A denial by hand is newer
+ * than any order so far.  A denial by an order is already kept with the order:
+ * nothing is done.  true: another denial was folded. */
 bool flo_slots_deny_here(struct flo_slots *slots,
                          const struct flo_device *device,
                          const struct flo_denial_here *said);
-/* Somebody stands at the device and wants it: that lifts what was denied, but
- * no fault.  true: it was denied, write the record. */
+/* Somebody at the device wants this release: lift its denial, unless it is a
+ * fault.  true: the release was denied; write the record. */
 bool flo_slots_allow_here(struct flo_slots *slots,
                           const struct flo_device *device,
                           const struct flo_digest *release);
@@ -190,7 +190,7 @@ enum flo_denial_cause flo_slots_denial(const struct flo_slots *slots,
 #define FLO_PAUSES_MAX 24
 #define FLO_MODELS_KEPT_MAX 32 /* records of models; then the oldest folds */
 
-/* What was said last about a rollout as a whole. */
+/* The newest statement about a rollout as a whole. */
 enum flo_rollout_said {
     FLO_ROLLOUT_RESUMED,
     FLO_ROLLOUT_PAUSED_BY_ORDER,
@@ -206,7 +206,7 @@ struct flo_subject {
     uint64_t number;
     struct flo_digest body;
 };
-/* What slots/_device.bin says. */
+/* The record of the device, slots/_device.bin. */
 struct flo_device {
     uint64_t generation;
     uint32_t epoch;
@@ -229,17 +229,17 @@ struct flo_device {
     bool is_repaired; /* as in flo_slots */
 };
 
-/* Epoch, numbers and time are what orders of these keys said.  When others are
- * trusted instead (the device was enrolled anew, perhaps since a key was
- * stolen) an era begins; what is denied and frozen stays.  true: the record
- * has changed, write it. */
+/* Epoch, numbers and time in the record come from orders of these keys.  After
+ * an enrolment with other keys (perhaps because a key was stolen) a new era
+ * begins; denials and a freeze stay.  true: the record has changed; write it.
+ */
 bool flo_device_trust(struct flo_device *device,
                       const struct flo_digest *order_keys);
 /* max(wall clock, build time, last verified time): for expiry. */
 uint64_t flo_device_time(const struct flo_device *device, uint64_t wall_ms,
                          uint64_t build_ms);
-/* What holds for a rollout that no order paused, resumed or aborted after it
- * had `number`: FLO_ROLLOUT_RESUMED. */
+/* The state of a rollout at `number`.  Without a later order to pause, resume
+ * or abort it: FLO_ROLLOUT_RESUMED. */
 enum flo_rollout_said flo_device_rollout(const struct flo_device *device,
                                          const char *rollout, uint64_t number);
 
@@ -254,23 +254,23 @@ const struct flo_pause *flo_device_said(const struct flo_device *device,
  * whatever the order, loss or repetition of delivery; so the records are
  * maxima. */
 #define FLO_NUMBER_JUMP_MAX (UINT64_C(1) << 32)
-/* How does a verified order stand against what is kept?  Changes nothing.
+/* Compare a verified order with the kept statements; changes nothing.
  * `slots`: the record of its model, for deploy and rollback; `body`: SHA-256 of
- * what was signed; `by`: the newer number.  FLO_E_CMD_EPOCH,
- * FLO_E_CMD_NONCE_REUSED (another order has its number), FLO_E_CMD_FORMAT (a
- * number so high that it would end the subject). */
+ * the signed bytes; `by`: the newer number.  FLO_E_CMD_EPOCH,
+ * FLO_E_CMD_NONCE_REUSED (another order already has its number),
+ * FLO_E_CMD_FORMAT (a number so high that it would end the subject). */
 FLO_MUST_USE int flo_statement_look(const struct flo_device *device,
                                     const struct flo_slots *slots,
                                     const struct flo_order *order,
                                     const struct flo_digest *body,
                                     enum flo_standing *out, uint64_t *by,
                                     struct flo_err *err);
-/* What keeping an order changed: write those before it acts. */
+/* The records that keeping an order changed: write them before it acts. */
 struct flo_kept {
     bool device, slots;
     bool is_folded; /* a denial gave way: tell it */
 };
-/* Keep it.  One that is superseded keeps only what it denies or lifts. */
+/* Keep the order.  A superseded order keeps only its denials and lifts. */
 struct flo_kept flo_statement_keep(struct flo_device *device,
                                    struct flo_slots *slots,
                                    const struct flo_order *order,
@@ -278,7 +278,7 @@ struct flo_kept flo_statement_keep(struct flo_device *device,
 
 /* ---- time and epoch: what an order may move (core/time.c, pure) ---- */
 
-/* What is known of the time beside what orders say. */
+/* Sources of the time other than orders. */
 struct flo_time_sources {
     uint64_t clock_ms;      /* the machine's */
     bool is_synchronised;   /* somebody keeps that clock right */
@@ -287,15 +287,16 @@ struct flo_time_sources {
 /* No claim counts for more than this: a synchronised clock; else the end of
  * the peer's certificate, where it is known. */
 uint64_t flo_time_limit(const struct flo_time_sources *sources);
-/* An order that was verified and is taken (or a peer's certificate) says that
- * it is `at_ms` at least.  *claimed_ms keeps the highest claim; *trusted_ms,
+/* A verified and accepted order (or a peer's certificate) claims that the time
+ * is at least `at_ms`.  *claimed_ms keeps the highest claim; *trusted_ms,
  * which never goes back, moves to the second highest of different ones, at most
  * to limit_ms.  true: one of the two has changed, write the record. */
 bool flo_time_claim(uint64_t *trusted_ms, uint64_t *claimed_ms, uint64_t at_ms,
                     uint64_t limit_ms);
-/* May an order of that epoch act?  `stored` is the record's (0: none yet),
- * `trusted` that of the list of trusted keys (flo_trust_epoch).  The same, or
- * one more when that list says so, else FLO_E_CMD_EPOCH. */
+/* May an order of that epoch act?  `stored` is the epoch of the record (0: none
+ * yet), `trusted` the epoch of the list of trusted keys (flo_trust_epoch).  An
+ * order has the stored epoch, or the next one if the list names it; else
+ * FLO_E_CMD_EPOCH. */
 FLO_MUST_USE int flo_epoch_admit(uint32_t stored, uint32_t trusted,
                                  uint32_t epoch, struct flo_err *err);
 
@@ -322,24 +323,24 @@ FLO_MUST_USE int flo_store_slots_read(struct flo_store *store,
                                       struct flo_err *err);
 /* Write over the older record and sync: the commit point of every change.
  * `slots->generation` becomes the newest on disk plus one.  FLO_E_STATE: the
- * store is open without the lock.  After FLO_E_IO_WRITE or FLO_E_DISK_FULL the
- * old record stands for readers, and behind a power cut the old or the new
- * one; writing again is right. */
+ * store is open without the lock.  After FLO_E_IO_WRITE or FLO_E_DISK_FULL
+ * readers see the old record, and after a power cut the old or the new one;
+ * writing again is right. */
 FLO_MUST_USE int flo_store_slots_write(struct flo_store *store,
                                        struct flo_slots *slots,
                                        struct flo_err *err);
-/* Records that an agent before 0.2 wrote become those of this format (contracts
- * section 6); with none of them nothing is done.  Needs the lock.  Any error
- * is the disk's: what was not done yet is done the next time. */
+/* Convert records of an agent before 0.2 to this format (contracts section 6);
+ * without such records nothing is done.  Needs the lock.  Any error is the
+ * disk's: the next call converts the rest. */
 FLO_MUST_USE int flo_store_upgrade(struct flo_store *store,
                                    struct flo_err *err);
 /* Its record goes, durably: the model has nothing here. */
 FLO_MUST_USE int flo_store_slots_remove(struct flo_store *store,
                                         const char *model, struct flo_err *err);
-/* Both records are gone: find what is still whole.  Looks through releases/
- * for documents of the model whose files are all there with their
+/* Both halves of the record are gone: find an intact release.  Looks through
+ * releases/ for documents of the model whose files are all there with their
  * digests, and makes the one with the highest number current, the next one
- * previous; what was denied and stated is lost with the records.  The caller
+ * previous; denials and statements are lost with the record.  The caller
  * verifies their signatures before serving and then writes.  FLO_E_ABSENT:
  * none. */
 FLO_MUST_USE int flo_store_slots_recover(struct flo_store *store,
@@ -365,21 +366,21 @@ bool flo_store_blob_has(struct flo_store *store,
 FLO_MUST_USE int flo_store_blob_open(struct flo_store *store,
                                      const struct flo_digest *digest, int *fd,
                                      uint64_t *bytes, struct flo_err *err);
-/* Somebody hashed all of it to `actual`.  Bytes that do not have their digest
- * are FLO_E_TARGET_HASH; the file is then moved to partial/, so that only its
- * bad chunks are fetched again; readers that have it open keep it. */
+/* The caller hashed the whole blob to `actual`.  Bytes without their digest are
+ * FLO_E_TARGET_HASH.  The file is then moved to partial/, so that only its bad
+ * chunks are fetched again; readers that have it open keep it. */
 FLO_MUST_USE int flo_store_blob_check(struct flo_store *store,
                                       const struct flo_digest *digest,
                                       const struct flo_digest *actual,
                                       struct flo_err *err);
-/* Open, hash and check: for what is small, or where nobody waits.  Bytes that
- * cannot be read (FLO_E_IO_READ) are moved to partial/ like wrong ones. */
+/* Open, hash and check: for small blobs, or where nobody waits.  A blob with
+ * unreadable bytes (FLO_E_IO_READ) is moved to partial/ like a wrong one. */
 FLO_MUST_USE int flo_store_blob_open_verified(struct flo_store *store,
                                               const struct flo_digest *digest,
                                               int *fd, uint64_t *bytes,
                                               struct flo_err *err);
-/* Store bytes in memory (a release document) under their digest; a blob that
- * is there already is hashed, and replaced when it is damaged. */
+/* Store bytes from memory (a release document) under their digest.  An existing
+ * blob is hashed, and replaced when it is damaged. */
 FLO_MUST_USE int flo_store_blob_put(struct flo_store *store, const void *data,
                                     size_t bytes, struct flo_digest *digest,
                                     struct flo_err *err);
@@ -387,9 +388,9 @@ FLO_MUST_USE int flo_store_blob_put(struct flo_store *store, const void *data,
  * published.  FLO_E_DISK_FULL with numbers. */
 FLO_MUST_USE int flo_store_blob_create(struct flo_store *store, uint64_t bytes,
                                        int *fd, struct flo_err *err);
-/* Give it its name, durably: fdatasync, link, folder sync.  The caller has
- * checked that the bytes have that digest.  One of that size that is there
- * already is fine.  fd stays the caller's. */
+/* Give the file its name, durably: fdatasync, link, folder sync.  The caller
+ * has checked that the bytes have that digest.  An existing blob of that size
+ * is fine.  fd stays the caller's. */
 FLO_MUST_USE int flo_store_blob_publish(struct flo_store *store, int fd,
                                         const struct flo_digest *digest,
                                         struct flo_err *err);
@@ -398,13 +399,13 @@ FLO_MUST_USE int flo_store_blob_publish(struct flo_store *store, int fd,
  * packed/sha256-<model>.<its own digest>, so that one name is the record of
  * both.  It can always be made again: nothing here may fail an update.
  *
- * Open for reading; what was not made in this life of the caller is hashed
- * before an engine gets it.  FLO_E_BLOB_ABSENT, FLO_E_IO_... */
+ * Open for reading.  A file from an earlier run of the caller is hashed before
+ * an engine gets it.  FLO_E_BLOB_ABSENT, FLO_E_IO_... */
 FLO_MUST_USE int flo_store_packed_open(struct flo_store *store,
                                        const struct flo_digest *model, int *fd,
                                        struct flo_err *err);
-/* Somebody hashed all of it to `actual`: FLO_E_TARGET_HASH, and the file is
- * removed, when that is not the digest of its name; FLO_E_BLOB_ABSENT. */
+/* The caller hashed the whole file to `actual`.  If its name has another
+ * digest, the file is removed: FLO_E_TARGET_HASH.  FLO_E_BLOB_ABSENT. */
 FLO_MUST_USE int flo_store_packed_check(struct flo_store *store,
                                         const struct flo_digest *model,
                                         const struct flo_digest *actual,
@@ -415,8 +416,8 @@ FLO_MUST_USE int flo_store_packed_check(struct flo_store *store,
 FLO_MUST_USE int flo_store_packed_create(struct flo_store *store,
                                          uint64_t bytes, int *fd,
                                          struct flo_err *err);
-/* Give it its name, durably, in place of an older one.  The caller has hashed
- * it. */
+/* Give the file its name, durably, in place of an older one.  The caller has
+ * hashed the file. */
 FLO_MUST_USE int flo_store_packed_publish(struct flo_store *store, int fd,
                                           const struct flo_digest *model,
                                           const struct flo_digest *digest,
@@ -424,23 +425,24 @@ FLO_MUST_USE int flo_store_packed_publish(struct flo_store *store, int fd,
 void flo_store_packed_remove(struct flo_store *store,
                              const struct flo_digest *model);
 
-/* What was removed. */
+/* The removed files. */
 struct flo_collected {
     uint32_t files;
     uint64_t bytes;
 };
 
-/* Kept prefixes: prefix/sha256-<release>.prefix, made for engines by whoever
- * starts them (contracts section 12).  They can be computed again, so they are
- * the first to go when the disk is short.  One that an engine has open is
- * flock'ed: it stays, because its removal would bring no room.
+/* Kept prefixes: prefix/sha256-<release>.prefix.  The process that starts an
+ * engine makes the file for it (contracts section 12).  They can be computed
+ * again, so they are the first to go when the disk is short.  One that an
+ * engine has open is flock'ed: it stays, because its removal would bring no
+ * room.
  *
  * Is there one of that release? */
 bool flo_store_prefix_has(struct flo_store *store,
                           const struct flo_digest *release);
 /* Bytes on disk of those that may go. */
 uint64_t flo_store_prefixes_bytes(struct flo_store *store);
-/* Remove them, the one not used for longest first, until so many bytes are
+/* Remove kept prefixes, those unused for longest first, until so many bytes are
  * free; adds to `collected`. */
 void flo_store_prefixes_drop(struct flo_store *store, uint64_t bytes,
                              struct flo_collected *collected);
@@ -452,7 +454,7 @@ struct flo_release_document {
     const void *body;
     size_t body_bytes;
 };
-/* Keep it under its id, the digest of its body: first the envelope in
+/* Keep the release under its id, the digest of its body: first the envelope in
  * releases/, which takes the place of another one of the same body, then the
  * body as a blob.  Durable when it returns.  FLO_E_DISK_FULL, FLO_E_IO_... */
 FLO_MUST_USE int
@@ -492,14 +494,14 @@ FLO_MUST_USE int flo_store_collect(struct flo_store *store,
 #define FLO_PROFILE_ENGINES_MAX 32
 #define FLO_PLAN_MEMORY_BYTES (32u * 1024 * 1024)
 
-/* What a device is, as far as a release cares. */
+/* The properties of a device that a release may require. */
 struct flo_profile {
     char arch[16]; /* "x86_64", "aarch64" */
     /* GGUF architectures it can run; empty: "llama" */
     char engine[FLO_PROFILE_ENGINES_MAX][16];
     uint64_t memory_bytes;    /* for the model; 0: not known, not checked */
     uint64_t disk_free_bytes; /* at the state directory */
-    uint64_t kept_bytes;      /* beside them: kept prefixes that may go */
+    uint64_t kept_bytes;      /* also: kept prefixes that may go */
     uint64_t prefix_bytes;    /* one more will be kept, of this release */
     bool packs;               /* the model is packed, too: room for both */
 };
@@ -548,8 +550,8 @@ FLO_MUST_USE int flo_plan_make(const struct flo_plan_input *input,
 /* ---- worker ---- */
 
 /* `flotilla-updater worker`: read one job line from `fd`, carry it out, answer
- * with event lines (contracts section 5).  Ends early, keeping what was
- * fetched, when the other side closes.  Returns the exit code. */
+ * with event lines (contracts section 5).  When the other side closes, it ends
+ * early and keeps the fetched bytes.  Returns the exit code. */
 int flo_worker_run(int fd);
 
 #endif
