@@ -1,5 +1,4 @@
-/* Who may make this device do something: scope and expiry of an order, and
- * whom an error accuses. */
+/* Admission: scope and expiry of an order, and the culprit of an error. */
 #include <assert.h>
 #include <string.h>
 

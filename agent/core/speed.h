@@ -1,6 +1,6 @@
-/* Speed: is a candidate slower than it may be, beside what serves now?
+/* Speed: is a candidate too slow, compared with the serving release?
  *
- * A pair is what a token took on both, measured one after the other in the
+ * A pair is the time of a token on both, measured one after the other in the
  * same place.  Whatever else happens on the machine lengthens one of them or
  * the other; a pair is therefore no more than one answer, over the limit or
  * under it, and the verdict waits until the answers leave no doubt (struct

@@ -1,4 +1,4 @@
-/* Roles: the current engine, the candidate beside it, and which is live.
+/* Roles: the current engine, the candidate's engine, and the live one of both.
  *
  * The agent loads, flips, unloads and promotes; engines say when they are
  * ready, idle or gone.  A request never ends for a flip. */

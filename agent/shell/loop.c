@@ -1,7 +1,7 @@
 /* The loop: events into the core, actions out to the modules.
  *
- * Lists are carried out whole before the next event is looked at; what fails
- * comes back as an event.  What an order says is on the disk before its event
+ * A list is carried out whole before the next event is taken; a failed action
+ * comes back as an event.  An order's statement is on the disk before its event
  * comes; a denial is in the same write as the slots that follow from it. */
 #include <string.h>
 

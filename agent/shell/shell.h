@@ -1,7 +1,7 @@
-/* The agent's shell: what carries the core's actions out.  Its state.
+/* State of the agent's shell, which carries out the core's actions.
  *
- * All on the thread of the event loop.  What to do comes from flo_agent_step().
- * Rooms, each knowing only those below it:
+ * Everything runs on the thread of the event loop.  flo_agent_step() gives the
+ * actions.  Rooms, each knowing only those below it:
  *   main.c commands/      a person at the device
  *   run.c                 open everything, boot, stop
  *   link/ local/          what comes in: the controller, the control socket

@@ -1,4 +1,4 @@
-/* Database: SQLite behind bounded, typed calls. */
+/* Database: bounded, typed calls over SQLite. */
 #include "base/host/db.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* Database: SQLite behind bounded, typed calls (SQLite inside).
+/* Database: bounded, typed calls over SQLite.
  *
  * One handle belongs to one thread.  Statements are prepared once per handle
  * and text and kept.  Every failure is FLO_E_DB with SQLite's

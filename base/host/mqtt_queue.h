@@ -1,4 +1,4 @@
-/* What paho's threads hand to the event loop: a bounded queue with an event
+/* From paho's threads to the event loop: a bounded queue with an event
  * descriptor.  push is called on any thread, take on one. */
 #ifndef FLOTILLA_HOST_MQTT_QUEUE_H
 #define FLOTILLA_HOST_MQTT_QUEUE_H

@@ -1,6 +1,6 @@
-/* What a service tells the manager that started it (sd_notify(3), the protocol
- * of NOTIFY_SOCKET): that it is ready, that it stops, and that its event loop
- * still turns.  Every call does nothing where nobody listens.  One thread: that
+/* Messages of a service to its manager (sd_notify(3), the protocol of
+ * NOTIFY_SOCKET): it is ready, it stops, its event loop still turns.  Without a
+ * listener every call does nothing.  One thread: that
  * of the event loop. */
 #ifndef FLOTILLA_BASE_HOST_SERVICE_H
 #define FLOTILLA_BASE_HOST_SERVICE_H

@@ -1,9 +1,9 @@
-/* What time TLS takes it to be, on a machine whose clock may be wrong.
+/* The time for TLS, on a machine whose clock may be wrong.
  *
  * A device without a battery wakes up in 1970, and every certificate "is not
- * yet valid".  OpenSSL asks the system's clock; here it is told what is known
- * better.  That holds for each verification of this process, whoever asks for
- * it: libcurl lets one in, paho does not. */
+ * yet valid".  OpenSSL asks the system's clock; here it gets the
+ * trusted time.  That holds for each verification of this process, whoever asks
+ * for it: libcurl lets one in, paho does not. */
 #ifndef FLOTILLA_HOST_TLS_TIME_H
 #define FLOTILLA_HOST_TLS_TIME_H
 

@@ -1,4 +1,4 @@
-/* Mask: which tokens fit behind a state.
+/* Mask: the tokens that fit after a state.
  *
  * The vocabulary's pieces stand in order, so that the states of the bytes that
  * a token shares with the one before are there already, and all that begin

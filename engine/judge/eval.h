@@ -1,4 +1,4 @@
-/* What the files of flotilla-model eval share.
+/* Shared by the files of flotilla-model eval.
  *
  *   eval.c          options, the walk through the suite, gates
  *   eval_side.c     one model in this process: answers, timings, rows

@@ -1,6 +1,6 @@
-/* What an evaluation found: a JSON report with keys that stay, and a table.
+/* Result of an evaluation: a JSON report with keys that stay, and a table.
  *
- * No prompt and no answer is in it: a case is told by its number. */
+ * It has no prompt and no answer: a case is named by its number. */
 #include "engine/judge/eval.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* What attention is in every instruction set: a function for each number of
+/* Attention for every instruction set: a function for each number of
  * rows and type of cache, and the walk through a cache block by block with
  * online softmax.  All of it is inlined into a kernel's own steps. */
 #ifndef FLOTILLA_ENGINE_ATTEND_H

@@ -1,5 +1,5 @@
-/* What requests of all kinds read and write: tokens of a text or of ids, and
- * frames that must not fail. */
+/* Frames that requests of all kinds read and write: tokens of a text or of ids,
+ * and frames that must not fail. */
 #include "engine/run/run.h"
 
 #include <stdlib.h>

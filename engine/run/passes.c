@@ -1,7 +1,6 @@
-/* Who gets a session, and what is computed together: one pass over the tokens
- * of those that are due (core/schedule.c).  Sessions keep their caches behind
- * an answer, so the next request with the same beginning does not compute it
- * again. */
+/* Passes: a session for each request, and one pass over the tokens of all due
+ * requests (core/schedule.c).  Sessions keep their caches after an answer, so
+ * the next request with the same beginning does not compute it again. */
 #include "engine/run/worker.h"
 
 #define EMBED_PIECE_BUSY 16 /* tokens */

@@ -1,4 +1,4 @@
-/* What the frames of a request ask for: opening, packing, answers, adapters,
+/* The frames of a request: opening, packing, answers, adapters,
  * tokens, vectors, figures. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* Sandbox of the engine process: a hostile model can spoil its answers and
  * end its process, and nothing else.
  *
- * The model file is parsed inside it already.  What is not listed kills, and
- * the agent says so.  Landlock refuses every file once more, where the kernel
- * has it: the filter alone lets none be opened. */
+ * The model file is parsed inside it already.  A call that is not listed kills
+ * the process, and the agent reports it.  Landlock refuses every file once
+ * more, where the kernel has it: the filter alone lets none be opened. */
 #include "engine/run/run.h"
 
 #include <errno.h>

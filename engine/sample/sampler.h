@@ -1,4 +1,4 @@
-/* Sampler without an engine, for tests, and behind a mask, for grammars; the
+/* Sampler without an engine, for tests, and with a mask, for grammars; the
  * rest is in <flotilla/engine.h>. */
 #ifndef FLOTILLA_ENGINE_SAMPLER_H
 #define FLOTILLA_ENGINE_SAMPLER_H

@@ -1,4 +1,4 @@
-/* What commands share. */
+/* Shared by the commands. */
 #include "engine/tools/common.h"
 
 #include <math.h>

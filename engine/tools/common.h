@@ -1,4 +1,4 @@
-/* What commands share: the values of options, opening a model, tokens in and
+/* Shared by the commands: the values of options, opening a model, tokens in and
  * out, and putting results on stdout. */
 #ifndef FLOTILLA_ENGINE_TOOLS_COMMON_H
 #define FLOTILLA_ENGINE_TOOLS_COMMON_H

@@ -1,15 +1,16 @@
-/* What a request may name: members of its body, parameters of its query.
+/* Shape of a request: the allowed members of its body and parameters of its
+ * query.
  * Pure.
  *
  * A shape is text, as rest/routes.def holds it: words apart by one blank.
- *   word        a member; what its value may be is the handler's business
+ *   word        a member; the handler checks its value
  *   word{...}   an object with the members inside
  *   word[...]   an array of objects with the members inside
  *   word{*}     an object whose members are free
  *   word{@policy}  an object of proto/policy.def's fields
  * Where an endpoint does several things, each has a shape of its own, apart by
  * `|` and told by its first member: "op=freeze everywhere|op=rollback release".
- * What is not named is refused: a typing error must never widen a scope. */
+ * An unknown name is refused: a typing error must never widen a scope. */
 #ifndef FLOTILLA_SERVER_REQUEST_H
 #define FLOTILLA_SERVER_REQUEST_H
 

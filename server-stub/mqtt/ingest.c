@@ -2,8 +2,8 @@
  *
  * A device is known by its topic, which the broker's ACL binds to its
  * certificate; whatever id stands in the payload must be the same.  So a
- * device can only ever change its own rows.  What does not fit is dropped and
- * counted, and never fails the batch it came in. */
+ * device can only ever change its own rows.  A message that does not match is
+ * dropped and counted, and never fails its batch. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* What the files of ingest share; not for others. */
+/* Shared by the files of ingest; not for others. */
 #ifndef FLOTILLA_SERVER_MQTT_INGEST_INSIDE_H
 #define FLOTILLA_SERVER_MQTT_INGEST_INSIDE_H
 

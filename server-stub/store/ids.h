@@ -1,5 +1,5 @@
-/* Ids: a number for each device id that is known, from 0 on; arrays beside it
- * hold what is known of them.  One thread. */
+/* Ids: a number for each known device id, from 0 on; arrays of other modules
+ * are indexed by it.  One thread. */
 #ifndef FLOTILLA_SERVER_IDS_H
 #define FLOTILLA_SERVER_IDS_H
 

@@ -1,4 +1,4 @@
-/* Store: everything the controller must remember, behind typed calls.
+/* Store: typed calls for everything that the controller must remember.
  *
  * The calls are written once (calls/), above a seam of few calls on tables
  * (tables.h).  An engine stands below the seam: sqlite/ keeps control.db in

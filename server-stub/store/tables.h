@@ -1,12 +1,12 @@
 /* Tables: the seam between the store's typed calls and an engine.
  *
- * The typed calls of store.h stand above it, once for all engines (common/).
+ * The typed calls of store.h stand above it, once for all engines (calls/).
  * Below it, an engine keeps the tables of tables.def and offers the calls of
  * `struct flo_store_ops`: sqlite/ in a file, memory/ in memory.  An engine
  * knows tables, fields and matches, and nothing of devices or orders.
  *
  * Promises of an engine:
- * - What changed between begin and commit is there whole or not at all.
+ * - The changes between begin and commit are there whole or not at all.
  * - A commit that returned 0 is durable: devices are acknowledged after it.
  * - A read sees each change that was made before it.
  * - No value is NULL: texts and digests that were not given are empty.

@@ -1,10 +1,10 @@
-/* Telemetry store: what devices measured, in a file of its own.
+/* Telemetry store: the windows of devices, in a file of its own.
  *
- * telemetry.db is nobody's but the telemetry lane's: its thread writes it and
- * reads it, and what is slow there makes nobody else wait.  One row per device
- * and span holds all metrics as a sketch (core/telemetry/sketch.h); beside them
- * stand the totals of each release on each hardware class.  What is lost here
- * may be lost: a damaged file is set aside and begun anew.
+ * Only the thread of the telemetry lane writes and reads telemetry.db, so a
+ * slow query there delays nothing else.  One row per device and span holds all
+ * metrics as a sketch (core/telemetry/sketch.h); next to them are the totals of
+ * each release on each hardware class.  This data may be lost: a damaged file
+ * is set aside and an empty one is started.
  *
  * One thread at a time.  Nothing else knows SQL of it. */
 #ifndef FLOTILLA_SERVER_WINDOWS_H

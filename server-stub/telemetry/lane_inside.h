@@ -1,4 +1,4 @@
-/* What the lane's files share; not for others. */
+/* Shared by the files of the lane; not for others. */
 #ifndef FLOTILLA_SERVER_LANE_INSIDE_H
 #define FLOTILLA_SERVER_LANE_INSIDE_H
 

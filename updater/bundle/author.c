@@ -1,8 +1,8 @@
 /* From model files to a release document and the blobs to upload.
  *
  * For every file each way to get it is made and measured; those that are worth
- * a device's trouble stay.  What devices would refuse is refused here, before
- * anybody signs it. */
+ * a device's trouble stay.  A file that devices would refuse is refused here,
+ * before anybody signs it. */
 #include <flotilla/release.h>
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* What the two halves of authoring share: a release that is being built. */
+/* Shared by the two halves of authoring: a release under construction. */
 #ifndef FLOTILLA_BUNDLE_AUTHOR_H
 #define FLOTILLA_BUNDLE_AUTHOR_H
 

@@ -6,7 +6,7 @@
  * offer and it has not failed in this job.  A delta that is larger than the
  * file itself loses like any other way, and a file that is here but for some
  * chunks is mended.  Where the disk has no room for that, the file itself is
- * taken: nothing else lies beside it.  Pure. */
+ * taken: no second copy lies on the disk.  Pure. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>

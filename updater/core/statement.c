@@ -1,8 +1,8 @@
 /* Statements: per subject the order with the highest number holds.
  *
- * Pure.  A broker may deliver what was signed in any order, twice, late or
- * never, and a hostile one does so on purpose.  What is kept is a maximum over
- * all that arrived, so an older order that comes last changes nothing. */
+ * Pure.  A broker may deliver signed orders in any order, twice, late or
+ * never, and a hostile one does so on purpose.  The kept number is the maximum
+ * of all that arrived, so an older order that comes last changes nothing. */
 #include <assert.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* What time it is at least, and which epoch holds: what a signed order may
- * move, and how far.  Pure; both are kept in the device record.
+/* Earliest possible time, and the valid epoch: how far a signed order may move
+ * both.  Pure; both are kept in the device record.
  *
  * Time.  A time that is too early lets an old order in, and the numbers of
  * subjects refuse that one; a time that is too late makes every later order an

@@ -5,8 +5,8 @@
  * file size.  A decoder takes at most 3.7 MB (2.4 MB in bzip2's small mode,
  * half as fast, taken when the limit asks for it), so all three fit 16 MiB.
  *
- * What patches of bsdiff never do is refused rather than interpreted: a
- * position outside the old file, bytes behind the last one used, lengths
+ * Three things that bsdiff never writes are refused: a position outside the old
+ * file, bytes past the last one used, lengths
  * below zero (CVE-2014-9862, CVE-2020-14315). */
 #include "updater/delta/internal.h"
 

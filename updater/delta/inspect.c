@@ -1,4 +1,4 @@
-/* What a patch file says of itself, by its first bytes. */
+/* The kind of a patch file, by its first bytes. */
 #include "updater/delta/internal.h"
 
 #include <string.h>

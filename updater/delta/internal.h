@@ -1,4 +1,4 @@
-/* What the codecs and their dispatcher share: the sink that the new bytes go
+/* Shared by the codecs and their dispatcher: the sink that the new bytes go
  * through, and one function per codec and direction. */
 #ifndef FLOTILLA_DELTA_INTERNAL_H
 #define FLOTILLA_DELTA_INTERNAL_H

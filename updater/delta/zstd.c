@@ -1,7 +1,7 @@
 /* Full downloads, compressed: zstd with windows that every device can hold.
  *
  * Written at level 19 with windows of at most 8 MiB and the size in the head.
- * Read as one frame, no dictionary, no frame to skip, nothing behind it, and
+ * Read as one frame, no dictionary, no frame to skip, nothing after it, and
  * never beyond the size that the release says: a bomb stops at that byte. */
 #include "updater/delta/internal.h"
 

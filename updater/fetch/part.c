@@ -1,4 +1,4 @@
-/* A download under way.  See part.h for what it promises.
+/* A download under way.  part.h has its promises.
  *
  * partial/<hex>.part has its full size from the beginning.  partial/<hex>.map
  * says how far it is true: two alternating records, because it is rewritten
@@ -9,15 +9,15 @@
  *    16  u64 bytes of the artifact
  *    24  u64 done        contiguous units that were written
  *    32  u64 synced      the part of `done` that was synced before this record
- *    40  u64 tail        bytes of the unit behind `done`, at an orderly end
+ *    40  u64 tail        bytes of the unit after `done`, at an orderly end
  *    48  boot id[16]
  *    64  etag[96]
  *   160  zero          508  u32 crc32c
  *
  * In the same boot `done` holds even after SIGKILL, for the page cache
  * survives.  In another boot only `synced` does: the data was on disk before
- * the record that says so was written.  Whatever the map claims is hashed
- * again before it is believed. */
+ * the record that says so was written.  Every claim of the map is
+ * hashed again before it is believed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
-/* Packed weights: what an engine made of a model blob, under a name that has
+/* Packed weights: a file that an engine made from a model blob; its name has
  * both digests.
  *
  * One link is the record: a file that was cut off has no name, and a name that
  * a power cut lost is made again.  Bytes that do not have the digest of their
- * name are removed, because they can be made anew from the model. */
+ * name are removed, because the model can make them again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
-/* Kept prefixes: files of engines that lie beside the store, one for a release.
+/* Kept prefixes: files of engines next to the store, one for a release.
  *
- * Whoever starts an engine makes its file (contracts section 12) and holds a
- * lock on it as long as that lives.  Here they are room: counted, and removed
- * when an update needs it. */
+ * The process that starts an engine makes its file (contracts section 12) and
+ * holds a lock on it while the engine lives.  The store only counts these
+ * files, and removes them when an update needs the space. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>

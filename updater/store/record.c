@@ -3,11 +3,11 @@
  *
  * Record A lies at 0, record B at 4096: other sectors, mostly another flash
  * page.  A write goes to the one that is *not* the newest, then fdatasync.
- * What power loss can do:
+ * Power loss has two cases:
  *   - before or during the pwrite: the record being written is old, torn or
  *     new; torn fails its CRC; the other record, untouched, is the newest
  *     valid one, or the new one is whole.  Old or new, never a mix.
- *   - behind fdatasync: new.
+ *   - after fdatasync: new.
  * A process that was killed between the two leaves a newest record that the
  * disk may not have.  So a file is synced before it is written: the half that
  * is not overwritten is on the disk.

@@ -1,4 +1,4 @@
-/* What the commands of flotilla-updater share: the command line, the answer.
+/* Shared by the commands of flotilla-updater: the command line, the answer.
  *
  * Exit codes and the error form are those of all Flotilla programs. */
 #ifndef FLOTILLA_UPDATER_TOOLS_H

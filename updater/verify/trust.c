@@ -1,4 +1,5 @@
-/* Who may sign what: a small list of public keys with roles. */
+/* Trusted keys: a small list of public keys with the roles that they may sign.
+ */
 #include "updater/verify/trust.h"
 
 #include <stdlib.h>

@@ -1,9 +1,10 @@
 /* Going back: an ordered rollback, by a signed order or by hand.
  *
- * Behind a commit the way is: load the previous release beside, then deny what
- * is taken back and rotate the slots, then flip.  Nothing is changed before
- * the target is ready to serve.  On trial the current release is still warm:
- * the execution ends and the flip is all. */
+ * After a commit there are three steps: load the previous release next to the
+ * current one; deny the release that is taken back and rotate the slots; flip.
+ * Nothing changes before the target is ready to serve.  During a trial the
+ * current release is still warm: the execution ends, and only the flip is left.
+ */
 #include <assert.h>
 #include <string.h>
 

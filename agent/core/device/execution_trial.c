@@ -1,9 +1,9 @@
 /* Probe and trial: a staged candidate on its way to the commit.
  *
- *   staged -> engine beside -> probed -> activated -> soaked -> committed
+ *   staged -> second engine -> probed -> activated -> soaked -> committed
  *
- * Whatever fails here ends the execution: failed before it served, rolled back
- * after. */
+ * A failure ends the execution: as failed before the candidate served, as
+ * rolled back after it. */
 #include <assert.h>
 #include <string.h>
 

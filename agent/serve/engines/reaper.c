@@ -1,4 +1,4 @@
-/* Processes that were killed, waited for beside everything else.
+/* Killed processes: the agent waits for their end without blocking.
  *
  * SIGKILL acts when a process comes back from the kernel: one that syncs a
  * gigabyte to a slow card ends when the card has it, tens of seconds later.  A

@@ -1,6 +1,6 @@
 /* Probe: is the candidate's engine good enough to serve?
  *
- * First every golden case on the candidate, then its speed beside the live
+ * First every golden case on the candidate, then its speed next to the live
  * engine (probe_speed.c), then its memory. */
 #include "agent/serve/probe/probe_inside.h"
 

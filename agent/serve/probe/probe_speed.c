@@ -1,4 +1,4 @@
-/* The speed of a candidate beside the live engine: runs of both in turn.
+/* The speed of a candidate next to the live engine: runs of both in turn.
  *
  * Times are CPU times taken inside the engines around each token, the lower
  * quartile of what belongs to a pair: other work on the machine lengthens a

@@ -1,4 +1,4 @@
-/* What a person at the device asks for. */
+/* The commands of a person at the device. */
 #ifndef FLOTILLA_AGENT_COMMANDS_COMMANDS_H
 #define FLOTILLA_AGENT_COMMANDS_COMMANDS_H
 

@@ -1,7 +1,8 @@
-/* What a controller answers to an enrolment: bytes in, a checked struct out.
+/* The controller's answer to an enrolment: bytes in, a checked struct out.
  *
- * Nothing of it is stored before all of it is good: with identity.json a device
- * counts as enrolled, and one whose certificate nobody can read stays away. */
+ * Nothing is stored before the whole answer is good: with identity.json a
+ * device counts as enrolled, and one whose certificate nobody can read stays
+ * away. */
 #ifndef FLOTILLA_AGENT_ENROL_ANSWER_H
 #define FLOTILLA_AGENT_ENROL_ANSWER_H
 

@@ -1,4 +1,4 @@
-/* What time this device takes it to be, and who is told.
+/* Trusted time of this device, and the modules that use it.
  *
  * A gateway without a battery wakes up in 1970.  It is not earlier than when
  * this program was built, than when the device was enrolled (its certificate

@@ -1,4 +1,4 @@
-/* What this device is: configuration, identity, clock, records. */
+/* The device: configuration, identity, clock, records. */
 #ifndef FLOTILLA_AGENT_DEVICE_DEVICE_H
 #define FLOTILLA_AGENT_DEVICE_DEVICE_H
 

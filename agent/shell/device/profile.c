@@ -1,4 +1,4 @@
-/* What this machine is: for the plan of an update, the report, telemetry. */
+/* Profile of the machine: for the plan of an update, the report, telemetry. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* What the controller says to a device: desired, cmd, a group's orders.
+/* Messages of the controller to a device: desired, cmd, a group's orders.
  *
  * Bytes in, a plain struct out; nothing is done here.  Orders are neither
  * verified nor read: flo_orders_take does. */

@@ -1,4 +1,4 @@
-/* What the device says of itself, as JSON (contracts section 3). */
+/* The device's reports, as JSON (contracts section 3). */
 #include <string.h>
 
 #include "agent/shell/report/report.h"

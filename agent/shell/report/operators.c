@@ -1,4 +1,4 @@
-/* What operators at the control socket are told. */
+/* Answers to operators at the control socket. */
 #include <stdlib.h>
 
 #include <event2/bufferevent.h>

@@ -1,4 +1,4 @@
-/* What goes out: to the controller and to operators at the device. */
+/* Reports: to the controller and to operators at the device. */
 #ifndef FLOTILLA_AGENT_REPORT_REPORT_H
 #define FLOTILLA_AGENT_REPORT_REPORT_H
 

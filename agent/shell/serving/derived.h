@@ -1,9 +1,9 @@
-/* Derived artifacts: what this device makes of a model to serve it faster.
+/* Derived artifacts: files that this device makes to serve a model faster.
  *
  * A sandboxed engine process writes packed weights, this one hashes the file
  * and gives it its name in the store.  Engines keep prefixes themselves.
- * Whatever fails, the model is served from its own rows.  What is tried, how
- * often and how long, is agent/core/derived.c's. */
+ * After any failure the model serves from its own rows.  agent/core/derived.c
+ * decides the tries, their number and their time. */
 #ifndef FLOTILLA_AGENT_DERIVED_H
 #define FLOTILLA_AGENT_DERIVED_H
 

@@ -1,5 +1,5 @@
 /* The updater worker: one process per job, one line in, event lines out
- * (contracts section 5).  What it says is hostile until it fits. */
+ * (contracts section 5).  Its lines are hostile until they match the format. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* What the crypto files share: a key of mbedTLS, and its public half as DER. */
+/* Shared by the crypto files: a key of mbedTLS, and its public half as DER. */
 #ifndef FLOTILLA_HOST_CRYPTO_INTERNAL_H
 #define FLOTILLA_HOST_CRYPTO_INTERNAL_H
 

@@ -1,6 +1,6 @@
 /* HTTP client on libcurl: see http_client.h.
  *
- * What an answer carries is checked where it enters: only http and https,
+ * An answer is checked where it enters: only http and https,
  * no redirect is followed, nothing is decoded behind the caller's back (a
  * digest is over the bytes on the wire), every length has a bound. */
 #include "base/host/http_client.h"

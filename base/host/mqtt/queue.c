@@ -1,5 +1,5 @@
 /* The queue between paho's threads and the event loop: a linked list under a
- * mutex, an eventfd beside it.  Only messages are bounded: the other kinds are
+ * mutex, with an eventfd.  Only messages are bounded: the other kinds are
  * answers to what this side asked for. */
 #include "base/host/mqtt_queue.h"
 

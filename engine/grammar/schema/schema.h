@@ -1,4 +1,4 @@
-/* A schema being turned into rules: what its files share.
+/* Shared by the files that turn a schema into rules.
  *
  *   schema.c  alternatives, the whole
  *   walk.c    what is supported, bounded reading, calls of rules

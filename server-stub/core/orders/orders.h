@@ -1,5 +1,5 @@
-/* Orders: which of them a group sees, when one is signed anew, how far one
- * got.  Pure. */
+/* Orders: the list of a group, the time to sign one again, the progress of
+ * one.  Pure. */
 #ifndef FLOTILLA_SERVER_ORDERS_H
 #define FLOTILLA_SERVER_ORDERS_H
 

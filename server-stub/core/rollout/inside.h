@@ -1,4 +1,4 @@
-/* What the files of the rollout core share; not for others. */
+/* Shared by the files of the rollout core; not for others. */
 #ifndef FLOTILLA_SERVER_ROLLOUT_INSIDE_H
 #define FLOTILLA_SERVER_ROLLOUT_INSIDE_H
 

@@ -1,4 +1,4 @@
-/* What the broker's files share; not for others. */
+/* Shared by the files of the broker; not for others. */
 #ifndef FLOTILLA_SERVER_MQTT_BROKER_INSIDE_H
 #define FLOTILLA_SERVER_MQTT_BROKER_INSIDE_H
 

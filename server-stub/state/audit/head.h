@@ -1,9 +1,9 @@
-/* The audit's signed heads: DIR/audit.head, beside the table.
+/* The audit's signed heads: DIR/audit.head, next to the table.
  *
  * A line each 64 records and each minute in which there were some, appended
  * and synced, signed by DIR/keys/audit.key.  The running controller compares
- * them with the table each minute; so does `audit verify`, whole.  Who owns
- * the disk with that key can write table, file and signature again. */
+ * them with the table each minute; so does `audit verify`, whole.  An owner
+ * of the disk with that key can rewrite table, file and signature. */
 #ifndef FLOTILLA_SERVER_STATE_AUDIT_HEAD_H
 #define FLOTILLA_SERVER_STATE_AUDIT_HEAD_H
 

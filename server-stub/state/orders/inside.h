@@ -1,4 +1,4 @@
-/* What the files of this folder share; not for others. */
+/* Shared by the files of this folder; not for others. */
 #ifndef FLOTILLA_SERVER_STATE_ORDERS_INSIDE_H
 #define FLOTILLA_SERVER_STATE_ORDERS_INSIDE_H
 

@@ -1,4 +1,4 @@
-/* What the typed calls share; not for others. */
+/* Shared by the typed calls; not for others. */
 #ifndef FLOTILLA_SERVER_CALLS_INSIDE_H
 #define FLOTILLA_SERVER_CALLS_INSIDE_H
 

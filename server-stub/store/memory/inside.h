@@ -1,4 +1,4 @@
-/* What the engine's files share; not for others. */
+/* Shared by the files of the engine; not for others. */
 #ifndef FLOTILLA_SERVER_MEMORY_INSIDE_H
 #define FLOTILLA_SERVER_MEMORY_INSIDE_H
 

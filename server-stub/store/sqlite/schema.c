@@ -1,5 +1,6 @@
-/* SQLite: how the tables of tables.def came to be.  A change is a new script
- * behind the last one, never an edit: databases have run what stands here. */
+/* SQLite: the scripts that make the tables of tables.def.  A change is a new
+ * script after the last one, never an edit: databases have run these scripts.
+ */
 #include "server-stub/store/sqlite/inside.h"
 
 const char *const flo_sqlite_schema[] = {

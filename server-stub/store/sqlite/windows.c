@@ -1,5 +1,5 @@
-/* Telemetry store: opening, names, windows and totals.  What is read and what
- * is forgotten is in telemetry_rows.c. */
+/* Telemetry store: opening, names, windows and totals.  Reading and forgetting
+ * are in windows_rows.c. */
 #include <stdlib.h>
 #include <string.h>
 

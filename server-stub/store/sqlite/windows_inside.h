@@ -1,4 +1,4 @@
-/* What the telemetry store's files share; not for others. */
+/* Shared by the files of the telemetry store; not for others. */
 #ifndef FLOTILLA_SERVER_WINDOWS_INSIDE_H
 #define FLOTILLA_SERVER_WINDOWS_INSIDE_H
 
