@@ -110,7 +110,7 @@ int flo_args_main(const struct flo_args_program *program, int argc,
                   char **argv);
 
 /* Find the verb and fill its state.  With text in `help` that is the answer
- * and nothing is to be run.  *out may be set beside an error: its is_json
+ * and nothing is to be run.  *out may be set next to an error: its is_json
  * counts.  FLO_E_USAGE; `err` is not NULL. */
 FLO_MUST_USE int flo_args_read(const struct flo_args_program *program, int argc,
                                char *const *argv, struct flo_args **out,

@@ -12,7 +12,7 @@ struct flo_sha256 {
     void *context;
 };
 
-/* Begin; a used one begins anew.  FLO_E_MEMORY when there is no memory. */
+/* Begin; a used one begins again.  FLO_E_MEMORY when there is no memory. */
 FLO_MUST_USE int flo_sha256_init(struct flo_sha256 *sha, struct flo_err *err);
 void flo_sha256_update(struct flo_sha256 *sha, const void *data, size_t bytes);
 /* Write the digest; then only init or deinit may follow. */

@@ -26,7 +26,7 @@ struct flo_httpd_options {
     const char *server_name;  /* Server header; NULL: none */
     const char *const *hosts; /* allowed Host names on TCP listeners, no
                                  port, NULL-terminated; NULL: any */
-    bool admits_addresses;    /* beside them any IP address as Host: a page of
+    bool admits_addresses;    /* also any IP address as Host: a page of
                                  another site never has one (DNS rebinding) */
     /* Body of error answers (also of those that httpd makes itself); NULL:
      * RFC 9457 problem documents. */

@@ -15,7 +15,7 @@ struct flo_service *flo_service_open(void);
 
 /* Says READY=1, and from then on WATCHDOG=1 from `base`, twice in each period
  * of WATCHDOG_USEC.  A loop that stands still says nothing, so the manager
- * starts the service anew. */
+ * starts the service again. */
 void flo_service_ready(struct flo_service *service, struct event_base *base);
 
 /* Says STOPPING=1 and frees.  Before the event loop is freed. */

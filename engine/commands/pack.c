@@ -11,7 +11,7 @@
 
 struct pack {
     struct flo_tool tool; /* words: MODEL */
-    const char *out;      /* NULL: beside the model */
+    const char *out;      /* NULL: next to the model */
     bool is_probe;
     struct flo_packing packing;
     uint64_t started_us, shown;

@@ -44,7 +44,7 @@ bool flo_pattern_put(struct flo_program *program, const char *text,
                      size_t bytes, uint32_t any);
 
 /* Bytes that an open grammar has at most while it is used, and what compiling
- * the largest schema takes beside them; grammars of a process that serves are
+ * the largest schema takes next to them; grammars of a process that serves are
  * compiled one by one. */
 uint64_t flo_grammar_bytes(uint32_t n_vocab);
 uint64_t flo_schema_bytes(void);

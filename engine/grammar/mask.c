@@ -45,7 +45,7 @@ static bool fill(struct flo_matcher *m, uint32_t *state, bool is_alone,
                 return false;
             }
             if (next == FLO_STATE_FULL && !has_room) {
-                /* Once for a piece, which then begins anew. */
+                /* Once for a piece, which then begins again. */
                 path[0] = *state = flo_matcher_drop(m, *state);
                 has_room = true;
                 at = 0;

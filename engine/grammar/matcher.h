@@ -4,7 +4,7 @@
  * calls behind it.  Equal stacks are one stack, equal sets are one state, and
  * the step from a state by a class of bytes is computed once.  All room is
  * bounded; when it is used up everything but the present state is forgotten
- * and made anew as it is met. */
+ * and made again as it is met. */
 #ifndef FLOTILLA_GRAMMAR_MATCHER_H
 #define FLOTILLA_GRAMMAR_MATCHER_H
 

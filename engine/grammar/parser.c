@@ -66,7 +66,7 @@ static bool read_times(struct flo_parser *p, uint32_t *least, uint32_t *most)
     return true;
 }
 
-/* An item and what repeats it.  It is built beside what is there, so that a
+/* An item and what repeats it.  It is built next to what is there, so that a
  * repetition can make it a rule and call that; without one it is joined in. */
 static void read_repeated(struct flo_parser *p)
 {

@@ -155,7 +155,7 @@ static bool passes(const struct golden_case *one, const struct heard *heard)
 
 /* ---- plays ------------------------------------------------------- */
 
-/* A kernel that this CPU has beside `used`; NULL: none in a sensible time. */
+/* A kernel that this CPU has next to `used`; NULL: none in a sensible time. */
 static const char *other_kernel(const char *used, uint64_t weights_bytes)
 {
     const struct flo_kernel *kernel;

@@ -145,7 +145,7 @@ typedef void flo_soft_cap_fn(float *x, float cap, size_t count);
 /* x[i] += y[i] */
 typedef void flo_add_fn(float *x, const float *y, size_t count);
 /* y[i] += sum over r of low[r] * b[r * stride + i]; a row has the same bits
- * whatever rows are beside it */
+ * whatever rows are next to it */
 typedef void flo_low_rank_add_fn(const float *b, size_t stride, size_t rank,
                                  const float *low, float *y, size_t rows);
 /* Put one head's key and value at `position` of the cache. */

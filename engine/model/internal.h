@@ -101,7 +101,7 @@ struct flo_engine {
     const struct flo_kernel *kernel;
     struct flo_weights weights;
     struct flo_sidecar *sidecar; /* the weights' packed file; NULL: none */
-    int model_fd; /* for rows of the embedding beside a sidecar; -1: none */
+    int model_fd; /* for rows of the embedding next to a sidecar; -1: none */
     struct flo_sizes sizes;
     struct flo_engine_plan plan; /* of these sizes and weights */
     struct flo_scratch scratch;

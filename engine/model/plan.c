@@ -85,7 +85,7 @@ void flo_scratch_lay_out(const struct flo_hparams *h,
     }
 }
 
-/* What the caller has beside each session: a sampler, and its tokens, twice
+/* What the caller has next to each session: a sampler, and its tokens, twice
  * when the answer of another one waits for a session. */
 static uint64_t caller_bytes(const struct flo_hparams *h,
                              const struct flo_sizes *sizes)

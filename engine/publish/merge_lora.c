@@ -1,6 +1,6 @@
 /* flotilla-model merge-lora: base + adapter = a file that ships by itself.
  *
- * The new file is written beside its name and renamed when it is whole and
+ * The new file is written next to its name and renamed when it is whole and
  * when the update has really arrived in it: a merge that lost the update is
  * refused, because it looks like a release and answers like the old one. */
 #include <inttypes.h>

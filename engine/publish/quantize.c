@@ -1,7 +1,7 @@
 /* flotilla-model quantize: a model in a smaller type, and how well it fits.
  *
  * With --pin-grid, the scales of the release before stay where they serve the
- * new weights, and only codes are rounded anew: a delta between the two
+ * new weights, and only codes are rounded again: a delta between the two
  * releases is then two to three times smaller.  But a grid that was fitted to
  * the old weights can hold them back: few of them stand where a small change
  * rounds them to another step.  The share of the change that is kept is

@@ -303,7 +303,7 @@ void flo_job_prepare(struct flo_job *job, uint32_t rows,
 }
 
 /* The context is full: the older half behind the head goes, and what stays is
- * computed anew at its new place.  Turning the keys in the cache instead would
+ * computed again at its new place.  Turning the keys in the cache instead would
  * cost less, but lose bits in the quantised caches each time, and keep traces
  * of what was dropped: this way the answer goes on with the same bits as if
  * it had been asked with what is left. */

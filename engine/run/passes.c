@@ -364,7 +364,7 @@ static void end_embed(struct flo_worker *worker, size_t i,
 }
 
 /* Vectors are made in the session of those who can wait, when it is free;
- * beside answers in pieces so small that nobody notices. */
+ * next to answers in pieces so small that nobody notices. */
 static bool step_embed(struct flo_worker *worker, bool has_answers)
 {
     size_t i = flo_worker_first_embed(worker);

@@ -20,7 +20,7 @@ static inline uint32_t flo_smaller(uint32_t a, uint32_t b)
 #define FLO_INPUT_BYTES 65536   /* read from the socket at a time */
 #define FLO_OUTPUT_BYTES 262144 /* unsent: the agent is slow, nothing new */
 
-/* Bytes that requests take in the process, at most, beside what the engine
+/* Bytes that requests take in the process, at most, next to what the engine
  * plans for its sessions: frames that wait, one on its way in, answers on
  * their way out (what was there, one of the largest, those of a pass), and a
  * text or a list of tokens that becomes the other. */
@@ -215,7 +215,7 @@ void flo_job_cancel(struct flo_job *job, struct flo_buf *out);
 /* Tokens of a frame's text or ids, at most `tokens_max`, checked; the caller
  * frees.  FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG, FLO_E_GGUF_VOCAB,
  * FLO_E_MEMORY. */
-#define FLO_TEXT_IDS 8 /* beside enum flo_text_flags */
+#define FLO_TEXT_IDS 8 /* next to enum flo_text_flags */
 FLO_MUST_USE int flo_tokens_read(const struct flo_engine *engine,
                                  struct flo_wire_text text, unsigned flags,
                                  size_t tokens_max, int32_t **tokens,

@@ -14,7 +14,7 @@
 #include <flotilla/release.h>
 #include <flotilla/updater.h>
 
-#define PACKED_BYTES_MORE (1u << 20) /* beside a sixteenth of the model */
+#define PACKED_BYTES_MORE (1u << 20) /* next to a sixteenth of the model */
 
 /* A plan while it is made. */
 struct making {
@@ -205,7 +205,7 @@ static const char *why_full(const struct flo_plan_input *input, uint32_t file,
     return why;
 }
 
-/* Bytes that lie beside the file while it is made. */
+/* Bytes that lie next to the file while it is made. */
 static uint64_t aside(const struct flo_release_file *file,
                       const struct flo_way *way)
 {
@@ -323,7 +323,7 @@ static uint64_t add_derived(struct flo_plan *plan, uint64_t bytes,
     return bytes;
 }
 
-/* Most that the packed weights of a model that comes anew will take. */
+/* Most that the packed weights of a model that comes again will take. */
 static void add_packed(const struct flo_plan_input *input,
                        const struct flo_release_variant *variant,
                        uint64_t room_bytes, struct flo_plan *plan)

@@ -63,7 +63,7 @@ static void unmap_file(const uint8_t *data, uint64_t bytes)
     }
 }
 
-/* A nameless file beside nothing, gone with its descriptor. */
+/* A nameless file, gone with its descriptor. */
 static int open_scratch(struct flo_err *err)
 {
     int fd = open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

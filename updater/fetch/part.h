@@ -29,7 +29,7 @@ struct flo_part;
 /* Begin or resume: reserves all space (FLO_E_DISK_FULL with numbers; then
  * nothing is left behind), re-hashes what an earlier run left and keeps what
  * is right.  A map that is damaged is ignored: with chunk hashes all chunks
- * are looked at, without it begins anew. */
+ * are looked at, without it begins again. */
 FLO_MUST_USE int flo_part_open(struct flo_store *store,
                                const struct flo_artifact *artifact,
                                struct flo_part **out, struct flo_err *err);

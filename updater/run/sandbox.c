@@ -26,7 +26,7 @@
 #define EVER FLO_SANDBOX_EVER
 #define INT FLO_SANDBOX_INT
 #define WORD FLO_SANDBOX_WORD
-#define SOCKET_KIND 0xfu /* beside it are SOCK_CLOEXEC and SOCK_NONBLOCK */
+#define SOCKET_KIND 0xfu /* next to it are SOCK_CLOEXEC and SOCK_NONBLOCK */
 
 #define KILL(name)                                                             \
     {                                                                          \
@@ -303,7 +303,7 @@ static int restrict_files(const struct flo_update_job *job, struct flo_err *err)
 }
 
 /* A resolver reads its list of services once, and asks for facts of paths
- * before it reads it anew: have that behind us. */
+ * before it reads it again: have that behind us. */
 static void warm_up(void)
 {
     struct addrinfo *found = NULL;

@@ -145,7 +145,7 @@ static void read_execution(const uint8_t *record, struct flo_slots *slots)
         record[112] == FLO_SLOT_TRIAL ? FLO_SLOT_TRIAL : FLO_SLOT_STAGED;
     slots->tries_left = record[113];
     slots->attempt = flo_get_u32(record + 116);
-    slots->order_seq = 0; /* numbers begin anew */
+    slots->order_seq = 0; /* numbers begin again */
     slots->soak_ms = flo_get_u64(record + 152);
     slots->soak_requests = flo_get_u32(record + 160);
     slots->soak_errors_ppm = 20000; /* it was a count */
@@ -283,7 +283,7 @@ static int upgrade_device(struct flo_store *store, struct flo_err *err)
     }
     if (flo_record_read(store, DEVICE, &OLD_DEVICE, record, &generation,
                         &is_repaired, NULL) < 0) {
-        return 0; /* damaged: begun anew by the agent */
+        return 0; /* damaged: begun again by the agent */
     }
     rv = move_to_models(store, record, err);
     if (rv < 0) {

@@ -127,7 +127,7 @@ static int read_roles(const json_t *entry, unsigned *out, struct flo_err *err)
     return rv;
 }
 
-/* A key may be named beside; then by its own id. */
+/* A key may be named as well; then by its own id. */
 static int check_keyid(const json_t *entry, const char *pem,
                        struct flo_err *err)
 {

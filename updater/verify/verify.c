@@ -42,7 +42,7 @@ static int check_low(const struct flo_envelope *envelope, struct flo_err *err)
 }
 
 /* One good signature by a key that has one of `roles`; a bad one by such a key
- * is refused even beside a good one. */
+ * is refused even next to a good one. */
 static int check_signatures(const struct flo_envelope *envelope,
                             const struct flo_trust *trust, unsigned roles,
                             const struct trusted_key **signer,

@@ -55,7 +55,7 @@ FLO_MUST_USE int flo_tree_read(struct flo_tree *tree, char *text, size_t bytes,
                                struct flo_err *err);
 void flo_tree_deinit(struct flo_tree *tree);
 
-/* A node beside those that were read; when it is full, one that goes away with
+/* A node next to those that were read; when it is full, one that goes away with
  * the next. */
 struct flo_tree_node *flo_tree_new(struct flo_tree *tree,
                                    enum flo_tree_kind kind);

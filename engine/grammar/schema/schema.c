@@ -152,7 +152,7 @@ static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
 struct alternative {
     const struct flo_tree_node *schema; /* behind its references */
     int types;                          /* that it may have */
-    bool is_object; /* every answer of it, with what stands beside oneOf, is */
+    bool is_object; /* every answer of it, with what stands next to oneOf, is */
 };
 
 /* Types of a schema as far as can be said without merging. */
@@ -248,7 +248,7 @@ static bool are_apart(struct flo_schema *s, const struct alternative *a,
     return false;
 }
 
-/* At most one alternative of oneOf may hold, beside what stands there too
+/* At most one alternative of oneOf may hold, next to what stands there too
  * (`rest`): each is compared with all before it. */
 static void check_apart(struct flo_schema *s, const struct flo_tree_node *rest,
                         const struct flo_tree_node *list)
@@ -273,7 +273,7 @@ static void check_apart(struct flo_schema *s, const struct flo_tree_node *rest,
     }
 }
 
-/* anyOf and oneOf, each alternative together with what stands beside it. */
+/* anyOf and oneOf, each alternative together with what stands next to it. */
 static void put_choices(struct flo_schema *s,
                         const struct flo_tree_node *schema,
                         const struct flo_tree_node *list)

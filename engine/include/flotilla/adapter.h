@@ -1,8 +1,8 @@
 /* Flotilla engine, LoRA adapters at run time: small changes of a model that
- * are loaded beside it, switched by session and dropped, without touching the
+ * are loaded next to it, switched by session and dropped, without touching the
  * weights.  y = W x becomes W x + scale * alpha / rank * B (A x).
  *
- * A session's results have the same bits alone, beside sessions with other
+ * A session's results have the same bits alone, next to sessions with other
  * adapters, and on any number of threads; without an adapter they are the
  * base's.  Errors, threads and ownership as in <flotilla/engine.h>. */
 #ifndef FLOTILLA_ADAPTER_H

@@ -141,7 +141,7 @@ struct flo_engine_info {
     uint64_t load_us; /* open until ready */
     bool has_vocabulary;
     bool is_packed;       /* weights are read from the packed file */
-    char packed_why[128]; /* why the one beside the model is not used */
+    char packed_why[128]; /* why the one next to the model is not used */
 };
 /* Borrowed; valid until flo_engine_close(). */
 const struct flo_engine_info *flo_engine_info(const struct flo_engine *engine);
@@ -239,7 +239,7 @@ FLO_MUST_USE int flo_sampler_open(const struct flo_engine *engine,
                                   struct flo_sampler **sampler,
                                   struct flo_err *err);
 void flo_sampler_close(struct flo_sampler *sampler);
-/* Start anew with other numbers, without allocating. */
+/* Start again with other numbers, without allocating. */
 FLO_MUST_USE int flo_sampler_reset(struct flo_sampler *sampler,
                                    const struct flo_sampling *sampling,
                                    struct flo_err *err);

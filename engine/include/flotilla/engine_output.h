@@ -1,4 +1,4 @@
-/* Flotilla engine, what else a model tells beside its next token: how likely
+/* Flotilla engine, more answers of a model than its next token: how likely
  * tokens are, and a text as one vector.  Errors, threads and ownership as in
  * <flotilla/engine.h>; nothing here costs anything unless it is called. */
 #ifndef FLOTILLA_ENGINE_OUTPUT_H

@@ -60,7 +60,7 @@ size_t flo_tokens_common(const int32_t *a, size_t a_count, const int32_t *b,
 uint32_t flo_session_common(const struct flo_session *session,
                             const int32_t *tokens, size_t count);
 
-/* Begin `session` anew with the first `count` tokens that `from` (of the same
+/* Begin `session` again with the first `count` tokens that `from` (of the same
  * engine; itself is fine) holds: their cache is copied, nothing is computed.
  * `from` must not be in use on another thread meanwhile.  More than `from`
  * has: as many as it has.  Its adapter goes along. */

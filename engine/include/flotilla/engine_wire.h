@@ -84,7 +84,7 @@ struct flo_wire_open {
     uint32_t threads;
     uint32_t sessions;
     uint64_t memory_bytes_max;
-    uint64_t adapter_bytes; /* room for LOAD, beside that of those named here */
+    uint64_t adapter_bytes; /* room for LOAD, without the adapters named here */
     bool keeps_prefix; /* the last descriptor is of a file of a fixed size, to
                           be read and written: what requests share */
     struct flo_wire_text chat_template; /* instead of the model's; no NUL */

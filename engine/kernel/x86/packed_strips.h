@@ -220,7 +220,7 @@ struct strip {
     size_t part;            /* the first of the rows */
     size_t ahead;           /* bytes; 0: nothing is fetched ahead */
     const uint8_t *end;     /* behind it come .. */
-    size_t skip;            /* .. bytes of the strips beside it: not fetched */
+    size_t skip;            /* .. bytes of the strips next to it: not fetched */
     struct flo_strip at;
 };
 

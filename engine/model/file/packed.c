@@ -7,7 +7,7 @@
 
 #define PATH_BYTES_MAX 4096
 
-/* The file beside the model; *fd stays -1 when there is none.  Found by its
+/* The file next to the model; *fd stays -1 when there is none.  Found by its
  * name alone, it must look right in every way. */
 static int open_beside(const char *path, int model_fd, int *fd,
                        struct flo_err *err)

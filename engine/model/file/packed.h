@@ -5,7 +5,7 @@
 #include "engine/model/internal.h"
 
 /* Let the engine, whose weights are bound, read the packed file that the
- * options name, or the one beside the model at `path` (NULL: none);
+ * options name, or the one next to the model at `path` (NULL: none);
  * engine->info says why one that was found is not used.  One that was named and
  * is not the model's is an error (FLO_E_PACKED, FLO_E_ABSENT, FLO_E_IO_...);
  * where the kernel reads no strips, nothing happens. */

@@ -66,7 +66,7 @@ struct flo_weights {
  * FLO_E_GGUF_TYPE      a vector that is not F32
  * FLO_E_NOT_BUILT      a tensor type that the kernel does not compute
  * FLO_E_MODEL_ARCH     a tensor that the architecture does not have, or a
- *                      fused one beside its parts */
+ *                      fused one next to its parts */
 FLO_MUST_USE int flo_weights_bind(const struct flo_gguf *gguf,
                                   const struct flo_arch *arch,
                                   const struct flo_hparams *hparams,

@@ -121,7 +121,7 @@ static void give(struct flo_turn *turns, size_t count,
                  enum flo_wire_priority priority, uint32_t left)
 {
     uint32_t before = left;
-    bool has_prompt = false; /* that goes on beside what is forced */
+    bool has_prompt = false; /* that goes on next to what is forced */
 
     has(turns, count, &has_prompt, priority);
     give_answers(turns, count, priority, has_prompt ? PIECE_BESIDE : left,
