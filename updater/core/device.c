@@ -22,9 +22,6 @@ void flo_device_begin_era(struct flo_device *device)
 
 void flo_slots_begin_era(struct flo_slots *slots, uint32_t era)
 {
-    if (slots->era == era) {
-        return;
-    }
     slots->era = era;
     memset(&slots->stated, 0, sizeof(slots->stated));
     for (uint32_t i = 0; i < slots->denial_count;) {

@@ -222,6 +222,7 @@ struct flo_kept flo_statement_keep(struct flo_device *device,
     uint64_t by;
     bool is_about_model =
         order->op == FLO_ORDER_DEPLOY || order->op == FLO_ORDER_ROLLBACK;
+    bool begins_era = order->epoch > device->epoch;
 
     if (flo_statement_look(device, slots, order, body, &standing, &by, NULL) <
             0 ||
@@ -230,7 +231,11 @@ struct flo_kept flo_statement_keep(struct flo_device *device,
     }
     kept.device = keep_head(device, order);
     if (is_about_model) {
-        flo_slots_begin_era(slots, device->era);
+        /* A model's record that names this era already was written when the
+         * device's was not, or that one was damaged since. */
+        if (begins_era || slots->era != device->era) {
+            flo_slots_begin_era(slots, device->era);
+        }
         kept.slots = true;
         kept.is_folded = keep_denials(slots, order);
         if (standing == FLO_STATEMENT_NEW) {

@@ -372,6 +372,31 @@ static void of_an_older_epoch_nothing_is_taken(void **state)
     assert_false(records.device.is_frozen);
 }
 
+/* The model's record is written first: the power may fail before the device's,
+ * or that one is damaged.  The broker brings the order again. */
+static void an_era_that_only_the_model_knows_begins_once_more(void **state)
+{
+    (void)state;
+    struct records records = fresh();
+    struct flo_device before = records.device;
+    struct flo_order deploy = deploy_of(5, 6);
+    struct flo_order older = deploy_of(4, 7);
+
+    deploy.epoch = 2;
+    older.epoch = 2;
+    assert_int_equal(tell(&records, &deploy), FLO_STATEMENT_NEW);
+    records.device = before;
+    assert_int_equal(tell(&records, &deploy), FLO_STATEMENT_NEW);
+    assert_int_equal(records.slots.stated.number, 5);
+    assert_int_equal(records.device.top, 5);
+    assert_int_equal(tell(&records, &deploy), FLO_STATEMENT_AGAIN);
+
+    records.device = before; /* ... or an older one first */
+    assert_int_equal(tell(&records, &older), FLO_STATEMENT_NEW);
+    assert_int_equal(tell(&records, &deploy), FLO_STATEMENT_NEW);
+    assert_int_equal(records.slots.stated.number, 5);
+}
+
 static void other_order_keys_begin_an_era(void **state)
 {
     (void)state;
@@ -460,6 +485,7 @@ int main(void)
         cmocka_unit_test(a_number_that_another_order_has_is_refused),
         cmocka_unit_test(no_number_ends_a_subject_at_once),
         cmocka_unit_test(of_an_older_epoch_nothing_is_taken),
+        cmocka_unit_test(an_era_that_only_the_model_knows_begins_once_more),
         cmocka_unit_test(other_order_keys_begin_an_era),
         cmocka_unit_test(more_pauses_than_there_is_room_for_pause_everything),
         cmocka_unit_test(what_was_resumed_gives_way_and_is_not_asked_again),
