@@ -259,9 +259,9 @@ static void probe_later(struct step *s)
     const char *what = s->event->error.what;
     uint64_t wait_ms = UNSURE_WAIT_MS_MIN;
 
-    assert(execution->unsure < UNSURE_MAX);
+    assert(execution->unsure < FLO_AGENT_UNSURE_MAX);
     assert(execution->starts > 0);
-    if (++execution->unsure >= UNSURE_MAX) {
+    if (++execution->unsure >= FLO_AGENT_UNSURE_MAX) {
         flo_execution_end(s, FLO_MOVE_FAIL, s->event->error.code,
                           "%u probes, the last one: %s", execution->unsure,
                           what);
@@ -275,7 +275,7 @@ static void probe_later(struct step *s)
     flo_do_note(s,
                 "because the device was too busy: %u of %u probes, the "
                 "next in %llu s",
-                execution->unsure, UNSURE_MAX,
+                execution->unsure, FLO_AGENT_UNSURE_MAX,
                 (unsigned long long)wait_ms / 1000);
     execution->starts--; /* this one came to an end */
     execution->start_at_ms = s->now + wait_ms;

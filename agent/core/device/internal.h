@@ -12,7 +12,6 @@
 #define DRAIN_MS_MAX 5000     /* stop-first: answers under way may end */
 #define ACTIVATE_MS_MAX 30000 /* from trial record to flip */
 #define COMMIT_RETRY_MS 5000
-#define UNSURE_MAX 4             /* probes of an execution without a verdict */
 #define UNSURE_WAIT_MS_MIN 60000 /* before the second probe */
 #define UNSURE_WAIT_FACTOR 30    /* longer each time */
 #define PROBES_PER_TRY 3         /* agents may be killed for other reasons */

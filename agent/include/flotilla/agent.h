@@ -385,6 +385,8 @@ FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order,
 enum flo_denial_cause flo_agent_denial_cause(int code);
 /* Is it denied at all? */
 bool flo_agent_blames_release(int code);
+/* Probes without a verdict that end an execution. */
+#define FLO_AGENT_UNSURE_MAX 4
 /* Longest wait before an unsure probe is repeated; a changed clock does not
  * lengthen it. */
 #define FLO_AGENT_UNSURE_WAIT_MS_MAX (UINT64_C(60000) * 30 * 30)

@@ -66,7 +66,9 @@ static uint64_t start_read(uint64_t wall_ms, uint64_t ms_max)
 /* The row has no checksum: what no order can say is damage. */
 static bool is_possible(const struct flo_agent_execution *execution)
 {
-    return !flo_digest_is_zero(&execution->release.digest) &&
+    return execution->id[0] != '\0' && flo_name_is_valid(execution->rollout) &&
+           execution->unsure < FLO_AGENT_UNSURE_MAX &&
+           !flo_digest_is_zero(&execution->release.digest) &&
            flo_name_is_valid(execution->release.model) &&
            flo_name_is_valid(execution->release.version) &&
            (execution->order[0] == '\0' ||

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "agent/shell/shell.h"
 #include "base/host/db.h"
@@ -405,6 +406,35 @@ static void the_file_of_a_newer_agent_gives_way_and_that_is_told(void **state)
     assert_int_equal(files("outbox.db.newer"), 1);
 }
 
+/* The row has no checksum, and the core takes what it is given at its word. */
+static bool opens(const char *damage)
+{
+    struct flo_agent_execution one = execution(FLO_EXECUTION_PROBING);
+    struct flo_outbox_db *db = open_db(1 << 20);
+    sqlite3 *raw = NULL;
+
+    flo_events_add(db, FLO_EVENT_NEWS, json_object(), &one);
+    flo_outbox_db_close(db);
+    assert_int_equal(sqlite3_open(path_of("outbox.db"), &raw), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(raw, damage, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_changes(raw), 1);
+    sqlite3_close(raw);
+    db = open_db(1 << 20);
+    bool is_open = flo_stories_open(db, &one);
+    flo_outbox_db_close(db);
+    return is_open;
+}
+
+static void a_story_that_no_device_wrote_is_none(void **state)
+{
+    (void)state;
+    assert_true(opens("UPDATE story SET attempt = 1"));
+    assert_false(opens("UPDATE story SET body = "
+                       "replace(body, '\"unsure\":1', '\"unsure\":4')"));
+    assert_false(opens("UPDATE story SET rollout = ''"));
+    assert_false(opens("UPDATE story SET rollout = 'r-0001', id = ''"));
+}
+
 /* ---- another life ---- */
 
 static void finish_and_pause(struct flo_outbox_db *db)
@@ -707,6 +737,7 @@ int main(void)
         TEST(without_a_disk_an_executions_event_outlives_notes),
         TEST(events_stories_and_telemetry_survive_kill_9),
         TEST(an_end_closes_the_story_in_the_same_write),
+        TEST(a_story_that_no_device_wrote_is_none),
         TEST(what_is_acknowledged_is_gone_and_numbers_go_on),
         TEST(a_number_sent_without_a_disk_is_not_used_again),
         TEST(the_ack_of_another_boot_ends_nothing),
