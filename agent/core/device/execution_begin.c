@@ -173,6 +173,20 @@ void flo_execution_deploy(struct step *s)
 
 /* ---- after a restart ---- */
 
+/* What another version wrote may be out of bounds today. */
+static void take_up(struct step *s, const struct flo_agent_execution *open)
+{
+    struct flo_agent_execution told = *open;
+
+    if (!flo_policy_is_valid(&told.policy)) {
+        flo_do_note(s, "because its policy is none of this version: the usual "
+                       "one holds");
+        flo_policy_default(&told.policy);
+    }
+    take(s->agent, &told);
+    s->agent->execution.fits_both = s->event->fits_both;
+}
+
 static void resume_trial(struct step *s)
 {
     struct flo_agent *agent = s->agent;
@@ -227,8 +241,7 @@ void flo_execution_boot(struct step *s)
     assert(open == NULL || !has_candidate ||
            flo_ref_equal(&open->release, &agent->slots.candidate));
     if (open != NULL && !s->event->boot.has_ended) {
-        take(agent, open);
-        agent->execution.fits_both = s->event->fits_both;
+        take_up(s, open);
         if (is_trial) {
             resume_trial(s);
         } else if (has_candidate) {

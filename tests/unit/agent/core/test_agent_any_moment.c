@@ -205,6 +205,23 @@ static void an_agent_that_dies_of_the_probe_stops_probing(void **state)
     assert_story("probe-kills-agent");
 }
 
+/* A record of another version may hold what no order can say today. */
+static void a_trial_of_unknown_bounds_goes_on_with_the_usual_ones(void **state)
+{
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 8000);
+    assert_int_equal(world.slots.phase, FLO_SLOT_TRIAL);
+    world.open.policy.soak_crashes_max = 100000;
+    world.open.policy.tries = 0;
+    world_boot(&world);
+    world_run(&world, 1800000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_non_null(strstr(world.trace.data, "because its policy is none"));
+}
+
 /* ---- total ---- */
 
 static void any_event_is_fine_at_any_time(void **state)
@@ -285,6 +302,7 @@ int main(void)
         STORY(what_waits_for_a_word_rings_no_timer),
         STORY(a_soak_that_waits_for_requests_rings_no_timer),
         STORY(an_agent_that_dies_of_the_probe_stops_probing),
+        STORY(a_trial_of_unknown_bounds_goes_on_with_the_usual_ones),
         STORY(a_timer_that_fires_early_is_set_again),
         STORY(any_event_is_fine_at_any_time),
     };
