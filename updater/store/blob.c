@@ -25,6 +25,19 @@ void flo_store_blob_name(const struct flo_digest *digest,
     flo_hex_encode(digest->bytes, sizeof(digest->bytes), out + 7);
 }
 
+const char *flo_store_name_read(const char *name, struct flo_digest *digest)
+{
+    char hex[2 * sizeof(digest->bytes) + 1];
+
+    if (strncmp(name, "sha256-", 7) != 0) {
+        return NULL;
+    }
+    snprintf(hex, sizeof(hex), "%s", name + 7);
+    return flo_hex_decode(hex, digest->bytes, sizeof(digest->bytes))
+               ? name + FLO_BLOB_NAME - 1
+               : NULL;
+}
+
 void flo_store_part_name(const struct flo_digest *digest, const char *suffix,
                          char out[FLO_PART_NAME])
 {

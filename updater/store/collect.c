@@ -77,18 +77,16 @@ static int keep_model(struct keep *keep, const char *model, struct flo_err *err)
     return 0;
 }
 
-static bool blob_digest(const char *name, struct flo_digest *digest)
+static bool is_nothing(const char *ending)
 {
-    return strlen(name) == FLO_BLOB_NAME - 1 &&
-           strncmp(name, "sha256-", 7) == 0 &&
-           flo_hex_decode(name + 7, digest->bytes, sizeof(digest->bytes));
+    return ending[0] == '\0';
 }
 
 /* A folder whose files belong to what is kept, or go. */
 struct sweep {
     struct keep *keep;
     int dir_fd;
-    bool (*owner)(const char *name, struct flo_digest *digest);
+    bool (*is_ending)(const char *ending); /* behind the owner's digest */
 };
 
 static int remove_other(void *context, const char *name)
@@ -96,8 +94,9 @@ static int remove_other(void *context, const char *name)
     struct sweep *sweep = context;
     struct keep *keep = sweep->keep;
     struct flo_digest digest;
+    const char *ending = flo_store_name_read(name, &digest);
 
-    if (!sweep->owner(name, &digest)) {
+    if (ending == NULL || !sweep->is_ending(ending)) {
         return 0; /* not ours to remove */
     }
     for (size_t i = 0; i < keep->count; i++) {
@@ -115,10 +114,10 @@ static void remove_others(struct keep *keep)
 
     (void)!flo_store_prefixes_open(keep->store, &prefixes_fd, NULL);
     struct sweep sweeps[] = {
-        {keep, keep->store->blobs_fd, blob_digest},
-        {keep, keep->store->releases_fd, blob_digest},
-        {keep, keep->store->packed_fd, flo_store_packed_model},
-        {keep, prefixes_fd, flo_store_prefix_release},
+        {keep, keep->store->blobs_fd, is_nothing},
+        {keep, keep->store->releases_fd, is_nothing},
+        {keep, keep->store->packed_fd, flo_store_packed_ending},
+        {keep, prefixes_fd, flo_store_prefix_ending},
     };
     for (size_t i = 0; i < FLO_COUNT(sweeps); i++) {
         (void)flo_store_each_name(sweeps[i].dir_fd, remove_other, &sweeps[i]);

@@ -23,26 +23,17 @@ static void name_of(const struct flo_digest *model,
     flo_hex_encode(digest->bytes, sizeof(digest->bytes), out + FLO_BLOB_NAME);
 }
 
-static bool read_name(const char *name, struct flo_digest *model,
-                      struct flo_digest *digest)
+static bool read_ending(const char *ending, struct flo_digest *digest)
 {
-    char hex[65] = "";
-
-    if (strlen(name) != NAME_BYTES - 1 || strncmp(name, "sha256-", 7) != 0 ||
-        name[FLO_BLOB_NAME - 1] != '.') {
-        return false;
-    }
-    memcpy(hex, name + 7, 64);
-    return flo_hex_decode(hex, model->bytes, sizeof(model->bytes)) &&
-           flo_hex_decode(name + FLO_BLOB_NAME, digest->bytes,
-                          sizeof(digest->bytes));
+    return ending[0] == '.' &&
+           flo_hex_decode(ending + 1, digest->bytes, sizeof(digest->bytes));
 }
 
-bool flo_store_packed_model(const char *name, struct flo_digest *model)
+bool flo_store_packed_ending(const char *ending)
 {
     struct flo_digest digest;
 
-    return read_name(name, model, &digest);
+    return read_ending(ending, &digest);
 }
 
 /* ---- search ------------------------------------------------------- */
@@ -57,9 +48,10 @@ static int look_at(void *context, const char *name)
 {
     struct search *search = context;
     struct flo_digest model, digest;
+    const char *ending = flo_store_name_read(name, &model);
 
-    if (read_name(name, &model, &digest) &&
-        flo_digest_equal(&model, search->model)) {
+    if (ending != NULL && flo_digest_equal(&model, search->model) &&
+        read_ending(ending, &digest)) {
         search->digest = digest;
         search->is_found = true;
     }

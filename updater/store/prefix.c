@@ -15,16 +15,9 @@
 #define SUFFIX ".prefix"
 #define NAME_BYTES (FLO_BLOB_NAME - 1 + sizeof(SUFFIX))
 
-bool flo_store_prefix_release(const char *name, struct flo_digest *release)
+bool flo_store_prefix_ending(const char *ending)
 {
-    char hex[65] = "";
-
-    if (strlen(name) != NAME_BYTES - 1 || strncmp(name, "sha256-", 7) != 0 ||
-        strcmp(name + FLO_BLOB_NAME - 1, SUFFIX) != 0) {
-        return false;
-    }
-    memcpy(hex, name + 7, 64);
-    return flo_hex_decode(hex, release->bytes, sizeof(release->bytes));
+    return strcmp(ending, SUFFIX) == 0;
 }
 
 int flo_store_prefixes_open(struct flo_store *store, int *dir_fd,
@@ -66,9 +59,10 @@ static int look(void *context, const char *name)
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct scan *scan = context;
     struct flo_digest release;
+    const char *ending = flo_store_name_read(name, &release);
     struct stat st;
 
-    if (!flo_store_prefix_release(name, &release) ||
+    if (ending == NULL || !flo_store_prefix_ending(ending) ||
         flo_file_open_beneath(scan->dir_fd, name,
                               O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, &fd,
                               NULL) < 0 ||

@@ -207,9 +207,9 @@ static int look_at(void *context, const char *name)
     struct search *search = context;
     struct flo_digest digest;
     struct flo_release release;
+    const char *ending = flo_store_name_read(name, &digest);
 
-    if (strlen(name) != FLO_BLOB_NAME - 1 || strncmp(name, "sha256-", 7) != 0 ||
-        !flo_hex_decode(name + 7, digest.bytes, sizeof(digest.bytes)) ||
+    if (ending == NULL || ending[0] != '\0' ||
         flo_store_release_load(search->store, &digest, &release, NULL) < 0) {
         return 0;
     }

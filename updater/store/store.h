@@ -22,6 +22,9 @@ struct flo_store {
 
 void flo_store_blob_name(const struct flo_digest *digest,
                          char out[FLO_BLOB_NAME]);
+/* The digest that the name of a file begins with; gives what follows it, or
+ * NULL: not a name of ours. */
+const char *flo_store_name_read(const char *name, struct flo_digest *digest);
 /* suffix: ".part", ".map" */
 void flo_store_part_name(const struct flo_digest *digest, const char *suffix,
                          char out[FLO_PART_NAME]);
@@ -51,9 +54,9 @@ bool flo_store_part_is_damaged(struct flo_store *store,
 uint64_t flo_store_partials_keep(struct flo_store *store,
                                  const struct flo_digest *keep,
                                  size_t keep_count);
-/* Whose is a file of packed/, of prefix/?  false: not a name of ours. */
-bool flo_store_packed_model(const char *name, struct flo_digest *model);
-bool flo_store_prefix_release(const char *name, struct flo_digest *release);
+/* How names go on after the digest in packed/ and in prefix/. */
+bool flo_store_packed_ending(const char *ending);
+bool flo_store_prefix_ending(const char *ending);
 /* The folder prefix/, which is there only where one was ever kept. */
 FLO_MUST_USE int flo_store_prefixes_open(struct flo_store *store, int *dir_fd,
                                          struct flo_err *err);

@@ -168,6 +168,32 @@ static void collection_takes_what_belongs_to_no_model(void **state)
     assert_string_equal(path, stray);
 }
 
+/* A name that is nearly one of ours is a person's. */
+static void collection_leaves_names_of_another_form(void **state)
+{
+#define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde"
+    static const char *const strays[] = {
+        "packed/sha256-" HEX "f",
+        "packed/sha256-" HEX "f." HEX,
+        "packed/sha256-" HEX "f.prefix",
+        "packed/sha256-" HEX "." HEX "f",
+        "packed/sha512-" HEX "f." HEX "f",
+        "blobs/sha256-" HEX "f.old",
+        "blobs/sha256-" HEX,
+    };
+    struct world *world = *state;
+    struct flo_collected collected = {0};
+    char path[512];
+
+    for (size_t i = 0; i < FLO_COUNT(strays); i++) {
+        snprintf(path, sizeof(path), "%s/%s", world->dir, strays[i]);
+        assert_int_equal(flo_file_write(path, "x", 1, 0600, NULL), 0);
+    }
+    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL),
+                     0);
+    assert_int_equal(collected.files, 0);
+}
+
 int main(void)
 {
 #define TEST(name)                                                             \
@@ -179,6 +205,7 @@ int main(void)
         TEST(one_changed_bit_removes_the_file),
         TEST(a_disk_keeps_some_room_for_everything_else),
         TEST(collection_takes_what_belongs_to_no_model),
+        TEST(collection_leaves_names_of_another_form),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
