@@ -17,7 +17,7 @@ MEMORY_REPACKED, MEMORY = (0.6, 0.7), (0.75, 0.85)
 FORM = (0.0, 0.15)          # milliseconds added per token
 
 # Tokens per second of the better peer on 2 cores of a Zen 5 server
-# (design/engine.md, 2): {model: {(test, threads): speed}}.
+# as measured there: {model: {(test, threads): speed}}.
 FIGURES = {
     "smollm2-Q4_1": (257, 239, 156, 473, 456, 157),
     "smollm2-Q4_0": (1002, 822, 221, 1706, 1552, 235),
@@ -31,7 +31,7 @@ FIGURES = {
     "llama1b-Q8_0": (74, 74, 19.6, 138, 131, 29.8),
     "llama1b-Q4_K_M": (203, 201, 31.4, 335, 361, 46.1),
 }
-# That machine on one thread (design/engine.md, 1).
+# The same machine on one thread.
 FIGURES_ROOF = {"integer_gops": 1037, "float_gflops": 257, "read_gbytes": 42}
 VOID_BELOW = 0.9
 COLUMNS = (("p128", 1), ("p512", 1), ("g128", 1), ("p128", 2), ("p512", 2),

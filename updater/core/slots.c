@@ -1,9 +1,9 @@
-/* Slots: what each step of an update does to current, previous, candidate.
+/* Slots: the effect of each step of an update on current, previous, candidate.
  *
  * Pure.  Each change is made on a copy in memory and becomes true by one
  * record write (store/slots.c), so between any two of these calls the power
- * may fail.  The rules of DESIGN section 5: activating does not rotate, commit
- * rotates, a failed soak clears the candidate and nothing else. */
+ * may fail.  The rules: activating does not rotate, commit rotates, a failed
+ * soak clears the candidate and nothing else. */
 #include <assert.h>
 #include <string.h>
 
