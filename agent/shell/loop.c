@@ -1,7 +1,7 @@
 /* The loop: events into the core, actions out to the modules.
  *
- * A list is carried out whole before the next event is taken; a failed action
- * comes back as an event.  An order's statement is on the disk before its event
+ * Lists are carried out whole before the next event is looked at; what fails
+ * comes back as an event.  What an order says is on the disk before its event
  * comes; a denial is in the same write as the slots that follow from it. */
 #include <string.h>
 
@@ -287,13 +287,16 @@ static void take_waiting(struct flo_shell *shell, bool is_urgent)
     }
 }
 
-static void on_turn(evutil_socket_t fd, short events, void *context)
+static void end_turn(struct flo_shell *shell)
 {
-    struct flo_shell *shell = context;
-
-    (void)fd, (void)events;
     take_waiting(shell, shell->is_local);
     settle(shell);
+}
+
+static void on_turn(evutil_socket_t fd, short events, void *context)
+{
+    (void)fd, (void)events;
+    end_turn(context);
 }
 
 int flo_loop_open(struct flo_shell *shell, struct flo_err *err)
@@ -309,10 +312,10 @@ void flo_loop_event(struct flo_shell *shell,
 
     take_waiting(shell, true);
     step(shell, &next);
-    take_waiting(shell, shell->is_local);
-    settle(shell);
+    end_turn(shell);
 }
 
+/* The intake is filled behind what waits, which may need it, too. */
 void flo_loop_order(struct flo_shell *shell, const json_t *envelope,
                     bool is_list)
 {
@@ -320,13 +323,14 @@ void flo_loop_order(struct flo_shell *shell, const json_t *envelope,
     if (flo_orders_take(shell, envelope, is_list, &shell->intake)) {
         step(shell, &shell->intake.event);
     }
-    take_waiting(shell, shell->is_local);
-    settle(shell);
+    end_turn(shell);
 }
 
 void flo_loop_install(struct flo_shell *shell,
                       const struct flo_agent_execution *execution)
 {
+    take_waiting(shell, true);
     flo_orders_install(shell, execution, &shell->intake);
-    flo_loop_event(shell, &shell->intake.event);
+    step(shell, &shell->intake.event);
+    end_turn(shell);
 }

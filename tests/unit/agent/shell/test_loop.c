@@ -1,0 +1,387 @@
+/* The loop: in which turn an event is stepped, and what becomes of a list. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <event2/event.h>
+
+#include "agent/shell/loop.h"
+#include "agent/shell/queue/timers.h"
+
+static struct flo_shell shell;
+static struct flo_agent_actions wanted[FLO_AGENT_EVENT_COUNT];
+static char heard[512]; /* what was stepped and done, in that order */
+static bool write_fails;
+static bool write_interrupts; /* behind it the assigned order goes on */
+
+static void say(const char *word)
+{
+    size_t used = strlen(heard);
+
+    snprintf(heard + used, sizeof(heard) - used, "%s%s", used > 0 ? " " : "",
+             word);
+}
+
+/* ---- the core ---- */
+
+int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
+                   struct flo_agent_actions *actions)
+{
+    static const char *const words[FLO_AGENT_EVENT_COUNT] = {
+        [FLO_AGENT_DEPLOY] = "deploy",   [FLO_AGENT_ORDER] = "order",
+        [FLO_AGENT_GO_BACK] = "go-back", [FLO_AGENT_STAGED] = "staged",
+        [FLO_AGENT_WRITTEN] = "written", [FLO_AGENT_UNWRITTEN] = "unwritten",
+        [FLO_AGENT_LOST] = "lost",       [FLO_AGENT_REQUEST] = "request"};
+
+    (void)agent;
+    say(words[event->kind]);
+    if (event->kind == FLO_AGENT_DEPLOY) {
+        say(event->deploy.execution->id);
+    }
+    shell.is_interrupted =
+        shell.is_interrupted ||
+        (event->kind == FLO_AGENT_WRITTEN && write_interrupts);
+    *actions = wanted[event->kind];
+    return (int)actions->count;
+}
+
+void flo_agent_trace(const struct flo_agent *agent,
+                     const struct flo_agent_event *event,
+                     const struct flo_agent_actions *actions,
+                     struct flo_buf *out)
+{
+    (void)agent, (void)event, (void)actions, (void)out;
+}
+
+bool flo_agent_is_fetching(const struct flo_agent *agent)
+{
+    (void)agent;
+    return false;
+}
+
+const char *flo_drift_word(enum flo_drift drift)
+{
+    (void)drift;
+    return "none";
+}
+
+/* ---- the shell around it ---- */
+
+static void deploy_of(const char *id, struct flo_intake *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->event.kind = FLO_AGENT_DEPLOY;
+    out->event.deploy.execution = &out->execution;
+    snprintf(out->execution.id, sizeof(out->execution.id), "%s", id);
+}
+
+bool flo_orders_converge(struct flo_shell *unused, struct flo_intake *out)
+{
+    (void)unused;
+    if (!shell.is_interrupted) {
+        return false;
+    }
+    shell.is_interrupted = false;
+    deploy_of("assigned", out);
+    return true;
+}
+
+void flo_orders_install(struct flo_shell *unused,
+                        const struct flo_agent_execution *execution,
+                        struct flo_intake *out)
+{
+    (void)unused;
+    deploy_of(execution->id, out);
+}
+
+bool flo_orders_take(struct flo_shell *unused, const json_t *envelope,
+                     bool is_list, struct flo_intake *out)
+{
+    (void)unused, (void)envelope, (void)is_list;
+    memset(out, 0, sizeof(*out));
+    out->event.kind = FLO_AGENT_ORDER;
+    return true;
+}
+
+bool flo_shell_slot_action(struct flo_shell *unused,
+                           const struct flo_agent_action *action)
+{
+    const struct flo_agent_event event = {
+        .kind = write_fails ? FLO_AGENT_UNWRITTEN : FLO_AGENT_WRITTEN};
+
+    (void)unused;
+    say(action->kind == FLO_DO_SLOT_TRY ? "count" : "slots");
+    if (write_fails || action->kind != FLO_DO_SLOT_TRY) {
+        flo_queue_post(&shell.queue, &event);
+    }
+    return !write_fails;
+}
+
+void flo_shell_deny(struct flo_shell *unused,
+                    const struct flo_agent_action *action)
+{
+    (void)unused, (void)action;
+    say("deny");
+}
+
+void flo_shell_device_write(struct flo_shell *unused)
+{
+    (void)unused;
+    say(shell.device_is_dirty ? "keep" : "-");
+    shell.device_is_dirty = false;
+}
+
+void flo_shell_records_write(struct flo_shell *unused)
+{
+    (void)unused;
+    say("|"); /* the list is done */
+}
+
+void flo_shell_load(struct flo_shell *unused,
+                    const struct flo_agent_action *action)
+{
+    (void)unused;
+    say(action->role == FLO_AGENT_CURRENT ? "load-current" : "load-beside");
+}
+
+void flo_shell_lost(struct flo_shell *unused, enum flo_agent_role role,
+                    const struct flo_err *err)
+{
+    const struct flo_agent_event event = {.kind = FLO_AGENT_LOST, .role = role};
+
+    (void)unused, (void)err;
+    flo_queue_post(&shell.queue, &event);
+}
+
+int flo_serve_flip(struct flo_serve *unused, enum flo_serve_role role,
+                   struct flo_err *err)
+{
+    (void)unused, (void)role;
+    return flo_fail(err, FLO_E_ENGINE_CRASH, "it ended in between");
+}
+
+void flo_telemetry_close(struct flo_shell *unused)
+{
+    (void)unused;
+    say("window");
+}
+
+bool flo_report_drift(struct flo_shell *unused)
+{
+    (void)unused;
+    return false;
+}
+
+bool flo_events_is_waiting(const struct flo_outbox_db *unused)
+{
+    (void)unused;
+    return false;
+}
+
+/* No list here asks for any of these. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#define NOT_CALLED(type, name, ...)                                            \
+    type name(__VA_ARGS__)                                                     \
+    {                                                                          \
+        fail_msg("%s", #name);                                                 \
+        abort();                                                               \
+    }
+NOT_CALLED(void, flo_control_acked, struct flo_shell *a, const char *b,
+           const struct flo_agent_error *c)
+NOT_CALLED(void, flo_control_report, struct flo_shell *a,
+           const struct flo_agent_execution *b)
+NOT_CALLED(void, flo_events_add, struct flo_outbox_db *a, enum flo_event_kind b,
+           json_t *c, const struct flo_agent_execution *d)
+NOT_CALLED(void, flo_notes_serving, struct flo_outbox_db *a, json_t *b)
+NOT_CALLED(void, flo_orders_repair, struct flo_shell *a,
+           const struct flo_release_ref *b)
+NOT_CALLED(json_t *, flo_report_drifted, const struct flo_shell *a)
+NOT_CALLED(json_t *, flo_report_error, const struct flo_agent_error *a)
+NOT_CALLED(json_t *, flo_report_execution, const struct flo_agent_execution *a)
+NOT_CALLED(void, flo_serve_hold, struct flo_serve *a)
+NOT_CALLED(void, flo_serve_promote, struct flo_serve *a)
+NOT_CALLED(void, flo_serve_unload, struct flo_serve *a, enum flo_serve_role b,
+           bool c)
+NOT_CALLED(void, flo_shell_answer, struct flo_shell *a, const char *b,
+           const char *c, json_t *d)
+NOT_CALLED(void, flo_shell_job_again, struct flo_shell *a)
+NOT_CALLED(void, flo_shell_job_cancel, struct flo_shell *a, uint32_t b)
+NOT_CALLED(void, flo_shell_job_start, struct flo_shell *a, uint32_t b)
+NOT_CALLED(void, flo_shell_load_cancel, struct flo_shell *a,
+           enum flo_agent_role b)
+NOT_CALLED(void, flo_shell_probe, struct flo_shell *a,
+           const struct flo_agent_action *b)
+NOT_CALLED(void, flo_shell_stated_acked, struct flo_shell *a, const char *b,
+           const char *c)
+NOT_CALLED(void, flo_shell_stated_end, struct flo_shell *a,
+           const struct flo_agent_execution *b)
+NOT_CALLED(uint32_t, flo_shell_sweep, struct flo_shell *a,
+           const struct flo_digest *b, size_t c)
+NOT_CALLED(void, flo_traces_add, struct flo_outbox_db *a, const char *b)
+#pragma GCC diagnostic pop
+
+void flo_shell_link_reported(struct flo_shell *unused)
+{
+    (void)unused;
+}
+
+void flo_shell_link_flush(struct flo_shell *unused)
+{
+    (void)unused;
+}
+
+/* ---- given ---- */
+
+static int begin(void **state)
+{
+    (void)state;
+    memset(&shell, 0, sizeof(shell));
+    memset(wanted, 0, sizeof(wanted));
+    heard[0] = '\0';
+    write_fails = write_interrupts = false;
+    shell.base = event_base_new();
+    assert_non_null(shell.base);
+    return flo_loop_open(&shell, NULL);
+}
+
+static int end(void **state)
+{
+    (void)state;
+    flo_queue_close(&shell.queue);
+    event_base_free(shell.base);
+    return 0;
+}
+
+static struct flo_agent_action *want(enum flo_agent_event_kind event,
+                                     enum flo_agent_action_kind action)
+{
+    struct flo_agent_actions *list = &wanted[event];
+
+    list->list[list->count].kind = action;
+    return &list->list[list->count++];
+}
+
+static void post(enum flo_agent_event_kind kind)
+{
+    const struct flo_agent_event event = {.kind = kind};
+
+    flo_queue_post(&shell.queue, &event);
+}
+
+static void happens(enum flo_agent_event_kind kind)
+{
+    const struct flo_agent_event event = {.kind = kind};
+
+    flo_loop_event(&shell, &event);
+}
+
+/* ---- when, then ---- */
+
+static void what_waits_comes_before_what_comes_from_outside(void **state)
+{
+    (void)state;
+    post(FLO_AGENT_LOST);
+    post(FLO_AGENT_REQUEST);
+    happens(FLO_AGENT_GO_BACK);
+    assert_string_equal(heard, "lost | request | go-back |");
+
+    heard[0] = '\0';
+    post(FLO_AGENT_LOST);
+    flo_loop_order(&shell, NULL, false);
+    assert_string_equal(heard, "lost | order |");
+}
+
+static void what_is_posted_has_its_turn_without_anything_else(void **state)
+{
+    (void)state;
+    post(FLO_AGENT_LOST);
+    assert_int_equal(event_base_loop(shell.base, EVLOOP_ONCE), 0);
+    assert_string_equal(heard, "lost |");
+}
+
+static void others_have_their_turn_behind_a_write(void **state)
+{
+    (void)state;
+    want(FLO_AGENT_STAGED, FLO_DO_SLOT_STAGE);
+    post(FLO_AGENT_STAGED);
+    assert_int_equal(event_base_loop(shell.base, EVLOOP_ONCE), 0);
+    assert_string_equal(heard, "staged - slots |");
+    assert_int_equal(event_base_loop(shell.base, EVLOOP_ONCE), 0);
+    assert_string_equal(heard, "staged - slots | written |");
+}
+
+static void a_command_waits_for_nobody(void **state)
+{
+    (void)state;
+    shell.is_local = true;
+    want(FLO_AGENT_STAGED, FLO_DO_SLOT_STAGE);
+    happens(FLO_AGENT_STAGED);
+    assert_string_equal(heard, "staged - slots | written |");
+}
+
+/* A rollback ends in the turn in which an operator installs something: the
+ * assigned order goes on first, and both are what they were. */
+static void an_install_is_not_taken_for_the_assigned_order(void **state)
+{
+    const struct flo_agent_execution execution = {.id = "by-hand"};
+
+    (void)state;
+    write_interrupts = true;
+    post(FLO_AGENT_WRITTEN);
+    flo_loop_install(&shell, &execution);
+    assert_string_equal(heard, "written | deploy assigned | deploy by-hand |");
+}
+
+static void a_start_that_could_not_be_counted_is_none(void **state)
+{
+    (void)state;
+    shell.is_local = true;
+    write_fails = true;
+    want(FLO_AGENT_LOST, FLO_DO_SLOT_TRY);
+    want(FLO_AGENT_LOST, FLO_DO_LOAD)->role = FLO_AGENT_BESIDE;
+    want(FLO_AGENT_LOST, FLO_DO_LOAD)->role = FLO_AGENT_CURRENT;
+    happens(FLO_AGENT_LOST);
+    assert_string_equal(heard, "lost - count - load-current | unwritten |");
+}
+
+static void a_freeze_is_kept_before_the_next_action(void **state)
+{
+    (void)state;
+    want(FLO_AGENT_ORDER, FLO_DO_FREEZE)->flag = true;
+    want(FLO_AGENT_ORDER, FLO_DO_DENY);
+    want(FLO_AGENT_ORDER, FLO_DO_SLOT_CLEAR);
+    shell.is_local = true;
+    flo_loop_order(&shell, NULL, false);
+    assert_string_equal(heard, "order deny keep slots | written |");
+    assert_true(shell.device.is_frozen);
+}
+
+static void an_engine_that_cannot_be_flipped_to_is_lost(void **state)
+{
+    (void)state;
+    want(FLO_AGENT_GO_BACK, FLO_DO_FLIP);
+    happens(FLO_AGENT_GO_BACK);
+    assert_string_equal(heard, "go-back - | lost |");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        TEST(what_waits_comes_before_what_comes_from_outside),
+        TEST(what_is_posted_has_its_turn_without_anything_else),
+        TEST(others_have_their_turn_behind_a_write),
+        TEST(a_command_waits_for_nobody),
+        TEST(an_install_is_not_taken_for_the_assigned_order),
+        TEST(a_start_that_could_not_be_counted_is_none),
+        TEST(a_freeze_is_kept_before_the_next_action),
+        TEST(an_engine_that_cannot_be_flipped_to_is_lost),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
