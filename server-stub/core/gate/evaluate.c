@@ -112,7 +112,8 @@ static bool waiting_is_too_few(const struct flo_gate_rule *rule,
                                const struct flo_comparison *arms)
 {
     for (uint32_t i = 0; i < arms->class_count; i++) {
-        if (arms->classes[i].waiting.devices >= rule->devices_min) {
+        struct flo_gate_arm waiting = arm_of(rule, &arms->classes[i].waiting);
+        if (is_enough(rule, &waiting)) {
             return false;
         }
     }
@@ -120,7 +121,8 @@ static bool waiting_is_too_few(const struct flo_gate_rule *rule,
 }
 
 /* The worst class decides.  In the last phase the waiting devices come to an
- * end: where too few are left, what the phases before said stands. */
+ * end: where they said too little until then, no more will come, and what the
+ * phases before said stands. */
 static void evaluate_ratio(const struct flo_gate_rule *rule,
                            const struct flo_gate_evidence *evidence,
                            struct flo_gate_result *out)

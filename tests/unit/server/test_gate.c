@@ -138,6 +138,25 @@ static void the_last_phase_passes_when_too_few_wait(void **state)
     free(evidence);
 }
 
+static void
+the_last_phase_passes_when_those_who_waited_said_too_little(void **state)
+{
+    (void)state;
+    struct flo_gate_rule rule = rule_of(95, 1.3);
+    struct flo_comparison *evidence = evidence_new();
+    struct flo_evidence_class *one = flo_evidence_class(evidence, "a");
+
+    arm(&one->updated, 9, 900, 1000);
+    arm(&one->waiting, 9, 99, 1000); /* then they had the release */
+    assert_int_equal(judge(&rule, evidence).verdict, FLO_VERDICT_INCONCLUSIVE);
+    evidence->is_last = true;
+    assert_int_equal(judge(&rule, evidence).verdict, FLO_VERDICT_PASS);
+    arm(&one->waiting, 9, 1, 1000);
+    one->updated.devices = 2; /* these will say more */
+    assert_int_equal(judge(&rule, evidence).verdict, FLO_VERDICT_INCONCLUSIVE);
+    free(evidence);
+}
+
 static void a_metric_of_zeros_has_a_finite_ratio(void **state)
 {
     (void)state;
@@ -313,6 +332,8 @@ int main(void)
         cmocka_unit_test(a_ratio_at_the_margin_passes),
         cmocka_unit_test(too_few_devices_or_samples_decide_nothing),
         cmocka_unit_test(the_last_phase_passes_when_too_few_wait),
+        cmocka_unit_test(
+            the_last_phase_passes_when_those_who_waited_said_too_little),
         cmocka_unit_test(a_metric_of_zeros_has_a_finite_ratio),
         cmocka_unit_test(more_classes_than_fit_are_in_no_comparison),
         cmocka_unit_test(evidence_gives_the_same_verdict_behind_its_text),
