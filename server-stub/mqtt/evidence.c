@@ -61,6 +61,21 @@ static void add_devices(const struct flo_rollout *core,
     }
 }
 
+/* Does the phase leave nobody to be compared with?  The first one must: what
+ * it does not compare, no phase before it did. */
+static bool is_last(const struct flo_rollout *core)
+{
+    uint32_t behind = 0;
+
+    for (uint32_t i = core->phase + 1; i < core->phase_count; i++) {
+        const struct flo_rollout_phase *phase = &core->phases[i];
+        behind += phase->members - phase->counts[FLO_EXECUTION_REMOVED] -
+                  phase->counts[FLO_EXECUTION_SUPERSEDED];
+    }
+    return core->phase + 1 == core->phase_count ||
+           (core->phase > 0 && behind == 0);
+}
+
 static void add_gates(const struct flo_rollout *core, uint64_t now_ms,
                       struct flo_lane_evidence *evidence)
 {
@@ -72,7 +87,7 @@ static void add_gates(const struct flo_rollout *core, uint64_t now_ms,
         evidence->gates[evidence->count++] = i;
         one->metric = core->gates[i].metric;
         one->phase = core->phase;
-        one->is_last = core->phase + 1 == core->phase_count;
+        one->is_last = is_last(core);
         one->from_ms = core->phases[core->phase].started_at_ms;
         one->to_ms = now_ms;
     }

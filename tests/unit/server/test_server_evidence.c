@@ -202,6 +202,60 @@ static void only_devices_and_releases_of_the_rollout_are_compared(void **state)
     scene_end(&scene);
 }
 
+static bool leaves_nobody(struct world *world, const char *phases,
+                          uint32_t phase)
+{
+    char spec[400];
+    struct flo_rollout_entry *entry;
+
+    snprintf(spec, sizeof(spec),
+             "{\"release\":\"tiny@2.1.0\",\"phases\":%s,\"gates\":"
+             "{\"ratio\":[{\"metric\":\"ttft_us\"}]}}",
+             phases);
+    entry = start(world, spec);
+    if (entry == NULL) {
+        fail_msg("%s", world->err.what);
+    }
+    for (uint32_t i = 0; i <= phase; i++) {
+        entry->core.phases[i].state = FLO_PHASE_RUNNING;
+    }
+    entry->core.phase = phase;
+    struct flo_lane_evidence *evidence =
+        flo_evidence_ask(world->controller, entry);
+    assert_non_null(evidence);
+    bool is_last = evidence->items[0].is_last;
+    flo_lane_evidence_free(evidence);
+    return is_last;
+}
+
+/* A phase behind it in which nobody is brings no devices to compare with. */
+static void a_phase_is_the_last_when_nobody_is_behind_it(void **state)
+{
+    static const char all_in_two[] =
+        "[{\"devices\":1},{\"devices\":3},{\"share_pct\":100}]";
+    static const struct {
+        const char *phases;
+        uint32_t phase;
+        bool is_last;
+    } cases[] = {
+        {"[{\"devices\":1},{\"share_pct\":100}]", 0, false},
+        {"[{\"devices\":1},{\"share_pct\":100}]", 1, true},
+        {all_in_two, 0, false},
+        {all_in_two, 1, true},
+        /* Nothing was compared yet: a person is asked. */
+        {"[{\"devices\":3},{\"share_pct\":100}]", 0, false},
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        world_setup(state);
+        if (leaves_nobody(*state, cases[i].phases, cases[i].phase) !=
+            cases[i].is_last) {
+            fail_msg("case %zu", i);
+        }
+        world_teardown(state);
+    }
+}
+
 /* ---- replay ---- */
 
 struct replay {
@@ -330,6 +384,7 @@ int main(void)
         WITH_WORLD(telemetry_of_a_slow_release_halts_the_rollout),
         WITH_WORLD(telemetry_of_a_fast_release_lets_the_phase_go),
         WITH_WORLD(only_devices_and_releases_of_the_rollout_are_compared),
+        cmocka_unit_test(a_phase_is_the_last_when_nobody_is_behind_it),
         WITH_WORLD(a_verdict_is_replayed_from_the_store),
         WITH_WORLD(a_verdict_counts_again_after_the_rollout_is_read),
         WITH_WORLD(explain_says_what_was_decided_and_why),
