@@ -50,16 +50,19 @@ int flo_rollouts_put(struct flo_controller *controller,
     return flo_fleet_rollout_put(controller->store, &row, err);
 }
 
-static void phase_read(const json_t *json, struct flo_rollout_phase *phase)
+/* false: what stands there is not what phase_json wrote. */
+static bool phase_read(const json_t *json, struct flo_rollout_phase *phase)
 {
     static const enum flo_phase_state all[] = {
         FLO_PHASE_WAITING, FLO_PHASE_RUNNING,  FLO_PHASE_PASSED,
         FLO_PHASE_FAILED,  FLO_PHASE_PROMOTED, FLO_PHASE_HELD};
     const char *word = json_string_value(json_object_get(json, "state"));
+    bool is_known = false;
 
     for (size_t i = 0; i < FLO_COUNT(all) && word != NULL; i++) {
         if (strcmp(flo_phase_state_word(all[i]), word) == 0) {
             phase->state = all[i];
+            is_known = true;
         }
     }
 #define READ(field, key)                                                       \
@@ -71,9 +74,25 @@ static void phase_read(const json_t *json, struct flo_rollout_phase *phase)
     READ(phase->started_at_ms, "started_at_ms");
     READ(phase->settled_at_ms, "settled_at_ms");
 #undef READ
+    return is_known && phase->bucket_from <= phase->told_to &&
+           phase->told_to <= phase->bucket_to &&
+           phase->bucket_to <= FLO_BUCKETS;
 }
 
-/* The verdicts that were found before come from the same numbers again. */
+static bool evidence_fits(const struct flo_gate_rule *rule, const json_t *json,
+                          struct flo_comparison *out, struct flo_err *err)
+{
+    if (flo_gate_kind_of(rule->gate) != FLO_GATE_KIND_RATIO) {
+        flo_fail(err, FLO_E_DB, "evidence for gate %s, which takes none",
+                 flo_gate_word(rule->gate));
+        return false;
+    }
+    return flo_evidence_parse(json, out, err) == 0 &&
+           out->metric == rule->metric;
+}
+
+/* The verdicts that were found before come from the same numbers again.  What
+ * cannot be read is left out: the gate waits for the next evidence. */
 static int evidence_read(struct flo_rollout_entry *entry, json_t *stored,
                          struct flo_err *err)
 {
@@ -81,21 +100,27 @@ static int evidence_read(struct flo_rollout_entry *entry, json_t *stored,
     struct flo_comparison *evidence = calloc(1, sizeof(*evidence));
     json_t *one;
     size_t i;
-    int rv = evidence == NULL ? flo_fail(err, FLO_E_MEMORY, "evidence") : 0;
 
+    if (evidence == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "rollout %s: evidence", core->id);
+    }
     json_array_foreach(stored, i, one)
     {
-        if (rv < 0 || i >= core->gate_count || json_is_null(one)) {
+        struct flo_err unread = {0};
+        if (i >= core->gate_count || json_is_null(one)) {
             continue;
         }
-        rv = flo_evidence_parse(one, evidence, err);
-        if (rv == 0 && evidence->metric == core->gates[i].metric) {
+        if (evidence_fits(&core->gates[i], one, evidence, &unread)) {
             flo_rollout_remember(core, (uint32_t)i, evidence);
+        } else {
+            flo_log(FLO_LOG_WARN, "rollout", "%s: evidence is left out: %s",
+                    core->id, unread.what);
+            json_array_set_new(stored, i, json_null());
         }
     }
     free(evidence);
-    entry->evidence = rv == 0 && stored != NULL ? json_incref(stored) : NULL;
-    return rv < 0 ? flo_wrap(err, rv, "rollout %s", core->id) : 0;
+    entry->evidence = json_is_array(stored) ? json_incref(stored) : NULL;
+    return 0;
 }
 
 static int core_read(struct flo_rollout_entry *entry, const char *text,
@@ -120,7 +145,14 @@ static int core_read(struct flo_rollout_entry *entry, const char *text,
     }
     for (uint32_t i = 0; i < core->phase_count; i++) {
         struct flo_rollout_phase *phase = &core->phases[i];
-        phase_read(json_array_get(json_object_get(json, "phases"), i), phase);
+        const json_t *stored =
+            json_array_get(json_object_get(json, "phases"), i);
+        if ((stored != NULL && !phase_read(stored, phase)) ||
+            (i > core->phase && phase->state != FLO_PHASE_WAITING)) {
+            return flo_fail(err, FLO_E_DB,
+                            "rollout %s: phase %u cannot be read", core->id,
+                            i + 1);
+        }
         /* Nobody watched while we were away, and the clock may have been set:
          * what a phase waits begins again. */
         if (phase->state == FLO_PHASE_RUNNING) {
@@ -194,6 +226,9 @@ static int load_member(void *context, const struct flo_rollout_member *member,
             &core->members[core->member_count++];
         *loaded = *member;
         loaded->is_online = true;
+        loaded->is_away =
+            member->is_away && member->lapse == FLO_LAPSE_NONE &&
+            !flo_execution_is_end((enum flo_execution)member->state);
         loaded->heard_at_ms = flo_controller_now_ms(load->controller);
         loaded->watched_at_ms = loaded->heard_at_ms;
         if (flo_execution_kind((enum flo_execution)loaded->state) ==

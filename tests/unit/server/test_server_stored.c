@@ -1,0 +1,156 @@
+/* Rollouts in a damaged store: refused by a typed error or mended, never a
+ * reason to fall. */
+#include "unit/server/world.h"
+
+struct edited {
+    struct flo_fleet_store *store;
+    const char *from, *to;
+    struct flo_err err;
+};
+
+/* Replaces a text in the stored numbers of a rollout. */
+static int edit_row(void *context, const struct flo_fleet_rollout *row)
+{
+    struct edited *edited = context;
+    struct flo_fleet_rollout damaged = *row;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) core = {0};
+    const char *at = strstr(row->core, edited->from);
+
+    if (at == NULL) {
+        fail_msg("no %s in %s", edited->from, row->core);
+    }
+    flo_buf_add(&core, row->core, (size_t)(at - row->core));
+    flo_buf_printf(&core, "%s%s", edited->to, at + strlen(edited->from));
+    damaged.core = core.data;
+    return flo_fleet_rollout_put(edited->store, &damaged, &edited->err);
+}
+
+static void damage(struct world *world, const char *from, const char *to)
+{
+    struct edited edited = {world->controller->store, from, to, {0}};
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_fleet_rollout_get(edited.store, "r-0001", edit_row,
+                                           &edited, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+static int reload(struct world *world)
+{
+    flo_rollouts_forget(world->controller);
+    return flo_rollouts_load(world->controller, &world->err);
+}
+
+static struct flo_rollout_entry *found(struct world *world)
+{
+    struct flo_rollout_entry *entry = NULL;
+
+    assert_int_equal(reload(world), 0);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    return entry;
+}
+
+#define SPEC                                                                   \
+    "{\"release\":\"tiny@2.1.0\",\"starts_per_s\":0.001,\"phases\":["          \
+    "{\"devices\":1},{\"share_pct\":100}],\"gates\":{\"ratio\":["              \
+    "{\"metric\":\"ttft_us\",\"devices_min\":1}]}}"
+
+static void phases_that_cannot_be_are_refused(void **state)
+{
+    static const char *const bad[][2] = {
+        {"\"to\":10000", "\"to\":70000"},
+        {"\"to\":10000", "\"to\":-1"},
+        {"\"from\":0", "\"from\":10000"},
+        {"\"state\":\"running\"", "\"state\":\"merry\""},
+        {"\"state\":\"waiting\"", "\"state\":\"running\""},
+        {"\"phases\":[", "\"phases\":[7,"},
+        {"\"phase\":0", "\"phase\":2"},
+        {"\"phase\":0", "\"phase\":-1"},
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        struct world *world;
+        world_setup(state);
+        world = *state;
+        assert_non_null(start(world, SPEC));
+        damage(world, bad[i][0], bad[i][1]);
+        if (reload(world) != FLO_E_DB) {
+            fail_msg("%s was taken", bad[i][1]);
+        }
+        world_teardown(state);
+    }
+}
+
+/* A gate of shares takes no evidence, and what is no evidence counts for
+ * none. */
+static void evidence_that_cannot_be_read_is_left_out(void **state)
+{
+    static const char *const bad[] = {
+        "\"evidence\":[{\"metric\":\"ttft_us\",\"phase\":0,\"last\":false,"
+        "\"from_ms\":0,\"to_ms\":1,\"classes\":[]}],\"phases\":[",
+        "\"evidence\":[null,{\"metric\":\"joy\"}],\"phases\":[",
+        "\"evidence\":[null,{\"metric\":\"token_us\",\"phase\":0,\"last\":"
+        "false,\"from_ms\":0,\"to_ms\":1,\"classes\":[]}],\"phases\":[",
+        "\"evidence\":[7,7,7],\"phases\":[",
+        "\"evidence\":{\"a\":1},\"phases\":[",
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        struct world *world;
+        world_setup(state);
+        world = *state;
+        flo_log_level_set(FLO_LOG_ERROR);
+        assert_non_null(start(world, SPEC));
+        damage(world, "\"phases\":[", bad[i]);
+        struct flo_rollout_entry *entry = found(world);
+        assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
+        assert_false(entry->core.compared[0].has_evidence);
+        assert_false(entry->core.compared[1].has_evidence);
+        does(world, entry, FLO_ROLLOUT_EVENT_TICK);
+        world_teardown(state);
+    }
+}
+
+/* Away and ended, or away and silent: it is in two counts. */
+static void a_device_is_not_away_and_something_else(void **state)
+{
+    static const enum flo_execution ends[] = {FLO_EXECUTION_CANCELLED,
+                                              FLO_EXECUTION_SUPERSEDED,
+                                              FLO_EXECUTION_DOWNLOADING};
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = start(world, SPEC);
+
+    for (size_t i = 0; i < FLO_COUNT(ends); i++) {
+        struct flo_rollout_member member = entry->core.members[i];
+        member.state = (uint8_t)ends[i];
+        member.is_away = true;
+        member.lapse = FLO_LAPSE_SILENT;
+        assert_int_equal(flo_controller_begin(world->controller, &world->err),
+                         0);
+        assert_int_equal(flo_fleet_member_put(world->controller->store,
+                                              "r-0001", &member, NULL, NULL,
+                                              &world->err),
+                         0);
+        assert_int_equal(flo_controller_commit(world->controller, &world->err),
+                         0);
+    }
+    entry = found(world);
+
+    for (size_t i = 0; i < entry->core.member_count; i++) {
+        assert_false(entry->core.members[i].is_away);
+    }
+    does(world, entry, FLO_ROLLOUT_EVENT_TICK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(phases_that_cannot_be_are_refused),
+        cmocka_unit_test(evidence_that_cannot_be_read_is_left_out),
+        WITH_WORLD(a_device_is_not_away_and_something_else),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
