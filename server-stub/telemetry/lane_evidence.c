@@ -74,6 +74,8 @@ static void add_number(const struct flo_sketch_number *number,
     flo_histogram_add(out, value > 0 ? (uint64_t)value : 0);
 }
 
+/* A row that is broken counts for nobody, or it would take every gate its
+ * evidence for as long as it is kept. */
 static int add_metric(struct gather *gather, size_t gate, size_t arm,
                       size_t device, const char *hardware,
                       const struct flo_window_row *row)
@@ -84,7 +86,10 @@ static int add_metric(struct gather *gather, size_t gate, size_t arm,
     int rv = flo_sketch_pick(row->data, row->bytes, into->metric, &number,
                              gather->scratch, gather->err);
 
-    if (rv < 0 || number.count == 0) {
+    if (rv == FLO_E_MQTT_SCHEMA || number.count == 0) {
+        return 0;
+    }
+    if (rv < 0) {
         return rv;
     }
     struct flo_evidence_class *one = flo_evidence_class(into, hardware);

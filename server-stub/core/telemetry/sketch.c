@@ -140,12 +140,17 @@ static int broken(const struct blob *blob, struct flo_err *err)
                     blob->at, blob->bytes);
 }
 
+/* Means divide by it as by a signed number. */
+static bool get_count(struct blob *blob, uint64_t *out)
+{
+    return get(blob, out) && *out > 0 && *out <= INT64_MAX;
+}
+
 static bool get_counter(struct blob *blob, struct flo_sketch_number *out)
 {
     uint64_t sum;
 
-    if (!get(blob, &out->count) || !get(blob, &sum) || out->count == 0 ||
-        sum > INT64_MAX) {
+    if (!get_count(blob, &out->count) || !get(blob, &sum) || sum > INT64_MAX) {
         return false;
     }
     out->sum = (int64_t)sum;
@@ -158,8 +163,8 @@ static bool get_gauge(struct blob *blob, struct flo_sketch_number *out)
     uint64_t spread;
     uint64_t above;
 
-    if (!get(blob, &out->count) || !get(blob, &min) || !get(blob, &spread) ||
-        !get(blob, &above) || out->count == 0) {
+    if (!get_count(blob, &out->count) || !get(blob, &min) ||
+        !get(blob, &spread) || !get(blob, &above)) {
         return false;
     }
     out->min = unzigzag(min);

@@ -3,6 +3,7 @@
 #include "unit/server/store/store.h"
 
 #include "server-stub/store/sqlite/windows_inside.h"
+#include "server-stub/telemetry/lane_evidence.h"
 
 static struct flo_windows *telemetry_new(void)
 {
@@ -456,6 +457,55 @@ static void a_day_of_a_busy_device_takes_at_most_25_kilobytes(void **state)
 
 /* ---- a damaged telemetry.db ---- */
 
+static const char *class_of(void *context, const char *device)
+{
+    (void)context;
+    (void)device;
+    return "x86_64 plain 1g";
+}
+
+/* A mean of -2^63 over -1 samples is a fault of the processor; and one broken
+ * row must not keep every gate from its evidence. */
+static void a_broken_row_is_in_no_comparison(void **state)
+{
+    static const char digest[] =
+        "sha256:"
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    struct flo_windows *store = telemetry_new();
+    struct flo_lane_evidence *evidence = flo_lane_evidence_new(1, 1);
+    struct flo_err err = {0};
+
+    (void)state;
+    assert_int_equal(
+        flo_db_exec(store->db,
+                    "INSERT INTO name VALUES (1, 0, '" DEVICE "'), (2, 1,"
+                    " 'sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa');"
+                    "INSERT INTO window VALUES"
+                    " (60, 1700000040, 1, 2, x'010d0110000000'),"
+                    " (60, 1700000100, 1, 2,"
+                    " x'010dffffffffffffffffff0100008080808080808080800100'),"
+                    " (60, 1700000160, 1, 2, x'010d'),"
+                    " (60, 1700000220, 1, 2, x'ff');",
+                    &err),
+        0);
+    snprintf(evidence->devices[0], sizeof(evidence->devices[0]), DEVICE);
+    evidence->device_count = 1;
+    assert_true(flo_digest_parse(digest, &evidence->updated));
+    evidence->items[0].metric = FLO_METRIC_NAME_TEMPERATURE;
+    evidence->count = 1;
+    evidence->from_ms = 1700000000000;
+
+    assert_int_equal(
+        flo_lane_evidence_gather(evidence, store, class_of, NULL, &err), 0);
+
+    assert_int_equal(evidence->items[0].class_count, 1);
+    assert_int_equal(evidence->items[0].classes[0].updated.devices, 1);
+    assert_int_equal(evidence->items[0].classes[0].updated.values.count, 1);
+    flo_lane_evidence_free(evidence);
+    flo_windows_close(store);
+}
+
 /* 2,000 times of a device in a file; its length. */
 static size_t write_telemetry(const char *dir, const char *path)
 {
@@ -569,6 +619,7 @@ int main(void)
         cmocka_unit_test(a_window_that_waited_for_hours_counts_as_of_its_time),
         cmocka_unit_test(a_day_of_a_busy_device_takes_at_most_25_kilobytes),
         cmocka_unit_test(a_rotten_page_of_telemetry_keeps_nobody_from_starting),
+        cmocka_unit_test(a_broken_row_is_in_no_comparison),
         cmocka_unit_test(what_is_no_telemetry_at_all_is_set_aside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
