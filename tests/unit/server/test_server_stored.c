@@ -1,6 +1,11 @@
 /* Rollouts in a damaged store: refused by a typed error or mended, never a
  * reason to fall. */
+#include <unistd.h>
+
+#include "unit/remove_tree.h"
 #include "unit/server/world.h"
+
+#include "server-stub/store/sqlite/inside.h"
 
 struct edited {
     struct flo_fleet_store *store;
@@ -144,12 +149,127 @@ static void a_device_is_not_away_and_something_else(void **state)
     does(world, entry, FLO_ROLLOUT_EVENT_TICK);
 }
 
+/* ---- a file of an older controller ---- */
+
+static struct flo_controller *opened(const char *dir)
+{
+    struct flo_controller_options options = {
+        .dir = dir, .fleet = "demo", .public_host = "127.0.0.1"};
+    struct flo_controller *controller = NULL;
+    struct flo_err err = {0};
+
+    if (flo_controller_open(&options, &controller, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    return controller;
+}
+
+#define SCRIPTS_THEN 8 /* before gates compared telemetry */
+#define MEMBER(rollout, device, bucket, state)                                 \
+    "INSERT INTO member (rollout, device, bucket, state, attempt, silent,"     \
+    " back, since_at) VALUES ('" rollout "', '" device "', " #bucket           \
+    ", '" state "', 1, 0, 0, 1700000000000);"
+#define D1 "11111111-1111-4111-8111-111111111111"
+#define D2 "22222222-2222-4222-8222-222222222222"
+#define PHASES(told, one, two)                                                 \
+    "\"phases\":[{\"from\":0,\"to\":2375,\"told\":2375,\"state\":\"" one       \
+    "\",\"started_at_ms\":1,\"settled_at_ms\":2},{\"from\":2375,\"to\":"       \
+    "10000,\"told\":" told ",\"state\":\"" two                                 \
+    "\",\"started_at_ms\":1,\"settled_at_ms\":2}]}"
+#define ROLLOUT(id, state, core)                                               \
+    "INSERT INTO rollout VALUES ('" id "', '{\"release\":\"tiny@2.1.0\","      \
+    "\"policy\":{\"soak_ms\":300},\"phases\":[{\"devices\":1},"                \
+    "{\"share_pct\":100}],\"soak_ms\":0,\"gates\":{\"failed\":{\"max_pct\":"   \
+    "60}},\"by\":\"admin\",\"lift\":0}', '" state "', '" core "', '" DIGEST    \
+    "', 1700000000000);"
+
+static const char older[] =
+    "INSERT INTO device (id, name, labels, profile, groups, enrolled_at) VALUES"
+    " ('" D1 "', 'gw-1', '{}', '{}', '[\"all\"]', 1),"
+    " ('" D2 "', 'gw-2', '{}', '{}', '[\"all\"]', 1);"
+    "INSERT INTO device_group VALUES ('all', '" D1 "'), ('all', '" D2 "');"
+    "INSERT INTO desired (device, rev) VALUES ('" D1 "', 3), ('" D2 "', 4);"
+    "INSERT INTO release VALUES ('tiny', '2.1.0', 1, '" DIGEST
+    "', 'published', '{}', 100, 1);" ROLLOUT(
+        "r-0001", "completed",
+        "{\"reason\":\"2 of 2 devices have "
+        "it\",\"since_at_ms\":1,\"phase\":1," PHASES("10000", "passed",
+                                                     "passed"))
+        ROLLOUT("r-0002", "halted",
+                "{\"reason\":\"probe.golden "
+                "1\",\"since_at_ms\":1,\"phase\":0," PHASES("2375", "failed",
+                                                            "waiting"))
+            ROLLOUT("r-0003", "running",
+                    "{\"reason\":\"start: "
+                    "admin\",\"since_at_ms\":1,\"phase\":1," PHASES(
+                        "10000", "passed", "running")) MEMBER("r-0003", D1, 868,
+                                                              "succeeded")
+                MEMBER("r-0003", D2, 9018, "downloading")
+                    MEMBER("r-0002", D1, 868, "failed") MEMBER(
+                        "r-0002", D2, 9018,
+                        "queued") "INSERT INTO counter VALUES ('rollout', 3);";
+
+/* Its keys are those of any controller. */
+static void write_older(const char *dir)
+{
+    static const char *const files[] = {"control.db", "control.db-wal",
+                                        "control.db-shm"};
+    struct flo_err err = {0};
+    struct flo_db *db;
+    char path[64];
+
+    flo_controller_close(opened(dir));
+    for (size_t i = FLO_COUNT(files); i-- > 0;) {
+        snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+        unlink(path);
+    }
+    assert_int_equal(flo_db_open(path, FLO_DB_SYNC_NORMAL, 100, &db, &err), 0);
+    assert_int_equal(flo_db_migrate(db, flo_sqlite_schema, SCRIPTS_THEN, &err),
+                     0);
+    if (flo_db_exec(db, older, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    flo_db_close(db);
+}
+
+static enum flo_rollout_state state_of(struct world *world, const char *id)
+{
+    struct flo_rollout_entry *entry = NULL;
+
+    if (flo_rollouts_find(world->controller, id, &entry, &world->err) < 0) {
+        fail_msg("%s: %s", id, world->err.what);
+    }
+    return entry->core.state;
+}
+
+static void what_an_older_controller_began_goes_on(void **state)
+{
+    char dir[] = "/tmp/flotilla-older-XXXXXX";
+    struct world world = {0};
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    write_older(dir);
+    world.controller = opened(dir);
+    world.ingest.controller = world.controller;
+    assert_int_equal(flo_rollouts_load(world.controller, &world.err), 0);
+
+    assert_int_equal(state_of(&world, "r-0001"), FLO_ROLLOUT_COMPLETED);
+    assert_int_equal(state_of(&world, "r-0002"), FLO_ROLLOUT_HALTED);
+    assert_int_equal(state_of(&world, "r-0003"), FLO_ROLLOUT_RUNNING);
+    event_of(&world, "r-0003", DIGEST, 1, "succeeded");
+    assert_int_equal(state_of(&world, "r-0003"), FLO_ROLLOUT_COMPLETED);
+    flo_controller_close(world.controller);
+    remove_tree(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(phases_that_cannot_be_are_refused),
         cmocka_unit_test(evidence_that_cannot_be_read_is_left_out),
         WITH_WORLD(a_device_is_not_away_and_something_else),
+        cmocka_unit_test(what_an_older_controller_began_goes_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
