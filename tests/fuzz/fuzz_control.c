@@ -36,7 +36,8 @@ void flo_loop_install(struct flo_shell *shell,
 {
     struct flo_agent_execution execution = *wanted;
 
-    must(flo_name_is_valid(wanted->release.model) &&
+    must(!flo_digest_is_zero(&wanted->release.digest) &&
+         flo_name_is_valid(wanted->release.model) &&
          flo_name_is_valid(wanted->release.version) &&
          memchr(wanted->bundle, '\0', sizeof(wanted->bundle)) != NULL);
     /* without a path it were no bundle, and nobody told how it ends */

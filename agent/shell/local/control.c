@@ -55,6 +55,10 @@ static int update(struct flo_shell *shell, const json_t *json,
                                   err)) < 0) {
         return rv;
     }
+    if (flo_digest_is_zero(&execution.release.digest)) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `release`: a digest of zeros names no release");
+    }
     if (bundle[0] != '/') { /* "" would be a download that nobody ordered */
         return flo_fail(err, FLO_E_USAGE, "bundle `%s`: no absolute path",
                         bundle);
