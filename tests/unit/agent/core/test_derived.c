@@ -32,6 +32,17 @@ static void packing_that_failed_is_not_tried_again_in_this_life(void **state)
     assert_true(flo_derived_is_asked_for(&derived, &other));
 }
 
+static void one_model_that_fails_often_does_not_push_others_out(void **state)
+{
+    (void)state;
+    (void)flo_derived_failed(&derived, &other, FLO_E_DISK_FULL, false);
+    for (size_t i = 0; i < 2 * FLO_COUNT(derived.unpacked.models); i++) {
+        (void)flo_derived_failed(&derived, &model, FLO_E_DISK_FULL, false);
+    }
+
+    assert_true(flo_derived_is_lacking(&derived, &other));
+}
+
 static void a_version_fails_twice_and_then_leaves_it(void **state)
 {
     (void)state;
@@ -104,6 +115,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup(name, begin)
     const struct CMUnitTest tests[] = {
         TEST(packing_that_failed_is_not_tried_again_in_this_life),
+        TEST(one_model_that_fails_often_does_not_push_others_out),
         TEST(a_version_fails_twice_and_then_leaves_it),
         TEST(what_engines_read_by_rows_lacks_nothing),
         TEST(what_engines_refuse_is_made_again_once),

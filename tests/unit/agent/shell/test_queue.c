@@ -112,12 +112,30 @@ a_new_engine_is_not_taken_for_the_one_before_in_its_role(void **state)
 
 static void the_loss_of_a_promoted_engine_is_the_current_ones(void **state)
 {
+    struct flo_agent_event event;
+
     (void)state;
-    post(FLO_AGENT_LOST, FLO_AGENT_BESIDE, 0);
+    post(FLO_AGENT_LOST, FLO_AGENT_CURRENT, 1); /* of the one that goes */
+    post(FLO_AGENT_LOST, FLO_AGENT_BESIDE, 2);
     flo_queue_promote_engine(&queue);
 
     assert_true(flo_queue_has_lost(&queue, FLO_AGENT_CURRENT));
     assert_false(flo_queue_has_lost(&queue, FLO_AGENT_BESIDE));
+    assert_true(flo_queue_take(&queue, &event));
+    assert_int_equal(event.job, 2);
+    assert_false(flo_queue_take(&queue, &event));
+}
+
+static void nothing_is_next_in_an_empty_queue(void **state)
+{
+    struct flo_agent_event event;
+
+    (void)state;
+    post(FLO_AGENT_WRITTEN, FLO_AGENT_CURRENT, 0);
+    assert_true(flo_queue_is_next(&queue, FLO_AGENT_WRITTEN));
+    assert_false(flo_queue_is_next(&queue, FLO_AGENT_LOST));
+    assert_true(flo_queue_take(&queue, &event));
+    assert_false(flo_queue_is_next(&queue, FLO_AGENT_WRITTEN));
 }
 
 int main(void)
@@ -129,6 +147,7 @@ int main(void)
         TEST(one_event_too_many_ends_the_program),
         TEST(a_new_engine_is_not_taken_for_the_one_before_in_its_role),
         TEST(the_loss_of_a_promoted_engine_is_the_current_ones),
+        TEST(nothing_is_next_in_an_empty_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
