@@ -16,8 +16,8 @@ FIRST = {"first32": {"Q4_1": (4, 2), "Q4_0": (2.5, 2), "K": (1.5, 1.3)},
 MEMORY_REPACKED, MEMORY = (0.6, 0.7), (0.75, 0.85)
 FORM = (0.0, 0.15)          # milliseconds added per token
 
-# Tokens per second of the better peer on 2 cores of a Zen 5 server
-# as measured there: {model: {(test, threads): speed}}.
+# Tokens per second of the better peer, measured on 2 cores of a Zen 5
+# server: {model: {(test, threads): speed}}.
 FIGURES = {
     "smollm2-Q4_1": (257, 239, 156, 473, 456, 157),
     "smollm2-Q4_0": (1002, 822, 221, 1706, 1552, 235),
