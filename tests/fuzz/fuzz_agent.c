@@ -90,6 +90,10 @@ static void boot_of(uint8_t flags, struct flo_agent_execution *open,
     event->boot.has_ended = (flags & 128) != 0;
     if ((flags & 4) && !flo_execution_is_end(event->state)) {
         open->state = event->state;
+        open->unsure = flags % FLO_AGENT_UNSURE_MAX;
+        if (flags & 64) { /* of another version */
+            open->policy.tries = 0;
+        }
         if (!flo_digest_is_zero(&event->boot.slots.candidate.digest)) {
             open->release = event->boot.slots.candidate;
         }

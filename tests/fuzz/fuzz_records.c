@@ -82,7 +82,9 @@ static void read_slots(void)
                                   .from = {{{7}}},
                                   .to_previous = true};
         struct flo_digest body = {{7}};
-        struct flo_device device = {.epoch = 0};
+        /* ... and of the era that the record names, which begins with it. */
+        order.epoch = slots.era & 1;
+        struct flo_device device = {.era = slots.era - order.epoch};
         (void)flo_statement_keep(&device, &slots, &order, &body);
         (void)flo_slots_heal(&slots);
         if (flo_store_slots_write(store, &slots, NULL) < 0) {
