@@ -1,10 +1,11 @@
 /* Bet: is a share surely above, or surely below, a limit?
  *
- * Somebody who knows nothing bets on each answer by Laplace's rule, (yes + 1) /
- * (count + 2), against a claim that the share is the limit.  Stakes of 1 grow
- * to N with a probability of 1/N at most while the claim holds, however often
- * one looks (Ville's inequality); the same is true of a claim that the share
- * lies on the other side.  So the odds may be read after every answer. */
+ * The bet is against a claim that the share is the limit.  The stake on each
+ * answer follows Laplace's rule, (yes + 1) / (count + 2), which knows nothing
+ * in advance.  While the claim holds, a stake of 1 grows to N with a
+ * probability of 1/N at most, however often one looks (Ville's inequality).
+ * The same is true of a claim that the share lies on the other side.  The odds
+ * may therefore be read after every answer. */
 #include <flotilla/agent.h>
 
 #include <assert.h>

@@ -1,8 +1,9 @@
 /* Derived artifacts: which are made, how often that is tried, and for how long.
  *
  * Packed weights are a luxury.  Packing that failed is not tried again in this
- * life of the agent; where it wrote to the disk or took its time twice, not by
- * this version either: the first may have met a busy moment. */
+ * life of the agent.  After two failures at the disk or at the time limit, this
+ * version does not try again either.  One such failure may have met a busy
+ * moment. */
 #include <assert.h>
 #include <string.h>
 

@@ -241,7 +241,7 @@ void flo_serve_unload(struct flo_serve *serve, enum flo_serve_role role,
         set_live(serve, false, FLO_ROLE_CURRENT);
     }
     if (role == FLO_ROLE_CANDIDATE && serve->probe != NULL) {
-        flo_probe_close(serve->probe); /* nobody waits for its verdict */
+        flo_probe_close(serve->probe); /* its verdict is not wanted any more */
     }
     engine_let_go(engine, drain && engine->state == ENGINE_READY);
 }

@@ -47,7 +47,7 @@ struct flo_serve_model {
 FLO_MUST_USE int flo_serve_template_read(const char *value, char **text,
                                          struct flo_err *err);
 
-/* What one finished (or failed) user request was like; no text in it. */
+/* The numbers of one finished or failed user request; no text in it. */
 struct flo_serve_request_stats {
     struct flo_digest release;
     uint64_t queue_us, ttft_us, total_us;
@@ -118,10 +118,10 @@ FLO_MUST_USE int flo_serve_adapter_load(struct flo_serve *serve,
 FLO_MUST_USE int flo_serve_adapter_drop(struct flo_serve *serve,
                                         enum flo_serve_role role,
                                         const char *name, struct flo_err *err);
-/* Stop the role's engine.  drain: it ends by itself when its requests are
- * done.  Else requests that sent nothing yet go to the live engine (once),
- * the others end with an error; so do those of engines that still drain from
- * the role, when no other is in it.  Either way the role is free at once. */
+/* Stop the role's engine. drain: it ends after its last request.  Without
+ * drain, requests that sent nothing yet go to the live engine (once); the
+ * others end with an error.  Engines that still drain from the role end the
+ * same way when no other is in it.  Either way the role is free at once. */
 void flo_serve_unload(struct flo_serve *serve, enum flo_serve_role role,
                       bool drain);
 /* New requests go to `role` from now on (it must be loaded: FLO_E_STATE);
@@ -140,8 +140,9 @@ void flo_serve_hold(struct flo_serve *serve);
 
 /* ---- processes that were killed ---------------------------------- */
 
-/* Kill a child process.  Nobody waits for its end, which comes when the disk
- * has what it syncs: until then it holds its locks and its files' room. */
+/* Kill a child process.  The call does not wait for its end, which comes when
+ * the disk has taken the last sync.  Until then the process holds its locks and
+ * the room of its files. */
 void flo_serve_kill(struct flo_serve *serve, pid_t pid);
 /* One of those that has not ended yet; 0: none. */
 pid_t flo_serve_killed_pid(const struct flo_serve *serve);
@@ -183,7 +184,7 @@ struct flo_serve_packing {
 FLO_MUST_USE int flo_serve_pack(struct flo_serve *serve,
                                 const struct flo_serve_packing *packing,
                                 struct serve_packer **out, struct flo_err *err);
-/* Kill it; nobody is told. NULL is fine. */
+/* Kill it without a report.  NULL is fine. */
 void flo_serve_pack_cancel(struct serve_packer *packer);
 
 /* ---- probe ------------------------------------------------------- */
@@ -203,9 +204,9 @@ struct flo_probe_result {
     int error;            /* 0: passed; FLO_E_PROBE_... */
     char what[256];       /* the sentence with the numbers */
 };
-/* Run the golden cases (flotilla-golden-1 JSON) on the candidate, then timing
- * runs on it and the live engine in turn, until the verdict is sure; `done` is
- * called once, or never when the candidate is unloaded before.
+/* Run the golden cases (flotilla-golden-1 JSON) on the candidate.  Then timing
+ * runs on it and the live engine follow in turn until the verdict is sure.
+ * `done` is called once, or never when the candidate is unloaded before.
  * FLO_E_PROBE_UNSURE: the machine was too busy for a verdict, which says
  * nothing of the release.  User requests have priority.  FLO_E_META_SCHEMA when
  * the document does not fit, FLO_E_STATE when no candidate is loaded or a probe

@@ -59,7 +59,7 @@ static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
     struct flo_err err = {0};
 
     if (flo_serve_flip(shell->serve, role_of(action->role), &err) == 0) {
-        /* What was measured belongs to the release that served it. */
+        /* The measurements so far belong to the release that served. */
         flo_telemetry_close(shell);
         shell->telemetry.release = action->release;
     } else {
@@ -206,7 +206,7 @@ static bool is_candidates_start(const struct flo_agent_action *action)
 }
 
 /* How long the machine was suspended since the step before: one clock runs
- * then, the other does not.  They are read a moment apart. */
+ * then, the other does not.  They are not read at the same instant. */
 static uint64_t take_sleep(struct flo_shell *shell)
 {
     int64_t asleep_ms = (int64_t)flo_now_ms() - (int64_t)(flo_now_us() / 1000);
@@ -268,9 +268,9 @@ static void settle(struct flo_shell *shell)
     flo_shell_link_flush(shell);
 }
 
-/* Take what waits.  A slot write syncs the disk and stops the loop for that
- * long: unless it is urgent, what piled up meanwhile (tokens of open streams
- * above all) goes out before the rest. */
+/* Take the events that wait.  A slot write syncs the disk and stops the loop
+ * for that long.  Unless it is urgent, output that piled up (tokens of open
+ * streams above all) goes out first. */
 static void take_waiting(struct flo_shell *shell, bool is_urgent)
 {
     struct flo_agent_event event;

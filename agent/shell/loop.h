@@ -1,14 +1,15 @@
 /* The loop: takes what waits for the core, and carries out what it says.
  *
- * Only those call it whom nobody below calls: the link's receiver, the control
- * socket, timers, a command.  Everything else posts to the queue. */
+ * Its callers are at the top: the link's receiver, the control socket, timers,
+ * a command.  Everything else posts to the queue. */
 #ifndef FLOTILLA_AGENT_LOOP_H
 #define FLOTILLA_AGENT_LOOP_H
 
 #include "agent/shell/orders/orders.h"
 
 FLO_MUST_USE int flo_loop_open(struct flo_shell *shell, struct flo_err *err);
-/* What waits first, then this event; what it borrows is free afterwards. */
+/* Take the events that wait, then this one.  Memory that it borrows is free
+ * afterwards. */
 void flo_loop_event(struct flo_shell *shell,
                     const struct flo_agent_event *event);
 /* The same for an order; `is_list`: it stands in a group's list. */

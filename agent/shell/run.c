@@ -61,8 +61,8 @@ static int recover(struct flo_shell *shell, const char *model,
     return rv;
 }
 
-/* Of several records: the model that serves here, else one that is damaged and
- * may have, else the one of which the newest order speaks.  A record that only
+/* Choose among several records: the model that serves here, else a damaged one
+ * that may have served, else the one with the newest order.  A record that only
  * keeps what was said about another model takes nothing away. */
 static size_t choose_model(struct flo_shell *shell, size_t count,
                            char (*models)[FLO_NAME_MAX + 1])
@@ -121,16 +121,16 @@ static int read_records(struct flo_shell *shell, struct flo_err *err)
     return rv;
 }
 
-/* Enrolled anew, perhaps in another fleet: no rollout of before means this
- * device any more.  A candidate on trial serves on, and gives way to any order;
- * one that only waits is nobody's. */
+/* The device was enrolled again, perhaps in another fleet: earlier rollouts do
+ * not mean it any more.  A candidate on trial serves on, and gives way to any
+ * order.  A candidate that only waits is dropped. */
 static void begin_anew(struct flo_shell *shell)
 {
     struct flo_slots *slots = &shell->slots;
 
     flo_log(FLO_LOG_INFO, "agent", "enrolled anew as device %s, fleet %s",
             shell->identity.device, shell->identity.fleet);
-    if (slots->stated.outcome != FLO_STATED_DONE) { /* told anew */
+    if (slots->stated.outcome != FLO_STATED_DONE) { /* told again */
         slots->stated.outcome = FLO_STATED_OPEN;
     }
     if (slots->phase == FLO_SLOT_STAGED) {
@@ -162,7 +162,7 @@ static void check_past(struct flo_shell *shell)
 
 /* ---- boot --------------------------------------------------------------- */
 
-/* What the slot record knows of the candidate's execution. */
+/* The candidate's execution, as far as the slot record knows it. */
 static void execution_of_slots(const struct flo_slots *slots,
                                struct flo_agent_execution *out)
 {

@@ -113,7 +113,8 @@ static void earlier(uint64_t *next, uint64_t at_ms)
     }
 }
 
-/* What has come does not ring again: the execution waits for something else. */
+/* A time that has passed does not ring again: the execution waits for something
+ * else. */
 static void to_come(const struct step *s, uint64_t *next, uint64_t at_ms)
 {
     if (at_ms > s->now) {
@@ -240,7 +241,7 @@ static void dispatch(struct step *s)
     }
 }
 
-/* What holds between any two steps, and says by itself what it means. */
+/* The invariants between any two steps; each name says what holds. */
 static bool is_sound(const struct flo_agent *agent)
 {
     const struct flo_agent_execution *execution = &agent->execution;
@@ -284,7 +285,7 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
         wake(&s);
     }
     if (event->kind == FLO_AGENT_TIMER) {
-        agent->timer_ms = 0; /* it fired, perhaps a moment early */
+        agent->timer_ms = 0; /* it fired, perhaps a little early */
     }
     dispatch(&s);
     flo_engine_due(&s);

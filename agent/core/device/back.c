@@ -1,10 +1,10 @@
 /* Going back: an ordered rollback, by a signed order or by hand.
  *
- * After a commit there are three steps: load the previous release next to the
- * current one; deny the release that is taken back and rotate the slots; flip.
- * Nothing changes before the target is ready to serve.  During a trial the
- * current release is still warm: the execution ends, and only the flip is left.
- */
+ * After a commit there are three steps.  First the previous release is loaded
+ * next to the current one.  Then the release that is taken back is denied and
+ * the slots rotate.  Then the flip.  Until the target is ready to serve,
+ * nothing changes.  During a trial the current release is still warm: the
+ * execution ends, and only the flip is left. */
 #include <assert.h>
 #include <string.h>
 
@@ -37,7 +37,7 @@ static void deny_all(struct step *s, const struct flo_digest *list,
     }
 }
 
-/* ---- behind a commit ---- */
+/* ---- after a commit ---- */
 
 static void load_previous(struct step *s)
 {
@@ -233,8 +233,8 @@ bool flo_back_loaded(struct step *s, enum flo_agent_role role)
     return false;
 }
 
-/* The rotation is on disk, or it is not: what is denied may be, and the next
- * start repairs the slots by it.  So flip in both cases. */
+/* The flip happens whether the rotation reached the disk or not.  The denial
+ * may be on disk already, and the next start repairs the slots by it. */
 bool flo_back_written(struct step *s)
 {
     struct flo_agent *agent = s->agent;
@@ -270,7 +270,7 @@ bool flo_back_lost(struct step *s, enum flo_agent_role role)
         return false;
     }
     if (back->is_writing) {
-        return true; /* it goes on behind the write */
+        return true; /* it goes on after the write */
     }
     memset(back, 0, sizeof(*back));
     flo_do_ack(s, given_up.order, "refused", &s->event->error);

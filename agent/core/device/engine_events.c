@@ -1,12 +1,12 @@
 /* Engines report: one gets on, is ready, or is lost.
  *
  * The current release's engine is always wanted: when it is lost it is started
- * again, at once the first time, then with full jitter.  The engine beside it
+ * again, at once the first time, then with full jitter.  An engine next to it
  * belongs to an execution or to a rollback; those decide what its loss means.
- * A current release that cannot be loaded because its bytes are wrong gives
- * way to the previous one and is fetched again.  One whose bytes are right but
- * which this engine refuses (a package that went back is older than the
- * release) stays where it is: the previous one serves meanwhile. */
+ * A current release that cannot be loaded because its bytes are wrong gives way
+ * to the previous one and is fetched again.  A current release whose bytes are
+ * right stays where it is, even if this engine refuses it (a package that went
+ * back is older than the release).  The previous release serves meanwhile. */
 #include <assert.h>
 #include <string.h>
 
@@ -68,8 +68,9 @@ void flo_engine_loaded(struct step *s)
     }
 }
 
-/* Others than signed, not there, or on a sector that cannot be read: what the
- * store says, and the hash of every file before it is loaded. */
+/* The bytes are not the signed ones, not there, or on a sector that cannot be
+ * read.  Two places find this: the store, and the hash of every file before it
+ * is loaded. */
 static bool bytes_are_wrong(int code)
 {
     return code == FLO_E_TARGET_HASH || code == FLO_E_BLOB_ABSENT ||
@@ -95,7 +96,7 @@ static bool fall_back_to_previous(struct step *s)
     return true;
 }
 
-/* The slots stay: each start anew begins with the current release. */
+/* The slots stay: each new start begins with the current release. */
 static bool serve_previous(struct step *s)
 {
     struct flo_agent_slots *slots = &s->agent->slots;

@@ -110,8 +110,9 @@ void flo_engine_promote(struct step *s)
     agent->revision++;
 }
 
-/* The slots rotated: the engine beside takes over.  When it died in that very
- * moment, the current one is started anew with the new current release. */
+/* The slots rotated: the engine next to the current one takes over.  If it died
+ * just then, the current engine is started again with the new current
+ * release. */
 void flo_engine_succeed(struct step *s)
 {
     struct flo_agent *agent = s->agent;

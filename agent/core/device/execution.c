@@ -1,13 +1,13 @@
 /* Execution: from an order to a committed release, or to an end with a reason.
  *
- * These are the verbs that the files around it share: enter a state, wait for
- * a reason, end.  It begins in execution_begin.c, its files come in
+ * These are the verbs that the files around it share: enter a state, wait for a
+ * reason, end.  It begins in execution_begin.c, its files come in
  * execution_fetch.c, probe and trial are in execution_trial.c, and
  * execution_next.c lets it go on.
  *
- * Three kinds of wait are kept apart: for a worker or an engine (a deadline
- * runs), for the disk (is_writing; the answer is an event), and for permission
- * (a reason on the state, no deadline). */
+ * Three kinds of wait are kept apart.  A wait for a worker or an engine has a
+ * deadline.  A wait for the disk (is_writing) ends with an event.  A wait for
+ * permission has a reason in the state and no deadline. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -193,14 +193,14 @@ void flo_execution_end(struct step *s, enum flo_move move, int code,
               args);
     va_end(args);
     flo_execution_cancel_job(s);
-    /* The old release first: it is what users wait for.  Before its probe an
-     * engine beside is not the execution's but that of a rollback. */
+    /* The old release first: it is what users wait for.  Before the probe, a
+     * second engine belongs to a rollback and not to the execution. */
     if (had_engines) {
         flo_engine_restore(s);
     }
-    /* Then the story, then the record that says it is over: a cut between
-     * the two leaves a candidate whose execution has ended, which the next
-     * start clears. */
+    /* The story comes first, then the record that says it is over.  A power cut
+     * between the two leaves a candidate whose execution has ended; the next
+     * start clears it. */
     finish(s, has_served && move != FLO_MOVE_SUPERSEDE ? FLO_MOVE_TAKE_BACK
                                                        : move);
     drop_candidate(s);

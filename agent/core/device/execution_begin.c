@@ -78,7 +78,8 @@ static void begin(struct step *s)
     }
 }
 
-/* What was told or stored, without what belongs to one life of the agent. */
+/* Take an execution as it was ordered or stored; fields that belong to one life
+ * of the agent begin at 0. */
 static void take(struct flo_agent *agent,
                  const struct flo_agent_execution *told)
 {
@@ -106,8 +107,8 @@ static void take(struct flo_agent *agent,
     agent->has_execution = true;
 }
 
-/* What is under way is wanted again, by the same order or one that was signed
- * since: that one is answered at its end. */
+/* The release under way is wanted again, by the same order or by a newer one.
+ * The newer order is then answered at the end of the execution. */
 static void told_again(struct step *s, const struct flo_agent_execution *wanted)
 {
     struct flo_agent_execution *execution = &s->agent->execution;
@@ -173,7 +174,7 @@ void flo_execution_deploy(struct step *s)
 
 /* ---- after a restart ---- */
 
-/* What another version wrote may be out of bounds today. */
+/* A policy that another version stored may be out of bounds today. */
 static void take_up(struct step *s, const struct flo_agent_execution *open)
 {
     struct flo_agent_execution told = *open;

@@ -110,8 +110,8 @@ void flo_execution_staged(struct step *s)
     flo_do_release(s, FLO_DO_SLOT_STAGE, &execution->release);
 }
 
-/* Worth another try?  No room is told at once, with its numbers, and a bundle
- * stands beside the operator. */
+/* Worth another try?  A full disk is reported at once, with its numbers.  A
+ * bundle is not tried again either: its operator stands at the device. */
 static bool may_pass(struct step *s, const struct flo_agent_error *error)
 {
     bool is_refused = flo_error_exit(error->code) == FLO_EXIT_REFUSED;
@@ -146,7 +146,7 @@ void flo_execution_job_failed(struct step *s)
         execution->error = *error;
         execution->retry_at_ms = s->now + delay_ms + 1;
         if (flo_execution_is_own(execution)) {
-            execution->deadline_ms = 0; /* nobody waits: each try has its own */
+            execution->deadline_ms = 0; /* each try has a deadline of its own */
         }
         snprintf(reason, sizeof(reason), "%s, again in %llu ms",
                  flo_error_id(error->code), (unsigned long long)delay_ms);

@@ -67,8 +67,8 @@ static void committed(struct step *s)
     flo_execution_serves(s, FLO_MOVE_COMMIT);
 }
 
-/* A soak is time in which the candidate serves: it begins here, and anew when
- * a crash or a restart broke it off. */
+/* A soak is time in which the candidate serves.  It begins here, and begins
+ * again after a crash or a restart. */
 static void serve_on_trial(struct step *s)
 {
     struct flo_agent_execution *execution = &s->agent->execution;
@@ -76,7 +76,7 @@ static void serve_on_trial(struct step *s)
     assert(s->agent->slots.is_trial);
     flo_engine_flip(s, FLO_AGENT_BESIDE);
     execution->soak_end_ms = s->now + execution->policy.soak_ms;
-    execution->deadline_ms = 0; /* for requests behind the soak */
+    execution->deadline_ms = 0; /* for requests after the soak */
     flo_execution_set_reason(s, "");
 }
 
@@ -189,7 +189,7 @@ static void lost_on_trial(struct step *s)
         flo_engine_flip(s, FLO_AGENT_CURRENT);
     }
     if (execution->is_writing) {
-        return; /* the commit is on its way: it is started behind it */
+        return; /* the commit is being written; the engine starts after it */
     }
     execution->crashes++;
     if (execution->crashes > execution->policy.soak_crashes_max) {
@@ -311,8 +311,8 @@ void flo_execution_probed(struct step *s)
     execution->deadline_ms = 0;
 }
 
-/* The last requests alone, for a release that begins to fail behind a long
- * good time. */
+/* Only the last requests, for a release that begins to fail after a long good
+ * time. */
 static bool fails_of_late(const struct flo_agent_execution *execution,
                           double limit)
 {
@@ -404,9 +404,9 @@ void flo_execution_soak_due(struct step *s)
     }
 }
 
-/* Whoever stops the agent does not blame the candidate: an update of the
- * device's packages and a reboot cost it no start, whether it serves yet or is
- * being loaded. */
+/* A stop of the agent is not the candidate's fault.  An update of the device's
+ * packages or a reboot costs it no start, whether it serves or is still being
+ * loaded. */
 void flo_execution_stop(struct step *s)
 {
     struct flo_agent *agent = s->agent;

@@ -1,8 +1,9 @@
 /* Inside the device's core: one step under way and what its files share.
  *
- * Files call downward only: do.c; engines.c; execution.c; then repair,
- * execution_begin, _fetch, _trial and back; above them engine_events and
- * execution_next; agent.c hands each event to one of them. */
+ * Calls between files go downward only.  At the bottom stand do.c, engines.c
+ * and execution.c.  Then come repair, execution_begin, _fetch, _trial and back.
+ * Above them are engine_events and execution_next. agent.c hands each event to
+ * one of them. */
 #ifndef FLOTILLA_AGENT_CORE_DEVICE_INTERNAL_H
 #define FLOTILLA_AGENT_CORE_DEVICE_INTERNAL_H
 
@@ -89,12 +90,13 @@ void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain);
 void flo_engine_flip(struct step *s, enum flo_agent_role role);
 /* The current release is whole and its engine does not run it. */
 bool flo_engine_refuses_current(const struct flo_agent *agent);
-/* For an engine beside: where memory holds one, the current one ends.  true:
- * it answers first what it has begun, DRAINED follows. */
+/* Make room for a second engine: where memory holds only one, the current one
+ * ends. true: the current engine first finishes its requests; DRAINED
+ * follows. */
 bool flo_engine_make_room(struct step *s, bool fits_both);
 /* Stop-first: nothing is live until the next flip. */
 void flo_engine_hold(struct step *s);
-/* What was beside is the current one now. */
+/* The second engine is the current one now. */
 void flo_engine_promote(struct step *s);
 /* The slots rotated: so do the engines. */
 void flo_engine_succeed(struct step *s);
@@ -157,7 +159,7 @@ void flo_execution_probe(struct step *s);
 void flo_execution_activate(struct step *s);
 void flo_execution_written(struct step *s);
 void flo_execution_unwritten(struct step *s);
-void flo_execution_loading(struct step *s); /* the engine beside gets on */
+void flo_execution_loading(struct step *s); /* the second engine gets on */
 void flo_execution_loaded(struct step *s);  /* it is ready */
 void flo_execution_lost(struct step *s);    /* it died */
 void flo_execution_drained(struct step *s);

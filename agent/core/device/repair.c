@@ -86,8 +86,8 @@ void flo_repair_lost(struct step *s)
     }
 }
 
-/* Behind a start of the agent nobody knows whether the files are whole before
- * the current engine was loaded. */
+/* After a start of the agent the files may be damaged; they are known to be
+ * whole once the current engine is loaded. */
 bool flo_repair_holds(struct step *s)
 {
     const struct flo_agent *agent = s->agent;

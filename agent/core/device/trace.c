@@ -1,7 +1,7 @@
 /* The trace: what happened and what was done about it, as text.
  *
  * Log, golden tests and `flotilla-agent explain` show the same lines.  Times
- * are seconds since the agent started.  Nothing here can hold a prompt or an
+ * are seconds since the agent started.  The trace cannot hold a prompt or an
  * answer: the core never sees one. */
 #include <assert.h>
 #include <string.h>

@@ -6,8 +6,8 @@
  * simulator drive the same code.
  *
  * Life of an execution (proto/execution.def): accepted, downloading, applying,
- * verifying, staged, probing, activating, soaking, succeeded.  Its truth on
- * disk is the slot record; the shell's database keeps the open execution so
+ * verifying, staged, probing, activating, soaking, succeeded.  The truth on
+ * disk is the slot record.  The shell's database keeps the open execution, so
  * that its story goes on after a restart and ends exactly once. */
 #ifndef FLOTILLA_AGENT_H
 #define FLOTILLA_AGENT_H
@@ -309,8 +309,8 @@ enum flo_drift flo_agent_drift(const struct flo_agent *agent,
 
 /* ---- derived artifacts ------------------------------------------------- */
 
-/* Packing is tried so often by a version, and takes so long at most, beside the
- * time in which a slow disk takes what was packed. */
+/* Limits of packing: tries per version of the agent, and time per try.  Time in
+ * which a slow disk writes is not counted. */
 #define FLO_DERIVED_TRIES_MAX 2
 #define FLO_DERIVED_MAKE_MS_MAX 60000
 /* Some model files, by digest; the oldest gives way. */
@@ -379,9 +379,9 @@ FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order,
                                        const struct flo_agent_time *time,
                                        struct flo_err *err);
 
-/* Why a release that ended with such an error is denied from then on: a fault
- * of its own, or too slow or too large for this device.  ALLOWED: the network,
- * the disk, an operator or a busy machine ended it. */
+/* Why a release that ended with this error is denied from then on: its own
+ * fault, or too slow or too large for this device.  ALLOWED: the network, the
+ * disk, an operator or a busy machine ended it. */
 enum flo_denial_cause flo_agent_denial_cause(int code);
 /* Is it denied at all? */
 bool flo_agent_blames_release(int code);

@@ -1,8 +1,8 @@
 /* One engine process, seen from the agent: start, calls, watchdog, end.
  *
- * The process is not trusted: a frame that does not fit kills it.  A ping
- * that is not answered for hang_ms_max, counted in ticks of our own timer (so
- * that a suspended machine does not look like a hang), kills it too. */
+ * The process is not trusted: a frame that does not fit kills it.  A ping that
+ * is not answered for hang_ms_max kills it too.  The time is counted in ticks
+ * of our own timer, so that a suspended machine does not look like a hang. */
 #include "agent/serve/engines/engines.h"
 
 #include <errno.h>
@@ -212,9 +212,9 @@ static bool is_too_early(const struct serve_engine *engine)
     return call != &engine->change.call;
 }
 
-/* A descriptor must not overtake what was said before, nor stand inside it:
- * it goes when nothing else waits.  What did not go, for a full socket too, is
- * tried again when something is out and by the watchdog's tick. */
+/* A descriptor must not overtake earlier bytes, nor stand inside them: it goes
+ * when nothing else waits.  If it cannot go yet, the next try comes when bytes
+ * have left or at the watchdog's tick. */
 static void send_change(struct serve_engine *engine)
 {
     struct flo_wire_message message = {
@@ -340,7 +340,7 @@ static void calls_lose(struct serve_engine *engine)
     }
 }
 
-/* Close the socket, let nobody call any more, wait for the process. */
+/* Close the socket, report the loss to all calls, wait for the process. */
 static void engine_fall(struct serve_engine *engine)
 {
     if (engine->state == ENGINE_DYING) {

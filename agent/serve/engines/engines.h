@@ -1,7 +1,7 @@
 /* Engine processes: one of them and its calls, and processes that were killed.
  *
- * Nothing here knows who asks: an engine tells what becomes of it by the table
- * that flo_serve_engine_start() was given. */
+ * An engine does not know its user: it reports through the table that
+ * flo_serve_engine_start() was given. */
 #ifndef FLOTILLA_SERVE_ENGINES_H
 #define FLOTILLA_SERVE_ENGINES_H
 
@@ -43,7 +43,7 @@ struct serve_call {
     void (*on_lost)(void *context, const struct flo_err *err);
 };
 
-/* What becomes of an engine, told to whoever started it. */
+/* Events of an engine, reported to the caller that started it. */
 struct serve_engine_events {
     void (*ready)(struct serve_engine *engine);
     /* The socket is gone: no new request may go there. */
@@ -69,7 +69,7 @@ struct serve_engine {
     enum flo_serve_role role;
     bool drains;      /* ends when the last call does */
     bool was_live;    /* and was flipped away from: on_drained follows */
-    bool is_expected; /* its end is asked for: nobody is told */
+    bool is_expected; /* its end is asked for and not reported */
     pid_t pid;
     struct bufferevent *bev;
     struct event *tick; /* watchdog, then the reaper */
@@ -126,16 +126,16 @@ int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
  * here that came before and names this adapter. */
 int flo_serve_engine_call_change(struct serve_engine *engine, int fd,
                                  struct flo_err *err);
-/* Nobody wants the call any more: it is cancelled in the engine, and its
+/* The call is not wanted any more: it is cancelled in the engine, and its
  * frames are dropped.  The struct is free at once. */
 void flo_serve_engine_cancel(struct serve_call *call);
 /* Kill the process; its calls get on_lost(err). */
 void flo_serve_engine_kill(struct serve_engine *engine,
                            const struct flo_err *err);
 void flo_serve_engine_free_all(struct flo_serve *serve);
-/* What a FAILED says, made fit to be shown; its code, which is also returned.
- * FLO_E_WORKER_PROTOCOL: it has none, or one that this program does not know,
- * which the sentence then begins with. */
+/* The text of a FAILED frame, made fit to be shown.  Its code is also returned.
+ * FLO_E_WORKER_PROTOCOL: the frame has no code, or one that is unknown here.
+ * The text then begins with it. */
 int flo_serve_engine_failure(const struct flo_wire_failed *failed,
                              struct flo_err *err);
 

@@ -124,7 +124,8 @@ static uint64_t awake_ms(void)
     return flo_now_us() / 1000;
 }
 
-/* What cannot be told counts as work: the limits of time remain. */
+/* A process whose work cannot be read counts as working: the limits of time
+ * remain. */
 static void look(struct serve_packer *packer, uint64_t now)
 {
     bool waits_for_disk = false;

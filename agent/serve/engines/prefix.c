@@ -1,6 +1,6 @@
-/* Files for the prefixes that engines keep: one for each release, of a fixed
- * size whose room is taken at once, so that a full disk is seen here and not
- * in an engine's mapping. */
+/* Files for the prefixes that engines keep: one per release, of a fixed size.
+ * The room is taken at once, so that a full disk is seen here and not in an
+ * engine's mapping. */
 #include "agent/serve/serve.h"
 
 #include <dirent.h>
@@ -84,7 +84,7 @@ static int lock(int fd, struct flo_err *err)
     return 0;
 }
 
-/* Of a disk that is nearly full nothing is taken for this. */
+/* No file is made on a disk that is nearly full. */
 static int reserve(int fd, struct flo_err *err)
 {
     uint64_t free_bytes = flo_fd_disk_free(fd);

@@ -1,9 +1,9 @@
 /* Killed processes: the agent waits for their end without blocking.
  *
- * SIGKILL acts when a process comes back from the kernel: one that syncs a
- * gigabyte to a slow card ends when the card has it, tens of seconds later.  A
- * tick looks for its end, as for an engine's (engine.c), for a second often,
- * then once a second. */
+ * SIGKILL acts when a process comes back from the kernel.  A process that syncs
+ * a gigabyte to a slow card ends tens of seconds later.  A tick looks for its
+ * end, as for an engine's (engine.c), for a second often, then once a
+ * second. */
 #include "agent/serve/engines/engines.h"
 
 #include <errno.h>

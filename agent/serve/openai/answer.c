@@ -1,8 +1,7 @@
 /* Answers in OpenAI's shapes: whole, or as server-sent events.
  *
- * Nothing goes to a client before the engine's first token: until then an
- * error has its own HTTP status, and the request can move to another
- * engine. */
+ * Before the engine's first token nothing goes to a client.  Until then an
+ * error has its own HTTP status, and the request can move to another engine. */
 #include "agent/serve/openai/format.h"
 #include "agent/serve/openai/openai.h"
 

@@ -1,8 +1,9 @@
 /* Log-probabilities of an answer's tokens in OpenAI's two shapes.
  *
- * A request keeps them as the engine sent them: the bytes of a frame's field
- * for each token, and before them their length and where the token's text
- * begins, each a u32; all of the answer, or the one token of an event. */
+ * A request keeps them as the engine sent them.  Each token has two u32: the
+ * length of the frame's field and where the token's text begins.  The bytes of
+ * the field follow.  A stream keeps the one token of an event, any other
+ * request the whole answer. */
 #include "agent/serve/openai/openai.h"
 
 #include <math.h>

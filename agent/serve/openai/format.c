@@ -12,7 +12,7 @@ static int refuse(struct serve_params *params, const char *field,
     return flo_fail(err, FLO_E_INFER_PARAM, "%s %s", field, what);
 }
 
-/* The schema as text, behind the token ids that may stand in `parts`. */
+/* The schema as text, after the token ids that may stand in `parts`. */
 static int put_schema(struct serve_params *params, const char *field,
                       const json_t *schema, struct flo_err *err)
 {

@@ -15,7 +15,7 @@ enum request_kind {
     REQUEST_KINDS
 };
 
-/* What a client asked for, checked. */
+/* The parameters that a client asked for, checked. */
 struct serve_params {
     json_t *json;         /* while it is read */
     struct flo_buf parts; /* ids and a schema, while it is read; then the
@@ -39,7 +39,7 @@ struct serve_request {
     uint64_t client; /* whose it is: flo_httpd_peer_client() */
     bool is_held;
     bool is_waiting; /* in the running list, until its client's turn comes */
-    bool is_due;     /* it goes to the engine whoever else is there */
+    bool is_due;     /* it goes to the engine whatever else is there */
     bool was_retried;
     bool has_begun;     /* the HTTP answer has */
     struct event *hold; /* how long it may be held */
@@ -89,7 +89,7 @@ void flo_answer_logprobs_add(struct serve_request *request,
                              const struct flo_wire_token *token);
 void flo_answer_logprobs_put(struct serve_request *request,
                              struct flo_buf *out);
-/* Forget those of tokens that begin behind so many bytes of the answer. */
+/* Forget the tokens that begin after this many bytes of the answer. */
 void flo_answer_logprobs_cut(struct serve_request *request, size_t bytes);
 
 #endif

@@ -1,8 +1,8 @@
 /* Parameters of a request: OpenAI's JSON to a message for the engine.
  *
  * Every number has a range, and a sentence that names field, value and range.
- * What would change the answer but is not built is refused, never ignored;
- * fields that nobody here knows are passed over, as clients send many. */
+ * A field that would change the answer but is not built is refused, never
+ * ignored.  Unknown fields are passed over, as clients send many. */
 #include "agent/serve/openai/format.h"
 
 #include <limits.h>
@@ -195,7 +195,7 @@ static int read_messages(struct reader *reader)
     return 0;
 }
 
-/* Ids behind those that params->parts holds already. */
+/* Add ids after those that params->parts holds already. */
 static int add_ids(struct reader *reader, const char *field, const json_t *list)
 {
     struct serve_params *params = reader->params;
@@ -359,7 +359,7 @@ static int read_logprobs(enum request_kind kind, struct reader *reader)
     return rv;
 }
 
-/* Who comes first, a context that fills, and guesses of next tokens. */
+/* Priority, a context that fills, and guesses of next tokens. */
 static int read_serving(struct reader *reader)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
@@ -379,7 +379,7 @@ static int read_serving(struct reader *reader)
     return rv;
 }
 
-/* What OpenAI has and we have not: only values that ask for nothing. */
+/* Fields of OpenAI that are not built: only values that ask for nothing. */
 static int read_not_built(struct reader *reader)
 {
     static const char *const lists[] = {"tools", "functions", "logit_bias"};
@@ -506,7 +506,7 @@ static int read_detokenise(struct reader *reader)
 /* ---- embeddings -------------------------------------------------- */
 
 /* One of several inputs.  Ids are only counted in data.bytes: they stand in
- * params->parts, one input behind the other. */
+ * params->parts, one input after the other. */
 static int add_input(struct reader *reader, const json_t *value)
 {
     struct flo_wire_embed *out = &reader->params->message.embed;
@@ -608,8 +608,8 @@ static int read_kind(enum request_kind kind, struct reader *reader)
     }
 }
 
-/* A request may be held for long: what of its JSON the answer needs stays, as
- * the frame that it becomes; a tree can have 80 times the bytes of its text. */
+/* A request may be held for long.  Only its frame for the engine stays: a JSON
+ * tree can have 80 times the bytes of its text. */
 static int keep_message(struct serve_params *params, struct flo_err *err)
 {
     struct flo_buf frame = {0};

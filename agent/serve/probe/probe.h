@@ -5,7 +5,7 @@
 #include "agent/serve/serve.h"
 
 struct probe;
-/* Nobody is told. */
+/* The probe's `done` is not called. */
 void flo_probe_close(struct probe *probe);
 
 #endif

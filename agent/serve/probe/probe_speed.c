@@ -1,12 +1,12 @@
 /* The speed of a candidate next to the live engine: runs of both in turn.
  *
- * Times are CPU times taken inside the engines around each token, the lower
- * quartile of what belongs to a pair: other work on the machine lengthens a
- * token.  It does so by the CPU, for half a second and longer (a neighbour on
- * the other half of a core, a host that is busy, a small core), so that two
- * engines on two CPUs differ by up to twice though their models are equal: the
- * candidate computes on the CPU on which the live engine was last.  Whether
- * pairs suffice for a verdict is agent/core/speed.c's. */
+ * Times are CPU times taken inside the engines around each token.  A pair uses
+ * the lower quartile of its times, because other work on the machine lengthens
+ * a token.  Such work belongs to one CPU and lasts half a second or longer: a
+ * neighbour on the other half of a core, a busy host, a small core.  Two
+ * engines on two CPUs then differ by up to twice though their models are equal.
+ * The candidate therefore computes on the CPU on which the live engine was
+ * last.  Whether pairs suffice for a verdict is agent/core/speed.c's. */
 #include "agent/serve/probe/probe_inside.h"
 
 #include <event2/event.h>

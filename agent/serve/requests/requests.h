@@ -18,9 +18,9 @@ void flo_router_abandon(struct serve_request *request);
 void flo_router_next_turn(struct flo_serve *serve);
 /* A model is ready: those who were held go to it. */
 void flo_router_release_held(struct flo_serve *serve);
-/* Is the engine's model meant, "tiny", "tiny@2.1.0", and behind a colon one of
- * its adapters, or such a one alone?  *adapter is its name, NULL: none is
- * named. */
+/* Does the name mean this engine: its model ("tiny", "tiny@2.1.0"), its model
+ * and an adapter after a colon, or an adapter alone?  *adapter is the adapter's
+ * name; NULL: none is named. */
 bool flo_router_names(const struct serve_engine *engine, const char *name,
                       const char **adapter);
 void flo_router_close(struct flo_serve *serve);

@@ -1,9 +1,9 @@
 /* Router: which engine takes which request, and what happens to the request
  * when the engine goes.
  *
- * New requests go to the live role, or are held while there is none.  A
- * request that has sent nothing to its client yet survives the death of its
- * engine once; so a flip, a crash and a swap lose nothing. */
+ * New requests go to the live role, or are held while there is none.  A request
+ * that has sent nothing to its client yet survives the death of its engine
+ * once.  A flip, a crash and a swap therefore lose nothing. */
 #include "agent/serve/requests/requests.h"
 
 #include <event2/event.h>
@@ -108,7 +108,8 @@ static void tell(struct serve_request *request, uint32_t tokens_in, int error)
     }
 }
 
-/* Who is told may unload this very engine: the request is nobody's by then. */
+/* The listener may unload this very engine: the request has left the lists by
+ * then. */
 static void request_end(struct serve_request *request, uint32_t tokens_in,
                         int error)
 {
@@ -375,8 +376,8 @@ static int take_model(struct serve_request *request,
 /* ---- turns ------------------------------------------------------- */
 
 /* An engine gets as many requests of a kind as it can answer together.  The
- * others wait here, where a client that asks much does not stand before one
- * that asks little: the one with fewest of them under way is next. */
+ * others wait here.  The client with the fewest requests under way is next, so
+ * that a client that asks much does not hold up one that asks little. */
 
 static bool is_under_way(const struct serve_request *request,
                          const struct serve_engine *engine, enum call_kind kind)
@@ -415,7 +416,7 @@ static uint32_t under_way(const struct flo_serve *serve,
     return count;
 }
 
-/* Of those for whom there is a place; the first come of equal ones. */
+/* The next request for which there is a place; the first come of equal ones. */
 static struct serve_request *choose(const struct flo_serve *serve,
                                     const struct serve_engine *engine)
 {
@@ -444,7 +445,7 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
         }
         request = next;
     }
-    /* Whoever is told of a request's end may take the engine away. */
+    /* The listener of a request's end may take the engine away. */
     while (flo_serve_engine_live(serve) != NULL &&
            (request = choose(serve, flo_serve_engine_live(serve))) != NULL) {
         request_dispatch(request);

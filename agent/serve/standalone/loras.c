@@ -1,8 +1,8 @@
 /* The adapters' files of `flotilla-agent serve`; see loras.h.
  *
  * A file is known by its inode, size and time, and stays open while it is
- * loaded: an engine that replaces another one gets the same bytes, whatever
- * stands under the name by then. */
+ * loaded.  An engine that replaces another one thus gets the same bytes,
+ * whatever stands under the name by then. */
 #include "agent/serve/standalone/loras.h"
 
 #include <dirent.h>

@@ -31,10 +31,11 @@ struct lora_source {
 /* "NAME=FILE", which must live on.  FLO_E_USAGE. */
 FLO_MUST_USE int flo_loras_name(struct lora_source *source, const char *text,
                                 struct flo_err *err);
-/* Open all that are there, the named ones first.  One that cannot be opened,
- * has no name that is allowed, or is too many: an error if `is_strict`, else
- * said in the log and left out.  FLO_E_ABSENT, FLO_E_META_NAME, FLO_E_USAGE,
- * FLO_E_IO_OPEN (also of the folder, strict or not); the list is empty then. */
+/* Open all that are there, the named ones first.  A file may be unreadable,
+ * have a name that is not allowed, or be one too many.  With `is_strict` this
+ * is an error, else the file is logged and left out.  FLO_E_ABSENT,
+ * FLO_E_META_NAME, FLO_E_USAGE, FLO_E_IO_OPEN (also of the folder, strict or
+ * not); the list is empty then. */
 FLO_MUST_USE int flo_loras_open(const struct lora_source *source,
                                 bool is_strict, struct lora_list *list,
                                 struct flo_err *err);

@@ -38,7 +38,7 @@ struct standalone {
     size_t n_listen;
     struct lora_source source;
     struct lora_list adapters; /* loaded */
-    struct lora_list wanted;   /* behind a SIGHUP, until all is done */
+    struct lora_list wanted;   /* after a SIGHUP, until all is done */
     bool has_wanted, was_told; /* ... and to look at the files once more */
     bool is_changing;
     uint32_t context, threads, sessions, lora_room_mib;
@@ -174,7 +174,7 @@ static void name_model(const char *path, char *out)
     }
 }
 
-/* The packed weights beside the model, unless they are older; 0: none. */
+/* The packed weights next to the model, unless they are older; 0: none. */
 static int open_packed(const struct standalone *s, int model_fd)
 {
     char path[4096];
@@ -259,7 +259,7 @@ static int load(struct standalone *s, struct flo_err *err)
 
 static void stop(struct standalone *s, const struct flo_err *err);
 
-/* Nothing came of it, or all: the model is loaded either way. */
+/* Packing ended, well or not: the model is loaded either way. */
 static void packing_over(struct standalone *s, const struct flo_err *why)
 {
     struct flo_err err = {0};
@@ -326,8 +326,8 @@ static int start_packing(struct standalone *s, struct flo_err *err)
                : flo_serve_pack(s->serve, &packing, &s->packer, err);
 }
 
-/* Load the model, on its first use behind its packing; without a folder for
- * them, or when something else is against it, as it is. */
+/* Load the model; its first use packs it before.  Without a folder for packed
+ * weights, or after any other obstacle, the model is loaded as it is. */
 static int load_packed(struct standalone *s, struct flo_err *err)
 {
     struct flo_err why = {0};
@@ -342,7 +342,7 @@ static int load_packed(struct standalone *s, struct flo_err *err)
         return rv;
     }
     fd = open_packed(s, s->model_fd);
-    if (fd > 0) { /* beside the model */
+    if (fd > 0) { /* next to the model */
         close(fd);
         flo_fd_cleanup(&s->model_fd);
         return load(s, err);

@@ -242,7 +242,7 @@ struct bundle_head {
     bool is_quiet;
 };
 
-#define HEAD_READ (-100000) /* stop behind the head; no FLO_E_ code */
+#define HEAD_READ (-100000) /* stop after the head; no FLO_E_ code */
 
 static int take_head(void *context, const struct flo_release_verified *verified,
                      const void *envelope, size_t bytes, struct flo_err *err)

@@ -1,8 +1,8 @@
 /* The controller's answer to an enrolment: bytes in, a checked struct out.
  *
- * Nothing is stored before the whole answer is good: with identity.json a
- * device counts as enrolled, and one whose certificate nobody can read stays
- * away. */
+ * Before the whole answer is good, nothing is stored.  With identity.json a
+ * device counts as enrolled; with an unreadable certificate it could never
+ * connect. */
 #ifndef FLOTILLA_AGENT_ENROL_ANSWER_H
 #define FLOTILLA_AGENT_ENROL_ANSWER_H
 

@@ -1,9 +1,9 @@
 /* Trusted time of this device, and the modules that use it.
  *
- * A gateway without a battery wakes up in 1970.  It is not earlier than when
- * this program was built, than when the device was enrolled (its certificate
- * says so), than what orders agreed on: for expiry and for the certificates of
- * others that counts, and not the clock. */
+ * A gateway without a battery wakes up in 1970.  Trusted time is never earlier
+ * than the build of this program, the enrolment (by the date of the
+ * certificate), and the time that orders agreed on.  Expiry and the
+ * certificates of others are judged by it, not by the clock alone. */
 #include <sys/timex.h>
 
 #include "agent/shell/device/device.h"
@@ -27,9 +27,9 @@ static uint64_t set_ms(const struct flo_shell *shell)
     return larger(flo_build_ms(), shell->identity.enrolled_at_ms);
 }
 
-/* What the clock has no part in.  But one that somebody keeps right is a second
- * source: it denies what was agreed on before it was (two orders of a
- * controller whose clock was a year ahead). */
+/* The part of trusted time that does not come from the clock.  A synchronised
+ * clock is a second source.  It overrules a time agreed by orders that lies
+ * ahead of it (two orders of a controller whose clock was a year ahead). */
 static uint64_t least_ms(const struct flo_shell *shell)
 {
     bool is_denied = flo_wall_ms() >= set_ms(shell) && is_synchronised();

@@ -139,8 +139,8 @@ static int check_urls(struct flo_settings *settings, struct flo_err *err)
     return 0;
 }
 
-/* What the local API needs to open: HOST:PORT or unix:PATH, and a token for
- * whoever reaches a port. */
+/* The addresses of the local API: HOST:PORT or unix:PATH.  A port needs a
+ * token, as anybody may reach it. */
 static int check_listen(struct flo_settings *settings, struct flo_err *err)
 {
     for (size_t i = 0; settings->listen[i] != NULL; i++) {

@@ -5,7 +5,7 @@
 #include "agent/shell/shell.h"
 
 /* config.c */
-/* Where a device's configuration lies if nobody says another place. */
+/* The default place of a device's configuration. */
 #define FLO_CONFIG_PATH "/etc/flotilla/agent.yaml"
 /* The `state_dir` of the file at `path` (NULL: FLO_CONFIG_PATH), nothing else.
  */
@@ -55,13 +55,13 @@ void flo_shell_clock_tell(const struct flo_shell *shell);
 void flo_shell_clock_peer(struct flo_shell *shell);
 
 /* records.c */
-/* Read the device record; one that is damaged begins anew.  One that cannot be
- * read may say more than is known here: nothing is written over it, no order is
- * taken, and updates wait as in a freeze. */
+/* Read the device record; a damaged one is replaced by an empty one.  A record
+ * that cannot be read may say more than is known here.  It is not written over,
+ * no order is taken, and updates wait as in a freeze. */
 FLO_MUST_USE int flo_shell_device_read(struct flo_shell *shell,
                                        struct flo_err *err);
-/* What froze another fleet than this one (value "fleet") ends, now or when the
- * record is read: this one's controller says again what holds in it. */
+/* Freezes of another fleet than this one (value "fleet") end, now or when the
+ * record is read.  This fleet's controller says again what holds in it. */
 void flo_shell_device_move(struct flo_shell *shell);
 void flo_shell_device_write(struct flo_shell *shell);
 /* The same, for who must know whether it is on the disk. */
@@ -73,12 +73,12 @@ void flo_shell_records_write(struct flo_shell *shell);
  * until the next call.  A device that serves nothing turns to the model. */
 FLO_MUST_USE int flo_shell_record(struct flo_shell *shell, const char *model,
                                   struct flo_slots **out, struct flo_err *err);
-/* Write such a record.  Of too many models the one with the oldest statement
+/* Write such a record.  With too many models, the one with the oldest statement
  * is forgotten. */
 FLO_MUST_USE int flo_shell_record_keep(struct flo_shell *shell,
                                        struct flo_slots *record,
                                        struct flo_err *err);
-/* What became of the newest statement about the model. */
+/* The outcome of the newest statement about the model. */
 void flo_shell_stated_end(struct flo_shell *shell,
                           const struct flo_agent_execution *execution);
 void flo_shell_stated_acked(struct flo_shell *shell, const char *order,
@@ -91,11 +91,11 @@ void flo_shell_deny(struct flo_shell *shell,
 void flo_shell_refusal(const struct flo_slots *slots,
                        const struct flo_digest *release, uint64_t number,
                        struct flo_agent_error *out);
-/* Whoever stands at the device is newer than any order so far; but a fault
- * stays. */
+/* A person at the device is newer than any order so far; but a fault stays. */
 void flo_shell_allow_by_hand(struct flo_shell *shell,
                              const struct flo_digest *release);
-/* So many are denied that those of low numbers are denied as one. */
+/* Tell that the list of denials is full: releases of low numbers are denied as
+ * one. */
 void flo_shell_tell_folded(struct flo_shell *shell,
                            const struct flo_slots *slots);
 

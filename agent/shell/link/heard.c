@@ -9,8 +9,8 @@ static void add_order(struct flo_heard *out, const json_t *order)
     }
 }
 
-/* Nothing beside the order is signed: it may delay, and no more.  A wish that
- * is not allowed is none. */
+/* Only the order is signed: the fields next to it may delay, and no more.  A
+ * wish that is not allowed is none. */
 static int read_desired(struct flo_heard *out, struct flo_err *err)
 {
     json_t *order = NULL;

@@ -1,7 +1,7 @@
 /* The control socket: an operator at the device asks the running agent.
  *
- * Only the agent's user and root may connect.  status answers at once;
- * rollback when the core says how it went; update tells each state until the
+ * Only the agent's user and root may connect. status answers at once. rollback
+ * answers when the core has the outcome. update tells each state until the
  * release serves on trial or the execution ended. */
 #include <errno.h>
 #include <stdlib.h>
@@ -59,7 +59,7 @@ static int update(struct flo_shell *shell, const json_t *json,
         return flo_fail(err, FLO_E_META_SCHEMA,
                         "field `release`: a digest of zeros names no release");
     }
-    if (bundle[0] != '/') { /* "" would be a download that nobody ordered */
+    if (bundle[0] != '/') { /* "" would mean a download without an order */
         return flo_fail(err, FLO_E_USAGE, "bundle `%s`: no absolute path",
                         bundle);
     }
@@ -115,7 +115,7 @@ static void take_request(struct flo_operator *client, const char *line,
     }
 }
 
-/* Who asks and does not listen is not waited for. */
+/* A client that does not read its answers is dropped. */
 static bool is_deaf(const struct flo_operator *client)
 {
     return evbuffer_get_length(bufferevent_get_output(client->stream)) >
@@ -210,7 +210,7 @@ int flo_control_open(struct flo_shell *shell, struct flo_err *err)
     snprintf(control->path, sizeof(control->path), "%.107s",
              shell->settings.control);
     memcpy(address.sun_path, control->path, sizeof(address.sun_path));
-    /* The state lock says that nobody uses it. */
+    /* The state lock is ours: no other agent uses the socket. */
     is_stuck = unlink(control->path) < 0 && errno == EROFS;
     mask = umask(0177);
     control->listener = evconnlistener_new_bind(

@@ -125,9 +125,9 @@ bool flo_shell_is_answered(struct flo_shell *shell, const char *order)
 
 /* Send the stored outcome again; false: there is none.
  *
- * A group's list holds what was ordered before, and comes with each connection
- * and each change: what was told is not told again for that.  Whose answer got
- * lost all the same the controller asks by name (cmd). */
+ * A group's list comes with each connection and each change and holds old
+ * orders.  An outcome that was told is not told again for that.  The controller
+ * asks by name (cmd) for an answer that got lost all the same. */
 bool flo_shell_answer_again(struct flo_shell *shell, const char *order)
 {
     char *text = flo_answers_find(shell->db, order);

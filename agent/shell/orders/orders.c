@@ -314,13 +314,13 @@ static void refuse(struct flo_shell *shell, const char *order, int code,
     if (order[0] != '\0') {
         flo_shell_order_trace(shell, order, "not taken", err->what);
     }
-    /* An order for others is nobody's fault; the rest is told once. */
+    /* An order for others is no fault; any other refusal is told once. */
     if (code == FLO_E_CMD_SCOPE) {
         flo_log(FLO_LOG_DEBUG, "order", "%s", err->what);
         return;
     }
     if (code == FLO_E_IO_OPEN || code == FLO_E_IO_READ ||
-        code == FLO_E_STATE_SLOT) { /* nobody knows: no answer is wrong */
+        code == FLO_E_STATE_SLOT) { /* unknown here: no answer is wrong */
         flo_log_err(FLO_LOG_WARN, "order", err);
         return;
     }
@@ -339,8 +339,8 @@ static void refuse(struct flo_shell *shell, const char *order, int code,
     }
 }
 
-/* Well signed, but of a later version: for whom it is can be read, and those
- * answer, or its rollout would wait for ever. */
+/* The order is well signed, but of a later version.  Its scope can still be
+ * read: a device in scope answers, or the rollout would wait for ever. */
 static void refuse_unknown(struct flo_shell *shell,
                            const struct flo_order *order,
                            const struct flo_err *err)

@@ -35,7 +35,7 @@ bool flo_orders_converge(struct flo_shell *shell, struct flo_intake *out);
 void flo_orders_install(struct flo_shell *shell,
                         const struct flo_agent_execution *wanted,
                         struct flo_intake *out);
-/* What the core asked for: the damaged release, from the controller. */
+/* Ask the controller for the damaged release; the core wants it. */
 void flo_orders_repair(struct flo_shell *shell,
                        const struct flo_release_ref *release);
 

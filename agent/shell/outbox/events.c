@@ -1,8 +1,8 @@
 /* Events of the outbox: kept until the controller has acknowledged them.
  *
- * A sync stops the loop, and with it the tokens of all clients: an event that
- * is not urgent waits a moment in memory and shares one sync with others
- * (flo_events_flush).  Without a file events are sent from memory. */
+ * A sync stops the loop, and with it the tokens of all clients.  An event that
+ * is not urgent therefore waits shortly in memory and shares one sync with
+ * others (flo_events_flush).  Without a file events are sent from memory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,8 +57,9 @@ static int store_all(struct flo_outbox_db *db, struct flo_err *err)
     return rv;
 }
 
-/* What waits was never sent, and will be although it is not stored: after a
- * start its numbers are free again under the boot of the file. */
+/* Events in memory were never sent, and will be sent although they are not
+ * stored.  They get a boot of their own: after a start, the file's boot uses
+ * their numbers again. */
 static void leave_boot(struct flo_outbox_db *db)
 {
     flo_uuid_make(db->boot);
@@ -134,8 +135,8 @@ void flo_events_flush(struct flo_outbox_db *db)
     db->memory_count = 0;
 }
 
-/* What must be on the disk before the next action: an end, and the start of a
- * probe, which may be the last thing that this machine does. */
+/* Must the event be on the disk before the next action?  An end must, and the
+ * start of a probe, which may be the last thing that this machine does. */
 static bool is_urgent(const struct flo_agent_execution *execution)
 {
     return execution != NULL && (flo_execution_is_end(execution->state) ||

@@ -24,7 +24,7 @@ int64_t flo_events_waiting(struct flo_outbox_db *db, enum flo_event_kind kind);
 void flo_events_flush(struct flo_outbox_db *db);
 /* Are there such? */
 bool flo_events_is_waiting(const struct flo_outbox_db *db);
-/* Text of a stored event; the caller frees.  Of one that is damaged or gone: a
+/* Text of a stored event; the caller frees.  For a damaged or lost event: a
  * note that says so. */
 char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence);
 void flo_events_acked(struct flo_outbox_db *db, const char *boot,

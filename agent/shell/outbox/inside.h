@@ -76,7 +76,7 @@ FLO_MUST_USE int flo_outbox_db_begin(struct flo_outbox_db *db,
 /* The end of it: all of it, or nothing when `rv` says so. */
 FLO_MUST_USE int flo_outbox_db_commit(struct flo_outbox_db *db, int rv,
                                       struct flo_err *err);
-/* What an execution's last event says of it. */
+/* Keep the outcome in an execution's last event. */
 FLO_MUST_USE int flo_stories_keep(struct flo_outbox_db *db,
                                   const struct flo_agent_execution *execution,
                                   struct flo_err *err);

@@ -1,12 +1,12 @@
 /* Events of no execution: errors that the device tells of, and what serves.
  *
- * Some errors anybody at the broker can cause, as often as he likes (an order
- * that nobody signed), an engine can end again and again, and what is told
+ * Some errors can be caused at any rate: by anybody at the broker (an order
+ * without a signature), or by an engine that ends again and again.  Each event
  * stays until the controller has acknowledged it, by the same broker and
- * perhaps never.  So of each error one in a minute is told as `security`, and
- * only so many notes and so many `serving` events wait at all, each with the
- * number of those that were left out before it.  Events of executions are not
- * concerned, nor is it that a release was rolled back: rare, and news. */
+ * perhaps never.  Therefore an error is told as `security` once a minute at
+ * most, and the number of waiting notes and `serving` events is limited.  Each
+ * carries the number of those that were left out before it.  Events of
+ * executions are not limited, nor is a rollback: both are rare, and news. */
 #include <string.h>
 
 #include "agent/shell/outbox/inside.h"

@@ -1,17 +1,17 @@
 /* Outbox and history of the device in one SQLite file: <state>/outbox.db.
  *
  * Events are synced before they are sent (synchronous FULL) and stay until the
- * controller has acknowledged their sequence; an event and what it says about
- * its execution are one transaction, so an execution ends exactly once.  A sync
- * stops the loop, and with it the tokens of all clients: what is not urgent
- * waits a moment in memory and shares one (flo_events_flush).
+ * controller has acknowledged their sequence.  An event and the state of its
+ * execution are one transaction, so an execution ends exactly once.  A sync
+ * stops the loop, and with it the tokens of all clients.  An event that is not
+ * urgent waits shortly in memory and shares one sync (flo_events_flush).
  * Telemetry is written with NORMAL, capped, and the oldest goes first.  Each
  * row carries the CRC-32C of its text: a damaged row is reported as such and
- * never sent altered.  No file at all is no obstacle: a damaged one is set
- * aside, and while it cannot be opened or has no room events are sent from
- * memory.  Their numbers may be given a second time after the next start, so
- * they bear a boot of their own; it becomes the file's with the first of them
- * that is stored. */
+ * never sent altered.  A lost file is no obstacle: a damaged one is set aside.
+ * While it cannot be opened or has no room, events are sent from memory.  Their
+ * numbers may be given a second time after the next start, so they bear a boot
+ * of their own.  The boot becomes the file's with the first of them that is
+ * stored. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -7,7 +7,8 @@
 #include "agent/shell/outbox/inside.h"
 #include "proto/policy.h"
 
-/* Of a spread start: by the wall clock, which goes on while a device is off. */
+/* The start of a spread rollout, by the wall clock, which goes on while a
+ * device is off. */
 static json_int_t start_wall_ms(const struct flo_agent_execution *execution)
 {
     return execution->start_at_ms == 0

@@ -1,8 +1,7 @@
 /* Events that wait for the core.
  *
- * What happens outside the core (an engine ended, the updater said a line) is
- * posted; the loop takes one event after the other.  Nobody is called upward.
- */
+ * Events outside the core (an engine ended, the updater wrote a line) are
+ * posted.  The loop takes one event after the other.  No room calls upward. */
 #ifndef FLOTILLA_AGENT_QUEUE_H
 #define FLOTILLA_AGENT_QUEUE_H
 
@@ -11,7 +10,7 @@
 struct event;
 
 #define FLO_QUEUE_EVENTS_MAX 256
-/* Of them from those who may say something at any rate. */
+/* The share of senders without a limit of their own. */
 #define FLO_QUEUE_OFFERED_MAX 192
 
 struct flo_queue {
@@ -27,12 +26,12 @@ struct flo_intake {
     struct flo_agent_pauses pauses;
 };
 
-/* What the event borrows must live until it is taken.  Each action of the core
- * is answered at most once, so there is room: an assertion. */
+/* Memory that the event borrows must live until it is taken.  Each action of
+ * the core is answered at most once, so there is room: an assertion. */
 void flo_queue_post(struct flo_queue *queue,
                     const struct flo_agent_event *event);
-/* From those whose number nobody bounds (requests that end, a worker's lines).
- * false: their share is used, the event is left out. */
+/* For senders without a limit (requests that end, a worker's lines). false:
+ * their share is used, the event is left out. */
 FLO_MUST_USE bool flo_queue_offer(struct flo_queue *queue,
                                   const struct flo_agent_event *event);
 /* false: nothing waits. */
@@ -45,7 +44,7 @@ bool flo_queue_has_lost(const struct flo_queue *queue,
                         enum flo_agent_role role);
 /* A new engine begins in the role: what the one before said is past. */
 void flo_queue_forget_engine(struct flo_queue *queue, enum flo_agent_role role);
-/* The engine beside becomes the current one, with what it said. */
+/* The second engine becomes the current one, and so do its events. */
 void flo_queue_promote_engine(struct flo_queue *queue);
 /* The loop's next turn: as soon as others had theirs, or then. */
 void flo_queue_wake(struct flo_queue *queue);

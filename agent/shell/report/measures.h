@@ -19,7 +19,7 @@ struct flo_measures {
 /* One value of a HISTOGRAM. */
 void flo_measure_observe(struct flo_measures *measures, enum flo_metric metric,
                          uint64_t value);
-/* So many more of a COUNTER; 0 says that nothing of it happened. */
+/* Add to a COUNTER; 0 says that it did not happen. */
 void flo_measure_count(struct flo_measures *measures, enum flo_metric metric,
                        uint64_t more);
 /* A GAUGE as it is now. */

@@ -77,7 +77,7 @@ void flo_control_report(struct flo_shell *shell,
 
     if (execution->bundle[0] == '\0' ||
         !flo_digest_equal(&execution->release.digest, &shell->installing)) {
-        return; /* nobody here waits for it */
+        return; /* no operator waits for it */
     }
     deliver(shell, FLO_WAIT_UPDATE, flo_report_execution(execution),
             is_end || execution->state == FLO_EXECUTION_SOAKING);

@@ -1,8 +1,8 @@
 /* The link to the controller, its sending end: reports, events, telemetry.
  *
- * Nothing that the broker confirmed counts as known to the controller: events
- * stay in the outbox until cmd.ack, and reported is sent whole on every change
- * and every connection. */
+ * A message that the broker confirmed does not count as known to the
+ * controller.  Events stay in the outbox until cmd.ack; reported is sent whole
+ * on every change and every connection. */
 #include <stdlib.h>
 #include <string.h>
 

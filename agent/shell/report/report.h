@@ -31,7 +31,7 @@ void flo_shell_link_reported(struct flo_shell *shell);
 bool flo_shell_link_ack(struct flo_shell *shell, const char *text);
 
 /* operators.c */
-/* What the core said about an operator's rollback, about an execution. */
+/* Pass on the core's answer about an operator's rollback or an execution. */
 void flo_control_acked(struct flo_shell *shell, const char *word,
                        const struct flo_agent_error *error);
 void flo_control_report(struct flo_shell *shell,

@@ -22,7 +22,7 @@ void flo_telemetry_request(struct flo_measures *measures,
     }
 }
 
-/* What is asked for once a window. */
+/* Measurements that are taken once a window. */
 static void measure_now(struct flo_shell *shell)
 {
     struct flo_measures *measures = &shell->telemetry.measures;

@@ -150,7 +150,7 @@ static void hash(struct flo_deriving *deriving, flo_hashing_done *done)
 
 /* ---- packing ------------------------------------------------------ */
 
-/* Nothing came of it: the model's own rows serve. */
+/* Packing failed: the model's own rows serve. */
 static void go_unpacked(struct flo_deriving *deriving,
                         const struct flo_err *why)
 {
@@ -299,7 +299,7 @@ static void begin_packing(struct flo_deriving *deriving)
 
 /* ---- packed weights that are here --------------------------------- */
 
-/* They are gone or wrong, and made anew. */
+/* The packed weights are gone or wrong, and are made again. */
 static void pack_again(struct flo_deriving *deriving, const struct flo_err *why)
 {
     flo_shell_note(deriving->shell, "note", why);

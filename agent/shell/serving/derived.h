@@ -26,7 +26,7 @@ FLO_MUST_USE int flo_shell_derive(struct flo_shell *shell,
                                   const struct flo_derived_wish *wish,
                                   struct flo_deriving **out,
                                   struct flo_err *err);
-/* Nobody waits any more, and is told.  NULL is fine. */
+/* Stop without a report.  NULL is fine. */
 void flo_shell_derive_cancel(struct flo_deriving *deriving);
 /* The file for the prefix of its prompts; 0: none is wanted, or can be had. */
 int flo_shell_prefix_open(struct flo_shell *shell,

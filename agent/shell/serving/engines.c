@@ -1,8 +1,8 @@
 /* Serving: the core's engine actions as calls of agent/serve, and back.
  *
- * A release that was staged in this life of the agent was hashed by the
- * updater a moment ago; everything else is hashed before it is loaded, and so
- * is everything once an engine was lost. */
+ * The updater has just hashed a release that was staged in this life of the
+ * agent.  Any other release is hashed before it is loaded, and so is every one
+ * once an engine was lost. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -149,9 +149,10 @@ static void text_free(char **text)
     free(*text);
 }
 
-/* What agent.yaml names for the model; NULL: nothing.  When its file cannot be
- * read the engine gets the file's name, knows no such template, and refuses to
- * chat: never another form than the one that was wished for. */
+/* The chat template that agent.yaml names for the model; NULL: nothing.  When
+ * its file cannot be read, the engine gets the file's name, knows no such
+ * template and refuses to chat.  It never uses another form than the one that
+ * was wished for. */
 static char *template_of(const struct flo_config *config, const char *model)
 {
     const json_t *tree = flo_config_tree(config, "templates");

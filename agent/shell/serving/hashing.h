@@ -19,7 +19,7 @@ FLO_MUST_USE int flo_hashing_start(struct event_base *base, int fd,
                                    flo_hashing_done *done, void *context,
                                    struct flo_hashing **out,
                                    struct flo_err *err);
-/* Nobody is told.  NULL is fine. */
+/* Stop without a report.  NULL is fine. */
 void flo_hashing_cancel(struct flo_hashing *hashing);
 
 #endif

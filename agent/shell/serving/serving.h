@@ -36,13 +36,13 @@ void flo_shell_ref(struct flo_shell *shell, const struct flo_digest *digest,
                    struct flo_release_ref *out);
 
 /* loading.c */
-/* Load a model (its descriptor is taken) when its file, whose digest is
- * `digest`, was hashed (is_fresh: it was), packed where that pays: from the
- * store, or after packing it. */
+/* Load a model (its descriptor is taken) after its file was hashed; `digest` is
+ * the expected one, is_fresh skips the hash.  Where packing pays, the packed
+ * weights come from the store, or are made first. */
 void flo_shell_load_model(struct flo_shell *shell, enum flo_agent_role role,
                           const struct flo_serve_model *model,
                           const struct flo_digest *digest, bool is_fresh);
-/* Nobody waits for the role any more. */
+/* The load of the role is not wanted any more. */
 void flo_shell_load_cancel(struct flo_shell *shell, enum flo_agent_role role);
 
 #endif

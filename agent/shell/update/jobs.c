@@ -112,8 +112,8 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
     flo_queue_post(&shell->queue, &event);
 }
 
-/* A release that was dropped just before is removed only when the disk is full
- * without: until then it may be the base of a delta, or be ordered again. */
+/* A dropped release stays until the disk is full without its room.  Until then
+ * it may be the base of a delta, or be ordered again. */
 static void say_failed(struct flo_job_child *job, const json_t *json)
 {
     struct flo_shell *shell = job->shell;

@@ -97,8 +97,9 @@ bool flo_shell_slot_action(struct flo_shell *shell,
     if (rv == 0) {
         rv = flo_store_slots_write(shell->store, &next, &err);
     }
-    /* A change that was not written may be asked for again; a candidate that
-     * was not cleared is forgotten all the same, the next write says so. */
+    /* A change that was not written may be asked for again.  A candidate that
+     * was not cleared is forgotten all the same; the next write clears it on
+     * disk. */
     if (rv == 0 || action->kind == FLO_DO_SLOT_CLEAR) {
         shell->slots = next;
         shell->slots_is_dirty = rv < 0;
