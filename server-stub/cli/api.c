@@ -21,7 +21,7 @@ static int open_http(struct flo_cli *cli, struct flo_err *err)
     return cli->http != NULL ? 0 : flo_http_open(&options, &cli->http, err);
 }
 
-/* Nobody said by what the controller is known. */
+/* No option says how the controller is recognised. */
 static bool options_are_bare(const struct flo_cli *cli)
 {
     return cli->ca_file[0] == '\0' && cli->fingerprint[0] == '\0';

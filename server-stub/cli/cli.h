@@ -24,11 +24,12 @@ struct flo_cli {
 
 /* ---- context: which controller, which token ----------------------------- */
 
-/* Flag > environment (FLOTILLA_CONTROLLER, FLOTILLA_TOKEN_FILE,
- * FLOTILLA_CONTEXT) > what login remembered in $XDG_CONFIG_HOME/flotilla.
- * --context is a flag: beside it the environment says nothing.  FLO_E_USAGE
- * when nothing names a controller; FLO_E_REST_AUTH when the remembered token is
- * for another one: a secret is not sent to a machine it was not made for. */
+/* A flag comes first, then the environment (FLOTILLA_CONTROLLER,
+ * FLOTILLA_TOKEN_FILE, FLOTILLA_CONTEXT), then the login remembered in
+ * $XDG_CONFIG_HOME/flotilla. --context is a flag: next to it the environment
+ * does not count.  FLO_E_USAGE when nothing names a controller.
+ * FLO_E_REST_AUTH when the remembered token is for another controller: a secret
+ * is sent only to its own machine. */
 FLO_MUST_USE int flo_context_load(struct flo_cli *cli, struct flo_err *err);
 /* A variable of the environment; NULL also where --context rules it out. */
 const char *flo_context_variable(const struct flo_cli *cli, const char *name);
@@ -83,7 +84,7 @@ struct flo_column {
         CELL_BRIEF, /* a text's begin */
     } form;
 };
-/* What a command did: with -o json the object, else the line.  Takes the
+/* The result of a command: with -o json the object, else the line.  Takes the
  * object. */
 void flo_out_done(const struct flo_cli *cli, json_t *object, const char *format,
                   ...) FLO_PRINTF(3, 4);

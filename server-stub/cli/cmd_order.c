@@ -6,7 +6,7 @@
 
 #include "server-stub/cli/cli.h"
 
-/* Who did not get there (yet). */
+/* The devices that did not get there (yet). */
 static void print_missing(const struct flo_cli *cli, const json_t *order)
 {
     static const struct flo_column columns[] = {
@@ -213,8 +213,8 @@ static int get_plan(struct flo_cli *cli, const json_t *body, json_t **out,
     return flo_api_call(cli, "POST", "/v1/orders?dry_run=true", copy, out, err);
 }
 
-/* Who types the name sees the plan first; a script that brings it loses no
- * time. */
+/* A person who types the name sees the plan first; a script that brings it
+ * loses no time. */
 static int plan_and_confirm(struct flo_cli *cli, const json_t *body,
                             const char *title, struct flo_err *err)
 {

@@ -1,7 +1,7 @@
 /* flotilla release create: from a model to a signed release on the controller.
  *
- * What can fail at once is looked at first: the flags, the key, what the
- * controller has under that name, the golden prompts.  Then everything is
+ * Checks that can fail at once come first: the flags, the key, the releases of
+ * that name on the controller, the golden prompts.  Then everything is
  * computed, and uploaded. */
 #include <dirent.h>
 #include <errno.h>
@@ -212,7 +212,7 @@ static int read_flags(struct flo_cli *cli, struct create *create,
     return 0;
 }
 
-/* Before what takes longer than a moment. */
+/* Printed before a step that takes time. */
 static void say_bytes(const struct flo_cli *cli, const char *what,
                       const char *file, uint64_t bytes)
 {
@@ -427,7 +427,7 @@ static double ratio_of(const json_t *document)
     return ratio != NULL ? json_number_value(ratio) : SPEED_RATIO_DEFAULT;
 }
 
-/* What of the inputs is not as in the release that is there; NULL: nothing. */
+/* The input that differs from the release that is there; NULL: none. */
 static const char *difference(const struct create *create,
                               const json_t *document)
 {
@@ -615,7 +615,7 @@ static int check_model(struct create *create, const char *path,
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
-/* Whatever can be wrong without computing for minutes. */
+/* Check all inputs that need no minutes of computing. */
 static int check_inputs(struct flo_cli *cli, struct create *create,
                         struct flo_err *err)
 {

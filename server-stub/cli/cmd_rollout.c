@@ -189,8 +189,8 @@ static int read_phase(const char *text, size_t index, bool is_only,
     return 0;
 }
 
-/* One device first: of a small fleet, 1 % of the buckets may hold nobody, and
- * a phase of nobody is left at once. */
+/* One device first: in a small fleet, 1 % of the buckets may hold no device,
+ * and an empty phase is left at once. */
 static int read_phases(const struct flo_args *args, json_t *spec,
                        struct flo_err *err)
 {

@@ -133,8 +133,8 @@ static int load_authority(struct flo_cli *cli, struct flo_err *err)
                                : 0;
 }
 
-/* What login kept beside the address: <name>.ca, or a fingerprint in the
- * second line. */
+/* The authority that login kept next to the address: <name>.ca, or a
+ * fingerprint in the second line. */
 static int remembered_authority(struct flo_cli *cli, const char *path,
                                 const char *second, struct flo_err *err)
 {
@@ -149,7 +149,8 @@ static int remembered_authority(struct flo_cli *cli, const char *path,
 
 /* ---- contexts ---- */
 
-/* <dir>/<name>.context: the address in the first line; <name>.token beside. */
+/* <dir>/<name>.context has the address in the first line; <name>.token is next
+ * to it. */
 static int load_remembered(struct flo_cli *cli, struct flo_err *err)
 {
     char dir[PATH_BYTES];

@@ -223,7 +223,7 @@ struct answers {
 };
 typedef struct answers answers_fn(const json_t *now);
 
-/* An older controller does not say whom it awaits. */
+/* An older controller does not say which devices it awaits. */
 static bool says_awaited(const json_t *now)
 {
     return json_object_get(now, "awaited") != NULL;
@@ -243,8 +243,8 @@ static struct answers answers_of_order(const json_t *order)
                                                         : 0};
 }
 
-/* Of those that were told of the release, who left it or said that it cannot.
- */
+/* Count the devices that were told of the release and have left it, or said
+ * that they cannot. */
 static struct answers answers_of_rollback(const json_t *rollout)
 {
     struct answers answers = {0};

@@ -1,7 +1,7 @@
 /* Access: roles and the tokens that carry them.  Pure.
  *
- * A role includes those before it.  Of a token only the SHA-256 is kept: its
- * secret is 256 random bits, which need no slow hash. */
+ * A role includes those before it.  The controller keeps only the SHA-256 of a
+ * token: its secret is 256 random bits, which need no slow hash. */
 #ifndef FLOTILLA_SERVER_ACCESS_H
 #define FLOTILLA_SERVER_ACCESS_H
 

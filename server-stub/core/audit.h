@@ -1,9 +1,9 @@
 /* Audit: a chain of records, each with the hash of the one before.  Pure.
  *
- * hash(n) = SHA-256 of the fields of record n, one of which is
- * hash(n - 1).  Changing, removing or swapping a record breaks the chain from
- * there on; cutting the end, emptying the table or writing it anew shows
- * against the marks: signed heads in a file of their own. */
+ * hash(n) = SHA-256 of the fields of record n, one of which is hash(n - 1).  A
+ * change, removal or swap of a record breaks the chain from there on.  A cut
+ * end, an emptied or a rewritten table shows against the marks: signed heads in
+ * a file of their own. */
 #ifndef FLOTILLA_SERVER_AUDIT_H
 #define FLOTILLA_SERVER_AUDIT_H
 
@@ -37,8 +37,9 @@ FLO_MUST_USE int flo_audit_walk_next(struct flo_audit_walk *walk,
 
 /* A mark: the chain's head at one time, kept signed outside the table.
  *
- * As text: "head <number> sha256:<64 hex> <at_ms>"; "restart ..." where the
- * data came from a backup and records behind `number` are gone with a word. */
+ * As text: "head <number> sha256:<64 hex> <at_ms>". "restart ..." says that the
+ * data came from a backup: the records after `number` are gone for a known
+ * reason. */
 struct flo_audit_mark {
     uint64_t number;
     uint64_t at_ms;
@@ -49,7 +50,7 @@ struct flo_audit_mark {
 #define FLO_AUDIT_MARK_TEXT 160
 #define FLO_AUDIT_LINE_TEXT 320
 
-/* What is signed. */
+/* The text that is signed. */
 void flo_audit_mark_text(const struct flo_audit_mark *mark, char *out);
 /* The line of the file, with its line feed: text, blank, signature as hex. */
 void flo_audit_line(const struct flo_audit_mark *mark, const uint8_t *signature,
@@ -57,18 +58,19 @@ void flo_audit_line(const struct flo_audit_mark *mark, const uint8_t *signature,
 /* One line without its line feed; false when it is none. */
 bool flo_audit_line_parse(const char *line, size_t bytes,
                           struct flo_audit_mark *out, uint8_t *signature);
-/* Add a mark in the file's order: a restart drops those behind its number.
+/* Add a mark in the file's order: a restart drops the marks after its number.
  * `marks` has room for one more; false when the number does not grow. */
 bool flo_audit_marks_add(struct flo_audit_mark *marks, size_t *count,
                          const struct flo_audit_mark *mark);
-/* The record that the walk stands at against the marks; FLO_E_AUDIT_CHAIN when
- * a mark has its number and another hash.  *next is the place of the first
- * mark that is not behind it. */
+/* Compare the record at which the walk stands with the marks.
+ * FLO_E_AUDIT_CHAIN when a mark has its number and another hash.  *next is the
+ * first mark whose number is not lower. */
 FLO_MUST_USE int flo_audit_marks_compare(const struct flo_audit_mark *marks,
                                          size_t count, size_t *next,
                                          const struct flo_audit_walk *walk,
                                          struct flo_err *err);
-/* At the end of the table: FLO_E_AUDIT_CHAIN when a mark is behind it. */
+/* At the end of the table: FLO_E_AUDIT_CHAIN when a mark has a higher
+ * number. */
 FLO_MUST_USE int flo_audit_marks_end(const struct flo_audit_mark *marks,
                                      size_t count,
                                      const struct flo_audit_walk *walk,

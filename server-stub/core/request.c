@@ -19,7 +19,7 @@ struct word {
     struct span name;
     char bracket;
     struct span inside;
-    struct span value; /* behind '=' */
+    struct span value; /* after '=' */
 };
 
 static bool span_is(struct span span, const char *text)
@@ -197,8 +197,8 @@ static bool is_chosen(struct span shape, const json_t *body)
     return given != NULL && span_is(first.value, given);
 }
 
-/* Which of several things is asked for nobody knows: the first word alone
- * counts, its reader says what it may be. */
+/* The body fits none of several shapes.  Only their first word is checked; its
+ * reader then lists the choices. */
 static struct span only_the_choice(struct span shape)
 {
     struct word first;

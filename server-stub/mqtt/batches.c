@@ -11,7 +11,7 @@
 #include "server-stub/mqtt/publisher.h"
 
 #define BATCH_MS 20
-#define HEAL_MS 5000 /* behind the last one that was dropped */
+#define HEAL_MS 5000 /* after the last one that was dropped */
 #define BATCH_MESSAGES 2000
 #define QUEUE_MESSAGES_MAX 200000
 #define QUEUE_DEVICE_MAX 256 /* an agent sends far fewer without an answer */
@@ -110,7 +110,7 @@ static int write_batch(struct flo_batches *batches, size_t *taken,
     return flo_controller_commit(controller, err);
 }
 
-/* A message that cannot be handled must not stop those behind it. */
+/* A message that cannot be handled must not stop those after it. */
 static void drop_last(struct flo_batches *batches, size_t taken)
 {
     struct queued **at = &batches->line.first;
@@ -231,9 +231,9 @@ static int subscribe(struct flo_batches *batches, struct flo_err *err)
     return rv;
 }
 
-/* Whoever is there says so again by its retained presence; the time that we
- * were deaf is nobody's silence.  Orders may have expired in it: none goes out
- * before it is signed again. */
+/* A device that is there says so again by its retained presence.  The time in
+ * which the controller was deaf does not count as silence.  Orders may have
+ * expired in it: none goes out before it is signed again. */
 static int listen_again(struct flo_controller *controller, struct flo_err *err)
 {
     int rv = flo_controller_begin(controller, err);
@@ -271,8 +271,9 @@ static void publish_mark(void *context)
                        strlen(text));
 }
 
-/* Both or neither: who subscribes only does not know whom it missed, and may
- * let go what has aged.  Answers to what it lets go are heard. */
+/* Subscribe and catch up: both or neither.  After a subscription alone, the
+ * time of deafness would count as silence, and aged devices would be let go.
+ * Answers to orders that leave here are heard. */
 static void listen_to_devices(struct flo_batches *batches)
 {
     struct flo_err err = {0};
@@ -296,8 +297,8 @@ bool flo_batches_listens(const struct flo_batches *batches)
     return batches->listens && flo_mqtt_is_connected(batches->mqtt);
 }
 
-/* What was dropped for want of room is asked for again when there is some:
- * presence and reports are retained, and a report says whose answer is
+/* Messages dropped for want of room are asked for again when there is some.
+ * Presence and reports are retained, and a report says which answer is
  * missing. */
 static void heal(struct flo_batches *batches)
 {

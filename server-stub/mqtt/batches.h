@@ -1,9 +1,9 @@
 /* Batches: MQTT in and out of the controller.
  *
- * Messages are queued as they come; a batch is written in one transaction, at
+ * Messages are queued as they come.  A batch is written in one transaction, at
  * the latest 20 ms after its first message, and acknowledged after the commit.
- * Telemetry has a lane of its own (lane.h): what an external broker sends here
- * of it is handed over. */
+ * Telemetry has a lane of its own (lane.h).  Telemetry that comes here from an
+ * external broker is handed over to it. */
 #ifndef FLOTILLA_SERVER_MQTT_BATCHES_H
 #define FLOTILLA_SERVER_MQTT_BATCHES_H
 

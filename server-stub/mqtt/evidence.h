@@ -9,12 +9,12 @@
 /* Ask for each rollout whose gates want evidence, when it is due.  The answer
  * comes on this thread and steps the rollout. */
 void flo_evidence_tick(struct flo_controller *controller, uint64_t now_ms);
-/* What the tick asks for `entry`, NULL when its gates want none now or there
- * is no memory; the caller frees it. */
+/* The tick's request for evidence for `entry`.  NULL when its gates want none
+ * now or there is no memory; the caller frees it. */
 struct flo_lane_evidence *
 flo_evidence_ask(struct flo_controller *controller,
                  const struct flo_rollout_entry *entry);
-/* Give an answer to its rollout; a transaction of its own. */
+/* Give an answer to its rollout, in a transaction of its own. */
 FLO_MUST_USE int flo_evidence_take(struct flo_controller *controller,
                                    const struct flo_lane_evidence *evidence,
                                    struct flo_err *err);

@@ -1,9 +1,9 @@
 /* Ingest: one message of a device becomes rows and events.
  *
  * A device is known by its topic, which the broker's ACL binds to its
- * certificate; whatever id stands in the payload must be the same.  So a
- * device can only ever change its own rows.  A message that does not match is
- * dropped and counted, and never fails its batch. */
+ * certificate; whatever id stands in the payload must be the same.  A device
+ * can therefore only ever change its own rows.  A message that does not match
+ * is dropped and counted, and never fails its batch. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -292,7 +292,7 @@ static int dispatch(const struct flo_message *message, enum flo_topic topic,
     }
 }
 
-/* Who speaks is there, though its presence may have been lost. */
+/* A device that sends is there, though its presence may have been lost. */
 static int is_there(const struct flo_message *message, enum flo_topic topic,
                     struct flo_err *err)
 {

@@ -31,9 +31,9 @@ struct flo_ingest {
 };
 
 /* One MQTT message, inside a transaction.  A message that does not fit is
- * dropped and counted; an error is a failure of ours, and the transaction must
- * be cancelled: of the store (later it may work) or FLO_E_INTERNAL (this
- * message will fail again). */
+ * dropped and counted.  An error is a failure of ours, and the transaction must
+ * be cancelled.  It is one of the store (later it may work) or FLO_E_INTERNAL
+ * (this message will fail again). */
 FLO_MUST_USE int flo_ingest(struct flo_ingest *ingest, const char *topic,
                             const char *data, size_t bytes, bool retained,
                             struct flo_err *err);

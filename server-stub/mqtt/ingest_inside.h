@@ -36,8 +36,8 @@ FLO_MUST_USE int flo_ingest_back_on_rollouts(const struct flo_message *message,
                                              const char *release_or_null,
                                              bool is_ordered,
                                              struct flo_err *err);
-/* An answer that the device gave may have been lost: what is awaited of it for
- * some time it is asked for by name, once a minute at most. */
+/* The device's answer may have been lost.  An answer that is awaited for some
+ * time is asked for by name, once a minute at most. */
 FLO_MUST_USE int flo_ingest_ask(const struct flo_message *message,
                                 struct flo_err *err);
 /* Is there a rollout that a report can concern so? */
@@ -47,7 +47,8 @@ FLO_MUST_USE int flo_ingest_back_on_orders(const struct flo_message *message,
 /* A device reported something about security. */
 FLO_MUST_USE int flo_ingest_distrusted(const struct flo_message *message,
                                        struct flo_err *err);
-/* What an order --to sends to a device failed there: it did not get back. */
+/* A release that an order --to sends to a device failed there: it did not get
+ * back. */
 FLO_MUST_USE int flo_ingest_send_failed(const struct flo_message *message,
                                         const char *order, struct flo_err *err);
 FLO_MUST_USE int flo_ingest_ack(const struct flo_message *message,

@@ -205,9 +205,9 @@ static const char *error_of(const struct flo_message *message)
         json_object_get(json_object_get(message->json, "error"), "id"));
 }
 
-/* A refused deploy order never becomes an execution, nor does one behind a
- * newer order: say so to the rollout.  `by`: 1 when the device named the order,
- * and keeps to it. */
+/* A refused deploy order never becomes an execution, nor does one that a newer
+ * order overtook: the rollout is told so.  `by`: 1 when the device named the
+ * order, and keeps to it. */
 static int deploy_refused(const struct flo_message *message,
                           const char *rollout, uint32_t by,
                           enum flo_execution end, struct flo_err *err)
@@ -244,10 +244,10 @@ static int deploy_refused(const struct flo_message *message,
                                          err);
 }
 
-/* An order whose signature a device does not take has no id for it, so it
- * cannot refuse it by name: it only says that something is wrong.  Was it told
- * to deploy and has not begun, that is what it does not take.  Should it begin
- * after all, it says so itself. */
+/* A device cannot name an order whose signature it does not take: it only says
+ * that something is wrong.  If it was told to deploy and has not begun, that
+ * deploy is the refused order.  If it begins after all, its own report says
+ * so. */
 int flo_ingest_distrusted(const struct flo_message *message,
                           struct flo_err *err)
 {
@@ -272,8 +272,8 @@ int flo_ingest_distrusted(const struct flo_message *message,
                           err);
 }
 
-/* What was not yet active when the abort came is cancelled now, also where no
- * execution had begun. */
+/* Executions that were not active when the abort came are cancelled now, also
+ * those that had not begun. */
 static int abort_done(const struct flo_message *message,
                       const struct flo_acked *acked, struct flo_err *err)
 {
@@ -308,7 +308,7 @@ static size_t utf8_whole(const char *text)
     return bytes - (at - 1) < wanted ? at - 1 : bytes;
 }
 
-/* Of what a device says why: an id of ours and some words, no more. */
+/* The reason in a device's answer: an id of ours and some words, no more. */
 static void why_text(const json_t *why, struct flo_buf *out)
 {
     const char *id = json_string_value(json_object_get(why, "id"));
@@ -338,7 +338,7 @@ static int outcome(const struct flo_message *message, const char *order,
     bool is_news = false;
     int rv = acked_find(message->ingest, order, &acked, err);
 
-    if (rv < 0) { /* one that is forgotten awaits nobody */
+    if (rv < 0) { /* a forgotten order awaits no device */
         return rv == FLO_E_ABSENT ? 0 : rv;
     }
     why_text(why, &error);
@@ -381,7 +381,7 @@ static int collect_earlier(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Nobody waits any more for earlier orders about the same. */
+/* Earlier orders about the same need no answer any more. */
 static int outcome_of_earlier(const struct flo_message *message,
                               const struct flo_acked *acked,
                               enum flo_order_outcome next, uint64_t took_ms,
@@ -403,7 +403,7 @@ static int outcome_of_earlier(const struct flo_message *message,
     return rv;
 }
 
-/* What follows from an answer for rollouts. */
+/* The consequences of an answer for rollouts. */
 static int follow(const struct flo_message *message,
                   const struct flo_acked *acked,
                   enum flo_answer_follows follows, struct flo_err *err)

@@ -1,4 +1,4 @@
-/* Telemetry feed: the connection of the lane, and whom it heard. */
+/* Telemetry feed: the connection of the lane, and the devices that it heard. */
 #include <stdlib.h>
 
 #include "server-stub/mqtt/telemetry_feed.h"

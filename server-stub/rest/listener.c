@@ -29,7 +29,7 @@ static const struct route routes[] = {
 #undef FLO_REST_ROUTE
 };
 
-/* What httpd gives back to us: it lives as long as the process. */
+/* The context that httpd gives back to us: it lives as long as the process. */
 struct binding {
     struct flo_rest *rest;
     const struct route *route;
@@ -74,8 +74,8 @@ static int parse_body(struct flo_rest_call *call, const struct route *route,
     return 0;
 }
 
-/* Before a handler looks at anything: a parameter or member that nobody knows
- * may have meant a narrower thing than what would be done without it. */
+/* Unknown parameters and members are refused before a handler looks at
+ * anything.  One of them may have been meant to narrow the request. */
 static int read_body(struct flo_rest_call *call, const struct route *route,
                      struct flo_err *err)
 {
@@ -166,9 +166,9 @@ static bool replayed(struct flo_rest_call *call, const struct route *route,
 #define STRANGERS_LOG_MS 60000
 #define REFUSED_TOKEN_MS 3600000
 
-/* Anybody reaches the devices' port: what a stranger sends, or who repeats a
- * token that is used up, costs no row and no sync, the disk would fill.
- * Counted, and a line a minute. */
+/* Anybody can reach the devices' port.  A stranger's request, or a repeated
+ * token that is used up, costs no row and no sync; else the disk would fill.
+ * It is counted, and logged once a minute. */
 static void stranger_refused(const struct flo_rest_call *call,
                              const struct flo_err *why)
 {

@@ -94,7 +94,7 @@ static int take_valid(void *context, const struct flo_fleet_token *token)
     return 0;
 }
 
-/* Who may not ask any more is told nothing any more. */
+/* A client whose token ended is told nothing any more. */
 static void end_without_token(struct flo_live *live)
 {
     for (size_t i = live->client_count; i > 0; i--) {
@@ -146,7 +146,7 @@ static void push(struct flo_live *live, const char *topic, const char *json)
     send_all(live, text.data, text.bytes);
 }
 
-/* Nobody is there, and nobody comes back for what is now. */
+/* No client is there, and none comes back for the present events. */
 static bool is_unheard(struct flo_live *live)
 {
     uint64_t now_ms = flo_now_ms();
@@ -157,7 +157,7 @@ static bool is_unheard(struct flo_live *live)
     return live->heard_at_ms == 0 || now_ms - live->heard_at_ms > UNHEARD_MS;
 }
 
-/* Who knows the last event must not take it for the newest. */
+/* A client that knows the last event must not take it for the newest. */
 static void leave_out(struct flo_live *live)
 {
     while (live->count > 0) {
@@ -372,7 +372,8 @@ int flo_live_open(struct flo_controller *controller, struct event_base *base,
         return flo_fail(err, FLO_E_MEMORY, "live events");
     }
     live->controller = controller;
-    /* Grows over restarts too: nobody restarts 1,000 times a second. */
+    /* The number also grows over restarts: there are never 1,000 restarts a
+     * second. */
     live->next_id = flo_wall_ms() * 1000;
     *out = live;
     flo_outgoing_subscribe(controller,

@@ -107,7 +107,7 @@ static int store_release(struct flo_rest_call *call,
     return flo_fleet_release_add(call->controller->store, &row, err);
 }
 
-/* May it stand beside what is known of its model? */
+/* Does the new release fit what is known of its model? */
 static int check_new(const struct flo_release *release,
                      const struct known *known, const char *title,
                      struct flo_err *err)

@@ -69,7 +69,7 @@ typedef int (*flo_rest_handler)(struct flo_rest_call *call,
 FLO_MUST_USE int flo_rest_open(struct flo_rest *rest, struct flo_err *err);
 /* /metrics: the controller's own numbers in Prometheus' text form. */
 FLO_MUST_USE int flo_metrics_open(struct flo_rest *rest, struct flo_err *err);
-/* Who sends the bearer token; FLO_E_REST_AUTH, FLO_E_REST_ROLE. */
+/* The actor whose bearer token came; FLO_E_REST_AUTH, FLO_E_REST_ROLE. */
 FLO_MUST_USE int flo_rest_authenticate(struct flo_controller *controller,
                                        struct flo_httpd_request *request,
                                        enum flo_access needs,

@@ -136,7 +136,7 @@ int flo_rest_rollout_explain(struct flo_rest_call *call, struct flo_err *err)
     return 0;
 }
 
-#define ACT_DEVICES_MAX 200 /* shown behind an action: it is in a hurry */
+#define ACT_DEVICES_MAX 200 /* shown after an action, which is in a hurry */
 
 static int read_action(const char *word, enum flo_rollout_event_kind *out,
                        struct flo_err *err)
@@ -214,8 +214,7 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
 
 /* ---- orders ---- */
 
-/* Exactly one of device, group, everywhere: nobody else guesses what was
- * meant. */
+/* Exactly one of device, group, everywhere: the scope is never guessed. */
 static int read_scope(const struct flo_rest_call *call,
                       struct flo_take_back *out, struct flo_err *err)
 {
@@ -256,9 +255,9 @@ static int take_id(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-/* Everywhere a release that goes back is yanked unless somebody says
- * otherwise: late devices and open rollouts would take it again.  Of a group
- * or a device it is kept: others were not asked. */
+/* A release that goes back everywhere is yanked unless the operator says
+ * otherwise: late devices and open rollouts would take it again.  A release
+ * that goes back on a group or a device is kept: others were not asked. */
 static int read_yank(const struct flo_rest_call *call,
                      struct flo_take_back *what, struct flo_err *err)
 {

@@ -30,8 +30,8 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
         return rv;
     }
     flo_lane_count(controller->lane, &lane);
-    /* At the start what devices send shall not be lost; later telemetry is
-     * nobody's reason to wait. */
+    /* At the start no telemetry shall be lost.  Later, telemetry is no reason
+     * to wait. */
     rest->has_lane = rest->has_lane || lane.listens;
     bool is_full = devices_max != 0 && count.devices > devices_max;
     const char *state = !is_up || !rest->has_lane ? "waiting"

@@ -43,7 +43,7 @@ struct flo_run {
 
 /* ---- timers ---- */
 
-/* So many devices a tick, when there is something to write of them. */
+/* Write the facts of so many devices a tick, when there are any. */
 static int write_facts(struct flo_run *run, uint64_t now_ms,
                        struct flo_err *err)
 {
@@ -85,7 +85,7 @@ static int hear_one(void *context, const char *device)
         hearing->err);
 }
 
-/* Who is connected is not silent, however seldom it reports. */
+/* A connected device is not silent, however seldom it reports. */
 static int hear_connected(struct flo_run *run, uint64_t now_ms,
                           struct flo_err *err)
 {
@@ -98,8 +98,8 @@ static int hear_connected(struct flo_run *run, uint64_t now_ms,
     return flo_fleet_online_each(run->controller->store, hear_one, &hearing);
 }
 
-/* Behind a time without ticks (the machine slept, the disk hung) messages wait
- * that are not read yet: that time is nobody's silence. */
+/* After a time without ticks (the machine slept, the disk hung), unread
+ * messages wait.  That time does not count as silence. */
 static int tick(struct flo_run *run, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;

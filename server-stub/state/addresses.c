@@ -12,7 +12,7 @@ bool flo_address_is_any(const char *host)
     return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
 }
 
-/* What devices are told.  They cannot connect to 0.0.0.0. */
+/* The host that devices are told.  They cannot connect to 0.0.0.0. */
 static int public_host(struct flo_controller *controller, struct flo_err *err)
 {
     const char *host = controller->options.public_host != NULL

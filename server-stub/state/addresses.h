@@ -23,7 +23,7 @@ struct flo_addresses {
  * FLO_E_USAGE. */
 FLO_MUST_USE int flo_addresses_read(struct flo_controller *controller,
                                     struct flo_err *err);
-/* 0.0.0.0 or ::, to which nobody can connect. */
+/* 0.0.0.0 or ::, to which no device can connect. */
 bool flo_address_is_any(const char *host);
 /* "scheme://host:port", brackets around IPv6; `out` holds FLO_URL_TEXT. */
 void flo_address_url(char *out, const char *scheme, const char *host,

@@ -39,8 +39,8 @@ struct flo_controller_options {
     uint64_t broker_linger_ms; /* so long mosquitto waits for a controller that
                                   comes back; 0: it ends with it */
     bool is_restored; /* the data come from a backup: new orders and rollouts
-                         are numbered behind all that devices may have seen,
-                         and what ran then is paused */
+                       * get numbers higher than all that devices may have seen,
+                       * and the rollouts of then are paused */
     bool is_tls;      /* HTTPS for people on loopback too */
     bool makes_order_key; /* also where devices know the one that is gone */
 };

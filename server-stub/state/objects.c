@@ -219,7 +219,7 @@ json_t *flo_object_release(const struct flo_fleet_release *release,
 
 /* ---- rollout ---- */
 
-/* Of specification and state, not of counters. */
+/* The tag covers specification and state, not counters. */
 void flo_object_rollout_etag(const struct flo_rollout *rollout, char *out)
 {
     struct flo_digest digest;

@@ -19,7 +19,7 @@ FLO_MUST_USE int flo_object_rollout(struct flo_controller *controller,
                                     struct flo_rollout_entry *entry,
                                     uint64_t devices_max, json_t **out,
                                     struct flo_err *err);
-/* Of one that goes back or did, how many devices are where. */
+/* For a rollout that goes back or did: how many devices are where. */
 FLO_MUST_USE int flo_object_rollback(struct flo_controller *controller,
                                      const struct flo_rollout *rollout,
                                      json_t *json, struct flo_err *err);

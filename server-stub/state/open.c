@@ -84,9 +84,9 @@ static int load(struct flo_controller *controller, struct flo_err *err)
     return rv < 0 ? rv : flo_rollouts_load(controller, err);
 }
 
-/* Devices take no number twice.  What ran at the time of the backup may have
- * been taken back since, and the fleet been frozen: an unfreeze that the backup
- * holds must not be signed again. */
+/* Devices take no number twice.  Since the backup, rollouts may have been taken
+ * back and the fleet been frozen.  An unfreeze in the backup must not be signed
+ * again. */
 static int restore(struct flo_controller *controller, struct flo_err *err)
 {
     char order[FLO_NAME_MAX + 1];

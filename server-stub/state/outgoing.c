@@ -68,9 +68,9 @@ void flo_changes_unique(struct flo_changes *changes)
     changes->count = kept;
 }
 
-/* Of several acknowledgements of one boot the last one counts: they come in
- * the order of the events.  Where another device's stand between, each is
- * sent: agents take the highest. */
+/* For one boot only the last of several acknowledgements counts: they come in
+ * the order of the events.  Where another device's stand between, each is sent:
+ * agents take the highest. */
 static void acks_newest(struct flo_acks *acks)
 {
     size_t kept = 0;

@@ -1,6 +1,6 @@
 /* Outgoing: what has to leave after a commit.
  *
- * A transaction collects it; nobody hears of what a crash could undo.  After
+ * A transaction collects it, so that a crash cannot undo what was told.  After
  * the commit everyone who subscribed at the start gets all of it and takes the
  * part that is theirs: mqtt/ publishes, rest/ tells live clients. */
 #ifndef FLOTILLA_SERVER_STATE_OUTGOING_H

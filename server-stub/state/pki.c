@@ -222,8 +222,9 @@ static int order_key_open(struct flo_controller *controller,
     return rv;
 }
 
-/* A key that enrolled devices know is never made again: the devices would take
- * no order any more, and each of them had to be enrolled again. */
+/* A key that enrolled devices know is never made again.  With another key the
+ * devices would take no order, and each of them would have to be enrolled
+ * again. */
 static int check_known(const struct flo_controller *controller,
                        struct flo_err *err)
 {

@@ -226,7 +226,7 @@ static void on_commit(evutil_socket_t fd, short what, void *context)
     flo_lane_commit(context);
 }
 
-/* Whom it heard, when the control thread took those before. */
+/* Tell which devices were heard, once the control thread took the last ones. */
 static void tell_news(struct flo_lane *lane)
 {
     struct flo_lane_devices *devices = &lane->devices;

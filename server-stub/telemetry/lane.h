@@ -1,15 +1,14 @@
 /* Lane: telemetry from the broker to its store, on a thread of its own.
  *
  * The lane has its own connection to the embedded broker, queue, store and
- * thread, which gives way to all others.  So orders, answers, events,
- * presence and REST never wait for telemetry: what is too much of it is left
- * out here and counted, and a device that sends too much loses its own.  An
- * external broker knows one identity of ours: there the control thread hands
- * over what comes.
+ * thread, which gives way to all others.  Orders, answers, events, presence and
+ * REST therefore never wait for telemetry.  Too much telemetry is left out here
+ * and counted; a device that sends too much loses its own.  An external broker
+ * knows one identity of ours: there the control thread hands over what comes.
  *
- * The control thread tells the lane which devices and releases there are, asks
- * its queries here, and takes now and then whom the lane heard.  All functions
- * are the control thread's and none of them waits. */
+ * The control thread tells the lane which devices and releases there are.  It
+ * asks its queries here, and now and then takes the devices that the lane
+ * heard.  All functions are the control thread's and none of them waits. */
 #ifndef FLOTILLA_SERVER_LANE_H
 #define FLOTILLA_SERVER_LANE_H
 
@@ -26,8 +25,8 @@ struct flo_lane;
 /* The lane's identity at the embedded broker. */
 #define FLO_LANE_CLIENT "controller-telemetry"
 
-/* Windows that one device may send: so many at once (a day by the minute and
- * more, after an outage), and then five a second, the shortest interval. */
+/* Windows that one device may send at once: a day by the minute and more, after
+ * an outage.  Then it may send five a second, the shortest interval. */
 #define FLO_LANE_BURST 2048
 #define FLO_LANE_PER_SECOND 5
 
@@ -62,8 +61,8 @@ struct flo_lane_query {
     struct flo_telemetry_query query;
     /* Not NULL: gather this instead; `text` stays empty.  Freed with it. */
     struct flo_lane_evidence *evidence;
-    void *context; /* NULL: nobody waits any more */
-    /* On the control thread; the query is freed behind it.  `text`: the answer
+    void *context; /* NULL: the answer is not wanted any more */
+    /* On the control thread; the query is freed after it.  `text`: the answer
      * as JSON; `err` when err->code is not 0. */
     void (*done)(void *context, const struct flo_lane_query *query,
                  const char *text, const struct flo_err *err);
@@ -86,14 +85,14 @@ struct flo_lane_fact {
     uint64_t seen_at_ms; /* wall */
     uint64_t rss_bytes;  /* agent and engine; 0: it did not say */
 };
-/* Whom it heard since the last call, malloc'ed; NULL: nobody.  At most once a
+/* The devices heard since the last call, malloc'ed; NULL: none.  At most once a
  * second there is something. */
 struct flo_lane_fact *flo_lane_facts(struct flo_lane *lane, size_t *count);
 
 struct flo_lane_counters {
     uint64_t windows;  /* stored */
     uint64_t repeated; /* came before */
-    uint64_t dropped;  /* cannot be read, or of nobody */
+    uint64_t dropped;  /* cannot be read, or of no known device */
     uint64_t shed;     /* no room: more came than the lane can take */
     uint64_t limited;  /* above what its device may send */
     uint64_t lost;     /* the store did not take them */

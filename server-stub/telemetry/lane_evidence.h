@@ -1,10 +1,9 @@
 /* Evidence from the telemetry store: what the lane gathers for a rollout.
  *
- * The control thread says which devices and releases count; the lane reads the
+ * The control thread says which devices and releases count.  The lane reads the
  * newest rows of its store, adds their sketches up by metric, hardware class
- * and arm, and gives the request back.  Bounded: at most
- * FLO_EVIDENCE_ROWS_MAX rows (a device has one a minute) are read; of more,
- * the newest. */
+ * and arm, and gives the request back.  Bounded: at most FLO_EVIDENCE_ROWS_MAX
+ * rows (a device has one a minute) are read; of more, the newest. */
 #ifndef FLOTILLA_SERVER_LANE_EVIDENCE_H
 #define FLOTILLA_SERVER_LANE_EVIDENCE_H
 

@@ -91,8 +91,8 @@ static int begin(struct flo_lane *lane, struct flo_err *err)
     return rv;
 }
 
-/* A release that nobody published is not a key of ours: a device must not make
- * rows without end by inventing some. */
+/* An unpublished release makes no key: a device must not make rows without end
+ * by inventing releases. */
 static void forget_unknown(const struct flo_lane *lane,
                            struct flo_digest *release)
 {

@@ -6,15 +6,16 @@
 
 /* ---- share ---- */
 
-/* Of 3 % false halts for the whole rollout this gate has a part of 15 %; the
- * rest is for gates on speed, memory and errors. */
+/* A whole rollout may be halted falsely in 3 % of cases.  This gate has 15 % of
+ * that; the rest is for gates on speed, memory and errors. */
 #define ALPHA 0.03
 #define WEIGHT 0.15
 
-/* The first to end are those that fail at once: of a share of the ended alone
- * a few full disks would break any limit.  So it breaks when it would, were
- * all that are under way to end well.  To pass, the phase must have ended; who
- * follows in an earlier phase does not hold this one up. */
+/* The first devices to end are those that fail at once.  As a share of the
+ * ended devices, a few full disks would break any limit.  The limit is
+ * therefore broken only if it would be when all devices under way end well.  To
+ * pass, the phase must have ended; late devices of an earlier phase do not hold
+ * this one up. */
 static void share_test(const struct flo_share_rule *limit,
                        struct flo_gate_result *out, uint32_t told)
 {
@@ -79,8 +80,8 @@ static bool is_enough(const struct flo_gate_rule *rule,
            arm->samples >= rule->samples_min;
 }
 
-/* Of two classes that cannot be compared, the one with more updated devices is
- * shown. */
+/* Shown is the class with the highest ratio; among classes without a ratio, the
+ * one with the most updated devices. */
 static bool is_shown(const struct flo_gate_result *out,
                      const struct flo_gate_arm *updated, double ratio)
 {
@@ -133,7 +134,7 @@ static void evaluate_ratio(const struct flo_gate_rule *rule,
     assert(rule->margin > 0 && rule->devices_min > 0);
     out->verdict = FLO_VERDICT_INCONCLUSIVE;
     if (evidence->counts != NULL && evidence->counts->here_members == 0) {
-        out->verdict = FLO_VERDICT_PASS; /* nobody is in the phase */
+        out->verdict = FLO_VERDICT_PASS; /* no device is in the phase */
     }
     if (arms == NULL) {
         return;

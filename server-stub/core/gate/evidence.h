@@ -1,9 +1,9 @@
 /* Evidence: a metric on the two arms of a rollout, by hardware class.
  *
  * *Updated* are windows of the rollout's release, *waiting* are windows of
- * other releases of the same model; both on devices of the rollout, in the
- * time of the present phase.  The sketches are all that a percentile needs, so
- * an evidence that was stored gives the same verdict again.  Pure. */
+ * other releases of the same model.  Both come from devices of the rollout, in
+ * the time of the present phase.  The sketches are all that a percentile needs,
+ * so an evidence that was stored gives the same verdict again.  Pure. */
 #ifndef FLOTILLA_SERVER_EVIDENCE_H
 #define FLOTILLA_SERVER_EVIDENCE_H
 

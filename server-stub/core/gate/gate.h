@@ -29,7 +29,7 @@ enum flo_gate {
 /* Sequential tests become kinds of their own. */
 enum flo_gate_kind { FLO_GATE_KIND_SHARE, FLO_GATE_KIND_RATIO };
 
-/* What a broken gate does.  Halt: nothing new starts, what is not active is
+/* The action of a broken gate.  Halt: nothing new starts, what is not active is
  * cancelled, and devices that have the release and failed are taken back. */
 enum flo_on_fail { FLO_ON_FAIL_ROLLBACK, FLO_ON_FAIL_HALT, FLO_ON_FAIL_PAUSE };
 const char *flo_on_fail_word(enum flo_on_fail on_fail);
@@ -83,7 +83,7 @@ struct flo_gate_result {
     struct flo_share share;
     /* RATIO: of the class that decides, or that lacks least. */
     bool has_evidence;
-    bool is_last; /* the phase leaves nobody to compare with */
+    bool is_last; /* the phase leaves no device to compare with */
     double ratio; /* 0: nothing could be compared */
     char hardware[FLO_HARDWARE_TEXT];
     struct flo_gate_arm updated;

@@ -1,9 +1,9 @@
 /* Share: is a share of bad ends above its limit, or is it chance?
  *
- * The limit is broken when an e-value says so: it may be looked at after each
- * end, and the promise on false alarms holds all the same.  The phase goes on
- * when so many bad ends are no surprise at the limit.  Between the two nobody
- * knows, and a person is asked.  Pure. */
+ * The limit is broken when an e-value says so.  The e-value may be looked at
+ * after each end, and the promise on false alarms still holds.  The phase goes
+ * on when so many bad ends are no surprise at the limit.  Between the two the
+ * answer is unknown, and a person is asked.  Pure. */
 #ifndef FLOTILLA_SERVER_SHARE_H
 #define FLOTILLA_SERVER_SHARE_H
 

@@ -23,7 +23,7 @@ enum flo_answer_follows {
     FLO_ANSWER_STAYS,        /* the device refused to go back */
     FLO_ANSWER_ABORTED,      /* executions that are not active yet end */
     FLO_ANSWER_REJECTED,     /* the deploy never becomes an execution */
-    FLO_ANSWER_SUPERSEDED,   /* the same, behind a newer order */
+    FLO_ANSWER_SUPERSEDED,   /* the same, after a newer order */
     FLO_ANSWER_COUNT
 };
 const char *flo_answer_word(enum flo_answer_follows follows);
@@ -48,7 +48,7 @@ struct flo_answer_order {
 bool flo_answer_covers(const struct flo_answer_order *answered,
                        const struct flo_answer_order *awaited);
 
-/* An answer may have been lost: its order is sent once more by name, when the
+/* An answer may have been lost.  Its order is sent once more by name, when the
  * answer cannot be on its way any more and the order still holds. */
 #define FLO_ANSWER_ASK_AFTER_MS 10000
 /* A device is asked no more often. */

@@ -1,4 +1,4 @@
-/* Whose order stands, and what ends it. */
+/* Intent: which order stands, and what ends it. */
 #include <assert.h>
 #include <string.h>
 

@@ -19,9 +19,9 @@ enum flo_intent_stop {
     FLO_INTENT_ABORT,     /* not covered, but the release is yanked: what is
                              not yet active ends, what is active stays */
 };
-/* is_covered: the rollback is for its group.  A rollout that orders nothing any
- * more, but whose devices may have the release, is taken back too: a completed
- * one keeps its state and says what became of its release. */
+/* is_covered: the rollback is for its group.  A rollout that orders no more,
+ * but whose devices may have the release, is taken back too.  A completed one
+ * keeps its state and says what became of its release. */
 enum flo_intent_stop flo_intent_stop(enum flo_rollout_state state,
                                      bool is_covered, bool is_yanked);
 
@@ -38,8 +38,8 @@ enum flo_intent_write {
 /* May `rollout` write an order into a desired document that holds one of the
  * rollout `held` ("" an order of none)?  A deploy is written unless a newer
  * rollout of the same model stands there.  A pause, an abort or a rollback is
- * written only over the rollout's own order: a device that was told something
- * else since must not forget that. */
+ * written only over the rollout's own order: a device that got a newer order
+ * since must keep that one. */
 enum flo_intent_write flo_intent_may_write(enum flo_order_op op,
                                            const char *rollout,
                                            const char *held);
@@ -51,8 +51,8 @@ bool flo_intent_may_order(enum flo_rollout_state state);
 /* ---- numbers ---- */
 
 /* Number of the order up to which devices lift their denials of a release that
- * a rollout brings: the newest order, if somebody asked for it or the release
- * was taken back before; else 0.  Faults of the release stay denied. */
+ * a rollout brings.  It is the newest order if a person asked for it or the
+ * release was taken back before; else 0.  Faults of the release stay denied. */
 uint64_t flo_intent_lift(bool is_asked, uint64_t taken_back, uint64_t newest);
 
 enum flo_intent_top {

@@ -6,9 +6,9 @@
 
 #define ROLLBACKS_FIRST 4
 
-/* What goes first when a group has too many orders: the lowest.  Of rollbacks,
- * with so many newer ones, the older: they stand until the last device
- * answered, and must leave room for what people do now. */
+/* The lowest weight goes first when a group has too many orders.  An old
+ * rollback stands until the last device answered.  After so many newer
+ * rollbacks it goes first too, to leave room for the orders of today. */
 static int weight(enum flo_order_op op, size_t newer_rollbacks)
 {
     return op == FLO_ORDER_ROLLBACK && newer_rollbacks >= ROLLBACKS_FIRST

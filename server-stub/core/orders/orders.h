@@ -13,7 +13,7 @@
 /* After its end, for who reads what came to pass. */
 #define FLO_ORDER_KEPT_MS (UINT64_C(30) * 24 * 3600 * 1000)
 
-/* What selection looks at. */
+/* The facts of an order on which the selection depends. */
 struct flo_order_card {
     enum flo_order_op op;
     uint64_t seq;
@@ -26,14 +26,15 @@ struct flo_order_card {
  * FLO_GROUP_ORDERS_MAX, in ascending order; returns how many.
  *
  * Deploy orders are not in it: they travel in desired, where one replaces
- * another.  Of freeze and unfreeze, of pause, resume and abort of a rollout
- * and of rollbacks of a release only the newest counts.  When there are too
- * many, the harmless go first, and before those all but four rollbacks. */
+ * another.  Only the newest counts among freezes and unfreezes, among pauses,
+ * resumes and aborts of a rollout, and among rollbacks of a release.  When
+ * there are too many, the harmless go first, and before those all but four
+ * rollbacks. */
 size_t flo_group_orders(const struct flo_order_card *cards, size_t count,
                         uint64_t now_ms, size_t *out);
 
-/* Older than half of its life: to be signed anew while it still holds.  Also
- * one of the future, by a clock that was set back since. */
+/* The order is older than half of its life: it is signed again while it holds.
+ * An order dated in the future counts too: the clock was set back since. */
 bool flo_order_is_aged(uint64_t issued_at_ms, uint64_t expires_at_ms,
                        uint64_t now_ms);
 

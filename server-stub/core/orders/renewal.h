@@ -42,13 +42,12 @@ struct flo_renewal_order {
 enum flo_renewal_why flo_renewal_next(struct flo_renewal *renewal,
                                       const struct flo_renewal_order *order);
 
-/* A deploy that desired documents hold is signed again for each holder by
- * itself, with that device as its scope, as long as no more hold it; for more
- * of them with the scope that it had.
+/* A deploy that desired documents hold is signed again for each holder, with
+ * that device as its scope.  With more holders than this it keeps its scope.
  *
  * With the group's scope and a newer number, a carrier of messages could bring
- * it to members that were assigned something else since: it would be the newest
- * there too.  For many holders one each costs too much in the second after a
+ * it to members that got another order since.  It would be the newest there
+ * too.  With many holders, one order each costs too much in the second after a
  * rollback. */
 #define FLO_RENEWAL_OWN_MAX 64
 bool flo_renewal_is_own(enum flo_order_op op, size_t holders);

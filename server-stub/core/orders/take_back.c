@@ -65,7 +65,7 @@ static void take_title(const json_t *slot, char *title)
              model != NULL ? model : "?", version != NULL ? version : "?");
 }
 
-/* On trial beside the current one: the current one stays. */
+/* The release is on trial next to the current one: the current one stays. */
 static enum flo_return off_trial(const json_t *slots, char *title)
 {
     const json_t *current = json_object_get(slots, "current");

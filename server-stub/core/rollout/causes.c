@@ -7,7 +7,7 @@
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* Behind the ids: what a member without one shows. */
+/* After the ids: the causes of members without one. */
 enum { SILENT = FLO_ROLLOUT_CAUSES_MAX, OVERDUE, OTHER, KINDS };
 static const char *const words[] = {"silent", "overdue", "other"};
 
@@ -28,7 +28,7 @@ uint8_t flo_rollout_cause(struct flo_rollout *rollout, const char *id)
     return (uint8_t)++rollout->cause_count;
 }
 
-/* Of those who were taken back by an order, nothing failed. */
+/* A member that was taken back by an order has no cause (-1). */
 static int kind_of(const struct flo_rollout_member *member)
 {
     enum flo_execution state = (enum flo_execution)member->state;

@@ -56,7 +56,7 @@ flo_rollout_phase_of(struct flo_rollout *rollout,
                : NULL;
 }
 
-/* The release is not for this device: nobody's failure. */
+/* The release is not for this device, which is no failure. */
 static bool is_excused(const struct flo_rollout *rollout,
                        const struct flo_rollout_member *member)
 {

@@ -7,7 +7,7 @@
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* Time that silence and deadlines are counted from, for those whom we order
+/* Silence and deadlines are counted from now on, as the devices are ordered
  * now. */
 static void wait_anew(struct flo_rollout *rollout, uint64_t now_ms)
 {
@@ -29,8 +29,8 @@ static void pause(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, FLO_ROLLOUT_PAUSED, now_ms, actions);
 }
 
-/* Those that were not reached before the pause or had not begun when it came,
- * and those that joined in it, get their phase's deploy order again. */
+/* Some members get their phase's deploy order again: those that the pause found
+ * not reached or not begun, and those that joined during it. */
 static void resume(struct flo_rollout *rollout, uint64_t now_ms,
                    struct flo_rollout_actions *actions)
 {
@@ -57,7 +57,7 @@ static void resume(struct flo_rollout *rollout, uint64_t now_ms,
             phase->state = FLO_PHASE_RUNNING;
         }
         if (phase->bucket_from == phase->told_to) {
-            continue; /* nobody was told of it */
+            continue; /* no device was told of it */
         }
         flo_rollout_do(actions, (struct flo_rollout_action){
                                     .kind = FLO_ROLLOUT_DO_DESIRED,

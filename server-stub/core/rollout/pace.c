@@ -1,18 +1,17 @@
-/* Pace: who is told when.
+/* Pace: which devices are told when.
  *
  * Ten thousand devices that begin at once are an attack on their own
  * controller.  A phase tells its devices by ranges of buckets, so many a
- * second; deploy orders travel in desired documents only, so nobody begins
+ * second.  Deploy orders travel in desired documents only, so no device begins
  * before its turn.  Also here: the deadlines of states. */
 #include <assert.h>
 
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
-#define BURST_MS                                                               \
-    2000                /* after a gap nobody makes up for more than this, or  \
-                           than one device */
-#define BEHIND_MS 60000 /* at least, behind the device's own deadline */
+/* After a gap, at most this time (or one device) is made up for. */
+#define BURST_MS 2000
+#define BEHIND_MS 60000 /* at least, after the device's own deadline */
 
 /* Devices that the pace allows now; the account is paid for them. */
 static uint32_t allowance(const struct flo_rollout *rollout,
@@ -40,7 +39,8 @@ static uint32_t allowance(const struct flo_rollout *rollout,
 }
 
 /* The first phase that began and has not told all of its devices, or
- * phase_count.  Whoever leaves a phase early means its gates, not its pace. */
+ * phase_count.  An operator who promotes a phase early skips its gates, not its
+ * pace. */
 static uint32_t phase_that_tells(const struct flo_rollout *rollout)
 {
     uint32_t i = 0;
@@ -58,8 +58,9 @@ bool flo_rollout_told_all(const struct flo_rollout *rollout)
     return phase_that_tells(rollout) == rollout->phase_count;
 }
 
-/* Bucket bound of the next `devices` that wait for their turn: of the last
- * ones that of the phase, for newcomers behind them. */
+/* Bucket bound of the next `devices` that wait for their turn.  For the last
+ * ones it is the phase's own bound, so that newcomers after them are told
+ * too. */
 static uint32_t next_bound(const struct flo_rollout *rollout, uint32_t index,
                            uint32_t devices)
 {

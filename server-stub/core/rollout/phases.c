@@ -32,7 +32,7 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index,
     phase->told_at_ms = 0;
     phase_changed(rollout, index, actions);
     if (phase->bucket_from == phase->bucket_to) {
-        return; /* no bucket: nobody can ever be in it */
+        return; /* no bucket: no device can ever be in it */
     }
     flo_rollout_do(
         actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_ORDER,
@@ -44,8 +44,8 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index,
     flo_rollout_tell(rollout, now_ms, actions);
 }
 
-/* What a gate found, and what follows for the phase.  Of devices that failed
- * the causes come first, the numbers behind them. */
+/* The finding of a gate, and what follows for the phase.  For devices that
+ * failed, the causes come first and the numbers after them. */
 static void reason_of(struct flo_rollout *rollout, uint32_t gate,
                       const struct flo_gate_result *result, const char *verdict)
 {
@@ -124,8 +124,8 @@ static void gate_broke(struct flo_rollout *rollout, uint32_t gate,
     }
 }
 
-/* All ended, and nobody knows: a person is asked.  Who comes back later, or
- * the next evidence, may still decide it. */
+/* All devices ended and the verdict is open: a person is asked.  A device that
+ * comes back later, or the next evidence, may still decide it. */
 static void hold(struct flo_rollout *rollout, uint32_t gate,
                  const struct flo_gate_result *result, bool is_held,
                  struct flo_rollout_actions *actions)
@@ -201,7 +201,7 @@ static void gates_check(struct flo_rollout *rollout, uint64_t now_ms,
     }
 }
 
-/* A release that nobody got is no success, whatever was allowed to fail. */
+/* A release that no device got is no success, whatever was allowed to fail. */
 static void complete(struct flo_rollout *rollout, uint64_t now_ms,
                      struct flo_rollout_actions *actions)
 {

@@ -9,7 +9,7 @@
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* What an event does in a state: rollout_events.def. */
+/* The effect of an event in a state: rollout_events.def. */
 enum effect { T, I, R };
 static const uint8_t effects[][FLO_ROLLOUT_STATE_COUNT] = {
 #define FLO_ROLLOUT_EVENT(name, word, ...) {EFFECTS(__VA_ARGS__)},
@@ -109,7 +109,7 @@ static void gone(struct flo_rollout *rollout, size_t index,
     }
 }
 
-/* What the device began it says itself how it ends. */
+/* A device that has begun reports its own end; others end here. */
 static void superseded(struct flo_rollout *rollout, size_t index,
                        uint64_t now_ms, struct flo_rollout_actions *actions)
 {
@@ -127,7 +127,7 @@ static void superseded(struct flo_rollout *rollout, size_t index,
     }
 }
 
-/* How far a state is on the way; every end is behind all of them. */
+/* How far a state is on the way; every end comes after all of them. */
 #define END 255
 static const uint8_t progress[FLO_EXECUTION_COUNT] = {
     [FLO_EXECUTION_QUEUED] = 0,       [FLO_EXECUTION_NOTIFIED] = 1,
@@ -227,8 +227,8 @@ static void seen_back(struct flo_rollout *rollout, size_t index,
     member_stored(index, actions);
 }
 
-/* It answered that it cannot leave the release: its state stays true, and
- * nobody waits for it. */
+/* The device answered that it cannot leave the release.  Its state stays true,
+ * and the rollout does not wait for it any more. */
 static void stays(struct flo_rollout *rollout, size_t index,
                   struct flo_rollout_actions *actions)
 {
@@ -430,8 +430,8 @@ int flo_rollout_step(struct flo_rollout *rollout,
         break;
     }
     int rv = dispatch(rollout, event, actions, err);
-    /* Whoever is there is heard all the time: nothing follows from that but
-     * what follows from time, and that is the tick's. */
+    /* Devices are heard all the time.  Without an action nothing follows but
+     * the effects of time, and those are the tick's. */
     bool is_nothing =
         event->kind == FLO_ROLLOUT_EVENT_HEARD && actions->count == 0;
     if (rv == 0 && !is_nothing) {

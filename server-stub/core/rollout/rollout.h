@@ -1,10 +1,10 @@
 /* Rollout: the operator's intent for a group of devices, as a pure step.
  *
- * A rollout brings a group to a release phase by phase.  A phase is a range
- * of hash buckets, fixed when the rollout starts, so no list of names has to
- * be kept and a device that joins later falls into its place.  Events may
- * come twice, late and in any order: a device's execution only moves forward
- * and ends once.
+ * A rollout brings a group to a release phase by phase.  A phase is a range of
+ * hash buckets, fixed when the rollout starts.  No list of names has to be
+ * kept, and a device that joins later falls into its place.  Events may come
+ * twice, late and in any order: a device's execution only moves forward and
+ * ends once.
  *
  * The step changes the struct and says in `actions` what the shell has to do,
  * in that order.  No clock, no heap, no log: the event carries the time, the
@@ -29,7 +29,7 @@ enum flo_rollout_state {
 };
 const char *flo_rollout_state_word(enum flo_rollout_state state);
 bool flo_rollout_state_parse(const char *word, enum flo_rollout_state *out);
-/* true: it still changes by itself, ticks are wanted. */
+/* true: it still changes with time, ticks are wanted. */
 bool flo_rollout_state_is_active(enum flo_rollout_state state);
 
 enum flo_phase_state {
@@ -42,7 +42,7 @@ enum flo_phase_state {
 };
 const char *flo_phase_state_word(enum flo_phase_state state);
 
-/* What a device owes us: it counts as failed until it pays. */
+/* Why a device without a bad end counts as failed for now. */
 enum flo_lapse {
     FLO_LAPSE_NONE,
     FLO_LAPSE_SILENT, /* has or tries the release, and is not heard */
@@ -85,7 +85,7 @@ struct flo_rollout_phase {
     uint64_t started_at_ms;
     uint64_t settled_at_ms; /* last end of an execution */
     uint64_t told_at_ms;    /* the pace's account is paid up to here */
-    /* Of the members: */
+    /* Counts of the members: */
     uint32_t members;
     uint32_t away;
     uint32_t silent;
@@ -114,8 +114,7 @@ struct flo_rollout {
     struct flo_rollout_phase phases[FLO_ROLLOUT_PHASES_MAX];
     struct flo_gate_rule gates[FLO_GATES_MAX]; /* `failed` first */
     uint32_t gate_count;
-    /* Of each gate that needs evidence: what the last one said in this phase.
-     */
+    /* For each gate that needs evidence: its last result in this phase. */
     struct flo_gate_result compared[FLO_GATES_MAX];
     enum flo_on_fail on_fail;
     double starts_per_s; /* devices told; 0: all at once */
@@ -146,7 +145,7 @@ struct flo_rollout_event {
     bool is_online;     /* joined */
     bool is_superseded; /* joined: a newer rollout has it */
     bool is_ordered;    /* back: by an order about this release, it says */
-    bool is_retained;   /* said once, not now: nobody was heard */
+    bool is_retained;   /* said once, not now: no device was heard */
     const char *note;   /* who, why, error id; may be NULL */
     uint32_t gate;      /* evidence: place in gates[] */
     const struct flo_comparison *evidence;
@@ -199,8 +198,8 @@ FLO_MUST_USE int flo_rollout_check(const struct flo_rollout *rollout,
  * plan (dry run) does only this.  A phase of so many devices counts those that
  * are online, or a canary might be one that is not there. */
 void flo_rollout_divide(struct flo_rollout *rollout);
-/* The deadlines of states at the controller: the device has its own, this is
- * half a step (or a minute) behind it. */
+/* The deadlines of states at the controller.  The device has its own; these
+ * come half a step (or a minute) later. */
 void flo_rollout_deadlines(struct flo_rollout *rollout,
                            const struct flo_policy *policy);
 /* The first of several phases: one failure of the release stops it. */
@@ -250,8 +249,8 @@ size_t flo_rollout_causes(const struct flo_rollout *rollout,
 void flo_rollout_causes_text(const struct flo_rollout *rollout, char *out,
                              size_t bytes);
 
-/* What a step did, as text: the line of the event, an indented line per
- * action.  Appends to `out`; the same text is log, golden test and API. */
+/* A step as text: the line of the event, an indented line per action.  Appends
+ * to `out`; the same text is log, golden test and API. */
 void flo_rollout_trace(const struct flo_rollout *rollout,
                        const struct flo_rollout_event *event,
                        const struct flo_rollout_actions *actions,

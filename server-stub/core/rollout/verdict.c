@@ -10,8 +10,8 @@ struct numbers {
     uint32_t members; /* that count */
 };
 
-/* Not counted: who is away, who ended in another way (cancelled, superseded,
- * removed), and whom the release was not made for. */
+/* Not counted are devices that are away, that ended in another way (cancelled,
+ * superseded, removed), and for which the release was not made. */
 static struct numbers numbers_of(const struct flo_rollout_phase *phase)
 {
     struct numbers n = {.bad = phase->silent + phase->overdue};

@@ -39,8 +39,8 @@ void flo_sketch_pack(const struct flo_sketch *sketch, struct flo_buf *out);
 FLO_MUST_USE int flo_sketch_unpack(struct flo_sketch *sketch,
                                    const uint8_t *data, size_t bytes,
                                    struct flo_err *err);
-/* Of one metric alone: its number or, of a histogram, `histogram`; count 0
- * when the blob has none of it.  The others are passed over. */
+/* Read one metric only: its number or, for a histogram, `histogram`. count is 0
+ * when the blob does not have the metric.  The others are passed over. */
 FLO_MUST_USE int flo_sketch_pick(const uint8_t *data, size_t bytes,
                                  enum flo_metric metric,
                                  struct flo_sketch_number *number,

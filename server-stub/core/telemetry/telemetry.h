@@ -7,9 +7,9 @@
 
 #include "base/host/json.h"
 
-/* What is kept: totals of a release on a hardware class, few whatever the
- * fleet's size, and the devices' own, wider and for less long.  Of both two
- * resolutions, fine for hours and coarse for days. */
+/* Two sets of rows are kept.  Totals of a release on a hardware class are few,
+ * whatever the fleet's size.  The devices' own rows are wider and live less
+ * long.  Both have two resolutions, fine for hours and coarse for days. */
 #define FLO_TELEMETRY_FINE_MS UINT64_C(5000)
 #define FLO_TELEMETRY_COARSE_MS UINT64_C(300000)
 #define FLO_TELEMETRY_DEVICE_FINE_MS UINT64_C(60000)
@@ -54,13 +54,14 @@ struct flo_telemetry_query {
 FLO_MUST_USE int flo_telemetry_query_parse(const json_t *json,
                                            struct flo_telemetry_query *out,
                                            struct flo_err *err);
-/* Which resolution serves it: of the devices' rows or of the totals the fine
- * one, while it lives and the steps are narrower than the coarse one's. */
+/* The resolution that serves a query, in the devices' rows or in the totals.
+ * It is the fine one while that lives and the steps are narrower than the
+ * coarse one's. */
 uint64_t flo_telemetry_resolution(const struct flo_telemetry_query *query);
 
-/* The hardware class that a device's profile says: "x86_64 avx2 4g", its
- * memory to the next power of two; "unknown" when it says nothing that can be
- * one.  `out` holds FLO_HARDWARE_TEXT. */
+/* The hardware class in a device's profile: "x86_64 avx2 4g", with memory to
+ * the next power of two.  It is "unknown" when the profile names none that can
+ * be one.  `out` holds FLO_HARDWARE_TEXT. */
 void flo_hardware_class(const json_t *profile_or_null, char *out);
 
 /* One stored row, in the order of key and time. */

@@ -157,9 +157,10 @@ static void config_text(const struct flo_controller *controller, uint16_t port,
                    controller->dir);
 }
 
-/* Also of what is not in the file: the authority, which devices were told, the
- * limit of open files, which it inherits, and the backup that the data come
- * from: it keeps lists of orders that those do not know. */
+/* The digest covers more than the file: the authority, the limit of connected
+ * devices, and the time without a controller.  It covers the backup from which
+ * the data come too: a running broker keeps lists of orders that the data do
+ * not know. */
 static int config_digest(struct flo_broker *broker, const struct flo_buf *text,
                          struct flo_err *err)
 {
@@ -276,8 +277,8 @@ static int start(struct flo_broker *broker, struct flo_err *err)
 
 /* ---- one that is there already ---- */
 
-/* What the pid file names is still what it was, not another process that got
- * the number since. */
+/* The process in the pid file still runs; no other process got its number
+ * since. */
 static bool is_alive(pid_t pid, uint64_t started)
 {
     return pid > 1 && started != 0 && flo_broker_started(pid) == started;

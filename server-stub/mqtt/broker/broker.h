@@ -32,7 +32,8 @@ void flo_broker_close(struct flo_broker *broker, bool ends);
 FLO_MUST_USE int flo_broker_acl(struct flo_broker *broker, struct flo_err *err);
 /* How often mosquitto was started. */
 uint64_t flo_broker_starts(const struct flo_broker *broker_or_null);
-/* So many devices can be connected at once; 0: an external one, not known. */
+/* The number of devices that can be connected at once; 0: an external broker,
+ * not known. */
 uint64_t flo_broker_devices_max(const struct flo_broker *broker_or_null);
 /* Text of the ACL, appended: controller, patterns of devices, the retired. */
 FLO_MUST_USE int flo_broker_acl_text(struct flo_controller *controller,

@@ -1,10 +1,10 @@
 /* Broker keeper: the parent of mosquitto that outlives the controller.
  *
- * A controller that is restarted must not reconnect the fleet.  So mosquitto
- * is the child of a small process of its own, which waits for a controller for
- * some time and then ends both.  Whether one is there says its lock; a pid
- * file says the next one what runs, with start times, because pids come
- * again. */
+ * A controller that is restarted must not reconnect the fleet.  Therefore
+ * mosquitto is the child of a small process, the keeper.  Without a controller
+ * the keeper waits for some time and then ends both.  The keeper's lock says
+ * that a controller is there.  A pid file tells the next controller what runs,
+ * with start times, because pids come again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -48,7 +48,7 @@ uint64_t flo_broker_started(pid_t pid)
     if (pid <= 0 || flo_file_read(path, 4096, &text, &bytes, NULL) < 0) {
         return 0;
     }
-    /* The name may hold anything; behind its last bracket field 3 begins. */
+    /* The name may hold anything; field 3 begins after its last bracket. */
     const char *at = strrchr(text, ')');
     bool is_dead = at == NULL || at[1] == '\0' || at[2] == 'Z' || at[2] == 'X';
     for (int field = 2; !is_dead && at != NULL && field < 22; field++) {
@@ -162,7 +162,8 @@ static void stop(pid_t broker)
     waitpid(broker, NULL, 0);
 }
 
-/* Until the broker ends, somebody ends it, or nobody came for linger_ms. */
+/* Until the broker ends, a signal ends it, or no controller came for
+ * linger_ms. */
 static void keep(pid_t broker, int lock, uint64_t linger_ms,
                  const sigset_t *signals)
 {

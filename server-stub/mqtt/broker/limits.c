@@ -1,8 +1,8 @@
 /* Broker: how many devices it has descriptors for.
  *
  * A connection is a descriptor.  A shell gives 1,024 of them, though the
- * process may have many more: without them the fleet would end there, and
- * nobody were told. */
+ * process may have many more.  Without more, the fleet would silently end
+ * there. */
 #include <sys/resource.h>
 
 #include "server-stub/mqtt/broker/inside.h"

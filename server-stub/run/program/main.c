@@ -109,7 +109,7 @@ static int lock(const char *dir, struct flo_err *err)
     return 0;
 }
 
-/* Of DIR/pki/ca.pem; beside a controller that runs, too. */
+/* The fingerprint of DIR/pki/ca.pem; a controller may run meanwhile. */
 static int print_fingerprint(const char *dir, struct flo_err *err)
 {
     struct flo_certificate certificate;

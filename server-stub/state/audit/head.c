@@ -176,7 +176,7 @@ flo_audit_head_newest(const struct flo_controller *controller)
                                            : (struct flo_audit_mark){0};
 }
 
-/* What is broken gets no further signature: it would make the break good. */
+/* A broken chain gets no further signature: it would make the break good. */
 static void mark_newest(struct flo_controller *controller)
 {
     struct flo_audit_mark mark;
@@ -264,7 +264,7 @@ int flo_audit_verify(struct flo_controller *controller,
     return rv;
 }
 
-/* So many records a time, round and round; and each time the end. */
+/* Check so many records at a time, round and round, and the end each time. */
 static int look_on(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_audit_head *head = controller->audit.head;
@@ -357,7 +357,7 @@ static int make_file(struct flo_controller *controller,
                   : flo_fleet_setting_set(controller->store, MADE, "1", err);
 }
 
-/* What was made once and is gone was taken away. */
+/* A file that was made once and is gone was taken away. */
 static int use_file(struct flo_controller *controller,
                     struct flo_audit_head *head, const char *path,
                     const char *key, struct flo_err *err)

@@ -23,7 +23,7 @@ void flo_audit_head_close(struct flo_controller *controller);
 void flo_audit_head_grew(struct flo_controller *controller);
 /* At times: a mark each minute, and a look at the table. */
 void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms);
-/* The data come from a backup: marks behind the table's end are excused. */
+/* The data come from a backup: marks after the table's end are excused. */
 FLO_MUST_USE int flo_audit_head_restart(struct flo_controller *controller,
                                         struct flo_err *err);
 /* The whole chain and every mark; *walk stands at the last good record. */

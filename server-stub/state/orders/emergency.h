@@ -9,20 +9,20 @@
 
 struct flo_controller;
 
-/* What goes back and where. */
+/* The release that goes back, and the devices on which. */
 struct flo_take_back {
     const char *release; /* model@version */
     const char *group;   /* "all": everywhere; NULL: one device */
     const char *device;  /* its id, or NULL */
     const char *to;      /* model@version to go to; NULL: what each had */
-    bool is_yanked;      /* nobody starts the release again */
+    bool is_yanked;      /* no device starts the release again */
     bool is_decided;     /* somebody said so, yank or keep */
     const char *by;
     const char *reason;
 };
-/* What an order would do, by what devices reported: *out receives counts,
- * targets with their downloads, reasons, and the first devices, those first
- * that need somebody.  Nothing changes. */
+/* Tell the effect of an order, by what devices reported.  *out receives counts,
+ * targets with their downloads, and reasons.  It also lists some devices, first
+ * those that need a person.  Nothing changes. */
 FLO_MUST_USE int flo_orders_plan(struct flo_controller *controller,
                                  const struct flo_take_back *what, json_t **out,
                                  struct flo_err *err);
@@ -39,9 +39,9 @@ FLO_MUST_USE int flo_orders_plan(struct flo_controller *controller,
 FLO_MUST_USE int flo_orders_take_back(struct flo_controller *controller,
                                       const struct flo_take_back *what,
                                       char *id, struct flo_err *err);
-/* Yank a release: nobody starts it any more.  Its rollouts end, those that the
- * rollback `note` of `group` ("" none) covers as taken back, the others
- * aborted; desired documents that said to run it say nothing. */
+/* Yank a release: no device starts it any more.  Its rollouts end: covered by
+ * the rollback `note` of `group` ("" none) as taken back, the others as
+ * aborted.  Desired documents that named it become empty. */
 FLO_MUST_USE int flo_orders_withdraw(struct flo_controller *controller,
                                      const struct flo_digest *release,
                                      const char *group, const char *note,

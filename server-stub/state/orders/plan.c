@@ -83,7 +83,8 @@ static json_t *plan_rollouts(struct flo_controller *controller,
     return ids;
 }
 
-/* Who needs somebody first: cannot, must fetch, never heard, then the rest. */
+/* Devices that need a person come first: cannot, must fetch, never heard, then
+ * the rest. */
 static const enum flo_return plan_order[] = {
     FLO_RETURN_FIRST, FLO_RETURN_DENIED, FLO_RETURN_DOWNLOAD, FLO_RETURN_SILENT,
     FLO_RETURN_KEPT};

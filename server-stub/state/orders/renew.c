@@ -187,10 +187,10 @@ static int renew_listed(struct flo_controller *controller, bool is_each,
     return rv;
 }
 
-/* An order that a desired document holds is for its holders alone: members of
- * the scope that were brought forward since hold something newer, and must not
- * hear of it again by their group's list.  An order in no desired document
- * stands in the list, for a device that was away for longer than it lives. */
+/* An order in a desired document is renewed only for its holders.  Other
+ * members of the scope hold something newer, and must not meet it again in
+ * their group's list.  An order in no desired document stands in the list, for
+ * a device that was away for longer than it lives. */
 static int renew_held(struct flo_controller *controller, bool is_each,
                       struct flo_err *err)
 {

@@ -84,8 +84,9 @@ static int wants_rewrite(struct flo_controller *controller, const char *device,
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
-/* Whose report names the release is told by its desired where no list has the
- * order, whatever desired said. */
+/* A device whose report names the release gets the order in its desired
+ * document, whatever stood there.  Where a list has the order, the list tells
+ * it. */
 static int scope_write(struct flo_scope_list *list,
                        const struct flo_scope_member *member,
                        struct flo_err *err)

@@ -137,8 +137,8 @@ int flo_take_back_look(struct flo_controller *controller,
     return rv < 0 ? rv : flo_scope_read(list, what->group, what->device, err);
 }
 
-/* A yank without a way back helps nobody who serves the release, and nobody
- * must find out afterwards. */
+/* A yank without a way back does not help a device that serves the release.
+ * The operator must know this before. */
 static int check_somebody(const struct flo_take_back *what,
                           const struct flo_scope_list *list,
                           struct flo_err *err)
@@ -188,7 +188,8 @@ static int issue_back(struct flo_controller *controller,
 }
 
 /* The operator waits for the answer, and the way back from this trial is the
- * release that does harm: it serves this long, then it is committed. */
+ * harmful release.  The target therefore serves only this long before it is
+ * committed. */
 #define SEND_SOAK_MS 10000
 
 /* For who does not keep `to`: as a rollout's deploy order, of a rollout with
@@ -234,9 +235,9 @@ static int carry_out(struct flo_controller *controller,
                                        : rv;
 }
 
-/* Where the release may be deployed again, its rollback stands in desired
- * documents alone: a list would take it back once more from whoever was
- * brought forward since. */
+/* A release that may be deployed again has its rollback only in desired
+ * documents.  A list would take it back once more from devices that got it
+ * since. */
 int flo_orders_take_back(struct flo_controller *controller,
                          const struct flo_take_back *what, char *id,
                          struct flo_err *err)

@@ -10,7 +10,7 @@ struct of_release {
     const char *release;
 };
 
-/* Of the others nothing is read: this is an emergency. */
+/* Rollouts of other releases are not read: this is an emergency. */
 static int collect_rollout(void *context,
                            const struct flo_fleet_rollout *rollout)
 {
@@ -46,8 +46,8 @@ static int stop_rollout(struct flo_controller *controller,
                      err);
 }
 
-/* What is under way is in memory; one that ended and cannot be read must not
- * stop an emergency. */
+/* Rollouts under way are in memory.  A rollout that ended and cannot be read
+ * must not stop an emergency. */
 int flo_orders_stop_rollouts(struct flo_controller *controller,
                              const char *release, const char *group,
                              bool is_yanked, const char *note,

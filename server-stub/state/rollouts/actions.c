@@ -7,8 +7,9 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
 
-/* Who asked for no jitter gets one: devices that come back together (a broker
- * that was away) begin no faster than the pace either. */
+/* A rollout without a jitter of its own gets one.  Devices that come back
+ * together (a broker that was away) then begin no faster than the pace
+ * either. */
 #define JITTER_MS_MAX 60000
 
 static void entry_policy(const struct flo_rollout_entry *entry, uint32_t phase,

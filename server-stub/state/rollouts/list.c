@@ -72,7 +72,8 @@ int flo_rollouts_check_room(const struct flo_controller *controller, size_t max,
     return FLO_E_REST_LIMIT;
 }
 
-/* The finished one that nobody looked for longest; false: all are under way. */
+/* The finished one that was not looked for longest makes room; false: all are
+ * under way. */
 static bool make_room(struct flo_controller *controller)
 {
     size_t found = controller->rollouts.count;

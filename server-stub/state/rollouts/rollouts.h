@@ -12,8 +12,8 @@
 struct flo_controller;
 
 /* In memory: all that are under way, and some that ended, for reading and for
- * devices that come back late.  So fewer may be under way: those that are
- * started, and with those that are taken back after their end. */
+ * devices that come back late.  Fewer may be under way: a limit for those that
+ * are started, and one that includes rollouts taken back after their end. */
 #define FLO_ROLLOUTS_MAX 64
 #define FLO_ROLLOUTS_STARTED_MAX 48
 #define FLO_ROLLOUTS_ACTIVE_MAX 56
@@ -77,8 +77,9 @@ FLO_MUST_USE int flo_rollouts_step(struct flo_controller *controller,
                                    struct flo_rollout_entry *entry,
                                    struct flo_rollout_event event,
                                    struct flo_err *err);
-/* What it decided and why: {"id","state","reason","created_at_ms","cut_bytes",
- * "trace":[line,…]}; new reference. */
+/* The decisions and their reasons:
+ * {"id","state","reason","created_at_ms","cut_bytes", "trace":[line,…]}; new
+ * reference. */
 json_t *flo_rollouts_explained(const struct flo_rollout_entry *entry);
 /* The same event to every rollout in memory that it can concern. */
 FLO_MUST_USE int flo_rollouts_step_all(struct flo_controller *controller,

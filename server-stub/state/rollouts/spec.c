@@ -72,7 +72,7 @@ static int read_phases(const json_t *spec, struct flo_rollout *core,
 
 /* ---- gates ---- */
 
-/* In a rollout of one phase nobody is left to be compared with. */
+/* In a rollout of one phase there is no device left to be compared with. */
 static int check_gates(const struct flo_rollout *core, struct flo_err *err)
 {
     for (uint32_t i = 0; i < core->gate_count; i++) {

@@ -47,8 +47,8 @@ int flo_rollouts_step(struct flo_controller *controller,
                                     &actions.items[i], err);
     }
     flo_outgoing_change(controller, FLO_OBJECT_ROLLOUT, entry->core.id);
-    /* Of a batch of messages, or of devices that are let go together, the last
-     * one's row is enough. */
+    /* After a batch of messages, or of devices that are let go together, one
+     * write of the row is enough. */
     entry->is_unwritten = true;
     return rv == 0 && !is_of_a_device(event.kind)
                ? flo_rollouts_write(controller, err)

@@ -153,8 +153,8 @@ static int core_read(struct flo_rollout_entry *entry, const char *text,
                             "rollout %s: phase %u cannot be read", core->id,
                             i + 1);
         }
-        /* Nobody watched while we were away, and the clock may have been set:
-         * what a phase waits begins again. */
+        /* The controller was away, and the clock may have been set: the waiting
+         * time of a phase begins again. */
         if (phase->state == FLO_PHASE_RUNNING) {
             phase->settled_at_ms = now_ms;
             phase->told_at_ms = now_ms;
