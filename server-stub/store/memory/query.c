@@ -222,18 +222,18 @@ static int list_add(struct flo_memory_list *list,
     return 0;
 }
 
+/* A joined row that is not there comes before all that are. */
 static int compare_found(const void *a, const void *b, void *context)
 {
-    static const struct flo_value none = {.text = ""};
     const struct flo_query *query = context;
 
     for (size_t i = 0; i < query->sort_count; i++) {
         const struct flo_sort *sort = &query->sorts[i];
         const struct flo_value *left = value_in(query, a, sort->field);
         const struct flo_value *right = value_in(query, b, sort->field);
-        left = left != NULL ? left : &none;
-        right = right != NULL ? right : &none;
-        int order = sort->is_natural
+        int order = left == NULL || right == NULL
+                        ? (left != NULL) - (right != NULL)
+                    : sort->is_natural
                         ? flo_natural_compare(left->text, strlen(left->text),
                                               right->text, strlen(right->text))
                         : flo_memory_compare(sort->field, left, right);

@@ -327,7 +327,9 @@ static void ask_at_random(struct flo_fleet_store *store, uint32_t random,
         (struct flo_sort){.field = random_field(FLO_TABLE_MEMBER, 0, &random),
                           .is_down = next_random(&random) % 2};
     query.sorts[query.sort_count++] = (struct flo_sort){
-        .field = FLO_FIELD_MEMBER_ROLLOUT, .is_natural = true};
+        .field = next_random(&random) % 2 ? FLO_FIELD_MEMBER_ROLLOUT
+                                          : FLO_FIELD_DESIRED_ORDER,
+        .is_natural = true};
     query.sorts[query.sort_count++] = (struct flo_sort)UP(MEMBER_DEVICE);
     query.limit = next_random(&random) % 5;
     query.offset = next_random(&random) % 3;
