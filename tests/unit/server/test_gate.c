@@ -157,6 +157,87 @@ the_last_phase_passes_when_those_who_waited_said_too_little(void **state)
     free(evidence);
 }
 
+/* ---- chance ---- */
+
+static double chance(uint64_t *random) /* between 0 and 1, neither */
+{
+    *random = *random * 6364136223846793005u + 1442695040888963407u;
+    return ((double)(*random >> 33) + 0.5) / 2147483648.0;
+}
+
+/* About normal: the sum of twelve. */
+static double deviation(uint64_t *random)
+{
+    double sum = -6;
+
+    for (int i = 0; i < 12; i++) {
+        sum += chance(random);
+    }
+    return sum;
+}
+
+/* So many more samples of each device, which differ by 30 %. */
+static void arm_measures(struct flo_evidence_arm *out, const double *speed,
+                         uint32_t devices, uint32_t samples, uint64_t *random)
+{
+    out->devices = devices;
+    for (uint32_t i = 0; i < devices * samples; i++) {
+        double us = 400000 * speed[i % devices] * (1 + 0.3 * deviation(random));
+        flo_histogram_add(&out->values, us > 0 ? (uint64_t)us : 0);
+    }
+}
+
+/* Of a thousand rollouts, with the default rule and the fewest devices and
+ * samples it takes, looked at ten times each. */
+static uint32_t count_halts(double slower, double spread, uint64_t random)
+{
+    struct flo_gate_rule rule;
+    uint32_t halts = 0;
+
+    flo_gate_default(FLO_GATE_RATIO, &rule);
+    rule.metric = FLO_METRIC_NAME_TTFT;
+    for (int rollout = 0; rollout < 1000; rollout++) {
+        struct flo_comparison *evidence = evidence_new();
+        struct flo_evidence_class *one = flo_evidence_class(evidence, "a");
+        double speeds[2][5];
+        enum flo_verdict verdict = FLO_VERDICT_PASS;
+        for (int i = 0; i < 5; i++) {
+            speeds[0][i] = slower * (1 + spread * deviation(&random));
+            speeds[1][i] = 1 + spread * deviation(&random);
+        }
+        for (int look = 0; look < 10 && verdict == FLO_VERDICT_PASS; look++) {
+            arm_measures(&one->updated, speeds[0], 5, 40, &random);
+            arm_measures(&one->waiting, speeds[1], 5, 40, &random);
+            verdict = judge(&rule, evidence).verdict;
+        }
+        halts += verdict == FLO_VERDICT_FAIL;
+        free(evidence);
+    }
+    return halts;
+}
+
+static void equal_arms_seldom_halt_and_slow_ones_nearly_always(void **state)
+{
+    (void)state;
+    static const struct {
+        double slower, spread; /* of devices of a class */
+        uint32_t least, most;
+    } cases[] = {
+        {1, 0.1, 0, 5},
+        {1, 0.2, 20, 100}, /* five devices are too few for these */
+        {1.5, 0.1, 980, 1000},
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        uint32_t halts = count_halts(cases[i].slower, cases[i].spread, i + 1);
+        if (halts < cases[i].least || halts > cases[i].most) {
+            fail_msg("%u of 1000 rollouts halt: %g times as slow, devices "
+                     "differ by %g",
+                     halts, cases[i].slower, cases[i].spread);
+        }
+    }
+}
+
 static void a_metric_of_zeros_has_a_finite_ratio(void **state)
 {
     (void)state;
@@ -334,6 +415,7 @@ int main(void)
         cmocka_unit_test(the_last_phase_passes_when_too_few_wait),
         cmocka_unit_test(
             the_last_phase_passes_when_those_who_waited_said_too_little),
+        cmocka_unit_test(equal_arms_seldom_halt_and_slow_ones_nearly_always),
         cmocka_unit_test(a_metric_of_zeros_has_a_finite_ratio),
         cmocka_unit_test(more_classes_than_fit_are_in_no_comparison),
         cmocka_unit_test(evidence_gives_the_same_verdict_behind_its_text),
