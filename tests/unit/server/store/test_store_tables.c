@@ -170,6 +170,57 @@ static void what_is_cancelled_never_was(void **state)
     assert_string_equal(kept.data, within.data);
 }
 
+/* Behind the end of a transaction, whichever it was. */
+static void a_change_outside_a_transaction_is_never_cancelled(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+
+    for (unsigned turn = 0; turn < 2; turn++) {
+        begin(store);
+        if (turn == 0) {
+            commit(store);
+        } else {
+            flo_fleet_roll_back(store);
+        }
+        insert(store, FLO_TABLE_SETTING, 1 + turn, true);
+        struct flo_buf FLO_CLEANUP(flo_buf_deinit) before = dump(store);
+        begin(store);
+        flo_fleet_roll_back(store);
+        struct flo_buf FLO_CLEANUP(flo_buf_deinit) after = dump(store);
+        assert_string_equal(after.data, before.data);
+    }
+}
+
+static int remove_all(void *context, const struct flo_row *row)
+{
+    struct flo_fleet_store *store = context;
+    struct flo_err err = {0};
+    char before[32];
+
+    snprintf(before, sizeof(before), "%s",
+             flo_row_text(row, FLO_FIELD_SETTING_NAME));
+    assert_int_equal(
+        flo_fleet_remove(store, FLO_TABLE_SETTING, NULL, 0, NULL, &err), 0);
+    for (unsigned i = 10; i < 20; i++) { /* some get the room of a row */
+        insert(store, FLO_TABLE_SETTING, i, true);
+    }
+    assert_string_equal(flo_row_text(row, FLO_FIELD_SETTING_NAME), before);
+    return FLO_E_ABSENT; /* enough was seen */
+}
+
+static void a_row_that_is_shown_stays_until_the_listing_ends(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_query query = {.table = FLO_TABLE_SETTING};
+    struct flo_err err = {0};
+
+    begin(store);
+    insert(store, FLO_TABLE_SETTING, 1, true);
+    commit(store);
+    assert_int_equal(flo_fleet_find(store, &query, remove_all, store, &err),
+                     FLO_E_ABSENT);
+}
+
 /* ---- both alike ---- */
 
 static uint32_t next_random(uint32_t *random)
@@ -402,6 +453,10 @@ int main(void)
         OVER_BOTH(each_field_of_each_table_is_read_as_it_was_written),
         OVER_BOTH(what_was_not_given_is_empty),
         OVER_BOTH(what_is_cancelled_never_was),
+        OVER_BOTH(a_change_outside_a_transaction_is_never_cancelled),
+        cmocka_unit_test_setup_teardown(
+            a_row_that_is_shown_stays_until_the_listing_ends, in_memory,
+            close_store),
         cmocka_unit_test(engines_answer_alike_whatever_is_changed_and_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
