@@ -49,7 +49,8 @@ def bring_up(fleet):
 
 @pytest.fixture(scope="module")
 def up(fleet):
-    bring_up(fleet).slow = slow_clients(fleet)
+    bring_up(fleet)
+    fleet.slow = slow_clients(fleet)
     return fleet
 
 
