@@ -1,14 +1,15 @@
 /* Flotilla engine: GGUF in, tokens out, on the CPU.
  *
- * An engine is one loaded model with its threads and memory; a session is one
+ * An engine is one loaded model with its threads and memory.  A session is one
  * timeline of tokens in it.  Everything is allocated at open, nothing per
- * token.  The weights are mapped, never copied: the file must not change or
- * shrink while an engine has it open.
+ * token.  The weights are mapped, never copied.  So the file must not change
+ * or shrink while an engine has it open.
  *
  * Threads: functions on distinct engines are independent.  On one engine,
  * sessions may be used from different threads (one thread per session at a
- * time); their decodes wait for each other.  What reads the engine only
- * (info, tokenise, text, chat) may be called at any time from any thread.
+ * time); their decodes wait for each other.  Functions that only read the
+ * engine (info, tokenise, text, chat) may be called at any time from any
+ * thread.
  *
  * Errors: 0 or a negative FLO_E_...; `err` may be NULL. */
 #ifndef FLOTILLA_ENGINE_H
@@ -45,26 +46,26 @@ enum flo_vocabulary {
 struct flo_engine_options {
     uint32_t context;  /* tokens per session; 0: the model's, at most 2048 */
     uint32_t threads;  /* 0: CPUs that this process may use, at most 8 */
-    uint32_t sessions; /* that can be open at once; 0: 1 */
+    uint32_t sessions; /* most that are open at once; 0: 1 */
     uint32_t batch;    /* prompt tokens computed together; 0: 64 */
-    /* 0: no budget.  What is left open shrinks to it: packed weights that take
-     * more bytes than the model's own are not used, then AUTO is q8_0, then
-     * context 0 is what fits, 512 at least. */
+    /* 0: no budget.  Options left open shrink to the budget in this order.
+     * Packed weights that take more bytes than the model's own are not used;
+     * AUTO is q8_0; context 0 is the largest that fits, 512 at least. */
     uint64_t memory_bytes_max;
     enum flo_kv_type kv_type;
     enum flo_vocabulary vocabulary;
     const char *kernel;  /* its name; NULL: FLOTILLA_KERNEL, or the best */
     bool trusts_kernels; /* skip the comparison with plain C at open (1 ms) */
-    /* Weights as `flotilla-engine pack` wrote them, read where the kernel can.
+    /* File of `flotilla-engine pack`, used where the kernel can read it.
      * NULL: MODEL.packed, if it is there and its own; "": none. */
     const char *packed;
-    int packed_fd; /* the same open for reading, before `packed`; 0: none */
+    int packed_fd; /* the same, open for reading; wins over `packed`; 0: none */
     /* Instead of the model's own chat template: the name of a known one
      * ("chatml", "llama3", ...: docs/reference/models.md), "none", or Jinja
      * text.  NULL or "": the model's.  Read at open only. */
     const char *chat_template;
     uint64_t adapter_bytes; /* room for adapters (adapter.h); 0: none */
-    uint64_t request_bytes; /* that the caller takes for requests; 0: none */
+    uint64_t request_bytes; /* the caller's own, for requests; 0: none */
 };
 
 /* Bytes that a model will need, known before anything is loaded. */
@@ -88,24 +89,24 @@ struct flo_engine_plan {
     bool is_packed;
 };
 
-/* Reckon the bytes; reads the file's head only.
+/* Plan the bytes; reads the file's head only.
  *
- * FLO_E_MEMORY_BUDGET   it does not fit: `plan` IS written, all numbers
- *                       are in it and in the sentence
+ * FLO_E_MEMORY_BUDGET   the model does not fit.  `plan` IS written; plan and
+ *                       sentence have all numbers
  * FLO_E_ABSENT, FLO_E_IO_OPEN, FLO_E_GGUF_...   as flo_engine_open() */
 FLO_MUST_USE int flo_engine_plan(const char *path,
                                  const struct flo_engine_options *options,
                                  struct flo_engine_plan *plan,
                                  struct flo_err *err);
 
-/* Load a model file.  `options` may be NULL.  On success *engine is the
- * caller's, to be given to flo_engine_close().
+/* Load a model file.  `options` may be NULL.  On success *engine belongs to the
+ * caller, who gives it to flo_engine_close().
  *
  * FLO_E_ABSENT, FLO_E_IO_OPEN      no such file, not a regular file
  * FLO_E_GGUF_...                   the file is damaged or its parts disagree
  * FLO_E_MODEL_ARCH                 an architecture this engine does not know
  * FLO_E_NOT_BUILT                  a tensor type this engine does not compute
- * FLO_E_MEMORY_BUDGET              it would need more than memory_bytes_max
+ * FLO_E_MEMORY_BUDGET              the model needs more than memory_bytes_max
  * FLO_E_PACKED                     the named packed weights are not its own
  * FLO_E_USAGE                      an option is out of range
  * FLO_E_MEMORY                     the system refused memory or a thread */
@@ -113,12 +114,13 @@ FLO_MUST_USE int flo_engine_open(const char *path,
                                  const struct flo_engine_options *options,
                                  struct flo_engine **engine,
                                  struct flo_err *err);
-/* From a descriptor, which stays the caller's and may be closed at once. */
+/* The same from a descriptor.  It stays the caller's and may be closed at
+ * once. */
 FLO_MUST_USE int flo_engine_open_fd(int fd,
                                     const struct flo_engine_options *options,
                                     struct flo_engine **engine,
                                     struct flo_err *err);
-/* Close after all sessions and samplers of it; NULL is fine. */
+/* Close the engine after all its sessions and samplers; NULL is fine. */
 void flo_engine_close(struct flo_engine *engine);
 
 struct flo_engine_info {
@@ -141,7 +143,7 @@ struct flo_engine_info {
     uint64_t load_us; /* open until ready */
     bool has_vocabulary;
     bool is_packed;       /* weights are read from the packed file */
-    char packed_why[128]; /* why the one next to the model is not used */
+    char packed_why[128]; /* why the file next to the model is not used */
 };
 /* Borrowed; valid until flo_engine_close(). */
 const struct flo_engine_info *flo_engine_info(const struct flo_engine *engine);
@@ -152,12 +154,12 @@ const struct flo_engine_info *flo_engine_info(const struct flo_engine *engine);
 FLO_MUST_USE int flo_session_open(struct flo_engine *engine,
                                   struct flo_session **session,
                                   struct flo_err *err);
-/* Give it back, with the pages of its KV cache; NULL is fine. */
+/* Give the session back, with the pages of its KV cache; NULL is fine. */
 void flo_session_close(struct flo_session *session);
 /* Forget all tokens; the memory stays. */
 void flo_session_reset(struct flo_session *session);
-/* Forget the tokens from `position` on (keep a common prefix).  Larger than
- * the present position: nothing happens. */
+/* Forget the tokens from `position` on (keep a common prefix).  A position
+ * beyond the present one changes nothing. */
 void flo_session_truncate(struct flo_session *session, uint32_t position);
 /* Number of tokens so far = position of the next one. */
 uint32_t flo_session_position(const struct flo_session *session);
@@ -183,11 +185,11 @@ FLO_MUST_USE int flo_session_decode(struct flo_session *session,
 const float *flo_session_logits(const struct flo_session *session);
 
 /* Called for each token of a decode in order, on the caller's thread, with
- * its logits [n_vocab]; not 0 stops and becomes the decode's result.  It must
- * not use sessions of this engine. */
+ * its logits [n_vocab].  A result that is not 0 stops the decode and becomes
+ * its result.  The function must not use sessions of this engine. */
 typedef int flo_logits_fn(void *context, uint32_t position,
                           const float *logits);
-/* As flo_session_decode(), giving the logits of every token. */
+/* As flo_session_decode(), but gives the logits of every token. */
 FLO_MUST_USE int flo_session_decode_rows(struct flo_session *session,
                                          const int32_t *tokens, size_t count,
                                          flo_logits_fn *row, void *context,
@@ -243,7 +245,7 @@ void flo_sampler_close(struct flo_sampler *sampler);
 FLO_MUST_USE int flo_sampler_reset(struct flo_sampler *sampler,
                                    const struct flo_sampling *sampling,
                                    struct flo_err *err);
-/* Tell of a token of the prompt (for the repeat penalty). */
+/* Add a token of the prompt (for the repeat penalty). */
 void flo_sampler_accept(struct flo_sampler *sampler, int32_t token);
 /* Choose from logits [n_vocab]; accepts the token itself. */
 void flo_sampler_sample(struct flo_sampler *sampler, const float *logits,
@@ -251,18 +253,19 @@ void flo_sampler_sample(struct flo_sampler *sampler, const float *logits,
 
 /* ---- text ----------------------------------------------------------- */
 
-/* All of these need info.has_vocabulary; else they fail with what reading it
- * at open gave (FLO_E_GGUF_VOCAB, FLO_E_GGUF_MISSING, FLO_E_NOT_BUILT). */
+/* These functions need info.has_vocabulary.  Without it they fail with the
+ * error of reading the vocabulary at open (FLO_E_GGUF_VOCAB,
+ * FLO_E_GGUF_MISSING, FLO_E_NOT_BUILT). */
 
-/* How a text is read: as nothing but text (0), or with these. */
+/* Ways to read a text; 0: plain text. */
 enum flo_text_flags {
     FLO_TEXT_SPECIAL = 1, /* "<|im_end|>" is one token */
     FLO_TEXT_BEGIN = 2,   /* a begin token before it, as the file says */
-    FLO_TEXT_END = 4,     /* an end token behind it, as the file says */
+    FLO_TEXT_END = 4,     /* an end token after it, as the file says */
     FLO_TEXT_ENDS = FLO_TEXT_BEGIN | FLO_TEXT_END,
 };
 /* Text to token ids.  *count is written on success.
- * FLO_E_INFER_TOO_LONG: more than tokens_max; found early, so that the error
+ * FLO_E_INFER_TOO_LONG: more than tokens_max.  It is found early, so the error
  * tells how many there are at least.  Into 0 nothing fits, not even "". */
 FLO_MUST_USE int flo_engine_tokenise(const struct flo_engine *engine,
                                      const char *text, size_t bytes,
@@ -278,17 +281,17 @@ FLO_MUST_USE int flo_engine_detokenise(const struct flo_engine *engine,
 /* Does this token end an answer? */
 bool flo_engine_is_end(const struct flo_engine *engine, int32_t token);
 
-/* Token by token into whole UTF-8 characters.  Zero-initialise. */
+/* Turns single tokens into whole UTF-8 characters.  Zero-initialise. */
 struct flo_engine_stream {
     char held[8];
     size_t held_bytes;
 };
-/* Append what can be shown after `token` (control tokens never); what is no
- * UTF-8 becomes U+FFFD. */
+/* Append the characters that are whole after `token` (never control tokens).
+ * Bytes that are no UTF-8 become U+FFFD. */
 void flo_engine_stream_add(struct flo_engine_stream *stream,
                            const struct flo_engine *engine, int32_t token,
                            struct flo_buf *text);
-/* The rest at the end of an answer. */
+/* Append the rest at the end of an answer. */
 void flo_engine_stream_finish(struct flo_engine_stream *stream,
                               struct flo_buf *text);
 
@@ -297,11 +300,11 @@ struct flo_engine_message {
     const char *text;
     size_t bytes;
 };
-/* The model's chat form of a conversation as token ids, ending with the
- * opening of an answer.  Special tokens inside a message's text stay plain
- * text: no message can end a turn.
+/* Write a conversation in the model's chat form as token ids.  The form ends
+ * with the opening of an answer.  Special tokens inside a message's text stay
+ * plain text: no message can end a turn.
  * FLO_E_INFER_PARAM      a role or an order that the form does not know
- * FLO_E_MODEL_TEMPLATE   the template uses what is not known here
+ * FLO_E_MODEL_TEMPLATE   the template uses a word that is not known here
  * FLO_E_INFER_TOO_LONG   more than tokens_max, or that is 0 */
 FLO_MUST_USE int flo_engine_chat(const struct flo_engine *engine,
                                  const struct flo_engine_message *messages,

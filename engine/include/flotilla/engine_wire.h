@@ -1,15 +1,16 @@
 /* Flotilla engine wire: frames between the agent and an engine process.
  *
- * A SOCK_STREAM socketpair; each side treats the other as hostile: every
- * length is checked before use, nothing is allocated from an unverified
- * count, and one bad byte ends the connection (FLO_E_WORKER_PROTOCOL).
+ * They travel on a SOCK_STREAM socketpair.  Each side treats the other as
+ * hostile: every length is checked before use, and nothing is allocated from
+ * an unverified count.  One bad byte ends the connection
+ * (FLO_E_WORKER_PROTOCOL).
  *
  * Frame, little-endian:
  *    0 u32 magic "FLW1"   4 u32 bytes of the payload, at most 1 MiB
  *    8 u16 type          10 u16 zero         12 u32 request id
  * Payload: fields of u16 tag, u32 length, bytes.  Unknown tags are passed
  * over; a known one of a wrong length, or twice, is refused.  The id tells
- * the requests of one connection apart; it is chosen by the agent. */
+ * the requests of one connection apart; the agent chooses it. */
 #ifndef FLOTILLA_ENGINE_WIRE_H
 #define FLOTILLA_ENGINE_WIRE_H
 
@@ -19,10 +20,10 @@
 #define FLO_WIRE_PAYLOAD_BYTES_MAX (1u << 20)
 #define FLO_WIRE_FRAME_BYTES_MAX                                               \
     (FLO_WIRE_HEAD_BYTES + FLO_WIRE_PAYLOAD_BYTES_MAX)
-/* GENERATE and EMBED frames that were sent and not answered yet: the engine has
- * room for so many bytes of them and refuses more (FLO_E_INFER_BUSY).  So the
- * agent sends as much as one frame can have to each of users, batch requests
- * and vectors; nobody waits there behind others. */
+/* The engine has room for so many bytes of GENERATE and EMBED frames that have
+ * no answer yet; it refuses more (FLO_E_INFER_BUSY).  So the agent sends at
+ * most the bytes of one frame for each kind: users, batch requests, vectors.
+ * No kind waits there behind another. */
 #define FLO_WIRE_WAITING_BYTES_MAX (3 * FLO_WIRE_FRAME_BYTES_MAX)
 #define FLO_WIRE_TOKENISE_MAX                                                  \
     65536                         /* bytes, and as many ids the other way      \
@@ -37,28 +38,28 @@
 
 enum flo_wire_type {
     /* agent -> engine */
-    FLO_WIRE_OPEN = 1,     /* with the model's descriptor (SCM_RIGHTS) and,
-                              behind it, that of its packed weights, if any,
-                              then those of the adapters that it names, then
-                              that of the file for a prefix, if it says so */
+    FLO_WIRE_OPEN = 1,     /* with descriptors (SCM_RIGHTS) in this order: the
+                              model, its packed weights if any, the adapters
+                              that it names, the file for a prefix if it says
+                              so */
     FLO_WIRE_GENERATE = 2, /* answered by TOKEN..., then DONE or FAILED */
     FLO_WIRE_CANCEL = 3,   /* of the request id; DONE follows all the same */
     FLO_WIRE_STATS = 4,
     FLO_WIRE_PING = 5,
     FLO_WIRE_TOKENISE = 6,   /* answered by TOKENS or FAILED */
-    FLO_WIRE_PACK = 7,       /* in place of OPEN: with the model's descriptor,
-                                answered by PACKED: the room needed; then with
-                                that of a file of so many bytes, to be filled:
-                                PACKED again.  FAILED: not.built where this
-                                machine's kernel reads no packed weights */
+    FLO_WIRE_PACK = 7,       /* in place of OPEN.  With the model's descriptor
+                                PACKED answers the room needed.  With that of a
+                                file of so many bytes the engine fills it and
+                                answers PACKED again.  FAILED: not.built where
+                                this machine's kernel reads no packed weights */
     FLO_WIRE_DETOKENISE = 8, /* answered by TEXT or FAILED */
     FLO_WIRE_EMBED = 9,      /* answered by EMBEDDING..., then DONE or FAILED */
-    FLO_WIRE_LOAD = 10,      /* an adapter, with its descriptor; it takes the
-                                place of one of that name, which goes when its
-                                last request ends.  Answered by ADAPTER, or
-                                FAILED: nothing has changed */
-    FLO_WIRE_DROP = 11,      /* an adapter: no new request gets it, those that
-                                have it go on.  ADAPTER or FAILED */
+    FLO_WIRE_LOAD = 10,      /* an adapter, with its descriptor.  It takes the
+                                place of an adapter of that name, which goes
+                                when its last request ends.  Answered by
+                                ADAPTER, or FAILED: nothing has changed */
+    FLO_WIRE_DROP = 11,      /* an adapter: no new request gets it, earlier
+                                requests keep it.  ADAPTER or FAILED */
     /* engine -> agent */
     FLO_WIRE_READY = 101,
     FLO_WIRE_TOKEN = 102,
@@ -85,27 +86,27 @@ struct flo_wire_open {
     uint32_t sessions;
     uint64_t memory_bytes_max;
     uint64_t adapter_bytes; /* room for LOAD, without the adapters named here */
-    bool keeps_prefix; /* the last descriptor is of a file of a fixed size, to
-                          be read and written: what requests share */
+    bool keeps_prefix; /* the last descriptor is a file of a fixed size, to be
+                          read and written: the prefix that requests share */
     struct flo_wire_text chat_template; /* instead of the model's; no NUL */
     uint32_t n_adapters;
     struct flo_wire_text adapters[FLO_WIRE_ADAPTERS_MAX]; /* their names */
 };
 
-/* What a person named as a template: with "/" or "." in it a file, whose text
- * (256 KiB at most) is given back, else the name of a known one.  The caller
- * frees *text.  Errors of flo_file_read(). */
+/* Read the template that a person named.  A value with "/" or "." is a file,
+ * whose text (256 KiB at most) is given back.  Any other value is the name of
+ * a known template.  The caller frees *text.  Errors of flo_file_read(). */
 FLO_MUST_USE int flo_wire_template_read(const char *value, char **text,
                                         struct flo_err *err);
 
 enum flo_wire_priority {
-    FLO_WIRE_USER = 0, /* somebody waits: before all others */
+    FLO_WIRE_USER = 0, /* a user waits: before all others */
     FLO_WIRE_PROBE =
         1, /* can wait; computed alone, so that times are its own */
     FLO_WIRE_BATCH = 2, /* can wait */
 };
 
-/* One of messages, prompt and tokens says what to continue. */
+/* The text to continue is one of messages, prompt and tokens. */
 struct flo_wire_generate {
     uint32_t n_messages;
     struct {
@@ -116,10 +117,10 @@ struct flo_wire_generate {
     struct flo_wire_text tokens; /* i32 little-endian each */
     uint32_t max_tokens;         /* 0: until the context is full */
     uint32_t priority;           /* enum flo_wire_priority */
-    uint64_t client;   /* whose it is: what it computed is for no other one's
-                          requests, but for the kept prefix, which is nobody's */
-    bool ignores_end;  /* go on behind end tokens (timing runs) */
-    bool shifts;       /* full context: drop the older half behind the system's
+    uint64_t client;   /* the request's owner: other clients' requests never
+                          continue its tokens.  The kept prefix has no owner */
+    bool ignores_end;  /* go on after end tokens (timing runs) */
+    bool shifts;       /* full context: drop the older half after the system's
                           turn and go on until max_tokens */
     bool no_drafts;    /* no guesses of next tokens (they change no answer) */
     uint32_t logprobs; /* 0: none; 1 + how many of the likeliest are told */
@@ -137,12 +138,12 @@ struct flo_wire_generate {
 struct flo_wire_ready {
     struct flo_wire_text kernel;
     uint32_t n_vocab, context, sessions;
-    uint64_t weights_bytes, kv_bytes, scratch_bytes; /* what is planned */
+    uint64_t weights_bytes, kv_bytes, scratch_bytes; /* of the plan */
     uint64_t vocabulary_bytes, request_bytes;
     bool has_vocabulary;
     bool is_sandboxed;      /* false: this kernel has no filter */
     bool is_packed;         /* the packed weights are in use */
-    uint32_t prefix_tokens; /* that the prefix's file held */
+    uint32_t prefix_tokens; /* held by the prefix's file */
 };
 
 struct flo_wire_token {
@@ -164,7 +165,7 @@ enum flo_wire_reason {
 };
 struct flo_wire_done {
     uint32_t reason;           /* enum flo_wire_reason */
-    struct flo_wire_text text; /* what was held back for a stop text */
+    struct flo_wire_text text; /* held back for a stop text */
     uint32_t tokens_in, tokens_out;
     uint32_t nonfinite; /* tokens with a logit that is NaN or infinite */
     uint64_t queue_us;  /* waited for a session */
@@ -175,8 +176,8 @@ struct flo_wire_done {
     uint32_t guessed, guessed_right; /* tokens computed as drafts */
 };
 
-/* An id, not a code: engine and agent may be of two versions, whose tables of
- * errors differ. */
+/* The error has an id, not a code: engine and agent may have two versions
+ * whose tables of errors differ. */
 struct flo_wire_failed {
     struct flo_wire_text id, what, why;
 };
@@ -221,7 +222,7 @@ struct flo_wire_packed {
 
 struct flo_wire_adapter {      /* LOAD, DROP, ADAPTER */
     struct flo_wire_text name; /* as flo_name_is_valid() has them */
-    uint64_t bytes;            /* in ADAPTER: that it takes, or took */
+    uint64_t bytes;            /* in ADAPTER: that the adapter takes, or took */
 };
 
 struct flo_wire_message {
@@ -255,23 +256,23 @@ struct flo_wire_logprob {
 };
 void flo_wire_logprob_add(struct flo_buf *out,
                           const struct flo_wire_logprob *logprob);
-/* The first of `rest`, which moves on.  false: there is none; when bytes are
- * left then, they are no list. */
+/* Take the first entry of `rest`, which moves on.  false: there is none; bytes
+ * that are left then are no list. */
 bool flo_wire_logprob_next(struct flo_wire_text *rest,
                            struct flo_wire_logprob *logprob);
 
-/* FLO_E_...; 0: this program does not know its id. */
+/* The code FLO_E_... of the id; 0: this program does not know the id. */
 int flo_wire_failed_code(const struct flo_wire_failed *failed);
 
 /* Append one frame.  FLO_E_REST_TOO_LARGE when the payload would pass 1 MiB;
- * nothing is appended then.  FLO_E_MEMORY when the buffer is full. */
+ * then nothing is appended.  FLO_E_MEMORY when the buffer is full. */
 FLO_MUST_USE int flo_wire_write(struct flo_buf *out,
                                 const struct flo_wire_message *message,
                                 struct flo_err *err);
 
 /* Read one frame from the front of `data`.  Returns its bytes and fills
- * *message (texts point into data), 0 when more bytes are needed, or
- * FLO_E_WORKER_PROTOCOL: the connection is to be closed. */
+ * *message (texts point into data), or 0 when more bytes are needed.  After
+ * FLO_E_WORKER_PROTOCOL the caller closes the connection. */
 FLO_MUST_USE ptrdiff_t flo_wire_read(const void *data, size_t bytes,
                                      struct flo_wire_message *message,
                                      struct flo_err *err);

@@ -1,16 +1,16 @@
 /* Flotilla grammar: answers that keep a form.
  *
  * A grammar is a GBNF text, a JSON Schema or "any JSON object", compiled for
- * one engine's vocabulary.  It follows one answer: it says which bytes must
- * come next (they need no sampling and are computed in one decode) and lets a
- * sampler choose only among tokens that fit.
+ * one engine's vocabulary.  It follows one answer.  It gives the tokens that
+ * must come next; these need no sampling and are computed in one decode.  It
+ * lets a sampler choose only among tokens that fit.
  *
  *     flo_grammar_forced()   after the prompt and after every sampled token
- *     flo_session_decode()   what was sampled and what was forced, together
+ *     flo_session_decode()   the sampled and the forced tokens together
  *     flo_grammar_sample()   the next token, unless flo_grammar_is_done()
  *
- * Threads: one grammar belongs to one thread at a time; opening may be done
- * from any.  Errors as in <flotilla/engine.h>. */
+ * Threads: one grammar belongs to one thread at a time; any thread may open
+ * one.  Errors as in <flotilla/engine.h>. */
 #ifndef FLOTILLA_GRAMMAR_H
 #define FLOTILLA_GRAMMAR_H
 
@@ -28,14 +28,14 @@ enum flo_grammar_kind {
 
 struct flo_grammar;
 
-/* Compile; the text may go away afterwards.  The first grammar of an engine
- * sorts its vocabulary (10 ms for 49,000 tokens).  All memory that an answer
- * will need is taken here and is in the engine's plan.
+/* Compile the text, which may go away afterwards.  The first grammar of an
+ * engine sorts its vocabulary (10 ms for 49,000 tokens).  All memory that an
+ * answer will need is taken here and is in the engine's plan.
  *
  * Objects of a schema are written as `{"a": 1, "b": [2, 3]}`, properties in
- * the schema's order; a property that is not required may be left out.  What
- * a schema asks for and this cannot promise is refused, with its JSON
- * pointer; annotations are passed over.
+ * the schema's order; a property that is not required may be left out.  A
+ * demand of a schema that cannot be promised is refused, with its JSON
+ * pointer.  Annotations are passed over.
  *
  * FLO_E_INFER_PARAM    not a grammar, a schema that cannot be kept, left
  *                      recursion, more rules than there is room for
@@ -49,14 +49,14 @@ void flo_grammar_close(struct flo_grammar *grammar); /* NULL is fine */
 /* Begin another answer. */
 void flo_grammar_reset(struct flo_grammar *grammar);
 
-/* The tokens that must come next, in the model's own tokenisation of their
- * text: at most `tokens_max`; 0 when there is a choice.  They count as
- * accepted. */
+/* Write the tokens that must come next, in the model's own tokenisation of
+ * their text.  Returns their number: at most `tokens_max`, 0 when there is a
+ * choice.  They count as accepted. */
 size_t flo_grammar_forced(struct flo_grammar *grammar, int32_t *tokens,
                           size_t tokens_max);
 
-/* Choose among the tokens that the grammar allows, and accept it in both.  End
- * tokens are allowed where the answer may end.
+/* Choose among the tokens that the grammar allows.  Grammar and sampler accept
+ * the chosen token.  End tokens are allowed where the answer may end.
  *
  * FLO_E_INFER_PARAM   no token of this vocabulary fits, or the grammar has
  *                     more readings at this place than are followed */
@@ -65,7 +65,7 @@ FLO_MUST_USE int flo_grammar_sample(struct flo_grammar *grammar,
                                     const float *logits,
                                     struct flo_sample *sample,
                                     struct flo_err *err);
-/* Is the answer whole, and can nothing follow? */
+/* Is the answer whole, so that nothing can follow? */
 bool flo_grammar_is_done(const struct flo_grammar *grammar);
 
 #endif
