@@ -173,7 +173,8 @@ size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens,
     size_t count = forced_bytes(g, bytes), done = 0, taken = 0;
     bool is_fine = count > 0 && tokenise(g, bytes, count, &found);
 
-    /* What the vocabulary cannot spell so is left to sampling. */
+    /* Bytes that the vocabulary cannot spell in this way are left to
+     * sampling. */
     while (is_fine && taken < found.count && taken < tokens_max) {
         int32_t id = found.ids[taken];
 
@@ -192,7 +193,7 @@ size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens,
 
 /* ---- what may come ----------------------------------------------------- */
 
-/* Go behind the token; false: it does not fit. */
+/* Move past the token; false: it does not fit. */
 static bool accept(struct flo_grammar *g, int32_t token)
 {
     if (flo_vocab_is_end(g->vocab, token)) {
@@ -225,7 +226,7 @@ int flo_grammar_sample(struct flo_grammar *g, struct flo_sampler *sampler,
                        const float *logits, struct flo_sample *sample,
                        struct flo_err *err)
 {
-    /* What the model wants mostly fits; a mask is made when it does not.  The
+    /* The model's choice mostly fits; a mask is made when it does not.  The
      * answer does not depend on which masks are there. */
     flo_sampler_choose(sampler, logits, NULL, sample);
     if (!accept(g, sample->token)) {

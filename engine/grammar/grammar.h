@@ -25,9 +25,9 @@ FLO_MUST_USE int flo_schema_compile(const char *text, size_t bytes,
                                     struct flo_program **program,
                                     struct flo_err *err);
 
-/* GBNF into a new program that others build too, the parser's `program`.
- * Names and texts must live until the close, which gives that program when
- * `rv`, as all went, is 0; what is wrong with a text stays in the parser.
+/* GBNF into the parser's new `program`, to which other callers add too.  Names
+ * and texts must live until the close, which gives the program when `rv`, the
+ * result so far, is 0.  An error in a text stays in the parser.
  * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_gbnf_open(struct flo_parser *parser, struct flo_err *err);
 int flo_gbnf_close(struct flo_parser *parser, int rv, struct flo_program **out);
@@ -43,9 +43,8 @@ uint32_t flo_gbnf_rule(struct flo_parser *parser, const char *name);
 bool flo_pattern_put(struct flo_program *program, const char *text,
                      size_t bytes, uint32_t any);
 
-/* Bytes that an open grammar has at most while it is used, and what compiling
- * the largest schema takes next to them; grammars of a process that serves are
- * compiled one by one. */
+/* The most bytes of an open grammar in use, and of compiling the largest schema
+ * next to them.  A serving process compiles grammars one by one. */
 uint64_t flo_grammar_bytes(uint32_t n_vocab);
 uint64_t flo_schema_bytes(void);
 

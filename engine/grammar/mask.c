@@ -1,14 +1,14 @@
 /* Mask: the tokens that fit after a state.
  *
- * The vocabulary's pieces stand in order, so that the states of the bytes that
- * a token shares with the one before are there already, and all that begin
- * with what does not fit are passed over together.
+ * The vocabulary's pieces stand in order, so the states of the bytes that a
+ * token shares with the one before are known.  All tokens that begin with a
+ * part that does not fit are passed over together.
  *
- * Where nearly each byte leads to a state of its own, each of many readings,
- * that takes seconds.  So behind FLO_MASK_WORK_MAX tokens of one byte are still
- * looked at, with which any text can be spelled, and others only until
- * something fits.  Work is counted from nothing known on: a mask does not
- * depend on what was met before. */
+ * Where nearly each byte leads to a new state with many readings, that takes
+ * seconds.  After FLO_MASK_WORK_MAX, tokens of one byte are still looked at, as
+ * they can spell any text.  Others are looked at only until one fits.  The
+ * count of work begins without known states: a mask does not depend on earlier
+ * ones. */
 #include "engine/grammar/matcher.h"
 
 #include <string.h>

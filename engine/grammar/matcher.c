@@ -17,7 +17,7 @@ uint64_t flo_matcher_bytes(uint32_t n_vocab)
            FLO_MASKS_MAX * flo_mask_words(n_vocab) * sizeof(uint64_t);
 }
 
-/* Nothing known but the empty stack and the dead state. */
+/* Forget all states but the dead one, and all stacks but the empty one. */
 static void clear(struct flo_matcher *m)
 {
     memset(m->state_slots, 0, sizeof(m->state_slots));
@@ -95,7 +95,7 @@ static bool is_tail(const struct flo_program *p, uint32_t node)
 
 /* ---- closing a set over what needs no byte ------------------------------- */
 
-/* What was found stands behind the readings of all states. */
+/* The readings found so far stand after the readings of all states. */
 struct closure {
     struct flo_matcher *m;
     uint32_t visits, found;

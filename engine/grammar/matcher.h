@@ -1,10 +1,10 @@
 /* Matcher: the states of a program, made as they are met.
  *
  * A state is a set of readings: a node that wants a byte, and the stack of
- * calls behind it.  Equal stacks are one stack, equal sets are one state, and
+ * calls above it.  Equal stacks are one stack, equal sets are one state, and
  * the step from a state by a class of bytes is computed once.  All room is
- * bounded; when it is used up everything but the present state is forgotten
- * and made again as it is met. */
+ * bounded; when it is used up everything but the present state is forgotten and
+ * made again as it is met. */
 #ifndef FLOTILLA_GRAMMAR_MATCHER_H
 #define FLOTILLA_GRAMMAR_MATCHER_H
 
@@ -56,8 +56,8 @@ struct flo_matcher {
     uint16_t steps[FLO_STEPS_MAX];
     uint16_t state_slots[2 * FLO_STATES_MAX]; /* hash tables */
     uint16_t stack_slots[2 * FLO_STACKS_MAX];
-    /* Of one state, in order; where each stands in the hash table, of whose
-     * entries only those count that say the same. */
+    /* The readings of one state, in order, and their places in the hash table.
+     * An entry of the table counts only if its reading names it back. */
     struct flo_reading visits[FLO_VISITS_MAX];
     uint16_t visit_slots[FLO_VISITS_MAX];
     uint16_t visited[2 * FLO_VISITS_MAX];
@@ -65,7 +65,7 @@ struct flo_matcher {
     uint64_t masks[]; /* [FLO_MASKS_MAX][flo_mask_words()] */
 };
 
-/* Of a mask: a bit for each token. */
+/* Words of a mask: a bit for each token. */
 static inline size_t flo_mask_words(uint32_t n_vocab)
 {
     return ((size_t)n_vocab + 63) / 64;
@@ -82,14 +82,14 @@ uint64_t flo_matcher_bytes(uint32_t n_vocab);
 /* The state before the first byte; FLO_STATE_DEAD when there is no room for
  * it. */
 uint32_t flo_matcher_start(struct flo_matcher *matcher);
-/* The state behind a byte, FLO_STATE_DEAD when it does not fit, or
+/* The state after a byte, FLO_STATE_DEAD when it does not fit, or
  * FLO_STATE_FULL. */
 uint32_t flo_matcher_step(struct flo_matcher *matcher, uint32_t state,
                           uint8_t byte);
 /* Forget all states but one; returns its new number. */
 uint32_t flo_matcher_drop(struct flo_matcher *matcher, uint32_t state);
-/* As flo_matcher_step() over many bytes, making room by itself: *state moves,
- * or is told not to fit (false) and may get a new number. */
+/* Like flo_matcher_step() over many bytes, but it makes room when needed.
+ * false: the bytes do not fit; *state stays, but may get a new number. */
 bool flo_matcher_walk(struct flo_matcher *matcher, uint32_t *state,
                       const void *bytes, size_t count);
 
@@ -100,9 +100,9 @@ static inline bool flo_matcher_must_end(const struct flo_matcher *matcher,
     return matcher->states[state].may_end && matcher->states[state].count == 0;
 }
 
-/* A bit per token that fits behind *state, which may get a new number; where
- * that takes too long fewer, but one if any.  Valid until the next call; may be
- * changed by the caller when *is_new. */
+/* A bit per token that fits after *state, which may get a new number.  Where
+ * that takes too long there are fewer bits, but one if any token fits.  Valid
+ * until the next call; may be changed by the caller when *is_new. */
 uint64_t *flo_matcher_mask(struct flo_matcher *matcher, uint32_t *state,
                            bool *is_new);
 

@@ -12,7 +12,7 @@
 struct flo_parser;
 
 struct flo_syntax {
-    const char *ends; /* behind a sequence */
+    const char *ends; /* after a sequence */
     /* Pass what means nothing; over line ends only where no rule can end. */
     void (*skip)(struct flo_parser *parser, bool over_lines);
     void (*item)(struct flo_parser *parser);
@@ -41,7 +41,7 @@ void flo_parser_refuse(struct flo_parser *parser, const char *at,
                        const char *what);
 /* Sequences with | between, up to what ends them. */
 void flo_parser_choices(struct flo_parser *parser);
-/* Behind the parenthesis that opens a group. */
+/* Past the parenthesis that opens a group. */
 void flo_parser_group(struct flo_parser *parser);
 /* At the bracket of a class, into an empty set. */
 void flo_parser_class(struct flo_parser *parser, struct flo_code_set *set);

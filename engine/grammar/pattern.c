@@ -3,7 +3,7 @@
  *
  * Literals, classes, \d \w \s and their opposites, groups, alternatives,
  * quantifiers, and ^ and $ at the very ends; without them anything may stand
- * there.  What a class allows but JSON must escape is left out. */
+ * there.  A character that a class allows but JSON must escape is left out. */
 #include <string.h>
 
 #include "engine/grammar/grammar.h"

@@ -36,7 +36,7 @@ uint32_t flo_program_rule(struct flo_program *p)
     return p->rule_count++;
 }
 
-/* What the open node is. */
+/* Give the open node its content. */
 static void put(struct flo_program *p, struct flo_node node)
 {
     if (!p->failed) {
@@ -44,7 +44,7 @@ static void put(struct flo_program *p, struct flo_node node)
     }
 }
 
-/* And go on behind it. */
+/* Give the open node its content and go on at a new one after it. */
 static void extend(struct flo_program *p, struct flo_node node)
 {
     node.next = flo_program_node(p);
@@ -165,9 +165,9 @@ static int by_first(const void *a, const void *b)
     return (x->first > y->first) - (x->first < y->first);
 }
 
-/* What lies between its ranges, in order: one range more when it touches
- * neither end, so a negated set, which touches both, may have one more than
- * can be added; negated again it has one less. */
+/* The set becomes the gaps between its ranges, in order.  If it touches neither
+ * end, it gets one range more.  A negated set touches both ends, so it may have
+ * one more than can be added; negated again it has one less. */
 void flo_code_set_negate(struct flo_code_set *set)
 {
     size_t count = set->count, kept = 0;
@@ -200,8 +200,8 @@ static size_t write_decimal(uint64_t number, char out[24])
     return (size_t)snprintf(out, 24, "%" PRIu64, number);
 }
 
-/* The numbers from first to last, written with the same count of digits of
- * `base`: split until each digit has a range of its own. */
+/* The numbers from first to last, all with the same count of digits of `base`.
+ * The span is split until each digit has a range of its own. */
 static void add_span(struct flo_program *p, struct flo_choice *choice,
                      uint64_t first, uint64_t last, uint32_t base,
                      write_fn *write)
@@ -355,9 +355,9 @@ static bool mark_all(struct flo_program *p, uint8_t mark,
     return false;
 }
 
-/* The first rule of those that reach themselves, from one that is not
- * grounded: there is always a way on to what is not, and after so many steps
- * it goes round. */
+/* The first rule that reaches itself, from a rule that is not grounded.  From
+ * such a rule a way always leads to another one; after so many steps it goes
+ * round. */
 static uint32_t find_cycle(const struct flo_program *p, uint32_t rule)
 {
     uint32_t at = p->starts[rule], found = FLO_NOWHERE;

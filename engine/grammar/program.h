@@ -1,8 +1,8 @@
 /* Program: rules as a graph of bytes.
  *
- * Building goes on at the open node `at`; what is added leads from there to
- * the next open node.  Nothing of it needs checking on the way: after a
- * failure `failed` stays set and all calls do nothing. */
+ * Building goes on at the open node `at`; what is added leads from there to the
+ * next open node.  Calls need no check on the way: after a failure `failed`
+ * stays set and all calls do nothing. */
 #ifndef FLOTILLA_GRAMMAR_PROGRAM_H
 #define FLOTILLA_GRAMMAR_PROGRAM_H
 
@@ -56,8 +56,8 @@ void flo_program_call(struct flo_program *program, uint32_t rule);
 void flo_program_repeat(struct flo_program *program, uint32_t rule,
                         uint32_t least, uint32_t most);
 
-/* An open node elsewhere, for these two: from here there may be gone on at
- * `other` too; there is gone on at `to`, and nothing is added here. */
+/* A new open node elsewhere, for the two calls below. fork: matching may also
+ * go on at `other`. join: it goes on at `to`, and nothing is added here. */
 uint32_t flo_program_node(struct flo_program *program);
 void flo_program_fork(struct flo_program *program, uint32_t other);
 void flo_program_join(struct flo_program *program, uint32_t to);
@@ -90,9 +90,9 @@ void flo_program_class(struct flo_program *program, struct flo_code_set *set);
 void flo_program_decimal(struct flo_program *program, uint64_t low,
                          uint64_t high);
 
-/* Check, and make the classes of bytes.  NULL, or what is wrong, and with
- * which *rule (FLO_NOWHERE: with the whole): one is not defined or reaches
- * itself without a byte, they hang together in too long a chain, `failed`. */
+/* Check, and make the classes of bytes.  NULL, or the error and its *rule
+ * (FLO_NOWHERE: the whole program).  A rule is not defined, reaches itself
+ * without a byte, or hangs in too long a chain; or `failed` is set. */
 const char *flo_program_finish(struct flo_program *program, uint32_t *rule);
 
 #endif

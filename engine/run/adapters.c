@@ -1,8 +1,8 @@
 /* The adapters of the engine process, by name.
  *
- * They come with OPEN or later with LOAD.  One that is dropped, or whose name
- * was given to another, has no name any more and goes when no request has it;
- * what sessions computed with it goes with it. */
+ * They come with OPEN or later with LOAD.  A dropped adapter, or one whose name
+ * was given to another, has no name any more.  It goes when no request has it,
+ * and so do the tokens that sessions computed with it. */
 #include "engine/run/run.h"
 
 #include <string.h>

@@ -258,7 +258,8 @@ uint32_t flo_job_pending(const struct flo_job *job)
     return job->n_tokens - job->n_fed;
 }
 
-/* Look the last tokens up, behind them in the list; how many to compute. */
+/* Look the last tokens up and put the guesses after them in the list; choose
+ * how many to compute. */
 static void guess(struct flo_job *job, const struct flo_draft_costs *costs)
 {
     uint32_t room = flo_engine_info(job->engine)->context - job->n_tokens;
@@ -302,11 +303,11 @@ void flo_job_prepare(struct flo_job *job, uint32_t rows,
     };
 }
 
-/* The context is full: the older half behind the head goes, and what stays is
- * computed again at its new place.  Turning the keys in the cache instead would
- * cost less, but lose bits in the quantised caches each time, and keep traces
- * of what was dropped: this way the answer goes on with the same bits as if
- * it had been asked with what is left. */
+/* The context is full: the older half after the head goes.  The tokens that
+ * stay are computed again at their new place.  To turn the keys in the cache
+ * would cost less.  But it loses bits in the quantised caches each time, and
+ * keeps traces of the dropped tokens.  Computed again, the answer has the same
+ * bits as if only the remaining tokens had been asked. */
 static void shift(struct flo_job *job, uint32_t context)
 {
     uint32_t kept = flo_smaller(job->n_kept > 0 ? job->n_kept : 1, context / 2);

@@ -1,5 +1,5 @@
-/* Texts to vectors in the engine process: input by input, each in pieces, so
- * that answers go on between two of them and a cancel is seen soon. */
+/* Texts to vectors in the engine process, input by input and each in pieces.
+ * Answers go on between two pieces, and a cancel is seen soon. */
 #include "engine/run/run.h"
 
 #include <stdlib.h>
@@ -25,9 +25,9 @@ static int read_input(const struct flo_engine *engine,
     return rv < 0 ? flo_wrap(err, rv, "input %u", i) : 0;
 }
 
-/* Before the first vector all inputs are read once: one that cannot be fails
- * the request before anything is computed, and the tokens of all of them
- * together would be more than is planned. */
+/* All inputs are read once before the first vector.  A bad input thus fails the
+ * request before anything is computed.  The tokens of all inputs together would
+ * take more than is planned. */
 static int check_inputs(const struct flo_engine *engine,
                         const struct flo_wire_embed *in, struct flo_err *err)
 {

@@ -1,9 +1,9 @@
 /* One request in the engine process: prompt in pieces, then token by token.
  *
  * Its tokens, prompt and answer, stand in one list; the session has computed
- * the first of them.  So a request can lose its session and go on in another
- * one, and a full context can be shortened: both compute again what is
- * missing. */
+ * the first of them.  A request can therefore lose its session and go on in
+ * another one, and a full context can be shortened.  Both compute again the
+ * tokens that are missing. */
 #include "engine/run/run.h"
 
 #include <stdlib.h>
@@ -79,8 +79,8 @@ static int read_text(struct flo_job *job, const struct flo_wire_generate *in,
 {
     bool is_ids = in->tokens.bytes > 0;
     size_t count = 0;
-    /* What is gone on with has no end; a golden prompt is read as it was when
-     * its answer was noted. */
+    /* A text that the model continues has no end token.  A golden prompt is
+     * read as it was when its answer was noted. */
     unsigned flags =
         in->priority == FLO_WIRE_PROBE ? FLO_TEXT_ENDS : FLO_TEXT_BEGIN;
     flags |= in->reads_special ? FLO_TEXT_SPECIAL : 0;
@@ -123,7 +123,7 @@ static int make_room(struct flo_job *job, const struct flo_wire_generate *in,
     job->tokens = grown;
     job->n_tokens = job->n_prompt;
     job->tokens_max = context - job->n_prompt;
-    /* A shift keeps one token and needs two behind it. */
+    /* A shift keeps one token and needs two after it. */
     if (in->max_tokens > 0 &&
         (in->max_tokens < job->tokens_max || (in->shifts && context > 2))) {
         job->tokens_max = in->max_tokens;
@@ -162,7 +162,7 @@ static void read_settings(struct flo_job *job,
 }
 
 /* Only those that have, or had, a session are open: so many are in the plan.
- * What the answer begins with is computed with the prompt. */
+ * The beginning that a grammar forces is computed with the prompt. */
 static int open_grammar(struct flo_job *job, const struct flo_wire_generate *in,
                         struct flo_err *err)
 {

@@ -1,12 +1,12 @@
 /* Kept: the beginning that most requests share, in a file that outlives the
  * process.
  *
- * The last requests' prompts are remembered.  Of all beginnings that two of
- * them have in common the best one is that which spares most tokens: its
- * length times the requests that begin with it.  When the process has nothing
- * to do and that is clearly better than what the file holds, it is written,
- * from a session that still has it; a request ends that.  So a system's turn
- * wins over one long conversation as soon as others come. */
+ * The last requests' prompts are remembered.  The best of the beginnings that
+ * two of them share is the one that spares most tokens: its length times the
+ * requests that begin with it.  When the process is idle and the best one is
+ * clearly better than the file's, it is written from a session that still has
+ * it.  A request stops the writing.  The system's turn thus wins over one long
+ * conversation as soon as others come. */
 #include "engine/run/run.h"
 
 #include <stdlib.h>
@@ -62,7 +62,8 @@ uint32_t flo_kept_choose(const struct flo_beginning *last, size_t n,
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < i; j++) {
             if (has_others && last[i].client == last[j].client) {
-                continue; /* nobody learns by it what one of them asked */
+                continue; /* one client's prompts must not show in the others'
+                           * times */
             }
             uint32_t shared = common(&last[i], &last[j]);
             uint64_t value = worth(last, n, &last[i], shared);

@@ -55,9 +55,9 @@ static bool is_free(const struct flo_worker *worker, size_t i, bool for_user)
            !(is_last && (for_user || worker->embed.started_at_us > 0));
 }
 
-/* Tokens of the session that the job may take: those of its own client, and of
- * others' no more than the kept prefix.  Time and `cached_tokens` would tell
- * one what another asked. */
+/* Tokens of the session that the job may take: all of its own client's, but of
+ * other clients' only the kept prefix.  Otherwise time and `cached_tokens`
+ * would tell one client what another asked. */
 static uint32_t may_take(const struct flo_worker *worker,
                          const struct flo_job *job, const struct flo_slot *slot)
 {
@@ -68,9 +68,8 @@ static uint32_t may_take(const struct flo_worker *worker,
                                                      job->n_prompt));
 }
 
-/* Tokens that the job goes on from in this session, if it takes no more from
- * others than the end of an answer; else 0: a copy leaves them what they have.
- */
+/* Tokens from which the job goes on in this session, if it removes no more from
+ * it than the end of an answer; else 0.  A copy leaves the session as it is. */
 static uint32_t continued(const struct flo_worker *worker,
                           const struct flo_job *job,
                           const struct flo_slot *slot)
@@ -80,8 +79,8 @@ static uint32_t continued(const struct flo_worker *worker,
     return lost <= flo_smaller(common, LOST_MAX) ? common : 0;
 }
 
-/* What is lost least comes first: an empty session, one of those who can wait,
- * a user's request, a conversation that a user came back to. */
+/* The worth of a session, lowest first: an empty one, one of a request that can
+ * wait, one of a user's request, a conversation to which a user came back. */
 static int worth(const struct flo_worker *worker, const struct flo_slot *slot)
 {
     return flo_session_position(slot->session) == 0 ? 0
@@ -259,8 +258,8 @@ static size_t list_jobs(struct flo_worker *worker, struct flo_slot **slots,
     return count;
 }
 
-/* Asked between two layers.  A pass that nobody waits for ends when a request
- * comes; any pass when something is cancelled. */
+/* Asked between two layers.  A pass that no user waits for ends when a request
+ * comes; any pass ends when something is cancelled. */
 static bool is_wanted(void *context)
 {
     const struct flo_worker *worker = context;
@@ -363,8 +362,8 @@ static void end_embed(struct flo_worker *worker, size_t i,
     flo_worker_end_waiting(worker, i);
 }
 
-/* Vectors are made in the session of those who can wait, when it is free;
- * next to answers in pieces so small that nobody notices. */
+/* Vectors are made in the session of work that can wait, when it is free.  Next
+ * to answers the pieces are too small to be noticed. */
 static bool step_embed(struct flo_worker *worker, bool has_answers)
 {
     size_t i = flo_worker_first_embed(worker);

@@ -66,8 +66,8 @@ void flo_worker_close_fds(struct flo_worker *worker)
     }
 }
 
-/* The engine; where nobody said how many sessions and the budget has no room
- * for the usual number, with fewer of them. */
+/* Open the engine.  If the number of sessions was not given and the budget has
+ * no room for the usual number, it gets fewer. */
 static int open_engine(int fd, struct flo_engine_options *options,
                        bool may_shrink, struct flo_engine **engine,
                        struct flo_err *err)
@@ -167,9 +167,9 @@ static int pack_model(struct flo_worker *worker,
                         worker->engine != NULL ? "PACK after OPEN"
                                                : "PACK without a descriptor");
     }
-    /* The first one tells how long the file must be; the agent makes it, since
-     * this process can make no file longer, and the next one fills it through
-     * a mapping. */
+    /* The first PACK tells how long the file must be.  The agent makes the
+     * file, since this process can make no file longer; the next PACK fills it
+     * through a mapping. */
     struct flo_packing *packing = &worker->packing;
     uint32_t threads = message->pack.threads == 0 ? 1 : message->pack.threads;
     if (packing->sidecar == NULL) {

@@ -20,10 +20,10 @@ static inline uint32_t flo_smaller(uint32_t a, uint32_t b)
 #define FLO_INPUT_BYTES 65536   /* read from the socket at a time */
 #define FLO_OUTPUT_BYTES 262144 /* unsent: the agent is slow, nothing new */
 
-/* Bytes that requests take in the process, at most, next to what the engine
- * plans for its sessions: frames that wait, one on its way in, answers on
- * their way out (what was there, one of the largest, those of a pass), and a
- * text or a list of tokens that becomes the other. */
+/* The most bytes that requests take in the process, next to the engine's plan
+ * for its sessions.  Counted are frames that wait, one on its way in, and
+ * answers on their way out: the unsent ones, one of the largest, those of a
+ * pass.  A text or a list of tokens that becomes the other is counted too. */
 #define FLO_REQUEST_BYTES                                                      \
     ((uint64_t)FLO_WIRE_WAITING_BYTES_MAX +                                    \
      (FLO_WIRE_FRAME_BYTES_MAX + FLO_INPUT_BYTES) +                            \
@@ -57,9 +57,9 @@ FLO_MUST_USE int flo_engine_sandbox_enter(enum flo_sandbox level,
                                           struct flo_err *err);
 /* Its table: for the test that tries to get out. */
 const struct flo_sandbox_policy *flo_engine_policy(void);
-/* Bound what the process can map: these files, the planned bytes (0: as much
- * as the machine has), and what threads (0: the most) and libraries take.
- * While OPENING. */
+/* Bound the memory that the process can map: these files, the planned bytes (0:
+ * as much as the machine has), and the needs of threads (0: the most) and
+ * libraries.  While OPENING. */
 void flo_sandbox_bound(const int *fds, size_t count, uint64_t planned_bytes,
                        uint32_t threads);
 
@@ -74,8 +74,8 @@ struct flo_stop {
     uint32_t n_texts;
     struct flo_buf held;
 };
-/* Append `text`; move what is certain to `out`.  true: a stop text came, and
- * neither it nor anything behind it is in out or held. */
+/* Append `text`; move what is certain to `out`. true: a stop text came; neither
+ * it nor the text after it is in out or held. */
 bool flo_stop_add(struct flo_stop *stop, const char *text, size_t bytes,
                   struct flo_buf *out);
 
@@ -95,7 +95,7 @@ struct flo_schedule {
     bool was_probe;
 };
 /* Fill `rows`, at most FLO_PASS_ROWS together; turns are in the order of
- * arrival.  False: nobody waits for this pass, it can be broken off. */
+ * arrival.  False: no user waits for this pass, it can be broken off. */
 bool flo_schedule_pass(struct flo_schedule *schedule, struct flo_turn *turns,
                        size_t count);
 
@@ -103,11 +103,11 @@ bool flo_schedule_pass(struct flo_schedule *schedule, struct flo_turn *turns,
 
 #define FLO_DRAFT_MAX 8u
 
-/* Of one request: how often guesses are right, by kind of match. */
+/* For one request: how often guesses are right, by kind of match. */
 struct flo_draft {
     float right[2];
 };
-/* Of one engine; zero-initialise. */
+/* For one engine; zero-initialise. */
 struct flo_draft_costs {
     float single_us;                /* pass of one token */
     float prompt_row_us;            /* one token of a prompt */
@@ -115,7 +115,8 @@ struct flo_draft_costs {
     float extra[FLO_DRAFT_MAX + 1]; /* share that so many guesses cost more,
                                        as measured; 0: not known */
 };
-/* What followed the last tokens where they stood before: at most `most`. */
+/* The tokens that followed the last tokens at an earlier place: at most
+ * `most`. */
 uint32_t flo_draft_find(const int32_t *tokens, size_t count, int32_t *out,
                         uint32_t most, bool *is_long);
 void flo_draft_begin(struct flo_draft *draft);
@@ -149,7 +150,7 @@ struct flo_job {
     uint32_t n_tokens; /* known; the session holds the first n_fed of them */
     uint32_t n_fed;
     uint32_t n_kept;     /* first ones that a shift leaves */
-    uint32_t n_guesses;  /* behind n_tokens, in the pass under way */
+    uint32_t n_guesses;  /* after n_tokens, in the pass under way */
     uint32_t n_left;     /* of them, not compared yet */
     bool has_guess;      /* something was found, computed or not */
     bool is_long;        /* kind of match it comes from */
@@ -183,8 +184,8 @@ void flo_job_free(struct flo_job *job);
  * job's adapter? */
 uint32_t flo_job_common(const struct flo_job *job,
                         const struct flo_session *session);
-/* Give it a session and a sampler, reset by this call; the first `common` of
- * its tokens, which `from` (or the session itself) holds, are taken over. */
+/* Give it a session and a sampler, which this call resets.  The first `common`
+ * tokens are taken over from `from`, or from the session itself. */
 FLO_MUST_USE int flo_job_start(struct flo_job *job, struct flo_session *session,
                                const struct flo_session *from, uint32_t common,
                                struct flo_sampler *sampler,
@@ -202,8 +203,8 @@ uint32_t flo_job_pending(const struct flo_job *job);
 void flo_job_prepare(struct flo_job *job, uint32_t rows,
                      const struct flo_draft_costs *costs, struct flo_buf *out,
                      struct flo_step *step);
-/* Tokens that its grammar forces, at most `most`, behind the others in the
- * list; how many. */
+/* Add the tokens that its grammar forces, at most `most`, after the others in
+ * the list; returns how many. */
 uint32_t flo_job_force(struct flo_job *job, uint32_t most);
 /* The pass is over: true: the job has ended, its DONE is in `out`. */
 bool flo_job_finish(struct flo_job *job);
@@ -272,7 +273,7 @@ FLO_MUST_USE int flo_adapters_find(struct flo_adapters *all,
                                    struct flo_wire_text name,
                                    struct flo_adapter **adapter,
                                    struct flo_err *err);
-/* Close the dropped ones that nobody uses. */
+/* Close the dropped adapters that are not in use. */
 void flo_adapters_sweep(struct flo_adapters *all,
                         bool (*is_used)(const void *context,
                                         const struct flo_adapter *adapter),
@@ -288,10 +289,10 @@ struct flo_beginning {
     uint32_t count;
     uint64_t client;
 };
-/* Of the beginnings (whole blocks) that two of the last requests share (of two
- * clients, as soon as there is more than one of them), the
- * one that is worth most, if it is clearly better than what is written: its
- * tokens, those of last[*index].  0: none.  Pure. */
+/* Choose among the beginnings (whole blocks) that two of the last requests
+ * share, of two clients if there are several.  Returns the tokens of the one
+ * that is worth most, in last[*index], if it is clearly better than the written
+ * one; else 0.  Pure. */
 uint32_t flo_kept_choose(const struct flo_beginning *last, size_t n,
                          const struct flo_beginning *written, uint32_t *index);
 
@@ -304,15 +305,15 @@ struct flo_kept *flo_kept_open(const struct flo_engine *engine, int fd,
 void flo_kept_close(struct flo_kept *kept);
 /* Tokens that the file holds now. */
 uint32_t flo_kept_tokens(const struct flo_kept *kept);
-/* How many of the first tokens are those that the file holds: they are
- * nobody's, so every client may go on from them. */
+/* How many of the first tokens are in the file.  Those belong to no client, so
+ * every client may go on from them. */
 uint32_t flo_kept_shared(const struct flo_kept *kept, const int32_t *tokens,
                          uint32_t count);
 /* A request's prompt. */
 void flo_kept_note(struct flo_kept *kept, const int32_t *tokens, uint32_t count,
                    uint64_t client);
-/* How long nothing must be computed, behind quiet_ms without, before it is
- * written; -1: nothing is due. */
+/* How long the process must still be idle before the beginning is written,
+ * after quiet_ms of quiet; -1: nothing is due. */
 int flo_kept_wait_ms(struct flo_kept *kept, uint64_t quiet_ms);
 /* Write what is due, if this session holds it (false: it does not).  When
  * `stops`, asked for each MiB, ends that, nothing is kept and it is due
@@ -329,7 +330,7 @@ void flo_kept_give_up(struct flo_kept *kept);
 
 /* In the order of arrival.  Zero-initialise; frames for flo_buf_deinit(). */
 struct flo_waiting {
-    struct flo_buf frames; /* one behind the other */
+    struct flo_buf frames; /* one after the other */
     size_t count;
     struct flo_waiter {
         enum flo_wire_type type; /* GENERATE or EMBED */
@@ -355,7 +356,7 @@ size_t flo_waiting_count(const struct flo_waiting *waiting,
 
 /* ---- embed.c: texts to vectors ----------------------------------- */
 
-/* What is computed of one request, whose frame still waits. */
+/* The work on one request, whose frame still waits. */
 struct flo_embed {
     uint64_t started_at_us;      /* 0: it has not begun */
     struct flo_wire_done counts; /* as they go out at the end */

@@ -118,8 +118,8 @@ int flo_engine_sandbox_enter(enum flo_sandbox level, enum flo_sandbox_mode mode,
 
 /* ---- memory ------------------------------------------------------ */
 
-/* Beside what is planned: programs and libraries, and each thread's stack and
- * the arena that its first allocation reserves. */
+/* Added to the planned bytes: programs and libraries, and for each thread its
+ * stack and the arena that its first allocation reserves. */
 #define AROUND_BYTES (512ULL << 20)
 #define THREAD_BYTES (136ULL << 20)
 

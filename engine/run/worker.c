@@ -143,7 +143,8 @@ static bool ends_writing(void *context)
            worker->in.bytes > 0 || worker->waiting.count > 0;
 }
 
-/* Nobody wants anything: write what requests share, until somebody does. */
+/* The process is idle: write the beginning that requests share, until a request
+ * comes. */
 static void keep_prefix(struct flo_worker *worker)
 {
     bool is_written = false;

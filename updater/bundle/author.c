@@ -128,7 +128,8 @@ static int add_variant_file(const struct flo_release *release,
                     variant->name, name);
 }
 
-/* What the engine must know, by the model itself, when the author is silent. */
+/* The facts that the engine must know come from the model, when the author
+ * names none. */
 static int read_architecture(const struct author_build *build,
                              struct flo_release_variant *variant,
                              struct flo_err *err)
@@ -284,7 +285,7 @@ static int write_body(const struct author_build *build, struct flo_err *err)
     return 0;
 }
 
-/* What was written reads back as a release: nothing else is signed. */
+/* Only a document that reads back as a release is signed. */
 static int check_body(const struct author_build *build, struct flo_err *err)
 {
     struct flo_release release = {0};

@@ -189,7 +189,7 @@ static bool is_worth(const struct flo_release_file *file,
 
 /* ---- making them ---- */
 
-/* A way that is being made, by a thread of its own. */
+/* One way, made by a thread of its own. */
 struct task {
     const struct author_build *build;
     int fd; /* of the file, shared */

@@ -1,6 +1,6 @@
-/* Read a bundle from front to back: nothing is believed before the release
- * document, the first entry, is verified; after it, only what the document
- * names is taken, in the size that it says, with the digest that it says. */
+/* Read a bundle from front to back.  The first entry, the release document, is
+ * verified before anything else is used.  After it, only the files that the
+ * document names are taken, with its size and digest. */
 #include <flotilla/release.h>
 
 #include <errno.h>
@@ -20,7 +20,7 @@
 #define BLOB_NAME_BYTES (sizeof BLOB_PREFIX - 1 + 2 * FLO_DIGEST_BYTES)
 #define NAME_SHOWN_BYTES 128
 
-/* What a bundle may hold: one row per way of the release. */
+/* A file that the bundle may hold: one row per way of the release. */
 struct expected {
     struct flo_digest digest;
     uint64_t bytes;

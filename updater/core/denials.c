@@ -1,7 +1,7 @@
-/* Denials: which releases a device does not take, and who said so.
+/* Denials: the releases that a device does not take, and who denied them.
  *
- * Pure.  Each entry is a maximum over all that was said about its release in
- * its lane, so order, loss and repetition of what is said cannot matter. */
+ * Pure.  Each entry is a maximum over all statements about its release in its
+ * lane.  Order, loss and repetition of statements therefore cannot matter. */
 #include <assert.h>
 #include <string.h>
 
@@ -21,7 +21,7 @@ static struct flo_denial *find(struct flo_slots *slots,
     return NULL;
 }
 
-/* Who says that a release may not run, the weaker one first. */
+/* Weight of a denial by its cause, the weaker one first. */
 static unsigned weight(enum flo_denial_cause cause)
 {
     switch (cause) {
@@ -40,8 +40,8 @@ static unsigned weight(enum flo_denial_cause cause)
     return 4;
 }
 
-/* Of the same number, what lifts stands over what denies: an order lifts what
- * was said up to the number that it names. */
+/* At the same number, a permission stands over a denial: an order lifts denials
+ * up to the number that it names. */
 static bool is_stronger(const struct flo_denial *said,
                         const struct flo_denial *known)
 {
@@ -82,8 +82,9 @@ static bool is_in_slot(const struct flo_slots *slots,
            flo_digest_equal(release, &slots->baseline);
 }
 
-/* Which of two entries goes first?  What allows, and is no slot's; then the
- * lowest number of a release; one that is not known counts as the highest. */
+/* Which of two entries goes first?  First an allowed release that is in no
+ * slot; then the release with the lowest number.  An unknown number counts as
+ * the highest. */
 static bool goes_before(const struct flo_slots *slots,
                         const struct flo_denial *a, const struct flo_denial *b)
 {
@@ -211,7 +212,7 @@ enum flo_denial_cause flo_slots_denial(const struct flo_slots *slots,
         is_in_slot(slots, release)) {
         return FLO_DENIAL_ALLOWED;
     }
-    return FLO_DENIAL_ORDERED; /* of those folded nobody knows better */
+    return FLO_DENIAL_ORDERED; /* the cause of folded ones is lost */
 }
 
 bool flo_slots_is_denied(const struct flo_slots *slots,

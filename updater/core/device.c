@@ -5,7 +5,7 @@
 
 #include "updater/core/records.h"
 
-/* What was counted begins again; what was said stays. */
+/* A new era: numbers begin again; the statements stay. */
 void flo_device_begin_era(struct flo_device *device)
 {
     device->era++;

@@ -1,9 +1,9 @@
 /* Plan: from a release and a device to the files to fetch and how.
  *
- * The first variant that fits is taken: publishers put the best one first.
- * Per file the way with the fewest bytes wins among those that can work here:
- * its codec is built, its base is on disk, its memory fits, its artifact is on
- * offer and it has not failed in this job.  A delta that is larger than the
+ * The first variant that fits is taken: publishers put the best one first.  A
+ * way is possible when its codec is built, its base is on disk, its memory
+ * fits, its artifact is on offer and it has not failed in this job.  Per file
+ * the possible way with the fewest bytes wins.  A delta that is larger than the
  * file itself loses like any other way, and a file that is here but for some
  * chunks is mended.  Where the disk has no room for that, the file itself is
  * taken: no second copy lies on the disk.  Pure. */
@@ -309,8 +309,8 @@ static int plan_file(struct making *making, uint32_t file, struct flo_err *err)
     return 0;
 }
 
-/* What is made of the release here is no need: it is counted where there is
- * room for it, and left out where there is none. */
+/* Files derived from the release are no need: they are counted where there is
+ * room, and left out where there is none. */
 static uint64_t add_derived(struct flo_plan *plan, uint64_t bytes,
                             uint64_t room_bytes)
 {

@@ -1,9 +1,9 @@
 /* Slots: the effect of each step of an update on current, previous, candidate.
  *
- * Pure.  Each change is made on a copy in memory and becomes true by one
- * record write (store/slots.c), so between any two of these calls the power
- * may fail.  The rules: activating does not rotate, commit rotates, a failed
- * soak clears the candidate and nothing else. */
+ * Pure.  Each change is made on a copy in memory and becomes true by one record
+ * write (store/slots.c).  The power may therefore fail between any two of these
+ * calls.  The rules: activating does not rotate, commit rotates, a failed soak
+ * clears the candidate and nothing else. */
 #include <assert.h>
 #include <string.h>
 

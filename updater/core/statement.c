@@ -13,7 +13,7 @@ struct held {
     uint64_t number;
     const struct flo_digest *body; /* NULL: no order has that number */
     bool is_same;                  /* it says the same, as far as is kept */
-    bool is_folded; /* nobody knows any more which order has it */
+    bool is_folded;                /* it is lost which order has it */
 };
 
 static enum flo_rollout_said said_by(const struct flo_order *order)

@@ -2,14 +2,14 @@
  * both.  Pure; both are kept in the device record.
  *
  * Time.  A time that is too early lets an old order in, and the numbers of
- * subjects refuse that one; a time that is too late makes every later order an
- * expired one, for ever.  So one voice moves nothing: trusted time is the
- * second highest time that was claimed, by different orders or by the
- * certificate of the peer.  One order that is dated a year ahead is noted, and
- * the next honest one is what counts.  The second highest of a set does not
- * depend on the order in which its members came.  And no claim goes beyond what
- * a second source denies: a clock that somebody keeps right, the end of the
- * peer's certificate.
+ * subjects refuse that one.  A time that is too late makes every later order an
+ * expired one, for ever.  One claim alone therefore moves nothing.  Trusted
+ * time is the second highest claim, by different orders or by the certificate
+ * of the peer.  One order that is dated a year ahead is noted, and the next
+ * honest one is what counts.  The second highest of a set does not depend on
+ * the order in which its members came.  And no claim goes beyond what a second
+ * source denies: a clock that somebody keeps right, the end of the peer's
+ * certificate.
  *
  * Epoch.  It moves by one, and only when the trusted keys' document says so:
  * one order of a stolen key must not end all later ones. */

@@ -1,6 +1,6 @@
-/* Apply any patch: one table from codec to decoder, and around every decoder
- * the same care: the base is what it should be before the first byte is
- * written, the result is no longer than signed and has the signed digest. */
+/* Apply any patch: one table from codec to decoder, and the same checks around
+ * every decoder.  The base has its digest before the first byte is written.
+ * The result is no longer than signed and has the signed digest. */
 #include "updater/delta/internal.h"
 
 #include <inttypes.h>

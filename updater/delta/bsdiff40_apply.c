@@ -1,13 +1,13 @@
 /* Apply a BSDIFF40 patch as a stream.
  *
- * Three bzip2 decoders read one descriptor at three offsets, the old file is
+ * Three bzip2 decoders read one descriptor at three offsets.  The old file is
  * read by pread, the new one leaves in pieces: memory does not depend on any
- * file size.  A decoder takes at most 3.7 MB (2.4 MB in bzip2's small mode,
- * half as fast, taken when the limit asks for it), so all three fit 16 MiB.
+ * file size.  A decoder takes at most 3.7 MB. bzip2's small mode takes 2.4 MB,
+ * half as fast, when the limit asks for it.  All three thus fit 16 MiB.
  *
  * Three things that bsdiff never writes are refused: a position outside the old
- * file, bytes past the last one used, lengths
- * below zero (CVE-2014-9862, CVE-2020-14315). */
+ * file, bytes past the last one used, lengths below zero (CVE-2014-9862,
+ * CVE-2020-14315). */
 #include "updater/delta/internal.h"
 
 #include <inttypes.h>

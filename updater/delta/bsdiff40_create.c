@@ -1,16 +1,16 @@
 /* Make a BSDIFF40 patch that Debian's bspatch applies.
  *
- * The idea is Percival's ("Naive differences of executable code", 2003): find
- * places where the new file runs parallel to the old one, even with many
- * bytes changed, and write the bytewise difference, which is mostly zeros.
+ * The idea is Percival's ("Naive differences of executable code", 2003).  Find
+ * places where the new file runs parallel to the old one, even with many bytes
+ * changed.  Write the bytewise difference, which is mostly zeros.
  *
  * While the present alignment (old offset minus new offset) goes on matching,
- * nothing is searched.  Where it fails, the longest match of what follows is
- * looked up; it becomes the next alignment when it explains more than
+ * nothing is searched.  Where it fails, the longest match of the bytes from
+ * there is looked up.  It becomes the next alignment when it explains more than
  * GAIN_BYTES more than the present one does.  The stretch between two
- * alignments is shared out: the old one reaches forward and the new one
- * backward as long as more than half of the bytes agree; what neither wants
- * is inserted. */
+ * alignments is shared out.  The old one reaches forward and the new one
+ * backward as long as more than half of the bytes agree; the rest is
+ * inserted. */
 #include "updater/delta/internal.h"
 #include "updater/delta/match.h"
 

@@ -9,7 +9,7 @@
 
 #define PART_INPUT_BYTES (32u << 10)
 
-/* What all decoders of a patch have together. */
+/* Memory that all decoders of a patch share. */
 struct part_memory {
     uint64_t bytes;
     uint64_t bytes_max;
@@ -28,7 +28,8 @@ struct part {
 
 void flo_bsdiff40_part_place(struct part *part, const char *name, int fd,
                              uint64_t offset, uint64_t bytes);
-/* What a decoder of this part will take, by the level in its head "BZh1". */
+/* Memory that a decoder of this part will take, by the level in its head
+ * "BZh1". */
 uint64_t flo_bsdiff40_part_memory_bytes(const struct part *part, bool small);
 /* FLO_E_MEMORY. */
 FLO_MUST_USE int flo_bsdiff40_part_start(struct part *part,
@@ -38,7 +39,7 @@ FLO_MUST_USE int flo_bsdiff40_part_start(struct part *part,
  * FLO_E_PATCH_TRUNCATED, _STREAM, _LIMIT. */
 FLO_MUST_USE int flo_bsdiff40_part_read(struct part *part, void *out,
                                         size_t bytes, struct flo_err *err);
-/* Everything was used: no byte more in the stream, none behind it. */
+/* All is used: the stream holds no further byte, and none follows it. */
 FLO_MUST_USE int flo_bsdiff40_part_finish(struct part *part,
                                           struct flo_err *err);
 void flo_bsdiff40_part_close(struct part *part);

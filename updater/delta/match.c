@@ -1,9 +1,9 @@
 /* Longest matches by suffix array: see match.h.
  *
  * The array is libdivsufsort's.  The table over the first bytes replaces the
- * first two thirds of each binary search, those whose every step misses the
- * cache; lengths known to agree at both ends are not compared again (Manber
- * and Myers 1993). */
+ * first two thirds of each binary search, whose every step misses the cache.
+ * Lengths known to agree at both ends are not compared again (Manber and Myers
+ * 1993). */
 #include "updater/delta/match.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Longest matches in the old file: a suffix array behind a table of the first
- * two or three bytes.  Publisher only. */
+/* Longest matches in the old file: a table of the first two or three bytes,
+ * then a suffix array.  Publisher only. */
 #ifndef FLOTILLA_DELTA_MATCH_H
 #define FLOTILLA_DELTA_MATCH_H
 

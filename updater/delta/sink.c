@@ -1,5 +1,5 @@
-/* The two ends of a patch: the size of a file that goes in, and the sink that
- * counts, hashes and hands on the bytes that come out. */
+/* The two ends of a patch.  One is the size of a file that goes in.  The other
+ * is the sink that counts, hashes and hands on the bytes that come out. */
 #include "updater/delta/internal.h"
 
 #include <inttypes.h>

@@ -1,8 +1,9 @@
 /* Full downloads, compressed: zstd with windows that every device can hold.
  *
  * Written at level 19 with windows of at most 8 MiB and the size in the head.
- * Read as one frame, no dictionary, no frame to skip, nothing after it, and
- * never beyond the size that the release says: a bomb stops at that byte. */
+ * Read as one frame: no dictionary, no frame to skip, nothing after it.
+ * Decoding never goes past the size in the release: a bomb stops at that
+ * byte. */
 #include "updater/delta/internal.h"
 
 #include <inttypes.h>
@@ -14,7 +15,7 @@
 #define LEVEL 19
 #define INPUT_BYTES (64u << 10)
 #define MAGIC 0xFD2FB528u
-/* Beside the window: two blocks, tables, our own two buffers. */
+/* Added to the window: two blocks, tables, our own two buffers. */
 #define DECODER_BYTES ((640u << 10) + INPUT_BYTES + DELTA_PIECE_BYTES)
 
 /* ---- head (RFC 8878 section 3.1.1.1) ---- */

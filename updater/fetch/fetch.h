@@ -1,9 +1,9 @@
 /* Fetching: artifacts by their digest, from mirrors or from a bundle.
  *
- * One fetch belongs to one job.  Errors of one mirror are told apart: passing
- * ones (no answer, 5xx, too slow) are tried again after a pause with full
- * jitter, permanent ones (404, 403, wrong bytes, a captive portal) put the
- * mirror aside for this artifact. */
+ * One fetch belongs to one job.  Errors of one mirror are told apart.  After a
+ * passing one (no answer, 5xx, too slow) it is tried again after a pause with
+ * full jitter.  A permanent one (404, 403, wrong bytes, a captive portal) puts
+ * the mirror aside for this artifact. */
 #ifndef FLOTILLA_UPDATER_FETCH_H
 #define FLOTILLA_UPDATER_FETCH_H
 
@@ -24,13 +24,13 @@ struct flo_fetch {
     uint64_t pause_ms_max; /* 0: 30000 */
     uint64_t budget_bytes; /* of the whole job; 0: no limit */
     int control_fd;        /* its end stops everything; -1: none */
-    /* Of the artifact under way; may be NULL. */
+    /* Progress of the artifact under way; may be NULL. */
     void (*on_progress)(void *context, uint64_t done, uint64_t total);
     void *context;
 
     /* Results. */
     uint64_t fetched_bytes;  /* over the network, bodies only */
-    bool is_passing;         /* the last error may pass by itself */
+    bool is_passing;         /* the last error may pass with time */
     struct flo_http *handle; /* opened at first use */
 };
 
@@ -39,10 +39,9 @@ void flo_fetch_deinit(struct flo_fetch *fetch);
 bool flo_fetch_is_stopped(const struct flo_fetch *fetch);
 
 /* All bytes of the artifact into partial/, checked; *fd as flo_part_finish.
- * What is there from an earlier run is not fetched again.
- * FLO_E_NET_..., FLO_E_BLOB_ABSENT (no mirror has it), FLO_E_TARGET_HASH (all
- * mirrors have other bytes), FLO_E_NET_BUDGET, FLO_E_DISK_FULL,
- * FLO_E_INTERRUPTED. */
+ * Bytes that an earlier run left there are not fetched again.  FLO_E_NET_...,
+ * FLO_E_BLOB_ABSENT (no mirror has it), FLO_E_TARGET_HASH (all mirrors have
+ * other bytes), FLO_E_NET_BUDGET, FLO_E_DISK_FULL, FLO_E_INTERRUPTED. */
 FLO_MUST_USE int flo_fetch_artifact(struct flo_fetch *fetch,
                                     const struct flo_artifact *artifact,
                                     int *fd, struct flo_err *err);

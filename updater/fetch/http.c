@@ -164,8 +164,8 @@ static int open_handle(struct flo_fetch *fetch, struct flo_err *err)
                : flo_http_open(&fetch->http, &fetch->handle, err);
 }
 
-/* Whatever a mirror says or does is its own failure: only our own trouble ends
- * the job before the next mirror was asked. */
+/* Whatever a mirror says or does is its own failure.  Only trouble of this
+ * device ends the job before the next mirror was asked. */
 static enum outcome judge(int rv, const struct flo_http_answer *answer)
 {
     switch (rv) {
@@ -320,8 +320,7 @@ static int pause_for(struct mirrors *mirrors, uint64_t retry_ms,
     }
 }
 
-/* What follows an attempt that ended at `position`.  0: go on with the next;
- * else the job's error. */
+/* The next step after an attempt that ended at `position`. */
 static int after(struct mirrors *mirrors, enum outcome outcome,
                  uint64_t position, uint64_t retry_ms, struct flo_err *err)
 {

@@ -1,8 +1,8 @@
 /* A download under way.  part.h has its promises.
  *
- * partial/<hex>.part has its full size from the beginning.  partial/<hex>.map
- * says how far it is true: two alternating records, because it is rewritten
- * after each unit and may be torn.
+ * partial/<hex>.part has its full size from the beginning. partial/<hex>.map
+ * says how far it is true.  The map has two alternating records, because it is
+ * rewritten after each unit and may be torn.
  *
  *     0  magic "FLPM"    4  u16 format 1     6  u16 zero
  *     8  u64 generation
@@ -16,8 +16,8 @@
  *
  * In the same boot `done` holds even after SIGKILL, for the page cache
  * survives.  In another boot only `synced` does: the data was on disk before
- * the record that says so was written.  Every claim of the map is
- * hashed again before it is believed. */
+ * the record that says so was written.  Every claim of the map is hashed again
+ * before it is believed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -40,7 +40,7 @@ struct flo_part {
     size_t buffered;
     uint64_t done; /* on disk, checked, hashed: [0, done) */
     uint64_t synced;
-    uint8_t *is_here;      /* bit per chunk behind `done` that is right */
+    uint8_t *is_here;      /* bit per chunk after `done` that is right */
     struct flo_sha256 sha; /* over [0, done) */
     uint8_t boot_id[16];
     char etag[FLO_PART_ETAG];
@@ -205,8 +205,8 @@ static void advance(struct flo_part *part, const void *data, size_t bytes)
     part->done += bytes;
 }
 
-/* Hash again what is said to be in [0, end).  What cannot be read is as good
- * as wrong: it is fetched and written again. */
+/* Hash again the bytes that the map claims in [0, end).  An unreadable unit is
+ * as good as wrong: it is fetched and written again. */
 static void check_claims(struct flo_part *part, uint64_t end)
 {
     for (uint64_t offset = 0; offset < end; offset += part->unit) {
@@ -223,7 +223,7 @@ static void check_claims(struct flo_part *part, uint64_t end)
     }
 }
 
-/* Chunks behind a hole that was just filled: take them in from disk. */
+/* Chunks after a hole that was just filled: take them in from disk. */
 static int skip_present(struct flo_part *part, struct flo_err *err)
 {
     while (part->done < part->artifact.bytes && part->is_here != NULL &&

@@ -10,8 +10,8 @@
 
 #include "updater/store/store.h"
 
-/* What is to be fetched.  Chunks are borrowed until close; NULL: only the
- * whole digest is known. */
+/* The artifact to fetch.  Chunks are borrowed until close; NULL: only the whole
+ * digest is known. */
 struct flo_artifact {
     struct flo_digest digest;
     uint64_t bytes;
@@ -26,10 +26,10 @@ struct flo_artifact {
 
 struct flo_part;
 
-/* Begin or resume: reserves all space (FLO_E_DISK_FULL with numbers; then
- * nothing is left behind), re-hashes what an earlier run left and keeps what
- * is right.  A map that is damaged is ignored: with chunk hashes all chunks
- * are looked at, without it begins again. */
+/* Begin or resume.  All space is reserved (FLO_E_DISK_FULL with numbers; then
+ * nothing is left on disk).  The bytes of an earlier run are hashed again;
+ * right ones are kept.  A damaged map is ignored.  With chunk hashes all chunks
+ * are looked at; without them the download begins again. */
 FLO_MUST_USE int flo_part_open(struct flo_store *store,
                                const struct flo_artifact *artifact,
                                struct flo_part **out, struct flo_err *err);
@@ -37,7 +37,7 @@ FLO_MUST_USE int flo_part_open(struct flo_store *store,
 void flo_part_close(struct flo_part *part);
 /* The byte that is wanted next; artifact->bytes when complete. */
 uint64_t flo_part_position(const struct flo_part *part);
-/* What the mirror called these bytes, for If-Range; "" when unknown. */
+/* The mirror's etag for these bytes, for If-Range; "" when unknown. */
 const char *flo_part_etag(const struct flo_part *part);
 void flo_part_set_etag(struct flo_part *part, const char *etag);
 /* Take bytes at the position, as many as belong to the artifact.  The position

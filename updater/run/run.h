@@ -54,10 +54,10 @@ void flo_event_staged(int fd, const struct flo_digest *release,
                       uint64_t took_ms);
 void flo_event_failed(int fd, const struct flo_err *err, bool is_passing);
 
-/* From here on: no new privileges, no core file, a bound on memory, no file but
- * the download's folders (to write) and what the job and TLS need (to read), no
- * system call that the work does not need.  FLO_E_SANDBOX when the kernel lacks
- * a part and the job requires it. */
+/* Close the sandbox: no new privileges, no core file, a bound on memory.  Files
+ * are the download's folders (to write) and those that the job and TLS need (to
+ * read).  Only the system calls that the work needs are left.  FLO_E_SANDBOX
+ * when the kernel lacks a part and the job requires it. */
 FLO_MUST_USE int flo_updater_sandbox_enter(const struct flo_update_job *job,
                                            struct flo_err *err);
 /* Its table: for the test that tries to get out. */

@@ -196,7 +196,7 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL_VAIN(EVER, mmap2, EACCES),
 #endif
     FLO_CALL_VAIN(EVER, mprotect, EACCES),
-    /* nobody but an attacker */
+    /* only an attacker calls these */
     KILL(execve),
     KILL(execveat),
     KILL(clone),
@@ -237,8 +237,8 @@ const struct flo_sandbox_policy *flo_worker_policy(void)
 
 /* ---- files ------------------------------------------------------- */
 
-/* Of many systems it is a link to what a service writes, and replaces by
- * renaming: its folder, unless that is everybody's. */
+/* On many systems resolv.conf is a link to a file that a service replaces by
+ * renaming.  Its folder is allowed then, unless that folder is shared. */
 static const char *resolver(char path[PATH_MAX])
 {
     static const char *const shared[] = {"", "/etc", "/tmp", "/run",
@@ -303,7 +303,8 @@ static int restrict_files(const struct flo_update_job *job, struct flo_err *err)
 }
 
 /* A resolver reads its list of services once, and asks for facts of paths
- * before it reads it again: have that behind us. */
+ * before it reads it again.  One lookup before the sandbox does the first
+ * part. */
 static void warm_up(void)
 {
     struct addrinfo *found = NULL;

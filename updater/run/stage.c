@@ -2,9 +2,9 @@
  *
  *   document -> plan -> for each file { fetch -> apply -> verify -> name }
  *
- * Every result has its digest and, being a model, only finite numbers before
- * it gets a name in blobs/.  A way that fails for reasons of its own (a broken
- * patch, a base that rotted, an artifact no mirror has) is put aside and the
+ * Before a result gets a name in blobs/, it has its digest; a model also has
+ * only finite numbers.  A way that fails for reasons of its own (a broken
+ * patch, a base that rotted, an artifact no mirror has) is put aside.  Then the
  * plan is made again: delta, then full. */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #include "base/host/digest.h"
 #include "updater/run/run.h"
 
-/* Of one release: its files and the bases of their ways. */
+/* Blobs of one release: its files and the bases of their ways. */
 #define PRESENT_MAX (FLO_RELEASE_FILES_MAX * (FLO_RELEASE_WAYS_MAX + 1))
 #define PROGRESS_MS 250
 
@@ -107,8 +107,8 @@ static int look_into_bundle(struct stage *stage, struct flo_buf *out,
     return check_document(stage, out->data, out->bytes, err);
 }
 
-/* What is on disk is verified as what comes from outside: bytes may rot, and
- * keys may be trusted no more. */
+/* A document on disk is verified like one from outside: bytes may rot, and keys
+ * may have lost their trust. */
 static int get_document(struct stage *stage, struct flo_buf *out,
                         struct flo_err *err)
 {
@@ -381,7 +381,7 @@ static int get_file(struct stage *stage, const struct flo_release_file *file,
     }
     say(stage, "applying");
     rv = apply(stage, file, way, fd, err);
-    /* A patch that failed by itself fails again: do not keep it. */
+    /* A broken patch fails again: it is not kept. */
     if (rv == 0 || flo_error_exit(rv) == FLO_EXIT_VERIFY) {
         flo_store_part_remove(stage->store, &way->digest);
     }
@@ -562,7 +562,7 @@ static void fill_in(struct stage *stage, const struct flo_update_job *job)
     };
 }
 
-/* What a later attempt can mend. */
+/* True for an error that a later attempt may not meet. */
 static bool may_pass(const struct stage *stage, int code)
 {
     return stage->fetch.is_passing || code == FLO_E_DISK_FULL ||

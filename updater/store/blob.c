@@ -1,12 +1,13 @@
 /* Blobs: immutable files under the SHA-256 of their bytes.
  *
- * A blob appears whole or not at all: its bytes are written to a file that has
- * no name (O_TMPFILE) or one in partial/, synced, and only then linked into
- * blobs/, which is synced in turn.  Power loss before the link leaves nothing
- * (the kernel frees nameless files); between link and folder sync the blob may
- * be absent afterwards, and is made again, because no record names it yet.  A
- * process that was killed there leaves a name that the disk may not have:
- * whoever finds a blob and goes on to a record syncs the folder first. */
+ * A blob appears whole or not at all.  Its bytes are written to a file without
+ * a name (O_TMPFILE) or one in partial/, and synced.  Only then it is linked
+ * into blobs/, which is synced in turn.  Power loss before the link leaves
+ * nothing (the kernel frees nameless files).  After a loss between link and
+ * folder sync the blob may be absent.  It is made again, because no record
+ * names it yet.  A process that was killed there leaves a name that the disk
+ * may not have.  A caller that finds a blob therefore syncs the folder before
+ * it writes a record. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -93,8 +94,7 @@ int flo_store_blob_open(struct flo_store *store,
 }
 
 /* A blob whose bytes rotted or cannot be read becomes a partial download
- * without a map: fetching re-hashes it and asks only for the chunks that are
- * bad. */
+ * without a map.  A fetch hashes it again and asks only for the bad chunks. */
 static void set_aside(struct flo_store *store, const struct flo_digest *digest)
 {
     char blob[FLO_BLOB_NAME];

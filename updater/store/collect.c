@@ -1,14 +1,14 @@
-/* Collection: remove what no slot names any more.
+/* Collection: remove the files that no slot names any more.
  *
  * Keeping is decided before anything is removed, from *all* slot files; one
- * that cannot be read stops the whole collection.  A slot record that rots
- * later makes the reader fall back to the older of its two records, which may
+ * that cannot be read stops the whole collection.  A slot record may rot later;
+ * the reader then falls back to the older of its two records.  That one may
  * name a release that only the step before needed (a candidate that was
- * cleared, a previous before the commit).  So each record is first written
- * once more: then both images name the same files.
+ * cleared, a previous before the commit).  Each record is therefore first
+ * written once more: then both images name the same files.
  *
- * Downloads under way stay: what failed, was aborted or took too long goes on
- * with the next order, and its worker drops what it does not want. */
+ * Downloads under way stay: one that failed, was aborted or took too long goes
+ * on with the next order.  Its worker drops the bytes that it does not want. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +86,7 @@ static bool is_nothing(const char *ending)
 struct sweep {
     struct keep *keep;
     int dir_fd;
-    bool (*is_ending)(const char *ending); /* behind the owner's digest */
+    bool (*is_ending)(const char *ending); /* after the owner's digest */
 };
 
 static int remove_other(void *context, const char *name)

@@ -79,7 +79,7 @@ static void encode(const struct flo_device *device, struct disk_device *disk)
     const struct flo_subject *const subjects[] = {
         &device->freeze, &device->freeze_emergency, &device->config,
         &device->report};
-    /* trust lies before report, and its document has a place of its own */
+    /* trust lies before report; its document has its own place */
     static const size_t places[] = {0, 1, 2, 4};
 
     memset(disk, 0, sizeof(*disk));

@@ -72,8 +72,8 @@ static int take_lock(struct flo_store *store, struct flo_err *err)
     return 0;
 }
 
-/* What a cut left half written: "….new", and "….tmp-<hex>" of flo_file_write.
- */
+/* Files that a cut left half written: "….new", and "….tmp-<hex>" of
+ * flo_file_write. */
 static int remove_new(void *context, const char *name)
 {
     const int *dir_fd = context;

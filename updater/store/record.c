@@ -54,7 +54,7 @@ static bool is_blank(const uint8_t *record, size_t bytes)
     return true;
 }
 
-/* Both images; what lies behind the end of the file reads as zero. */
+/* Both images; bytes after the end of the file read as zero. */
 struct images {
     uint8_t record[2][FLO_RECORD_BYTES_MAX];
     bool is_there; /* the file exists and has bytes */
@@ -159,9 +159,9 @@ static int create(struct flo_store *store, const char *name,
     return flo_store_sync_dir(store->slots_fd, "slots", err);
 }
 
-/* What could not be synced is taken back, as far as readers see: the next
- * write must go to the same half, because the other one is the only record of
- * which the disk is known to have all. */
+/* A record that could not be synced is taken back for its readers.  The next
+ * write must go to the same half: the other one is the only record known to be
+ * whole on disk. */
 static int overwrite(int fd, const struct flo_record_kind *kind,
                      const uint8_t *record, const uint8_t *old, int which,
                      struct flo_err *err)

@@ -1,9 +1,9 @@
-/* Release documents in the store: keep one, load it, see whether its files are
- * here, and find a whole one when the slot record is lost.
+/* Release documents in the store: keep one, load it, check its files, and find
+ * a whole one when the slot record is lost.
  *
- * The body is a blob under its own digest, which is the release's id; the
- * envelope around it stands in releases/ under the same id and is asked again
- * only where signatures count: bundles, recovery, other trusted keys. */
+ * The body is a blob under its own digest, which is the release's id.  The
+ * envelope stands in releases/ under the same id.  It is read again only where
+ * signatures count: bundles, recovery, other trusted keys. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

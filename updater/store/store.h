@@ -87,8 +87,8 @@ struct flo_record_kind {
 #define FLO_RECORD_OFFSET 4096 /* of the second record: another flash page */
 #define FLO_RECORD_BYTES_MAX 4096
 
-/* The valid record with the highest generation into `record`.  generation 0:
- * there is no file, or an empty one.  is_repaired: the other record holds
+/* Read the valid record with the highest generation into `record`. generation
+ * 0: there is no file, or an empty one. is_repaired: the other record holds
  * bytes that are not a record.  FLO_E_STATE_SLOT: bytes, but no record. */
 FLO_MUST_USE int flo_record_read(struct flo_store *store, const char *name,
                                  const struct flo_record_kind *kind,

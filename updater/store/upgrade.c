@@ -31,7 +31,8 @@ static const char DEVICE[] = "_device.bin";
 #define OLD_DENIED 32
 #define OLD_BASELINES 8
 
-/* What is in an envelope that is here; id zero: it is not, or no release. */
+/* The content of an envelope that is here; id zero: there is none, or no
+ * release in it. */
 struct found {
     struct flo_digest id;
     uint64_t number;
@@ -201,7 +202,7 @@ static int upgrade_model(struct flo_store *store, const char *model,
     return flo_store_slots_write(store, &slots, err);
 }
 
-/* What was denied belongs to its model now. */
+/* The denial of a release belongs to its model now. */
 static int deny(struct flo_store *store, const struct found *found,
                 struct flo_err *err)
 {

@@ -100,7 +100,7 @@ const struct flo_verb tool_release_verify = {
 
 /* ---- inspect ---- */
 
-/* The document as it is, for people; says that nobody verified it. */
+/* Show the document as it is, for people, and say that it was not verified. */
 static int inspect(void *state, struct flo_err *err)
 {
     const struct tool_line *line = state;

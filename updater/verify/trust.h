@@ -18,7 +18,7 @@ struct flo_trust {
     struct trusted_key keys[FLO_TRUST_KEYS_MAX];
 };
 
-/* NULL when nobody of that id is trusted for anything. */
+/* NULL when no key of that id is trusted for anything. */
 const struct trusted_key *flo_trust_find(const struct flo_trust *trust,
                                          const char *keyid);
 

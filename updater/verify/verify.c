@@ -1,8 +1,8 @@
 /* From signed bytes to a document that may act: the one place that decides.
  *
- * Order of trust: strict envelope, type (inside the signed bytes, so that an
- * order can never pass for a release), signature by a key of the role, and
- * only then the body is looked at. */
+ * The checks come in this order: strict envelope, type, signature by a key of
+ * the role, and only then the body.  The type is inside the signed bytes, so
+ * that an order can never pass for a release. */
 #include "updater/verify/trust.h"
 
 #include <stdlib.h>
@@ -26,8 +26,8 @@ static int unknown_key(const struct flo_envelope *envelope,
                     is_known ? "has another role" : "nobody trusts here");
 }
 
-/* Of r||s and r||n-s both fit; the second is refused, whoever made it.  Behind
- * the check of the trusted ones: a flipped bit is sig.bad. */
+/* Both r||s and r||n-s fit; the second is refused in any case.  This check
+ * comes after that of the trusted signatures: a flipped bit is sig.bad. */
 static int check_low(const struct flo_envelope *envelope, struct flo_err *err)
 {
     for (size_t i = 0; i < envelope->signature_count; i++) {

@@ -107,7 +107,7 @@ bool flo_hex_read(const char **at, const char *end, int digits, uint32_t *out)
     return true;
 }
 
-/* Behind the backslash; no bytes: what no text can hold. */
+/* Read an escape after its backslash; no bytes: one that no text can hold. */
 static bool read_escape(struct reader *r, char out[4], size_t *bytes)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -221,7 +221,8 @@ static bool read_word(struct reader *r, struct flo_tree_node *node)
 
 static struct flo_tree_node *read_value(struct reader *r, int depth);
 
-/* Members or elements, from behind the opening to behind the closing. */
+/* Members or elements, from after the opening bracket to after the closing
+ * one. */
 static bool read_children(struct reader *r, struct flo_tree_node *node,
                           bool is_object, int depth)
 {
@@ -278,7 +279,7 @@ static struct flo_tree_node *read_value(struct reader *r, int depth)
     return is_fine ? node : NULL;
 }
 
-/* UTF-8, one value and nothing behind it. */
+/* UTF-8, one value and nothing after it. */
 static bool look(struct reader *r)
 {
     size_t bytes = (size_t)(r->end - r->begin);

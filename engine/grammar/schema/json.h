@@ -17,10 +17,10 @@ enum flo_tree_kind {
 
 struct flo_tree_node {
     enum flo_tree_kind kind;
-    const char *text; /* of a string without escapes, NUL behind; of a number,
-                         true, false as they stand */
+    const char *text; /* of a string without escapes, NUL after it; of a number,
+                       * true, false as they stand */
     size_t bytes;
-    const char *key; /* as a member of an object, NUL behind; odd: empty */
+    const char *key; /* as a member of an object, NUL after it; odd: empty */
     size_t key_bytes;
     struct flo_tree_node *first, *next; /* child; sibling */
 };
@@ -37,8 +37,8 @@ struct flo_tree {
     struct flo_tree_node spare;
 };
 
-/* The number of so many hexadecimal digits at *at, which is moved behind them;
- * false: there are less. */
+/* Read so many hexadecimal digits at *at, which moves past them; false: there
+ * are fewer. */
 bool flo_hex_read(const char **at, const char *end, int digits, uint32_t *out);
 
 /* Is `text` one JSON value in UTF-8 with white space around, and nothing else?

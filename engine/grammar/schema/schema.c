@@ -1,10 +1,10 @@
 /* JSON Schema to a program: one rule for each schema in it.
  *
  * Rules are built one after the other from a list that grows as schemas are
- * called, so that recursion in a schema is only a rule that calls itself.  An
- * answer may be narrower than the schema (order and blanks are fixed, a
- * number has at most 16 digits), never wider: what cannot be kept is refused.
- */
+ * called.  Recursion in a schema is thus only a rule that calls itself.  An
+ * answer may be narrower than the schema (order and blanks are fixed, a number
+ * has at most 16 digits), never wider.  A constraint that cannot be kept is
+ * refused. */
 #include "engine/grammar/schema/schema.h"
 
 #include <stdlib.h>
@@ -148,9 +148,9 @@ static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
 
 /* ---- alternatives -------------------------------------------------------- */
 
-/* Of oneOf. */
+/* One alternative of a oneOf. */
 struct alternative {
-    const struct flo_tree_node *schema; /* behind its references */
+    const struct flo_tree_node *schema; /* with its references followed */
     int types;                          /* that it may have */
     bool is_object; /* every answer of it, with what stands next to oneOf, is */
 };
@@ -175,7 +175,7 @@ static int types_of(struct flo_schema *s, const struct flo_tree_node *schema)
     return (types & FLO_TYPE_NUMBER) != 0 ? types | FLO_TYPE_INTEGER : types;
 }
 
-/* What the members of a schema are about. */
+/* The types that the members of a schema are about. */
 static int about(struct flo_schema *s, const struct flo_tree_node *schema)
 {
     const struct flo_tree_node *n = flo_tree_first(schema);

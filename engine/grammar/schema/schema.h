@@ -5,7 +5,8 @@
  *   merge.c   references, merging
  *   value.c   objects, arrays, strings, numbers
  *
- * The first refusal stays in `rv`; what is built behind it is thrown away. */
+ * The first refusal stays in `rv`; the program that is built after it is thrown
+ * away. */
 #ifndef FLOTILLA_GRAMMAR_SCHEMA_H
 #define FLOTILLA_GRAMMAR_SCHEMA_H
 
@@ -31,7 +32,7 @@ enum flo_schema_types {
 struct flo_schema_item {
     const struct flo_tree_node *schema;
     uint32_t rule, parent;
-    char place[64]; /* behind the parent's: "/properties/name" */
+    char place[64]; /* after the parent's: "/properties/name" */
 };
 
 struct flo_schema {
@@ -55,10 +56,10 @@ static inline int flo_schema_cut(size_t bytes)
 {
     return bytes < 64 ? (int)bytes : 64;
 }
-/* So many steps more along a list of the schema; false: all together are too
- * many.  One list may be walked along for each of many others, and a
- * reference leads to one again and again: what is short to write can be
- * endless to read. */
+/* Count so many more steps along a list of the schema; false: there are too
+ * many in all.  One list may be walked once for each of many others, and a
+ * reference leads to one again and again.  A short schema can therefore take
+ * endless reading. */
 bool flo_schema_walk(struct flo_schema *s, size_t steps);
 /* The first of that name; NULL: no such member, or no object. */
 struct flo_tree_node *flo_schema_get(struct flo_schema *s,
@@ -82,7 +83,7 @@ bool flo_schema_constrains(struct flo_schema *s, const struct flo_tree_node *n);
 /* Where a schema's references lead; NULL: nowhere. */
 const struct flo_tree_node *
 flo_schema_target(struct flo_schema *s, const struct flo_tree_node *schema);
-/* A copy of the value behind the last member or element. */
+/* Add a copy of the value after the last member or element. */
 void flo_schema_add(struct flo_schema *s, struct flo_tree_node *to,
                     const struct flo_tree_node *value);
 /* {"allOf": [a, b]}, under the key of a. */

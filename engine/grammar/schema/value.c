@@ -72,9 +72,9 @@ static int by_name(const void *a, const void *b)
     return order != 0 ? order : (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-/* A name that is none of the sorted members from their byte `at` on, which
- * have the same bytes before.  What JSON escapes is in no name here, so that
- * members with such a character cannot be met from there on. */
+/* A name that is none of the sorted members from their byte `at` on, which have
+ * the same bytes before.  No name here has a character that JSON escapes;
+ * members with one cannot be met from there on. */
 static void put_other_name(struct flo_schema *s, const struct member *members,
                            size_t count, size_t at)
 {
@@ -148,8 +148,8 @@ static void lead(struct flo_program *p, uint32_t at, const char *text,
     }
 }
 
-/* Every member is built once; it is come to from where none is yet, and from
- * behind another. */
+/* Every member is built once.  It is reached from the start of the object, and
+ * from each member before it. */
 static void put_object(struct flo_schema *s, struct object *o)
 {
     struct flo_program *p = s->program;

@@ -8,8 +8,8 @@
 
 enum { KEYWORD_STEPS = 16 }; /* looking one up takes as long as so many */
 
-/* What is understood, and the types that it is about; 0: it says nothing about
- * the answer, or is read elsewhere. */
+/* Keywords that are understood, and the types that they are about. 0: the
+ * keyword says nothing about the answer, or is read elsewhere. */
 static const struct keywords {
     int types;
     const char *names[16];

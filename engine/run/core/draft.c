@@ -1,10 +1,10 @@
-/* Drafts: what comes next, guessed from what stood before (prompt lookup).
+/* Drafts: the next tokens, guessed from earlier text (prompt lookup).
  *
- * The last tokens are looked up in prompt and answer; what followed them there
- * is computed together with the last token, and each guess is kept if it is
- * the one that is chosen.  So the answer is the same as without, to the bit.
- * How many are tried follows from two measured things: how often guesses were
- * right, and what a pass of so many tokens costs.  Pure. */
+ * The last tokens are looked up in prompt and answer.  The tokens that followed
+ * them there are computed together with the last token.  A guess is kept if the
+ * sampler chooses the same token.  The answer is therefore the same as without
+ * drafts, to the bit.  How many are tried follows from two measured things: how
+ * often guesses were right, and what a pass of so many tokens costs.  Pure. */
 #include "engine/run/run.h"
 
 #include <string.h>
@@ -19,7 +19,7 @@ uint32_t flo_draft_find(const int32_t *tokens, size_t count, int32_t *out,
                         uint32_t most, bool *is_long)
 {
     const int32_t *last = tokens + count - SHORT;
-    size_t found = 0; /* behind the same tokens; 0: not found */
+    size_t found = 0; /* after the same tokens; 0: not found */
 
     *is_long = false;
     for (size_t at = count; count > LONG && !*is_long && --at >= LONG;) {
@@ -101,7 +101,7 @@ void flo_draft_cost(struct flo_draft_costs *costs, uint32_t rows, float us)
     }
     mix(&costs->single_us, us);
     costs->row_share = costs->prompt_row_us / costs->single_us;
-    /* What seemed dear is tried again some day. */
+    /* A draft that seemed dear is tried again after some time. */
     for (uint32_t k = 1; k <= FLO_DRAFT_MAX; k++) {
         if (costs->extra[k] > 0) {
             costs->extra[k] +=

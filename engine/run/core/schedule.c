@@ -1,11 +1,12 @@
 /* Schedule: which requests take part in the next pass, with how many tokens.
  *
- * Users' requests go in every pass, answers first, with what a grammar forced;
- * prompts share what is left, smaller pieces while another answer streams: the
- * shortest are done first, and the one that came first always moves on.  Work
- * that can wait (batch requests, probes) has every fourth pass while users are
- * answered and every sixteenth while a user's prompt is computed, so that it
- * never ends.  A probe goes alone: its times are its own.  Pure. */
+ * Users' requests go in every pass: first answers, with the tokens that a
+ * grammar forced, then prompts in the rows that are left.  Prompts get smaller
+ * pieces while another answer streams.  The shortest prompt is done first, and
+ * the one that came first always moves on.  Work that can wait (batch requests,
+ * probes) has every fourth pass while users are answered.  While a user's
+ * prompt is computed it has every sixteenth, so that it still ends.  A probe
+ * goes alone: its times are its own.  Pure. */
 #include "engine/run/run.h"
 
 enum {
@@ -42,8 +43,8 @@ static bool has(const struct flo_turn *turns, size_t count, bool *has_prompt,
     return found;
 }
 
-/* What was forced: the first come is the first done.  What is left of `rows`.
- */
+/* Give rows to forced tokens, in the order of arrival.  Returns the rest of
+ * `rows`. */
 static uint32_t give_forced(struct flo_turn *turns, size_t count,
                             enum flo_wire_priority priority, uint32_t rows)
 {
@@ -166,7 +167,7 @@ bool flo_schedule_pass(struct flo_schedule *s, struct flo_turn *turns,
         give_probe(turns, count);
         return false;
     }
-    /* Beside a user's prompt this pass is short; answers go on in it. */
+    /* Next to a user's prompt this pass is short; answers go on in it. */
     give_answers(turns, count, FLO_WIRE_USER, PIECE_BESIDE, &left);
     give(turns, count, FLO_WIRE_BATCH, has_user ? left / 2 : left);
     return left < FLO_PASS_ROWS;

@@ -28,7 +28,7 @@ enum flo_role {
 
 struct flo_trust;
 
-/* An empty set: trusts nobody.  NULL only without memory. */
+/* An empty set: it trusts no key.  NULL only without memory. */
 struct flo_trust *flo_trust_new(const char *fleet);
 void flo_trust_free(struct flo_trust *trust);
 /* trust.json (contracts.md §6).  FLO_E_META_JSON, FLO_E_META_SCHEMA,
@@ -54,8 +54,8 @@ size_t flo_trust_count(const struct flo_trust *trust);
 
 /* ---- verify ------------------------------------------------------------- */
 
-/* One verified signature by a key of the role is enough; signatures by unknown
- * keys next to it are ignored, a bad one by a trusted key is not.  TUF will
+/* One verified signature by a key of the role is enough.  Signatures by unknown
+ * keys next to it are ignored; a bad one by a trusted key is not.  TUF will
  * replace the code under these two functions; callers stay as they are. */
 
 /* A release's id is the digest of its signed body, so whatever wraps that body
@@ -136,9 +136,9 @@ struct flo_delta_job {
     /* As signed; NULL: not compared (a tool without a release). */
     const struct flo_digest *new_digest;
     uint64_t memory_bytes_max; /* 0: FLO_DELTA_MEMORY_BYTES_MAX */
-    /* In order, <= 1 MiB each; non-zero (negative code) stops.  Called before
-     * the whole digest is known: the receiver writes to a name that nobody
-     * reads until flo_delta_apply has returned 0. */
+    /* In order, <= 1 MiB each; non-zero (negative code) stops.  The calls come
+     * before the whole digest is known.  The receiver therefore writes to a
+     * name that is not read until flo_delta_apply has returned 0. */
     int (*on_data)(void *context, const void *data, size_t bytes,
                    struct flo_err *err);
     /* May be NULL; non-zero (negative code) cancels. */

@@ -1,13 +1,13 @@
 /* Flotilla updater: the files that a device keeps, and their way to the disk.
  *
  * Slots and device record (the only truth about what runs), the store of
- * immutable blobs, the plan of a download, and the worker process that
- * carries it out.  Knows no engine and no MQTT.  Slot, device and plan
- * functions are pure; only flo_store_* and flo_worker_run touch the disk.
+ * immutable blobs, the plan of a download, and the worker process that carries
+ * it out.  Knows no engine and no MQTT.  Slot, device and plan functions are
+ * pure; only flo_store_* and flo_worker_run touch the disk.
  *
  * Power may fail at any instant.  The order that makes this harmless is the
- * same everywhere: bytes go to a name that nobody reads, are synced, get
- * their final name, the folder is synced, and only then one record that names
+ * same everywhere.  Bytes go to a name that is never read, are synced, get
+ * their final name, and the folder is synced.  Only then one record that names
  * them is written and synced. */
 #ifndef FLOTILLA_UPDATER_H
 #define FLOTILLA_UPDATER_H
@@ -94,10 +94,10 @@ struct flo_slots {
  * else current; zero when there is none. */
 struct flo_digest flo_slots_serving(const struct flo_slots *slots);
 
-/* A verified release becomes the candidate (replaces one that is not on trial)
- * and the execution fields are taken from `execution`, if not NULL:
- * candidate_number, attempt, order_seq, soak_*, rollout, rollout_phase, order.
- * FLO_E_STATE: a trial is under way, or it is current already. */
+/* A verified release becomes the candidate and replaces one that is not on
+ * trial.  If `execution` is not NULL, its fields are taken: candidate_number,
+ * attempt, order_seq, soak_*, rollout, rollout_phase, order.  FLO_E_STATE: a
+ * trial is under way, or it is current already. */
 FLO_MUST_USE int flo_slots_stage(struct flo_slots *slots,
                                  const struct flo_digest *candidate,
                                  const struct flo_slots *execution,
@@ -124,15 +124,15 @@ void flo_slots_clear_candidate(struct flo_slots *slots);
  * previous. */
 FLO_MUST_USE int flo_slots_roll_back(struct flo_slots *slots,
                                      struct flo_err *err);
-/* At start: finish a step that a power cut interrupted.  Drops a denied
- * candidate and one on trial without tries, rolls back a denied current,
- * forgets a denied previous; but none of the latter two when the device refused
- * that rollback.  true: write the slots. */
+/* At start: finish a step that a power cut interrupted.  It drops a denied
+ * candidate, and one on trial without tries.  It rolls back a denied current
+ * and forgets a denied previous, unless the device refused that rollback. true:
+ * write the slots. */
 bool flo_slots_heal(struct flo_slots *slots);
 
 /* May this release become the candidate?  A release in a slot always may.
- * FLO_E_TARGET_FLOOR: its number is below the floor, and no order allows that;
- * FLO_E_META_EQUIVOCATION: current has that number and is another release;
+ * FLO_E_TARGET_FLOOR: its number is below the floor, and no order allows that.
+ * FLO_E_META_EQUIVOCATION: current has that number and is another release.
  * FLO_E_META_VERSION_JUMP: more than FLO_VERSION_JUMP_MAX above all that was
  * committed here. */
 #define FLO_VERSION_JUMP_MAX UINT64_C(1000000)
@@ -151,9 +151,9 @@ FLO_MUST_USE int flo_slots_permit(const struct flo_slots *slots,
 struct flo_device;
 
 /* Keep a statement about a release (allowed or denied, and why), unless a newer
- * one is kept.  Nothing lifts a fault.  A 49th takes the place of an
- * allowed one, else of the denied one with the lowest number, which is folded:
- * true then, for a note. */
+ * one is kept.  A fault is never lifted.  A 49th takes the place of an allowed
+ * one, else of the denied one with the lowest number, which is folded: true
+ * then, for a note. */
 bool flo_slots_deny(struct flo_slots *slots, const struct flo_denial *said);
 /* Withdraw a permission that somebody at the device gave, after the same order
  * as this denial.  Among equals the last word holds, not the permission. */
@@ -288,9 +288,9 @@ struct flo_time_sources {
  * the peer's certificate, where it is known. */
 uint64_t flo_time_limit(const struct flo_time_sources *sources);
 /* A verified and accepted order (or a peer's certificate) claims that the time
- * is at least `at_ms`.  *claimed_ms keeps the highest claim; *trusted_ms,
- * which never goes back, moves to the second highest of different ones, at most
- * to limit_ms.  true: one of the two has changed, write the record. */
+ * is at least `at_ms`.  *claimed_ms keeps the highest claim.  *trusted_ms moves
+ * to the second highest of different claims, at most to limit_ms, and never
+ * goes back. true: one of the two has changed, write the record. */
 bool flo_time_claim(uint64_t *trusted_ms, uint64_t *claimed_ms, uint64_t at_ms,
                     uint64_t limit_ms);
 /* May an order of that epoch act?  `stored` is the epoch of the record (0: none
@@ -337,10 +337,10 @@ FLO_MUST_USE int flo_store_upgrade(struct flo_store *store,
 /* Its record goes, durably: the model has nothing here. */
 FLO_MUST_USE int flo_store_slots_remove(struct flo_store *store,
                                         const char *model, struct flo_err *err);
-/* Both halves of the record are gone: find an intact release.  Looks through
+/* Both halves of the record are gone: find an intact release.  It looks through
  * releases/ for documents of the model whose files are all there with their
- * digests, and makes the one with the highest number current, the next one
- * previous; denials and statements are lost with the record.  The caller
+ * digests.  The one with the highest number becomes current, the next one
+ * previous.  Denials and statements are lost with the record.  The caller
  * verifies their signatures before serving and then writes.  FLO_E_ABSENT:
  * none. */
 FLO_MUST_USE int flo_store_slots_recover(struct flo_store *store,
@@ -373,8 +373,9 @@ FLO_MUST_USE int flo_store_blob_check(struct flo_store *store,
                                       const struct flo_digest *digest,
                                       const struct flo_digest *actual,
                                       struct flo_err *err);
-/* Open, hash and check: for small blobs, or where nobody waits.  A blob with
- * unreadable bytes (FLO_E_IO_READ) is moved to partial/ like a wrong one. */
+/* Open, hash and check: for small blobs, or where time does not matter.  A blob
+ * with unreadable bytes (FLO_E_IO_READ) is moved to partial/ like a wrong
+ * one. */
 FLO_MUST_USE int flo_store_blob_open_verified(struct flo_store *store,
                                               const struct flo_digest *digest,
                                               int *fd, uint64_t *bytes,
@@ -384,7 +385,7 @@ FLO_MUST_USE int flo_store_blob_open_verified(struct flo_store *store,
 FLO_MUST_USE int flo_store_blob_put(struct flo_store *store, const void *data,
                                     size_t bytes, struct flo_digest *digest,
                                     struct flo_err *err);
-/* A nameless file (O_TMPFILE) with `bytes` reserved: gone by itself unless
+/* A nameless file (O_TMPFILE) with `bytes` reserved: it vanishes unless
  * published.  FLO_E_DISK_FULL with numbers. */
 FLO_MUST_USE int flo_store_blob_create(struct flo_store *store, uint64_t bytes,
                                        int *fd, struct flo_err *err);
@@ -410,9 +411,9 @@ FLO_MUST_USE int flo_store_packed_check(struct flo_store *store,
                                         const struct flo_digest *model,
                                         const struct flo_digest *actual,
                                         struct flo_err *err);
-/* A nameless file of `bytes`, reserved, that may be mapped and written; gone
- * by itself unless published.  FLO_E_DISK_FULL also when less than 32 MiB
- * would be left. */
+/* A nameless file of `bytes`, reserved, that may be mapped and written; it
+ * vanishes unless published.  FLO_E_DISK_FULL also when less than 32 MiB would
+ * be left. */
 FLO_MUST_USE int flo_store_packed_create(struct flo_store *store,
                                          uint64_t bytes, int *fd,
                                          struct flo_err *err);
@@ -454,9 +455,9 @@ struct flo_release_document {
     const void *body;
     size_t body_bytes;
 };
-/* Keep the release under its id, the digest of its body: first the envelope in
- * releases/, which takes the place of another one of the same body, then the
- * body as a blob.  Durable when it returns.  FLO_E_DISK_FULL, FLO_E_IO_... */
+/* Keep the release under its id, the digest of its body.  First the envelope
+ * goes to releases/, in place of another one of the same body; then the body
+ * becomes a blob.  Durable when it returns.  FLO_E_DISK_FULL, FLO_E_IO_... */
 FLO_MUST_USE int
 flo_store_release_put(struct flo_store *store,
                       const struct flo_release_document *document,
@@ -538,12 +539,12 @@ struct flo_plan {
     } steps[FLO_RELEASE_FILES_MAX];
     char reason[96]; /* "smallest way", "no room for a smaller way" */
 };
-/* Choose the first variant that fits (publishers put the best one first) and,
- * per file, the way with the fewest bytes whose base is here and whose memory
- * fits; where the disk is too small for those, the file itself.  Numbers are in
- * the sentences.  FLO_E_TARGET_INCOMPATIBLE, FLO_E_MEMORY_BUDGET (a variant
- * fits but for memory), FLO_E_DISK_FULL, FLO_E_BLOB_ABSENT (no way is left for
- * a file). */
+/* Choose the first variant that fits (publishers put the best one first).  Per
+ * file, choose the way with the fewest bytes whose base is here and whose
+ * memory fits.  Where the disk is too small for those, take the file itself.
+ * Numbers are in the sentences.  FLO_E_TARGET_INCOMPATIBLE, FLO_E_MEMORY_BUDGET
+ * (a variant fits but for memory), FLO_E_DISK_FULL, FLO_E_BLOB_ABSENT (no way
+ * is left for a file). */
 FLO_MUST_USE int flo_plan_make(const struct flo_plan_input *input,
                                struct flo_plan *out, struct flo_err *err);
 
