@@ -49,7 +49,7 @@ struct flo_serve {
     unsigned reaper_ticks; /* since one was killed */
     struct serve_request *held, *running;
     uint32_t n_held, n_running;
-    struct event *turn; /* those who wait may go on */
+    struct event *turn; /* waiting requests may go on */
     struct probe *probe;
     struct serve_counters counters;
     bool is_closing;

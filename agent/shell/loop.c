@@ -1,8 +1,9 @@
 /* The loop: events into the core, actions out to the modules.
  *
  * Lists are carried out whole before the next event is looked at; what fails
- * comes back as an event.  What an order says is on the disk before its event
- * comes; a denial is in the same write as the slots that follow from it. */
+ * comes back as an event.  The facts of an order are on the disk before its
+ * event comes; a denial is in the same write as the slots that follow from
+ * it. */
 #include <string.h>
 
 #include "agent/shell/loop.h"
@@ -315,7 +316,8 @@ void flo_loop_event(struct flo_shell *shell,
     end_turn(shell);
 }
 
-/* The intake is filled behind what waits, which may need it, too. */
+/* The intake is filled after the waiting events are taken: they may need it
+ * too. */
 void flo_loop_order(struct flo_shell *shell, const json_t *envelope,
                     bool is_list)
 {

@@ -4,14 +4,14 @@
  * actions.  Rooms, each knowing only those below it:
  *   main.c commands/      a person at the device
  *   run.c                 open everything, boot, stop
- *   link/ local/          what comes in: the controller, the control socket
+ *   link/ local/          input: the controller, the control socket
  *   loop.c                events into the core, actions out
  *   orders/               from an envelope to an event
- *   update/               the updater's jobs, slots, what is removed
+ *   update/               the updater's jobs, slots, files to remove
  *   serving/              engines: load, pack, probe
- *   report/               what goes out: to the controller, to an operator
- *   device/               what this device is, and its records
- *   outbox/ queue/        what waits: for the controller, for the core */
+ *   report/               output: to the controller, to an operator
+ *   device/               identity, config and records of this device
+ *   outbox/ queue/        messages for the controller, events for the core */
 #ifndef FLOTILLA_AGENT_SHELL_H
 #define FLOTILLA_AGENT_SHELL_H
 

@@ -36,7 +36,7 @@ static uint32_t read_number(struct flo_parser *p)
     return value;
 }
 
-/* * + ? {m} {m,} {m,n}; false: there is none. */
+/* * + ? {m} {m,} {m,n}; false: no such sign follows. */
 static bool read_times(struct flo_parser *p, uint32_t *least, uint32_t *most)
 {
     const char *begin = p->at;

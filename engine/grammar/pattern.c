@@ -29,7 +29,7 @@ static uint32_t next_code(const char **at)
     return code;
 }
 
-/* \d and the like, as ECMA-262 has them; false: it is none. */
+/* \d and the like, as ECMA-262 has them; false: another character. */
 static bool read_named(struct flo_parser *p, struct flo_code_set *set)
 {
     static const struct {

@@ -39,14 +39,14 @@ void flo_worker_sweep_adapters(struct flo_worker *worker)
     flo_adapters_sweep(&worker->adapters, is_used, worker);
 }
 
-/* ---- sessions for those who wait --------------------------------- */
+/* ---- sessions for requests that wait ------------------------------ */
 
 static bool is_user(const struct flo_job *job)
 {
     return job->priority == FLO_WIRE_USER;
 }
 
-/* The last session is for those who can wait, and for vectors: from the first
+/* The last session is for work that can wait, and for vectors: from the first
  * to the last input of a request. */
 static bool is_free(const struct flo_worker *worker, size_t i, bool for_user)
 {

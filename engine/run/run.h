@@ -79,7 +79,7 @@ struct flo_stop {
 bool flo_stop_add(struct flo_stop *stop, const char *text, size_t bytes,
                   struct flo_buf *out);
 
-/* ---- core/schedule.c: who takes part in the next pass ----------------- */
+/* ---- core/schedule.c: requests that take part in the next pass -------- */
 
 #define FLO_PASS_ROWS 64u /* tokens of one pass, at most */
 

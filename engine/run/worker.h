@@ -1,8 +1,8 @@
 /* The engine process, inside: what its three files share.
  *
  * worker.c    the socket, the loop, the end
- * requests.c  what a frame asks for
- * passes.c    who gets a session, and what is computed together */
+ * requests.c  the answer to a frame
+ * passes.c    sessions for requests, and the pass that computes for several */
 #ifndef FLOTILLA_ENGINE_WORKER_H
 #define FLOTILLA_ENGINE_WORKER_H
 
@@ -19,7 +19,7 @@ struct flo_slot {
     struct flo_job *job; /* NULL: free */
     uint64_t began;      /* order in which jobs got their sessions */
     uint64_t used;       /* pass in which it was last used */
-    uint64_t client;     /* who filled the session */
+    uint64_t client;     /* the client that filled the session */
     bool is_users;       /* the last job was a user's ... */
     bool was_continued;  /* ... and went on from the one before it */
 };

@@ -88,7 +88,7 @@ static int claim(const char *path, struct flo_err *err)
     return 0;
 }
 
-/* Both files, or none of them. */
+/* Write both files, or neither. */
 static int save_pair(const struct flo_key *key, const char *path,
                      const char *public_path, struct flo_err *err)
 {

@@ -191,8 +191,9 @@ static void print_plan(const struct flo_cli *cli, const json_t *plan)
     fflush(stdout);
 }
 
-/* As the controller's check before it signs: where devices run the release and
- * none can go back, somebody has to say what becomes of it. */
+/* The same as the controller's check before it signs.  Where devices run the
+ * release and none can go back, the operator has to decide about the
+ * release. */
 static void print_refusal(const json_t *body, const json_t *plan)
 {
     if (flo_out_u64(plan, "go_back") == 0 && flo_out_u64(plan, "cannot") > 0 &&

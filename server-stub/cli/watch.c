@@ -218,8 +218,8 @@ int flo_cmd_rollout_watch(struct flo_cli *cli, struct flo_err *err)
 struct answers {
     uint64_t ended;
     uint64_t failed;  /* of those */
-    uint64_t awaited; /* online, and did not end: who answered and left does
-                         not stand for one of them */
+    uint64_t awaited; /* online, without an end: a device that answered and left
+                       * does not stand for one of them */
 };
 typedef struct answers answers_fn(const json_t *now);
 

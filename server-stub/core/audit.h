@@ -55,7 +55,7 @@ void flo_audit_mark_text(const struct flo_audit_mark *mark, char *out);
 /* The line of the file, with its line feed: text, blank, signature as hex. */
 void flo_audit_line(const struct flo_audit_mark *mark, const uint8_t *signature,
                     char *out);
-/* One line without its line feed; false when it is none. */
+/* One line without its line feed; false when it is no mark. */
 bool flo_audit_line_parse(const char *line, size_t bytes,
                           struct flo_audit_mark *out, uint8_t *signature);
 /* Add a mark in the file's order: a restart drops the marks after its number.

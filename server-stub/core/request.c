@@ -197,8 +197,8 @@ static bool is_chosen(struct span shape, const json_t *body)
     return given != NULL && span_is(first.value, given);
 }
 
-/* The body fits none of several shapes.  Only their first word is checked; its
- * reader then lists the choices. */
+/* The body chooses none of several shapes.  Only their first word is checked;
+ * its reader then lists the choices. */
 static struct span only_the_choice(struct span shape)
 {
     struct word first;

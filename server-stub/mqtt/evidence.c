@@ -61,7 +61,7 @@ static void add_devices(const struct flo_rollout *core,
     }
 }
 
-/* Does the phase leave nobody to be compared with?  The first one must: what
+/* Does the phase leave no device to be compared with?  The first one must: what
  * it does not compare, no phase before it did. */
 static bool is_last(const struct flo_rollout *core)
 {

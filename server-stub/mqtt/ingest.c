@@ -17,7 +17,7 @@
 
 /* ---- executions ---- */
 
-/* "<rollout>.<attempt>"; false when it is none. */
+/* "<rollout>.<attempt>"; false when the text has another form. */
 static bool split_execution(const char *text, char *rollout, uint32_t *attempt)
 {
     const char *dot = strrchr(text, '.');

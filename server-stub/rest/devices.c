@@ -66,7 +66,7 @@ static int use_token(struct flo_rest_call *call, struct enrol *enrol,
         rv = flo_fleet_token_get(store, NULL, &secret, take_enrol_token, enrol,
                                  &absent);
     }
-    if (rv == 0) { /* who has one of ours is no stranger */
+    if (rv == 0) { /* a device with one of our tokens is no stranger */
         snprintf(call->token_id, sizeof(call->token_id), "%s", enrol->token_id);
         snprintf(call->who, sizeof(call->who), "enrolment %.12s",
                  enrol->token_id);

@@ -280,7 +280,7 @@ static void write_call(struct flo_rest_call *call, const struct route *route)
         if ((route->flags & RAW) == 0) {
             as_request(rv, &err);
         }
-        if (!call->roll_back) { /* who asks for a plan did nothing */
+        if (!call->roll_back) { /* a plan changed nothing */
             audit_refusal(call, route, &err);
         }
         answer_err(call, &err);

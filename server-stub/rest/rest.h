@@ -14,7 +14,7 @@
 #define FLO_TAG_PEOPLE 0
 #define FLO_TAG_DEVICES 1
 #define FLO_REST_BODY_MAX (1u << 20)
-#define FLO_REST_DEVICE_BODY_MAX (1u << 16) /* anybody reaches these */
+#define FLO_REST_DEVICE_BODY_MAX (1u << 16) /* from strangers too */
 
 #define FLO_REFUSED_TOKENS_MAX 64
 

@@ -1,5 +1,5 @@
-/* Web: the dashboard's static files.  They hold no secret, so no token is
- * asked for; the page asks for one and uses REST as everybody does. */
+/* Web: the dashboard's static files.  They hold no secret, so no token is asked
+ * for.  The page asks for one and uses REST as every client does. */
 #include <string.h>
 
 #include "base/host/digest.h"

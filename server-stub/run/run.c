@@ -279,8 +279,8 @@ static int keep_devices_port(struct flo_controller *controller,
     return rv;
 }
 
-/* A page of another site may have its name point to us (DNS rebinding): what a
- * browser then sends has that name, and none of these. */
+/* A page of another site may have its name point to us (DNS rebinding).  A
+ * browser then sends that name, which is not in this list. */
 static void host_names(const struct flo_controller *controller,
                        const char **out)
 {

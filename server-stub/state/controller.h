@@ -40,7 +40,7 @@ struct flo_controller_options {
                                   comes back; 0: it ends with it */
     bool is_restored; /* the data come from a backup: new orders and rollouts
                        * get numbers higher than all that devices may have seen,
-                       * and the rollouts of then are paused */
+                       * and the rollouts in it are paused */
     bool is_tls;      /* HTTPS for people on loopback too */
     bool makes_order_key; /* also where devices know the one that is gone */
 };

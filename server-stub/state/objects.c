@@ -345,7 +345,7 @@ static json_t *view_causes(const struct flo_rollout *core)
     return list;
 }
 
-/* Devices that have the release now: who would go back. */
+/* Devices that have the release now and would go back. */
 static json_int_t holders(const struct flo_rollout *core)
 {
     json_int_t count = 0;
@@ -516,7 +516,7 @@ static int view_reason(void *context, const char *word, uint64_t count)
     return 0;
 }
 
-/* How fast, and why not: for who asks for one order, not for every change. */
+/* How fast, and why not: shown with one order, not with every change. */
 static int view_answers(struct flo_controller *controller, const char *id,
                         json_t *json, struct flo_err *err)
 {

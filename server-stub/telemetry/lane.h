@@ -8,7 +8,7 @@
  *
  * The control thread tells the lane which devices and releases there are.  It
  * asks its queries here, and now and then takes the devices that the lane
- * heard.  All functions are the control thread's and none of them waits. */
+ * heard.  All functions belong to the control thread, and they never wait. */
 #ifndef FLOTILLA_SERVER_LANE_H
 #define FLOTILLA_SERVER_LANE_H
 

@@ -74,8 +74,8 @@ static void add_number(const struct flo_sketch_number *number,
     flo_histogram_add(out, value > 0 ? (uint64_t)value : 0);
 }
 
-/* A row that is broken counts for nobody, or it would take every gate its
- * evidence for as long as it is kept. */
+/* A broken row is not counted.  Otherwise it would deny every gate its evidence
+ * for as long as the row is kept. */
 static int add_metric(struct gather *gather, size_t gate, size_t arm,
                       size_t device, const char *hardware,
                       const struct flo_window_row *row)

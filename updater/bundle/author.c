@@ -2,7 +2,7 @@
  *
  * For every file each way to get it is made and measured; those that are worth
  * a device's trouble stay.  A file that devices would refuse is refused here,
- * before anybody signs it. */
+ * before it is signed. */
 #include <flotilla/release.h>
 
 #include <stdlib.h>

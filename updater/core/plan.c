@@ -309,7 +309,7 @@ static int plan_file(struct making *making, uint32_t file, struct flo_err *err)
     return 0;
 }
 
-/* Files derived from the release are no need: they are counted where there is
+/* Files derived from the release are optional: they are counted where there is
  * room, and left out where there is none. */
 static uint64_t add_derived(struct flo_plan *plan, uint64_t bytes,
                             uint64_t room_bytes)

@@ -195,8 +195,9 @@ static bool keep_about_device(struct flo_device *device,
     return false;
 }
 
-/* Where all orders meet: epoch and the highest number.  Which epochs may come
- * and what the time does is core/time.c's, called by who keeps the records. */
+/* Where all orders meet: epoch and the highest number. core/time.c decides
+ * which epochs may come and how time moves; the owner of the records calls
+ * it. */
 static bool keep_head(struct flo_device *device, const struct flo_order *order)
 {
     struct flo_device before = *device;

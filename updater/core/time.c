@@ -7,9 +7,8 @@
  * time is the second highest claim, by different orders or by the certificate
  * of the peer.  One order that is dated a year ahead is noted, and the next
  * honest one is what counts.  The second highest of a set does not depend on
- * the order in which its members came.  And no claim goes beyond what a second
- * source denies: a clock that somebody keeps right, the end of the peer's
- * certificate.
+ * the order in which its members came.  No claim goes beyond the limit of a
+ * second source: a synchronised clock, or the end of the peer's certificate.
  *
  * Epoch.  It moves by one, and only when the trusted keys' document says so:
  * one order of a stolen key must not end all later ones. */
@@ -39,7 +38,7 @@ bool flo_time_claim(uint64_t *trusted_ms, uint64_t *claimed_ms, uint64_t at_ms,
         *claimed_ms = at_ms;
         is_new = true;
     } else if (at_ms == *claimed_ms) {
-        return false; /* the same order again, as far as anybody can tell */
+        return false; /* the same order again, as far as can be told */
     }
     second = smaller(second, limit_ms);
     if (second > *trusted_ms) {

@@ -9,14 +9,15 @@
  *     valid one, or the new one is whole.  Old or new, never a mix.
  *   - after fdatasync: new.
  * A process that was killed between the two leaves a newest record that the
- * disk may not have.  So a file is synced before it is written: the half that
- * is not overwritten is on the disk.
- * The file itself appears whole: it is written as <name>.new with its first
- * record, synced, renamed, and the folder synced, so that a torn first write
- * is never seen under the real name.  The same is done when both records are
- * damaged, so no damage survives a write.  A write that tears a sector it was
- * not asked for (the other record) would need a device that loses data it had
- * acknowledged; then the CRC says so and FLO_E_STATE_SLOT is reported. */
+ * disk may not have.  Therefore a file is synced before it is written: the half
+ * that is not overwritten is on the disk.
+ * The file itself appears whole.  It is written as <name>.new with its first
+ * record, synced and renamed, and the folder is synced.  A torn first write is
+ * thus never seen under the real name.  The same is done when both records are
+ * damaged, so no damage survives a write.
+ * Only a device that loses acknowledged data can tear a sector next to the
+ * written one (the other record).  The CRC then says so, and FLO_E_STATE_SLOT
+ * is reported. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

@@ -183,7 +183,7 @@ static int read_trust(struct flo_trust *trust, const json_t *root,
     if (rv == 0) {
         rv = flo_json_opt_u64(root, "epoch", 1, UINT32_MAX, 1, &epoch, err);
     }
-    if (rv == 0) { /* who asks for more must not get one */
+    if (rv == 0) { /* a document that asks for more must not get one */
         rv = flo_json_opt_u64(root, "threshold", 1, 1, 1, &threshold, err);
     }
     if (rv == 0) {

@@ -59,7 +59,7 @@ static void take_order(struct step *s)
     case FLO_ORDER_ROLLBACK:
         flo_back_order(s);
         return;           /* acknowledged when it is done */
-    case FLO_ORDER_PAUSE: /* who is paused came with it */
+    case FLO_ORDER_PAUSE: /* the list of paused rollouts came with it */
         note_pause(s, order);
         break;
     case FLO_ORDER_RESUME:

@@ -11,7 +11,7 @@ static bool is_older(const struct flo_agent_execution *a,
                      const struct flo_agent_execution *b)
 {
     if (a->order[0] == '\0') {
-        return false; /* somebody stands at the device */
+        return false; /* a person stands at the device */
     }
     return a->epoch < b->epoch || (a->epoch == b->epoch && a->seq <= b->seq);
 }
@@ -142,8 +142,8 @@ void flo_execution_deploy(struct step *s)
     if (execution != NULL) {
         if (strcmp(execution->id, wanted->id) == 0 &&
             wanted->bundle[0] != '\0') {
-            /* Gone on with after a restart, told by the slots alone: who asks
-             * now waits for its reports. */
+            /* This execution goes on after a restart, known by the slots only.
+             * The new operator waits for its reports. */
             memcpy(execution->bundle, wanted->bundle,
                    sizeof(execution->bundle));
         }

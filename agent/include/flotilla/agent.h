@@ -361,7 +361,7 @@ uint64_t flo_derived_ms_max(uint64_t model_bytes);
 /* The device's knowledge of the time. */
 struct flo_agent_time {
     uint64_t clock_ms;    /* the machine's clock; 0: not to be believed */
-    bool is_synchronised; /* somebody keeps that clock right */
+    bool is_synchronised; /* a service keeps that clock right */
     uint64_t trusted_ms;  /* flo_device_time */
 };
 /* An order moves trusted time, and trusted time never goes back: an order from

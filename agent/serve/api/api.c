@@ -1,4 +1,4 @@
-/* The local API: listeners, who may call, routes, models and numbers. */
+/* The local API: listeners, access, routes, models and numbers. */
 #include "agent/serve/api/api.h"
 #include "agent/serve/requests/requests.h"
 
@@ -11,7 +11,7 @@
 #define LISTEN_MAX 8
 enum { TAG_UNIX, TAG_TCP };
 
-/* ---- who may ----------------------------------------------------- */
+/* ---- access ----------------------------------------------------- */
 
 /* Takes the same time wherever the texts differ. */
 static bool same_secret(const char *given, const char *wanted)
@@ -35,8 +35,9 @@ static bool is_foreign_page(const struct flo_serve *serve,
            (host == NULL || !flo_httpd_host_is(serve->hosts, host + 3));
 }
 
-/* A unix socket is guarded by its mode; TCP by the token, and where there is
- * none, against pages that would compute here.  Health is everybody's. */
+/* A unix socket is guarded by its mode, TCP by the token.  TCP without a token
+ * is guarded against web pages that would compute here.  Health is open to
+ * all. */
 static int admit(void *context, struct flo_httpd_request *http,
                  struct flo_err *err)
 {
@@ -208,7 +209,7 @@ static void on_model(void *context, struct flo_httpd_request *http)
     answer_json(http, 200, &out);
 }
 
-/* Open to everybody, so it says little. */
+/* Open to all, so it says little. */
 static void on_health(void *context, struct flo_httpd_request *http)
 {
     struct flo_serve *serve = context;

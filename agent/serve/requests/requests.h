@@ -7,16 +7,16 @@
 int flo_router_open(struct flo_serve *serve, struct flo_err *err);
 /* Take a request (and free it in the end). */
 void flo_router_submit(struct serve_request *request);
-/* An adapter changes: those who wait and named it get the one that they meant,
- * so they go to the role's engine now. */
+/* An adapter changes: waiting requests that named it get the one that they
+ * meant, so they go to the role's engine now. */
 void flo_router_send_all(struct flo_serve *serve, enum flo_serve_role role,
                          const char *adapter);
 /* The client went away. */
 void flo_router_abandon(struct serve_request *request);
-/* Those who wait are looked at when the loop is free: never from within the
- * end of another request. */
+/* Look at the waiting requests when the loop is free: never from within the end
+ * of another request. */
 void flo_router_next_turn(struct flo_serve *serve);
-/* A model is ready: those who were held go to it. */
+/* A model is ready: held requests go to it. */
 void flo_router_release_held(struct flo_serve *serve);
 /* Does the name mean this engine: its model ("tiny", "tiny@2.1.0"), its model
  * and an adapter after a colon, or an adapter alone?  *adapter is the adapter's

@@ -575,7 +575,7 @@ void flo_router_submit(struct serve_request *request)
     uint32_t present = serve->n_held + serve->n_running;
     uint32_t most = serve->requests_max;
     if (flo_serve_call_kind(&request->params.message) != CALL_USER) {
-        most -= most / 4; /* a rest for those who wait for an answer */
+        most -= most / 4; /* a rest for requests that wait for an answer */
     }
     request->came_us = flo_now_us();
     if (request->params.message.type == FLO_WIRE_GENERATE) {

@@ -140,7 +140,7 @@ static int check_urls(struct flo_settings *settings, struct flo_err *err)
 }
 
 /* The addresses of the local API: HOST:PORT or unix:PATH.  A port needs a
- * token, as anybody may reach it. */
+ * token, as other users can reach it. */
 static int check_listen(struct flo_settings *settings, struct flo_err *err)
 {
     for (size_t i = 0; settings->listen[i] != NULL; i++) {

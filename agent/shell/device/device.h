@@ -64,7 +64,7 @@ FLO_MUST_USE int flo_shell_device_read(struct flo_shell *shell,
  * record is read.  This fleet's controller says again what holds in it. */
 void flo_shell_device_move(struct flo_shell *shell);
 void flo_shell_device_write(struct flo_shell *shell);
-/* The same, for who must know whether it is on the disk. */
+/* The same, for callers that must know whether it is on the disk. */
 FLO_MUST_USE int flo_shell_device_keep(struct flo_shell *shell,
                                        struct flo_err *err);
 /* Both records, where they have changed; what fails is tried again. */

@@ -10,7 +10,7 @@ static void add_order(struct flo_heard *out, const json_t *order)
 }
 
 /* Only the order is signed: the fields next to it may delay, and no more.  A
- * wish that is not allowed is none. */
+ * wish that is not allowed counts as no wish. */
 static int read_desired(struct flo_heard *out, struct flo_err *err)
 {
     json_t *order = NULL;

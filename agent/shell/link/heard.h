@@ -22,8 +22,8 @@ struct flo_heard {
     size_t order_count;
 };
 
-/* Read a message of that topic; one of other topics has nothing.  What does not
- * belong to the topic is left at 0 or "".
+/* Read a message of that topic; one of other topics has nothing.  Fields that
+ * do not belong to the topic are left at 0 or "".
  *
  * FLO_E_META_JSON, FLO_E_META_JSON_DEPTH, FLO_E_META_TOO_LARGE
  * FLO_E_META_SCHEMA  a field is missing or wrong; nothing of it counts

@@ -140,8 +140,8 @@ bool flo_shell_answer_again(struct flo_shell *shell, const char *order)
     return is_there;
 }
 
-/* Something newer holds; its id is told where it is known.  Not stored: old
- * orders that somebody repeats must not push out the answers of others. */
+/* Something newer holds; its id is told where it is known.  It is not stored:
+ * repeated old orders must not push out the answers of others. */
 void flo_shell_answer_superseded(struct flo_shell *shell, const char *order,
                                  const char *by, uint64_t number)
 {

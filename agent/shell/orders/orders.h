@@ -8,8 +8,8 @@
 /* Store and send the order's outcome; `error` is taken, NULL: none. */
 void flo_shell_answer(struct flo_shell *shell, const char *order,
                       const char *outcome, json_t *error);
-/* Something newer holds; its id is told where it is known.  Not stored: old
- * orders that somebody repeats must not push out the answers of others. */
+/* Something newer holds; its id is told where it is known.  It is not stored:
+ * repeated old orders must not push out the answers of others. */
 void flo_shell_answer_superseded(struct flo_shell *shell, const char *order,
                                  const char *by, uint64_t number);
 /* Send the stored outcome again; false: there is none. */

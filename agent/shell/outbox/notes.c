@@ -1,6 +1,6 @@
 /* Events of no execution: errors that the device tells of, and what serves.
  *
- * Some errors can be caused at any rate: by anybody at the broker (an order
+ * Some errors can be caused at any rate: by any sender at the broker (an order
  * without a signature), or by an engine that ends again and again.  Each event
  * stays until the controller has acknowledged it, by the same broker and
  * perhaps never.  Therefore an error is told as `security` once a minute at

@@ -1,4 +1,4 @@
-/* Events that anybody or a broken engine may cause at any rate: limited. */
+/* Events that any sender or a broken engine may cause at any rate: limited. */
 #ifndef FLOTILLA_AGENT_OUTBOX_NOTES_H
 #define FLOTILLA_AGENT_OUTBOX_NOTES_H
 

@@ -30,7 +30,7 @@ void flo_operator_send(struct flo_operator *client, const json_t *json)
     flo_buf_deinit(&text);
 }
 
-/* To everybody who waits for this kind; a local command keeps it. */
+/* Send to all operators that wait for this kind; a local command keeps it. */
 static void deliver(struct flo_shell *shell, enum flo_operator_wait kind,
                     json_t *json, bool is_done)
 {

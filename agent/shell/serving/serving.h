@@ -1,4 +1,4 @@
-/* Engines: what the core wants of agent/serve, and what that tells. */
+/* Engines: the core's wishes to agent/serve, and its reports. */
 #ifndef FLOTILLA_AGENT_SERVING_SERVING_H
 #define FLOTILLA_AGENT_SERVING_SERVING_H
 

@@ -82,7 +82,7 @@ static void copy_plan(const json_t *json, struct flo_agent_detail *detail)
                             NULL);
 }
 
-/* false: it says more than anybody can take. */
+/* false: the worker sends more lines than the queue has room for. */
 static bool say_progress(struct flo_job_child *job, const json_t *json,
                          enum flo_execution state)
 {

@@ -13,7 +13,8 @@ void flo_shell_job_again(struct flo_shell *shell);
 void flo_shell_job_cancel(struct flo_shell *shell, uint32_t job);
 
 /* sweep.c */
-/* Remove what no slot and none of these names; how many files are gone. */
+/* Remove files that neither a slot nor one of these names; returns how many are
+ * gone. */
 uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep,
                          size_t keep_count);
 /* The disk is full for a job of that release: remove at once what no slot

@@ -65,7 +65,7 @@ struct flo_tree_node **flo_tree_add(struct flo_tree *tree,
                                     struct flo_tree_node **last,
                                     const struct flo_tree_node *value);
 
-/* NULL: it has no children, or is none itself. */
+/* NULL: the node is NULL or has no children. */
 static inline const struct flo_tree_node *
 flo_tree_first(const struct flo_tree_node *node)
 {
@@ -73,7 +73,7 @@ flo_tree_first(const struct flo_tree_node *node)
 }
 /* Is it this string? */
 bool flo_tree_is(const struct flo_tree_node *node, const char *text);
-/* A whole number from least to most; false: it is none. */
+/* A whole number from least to most; false: the node is no such number. */
 bool flo_tree_whole(const struct flo_tree_node *node, int64_t least,
                     int64_t most, int64_t *out);
 /* As text, `, ` and `: ` between. */

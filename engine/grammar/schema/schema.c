@@ -36,7 +36,8 @@ static const char *const type_names[] = {
 
 /* ---- one rule ----------------------------------------------------------- */
 
-/* The types of "type", which is a name or a list; *odd: what is none. */
+/* The types of "type", which is a name or a list; *odd: an entry that is no
+ * type. */
 static int named_types(struct flo_schema *s, const struct flo_tree_node *type,
                        const struct flo_tree_node **odd)
 {

@@ -72,9 +72,9 @@ static int by_name(const void *a, const void *b)
     return order != 0 ? order : (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-/* A name that is none of the sorted members from their byte `at` on, which have
- * the same bytes before.  No name here has a character that JSON escapes;
- * members with one cannot be met from there on. */
+/* A name other than the sorted members, from their byte `at` on; before it all
+ * have the same bytes.  No name here has a character that JSON escapes; members
+ * with one cannot be met from there on. */
 static void put_other_name(struct flo_schema *s, const struct member *members,
                            size_t count, size_t at)
 {

@@ -122,8 +122,8 @@ static bool waiting_is_too_few(const struct flo_gate_rule *rule,
 }
 
 /* The worst class decides.  In the last phase the waiting devices come to an
- * end: where they said too little until then, no more will come, and what the
- * phases before said stands. */
+ * end.  If they said too little until then, no more will come, and the verdicts
+ * of earlier phases stand. */
 static void evaluate_ratio(const struct flo_gate_rule *rule,
                            const struct flo_gate_evidence *evidence,
                            struct flo_gate_result *out)

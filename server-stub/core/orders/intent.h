@@ -19,9 +19,9 @@ enum flo_intent_stop {
     FLO_INTENT_ABORT,     /* not covered, but the release is yanked: what is
                              not yet active ends, what is active stays */
 };
-/* is_covered: the rollback is for its group.  A rollout that orders no more,
- * but whose devices may have the release, is taken back too.  A completed one
- * keeps its state and says what became of its release. */
+/* is_covered: the rollback is for its group.  A rollout that gives no orders
+ * any more, but whose devices may have the release, is taken back too.  A
+ * completed one keeps its state and says what became of its release. */
 enum flo_intent_stop flo_intent_stop(enum flo_rollout_state state,
                                      bool is_covered, bool is_yanked);
 

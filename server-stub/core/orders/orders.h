@@ -10,7 +10,8 @@
 /* Life of an order; desired carries one that is at most half as old. */
 #define FLO_ORDER_LIFE_MS (UINT64_C(72) * 3600 * 1000)
 
-/* After its end, for who reads what came to pass. */
+/* How long an order is kept after its end, for people who read what
+ * happened. */
 #define FLO_ORDER_KEPT_MS (UINT64_C(30) * 24 * 3600 * 1000)
 
 /* The facts of an order on which the selection depends. */
@@ -66,7 +67,7 @@ struct flo_order_progress {
 void flo_order_progress_add(struct flo_order_progress *progress,
                             enum flo_order_outcome outcome, bool is_online,
                             uint32_t count);
-/* "running" while somebody is awaited, "done", or "partly" with failures. */
+/* "running" while a device is awaited, "done", or "partly" with failures. */
 const char *flo_order_progress_word(const struct flo_order_progress *progress);
 
 #endif

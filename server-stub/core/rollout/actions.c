@@ -32,7 +32,7 @@ void flo_rollout_why(struct flo_rollout_actions *actions, const char *format,
     va_end(list);
 }
 
-/* Sign, publish, and write into desired of those who are in `states`. */
+/* Sign, publish, and write into desired of the members that are in `states`. */
 void flo_rollout_order(struct flo_rollout_actions *actions,
                        enum flo_order_op op, uint32_t phase, uint32_t from,
                        uint32_t to, uint32_t states)

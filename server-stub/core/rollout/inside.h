@@ -50,7 +50,7 @@ void flo_rollout_member_set(struct flo_rollout *rollout, size_t index,
                             uint64_t now_ms);
 void flo_rollout_member_is(struct flo_rollout *rollout, size_t index,
                            enum flo_lapse lapse, bool is_away);
-/* Notified; who is not there waits and does not count. */
+/* Notified; an absent device waits and does not count. */
 void flo_rollout_member_tell(struct flo_rollout *rollout, size_t index,
                              uint64_t now_ms);
 struct flo_rollout_phase *
@@ -62,7 +62,7 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index,
 void flo_rollout_phase_leave(struct flo_rollout *rollout,
                              enum flo_phase_state left_as, uint64_t now_ms,
                              struct flo_rollout_actions *actions);
-/* Tell those whose turn it is by the rollout's pace (pace.c). */
+/* Tell the members whose turn it is by the rollout's pace (pace.c). */
 void flo_rollout_tell(struct flo_rollout *rollout, uint64_t now_ms,
                       struct flo_rollout_actions *actions);
 /* Every device of the phases that began had its turn. */

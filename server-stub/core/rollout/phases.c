@@ -73,7 +73,8 @@ static void reason_of(struct flo_rollout *rollout, uint32_t gate,
     }
 }
 
-/* Cancel what is not active; who has the release and failed goes back. */
+/* Cancel the executions that are not active; devices that have the release and
+ * failed go back. */
 static void halt(struct flo_rollout *rollout, uint64_t now_ms,
                  struct flo_rollout_actions *actions)
 {
@@ -269,7 +270,7 @@ static bool phase_is_passed(const struct flo_rollout *rollout, uint64_t now_ms)
            is_soaked(phase, now_ms);
 }
 
-/* Members of started phases that somebody still waits for. */
+/* Members of started phases that are still awaited. */
 static uint32_t members_pending(const struct flo_rollout *rollout,
                                 bool going_back, uint32_t *silent)
 {

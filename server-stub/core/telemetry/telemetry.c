@@ -214,7 +214,8 @@ uint64_t flo_telemetry_resolution(const struct flo_telemetry_query *query)
 
 /* ---- hardware ---- */
 
-/* Letters that a class may have; what a device invents otherwise is none. */
+/* The letters of a class; a word with others, invented by a device, is no
+ * class. */
 static bool is_word(const char *text)
 {
     return text != NULL && text[0] != '\0' && strlen(text) <= 16 &&

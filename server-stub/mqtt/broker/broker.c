@@ -205,7 +205,7 @@ static int config_write(struct flo_broker *broker, struct flo_err *err)
 /* ---- port ---- */
 
 /* The port of the last start, else the standard one, else a free one.  A kept
- * port that somebody else holds is an error: devices know that port. */
+ * port that another process holds is an error: devices know that port. */
 static int port_choose(struct flo_controller *controller, uint16_t *out,
                        struct flo_err *err)
 {

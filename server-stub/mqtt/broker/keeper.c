@@ -124,7 +124,7 @@ static bool is_controlled(int lock)
 
 /* ---- the process ---- */
 
-/* Away from terminal, pipes and the death of who started it. */
+/* Leave the terminal, the pipes and the parent's fate. */
 static int detach(const char *dir, struct flo_err *err)
 {
     char path[4096];

@@ -1,4 +1,4 @@
-/* Audit: who did what. */
+/* Audit: the actions of operators, and their names. */
 #ifndef FLOTILLA_SERVER_STATE_AUDIT_AUDIT_H
 #define FLOTILLA_SERVER_STATE_AUDIT_AUDIT_H
 

@@ -13,9 +13,9 @@
 #define FLO_AUDIT_MARK_RECORDS 64
 #define FLO_AUDIT_MARK_MS 60000
 
-/* Read the file, compare the table with it and go on in it.  A broken audit
- * is no reason not to start: it is said, and counted in
- * controller->audit.is_broken.  In memory there is none. */
+/* Read the file, compare the table with it and go on in it.  A broken audit is
+ * no reason not to start: it is said, and counted in
+ * controller->audit.is_broken.  A store in memory has no such file. */
 FLO_MUST_USE int flo_audit_head_open(struct flo_controller *controller,
                                      struct flo_err *err);
 void flo_audit_head_close(struct flo_controller *controller);

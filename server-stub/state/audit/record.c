@@ -1,4 +1,5 @@
-/* Records of the audit: who did what, stored and shown to people. */
+/* Records of the audit: operators and their actions, stored and shown to
+ * people. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"

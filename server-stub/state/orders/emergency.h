@@ -16,7 +16,7 @@ struct flo_take_back {
     const char *device;  /* its id, or NULL */
     const char *to;      /* model@version to go to; NULL: what each had */
     bool is_yanked;      /* no device starts the release again */
-    bool is_decided;     /* somebody said so, yank or keep */
+    bool is_decided;     /* the operator chose, yank or keep */
     const char *by;
     const char *reason;
 };
@@ -26,16 +26,16 @@ struct flo_take_back {
 FLO_MUST_USE int flo_orders_plan(struct flo_controller *controller,
                                  const struct flo_take_back *what, json_t **out,
                                  struct flo_err *err);
-/* Emergency: order, yank when asked, stop rollouts, rewrite desired.  Without
- * a yank nothing changes outside the scope: rollouts of other groups go on,
+/* Emergency: order, yank when asked, stop rollouts, rewrite desired.  Without a
+ * yank nothing changes outside the scope: rollouts of other groups go on,
  * without the scope's devices.
  *
- * With `to`, devices that keep that release flip to it; others fetch it by a
+ * With `to`, devices that keep that release flip to it.  Others fetch it by a
  * deploy order of their own, whose end counts for this order.
  *
- * FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT  nobody is there; nothing changed
- * FLO_E_ORDER_NOBODY  all that run it cannot leave it, and nobody decided what
- *                     becomes of the release; nothing changed */
+ * FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT  no such device; nothing changed
+ * FLO_E_ORDER_NOBODY  no device that runs it can leave it, and the operator
+ *                     did not choose yank or keep; nothing changed */
 FLO_MUST_USE int flo_orders_take_back(struct flo_controller *controller,
                                       const struct flo_take_back *what,
                                       char *id, struct flo_err *err);

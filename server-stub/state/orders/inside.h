@@ -21,7 +21,8 @@ struct flo_scope_list {
     const char *order;
     const char *release; /* digest text: of the rollback; NULL: another op */
     const char *to;      /* digest text, or NULL */
-    const char *send;    /* deploy order of `to`, for who must fetch it */
+    const char *send;    /* deploy order of `to`, for devices that must fetch
+                          * it */
     bool is_listed;      /* the group's list has the order */
     struct flo_scope_member *items;
     size_t count, room;

@@ -145,7 +145,7 @@ int flo_orders_plan(struct flo_controller *controller,
     if (rv == 0) {
         rv = flo_fleet_is_frozen(controller->store, &is_frozen, err);
     }
-    if (rv == 0) { /* who must download waits for the end of it */
+    if (rv == 0) { /* devices that must download wait for its end */
         *out = plan_json(controller, what, &both, &list);
         json_object_set_new(*out, "frozen", json_boolean(is_frozen));
     }

@@ -1,4 +1,5 @@
-/* A rollout begins: who is in it, may it start, which older ones it meets. */
+/* A rollout begins: its members, whether it may start, which older ones it
+ * meets. */
 #include <string.h>
 
 #include "server-stub/core/orders/intent.h"

@@ -1,4 +1,4 @@
-/* Rollouts in memory: a list by age; who has ended gives way. */
+/* Rollouts in memory: a list by age; an ended one gives way. */
 #include <stdlib.h>
 #include <string.h>
 

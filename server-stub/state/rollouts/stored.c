@@ -91,8 +91,8 @@ static bool evidence_fits(const struct flo_gate_rule *rule, const json_t *json,
            out->metric == rule->metric;
 }
 
-/* The verdicts that were found before come from the same numbers again.  What
- * cannot be read is left out: the gate waits for the next evidence. */
+/* The verdicts that were found before come from the same numbers again.
+ * Evidence that cannot be read is left out: the gate waits for the next. */
 static int evidence_read(struct flo_rollout_entry *entry, json_t *stored,
                          struct flo_err *err)
 {

@@ -14,7 +14,7 @@
 #include <flotilla/base.h>
 #include <flotilla/proto.h>
 
-/* ---- trust: who may sign what ---- */
+/* ---- trust: which key may sign what ---- */
 
 #define FLO_TRUST_KEYS_MAX 64
 #define FLO_KEYID_TEXT 65 /* 64 hex + NUL */

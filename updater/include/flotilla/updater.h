@@ -41,7 +41,7 @@ struct flo_stated {
 struct flo_denial {
     struct flo_digest release;
     uint64_t number;    /* of the release; 0: not known */
-    uint64_t statement; /* number of who said so */
+    uint64_t statement; /* its order's number, or the newest one's then */
     enum flo_denial_cause cause;
     uint8_t lane; /* 0 order, 1 emergency: no lane lifts the other's */
 };
@@ -155,8 +155,9 @@ struct flo_device;
  * one, else of the denied one with the lowest number, which is folded: true
  * then, for a note. */
 bool flo_slots_deny(struct flo_slots *slots, const struct flo_denial *said);
-/* Withdraw a permission that somebody at the device gave, after the same order
- * as this denial.  Among equals the last word holds, not the permission. */
+/* Withdraw a permission that a person at the device gave, after the same order
+ * as this denial.  Of two equal statements the last holds, not the
+ * permission. */
 void flo_slots_disallow(struct flo_slots *slots,
                         const struct flo_digest *release, uint64_t statement);
 /* The device's own verdict on a release. */
@@ -281,7 +282,7 @@ struct flo_kept flo_statement_keep(struct flo_device *device,
 /* Sources of the time other than orders. */
 struct flo_time_sources {
     uint64_t clock_ms;      /* the machine's */
-    bool is_synchronised;   /* somebody keeps that clock right */
+    bool is_synchronised;   /* a service keeps that clock right */
     uint64_t peer_until_ms; /* end of the peer's certificate; 0: not known */
 };
 /* No claim counts for more than this: a synchronised clock; else the end of
