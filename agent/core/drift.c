@@ -1,4 +1,4 @@
-/* Drift: is what runs what is assigned, and if not, why? */
+/* Drift: does the assigned release run, and if not, why? */
 #include <assert.h>
 
 #include "agent/core/device/internal.h"
@@ -12,7 +12,7 @@ const char *flo_drift_word(enum flo_drift drift)
     return words[drift];
 }
 
-/* An execution is on its way to the target; what does it wait for? */
+/* Why does an execution on its way to the target wait? */
 static enum flo_drift on_the_way(const struct flo_agent *agent)
 {
     assert(agent->has_execution);

@@ -1,8 +1,9 @@
-/* Order intake: what becomes of an order that was verified, in scope and held
- * against what is kept.
+/* Order intake: the effect of an order that was verified, is in scope and was
+ * compared with the stored ones.
  *
- * A deploy order stands for a state: it is answered by what runs.  Every other
- * order acts once; when it comes again it is answered with what came of it. */
+ * A deploy order stands for a state: the release that runs is its answer.
+ * Every other order acts once; when it comes again it is answered with its
+ * first outcome. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* Outbox: which stored event goes out next.
  *
- * Events are numbered without gaps and sent in order, at most a window of
- * them without an ack.  A new connection begins again after the last ack, and
- * so does a silence of FLO_OUTBOX_RESEND_MS: the broker may have forgotten
- * what it confirmed. */
+ * Events are numbered without gaps and sent in order, at most a window of them
+ * without an ack.  A new connection begins again after the last ack, and so
+ * does a silence of FLO_OUTBOX_RESEND_MS: the broker may have forgotten
+ * messages that it confirmed. */
 #include <assert.h>
 
 #include <flotilla/agent.h>

@@ -1,8 +1,8 @@
 /* The loop: events into the core, actions out to the modules.
  *
- * Lists are carried out whole before the next event is looked at; what fails
- * comes back as an event.  The facts of an order are on the disk before its
- * event comes; a denial is in the same write as the slots that follow from
+ * Lists are carried out whole before the next event is looked at; a failed
+ * action comes back as an event.  The facts of an order are on the disk before
+ * its event comes; a denial is in the same write as the slots that follow from
  * it. */
 #include <string.h>
 

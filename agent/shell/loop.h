@@ -1,4 +1,4 @@
-/* The loop: takes what waits for the core, and carries out what it says.
+/* The loop: takes waiting events for the core, and carries out its actions.
  *
  * Its callers are at the top: the link's receiver, the control socket, timers,
  * a command.  Everything else posts to the queue. */

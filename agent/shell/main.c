@@ -1,4 +1,4 @@
-/* flotilla-agent: the device daemon and what an operator asks it. */
+/* flotilla-agent: the device daemon and its operator's commands. */
 #include "agent/serve/standalone/standalone.h"
 #include "agent/shell/commands/commands.h"
 

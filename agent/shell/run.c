@@ -15,8 +15,8 @@
 
 /* ---- what the disk says ------------------------------------------------- */
 
-/* A write that fails at the start can wait for the next one: what is known
- * serves. */
+/* A write that fails at the start can wait for the next one: the record in
+ * memory serves. */
 static void write_slots(struct flo_shell *shell)
 {
     struct flo_err err = {0};
@@ -63,7 +63,7 @@ static int recover(struct flo_shell *shell, const char *model,
 
 /* Choose among several records: the model that serves here, else a damaged one
  * that may have served, else the one with the newest order.  A record that only
- * keeps what was said about another model takes nothing away. */
+ * keeps statements about another model takes nothing away. */
 static size_t choose_model(struct flo_shell *shell, size_t count,
                            char (*models)[FLO_NAME_MAX + 1])
 {
@@ -318,7 +318,7 @@ static void on_signal(evutil_socket_t number, short events, void *context)
     event_base_loopbreak(shell->base);
 }
 
-/* The device's own word, else what an order said before this start. */
+/* The device's own word, else an order's from before this start. */
 static uint64_t first_heartbeat_ms(const struct flo_shell *shell)
 {
     bool is_own = flo_config_is_set(shell->settings.config, "heartbeat");

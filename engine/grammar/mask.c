@@ -13,8 +13,8 @@
 
 #include <string.h>
 
-/* false: there was no room or too much work, and what is known is more than
- * this state. */
+/* false: there was no room or too much work, and other states than this one are
+ * known. */
 static bool fill(struct flo_matcher *m, uint32_t *state, bool is_alone,
                  uint64_t *mask)
 {

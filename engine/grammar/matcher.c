@@ -33,7 +33,7 @@ int flo_matcher_open(struct flo_program *program,
                      const struct flo_pieces *pieces, uint32_t n_vocab,
                      struct flo_matcher **out, struct flo_err *err)
 {
-    /* Zeroed pages: what is never met costs nothing. */
+    /* Zeroed pages: a state that is never met costs nothing. */
     struct flo_matcher *m = calloc(1, (size_t)flo_matcher_bytes(n_vocab));
 
     if (m == NULL) {
@@ -132,7 +132,8 @@ static void push(struct closure *c, uint32_t node, uint32_t stack)
     m->visited[at] = (uint16_t)c->visits++;
 }
 
-/* A call deeper than the limit is not followed: what needs it does not fit. */
+/* A call deeper than the limit is not followed: a text that needs it does not
+ * fit. */
 static void call(struct closure *c, const struct flo_node *n, uint32_t stack)
 {
     struct flo_matcher *m = c->m;

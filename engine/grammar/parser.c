@@ -66,8 +66,8 @@ static bool read_times(struct flo_parser *p, uint32_t *least, uint32_t *most)
     return true;
 }
 
-/* An item and what repeats it.  It is built next to what is there, so that a
- * repetition can make it a rule and call that; without one it is joined in. */
+/* An item and its repetition.  The item is built aside, so that a repetition
+ * can make it a rule and call that.  Without a repetition it is joined in. */
 static void read_repeated(struct flo_parser *p)
 {
     struct flo_program *program = p->program;

@@ -1,6 +1,6 @@
 /* Program: rules as a graph of bytes.
  *
- * Building goes on at the open node `at`; what is added leads from there to the
+ * Building goes on at the open node `at`; an added part leads from there to the
  * next open node.  Calls need no check on the way: after a failure `failed`
  * stays set and all calls do nothing. */
 #ifndef FLOTILLA_GRAMMAR_PROGRAM_H
@@ -36,7 +36,7 @@ struct flo_program {
     /* Bytes that no node tells apart are one class. */
     uint8_t class_of[256];
     uint32_t class_count;
-    /* Begun at the front; what is not used has no pages. */
+    /* Begun at the front; the unused part has no pages. */
     struct flo_node nodes[FLO_GRAMMAR_NODES_MAX];
     uint32_t starts[FLO_GRAMMAR_RULES_MAX]; /* nodes; FLO_NOWHERE: undefined */
 };

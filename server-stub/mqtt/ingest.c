@@ -140,7 +140,7 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
 /* ---- reported ---- */
 
 /* Does it say that the device left a release that it was told to leave?  It
- * counts when the device knows what it should run by now. */
+ * counts when the device knows its newest desired release. */
 static int back_by_report(const struct flo_message *message, uint64_t rev,
                           struct flo_err *err)
 {

@@ -1,5 +1,5 @@
-/* Ingest: what every kind of message does: find the rollout that a device
- * speaks of, and step it. */
+/* Ingest, for every kind of message: find the rollout that a device speaks of,
+ * and step it. */
 #include "server-stub/mqtt/ingest_inside.h"
 
 void flo_ingest_dump(const json_t *json, struct flo_buf *out)

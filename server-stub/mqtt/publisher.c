@@ -95,8 +95,8 @@ static int take_order(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* The order once more, for this device alone, which answers what it carried
- * out before. */
+/* The order once more, for this device alone, which answers with its first
+ * outcome. */
 static void send_ask(struct flo_publisher *publisher, const struct flo_ask *ask)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};

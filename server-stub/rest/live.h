@@ -1,9 +1,9 @@
 /* Live: server-sent events with a ring of the last ones.
  *
  * An object that changes often is sent at most four times a second, as it is
- * then.  A client that comes back with Last-Event-ID gets what it missed, or
- * `resync` when the ring does not reach back.  After a minute without a
- * listener, no events are made. */
+ * then.  A client that comes back with Last-Event-ID gets the events that it
+ * missed, or `resync` when the ring does not reach back.  After a minute
+ * without a listener, no events are made. */
 #ifndef FLOTILLA_SERVER_LIVE_H
 #define FLOTILLA_SERVER_LIVE_H
 

@@ -1,9 +1,8 @@
-/* Controller: what the rooms of a fleet's state share.
+/* Controller: the data that the rooms of a fleet's state share.
  *
  * One thread, one event loop; telemetry has another (lane.h).  Changes of state
- * run between flo_controller_begin and flo_controller_commit; what has to reach
- * the world is collected in between (outgoing.h) and leaves after the
- * commit. */
+ * run between flo_controller_begin and flo_controller_commit.  Messages to the
+ * world are collected in between (outgoing.h) and leave after the commit. */
 #ifndef FLOTILLA_SERVER_STATE_CONTROLLER_H
 #define FLOTILLA_SERVER_STATE_CONTROLLER_H
 
@@ -82,7 +81,7 @@ flo_controller_now_ms(const struct flo_controller *controller)
 
 FLO_MUST_USE int flo_controller_begin(struct flo_controller *controller,
                                       struct flo_err *err);
-/* Commit, and let leave what was collected. */
+/* Commit, then send the collected messages. */
 FLO_MUST_USE int flo_controller_commit(struct flo_controller *controller,
                                        struct flo_err *err);
 /* Forget everything since begin; rollouts that were changed are read again. */

@@ -7,8 +7,8 @@
 
 /* ---- lists ---- */
 
-/* Room for one item more; false without memory: what is left out is published
- * again with the next connection. */
+/* Room for one item more; false without memory.  A document that is left out is
+ * published again with the next connection. */
 static bool has_room(void **items, size_t count, size_t *capacity, size_t bytes)
 {
     if (count < *capacity) {

@@ -1,8 +1,8 @@
-/* Outgoing: what has to leave after a commit.
+/* Outgoing: messages that leave after a commit.
  *
- * A transaction collects it, so that a crash cannot undo what was told.  After
- * the commit everyone who subscribed at the start gets all of it and takes the
- * part that is theirs: mqtt/ publishes, rest/ tells live clients. */
+ * A transaction collects them, so that a crash cannot undo a change that was
+ * told.  After the commit each subscriber gets all of them and takes its part:
+ * mqtt/ publishes, rest/ tells live clients. */
 #ifndef FLOTILLA_SERVER_STATE_OUTGOING_H
 #define FLOTILLA_SERVER_STATE_OUTGOING_H
 
@@ -58,7 +58,7 @@ struct flo_changes {
 
 struct flo_outgoing {
     struct flo_text_list desired; /* device ids */
-    struct flo_text_list cleared; /* device ids: remove what is retained */
+    struct flo_text_list cleared; /* device ids: remove the retained message */
     struct flo_text_list groups;  /* whose order list changed */
     struct flo_acks acks;
     struct flo_asks asks;

@@ -25,8 +25,8 @@ struct flo_pki {
     char order_public_pem[FLO_PUBLIC_KEY_PEM_MAX];
 };
 
-/* Make what is missing below DIR and read it; server certificate for the
- * given hosts.
+/* Make the missing keys and certificates below DIR and read all; server
+ * certificate for the given hosts.
  *
  * FLO_E_KEYS_ABSENT  what is missing is known to enrolled devices */
 FLO_MUST_USE int flo_pki_open(struct flo_controller *controller,

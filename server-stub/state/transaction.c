@@ -1,5 +1,5 @@
-/* Transactions: between begin and commit everything is stored or nothing, and
- * what has to leave leaves after it. */
+/* Transactions: between begin and commit everything is stored or nothing;
+ * messages leave after it. */
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/controller.h"
 

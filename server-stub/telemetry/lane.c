@@ -1,4 +1,4 @@
-/* Lane: its thread, and what goes to and fro. */
+/* Lane: its thread, and the data that goes to and fro. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>

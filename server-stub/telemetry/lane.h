@@ -4,7 +4,8 @@
  * thread, which gives way to all others.  Orders, answers, events, presence and
  * REST therefore never wait for telemetry.  Too much telemetry is left out here
  * and counted; a device that sends too much loses its own.  An external broker
- * knows one identity of ours: there the control thread hands over what comes.
+ * knows only one identity of ours: there the control thread hands telemetry
+ * over.
  *
  * The control thread tells the lane which devices and releases there are.  It
  * asks its queries here, and now and then takes the devices that the lane
@@ -33,13 +34,14 @@ struct flo_lane;
 /* `dir` ":memory:" for tests.  The thread is not started yet. */
 FLO_MUST_USE int flo_lane_open(const char *dir, const char *fleet,
                                struct flo_lane **out, struct flo_err *err);
-/* Stop the thread and keep what it has: before `base` of the start ends. */
+/* Stop the thread and store its windows: before `base` of the start ends. */
 void flo_lane_stop(struct flo_lane *lane);
 /* Stop, and free.  Queries without an answer are
  * freed without one. */
 void flo_lane_close(struct flo_lane *lane);
-/* Start the thread.  mqtt_or_NULL: connect with these; else only what is fed
- * comes.  Answers and news come on `base`, which runs on this thread. */
+/* Start the thread. mqtt_or_NULL: connect with these; NULL: windows come only
+ * by flo_lane_feed.  Answers and news come on `base`, which runs on this
+ * thread. */
 FLO_MUST_USE int flo_lane_start(struct flo_lane *lane, struct event_base *base,
                                 const struct flo_mqtt_options *mqtt_or_null,
                                 void (*on_news)(void *context), void *context,

@@ -1,4 +1,4 @@
-/* Lane: the devices it knows, and what each may send. */
+/* Lane: the devices that it knows, and their shares. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* Evidence from the telemetry store: what the lane gathers for a rollout.
+/* Evidence from the telemetry store, which the lane gathers for a rollout.
  *
  * The control thread says which devices and releases count.  The lane reads the
  * newest rows of its store, adds their sketches up by metric, hardware class

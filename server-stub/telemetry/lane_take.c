@@ -1,4 +1,5 @@
-/* Lane: what its thread does with windows, queries and what it is told. */
+/* Lane: its thread's work on windows, queries and news of the control
+ * thread. */
 #include <stdlib.h>
 #include <string.h>
 

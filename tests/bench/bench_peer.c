@@ -119,7 +119,7 @@ static void decode(struct peer *peer, llama_token *tokens, int count)
     }
 }
 
-/* A test as cmd_bench.c reads it; tokens per second. */
+/* A test as engine/commands/bench.c reads it; tokens per second. */
 static double run(struct peer *peer, const char *test)
 {
     llama_memory_t cache = llama_get_memory(peer->context);

@@ -231,7 +231,7 @@ static void *make_some(void *context)
     return NULL;
 }
 
-/* "zstd, bsdiff40": what is not done yet. */
+/* "zstd, bsdiff40": the ways that are not done yet. */
 static bool is_done(struct tasks *tasks, char *left, size_t bytes)
 {
     size_t chars = 0;
@@ -247,7 +247,7 @@ static bool is_done(struct tasks *tasks, char *left, size_t bytes)
     return left[0] == '\0';
 }
 
-/* Until a thread has ended; each second it is told what is under way. */
+/* Until a thread has ended; each second the ways under way are reported. */
 static void wait_for(const struct author_build *build, const char *file,
                      struct tasks *tasks, pthread_t thread, uint64_t began_ms)
 {

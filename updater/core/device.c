@@ -101,7 +101,7 @@ enum flo_rollout_said flo_device_rollout(const struct flo_device *device,
                : FLO_ROLLOUT_RESUMED;
 }
 
-/* The first to go: what was resumed, then what was aborted, the oldest first.
+/* The first to go: a resumed rollout, then an aborted one, the oldest first.
  * NULL: all are paused. */
 static struct flo_pause *least(struct flo_device *device)
 {

@@ -340,8 +340,8 @@ static void add_packed(const struct flo_plan_input *input,
     }
 }
 
-/* Kept prefixes can be computed again: their room counts as free, and what
- * must go for it goes before the first byte is fetched. */
+/* Kept prefixes can be computed again: their room counts as free.  Prefixes in
+ * the way are removed before the first byte is fetched. */
 static int fit_disk(struct making *making,
                     const struct flo_release_variant *variant,
                     const char *title, struct flo_err *err)

@@ -17,8 +17,8 @@ struct flo_digest flo_slots_serving(const struct flo_slots *slots)
     return slots->current;
 }
 
-/* Releases and their numbers turn together; what is known of the candidate's
- * execution goes with the candidate. */
+/* Releases and their numbers turn together; the facts of the candidate's
+ * execution go with the candidate. */
 static void rotate(struct flo_slots *slots, enum flo_slot_turn turn)
 {
     const struct flo_places releases = {&slots->current, &slots->previous,
@@ -162,10 +162,10 @@ static bool is_denied(const struct flo_slots *slots,
            flo_slots_is_denied(slots, release, 0);
 }
 
-/* An ordered rollback is kept with what it denies before the way back begins,
- * and rotates the slots when its target is ready.  Between the two the power
- * may fail; this goes on.  A current release that is denied but has no
- * previous stays: a doubtful model beats none. */
+/* An ordered rollback is stored with its denial before the way back begins, and
+ * rotates the slots when its target is ready.  Between the two the power may
+ * fail; this goes on.  A current release that is denied but has no previous
+ * stays: a doubtful model beats none. */
 bool flo_slots_heal(struct flo_slots *slots)
 {
     bool is_changed = false;

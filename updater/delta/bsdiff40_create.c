@@ -62,7 +62,7 @@ static void packer_close(struct packer *packer)
     flo_buf_deinit(&packer->out);
 }
 
-/* BZ_RUN takes all of data; BZ_FINISH writes what is left. */
+/* BZ_RUN takes all of data; BZ_FINISH writes the rest. */
 static int packer_run(struct create *create, struct packer *packer,
                       const void *data, size_t bytes, int action,
                       struct flo_err *err)

@@ -1,4 +1,4 @@
-/* Make a patch and say what it cost: one codec, or the smallest of several by
+/* Make a patch and report its cost: one codec, or the smallest of several by
  * measurement.  Publishers only; maps both files. */
 #include "updater/delta/internal.h"
 

@@ -1,6 +1,6 @@
 /* Fetching from a bundle file: the same partial downloads, filled from a USB
- * stick.  Two passes: the first verifies everything and says what is there,
- * so that the plan can be made before a byte is written. */
+ * stick.  Two passes: the first verifies everything and lists it, so that the
+ * plan can be made before a byte is written. */
 #include <string.h>
 #include <unistd.h>
 
@@ -124,8 +124,8 @@ static int on_data(void *context, const void *data, size_t bytes,
     if (taking->part == NULL) {
         return 0;
     }
-    /* A piece may jump over what an earlier run left, so it goes in small
-     * steps of which each is taken whole or skipped. */
+    /* A piece may jump over bytes of an earlier run, so it goes in small steps;
+     * each is taken whole or skipped. */
     while (rv == 0 && bytes > 0) {
         uint64_t position = flo_part_position(taking->part);
         size_t step = bytes;

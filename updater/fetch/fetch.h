@@ -46,9 +46,9 @@ FLO_MUST_USE int flo_fetch_artifact(struct flo_fetch *fetch,
                                     const struct flo_artifact *artifact,
                                     int *fd, struct flo_err *err);
 /* The envelope of a release into memory (GET /v1/envelopes/<id>).  `check` says
- * whether these bytes are it; what it refuses puts the mirror aside, and the
- * next one is asked.  Its error is the result when none is left.  `check` may
- * keep what it made of them.  Else as flo_fetch_artifact. */
+ * whether these bytes are it.  Refused bytes put the mirror aside, and the next
+ * one is asked.  Its error is the result when none is left.  `check` may keep
+ * its result.  Else as flo_fetch_artifact. */
 typedef int (*flo_fetch_check_fn)(void *context, const void *data, size_t bytes,
                                   struct flo_err *err);
 FLO_MUST_USE int flo_fetch_envelope(struct flo_fetch *fetch,
@@ -66,7 +66,7 @@ struct flo_offer {
     struct flo_digest release;
     struct flo_buf envelope; /* flo_buf_deinit */
 };
-/* First pass: verify all of it, say what it holds, keep nothing. */
+/* First pass: verify all of it, list its content, keep nothing. */
 FLO_MUST_USE int flo_fetch_bundle_look(const char *path,
                                        const struct flo_trust *trust,
                                        struct flo_offer *out,

@@ -202,7 +202,8 @@ static void refused(const struct flo_http_answer *answer, const char *url,
     }
 }
 
-/* One GET of an artifact from one mirror; `retry_ms` is what it asks for. */
+/* One GET of an artifact from one mirror; `retry_ms` is the pause that it asks
+ * for. */
 static enum outcome get_artifact(struct flo_fetch *fetch, const char *url,
                                  struct flo_part *part, uint64_t total,
                                  uint64_t *retry_ms, struct flo_err *err)
@@ -289,7 +290,7 @@ static bool next_url(struct mirrors *mirrors, char *url, size_t url_bytes)
     return false;
 }
 
-/* Full jitter: anything up to a bound that doubles, but not below what the
+/* Full jitter: anything up to a bound that doubles, but not less than the
  * server asked for.  FLO_E_INTERRUPTED when the agent goes away meanwhile. */
 static int pause_for(struct mirrors *mirrors, uint64_t retry_ms,
                      struct flo_err *err)

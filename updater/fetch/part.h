@@ -33,7 +33,7 @@ struct flo_part;
 FLO_MUST_USE int flo_part_open(struct flo_store *store,
                                const struct flo_artifact *artifact,
                                struct flo_part **out, struct flo_err *err);
-/* Keep what is there, the begun unit included, and free. */
+/* Keep the bytes so far, the begun unit included, and free. */
 void flo_part_close(struct flo_part *part);
 /* The byte that is wanted next; artifact->bytes when complete. */
 uint64_t flo_part_position(const struct flo_part *part);

@@ -1,4 +1,4 @@
-/* The job line: what the agent asks a worker to do. */
+/* The job line: the agent's request to a worker. */
 #include <string.h>
 
 #include "base/host/json.h"

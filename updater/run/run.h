@@ -21,7 +21,7 @@ struct flo_update_job {
     const char *key_file;
     const char *trust_file;
     const char *bundle;        /* NULL: over the network */
-    struct flo_digest release; /* zero: what the bundle brings */
+    struct flo_digest release; /* zero: the release in the bundle */
     struct flo_profile profile;
     uint64_t rate_bytes_per_s;
     uint64_t budget_bytes;

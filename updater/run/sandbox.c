@@ -1,10 +1,11 @@
-/* The worker's sandbox: it parses what strangers wrote, with the network in
- * its hands.
+/* The worker's sandbox: it parses strangers' bytes, with the network in its
+ * hands.
  *
- * Its files are those of the download: blobs and what becomes one.  Trust, keys
- * and slots are read-only or not there at all: only the agent decides what
- * runs.  A call that is not listed fails with ENOSYS, so that a libc takes its
- * older way; what only an attacker calls kills. */
+ * Its files are those of the download: blobs and files that become blobs.
+ * Trust, keys and slots are read-only or not there at all: only the agent
+ * decides which release runs.  A call that is not listed fails with ENOSYS, so
+ * that a libc takes its older way.  A call that only an attacker makes kills
+ * the process. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -320,7 +321,7 @@ static void warm_up(void)
 
 static void bound_memory(uint64_t bytes_max)
 {
-    /* The bound lies above what the plan promises (which a test measures). */
+    /* The bound lies above the plan's promise (which a test measures). */
     uint64_t bound = bytes_max + (32u << 20);
 
     if (flo_sandbox_is_built()) { /* a sanitizer's shadow is larger */

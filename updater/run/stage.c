@@ -245,7 +245,7 @@ static void say(const struct stage *stage, const char *word)
 
 /* ---- one file ---- */
 
-/* Is it what the release says, and a model of finite numbers? */
+/* Does the file have its digest, and a model only finite numbers? */
 static int verify(struct stage *stage, const struct flo_release_file *file,
                   int fd, struct flo_err *err)
 {
@@ -507,7 +507,7 @@ static int stage_files(struct stage *stage, struct flo_err *err)
         flo_event_planned(stage->event_fd, &stage->verified.release,
                           &stage->plan);
         if (stage->job->budget_bytes == 0) {
-            /* Thrice what is needed: mirrors that lie end somewhere. */
+            /* Three times the need: mirrors that lie end somewhere. */
             stage->fetch.budget_bytes = stage->fetch.fetched_bytes +
                                         3 * stage->plan.fetch_bytes +
                                         FLO_PART_UNIT;

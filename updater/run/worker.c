@@ -6,7 +6,7 @@
 #include "base/host/tls_time.h"
 #include "updater/run/run.h"
 
-/* A line of at most FLO_JOB_BYTES_MAX bytes; what follows it is not read. */
+/* A line of at most FLO_JOB_BYTES_MAX bytes; bytes after it are not read. */
 static int read_line(int fd, char *line, size_t *bytes, struct flo_err *err)
 {
     size_t used = 0;

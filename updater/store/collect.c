@@ -82,7 +82,7 @@ static bool is_nothing(const char *ending)
     return ending[0] == '\0';
 }
 
-/* A folder whose files belong to what is kept, or go. */
+/* A folder whose files belong to a kept blob or release, or go. */
 struct sweep {
     struct keep *keep;
     int dir_fd;

@@ -1,4 +1,4 @@
-/* slots/_device.bin: the record of what belongs to the device, byte by byte.
+/* slots/_device.bin: the record of the device, byte by byte.
  *
  *     0  magic "FLDR"
  *     4  u16 format 2        6  u16 flags: 0 frozen, 1 frozen by emergency,

@@ -44,7 +44,8 @@ static int take_lock(struct flo_store *store, struct flo_err *err)
     int rv = flo_file_open_beneath(store->dir_fd, "lock",
                                    O_RDWR | O_CREAT | O_CLOEXEC, 0600,
                                    &store->lock_fd, err);
-    if (rv < 0 && errno == EROFS) { /* what is there is served all the same */
+    if (rv < 0 && errno == EROFS) { /* the files that are there are served all
+                                     * the same */
         rv = flo_file_open_beneath(store->dir_fd, "lock", O_RDONLY | O_CLOEXEC,
                                    0, &store->lock_fd, err);
     }

@@ -22,8 +22,8 @@ struct flo_store {
 
 void flo_store_blob_name(const struct flo_digest *digest,
                          char out[FLO_BLOB_NAME]);
-/* The digest that the name of a file begins with; gives what follows it, or
- * NULL: not a name of ours. */
+/* The digest with which the name of a file begins.  Returns the rest of the
+ * name, or NULL: not a name of ours. */
 const char *flo_store_name_read(const char *name, struct flo_digest *digest);
 /* suffix: ".part", ".map" */
 void flo_store_part_name(const struct flo_digest *digest, const char *suffix,
@@ -46,7 +46,7 @@ FLO_MUST_USE int flo_store_part_publish(struct flo_store *store, int fd,
 /* Remove a partial download and its map. */
 void flo_store_part_remove(struct flo_store *store,
                            const struct flo_digest *digest);
-/* Is it what was a blob and is damaged?  A download has a map. */
+/* Was this file a blob that was found damaged?  A download has a map. */
 bool flo_store_part_is_damaged(struct flo_store *store,
                                const struct flo_digest *digest);
 /* Remove every partial download but these; gives the bytes on disk of what

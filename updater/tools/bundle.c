@@ -1,4 +1,4 @@
-/* flotilla-updater bundle create|verify: what a USB stick carries. */
+/* flotilla-updater bundle create|verify: the file that a USB stick carries. */
 #include "updater/tools/tools.h"
 
 #include <inttypes.h>

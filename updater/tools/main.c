@@ -1,7 +1,7 @@
 /* flotilla-updater: the table of its commands.
  *
- * `worker` is what the agent starts, one job per process; the rest are for
- * publishers and for looking at what a device would do. */
+ * The agent starts `worker`, one job per process.  The other commands are for
+ * publishers and for looking at a device's plan. */
 #include "updater/tools/tools.h"
 
 #include <flotilla/updater.h>

@@ -30,8 +30,8 @@ extern const struct flo_verb tool_delta_create, tool_delta_apply,
 FLO_MUST_USE int tool_bytes(const char *text, const char *name, uint64_t *out,
                             struct flo_err *err);
 
-/* A new nameless file in the folder of `path`; tool_commit gives it the name,
- * replacing what was there, once it is whole. */
+/* A new nameless file in the folder of `path`. tool_commit gives it the name
+ * once it is whole, and replaces an older file. */
 FLO_MUST_USE int tool_create(const char *path, int *fd, struct flo_err *err);
 FLO_MUST_USE int tool_commit(int fd, const char *path, struct flo_err *err);
 

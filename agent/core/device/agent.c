@@ -1,5 +1,5 @@
 /* One step of the device: hand the event to the file that knows it, then look
- * at the clock, then go on with what waits.
+ * at the clock, then go on with the executions that wait.
  *
  * Deadlines are looked at on every event, so a late timer changes nothing. */
 #include <assert.h>
@@ -33,7 +33,7 @@ static void abort_rollout(struct step *s, const struct flo_order *order)
     }
 }
 
-/* A pause stops what has not started, and nothing else. */
+/* A pause stops only executions that have not started. */
 static void note_pause(struct step *s, const struct flo_order *order)
 {
     const struct flo_agent_execution *execution = flo_execution_of(s);

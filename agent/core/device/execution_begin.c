@@ -1,5 +1,5 @@
-/* An execution begins: an order, a bundle or a repair asks for a release, or
- * the agent starts and goes on with what was open. */
+/* An execution begins: an order, a bundle or a repair asks for a release.  At a
+ * start, the agent goes on with an open one. */
 #include <assert.h>
 #include <string.h>
 

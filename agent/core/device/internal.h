@@ -173,7 +173,8 @@ bool flo_repair_is_needed(const struct flo_agent *agent,
                           const struct flo_release_ref *release);
 /* Have the release staged again, unless something is under way. */
 void flo_repair_ask(struct step *s, const struct flo_release_ref *release);
-/* true: what was staged is the current release, nothing else is to be done. */
+/* true: the staged release is the current one, and there is nothing else to
+ * do. */
 bool flo_repair_staged(struct step *s);
 void flo_repair_loaded(struct step *s); /* the current engine is ready */
 void flo_repair_lost(struct step *s);   /* it could not be loaded */

@@ -1,11 +1,11 @@
 /* Repair: the current release lies damaged on the disk and is fetched again.
  *
  * A repair is an execution of the release that should run: the updater stages
- * what is bad or missing.  Where the device fell back to its previous release,
- * it goes the whole way, probe and trial included.  Where nothing serves, the
- * release is current already: nothing is written to the slots, its engine is
- * loaded from the files that are whole again.  A deploy order of a release
- * that is current and damaged takes the same way. */
+ * the bad or missing files.  Where the device fell back to its previous
+ * release, it goes the whole way, probe and trial included.  Where nothing
+ * serves, the release is current already.  The slots are not written; its
+ * engine is loaded from the files that are whole again.  A deploy order of a
+ * release that is current and damaged takes the same way. */
 #include <assert.h>
 #include <string.h>
 

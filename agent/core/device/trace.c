@@ -1,4 +1,4 @@
-/* The trace: what happened and what was done about it, as text.
+/* The trace: each event and its actions, as text.
  *
  * Log, golden tests and `flotilla-agent explain` show the same lines.  Times
  * are seconds since the agent started.  The trace cannot hold a prompt or an

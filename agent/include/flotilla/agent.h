@@ -56,7 +56,7 @@ struct flo_agent_error {
     char what[256];
 };
 
-/* Numbers for people: what the update cost and what the probe saw. */
+/* Numbers for people: the cost of the update and the findings of the probe. */
 struct flo_agent_detail {
     char codec[16];
     uint64_t bytes, full_bytes, took_ms;
@@ -138,7 +138,7 @@ struct flo_agent {
     uint64_t origin_ms; /* of the trace */
     uint64_t random;
     uint64_t timer_ms; /* last TIMER action; 0: none */
-    uint64_t revision; /* grows when what is reported changes */
+    uint64_t revision; /* grows when the report changes */
     bool is_booted;
     bool is_frozen;
     bool has_execution;
@@ -291,7 +291,8 @@ enum flo_drift {
     FLO_DRIFT_NONE,
     FLO_DRIFT_BEHIND,      /* the target is newer */
     FLO_DRIFT_AHEAD,       /* the target is older */
-    FLO_DRIFT_DENIED,      /* the target, or what runs, may not run here */
+    FLO_DRIFT_DENIED,      /* the target, or the running release, may not run
+                            * here */
     FLO_DRIFT_BELOW_FLOOR, /* the target is older than was committed */
     FLO_DRIFT_FROZEN,      /* it waits for the end of a freeze */
     FLO_DRIFT_PAUSED       /* it waits for its rollout */
@@ -299,7 +300,7 @@ enum flo_drift {
 const char *flo_drift_word(enum flo_drift drift);
 /* The target, as the records have it. */
 struct flo_agent_target {
-    struct flo_digest release;       /* zero: what is current stays */
+    struct flo_digest release;       /* zero: the current release stays */
     uint64_t number, current_number; /* 0: not known */
     int refusal;                     /* FLO_E_TARGET_..., 0: it may run */
     bool is_current_denied;
@@ -398,15 +399,15 @@ bool flo_agent_blames_serving(int code);
 /* A verified order, and the device's knowledge of its subject. */
 struct flo_intake_facts {
     const struct flo_order *order;
-    enum flo_standing standing;      /* against what is kept */
+    enum flo_standing standing;      /* among the stored orders */
     uint64_t by;                     /* superseded: the number that holds */
     enum flo_stated_outcome outcome; /* of the newest word about its model */
     uint64_t aborted_by; /* deploy: the order that ended its rollout; 0: none */
     bool has_ended;      /* deploy: its execution here */
     bool is_current;     /* deploy: its release */
     bool is_answered;    /* for good, and the answer is kept */
-    bool takes_back;     /* rollback: what runs here, or is on its way, and is
-                            denied */
+    bool takes_back;     /* rollback: the release that runs here, or is on its
+                          * way, and is denied */
     bool is_set_here;    /* config: the device's own configuration says it */
     struct flo_agent_error refusal; /* deploy: why it may not run; code 0: it
                                        may */

@@ -154,8 +154,8 @@ static void answer_json(struct flo_httpd_request *http, int status,
     flo_buf_deinit(out);
 }
 
-/* The live engine; NULL: the client is told to come again, since what is
- * loading or being swapped is no model that does not exist. */
+/* The live engine; NULL: the client is told to come again.  A model that is
+ * loading or being swapped does exist. */
 static const struct serve_engine *live_engine(struct flo_serve *serve,
                                               struct flo_httpd_request *http)
 {

@@ -108,7 +108,7 @@ static void call_unlist(struct serve_engine *engine, struct serve_call *call)
     call->engine = NULL;
 }
 
-/* Control frames and what is answered at once. */
+/* Control frames and requests that are answered at once. */
 static int send_message(struct serve_engine *engine,
                         const struct flo_wire_message *message,
                         struct flo_err *err)

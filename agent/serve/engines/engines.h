@@ -13,9 +13,9 @@ struct bufferevent;
 
 struct serve_engine;
 
-/* Each has its own share of what the engine has room for. */
+/* Each has its own share of the engine's room. */
 enum call_kind {
-    CALL_USER, /* and probes, and what is answered at once */
+    CALL_USER, /* and probes, and requests that are answered at once */
     CALL_BATCH,
     CALL_VECTORS,
     CALL_KINDS
@@ -143,7 +143,7 @@ int flo_serve_engine_failure(const struct flo_wire_failed *failed,
 
 struct serve_killed;
 int flo_reaper_open(struct flo_serve *serve, struct flo_err *err);
-/* Waits for what was killed, some seconds at most. */
+/* Waits for killed processes, some seconds at most. */
 void flo_reaper_close(struct flo_serve *serve);
 
 #endif

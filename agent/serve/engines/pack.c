@@ -1,6 +1,6 @@
 /* Packing, seen from the agent: one engine process that packs a model into a
- * file of ours and ends.  It is not trusted with the size, and the caller
- * hashes what it wrote.  One that stands still is soon given up. */
+ * file of ours and ends.  The process is not trusted with the size, and the
+ * caller hashes its file.  A process that stands still is soon given up. */
 #include "agent/serve/engines/engines.h"
 
 #include <errno.h>

@@ -15,7 +15,7 @@
 
 #define TICK_MS 10
 #define TICKS_OFTEN 100
-#define CLOSE_TICKS_MAX 300 /* then what is left is init's */
+#define CLOSE_TICKS_MAX 300 /* then the rest is init's */
 
 struct serve_killed {
     struct serve_killed *next;

@@ -165,7 +165,7 @@ int flo_loras_open(const struct lora_source *source, bool is_strict,
     return rv;
 }
 
-/* ---- what is to be done ------------------------------------------ */
+/* ---- changes to make -------------------------------------------- */
 
 static bool is_same(const struct stat *a, const struct stat *b)
 {

@@ -1,5 +1,5 @@
-/* The adapters' files of `flotilla-agent serve`: which there are, which are
- * loaded, and what is to be done about the difference. */
+/* The adapters' files of `flotilla-agent serve`: the files that are there,
+ * those that are loaded, and the changes to make. */
 #ifndef FLOTILLA_SERVE_LORAS_H
 #define FLOTILLA_SERVE_LORAS_H
 

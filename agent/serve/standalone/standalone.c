@@ -412,8 +412,8 @@ static void tell_adapters(const struct standalone *s)
     fflush(stdout);
 }
 
-/* Drop what goes, which makes room, then load what comes, one by one; while
- * no engine is ready the rest waits for the next one. */
+/* First drop adapters that are gone, which makes room; then load the new ones,
+ * one by one.  While no engine is ready the rest waits for the next one. */
 static void change_next(struct standalone *s)
 {
     struct flo_err err = {0};

@@ -389,7 +389,7 @@ const struct flo_verb flo_verb_update = {
 
 /* ---- status ------------------------------------------------------------- */
 
-/* Without an agent: what the records say, nothing is started. */
+/* Without an agent: read the records, start nothing. */
 static int status_alone(const struct flo_args *args, json_t **out,
                         struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* `flotilla-agent doctor`: what is wrong on this device, one line per check. */
+/* `flotilla-agent doctor`: the faults of this device, one line per check. */
 #include <string.h>
 #include <unistd.h>
 

@@ -23,7 +23,7 @@ FLO_MUST_USE int flo_identity_load(const struct flo_settings *settings,
                                    struct flo_identity *out,
                                    struct flo_err *err);
 void flo_identity_deinit(struct flo_identity *identity);
-/* Once each; what is no name is left out. */
+/* Add a group once; a word that is no name is left out. */
 void flo_identity_add_group(struct flo_identity *identity, const char *group);
 /* profile.c */
 void flo_machine_look(const struct flo_settings *settings,
@@ -43,13 +43,13 @@ void flo_shell_note(struct flo_shell *shell, const char *type,
 /* clock.c: what time it is taken to be. */
 void flo_shell_clock_look(const struct flo_shell *shell,
                           struct flo_agent_time *out);
-/* Now, or later: the clock, or what is known better. */
+/* The time now: the clock's, or the trusted time if that is later. */
 uint64_t flo_shell_clock_ms(const struct flo_shell *shell);
 /* An order that was verified and is taken says that it is that late.  true: the
  * device record has changed. */
 bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms);
-/* At the start, before each connection, when one stands: TLS is told what is
- * known, and tells what its peer's certificate says. */
+/* At the start, before each connection, and when one stands: TLS gets the
+ * trusted time, and gives the dates of its peer's certificate. */
 void flo_shell_clock_start(struct flo_shell *shell);
 void flo_shell_clock_tell(const struct flo_shell *shell);
 void flo_shell_clock_peer(struct flo_shell *shell);
@@ -67,7 +67,8 @@ void flo_shell_device_write(struct flo_shell *shell);
 /* The same, for callers that must know whether it is on the disk. */
 FLO_MUST_USE int flo_shell_device_keep(struct flo_shell *shell,
                                        struct flo_err *err);
-/* Both records, where they have changed; what fails is tried again. */
+/* Write both records, where they have changed; a failed write is tried
+ * again. */
 void flo_shell_records_write(struct flo_shell *shell);
 /* The record of a model: that of the one that serves, or `shell->other`, good
  * until the next call.  A device that serves nothing turns to the model. */

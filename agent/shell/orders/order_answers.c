@@ -1,4 +1,4 @@
-/* Answers to orders: what became of each, once and when it comes again.
+/* Answers to orders: the outcome of each, once and when it comes again.
  *
  * A group's list holds what was ordered before, and comes with each connection
  * and each change: what was told is not told again for that. */

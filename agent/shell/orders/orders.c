@@ -1,8 +1,8 @@
 /* Orders: from an envelope to an event of the core.
  *
- * Verified, in scope, not expired.  Then it is held against what is kept about
- * its subject (flo_statement_look), and what is new is kept on the disk before
- * it acts.  The core judges what becomes of it (flo_agent_intake). */
+ * Verified, in scope, not expired.  Then it is compared with the stored orders
+ * about its subject (flo_statement_look).  A new one is stored on the disk
+ * before it acts.  The core judges its effect (flo_agent_intake). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,7 +118,7 @@ static int keep(struct flo_shell *shell,
     return 0;
 }
 
-/* Does a rollback take back what runs here, or is about to, and may not? */
+/* Does a rollback take back a denied release that runs here, or is about to? */
 static bool names_here(const struct flo_shell *shell,
                        const struct flo_order *order)
 {
@@ -145,7 +145,7 @@ static uint64_t aborted_by(const struct flo_shell *shell,
                : 0;
 }
 
-/* Gather what the core judges by.  `attempt`: of a new execution. */
+/* Gather the facts by which the core judges.  `attempt`: of a new execution. */
 static void gather(struct flo_shell *shell, const struct flo_slots *record,
                    struct flo_intake_facts *facts, uint32_t *attempt)
 {
@@ -200,8 +200,8 @@ static void answer(struct flo_shell *shell, const struct flo_order *order,
     }
 }
 
-/* Let the core judge, and do what it says.  true: it is to hear of the order.
- */
+/* Let the core judge, and carry out its verdict. true: it is to hear of the
+ * order. */
 static bool judge(struct flo_shell *shell, const struct flo_order *order,
                   const struct flo_slots *record, enum flo_standing standing,
                   uint64_t by, struct flo_intake *out)
@@ -266,7 +266,8 @@ static int check_lane(const struct flo_order_verified *verified,
                           verified->order.id);
 }
 
-/* 0: it was held against what is kept.  *is_told: the core is to hear of it. */
+/* 0: it was compared with the stored ones.  *is_told: the core is to hear of
+ * it. */
 static int take(struct flo_shell *shell,
                 const struct flo_order_verified *verified,
                 struct flo_intake *out, bool *is_told, struct flo_err *err)

@@ -1,4 +1,4 @@
-/* Orders: which holds, what the core hears of it, what it is answered. */
+/* Orders: the one that holds, its event for the core, its answer. */
 #ifndef FLOTILLA_AGENT_ORDERS_ORDERS_H
 #define FLOTILLA_AGENT_ORDERS_ORDERS_H
 
@@ -25,11 +25,12 @@ void flo_shell_order_received(struct flo_shell *shell, const char *order);
 /* The rollouts that start nothing. */
 void flo_shell_pauses(const struct flo_shell *shell,
                       struct flo_agent_pauses *out);
-/* Verify an order and hold it against what is kept.  true: the core is to hear
- * of it, before the next call. */
+/* Verify an order and compare it with the stored ones. true: the core is to
+ * hear of it, before the next call. */
 bool flo_orders_take(struct flo_shell *shell, const json_t *envelope,
                      bool is_list, struct flo_intake *out);
-/* A rollback that came late is over: on to what is assigned?  The same. */
+/* A rollback that came late is over: must the assigned release come next?  The
+ * same. */
 bool flo_orders_converge(struct flo_shell *shell, struct flo_intake *out);
 /* From a bundle; `wanted` has release and bundle. */
 void flo_orders_install(struct flo_shell *shell,

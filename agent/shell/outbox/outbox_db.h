@@ -1,4 +1,5 @@
-/* outbox.db: the one file of what waits for the controller and what was. */
+/* outbox.db: one file for the messages to the controller and for the
+ * history. */
 #ifndef FLOTILLA_AGENT_OUTBOX_OUTBOX_DB_H
 #define FLOTILLA_AGENT_OUTBOX_OUTBOX_DB_H
 

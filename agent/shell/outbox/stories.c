@@ -1,4 +1,4 @@
-/* Stories: what each execution was last known to be.
+/* Stories: the last known state of each execution.
  *
  * Read at start to go on with one that a restart interrupted. */
 #include <stdlib.h>
@@ -64,7 +64,7 @@ static uint64_t start_read(uint64_t wall_ms, uint64_t ms_max)
     return flo_now_ms() + (left_ms < ms_max ? left_ms : ms_max);
 }
 
-/* The row has no checksum: what no order can say is damage. */
+/* The row has no checksum: values that no order can have are damage. */
 static bool is_possible(const struct flo_agent_execution *execution)
 {
     return execution->id[0] != '\0' && flo_name_is_valid(execution->rollout) &&

@@ -1,4 +1,4 @@
-/* Stories: what each execution was last known to be. */
+/* Stories: the last known state of each execution. */
 #ifndef FLOTILLA_AGENT_OUTBOX_STORIES_H
 #define FLOTILLA_AGENT_OUTBOX_STORIES_H
 

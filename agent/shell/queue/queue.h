@@ -19,7 +19,7 @@ struct flo_queue {
     struct event *turn; /* of the loop: set by it */
 };
 
-/* An event and what it borrows. */
+/* An event and the memory that it borrows. */
 struct flo_intake {
     struct flo_agent_event event;
     struct flo_agent_execution execution;
@@ -42,7 +42,7 @@ bool flo_queue_is_next(const struct flo_queue *queue,
 /* Does the loss of that role's engine wait? */
 bool flo_queue_has_lost(const struct flo_queue *queue,
                         enum flo_agent_role role);
-/* A new engine begins in the role: what the one before said is past. */
+/* A new engine begins in the role: events of the one before are dropped. */
 void flo_queue_forget_engine(struct flo_queue *queue, enum flo_agent_role role);
 /* The second engine becomes the current one, and so do its events. */
 void flo_queue_promote_engine(struct flo_queue *queue);

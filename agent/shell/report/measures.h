@@ -1,4 +1,4 @@
-/* Measures: what the metrics of proto/metrics.def came to in a window.
+/* Measures: the values of proto/metrics.def in a window.
  *
  * A metric is one row of that table and one call of one of these functions
  * where it is measured.  Plain data: one thread at a time. */

@@ -1,4 +1,4 @@
-/* Operators at the control socket, and what they wait for. */
+/* Operators at the control socket, and the answers that they wait for. */
 #ifndef FLOTILLA_AGENT_OPERATORS_H
 #define FLOTILLA_AGENT_OPERATORS_H
 

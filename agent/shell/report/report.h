@@ -14,7 +14,8 @@ void flo_telemetry_close(struct flo_shell *shell);
 json_t *flo_report_error(const struct flo_agent_error *error);
 json_t *flo_report_execution(const struct flo_agent_execution *execution);
 json_t *flo_report_reported(const struct flo_shell *shell);
-/* Look how far what runs is from what is assigned; true: that changed. */
+/* Compare the running release with the assigned one; true: the drift
+ * changed. */
 bool flo_report_drift(struct flo_shell *shell);
 /* The event that tells so. */
 json_t *flo_report_drifted(const struct flo_shell *shell);

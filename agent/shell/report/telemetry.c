@@ -1,5 +1,5 @@
-/* Telemetry: what the requests of a window were like.  Numbers only: no text
- * of a request ever gets here. */
+/* Telemetry: numbers about the requests of a window.  Numbers only: no text of
+ * a request ever gets here. */
 #include <unistd.h>
 
 #include "agent/shell/report/report.h"

@@ -1,4 +1,4 @@
-/* Loading: what comes before an engine gets a model.
+/* Loading: the steps before an engine gets a model.
  *
  *   the model's file hashed -> what is derived of it (derived.h) -> the engine
  *
@@ -12,7 +12,7 @@
 #include "agent/shell/serving/hashing.h"
 #include "agent/shell/serving/serving.h"
 
-#define BEAT_S 30 /* a quarter of what the core waits for a sign of life */
+#define BEAT_S 30 /* a quarter of the core's wait for a sign of life */
 
 struct flo_shell_loading {
     struct flo_shell *shell;

@@ -12,8 +12,8 @@ void flo_shell_lost(struct flo_shell *shell, enum flo_agent_role role,
     /* Perhaps of bytes that are no longer those that were hashed. */
     memset(&shell->fresh, 0, sizeof(shell->fresh));
     flo_derived_doubt(&shell->derived);
-    /* An engine that ended while the core was busy has its event already;
-     * what fails for its absence in between is the same loss. */
+    /* An engine that ended while the core was busy has its event already.  A
+     * call that fails for its absence in between is the same loss. */
     if (flo_queue_has_lost(&shell->queue, role)) {
         return;
     }

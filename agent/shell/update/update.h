@@ -1,4 +1,4 @@
-/* Updates: the updater's jobs, slots, and what is removed. */
+/* Updates: the updater's jobs, slots, and the removal of files. */
 #ifndef FLOTILLA_AGENT_UPDATE_UPDATE_H
 #define FLOTILLA_AGENT_UPDATE_UPDATE_H
 
@@ -7,7 +7,7 @@
 /* jobs.c */
 /* At once or, where a process that was killed has not ended yet, after it. */
 void flo_shell_job_start(struct flo_shell *shell, uint32_t job);
-/* Start the waiting job again, if the engines of what was removed have ended;
+/* Start the waiting job again, if the engines of removed releases have ended;
  * else later. */
 void flo_shell_job_again(struct flo_shell *shell);
 void flo_shell_job_cancel(struct flo_shell *shell, uint32_t job);
@@ -17,8 +17,8 @@ void flo_shell_job_cancel(struct flo_shell *shell, uint32_t job);
  * gone. */
 uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep,
                          size_t keep_count);
-/* The disk is full for a job of that release: remove at once what no slot
- * names.  false: there was nothing. */
+/* The disk is full for a job of that release: remove at once the files that no
+ * slot names. false: there was nothing. */
 bool flo_shell_make_room(struct flo_shell *shell,
                          const struct flo_digest *release);
 

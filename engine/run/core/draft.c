@@ -3,8 +3,8 @@
  * The last tokens are looked up in prompt and answer.  The tokens that followed
  * them there are computed together with the last token.  A guess is kept if the
  * sampler chooses the same token.  The answer is therefore the same as without
- * drafts, to the bit.  How many are tried follows from two measured things: how
- * often guesses were right, and what a pass of so many tokens costs.  Pure. */
+ * drafts, to the bit.  Two measured things decide how many are tried: how often
+ * guesses were right, and the cost of a pass of so many tokens.  Pure. */
 #include "engine/run/run.h"
 
 #include <string.h>

@@ -6,9 +6,9 @@
  * twice, late and in any order: a device's execution only moves forward and
  * ends once.
  *
- * The step changes the struct and says in `actions` what the shell has to do,
- * in that order.  No clock, no heap, no log: the event carries the time, the
- * shell gives the array of members and grows it before it is full. */
+ * The step changes the struct and lists the shell's work in `actions`, in that
+ * order.  No clock, no heap, no log: the event carries the time, the shell
+ * gives the array of members and grows it before it is full. */
 #ifndef FLOTILLA_SERVER_ROLLOUT_H
 #define FLOTILLA_SERVER_ROLLOUT_H
 
@@ -126,7 +126,7 @@ struct flo_rollout {
     size_t member_capacity;
 };
 
-/* Events, and what each does in each state: rollout_events.def. */
+/* Events, and their effects in each state: rollout_events.def. */
 enum flo_rollout_event_kind {
 #define FLO_ROLLOUT_EVENT(name, ...) FLO_ROLLOUT_EVENT_##name,
 #include "server-stub/core/rollout/rollout_events.def"
@@ -176,8 +176,8 @@ struct flo_rollout_action {
     size_t member;   /* DO_MEMBER; DO_DESIRED: this one only, or SIZE_MAX */
     uint32_t gate;   /* DO_VERDICT */
 };
-/* `why`: what was decided for which reason, also why nothing was; a line for
- * each, apart by line feeds. */
+/* `why`: the reason of a decision, also of none; a line for each, apart by line
+ * feeds. */
 #define FLO_ROLLOUT_WHY 768
 struct flo_rollout_actions {
     char why[FLO_ROLLOUT_WHY];
@@ -225,8 +225,8 @@ void flo_rollout_count(struct flo_rollout *rollout);
 /* Numbers of its devices, for gates while `phase` is the present one. */
 void flo_rollout_counts(const struct flo_rollout *rollout, uint32_t phase,
                         struct flo_gate_counts *out);
-/* Verdict of gates[gate] while `phase` is the present one; one that needs
- * evidence says what the last evidence said. */
+/* Verdict of gates[gate] while `phase` is the present one.  A gate that needs
+ * evidence gives the verdict of the last evidence. */
 void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate,
                       uint32_t phase, struct flo_gate_result *out);
 /* Worst verdict of all gates: fail, else inconclusive, else pass.  *worst is
@@ -234,7 +234,7 @@ void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate,
 enum flo_verdict flo_rollout_verdict(const struct flo_rollout *rollout,
                                      uint32_t phase, uint32_t *worst,
                                      struct flo_gate_result *result);
-/* An evidence that was stored, after loading: what it said counts again. */
+/* Stored evidence, after loading: its verdict counts again. */
 void flo_rollout_remember(struct flo_rollout *rollout, uint32_t gate,
                           const struct flo_comparison *evidence);
 /* An error id that a device names: ours as it is, "other" for a word that it

@@ -1,4 +1,4 @@
-/* Trace: what a step did, as text. */
+/* Trace: a step as text. */
 
 #include <assert.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Verdicts: what the gates of a rollout say of its present phase. */
+/* Verdicts of a rollout's gates on its present phase. */
 #include <assert.h>
 
 #include "server-stub/core/rollout/inside.h"

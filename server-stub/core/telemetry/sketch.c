@@ -85,7 +85,8 @@ static void put(struct flo_buf *out, uint64_t value)
     flo_buf_add(out, bytes, flo_varint_put(bytes, value));
 }
 
-/* Modulo 2^64 throughout: what a saturated sum loses comes back as it was. */
+/* Modulo 2^64 throughout: the lost part of a saturated sum comes back as it
+ * was. */
 static void put_gauge(struct flo_buf *out, const struct flo_sketch_number *n)
 {
     put(out, n->count);

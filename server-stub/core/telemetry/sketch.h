@@ -33,7 +33,7 @@ void flo_sketch_add(struct flo_sketch *sketch,
  *
  * and a 0 at the end. */
 void flo_sketch_pack(const struct flo_sketch *sketch, struct flo_buf *out);
-/* Add what a blob holds; a place beyond the table is of a later version and
+/* Add the content of a blob; a place beyond the table is of a later version and
  * ends the reading.  FLO_E_MQTT_SCHEMA on anything that pack does not write:
  * `sketch` may then hold a part of it. */
 FLO_MUST_USE int flo_sketch_unpack(struct flo_sketch *sketch,

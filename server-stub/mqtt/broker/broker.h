@@ -5,7 +5,7 @@
  * cache: it persists nothing, and everything is published again when it comes
  * back.  A broker that dies is started again.  It outlives the controller for
  * some time (--broker-linger), so that one that is restarted takes it over and
- * the fleet stays connected; broker_keeper.c. */
+ * the fleet stays connected; keeper.c. */
 #ifndef FLOTILLA_SERVER_MQTT_BROKER_BROKER_H
 #define FLOTILLA_SERVER_MQTT_BROKER_BROKER_H
 

@@ -23,8 +23,8 @@ FLO_MUST_USE int flo_broker_lock_open(const char *dir, struct flo_err *err);
 /* mosquitto's path; NULL: it is not installed. */
 const char *flo_broker_program(void);
 
-/* Raise this process's limit of open files to what it may be, which the broker
- * inherits, and say how many devices can be connected at once.  Warns when
+/* Raise this process's limit of open files as far as allowed; the broker
+ * inherits it.  Returns how many devices can be connected at once.  Warns when
  * they are fewer than are enrolled. */
 FLO_MUST_USE int flo_broker_limits(struct flo_controller *controller,
                                    uint64_t *devices_max, struct flo_err *err);

@@ -3,8 +3,8 @@
  * A controller that is restarted must not reconnect the fleet.  Therefore
  * mosquitto is the child of a small process, the keeper.  Without a controller
  * the keeper waits for some time and then ends both.  The keeper's lock says
- * that a controller is there.  A pid file tells the next controller what runs,
- * with start times, because pids come again. */
+ * that a controller is there.  A pid file names the running processes for the
+ * next controller, with start times, because pids come again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -14,13 +14,14 @@ struct flo_take_back {
     const char *release; /* model@version */
     const char *group;   /* "all": everywhere; NULL: one device */
     const char *device;  /* its id, or NULL */
-    const char *to;      /* model@version to go to; NULL: what each had */
+    const char *to;      /* model@version to go to; NULL: each device's previous
+                          * one */
     bool is_yanked;      /* no device starts the release again */
     bool is_decided;     /* the operator chose, yank or keep */
     const char *by;
     const char *reason;
 };
-/* Tell the effect of an order, by what devices reported.  *out receives counts,
+/* Tell the effect of an order, by the devices' reports.  *out receives counts,
  * targets with their downloads, and reasons.  It also lists some devices, first
  * those that need a person.  Nothing changes. */
 FLO_MUST_USE int flo_orders_plan(struct flo_controller *controller,

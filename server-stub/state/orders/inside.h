@@ -67,7 +67,7 @@ struct flo_take_back_pair {
     char to_text[FLO_DIGEST_TEXT];
 };
 
-/* Everybody in scope and what each would do. */
+/* All devices in scope and their way back. */
 FLO_MUST_USE int flo_take_back_look(struct flo_controller *controller,
                                     const struct flo_take_back *what,
                                     struct flo_take_back_pair *both,

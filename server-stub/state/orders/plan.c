@@ -1,4 +1,4 @@
-/* The plan of an emergency rollback: what the order would do. */
+/* The plan of an emergency rollback: the effect of the order. */
 #include <stdlib.h>
 #include <string.h>
 

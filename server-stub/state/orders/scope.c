@@ -1,4 +1,4 @@
-/* Scope of an emergency order: its devices, and what each would do. */
+/* Scope of an emergency order: its devices, and the way back of each. */
 #include <stdlib.h>
 #include <string.h>
 

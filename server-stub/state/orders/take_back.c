@@ -119,7 +119,7 @@ static int find_both(struct flo_controller *controller,
     return what->to != NULL ? find_to(controller, what, out, err) : 0;
 }
 
-/* Everybody in scope and what each would do. */
+/* All devices in scope and their way back. */
 int flo_take_back_look(struct flo_controller *controller,
                        const struct flo_take_back *what,
                        struct flo_take_back_pair *both,

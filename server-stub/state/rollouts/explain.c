@@ -1,4 +1,4 @@
-/* Explain: what a rollout decided and why, kept in memory for people.
+/* Explain: a rollout's decisions and their reasons, kept in memory for people.
  *
  * Each step that did something, or that ignored something with a reason, adds
  * its trace (core/rollout/trace.c).  The newest FLO_EXPLAIN_BYTES of a rollout

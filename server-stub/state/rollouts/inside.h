@@ -7,7 +7,7 @@
 /* Room for one member more. */
 FLO_MUST_USE int flo_rollouts_grow(struct flo_rollout_entry *entry,
                                    struct flo_err *err);
-/* Keep and log what a step did and why. */
+/* Keep and log a step and its reasons. */
 void flo_rollouts_explain(struct flo_rollout_entry *entry,
                           const struct flo_rollout_event *event,
                           const struct flo_rollout_actions *actions);

@@ -57,8 +57,8 @@ static int join_one(struct flo_controller *controller,
                         err);
 }
 
-/* A newcomer gets what its group was brought to last, and what is under way
- * now: also what is not in memory. */
+/* A newcomer gets the last completed rollouts of its groups and those under
+ * way, also when they are not in memory. */
 int flo_rollouts_join(struct flo_controller *controller, const char *device,
                       struct flo_err *err)
 {

@@ -50,7 +50,7 @@ int flo_rollouts_put(struct flo_controller *controller,
     return flo_fleet_rollout_put(controller->store, &row, err);
 }
 
-/* false: what stands there is not what phase_json wrote. */
+/* false: the text was not written by phase_json. */
 static bool phase_read(const json_t *json, struct flo_rollout_phase *phase)
 {
     static const enum flo_phase_state all[] = {

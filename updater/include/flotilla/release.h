@@ -71,7 +71,7 @@ struct flo_release_verified {
 struct flo_order_verified {
     char keyid[FLO_KEYID_TEXT];
     unsigned role;          /* FLO_ROLE_ORDER or FLO_ROLE_EMERGENCY */
-    struct flo_digest body; /* SHA-256 of what was signed */
+    struct flo_digest body; /* SHA-256 of the signed bytes */
     struct flo_order order;
 };
 
@@ -102,8 +102,9 @@ FLO_MUST_USE int flo_order_verify(const void *data, size_t bytes,
 
 struct flo_key; /* base/host/crypto.h */
 
-/* Append the DSSE envelope of a document to `out`.  The body is parsed first:
- * what devices would refuse is not signed.  Fails as the parsers do. */
+/* Append the DSSE envelope of a document to `out`.  The body is parsed first: a
+ * document that devices would refuse is not signed.  Fails as the parsers
+ * do. */
 FLO_MUST_USE int flo_release_sign(const char *body, size_t bytes,
                                   const struct flo_key *key,
                                   struct flo_buf *out, struct flo_err *err);

@@ -26,7 +26,7 @@ enum flo_slot_phase {
 /* The newest signed order about which release of a model should run. */
 struct flo_stated {
     uint64_t number;          /* 0: none in this era */
-    struct flo_digest target; /* zero: what is current stays */
+    struct flo_digest target; /* zero: the current release stays */
     struct flo_digest body;   /* of the signed order */
     enum flo_order_op op;     /* deploy or rollback */
     enum flo_stated_outcome outcome;
@@ -195,7 +195,7 @@ enum flo_denial_cause flo_slots_denial(const struct flo_slots *slots,
 enum flo_rollout_said {
     FLO_ROLLOUT_RESUMED,
     FLO_ROLLOUT_PAUSED_BY_ORDER,
-    FLO_ROLLOUT_ABORTED_BY_ORDER, /* what is not active ends */
+    FLO_ROLLOUT_ABORTED_BY_ORDER, /* executions that are not active end */
 };
 struct flo_pause {
     char rollout[FLO_NAME_MAX + 1]; /* empty: a free entry */
