@@ -1,10 +1,10 @@
 /* Serving: engine processes, the router before them and the local API.
  *
  * One flotilla-engine process per loaded role.  The router sends every new
- * request to the live role and lets requests under way end where they began,
- * so a flip loses nothing.  Everything runs on the thread of the event base.
- * The agent tells it what to load and when to flip; it tells the agent what
- * happened.  It decides nothing about releases. */
+ * request to the live role and lets requests under way end where they began, so
+ * a flip loses nothing.  Everything runs on the thread of the event base.  The
+ * agent tells it which models to load and when to flip; it tells the agent of
+ * every event.  It decides nothing about releases. */
 #ifndef FLOTILLA_SERVE_H
 #define FLOTILLA_SERVE_H
 
@@ -26,13 +26,14 @@ struct flo_serve_model {
                                        none */
     bool lacks_packed;              /* it could have some, and would be faster:
                                        its speed is not compared with others' */
-    char model[FLO_NAME_MAX + 1];   /* "tiny": what clients name */
+    char model[FLO_NAME_MAX + 1];   /* "tiny": the name that clients use */
     char version[FLO_NAME_MAX + 1]; /* "2.1.0" */
     struct flo_digest release;
     const char *chat_template; /* NAME or text instead of its own; NULL */
     uint32_t context;          /* tokens; 0: the model's, at most 2048 */
     uint32_t threads;          /* 0: by the machine */
-    uint32_t sessions; /* answered together; 0: 4, or what fits the budget */
+    uint32_t sessions;         /* answered together; 0: 4, or as many as fit the
+                                * budget */
     uint64_t memory_bytes_max; /* 0: no budget */
     /* Adapters of it; clients name "model:adapter", or the adapter alone. */
     uint64_t adapter_bytes; /* room for those that are loaded later */
@@ -92,8 +93,8 @@ FLO_MUST_USE int flo_serve_open(struct event_base *base,
                                 const struct flo_serve_options *options,
                                 const struct flo_serve_handlers *handlers,
                                 struct flo_serve **out, struct flo_err *err);
-/* Kills the engines (they hold no state) and waits for them and for what else
- * was killed, some seconds at most. */
+/* Kills the engines (they hold no state) and waits for all killed processes,
+ * some seconds at most. */
 void flo_serve_close(struct flo_serve *serve);
 /* Port of the first TCP listener, 0 if none. */
 uint16_t flo_serve_port(const struct flo_serve *serve);
@@ -176,7 +177,7 @@ struct flo_serve_packing {
     int (*reserve)(void *context, uint64_t bytes, int *fd, struct flo_err *err);
     /* The end: NULL, the file is full and synced; FLO_E_NOT_BUILT, engines of
      * this machine read no packed weights of this model; FLO_E_ENGINE_HANG; or
-     * what failed.  The packer is gone. */
+     * another failure.  The packer is gone. */
     void (*done)(void *context, const struct flo_err *err);
 };
 /* Have a sandboxed engine process pack a model, at low priority.  `done` is

@@ -36,7 +36,7 @@
 
 #define FLO_GROUPS_MAX 32
 
-/* Read and check the file; fills in what depends on state_dir. */
+/* Read and check the file; fills in the defaults that depend on state_dir. */
 struct flo_settings {
     struct flo_config *config;
     char state_dir[4096];
@@ -102,7 +102,7 @@ struct flo_shell {
     uint64_t heartbeat_ms;
     bool is_local;             /* one command without a running agent */
     json_t *local_answer;      /* its last word */
-    struct flo_intake intake;  /* of what is taken just now */
+    struct flo_intake intake;  /* of the order that is taken just now */
     struct flo_intake repair;  /* while its event waits */
     struct flo_order assigned; /* the newest deploy order that was told */
     bool is_interrupted;       /* an older rollback came in its way */

@@ -151,7 +151,7 @@ static void call(struct closure *c, const struct flo_node *n, uint32_t stack)
     push(c, m->program->starts[n->other], stack);
 }
 
-/* Everything that is reached from what was pushed. */
+/* All readings that are reached from the pushed ones. */
 static void close_over(struct closure *c)
 {
     struct flo_matcher *m = c->m;

@@ -46,7 +46,7 @@ struct flo_matcher {
     uint32_t state_count, reading_count, stack_count, step_count;
     uint32_t visits_max; /* for now: small grammars use a small table */
     uint64_t work;       /* readings looked at and nodes passed, of all steps */
-    uint64_t forgotten;  /* work of what is not known any more */
+    uint64_t forgotten;  /* work on states that are forgotten */
     uint32_t mask_next;
     uint32_t n_vocab;
     bool is_ambiguous; /* some state had more readings than are followed */

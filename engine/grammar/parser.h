@@ -1,6 +1,6 @@
-/* Parser: what GBNF and regular expressions have in common.  Alternatives,
- * sequences, groups, classes and repetitions go straight into a program; how
- * an item is written is the syntax's.
+/* Parser: the common part of GBNF and regular expressions.  Alternatives,
+ * sequences, groups, classes and repetitions go straight into a program; how an
+ * item is written is the syntax's.
  *
  * A refusal stays and moves the cursor to the end, where all reading stops:
  * only loops that wait for a character look at `rv`. */
@@ -39,7 +39,7 @@ static inline char flo_parser_peek(const struct flo_parser *p)
 /* FLO_E_INFER_PARAM: "grammar, line <of `at`>: <what>". */
 void flo_parser_refuse(struct flo_parser *parser, const char *at,
                        const char *what);
-/* Sequences with | between, up to what ends them. */
+/* Sequences with | between, up to the end sign. */
 void flo_parser_choices(struct flo_parser *parser);
 /* Past the parenthesis that opens a group. */
 void flo_parser_group(struct flo_parser *parser);

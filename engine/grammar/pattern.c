@@ -91,7 +91,7 @@ static bool read_code(struct flo_parser *p, struct flo_code_set *set,
     return !is_named;
 }
 
-/* A character of the set, without what JSON escapes. */
+/* A character of the set, without those that JSON escapes. */
 static void put_set(struct flo_parser *p, struct flo_code_set *set)
 {
     flo_code_set_negate(set);

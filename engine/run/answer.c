@@ -1,5 +1,5 @@
-/* The passes of one request: prompt in pieces, then token by token, with
- * guesses and with what a grammar forces, until the end. */
+/* The passes of one request, until its end: prompt in pieces, then token by
+ * token, with guesses and forced tokens of a grammar. */
 #include "engine/run/run.h"
 
 #include <flotilla/engine_output.h>

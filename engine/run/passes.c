@@ -151,7 +151,8 @@ static bool has_room(struct flo_worker *worker, bool for_user)
     return for_user && preempt(worker);
 }
 
-/* The session that holds most of what the job may take, busy or not. */
+/* The session that holds most of the tokens that the job may take, busy or
+ * not. */
 static const struct flo_slot *find_source(const struct flo_worker *worker,
                                           const struct flo_job *job,
                                           const struct flo_slot *slot)
@@ -375,7 +376,7 @@ static bool step_embed(struct flo_worker *worker, bool has_answers)
     if (slot->job != NULL) {
         return true;
     }
-    /* Vectors are the base's; only what a request left there goes. */
+    /* Vectors are the base model's: an earlier request's adapter is off. */
     if (flo_session_set_adapter(slot->session, NULL, 0, NULL) < 0) {
         return false;
     }

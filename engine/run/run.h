@@ -1,4 +1,4 @@
-/* The engine process: what its files share. */
+/* The engine process: the types that its files share. */
 #ifndef FLOTILLA_ENGINE_RUN_H
 #define FLOTILLA_ENGINE_RUN_H
 
@@ -298,8 +298,8 @@ uint32_t flo_kept_choose(const struct flo_beginning *last, size_t n,
 
 struct flo_kept; /* NULL is fine: nothing is kept */
 /* With a file of a fixed size, open for reading and writing, which is taken;
- * what it holds is read into the session.  NULL: no use can be made of it.
- * While files may be looked at (FLO_SANDBOX_OPENING). */
+ * its content is read into the session.  NULL: no use can be made of it.  While
+ * files may be looked at (FLO_SANDBOX_OPENING). */
 struct flo_kept *flo_kept_open(const struct flo_engine *engine, int fd,
                                struct flo_session *session);
 void flo_kept_close(struct flo_kept *kept);
@@ -366,7 +366,7 @@ struct flo_embed {
     float *vector;               /* [n_embd], of the worker */
 };
 /* At most `piece` tokens of it; between two inputs the session may change.
- * EMBEDDING goes to `out`.  true: that was all, or *err says what is wrong. */
+ * EMBEDDING goes to `out`. true: that was all, or *err has the error. */
 bool flo_embed_step(struct flo_embed *embed, const struct flo_engine *engine,
                     struct flo_session *session,
                     const struct flo_wire_message *message, size_t piece,

@@ -1,4 +1,4 @@
-/* Requests that wait, as the frames that brought them: what they hold is their
+/* Requests that wait, as the frames that brought them.  They hold only their
  * bytes, in one buffer of a planned size.  Texts become tokens, and grammars
  * states, when a session is there for them. */
 #include "engine/run/run.h"

@@ -134,8 +134,8 @@ static int read_input(struct flo_worker *worker)
     return got < 0 ? -1 : left;
 }
 
-/* Asked while a prefix is written: what takes no time, as a PING, is answered;
- * what waits ends it. */
+/* Asked while a prefix is written.  A frame that takes no time, as a PING, is
+ * answered; a request that waits ends the writing. */
 static bool ends_writing(void *context)
 {
     struct flo_worker *worker = context;

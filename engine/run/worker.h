@@ -66,8 +66,7 @@ size_t flo_worker_first_embed(const struct flo_worker *worker);
 void flo_worker_end_waiting(struct flo_worker *worker, size_t i);
 /* Close adapters that were dropped and that no job uses. */
 void flo_worker_sweep_adapters(struct flo_worker *worker);
-/* Give waiting jobs a session, then compute one pass over what is due.  false:
- * nothing to do. */
+/* Give waiting jobs a session, then compute one pass. false: nothing to do. */
 bool flo_worker_step(struct flo_worker *worker);
 
 #endif

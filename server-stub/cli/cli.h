@@ -1,4 +1,4 @@
-/* The operator's command line: what its commands share. */
+/* The operator's command line: the calls that its commands share. */
 #ifndef FLOTILLA_CLI_H
 #define FLOTILLA_CLI_H
 
@@ -33,8 +33,8 @@ struct flo_cli {
 FLO_MUST_USE int flo_context_load(struct flo_cli *cli, struct flo_err *err);
 /* A variable of the environment; NULL also where --context rules it out. */
 const char *flo_context_variable(const struct flo_cli *cli, const char *name);
-/* Address, token and what the controller is known by: the authority's file is
- * copied, or its fingerprint kept. */
+/* Remember address, token and authority: the authority's file is copied, or its
+ * fingerprint kept. */
 FLO_MUST_USE int flo_context_save(const char *name, const struct flo_cli *cli,
                                   char *path, size_t path_bytes,
                                   struct flo_err *err);

@@ -70,8 +70,7 @@ int flo_cmd_context_view(struct flo_cli *cli, struct flo_err *err)
     return 0;
 }
 
-/* An empty file whose name was free: what is saved under it replaces nothing
- * else. */
+/* An empty file whose name was free: saving under it replaces nothing else. */
 static int claim(const char *path, struct flo_err *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

@@ -26,7 +26,7 @@ static const struct flo_way *full_way(const struct flo_release_file *file)
     return best;
 }
 
-/* Fetch what the bundle carries into `dir`; names go to `wanted`. */
+/* Fetch the bundle's files into `dir`; names go to `wanted`. */
 static int fetch(struct flo_cli *cli, const struct flo_release *release,
                  const char *dir, struct flo_digest *wanted, size_t *count,
                  struct flo_err *err)

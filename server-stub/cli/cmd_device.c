@@ -1,4 +1,4 @@
-/* Commands about devices and what they measure. */
+/* Commands about devices and their measurements. */
 #include <string.h>
 
 #include <flotilla/proto.h>
@@ -38,7 +38,7 @@ int flo_cmd_device_list(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
-/* "/v1/devices/<name><rest>"; FLO_E_USAGE for what cannot be a name. */
+/* "/v1/devices/<name><rest>"; FLO_E_USAGE for a word that cannot be a name. */
 static int device_path(const struct flo_cli *cli, const char *rest, char *out,
                        size_t bytes, const char **name, struct flo_err *err)
 {

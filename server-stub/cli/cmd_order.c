@@ -1,4 +1,4 @@
-/* Emergency orders: going back, freezes, what became of them. */
+/* Emergency orders: going back, freezes, their outcomes. */
 #include <stdlib.h>
 #include <string.h>
 

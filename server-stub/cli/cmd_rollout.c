@@ -240,8 +240,8 @@ static int add_u64(const struct flo_args *args, const char *flag, uint64_t max,
     return rv;
 }
 
-/* "ttft_us,margin=1.3,action=pause": which members there are, and what they
- * may be, is the controller's to say. */
+/* "ttft_us,margin=1.3,action=pause": the controller knows the members and their
+ * bounds. */
 static int read_gate(const char *text, json_t **out, struct flo_err *err)
 {
     char copy[256];

@@ -1,4 +1,4 @@
-/* flotilla: what operators type. */
+/* flotilla: the command of operators. */
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>

@@ -34,7 +34,7 @@ void flo_batches_close(struct flo_batches *batches);
 void flo_batches_take(void *batches, const struct flo_mqtt_message *message);
 /* Connected, and devices are heard. */
 bool flo_batches_listens(const struct flo_batches *batches);
-/* Try again what failed: listening to devices, the broker's ACL. */
+/* Try failed steps again: listening to devices, the broker's ACL. */
 void flo_batches_tick(struct flo_batches *batches);
 struct flo_batches_counters
 flo_batches_count(const struct flo_batches *batches);

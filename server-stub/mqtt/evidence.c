@@ -32,7 +32,7 @@ struct releases {
     struct flo_lane_evidence *evidence;
 };
 
-/* Other releases of the model: what waiting devices may run. */
+/* Other releases of the model, which waiting devices may run. */
 static int add_release(void *context, const struct flo_fleet_release *release)
 {
     struct releases *releases = context;
@@ -61,8 +61,8 @@ static void add_devices(const struct flo_rollout *core,
     }
 }
 
-/* Does the phase leave no device to be compared with?  The first one must: what
- * it does not compare, no phase before it did. */
+/* Does the phase leave no device to be compared with?  A first phase of several
+ * never counts as last: no phase before it was compared. */
 static bool is_last(const struct flo_rollout *core)
 {
     uint32_t behind = 0;

@@ -30,8 +30,9 @@ FLO_MUST_USE int flo_ingest_rollout(struct flo_controller *controller,
                                     const char *id,
                                     struct flo_rollout_entry **out,
                                     struct flo_err *err);
-/* The device is back from this release, or (NULL) from all that its report
- * does not name.  is_ordered: a rollback of the release was done there. */
+/* The device is back from this release, or (NULL) from all releases that its
+ * report does not name. is_ordered: a rollback of the release was done
+ * there. */
 FLO_MUST_USE int flo_ingest_back_on_rollouts(const struct flo_message *message,
                                              const char *release_or_null,
                                              bool is_ordered,

@@ -1,9 +1,9 @@
-/* Publisher: what leaves after a commit, as MQTT messages.
+/* Publisher: the messages that leave by MQTT after a commit.
  *
  * Desired documents of many devices leave in pieces, between which people are
  * answered and devices are heard.  A document that had not left when the
- * process ends is published at the next connection, as everything is: the
- * store holds the intent. */
+ * process ends is published at the next connection, as everything is: the store
+ * holds the intent. */
 #ifndef FLOTILLA_SERVER_MQTT_PUBLISHER_H
 #define FLOTILLA_SERVER_MQTT_PUBLISHER_H
 

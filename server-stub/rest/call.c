@@ -1,4 +1,4 @@
-/* REST: what handlers ask of a call: who it is, parameters, lists. */
+/* REST: the caller, the parameters and the lists of a call, for handlers. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -19,7 +19,7 @@
 #define TICK_MS 1000
 #define STALL_MS (5 * TICK_MS) /* between two ticks: nothing was heard */
 #define HOUR_MS (UINT64_C(3600) * 1000)
-#define FACTS_MS 15000 /* between two rounds of writing what changed */
+#define FACTS_MS 15000 /* between two rounds of writing changed facts */
 #define FACTS_TICK 1000
 #define HEARD_MS 60000
 #define PRUNE_PAUSE_MS 20 /* between two pieces, for everything else */

@@ -28,7 +28,7 @@ struct flo_pki {
 /* Make the missing keys and certificates below DIR and read all; server
  * certificate for the given hosts.
  *
- * FLO_E_KEYS_ABSENT  what is missing is known to enrolled devices */
+ * FLO_E_KEYS_ABSENT  enrolled devices know the missing key */
 FLO_MUST_USE int flo_pki_open(struct flo_controller *controller,
                               struct flo_err *err);
 void flo_pki_close(struct flo_pki *pki);

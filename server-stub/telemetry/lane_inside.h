@@ -63,7 +63,7 @@ struct flo_lane {
     pthread_t thread;
     bool is_running;
     struct event_base *base; /* the thread's */
-    struct flo_mqtt *mqtt;   /* NULL: only what is fed */
+    struct flo_mqtt *mqtt;   /* NULL: windows come only by flo_lane_feed */
     struct event *wake, *commit, *second, *prune;
     int wake_fd;
 

@@ -1,5 +1,5 @@
-/* Device record: which keys its numbers belong to, what holds for rollouts as
- * a whole, and what time it is at least.  Pure; store/device.c keeps it. */
+/* Device record: the keys of its numbers, the statements about rollouts as a
+ * whole, and the earliest possible time.  Pure; store/device.c keeps it. */
 #include <assert.h>
 #include <string.h>
 

@@ -6,9 +6,9 @@
  * expired one, for ever.  One claim alone therefore moves nothing.  Trusted
  * time is the second highest claim, by different orders or by the certificate
  * of the peer.  One order that is dated a year ahead is noted, and the next
- * honest one is what counts.  The second highest of a set does not depend on
- * the order in which its members came.  No claim goes beyond the limit of a
- * second source: a synchronised clock, or the end of the peer's certificate.
+ * honest one counts.  The second highest of a set does not depend on the order
+ * in which its members came.  No claim goes beyond the limit of a second
+ * source: a synchronised clock, or the end of the peer's certificate.
  *
  * Epoch.  It moves by one, and only when the trusted keys' document says so:
  * one order of a stolen key must not end all later ones. */

@@ -164,8 +164,8 @@ static int open_handle(struct flo_fetch *fetch, struct flo_err *err)
                : flo_http_open(&fetch->http, &fetch->handle, err);
 }
 
-/* Whatever a mirror says or does is its own failure.  Only trouble of this
- * device ends the job before the next mirror was asked. */
+/* A mirror's answer or fault is its own failure.  Only trouble of this device
+ * ends the job before the next mirror was asked. */
 static enum outcome judge(int rv, const struct flo_http_answer *answer)
 {
     switch (rv) {

@@ -315,8 +315,8 @@ static void warm_up(void)
     }
 }
 
-/* Virtual memory, of which little is resident: libraries, stacks and what
- * allocators reserve for threads. */
+/* Virtual memory, little of it resident: libraries, stacks and the reserves of
+ * allocators for threads. */
 #define AROUND_BYTES (1ULL << 30)
 
 static void bound_memory(uint64_t bytes_max)

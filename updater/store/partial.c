@@ -12,7 +12,7 @@ struct sweep {
     struct flo_store *store;
     const struct flo_digest *keep;
     size_t keep_count;
-    uint64_t bytes; /* on disk, of what stays */
+    uint64_t bytes; /* on disk, of the files that stay */
 };
 
 static bool has_part(const struct flo_store *store,

@@ -49,8 +49,8 @@ void flo_store_part_remove(struct flo_store *store,
 /* Was this file a blob that was found damaged?  A download has a map. */
 bool flo_store_part_is_damaged(struct flo_store *store,
                                const struct flo_digest *digest);
-/* Remove every partial download but these; gives the bytes on disk of what
- * stays. */
+/* Remove every partial download but these; returns the bytes on disk of the
+ * others. */
 uint64_t flo_store_partials_keep(struct flo_store *store,
                                  const struct flo_digest *keep,
                                  size_t keep_count);

@@ -43,7 +43,7 @@ static int create(void *state, struct flo_err *err)
     FLO_CLEANUP(flo_fd_cleanup) int new_fd = -1;
     FLO_CLEANUP(flo_fd_cleanup) int patch_fd = -1;
     struct flo_delta_made made;
-    /* "bsdiff" is what people say. */
+    /* People say "bsdiff". */
     const char *choice = strcmp(codec, "bsdiff") == 0   ? "bsdiff40"
                          : strcmp(codec, "tensor") == 0 ? "tensor1"
                                                         : codec;

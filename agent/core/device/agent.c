@@ -141,7 +141,7 @@ static void set_timer(struct step *s)
     }
     earlier(&next, agent->going_back.due_ms);
     if (next != 0 && next <= s->now) {
-        next = s->now + 1; /* what is due and still there waits for more */
+        next = s->now + 1; /* a due event that is still there waits for more */
     }
     /* A timer that rang is spent, even when it rang a little early. */
     if (next != agent->timer_ms || s->event->kind == FLO_AGENT_TIMER) {

@@ -193,8 +193,8 @@ void flo_execution_end(struct step *s, enum flo_move move, int code,
               args);
     va_end(args);
     flo_execution_cancel_job(s);
-    /* The old release first: it is what users wait for.  Before the probe, a
-     * second engine belongs to a rollback and not to the execution. */
+    /* The old release first: users wait for it.  Before the probe, a second
+     * engine belongs to a rollback and not to the execution. */
     if (had_engines) {
         flo_engine_restore(s);
     }

@@ -206,7 +206,7 @@ static void resume_trial(struct step *s)
     flo_engine_load(s, FLO_AGENT_BESIDE, &agent->slots.candidate);
 }
 
-/* No candidate is left on disk: what became of it? */
+/* No candidate is left on disk: how did its execution end? */
 static void resume_without_candidate(struct step *s)
 {
     struct flo_agent *agent = s->agent;

@@ -191,7 +191,7 @@ struct flo_agent_event {
     struct flo_agent_detail detail;
     struct flo_digest release;
     const struct flo_order *order; /* borrowed for the call */
-    /* With an order to pause, resume or abort: what holds now; borrowed. */
+    /* With an order to pause, resume or abort: the pauses of now; borrowed. */
     const struct flo_agent_pauses *pauses;
     struct {
         struct flo_agent_slots slots;
@@ -233,7 +233,7 @@ enum flo_agent_action_kind {
     FLO_DO_PROMOTE,     /* the second engine becomes the current one */
     FLO_DO_PROBE,       /* with the execution's policy */
     FLO_DO_EVENT,       /* execution entered state (or ended): report it */
-    FLO_DO_SERVING,     /* word, release: report what serves */
+    FLO_DO_SERVING,     /* word, release: report the serving release */
     FLO_DO_ACK,         /* order, word, error */
     FLO_DO_COLLECT,     /* remove blobs that nothing names */
     FLO_DO_TIMER,       /* at_ms; 0: none */
@@ -443,8 +443,8 @@ uint64_t flo_retry_delay_ms(uint32_t attempt, uint64_t min_ms, uint64_t max_ms,
 
 /* ---- outbox ---- */
 
-/* Which stored messages to send when.  Events leave when the controller has
- * acknowledged their sequence; telemetry at PUBACK. */
+/* Outbox: the stored messages to send next, and when.  Events leave when the
+ * controller has acknowledged their sequence; telemetry at PUBACK. */
 #define FLO_OUTBOX_WINDOW 64 /* events sent and not yet acknowledged */
 #define FLO_OUTBOX_RESEND_MS 30000
 struct flo_outbox {

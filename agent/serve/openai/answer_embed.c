@@ -1,4 +1,4 @@
-/* Vectors of texts in OpenAI's shape, and what ids spell. */
+/* Vectors of texts in OpenAI's shape, and the text of ids. */
 #include "agent/serve/openai/openai.h"
 
 #include <math.h>

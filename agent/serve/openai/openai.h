@@ -83,8 +83,8 @@ void flo_answer_embedding(struct serve_request *request,
                           const struct flo_wire_embedding *embedding);
 void flo_answer_embeddings_done(struct serve_request *request,
                                 const struct flo_wire_done *done);
-/* Keep a token's list (request->logprobs.failed: no memory).  Write what was
- * kept, or null, as the value of "logprobs", and forget it. */
+/* Keep a token's list (request->logprobs.failed: no memory).  Write the kept
+ * lists, or null, as the value of "logprobs", and forget them. */
 void flo_answer_logprobs_add(struct serve_request *request,
                              const struct flo_wire_token *token);
 void flo_answer_logprobs_put(struct serve_request *request,

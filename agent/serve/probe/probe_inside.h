@@ -1,4 +1,4 @@
-/* Inside a probe: what probe.c and probe_speed.c share. */
+/* Inside a probe: the parts that probe.c and probe_speed.c share. */
 #ifndef FLOTILLA_AGENT_SERVE_PROBE_INSIDE_H
 #define FLOTILLA_AGENT_SERVE_PROBE_INSIDE_H
 

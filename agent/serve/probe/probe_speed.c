@@ -6,7 +6,7 @@
  * neighbour on the other half of a core, a busy host, a small core.  Two
  * engines on two CPUs then differ by up to twice though their models are equal.
  * The candidate therefore computes on the CPU on which the live engine was
- * last.  Whether pairs suffice for a verdict is agent/core/speed.c's. */
+ * last. agent/core/speed.c decides whether the pairs suffice for a verdict. */
 #include "agent/serve/probe/probe_inside.h"
 
 #include <event2/event.h>

@@ -153,7 +153,7 @@ static int read_token(const char *path, char **out, struct flo_err *err)
 
 /* ---- the model --------------------------------------------------- */
 
-/* "tiny-v2.Q4_0.gguf" -> "tiny-v2.q4_0": what clients may name. */
+/* "tiny-v2.Q4_0.gguf" -> "tiny-v2.q4_0": the name for clients. */
 static void name_model(const char *path, char *out)
 {
     const char *base = strrchr(path, '/');

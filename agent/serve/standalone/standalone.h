@@ -6,7 +6,7 @@
 
 /* `flotilla-agent serve`: load, serve until SIGINT or SIGTERM; an engine that
  * dies is started again, with the adapters it had.  SIGHUP: look at the
- * adapters' files again, load and drop what changed. */
+ * adapters' files again, load and drop changed ones. */
 extern const struct flo_verb flo_verb_serve;
 
 #endif

@@ -61,7 +61,7 @@ void flo_shell_clock_peer(struct flo_shell *shell);
 FLO_MUST_USE int flo_shell_device_read(struct flo_shell *shell,
                                        struct flo_err *err);
 /* Freezes of another fleet than this one (value "fleet") end, now or when the
- * record is read.  This fleet's controller says again what holds in it. */
+ * record is read.  This fleet's controller sends its own again. */
 void flo_shell_device_move(struct flo_shell *shell);
 void flo_shell_device_write(struct flo_shell *shell);
 /* The same, for callers that must know whether it is on the disk. */

@@ -1,7 +1,7 @@
 /* Answers to orders: the outcome of each, once and when it comes again.
  *
- * A group's list holds what was ordered before, and comes with each connection
- * and each change: what was told is not told again for that. */
+ * A group's list comes with each connection and each change, and holds old
+ * orders.  An outcome that was told is not told again for that. */
 #include <stdlib.h>
 #include <string.h>
 

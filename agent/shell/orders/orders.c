@@ -87,7 +87,8 @@ static bool is_about_model(const struct flo_order *order)
     return order->op == FLO_ORDER_DEPLOY || order->op == FLO_ORDER_ROLLBACK;
 }
 
-/* Written or nothing: what only memory knows, the next start would not. */
+/* Written or nothing: the next start would not know an order that is only in
+ * memory. */
 static int keep(struct flo_shell *shell,
                 const struct flo_order_verified *verified,
                 struct flo_slots *record, struct flo_err *err)

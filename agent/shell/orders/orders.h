@@ -15,7 +15,7 @@ void flo_shell_answer_superseded(struct flo_shell *shell, const char *order,
 /* Send the stored outcome again; false: there is none. */
 bool flo_shell_answer_again(struct flo_shell *shell, const char *order);
 bool flo_shell_is_answered(struct flo_shell *shell, const char *order);
-/* Say in the trace what becomes of it, when it comes for the first time. */
+/* Put the fate of an order into the trace, when it comes for the first time. */
 void flo_shell_order_trace(struct flo_shell *shell, const char *order,
                            const char *word, const char *why);
 /* It came just now: how long it takes counts from here. */

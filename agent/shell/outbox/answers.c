@@ -1,5 +1,5 @@
-/* Answers to orders: the last word about each, for those that come again.
- * Which order holds is in the records (flo_statement_look). */
+/* Answers to orders: the last word about each, for those that come again.  The
+ * records say which order holds (flo_statement_look). */
 #include <stdlib.h>
 #include <string.h>
 

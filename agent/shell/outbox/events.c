@@ -116,7 +116,7 @@ void flo_events_flush(struct flo_outbox_db *db)
     last = db->memory[db->memory_count - 1].sequence;
     rv = store_all(db, &err);
     if (rv < 0 && db->rows > 0) {
-        /* No room: telemetry gives way to what happened. */
+        /* No room: telemetry gives way to events. */
         flo_outbox_windows_drop(db, db->rows / 2 + 1);
         rv = store_all(db, &err);
     }

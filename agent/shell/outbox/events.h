@@ -11,11 +11,11 @@ struct flo_outbox_db;
 enum flo_event_kind {
     FLO_EVENT_NEWS,    /* of an execution, of drift: rare, never left out */
     FLO_EVENT_NOTE,    /* an error that the device tells of (notes.h) */
-    FLO_EVENT_SERVING, /* what serves (notes.h) */
+    FLO_EVENT_SERVING, /* the serving release (notes.h) */
     FLO_EVENT_KINDS
 };
-/* Store an event (it is taken, and gets its sequence) together with what
- * becomes of the execution: open, ended, or NULL. */
+/* Store an event (it is taken, and gets its sequence) together with the state
+ * of its execution: open, ended, or NULL. */
 void flo_events_add(struct flo_outbox_db *db, enum flo_event_kind kind,
                     json_t *event, const struct flo_agent_execution *execution);
 /* Those that no acknowledgement has ended. */

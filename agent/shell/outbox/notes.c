@@ -1,4 +1,4 @@
-/* Events of no execution: errors that the device tells of, and what serves.
+/* Events of no execution: errors of the device, and the serving release.
  *
  * Some errors can be caused at any rate: by any sender at the broker (an order
  * without a signature), or by an engine that ends again and again.  Each event

@@ -37,7 +37,7 @@ static const char *const schema[] = {
     "CREATE TABLE used (number TEXT PRIMARY KEY, ord TEXT NOT NULL,"
     " done INTEGER NOT NULL);"
     "CREATE INDEX used_order ON used(ord);",
-    /* The records know it now, with what is paused and denied. */
+    /* The records know it now, with pauses and denials. */
     "DROP TABLE used;"
     "DELETE FROM value WHERE key = 'paused' OR key LIKE 'ordered-denial:%';",
     /* Kinds as a number; of the answers only last words. */

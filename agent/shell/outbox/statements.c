@@ -60,7 +60,7 @@ int flo_outbox_db_begin(struct flo_outbox_db *db, struct flo_err *err)
                               : flo_db_begin(db->sqlite, err);
 }
 
-/* The end of what began: all of it, or nothing when `rv` says so. */
+/* The end of a transaction: all of it, or nothing when `rv` says so. */
 int flo_outbox_db_commit(struct flo_outbox_db *db, int rv, struct flo_err *err)
 {
     if (rv == 0) {

@@ -1,4 +1,4 @@
-/* Hashing: a slice of a file, then a look at what else is to be done. */
+/* Hashing: a slice of a file, then a turn for other work. */
 #include "agent/shell/serving/hashing.h"
 
 #include <event2/event.h>

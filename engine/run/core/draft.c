@@ -11,7 +11,7 @@
 
 enum { LONG = 4, SHORT = 2 }; /* tokens that must be the same */
 
-/* Weights of a new value in a mean; what must be gained by a guess. */
+/* Weights of a new value in a mean; the least gain of a guess. */
 static const float recent = 0.1f, cost_recent = 0.2f, forget = 0.0005f;
 static const float gain_min = 1.1f;
 

@@ -102,8 +102,8 @@ static void give_prompts(struct flo_turn *turns, size_t count,
     }
 }
 
-/* Answers of this kind: one token each, then what was forced, at most so much
- * of it. */
+/* Answers of this kind: one token each, then the forced tokens, at most so
+ * many. */
 static void give_answers(struct flo_turn *turns, size_t count,
                          enum flo_wire_priority priority, uint32_t forced_max,
                          uint32_t *left)
@@ -122,7 +122,7 @@ static void give(struct flo_turn *turns, size_t count,
                  enum flo_wire_priority priority, uint32_t left)
 {
     uint32_t before = left;
-    bool has_prompt = false; /* that goes on next to what is forced */
+    bool has_prompt = false; /* that goes on next to forced tokens */
 
     has(turns, count, &has_prompt, priority);
     give_answers(turns, count, priority, has_prompt ? PIECE_BESIDE : left,

@@ -1,4 +1,4 @@
-/* Stop texts: hold back what may become one, end at the first.  Pure. */
+/* Stop texts: hold back text that may become one, end at the first.  Pure. */
 #include "engine/run/run.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Gates: the table's words, and what a verdict says to people. */
+/* Gates: the table's words, and the text of a verdict for people. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>

@@ -29,8 +29,9 @@ enum flo_gate {
 /* Sequential tests become kinds of their own. */
 enum flo_gate_kind { FLO_GATE_KIND_SHARE, FLO_GATE_KIND_RATIO };
 
-/* The action of a broken gate.  Halt: nothing new starts, what is not active is
- * cancelled, and devices that have the release and failed are taken back. */
+/* The action of a broken gate.  Halt: nothing new starts, inactive executions
+ * are cancelled, and devices that have the release and failed are taken
+ * back. */
 enum flo_on_fail { FLO_ON_FAIL_ROLLBACK, FLO_ON_FAIL_HALT, FLO_ON_FAIL_PAUSE };
 const char *flo_on_fail_word(enum flo_on_fail on_fail);
 bool flo_on_fail_parse(const char *word, enum flo_on_fail *out);

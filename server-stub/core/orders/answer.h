@@ -1,5 +1,5 @@
-/* Answers: what follows from a device's answer to an order, and when an answer
- * is asked for.  Pure. */
+/* Answers: the effect of a device's answer to an order, and when an answer is
+ * asked for.  Pure. */
 #ifndef FLOTILLA_SERVER_ANSWER_H
 #define FLOTILLA_SERVER_ANSWER_H
 

@@ -1,4 +1,4 @@
-/* Intent: which order stands, and what ends it. */
+/* Intent: the order that stands, and its end. */
 #include <assert.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* Intent: whose order stands in a device's desired document, what a yank or a
- * rollback does to rollouts, and which number is the newest.  Pure. */
+/* Intent: whose order stands in a device's desired document, the effect of a
+ * yank or a rollback on rollouts, and the newest number.  Pure. */
 #ifndef FLOTILLA_SERVER_INTENT_H
 #define FLOTILLA_SERVER_INTENT_H
 

@@ -20,7 +20,7 @@ struct flo_order_card {
     uint64_t seq;
     uint64_t expires_at_ms;
     char rollout[FLO_NAME_MAX + 1]; /* pause, resume, abort */
-    struct flo_digest release;      /* rollback: what goes */
+    struct flo_digest release;      /* rollback: the release that goes */
 };
 
 /* The retained list of a group: indices into `cards` (ascending seq), at most
@@ -50,7 +50,7 @@ enum flo_order_outcome {
 };
 const char *flo_outcome_word(enum flo_order_outcome outcome);
 bool flo_outcome_parse(const char *word, enum flo_order_outcome *out);
-/* Is `next` news after `now`?  An end stays, but what was refused may be done
+/* Is `next` news after `now`?  An end stays, but a refused order may be done
  * after all. */
 bool flo_outcome_is_news(enum flo_order_outcome now,
                          enum flo_order_outcome next);

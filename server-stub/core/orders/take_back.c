@@ -1,4 +1,4 @@
-/* Taking a release back: what one device would do. */
+/* Taking a release back: the plan for one device. */
 #include <assert.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* An emergency rollback on one device, before it is ordered: what the device
- * would do, from what it reported last.  Pure. */
+/* An emergency rollback on one device, before it is ordered: the plan by the
+ * device's last report.  Pure. */
 #ifndef FLOTILLA_SERVER_TAKE_BACK_H
 #define FLOTILLA_SERVER_TAKE_BACK_H
 
@@ -12,10 +12,11 @@
 enum flo_return {
     FLO_RETURN_NONE,     /* it does not have the release */
     FLO_RETURN_SILENT,   /* enrolled, and never reported */
-    FLO_RETURN_KEPT,     /* goes back to what it keeps: no download */
+    FLO_RETURN_KEPT,     /* goes back to the release that it keeps: no
+                          * download */
     FLO_RETURN_DOWNLOAD, /* must fetch the release that was asked for */
     FLO_RETURN_FIRST,    /* cannot: there was nothing before */
-    FLO_RETURN_DENIED,   /* cannot: the device denies what it would go to */
+    FLO_RETURN_DENIED,   /* cannot: the device denies its target */
     FLO_RETURN_COUNT
 };
 /* "kept", "download", ... and why a device cannot, "" when it can. */
@@ -35,7 +36,7 @@ enum flo_return flo_return_plan(const json_t *report, const char *from,
 /* Does the report speak of the release anywhere that matters: serving, current,
  * on trial, or being brought? */
 bool flo_return_names(const json_t *report, const char *release);
-/* A report counts when the device knows what it should run by now. */
+/* A report counts when the device knows its newest desired release. */
 bool flo_return_report_counts(uint64_t report_rev, uint64_t desired_rev);
 /* Can a device that left the release concern a rollout in this state?
  * is_ordered: a rollback order did it there. */

@@ -1,4 +1,5 @@
-/* Members of a rollout: who they are and what each adds to its phase. */
+/* Members of a rollout: the devices, and the counts that each adds to its
+ * phase. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>

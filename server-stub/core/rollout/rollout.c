@@ -142,8 +142,8 @@ static const uint8_t progress[FLO_EXECUTION_COUNT] = {
     [FLO_EXECUTION_REMOVED] = END,
 };
 
-/* Only forward, and an end only once: but what succeeded may be taken back
- * later, and a new attempt starts from the beginning. */
+/* States only move forward, and an execution ends once.  But a success may be
+ * taken back later, and a new attempt starts from the beginning. */
 static bool execution_is_news(const struct flo_rollout_member *member,
                               uint32_t attempt, enum flo_execution state)
 {

@@ -1,8 +1,8 @@
-/* Sketch: what windows of telemetry came to, packed into one blob.
+/* Sketch: the sum of windows of telemetry, packed into one blob.
  *
  * The store keeps a blob per device and span of time, and one per release,
- * hardware class and span.  Adding is exact and its order does not matter, so
- * a blob is read, added to and written again.  Pure. */
+ * hardware class and span.  Adding is exact and its order does not matter, so a
+ * blob is read, added to and written again.  Pure. */
 #ifndef FLOTILLA_SERVER_SKETCH_H
 #define FLOTILLA_SERVER_SKETCH_H
 

@@ -4,8 +4,8 @@
 
 #include "server-stub/mqtt/broker/broker.h"
 
-/* DIR/mosquitto/broker.pid: the keeper, its mosquitto, and the digest of what
- * that was started with.  Start times in clock ticks since boot. */
+/* DIR/mosquitto/broker.pid: the keeper, its mosquitto, and the digest of
+ * mosquitto's settings at its start.  Start times in clock ticks since boot. */
 struct flo_broker_pids {
     pid_t keeper, broker;
     uint64_t keeper_started, broker_started;

@@ -22,7 +22,7 @@ struct flo_audit_head {
     struct flo_audit_walk walk; /* round and round over the table */
     size_t next;                /* mark that the walk meets next */
     size_t lines;               /* good ones in the file */
-    char file_what[128];        /* what is wrong with the file; "" nothing */
+    char file_what[128];        /* the fault of the file; "" none */
 };
 
 static int path_of(const struct flo_controller *controller, const char *name,

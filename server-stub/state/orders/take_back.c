@@ -192,8 +192,8 @@ static int issue_back(struct flo_controller *controller,
  * committed. */
 #define SEND_SOAK_MS 10000
 
-/* For who does not keep `to`: as a rollout's deploy order, of a rollout with
- * the rollback's name, so that its end is told by that. */
+/* For devices that do not keep `to`: a deploy order like a rollout's.  The
+ * rollout's name is the rollback's, so that the end is told by that name. */
 static int issue_send(struct flo_controller *controller,
                       const struct flo_take_back *what,
                       const struct flo_take_back_pair *both, const char *back,

@@ -167,7 +167,8 @@ static int do_desired(struct flo_controller *controller,
     return rv;
 }
 
-/* Back to what it ran before, for one device: what a gate names. */
+/* One device goes back to the release that it ran before: a gate asked for it.
+ */
 static int recall(struct flo_controller *controller,
                   const struct flo_rollout_entry *entry, const char *device,
                   struct flo_err *err)

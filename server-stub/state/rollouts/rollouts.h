@@ -18,7 +18,7 @@ struct flo_controller;
 #define FLO_ROLLOUTS_STARTED_MAX 48
 #define FLO_ROLLOUTS_ACTIVE_MAX 56
 
-/* A rollout in memory: the core's struct and what orders need. */
+/* A rollout in memory: the core's struct and the facts that orders need. */
 struct flo_rollout_entry {
     struct flo_rollout core;
     char group[FLO_NAME_MAX + 1];

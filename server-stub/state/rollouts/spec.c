@@ -102,7 +102,8 @@ static int read_gates(const json_t *spec, struct flo_rollout *core,
 
 /* ---- policy ---- */
 
-/* Devices read it the same way: what one would refuse is refused here. */
+/* Devices read it the same way: a policy that they would refuse is refused
+ * here. */
 static int read_policy(const json_t *spec, struct flo_policy *out,
                        struct flo_err *err)
 {

@@ -1,13 +1,13 @@
-/* release: what publisher and device share.
+/* release: the code that publisher and device share.
  *
  * Deltas (make and apply), signatures on releases and orders, bundles, and the
- * authoring of a release document.  Knows no engine, no MQTT, no network and
- * no store: bytes come from descriptors, go to callbacks.  Everything may be
+ * authoring of a release document.  Knows no engine, no MQTT, no network and no
+ * store: bytes come from descriptors, go to callbacks.  Everything may be
  * called from any thread on distinct objects.
  *
- * Bounds: documents <= 64 KiB (release) and 16 KiB (order), envelopes
- * <= 256 KiB and 8 signatures, apply <= 16 MiB of private memory for a model
- * of any size, zstd windows <= 8 MiB, 256 entries in a bundle. */
+ * Bounds: documents <= 64 KiB (release) and 16 KiB (order), envelopes <= 256
+ * KiB and 8 signatures, apply <= 16 MiB of private memory for a model of any
+ * size, zstd windows <= 8 MiB, 256 entries in a bundle. */
 #ifndef FLOTILLA_RELEASE_H
 #define FLOTILLA_RELEASE_H
 
@@ -32,7 +32,7 @@ struct flo_trust;
 struct flo_trust *flo_trust_new(const char *fleet);
 void flo_trust_free(struct flo_trust *trust);
 /* trust.json (contracts.md §6).  FLO_E_META_JSON, FLO_E_META_SCHEMA,
- * FLO_E_META_NAME; flo_trust_load adds what flo_file_read returns. */
+ * FLO_E_META_NAME; flo_trust_load adds the errors of flo_file_read. */
 FLO_MUST_USE int flo_trust_parse(const char *json, size_t bytes,
                                  struct flo_trust **out, struct flo_err *err);
 FLO_MUST_USE int flo_trust_load(const char *path, struct flo_trust **out,
@@ -58,8 +58,8 @@ size_t flo_trust_count(const struct flo_trust *trust);
  * keys next to it are ignored; a bad one by a trusted key is not.  TUF will
  * replace the code under these two functions; callers stay as they are. */
 
-/* A release's id is the digest of its signed body, so whatever wraps that body
- * (blanks, more signatures, another form of one) is the same release. */
+/* A release's id is the digest of its signed body.  Another wrapping of that
+ * body (blanks, more signatures, another form of one) is the same release. */
 struct flo_release_verified {
     struct flo_digest digest; /* SHA-256 of the body: the release's id */
     char keyid[FLO_KEYID_TEXT];
