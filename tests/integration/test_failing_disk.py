@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from controller_parts import pass_time
-from test_packed import ROOT, Device, sweep, write
+from test_packed import ROOT, Device, Published, sweep, write
 
 FAILS = os.environ.get("FLOTILLA_FAILS", os.path.join(
     ROOT, "build", "release", "tests", "libfails.so"))
@@ -28,7 +28,7 @@ class Failing(Device):
     """A device of which calls fail as told."""
 
     def __init__(self, bin_dir, folder):
-        super().__init__(bin_dir, folder)
+        super().__init__(Published(bin_dir, folder))
         self.env = dict(os.environ, **preload(folder))
         self.fails = self.env["FLO_FAILS"]
 
