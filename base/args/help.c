@@ -46,8 +46,9 @@ static void help_flags(const struct flo_flag *flag, struct flo_buf *out)
         char head[160], help[512], letter[] = "-?, ";
 
         letter[1] = flag->letter;
-        int chars = snprintf(head, sizeof(head), "  %s--%s%s%s",
-                             flag->letter != 0 ? letter : "", flag->name,
+        int chars = snprintf(head, sizeof(head), "  %s%s%s%s%s",
+                             flag->letter != 0 ? letter : "",
+                             flag->name[1] == '\0' ? "-" : "--", flag->name,
                              flag->value != NULL ? " " : "",
                              flag->value != NULL ? flag->value : "");
         snprintf(help, sizeof(help), "%s%s%s", flag->help,

@@ -293,7 +293,7 @@ static void help_comes_from_the_tables(void **state)
                         "  --soak DURATION          how long\n"
                         "  --label K=V              of which kind: red blue\n"
                         "  --context N              tokens of context\n"
-                        "  --n N                    of something\n"
+                        "  -n N                     of something\n"
                         "\n"
                         "Flags of every command: yard --help\n");
     static const char *const wholes[] = {"--help", "-h", "help",
