@@ -96,26 +96,16 @@ static bool find_word(struct span shape, const char *name, struct word *out)
 
 /* ---- saying it ---- */
 
-static int unknown(struct span shape, const char *where, const char *name,
-                   const char *kind, struct flo_err *err)
+int flo_request_unknown(const char *kind, const char *where, const char *name,
+                        const char *const *words, size_t count,
+                        struct flo_err *err)
 {
-    char names[WORDS_MAX][WORD_MAX];
-    const char *words[WORDS_MAX];
     char known[240] = "";
-    struct word word;
-    size_t count = 0;
     size_t chars = 0;
 
-    while (count < WORDS_MAX && next_word(&shape, &word)) {
-        snprintf(names[count], WORD_MAX, "%.*s",
-                 (int)(word.name.end - word.name.at), word.name.at);
-        words[count] = names[count];
-        if (chars < sizeof(known)) {
-            chars +=
-                (size_t)snprintf(known + chars, sizeof(known) - chars, "%s%s",
-                                 count > 0 ? ", " : "", names[count]);
-        }
-        count++;
+    for (size_t i = 0; i < count && chars < sizeof(known); i++) {
+        chars += (size_t)snprintf(known + chars, sizeof(known) - chars, "%s%s",
+                                  i > 0 ? ", " : "", words[i]);
     }
     flo_fail(err, FLO_E_REST_UNKNOWN, "%s `%s%.64s` is not known here; %s%s",
              kind, where, name, count > 0 ? "known: " : "nothing belongs here",
@@ -125,6 +115,23 @@ static int unknown(struct span shape, const char *where, const char *name,
         flo_err_fix(err, "did you mean `%s`?", nearest);
     }
     return FLO_E_REST_UNKNOWN;
+}
+
+static int unknown(struct span shape, const char *where, const char *name,
+                   const char *kind, struct flo_err *err)
+{
+    char names[WORDS_MAX][WORD_MAX];
+    const char *words[WORDS_MAX];
+    struct word word;
+    size_t count = 0;
+
+    while (count < WORDS_MAX && next_word(&shape, &word)) {
+        snprintf(names[count], WORD_MAX, "%.*s",
+                 (int)(word.name.end - word.name.at), word.name.at);
+        words[count] = names[count];
+        count++;
+    }
+    return flo_request_unknown(kind, where, name, words, count, err);
 }
 
 /* ---- the walk ---- */

@@ -25,5 +25,10 @@ FLO_MUST_USE int flo_request_check(const char *shape, const json_t *body,
 /* A query parameter against the shape, which has words alone. */
 FLO_MUST_USE int flo_request_check_query(const char *shape, const char *name,
                                          struct flo_err *err);
+/* FLO_E_REST_UNKNOWN: `kind` ("member", "gate") `name` below the path `where`
+ * is none of the words.  The nearest one is offered as the fix. */
+int flo_request_unknown(const char *kind, const char *where, const char *name,
+                        const char *const *words, size_t count,
+                        struct flo_err *err);
 
 #endif

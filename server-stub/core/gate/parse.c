@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server-stub/core/gate/gate.h"
+#include "server-stub/core/request.h"
 
 enum type { REAL, WHOLE, METRIC, ON_FAIL };
 
@@ -56,25 +57,6 @@ void flo_gate_default(enum flo_gate gate, struct flo_gate_rule *out)
 
 #define WORDS_MAX 32
 
-static int unknown(const char *what, const char *given,
-                   const char *const *words, size_t count, struct flo_err *err)
-{
-    char known[320] = "";
-    size_t chars = 0;
-
-    for (size_t i = 0; i < count && chars < sizeof(known); i++) {
-        chars += (size_t)snprintf(known + chars, sizeof(known) - chars, "%s%s",
-                                  i > 0 ? ", " : "", words[i]);
-    }
-    const char *nearest = flo_nearest(given, words, count);
-    flo_fail(err, FLO_E_REST_UNKNOWN, "%s `%.64s` is not known here; known: %s",
-             what, given, known);
-    if (nearest != NULL) {
-        flo_err_fix(err, "did you mean `%s`?", nearest);
-    }
-    return FLO_E_REST_UNKNOWN;
-}
-
 static int unknown_metric(const char *given, struct flo_err *err)
 {
     const char *words[FLO_METRIC_COUNT];
@@ -82,7 +64,8 @@ static int unknown_metric(const char *given, struct flo_err *err)
     for (int i = 0; i < FLO_METRIC_COUNT; i++) {
         words[i] = flo_metric_fact((enum flo_metric)i)->word;
     }
-    return unknown("metric", given, words, FLO_METRIC_COUNT, err);
+    return flo_request_unknown("metric", "", given, words, FLO_METRIC_COUNT,
+                               err);
 }
 
 static int unknown_gate(const char *given, struct flo_err *err)
@@ -92,7 +75,7 @@ static int unknown_gate(const char *given, struct flo_err *err)
     for (int i = 0; i < FLO_GATE_COUNT; i++) {
         words[i] = flo_gate_word((enum flo_gate)i);
     }
-    return unknown("gate", given, words, FLO_GATE_COUNT, err);
+    return flo_request_unknown("gate", "", given, words, FLO_GATE_COUNT, err);
 }
 
 static int check_members(enum flo_gate gate, const json_t *json,
@@ -116,7 +99,7 @@ static int check_members(enum flo_gate gate, const json_t *json,
             is_known = is_known || strcmp(words[i], member) == 0;
         }
         if (!is_known) {
-            return unknown("member", member, words, count, err);
+            return flo_request_unknown("member", "", member, words, count, err);
         }
     }
     return 0;
