@@ -339,7 +339,7 @@ class Story:
     def full_download(self):
         if self.args.real:
             return
-        step("⑥", "a release trained anew: the full file is the better way")
+        step("⑥", "a release trained again: the full file is the better way")
         files = parts.retrained()
         self.publish("retrained@1", files[0], files[1])
         made, full, deltas, _ = self.publish("retrained@2", files[2], files[3])

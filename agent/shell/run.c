@@ -124,11 +124,11 @@ static int read_records(struct flo_shell *shell, struct flo_err *err)
 /* The device was enrolled again, perhaps in another fleet: earlier rollouts do
  * not mean it any more.  A candidate on trial serves on, and gives way to any
  * order.  A candidate that only waits is dropped. */
-static void begin_anew(struct flo_shell *shell)
+static void enrolled_again(struct flo_shell *shell)
 {
     struct flo_slots *slots = &shell->slots;
 
-    flo_log(FLO_LOG_INFO, "agent", "enrolled anew as device %s, fleet %s",
+    flo_log(FLO_LOG_INFO, "agent", "enrolled again as device %s, fleet %s",
             shell->identity.device, shell->identity.fleet);
     if (slots->stated.outcome != FLO_STATED_DONE) { /* told again */
         slots->stated.outcome = FLO_STATED_OPEN;
@@ -154,7 +154,7 @@ static void check_past(struct flo_shell *shell)
         return;
     }
     if (device != NULL && strcmp(device, identity->device) != 0) {
-        begin_anew(shell);
+        enrolled_again(shell);
     }
     flo_outbox_db_enrolled(shell->db, identity->device);
     flo_shell_device_move(shell);

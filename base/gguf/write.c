@@ -235,9 +235,9 @@ static int copy_tensors(const struct flo_gguf *source,
 }
 
 /* New types, bytes and places, one behind the other. */
-static int place_anew(const struct flo_gguf *source, const uint32_t *types,
-                      struct flo_gguf_tensor *tensors, uint64_t *data_bytes,
-                      struct flo_err *err)
+static int lay_out(const struct flo_gguf *source, const uint32_t *types,
+                   struct flo_gguf_tensor *tensors, uint64_t *data_bytes,
+                   struct flo_err *err)
 {
     uint64_t mask = source->alignment - 1;
     uint64_t at = 0;
@@ -275,7 +275,7 @@ int flo_gguf_write(const struct flo_gguf *source, const uint32_t *types,
     uint64_t data_bytes = source->file_bytes - source->data_offset;
     int rv = copy_tensors(source, &tensors, err);
     if (rv == 0 && types != NULL) {
-        rv = place_anew(source, types, tensors, &data_bytes, err);
+        rv = lay_out(source, types, tensors, &data_bytes, err);
     }
     if (rv == 0) {
         rv = write_file(source, tensors, data_bytes, edits, edit_count, replace,

@@ -61,7 +61,7 @@ static void work(struct packing *p, flo_sidecar_progress *progress,
     }
 }
 
-static void *work_beside(void *context)
+static void *work_as_helper(void *context)
 {
     work(context, NULL, NULL);
     return NULL;
@@ -74,7 +74,7 @@ static void run(struct packing *p, uint32_t threads,
     size_t count = 0;
 
     while (count + 1 < threads && count < THREADS_MAX &&
-           pthread_create(&others[count], NULL, work_beside, p) == 0) {
+           pthread_create(&others[count], NULL, work_as_helper, p) == 0) {
         count++;
     }
     work(p, progress, context);

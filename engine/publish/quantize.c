@@ -504,7 +504,7 @@ static int quantize(void *context, struct flo_err *err)
 
 static struct quantize state;
 static const struct flo_flag flags[] = {
-    {"pin-grid", "OLD", "keep the scales of this release, round codes anew",
+    {"pin-grid", "OLD", "keep the scales of this release, round codes again",
      FLO_TEXT(struct quantize, pin)},
     {"old-floats", "FILE",
      "the floats OLD was made from: measures what is kept",

@@ -141,7 +141,7 @@ int flo_audit_marks_compare(const struct flo_audit_mark *marks, size_t count,
     }
     return flo_fail(err, FLO_E_AUDIT_CHAIN,
                     "audit record %llu is another one than the signed head "
-                    "says: the chain up to it was written anew",
+                    "says: the chain up to it was written again",
                     (unsigned long long)walk->number);
 }
 

@@ -1,4 +1,4 @@
-/* Views: objects as REST and the live stream show them. */
+/* Objects as REST and the live stream show them. */
 #include <stdlib.h>
 #include <string.h>
 

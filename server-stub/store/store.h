@@ -314,7 +314,7 @@ struct flo_fleet_order {
     uint64_t expires_at_ms;
     bool is_tracked; /* asked for by POST /v1/orders */
     uint64_t release_bytes;
-    bool is_desired_only; /* signed anew for those whose desired holds it: not
+    bool is_desired_only; /* signed again for those whose desired holds it: not
                              in its group's list */
 };
 typedef int (*flo_fleet_order_fn)(void *context,

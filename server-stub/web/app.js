@@ -6,7 +6,7 @@ import { announce, h, title } from "/app/dom.js";
 import { openEmergency } from "/app/emergency.js";
 import { openRollback } from "/app/rollback.js";
 import { State } from "/app/state.js";
-import * as views from "/app/views.js";
+import * as cards from "/app/cards.js";
 
 const main = document.getElementById("main");
 const live = document.getElementById("live");
@@ -32,7 +32,7 @@ const sources = {
   releases: { every: 1000, read: () => state.readReleases(), draws: ["releases"] },
   audit: { every: 1000, read: () => state.readAudit(), draws: ["audit"] },
   telemetry: { every: 10000, read: async () => {
-    state.charts = await views.telemetry(state.releases);
+    state.charts = await cards.telemetry(state.releases);
   }, draws: ["charts"] },
 };
 const ORDER = ["devices", "releases", "rollouts", "shown", "frozen", "audit", "telemetry"];
@@ -121,18 +121,18 @@ function put(name, ...elements) {
 }
 
 const cards = {
-  summary: () => [views.summary(state)],
-  fleet: () => [views.fleet(state.devices())],
-  rollout: () => [views.rollout(state.shown, act)],
-  rollouts: () => [views.rollouts(state.rolloutList(), (id) => {
+  summary: () => [cards.summary(state)],
+  fleet: () => [cards.fleet(state.devices())],
+  rollout: () => [cards.rollout(state.shown, act)],
+  rollouts: () => [cards.rollouts(state.rolloutList(), (id) => {
     state.wanted = id;
     sources.shown.next = 0;
     want("shown");
     refresh();
   })],
   charts: () => state.charts,
-  releases: () => [views.releases(state.releases)],
-  audit: () => [views.activity(state.audit)],
+  releases: () => [cards.releases(state.releases)],
+  audit: () => [cards.activity(state.audit)],
 };
 
 // Cards stand in the order of the list above, whatever is read first.

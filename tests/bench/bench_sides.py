@@ -90,7 +90,7 @@ class Side:
         self.close()
 
 
-def read_anew(path):
+def read_cold(path):
     """Into the page cache as after a restart: in the large pieces in which
     the kernel reads ahead, not in those in which the file was once written,
     which can halve what a mapping of it gives."""
@@ -145,7 +145,7 @@ class Ours:
         if model in self.ready:
             return
         self.ready.add(model)
-        read_anew(model)
+        read_cold(model)
         packed = model + ".packed"
         if os.path.exists(packed) and (os.path.getmtime(packed) >
                                        os.path.getmtime(self.program)):

@@ -1,8 +1,8 @@
 /* fails: a preloaded library with which some calls of the agent fail with EIO.
  *
- * FLO_FAILS=FILE names a line "<call> <part of the path> <times>", read anew at
- * every pread, pwrite and fdatasync: that call fails on files with that part in
- * their path, so many times; what is left is written back.  Other programs
+ * FLO_FAILS=FILE names a line "<call> <part of the path> <times>", read again
+ * at every pread, pwrite and fdatasync: that call fails on files with that part
+ * in their path, so many times; what is left is written back.  Other programs
  * (engines, the updater) are left alone: their sandboxes forbid to look. */
 #include <dlfcn.h>
 #include <errno.h>

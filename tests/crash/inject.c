@@ -11,7 +11,7 @@
  * With FLO_INJECT_GROUP the whole process group dies, as in a power cut.
  *
  *   FLO_INJECT_COUNT=FILE   16 bytes: the counter, and whether the group is
- *                           dead (made by the driver)
+ *                           dead (made by power.py)
  *   FLO_INJECT_LOG=FILE     appends "<k> <call>" per counted call
  *
  * Sockets, pipes and devices do not count.  stdio's own writes and stores to

@@ -3,7 +3,7 @@
  * power.py plays the record back and asks which states a disk may show after a
  * power cut at any point of it.
  *
- *   FLO_RECORD=FILE          records are appended (made by the driver)
+ *   FLO_RECORD=FILE          records are appended (made by power.py)
  *   FLO_RECORD_KILL=NAME:N   the program NAME dies before its N-th sync
  *
  * Each record is one write: struct head, a name, a second name, bytes.  Files

@@ -54,7 +54,7 @@ def test_a_restart_disconnects_nobody(one, tmp_path, how):
     device.hears_nothing(one, witness)
 
 
-def test_a_broker_with_other_settings_is_started_anew(one):
+def test_a_broker_with_other_settings_is_started_again(one):
     _, mosquitto = pids(one)
     one.stop()
     one.start("--broker-linger", "29s")
@@ -63,19 +63,19 @@ def test_a_broker_with_other_settings_is_started_anew(one):
     one.start(*LINGER)
 
 
-def test_a_broker_from_before_a_backup_was_restored_is_started_anew(one):
+def test_a_broker_from_before_a_backup_was_restored_is_started_again(one):
     """It keeps lists of orders that the data do not know any more."""
     _, mosquitto = pids(one)
     one.stop()
     one.start(*LINGER, "--restored")
-    _, anew = pids(one)
-    assert anew != mosquitto and not is_there(mosquitto)
+    _, restarted = pids(one)
+    assert restarted != mosquitto and not is_there(mosquitto)
     one.stop()
     one.start(*LINGER)
-    assert pids(one)[1] == anew
+    assert pids(one)[1] == restarted
 
 
-def test_a_broker_that_died_meanwhile_is_started_anew(one):
+def test_a_broker_that_died_meanwhile_is_started_again(one):
     keeper, mosquitto = pids(one)
     one.stop()
     os.kill(mosquitto, signal.SIGKILL)

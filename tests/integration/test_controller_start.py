@@ -134,7 +134,7 @@ def test_an_external_broker_is_used(folder):
         mosquitto.wait(10)
 
 
-def test_keys_that_devices_know_are_not_made_anew(folder):
+def test_keys_that_devices_know_are_not_made_again(folder):
     place = os.path.join(folder, "keys")
     aside = os.path.join(place, "aside")
     os.makedirs(place)

@@ -143,7 +143,7 @@ ROLLOUT = {"id": "r-0001", "release": "tiny@2", "group": "all", "phase": 1,
 def card(page, **changes):
     """Text and buttons of a rollout's card, and how its state is marked."""
     return page.run(
-        "import('/app/views.js').then(v => { const card = v.rollout(%s, () =>"
+        "import('/app/cards.js').then(v => { const card = v.rollout(%s, () =>"
         " 0); document.body.append(card); const shown = { text:"
         " card.innerText, state: card.querySelector('.state').className,"
         " buttons: [...card.querySelectorAll('button')].map(b =>"

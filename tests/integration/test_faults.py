@@ -186,7 +186,7 @@ def is_broker_of(pid, parent):
 def test_the_agent_is_killed_in_an_update_and_ends_it(up):
     device = up.devices["b"]
     release = new_release(up)
-    # A kill on trial begins the soak anew, and is one of its tries.
+    # A kill on trial begins the soak again, and is one of its tries.
     rollout = start_with(up, release, {"soak_ms": 300, "tries": 9})
     for _ in range(4):
         pass_time(0.15)  # anywhere in the update

@@ -159,7 +159,7 @@ def test_weights_are_packed_on_first_use(bin_dir, folder, monkeypatch):
     assert serve() == plain
     out, said = run()
     assert "packing" not in said
-    assert os.stat(path).st_ino == inode  # nobody made it anew
+    assert os.stat(path).st_ino == inode  # nobody made it again
     with open(path, "r+b") as file:
         file.write(b"x")
     assert serve() == plain

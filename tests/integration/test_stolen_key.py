@@ -20,7 +20,7 @@ def up(folder, bin_dir):
     one.close()
 
 
-def enrol_anew(fleet):
+def enrol_again(fleet):
     device = fleet.devices["a"]
     fleet.cli("device", "delete", "a", "--confirm", "a")
     device.stop()
@@ -30,7 +30,7 @@ def enrol_anew(fleet):
     fleet.online(["a"])
 
 
-def test_a_device_enrolled_anew_obeys_the_new_order_key(up):
+def test_a_device_enrolled_again_obeys_the_new_order_key(up):
     device = up.devices["a"]
     digest = up.ask("release", "get", "tiny@2")["digest"]
     with Controller(up) as thief:
@@ -49,7 +49,7 @@ def test_a_device_enrolled_anew_obeys_the_new_order_key(up):
     up.controller.wait()
     os.unlink(os.path.join(up.dir, "controller", "keys", "order.key"))
     up.start_controller("--new-order-key")
-    enrol_anew(up)
+    enrol_again(up)
 
     up.cli("rollout", "unfreeze", "--confirm", "test")
     up.publish("tiny@3", "tiny-v2.Q4_0.gguf")
@@ -57,7 +57,7 @@ def test_a_device_enrolled_anew_obeys_the_new_order_key(up):
     serves(device, "tiny@3")
 
 
-def test_a_device_enrolled_anew_takes_nothing_of_a_withdrawn_publisher(up):
+def test_a_device_enrolled_again_takes_nothing_of_a_withdrawn_publisher(up):
     device, stolen = up.devices["a"], up.key
     up.controller.terminate()
     up.controller.wait()
@@ -67,7 +67,7 @@ def test_a_device_enrolled_anew_takes_nothing_of_a_withdrawn_publisher(up):
     up.cli("key", "create", "second", "--to", os.path.dirname(up.key))
     up.key = os.path.join(os.path.dirname(up.key), "second.key")
     up.cli("key", "trust", up.key[:-4] + ".pub")
-    enrol_anew(up)
+    enrol_again(up)
 
     serves(device, "tiny@1")  # what is installed serves on
     refused(up, 7, "sig.unknown_key", "flotilla-agent", "update", "--bundle",

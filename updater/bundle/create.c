@@ -244,27 +244,27 @@ static int write_bundle(struct writer *writer, int fd, struct flo_err *err)
     return rv;
 }
 
-static int write_beside(struct writer *writer, const char *path,
-                        struct flo_err *err)
+static int write_temporary(struct writer *writer, const char *path,
+                           struct flo_err *err)
 {
-    char beside[PATH_MAX];
-    int chars =
-        snprintf(beside, sizeof beside, "%s.%ld.new", path, (long)getpid());
+    char temporary[PATH_MAX];
+    int chars = snprintf(temporary, sizeof temporary, "%s.%ld.new", path,
+                         (long)getpid());
 
-    if (chars < 0 || (size_t)chars >= sizeof beside) {
+    if (chars < 0 || (size_t)chars >= sizeof temporary) {
         return flo_fail(err, FLO_E_IO_OPEN, "a path is too long");
     }
     FLO_CLEANUP(flo_fd_cleanup)
-    int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", beside);
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", temporary);
     }
     int rv = write_bundle(writer, fd, err);
-    if (rv == 0 && (fdatasync(fd) != 0 || rename(beside, path) != 0)) {
+    if (rv == 0 && (fdatasync(fd) != 0 || rename(temporary, path) != 0)) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
     }
     if (rv < 0) {
-        (void)unlink(beside);
+        (void)unlink(temporary);
     }
     return rv;
 }
@@ -298,7 +298,7 @@ int flo_bundle_create(const char *path, const struct flo_bundle_spec *spec,
     writer->facts.compressed = spec->compress;
     int rv = parse_release(spec, &writer->release, &writer->facts.release, err);
     if (rv == 0) {
-        rv = write_beside(writer, path, err);
+        rv = write_temporary(writer, path, err);
         flo_release_deinit(&writer->release);
     }
     (void)archive_write_free(writer->archive);

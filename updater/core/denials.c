@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "updater/core/records.h"
+#include "updater/core/eras.h"
 
 static struct flo_denial *find(struct flo_slots *slots,
                                const struct flo_digest *release, uint8_t lane)

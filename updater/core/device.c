@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "updater/core/records.h"
+#include "updater/core/eras.h"
 
 /* A new era: numbers begin again; the statements stay. */
 void flo_device_begin_era(struct flo_device *device)

@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "updater/core/records.h"
+#include "updater/core/eras.h"
 
 /* The newest of the order's subject. */
 struct held {

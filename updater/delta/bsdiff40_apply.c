@@ -41,8 +41,8 @@ struct apply {
 
 /* At least one byte of old at `offset` (inside the file) through `data`.  Reads
  * ahead little after a jump and doubles while reading goes straight on. */
-static int old_view(struct apply *apply, uint64_t offset, const uint8_t **data,
-                    size_t *bytes, struct flo_err *err)
+static int old_window(struct apply *apply, uint64_t offset,
+                      const uint8_t **data, size_t *bytes, struct flo_err *err)
 {
     uint64_t window_end = apply->window_offset + apply->window_bytes;
 
@@ -101,7 +101,7 @@ static int add_old(struct apply *apply, uint64_t old_offset, uint64_t bytes,
         const uint8_t *old = NULL;
         int rv = out_room(apply, bytes, &room, err);
         if (rv == 0) {
-            rv = old_view(apply, old_offset, &old, &seen, err);
+            rv = old_window(apply, old_offset, &old, &seen, err);
         }
         if (rv < 0) {
             return rv;

@@ -510,7 +510,7 @@ int flo_part_write(struct flo_part *part, const void *data, size_t bytes,
     return 0;
 }
 
-static int begin_anew(struct flo_part *part, struct flo_err *err)
+static int begin_again(struct flo_part *part, struct flo_err *err)
 {
     part->done = 0;
     part->synced = 0;
@@ -535,7 +535,7 @@ int flo_part_finish(struct flo_part *part, int *fd, struct flo_err *err)
     }
     flo_sha256_final(&part->sha, &actual);
     if (!flo_digest_equal(&actual, &part->artifact.digest)) {
-        int rv = begin_anew(part, err);
+        int rv = begin_again(part, err);
         if (rv < 0) {
             return rv;
         }

@@ -241,7 +241,7 @@ static int enroll(const struct wish *wish, struct flo_err *err)
     if (access(path, F_OK) == 0) {
         rv = flo_fail(err, FLO_E_STATE, "%s is enrolled already",
                       wish->state_dir);
-        flo_err_fix(err, "remove %s to enrol it anew", dir);
+        flo_err_fix(err, "remove %s to enrol it again", dir);
         return rv;
     }
     rv = flo_dir_make(wish->state_dir, 0700, err);

@@ -1,4 +1,4 @@
-/* The device: configuration, identity, clock, records. */
+/* The device: configuration, identity, clock, persistent records. */
 #ifndef FLOTILLA_AGENT_DEVICE_DEVICE_H
 #define FLOTILLA_AGENT_DEVICE_DEVICE_H
 
@@ -54,7 +54,7 @@ void flo_shell_clock_start(struct flo_shell *shell);
 void flo_shell_clock_tell(const struct flo_shell *shell);
 void flo_shell_clock_peer(struct flo_shell *shell);
 
-/* records.c */
+/* persist.c */
 /* Read the device record; a damaged one is replaced by an empty one.  A record
  * that cannot be read may say more than is known here.  It is not written over,
  * no order is taken, and updates wait as in a freeze. */

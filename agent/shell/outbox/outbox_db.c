@@ -182,8 +182,8 @@ void flo_outbox_db_close(struct flo_outbox_db *db)
 
 /* ---- whose it is ---- */
 
-static int begin_anew(struct flo_outbox_db *db, const char *device,
-                      struct flo_err *err)
+static int forget_past(struct flo_outbox_db *db, const char *device,
+                       struct flo_err *err)
 {
     int rv = flo_outbox_db_begin(db, err);
 
@@ -217,7 +217,7 @@ void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device)
     }
     if (before == NULL) { /* an older version's, or new */
         flo_values_set(db, "device", device);
-    } else if (begin_anew(db, device, &err) < 0) {
+    } else if (forget_past(db, device, &err) < 0) {
         flo_outbox_db_complain(&err);
     }
 }

@@ -9,8 +9,8 @@
 
 /* The file next to the model; *fd stays -1 when there is none.  Found by its
  * name alone, it must look right in every way. */
-static int open_beside(const char *path, int model_fd, int *fd,
-                       struct flo_err *err)
+static int open_sidecar(const char *path, int model_fd, int *fd,
+                        struct flo_err *err)
 {
     char beside[PATH_BYTES_MAX];
     int rv;
@@ -40,7 +40,7 @@ static int attach(struct flo_engine *e,
     if (fd <= 0 && options->packed != NULL) {
         rv = flo_file_open(options->packed, &opened, err);
     } else if (fd <= 0 && path != NULL) {
-        rv = open_beside(path, model_fd, &opened, err);
+        rv = open_sidecar(path, model_fd, &opened, err);
     }
     fd = fd <= 0 ? opened : fd;
     if (rv < 0 || fd < 0 || e->kernel->quantise_packed == NULL) {

@@ -10,10 +10,10 @@
 #include "engine/run/run.h"
 
 enum {
-    PIECE_BESIDE = 32, /* of prompts, when an answer streams as well */
-    FIRST_SHARE = 4,   /* one row of so many is the first prompt's */
-    ROUNDS_BESIDE_ANSWERS = 4,
-    ROUNDS_BESIDE_PROMPTS = 16,
+    PIECE_WITH_ANSWERS = 32, /* of prompts, when an answer streams as well */
+    FIRST_SHARE = 4,         /* one row of so many is the first prompt's */
+    ROUNDS_WITH_ANSWERS = 4,
+    ROUNDS_WITH_PROMPTS = 16,
 };
 
 /* An answer's last token with those that a grammar forced.  More than it can
@@ -125,10 +125,10 @@ static void give(struct flo_turn *turns, size_t count,
     bool has_prompt = false; /* that goes on next to forced tokens */
 
     has(turns, count, &has_prompt, priority);
-    give_answers(turns, count, priority, has_prompt ? PIECE_BESIDE : left,
+    give_answers(turns, count, priority, has_prompt ? PIECE_WITH_ANSWERS : left,
                  &left);
     if (left < before || before < FLO_PASS_ROWS) {
-        left = flo_smaller(left, PIECE_BESIDE);
+        left = flo_smaller(left, PIECE_WITH_ANSWERS);
     }
     give_prompts(turns, count, priority, left);
 }
@@ -150,7 +150,7 @@ bool flo_schedule_pass(struct flo_schedule *s, struct flo_turn *turns,
     bool has_user = has(turns, count, &in_prompt, FLO_WIRE_USER);
     bool has_probe = has(turns, count, &ignored, FLO_WIRE_PROBE);
     bool has_batch = has(turns, count, &ignored, FLO_WIRE_BATCH);
-    uint32_t rounds = in_prompt ? ROUNDS_BESIDE_PROMPTS : ROUNDS_BESIDE_ANSWERS;
+    uint32_t rounds = in_prompt ? ROUNDS_WITH_PROMPTS : ROUNDS_WITH_ANSWERS;
     uint32_t left = FLO_PASS_ROWS;
 
     for (size_t i = 0; i < count; i++) {
@@ -168,7 +168,7 @@ bool flo_schedule_pass(struct flo_schedule *s, struct flo_turn *turns,
         return false;
     }
     /* Next to a user's prompt this pass is short; answers go on in it. */
-    give_answers(turns, count, FLO_WIRE_USER, PIECE_BESIDE, &left);
+    give_answers(turns, count, FLO_WIRE_USER, PIECE_WITH_ANSWERS, &left);
     give(turns, count, FLO_WIRE_BATCH, has_user ? left / 2 : left);
     return left < FLO_PASS_ROWS;
 }

@@ -9,7 +9,7 @@
 
 /* Silence and deadlines are counted from now on, as the devices are ordered
  * now. */
-static void wait_anew(struct flo_rollout *rollout, uint64_t now_ms)
+static void restart_waits(struct flo_rollout *rollout, uint64_t now_ms)
 {
     for (size_t i = 0; i < rollout->member_count; i++) {
         rollout->members[i].heard_at_ms = now_ms;
@@ -48,7 +48,7 @@ static void resume(struct flo_rollout *rollout, uint64_t now_ms,
             flo_rollout_member_tell(rollout, i, now_ms);
         }
     }
-    wait_anew(rollout, now_ms);
+    restart_waits(rollout, now_ms);
     flo_rollout_do(actions,
                    (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
     for (uint32_t i = 0; i <= rollout->phase; i++) {
@@ -89,7 +89,7 @@ static void abort_(struct flo_rollout *rollout, uint64_t now_ms,
         flo_rollout_state_set(rollout, FLO_ROLLOUT_ABORTED, now_ms, actions);
         return;
     }
-    wait_anew(rollout, now_ms);
+    restart_waits(rollout, now_ms);
     flo_rollout_order(actions, FLO_ORDER_ABORT, 0, 0,
                       flo_rollout_touched(rollout), FLO_STATES_NOT_ACTIVE);
     flo_rollout_state_set(rollout, FLO_ROLLOUT_ABORTING, now_ms, actions);
@@ -102,7 +102,7 @@ static void taken_back(struct flo_rollout *rollout, uint64_t now_ms,
         flo_rollout_state_set(rollout, FLO_ROLLOUT_ABORTED, now_ms, actions);
         return;
     }
-    wait_anew(rollout, now_ms);
+    restart_waits(rollout, now_ms);
     flo_rollout_state_set(rollout, FLO_ROLLOUT_ROLLING_BACK, now_ms, actions);
 }
 
@@ -146,7 +146,7 @@ int flo_rollout_operator_step(struct flo_rollout *rollout,
         abort_(rollout, event->now_ms, actions);
         break;
     case FLO_ROLLOUT_EVENT_ROLLBACK:
-        wait_anew(rollout, event->now_ms);
+        restart_waits(rollout, event->now_ms);
         flo_rollout_go_back(rollout, event->now_ms, actions);
         break;
     case FLO_ROLLOUT_EVENT_TAKEN_BACK:

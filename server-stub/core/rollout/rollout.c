@@ -11,12 +11,12 @@
 
 /* The effect of an event in a state: rollout_events.def. */
 enum effect { T, I, R };
-static const uint8_t effects[][FLO_ROLLOUT_STATE_COUNT] = {
-#define FLO_ROLLOUT_EVENT(name, word, ...) {EFFECTS(__VA_ARGS__)},
-#define EFFECTS(a, b, c, d, e, f, g, h, i, meaning) a, b, c, d, e, f, g, h, i
+static const uint8_t effect_of[][FLO_ROLLOUT_STATE_COUNT] = {
+#define FLO_ROLLOUT_EVENT(name, word, ...) {EFFECT_ROW(__VA_ARGS__)},
+#define EFFECT_ROW(a, b, c, d, e, f, g, h, i, meaning) a, b, c, d, e, f, g, h, i
 #include "server-stub/core/rollout/rollout_events.def"
 #undef FLO_ROLLOUT_EVENT
-#undef EFFECTS
+#undef EFFECT_ROW
 };
 _Static_assert(FLO_ROLLOUT_STATE_COUNT == 9, "a column per state");
 
@@ -416,7 +416,7 @@ int flo_rollout_step(struct flo_rollout *rollout,
     assert(rollout->phase < FLO_ROLLOUT_PHASES_MAX);
     actions->count = 0;
     actions->why[0] = '\0';
-    switch ((enum effect)effects[event->kind][rollout->state]) {
+    switch ((enum effect)effect_of[event->kind][rollout->state]) {
     case R:
         return flo_fail(err, FLO_E_ROLLOUT_STATE,
                         "rollout %s is %s: %s is not possible now", rollout->id,

@@ -188,7 +188,7 @@ static int sketch_read(struct flo_windows *store, const char *sql,
     const void *data = flo_db_column_blob(row, 0, &bytes);
     struct flo_err broken = {0};
     if (flo_sketch_unpack(into, data, bytes, &broken) < 0) {
-        flo_log_err(FLO_LOG_WARN, "telemetry", &broken); /* begun anew */
+        flo_log_err(FLO_LOG_WARN, "telemetry", &broken); /* begun again */
     }
     flo_db_reset(row);
     return 0;

@@ -18,7 +18,7 @@
 
 static char folder[64], models[64];
 
-static int begin_anew(void **state)
+static int begin_empty(void **state)
 {
     (void)state;
     strcpy(models, "/tmp/flo-cache-XXXXXX");
@@ -238,7 +238,7 @@ static void the_folder_is_the_users_own(void **state)
     assert_int_equal(flo_packs_folder(out, sizeof(out), NULL), FLO_E_ABSENT);
 }
 
-#define FRESH(test) cmocka_unit_test_setup_teardown(test, begin_anew, clean_up)
+#define FRESH(test) cmocka_unit_test_setup_teardown(test, begin_empty, clean_up)
 
 int main(void)
 {

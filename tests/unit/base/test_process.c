@@ -264,7 +264,7 @@ static void a_process_computes_where_another_did_and_is_let_go(void **state)
 }
 
 static void
-a_sibling_stands_beside_this_program_or_in_the_named_folder(void **state)
+a_sibling_stands_next_to_this_program_or_in_the_named_folder(void **state)
 {
     char path[512];
     char small[4];
@@ -292,7 +292,7 @@ int main(void)
         cmocka_unit_test(work_of_a_process_is_told_from_waiting),
         cmocka_unit_test(a_process_computes_where_another_did_and_is_let_go),
         cmocka_unit_test(
-            a_sibling_stands_beside_this_program_or_in_the_named_folder),
+            a_sibling_stands_next_to_this_program_or_in_the_named_folder),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

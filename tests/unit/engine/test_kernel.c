@@ -363,7 +363,7 @@ static void attend_all(const struct flo_kernel *kernel, enum flo_cache type,
     attend_some(kernel, type, stale, FLO_ATTEND_ROWS, out);
 }
 
-static void a_query_has_the_same_bits_alone_and_beside_others(void **state)
+static void a_query_has_the_same_bits_alone_and_with_others(void **state)
 {
     float together[FLO_ATTEND_ROWS][HEAD], apart[FLO_ATTEND_ROWS][HEAD];
 
@@ -568,7 +568,7 @@ int main(void)
         cmocka_unit_test(a_nan_scale_reaches_its_row_alone),
         cmocka_unit_test(codes_of_zero_and_of_subnormals_are_harmless),
         cmocka_unit_test(attention_agrees_and_ignores_what_lies_behind),
-        cmocka_unit_test(a_query_has_the_same_bits_alone_and_beside_others),
+        cmocka_unit_test(a_query_has_the_same_bits_alone_and_with_others),
         cmocka_unit_test(a_nan_goes_into_the_cache_and_comes_out),
         cmocka_unit_test(attention_over_one_position_is_its_value),
         cmocka_unit_test(a_kernel_that_is_wrong_somewhere_is_found),

@@ -73,7 +73,7 @@ static size_t size_of(int fd)
     return (size_t)st.st_size;
 }
 
-/* Maps anew each time: a sidecar that was refused stays usable. */
+/* Maps again each time: a sidecar that was refused stays usable. */
 static int map(struct world *w, int fd, struct flo_err *err)
 {
     struct flo_sidecar *sidecar = NULL;
@@ -602,7 +602,7 @@ static void copy_to(int fd, const char *path)
     free(data);
 }
 
-static void a_file_beside_the_model_is_found_unless_it_is_stale(void **state)
+static void a_file_next_to_the_model_is_found_unless_it_is_stale(void **state)
 {
     char folder[] = "/tmp/flo-sidecar-XXXXXX";
     char model[64], packed[80];
@@ -661,7 +661,7 @@ int main(void)
             a_budget_shrinks_the_cache_before_it_gives_up_less_bytes),
         cmocka_unit_test(
             a_model_that_is_cut_off_under_packed_weights_is_an_error),
-        cmocka_unit_test(a_file_beside_the_model_is_found_unless_it_is_stale),
+        cmocka_unit_test(a_file_next_to_the_model_is_found_unless_it_is_stale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

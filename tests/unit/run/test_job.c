@@ -349,7 +349,8 @@ static void a_beginning_is_not_shared_by_jobs_of_other_adapters(void **state)
     world_close(&world);
 }
 
-/* The same with the engine's plain calls: everything anew after a shift. */
+/* The same with the engine's plain calls: all is computed again after a shift.
+ */
 static size_t shifted_answer(const struct world *world, const int32_t *prompt,
                              size_t count, size_t kept, size_t wanted,
                              uint32_t *ids)

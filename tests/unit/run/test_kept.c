@@ -30,7 +30,7 @@ static struct flo_beginning beginning(size_t at, int32_t text, uint32_t shared,
     return (struct flo_beginning){room[at], count, 0};
 }
 
-static int begin_anew(void **state)
+static int begin_empty(void **state)
 {
     (void)state;
     memset(last, 0, sizeof(last));
@@ -218,15 +218,16 @@ static void a_file_without_room_is_not_used(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(one_request_shares_nothing, begin_anew),
-        cmocka_unit_test_setup(two_requests_share_whole_blocks, begin_anew),
-        cmocka_unit_test_setup(less_than_a_block_is_nothing, begin_anew),
+        cmocka_unit_test_setup(one_request_shares_nothing, begin_empty),
+        cmocka_unit_test_setup(two_requests_share_whole_blocks, begin_empty),
+        cmocka_unit_test_setup(less_than_a_block_is_nothing, begin_empty),
         cmocka_unit_test_setup(a_systems_turn_wins_over_one_conversation,
-                               begin_anew),
+                               begin_empty),
         cmocka_unit_test_setup(what_one_of_several_clients_asked_is_not_kept,
-                               begin_anew),
+                               begin_empty),
         cmocka_unit_test_setup(
-            what_is_written_stays_unless_another_is_clearly_better, begin_anew),
+            what_is_written_stays_unless_another_is_clearly_better,
+            begin_empty),
         cmocka_unit_test(what_is_written_is_begun_with_by_the_next_process),
         cmocka_unit_test(a_file_without_room_is_not_used),
     };

@@ -38,7 +38,7 @@ static const char *pass(struct flo_schedule *schedule, struct flo_turn *turns,
     return text;
 }
 
-static void answers_go_together_and_a_prompt_beside_them_in_pieces(void **state)
+static void answers_go_together_and_a_prompt_with_them_in_pieces(void **state)
 {
     struct flo_schedule schedule = {0};
     struct flo_turn turns[] = {TURN(USER, 1), TURN(USER, 100), TURN(USER, 1),
@@ -105,7 +105,7 @@ what_a_grammar_forced_does_not_wait_for_an_older_prompt(void **state)
     assert_string_equal(pass(&schedule, turns + 3, 1), "64 !");
 }
 
-/* A context that was shifted is computed anew, or another session's. */
+/* A context that was shifted, or another session's, is computed again. */
 static void an_answer_with_more_to_compute_is_a_prompt(void **state)
 {
     struct flo_schedule schedule = {0};
@@ -225,8 +225,7 @@ static void everybody_comes_to_an_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(
-            answers_go_together_and_a_prompt_beside_them_in_pieces),
+        cmocka_unit_test(answers_go_together_and_a_prompt_with_them_in_pieces),
         cmocka_unit_test(equal_prompts_fill_a_pass_in_the_order_of_arrival),
         cmocka_unit_test(a_short_prompt_waits_for_no_long_one),
         cmocka_unit_test(no_stream_of_short_prompts_holds_a_long_one),

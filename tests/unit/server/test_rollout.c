@@ -309,7 +309,7 @@ static void any_order_of_events_gives_the_same_counts(void **state)
     }
 }
 
-static void counts_kept_by_steps_equal_counts_made_anew(void **state)
+static void counts_kept_by_steps_equal_counts_made_again(void **state)
 {
     (void)state;
     uint32_t random = 11;
@@ -726,7 +726,7 @@ int main(void)
         cmocka_unit_test(an_offline_device_catches_up_later),
         cmocka_unit_test(repeated_and_reordered_events_change_nothing),
         cmocka_unit_test(any_order_of_events_gives_the_same_counts),
-        cmocka_unit_test(counts_kept_by_steps_equal_counts_made_anew),
+        cmocka_unit_test(counts_kept_by_steps_equal_counts_made_again),
         cmocka_unit_test(a_device_that_joins_later_falls_into_its_phase),
         cmocka_unit_test(halt_takes_nothing_back),
         cmocka_unit_test(a_broken_gate_is_promoted_but_not_resumed),

@@ -1,4 +1,4 @@
-/* The audit's signed heads: what is cut, emptied or written anew is found. */
+/* The audit's signed heads: what is cut, emptied or written again is found. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -142,7 +142,7 @@ static void an_emptied_table_fails(void **state)
 }
 
 /* A chain of its own, as long as the old one, whose every hash is right. */
-static void a_chain_written_anew_fails(void **state)
+static void a_chain_written_again_fails(void **state)
 {
     struct world *world = *state;
     uint64_t records;
@@ -168,7 +168,7 @@ static void a_chain_written_anew_fails(void **state)
     uint64_t stands = 0;
     assert_int_equal(verify(world, &stands), FLO_E_AUDIT_CHAIN);
     assert_true(stands <= marked);
-    assert_non_null(strstr(world->err.what, "written anew"));
+    assert_non_null(strstr(world->err.what, "written again"));
     assert_true(the_running_one_sees(world));
 }
 
@@ -266,7 +266,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_cut_tail_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(an_emptied_table_fails, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(a_chain_written_anew_fails, setup,
+        cmocka_unit_test_setup_teardown(a_chain_written_again_fails, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(heads_that_are_removed_or_changed_fail,
                                         setup, teardown),

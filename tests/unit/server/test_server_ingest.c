@@ -419,7 +419,7 @@ static void a_release_taken_back_leaves_newcomers_the_one_before(void **state)
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
-    /* signed anew: whoever heard of the rollback takes no older one */
+    /* signed again: whoever heard of the rollback takes no older one */
     assert_string_equal(order_of_newcomer(world), "o-0004");
 }
 

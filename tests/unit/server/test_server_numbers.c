@@ -56,7 +56,7 @@ static enum flo_order_outcome outcome_of(struct world *world, const char *order,
 }
 
 static void
-what_is_held_is_signed_anew_behind_the_numbers_of_a_backup(void **state)
+what_is_held_is_signed_again_behind_the_numbers_of_a_backup(void **state)
 {
     struct world *world = *state;
     struct flo_rollout_entry *entry =
@@ -85,7 +85,7 @@ static void take_back_the_release_before(struct world *world, char *id)
 }
 
 static void
-an_answer_to_what_was_signed_anew_counts_for_what_was_asked(void **state)
+an_answer_to_what_was_signed_again_counts_for_what_was_asked(void **state)
 {
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
@@ -134,7 +134,7 @@ static int take_rollback(void *context, const struct flo_fleet_order *order)
 }
 
 /* Which are the newest four is by when people asked for them. */
-static void rollbacks_that_are_signed_anew_keep_their_order(void **state)
+static void rollbacks_that_are_signed_again_keep_their_order(void **state)
 {
     struct world *world = *state;
     struct listed before = {0};
@@ -211,7 +211,7 @@ static bool is_for(const struct flo_order *order, const char *device)
 
 /* Its number is the newest everywhere: whoever carries it to another device
  * must find that it is not meant there. */
-static void what_is_signed_anew_for_a_device_is_for_no_other(void **state)
+static void what_is_signed_again_for_a_device_is_for_no_other(void **state)
 {
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
@@ -235,7 +235,7 @@ static void what_is_signed_anew_for_a_device_is_for_no_other(void **state)
     }
 }
 
-static void one_that_came_too_late_is_signed_anew_for_that_device(void **state)
+static void one_that_came_too_late_is_signed_again_for_that_device(void **state)
 {
     struct world *world = *state;
     struct flo_rollout_entry *entry =
@@ -345,13 +345,14 @@ static void a_restored_controller_rises_above_what_devices_know(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_WORLD(what_is_held_is_signed_anew_behind_the_numbers_of_a_backup),
-        WITH_WORLD(an_answer_to_what_was_signed_anew_counts_for_what_was_asked),
+        WITH_WORLD(what_is_held_is_signed_again_behind_the_numbers_of_a_backup),
+        WITH_WORLD(
+            an_answer_to_what_was_signed_again_counts_for_what_was_asked),
         WITH_WORLD(a_refusal_for_a_wrong_clock_ends_nothing_that_was_asked),
-        WITH_WORLD(rollbacks_that_are_signed_anew_keep_their_order),
+        WITH_WORLD(rollbacks_that_are_signed_again_keep_their_order),
         WITH_WORLD(a_deploy_that_a_rollback_overtook_gets_a_newer_number),
-        WITH_WORLD(what_is_signed_anew_for_a_device_is_for_no_other),
-        WITH_WORLD(one_that_came_too_late_is_signed_anew_for_that_device),
+        WITH_WORLD(what_is_signed_again_for_a_device_is_for_no_other),
+        WITH_WORLD(one_that_came_too_late_is_signed_again_for_that_device),
         WITH_WORLD(a_newcomer_gets_no_order_of_another_device),
         WITH_WORLD(what_many_hold_is_signed_once_for_all_of_them),
         WITH_WORLD(a_deploy_that_is_superseded_ends_so),

@@ -1,4 +1,4 @@
-/* Orders: signed anew, emergencies, what is withdrawn. */
+/* Orders: signed again, emergencies, what is withdrawn. */
 #include "server-stub/state/objects.h"
 #include "tests/unit/server/world.h"
 
@@ -96,7 +96,7 @@ static char *list_of_all(struct world *world)
 /* For those who hold it: a device that a newer rollout brought forward must
  * not hear of it again, nor may a pause come behind its resume. */
 static void
-old_orders_are_signed_anew_for_those_whose_desired_holds_them(void **state)
+old_orders_are_signed_again_for_those_whose_desired_holds_them(void **state)
 {
     struct world *world = *state;
     struct flo_rollout_entry *entry =
@@ -173,7 +173,7 @@ static void add_old(struct world *world, const char *op, const char *rollout,
         flo_fleet_skip(world->controller->store, "order", 1, &world->err), 0);
 }
 
-/* A rollback that is signed anew overtakes the deploy that devices hold: each
+/* A rollback that is signed again overtakes the deploy that devices hold: each
  * of the three gets one of its own. */
 static void assert_renewed(struct world *world, const char *id,
                            const char *wanted)
@@ -198,7 +198,7 @@ static void assert_renewed(struct world *world, const char *id,
 
 /* A device may be away for longer than any order lives: the list of its group
  * must say what holds, whenever it comes back. */
-static void the_newest_freeze_or_unfreeze_is_signed_anew(void **state)
+static void the_newest_freeze_or_unfreeze_is_signed_again(void **state)
 {
     struct world *world = *state;
 
@@ -220,7 +220,7 @@ static struct flo_rollout_entry *world_with_an_old_resume(struct world *world)
     return entry;
 }
 
-static void a_resume_is_signed_anew_for_who_accepted_and_may_wait(void **state)
+static void a_resume_is_signed_again_for_who_accepted_and_may_wait(void **state)
 {
     struct world *world = *state;
 
@@ -228,7 +228,7 @@ static void a_resume_is_signed_anew_for_who_accepted_and_may_wait(void **state)
     assert_renewed(world, "o-0004", "resume");
 }
 
-static void a_resume_is_not_signed_anew_when_nobody_waits_for_it(void **state)
+static void a_resume_is_not_signed_again_when_nobody_waits_for_it(void **state)
 {
     struct world *world = *state;
     struct flo_rollout_entry *entry = world_with_an_old_resume(world);
@@ -238,7 +238,7 @@ static void a_resume_is_not_signed_anew_when_nobody_waits_for_it(void **state)
     assert_int_equal(world->controller->orders.signed_count, 1);
 }
 
-static void a_resume_is_not_signed_anew_behind_an_abort(void **state)
+static void a_resume_is_not_signed_again_behind_an_abort(void **state)
 {
     struct world *world = *state;
     struct flo_rollout_entry *entry = world_with_an_old_resume(world);
@@ -329,7 +329,7 @@ static void refuses(struct world *world, const struct flo_rollout_member *who,
 }
 
 static void
-an_order_that_expired_on_the_way_is_sent_anew_not_rejected(void **state)
+an_order_that_expired_on_the_way_is_sent_again_not_rejected(void **state)
 {
     struct world *world = *state;
     const struct flo_rollout_member *canary = world_after_days(world);
@@ -573,7 +573,7 @@ static void an_emergency_rollback_stays_in_the_list_while_awaited(void **state)
     assert_renewed(world, "o-1002", "rollback");
 }
 
-static void an_emergency_rollback_is_not_signed_anew_for_nobody(void **state)
+static void an_emergency_rollback_is_not_signed_again_for_nobody(void **state)
 {
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
@@ -593,7 +593,8 @@ static void an_emergency_rollback_is_not_signed_anew_for_nobody(void **state)
     assert_string_equal(op_of(world, ids[0]), "deploy");
 }
 
-static void a_rollouts_own_rollback_is_not_signed_anew_in_the_list(void **state)
+static void
+a_rollouts_own_rollback_is_not_signed_again_in_the_list(void **state)
 {
     struct world *world = *state;
     struct flo_rollout_entry *entry =
@@ -637,11 +638,11 @@ int main(void)
         WITH_WORLD(an_order_of_a_thousand_devices_is_shown_in_few_bytes),
         WITH_WORLD(an_emergency_order_rewrites_yanks_and_stops),
         WITH_WORLD(
-            old_orders_are_signed_anew_for_those_whose_desired_holds_them),
+            old_orders_are_signed_again_for_those_whose_desired_holds_them),
         WITH_WORLD(a_rollout_resumed_after_days_brings_an_order_that_lives),
-        WITH_WORLD(the_newest_freeze_or_unfreeze_is_signed_anew),
-        WITH_WORLD(a_resume_is_signed_anew_for_who_accepted_and_may_wait),
-        WITH_WORLD(an_order_that_expired_on_the_way_is_sent_anew_not_rejected),
+        WITH_WORLD(the_newest_freeze_or_unfreeze_is_signed_again),
+        WITH_WORLD(a_resume_is_signed_again_for_who_accepted_and_may_wait),
+        WITH_WORLD(an_order_that_expired_on_the_way_is_sent_again_not_rejected),
         WITH_WORLD(an_aged_order_refused_for_what_it_says_is_rejected),
         WITH_WORLD(a_young_order_refused_as_expired_accuses_the_devices_clock),
         WITH_WORLD(a_rollback_that_expired_on_the_way_is_still_awaited),
@@ -653,12 +654,12 @@ int main(void)
         WITH_WORLD(a_rollback_of_a_group_without_devices_is_refused),
         WITH_WORLD(a_completed_rollout_that_nobody_asked_for_says_taken_back),
         WITH_WORLD(an_old_rollout_that_cannot_be_read_stops_no_emergency),
-        WITH_WORLD(a_resume_is_not_signed_anew_when_nobody_waits_for_it),
-        WITH_WORLD(a_resume_is_not_signed_anew_behind_an_abort),
+        WITH_WORLD(a_resume_is_not_signed_again_when_nobody_waits_for_it),
+        WITH_WORLD(a_resume_is_not_signed_again_behind_an_abort),
         WITH_WORLD(a_resume_ends_the_pause_of_who_accepted_just_before_it_came),
         WITH_WORLD(an_emergency_rollback_stays_in_the_list_while_awaited),
-        WITH_WORLD(an_emergency_rollback_is_not_signed_anew_for_nobody),
-        WITH_WORLD(a_rollouts_own_rollback_is_not_signed_anew_in_the_list),
+        WITH_WORLD(an_emergency_rollback_is_not_signed_again_for_nobody),
+        WITH_WORLD(a_rollouts_own_rollback_is_not_signed_again_in_the_list),
         cmocka_unit_test(data_from_a_backup_start_frozen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -266,7 +266,7 @@ static int take_body(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-static void a_gate_takes_back_one_device_and_nobody_beside_it(void **state)
+static void a_gate_takes_back_one_device_and_no_other(void **state)
 {
     struct world *world = *state;
     struct flo_rollout_entry *entry =
@@ -386,7 +386,7 @@ static void of_a_completed_rollout_one_group_may_be_taken_back(void **state)
     assert_int_equal(member_of(entry, ids[0])->state, FLO_EXECUTION_SUCCEEDED);
 }
 
-/* ---- views ---- */
+/* ---- objects as shown ---- */
 
 static void devices_are_shown_by_name_and_who_failed_first(void **state)
 {
@@ -429,7 +429,7 @@ int main(void)
         WITH_WORLD(who_is_away_when_a_phase_begins_does_not_count),
         WITH_WORLD(a_device_that_does_not_trust_an_order_has_rejected_it),
         WITH_WORLD(a_device_cannot_invent_words_for_people),
-        WITH_WORLD(a_gate_takes_back_one_device_and_nobody_beside_it),
+        WITH_WORLD(a_gate_takes_back_one_device_and_no_other),
         WITH_WORLD(a_completed_rollout_that_is_taken_back_says_so),
         WITH_WORLD(of_a_completed_rollout_one_group_may_be_taken_back),
         WITH_WORLD(devices_are_shown_by_name_and_who_failed_first),

@@ -57,7 +57,7 @@ static void power_may_fail_behind_any_action_of_a_bad_update(void **state)
         world_deinit(&world);
         world_init(&world, 2, 1);
         world.cut_after = cut;
-        world.beside_crashes = 1000;
+        world.candidate_crashes = 1000;
         boot();
         world_desire(&world, 3, 1);
         world_run(&world, 60000);

@@ -138,11 +138,11 @@ static void a_soak_is_time_in_which_the_release_serves(void **state)
     assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
 }
 
-static void a_crash_on_trial_begins_the_soak_anew(void **state)
+static void a_crash_on_trial_begins_the_soak_again(void **state)
 {
     (void)state;
     boot();
-    world.beside_crashes = 1;
+    world.candidate_crashes = 1;
     world_desire(&world, 3, 1);
     world_run(&world, 1249); /* a moment before it is lost */
     world.load_ms = 5000;
@@ -241,7 +241,7 @@ static void a_candidate_that_cannot_load_alone_gives_way_again(void **state)
 {
     (void)state;
     world.fits_one_only = true;
-    world.beside_load_error = FLO_E_ENGINE_CRASH;
+    world.candidate_load_error = FLO_E_ENGINE_CRASH;
     boot();
     world_desire(&world, 3, 1);
     world_run(&world, 60000);
@@ -259,7 +259,7 @@ int main(void)
         STORY(a_machine_that_sleeps_is_not_late),
         STORY(a_sleep_is_no_part_of_the_soak),
         STORY(a_soak_is_time_in_which_the_release_serves),
-        STORY(a_crash_on_trial_begins_the_soak_anew),
+        STORY(a_crash_on_trial_begins_the_soak_again),
         STORY(a_damaged_current_release_gives_way_to_the_previous),
         STORY(one_that_cannot_be_read_gives_way_like_it),
         STORY(an_engine_lost_in_the_commit_is_started_behind_it),

@@ -269,7 +269,7 @@ static void a_rollback_without_room_for_two_ends_a_load(void **state)
     world_deinit(&world);
     world_init(&world, 2, 1);
     world.fits_one_only = true;
-    world.beside_load_error = FLO_E_TARGET_HASH;
+    world.candidate_load_error = FLO_E_TARGET_HASH;
     world_boot(&world);
     world_event(&world, &event);
     world_run(&world, 5000);
@@ -355,7 +355,7 @@ static void a_previous_release_that_cannot_load_changes_nothing(void **state)
 {
     (void)state;
     boot();
-    world.beside_load_error = FLO_E_TARGET_HASH;
+    world.candidate_load_error = FLO_E_TARGET_HASH;
     world_order(&world, FLO_ORDER_ROLLBACK, 2);
     world_run(&world, 5000);
 

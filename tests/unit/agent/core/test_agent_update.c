@@ -230,7 +230,7 @@ static void a_candidate_that_crashes_at_load_never_serves(void **state)
 {
     (void)state;
     boot();
-    world.beside_load_error = FLO_E_ENGINE_CRASH;
+    world.candidate_load_error = FLO_E_ENGINE_CRASH;
     world_desire(&world, 3, 1);
     world_run(&world, 60000);
 
@@ -304,7 +304,7 @@ static void one_crash_on_trial_is_survived(void **state)
 {
     (void)state;
     boot();
-    world.beside_crashes = 1;
+    world.candidate_crashes = 1;
     world_desire(&world, 3, 1);
     world_run(&world, 60000);
 
@@ -317,7 +317,7 @@ static void a_crash_loop_is_rolled_back(void **state)
 {
     (void)state;
     boot();
-    world.beside_crashes = 100;
+    world.candidate_crashes = 100;
     world_desire(&world, 3, 1);
     world_run(&world, 60000);
 
@@ -396,14 +396,14 @@ static void a_stop_gives_back_its_own_start_alone(void **state)
 
     (void)state;
     boot();
-    world.beside_crashes = 2;
+    world.candidate_crashes = 2;
     world_desire(&world, 3, 1);
     world_run(&world, 3000);
     assert_int_equal(world.live_version, 3);
     assert_int_equal(world.slots.tries_left, 0);
     world_event(&world, &stop);
     assert_int_equal(world.slots.tries_left, 1);
-    world.beside_crashes = 1;
+    world.candidate_crashes = 1;
     boot();
     world_run(&world, 60000);
 

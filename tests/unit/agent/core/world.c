@@ -170,7 +170,7 @@ static bool is_crowded(const struct world *world)
 
 static void load(struct world *world, enum flo_agent_role role, int version)
 {
-    int code = role == FLO_AGENT_BESIDE ? world->beside_load_error
+    int code = role == FLO_AGENT_BESIDE ? world->candidate_load_error
                                         : world->current_load_error;
     struct flo_agent_event *event;
 
@@ -221,13 +221,13 @@ static void probe(struct world *world)
     }
 }
 
-static void live_beside(struct world *world)
+static void live_candidate(struct world *world)
 {
     struct flo_agent_event *event;
     unsigned i;
 
-    if (world->beside_crashes > 0) {
-        world->beside_crashes--;
+    if (world->candidate_crashes > 0) {
+        world->candidate_crashes--;
         event = later(world, 50, FLO_AGENT_LOST);
         event->role = FLO_AGENT_BESIDE;
         event->error.code = FLO_E_ENGINE_CRASH;
@@ -387,7 +387,7 @@ static void carry_out(struct world *world,
     case FLO_DO_FLIP:
         world->live_version = action->release.digest.bytes[0];
         if (action->role == FLO_AGENT_BESIDE) {
-            live_beside(world);
+            live_candidate(world);
         }
         break;
     case FLO_DO_HOLD:

@@ -45,16 +45,16 @@ struct world {
     /* how the world behaves */
     struct flo_agent_error job_error; /* code 0: the job works */
     bool job_is_passing;
-    unsigned job_failures;   /* so many times, then it works */
-    bool job_is_silent;      /* never says anything */
-    int probe_error;         /* FLO_E_PROBE_... */
-    unsigned probes_unsure;  /* so many come to no verdict first */
-    unsigned beside_crashes; /* losses of the candidate after its load */
-    uint64_t load_ms;        /* of every load; 0: 300 */
-    uint64_t drain_ms;       /* of the current engine; 0: 40 */
-    int beside_load_error;   /* it cannot be loaded */
-    int current_load_error;  /* once */
-    int unreadable;          /* version that its engine refuses */
+    unsigned job_failures;      /* so many times, then it works */
+    bool job_is_silent;         /* never says anything */
+    int probe_error;            /* FLO_E_PROBE_... */
+    unsigned probes_unsure;     /* so many come to no verdict first */
+    unsigned candidate_crashes; /* losses of the candidate after its load */
+    uint64_t load_ms;           /* of every load; 0: 300 */
+    uint64_t drain_ms;          /* of the current engine; 0: 40 */
+    int candidate_load_error;   /* it cannot be loaded */
+    int current_load_error;     /* once */
+    int unreadable;             /* version that its engine refuses */
     int damaged; /* version whose files are bad until the updater ran */
     bool fits_one_only;
     bool slots_fail;        /* writes of slots fail */

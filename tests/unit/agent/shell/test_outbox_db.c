@@ -449,7 +449,7 @@ static void finish_and_pause(struct flo_outbox_db *db)
     flo_outbox_windows_add(db, "{\"seq\":1}");
 }
 
-static void a_device_enrolled_anew_has_no_past(void **state)
+static void a_device_enrolled_again_has_no_past(void **state)
 {
     struct flo_outbox_db *db = open_db(1 << 20);
     enum flo_execution end;
@@ -746,7 +746,7 @@ int main(void)
         TEST(a_file_of_noise_is_set_aside_and_counted),
         TEST(a_sound_file_outlives_a_start_on_a_failing_disk),
         TEST(the_file_of_a_newer_agent_gives_way_and_that_is_told),
-        TEST(a_device_enrolled_anew_has_no_past),
+        TEST(a_device_enrolled_again_has_no_past),
         TEST(a_past_of_nobody_is_taken_over),
         TEST(any_cut_or_flipped_byte_neither_crashes_nor_alters),
     };

@@ -496,7 +496,7 @@ static void what_is_not_on_the_disk_neither_acts_nor_is_answered(void **state)
     assert_true(shell.device.is_frozen);
 }
 
-/* The list of trusted keys as it is after an enrolment anew: the same key. */
+/* The list of trusted keys after a second enrolment: the same key. */
 static void the_list_says(unsigned list_epoch)
 {
     char pem[FLO_PUBLIC_KEY_PEM_MAX];
@@ -530,7 +530,7 @@ static void the_next_epoch_comes_with_the_list_that_says_so(void **state)
     the_list_says(2);
     order_of_epoch(1, 701, "unfreeze"); /* still under way */
     assert_int_equal(acted, 2);
-    order_of_epoch(2, 1, "freeze"); /* numbers count anew */
+    order_of_epoch(2, 1, "freeze"); /* numbers start from one */
     assert_int_equal(acted, 3);
     assert_int_equal(alarms, 0);
     assert_true(shell.device.is_frozen);
@@ -628,8 +628,7 @@ an_older_rollback_of_what_runs_acts_and_then_what_is_assigned(void **state)
     assert_false(flo_orders_converge(&shell, &shell.intake));
 }
 
-static void
-an_order_about_a_model_that_does_not_serve_is_kept_beside(void **state)
+static void an_order_about_a_model_that_does_not_serve_is_kept_too(void **state)
 {
     struct flo_slots other;
     struct flo_digest one = {{1}};
@@ -819,8 +818,7 @@ int main(void)
             an_older_rollback_of_what_runs_acts_and_then_what_is_assigned,
             begin, end),
         cmocka_unit_test_setup_teardown(
-            an_order_about_a_model_that_does_not_serve_is_kept_beside, begin,
-            end),
+            an_order_about_a_model_that_does_not_serve_is_kept_too, begin, end),
         cmocka_unit_test_setup_teardown(
             of_too_many_models_the_oldest_is_forgotten, begin, end),
         cmocka_unit_test_setup_teardown(a_pause_holds_over_a_restart, begin,

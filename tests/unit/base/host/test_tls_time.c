@@ -122,7 +122,7 @@ static void a_clock_that_is_behind_is_not_asked(void **state)
     clear(&world);
 }
 
-/* The broker's certificate was made anew while the device lay in a box. */
+/* The broker's certificate was made again while the device lay in a box. */
 static void what_begins_later_may_have_begun_where_nobody_knows(void **state)
 {
     uint64_t now_ms = flo_wall_ms() + 400 * DAY_MS;

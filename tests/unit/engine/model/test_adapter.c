@@ -182,7 +182,7 @@ static void write_merged(char *path, float scale)
     flo_gguf_close(base);
 }
 
-static void an_adapter_beside_the_base_answers_as_merged_into_it(void **state)
+static void an_adapter_over_the_base_answers_as_merged_into_it(void **state)
 {
     static const float scales[] = {1, 0.5f, -1.25f};
 
@@ -577,7 +577,7 @@ static void an_adapter_that_does_not_fit_the_plan_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_adapter_beside_the_base_answers_as_merged_into_it),
+        cmocka_unit_test(an_adapter_over_the_base_answers_as_merged_into_it),
         cmocka_unit_test(switching_back_gives_the_bits_of_the_base),
         cmocka_unit_test(
             sessions_with_other_adapters_have_the_bits_they_have_alone),

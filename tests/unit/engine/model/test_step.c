@@ -131,7 +131,7 @@ static void step_through(struct flo_engine *engine)
     }
 }
 
-static void a_token_has_the_same_bits_beside_other_sessions(void **state)
+static void a_token_has_the_same_bits_next_to_other_sessions(void **state)
 {
     static const enum flo_kv_type kinds[] = {FLO_KV_F16, FLO_KV_F32,
                                              FLO_KV_Q8_0, FLO_KV_Q4_0};
@@ -349,7 +349,7 @@ static void steps_allocate_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_token_has_the_same_bits_beside_other_sessions),
+        cmocka_unit_test(a_token_has_the_same_bits_next_to_other_sessions),
         cmocka_unit_test(every_family_computes_sessions_together),
         cmocka_unit_test(rows_come_in_order_and_a_false_forgets_the_rest),
         cmocka_unit_test(a_step_that_cannot_be_changes_nothing),

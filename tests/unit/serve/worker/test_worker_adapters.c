@@ -161,7 +161,7 @@ static void hear_named_by_open(struct heard *heard, uint32_t request, int site)
     assert_int_equal(worker_end(), 0);
 }
 
-static void an_adapter_is_loaded_beside_answers_and_dropped(void **state)
+static void an_adapter_is_loaded_during_answers_and_dropped(void **state)
 {
     static struct heard base[8], site[8], together;
     (void)state;
@@ -344,7 +344,7 @@ static void adapters_that_cannot_be_loaded_change_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_adapter_is_loaded_beside_answers_and_dropped),
+        cmocka_unit_test(an_adapter_is_loaded_during_answers_and_dropped),
         cmocka_unit_test(a_name_that_changes_hands_mixes_nothing),
         cmocka_unit_test(room_for_adapters_comes_back),
         cmocka_unit_test(adapters_that_cannot_be_loaded_change_nothing),

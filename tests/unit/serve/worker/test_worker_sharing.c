@@ -51,7 +51,7 @@ static void four_requests_go_forward_together(void **state)
     assert_int_equal(worker_end(), 0);
 }
 
-static void a_form_is_filled_beside_an_older_prompt(void **state)
+static void a_form_is_filled_next_to_an_older_prompt(void **state)
 {
     static char words[401];
     struct flo_wire_message prompt = ask(1, words);
@@ -446,7 +446,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(four_requests_go_forward_together),
-        cmocka_unit_test(a_form_is_filled_beside_an_older_prompt),
+        cmocka_unit_test(a_form_is_filled_next_to_an_older_prompt),
         cmocka_unit_test(a_short_prompt_passes_a_long_one_in_few_passes),
         cmocka_unit_test(a_probe_steps_behind_users),
         cmocka_unit_test(answers_are_the_same_alone_and_together),

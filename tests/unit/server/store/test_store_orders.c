@@ -70,7 +70,7 @@ orders_go_a_month_behind_their_end_when_a_newer_one_says_the_same(void **state)
         (struct flo_fleet_order){.op = "deploy", .rollout = "r-1", .phase = 1});
     add_order(store, "o-6",
               (struct flo_fleet_order){.op = "pause", .rollout = "r-1"});
-    /* asked for by itself, then signed anew again and again */
+    /* asked for by itself, then signed again and again */
     add_order(store, "o-7",
               (struct flo_fleet_order){.op = "rollback", .release = "x"});
     add_order(store, "o-8",

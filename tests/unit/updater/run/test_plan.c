@@ -296,7 +296,7 @@ static void a_bundle_offers_only_what_it_holds(void **state)
     assert_int_equal(model_way(&story), 2);
 }
 
-static void a_damaged_file_is_mended_and_not_fetched_anew(void **state)
+static void a_damaged_file_is_mended_and_not_fetched_again(void **state)
 {
     (void)state;
     struct story story;
@@ -458,7 +458,7 @@ int main(void)
         cmocka_unit_test(a_codec_that_is_not_built_is_passed_over),
         cmocka_unit_test(ways_that_failed_are_not_tried_again),
         cmocka_unit_test(a_bundle_offers_only_what_it_holds),
-        cmocka_unit_test(a_damaged_file_is_mended_and_not_fetched_anew),
+        cmocka_unit_test(a_damaged_file_is_mended_and_not_fetched_again),
         cmocka_unit_test(what_is_here_is_not_fetched),
         cmocka_unit_test(the_first_variant_that_fits_is_taken),
         cmocka_unit_test(a_device_that_no_variant_fits_is_told_so),

@@ -367,7 +367,7 @@ static void of_an_older_epoch_nothing_is_taken(void **state)
     body = body_of(&freeze);
     assert_int_equal(look(&records, &freeze, &body), FLO_E_CMD_EPOCH);
 
-    unfreeze.epoch = 3; /* its numbers begin anew */
+    unfreeze.epoch = 3; /* its numbers begin again */
     assert_int_equal(tell(&records, &unfreeze), FLO_STATEMENT_NEW);
     assert_false(records.device.is_frozen);
 }

@@ -1,4 +1,4 @@
-"""A device that is enrolled anew, or at another controller: what it was told
+"""A device that is enrolled again, or at another controller: what it was told
 and did before is nobody's story now."""
 import os
 import re
@@ -22,7 +22,7 @@ def fleet(tmp_path_factory, bin_dir):
     one.close()
 
 
-def enrol_anew(fleet, device, token):
+def enrol_again(fleet, device, token):
     device.stop()
     shutil.rmtree(os.path.join(device.state, "identity"))
     device.enroll(token)
@@ -39,15 +39,15 @@ def state_of(fleet, rollout):
     return None
 
 
-def test_a_device_enrolled_anew_answers_for_itself(fleet):
+def test_a_device_enrolled_again_answers_for_itself(fleet):
     fleet.cli("device", "delete", "a", "--confirm", "a")
-    enrol_anew(fleet, fleet.devices["a"], fleet.token)
+    enrol_again(fleet, fleet.devices["a"], fleet.token)
 
     F.wait_until("its own end of r-0001", 20, lambda: state_of(
         fleet, "r-0001") == "already-installed")
 
 
-def test_a_candidate_on_trial_serves_on_until_it_is_ordered_anew(fleet):
+def test_a_candidate_on_trial_serves_on_until_it_is_ordered_again(fleet):
     device = fleet.devices["a"]
     fleet.publish("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
     started = fleet.ask("rollout", "start", "tiny@2", "--phase", "100%",
@@ -56,7 +56,7 @@ def test_a_candidate_on_trial_serves_on_until_it_is_ordered_anew(fleet):
         fleet, started) == "soaking")
 
     fleet.cli("device", "delete", "a", "--confirm", "a")
-    enrol_anew(fleet, device, fleet.token)
+    enrol_again(fleet, device, fleet.token)
 
     F.wait_until("tiny@2 serves", 30, lambda: state_of(
         fleet, started) == "succeeded")
@@ -105,7 +105,7 @@ def stage_previous(device):
 def test_another_controller_begins_with_the_same_numbers(fleet):
     device = fleet.devices["a"]
     token = leave_for(fleet, "other")
-    enrol_anew(fleet, device, token)
+    enrol_again(fleet, device, token)
     fleet.publish("tiny@3", "tiny-v2.Q4_0.gguf")
 
     assert fleet.roll("tiny@3")["id"] == "r-0001"
@@ -118,7 +118,7 @@ def test_what_the_fleet_that_was_left_had_staged_never_serves(fleet):
     fleet.roll("tiny@2")
     token = leave_for(fleet, "third")
     stage_previous(device)
-    enrol_anew(fleet, device, token)
+    enrol_again(fleet, device, token)
     fleet.publish("tiny@4", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
 
     fleet.roll("tiny@4")

@@ -1,4 +1,4 @@
-/* The records on disk: of the device, and of each model it was told of. */
+/* Keeps two kinds of record on disk: the device's and one per model. */
 #include <stdlib.h>
 #include <string.h>
 

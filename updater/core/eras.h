@@ -1,6 +1,6 @@
 /* Inside the updater's core: the records of device and model. */
-#ifndef FLOTILLA_UPDATER_CORE_RECORDS_H
-#define FLOTILLA_UPDATER_CORE_RECORDS_H
+#ifndef FLOTILLA_UPDATER_CORE_ERAS_H
+#define FLOTILLA_UPDATER_CORE_ERAS_H
 
 #include <flotilla/updater.h>
 
