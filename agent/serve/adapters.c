@@ -4,6 +4,7 @@
  * is to go is named by no request any more as soon as it is asked for. */
 #include "agent/serve/requests/requests.h"
 
+#include <assert.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -39,8 +40,8 @@ static void tell(struct serve_engine *engine, const struct flo_err *err)
 {
     const struct flo_serve_handlers *handlers = &engine->serve->handlers;
     if (handlers->on_adapter != NULL && !engine->serve->is_closing) {
-        handlers->on_adapter(handlers->context, engine->role,
-                             engine->change.name, err);
+        handlers->on_adapter(handlers->context, engine->place->model,
+                             engine->role, engine->change.name, err);
     }
 }
 
@@ -70,11 +71,11 @@ static void on_lost(void *context, const struct flo_err *err)
 }
 
 /* Send it; the descriptor (-1: none) is taken. */
-static int change(struct flo_serve *serve, enum flo_serve_role role,
+static int change(struct serve_place *place, enum flo_serve_role role,
                   const char *name, int fd, struct flo_err *err)
 {
-    flo_router_send_all(serve, role, name);
-    struct serve_engine *engine = serve->roles[role];
+    flo_router_send_all(place, role, name);
+    struct serve_engine *engine = place->roles[role];
     int rv = 0;
     if (engine == NULL || engine->state != ENGINE_READY) {
         rv = flo_fail(err, FLO_E_STATE, "no model is ready there");
@@ -98,19 +99,24 @@ static int change(struct flo_serve *serve, enum flo_serve_role role,
     return flo_serve_engine_call_change(engine, fd, err);
 }
 
-int flo_serve_adapter_load(struct flo_serve *serve, enum flo_serve_role role,
+int flo_serve_adapter_load(struct flo_serve *serve, unsigned model,
+                           enum flo_serve_role role,
                            const struct flo_serve_adapter *adapter,
                            struct flo_err *err)
 {
-    return change(serve, role, adapter->name, adapter->fd, err);
+    assert(model < FLO_SERVE_MODELS_MAX);
+    return change(&serve->places[model], role, adapter->name, adapter->fd, err);
 }
 
-int flo_serve_adapter_drop(struct flo_serve *serve, enum flo_serve_role role,
-                           const char *name, struct flo_err *err)
+int flo_serve_adapter_drop(struct flo_serve *serve, unsigned model,
+                           enum flo_serve_role role, const char *name,
+                           struct flo_err *err)
 {
-    int rv = change(serve, role, name, -1, err);
+    assert(model < FLO_SERVE_MODELS_MAX);
+    struct serve_place *place = &serve->places[model];
+    int rv = change(place, role, name, -1, err);
     if (rv == 0) {
-        unlist(serve->roles[role], name);
+        unlist(place->roles[role], name);
     }
     return rv;
 }

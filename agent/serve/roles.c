@@ -1,33 +1,35 @@
-/* Roles: the current engine, the candidate's engine, and the live one of both.
+/* Roles: a model's current engine, its candidate's, and the live one of both.
  *
  * The agent loads, flips, unloads and promotes; engines say when they are
  * ready, idle or gone.  A request never ends for a flip. */
 #include "agent/serve/probe/probe.h"
 #include "agent/serve/requests/requests.h"
 
+#include <assert.h>
 #include <unistd.h>
 
 /* ---- engines come and go ----------------------------------------- */
 
 static void engine_ready(struct serve_engine *engine)
 {
-    struct flo_serve *serve = engine->serve;
-    flo_router_next_turn(serve);
-    if (engine->has_role && serve->handlers.on_loaded != NULL) {
-        serve->handlers.on_loaded(serve->handlers.context, engine->role,
-                                  flo_now_ms() - engine->started_ms, NULL);
+    struct serve_place *place = engine->place;
+    const struct flo_serve_handlers *handlers = &place->serve->handlers;
+    flo_router_next_turn(place->serve);
+    if (engine->has_role && handlers->on_loaded != NULL) {
+        handlers->on_loaded(handlers->context, place->model, engine->role,
+                            flo_now_ms() - engine->started_ms, NULL);
     }
-    flo_router_release_held(serve);
+    flo_router_release_held(place);
 }
 
 static void engine_gone(struct serve_engine *engine)
 {
-    struct flo_serve *serve = engine->serve;
-    if (engine->has_role && serve->roles[engine->role] == engine) {
-        serve->roles[engine->role] = NULL;
-        if (serve->is_live && serve->live == engine->role) {
-            serve->is_live = false; /* requests are held till the agent acts */
-            flo_router_next_turn(serve);
+    struct serve_place *place = engine->place;
+    if (engine->has_role && place->roles[engine->role] == engine) {
+        place->roles[engine->role] = NULL;
+        if (place->is_live && place->live == engine->role) {
+            place->is_live = false; /* requests are held till the agent acts */
+            flo_router_next_turn(place->serve);
         }
     }
 }
@@ -41,7 +43,8 @@ static void engine_ended(struct serve_engine *engine)
     }
     if (engine->was_live && engine->drains && handlers->on_drained != NULL) {
         engine->was_live = false;
-        handlers->on_drained(handlers->context, &engine->release);
+        handlers->on_drained(handlers->context, engine->place->model,
+                             &engine->release);
     }
     if (engine->is_expected) {
         return;
@@ -53,11 +56,12 @@ static void engine_ended(struct serve_engine *engine)
     }
     if (engine->context == 0) { /* never ready */
         if (handlers->on_loaded != NULL) {
-            handlers->on_loaded(handlers->context, engine->role, 0,
-                                &engine->end);
+            handlers->on_loaded(handlers->context, engine->place->model,
+                                engine->role, 0, &engine->end);
         }
     } else if (handlers->on_engine_lost != NULL) {
-        handlers->on_engine_lost(handlers->context, engine->role, &engine->end);
+        handlers->on_engine_lost(handlers->context, engine->place->model,
+                                 engine->role, &engine->end);
     }
 }
 
@@ -81,7 +85,7 @@ static void engine_idle(struct serve_engine *engine)
         engine->was_live = false;
         if (serve->handlers.on_drained != NULL) {
             serve->handlers.on_drained(serve->handlers.context,
-                                       &engine->release);
+                                       engine->place->model, &engine->release);
         }
     }
     if (engine->drains && engine->state != ENGINE_DYING) {
@@ -92,8 +96,7 @@ static void engine_idle(struct serve_engine *engine)
 /* Let an engine out of its role; it ends now or when it is idle. */
 static void engine_let_go(struct serve_engine *engine, bool drain)
 {
-    struct flo_serve *serve = engine->serve;
-    serve->roles[engine->role] = NULL;
+    engine->place->roles[engine->role] = NULL;
     engine->has_role = false;
     engine->drains = true;
     if (!drain) {
@@ -104,23 +107,23 @@ static void engine_let_go(struct serve_engine *engine, bool drain)
 }
 
 /* The role's engine that has died and is only waited for; NULL: none. */
-static struct serve_engine *find_dead(struct flo_serve *serve,
+static struct serve_engine *find_dead(const struct serve_place *place,
                                       enum flo_serve_role role)
 {
-    struct serve_engine *engine = serve->engines;
-    while (engine != NULL &&
-           !(engine->state == ENGINE_DYING && engine->has_role &&
-             engine->role == role && !engine->is_expected)) {
+    struct serve_engine *engine = place->serve->engines;
+    while (engine != NULL && !(engine->state == ENGINE_DYING &&
+                               engine->has_role && engine->place == place &&
+                               engine->role == role && !engine->is_expected)) {
         engine = engine->next;
     }
     return engine;
 }
 
 /* From here on it has no role, so that its loss is told once. */
-static struct serve_engine *take_dead(struct flo_serve *serve,
+static struct serve_engine *take_dead(const struct serve_place *place,
                                       enum flo_serve_role role)
 {
-    struct serve_engine *engine = find_dead(serve, role);
+    struct serve_engine *engine = find_dead(place, role);
     if (engine != NULL) {
         engine->has_role = false;
     }
@@ -134,46 +137,54 @@ static const struct serve_engine_events events = {.ready = engine_ready,
 
 /* ---- the agent's calls ------------------------------------------- */
 
-int flo_serve_load(struct flo_serve *serve, enum flo_serve_role role,
-                   const struct flo_serve_model *model, struct flo_err *err)
+static struct serve_place *place_of(struct flo_serve *serve, unsigned model)
 {
+    assert(model < FLO_SERVE_MODELS_MAX);
+    return &serve->places[model];
+}
+
+int flo_serve_load(struct flo_serve *serve, unsigned model,
+                   enum flo_serve_role role,
+                   const struct flo_serve_model *source, struct flo_err *err)
+{
+    struct serve_place *place = place_of(serve, model);
     int rv;
-    (void)take_dead(serve, role);
-    if (serve->roles[role] != NULL) {
+    (void)take_dead(place, role);
+    if (place->roles[role] != NULL) {
         rv = flo_fail(err, FLO_E_STATE, "%s is loaded there already",
-                      serve->roles[role]->name);
+                      place->roles[role]->name);
     } else {
-        rv = flo_serve_engine_start(serve, role, model, &events,
-                                    &serve->roles[role], err);
+        rv = flo_serve_engine_start(place, role, source, &events,
+                                    &place->roles[role], err);
     }
-    close(model->fd);
-    if (model->packed_fd > 0) {
-        close(model->packed_fd);
+    close(source->fd);
+    if (source->packed_fd > 0) {
+        close(source->packed_fd);
     }
-    if (model->prefix_fd > 0) {
-        close(model->prefix_fd);
+    if (source->prefix_fd > 0) {
+        close(source->prefix_fd);
     }
-    for (uint32_t i = 0; i < model->n_adapters; i++) {
-        close(model->adapters[i].fd);
+    for (uint32_t i = 0; i < source->n_adapters; i++) {
+        close(source->adapters[i].fd);
     }
     return rv;
 }
 
-static void set_live(struct flo_serve *serve, bool is_live,
+static void set_live(struct serve_place *place, bool is_live,
                      enum flo_serve_role role)
 {
-    struct serve_engine *before = flo_serve_engine_live(serve);
-    serve->is_live = is_live;
-    serve->live = role;
-    struct serve_engine *now = flo_serve_engine_live(serve);
+    struct serve_engine *before = flo_serve_engine_live(place);
+    place->is_live = is_live;
+    place->live = role;
+    struct serve_engine *now = flo_serve_engine_live(place);
     if (before == now) {
         return;
     }
-    flo_router_next_turn(serve);
+    flo_router_next_turn(place->serve);
     if (now != NULL) {
         now->was_live = false;
-        serve->flip_ms = flo_now_ms();
-        serve->awaits_first_answer = true;
+        place->flip_ms = flo_now_ms();
+        place->awaits_first_answer = true;
     }
     if (before != NULL) {
         before->was_live = true;
@@ -183,12 +194,13 @@ static void set_live(struct flo_serve *serve, bool is_live,
     }
 }
 
-int flo_serve_flip(struct flo_serve *serve, enum flo_serve_role role,
-                   struct flo_err *err)
+int flo_serve_flip(struct flo_serve *serve, unsigned model,
+                   enum flo_serve_role role, struct flo_err *err)
 {
-    struct serve_engine *engine = serve->roles[role];
+    struct serve_place *place = place_of(serve, model);
+    struct serve_engine *engine = place->roles[role];
     if (engine == NULL || engine->state != ENGINE_READY) {
-        engine = take_dead(serve, role);
+        engine = take_dead(place, role);
         if (engine != NULL) {
             return flo_fail(err, FLO_E_ENGINE_CRASH,
                             "the engine of %s ended before it was live",
@@ -196,21 +208,21 @@ int flo_serve_flip(struct flo_serve *serve, enum flo_serve_role role,
         }
         return flo_fail(err, FLO_E_STATE, "no model is ready to be live");
     }
-    set_live(serve, true, role);
-    flo_router_release_held(serve);
+    set_live(place, true, role);
+    flo_router_release_held(place);
     return 0;
 }
 
-void flo_serve_hold(struct flo_serve *serve)
+void flo_serve_hold(struct flo_serve *serve, unsigned model)
 {
-    set_live(serve, false, FLO_ROLE_CURRENT);
+    set_live(place_of(serve, model), false, FLO_ROLE_CURRENT);
 }
 
-static void end_drains(struct flo_serve *serve, enum flo_serve_role role)
+static void end_drains(struct serve_place *place, enum flo_serve_role role)
 {
-    for (struct serve_engine *engine = serve->engines; engine != NULL;
+    for (struct serve_engine *engine = place->serve->engines; engine != NULL;
          engine = engine->next) {
-        if (engine->drains && engine->role == role &&
+        if (engine->drains && engine->place == place && engine->role == role &&
             engine->state != ENGINE_DYING) {
             take_away(engine);
         }
@@ -227,45 +239,47 @@ bool flo_serve_is_ending(const struct flo_serve *serve)
     return engine != NULL;
 }
 
-void flo_serve_unload(struct flo_serve *serve, enum flo_serve_role role,
-                      bool drain)
+void flo_serve_unload(struct flo_serve *serve, unsigned model,
+                      enum flo_serve_role role, bool drain)
 {
-    struct serve_engine *engine = serve->roles[role];
+    struct serve_place *place = place_of(serve, model);
+    struct serve_engine *engine = place->roles[role];
     if (engine == NULL) {
         if (!drain) {
-            end_drains(serve, role);
+            end_drains(place, role);
         }
         return;
     }
-    if (serve->is_live && serve->live == role) {
-        set_live(serve, false, FLO_ROLE_CURRENT);
+    if (place->is_live && place->live == role) {
+        set_live(place, false, FLO_ROLE_CURRENT);
     }
-    if (role == FLO_ROLE_CANDIDATE && serve->probe != NULL) {
+    if (role == FLO_ROLE_CANDIDATE && flo_probe_is_of(serve->probe, place)) {
         flo_probe_close(serve->probe); /* its verdict is not wanted any more */
     }
     engine_let_go(engine, drain && engine->state == ENGINE_READY);
 }
 
-void flo_serve_promote(struct flo_serve *serve)
+void flo_serve_promote(struct flo_serve *serve, unsigned model)
 {
-    struct serve_engine *candidate = serve->roles[FLO_ROLE_CANDIDATE];
-    struct serve_engine *current = serve->roles[FLO_ROLE_CURRENT];
-    struct serve_engine *dead = find_dead(serve, FLO_ROLE_CANDIDATE);
+    struct serve_place *place = place_of(serve, model);
+    struct serve_engine *candidate = place->roles[FLO_ROLE_CANDIDATE];
+    struct serve_engine *current = place->roles[FLO_ROLE_CURRENT];
+    struct serve_engine *dead = find_dead(place, FLO_ROLE_CANDIDATE);
     if (dead != NULL) {
         dead->role = FLO_ROLE_CURRENT; /* its loss is the current one's */
     }
-    if (serve->is_live && serve->live == FLO_ROLE_CURRENT) {
-        set_live(serve, candidate != NULL && candidate->state == ENGINE_READY,
+    if (place->is_live && place->live == FLO_ROLE_CURRENT) {
+        set_live(place, candidate != NULL && candidate->state == ENGINE_READY,
                  FLO_ROLE_CANDIDATE);
     }
     if (current != NULL) {
         engine_let_go(current, current->state == ENGINE_READY);
     }
-    serve->roles[FLO_ROLE_CANDIDATE] = NULL;
-    serve->roles[FLO_ROLE_CURRENT] = candidate;
+    place->roles[FLO_ROLE_CANDIDATE] = NULL;
+    place->roles[FLO_ROLE_CURRENT] = candidate;
     if (candidate != NULL) {
         candidate->role = FLO_ROLE_CURRENT;
     }
-    serve->live = FLO_ROLE_CURRENT;
-    flo_router_release_held(serve);
+    place->live = FLO_ROLE_CURRENT;
+    flo_router_release_held(place);
 }

@@ -3,6 +3,7 @@
 #include "agent/serve/probe/probe.h"
 #include "agent/serve/requests/requests.h"
 
+#include <assert.h>
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,9 @@ int flo_serve_open(struct event_base *base,
         return flo_fail(err, FLO_E_MEMORY, "no memory for serving");
     }
     serve->base = base;
+    for (unsigned i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
+        serve->places[i] = (struct serve_place){.serve = serve, .model = i};
+    }
     if (handlers != NULL) {
         serve->handlers = *handlers;
     }
@@ -76,15 +80,17 @@ uint16_t flo_serve_port(const struct flo_serve *serve)
     return serve->port;
 }
 
-void flo_serve_get_status(const struct flo_serve *serve,
+void flo_serve_get_status(const struct flo_serve *serve, unsigned model,
                           struct flo_serve_status *out)
 {
+    assert(model < FLO_SERVE_MODELS_MAX);
+    const struct serve_place *place = &serve->places[model];
     memset(out, 0, sizeof(*out));
-    out->is_live = flo_serve_engine_live(serve) != NULL;
-    out->live = serve->live;
-    out->held = serve->n_held;
+    out->is_live = flo_serve_engine_live(place) != NULL;
+    out->live = place->live;
+    out->held = place->n_held;
     for (int i = 0; i < FLO_ROLE_COUNT; i++) {
-        const struct serve_engine *engine = serve->roles[i];
+        const struct serve_engine *engine = place->roles[i];
         if (engine == NULL || engine->state != ENGINE_READY) {
             continue;
         }

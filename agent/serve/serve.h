@@ -1,8 +1,10 @@
 /* Serving: engine processes, the router before them and the local API.
  *
- * One flotilla-engine process per loaded role.  The router sends every new
- * request to the live role and lets requests under way end where they began, so
- * a flip loses nothing.  Everything runs on the thread of the event base.  The
+ * The caller numbers its models from 0.  A model has two roles and one
+ * flotilla-engine process per loaded role.  The router sends every new request
+ * to the live role of its model and lets requests under way end where they
+ * began, so a flip loses nothing.  No model's flip, hold or loss touches
+ * another model.  Everything runs on the thread of the event base.  The
  * agent tells it which models to load and when to flip; it tells the agent of
  * every event.  It decides nothing about releases. */
 #ifndef FLOTILLA_SERVE_H
@@ -15,6 +17,7 @@
 struct event_base;
 struct flo_serve;
 
+#define FLO_SERVE_MODELS_MAX 16
 #define FLO_SERVE_ADAPTERS_MAX 8
 
 enum flo_serve_role { FLO_ROLE_CURRENT, FLO_ROLE_CANDIDATE, FLO_ROLE_COUNT };
@@ -60,22 +63,24 @@ struct flo_serve_request_stats {
 struct flo_serve_handlers {
     void *context;
     /* Answer to flo_serve_load; err NULL: ready. */
-    void (*on_loaded)(void *context, enum flo_serve_role role, uint64_t load_ms,
-                      const struct flo_err *err);
+    void (*on_loaded)(void *context, unsigned model, enum flo_serve_role role,
+                      uint64_t load_ms, const struct flo_err *err);
     /* Answer to flo_serve_adapter_load and _drop; err NULL: it is done. */
-    void (*on_adapter)(void *context, enum flo_serve_role role,
+    void (*on_adapter)(void *context, unsigned model, enum flo_serve_role role,
                        const char *name, const struct flo_err *err);
     /* An engine process died or was killed for a hang after it was ready.
      * It is not restarted here. */
-    void (*on_engine_lost)(void *context, enum flo_serve_role role,
-                           const struct flo_err *err);
-    void (*on_request)(void *context,
+    void (*on_engine_lost)(void *context, unsigned model,
+                           enum flo_serve_role role, const struct flo_err *err);
+    void (*on_request)(void *context, unsigned model,
                        const struct flo_serve_request_stats *stats);
     /* First answer token of a release since it became live. */
-    void (*on_first_answer)(void *context, const struct flo_digest *release,
+    void (*on_first_answer)(void *context, unsigned model,
+                            const struct flo_digest *release,
                             uint64_t since_flip_ms);
     /* Old engine after a flip has no request any more. */
-    void (*on_drained)(void *context, const struct flo_digest *release);
+    void (*on_drained)(void *context, unsigned model,
+                       const struct flo_digest *release);
 };
 
 struct flo_serve_options {
@@ -101,43 +106,43 @@ uint16_t flo_serve_port(const struct flo_serve *serve);
 
 /* Start an engine for `role` and load the model; on_loaded follows.  A loaded
  * role must be unloaded first (FLO_E_STATE). */
-FLO_MUST_USE int flo_serve_load(struct flo_serve *serve,
+FLO_MUST_USE int flo_serve_load(struct flo_serve *serve, unsigned model,
                                 enum flo_serve_role role,
-                                const struct flo_serve_model *model,
+                                const struct flo_serve_model *source,
                                 struct flo_err *err);
 /* Load an adapter (its descriptor is taken) into a role's engine while that
  * serves; one of the same name makes room for it.  Requests may name it from
  * on_adapter on; those under way end with what they have.  One change at a
  * time: FLO_E_STATE.  An engine that is loaded later does not have it: name it
  * in its struct flo_serve_model. */
-FLO_MUST_USE int flo_serve_adapter_load(struct flo_serve *serve,
+FLO_MUST_USE int flo_serve_adapter_load(struct flo_serve *serve, unsigned model,
                                         enum flo_serve_role role,
                                         const struct flo_serve_adapter *adapter,
                                         struct flo_err *err);
 /* No new request may name it from here on.  The same errors, and one for a
  * name that the engine does not know. */
-FLO_MUST_USE int flo_serve_adapter_drop(struct flo_serve *serve,
+FLO_MUST_USE int flo_serve_adapter_drop(struct flo_serve *serve, unsigned model,
                                         enum flo_serve_role role,
                                         const char *name, struct flo_err *err);
 /* Stop the role's engine. drain: it ends after its last request.  Without
  * drain, requests that sent nothing yet go to the live engine (once); the
  * others end with an error.  Engines that still drain from the role end the
  * same way when no other is in it.  Either way the role is free at once. */
-void flo_serve_unload(struct flo_serve *serve, enum flo_serve_role role,
-                      bool drain);
+void flo_serve_unload(struct flo_serve *serve, unsigned model,
+                      enum flo_serve_role role, bool drain);
 /* New requests go to `role` from now on (it must be loaded: FLO_E_STATE);
  * held requests are released.  FLO_E_ENGINE_CRASH: its engine has just ended;
  * on_engine_lost does not tell it once more. */
-FLO_MUST_USE int flo_serve_flip(struct flo_serve *serve,
+FLO_MUST_USE int flo_serve_flip(struct flo_serve *serve, unsigned model,
                                 enum flo_serve_role role, struct flo_err *err);
 /* Does an engine that was unloaded still drain or die?  It has its files open:
  * their room on the disk is free when it has ended. */
 bool flo_serve_is_ending(const struct flo_serve *serve);
 /* After a commit: the candidate's engine becomes the current one (no process
  * is touched); an engine that was current is drained and stopped. */
-void flo_serve_promote(struct flo_serve *serve);
-/* No role is live: hold requests (stop-first swap). */
-void flo_serve_hold(struct flo_serve *serve);
+void flo_serve_promote(struct flo_serve *serve, unsigned model);
+/* No role of the model is live: hold its requests (stop-first swap). */
+void flo_serve_hold(struct flo_serve *serve, unsigned model);
 
 /* ---- processes that were killed ---------------------------------- */
 
@@ -205,21 +210,22 @@ struct flo_probe_result {
     int error;            /* 0: passed; FLO_E_PROBE_... */
     char what[256];       /* the sentence with the numbers */
 };
-/* Run the golden cases (flotilla-golden-1 JSON) on the candidate.  Then timing
- * runs on it and the live engine follow in turn until the verdict is sure.
- * `done` is called once, or never when the candidate is unloaded before.
+/* Run the golden cases (flotilla-golden-1 JSON) on the model's candidate.  Then
+ * timing runs on it and the live engine follow in turn until the verdict is
+ * sure. `done` is called once, or never when the candidate is unloaded before.
  * FLO_E_PROBE_UNSURE: the machine was too busy for a verdict, which says
  * nothing of the release.  User requests have priority.  FLO_E_META_SCHEMA when
  * the document does not fit, FLO_E_STATE when no candidate is loaded or a probe
- * runs. */
+ * runs, of whichever model. */
 FLO_MUST_USE int flo_serve_probe(
-    struct flo_serve *serve, const char *golden, size_t bytes,
+    struct flo_serve *serve, unsigned model, const char *golden, size_t bytes,
     const struct flo_probe_limits *limits,
     void (*done)(void *context, const struct flo_probe_result *result),
     void *context, struct flo_err *err);
 
 /* ---- numbers ----------------------------------------------------- */
 
+/* Of one model; `held` are its requests that wait. */
 struct flo_serve_status {
     bool is_live;
     enum flo_serve_role live;
@@ -234,7 +240,7 @@ struct flo_serve_status {
     uint32_t held;
     char kernel[32];
 };
-void flo_serve_get_status(const struct flo_serve *serve,
+void flo_serve_get_status(const struct flo_serve *serve, unsigned model,
                           struct flo_serve_status *out);
 
 #endif

@@ -26,6 +26,18 @@ struct serve_counters {
     struct serve_timing queue, prompt, ttft, token, request;
 };
 
+/* A model of the caller's: its roles, and the requests that wait for it. */
+struct serve_place {
+    struct flo_serve *serve;
+    unsigned model;
+    bool is_live;
+    enum flo_serve_role live;
+    uint64_t flip_ms;
+    bool awaits_first_answer;
+    struct serve_engine *roles[FLO_ROLE_COUNT];
+    uint32_t n_held;
+};
+
 struct flo_serve {
     struct event_base *base;
     struct flo_serve_handlers handlers;
@@ -38,11 +50,7 @@ struct flo_serve {
     char host_text[16][256]; /* Host names that are ours */
     const char *hosts[17];
     uint16_t port;
-    bool is_live;
-    enum flo_serve_role live;
-    uint64_t flip_ms;
-    bool awaits_first_answer;
-    struct serve_engine *roles[FLO_ROLE_COUNT];
+    struct serve_place places[FLO_SERVE_MODELS_MAX];
     struct serve_engine *engines; /* all, with those that drain or die */
     struct serve_killed *killed;  /* and have not ended yet */
     struct event *reaper;

@@ -59,7 +59,7 @@ static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     struct flo_err err = {0};
 
-    if (flo_serve_flip(shell->serve, role_of(action->role), &err) == 0) {
+    if (flo_serve_flip(shell->serve, 0, role_of(action->role), &err) == 0) {
         /* The measurements so far belong to the release that served. */
         flo_telemetry_close(shell);
         shell->telemetry.release = action->release;
@@ -159,18 +159,18 @@ static bool carry_out(struct flo_shell *shell,
         break;
     case FLO_DO_UNLOAD:
         flo_shell_load_cancel(shell, action->role);
-        flo_serve_unload(shell->serve, role_of(action->role), action->flag);
+        flo_serve_unload(shell->serve, 0, role_of(action->role), action->flag);
         break;
     case FLO_DO_FLIP:
         flip(shell, action);
         break;
     case FLO_DO_HOLD:
-        flo_serve_hold(shell->serve);
+        flo_serve_hold(shell->serve, 0);
         break;
     case FLO_DO_PROMOTE:
         flo_shell_load_cancel(shell, FLO_AGENT_CURRENT);
         flo_queue_promote_engine(&shell->queue);
-        flo_serve_promote(shell->serve);
+        flo_serve_promote(shell->serve, 0);
         break;
     case FLO_DO_PROBE:
         flo_shell_probe(shell, action);

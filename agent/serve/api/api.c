@@ -154,38 +154,55 @@ static void answer_json(struct flo_httpd_request *http, int status,
     flo_buf_deinit(out);
 }
 
-/* The live engine; NULL: the client is told to come again.  A model that is
- * loading or being swapped does exist. */
-static const struct serve_engine *live_engine(struct flo_serve *serve,
-                                              struct flo_httpd_request *http)
+/* The first live engine, or NULL. */
+static const struct serve_engine *any_live(const struct flo_serve *serve)
 {
-    const struct serve_engine *engine = flo_serve_engine_live(serve);
-    if (engine == NULL) {
-        struct flo_err err = {0};
-        flo_fail(&err, FLO_E_INFER_BUSY, "no model is ready");
-        flo_httpd_answer_err(http, &err);
+    const struct serve_engine *engine = NULL;
+    for (size_t i = 0; i < FLO_SERVE_MODELS_MAX && engine == NULL; i++) {
+        engine = flo_serve_engine_live(&serve->places[i]);
     }
     return engine;
 }
 
-static void on_models(void *context, struct flo_httpd_request *http)
+/* A model that is loading or being swapped does exist: come again. */
+static void answer_busy(struct flo_httpd_request *http)
 {
-    struct flo_buf out = {.bytes_max = 65536};
-    const struct serve_engine *engine = live_engine(context, http);
-    if (engine == NULL) {
-        return;
-    }
-    flo_buf_text(&out, "{\"object\":\"list\",\"data\":[");
-    add_model(engine, engine->name, &out);
-    flo_buf_text(&out, ",");
-    add_model(engine, engine->model, &out);
+    struct flo_err err = {0};
+    flo_fail(&err, FLO_E_INFER_BUSY, "no model is ready");
+    flo_httpd_answer_err(http, &err);
+}
+
+static void add_models(const struct serve_engine *engine, struct flo_buf *out)
+{
+    add_model(engine, engine->name, out);
+    flo_buf_text(out, ",");
+    add_model(engine, engine->model, out);
     for (uint32_t i = 0; i < engine->n_adapters; i++) {
         char id[2 * FLO_NAME_MAX + 2];
         snprintf(id, sizeof(id), "%s:%s", engine->model, engine->adapters[i]);
-        flo_buf_text(&out, ",");
-        add_model(engine, id, &out);
-        flo_buf_text(&out, ",");
-        add_model(engine, engine->adapters[i], &out);
+        flo_buf_text(out, ",");
+        add_model(engine, id, out);
+        flo_buf_text(out, ",");
+        add_model(engine, engine->adapters[i], out);
+    }
+}
+
+static void on_models(void *context, struct flo_httpd_request *http)
+{
+    const struct flo_serve *serve = context;
+    struct flo_buf out = {.bytes_max = 65536};
+    if (any_live(serve) == NULL) {
+        answer_busy(http);
+        return;
+    }
+    flo_buf_text(&out, "{\"object\":\"list\",\"data\":[");
+    for (size_t i = 0, count = 0; i < FLO_SERVE_MODELS_MAX; i++) {
+        const struct serve_engine *engine =
+            flo_serve_engine_live(&serve->places[i]);
+        if (engine != NULL) {
+            flo_buf_text(&out, count++ > 0 ? "," : "");
+            add_models(engine, &out);
+        }
     }
     flo_buf_text(&out, "]}");
     answer_json(http, 200, &out);
@@ -195,11 +212,14 @@ static void on_model(void *context, struct flo_httpd_request *http)
 {
     struct flo_buf out = {.bytes_max = 65536};
     const char *adapter, *id = flo_httpd_param(http, "id");
-    const struct serve_engine *engine = live_engine(context, http);
-    if (engine == NULL) {
+    const struct serve_place *place = flo_router_place(context, id);
+    const struct serve_engine *engine =
+        place == NULL ? NULL : flo_serve_engine_live(place);
+    if (place != NULL && engine == NULL) {
+        answer_busy(http);
         return;
     }
-    if (!flo_router_names(engine, id, &adapter)) {
+    if (engine == NULL || !flo_router_names(engine, id, &adapter)) {
         struct flo_err err = {0};
         flo_fail(&err, FLO_E_INFER_MODEL, "model \"%.64s\" is not served", id);
         flo_httpd_answer_err(http, &err);
@@ -214,7 +234,7 @@ static void on_health(void *context, struct flo_httpd_request *http)
 {
     struct flo_serve *serve = context;
     struct flo_buf out = {.bytes_max = 4096};
-    const struct serve_engine *engine = flo_serve_engine_live(serve);
+    const struct serve_engine *engine = any_live(serve);
     if (engine != NULL) {
         flo_httpd_add_header(http, "X-Flotilla-Release", engine->name);
         flo_buf_printf(&out, "{\"status\":\"ok\",\"model\":\"%s\"}",

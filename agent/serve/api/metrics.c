@@ -9,15 +9,11 @@ static void add_number(struct flo_buf *out, const char *name, const char *type,
                    name, type, name, (unsigned long long)value);
 }
 
-static void add_engines(const struct flo_serve *serve, struct flo_buf *out)
+static void add_memory(const struct serve_place *place, struct flo_buf *out)
 {
     static const char *const names[FLO_ROLE_COUNT] = {"current", "candidate"};
-    const struct serve_engine *live = flo_serve_engine_live(serve);
-    flo_buf_text(out, "# HELP flotilla_engine_rss_bytes resident memory of an "
-                      "engine process\n"
-                      "# TYPE flotilla_engine_rss_bytes gauge\n");
     for (int i = 0; i < FLO_ROLE_COUNT; i++) {
-        const struct serve_engine *engine = serve->roles[i];
+        const struct serve_engine *engine = place->roles[i];
         uint64_t rss = 0;
         if (engine != NULL &&
             flo_process_memory(engine->pid, &rss, NULL, NULL)) {
@@ -28,15 +24,33 @@ static void add_engines(const struct flo_serve *serve, struct flo_buf *out)
                            (unsigned long long)rss);
         }
     }
-    flo_buf_text(out, "# HELP flotilla_serving_info the release that takes new "
-                      "requests\n# TYPE flotilla_serving_info gauge\n");
+}
+
+static void add_serving(const struct serve_place *place, struct flo_buf *out)
+{
+    const struct serve_engine *live = flo_serve_engine_live(place);
+    char digest[FLO_DIGEST_TEXT];
     if (live != NULL) {
-        char digest[FLO_DIGEST_TEXT];
         flo_digest_text(&live->release, digest);
         flo_buf_printf(out,
                        "flotilla_serving_info{model=\"%s\",version=\"%s\","
                        "release=\"%s\",kernel=\"%s\"} 1\n",
                        live->model, live->version, digest, live->kernel);
+    }
+}
+
+static void add_engines(const struct flo_serve *serve, struct flo_buf *out)
+{
+    flo_buf_text(out, "# HELP flotilla_engine_rss_bytes resident memory of an "
+                      "engine process\n"
+                      "# TYPE flotilla_engine_rss_bytes gauge\n");
+    for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
+        add_memory(&serve->places[i], out);
+    }
+    flo_buf_text(out, "# HELP flotilla_serving_info the release that takes new "
+                      "requests\n# TYPE flotilla_serving_info gauge\n");
+    for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
+        add_serving(&serve->places[i], out);
     }
 }
 

@@ -32,12 +32,12 @@
 
 /* ---- roles ------------------------------------------------------- */
 
-struct serve_engine *flo_serve_engine_live(const struct flo_serve *serve)
+struct serve_engine *flo_serve_engine_live(const struct serve_place *place)
 {
-    if (!serve->is_live) {
+    if (!place->is_live) {
         return NULL;
     }
-    struct serve_engine *engine = serve->roles[serve->live];
+    struct serve_engine *engine = place->roles[place->live];
     return engine != NULL && engine->state == ENGINE_READY ? engine : NULL;
 }
 
@@ -763,18 +763,20 @@ static void model_take(struct serve_engine *engine,
     }
 }
 
-int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
+int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
                            const struct flo_serve_model *model,
                            const struct serve_engine_events *events,
                            struct serve_engine **out, struct flo_err *err)
 {
     struct flo_wire_message message = {.type = FLO_WIRE_OPEN};
+    struct flo_serve *serve = place->serve;
     struct serve_engine *engine = calloc(1, sizeof(*engine));
     int fd = -1;
     if (engine == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for an engine");
     }
     engine->serve = serve;
+    engine->place = place;
     engine->events = events;
     engine->role = role;
     engine->has_role = true;

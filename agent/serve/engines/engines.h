@@ -63,6 +63,7 @@ enum engine_state {
 struct serve_engine {
     struct serve_engine *next;
     struct flo_serve *serve;
+    struct serve_place *place;
     const struct serve_engine_events *events;
     enum engine_state state;
     bool has_role; /* false: draining or dying */
@@ -110,12 +111,12 @@ int flo_serve_engine_spawn(const struct flo_serve *serve, pid_t *pid, int *out,
  * this cannot block. */
 int flo_serve_engine_send(int fd, const struct flo_wire_message *message,
                           const int *fds, size_t count, struct flo_err *err);
-int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
+int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
                            const struct flo_serve_model *model,
                            const struct serve_engine_events *events,
                            struct serve_engine **out, struct flo_err *err);
-/* The engine that takes new requests, or NULL. */
-struct serve_engine *flo_serve_engine_live(const struct flo_serve *serve);
+/* The engine that takes the model's new requests, or NULL. */
+struct serve_engine *flo_serve_engine_live(const struct serve_place *place);
 /* List the call and send `message` (its request id is set here), at once or,
  * when others wait in the engine already, when it has room. */
 int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,

@@ -32,6 +32,7 @@ struct serve_params {
 struct serve_request {
     struct serve_request *next; /* of the held or the running list */
     struct flo_serve *serve;
+    struct serve_place *place;      /* of the model that it means */
     struct flo_httpd_request *http; /* NULL: the client is gone */
     enum request_kind kind;
     struct serve_params params;

@@ -4,6 +4,7 @@
  * engine (probe_speed.c), then its memory. */
 #include "agent/serve/probe/probe_inside.h"
 
+#include <assert.h>
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,11 @@ void flo_probe_close(struct probe *probe)
 {
     probe->serve->probe = NULL;
     probe_free(probe);
+}
+
+bool flo_probe_is_of(const struct probe *probe, const struct serve_place *place)
+{
+    return probe != NULL && probe->place == place;
 }
 
 static void tell(struct probe *probe)
@@ -169,7 +175,7 @@ static void probe_next(struct probe *probe)
     if (probe->phase == PROBE_DONE) {
         return;
     }
-    if (probe->serve->roles[FLO_ROLE_CANDIDATE] != probe->candidate) {
+    if (probe->place->roles[FLO_ROLE_CANDIDATE] != probe->candidate) {
         flo_probe_finish(probe, FLO_E_ENGINE_CRASH,
                          "the candidate's engine is gone");
     } else if (probe->phase == PROBE_TIMING) {
@@ -223,13 +229,15 @@ static void on_deadline(evutil_socket_t fd, short what, void *context)
         (unsigned long long)silent_ms);
 }
 
-int flo_serve_probe(struct flo_serve *serve, const char *golden, size_t bytes,
-                    const struct flo_probe_limits *limits,
+int flo_serve_probe(struct flo_serve *serve, unsigned model, const char *golden,
+                    size_t bytes, const struct flo_probe_limits *limits,
                     void (*done)(void *context,
                                  const struct flo_probe_result *result),
                     void *context, struct flo_err *err)
 {
-    struct serve_engine *candidate = serve->roles[FLO_ROLE_CANDIDATE];
+    assert(model < FLO_SERVE_MODELS_MAX);
+    struct serve_place *place = &serve->places[model];
+    struct serve_engine *candidate = place->roles[FLO_ROLE_CANDIDATE];
     if (candidate == NULL || candidate->state != ENGINE_READY ||
         serve->probe != NULL) {
         return flo_fail(err, FLO_E_STATE,
@@ -241,6 +249,7 @@ int flo_serve_probe(struct flo_serve *serve, const char *golden, size_t bytes,
         return flo_fail(err, FLO_E_MEMORY, "no memory for a probe");
     }
     probe->serve = serve;
+    probe->place = place;
     probe->candidate = candidate;
     probe->limits = *limits;
     if (probe->limits.timeout_ms == 0) {

@@ -23,6 +23,7 @@ struct probe_times {
 
 struct probe {
     struct flo_serve *serve;
+    struct serve_place *place;
     struct flo_golden golden;
     struct flo_probe_limits limits;
     struct flo_probe_result result;

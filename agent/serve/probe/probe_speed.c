@@ -29,7 +29,7 @@ enum probe_side flo_probe_speed_side(const struct probe *probe)
 
 void flo_probe_speed_begin(struct probe *probe)
 {
-    const struct serve_engine *live = flo_serve_engine_live(probe->serve);
+    const struct serve_engine *live = flo_serve_engine_live(probe->place);
     if (probe->limits.speed_ratio_max <= 0 || live == NULL ||
         live == probe->candidate) {
         flo_probe_judge_memory(probe);
@@ -58,7 +58,7 @@ void flo_probe_speed_begin(struct probe *probe)
 void flo_probe_speed_end(struct probe *probe)
 {
     if (probe->is_moved &&
-        probe->serve->roles[FLO_ROLE_CANDIDATE] == probe->candidate) {
+        probe->place->roles[FLO_ROLE_CANDIDATE] == probe->candidate) {
         flo_process_cpu_leave(probe->candidate->pid);
     }
     probe->is_moved = false;
@@ -223,7 +223,7 @@ static uint32_t run_tokens(const struct probe *probe)
 
 void flo_probe_speed_next(struct probe *probe)
 {
-    struct serve_engine *live = flo_serve_engine_live(probe->serve);
+    struct serve_engine *live = flo_serve_engine_live(probe->place);
     bool is_candidate = flo_probe_speed_side(probe) == PROBE_CANDIDATE;
     uint32_t step = probe->golden.n_cases / probe->n_prompts;
     struct flo_err err = {0};

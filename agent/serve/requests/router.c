@@ -40,6 +40,7 @@ static void unlist(struct serve_request *request)
     if (request->is_held) {
         list_remove(&serve->held, request);
         serve->n_held--;
+        request->place->n_held--;
         request->is_held = false;
     } else {
         list_remove(&serve->running, request);
@@ -104,7 +105,8 @@ static void tell(struct serve_request *request, uint32_t tokens_in, int error)
      * itself breaks off. */
     if (request->kind != REQUEST_EMBED && !serve->is_closing &&
         serve->handlers.on_request != NULL) {
-        serve->handlers.on_request(serve->handlers.context, &stats);
+        serve->handlers.on_request(serve->handlers.context,
+                                   request->place->model, &stats);
     }
 }
 
@@ -144,16 +146,17 @@ void flo_router_abandon(struct serve_request *request)
 static void first_token(struct serve_request *request,
                         const struct serve_engine *engine)
 {
-    struct flo_serve *serve = request->serve;
+    const struct flo_serve_handlers *handlers = &request->serve->handlers;
+    struct serve_place *place = request->place;
     request->first_us = flo_now_us();
-    if (!serve->awaits_first_answer || engine != flo_serve_engine_live(serve)) {
+    if (!place->awaits_first_answer || engine != flo_serve_engine_live(place)) {
         return;
     }
-    serve->awaits_first_answer = false;
-    if (serve->handlers.on_first_answer != NULL) {
-        serve->handlers.on_first_answer(serve->handlers.context,
-                                        &engine->release,
-                                        flo_now_ms() - serve->flip_ms);
+    place->awaits_first_answer = false;
+    if (handlers->on_first_answer != NULL) {
+        handlers->on_first_answer(handlers->context, place->model,
+                                  &engine->release,
+                                  flo_now_ms() - place->flip_ms);
     }
 }
 
@@ -314,6 +317,7 @@ static void request_hold(struct serve_request *request)
     unlist(request);
     list_add(&serve->held, request);
     serve->n_held++;
+    request->place->n_held++;
     request->is_held = true;
     request->is_waiting = false;
     if (request->hold == NULL) {
@@ -346,6 +350,48 @@ bool flo_router_names(const struct serve_engine *engine, const char *name,
         }
     }
     return *adapter != NULL;
+}
+
+static bool has_engine(const struct serve_place *place)
+{
+    return place->roles[FLO_ROLE_CURRENT] != NULL ||
+           place->roles[FLO_ROLE_CANDIDATE] != NULL;
+}
+
+/* The model that a name means; empty: the first one.  A name that no live
+ * engine has may be that of a model that loads: the first such model has it
+ * until its engine is there.  NULL: no model can have it. */
+struct serve_place *flo_router_place(struct flo_serve *serve, const char *name)
+{
+    const char *adapter;
+    struct serve_place *waiting = NULL, *first = NULL;
+    for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
+        struct serve_place *place = &serve->places[i];
+        const struct serve_engine *live = flo_serve_engine_live(place);
+        if (live != NULL && name[0] != '\0' &&
+            flo_router_names(live, name, &adapter)) {
+            return place;
+        }
+        if (live == NULL && has_engine(place) && waiting == NULL) {
+            waiting = place;
+        }
+        if ((live != NULL || has_engine(place)) && first == NULL) {
+            first = place;
+        }
+    }
+    if (first == NULL) {
+        return &serve->places[0]; /* nothing is there yet */
+    }
+    return name[0] == '\0' ? first : waiting;
+}
+
+static void refuse_name(struct serve_request *request)
+{
+    struct flo_err err = {0};
+    strcpy(request->params.param, "model");
+    flo_fail(&err, FLO_E_INFER_MODEL, "model \"%s\" is not served",
+             request->params.model);
+    request_fail(request, &err);
 }
 
 /* The adapter that the request names is put into its message. */
@@ -417,14 +463,15 @@ static uint32_t under_way(const struct flo_serve *serve,
 }
 
 /* The next request for which there is a place; the first come of equal ones. */
-static struct serve_request *choose(const struct flo_serve *serve,
-                                    const struct serve_engine *engine)
+static struct serve_request *choose(const struct serve_engine *engine)
 {
+    const struct flo_serve *serve = engine->serve;
     struct serve_request *best = NULL;
     uint32_t least = UINT32_MAX;
     for (struct serve_request *r = serve->running; r != NULL; r = r->next) {
         uint32_t count = under_way(serve, engine, r);
-        if (r->is_waiting && count < least && has_place(r, engine)) {
+        if (r->is_waiting && r->place == engine->place && count < least &&
+            has_place(r, engine)) {
             best = r;
             least = count;
         }
@@ -438,17 +485,21 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
     struct serve_request *request = serve->running;
     (void)fd;
     (void)what;
-    while (flo_serve_engine_live(serve) == NULL && request != NULL) {
+    while (request != NULL) {
         struct serve_request *next = request->next;
-        if (request->is_waiting) {
+        if (request->is_waiting &&
+            flo_serve_engine_live(request->place) == NULL) {
             request_hold(request);
         }
         request = next;
     }
     /* The listener of a request's end may take the engine away. */
-    while (flo_serve_engine_live(serve) != NULL &&
-           (request = choose(serve, flo_serve_engine_live(serve))) != NULL) {
-        request_dispatch(request);
+    for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
+        const struct serve_place *place = &serve->places[i];
+        while (flo_serve_engine_live(place) != NULL &&
+               (request = choose(flo_serve_engine_live(place))) != NULL) {
+            request_dispatch(request);
+        }
     }
 }
 
@@ -504,7 +555,7 @@ static bool make_place(struct flo_serve *serve,
 /* From the running list to the live engine, or to the held ones. */
 static void request_dispatch(struct serve_request *request)
 {
-    struct serve_engine *engine = flo_serve_engine_live(request->serve);
+    struct serve_engine *engine = flo_serve_engine_live(request->place);
     struct flo_err err = {0};
     if (engine == NULL) {
         request_hold(request);
@@ -531,32 +582,42 @@ static void request_dispatch(struct serve_request *request)
     }
 }
 
-void flo_router_send_all(struct flo_serve *serve, enum flo_serve_role role,
+void flo_router_send_all(struct serve_place *place, enum flo_serve_role role,
                          const char *adapter)
 {
-    struct serve_engine *engine = flo_serve_engine_live(serve);
-    struct serve_request *request = serve->running;
+    struct serve_engine *engine = flo_serve_engine_live(place);
+    struct serve_request *request = place->serve->running;
     while (request != NULL && engine != NULL &&
-           engine == flo_serve_engine_live(serve) &&
-           engine == serve->roles[role]) {
+           engine == flo_serve_engine_live(place) &&
+           engine == place->roles[role]) {
         const char *named = NULL;
-        if (request->is_waiting &&
+        if (request->is_waiting && request->place == place &&
             flo_router_names(engine, request->params.model, &named) &&
             named != NULL && strcmp(named, adapter) == 0) {
             request->is_due = true;
             request->is_waiting = false;
             request_dispatch(request);
-            request = serve->running; /* it may be gone, and others */
+            request = place->serve->running; /* it may be gone, others too */
         } else {
             request = request->next;
         }
     }
 }
 
-void flo_router_release_held(struct flo_serve *serve)
+static struct serve_request *first_held(const struct serve_place *place)
 {
-    while (serve->held != NULL && flo_serve_engine_live(serve) != NULL) {
-        struct serve_request *request = serve->held;
+    struct serve_request *request = place->serve->held;
+    while (request != NULL && request->place != place) {
+        request = request->next;
+    }
+    return request;
+}
+
+void flo_router_release_held(struct serve_place *place)
+{
+    struct serve_request *request;
+    while (flo_serve_engine_live(place) != NULL &&
+           (request = first_held(place)) != NULL) {
         unlist(request);
         list_running(request);
         if (request->hold != NULL) {
@@ -581,7 +642,13 @@ void flo_router_submit(struct serve_request *request)
     if (request->params.message.type == FLO_WIRE_GENERATE) {
         request->params.message.generate.client = request->client;
     }
+    struct serve_place *place = flo_router_place(serve, request->params.model);
+    request->place = place == NULL ? &serve->places[0] : place;
     list_running(request);
+    if (place == NULL) {
+        refuse_name(request);
+        return;
+    }
     if (present >= most && !make_place(serve, request)) {
         flo_fail(&err, FLO_E_INFER_BUSY,
                  "%u requests are under way, at most %u", present, most);

@@ -252,7 +252,7 @@ static int load(struct standalone *s, struct flo_err *err)
         model.packed_fd = 0;
     }
     model.prefix_fd = open_prefix(s);
-    return flo_serve_load(s->serve, FLO_ROLE_CURRENT, &model, err);
+    return flo_serve_load(s->serve, 0, FLO_ROLE_CURRENT, &model, err);
 }
 
 /* ---- packed weights ---------------------------------------------- */
@@ -393,13 +393,13 @@ static int start_change(struct standalone *s, const struct lora_file *drop,
 {
     struct flo_serve_adapter adapter;
     if (drop != NULL) {
-        return flo_serve_adapter_drop(s->serve, FLO_ROLE_CURRENT, drop->name,
+        return flo_serve_adapter_drop(s->serve, 0, FLO_ROLE_CURRENT, drop->name,
                                       err);
     }
     int rv = adapter_of(file, &adapter, err);
     return rv < 0 ? rv
-                  : flo_serve_adapter_load(s->serve, FLO_ROLE_CURRENT, &adapter,
-                                           err);
+                  : flo_serve_adapter_load(s->serve, 0, FLO_ROLE_CURRENT,
+                                           &adapter, err);
 }
 
 static void tell_adapters(const struct standalone *s)
@@ -444,11 +444,12 @@ static void change_next(struct standalone *s)
     }
 }
 
-static void on_adapter(void *context, enum flo_serve_role role,
+static void on_adapter(void *context, unsigned model, enum flo_serve_role role,
                        const char *name, const struct flo_err *err)
 {
     struct standalone *s = context;
     struct lora_file *file = flo_loras_find(&s->wanted, name);
+    (void)model;
     (void)role;
     if (err != NULL) {
         flo_log_err(FLO_LOG_WARN, "serve", err);
@@ -483,11 +484,12 @@ static void stop(struct standalone *s, const struct flo_err *err)
     event_base_loopbreak(s->base);
 }
 
-static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
-                      const struct flo_err *err)
+static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
+                      uint64_t load_ms, const struct flo_err *err)
 {
     struct standalone *s = context;
     struct flo_err failure = {0};
+    (void)model;
     if (err != NULL && err->code == FLO_E_PACKED) {
         s->skips_packed = true;
         int fd = -1;
@@ -500,7 +502,7 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
         }
         return;
     }
-    if (err == NULL && flo_serve_flip(s->serve, role, &failure) < 0) {
+    if (err == NULL && flo_serve_flip(s->serve, 0, role, &failure) < 0) {
         err = &failure;
     }
     if (err != NULL) {
@@ -508,7 +510,7 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
         return;
     }
     struct flo_serve_status status;
-    flo_serve_get_status(s->serve, &status);
+    flo_serve_get_status(s->serve, 0, &status);
     printf("serving %s@%s: loaded in %llu ms, kernel %s\n", s->loaded.model,
            s->loaded.version, (unsigned long long)load_ms, status.kernel);
     fflush(stdout);
@@ -526,11 +528,12 @@ static void on_restart(evutil_socket_t fd, short what, void *context)
     }
 }
 
-static void on_engine_lost(void *context, enum flo_serve_role role,
-                           const struct flo_err *err)
+static void on_engine_lost(void *context, unsigned model,
+                           enum flo_serve_role role, const struct flo_err *err)
 {
     struct standalone *s = context;
     uint64_t now = flo_now_ms();
+    (void)model;
     (void)role;
     if (now - s->first_loss_ms > LOSSES_MS) {
         s->first_loss_ms = now;

@@ -45,7 +45,7 @@ json_t *flo_control_status(struct flo_shell *shell)
     json_t *json;
 
     if (shell->serve != NULL) {
-        flo_serve_get_status(shell->serve, &serving);
+        flo_serve_get_status(shell->serve, 0, &serving);
     }
     json = json_pack(
         "{s:i, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:i,"

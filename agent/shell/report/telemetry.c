@@ -30,7 +30,7 @@ static void measure_now(struct flo_shell *shell)
     uint64_t rss = 0;
     int64_t temperature;
 
-    flo_serve_get_status(shell->serve, &status);
+    flo_serve_get_status(shell->serve, 0, &status);
     (void)flo_process_memory(getpid(), &rss, NULL, NULL);
     flo_measure_set(measures, FLO_METRIC_NAME_AGENT_RSS, (int64_t)rss);
     flo_measure_set(

@@ -35,14 +35,15 @@ static void load_again(struct flo_shell *shell, enum flo_agent_role role,
     }
 }
 
-static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
-                      const struct flo_err *err)
+static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
+                      uint64_t load_ms, const struct flo_err *err)
 {
     struct flo_shell *shell = context;
     struct flo_agent_event event = {.kind = FLO_AGENT_LOADED,
                                     .role = agent_role(role)};
     struct flo_serve_status status;
 
+    (void)model;
     if (err != NULL && err->code == FLO_E_PACKED) {
         load_again(shell, agent_role(role), err);
         return;
@@ -51,7 +52,7 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
         flo_shell_lost(shell, agent_role(role), err);
         return;
     }
-    flo_serve_get_status(shell->serve, &status);
+    flo_serve_get_status(shell->serve, 0, &status);
     if (status.roles[role].is_packed) {
         flo_derived_accepted(&shell->derived);
     }
@@ -62,23 +63,25 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
     flo_queue_post(&shell->queue, &event);
 }
 
-static void on_lost(void *context, enum flo_serve_role role,
+static void on_lost(void *context, unsigned model, enum flo_serve_role role,
                     const struct flo_err *err)
 {
     struct flo_shell *shell = context;
 
+    (void)model;
     flo_measure_count(&shell->telemetry.measures,
                       FLO_METRIC_NAME_ENGINE_RESTARTS, 1);
     flo_shell_lost(shell, agent_role(role), err);
 }
 
-static void on_request(void *context,
+static void on_request(void *context, unsigned model,
                        const struct flo_serve_request_stats *stats)
 {
     struct flo_shell *shell = context;
     struct flo_agent_event event = {.kind = FLO_AGENT_REQUEST,
                                     .release = stats->release};
 
+    (void)model;
     flo_telemetry_request(&shell->telemetry.measures, stats);
     event.error.code = stats->error;
     if (!flo_queue_offer(&shell->queue, &event)) {
@@ -87,11 +90,13 @@ static void on_request(void *context,
     }
 }
 
-static void on_first_answer(void *context, const struct flo_digest *release,
+static void on_first_answer(void *context, unsigned model,
+                            const struct flo_digest *release,
                             uint64_t since_flip_ms)
 {
     struct flo_shell *shell = context;
     struct flo_release_ref ref;
+    (void)model;
     char digest[FLO_DIGEST_TEXT];
 
     flo_shell_ref(shell, release, &ref);
@@ -104,12 +109,14 @@ static void on_first_answer(void *context, const struct flo_digest *release,
     flo_queue_wake(&shell->queue);
 }
 
-static void on_drained(void *context, const struct flo_digest *release)
+static void on_drained(void *context, unsigned model,
+                       const struct flo_digest *release)
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_DRAINED,
                                     .release = *release};
     struct flo_shell *shell = context;
 
+    (void)model;
     flo_queue_post(&shell->queue, &event);
 }
 

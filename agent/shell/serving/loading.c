@@ -83,7 +83,7 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
     model.prefix_fd = flo_shell_prefix_open(shell, &model.release);
     loading->model.fd = -1; /* the engine's from here on */
     flo_shell_load_cancel(shell, role);
-    if (flo_serve_load(shell->serve,
+    if (flo_serve_load(shell->serve, 0,
                        role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT
                                                  : FLO_ROLE_CANDIDATE,
                        &model, &err) < 0) {

@@ -86,8 +86,8 @@ void flo_shell_probe(struct flo_shell *shell,
         limits.speed_ratio_max = smaller(policy->probe_speed_ratio_max,
                                          release->probe_speed_ratio_max);
         limits.memory_bytes_max = release->probe_memory_bytes_max;
-        rv = flo_serve_probe(shell->serve, text, bytes, &limits, probed, shell,
-                             &err);
+        rv = flo_serve_probe(shell->serve, 0, text, bytes, &limits, probed,
+                             shell, &err);
     }
     if (rv < 0) {
         struct flo_probe_result result = {.error = err.code};

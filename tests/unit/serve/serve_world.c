@@ -37,7 +37,7 @@ void load(enum flo_serve_role role, const char *path, const char *version)
         model.adapters[0].fd = open(world.adapter_path, O_RDONLY | O_CLOEXEC);
         assert_true(model.adapters[0].fd >= 0);
     }
-    if (flo_serve_load(world.serve, role, &model, &err) < 0) {
+    if (flo_serve_load(world.serve, 0, role, &model, &err) < 0) {
         fail_msg("%s", err.what);
     }
 }
@@ -50,15 +50,16 @@ static void load_adapter(void)
     };
     struct flo_err err = {0};
     assert_true(adapter.fd >= 0);
-    assert_int_equal(
-        flo_serve_adapter_load(world.serve, FLO_ROLE_CURRENT, &adapter, &err),
-        0);
+    assert_int_equal(flo_serve_adapter_load(world.serve, 0, FLO_ROLE_CURRENT,
+                                            &adapter, &err),
+                     0);
 }
 
-static void on_loaded(void *context, enum flo_serve_role role, uint64_t ms,
-                      const struct flo_err *err)
+static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
+                      uint64_t ms, const struct flo_err *err)
 {
     struct flo_err failure = {0};
+    (void)model;
     (void)context;
     (void)ms;
     if (err != NULL) {
@@ -68,7 +69,7 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t ms,
     }
     world.loaded++;
     if (role == FLO_ROLE_CURRENT) {
-        assert_int_equal(flo_serve_flip(world.serve, role, &failure), 0);
+        assert_int_equal(flo_serve_flip(world.serve, 0, role, &failure), 0);
     }
     if (world.loads_adapter) {
         world.loads_adapter = false;
@@ -76,18 +77,20 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t ms,
     }
 }
 
-static void on_adapter(void *context, enum flo_serve_role role,
+static void on_adapter(void *context, unsigned model, enum flo_serve_role role,
                        const char *name, const struct flo_err *err)
 {
+    (void)model;
     (void)context;
     (void)role;
     (void)name;
     world.adapters_changed += err == NULL;
 }
 
-static void on_engine_lost(void *context, enum flo_serve_role role,
-                           const struct flo_err *err)
+static void on_engine_lost(void *context, unsigned model,
+                           enum flo_serve_role role, const struct flo_err *err)
 {
+    (void)model;
     (void)context;
     world.lost++;
     world.lost_error = err->code;
@@ -97,14 +100,15 @@ static void on_engine_lost(void *context, enum flo_serve_role role,
     }
 }
 
-static void on_request(void *context,
+static void on_request(void *context, unsigned model,
                        const struct flo_serve_request_stats *stats)
 {
+    (void)model;
     (void)context;
     world.stats_errors += stats->error != 0;
     if (world.unloads && stats->error != 0) {
         world.unloads = false;
-        flo_serve_unload(world.serve, FLO_ROLE_CURRENT, false);
+        flo_serve_unload(world.serve, 0, FLO_ROLE_CURRENT, false);
     }
     if (stats->error == 0) {
         assert_true(stats->tokens_in > 0 && stats->tokens_out > 0);
@@ -112,17 +116,20 @@ static void on_request(void *context,
     }
 }
 
-static void on_first_answer(void *context, const struct flo_digest *release,
-                            uint64_t ms)
+static void on_first_answer(void *context, unsigned model,
+                            const struct flo_digest *release, uint64_t ms)
 {
+    (void)model;
     (void)context;
     (void)release;
     (void)ms;
     world.first_answers++;
 }
 
-static void on_drained(void *context, const struct flo_digest *release)
+static void on_drained(void *context, unsigned model,
+                       const struct flo_digest *release)
 {
+    (void)model;
     (void)context;
     (void)release;
     world.drained++;
@@ -205,7 +212,7 @@ void world_turn(uint64_t from_ms, const char *what)
 struct flo_serve_status status_now(void)
 {
     struct flo_serve_status status;
-    flo_serve_get_status(world.serve, &status);
+    flo_serve_get_status(world.serve, 0, &status);
     return status;
 }
 
@@ -226,7 +233,7 @@ void open_candidate(const char *path, const char *version)
 void flip(enum flo_serve_role role)
 {
     struct flo_err err = {0};
-    assert_int_equal(flo_serve_flip(world.serve, role, &err), 0);
+    assert_int_equal(flo_serve_flip(world.serve, 0, role, &err), 0);
 }
 
 /* ---- clients ----------------------------------------------------- */

@@ -32,9 +32,10 @@ static struct {
     int loaded, load_error;
 } world;
 
-static void on_loaded(void *context, enum flo_serve_role role, uint64_t ms,
-                      const struct flo_err *err)
+static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
+                      uint64_t ms, const struct flo_err *err)
 {
+    (void)model;
     (void)context, (void)role, (void)ms;
     world.loaded++;
     world.load_error = err == NULL ? 0 : err->code;
@@ -165,7 +166,7 @@ static void load(int packed_fd)
                                     .version = "1"};
 
     assert_int_equal(
-        flo_serve_load(world.serve, FLO_ROLE_CURRENT, &model, NULL), 0);
+        flo_serve_load(world.serve, 0, FLO_ROLE_CURRENT, &model, NULL), 0);
     while (world.loaded == 0) {
         event_base_loop(world.base, EVLOOP_ONCE);
     }
@@ -205,7 +206,7 @@ static void an_engine_loads_it_and_refuses_another(void **state)
     pack(MODEL, 0);
     load(dup(world.fd));
     assert_int_equal(world.load_error, 0);
-    flo_serve_unload(world.serve, FLO_ROLE_CURRENT, false);
+    flo_serve_unload(world.serve, 0, FLO_ROLE_CURRENT, false);
 
     world.loaded = 0;
     assert_int_equal(pwrite(world.fd, "?", 1, 70), 1);

@@ -173,11 +173,11 @@ the_end_of_an_engine_that_is_promoted_is_the_current_ones(void **state)
     open_candidate(V21, "2.1.0");
     flip(FLO_ROLE_CANDIDATE);
     kill(status_now().roles[FLO_ROLE_CANDIDATE].pid, SIGKILL);
-    RUN_UNTIL(world.serve->roles[FLO_ROLE_CANDIDATE] == NULL);
+    RUN_UNTIL(world.serve->places[0].roles[FLO_ROLE_CANDIDATE] == NULL);
     assert_int_equal(world.lost, 0); /* its process is waited for */
 
     world.reloads = true;
-    flo_serve_promote(world.serve);
+    flo_serve_promote(world.serve, 0);
     RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].is_loaded);
 
     assert_int_equal(world.lost, 1);

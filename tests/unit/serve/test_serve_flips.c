@@ -48,10 +48,10 @@ static void four_streams_across_flips_lose_nothing(void **state)
     }
     flip(FLO_ROLE_CANDIDATE);
     run_for(clients, 3);
-    flo_serve_promote(world.serve);
+    flo_serve_promote(world.serve, 0);
     run_for(clients, 3);
     /* stop-first: nothing is live for a while */
-    flo_serve_unload(world.serve, FLO_ROLE_CURRENT, true);
+    flo_serve_unload(world.serve, 0, FLO_ROLE_CURRENT, true);
     RUN_UNTIL(status_now().held == STREAMS);
     open_current(V2, "2.0.0");
     run_for(clients, 3);
@@ -88,7 +88,7 @@ static void an_unloaded_engine_gives_its_requests_away(void **state)
     client_start(&client, "/v1/chat/completions", CHAT, false);
     RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].requests == 1);
     flip(FLO_ROLE_CANDIDATE);
-    flo_serve_unload(world.serve, FLO_ROLE_CURRENT, false);
+    flo_serve_unload(world.serve, 0, FLO_ROLE_CURRENT, false);
     client_end(&client);
     assert_int_equal(client.good, 1);
     assert_int_equal(client.of_v21, 1);
@@ -132,10 +132,10 @@ static void force_ends_an_engine_that_still_drains(void **state)
     kill(pid, SIGSTOP);
     client_start(&client, "/v1/chat/completions", CHAT, false);
     RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].requests == 1);
-    flo_serve_unload(world.serve, FLO_ROLE_CURRENT, true);
+    flo_serve_unload(world.serve, 0, FLO_ROLE_CURRENT, true);
     assert_int_equal(world.serve->engines->state, ENGINE_READY);
 
-    flo_serve_unload(world.serve, FLO_ROLE_CURRENT, false);
+    flo_serve_unload(world.serve, 0, FLO_ROLE_CURRENT, false);
 
     assert_int_equal(world.serve->engines->state, ENGINE_DYING);
     assert_int_equal(status_now().held, 1); /* nothing of it was sent yet */
@@ -157,9 +157,9 @@ static void a_drain_of_one_role_outlives_force_on_the_other(void **state)
     kill(pid, SIGSTOP);
     client_start(&client, "/v1/chat/completions", CHAT, false);
     RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].requests == 1);
-    flo_serve_unload(world.serve, FLO_ROLE_CURRENT, true);
-    flo_serve_unload(world.serve, FLO_ROLE_CANDIDATE, false);
-    flo_serve_unload(world.serve, FLO_ROLE_CANDIDATE, false);
+    flo_serve_unload(world.serve, 0, FLO_ROLE_CURRENT, true);
+    flo_serve_unload(world.serve, 0, FLO_ROLE_CANDIDATE, false);
+    flo_serve_unload(world.serve, 0, FLO_ROLE_CANDIDATE, false);
     kill(pid, SIGCONT);
     client_end(&client);
     assert_int_equal(client.of_v2, 1);

@@ -40,16 +40,16 @@ static void probe(const char *model, const char *golden_path,
         flo_file_read(golden_path, 1u << 20, &golden, &bytes, &err), 0);
     open_candidate(model, "9.0.0");
     has_result = false;
-    if (flo_serve_probe(world.serve, golden, bytes, limits, on_probed, NULL,
+    if (flo_serve_probe(world.serve, 0, golden, bytes, limits, on_probed, NULL,
                         &err) < 0) {
         fail_msg("%s", err.what);
     }
-    assert_int_equal(flo_serve_probe(world.serve, golden, bytes, limits,
+    assert_int_equal(flo_serve_probe(world.serve, 0, golden, bytes, limits,
                                      on_probed, NULL, &err),
                      FLO_E_STATE); /* one at a time */
     RUN_UNTIL(has_result);
     free(golden);
-    flo_serve_unload(world.serve, FLO_ROLE_CANDIDATE, false);
+    flo_serve_unload(world.serve, 0, FLO_ROLE_CANDIDATE, false);
 }
 
 static const struct flo_probe_limits usual = {
@@ -191,12 +191,12 @@ static void a_probe_ends_with_its_candidate(void **state)
     open_candidate("tests/models/tiny-v1.Q4_0.gguf", "1.0.0");
     assert_int_equal(flo_file_read(GOLDEN, 1u << 20, &golden, &bytes, NULL), 0);
     has_result = false;
-    assert_int_equal(flo_serve_probe(world.serve, golden, bytes, &usual,
+    assert_int_equal(flo_serve_probe(world.serve, 0, golden, bytes, &usual,
                                      on_probed, NULL, NULL),
                      0);
     free(golden);
     event_base_loop(world.base, EVLOOP_ONCE);
-    flo_serve_unload(world.serve, FLO_ROLE_CANDIDATE, true);
+    flo_serve_unload(world.serve, 0, FLO_ROLE_CANDIDATE, true);
     assert_false(has_result);
     expect_verdict(V2, 0, 26);
     world_close();
@@ -238,7 +238,7 @@ static void memory_time_and_death_end_a_probe(void **state)
     assert_int_equal(flo_file_read(GOLDEN, 1u << 20, &golden, &bytes, &err), 0);
     has_result = false;
     kill(status_now().roles[FLO_ROLE_CANDIDATE].pid, SIGSTOP);
-    assert_int_equal(flo_serve_probe(world.serve, golden, bytes, &usual,
+    assert_int_equal(flo_serve_probe(world.serve, 0, golden, bytes, &usual,
                                      on_probed, NULL, &err),
                      0);
     event_base_loop(world.base, EVLOOP_ONCE);

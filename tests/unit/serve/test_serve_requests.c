@@ -261,7 +261,8 @@ static void requests_larger_than_the_engines_room_wait_and_arrive(void **state)
     (void)state;
     world_open();
     open_current(V2, "2.0.0");
-    struct serve_engine *engine = flo_serve_engine_live(world.serve);
+    struct serve_engine *engine =
+        flo_serve_engine_live(&world.serve->places[0]);
     engine->sessions = CLIENTS + 1; /* nobody waits for a turn */
     size_t sent = 0, n_waiting = 0;
     for (int i = 0; i < CLIENTS; i++) {
@@ -305,7 +306,8 @@ static void those_who_wait_get_the_adapter_that_they_named(void **state)
     }
     RUN_UNTIL(world.serve->n_running == CLIENTS);
     assert_int_equal(
-        flo_serve_adapter_drop(world.serve, FLO_ROLE_CURRENT, "site", &err), 0);
+        flo_serve_adapter_drop(world.serve, 0, FLO_ROLE_CURRENT, "site", &err),
+        0);
     ask(&late, "/v1/completions", body);
     assert_int_equal(late.status, 404);
     kill(pid, SIGCONT);

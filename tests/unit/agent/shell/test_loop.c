@@ -157,10 +157,10 @@ void flo_shell_lost(struct flo_shell *unused, enum flo_agent_role role,
     flo_queue_post(&shell.queue, &event);
 }
 
-int flo_serve_flip(struct flo_serve *unused, enum flo_serve_role role,
-                   struct flo_err *err)
+int flo_serve_flip(struct flo_serve *unused, unsigned model,
+                   enum flo_serve_role role, struct flo_err *err)
 {
-    (void)unused, (void)role;
+    (void)unused, (void)model, (void)role;
     return flo_fail(err, FLO_E_ENGINE_CRASH, "it ended in between");
 }
 
@@ -203,10 +203,10 @@ NOT_CALLED(void, flo_orders_repair, struct flo_shell *a,
 NOT_CALLED(json_t *, flo_report_drifted, const struct flo_shell *a)
 NOT_CALLED(json_t *, flo_report_error, const struct flo_agent_error *a)
 NOT_CALLED(json_t *, flo_report_execution, const struct flo_agent_execution *a)
-NOT_CALLED(void, flo_serve_hold, struct flo_serve *a)
-NOT_CALLED(void, flo_serve_promote, struct flo_serve *a)
-NOT_CALLED(void, flo_serve_unload, struct flo_serve *a, enum flo_serve_role b,
-           bool c)
+NOT_CALLED(void, flo_serve_hold, struct flo_serve *a, unsigned b)
+NOT_CALLED(void, flo_serve_promote, struct flo_serve *a, unsigned b)
+NOT_CALLED(void, flo_serve_unload, struct flo_serve *a, unsigned b,
+           enum flo_serve_role c, bool d)
 NOT_CALLED(void, flo_shell_answer, struct flo_shell *a, const char *b,
            const char *c, json_t *d)
 NOT_CALLED(void, flo_shell_job_again, struct flo_shell *a)
