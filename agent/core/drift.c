@@ -13,28 +13,31 @@ const char *flo_drift_word(enum flo_drift drift)
 }
 
 /* Why does an execution on its way to the target wait? */
-static enum flo_drift on_the_way(const struct flo_agent *agent)
+static enum flo_drift on_the_way(const struct flo_agent *agent,
+                                 const struct flo_agent_model *model)
 {
-    assert(agent->has_execution);
-    if (flo_execution_has_served(agent)) {
+    assert(model->has_execution);
+    if (flo_execution_has_served(model)) {
         return FLO_DRIFT_NONE;
     }
     if (agent->is_frozen) {
         return FLO_DRIFT_FROZEN;
     }
-    return flo_agent_is_paused(agent, agent->execution.rollout)
+    return flo_agent_is_paused(agent, model->execution.rollout)
                ? FLO_DRIFT_PAUSED
                : FLO_DRIFT_NONE;
 }
 
-enum flo_drift flo_agent_drift(const struct flo_agent *agent,
+enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t index,
                                const struct flo_agent_target *target)
 {
-    const struct flo_release_ref *current = &agent->slots.current;
+    const struct flo_agent_model *model = &agent->models[index];
+    const struct flo_release_ref *current = &model->slots.current;
     bool is_there = flo_digest_is_zero(&target->release) ||
                     flo_digest_equal(&target->release, &current->digest);
 
-    if (agent->going_back.is_active) {
+    assert(index < FLO_AGENT_MODELS_MAX);
+    if (model->going_back.is_active) {
         return FLO_DRIFT_NONE;
     }
     if (is_there) {
@@ -42,9 +45,9 @@ enum flo_drift flo_agent_drift(const struct flo_agent *agent,
                    ? FLO_DRIFT_DENIED
                    : FLO_DRIFT_NONE;
     }
-    if (agent->has_execution &&
-        flo_digest_equal(&agent->execution.release.digest, &target->release)) {
-        return on_the_way(agent);
+    if (model->has_execution &&
+        flo_digest_equal(&model->execution.release.digest, &target->release)) {
+        return on_the_way(agent, model);
     }
     if (target->refusal == FLO_E_TARGET_DENIED) {
         return FLO_DRIFT_DENIED;

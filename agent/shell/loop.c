@@ -62,7 +62,7 @@ static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
     if (flo_serve_flip(shell->serve, 0, role_of(action->role), &err) == 0) {
         /* The measurements so far belong to the release that served. */
         flo_telemetry_close(shell);
-        shell->telemetry.release = action->release;
+        shell->models[0].telemetry.release = action->release;
     } else {
         flo_shell_lost(shell, action->role, &err);
     }
@@ -251,7 +251,8 @@ static void look_at_drift(struct flo_shell *shell)
         return;
     }
     shell->agent.revision++;
-    flo_log(FLO_LOG_INFO, "agent", "drift: %s", flo_drift_word(shell->drift));
+    flo_log(FLO_LOG_INFO, "agent", "drift: %s",
+            flo_drift_word(shell->models[0].drift));
     flo_events_add(shell->db, FLO_EVENT_NEWS, flo_report_drifted(shell), NULL);
 }
 

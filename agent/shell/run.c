@@ -21,7 +21,8 @@ static void write_slots(struct flo_shell *shell)
 {
     struct flo_err err = {0};
 
-    if (flo_store_slots_write(shell->store, &shell->slots, &err) < 0) {
+    if (flo_store_slots_write(shell->store, &shell->models[0].slots, &err) <
+        0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);
     }
 }
@@ -32,11 +33,12 @@ static int recover(struct flo_shell *shell, const char *model,
 {
     static struct flo_release_verified verified; /* large */
     struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
-    int rv = flo_store_slots_recover(shell->store, model, &shell->slots, err);
+    int rv = flo_store_slots_recover(shell->store, model,
+                                     &shell->models[0].slots, err);
 
     if (rv == 0) {
-        rv = flo_store_envelope_load(shell->store, &shell->slots.current, &text,
-                                     err);
+        rv = flo_store_envelope_load(
+            shell->store, &shell->models[0].slots.current, &text, err);
     }
     if (rv == 0 && shell->identity.trust == NULL) {
         rv = flo_fail(err, FLO_E_SIG_UNKNOWN_KEY, "no trusted keys");
@@ -46,14 +48,16 @@ static int recover(struct flo_shell *shell, const char *model,
                                 &verified, err);
     }
     flo_buf_deinit(&text);
-    if (rv == 0 && !flo_digest_equal(&verified.digest, &shell->slots.current)) {
+    if (rv == 0 &&
+        !flo_digest_equal(&verified.digest, &shell->models[0].slots.current)) {
         rv = flo_fail(err, FLO_E_TARGET_HASH,
                       "the envelope on disk is of another release");
     }
     flo_release_verified_deinit(&verified);
     if (rv == 0) {
-        memset(&shell->slots.previous, 0, sizeof(shell->slots.previous));
-        shell->slots.previous_number = 0;
+        memset(&shell->models[0].slots.previous, 0,
+               sizeof(shell->models[0].slots.previous));
+        shell->models[0].slots.previous_number = 0;
         flo_log(FLO_LOG_WARN, "store", "slots of %s were damaged, recovered",
                 model);
         write_slots(shell);
@@ -103,19 +107,21 @@ static int read_records(struct flo_shell *shell, struct flo_err *err)
         return 0;
     }
     model = models[choose_model(shell, count, models)];
-    rv = flo_store_slots_read(shell->store, model, &shell->slots, err);
+    rv =
+        flo_store_slots_read(shell->store, model, &shell->models[0].slots, err);
     if (rv == FLO_E_STATE_SLOT) {
         rv = recover(shell, model, &why);
         if (rv < 0) {
             flo_log_err(FLO_LOG_ERROR, "store", &why);
-            memset(&shell->slots, 0, sizeof(shell->slots));
+            memset(&shell->models[0].slots, 0, sizeof(shell->models[0].slots));
             return 0; /* serves nothing until the next release */
         }
     }
-    if (rv == 0 && shell->slots.model[0] == '\0') {
-        memcpy(shell->slots.model, model, sizeof(shell->slots.model));
+    if (rv == 0 && shell->models[0].slots.model[0] == '\0') {
+        memcpy(shell->models[0].slots.model, model,
+               sizeof(shell->models[0].slots.model));
     }
-    if (rv == 0 && flo_slots_heal(&shell->slots)) {
+    if (rv == 0 && flo_slots_heal(&shell->models[0].slots)) {
         write_slots(shell);
     }
     return rv;
@@ -126,7 +132,7 @@ static int read_records(struct flo_shell *shell, struct flo_err *err)
  * order.  A candidate that only waits is dropped. */
 static void enrolled_again(struct flo_shell *shell)
 {
-    struct flo_slots *slots = &shell->slots;
+    struct flo_slots *slots = &shell->models[0].slots;
 
     flo_log(FLO_LOG_INFO, "agent", "enrolled again as device %s, fleet %s",
             shell->identity.device, shell->identity.fleet);
@@ -192,10 +198,10 @@ static bool commit_again(struct flo_slots *slots, bool has_ended,
 }
 
 static void boot_execution(struct flo_shell *shell,
-                           struct flo_agent_event *event,
+                           struct flo_agent_booted *booted,
                            struct flo_agent_execution *open)
 {
-    struct flo_slots *slots = &shell->slots;
+    struct flo_slots *slots = &shell->models[0].slots;
     bool has_candidate = !flo_digest_is_zero(&slots->candidate);
     bool has_open = flo_stories_open(shell->db, open);
     enum flo_execution end;
@@ -211,36 +217,50 @@ static void boot_execution(struct flo_shell *shell,
         execution_of_slots(slots, open);
         flo_shell_ref(shell, &slots->candidate, &open->release);
         (void)flo_stories_last(shell->db, open->rollout, &attempts,
-                               &event->boot.has_ended, &end);
-        has_open = !commit_again(slots, event->boot.has_ended, end);
+                               &booted->has_ended, &end);
+        has_open = !commit_again(slots, booted->has_ended, end);
         if (!has_open) {
-            event->boot.has_ended = false;
+            booted->has_ended = false;
             write_slots(shell);
         }
     }
-    event->boot.open = has_open ? open : NULL;
+    booted->open = has_open ? open : NULL;
+}
+
+static void boot_model(struct flo_shell *shell, struct flo_agent_booted *booted,
+                       struct flo_agent_execution *open)
+{
+    struct flo_agent_slots *slots = &booted->slots;
+    const struct flo_slots *record = &shell->models[0].slots;
+
+    memcpy(booted->name, record->model, sizeof(booted->name));
+    boot_execution(shell, booted, open);
+    flo_shell_ref(shell, &record->current, &slots->current);
+    flo_shell_ref(shell, &record->previous, &slots->previous);
+    flo_shell_ref(shell, &record->candidate, &slots->candidate);
+    slots->is_trial = record->phase == FLO_SLOT_TRIAL;
+    slots->tries_left = record->tries_left;
+    booted->fits_both =
+        flo_shell_fits_both(shell, &record->current, &record->candidate);
+    shell->models[0].telemetry.release = slots->current;
 }
 
 void flo_shell_boot(struct flo_shell *shell)
 {
     static struct flo_agent_execution open;
+    struct flo_agent_booted booted = {0};
     struct flo_agent_pauses pauses;
     struct flo_agent_event event = {.kind = FLO_AGENT_BOOT};
-    struct flo_agent_slots *slots = &event.boot.slots;
 
-    boot_execution(shell, &event, &open);
-    flo_shell_ref(shell, &shell->slots.current, &slots->current);
-    flo_shell_ref(shell, &shell->slots.previous, &slots->previous);
-    flo_shell_ref(shell, &shell->slots.candidate, &slots->candidate);
-    slots->is_trial = shell->slots.phase == FLO_SLOT_TRIAL;
-    slots->tries_left = shell->slots.tries_left;
+    if (shell->models[0].slots.model[0] != '\0') {
+        boot_model(shell, &booted, &open);
+        event.boot.model_count = 1;
+    }
+    event.boot.models = &booted;
     event.boot.is_frozen = shell->device.is_frozen;
     flo_shell_pauses(shell, &pauses);
     event.boot.pauses = &pauses;
     flo_random(&event.boot.seed, sizeof(event.boot.seed));
-    event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
-                                          &shell->slots.candidate);
-    shell->telemetry.release = slots->current;
     flo_loop_event(shell, &event);
 }
 
@@ -299,7 +319,7 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
 
     (void)fd;
     (void)events;
-    if (flo_digest_is_zero(&shell->telemetry.release.digest)) {
+    if (flo_digest_is_zero(&shell->models[0].telemetry.release.digest)) {
         flo_shell_link_reported(shell); /* no window tells that it lives */
     }
     flo_telemetry_close(shell);
@@ -376,7 +396,7 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
 
     shell->settings = *settings;
     shell->is_local = is_local;
-    shell->telemetry.begin_ms = flo_now_ms();
+    shell->models[0].telemetry.begin_ms = flo_now_ms();
     read_boot_id(shell);
     shell->base = event_base_new();
     if (shell->base == NULL) {

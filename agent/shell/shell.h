@@ -76,20 +76,31 @@ struct flo_job_child;
 struct flo_control;
 struct flo_shell_loading;
 
+/* A model of this device; its place is that of the core's models. */
+struct flo_shell_model {
+    struct flo_slots slots;
+    bool slots_is_dirty;
+    struct flo_order assigned; /* the newest deploy order that was told */
+    bool is_interrupted;       /* an older rollback came in its way */
+    enum flo_drift drift;      /* as it was reported */
+    uint64_t drift_at_ms;
+    struct flo_intake repair; /* while its event waits */
+    struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* before loading */
+    struct flo_measure_window telemetry;
+};
+
 struct flo_shell {
+    struct flo_shell_model models[FLO_AGENT_MODELS_MAX];
     struct event_base *base;
     struct flo_settings settings;
     struct flo_identity identity;
     struct flo_machine machine;
     struct flo_store *store;
-    struct flo_slots slots;
-    bool slots_is_dirty;
     struct flo_slots other;   /* record of a model that does not serve */
     struct flo_device device; /* the record on disk */
     bool device_is_dirty;
     bool device_is_unread; /* it is on disk and cannot be read: as if frozen */
     struct flo_outbox_db *db;
-    struct flo_measure_window telemetry;
     struct flo_serve *serve;
     struct flo_mqtt *mqtt;
     struct flo_control *control;
@@ -100,14 +111,9 @@ struct flo_shell {
     struct event *timer, *heartbeat, *flush, *collect;
     struct event *signals[3];
     uint64_t heartbeat_ms;
-    bool is_local;             /* one command without a running agent */
-    json_t *local_answer;      /* its last word */
-    struct flo_intake intake;  /* of the order that is taken just now */
-    struct flo_intake repair;  /* while its event waits */
-    struct flo_order assigned; /* the newest deploy order that was told */
-    bool is_interrupted;       /* an older rollback came in its way */
-    enum flo_drift drift;      /* as it was reported */
-    uint64_t drift_at_ms;
+    bool is_local;                /* one command without a running agent */
+    json_t *local_answer;         /* its last word */
+    struct flo_intake intake;     /* of the order that is taken just now */
     struct flo_digest installing; /* what an operator at the device waits for */
     bool is_stopping;
     char boot_id[37];
@@ -119,7 +125,6 @@ struct flo_shell {
     struct flo_digest fresh; /* staged, and no engine was lost since: it needs
                                 no new hash */
 
-    struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* before loading */
     struct flo_derived derived;
 
     uint64_t rev;

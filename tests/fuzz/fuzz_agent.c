@@ -80,24 +80,28 @@ static void order_of(const struct flo_agent_execution *execution, uint8_t flags,
 }
 
 static void boot_of(uint8_t flags, struct flo_agent_execution *open,
+                    struct flo_agent_booted *booted,
                     struct flo_agent_event *event)
 {
-    release_of(flags, &event->boot.slots.current);
-    release_of((uint8_t)(flags >> 3), &event->boot.slots.previous);
-    release_of((uint8_t)(flags >> 5), &event->boot.slots.candidate);
-    event->boot.slots.is_trial = (flags & 2) != 0;
-    event->boot.slots.tries_left = flags & 3;
-    event->boot.has_ended = (flags & 128) != 0;
+    memset(booted->name, 'm', sizeof(booted->name) - 1);
+    event->boot.models = booted;
+    event->boot.model_count = 1;
+    release_of(flags, &booted->slots.current);
+    release_of((uint8_t)(flags >> 3), &booted->slots.previous);
+    release_of((uint8_t)(flags >> 5), &booted->slots.candidate);
+    booted->slots.is_trial = (flags & 2) != 0;
+    booted->slots.tries_left = flags & 3;
+    booted->has_ended = (flags & 128) != 0;
     if ((flags & 4) && !flo_execution_is_end(event->state)) {
         open->state = event->state;
         open->unsure = flags % FLO_AGENT_UNSURE_MAX;
         if (flags & 64) { /* of another version */
             open->policy.tries = 0;
         }
-        if (!flo_digest_is_zero(&event->boot.slots.candidate.digest)) {
-            open->release = event->boot.slots.candidate;
+        if (!flo_digest_is_zero(&booted->slots.candidate.digest)) {
+            open->release = booted->slots.candidate;
         }
-        event->boot.open = open;
+        booted->open = open;
     }
 }
 
@@ -107,8 +111,9 @@ static void step(struct flo_agent *agent, const struct flo_agent_event *event)
     struct flo_buf text = {0};
 
     flo_agent_step(agent, event, &actions);
-    if (agent->live >= 0 && agent->is_booted &&
-        agent->engines[agent->live].state != FLO_ENGINE_READY) {
+    if (agent->models[0].live >= 0 && agent->is_booted &&
+        agent->models[0].engines[agent->models[0].live].state !=
+            FLO_ENGINE_READY) {
         abort();
     }
     flo_agent_trace(agent, event, &actions, &text);
@@ -139,6 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         struct flo_agent_event event = {0};
         struct flo_agent_execution execution = {0};
         struct flo_order order = {.epoch = 0};
+        struct flo_agent_booted booted = {0};
         uint8_t flags;
 
         event.kind =
@@ -152,7 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         event.error.code = codes[byte(&in) % FLO_COUNT(codes)];
         memset(event.error.what, 'w', sizeof(event.error.what) - 1);
         event.state = (enum flo_execution)(byte(&in) % FLO_EXECUTION_COUNT);
-        event.job = agent.execution.job;
+        event.job = agent.models[0].execution.job;
         execution_of(&in, flags, &execution);
         order_of(&execution, flags, &order);
         event.release = execution.release.digest;
@@ -160,7 +166,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         event.deploy.refusal.code = (flags & 32) ? FLO_E_TARGET_DENIED : 0;
         event.order = (flags & 16) ? NULL : &order;
         if (event.kind == FLO_AGENT_BOOT) {
-            boot_of(flags, &execution, &event);
+            boot_of(flags, &execution, &booted, &event);
         }
         step(&agent, &event);
     }

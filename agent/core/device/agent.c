@@ -7,6 +7,20 @@
 
 #include "agent/core/device/internal.h"
 
+/* Every model in turn; the step is about the same one afterwards. */
+static void for_each_model(struct step *s, void (*each)(struct step *s))
+{
+    struct flo_agent_model *before = s->model;
+
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        s->model = &s->agent->models[i];
+        if (s->model->name[0] != '\0') {
+            each(s);
+        }
+    }
+    s->model = before;
+}
+
 /* ---- orders ---- */
 
 static void set_frozen(struct step *s, bool is_frozen)
@@ -15,18 +29,18 @@ static void set_frozen(struct step *s, bool is_frozen)
     s->agent->revision++;
     flo_do(s, FLO_DO_FREEZE)->flag = is_frozen;
     if (is_frozen) {
-        flo_execution_freeze(s);
+        for_each_model(s, flo_execution_freeze);
     }
 }
 
 static void abort_rollout(struct step *s, const struct flo_order *order)
 {
-    struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
 
-    if (!agent->has_execution ||
-        strcmp(agent->execution.rollout, order->rollout) != 0) {
+    if (!model->has_execution ||
+        strcmp(model->execution.rollout, order->rollout) != 0) {
         flo_do_note(s, "ignored: nothing of it is under way");
-    } else if (flo_execution_has_served(agent)) {
+    } else if (flo_execution_has_served(model)) {
         flo_do_note(s, "ignored: it serves already, a rollback ends it");
     } else {
         flo_execution_end(s, FLO_MOVE_CANCEL, 0, "order %s: abort", order->id);
@@ -84,6 +98,18 @@ static void take_order(struct step *s)
 
 /* ---- start ---- */
 
+static void boot_model(struct step *s, const struct flo_agent_booted *booted)
+{
+    struct flo_agent_model *model = s->model;
+
+    assert(booted->name[0] != '\0' && model->name[0] == '\0');
+    memcpy(model->name, booted->name, sizeof(model->name));
+    model->slots = booted->slots;
+    model->slots.is_trial =
+        model->slots.is_trial && flo_ref_is(&model->slots.candidate);
+    flo_execution_boot(s, booted);
+}
+
 static void boot(struct step *s)
 {
     struct flo_agent *agent = s->agent;
@@ -92,16 +118,32 @@ static void boot(struct step *s)
     agent->is_booted = true;
     agent->origin_ms = s->now;
     agent->random = s->event->boot.seed;
-    agent->live = -1;
-    agent->slots = s->event->boot.slots;
-    agent->slots.is_trial =
-        agent->slots.is_trial && flo_ref_is(&agent->slots.candidate);
     agent->is_frozen = s->event->boot.is_frozen;
     if (s->event->boot.pauses != NULL) {
         agent->pauses = *s->event->boot.pauses;
     }
     agent->revision = 1;
-    flo_execution_boot(s);
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        agent->models[i].live = -1;
+    }
+    for (size_t i = 0; i < s->event->boot.model_count; i++) {
+        const struct flo_agent_booted *booted = &s->event->boot.models[i];
+        assert(booted->model < FLO_AGENT_MODELS_MAX);
+        s->model = &agent->models[booted->model];
+        boot_model(s, booted);
+    }
+    s->model = &agent->models[0];
+}
+
+/* A place is free until the first word about its model. */
+static void name_model(struct step *s)
+{
+    const struct flo_agent_execution *wanted = s->event->deploy.execution;
+
+    if (s->event->kind == FLO_AGENT_DEPLOY && wanted != NULL &&
+        s->model->name[0] == '\0') {
+        memcpy(s->model->name, wanted->release.model, sizeof(s->model->name));
+    }
 }
 
 /* ---- the clock ---- */
@@ -122,24 +164,31 @@ static void to_come(const struct step *s, uint64_t *next, uint64_t at_ms)
     }
 }
 
+static void next_of_model(const struct step *s,
+                          const struct flo_agent_model *model, uint64_t *next)
+{
+    const struct flo_agent_execution *execution = &model->execution;
+
+    for (size_t i = 0; i < FLO_AGENT_ROLES; i++) {
+        earlier(next, model->engines[i].retry_at_ms);
+    }
+    if (model->has_execution) {
+        earlier(next, execution->deadline_ms);
+        to_come(s, next, execution->retry_at_ms);
+        to_come(s, next, execution->start_at_ms);
+        to_come(s, next, execution->soak_end_ms);
+    }
+    earlier(next, model->going_back.due_ms);
+}
+
 static void set_timer(struct step *s)
 {
     struct flo_agent *agent = s->agent;
     uint64_t next = 0;
-    size_t i;
 
-    for (i = 0; i < FLO_AGENT_ROLES; i++) {
-        earlier(&next, agent->engines[i].retry_at_ms);
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        next_of_model(s, &agent->models[i], &next);
     }
-    if (agent->has_execution) {
-        const struct flo_agent_execution *execution = &agent->execution;
-
-        earlier(&next, execution->deadline_ms);
-        to_come(s, &next, execution->retry_at_ms);
-        to_come(s, &next, execution->start_at_ms);
-        to_come(s, &next, execution->soak_end_ms);
-    }
-    earlier(&next, agent->going_back.due_ms);
     if (next != 0 && next <= s->now) {
         next = s->now + 1; /* a due event that is still there waits for more */
     }
@@ -160,24 +209,24 @@ static void put_off(uint64_t *at_ms, uint64_t by_ms)
 /* Deadlines, a drain and a soak are for a machine that works. */
 static void wake(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
     uint64_t slept_ms = s->event->slept_ms;
     size_t i;
 
     for (i = 0; i < FLO_AGENT_ROLES; i++) {
-        if (agent->engines[i].state == FLO_ENGINE_LOADING) {
-            agent->engines[i].retry_at_ms += slept_ms;
+        if (model->engines[i].state == FLO_ENGINE_LOADING) {
+            model->engines[i].retry_at_ms += slept_ms;
         }
     }
-    if (agent->has_execution) {
-        struct flo_agent_execution *execution = &agent->execution;
+    if (model->has_execution) {
+        struct flo_agent_execution *execution = &model->execution;
 
         put_off(&execution->since_ms, slept_ms);
         put_off(&execution->deadline_ms, slept_ms);
         put_off(&execution->retry_at_ms, slept_ms);
         put_off(&execution->soak_end_ms, slept_ms);
     }
-    put_off(&agent->going_back.due_ms, slept_ms);
+    put_off(&model->going_back.due_ms, slept_ms);
 }
 
 static void dispatch(struct step *s)
@@ -233,7 +282,7 @@ static void dispatch(struct step *s)
         flo_execution_request(s);
         break;
     case FLO_AGENT_STOP:
-        flo_execution_stop(s);
+        for_each_model(s, flo_execution_stop);
         break;
     case FLO_AGENT_TIMER:
     case FLO_AGENT_EVENT_COUNT:
@@ -241,19 +290,27 @@ static void dispatch(struct step *s)
     }
 }
 
-/* The invariants between any two steps; each name says what holds. */
-static bool is_sound(const struct flo_agent *agent)
+static void look_at_clock(struct step *s)
 {
-    const struct flo_agent_execution *execution = &agent->execution;
-    const struct flo_agent_return *back = &agent->going_back;
-    bool is_live_ready = agent->live == -1 ||
-                         flo_engine_is(agent, (enum flo_agent_role)agent->live,
+    flo_engine_due(s);
+    flo_back_due(s);
+    flo_execution_due(s);
+}
+
+/* The invariants of a model between any two steps; each name says what
+ * holds. */
+static bool is_model_sound(const struct flo_agent_model *model)
+{
+    const struct flo_agent_execution *execution = &model->execution;
+    const struct flo_agent_return *back = &model->going_back;
+    bool is_live_ready = model->live == -1 ||
+                         flo_engine_is(model, (enum flo_agent_role)model->live,
                                        FLO_ENGINE_READY);
     bool has_its_candidate =
-        !agent->slots.is_trial || flo_ref_is(&agent->slots.candidate);
+        !model->slots.is_trial || flo_ref_is(&model->slots.candidate);
     bool is_execution_open =
-        !agent->has_execution || !flo_execution_is_end(execution->state);
-    bool is_job_fetching = !agent->has_execution || execution->job == 0 ||
+        !model->has_execution || !flo_execution_is_end(execution->state);
+    bool is_job_fetching = !model->has_execution || execution->job == 0 ||
                            flo_execution_is_fetching(execution);
     bool is_return_open =
         back->is_active || (!back->is_draining && !back->is_writing);
@@ -262,15 +319,27 @@ static bool is_sound(const struct flo_agent *agent)
            is_job_fetching && is_return_open;
 }
 
+static bool is_sound(const struct flo_agent *agent)
+{
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        if (!is_model_sound(&agent->models[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
                    struct flo_agent_actions *actions)
 {
     struct step s = {.agent = agent,
+                     .model = &agent->models[event->model],
                      .event = event,
                      .actions = actions,
                      .now = event->now_ms};
 
     assert(event->kind < FLO_AGENT_EVENT_COUNT);
+    assert(event->model < FLO_AGENT_MODELS_MAX);
     assert(event->role < FLO_AGENT_ROLES);
     assert(event->state < FLO_EXECUTION_COUNT);
     actions->count = 0;
@@ -282,16 +351,15 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
     } else {
         assert(event->now_ms >= agent->origin_ms);
         assert(is_sound(agent));
-        wake(&s);
+        for_each_model(&s, wake);
+        name_model(&s);
     }
     if (event->kind == FLO_AGENT_TIMER) {
         agent->timer_ms = 0; /* it fired, perhaps a little early */
     }
     dispatch(&s);
-    flo_engine_due(&s);
-    flo_back_due(&s);
-    flo_execution_due(&s);
-    flo_execution_consider(&s);
+    for_each_model(&s, look_at_clock);
+    for_each_model(&s, flo_execution_consider);
     set_timer(&s);
     assert(is_sound(agent));
     return (int)actions->count;

@@ -41,7 +41,7 @@ static void deny_all(struct step *s, const struct flo_digest *list,
 
 static void load_previous(struct step *s)
 {
-    struct flo_agent_return *back = &s->agent->going_back;
+    struct flo_agent_return *back = &s->model->going_back;
 
     assert(!back->is_draining);
     back->is_draining = flo_engine_make_room(s, s->event->fits_both);
@@ -56,17 +56,18 @@ static void begin(struct step *s, const char *order, uint64_t number,
                   const struct flo_digest *deny, uint32_t deny_count)
 {
     struct flo_agent *agent = s->agent;
-    struct flo_agent_return *back = &agent->going_back;
+    struct flo_agent_model *model = s->model;
+    struct flo_agent_return *back = &model->going_back;
     char text[FLO_REF_TEXT];
 
-    assert(flo_ref_is(&agent->slots.current));
-    assert(flo_ref_is(&agent->slots.previous));
+    assert(flo_ref_is(&model->slots.current));
+    assert(flo_ref_is(&model->slots.previous));
     assert(deny_count <= FLO_ORDER_FROM_MAX);
     memset(back, 0, sizeof(*back));
     back->is_active = true;
     back->is_committed = true;
-    back->from = agent->slots.current;
-    back->to = agent->slots.previous;
+    back->from = model->slots.current;
+    back->to = model->slots.previous;
     back->number = number;
     back->deny_count = deny_count;
     memcpy(back->deny, deny, deny_count * sizeof(*deny));
@@ -78,22 +79,22 @@ static void begin(struct step *s, const char *order, uint64_t number,
 }
 
 /* Why the committed release cannot be left; code 0: it can. */
-static void check_target(const struct flo_agent *agent,
+static void check_target(const struct flo_agent_model *model,
                          const struct flo_order *order,
                          struct flo_agent_error *error)
 {
-    const struct flo_release_ref *previous = &agent->slots.previous;
+    const struct flo_release_ref *previous = &model->slots.previous;
     char wanted[FLO_DIGEST_TEXT];
 
     memset(error, 0, sizeof(*error));
-    if (!flo_ref_is(&agent->slots.current)) {
+    if (!flo_ref_is(&model->slots.current)) {
         flo_agent_error_set(error, FLO_E_STATE, "rollback",
                             "no release serves on this device");
     } else if (!flo_ref_is(previous)) {
         flo_agent_error_set(error, FLO_E_STATE, "rollback",
                             "%s@%s has no previous release on this device",
-                            agent->slots.current.model,
-                            agent->slots.current.version);
+                            model->slots.current.model,
+                            model->slots.current.version);
     } else if (order != NULL && is_in(order, previous)) {
         flo_agent_error_set(error, FLO_E_CMD_TARGET, "rollback",
                             "the previous release %s@%s is taken back, and "
@@ -109,31 +110,31 @@ static void check_target(const struct flo_agent *agent,
 }
 
 /* The previous release is all that this device can run. */
-static bool is_last_resort(const struct flo_agent *agent,
+static bool is_last_resort(const struct flo_agent_model *model,
                            const struct flo_order *order)
 {
-    return flo_engine_refuses_current(agent) &&
-           is_in(order, &agent->slots.previous);
+    return flo_engine_refuses_current(model) &&
+           is_in(order, &model->slots.previous);
 }
 
 static void end_execution(struct step *s, const char *why)
 {
-    struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
 
     assert(why[0] != '\0');
-    if (agent->has_execution) {
+    if (model->has_execution) {
         flo_execution_end(s, FLO_MOVE_CANCEL, 0, "%s", why);
     }
 }
 
 void flo_back_order(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
     const struct flo_order *order = s->event->order;
-    struct flo_agent_return *back = &agent->going_back;
+    struct flo_agent_return *back = &model->going_back;
     struct flo_agent_error error;
     bool is_wanted =
-        agent->has_execution && is_in(order, &agent->execution.release);
+        model->has_execution && is_in(order, &model->execution.release);
     char why[FLO_NAME_MAX + 32];
     char text[FLO_REF_TEXT];
 
@@ -150,9 +151,9 @@ void flo_back_order(struct step *s)
     if (is_wanted) {
         end_execution(s, why);
     }
-    if (!is_in(order, &agent->slots.current) && !is_last_resort(agent, order)) {
+    if (!is_in(order, &model->slots.current) && !is_last_resort(model, order)) {
         flo_do_note(s, "stays: %s is not taken back",
-                    flo_ref_text(&agent->slots.current, text));
+                    flo_ref_text(&model->slots.current, text));
         deny_all(s, order->from, order->from_count, order->seq);
         if (back->is_active) { /* the current one is being loaded */
             memcpy(back->order, order->id, sizeof(back->order));
@@ -161,7 +162,7 @@ void flo_back_order(struct step *s)
         }
         return;
     }
-    check_target(agent, order, &error);
+    check_target(model, order, &error);
     if (error.code != 0) {
         flo_do_ack(s, order->id, "refused", &error);
         return;
@@ -172,38 +173,38 @@ void flo_back_order(struct step *s)
 
 void flo_back_by_hand(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
     struct flo_agent_error error;
 
-    if (flo_execution_has_served(agent)) {
-        struct flo_release_ref release = agent->execution.release;
+    if (flo_execution_has_served(model)) {
+        struct flo_release_ref release = model->execution.release;
 
         end_execution(s, "by an operator at the device");
         deny_all(s, &release.digest, 1, 0);
         flo_do_ack(s, "", "done", NULL);
         return;
     }
-    if (agent->going_back.is_active) {
+    if (model->going_back.is_active) {
         flo_agent_error_set(&error, FLO_E_STATE, "rollback",
                             "a rollback is under way");
     } else {
-        check_target(agent, NULL, &error);
+        check_target(model, NULL, &error);
     }
     if (error.code != 0) {
         flo_do_ack(s, "", "refused", &error);
         return;
     }
     end_execution(s, "by an operator at the device");
-    begin(s, "", 0, &agent->slots.current.digest, 1);
+    begin(s, "", 0, &model->slots.current.digest, 1);
 }
 
 /* ---- how it went ---- */
 
 static void finish(struct step *s)
 {
-    struct flo_agent_return *back = &s->agent->going_back;
+    struct flo_agent_return *back = &s->model->going_back;
 
-    assert(back->is_active && s->agent->live == FLO_AGENT_CURRENT);
+    assert(back->is_active && s->model->live == FLO_AGENT_CURRENT);
     flo_do_serving(s, "rolled-back", &back->to);
     if (back->deny_count > 0 || back->order[0] != '\0') {
         flo_do_ack(s, back->order, "done", NULL);
@@ -214,8 +215,8 @@ static void finish(struct step *s)
 /* true: the loaded engine was wanted here. */
 bool flo_back_loaded(struct step *s, enum flo_agent_role role)
 {
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_return *back = &agent->going_back;
+    struct flo_agent_model *model = s->model;
+    struct flo_agent_return *back = &model->going_back;
 
     if (!back->is_active) {
         return false;
@@ -237,8 +238,8 @@ bool flo_back_loaded(struct step *s, enum flo_agent_role role)
  * may be on disk already, and the next start repairs the slots by it. */
 bool flo_back_written(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_return *back = &agent->going_back;
+    struct flo_agent_model *model = s->model;
+    struct flo_agent_return *back = &model->going_back;
 
     if (!back->is_active || !back->is_writing) {
         return false;
@@ -246,13 +247,13 @@ bool flo_back_written(struct step *s)
     back->is_writing = false;
     /* Where the current release was damaged meanwhile, its loss has turned the
      * slots already. */
-    flo_agent_turn(agent, flo_ref_equal(&back->to, &agent->slots.current)
+    flo_agent_turn(model, flo_ref_equal(&back->to, &model->slots.current)
                               ? FLO_TURN_CLEAR
                               : FLO_TURN_BACK);
-    assert(flo_ref_equal(&back->to, &agent->slots.current));
+    assert(flo_ref_equal(&back->to, &model->slots.current));
     flo_engine_succeed(s);
     flo_do(s, FLO_DO_COLLECT);
-    if (agent->live == FLO_AGENT_CURRENT) {
+    if (model->live == FLO_AGENT_CURRENT) {
         finish(s);
     } else {
         back->is_committed = false; /* finished when it is loaded again */
@@ -262,8 +263,8 @@ bool flo_back_written(struct step *s)
 
 bool flo_back_lost(struct step *s, enum flo_agent_role role)
 {
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_return *back = &agent->going_back;
+    struct flo_agent_model *model = s->model;
+    struct flo_agent_return *back = &model->going_back;
     struct flo_agent_return given_up = *back;
 
     if (!back->is_active || !back->is_committed || role != FLO_AGENT_BESIDE) {
@@ -274,15 +275,15 @@ bool flo_back_lost(struct step *s, enum flo_agent_role role)
     }
     memset(back, 0, sizeof(*back));
     flo_do_ack(s, given_up.order, "refused", &s->event->error);
-    if (flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
-        flo_engine_load(s, FLO_AGENT_CURRENT, &agent->slots.current);
+    if (flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
+        flo_engine_load(s, FLO_AGENT_CURRENT, &model->slots.current);
     }
     return true;
 }
 
 void flo_back_drained(struct step *s)
 {
-    struct flo_agent_return *back = &s->agent->going_back;
+    struct flo_agent_return *back = &s->model->going_back;
 
     if (back->is_active && back->is_draining) {
         back->is_draining = false;
@@ -293,7 +294,7 @@ void flo_back_drained(struct step *s)
 
 void flo_back_due(struct step *s)
 {
-    struct flo_agent_return *back = &s->agent->going_back;
+    struct flo_agent_return *back = &s->model->going_back;
 
     if (back->is_draining && s->now >= back->due_ms) {
         flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT; /* by force */

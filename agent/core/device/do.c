@@ -15,6 +15,7 @@ struct flo_agent_action *flo_do(struct step *s, enum flo_agent_action_kind kind)
     action = &actions->list[actions->count++];
     memset(action, 0, sizeof(*action));
     action->kind = kind;
+    action->model = flo_step_model(s);
     return action;
 }
 
@@ -91,9 +92,9 @@ bool flo_ref_equal(const struct flo_release_ref *a,
     return flo_digest_equal(&a->digest, &b->digest);
 }
 
-void flo_agent_turn(struct flo_agent *agent, enum flo_slot_turn turn)
+void flo_agent_turn(struct flo_agent_model *model, enum flo_slot_turn turn)
 {
-    struct flo_agent_slots *slots = &agent->slots;
+    struct flo_agent_slots *slots = &model->slots;
     const struct flo_places places = {&slots->current, &slots->previous,
                                       &slots->candidate,
                                       sizeof(slots->current)};

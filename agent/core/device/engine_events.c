@@ -14,15 +14,15 @@
 
 static void current_loaded(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_engine *current = &agent->engines[FLO_AGENT_CURRENT];
+    struct flo_agent_model *model = s->model;
+    struct flo_agent_engine *current = &model->engines[FLO_AGENT_CURRENT];
 
     assert(current->state == FLO_ENGINE_READY);
     current->is_damaged = false;
-    if (flo_digest_equal(&current->release.digest, &agent->refused)) {
-        memset(&agent->refused, 0, sizeof(agent->refused));
+    if (flo_digest_equal(&current->release.digest, &model->refused)) {
+        memset(&model->refused, 0, sizeof(model->refused));
     }
-    if (agent->live == -1) {
+    if (model->live == -1) {
         flo_engine_flip(s, FLO_AGENT_CURRENT);
         if (!flo_back_loaded(s, FLO_AGENT_CURRENT)) {
             flo_do_serving(s, current->losses > 0 ? "restarted" : "ready",
@@ -36,7 +36,7 @@ static void current_loaded(struct step *s)
  * takes. */
 void flo_engine_loading(struct step *s)
 {
-    struct flo_agent_engine *engine = &s->agent->engines[s->event->role];
+    struct flo_agent_engine *engine = &s->model->engines[s->event->role];
 
     assert(s->event->role < FLO_AGENT_ROLES);
     if (engine->state != FLO_ENGINE_LOADING) {
@@ -50,7 +50,7 @@ void flo_engine_loading(struct step *s)
 
 void flo_engine_loaded(struct step *s)
 {
-    struct flo_agent_engine *engine = &s->agent->engines[s->event->role];
+    struct flo_agent_engine *engine = &s->model->engines[s->event->role];
 
     assert(s->event->role < FLO_AGENT_ROLES);
     if (engine->state != FLO_ENGINE_LOADING) {
@@ -80,18 +80,18 @@ static bool bytes_are_wrong(int code)
 /* The current release is damaged: the previous one serves meanwhile. */
 static bool fall_back_to_previous(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
-    struct flo_release_ref damaged = agent->slots.current;
+    struct flo_agent_model *model = s->model;
+    struct flo_release_ref damaged = model->slots.current;
 
-    if (!flo_ref_is(&agent->slots.previous) ||
-        flo_ref_is(&agent->slots.candidate)) {
+    if (!flo_ref_is(&model->slots.previous) ||
+        flo_ref_is(&model->slots.candidate)) {
         return false;
     }
     flo_do_note(s, "because its bytes are wrong: the previous release serves");
-    flo_do_release(s, FLO_DO_SLOT_BACK, &agent->slots.previous);
-    flo_agent_turn(agent, FLO_TURN_BACK);
-    flo_do_serving(s, "rolled-back", &agent->slots.current);
-    flo_engine_load(s, FLO_AGENT_CURRENT, &agent->slots.current);
+    flo_do_release(s, FLO_DO_SLOT_BACK, &model->slots.previous);
+    flo_agent_turn(model, FLO_TURN_BACK);
+    flo_do_serving(s, "rolled-back", &model->slots.current);
+    flo_engine_load(s, FLO_AGENT_CURRENT, &model->slots.current);
     flo_repair_ask(s, &damaged);
     return true;
 }
@@ -99,7 +99,7 @@ static bool fall_back_to_previous(struct step *s)
 /* The slots stay: each new start begins with the current release. */
 static bool serve_previous(struct step *s)
 {
-    struct flo_agent_slots *slots = &s->agent->slots;
+    struct flo_agent_slots *slots = &s->model->slots;
 
     if (!flo_ref_is(&slots->previous)) {
         return false;
@@ -114,10 +114,10 @@ static bool serve_previous(struct step *s)
 /* It cannot be loaded as it lies there: true when the previous one is. */
 static bool give_way(struct step *s, int code)
 {
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_engine *current = &agent->engines[FLO_AGENT_CURRENT];
+    struct flo_agent_model *model = s->model;
+    struct flo_agent_engine *current = &model->engines[FLO_AGENT_CURRENT];
 
-    assert(flo_ref_is(&agent->slots.current));
+    assert(flo_ref_is(&model->slots.current));
     if (bytes_are_wrong(code)) {
         current->is_damaged = true;
         return fall_back_to_previous(s);
@@ -126,8 +126,8 @@ static bool give_way(struct step *s, int code)
         return false;
     }
     current->is_damaged = false;
-    agent->refused = agent->slots.current.digest;
-    agent->refusal = code;
+    model->refused = model->slots.current.digest;
+    model->refusal = code;
     return serve_previous(s);
 }
 
@@ -147,24 +147,24 @@ static uint64_t restart_delay_ms(struct step *s,
 
 static void current_lost(struct step *s, bool was_ready)
 {
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_engine *current = &agent->engines[FLO_AGENT_CURRENT];
+    struct flo_agent_model *model = s->model;
+    struct flo_agent_engine *current = &model->engines[FLO_AGENT_CURRENT];
 
     assert(current->state != FLO_ENGINE_NONE);
     if (was_ready && s->now - current->ready_at_ms >= STEADY_MS) {
         current->losses = 0;
     }
     current->losses++;
-    if (agent->live == FLO_AGENT_CURRENT) {
-        agent->live = -1;
+    if (model->live == FLO_AGENT_CURRENT) {
+        model->live = -1;
         flo_do_serving(s, "down", &current->release);
     }
-    if (!was_ready && flo_ref_equal(&current->release, &agent->slots.current) &&
+    if (!was_ready && flo_ref_equal(&current->release, &model->slots.current) &&
         give_way(s, s->event->error.code)) {
         return;
     }
     current->state = FLO_ENGINE_WAITING;
-    current->release = agent->slots.current;
+    current->release = model->slots.current;
     current->retry_at_ms = s->now + restart_delay_ms(s, current);
     if (current->retry_at_ms == 0) {
         current->retry_at_ms = 1;
@@ -178,15 +178,16 @@ static void current_lost(struct step *s, bool was_ready)
         flo_repair_lost(s);
     }
     if (current->is_damaged) {
-        flo_repair_ask(s, &agent->slots.current);
+        flo_repair_ask(s, &model->slots.current);
     }
 }
 
 void flo_engine_lost(struct step *s)
 {
     struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
     enum flo_agent_role role = s->event->role;
-    struct flo_agent_engine *engine = &agent->engines[role];
+    struct flo_agent_engine *engine = &model->engines[role];
     bool was_ready = engine->state == FLO_ENGINE_READY;
 
     assert(role < FLO_AGENT_ROLES);
@@ -200,8 +201,8 @@ void flo_engine_lost(struct step *s)
         return;
     }
     memset(engine, 0, sizeof(*engine));
-    if (agent->live == FLO_AGENT_BESIDE) {
-        agent->live = -1;
+    if (model->live == FLO_AGENT_BESIDE) {
+        model->live = -1;
     }
     if (!flo_back_lost(s, FLO_AGENT_BESIDE)) {
         flo_execution_lost(s);
@@ -210,11 +211,11 @@ void flo_engine_lost(struct step *s)
 
 void flo_engine_due(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
     size_t i;
 
     for (i = 0; i < FLO_AGENT_ROLES; i++) {
-        struct flo_agent_engine *engine = &agent->engines[i];
+        struct flo_agent_engine *engine = &model->engines[i];
 
         if (engine->retry_at_ms == 0 || s->now < engine->retry_at_ms) {
             continue;
@@ -227,6 +228,7 @@ void flo_engine_due(struct step *s)
             struct step hung = *s;
 
             late.kind = FLO_AGENT_LOST;
+            late.model = flo_step_model(s);
             late.role = (enum flo_agent_role)i;
             flo_agent_error_set(&late.error, FLO_E_ENGINE_HANG, "loading",
                                 "the engine loads for more than %u s",

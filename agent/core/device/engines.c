@@ -7,28 +7,28 @@
 
 #include "agent/core/device/internal.h"
 
-bool flo_engine_is(const struct flo_agent *agent, enum flo_agent_role role,
-                   enum flo_agent_engine_state state)
+bool flo_engine_is(const struct flo_agent_model *model,
+                   enum flo_agent_role role, enum flo_agent_engine_state state)
 {
     assert(role < FLO_AGENT_ROLES);
-    return agent->engines[role].state == state;
+    return model->engines[role].state == state;
 }
 
-bool flo_engine_refuses_current(const struct flo_agent *agent)
+bool flo_engine_refuses_current(const struct flo_agent_model *model)
 {
-    return flo_ref_is(&agent->slots.current) &&
-           flo_digest_equal(&agent->refused, &agent->slots.current.digest);
+    return flo_ref_is(&model->slots.current) &&
+           flo_digest_equal(&model->refused, &model->slots.current.digest);
 }
 
 void flo_engine_load(struct step *s, enum flo_agent_role role,
                      const struct flo_release_ref *release)
 {
-    struct flo_agent_engine *engine = &s->agent->engines[role];
+    struct flo_agent_engine *engine = &s->model->engines[role];
     struct flo_agent_action *action = flo_do(s, FLO_DO_LOAD);
 
     assert(role < FLO_AGENT_ROLES);
     assert(flo_ref_is(release));
-    assert(s->agent->live != (int)role);
+    assert(s->model->live != (int)role);
     engine->is_damaged =
         engine->is_damaged && flo_ref_equal(&engine->release, release);
     engine->state = FLO_ENGINE_LOADING;
@@ -42,7 +42,8 @@ void flo_engine_load(struct step *s, enum flo_agent_role role,
 void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain)
 {
     struct flo_agent *agent = s->agent;
-    struct flo_agent_engine *engine = &agent->engines[role];
+    struct flo_agent_model *model = s->model;
+    struct flo_agent_engine *engine = &model->engines[role];
 
     assert(role < FLO_AGENT_ROLES);
     if (engine->state == FLO_ENGINE_LOADING ||
@@ -54,8 +55,8 @@ void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain)
         action->release = engine->release;
     }
     memset(engine, 0, sizeof(*engine));
-    if (agent->live == (int)role) {
-        agent->live = -1;
+    if (model->live == (int)role) {
+        model->live = -1;
     }
     agent->revision++;
 }
@@ -64,24 +65,24 @@ void flo_engine_flip(struct step *s, enum flo_agent_role role)
 {
     struct flo_agent_action *action = flo_do(s, FLO_DO_FLIP);
 
-    assert(flo_engine_is(s->agent, role, FLO_ENGINE_READY));
+    assert(flo_engine_is(s->model, role, FLO_ENGINE_READY));
     action->role = role;
-    action->release = s->agent->engines[role].release;
-    s->agent->live = (int)role;
+    action->release = s->model->engines[role].release;
+    s->model->live = (int)role;
     s->agent->revision++;
 }
 
 void flo_engine_hold(struct step *s)
 {
     flo_do(s, FLO_DO_HOLD);
-    s->agent->live = -1;
+    s->model->live = -1;
     s->agent->revision++;
 }
 
 bool flo_engine_make_room(struct step *s, bool fits_both)
 {
     bool is_ready =
-        flo_engine_is(s->agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY);
+        flo_engine_is(s->model, FLO_AGENT_CURRENT, FLO_ENGINE_READY);
 
     if (fits_both) {
         return false;
@@ -97,15 +98,16 @@ bool flo_engine_make_room(struct step *s, bool fits_both)
 void flo_engine_promote(struct step *s)
 {
     struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
 
-    assert(flo_engine_is(agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
+    assert(flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
     flo_do_release(s, FLO_DO_PROMOTE,
-                   &agent->engines[FLO_AGENT_BESIDE].release);
-    agent->engines[FLO_AGENT_CURRENT] = agent->engines[FLO_AGENT_BESIDE];
-    memset(&agent->engines[FLO_AGENT_BESIDE], 0,
-           sizeof(agent->engines[FLO_AGENT_BESIDE]));
-    if (agent->live == FLO_AGENT_BESIDE) {
-        agent->live = FLO_AGENT_CURRENT;
+                   &model->engines[FLO_AGENT_BESIDE].release);
+    model->engines[FLO_AGENT_CURRENT] = model->engines[FLO_AGENT_BESIDE];
+    memset(&model->engines[FLO_AGENT_BESIDE], 0,
+           sizeof(model->engines[FLO_AGENT_BESIDE]));
+    if (model->live == FLO_AGENT_BESIDE) {
+        model->live = FLO_AGENT_CURRENT;
     }
     agent->revision++;
 }
@@ -115,46 +117,46 @@ void flo_engine_promote(struct step *s)
  * release. */
 void flo_engine_succeed(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
 
-    assert(flo_ref_is(&agent->slots.current));
-    if (agent->engines[FLO_AGENT_BESIDE].state == FLO_ENGINE_READY) {
-        if (agent->live != FLO_AGENT_BESIDE) {
+    assert(flo_ref_is(&model->slots.current));
+    if (model->engines[FLO_AGENT_BESIDE].state == FLO_ENGINE_READY) {
+        if (model->live != FLO_AGENT_BESIDE) {
             flo_engine_flip(s, FLO_AGENT_BESIDE);
         }
         flo_engine_promote(s);
         return;
     }
-    if (agent->live != -1) {
+    if (model->live != -1) {
         flo_engine_hold(s);
     }
     flo_engine_unload(s, FLO_AGENT_BESIDE, false);
     flo_engine_unload(s, FLO_AGENT_CURRENT, true);
-    flo_engine_load(s, FLO_AGENT_CURRENT, &agent->slots.current);
+    flo_engine_load(s, FLO_AGENT_CURRENT, &model->slots.current);
 }
 
 void flo_engine_restore(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_engine *current = &agent->engines[FLO_AGENT_CURRENT];
+    struct flo_agent_model *model = s->model;
+    struct flo_agent_engine *current = &model->engines[FLO_AGENT_CURRENT];
 
     if (current->state == FLO_ENGINE_READY) {
-        if (agent->live != FLO_AGENT_CURRENT) {
+        if (model->live != FLO_AGENT_CURRENT) {
             flo_engine_flip(s, FLO_AGENT_CURRENT);
         }
         flo_engine_unload(s, FLO_AGENT_BESIDE, true);
         return;
     }
-    if (agent->live == FLO_AGENT_BESIDE) {
+    if (model->live == FLO_AGENT_BESIDE) {
         flo_engine_hold(s);
     }
-    if (agent->execution.is_draining) { /* memory holds no second one */
+    if (model->execution.is_draining) { /* memory holds no second one */
         flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT;
-        agent->execution.is_draining = false;
+        model->execution.is_draining = false;
     }
     flo_engine_unload(s, FLO_AGENT_BESIDE, false);
-    if (flo_ref_is(&agent->slots.current) &&
+    if (flo_ref_is(&model->slots.current) &&
         current->state != FLO_ENGINE_LOADING) {
-        flo_engine_load(s, FLO_AGENT_CURRENT, &agent->slots.current);
+        flo_engine_load(s, FLO_AGENT_CURRENT, &model->slots.current);
     }
 }

@@ -16,7 +16,7 @@
 
 struct flo_agent_execution *flo_execution_of(struct step *s)
 {
-    return s->agent->has_execution ? &s->agent->execution : NULL;
+    return s->model->has_execution ? &s->model->execution : NULL;
 }
 
 /* ---- small steps ---- */
@@ -28,15 +28,15 @@ static void report(struct step *s)
 
     assert(actions->report_count < FLO_COUNT(actions->reports));
     flo_do(s, FLO_DO_EVENT);
-    actions->reports[actions->report_count++] = s->agent->execution;
+    actions->reports[actions->report_count++] = s->model->execution;
     s->agent->revision++;
 }
 
 void flo_execution_set_reason(struct step *s, const char *reason)
 {
-    struct flo_agent_execution *execution = &s->agent->execution;
+    struct flo_agent_execution *execution = &s->model->execution;
 
-    assert(s->agent->has_execution);
+    assert(s->model->has_execution);
     if (strcmp(execution->reason, reason) != 0) {
         snprintf(execution->reason, sizeof(execution->reason), "%.127s",
                  reason);
@@ -50,10 +50,10 @@ void flo_execution_set_reason(struct step *s, const char *reason)
 /* The one place where a state changes. */
 static void change_state(struct step *s, enum flo_move move)
 {
-    struct flo_agent_execution *execution = &s->agent->execution;
+    struct flo_agent_execution *execution = &s->model->execution;
     bool is_possible = flo_move_find(execution->state, move, &execution->state);
 
-    assert(s->agent->has_execution);
+    assert(s->model->has_execution);
     assert(is_possible);
     execution->since_ms = s->now;
     execution->deadline_ms = 0;
@@ -62,13 +62,13 @@ static void change_state(struct step *s, enum flo_move move)
 void flo_execution_restart(struct step *s, enum flo_move move)
 {
     change_state(s, move);
-    assert(!flo_execution_is_end(s->agent->execution.state));
+    assert(!flo_execution_is_end(s->model->execution.state));
 }
 
 void flo_execution_enter(struct step *s, enum flo_move move,
                          uint64_t deadline_in_ms)
 {
-    struct flo_agent_execution *execution = &s->agent->execution;
+    struct flo_agent_execution *execution = &s->model->execution;
 
     change_state(s, move);
     assert(!flo_execution_is_end(execution->state));
@@ -85,19 +85,26 @@ bool flo_execution_is_fetching(const struct flo_agent_execution *execution)
 
 bool flo_agent_is_fetching(const struct flo_agent *agent)
 {
-    return agent->has_execution && flo_execution_is_fetching(&agent->execution);
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        const struct flo_agent_model *model = &agent->models[i];
+        if (model->has_execution &&
+            flo_execution_is_fetching(&model->execution)) {
+            return true;
+        }
+    }
+    return false;
 }
 
-bool flo_execution_has_served(const struct flo_agent *agent)
+bool flo_execution_has_served(const struct flo_agent_model *model)
 {
-    return agent->has_execution &&
-           (agent->execution.state == FLO_EXECUTION_SOAKING ||
-            agent->slots.is_trial);
+    return model->has_execution &&
+           (model->execution.state == FLO_EXECUTION_SOAKING ||
+            model->slots.is_trial);
 }
 
 void flo_execution_cancel_job(struct step *s)
 {
-    struct flo_agent_execution *execution = &s->agent->execution;
+    struct flo_agent_execution *execution = &s->model->execution;
 
     assert(execution->job == 0 || flo_execution_is_fetching(execution));
     if (execution->job != 0) {
@@ -110,7 +117,7 @@ void flo_execution_cancel_job(struct step *s)
 
 static void acknowledge(struct step *s)
 {
-    const struct flo_agent_execution *execution = &s->agent->execution;
+    const struct flo_agent_execution *execution = &s->model->execution;
     bool is_good =
         flo_execution_kind(execution->state) == FLO_EXECUTION_END_GOOD;
 
@@ -123,8 +130,8 @@ static void acknowledge(struct step *s)
 /* The candidate is forgotten: on disk, and its engine. */
 static void drop_candidate(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
-    int code = agent->execution.error.code;
+    struct flo_agent_model *model = s->model;
+    int code = model->execution.error.code;
     enum flo_denial_cause cause = flo_agent_denial_cause(code);
 
     if (cause == FLO_DENIAL_ALLOWED && code != 0) {
@@ -132,21 +139,21 @@ static void drop_candidate(struct step *s)
                     flo_error_id(code));
     }
     if (cause != FLO_DENIAL_ALLOWED &&
-        !flo_ref_equal(&agent->execution.release, &agent->slots.current)) {
+        !flo_ref_equal(&model->execution.release, &model->slots.current)) {
         struct flo_agent_action *action = flo_do(s, FLO_DO_DENY);
-        action->release = agent->execution.release;
+        action->release = model->execution.release;
         action->cause = cause;
-        action->number = agent->execution.seq;
+        action->number = model->execution.seq;
     }
-    if (flo_ref_is(&agent->slots.candidate)) {
-        flo_do_release(s, FLO_DO_SLOT_CLEAR, &agent->slots.candidate);
-        flo_agent_turn(agent, FLO_TURN_CLEAR);
+    if (flo_ref_is(&model->slots.candidate)) {
+        flo_do_release(s, FLO_DO_SLOT_CLEAR, &model->slots.candidate);
+        flo_agent_turn(model, FLO_TURN_CLEAR);
     }
 }
 
 static void finish(struct step *s, enum flo_move move)
 {
-    struct flo_agent_execution *execution = &s->agent->execution;
+    struct flo_agent_execution *execution = &s->model->execution;
 
     change_state(s, move);
     assert(flo_execution_is_end(execution->state));
@@ -160,30 +167,30 @@ static void finish(struct step *s, enum flo_move move)
  * once or when its engine is ready. */
 static void tell_who_serves(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_return *back = &agent->going_back;
+    struct flo_agent_model *model = s->model;
+    struct flo_agent_return *back = &model->going_back;
 
-    assert(!agent->slots.is_trial);
-    if (agent->live == FLO_AGENT_CURRENT) {
-        flo_do_serving(s, "rolled-back", &agent->slots.current);
-    } else if (flo_ref_is(&agent->slots.current)) {
+    assert(!model->slots.is_trial);
+    if (model->live == FLO_AGENT_CURRENT) {
+        flo_do_serving(s, "rolled-back", &model->slots.current);
+    } else if (flo_ref_is(&model->slots.current)) {
         memset(back, 0, sizeof(*back));
         back->is_active = true;
-        back->from = agent->execution.release;
-        back->to = agent->slots.current;
+        back->from = model->execution.release;
+        back->to = model->slots.current;
     }
 }
 
 void flo_execution_end(struct step *s, enum flo_move move, int code,
                        const char *format, ...)
 {
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_execution *execution = &agent->execution;
-    bool has_served = flo_execution_has_served(agent);
+    struct flo_agent_model *model = s->model;
+    struct flo_agent_execution *execution = &model->execution;
+    bool has_served = flo_execution_has_served(model);
     bool had_engines = flo_is_in(execution->state, IN(PROBING) | IN_TRIAL);
     va_list args;
 
-    assert(agent->has_execution);
+    assert(model->has_execution);
     assert(!flo_execution_is_end(execution->state));
     execution->error.code = code;
     snprintf(execution->error.step, sizeof(execution->error.step), "%s",
@@ -204,7 +211,7 @@ void flo_execution_end(struct step *s, enum flo_move move, int code,
     finish(s, has_served && move != FLO_MOVE_SUPERSEDE ? FLO_MOVE_TAKE_BACK
                                                        : move);
     drop_candidate(s);
-    agent->has_execution = false;
+    model->has_execution = false;
     if (has_served) {
         tell_who_serves(s);
     }
@@ -213,30 +220,30 @@ void flo_execution_end(struct step *s, enum flo_move move, int code,
 
 void flo_execution_serves(struct step *s, enum flo_move move)
 {
-    struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
 
     assert(move == FLO_MOVE_COMMIT || move == FLO_MOVE_FIND);
-    assert(flo_ref_equal(&agent->execution.release, &agent->slots.current));
+    assert(flo_ref_equal(&model->execution.release, &model->slots.current));
     flo_execution_cancel_job(s);
-    memset(&agent->execution.error, 0, sizeof(agent->execution.error));
+    memset(&model->execution.error, 0, sizeof(model->execution.error));
     finish(s, move);
-    agent->has_execution = false;
+    model->has_execution = false;
     flo_do(s, FLO_DO_COLLECT);
 }
 
 void flo_execution_reject(struct step *s, enum flo_move move, int code,
                           const char *what)
 {
-    struct flo_agent_execution *execution = &s->agent->execution;
+    struct flo_agent_execution *execution = &s->model->execution;
 
     flo_agent_error_set(&execution->error, code, "accepted", "%s", what);
     finish(s, move);
-    s->agent->has_execution = false;
+    s->model->has_execution = false;
 }
 
 void flo_execution_repaired(struct step *s)
 {
-    memset(&s->agent->execution.error, 0, sizeof(s->agent->execution.error));
+    memset(&s->model->execution.error, 0, sizeof(s->model->execution.error));
     flo_execution_enter(s, FLO_MOVE_STAGE, 0);
 }
 

@@ -19,10 +19,10 @@ static bool is_older(const struct flo_agent_execution *a,
 /* Not all devices at once: each draws its moment, once. */
 static void spread(struct step *s)
 {
-    struct flo_agent_execution *execution = &s->agent->execution;
+    struct flo_agent_execution *execution = &s->model->execution;
     uint64_t jitter_ms = execution->policy.start_jitter_ms;
 
-    assert(s->agent->execution.start_at_ms == 0);
+    assert(s->model->execution.start_at_ms == 0);
     if (jitter_ms != 0) {
         execution->start_at_ms =
             s->now + flo_retry_delay_ms(0, jitter_ms, UINT64_MAX,
@@ -41,23 +41,23 @@ static void note_admitted(struct step *s, bool is_current, bool is_repair)
                        "yet whether it is whole");
     } else {
         flo_do_note(s, "admitted: %s is current",
-                    flo_ref_text(&s->agent->slots.current, text));
+                    flo_ref_text(&s->model->slots.current, text));
     }
 }
 
 static void begin(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_execution *execution = &agent->execution;
-    const struct flo_release_ref *current = &agent->slots.current;
+    struct flo_agent_model *model = s->model;
+    struct flo_agent_execution *execution = &model->execution;
+    const struct flo_release_ref *current = &model->slots.current;
     bool is_current = flo_ref_equal(&execution->release, current);
-    bool is_repair = flo_repair_is_needed(agent, &execution->release);
+    bool is_repair = flo_repair_is_needed(model, &execution->release);
 
-    assert(agent->has_execution);
-    if (is_current && flo_engine_refuses_current(agent)) {
-        flo_execution_reject(s, FLO_MOVE_FAIL, agent->refusal, REFUSED);
+    assert(model->has_execution);
+    if (is_current && flo_engine_refuses_current(model)) {
+        flo_execution_reject(s, FLO_MOVE_FAIL, model->refusal, REFUSED);
     } else if (is_current && !is_repair &&
-               !flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
+               !flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
         flo_do_note(s, "because it is current and whole");
         flo_execution_reject(s, FLO_MOVE_FIND, 0, "");
     } else if (s->event->deploy.refusal.code != 0 && !is_current) {
@@ -80,10 +80,10 @@ static void begin(struct step *s)
 
 /* Take an execution as it was ordered or stored; fields that belong to one life
  * of the agent begin at 0. */
-static void take(struct flo_agent *agent,
+static void take(struct flo_agent_model *model,
                  const struct flo_agent_execution *told)
 {
-    struct flo_agent_execution *execution = &agent->execution;
+    struct flo_agent_execution *execution = &model->execution;
 
     assert(told->id[0] != '\0');
     assert(flo_ref_is(&told->release));
@@ -104,16 +104,16 @@ static void take(struct flo_agent *agent,
     execution->crashes = 0;
     memset(&execution->failing, 0, sizeof(execution->failing));
     execution->recent = 0;
-    agent->has_execution = true;
+    model->has_execution = true;
 }
 
 /* The release under way is wanted again, by the same order or by a newer one.
  * The newer order is then answered at the end of the execution. */
 static void told_again(struct step *s, const struct flo_agent_execution *wanted)
 {
-    struct flo_agent_execution *execution = &s->agent->execution;
+    struct flo_agent_execution *execution = &s->model->execution;
 
-    assert(s->agent->has_execution);
+    assert(s->model->has_execution);
     if (wanted->order[0] == '\0' || wanted->seq < execution->seq) {
         flo_do_note(s, "ignored: %s is under way already", execution->id);
         return;
@@ -132,7 +132,7 @@ static void told_again(struct step *s, const struct flo_agent_execution *wanted)
 
 void flo_execution_deploy(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
     const struct flo_agent_execution *wanted = s->event->deploy.execution;
     struct flo_agent_execution *execution = flo_execution_of(s);
 
@@ -167,15 +167,16 @@ void flo_execution_deploy(struct step *s)
         }
         flo_execution_end(s, FLO_MOVE_SUPERSEDE, 0, "by %s", wanted->id);
     }
-    take(agent, wanted);
-    agent->execution.state = FLO_EXECUTION_NOTIFIED;
+    take(model, wanted);
+    model->execution.state = FLO_EXECUTION_NOTIFIED;
     begin(s);
 }
 
 /* ---- after a restart ---- */
 
 /* A policy that another version stored may be out of bounds today. */
-static void take_up(struct step *s, const struct flo_agent_execution *open)
+static void take_up(struct step *s, const struct flo_agent_execution *open,
+                    bool fits_both)
 {
     struct flo_agent_execution told = *open;
 
@@ -184,36 +185,36 @@ static void take_up(struct step *s, const struct flo_agent_execution *open)
                        "one holds");
         flo_policy_default(&told.policy);
     }
-    take(s->agent, &told);
-    s->agent->execution.fits_both = s->event->fits_both;
+    take(s->model, &told);
+    s->model->execution.fits_both = fits_both;
 }
 
 static void resume_trial(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
 
-    assert(flo_ref_is(&agent->slots.candidate) && agent->slots.is_trial);
+    assert(flo_ref_is(&model->slots.candidate) && model->slots.is_trial);
     flo_execution_restart(s, FLO_MOVE_RESTART_TRIAL);
-    if (agent->slots.tries_left == 0) {
+    if (model->slots.tries_left == 0) {
         flo_execution_end(s, FLO_MOVE_TAKE_BACK, FLO_E_SOAK_FAILED,
                           "no start of the candidate is left");
         return;
     }
-    agent->slots.tries_left--;
+    model->slots.tries_left--;
     flo_do_note(s, "goes on: on trial, starts left after this one: %u",
-                agent->slots.tries_left);
-    flo_do_release(s, FLO_DO_SLOT_TRY, &agent->slots.candidate);
-    flo_engine_load(s, FLO_AGENT_BESIDE, &agent->slots.candidate);
+                model->slots.tries_left);
+    flo_do_release(s, FLO_DO_SLOT_TRY, &model->slots.candidate);
+    flo_engine_load(s, FLO_AGENT_BESIDE, &model->slots.candidate);
 }
 
 /* No candidate is left on disk: how did its execution end? */
 static void resume_without_candidate(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_execution *execution = &agent->execution;
+    struct flo_agent_model *model = s->model;
+    struct flo_agent_execution *execution = &model->execution;
 
-    assert(!flo_ref_is(&agent->slots.candidate));
-    if (flo_ref_equal(&execution->release, &agent->slots.current)) {
+    assert(!flo_ref_is(&model->slots.candidate));
+    if (flo_ref_equal(&execution->release, &model->slots.current)) {
         if (!flo_is_in(execution->state, IN_TOLD | IN_FETCHING)) {
             flo_do_note(s, "because the record names it current");
             flo_execution_serves(s, FLO_MOVE_COMMIT);
@@ -224,25 +225,25 @@ static void resume_without_candidate(struct step *s)
     } else if (flo_is_in(execution->state, IN_TRIAL)) {
         flo_execution_end(s, FLO_MOVE_TAKE_BACK, FLO_E_SOAK_FAILED,
                           "no start of the candidate was left");
-        flo_do_serving(s, "rolled-back", &agent->slots.current);
+        flo_do_serving(s, "rolled-back", &model->slots.current);
     } else {
         flo_do_note(s, "goes on: no candidate is on the record");
         flo_execution_restart(s, FLO_MOVE_RESTART);
     }
 }
 
-void flo_execution_boot(struct step *s)
+void flo_execution_boot(struct step *s, const struct flo_agent_booted *booted)
 {
-    struct flo_agent *agent = s->agent;
-    const struct flo_agent_execution *open = s->event->boot.open;
-    bool has_candidate = flo_ref_is(&agent->slots.candidate);
-    bool is_trial = has_candidate && agent->slots.is_trial;
+    struct flo_agent_model *model = s->model;
+    const struct flo_agent_execution *open = booted->open;
+    bool has_candidate = flo_ref_is(&model->slots.candidate);
+    bool is_trial = has_candidate && model->slots.is_trial;
 
-    assert(!agent->has_execution && agent->live == -1);
+    assert(!model->has_execution && model->live == -1);
     assert(open == NULL || !has_candidate ||
-           flo_ref_equal(&open->release, &agent->slots.candidate));
-    if (open != NULL && !s->event->boot.has_ended) {
-        take_up(s, open);
+           flo_ref_equal(&open->release, &model->slots.candidate));
+    if (open != NULL && !booted->has_ended) {
+        take_up(s, open, booted->fits_both);
         if (is_trial) {
             resume_trial(s);
         } else if (has_candidate) {
@@ -255,15 +256,15 @@ void flo_execution_boot(struct step *s)
         flo_do_note(s, "because %s",
                     open != NULL ? "its execution has ended"
                                  : "nobody knows of its execution");
-        flo_do_release(s, FLO_DO_SLOT_CLEAR, &agent->slots.candidate);
-        flo_agent_turn(agent, FLO_TURN_CLEAR);
+        flo_do_release(s, FLO_DO_SLOT_CLEAR, &model->slots.candidate);
+        flo_agent_turn(model, FLO_TURN_CLEAR);
     }
-    if (!flo_ref_is(&agent->slots.current) ||
-        !flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
+    if (!flo_ref_is(&model->slots.current) ||
+        !flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
         return;
     }
-    if (agent->engines[FLO_AGENT_BESIDE].state == FLO_ENGINE_NONE ||
-        s->event->fits_both) {
-        flo_engine_load(s, FLO_AGENT_CURRENT, &agent->slots.current);
+    if (model->engines[FLO_AGENT_BESIDE].state == FLO_ENGINE_NONE ||
+        booted->fits_both) {
+        flo_engine_load(s, FLO_AGENT_CURRENT, &model->slots.current);
     }
 }

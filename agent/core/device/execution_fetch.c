@@ -8,7 +8,7 @@
 
 void flo_execution_fetch(struct step *s)
 {
-    struct flo_agent_execution *execution = &s->agent->execution;
+    struct flo_agent_execution *execution = &s->model->execution;
 
     assert(flo_execution_is_fetching(execution));
     assert(execution->job == 0 && !execution->is_writing);
@@ -115,7 +115,7 @@ void flo_execution_staged(struct step *s)
 static bool may_pass(struct step *s, const struct flo_agent_error *error)
 {
     bool is_refused = flo_error_exit(error->code) == FLO_EXIT_REFUSED;
-    bool is_bundle = s->agent->execution.bundle[0] != '\0';
+    bool is_bundle = s->model->execution.bundle[0] != '\0';
 
     if (s->event->is_passing && !is_refused && !is_bundle) {
         return true;

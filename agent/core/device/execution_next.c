@@ -36,9 +36,10 @@ void flo_execution_due(struct step *s)
 static const char *in_the_way(struct step *s)
 {
     struct flo_agent *agent = s->agent;
-    struct flo_agent_execution *execution = &agent->execution;
+    struct flo_agent_model *model = s->model;
+    struct flo_agent_execution *execution = &model->execution;
 
-    assert(agent->has_execution);
+    assert(model->has_execution);
     if (agent->is_frozen) {
         return "frozen";
     }
@@ -52,7 +53,7 @@ static const char *in_the_way(struct step *s)
                    : "the probe came to no verdict, another follows";
     }
     if (execution->state == FLO_EXECUTION_STAGED &&
-        flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
+        flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
         return "the current engine is loading";
     }
     return NULL;
@@ -70,8 +71,8 @@ void flo_execution_freeze(struct step *s)
         execution->deadline_ms = 0;
         execution->retry_at_ms = 0;
     } else if (execution->state == FLO_EXECUTION_PROBING &&
-               flo_ref_is(&s->agent->slots.current) &&
-               flo_engine_is(s->agent, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
+               flo_ref_is(&s->model->slots.current) &&
+               flo_engine_is(s->model, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
         /* It made room for the probe and serves while the freeze lasts. */
         execution->starts--;
         flo_do_note(s, "because the current release serves while the freeze "
@@ -85,7 +86,7 @@ void flo_execution_freeze(struct step *s)
 
 void flo_execution_consider(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
     struct flo_agent_execution *execution = flo_execution_of(s);
     const char *reason;
 
@@ -94,8 +95,8 @@ void flo_execution_consider(struct step *s)
         flo_is_in(execution->state, IN_TRIAL) || flo_repair_holds(s)) {
         return;
     }
-    reason = agent->going_back.is_active &&
-                     !flo_repair_is_needed(agent, &execution->release)
+    reason = model->going_back.is_active &&
+                     !flo_repair_is_needed(model, &execution->release)
                  ? "a rollback comes first"
                  : in_the_way(s);
     if (reason != NULL) {

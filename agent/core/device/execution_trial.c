@@ -23,7 +23,7 @@ static uint64_t probe_ms_max(const struct flo_agent_execution *execution)
 
 void flo_execution_probe(struct step *s)
 {
-    struct flo_agent_execution *execution = &s->agent->execution;
+    struct flo_agent_execution *execution = &s->model->execution;
 
     assert(execution->state == FLO_EXECUTION_STAGED);
     assert(!execution->is_writing && execution->job == 0);
@@ -46,23 +46,23 @@ void flo_execution_probe(struct step *s)
 
 void flo_execution_activate(struct step *s)
 {
-    assert(s->agent->execution.state == FLO_EXECUTION_PROBING);
-    assert(s->agent->execution.is_probed);
-    assert(flo_engine_is(s->agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
+    assert(s->model->execution.state == FLO_EXECUTION_PROBING);
+    assert(s->model->execution.is_probed);
+    assert(flo_engine_is(s->model, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
     flo_execution_enter(s, FLO_MOVE_ACTIVATE, ACTIVATE_MS_MAX);
-    s->agent->execution.is_writing = true;
-    flo_do_release(s, FLO_DO_SLOT_TRIAL, &s->agent->execution.release);
+    s->model->execution.is_writing = true;
+    flo_do_release(s, FLO_DO_SLOT_TRIAL, &s->model->execution.release);
 }
 
 /* ---- slots ---- */
 
 static void committed(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
 
-    assert(agent->slots.is_trial);
-    assert(flo_ref_is(&agent->slots.candidate));
-    flo_agent_turn(agent, FLO_TURN_COMMIT);
+    assert(model->slots.is_trial);
+    assert(flo_ref_is(&model->slots.candidate));
+    flo_agent_turn(model, FLO_TURN_COMMIT);
     flo_engine_succeed(s);
     flo_execution_serves(s, FLO_MOVE_COMMIT);
 }
@@ -71,9 +71,9 @@ static void committed(struct step *s)
  * again after a crash or a restart. */
 static void serve_on_trial(struct step *s)
 {
-    struct flo_agent_execution *execution = &s->agent->execution;
+    struct flo_agent_execution *execution = &s->model->execution;
 
-    assert(s->agent->slots.is_trial);
+    assert(s->model->slots.is_trial);
     flo_engine_flip(s, FLO_AGENT_BESIDE);
     execution->soak_end_ms = s->now + execution->policy.soak_ms;
     execution->deadline_ms = 0; /* for requests after the soak */
@@ -82,14 +82,14 @@ static void serve_on_trial(struct step *s)
 
 static void activated(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_execution *execution = &agent->execution;
+    struct flo_agent_model *model = s->model;
+    struct flo_agent_execution *execution = &model->execution;
 
     assert(execution->state == FLO_EXECUTION_ACTIVATING);
     assert(execution->policy.tries > 0);
-    agent->slots.is_trial = true;
-    agent->slots.tries_left = (uint32_t)execution->policy.tries - 1;
-    if (!flo_engine_is(agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
+    model->slots.is_trial = true;
+    model->slots.tries_left = (uint32_t)execution->policy.tries - 1;
+    if (!flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
         return; /* after a restart: it is being loaded */
     }
     serve_on_trial(s);
@@ -105,8 +105,8 @@ void flo_execution_written(struct step *s)
     }
     execution->is_writing = false;
     if (flo_execution_is_fetching(execution)) {
-        s->agent->slots.candidate = execution->release;
-        s->agent->slots.is_trial = false;
+        s->model->slots.candidate = execution->release;
+        s->model->slots.is_trial = false;
         memset(&execution->error, 0, sizeof(execution->error));
         flo_execution_enter(s, FLO_MOVE_STAGE, 0);
     } else if (execution->state == FLO_EXECUTION_ACTIVATING) {
@@ -179,13 +179,13 @@ void flo_execution_loaded(struct step *s)
 
 static void lost_on_trial(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_execution *execution = &agent->execution;
+    struct flo_agent_model *model = s->model;
+    struct flo_agent_execution *execution = &model->execution;
     const struct flo_agent_error *error = &s->event->error;
 
     assert(execution->state == FLO_EXECUTION_SOAKING);
-    if (agent->live == -1 &&
-        flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY)) {
+    if (model->live == -1 &&
+        flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_READY)) {
         flo_engine_flip(s, FLO_AGENT_CURRENT);
     }
     if (execution->is_writing) {
@@ -201,20 +201,20 @@ static void lost_on_trial(struct step *s)
             error->what);
         return;
     }
-    if (agent->slots.tries_left == 0) {
+    if (model->slots.tries_left == 0) {
         flo_execution_end(s, FLO_MOVE_TAKE_BACK, error->code,
                           "no start is left after %llu: %s",
                           (unsigned long long)execution->policy.tries,
                           error->what);
         return;
     }
-    agent->slots.tries_left--;
+    model->slots.tries_left--;
     flo_do_note(s, "tried again: crash %llu of at most %llu, starts left: %u",
                 (unsigned long long)execution->crashes,
                 (unsigned long long)execution->policy.soak_crashes_max,
-                agent->slots.tries_left);
-    flo_do_release(s, FLO_DO_SLOT_TRY, &agent->slots.candidate);
-    flo_engine_load(s, FLO_AGENT_BESIDE, &agent->slots.candidate);
+                model->slots.tries_left);
+    flo_do_release(s, FLO_DO_SLOT_TRY, &model->slots.candidate);
+    flo_engine_load(s, FLO_AGENT_BESIDE, &model->slots.candidate);
 }
 
 void flo_execution_lost(struct step *s)
@@ -255,7 +255,7 @@ void flo_execution_drained(struct step *s)
  * waits for a better time: a minute, half an hour, then fifteen hours. */
 static void probe_later(struct step *s)
 {
-    struct flo_agent_execution *execution = &s->agent->execution;
+    struct flo_agent_execution *execution = &s->model->execution;
     const char *what = s->event->error.what;
     uint64_t wait_ms = UNSURE_WAIT_MS_MIN;
 
@@ -290,7 +290,7 @@ void flo_execution_probed(struct step *s)
 
     if (execution == NULL || execution->state != FLO_EXECUTION_PROBING ||
         execution->is_probed ||
-        !flo_engine_is(s->agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
+        !flo_engine_is(s->model, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
         flo_do_note(s, "ignored: no probe is under way");
         return;
     }
@@ -373,14 +373,14 @@ void flo_execution_request(struct step *s)
 
 void flo_execution_soak_due(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_execution *execution = &agent->execution;
+    struct flo_agent_model *model = s->model;
+    struct flo_agent_execution *execution = &model->execution;
     uint64_t wanted = execution->policy.soak_requests;
 
     assert(execution->state == FLO_EXECUTION_SOAKING);
     if (s->now < execution->soak_end_ms || execution->is_writing ||
-        s->now < execution->retry_at_ms || agent->live != FLO_AGENT_BESIDE ||
-        agent->going_back.is_active) {
+        s->now < execution->retry_at_ms || model->live != FLO_AGENT_BESIDE ||
+        model->going_back.is_active) {
         return;
     }
     if (execution->requests >= wanted) {
@@ -409,17 +409,17 @@ void flo_execution_soak_due(struct step *s)
  * loaded. */
 void flo_execution_stop(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
     const struct flo_agent_execution *execution = flo_execution_of(s);
     bool is_started =
-        agent->slots.is_trial &&
-        (flo_engine_is(agent, FLO_AGENT_BESIDE, FLO_ENGINE_LOADING) ||
-         flo_engine_is(agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
+        model->slots.is_trial &&
+        (flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_LOADING) ||
+         flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
 
     if (execution != NULL && is_started && !execution->is_writing &&
-        agent->slots.tries_left < execution->policy.tries) {
-        agent->slots.tries_left++;
+        model->slots.tries_left < execution->policy.tries) {
+        model->slots.tries_left++;
         flo_do_note(s, "because a stop is no fault of the candidate");
-        flo_do_release(s, FLO_DO_SLOT_UNTRY, &agent->slots.candidate);
+        flo_do_release(s, FLO_DO_SLOT_UNTRY, &model->slots.candidate);
     }
 }

@@ -28,10 +28,16 @@
 
 struct step {
     struct flo_agent *agent;
+    struct flo_agent_model *model; /* the one that it is about just now */
     const struct flo_agent_event *event;
     struct flo_agent_actions *actions;
     uint64_t now;
 };
+/* Its index. */
+static inline uint32_t flo_step_model(const struct step *s)
+{
+    return (uint32_t)(s->model - s->agent->models);
+}
 
 /* ---- moves of an execution (moves.c, moves.def) ---- */
 #define IN(state) (1u << FLO_EXECUTION_##state)
@@ -75,21 +81,21 @@ bool flo_ref_is(const struct flo_release_ref *ref);
 bool flo_ref_equal(const struct flo_release_ref *a,
                    const struct flo_release_ref *b);
 /* The agent's picture of the slots turns as the record does. */
-void flo_agent_turn(struct flo_agent *agent, enum flo_slot_turn turn);
+void flo_agent_turn(struct flo_agent_model *model, enum flo_slot_turn turn);
 bool flo_agent_is_paused(const struct flo_agent *agent, const char *rollout);
 void flo_agent_error_set(struct flo_agent_error *error, int code,
                          const char *step, const char *format, ...)
     FLO_PRINTF(4, 5);
 
 /* ---- engines (engines.c) ---- */
-bool flo_engine_is(const struct flo_agent *agent, enum flo_agent_role role,
-                   enum flo_agent_engine_state state);
+bool flo_engine_is(const struct flo_agent_model *model,
+                   enum flo_agent_role role, enum flo_agent_engine_state state);
 void flo_engine_load(struct step *s, enum flo_agent_role role,
                      const struct flo_release_ref *release);
 void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain);
 void flo_engine_flip(struct step *s, enum flo_agent_role role);
 /* The current release is whole and its engine does not run it. */
-bool flo_engine_refuses_current(const struct flo_agent *agent);
+bool flo_engine_refuses_current(const struct flo_agent_model *model);
 /* Make room for a second engine: where memory holds only one, the current one
  * ends. true: the current engine first finishes its requests; DRAINED
  * follows. */
@@ -133,13 +139,13 @@ void flo_execution_reject(struct step *s, enum flo_move move, int code,
 void flo_execution_cancel_job(struct step *s);
 /* The files of the current release are whole again. */
 void flo_execution_repaired(struct step *s);
-bool flo_execution_has_served(const struct flo_agent *agent);
+bool flo_execution_has_served(const struct flo_agent_model *model);
 bool flo_execution_is_fetching(const struct flo_agent_execution *execution);
 /* A repair: neither an order nor an operator began it. */
 bool flo_execution_is_own(const struct flo_agent_execution *execution);
 
 /* ---- it begins (execution_begin.c) ---- */
-void flo_execution_boot(struct step *s);
+void flo_execution_boot(struct step *s, const struct flo_agent_booted *booted);
 void flo_execution_deploy(struct step *s);
 
 /* ---- it goes on (execution_next.c) ---- */
@@ -169,7 +175,7 @@ void flo_execution_soak_due(struct step *s);
 void flo_execution_stop(struct step *s); /* the agent does, in order */
 
 /* ---- repair (repair.c) ---- */
-bool flo_repair_is_needed(const struct flo_agent *agent,
+bool flo_repair_is_needed(const struct flo_agent_model *model,
                           const struct flo_release_ref *release);
 /* Have the release staged again, unless something is under way. */
 void flo_repair_ask(struct step *s, const struct flo_release_ref *release);

@@ -11,67 +11,67 @@
 
 #include "agent/core/device/internal.h"
 
-static bool is_damaged(const struct flo_agent *agent)
+static bool is_damaged(const struct flo_agent_model *model)
 {
-    return agent->engines[FLO_AGENT_CURRENT].is_damaged;
+    return model->engines[FLO_AGENT_CURRENT].is_damaged;
 }
 
 /* An execution of the release that is current already. */
-static bool is_repairing(const struct flo_agent *agent)
+static bool is_repairing(const struct flo_agent_model *model)
 {
-    return agent->has_execution && flo_ref_is(&agent->slots.current) &&
-           flo_ref_equal(&agent->execution.release, &agent->slots.current);
+    return model->has_execution && flo_ref_is(&model->slots.current) &&
+           flo_ref_equal(&model->execution.release, &model->slots.current);
 }
 
-bool flo_repair_is_needed(const struct flo_agent *agent,
+bool flo_repair_is_needed(const struct flo_agent_model *model,
                           const struct flo_release_ref *release)
 {
-    return is_damaged(agent) && flo_ref_equal(release, &agent->slots.current);
+    return is_damaged(model) && flo_ref_equal(release, &model->slots.current);
 }
 
 void flo_repair_ask(struct step *s, const struct flo_release_ref *release)
 {
-    struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
 
     assert(flo_ref_is(release));
-    if (agent->has_execution || s->now < agent->repair_at_ms) {
+    if (model->has_execution || s->now < model->repair_at_ms) {
         /* Asked again when the engine's next start fails. */
         flo_do_note(s, "no repair yet: %s",
-                    agent->has_execution ? agent->execution.id
+                    model->has_execution ? model->execution.id
                                          : "the last one was moments ago");
         return;
     }
-    agent->repair_at_ms =
+    model->repair_at_ms =
         s->now + REPAIR_MS_MIN +
-        flo_retry_delay_ms(agent->repairs, REPAIR_MS_MIN, REPAIR_MS_MAX,
-                           flo_agent_random(agent));
-    agent->repairs++;
+        flo_retry_delay_ms(model->repairs, REPAIR_MS_MIN, REPAIR_MS_MAX,
+                           flo_agent_random(s->agent));
+    model->repairs++;
     flo_do_release(s, FLO_DO_REPAIR, release);
 }
 
 bool flo_repair_staged(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
 
-    if (!is_repairing(agent)) {
+    if (!is_repairing(model)) {
         return false;
     }
     flo_execution_repaired(s);
-    if (flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY)) {
+    if (flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_READY)) {
         flo_repair_loaded(s);
-    } else if (!flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
-        flo_engine_load(s, FLO_AGENT_CURRENT, &agent->slots.current);
+    } else if (!flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
+        flo_engine_load(s, FLO_AGENT_CURRENT, &model->slots.current);
     }
     return true;
 }
 
 void flo_repair_loaded(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
+    struct flo_agent_model *model = s->model;
 
-    assert(flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY));
-    agent->repairs = 0;
-    if (is_repairing(agent) && agent->execution.state == FLO_EXECUTION_STAGED) {
+    assert(flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_READY));
+    model->repairs = 0;
+    if (is_repairing(model) && model->execution.state == FLO_EXECUTION_STAGED) {
         flo_execution_serves(s, FLO_MOVE_COMMIT);
     }
 }
@@ -80,8 +80,8 @@ void flo_repair_lost(struct step *s)
 {
     const struct flo_agent_error *error = &s->event->error;
 
-    if (is_repairing(s->agent) &&
-        s->agent->execution.state == FLO_EXECUTION_STAGED) {
+    if (is_repairing(s->model) &&
+        s->model->execution.state == FLO_EXECUTION_STAGED) {
         flo_execution_end(s, FLO_MOVE_FAIL, error->code, "%s", error->what);
     }
 }
@@ -90,22 +90,22 @@ void flo_repair_lost(struct step *s)
  * whole once the current engine is loaded. */
 bool flo_repair_holds(struct step *s)
 {
-    const struct flo_agent *agent = s->agent;
+    const struct flo_agent_model *model = s->model;
 
-    if (!is_repairing(agent)) {
+    if (!is_repairing(model)) {
         return false;
     }
-    if (agent->execution.state == FLO_EXECUTION_STAGED) {
+    if (model->execution.state == FLO_EXECUTION_STAGED) {
         return true; /* its engine is being loaded */
     }
-    if (is_damaged(agent)) {
+    if (is_damaged(model)) {
         return false; /* go on: fetch */
     }
-    if (flo_engine_refuses_current(agent)) {
-        flo_execution_end(s, FLO_MOVE_FAIL, agent->refusal, REFUSED);
+    if (flo_engine_refuses_current(model)) {
+        flo_execution_end(s, FLO_MOVE_FAIL, model->refusal, REFUSED);
         return true;
     }
-    if (!flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
+    if (!flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
         flo_execution_serves(s, FLO_MOVE_FIND);
     }
     return true;

@@ -8,6 +8,8 @@
 
 #include "agent/core/device/internal.h"
 
+#define INDENT "                    "
+
 static const char *const event_words[FLO_AGENT_EVENT_COUNT] = {
     [FLO_AGENT_BOOT] = "boot",          [FLO_AGENT_DEPLOY] = "desired",
     [FLO_AGENT_ORDER] = "order",        [FLO_AGENT_GO_BACK] = "operator",
@@ -71,9 +73,10 @@ static void add_detail(struct flo_buf *out,
 
 /* ---- the event's line ---- */
 
-static void add_boot(struct flo_buf *out, const struct flo_agent_event *event)
+static void add_booted(struct flo_buf *out,
+                       const struct flo_agent_booted *booted)
 {
-    const struct flo_agent_slots *slots = &event->boot.slots;
+    const struct flo_agent_slots *slots = &booted->slots;
 
     flo_buf_text(out, "current ");
     add_release(out, &slots->current);
@@ -84,13 +87,25 @@ static void add_boot(struct flo_buf *out, const struct flo_agent_event *event)
     if (slots->is_trial) {
         flo_buf_printf(out, " on trial, %u starts left", slots->tries_left);
     }
-    if (event->boot.open != NULL) {
-        flo_buf_printf(out, ", %s was %s", event->boot.open->id,
-                       flo_execution_word(event->boot.open->state));
+    if (booted->open != NULL) {
+        flo_buf_printf(out, ", %s was %s", booted->open->id,
+                       flo_execution_word(booted->open->state));
     }
-    if (event->boot.is_frozen) {
-        flo_buf_text(out, ", frozen");
+}
+
+/* A line for each model. */
+static void add_boot(struct flo_buf *out, const struct flo_agent_event *event)
+{
+    const char *frozen = event->boot.is_frozen ? "frozen" : "";
+
+    for (size_t i = 0; i < event->boot.model_count; i++) {
+        flo_buf_text(out, i == 0 ? "" : "\n" INDENT);
+        add_booted(out, &event->boot.models[i]);
+        frozen = event->boot.is_frozen ? ", frozen" : "";
     }
+    flo_buf_text(out, event->boot.model_count == 0 && frozen[0] == '\0'
+                          ? "no model"
+                          : frozen);
 }
 
 static void add_order(struct flo_buf *out, const struct flo_order *order)
@@ -367,7 +382,7 @@ void flo_agent_trace(const struct flo_agent *agent,
         if (action->kind == FLO_DO_EVENT) {
             reported = &actions->reports[reports++];
         }
-        flo_buf_text(out, "                    ");
+        flo_buf_text(out, INDENT);
         add_action(out, action, reported);
         flo_buf_text(out, "\n");
     }

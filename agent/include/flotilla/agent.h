@@ -134,16 +134,14 @@ struct flo_agent_pauses {
     char rollouts[FLO_AGENT_PAUSED_MAX][FLO_NAME_MAX + 1]; /* or empty */
     bool all; /* there are more than that */
 };
-struct flo_agent {
-    uint64_t origin_ms; /* of the trace */
-    uint64_t random;
-    uint64_t timer_ms; /* last TIMER action; 0: none */
-    uint64_t revision; /* grows when the report changes */
-    bool is_booted;
-    bool is_frozen;
+/* Models that a device carries at one time, at most; its configuration may
+ * allow less. */
+#define FLO_AGENT_MODELS_MAX 16
+/* A model on its device: slots, engines and the execution under way. */
+struct flo_agent_model {
+    char name[FLO_NAME_MAX + 1]; /* empty: a free place */
     bool has_execution;
-    int live; /* enum flo_agent_role or -1 */
-    uint32_t jobs;
+    int live;              /* enum flo_agent_role or -1 */
     uint32_t repairs;      /* asked for in a row */
     uint64_t repair_at_ms; /* none before */
     struct flo_agent_slots slots;
@@ -152,7 +150,17 @@ struct flo_agent {
     int refusal;               /* why */
     struct flo_agent_execution execution;
     struct flo_agent_return going_back;
+};
+struct flo_agent {
+    uint64_t origin_ms; /* of the trace */
+    uint64_t random;
+    uint64_t timer_ms; /* last TIMER action; 0: none */
+    uint64_t revision; /* grows when the report changes */
+    bool is_booted;
+    bool is_frozen;
+    uint32_t jobs;
     struct flo_agent_pauses pauses;
+    struct flo_agent_model models[FLO_AGENT_MODELS_MAX];
 };
 
 /* ---- what happens ---- */
@@ -178,8 +186,21 @@ enum flo_agent_event_kind {
     FLO_AGENT_EVENT_COUNT
 };
 
+/* A model's records, when the agent starts. */
+struct flo_agent_booted {
+    uint32_t model;
+    char name[FLO_NAME_MAX + 1];
+    struct flo_agent_slots slots;
+    /* The open execution of the database, or one made from the slot record;
+     * NULL: none.  With a candidate it is the candidate's. */
+    const struct flo_agent_execution *open;
+    bool has_ended; /* it has: only its traces are left */
+    bool fits_both; /* candidate and current in memory at one time */
+};
+
 struct flo_agent_event {
     enum flo_agent_event_kind kind;
+    uint32_t model; /* index; of a boot, a freeze or a timer: no meaning */
     uint64_t now_ms;
     uint64_t slept_ms; /* of them, suspended since the step before */
     enum flo_agent_role role;
@@ -194,13 +215,10 @@ struct flo_agent_event {
     /* With an order to pause, resume or abort: the pauses of now; borrowed. */
     const struct flo_agent_pauses *pauses;
     struct {
-        struct flo_agent_slots slots;
+        const struct flo_agent_booted *models; /* each place once; borrowed */
+        size_t model_count;
         bool is_frozen;
         const struct flo_agent_pauses *pauses; /* NULL: none */
-        /* The open execution of the database, or one made from the slot
-         * record; NULL: none.  With a candidate it is the candidate's. */
-        const struct flo_agent_execution *open;
-        bool has_ended; /* it has: only its traces are left */
         uint64_t seed;
     } boot;
     struct {
@@ -243,6 +261,7 @@ enum flo_agent_action_kind {
 
 struct flo_agent_action {
     enum flo_agent_action_kind kind;
+    uint32_t model; /* index */
     enum flo_agent_role role;
     bool flag;
     uint32_t job;
@@ -255,14 +274,16 @@ struct flo_agent_action {
     struct flo_agent_error error;
 };
 
-/* A rollback denies each release that it names; all else is far below 32. */
-#define FLO_AGENT_ACTIONS_MAX (FLO_ORDER_FROM_MAX + 32)
+/* A rollback denies each release that it names; a start of the agent takes up
+ * every model. */
+#define FLO_AGENT_ACTIONS_MAX (FLO_ORDER_FROM_MAX + 24 * FLO_AGENT_MODELS_MAX)
+#define FLO_AGENT_REPORTS_MAX (2 * FLO_AGENT_MODELS_MAX)
 struct flo_agent_actions {
     size_t count;
     struct flo_agent_action list[FLO_AGENT_ACTIONS_MAX];
     /* Executions that DO_EVENT reports, in order, as they were then. */
     size_t report_count;
-    struct flo_agent_execution reports[8];
+    struct flo_agent_execution reports[FLO_AGENT_REPORTS_MAX];
 };
 
 /* Take an event; empty `actions`, then fill it in the order in which the shell
@@ -305,7 +326,7 @@ struct flo_agent_target {
     int refusal;                     /* FLO_E_TARGET_..., 0: it may run */
     bool is_current_denied;
 };
-enum flo_drift flo_agent_drift(const struct flo_agent *agent,
+enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t model,
                                const struct flo_agent_target *target);
 
 /* ---- derived artifacts ------------------------------------------------- */

@@ -194,8 +194,9 @@ static void begin_rollback(struct flo_shell *shell, void *context)
     struct flo_agent_event event = {.kind = FLO_AGENT_GO_BACK};
 
     (void)context;
-    event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
-                                          &shell->slots.previous);
+    event.fits_both =
+        flo_shell_fits_both(shell, &shell->models[0].slots.current,
+                            &shell->models[0].slots.previous);
     flo_loop_event(shell, &event);
 }
 
@@ -410,14 +411,17 @@ static int status_alone(const struct flo_args *args, json_t **out,
         rv = flo_identity_load(&shell->settings, &shell->identity, err);
     }
     if (rv == 0 && flo_store_models(shell->store, models, 1) > 0) {
-        rv = flo_store_slots_read(shell->store, models[0], &shell->slots, err);
+        rv = flo_store_slots_read(shell->store, models[0],
+                                  &shell->models[0].slots, err);
     }
     if (rv == 0) {
-        slots = &shell->agent.slots;
-        shell->agent.live = -1;
-        flo_shell_ref(shell, &shell->slots.current, &slots->current);
-        flo_shell_ref(shell, &shell->slots.previous, &slots->previous);
-        flo_shell_ref(shell, &shell->slots.candidate, &slots->candidate);
+        slots = &shell->agent.models[0].slots;
+        shell->agent.models[0].live = -1;
+        flo_shell_ref(shell, &shell->models[0].slots.current, &slots->current);
+        flo_shell_ref(shell, &shell->models[0].slots.previous,
+                      &slots->previous);
+        flo_shell_ref(shell, &shell->models[0].slots.candidate,
+                      &slots->candidate);
         *out = flo_control_status(shell);
         if (*out != NULL) {
             json_object_set_new(*out, "running", json_false());

@@ -22,19 +22,21 @@ void flo_shell_deny(struct flo_shell *shell,
     const struct flo_denial_here said = {.release = action->release.digest,
                                          .cause = action->cause,
                                          .order = action->number,
-                                         .assigned = shell->assigned.number};
+                                         .assigned =
+                                             shell->models[0].assigned.number};
 
-    if (flo_slots_deny_here(&shell->slots, &shell->device, &said)) {
-        flo_shell_tell_folded(shell, &shell->slots);
+    if (flo_slots_deny_here(&shell->models[0].slots, &shell->device, &said)) {
+        flo_shell_tell_folded(shell, &shell->models[0].slots);
     }
-    shell->slots_is_dirty = true;
+    shell->models[0].slots_is_dirty = true;
 }
 
 void flo_shell_allow_by_hand(struct flo_shell *shell,
                              const struct flo_digest *release)
 {
-    if (flo_slots_allow_here(&shell->slots, &shell->device, release)) {
-        shell->slots_is_dirty = true;
+    if (flo_slots_allow_here(&shell->models[0].slots, &shell->device,
+                             release)) {
+        shell->models[0].slots_is_dirty = true;
     }
 }
 

@@ -63,14 +63,15 @@ void flo_shell_device_move(struct flo_shell *shell)
         return;
     }
     if (fleet != NULL) { /* others sign its releases, with other numbers */
-        begin_floor(&shell->slots);
-        shell->slots_is_dirty = true;
+        begin_floor(&shell->models[0].slots);
+        shell->models[0].slots_is_dirty = true;
         shell->device_is_dirty =
             shell->device_is_dirty || shell->device.is_frozen;
         shell->device.is_frozen = false;
         flo_shell_records_write(shell);
     }
-    if (fleet == NULL || (!shell->device_is_dirty && !shell->slots_is_dirty)) {
+    if (fleet == NULL ||
+        (!shell->device_is_dirty && !shell->models[0].slots_is_dirty)) {
         flo_values_set(shell->db, "fleet", now);
     }
 }
@@ -100,13 +101,15 @@ void flo_shell_records_write(struct flo_shell *shell)
     struct flo_err err = {0};
 
     flo_shell_device_write(shell);
-    if (!shell->slots_is_dirty || shell->slots.model[0] == '\0') {
+    if (!shell->models[0].slots_is_dirty ||
+        shell->models[0].slots.model[0] == '\0') {
         return;
     }
-    shell->slots_is_dirty = false;
-    if (flo_store_slots_write(shell->store, &shell->slots, &err) < 0) {
+    shell->models[0].slots_is_dirty = false;
+    if (flo_store_slots_write(shell->store, &shell->models[0].slots, &err) <
+        0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);
-        shell->slots_is_dirty = true; /* with the next event again */
+        shell->models[0].slots_is_dirty = true; /* with the next event again */
     }
 }
 
@@ -114,9 +117,9 @@ void flo_shell_records_write(struct flo_shell *shell)
 
 static bool is_idle(const struct flo_shell *shell)
 {
-    return flo_digest_is_zero(&shell->slots.current) &&
-           flo_digest_is_zero(&shell->slots.candidate) &&
-           !shell->agent.has_execution;
+    return flo_digest_is_zero(&shell->models[0].slots.current) &&
+           flo_digest_is_zero(&shell->models[0].slots.candidate) &&
+           !shell->agent.models[0].has_execution;
 }
 
 int flo_shell_record(struct flo_shell *shell, const char *model,
@@ -124,8 +127,8 @@ int flo_shell_record(struct flo_shell *shell, const char *model,
 {
     int rv;
 
-    *out = &shell->slots;
-    if (strcmp(shell->slots.model, model) == 0) {
+    *out = &shell->models[0].slots;
+    if (strcmp(shell->models[0].slots.model, model) == 0) {
         return 0;
     }
     rv = flo_store_slots_read(shell->store, model, &shell->other, err);
@@ -137,7 +140,7 @@ int flo_shell_record(struct flo_shell *shell, const char *model,
     }
     if (rv == 0 && is_idle(shell)) {
         flo_shell_records_write(shell);
-        shell->slots = shell->other;
+        shell->models[0].slots = shell->other;
     } else if (rv == 0) {
         *out = &shell->other;
     }
@@ -156,7 +159,7 @@ static void fold(struct flo_shell *shell, size_t count,
 
     for (size_t i = 0; i < count; i++) {
         if (flo_store_slots_read(shell->store, models[i], &slots, &err) == 0 &&
-            strcmp(models[i], shell->slots.model) != 0 &&
+            strcmp(models[i], shell->models[0].slots.model) != 0 &&
             flo_digest_is_zero(&slots.current) &&
             flo_digest_is_zero(&slots.candidate) &&
             slots.stated.number < number) {
@@ -190,8 +193,8 @@ int flo_shell_record_keep(struct flo_shell *shell, struct flo_slots *record,
         }
     }
     int rv = flo_store_slots_write(shell->store, record, err);
-    if (rv == 0 && record == &shell->slots) {
-        shell->slots_is_dirty = false;
+    if (rv == 0 && record == &shell->models[0].slots) {
+        shell->models[0].slots_is_dirty = false;
     }
     return rv;
 }
@@ -199,16 +202,16 @@ int flo_shell_record_keep(struct flo_shell *shell, struct flo_slots *record,
 static void set_outcome(struct flo_shell *shell,
                         enum flo_stated_outcome outcome)
 {
-    if (shell->slots.stated.outcome != outcome) {
-        shell->slots.stated.outcome = outcome;
-        shell->slots_is_dirty = true;
+    if (shell->models[0].slots.stated.outcome != outcome) {
+        shell->models[0].slots.stated.outcome = outcome;
+        shell->models[0].slots_is_dirty = true;
     }
 }
 
 void flo_shell_stated_end(struct flo_shell *shell,
                           const struct flo_agent_execution *execution)
 {
-    const struct flo_stated *stated = &shell->slots.stated;
+    const struct flo_stated *stated = &shell->models[0].slots.stated;
 
     if (!flo_execution_is_end(execution->state) || stated->number == 0 ||
         stated->op != FLO_ORDER_DEPLOY ||
@@ -228,7 +231,7 @@ void flo_shell_stated_end(struct flo_shell *shell,
 void flo_shell_stated_acked(struct flo_shell *shell, const char *order,
                             const char *word)
 {
-    const struct flo_stated *stated = &shell->slots.stated;
+    const struct flo_stated *stated = &shell->models[0].slots.stated;
 
     if (stated->number == 0 || stated->op != FLO_ORDER_ROLLBACK ||
         strcmp(stated->order, order) != 0 || strcmp(word, "running") == 0) {

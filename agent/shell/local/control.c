@@ -76,8 +76,9 @@ static void go_back(struct flo_shell *shell)
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_GO_BACK};
 
-    event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
-                                          &shell->slots.previous);
+    event.fits_both =
+        flo_shell_fits_both(shell, &shell->models[0].slots.current,
+                            &shell->models[0].slots.previous);
     flo_loop_event(shell, &event);
 }
 

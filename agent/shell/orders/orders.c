@@ -42,8 +42,8 @@ static void deploy(struct flo_shell *shell, const struct flo_order *order,
 {
     begin_deploy(out);
     out->event.deploy.refusal = *refusal;
-    if (record == &shell->slots) {
-        shell->slots.stated.outcome = FLO_STATED_OPEN;
+    if (record == &shell->models[0].slots) {
+        shell->models[0].slots.stated.outcome = FLO_STATED_OPEN;
     }
     execution_of(order, attempt, &out->execution);
 }
@@ -76,8 +76,9 @@ static void act(struct flo_shell *shell, const struct flo_order *order,
     flo_shell_pauses(shell, &out->pauses);
     out->event = (struct flo_agent_event){
         .kind = FLO_AGENT_ORDER, .order = order, .pauses = &out->pauses};
-    out->event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
-                                               &shell->slots.previous);
+    out->event.fits_both =
+        flo_shell_fits_both(shell, &shell->models[0].slots.current,
+                            &shell->models[0].slots.previous);
 }
 
 /* ---- where it stands ---------------------------------------------------- */
@@ -127,10 +128,12 @@ static bool names_here(const struct flo_shell *shell,
 
     for (uint32_t i = 0; i < order->from_count; i++) {
         const struct flo_digest *from = &order->from[i];
-        if ((flo_digest_equal(from, &agent->slots.current.digest) ||
-             (agent->has_execution &&
-              flo_digest_equal(from, &agent->execution.release.digest))) &&
-            flo_slots_is_denied(&shell->slots, from, order->from_numbers[i])) {
+        if ((flo_digest_equal(from, &agent->models[0].slots.current.digest) ||
+             (agent->models[0].has_execution &&
+              flo_digest_equal(from,
+                               &agent->models[0].execution.release.digest))) &&
+            flo_slots_is_denied(&shell->models[0].slots, from,
+                                order->from_numbers[i])) {
             return true;
         }
     }
@@ -157,7 +160,8 @@ static void gather(struct flo_shell *shell, const struct flo_slots *record,
     facts->outcome = record->stated.outcome;
     facts->is_answered = facts->standing == FLO_STATEMENT_AGAIN &&
                          flo_shell_is_answered(shell, order->id);
-    facts->takes_back = record == &shell->slots && names_here(shell, order);
+    facts->takes_back =
+        record == &shell->models[0].slots && names_here(shell, order);
     facts->is_set_here = flo_config_is_set(shell->settings.config, "heartbeat");
     if (order->op != FLO_ORDER_DEPLOY) {
         return;
@@ -167,8 +171,8 @@ static void gather(struct flo_shell *shell, const struct flo_slots *record,
 
     *attempt = has_story && !facts->has_ended ? attempts : attempts + 1;
     facts->aborted_by = aborted_by(shell, order);
-    facts->is_current =
-        flo_digest_equal(&order->release, &shell->agent.slots.current.digest);
+    facts->is_current = flo_digest_equal(
+        &order->release, &shell->agent.models[0].slots.current.digest);
     flo_shell_refusal(record, &order->release, order->number, &facts->refusal);
 }
 
@@ -225,22 +229,25 @@ static bool judge(struct flo_shell *shell, const struct flo_order *order,
     } else {
         act(shell, order, out);
     }
-    shell->is_interrupted =
-        shell->is_interrupted || standing == FLO_STATEMENT_SUPERSEDED;
+    shell->models[0].is_interrupted =
+        shell->models[0].is_interrupted || standing == FLO_STATEMENT_SUPERSEDED;
     return true;
 }
 
 bool flo_orders_converge(struct flo_shell *shell, struct flo_intake *out)
 {
-    const struct flo_order *order = &shell->assigned;
+    const struct flo_order *order = &shell->models[0].assigned;
 
-    if (!shell->is_interrupted || shell->agent.has_execution ||
-        shell->agent.going_back.is_active) {
+    if (!shell->models[0].is_interrupted ||
+        shell->agent.models[0].has_execution ||
+        shell->agent.models[0].going_back.is_active) {
         return false;
     }
-    shell->is_interrupted = false;
-    return order->seq != 0 && order->seq == shell->slots.stated.number &&
-           judge(shell, order, &shell->slots, FLO_STATEMENT_NEW, 0, out);
+    shell->models[0].is_interrupted = false;
+    return order->seq != 0 &&
+           order->seq == shell->models[0].slots.stated.number &&
+           judge(shell, order, &shell->models[0].slots, FLO_STATEMENT_NEW, 0,
+                 out);
 }
 
 static int admit(const struct flo_shell *shell, const struct flo_order *order,
@@ -274,7 +281,7 @@ static int take(struct flo_shell *shell,
                 struct flo_intake *out, bool *is_told, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
-    struct flo_slots *record = &shell->slots;
+    struct flo_slots *record = &shell->models[0].slots;
     enum flo_standing standing;
     uint64_t by;
     int rv = admit(shell, order, err);
@@ -300,9 +307,10 @@ static int take(struct flo_shell *shell,
     if (standing != FLO_STATEMENT_AGAIN) {
         rv = keep(shell, verified, record, err);
     }
-    if (rv == 0 && order->op == FLO_ORDER_DEPLOY && record == &shell->slots &&
+    if (rv == 0 && order->op == FLO_ORDER_DEPLOY &&
+        record == &shell->models[0].slots &&
         standing != FLO_STATEMENT_SUPERSEDED) {
-        shell->assigned = *order;
+        shell->models[0].assigned = *order;
     }
     if (rv == 0) {
         *is_told = judge(shell, order, record, standing, by, out);
@@ -419,14 +427,14 @@ void flo_orders_install(struct flo_shell *shell,
     shell->installing = wanted->release.digest;
     name_own(shell, "bundle", &out->execution);
     flo_shell_allow_by_hand(shell, &wanted->release.digest);
-    flo_shell_refusal(&shell->slots, &wanted->release.digest, 0,
+    flo_shell_refusal(&shell->models[0].slots, &wanted->release.digest, 0,
                       &out->event.deploy.refusal);
 }
 
 void flo_orders_repair(struct flo_shell *shell,
                        const struct flo_release_ref *release)
 {
-    struct flo_intake *intake = &shell->repair;
+    struct flo_intake *intake = &shell->models[0].repair;
     char digest[FLO_DIGEST_TEXT];
 
     flo_digest_text(&release->digest, digest);
@@ -441,7 +449,7 @@ void flo_orders_repair(struct flo_shell *shell,
     begin_deploy(intake);
     intake->execution.release = *release;
     name_own(shell, "repair", &intake->execution);
-    flo_shell_refusal(&shell->slots, &release->digest, 0,
+    flo_shell_refusal(&shell->models[0].slots, &release->digest, 0,
                       &intake->event.deploy.refusal);
     flo_queue_post(&shell->queue, &intake->event);
 }

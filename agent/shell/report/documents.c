@@ -80,14 +80,15 @@ static json_t *slot_json(const struct flo_release_ref *ref)
 
 static json_t *serving_json(const struct flo_agent *agent)
 {
-    const struct flo_release_ref *ref = &agent->slots.current;
+    const struct flo_release_ref *ref = &agent->models[0].slots.current;
     const char *state = "down";
     char digest[FLO_DIGEST_TEXT];
 
-    if (agent->live >= 0) {
-        ref = &agent->engines[agent->live].release;
+    if (agent->models[0].live >= 0) {
+        ref = &agent->models[0].engines[agent->models[0].live].release;
         state = "ready";
-    } else if (agent->engines[FLO_AGENT_CURRENT].state == FLO_ENGINE_LOADING) {
+    } else if (agent->models[0].engines[FLO_AGENT_CURRENT].state ==
+               FLO_ENGINE_LOADING) {
         state = "loading";
     }
     if (flo_digest_is_zero(&ref->digest)) {
@@ -114,7 +115,7 @@ static json_t *denied_json(const struct flo_slots *slots)
 
 static struct flo_agent_target target_of(const struct flo_shell *shell)
 {
-    const struct flo_slots *slots = &shell->slots;
+    const struct flo_slots *slots = &shell->models[0].slots;
     struct flo_agent_target target = {
         .current_number = slots->current_number,
         .is_current_denied =
@@ -125,8 +126,8 @@ static struct flo_agent_target target_of(const struct flo_shell *shell)
         return target;
     }
     target.release = slots->stated.target;
-    if (shell->assigned.seq == slots->stated.number) {
-        target.number = shell->assigned.number;
+    if (shell->models[0].assigned.seq == slots->stated.number) {
+        target.number = shell->models[0].assigned.number;
     }
     if (!flo_digest_is_zero(&target.release)) {
         flo_shell_refusal(slots, &target.release, target.number, &refusal);
@@ -138,13 +139,13 @@ static struct flo_agent_target target_of(const struct flo_shell *shell)
 bool flo_report_drift(struct flo_shell *shell)
 {
     struct flo_agent_target target = target_of(shell);
-    enum flo_drift drift = flo_agent_drift(&shell->agent, &target);
+    enum flo_drift drift = flo_agent_drift(&shell->agent, 0, &target);
 
-    if (drift == shell->drift) {
+    if (drift == shell->models[0].drift) {
         return false;
     }
-    shell->drift = drift;
-    shell->drift_at_ms = flo_wall_ms();
+    shell->models[0].drift = drift;
+    shell->models[0].drift_at_ms = flo_wall_ms();
     return true;
 }
 
@@ -152,19 +153,21 @@ json_t *flo_report_drifted(const struct flo_shell *shell)
 {
     char digest[FLO_DIGEST_TEXT];
 
-    flo_digest_text(&shell->agent.slots.current.digest, digest);
+    flo_digest_text(&shell->agent.models[0].slots.current.digest, digest);
     return json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "drift", "kind",
-                     flo_drift_word(shell->drift), "model", shell->slots.model,
-                     "release", digest, "version",
-                     shell->agent.slots.current.version);
+                     flo_drift_word(shell->models[0].drift), "model",
+                     shell->models[0].slots.model, "release", digest, "version",
+                     shell->agent.models[0].slots.current.version);
 }
 
 static json_t *drift_json(const struct flo_shell *shell)
 {
-    return shell->drift == FLO_DRIFT_NONE
+    return shell->models[0].drift == FLO_DRIFT_NONE
                ? json_null()
-               : json_pack("{s:s, s:I}", "kind", flo_drift_word(shell->drift),
-                           "since_at_ms", (json_int_t)shell->drift_at_ms);
+               : json_pack("{s:s, s:I}", "kind",
+                           flo_drift_word(shell->models[0].drift),
+                           "since_at_ms",
+                           (json_int_t)shell->models[0].drift_at_ms);
 }
 
 static json_t *target_json(const struct flo_slots *slots)
@@ -183,11 +186,11 @@ static json_t *target_json(const struct flo_slots *slots)
 
 static json_t *execution_json(const struct flo_agent *agent)
 {
-    const struct flo_agent_execution *execution = &agent->execution;
+    const struct flo_agent_execution *execution = &agent->models[0].execution;
     char digest[FLO_DIGEST_TEXT];
     uint64_t ago = flo_now_ms() - execution->since_ms;
 
-    if (!agent->has_execution) {
+    if (!agent->models[0].has_execution) {
         return json_null();
     }
     flo_digest_text(&execution->release.digest, digest);
@@ -225,16 +228,18 @@ json_t *flo_report_reported(const struct flo_shell *shell)
                      (json_int_t)shell->rev, "at_ms", (json_int_t)flo_wall_ms(),
                      "boot_id", shell->boot_id, "groups", groups, "profile",
                      profile, "serving", serving_json(agent), "slots",
-                     "current", slot_json(&agent->slots.current), "previous",
-                     slot_json(&agent->slots.previous), "candidate",
-                     slot_json(&agent->slots.candidate), "denied",
-                     denied_json(&shell->slots), "frozen",
+                     "current", slot_json(&agent->models[0].slots.current),
+                     "previous", slot_json(&agent->models[0].slots.previous),
+                     "candidate", slot_json(&agent->models[0].slots.candidate),
+                     "denied", denied_json(&shell->models[0].slots), "frozen",
                      (int)agent->is_frozen, "execution", execution_json(agent));
     if (json != NULL) {
         json_object_set_new(json, "top", integer(shell->device.top));
         json_object_set_new(json, "epoch", integer(shell->device.epoch));
-        json_object_set_new(json, "floor", integer(shell->slots.floor));
-        json_object_set_new(json, "target", target_json(&shell->slots));
+        json_object_set_new(json, "floor",
+                            integer(shell->models[0].slots.floor));
+        json_object_set_new(json, "target",
+                            target_json(&shell->models[0].slots));
         json_object_set_new(json, "drift", drift_json(shell));
     }
     return json;

@@ -60,9 +60,10 @@ static void deliver(struct flo_shell *shell, enum flo_operator_wait kind,
 void flo_control_acked(struct flo_shell *shell, const char *word,
                        const struct flo_agent_error *error)
 {
-    json_t *json = json_pack("{s:i, s:s, s:s, s:s}", "v", 1, "outcome", word,
-                             "model", shell->agent.slots.current.model,
-                             "version", shell->agent.slots.current.version);
+    json_t *json =
+        json_pack("{s:i, s:s, s:s, s:s}", "v", 1, "outcome", word, "model",
+                  shell->agent.models[0].slots.current.model, "version",
+                  shell->agent.models[0].slots.current.version);
 
     if (json != NULL && error->code != 0) {
         json_object_set_new(json, "error", flo_report_error(error));

@@ -30,18 +30,20 @@ static json_t *slot_status(struct flo_shell *shell,
 static bool is_served(const struct flo_agent *agent,
                       const struct flo_release_ref *release)
 {
-    return agent->live >= 0 &&
-           flo_digest_equal(&agent->engines[agent->live].release.digest,
-                            &release->digest);
+    return agent->models[0].live >= 0 &&
+           flo_digest_equal(
+               &agent->models[0].engines[agent->models[0].live].release.digest,
+               &release->digest);
 }
 
 json_t *flo_control_status(struct flo_shell *shell)
 {
     const struct flo_agent *agent = &shell->agent;
     struct flo_serve_status serving = {0};
-    const char *candidate = agent->has_execution
-                                ? flo_execution_word(agent->execution.state)
-                                : "staged";
+    const char *candidate =
+        agent->models[0].has_execution
+            ? flo_execution_word(agent->models[0].execution.state)
+            : "staged";
     json_t *json;
 
     if (shell->serve != NULL) {
@@ -55,26 +57,29 @@ json_t *flo_control_status(struct flo_shell *shell)
         shell->identity.controller, "enrolled", (int)shell->identity.is_there,
         "online", (int)flo_mqtt_is_connected(shell->mqtt), "frozen",
         (int)agent->is_frozen, "pid", (int)getpid(), "slots", "current",
-        slot_status(shell, &agent->slots.current,
-                    is_served(agent, &agent->slots.current) ? "serving"
-                    : shell->serve == NULL                  ? "stopped"
-                    : agent->live >= 0                      ? "kept"
-                                                            : "loading"),
+        slot_status(shell, &agent->models[0].slots.current,
+                    is_served(agent, &agent->models[0].slots.current)
+                        ? "serving"
+                    : shell->serve == NULL       ? "stopped"
+                    : agent->models[0].live >= 0 ? "kept"
+                                                 : "loading"),
         "previous",
-        slot_status(shell, &agent->slots.previous,
-                    is_served(agent, &agent->slots.previous) ? "serving"
-                                                             : "kept"),
-        "candidate", slot_status(shell, &agent->slots.candidate, candidate),
+        slot_status(shell, &agent->models[0].slots.previous,
+                    is_served(agent, &agent->models[0].slots.previous)
+                        ? "serving"
+                        : "kept"),
+        "candidate",
+        slot_status(shell, &agent->models[0].slots.candidate, candidate),
         "engine_rss_bytes",
         (json_int_t)(serving.is_live ? serving.roles[serving.live].rss_bytes
                                      : 0),
         "queue", (json_int_t)serving.held, "outbox_corrupt",
         (json_int_t)(shell->db == NULL ? 0 : flo_outbox_db_corrupt(shell->db)));
-    if (json != NULL && agent->has_execution) {
+    if (json != NULL && agent->models[0].has_execution) {
         json_object_set_new(json, "execution",
-                            flo_report_execution(&agent->execution));
+                            flo_report_execution(&agent->models[0].execution));
         json_object_set_new(json, "reason",
-                            json_string(agent->execution.reason));
+                            json_string(agent->models[0].execution.reason));
     }
     return json;
 }

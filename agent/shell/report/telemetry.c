@@ -25,7 +25,7 @@ void flo_telemetry_request(struct flo_measures *measures,
 /* Measurements that are taken once a window. */
 static void measure_now(struct flo_shell *shell)
 {
-    struct flo_measures *measures = &shell->telemetry.measures;
+    struct flo_measures *measures = &shell->models[0].telemetry.measures;
     struct flo_serve_status status = {0};
     uint64_t rss = 0;
     int64_t temperature;
@@ -48,7 +48,7 @@ static void measure_now(struct flo_shell *shell)
 
 void flo_telemetry_close(struct flo_shell *shell)
 {
-    struct flo_measure_window *telemetry = &shell->telemetry;
+    struct flo_measure_window *telemetry = &shell->models[0].telemetry;
     uint64_t now = flo_now_ms();
     char digest[FLO_DIGEST_TEXT];
     struct flo_buf text = {0};

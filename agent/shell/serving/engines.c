@@ -20,10 +20,10 @@ static enum flo_agent_role agent_role(enum flo_serve_role role)
 static void load_again(struct flo_shell *shell, enum flo_agent_role role,
                        const struct flo_err *err)
 {
-    struct flo_agent_action again = {.kind = FLO_DO_LOAD,
-                                     .role = role,
-                                     .release =
-                                         shell->agent.engines[role].release};
+    struct flo_agent_action again = {
+        .kind = FLO_DO_LOAD,
+        .role = role,
+        .release = shell->agent.models[0].engines[role].release};
     struct flo_digest model;
 
     flo_log_err(FLO_LOG_WARN, "serve", err);
@@ -69,7 +69,7 @@ static void on_lost(void *context, unsigned model, enum flo_serve_role role,
     struct flo_shell *shell = context;
 
     (void)model;
-    flo_measure_count(&shell->telemetry.measures,
+    flo_measure_count(&shell->models[0].telemetry.measures,
                       FLO_METRIC_NAME_ENGINE_RESTARTS, 1);
     flo_shell_lost(shell, agent_role(role), err);
 }
@@ -82,7 +82,7 @@ static void on_request(void *context, unsigned model,
                                     .release = stats->release};
 
     (void)model;
-    flo_telemetry_request(&shell->telemetry.measures, stats);
+    flo_telemetry_request(&shell->models[0].telemetry.measures, stats);
     event.error.code = stats->error;
     if (!flo_queue_offer(&shell->queue, &event)) {
         flo_log(FLO_LOG_ERROR, "core",

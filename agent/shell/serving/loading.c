@@ -41,9 +41,9 @@ static void loading_free(struct flo_shell_loading *loading)
 
 void flo_shell_load_cancel(struct flo_shell *shell, enum flo_agent_role role)
 {
-    if (shell->loading[role] != NULL) {
-        loading_free(shell->loading[role]);
-        shell->loading[role] = NULL;
+    if (shell->models[0].loading[role] != NULL) {
+        loading_free(shell->models[0].loading[role]);
+        shell->models[0].loading[role] = NULL;
     }
 }
 
@@ -200,7 +200,7 @@ void flo_shell_load_model(struct flo_shell *shell, enum flo_agent_role role,
         loading->chat_template = strdup(model->chat_template);
         loading->model.chat_template = loading->chat_template;
     }
-    shell->loading[role] = loading;
+    shell->models[0].loading[role] = loading;
     if (start_beat(loading, &err) < 0) {
         lose(loading, &err);
     } else if (is_fresh) {

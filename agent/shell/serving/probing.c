@@ -72,7 +72,7 @@ void flo_shell_probe(struct flo_shell *shell,
 {
     FLO_CLEANUP(flo_shell_release_free) struct flo_release *release = NULL;
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
-    const struct flo_policy *policy = &shell->agent.execution.policy;
+    const struct flo_policy *policy = &shell->agent.models[0].execution.policy;
     struct flo_probe_limits limits = {.timeout_ms = policy->probe_timeout_ms};
     struct flo_err err = {0};
     size_t bytes = 0;

@@ -105,8 +105,8 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
     copy_plan(json, &event.detail);
     (void)!flo_json_opt_u64(json, "fetched_bytes", 0, INT64_MAX, 0,
                             &event.detail.bytes, NULL);
-    event.fits_both =
-        flo_shell_fits_both(shell, &shell->slots.current, &job->release);
+    event.fits_both = flo_shell_fits_both(
+        shell, &shell->models[0].slots.current, &job->release);
     shell->fresh = job->release;
     job_end(shell);
     flo_queue_post(&shell->queue, &event);
@@ -232,7 +232,8 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
 
 static json_t *job_json(struct flo_shell *shell)
 {
-    const struct flo_agent_execution *execution = &shell->agent.execution;
+    const struct flo_agent_execution *execution =
+        &shell->agent.models[0].execution;
     const struct flo_identity *identity = &shell->identity;
     uint64_t rate = execution->policy.rate_bytes_per_s;
     uint64_t own_rate = flo_config_u64(shell->settings.config, "download_rate");
@@ -346,7 +347,7 @@ static void wait_for(struct flo_shell *shell, pid_t pid, uint32_t number)
         shell->waiting_is_told = false;
     }
     if (now - shell->waiting_since_ms >= WAIT_MS_MAX &&
-        shell->agent.execution.bundle[0] == '\0') {
+        shell->agent.models[0].execution.bundle[0] == '\0') {
         shell->waiting_job = 0;
         snprintf(what, sizeof(what), "process %ld still writes", (long)pid);
         job_failed(shell, number, FLO_E_STATE_LOCKED, what, true);
@@ -385,7 +386,7 @@ void flo_shell_job_start(struct flo_shell *shell, uint32_t number)
     job->shell = shell;
     job->number = number;
     job->fd = -1;
-    job->release = shell->agent.execution.release.digest;
+    job->release = shell->agent.models[0].execution.release.digest;
     shell->job = job;
     if (job_open(shell, job, &err) < 0) {
         job_end(shell);

@@ -28,7 +28,8 @@ static int take_number(struct flo_shell *shell, const struct flo_slots *slots,
 static int stage(struct flo_shell *shell, struct flo_slots *slots,
                  const struct flo_release_ref *release, struct flo_err *err)
 {
-    const struct flo_agent_execution *execution = &shell->agent.execution;
+    const struct flo_agent_execution *execution =
+        &shell->agent.models[0].execution;
     struct flo_slots facts = {
         .attempt = execution->attempt,
         .order_seq = execution->seq,
@@ -56,7 +57,7 @@ static int stage(struct flo_shell *shell, struct flo_slots *slots,
 static int begin_trial(struct flo_shell *shell, struct flo_slots *slots,
                        struct flo_err *err)
 {
-    uint32_t tries = (uint32_t)shell->agent.execution.policy.tries;
+    uint32_t tries = (uint32_t)shell->agent.models[0].execution.policy.tries;
     int rv = flo_slots_begin_trial(slots, tries, err);
 
     return rv < 0 ? rv : flo_slots_count_try(slots, err);
@@ -89,7 +90,7 @@ static int change(struct flo_shell *shell,
 bool flo_shell_slot_action(struct flo_shell *shell,
                            const struct flo_agent_action *action)
 {
-    struct flo_slots next = shell->slots;
+    struct flo_slots next = shell->models[0].slots;
     struct flo_agent_event event = {.kind = FLO_AGENT_WRITTEN};
     struct flo_err err = {0};
     int rv = change(shell, action, &next, &err);
@@ -101,8 +102,8 @@ bool flo_shell_slot_action(struct flo_shell *shell,
      * was not cleared is forgotten all the same; the next write clears it on
      * disk. */
     if (rv == 0 || action->kind == FLO_DO_SLOT_CLEAR) {
-        shell->slots = next;
-        shell->slots_is_dirty = rv < 0;
+        shell->models[0].slots = next;
+        shell->models[0].slots_is_dirty = rv < 0;
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);

@@ -245,7 +245,7 @@ static void any_event_is_fine_at_any_time(void **state)
         event.role = (enum flo_agent_role)((random >> 40) & 1);
         event.state =
             (enum flo_execution)((random >> 41) % FLO_EXECUTION_COUNT);
-        event.job = world.agent.execution.job;
+        event.job = world.agent.models[0].execution.job;
         event.fits_both = ((random >> 45) & 1) != 0;
         event.is_passing = ((random >> 46) & 1) != 0;
         event.error.code = ((random >> 47) & 1) ? 0 : FLO_E_PROBE_GOLDEN;
@@ -263,10 +263,11 @@ static void any_event_is_fine_at_any_time(void **state)
         world.story_count = 0;
         world.now_ms += (random >> 60) * 100;
         world_event(&world, &event);
-        assert_in_range(world.agent.live + 1, 0, FLO_AGENT_ROLES);
-        if (world.agent.live >= 0) {
-            assert_int_equal(world.agent.engines[world.agent.live].state,
-                             FLO_ENGINE_READY);
+        assert_in_range(world.agent.models[0].live + 1, 0, FLO_AGENT_ROLES);
+        if (world.agent.models[0].live >= 0) {
+            assert_int_equal(
+                world.agent.models[0].engines[world.agent.models[0].live].state,
+                FLO_ENGINE_READY);
         }
         world.trace.bytes = 0;
     }

@@ -114,12 +114,13 @@ static void a_pause_between_two_tries_makes_nobody_late(void **state)
     boot();
     world.job_is_silent = true;
     world_desire(&world, 3, 1);
-    event.job = world.agent.execution.job;
+    event.job = world.agent.models[0].execution.job;
     world_event(&world, &event);
     world_order(&world, FLO_ORDER_PAUSE, 0);
     world.job_is_silent = false;
     world_run(&world, 300000);
-    assert_string_equal(world.agent.execution.reason, "the rollout is paused");
+    assert_string_equal(world.agent.models[0].execution.reason,
+                        "the rollout is paused");
     world_order(&world, FLO_ORDER_RESUME, 0);
     world_run(&world, 60000);
 
@@ -160,7 +161,7 @@ static void a_freeze_in_a_stop_first_probe_brings_the_current_back(void **state)
         world_order(&world, FLO_ORDER_FREEZE, 0);
         world_run(&world, 300000);
         assert_int_equal(world.live_version, 2);
-        assert_int_equal(world.agent.execution.starts, 0);
+        assert_int_equal(world.agent.models[0].execution.starts, 0);
         world_order(&world, FLO_ORDER_UNFREEZE, 0);
         world_run(&world, 60000);
 
@@ -324,7 +325,8 @@ static void a_rollback_of_what_proves_damaged_meanwhile_turns_once(void **state)
 
     assert_true(is_current(1));
     assert_true(is_denied(2));
-    assert_true(flo_digest_is_zero(&world.agent.slots.previous.digest));
+    assert_true(
+        flo_digest_is_zero(&world.agent.models[0].slots.previous.digest));
 }
 
 static void a_rollback_of_something_else_is_ignored_but_remembered(void **state)

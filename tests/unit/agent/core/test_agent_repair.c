@@ -309,7 +309,7 @@ static void a_staged_candidate_keeps_the_previous_one_from_nothing(void **state)
     assert_int_equal(world.live_version, 1);
     world_event(&world, &crash);
     world_run(&world, 5000);
-    assert_int_equal(world.agent.live, FLO_AGENT_CURRENT);
+    assert_int_equal(world.agent.models[0].live, FLO_AGENT_CURRENT);
     world_order(&world, FLO_ORDER_UNFREEZE, 0);
     world_run(&world, 60000);
 

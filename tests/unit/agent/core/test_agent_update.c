@@ -137,7 +137,8 @@ static void a_probe_without_a_verdict_is_taken_again(void **state)
     world.probes_unsure = 2;
     world_desire(&world, 3, 1);
     world_run(&world, 30000);
-    assert_int_equal(world.agent.execution.state, FLO_EXECUTION_STAGED);
+    assert_int_equal(world.agent.models[0].execution.state,
+                     FLO_EXECUTION_STAGED);
     assert_int_equal(world.live_version, 2);
     world_run(&world, 3600000);
 
@@ -216,12 +217,12 @@ static void an_execution_asked_for_again_reports_to_who_asks(void **state)
     (void)state;
     boot();
     world_desire(&world, 3, 1);
-    again = world.agent.execution;
+    again = world.agent.models[0].execution;
     snprintf(again.bundle, sizeof(again.bundle), "three.flb");
     event.deploy.execution = &again;
     world_event(&world, &event);
 
-    assert_string_equal(world.agent.execution.bundle, "three.flb");
+    assert_string_equal(world.agent.models[0].execution.bundle, "three.flb");
     world_run(&world, 300000);
     assert_true(is_current(3));
 }
@@ -437,7 +438,8 @@ static void begin_trial(void)
     deploy.deploy.execution = &execution;
     world_event(&world, &deploy);
     world_run(&world, 3000);
-    assert_int_equal(world.agent.execution.state, FLO_EXECUTION_SOAKING);
+    assert_int_equal(world.agent.models[0].execution.state,
+                     FLO_EXECUTION_SOAKING);
 }
 
 /* Does the release still serve behind this request? */
@@ -448,7 +450,7 @@ static bool survives(bool is_error)
 
     request.error.code = is_error ? FLO_E_INTERNAL : 0;
     world_event(&world, &request);
-    return world.agent.has_execution;
+    return world.agent.models[0].has_execution;
 }
 
 static void
@@ -499,11 +501,11 @@ static void at_a_limit_of_nothing_the_first_error_ends_it(void **state)
 {
     (void)state;
     begin_trial();
-    world.agent.execution.policy.soak_errors_ppm = 0;
+    world.agent.models[0].execution.policy.soak_errors_ppm = 0;
     assert_true(survives(false));
     assert_false(survives(true));
     begin_trial();
-    world.agent.execution.policy.soak_errors_ppm = 1000000;
+    world.agent.models[0].execution.policy.soak_errors_ppm = 1000000;
     for (int i = 0; i < 100; i++) {
         assert_true(survives(true));
     }

@@ -164,8 +164,8 @@ static bool is_draining(const struct world *world)
 static bool is_crowded(const struct world *world)
 {
     return world->fits_one_only &&
-           is_up(&world->agent.engines[FLO_AGENT_CURRENT]) &&
-           is_up(&world->agent.engines[FLO_AGENT_BESIDE]);
+           is_up(&world->agent.models[0].engines[FLO_AGENT_CURRENT]) &&
+           is_up(&world->agent.models[0].engines[FLO_AGENT_BESIDE]);
 }
 
 static void load(struct world *world, enum flo_agent_role role, int version)
@@ -260,7 +260,8 @@ static void write_slots(struct world *world,
             break;
         case FLO_DO_SLOT_TRIAL:
             rv = flo_slots_begin_trial(
-                slots, (uint32_t)world->agent.execution.policy.tries, &err);
+                slots, (uint32_t)world->agent.models[0].execution.policy.tries,
+                &err);
             if (rv == 0) {
                 rv = flo_slots_count_try(slots, &err);
             }
@@ -467,6 +468,7 @@ static void pauses_of(const struct world *world, struct flo_agent_pauses *out)
 void world_boot(struct world *world)
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_BOOT};
+    struct flo_agent_booted booted = {.name = "tiny"};
     static struct flo_agent_execution open;
     struct flo_agent_pauses pauses;
 
@@ -474,19 +476,21 @@ void world_boot(struct world *world)
     world->pending_count = 0;
     world->live_version = 0;
     (void)flo_slots_heal(&world->slots);
-    event.boot.slots.current = ref_of(&world->slots.current);
-    event.boot.slots.previous = ref_of(&world->slots.previous);
-    event.boot.slots.candidate = ref_of(&world->slots.candidate);
-    event.boot.slots.is_trial = world->slots.phase == FLO_SLOT_TRIAL;
-    event.boot.slots.tries_left = world->slots.tries_left;
+    booted.slots.current = ref_of(&world->slots.current);
+    booted.slots.previous = ref_of(&world->slots.previous);
+    booted.slots.candidate = ref_of(&world->slots.candidate);
+    booted.slots.is_trial = world->slots.phase == FLO_SLOT_TRIAL;
+    booted.slots.tries_left = world->slots.tries_left;
+    booted.fits_both = !world->fits_one_only;
+    event.boot.models = &booted;
+    event.boot.model_count = 1;
     event.boot.is_frozen = world->device.is_frozen;
     pauses_of(world, &pauses);
     event.boot.pauses = &pauses;
     event.boot.seed = 7;
-    event.fits_both = !world->fits_one_only;
     if (world->has_open) {
         open = world->open;
-        event.boot.open = &open;
+        booted.open = &open;
     }
     world_event(world, &event);
 }

@@ -42,8 +42,8 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
     if (event->kind == FLO_AGENT_DEPLOY) {
         say(event->deploy.execution->id);
     }
-    shell.is_interrupted =
-        shell.is_interrupted ||
+    shell.models[0].is_interrupted =
+        shell.models[0].is_interrupted ||
         (event->kind == FLO_AGENT_WRITTEN && write_interrupts);
     *actions = wanted[event->kind];
     return (int)actions->count;
@@ -82,10 +82,10 @@ static void deploy_of(const char *id, struct flo_intake *out)
 bool flo_orders_converge(struct flo_shell *unused, struct flo_intake *out)
 {
     (void)unused;
-    if (!shell.is_interrupted) {
+    if (!shell.models[0].is_interrupted) {
         return false;
     }
-    shell.is_interrupted = false;
+    shell.models[0].is_interrupted = false;
     deploy_of("assigned", out);
     return true;
 }

@@ -263,7 +263,7 @@ static struct flo_slots on_disk(void)
 static void who_stands_at_the_device_is_newer_than_any_order(void **state)
 {
     (void)state;
-    strcpy(shell.slots.model, "tiny");
+    strcpy(shell.models[0].slots.model, "tiny");
     roll_back(7, 9);
 
     assert_false(is_denied_by_hand());
@@ -272,7 +272,7 @@ static void who_stands_at_the_device_is_newer_than_any_order(void **state)
 static void what_failed_here_is_denied_by_hand_too(void **state)
 {
     (void)state;
-    strcpy(shell.slots.model, "tiny");
+    strcpy(shell.models[0].slots.model, "tiny");
     deny(FLO_DENIAL_FAULT, 7);
 
     assert_true(is_denied_by_hand());
@@ -368,12 +368,13 @@ a_deploy_that_came_to_pass_is_carried_out_again_when_undone(void **state)
                    json_pack("{s:s}", "type", "execution"), &done);
     flo_events_flush(shell.db);
     flo_shell_stated_end(&shell, &done);
-    shell.agent.slots.current = release();
+    shell.agent.models[0].slots.current = release();
     deploy(7, 9, "");
     assert_int_equal(denied, -1);
     assert_true(was_told("\"done\""));
 
-    memset(&shell.agent.slots.current, 0, sizeof(shell.agent.slots.current));
+    memset(&shell.agent.models[0].slots.current, 0,
+           sizeof(shell.agent.models[0].slots.current));
     deploy(7, 9, "");
     assert_int_equal(denied, 0); /* the core hears of it again */
 }
@@ -405,8 +406,8 @@ static void
 one_below_the_floor_is_refused_unless_the_order_says_so(void **state)
 {
     (void)state;
-    strcpy(shell.slots.model, "tiny");
-    shell.slots.floor = 41;
+    strcpy(shell.models[0].slots.model, "tiny");
+    shell.models[0].slots.floor = 41;
 
     deploy(7, 9, ",\"number\":40");
     assert_int_equal(refusal, FLO_E_TARGET_FLOOR);
@@ -485,7 +486,7 @@ static void what_is_not_on_the_disk_neither_acts_nor_is_answered(void **state)
     assert_int_equal(acted, 0);
     assert_int_equal(answers, 0);
     assert_false(shell.device.is_frozen);
-    assert_int_equal(shell.slots.stated.number, 0);
+    assert_int_equal(shell.models[0].slots.stated.number, 0);
     assert_int_equal(notes, 3);
     notes = 0;
 
@@ -615,13 +616,13 @@ an_older_rollback_of_what_runs_acts_and_then_what_is_assigned(void **state)
 {
     (void)state;
     deploy(8, 5, "");
-    shell.agent.slots.current = release();
+    shell.agent.models[0].slots.current = release();
     acted = 0;
     denied = -1;
     roll_back(7, 9);
     assert_int_equal(acted, 1);
 
-    shell.agent.slots.current.digest.bytes[0] = 1;
+    shell.agent.models[0].slots.current.digest.bytes[0] = 1;
     assert_true(flo_orders_converge(&shell, &shell.intake));
     take_event(&shell.intake.event);
     assert_int_equal(denied, 0); /* the core hears of 8 again */
@@ -634,12 +635,12 @@ static void an_order_about_a_model_that_does_not_serve_is_kept_too(void **state)
     struct flo_digest one = {{1}};
 
     (void)state;
-    strcpy(shell.slots.model, "other");
-    shell.slots.current = one;
+    strcpy(shell.models[0].slots.model, "other");
+    shell.models[0].slots.current = one;
     roll_back(7, 9);
 
-    assert_string_equal(shell.slots.model, "other");
-    assert_int_equal(shell.slots.stated.number, 0);
+    assert_string_equal(shell.models[0].slots.model, "other");
+    assert_int_equal(shell.models[0].slots.stated.number, 0);
     other = on_disk();
     assert_int_equal(other.stated.number, 7);
     one.bytes[0] = 9;
