@@ -67,11 +67,6 @@ enum flo_denial_cause flo_agent_denial_cause(int code)
     return FLO_DENIAL_ALLOWED;
 }
 
-bool flo_agent_blames_release(int code)
-{
-    return flo_agent_denial_cause(code) != FLO_DENIAL_ALLOWED;
-}
-
 bool flo_agent_blames_serving(int code)
 {
     switch (code) {

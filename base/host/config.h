@@ -27,7 +27,7 @@ struct flo_config_row {
     enum flo_config_type type;
     double min;
     double max;
-    /* What stands for a missing key, written as for flo_config_set; NULL:
+    /* What stands for a missing key, lists with commas; NULL:
      * nothing (text NULL, number 0, no elements). */
     const char *standard;
     bool is_required;    /* a missing key is FLO_E_CFG_KEY */
@@ -52,10 +52,6 @@ FLO_MUST_USE int flo_config_load(const char *path,
                                  const struct flo_config_row *rows,
                                  size_t count, struct flo_config **out,
                                  struct flo_err *err);
-/* Override one key, as from a command line: the value as one would write it,
- * lists with commas; no maps.  Errors as parse; the old value stands then. */
-FLO_MUST_USE int flo_config_set(struct flo_config *config, const char *key,
-                                const char *value, struct flo_err *err);
 /* NULL is fine. */
 void flo_config_free(struct flo_config *config);
 /* flo_config_free(*config) for FLO_CLEANUP. */

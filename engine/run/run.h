@@ -55,8 +55,6 @@ enum flo_sandbox { FLO_SANDBOX_OPENING = 1, FLO_SANDBOX_SERVING = 2 };
 FLO_MUST_USE int flo_engine_sandbox_enter(enum flo_sandbox level,
                                           enum flo_sandbox_mode mode,
                                           struct flo_err *err);
-/* Its table: for the test that tries to get out. */
-const struct flo_sandbox_policy *flo_engine_policy(void);
 /* Bound the memory that the process can map: these files, the planned bytes (0:
  * as much as the machine has), and the needs of threads (0: the most) and
  * libraries.  While OPENING. */

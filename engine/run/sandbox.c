@@ -58,12 +58,7 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL(OPENING, seccomp), /* to close the door */
 };
 
-const struct flo_sandbox_policy *flo_engine_policy(void)
-{
-    static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules),
-                                                     0};
-    return &policy;
-}
+static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules), 0};
 
 /* ---- before ------------------------------------------------------ */
 
@@ -107,7 +102,7 @@ int flo_engine_sandbox_enter(enum flo_sandbox level, enum flo_sandbox_mode mode,
                  ? flo_sandbox_files(NULL, 0, false, err)
                  : 0;
     if (rv >= 0) {
-        rv = flo_sandbox_filter(flo_engine_policy(), (uint8_t)level, err);
+        rv = flo_sandbox_filter(&policy, (uint8_t)level, err);
     }
     if (rv == 0 &&
         (rv = flo_sandbox_miss(mode, FLO_SANDBOX_PART_CALLS, err)) == 0) {

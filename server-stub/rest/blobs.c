@@ -19,8 +19,9 @@
 #define SYNC_BYTES (UINT64_C(8) << 20) /* at once: the loop waits meanwhile */
 #define TEMPORARY ".upload-"
 
-bool flo_blob_path(const struct flo_controller *controller,
-                   const struct flo_digest *digest, char *out)
+/* Path of a blob below DIR. */
+static bool blob_path(const struct flo_controller *controller,
+                      const struct flo_digest *digest, char *out)
 {
     char hex[65];
     char name[96];
@@ -35,7 +36,7 @@ bool flo_blob_exists(const struct flo_controller *controller,
 {
     char path[4096];
 
-    return flo_blob_path(controller, digest, path) && access(path, R_OK) == 0;
+    return blob_path(controller, digest, path) && access(path, R_OK) == 0;
 }
 
 static int digest_of(struct flo_httpd_request *request, struct flo_digest *out,
@@ -92,7 +93,7 @@ static void on_get(void *context, struct flo_httpd_request *request)
         flo_rest_query_check(request, "", &err) == 0 &&
         digest_of(request, &digest, &err) == 0) {
         flo_digest_text(&digest, text);
-        if (!flo_blob_path(controller, &digest, path) ||
+        if (!blob_path(controller, &digest, path) ||
             (fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0) {
             flo_fail(&err, FLO_E_BLOB_ABSENT, "no artifact %s", text);
         }
@@ -252,7 +253,7 @@ static int upload_finish(struct flo_controller *controller,
                         "%llu bytes came with the digest %s",
                         (unsigned long long)upload->bytes, text);
     }
-    if (!flo_blob_path(controller, &digest, path) ||
+    if (!blob_path(controller, &digest, path) ||
         !flo_path_join(folder, sizeof(folder), controller->dir, "blobs")) {
         return flo_fail(err, FLO_E_IO_OPEN, "path of blobs is too long");
     }

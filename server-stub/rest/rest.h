@@ -77,9 +77,6 @@ FLO_MUST_USE int flo_rest_authenticate(struct flo_controller *controller,
                                        struct flo_err *err);
 /* Blobs stream, so they are not in the table. */
 FLO_MUST_USE int flo_blobs_open(struct flo_rest *rest, struct flo_err *err);
-/* Path of a blob below DIR. */
-bool flo_blob_path(const struct flo_controller *controller,
-                   const struct flo_digest *digest, char *out);
 bool flo_blob_exists(const struct flo_controller *controller,
                      const struct flo_digest *digest);
 /* The dashboard's files. */

@@ -60,8 +60,6 @@ void flo_event_failed(int fd, const struct flo_err *err, bool is_passing);
  * when the kernel lacks a part and the job requires it. */
 FLO_MUST_USE int flo_updater_sandbox_enter(const struct flo_update_job *job,
                                            struct flo_err *err);
-/* Its table: for the test that tries to get out. */
-const struct flo_sandbox_policy *flo_worker_policy(void);
 
 /* Carry the job out: all files of the fitting variant and the release document
  * are verified blobs when it returns 0. */

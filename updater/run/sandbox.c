@@ -229,12 +229,8 @@ static const struct flo_sandbox_rule rules[] = {
 #endif
 };
 
-const struct flo_sandbox_policy *flo_worker_policy(void)
-{
-    static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules),
-                                                     ENOSYS};
-    return &policy;
-}
+static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules),
+                                                 ENOSYS};
 
 /* ---- files ------------------------------------------------------- */
 
@@ -343,7 +339,7 @@ int flo_updater_sandbox_enter(const struct flo_update_job *job,
         rv = flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_FILES, err);
     }
     if (rv >= 0) {
-        rv = flo_sandbox_filter(flo_worker_policy(), 1, err);
+        rv = flo_sandbox_filter(&policy, 1, err);
         rv = rv != 0
                  ? rv
                  : flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_CALLS, err);

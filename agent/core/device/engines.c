@@ -72,7 +72,8 @@ void flo_engine_flip(struct step *s, enum flo_agent_role role)
     s->agent->revision++;
 }
 
-void flo_engine_hold(struct step *s)
+/* Stop-first: nothing is live until the next flip. */
+static void hold(struct step *s)
 {
     flo_do(s, FLO_DO_HOLD);
     s->model->live = -1;
@@ -89,13 +90,14 @@ bool flo_engine_make_room(struct step *s, bool fits_both)
     }
     flo_do_note(s, "because memory holds one engine");
     if (is_ready) {
-        flo_engine_hold(s);
+        hold(s);
     }
     flo_engine_unload(s, FLO_AGENT_CURRENT, is_ready);
     return is_ready;
 }
 
-void flo_engine_promote(struct step *s)
+/* The second engine is the current one now. */
+static void promote(struct step *s)
 {
     struct flo_agent *agent = s->agent;
     struct flo_agent_model *model = s->model;
@@ -124,11 +126,11 @@ void flo_engine_succeed(struct step *s)
         if (model->live != FLO_AGENT_BESIDE) {
             flo_engine_flip(s, FLO_AGENT_BESIDE);
         }
-        flo_engine_promote(s);
+        promote(s);
         return;
     }
     if (model->live != -1) {
-        flo_engine_hold(s);
+        hold(s);
     }
     flo_engine_unload(s, FLO_AGENT_BESIDE, false);
     flo_engine_unload(s, FLO_AGENT_CURRENT, true);
@@ -148,7 +150,7 @@ void flo_engine_restore(struct step *s)
         return;
     }
     if (model->live == FLO_AGENT_BESIDE) {
-        flo_engine_hold(s);
+        hold(s);
     }
     if (model->execution.is_draining) { /* memory holds no second one */
         flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT;

@@ -56,7 +56,6 @@ enum flo_move {
 #undef FLO_MOVE
     FLO_MOVE_COUNT
 };
-const char *flo_move_word(enum flo_move move);
 /* false: it cannot happen in that state. */
 bool flo_move_find(enum flo_execution state, enum flo_move move,
                    enum flo_execution *out);
@@ -100,10 +99,6 @@ bool flo_engine_refuses_current(const struct flo_agent_model *model);
  * ends. true: the current engine first finishes its requests; DRAINED
  * follows. */
 bool flo_engine_make_room(struct step *s, bool fits_both);
-/* Stop-first: nothing is live until the next flip. */
-void flo_engine_hold(struct step *s);
-/* The second engine is the current one now. */
-void flo_engine_promote(struct step *s);
 /* The slots rotated: so do the engines. */
 void flo_engine_succeed(struct step *s);
 /* The current release serves again: flip when its engine is ready, start it

@@ -13,18 +13,6 @@ static const struct {
 #undef FLO_MOVES
 };
 
-const char *flo_move_word(enum flo_move move)
-{
-    static const char *const words[] = {
-#define FLO_MOVE(name, word, meaning) word,
-#include "agent/core/device/moves.def"
-#undef FLO_MOVE
-    };
-
-    assert(move < FLO_MOVE_COUNT);
-    return words[move];
-}
-
 bool flo_move_find(enum flo_execution state, enum flo_move move,
                    enum flo_execution *out)
 {

@@ -405,8 +405,6 @@ FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order,
  * fault, or too slow or too large for this device.  ALLOWED: the network, the
  * disk, an operator or a busy machine ended it. */
 enum flo_denial_cause flo_agent_denial_cause(int code);
-/* Is it denied at all? */
-bool flo_agent_blames_release(int code);
 /* Probes without a verdict that end an execution. */
 #define FLO_AGENT_UNSURE_MAX 4
 /* Longest wait before an unsure probe is repeated; a changed clock does not

@@ -23,8 +23,6 @@ FLO_MUST_USE int flo_identity_load(const struct flo_settings *settings,
                                    struct flo_identity *out,
                                    struct flo_err *err);
 void flo_identity_deinit(struct flo_identity *identity);
-/* Add a group once; a word that is no name is left out. */
-void flo_identity_add_group(struct flo_identity *identity, const char *group);
 /* profile.c */
 void flo_machine_look(const struct flo_settings *settings,
                       struct flo_machine *out);

@@ -8,7 +8,8 @@
 
 #define FILE_NAME "identity/identity.json"
 
-void flo_identity_add_group(struct flo_identity *identity, const char *group)
+/* Add a group once; a word that is no name is left out. */
+static void add_group(struct flo_identity *identity, const char *group)
 {
     size_t i;
 
@@ -33,11 +34,11 @@ static int read_groups(const json_t *json, struct flo_identity *out,
     for (i = 0; rv == 0 && i < json_array_size(groups); i++) {
         const char *group = json_string_value(json_array_get(groups, i));
         if (group != NULL) {
-            flo_identity_add_group(out, group);
+            add_group(out, group);
         }
     }
     if (out->group_count == 0) {
-        flo_identity_add_group(out, "all");
+        add_group(out, "all");
     }
     return rv;
 }

@@ -222,11 +222,6 @@ void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device)
     }
 }
 
-const char *flo_outbox_db_boot(const struct flo_outbox_db *db)
-{
-    return db->boot;
-}
-
 uint64_t flo_outbox_db_corrupt(const struct flo_outbox_db *db)
 {
     return db->corrupt;

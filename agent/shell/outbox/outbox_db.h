@@ -16,7 +16,6 @@ void flo_outbox_db_close(struct flo_outbox_db *db);
 /* The file is about the past of this device (value "device"); the past of
  * another one is forgotten.  To be called before the first event waits. */
 void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device);
-const char *flo_outbox_db_boot(const struct flo_outbox_db *db);
 uint64_t flo_outbox_db_corrupt(const struct flo_outbox_db *db);
 
 /* Small values that survive: device, fleet.  Found: the caller frees. */

@@ -26,11 +26,10 @@ struct flo_config {
     json_t *no_array;
 };
 
-/* What an error names: the file and line, or the override. */
+/* What an error names: the file and line. */
 struct place {
     const struct flo_config *config;
     const char *key;
-    bool is_override;
 };
 
 void flo_config_free(struct flo_config *config)
@@ -70,9 +69,6 @@ static int fail_at(const struct place *place, int code, struct flo_err *err,
     va_end(args);
     const char *name = flo_yaml_name(place->config->yaml);
     unsigned line = flo_yaml_line(place->config->yaml, place->key);
-    if (place->is_override) {
-        return flo_fail(err, code, "--set: %s", what);
-    }
     if (line == 0) {
         return flo_fail(err, code, "%s: %s", name, what);
     }
@@ -447,7 +443,7 @@ static int fail_unknown(const struct place *place, const char *section,
     char near[PATH_BYTES];
 
     fail_at(place, FLO_E_CFG_KEY, err, "unknown key `%s%s`", section, word);
-    if (strchr(word, '.') != NULL && !place->is_override) {
+    if (strchr(word, '.') != NULL) {
         flo_err_fix(err, "write the parts below each other, each one indented");
     } else if (nearest_key(place->config, section, word, near, sizeof(near))) {
         flo_err_fix(err, "did you mean `%s`?", near);
@@ -596,27 +592,6 @@ int flo_config_load(const char *path, const struct flo_config_row *rows,
     int rv = flo_yaml_load(path, &yaml, err);
 
     return rv < 0 ? rv : config_take(yaml, rows, count, out, err);
-}
-
-int flo_config_set(struct flo_config *config, const char *key,
-                   const char *value, struct flo_err *err)
-{
-    struct place place = {.config = config, .key = key, .is_override = true};
-    size_t i = row_index(config, key);
-
-    if (i == config->count) {
-        return fail_unknown(&place, "", key, err);
-    }
-    FLO_CLEANUP(flo_json_cleanup)
-    json_t *json = json_of_text(&config->rows[i], value);
-    if (json == NULL) {
-        return flo_fail(err, FLO_E_CFG_TYPE, "--set: `%s` is not UTF-8", key);
-    }
-    int rv = accept(&place, &config->rows[i], json, &config->values[i], err);
-    if (rv == 0) {
-        config->values[i].is_set = true;
-    }
-    return rv;
 }
 
 /* ---- asking ------------------------------------------------------------- */

@@ -4,23 +4,6 @@
 
 #include "server-stub/core/orders/answer.h"
 
-const char *flo_answer_word(enum flo_answer_follows follows)
-{
-    static const char *const words[FLO_ANSWER_COUNT] = {
-        [FLO_ANSWER_NOTHING] = "nothing",
-        [FLO_ANSWER_SEND_AGAIN] = "send again",
-        [FLO_ANSWER_BACK] = "back",
-        [FLO_ANSWER_BACK_ORDERED] = "back by order",
-        [FLO_ANSWER_STAYS] = "stays",
-        [FLO_ANSWER_ABORTED] = "aborted",
-        [FLO_ANSWER_REJECTED] = "rejected",
-        [FLO_ANSWER_SUPERSEDED] = "superseded",
-    };
-
-    assert(follows < FLO_ANSWER_COUNT);
-    return words[follows];
-}
-
 static bool is_error(const char *error, int code)
 {
     return error != NULL && strcmp(error, flo_error_id(code)) == 0;

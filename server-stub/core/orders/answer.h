@@ -26,7 +26,6 @@ enum flo_answer_follows {
     FLO_ANSWER_SUPERSEDED,   /* the same, after a newer order */
     FLO_ANSWER_COUNT
 };
-const char *flo_answer_word(enum flo_answer_follows follows);
 
 struct flo_answer_result {
     enum flo_answer_follows follows;

@@ -22,11 +22,6 @@ FLO_MUST_USE int flo_rollouts_keep(struct flo_controller *controller,
 FLO_MUST_USE int flo_rollouts_put(struct flo_controller *controller,
                                   const struct flo_rollout_entry *entry,
                                   struct flo_err *err);
-/* Read one from the store and keep it. */
-FLO_MUST_USE int flo_rollouts_read(struct flo_controller *controller,
-                                   const char *id,
-                                   struct flo_rollout_entry **out,
-                                   struct flo_err *err);
 /* From a specification to a draft without members.  Takes `spec` when it
  * succeeds. */
 FLO_MUST_USE int flo_rollouts_read_spec(struct flo_controller *controller,

@@ -239,8 +239,9 @@ static int load_member(void *context, const struct flo_rollout_member *member,
     return rv;
 }
 
-int flo_rollouts_read(struct flo_controller *controller, const char *id,
-                      struct flo_rollout_entry **out, struct flo_err *err)
+/* Read one from the store and keep it. */
+static int read_one(struct flo_controller *controller, const char *id,
+                    struct flo_rollout_entry **out, struct flo_err *err)
 {
     struct load load = {.controller = controller, .err = err};
     int rv = flo_fleet_rollout_get(controller->store, id, load_row, &load, err);
@@ -271,7 +272,7 @@ int flo_rollouts_find(struct flo_controller *controller, const char *id,
             return 0;
         }
     }
-    return flo_rollouts_read(controller, id, out, err);
+    return read_one(controller, id, out, err);
 }
 
 struct wanted {

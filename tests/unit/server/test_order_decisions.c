@@ -19,6 +19,22 @@
 
 /* ---- answers ---- */
 
+static const char *answer_word(enum flo_answer_follows follows)
+{
+    static const char *const words[FLO_ANSWER_COUNT] = {
+        [FLO_ANSWER_NOTHING] = "nothing",
+        [FLO_ANSWER_SEND_AGAIN] = "send again",
+        [FLO_ANSWER_BACK] = "back",
+        [FLO_ANSWER_BACK_ORDERED] = "back by order",
+        [FLO_ANSWER_STAYS] = "stays",
+        [FLO_ANSWER_ABORTED] = "aborted",
+        [FLO_ANSWER_REJECTED] = "rejected",
+        [FLO_ANSWER_SUPERSEDED] = "superseded",
+    };
+
+    return words[follows];
+}
+
 static void add_answer(struct flo_buf *out, enum flo_order_op op,
                        enum flo_order_outcome outcome, const char *error,
                        bool is_aged)
@@ -30,7 +46,7 @@ static void add_answer(struct flo_buf *out, enum flo_order_op op,
     flo_buf_printf(out, "%-8s  %-10s  %-12s  %-5s  ->  %s%s\n",
                    flo_order_op_word(op), flo_outcome_word(outcome),
                    error != NULL ? error : "-", is_aged ? "aged" : "young",
-                   flo_answer_word(result.follows),
+                   answer_word(result.follows),
                    result.is_for_good ? ", for good" : "");
 }
 

@@ -533,9 +533,12 @@ static void a_client_that_asks_nonsense_is_not_the_release_s_fault(void **state)
     assert_false(flo_agent_blames_serving(FLO_E_INFER_TOO_LONG));
     assert_false(flo_agent_blames_serving(FLO_E_REST_TOO_LARGE));
     assert_true(flo_agent_blames_serving(FLO_E_ENGINE_CRASH));
-    assert_false(flo_agent_blames_release(FLO_E_NET_UNREACHABLE));
-    assert_false(flo_agent_blames_release(FLO_E_DISK_FULL));
-    assert_true(flo_agent_blames_release(FLO_E_MODEL_NONFINITE));
+    assert_int_equal(flo_agent_denial_cause(FLO_E_NET_UNREACHABLE),
+                     FLO_DENIAL_ALLOWED);
+    assert_int_equal(flo_agent_denial_cause(FLO_E_DISK_FULL),
+                     FLO_DENIAL_ALLOWED);
+    assert_int_not_equal(flo_agent_denial_cause(FLO_E_MODEL_NONFINITE),
+                         FLO_DENIAL_ALLOWED);
 }
 
 static void too_few_requests_never_count_as_success(void **state)

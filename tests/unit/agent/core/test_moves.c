@@ -76,7 +76,6 @@ static void only_a_trial_is_taken_back(void **state)
         flo_move_find(FLO_EXECUTION_ACTIVATING, FLO_MOVE_TAKE_BACK, &to));
     assert_int_equal(to, FLO_EXECUTION_ROLLED_BACK);
     assert_false(flo_move_find(FLO_EXECUTION_SOAKING, FLO_MOVE_FAIL, &to));
-    assert_string_equal(flo_move_word(FLO_MOVE_TAKE_BACK), "take back");
 }
 
 /* What is here already is not fetched, what came whole is not made. */

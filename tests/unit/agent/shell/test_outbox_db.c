@@ -14,6 +14,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include "agent/shell/outbox/inside.h"
 #include "agent/shell/shell.h"
 #include "base/host/db.h"
 #include "unit/remove_tree.h"
@@ -118,7 +119,7 @@ static void events_stories_and_telemetry_survive_kill_9(void **state)
     text = flo_events_text(db, 1);
     assert_non_null(strstr(text, "\"what\":\"first\""));
     assert_non_null(strstr(text, "\"seq\":1"));
-    assert_non_null(strstr(text, flo_outbox_db_boot(db)));
+    assert_non_null(strstr(text, db->boot));
     free(text);
     assert_true(flo_stories_open(db, &open));
     assert_string_equal(open.id, "r-0001.1");
@@ -169,7 +170,7 @@ static void what_is_acknowledged_is_gone_and_numbers_go_on(void **state)
     note(db, "a");
     note(db, "b");
     flo_events_flush(db);
-    flo_events_acked(db, flo_outbox_db_boot(db), 2);
+    flo_events_acked(db, db->boot, 2);
     flo_outbox_db_close(db);
 
     db = open_db(1 << 20);
@@ -229,7 +230,7 @@ static void a_number_sent_without_a_disk_is_not_used_again(void **state)
         flo_events_flush(db);
         sent_as(db, sent[count++], sizeof(sent[0]));
     }
-    flo_events_acked(db, flo_outbox_db_boot(db), 3);
+    flo_events_acked(db, db->boot, 3);
     flo_outbox_db_close(db);
     let_disk_fail(false);
     flo_log_level_set(FLO_LOG_INFO);
@@ -260,7 +261,7 @@ static void the_ack_of_another_boot_ends_nothing(void **state)
     flo_uuid_make(boot);
     flo_events_acked(db, boot, 1);
     assert_int_equal(flo_events_outbox(db)->acked, 0);
-    flo_events_acked(db, flo_outbox_db_boot(db), 1);
+    flo_events_acked(db, db->boot, 1);
     assert_int_equal(flo_events_outbox(db)->acked, 1);
     flo_outbox_db_close(db);
 }
@@ -284,7 +285,7 @@ static void a_disk_that_recovers_keeps_the_numbers_sent_without_it(void **state)
 
     db = open_db(1 << 20);
     assert_int_equal(flo_events_outbox(db)->last, 2);
-    assert_memory_equal(flo_outbox_db_boot(db), before, 36);
+    assert_memory_equal(db->boot, before, 36);
     sent_as(db, after, sizeof(after));
     assert_memory_equal(after, before, 36);
     flo_outbox_db_close(db);
@@ -460,7 +461,7 @@ static void a_device_enrolled_again_has_no_past(void **state)
 
     (void)state;
     finish_and_pause(db);
-    snprintf(boot, sizeof(boot), "%s", flo_outbox_db_boot(db));
+    snprintf(boot, sizeof(boot), "%s", db->boot);
     flo_outbox_db_close(db);
     db = open_db(1 << 20);
     flo_outbox_db_enrolled(db, "device-2");
@@ -472,7 +473,7 @@ static void a_device_enrolled_again_has_no_past(void **state)
     assert_null(flo_answers_find(db, "o-0007"));
     assert_null(flo_outbox_windows_next(db, &id));
     assert_int_equal(flo_events_outbox(db)->last, 1);
-    assert_string_not_equal(flo_outbox_db_boot(db), boot);
+    assert_string_not_equal(db->boot, boot);
     flo_outbox_db_close(db);
 }
 
@@ -650,7 +651,7 @@ static void acknowledged_notes_make_room_for_others(void **state)
         flo_events_flush(db);
     }
     assert_int_equal(flo_events_outbox(db)->last, 64);
-    flo_events_acked(db, flo_outbox_db_boot(db), 64);
+    flo_events_acked(db, db->boot, 64);
     flo_notes_add(db, "note", &err, 6000);
     flo_events_flush(db);
 
@@ -676,7 +677,7 @@ static void engines_that_end_again_and_again_do_not_fill_the_disk(void **state)
                    &one);
     assert_int_equal(flo_events_outbox(db)->last, 257);
     assert_int_equal(told(db, "\"type\":\"serving\""), 256);
-    flo_events_acked(db, flo_outbox_db_boot(db), 1);
+    flo_events_acked(db, db->boot, 1);
     flo_notes_serving(db, json_pack("{s:s}", "type", "serving"));
     flo_notes_serving(db, json_pack("{s:s, s:s}", "type", "serving", "serving",
                                     "rolled-back"));

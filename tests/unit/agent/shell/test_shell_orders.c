@@ -709,14 +709,24 @@ static void a_device_takes_the_report_interval_of_an_order(void **state)
     assert_int_equal(acted, 1);
 }
 
+/* The device's configuration names the interval. */
+static void configure_interval(void)
+{
+    char path[96];
+    struct flo_err err = {0};
+
+    snprintf(path, sizeof(path), "%s/agent.yaml", dir);
+    assert_int_equal(flo_file_write(path, "heartbeat: 5s\n", 14, 0600, &err),
+                     0);
+    flo_settings_deinit(&shell.settings);
+    assert_int_equal(flo_settings_load(path, dir, &shell.settings, &err), 0);
+}
+
 /* Its configuration is above the controller's wish. */
 static void one_that_has_its_own_interval_ignores_it_and_says_so(void **state)
 {
-    struct flo_err err = {0};
-
     (void)state;
-    assert_int_equal(
-        flo_config_set(shell.settings.config, "heartbeat", "5s", &err), 0);
+    configure_interval();
     order(1, flo_wall_ms(), "config", "\"heartbeat_ms\":2000");
 
     assert_int_equal(heartbeat_ms, 0);
@@ -730,11 +740,9 @@ static void what_was_told_is_not_told_again_for_a_list(void **state)
 {
     (void)state;
     uint64_t issued = flo_wall_ms();
-    struct flo_err err = {0};
 
     /* so that each is answered at once */
-    assert_int_equal(
-        flo_config_set(shell.settings.config, "heartbeat", "5s", &err), 0);
+    configure_interval();
     is_list = true;
     for (int connection = 0; connection < 3; connection++) {
         for (uint64_t seq = 1; seq <= 8; seq++) {
@@ -753,11 +761,9 @@ static void what_was_not_told_is_told_when_the_list_comes_again(void **state)
 {
     (void)state;
     uint64_t issued = flo_wall_ms();
-    struct flo_err err = {0};
 
     /* so that each is answered at once */
-    assert_int_equal(
-        flo_config_set(shell.settings.config, "heartbeat", "5s", &err), 0);
+    configure_interval();
     is_list = true;
     is_connected = false;
     order(1, issued, "config", "\"heartbeat_ms\":2000");

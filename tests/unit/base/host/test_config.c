@@ -266,33 +266,6 @@ static void sizes_and_counts_are_bounded(void **state)
     free(text);
 }
 
-static void overrides_are_checked_like_the_file(void **state)
-{
-    FLO_CLEANUP(flo_config_cleanup) struct flo_config *config = NULL;
-    struct flo_err err = {0};
-    (void)state;
-    assert_int_equal(parse("threads: 2\n", &config, NULL), 0);
-
-    assert_int_equal(flo_config_set(config, "threads", "8", NULL), 0);
-    assert_int_equal(flo_config_set(config, "broker.url", "12", NULL), 0);
-    assert_int_equal(flo_config_set(config, "groups", "x,y,z", NULL), 0);
-    assert_int_equal(flo_config_u64(config, "threads"), 8);
-    assert_string_equal(flo_config_text(config, "broker.url"), "12");
-    assert_int_equal(flo_config_texts_count(config, "groups"), 3);
-
-    assert_int_equal(flo_config_set(config, "threads", "0", &err),
-                     FLO_E_CFG_RANGE);
-    assert_string_equal(err.what, "--set: `threads`: 0 is not within 1 to 64");
-    assert_int_equal(flo_config_set(config, "threads", "x", &err),
-                     FLO_E_CFG_TYPE);
-    assert_int_equal(flo_config_set(config, "thread", "1", &err),
-                     FLO_E_CFG_KEY);
-    assert_string_equal(err.fix, "did you mean `threads`?");
-    assert_int_equal(flo_config_set(config, "labels", "x", &err),
-                     FLO_E_CFG_TYPE);
-    assert_int_equal(flo_config_u64(config, "threads"), 8);
-}
-
 static void a_required_key_must_be_there(void **state)
 {
     static const struct flo_config_row needed[] = {{.key = "fleet",
@@ -364,7 +337,6 @@ int main(void)
         cmocka_unit_test(what_is_not_our_yaml_is_refused_with_line_and_column),
         cmocka_unit_test(scalars_follow_the_core_schema),
         cmocka_unit_test(sizes_and_counts_are_bounded),
-        cmocka_unit_test(overrides_are_checked_like_the_file),
         cmocka_unit_test(a_required_key_must_be_there),
         cmocka_unit_test(a_file_is_loaded_by_its_name),
         cmocka_unit_test(sizes_have_binary_and_decimal_units),
