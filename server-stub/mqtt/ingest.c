@@ -145,15 +145,14 @@ static int back_by_report(const struct flo_message *message, uint64_t rev,
                           struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
-    char order[FLO_NAME_MAX + 1];
     uint64_t desired;
     bool is_awaited;
     int rv = flo_fleet_device_is_awaited(controller->store, message->device,
                                          &is_awaited, err);
 
     if (rv < 0 || (!is_awaited && !flo_ingest_any_goes_back(controller)) ||
-        (rv = flo_fleet_desired_get(controller->store, message->device,
-                                    &desired, order, err)) < 0 ||
+        (rv = flo_fleet_desired_rev(controller->store, message->device,
+                                    &desired, err)) < 0 ||
         !flo_return_report_counts(rev, desired) ||
         (rv = flo_ingest_back_on_rollouts(message, NULL, false, err)) < 0) {
         return rv;
@@ -197,6 +196,24 @@ static int look_at_top(const struct flo_message *message, uint64_t top,
     return rv;
 }
 
+#define REPORT_MODELS_MAX 8
+
+/* The models that a report says the device has. */
+static size_t read_models(const json_t *report, struct flo_fleet_model *out)
+{
+    const json_t *serving = json_object_get(report, "serving");
+    const char *model = json_string_value(json_object_get(serving, "model"));
+    const char *version =
+        json_string_value(json_object_get(serving, "version"));
+
+    if (model == NULL || version == NULL) {
+        return 0;
+    }
+    snprintf(out->model, sizeof(out->model), "%s", model);
+    snprintf(out->serving, sizeof(out->serving), "%.64s@%.64s", model, version);
+    return 1;
+}
+
 static int on_reported(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
@@ -228,9 +245,11 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     if (text.failed || profile.failed) {
         return flo_fail(err, FLO_E_MEMORY, "report");
     }
+    struct flo_fleet_model models[REPORT_MODELS_MAX];
+    size_t model_count = read_models(message->json, models);
     if ((rv = flo_fleet_device_reported(controller->store, message->device,
-                                        text.data, profile.data, drifts, err)) <
-        0) {
+                                        text.data, profile.data, drifts, models,
+                                        model_count, err)) < 0) {
         return rv;
     }
     if ((rv = look_at_top(message, top, err)) < 0) {

@@ -11,6 +11,7 @@ struct flo_acked {
     char op[16];
     char group[FLO_NAME_MAX + 1];
     char rollout[FLO_NAME_MAX + 1];
+    char model[FLO_NAME_MAX + 1];
     char release[FLO_DIGEST_TEXT];
     uint64_t seq;
     uint64_t issued_at_ms;

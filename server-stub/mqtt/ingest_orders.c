@@ -164,6 +164,7 @@ static int take_acked(void *context, const struct flo_fleet_order *order)
     snprintf(acked->op, sizeof(acked->op), "%s", order->op);
     snprintf(acked->group, sizeof(acked->group), "%s", order->group);
     snprintf(acked->rollout, sizeof(acked->rollout), "%s", order->rollout);
+    snprintf(acked->model, sizeof(acked->model), "%s", order->model);
     snprintf(acked->release, sizeof(acked->release), "%s", order->release);
     snprintf(acked->id, sizeof(acked->id), "%s", order->id);
     acked->seq = order->seq;
@@ -244,6 +245,28 @@ static int deploy_refused(const struct flo_message *message,
                                          err);
 }
 
+struct distrusted {
+    const struct flo_message *message;
+    struct flo_err *err;
+};
+
+static int distrust_one(void *context, const char *model, const char *order)
+{
+    const struct distrusted *distrusted = context;
+    const struct flo_message *message = distrusted->message;
+    struct flo_acked desired = {0};
+    struct flo_err absent = {0};
+
+    (void)model;
+    if (flo_fleet_order_get(message->controller->store, order, take_acked,
+                            &desired, &absent) < 0 ||
+        strcmp(desired.op, "deploy") != 0) {
+        return 0;
+    }
+    return deploy_refused(message, desired.rollout, 0, FLO_EXECUTION_REJECTED,
+                          distrusted->err);
+}
+
 /* A device cannot name an order whose signature it does not take: it only says
  * that something is wrong.  If it was told to deploy and has not begun, that
  * deploy is the refused order.  If it begins after all, its own report says
@@ -251,25 +274,13 @@ static int deploy_refused(const struct flo_message *message,
 int flo_ingest_distrusted(const struct flo_message *message,
                           struct flo_err *err)
 {
-    struct flo_controller *controller = message->controller;
-    struct flo_acked desired = {0};
-    struct flo_err absent = {0};
-    char order[FLO_NAME_MAX + 1];
-    uint64_t rev;
+    struct distrusted distrusted = {message, err};
 
-    if (!flo_answer_is_distrust(error_of(message))) {
-        return 0;
-    }
-    int rv = flo_fleet_desired_get(controller->store, message->device, &rev,
-                                   order, err);
-    if (rv < 0 || order[0] == '\0' ||
-        flo_fleet_order_get(controller->store, order, take_acked, &desired,
-                            &absent) < 0 ||
-        strcmp(desired.op, "deploy") != 0) {
-        return rv;
-    }
-    return deploy_refused(message, desired.rollout, 0, FLO_EXECUTION_REJECTED,
-                          err);
+    return flo_answer_is_distrust(error_of(message))
+               ? flo_fleet_desired_each(message->controller->store,
+                                        message->device, distrust_one,
+                                        &distrusted, err)
+               : 0;
 }
 
 /* Executions that were not active when the abort came are cancelled now, also
@@ -372,6 +383,7 @@ static int collect_earlier(void *context, const struct flo_fleet_order *order)
     struct flo_answer_order awaited = {.op = order->op,
                                        .group = order->group,
                                        .rollout = order->rollout,
+                                       .model = order->model,
                                        .release = order->release,
                                        .seq = order->seq};
 
@@ -390,6 +402,7 @@ static int outcome_of_earlier(const struct flo_message *message,
     struct earlier earlier = {.answered = {.op = acked->op,
                                            .group = acked->group,
                                            .rollout = acked->rollout,
+                                           .model = acked->model,
                                            .release = acked->release,
                                            .seq = acked->seq}};
     int rv =

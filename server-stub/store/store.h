@@ -102,6 +102,7 @@ struct flo_fleet_device_filter {
     const char *group;
     const char *label; /* its key, a name; its value */
     const char *label_value;
+    const char *model;   /* that it has */
     const char *release; /* model@version that it serves */
     int online;          /* -1: either */
     bool with_retired;
@@ -137,10 +138,18 @@ FLO_MUST_USE int flo_fleet_facts_write(struct flo_fleet_store *store,
 FLO_MUST_USE int flo_fleet_device_online(struct flo_fleet_store *store,
                                          const char *id, bool online,
                                          bool *is_news, struct flo_err *err);
-/* drifts: the device runs something else than it is told to. */
+/* A model that a device says it has. */
+struct flo_fleet_model {
+    char model[FLO_NAME_MAX + 1];
+    char serving[2 * FLO_NAME_MAX + 2]; /* model@version; "": nothing yet */
+};
+/* drifts: of one of its models the device runs something else than it is told
+ * to. */
 FLO_MUST_USE int flo_fleet_device_reported(struct flo_fleet_store *store,
                                            const char *id, const char *reported,
                                            const char *profile, bool drifts,
+                                           const struct flo_fleet_model *models,
+                                           size_t model_count,
                                            struct flo_err *err);
 FLO_MUST_USE int flo_fleet_device_retire(struct flo_fleet_store *store,
                                          const char *id, struct flo_err *err);
@@ -159,21 +168,33 @@ FLO_MUST_USE int flo_fleet_device_counts(struct flo_fleet_store *store,
 
 /* ---- desired ---- */
 
-/* What a device should run: revision and order id ("" for none). */
-FLO_MUST_USE int flo_fleet_desired_get(struct flo_fleet_store *store,
-                                       const char *device, uint64_t *rev,
-                                       char *order, struct flo_err *err);
-/* Raises the revision. */
-FLO_MUST_USE int flo_fleet_desired_set(struct flo_fleet_store *store,
-                                       const char *device, const char *order,
+/* Revision of a device's document; FLO_E_DEVICE_ABSENT. */
+FLO_MUST_USE int flo_fleet_desired_rev(struct flo_fleet_store *store,
+                                       const char *device, uint64_t *out,
                                        struct flo_err *err);
+/* What a device should run of a model: the id of the order about it ("" for
+ * none, also of a device that is not there). */
+FLO_MUST_USE int flo_fleet_desired_get(struct flo_fleet_store *store,
+                                       const char *device, const char *model,
+                                       char *order, struct flo_err *err);
+/* "" as the order: none about that model.  Raises the revision. */
+FLO_MUST_USE int flo_fleet_desired_set(struct flo_fleet_store *store,
+                                       const char *device, const char *model,
+                                       const char *order, struct flo_err *err);
 typedef int (*flo_fleet_text_fn)(void *context, const char *text);
+/* The assignments of a device, in order of the models' names. */
+typedef int (*flo_fleet_assignment_fn)(void *context, const char *model,
+                                       const char *order);
+FLO_MUST_USE int flo_fleet_desired_each(struct flo_fleet_store *store,
+                                        const char *device,
+                                        flo_fleet_assignment_fn fn,
+                                        void *context, struct flo_err *err);
 /* Ids of devices whose desired holds this order. */
 FLO_MUST_USE int flo_fleet_desired_holders(struct flo_fleet_store *store,
                                            const char *order,
                                            flo_fleet_text_fn fn, void *context,
                                            struct flo_err *err);
-/* Put `next` where `order` was; raises those revisions. */
+/* Put `next` where `order` was ("": nothing); raises those revisions. */
 FLO_MUST_USE int flo_fleet_desired_swap(struct flo_fleet_store *store,
                                         const char *order, const char *next,
                                         struct flo_err *err);
@@ -307,6 +328,7 @@ struct flo_fleet_order {
     const char *envelope; /* signed, JSON */
     const char *body;     /* JSON */
     const char *rollout;  /* "" when none */
+    const char *model;    /* it is about, or its rollout; "" when none */
     const char *release;  /* rollback: first of `from`; deploy: release */
     uint64_t phase;
     uint64_t seq;
@@ -360,11 +382,12 @@ FLO_MUST_USE int flo_fleet_order_prune(struct flo_fleet_store *store,
 FLO_MUST_USE int flo_fleet_order_held(struct flo_fleet_store *store,
                                       flo_fleet_order_fn fn, void *context,
                                       struct flo_err *err);
-/* The highest number of an order of that kind: of one release, or ("") of all
- * that stood in a group's list.  0: there is none. */
+/* The highest number of an order of that kind and model: of one release, or
+ * ("") of all that stood in a group's list.  0: there is none. */
 FLO_MUST_USE int flo_fleet_order_newest(struct flo_fleet_store *store,
-                                        const char *op, const char *release,
-                                        uint64_t *out, struct flo_err *err);
+                                        const char *op, const char *model,
+                                        const char *release, uint64_t *out,
+                                        struct flo_err *err);
 /* What holds for longer than an order lives, in the groups' lists: the newest
  * order to freeze or unfreeze; the newest resume of each rollout that goes on,
  * while members accepted and may wait for it; emergency rollbacks, while a

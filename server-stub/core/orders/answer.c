@@ -81,6 +81,7 @@ bool flo_answer_covers(const struct flo_answer_order *answered,
            strcmp(awaited->op, answered->op) == 0 &&
            strcmp(awaited->group, answered->group) == 0 &&
            strcmp(awaited->rollout, answered->rollout) == 0 &&
+           strcmp(awaited->model, answered->model) == 0 &&
            strcmp(awaited->release, answered->release) == 0;
 }
 

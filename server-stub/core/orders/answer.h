@@ -39,6 +39,7 @@ struct flo_answer_order {
     const char *op;
     const char *group;
     const char *rollout;
+    const char *model;
     const char *release;
     uint64_t seq;
 };

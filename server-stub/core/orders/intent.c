@@ -38,18 +38,14 @@ bool flo_intent_is_older(const char *id, const char *other)
                                   : strcmp(id, other) < 0;
 }
 
-enum flo_intent_write flo_intent_may_write(enum flo_order_op op,
-                                           const char *rollout,
-                                           const char *held)
+bool flo_intent_may_write(enum flo_order_op op, const char *rollout,
+                          const char *held)
 {
     assert(rollout[0] != '\0');
     if (op != FLO_ORDER_DEPLOY) {
-        return strcmp(held, rollout) == 0 ? FLO_INTENT_WRITE
-                                          : FLO_INTENT_WRITE_NOT;
+        return strcmp(held, rollout) == 0;
     }
-    return held[0] != '\0' && flo_intent_is_older(rollout, held)
-               ? FLO_INTENT_WRITE_OTHER_MODEL
-               : FLO_INTENT_WRITE;
+    return held[0] == '\0' || !flo_intent_is_older(rollout, held);
 }
 
 bool flo_intent_may_order(enum flo_rollout_state state)

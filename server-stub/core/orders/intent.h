@@ -30,19 +30,13 @@ enum flo_intent_stop flo_intent_stop(enum flo_rollout_state state,
 /* Ids are numbers of at least four digits: r-9999 is older than r-10000. */
 bool flo_intent_is_older(const char *id, const char *other);
 
-enum flo_intent_write {
-    FLO_INTENT_WRITE,
-    FLO_INTENT_WRITE_NOT,
-    FLO_INTENT_WRITE_OTHER_MODEL, /* unless the held one is of its model */
-};
-/* May `rollout` write an order into a desired document that holds one of the
- * rollout `held` ("" an order of none)?  A deploy is written unless a newer
- * rollout of the same model stands there.  A pause, an abort or a rollback is
- * written only over the rollout's own order: a device that got a newer order
- * since must keep that one. */
-enum flo_intent_write flo_intent_may_write(enum flo_order_op op,
-                                           const char *rollout,
-                                           const char *held);
+/* May `rollout` write an order about its model into a desired document?  The
+ * document holds an order about that model of the rollout `held` ("" an order
+ * of none).  A deploy is written unless a newer rollout stands there.  A pause,
+ * an abort or a rollback is written only over the rollout's own order: a device
+ * that got a newer order since must keep that one. */
+bool flo_intent_may_write(enum flo_order_op op, const char *rollout,
+                          const char *held);
 
 /* An older rollout meets a newer one of the same model: may the older still
  * order devices?  A completed one brings those that come back. */

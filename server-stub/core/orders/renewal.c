@@ -29,8 +29,7 @@ enum flo_renewal_why flo_renewal_next(struct flo_renewal *renewal,
     } else if (flo_order_is_aged(order->issued_at_ms, order->expires_at_ms,
                                  renewal->now_ms)) {
         why = FLO_RENEWAL_AGED;
-    } else if (order->op == FLO_ORDER_DEPLOY &&
-               order->seq < renewal->rollback) {
+    } else if (order->op == FLO_ORDER_DEPLOY && order->seq < order->rollback) {
         why = FLO_RENEWAL_OVERTAKEN;
     } else if (is_listed_rollback && renewal->has_listed_rollback) {
         why = FLO_RENEWAL_IN_TURN;

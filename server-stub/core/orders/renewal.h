@@ -22,10 +22,9 @@ enum flo_renewal_why {
 };
 const char *flo_renewal_word(enum flo_renewal_why why);
 
-/* The caller's; zero but for the first three. */
+/* The caller's; zero but for the first two. */
 struct flo_renewal {
     uint64_t now_ms;
-    uint64_t rollback; /* sequence of the newest one */
     bool is_each;
     bool has_listed_rollback; /* one was signed again in this walk */
 };
@@ -33,6 +32,7 @@ struct flo_renewal {
 struct flo_renewal_order {
     enum flo_order_op op;
     uint64_t seq;
+    uint64_t rollback; /* sequence of the newest rollback of its model */
     uint64_t issued_at_ms;
     uint64_t expires_at_ms;
     bool is_listed; /* in the list of a group; else only desired holds it */

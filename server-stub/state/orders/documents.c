@@ -17,17 +17,26 @@ static int take_envelope(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
+static int take_first(void *context, const char *model, const char *order)
+{
+    (void)model;
+    snprintf(context, FLO_NAME_MAX + 1, "%s", order);
+    return 1;
+}
+
 int flo_orders_desired_text(struct flo_controller *controller,
                             const char *device, struct flo_buf *out,
                             struct flo_err *err)
 {
     char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
-    char order[FLO_NAME_MAX + 1];
+    char order[FLO_NAME_MAX + 1] = "";
     size_t group_count;
     uint64_t rev;
-    int rv = flo_fleet_desired_get(controller->store, device, &rev, order, err);
+    int rv = flo_fleet_desired_rev(controller->store, device, &rev, err);
 
     if (rv < 0 ||
+        (rv = flo_fleet_desired_each(controller->store, device, take_first,
+                                     order, err)) < 0 ||
         (rv = flo_fleet_device_groups(controller->store, device, groups,
                                       &group_count, err)) < 0) {
         return rv;

@@ -19,6 +19,7 @@ struct flo_scope_member {
 struct flo_scope_list {
     struct flo_controller *controller;
     const char *order;
+    const char *model;   /* it is about; NULL: the whole fleet */
     const char *release; /* digest text: of the rollback; NULL: another op */
     const char *to;      /* digest text, or NULL */
     const char *send;    /* deploy order of `to`, for devices that must fetch

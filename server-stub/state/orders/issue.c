@@ -71,6 +71,7 @@ int flo_orders_issue_row(struct flo_controller *controller,
     row.envelope = envelope.data;
     row.body = body.data;
     row.rollout = order->rollout;
+    row.model = row.model != NULL ? row.model : order->model;
     row.release = release;
     row.phase = order->phase;
     row.seq = order->seq;

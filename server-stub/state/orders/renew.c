@@ -7,6 +7,7 @@
 
 struct held {
     char id[FLO_NAME_MAX + 1];
+    char model[FLO_NAME_MAX + 1];
     struct flo_renewal_order order;
 };
 
@@ -43,12 +44,14 @@ static int collect_held(void *context, const struct flo_fleet_order *order)
                                    .expires_at_ms = order->expires_at_ms,
                                    .is_listed = all->is_listed};
     snprintf(held->id, sizeof(held->id), "%s", order->id);
+    snprintf(held->model, sizeof(held->model), "%s", order->model);
     return 0;
 }
 
 struct parsed {
     struct flo_order order;
     struct flo_fleet_order row;
+    char model[FLO_NAME_MAX + 1];
     const char *fleet;
     struct flo_err *err;
 };
@@ -58,6 +61,8 @@ static int parse_order(void *context, const struct flo_fleet_order *order)
     struct parsed *parsed = context;
 
     parsed->row.release_bytes = order->release_bytes;
+    snprintf(parsed->model, sizeof(parsed->model), "%s", order->model);
+    parsed->row.model = parsed->model;
     return flo_order_parse(order->body, strlen(order->body), parsed->fleet,
                            &parsed->order, parsed->err);
 }
@@ -112,7 +117,8 @@ static int issue_own(struct flo_controller *controller, struct parsed *parsed,
     int rv =
         flo_orders_issue_row(controller, &parsed->order, parsed->row, id, err);
     if (rv == 0) {
-        rv = flo_fleet_desired_set(controller->store, device, id, err);
+        rv = flo_fleet_desired_set(controller->store, device, parsed->model, id,
+                                   err);
         flo_outgoing_desired(controller, device);
     }
     return rv;
@@ -143,21 +149,34 @@ static int renew_own(struct flo_controller *controller, const char *old,
     return rv;
 }
 
-static int renewal_begin(struct flo_controller *controller,
-                         struct flo_renewal *renewal, struct flo_err *err)
+/* Orders come by sequence: those of a rollout stand together. */
+static int find_rollbacks(struct flo_controller *controller,
+                          struct all_held *all, struct flo_err *err)
 {
-    renewal->now_ms = flo_wall_ms();
-    return flo_fleet_order_newest(controller->store, "rollback", "",
-                                  &renewal->rollback, err);
+    int rv = 0;
+
+    for (size_t i = 0; i < all->count && rv == 0; i++) {
+        struct held *held = &all->items[i];
+        if (held->order.op != FLO_ORDER_DEPLOY) {
+            continue;
+        }
+        if (i > 0 && held[-1].order.op == FLO_ORDER_DEPLOY &&
+            strcmp(held[-1].model, held->model) == 0) {
+            held->order.rollback = held[-1].order.rollback;
+            continue;
+        }
+        rv = flo_fleet_order_newest(controller->store, "rollback", held->model,
+                                    "", &held->order.rollback, err);
+    }
+    return rv;
 }
 
-static int renew_some(struct flo_controller *controller,
-                      const struct all_held *all, bool is_each,
-                      struct flo_err *err)
+static int renew_some(struct flo_controller *controller, struct all_held *all,
+                      bool is_each, struct flo_err *err)
 {
-    struct flo_renewal renewal = {.is_each = is_each};
+    struct flo_renewal renewal = {.now_ms = flo_wall_ms(), .is_each = is_each};
     char id[FLO_NAME_MAX + 1];
-    int rv = renewal_begin(controller, &renewal, err);
+    int rv = find_rollbacks(controller, all, err);
 
     for (size_t i = 0; i < all->count && rv == 0; i++) {
         const struct held *held = &all->items[i];
@@ -229,12 +248,12 @@ int flo_orders_freshen(struct flo_controller *controller, char *id,
                        struct flo_err *err)
 {
     struct all_held all = {.err = err};
-    struct flo_renewal renewal = {0};
-    int rv = renewal_begin(controller, &renewal, err);
+    struct flo_renewal renewal = {.now_ms = flo_wall_ms()};
+    int rv =
+        flo_fleet_order_get(controller->store, id, collect_held, &all, err);
 
     if (rv == 0) {
-        rv =
-            flo_fleet_order_get(controller->store, id, collect_held, &all, err);
+        rv = find_rollbacks(controller, &all, err);
     }
     if (rv == 0 &&
         flo_renewal_next(&renewal, &all.items[0].order) != FLO_RENEWAL_NOT) {
@@ -244,13 +263,28 @@ int flo_orders_freshen(struct flo_controller *controller, char *id,
     return rv;
 }
 
+struct looked_for {
+    const char *order;
+    bool is_found;
+};
+
+static int look_for(void *context, const char *model, const char *order)
+{
+    struct looked_for *looked_for = context;
+
+    (void)model;
+    looked_for->is_found =
+        looked_for->is_found || strcmp(order, looked_for->order) == 0;
+    return 0;
+}
+
 int flo_orders_send_again(struct flo_controller *controller, const char *device,
                           const char *order, struct flo_err *err)
 {
-    char id[FLO_NAME_MAX + 1];
-    uint64_t rev;
-    int rv = flo_fleet_desired_get(controller->store, device, &rev, id, err);
+    struct looked_for looked_for = {.order = order};
+    int rv = flo_fleet_desired_each(controller->store, device, look_for,
+                                    &looked_for, err);
 
-    return rv == 0 && strcmp(id, order) == 0 ? renew_own(controller, order, err)
-                                             : rv;
+    return rv == 0 && looked_for.is_found ? renew_own(controller, order, err)
+                                          : rv;
 }

@@ -65,20 +65,20 @@ static int note_order(void *context, const struct flo_fleet_order *order)
 /* A device that was told to run another release keeps that: the rollback in
  * its group's list is enough for it.  Where no list has the rollback, those
  * that have the release are told by their desired, whatever it said. */
-static int wants_rewrite(struct flo_controller *controller, const char *device,
-                         const char *release, bool *out, struct flo_err *err)
+static int wants_rewrite(const struct flo_scope_list *list, const char *device,
+                         bool *out, struct flo_err *err)
 {
+    struct flo_fleet_store *store = list->controller->store;
     char order[FLO_NAME_MAX + 1];
     struct held_order held = {0};
-    uint64_t rev;
-    int rv = flo_fleet_desired_get(controller->store, device, &rev, order, err);
+    int rv = flo_fleet_desired_get(store, device, list->model, order, err);
 
     *out = true;
     if (rv < 0 || order[0] == '\0') {
         return rv;
     }
-    rv = flo_fleet_order_get(controller->store, order, note_order, &held, err);
-    if (rv == 0 && held.is_deploy && strcmp(held.release, release) != 0) {
+    rv = flo_fleet_order_get(store, order, note_order, &held, err);
+    if (rv == 0 && held.is_deploy && strcmp(held.release, list->release) != 0) {
         *out = false;
     }
     return rv == FLO_E_ABSENT ? 0 : rv;
@@ -101,11 +101,11 @@ static int scope_write(struct flo_scope_list *list,
                                    FLO_OUTCOME_PENDING, 0, err);
 
     if (rv == 0 && list->release != NULL && !rewrite) {
-        rv =
-            wants_rewrite(controller, member->id, list->release, &rewrite, err);
+        rv = wants_rewrite(list, member->id, &rewrite, err);
     }
     if (rv == 0 && rewrite) {
-        rv = flo_fleet_desired_set(controller->store, member->id, order, err);
+        rv = flo_fleet_desired_set(controller->store, member->id, list->model,
+                                   order, err);
         flo_outgoing_desired(controller, member->id);
     }
     return rv;

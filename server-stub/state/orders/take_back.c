@@ -129,6 +129,7 @@ int flo_take_back_look(struct flo_controller *controller,
 
     *list =
         (struct flo_scope_list){.controller = controller,
+                                .model = both->model,
                                 .release = both->from_text,
                                 .to = what->to != NULL ? both->to_text : NULL};
     if (rv == 0) {

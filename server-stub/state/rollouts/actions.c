@@ -75,9 +75,13 @@ static int do_order(struct flo_controller *controller,
         snprintf(order.reason, sizeof(order.reason), "%.127s",
                  entry->core.reason);
     }
-    return flo_orders_issue(
-        controller, &order, false,
-        action->op == FLO_ORDER_DEPLOY ? entry->release_bytes : 0, id, err);
+    return flo_orders_issue_row(
+        controller, &order,
+        (struct flo_fleet_order){.model = entry->model,
+                                 .release_bytes = action->op == FLO_ORDER_DEPLOY
+                                                      ? entry->release_bytes
+                                                      : 0},
+        id, err);
 }
 
 static int take_id(void *context, const struct flo_fleet_order *order)
@@ -101,16 +105,6 @@ int flo_rollouts_of_order(struct flo_controller *controller, const char *order,
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
-static bool is_of_model(struct flo_controller *controller, const char *rollout,
-                        const char *model)
-{
-    struct flo_rollout_entry *other;
-    struct flo_err absent = {0};
-
-    return flo_rollouts_find(controller, rollout, &other, &absent) == 0 &&
-           strcmp(other->model, model) == 0;
-}
-
 static int may_write(struct flo_controller *controller,
                      const struct flo_rollout_entry *entry,
                      enum flo_order_op op, const char *device, bool *out,
@@ -118,22 +112,15 @@ static int may_write(struct flo_controller *controller,
 {
     char order[FLO_NAME_MAX + 1];
     char rollout[FLO_NAME_MAX + 1] = "";
-    uint64_t rev;
-    int rv = flo_fleet_desired_get(controller->store, device, &rev, order, err);
+    int rv = flo_fleet_desired_get(controller->store, device, entry->model,
+                                   order, err);
 
     *out = rv == 0;
-    if (rv == FLO_E_DEVICE_ABSENT) { /* retired */
-        return 0;
-    }
     if (rv < 0 || order[0] == '\0') {
         return rv;
     }
     rv = flo_rollouts_of_order(controller, order, rollout, err);
-    enum flo_intent_write write =
-        flo_intent_may_write(op, entry->core.id, rollout);
-    *out = write == FLO_INTENT_WRITE ||
-           (write == FLO_INTENT_WRITE_OTHER_MODEL &&
-            !is_of_model(controller, rollout, entry->model));
+    *out = rv == 0 && flo_intent_may_write(op, entry->core.id, rollout);
     return rv;
 }
 
@@ -160,7 +147,8 @@ static int do_desired(struct flo_controller *controller,
                            err);
         }
         if (rv == 0 && is_meant) {
-            rv = flo_fleet_desired_set(controller->store, device, order, err);
+            rv = flo_fleet_desired_set(controller->store, device, entry->model,
+                                       order, err);
             flo_outgoing_desired(controller, device);
         }
     }
@@ -192,7 +180,8 @@ static int recall(struct flo_controller *controller,
     snprintf(order.reason, sizeof(order.reason), "%.127s", entry->core.reason);
     rv = flo_orders_issue_desired(controller, &order, id, err);
     if (rv == 0) {
-        rv = flo_fleet_desired_set(controller->store, device, id, err);
+        rv = flo_fleet_desired_set(controller->store, device, entry->model, id,
+                                   err);
         flo_outgoing_desired(controller, device);
     }
     return rv;

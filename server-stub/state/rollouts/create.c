@@ -17,8 +17,8 @@ static int settle_lift(struct flo_controller *controller,
     int rv;
 
     flo_digest_text(&entry->release, release);
-    rv = flo_fleet_order_newest(controller->store, "rollback", release,
-                                &taken_back, err);
+    rv = flo_fleet_order_newest(controller->store, "rollback", entry->model,
+                                release, &taken_back, err);
     if (rv == 0) {
         rv = flo_fleet_newest(controller->store, "order", &newest, err);
     }

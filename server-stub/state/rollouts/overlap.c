@@ -120,15 +120,16 @@ static int forget_order(struct flo_controller *controller,
 {
     char order[FLO_NAME_MAX + 1];
     char rollout[FLO_NAME_MAX + 1];
-    uint64_t rev;
-    int rv = flo_fleet_desired_get(controller->store, device, &rev, order, err);
+    int rv = flo_fleet_desired_get(controller->store, device, older->model,
+                                   order, err);
 
     if (rv < 0 || order[0] == '\0') {
-        return rv == FLO_E_DEVICE_ABSENT ? 0 : rv;
+        return rv;
     }
     rv = flo_rollouts_of_order(controller, order, rollout, err);
     if (rv == 0 && strcmp(rollout, older->core.id) == 0) {
-        rv = flo_fleet_desired_set(controller->store, device, "", err);
+        rv = flo_fleet_desired_set(controller->store, device, older->model, "",
+                                   err);
         flo_outgoing_desired(controller, device);
     }
     return rv;

@@ -1,4 +1,4 @@
-/* Store: devices, their groups and desired revisions. */
+/* Store: devices, their groups, and the models that they say they have. */
 #include <stdio.h>
 #include <string.h>
 
@@ -158,6 +158,15 @@ int flo_fleet_device_get(struct flo_fleet_store *store, const char *key,
                : rv;
 }
 
+static struct flo_match has_model(enum flo_field where, const char *text)
+{
+    return (struct flo_match){.field = FLO_FIELD_DEVICE_ID,
+                              .how = FLO_MATCH_AMONG,
+                              .among = FLO_FIELD_DEVICE_MODEL_DEVICE,
+                              .where = where,
+                              .value.text = text};
+}
+
 /* Labels are compared above the engine. */
 int flo_fleet_device_list(struct flo_fleet_store *store,
                           const struct flo_fleet_device_filter *filter,
@@ -193,9 +202,13 @@ int flo_fleet_device_list(struct flo_fleet_store *store,
         query.matches[query.match_count++] =
             common_number(FLO_FIELD_DEVICE_RETIRED, 0);
     }
+    if (filter->model != NULL) {
+        query.matches[query.match_count++] =
+            has_model(FLO_FIELD_DEVICE_MODEL_MODEL, filter->model);
+    }
     if (filter->release != NULL) {
         query.matches[query.match_count++] =
-            text_is(FLO_FIELD_DEVICE_SERVING, filter->release);
+            has_model(FLO_FIELD_DEVICE_MODEL_SERVING, filter->release);
     }
     int rv = flo_fleet_find(store, &query, take_device, &listing, err);
     return rv == ENOUGH ? 0 : rv;
@@ -278,41 +291,64 @@ int flo_fleet_device_online(struct flo_fleet_store *store, const char *id,
     return rv;
 }
 
-/* model@version that a report says is served; "" when it names none. */
-static void serving_of(const char *reported, char *out, size_t bytes)
+/* What is remembered of the models that it said it has. */
+static uint32_t models_checksum(const struct flo_fleet_model *models,
+                                size_t count)
 {
-    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
-    size_t length = strlen(reported);
+    uint32_t checksum = flo_crc32c(0, "models", 6);
 
-    out[0] = '\0';
-    if (length == 0 ||
-        flo_json_parse(reported, length, length, &json, NULL) < 0) {
-        return;
+    for (size_t i = 0; i < count; i++) {
+        checksum =
+            flo_crc32c(checksum, models[i].model, strlen(models[i].model) + 1);
+        checksum = flo_crc32c(checksum, models[i].serving,
+                              strlen(models[i].serving) + 1);
     }
-    const json_t *serving = json_object_get(json, "serving");
-    const char *model = json_string_value(json_object_get(serving, "model"));
-    const char *version =
-        json_string_value(json_object_get(serving, "version"));
-    if (model != NULL && version != NULL) {
-        snprintf(out, bytes, "%s@%s", model, version);
+    return checksum != 0 ? checksum : 1;
+}
+
+/* Rows change seldom: a report that says the same writes none. */
+static int put_models(struct flo_fleet_store *store, const char *id,
+                      const struct flo_fleet_model *models, size_t count,
+                      struct flo_err *err)
+{
+    struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
+    uint32_t checksum = models_checksum(models, count);
+
+    if (fact != NULL && fact->models == checksum) {
+        return 0;
     }
+    int rv = flo_fleet_remove(
+        store, FLO_TABLE_DEVICE_MODEL,
+        MATCHES(text_is(FLO_FIELD_DEVICE_MODEL_DEVICE, id)), NULL, err);
+    for (size_t i = 0; i < count && rv == 0; i++) {
+        rv = flo_fleet_put(
+            store, FLO_TABLE_DEVICE_MODEL,
+            CHANGES(
+                set_text(FLO_FIELD_DEVICE_MODEL_DEVICE, id),
+                set_text(FLO_FIELD_DEVICE_MODEL_MODEL, models[i].model),
+                set_text(FLO_FIELD_DEVICE_MODEL_SERVING, models[i].serving)),
+            err);
+    }
+    if (rv == 0 && fact != NULL) {
+        fact->models = checksum;
+    }
+    return rv;
 }
 
 int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id,
                               const char *reported, const char *profile,
-                              bool drifts, struct flo_err *err)
+                              bool drifts, const struct flo_fleet_model *models,
+                              size_t model_count, struct flo_err *err)
 {
-    char serving[2 * FLO_NAME_MAX + 2];
-
-    serving_of(reported, serving, sizeof(serving));
     const struct flo_field_change changes[] = {
         set_text(FLO_FIELD_DEVICE_REPORTED, reported),
-        set_text(FLO_FIELD_DEVICE_SERVING, serving),
         set_number(FLO_FIELD_DEVICE_DRIFTS, drifts),
         set_text(FLO_FIELD_DEVICE_PROFILE, profile)};
-    return flo_fleet_update(
-        store, FLO_TABLE_DEVICE, changes, profile != NULL ? 4 : 3,
+    int rv = flo_fleet_update(
+        store, FLO_TABLE_DEVICE, changes, profile != NULL ? 3 : 2,
         MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err);
+
+    return rv < 0 ? rv : put_models(store, id, models, model_count, err);
 }
 
 int flo_fleet_device_retire(struct flo_fleet_store *store, const char *id,
@@ -334,11 +370,11 @@ int flo_fleet_device_retire(struct flo_fleet_store *store, const char *id,
             MATCHES(text_is(FLO_FIELD_DEVICE_GROUP_DEVICE, id)), NULL, err);
     }
     if (rv == 0) {
-        rv = flo_fleet_remove(store, FLO_TABLE_DESIRED,
-                              MATCHES(text_is(FLO_FIELD_DESIRED_DEVICE, id)),
-                              NULL, err);
+        rv = flo_fleet_remove(
+            store, FLO_TABLE_DEVICE_MODEL,
+            MATCHES(text_is(FLO_FIELD_DEVICE_MODEL_DEVICE, id)), NULL, err);
     }
-    return rv;
+    return rv < 0 ? rv : flo_fleet_desired_forget(store, id, err);
 }
 
 int flo_fleet_devices_offline(struct flo_fleet_store *store,
@@ -374,71 +410,4 @@ int flo_fleet_device_counts(struct flo_fleet_store *store,
         &(struct flo_query){.table = FLO_TABLE_DEVICE,
                             WHERE(number_is(FLO_FIELD_DEVICE_RETIRED, 0))},
         by, FLO_COUNT(by), take_counts, out, err);
-}
-
-/* ---- desired ---- */
-
-struct desired {
-    uint64_t *revision;
-    char *order;
-};
-
-static int take_desired(void *context, const struct flo_row *row)
-{
-    const struct desired *desired = context;
-
-    *desired->revision = flo_row_number(row, FLO_FIELD_DESIRED_REVISION);
-    snprintf(desired->order, FLO_NAME_MAX + 1, "%s",
-             flo_row_text(row, FLO_FIELD_DESIRED_ORDER));
-    return 0;
-}
-
-int flo_fleet_desired_get(struct flo_fleet_store *store, const char *device,
-                          uint64_t *rev, char *order, struct flo_err *err)
-{
-    struct desired desired = {rev, order};
-    bool found;
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_DESIRED,
-                           WHERE(text_is(FLO_FIELD_DESIRED_DEVICE, device))},
-        take_desired, &desired, &found, err);
-
-    return rv == 0 && !found
-               ? flo_fail(err, FLO_E_DEVICE_ABSENT, "no device %.64s", device)
-               : rv;
-}
-
-int flo_fleet_desired_set(struct flo_fleet_store *store, const char *device,
-                          const char *order, struct flo_err *err)
-{
-    return flo_fleet_update(store, FLO_TABLE_DESIRED,
-                            CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1),
-                                    set_text(FLO_FIELD_DESIRED_ORDER, order)),
-                            MATCHES(text_is(FLO_FIELD_DESIRED_DEVICE, device)),
-                            NULL, err);
-}
-
-int flo_fleet_desired_holders(struct flo_fleet_store *store, const char *order,
-                              flo_fleet_text_fn fn, void *context,
-                              struct flo_err *err)
-{
-    struct flo_text device = {FLO_FIELD_DESIRED_DEVICE, fn, context};
-
-    return flo_fleet_find(
-        store,
-        &(struct flo_query){.table = FLO_TABLE_DESIRED,
-                            WHERE(text_is(FLO_FIELD_DESIRED_ORDER, order)),
-                            SORTED(UP(DESIRED_DEVICE))},
-        flo_fleet_take_text, &device, err);
-}
-
-int flo_fleet_desired_swap(struct flo_fleet_store *store, const char *order,
-                           const char *next, struct flo_err *err)
-{
-    return flo_fleet_update(store, FLO_TABLE_DESIRED,
-                            CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1),
-                                    set_text(FLO_FIELD_DESIRED_ORDER, next)),
-                            MATCHES(text_is(FLO_FIELD_DESIRED_ORDER, order)),
-                            NULL, err);
 }

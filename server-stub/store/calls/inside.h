@@ -16,6 +16,7 @@ struct flo_fleet_fact {
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
     uint32_t hardware;    /* checksum of its class; 0: not given yet */
+    uint32_t models;      /* checksum of what it has; 0: not known */
     uint64_t asked_at_ms; /* for answers, by flo_now_ms; 0: never */
     char boot[37]; /* of the outbox that the rest is about; "": none yet */
     bool is_mark_known;
@@ -45,6 +46,10 @@ void flo_fleet_facts_doubt(struct flo_fleet_store *store);
 FLO_MUST_USE int flo_fleet_mark_put(struct flo_fleet_store *store,
                                     const char *device, const char *boot,
                                     uint64_t mark, struct flo_err *err);
+/* A device that is retired should run nothing. */
+FLO_MUST_USE int flo_fleet_desired_forget(struct flo_fleet_store *store,
+                                          const char *device,
+                                          struct flo_err *err);
 void flo_fleet_facts_deinit(struct flo_fleet_facts *facts);
 
 /* ---- an engine's calls, counted ---- */

@@ -15,6 +15,7 @@ int flo_fleet_take_order(void *context, const struct flo_row *row)
         .envelope = flo_row_text(row, FLO_FIELD_ORDER_ENVELOPE),
         .body = flo_row_text(row, FLO_FIELD_ORDER_BODY),
         .rollout = flo_row_text(row, FLO_FIELD_ORDER_ROLLOUT),
+        .model = flo_row_text(row, FLO_FIELD_ORDER_MODEL),
         .release = flo_row_text(row, FLO_FIELD_ORDER_RELEASE),
         .phase = flo_row_number(row, FLO_FIELD_ORDER_PHASE),
         .seq = flo_row_number(row, FLO_FIELD_ORDER_SEQ),
@@ -43,6 +44,7 @@ static int supersede(struct flo_fleet_store *store,
                 number_is(FLO_FIELD_ORDER_PHASE, order->phase),
                 text_is(FLO_FIELD_ORDER_GROUP, order->group),
                 text_is(FLO_FIELD_ORDER_RELEASE, order->release),
+                text_is(FLO_FIELD_ORDER_MODEL, order->model),
                 number_is(FLO_FIELD_ORDER_SUPERSEDED, 0),
                 number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_BELOW, order->seq)),
         NULL, err);
@@ -65,6 +67,7 @@ int flo_fleet_order_add(struct flo_fleet_store *store,
                          set_text(FLO_FIELD_ORDER_ENVELOPE, order->envelope),
                          set_text(FLO_FIELD_ORDER_BODY, order->body),
                          set_text(FLO_FIELD_ORDER_ROLLOUT, order->rollout),
+                         set_text(FLO_FIELD_ORDER_MODEL, order->model),
                          set_text(FLO_FIELD_ORDER_RELEASE, order->release),
                          set_number(FLO_FIELD_ORDER_PHASE, order->phase),
                          set_number(FLO_FIELD_ORDER_SEQ, order->seq),
@@ -130,7 +133,7 @@ int flo_fleet_order_prune(struct flo_fleet_store *store, uint64_t now_ms,
                 number_is(FLO_FIELD_ORDER_SUPERSEDED, 1),
                 (struct flo_match){.field = FLO_FIELD_ORDER_ID,
                                    .how = FLO_MATCH_NOT_AMONG,
-                                   .among = FLO_FIELD_DESIRED_ORDER}),
+                                   .among = FLO_FIELD_ASSIGNMENT_ORDER}),
             NULL, err);
     }
     if (rv == 0) {
@@ -182,8 +185,8 @@ int flo_fleet_order_of(struct flo_fleet_store *store, const char *rollout,
 }
 
 int flo_fleet_order_newest(struct flo_fleet_store *store, const char *op,
-                           const char *release, uint64_t *out,
-                           struct flo_err *err)
+                           const char *model, const char *release,
+                           uint64_t *out, struct flo_err *err)
 {
     struct flo_number seq = {.field = FLO_FIELD_ORDER_SEQ};
     bool found;
@@ -192,6 +195,7 @@ int flo_fleet_order_newest(struct flo_fleet_store *store, const char *op,
         (struct flo_query){
             .table = FLO_TABLE_ORDER,
             WHERE(text_is(FLO_FIELD_ORDER_OP, op),
+                  text_is(FLO_FIELD_ORDER_MODEL, model),
                   release[0] != '\0'
                       ? text_is(FLO_FIELD_ORDER_RELEASE, release)
                       : number_is(FLO_FIELD_ORDER_DESIRED_ONLY, 0)),
@@ -294,7 +298,7 @@ int flo_fleet_order_held(struct flo_fleet_store *store, flo_fleet_order_fn fn,
             .table = FLO_TABLE_ORDER,
             WHERE((struct flo_match){.field = FLO_FIELD_ORDER_ID,
                                      .how = FLO_MATCH_AMONG,
-                                     .among = FLO_FIELD_DESIRED_ORDER}),
+                                     .among = FLO_FIELD_ASSIGNMENT_ORDER}),
             SORTED(UP(ORDER_SEQ))},
         flo_fleet_take_order, &take, err);
 }

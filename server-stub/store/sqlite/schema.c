@@ -118,5 +118,28 @@ const char *const flo_sqlite_schema[] = {
     " AND newer.grp = ord.grp AND newer.release = ord.release);"
     "CREATE INDEX ord_newest ON ord(rollout, op, phase, grp, release)"
     " WHERE superseded = 0;",
+    /* A device has an assignment for each model, and says what it has. */
+    "ALTER TABLE ord ADD COLUMN model TEXT NOT NULL DEFAULT '';"
+    "UPDATE ord SET model = coalesce(CASE WHEN json_valid(body)"
+    " THEN json_extract(body, '$.args.model') END, (SELECT release.model"
+    " FROM rollout JOIN release ON release.digest = rollout.digest"
+    " WHERE rollout.id = ord.rollout), '');"
+    "DROP INDEX ord_listed;"
+    "CREATE INDEX ord_listed ON ord(model, op, seq) WHERE desired_only = 0;"
+    "CREATE TABLE assignment (device TEXT NOT NULL, model TEXT NOT NULL,"
+    " ord TEXT NOT NULL, PRIMARY KEY (device, model)) WITHOUT ROWID;"
+    "CREATE INDEX assignment_order ON assignment(ord);"
+    "INSERT INTO assignment SELECT desired.device, ord.model, ord.id"
+    " FROM desired JOIN ord ON ord.id = desired.ord WHERE ord.model <> '';"
+    "DROP INDEX desired_order;"
+    "ALTER TABLE desired DROP COLUMN ord;"
+    "CREATE TABLE device_model (device TEXT NOT NULL, model TEXT NOT NULL,"
+    " serving TEXT NOT NULL, PRIMARY KEY (device, model)) WITHOUT ROWID;"
+    "CREATE INDEX device_model_model ON device_model(model);"
+    "CREATE INDEX device_model_serving ON device_model(serving);"
+    "INSERT INTO device_model SELECT id,"
+    " substr(serving, 1, instr(serving, '@') - 1), serving"
+    " FROM device WHERE instr(serving, '@') > 1;"
+    "ALTER TABLE device DROP COLUMN serving;",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

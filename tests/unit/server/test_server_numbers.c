@@ -193,10 +193,9 @@ static struct flo_order held_by(struct world *world, const char *device)
 {
     struct flo_order order;
     char id[FLO_NAME_MAX + 1];
-    uint64_t rev;
 
     assert_int_equal(flo_fleet_desired_get(world->controller->store, device,
-                                           &rev, id, &world->err),
+                                           "tiny", id, &world->err),
                      0);
     assert_int_equal(flo_fleet_order_get(world->controller->store, id,
                                          take_order, &order, &world->err),
@@ -280,11 +279,11 @@ static void what_many_hold_is_signed_once_for_all_of_them(void **state)
         snprintf(name, sizeof(name), "many-%u", i);
         assert_int_equal(enrol(world, device, name), 0);
         assert_int_equal(flo_fleet_desired_set(world->controller->store, device,
-                                               "o-0002", &world->err),
+                                               "tiny", "o-0002", &world->err),
                          0);
     }
     assert_int_equal(flo_fleet_desired_set(world->controller->store, ids[0],
-                                           "o-0002", &world->err),
+                                           "tiny", "o-0002", &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     uint64_t before = world->controller->orders.signed_count;

@@ -115,6 +115,7 @@ old_orders_are_signed_again_for_those_whose_desired_holds_them(void **state)
                                   .group = "all",
                                   .envelope = "{}",
                                   .rollout = "",
+                                  .model = "tiny",
                                   .release = DIGEST,
                                   .issued_at_ms = flo_wall_ms() - 144000000,
                                   .expires_at_ms = flo_wall_ms() + 115200000};
@@ -126,7 +127,8 @@ old_orders_are_signed_again_for_those_whose_desired_holds_them(void **state)
     assert_int_equal(
         flo_fleet_order_add(world->controller->store, &old, &world->err), 0);
     assert_int_equal(flo_fleet_desired_set(world->controller->store,
-                                           ids[canary], "o-0900", &world->err),
+                                           ids[canary], "tiny", "o-0900",
+                                           &world->err),
                      0);
     char *before = list_of_all(world);
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
@@ -307,7 +309,8 @@ static struct flo_rollout_member *world_after_days(struct world *world)
                                          add_expired, world, &world->err),
                      0);
     assert_int_equal(flo_fleet_desired_set(world->controller->store,
-                                           ids[canary], "o-0900", &world->err),
+                                           ids[canary], "tiny", "o-0900",
+                                           &world->err),
                      0);
     return &entry->core.members[flo_rollout_find(&entry->core, ids[canary])];
 }
@@ -441,11 +444,10 @@ static struct flo_digest world_with_a_newer_release_in_lab(struct world *world)
 static void assert_only_others_lost_theirs(struct world *world)
 {
     char order[FLO_NAME_MAX + 1];
-    uint64_t rev;
 
     assert_string_equal(op_of(world, ids[0]), "abort");
     assert_int_equal(flo_fleet_desired_get(world->controller->store, NEWCOMER,
-                                           &rev, order, &world->err),
+                                           "tiny", order, &world->err),
                      0);
     assert_string_equal(order, "o-0002");
 }

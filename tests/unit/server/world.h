@@ -45,10 +45,11 @@ static inline int enrol(struct world *world, const char *id, const char *name)
     return rv < 0 ? rv : flo_rollouts_join(world->controller, id, &world->err);
 }
 
-static inline void add_release(struct world *world, uint64_t number,
-                               const char *version, const char *digest)
+static inline void add_release_of(struct world *world, const char *model,
+                                  uint64_t number, const char *version,
+                                  const char *digest)
 {
-    struct flo_fleet_release release = {.model = "tiny",
+    struct flo_fleet_release release = {.model = model,
                                         .version = version,
                                         .number = number,
                                         .digest = digest,
@@ -59,6 +60,12 @@ static inline void add_release(struct world *world, uint64_t number,
     assert_int_equal(
         flo_fleet_release_add(world->controller->store, &release, &world->err),
         0);
+}
+
+static inline void add_release(struct world *world, uint64_t number,
+                               const char *version, const char *digest)
+{
+    add_release_of(world, "tiny", number, version, digest);
 }
 
 static inline int world_setup(void **state)
@@ -174,10 +181,9 @@ static inline size_t device_in_phase(const struct flo_rollout_entry *entry,
 static inline const char *order_of(struct world *world, size_t device)
 {
     static char order[FLO_NAME_MAX + 1];
-    uint64_t rev;
 
     assert_int_equal(flo_fleet_desired_get(world->controller->store,
-                                           ids[device], &rev, order,
+                                           ids[device], "tiny", order,
                                            &world->err),
                      0);
     return order;
@@ -207,10 +213,9 @@ static inline const char *op_of(struct world *world, const char *device)
 {
     static char op[16];
     char order[FLO_NAME_MAX + 1];
-    uint64_t rev;
 
     assert_int_equal(flo_fleet_desired_get(world->controller->store, device,
-                                           &rev, order, &world->err),
+                                           "tiny", order, &world->err),
                      0);
     op[0] = '\0';
     if (order[0] != '\0') {
@@ -227,13 +232,12 @@ static inline const char *op_of(struct world *world, const char *device)
 static inline const char *order_of_newcomer(struct world *world)
 {
     static char order[FLO_NAME_MAX + 1];
-    uint64_t rev;
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     assert_int_equal(enrol(world, NEWCOMER, "gw-9"), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     assert_int_equal(flo_fleet_desired_get(world->controller->store, NEWCOMER,
-                                           &rev, order, &world->err),
+                                           "tiny", order, &world->err),
                      0);
     return order;
 }

@@ -72,7 +72,6 @@ static void a_retired_device_frees_its_name_and_keeps_its_row(void **state)
 {
     struct flo_fleet_store *store = store_of(state);
     struct flo_err err = {0};
-    char order[FLO_NAME_MAX + 1];
     uint64_t rev;
     bool active = true;
 
@@ -83,9 +82,49 @@ static void a_retired_device_frees_its_name_and_keeps_its_row(void **state)
                      0);
     assert_false(active);
     assert_int_equal(flo_fleet_device_get(store, DEVICE, NULL, NULL, &err), 0);
-    assert_int_equal(flo_fleet_desired_get(store, DEVICE, &rev, order, &err),
+    assert_int_equal(flo_fleet_desired_rev(store, DEVICE, &rev, &err),
                      FLO_E_DEVICE_ABSENT);
     assert_int_equal(add(store, OTHER, "gw-1", "lab"), 0);
+}
+
+static int add_assignment(void *context, const char *model, const char *order)
+{
+    flo_buf_printf(context, "%s %s\n", model, order);
+    return 0;
+}
+
+static void a_device_has_an_order_for_each_model(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) all = {0};
+    struct flo_err err = {0};
+    char order[FLO_NAME_MAX + 1];
+    uint64_t rev;
+
+    assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
+    assert_int_equal(flo_fleet_desired_set(store, DEVICE, "tiny", "o-1", &err),
+                     0);
+    assert_int_equal(flo_fleet_desired_set(store, DEVICE, "help", "o-2", &err),
+                     0);
+    assert_int_equal(flo_fleet_desired_swap(store, "o-1", "o-3", &err), 0);
+    assert_int_equal(
+        flo_fleet_desired_each(store, DEVICE, add_assignment, &all, &err), 0);
+    assert_string_equal(all.data, "help o-2\ntiny o-3\n");
+    assert_int_equal(flo_fleet_desired_swap(store, "o-2", "", &err), 0);
+    assert_int_equal(flo_fleet_desired_get(store, DEVICE, "help", order, &err),
+                     0);
+    assert_string_equal(order, "");
+    assert_int_equal(flo_fleet_desired_get(store, DEVICE, "tiny", order, &err),
+                     0);
+    assert_string_equal(order, "o-3");
+    assert_int_equal(flo_fleet_desired_rev(store, DEVICE, &rev, &err), 0);
+    assert_int_equal(rev, 5);
+    /* A device that is not there gets none. */
+    assert_int_equal(flo_fleet_desired_set(store, OTHER, "tiny", "o-1", &err),
+                     0);
+    assert_int_equal(flo_fleet_desired_get(store, OTHER, "tiny", order, &err),
+                     0);
+    assert_string_equal(order, "");
 }
 
 static void each_write_of_desired_raises_the_revision(void **state)
@@ -96,14 +135,17 @@ static void each_write_of_desired_raises_the_revision(void **state)
     uint64_t rev;
 
     assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
-    assert_int_equal(flo_fleet_desired_get(store, DEVICE, &rev, order, &err),
+    assert_int_equal(flo_fleet_desired_rev(store, DEVICE, &rev, &err), 0);
+    assert_int_equal(flo_fleet_desired_get(store, DEVICE, "tiny", order, &err),
                      0);
     assert_int_equal(rev, 1);
     assert_string_equal(order, "");
-    assert_int_equal(flo_fleet_desired_set(store, DEVICE, "o-1", &err), 0);
+    assert_int_equal(flo_fleet_desired_set(store, DEVICE, "tiny", "o-1", &err),
+                     0);
     assert_int_equal(flo_fleet_desired_swap(store, "o-1", "o-2", &err), 0);
     assert_int_equal(flo_fleet_desired_swap(store, "o-1", "o-3", &err), 0);
-    assert_int_equal(flo_fleet_desired_get(store, DEVICE, &rev, order, &err),
+    assert_int_equal(flo_fleet_desired_rev(store, DEVICE, &rev, &err), 0);
+    assert_int_equal(flo_fleet_desired_get(store, DEVICE, "tiny", order, &err),
                      0);
 
     assert_int_equal(rev, 3);
@@ -360,15 +402,13 @@ static int ignore_token(void *context, const struct flo_fleet_token *token)
 static void what_is_not_there_is_named_as_absent(void **state)
 {
     struct flo_fleet_store *store = store_of(state);
-    char order[FLO_NAME_MAX + 1];
     struct flo_err err = {0};
     uint64_t revision;
 
     assert_int_equal(flo_fleet_device_get(store, "x", NULL, NULL, &err),
                      FLO_E_DEVICE_ABSENT);
-    assert_int_equal(
-        flo_fleet_desired_get(store, DEVICE, &revision, order, &err),
-        FLO_E_DEVICE_ABSENT);
+    assert_int_equal(flo_fleet_desired_rev(store, DEVICE, &revision, &err),
+                     FLO_E_DEVICE_ABSENT);
     assert_int_equal(
         flo_fleet_release_get(store, "tiny", "1.0.0", NULL, NULL, &err),
         FLO_E_RELEASE_ABSENT);
@@ -493,14 +533,15 @@ static void devices_are_found_by_label_release_and_connection(void **state)
                                       .labels = "{\"site\":\"oslo\"}",
                                       .profile = "{}",
                                       .groups = "[]"};
-    const char *reported = "{\"serving\":{\"model\":\"tiny\","
-                           "\"version\":\"2.1.0\"}}";
+    const struct flo_fleet_model models[] = {{"help", ""},
+                                             {"tiny", "tiny@2.1.0"}};
 
     assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
     assert_int_equal(add(store, OTHER, "gw-2", "lab"), 0);
     assert_int_equal(flo_fleet_device_add(store, &device, NULL, 0, &err), 0);
-    assert_int_equal(
-        flo_fleet_device_reported(store, OTHER, reported, NULL, true, &err), 0);
+    assert_int_equal(flo_fleet_device_reported(store, OTHER, "{}", NULL, true,
+                                               models, FLO_COUNT(models), &err),
+                     0);
     assert_int_equal(
         flo_fleet_device_online(store, OTHER, true, &is_news, &err), 0);
     assert_true(is_news);
@@ -512,6 +553,14 @@ static void devices_are_found_by_label_release_and_connection(void **state)
                                              .release = "tiny@2.1.0"};
     assert_int_equal(listed(store, filter), 1);
     filter.release = "tiny@2.1.1";
+    assert_int_equal(listed(store, filter), 0);
+    filter = (struct flo_fleet_device_filter){.online = -1, .model = "help"};
+    assert_int_equal(listed(store, filter), 1);
+    filter.release = "tiny@2.1.0"; /* of another of its models */
+    assert_int_equal(listed(store, filter), 1);
+    assert_int_equal(flo_fleet_device_reported(store, OTHER, "{}", NULL, true,
+                                               models + 1, 1, &err),
+                     0);
     assert_int_equal(listed(store, filter), 0);
     filter = (struct flo_fleet_device_filter){
         .online = -1, .label = "site", .label_value = "oslo", .limit = 1};
@@ -540,7 +589,7 @@ static int move_on(void *context, const char *device)
     struct moved *moved = context;
 
     moved->count++;
-    return flo_fleet_desired_set(moved->store, device, "o-2", NULL);
+    return flo_fleet_desired_set(moved->store, device, "tiny", "o-2", NULL);
 }
 
 static void
@@ -558,7 +607,8 @@ a_listing_meets_each_row_once_though_its_callback_changes_them(void **state)
                  (unsigned)i);
         snprintf(name, sizeof(name), "n-%d", i);
         assert_int_equal(add(store, id, name, "lab"), 0);
-        assert_int_equal(flo_fleet_desired_set(store, id, "o-1", &err), 0);
+        assert_int_equal(flo_fleet_desired_set(store, id, "tiny", "o-1", &err),
+                         0);
     }
     assert_int_equal(
         flo_fleet_desired_holders(store, "o-1", move_on, &moved, &err), 0);
@@ -806,6 +856,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         OVER_BOTH(devices_are_found_by_id_name_and_group),
         OVER_BOTH(a_retired_device_frees_its_name_and_keeps_its_row),
+        OVER_BOTH(a_device_has_an_order_for_each_model),
         OVER_BOTH(each_write_of_desired_raises_the_revision),
         OVER_BOTH(events_are_acknowledged_up_to_the_first_gap),
         OVER_BOTH(a_token_has_as_many_uses_as_it_was_made_for),

@@ -30,6 +30,7 @@ static void add_order(struct flo_fleet_store *store, const char *id,
     order.envelope = "{}";
     order.body = "{}";
     order.rollout = order.rollout != NULL ? order.rollout : "";
+    order.model = order.model != NULL ? order.model : "tiny";
     order.release = order.release != NULL ? order.release : "";
     assert_int_equal(flo_fleet_order_add(store, &order, &err), 0);
 }
@@ -93,7 +94,8 @@ orders_go_a_month_behind_their_end_when_a_newer_one_says_the_same(void **state)
     add_order(store, "o-15",
               (struct flo_fleet_order){.op = "deploy", .rollout = "r-2"});
     assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
-    assert_int_equal(flo_fleet_desired_set(store, DEVICE, "o-12", &err), 0);
+    assert_int_equal(flo_fleet_desired_set(store, DEVICE, "tiny", "o-12", &err),
+                     0);
 
     assert_int_equal(flo_fleet_order_prune(store, now, &from, &err), 0);
 
@@ -218,15 +220,15 @@ static void the_fleet_is_frozen_until_the_newest_order_thaws_it(void **state)
     add_order(store, "o-4",
               (struct flo_fleet_order){
                   .op = "rollback", .release = "y", .is_desired_only = true});
-    assert_int_equal(flo_fleet_order_newest(store, "rollback", "", &seq, &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_order_newest(store, "rollback", "tiny", "", &seq, &err), 0);
     assert_int_equal(seq, 3);
-    assert_int_equal(flo_fleet_order_newest(store, "rollback", "y", &seq, &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_order_newest(store, "rollback", "tiny", "y", &seq, &err), 0);
     assert_int_equal(seq, 4);
     assert_int_equal(flo_fleet_orders_only_held(store, "x", &err), 0);
-    assert_int_equal(flo_fleet_order_newest(store, "rollback", "", &seq, &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_order_newest(store, "rollback", "tiny", "", &seq, &err), 0);
     assert_int_equal(seq, 0);
 }
 
@@ -322,8 +324,10 @@ static void orders_that_a_desired_holds_are_listed_once(void **state)
     add_order(store, "o-2", (struct flo_fleet_order){.op = "deploy"});
     assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
     assert_int_equal(add(store, OTHER, "gw-2", "lab"), 0);
-    assert_int_equal(flo_fleet_desired_set(store, DEVICE, "o-2", &err), 0);
-    assert_int_equal(flo_fleet_desired_set(store, OTHER, "o-2", &err), 0);
+    assert_int_equal(flo_fleet_desired_set(store, DEVICE, "tiny", "o-2", &err),
+                     0);
+    assert_int_equal(flo_fleet_desired_set(store, OTHER, "tiny", "o-2", &err),
+                     0);
     assert_int_equal(flo_fleet_order_held(store, take_order, &held, &err), 0);
     assert_string_equal(held.data, "o-2 ");
 }

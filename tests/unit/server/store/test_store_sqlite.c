@@ -133,7 +133,9 @@ static const char older[] =
     " '{\"id\":\"disk.full\"}');"
     "INSERT INTO ord VALUES ('o-1', 'freeze', 'all', '{}', '{}', '', '', 0, 1,"
     " 1, 2, 0, 0, 0), ('o-2', 'freeze', 'all', '{}', '{}', '', '', 0, 2, 1, 2,"
-    " 0, 0, 0);";
+    " 0, 0, 0), ('o-3', 'deploy', 'all', '{}',"
+    " '{\"args\":{\"model\":\"tiny\"}}', '', '', 0, 3, 1, 2, 0, 0, 1);"
+    "INSERT INTO desired VALUES ('d-1', 7, 'o-3'), ('d-2', 1, '');";
 
 static int take_text(void *context, const char *text)
 {
@@ -184,6 +186,7 @@ fields_that_an_older_file_has_not_are_made_from_its_rows(void **state)
     struct flo_fleet_store *store;
     struct flo_db *db;
     struct flo_err err = {0};
+    char order[FLO_NAME_MAX + 1];
     uint64_t from = 0;
 
     (void)state;
@@ -191,7 +194,7 @@ fields_that_an_older_file_has_not_are_made_from_its_rows(void **state)
     snprintf(path, sizeof(path), "%s/control.db", dir);
     assert_int_equal(flo_db_open(path, FLO_DB_SYNC_NORMAL, 100, &db, &err), 0);
     assert_int_equal(flo_db_migrate(db, flo_sqlite_schema,
-                                    flo_sqlite_schema_count - 1, &err),
+                                    flo_sqlite_schema_count - 2, &err),
                      0);
     assert_int_equal(flo_db_exec(db, older, &err), 0);
     flo_db_close(db);
@@ -216,6 +219,11 @@ fields_that_an_older_file_has_not_are_made_from_its_rows(void **state)
         flo_fleet_order_list(store, "all", 0, take_order, &found, &err), 0);
     assert_string_equal(found.data, "d-1 | r-10001 r-0010 r-0009 | d-2 d-1 |"
                                     " disk.full | o-2 ");
+    assert_int_equal(flo_fleet_desired_get(store, "d-1", "tiny", order, &err),
+                     0);
+    assert_string_equal(order, "o-3");
+    assert_int_equal(flo_fleet_desired_rev(store, "d-1", &from, &err), 0);
+    assert_int_equal(from, 7);
     flo_fleet_close(store);
     remove_tree(dir);
 }
@@ -265,15 +273,17 @@ static void orders_are_found_without_reading_those_of_a_year(void **state)
     plan_is(store, "SCAN ord USING INDEX ord_tracked\n");
     assert_int_equal(flo_fleet_order_held(store, take_order, NULL, &err), 0);
     plan_is(store, "SEARCH ord USING PRIMARY KEY (id=?)\n"
-                   "SCAN desired USING COVERING INDEX desired_order\n"
+                   "SCAN assignment USING COVERING INDEX assignment_order\n"
                    "USE TEMP B-TREE FOR ORDER BY\n");
     assert_int_equal(flo_fleet_order_prune(store, 1, &number, &err), 0);
     plan_is(store, "SEARCH ord USING INDEX ord_seq (seq>? AND seq<?)\n");
     assert_int_equal(
-        flo_fleet_order_newest(store, "rollback", "", &number, &err), 0);
-    plan_is(store, "SEARCH ord USING INDEX ord_listed (op=?)\n");
+        flo_fleet_order_newest(store, "rollback", "tiny", "", &number, &err),
+        0);
+    plan_is(store, "SEARCH ord USING INDEX ord_listed (model=? AND op=?)\n");
     assert_int_equal(
-        flo_fleet_order_newest(store, "rollback", "x", &number, &err), 0);
+        flo_fleet_order_newest(store, "rollback", "tiny", "x", &number, &err),
+        0);
     plan_is(store, "SEARCH ord USING INDEX ord_release (release=? AND op=?)\n");
 }
 

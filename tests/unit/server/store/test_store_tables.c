@@ -280,7 +280,7 @@ static struct flo_match random_match(enum flo_table table, uint32_t *random)
 static void change_at_random(struct flo_fleet_store *store, uint32_t random,
                              struct flo_buf *out)
 {
-    static const enum flo_table tables[] = {FLO_TABLE_MEMBER, FLO_TABLE_DESIRED,
+    static const enum flo_table tables[] = {FLO_TABLE_MEMBER, FLO_TABLE_ORDER,
                                             FLO_TABLE_OUTCOME};
     enum flo_table table = tables[next_random(&random) % FLO_COUNT(tables)];
     struct flo_field_change changes[FLO_TABLE_FIELDS_MAX];
@@ -334,9 +334,9 @@ static void change_at_random(struct flo_fleet_store *store, uint32_t random,
 
 static int count_row(void *context, const struct flo_row *row, uint64_t count)
 {
-    flo_buf_printf(
-        context, "%s %d: %d\n", flo_row_text(row, FLO_FIELD_MEMBER_STATE),
-        (int)flo_row_number(row, FLO_FIELD_DESIRED_REVISION), (int)count);
+    flo_buf_printf(context, "%s %d: %d\n",
+                   flo_row_text(row, FLO_FIELD_MEMBER_STATE),
+                   (int)flo_row_number(row, FLO_FIELD_ORDER_PHASE), (int)count);
     return 0;
 }
 
@@ -344,17 +344,17 @@ static int ask_row(void *context, const struct flo_row *row)
 {
     dump_row(context, row);
     flo_buf_printf(context, "+ %s %d\n",
-                   flo_row_text(row, FLO_FIELD_DESIRED_ORDER),
-                   (int)flo_row_number(row, FLO_FIELD_DESIRED_REVISION));
+                   flo_row_text(row, FLO_FIELD_ORDER_ROLLOUT),
+                   (int)flo_row_number(row, FLO_FIELD_ORDER_PHASE));
     return 0;
 }
 
-/* Members with the desired of their device: joins, sorts, limits, groups. */
+/* Members with an order of their id: joins, sorts, limits, groups. */
 static void ask_at_random(struct flo_fleet_store *store, uint32_t random,
                           struct flo_buf *out)
 {
     struct flo_query query = {.table = FLO_TABLE_MEMBER,
-                              .join = FLO_FIELD_DESIRED_DEVICE,
+                              .join = FLO_FIELD_ORDER_ID,
                               .by = FLO_FIELD_MEMBER_DEVICE};
     struct flo_err err = {0};
 
@@ -363,7 +363,7 @@ static void ask_at_random(struct flo_fleet_store *store, uint32_t random,
         random_match(FLO_TABLE_MEMBER, &random);
     if (next_random(&random) % 2) {
         query.matches[query.match_count++] =
-            random_match(FLO_TABLE_DESIRED, &random);
+            random_match(FLO_TABLE_ORDER, &random);
     }
     if (next_random(&random) % 2) {
         query.matches[query.match_count++] = (struct flo_match){
@@ -379,7 +379,7 @@ static void ask_at_random(struct flo_fleet_store *store, uint32_t random,
                           .is_down = next_random(&random) % 2};
     query.sorts[query.sort_count++] = (struct flo_sort){
         .field = next_random(&random) % 2 ? FLO_FIELD_MEMBER_ROLLOUT
-                                          : FLO_FIELD_DESIRED_ORDER,
+                                          : FLO_FIELD_ORDER_ROLLOUT,
         .is_natural = true};
     query.sorts[query.sort_count++] = (struct flo_sort)UP(MEMBER_DEVICE);
     query.limit = next_random(&random) % 5;

@@ -1,0 +1,159 @@
+/* Store: what devices should run: an order for each model, and the revision of
+ * the document that says it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "server-stub/store/calls/inside.h"
+
+static struct flo_match of_device(const char *device)
+{
+    return text_is(FLO_FIELD_ASSIGNMENT_DEVICE, device);
+}
+
+static int take_order(void *context, const struct flo_row *row)
+{
+    snprintf(context, FLO_NAME_MAX + 1, "%s",
+             flo_row_text(row, FLO_FIELD_ASSIGNMENT_ORDER));
+    return 0;
+}
+
+int flo_fleet_desired_rev(struct flo_fleet_store *store, const char *device,
+                          uint64_t *out, struct flo_err *err)
+{
+    struct flo_number revision = {.field = FLO_FIELD_DESIRED_REVISION};
+    bool found;
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_DESIRED,
+                           WHERE(text_is(FLO_FIELD_DESIRED_DEVICE, device))},
+        flo_fleet_take_number, &revision, &found, err);
+
+    if (rv == 0 && !found) {
+        rv = flo_fail(err, FLO_E_DEVICE_ABSENT, "no device %.64s", device);
+    }
+    if (rv == 0) {
+        *out = revision.number;
+    }
+    return rv;
+}
+
+int flo_fleet_desired_get(struct flo_fleet_store *store, const char *device,
+                          const char *model, char *order, struct flo_err *err)
+{
+    bool found;
+
+    order[0] = '\0';
+    return flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_ASSIGNMENT,
+                           WHERE(of_device(device),
+                                 text_is(FLO_FIELD_ASSIGNMENT_MODEL, model))},
+        take_order, order, &found, err);
+}
+
+int flo_fleet_desired_set(struct flo_fleet_store *store, const char *device,
+                          const char *model, const char *order,
+                          struct flo_err *err)
+{
+    uint64_t is_there = 0;
+    int rv = flo_fleet_update(
+        store, FLO_TABLE_DESIRED,
+        CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
+        MATCHES(text_is(FLO_FIELD_DESIRED_DEVICE, device)), &is_there, err);
+
+    if (rv < 0 || is_there == 0) { /* retired */
+        return rv;
+    }
+    return order[0] == '\0'
+               ? flo_fleet_remove(
+                     store, FLO_TABLE_ASSIGNMENT,
+                     MATCHES(of_device(device),
+                             text_is(FLO_FIELD_ASSIGNMENT_MODEL, model)),
+                     NULL, err)
+               : flo_fleet_put(
+                     store, FLO_TABLE_ASSIGNMENT,
+                     CHANGES(set_text(FLO_FIELD_ASSIGNMENT_DEVICE, device),
+                             set_text(FLO_FIELD_ASSIGNMENT_MODEL, model),
+                             set_text(FLO_FIELD_ASSIGNMENT_ORDER, order)),
+                     err);
+}
+
+struct each {
+    flo_fleet_assignment_fn fn;
+    void *context;
+};
+
+static int take_assignment(void *context, const struct flo_row *row)
+{
+    const struct each *each = context;
+
+    return each->fn(each->context,
+                    flo_row_text(row, FLO_FIELD_ASSIGNMENT_MODEL),
+                    flo_row_text(row, FLO_FIELD_ASSIGNMENT_ORDER));
+}
+
+int flo_fleet_desired_each(struct flo_fleet_store *store, const char *device,
+                           flo_fleet_assignment_fn fn, void *context,
+                           struct flo_err *err)
+{
+    struct each each = {fn, context};
+
+    return flo_fleet_find(store,
+                          &(struct flo_query){.table = FLO_TABLE_ASSIGNMENT,
+                                              WHERE(of_device(device)),
+                                              SORTED(UP(ASSIGNMENT_MODEL))},
+                          take_assignment, &each, err);
+}
+
+int flo_fleet_desired_holders(struct flo_fleet_store *store, const char *order,
+                              flo_fleet_text_fn fn, void *context,
+                              struct flo_err *err)
+{
+    struct flo_text device = {FLO_FIELD_ASSIGNMENT_DEVICE, fn, context};
+
+    return flo_fleet_find(
+        store,
+        &(struct flo_query){.table = FLO_TABLE_ASSIGNMENT,
+                            WHERE(text_is(FLO_FIELD_ASSIGNMENT_ORDER, order)),
+                            SORTED(UP(ASSIGNMENT_DEVICE))},
+        flo_fleet_take_text, &device, err);
+}
+
+int flo_fleet_desired_swap(struct flo_fleet_store *store, const char *order,
+                           const char *next, struct flo_err *err)
+{
+    struct flo_match holds = text_is(FLO_FIELD_ASSIGNMENT_ORDER, order);
+    int rv =
+        flo_fleet_update(store, FLO_TABLE_DESIRED,
+                         CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
+                         MATCHES({.field = FLO_FIELD_DESIRED_DEVICE,
+                                  .how = FLO_MATCH_AMONG,
+                                  .among = FLO_FIELD_ASSIGNMENT_DEVICE,
+                                  .where = FLO_FIELD_ASSIGNMENT_ORDER,
+                                  .value.text = order}),
+                         NULL, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    return next[0] == '\0'
+               ? flo_fleet_remove(store, FLO_TABLE_ASSIGNMENT, &holds, 1, NULL,
+                                  err)
+               : flo_fleet_update(
+                     store, FLO_TABLE_ASSIGNMENT,
+                     CHANGES(set_text(FLO_FIELD_ASSIGNMENT_ORDER, next)),
+                     &holds, 1, NULL, err);
+}
+
+int flo_fleet_desired_forget(struct flo_fleet_store *store, const char *device,
+                             struct flo_err *err)
+{
+    int rv = flo_fleet_remove(store, FLO_TABLE_ASSIGNMENT,
+                              MATCHES(of_device(device)), NULL, err);
+
+    return rv < 0 ? rv
+                  : flo_fleet_remove(
+                        store, FLO_TABLE_DESIRED,
+                        MATCHES(text_is(FLO_FIELD_DESIRED_DEVICE, device)),
+                        NULL, err);
+}
