@@ -18,6 +18,7 @@ STORE = ["server-stub/store/store.h", "server-stub/store/windows.h",
 SHELL_ROOMS = ["queue", "outbox", "device", "report", "serving", "update",
                "orders"]
 SHELL_LOW = ["base/", "proto/", "updater/include/", "agent/include/",
+             "agent/core/memory/memory.h", "agent/core/memory/strain.h",
              "agent/serve/serve.h", "agent/shell/shell.h",
              "agent/config.def"]
 # Folder -> project folders whose headers it may include. First match counts.

@@ -1,0 +1,212 @@
+/* Steps down under memory pressure and up again: see strain.h. */
+#include "agent/core/memory/strain.h"
+
+#include "agent/core/memory/inside.h"
+
+#define PSI_MIN 1000 /* 10 % */
+#define CGROUP_PERCENT 95
+#define SAMPLES_MIN 2
+#define DOWN_MS 5000
+#define UP_MS 300000
+#define UP_MS_MAX 3600000
+#define REGRET_MS 1800000
+
+const char *flo_strain_word(enum flo_strain_step step)
+{
+    static const char *const words[] = {
+        [FLO_STRAIN_NONE] = "none",         [FLO_STRAIN_EVICT] = "evict",
+        [FLO_STRAIN_PREVIOUS] = "previous", [FLO_STRAIN_RUNG] = "rung",
+        [FLO_STRAIN_DEMAND] = "on-demand",  [FLO_STRAIN_UP] = "up"};
+    return words[step];
+}
+
+const char *flo_strain_cause_word(enum flo_strain_cause cause)
+{
+    static const char *const words[] = {[FLO_STRAIN_CALM] = "",
+                                        [FLO_STRAIN_PSI] = "psi",
+                                        [FLO_STRAIN_CGROUP] = "cgroup"};
+    return words[cause];
+}
+
+static enum flo_strain_cause cause_of(const struct flo_strain_sample *sample)
+{
+    if (sample->psi_centipercent >= PSI_MIN) {
+        return FLO_STRAIN_PSI;
+    }
+    if (sample->cgroup_bytes_max > 0 &&
+        sample->cgroup_bytes >=
+            sample->cgroup_bytes_max / 100 * CGROUP_PERCENT) {
+        return FLO_STRAIN_CGROUP;
+    }
+    return FLO_STRAIN_CALM;
+}
+
+/* ---- down -------------------------------------------------------- */
+
+/* As the planner goes on: the smallest rung that some model has not yet
+ * reached, the least important one first. */
+static bool rung_down(struct flo_memory_model *models, size_t count,
+                      const struct flo_memory_plan *plan, const size_t *order,
+                      size_t *model)
+{
+    for (uint32_t rung = 1; rung < FLO_MEMORY_RUNGS; rung++) {
+        for (size_t i = count; i-- > 0;) {
+            size_t at = order[i];
+            if (plan->models[at].is_resident && plan->models[at].rung < rung &&
+                rung <= flo_memory_last_rung(&models[at])) {
+                models[at].rung_min = rung;
+                *model = at;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool demote(struct flo_memory_model *models, size_t count,
+                   const struct flo_memory_plan *plan, const size_t *order,
+                   size_t *model)
+{
+    for (size_t i = count; i-- > 0;) {
+        size_t at = order[i];
+        if (plan->models[at].is_resident && !models[at].is_pinned) {
+            models[at].is_demoted = true;
+            *model = at;
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum flo_strain_step down(const struct flo_strain_facts *facts,
+                                 struct flo_memory_model *models, size_t count,
+                                 uint64_t budget, size_t *model)
+{
+    struct flo_memory_plan plan;
+    size_t order[FLO_MEMORY_MODELS_MAX];
+    if (facts->has_idle) {
+        return FLO_STRAIN_EVICT;
+    }
+    if (facts->has_previous) {
+        return FLO_STRAIN_PREVIOUS;
+    }
+    if (flo_memory_plan(models, count, budget, &plan, NULL) < 0) {
+        return FLO_STRAIN_NONE;
+    }
+    flo_memory_order(models, count, order);
+    if (rung_down(models, count, &plan, order, model)) {
+        return FLO_STRAIN_RUNG;
+    }
+    return demote(models, count, &plan, order, model) ? FLO_STRAIN_DEMAND
+                                                      : FLO_STRAIN_NONE;
+}
+
+/* ---- up ---------------------------------------------------------- */
+
+/* One step back for the most important model that gave one; only where the
+ * higher plan leaves a tenth of the budget free. */
+static bool up(struct flo_memory_model *models, size_t count, uint64_t budget,
+               size_t *model)
+{
+    size_t order[FLO_MEMORY_MODELS_MAX];
+    flo_memory_order(models, count, order);
+    for (size_t i = 0; i < count; i++) {
+        struct flo_memory_model *one = &models[order[i]];
+        struct flo_memory_model before = *one;
+        struct flo_memory_plan plan;
+        if (!one->is_demoted && one->rung_min == 0) {
+            continue;
+        }
+        if (one->is_demoted) {
+            one->is_demoted = false;
+        } else {
+            one->rung_min--;
+        }
+        if (flo_memory_plan(models, count, budget, &plan, NULL) == 0 &&
+            plan.planned <= budget / 10 * 9) {
+            *model = order[i];
+            return true;
+        }
+        *one = before;
+    }
+    return false;
+}
+
+/* ---- samples ----------------------------------------------------- */
+
+static void went_down(struct flo_strain *strain, uint64_t now_ms)
+{
+    uint64_t wait_ms = strain->wait_ms > 0 ? strain->wait_ms : UP_MS;
+    if (strain->up_ms > 0 && now_ms - strain->up_ms < REGRET_MS) {
+        wait_ms *= 2;
+        strain->wait_ms = wait_ms < UP_MS_MAX ? wait_ms : UP_MS_MAX;
+    }
+    strain->down_ms = now_ms;
+    strain->samples = 0;
+}
+
+static bool is_up_due(const struct flo_strain *strain, uint64_t now_ms)
+{
+    uint64_t wait_ms = strain->wait_ms > 0 ? strain->wait_ms : UP_MS;
+    return strain->cause != FLO_STRAIN_CALM &&
+           now_ms - strain->calm_ms >= wait_ms &&
+           now_ms - strain->up_ms >= wait_ms;
+}
+
+static bool is_full_again(const struct flo_memory_model *models, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (models[i].rung_min > 0 || models[i].is_demoted) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum flo_strain_step go_up(struct flo_strain *strain,
+                                  struct flo_memory_model *models, size_t count,
+                                  uint64_t budget, uint64_t now_ms,
+                                  size_t *model)
+{
+    enum flo_strain_step step = FLO_STRAIN_NONE;
+    if (up(models, count, budget, model)) {
+        strain->up_ms = now_ms;
+        step = FLO_STRAIN_UP;
+    }
+    if (is_full_again(models, count)) {
+        strain->cause = FLO_STRAIN_CALM;
+    }
+    return step;
+}
+
+enum flo_strain_step flo_strain_sample(struct flo_strain *strain,
+                                       const struct flo_strain_sample *sample,
+                                       const struct flo_strain_facts *facts,
+                                       struct flo_memory_model *models,
+                                       size_t count, uint64_t budget,
+                                       size_t *model)
+{
+    enum flo_strain_cause cause = cause_of(sample);
+    uint64_t now_ms = sample->now_ms;
+    if (cause == FLO_STRAIN_CALM) {
+        strain->calm_ms = strain->samples > 0 || strain->calm_ms == 0
+                              ? now_ms
+                              : strain->calm_ms;
+        strain->samples = 0;
+        return is_up_due(strain, now_ms)
+                   ? go_up(strain, models, count, budget, now_ms, model)
+                   : FLO_STRAIN_NONE;
+    }
+    strain->calm_ms = 0;
+    strain->samples++;
+    if (strain->samples < SAMPLES_MIN ||
+        (strain->down_ms > 0 && now_ms - strain->down_ms < DOWN_MS)) {
+        return FLO_STRAIN_NONE;
+    }
+    enum flo_strain_step step = down(facts, models, count, budget, model);
+    if (step != FLO_STRAIN_NONE) {
+        strain->cause = cause;
+        went_down(strain, now_ms);
+    }
+    return step;
+}

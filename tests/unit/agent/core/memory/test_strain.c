@@ -1,0 +1,262 @@
+/* Memory pressure, heat and battery: what is given up, when, and what comes
+ * back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "agent/core/memory/strain.h"
+
+#define MB UINT64_C(1000000)
+#define BUDGET (1000 * MB)
+
+/* ---- a device in memory trouble ------------------------------------ */
+
+static struct {
+    struct flo_strain strain;
+    struct flo_strain_facts facts;
+    struct flo_memory_model models[2];
+    uint64_t now_ms;
+} device;
+
+static void begin(void)
+{
+    memset(&device, 0, sizeof(device));
+    device.now_ms = 1000000;
+    for (size_t i = 0; i < 2; i++) {
+        struct flo_memory_model *model = &device.models[i];
+        *model = (struct flo_memory_model){.weight = i == 0 ? 80 : 20,
+                                           .rungs = FLO_MEMORY_RUNGS};
+        strcpy(model->name, i == 0 ? "main" : "side");
+        for (uint32_t rung = 0; rung < FLO_MEMORY_RUNGS; rung++) {
+            model->private_bytes[rung] = (400 - 50 * rung) * MB;
+        }
+    }
+    device.models[0].is_pinned = true;
+}
+
+/* One second on. */
+static const char *second(uint32_t psi_centipercent, uint64_t cgroup_bytes)
+{
+    static char text[60];
+    struct flo_strain_sample sample = {.now_ms = device.now_ms += 1000,
+                                       .psi_centipercent = psi_centipercent,
+                                       .cgroup_bytes = cgroup_bytes,
+                                       .cgroup_bytes_max = 1000 * MB};
+    size_t model = 99;
+    enum flo_strain_step step =
+        flo_strain_sample(&device.strain, &sample, &device.facts, device.models,
+                          2, BUDGET, &model);
+    snprintf(text, sizeof(text), "%s%s%s", flo_strain_word(step),
+             model < 2 ? " " : "", model < 2 ? device.models[model].name : "");
+    return text;
+}
+
+/* The step that comes next under pressure. */
+static const char *next_down(void)
+{
+    for (int i = 0; i < 10; i++) {
+        const char *step = second(2000, 0);
+        if (strcmp(step, "none") != 0) {
+            return step;
+        }
+    }
+    return "none";
+}
+
+/* Seconds of calm until the next step up; 0: none in two hours. */
+static int calm_until_up(void)
+{
+    for (int seconds = 1; seconds <= 7200; seconds++) {
+        if (strncmp(second(0, 0), "up", 2) == 0) {
+            return seconds;
+        }
+    }
+    return 0;
+}
+
+static void two_samples_in_a_row_make_a_step(void **state)
+{
+    (void)state;
+    begin();
+    assert_string_equal(second(1000, 0), "none");
+    assert_string_equal(second(999, 0), "none");
+    assert_string_equal(second(1000, 0), "none");
+    assert_string_equal(second(1000, 0), "rung side");
+    assert_string_equal(flo_strain_cause_word(device.strain.cause), "psi");
+}
+
+static void a_full_cgroup_is_a_cause_too(void **state)
+{
+    (void)state;
+    begin();
+    assert_string_equal(second(0, 949 * MB), "none");
+    assert_string_equal(second(0, 950 * MB), "none");
+    assert_string_equal(second(0, 950 * MB), "rung side");
+    assert_string_equal(flo_strain_cause_word(device.strain.cause), "cgroup");
+}
+
+static void the_next_step_comes_after_five_seconds(void **state)
+{
+    (void)state;
+    begin();
+    second(2000, 0);
+    assert_string_equal(second(2000, 0), "rung side");
+    for (int i = 0; i < 4; i++) {
+        assert_string_equal(second(2000, 0), "none");
+    }
+    assert_string_equal(second(2000, 0), "rung main");
+}
+
+static void idle_and_previous_models_leave_before_any_rung(void **state)
+{
+    (void)state;
+    begin();
+    device.facts.has_idle = device.facts.has_previous = true;
+    assert_string_equal(next_down(), "evict");
+    device.facts.has_idle = false;
+    assert_string_equal(next_down(), "previous");
+    device.facts.has_previous = false;
+    assert_string_equal(next_down(), "rung side");
+}
+
+static void rungs_go_before_the_least_important_becomes_on_demand(void **state)
+{
+    (void)state;
+    begin();
+    for (int rung = 1; rung < FLO_MEMORY_RUNGS; rung++) {
+        assert_string_equal(next_down(), "rung side");
+        assert_string_equal(next_down(), "rung main");
+    }
+    assert_string_equal(next_down(), "on-demand side");
+    assert_string_equal(next_down(), "none"); /* a pinned one stays */
+    assert_true(device.models[1].is_demoted);
+    assert_false(device.models[0].is_demoted);
+}
+
+static void a_step_comes_back_after_five_calm_minutes(void **state)
+{
+    (void)state;
+    begin();
+    assert_string_equal(next_down(), "rung side");
+    assert_string_equal(next_down(), "rung main");
+    int seconds = calm_until_up();
+    assert_in_range(seconds, 300, 302);
+    assert_int_equal(device.models[0].rung_min, 0); /* the important one */
+    assert_int_equal(device.models[1].rung_min, 1);
+    assert_in_range(calm_until_up(), 300, 302);
+    assert_int_equal(device.models[1].rung_min, 0);
+    assert_int_equal(device.strain.cause, FLO_STRAIN_CALM);
+    assert_int_equal(calm_until_up(), 0);
+}
+
+static void a_step_down_soon_after_a_step_up_doubles_the_wait(void **state)
+{
+    (void)state;
+    begin();
+    next_down();
+    assert_in_range(calm_until_up(), 300, 302);
+    next_down();
+    assert_in_range(calm_until_up(), 600, 602);
+    next_down();
+    assert_in_range(calm_until_up(), 1200, 1202);
+    next_down();
+    assert_in_range(calm_until_up(), 2400, 2402);
+    next_down();
+    assert_in_range(calm_until_up(), 3600, 3602);
+    next_down();
+    assert_in_range(calm_until_up(), 3600, 3602);
+}
+
+static void nothing_comes_back_that_would_fill_the_budget(void **state)
+{
+    (void)state;
+    begin();
+    device.models[0].private_bytes[0] = 560 * MB;
+    next_down();
+    next_down(); /* 350 and 350 of 1,000; with main at its best 910 */
+    assert_int_equal(device.models[0].rung_min, 1);
+    assert_in_range(calm_until_up(), 300, 302);
+    assert_int_equal(device.models[0].rung_min, 1);
+    assert_int_equal(device.models[1].rung_min, 0);
+    assert_int_equal(calm_until_up(), 0);
+}
+
+/* ---- heat and battery ---------------------------------------------- */
+
+static struct flo_power_limits power_now(struct flo_power *power,
+                                         uint64_t now_s, int64_t zone_mc,
+                                         int32_t battery_pct)
+{
+    const struct flo_power_sample sample = {.now_ms = now_s * 1000,
+                                            .zone_mc = zone_mc,
+                                            .trip_mc = 85000,
+                                            .is_discharging = battery_pct >= 0,
+                                            .battery_pct = battery_pct};
+    (void)flo_power_sample(power, &sample);
+    return flo_power_limits(power, 4);
+}
+
+static void
+heat_halves_the_threads_until_it_was_cool_for_two_minutes(void **state)
+{
+    struct flo_power power = {0};
+    (void)state;
+    assert_int_equal(power_now(&power, 1, 79999, -1).threads_max, 4);
+    assert_int_equal(power_now(&power, 2, 80000, -1).threads_max, 2);
+    assert_true(power_now(&power, 3, 71000, -1).holds_batch);
+    assert_int_equal(power_now(&power, 10, 70000, -1).threads_max, 2);
+    assert_int_equal(power_now(&power, 129, 70000, -1).threads_max, 2);
+    assert_int_equal(power_now(&power, 130, 70000, -1).threads_max, 4);
+    assert_false(power_now(&power, 131, 70000, -1).holds_batch);
+}
+
+static void a_zone_without_a_trip_point_is_hot_at_eighty_degrees(void **state)
+{
+    struct flo_power power = {0};
+    struct flo_power_sample sample = {.zone_mc = 79999, .battery_pct = -1};
+    (void)state;
+    assert_false(flo_power_sample(&power, &sample));
+    sample.zone_mc = 80000;
+    assert_true(flo_power_sample(&power, &sample));
+    assert_int_equal(flo_power_limits(&power, 1).threads_max, 1);
+}
+
+static void a_low_battery_stops_updates_then_loads_on_demand(void **state)
+{
+    struct flo_power power = {0};
+    (void)state;
+    assert_true(power_now(&power, 1, 0, 21).allows_updates);
+    assert_false(power_now(&power, 2, 0, 20).allows_updates);
+    assert_int_equal(power_now(&power, 3, 0, 20).threads_max, 2);
+    assert_true(power_now(&power, 4, 0, 11).allows_demand);
+    assert_false(power_now(&power, 5, 0, 10).allows_demand);
+    assert_false(power_now(&power, 6, 0, 29).allows_demand);
+    assert_true(power_now(&power, 7, 0, 30).allows_demand);
+    assert_true(power_now(&power, 8, 0, 30).allows_updates);
+    power_now(&power, 9, 0, 5);
+    assert_true(power_now(&power, 10, 0, -1).allows_updates); /* mains */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_samples_in_a_row_make_a_step),
+        cmocka_unit_test(a_full_cgroup_is_a_cause_too),
+        cmocka_unit_test(the_next_step_comes_after_five_seconds),
+        cmocka_unit_test(idle_and_previous_models_leave_before_any_rung),
+        cmocka_unit_test(rungs_go_before_the_least_important_becomes_on_demand),
+        cmocka_unit_test(a_step_comes_back_after_five_calm_minutes),
+        cmocka_unit_test(a_step_down_soon_after_a_step_up_doubles_the_wait),
+        cmocka_unit_test(nothing_comes_back_that_would_fill_the_budget),
+        cmocka_unit_test(
+            heat_halves_the_threads_until_it_was_cool_for_two_minutes),
+        cmocka_unit_test(a_zone_without_a_trip_point_is_hot_at_eighty_degrees),
+        cmocka_unit_test(a_low_battery_stops_updates_then_loads_on_demand),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
