@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@ struct flo_db {
     bool is_damaged;
     size_t count;
     uint64_t prepared;
+    atomic_int log_pages; /* after the newest commit */
     /* Pointers: a statement that was given out must not move. */
     struct flo_db_statement *statements[STATEMENTS_MAX];
 };
@@ -505,6 +507,36 @@ int flo_db_commit(struct flo_db *db, struct flo_err *err)
         flo_db_roll_back(db);
     }
     return rv;
+}
+
+static int on_log(void *context, sqlite3 *handle, const char *name, int pages)
+{
+    struct flo_db *db = context;
+
+    (void)handle;
+    (void)name;
+    atomic_store(&db->log_pages, pages);
+    return SQLITE_OK;
+}
+
+void flo_db_log_keep(struct flo_db *db)
+{
+    sqlite3_wal_hook(db->handle, on_log, db); /* in place of SQLite's own */
+}
+
+int flo_db_log_pages(const struct flo_db *db)
+{
+    return atomic_load(&db->log_pages);
+}
+
+int flo_db_log_move(struct flo_db *db, struct flo_err *err)
+{
+    int result = sqlite3_wal_checkpoint_v2(
+        db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+
+    return result == SQLITE_OK || (result & 0xff) == SQLITE_BUSY
+               ? 0
+               : db_fail(db, result, "checkpoint", err);
 }
 
 void flo_db_roll_back(struct flo_db *db)

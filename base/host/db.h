@@ -118,6 +118,13 @@ int64_t flo_db_changes(struct flo_db *db);
 FLO_MUST_USE int flo_db_begin(struct flo_db *db, struct flo_err *err);
 /* A commit that fails is rolled back. */
 FLO_MUST_USE int flo_db_commit(struct flo_db *db, struct flo_err *err);
+/* The handle no longer moves its log into the file by itself: flo_db_log_move
+ * of another handle does. */
+void flo_db_log_keep(struct flo_db *db);
+/* Pages in the log after the newest commit; from any thread. */
+int flo_db_log_pages(const struct flo_db *db);
+/* Move what is in the log into the file, as far as readers allow. */
+FLO_MUST_USE int flo_db_log_move(struct flo_db *db, struct flo_err *err);
 /* Harmless without a transaction. */
 void flo_db_roll_back(struct flo_db *db);
 

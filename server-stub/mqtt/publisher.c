@@ -6,6 +6,7 @@
 #include <event2/event.h>
 
 #include "server-stub/mqtt/broker/broker.h"
+#include "server-stub/mqtt/held.h"
 #include "server-stub/mqtt/publisher.h"
 
 #define PIECE_MS 5
@@ -26,10 +27,11 @@ struct flo_publisher {
     struct flo_broker *broker; /* NULL: external */
     bool is_acl_due;           /* the broker's could not be written */
     struct spread spread;
+    struct flo_held_messages held;
 };
 
-void flo_publisher_send(struct flo_publisher *publisher, enum flo_topic topic,
-                        const char *key, const void *data, size_t bytes)
+static void send_now(struct flo_publisher *publisher, enum flo_topic topic,
+                     const char *key, const void *data, size_t bytes)
 {
     const struct flo_topic_fact *fact = flo_topic_fact(topic);
     char name[FLO_TOPIC_TEXT];
@@ -43,6 +45,40 @@ void flo_publisher_send(struct flo_publisher *publisher, enum flo_topic topic,
         flo_mqtt_publish(publisher->mqtt, name, data, bytes, fact->qos,
                          fact->is_retained, 0, 0, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "mqtt", &err);
+    }
+}
+
+/* A message is made of what the store says now.  It leaves when all of that is
+ * durable, and never before an older one. */
+void flo_publisher_send(struct flo_publisher *publisher, enum flo_topic topic,
+                        const char *key, const void *data, size_t bytes)
+{
+    struct flo_fleet_store *store = publisher->controller->store;
+    uint64_t number = flo_fleet_committed(store);
+
+    if (publisher->mqtt == NULL || !flo_mqtt_is_connected(publisher->mqtt)) {
+        return;
+    }
+    if (publisher->held.first == NULL &&
+        flo_fleet_durable(store, NULL) >= number) {
+        send_now(publisher, topic, key, data, bytes);
+    } else if (!flo_held_add(&publisher->held, number, topic, key, data,
+                             bytes)) {
+        flo_log(FLO_LOG_ERROR, "mqtt", "no memory for a message to %s", key);
+    }
+}
+
+static void on_durable(void *context, uint64_t number,
+                       const struct flo_err *failed)
+{
+    struct flo_publisher *publisher = context;
+    struct flo_held_message *message;
+
+    (void)failed; /* they wait on */
+    while ((message = flo_held_take(&publisher->held, number)) != NULL) {
+        send_now(publisher, message->topic, message->key, message->data,
+                 message->bytes);
+        free(message);
     }
 }
 
@@ -289,8 +325,10 @@ int flo_publisher_open(struct flo_controller *controller,
         free(publisher);
         return flo_fail(err, FLO_E_MEMORY, "publisher");
     }
-    flo_outgoing_subscribe(controller,
-                           (struct flo_subscriber){publisher, on_committed});
+    flo_held_init(&publisher->held);
+    flo_outgoing_subscribe(
+        controller,
+        (struct flo_subscriber){publisher, on_committed, on_durable});
     *out = publisher;
     return 0;
 }
@@ -303,5 +341,6 @@ void flo_publisher_close(struct flo_publisher *publisher)
     flo_outgoing_unsubscribe(publisher->controller, publisher);
     event_free(publisher->spread.event);
     flo_text_list_clear(&publisher->spread.devices);
+    flo_held_clear(&publisher->held);
     free(publisher);
 }

@@ -25,7 +25,8 @@ void flo_publisher_close(struct flo_publisher *publisher);
 /* The connection from now on; NULL: none. */
 void flo_publisher_connect(struct flo_publisher *publisher,
                            struct flo_mqtt *mqtt);
-/* QoS 1, retained as the topic's table says; dropped without connection (all
+/* When what the store says now is durable, in the order of calls.  QoS 1,
+ * retained as the topic's table says; dropped without connection (all
  * is published again when there is one). */
 void flo_publisher_send(struct flo_publisher *publisher, enum flo_topic topic,
                         const char *key, const void *data, size_t bytes);

@@ -309,8 +309,7 @@ static void on_put(void *context, struct flo_httpd_request *request)
     if (rv < 0) {
         flo_httpd_answer_err(request, &err);
     } else {
-        flo_httpd_answer(request, status, "application/json", text,
-                         strlen(text));
+        flo_rest_answer(rest, request, status, text, strlen(text));
     }
 }
 

@@ -96,7 +96,12 @@ static void answer(struct flo_rest_call *call, int status, const char *body,
         flo_httpd_add_header(call->request, "ETag", call->etag);
     }
     flo_httpd_add_header(call->request, "Cache-Control", "no-store");
-    flo_httpd_answer(call->request, status, "application/json", body, bytes);
+    if (call->is_read) {
+        flo_httpd_answer(call->request, status, "application/json", body,
+                         bytes);
+    } else {
+        flo_rest_answer(call->rest, call->request, status, body, bytes);
+    }
 }
 
 static void answer_err(struct flo_rest_call *call, const struct flo_err *err)
@@ -295,6 +300,7 @@ static void read_call(struct flo_rest_call *call, const struct route *route)
     struct flo_err err = {0};
     int rv = route->handler(call, &err);
 
+    call->is_read = true;
     if (rv == 0 && call->is_later) {
         return;
     }
@@ -376,6 +382,7 @@ int flo_rest_open(struct flo_rest *rest, struct flo_err *err)
     static struct binding bindings[FLO_COUNT(routes)];
     int rv = 0;
 
+    flo_rest_held_open(rest);
     for (size_t i = 0; i < FLO_COUNT(routes) && rv == 0; i++) {
         bindings[i] = (struct binding){rest, &routes[i]};
         rv = flo_httpd_route(rest->httpd, routes[i].method, routes[i].pattern,

@@ -376,8 +376,9 @@ int flo_live_open(struct flo_controller *controller, struct event_base *base,
      * second. */
     live->next_id = flo_wall_ms() * 1000;
     *out = live;
-    flo_outgoing_subscribe(controller,
-                           (struct flo_subscriber){live, on_committed});
+    flo_outgoing_subscribe(
+        controller,
+        (struct flo_subscriber){.context = live, .on_committed = on_committed});
     live->pace = event_new(base, -1, EV_PERSIST, on_pace, live);
     if (live->pace == NULL || event_add(live->pace, &pace) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "live events");

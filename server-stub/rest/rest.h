@@ -24,6 +24,20 @@ struct flo_refused_token {
     uint64_t until_ms; /* the next one before this is only counted */
 };
 
+/* An answer that waits (held.c). */
+struct flo_rest_held {
+    struct flo_rest_held *next;
+    struct flo_httpd_request *request; /* NULL: the client went away */
+    uint64_t number;                   /* of the commit */
+    int status;
+    size_t bytes;
+    char body[];
+};
+struct flo_rest_held_list {
+    struct flo_rest_held *first;
+    struct flo_rest_held **last;
+};
+
 struct flo_batches;
 struct flo_broker;
 struct flo_live;
@@ -35,6 +49,7 @@ struct flo_rest {
     struct flo_batches *batches;
     struct flo_broker *broker; /* NULL: external */
     struct flo_live *live;
+    struct flo_rest_held_list held;
     bool has_lane; /* telemetry was heard once */
     uint64_t requests;
     uint64_t strangers_refused;   /* enrolments that the audit does not name */
@@ -54,6 +69,7 @@ struct flo_rest_call {
     json_t *out;       /* taken */
     char etag[24];     /* "" none */
     bool roll_back;    /* a dry run: keep nothing */
+    bool is_read;      /* its answer promises nothing */
     bool is_later;     /* the handler has the request: it answers later */
 };
 typedef int (*flo_rest_handler)(struct flo_rest_call *call,
@@ -93,6 +109,13 @@ FLO_MUST_USE int flo_rest_flag(struct flo_rest_call *call, const char *name,
 FLO_MUST_USE int flo_rest_number(struct flo_rest_call *call, const char *name,
                                  uint64_t min, uint64_t max, uint64_t standard,
                                  uint64_t *out, struct flo_err *err);
+/* Answer with JSON when what the store says now is durable, in the order of
+ * calls.  A sync that fails is the answer of all that wait. */
+void flo_rest_answer(struct flo_rest *rest, struct flo_httpd_request *request,
+                     int status, const char *body, size_t bytes);
+/* From flo_rest_open on; before the listeners and the controller end. */
+void flo_rest_held_open(struct flo_rest *rest);
+void flo_rest_held_close(struct flo_rest *rest);
 /* {"items":[...],"next":...}; takes both. */
 json_t *flo_rest_list(json_t *items, const char *next);
 

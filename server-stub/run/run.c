@@ -13,6 +13,7 @@
 #include "server-stub/mqtt/telemetry_feed.h"
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/rest.h"
+#include "server-stub/run/disk.h"
 #include "server-stub/run/run.h"
 #include "server-stub/state/audit/head.h"
 
@@ -27,6 +28,7 @@
 struct flo_run {
     struct flo_controller *controller;
     struct event_base *base;
+    struct flo_disk disk;
     struct flo_rest rest; /* with the listeners, the broker and MQTT */
     const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX + 5]; /* with NULL */
     bool ends_broker; /* it does not wait for the next controller */
@@ -153,6 +155,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
+    flo_disk_tick(&run->disk);
     flo_batches_tick(run->rest.batches);
     flo_audit_head_tick(run->controller, flo_now_ms());
     if (tick(run, &err) < 0) {
@@ -367,8 +370,11 @@ static int open_all(struct flo_run *run, struct flo_err *err)
     struct flo_controller *controller = run->controller;
     struct flo_rest *rest = &run->rest;
     const char *broker = controller->options.broker;
-    int rv = listeners_open(run, err);
+    int rv = flo_disk_open(controller, run->base, &run->disk, err);
 
+    if (rv == 0) {
+        rv = listeners_open(run, err);
+    }
     if (rv == 0 && (broker == NULL || strcmp(broker, "embedded") == 0)) {
         rv = flo_broker_open(controller, run->base, &rest->broker, err);
     } else if (rv == 0) {
@@ -392,10 +398,12 @@ static void close_all(struct flo_run *run)
 {
     struct flo_controller *controller = run->controller;
 
+    flo_disk_close(&run->disk);
     flo_lane_stop(controller->lane);
     flo_batches_close(run->rest.batches);
     flo_broker_close(run->rest.broker, run->ends_broker);
     flo_httpd_close(run->rest.httpd);
+    flo_rest_held_close(&run->rest);
     flo_live_close(run->rest.live);
     if (run->tick != NULL) {
         event_free(run->tick);

@@ -214,7 +214,22 @@ void flo_outgoing_flush(struct flo_controller *controller)
         flo_changes_unique(&outgoing.changes);
     }
     for (size_t i = 0; i < all->count; i++) {
-        all->items[i].on_committed(all->items[i].context, &outgoing);
+        if (all->items[i].on_committed != NULL) {
+            all->items[i].on_committed(all->items[i].context, &outgoing);
+        }
     }
     flo_outgoing_clear(&outgoing);
+}
+
+void flo_outgoing_durable(struct flo_controller *controller)
+{
+    const struct flo_subscribers *all = &controller->subscribers;
+    struct flo_err failed = {0};
+    uint64_t number = flo_fleet_durable(controller->store, &failed);
+
+    for (size_t i = 0; i < all->count; i++) {
+        if (all->items[i].on_durable != NULL) {
+            all->items[i].on_durable(all->items[i].context, number, &failed);
+        }
+    }
 }

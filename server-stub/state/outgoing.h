@@ -1,8 +1,9 @@
 /* Outgoing: messages that leave after a commit.
  *
- * A transaction collects them, so that a crash cannot undo a change that was
- * told.  After the commit each subscriber gets all of them and takes its part:
- * mqtt/ publishes, rest/ tells live clients. */
+ * A transaction collects them.  After the commit each subscriber gets all of
+ * them and takes its part: mqtt/ publishes, rest/ tells live clients.  What
+ * promises something leaves when that commit is durable, so that a crash cannot
+ * undo a change that was told. */
 #ifndef FLOTILLA_SERVER_STATE_OUTGOING_H
 #define FLOTILLA_SERVER_STATE_OUTGOING_H
 
@@ -71,8 +72,12 @@ struct flo_outgoing {
 struct flo_subscriber {
     void *context;
     void (*on_committed)(void *context, const struct flo_outgoing *outgoing);
+    /* Commits up to this one are durable; failed->code is not 0 when the sync
+     * of the next ones failed.  NULL: it promises nothing. */
+    void (*on_durable)(void *context, uint64_t number,
+                       const struct flo_err *failed);
 };
-#define FLO_SUBSCRIBERS_MAX 2
+#define FLO_SUBSCRIBERS_MAX 3
 struct flo_subscribers {
     struct flo_subscriber items[FLO_SUBSCRIBERS_MAX];
     size_t count;
@@ -98,6 +103,8 @@ void flo_outgoing_audit(struct flo_controller *controller, json_t *record);
 /* Without repetitions, in order, to all that subscribed. */
 void flo_outgoing_flush(struct flo_controller *controller);
 void flo_outgoing_clear(struct flo_outgoing *outgoing);
+/* Tell all that subscribed how far commits are durable. */
+void flo_outgoing_durable(struct flo_controller *controller);
 
 /* Add one, unless it is the last one. */
 void flo_changes_add(struct flo_changes *changes,

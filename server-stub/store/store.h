@@ -7,11 +7,25 @@
  * Telemetry has a file and a thread of its own (windows.h), so that it never
  * delays an order.
  *
- * Commits are synchronous: a commit that returned 0 is durable, and a device
- * is acknowledged after it.  A message costs two statements at most.  Facts
- * that each message asks for are in memory (calls/facts.c) and are written in
- * pieces.  An engine behind a network may hold changes back and send them
- * together, but not past the commit.
+ * Durability.  Until the queue is started a commit that returned 0 is durable.
+ * Afterwards no commit waits for the disk:
+ * - Commits have numbers.  A thread of the store syncs them in their order, all
+ *   that are there with one sync, and calls `wake` after it.
+ * - Who promises something to the world (an answer, an acknowledgement, an
+ *   order) takes flo_fleet_committed with what it is about to say.  It says it
+ *   when flo_fleet_durable is there.
+ * - A read sees the newest commit, durable or not.
+ * - At most 64 commits wait.  Then begin waits for the disk.
+ * - A sync that fails makes no number durable, and nothing is taken back.  Each
+ *   waiter can read why.  The next begin writes all of it once more, and
+ *   refuses while that fails.
+ * - A commit without room on the disk fails at once and is taken back whole.
+ * - SQLite syncs the head of its log itself, once in 4 MiB, in a commit.
+ *
+ * A message costs two statements at most.  Facts that each message asks for are
+ * in memory (calls/facts.c) and are written in pieces.  An engine behind a
+ * network may hold changes back and send them together, but not past the
+ * commit.
  *
  * One thread.  Everything that changes something happens between
  * flo_fleet_begin and flo_fleet_commit.  Rows are handed to callbacks as
@@ -44,6 +58,24 @@ FLO_MUST_USE int flo_fleet_commit(struct flo_fleet_store *store,
                                   struct flo_err *err);
 /* All is as before begin; harmless without a transaction. */
 void flo_fleet_roll_back(struct flo_fleet_store *store);
+
+/* Start the thread.  `wake` is called on it when numbers became durable or a
+ * sync failed. */
+FLO_MUST_USE int flo_fleet_queue_start(struct flo_fleet_store *store,
+                                       void (*wake)(void *context),
+                                       void *context, struct flo_err *err);
+/* Flush, and commits are durable by themselves again.  close does it, too. */
+FLO_MUST_USE int flo_fleet_queue_stop(struct flo_fleet_store *store,
+                                      struct flo_err *err);
+/* Number of the newest commit that changed something. */
+uint64_t flo_fleet_committed(const struct flo_fleet_store *store);
+/* This commit is durable, and all before it.  *why_or_null: the sync of the
+ * next ones failed; code 0: it did not. */
+uint64_t flo_fleet_durable(struct flo_fleet_store *store,
+                           struct flo_err *why_or_null);
+/* Wait until all commits are durable, outside of a transaction. */
+FLO_MUST_USE int flo_fleet_flush(struct flo_fleet_store *store,
+                                 struct flo_err *err);
 
 /* What an engine was asked since it was opened: reads and changes. */
 uint64_t flo_fleet_statements(const struct flo_fleet_store *store);

@@ -7,13 +7,15 @@
  *
  * Promises of an engine:
  * - The changes between begin and commit are there whole or not at all.
- * - A commit that returned 0 is durable: devices are acknowledged after it.
- * - A read sees each change that was made before it.
+ * - A commit that returned 0 is durable.  While `hold` is on it is in its
+ *   place, behind all before it, and durable after the next `sync`.
+ * - A read sees each change that was made before it, durable or not.
  * - No value is NULL: texts and digests that were not given are empty.
  * - An engine behind a network may hold back a change whose `changed` is NULL,
  *   and send such changes together.  It must send them before it reads.  Their
  *   errors come then, or with the commit.
- * - One thread. */
+ * - One thread, but for `sync` and `tidy`: another one calls them, while the
+ *   first goes on with all but `hold` and `settle`. */
 #ifndef FLOTILLA_SERVER_TABLES_H
 #define FLOTILLA_SERVER_TABLES_H
 
@@ -195,6 +197,17 @@ struct flo_store_ops {
     /* What fails is taken back. */
     int (*commit)(struct flo_store_engine *engine, struct flo_err *err);
     void (*cancel)(struct flo_store_engine *engine);
+    /* From now on commits wait for `sync`, or no longer do. */
+    int (*hold)(struct flo_store_engine *engine, bool on, struct flo_err *err);
+    /* All commits that returned before it become durable. */
+    int (*sync)(struct flo_store_engine *engine, struct flo_err *err);
+    /* After it, when nobody waits: move the log into the tables. */
+    void (*tidy)(struct flo_store_engine *engine);
+    /* Must there be no commit until `tidy` could end? */
+    bool (*is_full)(struct flo_store_engine *engine);
+    /* Make all durable after a sync that failed, outside of a transaction:
+     * the system may have forgotten what was to be written. */
+    int (*settle)(struct flo_store_engine *engine, struct flo_err *err);
     /* The rows of a query, one after another. */
     int (*find)(struct flo_store_engine *engine, const struct flo_query *query,
                 flo_row_take take, void *context, struct flo_err *err);

@@ -1,12 +1,13 @@
 /* Lane: its thread, and the data that goes to and fro. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <event2/event.h>
+
+#include "base/host/wake.h"
 
 #include "server-stub/telemetry/lane_inside.h"
 
@@ -16,22 +17,6 @@
 #define PRUNE_PAUSE_MS 20
 #define HOUR_MS (UINT64_C(3600) * 1000)
 #define SHEDDING_MS 60000
-
-static void poke(int fd)
-{
-    uint64_t one = 1;
-    ssize_t put = write(fd, &one, sizeof(one));
-
-    (void)put; /* EAGAIN: it is poked already */
-}
-
-static void calm(int fd)
-{
-    uint64_t count;
-    ssize_t got = read(fd, &count, sizeof(count));
-
-    (void)got; /* EAGAIN: it was calm */
-}
 
 /* ---- commands: the control thread's side ---- */
 
@@ -70,7 +55,7 @@ static void tell(struct flo_lane *lane, struct flo_lane_command *command)
     pthread_mutex_lock(&lane->mutex);
     append(lane, command);
     pthread_mutex_unlock(&lane->mutex);
-    poke(lane->wake_fd);
+    flo_wake_poke(lane->wake_fd);
 }
 
 void flo_lane_device(struct flo_lane *lane, const char *device,
@@ -102,7 +87,7 @@ void flo_lane_feed(struct flo_lane *lane,
     }
     pthread_mutex_unlock(&lane->mutex);
     if (fits) {
-        poke(lane->wake_fd);
+        flo_wake_poke(lane->wake_fd);
         return;
     }
     free(command);
@@ -144,7 +129,7 @@ int flo_lane_ask(struct flo_lane *lane, struct flo_lane_query *query,
                  FLO_LANE_QUERIES_MAX);
         return flo_err_fix(err, "ask again when they are answered");
     }
-    poke(lane->wake_fd);
+    flo_wake_poke(lane->wake_fd);
     return 0;
 }
 
@@ -156,7 +141,7 @@ static void answered(struct flo_lane *lane, struct flo_lane_query *query)
     *lane->answers_last = query;
     lane->answers_last = &query->next;
     pthread_mutex_unlock(&lane->mutex);
-    poke(lane->news_fd);
+    flo_wake_poke(lane->news_fd);
 }
 
 static struct flo_lane_command *next_command(struct flo_lane *lane)
@@ -207,7 +192,7 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
     struct flo_lane_command *command;
 
     (void)what;
-    calm(fd);
+    flo_wake_calm(fd);
     while ((command = next_command(lane)) != NULL) {
         carry_out(lane, command);
         free(command);
@@ -254,7 +239,7 @@ static void tell_news(struct flo_lane *lane)
     lane->fact_count = devices->news_count;
     pthread_mutex_unlock(&lane->mutex);
     devices->news_count = 0;
-    poke(lane->news_fd);
+    flo_wake_poke(lane->news_fd);
 }
 
 static void on_second(evutil_socket_t fd, short what, void *context)
@@ -372,7 +357,7 @@ static void on_news(evutil_socket_t fd, short what, void *context)
     struct flo_lane_query *query;
 
     (void)what;
-    calm(fd);
+    flo_wake_calm(fd);
     pthread_mutex_lock(&lane->mutex);
     query = lane->answers;
     lane->answers = NULL;
@@ -457,8 +442,8 @@ int flo_lane_open(const char *dir, const char *fleet, struct flo_lane **out,
     lane->room.sender_max = QUEUE_DEVICE_MAX;
     lane->releases = calloc(FLO_LANE_RELEASES_MAX, sizeof(*lane->releases));
     lane->histograms = calloc(FLO_METRIC_COUNT, sizeof(*lane->histograms));
-    lane->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    lane->news_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    lane->wake_fd = flo_wake_open();
+    lane->news_fd = flo_wake_open();
     lane->base = event_base_new();
     int rv = lane->base == NULL || lane->wake_fd < 0 || lane->news_fd < 0 ||
                      lane->releases == NULL || lane->histograms == NULL

@@ -1,4 +1,5 @@
-/* fails: a preloaded library with which some calls of the agent fail with EIO.
+/* fails: a preloaded library with which some calls of the agent or the
+ * controller fail with EIO.
  *
  * FLO_FAILS=FILE names a line "<call> <part of the path> <times>", read again
  * at every pread, pwrite and fdatasync: that call fails on files with that part
@@ -25,10 +26,10 @@ static bool is_of(int fd, const char *part)
 static bool fails(const char *call, int fd)
 {
     const char *name = getenv("FLO_FAILS");
-    FILE *file = name == NULL || strcmp(program_invocation_short_name,
-                                        "flotilla-agent") != 0
-                     ? NULL
-                     : fopen(name, "re");
+    const char *program = program_invocation_short_name;
+    bool is_ours = strcmp(program, "flotilla-agent") == 0 ||
+                   strcmp(program, "flotilla-controller") == 0;
+    FILE *file = name == NULL || !is_ours ? NULL : fopen(name, "re");
     char word[16], part[64];
     unsigned long times = 0;
     bool is_it;

@@ -187,7 +187,8 @@ static void mark_newest(struct flo_controller *controller)
     }
     int rv = newest_record(controller, &mark, &err);
     if (rv == 0 && mark.number > flo_audit_head_newest(controller).number) {
-        rv = write_mark(controller->audit.head, &mark, &err);
+        rv = flo_fleet_flush(controller->store, &err); /* records come first */
+        rv = rv < 0 ? rv : write_mark(controller->audit.head, &mark, &err);
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "audit", &err);

@@ -54,6 +54,7 @@ int flo_fleet_insert(struct flo_fleet_store *store, enum flo_table table,
     uint64_t changed = 0;
 
     store->statements++;
+    store->changes++;
     int rv = store->engine->ops->insert(store->engine, table, changes, count,
                                         &changed, err);
     if (is_new != NULL) {
@@ -71,6 +72,7 @@ int flo_fleet_put(struct flo_fleet_store *store, enum flo_table table,
                   struct flo_err *err)
 {
     store->statements++;
+    store->changes++;
     return store->engine->ops->put(store->engine, table, changes, count, err);
 }
 
@@ -80,6 +82,7 @@ int flo_fleet_update(struct flo_fleet_store *store, enum flo_table table,
                      uint64_t *changed, struct flo_err *err)
 {
     store->statements++;
+    store->changes++;
     return store->engine->ops->update(store->engine, table, changes, count,
                                       matches, match_count, changed, err);
 }
@@ -89,6 +92,7 @@ int flo_fleet_remove(struct flo_fleet_store *store, enum flo_table table,
                      uint64_t *changed, struct flo_err *err)
 {
     store->statements++;
+    store->changes++;
     return store->engine->ops->remove(store->engine, table, matches,
                                       match_count, changed, err);
 }

@@ -2,6 +2,8 @@
 #ifndef FLOTILLA_SERVER_CALLS_INSIDE_H
 #define FLOTILLA_SERVER_CALLS_INSIDE_H
 
+#include <pthread.h>
+
 #include "server-stub/store/ids.h"
 #include "server-stub/store/store.h"
 #include "server-stub/store/tables.h"
@@ -29,13 +31,38 @@ struct flo_fleet_facts {
     size_t capacity;
 };
 
+/* Commits on their way to the disk (queue.c). */
+struct flo_fleet_queue {
+    pthread_t thread;
+    void (*wake)(void *context);
+    void *context;
+    bool runs;             /* else each commit is durable when it returns */
+    pthread_mutex_t mutex; /* of what follows */
+    pthread_cond_t work, done;
+    uint64_t committed; /* number of the newest */
+    uint64_t durable;   /* this one is, and all before it */
+    struct flo_err failed;
+    bool is_busy; /* the thread uses the engine */
+    bool ends;
+};
+
 struct flo_fleet_store {
     struct flo_store_engine *engine;
     struct flo_fleet_facts facts;
+    struct flo_fleet_queue queue;
     uint64_t statements;
-    uint64_t events; /* added since it was opened */
-    bool is_open;    /* between begin and commit */
+    uint64_t changes;        /* statements that may have changed something */
+    uint64_t changes_before; /* the transaction */
+    uint64_t events;         /* added since it was opened */
+    bool is_open;            /* between begin and commit */
 };
+
+/* Before a transaction: wait while too many commits wait, or for what failed
+ * to be settled. */
+FLO_MUST_USE int flo_fleet_queue_enter(struct flo_fleet_store *store,
+                                       struct flo_err *err);
+/* After a commit that changed something. */
+void flo_fleet_queue_add(struct flo_fleet_store *store);
 
 /* Made when there is none; NULL without memory. */
 struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store,

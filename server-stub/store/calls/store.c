@@ -29,7 +29,12 @@ int flo_fleet_open(const char *dir, struct flo_fleet_store **out,
 
 void flo_fleet_close(struct flo_fleet_store *store)
 {
+    struct flo_err err = {0};
+
     if (store != NULL) {
+        if (flo_fleet_queue_stop(store, &err) < 0) {
+            flo_log_err(FLO_LOG_ERROR, "store", &err);
+        }
         store->engine->ops->close(store->engine);
         flo_fleet_facts_deinit(&store->facts);
         free(store);
@@ -43,7 +48,11 @@ int flo_fleet_begin(struct flo_fleet_store *store, struct flo_err *err)
     if (store->is_open) {
         return flo_fail(err, FLO_E_DB, "a transaction is open already");
     }
-    int rv = store->engine->ops->begin(store->engine, err);
+    int rv = flo_fleet_queue_enter(store, err);
+    if (rv == 0) {
+        rv = store->engine->ops->begin(store->engine, err);
+    }
+    store->changes_before = store->changes;
     store->is_open = rv == 0;
     return rv;
 }
@@ -57,6 +66,8 @@ int flo_fleet_commit(struct flo_fleet_store *store, struct flo_err *err)
     store->is_open = false;
     if (rv < 0) {
         flo_fleet_facts_doubt(store);
+    } else if (store->changes != store->changes_before) {
+        flo_fleet_queue_add(store);
     }
     return rv;
 }

@@ -285,6 +285,34 @@ static void cancel(struct flo_store_engine *engine)
     flo_memory_sweep(memory);
 }
 
+/* A commit is as durable as the process. */
+
+static int hold(struct flo_store_engine *engine, bool on, struct flo_err *err)
+{
+    (void)engine;
+    (void)on;
+    (void)err;
+    return 0;
+}
+
+static int sync_nothing(struct flo_store_engine *engine, struct flo_err *err)
+{
+    (void)engine;
+    (void)err;
+    return 0;
+}
+
+static void tidy(struct flo_store_engine *engine)
+{
+    (void)engine;
+}
+
+static bool is_full(struct flo_store_engine *engine)
+{
+    (void)engine;
+    return false;
+}
+
 /* ---- opening ---- */
 
 static void close_engine(struct flo_store_engine *engine)
@@ -298,6 +326,11 @@ static const struct flo_store_ops ops = {
     .begin = begin,
     .commit = commit,
     .cancel = cancel,
+    .hold = hold,
+    .sync = sync_nothing,
+    .tidy = tidy,
+    .is_full = is_full,
+    .settle = sync_nothing,
     .find = find,
     .count = count,
     .insert = insert,

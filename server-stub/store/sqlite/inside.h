@@ -29,8 +29,20 @@ void flo_sql_remove(struct flo_sql *sql, enum flo_table table,
 struct flo_sqlite {
     struct flo_store_engine engine; /* first */
     struct flo_db *db;
-    struct flo_sql sql; /* of the newest call: tests look at its plan */
+    struct flo_db *mover; /* moves the log, on the thread of syncs */
+    char *path;           /* of control.db */
+    int log_fd;           /* < 0: commits are durable by themselves */
+    struct flo_sql sql;   /* of the newest call: tests look at its plan */
 };
+
+/* ---- durability (log.c) ---- */
+
+int flo_sqlite_hold(struct flo_store_engine *engine, bool on,
+                    struct flo_err *err);
+int flo_sqlite_sync(struct flo_store_engine *engine, struct flo_err *err);
+void flo_sqlite_tidy(struct flo_store_engine *engine);
+bool flo_sqlite_is_full(struct flo_store_engine *engine);
+int flo_sqlite_settle(struct flo_store_engine *engine, struct flo_err *err);
 
 extern const char *const flo_sqlite_schema[];
 extern const size_t flo_sqlite_schema_count;

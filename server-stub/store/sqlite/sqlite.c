@@ -194,7 +194,10 @@ static void close_engine(struct flo_store_engine *engine)
 {
     struct flo_sqlite *sqlite = sqlite_of(engine);
 
+    flo_db_close(sqlite->mover);
+    flo_fd_cleanup(&sqlite->log_fd);
     flo_db_close(sqlite->db);
+    free(sqlite->path);
     flo_buf_deinit(&sqlite->sql.text);
     free(sqlite);
 }
@@ -204,6 +207,11 @@ static const struct flo_store_ops ops = {
     .begin = begin,
     .commit = commit,
     .cancel = cancel,
+    .hold = flo_sqlite_hold,
+    .sync = flo_sqlite_sync,
+    .tidy = flo_sqlite_tidy,
+    .is_full = flo_sqlite_is_full,
+    .settle = flo_sqlite_settle,
     .find = find,
     .count = count,
     .insert = insert,
@@ -260,6 +268,9 @@ static int open_file(struct flo_sqlite *sqlite, const char *dir,
                  : flo_fail(err, FLO_E_IO_OPEN,
                             "path %s/control.db is too long", dir);
 
+    if (rv == 0 && (sqlite->path = strdup(path)) == NULL) {
+        rv = flo_fail(err, FLO_E_MEMORY, "store");
+    }
     if (rv < 0 ||
         (rv = flo_db_open(path, FLO_DB_SYNC_FULL, BUSY_MS, &sqlite->db, err)) <
             0 ||
@@ -281,6 +292,7 @@ int flo_sqlite_open(const char *dir, struct flo_store_engine **out,
         return flo_fail(err, FLO_E_MEMORY, "store");
     }
     sqlite->engine.ops = &ops;
+    sqlite->log_fd = -1;
     int rv = open_file(sqlite, dir, err);
     if (rv < 0) {
         close_engine(&sqlite->engine);

@@ -125,10 +125,12 @@ static void subscribers_get_each_thing_once_after_the_commit(void **state)
     struct heard heard = {0};
     struct heard other = {0};
 
-    flo_outgoing_subscribe(controller,
-                           (struct flo_subscriber){&heard, on_committed});
-    flo_outgoing_subscribe(controller,
-                           (struct flo_subscriber){&other, on_committed});
+    flo_outgoing_subscribe(
+        controller, (struct flo_subscriber){.context = &heard,
+                                            .on_committed = on_committed});
+    flo_outgoing_subscribe(
+        controller, (struct flo_subscriber){.context = &other,
+                                            .on_committed = on_committed});
     assert_int_equal(flo_controller_begin(controller, NULL), 0);
     flo_outgoing_desired(controller, TWO);
     flo_outgoing_desired(controller, ONE);
@@ -162,8 +164,9 @@ static void a_transaction_that_is_cancelled_lets_nothing_out(void **state)
     struct flo_controller *controller = *state;
     struct heard heard = {0};
 
-    flo_outgoing_subscribe(controller,
-                           (struct flo_subscriber){&heard, on_committed});
+    flo_outgoing_subscribe(
+        controller, (struct flo_subscriber){.context = &heard,
+                                            .on_committed = on_committed});
     assert_int_equal(flo_controller_begin(controller, NULL), 0);
     flo_outgoing_desired(controller, ONE);
     flo_outgoing_ack(controller, ONE, BOOT, 1);
@@ -182,10 +185,12 @@ static void who_unsubscribed_hears_nothing_and_others_go_on(void **state)
     struct heard heard = {0};
     struct heard other = {0};
 
-    flo_outgoing_subscribe(controller,
-                           (struct flo_subscriber){&heard, on_committed});
-    flo_outgoing_subscribe(controller,
-                           (struct flo_subscriber){&other, on_committed});
+    flo_outgoing_subscribe(
+        controller, (struct flo_subscriber){.context = &heard,
+                                            .on_committed = on_committed});
+    flo_outgoing_subscribe(
+        controller, (struct flo_subscriber){.context = &other,
+                                            .on_committed = on_committed});
     flo_outgoing_unsubscribe(controller, &heard);
     assert_int_equal(flo_controller_begin(controller, NULL), 0);
     assert_int_equal(flo_controller_commit(controller, NULL), 0);

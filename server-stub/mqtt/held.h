@@ -1,0 +1,34 @@
+/* Held: messages in their order, each until the commit that it tells of is
+ * durable. */
+#ifndef FLOTILLA_SERVER_MQTT_HELD_H
+#define FLOTILLA_SERVER_MQTT_HELD_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+
+struct flo_held_message {
+    struct flo_held_message *next;
+    uint64_t number; /* of the commit */
+    enum flo_topic topic;
+    char key[FLO_NAME_MAX + 1];
+    size_t bytes;
+    char data[];
+};
+
+struct flo_held_messages {
+    struct flo_held_message *first;
+    struct flo_held_message **last;
+};
+
+void flo_held_init(struct flo_held_messages *held);
+void flo_held_clear(struct flo_held_messages *held);
+/* false: no memory. */
+bool flo_held_add(struct flo_held_messages *held, uint64_t number,
+                  enum flo_topic topic, const char *key, const void *data,
+                  size_t bytes);
+/* The first one when it is of a commit up to `number`, taken out: the caller
+ * frees it; else NULL. */
+struct flo_held_message *flo_held_take(struct flo_held_messages *held,
+                                       uint64_t number);
+
+#endif

@@ -1,0 +1,203 @@
+/* Store: the queue of commits that are not durable yet, and the thread that
+ * makes them so.
+ *
+ * A sync makes all commits before it durable, so a slow disk means larger
+ * groups and no longer queue.  The thread owns nothing but the sync: rows are
+ * written and read by the state's thread. */
+#include "server-stub/store/calls/inside.h"
+
+#define QUEUE_MAX 64 /* commits; then the state's thread waits */
+
+/* ---- the thread ---- */
+
+/* With the mutex, which is given up meanwhile. */
+static void sync_once(struct flo_fleet_store *store)
+{
+    struct flo_fleet_queue *queue = &store->queue;
+    const struct flo_store_ops *ops = store->engine->ops;
+    uint64_t target = queue->committed;
+    struct flo_err err = {0};
+
+    queue->is_busy = true;
+    pthread_mutex_unlock(&queue->mutex);
+    int rv = ops->sync(store->engine, &err);
+    pthread_mutex_lock(&queue->mutex);
+    if (rv == 0) {
+        queue->durable = target;
+    } else {
+        queue->failed = err;
+    }
+    pthread_cond_broadcast(&queue->done);
+    pthread_mutex_unlock(&queue->mutex);
+    queue->wake(queue->context);
+    if (rv == 0) {
+        ops->tidy(store->engine);
+    }
+    pthread_mutex_lock(&queue->mutex);
+    queue->is_busy = false;
+    pthread_cond_broadcast(&queue->done);
+}
+
+/* After a failure it rests until the state's thread has settled it. */
+static void *run(void *context)
+{
+    struct flo_fleet_store *store = context;
+    struct flo_fleet_queue *queue = &store->queue;
+
+    pthread_mutex_lock(&queue->mutex);
+    for (;;) {
+        bool has_work =
+            queue->durable < queue->committed && queue->failed.code == 0;
+        if (has_work) {
+            sync_once(store);
+        } else if (queue->ends) {
+            break;
+        } else {
+            pthread_cond_wait(&queue->work, &queue->mutex);
+        }
+    }
+    pthread_mutex_unlock(&queue->mutex);
+    return NULL;
+}
+
+int flo_fleet_queue_start(struct flo_fleet_store *store,
+                          void (*wake)(void *context), void *context,
+                          struct flo_err *err)
+{
+    struct flo_fleet_queue *queue = &store->queue;
+    int rv = store->engine->ops->hold(store->engine, true, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    queue->wake = wake;
+    queue->context = context;
+    queue->ends = false;
+    pthread_mutex_init(&queue->mutex, NULL);
+    pthread_cond_init(&queue->work, NULL);
+    pthread_cond_init(&queue->done, NULL);
+    if (pthread_create(&queue->thread, NULL, run, store) != 0) {
+        pthread_cond_destroy(&queue->done);
+        pthread_cond_destroy(&queue->work);
+        pthread_mutex_destroy(&queue->mutex);
+        return flo_fail(err, FLO_E_MEMORY, "the store's thread");
+    }
+    queue->runs = true;
+    return 0;
+}
+
+int flo_fleet_queue_stop(struct flo_fleet_store *store, struct flo_err *err)
+{
+    struct flo_fleet_queue *queue = &store->queue;
+
+    if (!queue->runs) {
+        return 0;
+    }
+    int rv = flo_fleet_flush(store, err);
+    pthread_mutex_lock(&queue->mutex);
+    queue->ends = true;
+    pthread_cond_signal(&queue->work);
+    pthread_mutex_unlock(&queue->mutex);
+    pthread_join(queue->thread, NULL);
+    pthread_cond_destroy(&queue->done);
+    pthread_cond_destroy(&queue->work);
+    pthread_mutex_destroy(&queue->mutex);
+    queue->runs = false;
+    int held = store->engine->ops->hold(store->engine, false, err);
+    return rv < 0 ? rv : held;
+}
+
+/* ---- the state's thread ---- */
+
+uint64_t flo_fleet_committed(const struct flo_fleet_store *store)
+{
+    return store->queue.committed;
+}
+
+uint64_t flo_fleet_durable(struct flo_fleet_store *store,
+                           struct flo_err *why_or_null)
+{
+    struct flo_fleet_queue *queue = &store->queue;
+
+    if (!queue->runs) {
+        if (why_or_null != NULL) {
+            *why_or_null = queue->failed;
+        }
+        return queue->durable;
+    }
+    pthread_mutex_lock(&queue->mutex);
+    uint64_t durable = queue->durable;
+    if (why_or_null != NULL) {
+        *why_or_null = queue->failed;
+    }
+    pthread_mutex_unlock(&queue->mutex);
+    return durable;
+}
+
+/* What a failed sync left in doubt is written once more, here: nobody commits
+ * meanwhile, and the thread rests. */
+static int settle(struct flo_fleet_store *store, struct flo_err *err)
+{
+    struct flo_fleet_queue *queue = &store->queue;
+    int rv = store->engine->ops->settle(store->engine, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    pthread_mutex_lock(&queue->mutex);
+    queue->durable = queue->committed;
+    queue->failed = (struct flo_err){0};
+    pthread_mutex_unlock(&queue->mutex);
+    queue->wake(queue->context);
+    return 0;
+}
+
+/* Until not more than `left` commits wait, and with 0 until the thread rests.
+ */
+static int await(struct flo_fleet_store *store, uint64_t left,
+                 struct flo_err *err)
+{
+    struct flo_fleet_queue *queue = &store->queue;
+
+    pthread_mutex_lock(&queue->mutex);
+    while (queue->is_busy || queue->failed.code == 0) {
+        bool is_there = queue->committed - queue->durable <= left &&
+                        (left > 0 || !queue->is_busy);
+        if (is_there) {
+            break;
+        }
+        pthread_cond_wait(&queue->done, &queue->mutex);
+    }
+    bool has_failed = queue->failed.code != 0;
+    pthread_mutex_unlock(&queue->mutex);
+    return has_failed ? settle(store, err) : 0;
+}
+
+int flo_fleet_flush(struct flo_fleet_store *store, struct flo_err *err)
+{
+    return store->queue.runs ? await(store, 0, err) : 0;
+}
+
+int flo_fleet_queue_enter(struct flo_fleet_store *store, struct flo_err *err)
+{
+    if (!store->queue.runs) {
+        return 0;
+    }
+    return store->engine->ops->is_full(store->engine)
+               ? await(store, 0, err)
+               : await(store, QUEUE_MAX - 1, err);
+}
+
+void flo_fleet_queue_add(struct flo_fleet_store *store)
+{
+    struct flo_fleet_queue *queue = &store->queue;
+
+    if (!queue->runs) {
+        queue->durable = ++queue->committed;
+        return;
+    }
+    pthread_mutex_lock(&queue->mutex);
+    queue->committed++;
+    pthread_cond_signal(&queue->work);
+    pthread_mutex_unlock(&queue->mutex);
+}

@@ -1,0 +1,121 @@
+/* SQLite: syncs of the log outside of commits.
+ *
+ * With synchronous=NORMAL a commit only appends to control.db-wal.  All in it
+ * is durable after a sync of that file.  A second handle moves the log into
+ * control.db, next to the commits of the first one. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "server-stub/store/sqlite/inside.h"
+
+#define MOVE_PAGES 1000       /* 4 MiB: as often as SQLite would */
+#define FULL_PAGES 16000      /* 64 MiB */
+#define PIECE_BYTES (1 << 16) /* of a log that is written again */
+#define BUSY_MS 5000
+
+static struct flo_sqlite *sqlite_of(struct flo_store_engine *engine)
+{
+    return (struct flo_sqlite *)engine;
+}
+
+static int open_log(struct flo_sqlite *sqlite, struct flo_err *err)
+{
+    char path[4200];
+
+    if (sqlite->log_fd >= 0) {
+        return 0;
+    }
+    snprintf(path, sizeof(path), "%s-wal", sqlite->path);
+    sqlite->log_fd = open(path, O_RDWR | O_CLOEXEC);
+    return sqlite->log_fd < 0 ? flo_fail_errno(err, FLO_E_DB, "open %s", path)
+                              : 0;
+}
+
+int flo_sqlite_hold(struct flo_store_engine *engine, bool on,
+                    struct flo_err *err)
+{
+    struct flo_sqlite *sqlite = sqlite_of(engine);
+    int rv = 0;
+
+    if (!on) {
+        return flo_db_exec(sqlite->db,
+                           "PRAGMA synchronous=FULL;"
+                           "PRAGMA wal_autocheckpoint=1000",
+                           err);
+    }
+    if (sqlite->mover == NULL) {
+        rv = flo_db_open(sqlite->path, FLO_DB_SYNC_FULL, BUSY_MS,
+                         &sqlite->mover, err);
+    }
+    if (rv == 0) {
+        rv = open_log(sqlite, err);
+    }
+    if (rv == 0) {
+        rv = flo_db_exec(sqlite->db, "PRAGMA synchronous=NORMAL", err);
+    }
+    if (rv == 0) {
+        flo_db_log_keep(sqlite->db);
+    }
+    return rv;
+}
+
+static int sync_log(const struct flo_sqlite *sqlite, struct flo_err *err)
+{
+    return fdatasync(sqlite->log_fd) < 0
+               ? flo_fail_errno(err, FLO_E_DB, "sync %s-wal", sqlite->path)
+               : 0;
+}
+
+int flo_sqlite_sync(struct flo_store_engine *engine, struct flo_err *err)
+{
+    return sync_log(sqlite_of(engine), err);
+}
+
+void flo_sqlite_tidy(struct flo_store_engine *engine)
+{
+    struct flo_sqlite *sqlite = sqlite_of(engine);
+    struct flo_err err = {0};
+
+    if (flo_db_log_pages(sqlite->db) >= MOVE_PAGES &&
+        flo_db_log_move(sqlite->mover, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "store", &err);
+    }
+}
+
+bool flo_sqlite_is_full(struct flo_store_engine *engine)
+{
+    return flo_db_log_pages(sqlite_of(engine)->db) >= FULL_PAGES;
+}
+
+/* A system that could not write a page may take it for written, and the next
+ * sync would say that all is well.  The same bytes again make it write them.
+ * Here no commit appends to the log meanwhile. */
+static int write_again(const struct flo_sqlite *sqlite, struct flo_err *err)
+{
+    char *piece = malloc(PIECE_BYTES);
+    ssize_t bytes = piece == NULL ? 0 : 1;
+    off_t at = 0;
+    int rv = piece == NULL ? flo_fail(err, FLO_E_MEMORY, "log") : 0;
+
+    while (rv == 0 && bytes > 0) {
+        bytes = pread(sqlite->log_fd, piece, PIECE_BYTES, at);
+        if (bytes < 0 ||
+            pwrite(sqlite->log_fd, piece, (size_t)bytes, at) != bytes) {
+            rv = flo_fail_errno(err, FLO_E_DB, "write %s-wal again",
+                                sqlite->path);
+        }
+        at += bytes;
+    }
+    free(piece);
+    return rv;
+}
+
+int flo_sqlite_settle(struct flo_store_engine *engine, struct flo_err *err)
+{
+    const struct flo_sqlite *sqlite = sqlite_of(engine);
+    int rv = write_again(sqlite, err);
+
+    return rv < 0 ? rv : sync_log(sqlite, err);
+}

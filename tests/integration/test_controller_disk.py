@@ -1,0 +1,108 @@
+"""A controller whose disk does not take what it writes: nobody is told that
+something is stored, and all of it is stored when the disk works again."""
+import json
+import os
+import shutil
+import signal
+
+import pytest
+
+from controller_parts import Controller, Device, metric, until
+from conftest import ROOT
+
+FAILS = os.environ.get("FLOTILLA_FAILS", os.path.join(
+    ROOT, "build", "release", "tests", "libfails.so"))
+FOR_GOOD = 10 ** 6
+
+
+class Disk:
+    """Under a controller: its syncs fail as told."""
+
+    def __init__(self, folder):
+        self.file = os.path.join(folder, "fails")
+        library = os.path.join(folder, "libfails.so")
+        shutil.copy(FAILS, library)  # LD_PRELOAD knows no paths with blanks
+        self.env = {"LD_PRELOAD": library, "FLO_FAILS": self.file}
+
+    def fail(self, times=FOR_GOOD):
+        with open(self.file + ".new", "w") as file:
+            file.write("fdatasync control.db-wal %d\n" % times)
+        os.rename(self.file + ".new", self.file)
+
+    def work(self):
+        os.unlink(self.file)
+
+
+@pytest.fixture
+def on_disk(tmp_path_factory, monkeypatch):
+    folder = str(tmp_path_factory.mktemp("c"))
+    disk = Disk(folder)
+    with monkeypatch.context() as context:
+        for name, value in disk.env.items():
+            context.setenv(name, value)
+        one = Controller(folder).start()
+    yield one, disk, folder
+    one.stop(signal.SIGKILL)
+
+
+def make_token(controller, key):
+    return controller.ask("POST", "/v1/tokens", {
+        "kind": "access", "role": "viewer", "name": key},
+        headers={"Idempotency-Key": key})
+
+
+def test_nothing_is_answered_as_done_before_the_disk_has_it(on_disk):
+    controller, disk, _ = on_disk
+    disk.fail()
+
+    doubt = make_token(controller, "k1")
+    assert doubt.json["code"] == "db.failed", doubt.body
+    assert "not known" in doubt.body.decode()
+    refused = make_token(controller, "k2")
+    assert refused.json["code"] == "db.failed", refused.body
+    assert controller.ask("GET", "/healthz").status == 200
+    assert metric(controller, "commits_failed_total") >= 1
+
+    disk.work()
+    until("the disk", 10,
+          lambda: make_token(controller, "k3").status == 201)
+    names = [item["name"] for item in
+             controller.ask("GET", "/v1/tokens").json["items"]]
+    assert "k1" in names and "k3" in names and "k2" not in names
+
+
+def test_an_event_is_acknowledged_after_the_sync_that_stored_it(on_disk):
+    controller, disk, folder = on_disk
+    device = Device(controller, folder, "d1", controller.enrol_token())
+    device.connect()
+    device.is_heard()
+    disk.fail()
+    device.seq += 1
+    device.client.publish(device.topic("event"), json.dumps({
+        "v": 1, "boot": device.boot, "seq": device.seq, "at_ms": 1,
+        "type": "note"}))
+
+    def is_acked(message):
+        return (message[0].endswith("/cmd") and message[1] and
+                json.loads(message[1]).get("ack", 0) >= device.seq)
+    until("the failure", 10,
+          lambda: metric(controller, "commits_failed_total") >= 1)
+    device.comes_through()
+    assert not any(is_acked(m) for m in device.client.messages)
+
+    disk.work()
+    assert device.client.wait(is_acked)
+
+
+def test_a_failure_of_one_moment_is_made_good_without_a_restart(on_disk):
+    controller, disk, _ = on_disk
+    disk.fail(1)
+
+    assert make_token(controller, "k1").json["code"] == "db.failed"
+    assert make_token(controller, "k2").status == 201
+    controller.stop()
+    disk.work()
+    controller.start()
+    names = [item["name"] for item in
+             controller.ask("GET", "/v1/tokens").json["items"]]
+    assert "k1" in names and "k2" in names

@@ -1,0 +1,314 @@
+/* The queue of commits, over both engines: their order, what is promised when,
+ * and a disk that is slow or fails. */
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "unit/server/store/store.h"
+
+/* An engine's calls, of which those of the disk wait and fail as told. */
+static struct {
+    const struct flo_store_ops *real;
+    struct flo_store_ops ops;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool is_shut; /* syncs wait */
+    int syncs;    /* that began */
+    int fail;     /* so many of the next ones */
+    int settle_fail;
+    int woken;
+} disk = {.mutex = PTHREAD_MUTEX_INITIALIZER,
+          .changed = PTHREAD_COND_INITIALIZER};
+
+static void set(int *what, int value)
+{
+    pthread_mutex_lock(&disk.mutex);
+    *what = value;
+    pthread_cond_broadcast(&disk.changed);
+    pthread_mutex_unlock(&disk.mutex);
+}
+
+static void shut(bool is_shut)
+{
+    pthread_mutex_lock(&disk.mutex);
+    disk.is_shut = is_shut;
+    pthread_cond_broadcast(&disk.changed);
+    pthread_mutex_unlock(&disk.mutex);
+}
+
+static void await(const int *what, int at_least)
+{
+    pthread_mutex_lock(&disk.mutex);
+    while (*what < at_least) {
+        pthread_cond_wait(&disk.changed, &disk.mutex);
+    }
+    pthread_mutex_unlock(&disk.mutex);
+}
+
+static bool fails(int *left)
+{
+    pthread_mutex_lock(&disk.mutex);
+    bool now = *left > 0;
+    *left -= now;
+    pthread_mutex_unlock(&disk.mutex);
+    return now;
+}
+
+static int slow_sync(struct flo_store_engine *engine, struct flo_err *err)
+{
+    pthread_mutex_lock(&disk.mutex);
+    disk.syncs++;
+    pthread_cond_broadcast(&disk.changed);
+    while (disk.is_shut) {
+        pthread_cond_wait(&disk.changed, &disk.mutex);
+    }
+    pthread_mutex_unlock(&disk.mutex);
+    return fails(&disk.fail) ? flo_fail(err, FLO_E_DB, "the disk")
+                             : disk.real->sync(engine, err);
+}
+
+static int slow_settle(struct flo_store_engine *engine, struct flo_err *err)
+{
+    return fails(&disk.settle_fail) ? flo_fail(err, FLO_E_DB, "still")
+                                    : disk.real->settle(engine, err);
+}
+
+static void wake(void *context)
+{
+    (void)context;
+    pthread_mutex_lock(&disk.mutex);
+    disk.woken++;
+    pthread_cond_broadcast(&disk.changed);
+    pthread_mutex_unlock(&disk.mutex);
+}
+
+static struct flo_fleet_store *start(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_err err = {0};
+
+    disk.real = store->engine->ops;
+    disk.ops = *disk.real;
+    disk.ops.sync = slow_sync;
+    disk.ops.settle = slow_settle;
+    store->engine->ops = &disk.ops;
+    disk.is_shut = false;
+    disk.syncs = disk.fail = disk.settle_fail = disk.woken = 0;
+    if (flo_fleet_queue_start(store, wake, NULL, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    return store;
+}
+
+static int put(struct flo_fleet_store *store, const char *value)
+{
+    struct flo_err err = {0};
+
+    if (flo_fleet_begin(store, &err) < 0) {
+        return err.code;
+    }
+    assert_int_equal(flo_fleet_setting_set(store, "name", value, &err), 0);
+    return flo_fleet_commit(store, &err);
+}
+
+static void is_set(struct flo_fleet_store *store, const char *value)
+{
+    char text[64];
+
+    assert_int_equal(
+        flo_fleet_setting_get(store, "name", text, sizeof(text), NULL), 0);
+    assert_string_equal(text, value);
+}
+
+static void a_commit_is_read_at_once_and_durable_after_its_sync(void **state)
+{
+    struct flo_fleet_store *store = start(state);
+    uint64_t before = flo_fleet_committed(store);
+    struct flo_err err = {0};
+
+    shut(true);
+    assert_int_equal(put(store, "one"), 0);
+    await(&disk.syncs, 1);
+
+    is_set(store, "one");
+    assert_int_equal(flo_fleet_committed(store), before + 1);
+    assert_int_equal(flo_fleet_durable(store, &err), before);
+    assert_int_equal(err.code, 0);
+    assert_int_equal(disk.woken, 0);
+    shut(false);
+    await(&disk.woken, 1);
+    assert_int_equal(flo_fleet_durable(store, &err), before + 1);
+}
+
+static void one_sync_makes_all_durable_that_waited_for_it(void **state)
+{
+    struct flo_fleet_store *store = start(state);
+    uint64_t before = flo_fleet_committed(store);
+
+    shut(true);
+    assert_int_equal(put(store, "first"), 0);
+    await(&disk.syncs, 1);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(put(store, "more"), 0);
+    }
+    assert_int_equal(flo_fleet_durable(store, NULL), before);
+    shut(false);
+    await(&disk.woken, 2);
+    assert_int_equal(flo_fleet_durable(store, NULL), before + 11);
+    assert_int_equal(disk.syncs, 2);
+}
+
+static void a_commit_that_changed_nothing_waits_for_nobody(void **state)
+{
+    struct flo_fleet_store *store = start(state);
+    uint64_t before = flo_fleet_committed(store);
+
+    begin(store);
+    is_set(store, "");
+    commit(store);
+    assert_int_equal(flo_fleet_committed(store), before);
+    assert_int_equal(flo_fleet_durable(store, NULL), before);
+    assert_int_equal(disk.syncs, 0);
+}
+
+static void what_is_taken_back_gets_no_number(void **state)
+{
+    struct flo_fleet_store *store = start(state);
+    uint64_t before = flo_fleet_committed(store);
+
+    begin(store);
+    assert_int_equal(flo_fleet_setting_set(store, "name", "x", NULL), 0);
+    flo_fleet_roll_back(store);
+    is_set(store, "");
+    assert_int_equal(flo_fleet_committed(store), before);
+}
+
+static void a_sync_that_fails_is_told_and_makes_nothing_durable(void **state)
+{
+    struct flo_fleet_store *store = start(state);
+    uint64_t before = flo_fleet_committed(store);
+    struct flo_err err = {0};
+
+    set(&disk.fail, 1);
+    set(&disk.settle_fail, 1);
+    assert_int_equal(put(store, "one"), 0);
+    await(&disk.woken, 1);
+    assert_int_equal(flo_fleet_durable(store, &err), before);
+    assert_int_equal(err.code, FLO_E_DB);
+
+    /* It is refused while that cannot be settled, and nothing is lost. */
+    assert_int_equal(put(store, "two"), FLO_E_DB);
+    assert_int_equal(flo_fleet_durable(store, &err), before);
+    is_set(store, "one");
+    assert_int_equal(put(store, "two"), 0);
+    assert_int_equal(flo_fleet_flush(store, &err), 0);
+    is_set(store, "two");
+    assert_int_equal(flo_fleet_durable(store, &err), before + 2);
+    assert_int_equal(err.code, 0);
+}
+
+static void *open_soon(void *context)
+{
+    struct timespec soon = {.tv_nsec = 30000000};
+
+    (void)context;
+    nanosleep(&soon, NULL);
+    shut(false);
+    return NULL;
+}
+
+static void behind_64_commits_a_transaction_waits_for_the_disk(void **state)
+{
+    struct flo_fleet_store *store = start(state);
+    uint64_t before = flo_fleet_committed(store);
+    pthread_t thread;
+
+    shut(true);
+    for (int i = 0; i < 64; i++) {
+        assert_int_equal(put(store, "more"), 0);
+    }
+    assert_int_equal(flo_fleet_durable(store, NULL), before);
+    assert_int_equal(pthread_create(&thread, NULL, open_soon, NULL), 0);
+    assert_int_equal(put(store, "last"), 0);
+    assert_true(flo_fleet_durable(store, NULL) > before);
+    pthread_join(thread, NULL);
+}
+
+static void stopping_waits_for_the_disk_and_commits_wait_again(void **state)
+{
+    struct flo_fleet_store *store = start(state);
+    struct flo_err err = {0};
+    pthread_t thread;
+
+    shut(true);
+    assert_int_equal(put(store, "one"), 0);
+    assert_int_equal(pthread_create(&thread, NULL, open_soon, NULL), 0);
+    assert_int_equal(flo_fleet_queue_stop(store, &err), 0);
+    assert_int_equal(flo_fleet_durable(store, NULL),
+                     flo_fleet_committed(store));
+    pthread_join(thread, NULL);
+    assert_int_equal(put(store, "two"), 0);
+    assert_int_equal(flo_fleet_durable(store, NULL),
+                     flo_fleet_committed(store));
+    assert_int_equal(disk.syncs, 1);
+    assert_int_equal(flo_fleet_queue_start(store, wake, NULL, &err), 0);
+}
+
+/* ---- SQLite ---- */
+
+#define MIB 1048576
+
+static void the_log_of_sqlite_stays_bounded_without_a_pause(void **state)
+{
+    struct flo_fleet_store *store = start(state);
+    const struct fixture *fixture = *state;
+    char *text = malloc(MIB + 1);
+    char path[128];
+    struct stat seen;
+
+    assert_non_null(text);
+    text[MIB] = '\0';
+    snprintf(path, sizeof(path), "%s/control.db-wal", fixture->dir);
+    for (int i = 0; i < 150; i++) {
+        memset(text, 'a' + i % 26, MIB); /* equal pages are not written */
+        assert_int_equal(put(store, text), 0);
+    }
+    assert_int_equal(stat(path, &seen), 0);
+    print_message("the log: %lld bytes\n", (long long)seen.st_size);
+    assert_true(seen.st_size < 80 * (off_t)MIB);
+    free(text);
+}
+
+static void what_was_settled_is_there_after_a_restart(void **state)
+{
+    struct flo_fleet_store *store = start(state);
+    struct fixture *fixture = *state;
+    struct flo_err err = {0};
+
+    set(&disk.fail, 1);
+    assert_int_equal(put(store, "one"), 0);
+    await(&disk.woken, 1);
+    assert_int_equal(flo_fleet_flush(store, &err), 0);
+    flo_fleet_close(store);
+    assert_int_equal(flo_fleet_open(fixture->dir, &fixture->store, &err), 0);
+    is_set(fixture->store, "one");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        OVER_BOTH(a_commit_is_read_at_once_and_durable_after_its_sync),
+        OVER_BOTH(one_sync_makes_all_durable_that_waited_for_it),
+        OVER_BOTH(a_commit_that_changed_nothing_waits_for_nobody),
+        OVER_BOTH(what_is_taken_back_gets_no_number),
+        OVER_BOTH(a_sync_that_fails_is_told_and_makes_nothing_durable),
+        OVER_BOTH(behind_64_commits_a_transaction_waits_for_the_disk),
+        OVER_BOTH(stopping_waits_for_the_disk_and_commits_wait_again),
+        cmocka_unit_test_setup_teardown(
+            the_log_of_sqlite_stays_bounded_without_a_pause, in_sqlite,
+            close_store),
+        cmocka_unit_test_setup_teardown(
+            what_was_settled_is_there_after_a_restart, in_sqlite, close_store),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
