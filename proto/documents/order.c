@@ -199,6 +199,26 @@ static int read_rollback(const json_t *args, struct flo_order *out,
     return rv;
 }
 
+static int read_remove(const json_t *args, struct flo_order *out,
+                       struct flo_err *err)
+{
+    const char *keep;
+    int rv = read_name(args, "model", true, out->model, err);
+
+    if (rv == 0) {
+        rv = flo_json_opt_text(args, "keep", 8, "none", &keep, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    out->keeps_blobs = strcmp(keep, "blobs") == 0;
+    return out->keeps_blobs || strcmp(keep, "none") == 0
+               ? 0
+               : flo_fail(err, FLO_E_META_SCHEMA,
+                          "field `keep`: `%s` is neither `none` nor `blobs`",
+                          keep);
+}
+
 static int read_args(const json_t *root, struct flo_order *out,
                      struct flo_err *err)
 {
@@ -213,6 +233,8 @@ static int read_args(const json_t *root, struct flo_order *out,
         return read_deploy(args, out, err);
     case FLO_ORDER_ROLLBACK:
         return read_rollback(args, out, err);
+    case FLO_ORDER_REMOVE:
+        return read_remove(args, out, err);
     case FLO_ORDER_PAUSE:
     case FLO_ORDER_RESUME:
     case FLO_ORDER_ABORT:
@@ -409,6 +431,8 @@ static json_t *args_json(const struct flo_order *order)
         set_text(json, "reason", order->reason);
     } else if (order->op == FLO_ORDER_CONFIG) {
         json_object_set_new(json, "heartbeat_ms", integer(order->heartbeat_ms));
+    } else if (order->op == FLO_ORDER_REMOVE) {
+        set_text(json, "keep", order->keeps_blobs ? "blobs" : "none");
     }
     return json;
 }

@@ -196,22 +196,76 @@ static int look_at_top(const struct flo_message *message, uint64_t top,
     return rv;
 }
 
-#define REPORT_MODELS_MAX 8
-
-/* The models that a report says the device has. */
-static size_t read_models(const json_t *report, struct flo_fleet_model *out)
+static bool is_listed(const struct flo_fleet_model *models, size_t count,
+                      const char *model)
 {
-    const json_t *serving = json_object_get(report, "serving");
-    const char *model = json_string_value(json_object_get(serving, "model"));
-    const char *version =
-        json_string_value(json_object_get(serving, "version"));
-
-    if (model == NULL || version == NULL) {
-        return 0;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(models[i].model, model) == 0) {
+            return true;
+        }
     }
-    snprintf(out->model, sizeof(out->model), "%s", model);
-    snprintf(out->serving, sizeof(out->serving), "%.64s@%.64s", model, version);
-    return 1;
+    return false;
+}
+
+/* The models that a report says the device has; a name that is none, or stands
+ * twice, is left out. */
+static size_t read_models(const json_t *list, struct flo_fleet_model *out)
+{
+    size_t count = 0;
+    size_t i;
+    json_t *item;
+
+    json_array_foreach(list, i, item)
+    {
+        const json_t *serving = json_object_get(item, "serving");
+        const char *model = json_string_value(json_object_get(item, "model"));
+        const char *version =
+            json_string_value(json_object_get(serving, "version"));
+        if (!flo_name_is_valid(model) || is_listed(out, count, model)) {
+            continue;
+        }
+        memset(&out[count], 0, sizeof(out[count]));
+        snprintf(out[count].model, sizeof(out[count].model), "%s", model);
+        if (flo_name_is_valid(version)) {
+            snprintf(out[count].serving, sizeof(out[count].serving),
+                     "%.64s@%.64s", model, version);
+        }
+        count++;
+    }
+    return count;
+}
+
+/* Does any model run another release than its assigned one? */
+static bool drifts(const json_t *models)
+{
+    size_t i;
+    json_t *model;
+
+    json_array_foreach(models, i, model)
+    {
+        if (json_is_object(json_object_get(model, "drift"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int executions(const struct flo_message *message, const json_t *models,
+                      struct flo_err *err)
+{
+    size_t i;
+    json_t *model;
+    int rv = 0;
+
+    json_array_foreach(models, i, model)
+    {
+        const json_t *run = json_object_get(model, "execution");
+        const char *id = json_string_value(json_object_get(run, "id"));
+        if (rv == 0 && id != NULL) {
+            rv = execution(message, id, run, err);
+        }
+    }
+    return rv;
 }
 
 static int on_reported(const struct flo_message *message, struct flo_err *err)
@@ -221,8 +275,7 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) profile = {0};
     const char *id;
     json_t *facts;
-    json_t *run;
-    bool drifts = json_is_object(json_object_get(message->json, "drift"));
+    json_t *models;
     uint64_t rev;
     uint64_t top;
     int rv;
@@ -233,7 +286,8 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
         (rv = flo_json_opt_u64(message->json, "top", 0, WALL_MS_MAX, 0, &top,
                                err)) < 0 ||
         (rv = flo_json_opt_object(message->json, "profile", &facts, err)) < 0 ||
-        (rv = flo_json_opt_object(message->json, "execution", &run, err)) < 0) {
+        (rv = flo_json_opt_array(message->json, "models",
+                                 FLO_REPORTED_MODELS_MAX, &models, err)) < 0) {
         return rv;
     }
     if (strcmp(id, message->device) != 0) {
@@ -245,11 +299,11 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     if (text.failed || profile.failed) {
         return flo_fail(err, FLO_E_MEMORY, "report");
     }
-    struct flo_fleet_model models[REPORT_MODELS_MAX];
-    size_t model_count = read_models(message->json, models);
+    struct flo_fleet_model known[FLO_REPORTED_MODELS_MAX];
+    size_t count = read_models(models, known);
     if ((rv = flo_fleet_device_reported(controller->store, message->device,
-                                        text.data, profile.data, drifts, models,
-                                        model_count, err)) < 0) {
+                                        text.data, profile.data, drifts(models),
+                                        known, count, err)) < 0) {
         return rv;
     }
     if ((rv = look_at_top(message, top, err)) < 0) {
@@ -257,10 +311,7 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     }
     flo_telemetry_link_device(controller, message->device, facts);
     flo_outgoing_change(controller, FLO_OBJECT_DEVICE, message->device);
-    const char *name = json_string_value(json_object_get(run, "id"));
-    if (name != NULL) {
-        rv = execution(message, name, run, err);
-    }
+    rv = executions(message, models, err);
     if (rv == 0) {
         rv = back_by_report(message, rev, err);
     }
@@ -353,6 +404,7 @@ static int take(struct flo_ingest *ingest, const char *topic_text,
     char key[FLO_NAME_MAX + 1];
     enum flo_topic topic;
     bool active = false;
+    uint64_t version;
     uint64_t v;
     int rv = flo_topic_parse(topic_text, controller->fleet, &topic, key, err);
 
@@ -376,8 +428,9 @@ static int take(struct flo_ingest *ingest, const char *topic_text,
     if (bytes == 0 && retained) {
         return 0;
     }
+    version = topic == FLO_TOPIC_REPORTED ? 2 : 1;
     if ((rv = flo_json_parse(data, bytes, PAYLOAD_BYTES_MAX, &json, err)) < 0 ||
-        (rv = flo_json_get_u64(json, "v", 1, 1, &v, err)) < 0) {
+        (rv = flo_json_get_u64(json, "v", version, version, &v, err)) < 0) {
         return rv;
     }
     struct flo_message message = {.ingest = ingest,

@@ -43,12 +43,14 @@ static const struct said said_profile[] = {{"arch", FLO_NAME_MAX},
                                            {"memory_bytes", IS_NUMBER},
                                            {"disk_free_bytes", IS_NUMBER},
                                            {"kernel", FLO_NAME_MAX}};
-static const struct said said_slot[] = {{"model", FLO_NAME_MAX},
-                                        {"release", FLO_DIGEST_TEXT - 1},
+static const struct said said_slot[] = {{"release", FLO_DIGEST_TEXT - 1},
                                         {"version", FLO_NAME_MAX},
-                                        {"state", FLO_NAME_MAX}};
+                                        {"number", IS_NUMBER}};
+static const struct said said_model[] = {{"model", FLO_NAME_MAX},
+                                         {"state", FLO_NAME_MAX}};
 static const struct said said_target[] = {{"release", FLO_DIGEST_TEXT - 1},
                                           {"order", FLO_NAME_MAX},
+                                          {"number", IS_NUMBER},
                                           {"by", IS_NUMBER}};
 static const struct said said_drift[] = {{"kind", FLO_NAME_MAX},
                                          {"since_at_ms", IS_NUMBER}};
@@ -89,19 +91,44 @@ static json_t *view_said(const json_t *from, const struct said *fields,
     return json;
 }
 
-static json_t *view_slots(const json_t *from)
+static json_t *view_slot(const json_t *model, const char *key)
+{
+    json_t *json =
+        view_said(json_object_get(model, key), said_slot, FLO_COUNT(said_slot));
+
+    if (json_is_object(json)) {
+        json_t *name = json_object_get(model, "model");
+        json_object_set(json, "model",
+                        is_text(name, FLO_NAME_MAX) ? name : json_null());
+    }
+    return json;
+}
+
+static json_t *view_slots(const json_t *model)
 {
     static const char *const names[] = {"current", "previous", "candidate"};
 
-    if (!json_is_object(from)) {
+    if (!json_is_object(model)) {
         return json_null();
     }
     json_t *json = json_object();
     for (size_t i = 0; i < FLO_COUNT(names); i++) {
-        json_object_set_new(json, names[i],
-                            view_said(json_object_get(from, names[i]),
-                                      said_slot, FLO_COUNT(said_slot)));
+        json_object_set_new(json, names[i], view_slot(model, names[i]));
     }
+    return json;
+}
+
+/* The release that answers, and how it stands. */
+static json_t *view_serving(const json_t *model)
+{
+    json_t *json = view_said(model, said_model, FLO_COUNT(said_model));
+    json_t *serving = view_said(json_object_get(model, "serving"), said_slot,
+                                FLO_COUNT(said_slot));
+
+    if (json_is_object(json) && json_is_object(serving)) {
+        json_object_update(json, serving);
+    }
+    json_decref(serving);
     return json;
 }
 
@@ -137,29 +164,44 @@ static void view_number(json_t *to, const json_t *from, const char *key)
         to, key, json_is_integer(value) ? json_incref(value) : json_null());
 }
 
+/* One model of a device. */
+static void view_model(json_t *json, const json_t *model)
+{
+    json_object_set_new(json, "serving", view_serving(model));
+    json_object_set_new(json, "slots", view_slots(model));
+    json_object_set_new(json, "execution",
+                        view_said(json_object_get(model, "execution"),
+                                  said_execution, FLO_COUNT(said_execution)));
+    json_object_set_new(json, "target",
+                        view_said(json_object_get(model, "target"), said_target,
+                                  FLO_COUNT(said_target)));
+    json_object_set_new(json, "drift",
+                        view_said(json_object_get(model, "drift"), said_drift,
+                                  FLO_COUNT(said_drift)));
+    view_number(json, model, "floor");
+    json_object_set_new(
+        json, "denied",
+        view_texts(json_object_get(model, "denied"), FLO_DIGEST_TEXT - 1));
+}
+
+/* The first model stands among the device's own fields; the list has all. */
 static void view_reported(json_t *json, const json_t *reported)
 {
     const json_t *agent = json_object_get(reported, "agent");
+    const json_t *models = json_object_get(reported, "models");
+    json_t *list = json_array();
 
-    json_object_set_new(json, "serving",
-                        view_said(json_object_get(reported, "serving"),
-                                  said_slot, FLO_COUNT(said_slot)));
-    json_object_set_new(json, "slots",
-                        view_slots(json_object_get(reported, "slots")));
-    json_object_set_new(json, "execution",
-                        view_said(json_object_get(reported, "execution"),
-                                  said_execution, FLO_COUNT(said_execution)));
-    json_object_set_new(json, "target",
-                        view_said(json_object_get(reported, "target"),
-                                  said_target, FLO_COUNT(said_target)));
-    json_object_set_new(json, "drift",
-                        view_said(json_object_get(reported, "drift"),
-                                  said_drift, FLO_COUNT(said_drift)));
-    view_number(json, reported, "floor");
+    view_model(json, json_array_get(models, 0));
+    for (size_t i = 0; i < json_array_size(models); i++) {
+        json_t *item = view_said(json_array_get(models, i), said_model,
+                                 FLO_COUNT(said_model));
+        if (json_is_object(item)) {
+            view_model(item, json_array_get(models, i));
+        }
+        json_array_append_new(list, item);
+    }
+    json_object_set_new(json, "models", list);
     view_number(json, reported, "top");
-    json_object_set_new(
-        json, "denied",
-        view_texts(json_object_get(reported, "denied"), FLO_DIGEST_TEXT - 1));
     json_object_set_new(
         json, "frozen",
         json_boolean(json_is_true(json_object_get(reported, "frozen"))));

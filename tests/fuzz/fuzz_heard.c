@@ -74,7 +74,13 @@ static void check(enum flo_topic topic, const struct flo_heard *heard)
 {
     bool is_cmd = topic == FLO_TOPIC_CMD;
 
-    if (heard->order_count > (topic == FLO_TOPIC_ORDER ? 8u : 1u) ||
+    size_t orders_max = topic == FLO_TOPIC_DESIRED ? FLO_HEARD_ORDERS_MAX
+                        : topic == FLO_TOPIC_ORDER ? FLO_HEARD_LIST_MAX
+                                                   : 1;
+
+    if (heard->order_count > orders_max ||
+        heard->assignment_count > FLO_ASSIGNMENTS_MAX ||
+        heard->assignment_count > heard->order_count ||
         (!is_cmd &&
          (heard->ack != 0 || heard->boot[0] != '\0' || heard->op[0] != '\0')) ||
         heard->ack > INT64_MAX || heard->rev > INT64_MAX ||

@@ -258,7 +258,7 @@ class Controller:
         desired = self.client.wait(lambda m: m[0].endswith("/desired"))
         self.desired = json.loads(desired[1])
         self.last = json.loads(base64.b64decode(
-            self.desired["order"]["payload"]))
+            self.desired["assignments"][0]["order"]["payload"]))
         return self
 
     def __exit__(self, *_):

@@ -252,9 +252,9 @@ class Device:
         """The order that desired carries, once it is of this kind and names
         this digest."""
         def body(document):
-            return json.loads(base64.b64decode(document["order"]["payload"]))
+            return json.loads(base64.b64decode(held(document)["payload"]))
         found = self.desired(
-            lambda d: d["order"] and body(d)["op"] == op and
+            lambda d: held(d) and body(d)["op"] == op and
             about in json.dumps(body(d)), seconds)
         return (found, body(found)) if found else (None, None)
 
@@ -268,11 +268,17 @@ class Device:
 
     def report(self, rev):
         self.client.publish(self.topic("reported"), json.dumps({
-            "v": 1, "device": self.id, "name": self.name, "rev": rev,
-            "agent": "0.1.0", "groups": ["all"], "execution": None,
-            "serving": {"model": "tiny", "release": self.serving,
-                        "version": "x", "state": "ready"},
-            "slots": {"current": {"release": self.serving}}}), retain=True)
+            "v": 2, "device": self.id, "name": self.name, "rev": rev,
+            "agent": "0.1.0", "groups": ["all"], "models": [{
+                "model": "tiny", "state": "ready", "execution": None,
+                "serving": {"release": self.serving, "version": "x"},
+                "current": {"release": self.serving}}]}), retain=True)
+
+
+def held(desired):
+    """The envelope that a desired document of one model carries."""
+    orders = [a["order"] for a in desired["assignments"]]
+    return (orders + desired["statements"] + [None])[0]
 
 
 # Order of the curve P-256 (FIPS 186-4).

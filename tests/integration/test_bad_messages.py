@@ -140,7 +140,7 @@ def test_a_broker_cannot_put_a_device_into_a_group(up):
         rev = me.desired["rev"] + 7
         me.client.publish(me.topic + "desired", json.dumps(dict(
             me.desired, rev=rev, groups=["all", "canary"],
-            order=me.signed(body))))
+            assignments=[{"model": "tiny", "order": me.signed(body)}])))
         later = me.order("unfreeze", args={})
         me.send(me.signed(later))
         assert me.told(later["id"], "done")
@@ -154,6 +154,8 @@ def test_a_broker_cannot_put_a_device_into_a_group(up):
 def test_messages_that_are_no_messages_change_nothing(up):
     with Controller(up) as me:
         for payload in (b"", b"{", b"\xff" * 50, b"[]", b'{"v":2}', b'{"v":1}',
+                        b'{"v":2,"rev":1,"assignments":[7]}',
+                        b'{"v":2,"rev":1,"assignments":[],"statements":[7]}',
                         b'{"v":1,"order":[]}', b'{"v":1,"order":{}}',
                         b'{"v":1,"ack":-1}', b'{"v":1,"ack":1e308}',
                         b'{"v":1,"ack":99999999999999999999}',
@@ -313,21 +315,23 @@ def test_what_is_no_string_is_not_shown_as_one(up, rogue):
     bad = {"toString": 1, "valueOf": 1}
     me = Client(*rogue.where, rogue.id)
     me.publish(rogue.topic + "reported", json.dumps({
-        "v": 1, "device": rogue.id, "rev": 1, "agent": bad, "frozen": bad,
-        "denied": [bad, "sha256:" + "3" * 64, 5],
+        "v": 2, "device": rogue.id, "rev": 1, "agent": bad, "frozen": bad,
         "profile": {"arch": bad, "cpus": 2, "engine": ["llama", bad],
                     "more": "x" * 1000},
-        "serving": {"model": "a", "version": bad, "state": "x" * 1000,
-                    "more": bad},
-        "slots": {"current": bad, "previous": {"version": bad},
-                  "candidate": 7},
-        "execution": {"state": bad, "reason": [1], "since_at_ms": "1"}}),
-        retain=True)
+        "models": [{
+            "model": "a", "state": "x" * 1000,
+            "denied": [bad, "sha256:" + "3" * 64, 5],
+            "serving": {"version": bad, "more": bad},
+            "current": bad, "previous": {"version": bad}, "candidate": 7,
+            "execution": {"state": bad, "reason": [1], "since_at_ms": "1"}},
+            bad, 7]}), retain=True)
     F.wait_until("it is read", 5, lambda: up.ask(
         "device", "get", "rogue")["serving"])
     seen = up.ask("device", "get", "rogue")
     assert seen["serving"] == {"model": "a"}
-    assert seen["slots"] == {"current": {}, "previous": {}, "candidate": None}
+    assert seen["slots"] == {"current": {"model": "a"}, "previous": {
+        "model": "a"}, "candidate": None}
+    assert len(seen["models"]) == 3
     assert seen["execution"] == {}
     assert seen["profile"] == {"cpus": 2, "engine": ["llama"]}
     assert seen["denied"] == ["sha256:" + "3" * 64]
@@ -339,11 +343,11 @@ def test_strings_of_a_device_do_not_move_the_terminal(up, rogue):
     me = Client(*rogue.where, rogue.id)
     evil = "<img src=x onerror=alert(1)>" + ESCAPES
     me.publish(rogue.topic + "reported", json.dumps({
-        "v": 1, "device": rogue.id, "name": evil, "agent": evil, "rev": 1,
-        "groups": [evil], "serving": {"model": "tiny", "release": "sha256:" +
-                                      "2" * 64, "version": evil,
-                                      "state": evil},
-        "execution": {"id": evil, "state": evil, "reason": evil}}),
+        "v": 2, "device": rogue.id, "name": evil, "agent": evil, "rev": 1,
+        "groups": [evil], "models": [{
+            "model": "tiny", "state": evil, "serving": {
+                "release": "sha256:" + "2" * 64, "version": evil},
+            "execution": {"id": evil, "state": evil, "reason": evil}}]}),
         retain=True)
     me.publish(rogue.topic + "event", json.dumps({
         "v": 1, "boot": "00000000-0000-4000-8000-000000000000", "seq": 1,

@@ -256,13 +256,13 @@ def test_an_emergency_shows_its_plan_and_what_became_of_it(
         controller, devices, publisher):
     digest = bring(controller, devices, publisher, "2.2.0")[1]
     for device in devices:
-        slot = {"model": "tiny", "version": "2.2.0", "release": digest}
+        slot = {"version": "2.2.0", "release": digest}
         device.client.publish(device.topic("reported"), json.dumps({
-            "v": 1, "device": device.id, "name": device.name, "rev": 1,
-            "agent": "0.1.0", "groups": ["all"], "execution": None,
-            "serving": slot, "slots": {
-                "current": slot, "previous": None, "candidate": None}}),
-            retain=True)
+            "v": 2, "device": device.id, "name": device.name, "rev": 1,
+            "agent": "0.1.0", "groups": ["all"], "models": [{
+                "model": "tiny", "state": "ready", "execution": None,
+                "serving": slot, "current": slot, "previous": None,
+                "candidate": None}]}), retain=True)
     until("three reports", 10, lambda: len(controller.ask(
         "GET", "/v1/devices?release=tiny%402.2.0").json["items"]) == 3)
     words = ("rollout", "rollback", "--release", "tiny@2.2.0", "--everywhere")

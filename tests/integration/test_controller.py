@@ -12,7 +12,7 @@ import uuid
 
 import pytest
 
-from controller_parts import (Device, Publisher, canonical, metric,
+from controller_parts import (Device, Publisher, canonical, held, metric,
                               read_events, run, sign, start, until)
 from mqtt_client import Client, Refused
 
@@ -184,8 +184,8 @@ def test_bad_messages_are_dropped_and_counted(controller, devices):
     one.client.publish(one.topic("tele"), json.dumps({
         "v": 1, "histograms": {"ttft_us": "AAAA" * 300}}))
     one.client.publish(one.topic("reported"), json.dumps({
-        "v": 1, "device": devices[1].id, "rev": 1,
-        "serving": {"release": "sha256:" + "e" * 64}}))
+        "v": 2, "device": devices[1].id, "rev": 1, "models": [
+            {"serving": {"release": "sha256:" + "e" * 64}}]}))
     until("drops", 10, lambda: dropped() >= before + len(bad) * 5 + 2)
     other = controller.ask("GET", "/v1/devices/" + devices[1].id).json
     assert "e" * 64 not in json.dumps(other)
@@ -395,7 +395,7 @@ def test_a_good_rollout_goes_through_both_phases(controller, devices,
     assert made["devices"] and made["state"] == "running"
 
     found, order = canary.order("deploy", about=digest)
-    assert check_order(found["order"], canary, folder) == order
+    assert check_order(held(found), canary, folder) == order
     assert order["args"]["release"] == digest
     assert order["args"]["policy"]["soak_ms"] == 500
     others = [d for d in devices if d is not canary]
@@ -555,7 +555,7 @@ def test_emergency_rollback(controller, devices, publisher, folder):
                         for e in json.loads(m[1])["orders"]]))
         assert listed, "the group's list has the order"
         found, body = device.order("rollback", about=bad)
-        assert check_order(found["order"], device, folder)["args"]["from"] \
+        assert check_order(held(found), device, folder)["args"]["from"] \
             == [bad]
     devices[0].client.publish(devices[0].topic("ack"), json.dumps({
         "v": 1, "order": order["id"], "outcome": "running", "at_ms": 1}))

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 
-from controller_parts import (BIN, Controller, Device, Publisher, listens,
+from controller_parts import (BIN, Controller, Device, Publisher, held, listens,
                               start, until)
 
 
@@ -126,7 +126,7 @@ def test_an_external_broker_is_used(folder):
         one.start("--broker", "mqtts://%s:%d" % (host, port))
         assert one.facts["broker"] == "mqtts://%s:%d" % (host, port)
         device = Device(one, place, "x", one.enrol_token()).connect()
-        assert device.desired()["order"] is None
+        assert held(device.desired()) is None
         device.client.close()
         one.stop()
     finally:
@@ -207,7 +207,7 @@ def test_devices_are_told_the_public_host(folder):
         device = Device(one, place, "x", one.enrol_token())
         assert device.answer.json["mqtt"].startswith(
             "mqtts://%s:" % host)
-        assert device.connect().desired()["order"] is None
+        assert held(device.connect().desired()) is None
         device.client.close()
     finally:
         one.stop()

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from controller_parts import (Device, Publisher, metric, pass_time, sign,
+from controller_parts import (Device, Publisher, held, metric, pass_time, sign,
                               start, until)
 
 DAY_MS = 24 * 3600 * 1000
@@ -50,8 +50,8 @@ def orders(device):
     """All that its desired ever carried."""
     texts = [json.loads(m[1]) for m in device.client.messages
              if m[0].endswith("/desired") and m[1]]
-    return [json.loads(base64.b64decode(t["order"]["payload"]))
-            for t in texts if t["order"]]
+    return [json.loads(base64.b64decode(held(t)["payload"]))
+            for t in texts if held(t)]
 
 
 def state(controller, made):

@@ -17,7 +17,8 @@ GOLDEN = {1: "golden-tiny-v1.json", 2: "golden-tiny-v2.json",
 
 def last_order(payload):
     body = json.loads(payload)
-    envelopes = body.get("orders") or [body["order"]]
+    envelopes = body.get("orders") or [
+        a["order"] for a in body.get("assignments", [])] or [body["order"]]
     return json.loads(base64.b64decode(envelopes[-1]["payload"]))
 
 

@@ -63,6 +63,7 @@ int flo_slots_stage(struct flo_slots *slots, const struct flo_digest *candidate,
     flo_slots_clear_candidate(slots);
     slots->candidate = *candidate;
     slots->phase = FLO_SLOT_STAGED;
+    slots->is_removed = false;
     if (execution != NULL) {
         slots->candidate_number = execution->candidate_number;
         slots->attempt = execution->attempt;
@@ -142,6 +143,18 @@ int flo_slots_commit(struct flo_slots *slots, struct flo_err *err)
 void flo_slots_clear_candidate(struct flo_slots *slots)
 {
     rotate(slots, FLO_TURN_CLEAR);
+}
+
+void flo_slots_remove(struct flo_slots *slots)
+{
+    flo_slots_clear_candidate(slots);
+    slots->current = slots->previous = slots->baseline = (struct flo_digest){0};
+    slots->current_number = slots->previous_number = 0;
+    slots->baseline_number = 0;
+    slots->is_removed = true;
+    if (slots->stated.number > 0 && slots->stated.op == FLO_ORDER_REMOVE) {
+        slots->stated.outcome = FLO_STATED_DONE;
+    }
 }
 
 int flo_slots_roll_back(struct flo_slots *slots, struct flo_err *err)

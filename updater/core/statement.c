@@ -154,7 +154,7 @@ static void state(struct flo_slots *slots, const struct flo_order *order,
     struct flo_stated *stated = &slots->stated;
     bool is_deploy = order->op == FLO_ORDER_DEPLOY;
 
-    assert(order->op == FLO_ORDER_DEPLOY || order->op == FLO_ORDER_ROLLBACK);
+    assert(flo_order_fact(order->op)->subject == FLO_ORDER_SUBJECT_MODEL);
     assert(order->seq > stated->number || stated->number == 0);
     memset(stated, 0, sizeof(*stated));
     stated->number = order->seq;
@@ -163,7 +163,7 @@ static void state(struct flo_slots *slots, const struct flo_order *order,
     if (is_deploy) {
         stated->target = order->release;
         stated->below_floor = order->below_floor;
-    } else if (!order->to_previous) {
+    } else if (order->op == FLO_ORDER_ROLLBACK && !order->to_previous) {
         stated->target = order->to;
     }
     snprintf(stated->rollout, sizeof(stated->rollout), "%s", order->rollout);
@@ -222,7 +222,7 @@ struct flo_kept flo_statement_keep(struct flo_device *device,
     enum flo_standing standing;
     uint64_t by;
     bool is_about_model =
-        order->op == FLO_ORDER_DEPLOY || order->op == FLO_ORDER_ROLLBACK;
+        flo_order_fact(order->op)->subject == FLO_ORDER_SUBJECT_MODEL;
     bool begins_era = order->epoch > device->epoch;
 
     if (flo_statement_look(device, slots, order, body, &standing, &by, NULL) <

@@ -9,7 +9,7 @@
  *   144  u64 x 4 numbers of current, previous, candidate, baseline
  *   176  u64 soft floor    184  u64 hard floor
  *   192  u64 stated number 200  stated target[32]  232  stated body[32]
- *   264  u8 stated op: 1 deploy, 2 rollback
+ *   264  u8 stated op: 1 deploy, 2 rollback, 3 remove
  *   265  u8 outcome: 0 open, 1 done, 2 refused, 3 ended badly
  *   266  u8 phase          267  u8 tries left      268  u32 attempt
  *   272  u64 soak_ms       280  u32 soak requests  284  u32 soak errors per
@@ -34,8 +34,10 @@ static const struct flo_record_kind KIND = {"FLMR", 2, 4096};
 #define FLAG_ASSIGNED 1
 #define FLAG_REMOVED 2
 #define FLAG_BELOW_FLOOR 4
-#define OP_DEPLOY 1
-#define OP_ROLLBACK 2
+
+/* Operations of a statement, as numbers on disk. */
+static const enum flo_order_op OPS[] = {
+    [1] = FLO_ORDER_DEPLOY, [2] = FLO_ORDER_ROLLBACK, [3] = FLO_ORDER_REMOVE};
 
 struct disk_denial {
     uint8_t release[32];
@@ -107,6 +109,16 @@ static uint16_t flags_of(const struct flo_slots *slots)
     return (uint16_t)flags;
 }
 
+static uint8_t number_of(enum flo_order_op op)
+{
+    uint8_t number = 1;
+
+    while (number < FLO_COUNT(OPS) - 1 && OPS[number] != op) {
+        number++;
+    }
+    return OPS[number] == op ? number : 1;
+}
+
 static void encode_stated(const struct flo_stated *stated,
                           struct disk_slots *disk)
 {
@@ -116,8 +128,7 @@ static void encode_stated(const struct flo_stated *stated,
     flo_put_u64(disk->stated_number, stated->number);
     memcpy(disk->stated_target, stated->target.bytes, 32);
     memcpy(disk->stated_body, stated->body.bytes, 32);
-    disk->stated_op =
-        stated->op == FLO_ORDER_ROLLBACK ? OP_ROLLBACK : OP_DEPLOY;
+    disk->stated_op = number_of(stated->op);
     disk->stated_outcome = (uint8_t)stated->outcome;
     put_text(disk->stated_rollout, stated->rollout);
     put_text(disk->stated_order, stated->order);
@@ -178,8 +189,7 @@ static void decode_stated(const struct disk_slots *disk,
     stated->number = flo_get_u64(disk->stated_number);
     memcpy(stated->target.bytes, disk->stated_target, 32);
     memcpy(stated->body.bytes, disk->stated_body, 32);
-    stated->op =
-        disk->stated_op == OP_ROLLBACK ? FLO_ORDER_ROLLBACK : FLO_ORDER_DEPLOY;
+    stated->op = OPS[disk->stated_op == 0 ? 1 : disk->stated_op];
     stated->outcome = (enum flo_stated_outcome)disk->stated_outcome;
     stated->below_floor = (flo_get_u16(disk->flags) & FLAG_BELOW_FLOOR) != 0;
     memcpy(stated->rollout, disk->stated_rollout, 64);
@@ -253,7 +263,7 @@ static int check(const struct disk_slots *disk, const char *model,
                         "%s/slots/%s.bin: phase %u does not fit", path, model,
                         disk->phase);
     }
-    if (denials > FLO_DENIALS_MAX || disk->stated_op > OP_ROLLBACK ||
+    if (denials > FLO_DENIALS_MAX || disk->stated_op >= FLO_COUNT(OPS) ||
         disk->stated_outcome > FLO_STATED_FAILED) {
         return flo_fail(err, FLO_E_STATE_SLOT,
                         "%s/slots/%s.bin: %u denials, statement %u/%u", path,

@@ -1,5 +1,7 @@
 #include "agent/shell/link/heard.h"
 
+#include <string.h>
+
 #include <flotilla/agent.h>
 
 static void add_order(struct flo_heard *out, const json_t *order)
@@ -9,22 +11,106 @@ static void add_order(struct flo_heard *out, const json_t *order)
     }
 }
 
-/* Only the order is signed: the fields next to it may delay, and no more.  A
- * wish that is not allowed counts as no wish. */
-static int read_desired(struct flo_heard *out, struct flo_err *err)
+static int check_size(const json_t *order, struct flo_err *err)
 {
-    json_t *order = NULL;
-    int rv = flo_json_get_u64(out->json, "rev", 0, INT64_MAX, &out->rev, err);
+    struct flo_buf text = {.bytes_max = FLO_DESIRED_ORDER_BYTES_MAX};
+
+    flo_json_dump(order, &text);
+    bool fits = !text.failed;
+    flo_buf_deinit(&text);
+    return fits ? 0
+                : flo_fail(err, FLO_E_META_SCHEMA,
+                           "field `order`: its envelope has more than %d bytes",
+                           FLO_DESIRED_ORDER_BYTES_MAX);
+}
+
+static int read_assignment(const json_t *json, struct flo_heard *out,
+                           struct flo_err *err)
+{
+    struct flo_assignment *next = &out->assignments[out->assignment_count];
+    const char *model;
+    json_t *order;
+    int rv = flo_json_get_name(json, "model", &model, err);
 
     if (rv == 0) {
-        rv = flo_json_opt_object(out->json, "order", &order, err);
+        rv = flo_json_get_object(json, "order", &order, err);
+    }
+    if (rv == 0) {
+        rv =
+            flo_json_opt_u64(json, "bytes", 0, INT64_MAX, 0, &next->bytes, err);
+    }
+    if (rv == 0) {
+        rv = check_size(order, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    for (size_t i = 0; i < out->assignment_count; i++) {
+        if (strcmp(out->assignments[i].model, model) == 0) {
+            return flo_fail(err, FLO_E_META_SCHEMA, "model `%s` stands twice",
+                            model);
+        }
+    }
+    strcpy(next->model, model);
+    out->assignment_count++;
+    add_order(out, order);
+    return 0;
+}
+
+static int read_assignments(struct flo_heard *out, struct flo_err *err)
+{
+    json_t *list;
+    int rv = flo_json_get_array(out->json, "assignments", FLO_ASSIGNMENTS_MAX,
+                                &list, err);
+
+    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
+        rv = read_assignment(json_array_get(list, i), out, err);
+        if (rv < 0) {
+            flo_wrap(err, rv, "assignments[%zu]", i);
+        }
+    }
+    return rv;
+}
+
+static int read_statements(struct flo_heard *out, struct flo_err *err)
+{
+    json_t *list;
+    int rv = flo_json_opt_array(out->json, "statements", FLO_STATEMENTS_MAX,
+                                &list, err);
+
+    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
+        rv = check_size(json_array_get(list, i), err);
+        add_order(out, json_array_get(list, i));
+    }
+    return rv;
+}
+
+/* Only the orders are signed: the fields next to them may delay, and no more.
+ * A wish that is not allowed counts as no wish. */
+static int read_desired(size_t bytes, struct flo_heard *out,
+                        struct flo_err *err)
+{
+    uint64_t v;
+    int rv = flo_json_get_u64(out->json, "v", 2, 2, &v, err);
+
+    if (rv == 0 && bytes > FLO_DESIRED_BYTES_MAX) {
+        rv = flo_fail(err, FLO_E_MQTT_SCHEMA, "%zu bytes, %d are allowed",
+                      bytes, FLO_DESIRED_BYTES_MAX);
+    }
+    if (rv == 0) {
+        rv = flo_json_get_u64(out->json, "rev", 0, INT64_MAX, &out->rev, err);
+    }
+    if (rv == 0) {
+        rv = read_assignments(out, err);
+    }
+    if (rv == 0) {
+        rv = read_statements(out, err);
     }
     if (rv == 0 && flo_json_opt_u64(out->json, "heartbeat_ms",
                                     FLO_HEARTBEAT_MS_MIN, FLO_HEARTBEAT_MS_MAX,
                                     0, &out->heartbeat_ms, NULL) < 0) {
         out->heartbeat_ms = 0;
     }
-    add_order(out, order);
     return rv;
 }
 
@@ -51,7 +137,7 @@ static int read_cmd(struct flo_heard *out, struct flo_err *err)
 static int read_orders(struct flo_heard *out, struct flo_err *err)
 {
     json_t *orders = NULL;
-    int rv = flo_json_get_array(out->json, "orders", FLO_HEARD_ORDERS_MAX,
+    int rv = flo_json_get_array(out->json, "orders", FLO_HEARD_LIST_MAX,
                                 &orders, err);
 
     for (size_t i = 0; rv == 0 && i < json_array_size(orders); i++) {
@@ -60,12 +146,12 @@ static int read_orders(struct flo_heard *out, struct flo_err *err)
     return rv;
 }
 
-static int read_fields(enum flo_topic topic, struct flo_heard *out,
-                       struct flo_err *err)
+static int read_fields(enum flo_topic topic, size_t bytes,
+                       struct flo_heard *out, struct flo_err *err)
 {
     switch (topic) {
     case FLO_TOPIC_DESIRED:
-        return read_desired(out, err);
+        return read_desired(bytes, out, err);
     case FLO_TOPIC_CMD:
         return read_cmd(out, err);
     case FLO_TOPIC_ORDER:
@@ -86,7 +172,7 @@ int flo_heard_read(enum flo_topic topic, const char *data, size_t bytes,
         rv = flo_fail(err, FLO_E_MQTT_SCHEMA, "no object");
     }
     if (rv == 0) {
-        rv = read_fields(topic, out, err);
+        rv = read_fields(topic, bytes, out, err);
     }
     if (rv < 0) {
         flo_heard_deinit(out);

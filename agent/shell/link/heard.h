@@ -9,7 +9,8 @@
 
 #include "base/host/json.h"
 
-#define FLO_HEARD_ORDERS_MAX 8 /* of a group's list */
+#define FLO_HEARD_LIST_MAX 8 /* of a group's list */
+#define FLO_HEARD_ORDERS_MAX (FLO_ASSIGNMENTS_MAX + FLO_STATEMENTS_MAX)
 
 struct flo_heard {
     json_t *json;          /* owns what the pointers below show */
@@ -18,7 +19,10 @@ struct flo_heard {
     uint64_t ack;          /* cmd: events up to this one are stored; 0: none */
     const char *boot;      /* cmd: of these events; "": not said */
     const char *op;        /* cmd; "": none */
-    const json_t *orders[FLO_HEARD_ORDERS_MAX]; /* envelopes, objects all */
+    struct flo_assignment assignments[FLO_ASSIGNMENTS_MAX]; /* desired */
+    size_t assignment_count;
+    /* Envelopes, objects all; of desired first those of the assignments. */
+    const json_t *orders[FLO_HEARD_ORDERS_MAX];
     size_t order_count;
 };
 
@@ -27,7 +31,7 @@ struct flo_heard {
  *
  * FLO_E_META_JSON, FLO_E_META_JSON_DEPTH, FLO_E_META_TOO_LARGE
  * FLO_E_META_SCHEMA  a field is missing or wrong; nothing of it counts
- * FLO_E_MQTT_SCHEMA  no object */
+ * FLO_E_MQTT_SCHEMA  no object, or a desired document that is too large */
 FLO_MUST_USE int flo_heard_read(enum flo_topic topic, const char *data,
                                 size_t bytes, struct flo_heard *out,
                                 struct flo_err *err);

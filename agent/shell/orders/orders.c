@@ -85,7 +85,7 @@ static void act(struct flo_shell *shell, const struct flo_order *order,
 
 static bool is_about_model(const struct flo_order *order)
 {
-    return order->op == FLO_ORDER_DEPLOY || order->op == FLO_ORDER_ROLLBACK;
+    return flo_order_fact(order->op)->subject == FLO_ORDER_SUBJECT_MODEL;
 }
 
 /* Written or nothing: the next start would not know an order that is only in
@@ -263,9 +263,14 @@ static int admit(const struct flo_shell *shell, const struct flo_order *order,
 }
 
 /* Numbers of two lanes are never compared; the second one is not built. */
-static int check_lane(const struct flo_order_verified *verified,
-                      struct flo_err *err)
+static int check_built(const struct flo_order_verified *verified,
+                       struct flo_err *err)
 {
+    if (verified->order.op == FLO_ORDER_REMOVE) {
+        return flo_fail(err, FLO_E_NOT_BUILT,
+                        "order %s: removing a model is not built yet",
+                        verified->order.id);
+    }
     return verified->role == FLO_ROLE_ORDER
                ? 0
                : flo_fail(err, FLO_E_NOT_BUILT,
@@ -287,7 +292,7 @@ static int take(struct flo_shell *shell,
     int rv = admit(shell, order, err);
 
     if (rv == 0) {
-        rv = check_lane(verified, err);
+        rv = check_built(verified, err);
     }
     if (rv == 0) {
         rv = flo_epoch_admit(shell->device.epoch,

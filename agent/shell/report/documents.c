@@ -66,7 +66,7 @@ json_t *flo_report_execution(const struct flo_agent_execution *execution)
     return json;
 }
 
-static json_t *slot_json(const struct flo_release_ref *ref)
+static json_t *slot_json(const struct flo_release_ref *ref, uint64_t number)
 {
     char digest[FLO_DIGEST_TEXT];
 
@@ -74,29 +74,34 @@ static json_t *slot_json(const struct flo_release_ref *ref)
         return json_null();
     }
     flo_digest_text(&ref->digest, digest);
-    return json_pack("{s:s, s:s, s:s}", "release", digest, "version",
-                     ref->version, "model", ref->model);
+    return json_pack("{s:s, s:s, s:I}", "release", digest, "version",
+                     ref->version, "number", (json_int_t)number);
 }
 
-static json_t *serving_json(const struct flo_agent *agent)
+static const char *state_word(const struct flo_agent_model *agent)
 {
-    const struct flo_release_ref *ref = &agent->models[0].slots.current;
-    const char *state = "down";
+    if (agent->live >= 0) {
+        return "ready";
+    }
+    return agent->engines[FLO_AGENT_CURRENT].state == FLO_ENGINE_LOADING
+               ? "loading"
+               : "down";
+}
+
+/* On trial the candidate serves, and current stays on the disk. */
+static json_t *serving_json(const struct flo_agent_model *agent)
+{
+    const struct flo_release_ref *ref = &agent->slots.current;
     char digest[FLO_DIGEST_TEXT];
 
-    if (agent->models[0].live >= 0) {
-        ref = &agent->models[0].engines[agent->models[0].live].release;
-        state = "ready";
-    } else if (agent->models[0].engines[FLO_AGENT_CURRENT].state ==
-               FLO_ENGINE_LOADING) {
-        state = "loading";
+    if (agent->live >= 0) {
+        ref = &agent->engines[agent->live].release;
     }
     if (flo_digest_is_zero(&ref->digest)) {
-        return json_pack("{s:s}", "state", state);
+        return json_null();
     }
     flo_digest_text(&ref->digest, digest);
-    return json_pack("{s:s, s:s, s:s, s:s}", "model", ref->model, "release",
-                     digest, "version", ref->version, "state", state);
+    return json_pack("{s:s, s:s}", "release", digest, "version", ref->version);
 }
 
 static json_t *denied_json(const struct flo_slots *slots)
@@ -113,9 +118,9 @@ static json_t *denied_json(const struct flo_slots *slots)
     return json;
 }
 
-static struct flo_agent_target target_of(const struct flo_shell *shell)
+static struct flo_agent_target target_of(const struct flo_shell_model *model)
 {
-    const struct flo_slots *slots = &shell->models[0].slots;
+    const struct flo_slots *slots = &model->slots;
     struct flo_agent_target target = {
         .current_number = slots->current_number,
         .is_current_denied =
@@ -126,8 +131,8 @@ static struct flo_agent_target target_of(const struct flo_shell *shell)
         return target;
     }
     target.release = slots->stated.target;
-    if (shell->models[0].assigned.seq == slots->stated.number) {
-        target.number = shell->models[0].assigned.number;
+    if (model->assigned.seq == slots->stated.number) {
+        target.number = model->assigned.number;
     }
     if (!flo_digest_is_zero(&target.release)) {
         flo_shell_refusal(slots, &target.release, target.number, &refusal);
@@ -138,7 +143,7 @@ static struct flo_agent_target target_of(const struct flo_shell *shell)
 
 bool flo_report_drift(struct flo_shell *shell)
 {
-    struct flo_agent_target target = target_of(shell);
+    struct flo_agent_target target = target_of(&shell->models[0]);
     enum flo_drift drift = flo_agent_drift(&shell->agent, 0, &target);
 
     if (drift == shell->models[0].drift) {
@@ -160,18 +165,20 @@ json_t *flo_report_drifted(const struct flo_shell *shell)
                      shell->agent.models[0].slots.current.version);
 }
 
-static json_t *drift_json(const struct flo_shell *shell)
+static json_t *drift_json(const struct flo_shell_model *model)
 {
-    return shell->models[0].drift == FLO_DRIFT_NONE
+    return model->drift == FLO_DRIFT_NONE
                ? json_null()
-               : json_pack("{s:s, s:I}", "kind",
-                           flo_drift_word(shell->models[0].drift),
-                           "since_at_ms",
-                           (json_int_t)shell->models[0].drift_at_ms);
+               : json_pack("{s:s, s:I}", "kind", flo_drift_word(model->drift),
+                           "since_at_ms", (json_int_t)model->drift_at_ms);
 }
 
-static json_t *target_json(const struct flo_slots *slots)
+static json_t *target_json(const struct flo_shell_model *model)
 {
+    const struct flo_slots *slots = &model->slots;
+    uint64_t number = model->assigned.seq == slots->stated.number
+                          ? model->assigned.number
+                          : 0;
     char digest[FLO_DIGEST_TEXT];
 
     if (slots->stated.number == 0 ||
@@ -179,18 +186,18 @@ static json_t *target_json(const struct flo_slots *slots)
         return json_null();
     }
     flo_digest_text(&slots->stated.target, digest);
-    return json_pack("{s:s, s:I, s:s}", "release", digest, "by",
-                     (json_int_t)slots->stated.number, "order",
-                     slots->stated.order);
+    return json_pack("{s:s, s:I, s:I, s:s}", "release", digest, "number",
+                     (json_int_t)number, "by", (json_int_t)slots->stated.number,
+                     "order", slots->stated.order);
 }
 
-static json_t *execution_json(const struct flo_agent *agent)
+static json_t *execution_json(const struct flo_agent_model *agent)
 {
-    const struct flo_agent_execution *execution = &agent->models[0].execution;
+    const struct flo_agent_execution *execution = &agent->execution;
     char digest[FLO_DIGEST_TEXT];
     uint64_t ago = flo_now_ms() - execution->since_ms;
 
-    if (!agent->models[0].has_execution) {
+    if (!agent->has_execution) {
         return json_null();
     }
     flo_digest_text(&execution->release.digest, digest);
@@ -206,9 +213,43 @@ static json_t *integer(uint64_t value)
     return json_integer((json_int_t)value);
 }
 
+static json_t *model_json(const struct flo_shell_model *model,
+                          const struct flo_agent_model *agent)
+{
+    const struct flo_slots *slots = &model->slots;
+    json_t *json = json_pack(
+        "{s:s, s:s, s:o, s:o, s:o, s:o}", "model", slots->model, "state",
+        state_word(agent), "serving", serving_json(agent), "current",
+        slot_json(&agent->slots.current, slots->current_number), "previous",
+        slot_json(&agent->slots.previous, slots->previous_number), "candidate",
+        slot_json(&agent->slots.candidate, slots->candidate_number));
+
+    if (json != NULL) {
+        json_object_set_new(json, "target", target_json(model));
+        json_object_set_new(json, "drift", drift_json(model));
+        json_object_set_new(json, "execution", execution_json(agent));
+        json_object_set_new(json, "denied", denied_json(slots));
+        json_object_set_new(json, "floor", integer(slots->floor));
+        json_object_set_new(json, "floor_hard", integer(slots->floor_hard));
+    }
+    return json;
+}
+
+static json_t *models_json(const struct flo_shell *shell)
+{
+    json_t *json = json_array();
+
+    for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
+        if (shell->models[i].slots.model[0] != '\0') {
+            json_array_append_new(
+                json, model_json(&shell->models[i], &shell->agent.models[i]));
+        }
+    }
+    return json;
+}
+
 json_t *flo_report_reported(const struct flo_shell *shell)
 {
-    const struct flo_agent *agent = &shell->agent;
     json_t *groups = json_array();
     json_t *profile =
         flo_machine_json(&shell->machine, flo_store_disk_free(shell->store));
@@ -221,26 +262,18 @@ json_t *flo_report_reported(const struct flo_shell *shell)
     json_object_set(
         profile, "labels",
         (json_t *)(uintptr_t)flo_config_tree(shell->settings.config, "labels"));
-    json = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:s, s:o, s:o, s:o,"
-                     " s:{s:o, s:o, s:o}, s:o, s:b, s:o}",
-                     "v", 1, "device", shell->identity.device, "name",
+    json = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:s, s:o, s:o, s:o, s:b}",
+                     "v", 2, "device", shell->identity.device, "name",
                      shell->identity.name, "agent", FLO_VERSION, "rev",
                      (json_int_t)shell->rev, "at_ms", (json_int_t)flo_wall_ms(),
                      "boot_id", shell->boot_id, "groups", groups, "profile",
-                     profile, "serving", serving_json(agent), "slots",
-                     "current", slot_json(&agent->models[0].slots.current),
-                     "previous", slot_json(&agent->models[0].slots.previous),
-                     "candidate", slot_json(&agent->models[0].slots.candidate),
-                     "denied", denied_json(&shell->models[0].slots), "frozen",
-                     (int)agent->is_frozen, "execution", execution_json(agent));
+                     profile, "models", models_json(shell), "frozen",
+                     (int)shell->agent.is_frozen);
     if (json != NULL) {
         json_object_set_new(json, "top", integer(shell->device.top));
         json_object_set_new(json, "epoch", integer(shell->device.epoch));
-        json_object_set_new(json, "floor",
-                            integer(shell->models[0].slots.floor));
-        json_object_set_new(json, "target",
-                            target_json(&shell->models[0].slots));
-        json_object_set_new(json, "drift", drift_json(shell));
+        json_object_set_new(json, "frozen_emergency",
+                            json_boolean(shell->device.is_frozen_emergency));
     }
     return json;
 }

@@ -113,7 +113,7 @@ FLO_MUST_USE int flo_topic_parse(const char *text, const char *fleet,
 #define FLO_TYPE_ORDER "application/vnd.flotilla.order.v1+json"
 #define FLO_ENVELOPE_BYTES_MAX (256 * 1024)
 #define FLO_RELEASE_BYTES_MAX (64 * 1024)
-#define FLO_ORDER_BYTES_MAX (16 * 1024)
+#define FLO_ORDER_BYTES_MAX (4 * 1024)
 #define FLO_SIGNATURES_MAX 8
 
 /* An envelope taken apart; nothing in it is trusted yet.  Zero-initialise;
@@ -323,7 +323,23 @@ struct flo_order {
     struct flo_digest to; /* rollback to a named release */
     char reason[128];
     uint64_t heartbeat_ms; /* config */
+    bool keeps_blobs;      /* remove: its files stay until the disk is short */
 };
+/* ---- desired, reported (contracts section 3) ---- */
+
+#define FLO_ASSIGNMENTS_MAX 8             /* models of a device */
+#define FLO_REPORTED_MODELS_MAX 16        /* also those that were removed */
+#define FLO_STATEMENTS_MAX 16             /* other orders in desired */
+#define FLO_DESIRED_BYTES_MAX (48 * 1024) /* the whole document */
+#define FLO_DESIRED_ORDER_BYTES_MAX 4096  /* one envelope in it */
+
+/* One model of a desired document.  Only the order is signed: the rest is for
+ * people and for the room on the disk. */
+struct flo_assignment {
+    char model[FLO_NAME_MAX + 1];
+    uint64_t bytes; /* of the release; 0: not said */
+};
+
 void flo_policy_default(struct flo_policy *out);
 /* Could an order say it? */
 bool flo_policy_is_valid(const struct flo_policy *policy);

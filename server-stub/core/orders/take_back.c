@@ -41,12 +41,12 @@ static bool is_release(const json_t *object, const char *digest)
     return text != NULL && strcmp(text, digest) == 0;
 }
 
-static bool is_denied(const json_t *report, const char *digest)
+static bool is_denied(const json_t *model, const char *digest)
 {
     size_t i;
     json_t *item;
 
-    json_array_foreach(json_object_get(report, "denied"), i, item)
+    json_array_foreach(json_object_get(model, "denied"), i, item)
     {
         const char *text = json_string_value(item);
         if (text != NULL && digest != NULL && strcmp(text, digest) == 0) {
@@ -56,9 +56,9 @@ static bool is_denied(const json_t *report, const char *digest)
     return false;
 }
 
-static void take_title(const json_t *slot, char *title)
+static void take_title(const json_t *of, const json_t *slot, char *title)
 {
-    const char *model = json_string_value(json_object_get(slot, "model"));
+    const char *model = json_string_value(json_object_get(of, "model"));
     const char *version = json_string_value(json_object_get(slot, "version"));
 
     snprintf(title, FLO_RETURN_TITLE, "%.64s@%.64s",
@@ -66,32 +66,48 @@ static void take_title(const json_t *slot, char *title)
 }
 
 /* The release is on trial next to the current one: the current one stays. */
-static enum flo_return off_trial(const json_t *slots, char *title)
+static enum flo_return off_trial(const json_t *model, char *title)
 {
-    const json_t *current = json_object_get(slots, "current");
+    const json_t *current = json_object_get(model, "current");
 
     if (!json_is_object(current)) {
         return FLO_RETURN_FIRST;
     }
-    take_title(current, title);
+    take_title(model, current, title);
     return FLO_RETURN_KEPT;
 }
 
-static bool is_current(const json_t *report, const char *release)
+static bool is_current(const json_t *model, const char *release)
 {
-    const json_t *slots = json_object_get(report, "slots");
+    return is_release(json_object_get(model, "current"), release);
+}
 
-    return is_release(json_object_get(slots, "current"), release);
+static bool is_named(const json_t *model, const char *release)
+{
+    return is_current(model, release) ||
+           is_release(json_object_get(model, "candidate"), release) ||
+           is_release(json_object_get(model, "serving"), release) ||
+           is_release(json_object_get(model, "execution"), release);
+}
+
+/* The model of the report that has this release; NULL: none. */
+static const json_t *model_of(const json_t *report, const char *release)
+{
+    size_t i;
+    json_t *model;
+
+    json_array_foreach(json_object_get(report, "models"), i, model)
+    {
+        if (is_named(model, release)) {
+            return model;
+        }
+    }
+    return NULL;
 }
 
 bool flo_return_names(const json_t *report, const char *release)
 {
-    const json_t *slots = json_object_get(report, "slots");
-
-    return is_current(report, release) ||
-           is_release(json_object_get(slots, "candidate"), release) ||
-           is_release(json_object_get(report, "serving"), release) ||
-           is_release(json_object_get(report, "execution"), release);
+    return model_of(report, release) != NULL;
 }
 
 bool flo_return_report_counts(uint64_t report_rev, uint64_t desired_rev)
@@ -108,32 +124,32 @@ bool flo_return_concerns(enum flo_rollout_state state, bool is_ordered)
 enum flo_return flo_return_plan(const json_t *report, const char *from,
                                 const char *to, char *title)
 {
-    const json_t *slots = json_object_get(report, "slots");
-    const json_t *previous = json_object_get(slots, "previous");
+    const json_t *model = model_of(report, from);
+    const json_t *previous = json_object_get(model, "previous");
 
     title[0] = '\0';
     if (!json_is_object(report) || json_object_size(report) == 0) {
         return FLO_RETURN_SILENT;
     }
-    if (!flo_return_names(report, from)) {
+    if (model == NULL) {
         return FLO_RETURN_NONE;
     }
-    bool was_current = is_current(report, from);
+    bool was_current = is_current(model, from);
     if (to != NULL) {
         bool is_there = is_release(
-            was_current ? previous : json_object_get(slots, "current"), to);
-        return is_denied(report, to) ? FLO_RETURN_DENIED
-               : is_there            ? FLO_RETURN_KEPT
-                                     : FLO_RETURN_DOWNLOAD;
+            was_current ? previous : json_object_get(model, "current"), to);
+        return is_denied(model, to) ? FLO_RETURN_DENIED
+               : is_there           ? FLO_RETURN_KEPT
+                                    : FLO_RETURN_DOWNLOAD;
     }
     if (!was_current) {
-        return off_trial(slots, title);
+        return off_trial(model, title);
     }
     if (!json_is_object(previous)) {
         return FLO_RETURN_FIRST;
     }
-    take_title(previous, title);
-    return is_denied(report,
+    take_title(model, previous, title);
+    return is_denied(model,
                      json_string_value(json_object_get(previous, "release")))
                ? FLO_RETURN_DENIED
                : FLO_RETURN_KEPT;

@@ -7,56 +7,113 @@
 
 #define CARDS_MAX 1024
 
-static int take_envelope(void *context, const struct flo_fleet_order *order)
-{
-    struct flo_buf *out = context;
+/* A desired document while it is written. */
+struct desired {
+    char orders[FLO_ASSIGNMENTS_MAX][FLO_NAME_MAX + 1]; /* their ids */
+    size_t count;
+    const char *fleet;
+    struct flo_buf assignments;
+    struct flo_buf statements;
+    struct flo_err *err;
+};
 
-    flo_buf_printf(out, ",\"release_bytes\":%llu,\"order\":",
-                   (unsigned long long)order->release_bytes);
-    flo_buf_text(out, order->envelope);
+static int collect_order(void *context, const char *model, const char *order)
+{
+    struct desired *desired = context;
+
+    if (order[0] == '\0') {
+        return 0;
+    }
+    if (desired->count == FLO_ASSIGNMENTS_MAX) {
+        flo_log(FLO_LOG_ERROR, "desired", "%s is left out: a device has %d",
+                model, FLO_ASSIGNMENTS_MAX);
+        return 0;
+    }
+    snprintf(desired->orders[desired->count++], FLO_NAME_MAX + 1, "%s", order);
     return 0;
 }
 
-static int take_first(void *context, const char *model, const char *order)
+/* An order about a model is its assignment; one about a rollout is a
+ * statement. */
+static int write_order(void *context, const struct flo_fleet_order *row)
 {
-    (void)model;
-    snprintf(context, FLO_NAME_MAX + 1, "%s", order);
-    return 1;
+    struct desired *desired = context;
+    struct flo_buf *out = &desired->statements;
+    struct flo_order order;
+    int rv = flo_order_parse(row->body, strlen(row->body), desired->fleet,
+                             &order, desired->err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (strlen(row->envelope) > FLO_DESIRED_ORDER_BYTES_MAX) {
+        return flo_fail(desired->err, FLO_E_META_TOO_LARGE,
+                        "order %s: %zu bytes, %d fit into a desired document",
+                        row->id, strlen(row->envelope),
+                        FLO_DESIRED_ORDER_BYTES_MAX);
+    }
+    bool is_assignment =
+        flo_order_fact(order.op)->subject == FLO_ORDER_SUBJECT_MODEL;
+    if (is_assignment) {
+        out = &desired->assignments;
+    }
+    flo_buf_text(out, out->bytes > 0 ? "," : "");
+    if (is_assignment) {
+        flo_buf_printf(out, "{\"model\":\"%s\",\"bytes\":%llu,\"order\":",
+                       order.model, (unsigned long long)row->release_bytes);
+    }
+    flo_buf_text(out, row->envelope);
+    flo_buf_text(out, is_assignment ? "}" : "");
+    return 0;
+}
+
+static int write_orders(struct flo_controller *controller, const char *device,
+                        struct desired *desired, struct flo_err *err)
+{
+    int rv = flo_fleet_desired_each(controller->store, device, collect_order,
+                                    desired, err);
+
+    for (size_t i = 0; rv == 0 && i < desired->count; i++) {
+        rv = flo_fleet_order_get(controller->store, desired->orders[i],
+                                 write_order, desired, err);
+    }
+    return rv;
+}
+
+static void put(struct flo_buf *out, const char *key,
+                const struct flo_buf *part)
+{
+    flo_buf_printf(out, ",\"%s\":[", key);
+    flo_buf_add(out, part->data, part->bytes);
+    flo_buf_text(out, "]");
 }
 
 int flo_orders_desired_text(struct flo_controller *controller,
                             const char *device, struct flo_buf *out,
                             struct flo_err *err)
 {
-    char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
-    char order[FLO_NAME_MAX + 1] = "";
-    size_t group_count;
+    struct desired desired = {.fleet = controller->fleet, .err = err};
     uint64_t rev;
     int rv = flo_fleet_desired_rev(controller->store, device, &rev, err);
 
-    if (rv < 0 ||
-        (rv = flo_fleet_desired_each(controller->store, device, take_first,
-                                     order, err)) < 0 ||
-        (rv = flo_fleet_device_groups(controller->store, device, groups,
-                                      &group_count, err)) < 0) {
-        return rv;
+    if (rv == 0) {
+        rv = write_orders(controller, device, &desired, err);
     }
-    flo_buf_printf(out, "{\"v\":1,\"rev\":%llu,\"heartbeat_ms\":%llu",
-                   (unsigned long long)rev,
-                   (unsigned long long)controller->heartbeat_ms);
-    for (size_t i = 0; i < group_count; i++) {
-        flo_buf_printf(out, "%s\"%s\"", i == 0 ? ",\"groups\":[" : ",",
-                       groups[i]);
+    if (rv == 0) {
+        flo_buf_printf(out, "{\"v\":2,\"rev\":%llu,\"heartbeat_ms\":%llu",
+                       (unsigned long long)rev,
+                       (unsigned long long)controller->heartbeat_ms);
+        put(out, "assignments", &desired.assignments);
+        put(out, "statements", &desired.statements);
+        flo_buf_text(out, "}");
+        if (out->failed || desired.assignments.failed ||
+            desired.statements.failed) {
+            rv = flo_fail(err, FLO_E_MEMORY, "desired");
+        }
     }
-    flo_buf_text(out, group_count > 0 ? "]" : ",\"groups\":[]");
-    if (order[0] != '\0') {
-        rv = flo_fleet_order_get(controller->store, order, take_envelope, out,
-                                 err);
-    } else {
-        flo_buf_text(out, ",\"order\":null");
-    }
-    flo_buf_text(out, "}");
-    return rv == 0 && out->failed ? flo_fail(err, FLO_E_MEMORY, "desired") : rv;
+    flo_buf_deinit(&desired.assignments);
+    flo_buf_deinit(&desired.statements);
+    return rv;
 }
 
 struct cards {

@@ -157,6 +157,45 @@ static void an_order_is_written_and_read_back(void **state)
     flo_buf_deinit(&text);
 }
 
+static const char remove_text[] =
+    "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-1\",\"op\":\"remove\","
+    "\"scope\":{\"group\":\"all\"},\"epoch\":1,\"seq\":1,"
+    "\"issued_at_ms\":1,\"expires_at_ms\":2,"
+    "\"args\":{\"model\":\"old\",\"keep\":\"blobs\"}}";
+
+static void an_order_to_remove_names_its_model_and_what_stays(void **state)
+{
+    static const struct {
+        const char *from, *to;
+        int code;
+    } rows[] = {{"blobs", "none", 0},
+                {",\"keep\":\"blobs\"", "", 0},
+                {"blobs", "all", FLO_E_CMD_FORMAT},
+                {"\"model\":\"old\",", "", FLO_E_CMD_FORMAT}};
+    struct flo_order order;
+    struct flo_order again;
+    struct flo_buf text = {0};
+
+    (void)state;
+    assert_int_equal(
+        flo_order_parse(remove_text, strlen(remove_text), "demo", &order, NULL),
+        0);
+    assert_true(order.keeps_blobs);
+    assert_int_equal(flo_order_write(&order, &text, NULL), 0);
+    assert_int_equal(
+        flo_order_parse(text.data, text.bytes, "demo", &again, NULL), 0);
+    assert_memory_equal(&order, &again, sizeof(order));
+    flo_buf_deinit(&text);
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        char *changed = with(remove_text, rows[i].from, rows[i].to);
+        assert_int_equal(
+            flo_order_parse(changed, strlen(changed), "demo", &again, NULL),
+            rows[i].code);
+        assert_true(rows[i].code != 0 || !again.keeps_blobs);
+        free(changed);
+    }
+}
+
 static void an_order_with_a_bad_field_is_refused(void **state)
 {
     (void)state;
@@ -317,6 +356,7 @@ int main(void)
         cmocka_unit_test(writing_a_release_and_reading_it_gives_the_same),
         cmocka_unit_test(a_release_with_a_bad_field_is_refused_by_its_id),
         cmocka_unit_test(an_order_is_written_and_read_back),
+        cmocka_unit_test(an_order_to_remove_names_its_model_and_what_stays),
         cmocka_unit_test(an_order_with_a_bad_field_is_refused),
         cmocka_unit_test(a_report_interval_is_one_that_devices_take),
         cmocka_unit_test(an_order_of_a_later_version_says_for_whom_it_is),

@@ -213,17 +213,20 @@ static bool names(const char *report, const char *release)
     return flo_return_names(json, release);
 }
 
+/* A report on two models; the second one is told. */
+#define MODELS(second) "{\"models\":[{\"model\":\"x\"},{" second "}]}"
+
 static void
 a_device_is_back_when_its_report_names_the_release_nowhere(void **state)
 {
     (void)state;
-    assert_true(names("{\"serving\":{\"release\":\"a\"}}", "a"));
-    assert_true(names("{\"slots\":{\"current\":{\"release\":\"a\"}}}", "a"));
-    assert_true(names("{\"slots\":{\"candidate\":{\"release\":\"a\"}}}", "a"));
-    assert_true(names("{\"execution\":{\"release\":\"a\"}}", "a"));
+    assert_true(names(MODELS("\"serving\":{\"release\":\"a\"}"), "a"));
+    assert_true(names(MODELS("\"current\":{\"release\":\"a\"}"), "a"));
+    assert_true(names(MODELS("\"candidate\":{\"release\":\"a\"}"), "a"));
+    assert_true(names(MODELS("\"execution\":{\"release\":\"a\"}"), "a"));
     /* A kept release is no more than a copy on disk. */
-    assert_false(names("{\"slots\":{\"previous\":{\"release\":\"a\"}}}", "a"));
-    assert_false(names("{\"serving\":{\"release\":\"b\"}}", "a"));
+    assert_false(names(MODELS("\"previous\":{\"release\":\"a\"}"), "a"));
+    assert_false(names(MODELS("\"serving\":{\"release\":\"b\"}"), "a"));
     assert_false(names("{}", "a"));
 }
 

@@ -139,7 +139,7 @@ static void messages_are_taken_in_the_order_of_their_arrival(void **state)
     /* More than a batch takes. */
     for (int i = 0; i < 2560; i++) {
         snprintf(id, sizeof(id), "33333333-3333-4333-8333-%012d", i / 250);
-        comes_from(link, id, "reported", "{\"v\":1}");
+        comes_from(link, id, "reported", "{\"v\":2}");
     }
     snprintf(ack, sizeof(ack),
              "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\","

@@ -130,9 +130,9 @@ static void presence_and_reports_take_two_statements_at_most(void **state)
     assert_in_range(
         cost(world, "presence", "{\"v\":1,\"online\":true,\"x\":\"", "\"}"), 0,
         OF_A_BATCH);
-    cost(world, "reported", "{\"v\":1,\"device\":\"", report);
+    cost(world, "reported", "{\"v\":2,\"device\":\"", report);
     uint64_t statements =
-        cost(world, "reported", "{\"v\":1,\"device\":\"", report);
+        cost(world, "reported", "{\"v\":2,\"device\":\"", report);
     print_message("reported: %.2f\n", (double)statements / DEVICES);
     assert_in_range(statements, DEVICES, 2 * DEVICES + OF_A_BATCH);
 }
@@ -182,7 +182,7 @@ static void who_is_awaited_for_long_is_asked_when_it_reports(void **state)
         char topic[FLO_TOPIC_TEXT];
         snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/reported",
                  ids[turn]);
-        snprintf(text, sizeof(text), "{\"v\":1,\"device\":\"%s\",\"rev\":1}",
+        snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"rev\":1}",
                  ids[turn]);
         assert_int_equal(flo_controller_begin(controller, &world->err), 0);
         if (turn == 0) { /* issued a moment ago: it may be on its way */

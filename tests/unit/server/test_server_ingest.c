@@ -133,7 +133,7 @@ static void a_device_speaks_only_for_itself(void **state)
     event(world, other, "failed");
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
     snprintf(text, sizeof(text),
-             "{\"v\":1,\"device\":\"%s\",\"rev\":99,\"serving\":{}}",
+             "{\"v\":2,\"device\":\"%s\",\"rev\":99,\"models\":[]}",
              ids[canary]);
     send(world, other, "reported", text);
     assert_int_equal(world->ingest.dropped, dropped + 1);
@@ -157,13 +157,15 @@ static void a_device_that_drifts_is_counted_until_it_does_no_more(void **state)
 
     for (size_t i = 0; i < 2; i++) {
         snprintf(text, sizeof(text),
-                 "{\"v\":1,\"device\":\"%s\",\"drift\":"
-                 "{\"kind\":\"behind\",\"since_at_ms\":1}}",
+                 "{\"v\":2,\"device\":\"%s\",\"models\":[{\"model\":\"a\"},"
+                 "{\"model\":\"b\",\"drift\":"
+                 "{\"kind\":\"behind\",\"since_at_ms\":1}}]}",
                  ids[i]);
         send(world, i, "reported", text);
         assert_int_equal(drifting(world), i + 1);
     }
-    snprintf(text, sizeof(text), "{\"v\":1,\"device\":\"%s\",\"drift\":null}",
+    snprintf(text, sizeof(text),
+             "{\"v\":2,\"device\":\"%s\",\"models\":[{\"drift\":null}]}",
              ids[0]);
     send(world, 0, "reported", text);
     assert_int_equal(drifting(world), 1);

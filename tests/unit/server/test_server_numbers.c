@@ -314,7 +314,7 @@ static void report_top(struct world *world, size_t device, uint64_t top)
 {
     char text[256];
 
-    snprintf(text, sizeof(text), "{\"v\":1,\"device\":\"%s\",\"top\":%llu}",
+    snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"top\":%llu}",
              ids[device], (unsigned long long)top);
     send(world, device, "reported", text);
 }

@@ -19,11 +19,10 @@ static enum flo_return way(const char *report, const char *to, char *title)
 }
 
 #define SLOT(digest, version)                                                  \
-    "{\"model\":\"tiny\",\"version\":\"" version "\",\"release\":\"" digest    \
-    "\"}"
+    "{\"version\":\"" version "\",\"release\":\"" digest "\"}"
 #define REPORT(current, previous, denied)                                      \
-    "{\"slots\":{\"current\":" current ",\"previous\":" previous               \
-    "},\"denied\":[" denied "]}"
+    "{\"models\":[{\"model\":\"tiny\",\"current\":" current                    \
+    ",\"previous\":" previous ",\"denied\":[" denied "]}]}"
 
 static void what_a_device_would_do_follows_from_its_report(void **state)
 {
@@ -52,8 +51,8 @@ static void what_a_device_would_do_follows_from_its_report(void **state)
         way(REPORT(SLOT(NEW, "2"), "null", "\"" OLD "\""), OLD, title),
         FLO_RETURN_DENIED);
     /* on trial only: the current one stays */
-    assert_int_equal(way("{\"slots\":{\"current\":" SLOT(
-                             OLD, "1") ",\"candidate\":" SLOT(NEW, "2") "}}",
+    assert_int_equal(way("{\"models\":[{\"current\":" SLOT(
+                             OLD, "1") ",\"candidate\":" SLOT(NEW, "2") "}]}",
                          NULL, title),
                      FLO_RETURN_KEPT);
 }

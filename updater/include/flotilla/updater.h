@@ -28,7 +28,7 @@ struct flo_stated {
     uint64_t number;          /* 0: none in this era */
     struct flo_digest target; /* zero: the current release stays */
     struct flo_digest body;   /* of the signed order */
-    enum flo_order_op op;     /* deploy or rollback */
+    enum flo_order_op op;     /* deploy, rollback or remove */
     enum flo_stated_outcome outcome;
     bool below_floor; /* the order says that the target may be */
     char rollout[FLO_NAME_MAX + 1];
@@ -124,6 +124,10 @@ void flo_slots_clear_candidate(struct flo_slots *slots);
  * previous. */
 FLO_MUST_USE int flo_slots_roll_back(struct flo_slots *slots,
                                      struct flo_err *err);
+/* The model is taken away: slots, baseline and candidate are empty, and the
+ * record is a tombstone.  Its statement, floors and denials stay.  A stage
+ * ends that. */
+void flo_slots_remove(struct flo_slots *slots);
 /* At start: finish a step that a power cut interrupted.  It drops a denied
  * candidate, and one on trial without tries.  It rolls back a denied current
  * and forgets a denied previous, unless the device refused that rollback. true:

@@ -1,0 +1,118 @@
+/* Messages of the controller: bounds of a desired document. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent/shell/link/heard.h"
+
+/* An envelope whose payload has so many bytes. */
+static void add_order(struct flo_buf *text, size_t bytes)
+{
+    flo_buf_text(text, "{\"payload\":\"");
+    for (size_t i = 0; i < bytes; i++) {
+        flo_buf_text(text, "x");
+    }
+    flo_buf_text(text, "\"}");
+}
+
+static void add_statements(struct flo_buf *text, size_t count)
+{
+    flo_buf_text(text, "],\"statements\":[");
+    for (size_t i = 0; i < count; i++) {
+        flo_buf_text(text, i > 0 ? "," : "");
+        add_order(text, 10);
+    }
+    flo_buf_text(text, "]}");
+}
+
+static int read_text(struct flo_buf *text, struct flo_heard *heard)
+{
+    struct flo_err err = {0};
+    int rv =
+        flo_heard_read(FLO_TOPIC_DESIRED, text->data, text->bytes, heard, &err);
+
+    flo_buf_deinit(text);
+    return rv;
+}
+
+static int read_models(size_t assignments, size_t statements,
+                       size_t order_bytes, struct flo_heard *heard)
+{
+    struct flo_buf text = {0};
+
+    flo_buf_text(&text, "{\"v\":2,\"rev\":3,\"assignments\":[");
+    for (size_t i = 0; i < assignments; i++) {
+        flo_buf_printf(&text, "%s{\"model\":\"m%zu\",\"bytes\":%zu,\"order\":",
+                       i > 0 ? "," : "", i, 100 + i);
+        add_order(&text, order_bytes);
+        flo_buf_text(&text, "}");
+    }
+    add_statements(&text, statements);
+    return read_text(&text, heard);
+}
+
+static void eight_assignments_and_sixteen_statements_are_heard(void **state)
+{
+    struct flo_heard heard;
+
+    (void)state;
+    assert_int_equal(
+        read_models(FLO_ASSIGNMENTS_MAX, FLO_STATEMENTS_MAX, 1034, &heard), 0);
+    assert_int_equal(heard.rev, 3);
+    assert_int_equal(heard.assignment_count, FLO_ASSIGNMENTS_MAX);
+    assert_int_equal(heard.order_count, FLO_HEARD_ORDERS_MAX);
+    assert_string_equal(heard.assignments[7].model, "m7");
+    assert_int_equal(heard.assignments[7].bytes, 107);
+    flo_heard_deinit(&heard);
+    assert_int_equal(read_models(0, 0, 0, &heard), 0);
+    assert_int_equal(heard.order_count, 0);
+    flo_heard_deinit(&heard);
+}
+
+/* DV28 */
+static void nine_assignments_or_an_order_of_5_kib_are_refused(void **state)
+{
+    struct flo_heard heard;
+
+    (void)state;
+    assert_int_equal(read_models(9, 0, 10, &heard), FLO_E_META_SCHEMA);
+    assert_null(heard.json);
+    assert_int_equal(read_models(1, FLO_STATEMENTS_MAX + 1, 10, &heard),
+                     FLO_E_META_SCHEMA);
+    assert_int_equal(read_models(1, 0, 5 * 1024, &heard), FLO_E_META_SCHEMA);
+}
+
+static void one_model_twice_another_version_or_too_much_is_refused(void **state)
+{
+    struct flo_buf text = {0};
+    struct flo_heard heard;
+
+    (void)state;
+    flo_buf_text(&text,
+                 "{\"v\":2,\"rev\":3,\"assignments\":["
+                 "{\"model\":\"a\",\"order\":{}},{\"model\":\"a\",\"order\":{}}"
+                 "]}");
+    assert_int_equal(read_text(&text, &heard), FLO_E_META_SCHEMA);
+    flo_buf_text(&text, "{\"v\":1,\"rev\":3,\"assignments\":[]}");
+    assert_int_equal(read_text(&text, &heard), FLO_E_META_SCHEMA);
+    flo_buf_printf(&text, "{\"v\":2,\"rev\":3,\"assignments\":[]%*s}",
+                   FLO_DESIRED_BYTES_MAX, "");
+    assert_int_equal(read_text(&text, &heard), FLO_E_MQTT_SCHEMA);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(eight_assignments_and_sixteen_statements_are_heard),
+        cmocka_unit_test(nine_assignments_or_an_order_of_5_kib_are_refused),
+        cmocka_unit_test(
+            one_model_twice_another_version_or_too_much_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
