@@ -99,8 +99,7 @@ void flo_serve_get_status(const struct flo_serve *serve, unsigned model,
         out->roles[i].requests = engine->n_calls;
         out->roles[i].release = engine->release;
         out->roles[i].is_packed = engine->is_packed;
-        if (!flo_process_memory(engine->pid, &out->roles[i].rss_bytes, NULL,
-                                NULL)) {
+        if (!flo_serve_engine_memory(engine, &out->roles[i].rss_bytes, NULL)) {
             out->roles[i].rss_bytes = 0;
         }
         memcpy(out->kernel, engine->kernel, sizeof(out->kernel));

@@ -40,7 +40,10 @@ static const struct row rows_open[] = {
     ROW(4, KIND_U64, open, memory_bytes_max),
     ROW(5, KIND_U64, open, adapter_bytes),
     ROW(6, KIND_BOOL, open, keeps_prefix),
+    ROW(7, KIND_BOOL, open, is_tree),
     ROW(8, KIND_TEXT, open, chat_template),
+    ROW(9, KIND_TEXT, open, entry),
+    ROW(10, KIND_TEXT, open, runtime),
 };
 
 static const struct row rows_generate[] = {
@@ -81,6 +84,8 @@ static const struct row rows_ready[] = {
     ROW(18, KIND_BOOL, ready, is_packed),
     ROW(19, KIND_U32, ready, prefix_tokens),
     ROW(21, KIND_U32, ready, sessions),
+    ROW(22, KIND_U64, ready, abilities),
+    ROW(23, KIND_TEXT, ready, runtime),
 };
 
 static const struct row rows_token[] = {
@@ -120,6 +125,7 @@ static const struct row rows_stats[] = {
     ROW(4, KIND_U64, stats, tokens_in),
     ROW(5, KIND_U64, stats, tokens_out),
     ROW(6, KIND_U64, stats, rss_bytes_peak),
+    ROW(7, KIND_U64, stats, rss_bytes),
 };
 
 static const struct row rows_tokenise[] = {

@@ -1,7 +1,8 @@
-/* Golden cases (flotilla-golden-1): prompts whose answers are known.
+/* Golden cases (flotilla-golden-1 and -2): requests whose answers are known.
  *
- * Exact token ids are compared only where every choice of the model was
- * clear (min_logit_gap >= 1): kernels of different CPUs round differently. */
+ * Both formats become the same matchers.  Exact token ids are compared only
+ * where every choice of the model was clear (min_logit_gap >= 1): kernels of
+ * different CPUs round differently. */
 #include <flotilla/golden.h>
 
 #include <stdlib.h>
@@ -10,14 +11,51 @@
 #include "base/host/json.h"
 
 #define PROMPT_BYTES_MAX 65536
-#define EXACT_GAP_MIN 1.0
+#define NAME_BYTES_MAX 128
+
+/* ---- matchers of both formats -------------------------------------- */
+
+static struct flo_golden_match *match_add(struct flo_golden_case *out,
+                                          enum flo_golden_kind kind)
+{
+    struct flo_golden_match *match = &out->expect[out->n_expect++];
+    match->kind = kind;
+    return match;
+}
+
+/* Ids into a new matcher, or none if the choices were not clear. */
+static int add_tokens(const json_t *list, double gap,
+                      struct flo_golden_case *out, struct flo_err *err)
+{
+    json_t *value;
+    size_t i;
+    if (list == NULL || gap < FLO_GOLDEN_EXACT_GAP) {
+        return 0;
+    }
+    struct flo_golden_match *match = match_add(out, FLO_GOLDEN_TOKENS);
+    match->tokens = calloc(json_array_size(list) + 1, sizeof(*match->tokens));
+    if (match->tokens == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for golden tokens");
+    }
+    json_array_foreach(list, i, value)
+    {
+        int64_t id = json_is_integer(value) ? json_integer_value(value) : -1;
+        if (id < 0 || id > INT32_MAX) {
+            return flo_fail(err, FLO_E_META_SCHEMA, "[%zu] is no token id", i);
+        }
+        match->tokens[match->n_tokens++] = (int32_t)id;
+    }
+    return 0;
+}
+
+/* ---- format 1 ------------------------------------------------------ */
 
 static int read_contains(const json_t *object, struct flo_golden_case *out,
                          struct flo_err *err)
 {
     json_t *list, *value;
     size_t i;
-    int rv = flo_json_get_array(object, "must_contain", FLO_GOLDEN_CONTAINS_MAX,
+    int rv = flo_json_get_array(object, "must_contain", FLO_GOLDEN_EXPECT_MAX,
                                 &list, err);
     if (rv < 0) {
         return rv;
@@ -28,7 +66,7 @@ static int read_contains(const json_t *object, struct flo_golden_case *out,
             return flo_fail(err, FLO_E_META_SCHEMA,
                             "field `must_contain`: [%zu] is no text", i);
         }
-        out->contains[out->n_contains++] = json_string_value(value);
+        match_add(out, FLO_GOLDEN_CONTAINS)->text = json_string_value(value);
     }
     return 0;
 }
@@ -36,77 +74,347 @@ static int read_contains(const json_t *object, struct flo_golden_case *out,
 static int read_tokens(const json_t *object, struct flo_golden_case *out,
                        struct flo_err *err)
 {
-    json_t *list, *value;
-    size_t i;
+    json_t *list;
     double gap;
     int rv = flo_json_opt_real(object, "min_logit_gap", 0, 1e9, 0, &gap, err);
     rv = rv < 0 ? rv
                 : flo_json_opt_array(object, "expect_tokens",
                                      FLO_GOLDEN_TOKENS_MAX, &list, err);
-    if (rv < 0 || list == NULL || gap < EXACT_GAP_MIN) {
+    rv = rv < 0 ? rv : add_tokens(list, gap, out, err);
+    return rv < 0 ? flo_wrap(err, rv, "field `expect_tokens`") : 0;
+}
+
+static int read_case_1(const json_t *object, struct flo_golden_case *out,
+                       struct flo_err *err)
+{
+    bool is_raw = json_object_get(object, "raw_prompt") != NULL;
+    out->input = is_raw ? FLO_GOLDEN_RAW : FLO_GOLDEN_PROMPT;
+    int rv = flo_json_get_text(object, is_raw ? "raw_prompt" : "prompt",
+                               PROMPT_BYTES_MAX, &out->prompt, err);
+    rv = rv < 0 ? rv : read_contains(object, out, err);
+    rv = rv < 0 ? rv : read_tokens(object, out, err);
+    if (rv == 0 && out->n_expect == 0) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA,
+                      "checks nothing: no must_contain and no clear "
+                      "expect_tokens");
+    }
+    return rv;
+}
+
+/* ---- format 2 ------------------------------------------------------ */
+
+static int read_text(const json_t *object, const char *key,
+                     struct flo_golden_match *match, struct flo_err *err)
+{
+    int rv = flo_json_get_text(object, key, FLO_GOLDEN_MATCH_BYTES_MAX,
+                               &match->text, err);
+    if (rv == 0 && match->text[0] == '\0' && match->kind != FLO_GOLDEN_IS) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `%s` is empty", key);
+    }
+    return rv;
+}
+
+static int read_pattern(const json_t *object, struct flo_golden_match *match,
+                        struct flo_err *err)
+{
+    int stars = 0;
+    int rv = read_text(object, "pattern", match, err);
+    for (const char *p = rv < 0 ? "" : match->text; *p != '\0'; p++) {
+        stars += *p == '*';
+        if (*p == '\\' && *++p == '\0') {
+            return flo_fail(err, FLO_E_META_SCHEMA,
+                            "field `pattern` ends with a backslash");
+        }
+    }
+    if (stars > FLO_GOLDEN_STARS_MAX) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `pattern`: %d stars, at most %d", stars,
+                        FLO_GOLDEN_STARS_MAX);
+    }
+    return rv;
+}
+
+static int read_pointer(const json_t *object, struct flo_golden_match *match,
+                        struct flo_err *err)
+{
+    int rv = flo_json_get_text(object, "json", FLO_GOLDEN_MATCH_BYTES_MAX,
+                               &match->text, err);
+    const char *tilde = rv < 0 ? "" : match->text;
+    if (rv == 0 && tilde[0] != '\0' && tilde[0] != '/') {
+        rv = flo_fail(err, FLO_E_META_SCHEMA,
+                      "field `json`: a pointer begins with a slash");
+    }
+    while (rv == 0 && (tilde = strchr(tilde, '~')) != NULL) {
+        tilde++;
+        if (*tilde != '0' && *tilde != '1') {
+            rv = flo_fail(err, FLO_E_META_SCHEMA,
+                          "field `json`: 0 or 1 follows a tilde");
+        }
+    }
+    return rv;
+}
+
+static int read_equals(const json_t *object, struct flo_golden_match *match,
+                       struct flo_err *err)
+{
+    match->value = json_object_get(object, "equals");
+    return read_pointer(object, match, err);
+}
+
+static int read_within(const json_t *object, struct flo_golden_match *match,
+                       struct flo_err *err)
+{
+    json_t *list;
+    int rv = flo_json_get_array(object, "within", 2, &list, err);
+    if (rv < 0) {
         return rv;
     }
-    out->tokens = calloc(json_array_size(list) + 1, sizeof(*out->tokens));
-    if (out->tokens == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "no memory for golden tokens");
+    const json_t *low = json_array_get(list, 0),
+                 *high = json_array_get(list, 1);
+    match->low = json_number_value(low);
+    match->high = json_number_value(high);
+    if (!json_is_number(low) || !json_is_number(high) ||
+        match->low > match->high) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `within` is no pair of numbers, the smaller "
+                        "first");
     }
-    json_array_foreach(list, i, value)
-    {
-        int64_t id = json_is_integer(value) ? json_integer_value(value) : -1;
-        if (id < 0 || id > INT32_MAX) {
-            return flo_fail(err, FLO_E_META_SCHEMA,
-                            "field `expect_tokens`: [%zu] is no token id", i);
+    return read_pointer(object, match, err);
+}
+
+static int read_cosine(const json_t *object, struct flo_golden_match *match,
+                       struct flo_err *err)
+{
+    uint64_t ppm = 0;
+    int rv = flo_json_get_u64(object, "cosine_min_ppm", 0, 1000000, &ppm, err);
+    match->low = (double)ppm / 1e6;
+    rv = rv < 0 ? rv
+                : flo_json_get_text(object, "vector", NAME_BYTES_MAX,
+                                    &match->text, err);
+    return rv;
+}
+
+static int read_exit(const json_t *object, struct flo_golden_match *match,
+                     struct flo_err *err)
+{
+    uint64_t status = 0;
+    int rv = flo_json_get_u64(object, "exit", 0, 255, &status, err);
+    match->exit_status = (int)status;
+    return rv;
+}
+
+static int read_is(const json_t *object, struct flo_golden_match *match,
+                   struct flo_err *err)
+{
+    return read_text(object, "exact", match, err);
+}
+
+static int read_has(const json_t *object, struct flo_golden_match *match,
+                    struct flo_err *err)
+{
+    return read_text(object, "contains", match, err);
+}
+
+static int read_lacks(const json_t *object, struct flo_golden_match *match,
+                      struct flo_err *err)
+{
+    return read_text(object, "lacks", match, err);
+}
+
+/* A matcher has these keys and no others. */
+static const struct form {
+    enum flo_golden_kind kind;
+    const char *key, *second;
+    int (*read)(const json_t *object, struct flo_golden_match *match,
+                struct flo_err *err);
+} forms[] = {
+    {FLO_GOLDEN_IS, "exact", NULL, read_is},
+    {FLO_GOLDEN_CONTAINS, "contains", NULL, read_has},
+    {FLO_GOLDEN_LACKS, "lacks", NULL, read_lacks},
+    {FLO_GOLDEN_PATTERN, "pattern", NULL, read_pattern},
+    {FLO_GOLDEN_EQUALS, "json", "equals", read_equals},
+    {FLO_GOLDEN_WITHIN, "json", "within", read_within},
+    {FLO_GOLDEN_COSINE, "cosine_min_ppm", "vector", read_cosine},
+    {FLO_GOLDEN_TOKENS, "tokens", "min_logit_gap", NULL},
+    {FLO_GOLDEN_EXIT, "exit", NULL, read_exit},
+};
+
+static const struct form *form_of(const json_t *object)
+{
+    for (size_t i = 0; i < FLO_COUNT(forms); i++) {
+        const struct form *form = &forms[i];
+        size_t keys = form->second == NULL ? 1 : 2;
+        if (json_object_get(object, form->key) != NULL &&
+            (form->second == NULL ||
+             json_object_get(object, form->second) != NULL) &&
+            json_object_size(object) == keys) {
+            return form;
         }
-        out->tokens[out->n_tokens++] = (int32_t)id;
     }
-    out->has_tokens = true;
+    return NULL;
+}
+
+static int read_match(const json_t *object, struct flo_golden_case *out,
+                      struct flo_err *err)
+{
+    const struct form *form = form_of(object);
+    json_t *list;
+    double gap;
+    if (form == NULL) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "no known matcher (docs/reference/golden.md)");
+    }
+    if (form->read != NULL) {
+        return form->read(object, match_add(out, form->kind), err);
+    }
+    int rv =
+        flo_json_get_array(object, "tokens", FLO_GOLDEN_TOKENS_MAX, &list, err);
+    rv = rv < 0 ? rv
+                : flo_json_get_real(object, "min_logit_gap", 0, 1e9, &gap, err);
+    if (rv == 0 && gap < FLO_GOLDEN_EXACT_GAP) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA,
+                      "ids are compared from a `min_logit_gap` of 1");
+    }
+    return rv < 0 ? rv : add_tokens(list, gap, out, err);
+}
+
+static int read_expect(const json_t *object, struct flo_golden_case *out,
+                       struct flo_err *err)
+{
+    json_t *list, *value;
+    size_t i;
+    int rv =
+        flo_json_get_array(object, "expect", FLO_GOLDEN_EXPECT_MAX, &list, err);
+    if (rv == 0 && json_array_size(list) == 0) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `expect` is empty");
+    }
+    for (i = 0; rv == 0 && i < json_array_size(list); i++) {
+        value = json_array_get(list, i);
+        rv = read_match(value, out, err);
+        if (rv < 0) {
+            rv = flo_wrap(err, rv, "expect[%zu]", i);
+        }
+    }
+    return rv;
+}
+
+static int read_messages(const json_t *object, struct flo_golden_case *out,
+                         struct flo_err *err)
+{
+    json_t *list, *value;
+    size_t i, bytes = 0;
+    int rv = flo_json_get_array(object, "messages", FLO_GOLDEN_MESSAGES_MAX,
+                                &list, err);
+    if (rv == 0 && json_array_size(list) == 0) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `messages` is empty");
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    out->messages = calloc(json_array_size(list), sizeof(*out->messages));
+    if (out->messages == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for golden messages");
+    }
+    for (i = 0; rv == 0 && i < json_array_size(list); i++) {
+        struct flo_golden_message *message = &out->messages[out->n_messages];
+        value = json_array_get(list, i);
+        rv = flo_json_get_text(value, "role", 31, &message->role, err);
+        rv = rv < 0
+                 ? rv
+                 : flo_json_get_text(value, "content", PROMPT_BYTES_MAX - bytes,
+                                     &message->content, err);
+        if (rv < 0) {
+            return flo_wrap(err, rv, "messages[%zu]", i);
+        }
+        bytes += strlen(message->content);
+        out->n_messages++;
+    }
     return 0;
 }
 
-static int read_case(const json_t *object, struct flo_golden_case *out,
-                     struct flo_err *err)
+/* What a case asks: exactly one of these. */
+static int read_input(const json_t *object, struct flo_golden_case *out,
+                      struct flo_err *err)
 {
-    uint64_t tokens_max;
+    static const struct {
+        const char *key;
+        enum flo_golden_input input;
+    } inputs[] = {{"prompt", FLO_GOLDEN_PROMPT},
+                  {"raw_prompt", FLO_GOLDEN_RAW},
+                  {"messages", FLO_GOLDEN_MESSAGES},
+                  {"text", FLO_GOLDEN_TEXT},
+                  {"file", FLO_GOLDEN_FILE}};
+    const char *found = NULL;
+    for (size_t i = 0; i < FLO_COUNT(inputs); i++) {
+        if (json_object_get(object, inputs[i].key) == NULL) {
+            continue;
+        }
+        if (found != NULL) {
+            return flo_fail(err, FLO_E_META_SCHEMA,
+                            "has `%s` and `%s`, one of them is asked", found,
+                            inputs[i].key);
+        }
+        found = inputs[i].key;
+        out->input = inputs[i].input;
+    }
+    if (found == NULL) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "asks nothing: no prompt, messages, text or file");
+    }
+    return out->input == FLO_GOLDEN_MESSAGES
+               ? read_messages(object, out, err)
+               : flo_json_get_text(object, found, PROMPT_BYTES_MAX,
+                                   &out->prompt, err);
+}
+
+static int read_case_2(const json_t *object, struct flo_golden_case *out,
+                       struct flo_err *err)
+{
+    int rv = read_input(object, out, err);
+    rv =
+        rv < 0 ? rv : flo_json_opt_bool(object, "trim", true, &out->trims, err);
+    return rv < 0 ? rv : read_expect(object, out, err);
+}
+
+/* ---- documents ----------------------------------------------------- */
+
+static int read_case(const json_t *object, bool is_2,
+                     struct flo_golden_case *out, struct flo_err *err)
+{
+    uint64_t tokens_max = 1;
     int rv = flo_json_get_text(object, "id", 63, &out->id, err);
     if (rv < 0) {
         return rv;
     }
-    out->is_raw = json_object_get(object, "raw_prompt") != NULL;
-    rv = flo_json_get_text(object, out->is_raw ? "raw_prompt" : "prompt",
-                           PROMPT_BYTES_MAX, &out->prompt, err);
-    rv = rv < 0 ? rv
-                : flo_json_get_u64(object, "max_new_tokens", 1,
-                                   FLO_GOLDEN_TOKENS_MAX, &tokens_max, err);
-    rv = rv < 0 ? rv : read_contains(object, out, err);
-    rv = rv < 0 ? rv : read_tokens(object, out, err);
+    rv = is_2 ? read_case_2(object, out, err) : read_case_1(object, out, err);
+    if (rv == 0 && out->input < FLO_GOLDEN_TEXT) {
+        rv = flo_json_get_u64(object, "max_new_tokens", 1,
+                              FLO_GOLDEN_TOKENS_MAX, &tokens_max, err);
+    }
     if (rv < 0) {
         return flo_wrap(err, rv, "case %s", out->id);
     }
-    out->prompt_bytes = strlen(out->prompt);
+    out->prompt_bytes = out->prompt != NULL ? strlen(out->prompt) : 0;
     out->tokens_max = (uint32_t)tokens_max;
-    if (out->n_contains == 0 && !out->has_tokens) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "case %s checks nothing: no must_contain and no clear "
-                        "expect_tokens",
-                        out->id);
-    }
     return 0;
 }
 
 int flo_golden_read(const char *text, size_t bytes, struct flo_golden *golden,
                     struct flo_err *err)
 {
-    const char *format;
-    json_t *json = NULL, *cases, *value;
+    const char *format = "";
+    json_t *json = NULL, *cases;
     size_t i;
     memset(golden, 0, sizeof(*golden));
     int rv = flo_json_parse(text, bytes, FLO_GOLDEN_BYTES_MAX, &json, err);
     golden->document = json;
     rv = rv < 0 ? rv : flo_json_get_text(json, "format", 32, &format, err);
-    if (rv == 0 && strcmp(format, "flotilla-golden-1") != 0) {
-        rv = flo_fail(
-            err, FLO_E_META_SCHEMA,
-            "golden cases in format %.32s, flotilla-golden-1 is known", format);
+    bool is_2 = strcmp(format, "flotilla-golden-2") == 0;
+    if (rv == 0 && !is_2 && strcmp(format, "flotilla-golden-1") != 0) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA,
+                      "golden cases in format %.32s, flotilla-golden-1 and "
+                      "flotilla-golden-2 are known",
+                      format);
     }
     rv = rv < 0 ? rv
                 : flo_json_get_array(json, "cases", FLO_GOLDEN_CASES_MAX,
@@ -121,9 +429,8 @@ int flo_golden_read(const char *text, size_t bytes, struct flo_golden *golden,
         }
     }
     for (i = 0; rv == 0 && i < json_array_size(cases); i++) {
-        value = json_array_get(cases, i);
         golden->n_cases++;
-        rv = read_case(value, &golden->cases[i], err);
+        rv = read_case(json_array_get(cases, i), is_2, &golden->cases[i], err);
         if (rv < 0) {
             rv = flo_wrap(err, rv, "cases[%zu]", i);
         }
@@ -137,24 +444,14 @@ int flo_golden_read(const char *text, size_t bytes, struct flo_golden *golden,
 void flo_golden_deinit(struct flo_golden *golden)
 {
     for (uint32_t i = 0; i < golden->n_cases; i++) {
-        free(golden->cases[i].tokens);
+        struct flo_golden_case *c = &golden->cases[i];
+        for (uint32_t k = 0; k < c->n_expect; k++) {
+            free(c->expect[k].tokens);
+            free(c->expect[k].vector);
+        }
+        free(c->messages);
     }
     free(golden->cases);
     json_decref(golden->document);
     memset(golden, 0, sizeof(*golden));
-}
-
-bool flo_golden_passes(const struct flo_golden_case *golden_case,
-                       const char *text, const int32_t *tokens,
-                       uint32_t n_tokens)
-{
-    for (uint32_t i = 0; i < golden_case->n_contains; i++) {
-        if (strstr(text, golden_case->contains[i]) == NULL) {
-            return false;
-        }
-    }
-    return !golden_case->has_tokens ||
-           (n_tokens == golden_case->n_tokens &&
-            memcmp(tokens, golden_case->tokens, n_tokens * sizeof(*tokens)) ==
-                0);
 }

@@ -15,8 +15,7 @@ static void add_memory(const struct serve_place *place, struct flo_buf *out)
     for (int i = 0; i < FLO_ROLE_COUNT; i++) {
         const struct serve_engine *engine = place->roles[i];
         uint64_t rss = 0;
-        if (engine != NULL &&
-            flo_process_memory(engine->pid, &rss, NULL, NULL)) {
+        if (engine != NULL && flo_serve_engine_memory(engine, &rss, NULL)) {
             flo_buf_printf(out,
                            "flotilla_engine_rss_bytes{role=\"%s\",model=\"%s\","
                            "version=\"%s\"} %llu\n",

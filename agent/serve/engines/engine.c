@@ -126,6 +126,16 @@ static int send_message(struct serve_engine *engine,
     return rv;
 }
 
+void flo_serve_engine_ask_stats(struct serve_engine *engine)
+{
+    const struct flo_wire_message ask = {.type = FLO_WIRE_STATS};
+    struct flo_err err = {0};
+    engine->has_stats = false;
+    if (engine->state == ENGINE_READY && send_message(engine, &ask, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "serve", &err);
+    }
+}
+
 /* TOKEN or EMBEDDING frames that can answer the message, at most. */
 static uint32_t parts_max(const struct serve_engine *engine,
                           const struct flo_wire_message *message)
@@ -361,13 +371,18 @@ void flo_serve_engine_kill(struct serve_engine *engine,
     if (err != NULL && engine->end.code == 0) {
         engine->end = *err;
     }
-    kill(engine->pid, SIGKILL); /* not reaped yet: the pid is still ours */
+    /* Not reaped yet: the pid is still ours.  A runtime gets its time: its
+     * proxy ends it when the socket is closed. */
+    if (engine->stop_ms == 0) {
+        kill(engine->pid, SIGKILL);
+    }
     engine_fall(engine);
 }
 
 static void describe_end(struct serve_engine *engine, int status)
 {
-    if (engine->end.code != 0 && engine->end.code != FLO_E_ENGINE_CRASH) {
+    if (engine->is_end_told ||
+        (engine->end.code != 0 && engine->end.code != FLO_E_ENGINE_CRASH)) {
         return; /* we know better why */
     }
     if (WIFSIGNALED(status)) {
@@ -388,7 +403,8 @@ static void reap(struct serve_engine *engine)
 {
     int status = 0;
     if (waitpid(engine->pid, &status, WNOHANG) == 0) {
-        if (++engine->reap_ticks == REAP_TICKS_MAX) {
+        if (++engine->reap_ticks ==
+            REAP_TICKS_MAX + engine->stop_ms / REAP_TICK_MS) {
             kill(engine->pid, SIGKILL);
         }
         tick_after(engine, REAP_TICK_MS);
@@ -426,6 +442,7 @@ static void watch(struct serve_engine *engine)
     struct flo_err err = {0};
     if (engine->state == ENGINE_LOADING) {
         limit *= LOAD_FACTOR;
+        limit = limit > engine->ready_ms ? limit : engine->ready_ms;
     }
     engine->unanswered_ticks++;
     if (engine->unanswered_ticks * tick_ms(engine) > limit) {
@@ -437,6 +454,9 @@ static void watch(struct serve_engine *engine)
     }
     if (!engine->has_ping && engine->state == ENGINE_READY) {
         engine->has_ping = send_message(engine, &ping, &err) == 0;
+        if (engine->runtime[0] != '\0') {
+            flo_serve_engine_ask_stats(engine);
+        }
     }
     tick_after(engine, tick_ms(engine));
     send_change(engine);
@@ -487,6 +507,7 @@ static int on_open_answer(struct serve_engine *engine,
 {
     if (message->type == FLO_WIRE_FAILED) {
         int rv = flo_serve_engine_failure(&message->failed, err);
+        engine->is_end_told = true;
         if (rv == FLO_E_PACKED && !engine->has_packed) {
             rv = flo_fail(err, FLO_E_WORKER_PROTOCOL,
                           "it refuses packed weights that it was not given");
@@ -502,7 +523,9 @@ static int on_open_answer(struct serve_engine *engine,
     uint32_t sessions = message->ready.sessions;
     engine->sessions =
         sessions > 0 && sessions <= SESSIONS_MAX ? sessions : USER_SESSIONS;
+    engine->abilities = flo_wire_abilities(&message->ready);
     text_take(engine->kernel, sizeof(engine->kernel), message->ready.kernel);
+    text_take(engine->runtime, sizeof(engine->runtime), message->ready.runtime);
     engine->is_packed = message->ready.is_packed;
     if (message->ready.prefix_tokens > 0) {
         flo_log(FLO_LOG_INFO, "serve", "%s: a prefix of %u tokens was kept",
@@ -595,13 +618,25 @@ static int on_frame(struct serve_engine *engine,
     case FLO_WIRE_PONG:
         engine->has_ping = false;
         return 0;
+    case FLO_WIRE_FAILED:
+        if (message->request == 0) { /* of all that it does: its last words */
+            engine->is_end_told = true;
+            return flo_wrap(err,
+                            flo_serve_engine_failure(&message->failed, err),
+                            "%s", engine->name);
+        }
+        return on_call_frame(engine, message, err);
+    case FLO_WIRE_STATS_ANSWER:
+        if (message->request == 0) {
+            flo_serve_engine_take_stats(engine, &message->stats);
+            return 0;
+        }
+        return on_call_frame(engine, message, err);
     case FLO_WIRE_TOKEN:
     case FLO_WIRE_DONE:
-    case FLO_WIRE_FAILED:
     case FLO_WIRE_TOKENS:
     case FLO_WIRE_TEXT:
     case FLO_WIRE_EMBEDDING:
-    case FLO_WIRE_STATS_ANSWER:
     case FLO_WIRE_ADAPTER:
         return on_call_frame(engine, message, err);
     default:

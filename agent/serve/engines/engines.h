@@ -83,6 +83,7 @@ struct serve_engine {
     size_t bytes_waiting[CALL_KINDS]; /* of all of them */
     uint32_t next_id;
     struct flo_err end; /* why it ends */
+    bool is_end_told;   /* by the process itself */
     /* the model */
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
@@ -97,7 +98,13 @@ struct serve_engine {
     } change;
     struct flo_digest release;
     uint32_t context;
-    uint32_t sessions; /* of users */
+    uint32_t sessions;  /* of users */
+    uint64_t abilities; /* FLO_ABILITY_... */
+    char runtime[32];   /* that is not our engine; empty: ours */
+    uint64_t stop_ms;  /* that its runtime may take to end; 0: killed at once */
+    uint64_t ready_ms; /* that it may take to be ready; 0: by hang_ms_max */
+    bool has_stats;    /* an answer to the last STATS has come */
+    uint64_t rss_bytes, rss_bytes_peak; /* of a runtime, as told */
     char kernel[32];
     bool has_packed;   /* packed weights were sent to it */
     bool lacks_packed; /* as in struct flo_serve_model */
@@ -117,6 +124,8 @@ int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
                            struct serve_engine **out, struct flo_err *err);
 /* The engine that takes the model's new requests, or NULL. */
 struct serve_engine *flo_serve_engine_live(const struct serve_place *place);
+/* Ask how much memory its processes use; engine->has_stats when it has told. */
+void flo_serve_engine_ask_stats(struct serve_engine *engine);
 /* List the call and send `message` (its request id is set here), at once or,
  * when others wait in the engine already, when it has room. */
 int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
@@ -139,6 +148,15 @@ void flo_serve_engine_free_all(struct flo_serve *serve);
  * The text then begins with it. */
 int flo_serve_engine_failure(const struct flo_wire_failed *failed,
                              struct flo_err *err);
+
+/* ---- runtime.c: a runtime that is not our engine ------------------ */
+
+void flo_serve_engine_take_stats(struct serve_engine *engine,
+                                 const struct flo_wire_stats *stats);
+/* Memory of an engine or of all processes of a runtime, now and at most, in
+ * bytes.  false: it is not known. */
+bool flo_serve_engine_memory(const struct serve_engine *engine, uint64_t *rss,
+                             uint64_t *peak);
 
 /* ---- reaper.c: see flo_serve_kill --------------------------------- */
 

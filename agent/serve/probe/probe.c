@@ -28,6 +28,7 @@ static void probe_free(struct probe *probe)
     }
     flo_golden_deinit(&probe->golden);
     flo_buf_deinit(&probe->text);
+    free(probe->vector);
     free(probe);
 }
 
@@ -62,17 +63,20 @@ static void on_token(struct probe *probe, const struct flo_wire_token *token)
         if (probe->n_tokens < FLO_GOLDEN_TOKENS_MAX) {
             probe->tokens[probe->n_tokens++] = (int32_t)token->token;
         }
-        if (token->index > 0 && token->cpu_us > 0) {
-            probe->token_us = token->cpu_us;
+        uint64_t us = token->cpu_us > 0 ? token->cpu_us : token->wall_us;
+        if (token->index > 0 && us > 0) {
+            probe->token_us = us;
         }
     } else {
         flo_probe_speed_token(probe, token);
     }
 }
 
-static void fail_case(struct probe *probe, const struct flo_golden_case *c)
+static void fail_case(struct probe *probe, const struct flo_golden_case *c,
+                      const struct flo_err *err)
 {
     if (probe->result.failed_case[0] == '\0') {
+        probe->first_fault = *err;
         snprintf(probe->result.failed_case, sizeof(probe->result.failed_case),
                  "%s", c->id);
     }
@@ -87,21 +91,44 @@ static void end_case(struct probe *probe, const struct flo_wire_done *done)
         done->nonfinite > probe->nonfinite ? done->nonfinite : probe->nonfinite;
     if (nonfinite > 0) {
         probe->result.nonfinite += nonfinite;
-        fail_case(probe, c);
+        fail_case(probe, c, &(const struct flo_err){0});
         flo_probe_finish(probe, FLO_E_PROBE_NONFINITE,
                          "case %s: %u tokens came from NaN or infinity", c->id,
                          nonfinite);
         return;
     }
-    const char *text = probe->text.data != NULL ? probe->text.data : "";
+    const struct flo_golden_answer answer = {
+        .text = probe->text.data,
+        .bytes = probe->text.bytes,
+        .tokens = probe->tokens,
+        .n_tokens = probe->n_tokens,
+        .vector = probe->vector,
+        .n_vector = probe->n_vector,
+    };
+    struct flo_err err = {0};
     if (!probe->text.failed &&
-        flo_golden_passes(c, text, probe->tokens, probe->n_tokens)) {
+        flo_golden_judge(c, probe->without, &answer, &err) == 0) {
         probe->result.passed++;
     } else {
-        fail_case(probe, c);
+        flo_log_err(FLO_LOG_INFO, "probe", &err);
+        fail_case(probe, c, &err);
     }
     probe->next_case++;
     probe_next(probe);
+}
+
+/* The fault of a process or of the device's runtime, which says nothing of the
+ * answers. */
+static bool is_engines(int code)
+{
+    static const char *const groups[] = {"engine.", "runtime."};
+    const char *id = flo_error_id(code);
+    for (size_t i = 0; i < FLO_COUNT(groups); i++) {
+        if (strncmp(id, groups[i], strlen(groups[i])) == 0) {
+            return true;
+        }
+    }
+    return code == FLO_E_WORKER_PROTOCOL;
 }
 
 static void on_failed(struct probe *probe, const struct flo_wire_failed *failed)
@@ -113,14 +140,29 @@ static void on_failed(struct probe *probe, const struct flo_wire_failed *failed)
         flo_probe_speed_run_failed(probe, &err);
         return;
     }
-    fail_case(probe, c);
-    bool is_engines =
-        strncmp(flo_error_id(err.code), "engine.", strlen("engine.")) == 0;
+    fail_case(probe, c, &err);
     flo_probe_finish(probe,
                      err.code == FLO_E_INFER_BUSY ? FLO_E_PROBE_UNSURE
-                     : is_engines                 ? err.code
+                     : is_engines(err.code)       ? err.code
                                                   : FLO_E_PROBE_GOLDEN,
                      "case %s cannot run: %s", c->id, err.what);
+}
+
+/* One text was sent, so one vector comes. */
+static void on_embedding(struct probe *probe,
+                         const struct flo_wire_embedding *embedding)
+{
+    uint32_t count = (uint32_t)(embedding->vector.bytes / sizeof(float));
+    float *vector = realloc(probe->vector, embedding->vector.bytes + 1);
+    if (vector == NULL) {
+        return; /* no vector: the case fails */
+    }
+    probe->vector = vector;
+    probe->n_vector = count;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t bits = flo_get_u32(embedding->vector.data + 4 * i);
+        memcpy(&vector[i], &bits, sizeof(bits));
+    }
 }
 
 static void on_frame(void *context, const struct flo_wire_message *message)
@@ -132,6 +174,8 @@ static void on_frame(void *context, const struct flo_wire_message *message)
     probe->progress_ms = flo_now_ms();
     if (message->type == FLO_WIRE_TOKEN) {
         on_token(probe, &message->token);
+    } else if (message->type == FLO_WIRE_EMBEDDING) {
+        on_embedding(probe, &message->embedding);
     } else if (message->type == FLO_WIRE_FAILED) {
         on_failed(probe, &message->failed);
     } else if (message->type != FLO_WIRE_DONE) {
@@ -160,14 +204,48 @@ static void on_lost(void *context, const struct flo_err *err)
 
 static void end_cases(struct probe *probe)
 {
-    if (probe->result.passed == probe->result.cases) {
+    uint32_t played = probe->result.cases - probe->n_unable;
+    if (played == 0) {
+        flo_probe_finish(probe, FLO_E_PROBE_GOLDEN,
+                         "none of %u golden cases can be played on the "
+                         "runtime of %s",
+                         probe->result.cases, probe->candidate->name);
+        return;
+    }
+    if (probe->n_unable > 0) {
+        flo_log(FLO_LOG_INFO, "probe",
+                "%u of %u golden cases need more than the runtime of %s has",
+                probe->n_unable, probe->result.cases, probe->candidate->name);
+    }
+    probe->result.cases = played;
+    if (probe->result.passed == played) {
         flo_probe_speed_begin(probe);
         return;
     }
     flo_probe_finish(probe, FLO_E_PROBE_GOLDEN,
                      "%u of %u golden cases passed, first failed: %s",
-                     probe->result.passed, probe->result.cases,
-                     probe->result.failed_case);
+                     probe->result.passed, played,
+                     probe->first_fault.what[0] != '\0'
+                         ? probe->first_fault.what
+                         : probe->result.failed_case);
+}
+
+/* Can the candidate's engine play the case, and is there something to compare?
+ */
+static bool is_playable(const struct probe *probe,
+                        const struct flo_golden_case *c)
+{
+    return flo_probe_can_play(probe->candidate, c) &&
+           flo_golden_count(c, probe->without) > 0;
+}
+
+static void skip_cases(struct probe *probe)
+{
+    while (probe->next_case < probe->golden.n_cases &&
+           !is_playable(probe, &probe->golden.cases[probe->next_case])) {
+        probe->next_case++;
+        probe->n_unable++;
+    }
 }
 
 static void probe_next(struct probe *probe)
@@ -180,7 +258,9 @@ static void probe_next(struct probe *probe)
                          "the candidate's engine is gone");
     } else if (probe->phase == PROBE_TIMING) {
         flo_probe_speed_next(probe);
-    } else if (probe->next_case < probe->golden.n_cases) {
+    } else if (probe->phase == PROBE_MEMORY) {
+        flo_probe_judge_memory(probe);
+    } else if (skip_cases(probe), probe->next_case < probe->golden.n_cases) {
         const struct flo_golden_case *c =
             &probe->golden.cases[probe->next_case];
         struct flo_err err = {0};
@@ -261,6 +341,11 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, const char *golden,
     probe->call.context = probe;
     probe->call.on_frame = on_frame;
     probe->call.on_lost = on_lost;
+    if ((~candidate->abilities & (FLO_ABILITY_IDS_OUT | FLO_ABILITY_GAP)) !=
+        0) {
+        probe->without |= 1u << FLO_GOLDEN_TOKENS;
+    }
+    probe->without |= 1u << FLO_GOLDEN_EXIT; /* of commands */
     int rv = flo_golden_read(golden, bytes, &probe->golden, err);
     if (rv == 0) {
         probe->deadline = evtimer_new(serve->base, on_deadline, probe);

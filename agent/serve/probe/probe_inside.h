@@ -10,8 +10,14 @@
 
 #define PROBE_RUN_TOKENS_MAX 16
 #define PROBE_PAIR_TOKENS_MAX 64
+#define PROBE_PROMPTS_MAX 4
 
-enum probe_phase { PROBE_GOLDEN_CASES, PROBE_TIMING, PROBE_DONE };
+enum probe_phase {
+    PROBE_GOLDEN_CASES,
+    PROBE_TIMING,
+    PROBE_MEMORY, /* a runtime is asked for it */
+    PROBE_DONE
+};
 enum probe_side { PROBE_CANDIDATE, PROBE_CURRENT, PROBE_SIDES };
 
 /* Times of the tokens of one side of a pair. */
@@ -27,6 +33,7 @@ struct probe {
     struct flo_golden golden;
     struct flo_probe_limits limits;
     struct flo_probe_result result;
+    struct flo_err first_fault; /* of the first failed case */
     void (*done)(void *context, const struct flo_probe_result *result);
     void *context;
     struct event *deadline; /* of the golden cases, then of the speed */
@@ -42,14 +49,21 @@ struct probe {
     int32_t tokens[FLO_GOLDEN_TOKENS_MAX];
     uint32_t n_tokens;
     uint32_t nonfinite;
+    float *vector; /* of the last EMBEDDING */
+    uint32_t n_vector;
+    unsigned without;  /* kinds of matchers that the engine cannot serve */
+    uint32_t n_unable; /* cases that it cannot play */
     /* speed */
     struct flo_speed speed;
     struct probe_times times[PROBE_SIDES]; /* of the pair under way */
     uint64_t run_us[PROBE_RUN_TOKENS_MAX];
     uint32_t n_run;
     uint64_t timing_since_ms;
+    uint32_t prompts[PROBE_PROMPTS_MAX]; /* cases that both sides can play */
     uint32_t n_prompts, prompt;
-    uint32_t turn; /* 0, 1: the two sides of a prompt, first one changing */
+    bool by_wall;    /* a side cannot tell CPU times */
+    bool is_unasked; /* speed was to be compared and could not be */
+    uint32_t turn;   /* 0, 1: the two sides of a prompt, first one changing */
     uint32_t rounds;
     uint32_t skipped; /* prompts in a row that cannot be run */
     bool is_moved;    /* the candidate computes where the current one does */
@@ -67,6 +81,9 @@ FLO_MUST_USE int flo_probe_start(struct probe *probe,
 void flo_probe_wake_in(struct probe *probe, uint32_t ms);
 /* The speed is good, or is not compared: the rest. */
 void flo_probe_judge_memory(struct probe *probe);
+/* Can this engine play the case? */
+bool flo_probe_can_play(const struct serve_engine *engine,
+                        const struct flo_golden_case *c);
 
 /* ---- probe_speed.c ---- */
 void flo_probe_speed_begin(struct probe *probe);

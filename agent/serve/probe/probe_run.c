@@ -2,28 +2,74 @@
 #include "agent/serve/probe/probe_inside.h"
 
 #include <event2/event.h>
+#include <string.h>
+
+#define STATS_MS 20 /* between two looks whether they have come */
+
+bool flo_probe_can_play(const struct serve_engine *engine,
+                        const struct flo_golden_case *c)
+{
+    uint64_t needs = c->input == FLO_GOLDEN_RAW    ? FLO_ABILITY_RAW
+                     : c->input == FLO_GOLDEN_TEXT ? FLO_ABILITY_VECTORS
+                                                   : 0;
+    return c->input != FLO_GOLDEN_FILE && (engine->abilities & needs) == needs;
+}
 
 /* ---- runs -------------------------------------------------------- */
+
+static struct flo_wire_text prompt_of(const struct flo_golden_case *c)
+{
+    return (struct flo_wire_text){c->prompt, c->prompt_bytes};
+}
+
+static struct flo_wire_text text_of(const char *text)
+{
+    return (struct flo_wire_text){text, strlen(text)};
+}
+
+static void put_generate(struct flo_wire_generate *g,
+                         const struct flo_golden_case *c)
+{
+    _Static_assert(FLO_GOLDEN_MESSAGES_MAX <= FLO_WIRE_MESSAGES_MAX,
+                   "a case's conversation fits");
+    g->priority = FLO_WIRE_PROBE;
+    if (c->input == FLO_GOLDEN_RAW) {
+        g->prompt = prompt_of(c);
+        g->reads_special = true;
+        return;
+    }
+    if (c->input == FLO_GOLDEN_PROMPT) {
+        g->n_messages = 1;
+        g->messages[0].role = text_of("user");
+        g->messages[0].content = prompt_of(c);
+        return;
+    }
+    for (uint32_t i = 0; i < c->n_messages; i++) {
+        g->messages[i].role = text_of(c->messages[i].role);
+        g->messages[i].content = text_of(c->messages[i].content);
+    }
+    g->n_messages = c->n_messages;
+}
 
 int flo_probe_start(struct probe *probe, struct serve_engine *engine,
                     const struct flo_golden_case *c, uint32_t tokens_max,
                     bool ignores_end, struct flo_err *err)
 {
-    struct flo_wire_message message = {.type = FLO_WIRE_GENERATE};
-    struct flo_wire_generate *g = &message.generate;
-    struct flo_wire_text prompt = {c->prompt, c->prompt_bytes};
-    if (c->is_raw) {
-        g->prompt = prompt;
-        g->reads_special = true;
+    static struct flo_wire_message message;
+    memset(&message, 0, sizeof(message));
+    if (c->input == FLO_GOLDEN_TEXT) {
+        message.type = FLO_WIRE_EMBED;
+        message.embed.n_inputs = 1;
+        message.embed.inputs[0].data = prompt_of(c);
     } else {
-        g->n_messages = 1;
-        g->messages[0].role = (struct flo_wire_text){"user", 4};
-        g->messages[0].content = prompt;
+        message.type = FLO_WIRE_GENERATE;
+        put_generate(&message.generate, c);
+        message.generate.max_tokens = tokens_max;
+        message.generate.ignores_end =
+            ignores_end && (engine->abilities & FLO_ABILITY_ENDLESS) != 0;
     }
-    g->max_tokens = tokens_max;
-    g->ignores_end = ignores_end;
-    g->priority = FLO_WIRE_PROBE;
     probe->text.bytes = 0;
+    probe->n_vector = 0;
     probe->n_tokens = 0;
     probe->n_run = 0;
     probe->nonfinite = 0;
@@ -39,9 +85,18 @@ void flo_probe_wake_in(struct probe *probe, uint32_t ms)
 
 void flo_probe_judge_memory(struct probe *probe)
 {
+    struct serve_engine *candidate = probe->candidate;
     uint64_t max = probe->limits.memory_bytes_max;
     uint64_t peak = 0;
-    if (flo_process_memory(probe->candidate->pid, NULL, NULL, &peak)) {
+    if (candidate->runtime[0] != '\0' && probe->phase != PROBE_MEMORY) {
+        probe->phase = PROBE_MEMORY;
+        flo_serve_engine_ask_stats(candidate);
+    }
+    if (probe->phase == PROBE_MEMORY && !candidate->has_stats) {
+        flo_probe_wake_in(probe, STATS_MS);
+        return;
+    }
+    if (flo_serve_engine_memory(candidate, NULL, &peak)) {
         probe->result.memory_bytes = peak;
     }
     if (max > 0 && peak > max) {
@@ -49,8 +104,9 @@ void flo_probe_judge_memory(struct probe *probe)
                          "the engine used %llu bytes at most, %llu are allowed",
                          (unsigned long long)peak, (unsigned long long)max);
     } else {
-        flo_probe_finish(probe, 0, "%u of %u cases passed",
-                         probe->result.passed, probe->result.cases);
+        flo_probe_finish(probe, 0, "%u of %u cases passed%s",
+                         probe->result.passed, probe->result.cases,
+                         probe->is_unasked ? ", speed is not compared" : "");
     }
 }
 

@@ -1,6 +1,7 @@
 /* The speed of a candidate next to the live engine: runs of both in turn.
  *
- * Times are CPU times taken inside the engines around each token.  A pair uses
+ * Times are CPU times taken inside the engines around each token, or times of
+ * the clock where one of them is a runtime that tells no others.  A pair uses
  * the lower quartile of its times, because other work on the machine lengthens
  * a token.  Such work belongs to one CPU and lasts half a second or longer: a
  * neighbour on the other half of a core, a busy host, a small core.  Two
@@ -13,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PROMPTS_MAX 4
 #define PAIR_US 20000 /* of computing, both sides */
 #define RUN_TOKENS_MIN 2
 #define WAIT_MS 50     /* for a live engine that can answer */
@@ -27,6 +27,32 @@ enum probe_side flo_probe_speed_side(const struct probe *probe)
 
 /* ---- begin and end ----------------------------------------------- */
 
+static void not_compared(struct probe *probe, const char *why)
+{
+    flo_log(FLO_LOG_WARN, "probe", "speed is not compared: %s", why);
+    probe->is_unasked = true;
+    flo_probe_judge_memory(probe);
+}
+
+/* Cases from all of the document that both engines can answer. */
+static void choose_prompts(struct probe *probe, const struct serve_engine *live)
+{
+    const struct flo_golden *golden = &probe->golden;
+    uint32_t step = golden->n_cases / PROBE_PROMPTS_MAX;
+    uint32_t next = 0;
+    probe->n_prompts = 0;
+    for (uint32_t i = 0;
+         i < golden->n_cases && probe->n_prompts < PROBE_PROMPTS_MAX; i++) {
+        const struct flo_golden_case *c = &golden->cases[i];
+        if (i >= next && c->input != FLO_GOLDEN_TEXT &&
+            flo_probe_can_play(probe->candidate, c) &&
+            flo_probe_can_play(live, c)) {
+            probe->prompts[probe->n_prompts++] = i;
+            next = i + (step > 0 ? step : 1);
+        }
+    }
+}
+
 void flo_probe_speed_begin(struct probe *probe)
 {
     const struct serve_engine *live = flo_serve_engine_live(probe->place);
@@ -36,21 +62,22 @@ void flo_probe_speed_begin(struct probe *probe)
         return;
     }
     if (live->lacks_packed != probe->candidate->lacks_packed) {
-        flo_log(FLO_LOG_WARN, "probe",
-                "speed is not compared: %s runs without packed weights",
-                live->lacks_packed ? live->name : probe->candidate->name);
-        flo_probe_judge_memory(probe);
+        not_compared(probe, "one side runs without packed weights");
         return;
     }
+    choose_prompts(probe, live);
+    if (probe->n_prompts == 0) {
+        not_compared(probe, "no case is a prompt that both engines can answer");
+        return;
+    }
+    probe->by_wall =
+        (probe->candidate->abilities & live->abilities & FLO_ABILITY_CPU) == 0;
     uint64_t ms = TIMEOUTS_MAX * probe->limits.timeout_ms;
     struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
                          .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
     event_add(probe->deadline, &tv);
     probe->phase = PROBE_TIMING;
     probe->timing_since_ms = flo_now_ms();
-    probe->n_prompts = probe->golden.n_cases < PROMPTS_MAX
-                           ? probe->golden.n_cases
-                           : PROMPTS_MAX;
     flo_speed_init(&probe->speed, probe->limits.speed_ratio_max);
     flo_probe_speed_next(probe);
 }
@@ -142,9 +169,9 @@ static void take_pair(struct probe *probe)
 void flo_probe_speed_token(struct probe *probe,
                            const struct flo_wire_token *token)
 {
-    if (token->index > 0 && token->cpu_us > 0 &&
-        probe->n_run < PROBE_RUN_TOKENS_MAX) {
-        probe->run_us[probe->n_run++] = token->cpu_us;
+    uint64_t us = probe->by_wall ? token->wall_us : token->cpu_us;
+    if (token->index > 0 && us > 0 && probe->n_run < PROBE_RUN_TOKENS_MAX) {
+        probe->run_us[probe->n_run++] = us;
     }
 }
 
@@ -165,8 +192,7 @@ static void skip_prompt(struct probe *probe, const char *why)
     memset(probe->times, 0, sizeof(probe->times));
     next_side(probe);
     if (++probe->skipped == probe->n_prompts) {
-        flo_log(FLO_LOG_WARN, "probe", "speed is not compared: %s", why);
-        flo_probe_judge_memory(probe);
+        not_compared(probe, why);
         return;
     }
     flo_probe_speed_next(probe);
@@ -225,18 +251,17 @@ void flo_probe_speed_next(struct probe *probe)
 {
     struct serve_engine *live = flo_serve_engine_live(probe->place);
     bool is_candidate = flo_probe_speed_side(probe) == PROBE_CANDIDATE;
-    uint32_t step = probe->golden.n_cases / probe->n_prompts;
     struct flo_err err = {0};
     if (live == NULL || live == probe->candidate) {
         flo_probe_wake_in(probe, WAIT_MS);
         return;
     }
-    if (is_candidate) {
+    if (is_candidate && !probe->by_wall) {
         probe->is_moved |=
             flo_process_cpu_join(probe->candidate->pid, live->pid);
     }
     if (flo_probe_start(probe, is_candidate ? probe->candidate : live,
-                        &probe->golden.cases[probe->prompt * step],
+                        &probe->golden.cases[probe->prompts[probe->prompt]],
                         run_tokens(probe) + 1, true, &err) < 0) {
         flo_probe_speed_run_failed(probe, &err);
     }

@@ -419,6 +419,26 @@ static int take_model(struct serve_request *request,
     return 0;
 }
 
+/* Asked before anything is sent: an engine that lacks an ability would refuse
+ * with less to say. */
+static int check_abilities(struct serve_request *request,
+                           const struct serve_engine *engine,
+                           struct flo_err *err)
+{
+    struct serve_params *params = &request->params;
+    const char *param = "";
+    const char *lack =
+        flo_wire_lacks(&params->message, engine->abilities, &param);
+    if (lack == NULL) {
+        return 0;
+    }
+    snprintf(params->param, sizeof(params->param), "%s", param);
+    flo_fail(err, FLO_E_INFER_PARAM,
+             "`%s`: the runtime of %s does not have this: %s", param,
+             engine->name, lack);
+    return flo_err_fix(err, "leave `%s` out", param);
+}
+
 /* ---- turns ------------------------------------------------------- */
 
 /* An engine gets as many requests of a kind as it can answer together.  The
@@ -561,7 +581,8 @@ static void request_dispatch(struct serve_request *request)
         request_hold(request);
         return;
     }
-    if (take_model(request, engine, &err) < 0) {
+    if (take_model(request, engine, &err) < 0 ||
+        check_abilities(request, engine, &err) < 0) {
         request_fail(request, &err);
         return;
     }

@@ -39,9 +39,9 @@
 enum flo_wire_type {
     /* agent -> engine */
     FLO_WIRE_OPEN = 1,     /* with descriptors (SCM_RIGHTS) in this order: the
-                              model, its packed weights if any, the adapters
-                              that it names, the file for a prefix if it says
-                              so */
+                              model (a folder if it says so), its packed
+                              weights if any, the adapters that it names, the
+                              file for a prefix if it says so */
     FLO_WIRE_GENERATE = 2, /* answered by TOKEN..., then DONE or FAILED */
     FLO_WIRE_CANCEL = 3,   /* of the request id; DONE follows all the same */
     FLO_WIRE_STATS = 4,
@@ -89,6 +89,10 @@ struct flo_wire_open {
     bool keeps_prefix; /* the last descriptor is a file of a fixed size, to be
                           read and written: the prefix that requests share */
     struct flo_wire_text chat_template; /* instead of the model's; no NUL */
+    /* Of a runtime that is not our engine (`flotilla-engine proxy`). */
+    bool is_tree;                 /* the first descriptor is a folder */
+    struct flo_wire_text entry;   /* name of the file below it to begin with */
+    struct flo_wire_text runtime; /* its configuration as JSON; contracts 4.1 */
     uint32_t n_adapters;
     struct flo_wire_text adapters[FLO_WIRE_ADAPTERS_MAX]; /* their names */
 };
@@ -141,9 +145,11 @@ struct flo_wire_ready {
     uint64_t weights_bytes, kv_bytes, scratch_bytes; /* of the plan */
     uint64_t vocabulary_bytes, request_bytes;
     bool has_vocabulary;
-    bool is_sandboxed;      /* false: this kernel has no filter */
-    bool is_packed;         /* the packed weights are in use */
-    uint32_t prefix_tokens; /* held by the prefix's file */
+    bool is_sandboxed;            /* false: this kernel has no filter */
+    bool is_packed;               /* the packed weights are in use */
+    uint32_t prefix_tokens;       /* held by the prefix's file */
+    uint64_t abilities;           /* FLO_ABILITY_...; 0 and no runtime: all */
+    struct flo_wire_text runtime; /* name of a runtime that is not our engine */
 };
 
 struct flo_wire_token {
@@ -185,7 +191,8 @@ struct flo_wire_failed {
 struct flo_wire_stats {
     uint32_t running, queued;
     uint64_t requests, tokens_in, tokens_out;
-    uint64_t rss_bytes_peak;
+    uint64_t rss_bytes_peak; /* of the process and all below it */
+    uint64_t rss_bytes;      /* now */
 };
 
 struct flo_wire_tokenise {
@@ -260,6 +267,25 @@ void flo_wire_logprob_add(struct flo_buf *out,
  * that are left then are no list. */
 bool flo_wire_logprob_next(struct flo_wire_text *rest,
                            struct flo_wire_logprob *logprob);
+
+/* ---- abilities ---------------------------------------------------- */
+
+enum flo_wire_ability_bit {
+#define FLO_ABILITY(name, bit, text) FLO_ABILITY_##name = 1 << (bit),
+#include "engine/wire/abilities.def"
+#undef FLO_ABILITY
+    FLO_ABILITIES_ALL = 0
+#define FLO_ABILITY(name, bit, text) | 1 << (bit)
+#include "engine/wire/abilities.def"
+#undef FLO_ABILITY
+};
+
+/* What a process that said READY can do. */
+uint64_t flo_wire_abilities(const struct flo_wire_ready *ready);
+/* The first thing that the request asks for and that is not among the
+ * abilities, for people; *param is the client's field.  NULL: nothing. */
+const char *flo_wire_lacks(const struct flo_wire_message *message,
+                           uint64_t abilities, const char **param);
 
 /* The code FLO_E_... of the id; 0: this program does not know the id. */
 int flo_wire_failed_code(const struct flo_wire_failed *failed);

@@ -262,6 +262,56 @@ static void doubled_short_and_unpaired_fields_are_refused(void **state)
     }
 }
 
+static void a_runtimes_ready_tells_its_name_and_abilities(void **state)
+{
+    struct flo_wire_message got,
+        in = {.type = FLO_WIRE_READY,
+              .ready = {.context = 64,
+                        .abilities = FLO_ABILITY_VECTORS,
+                        .runtime = TEXT("fake")}};
+    struct flo_buf out = {0};
+    struct flo_err err = {0};
+    (void)state;
+    assert_int_equal(flo_wire_write(&out, &in, &err), 0);
+    assert_int_equal(flo_wire_read(out.data, out.bytes, &got, &err), out.bytes);
+    assert_true(same(got.ready.runtime, "fake"));
+    assert_int_equal(flo_wire_abilities(&got.ready), FLO_ABILITY_VECTORS);
+    got.ready.abilities = 0; /* a runtime that has nothing more */
+    assert_int_equal(flo_wire_abilities(&got.ready), 0);
+    got.ready.runtime.bytes = 0; /* an engine of before */
+    assert_int_equal(flo_wire_abilities(&got.ready), FLO_ABILITIES_ALL);
+    flo_buf_deinit(&out);
+}
+
+static void a_request_names_the_parameter_that_an_engine_lacks(void **state)
+{
+    static const struct {
+        uint64_t without;
+        const char *param;
+    } rows[] = {{FLO_ABILITY_LOGPROBS, "logprobs"},
+                {FLO_ABILITY_GRAMMAR, "response_format"},
+                {FLO_ABILITY_SHIFT, "context_shift"},
+                {FLO_ABILITY_ENDLESS, "ignore_eos"},
+                {FLO_ABILITY_SAMPLING, "top_k"},
+                {FLO_ABILITY_ADAPTERS, "model"}};
+    struct flo_wire_message in = generate();
+    const char *param = NULL;
+    (void)state;
+    in.generate.logprobs = 1;
+    in.generate.grammar_kind = 1;
+    in.generate.shifts = true;
+    in.generate.top_k = 40;
+    in.generate.adapter = TEXT("ops");
+    assert_null(flo_wire_lacks(&in, FLO_ABILITIES_ALL, &param));
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        uint64_t abilities = FLO_ABILITIES_ALL & ~rows[i].without;
+        assert_non_null(flo_wire_lacks(&in, abilities, &param));
+        assert_string_equal(param, rows[i].param);
+    }
+    in.generate = (struct flo_wire_generate){.n_messages = 1, .seed = 4};
+    assert_null(flo_wire_lacks(&in, 0, &param));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +325,8 @@ int main(void)
         cmocka_unit_test(every_flipped_byte_is_read_or_refused),
         cmocka_unit_test(what_is_too_long_is_not_written),
         cmocka_unit_test(doubled_short_and_unpaired_fields_are_refused),
+        cmocka_unit_test(a_runtimes_ready_tells_its_name_and_abilities),
+        cmocka_unit_test(a_request_names_the_parameter_that_an_engine_lacks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

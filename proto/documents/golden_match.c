@@ -1,0 +1,381 @@
+/* Golden cases: does an answer hold?  Pure and bounded. */
+#include <flotilla/golden.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host/json.h"
+
+#define ANSWER_JSON_MAX (1u << 20)
+#define NORM_SLACK 0.001
+
+struct text {
+    const char *data;
+    size_t bytes;
+};
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' ||
+           c == '\v';
+}
+
+static struct text text_of(const struct flo_golden_case *c,
+                           const struct flo_golden_answer *answer)
+{
+    struct text text = {answer->text != NULL ? answer->text : "",
+                        answer->text != NULL ? answer->bytes : 0};
+    while (c->trims && text.bytes > 0 && is_blank(text.data[0])) {
+        text.data++;
+        text.bytes--;
+    }
+    while (c->trims && text.bytes > 0 && is_blank(text.data[text.bytes - 1])) {
+        text.bytes--;
+    }
+    return text;
+}
+
+static bool has(struct text text, const char *part)
+{
+    return memmem(text.data, text.bytes, part, strlen(part)) != NULL;
+}
+
+/* ---- patterns ------------------------------------------------------ */
+
+/* Bytes of the character at `p`: valid UTF-8 is not needed. */
+static size_t character(const char *p, size_t bytes)
+{
+    size_t n = 1;
+    while (n < bytes && ((unsigned char)p[n] & 0xc0) == 0x80) {
+        n++;
+    }
+    return n;
+}
+
+/* One element of the pattern, which is no star, at the front of the text.
+ * Returns the bytes of text that it takes, 0: none; *next is past it. */
+static size_t element(const char *pattern, const char **next, struct text text)
+{
+    if (text.bytes == 0) {
+        return 0;
+    }
+    if (*pattern == '?') {
+        *next = pattern + 1;
+        return character(text.data, text.bytes);
+    }
+    if (*pattern == '#') {
+        *next = pattern + 1;
+        return text.data[0] >= '0' && text.data[0] <= '9' ? 1 : 0;
+    }
+    pattern += *pattern == '\\' ? 1 : 0;
+    *next = pattern + 1;
+    return *pattern == text.data[0] ? 1 : 0;
+}
+
+/* Only the last star is ever tried again, so the work is at most the text's
+ * bytes times the pattern's. */
+static bool fits(const char *pattern, struct text text)
+{
+    const char *star = NULL;
+    struct text at_star = text;
+    while (text.bytes > 0 || *pattern != '\0') {
+        const char *next = pattern;
+        size_t n;
+        if (*pattern == '*') {
+            star = ++pattern;
+            at_star = text;
+            continue;
+        }
+        n = *pattern == '\0' ? 0 : element(pattern, &next, text);
+        if (n > 0) {
+            pattern = next;
+            text.data += n;
+            text.bytes -= n;
+            continue;
+        }
+        if (star == NULL || at_star.bytes == 0) {
+            return false;
+        }
+        at_star.data++;
+        at_star.bytes--;
+        text = at_star;
+        pattern = star;
+    }
+    return true;
+}
+
+/* ---- JSON ---------------------------------------------------------- */
+
+static bool same_number(const json_t *a, const json_t *b)
+{
+    if (json_is_integer(a) && json_is_integer(b)) {
+        return json_integer_value(a) == json_integer_value(b);
+    }
+    double x = json_number_value(a), y = json_number_value(b);
+    return !(x < y) && !(x > y);
+}
+
+/* The depth of both is bounded by flo_json_parse(). */
+static bool same(const json_t *a, const json_t *b)
+{
+    const char *key;
+    json_t *value;
+    size_t i;
+    if (json_is_number(a) && json_is_number(b)) {
+        return same_number(a, b);
+    }
+    if (json_typeof(a) != json_typeof(b)) {
+        return false;
+    }
+    if (json_is_string(a)) {
+        return json_string_length(a) == json_string_length(b) &&
+               memcmp(json_string_value(a), json_string_value(b),
+                      json_string_length(a)) == 0;
+    }
+    if (json_is_array(a)) {
+        bool is_same = json_array_size(a) == json_array_size(b);
+        for (i = 0; is_same && i < json_array_size(a); i++) {
+            is_same = same(json_array_get(a, i), json_array_get(b, i));
+        }
+        return is_same;
+    }
+    if (json_is_object(a)) {
+        if (json_object_size(a) != json_object_size(b)) {
+            return false;
+        }
+        /* jansson's iteration takes a tree that may be changed */
+        void *it = json_object_iter((json_t *)(uintptr_t)a);
+        for (; it != NULL;
+             it = json_object_iter_next((json_t *)(uintptr_t)a, it)) {
+            key = json_object_iter_key(it);
+            value = json_object_get(b, key);
+            if (value == NULL || !same(json_object_iter_value(it), value)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* RFC 6901: the part of a pointer up to the next slash, decoded. */
+static bool part_of(const char **pointer, char *out, size_t out_bytes)
+{
+    const char *p = *pointer;
+    size_t n = 0;
+    for (; *p != '\0' && *p != '/' && n + 1 < out_bytes; p++) {
+        char c = *p;
+        if (c == '~') {
+            p++;
+            c = *p == '0' ? '~' : '/';
+        }
+        out[n++] = c;
+    }
+    out[n] = '\0';
+    *pointer = p;
+    return *p == '\0' || *p == '/';
+}
+
+static const json_t *element_of(const json_t *array, const char *part)
+{
+    char *end;
+    bool is_index = part[0] >= '0' && part[0] <= '9' &&
+                    (part[0] != '0' || part[1] == '\0') && strlen(part) < 10;
+    if (!is_index) {
+        return NULL;
+    }
+    unsigned long index = strtoul(part, &end, 10);
+    return *end == '\0' ? json_array_get(array, index) : NULL;
+}
+
+static const json_t *at(const json_t *json, const char *pointer)
+{
+    char part[FLO_GOLDEN_MATCH_BYTES_MAX + 1];
+    while (json != NULL && *pointer == '/') {
+        pointer++;
+        if (!part_of(&pointer, part, sizeof(part))) {
+            return NULL;
+        }
+        json = json_is_array(json) ? element_of(json, part)
+                                   : json_object_get(json, part);
+    }
+    return json;
+}
+
+static int judge_json(const struct flo_golden_match *match, struct text text,
+                      struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    if (flo_json_parse(text.data, text.bytes, ANSWER_JSON_MAX, &json, err) <
+        0) {
+        return flo_fail(err, FLO_E_PROBE_GOLDEN,
+                        "the answer is no JSON object or array");
+    }
+    const json_t *value = at(json, match->text);
+    if (value == NULL) {
+        return flo_fail(err, FLO_E_PROBE_GOLDEN,
+                        "the answer has nothing at %.100s", match->text);
+    }
+    if (match->kind == FLO_GOLDEN_EQUALS) {
+        return same(value, match->value)
+                   ? 0
+                   : flo_fail(err, FLO_E_PROBE_GOLDEN,
+                              "the answer has another value at %.100s",
+                              match->text);
+    }
+    double number = json_number_value(value);
+    if (json_is_number(value) && number >= match->low &&
+        number <= match->high) {
+        return 0;
+    }
+    return json_is_number(value)
+               ? flo_fail(err, FLO_E_PROBE_GOLDEN,
+                          "%.100s is %.9g, not from %.9g to %.9g", match->text,
+                          number, match->low, match->high)
+               : flo_fail(err, FLO_E_PROBE_GOLDEN, "%.100s is no number",
+                          match->text);
+}
+
+/* ---- vectors ------------------------------------------------------- */
+
+/* false: not finite, or not of length 1. */
+static bool has_length_1(const float *v, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += (double)v[i] * (double)v[i];
+    }
+    return isfinite(sum) && fabs(sqrt(sum) - 1) <= NORM_SLACK;
+}
+
+static int judge_cosine(const struct flo_golden_match *match,
+                        const struct flo_golden_answer *answer,
+                        struct flo_err *err)
+{
+    double dot = 0;
+    if (answer->n_vector == 0 || match->vector == NULL) {
+        return flo_fail(err, FLO_E_PROBE_GOLDEN, "there is no vector");
+    }
+    if (answer->n_vector != match->n_vector) {
+        return flo_fail(err, FLO_E_PROBE_GOLDEN,
+                        "the vector has %u numbers, that of %.100s %u",
+                        answer->n_vector, match->text, match->n_vector);
+    }
+    if (!has_length_1(answer->vector, answer->n_vector)) {
+        return flo_fail(err, FLO_E_PROBE_GOLDEN,
+                        "the vector of %u numbers is not of length 1",
+                        answer->n_vector);
+    }
+    for (uint32_t i = 0; i < match->n_vector; i++) {
+        dot += (double)answer->vector[i] * (double)match->vector[i];
+    }
+    return dot >= match->low
+               ? 0
+               : flo_fail(err, FLO_E_PROBE_GOLDEN,
+                          "the cosine with %.100s is %.6f, at least %.6f is "
+                          "expected",
+                          match->text, dot, match->low);
+}
+
+int flo_golden_set_vector(struct flo_golden_match *match, const void *data,
+                          size_t bytes, struct flo_err *err)
+{
+    size_t count = bytes / 4;
+    if (bytes % 4 != 0 || count == 0 || count > FLO_GOLDEN_VECTOR_MAX) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "%.100s: %zu bytes are not 1 to %d numbers of 4 bytes",
+                        match->text, bytes, FLO_GOLDEN_VECTOR_MAX);
+    }
+    free(match->vector);
+    match->n_vector = 0;
+    match->vector = malloc(bytes);
+    if (match->vector == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a golden vector");
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits = flo_get_u32((const char *)data + 4 * i);
+        memcpy(&match->vector[i], &bits, sizeof(bits));
+    }
+    match->n_vector = (uint32_t)count;
+    return has_length_1(match->vector, count)
+               ? 0
+               : flo_fail(err, FLO_E_META_SCHEMA,
+                          "%.100s: its %zu numbers are not of length 1",
+                          match->text, count);
+}
+
+/* ---- all ----------------------------------------------------------- */
+
+static int judge(const struct flo_golden_case *c,
+                 const struct flo_golden_match *match,
+                 const struct flo_golden_answer *answer, struct flo_err *err)
+{
+    struct text text = text_of(c, answer);
+    const char *fault = NULL;
+    switch (match->kind) {
+    case FLO_GOLDEN_IS:
+        fault = text.bytes == strlen(match->text) &&
+                        memcmp(text.data, match->text, text.bytes) == 0
+                    ? NULL
+                    : "the answer is another";
+        break;
+    case FLO_GOLDEN_CONTAINS:
+        fault = has(text, match->text) ? NULL : "the answer lacks the text";
+        break;
+    case FLO_GOLDEN_LACKS:
+        fault = has(text, match->text) ? "the answer has the text" : NULL;
+        break;
+    case FLO_GOLDEN_PATTERN:
+        fault = fits(match->text, text) ? NULL : "the pattern does not fit";
+        break;
+    case FLO_GOLDEN_EQUALS:
+    case FLO_GOLDEN_WITHIN:
+        return judge_json(match, text, err);
+    case FLO_GOLDEN_COSINE:
+        return judge_cosine(match, answer, err);
+    case FLO_GOLDEN_TOKENS:
+        fault = answer->n_tokens == match->n_tokens &&
+                        memcmp(answer->tokens, match->tokens,
+                               match->n_tokens * sizeof(*match->tokens)) == 0
+                    ? NULL
+                    : "the token ids are others";
+        break;
+    case FLO_GOLDEN_EXIT:
+        fault = answer->exit_status == match->exit_status
+                    ? NULL
+                    : "the exit status is another";
+        break;
+    }
+    return fault == NULL ? 0 : flo_fail(err, FLO_E_PROBE_GOLDEN, "%s", fault);
+}
+
+static bool is_left(const struct flo_golden_match *match, unsigned without)
+{
+    return (without >> match->kind & 1u) == 0;
+}
+
+int flo_golden_judge(const struct flo_golden_case *golden_case,
+                     unsigned without, const struct flo_golden_answer *answer,
+                     struct flo_err *err)
+{
+    for (uint32_t i = 0; i < golden_case->n_expect; i++) {
+        const struct flo_golden_match *match = &golden_case->expect[i];
+        int rv = is_left(match, without)
+                     ? judge(golden_case, match, answer, err)
+                     : 0;
+        if (rv < 0) {
+            return flo_wrap(err, rv, "case %s, expect[%u]", golden_case->id, i);
+        }
+    }
+    return 0;
+}
+
+uint32_t flo_golden_count(const struct flo_golden_case *golden_case,
+                          unsigned without)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < golden_case->n_expect; i++) {
+        count += is_left(&golden_case->expect[i], without);
+    }
+    return count;
+}

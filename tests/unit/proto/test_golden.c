@@ -1,0 +1,259 @@
+/* Golden cases of format 2: documents, matchers, vectors. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <flotilla/golden.h>
+
+static struct flo_golden golden;
+static struct flo_err err;
+
+/* A document with one case of these expectations. */
+static int read_expect(const char *expect)
+{
+    char text[9000];
+    snprintf(text, sizeof(text),
+             "{\"format\":\"flotilla-golden-2\",\"cases\":[{\"id\":\"a\","
+             "\"prompt\":\"p\",\"max_new_tokens\":4,\"expect\":%s}]}",
+             expect);
+    memset(&err, 0, sizeof(err));
+    return flo_golden_read(text, strlen(text), &golden, &err);
+}
+
+static int judge_text(const char *answer)
+{
+    const struct flo_golden_answer in = {.text = answer,
+                                         .bytes = strlen(answer)};
+    memset(&err, 0, sizeof(err));
+    return flo_golden_judge(&golden.cases[0], 0, &in, &err);
+}
+
+/* Does the answer hold for the expectations? */
+static bool holds(const char *expect, const char *answer)
+{
+    int rv = read_expect(expect);
+    if (rv < 0) {
+        fail_msg("%s: %s", expect, err.what);
+    }
+    rv = judge_text(answer);
+    flo_golden_deinit(&golden);
+    if (rv < 0) {
+        assert_int_equal(rv, FLO_E_PROBE_GOLDEN);
+    }
+    return rv == 0;
+}
+
+static void texts_are_compared_after_the_trim(void **state)
+{
+    (void)state;
+    assert_true(holds("[{\"exact\":\"ok\"}]", " ok\n"));
+    assert_false(holds("[{\"exact\":\"ok\"}]", "ok."));
+    assert_true(holds("[{\"exact\":\"\"}]", " \t"));
+    assert_true(holds("[{\"contains\":\"b\"},{\"lacks\":\"d\"}]", "abc"));
+    assert_false(holds("[{\"contains\":\"b\"},{\"lacks\":\"c\"}]", "abc"));
+    static const char untrimmed[] =
+        "{\"format\":\"flotilla-golden-2\",\"cases\":[{\"id\":\"a\","
+        "\"text\":\"p\",\"trim\":false,\"expect\":[{\"exact\":\"ok\"}]}]}";
+    assert_int_equal(
+        flo_golden_read(untrimmed, sizeof(untrimmed) - 1, &golden, &err), 0);
+    assert_int_equal(judge_text(" ok"), FLO_E_PROBE_GOLDEN);
+    flo_golden_deinit(&golden);
+}
+
+static void a_pattern_fits_the_whole_answer(void **state)
+{
+    (void)state;
+    assert_true(holds("[{\"pattern\":\"id-####-*\"}]", "id-0042-x y"));
+    assert_true(holds("[{\"pattern\":\"id-####-*\"}]", "id-0042-"));
+    assert_false(holds("[{\"pattern\":\"id-####-*\"}]", "id-004x-"));
+    assert_false(holds("[{\"pattern\":\"id-####\"}]", "xid-0042"));
+    assert_true(holds("[{\"pattern\":\"*a*b*\"}]", "xxaxxbxx"));
+    assert_false(holds("[{\"pattern\":\"*a*b\"}]", "xxaxxbxx"));
+    assert_true(holds("[{\"pattern\":\"?\"}]", "\xc3\xa4"));
+    assert_false(holds("[{\"pattern\":\"?\"}]", "ab"));
+    assert_true(holds("[{\"pattern\":\"\\\\*\\\\#\"}]", "*#"));
+    assert_false(holds("[{\"pattern\":\"\\\\*\"}]", "x"));
+}
+
+static void a_hard_pattern_takes_linear_time(void **state)
+{
+    static char answer[400001];
+    (void)state;
+    memset(answer, 'a', sizeof(answer) - 1);
+    uint64_t began_ms = flo_now_ms();
+    assert_false(holds("[{\"pattern\":\"*a*a*a*a*a*a*a*b\"}]", answer));
+    assert_in_range(flo_now_ms() - began_ms, 0, 5000);
+}
+
+static void json_values_are_compared_without_coercion(void **state)
+{
+    static const char answer[] =
+        "{\"a\":[1,{\"b\":2.0}],\"s\":\"1\",\"t\":true,\"/\":7,\"~\":8}";
+    (void)state;
+    assert_true(holds("[{\"json\":\"/a/0\",\"equals\":1.0}]", answer));
+    assert_true(holds("[{\"json\":\"/a/1\",\"equals\":{\"b\":2}}]", answer));
+    assert_true(holds("[{\"json\":\"/~1\",\"equals\":7}]", answer));
+    assert_true(holds("[{\"json\":\"/~0\",\"equals\":8}]", answer));
+    assert_false(holds("[{\"json\":\"/s\",\"equals\":1}]", answer));
+    assert_false(holds("[{\"json\":\"/t\",\"equals\":1}]", answer));
+    assert_false(holds("[{\"json\":\"/a/2\",\"equals\":1}]", answer));
+    assert_false(holds("[{\"json\":\"/a/00\",\"equals\":1}]", answer));
+    assert_false(holds("[{\"json\":\"/a/0\",\"equals\":1}]", "no JSON"));
+}
+
+static void a_number_lies_within_its_bounds(void **state)
+{
+    (void)state;
+    assert_true(holds("[{\"json\":\"/p\",\"within\":[0.5,1]}]", "{\"p\":1}"));
+    assert_false(
+        holds("[{\"json\":\"/p\",\"within\":[0.5,1]}]", "{\"p\":1.01}"));
+    assert_false(
+        holds("[{\"json\":\"/p\",\"within\":[0.5,1]}]", "{\"p\":\"1\"}"));
+    assert_false(holds("[{\"json\":\"/p\",\"within\":[0,1]}]", "{\"p\":NaN}"));
+}
+
+static void what_is_no_matcher_is_refused(void **state)
+{
+    static const char *const expects[] = {
+        "[]",
+        "[{\"must_contain\":\"a\"}]",
+        "[{\"contains\":\"\"}]",
+        "[{\"contains\":\"a\",\"lacks\":\"b\"}]",
+        "[{\"pattern\":\"*********\"}]",
+        "[{\"pattern\":\"a\\\\\"}]",
+        "[{\"json\":\"a\",\"equals\":1}]",
+        "[{\"json\":\"/~2\",\"equals\":1}]",
+        "[{\"json\":\"/a\"}]",
+        "[{\"json\":\"/a\",\"within\":[2,1]}]",
+        "[{\"json\":\"/a\",\"within\":[1]}]",
+        "[{\"cosine_min_ppm\":1000001,\"vector\":\"v\"}]",
+        "[{\"tokens\":[1],\"min_logit_gap\":0.5}]",
+        "[{\"tokens\":[-1],\"min_logit_gap\":2}]",
+        "[{\"exit\":256}]",
+        "{}",
+        "null",
+        "[7]",
+    };
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(expects); i++) {
+        if (read_expect(expects[i]) != FLO_E_META_SCHEMA) {
+            fail_msg("%s gave %d %s", expects[i], err.code, err.what);
+        }
+    }
+}
+
+static void a_case_asks_exactly_one_thing(void **state)
+{
+    static const char *const asks[] = {
+        "\"id\":\"a\"",
+        "\"id\":\"a\",\"prompt\":\"p\",\"text\":\"t\"",
+        "\"id\":\"a\",\"messages\":[]",
+        "\"id\":\"a\",\"messages\":[{\"role\":\"user\"}]",
+        "\"id\":\"a\",\"messages\":7",
+    };
+    char text[400];
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(asks); i++) {
+        snprintf(text, sizeof(text),
+                 "{\"format\":\"flotilla-golden-2\",\"cases\":[{%s,"
+                 "\"max_new_tokens\":4,\"expect\":[{\"exact\":\"a\"}]}]}",
+                 asks[i]);
+        if (flo_golden_read(text, strlen(text), &golden, &err) !=
+            FLO_E_META_SCHEMA) {
+            fail_msg("%s gave %d %s", asks[i], err.code, err.what);
+        }
+    }
+}
+
+/* ---- vectors ------------------------------------------------------- */
+
+static int judge_vector(const float *expected, const float *answer,
+                        uint32_t count)
+{
+    const struct flo_golden_answer in = {.vector = answer, .n_vector = count};
+    memset(&err, 0, sizeof(err));
+    assert_int_equal(
+        read_expect("[{\"cosine_min_ppm\":995000,\"vector\":\"v.f32\"}]"), 0);
+    assert_int_equal(flo_golden_set_vector(&golden.cases[0].expect[0], expected,
+                                           4 * sizeof(float), &err),
+                     0);
+    int rv = flo_golden_judge(&golden.cases[0], 0, &in, &err);
+    flo_golden_deinit(&golden);
+    return rv;
+}
+
+static void a_vector_is_near_that_of_the_file(void **state)
+{
+    static const float e[] = {1, 0, 0, 0}, near[] = {0.9998f, 0.02f, 0, 0},
+                       far[] = {0.6f, 0.8f, 0, 0}, long_[] = {2, 0, 0, 0};
+    float odd[] = {NAN, 0, 0, 0};
+    (void)state;
+    assert_int_equal(judge_vector(e, e, 4), 0);
+    assert_int_equal(judge_vector(e, near, 4), 0);
+    assert_int_equal(judge_vector(e, far, 4), FLO_E_PROBE_GOLDEN);
+    assert_int_equal(judge_vector(e, long_, 4), FLO_E_PROBE_GOLDEN);
+    assert_int_equal(judge_vector(e, odd, 4), FLO_E_PROBE_GOLDEN);
+}
+
+static void a_vector_of_another_length_is_named_with_it(void **state)
+{
+    static const float e[] = {1, 0, 0, 0};
+    (void)state;
+    assert_int_equal(judge_vector(e, e, 3), FLO_E_PROBE_GOLDEN);
+    assert_non_null(strstr(err.what, "has 3 numbers"));
+    assert_int_equal(judge_vector(e, e, 0), FLO_E_PROBE_GOLDEN);
+}
+
+static void a_file_that_is_no_unit_vector_is_refused(void **state)
+{
+    static const float zero[] = {0, 0}, e[] = {1, 0};
+    struct flo_golden_match match = {.kind = FLO_GOLDEN_COSINE, .text = "v"};
+    (void)state;
+    assert_int_equal(flo_golden_set_vector(&match, zero, 8, &err),
+                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_golden_set_vector(&match, e, 7, &err),
+                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_golden_set_vector(&match, e, 8, &err), 0);
+    free(match.vector);
+}
+
+static void matchers_that_an_engine_cannot_serve_are_left_out(void **state)
+{
+    (void)state;
+    assert_int_equal(read_expect("[{\"tokens\":[1],\"min_logit_gap\":2},"
+                                 "{\"contains\":\"a\"}]"),
+                     0);
+    assert_int_equal(judge_text("a"), FLO_E_PROBE_GOLDEN);
+    const struct flo_golden_answer in = {.text = "a", .bytes = 1};
+    assert_int_equal(
+        flo_golden_judge(&golden.cases[0], 1u << FLO_GOLDEN_TOKENS, &in, &err),
+        0);
+    assert_int_equal(
+        flo_golden_count(&golden.cases[0], 1u << FLO_GOLDEN_TOKENS), 1);
+    flo_golden_deinit(&golden);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(texts_are_compared_after_the_trim),
+        cmocka_unit_test(a_pattern_fits_the_whole_answer),
+        cmocka_unit_test(a_hard_pattern_takes_linear_time),
+        cmocka_unit_test(json_values_are_compared_without_coercion),
+        cmocka_unit_test(a_number_lies_within_its_bounds),
+        cmocka_unit_test(what_is_no_matcher_is_refused),
+        cmocka_unit_test(a_case_asks_exactly_one_thing),
+        cmocka_unit_test(a_vector_is_near_that_of_the_file),
+        cmocka_unit_test(a_vector_of_another_length_is_named_with_it),
+        cmocka_unit_test(a_file_that_is_no_unit_vector_is_refused),
+        cmocka_unit_test(matchers_that_an_engine_cannot_serve_are_left_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
