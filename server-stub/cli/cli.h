@@ -17,8 +17,6 @@ struct flo_cli {
     char token[256];
     char ca_file[1100]; /* authority that is trusted alone; "": the system's */
     char fingerprint[65]; /* of the authority, instead of its file; "": none */
-    bool json;            /* -o json */
-    bool quiet;           /* -q */
     bool is_tty;          /* stdout is a terminal */
 };
 

@@ -224,7 +224,7 @@ int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    if (cli->json) {
+    if (cli->args.is_json) {
         flo_out_json(token);
     } else if (file == NULL) {
         printf("%s\n", secret);
@@ -355,7 +355,7 @@ int flo_cmd_version(struct flo_cli *cli, struct flo_err *err)
         json_object_set(both, "controller", version);
     }
     flo_out_done(cli, both, "flotilla %s\n", FLO_VERSION);
-    if (is_there && !cli->json) {
+    if (is_there && !cli->args.is_json) {
         printf("controller %s at %s\nfleet %s%s\n",
                flo_out_text(version, "version", "?"), cli->controller,
                flo_out_text(version, "fleet", "?"),

@@ -90,7 +90,7 @@ int flo_cmd_device_get(struct flo_cli *cli, struct flo_err *err)
         return show_timeline(cli, path, err);
     }
     rv = flo_api_get(cli, path, &device, err);
-    if (rv == 0 && cli->json) {
+    if (rv == 0 && cli->args.is_json) {
         flo_out_json(device);
     } else if (rv == 0) {
         FLO_CLEANUP(flo_json_cleanup) json_t *one = json_array();
@@ -264,7 +264,7 @@ int flo_cmd_telemetry_query(struct flo_cli *cli, struct flo_err *err)
                              "by", by, "since_ms", (json_int_t)since, "step_ms",
                              (json_int_t)step, "quantiles", 0.5, 0.95, 0.99);
     rv = flo_api_call(cli, "POST", "/v1/telemetry/query", body, &answer, err);
-    if (rv == 0 && cli->json) {
+    if (rv == 0 && cli->args.is_json) {
         flo_out_json(answer);
         return 0;
     }

@@ -68,21 +68,21 @@ static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    if (!cli->json) {
+    if (!cli->args.is_json) {
         printf("order %s signed and sent to %llu devices\n",
                flo_out_text(order, "id", "?"),
                (unsigned long long)flo_out_u64(order, "scope_devices"));
         fflush(stdout);
     }
     if (!flo_args_has(&cli->args, "wait")) {
-        if (cli->json) {
+        if (cli->args.is_json) {
             flo_out_json(order);
         }
         return 0;
     }
     rv = flo_watch_order(cli, flo_out_text(order, "id", ""), timeout_ms, &ended,
                          err);
-    if (cli->json && ended != NULL) {
+    if (cli->args.is_json && ended != NULL) {
         flo_out_json(ended);
     } else if (ended != NULL) {
         print_answers(ended);
@@ -226,9 +226,9 @@ static int plan_and_confirm(struct flo_cli *cli, const json_t *body,
     if (is_dry || !flo_args_has(&cli->args, "confirm")) {
         rv = get_plan(cli, body, &plan, err);
     }
-    if (rv == 0 && plan != NULL && is_dry && cli->json) {
+    if (rv == 0 && plan != NULL && is_dry && cli->args.is_json) {
         flo_out_json(plan);
-    } else if (rv == 0 && plan != NULL && !cli->json) {
+    } else if (rv == 0 && plan != NULL && !cli->args.is_json) {
         print_plan(cli, plan);
         print_refusal(body, plan);
     }
@@ -311,7 +311,7 @@ int flo_cmd_order_get(struct flo_cli *cli, struct flo_err *err)
         snprintf(path, sizeof(path), "/v1/orders/%s", id);
         rv = flo_api_get(cli, path, &order, err);
     }
-    if (rv == 0 && cli->json) {
+    if (rv == 0 && cli->args.is_json) {
         flo_out_json(order);
     } else if (rv == 0) {
         print_answers(order);
@@ -333,7 +333,7 @@ int flo_cmd_order_wait(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = flo_watch_order(cli, id, timeout_ms, &ended, err);
     }
-    if (ended != NULL && cli->json) {
+    if (ended != NULL && cli->args.is_json) {
         flo_out_json(ended);
     } else if (ended != NULL) {
         print_answers(ended);

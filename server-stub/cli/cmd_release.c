@@ -85,7 +85,7 @@ int flo_cmd_release_get(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = flo_api_get(cli, path, &release, err);
     }
-    if (rv == 0 && cli->json) {
+    if (rv == 0 && cli->args.is_json) {
         flo_out_json(release);
     } else if (rv == 0) {
         json_array_append(one, release);

@@ -143,7 +143,7 @@ static void tell_progress(void *context, const char *what, uint64_t seconds)
 {
     const struct flo_cli *cli = context;
 
-    if (!cli->quiet && isatty(STDERR_FILENO)) {
+    if (!flo_args_has(&cli->args, "quiet") && isatty(STDERR_FILENO)) {
         fprintf(stderr, "\r   computing    %s, %llu s\033[K\r", what,
                 (unsigned long long)seconds);
     } else if (seconds % SAID_SECONDS == 0) {
@@ -347,7 +347,7 @@ static int publish(struct flo_cli *cli, const char *title, json_t *release,
 static void show_end(const struct flo_cli *cli, const char *title,
                      const json_t *release)
 {
-    if (cli->json) {
+    if (cli->args.is_json) {
         flo_out_json(release);
         return;
     }

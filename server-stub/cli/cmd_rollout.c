@@ -88,7 +88,7 @@ static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
 
     char reason[FLO_OUT_PLAIN];
 
-    if (cli->json) {
+    if (cli->args.is_json) {
         flo_out_json(rollout);
         return;
     }
@@ -140,7 +140,7 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = flo_api_get(cli, path, &told, err);
     }
-    if (rv < 0 || cli->json) {
+    if (rv < 0 || cli->args.is_json) {
         return rv < 0 ? rv : (flo_out_json(told), 0);
     }
     if (flo_out_u64(told, "cut_bytes") > 0) {
@@ -371,7 +371,7 @@ int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    if (dry || cli->json) {
+    if (dry || cli->args.is_json) {
         flo_out_json(rollout);
     } else {
         printf("rollout %s started: %s on %s\n",

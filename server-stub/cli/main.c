@@ -45,8 +45,6 @@ static int run(struct flo_args *args, struct flo_err *err)
 {
     const struct command *command = (const struct command *)args->verb;
 
-    cli.json = args->is_json;
-    cli.quiet = flo_args_has(args, "quiet");
     cli.is_tty = isatty(STDOUT_FILENO) == 1;
     int rv = is_local(command) ? 0 : flo_context_load(&cli, err);
     return rv < 0 ? rv : command->run(&cli, err);

@@ -204,7 +204,7 @@ void flo_out_table(const struct flo_cli *cli, const json_t *items,
     const char *form = flo_args_text(&cli->args, "output", "table");
     size_t shown = strcmp(form, "name") == 0 ? 1 : count;
 
-    if (cli->json) {
+    if (cli->args.is_json) {
         flo_out_json(items);
         return;
     }
@@ -233,7 +233,7 @@ void flo_out_done(const struct flo_cli *cli, json_t *object, const char *format,
 {
     va_list args;
 
-    if (cli->json) {
+    if (cli->args.is_json) {
         flo_out_json(object);
     } else {
         va_start(args, format);
@@ -247,7 +247,7 @@ void flo_out_say(const struct flo_cli *cli, const char *format, ...)
 {
     va_list args;
 
-    if (cli->quiet) {
+    if (flo_args_has(&cli->args, "quiet")) {
         return;
     }
     va_start(args, format);

@@ -76,7 +76,7 @@ static void draw(const struct flo_cli *cli, const json_t *rollout,
     struct flo_buf text = {0};
     size_t lines = 0;
 
-    if (cli->quiet) {
+    if (flo_args_has(&cli->args, "quiet")) {
         return;
     }
     rollout_text(rollout, &text);
@@ -147,7 +147,7 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
         const char *state = flo_out_text(rollout, "state", "?");
         if (was_there && may_come_back(rv) &&
             flo_now_ms() - begin <= timeout_ms) {
-            if (!is_away && !cli->quiet) {
+            if (!is_away && !flo_args_has(&cli->args, "quiet")) {
                 fputs("the controller cannot be reached; trying again\n",
                       stderr);
                 flo_buf_deinit(&last);
@@ -172,7 +172,7 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
             rv = verdict(rollout, wanted, err);
         }
         if (is_over) {
-            if (cli->json && rollout != NULL) {
+            if (cli->args.is_json && rollout != NULL) {
                 struct flo_err gone = {0};
                 flo_out_json(flo_api_get(cli, path, &whole, &gone) == 0
                                  ? whole

@@ -27,24 +27,46 @@ static size_t count_gates(const struct flo_rollout *core)
     return count;
 }
 
-struct releases {
-    const struct flo_rollout_entry *entry;
-    struct flo_lane_evidence *evidence;
-};
-
-/* Other releases of the model, which waiting devices may run. */
-static int add_release(void *context, const struct flo_fleet_release *release)
+/* Other releases of the model, which waiting devices may run.  They come by
+ * number: of too many, the newest are kept. */
+static int keep_release(void *context, const struct flo_fleet_release *release)
 {
-    struct releases *releases = context;
-    struct flo_lane_evidence *evidence = releases->evidence;
+    struct flo_rollout_entry *entry = context;
     struct flo_digest digest;
 
-    if (evidence->waiting_count < FLO_EVIDENCE_RELEASES_MAX &&
-        strcmp(release->model, releases->entry->model) == 0 &&
+    if (strcmp(release->model, entry->model) == 0 &&
         flo_digest_parse(release->digest, &digest) &&
-        !flo_digest_equal(&digest, &evidence->updated)) {
-        evidence->waiting[evidence->waiting_count++] = digest;
+        !flo_digest_equal(&digest, &entry->release)) {
+        entry->others[entry->other_count++ % FLO_EVIDENCE_RELEASES_MAX] =
+            digest;
     }
+    return 0;
+}
+
+static int add_releases(struct flo_controller *controller,
+                        struct flo_rollout_entry *entry,
+                        struct flo_lane_evidence *evidence, struct flo_err *err)
+{
+    if (entry->others == NULL) {
+        entry->other_count = 0;
+        entry->others =
+            calloc(FLO_EVIDENCE_RELEASES_MAX, sizeof(*entry->others));
+        int rv =
+            entry->others == NULL
+                ? flo_fail(err, FLO_E_MEMORY, "releases of %s", entry->model)
+                : flo_fleet_release_list(controller->store, keep_release, entry,
+                                         err);
+        if (rv < 0) {
+            free(entry->others);
+            entry->others = NULL;
+            return rv;
+        }
+    }
+    evidence->waiting_count = entry->other_count < FLO_EVIDENCE_RELEASES_MAX
+                                  ? entry->other_count
+                                  : FLO_EVIDENCE_RELEASES_MAX;
+    memcpy(evidence->waiting, entry->others,
+           evidence->waiting_count * sizeof(*entry->others));
     return 0;
 }
 
@@ -93,9 +115,8 @@ static void add_gates(const struct flo_rollout *core, uint64_t now_ms,
     }
 }
 
-struct flo_lane_evidence *
-flo_evidence_ask(struct flo_controller *controller,
-                 const struct flo_rollout_entry *entry)
+struct flo_lane_evidence *flo_evidence_ask(struct flo_controller *controller,
+                                           struct flo_rollout_entry *entry)
 {
     const struct flo_rollout *core = &entry->core;
     size_t gates = count_gates(core);
@@ -110,7 +131,6 @@ flo_evidence_ask(struct flo_controller *controller,
     if (evidence == NULL) {
         return NULL; /* the next time */
     }
-    struct releases releases = {.entry = entry, .evidence = evidence};
     uint64_t began_at_ms = core->phases[core->phase].started_at_ms;
     uint64_t age_ms = now_ms > began_at_ms ? now_ms - began_at_ms : 0;
     snprintf(evidence->rollout, sizeof(evidence->rollout), "%s", core->id);
@@ -118,8 +138,7 @@ flo_evidence_ask(struct flo_controller *controller,
     evidence->from_ms = flo_wall_ms() - age_ms;
     add_devices(core, evidence);
     add_gates(core, now_ms, evidence);
-    if (flo_fleet_release_list(controller->store, add_release, &releases,
-                               &err) < 0) {
+    if (add_releases(controller, entry, evidence, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "evidence", &err);
         flo_lane_evidence_free(evidence);
         return NULL;
@@ -146,9 +165,9 @@ static int step(struct flo_controller *controller,
     return rv;
 }
 
-int flo_evidence_take(struct flo_controller *controller,
-                      const struct flo_lane_evidence *evidence,
-                      struct flo_err *err)
+/* Give an answer to its rollout, in a transaction of its own. */
+static int take(struct flo_controller *controller,
+                const struct flo_lane_evidence *evidence, struct flo_err *err)
 {
     int rv = flo_controller_begin(controller, err);
 
@@ -172,7 +191,7 @@ static void on_answer(void *context, const struct flo_lane_query *query,
     controller->rollouts.evidence_asked--;
     if (err->code != 0) {
         flo_log_err(FLO_LOG_ERROR, "evidence", err);
-    } else if (flo_evidence_take(controller, query->evidence, &failed) < 0) {
+    } else if (take(controller, query->evidence, &failed) < 0) {
         flo_log_err(FLO_LOG_ERROR, "evidence", &failed);
     }
 }

@@ -11,12 +11,7 @@
 void flo_evidence_tick(struct flo_controller *controller, uint64_t now_ms);
 /* The tick's request for evidence for `entry`.  NULL when its gates want none
  * now or there is no memory; the caller frees it. */
-struct flo_lane_evidence *
-flo_evidence_ask(struct flo_controller *controller,
-                 const struct flo_rollout_entry *entry);
-/* Give an answer to its rollout, in a transaction of its own. */
-FLO_MUST_USE int flo_evidence_take(struct flo_controller *controller,
-                                   const struct flo_lane_evidence *evidence,
-                                   struct flo_err *err);
+struct flo_lane_evidence *flo_evidence_ask(struct flo_controller *controller,
+                                           struct flo_rollout_entry *entry);
 
 #endif

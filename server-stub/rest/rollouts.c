@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/core/request.h"
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/emergency.h"
@@ -338,20 +339,17 @@ static int fleet_order(struct flo_rest_call *call, enum flo_order_op op,
 
 static int unknown_op(const char *word, struct flo_err *err)
 {
-    char known[128] = "";
-    size_t chars = 0;
+    const char *known[FLO_ORDER_COUNT];
+    size_t count = 0;
 
-    for (int i = 0; i < FLO_ORDER_COUNT && chars < sizeof(known); i++) {
+    for (int i = 0; i < FLO_ORDER_COUNT; i++) {
         const struct flo_order_fact *fact =
             flo_order_fact((enum flo_order_op)i);
         if (fact->is_peoples) {
-            chars +=
-                (size_t)snprintf(known + chars, sizeof(known) - chars, "%s%s",
-                                 chars > 0 ? ", " : "", fact->word);
+            known[count++] = fact->word;
         }
     }
-    return flo_fail(err, FLO_E_REST_SCHEMA, "op `%s` is none of %s", word,
-                    known);
+    return flo_request_unknown("op", "", word, known, count, err);
 }
 
 static int read_op(const struct flo_rest_call *call, enum flo_order_op *out,

@@ -10,11 +10,24 @@ void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
 {
     if (entry != NULL) {
         free(entry->core.members);
+        free(entry->others);
         json_decref(entry->spec);
         json_decref(entry->overlaps);
         json_decref(entry->evidence);
         flo_buf_deinit(&entry->trace);
         free(entry);
+    }
+}
+
+void flo_rollouts_release_added(struct flo_controller *controller,
+                                const char *model)
+{
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+        if (strcmp(entry->model, model) == 0) {
+            free(entry->others);
+            entry->others = NULL;
+        }
     }
 }
 

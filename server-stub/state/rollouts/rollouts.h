@@ -26,6 +26,9 @@ struct flo_rollout_entry {
     char version[FLO_NAME_MAX + 1];
     struct flo_digest release;
     uint64_t release_bytes;
+    struct flo_digest *others; /* other releases of the model, the newest of
+                                  them; NULL: not listed yet; owned */
+    size_t other_count;
     struct flo_policy policy;
     bool is_unwritten;    /* its row: device events of this transaction */
     json_t *spec;         /* as asked */
@@ -72,6 +75,9 @@ FLO_MUST_USE int flo_rollouts_create(struct flo_controller *controller,
                                      struct flo_rollout_entry **out,
                                      struct flo_err *err);
 void flo_rollouts_entry_free(struct flo_rollout_entry *entry);
+/* A release of the model came: rollouts list its releases again. */
+void flo_rollouts_release_added(struct flo_controller *controller,
+                                const char *model);
 /* A step with its actions carried out. */
 FLO_MUST_USE int flo_rollouts_step(struct flo_controller *controller,
                                    struct flo_rollout_entry *entry,

@@ -202,6 +202,34 @@ static void only_devices_and_releases_of_the_rollout_are_compared(void **state)
     scene_end(&scene);
 }
 
+/* The answers are kept between ticks; a release that comes is among them. */
+static void a_release_that_comes_during_a_rollout_is_compared_with(void **state)
+{
+    static const char third[] =
+        "sha256:"
+        "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd";
+    struct scene scene;
+    struct flo_lane_evidence *evidence;
+    struct world *world = *state;
+    scene_begin(&scene, world);
+
+    evidence = flo_evidence_ask(world->controller, scene.entry);
+    assert_int_equal(evidence->waiting_count, 1);
+    flo_lane_evidence_free(evidence);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    add_release(world, 3, "2.2.0", third);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    evidence = flo_evidence_ask(world->controller, scene.entry);
+    assert_int_equal(evidence->waiting_count, 1);
+    flo_lane_evidence_free(evidence);
+    flo_rollouts_release_added(world->controller, "tiny");
+
+    evidence = flo_evidence_ask(world->controller, scene.entry);
+    assert_int_equal(evidence->waiting_count, 2);
+    flo_lane_evidence_free(evidence);
+    scene_end(&scene);
+}
+
 static bool leaves_nobody(struct world *world, const char *phases,
                           uint32_t phase)
 {
@@ -384,6 +412,7 @@ int main(void)
         WITH_WORLD(telemetry_of_a_slow_release_halts_the_rollout),
         WITH_WORLD(telemetry_of_a_fast_release_lets_the_phase_go),
         WITH_WORLD(only_devices_and_releases_of_the_rollout_are_compared),
+        WITH_WORLD(a_release_that_comes_during_a_rollout_is_compared_with),
         cmocka_unit_test(a_phase_is_the_last_when_nobody_is_behind_it),
         WITH_WORLD(a_verdict_is_replayed_from_the_store),
         WITH_WORLD(a_verdict_counts_again_after_the_rollout_is_read),
