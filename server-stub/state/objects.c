@@ -326,6 +326,7 @@ static void view_ratio(const struct flo_gate_result *result, json_t *out)
     json_object_set_new(out, "compared", json_integer(result->compared));
     json_object_set_new(out, "not_compared",
                         json_integer(result->not_compared));
+    json_object_set_new(out, "cut", json_boolean(result->is_cut));
     json_object_set_new(out, "from_ms",
                         json_integer((json_int_t)result->from_ms));
     json_object_set_new(out, "to_ms", json_integer((json_int_t)result->to_ms));

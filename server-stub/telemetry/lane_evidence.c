@@ -149,11 +149,15 @@ int flo_lane_evidence_gather(struct flo_lane_evidence *evidence,
     };
 
     assert(evidence->count > 0 && evidence->count <= FLO_GATES_MAX);
+    bool is_cut = false;
     int rv = gather.scratch == NULL
                  ? flo_fail(err, FLO_E_MEMORY, "evidence")
                  : flo_windows_newest(store, evidence->from_ms,
                                       FLO_EVIDENCE_ROWS_MAX, take_row, &gather,
-                                      &evidence->is_cut, err);
+                                      &is_cut, err);
+    for (size_t i = 0; i < evidence->count; i++) {
+        evidence->items[i].is_cut = is_cut;
+    }
     free(gather.scratch);
     return rv;
 }

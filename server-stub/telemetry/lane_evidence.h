@@ -22,7 +22,6 @@ struct flo_lane_evidence {
     uint8_t *seen;       /* a bit per gate, for both arms; owned */
     size_t device_count;
     uint64_t from_ms; /* wall clock */
-    bool is_cut;      /* older rows were left out */
     /* One for each gate that wants evidence. */
     size_t count;
     uint32_t gates[FLO_GATES_MAX];

@@ -109,14 +109,18 @@ static void compare_class(const struct flo_gate_rule *rule,
     }
 }
 
+/* Also says whether it is the samples that are too few, or the devices. */
 static bool waiting_is_too_few(const struct flo_gate_rule *rule,
-                               const struct flo_comparison *arms)
+                               const struct flo_comparison *arms,
+                               bool *lacks_samples)
 {
+    *lacks_samples = false;
     for (uint32_t i = 0; i < arms->class_count; i++) {
         struct flo_gate_arm waiting = arm_of(rule, &arms->classes[i].waiting);
         if (is_enough(rule, &waiting)) {
             return false;
         }
+        *lacks_samples |= waiting.devices >= rule->devices_min;
     }
     return true;
 }
@@ -143,6 +147,7 @@ static void evaluate_ratio(const struct flo_gate_rule *rule,
     assert(arms->class_count <= FLO_EVIDENCE_CLASSES_MAX);
     out->has_evidence = true;
     out->is_last = arms->is_last;
+    out->is_cut = arms->is_cut;
     out->from_ms = arms->from_ms;
     out->to_ms = arms->to_ms;
     for (uint32_t i = 0; i < arms->class_count; i++) {
@@ -151,7 +156,8 @@ static void evaluate_ratio(const struct flo_gate_rule *rule,
     if (out->ratio > 0) {
         out->verdict =
             out->ratio > rule->margin ? FLO_VERDICT_FAIL : FLO_VERDICT_PASS;
-    } else if (arms->is_last && waiting_is_too_few(rule, arms)) {
+    } else if (arms->is_last &&
+               waiting_is_too_few(rule, arms, &out->lacks_samples)) {
         out->verdict = FLO_VERDICT_PASS;
     }
 }

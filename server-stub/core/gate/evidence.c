@@ -48,10 +48,11 @@ json_t *flo_evidence_json(const struct flo_comparison *evidence)
                                "updated", arm_json(&one->updated), "waiting",
                                arm_json(&one->waiting)));
     }
-    return json_pack("{s:s,s:I,s:b,s:I,s:I,s:o}", "metric",
+    return json_pack("{s:s,s:I,s:b,s:b,s:I,s:I,s:o}", "metric",
                      flo_metric_fact(evidence->metric)->word, "phase",
                      (json_int_t)evidence->phase, "last", evidence->is_last,
-                     "from_ms", (json_int_t)evidence->from_ms, "to_ms",
+                     "cut", evidence->is_cut, "from_ms",
+                     (json_int_t)evidence->from_ms, "to_ms",
                      (json_int_t)evidence->to_ms, "classes", classes);
 }
 
@@ -111,6 +112,7 @@ int flo_evidence_parse(const json_t *json, struct flo_comparison *out,
             0 ||
         (rv = flo_json_get_u64(json, "phase", 0, 255, &phase, err)) < 0 ||
         (rv = flo_json_get_bool(json, "last", &out->is_last, err)) < 0 ||
+        (rv = flo_json_get_bool(json, "cut", &out->is_cut, err)) < 0 ||
         (rv = flo_json_get_u64(json, "from_ms", 0, MS_MAX, &out->from_ms,
                                err)) < 0 ||
         (rv = flo_json_get_u64(json, "to_ms", 0, MS_MAX, &out->to_ms, err)) <

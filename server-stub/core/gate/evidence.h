@@ -30,6 +30,7 @@ struct flo_comparison {
     enum flo_metric metric;
     uint32_t phase;   /* it was gathered in, from 0 */
     bool is_last;     /* that phase is the rollout's last */
+    bool is_cut;      /* the newest rows alone were read: there are more */
     uint64_t from_ms; /* windows since then, the controller's clock */
     uint64_t to_ms;
     uint32_t class_count;
@@ -41,7 +42,7 @@ struct flo_evidence_class *flo_evidence_class(struct flo_comparison *evidence,
                                               const char *hardware);
 /* As JSON, new reference; NULL without memory:
  *
- *   {"metric","phase","last","from_ms","to_ms","classes":[{"hardware",
+ *   {"metric","phase","last","cut","from_ms","to_ms","classes":[{"hardware",
  *    "updated":{"devices","values"},"waiting":{…}}]}
  *
  * `values` is flo_histogram_encode's text. */

@@ -98,15 +98,20 @@ static void text_of_ratio(const struct flo_gate_rule *rule,
     } else if (result->ratio > 0) {
         snprintf(out, FLO_GATE_TEXT,
                  "%s %.0f %s on %u updated (%llu samples), %.0f %s on %u "
-                 "waiting (%llu), %.40s: ratio %.2f, limit %.4g",
+                 "waiting (%llu), %.40s: ratio %.2f, limit %.4g%s",
                  title, result->updated.value, unit, result->updated.devices,
                  (unsigned long long)result->updated.samples,
                  result->waiting.value, unit, result->waiting.devices,
                  (unsigned long long)result->waiting.samples, result->hardware,
-                 result->ratio, result->limit);
+                 result->ratio, result->limit,
+                 result->is_cut ? " (newest windows only)" : "");
     } else if (result->is_last && result->verdict == FLO_VERDICT_PASS) {
         snprintf(out, FLO_GATE_TEXT,
-                 "%s: too few devices still wait to be compared with", title);
+                 result->lacks_samples
+                     ? "%s: the devices that still wait sent too few samples "
+                       "to be compared with"
+                     : "%s: too few devices still wait to be compared with",
+                 title);
     } else {
         snprintf(
             out, FLO_GATE_TEXT,

@@ -84,8 +84,11 @@ struct flo_gate_result {
     struct flo_share share;
     /* RATIO: of the class that decides, or that lacks least. */
     bool has_evidence;
-    bool is_last; /* the phase leaves no device to compare with */
-    double ratio; /* 0: nothing could be compared */
+    bool is_last;       /* the phase leaves no device to compare with */
+    bool is_cut;        /* older rows were left out */
+    bool lacks_samples; /* nothing was compared; enough devices wait, but they
+                           sent too few samples */
+    double ratio;       /* 0: nothing could be compared */
     char hardware[FLO_HARDWARE_TEXT];
     struct flo_gate_arm updated;
     struct flo_gate_arm waiting;

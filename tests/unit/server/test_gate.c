@@ -80,7 +80,11 @@ static void the_worst_hardware_class_decides(void **state)
     flo_gate_text(&rule, &result, text);
     assert_non_null(strstr(text, "ttft_us p95"));
     assert_non_null(strstr(text, "5 updated (500 samples)"));
-    assert_non_null(strstr(text, "limit 1.3"));
+    assert_null(strstr(text, "newest windows only"));
+    evidence->is_cut = true;
+    result = judge(&rule, evidence);
+    flo_gate_text(&rule, &result, text);
+    assert_non_null(strstr(text, "limit 1.3 (newest windows only)"));
     free(evidence);
 }
 
@@ -128,11 +132,15 @@ static void the_last_phase_passes_when_too_few_wait(void **state)
     (void)state;
     struct flo_gate_rule rule = rule_of(95, 1.3);
     struct flo_comparison *evidence = evidence_new();
+    char text[FLO_GATE_TEXT];
 
     add_class(evidence, "a", 9, 9000, 2, 1000);
     assert_int_equal(judge(&rule, evidence).verdict, FLO_VERDICT_INCONCLUSIVE);
     evidence->is_last = true;
-    assert_int_equal(judge(&rule, evidence).verdict, FLO_VERDICT_PASS);
+    struct flo_gate_result result = judge(&rule, evidence);
+    assert_int_equal(result.verdict, FLO_VERDICT_PASS);
+    flo_gate_text(&rule, &result, text);
+    assert_non_null(strstr(text, "too few devices still wait"));
     arm(&evidence->classes[0].waiting, 3, 900, 1000);
     assert_int_equal(judge(&rule, evidence).verdict, FLO_VERDICT_FAIL);
     free(evidence);
@@ -145,12 +153,16 @@ the_last_phase_passes_when_those_who_waited_said_too_little(void **state)
     struct flo_gate_rule rule = rule_of(95, 1.3);
     struct flo_comparison *evidence = evidence_new();
     struct flo_evidence_class *one = flo_evidence_class(evidence, "a");
+    char text[FLO_GATE_TEXT];
 
     arm(&one->updated, 9, 900, 1000);
     arm(&one->waiting, 9, 99, 1000); /* then they had the release */
     assert_int_equal(judge(&rule, evidence).verdict, FLO_VERDICT_INCONCLUSIVE);
     evidence->is_last = true;
-    assert_int_equal(judge(&rule, evidence).verdict, FLO_VERDICT_PASS);
+    struct flo_gate_result result = judge(&rule, evidence);
+    assert_int_equal(result.verdict, FLO_VERDICT_PASS);
+    flo_gate_text(&rule, &result, text);
+    assert_non_null(strstr(text, "sent too few samples"));
     arm(&one->waiting, 9, 1, 1000);
     one->updated.devices = 2; /* these will say more */
     assert_int_equal(judge(&rule, evidence).verdict, FLO_VERDICT_INCONCLUSIVE);
@@ -196,18 +208,21 @@ static uint32_t count_halts(double slower, double spread, uint64_t random)
 
     flo_gate_default(FLO_GATE_RATIO, &rule);
     rule.metric = FLO_METRIC_NAME_TTFT;
+    uint32_t devices = (uint32_t)rule.devices_min;
+    uint32_t samples = (uint32_t)rule.samples_min / devices;
+    assert_in_range(devices, 1, 16);
     for (int rollout = 0; rollout < 1000; rollout++) {
         struct flo_comparison *evidence = evidence_new();
         struct flo_evidence_class *one = flo_evidence_class(evidence, "a");
-        double speeds[2][5];
+        double speeds[2][16];
         enum flo_verdict verdict = FLO_VERDICT_PASS;
-        for (int i = 0; i < 5; i++) {
+        for (uint32_t i = 0; i < devices; i++) {
             speeds[0][i] = slower * (1 + spread * deviation(&random));
             speeds[1][i] = 1 + spread * deviation(&random);
         }
         for (int look = 0; look < 10 && verdict == FLO_VERDICT_PASS; look++) {
-            arm_measures(&one->updated, speeds[0], 5, 40, &random);
-            arm_measures(&one->waiting, speeds[1], 5, 40, &random);
+            arm_measures(&one->updated, speeds[0], devices, samples, &random);
+            arm_measures(&one->waiting, speeds[1], devices, samples, &random);
             verdict = judge(&rule, evidence).verdict;
         }
         halts += verdict == FLO_VERDICT_FAIL;
@@ -223,9 +238,10 @@ static void equal_arms_seldom_halt_and_slow_ones_nearly_always(void **state)
         double slower, spread; /* of devices of a class */
         uint32_t least, most;
     } cases[] = {
-        {1, 0.1, 0, 5},
-        {1, 0.2, 20, 100}, /* five devices are too few for these */
+        {1, 0.1, 0, 2},
+        {1, 0.2, 1, 10}, /* one of a hundred good rollouts at most */
         {1.5, 0.1, 980, 1000},
+        {1.5, 0.2, 850, 950},
     };
 
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
@@ -278,6 +294,7 @@ static void evidence_gives_the_same_verdict_behind_its_text(void **state)
     add_class(before, "other", 1, 5, 0, 0);
     before->phase = 2;
     before->is_last = true;
+    before->is_cut = true;
     json_t *json = flo_evidence_json(before);
     assert_int_equal(flo_evidence_parse(json, after, &err), 0);
 
@@ -294,11 +311,14 @@ static void broken_evidence_is_refused(void **state)
 {
     static const char *const bad[] = {
         "{}",
-        "{\"metric\":\"joy\",\"phase\":0,\"last\":false,\"from_ms\":0,"
+        "{\"metric\":\"joy\",\"phase\":0,\"last\":false,\"cut\":false,\"from_"
+        "ms\":0,"
         "\"to_ms\":1,\"classes\":[]}",
-        "{\"metric\":\"ttft_us\",\"phase\":0,\"last\":false,\"from_ms\":0,"
+        "{\"metric\":\"ttft_us\",\"phase\":0,\"last\":false,\"cut\":false,"
+        "\"from_ms\":0,"
         "\"to_ms\":1,\"classes\":[{\"hardware\":\"a\"}]}",
-        "{\"metric\":\"ttft_us\",\"phase\":0,\"last\":false,\"from_ms\":0,"
+        "{\"metric\":\"ttft_us\",\"phase\":0,\"last\":false,\"cut\":false,"
+        "\"from_ms\":0,"
         "\"to_ms\":1,\"classes\":[{\"hardware\":\"a\",\"updated\":{\"devices\":"
         "1,\"values\":\"!\"},\"waiting\":{\"devices\":1,\"values\":\"\"}}]}",
     };
@@ -345,8 +365,8 @@ static void a_rule_is_read_member_by_member(void **state)
     assert_int_equal(count, 3);
     assert_true(rules[0].gate == FLO_GATE_FAILED && rules[0].margin == 5);
     assert_int_equal(rules[0].silence_ms_max, 3600000);
-    assert_true(rules[1].percentile == 95 && rules[1].margin == 1.3);
-    assert_int_equal(rules[1].devices_min, 5);
+    assert_true(rules[1].percentile == 95 && rules[1].margin == 1.35);
+    assert_int_equal(rules[1].devices_min, 8);
     assert_int_equal(rules[1].samples_min, 200);
     assert_false(rules[1].has_action);
     assert_int_equal(rules[2].metric, FLO_METRIC_NAME_ENGINE_RSS);

@@ -149,7 +149,7 @@ static void telemetry_of_a_slow_release_halts_the_rollout(void **state)
     ask_until(&scene, is_halted);
 
     assert_non_null(strstr(scene.entry->core.reason, "ttft_us p95"));
-    assert_non_null(strstr(scene.entry->core.reason, "limit 1.3"));
+    assert_non_null(strstr(scene.entry->core.reason, "limit 1.35"));
     json_t *gates = flo_object_rollout_gates(&scene.entry->core);
     const json_t *gate = json_array_get(gates, 1);
     assert_string_equal(text_of(gate, "verdict"), "fail");
