@@ -32,7 +32,8 @@ void flo_windows_roll_back(struct flo_windows *store);
 /* Add one window of a device of this hardware class to both resolutions, at
  * the device's time when that can be true, else at `now_ms`.  *is_new is
  * false, and nothing changes, when the window (device, at_ms, seq) came
- * before: within two hours that is known. */
+ * before: within two hours that is known.  Parts of one message come in order,
+ * later ones only behind a new first one. */
 FLO_MUST_USE int flo_windows_put(struct flo_windows *store, const char *device,
                                  const char *hardware, uint64_t now_ms,
                                  const struct flo_telemetry_window *window,

@@ -125,7 +125,8 @@ static void note(struct flo_lane *lane, struct flo_lane_device *device,
     }
 }
 
-static void store(struct flo_lane *lane, struct flo_lane_device *device,
+/* true: the next part of its message may follow. */
+static bool store(struct flo_lane *lane, struct flo_lane_device *device,
                   const struct flo_telemetry_window *window)
 {
     struct flo_err err = {0};
@@ -141,40 +142,61 @@ static void store(struct flo_lane *lane, struct flo_lane_device *device,
     }
     if (rv < 0) {
         failed(lane, &err);
-        return;
+        return false;
     }
     note(lane, device, window);
     if (!is_new) {
         atomic_fetch_add(&lane->repeated, 1);
-        return;
+        return false;
     }
-    lane->batch++;
+    lane->batch += window->part == 0 ? 1 : 0;
+    return true;
+}
+
+/* Of a message with several parts, all are looked at before one is stored. */
+static int read_message(struct flo_lane *lane,
+                        const struct flo_mqtt_message *message, json_t **json,
+                        size_t *parts, struct flo_err *err)
+{
+    struct flo_telemetry_window window = {.histograms = lane->histograms};
+    uint64_t v;
+    int rv = flo_json_parse(message->data, message->bytes, PAYLOAD_BYTES_MAX,
+                            json, err);
+
+    if (rv < 0 || (rv = flo_json_get_u64(*json, "v", 1, 2, &v, err)) < 0) {
+        return rv;
+    }
+    rv = flo_telemetry_parts(*json, parts, err);
+    for (size_t i = 0; i < *parts && rv == 0; i++) {
+        rv = flo_telemetry_parse(*json, i, &window, err);
+    }
+    return rv;
+}
+
+static void take_parts(struct flo_lane *lane, struct flo_lane_device *device,
+                       const json_t *json, size_t parts)
+{
+    bool goes_on = true;
+
+    for (size_t i = 0; i < parts && goes_on; i++) {
+        struct flo_telemetry_window window = {.histograms = lane->histograms};
+        goes_on = flo_telemetry_parse(json, i, &window, NULL) == 0;
+        if (goes_on) {
+            forget_unknown(lane, &window.release);
+            goes_on = store(lane, device, &window);
+        }
+    }
     if (lane->batch >= BATCH_WINDOWS) {
         flo_lane_commit(lane);
     }
 }
 
-static int read_window(struct flo_lane *lane,
-                       const struct flo_mqtt_message *message,
-                       struct flo_telemetry_window *window, struct flo_err *err)
-{
-    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
-    uint64_t v;
-    int rv = flo_json_parse(message->data, message->bytes, PAYLOAD_BYTES_MAX,
-                            &json, err);
-
-    if (rv < 0 || (rv = flo_json_get_u64(json, "v", 1, 1, &v, err)) < 0) {
-        return rv;
-    }
-    window->histograms = lane->histograms;
-    return flo_telemetry_parse(json, window, err);
-}
-
 void flo_lane_take(struct flo_lane *lane,
                    const struct flo_mqtt_message *message)
 {
-    struct flo_telemetry_window window = {0};
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     struct flo_lane_device *device;
+    size_t parts = 0;
     char key[FLO_NAME_MAX + 1];
     enum flo_topic topic;
     struct flo_err err = {0};
@@ -191,7 +213,7 @@ void flo_lane_take(struct flo_lane *lane,
         limited(lane, device);
         return;
     }
-    if (read_window(lane, message, &window, &err) < 0) {
+    if (read_message(lane, message, &json, &parts, &err) < 0) {
         uint64_t dropped = atomic_fetch_add(&lane->dropped, 1);
         if (dropped < 100 || dropped % 1000 == 0) {
             flo_log(FLO_LOG_WARN, "telemetry", "dropped a window of %s: %s: %s",
@@ -199,8 +221,7 @@ void flo_lane_take(struct flo_lane *lane,
         }
         return;
     }
-    forget_unknown(lane, &window.release);
-    store(lane, device, &window);
+    take_parts(lane, device, json, parts);
 }
 
 /* ---- what it is told ---- */

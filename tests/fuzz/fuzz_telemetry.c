@@ -45,16 +45,22 @@ static void window(const uint8_t *data, size_t bytes)
     struct flo_telemetry_window telemetry = {.histograms = histograms};
     char hardware[FLO_HARDWARE_TEXT];
     json_t *json = NULL;
+    size_t parts = 0;
 
     if (flo_json_parse((const char *)data, bytes, 65536, &json, NULL) < 0) {
         return;
     }
     flo_hardware_class(json, hardware);
-    if (flo_telemetry_parse(json, &telemetry, NULL) == 0) {
-        flo_sketch_clear(&sketch);
-        flo_sketch_add(&sketch, &telemetry);
-        flo_sketch_add(&sketch, &telemetry);
-        come_back(&sketch);
+    if (flo_telemetry_parts(json, &parts, NULL) < 0) {
+        parts = 0;
+    }
+    for (size_t i = 0; i < parts; i++) {
+        if (flo_telemetry_parse(json, i, &telemetry, NULL) == 0) {
+            flo_sketch_clear(&sketch);
+            flo_sketch_add(&sketch, &telemetry);
+            flo_sketch_add(&sketch, &telemetry);
+            come_back(&sketch);
+        }
     }
     json_decref(json);
 }

@@ -73,23 +73,33 @@ static int read_histograms(const json_t *json, struct flo_telemetry_window *out,
     return 0;
 }
 
-int flo_telemetry_parse(const json_t *json, struct flo_telemetry_window *out,
-                        struct flo_err *err)
+/* Version 1 had one model and stood without a list. */
+int flo_telemetry_parts(const json_t *json, size_t *out, struct flo_err *err)
+{
+    json_t *models = NULL;
+    int rv = flo_json_opt_array(json, "models", FLO_TELEMETRY_PARTS_MAX,
+                                &models, err);
+
+    for (size_t i = 0; rv == 0 && i < json_array_size(models); i++) {
+        if (!json_is_object(json_array_get(models, i))) {
+            rv =
+                flo_fail(err, FLO_E_MQTT_SCHEMA, "models[%zu] is no object", i);
+        }
+    }
+    if (rv == 0) {
+        *out = json_array_size(models) > 0 ? json_array_size(models) : 1;
+    }
+    return rv;
+}
+
+static int read_model(const json_t *json, struct flo_telemetry_window *out,
+                      struct flo_err *err)
 {
     const char *model;
     const char *version;
-    int rv = 0;
+    int rv;
 
-    assert(out->histograms != NULL);
-    memset(out->has, 0, sizeof(out->has));
-    if ((rv = flo_json_opt_u64(json, "seq", 0, VALUE_MAX, 0, &out->seq, err)) <
-            0 ||
-        (rv = flo_json_opt_u64(json, "at_ms", 0, VALUE_MAX, 0, &out->at_ms,
-                               err)) < 0 ||
-        (rv =
-             flo_json_opt_u64(json, "window_ms", 0, FLO_TELEMETRY_WINDOW_MS_MAX,
-                              0, &out->window_ms, err)) < 0 ||
-        (rv = flo_json_opt_name(json, "model", "", &model, err)) < 0 ||
+    if ((rv = flo_json_opt_name(json, "model", "", &model, err)) < 0 ||
         (rv = flo_json_opt_name(json, "version", "", &version, err)) < 0 ||
         (rv = flo_json_opt_digest(json, "release", &out->release, err)) < 0 ||
         (rv = read_numbers(json, "counters", FLO_METRIC_COUNTER, out, err)) <
@@ -101,6 +111,30 @@ int flo_telemetry_parse(const json_t *json, struct flo_telemetry_window *out,
     snprintf(out->model, sizeof(out->model), "%s", model);
     snprintf(out->version, sizeof(out->version), "%s", version);
     return 0;
+}
+
+int flo_telemetry_parse(const json_t *json, size_t part,
+                        struct flo_telemetry_window *out, struct flo_err *err)
+{
+    const json_t *model = json_array_get(json_object_get(json, "models"), part);
+    int rv;
+
+    assert(out->histograms != NULL);
+    memset(out->has, 0, sizeof(out->has));
+    out->part = part;
+    if ((rv = flo_json_opt_u64(json, "seq", 0, VALUE_MAX, 0, &out->seq, err)) <
+            0 ||
+        (rv = flo_json_opt_u64(json, "at_ms", 0, VALUE_MAX, 0, &out->at_ms,
+                               err)) < 0 ||
+        (rv =
+             flo_json_opt_u64(json, "window_ms", 0, FLO_TELEMETRY_WINDOW_MS_MAX,
+                              0, &out->window_ms, err)) < 0) {
+        return rv;
+    }
+    if (model != NULL) {
+        rv = read_numbers(json, "gauges", FLO_METRIC_GAUGE, out, err);
+    }
+    return rv < 0 ? rv : read_model(model != NULL ? model : json, out, err);
 }
 
 /* ---- a query ---- */

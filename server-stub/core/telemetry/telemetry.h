@@ -22,8 +22,9 @@
 #define FLO_QUANTILES_MAX 8
 #define FLO_TELEMETRY_POINTS_MAX 20000
 
-/* One device's window as it came by MQTT. */
+/* One model's part of a device's window as it came by MQTT. */
 struct flo_telemetry_window {
+    size_t part; /* of its message, from 0 */
     uint64_t seq;
     uint64_t at_ms; /* the device's clock: for people */
     uint64_t window_ms;
@@ -34,9 +35,15 @@ struct flo_telemetry_window {
     int64_t values[FLO_METRIC_COUNT]; /* counters, gauges */
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT], the caller's */
 };
-/* Read a payload.  Unknown metrics are skipped.  FLO_E_MQTT_SCHEMA: not a
- * whole number, negative, above 2^53, a broken histogram. */
-FLO_MUST_USE int flo_telemetry_parse(const json_t *json,
+#define FLO_TELEMETRY_PARTS_MAX 16
+/* How many parts a payload has, at least one: a device whose models had no
+ * request sends its own numbers alone.  FLO_E_MQTT_SCHEMA. */
+FLO_MUST_USE int flo_telemetry_parts(const json_t *json, size_t *out,
+                                     struct flo_err *err);
+/* Read one part of a payload.  The device's own gauges belong to each of them.
+ * Unknown metrics are skipped.  FLO_E_MQTT_SCHEMA: not a whole number,
+ * negative, above 2^53, a broken histogram. */
+FLO_MUST_USE int flo_telemetry_parse(const json_t *json, size_t part,
                                      struct flo_telemetry_window *out,
                                      struct flo_err *err);
 

@@ -352,8 +352,8 @@ static int note_merged(struct flo_windows *store, int64_t device,
                        uint64_t now_ms, bool *is_new, struct flo_err *err)
 {
     *is_new = true;
-    if (window->seq == 0 || window->at_ms == 0) {
-        return 0;
+    if (window->seq == 0 || window->at_ms == 0 || window->part > 0) {
+        return 0; /* the first part of a message was looked for */
     }
     int rv = flo_db_run(store->db,
                         "INSERT OR IGNORE INTO merged VALUES (?, ?, ?, ?)",

@@ -344,7 +344,12 @@ static int window_code(const char *text)
     struct flo_telemetry_window window = {.histograms = histograms};
     struct flo_err err = {0};
     json_t *json = parsed(text);
-    int rv = flo_telemetry_parse(json, &window, &err);
+    size_t parts = 0;
+    int rv = flo_telemetry_parts(json, &parts, &err);
+
+    for (size_t i = 0; i < parts && rv == 0; i++) {
+        rv = flo_telemetry_parse(json, i, &window, &err);
+    }
 
     json_decref(json);
     return rv;
@@ -367,6 +372,40 @@ static void windows_with_impossible_numbers_are_refused(void **state)
     assert_int_equal(window_code("{\"histograms\":{\"ttft_us\":\"?\"}}"),
                      FLO_E_MQTT_SCHEMA);
     assert_int_equal(window_code("{\"histograms\":{\"ttft_us\":5}}"),
+                     FLO_E_MQTT_SCHEMA);
+}
+
+static void a_window_has_a_part_for_each_model(void **state)
+{
+    static struct flo_histogram histograms[FLO_METRIC_COUNT];
+    struct flo_telemetry_window window = {.histograms = histograms};
+    struct flo_err err = {0};
+    size_t parts = 0;
+    json_t *json = parsed(
+        "{\"v\":2,\"seq\":7,\"at_ms\":9,\"gauges\":{\"agent_rss_bytes\":5},"
+        "\"models\":[{\"model\":\"help\",\"version\":\"1.0.0\","
+        "\"counters\":{\"requests\":3}},{\"model\":\"tiny\",\"counters\":"
+        "{\"requests\":4},\"gauges\":{\"engine_rss_bytes\":6}}]}");
+
+    (void)state;
+    assert_int_equal(flo_telemetry_parts(json, &parts, &err), 0);
+    assert_int_equal(parts, 2);
+    assert_int_equal(flo_telemetry_parse(json, 0, &window, &err), 0);
+    assert_string_equal(window.model, "help");
+    assert_int_equal(window.values[FLO_METRIC_NAME_REQUESTS], 3);
+    assert_int_equal(window.values[FLO_METRIC_NAME_AGENT_RSS], 5);
+    assert_false(window.has[FLO_METRIC_NAME_ENGINE_RSS]);
+    assert_int_equal(flo_telemetry_parse(json, 1, &window, &err), 0);
+    assert_string_equal(window.model, "tiny");
+    assert_int_equal(window.values[FLO_METRIC_NAME_REQUESTS], 4);
+    assert_int_equal(window.values[FLO_METRIC_NAME_AGENT_RSS], 5);
+    assert_int_equal(window.values[FLO_METRIC_NAME_ENGINE_RSS], 6);
+    assert_int_equal(window.seq, 7);
+    json_decref(json);
+    assert_int_equal(window_code("{\"models\":[1]}"), FLO_E_MQTT_SCHEMA);
+    assert_int_equal(window_code("{\"models\":[]}"), 0);
+    assert_int_equal(window_code("{\"models\":[{\"counters\":{\"requests\":1}},"
+                                 "{\"counters\":{\"requests\":-1}}]}"),
                      FLO_E_MQTT_SCHEMA);
 }
 
@@ -469,6 +508,7 @@ int main(void)
         cmocka_unit_test(an_untouched_chain_holds),
         cmocka_unit_test(every_change_of_every_field_is_found),
         cmocka_unit_test(windows_with_impossible_numbers_are_refused),
+        cmocka_unit_test(a_window_has_a_part_for_each_model),
         cmocka_unit_test(queries_are_checked),
         cmocka_unit_test(folding_merges_histograms_it_does_not_average),
     };

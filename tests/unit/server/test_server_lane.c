@@ -180,6 +180,40 @@ static void what_devices_send_is_answered_by_release_and_hardware(void **state)
     assert_int_equal(series, 2);
 }
 
+#define OTHER_RELEASE                                                          \
+    "sha256:"                                                                  \
+    "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+static void each_model_of_a_message_counts_for_its_own_release(void **state)
+{
+    struct world *world = *state;
+    char text[1024];
+    char topic[FLO_TOPIC_TEXT];
+    size_t series;
+
+    flo_lane_release(world->lane, OTHER_RELEASE);
+    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/tele", ONE);
+    snprintf(text, sizeof(text),
+             "{\"v\":2,\"seq\":1,\"at_ms\":%llu,\"window_ms\":60000,"
+             "\"gauges\":{\"agent_rss_bytes\":7000000},\"models\":["
+             "{\"model\":\"m\",\"release\":\"" RELEASE "\","
+             "\"counters\":{\"requests\":2}},"
+             "{\"model\":\"n\",\"release\":\"" OTHER_RELEASE "\","
+             "\"counters\":{\"requests\":5}}]}",
+             (unsigned long long)flo_wall_ms());
+    for (int i = 0; i < 2; i++) { /* the second time it is known */
+        flo_lane_feed(world->lane,
+                      &(struct flo_mqtt_message){
+                          .topic = topic, .data = text, .bytes = strlen(text)});
+    }
+    settle(world, 2);
+
+    assert_int_equal(count(world).windows, 1);
+    assert_int_equal(count(world).repeated, 1);
+    assert_int_equal(sum_of(world, false, false, &series), 7);
+    assert_int_equal(series, 2);
+}
+
 static void a_device_that_floods_loses_its_own_windows_alone(void **state)
 {
     struct world *world = *state;
@@ -275,6 +309,7 @@ int main(void)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(what_devices_send_is_answered_by_release_and_hardware),
+        TEST(each_model_of_a_message_counts_for_its_own_release),
         TEST(a_device_that_floods_loses_its_own_windows_alone),
         TEST(who_is_no_device_of_ours_is_not_stored),
         TEST(an_invented_release_is_of_no_release),
