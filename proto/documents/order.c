@@ -219,6 +219,21 @@ static int read_remove(const json_t *args, struct flo_order *out,
                           keep);
 }
 
+static int read_logs(const json_t *args, struct flo_order *out,
+                     struct flo_err *err)
+{
+    uint64_t lines;
+    int rv =
+        flo_json_opt_u64(args, "lines", 1, FLO_LOG_LINES_MAX, 500, &lines, err);
+
+    if (rv == 0) {
+        out->lines = (uint32_t)lines;
+        rv = flo_json_opt_u64(args, "since_ms", 0, LIFE_MS_MAX, 0,
+                              &out->since_ms, err);
+    }
+    return rv;
+}
+
 static int read_args(const json_t *root, struct flo_order *out,
                      struct flo_err *err)
 {
@@ -235,6 +250,8 @@ static int read_args(const json_t *root, struct flo_order *out,
         return read_rollback(args, out, err);
     case FLO_ORDER_REMOVE:
         return read_remove(args, out, err);
+    case FLO_ORDER_LOGS:
+        return read_logs(args, out, err);
     case FLO_ORDER_PAUSE:
     case FLO_ORDER_RESUME:
     case FLO_ORDER_ABORT:
@@ -244,6 +261,7 @@ static int read_args(const json_t *root, struct flo_order *out,
                                 FLO_HEARTBEAT_MS_MAX, &out->heartbeat_ms, err);
     case FLO_ORDER_FREEZE:
     case FLO_ORDER_UNFREEZE:
+    case FLO_ORDER_DOCTOR:
     case FLO_ORDER_COUNT:
         break;
     }
@@ -431,6 +449,9 @@ static json_t *args_json(const struct flo_order *order)
         set_text(json, "reason", order->reason);
     } else if (order->op == FLO_ORDER_CONFIG) {
         json_object_set_new(json, "heartbeat_ms", integer(order->heartbeat_ms));
+    } else if (order->op == FLO_ORDER_LOGS) {
+        json_object_set_new(json, "lines", integer(order->lines));
+        json_object_set_new(json, "since_ms", integer(order->since_ms));
     } else if (order->op == FLO_ORDER_REMOVE) {
         set_text(json, "keep", order->keeps_blobs ? "blobs" : "none");
     }

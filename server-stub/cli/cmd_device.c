@@ -121,6 +121,166 @@ int flo_cmd_device_delete(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
+/* ---- reports from afar ---- */
+
+static void print_findings(const struct flo_cli *cli, const json_t *report)
+{
+    static const struct flo_column columns[] = {
+        {"LEVEL", "level", CELL_TEXT},
+        {"FOUND", "what", CELL_TEXT},
+        {"MEASURED", "measured", CELL_TEXT},
+        {"EXPECTED", "expected", CELL_TEXT},
+        {"UNIT", "unit", CELL_TEXT},
+        {"FIX", "fix", CELL_TEXT},
+    };
+    const json_t *findings = json_object_get(report, "findings");
+
+    if (json_array_size(findings) > 0) {
+        flo_out_table(cli, findings, columns, FLO_COUNT(columns));
+    }
+}
+
+static void print_facts(const json_t *report)
+{
+    json_t *facts = json_object_get(report, "facts");
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(facts, name, value)
+    {
+        char text[FLO_OUT_PLAIN];
+        if (json_is_string(value)) {
+            printf("%s: %s\n", name, flo_out_plain(value, "", "", text));
+        } else if (json_is_boolean(value)) {
+            printf("%s: %s\n", name, json_is_true(value) ? "yes" : "no");
+        } else {
+            printf("%s: %.15g\n", name, json_number_value(value));
+        }
+    }
+}
+
+static void print_report(const struct flo_cli *cli, const json_t *report)
+{
+    json_t *line;
+    size_t i;
+
+    print_findings(cli, report);
+    print_facts(report);
+    if (flo_out_u64(report, "cut_lines") > 0) {
+        printf("(%llu older lines are left out)\n",
+               (unsigned long long)flo_out_u64(report, "cut_lines"));
+    }
+    json_array_foreach(json_object_get(report, "lines"), i, line)
+    {
+        char text[4 * FLO_OUT_PLAIN];
+        const char *raw = json_string_value(line);
+        flo_text_clean(raw, strlen(raw), text, sizeof(text));
+        printf("%s\n", text);
+    }
+}
+
+static int show_report(struct flo_cli *cli, const char *id, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *report = NULL;
+    char path[160];
+
+    snprintf(path, sizeof(path), "/v1/reports/%.100s", id);
+    int rv = flo_api_get(cli, path, &report, err);
+    if (rv == 0 && cli->args.is_json) {
+        flo_out_json(report);
+    } else if (rv == 0) {
+        print_report(cli, report);
+    }
+    return rv;
+}
+
+/* The one device of the order refused, or is away. */
+static int no_report(const json_t *order, const char *name, struct flo_err *err)
+{
+    const json_t *device = json_array_get(json_object_get(order, "devices"), 0);
+    char what[FLO_OUT_PLAIN];
+
+    if (flo_out_u64(order, "failed") > 0) {
+        return flo_fail(err, FLO_E_ROLLOUT_PARTLY, "%s refused: %s", name,
+                        flo_out_plain(device, "error.what",
+                                      flo_out_text(device, "error.id", "?"),
+                                      what));
+    }
+    flo_fail(err, FLO_E_NET_TIMEOUT, "%s is offline", name);
+    return flo_err_fix(err,
+                       "it answers when it is back: flotilla order report "
+                       "%s",
+                       flo_out_text(order, "id", "?"));
+}
+
+static int ask_report(struct flo_cli *cli, const char *op, uint64_t lines,
+                      uint64_t since_ms, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *asked = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *order = NULL;
+    const char *name = cli->args.words[0];
+    uint64_t timeout_ms;
+    int rv = flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err);
+
+    if (rv == 0 && !flo_name_is_valid(name)) {
+        rv = flo_fail(err, FLO_E_DEVICE_ABSENT, "no device `%.80s`", name);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *body = json_pack("{s:s,s:s,s:s}", "op", op, "device", name,
+                             "reason", flo_args_text(&cli->args, "reason", ""));
+    if (lines > 0) {
+        json_object_set_new(body, "lines", json_integer((json_int_t)lines));
+        json_object_set_new(body, "since_ms",
+                            json_integer((json_int_t)since_ms));
+    }
+    rv = flo_api_call(cli, "POST", "/v1/orders", body, &asked, err);
+    if (rv < 0) {
+        return rv;
+    }
+    const char *id = flo_out_text(asked, "id", "");
+    flo_out_say(cli, "asked %s by order %s", name, id);
+    rv = flo_watch_order(cli, id, timeout_ms, &order, err);
+    if (rv == FLO_E_NET_TIMEOUT) {
+        return flo_err_fix(err, "ask later: flotilla order report %s", id);
+    }
+    if (order != NULL && flo_out_u64(order, "done") == 0) {
+        return no_report(order, name, err);
+    }
+    return rv < 0 ? rv : show_report(cli, id, err);
+}
+
+int flo_cmd_device_logs(struct flo_cli *cli, struct flo_err *err)
+{
+    uint64_t lines;
+    uint64_t since_ms;
+    int rv = flo_args_u64(&cli->args, "lines", 1, FLO_LOG_LINES_MAX, 500,
+                          &lines, err);
+
+    if (rv == 0) {
+        rv = flo_args_ms(&cli->args, "since", 0, &since_ms, err);
+    }
+    return rv < 0 ? rv : ask_report(cli, "logs", lines, since_ms, err);
+}
+
+int flo_cmd_device_doctor(struct flo_cli *cli, struct flo_err *err)
+{
+    return ask_report(cli, "doctor", 0, 0, err);
+}
+
+int flo_cmd_order_report(struct flo_cli *cli, struct flo_err *err)
+{
+    const char *id = cli->args.words[0];
+
+    return flo_name_is_valid(id)
+               ? show_report(cli, id, err)
+               : flo_fail(err, FLO_E_ABSENT, "no order `%.80s`", id);
+}
+
+/* ---- telemetry ---- */
+
 static void print_value(double value, const char *metric)
 {
     char text[32];

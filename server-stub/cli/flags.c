@@ -30,6 +30,12 @@ FLAGS(device_list) = {
     END};
 FLAGS(device_get) = {
     {"timeline", NULL, "what happened, oldest first", FLO_ASKED}, END};
+FLAGS(device_logs) = {{"lines", "N", "the newest so many (500)", FLO_ASKED},
+                      {"since", "DURATION", "not older than this", FLO_ASKED},
+                      {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+                      END};
+FLAGS(device_doctor) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
+                        END};
 FLAGS(device_delete) = {END};
 FLAGS(model_import) = {END};
 FLAGS(release_list) = {END};
@@ -130,6 +136,7 @@ FLAGS(rollout_unfreeze) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                            END};
 FLAGS(order_list) = {END};
 FLAGS(order_get) = {END};
+FLAGS(order_report) = {END};
 FLAGS(order_wait) = {END};
 FLAGS(telemetry_query) = {
     {"by", "release|hardware|device", "one series for each", FLO_ASKED},

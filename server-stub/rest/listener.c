@@ -398,5 +398,8 @@ int flo_rest_open(struct flo_rest *rest, struct flo_err *err)
     if (rv == 0) {
         rv = flo_blobs_open(rest, err);
     }
+    if (rv == 0) {
+        rv = flo_reports_open(rest, err);
+    }
     return rv < 0 ? rv : flo_web_open(rest->httpd, err);
 }

@@ -93,6 +93,8 @@ FLO_MUST_USE int flo_rest_authenticate(struct flo_controller *controller,
                                        struct flo_err *err);
 /* Blobs stream, so they are not in the table. */
 FLO_MUST_USE int flo_blobs_open(struct flo_rest *rest, struct flo_err *err);
+/* Reports of devices come streamed too. */
+FLO_MUST_USE int flo_reports_open(struct flo_rest *rest, struct flo_err *err);
 bool flo_blob_exists(const struct flo_controller *controller,
                      const struct flo_digest *digest);
 /* The dashboard's files. */

@@ -337,6 +337,35 @@ static int fleet_order(struct flo_rest_call *call, enum flo_order_op op,
                                      err);
 }
 
+/* A device is asked for a report; nothing changes there, so nothing is typed.
+ */
+static int ask_report(struct flo_rest_call *call, enum flo_order_op op,
+                      const struct flo_take_back *what, char *id,
+                      struct flo_err *err)
+{
+    struct flo_order order = {.op = op, .scope.bucket_to = FLO_BUCKETS};
+    uint64_t lines = 0;
+    int rv = 0;
+
+    if (what->device == NULL) {
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "%s is asked of one device: name it",
+                        flo_order_op_word(op));
+    }
+    if (op == FLO_ORDER_LOGS &&
+        ((rv = flo_json_opt_u64(call->in, "lines", 1, FLO_LOG_LINES_MAX, 500,
+                                &lines, err)) < 0 ||
+         (rv = flo_json_opt_u64(call->in, "since_ms", 0, FLO_HEARTBEAT_MS_MAX,
+                                0, &order.since_ms, err)) < 0)) {
+        return rv;
+    }
+    order.lines = (uint32_t)lines;
+    snprintf(order.by, sizeof(order.by), "%.64s", call->name);
+    rv = flo_fleet_device_get(call->controller->store, what->device, take_id,
+                              order.scope.device, err);
+    return rv < 0 ? rv : flo_orders_report(call->controller, &order, id, err);
+}
+
 static int unknown_op(const char *word, struct flo_err *err)
 {
     const char *known[FLO_ORDER_COUNT];
@@ -384,8 +413,13 @@ int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
         return flo_fail(err, FLO_E_REST_SCHEMA,
                         "dry_run: only a rollback has a plan");
     }
-    rv = op == FLO_ORDER_ROLLBACK ? take_back(call, &what, is_dry, id, err)
-                                  : fleet_order(call, op, id, err);
+    if (op == FLO_ORDER_ROLLBACK) {
+        rv = take_back(call, &what, is_dry, id, err);
+    } else if (flo_order_fact(op)->subject == FLO_ORDER_SUBJECT_REPORT) {
+        rv = ask_report(call, op, &what, id, err);
+    } else {
+        rv = fleet_order(call, op, id, err);
+    }
     if (rv < 0 || is_dry) {
         return rv;
     }

@@ -501,6 +501,37 @@ FLO_MUST_USE int flo_fleet_outcome_awaited(struct flo_fleet_store *store,
                                            flo_fleet_order_fn fn, void *context,
                                            struct flo_err *err);
 
+/* ---- reports that devices were asked for ---- */
+
+struct flo_fleet_report {
+    const char *order; /* that asked for it */
+    const char *device;
+    const char *op; /* logs doctor */
+    uint64_t at_ms; /* when it came */
+    const char *body;
+};
+typedef int (*flo_fleet_report_fn)(void *context,
+                                   const struct flo_fleet_report *report);
+/* So many of a device are kept, the newest. */
+#define FLO_FLEET_REPORTS_MAX 8
+#define FLO_FLEET_REPORT_KEPT_MS (UINT64_C(30) * 24 * 3600 * 1000)
+/* FLO_E_STATE when its order has one already. */
+FLO_MUST_USE int flo_fleet_report_add(struct flo_fleet_store *store,
+                                      const struct flo_fleet_report *report,
+                                      struct flo_err *err);
+/* FLO_E_ABSENT. */
+FLO_MUST_USE int flo_fleet_report_get(struct flo_fleet_store *store,
+                                      const char *order, flo_fleet_report_fn fn,
+                                      void *context, struct flo_err *err);
+/* Of a device, newest first. */
+FLO_MUST_USE int flo_fleet_report_list(struct flo_fleet_store *store,
+                                       const char *device,
+                                       flo_fleet_report_fn fn, void *context,
+                                       struct flo_err *err);
+/* Delete those that came longer ago than they are kept. */
+FLO_MUST_USE int flo_fleet_report_prune(struct flo_fleet_store *store,
+                                        uint64_t now_ms, struct flo_err *err);
+
 /* ---- tokens, idempotency, audit ---- */
 
 struct flo_fleet_token {

@@ -73,6 +73,10 @@ static struct held held_of(const struct flo_device *device,
         held.number = device->config.number;
         held.body = &device->config.body;
         break;
+    case FLO_ORDER_SUBJECT_REPORT:
+        held.number = device->report.number;
+        held.body = &device->report.body;
+        break;
     }
     return held;
 }
@@ -188,6 +192,10 @@ static bool keep_about_device(struct flo_device *device,
         device->config.number = order->seq;
         device->config.body = *body;
         device->heartbeat_ms = order->heartbeat_ms;
+        return true;
+    case FLO_ORDER_SUBJECT_REPORT:
+        device->report.number = order->seq;
+        device->report.body = *body;
         return true;
     case FLO_ORDER_SUBJECT_MODEL:
         break;

@@ -88,7 +88,9 @@ static void take_order(struct step *s)
     case FLO_ORDER_CONFIG: /* pacing: the shell's */
         break;
     case FLO_ORDER_DEPLOY: /* comes as DEPLOY */
-    case FLO_ORDER_REMOVE: /* not built: refused before it comes here */
+    case FLO_ORDER_LOGS:   /* not built: refused before they come here */
+    case FLO_ORDER_DOCTOR:
+    case FLO_ORDER_REMOVE:
     case FLO_ORDER_COUNT:
         return;
     }

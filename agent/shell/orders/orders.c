@@ -271,6 +271,13 @@ static int check_built(const struct flo_order_verified *verified,
                         "order %s: removing a model is not built yet",
                         verified->order.id);
     }
+    if (flo_order_fact(verified->order.op)->subject ==
+        FLO_ORDER_SUBJECT_REPORT) {
+        return flo_fail(err, FLO_E_NOT_BUILT,
+                        "order %s: %s from afar is not built on this device",
+                        verified->order.id,
+                        flo_order_op_word(verified->order.op));
+    }
     return verified->role == FLO_ROLE_ORDER
                ? 0
                : flo_fail(err, FLO_E_NOT_BUILT,

@@ -41,7 +41,8 @@ enum flo_order_subject {
     FLO_ORDER_SUBJECT_MODEL,
     FLO_ORDER_SUBJECT_ROLLOUT,
     FLO_ORDER_SUBJECT_FREEZE,
-    FLO_ORDER_SUBJECT_CONFIG
+    FLO_ORDER_SUBJECT_CONFIG,
+    FLO_ORDER_SUBJECT_REPORT
 };
 struct flo_order_fact {
     const char *word;
@@ -324,7 +325,11 @@ struct flo_order {
     char reason[128];
     uint64_t heartbeat_ms; /* config */
     bool keeps_blobs;      /* remove: its files stay until the disk is short */
+    uint32_t lines;        /* logs: the newest so many */
+    uint64_t since_ms;     /* logs: and not older than this; 0: any */
 };
+#define FLO_LOG_LINES_MAX 4000 /* logs */
+
 /* ---- desired, reported (contracts section 3) ---- */
 
 #define FLO_ASSIGNMENTS_MAX 8             /* models of a device */

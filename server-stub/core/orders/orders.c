@@ -34,6 +34,7 @@ static bool replaces(const struct flo_order_card *later,
         return strcmp(later->rollout, earlier->rollout) == 0;
     case FLO_ORDER_SUBJECT_FREEZE:
     case FLO_ORDER_SUBJECT_CONFIG:
+    case FLO_ORDER_SUBJECT_REPORT:
         break;
     }
     return true;

@@ -51,6 +51,11 @@ FLO_MUST_USE int flo_orders_withdraw(struct flo_controller *controller,
  * stay in their devices' desired documents alone. */
 FLO_MUST_USE int flo_orders_unyank(struct flo_controller *controller,
                                    const char *release, struct flo_err *err);
+/* logs, doctor: one device is asked for a report.  It comes by PUT
+ * /v1/reports/ID. */
+FLO_MUST_USE int flo_orders_report(struct flo_controller *controller,
+                                   struct flo_order *order, char *id,
+                                   struct flo_err *err);
 /* freeze, unfreeze, config. */
 FLO_MUST_USE int flo_orders_fleet(struct flo_controller *controller,
                                   enum flo_order_op op, const char *by,

@@ -141,5 +141,9 @@ const char *const flo_sqlite_schema[] = {
     " substr(serving, 1, instr(serving, '@') - 1), serving"
     " FROM device WHERE instr(serving, '@') > 1;"
     "ALTER TABLE device DROP COLUMN serving;",
+    "CREATE TABLE report (ord TEXT PRIMARY KEY, device TEXT NOT NULL,"
+    " op TEXT NOT NULL, at INTEGER NOT NULL, body TEXT NOT NULL)"
+    " WITHOUT ROWID;"
+    "CREATE INDEX report_device ON report(device, at);",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

@@ -113,6 +113,30 @@ static void a_newcomer_gets_every_model_of_its_groups(void **state)
     assert_string_not_equal(order, "");
 }
 
+/* ---- reports ---- */
+
+static void a_report_is_asked_of_one_device_by_name(void **state)
+{
+    struct world *world = *state;
+    struct flo_order order = {.op = FLO_ORDER_LOGS, .lines = 10};
+    char id[FLO_NAME_MAX + 1];
+
+    snprintf(order.scope.device, sizeof(order.scope.device), "%s", ids[1]);
+    snprintf(order.by, sizeof(order.by), "ops");
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_orders_report(world->controller, &order, id, &world->err), 0);
+    assert_int_equal(world->controller->outgoing.asks.count, 1);
+    assert_string_equal(world->controller->outgoing.asks.items[0].device,
+                        ids[1]);
+    assert_string_equal(world->controller->outgoing.asks.items[0].order, id);
+    /* Neither desired documents nor lists carry it. */
+    assert_int_equal(world->controller->outgoing.desired.count, 0);
+    assert_int_equal(world->controller->outgoing.groups.count, 0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    assert_string_equal(assigned(world, 1, "tiny"), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +145,7 @@ int main(void)
         WITH_WORLD(a_pause_of_one_model_leaves_the_other_alone),
         WITH_WORLD(an_emergency_rollback_leaves_other_models_alone),
         WITH_WORLD(a_newcomer_gets_every_model_of_its_groups),
+        WITH_WORLD(a_report_is_asked_of_one_device_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,6 +87,43 @@ static void a_retired_device_frees_its_name_and_keeps_its_row(void **state)
     assert_int_equal(add(store, OTHER, "gw-1", "lab"), 0);
 }
 
+static int add_report_id(void *context, const struct flo_fleet_report *report)
+{
+    flo_buf_printf(context, "%s ", report->order);
+    return 0;
+}
+
+static void a_device_keeps_its_newest_reports(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) all = {0};
+    struct flo_err err = {0};
+
+    for (unsigned i = 1; i <= FLO_FLEET_REPORTS_MAX + 2; i++) {
+        char order[16];
+        snprintf(order, sizeof(order), "o-%02u", i);
+        struct flo_fleet_report report = {.order = order,
+                                          .device = i == 1 ? OTHER : DEVICE,
+                                          .op = "logs",
+                                          .at_ms = i,
+                                          .body = "{}"};
+        assert_int_equal(flo_fleet_report_add(store, &report, &err), 0);
+        assert_int_equal(flo_fleet_report_add(store, &report, &err),
+                         FLO_E_STATE);
+    }
+    assert_int_equal(
+        flo_fleet_report_list(store, DEVICE, add_report_id, &all, &err), 0);
+    assert_string_equal(all.data, "o-10 o-09 o-08 o-07 o-06 o-05 o-04 o-03 ");
+    assert_int_equal(flo_fleet_report_get(store, "o-01", NULL, NULL, &err), 0);
+    assert_int_equal(flo_fleet_report_get(store, "o-02", NULL, NULL, &err),
+                     FLO_E_ABSENT);
+    assert_int_equal(
+        flo_fleet_report_prune(store, 5 + FLO_FLEET_REPORT_KEPT_MS, &err), 0);
+    assert_int_equal(flo_fleet_report_get(store, "o-04", NULL, NULL, &err),
+                     FLO_E_ABSENT);
+    assert_int_equal(flo_fleet_report_get(store, "o-05", NULL, NULL, &err), 0);
+}
+
 static int add_assignment(void *context, const char *model, const char *order)
 {
     flo_buf_printf(context, "%s %s\n", model, order);
@@ -857,6 +894,7 @@ int main(void)
         OVER_BOTH(devices_are_found_by_id_name_and_group),
         OVER_BOTH(a_retired_device_frees_its_name_and_keeps_its_row),
         OVER_BOTH(a_device_has_an_order_for_each_model),
+        OVER_BOTH(a_device_keeps_its_newest_reports),
         OVER_BOTH(each_write_of_desired_raises_the_revision),
         OVER_BOTH(events_are_acknowledged_up_to_the_first_gap),
         OVER_BOTH(a_token_has_as_many_uses_as_it_was_made_for),

@@ -1,0 +1,149 @@
+/* Reports of devices: the fields that people see. */
+#include <string.h>
+
+#include "server-stub/core/report.h"
+
+#define TEXT_BYTES_MAX 512
+
+static bool is_short(const json_t *value, size_t bytes_max)
+{
+    return json_is_string(value) && json_string_length(value) <= bytes_max &&
+           strlen(json_string_value(value)) == json_string_length(value);
+}
+
+static void copy_text(json_t *to, const json_t *from, const char *key)
+{
+    json_t *value = json_object_get(from, key);
+
+    if (is_short(value, TEXT_BYTES_MAX)) {
+        json_object_set(to, key, value);
+    }
+}
+
+static void copy_number(json_t *to, const json_t *from, const char *key)
+{
+    json_t *value = json_object_get(from, key);
+
+    if (json_is_number(value)) {
+        json_object_set(to, key, value);
+    }
+}
+
+/* Lines of the log; a longer one is cut where it was too long already. */
+static int read_lines(const json_t *in, json_t *out, struct flo_err *err)
+{
+    json_t *lines = NULL;
+    json_t *line;
+    size_t i;
+    int rv = flo_json_opt_array(in, "lines", FLO_REPORT_LINES_MAX, &lines, err);
+    json_t *kept = json_array();
+
+    json_array_foreach(rv == 0 ? lines : NULL, i, line)
+    {
+        if (!is_short(line, FLO_REPORT_LINE_BYTES_MAX)) {
+            json_decref(kept);
+            return flo_fail(err, FLO_E_REST_SCHEMA,
+                            "lines[%zu] is no text of at most %d bytes", i,
+                            FLO_REPORT_LINE_BYTES_MAX);
+        }
+        json_array_append(kept, line);
+    }
+    json_object_set_new(out, "lines", kept);
+    return rv;
+}
+
+static int read_findings(const json_t *in, json_t *out, struct flo_err *err)
+{
+    json_t *findings = NULL;
+    json_t *finding;
+    size_t i;
+    int rv = flo_json_opt_array(in, "findings", FLO_REPORT_FINDINGS_MAX,
+                                &findings, err);
+    json_t *kept = json_array();
+
+    json_array_foreach(rv == 0 ? findings : NULL, i, finding)
+    {
+        json_t *one = json_object();
+        copy_text(one, finding, "id");
+        copy_text(one, finding, "level");
+        copy_text(one, finding, "what");
+        copy_text(one, finding, "fix");
+        copy_text(one, finding, "unit");
+        copy_number(one, finding, "expected");
+        copy_number(one, finding, "measured");
+        json_array_append_new(kept, one);
+    }
+    json_object_set_new(out, "findings", kept);
+    return rv;
+}
+
+/* Names with a short text, a number or a truth. */
+static int read_facts(const json_t *in, json_t *out, struct flo_err *err)
+{
+    json_t *facts = NULL;
+    json_t *kept = json_object();
+    const char *name;
+    json_t *value;
+    int rv = flo_json_opt_object(in, "facts", &facts, err);
+
+    if (rv == 0 && json_object_size(facts) > FLO_REPORT_FACTS_MAX) {
+        rv = flo_fail(err, FLO_E_REST_SCHEMA, "facts has %zu members, not %d",
+                      json_object_size(facts), FLO_REPORT_FACTS_MAX);
+    }
+    json_object_foreach(rv == 0 ? facts : NULL, name, value)
+    {
+        if (flo_name_is_valid(name) &&
+            (is_short(value, TEXT_BYTES_MAX) || json_is_number(value) ||
+             json_is_boolean(value))) {
+            json_object_set(kept, name, value);
+        }
+    }
+    json_object_set_new(out, "facts", kept);
+    return rv;
+}
+
+static int read_head(const json_t *in, const char *op, json_t *out,
+                     struct flo_err *err)
+{
+    const char *word;
+    uint64_t v;
+    int rv = flo_json_get_u64(in, "v", 1, 1, &v, err);
+
+    if (rv == 0) {
+        rv = flo_json_get_text(in, "op", 16, &word, err);
+    }
+    if (rv == 0 && strcmp(word, op) != 0) {
+        rv = flo_fail(err, FLO_E_REST_SCHEMA, "op: `%s`, `%s` was asked for",
+                      word, op);
+    }
+    if (rv == 0) {
+        json_object_set_new(out, "op", json_string(op));
+        copy_text(out, in, "agent");
+        copy_number(out, in, "at_ms");
+        copy_number(out, in, "cut_lines");
+    }
+    return rv;
+}
+
+int flo_report_read(const json_t *in, const char *op, json_t **out,
+                    struct flo_err *err)
+{
+    json_t *json = json_object();
+    int rv = read_head(in, op, json, err);
+
+    if (rv == 0) {
+        rv = read_facts(in, json, err);
+    }
+    if (rv == 0) {
+        rv = read_findings(in, json, err);
+    }
+    if (rv == 0) {
+        rv = read_lines(in, json, err);
+    }
+    if (rv < 0) {
+        json_decref(json);
+        return rv;
+    }
+    *out = json;
+    return 0;
+}

@@ -1,0 +1,26 @@
+/* A report that an order asked a device for: its log, or what its doctor
+ * found.  Pure.
+ *
+ * A device may be stolen and send anything.  People get the fields that belong
+ * there, each of its kind and size, and nothing else.  Format:
+ * docs/internals/contracts.md section 8.9. */
+#ifndef FLOTILLA_SERVER_REPORT_H
+#define FLOTILLA_SERVER_REPORT_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+
+#include "base/host/json.h"
+
+#define FLO_REPORT_BYTES_MAX ((size_t)256 << 10) /* as it comes */
+#define FLO_REPORT_LINES_MAX 4000
+#define FLO_REPORT_LINE_BYTES_MAX 1024
+#define FLO_REPORT_FINDINGS_MAX 64
+#define FLO_REPORT_FACTS_MAX 128
+
+/* What people see of a report to an order of this kind; new reference.
+ * FLO_E_REST_SCHEMA: it is no report, of another kind, or too long. */
+FLO_MUST_USE int flo_report_read(const json_t *in, const char *op, json_t **out,
+                                 struct flo_err *err);
+
+#endif

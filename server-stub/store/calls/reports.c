@@ -1,0 +1,104 @@
+/* Store: reports that devices sent because an order asked for them. */
+#include "server-stub/store/calls/inside.h"
+
+struct reports {
+    flo_fleet_report_fn fn; /* or NULL */
+    void *context;
+};
+
+static int take_report(void *context, const struct flo_row *row)
+{
+    const struct reports *reports = context;
+    struct flo_fleet_report report = {
+        .order = flo_row_text(row, FLO_FIELD_REPORT_ORDER),
+        .device = flo_row_text(row, FLO_FIELD_REPORT_DEVICE),
+        .op = flo_row_text(row, FLO_FIELD_REPORT_OP),
+        .at_ms = flo_row_number(row, FLO_FIELD_REPORT_AT),
+        .body = flo_row_text(row, FLO_FIELD_REPORT_BODY),
+    };
+
+    return reports->fn != NULL ? reports->fn(reports->context, &report) : 0;
+}
+
+static struct flo_query of_device(const char *device)
+{
+    return (struct flo_query){.table = FLO_TABLE_REPORT,
+                              WHERE(text_is(FLO_FIELD_REPORT_DEVICE, device)),
+                              SORTED(DOWN(REPORT_AT), DOWN(REPORT_ORDER))};
+}
+
+/* A device that is asked for ever takes no more room than its newest. */
+static int drop_oldest(struct flo_fleet_store *store, const char *device,
+                       struct flo_err *err)
+{
+    struct flo_number at = {.field = FLO_FIELD_REPORT_AT};
+    struct flo_query query = of_device(device);
+    bool found;
+
+    query.offset = FLO_FLEET_REPORTS_MAX;
+    int rv = flo_fleet_find_one(store, query, flo_fleet_take_number, &at,
+                                &found, err);
+    return rv < 0 || !found
+               ? rv
+               : flo_fleet_remove(
+                     store, FLO_TABLE_REPORT,
+                     MATCHES(text_is(FLO_FIELD_REPORT_DEVICE, device),
+                             number_how(FLO_FIELD_REPORT_AT, FLO_MATCH_UP_TO,
+                                        at.number)),
+                     NULL, err);
+}
+
+int flo_fleet_report_add(struct flo_fleet_store *store,
+                         const struct flo_fleet_report *report,
+                         struct flo_err *err)
+{
+    int rv = flo_fleet_insert(
+        store, FLO_TABLE_REPORT,
+        CHANGES(set_text(FLO_FIELD_REPORT_ORDER, report->order),
+                set_text(FLO_FIELD_REPORT_DEVICE, report->device),
+                set_text(FLO_FIELD_REPORT_OP, report->op),
+                set_number(FLO_FIELD_REPORT_AT, report->at_ms),
+                set_text(FLO_FIELD_REPORT_BODY, report->body)),
+        NULL, err);
+
+    return rv < 0 ? rv : drop_oldest(store, report->device, err);
+}
+
+int flo_fleet_report_get(struct flo_fleet_store *store, const char *order,
+                         flo_fleet_report_fn fn, void *context,
+                         struct flo_err *err)
+{
+    struct reports reports = {fn, context};
+    bool found;
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_REPORT,
+                           WHERE(text_is(FLO_FIELD_REPORT_ORDER, order))},
+        take_report, &reports, &found, err);
+
+    return rv == 0 && !found
+               ? flo_fail(err, FLO_E_ABSENT, "no report of order %.64s", order)
+               : rv;
+}
+
+int flo_fleet_report_list(struct flo_fleet_store *store, const char *device,
+                          flo_fleet_report_fn fn, void *context,
+                          struct flo_err *err)
+{
+    struct reports reports = {fn, context};
+    struct flo_query query = of_device(device);
+
+    return flo_fleet_find(store, &query, take_report, &reports, err);
+}
+
+int flo_fleet_report_prune(struct flo_fleet_store *store, uint64_t now_ms,
+                           struct flo_err *err)
+{
+    return now_ms <= FLO_FLEET_REPORT_KEPT_MS
+               ? 0
+               : flo_fleet_remove(
+                     store, FLO_TABLE_REPORT,
+                     MATCHES(number_how(FLO_FIELD_REPORT_AT, FLO_MATCH_BELOW,
+                                        now_ms - FLO_FLEET_REPORT_KEPT_MS)),
+                     NULL, err);
+}
