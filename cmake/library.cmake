@@ -47,7 +47,8 @@ function(flotilla_program name)
 endfunction()
 
 # The longest tests begin first, so that no CPU idles at the end.
-set(FLOTILLA_LONG_TESTS test_serve_probes test_bsdiff40_exchange
+set(FLOTILLA_LONG_TESTS test_probes_loaded test_pack_process test_share
+    test_author test_bsdiff40_exchange
     test_bsdiff40_limits test_bundle test_stage test_mqtt test_grammar_answers
     test_job test_pack)
 # Half a minute and more each under an emulator, and nothing in them is of a CPU.

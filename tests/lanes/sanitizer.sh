@@ -9,7 +9,7 @@ names=.
 targets=all
 run=
 if [ "$preset" = tsan ]; then
-    # Probes (test_serve_probes) only compute more of the same, for a minute.
+    # Probes (test_probes_loaded) only compute more of the same, for a minute.
     targets='test_server_lane test_mqtt test_mqtt_close test_mqtt_queue test_pool test_session
         test_step test_job test_serve_requests test_serve_flips test_serve_crashes'
     # shellcheck disable=SC2086

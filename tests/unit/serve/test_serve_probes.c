@@ -14,56 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "unit/serve/serve_world.h"
+#include "unit/serve/probing.h"
 
 #define BAD "tests/models/tiny-v3-bad-"
-#define GOLDEN "tests/models/golden-tiny-v2.json"
-
-/* Of the last probe. */
-static bool has_result;
-static struct flo_probe_result result;
-
-static void on_probed(void *context, const struct flo_probe_result *got)
-{
-    (void)context;
-    result = *got;
-    has_result = true;
-}
-
-static void probe(const char *model, const char *golden_path,
-                  const struct flo_probe_limits *limits)
-{
-    char *golden;
-    size_t bytes;
-    struct flo_err err = {0};
-    assert_int_equal(
-        flo_file_read(golden_path, 1u << 20, &golden, &bytes, &err), 0);
-    open_candidate(model, "9.0.0");
-    has_result = false;
-    if (flo_serve_probe(world.serve, 0, golden, bytes, limits, on_probed, NULL,
-                        &err) < 0) {
-        fail_msg("%s", err.what);
-    }
-    assert_int_equal(flo_serve_probe(world.serve, 0, golden, bytes, limits,
-                                     on_probed, NULL, &err),
-                     FLO_E_STATE); /* one at a time */
-    RUN_UNTIL(has_result);
-    free(golden);
-    flo_serve_unload(world.serve, 0, FLO_ROLE_CANDIDATE, false);
-}
-
-static const struct flo_probe_limits usual = {
-    .speed_ratio_max = 1.5, .memory_bytes_max = 64000000, .timeout_ms = 60000};
-
-static void expect_verdict(const char *model, int error, uint32_t passed)
-{
-    probe(model, GOLDEN, &usual);
-    if (result.error != error || result.passed != passed ||
-        result.cases != 26) {
-        fail_msg("%s: %s, %u of %u: %s", model, flo_error_id(result.error),
-                 result.passed, result.cases, result.what);
-    }
-}
 
 static void probes_see_what_is_wrong(void **state)
 {
@@ -91,91 +44,6 @@ static void probes_see_what_is_wrong(void **state)
     assert_int_equal(result.passed, 26);
     expect_verdict("tests/models/tiny-v1.Q4_0.gguf", FLO_E_PROBE_GOLDEN, 16);
     assert_int_equal(world.lost, 0);
-    world_close();
-}
-
-static void
-a_slow_candidate_fails_and_an_equal_one_passes_under_load(void **state)
-{
-    static struct client clients[STREAMS];
-    (void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    skip(); /* its times are the sanitizer's */
-#endif
-    world_open();
-    open_current(V2, "2.0.0");
-    streams_start(clients);
-    for (int i = 0; i < 2; i++) {
-        expect_verdict(SLOW, FLO_E_PROBE_SPEED, 26);
-        assert_non_null(strstr(result.what, "at most 1.50"));
-        expect_verdict(V2, 0, 26);
-    }
-    streams_end(clients);
-    world_close();
-}
-
-/* Processes that compute, one for each CPU, beside two streams. */
-enum { NEIGHBOURS_MAX = 64, NEIGHBOUR_S_MAX = 300 };
-
-static unsigned neighbours_start(pid_t pids[NEIGHBOURS_MAX])
-{
-    unsigned count = flo_cpus_allowed();
-    count = count < NEIGHBOURS_MAX ? count : NEIGHBOURS_MAX;
-    for (unsigned i = 0; i < count; i++) {
-        pids[i] = fork();
-        if (pids[i] == 0) {
-            alarm(NEIGHBOUR_S_MAX);
-            for (volatile uint64_t n = 0;; n++) {
-            }
-        }
-        assert_true(pids[i] > 0);
-    }
-    return count;
-}
-
-/* How many probes of each: FLOTILLA_PROBES (1).  A few may end unsure, and more
- * would be needed to count those. */
-static void busy_neighbours_change_no_verdict(void **state)
-{
-    static struct client clients[2];
-    pid_t pids[NEIGHBOURS_MAX];
-    const char *wanted = getenv("FLOTILLA_PROBES");
-    int probes = wanted != NULL ? atoi(wanted) : 1;
-    int equal_good = 0, equal_bad = 0, slow_good = 0, slow_bad = 0;
-    (void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    skip(); /* its times are the sanitizer's */
-#endif
-    world_open();
-    open_current(V2, "2.0.0");
-    unsigned count = neighbours_start(pids);
-    for (size_t i = 0; i < FLO_COUNT(clients); i++) {
-        client_start(&clients[i], "/v1/chat/completions", CHAT_STREAM, true);
-    }
-    for (int i = 0; i < probes; i++) {
-        probe(V2, GOLDEN, &usual);
-        equal_good += result.error == 0;
-        equal_bad += result.error == FLO_E_PROBE_SPEED;
-        probe(SLOW, GOLDEN, &usual);
-        slow_good += result.error == FLO_E_PROBE_SPEED;
-        slow_bad += result.error == 0;
-    }
-    for (size_t i = 0; i < FLO_COUNT(clients); i++) {
-        client_end(&clients[i]);
-        assert_int_equal(clients[i].bad, 0);
-    }
-    for (unsigned i = 0; i < count; i++) {
-        kill(pids[i], SIGKILL);
-        waitpid(pids[i], NULL, 0);
-    }
-    print_message("%d probes of an equal release: %d passed, %d too slow; of "
-                  "one that takes 2.9 times as long: %d passed, %d too slow\n",
-                  probes, equal_good, equal_bad, slow_bad, slow_good);
-    assert_int_equal(equal_bad + slow_bad, 0);
-    if (probes >= 10) {
-        assert_true(equal_good * 10 >= probes * 9);
-        assert_true(slow_good * 10 >= probes * 9);
-    }
     world_close();
 }
 
@@ -253,10 +121,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probes_see_what_is_wrong),
-        cmocka_unit_test(
-            a_slow_candidate_fails_and_an_equal_one_passes_under_load),
         cmocka_unit_test(a_probe_ends_with_its_candidate),
-        cmocka_unit_test(busy_neighbours_change_no_verdict),
         cmocka_unit_test(
             speeds_with_and_without_packed_weights_are_not_compared),
         cmocka_unit_test(memory_time_and_death_end_a_probe),
