@@ -12,17 +12,19 @@
 static uint32_t find(const struct serve_engine *engine, const char *name)
 {
     uint32_t i = 0;
-    while (i < engine->n_adapters && strcmp(engine->adapters[i], name) != 0) {
+    while (i < engine->n_adapters &&
+           strcmp(engine->adapters[i].name, name) != 0) {
         i++;
     }
     return i;
 }
 
-static void list(struct serve_engine *engine, const char *name)
+static void list(struct serve_engine *engine, const char *name, bool is_private)
 {
     if (find(engine, name) == engine->n_adapters &&
         engine->n_adapters < FLO_SERVE_ADAPTERS_MAX) {
-        strcpy(engine->adapters[engine->n_adapters++], name);
+        strcpy(engine->adapters[engine->n_adapters].name, name);
+        engine->adapters[engine->n_adapters++].is_private = is_private;
     }
 }
 
@@ -51,7 +53,7 @@ static void on_frame(void *context, const struct flo_wire_message *message)
     struct flo_err err = {0};
     if (message->type == FLO_WIRE_ADAPTER) {
         if (engine->change.is_load) {
-            list(engine, engine->change.name);
+            list(engine, engine->change.name, engine->change.is_private);
         }
         tell(engine, NULL);
         return;
@@ -72,7 +74,8 @@ static void on_lost(void *context, const struct flo_err *err)
 
 /* Send it; the descriptor (-1: none) is taken. */
 static int change(struct serve_place *place, enum flo_serve_role role,
-                  const char *name, int fd, struct flo_err *err)
+                  const char *name, int fd, bool is_private,
+                  struct flo_err *err)
 {
     flo_router_send_all(place, role, name);
     struct serve_engine *engine = place->roles[role];
@@ -93,6 +96,7 @@ static int change(struct serve_place *place, enum flo_serve_role role,
     }
     strcpy(engine->change.name, name);
     engine->change.is_load = fd >= 0;
+    engine->change.is_private = is_private;
     engine->change.call.context = engine;
     engine->change.call.on_frame = on_frame;
     engine->change.call.on_lost = on_lost;
@@ -105,7 +109,8 @@ int flo_serve_adapter_load(struct flo_serve *serve, unsigned model,
                            struct flo_err *err)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
-    return change(&serve->places[model], role, adapter->name, adapter->fd, err);
+    return change(&serve->places[model], role, adapter->name, adapter->fd,
+                  adapter->is_private, err);
 }
 
 int flo_serve_adapter_drop(struct flo_serve *serve, unsigned model,
@@ -114,7 +119,7 @@ int flo_serve_adapter_drop(struct flo_serve *serve, unsigned model,
 {
     assert(model < FLO_SERVE_MODELS_MAX);
     struct serve_place *place = &serve->places[model];
-    int rv = change(place, role, name, -1, err);
+    int rv = change(place, role, name, -1, false, err);
     if (rv == 0) {
         unlist(place->roles[role], name);
     }

@@ -3,6 +3,7 @@
  * The agent loads, flips, unloads and promotes; engines say when they are
  * ready, idle or gone.  A request never ends for a flip. */
 #include "agent/serve/probe/probe.h"
+#include "agent/serve/requests/demand.h"
 #include "agent/serve/requests/requests.h"
 
 #include <assert.h>
@@ -14,6 +15,7 @@ static void engine_ready(struct serve_engine *engine)
 {
     struct serve_place *place = engine->place;
     const struct flo_serve_handlers *handlers = &place->serve->handlers;
+    place->loads++;
     flo_router_next_turn(place->serve);
     if (engine->has_role && handlers->on_loaded != NULL) {
         handlers->on_loaded(handlers->context, place->model, engine->role,
@@ -55,6 +57,11 @@ static void engine_ended(struct serve_engine *engine)
         return; /* it was draining */
     }
     if (engine->context == 0) { /* never ready */
+        if (engine->end.code != FLO_E_PACKED &&
+            engine->role == FLO_ROLE_CURRENT &&
+            engine->place->demand.is_asked) {
+            flo_serve_wanted_failed(serve, engine->place->model, &engine->end);
+        }
         if (handlers->on_loaded != NULL) {
             handlers->on_loaded(handlers->context, engine->place->model,
                                 engine->role, 0, &engine->end);
@@ -150,6 +157,7 @@ int flo_serve_load(struct flo_serve *serve, unsigned model,
     struct serve_place *place = place_of(serve, model);
     int rv;
     (void)take_dead(place, role);
+    place->is_removed = false;
     if (place->roles[role] != NULL) {
         rv = flo_fail(err, FLO_E_STATE, "%s is loaded there already",
                       place->roles[role]->name);
@@ -182,6 +190,7 @@ static void set_live(struct serve_place *place, bool is_live,
     }
     flo_router_next_turn(place->serve);
     if (now != NULL) {
+        flo_demand_met(place);
         now->was_live = false;
         place->flip_ms = flo_now_ms();
         place->awaits_first_answer = true;

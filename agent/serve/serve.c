@@ -11,6 +11,7 @@
 #define HOLD_MS 30000
 #define HANG_MS 60000
 #define REQUESTS_MAX 64
+#define REMOVAL_MS 5000
 
 int flo_serve_open(struct event_base *base,
                    const struct flo_serve_options *options,
@@ -34,6 +35,8 @@ int flo_serve_open(struct event_base *base,
         options->hang_ms_max > 0 ? options->hang_ms_max : HANG_MS;
     serve->requests_max =
         options->requests_max > 0 ? options->requests_max : REQUESTS_MAX;
+    serve->removal_ms =
+        options->removal_ms > 0 ? options->removal_ms : REMOVAL_MS;
     serve->sandbox = options->sandbox;
     int rv = flo_reaper_open(serve, err);
     if (rv == 0 && strlen(options->engine_path) >= sizeof(serve->engine_path)) {
@@ -72,6 +75,11 @@ void flo_serve_close(struct flo_serve *serve)
     if (serve->turn != NULL) {
         event_free(serve->turn);
     }
+    for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
+        if (serve->places[i].removal != NULL) {
+            event_free(serve->places[i].removal);
+        }
+    }
     free(serve);
 }
 
@@ -88,7 +96,15 @@ void flo_serve_get_status(const struct flo_serve *serve, unsigned model,
     memset(out, 0, sizeof(*out));
     out->is_live = flo_serve_engine_live(place) != NULL;
     out->live = place->live;
-    out->held = place->n_held;
+    out->held = (uint32_t)place->n_held;
+    out->is_wanted = place->demand.is_asked;
+    out->is_wanted_softly = place->demand.is_asked && place->demand.is_soft;
+    out->used_ms = place->used_ms;
+    const struct serve_engine *now = flo_serve_engine_live(place);
+    if (now != NULL) {
+        out->load_ms = now->loaded_at_ms - now->started_ms;
+        out->loaded_ms = now->loaded_at_ms;
+    }
     for (int i = 0; i < FLO_ROLE_COUNT; i++) {
         const struct serve_engine *engine = place->roles[i];
         if (engine == NULL || engine->state != ENGINE_READY) {

@@ -19,6 +19,8 @@ struct flo_serve;
 
 #define FLO_SERVE_MODELS_MAX 16
 #define FLO_SERVE_ADAPTERS_MAX 8
+#define FLO_SERVE_ALIASES_MAX 8 /* of a model */
+#define FLO_SERVE_TOKENS_MAX 16
 
 enum flo_serve_role { FLO_ROLE_CURRENT, FLO_ROLE_CANDIDATE, FLO_ROLE_COUNT };
 
@@ -33,6 +35,7 @@ struct flo_serve_model {
     char version[FLO_NAME_MAX + 1]; /* "2.1.0" */
     struct flo_digest release;
     const char *chat_template; /* NAME or text instead of its own; NULL */
+    uint64_t created_s;        /* the model's; 0: not known */
     uint32_t context;          /* tokens; 0: the model's, at most 2048 */
     uint32_t threads;          /* 0: by the machine */
     uint32_t sessions;         /* answered together; 0: 4, or as many as fit the
@@ -43,7 +46,8 @@ struct flo_serve_model {
     uint32_t n_adapters;
     struct flo_serve_adapter {
         char name[FLO_NAME_MAX + 1];
-        int fd; /* taken */
+        int fd;          /* taken */
+        bool is_private; /* of a release: a route names it, no client does */
     } adapters[FLO_SERVE_ADAPTERS_MAX];
 };
 
@@ -55,6 +59,7 @@ FLO_MUST_USE int flo_serve_template_read(const char *value, char **text,
 struct flo_serve_request_stats {
     struct flo_digest release;
     uint64_t queue_us, ttft_us, total_us;
+    uint64_t load_us;  /* of queue_us: the wait for the model's load */
     uint64_t token_us; /* mean per generated token after the first */
     uint32_t tokens_in, tokens_out;
     int error; /* 0 or FLO_E_... */
@@ -78,6 +83,10 @@ struct flo_serve_handlers {
     void (*on_first_answer)(void *context, unsigned model,
                             const struct flo_digest *release,
                             uint64_t since_flip_ms);
+    /* A request waits for a model whose route is on demand: load and flip it,
+     * or flo_serve_wanted_failed().  Told once per load, and once more when a
+     * user waits where only batch requests did (status: is_wanted_softly). */
+    void (*on_wanted)(void *context, unsigned model);
     /* Old engine after a flip has no request any more. */
     void (*on_drained)(void *context, unsigned model,
                        const struct flo_digest *release);
@@ -88,6 +97,13 @@ struct flo_serve_options {
     const char *const *listen; /* NULL-terminated: unix:/path, 127.0.0.1:port */
     const char *token;         /* bearer for TCP; NULL: TCP refused to start */
     bool allows_no_token;      /* ... unless it is loopback and this is set */
+    /* Tokens that are bound to the models whose routes name them; `token` is
+     * bound to none and may use all. */
+    const struct flo_serve_token {
+        const char *name, *secret;
+    } * tokens;
+    uint32_t n_tokens;     /* at most FLO_SERVE_TOKENS_MAX */
+    uint64_t removal_ms;   /* requests of a removed model go on; 0: 5000 */
     uint64_t hold_ms_max;  /* requests wait while nothing is live; 0: 30000 */
     uint64_t hang_ms_max;  /* no sign of life for so long: hang; 0: 60000 */
     uint32_t requests_max; /* queued + running; 0: 64 */
@@ -144,6 +160,46 @@ void flo_serve_promote(struct flo_serve *serve, unsigned model);
 /* No role of the model is live: hold its requests (stop-first swap). */
 void flo_serve_hold(struct flo_serve *serve, unsigned model);
 
+/* ---- routes ------------------------------------------------------ */
+
+enum flo_serve_route_state {
+    FLO_ROUTE_LOADING, /* its engine is on the way: requests wait */
+    FLO_ROUTE_READY,
+    FLO_ROUTE_ON_DEMAND, /* loaded when a request comes (on_wanted) */
+};
+const char *flo_serve_route_word(enum flo_serve_route_state state);
+/* The names of a model, and the release that answers under them.  Without a
+ * route a model has the name and the release of its live engine. */
+struct flo_serve_route {
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    struct flo_digest release;
+    uint64_t created_s; /* of the release; 0: not known */
+    /* The engine's name of the adapter that makes the release: every new
+     * request gets it.  Empty: none. */
+    char adapter[FLO_NAME_MAX + 1];
+    enum flo_serve_route_state state;
+    uint64_t load_ms; /* on demand: how long a load will take, about */
+    uint32_t n_aliases;
+    char aliases[FLO_SERVE_ALIASES_MAX][FLO_NAME_MAX + 1];
+    uint32_t n_tokens; /* bound tokens that may use it, by name */
+    char tokens[FLO_SERVE_TOKENS_MAX][FLO_NAME_MAX + 1];
+};
+/* Requests that come from now on have this name, release and adapter; those
+ * under way keep theirs.  FLO_E_META_NAME, FLO_E_CFG_RANGE. */
+FLO_MUST_USE int flo_serve_route_set(struct flo_serve *serve, unsigned model,
+                                     const struct flo_serve_route *route,
+                                     struct flo_err *err);
+/* The model is removed: FLO_E_INFER_MODEL for requests that come or wait; those
+ * under way get 5 s, then FLO_E_INFER_CANCELLED.  Unload its roles after that,
+ * or at once with `drain`.  The index is free for another model then. */
+void flo_serve_route_clear(struct flo_serve *serve, unsigned model);
+/* The wanted model cannot be had: all who wait for it get this error, and the
+ * next wish is told after 1, 2, 4 ... 60 s.  A load that fails does the same by
+ * itself, but for FLO_E_PACKED. */
+void flo_serve_wanted_failed(struct flo_serve *serve, unsigned model,
+                             const struct flo_err *err);
+
 /* ---- processes that were killed ---------------------------------- */
 
 /* Kill a child process.  The call does not wait for its end, which comes when
@@ -199,6 +255,8 @@ struct flo_probe_limits {
     double speed_ratio_max;    /* p50 ms/token against current; 0: not asked */
     uint64_t memory_bytes_max; /* peak RSS of the engine; 0: not asked */
     uint64_t timeout_ms; /* of the golden cases; twice that for the speed */
+    char adapter[FLO_NAME_MAX + 1]; /* of the candidate; empty: none.  The live
+                                       engine has its route's */
 };
 struct flo_probe_result {
     uint32_t cases, passed;
@@ -238,6 +296,11 @@ struct flo_serve_status {
         struct flo_digest release;
     } roles[FLO_ROLE_COUNT];
     uint32_t held;
+    bool is_wanted;        /* on demand: a request waits for its load */
+    bool is_wanted_softly; /* ... and no user does */
+    uint64_t load_ms;      /* of the live engine; 0: none is */
+    uint64_t loaded_ms;    /* when it was, as flo_now_ms() */
+    uint64_t used_ms;      /* when its last request ended; 0: never */
     char kernel[32];
 };
 void flo_serve_get_status(const struct flo_serve *serve, unsigned model,

@@ -3,7 +3,7 @@
  * Rooms, each knowing only those below it:
  *   standalone  without an agent
  *   api         HTTP routes, numbers
- *   roles.c     load, flip, unload; adapters.c
+ *   roles.c     load, flip, unload; routes.c, adapters.c
  *   requests    which engine takes which request     probe  is a candidate good
  *   openai      bodies read, answers written
  *   engines     one engine process and its calls */
@@ -26,7 +26,18 @@ struct serve_counters {
     struct serve_timing queue, prompt, ttft, token, request;
 };
 
-/* A model of the caller's: its roles, and the requests that wait for it. */
+/* The wish for a model on demand. */
+struct serve_demand {
+    bool is_asked, is_told, is_soft;
+    uint64_t asked_ms;
+    uint32_t failures; /* in a row */
+    uint64_t next_ms;  /* the next try; 0: at once */
+    struct flo_err failure;
+};
+
+/* A model of the caller's: its route, its roles, and the requests that wait for
+ * it. */
+
 struct serve_place {
     struct flo_serve *serve;
     unsigned model;
@@ -35,7 +46,15 @@ struct serve_place {
     uint64_t flip_ms;
     bool awaits_first_answer;
     struct serve_engine *roles[FLO_ROLE_COUNT];
-    uint32_t n_held;
+    uint64_t n_held;
+    bool has_route;
+    struct flo_serve_route route;
+    bool is_removed;       /* and no engine was loaded since */
+    struct event *removal; /* the end of what was under way */
+    struct serve_demand demand;
+    uint64_t used_ms;
+    uint64_t requests, errors, tokens_in, tokens_out;
+    uint64_t loads; /* engines that got ready */
 };
 
 struct flo_serve {
@@ -44,6 +63,13 @@ struct flo_serve {
     char engine_path[512];
     enum flo_sandbox_mode sandbox;
     char token[256];
+    struct serve_token {
+        char name[FLO_NAME_MAX + 1];
+        char secret[256];
+    } tokens[FLO_SERVE_TOKENS_MAX];
+    uint32_t n_tokens;
+    bool had_route;
+    uint64_t removal_ms;
     uint64_t hold_ms_max, hang_ms_max;
     uint32_t requests_max;
     struct flo_httpd *httpd;

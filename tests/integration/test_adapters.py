@@ -67,8 +67,7 @@ def test_requests_with_and_without_run_together(server, expected):
 def test_models_list_the_adapter_and_refuse_others(server):
     models = {m["id"]: m["parent"]
               for m in server.call("GET", "/v1/models")[2]["data"]}
-    assert models == {NAME: None, NAME + "@local": None, NAME + ":site": NAME,
-                      "site": NAME}
+    assert models == {NAME: None, NAME + ":site": NAME, "site": NAME}
     status, _, body = server.call("GET", "/v1/models/" + NAME + ":site")
     assert (status, body["id"]) == (200, NAME + ":site")
     for wrong in [NAME + ":", NAME + ":other", ":site", NAME + ":site:site"]:

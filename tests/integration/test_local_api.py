@@ -326,8 +326,11 @@ def test_a_body_over_one_mebibyte_gets_413(server):
 def test_models_health_and_unknown_names(server):
     status, _, body = server.call("GET", "/v1/models")
     assert status == 200 and body["object"] == "list"
-    assert {m["id"] for m in body["data"]} == {NAME, NAME + "@local"}
-    assert all(m["object"] == "model" for m in body["data"])
+    assert [m["id"] for m in body["data"]] == [NAME]
+    one = body["data"][0]
+    assert (one["object"], one["version"]) == ("model", "local")
+    assert one["created"] == int(os.stat(MODEL).st_mtime)
+    assert one == server.call("GET", "/v1/models/" + NAME + "@local")[2]
     assert server.call("GET", "/v1/models/" + NAME)[0] == 200
     assert server.call("GET", "/v1/models/none")[0] == 404
     status, _, body = server.call("GET", "/health")

@@ -1,5 +1,7 @@
 /* The local API: listeners, access, routes, models and numbers. */
 #include "agent/serve/api/api.h"
+#include "agent/serve/api/models.h"
+#include "agent/serve/requests/names.h"
 #include "agent/serve/requests/requests.h"
 
 #include <stdlib.h>
@@ -9,6 +11,7 @@
 #define BODY_BYTES_MAX (1u << 20)
 #define CONNECTIONS_MAX 64
 #define LISTEN_MAX 8
+#define TOKEN_CHARS_MIN 16
 enum { TAG_UNIX, TAG_TCP };
 
 /* ---- access ----------------------------------------------------- */
@@ -35,6 +38,27 @@ static bool is_foreign_page(const struct flo_serve *serve,
            (host == NULL || !flo_httpd_host_is(serve->hosts, host + 3));
 }
 
+/* Which of the bound tokens the client has; SERVE_TOKEN_ANY: it is bound to no
+ * model.  All are compared, so that the time tells nothing. */
+static int find_token(const struct flo_serve *serve, const char *token)
+{
+    int found = SERVE_TOKEN_ANY;
+    for (uint32_t i = 0; token != NULL && i < serve->n_tokens; i++) {
+        if (same_secret(token, serve->tokens[i].secret)) {
+            found = (int)i;
+        }
+    }
+    return found;
+}
+
+static int token_of(const struct flo_serve *serve,
+                    const struct flo_httpd_request *http)
+{
+    return flo_httpd_listener_tag(http) == TAG_UNIX
+               ? SERVE_TOKEN_ANY
+               : find_token(serve, flo_httpd_bearer(http));
+}
+
 /* A unix socket is guarded by its mode, TCP by the token.  TCP without a token
  * is guarded against web pages that would compute here.  Health is open to
  * all. */
@@ -47,13 +71,17 @@ static int admit(void *context, struct flo_httpd_request *http,
         strcmp(flo_httpd_path(http), "/health") == 0) {
         return 0;
     }
-    if (serve->token[0] == '\0') {
+    if (find_token(serve, token) != SERVE_TOKEN_ANY) {
+        return 0;
+    }
+    if (serve->token[0] == '\0' && serve->n_tokens == 0) {
         return is_foreign_page(serve, http)
                    ? flo_fail(err, FLO_E_LOCAL_AUTH,
                               "a page of another site may not use the model")
                    : 0;
     }
-    if (token == NULL || !same_secret(token, serve->token)) {
+    if (token == NULL || serve->token[0] == '\0' ||
+        !same_secret(token, serve->token)) {
         return flo_fail(err, FLO_E_LOCAL_AUTH,
                         token == NULL ? "no token"
                                       : "the token is not the right one");
@@ -83,6 +111,7 @@ static void submit(struct flo_serve *serve, struct flo_httpd_request *http,
     request->serve = serve;
     request->http = http;
     request->client = flo_httpd_peer_client(http);
+    request->token = token_of(serve, http);
     request->kind = kind;
     request->created_s = flo_wall_ms() / 1000;
     flo_random(random, sizeof(random));
@@ -127,25 +156,6 @@ static void on_embeddings(void *context, struct flo_httpd_request *http)
 
 /* ---- models, health, numbers ------------------------------------- */
 
-static void add_model(const struct serve_engine *engine, const char *id,
-                      struct flo_buf *out)
-{
-    char digest[FLO_DIGEST_TEXT];
-    const char *adapter;
-    bool is_model = flo_router_names(engine, id, &adapter) && adapter == NULL;
-    flo_digest_text(&engine->release, digest);
-    flo_buf_printf(out,
-                   "{\"id\":\"%s\",\"object\":\"model\",\"created\":0,"
-                   "\"owned_by\":\"flotilla\",\"release\":\"%s\","
-                   "\"context\":%u,\"parent\":",
-                   id, digest, engine->context);
-    if (is_model) {
-        flo_buf_text(out, "null}");
-    } else {
-        flo_buf_printf(out, "\"%s\"}", engine->model);
-    }
-}
-
 static void answer_json(struct flo_httpd_request *http, int status,
                         struct flo_buf *out)
 {
@@ -172,61 +182,35 @@ static void answer_busy(struct flo_httpd_request *http)
     flo_httpd_answer_err(http, &err);
 }
 
-static void add_models(const struct serve_engine *engine, struct flo_buf *out)
-{
-    add_model(engine, engine->name, out);
-    flo_buf_text(out, ",");
-    add_model(engine, engine->model, out);
-    for (uint32_t i = 0; i < engine->n_adapters; i++) {
-        char id[2 * FLO_NAME_MAX + 2];
-        snprintf(id, sizeof(id), "%s:%s", engine->model, engine->adapters[i]);
-        flo_buf_text(out, ",");
-        add_model(engine, id, out);
-        flo_buf_text(out, ",");
-        add_model(engine, engine->adapters[i], out);
-    }
-}
-
 static void on_models(void *context, struct flo_httpd_request *http)
 {
     const struct flo_serve *serve = context;
-    struct flo_buf out = {.bytes_max = 65536};
-    if (any_live(serve) == NULL) {
+    struct flo_buf out = {.bytes_max = 262144};
+    if (!flo_models_list(serve, token_of(serve, http), &out)) {
+        flo_buf_deinit(&out);
         answer_busy(http);
         return;
     }
-    flo_buf_text(&out, "{\"object\":\"list\",\"data\":[");
-    for (size_t i = 0, count = 0; i < FLO_SERVE_MODELS_MAX; i++) {
-        const struct serve_engine *engine =
-            flo_serve_engine_live(&serve->places[i]);
-        if (engine != NULL) {
-            flo_buf_text(&out, count++ > 0 ? "," : "");
-            add_models(engine, &out);
-        }
-    }
-    flo_buf_text(&out, "]}");
     answer_json(http, 200, &out);
 }
 
 static void on_model(void *context, struct flo_httpd_request *http)
 {
+    struct flo_serve *serve = context;
     struct flo_buf out = {.bytes_max = 65536};
     const char *adapter, *id = flo_httpd_param(http, "id");
-    const struct serve_place *place = flo_router_place(context, id);
-    const struct serve_engine *engine =
-        place == NULL ? NULL : flo_serve_engine_live(place);
-    if (place != NULL && engine == NULL) {
+    const struct serve_place *place =
+        flo_names_place(serve, id, token_of(serve, http));
+    if (place != NULL && flo_names_match(place, id, &adapter)) {
+        flo_models_add(place, adapter, strchr(id, ':') != NULL, &out);
+        answer_json(http, 200, &out);
+    } else if (place != NULL && flo_serve_engine_live(place) == NULL) {
         answer_busy(http);
-        return;
-    }
-    if (engine == NULL || !flo_router_names(engine, id, &adapter)) {
+    } else {
         struct flo_err err = {0};
         flo_fail(&err, FLO_E_INFER_MODEL, "model \"%.64s\" is not served", id);
         flo_httpd_answer_err(http, &err);
-        return;
     }
-    add_model(engine, id, &out);
-    answer_json(http, 200, &out);
 }
 
 /* Open to all, so it says little. */
@@ -249,6 +233,12 @@ static void on_health(void *context, struct flo_httpd_request *http)
 static void on_metrics(void *context, struct flo_httpd_request *http)
 {
     struct flo_buf out = {.bytes_max = 262144};
+    struct flo_err err = {0};
+    if (token_of(context, http) != SERVE_TOKEN_ANY) {
+        flo_fail(&err, FLO_E_LOCAL_AUTH, "this token may use its models only");
+        flo_httpd_answer_err(http, &err);
+        return;
+    }
     flo_api_metrics(context, &out);
     flo_httpd_answer(http, 200, "text/plain; version=0.0.4", out.data,
                      out.bytes);
@@ -269,6 +259,9 @@ static int check_token(struct flo_serve *serve,
                        const char *address, struct flo_err *err)
 {
     if (options->token == NULL || options->token[0] == '\0') {
+        if (serve->n_tokens > 0) {
+            return 0;
+        }
         if (options->allows_no_token && is_loopback(address)) {
             return 0;
         }
@@ -276,7 +269,7 @@ static int check_token(struct flo_serve *serve,
         flo_err_why(err, "whoever reaches a TCP port could use the model");
         return flo_err_fix(err, "set a token file, or listen on unix:PATH");
     }
-    if (strlen(options->token) < 16 ||
+    if (strlen(options->token) < TOKEN_CHARS_MIN ||
         strlen(options->token) >= sizeof(serve->token)) {
         return flo_fail(err, FLO_E_CFG_RANGE,
                         "the token has %zu characters, 16 to %zu are taken",
@@ -363,10 +356,37 @@ static int add_routes(struct flo_serve *serve, struct flo_err *err)
     return 0;
 }
 
+static int take_tokens(struct flo_serve *serve,
+                       const struct flo_serve_options *options,
+                       struct flo_err *err)
+{
+    if (options->n_tokens > FLO_SERVE_TOKENS_MAX) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "%u bound tokens, at most %d",
+                        options->n_tokens, FLO_SERVE_TOKENS_MAX);
+    }
+    for (uint32_t i = 0; i < options->n_tokens; i++) {
+        const struct flo_serve_token *token = &options->tokens[i];
+        size_t chars = strlen(token->secret);
+        if (!flo_name_is_valid(token->name) || chars < TOKEN_CHARS_MIN ||
+            chars >= sizeof(serve->tokens[i].secret)) {
+            return flo_fail(err, FLO_E_CFG_RANGE,
+                            "token \"%.64s\" has %zu characters, %d to %zu are "
+                            "taken",
+                            token->name, chars, TOKEN_CHARS_MIN,
+                            sizeof(serve->tokens[i].secret) - 1);
+        }
+        strcpy(serve->tokens[i].name, token->name);
+        strcpy(serve->tokens[i].secret, token->secret);
+    }
+    serve->n_tokens = options->n_tokens;
+    return 0;
+}
+
 int flo_api_open(struct flo_serve *serve,
                  const struct flo_serve_options *options, struct flo_err *err)
 {
-    int rv = find_hosts(serve, options, err);
+    int rv = take_tokens(serve, options, err);
+    rv = rv < 0 ? rv : find_hosts(serve, options, err);
     if (rv < 0) {
         return rv;
     }

@@ -2,6 +2,8 @@
 #include "agent/serve/api/api.h"
 #include "agent/serve/engines/engines.h"
 
+#include <stddef.h>
+
 static void add_number(struct flo_buf *out, const char *name, const char *type,
                        const char *help, uint64_t value)
 {
@@ -30,12 +32,64 @@ static void add_serving(const struct serve_place *place, struct flo_buf *out)
     const struct serve_engine *live = flo_serve_engine_live(place);
     char digest[FLO_DIGEST_TEXT];
     if (live != NULL) {
-        flo_digest_text(&live->release, digest);
+        const struct flo_serve_route *route = &place->route;
+        flo_digest_text(place->has_route ? &route->release : &live->release,
+                        digest);
         flo_buf_printf(out,
                        "flotilla_serving_info{model=\"%s\",version=\"%s\","
                        "release=\"%s\",kernel=\"%s\"} 1\n",
-                       live->model, live->version, digest, live->kernel);
+                       place->has_route ? route->model : live->model,
+                       place->has_route ? route->version : live->version,
+                       digest, live->kernel);
     }
+}
+
+static const char *name_of(const struct serve_place *place)
+{
+    const struct serve_engine *live = flo_serve_engine_live(place);
+    return place->has_route ? place->route.model
+           : live != NULL   ? live->model
+                            : NULL;
+}
+
+/* One number of every model. */
+static void add_per_model(const struct flo_serve *serve, const char *name,
+                          const char *type, const char *help, size_t offset,
+                          struct flo_buf *out)
+{
+    flo_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
+        const struct serve_place *place = &serve->places[i];
+        const char *model = name_of(place);
+        if (model != NULL) {
+            flo_buf_printf(
+                out, "%s{model=\"%s\"} %llu\n", name, model,
+                (unsigned long long)*(
+                    const uint64_t *)(const void *)((const char *)place +
+                                                    offset));
+        }
+    }
+}
+
+static void add_models(const struct flo_serve *serve, struct flo_buf *out)
+{
+#define COUNTER(member, name, help)                                            \
+    add_per_model(serve, name, "counter", help,                                \
+                  offsetof(struct serve_place, member), out)
+    COUNTER(requests, "flotilla_model_requests_total",
+            "inference requests of a model that ended");
+    COUNTER(errors, "flotilla_model_request_errors_total",
+            "requests of a model that ended with an error");
+    COUNTER(tokens_in, "flotilla_model_tokens_in_total",
+            "prompt tokens of a model's finished requests");
+    COUNTER(tokens_out, "flotilla_model_tokens_out_total",
+            "tokens that a model generated");
+    COUNTER(loads, "flotilla_model_loads_total",
+            "engines of a model that got ready");
+    add_per_model(serve, "flotilla_model_requests_held", "gauge",
+                  "requests that wait for a model",
+                  offsetof(struct serve_place, n_held), out);
+#undef COUNTER
 }
 
 static void add_engines(const struct flo_serve *serve, struct flo_buf *out)
@@ -85,5 +139,6 @@ void flo_api_metrics(const struct flo_serve *serve, struct flo_buf *out)
                      "from one token to the next, each", out);
     flo_timing_print(&c->request, "flotilla_request_seconds", "whole requests",
                      out);
+    add_models(serve, out);
     add_engines(serve, out);
 }

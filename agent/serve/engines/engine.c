@@ -519,6 +519,7 @@ static int on_open_answer(struct serve_engine *engine,
                         flo_wire_type_name((int)message->type));
     }
     engine->state = ENGINE_READY;
+    engine->loaded_at_ms = flo_now_ms();
     engine->context = message->ready.context;
     uint32_t sessions = message->ready.sessions;
     engine->sessions =
@@ -769,6 +770,7 @@ static void model_take(struct serve_engine *engine,
     snprintf(engine->name, sizeof(engine->name), "%s@%s", model->model,
              model->version);
     engine->release = model->release;
+    engine->created_s = model->created_s;
     engine->has_packed = model->packed_fd > 0;
     engine->lacks_packed = model->lacks_packed;
     open->context = model->context;
@@ -783,9 +785,10 @@ static void model_take(struct serve_engine *engine,
     open->keeps_prefix = model->prefix_fd > 0;
     engine->n_adapters = open->n_adapters = model->n_adapters;
     for (uint32_t i = 0; i < model->n_adapters; i++) {
-        strcpy(engine->adapters[i], model->adapters[i].name);
-        open->adapters[i] = (struct flo_wire_text){engine->adapters[i],
-                                                   strlen(engine->adapters[i])};
+        const char *name = model->adapters[i].name;
+        strcpy(engine->adapters[i].name, name);
+        engine->adapters[i].is_private = model->adapters[i].is_private;
+        open->adapters[i] = (struct flo_wire_text){name, strlen(name)};
     }
     if (open->threads == 0 && fstat(model->fd, &st) == 0 &&
         st.st_size < (off_t)SMALL_MODEL_BYTES) {

@@ -77,8 +77,9 @@ struct serve_engine {
     uint32_t unanswered_ticks;
     uint32_t reap_ticks;
     bool has_ping;
-    uint64_t started_ms;
-    struct serve_call *calls; /* in the order in which they came */
+    uint64_t started_ms, loaded_at_ms; /* loaded_at_ms 0: it never was */
+    uint64_t created_s;                /* of the model */
+    struct serve_call *calls;          /* in the order in which they came */
     uint32_t n_calls;
     size_t bytes_waiting[CALL_KINDS]; /* of all of them */
     uint32_t next_id;
@@ -88,12 +89,15 @@ struct serve_engine {
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     char name[2 * FLO_NAME_MAX + 2]; /* "tiny@2.1.0" */
-    char adapters[FLO_SERVE_ADAPTERS_MAX][FLO_NAME_MAX + 1];
+    struct {
+        char name[FLO_NAME_MAX + 1];
+        bool is_private;
+    } adapters[FLO_SERVE_ADAPTERS_MAX];
     uint32_t n_adapters;
     struct { /* of the adapters; under way while call.engine is not NULL */
         struct serve_call call;
         char name[FLO_NAME_MAX + 1];
-        bool is_load;
+        bool is_load, is_private;
         int fd; /* of a LOAD that waits to be sent; -1: a DROP does; 0: none */
     } change;
     struct flo_digest release;

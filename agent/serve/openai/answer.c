@@ -82,7 +82,10 @@ void flo_answer_fail(struct serve_request *request, const struct flo_err *err)
         flo_httpd_stream_end(http);
     } else {
         if (status == 503) {
-            flo_httpd_add_header(http, "Retry-After", "1");
+            char seconds[16];
+            snprintf(seconds, sizeof(seconds), "%u",
+                     request->retry_after_s > 0 ? request->retry_after_s : 1);
+            flo_httpd_add_header(http, "Retry-After", seconds);
         }
         error_body(err, status, param, &out);
         flo_buf_text(&out, "\n");
@@ -103,7 +106,8 @@ static void add_head(const struct serve_request *request, const char *object,
                    request->model_name);
 }
 
-static void add_usage(const struct flo_wire_done *done, struct flo_buf *out)
+static void add_usage(const struct serve_request *request,
+                      const struct flo_wire_done *done, struct flo_buf *out)
 {
     flo_buf_printf(out,
                    "\"usage\":{\"prompt_tokens\":%u,\"completion_tokens\":%u,"
@@ -113,10 +117,11 @@ static void add_usage(const struct flo_wire_done *done, struct flo_buf *out)
                    (unsigned long long)done->tokens_in + done->tokens_out,
                    done->cached_tokens);
     flo_buf_printf(out,
-                   "\"timings\":{\"queue_ms\":%.3f,\"prompt_ms\":%.3f,"
+                   "\"timings\":{\"queue_ms\":%.3f,\"load_ms\":%.3f,"
+                   "\"prompt_ms\":%.3f,"
                    "\"first_token_ms\":%.3f,\"per_token_ms\":%.3f,"
                    "\"guessed\":%u,\"guessed_right\":%u}",
-                   (double)done->queue_us / 1e3,
+                   (double)done->queue_us / 1e3, (double)request->load_us / 1e3,
                    (double)done->prompt_wall_us / 1e3,
                    (double)done->first_us / 1e3,
                    done->tokens_out < 2
@@ -238,7 +243,7 @@ static void end_stream(struct serve_request *request,
                                                : "text_completion",
                  &out);
         flo_buf_text(&out, "\"choices\":[],");
-        add_usage(done, &out);
+        add_usage(request, done, &out);
         flo_buf_text(&out, "}\n\n");
     }
     flo_buf_text(&out, "data: [DONE]\n\n");
@@ -274,7 +279,7 @@ static void answer_whole(struct serve_request *request,
     flo_buf_text(&out, ",\"logprobs\":");
     flo_answer_logprobs_put(request, &out);
     flo_buf_printf(&out, ",\"finish_reason\":\"%s\"}],", finish_of(done));
-    add_usage(done, &out);
+    add_usage(request, done, &out);
     flo_buf_text(&out, "}\n");
     if (out.failed || request->text.failed || request->logprobs.failed) {
         struct flo_err err = {0};

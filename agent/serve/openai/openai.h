@@ -38,7 +38,11 @@ struct serve_request {
     struct serve_params params;
     struct serve_call call;
     uint64_t client; /* whose it is: flo_httpd_peer_client() */
+    int token;       /* the client's, of serve->tokens; -1: it may use all */
     bool is_held;
+    bool is_leaving;        /* its model was removed */
+    uint64_t held_us;       /* since when; 0: not for a load on demand */
+    uint32_t retry_after_s; /* of its refusal; 0: 1 */
     bool is_waiting; /* in the running list, until its client's turn comes */
     bool is_due;     /* it goes to the engine whatever else is there */
     bool was_retried;
@@ -46,10 +50,11 @@ struct serve_request {
     struct event *hold; /* how long it may be held */
     uint64_t came_us, first_us, last_us;
     uint64_t queue_us, prompt_us;
+    uint64_t load_us; /* of queue_us, for a load */
     uint32_t tokens_out;
     uint64_t created_s;
     char id[48];
-    char model_name[2 * FLO_NAME_MAX + 2]; /* of the engine that answers */
+    char model_name[2 * FLO_NAME_MAX + 2]; /* of the release that answers */
     struct flo_digest release;
     struct flo_buf text;     /* of an answer that is not streamed; failed: it
                                 got too long */

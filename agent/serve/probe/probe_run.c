@@ -64,6 +64,11 @@ int flo_probe_start(struct probe *probe, struct serve_engine *engine,
     } else {
         message.type = FLO_WIRE_GENERATE;
         put_generate(&message.generate, c);
+        const char *adapter = engine == probe->candidate
+                                  ? probe->limits.adapter
+                                  : probe->place->route.adapter;
+        message.generate.adapter =
+            (struct flo_wire_text){adapter, strlen(adapter)};
         message.generate.max_tokens = tokens_max;
         message.generate.ignores_end =
             ignores_end && (engine->abilities & FLO_ABILITY_ENDLESS) != 0;

@@ -18,13 +18,15 @@ void flo_router_abandon(struct serve_request *request);
 void flo_router_next_turn(struct flo_serve *serve);
 /* The model is ready: its held requests go to it. */
 void flo_router_release_held(struct serve_place *place);
-/* Does the name mean this engine: its model ("tiny", "tiny@2.1.0"), its model
- * and an adapter after a colon, or an adapter alone?  *adapter is the adapter's
- * name; NULL: none is named. */
-bool flo_router_names(const struct serve_engine *engine, const char *name,
-                      const char **adapter);
-/* The model that a request's name means; NULL: none. */
-struct serve_place *flo_router_place(struct flo_serve *serve, const char *name);
+/* The model is on demand from now on: those who wait for it want it. */
+void flo_router_want_again(struct serve_place *place);
+/* All who wait for the model get the error. */
+void flo_router_fail_held(struct serve_place *place, const struct flo_err *err);
+/* The model is removed: those who wait get the error, those under way may go
+ * on until flo_router_fail_leaving(). */
+void flo_router_remove(struct serve_place *place, const struct flo_err *err);
+void flo_router_fail_leaving(struct serve_place *place,
+                             const struct flo_err *err);
 void flo_router_close(struct flo_serve *serve);
 
 #endif

@@ -6,6 +6,9 @@
  * once.  A flip, a crash and a swap therefore lose nothing. */
 #include "agent/serve/requests/requests.h"
 
+#include "agent/serve/requests/demand.h"
+#include "agent/serve/requests/names.h"
+
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +73,7 @@ static void tell(struct serve_request *request, uint32_t tokens_in, int error)
     struct flo_serve_request_stats stats = {
         .release = request->release,
         .queue_us = request->queue_us,
+        .load_us = request->load_us,
         .total_us = flo_now_us() - request->came_us,
         .tokens_in = tokens_in,
         .tokens_out = request->tokens_out,
@@ -89,10 +93,14 @@ static void tell(struct serve_request *request, uint32_t tokens_in, int error)
     counters->requests++;
     counters->tokens_in += tokens_in;
     counters->tokens_out += request->tokens_out;
+    request->place->requests++;
+    request->place->tokens_in += tokens_in;
+    request->place->tokens_out += request->tokens_out;
     if (error == FLO_E_INFER_CANCELLED) {
         counters->cancelled++;
     } else if (error != 0) {
         counters->errors++;
+        request->place->errors++;
     } else {
         flo_timing_add(&counters->request, stats.total_us);
         flo_timing_add(&counters->queue, stats.queue_us);
@@ -118,6 +126,7 @@ static void request_end(struct serve_request *request, uint32_t tokens_in,
     flo_router_next_turn(request->serve);
     unlist(request);
     flo_serve_engine_cancel(&request->call);
+    request->place->used_ms = flo_now_ms();
     if (request->hold != NULL) {
         event_free(request->hold);
     }
@@ -155,7 +164,7 @@ static void first_token(struct serve_request *request,
     place->awaits_first_answer = false;
     if (handlers->on_first_answer != NULL) {
         handlers->on_first_answer(handlers->context, place->model,
-                                  &engine->release,
+                                  &request->release,
                                   flo_now_ms() - place->flip_ms);
     }
 }
@@ -320,6 +329,12 @@ static void request_hold(struct serve_request *request)
     request->place->n_held++;
     request->is_held = true;
     request->is_waiting = false;
+    if (request->place->route.state == FLO_ROUTE_ON_DEMAND) {
+        request->held_us = flo_now_us();
+    }
+    if (flo_demand_wait(request)) {
+        flo_router_next_turn(serve);
+    }
     if (request->hold == NULL) {
         uint64_t ms = serve->hold_ms_max;
         struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
@@ -331,60 +346,6 @@ static void request_hold(struct serve_request *request)
     }
 }
 
-bool flo_router_names(const struct serve_engine *engine, const char *name,
-                      const char **adapter)
-{
-    size_t chars = strcspn(name, ":");
-    bool has_model = (strlen(engine->model) == chars &&
-                      memcmp(name, engine->model, chars) == 0) ||
-                     (strlen(engine->name) == chars &&
-                      memcmp(name, engine->name, chars) == 0);
-    *adapter = NULL;
-    if (has_model && name[chars] == '\0') {
-        return true;
-    }
-    name += has_model ? chars + 1 : 0;
-    for (uint32_t i = 0; i < engine->n_adapters; i++) {
-        if (strcmp(name, engine->adapters[i]) == 0) {
-            *adapter = engine->adapters[i];
-        }
-    }
-    return *adapter != NULL;
-}
-
-static bool has_engine(const struct serve_place *place)
-{
-    return place->roles[FLO_ROLE_CURRENT] != NULL ||
-           place->roles[FLO_ROLE_CANDIDATE] != NULL;
-}
-
-/* The model that a name means; empty: the first one.  A name that no live
- * engine has may be that of a model that loads: the first such model has it
- * until its engine is there.  NULL: no model can have it. */
-struct serve_place *flo_router_place(struct flo_serve *serve, const char *name)
-{
-    const char *adapter;
-    struct serve_place *waiting = NULL, *first = NULL;
-    for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
-        struct serve_place *place = &serve->places[i];
-        const struct serve_engine *live = flo_serve_engine_live(place);
-        if (live != NULL && name[0] != '\0' &&
-            flo_router_names(live, name, &adapter)) {
-            return place;
-        }
-        if (live == NULL && has_engine(place) && waiting == NULL) {
-            waiting = place;
-        }
-        if ((live != NULL || has_engine(place)) && first == NULL) {
-            first = place;
-        }
-    }
-    if (first == NULL) {
-        return &serve->places[0]; /* nothing is there yet */
-    }
-    return name[0] == '\0' ? first : waiting;
-}
-
 static void refuse_name(struct serve_request *request)
 {
     struct flo_err err = {0};
@@ -394,18 +355,22 @@ static void refuse_name(struct serve_request *request)
     request_fail(request, &err);
 }
 
-/* The adapter that the request names is put into its message. */
-static int take_model(struct serve_request *request,
-                      const struct serve_engine *engine, struct flo_err *err)
+/* The adapter that the request names, or its route's, is put into its message.
+ * It may turn out that the name is another model's. */
+static int take_model(struct serve_request *request, struct flo_err *err)
 {
     struct serve_params *params = &request->params;
+    const struct serve_place *place = request->place;
     const char *adapter = NULL;
     if (params->model[0] != '\0' &&
-        !flo_router_names(engine, params->model, &adapter)) {
+        !flo_names_match(place, params->model, &adapter)) {
         strcpy(params->param, "model");
-        return flo_fail(err, FLO_E_INFER_MODEL,
-                        "model \"%s\" is not served, %s is", params->model,
-                        engine->name);
+        return flo_fail(err, FLO_E_INFER_MODEL, "model \"%s\" is not served",
+                        params->model);
+    }
+    if (adapter == NULL && place->has_route &&
+        place->route.adapter[0] != '\0') {
+        adapter = place->route.adapter;
     }
     if (adapter != NULL && params->message.type == FLO_WIRE_EMBED) {
         strcpy(params->param, "model");
@@ -521,6 +486,7 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
             request_dispatch(request);
         }
     }
+    flo_demand_tell(serve);
 }
 
 int flo_router_open(struct flo_serve *serve, struct flo_err *err)
@@ -572,16 +538,74 @@ static bool make_place(struct flo_serve *serve,
     return true;
 }
 
+static void refuse_removed(struct serve_request *request)
+{
+    struct flo_err err = {0};
+    flo_fail(&err,
+             request->is_leaving ? FLO_E_INFER_CANCELLED : FLO_E_INFER_MODEL,
+             "the model was removed");
+    request_fail(request, &err);
+}
+
+static void wait_for_model(struct serve_request *request)
+{
+    struct flo_err err = {0};
+    if (flo_demand_admit(request, &err) < 0) {
+        request_fail(request, &err);
+    } else {
+        request_hold(request);
+    }
+}
+
+/* It waited for the first model that came, and its name is another's. */
+static bool moves_on(struct serve_request *request)
+{
+    const char *name = request->params.model, *adapter;
+    struct serve_place *other;
+    if (name[0] == '\0' || flo_names_match(request->place, name, &adapter)) {
+        return false;
+    }
+    other = flo_names_place(request->serve, name, request->token);
+    if (other == NULL || other == request->place) {
+        return false;
+    }
+    request->place = other;
+    return true;
+}
+
+/* The release that answers, as the route says. */
+static void take_label(struct serve_request *request,
+                       const struct serve_engine *engine)
+{
+    const struct serve_place *place = request->place;
+    if (!place->has_route) {
+        request->release = engine->release;
+        memcpy(request->model_name, engine->name, sizeof(request->model_name));
+        return;
+    }
+    request->release = place->route.release;
+    snprintf(request->model_name, sizeof(request->model_name), "%s@%s",
+             place->route.model, place->route.version);
+}
+
 /* From the running list to the live engine, or to the held ones. */
 static void request_dispatch(struct serve_request *request)
 {
     struct serve_engine *engine = flo_serve_engine_live(request->place);
     struct flo_err err = {0};
-    if (engine == NULL) {
-        request_hold(request);
+    if (request->place->is_removed) {
+        refuse_removed(request);
         return;
     }
-    if (take_model(request, engine, &err) < 0 ||
+    if (engine == NULL) {
+        wait_for_model(request);
+        return;
+    }
+    if (moves_on(request)) {
+        request_dispatch(request);
+        return;
+    }
+    if (take_model(request, &err) < 0 ||
         check_abilities(request, engine, &err) < 0) {
         request_fail(request, &err);
         return;
@@ -592,8 +616,7 @@ static void request_dispatch(struct serve_request *request)
     }
     request->is_waiting = false;
     request->queue_us = flo_now_us() - request->came_us;
-    request->release = engine->release;
-    memcpy(request->model_name, engine->name, sizeof(request->model_name));
+    take_label(request, engine);
     request->call.context = request;
     request->call.on_frame = on_frame;
     request->call.on_lost = on_lost;
@@ -613,7 +636,7 @@ void flo_router_send_all(struct serve_place *place, enum flo_serve_role role,
            engine == place->roles[role]) {
         const char *named = NULL;
         if (request->is_waiting && request->place == place &&
-            flo_router_names(engine, request->params.model, &named) &&
+            flo_names_match(place, request->params.model, &named) &&
             named != NULL && strcmp(named, adapter) == 0) {
             request->is_due = true;
             request->is_waiting = false;
@@ -639,6 +662,10 @@ void flo_router_release_held(struct serve_place *place)
     struct serve_request *request;
     while (flo_serve_engine_live(place) != NULL &&
            (request = first_held(place)) != NULL) {
+        if (request->held_us > 0) {
+            request->load_us += flo_now_us() - request->held_us;
+            request->held_us = 0;
+        }
         unlist(request);
         list_running(request);
         if (request->hold != NULL) {
@@ -647,6 +674,55 @@ void flo_router_release_held(struct serve_place *place)
             request->hold = NULL;
         }
         request_dispatch(request);
+    }
+}
+
+void flo_router_want_again(struct serve_place *place)
+{
+    for (struct serve_request *r = place->serve->held; r != NULL; r = r->next) {
+        if (r->place == place && flo_demand_wait(r)) {
+            flo_router_next_turn(place->serve);
+        }
+    }
+}
+
+void flo_router_fail_held(struct serve_place *place, const struct flo_err *err)
+{
+    struct serve_request *request;
+    while ((request = first_held(place)) != NULL) {
+        request_fail(request, err);
+    }
+}
+
+static struct serve_request *first_running(const struct serve_place *place,
+                                           bool is_waiting, bool is_leaving)
+{
+    struct serve_request *r = place->serve->running;
+    while (r != NULL && !(r->place == place && r->is_waiting == is_waiting &&
+                          r->is_leaving == is_leaving)) {
+        r = r->next;
+    }
+    return r;
+}
+
+void flo_router_remove(struct serve_place *place, const struct flo_err *err)
+{
+    struct serve_request *request;
+    while ((request = first_running(place, false, false)) != NULL) {
+        request->is_leaving = true;
+    }
+    while ((request = first_running(place, true, false)) != NULL) {
+        request_fail(request, err);
+    }
+    flo_router_fail_held(place, err);
+}
+
+void flo_router_fail_leaving(struct serve_place *place,
+                             const struct flo_err *err)
+{
+    struct serve_request *request;
+    while ((request = first_running(place, false, true)) != NULL) {
+        request_fail(request, err);
     }
 }
 
@@ -663,7 +739,8 @@ void flo_router_submit(struct serve_request *request)
     if (request->params.message.type == FLO_WIRE_GENERATE) {
         request->params.message.generate.client = request->client;
     }
-    struct serve_place *place = flo_router_place(serve, request->params.model);
+    struct serve_place *place =
+        flo_names_place(serve, request->params.model, request->token);
     request->place = place == NULL ? &serve->places[0] : place;
     list_running(request);
     if (place == NULL) {

@@ -224,6 +224,7 @@ static void close_model(const struct flo_serve_model *model)
 static int adapter_of(const struct lora_file *file,
                       struct flo_serve_adapter *out, struct flo_err *err)
 {
+    *out = (struct flo_serve_adapter){0};
     strcpy(out->name, file->name);
     out->fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 3);
     return out->fd >= 0
@@ -361,11 +362,19 @@ static int load_packed(struct standalone *s, struct flo_err *err)
     return 0;
 }
 
+/* A file's age is all that is known of a model alone. */
+static uint64_t modified_s(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && st.st_mtime > 0 ? (uint64_t)st.st_mtime : 0;
+}
+
 static int describe(struct standalone *s, struct flo_err *err)
 {
     name_model(s->model, s->loaded.model);
     strcpy(s->loaded.version, "local");
     s->loaded.context = s->context;
+    s->loaded.created_s = modified_s(s->model);
     s->loaded.threads = s->threads;
     s->loaded.sessions = s->sessions;
     s->loaded.chat_template = s->chat_template;

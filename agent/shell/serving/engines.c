@@ -202,6 +202,7 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action,
     }
     memcpy(model.model, release->model, sizeof(model.model));
     memcpy(model.version, release->version, sizeof(model.version));
+    model.created_s = release->created_at_ms / 1000;
     model.context = (uint32_t)flo_config_u64(config, "context");
     if (model.context == 0) {
         model.context = variant->context;

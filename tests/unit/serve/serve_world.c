@@ -22,13 +22,15 @@ struct world world;
 
 /* ---- handlers ---------------------------------------------------- */
 
-void load(enum flo_serve_role role, const char *path, const char *version)
+void load_as(unsigned index, const char *name, enum flo_serve_role role,
+             const char *path, const char *version)
 {
     struct flo_serve_model model = {.fd = open(path, O_RDONLY | O_CLOEXEC),
-                                    .lacks_packed = world.lacks_packed};
+                                    .lacks_packed = world.lacks_packed,
+                                    .adapter_bytes = world.adapter_bytes};
     struct flo_err err = {0};
     assert_true(model.fd >= 0);
-    strcpy(model.model, "tiny");
+    strcpy(model.model, name);
     strcpy(model.version, version);
     memset(model.release.bytes, version[0], sizeof(model.release.bytes));
     if (world.adapter_path != NULL) {
@@ -37,9 +39,14 @@ void load(enum flo_serve_role role, const char *path, const char *version)
         model.adapters[0].fd = open(world.adapter_path, O_RDONLY | O_CLOEXEC);
         assert_true(model.adapters[0].fd >= 0);
     }
-    if (flo_serve_load(world.serve, 0, role, &model, &err) < 0) {
+    if (flo_serve_load(world.serve, index, role, &model, &err) < 0) {
         fail_msg("%s", err.what);
     }
+}
+
+void load(enum flo_serve_role role, const char *path, const char *version)
+{
+    load_as(0, "tiny", role, path, version);
 }
 
 static void load_adapter(void)
@@ -59,7 +66,6 @@ static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
                       uint64_t ms, const struct flo_err *err)
 {
     struct flo_err failure = {0};
-    (void)model;
     (void)context;
     (void)ms;
     if (err != NULL) {
@@ -69,7 +75,7 @@ static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
     }
     world.loaded++;
     if (role == FLO_ROLE_CURRENT) {
-        assert_int_equal(flo_serve_flip(world.serve, 0, role, &failure), 0);
+        assert_int_equal(flo_serve_flip(world.serve, model, role, &failure), 0);
     }
     if (world.loads_adapter) {
         world.loads_adapter = false;
@@ -103,8 +109,10 @@ static void on_engine_lost(void *context, unsigned model,
 static void on_request(void *context, unsigned model,
                        const struct flo_serve_request_stats *stats)
 {
-    (void)model;
     (void)context;
+    world.requests_of[model]++;
+    world.release_of[model] = stats->release;
+    world.load_us = stats->load_us;
     world.stats_errors += stats->error != 0;
     if (world.unloads && stats->error != 0) {
         world.unloads = false;
@@ -126,6 +134,12 @@ static void on_first_answer(void *context, unsigned model,
     world.first_answers++;
 }
 
+static void on_wanted(void *context, unsigned model)
+{
+    (void)context;
+    world.wanted[model]++;
+}
+
 static void on_drained(void *context, unsigned model,
                        const struct flo_digest *release)
 {
@@ -144,7 +158,8 @@ static void on_pulse(evutil_socket_t fd, short what, void *context)
     (void)context;
 }
 
-void world_open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms)
+static void open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms,
+                      const struct flo_serve_token *tokens, uint32_t n_tokens)
 {
     static const char *listen[3] = {NULL, "127.0.0.1:0", NULL};
     char usual[512];
@@ -153,6 +168,7 @@ void world_open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms)
         .on_adapter = on_adapter,
         .on_engine_lost = on_engine_lost,
         .on_request = on_request,
+        .on_wanted = on_wanted,
         .on_first_answer = on_first_answer,
         .on_drained = on_drained,
     };
@@ -173,6 +189,9 @@ void world_open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms)
                                               .allows_no_token = true,
                                               .hang_ms_max = hang_ms,
                                               .hold_ms_max = hold_ms,
+                                              .removal_ms = 300,
+                                              .tokens = tokens,
+                                              .n_tokens = n_tokens,
                                               .sandbox = FLO_SANDBOX_PREFERRED};
     world.base = event_base_new();
     world.pulse = event_new(world.base, -1, EV_PERSIST, on_pulse, NULL);
@@ -181,6 +200,16 @@ void world_open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms)
         0) {
         fail_msg("%s", err.what);
     }
+}
+
+void world_open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms)
+{
+    open_with(engine, hang_ms, hold_ms, NULL, 0);
+}
+
+void world_open_bound(const struct flo_serve_token *token)
+{
+    open_with(NULL, 0, 0, token, 1);
 }
 
 void world_open(void)
@@ -281,15 +310,17 @@ static int dial_tcp(void)
     return fd;
 }
 
-static int say_to(int fd, const char *path, const char *body)
+static int say_to(int fd, const char *path, const char *body, const char *token)
 {
-    char head[256];
+    char head[512];
     size_t bytes = strlen(body);
-    int n =
-        snprintf(head, sizeof(head),
-                 "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                 "Content-Length: %zu\r\n\r\n",
-                 bytes == 0 ? "GET" : "POST", path, bytes);
+    int n = snprintf(
+        head, sizeof(head),
+        "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        "%s%s%sContent-Length: %zu\r\n\r\n",
+        bytes == 0 ? "GET" : "POST", path,
+        token != NULL ? "Authorization: Bearer " : "",
+        token != NULL ? token : "", token != NULL ? "\r\n" : "", bytes);
     if (fd >= 0 &&
         (!send_all(fd, head, (size_t)n) || !send_all(fd, body, bytes))) {
         close(fd);
@@ -300,20 +331,21 @@ static int say_to(int fd, const char *path, const char *body)
 
 int say(const char *path, const char *body)
 {
-    return say_to(dial(), path, body);
+    return say_to(dial(), path, body, NULL);
 }
 
 int say_as_other(const char *path, const char *body)
 {
-    return say_to(dial_tcp(), path, body);
+    return say_to(dial_tcp(), path, body, NULL);
 }
 
 static void ask_once(struct client *client)
 {
     size_t n = 0;
     ssize_t got;
-    int fd = client->is_other ? say_as_other(client->path, client->body)
-                              : say(client->path, client->body);
+    bool is_tcp = client->is_other || client->token != NULL;
+    int fd = say_to(is_tcp ? dial_tcp() : dial(), client->path, client->body,
+                    client->token);
     while (fd >= 0) {
         got = recv(fd, client->text + n, sizeof(client->text) - 1 - n, 0);
         if (got < 0 && errno == EINTR) {
@@ -358,8 +390,10 @@ void client_start(struct client *client, const char *path, const char *body,
                   bool repeats)
 {
     bool is_other = client->is_other;
+    const char *token = client->token;
     memset(client, 0, sizeof(*client));
     client->is_other = is_other;
+    client->token = token;
     client->path = path;
     client->body = body;
     client->repeats = repeats;

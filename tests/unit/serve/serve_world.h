@@ -33,11 +33,15 @@ struct world {
     int load_error, lost_error;
     char lost_what[512];
     int stats_errors, adapters_changed;
+    int requests_of[FLO_SERVE_MODELS_MAX], wanted[FLO_SERVE_MODELS_MAX];
+    struct flo_digest release_of[FLO_SERVE_MODELS_MAX]; /* the last one's */
+    uint64_t load_us;                                   /* the last one's */
     bool reloads;       /* a lost engine is loaded again */
     bool unloads;       /* the first error unloads the current one by force */
     bool loads_adapter; /* as soon as the next model is there */
     /* Of models loaded from here on: */
     bool lacks_packed;
+    uint64_t adapter_bytes;   /* room for more adapters */
     const char *adapter_path; /* of the adapter "site"; NULL: none */
 };
 extern struct world world;
@@ -45,6 +49,8 @@ extern struct world world;
 /* NULL: flotilla-engine; 0 ms: as usual. */
 void world_open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms);
 void world_open(void);
+/* TCP takes this token alone. */
+void world_open_bound(const struct flo_serve_token *token);
 void world_close(void);
 
 /* One turn of the loop, which began to wait for `what` at from_ms: fails after
@@ -62,6 +68,9 @@ struct flo_serve_status status_now(void);
 
 /* Begin to load; a current model becomes live when it is. */
 void load(enum flo_serve_role role, const char *path, const char *version);
+/* The same for any model; release: all bytes are the version's first one. */
+void load_as(unsigned index, const char *name, enum flo_serve_role role,
+             const char *path, const char *version);
 /* Load, until it is there. */
 void open_current(const char *path, const char *version);
 void open_candidate(const char *path, const char *version);
@@ -70,8 +79,9 @@ void flip(enum flo_serve_role role);
 struct client {
     pthread_t thread;
     const char *path, *body;
-    bool is_other; /* than the other clients are */
-    bool repeats;  /* until told to stop */
+    bool is_other;     /* than the other clients are */
+    const char *token; /* over TCP; NULL: none */
+    bool repeats;      /* until told to stop */
     atomic_bool stops, is_over;
     atomic_int good, bad, pieces;
     atomic_int of_v2, of_v21;

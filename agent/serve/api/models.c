@@ -1,0 +1,112 @@
+/* The models of /v1/models: each once, with its aliases and its adapters. */
+#include "agent/serve/api/models.h"
+
+#include "agent/serve/requests/names.h"
+
+/* What a client sees of it: the route, or the live engine without one. */
+struct shown {
+    const char *model, *version, *state;
+    const struct flo_digest *release;
+    uint64_t created_s;
+    uint32_t context; /* 0: no engine is there that knows it */
+};
+
+/* false: nothing is to be seen. */
+static bool show(const struct serve_place *place, struct shown *out)
+{
+    const struct serve_engine *live = flo_serve_engine_live(place);
+    const struct flo_serve_route *route = &place->route;
+    if (place->is_removed || (live == NULL && !place->has_route)) {
+        return false;
+    }
+    *out = (struct shown){.context = live != NULL ? live->context : 0};
+    if (place->has_route) {
+        out->model = route->model;
+        out->version = route->version;
+        out->state = flo_serve_route_word(live != NULL ? FLO_ROUTE_READY
+                                          : route->state == FLO_ROUTE_READY
+                                              ? FLO_ROUTE_LOADING
+                                              : route->state);
+        out->release = &route->release;
+        out->created_s = route->created_s;
+    } else {
+        out->model = live->model;
+        out->version = live->version;
+        out->state = flo_serve_route_word(FLO_ROUTE_READY);
+        out->release = &live->release;
+        out->created_s = live->created_s;
+    }
+    return true;
+}
+
+static void add_aliases(const struct serve_place *place, struct flo_buf *out)
+{
+    uint32_t count = place->has_route ? place->route.n_aliases : 0;
+    flo_buf_text(out, "\"aliases\":[");
+    for (uint32_t i = 0; i < count; i++) {
+        flo_buf_printf(out, "%s\"%s\"", i > 0 ? "," : "",
+                       place->route.aliases[i]);
+    }
+    flo_buf_text(out, "],");
+}
+
+void flo_models_add(const struct serve_place *place, const char *adapter,
+                    bool is_whole, struct flo_buf *out)
+{
+    char digest[FLO_DIGEST_TEXT];
+    struct shown shown;
+    if (!show(place, &shown)) {
+        return;
+    }
+    flo_digest_text(shown.release, digest);
+    flo_buf_printf(out, "{\"id\":\"%s%s%s\",\"object\":\"model\",",
+                   adapter == NULL || is_whole ? shown.model : "",
+                   adapter != NULL && is_whole ? ":" : "",
+                   adapter != NULL ? adapter : "");
+    flo_buf_printf(out,
+                   "\"created\":%llu,\"owned_by\":\"flotilla\","
+                   "\"release\":\"%s\",\"version\":\"%s\",\"state\":\"%s\",",
+                   (unsigned long long)shown.created_s, digest, shown.version,
+                   shown.state);
+    if (shown.context > 0) {
+        flo_buf_printf(out, "\"context\":%u,", shown.context);
+    }
+    if (adapter != NULL) {
+        flo_buf_printf(out, "\"parent\":\"%s\"}", shown.model);
+    } else {
+        add_aliases(place, out);
+        flo_buf_text(out, "\"parent\":null}");
+    }
+}
+
+static void add_adapters(const struct serve_place *place, struct flo_buf *out)
+{
+    const struct serve_engine *live = flo_serve_engine_live(place);
+    for (uint32_t i = 0; live != NULL && i < live->n_adapters; i++) {
+        if (!live->adapters[i].is_private) {
+            flo_buf_text(out, ",");
+            flo_models_add(place, live->adapters[i].name, true, out);
+            flo_buf_text(out, ",");
+            flo_models_add(place, live->adapters[i].name, false, out);
+        }
+    }
+}
+
+bool flo_models_list(const struct flo_serve *serve, int token,
+                     struct flo_buf *out)
+{
+    size_t count = 0, used = 0;
+    flo_buf_text(out, "{\"object\":\"list\",\"data\":[");
+    for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
+        const struct serve_place *place = &serve->places[i];
+        struct shown shown;
+        used += flo_names_is_used(place);
+        if (show(place, &shown) && flo_names_may_use(place, token)) {
+            flo_buf_text(out, count++ > 0 ? "," : "");
+            flo_models_add(place, NULL, true, out);
+            add_adapters(place, out);
+        }
+    }
+    flo_buf_text(out, "]}");
+    return count > 0 || (token != SERVE_TOKEN_ANY && used > 0);
+}

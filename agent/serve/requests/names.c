@@ -1,0 +1,131 @@
+/* Names: which model a request means, and who may use it. */
+#include "agent/serve/requests/names.h"
+
+#include <string.h>
+
+static bool is_text(const char *text, const char *name, size_t chars)
+{
+    return strlen(text) == chars && memcmp(text, name, chars) == 0;
+}
+
+/* "tiny" or "tiny@2.1.0", of the route, or of the live engine without one. */
+static bool is_model(const struct serve_place *place, const char *name,
+                     size_t chars)
+{
+    const struct serve_engine *live = flo_serve_engine_live(place);
+    char full[2 * FLO_NAME_MAX + 2];
+    if (!place->has_route) {
+        return live != NULL && (is_text(live->model, name, chars) ||
+                                is_text(live->name, name, chars));
+    }
+    snprintf(full, sizeof(full), "%s@%s", place->route.model,
+             place->route.version);
+    return is_text(place->route.model, name, chars) ||
+           is_text(full, name, chars);
+}
+
+static bool is_alias(const struct serve_place *place, const char *name,
+                     size_t chars)
+{
+    for (uint32_t i = 0; place->has_route && i < place->route.n_aliases; i++) {
+        if (is_text(place->route.aliases[i], name, chars)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A client's adapter of the live engine, or NULL. */
+static const char *find_adapter(const struct serve_place *place,
+                                const char *name)
+{
+    const struct serve_engine *live = flo_serve_engine_live(place);
+    for (uint32_t i = 0; live != NULL && i < live->n_adapters; i++) {
+        if (!live->adapters[i].is_private &&
+            strcmp(name, live->adapters[i].name) == 0) {
+            return live->adapters[i].name;
+        }
+    }
+    return NULL;
+}
+
+bool flo_names_match(const struct serve_place *place, const char *name,
+                     const char **adapter)
+{
+    size_t chars = strcspn(name, ":");
+    bool has_model =
+        is_model(place, name, chars) || is_alias(place, name, chars);
+    *adapter = NULL;
+    if (has_model && name[chars] == '\0') {
+        return true;
+    }
+    if (has_model && flo_serve_engine_live(place) == NULL) {
+        return true; /* its adapters are known when it is there */
+    }
+    *adapter = find_adapter(place, has_model ? name + chars + 1 : name);
+    return *adapter != NULL;
+}
+
+bool flo_names_may_use(const struct serve_place *place, int token)
+{
+    const char *name = token < 0 ? NULL : place->serve->tokens[token].name;
+    bool is_bound = name == NULL;
+    for (uint32_t i = 0; place->has_route && i < place->route.n_tokens; i++) {
+        is_bound |= name != NULL && strcmp(place->route.tokens[i], name) == 0;
+    }
+    return is_bound;
+}
+
+static bool has_engine(const struct serve_place *place)
+{
+    return place->roles[FLO_ROLE_CURRENT] != NULL ||
+           place->roles[FLO_ROLE_CANDIDATE] != NULL;
+}
+
+bool flo_names_is_used(const struct serve_place *place)
+{
+    return !place->is_removed && (place->has_route || has_engine(place));
+}
+
+/* How well the name fits: a model's own name wins over an alias, and that over
+ * an adapter alone.  0: not at all. */
+static int fit(const struct serve_place *place, const char *name)
+{
+    const char *adapter;
+    size_t chars = strcspn(name, ":");
+    if (!flo_names_match(place, name, &adapter)) {
+        return 0;
+    }
+    return is_model(place, name, chars)   ? 3
+           : is_alias(place, name, chars) ? 2
+                                          : 1;
+}
+
+struct serve_place *flo_names_place(struct flo_serve *serve, const char *name,
+                                    int token)
+{
+    struct serve_place *best = NULL, *loading = NULL, *first = NULL;
+    int most = 0;
+    for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
+        struct serve_place *place = &serve->places[i];
+        if (!flo_names_is_used(place) || !flo_names_may_use(place, token)) {
+            continue;
+        }
+        first = first != NULL ? first : place;
+        if (fit(place, name) > most) {
+            best = place;
+            most = fit(place, name);
+        }
+        if (!place->has_route && flo_serve_engine_live(place) == NULL) {
+            loading = loading != NULL ? loading : place;
+        }
+    }
+    if (name[0] == '\0' && first != NULL) {
+        return first;
+    }
+    if (best != NULL || loading != NULL) {
+        return best != NULL ? best : loading;
+    }
+    return first == NULL && token < 0 && !serve->had_route ? &serve->places[0]
+                                                           : NULL;
+}

@@ -1,0 +1,115 @@
+/* Routes: the names of a model, the release that answers under them, and who
+ * may ask. */
+#include "agent/serve/requests/demand.h"
+#include "agent/serve/requests/names.h"
+#include "agent/serve/requests/requests.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <string.h>
+
+const char *flo_serve_route_word(enum flo_serve_route_state state)
+{
+    static const char *const words[] = {[FLO_ROUTE_LOADING] = "loading",
+                                        [FLO_ROUTE_READY] = "ready",
+                                        [FLO_ROUTE_ON_DEMAND] = "on-demand"};
+    return words[state];
+}
+
+static bool are_names(const char (*names)[FLO_NAME_MAX + 1], uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (!flo_name_is_valid(names[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int check(const struct flo_serve_route *route, struct flo_err *err)
+{
+    if (!flo_name_is_valid(route->model) ||
+        !flo_name_is_valid(route->version)) {
+        return flo_fail(err, FLO_E_META_NAME, "a route's model or version");
+    }
+    if (route->n_aliases > FLO_SERVE_ALIASES_MAX ||
+        route->n_tokens > FLO_SERVE_TOKENS_MAX) {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "%s: %u aliases and %u tokens, at most %d and %d",
+                        route->model, route->n_aliases, route->n_tokens,
+                        FLO_SERVE_ALIASES_MAX, FLO_SERVE_TOKENS_MAX);
+    }
+    if (!are_names(route->aliases, route->n_aliases) ||
+        !are_names(route->tokens, route->n_tokens)) {
+        return flo_fail(err, FLO_E_META_NAME, "%s: an alias or a token's name",
+                        route->model);
+    }
+    return 0;
+}
+
+int flo_serve_route_set(struct flo_serve *serve, unsigned model,
+                        const struct flo_serve_route *route,
+                        struct flo_err *err)
+{
+    assert(model < FLO_SERVE_MODELS_MAX);
+    struct serve_place *place = &serve->places[model];
+    int rv = check(route, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (place->has_route && flo_serve_engine_live(place) != NULL &&
+        !flo_digest_equal(&place->route.release, &route->release)) {
+        place->flip_ms = flo_now_ms();
+        place->awaits_first_answer = true;
+    }
+    place->route = *route;
+    place->has_route = true;
+    place->is_removed = false;
+    serve->had_route = true;
+    flo_router_release_held(place);
+    flo_router_want_again(place);
+    return 0;
+}
+
+static void on_removal(evutil_socket_t fd, short what, void *context)
+{
+    struct serve_place *place = context;
+    struct flo_err err = {0};
+    (void)fd;
+    (void)what;
+    flo_fail(&err, FLO_E_INFER_CANCELLED, "the model was removed");
+    flo_router_fail_leaving(place, &err);
+}
+
+void flo_serve_route_clear(struct flo_serve *serve, unsigned model)
+{
+    assert(model < FLO_SERVE_MODELS_MAX);
+    struct serve_place *place = &serve->places[model];
+    uint64_t ms = serve->removal_ms;
+    const struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
+                               .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    struct flo_err err = {0};
+    if (!flo_names_is_used(place)) {
+        return;
+    }
+    flo_fail(&err, FLO_E_INFER_MODEL, "the model was removed");
+    place->has_route = false;
+    place->is_removed = true;
+    flo_demand_met(place);
+    flo_router_remove(place, &err);
+    if (place->removal == NULL) {
+        place->removal = evtimer_new(serve->base, on_removal, place);
+    }
+    if (place->removal == NULL || event_add(place->removal, &tv) < 0) {
+        on_removal(-1, 0, place);
+    }
+}
+
+void flo_serve_wanted_failed(struct flo_serve *serve, unsigned model,
+                             const struct flo_err *err)
+{
+    assert(model < FLO_SERVE_MODELS_MAX);
+    struct serve_place *place = &serve->places[model];
+    flo_demand_failed(place, err);
+    flo_router_fail_held(place, err);
+}
