@@ -145,5 +145,21 @@ const char *const flo_sqlite_schema[] = {
     " op TEXT NOT NULL, at INTEGER NOT NULL, body TEXT NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE INDEX report_device ON report(device, at);",
+    /* Rows of a kilobyte do not belong into the nodes of an index: its pages
+     * had three of them, and the tree was eight pages deep. */
+    "CREATE TABLE device_rows ("
+    " id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL,"
+    " online INTEGER NOT NULL DEFAULT 0, retired INTEGER NOT NULL DEFAULT 0,"
+    " drifts INTEGER NOT NULL DEFAULT 0, enrolled_at INTEGER NOT NULL,"
+    " seen_at INTEGER NOT NULL DEFAULT 0, rss INTEGER NOT NULL DEFAULT 0,"
+    " labels TEXT NOT NULL, groups TEXT NOT NULL, profile TEXT NOT NULL,"
+    " reported TEXT NOT NULL DEFAULT '');"
+    "INSERT INTO device_rows SELECT id, name, online, retired, drifts,"
+    " enrolled_at, seen_at, rss, labels, groups, profile, reported"
+    " FROM device ORDER BY id;"
+    "DROP TABLE device;"
+    "ALTER TABLE device_rows RENAME TO device;"
+    "CREATE UNIQUE INDEX device_name ON device(name) WHERE retired = 0;"
+    "CREATE INDEX device_count ON device(retired, online, drifts);",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

@@ -194,7 +194,7 @@ fields_that_an_older_file_has_not_are_made_from_its_rows(void **state)
     snprintf(path, sizeof(path), "%s/control.db", dir);
     assert_int_equal(flo_db_open(path, FLO_DB_SYNC_NORMAL, 100, &db, &err), 0);
     assert_int_equal(flo_db_migrate(db, flo_sqlite_schema,
-                                    flo_sqlite_schema_count - 3, &err),
+                                    flo_sqlite_schema_count - 4, &err),
                      0);
     assert_int_equal(flo_db_exec(db, older, &err), 0);
     flo_db_close(db);
@@ -300,8 +300,9 @@ static void messages_and_pages_read_by_index(void **state)
             "SEARCH device USING COVERING INDEX device_count (retired=?)\n");
     assert_int_equal(
         flo_fleet_device_list(store, &filter, take_device, NULL, &err), 0);
-    plan_is(store, "SEARCH device USING PRIMARY KEY (id=?)\n"
-                   "SEARCH device_group USING PRIMARY KEY (grp=?)\n");
+    plan_is(store,
+            "SEARCH device USING INDEX sqlite_autoindex_device_1 (id=?)\n"
+            "SEARCH device_group USING PRIMARY KEY (grp=?)\n");
     assert_int_equal(
         flo_fleet_outcome_awaited(store, DEVICE, take_order, NULL, &err), 0);
     plan_is(store, "SEARCH outcome USING INDEX outcome_awaited (device=?)\n"
@@ -309,7 +310,8 @@ static void messages_and_pages_read_by_index(void **state)
     assert_int_equal(flo_fleet_outcome_progress(store, "o-1", &progress, &err),
                      0);
     plan_is(store, "SEARCH outcome USING PRIMARY KEY (ord=?)\n"
-                   "SEARCH device USING PRIMARY KEY (id=?) LEFT-JOIN\n"
+                   "SEARCH device USING INDEX sqlite_autoindex_device_1 (id=?) "
+                   "LEFT-JOIN\n"
                    "USE TEMP B-TREE FOR GROUP BY\n");
     assert_int_equal(flo_fleet_rollout_list(store, 5, take_rollout, NULL, &err),
                      0);
@@ -328,9 +330,10 @@ what_stands_is_found_without_reading_the_orders_of_a_year(void **state)
 
     assert_int_equal(flo_fleet_order_standing(store, take_order, NULL, &err),
                      0);
-    plan_is(store, "SCAN outcome USING INDEX outcome_awaited\n"
-                   "SEARCH device USING PRIMARY KEY (id=?)\n"
-                   "USE TEMP B-TREE FOR GROUP BY\n");
+    plan_is(store,
+            "SCAN outcome USING INDEX outcome_awaited\n"
+            "SEARCH device USING INDEX sqlite_autoindex_device_1 (id=?)\n"
+            "USE TEMP B-TREE FOR GROUP BY\n");
 }
 
 int main(void)
