@@ -116,11 +116,8 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
                                &at_ms, err)) < 0) {
         return rv;
     }
-    flo_json_dump(message->json, &text);
-    if (text.failed) {
-        return flo_fail(err, FLO_E_MEMORY, "event");
-    }
-    if ((rv = flo_fleet_event_add(controller->store, message->device, boot, seq,
+    if ((rv = flo_ingest_text(message, &text, err)) < 0 ||
+        (rv = flo_fleet_event_add(controller->store, message->device, boot, seq,
                                   at_ms, message->now_ms, text.data, &is_new,
                                   &last, err)) < 0) {
         return rv;
@@ -294,9 +291,11 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
         return flo_fail(err, FLO_E_MQTT_IDENTITY,
                         "device %s reports for device %s", message->device, id);
     }
-    flo_json_dump(message->json, &text);
     flo_ingest_dump(facts, &profile);
-    if (text.failed || profile.failed) {
+    if ((rv = flo_ingest_text(message, &text, err)) < 0) {
+        return rv;
+    }
+    if (profile.failed) {
         return flo_fail(err, FLO_E_MEMORY, "report");
     }
     struct flo_fleet_model known[FLO_REPORTED_MODELS_MAX];
@@ -437,6 +436,8 @@ static int take(struct flo_ingest *ingest, const char *topic_text,
                                   .controller = controller,
                                   .device = key,
                                   .json = json,
+                                  .text = data,
+                                  .bytes = bytes,
                                   .now_ms = flo_wall_ms(),
                                   .retained = retained};
     rv = dispatch(&message, topic, err);

@@ -11,10 +11,15 @@ struct flo_message {
     struct flo_controller *controller;
     const char *device;
     json_t *json;
+    const char *text; /* of which it was made */
+    size_t bytes;
     uint64_t now_ms; /* wall */
     bool retained;
 };
 
+/* The whole message as one line of text; < 0 without memory. */
+FLO_MUST_USE int flo_ingest_text(const struct flo_message *message,
+                                 struct flo_buf *out, struct flo_err *err);
 /* Append as text, unless it is missing or null. */
 void flo_ingest_dump(const json_t *json, struct flo_buf *out);
 /* true: the store failed or a step did, the batch cannot go on. */

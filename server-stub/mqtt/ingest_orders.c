@@ -99,14 +99,11 @@ static int awaited_is_done(const struct flo_message *message,
     uint64_t took_ms = message->now_ms > awaited->issued_at_ms
                            ? message->now_ms - awaited->issued_at_ms
                            : 0;
-    int rv =
-        flo_fleet_outcome_put(controller->store, awaited->order,
-                              message->device, FLO_OUTCOME_DONE, took_ms, err);
+    bool is_news;
+    int rv = flo_fleet_outcome_advance(controller->store, awaited->order,
+                                       message->device, FLO_OUTCOME_DONE,
+                                       took_ms, took_ms, "", &is_news, err);
 
-    if (rv == 0) {
-        rv = flo_fleet_outcome_say(controller->store, awaited->order,
-                                   message->device, took_ms, "", err);
-    }
     flo_outgoing_change(controller, FLO_OBJECT_ORDER, awaited->order);
     return rv;
 }

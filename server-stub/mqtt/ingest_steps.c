@@ -2,6 +2,30 @@
  * and step it. */
 #include "server-stub/mqtt/ingest_inside.h"
 
+/* Text of a device that has no line ends goes to the store as it came. */
+static bool is_one_line(const char *text, size_t bytes)
+{
+    size_t at = 0;
+
+    while (at < bytes && (unsigned char)text[at] >= 0x20) {
+        at++;
+    }
+    return at == bytes;
+}
+
+int flo_ingest_text(const struct flo_message *message, struct flo_buf *out,
+                    struct flo_err *err)
+{
+    if (is_one_line(message->text, message->bytes)) {
+        flo_buf_add(out, message->text, message->bytes);
+    } else {
+        flo_json_dump(message->json, out);
+    }
+    return out->failed
+               ? flo_fail(err, FLO_E_MEMORY, "message of %s", message->device)
+               : 0;
+}
+
 void flo_ingest_dump(const json_t *json, struct flo_buf *out)
 {
     if (json != NULL && !json_is_null(json)) {

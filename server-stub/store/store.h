@@ -458,12 +458,6 @@ typedef int (*flo_fleet_outcome_fn)(void *context,
                                     const struct flo_fleet_outcome *outcome);
 typedef int (*flo_fleet_count_fn)(void *context, const char *word,
                                   uint64_t count);
-/* When the answer was stored, since the order was issued, and why not ("" or
- * JSON). */
-FLO_MUST_USE int flo_fleet_outcome_say(struct flo_fleet_store *store,
-                                       const char *order, const char *device,
-                                       uint64_t heard_ms, const char *error,
-                                       struct flo_err *err);
 /* Of heard_ms of those that are done; 0 when nobody is. */
 FLO_MUST_USE int flo_fleet_outcome_quantile(struct flo_fleet_store *store,
                                             const char *order,

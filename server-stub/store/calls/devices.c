@@ -293,15 +293,17 @@ int flo_fleet_device_online(struct flo_fleet_store *store, const char *id,
 
 /* What is remembered of the models that it said it has. */
 static uint32_t models_checksum(const struct flo_fleet_model *models,
-                                size_t count)
+                                size_t count, bool with_serving)
 {
     uint32_t checksum = flo_crc32c(0, "models", 6);
 
     for (size_t i = 0; i < count; i++) {
         checksum =
             flo_crc32c(checksum, models[i].model, strlen(models[i].model) + 1);
-        checksum = flo_crc32c(checksum, models[i].serving,
-                              strlen(models[i].serving) + 1);
+        if (with_serving) {
+            checksum = flo_crc32c(checksum, models[i].serving,
+                                  strlen(models[i].serving) + 1);
+        }
     }
     return checksum != 0 ? checksum : 1;
 }
@@ -312,14 +314,18 @@ static int put_models(struct flo_fleet_store *store, const char *id,
                       struct flo_err *err)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
-    uint32_t checksum = models_checksum(models, count);
+    uint32_t checksum = models_checksum(models, count, true);
+    uint32_t names = models_checksum(models, count, false);
+    int rv = 0;
 
     if (fact != NULL && fact->models == checksum) {
         return 0;
     }
-    int rv = flo_fleet_remove(
-        store, FLO_TABLE_DEVICE_MODEL,
-        MATCHES(text_is(FLO_FIELD_DEVICE_MODEL_DEVICE, id)), NULL, err);
+    if (fact == NULL || fact->model_names != names) {
+        rv = flo_fleet_remove(
+            store, FLO_TABLE_DEVICE_MODEL,
+            MATCHES(text_is(FLO_FIELD_DEVICE_MODEL_DEVICE, id)), NULL, err);
+    }
     for (size_t i = 0; i < count && rv == 0; i++) {
         rv = flo_fleet_put(
             store, FLO_TABLE_DEVICE_MODEL,
@@ -331,6 +337,7 @@ static int put_models(struct flo_fleet_store *store, const char *id,
     }
     if (rv == 0 && fact != NULL) {
         fact->models = checksum;
+        fact->model_names = names;
     }
     return rv;
 }

@@ -49,7 +49,8 @@ void flo_fleet_facts_doubt(struct flo_fleet_store *store)
         struct flo_fleet_fact *fact = &store->facts.items[i];
         fact->is_online_known = fact->is_mark_dirty = false;
         fact->awaits_nothing = false;
-        fact->hardware = fact->models = 0;
+        fact->awaits[0] = '\0';
+        fact->hardware = fact->models = fact->model_names = 0;
         fact->boot[0] = '\0';
     }
 }

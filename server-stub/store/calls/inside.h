@@ -15,10 +15,12 @@ struct flo_fleet_fact {
     bool is_dirty;       /* seen_at_ms or rss_bytes is not written yet */
     bool is_mark_dirty;  /* nor is mark */
     bool awaits_nothing; /* no tracked order awaits it: it was looked for */
+    char awaits[FLO_NAME_MAX + 1]; /* this one alone does; "": look */
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
     uint32_t hardware;    /* checksum of its class; 0: not given yet */
     uint32_t models;      /* checksum of what it has; 0: not known */
+    uint32_t model_names; /* of their names alone */
     uint64_t asked_at_ms; /* for answers, by flo_now_ms; 0: never */
     char boot[37]; /* of the outbox that the rest is about; "": none yet */
     bool is_mark_known;

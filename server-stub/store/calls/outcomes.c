@@ -9,38 +9,38 @@
 
 /* ---- one ---- */
 
+/* A row of this order says so now.  Each message asks who is awaited. */
+static void remember(struct flo_fleet_store *store, const char *order,
+                     const char *device, enum flo_order_outcome outcome)
+{
+    struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
+
+    if (fact == NULL) {
+        return;
+    }
+    bool is_it = strcmp(fact->awaits, order) == 0;
+    if (outcome >= FLO_OUTCOME_DONE) {
+        fact->awaits_nothing = fact->awaits_nothing || is_it;
+        fact->awaits[0] = is_it ? '\0' : fact->awaits[0];
+    } else if (fact->awaits_nothing) {
+        fact->awaits_nothing = false;
+        snprintf(fact->awaits, sizeof(fact->awaits), "%s", order);
+    } else if (!is_it) {
+        fact->awaits[0] = '\0';
+    }
+}
+
 int flo_fleet_outcome_put(struct flo_fleet_store *store, const char *order,
                           const char *device, enum flo_order_outcome outcome,
                           uint64_t took_ms, struct flo_err *err)
 {
-    struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
-
-    if (fact != NULL) {
-        fact->awaits_nothing = false;
-    }
+    remember(store, order, device, outcome);
     return flo_fleet_put(store, FLO_TABLE_OUTCOME,
                          CHANGES(set_text(FLO_FIELD_OUTCOME_ORDER, order),
                                  set_text(FLO_FIELD_OUTCOME_DEVICE, device),
                                  set_number(FLO_FIELD_OUTCOME_OUTCOME, outcome),
                                  set_number(FLO_FIELD_OUTCOME_TOOK, took_ms)),
                          err);
-}
-
-int flo_fleet_outcome_say(struct flo_fleet_store *store, const char *order,
-                          const char *device, uint64_t heard_ms,
-                          const char *error, struct flo_err *err)
-{
-    char reason[REASON_TEXT];
-
-    flo_fleet_json_text(error, "id", reason, sizeof(reason));
-    return flo_fleet_update(
-        store, FLO_TABLE_OUTCOME,
-        CHANGES(set_number(FLO_FIELD_OUTCOME_HEARD, heard_ms),
-                set_text(FLO_FIELD_OUTCOME_ERROR, error),
-                set_text(FLO_FIELD_OUTCOME_REASON, reason)),
-        MATCHES(text_is(FLO_FIELD_OUTCOME_ORDER, order),
-                text_is(FLO_FIELD_OUTCOME_DEVICE, device)),
-        NULL, err);
 }
 
 int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order,
@@ -76,6 +76,9 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order,
                 one_of(FLO_FIELD_OUTCOME_OUTCOME, after, count)),
         &changed, err);
     *is_news = rv == 0 && changed > 0;
+    if (rv == 0 && outcome >= FLO_OUTCOME_DONE) {
+        remember(store, order, device, outcome);
+    }
     return rv;
 }
 
@@ -298,6 +301,15 @@ int flo_fleet_outcome_awaited(struct flo_fleet_store *store, const char *device,
     if (fact != NULL && fact->awaits_nothing) {
         return 0;
     }
+    if (fact != NULL && fact->awaits[0] != '\0') {
+        struct flo_err absent = {0};
+        int found =
+            flo_fleet_order_get(store, fact->awaits, fn, context, &absent);
+        if (found < 0 && found != FLO_E_ABSENT && err != NULL) {
+            *err = absent;
+        }
+        return found == FLO_E_ABSENT ? 0 : found;
+    }
     int rv = flo_fleet_find(
         store,
         &(struct flo_query){
@@ -326,6 +338,10 @@ int flo_fleet_device_is_awaited(struct flo_fleet_store *store,
                                 const char *device, bool *out,
                                 struct flo_err *err)
 {
-    *out = false;
-    return flo_fleet_outcome_awaited(store, device, note_awaited, out, err);
+    const struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
+
+    *out = fact != NULL && fact->awaits[0] != '\0';
+    return *out ? 0
+                : flo_fleet_outcome_awaited(store, device, note_awaited, out,
+                                            err);
 }

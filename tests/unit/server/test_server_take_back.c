@@ -297,6 +297,7 @@ static void half_and_nearly_all_answers_have_their_time(void **state)
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
     uint64_t at;
+    bool is_news;
 
     assert_int_equal(flo_orders_fleet(world->controller, FLO_ORDER_FREEZE,
                                       "ops", 0, id, &world->err),
@@ -305,11 +306,13 @@ static void half_and_nearly_all_answers_have_their_time(void **state)
         char device[16];
         snprintf(device, sizeof(device), "d-%d", (int)i);
         assert_int_equal(flo_fleet_outcome_put(world->controller->store, id,
-                                               device, FLO_OUTCOME_DONE, 1,
+                                               device, FLO_OUTCOME_PENDING, 0,
                                                &world->err),
                          0);
-        assert_int_equal(flo_fleet_outcome_say(world->controller->store, id,
-                                               device, i * 10, "", &world->err),
+        assert_int_equal(flo_fleet_outcome_advance(world->controller->store, id,
+                                                   device, FLO_OUTCOME_DONE, 1,
+                                                   i * 10, "", &is_news,
+                                                   &world->err),
                          0);
     }
     assert_int_equal(flo_fleet_outcome_quantile(world->controller->store, id,

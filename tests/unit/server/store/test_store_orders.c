@@ -461,6 +461,7 @@ static void reasons_are_listed_by_how_frequent_they_are(void **state)
     struct flo_fleet_store *store = store_of(state);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) reasons = {0};
     struct flo_err err = {0};
+    bool is_news;
 
     begin(store);
     for (int reason = 0; reason < 20; reason++) {
@@ -470,11 +471,13 @@ static void reasons_are_listed_by_how_frequent_they_are(void **state)
             snprintf(device, sizeof(device), "d-%d-%d", reason, i);
             snprintf(error, sizeof(error), "{\"id\":\"r%d\"}", reason);
             assert_int_equal(flo_fleet_outcome_put(store, "o-1", device,
-                                                   FLO_OUTCOME_REFUSED, 0,
+                                                   FLO_OUTCOME_PENDING, 0,
                                                    &err),
                              0);
-            assert_int_equal(
-                flo_fleet_outcome_say(store, "o-1", device, 1, error, &err), 0);
+            assert_int_equal(flo_fleet_outcome_advance(
+                                 store, "o-1", device, FLO_OUTCOME_REFUSED, 0,
+                                 1, error, &is_news, &err),
+                             0);
         }
     }
     commit(store);
@@ -507,6 +510,66 @@ static void a_device_is_awaited_until_it_answered(void **state)
     assert_true(awaited);
 }
 
+/* Each report and each answer asks it. */
+static void who_is_awaited_in_one_order_is_known_by_heart(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) ids = {0};
+    struct flo_err err = {0};
+    bool is_awaited;
+    bool is_news;
+
+    add_order(store, "o-1", (struct flo_fleet_order){.op = "freeze"});
+    add_order(store, "o-2", (struct flo_fleet_order){.op = "freeze"});
+    flo_buf_text(&ids, "");
+    assert_int_equal(
+        flo_fleet_device_is_awaited(store, DEVICE, &is_awaited, &err), 0);
+    assert_false(is_awaited);
+    assert_int_equal(flo_fleet_outcome_put(store, "o-1", DEVICE,
+                                           FLO_OUTCOME_PENDING, 0, &err),
+                     0);
+    uint64_t before = flo_fleet_statements(store);
+    assert_int_equal(
+        flo_fleet_device_is_awaited(store, DEVICE, &is_awaited, &err), 0);
+    assert_true(is_awaited);
+    assert_int_equal(flo_fleet_statements(store), before);
+    assert_int_equal(
+        flo_fleet_outcome_awaited(store, DEVICE, take_order, &ids, &err), 0);
+    assert_string_equal(ids.data, "o-1 ");
+
+    /* Two of them: both are found, and one stays when one is answered. */
+    assert_int_equal(flo_fleet_outcome_put(store, "o-2", DEVICE,
+                                           FLO_OUTCOME_PENDING, 0, &err),
+                     0);
+    assert_int_equal(
+        flo_fleet_outcome_awaited(store, DEVICE, take_order, &ids, &err), 0);
+    assert_string_equal(ids.data, "o-1 o-1 o-2 ");
+    assert_int_equal(flo_fleet_outcome_advance(store, "o-1", DEVICE,
+                                               FLO_OUTCOME_DONE, 0, 1, "",
+                                               &is_news, &err),
+                     0);
+    assert_int_equal(
+        flo_fleet_outcome_awaited(store, DEVICE, take_order, &ids, &err), 0);
+    assert_string_equal(ids.data, "o-1 o-1 o-2 o-2 ");
+    assert_int_equal(flo_fleet_outcome_advance(store, "o-2", DEVICE,
+                                               FLO_OUTCOME_DONE, 0, 1, "",
+                                               &is_news, &err),
+                     0);
+    assert_int_equal(
+        flo_fleet_device_is_awaited(store, DEVICE, &is_awaited, &err), 0);
+    assert_false(is_awaited);
+
+    /* What is taken back is not known by heart. */
+    begin(store);
+    assert_int_equal(flo_fleet_outcome_put(store, "o-1", DEVICE,
+                                           FLO_OUTCOME_PENDING, 0, &err),
+                     0);
+    flo_fleet_roll_back(store);
+    assert_int_equal(
+        flo_fleet_device_is_awaited(store, DEVICE, &is_awaited, &err), 0);
+    assert_false(is_awaited);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -524,6 +587,7 @@ int main(void)
         OVER_BOTH(answers_are_counted_and_shown_by_who_did_not_get_there),
         OVER_BOTH(reasons_are_listed_by_how_frequent_they_are),
         OVER_BOTH(a_device_is_awaited_until_it_answered),
+        OVER_BOTH(who_is_awaited_in_one_order_is_known_by_heart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
