@@ -127,7 +127,16 @@ FLO_MUST_USE int flo_sandbox_filter(const struct flo_sandbox_policy *policy,
 
 enum flo_sandbox_access {
     FLO_SANDBOX_READ,
-    FLO_SANDBOX_STORE, /* and write, make and remove plain files */
+    FLO_SANDBOX_STORE,   /* and write, make and remove plain files */
+    FLO_SANDBOX_RUN,     /* read, and run as programs */
+    FLO_SANDBOX_SCRATCH, /* read, write, make and remove all but devices */
+    FLO_SANDBOX_DEVICE,  /* read, write and control */
+};
+/* TCP: none; to connect; to serve, too. */
+enum flo_sandbox_net {
+    FLO_SANDBOX_NO_TCP,
+    FLO_SANDBOX_CONNECTS,
+    FLO_SANDBOX_TCP
 };
 struct flo_sandbox_path {
     const char *path; /* NULL, or nothing there: no permission */
@@ -137,12 +146,12 @@ struct flo_sandbox_path {
 bool flo_sandbox_has_landlock(void);
 
 /* Only what lies at or below these paths may be opened; descriptors that are
- * open stay.  No TCP port is served, none is connected to unless `connects`; no
+ * open stay.  TCP is left as far as `net` says; no
  * signal leaves the sandbox (each where the kernel knows of it).  Call it
  * before there are threads.  1: in force, 0: no landlock (of version 2 or
  * later) in this kernel or build, FLO_E_PROCESS. */
 FLO_MUST_USE int flo_sandbox_files(const struct flo_sandbox_path *paths,
-                                   size_t count, bool connects,
+                                   size_t count, enum flo_sandbox_net net,
                                    struct flo_err *err);
 
 #endif

@@ -26,8 +26,24 @@
     (ACCESS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE |                             \
      LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | FS_REFER | \
      FS_TRUNCATE)
+#define ACCESS_RUN (ACCESS_READ | LANDLOCK_ACCESS_FS_EXECUTE)
+#define ACCESS_SCRATCH                                                         \
+    (ACCESS_STORE | LANDLOCK_ACCESS_FS_REMOVE_DIR |                            \
+     LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_SOCK |              \
+     LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SYM)
+#define ACCESS_DEVICE                                                          \
+    (ACCESS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_IOCTL_DEV)
 #define ACCESS_OF_FILE                                                         \
-    (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE)
+    (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |            \
+     LANDLOCK_ACCESS_FS_EXECUTE | FS_TRUNCATE | FS_IOCTL_DEV)
+
+static const uint64_t accesses[] = {
+    [FLO_SANDBOX_READ] = ACCESS_READ,
+    [FLO_SANDBOX_STORE] = ACCESS_STORE,
+    [FLO_SANDBOX_RUN] = ACCESS_RUN,
+    [FLO_SANDBOX_SCRATCH] = ACCESS_SCRATCH,
+    [FLO_SANDBOX_DEVICE] = ACCESS_DEVICE,
+};
 
 /* struct landlock_ruleset_attr as of version 6. */
 struct ruleset {
@@ -40,10 +56,8 @@ static int allow(int ruleset, const struct flo_sandbox_path *path, uint64_t fs,
                  struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    struct landlock_path_beneath_attr rule = {
-        .allowed_access =
-            fs &
-            (path->access == FLO_SANDBOX_STORE ? ACCESS_STORE : ACCESS_READ)};
+    struct landlock_path_beneath_attr rule = {.allowed_access =
+                                                  fs & accesses[path->access]};
     struct stat st;
 
     if (path->path == NULL || (fd = open(path->path, O_PATH | O_CLOEXEC)) < 0) {
@@ -72,7 +86,7 @@ bool flo_sandbox_has_landlock(void)
 }
 
 int flo_sandbox_files(const struct flo_sandbox_path *paths, size_t count,
-                      bool connects, struct flo_err *err)
+                      enum flo_sandbox_net net, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int ruleset = -1;
     struct ruleset attr = {.fs = FS_ALL_ABI_1 | FS_REFER};
@@ -85,7 +99,9 @@ int flo_sandbox_files(const struct flo_sandbox_path *paths, size_t count,
         return 0;
     }
     attr.fs |= (abi >= 3 ? FS_TRUNCATE : 0) | (abi >= 5 ? FS_IOCTL_DEV : 0);
-    attr.net = abi >= 4 ? NET_BIND_TCP | (connects ? 0 : NET_CONNECT_TCP) : 0;
+    attr.net = abi < 4 ? 0
+                       : (net < FLO_SANDBOX_TCP ? NET_BIND_TCP : 0) |
+                             (net < FLO_SANDBOX_CONNECTS ? NET_CONNECT_TCP : 0);
     attr.scoped = abi >= 6 ? SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL : 0;
     size_t bytes = abi >= 6 ? sizeof(attr) : abi >= 4 ? 16 : 8;
     ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, bytes, 0);

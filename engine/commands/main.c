@@ -1,5 +1,6 @@
 /* flotilla-engine: one table of commands. */
 #include "engine/commands/commands.h"
+#include "engine/proxy/proxy.h"
 #include "engine/run/run.h"
 
 /* The agent starts it, with a socket. */
@@ -11,9 +12,18 @@ static const struct flo_verb worker = {
     .state = &worker_line,
     .run = flo_cmd_worker,
 };
+static struct flo_args proxy_line;
+static const struct flo_verb proxy = {
+    .name = "proxy",
+    .help = "serve a runtime of this device on descriptor 3 (by the agent)",
+    .usage = "[SANDBOX]",
+    .state = &proxy_line,
+    .run = flo_cmd_proxy,
+};
 static const struct flo_verb *const verbs[] = {
     &flo_verb_run,  &flo_verb_bench, &flo_verb_inspect,
     &flo_verb_plan, &flo_verb_pack,  &worker,
+    &proxy,
 };
 static const char *const publishing[] = {
     "quantize", "merge-lora", "perplexity", "eval",   "golden",

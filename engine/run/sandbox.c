@@ -99,7 +99,7 @@ int flo_engine_sandbox_enter(enum flo_sandbox level, enum flo_sandbox_mode mode,
                              struct flo_err *err)
 {
     int rv = level == FLO_SANDBOX_OPENING
-                 ? flo_sandbox_files(NULL, 0, false, err)
+                 ? flo_sandbox_files(NULL, 0, FLO_SANDBOX_NO_TCP, err)
                  : 0;
     if (rv >= 0) {
         rv = flo_sandbox_filter(&policy, (uint8_t)level, err);

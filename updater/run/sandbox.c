@@ -296,7 +296,8 @@ static int restrict_files(const struct flo_update_job *job, struct flo_err *err)
                             job->state_dir);
         }
     }
-    return flo_sandbox_files(paths, FLO_COUNT(paths), true, err);
+    return flo_sandbox_files(paths, FLO_COUNT(paths), FLO_SANDBOX_CONNECTS,
+                             err);
 }
 
 /* A resolver reads its list of services once, and asks for facts of paths

@@ -1,0 +1,295 @@
+/* What stands in a runtime's answer: events of a stream, texts, vectors. */
+#include "engine/proxy/proxy.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define VECTOR_MAX 65536
+#define PART_VALUES_MAX 65536
+
+static int bad(struct flo_err *err, const char *what)
+{
+    return flo_fail(err, FLO_E_RUNTIME_ANSWER, "the runtime's answer: %s",
+                    what);
+}
+
+/* ---- events --------------------------------------------------------- */
+
+void flo_events_deinit(struct flo_events *events)
+{
+    flo_buf_deinit(&events->line);
+    flo_buf_deinit(&events->data);
+    *events = (struct flo_events){0};
+}
+
+/* A line of the stream; an empty one ends an event. */
+static int end_line(struct flo_events *events,
+                    int (*take)(void *context, char *data, size_t bytes,
+                                struct flo_err *err),
+                    void *context, struct flo_err *err)
+{
+    const char *line = events->line.data != NULL ? events->line.data : "";
+    size_t bytes = events->line.bytes;
+    int rv = 0;
+
+    if (bytes > 0 && line[bytes - 1] == '\r') {
+        bytes--;
+    }
+    if (bytes == 0) {
+        if (events->data.bytes == 6 &&
+            memcmp(events->data.data, "[DONE]", 6) == 0) {
+            events->is_done = true;
+        } else if (events->data.bytes > 0 && !events->is_done) {
+            rv = take(context, events->data.data, events->data.bytes, err);
+        }
+        events->data.bytes = 0;
+    } else if (bytes >= 5 && memcmp(line, "data:", 5) == 0) {
+        size_t skip = bytes > 5 && line[5] == ' ' ? 6 : 5;
+        if (events->data.bytes > 0) {
+            flo_buf_text(&events->data, "\n");
+        }
+        flo_buf_add(&events->data, line + skip, bytes - skip);
+    }
+    events->line.bytes = 0;
+    return rv;
+}
+
+int flo_events_read(struct flo_events *events, const char *data, size_t bytes,
+                    int (*take)(void *context, char *data, size_t bytes,
+                                struct flo_err *err),
+                    void *context, struct flo_err *err)
+{
+    int rv = 0;
+
+    events->line.bytes_max = FLO_EVENT_BYTES_MAX;
+    events->data.bytes_max = FLO_EVENT_BYTES_MAX;
+    while (bytes > 0 && rv == 0) {
+        const char *end = memchr(data, '\n', bytes);
+        size_t n = end == NULL ? bytes : (size_t)(end - data);
+        flo_buf_add(&events->line, data, n);
+        if (end != NULL) {
+            rv = end_line(events, take, context, err);
+            n++;
+        }
+        if (events->line.failed || events->data.failed) {
+            return bad(err, "an event of more than 1 MiB");
+        }
+        data += n;
+        bytes -= n;
+    }
+    return rv;
+}
+
+/* ---- parts ---------------------------------------------------------- */
+
+static const struct flo_tree_node *member(const struct flo_tree_node *node,
+                                          const char *key)
+{
+    size_t bytes = strlen(key);
+    const struct flo_tree_node *child =
+        node != NULL && node->kind == FLO_TREE_OBJECT ? node->first : NULL;
+
+    while (child != NULL &&
+           (child->key_bytes != bytes || memcmp(child->key, key, bytes) != 0)) {
+        child = child->next;
+    }
+    return child;
+}
+
+static bool is_text(const struct flo_tree_node *node)
+{
+    return node != NULL && node->kind == FLO_TREE_STRING;
+}
+
+static uint32_t count_of(const struct flo_tree_node *usage, const char *key)
+{
+    const struct flo_tree_node *node = member(usage, key);
+    int64_t value = 0;
+
+    return node != NULL && flo_tree_whole(node, 0, INT32_MAX, &value)
+               ? (uint32_t)value
+               : 0;
+}
+
+static void take_usage(const struct flo_tree_node *root,
+                       struct flo_answer_part *part)
+{
+    const struct flo_tree_node *usage = member(root, "usage");
+
+    if (usage != NULL && usage->kind == FLO_TREE_OBJECT) {
+        part->has_usage = true;
+        part->tokens_in = count_of(usage, "prompt_tokens");
+        part->tokens_out = count_of(usage, "completion_tokens");
+    }
+}
+
+/* delta.content of a stream, message.content of a whole chat, text of a
+ * completion. */
+static const struct flo_tree_node *text_in(const struct flo_tree_node *choice)
+{
+    const struct flo_tree_node *text =
+        member(member(choice, "delta"), "content");
+
+    text = text == NULL ? member(member(choice, "message"), "content") : text;
+    return text == NULL ? member(choice, "text") : text;
+}
+
+static int take_error(const struct flo_tree_node *root, struct flo_err *err)
+{
+    const struct flo_tree_node *error = member(root, "error");
+    const struct flo_tree_node *text = member(error, "message");
+    char what[200];
+
+    text = text == NULL ? error : text;
+    if (error == NULL || error->kind == FLO_TREE_NULL) {
+        return bad(err, "it has no `choices`");
+    }
+    if (!is_text(text)) {
+        return bad(err, "an error without a text");
+    }
+    flo_text_clean(text->text, text->bytes, what, sizeof(what));
+    return flo_fail(err, FLO_E_RUNTIME_ANSWER, "the runtime says: %s", what);
+}
+
+static int read_tree(char *data, size_t bytes, struct flo_tree *tree,
+                     uint32_t values_max, struct flo_err *err)
+{
+    struct flo_err why = {0};
+
+    flo_tree_deinit(tree);
+    *tree = (struct flo_tree){0};
+    int rv = flo_tree_read(tree, data, bytes, values_max, 0, NULL, &why);
+    if (rv == FLO_E_MEMORY) {
+        return flo_fail(err, rv, "%s", why.what);
+    }
+    if (rv < 0 || tree->count == 0 || tree->has_odd) {
+        return bad(err, "it is no JSON in UTF-8");
+    }
+    return 0;
+}
+
+int flo_answer_read(char *data, size_t bytes, struct flo_tree *tree,
+                    struct flo_answer_part *part, struct flo_err *err)
+{
+    *part = (struct flo_answer_part){0};
+    int rv = read_tree(data, bytes, tree, PART_VALUES_MAX, err);
+    if (rv < 0) {
+        return rv;
+    }
+    const struct flo_tree_node *root = &tree->nodes[0];
+    const struct flo_tree_node *choices = member(root, "choices");
+    if (choices == NULL || choices->kind != FLO_TREE_ARRAY) {
+        return take_error(root, err);
+    }
+    const struct flo_tree_node *choice = choices->first;
+    const struct flo_tree_node *text = text_in(choice);
+    const struct flo_tree_node *finish = member(choice, "finish_reason");
+    if (text != NULL && text->kind != FLO_TREE_NULL) {
+        if (!is_text(text)) {
+            return bad(err, "its text is none");
+        }
+        part->text = (struct flo_wire_text){text->text, text->bytes};
+    }
+    if (is_text(finish)) {
+        part->has_finish = true;
+        part->reason =
+            flo_tree_is(finish, "length") ? FLO_WIRE_LENGTH : FLO_WIRE_STOP;
+    }
+    take_usage(root, part);
+    return 0;
+}
+
+/* ---- vectors -------------------------------------------------------- */
+
+static bool real(const struct flo_tree_node *node, double *out)
+{
+    char text[64];
+    char *end;
+
+    if (node->kind != FLO_TREE_NUMBER || node->bytes >= sizeof(text)) {
+        return false;
+    }
+    memcpy(text, node->text, node->bytes);
+    text[node->bytes] = '\0';
+    *out = strtod(text, &end);
+    return *end == '\0' && isfinite(*out);
+}
+
+/* As floats of length 1; returns how many, 0: none that can be used. */
+static uint32_t take_vector(const struct flo_tree_node *list, float *out)
+{
+    uint32_t count = 0;
+    double sum = 0, value;
+
+    if (list == NULL || list->kind != FLO_TREE_ARRAY) {
+        return 0;
+    }
+    for (const struct flo_tree_node *n = list->first; n != NULL; n = n->next) {
+        if (count == VECTOR_MAX || !real(n, &value)) {
+            return 0;
+        }
+        out[count++] = (float)value;
+        sum += value * value;
+    }
+    if (!isfinite(sum) || sum <= 1e-30) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        out[i] = (float)((double)out[i] / sqrt(sum));
+    }
+    return count;
+}
+
+static int take_vectors(const struct flo_tree_node *data, uint32_t count,
+                        float *vector,
+                        void (*take)(void *context, uint32_t index,
+                                     const float *vector, uint32_t length),
+                        void *context, struct flo_err *err)
+{
+    uint32_t index = 0;
+    const struct flo_tree_node *entry =
+        data != NULL && data->kind == FLO_TREE_ARRAY ? data->first : NULL;
+
+    for (; entry != NULL && index < count; entry = entry->next, index++) {
+        const struct flo_tree_node *place = member(entry, "index");
+        int64_t told = index;
+        uint32_t length = take_vector(member(entry, "embedding"), vector);
+        if (place != NULL && (!flo_tree_whole(place, 0, count, &told) ||
+                              told != (int64_t)index)) {
+            return bad(err, "its vectors are not in order");
+        }
+        if (length == 0) {
+            return bad(err, "a vector that is no list of finite numbers");
+        }
+        take(context, index, vector, length);
+    }
+    return entry == NULL && index == count
+               ? 0
+               : bad(err, "it has not as many vectors as texts were sent");
+}
+
+int flo_answer_vectors(char *data, size_t bytes, uint32_t count,
+                       void (*take)(void *context, uint32_t index,
+                                    const float *vector, uint32_t length),
+                       void *context, uint32_t *tokens_in, struct flo_err *err)
+{
+    struct flo_answer_part part = {0};
+    struct flo_tree tree = {0};
+    float *vector = malloc(VECTOR_MAX * sizeof(*vector));
+    int rv = vector == NULL ? flo_fail(err, FLO_E_MEMORY, "no memory")
+                            : read_tree(data, bytes, &tree, 0, err);
+
+    if (rv == 0) {
+        const struct flo_tree_node *root = &tree.nodes[0];
+        const struct flo_tree_node *list = member(root, "data");
+        rv = list == NULL
+                 ? take_error(root, err)
+                 : take_vectors(list, count, vector, take, context, err);
+        take_usage(root, &part);
+        *tokens_in = part.tokens_in;
+    }
+    flo_tree_deinit(&tree);
+    free(vector);
+    return rv;
+}

@@ -1,0 +1,137 @@
+/* A request for the runtime: OpenAI's JSON, or a text as it is. */
+#include "engine/proxy/proxy.h"
+
+#include <math.h>
+#include <string.h>
+
+static void add_string(struct flo_buf *out, struct flo_wire_text text)
+{
+    flo_buf_text(out, "\"");
+    flo_buf_json_text(out, text.data != NULL ? text.data : "", text.bytes);
+    flo_buf_text(out, "\"");
+}
+
+static void add_model(const struct flo_runtime *runtime, struct flo_buf *out)
+{
+    flo_buf_text(out, "{\"model\":");
+    add_string(out,
+               (struct flo_wire_text){runtime->model, strlen(runtime->model)});
+}
+
+static void add_messages(const struct flo_wire_generate *in,
+                         struct flo_buf *out)
+{
+    flo_buf_text(out, ",\"messages\":[");
+    for (uint32_t i = 0; i < in->n_messages; i++) {
+        flo_buf_text(out, i > 0 ? ",{\"role\":" : "{\"role\":");
+        add_string(out, in->messages[i].role);
+        flo_buf_text(out, ",\"content\":");
+        add_string(out, in->messages[i].content);
+        flo_buf_text(out, "}");
+    }
+    flo_buf_text(out, "]");
+}
+
+/* Not finite: as it is when it is absent. */
+static void add_real(struct flo_buf *out, const char *key, double value)
+{
+    if (isfinite(value)) {
+        flo_buf_printf(out, ",\"%s\":%.6g", key, value);
+    }
+}
+
+static void add_generate(const struct flo_runtime *runtime,
+                         const struct flo_wire_generate *in,
+                         struct flo_buf *out)
+{
+    uint32_t most = in->max_tokens > 0 ? in->max_tokens : runtime->context;
+
+    add_model(runtime, out);
+    if (in->n_messages > 0) {
+        add_messages(in, out);
+    } else {
+        flo_buf_text(out, ",\"prompt\":");
+        add_string(out, in->prompt);
+    }
+    flo_buf_printf(out,
+                   ",\"stream\":true,\"stream_options\":{\"include_usage\":"
+                   "true},\"max_tokens\":%u,\"seed\":%u",
+                   most, (uint32_t)(in->seed & INT32_MAX));
+    add_real(out, "temperature", in->temperature);
+    add_real(out, "top_p", in->top_p > 0 ? in->top_p : 1);
+    if (in->top_k > 0) {
+        flo_buf_printf(out, ",\"top_k\":%u", in->top_k);
+    }
+    if (in->min_p > 0) {
+        add_real(out, "min_p", in->min_p);
+    }
+    if (in->repeat_penalty > 0 && in->repeat_penalty != 1) {
+        add_real(out, "repeat_penalty", in->repeat_penalty);
+    }
+    flo_buf_text(out, in->n_stops > 0 ? ",\"stop\":[" : "");
+    for (uint32_t i = 0; i < in->n_stops; i++) {
+        flo_buf_text(out, i > 0 ? "," : "");
+        add_string(out, in->stops[i]);
+    }
+    flo_buf_text(out, in->n_stops > 0 ? "]}" : "}");
+}
+
+static void add_embed(const struct flo_runtime *runtime,
+                      const struct flo_wire_embed *in, struct flo_buf *out)
+{
+    add_model(runtime, out);
+    flo_buf_text(out, ",\"encoding_format\":\"float\",\"input\":[");
+    for (uint32_t i = 0; i < in->n_inputs; i++) {
+        flo_buf_text(out, i > 0 ? "," : "");
+        add_string(out, in->inputs[i].data);
+    }
+    flo_buf_text(out, "]}");
+}
+
+static void add_head(const char *path, const char *type,
+                     const struct flo_buf *body, struct flo_buf *out)
+{
+    flo_buf_printf(out,
+                   "POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: "
+                   "close\r\nAccept: */*\r\nContent-Type: %s\r\n"
+                   "Content-Length: %zu\r\n\r\n",
+                   path, type, body->bytes);
+    flo_buf_add(out, body->data, body->bytes);
+    out->failed |= body->failed;
+}
+
+/* The last message's text, or the prompt. */
+static struct flo_wire_text plain_of(const struct flo_wire_generate *in)
+{
+    return in->n_messages > 0 ? in->messages[in->n_messages - 1].content
+                              : in->prompt;
+}
+
+void flo_body_write(const struct flo_runtime *runtime,
+                    const struct flo_wire_message *message, struct flo_buf *out)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf body = {0};
+    const struct flo_wire_generate *in = &message->generate;
+
+    if (runtime->api == FLO_RUNTIME_HTTP) {
+        struct flo_wire_text text = plain_of(in);
+        flo_buf_add(&body, text.data, text.bytes);
+        add_head("/", "text/plain; charset=utf-8", &body, out);
+    } else if (message->type == FLO_WIRE_EMBED) {
+        add_embed(runtime, &message->embed, &body);
+        add_head("/v1/embeddings", "application/json", &body, out);
+    } else {
+        add_generate(runtime, in, &body);
+        add_head(in->n_messages > 0 ? "/v1/chat/completions"
+                                    : "/v1/completions",
+                 "application/json", &body, out);
+    }
+}
+
+void flo_body_health(const struct flo_runtime *runtime, struct flo_buf *out)
+{
+    flo_buf_printf(out,
+                   "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: "
+                   "close\r\nAccept: */*\r\n\r\n",
+                   runtime->health);
+}

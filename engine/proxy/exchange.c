@@ -1,0 +1,131 @@
+/* One HTTP request to the runtime, without blocking. */
+#include "engine/proxy/proxy.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define READ_BYTES 65536
+
+void flo_exchange_init(struct flo_exchange *exchange)
+{
+    *exchange = (struct flo_exchange){.fd = -1};
+}
+
+void flo_exchange_end(struct flo_exchange *exchange)
+{
+    flo_fd_cleanup(&exchange->fd);
+    flo_buf_deinit(&exchange->out);
+    flo_exchange_init(exchange);
+}
+
+static int connect_to(int fd, const struct flo_runtime_process *process)
+{
+    struct sockaddr_un local = {.sun_family = AF_UNIX};
+    struct sockaddr_in port = {.sin_family = AF_INET,
+                               .sin_port = htons(process->port),
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    if (process->socket[0] == '\0') {
+        int one = 1;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+        return connect(fd, (struct sockaddr *)&port, sizeof(port));
+    }
+    memcpy(local.sun_path, process->socket, sizeof(local.sun_path));
+    return connect(fd, (struct sockaddr *)&local, sizeof(local));
+}
+
+static int broken(struct flo_err *err)
+{
+    return flo_fail_errno(err, FLO_E_RUNTIME_ANSWER,
+                          "the runtime's connection");
+}
+
+int flo_exchange_begin(struct flo_exchange *exchange,
+                       const struct flo_runtime_process *process,
+                       struct flo_err *err)
+{
+    int family = process->socket[0] == '\0' ? AF_INET : AF_UNIX;
+
+    exchange->fd =
+        socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (exchange->fd < 0 || exchange->out.failed) {
+        return broken(err);
+    }
+    if (connect_to(exchange->fd, process) < 0) {
+        if (errno != EINPROGRESS) {
+            return broken(err);
+        }
+        exchange->is_connecting = true;
+    }
+    return 0;
+}
+
+short flo_exchange_events(const struct flo_exchange *exchange)
+{
+    bool writes =
+        exchange->is_connecting || exchange->sent < exchange->out.bytes;
+    return (short)(POLLIN | (writes ? POLLOUT : 0));
+}
+
+static int send_rest(struct flo_exchange *exchange, struct flo_err *err)
+{
+    while (exchange->sent < exchange->out.bytes) {
+        ssize_t n = send(exchange->fd, exchange->out.data + exchange->sent,
+                         exchange->out.bytes - exchange->sent, MSG_NOSIGNAL);
+        if (n < 0 &&
+            (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOTCONN)) {
+            return 0;
+        }
+        if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+            exchange->sent = exchange->out.bytes; /* its answer may be there */
+            return 0;
+        }
+        if (n < 0 && errno != EINTR) {
+            return broken(err);
+        }
+        exchange->sent += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+static int check_connect(struct flo_exchange *exchange, struct flo_err *err)
+{
+    int error = 0;
+    socklen_t bytes = sizeof(error);
+
+    getsockopt(exchange->fd, SOL_SOCKET, SO_ERROR, &error, &bytes);
+    errno = error;
+    exchange->is_connecting = false;
+    return error == 0 ? 0 : broken(err);
+}
+
+int flo_exchange_go_on(struct flo_exchange *exchange,
+                       int (*take)(void *context, const char *data,
+                                   size_t bytes, struct flo_err *err),
+                       void *context, struct flo_err *err)
+{
+    static char data[READ_BYTES];
+    int rv = exchange->is_connecting ? check_connect(exchange, err) : 0;
+
+    rv = rv < 0 ? rv : send_rest(exchange, err);
+    if (rv < 0) {
+        return rv;
+    }
+    ssize_t n = recv(exchange->fd, data, sizeof(data), 0);
+    if (n < 0) {
+        return errno == EAGAIN || errno == EINTR || errno == ENOTCONN
+                   ? 0
+                   : broken(err);
+    }
+    rv = n == 0 ? flo_reply_end(&exchange->reader, err)
+                : flo_reply_read(&exchange->reader, data, (size_t)n, take,
+                                 context, err);
+    return rv < 0 ? rv : exchange->reader.state == FLO_REPLY_DONE;
+}

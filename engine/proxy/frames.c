@@ -1,0 +1,28 @@
+/* Frames to the agent. */
+#include "engine/proxy/proxy.h"
+
+#include <string.h>
+
+void flo_proxy_put(struct flo_proxy *proxy,
+                   const struct flo_wire_message *message)
+{
+    if (flo_wire_write(&proxy->out, message, NULL) < 0) {
+        proxy->out.failed = true;
+    }
+}
+
+static struct flo_wire_text text_of(const char *text)
+{
+    return (struct flo_wire_text){text, strlen(text)};
+}
+
+void flo_proxy_fail(struct flo_proxy *proxy, uint32_t id,
+                    const struct flo_err *err)
+{
+    struct flo_wire_message message = {.type = FLO_WIRE_FAILED, .request = id};
+
+    message.failed.id = text_of(flo_error_id(err->code));
+    message.failed.what = text_of(err->what);
+    message.failed.why = text_of(err->why);
+    flo_proxy_put(proxy, &message);
+}

@@ -1,0 +1,262 @@
+/* The keeper: between the proxy and the runtime's processes, so that none of
+ * them outlives the proxy.
+ *
+ * Where the kernel allows it, it is the first process of a namespace: with it
+ * go all others.  Else it is the one to whom orphans are given, and it ends
+ * its children until it has none.  It runs as a fork of the proxy. */
+#include "engine/proxy/proxy.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FILE_BYTES_MAX ((uint64_t)1 << 30) /* of one in the scratch folder */
+#define DESCRIPTORS 1024
+#define DEPTH_MAX 16
+#define TICK_MS 10
+#define ENDED_EARLY 127
+
+static volatile sig_atomic_t is_asked;
+
+static void on_signal(int number)
+{
+    (void)number;
+    is_asked = 1;
+}
+
+/* ---- the scratch folder ------------------------------------------------ */
+
+static void remove_below(int dir, int depth)
+{
+    DIR *list = fdopendir(dir);
+    struct dirent *entry;
+
+    while (list != NULL && (entry = readdir(list)) != NULL) {
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+            continue;
+        }
+        if (unlinkat(dir, name, 0) == 0 || depth == DEPTH_MAX) {
+            continue;
+        }
+        int below =
+            openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (below >= 0) {
+            remove_below(below, depth + 1);
+            unlinkat(dir, name, AT_REMOVEDIR);
+        }
+    }
+    if (list != NULL) {
+        closedir(list);
+    } else {
+        close(dir);
+    }
+}
+
+void flo_scratch_remove(const char *path)
+{
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (dir >= 0) {
+        remove_below(dir, 0);
+        rmdir(path);
+    }
+}
+
+/* ---- the runtime's own process ------------------------------------------ */
+
+_Noreturn static void tell(const struct flo_keeping *keeping,
+                           const struct flo_err *err)
+{
+    ssize_t n = write(keeping->report, err->what, strlen(err->what));
+    (void)n; /* the proxy sees the end in any case */
+    _exit(ENDED_EARLY);
+}
+
+/* Root in a namespace, or root itself, keeps none of its rights. */
+static void drop_rights(void)
+{
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct none[2] = {{0}};
+
+    prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED, 0, 0, 0);
+    syscall(SYS_capset, &head, none);
+}
+
+static void set_streams(const struct flo_keeping *keeping)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    dup2(null, 0);
+    dup2(null, 1);
+    dup2(keeping->errors, 2);
+}
+
+_Noreturn static void run(const struct flo_keeping *keeping)
+{
+    union {
+        const char *const *given;
+        char *const *wanted;
+    } arguments = {.given = keeping->argv};
+    struct flo_err err = {0};
+    struct sigaction plain;
+    sigset_t none;
+
+    memset(&plain, 0, sizeof(plain));
+    plain.sa_handler = SIG_DFL;
+    for (int i = 1; i < NSIG; i++) {
+        sigaction(i, &plain, NULL);
+    }
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    set_streams(keeping);
+    if (chdir(keeping->scratch) < 0) {
+        flo_fail_errno(&err, FLO_E_RUNTIME_START, "its scratch folder");
+        tell(keeping, &err);
+    }
+    flo_sandbox_limit(RLIMIT_CORE, 0);
+    flo_sandbox_limit(RLIMIT_FSIZE, FILE_BYTES_MAX);
+    flo_sandbox_limit(RLIMIT_NOFILE, DESCRIPTORS);
+    drop_rights();
+    int rv = flo_sandbox_files(
+        keeping->paths, keeping->n_paths,
+        keeping->connects ? FLO_SANDBOX_TCP : FLO_SANDBOX_NO_TCP, &err);
+    if (rv < 0 || (rv == 0 && keeping->needs_files)) {
+        if (rv == 0) {
+            flo_fail(&err, FLO_E_RUNTIME_START, "this kernel has no %s",
+                     FLO_SANDBOX_PART_FILES);
+        }
+        tell(keeping, &err);
+    }
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    syscall(SYS_close_range, 3u, ~0u, 1u << 2 /* at exec */);
+    execve(keeping->argv[0], arguments.wanted, keeping->environment);
+    flo_fail_errno(&err, FLO_E_RUNTIME_START, "exec %.200s", keeping->argv[0]);
+    tell(keeping, &err);
+}
+
+/* ---- ending ------------------------------------------------------------- */
+
+static void wait_ms(long ms)
+{
+    const struct timespec time = {.tv_sec = ms / 1000,
+                                  .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&time, NULL); /* a signal may shorten it */
+}
+
+/* Our children, as the kernel lists them. */
+static void kill_children(void)
+{
+    char text[4096];
+    int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    text[n > 0 ? n : 0] = '\0';
+    for (char *p = text, *end; *p != '\0'; p = end) {
+        long pid = strtol(p, &end, 10);
+        if (end == p) {
+            break;
+        }
+        if (pid > 0) {
+            kill((pid_t)pid, SIGKILL);
+        }
+        end += *end == ' ' ? 1 : 0;
+    }
+}
+
+/* Until there is no child, or for some seconds: a process that sits in the
+ * kernel goes when it comes back. */
+static void end_all(bool is_first)
+{
+    for (int i = 0; i < 500; i++) {
+        if (is_first) {
+            kill(-1, SIGKILL); /* all of the namespace but us */
+        } else {
+            kill_children();
+        }
+        pid_t pid;
+        do {
+            pid = waitpid(-1, NULL, WNOHANG);
+        } while (pid > 0);
+        if (pid < 0 && errno == ECHILD) {
+            return;
+        }
+        wait_ms(TICK_MS);
+    }
+}
+
+/* The runtime's status when it ends; -1: we were asked to end it. */
+static int wait_for(pid_t runtime)
+{
+    for (;;) {
+        int status;
+        pid_t pid = waitpid(-1, &status, 0);
+        if (pid == runtime) {
+            return WIFSIGNALED(status) ? 128 + WTERMSIG(status)
+                                       : WEXITSTATUS(status);
+        }
+        if (is_asked) {
+            return -1;
+        }
+        if (pid < 0 && errno != EINTR) {
+            return ENDED_EARLY;
+        }
+    }
+}
+
+static void end_gently(pid_t runtime, uint64_t stop_ms)
+{
+    kill(runtime, SIGTERM);
+    for (uint64_t ms = 0; ms < stop_ms; ms += TICK_MS) {
+        pid_t pid = waitpid(-1, NULL, WNOHANG);
+        if (pid == runtime || (pid < 0 && errno == ECHILD)) {
+            return;
+        }
+        wait_ms(TICK_MS);
+    }
+}
+
+_Noreturn void flo_keeper_run(const struct flo_keeping *keeping)
+{
+    struct sigaction action;
+    bool is_first = getpid() == 1;
+
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = on_signal; /* and waitpid() comes back */
+    sigaction(SIGTERM, &action, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (!is_first && getppid() != keeping->proxy) {
+        _exit(ENDED_EARLY);
+    }
+    setpgid(0, 0);
+    pid_t runtime = fork();
+    if (runtime == 0) {
+        run(keeping);
+    }
+    close(keeping->report);
+    close(keeping->errors);
+    int status = runtime < 0 ? ENDED_EARLY : wait_for(runtime);
+    if (status < 0) {
+        end_gently(runtime, keeping->stop_ms);
+        status = 0;
+    }
+    end_all(is_first);
+    flo_scratch_remove(keeping->scratch);
+    _exit(status);
+}

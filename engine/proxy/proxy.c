@@ -1,0 +1,517 @@
+/* flotilla-engine proxy: the loop between the agent and a runtime.
+ *
+ * The agent sends OPEN with a folder and the runtime's configuration.  READY
+ * follows when the runtime is healthy.  It is a crash like an engine's when
+ * the runtime ends, is not healthy three times in a row, or takes too much
+ * memory: FAILED of request 0 says which, and the process ends. */
+#include "engine/proxy/proxy.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/args/args.h"
+
+#define SOCKET 3
+#define INPUT_BYTES 65536
+#define OUTPUT_BYTES (1u << 20) /* unsent: the agent is slow */
+#define FDS_MAX 16
+#define TICK_MS 100
+#define HEALTH_MS 100   /* between two checks while it starts */
+#define HEALTHY_MS 5000 /* between two checks while it serves */
+#define ANSWER_MS 5000  /* that a check may take */
+#define MISSES_MAX 3
+#define MEMORY_MS 1000
+#define OVER_MAX 2
+#define PROCESSES_MAX 256
+#define POLLS_MAX (4 + FLO_RUNTIME_SESSIONS_MAX)
+
+/* ---- to the agent --------------------------------------------------------
+ */
+
+static struct flo_wire_text text_of(const char *text)
+{
+    return (struct flo_wire_text){text, strlen(text)};
+}
+
+static bool send_output(struct flo_proxy *proxy)
+{
+    size_t at = 0;
+
+    while (at < proxy->out.bytes) {
+        ssize_t n = send(proxy->socket, proxy->out.data + at,
+                         proxy->out.bytes - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno != EINTR) {
+            if (errno != EAGAIN) {
+                return false;
+            }
+            break;
+        }
+        at += n > 0 ? (size_t)n : 0;
+    }
+    memmove(proxy->out.data, proxy->out.data + at, proxy->out.bytes - at);
+    proxy->out.bytes -= at;
+    return !proxy->out.failed;
+}
+
+/* ---- the end -------------------------------------------------------------- */
+
+/* The last words, then the end of the runtime.  Never returns. */
+_Noreturn static void end(struct flo_proxy *proxy, const struct flo_err *err)
+{
+    int status = err == NULL ? FLO_EXIT_OK : FLO_EXIT_OTHER;
+
+    if (err != NULL) {
+        bool is_open = proxy->state == FLO_PROXY_SERVES;
+        flo_proxy_forget_all(proxy);
+        flo_proxy_fail(proxy, is_open ? 0 : proxy->open_id, err);
+        for (int i = 0; i < 10 && proxy->out.bytes > 0; i++) {
+            struct pollfd wait = {.fd = proxy->socket, .events = POLLOUT};
+            if (!send_output(proxy) ||
+                (proxy->out.bytes > 0 && poll(&wait, 1, TICK_MS) <= 0)) {
+                break;
+            }
+        }
+    }
+    flo_exchange_end(&proxy->health);
+    flo_runtime_stop(&proxy->process, proxy->runtime.stop_ms);
+    exit(status);
+}
+
+/* The words that a runtime left before it served: nobody's prompt is there. */
+static void add_words(const struct flo_proxy *proxy, struct flo_err *err)
+{
+    char text[200];
+    size_t n = proxy->process.n_words;
+    size_t skip = n > 150 ? n - 150 : 0;
+
+    if (proxy->state != FLO_PROXY_SERVES && n > 0) {
+        flo_text_clean(proxy->process.words + skip, n - skip, text,
+                       sizeof(text));
+        flo_err_why(err, "its last words: %s", text);
+    }
+}
+
+static void check_end(struct flo_proxy *proxy)
+{
+    struct flo_err err = {0};
+    int status;
+    bool is_told = flo_runtime_listen(&proxy->process, &err) < 0;
+
+    if (waitpid(proxy->process.pid, &status, WNOHANG) == 0) {
+        if (is_told) {
+            end(proxy, &err);
+        }
+        return;
+    }
+    proxy->process.pid = 0;
+    is_told |= flo_runtime_listen(&proxy->process, &err) < 0;
+    if (!is_told) {
+        int code = WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+        flo_fail(&err,
+                 proxy->state == FLO_PROXY_SERVES ? FLO_E_RUNTIME_CRASH
+                                                  : FLO_E_RUNTIME_START,
+                 code > 128 ? "the runtime %s was killed by signal %d"
+                            : "the runtime %s ended with status %d",
+                 proxy->runtime.name, code > 128 ? code - 128 : code);
+        add_words(proxy, &err);
+    }
+    end(proxy, &err);
+}
+
+/* ---- memory ---------------------------------------------------------------- */
+
+static void check_memory(struct flo_proxy *proxy, uint64_t now_ms)
+{
+    uint64_t planned = proxy->runtime.memory_bytes;
+    struct flo_err err = {0};
+    uint32_t count = 0;
+
+    if (now_ms - proxy->looked_ms < MEMORY_MS) {
+        return;
+    }
+    proxy->looked_ms = now_ms;
+    flo_runtime_memory(proxy->process.pid, &proxy->rss_bytes, &count);
+    if (proxy->rss_bytes > proxy->rss_bytes_peak) {
+        proxy->rss_bytes_peak = proxy->rss_bytes;
+    }
+    proxy->over =
+        proxy->rss_bytes > planned + planned / 4 ? proxy->over + 1 : 0;
+    if (proxy->over == OVER_MAX) {
+        flo_fail(&err, FLO_E_RUNTIME_MEMORY,
+                 "the runtime %s uses %llu bytes, %llu are planned",
+                 proxy->runtime.name, (unsigned long long)proxy->rss_bytes,
+                 (unsigned long long)planned);
+        proxy->runtime.stop_ms = 0;
+        end(proxy, &err);
+    }
+    if (count > PROCESSES_MAX) {
+        flo_fail(&err, FLO_E_RUNTIME_CRASH,
+                 "the runtime %s has %u processes, at most %d are allowed",
+                 proxy->runtime.name, count, PROCESSES_MAX);
+        proxy->runtime.stop_ms = 0;
+        end(proxy, &err);
+    }
+}
+
+/* ---- health ----------------------------------------------------------------- */
+
+static int pass_over(void *context, const char *data, size_t bytes,
+                     struct flo_err *err)
+{
+    (void)context, (void)data, (void)bytes, (void)err;
+    return 0;
+}
+
+static void say_ready(struct flo_proxy *proxy)
+{
+    struct flo_wire_message message = {.type = FLO_WIRE_READY,
+                                       .request = proxy->open_id};
+
+    proxy->state = FLO_PROXY_SERVES;
+    message.ready.kernel = text_of(proxy->runtime.name);
+    message.ready.runtime = text_of(proxy->runtime.name);
+    message.ready.context = proxy->runtime.context;
+    message.ready.sessions = proxy->runtime.sessions;
+    message.ready.abilities = proxy->runtime.abilities;
+    message.ready.is_sandboxed = proxy->process.is_sandboxed;
+    flo_proxy_put(proxy, &message);
+}
+
+static void answer_pings(struct flo_proxy *proxy)
+{
+    const struct flo_wire_message pong = {.type = FLO_WIRE_PONG};
+
+    for (; proxy->ping > 0; proxy->ping--) {
+        flo_proxy_put(proxy, &pong);
+    }
+}
+
+static void health_ended(struct flo_proxy *proxy, bool is_good, uint64_t now_ms)
+{
+    struct flo_err err = {0};
+    bool serves = proxy->state == FLO_PROXY_SERVES;
+
+    flo_exchange_end(&proxy->health);
+    proxy->misses = is_good ? 0 : proxy->misses + 1;
+    proxy->next_ms = now_ms + (serves && is_good ? HEALTHY_MS : HEALTH_MS);
+    if (is_good) {
+        proxy->good_ms = now_ms;
+        if (!serves) {
+            say_ready(proxy);
+            proxy->next_ms = now_ms + HEALTHY_MS;
+        }
+        answer_pings(proxy);
+    } else if (serves && proxy->misses == MISSES_MAX) {
+        flo_fail(&err, FLO_E_RUNTIME_HEALTH,
+                 "the runtime %s was not healthy %d times in a row",
+                 proxy->runtime.name, MISSES_MAX);
+        end(proxy, &err);
+    }
+}
+
+static void health_go_on(struct flo_proxy *proxy)
+{
+    struct flo_err err = {0};
+    int rv = flo_exchange_go_on(&proxy->health, pass_over, NULL, &err);
+
+    if (rv != 0) {
+        health_ended(proxy, rv == 1 && proxy->health.reader.status == 200,
+                     flo_now_ms());
+    }
+}
+
+static void check_health(struct flo_proxy *proxy, uint64_t now_ms)
+{
+    uint64_t waited_ms = now_ms - proxy->started_ms;
+    struct flo_err err = {0};
+
+    if (proxy->state == FLO_PROXY_STARTS &&
+        waited_ms > proxy->runtime.ready_ms) {
+        flo_fail(&err, FLO_E_RUNTIME_HEALTH,
+                 "the runtime %s was not healthy within %llu ms",
+                 proxy->runtime.name,
+                 (unsigned long long)proxy->runtime.ready_ms);
+        add_words(proxy, &err);
+        end(proxy, &err);
+    }
+    if (proxy->health.fd >= 0) {
+        if (now_ms - proxy->asked_ms > ANSWER_MS) {
+            health_ended(proxy, false, now_ms);
+        }
+    } else if (now_ms >= proxy->next_ms) {
+        proxy->asked_ms = now_ms;
+        flo_body_health(&proxy->runtime, &proxy->health.out);
+        if (flo_exchange_begin(&proxy->health, &proxy->process, &err) < 0) {
+            health_ended(proxy, false, now_ms);
+        }
+    }
+}
+
+/* ---- frames of the agent ----------------------------------------------------- */
+
+static void open_runtime(struct flo_proxy *proxy,
+                         const struct flo_wire_open *in, uint32_t id)
+{
+    struct flo_err err = {0};
+
+    proxy->open_id = id;
+    if (in->runtime.bytes == 0 || !in->is_tree) {
+        flo_fail(&err, FLO_E_RUNTIME_START, "OPEN names no runtime or folder");
+        end(proxy, &err);
+    }
+    int rv = flo_runtime_read(&proxy->runtime, in->runtime, &err);
+    struct flo_runtime *runtime = &proxy->runtime;
+    if (rv == 0 && in->context > 0 && in->context < runtime->context) {
+        runtime->context = in->context;
+    }
+    if (rv == 0 && in->sessions > 0 && in->sessions < runtime->sessions) {
+        runtime->sessions = in->sessions;
+    }
+    if (rv == 0 && runtime->threads == 0) {
+        runtime->threads = in->threads;
+    }
+    rv = rv < 0 ? rv
+                : flo_runtime_start(runtime, proxy->tree, in->entry,
+                                    proxy->mode, &proxy->process, &err);
+    if (rv < 0) {
+        end(proxy, &err);
+    }
+    proxy->state = FLO_PROXY_STARTS;
+    proxy->started_ms = flo_now_ms();
+}
+
+static void send_stats(struct flo_proxy *proxy, uint32_t id)
+{
+    struct flo_wire_message message = {.type = FLO_WIRE_STATS_ANSWER,
+                                       .request = id};
+    uint32_t count = 0;
+
+    for (const struct flo_proxy_request *r = proxy->requests; r != NULL;
+         r = r->next) {
+        count++;
+    }
+    proxy->looked_ms = 0;
+    check_memory(proxy, flo_now_ms());
+    message.stats.running = proxy->n_running;
+    message.stats.queued = count - proxy->n_running;
+    message.stats.requests = proxy->n_requests;
+    message.stats.tokens_in = proxy->tokens_in;
+    message.stats.tokens_out = proxy->tokens_out;
+    message.stats.rss_bytes = proxy->rss_bytes;
+    message.stats.rss_bytes_peak = proxy->rss_bytes_peak;
+    flo_proxy_put(proxy, &message);
+}
+
+static void refuse(struct flo_proxy *proxy,
+                   const struct flo_wire_message *message)
+{
+    struct flo_err err = {0};
+
+    flo_fail(&err, FLO_E_NOT_BUILT, "%s: not of the runtime %s",
+             flo_wire_type_name((int)message->type), proxy->runtime.name);
+    flo_proxy_fail(proxy, message->request, &err);
+}
+
+/* false: the agent says what it must not. */
+static bool handle(struct flo_proxy *proxy,
+                   const struct flo_wire_message *message)
+{
+    if (proxy->state == FLO_PROXY_WAITS) {
+        if (message->type != FLO_WIRE_OPEN) {
+            return false;
+        }
+        open_runtime(proxy, &message->open, message->request);
+        return true;
+    }
+    switch (message->type) {
+    case FLO_WIRE_GENERATE:
+    case FLO_WIRE_EMBED:
+        flo_proxy_take(proxy, message);
+        return proxy->state == FLO_PROXY_SERVES;
+    case FLO_WIRE_CANCEL:
+        flo_proxy_cancel(proxy, message->request);
+        return true;
+    case FLO_WIRE_STATS:
+        send_stats(proxy, message->request);
+        return true;
+    case FLO_WIRE_PING:
+        proxy->ping++;
+        if (proxy->state == FLO_PROXY_SERVES && proxy->misses == 0) {
+            answer_pings(proxy);
+        }
+        return true;
+    case FLO_WIRE_OPEN:
+        return false;
+    default:
+        refuse(proxy, message);
+        return true;
+    }
+}
+
+static bool handle_input(struct flo_proxy *proxy)
+{
+    static struct flo_wire_message message;
+    struct flo_err err = {0};
+    size_t at = 0;
+
+    while (at < proxy->in.bytes) {
+        ptrdiff_t used = flo_wire_read(proxy->in.data + at,
+                                       proxy->in.bytes - at, &message, &err);
+        if (used == 0) {
+            break;
+        }
+        if (used < 0 || !handle(proxy, &message)) {
+            return false;
+        }
+        at += (size_t)used;
+    }
+    if (at > 0) {
+        memmove(proxy->in.data, proxy->in.data + at, proxy->in.bytes - at);
+        proxy->in.bytes -= at;
+    }
+    return true;
+}
+
+/* The first descriptor is the tree; any other is closed. */
+static void take_descriptors(struct flo_proxy *proxy, struct msghdr *head)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c != NULL;
+         c = CMSG_NXTHDR(head, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) {
+            continue;
+        }
+        size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+            if (proxy->tree < 0) {
+                proxy->tree = fd;
+            } else {
+                close(fd);
+            }
+        }
+    }
+}
+
+/* false: the agent is gone. */
+static bool receive(struct flo_proxy *proxy)
+{
+    static char data[INPUT_BYTES];
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(FDS_MAX * sizeof(int))];
+    struct iovec vector = {data, sizeof(data)};
+    struct msghdr head = {.msg_iov = &vector,
+                          .msg_iovlen = 1,
+                          .msg_control = control,
+                          .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(proxy->socket, &head, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+    if (n < 0) {
+        return errno == EAGAIN || errno == EINTR;
+    }
+    take_descriptors(proxy, &head);
+    flo_buf_add(&proxy->in, data, (size_t)n);
+    return n > 0 && !proxy->in.failed;
+}
+
+/* ---- the loop ------------------------------------------------------------------ */
+
+/* A request that ends frees itself: each is looked for by its descriptor. */
+static void go_on(struct flo_proxy *proxy, int fd)
+{
+    for (struct flo_proxy_request *r = proxy->requests; r != NULL;
+         r = r->next) {
+        if (r->exchange.fd == fd) {
+            flo_proxy_go_on(proxy, r);
+            return;
+        }
+    }
+}
+
+static size_t list_polls(const struct flo_proxy *proxy, struct pollfd *polls)
+{
+    bool is_full = proxy->out.bytes > OUTPUT_BYTES;
+    size_t n = 0;
+
+    polls[n++] = (struct pollfd){
+        .fd = proxy->socket,
+        .events = (short)((is_full ? 0 : POLLIN) |
+                          (proxy->out.bytes > 0 ? POLLOUT : 0))};
+    polls[n++] = (struct pollfd){
+        .fd = proxy->health.fd,
+        .events =
+            proxy->health.fd < 0 ? 0 : flo_exchange_events(&proxy->health)};
+    polls[n++] = (struct pollfd){.fd = proxy->process.errors, .events = POLLIN};
+    for (const struct flo_proxy_request *r = proxy->requests;
+         r != NULL && n < POLLS_MAX && !is_full; r = r->next) {
+        if (r->exchange.fd >= 0) {
+            polls[n++] =
+                (struct pollfd){.fd = r->exchange.fd,
+                                .events = flo_exchange_events(&r->exchange)};
+        }
+    }
+    return n;
+}
+
+static bool turn(struct flo_proxy *proxy)
+{
+    struct pollfd polls[POLLS_MAX];
+    size_t n = list_polls(proxy, polls);
+
+    if (poll(polls, n, TICK_MS) < 0 && errno != EINTR) {
+        return false;
+    }
+    if (polls[1].revents != 0 && proxy->health.fd >= 0) {
+        health_go_on(proxy);
+    }
+    for (size_t i = 3; i < n; i++) {
+        if (polls[i].revents != 0) {
+            go_on(proxy, polls[i].fd);
+        }
+    }
+    if ((polls[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0 &&
+        (!receive(proxy) || !handle_input(proxy))) {
+        return false;
+    }
+    if (proxy->state != FLO_PROXY_WAITS) {
+        uint64_t now_ms = flo_now_ms();
+        check_end(proxy);
+        check_health(proxy, now_ms);
+        check_memory(proxy, now_ms);
+        flo_proxy_begin(proxy);
+    }
+    return send_output(proxy);
+}
+
+int flo_cmd_proxy(void *line, struct flo_err *err)
+{
+    static struct flo_proxy proxy = {
+        .socket = SOCKET, .tree = -1, .mode = FLO_SANDBOX_REQUIRED};
+    const char *word = ((const struct flo_args *)line)->words[0];
+    int type = 0;
+    socklen_t bytes = sizeof(type);
+
+    if ((word != NULL && !flo_sandbox_mode_parse(word, &proxy.mode)) ||
+        getsockopt(SOCKET, SOL_SOCKET, SO_TYPE, &type, &bytes) < 0 ||
+        type != SOCK_STREAM) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "proxy is started by flotilla-agent, with a socket as "
+                        "descriptor 3");
+    }
+    signal(SIGINT, SIG_IGN); /* Ctrl-C is for the agent, which ends us */
+    signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* the keeper then ends the rest */
+    proxy.process.report = proxy.process.errors = -1;
+    proxy.in.bytes_max = 4 * FLO_WIRE_FRAME_BYTES_MAX;
+    proxy.out.bytes_max = 16 * FLO_WIRE_FRAME_BYTES_MAX;
+    flo_exchange_init(&proxy.health);
+    while (turn(&proxy)) {
+    }
+    end(&proxy, NULL);
+}

@@ -1,0 +1,278 @@
+/* A runtime that is not our engine, behind the agent's frames.
+ *
+ *   proxy.c     the loop, health           settings.c  what to start
+ *   start.c     its names and namespaces   keeper.c    ends all processes
+ *   memory.c    how large they are         exchange.c  one HTTP request
+ *   requests.c  GENERATE and EMBED         body.c      as OpenAI's JSON
+ *   reply.c     an HTTP answer             answer.c    what stands in it
+ *
+ * reply.c, answer.c and settings.c only compute.  Everything that comes from
+ * the runtime is bounded before it is kept. */
+#ifndef FLOTILLA_ENGINE_PROXY_H
+#define FLOTILLA_ENGINE_PROXY_H
+
+#include <flotilla/engine_wire.h>
+
+#include "base/sandbox.h"
+#include "engine/grammar/schema/json.h"
+
+/* ---- settings.c ---------------------------------------------------- */
+
+#define FLO_RUNTIME_ARGS_MAX 64
+#define FLO_RUNTIME_PATHS_MAX 16
+#define FLO_RUNTIME_ENV_MAX 32
+#define FLO_RUNTIME_SESSIONS_MAX 64
+#define FLO_RUNTIME_JSON_MAX (512u << 10)
+
+enum flo_runtime_api { FLO_RUNTIME_OPENAI, FLO_RUNTIME_HTTP };
+
+/* Of the agent's JSON (contracts 4.1); texts lie in `tree`'s text. */
+struct flo_runtime {
+    struct flo_tree tree;
+    char *text;
+    const char *name, *health, *model;
+    const char *exec[FLO_RUNTIME_ARGS_MAX + 1];
+    enum flo_runtime_api api;
+    uint64_t ready_ms, stop_ms, memory_bytes;
+    uint32_t sessions, context, threads;
+    uint64_t abilities;
+    bool has_network; /* the host's */
+    const char *read[FLO_RUNTIME_PATHS_MAX + 1];
+    const char *devices[FLO_RUNTIME_PATHS_MAX + 1];
+    const char *env[FLO_RUNTIME_ENV_MAX][2];
+    uint32_t n_env;
+};
+/* FLO_E_RUNTIME_START names the field. */
+FLO_MUST_USE int flo_runtime_read(struct flo_runtime *runtime,
+                                  struct flo_wire_text json,
+                                  struct flo_err *err);
+void flo_runtime_deinit(struct flo_runtime *runtime);
+
+/* ---- reply.c: an answer of HTTP/1.x, byte by byte -------------------- */
+
+#define FLO_REPLY_LINE_MAX 8192
+
+enum flo_reply_state {
+    FLO_REPLY_STATUS, /* zero: at the beginning */
+    FLO_REPLY_HEAD,
+    FLO_REPLY_LENGTH, /* a body of `left` bytes */
+    FLO_REPLY_CHUNK,  /* the size of the next one */
+    FLO_REPLY_DATA,   /* `left` bytes of a chunk */
+    FLO_REPLY_AFTER,  /* the end of its line */
+    FLO_REPLY_TRAILER,
+    FLO_REPLY_TO_END, /* a body until the connection ends */
+    FLO_REPLY_DONE,
+};
+/* Zero-initialise. */
+struct flo_reply_reader {
+    enum flo_reply_state state;
+    int status;
+    bool is_stream; /* server-sent events */
+    bool is_chunked, has_length;
+    uint64_t left;
+    uint32_t lines;
+    char line[FLO_REPLY_LINE_MAX];
+    size_t line_bytes;
+};
+/* Take bytes; the body's are given to `take`, whose error ends the reading.
+ * Bytes after the end are passed over.  FLO_E_RUNTIME_ANSWER. */
+FLO_MUST_USE int flo_reply_read(struct flo_reply_reader *reader,
+                                const char *data, size_t bytes,
+                                int (*take)(void *context, const char *data,
+                                            size_t bytes, struct flo_err *err),
+                                void *context, struct flo_err *err);
+/* The connection has ended.  FLO_E_RUNTIME_ANSWER: in the middle. */
+FLO_MUST_USE int flo_reply_end(struct flo_reply_reader *reader,
+                               struct flo_err *err);
+
+/* ---- answer.c: what stands in a body -------------------------------- */
+
+#define FLO_EVENT_BYTES_MAX (1u << 20)
+#define FLO_ANSWER_BYTES_MAX (16u << 20) /* of vectors */
+
+/* One event of a stream, or a whole answer. */
+struct flo_answer_part {
+    struct flo_wire_text text; /* of the answer; UTF-8 */
+    bool has_finish;
+    uint32_t reason; /* enum flo_wire_reason */
+    bool has_usage;
+    uint32_t tokens_in, tokens_out;
+};
+/* Lines of a stream; zero-initialise. */
+struct flo_events {
+    struct flo_buf line, data;
+    bool is_done; /* "[DONE]" has come */
+};
+/* Split into events; `take` gets the data of each, which it may change. */
+FLO_MUST_USE int flo_events_read(struct flo_events *events, const char *data,
+                                 size_t bytes,
+                                 int (*take)(void *context, char *data,
+                                             size_t bytes, struct flo_err *err),
+                                 void *context, struct flo_err *err);
+void flo_events_deinit(struct flo_events *events);
+/* Read a part; its text lies in `data`.  FLO_E_RUNTIME_ANSWER. */
+FLO_MUST_USE int flo_answer_read(char *data, size_t bytes,
+                                 struct flo_tree *tree,
+                                 struct flo_answer_part *part,
+                                 struct flo_err *err);
+/* Vectors of `count` inputs; `take` gets each in its order, made one of length
+ * 1.  FLO_E_RUNTIME_ANSWER. */
+FLO_MUST_USE int
+flo_answer_vectors(char *data, size_t bytes, uint32_t count,
+                   void (*take)(void *context, uint32_t index,
+                                const float *vector, uint32_t length),
+                   void *context, uint32_t *tokens_in, struct flo_err *err);
+
+/* ---- body.c ---------------------------------------------------------- */
+
+/* The whole HTTP request of a GENERATE or EMBED. */
+void flo_body_write(const struct flo_runtime *runtime,
+                    const struct flo_wire_message *message,
+                    struct flo_buf *out);
+/* The same of a health check. */
+void flo_body_health(const struct flo_runtime *runtime, struct flo_buf *out);
+
+/* ---- keeper.c -------------------------------------------------------- */
+
+/* Never returns: starts the runtime, waits for its end, ends all processes
+ * below it, removes the scratch folder.  Ends with the runtime's status, or
+ * 128 and its signal.  It ends the runtime when the proxy is gone or at
+ * SIGTERM, after stop_ms with SIGKILL. */
+struct flo_keeping {
+    const char *const *argv;
+    char *const *environment;
+    const char *scratch;
+    const struct flo_sandbox_path *paths;
+    size_t n_paths;
+    uint64_t stop_ms;
+    bool needs_files; /* no landlock is an error */
+    bool connects;    /* TCP */
+    int report;       /* a sentence is written here when it does not start */
+    int errors;       /* the runtime's stderr */
+    pid_t proxy;
+};
+_Noreturn void flo_keeper_run(const struct flo_keeping *keeping);
+/* Remove a folder and all in it. */
+void flo_scratch_remove(const char *path);
+
+/* ---- start.c --------------------------------------------------------- */
+
+struct flo_runtime_process {
+    pid_t pid; /* the keeper's */
+    char scratch[64];
+    char socket[108]; /* empty: the port */
+    uint16_t port;
+    int report, errors; /* pipes; -1: closed */
+    char words[512];    /* the last ones of its stderr */
+    size_t n_words;
+    bool is_sandboxed;
+};
+/* Start it on the tree behind this descriptor.  FLO_E_RUNTIME_START. */
+FLO_MUST_USE int flo_runtime_start(const struct flo_runtime *runtime, int tree,
+                                   struct flo_wire_text entry,
+                                   enum flo_sandbox_mode mode,
+                                   struct flo_runtime_process *process,
+                                   struct flo_err *err);
+/* Take what its pipes have.  FLO_E_RUNTIME_START: it did not start. */
+FLO_MUST_USE int flo_runtime_listen(struct flo_runtime_process *process,
+                                    struct flo_err *err);
+/* End it and wait for the end. */
+void flo_runtime_stop(struct flo_runtime_process *process, uint64_t stop_ms);
+/* Memory of all its processes (Pss, or resident where that cannot be read) and
+ * how many they are. */
+void flo_runtime_memory(pid_t keeper, uint64_t *bytes, uint32_t *count);
+
+/* ---- exchange.c ------------------------------------------------------ */
+
+struct flo_exchange {
+    int fd; /* -1: none */
+    bool is_connecting;
+    struct flo_buf out;
+    size_t sent;
+    struct flo_reply_reader reader;
+};
+void flo_exchange_init(struct flo_exchange *exchange);
+/* Begin; `out` is the request.  FLO_E_RUNTIME_ANSWER: nobody listens. */
+FLO_MUST_USE int flo_exchange_begin(struct flo_exchange *exchange,
+                                    const struct flo_runtime_process *process,
+                                    struct flo_err *err);
+/* Go on after poll().  1: the answer is whole, 0: not yet. */
+FLO_MUST_USE int flo_exchange_go_on(struct flo_exchange *exchange,
+                                    int (*take)(void *context, const char *data,
+                                                size_t bytes,
+                                                struct flo_err *err),
+                                    void *context, struct flo_err *err);
+void flo_exchange_end(struct flo_exchange *exchange);
+short flo_exchange_events(const struct flo_exchange *exchange);
+
+/* ---- requests.c ------------------------------------------------------ */
+
+struct flo_proxy;
+struct flo_proxy_request;
+void flo_proxy_take(struct flo_proxy *proxy,
+                    const struct flo_wire_message *message);
+void flo_proxy_cancel(struct flo_proxy *proxy, uint32_t id);
+/* Begin what has a place. */
+void flo_proxy_begin(struct flo_proxy *proxy);
+/* poll() said something about this one. */
+void flo_proxy_go_on(struct flo_proxy *proxy,
+                     struct flo_proxy_request *request);
+void flo_proxy_forget_all(struct flo_proxy *proxy);
+
+/* ---- proxy.c --------------------------------------------------------- */
+
+struct flo_proxy_request {
+    struct flo_proxy_request *next;
+    uint32_t id, priority;
+    bool is_embed;
+    uint32_t n_inputs;
+    uint64_t came_us, began_us, first_us, last_us;
+    struct flo_exchange exchange;
+    struct flo_events events;
+    struct flo_buf body;  /* of an answer that is no stream */
+    struct flo_buf held;  /* text beyond the last piece that may be sent */
+    struct flo_tree tree; /* of an event */
+    uint32_t pieces, frames, frames_max, pieces_max;
+    uint64_t answer_bytes;
+    struct flo_wire_done done;
+    bool has_usage;
+    struct flo_proxy *proxy;
+};
+
+enum flo_proxy_state { FLO_PROXY_WAITS, FLO_PROXY_STARTS, FLO_PROXY_SERVES };
+
+struct flo_proxy {
+    int socket;
+    enum flo_sandbox_mode mode;
+    enum flo_proxy_state state;
+    uint32_t open_id;
+    struct flo_buf in, out;
+    int tree; /* of OPEN; -1: none */
+    struct flo_runtime runtime;
+    struct flo_runtime_process process;
+    uint64_t started_ms;
+    /* health */
+    struct flo_exchange health;
+    uint64_t asked_ms, good_ms, next_ms;
+    uint32_t misses;
+    uint32_t ping; /* PINGs that wait for it */
+    /* memory */
+    uint64_t looked_ms, rss_bytes, rss_bytes_peak;
+    uint32_t over;
+    /* requests, in the order in which they came */
+    struct flo_proxy_request *requests;
+    uint32_t n_running;
+    size_t waiting_bytes;
+    uint64_t n_requests, tokens_in, tokens_out;
+};
+
+/* frames.c */
+void flo_proxy_put(struct flo_proxy *proxy,
+                   const struct flo_wire_message *message);
+void flo_proxy_fail(struct flo_proxy *proxy, uint32_t id,
+                    const struct flo_err *err);
+
+/* flotilla-engine proxy [required|preferred]: serve descriptor 3. */
+int flo_cmd_proxy(void *line, struct flo_err *err);
+
+#endif

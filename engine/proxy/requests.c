@@ -1,0 +1,405 @@
+/* GENERATE and EMBED: from frames to HTTP and back.
+ *
+ * Users go first, then probes, then batch requests; each in order.  At most
+ * the runtime's `sessions` are under way.  A runtime may send any number of
+ * pieces: the agent gets at most one more than the context has tokens. */
+#include "engine/proxy/proxy.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PIECES_PER_TOKEN 64 /* a server may send each byte alone */
+#define PIECES_SPARE 1024
+#define ANSWER_BYTES_MAX (4u << 20)
+#define ERROR_BYTES_MAX 4096
+
+static void request_free(struct flo_proxy *proxy,
+                         struct flo_proxy_request *request)
+{
+    struct flo_proxy_request **place = &proxy->requests;
+
+    while (*place != request) {
+        place = &(*place)->next;
+    }
+    *place = request->next;
+    if (request->began_us > 0) {
+        proxy->n_running--;
+    } else {
+        proxy->waiting_bytes -= request->exchange.out.bytes;
+    }
+    flo_exchange_end(&request->exchange);
+    flo_events_deinit(&request->events);
+    flo_buf_deinit(&request->body);
+    flo_buf_deinit(&request->held);
+    flo_tree_deinit(&request->tree);
+    free(request);
+}
+
+void flo_proxy_forget_all(struct flo_proxy *proxy)
+{
+    while (proxy->requests != NULL) {
+        request_free(proxy, proxy->requests);
+    }
+}
+
+/* ---- the end -------------------------------------------------------------- */
+
+static void send_done(struct flo_proxy *proxy,
+                      struct flo_proxy_request *request, uint32_t reason)
+{
+    struct flo_wire_message message = {
+        .type = FLO_WIRE_DONE, .request = request->id, .done = request->done};
+    struct flo_wire_done *done = &message.done;
+    uint64_t now_us = flo_now_us();
+    uint64_t first_us = request->first_us > 0 ? request->first_us : now_us;
+    uint64_t began_us = request->began_us > 0 ? request->began_us : now_us;
+
+    done->reason = reason;
+    done->tokens_out = request->has_usage ? done->tokens_out : request->pieces;
+    done->queue_us = began_us - request->came_us;
+    done->first_us = first_us - request->came_us;
+    done->prompt_wall_us = first_us - began_us;
+    done->answer_us = now_us - first_us;
+    proxy->tokens_in += done->tokens_in;
+    proxy->tokens_out += done->tokens_out;
+    flo_proxy_put(proxy, &message);
+    request_free(proxy, request);
+}
+
+static void fail(struct flo_proxy *proxy, struct flo_proxy_request *request,
+                 const struct flo_err *err)
+{
+    flo_proxy_fail(proxy, request->id, err);
+    request_free(proxy, request);
+}
+
+static struct flo_proxy_request *find(const struct flo_proxy *proxy,
+                                      uint32_t id)
+{
+    struct flo_proxy_request *request = proxy->requests;
+
+    while (request != NULL && request->id != id) {
+        request = request->next;
+    }
+    return request;
+}
+
+/* Its connection is closed at once; a server that looks stops its work. */
+void flo_proxy_cancel(struct flo_proxy *proxy, uint32_t id)
+{
+    struct flo_proxy_request *request = find(proxy, id);
+
+    if (request != NULL) {
+        send_done(proxy, request, FLO_WIRE_CANCELLED);
+        flo_proxy_begin(proxy);
+    }
+}
+
+/* ---- pieces --------------------------------------------------------------- */
+
+static void send_piece(struct flo_proxy_request *request,
+                       struct flo_wire_text text)
+{
+    struct flo_wire_message message = {.type = FLO_WIRE_TOKEN,
+                                       .request = request->id};
+    uint64_t now_us = flo_now_us();
+
+    message.token.index = request->frames++;
+    message.token.text = text;
+    message.token.begin = (uint32_t)request->answer_bytes;
+    message.token.is_finite = true;
+    message.token.wall_us =
+        now_us - (request->last_us > 0 ? request->last_us : request->began_us);
+    request->answer_bytes += text.bytes;
+    request->last_us = now_us;
+    request->first_us = request->first_us > 0 ? request->first_us : now_us;
+    flo_proxy_put(request->proxy, &message);
+}
+
+static int take_piece(struct flo_proxy_request *request,
+                      struct flo_wire_text text, struct flo_err *err)
+{
+    if (text.bytes == 0) {
+        return 0;
+    }
+    if (++request->pieces > request->pieces_max ||
+        request->answer_bytes + request->held.bytes + text.bytes >
+            ANSWER_BYTES_MAX) {
+        return flo_fail(err, FLO_E_RUNTIME_ANSWER,
+                        "the runtime sent more than %u pieces or %u bytes",
+                        request->pieces_max, ANSWER_BYTES_MAX);
+    }
+    if (request->frames + 1 < request->frames_max) {
+        send_piece(request, text);
+    } else { /* joined to the last one */
+        request->held.bytes_max = ANSWER_BYTES_MAX;
+        flo_buf_add(&request->held, text.data, text.bytes);
+    }
+    return 0;
+}
+
+/* Text that was joined is longer than a frame can be when it is cut, so that
+ * no character is. */
+static void send_held(struct flo_proxy_request *request)
+{
+    size_t most = FLO_WIRE_PAYLOAD_BYTES_MAX / 2;
+    size_t n = request->held.bytes < most
+                   ? request->held.bytes
+                   : flo_utf8_valid(request->held.data, most);
+
+    if (n > 0) {
+        send_piece(request, (struct flo_wire_text){request->held.data, n});
+    }
+}
+
+static int take_event(void *context, char *data, size_t bytes,
+                      struct flo_err *err)
+{
+    struct flo_proxy_request *request = context;
+    struct flo_answer_part part;
+    int rv = flo_answer_read(data, bytes, &request->tree, &part, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (part.has_finish) {
+        request->done.reason = part.reason;
+    }
+    if (part.has_usage) {
+        request->has_usage = true;
+        request->done.tokens_in = part.tokens_in;
+        request->done.tokens_out = part.tokens_out;
+    }
+    return take_piece(request, part.text, err);
+}
+
+static int take_body(void *context, const char *data, size_t bytes,
+                     struct flo_err *err)
+{
+    struct flo_proxy_request *request = context;
+    const struct flo_reply_reader *reader = &request->exchange.reader;
+    bool is_good = reader->status == 200;
+
+    if (is_good && reader->is_stream && !request->is_embed) {
+        return flo_events_read(&request->events, data, bytes, take_event,
+                               request, err);
+    }
+    request->body.bytes_max =
+        request->is_embed ? FLO_ANSWER_BYTES_MAX : FLO_EVENT_BYTES_MAX;
+    if (!is_good && request->body.bytes + bytes > ERROR_BYTES_MAX) {
+        return 0; /* its beginning is enough */
+    }
+    flo_buf_add(&request->body, data, bytes);
+    return request->body.failed
+               ? flo_fail(err, FLO_E_RUNTIME_ANSWER,
+                          "the runtime's answer is longer than %zu bytes",
+                          request->body.bytes_max)
+               : 0;
+}
+
+/* ---- whole answers --------------------------------------------------------- */
+
+static void send_vector(void *context, uint32_t index, const float *vector,
+                        uint32_t length)
+{
+    struct flo_proxy_request *request = context;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf bytes = {0};
+    struct flo_wire_message message = {.type = FLO_WIRE_EMBEDDING,
+                                       .request = request->id};
+
+    for (uint32_t i = 0; i < length; i++) {
+        uint8_t number[4];
+        uint32_t bits;
+        memcpy(&bits, &vector[i], sizeof(bits));
+        flo_put_u32(number, bits);
+        flo_buf_add(&bytes, number, sizeof(number));
+    }
+    message.embedding.index = index;
+    message.embedding.vector = (struct flo_wire_text){bytes.data, bytes.bytes};
+    flo_proxy_put(request->proxy, &message);
+}
+
+/* 400 and its like are about the request, 429 and 503 about the load. */
+static int fail_status(const struct flo_proxy_request *request,
+                       struct flo_err *err)
+{
+    int status = request->exchange.reader.status;
+    char text[200];
+    int code = status == 400 || status == 413 || status == 422
+                   ? FLO_E_INFER_PARAM
+               : status == 429 || status == 503 ? FLO_E_INFER_BUSY
+                                                : FLO_E_RUNTIME_ANSWER;
+
+    flo_text_clean(request->body.data != NULL ? request->body.data : "",
+                   request->body.bytes, text, sizeof(text));
+    return flo_fail(err, code, "the runtime answered %d: %s", status, text);
+}
+
+/* Without a stream: the answer at once. */
+static int take_whole(struct flo_proxy_request *request, struct flo_err *err)
+{
+    struct flo_buf *body = &request->body;
+    enum flo_runtime_api api = request->proxy->runtime.api;
+
+    flo_buf_text(body, "");
+    if (request->is_embed) {
+        return flo_answer_vectors(body->data, body->bytes, request->n_inputs,
+                                  send_vector, request,
+                                  &request->done.tokens_in, err);
+    }
+    if (api == FLO_RUNTIME_OPENAI) {
+        return take_event(request, body->data, body->bytes, err);
+    }
+    if (flo_utf8_valid(body->data, body->bytes) != body->bytes ||
+        memchr(body->data, '\0', body->bytes) != NULL) {
+        return flo_fail(err, FLO_E_RUNTIME_ANSWER,
+                        "the runtime's answer is no text in UTF-8");
+    }
+    return take_piece(request, (struct flo_wire_text){body->data, body->bytes},
+                      err);
+}
+
+static int end_answer(struct flo_proxy_request *request, struct flo_err *err)
+{
+    const struct flo_reply_reader *reader = &request->exchange.reader;
+
+    if (reader->status != 200) {
+        return fail_status(request, err);
+    }
+    if (reader->is_stream && !request->is_embed) {
+        if (!request->events.is_done && request->frames == 0 &&
+            !request->has_usage) {
+            return flo_fail(err, FLO_E_RUNTIME_ANSWER,
+                            "the runtime's stream ended without an answer");
+        }
+        return 0;
+    }
+    return take_whole(request, err);
+}
+
+void flo_proxy_go_on(struct flo_proxy *proxy, struct flo_proxy_request *request)
+{
+    struct flo_err err = {0};
+    int rv = flo_exchange_go_on(&request->exchange, take_body, request, &err);
+
+    if (rv >= 0 && request->events.is_done) {
+        rv = 1;
+    }
+    if (rv == 1) {
+        rv = end_answer(request, &err);
+        rv = rv < 0 ? rv : 1;
+    }
+    if (rv < 0) {
+        fail(proxy, request, &err);
+    } else if (rv == 1) {
+        send_held(request);
+        send_done(proxy, request, request->done.reason);
+    }
+}
+
+/* ---- the beginning ---------------------------------------------------------- */
+
+static struct flo_proxy_request *next(const struct flo_proxy *proxy)
+{
+    struct flo_proxy_request *best = NULL;
+
+    for (struct flo_proxy_request *r = proxy->requests; r != NULL;
+         r = r->next) {
+        if (r->began_us == 0 &&
+            (best == NULL || r->priority < best->priority)) {
+            best = r;
+        }
+    }
+    return best;
+}
+
+void flo_proxy_begin(struct flo_proxy *proxy)
+{
+    struct flo_proxy_request *request;
+    struct flo_err err = {0};
+
+    while (proxy->n_running < proxy->runtime.sessions &&
+           (request = next(proxy)) != NULL) {
+        proxy->waiting_bytes -= request->exchange.out.bytes;
+        request->began_us = flo_now_us();
+        proxy->n_running++;
+        if (flo_exchange_begin(&request->exchange, &proxy->process, &err) < 0) {
+            fail(proxy, request, &err);
+        }
+    }
+}
+
+/* Bounds of the answer. */
+static void bound(struct flo_proxy_request *request, uint32_t context,
+                  uint32_t max_tokens)
+{
+    uint64_t most =
+        max_tokens > 0 && max_tokens < context ? max_tokens : context;
+
+    request->frames_max = context + 1;
+    most = most * PIECES_PER_TOKEN + PIECES_SPARE;
+    request->pieces_max = most > UINT32_MAX ? UINT32_MAX : (uint32_t)most;
+}
+
+static int check(const struct flo_proxy *proxy,
+                 const struct flo_wire_message *message, struct flo_err *err)
+{
+    const char *param = "";
+    const char *lack =
+        flo_wire_lacks(message, proxy->runtime.abilities, &param);
+
+    if (lack != NULL) {
+        return flo_fail(err, FLO_E_NOT_BUILT,
+                        "`%s`: the runtime %s does not have this: %s", param,
+                        proxy->runtime.name, lack);
+    }
+    if (find(proxy, message->request) != NULL) {
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL, "request %u is under way",
+                        message->request);
+    }
+    return 0;
+}
+
+void flo_proxy_take(struct flo_proxy *proxy,
+                    const struct flo_wire_message *message)
+{
+    struct flo_proxy_request *request = calloc(1, sizeof(*request));
+    struct flo_proxy_request **place = &proxy->requests;
+    struct flo_err err = {0};
+    int rv = request == NULL ? flo_fail(&err, FLO_E_MEMORY, "a request")
+                             : check(proxy, message, &err);
+
+    if (rv == 0) {
+        flo_exchange_init(&request->exchange);
+        flo_body_write(&proxy->runtime, message, &request->exchange.out);
+        if (request->exchange.out.failed ||
+            proxy->waiting_bytes + request->exchange.out.bytes >
+                2 * FLO_WIRE_WAITING_BYTES_MAX) {
+            flo_buf_deinit(&request->exchange.out);
+            rv = flo_fail(&err, FLO_E_INFER_BUSY,
+                          "the requests that wait are too large");
+        }
+    }
+    if (rv < 0) {
+        free(request);
+        flo_proxy_fail(proxy, message->request, &err);
+        return;
+    }
+    request->proxy = proxy;
+    request->id = message->request;
+    request->is_embed = message->type == FLO_WIRE_EMBED;
+    request->n_inputs = request->is_embed ? message->embed.n_inputs : 0;
+    request->priority =
+        request->is_embed ? FLO_WIRE_BATCH : message->generate.priority;
+    request->came_us = flo_now_us();
+    bound(request, proxy->runtime.context,
+          request->is_embed ? 0 : message->generate.max_tokens);
+    proxy->waiting_bytes += request->exchange.out.bytes;
+    proxy->n_requests++;
+    while (*place != NULL) {
+        place = &(*place)->next;
+    }
+    *place = request;
+    flo_proxy_begin(proxy);
+}

@@ -1,0 +1,123 @@
+/* The bytes of a runtime: an HTTP answer, its events, its JSON; and the
+ * agent's configuration of it.  The first byte chooses. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/proxy/proxy.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+struct sink {
+    struct flo_tree tree;
+    struct flo_events events;
+    struct flo_reply_reader reader;
+    size_t body_bytes;
+};
+
+static int take_event(void *context, char *data, size_t bytes,
+                      struct flo_err *err)
+{
+    struct sink *sink = context;
+    struct flo_answer_part part;
+    int rv = flo_answer_read(data, bytes, &sink->tree, &part, err);
+
+    if (rv == 0 && part.text.bytes > 0 &&
+        (flo_utf8_valid(part.text.data, part.text.bytes) != part.text.bytes ||
+         part.text.data < data ||
+         part.text.data + part.text.bytes > data + bytes)) {
+        abort();
+    }
+    if (rv < 0 && err->what[0] == '\0') {
+        abort();
+    }
+    return rv;
+}
+
+static int take_body(void *context, const char *data, size_t bytes,
+                     struct flo_err *err)
+{
+    struct sink *sink = context;
+
+    sink->body_bytes += bytes;
+    return flo_events_read(&sink->events, data, bytes, take_event, sink, err);
+}
+
+static void take_vector(void *context, uint32_t index, const float *vector,
+                        uint32_t length)
+{
+    double sum = 0;
+
+    (void)context, (void)index;
+    for (uint32_t i = 0; i < length; i++) {
+        sum += (double)vector[i] * (double)vector[i];
+    }
+    if (!(fabs(sum - 1) < 0.01)) {
+        abort();
+    }
+}
+
+/* In pieces of this size: the same end as in one. */
+static int read_reply(const char *data, size_t bytes, size_t piece,
+                      size_t *body_bytes)
+{
+    struct sink *sink = calloc(1, sizeof(*sink));
+    struct flo_err err = {0};
+    int rv = 0;
+
+    for (size_t at = 0; rv == 0 && at < bytes; at += piece) {
+        size_t n = bytes - at < piece ? bytes - at : piece;
+        rv = flo_reply_read(&sink->reader, data + at, n, take_body, sink, &err);
+    }
+    rv = rv < 0 ? rv : flo_reply_end(&sink->reader, &err);
+    if (rv < 0 && rv != FLO_E_RUNTIME_ANSWER && rv != FLO_E_MEMORY) {
+        abort();
+    }
+    *body_bytes = sink->body_bytes;
+    flo_events_deinit(&sink->events);
+    flo_tree_deinit(&sink->tree);
+    free(sink);
+    return rv;
+}
+
+static void read_both(const char *data, size_t bytes)
+{
+    size_t once, often;
+    int a = read_reply(data, bytes, bytes > 0 ? bytes : 1, &once);
+    int b = read_reply(data, bytes, 3, &often);
+
+    if (a != b || (a == 0 && once != often)) {
+        abort();
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    static struct flo_runtime runtime;
+    struct flo_err err = {0};
+    uint32_t tokens;
+    char *copy;
+
+    if (bytes == 0) {
+        return 0;
+    }
+    copy = malloc(bytes);
+    memcpy(copy, data + 1, bytes - 1);
+    copy[bytes - 1] = '\0';
+    switch (data[0]) {
+    case 'H':
+        read_both(copy, bytes - 1);
+        break;
+    case 'V':
+        (void)flo_answer_vectors(copy, bytes - 1, 2, take_vector, NULL, &tokens,
+                                 &err);
+        break;
+    default:
+        (void)flo_runtime_read(&runtime,
+                               (struct flo_wire_text){copy, bytes - 1}, &err);
+        flo_runtime_deinit(&runtime);
+        break;
+    }
+    free(copy);
+    return 0;
+}

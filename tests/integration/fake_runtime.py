@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""A runtime for tests of `flotilla-engine proxy`: OpenAI's way over HTTP.
+
+fake_runtime.py --tree DIR --entry FILE (--socket PATH | --port N)
+                [--fault F[:N]]
+
+The file at DIR/FILE is JSON: {"answers": {"<prompt>": "<answer>"}}; a prompt
+that is not there is answered "?".  Faults:
+  no-health   the health check answers 503 for ever
+  unwell:N    it does so after N answers
+  lies        health is good, each answer is 500
+  die:N       the process ends in the answer after N others
+  garbage     a stream that is no JSON
+  refuse      it does not start: exit 3
+  hang:N      the answer after N others never comes
+  leak:MB     each answer keeps so much memory
+  fork        a grandchild in a session of its own stays
+  pieces:N    N pieces whatever was asked for
+  slow:MS     a pause before each piece
+  cut         the connection ends inside a chunk
+"""
+import argparse
+import http.server
+import json
+import os
+import socket
+import socketserver
+import sys
+import time
+
+parser = argparse.ArgumentParser()
+for name in ("tree", "entry", "socket", "fault"):
+    parser.add_argument("--" + name, default="")
+parser.add_argument("--port", type=int, default=0)
+options = parser.parse_args()
+fault, _, amount = options.fault.partition(":")
+amount = int(amount or 0)
+state = {"answers": 0, "kept": []}
+
+if fault == "refuse":
+    sys.exit("the configuration does not please me" if not amount else amount)
+with open(os.path.join(options.tree, options.entry)) as file:
+    answers = json.load(file)["answers"]
+if fault == "fork" and os.fork() == 0:
+    os.setsid()
+    if os.fork() != 0:
+        os._exit(0)
+    time.sleep(600)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def address_string(self):
+        return "local"
+
+    def say(self, status, body, kind="application/json"):
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        is_bad = fault == "no-health" or (
+            fault == "unwell" and state["answers"] > amount)
+        self.say(503 if is_bad else 200, b'{"status":"ok"}')
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        state["answers"] += 1
+        count = state["answers"]
+        if fault == "lies":
+            return self.say(500, b'{"error":{"message":"no"}}')
+        if fault == "garbage":
+            return self.say(200, b"data: {not json\n\n", "text/event-stream")
+        if fault == "die" and count > amount:
+            os._exit(1)
+        if fault == "hang" and count > amount:
+            time.sleep(600)
+        if fault == "leak":
+            state["kept"].append(bytearray(os.urandom(1 << 20) * amount))
+        if self.path == "/":
+            return self.say(200, answers.get(body.decode(), "?").encode(),
+                            "text/plain")
+        body = json.loads(body)
+        if self.path == "/v1/embeddings":
+            return self.vectors(body)
+        return self.stream(body)
+
+    def vectors(self, body):
+        data = [{"index": i, "embedding": [float(len(text)), 1.0, 2.0]}
+                for i, text in enumerate(body["input"])]
+        self.say(200, json.dumps({"data": data, "usage": {
+            "prompt_tokens": 3}}).encode())
+
+    def stream(self, body):
+        is_chat = "messages" in body
+        prompt = body["messages"][-1]["content"] if is_chat else \
+            body["prompt"]
+        words = answers.get(prompt, "?").split(" ")
+        pieces = [w + " " for w in words[:-1]] + words[-1:]
+        cut = pieces[:body.get("max_tokens", 256)]
+        if fault == "pieces":
+            cut = ["x"] * amount
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for piece in cut:
+            if fault == "slow":
+                time.sleep(amount / 1000)
+            self.event(is_chat, piece, None)
+        if fault == "cut":
+            self.wfile.write(b"40\r\ndata: ")
+            self.close_connection = True
+            return
+        self.event(is_chat, None, "stop" if cut == pieces else "length")
+        self.chunk(b"data: " + json.dumps({"choices": [], "usage": {
+            "prompt_tokens": len(prompt.split()),
+            "completion_tokens": len(cut)}}).encode() + b"\n\n")
+        self.chunk(b"data: [DONE]\n\n")
+        self.chunk(b"")
+
+    def event(self, is_chat, piece, finish):
+        part = {} if piece is None else {"content": piece}
+        choice = {"index": 0, "finish_reason": finish}
+        choice.update({"delta": part} if is_chat else {"text": piece or ""})
+        self.chunk(b"data: " + json.dumps({"choices": [choice]}).encode() +
+                   b"\n\n")
+
+    def chunk(self, data):
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 64
+
+
+if options.socket:
+    Server.address_family = socket.AF_UNIX
+    Server(options.socket, Handler).serve_forever()
+else:
+    Server(("127.0.0.1", options.port), Handler).serve_forever()

@@ -1,0 +1,360 @@
+"""`flotilla-engine proxy` by itself: frames on one side, a runtime on the
+other.  The runtime is fake_runtime.py, with its faults."""
+import json
+import os
+import pathlib
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+import pytest
+
+ENGINE = pathlib.Path(os.environ["FLOTILLA_BIN"]) / "flotilla-engine"
+FAKE = pathlib.Path(__file__).with_name("fake_runtime.py")
+OPEN, GENERATE, CANCEL, STATS, PING, TOKENISE, EMBED = 1, 2, 3, 4, 5, 6, 9
+READY, TOKEN, DONE, FAILED, STATS_ANSWER, PONG, EMBEDDING = \
+    101, 102, 103, 104, 105, 106, 110
+VECTORS, CANCELS, RAW = 1 << 7, 1 << 11, 1 << 15
+TEXTS = {READY: (3, 23), TOKEN: (3,), DONE: (2,), FAILED: (2, 3, 4),
+         EMBEDDING: (3,)}
+ANSWERS = {"hello": "good morning to you", "three": "1 2 3",
+           "umlaut": "gr\u00fc\u00dfe \U0001f600 ok"}
+
+
+def number(tag, value):
+    return struct.pack("<HIQ", tag, 8, value)
+
+
+def text(tag, value):
+    data = value if isinstance(value, bytes) else value.encode()
+    return struct.pack("<HI", tag, len(data)) + data
+
+
+class Frame:
+    def __init__(self, kind, request, payload):
+        self.kind, self.request, self.fields = kind, request, {}
+        at = 0
+        while at < len(payload):
+            tag, size = struct.unpack_from("<HI", payload, at)
+            data = payload[at + 6:at + 6 + size]
+            at += 6 + size
+            is_text = tag in TEXTS.get(kind, ())
+            self.fields[tag] = data if is_text else \
+                struct.unpack("<Q", data)[0]
+
+    def text(self, tag):
+        return self.fields.get(tag, b"").decode()
+
+
+class Proxy:
+    def __init__(self, folder, fault="", place="{socket}", **settings):
+        tree = folder / "tree"
+        tree.mkdir(exist_ok=True)
+        (tree / "model.json").write_text(json.dumps({"answers": ANSWERS}))
+        where = ["--socket", place] if "socket" in place else \
+            ["--port", place]
+        self.settings = {
+            "name": "fake", "api": "openai", "health": "/health",
+            "exec": [sys.executable, str(FAKE), "--tree", "{tree}", "--entry",
+                     "model.json", "--fault", fault] + where,
+            "ready_ms": 20000, "stop_ms": 500, "memory_bytes": 1 << 28,
+            "sessions": 2, "context": 64, "threads": 1,
+            "abilities": VECTORS | CANCELS | RAW,
+            "read": [str(FAKE.parent), sys.prefix]}
+        self.settings.update(settings)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.child = subprocess.Popen(
+            ["/bin/bash", "-c", 'exec "$@" 3<&%d' % theirs.fileno(), "sh",
+             str(ENGINE), "proxy", "preferred"], pass_fds=[theirs.fileno()])
+        theirs.close()
+        self.socket, self.buffer, self.next_id = ours, b"", 10
+        self.socket.settimeout(30)
+        descriptor = os.open(tree, os.O_RDONLY | os.O_DIRECTORY)
+        payload = (number(7, 1) + text(9, "model.json") +
+                   text(10, json.dumps(self.settings)))
+        socket.send_fds(ours, [self.frame(OPEN, 1, payload)], [descriptor])
+        os.close(descriptor)
+
+    def frame(self, kind, request, payload=b""):
+        return struct.pack("<4sIHHI", b"FLW1", len(payload), kind, 0,
+                           request) + payload
+
+    def send(self, kind, request=0, payload=b""):
+        self.socket.sendall(self.frame(kind, request, payload))
+
+    def receive(self):
+        while True:
+            if len(self.buffer) >= 16:
+                _, size, kind, _, request = struct.unpack_from(
+                    "<4sIHHI", self.buffer)
+                if len(self.buffer) >= 16 + size:
+                    payload = self.buffer[16:16 + size]
+                    self.buffer = self.buffer[16 + size:]
+                    return Frame(kind, request, payload)
+            data = self.socket.recv(1 << 16)
+            if not data:
+                return None
+            self.buffer += data
+
+    def ready(self):
+        frame = self.receive()
+        assert frame.kind == READY, (frame.text(4), frame.text(2),
+                                     frame.text(3))
+        return frame
+
+    def failed(self):
+        frame = self.receive()
+        assert frame is not None and frame.kind == FAILED, frame.kind
+        return frame
+
+    def ask(self, prompt, max_tokens=32, extra=b""):
+        self.next_id += 1
+        self.send(GENERATE, self.next_id, text(100, "user") +
+                  text(101, prompt) + number(4, max_tokens) + extra)
+        return self.next_id
+
+    def answer(self, request):
+        """Text, frames and the last frame of a request."""
+        frames = []
+        while True:
+            frame = self.receive()
+            assert frame is not None
+            if frame.request != request:
+                continue
+            if frame.kind != TOKEN:
+                break
+            assert frame.fields.get(1, 0) == len(frames)
+            frames.append(frame)
+        parts = [f.text(3) for f in frames]
+        at = 0
+        for piece, part in zip(frames, parts):
+            assert piece.fields.get(8, 0) == at
+            at += len(part.encode())
+        return "".join(parts), frames, frame
+
+    def end(self):
+        self.socket.close()
+        return self.child.wait(20)
+
+
+@pytest.fixture
+def start(tmp_path):
+    proxies = []
+
+    def begin(*args, **settings):
+        proxies.append(Proxy(tmp_path, *args, **settings))
+        return proxies[-1]
+    yield begin
+    for proxy in proxies:
+        proxy.socket.close()
+        proxy.child.kill()
+        proxy.child.wait()
+    wait_for(lambda: not processes(tmp_path))
+
+
+def processes(folder):
+    """Runtimes whose command line names this folder."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/cmdline" % pid, "rb") as file:
+                line = file.read()
+        except OSError:
+            continue
+        if b"fake_runtime" in line and str(folder).encode() in line:
+            found.append(int(pid))
+    return found
+
+
+def wait_for(holds, seconds=10):
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("place", ["{socket}", "{port}"])
+def test_an_answer_comes_in_pieces_with_its_counts(start, place):
+    proxy = start(place=place)
+    ready = proxy.ready()
+    assert ready.text(23) == "fake" and ready.fields[6] == 64
+    assert ready.fields[21] == 2 and ready.fields[22] == VECTORS | CANCELS | \
+        RAW
+    answer, frames, done = proxy.answer(proxy.ask("hello"))
+    assert answer == "good morning to you" and len(frames) == 4
+    assert done.kind == DONE and done.fields.get(1, 0) == 0
+    assert done.fields[3] == 1 and done.fields[4] == 4
+    answer, _, done = proxy.answer(proxy.ask("three", max_tokens=2))
+    assert answer == "1 2 " and done.fields[1] == 1  # length
+    assert proxy.answer(proxy.ask("umlaut"))[0] == ANSWERS["umlaut"]
+    assert proxy.end() == 0
+
+
+def test_a_text_is_answered_by_a_program_without_openai(start):
+    proxy = start(api="http")
+    proxy.ready()
+    assert proxy.answer(proxy.ask("three"))[0] == "1 2 3"
+
+
+def test_vectors_come_with_length_one(start):
+    proxy = start()
+    proxy.ready()
+    proxy.send(EMBED, 5, text(103, "ab") + text(103, "abcd"))
+    for index, length in enumerate((2, 4)):
+        frame = proxy.receive()
+        assert frame.kind == EMBEDDING and frame.fields.get(1, 0) == index
+        vector = struct.unpack("<3f", frame.fields[3])
+        assert abs(sum(v * v for v in vector) - 1) < 1e-6
+        assert abs(vector[0] / vector[1] - length) < 1e-5
+    assert proxy.receive().kind == DONE
+
+
+def test_pings_and_statistics_are_answered_while_a_request_runs(start):
+    proxy = start("slow:30")
+    proxy.ready()
+    request = proxy.ask("hello")
+    proxy.send(PING)
+    assert proxy.receive().kind == PONG
+    proxy.send(STATS)
+    stats = proxy.receive()
+    while stats.kind == TOKEN:
+        stats = proxy.receive()
+    assert stats.kind == STATS_ANSWER and stats.fields[7] > 1 << 20
+    proxy.send(CANCEL, request)
+
+
+def test_what_the_runtime_lacks_is_refused_before_it_is_asked(start):
+    proxy = start()
+    proxy.ready()
+    for extra in (number(20, 1), text(21, "ops"), number(13, 1),
+                  number(11, 40)):
+        failed = proxy.answer(proxy.ask("hello", extra=extra))[2]
+        assert failed.text(4) == "not.built"
+    proxy.send(TOKENISE, 9, text(1, "a"))
+    assert proxy.failed().text(4) == "not.built"
+
+
+def test_a_cancelled_request_ends_within_100_ms_and_frees_its_place(start):
+    proxy = start("hang:0", sessions=1)
+    proxy.ready()
+    first, second = proxy.ask("hello"), proxy.ask("hello")
+    began = time.monotonic()
+    for request in (first, second):
+        proxy.send(CANCEL, request)
+        done = proxy.answer(request)[2]
+        assert done.kind == DONE and done.fields[1] == 2
+    assert time.monotonic() - began < 0.2
+    proxy.send(STATS)
+    stats = proxy.receive()
+    assert stats.fields.get(1, 0) == 0 and stats.fields.get(2, 0) == 0
+
+
+@pytest.mark.parametrize("fault, answer_id", [
+    ("lies", "runtime.answer"), ("garbage", "runtime.answer"),
+    ("cut", "runtime.answer")])
+def test_an_answer_that_cannot_be_used_ends_its_request_only(start, fault,
+                                                             answer_id):
+    proxy = start(fault)
+    proxy.ready()
+    for _ in range(2):
+        assert proxy.answer(proxy.ask("hello"))[2].text(4) == answer_id
+    proxy.send(PING)
+    assert proxy.receive().kind == PONG
+
+
+def test_100000_pieces_become_a_bounded_number_of_frames(start):
+    proxy = start("pieces:100000")
+    proxy.ready()
+    _, frames, failed = proxy.answer(proxy.ask("hello", max_tokens=16))
+    assert failed.text(4) == "runtime.answer"
+    assert len(frames) <= 65
+
+
+def test_more_pieces_than_the_context_are_joined(start):
+    proxy = start("pieces:1000")
+    proxy.ready()
+    answer, frames, done = proxy.answer(proxy.ask("hello", max_tokens=16))
+    assert done.kind == DONE and answer == "x" * 1000
+    assert len(frames) <= 65
+
+
+def test_a_runtime_that_does_not_start_says_why(start):
+    failed = start("refuse").failed()
+    assert failed.text(4) == "runtime.start"
+    assert "status 1" in failed.text(2)
+    assert "does not please me" in failed.text(3)
+
+
+def test_a_program_that_is_not_there_is_named(start):
+    failed = start(exec=["/nonexistent/runtime", "{socket}"]).failed()
+    assert failed.text(4) == "runtime.start"
+    assert "/nonexistent/runtime" in failed.text(2)
+
+
+def test_a_runtime_that_is_never_healthy_is_given_up(start, tmp_path):
+    began = time.monotonic()
+    failed = start("no-health", ready_ms=800).failed()
+    assert failed.text(4) == "runtime.health"
+    assert time.monotonic() - began > 0.8
+    wait_for(lambda: not processes(tmp_path))
+
+
+def test_a_runtime_that_is_unwell_later_ends_the_proxy(start):
+    proxy = start("unwell:0")
+    proxy.ready()
+    proxy.answer(proxy.ask("hello"))
+    failed = proxy.failed()
+    assert failed.request == 0 and failed.text(4) == "runtime.health"
+    assert proxy.child.wait(10) == 1
+
+
+def test_a_runtime_that_dies_is_told_as_a_crash(start):
+    proxy = start("die:1")
+    proxy.ready()
+    proxy.answer(proxy.ask("hello"))
+    request = proxy.ask("hello")
+    frame = proxy.receive()
+    while frame.request == request and frame.kind == FAILED:
+        frame = proxy.receive()  # its connection may end first
+    assert frame.request == 0 and frame.text(4) == "runtime.crash"
+    assert "status 1" in frame.text(2)
+
+
+def test_a_leak_beyond_the_plan_ends_it(start):
+    proxy = start("leak:40", memory_bytes=64 << 20)
+    proxy.ready()
+    for _ in range(4):
+        proxy.ask("hello")
+    frame = proxy.receive()
+    while frame.kind in (TOKEN, DONE):
+        frame = proxy.receive()
+    assert frame.request == 0 and frame.text(4) == "runtime.memory"
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, None])
+def test_no_process_outlives_the_proxy(start, tmp_path, how):
+    proxy = start("fork")
+    proxy.ready()
+    assert len(processes(tmp_path)) == 2
+    scratch = [p for p in pathlib.Path("/tmp").glob("flotilla-runtime.*")
+               if (p / "http.sock").exists()]
+    assert scratch
+    if how is None:
+        proxy.socket.close()
+    else:
+        proxy.child.send_signal(how)
+    proxy.child.wait(10)
+    wait_for(lambda: not processes(tmp_path))
+
+
+def test_a_file_outside_its_tree_is_not_there_for_the_runtime(start, tmp_path):
+    secret = tmp_path / "secret.json"
+    secret.write_text(json.dumps({"answers": ANSWERS}))
+    proxy = start(exec=[sys.executable, str(FAKE), "--tree", str(tmp_path),
+                        "--entry", "secret.json", "--socket", "{socket}"])
+    failed = proxy.failed()
+    assert failed.text(4) == "runtime.start"
+    assert "Permission denied" in failed.text(3)
