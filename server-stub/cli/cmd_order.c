@@ -191,6 +191,37 @@ static void print_plan(const struct flo_cli *cli, const json_t *plan)
     fflush(stdout);
 }
 
+static void print_removal(const struct flo_cli *cli, const json_t *plan)
+{
+    static const struct flo_column targets[] = {
+        {"WAY", "way", CELL_TEXT},         {"RELEASE", "to", CELL_TEXT},
+        {"DEVICES", "devices", CELL_TEXT}, {"ONLINE", "online", CELL_TEXT},
+        {"OFFLINE", "offline", CELL_TEXT},
+    };
+    const json_t *rollouts = json_object_get(plan, "rollouts");
+    json_t *item;
+    size_t i;
+
+    printf("%llu devices lose %s, %llu more are told of it and have nothing of "
+           "it yet; %llu are offline and follow at contact\n",
+           (unsigned long long)flo_out_u64(plan, "devices"),
+           flo_out_text(plan, "model", "?"),
+           (unsigned long long)flo_out_u64(plan, "assigned"),
+           (unsigned long long)flo_out_u64(plan, "offline"));
+    flo_out_table(cli, json_object_get(plan, "targets"), targets,
+                  FLO_COUNT(targets));
+    json_array_foreach(rollouts, i, item)
+    {
+        printf("%s%s", i == 0 ? "rollouts that end: " : ", ",
+               json_string_value(item));
+    }
+    printf("%s%s\n", i > 0 ? "\n" : "",
+           strcmp(flo_out_text(plan, "keep", ""), "blobs") == 0
+               ? "its files stay until the disk is short"
+               : "its files are deleted; other models serve on");
+    fflush(stdout);
+}
+
 /* The same as the controller's check before it signs.  Where devices run the
  * release and none can go back, the operator has to decide about the
  * release. */
@@ -229,8 +260,12 @@ static int plan_and_confirm(struct flo_cli *cli, const json_t *body,
     if (rv == 0 && plan != NULL && is_dry && cli->args.is_json) {
         flo_out_json(plan);
     } else if (rv == 0 && plan != NULL && !cli->args.is_json) {
-        print_plan(cli, plan);
-        print_refusal(body, plan);
+        if (json_object_get(plan, "model") != NULL) {
+            print_removal(cli, plan);
+        } else {
+            print_plan(cli, plan);
+            print_refusal(body, plan);
+        }
     }
     return rv < 0 || is_dry
                ? rv
@@ -261,6 +296,27 @@ int flo_order_take_back(struct flo_cli *cli, struct flo_err *err)
     }
     if (rv == 0) {
         rv = plan_and_confirm(cli, body, title, err);
+    }
+    return rv < 0 || flo_args_has(&cli->args, "dry-run")
+               ? rv
+               : send_order(cli, body, err);
+}
+
+int flo_cmd_model_remove(struct flo_cli *cli, struct flo_err *err)
+{
+    const char *model = cli->args.words[0];
+    bool keeps = flo_args_has(&cli->args, "keep-files");
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *body =
+        json_pack("{s:s,s:s,s:s,s:s,s:s}", "op", "remove", "model", model,
+                  "keep", keeps ? "blobs" : "none", "confirm", model, "reason",
+                  flo_args_text(&cli->args, "reason", ""));
+    int rv = flo_name_is_valid(model)
+                 ? add_scope(&cli->args, body, err)
+                 : flo_fail(err, FLO_E_USAGE, "no model `%.80s`", model);
+
+    if (rv == 0) {
+        rv = plan_and_confirm(cli, body, model, err);
     }
     return rv < 0 || flo_args_has(&cli->args, "dry-run")
                ? rv

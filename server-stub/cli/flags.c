@@ -38,6 +38,15 @@ FLAGS(device_doctor) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                         END};
 FLAGS(device_delete) = {END};
 FLAGS(model_import) = {END};
+FLAGS(model_remove) = {
+    {"everywhere", NULL, "in the whole fleet", FLO_ASKED},
+    {"group", "G", "in this group only", FLO_ASKED},
+    {"device", "D", "on this device only", FLO_ASKED},
+    {"keep-files", NULL, "its files stay until the disk is short", FLO_ASKED},
+    {"dry-run", NULL, "show the plan, change nothing", FLO_ASKED},
+    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+    {"wait", NULL, "wait until every online device answered", FLO_ASKED},
+    END};
 FLAGS(release_list) = {END};
 FLAGS(release_get) = {END};
 FLAGS(release_create) = {

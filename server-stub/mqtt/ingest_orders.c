@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server-stub/core/orders/answer.h"
+#include "server-stub/core/orders/removal.h"
 #include "server-stub/core/orders/take_back.h"
 #include "server-stub/mqtt/ingest_inside.h"
 #include "server-stub/state/controller.h"
@@ -57,9 +58,11 @@ int flo_ingest_back_on_rollouts(const struct flo_message *message,
                          is_ordered, err);
 }
 
-/* A rollback that a device has not answered. */
+/* A rollback or removal that a device has not answered. */
 struct awaited {
     char order[FLO_NAME_MAX + 1];
+    bool is_removal;
+    char model[FLO_NAME_MAX + 1];
     char release[FLO_DIGEST_TEXT];
     uint64_t issued_at_ms;
 };
@@ -73,7 +76,10 @@ static int collect_awaited(void *context, const struct flo_fleet_order *order)
 {
     struct all_awaited *all = context;
 
-    if (strcmp(order->op, "rollback") != 0) {
+    bool is_removal =
+        strcmp(order->op, flo_order_op_word(FLO_ORDER_REMOVE)) == 0;
+
+    if (!is_removal && strcmp(order->op, "rollback") != 0) {
         return 0;
     }
     if (all->count == all->room) {
@@ -87,6 +93,8 @@ static int collect_awaited(void *context, const struct flo_fleet_order *order)
     }
     struct awaited *awaited = &all->items[all->count++];
     awaited->issued_at_ms = order->issued_at_ms;
+    awaited->is_removal = is_removal;
+    snprintf(awaited->model, sizeof(awaited->model), "%s", order->model);
     snprintf(awaited->order, sizeof(awaited->order), "%s", order->id);
     snprintf(awaited->release, sizeof(awaited->release), "%s", order->release);
     return 0;
@@ -108,8 +116,20 @@ static int awaited_is_done(const struct flo_message *message,
     return rv;
 }
 
+/* Does the report say that it was carried out? */
+static bool is_seen(const struct flo_message *message,
+                    const struct awaited *awaited)
+{
+    char title[FLO_REMOVAL_TITLE];
+
+    return awaited->is_removal
+               ? !flo_removal_is_there(message->json, awaited->model, title)
+               : !flo_return_names(message->json, awaited->release);
+}
+
 /* A device that serves something else than the release that was taken back is
- * done, even if its acknowledgement got lost. */
+ * done, even if its acknowledgement got lost.  So is one that does not have the
+ * model that was removed. */
 int flo_ingest_back_on_orders(const struct flo_message *message,
                               struct flo_err *err)
 {
@@ -119,8 +139,14 @@ int flo_ingest_back_on_orders(const struct flo_message *message,
                                   collect_awaited, &all, err);
 
     for (size_t i = 0; i < all.count && rv == 0; i++) {
-        if (!flo_return_names(message->json, all.items[i].release)) {
-            rv = awaited_is_done(message, &all.items[i], err);
+        const struct awaited *awaited = &all.items[i];
+        if (!is_seen(message, awaited)) {
+            continue;
+        }
+        rv = awaited_is_done(message, awaited, err);
+        if (rv == 0 && awaited->is_removal) {
+            rv = flo_orders_removed(message->controller, message->device,
+                                    awaited->model, err);
         }
     }
     free(all.items);
@@ -434,6 +460,9 @@ static int follow(const struct flo_message *message,
     case FLO_ANSWER_SUPERSEDED:
         return deploy_refused(message, acked->rollout, 1,
                               FLO_EXECUTION_SUPERSEDED, err);
+    case FLO_ANSWER_REMOVED:
+        return flo_orders_removed(message->controller, message->device,
+                                  acked->model, err);
     case FLO_ANSWER_NOTHING:
     case FLO_ANSWER_SEND_AGAIN:
     case FLO_ANSWER_COUNT:

@@ -337,6 +337,43 @@ static int fleet_order(struct flo_rest_call *call, enum flo_order_op op,
                                      err);
 }
 
+/* The typed name is the model's. */
+static int remove_model(struct flo_rest_call *call,
+                        const struct flo_take_back *scope, bool is_dry,
+                        char *id, struct flo_err *err)
+{
+    struct flo_remove what = {.group = scope->group, .by = call->name};
+    const char *keep;
+    char device[37];
+    int rv;
+
+    if ((rv = flo_json_get_name(call->in, "model", &what.model, err)) < 0 ||
+        (rv = flo_json_opt_text(call->in, "keep", 8, "none", &keep, err)) < 0 ||
+        (rv = flo_json_opt_text(call->in, "reason", 512, "", &what.reason,
+                                err)) < 0) {
+        return rv;
+    }
+    what.keeps_blobs = strcmp(keep, "blobs") == 0;
+    if (!what.keeps_blobs && strcmp(keep, "none") != 0) {
+        return flo_fail(err, FLO_E_REST_SCHEMA, "keep: none or blobs, not `%s`",
+                        keep);
+    }
+    if (scope->device != NULL) {
+        rv = flo_fleet_device_get(call->controller->store, scope->device,
+                                  take_id, device, err);
+        what.device = device;
+    }
+    if (rv == 0 && (!is_dry || json_object_get(call->in, "confirm") != NULL)) {
+        rv = confirm(call, what.model, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    return is_dry ? flo_orders_remove_plan(call->controller, &what, &call->out,
+                                           err)
+                  : flo_orders_remove(call->controller, &what, id, err);
+}
+
 /* A device is asked for a report; nothing changes there, so nothing is typed.
  */
 static int ask_report(struct flo_rest_call *call, enum flo_order_op op,
@@ -409,12 +446,14 @@ int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
         return rv;
     }
     call->roll_back = is_dry;
-    if (is_dry && op != FLO_ORDER_ROLLBACK) {
+    if (is_dry && op != FLO_ORDER_ROLLBACK && op != FLO_ORDER_REMOVE) {
         return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "dry_run: only a rollback has a plan");
+                        "dry_run: only a rollback and a removal have a plan");
     }
     if (op == FLO_ORDER_ROLLBACK) {
         rv = take_back(call, &what, is_dry, id, err);
+    } else if (op == FLO_ORDER_REMOVE) {
+        rv = remove_model(call, &what, is_dry, id, err);
     } else if (flo_order_fact(op)->subject == FLO_ORDER_SUBJECT_REPORT) {
         rv = ask_report(call, op, &what, id, err);
     } else {

@@ -420,6 +420,12 @@ FLO_MUST_USE int flo_fleet_order_newest(struct flo_fleet_store *store,
                                         const char *op, const char *model,
                                         const char *release, uint64_t *out,
                                         struct flo_err *err);
+/* When an order was issued last that takes a model away from a whole group, or
+ * from everybody; 0: never. */
+FLO_MUST_USE int flo_fleet_order_removed_at(struct flo_fleet_store *store,
+                                            const char *model,
+                                            const char *group, uint64_t *out,
+                                            struct flo_err *err);
 /* What holds for longer than an order lives, in the groups' lists: the newest
  * order to freeze or unfreeze; the newest resume of each rollout that goes on,
  * while members accepted and may wait for it; emergency rollbacks, while a

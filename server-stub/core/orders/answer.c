@@ -70,6 +70,10 @@ struct flo_answer_result flo_answer_decide(const struct flo_answer *answer)
         result.follows = of_deploy(outcome);
     } else if (answer->op == FLO_ORDER_ABORT && is_over(outcome)) {
         result.follows = FLO_ANSWER_ABORTED;
+    } else if (answer->op == FLO_ORDER_REMOVE &&
+               (outcome == FLO_OUTCOME_DONE ||
+                outcome == FLO_OUTCOME_IGNORED)) {
+        result.follows = FLO_ANSWER_REMOVED;
     }
     return result;
 }

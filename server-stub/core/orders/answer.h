@@ -24,6 +24,7 @@ enum flo_answer_follows {
     FLO_ANSWER_ABORTED,      /* executions that are not active yet end */
     FLO_ANSWER_REJECTED,     /* the deploy never becomes an execution */
     FLO_ANSWER_SUPERSEDED,   /* the same, after a newer order */
+    FLO_ANSWER_REMOVED,      /* the device has the model no more */
     FLO_ANSWER_COUNT
 };
 

@@ -51,6 +51,28 @@ FLO_MUST_USE int flo_orders_withdraw(struct flo_controller *controller,
  * stay in their devices' desired documents alone. */
 FLO_MUST_USE int flo_orders_unyank(struct flo_controller *controller,
                                    const char *release, struct flo_err *err);
+/* The model that leaves devices. */
+struct flo_remove {
+    const char *model;
+    const char *group;  /* "all": everywhere; NULL: one device */
+    const char *device; /* its id, or NULL */
+    bool keeps_blobs;   /* its files stay until the disk is short */
+    const char *by;
+    const char *reason;
+};
+/* Tell the effect of an order; nothing changes. */
+FLO_MUST_USE int flo_orders_remove_plan(struct flo_controller *controller,
+                                        const struct flo_remove *what,
+                                        json_t **out, struct flo_err *err);
+/* The order stands in the desired document of each device that has the model,
+ * or is told of it, until the device says that it is gone.  Rollouts of the
+ * model that are for the scope end; others go on without its devices.
+ *
+ * FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT  no such device; nothing changed
+ * FLO_E_ORDER_NOBODY  no device in scope has the model; nothing changed */
+FLO_MUST_USE int flo_orders_remove(struct flo_controller *controller,
+                                   const struct flo_remove *what, char *id,
+                                   struct flo_err *err);
 /* logs, doctor: one device is asked for a report.  It comes by PUT
  * /v1/reports/ID. */
 FLO_MUST_USE int flo_orders_report(struct flo_controller *controller,

@@ -2,6 +2,7 @@
 #ifndef FLOTILLA_SERVER_STATE_ORDERS_INSIDE_H
 #define FLOTILLA_SERVER_STATE_ORDERS_INSIDE_H
 
+#include "server-stub/core/orders/removal.h"
 #include "server-stub/core/orders/take_back.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/emergency.h"
@@ -14,13 +15,15 @@ struct flo_scope_member {
     char title[FLO_RETURN_TITLE]; /* what it keeps */
     bool is_online;
     enum flo_return way;
+    enum flo_removal removal;
 };
 
 struct flo_scope_list {
     struct flo_controller *controller;
     const char *order;
     const char *model;   /* it is about; NULL: the whole fleet */
-    const char *release; /* digest text: of the rollback; NULL: another op */
+    const char *release; /* digest text: of the rollback; NULL: another op,
+                          * with a model a removal */
     const char *to;      /* digest text, or NULL */
     const char *send;    /* deploy order of `to`, for devices that must fetch
                           * it */
@@ -39,6 +42,20 @@ FLO_MUST_USE int flo_scope_open(struct flo_scope_list *list,
 /* How many go one of these ways. */
 size_t flo_scope_count(const struct flo_scope_list *list, enum flo_return from,
                        enum flo_return to);
+
+/* FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT: a scope with a typing error must not
+ * be one of nobody. */
+FLO_MUST_USE int flo_scope_check(struct flo_controller *controller,
+                                 const char *group, const char *device,
+                                 struct flo_err *err);
+
+/* ---- plan.c ---- */
+
+/* One more device goes this way to that release. */
+void flo_plan_target(json_t *plan, const char *way, const char *to,
+                     bool is_online, uint64_t bytes);
+/* So many devices are listed. */
+#define FLO_PLAN_DEVICES 200
 
 /* ---- withdraw.c ---- */
 

@@ -47,6 +47,11 @@ FLO_MUST_USE int flo_orders_freshen(struct flo_controller *controller, char *id,
 FLO_MUST_USE int flo_orders_send_again(struct flo_controller *controller,
                                        const char *device, const char *order,
                                        struct flo_err *err);
+/* A device has a model no more: its desired says so no longer, unless it is
+ * told something else about the model by now. */
+FLO_MUST_USE int flo_orders_removed(struct flo_controller *controller,
+                                    const char *device, const char *model,
+                                    struct flo_err *err);
 /* Text of the desired document of a device, appended. */
 FLO_MUST_USE int flo_orders_desired_text(struct flo_controller *controller,
                                          const char *device,

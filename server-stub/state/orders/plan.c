@@ -7,8 +7,6 @@
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/inside.h"
 
-#define PLAN_DEVICES 200
-
 /* Devices with one way and one target are one row. */
 static json_t *target_row(json_t *targets, const char *way, const char *to)
 {
@@ -35,22 +33,29 @@ static void count_up(json_t *row, const char *name)
     json_integer_set(value, json_integer_value(value) + 1);
 }
 
+void flo_plan_target(json_t *plan, const char *way, const char *to,
+                     bool is_online, uint64_t bytes)
+{
+    json_t *row = target_row(json_object_get(plan, "targets"), way, to);
+
+    count_up(row, "devices");
+    count_up(row, is_online ? "online" : "offline");
+    json_integer_set(json_object_get(row, "bytes_each"), (json_int_t)bytes);
+}
+
 static void plan_member(json_t *plan, const struct flo_scope_member *member,
                         const struct flo_take_back *what,
                         const struct flo_take_back_pair *both)
 {
     bool fetches = member->way == FLO_RETURN_DOWNLOAD;
     const char *to = what->to != NULL ? what->to : member->title;
-    json_t *row = target_row(json_object_get(plan, "targets"),
-                             flo_return_word(member->way),
-                             flo_return_is_possible(member->way) ? to : "");
     json_t *items = json_object_get(plan, "items");
     uint64_t bytes = fetches ? both->to.bytes : 0;
 
-    count_up(row, "devices");
-    count_up(row, member->is_online ? "online" : "offline");
-    json_integer_set(json_object_get(row, "bytes_each"), (json_int_t)bytes);
-    if (json_array_size(items) < PLAN_DEVICES) {
+    flo_plan_target(plan, flo_return_word(member->way),
+                    flo_return_is_possible(member->way) ? to : "",
+                    member->is_online, bytes);
+    if (json_array_size(items) < FLO_PLAN_DEVICES) {
         json_array_append_new(
             items,
             json_pack("{s:s,s:s,s:b,s:s,s:s,s:I,s:s}", "id", member->id, "name",

@@ -6,6 +6,30 @@
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/inside.h"
 
+static int count_device(void *context, const struct flo_fleet_device *device)
+{
+    (void)device;
+    ++*(size_t *)context;
+    return 0;
+}
+
+int flo_scope_check(struct flo_controller *controller, const char *group,
+                    const char *device, struct flo_err *err)
+{
+    struct flo_fleet_device_filter filter = {
+        .group = group, .online = -1, .limit = 1};
+    size_t count = 0;
+
+    if (device != NULL) {
+        return flo_fleet_device_get(controller->store, device, NULL, NULL, err);
+    }
+    int rv = flo_fleet_device_list(controller->store, &filter, count_device,
+                                   &count, err);
+    return rv == 0 && count == 0 ? flo_fail(err, FLO_E_GROUP_ABSENT,
+                                            "no device is in group %s", group)
+                                 : rv;
+}
+
 static int collect_scope(void *context, const struct flo_fleet_device *device)
 {
     struct flo_scope_list *list = context;
@@ -28,6 +52,11 @@ static int collect_scope(void *context, const struct flo_fleet_device *device)
         json_t *report = flo_object_parsed(device->reported);
         member->way =
             flo_return_plan(report, list->release, list->to, member->title);
+        json_decref(report);
+    } else if (list->model != NULL) {
+        json_t *report = flo_object_parsed(device->reported);
+        member->removal =
+            flo_removal_plan(report, list->model, false, member->title);
         json_decref(report);
     }
     return 0;

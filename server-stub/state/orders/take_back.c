@@ -6,28 +6,6 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/inside.h"
 
-static int count_device(void *context, const struct flo_fleet_device *device)
-{
-    (void)device;
-    ++*(size_t *)context;
-    return 0;
-}
-
-/* A group with a typo must not withdraw a release and stop nothing. */
-static int check_group(struct flo_controller *controller, const char *group,
-                       struct flo_err *err)
-{
-    struct flo_fleet_device_filter filter = {
-        .group = group, .online = -1, .limit = 1};
-    size_t count = 0;
-    int rv = flo_fleet_device_list(controller->store, &filter, count_device,
-                                   &count, err);
-
-    return rv == 0 && count == 0 ? flo_fail(err, FLO_E_GROUP_ABSENT,
-                                            "no device is in group %s", group)
-                                 : rv;
-}
-
 static int take_digest(void *context, const struct flo_fleet_release *release)
 {
     struct flo_take_back_release *out = context;
@@ -63,15 +41,6 @@ static int leave_rollouts(struct flo_controller *controller,
         }
     }
     return rv;
-}
-
-static int check_scope(struct flo_controller *controller,
-                       const struct flo_take_back *what, struct flo_err *err)
-{
-    return what->device != NULL
-               ? flo_fleet_device_get(controller->store, what->device, NULL,
-                                      NULL, err)
-               : check_group(controller, what->group, err);
 }
 
 static int find_to(struct flo_controller *controller,
@@ -133,7 +102,7 @@ int flo_take_back_look(struct flo_controller *controller,
                                 .release = both->from_text,
                                 .to = what->to != NULL ? both->to_text : NULL};
     if (rv == 0) {
-        rv = check_scope(controller, what, err);
+        rv = flo_scope_check(controller, what->group, what->device, err);
     }
     return rv < 0 ? rv : flo_scope_read(list, what->group, what->device, err);
 }

@@ -30,6 +30,19 @@ static int is_overruled(struct flo_controller *controller,
     return rv;
 }
 
+/* Was the model taken away from the rollout's group since it began? */
+static int is_taken_away(struct flo_controller *controller,
+                         const struct flo_rollout_entry *entry, bool *out,
+                         struct flo_err *err)
+{
+    uint64_t at_ms;
+    int rv = flo_fleet_order_removed_at(controller->store, entry->model,
+                                        entry->group, &at_ms, err);
+
+    *out = rv == 0 && at_ms >= entry->core.created_at_ms;
+    return rv;
+}
+
 static int join_one(struct flo_controller *controller,
                     const struct flo_text_list *ids, size_t place,
                     const char *device, struct flo_err *err)
@@ -37,8 +50,15 @@ static int join_one(struct flo_controller *controller,
     char model[FLO_NAME_MAX + 1];
     struct flo_rollout_entry *entry;
     bool is_superseded = false;
+    bool is_gone = false;
     int rv = flo_rollouts_find(controller, ids->items[place], &entry, err);
 
+    if (rv == 0) {
+        rv = is_taken_away(controller, entry, &is_gone, err);
+    }
+    if (rv < 0 || is_gone) {
+        return rv;
+    }
     if (rv == 0) {
         snprintf(model, sizeof(model), "%s", entry->model);
         rv = is_overruled(controller, ids, place, model, &is_superseded, err);

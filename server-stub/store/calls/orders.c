@@ -208,6 +208,29 @@ int flo_fleet_order_newest(struct flo_fleet_store *store, const char *op,
     return rv;
 }
 
+/* Those that were signed again are none that people asked for. */
+int flo_fleet_order_removed_at(struct flo_fleet_store *store, const char *model,
+                               const char *group, uint64_t *out,
+                               struct flo_err *err)
+{
+    const struct flo_value groups[] = {{.text = "all"}, {.text = group}};
+    struct flo_number at = {.field = FLO_FIELD_ORDER_ISSUED_AT};
+    bool found;
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){
+            .table = FLO_TABLE_ORDER,
+            WHERE(number_is(FLO_FIELD_ORDER_TRACKED, 1),
+                  text_is(FLO_FIELD_ORDER_OP, "remove"),
+                  text_is(FLO_FIELD_ORDER_MODEL, model),
+                  one_of(FLO_FIELD_ORDER_GROUP, groups, FLO_COUNT(groups))),
+            SORTED(DOWN(ORDER_SEQ))},
+        flo_fleet_take_number, &at, &found, err);
+
+    *out = found ? at.number : 0;
+    return rv;
+}
+
 /* The newest order to freeze or unfreeze the fleet. */
 static struct flo_query freezes(void)
 {

@@ -30,6 +30,7 @@ static const char *answer_word(enum flo_answer_follows follows)
         [FLO_ANSWER_ABORTED] = "aborted",
         [FLO_ANSWER_REJECTED] = "rejected",
         [FLO_ANSWER_SUPERSEDED] = "superseded",
+        [FLO_ANSWER_REMOVED] = "removed",
     };
 
     return words[follows];

@@ -113,6 +113,189 @@ static void a_newcomer_gets_every_model_of_its_groups(void **state)
     assert_string_not_equal(order, "");
 }
 
+/* ---- removal ---- */
+
+static int removes(struct world *world, const char *model, const char *group,
+                   size_t device, char *id)
+{
+    struct flo_remove what = {.model = model,
+                              .group = group,
+                              .device = group == NULL ? ids[device] : NULL,
+                              .by = "ops",
+                              .reason = ""};
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    int rv = flo_orders_remove(world->controller, &what, id, &world->err);
+    if (rv < 0) {
+        flo_controller_cancel(world->controller);
+        return rv;
+    }
+    return flo_controller_commit(world->controller, &world->err);
+}
+
+static void answers(struct world *world, size_t device, const char *order,
+                    const char *outcome)
+{
+    char text[256];
+
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"%s\"}", order, outcome);
+    send(world, device, "ack", text);
+}
+
+static void reports(struct world *world, size_t device, uint64_t rev,
+                    const char *models)
+{
+    char text[512];
+
+    snprintf(text, sizeof(text),
+             "{\"v\":2,\"device\":\"%s\",\"rev\":%llu,\"models\":[%s]}",
+             ids[device], (unsigned long long)rev, models);
+    send(world, device, "reported", text);
+}
+
+static const char *order_state(struct world *world, const char *id)
+{
+    struct flo_order_progress progress;
+
+    assert_int_equal(flo_fleet_outcome_progress(world->controller->store, id,
+                                                &progress, &world->err),
+                     0);
+    return flo_order_progress_word(&progress);
+}
+
+static void a_removal_stands_until_the_device_says_that_it_is_gone(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    bring_two_models(world);
+    assert_int_equal(removes(world, "help", "all", 0, id), 0);
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        assert_string_equal(assigned(world, i, "help"), id);
+        assert_string_equal(assigned(world, i, "tiny"), "o-0001");
+    }
+    answers(world, 0, id, "done");
+    assert_string_equal(assigned(world, 0, "help"), "");
+    answers(world, 1, id, "refused");
+    assert_string_equal(assigned(world, 1, "help"), id);
+    answers(world, 2, id, "ignored");
+    assert_string_equal(assigned(world, 2, "help"), "");
+    assert_string_equal(order_state(world, id), "partly");
+}
+
+static void a_lost_answer_is_seen_in_the_report(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    bring_two_models(world);
+    assert_int_equal(removes(world, "help", NULL, 0, id), 0);
+    reports(world, 0, 99, "{\"model\":\"help\",\"state\":\"ready\"}");
+    assert_string_equal(assigned(world, 0, "help"), id);
+    reports(world, 0, 99,
+            "{\"model\":\"help\",\"state\":\"removed\"},"
+            "{\"model\":\"tiny\",\"state\":\"ready\"}");
+    assert_string_equal(assigned(world, 0, "help"), "");
+    assert_string_equal(order_state(world, id), "done");
+    assert_string_equal(assigned(world, 1, "help"), "o-0002");
+}
+
+static void a_report_from_before_the_removal_says_nothing(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    bring_two_models(world);
+    assert_int_equal(removes(world, "help", NULL, 0, id), 0);
+    reports(world, 0, 1, "{\"model\":\"tiny\",\"state\":\"ready\"}");
+
+    assert_string_equal(assigned(world, 0, "help"), id);
+    assert_string_equal(order_state(world, id), "running");
+}
+
+static void a_model_that_nobody_has_is_no_order(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    bring_two_models(world);
+    assert_int_equal(removes(world, "hepl", "all", 0, id), FLO_E_ORDER_NOBODY);
+    assert_int_equal(removes(world, "help", "lab", 0, id), FLO_E_GROUP_ABSENT);
+    assert_string_equal(assigned(world, 0, "help"), "o-0002");
+}
+
+static void a_newcomer_gets_no_model_that_was_taken_away(void **state)
+{
+    struct world *world = *state;
+    char order[FLO_NAME_MAX + 1];
+    char id[FLO_NAME_MAX + 1];
+
+    bring_two_models(world);
+    assert_int_equal(removes(world, "help", "all", 0, id), 0);
+    assert_string_not_equal(order_of_newcomer(world), "");
+    assert_int_equal(flo_fleet_desired_get(world->controller->store, NEWCOMER,
+                                           "help", order, &world->err),
+                     0);
+    assert_string_equal(order, "");
+}
+
+static void a_removal_ends_rollouts_of_that_model_alone(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    add_release_of(world, "help", 1, "1.0.0", HELP_DIGEST);
+    struct flo_rollout_entry *tiny = start(world, ALL_AT_ONCE("tiny@2.1.0"));
+    struct flo_rollout_entry *help = start(world, ALL_AT_ONCE("help@1.0.0"));
+    assert_int_equal(removes(world, "help", "all", 0, id), 0);
+
+    assert_int_equal(tiny->core.state, FLO_ROLLOUT_RUNNING);
+    assert_int_not_equal(help->core.state, FLO_ROLLOUT_RUNNING);
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        assert_string_equal(assigned(world, i, "help"), id);
+    }
+}
+
+static void a_later_rollout_brings_a_removed_model_again(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    bring_two_models(world);
+    assert_int_equal(removes(world, "help", "all", 0, id), 0);
+    answers(world, 0, id, "done");
+    struct flo_rollout_entry *again = start(world, ALL_AT_ONCE("help@1.0.0"));
+
+    assert_non_null(again);
+    assert_string_not_equal(assigned(world, 0, "help"), "");
+    assert_string_not_equal(assigned(world, 1, "help"), id);
+    /* The late answer to the removal changes nothing. */
+    answers(world, 1, id, "superseded");
+    assert_string_not_equal(assigned(world, 1, "help"), "");
+}
+
+static void the_plan_of_a_removal_counts_and_changes_nothing(void **state)
+{
+    struct world *world = *state;
+    struct flo_remove what = {
+        .model = "help", .group = "all", .by = "ops", .reason = ""};
+    json_t *plan = NULL;
+
+    bring_two_models(world);
+    reports(world, 0, 1,
+            "{\"model\":\"help\",\"state\":\"ready\",\"serving\":"
+            "{\"version\":\"1.0.0\"}}");
+    assert_int_equal(
+        flo_orders_remove_plan(world->controller, &what, &plan, &world->err),
+        0);
+    assert_int_equal(json_integer_value(json_object_get(plan, "devices")), 1);
+    assert_int_equal(json_integer_value(json_object_get(plan, "assigned")), 2);
+    assert_int_equal(json_array_size(json_object_get(plan, "targets")), 2);
+    json_decref(plan);
+    assert_string_equal(assigned(world, 0, "help"), "o-0002");
+}
+
 /* ---- reports ---- */
 
 static void a_report_is_asked_of_one_device_by_name(void **state)
@@ -145,6 +328,14 @@ int main(void)
         WITH_WORLD(a_pause_of_one_model_leaves_the_other_alone),
         WITH_WORLD(an_emergency_rollback_leaves_other_models_alone),
         WITH_WORLD(a_newcomer_gets_every_model_of_its_groups),
+        WITH_WORLD(a_removal_stands_until_the_device_says_that_it_is_gone),
+        WITH_WORLD(a_lost_answer_is_seen_in_the_report),
+        WITH_WORLD(a_report_from_before_the_removal_says_nothing),
+        WITH_WORLD(a_model_that_nobody_has_is_no_order),
+        WITH_WORLD(a_newcomer_gets_no_model_that_was_taken_away),
+        WITH_WORLD(a_removal_ends_rollouts_of_that_model_alone),
+        WITH_WORLD(a_later_rollout_brings_a_removed_model_again),
+        WITH_WORLD(the_plan_of_a_removal_counts_and_changes_nothing),
         WITH_WORLD(a_report_is_asked_of_one_device_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
