@@ -302,7 +302,7 @@ static void device_again(struct flo_shell *shell)
     if (!shell->device_is_unread || flo_shell_device_read(shell, &err) < 0) {
         return;
     }
-    flo_log(FLO_LOG_INFO, "store", "the device's record was read");
+    flo_log(FLO_LOG_INFO, "store", "the device's record can be read again");
     flo_shell_device_move(shell);
     if (!shell->device.is_frozen) {
         flo_loop_event(shell, &event);

@@ -203,7 +203,8 @@ int flo_db_set_aside(const char *path, const char *word, struct flo_err *err)
     if (rename(path, other) < 0) {
         return flo_fail_errno(err, FLO_E_DB, "rename %s to %s", path, other);
     }
-    flo_log(FLO_LOG_WARN, "db", "%s is %s, kept as %s", path, word, other);
+    flo_log(FLO_LOG_WARN, "db", "%s is %s and was renamed to %s", path, word,
+            other);
     for (size_t i = 0; i < FLO_COUNT(journals); i++) {
         snprintf(other, sizeof(other), "%s%s", path, journals[i]);
         unlink(other);

@@ -73,8 +73,8 @@ void flo_sandbox_limit(int resource, uint64_t value)
     }
     limit.rlim_cur = limit.rlim_max = bound;
     if (setrlimit(resource, &limit) < 0) {
-        flo_log(FLO_LOG_WARN, "sandbox", "limit %d is not set: %s", resource,
-                strerror(errno));
+        flo_log(FLO_LOG_WARN, "sandbox", "resource limit %d cannot be set: %s",
+                resource, strerror(errno));
     }
 }
 

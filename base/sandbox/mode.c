@@ -46,8 +46,8 @@ int flo_sandbox_miss(enum flo_sandbox_mode mode, const char *part,
         return 0;
     }
     if (mode == FLO_SANDBOX_PREFERRED) {
-        flo_log(FLO_LOG_WARN, "sandbox", "this kernel has no %s: works without",
-                part);
+        flo_log(FLO_LOG_WARN, "sandbox",
+                "this kernel has no %s; the process works without it", part);
         return 0;
     }
     return flo_fail(err, FLO_E_SANDBOX, "this kernel has no %s", part);

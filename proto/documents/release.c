@@ -408,6 +408,20 @@ flo_release_variant_file(const struct flo_release *release,
     return NULL;
 }
 
+const struct flo_way *flo_release_full_way(const struct flo_release_file *file)
+{
+    const struct flo_way *best = NULL;
+
+    for (uint32_t i = 0; i < file->way_count; i++) {
+        const struct flo_way *way = &file->ways[i];
+        if (flo_digest_is_zero(&way->base) &&
+            (best == NULL || way->bytes < best->bytes)) {
+            best = way;
+        }
+    }
+    return best;
+}
+
 void flo_release_title(const struct flo_release *release, char *out)
 {
     snprintf(out, 2 * FLO_NAME_MAX + 2, "%s@%s", release->model,

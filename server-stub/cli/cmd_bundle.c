@@ -11,28 +11,13 @@
 #include "base/ticker.h"
 #include "server-stub/cli/cli.h"
 
-/* Smallest way without a base of one file of the document. */
-static const struct flo_way *full_way(const struct flo_release_file *file)
-{
-    const struct flo_way *best = NULL;
-
-    for (uint32_t i = 0; i < file->way_count; i++) {
-        const struct flo_way *way = &file->ways[i];
-        if (flo_digest_is_zero(&way->base) &&
-            (best == NULL || way->bytes < best->bytes)) {
-            best = way;
-        }
-    }
-    return best;
-}
-
 /* Fetch the bundle's files into `dir`; names go to `wanted`. */
 static int fetch(struct flo_cli *cli, const struct flo_release *release,
                  const char *dir, struct flo_digest *wanted, size_t *count,
                  struct flo_err *err)
 {
     for (uint32_t i = 0; i < release->file_count; i++) {
-        const struct flo_way *way = full_way(&release->files[i]);
+        const struct flo_way *way = flo_release_full_way(&release->files[i]);
         char hex[2 * FLO_DIGEST_BYTES + 1];
         char path[1200];
         if (way == NULL) {

@@ -127,7 +127,8 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
     if (is_new && strcmp(type, "execution") == 0 && id != NULL) {
         rv = execution(message, id, message->json, err);
     } else if (is_new && strcmp(type, "security") == 0) {
-        flo_log(FLO_LOG_WARN, "device", "%s reports %.300s", message->device,
+        flo_log(FLO_LOG_WARN, "device",
+                "device %s reports a security event: %.300s", message->device,
                 text.data);
         rv = flo_ingest_distrusted(message, err);
     }

@@ -182,8 +182,8 @@ static void stranger_refused(const struct flo_rest_call *call,
     rest->strangers_refused++;
     if (flo_now_ms() >= rest->strangers_log_at_ms) {
         rest->strangers_log_at_ms = flo_now_ms() + STRANGERS_LOG_MS;
-        flo_log(FLO_LOG_WARN, "rest", "%s on %s refused: %s", call->who,
-                flo_httpd_path(call->request), why->what);
+        flo_log(FLO_LOG_WARN, "rest", "caller %s was refused on %s: %s",
+                call->who, flo_httpd_path(call->request), why->what);
     }
 }
 

@@ -45,14 +45,9 @@ static uint64_t full_bytes(const struct flo_release *release)
          i++) {
         const struct flo_release_file *file =
             &release->files[variant->files[i]];
-        uint64_t least = file->bytes;
-        for (uint32_t w = 0; w < file->way_count; w++) {
-            const struct flo_way *way = &file->ways[w];
-            if (flo_digest_is_zero(&way->base) && way->bytes < least) {
-                least = way->bytes;
-            }
-        }
-        sum += least;
+        const struct flo_way *way = flo_release_full_way(file);
+        sum +=
+            way != NULL && way->bytes < file->bytes ? way->bytes : file->bytes;
     }
     return sum;
 }

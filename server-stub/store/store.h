@@ -147,10 +147,6 @@ FLO_MUST_USE int flo_fleet_device_list(
 FLO_MUST_USE int flo_fleet_device_is_active(struct flo_fleet_store *store,
                                             const char *id, bool *out,
                                             struct flo_err *err);
-FLO_MUST_USE int flo_fleet_device_groups(struct flo_fleet_store *store,
-                                         const char *id,
-                                         char (*groups)[FLO_NAME_MAX + 1],
-                                         size_t *count, struct flo_err *err);
 /* It was heard at this time (wall), and uses so much memory (0: it did not
  * say).  In memory: flo_fleet_facts_write writes it. */
 void flo_fleet_device_heard(struct flo_fleet_store *store, const char *id,

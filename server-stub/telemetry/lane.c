@@ -1,4 +1,5 @@
 /* Lane: its thread, and the data that goes to and fro. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -344,7 +345,9 @@ static void *run(void *context)
     struct flo_lane *lane = context;
 
     if (setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE) < 0) {
-        flo_log(FLO_LOG_WARN, "telemetry", "its thread keeps its priority");
+        flo_log(FLO_LOG_WARN, "telemetry",
+                "the lane's thread runs at normal priority: %s",
+                strerror(errno));
     }
     event_base_dispatch(lane->base);
     flo_lane_commit(lane);

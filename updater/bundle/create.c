@@ -149,21 +149,6 @@ static int add_blob(struct writer *writer, const struct flo_way *way,
     return 0;
 }
 
-static const struct flo_way *
-smallest_full_way(const struct flo_release_file *file)
-{
-    const struct flo_way *best = NULL;
-
-    for (uint32_t i = 0; i < file->way_count; i++) {
-        const struct flo_way *way = &file->ways[i];
-        if (flo_digest_is_zero(&way->base) &&
-            (best == NULL || way->bytes < best->bytes)) {
-            best = way;
-        }
-    }
-    return best;
-}
-
 static const struct flo_way *find_way(const struct flo_release *release,
                                       const struct flo_digest *digest)
 {
@@ -199,9 +184,9 @@ static int choose_ways(const struct writer *writer, const struct flo_way **ways,
 
     *count = 0;
     for (size_t i = 0; i < wanted; i++) {
-        const struct flo_way *way = spec->blob_count > 0
-                                        ? find_way(release, &spec->blobs[i])
-                                        : smallest_full_way(&release->files[i]);
+        const struct flo_way *way =
+            spec->blob_count > 0 ? find_way(release, &spec->blobs[i])
+                                 : flo_release_full_way(&release->files[i]);
         if (way == NULL) {
             return flo_fail(err, FLO_E_BUNDLE_MISSING,
                             "the release has no such way to get a file");

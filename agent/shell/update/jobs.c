@@ -170,7 +170,7 @@ static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
     }
     if (strcmp(word, "fallback") == 0) {
         const json_t *error = json_object_get(json, "error");
-        flo_log(FLO_LOG_WARN, "updater", "another way: %s",
+        flo_log(FLO_LOG_WARN, "updater", "the updater takes another way: %s",
                 json_string_value(json_object_get(error, "what")) == NULL
                     ? ""
                     : json_string_value(json_object_get(error, "what")));

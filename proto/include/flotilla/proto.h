@@ -227,6 +227,8 @@ const struct flo_release_file *
 flo_release_variant_file(const struct flo_release *release,
                          const struct flo_release_variant *variant,
                          const char *role);
+/* The way with the fewest bytes that needs no base; NULL: there is none. */
+const struct flo_way *flo_release_full_way(const struct flo_release_file *file);
 /* "model@version" into `out` (2 * FLO_NAME_MAX + 2). */
 void flo_release_title(const struct flo_release *release, char *out);
 /* Split "model@version"; meta.name. */

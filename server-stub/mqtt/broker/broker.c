@@ -351,7 +351,7 @@ static bool adopt(struct flo_broker *broker)
     broker->pid_started = pids.keeper_started;
     broker->is_kept = true;
     broker->started_at_ms = flo_now_ms();
-    flo_log(FLO_LOG_INFO, "broker", "mosquitto %d went on: taken over",
+    flo_log(FLO_LOG_INFO, "broker", "mosquitto %d still runs and is taken over",
             (int)pids.broker);
     return true;
 }

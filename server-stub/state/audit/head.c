@@ -141,7 +141,8 @@ static int write_mark(struct flo_audit_head *head,
     }
     if (rv < 0) { /* half a line would spoil the next one */
         if (begin >= 0 && ftruncate(head->fd, begin) < 0) {
-            flo_log(FLO_LOG_ERROR, "audit", "audit.head cannot be cut");
+            flo_log(FLO_LOG_ERROR, "audit",
+                    "half a line stays in audit.head: %s", strerror(errno));
         }
         return rv;
     }

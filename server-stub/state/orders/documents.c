@@ -25,8 +25,9 @@ static int collect_order(void *context, const char *model, const char *order)
         return 0;
     }
     if (desired->count == FLO_ASSIGNMENTS_MAX) {
-        flo_log(FLO_LOG_ERROR, "desired", "%s is left out: a device has %d",
-                model, FLO_ASSIGNMENTS_MAX);
+        flo_log(FLO_LOG_ERROR, "desired",
+                "%s is left out: a device has at most %d models", model,
+                FLO_ASSIGNMENTS_MAX);
         return 0;
     }
     snprintf(desired->orders[desired->count++], FLO_NAME_MAX + 1, "%s", order);

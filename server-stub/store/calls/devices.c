@@ -237,36 +237,6 @@ int flo_fleet_device_is_active(struct flo_fleet_store *store, const char *id,
     return rv;
 }
 
-struct groups {
-    char (*items)[FLO_NAME_MAX + 1];
-    size_t *count;
-};
-
-static int take_group(void *context, const struct flo_row *row)
-{
-    const struct groups *groups = context;
-
-    snprintf(groups->items[(*groups->count)++], FLO_NAME_MAX + 1, "%s",
-             flo_row_text(row, FLO_FIELD_DEVICE_GROUP_GROUP));
-    return 0;
-}
-
-int flo_fleet_device_groups(struct flo_fleet_store *store, const char *id,
-                            char (*groups)[FLO_NAME_MAX + 1], size_t *count,
-                            struct flo_err *err)
-{
-    struct groups all = {groups, count};
-
-    *count = 0;
-    return flo_fleet_find(
-        store,
-        &(struct flo_query){.table = FLO_TABLE_DEVICE_GROUP,
-                            WHERE(text_is(FLO_FIELD_DEVICE_GROUP_DEVICE, id)),
-                            SORTED(UP(DEVICE_GROUP_GROUP)),
-                            .limit = FLO_GROUPS_MAX},
-        take_group, &all, err);
-}
-
 int flo_fleet_device_online(struct flo_fleet_store *store, const char *id,
                             bool online, bool *is_news, struct flo_err *err)
 {
