@@ -40,6 +40,11 @@ struct flo_serve_model {
     uint32_t threads;          /* 0: by the machine */
     uint32_t sessions;         /* answered together; 0: 4, or as many as fit the
                                 * budget */
+    enum flo_serve_cache {
+        FLO_SERVE_CACHE_AUTO, /* f16, or q8_0 where the budget asks for it */
+        FLO_SERVE_CACHE_F16,
+        FLO_SERVE_CACHE_Q8_0,
+    } cache;                   /* of keys and values */
     uint64_t memory_bytes_max; /* 0: no budget */
     /* Adapters of it; clients name "model:adapter", or the adapter alone. */
     uint64_t adapter_bytes; /* room for those that are loaded later */
@@ -248,6 +253,39 @@ FLO_MUST_USE int flo_serve_pack(struct flo_serve *serve,
                                 struct serve_packer **out, struct flo_err *err);
 /* Kill it without a report.  NULL is fine. */
 void flo_serve_pack_cancel(struct serve_packer *packer);
+
+/* ---- memory ------------------------------------------------------ */
+
+#define FLO_SERVE_PLANS_MAX 8
+struct flo_serve_planned {
+    uint64_t weights_bytes; /* mapped: shared by all who map the file */
+    uint64_t private_bytes; /* all else, without the process itself */
+    uint32_t context, sessions;
+};
+struct flo_serve_planning {
+    int fd;                 /* the GGUF, taken */
+    int packed_fd;          /* its packed weights, taken; 0: none */
+    uint64_t adapter_bytes; /* room for adapters */
+    uint32_t count;         /* 1 to FLO_SERVE_PLANS_MAX ways to open it */
+    struct {
+        uint32_t context, sessions; /* as in struct flo_serve_model */
+        enum flo_serve_cache cache;
+    } ways[FLO_SERVE_PLANS_MAX];
+    void *context;
+    /* The end: as many plans as ways, or an error (the model's own, as when it
+     * is loaded).  The planner is gone. */
+    void (*done)(void *context, const struct flo_serve_planned *plans,
+                 const struct flo_err *err);
+};
+struct serve_planner;
+/* Have a sandboxed engine process say what memory a model would take.  It reads
+ * the file's head only.  `done` is not called when starting fails. */
+FLO_MUST_USE int flo_serve_plan(struct flo_serve *serve,
+                                const struct flo_serve_planning *planning,
+                                struct serve_planner **out,
+                                struct flo_err *err);
+/* Kill it without a report.  NULL is fine. */
+void flo_serve_plan_cancel(struct serve_planner *planner);
 
 /* ---- probe ------------------------------------------------------- */
 

@@ -15,15 +15,16 @@ static void print_json(const struct flo_engine_plan *p)
     printf("{\"fits\":%s,\"total_bytes\":%" PRIu64 ",\"weights_bytes\":%" PRIu64
            ",\"kv_bytes\":%" PRIu64 ",\"scratch_bytes\":%" PRIu64
            ",\"vocabulary_bytes\":%" PRIu64 ",\"adapter_bytes\":%" PRIu64
-           ",\"request_bytes\":%" PRIu64 ",\"memory_bytes_max\":%" PRIu64
-           ",\"context\":%" PRIu32 ",\"context_trained\":%" PRIu32
-           ",\"context_fitting\":%" PRIu32 ",\"sessions\":%" PRIu32
-           ",\"kv\":\"%s\",\"packed\":%s",
+           ",\"request_bytes\":%" PRIu64 ",\"private_bytes\":%" PRIu64
+           ",\"memory_bytes_max\":%" PRIu64 ",\"context\":%" PRIu32
+           ",\"context_trained\":%" PRIu32 ",\"context_fitting\":%" PRIu32
+           ",\"sessions\":%" PRIu32 ",\"kv\":\"%s\",\"packed\":%s",
            p->fits ? "true" : "false", p->total_bytes, p->weights_bytes,
            p->kv_bytes, p->scratch_bytes, p->vocabulary_bytes, p->adapter_bytes,
-           p->request_bytes, p->memory_bytes_max, p->context,
-           p->context_trained, p->context_fitting, p->sessions,
-           flo_tool_kv_names[p->kv_type], p->is_packed ? "true" : "false");
+           p->request_bytes, p->total_bytes - p->weights_bytes,
+           p->memory_bytes_max, p->context, p->context_trained,
+           p->context_fitting, p->sessions, flo_tool_kv_names[p->kv_type],
+           p->is_packed ? "true" : "false");
 }
 
 static void print_text(const struct flo_engine_plan *p)

@@ -113,7 +113,7 @@ static int plan_file(int fd, const char *path,
     int rv = open_file(fd, &e, err);
 
     if (rv < 0) {
-        return flo_wrap(err, rv, "%s", path);
+        return path == NULL ? rv : flo_wrap(err, rv, "%s", path);
     }
     rv = read_head(e, options, err);
     if (rv == 0) {
@@ -145,6 +145,14 @@ int flo_engine_plan(const char *path, const struct flo_engine_options *options,
     return rv < 0 ? rv
                   : plan_file(fd, path, options == NULL ? &no_options : options,
                               plan, err == NULL ? &own : err);
+}
+
+int flo_engine_plan_fd(int fd, const struct flo_engine_options *options,
+                       struct flo_engine_plan *plan, struct flo_err *err)
+{
+    struct flo_err own = {0};
+    return plan_file(fd, NULL, options == NULL ? &no_options : options, plan,
+                     err == NULL ? &own : err);
 }
 
 static int map_memory(struct flo_engine *e, struct flo_err *err)

@@ -85,12 +85,47 @@ static int open_engine(int fd, struct flo_engine_options *options,
     return rv;
 }
 
+static enum flo_kv_type cache_of(uint32_t cache)
+{
+    static const enum flo_kv_type types[FLO_WIRE_CACHES] = {
+        [FLO_WIRE_CACHE_AUTO] = FLO_KV_AUTO,
+        [FLO_WIRE_CACHE_F16] = FLO_KV_F16,
+        [FLO_WIRE_CACHE_Q8_0] = FLO_KV_Q8_0};
+    return types[cache];
+}
+
+static int check_open(const struct flo_wire_open *in, struct flo_err *err)
+{
+    if (in->sessions > FLO_SESSIONS_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "%u sessions, at most %u",
+                        in->sessions, FLO_SESSIONS_MAX);
+    }
+    if (in->cache >= FLO_WIRE_CACHES) {
+        return flo_fail(err, FLO_E_USAGE, "a cache of type %u", in->cache);
+    }
+    return 0;
+}
+
+/* Without descriptors and texts. */
+static struct flo_engine_options options_of(const struct flo_wire_open *in)
+{
+    uint32_t sessions = in->sessions == 0 ? SESSIONS_DEFAULT : in->sessions;
+    return (struct flo_engine_options){
+        .context = in->context,
+        .threads = in->threads,
+        .sessions = sessions + 1,
+        .batch = FLO_PASS_ROWS,
+        .kv_type = cache_of(in->cache),
+        .memory_bytes_max = in->memory_bytes_max,
+        .request_bytes = FLO_REQUEST_BYTES,
+    };
+}
+
 static int open_model(struct flo_worker *worker,
                       const struct flo_wire_message *message,
                       struct flo_err *err)
 {
     const struct flo_wire_open *in = &message->open;
-    uint32_t sessions = in->sessions == 0 ? SESSIONS_DEFAULT : in->sessions;
     FLO_CLEANUP(flo_fd_cleanup) int kept = -1;
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf chat_template = {0};
     if (in->keeps_prefix && worker->engine == NULL && worker->n_fds > 0) {
@@ -101,28 +136,21 @@ static int open_model(struct flo_worker *worker,
                         worker->engine != NULL ? "OPEN came twice"
                                                : "OPEN without a descriptor");
     }
-    if (sessions > FLO_SESSIONS_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "%u sessions, at most %u", sessions,
-                        FLO_SESSIONS_MAX);
+    int rv = check_open(in, err);
+    if (rv < 0) {
+        return rv;
     }
     flo_buf_add(&chat_template, in->chat_template.data,
                 in->chat_template.bytes);
     if (chat_template.failed) {
         return flo_fail(err, FLO_E_MEMORY, "a chat template");
     }
-    struct flo_engine_options options = {
-        .context = in->context,
-        .threads = in->threads,
-        .sessions = sessions + 1,
-        .batch = FLO_PASS_ROWS,
-        .memory_bytes_max = in->memory_bytes_max,
-        .request_bytes = FLO_REQUEST_BYTES,
-        .chat_template = chat_template.data,
-        .packed_fd = worker->n_fds > 1 + in->n_adapters ? worker->fds[1] : 0,
-    };
+    struct flo_engine_options options = options_of(in);
+    options.chat_template = chat_template.data;
+    options.packed_fd = worker->n_fds > 1 + in->n_adapters ? worker->fds[1] : 0;
     /* The descriptors of the adapters are the last ones. */
     const int *fds = worker->fds + worker->n_fds - in->n_adapters;
-    int rv = flo_adapters_reckon(in, fds, &options.adapter_bytes, err);
+    rv = flo_adapters_reckon(in, fds, &options.adapter_bytes, err);
     flo_sandbox_bound(worker->fds, worker->n_fds,
                       in->memory_bytes_max == 0
                           ? 0
@@ -132,8 +160,8 @@ static int open_model(struct flo_worker *worker,
     if (rv == 0) {
         rv = open_engine(worker->fds[0], &options, in->sessions == 0,
                          &worker->engine, err);
-        sessions = options.sessions - 1;
     }
+    uint32_t sessions = options.sessions - 1;
     if (rv == 0) {
         rv = flo_adapters_open(&worker->adapters, worker->engine, in, fds, err);
     }
@@ -157,6 +185,41 @@ static int open_model(struct flo_worker *worker,
         worker->opened(worker->socket);
     }
     return put_ready(worker, message->request, err);
+}
+
+/* The bytes that OPEN would take; nothing is opened. */
+static int plan_model(struct flo_worker *worker,
+                      const struct flo_wire_message *message,
+                      struct flo_err *err)
+{
+    const struct flo_wire_open *in = &message->open;
+    struct flo_wire_message answer = {.type = FLO_WIRE_PLANNED,
+                                      .request = message->request};
+    struct flo_engine_plan plan = {0};
+    if (worker->engine != NULL || worker->n_fds < 1) {
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL,
+                        worker->engine != NULL ? "PLAN after OPEN"
+                                               : "PLAN without a descriptor");
+    }
+    int rv = check_open(in, err);
+    if (rv == 0) {
+        struct flo_engine_options options = options_of(in);
+        options.adapter_bytes = in->adapter_bytes;
+        options.packed = "";
+        options.packed_fd = worker->n_fds > 1 ? worker->fds[1] : 0;
+        flo_sandbox_bound(worker->fds, worker->n_fds, 0, in->threads);
+        rv = flo_engine_plan_fd(worker->fds[0], &options, &plan, err);
+    }
+    flo_worker_close_fds(worker);
+    if (rv < 0) {
+        return rv;
+    }
+    answer.planned = (struct flo_wire_planned){
+        .weights_bytes = plan.weights_bytes,
+        .private_bytes = plan.total_bytes - plan.weights_bytes,
+        .context = plan.context,
+        .sessions = plan.sessions - 1};
+    return flo_wire_write(&worker->out, &answer, err);
 }
 
 static int pack_model(struct flo_worker *worker,
@@ -395,6 +458,7 @@ static const struct {
     [FLO_WIRE_PING] = {put_pong, false},
     [FLO_WIRE_TOKENISE] = {tokenise, true},
     [FLO_WIRE_PACK] = {pack_model, false},
+    [FLO_WIRE_PLAN] = {plan_model, false},
     [FLO_WIRE_DETOKENISE] = {detokenise, true},
     [FLO_WIRE_EMBED] = {embed, true},
     [FLO_WIRE_LOAD] = {change_adapters, true},

@@ -42,6 +42,7 @@ static const struct row rows_open[] = {
     ROW(6, KIND_BOOL, open, keeps_prefix),
     ROW(7, KIND_BOOL, open, is_tree),
     ROW(8, KIND_TEXT, open, chat_template),
+    ROW(11, KIND_U32, open, cache),
     ROW(9, KIND_TEXT, open, entry),
     ROW(10, KIND_TEXT, open, runtime),
 };
@@ -160,6 +161,13 @@ static const struct row rows_packed[] = {
     ROW(1, KIND_U64, packed, bytes),
 };
 
+static const struct row rows_planned[] = {
+    ROW(1, KIND_U64, planned, weights_bytes),
+    ROW(2, KIND_U64, planned, private_bytes),
+    ROW(3, KIND_U32, planned, context),
+    ROW(4, KIND_U32, planned, sessions),
+};
+
 static const struct row rows_adapter[] = {
     ROW(1, KIND_TEXT, adapter, name),
     ROW(2, KIND_U64, adapter, bytes),
@@ -191,6 +199,8 @@ static const struct shape {
     {FLO_WIRE_TEXT, "TEXT", rows_string, FLO_COUNT(rows_string)},
     {FLO_WIRE_EMBEDDING, "EMBEDDING", rows_embedding,
      FLO_COUNT(rows_embedding)},
+    {FLO_WIRE_PLAN, "PLAN", rows_open, FLO_COUNT(rows_open)},
+    {FLO_WIRE_PLANNED, "PLANNED", rows_planned, FLO_COUNT(rows_planned)},
     {FLO_WIRE_LOAD, "LOAD", rows_adapter, FLO_COUNT(rows_adapter)},
     {FLO_WIRE_DROP, "DROP", rows_adapter, FLO_COUNT(rows_adapter)},
     {FLO_WIRE_ADAPTER, "ADAPTER", rows_adapter, FLO_COUNT(rows_adapter)},

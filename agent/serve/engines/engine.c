@@ -780,6 +780,7 @@ static void model_take(struct serve_engine *engine,
     }
     open->threads = model->threads;
     open->sessions = model->sessions;
+    open->cache = (uint32_t)model->cache;
     open->memory_bytes_max = model->memory_bytes_max;
     open->adapter_bytes = model->adapter_bytes;
     open->keeps_prefix = model->prefix_fd > 0;

@@ -99,6 +99,12 @@ FLO_MUST_USE int flo_engine_plan(const char *path,
                                  struct flo_engine_plan *plan,
                                  struct flo_err *err);
 
+/* The same of a descriptor, which stays the caller's. */
+FLO_MUST_USE int flo_engine_plan_fd(int fd,
+                                    const struct flo_engine_options *options,
+                                    struct flo_engine_plan *plan,
+                                    struct flo_err *err);
+
 /* Load a model file.  `options` may be NULL.  On success *engine belongs to the
  * caller, who gives it to flo_engine_close().
  *

@@ -60,6 +60,9 @@ enum flo_wire_type {
                                 ADAPTER, or FAILED: nothing has changed */
     FLO_WIRE_DROP = 11,      /* an adapter: no new request gets it, earlier
                                 requests keep it.  ADAPTER or FAILED */
+    FLO_WIRE_PLAN = 12,      /* in place of OPEN, with its first two descriptors
+                                and its fields: the memory that OPEN would
+                                take.  PLANNED or FAILED; another may follow */
     /* engine -> agent */
     FLO_WIRE_READY = 101,
     FLO_WIRE_TOKEN = 102,
@@ -72,12 +75,27 @@ enum flo_wire_type {
     FLO_WIRE_TEXT = 109,
     FLO_WIRE_EMBEDDING = 110,
     FLO_WIRE_ADAPTER = 111,
+    FLO_WIRE_PLANNED = 112,
 };
 
 /* Borrowed bytes, not NUL-terminated. */
 struct flo_wire_text {
     const char *data;
     size_t bytes;
+};
+
+/* Of keys and values. */
+enum flo_wire_cache {
+    FLO_WIRE_CACHE_AUTO, /* f16, or q8_0 where the budget asks for it */
+    FLO_WIRE_CACHE_F16,
+    FLO_WIRE_CACHE_Q8_0,
+    FLO_WIRE_CACHES,
+};
+
+struct flo_wire_planned {
+    uint64_t weights_bytes; /* mapped: shared by all who map the file */
+    uint64_t private_bytes; /* all else, without the process itself */
+    uint32_t context, sessions;
 };
 
 struct flo_wire_open {
@@ -88,6 +106,7 @@ struct flo_wire_open {
     uint64_t adapter_bytes; /* room for LOAD, without the adapters named here */
     bool keeps_prefix; /* the last descriptor is a file of a fixed size, to be
                           read and written: the prefix that requests share */
+    uint32_t cache;    /* enum flo_wire_cache */
     struct flo_wire_text chat_template; /* instead of the model's; no NUL */
     /* Of a runtime that is not our engine (`flotilla-engine proxy`). */
     bool is_tree;                 /* the first descriptor is a folder */
@@ -250,6 +269,7 @@ struct flo_wire_message {
         struct flo_wire_embedding embedding;
         struct flo_wire_pack pack;
         struct flo_wire_packed packed;
+        struct flo_wire_planned planned;
         struct flo_wire_adapter adapter;
     };
 };

@@ -2,6 +2,8 @@
  * removal.  What happens to one model touches no other. */
 #include "unit/serve/serve_world.h"
 
+#include "agent/core/memory/memory.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -503,6 +505,64 @@ static void a_removed_model_is_denied_at_once_and_ends_in_time(void **state)
     world_close();
 }
 
+/* ---- memory ------------------------------------------------------ */
+
+static struct {
+    int ended, error;
+    struct flo_serve_planned plans[FLO_SERVE_PLANS_MAX];
+} planning;
+
+static void on_planned(void *context, const struct flo_serve_planned *plans,
+                       const struct flo_err *err)
+{
+    (void)context;
+    planning.ended++;
+    planning.error = err == NULL ? 0 : err->code;
+    if (plans != NULL) {
+        memcpy(planning.plans, plans, sizeof(planning.plans));
+    }
+}
+
+static void plan_of(const char *path, uint32_t count)
+{
+    struct flo_serve_planning wish = {.fd = open(path, O_RDONLY | O_CLOEXEC),
+                                      .count = count,
+                                      .done = on_planned};
+    struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];
+    struct serve_planner *planner;
+    struct flo_err err = {0};
+    int before = planning.ended;
+    flo_memory_rungs(0, 0, rungs);
+    for (uint32_t i = 0; i < count; i++) {
+        wish.ways[i].context = rungs[i].context;
+        wish.ways[i].sessions = rungs[i].sessions;
+        wish.ways[i].cache = rungs[i].cache == FLO_MEMORY_CACHE_F16
+                                 ? FLO_SERVE_CACHE_F16
+                                 : FLO_SERVE_CACHE_Q8_0;
+    }
+    assert_int_equal(flo_serve_plan(world.serve, &wish, &planner, &err), 0);
+    RUN_UNTIL(planning.ended > before);
+}
+
+static void
+the_memory_of_each_rung_is_told_before_a_model_is_loaded(void **state)
+{
+    (void)state;
+    world_open();
+    plan_of(V2, FLO_MEMORY_RUNGS);
+    assert_int_equal(planning.error, 0);
+    for (uint32_t i = 1; i < FLO_MEMORY_RUNGS; i++) {
+        assert_true(planning.plans[i].private_bytes <
+                    planning.plans[i - 1].private_bytes);
+        assert_int_equal(planning.plans[i].weights_bytes,
+                         planning.plans[0].weights_bytes);
+    }
+    assert_int_equal(planning.plans[4].sessions, 1);
+    plan_of("tests/models/README.md", 1);
+    assert_int_equal(planning.error, FLO_E_GGUF_MAGIC);
+    world_close();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -520,6 +580,8 @@ int main(void)
             a_failed_load_answers_all_that_wait_and_is_not_repeated_at_once),
         cmocka_unit_test(sixteen_wait_for_one_model_of_several),
         cmocka_unit_test(a_user_makes_a_soft_wish_a_firm_one),
+        cmocka_unit_test(
+            the_memory_of_each_rung_is_told_before_a_model_is_loaded),
         cmocka_unit_test(a_removed_model_is_denied_at_once_and_ends_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
