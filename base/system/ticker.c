@@ -10,17 +10,18 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_S 5 /* between two lines, where there is no terminal */
-
 static void say(const struct flo_ticker *ticker, uint64_t seconds)
 {
-    if (isatty(STDERR_FILENO)) {
-        (void)fprintf(stderr, "\r%s, %llu s\033[K", ticker->what,
-                      (unsigned long long)seconds);
-    } else if (seconds == 1 || seconds % LINE_S == 0) {
-        (void)fprintf(stderr, "%s, %llu s\n", ticker->what,
-                      (unsigned long long)seconds);
+    bool is_terminal = isatty(STDERR_FILENO) != 0;
+    char parts[48] = "";
+
+    if (ticker->total > 0) {
+        (void)snprintf(parts, sizeof(parts), " %zu/%zu", ticker->done,
+                       ticker->total);
     }
+    (void)fprintf(stderr, "%s%s%s, %llu s%s", is_terminal ? "\r" : "",
+                  ticker->what, parts, (unsigned long long)seconds,
+                  is_terminal ? "\033[K" : "\n");
 }
 
 static void *tick(void *context)
@@ -64,6 +65,19 @@ void flo_ticker_start(struct flo_ticker *ticker, const char *what)
     ticker->is_running =
         pthread_create(&ticker->thread, NULL, tick, ticker) == 0;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void flo_ticker_tell(struct flo_ticker *ticker, const char *what, size_t done,
+                     size_t total)
+{
+    if (!ticker->is_running) {
+        return;
+    }
+    (void)pthread_mutex_lock(&ticker->lock);
+    ticker->what = what;
+    ticker->done = done;
+    ticker->total = total;
+    (void)pthread_mutex_unlock(&ticker->lock);
 }
 
 void flo_ticker_stop(struct flo_ticker *ticker)

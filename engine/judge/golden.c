@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/ticker.h"
 #include "engine/judge/suite.h"
 #include "engine/kernel/kernel.h"
 #include "engine/publish/commands.h"
@@ -28,6 +29,7 @@ enum {
     REF_BYTES_MAX = 128 << 20, /* models that plain C computes in no time */
     PLAYS = 3,
 };
+#define OPENING "   opening      the model"
 #define SURE_GAP 1.0 /* in logits: devices compare ids from there on */
 
 /* Asked of any model when there are no prompts of its own. */
@@ -77,6 +79,7 @@ struct golden {
     size_t count;
     struct heard heard;
     int32_t *prompt; /* [context] */
+    struct flo_ticker ticker;
 };
 
 /* ---- one answer -------------------------------------------------- */
@@ -187,8 +190,10 @@ static bool set_play(struct flo_tool *tool, size_t play,
 static void tell_play(const struct flo_engine_info *info, uint32_t good,
                       uint32_t count)
 {
-    fprintf(stderr, "played: %u of %u with kernel %s, %u thread%s\n", good,
-            count, info->kernel, info->threads, info->threads == 1 ? "" : "s");
+    /* On a terminal the ticker's line goes. */
+    fprintf(stderr, "%splayed: %u of %u with kernel %s, %u thread%s\n",
+            isatty(STDERR_FILENO) ? "\r\033[K" : "", good, count, info->kernel,
+            info->threads, info->threads == 1 ? "" : "s");
 }
 
 static int play_one(struct golden *g, struct flo_tool_answer *a,
@@ -214,17 +219,16 @@ static int play(struct golden *g, const struct flo_tool *tool,
                 struct flo_err *err)
 {
     struct flo_tool_answer a = {0};
-    uint64_t started_us = flo_now_us();
     uint32_t good = 0, played = 0;
     int rv = flo_tool_answer_open(tool, FLO_VOCABULARY_NEEDED, &a, err);
 
     for (size_t i = 0; rv == 0 && i < g->count; i++) {
+        flo_ticker_tell(&g->ticker, "   playing      case", i + 1, g->count);
         if (g->cases[i].why[0] == '\0') {
             played++;
             rv = play_one(g, &a, &g->cases[i], err);
             good += g->cases[i].why[0] == '\0';
         }
-        flo_tool_progress("case", i + 1, g->count, started_us);
     }
     if (rv == 0) {
         tell_play(a.model.info, good, played);
@@ -387,7 +391,6 @@ static int ask(struct golden *g, struct flo_engine_info *first,
                struct flo_err *err)
 {
     struct flo_tool_answer a = {0};
-    uint64_t started_us = flo_now_us();
     int rv = flo_tool_answer_open(&g->tool, FLO_VOCABULARY_NEEDED, &a, err);
 
     if (rv == 0) {
@@ -396,8 +399,8 @@ static int ask(struct golden *g, struct flo_engine_info *first,
         rv = g->prompt == NULL ? flo_fail(err, FLO_E_MEMORY, "a prompt") : 0;
     }
     for (size_t i = 0; rv == 0 && i < g->count; i++) {
+        flo_ticker_tell(&g->ticker, "   asking       prompt", i + 1, g->count);
         rv = ask_one(g, &a, &g->cases[i], (uint32_t)g->tool.count, err);
-        flo_tool_progress("prompt", i + 1, g->count, started_us);
     }
     flo_tool_answer_close(&a);
     return rv;
@@ -485,11 +488,12 @@ static int create(void *context, struct flo_err *err)
     int rv;
 
     g->out_path = g->tool.args.words[0];
-    if ((rv = take_prompts(g, err)) < 0 || (rv = ask(g, &first, err)) < 0 ||
-        (rv = play_all(g, 1, &first, err)) < 0) {
-        return rv;
+    flo_ticker_start(&g->ticker, OPENING);
+    if ((rv = take_prompts(g, err)) == 0 && (rv = ask(g, &first, err)) == 0) {
+        rv = play_all(g, 1, &first, err);
     }
-    return write_golden(g, &first, err);
+    flo_ticker_stop(&g->ticker);
+    return rv < 0 ? rv : write_golden(g, &first, err);
 }
 
 /* ---- play -------------------------------------------------------- */
@@ -534,12 +538,11 @@ static int take_cases(struct golden *g, struct flo_err *err)
     return 0;
 }
 
-static int play_file(void *context, struct flo_err *err)
+/* All plays of a file; the failed cases then have a reason. */
+static int play_cases(struct golden *g, struct flo_err *err)
 {
-    struct golden *g = context;
     struct flo_engine_info first;
     struct flo_tool_answer a = {0};
-    uint32_t failed = 0;
     int rv = take_cases(g, err);
 
     if (rv == 0) {
@@ -554,7 +557,18 @@ static int play_file(void *context, struct flo_err *err)
     if (g->prompt == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "a prompt");
     }
-    if ((rv = play_all(g, 0, &first, err)) < 0) {
+    return play_all(g, 0, &first, err);
+}
+
+static int play_file(void *context, struct flo_err *err)
+{
+    struct golden *g = context;
+    uint32_t failed = 0;
+
+    flo_ticker_start(&g->ticker, OPENING);
+    int rv = play_cases(g, err);
+    flo_ticker_stop(&g->ticker);
+    if (rv < 0) {
         return rv;
     }
     for (size_t i = 0; i < g->count; i++) {

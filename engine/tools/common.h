@@ -102,7 +102,7 @@ struct flo_gguf;
 FLO_MUST_USE int flo_tool_gguf(const char *path, struct flo_gguf **gguf,
                                struct flo_err *err);
 /* "what 12/60, 00:42 left" on stderr, from the second second on: on a terminal
- * over the line before, and gone when all is done; else a line now and then. */
+ * over the line before, and gone when all is done; else a line each second. */
 void flo_tool_progress(const char *what, uint64_t done, uint64_t total,
                        uint64_t started_us);
 

@@ -7,7 +7,7 @@
 #include "base/quant/quant.h"
 
 #define PROGRESS_FIRST_US 1000000 /* after the beginning */
-#define PROGRESS_EACH_US 5000000  /* where a line stays */
+#define PROGRESS_EACH_US 1000000  /* where a line stays */
 
 void flo_tool_progress(const char *what, uint64_t done, uint64_t total,
                        uint64_t started_us)

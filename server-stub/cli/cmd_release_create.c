@@ -19,7 +19,6 @@
 #include "server-stub/cli/cli.h"
 
 #define SPEED_RATIO_DEFAULT 1.5
-#define SAID_SECONDS 5 /* between two lines, where there is no terminal */
 #define SAID_BYTES_MIN (16u << 20) /* smaller files take no time */
 
 struct create {
@@ -146,7 +145,7 @@ static void tell_progress(void *context, const char *what, uint64_t seconds)
     if (!flo_args_has(&cli->args, "quiet") && isatty(STDERR_FILENO)) {
         fprintf(stderr, "\r   computing    %s, %llu s\033[K\r", what,
                 (unsigned long long)seconds);
-    } else if (seconds % SAID_SECONDS == 0) {
+    } else {
         flo_out_say(cli, "   computing    %s, %llu s", what,
                     (unsigned long long)seconds);
     }

@@ -45,6 +45,28 @@ static void what_takes_longer_than_a_second_is_told(void **state)
     assert_string_equal(text, "delta create, 1 s\n");
 }
 
+static void each_second_has_a_line_with_the_part_that_is_done(void **state)
+{
+    struct flo_ticker ticker;
+    char text[128] = "";
+    size_t bytes = 0;
+    int before, fd = listen_to_stderr(&before);
+    struct pollfd waits = {.fd = fd, .events = POLLIN};
+
+    (void)state;
+    flo_ticker_start(&ticker, "asking");
+    flo_ticker_tell(&ticker, "playing", 4, 16);
+    for (int line = 0; line < 2 && poll(&waits, 1, 20000) == 1; line++) {
+        bytes += (size_t)read(fd, text + bytes, sizeof(text) - 1 - bytes);
+    }
+    flo_ticker_stop(&ticker);
+    flo_ticker_tell(&ticker, "nobody hears it", 5, 16);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    close(fd);
+    assert_string_equal(text, "playing 4/16, 1 s\nplaying 4/16, 2 s\n");
+}
+
 static void what_is_done_at_once_is_not(void **state)
 {
     struct flo_ticker ticker;
@@ -66,6 +88,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_takes_longer_than_a_second_is_told),
+        cmocka_unit_test(each_second_has_a_line_with_the_part_that_is_done),
         cmocka_unit_test(what_is_done_at_once_is_not),
     };
 
