@@ -2,12 +2,20 @@
 """Power loss: what may a disk show after a cut, and does the device live on?
 
 An update runs with record.c preloaded, which writes down every change to the
-device's files.  Behind every change of that record the power may go: then what
-was synced is there, and of what was not, anything may be: none, all, each
-alone, all but one, any part, names without bytes, the last write torn.  Bytes
-are durable by fsync or fdatasync of their file, names by fsync of their folder;
-nothing else is (a disk that keeps more order shows fewer states).  Each state
-is built in a folder and looked at as a start would; some are started.
+device's files.  Behind every change of that record the power may go.  Two
+models say what the disk shows then:
+
+strict   what was synced is there, and of what was not, anything may be: none,
+         all, each alone, all but one, any part, names without bytes, the last
+         write torn.  Bytes are durable by fsync or fdatasync of their file,
+         names by fsync of their folder; nothing else is.
+journal  names change in the order in which it was done, as a journal keeps it:
+         the first few of them are there.  A sync of a folder, or of a file that
+         is new, takes all names before it along.  Bytes of files that were not
+         synced are there, partly there, missing, or zeros of the full length.
+
+Each state is built in a folder and looked at as a start would; some are
+started.
 
 A state is bad when the record of the slots is gone or names what is not whole,
 when a blob has other bytes than its name says, when it is older than what was
@@ -16,10 +24,11 @@ when the update was reported done and is not there.
 
 The proof that the lane sees something: each sync is left out of the record, and
 then a bad state must be found.  Those that cost only a download are excused by
-name.  Everything is chosen with --seed; the same seed gives the same states.
+name.  A journal needs fewer syncs; it must miss some of them too.
+Everything is chosen with --seed; the same seed gives the same states.
 
-usage: power.py [--scenario NAME] [--states N] [--prove] [--recover N]
-           [--kills N] [--seed N]   (0 states, 0 kills: all of them)
+usage: power.py [--scenario NAME] [--model NAME] [--states N] [--prove]
+           [--recover N] [--kills N] [--seed N]   (0 states, 0 kills: all)
 """
 import argparse
 import collections
@@ -45,6 +54,8 @@ NAMES = (OPEN, LINK, RENAME, UNLINK, MKDIR)
 SCENARIOS = ["update", "first", "resume", "bundle", "bundle-resume"]
 GROUPS = {"all": SCENARIOS, "worker": SCENARIOS[:3], "agent": SCENARIOS[3:],
           **{scenario: [scenario] for scenario in SCENARIOS}}
+MODELS = ["strict", "journal"]
+TORN, ZEROS = 1, 2  # what a cut made of a write
 STATE = "device"  # the state directory, in a folder that is on the disk
 SLOTS = STATE + "/slots/"
 RECORDS = {b"FLMR": 4096, b"FLDR": 4096}  # magic -> bytes
@@ -229,9 +240,10 @@ class Recording:
 class Disk:
     """Which operations are durable behind each point, and what may be."""
 
-    def __init__(self, recording, seed, left_out=()):
+    def __init__(self, recording, seed, left_out=(), model="strict"):
         self.recording = recording
         self.seed = seed
+        self.is_journal = model == "journal"
         self.ops = [op for op in recording.ops if op.index not in left_out]
 
     def points(self, begin=0):
@@ -240,6 +252,10 @@ class Disk:
         for position, op in enumerate(self.ops):
             if op.kind == SYNC:
                 done = [x for x in pending if is_synced(x, op)]
+                if self.is_journal and (op.thing is None or is_new(
+                        op.thing, self.recording)):
+                    done += [x for x in pending
+                             if x.kind in NAMES and x not in done]
                 durable.update(x.index for x in done)
                 gone = {x.index for x in done}
                 pending = [x for x in pending if x.index not in gone]
@@ -248,8 +264,25 @@ class Disk:
             if op.index >= begin:
                 yield position, frozenset(durable), list(pending)
 
-    def choices(self, pending, chooser):
-        """(why, kept, torn) of what was not synced."""
+    @staticmethod
+    def choices_of_journal(pending, chooser):
+        """(why, kept, spoilt): the first names, and bytes in four ways."""
+        names = [x for x in pending if x.kind in NAMES]
+        data = [x for x in pending if x.kind in DATA]
+        zeros = tuple((x.index, ZEROS) for x in data if x.kind == WRITE)
+        for count in range(len(names) + 1):
+            first = names[:count]
+            why = "the first %d names" % count
+            yield why + ", no bytes", first, ()
+            if data:
+                some = [x for x in data if chooser.random() < 0.5]
+                yield why + ", all bytes", first + data, ()
+                yield why + ", some bytes", first + some, ()
+                yield why + ", zeros", first + data, zeros
+
+    @staticmethod
+    def choices_of_strict(pending, chooser):
+        """(why, kept, spoilt) of what was not synced."""
         names = [x for x in pending if x.kind in NAMES]
         data = [x for x in pending if x.kind in DATA]
         yield "none", [], ()
@@ -267,23 +300,26 @@ class Disk:
             yield "%d names, all bytes" % count, names[:count] + data, ()
         writes = [x for x in data if x.kind == WRITE and len(x.data) > 1]
         if writes:
-            yield "torn", [writes[-1]], (writes[-1].index,)
-            yield "all, torn", pending, (writes[-1].index,)
+            torn = ((writes[-1].index, TORN),)
+            yield "torn", [writes[-1]], torn
+            yield "all, torn", pending, torn
 
     def states(self, begin=0, end=None):
-        """(position, why, indices of what is applied, torn), once each."""
+        """(position, why, indices of what is applied, spoilt), once each."""
         seen = set()
+        choices = self.choices_of_journal if self.is_journal else \
+            self.choices_of_strict
         for position, durable, pending in self.points(begin):
             if end is not None and self.ops[position].index > end:
                 return
             chooser = random.Random("%d.%d" % (self.seed, position))
-            for why, kept, torn in self.choices(pending, chooser):
+            for why, kept, spoilt in choices(pending, chooser):
                 applied = durable | {x.index for x in kept}
                 # The promises differ with the point: it belongs to the key.
-                key = (applied, torn, self.promises(position))
+                key = (applied, spoilt, self.promises(position))
                 if key not in seen:
                     seen.add(key)
-                    yield position, why, applied, torn
+                    yield position, why, applied, spoilt
 
     # -- what must be there
 
@@ -319,9 +355,9 @@ class Disk:
 
     # -- the tree
 
-    def tree(self, applied, torn):
+    def tree(self, applied, spoilt):
         """path -> (thing, contents' operations); folders that are there."""
-        recording = self.recording
+        recording, spoilt = self.recording, dict(spoilt)
         files, folders = dict(recording.files), set(recording.folders)
         steps = collections.defaultdict(list)
         for op in self.ops:
@@ -348,17 +384,18 @@ class Disk:
             return True
 
         folders = {path for path in folders if is_there(path)}
-        return ({path: (thing, tuple((op.index, op.index in torn)
+        return ({path: (thing, tuple((op.index, spoilt.get(op.index, 0))
                                      for op in steps[thing]))
                  for path, thing in files.items()
                  if is_there(os.path.dirname(path) or ".")}, folders)
 
     def contents(self, thing, steps):
         data = bytearray(self.recording.bytes.get(thing, b""))
-        for index, is_torn in steps:
+        for index, how in steps:
             op = self.recording.ops[index]
             if op.kind == WRITE:
-                piece = op.data[:len(op.data) // 2] if is_torn else op.data
+                piece = op.data[:len(op.data) // 2] if how == TORN else \
+                    bytes(len(op.data)) if how == ZEROS else op.data
                 if len(data) < op.at + len(piece):
                     data.extend(bytes(op.at + len(piece) - len(data)))
                 data[op.at:op.at + len(piece)] = piece
@@ -368,6 +405,11 @@ class Disk:
                 del data[op.at:]
                 data.extend(bytes(op.at - len(data)))
         return bytes(data)
+
+
+def is_new(thing, recording):
+    """Made since the beginning: not one of the files that were on the disk."""
+    return thing not in recording.bytes
 
 
 def is_synced(op, sync):
@@ -433,12 +475,12 @@ class Power(sweep.Sweep):
         shutil.rmtree(root)
         return recording, begin
 
-    def build(self, disk, applied, torn, is_started):
+    def build(self, disk, applied, spoilt, is_started):
         """The state in a folder; where nothing starts, contents are shared."""
         root = os.path.join(self.folder, "shown")
         shutil.rmtree(root, ignore_errors=True)
         os.mkdir(root)
-        files, folders = disk.tree(applied, torn)
+        files, folders = disk.tree(applied, spoilt)
         for folder in sorted(folders - {"."}):
             os.mkdir(os.path.join(root, folder), 0o700)
         for path, key in files.items():
@@ -509,9 +551,9 @@ class Power(sweep.Sweep):
         return ["started: " + fault for fault in faults]
 
     def try_state(self, disk, state, starts):
-        position, why, applied, torn = state
+        position, why, applied, spoilt = state
         decided, is_done = disk.promises(position)
-        where = self.build(disk, applied, torn, starts)
+        where = self.build(disk, applied, spoilt, starts)
         faults = self.judge(where, decided, is_done)
         if not faults and starts:
             faults = self.start(where)
@@ -566,14 +608,14 @@ def sync_groups(recording, begin):
     return groups
 
 
-def is_caught(power, recording, begin, left_out, options, tries):
+def is_caught(power, recording, begin, left_out, options, tries, model):
     """The fault that shows when these syncs are not there; None."""
-    disk = Disk(recording, options.seed, frozenset(left_out))
+    disk = Disk(recording, options.seed, frozenset(left_out), model)
     near = []
     for index in left_out:
         near += list(disk.states(index, index + 25))[:400]
     random.Random(options.seed).shuffle(near)
-    # First what keeps least or most: those are the plain cases.
+    # First the states that keep least or most: those are the plain cases.
     near.sort(key=lambda state: state[1] not in ("none", "torn"))
     far = list(disk.states(begin))
     random.Random(options.seed).shuffle(far)
@@ -593,20 +635,23 @@ def is_excused(site, label):
 
 def prove(power, recordings, options):
     """Leave each sync out; those that nothing notices are faults of the lane
-    or syncs without a reason."""
-    caught, missed = {}, {}
+    or syncs without a reason.  The third: those that a journal needs too."""
+    caught, missed, needed = {}, {}, set()
     for recording, begin in recordings:
         for key, left_out in sync_groups(recording, begin).items():
             if key in caught or is_excused(*key):
                 continue
+            if is_caught(power, recording, begin, left_out, options,
+                         options.tries // 4, "journal"):
+                needed.add(key)
             fault = is_caught(power, recording, begin, left_out, options,
-                              options.tries)
+                              options.tries, "strict")
             if fault:
                 caught[key] = fault
                 missed.pop(key, None)
             else:
                 missed[key] = len(left_out)
-    return caught, missed
+    return caught, missed, needed
 
 
 def kill_points(recording, options):
@@ -634,9 +679,8 @@ def kill_points(recording, options):
 
 
 def run(scenario, options):
-    started = time.monotonic()
     folder = tempfile.mkdtemp(prefix="flo-power-", dir="/tmp")
-    count, total = Count(), 0
+    bad = 0
     try:
         power = Power(options, folder, scenario)
         if "resume" in scenario:
@@ -650,16 +694,20 @@ def run(scenario, options):
             recordings = [power.record("r")]
         share = max(1, options.states // max(1, len(recordings))) \
             if options.states else 0
-        for recording, begin in recordings:
-            total += look_at(power, Disk(recording, options.seed), begin,
-                             options, count, share)
-        print("%s: seed %d, %d recordings, %s (of %d), %.0f s" % (
-            scenario, options.seed, len(recordings), count, total,
-            time.monotonic() - started), flush=True)
-        results = ({}, {})
+        for model in [options.model] if options.model else MODELS:
+            started, count, total = time.monotonic(), Count(), 0
+            for recording, begin in recordings:
+                total += look_at(power, Disk(recording, options.seed,
+                                             model=model), begin,
+                                 options, count, share)
+            print("%s, %s: seed %d, %d recordings, %s (of %d), %.0f s" % (
+                scenario, model, options.seed, len(recordings), count, total,
+                time.monotonic() - started), flush=True)
+            bad += count.bad
+        results = ({}, {}, set())
         if options.prove:
             results = prove(power, recordings, options)
-        return count.bad, results
+        return bad, results
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -667,11 +715,12 @@ def run(scenario, options):
 def main():
     parser = argparse.ArgumentParser(description="cut the power, on paper")
     parser.add_argument("--scenario", choices=list(GROUPS), default="all")
+    parser.add_argument("--model", choices=MODELS, help="default: both")
     parser.add_argument("--bin", default=os.environ.get(
         "FLOTILLA_BIN", os.path.join(sweep.ROOT, "build", "bin")))
     parser.add_argument("--tests", help="folder of libraries and crash_slots")
     parser.add_argument("--states", type=int, default=0,
-                        help="per scenario; 0: all")
+                        help="per scenario and model; 0: all")
     parser.add_argument("--recover", type=int, default=40,
                         help="start the device in every n-th state; 0: never")
     parser.add_argument("--kills", type=int, default=0,
@@ -692,16 +741,17 @@ def main():
         if not os.path.exists(os.path.join(options.bin, name)):
             print("skipped, there is no %s" % name)
             return 77
-    bad, caught, missed = 0, {}, {}
+    bad, caught, missed, needed = 0, {}, {}, set()
     # LD_PRELOAD is a list with blanks between: give it paths without any.
     with tempfile.TemporaryDirectory(prefix="flo-", dir="/tmp") as folder:
         options.record = shutil.copy(os.path.join(tests, "librecord.so"),
                                      folder)
         for scenario in GROUPS[options.scenario]:
-            found, (new, unseen) = run(scenario, options)
+            found, (new, unseen, journal) = run(scenario, options)
             bad += found
             caught.update(new)
             missed.update(unseen)
+            needed |= journal
     if options.prove:
         missed = {key: n for key, n in missed.items() if key not in caught}
         for (site, label), fault in sorted(caught.items(),
@@ -712,6 +762,8 @@ def main():
                   (label, site, number))
         print("%d syncs left out one by one: %d noticed, %d not" %
               (len(caught) + len(missed), len(caught), len(missed)))
+        print("a journal needs %d of them too" % len(needed))
+        bad += not needed  # a model that notices nothing
     return 1 if bad or missed else 0
 
 
