@@ -77,23 +77,20 @@ static struct jinja_value range(struct jinja_run *run,
                                 const struct jinja_args *args)
 {
     struct jinja_value out = flo_jinja_list(run);
-    int64_t from = 0, to = 0;
-    if (args->count == 1) {
-        to = args->values[0].number;
-    } else if (args->count == 2) {
-        from = args->values[0].number;
-        to = args->values[1].number;
+    int64_t part[3] = {0, 0, 1}; /* from, to, step */
+    bool is_bad = args->count < 1 || args->count > 3 || args->keyword_count > 0;
+    for (size_t i = 0; !is_bad && i < args->count; i++) {
+        int64_t number = args->values[i].number;
+        part[args->count == 1 ? 1 : i] = number;
+        is_bad = args->values[i].kind != KIND_NUMBER || number < -RANGE_MAX ||
+                 number > RANGE_MAX;
     }
-    bool is_bad = args->count < 1 || args->count > 2 ||
-                  args->keyword_count > 0 || from < -RANGE_MAX ||
-                  to > RANGE_MAX;
-    for (size_t i = 0; i < args->count; i++) {
-        is_bad = is_bad || args->values[i].kind != KIND_NUMBER;
-    }
-    if (is_bad) {
+    if (is_bad || part[2] == 0) {
         return refuse(run, "such a range is not built");
     }
-    for (int64_t i = from; run->rv == 0 && i < to; i++) {
+    for (int64_t i = part[0];
+         run->rv == 0 && (part[2] > 0 ? i < part[1] : i > part[1]);
+         i += part[2]) {
         flo_jinja_append(run, out.list, flo_jinja_number(i));
     }
     return out;
