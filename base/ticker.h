@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 struct flo_ticker {
-    const char *what;   /* borrowed */
+    char what[160];
     size_t done, total; /* parts of the work; total 0: not told */
     pthread_t thread;
     pthread_mutex_t lock;

@@ -54,7 +54,8 @@ void flo_ticker_start(struct flo_ticker *ticker, const char *what)
     pthread_condattr_t attributes;
     sigset_t all, before;
 
-    *ticker = (struct flo_ticker){.what = what};
+    *ticker = (struct flo_ticker){.total = 0};
+    (void)snprintf(ticker->what, sizeof(ticker->what), "%s", what);
     (void)pthread_mutex_init(&ticker->lock, NULL);
     (void)pthread_condattr_init(&attributes);
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -74,7 +75,7 @@ void flo_ticker_tell(struct flo_ticker *ticker, const char *what, size_t done,
         return;
     }
     (void)pthread_mutex_lock(&ticker->lock);
-    ticker->what = what;
+    (void)snprintf(ticker->what, sizeof(ticker->what), "%s", what);
     ticker->done = done;
     ticker->total = total;
     (void)pthread_mutex_unlock(&ticker->lock);

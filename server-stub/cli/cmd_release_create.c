@@ -35,6 +35,7 @@ struct create {
     struct flo_author_file files[2];
     struct flo_author_variant variant;
     struct flo_author author;
+    struct flo_ticker ticker; /* while the downloads are made */
 };
 
 /* Digest of the model artifact in a release as the REST answers it. */
@@ -140,15 +141,12 @@ static int look_at_releases(struct flo_cli *cli, struct create *create,
 
 static void tell_progress(void *context, const char *what, uint64_t seconds)
 {
-    const struct flo_cli *cli = context;
+    struct create *create = context;
+    char line[160];
 
-    if (!flo_args_has(&cli->args, "quiet") && isatty(STDERR_FILENO)) {
-        fprintf(stderr, "\r   computing    %s, %llu s\033[K\r", what,
-                (unsigned long long)seconds);
-    } else {
-        flo_out_say(cli, "   computing    %s, %llu s", what,
-                    (unsigned long long)seconds);
-    }
+    (void)seconds; /* the ticker's own begin before the first step */
+    (void)snprintf(line, sizeof(line), "   computing    %s", what);
+    flo_ticker_tell(&create->ticker, line, 0, 0);
 }
 
 static int read_flags(struct flo_cli *cli, struct create *create,
@@ -206,7 +204,7 @@ static int read_flags(struct flo_cli *cli, struct create *create,
         .speed_ratio_max = ratio != NULL ? strtod(ratio, NULL) : 0,
         .allow_nonfinite = flo_args_has(args, "skip-scan"),
         .progress = tell_progress,
-        .progress_context = cli,
+        .progress_context = create,
     };
     return 0;
 }
@@ -359,8 +357,14 @@ static int build_and_upload(struct flo_cli *cli, struct create *create,
 {
     struct flo_author_result made = {0};
     FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
-    int rv = flo_release_build(&create->author, create->dir, &made, err);
+    int rv;
 
+    if (!flo_args_has(&cli->args, "quiet")) {
+        flo_out_say(cli, "   computing    the downloads");
+        flo_ticker_start(&create->ticker, "   computing    the downloads");
+    }
+    rv = flo_release_build(&create->author, create->dir, &made, err);
+    flo_ticker_stop(&create->ticker);
     if (rv == 0) {
         FLO_CLEANUP(flo_json_cleanup)
         json_t *ways = ways_json(create, &made, model_bytes(&made));
