@@ -11,7 +11,6 @@
 struct desired {
     char orders[FLO_ASSIGNMENTS_MAX][FLO_NAME_MAX + 1]; /* their ids */
     size_t count;
-    const char *fleet;
     struct flo_buf assignments;
     struct flo_buf statements;
     struct flo_err *err;
@@ -40,12 +39,11 @@ static int write_order(void *context, const struct flo_fleet_order *row)
 {
     struct desired *desired = context;
     struct flo_buf *out = &desired->statements;
-    struct flo_order order;
-    int rv = flo_order_parse(row->body, strlen(row->body), desired->fleet,
-                             &order, desired->err);
+    enum flo_order_op op;
 
-    if (rv < 0) {
-        return rv;
+    if (!flo_order_op_parse(row->op, &op)) {
+        return flo_fail(desired->err, FLO_E_INTERNAL, "order %s: op `%s`",
+                        row->id, row->op);
     }
     if (strlen(row->envelope) > FLO_DESIRED_ORDER_BYTES_MAX) {
         return flo_fail(desired->err, FLO_E_META_TOO_LARGE,
@@ -53,15 +51,14 @@ static int write_order(void *context, const struct flo_fleet_order *row)
                         row->id, strlen(row->envelope),
                         FLO_DESIRED_ORDER_BYTES_MAX);
     }
-    bool is_assignment =
-        flo_order_fact(order.op)->subject == FLO_ORDER_SUBJECT_MODEL;
+    bool is_assignment = flo_order_fact(op)->subject == FLO_ORDER_SUBJECT_MODEL;
     if (is_assignment) {
         out = &desired->assignments;
     }
     flo_buf_text(out, out->bytes > 0 ? "," : "");
     if (is_assignment) {
         flo_buf_printf(out, "{\"model\":\"%s\",\"bytes\":%llu,\"order\":",
-                       order.model, (unsigned long long)row->release_bytes);
+                       row->model, (unsigned long long)row->release_bytes);
     }
     flo_buf_text(out, row->envelope);
     flo_buf_text(out, is_assignment ? "}" : "");
@@ -93,7 +90,7 @@ int flo_orders_desired_text(struct flo_controller *controller,
                             const char *device, struct flo_buf *out,
                             struct flo_err *err)
 {
-    struct desired desired = {.fleet = controller->fleet, .err = err};
+    struct desired desired = {.err = err};
     uint64_t rev;
     int rv = flo_fleet_desired_rev(controller->store, device, &rev, err);
 

@@ -261,6 +261,33 @@ int flo_fleet_device_online(struct flo_fleet_store *store, const char *id,
     return rv;
 }
 
+int flo_fleet_device_is_online(struct flo_fleet_store *store, const char *id,
+                               bool *out, struct flo_err *err)
+{
+    struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
+    struct flo_number online = {.field = FLO_FIELD_DEVICE_ONLINE};
+    bool found;
+
+    if (fact != NULL && fact->is_online_known) {
+        *out = fact->is_online;
+        return 0;
+    }
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_DEVICE,
+                           WHERE(text_is(FLO_FIELD_DEVICE_ID, id))},
+        flo_fleet_take_number, &online, &found, err);
+    if (rv < 0) {
+        return rv;
+    }
+    *out = found && online.number != 0;
+    if (found && fact != NULL) {
+        fact->is_online_known = true;
+        fact->is_online = *out;
+    }
+    return 0;
+}
+
 /* What is remembered of the models that it said it has. */
 static uint32_t models_checksum(const struct flo_fleet_model *models,
                                 size_t count, bool with_serving)

@@ -69,6 +69,10 @@ void flo_fleet_queue_add(struct flo_fleet_store *store);
 /* Made when there is none; NULL without memory. */
 struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store,
                                       const char *id);
+/* Is it connected?  From memory, after the first time. */
+FLO_MUST_USE int flo_fleet_device_is_online(struct flo_fleet_store *store,
+                                            const char *id, bool *out,
+                                            struct flo_err *err);
 /* A transaction was taken back: what memory says of connections and marks may
  * not be what the engine says. */
 void flo_fleet_facts_doubt(struct flo_fleet_store *store);

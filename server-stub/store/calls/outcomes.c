@@ -171,27 +171,43 @@ int flo_fleet_outcome_list(struct flo_fleet_store *store, const char *order,
                    : rv;
 }
 
-static int take_progress(void *context, const struct flo_row *row,
-                         uint64_t count)
+struct progress {
+    struct flo_fleet_store *store;
+    struct flo_order_progress *out;
+    struct flo_err *err;
+};
+
+/* An order's progress is asked for all the time while devices answer it.
+ * Memory knows who is connected, so no row of a device is read for that. */
+static int take_progress(void *context, const struct flo_row *row)
 {
-    flo_order_progress_add(
-        context,
-        (enum flo_order_outcome)flo_row_number(row, FLO_FIELD_OUTCOME_OUTCOME),
-        flo_row_flag(row, FLO_FIELD_DEVICE_ONLINE), (uint32_t)count);
-    return 0;
+    const struct progress *progress = context;
+    bool is_online;
+    int rv = flo_fleet_device_is_online(
+        progress->store, flo_row_text(row, FLO_FIELD_OUTCOME_DEVICE),
+        &is_online, progress->err);
+
+    if (rv == 0) {
+        flo_order_progress_add(progress->out,
+                               (enum flo_order_outcome)flo_row_number(
+                                   row, FLO_FIELD_OUTCOME_OUTCOME),
+                               is_online, 1);
+    }
+    return rv;
 }
 
 int flo_fleet_outcome_progress(struct flo_fleet_store *store, const char *order,
                                struct flo_order_progress *out,
                                struct flo_err *err)
 {
-    static const enum flo_field by[] = {FLO_FIELD_OUTCOME_OUTCOME,
-                                        FLO_FIELD_DEVICE_ONLINE};
-    struct flo_query query = outcomes_of(order);
+    struct progress progress = {store, out, err};
 
     *out = (struct flo_order_progress){0};
-    return flo_fleet_count(store, &query, by, FLO_COUNT(by), take_progress, out,
-                           err);
+    return flo_fleet_find(
+        store,
+        &(struct flo_query){.table = FLO_TABLE_OUTCOME,
+                            WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order))},
+        take_progress, &progress, err);
 }
 
 static int take_count(void *context, const struct flo_row *row, uint64_t count)
