@@ -87,7 +87,7 @@ def states():
     lines = [["`%s`" % r[1], kinds[r[2]], r[3]]
              for r in rows("proto/execution.def", "FLO_EXECUTION")]
     words = {r[0]: r[1] for r in rows("proto/execution.def", "FLO_EXECUTION")}
-    moves = "agent/core/device/moves.def"
+    moves = "agent/core/execution/moves.def"
     return ("# States of an execution\n\n" + NOTE % "proto/execution.def" +
             "An execution is one device's attempt to get to a release. Up to "
             "the end of `activating` an unwanted end is `failed`; from then "

@@ -1,9 +1,9 @@
 /* Inside the device's core: one step under way and what its files share.
  *
  * Calls between files go downward only.  At the bottom stand do.c, engines.c
- * and execution.c.  Then come repair, execution_begin, _fetch, _trial and back.
- * Above them are engine_events and execution_next. agent.c hands each event to
- * one of them. */
+ * and execution.c.  Then come repair, execution_begin, _fetch, _trial, back and
+ * remove.  Above them are engine_events and execution_next, then queue.
+ * agent.c hands each event to one of them. */
 #ifndef FLOTILLA_AGENT_CORE_DEVICE_INTERNAL_H
 #define FLOTILLA_AGENT_CORE_DEVICE_INTERNAL_H
 
@@ -43,7 +43,7 @@ static inline uint32_t flo_step_model(const struct step *s)
 #define IN(state) (1u << FLO_EXECUTION_##state)
 enum { /* sets of states */
 #define FLO_STATES(name, members) IN_##name = members,
-#include "agent/core/device/moves.def"
+#include "agent/core/execution/moves.def"
 #undef FLO_STATES
 };
 static inline bool flo_is_in(enum flo_execution state, uint32_t set)
@@ -52,7 +52,7 @@ static inline bool flo_is_in(enum flo_execution state, uint32_t set)
 }
 enum flo_move {
 #define FLO_MOVE(name, word, meaning) FLO_MOVE_##name,
-#include "agent/core/device/moves.def"
+#include "agent/core/execution/moves.def"
 #undef FLO_MOVE
     FLO_MOVE_COUNT
 };

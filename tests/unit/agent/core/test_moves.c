@@ -13,7 +13,7 @@ static const struct {
     uint32_t from;
 } rows[] = {
 #define FLO_MOVES(move, from, to) {FLO_MOVE_##move, from},
-#include "agent/core/device/moves.def"
+#include "agent/core/execution/moves.def"
 #undef FLO_MOVES
 };
 

@@ -9,7 +9,7 @@ static const struct {
     enum flo_execution to;
 } moves[] = {
 #define FLO_MOVES(move, from, to) {FLO_MOVE_##move, from, FLO_EXECUTION_##to},
-#include "agent/core/device/moves.def"
+#include "agent/core/execution/moves.def"
 #undef FLO_MOVES
 };
 
