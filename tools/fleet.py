@@ -20,6 +20,15 @@ class Failed(Exception):
     """Something was not as it should be; the text is for people."""
 
 
+def model_status(status, name=None):
+    """The part of `flotilla-agent status` about a model; without a name, about
+    the first one of the device."""
+    for model in status["models"]:
+        if name in (None, model["model"]):
+            return model
+    return {"slots": dict.fromkeys(("current", "previous", "candidate"))}
+
+
 def wait_until(what, seconds, ask, every=0.05):
     """ask() until it gives something true; that is returned."""
     end = time.monotonic() + seconds

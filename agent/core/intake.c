@@ -64,6 +64,7 @@ static bool is_open(const struct flo_intake_facts *facts)
 {
     switch (facts->order->op) {
     case FLO_ORDER_ROLLBACK:
+    case FLO_ORDER_REMOVE:
         return facts->outcome == FLO_STATED_OPEN;
     case FLO_ORDER_CONFIG:
         return false;
@@ -111,6 +112,11 @@ void flo_agent_intake(const struct flo_intake_facts *facts,
         judge_superseded(facts, out);
     } else if (facts->order->op == FLO_ORDER_DEPLOY) {
         judge_deploy(facts, out);
+    } else if (facts->is_absent) {
+        say(out,
+            facts->order->op == FLO_ORDER_REMOVE ? FLO_INTAKE_DONE
+                                                 : FLO_INTAKE_IGNORED,
+            "nothing of the model is on this device");
     } else if (facts->standing == FLO_STATEMENT_AGAIN) {
         judge_again(facts, out);
     } else if (facts->order->op == FLO_ORDER_CONFIG && facts->is_set_here) {

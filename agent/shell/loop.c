@@ -59,21 +59,24 @@ static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     struct flo_err err = {0};
 
-    if (flo_serve_flip(shell->serve, 0, role_of(action->role), &err) == 0) {
+    if (flo_serve_flip(shell->serve, action->model, role_of(action->role),
+                       &err) == 0) {
         /* The measurements so far belong to the release that served. */
-        flo_telemetry_close(shell);
-        shell->models[0].telemetry.release = action->release;
+        flo_telemetry_close(shell, action->model);
+        shell->models[action->model].telemetry.release = action->release;
+        flo_shell_route(shell, action->model, &action->release,
+                        FLO_ROUTE_READY);
     } else {
-        flo_shell_lost(shell, action->role, &err);
+        flo_shell_lost(shell, action->model, action->role, &err);
     }
 }
 
-static void report(struct flo_shell *shell,
+static void report(struct flo_shell *shell, uint32_t model,
                    const struct flo_agent_execution *execution)
 {
     flo_events_add(shell->db, FLO_EVENT_NEWS, flo_report_execution(execution),
                    execution);
-    flo_shell_stated_end(shell, execution);
+    flo_shell_stated_end(shell, model, execution);
     flo_control_report(shell, execution);
 }
 
@@ -94,10 +97,10 @@ static void acknowledge(struct flo_shell *shell,
                         const struct flo_agent_action *action)
 {
     if (action->order[0] == '\0') {
-        flo_control_acked(shell, action->word, &action->error);
+        flo_control_acked(shell, action);
         return;
     }
-    flo_shell_stated_acked(shell, action->order, action->word);
+    flo_shell_stated_acked(shell, action->model, action->order, action->word);
     flo_shell_answer(
         shell, action->order, action->word,
         action->error.code == 0 ? NULL : flo_report_error(&action->error));
@@ -137,7 +140,7 @@ static bool carry_out(struct flo_shell *shell,
     flo_shell_device_write(shell);
     switch (action->kind) {
     case FLO_DO_JOB:
-        flo_shell_job_start(shell, action->job);
+        flo_shell_job_start(shell, action->model, action->job);
         break;
     case FLO_DO_CANCEL_JOB:
         flo_shell_job_cancel(shell, action->job);
@@ -149,34 +152,43 @@ static bool carry_out(struct flo_shell *shell,
     case FLO_DO_SLOT_COMMIT:
     case FLO_DO_SLOT_CLEAR:
     case FLO_DO_SLOT_BACK:
+    case FLO_DO_SLOT_REMOVE:
         return flo_shell_slot_action(shell, action);
     case FLO_DO_REPAIR:
-        flo_orders_repair(shell, &action->release);
+        flo_orders_repair(shell, action->model, &action->release);
         break;
     case FLO_DO_LOAD:
-        flo_queue_forget_engine(&shell->queue, action->role);
+        flo_queue_forget_engine(&shell->queue, action->model, action->role);
         flo_shell_load(shell, action);
         break;
     case FLO_DO_UNLOAD:
-        flo_shell_load_cancel(shell, action->role);
-        flo_serve_unload(shell->serve, 0, role_of(action->role), action->flag);
+        flo_shell_load_cancel(shell, action->model, action->role);
+        flo_serve_unload(shell->serve, action->model, role_of(action->role),
+                         action->flag);
         break;
     case FLO_DO_FLIP:
         flip(shell, action);
         break;
     case FLO_DO_HOLD:
-        flo_serve_hold(shell->serve, 0);
+        flo_serve_hold(shell->serve, action->model);
         break;
     case FLO_DO_PROMOTE:
-        flo_shell_load_cancel(shell, FLO_AGENT_CURRENT);
-        flo_queue_promote_engine(&shell->queue);
-        flo_serve_promote(shell->serve, 0);
+        flo_shell_load_cancel(shell, action->model, FLO_AGENT_CURRENT);
+        flo_queue_promote_engine(&shell->queue, action->model);
+        flo_serve_promote(shell->serve, action->model);
+        break;
+    case FLO_DO_CLOSE:
+        flo_serve_route_clear(shell->serve, action->model);
+        break;
+    case FLO_DO_FREE:
+        flo_telemetry_close(shell, action->model);
+        flo_shell_model_free(shell, action->model);
         break;
     case FLO_DO_PROBE:
         flo_shell_probe(shell, action);
         break;
     case FLO_DO_EVENT:
-        report(shell, reported);
+        report(shell, action->model, reported);
         break;
     case FLO_DO_SERVING:
         serving(shell, action);
@@ -222,7 +234,7 @@ static uint64_t take_sleep(struct flo_shell *shell)
 
 static void step(struct flo_shell *shell, struct flo_agent_event *event)
 {
-    bool is_uncounted = false;
+    uint32_t uncounted = FLO_NO_MODEL; /* its start is not on the disk */
     size_t reports = 0;
     size_t i;
 
@@ -233,32 +245,37 @@ static void step(struct flo_shell *shell, struct flo_agent_event *event)
     for (i = 0; i < actions.count; i++) {
         const struct flo_agent_action *action = &actions.list[i];
 
-        if (is_uncounted && is_candidates_start(action)) {
+        if (uncounted == action->model && is_candidates_start(action)) {
             continue;
         }
         bool is_done = carry_out(
             shell, action,
             action->kind == FLO_DO_EVENT ? &actions.reports[reports++] : NULL);
-        is_uncounted =
-            is_uncounted || (action->kind == FLO_DO_SLOT_TRY && !is_done);
+        if (action->kind == FLO_DO_SLOT_TRY && !is_done) {
+            uncounted = action->model;
+        }
     }
     flo_shell_records_write(shell);
 }
 
-static void look_at_drift(struct flo_shell *shell)
+static void look_at_drift(struct flo_shell *shell, uint32_t model)
 {
-    if (shell->is_local || !flo_report_drift(shell)) {
+    if (shell->is_local || !flo_report_drift(shell, model)) {
         return;
     }
     shell->agent.revision++;
-    flo_log(FLO_LOG_INFO, "agent", "drift: %s",
-            flo_drift_word(shell->models[0].drift));
-    flo_events_add(shell->db, FLO_EVENT_NEWS, flo_report_drifted(shell), NULL);
+    flo_log(FLO_LOG_INFO, "agent", "drift of %s: %s",
+            shell->models[model].slots.model,
+            flo_drift_word(shell->models[model].drift));
+    flo_events_add(shell->db, FLO_EVENT_NEWS, flo_report_drifted(shell, model),
+                   NULL);
 }
 
 static void settle(struct flo_shell *shell)
 {
-    look_at_drift(shell);
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        look_at_drift(shell, i);
+    }
     if (flo_events_is_waiting(shell->db) &&
         !evtimer_pending(shell->flush, NULL)) {
         flo_shell_later(shell->flush, FLUSH_MS);
@@ -329,11 +346,34 @@ void flo_loop_order(struct flo_shell *shell, const json_t *envelope,
     end_turn(shell);
 }
 
-void flo_loop_install(struct flo_shell *shell,
-                      const struct flo_agent_execution *execution)
+int flo_loop_install(struct flo_shell *shell,
+                     const struct flo_agent_execution *execution,
+                     struct flo_err *err)
 {
+    int rv;
+
     take_waiting(shell, true);
-    flo_orders_install(shell, execution, &shell->intake);
-    step(shell, &shell->intake.event);
-    end_turn(shell);
+    rv = flo_orders_install(shell, execution, &shell->intake, err);
+    if (rv == 0) {
+        step(shell, &shell->intake.event);
+        end_turn(shell);
+    }
+    return rv;
+}
+
+int flo_loop_operator(struct flo_shell *shell, enum flo_agent_event_kind kind,
+                      const char *name, struct flo_err *err)
+{
+    struct flo_agent_event event = {.kind = kind};
+    int rv;
+
+    take_waiting(shell, true);
+    rv = flo_shell_model_asked(shell, name, &event.model, err);
+    if (rv == 0) {
+        event.fits_both = flo_shell_fits_both(
+            shell, event.model, &shell->models[event.model].slots.previous);
+        step(shell, &event);
+        end_turn(shell);
+    }
+    return rv;
 }

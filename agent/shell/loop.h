@@ -16,8 +16,15 @@ void flo_loop_event(struct flo_shell *shell,
 void flo_loop_order(struct flo_shell *shell, const json_t *envelope,
                     bool is_list);
 /* The same for a bundle; `execution` has release and bundle. */
-void flo_loop_install(struct flo_shell *shell,
-                      const struct flo_agent_execution *execution);
+FLO_MUST_USE int flo_loop_install(struct flo_shell *shell,
+                                  const struct flo_agent_execution *execution,
+                                  struct flo_err *err);
+/* An operator at the device goes back, or removes a model (kind GO_BACK or
+ * REMOVE).  `name`: empty where the device has one model only.  FLO_E_ABSENT,
+ * FLO_E_USAGE: the answer is not told then. */
+FLO_MUST_USE int flo_loop_operator(struct flo_shell *shell,
+                                   enum flo_agent_event_kind kind,
+                                   const char *name, struct flo_err *err);
 /* Time to remove what nothing names, or to start the job that waits. */
 void flo_loop_collect(struct flo_shell *shell);
 

@@ -25,6 +25,7 @@ static const struct flo_verb *const verbs[] = {
     &flo_verb_status,
     &flo_verb_update,
     &flo_verb_rollback,
+    &flo_verb_remove,
     &flo_verb_doctor,
     &flo_verb_explain,
     &flo_verb_serve,

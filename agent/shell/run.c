@@ -17,28 +17,25 @@
 
 /* A write that fails at the start can wait for the next one: the record in
  * memory serves. */
-static void write_slots(struct flo_shell *shell)
+static void write_slots(struct flo_shell *shell, struct flo_slots *slots)
 {
     struct flo_err err = {0};
 
-    if (flo_store_slots_write(shell->store, &shell->models[0].slots, &err) <
-        0) {
+    if (flo_store_slots_write(shell->store, slots, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);
     }
 }
 
 /* Both slot records are gone: find a whole release whose signature holds. */
-static int recover(struct flo_shell *shell, const char *model,
-                   struct flo_err *err)
+static int recover(struct flo_shell *shell, const char *name,
+                   struct flo_slots *slots, struct flo_err *err)
 {
     static struct flo_release_verified verified; /* large */
     struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
-    int rv = flo_store_slots_recover(shell->store, model,
-                                     &shell->models[0].slots, err);
+    int rv = flo_store_slots_recover(shell->store, name, slots, err);
 
     if (rv == 0) {
-        rv = flo_store_envelope_load(
-            shell->store, &shell->models[0].slots.current, &text, err);
+        rv = flo_store_envelope_load(shell->store, &slots->current, &text, err);
     }
     if (rv == 0 && shell->identity.trust == NULL) {
         rv = flo_fail(err, FLO_E_SIG_UNKNOWN_KEY, "no trusted keys");
@@ -48,105 +45,126 @@ static int recover(struct flo_shell *shell, const char *model,
                                 &verified, err);
     }
     flo_buf_deinit(&text);
-    if (rv == 0 &&
-        !flo_digest_equal(&verified.digest, &shell->models[0].slots.current)) {
+    if (rv == 0 && !flo_digest_equal(&verified.digest, &slots->current)) {
         rv = flo_fail(err, FLO_E_TARGET_HASH,
                       "the envelope on disk is of another release");
     }
     flo_release_verified_deinit(&verified);
     if (rv == 0) {
-        memset(&shell->models[0].slots.previous, 0,
-               sizeof(shell->models[0].slots.previous));
-        shell->models[0].slots.previous_number = 0;
+        memset(&slots->previous, 0, sizeof(slots->previous));
+        slots->previous_number = 0;
         flo_log(FLO_LOG_WARN, "store", "slots of %s were damaged, recovered",
-                model);
-        write_slots(shell);
+                name);
+        write_slots(shell, slots);
     }
     return rv;
 }
 
-/* Choose among several records: the model that serves here, else a damaged one
- * that may have served, else the one with the newest order.  A record that only
- * keeps statements about another model takes nothing away. */
-static size_t choose_model(struct flo_shell *shell, size_t count,
-                           char (*models)[FLO_NAME_MAX + 1])
+/* Does a model with this record need a place?  One that is only spoken about
+ * does where a release of it is assigned, so that its drift is told. */
+static bool needs_place(const struct flo_slots *slots)
 {
-    struct flo_slots slots;
-    uint64_t newest = 0;
-    size_t damaged = count;
-    size_t best = 0;
+    return !flo_digest_is_zero(&slots->current) ||
+           !flo_digest_is_zero(&slots->candidate) ||
+           (!slots->is_removed && !flo_digest_is_zero(&slots->stated.target));
+}
 
-    for (size_t i = 0; i < count; i++) {
-        int rv = flo_store_slots_read(shell->store, models[i], &slots, NULL);
-        if (rv < 0) {
-            damaged = damaged < count ? damaged : i;
-        } else if (!flo_digest_is_zero(&slots.current) ||
-                   !flo_digest_is_zero(&slots.candidate)) {
-            return i;
-        } else if (slots.stated.number > newest) {
-            newest = slots.stated.number;
-            best = i;
+/* The record in the next free place; one of an idle model gives way. */
+static void place(struct flo_shell *shell, struct flo_slots *slots)
+{
+    bool is_here = !flo_digest_is_zero(&slots->current) ||
+                   !flo_digest_is_zero(&slots->candidate);
+
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        struct flo_slots *there = &shell->models[i].slots;
+        if (there->model[0] == '\0' ||
+            (is_here && flo_digest_is_zero(&there->current) &&
+             flo_digest_is_zero(&there->candidate))) {
+            *there = *slots;
+            return;
         }
     }
-    return damaged < count ? damaged : best;
+    flo_log(FLO_LOG_ERROR, "store", "model %s has no place: %d are taken",
+            slots->model, FLO_AGENT_MODELS_MAX);
+}
+
+/* A record that cannot be recovered serves nothing until the next release; the
+ * others start all the same. */
+static int read_record(struct flo_shell *shell, const char *name,
+                       struct flo_err *err)
+{
+    struct flo_slots *slots = &shell->other;
+    struct flo_err why = {0};
+    int rv = flo_store_slots_read(shell->store, name, slots, err);
+
+    if (rv == FLO_E_STATE_SLOT) {
+        rv = recover(shell, name, slots, &why);
+        if (rv < 0) {
+            flo_log_err(FLO_LOG_ERROR, "store", &why);
+            return 0;
+        }
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    snprintf(slots->model, sizeof(slots->model), "%.64s", name);
+    if (flo_slots_heal(slots)) {
+        write_slots(shell, slots);
+    }
+    if (needs_place(slots)) {
+        place(shell, slots);
+    }
+    return 0;
 }
 
 static int read_records(struct flo_shell *shell, struct flo_err *err)
 {
-    char models[FLO_MODELS_KEPT_MAX + 1][FLO_NAME_MAX + 1];
-    struct flo_err why = {0};
-    const char *model;
+    char names[FLO_MODELS_KEPT_MAX + 1][FLO_NAME_MAX + 1];
     size_t count;
     int rv = flo_shell_device_read(shell, err);
 
     if (rv < 0 && shell->is_local) {
         return rv;
     }
-    count = flo_store_models(shell->store, models, FLO_COUNT(models));
-    if (count == 0) {
-        return 0;
-    }
-    model = models[choose_model(shell, count, models)];
-    rv =
-        flo_store_slots_read(shell->store, model, &shell->models[0].slots, err);
-    if (rv == FLO_E_STATE_SLOT) {
-        rv = recover(shell, model, &why);
-        if (rv < 0) {
-            flo_log_err(FLO_LOG_ERROR, "store", &why);
-            memset(&shell->models[0].slots, 0, sizeof(shell->models[0].slots));
-            return 0; /* serves nothing until the next release */
-        }
-    }
-    if (rv == 0 && shell->models[0].slots.model[0] == '\0') {
-        memcpy(shell->models[0].slots.model, model,
-               sizeof(shell->models[0].slots.model));
-    }
-    if (rv == 0 && flo_slots_heal(&shell->models[0].slots)) {
-        write_slots(shell);
+    rv = 0;
+    count = flo_store_models(shell->store, names, FLO_COUNT(names));
+    for (size_t i = 0; rv == 0 && i < count; i++) {
+        rv = read_record(shell, names[i], err);
     }
     return rv;
+}
+
+/* A bundle of a model without a record was under way. */
+static void read_stories(struct flo_shell *shell)
+{
+    char names[FLO_AGENT_MODELS_MAX][FLO_NAME_MAX + 1];
+    size_t count = flo_stories_models(shell->db, names, FLO_COUNT(names));
+    struct flo_err err = {0};
+    uint32_t model;
+
+    for (size_t i = 0; i < count; i++) {
+        if (flo_shell_model_take(shell, names[i], &model, &err) < 0) {
+            flo_log_err(FLO_LOG_ERROR, "store", &err);
+        }
+    }
 }
 
 /* The device was enrolled again, perhaps in another fleet: earlier rollouts do
  * not mean it any more.  A candidate on trial serves on, and gives way to any
  * order.  A candidate that only waits is dropped. */
-static void enrolled_again(struct flo_shell *shell)
+static void enrolled_again(struct flo_shell *shell, struct flo_slots *slots)
 {
-    struct flo_slots *slots = &shell->models[0].slots;
-
-    flo_log(FLO_LOG_INFO, "agent", "enrolled again as device %s, fleet %s",
-            shell->identity.device, shell->identity.fleet);
     if (slots->stated.outcome != FLO_STATED_DONE) { /* told again */
         slots->stated.outcome = FLO_STATED_OPEN;
     }
     if (slots->phase == FLO_SLOT_STAGED) {
         flo_slots_clear_candidate(slots);
-        write_slots(shell);
+        write_slots(shell, slots);
     } else if (slots->phase == FLO_SLOT_TRIAL) {
         snprintf(slots->rollout, sizeof(slots->rollout), "enroll");
         slots->order[0] = '\0';
         slots->order_seq = 0;
-        write_slots(shell);
+        write_slots(shell, slots);
     }
 }
 
@@ -160,7 +178,11 @@ static void check_past(struct flo_shell *shell)
         return;
     }
     if (device != NULL && strcmp(device, identity->device) != 0) {
-        enrolled_again(shell);
+        flo_log(FLO_LOG_INFO, "agent", "enrolled again as device %s, fleet %s",
+                identity->device, identity->fleet);
+        for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
+            enrolled_again(shell, &shell->models[i].slots);
+        }
     }
     flo_outbox_db_enrolled(shell->db, identity->device);
     flo_shell_device_move(shell);
@@ -197,20 +219,19 @@ static bool commit_again(struct flo_slots *slots, bool has_ended,
            flo_slots_commit(slots, NULL) == 0;
 }
 
-static void boot_execution(struct flo_shell *shell,
+static void boot_execution(struct flo_shell *shell, struct flo_slots *slots,
                            struct flo_agent_booted *booted,
                            struct flo_agent_execution *open)
 {
-    struct flo_slots *slots = &shell->models[0].slots;
     bool has_candidate = !flo_digest_is_zero(&slots->candidate);
-    bool has_open = flo_stories_open(shell->db, open);
+    bool has_open = flo_stories_open(shell->db, slots->model, open);
     enum flo_execution end;
     uint32_t attempts;
 
     if (has_open && has_candidate &&
         !flo_digest_equal(&open->release.digest, &slots->candidate)) {
         flo_slots_clear_candidate(slots); /* of one that was superseded */
-        write_slots(shell);
+        write_slots(shell, slots);
         has_candidate = false;
     }
     if (!has_open && has_candidate) {
@@ -221,42 +242,53 @@ static void boot_execution(struct flo_shell *shell,
         has_open = !commit_again(slots, booted->has_ended, end);
         if (!has_open) {
             booted->has_ended = false;
-            write_slots(shell);
+            write_slots(shell, slots);
         }
     }
     booted->open = has_open ? open : NULL;
 }
 
-static void boot_model(struct flo_shell *shell, struct flo_agent_booted *booted,
+static void boot_model(struct flo_shell *shell, uint32_t index,
+                       struct flo_agent_booted *booted,
                        struct flo_agent_execution *open)
 {
     struct flo_agent_slots *slots = &booted->slots;
-    const struct flo_slots *record = &shell->models[0].slots;
+    struct flo_shell_model *model = &shell->models[index];
+    struct flo_slots *record = &model->slots;
 
+    *booted = (struct flo_agent_booted){.model = index};
     memcpy(booted->name, record->model, sizeof(booted->name));
-    boot_execution(shell, booted, open);
+    boot_execution(shell, record, booted, open);
     flo_shell_ref(shell, &record->current, &slots->current);
     flo_shell_ref(shell, &record->previous, &slots->previous);
     flo_shell_ref(shell, &record->candidate, &slots->candidate);
     slots->is_trial = record->phase == FLO_SLOT_TRIAL;
     slots->tries_left = record->tries_left;
-    booted->fits_both =
-        flo_shell_fits_both(shell, &record->current, &record->candidate);
-    shell->models[0].telemetry.release = slots->current;
+    booted->fits_both = flo_shell_fits_both(shell, index, &record->candidate);
+    model->telemetry.release = slots->current;
 }
 
 void flo_shell_boot(struct flo_shell *shell)
 {
-    static struct flo_agent_execution open;
-    struct flo_agent_booted booted = {0};
+    static struct flo_agent_execution open[FLO_AGENT_MODELS_MAX];
+    static struct flo_agent_booted booted[FLO_AGENT_MODELS_MAX];
     struct flo_agent_pauses pauses;
     struct flo_agent_event event = {.kind = FLO_AGENT_BOOT};
 
-    if (shell->models[0].slots.model[0] != '\0') {
-        boot_model(shell, &booted, &open);
-        event.boot.model_count = 1;
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        struct flo_agent_booted *model = &booted[event.boot.model_count];
+        if (shell->models[i].slots.model[0] == '\0') {
+            continue;
+        }
+        boot_model(shell, i, model, &open[i]);
+        event.boot.model_count++;
+        if (!flo_digest_is_zero(&model->slots.current.digest)) {
+            flo_shell_route(shell, i, &model->slots.current, FLO_ROUTE_LOADING);
+        }
     }
-    event.boot.models = &booted;
+    event.boot.models = booted;
+    event.boot.models_max =
+        (uint32_t)flo_config_u64(shell->settings.config, "models_max");
     event.boot.is_frozen = shell->device.is_frozen;
     flo_shell_pauses(shell, &pauses);
     event.boot.pauses = &pauses;
@@ -319,10 +351,9 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
 
     (void)fd;
     (void)events;
-    if (flo_digest_is_zero(&shell->models[0].telemetry.release.digest)) {
+    if (!flo_telemetry_close_all(shell)) {
         flo_shell_link_reported(shell); /* no window tells that it lives */
     }
-    flo_telemetry_close(shell);
     device_again(shell);
     flo_shell_records_write(shell);
     flo_shell_link_flush(shell);
@@ -396,7 +427,9 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
 
     shell->settings = *settings;
     shell->is_local = is_local;
-    shell->models[0].telemetry.begin_ms = flo_now_ms();
+    for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
+        shell->models[i].telemetry.begin_ms = flo_now_ms();
+    }
     read_boot_id(shell);
     shell->base = event_base_new();
     if (shell->base == NULL) {
@@ -418,6 +451,7 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
     }
     if (rv == 0) {
         check_past(shell);
+        read_stories(shell);
         flo_shell_clock_start(shell);
         rv = open_events(shell, err);
     }
@@ -446,8 +480,9 @@ void flo_shell_close(struct flo_shell *shell)
     size_t i;
 
     flo_shell_job_cancel(shell, 0);
-    for (i = 0; i < FLO_AGENT_ROLES; i++) {
-        flo_shell_load_cancel(shell, (enum flo_agent_role)i);
+    for (i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        flo_shell_load_cancel(shell, (uint32_t)i, FLO_AGENT_CURRENT);
+        flo_shell_load_cancel(shell, (uint32_t)i, FLO_AGENT_BESIDE);
     }
     if (shell->mqtt != NULL) {
         flo_mqtt_close(shell->mqtt, "{\"v\":1,\"online\":false}");
@@ -524,7 +559,7 @@ int flo_run(void *line, struct flo_err *err)
                !shell->is_stopping) {
         }
         flo_loop_event(shell, &stop);
-        flo_telemetry_close(shell);
+        (void)flo_telemetry_close_all(shell);
     }
     flo_service_stop(service);
     flo_shell_close(shell);

@@ -35,6 +35,7 @@
 #include "base/host/mqtt.h"
 
 #define FLO_GROUPS_MAX 32
+#define FLO_NO_MODEL FLO_AGENT_MODELS_MAX /* no place here */
 
 /* Read and check the file; fills in the defaults that depend on state_dir. */
 struct flo_settings {
@@ -66,8 +67,7 @@ struct flo_machine {
     uint64_t memory_bytes; /* for models: the budget, or what there is */
 };
 struct flo_measure_window {
-    uint64_t sequence;
-    uint64_t begin_ms;
+    uint64_t begin_ms; /* 0: with the first close */
     struct flo_release_ref release;
     struct flo_measures measures;
 };
@@ -86,6 +86,8 @@ struct flo_shell_model {
     uint64_t drift_at_ms;
     struct flo_intake repair; /* while its event waits */
     struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* before loading */
+    struct flo_digest fresh; /* staged, and no engine was lost since: it needs
+                                no new hash */
     struct flo_measure_window telemetry;
 };
 
@@ -96,7 +98,7 @@ struct flo_shell {
     struct flo_identity identity;
     struct flo_machine machine;
     struct flo_store *store;
-    struct flo_slots other;   /* record of a model that does not serve */
+    struct flo_slots other;   /* record of a model without a place here */
     struct flo_device device; /* the record on disk */
     bool device_is_dirty;
     bool device_is_unread; /* it is on disk and cannot be read: as if frozen */
@@ -105,7 +107,9 @@ struct flo_shell {
     struct flo_mqtt *mqtt;
     struct flo_control *control;
     struct flo_job_child *job;
+    uint32_t probing;     /* the model whose candidate is probed */
     uint32_t waiting_job; /* until processes end that hold room; 0: none */
+    uint32_t waiting_model;
     uint64_t waiting_since_ms;
     bool waiting_is_told;
     struct event *timer, *heartbeat, *flush, *collect;
@@ -122,12 +126,10 @@ struct flo_shell {
     uint64_t reported_revision;
     int64_t asleep_ms; /* the machine, since it started; at the last step */
     struct flo_queue queue;
-    struct flo_digest fresh; /* staged, and no engine was lost since: it needs
-                                no new hash */
-
     struct flo_derived derived;
 
     uint64_t rev;
+    uint64_t telemetry_sequence;
     uint64_t telemetry_in_flight;
     bool telemetry_is_refused; /* by this connection, and that was said */
     struct {

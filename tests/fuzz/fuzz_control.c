@@ -15,24 +15,22 @@ static void must(bool holds)
 
 /* ---- the shell around it, as far as it is called ---- */
 
-void flo_loop_event(struct flo_shell *shell,
-                    const struct flo_agent_event *event)
+int flo_loop_operator(struct flo_shell *shell, enum flo_agent_event_kind kind,
+                      const char *name, struct flo_err *err)
 {
-    struct flo_agent_error none = {0};
+    const struct flo_agent_action done = {.kind = FLO_DO_ACK, .word = "done"};
 
-    must(event->kind == FLO_AGENT_GO_BACK);
-    flo_control_acked(shell, "done", &none);
+    must(kind == FLO_AGENT_GO_BACK || kind == FLO_AGENT_REMOVE);
+    if (strlen(name) % 2 == 1) {
+        return flo_fail(err, FLO_E_ABSENT, "no such model");
+    }
+    flo_control_acked(shell, &done);
+    return 0;
 }
 
-bool flo_shell_fits_both(struct flo_shell *shell, const struct flo_digest *a,
-                         const struct flo_digest *b)
-{
-    (void)shell;
-    return a == b;
-}
-
-void flo_loop_install(struct flo_shell *shell,
-                      const struct flo_agent_execution *wanted)
+int flo_loop_install(struct flo_shell *shell,
+                     const struct flo_agent_execution *wanted,
+                     struct flo_err *err)
 {
     struct flo_agent_execution execution = *wanted;
 
@@ -47,6 +45,8 @@ void flo_loop_install(struct flo_shell *shell,
     flo_control_report(shell, &execution);
     execution.state = FLO_EXECUTION_SOAKING;
     flo_control_report(shell, &execution);
+    (void)err;
+    return 0;
 }
 
 json_t *flo_report_error(const struct flo_agent_error *error)

@@ -176,8 +176,11 @@ static void check_windows(void)
 static void check_execution(void)
 {
     static struct flo_agent_execution open;
+    char models[4][FLO_NAME_MAX + 1];
+    size_t count = flo_stories_models(&outbox_db, models, FLO_COUNT(models));
 
-    if (flo_stories_open(&outbox_db, &open)) {
+    for (size_t i = 0; i < count; i++) {
+        must(flo_stories_open(&outbox_db, models[i], &open));
         must(!flo_digest_is_zero(&open.release.digest) &&
              flo_name_is_valid(open.release.model) &&
              flo_name_is_valid(open.release.version) &&

@@ -102,9 +102,9 @@ def unharmed(up):
 
 def slots_of(fleet):
     """What the device's record names: current, previous, candidate."""
-    return json.loads(fleet.program(
+    return F.model_status(json.loads(fleet.program(
         "flotilla-agent", "status", "--config", fleet.devices["a"].config,
-        "-o", "json")[1])["slots"]
+        "-o", "json")[1]))["slots"]
 
 
 def expect(done, code, ids, seconds=None, took=0):

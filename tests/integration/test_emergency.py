@@ -40,7 +40,7 @@ def status(device):
 
 def slots(device):
     return {slot: one and one["version"]
-            for slot, one in status(device)["slots"].items()}
+            for slot, one in F.model_status(status(device))["slots"].items()}
 
 
 def has_model(fleet, device, release):
@@ -116,7 +116,7 @@ def test_an_abort_that_was_committed_is_published_at_the_next_start(up):
     F.wait_until("it waits for its start", 30, lambda: state() == "accepted")
 
     cut(up, "/v1/rollouts/%s/actions" % rollout, {"action": "abort"})
-    assert status(a)["execution"]["state"] == "accepted"
+    assert F.model_status(status(a))["execution"]["state"] == "accepted"
     up.start_controller(*LINGER)
 
     F.wait_until("its end", 30, lambda: state() == "cancelled")

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+import fleet as F
 from controller_parts import pass_time
 from test_packed import ROOT, Device, Published, sweep, write
 
@@ -58,7 +59,7 @@ class Failing(Device):
             stdout=subprocess.PIPE).stdout)
 
     def versions(self):
-        slots = self.status()["slots"]
+        slots = F.model_status(self.status())["slots"]
         return [(slots[name] or {}).get("version")
                 for name in ("current", "previous", "candidate")]
 

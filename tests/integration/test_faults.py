@@ -47,9 +47,9 @@ def up(fleet):
 
 
 def slots(up, name):
-    found = json.loads(up.program(
+    found = F.model_status(json.loads(up.program(
         "flotilla-agent", "status", "--config", up.devices[name].config, "-o",
-        "json")[1])["slots"]
+        "json")[1]))["slots"]
     return [(found[slot] or {}).get("version")
             for slot in ("current", "candidate")]
 

@@ -33,14 +33,30 @@ static void set_frozen(struct step *s, bool is_frozen)
     }
 }
 
+/* The model whose execution a rollout began; NULL: none. */
+static struct flo_agent_model *model_of_rollout(struct step *s,
+                                                const struct flo_order *order)
+{
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        struct flo_agent_model *model = &s->agent->models[i];
+        if (model->has_execution &&
+            strcmp(model->execution.rollout, order->rollout) == 0) {
+            return model;
+        }
+    }
+    return NULL;
+}
+
 static void abort_rollout(struct step *s, const struct flo_order *order)
 {
-    struct flo_agent_model *model = s->model;
+    struct flo_agent_model *model = model_of_rollout(s, order);
 
-    if (!model->has_execution ||
-        strcmp(model->execution.rollout, order->rollout) != 0) {
+    if (model == NULL) {
         flo_do_note(s, "ignored: nothing of it is under way");
-    } else if (flo_execution_has_served(model)) {
+        return;
+    }
+    s->model = model;
+    if (flo_execution_has_served(model)) {
         flo_do_note(s, "ignored: it serves already, a rollback ends it");
     } else {
         flo_execution_end(s, FLO_MOVE_CANCEL, 0, "order %s: abort", order->id);
@@ -50,12 +66,11 @@ static void abort_rollout(struct step *s, const struct flo_order *order)
 /* A pause stops only executions that have not started. */
 static void note_pause(struct step *s, const struct flo_order *order)
 {
-    const struct flo_agent_execution *execution = flo_execution_of(s);
+    const struct flo_agent_model *model = model_of_rollout(s, order);
 
-    if (execution != NULL && execution->state != FLO_EXECUTION_ACCEPTED &&
-        strcmp(execution->rollout, order->rollout) == 0) {
-        flo_do_note(s, "ignored by %s: it is %s already", execution->id,
-                    flo_execution_word(execution->state));
+    if (model != NULL && model->execution.state != FLO_EXECUTION_ACCEPTED) {
+        flo_do_note(s, "ignored by %s: it is %s already", model->execution.id,
+                    flo_execution_word(model->execution.state));
     }
 }
 
@@ -87,10 +102,12 @@ static void take_order(struct step *s)
         break;
     case FLO_ORDER_CONFIG: /* pacing: the shell's */
         break;
+    case FLO_ORDER_REMOVE:
+        flo_remove_order(s);
+        return;
     case FLO_ORDER_DEPLOY: /* comes as DEPLOY */
     case FLO_ORDER_LOGS:   /* not built: refused before they come here */
     case FLO_ORDER_DOCTOR:
-    case FLO_ORDER_REMOVE:
     case FLO_ORDER_COUNT:
         return;
     }
@@ -125,6 +142,9 @@ static void boot(struct step *s)
     if (s->event->boot.pauses != NULL) {
         agent->pauses = *s->event->boot.pauses;
     }
+    agent->models_max = s->event->boot.models_max == 0
+                            ? FLO_AGENT_MODELS_MAX
+                            : s->event->boot.models_max;
     agent->revision = 1;
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         agent->models[i].live = -1;
@@ -138,15 +158,21 @@ static void boot(struct step *s)
     s->model = &agent->models[0];
 }
 
-/* A place is free until the first word about its model. */
+/* A place is free until a release of its model is asked for; an idle one is
+ * given to another model. */
 static void name_model(struct step *s)
 {
     const struct flo_agent_execution *wanted = s->event->deploy.execution;
+    struct flo_agent_model *model = s->model;
 
-    if (s->event->kind == FLO_AGENT_DEPLOY && wanted != NULL &&
-        s->model->name[0] == '\0') {
-        memcpy(s->model->name, wanted->release.model, sizeof(s->model->name));
+    if (s->event->kind != FLO_AGENT_DEPLOY || wanted == NULL ||
+        strcmp(model->name, wanted->release.model) == 0) {
+        return;
     }
+    assert(flo_agent_is_idle(s->agent, flo_step_model(s)));
+    memset(model, 0, sizeof(*model));
+    model->live = -1;
+    memcpy(model->name, wanted->release.model, sizeof(model->name));
 }
 
 /* ---- the clock ---- */
@@ -182,6 +208,7 @@ static void next_of_model(const struct step *s,
         to_come(s, next, execution->soak_end_ms);
     }
     earlier(next, model->going_back.due_ms);
+    earlier(next, model->removal.due_ms);
 }
 
 static void set_timer(struct step *s)
@@ -230,6 +257,7 @@ static void wake(struct step *s)
         put_off(&execution->soak_end_ms, slept_ms);
     }
     put_off(&model->going_back.due_ms, slept_ms);
+    put_off(&model->removal.due_ms, slept_ms);
 }
 
 static void dispatch(struct step *s)
@@ -246,6 +274,9 @@ static void dispatch(struct step *s)
     case FLO_AGENT_GO_BACK:
         flo_back_by_hand(s);
         break;
+    case FLO_AGENT_REMOVE:
+        flo_remove_by_hand(s);
+        break;
     case FLO_AGENT_PROGRESS:
         flo_execution_progress(s);
         break;
@@ -256,12 +287,12 @@ static void dispatch(struct step *s)
         flo_execution_job_failed(s);
         break;
     case FLO_AGENT_WRITTEN:
-        if (!flo_back_written(s)) {
+        if (!flo_remove_written(s) && !flo_back_written(s)) {
             flo_execution_written(s);
         }
         break;
     case FLO_AGENT_UNWRITTEN:
-        if (!flo_back_written(s)) {
+        if (!flo_remove_written(s) && !flo_back_written(s)) {
             flo_execution_unwritten(s);
         }
         break;
@@ -277,6 +308,7 @@ static void dispatch(struct step *s)
     case FLO_AGENT_DRAINED:
         flo_back_drained(s);
         flo_execution_drained(s);
+        flo_remove_drained(s);
         break;
     case FLO_AGENT_PROBED:
         flo_execution_probed(s);
@@ -297,6 +329,7 @@ static void look_at_clock(struct step *s)
 {
     flo_engine_due(s);
     flo_back_due(s);
+    flo_remove_due(s);
     flo_execution_due(s);
 }
 
@@ -324,6 +357,9 @@ static bool is_model_sound(const struct flo_agent_model *model)
 
 static bool is_sound(const struct flo_agent *agent)
 {
+    if (!flo_queue_is_sound(agent)) {
+        return false;
+    }
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         if (!is_model_sound(&agent->models[i])) {
             return false;
@@ -362,7 +398,7 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
     }
     dispatch(&s);
     for_each_model(&s, look_at_clock);
-    for_each_model(&s, flo_execution_consider);
+    flo_queue_consider(&s);
     set_timer(&s);
     assert(is_sound(agent));
     return (int)actions->count;

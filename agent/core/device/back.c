@@ -6,6 +6,7 @@
  * nothing changes.  During a trial the current release is still warm: the
  * execution ends, and only the flip is left. */
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/core/device/internal.h"
@@ -39,11 +40,31 @@ static void deny_all(struct step *s, const struct flo_digest *list,
 
 /* ---- after a commit ---- */
 
+/* Memory is short: probes of other models can wait. */
+static void end_other_probes(struct step *s)
+{
+    struct flo_agent_model *mine = s->model;
+    char why[FLO_NAME_MAX + 32];
+
+    snprintf(why, sizeof(why), "%s goes back first", mine->name);
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        s->model = &s->agent->models[i];
+        if (s->model != mine && s->model->has_execution &&
+            s->model->execution.state == FLO_EXECUTION_PROBING) {
+            flo_execution_put_off(s, why);
+        }
+    }
+    s->model = mine;
+}
+
 static void load_previous(struct step *s)
 {
     struct flo_agent_return *back = &s->model->going_back;
 
     assert(!back->is_draining);
+    if (!s->event->fits_both) {
+        end_other_probes(s);
+    }
     back->is_draining = flo_engine_make_room(s, s->event->fits_both);
     if (back->is_draining) {
         back->due_ms = s->now + DRAIN_MS_MAX;

@@ -131,3 +131,13 @@ bool flo_agent_is_paused(const struct flo_agent *agent, const char *rollout)
     }
     return i < FLO_AGENT_PAUSED_MAX || agent->pauses.all;
 }
+
+bool flo_agent_is_idle(const struct flo_agent *agent, uint32_t index)
+{
+    const struct flo_agent_model *model = &agent->models[index];
+
+    assert(index < FLO_AGENT_MODELS_MAX);
+    return !flo_ref_is(&model->slots.current) &&
+           !flo_ref_is(&model->slots.candidate) && !model->has_execution &&
+           !model->going_back.is_active && !model->removal.is_active;
+}

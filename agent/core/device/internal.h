@@ -145,8 +145,15 @@ void flo_execution_deploy(struct step *s);
 
 /* ---- it goes on (execution_next.c) ---- */
 void flo_execution_due(struct step *s);
-/* Go on where nothing is in the way any more. */
-void flo_execution_consider(struct step *s);
+/* It has a job, a probe or a write under way, and does not soak. */
+bool flo_execution_is_busy(const struct flo_agent_model *model);
+/* Nothing is in its way but perhaps another model. */
+bool flo_execution_may_move(struct step *s);
+/* Go on where nothing is in the way any more, and `ahead` is NULL: else that
+ * model has the lane. */
+void flo_execution_consider(struct step *s, const char *ahead);
+/* Another model's repair needs what it has of the lane. */
+void flo_execution_yield(struct step *s, const char *to);
 void flo_execution_freeze(struct step *s);
 
 /* ---- its files come (execution_fetch.c) ---- */
@@ -168,6 +175,16 @@ void flo_execution_probed(struct step *s);
 void flo_execution_request(struct step *s);
 void flo_execution_soak_due(struct step *s);
 void flo_execution_stop(struct step *s); /* the agent does, in order */
+/* Its probe gives its memory back, and is begun again later: not counted. */
+void flo_execution_put_off(struct step *s, const char *why);
+
+/* ---- the lane (device/queue.c) ---- */
+/* The models whose executions are no soak, first to last. */
+size_t flo_queue_order(const struct flo_agent *agent,
+                       uint32_t order[FLO_AGENT_MODELS_MAX]);
+/* Let one execution move, and say to the others what they wait for. */
+void flo_queue_consider(struct step *s);
+bool flo_queue_is_sound(const struct flo_agent *agent);
 
 /* ---- repair (repair.c) ---- */
 bool flo_repair_is_needed(const struct flo_agent_model *model,
@@ -181,6 +198,15 @@ void flo_repair_loaded(struct step *s); /* the current engine is ready */
 void flo_repair_lost(struct step *s);   /* it could not be loaded */
 /* true: the execution waits for the current engine, or it is over. */
 bool flo_repair_holds(struct step *s);
+/* Would it wait, or end? */
+bool flo_repair_would_hold(const struct flo_agent_model *model);
+
+/* ---- removing a model (remove.c) ---- */
+void flo_remove_order(struct step *s);
+void flo_remove_by_hand(struct step *s);
+void flo_remove_drained(struct step *s);
+void flo_remove_due(struct step *s);
+bool flo_remove_written(struct step *s);
 
 /* ---- going back (back.c) ---- */
 void flo_back_order(struct step *s);

@@ -11,15 +11,15 @@
 #define INDENT "                    "
 
 static const char *const event_words[FLO_AGENT_EVENT_COUNT] = {
-    [FLO_AGENT_BOOT] = "boot",          [FLO_AGENT_DEPLOY] = "desired",
-    [FLO_AGENT_ORDER] = "order",        [FLO_AGENT_GO_BACK] = "operator",
-    [FLO_AGENT_PROGRESS] = "updater",   [FLO_AGENT_STAGED] = "updater",
-    [FLO_AGENT_JOB_FAILED] = "updater", [FLO_AGENT_WRITTEN] = "disk",
-    [FLO_AGENT_UNWRITTEN] = "disk",     [FLO_AGENT_LOADING] = "engine",
-    [FLO_AGENT_LOADED] = "engine",      [FLO_AGENT_LOST] = "engine",
-    [FLO_AGENT_DRAINED] = "engine",     [FLO_AGENT_PROBED] = "probe",
-    [FLO_AGENT_REQUEST] = "request",    [FLO_AGENT_TIMER] = "timer",
-    [FLO_AGENT_STOP] = "agent",
+    [FLO_AGENT_BOOT] = "boot",       [FLO_AGENT_DEPLOY] = "desired",
+    [FLO_AGENT_ORDER] = "order",     [FLO_AGENT_GO_BACK] = "operator",
+    [FLO_AGENT_REMOVE] = "operator", [FLO_AGENT_PROGRESS] = "updater",
+    [FLO_AGENT_STAGED] = "updater",  [FLO_AGENT_JOB_FAILED] = "updater",
+    [FLO_AGENT_WRITTEN] = "disk",    [FLO_AGENT_UNWRITTEN] = "disk",
+    [FLO_AGENT_LOADING] = "engine",  [FLO_AGENT_LOADED] = "engine",
+    [FLO_AGENT_LOST] = "engine",     [FLO_AGENT_DRAINED] = "engine",
+    [FLO_AGENT_PROBED] = "probe",    [FLO_AGENT_REQUEST] = "request",
+    [FLO_AGENT_TIMER] = "timer",     [FLO_AGENT_STOP] = "agent",
 };
 
 static const char *role_word(enum flo_agent_role role)
@@ -139,6 +139,9 @@ static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
     case FLO_AGENT_GO_BACK:
         flo_buf_text(out, "rollback");
         break;
+    case FLO_AGENT_REMOVE:
+        flo_buf_text(out, "remove");
+        break;
     case FLO_AGENT_PROGRESS:
         flo_buf_text(out, flo_execution_word(event->state));
         add_detail(out, &event->detail);
@@ -228,6 +231,8 @@ static const char *slot_word(enum flo_agent_action_kind kind)
         return "commit";
     case FLO_DO_SLOT_CLEAR:
         return "clear candidate";
+    case FLO_DO_SLOT_REMOVE:
+        return "remove";
     default:
         return "go back to";
     }
@@ -270,6 +275,7 @@ static void add_action(struct flo_buf *out,
     case FLO_DO_SLOT_COMMIT:
     case FLO_DO_SLOT_CLEAR:
     case FLO_DO_SLOT_BACK:
+    case FLO_DO_SLOT_REMOVE:
         flo_buf_printf(out, "slots: %s ", slot_word(action->kind));
         add_release(out, &action->release);
         break;
@@ -299,6 +305,12 @@ static void add_action(struct flo_buf *out,
         break;
     case FLO_DO_HOLD:
         flo_buf_text(out, "hold requests");
+        break;
+    case FLO_DO_CLOSE:
+        flo_buf_text(out, "refuse new requests");
+        break;
+    case FLO_DO_FREE:
+        flo_buf_text(out, "nothing of it is left");
         break;
     case FLO_DO_PROMOTE:
         flo_buf_text(out, "promote ");
@@ -352,12 +364,68 @@ static bool is_quiet(const struct flo_agent_event *event,
     return true;
 }
 
+/* ---- which model ---- */
+
+/* A model that is gone since this step is named by its last action. */
+static const char *name_of(const struct flo_agent *agent,
+                           const struct flo_agent_actions *actions,
+                           uint32_t model)
+{
+    for (size_t i = 0; i < actions->count; i++) {
+        const struct flo_agent_action *action = &actions->list[i];
+        if (action->kind == FLO_DO_FREE && action->model == model) {
+            return action->release.model;
+        }
+    }
+    return agent->models[model].name;
+}
+
+static bool has_several_models(const struct flo_agent *agent,
+                               const struct flo_agent_actions *actions)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        count += name_of(agent, actions, i)[0] != '\0';
+    }
+    return count > 1;
+}
+
+static bool is_about_one(const struct flo_agent_event *event)
+{
+    switch (event->kind) {
+    case FLO_AGENT_BOOT:
+    case FLO_AGENT_TIMER:
+    case FLO_AGENT_STOP:
+        return false;
+    case FLO_AGENT_ORDER:
+        return event->order != NULL &&
+               flo_order_fact(event->order->op)->subject ==
+                   FLO_ORDER_SUBJECT_MODEL;
+    default:
+        return true;
+    }
+}
+
+static bool is_of_device(enum flo_agent_action_kind kind)
+{
+    return kind == FLO_DO_FREEZE || kind == FLO_DO_COLLECT;
+}
+
+static void add_name(struct flo_buf *out, const char *name)
+{
+    if (name[0] != '\0') {
+        flo_buf_printf(out, "%s: ", name);
+    }
+}
+
 void flo_agent_trace(const struct flo_agent *agent,
                      const struct flo_agent_event *event,
                      const struct flo_agent_actions *actions,
                      struct flo_buf *out)
 {
     uint64_t since = event->now_ms - agent->origin_ms;
+    bool has_several = has_several_models(agent, actions);
     size_t reports = 0;
     size_t i;
 
@@ -370,6 +438,9 @@ void flo_agent_trace(const struct flo_agent *agent,
     flo_buf_printf(
         out, "[%3llu.%03llu] %-9s ", (unsigned long long)(since / 1000),
         (unsigned long long)(since % 1000), event_words[event->kind]);
+    if (has_several && is_about_one(event)) {
+        add_name(out, name_of(agent, actions, event->model));
+    }
     add_event(out, event);
     flo_buf_text(out, "\n");
     for (i = 0; i < actions->count; i++) {
@@ -383,6 +454,10 @@ void flo_agent_trace(const struct flo_agent *agent,
             reported = &actions->reports[reports++];
         }
         flo_buf_text(out, INDENT);
+        if (has_several && !is_of_device(action->kind) &&
+            (!is_about_one(event) || action->model != event->model)) {
+            add_name(out, name_of(agent, actions, action->model));
+        }
         add_action(out, action, reported);
         flo_buf_text(out, "\n");
     }

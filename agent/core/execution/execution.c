@@ -87,8 +87,10 @@ bool flo_agent_is_fetching(const struct flo_agent *agent)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         const struct flo_agent_model *model = &agent->models[i];
-        if (model->has_execution &&
-            flo_execution_is_fetching(&model->execution)) {
+        const struct flo_agent_execution *execution = &model->execution;
+        if (model->has_execution && flo_execution_is_fetching(execution) &&
+            (execution->state != FLO_EXECUTION_ACCEPTED ||
+             execution->job != 0 || execution->is_writing)) {
             return true;
         }
     }

@@ -1,6 +1,7 @@
 /* An execution begins: an order, a bundle or a repair asks for a release.  At a
  * start, the agent goes on with an open one. */
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/core/device/internal.h"
@@ -45,6 +46,33 @@ static void note_admitted(struct step *s, bool is_current, bool is_repair)
     }
 }
 
+/* Models that are here or on their way, but this one. */
+static uint32_t others(const struct step *s)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        count += i != flo_step_model(s) && !flo_agent_is_idle(s->agent, i);
+    }
+    return count;
+}
+
+static bool is_one_too_many(const struct step *s)
+{
+    return !flo_ref_is(&s->model->slots.current) &&
+           others(s) >= s->agent->models_max;
+}
+
+static void refuse_model(struct step *s)
+{
+    char what[128];
+
+    snprintf(what, sizeof(what),
+             "model %s: this device carries %u models, at most %u",
+             s->model->name, others(s), s->agent->models_max);
+    flo_execution_reject(s, FLO_MOVE_REFUSE, FLO_E_TARGET_LIMIT, what);
+}
+
 static void begin(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -63,11 +91,8 @@ static void begin(struct step *s)
     } else if (s->event->deploy.refusal.code != 0 && !is_current) {
         flo_execution_reject(s, FLO_MOVE_REFUSE, s->event->deploy.refusal.code,
                              s->event->deploy.refusal.what);
-    } else if (current->model[0] != '\0' &&
-               strcmp(current->model, execution->release.model) != 0) {
-        flo_execution_reject(
-            s, FLO_MOVE_REFUSE, FLO_E_NOT_BUILT,
-            "a second model beside the first is not built yet");
+    } else if (is_one_too_many(s)) {
+        refuse_model(s);
     } else {
         note_admitted(s, is_current, is_repair);
         spread(s);
@@ -137,6 +162,11 @@ void flo_execution_deploy(struct step *s)
     struct flo_agent_execution *execution = flo_execution_of(s);
 
     if (wanted == NULL) {
+        return;
+    }
+    if (model->removal.is_active) {
+        flo_do_note(s, "ignored: the model is being removed");
+        flo_do_ack(s, wanted->order, "ignored", NULL);
         return;
     }
     if (execution != NULL) {

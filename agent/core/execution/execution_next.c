@@ -3,6 +3,7 @@
  * flo_execution_consider() is the one place that goes on when nothing is in
  * the way. */
 #include <assert.h>
+#include <stdio.h>
 
 #include "agent/core/device/internal.h"
 
@@ -33,6 +34,18 @@ void flo_execution_due(struct step *s)
     }
 }
 
+/* A release on its way back needs the memory of a probe. */
+static bool is_another_going_back(const struct step *s)
+{
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        const struct flo_agent_model *model = &s->agent->models[i];
+        if (model != s->model && model->going_back.is_active) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static const char *in_the_way(struct step *s)
 {
     struct flo_agent *agent = s->agent;
@@ -40,6 +53,10 @@ static const char *in_the_way(struct step *s)
     struct flo_agent_execution *execution = &model->execution;
 
     assert(model->has_execution);
+    if (model->going_back.is_active &&
+        !flo_repair_is_needed(model, &execution->release)) {
+        return "a rollback comes first";
+    }
     if (agent->is_frozen) {
         return "frozen";
     }
@@ -55,6 +72,9 @@ static const char *in_the_way(struct step *s)
     if (execution->state == FLO_EXECUTION_STAGED &&
         flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
         return "the current engine is loading";
+    }
+    if (execution->state == FLO_EXECUTION_STAGED && is_another_going_back(s)) {
+        return "another model goes back first";
     }
     return NULL;
 }
@@ -73,21 +93,71 @@ void flo_execution_freeze(struct step *s)
     } else if (execution->state == FLO_EXECUTION_PROBING &&
                flo_ref_is(&s->model->slots.current) &&
                flo_engine_is(s->model, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
-        /* It made room for the probe and serves while the freeze lasts. */
-        execution->starts--;
-        flo_do_note(s, "because the current release serves while the freeze "
-                       "lasts");
-        flo_engine_restore(s);
-        flo_execution_enter(s, FLO_MOVE_PUT_OFF, 0);
+        /* It made room for the probe. */
+        flo_execution_put_off(
+            s, "the current release serves while the freeze lasts");
     } else if (flo_is_in(execution->state, IN_TRIAL)) {
         flo_do_note(s, "ignored by %s: a trial goes on", execution->id);
     }
 }
 
-void flo_execution_consider(struct step *s)
+/* A probe that waits to be activated, too, is busy: it has an engine. */
+bool flo_execution_is_busy(const struct flo_agent_model *model)
 {
-    struct flo_agent_model *model = s->model;
+    const struct flo_agent_execution *execution = &model->execution;
+
+    return model->has_execution && execution->state != FLO_EXECUTION_SOAKING &&
+           (execution->is_writing || execution->job != 0 ||
+            flo_is_in(execution->state, IN(PROBING) | IN(ACTIVATING)));
+}
+
+bool flo_execution_may_move(struct step *s)
+{
+    const struct flo_agent_model *model = s->model;
+    const struct flo_agent_execution *execution = &model->execution;
+
+    return model->has_execution && !flo_execution_is_busy(model) &&
+           execution->state != FLO_EXECUTION_SOAKING &&
+           !flo_repair_would_hold(model) && in_the_way(s) == NULL &&
+           (!flo_execution_is_fetching(execution) ||
+            s->now >= execution->retry_at_ms);
+}
+
+void flo_execution_yield(struct step *s, const char *to)
+{
+    struct flo_agent_execution *execution = &s->model->execution;
+    char why[FLO_NAME_MAX + 40];
+
+    assert(flo_execution_is_busy(s->model) && !execution->is_writing);
+    snprintf(why, sizeof(why), "%s serves nothing and comes first", to);
+    if (execution->state == FLO_EXECUTION_PROBING) {
+        flo_execution_put_off(s, why);
+    } else {
+        flo_do_note(s, "because %s", why);
+        flo_execution_cancel_job(s);
+        execution->deadline_ms = 0;
+    }
+}
+
+/* The step that is its turn. */
+static void move_on(struct step *s)
+{
+    const struct flo_agent_execution *execution = &s->model->execution;
+
+    if (flo_execution_is_fetching(execution)) {
+        flo_execution_set_reason(s, "");
+        flo_execution_fetch(s);
+    } else if (execution->state == FLO_EXECUTION_STAGED) {
+        flo_execution_probe(s);
+    } else {
+        flo_execution_activate(s);
+    }
+}
+
+void flo_execution_consider(struct step *s, const char *ahead)
+{
     struct flo_agent_execution *execution = flo_execution_of(s);
+    char behind[FLO_NAME_MAX + 8] = "";
     const char *reason;
 
     if (execution == NULL || execution->is_writing || execution->job != 0 ||
@@ -95,23 +165,19 @@ void flo_execution_consider(struct step *s)
         flo_is_in(execution->state, IN_TRIAL) || flo_repair_holds(s)) {
         return;
     }
-    reason = model->going_back.is_active &&
-                     !flo_repair_is_needed(model, &execution->release)
-                 ? "a rollback comes first"
-                 : in_the_way(s);
+    reason = in_the_way(s);
+    if (reason == NULL && flo_execution_is_fetching(execution) &&
+        s->now < execution->retry_at_ms) {
+        return;
+    }
+    if (reason == NULL && ahead != NULL) {
+        snprintf(behind, sizeof(behind), "behind %s", ahead);
+        reason = behind;
+    }
     if (reason != NULL) {
         execution->deadline_ms = 0; /* the next try has its own */
         flo_execution_set_reason(s, reason);
         return;
     }
-    if (flo_execution_is_fetching(execution)) {
-        if (s->now >= execution->retry_at_ms) {
-            flo_execution_set_reason(s, "");
-            flo_execution_fetch(s);
-        }
-    } else if (execution->state == FLO_EXECUTION_STAGED) {
-        flo_execution_probe(s);
-    } else {
-        flo_execution_activate(s);
-    }
+    move_on(s);
 }

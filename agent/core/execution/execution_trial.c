@@ -404,6 +404,16 @@ void flo_execution_soak_due(struct step *s)
     }
 }
 
+void flo_execution_put_off(struct step *s, const char *why)
+{
+    assert(s->model->execution.state == FLO_EXECUTION_PROBING);
+    assert(s->model->execution.starts > 0);
+    s->model->execution.starts--;
+    flo_do_note(s, "because %s", why);
+    flo_engine_restore(s);
+    flo_execution_enter(s, FLO_MOVE_PUT_OFF, 0);
+}
+
 /* A stop of the agent is not the candidate's fault.  An update of the device's
  * packages or a reboot costs it no start, whether it serves or is still being
  * loaded. */

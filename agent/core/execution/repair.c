@@ -88,18 +88,22 @@ void flo_repair_lost(struct step *s)
 
 /* After a start of the agent the files may be damaged; they are known to be
  * whole once the current engine is loaded. */
+bool flo_repair_would_hold(const struct flo_agent_model *model)
+{
+    return is_repairing(model) &&
+           (model->execution.state == FLO_EXECUTION_STAGED ||
+            !is_damaged(model));
+}
+
 bool flo_repair_holds(struct step *s)
 {
     const struct flo_agent_model *model = s->model;
 
-    if (!is_repairing(model)) {
+    if (!flo_repair_would_hold(model)) {
         return false;
     }
     if (model->execution.state == FLO_EXECUTION_STAGED) {
         return true; /* its engine is being loaded */
-    }
-    if (is_damaged(model)) {
-        return false; /* go on: fetch */
     }
     if (flo_engine_refuses_current(model)) {
         flo_execution_end(s, FLO_MOVE_FAIL, model->refusal, REFUSED);

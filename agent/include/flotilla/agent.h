@@ -128,6 +128,15 @@ struct flo_agent_return {
     uint64_t number; /* of the order; 0: by hand */
 };
 
+/* The model is being taken away. */
+struct flo_agent_removal {
+    bool is_active;
+    bool is_writing; /* the tombstone */
+    uint64_t due_ms; /* of draining; 0: none */
+    struct flo_digest release;
+    char order[FLO_NAME_MAX + 1]; /* empty: by hand */
+};
+
 #define FLO_AGENT_PAUSED_MAX 24
 /* The rollouts that start nothing, as the device record says. */
 struct flo_agent_pauses {
@@ -150,6 +159,7 @@ struct flo_agent_model {
     int refusal;               /* why */
     struct flo_agent_execution execution;
     struct flo_agent_return going_back;
+    struct flo_agent_removal removal;
 };
 struct flo_agent {
     uint64_t origin_ms; /* of the trace */
@@ -159,6 +169,7 @@ struct flo_agent {
     bool is_booted;
     bool is_frozen;
     uint32_t jobs;
+    uint32_t models_max; /* by configuration */
     struct flo_agent_pauses pauses;
     struct flo_agent_model models[FLO_AGENT_MODELS_MAX];
 };
@@ -170,6 +181,7 @@ enum flo_agent_event_kind {
     FLO_AGENT_DEPLOY,     /* deploy: by order or from a bundle; verified */
     FLO_AGENT_ORDER,      /* order: any other operation, verified, in scope */
     FLO_AGENT_GO_BACK,    /* an operator at the device: current -> previous */
+    FLO_AGENT_REMOVE,     /* an operator at the device: take it away */
     FLO_AGENT_PROGRESS,   /* job, state: the updater entered that state */
     FLO_AGENT_STAGED,     /* job, detail, fits_both */
     FLO_AGENT_JOB_FAILED, /* job, error, is_passing */
@@ -217,6 +229,7 @@ struct flo_agent_event {
     struct {
         const struct flo_agent_booted *models; /* each place once; borrowed */
         size_t model_count;
+        uint32_t models_max; /* that may be here; 0: FLO_AGENT_MODELS_MAX */
         bool is_frozen;
         const struct flo_agent_pauses *pauses; /* NULL: none */
         uint64_t seed;
@@ -240,6 +253,9 @@ enum flo_agent_action_kind {
     FLO_DO_SLOT_CLEAR,  /* forget the candidate */
     FLO_DO_SLOT_UNTRY,  /* the start under way is not to be counted */
     FLO_DO_SLOT_BACK,   /* current := previous */
+    FLO_DO_SLOT_REMOVE, /* the record becomes a tombstone; WRITTEN */
+    FLO_DO_CLOSE,       /* new requests of the model are refused */
+    FLO_DO_FREE,        /* the model's place is free */
     FLO_DO_DENY,        /* release, cause, number: of the order that took it
                            back or brought it (0: by hand) */
     FLO_DO_REPAIR,      /* release: answer DEPLOY of it, without an order */
@@ -291,6 +307,10 @@ struct flo_agent_actions {
  * the whole list.  Returns the number of actions. */
 int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
                    struct flo_agent_actions *actions);
+
+/* Nothing of a model is in this place, and nothing is under way: it may be
+ * given to another one. */
+bool flo_agent_is_idle(const struct flo_agent *agent, uint32_t model);
 
 /* The updater may be at work on files that nothing names yet. */
 bool flo_agent_is_fetching(const struct flo_agent *agent);
@@ -427,6 +447,7 @@ struct flo_intake_facts {
     bool is_answered;    /* for good, and the answer is kept */
     bool takes_back;     /* rollback: the release that runs here, or is on its
                           * way, and is denied */
+    bool is_absent;      /* nothing of its model is on the device */
     bool is_set_here;    /* config: the device's own configuration says it */
     struct flo_agent_error refusal; /* deploy: why it may not run; code 0: it
                                        may */

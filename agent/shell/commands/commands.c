@@ -115,7 +115,8 @@ static int need_state(const struct flo_settings *settings, struct flo_err *err)
 }
 
 static int alone(const struct flo_args *args,
-                 void (*begin)(struct flo_shell *shell, void *context),
+                 int (*begin)(struct flo_shell *shell, void *context,
+                              struct flo_err *err),
                  void *context, json_t **out, struct flo_err *err)
 {
     struct flo_shell *shell = calloc(1, sizeof(*shell));
@@ -137,13 +138,13 @@ static int alone(const struct flo_args *args,
     rv = flo_shell_open(shell, &settings, true, err);
     if (rv == 0) {
         flo_shell_boot(shell);
-        begin(shell, context);
-        while (shell->local_answer == NULL && !shell->is_stopping &&
+        rv = begin(shell, context, err);
+        while (rv == 0 && shell->local_answer == NULL && !shell->is_stopping &&
                event_base_loop(shell->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0) {
         }
-        if (shell->local_answer == NULL) {
+        if (rv == 0 && shell->local_answer == NULL) {
             rv = flo_fail(err, FLO_E_INTERRUPTED, "a signal came");
-        } else {
+        } else if (rv == 0) {
             *out = json_incref(shell->local_answer);
         }
     }
@@ -168,7 +169,8 @@ static int control_of(const struct flo_args *args, char *out, size_t out_bytes,
 
 static int ask(const struct flo_args *args, json_t *request,
                void (*each)(const json_t *line, void *context),
-               void (*begin)(struct flo_shell *shell, void *context),
+               int (*begin)(struct flo_shell *shell, void *context,
+                            struct flo_err *err),
                void *context, json_t **out, struct flo_err *err)
 {
     char path[4096];
@@ -187,53 +189,97 @@ static int ask(const struct flo_args *args, json_t *request,
     return rv;
 }
 
-/* ---- rollback ----------------------------------------------------------- */
+/* ---- rollback, remove ---------------------------------------------------- */
 
-static void begin_rollback(struct flo_shell *shell, void *context)
+struct operation {
+    enum flo_agent_event_kind kind;
+    const char *word, *model;
+};
+
+static int begin_operation(struct flo_shell *shell, void *context,
+                           struct flo_err *err)
 {
-    struct flo_agent_event event = {.kind = FLO_AGENT_GO_BACK};
+    const struct operation *operation = context;
 
-    (void)context;
-    event.fits_both =
-        flo_shell_fits_both(shell, &shell->models[0].slots.current,
-                            &shell->models[0].slots.previous);
-    flo_loop_event(shell, &event);
+    return flo_loop_operator(shell, operation->kind, operation->model, err);
+}
+
+static int operate(const struct flo_args *args, struct operation *operation,
+                   json_t **answer, struct flo_err *err)
+{
+    json_t *request = json_pack("{s:i, s:s, s:s}", "v", 1, "op",
+                                operation->word, "model", operation->model);
+    int rv = ask(args, request, NULL, begin_operation, operation, answer, err);
+
+    if (rv == 0) {
+        rv = error_of(*answer, err);
+    }
+    if (rv == 0 && args->is_json) {
+        json_dumpf(*answer, stdout, JSON_COMPACT);
+        printf("\n");
+    }
+    return rv;
 }
 
 static int rollback(void *line, struct flo_err *err)
 {
     const struct flo_args *args = line;
+    struct operation back = {FLO_AGENT_GO_BACK, "rollback",
+                             flo_args_text(args, "model", "")};
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     uint64_t begin_us = flo_now_us();
-    int rv = ask(args, json_pack("{s:i, s:s}", "v", 1, "op", "rollback"), NULL,
-                 begin_rollback, NULL, &answer, err);
+    int rv = operate(args, &back, &answer, err);
 
-    if (rv == 0) {
-        rv = error_of(answer, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
-    if (args->is_json) {
-        json_dumpf(answer, stdout, JSON_COMPACT);
-        printf("\n");
-    } else {
+    if (rv == 0 && !args->is_json) {
         printf(
             "back on %s %s (kept) in %.1f s · will be reported when online\n",
             json_string_value(json_object_get(answer, "model")),
             json_string_value(json_object_get(answer, "version")),
             (double)(flo_now_us() - begin_us) / 1e6);
     }
-    return 0;
+    return rv;
 }
 
+static const struct flo_flag rollback_flags[] = {
+    {"model", "NAME", "of several, this one", FLO_ASKED},
+    FLO_FLAGS_END,
+};
 const struct flo_verb flo_verb_rollback = {
     .name = "rollback",
-    .usage = "[-o json]",
+    .usage = "[--model NAME] [-o json]",
     .help = "back to the previous release",
-    .flags = {FLO_FLAGS_JSON},
+    .flags = {rollback_flags, FLO_FLAGS_JSON},
     .state = &flo_agent_line,
     .run = rollback,
+};
+
+static int remove_model(void *line, struct flo_err *err)
+{
+    const struct flo_args *args = line;
+    struct operation removal = {FLO_AGENT_REMOVE, "remove",
+                                flo_args_text(args, "model", "")};
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    int rv = operate(args, &removal, &answer, err);
+
+    if (rv == 0 && !args->is_json) {
+        printf("removed %s · an order can bring it back\n",
+               json_string_value(json_object_get(answer, "model")));
+    }
+    return rv;
+}
+
+static const struct flo_flag remove_flags[] = {
+    {"model", "NAME", "the model; its files are collected", FLO_ASKED,
+     .is_needed = true},
+    FLO_FLAGS_END,
+};
+const struct flo_verb flo_verb_remove = {
+    .name = "remove",
+    .usage = "--model NAME [-o json]",
+    .help = "take a model away from this device",
+    .flags = {remove_flags, FLO_FLAGS_JSON},
+    .state = &flo_agent_line,
+    .run = remove_model,
 };
 
 /* ---- update ------------------------------------------------------------- */
@@ -300,11 +346,12 @@ static int read_head(const struct flo_args *args, struct bundle_head *head,
     return rv;
 }
 
-static void begin_update(struct flo_shell *shell, void *context)
+static int begin_update(struct flo_shell *shell, void *context,
+                        struct flo_err *err)
 {
-    struct bundle_head *head = context;
+    const struct bundle_head *head = context;
 
-    flo_loop_install(shell, &head->execution);
+    return flo_loop_install(shell, &head->execution, err);
 }
 
 static void show_state(const json_t *line, void *context)
@@ -390,13 +437,45 @@ const struct flo_verb flo_verb_update = {
 
 /* ---- status ------------------------------------------------------------- */
 
+/* The model as its record says. */
+static int read_model(struct flo_shell *shell, uint32_t index, const char *name,
+                      struct flo_err *err)
+{
+    struct flo_slots *record = &shell->models[index].slots;
+    struct flo_agent_model *model = &shell->agent.models[index];
+    int rv = flo_store_slots_read(shell->store, name, record, err);
+
+    model->live = -1;
+    flo_shell_ref(shell, &record->current, &model->slots.current);
+    flo_shell_ref(shell, &record->previous, &model->slots.previous);
+    flo_shell_ref(shell, &record->candidate, &model->slots.candidate);
+    if (flo_digest_is_zero(&record->current) &&
+        flo_digest_is_zero(&record->candidate)) {
+        record->model[0] = '\0'; /* nothing of it is here */
+    }
+    return rv;
+}
+
+static int read_models(struct flo_shell *shell, struct flo_err *err)
+{
+    char names[FLO_MODELS_KEPT_MAX][FLO_NAME_MAX + 1];
+    size_t count = flo_store_models(shell->store, names, FLO_COUNT(names));
+    uint32_t used = 0;
+    int rv = 0;
+
+    for (size_t i = 0; rv == 0 && i < count && used < FLO_AGENT_MODELS_MAX;
+         i++) {
+        rv = read_model(shell, used, names[i], err);
+        used += shell->models[used].slots.model[0] != '\0';
+    }
+    return rv;
+}
+
 /* Without an agent: read the records, start nothing. */
 static int status_alone(const struct flo_args *args, json_t **out,
                         struct flo_err *err)
 {
     struct flo_shell *shell = calloc(1, sizeof(*shell));
-    char models[1][FLO_NAME_MAX + 1];
-    struct flo_agent_slots *slots;
     int rv = shell == NULL ? flo_fail(err, FLO_E_MEMORY, "status")
                            : flo_run_settings(args, &shell->settings, err);
 
@@ -410,18 +489,10 @@ static int status_alone(const struct flo_args *args, json_t **out,
     if (rv == 0) {
         rv = flo_identity_load(&shell->settings, &shell->identity, err);
     }
-    if (rv == 0 && flo_store_models(shell->store, models, 1) > 0) {
-        rv = flo_store_slots_read(shell->store, models[0],
-                                  &shell->models[0].slots, err);
+    if (rv == 0) {
+        rv = read_models(shell, err);
     }
     if (rv == 0) {
-        slots = &shell->agent.models[0].slots;
-        shell->agent.models[0].live = -1;
-        flo_shell_ref(shell, &shell->models[0].slots.current, &slots->current);
-        flo_shell_ref(shell, &shell->models[0].slots.previous,
-                      &slots->previous);
-        flo_shell_ref(shell, &shell->models[0].slots.candidate,
-                      &slots->candidate);
         *out = flo_control_status(shell);
         if (*out != NULL) {
             json_object_set_new(*out, "running", json_false());
@@ -451,10 +522,48 @@ static void print_slot(const char *title, const json_t *slot)
     }
 }
 
+static void print_model(const json_t *model, bool is_running)
+{
+    const json_t *slots = json_object_get(model, "slots");
+    const json_t *execution = json_object_get(model, "execution");
+    const char *reason = json_string_value(json_object_get(model, "reason"));
+
+    print_slot("CURRENT", json_object_get(slots, "current"));
+    print_slot("PREVIOUS", json_object_get(slots, "previous"));
+    print_slot("CANDIDATE", json_object_get(slots, "candidate"));
+    if (is_running) {
+        printf("engine RSS %.1f MiB · queue %lld\n",
+               (double)json_integer_value(
+                   json_object_get(model, "engine_rss_bytes")) /
+                   1048576.0,
+               (long long)json_integer_value(json_object_get(model, "queue")));
+    }
+    if (json_is_object(execution)) {
+        printf("update %s %s%s%s\n",
+               json_string_value(json_object_get(execution, "execution")),
+               json_string_value(json_object_get(execution, "state")),
+               reason != NULL && reason[0] != '\0' ? ": " : "",
+               reason == NULL ? "" : reason);
+    } else {
+        printf("update none\n");
+    }
+}
+
+static void print_models(const json_t *models, bool is_running)
+{
+    printf("%-10s %-24s %-12s %12s\n", "SLOT", "MODEL", "STATE", "SIZE");
+    for (size_t i = 0; i < json_array_size(models); i++) {
+        printf("%s", i == 0 ? "" : "\n");
+        print_model(json_array_get(models, i), is_running);
+    }
+    if (json_array_size(models) == 0) {
+        print_slot("CURRENT", NULL);
+        printf("update none\n");
+    }
+}
+
 static void print_status(const json_t *json)
 {
-    const json_t *slots = json_object_get(json, "slots");
-    const json_t *execution = json_object_get(json, "execution");
     bool is_running = !json_is_false(json_object_get(json, "running"));
     const char *state =
         !is_running                                       ? "not running"
@@ -472,27 +581,7 @@ static void print_status(const json_t *json)
     }
     printf("%s\n",
            json_is_true(json_object_get(json, "frozen")) ? " · FROZEN" : "");
-    printf("%-10s %-24s %-12s %12s\n", "SLOT", "MODEL", "STATE", "SIZE");
-    print_slot("CURRENT", json_object_get(slots, "current"));
-    print_slot("PREVIOUS", json_object_get(slots, "previous"));
-    print_slot("CANDIDATE", json_object_get(slots, "candidate"));
-    if (is_running) {
-        printf("engine RSS %.1f MiB · queue %lld\n",
-               (double)json_integer_value(
-                   json_object_get(json, "engine_rss_bytes")) /
-                   1048576.0,
-               (long long)json_integer_value(json_object_get(json, "queue")));
-    }
-    if (json_is_object(execution)) {
-        const char *reason = json_string_value(json_object_get(json, "reason"));
-        printf("update %s %s%s%s\n",
-               json_string_value(json_object_get(execution, "execution")),
-               json_string_value(json_object_get(execution, "state")),
-               reason != NULL && reason[0] != '\0' ? ": " : "",
-               reason == NULL ? "" : reason);
-    } else {
-        printf("update none\n");
-    }
+    print_models(json_object_get(json, "models"), is_running);
 }
 
 static int status(void *line, struct flo_err *err)

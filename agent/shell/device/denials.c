@@ -19,24 +19,24 @@ void flo_shell_tell_folded(struct flo_shell *shell,
 void flo_shell_deny(struct flo_shell *shell,
                     const struct flo_agent_action *action)
 {
+    struct flo_shell_model *model = &shell->models[action->model];
     const struct flo_denial_here said = {.release = action->release.digest,
                                          .cause = action->cause,
                                          .order = action->number,
-                                         .assigned =
-                                             shell->models[0].assigned.number};
+                                         .assigned = model->assigned.number};
 
-    if (flo_slots_deny_here(&shell->models[0].slots, &shell->device, &said)) {
-        flo_shell_tell_folded(shell, &shell->models[0].slots);
+    if (flo_slots_deny_here(&model->slots, &shell->device, &said)) {
+        flo_shell_tell_folded(shell, &model->slots);
     }
-    shell->models[0].slots_is_dirty = true;
+    model->slots_is_dirty = true;
 }
 
-void flo_shell_allow_by_hand(struct flo_shell *shell,
+void flo_shell_allow_by_hand(struct flo_shell *shell, uint32_t model,
                              const struct flo_digest *release)
 {
-    if (flo_slots_allow_here(&shell->models[0].slots, &shell->device,
+    if (flo_slots_allow_here(&shell->models[model].slots, &shell->device,
                              release)) {
-        shell->models[0].slots_is_dirty = true;
+        shell->models[model].slots_is_dirty = true;
     }
 }
 

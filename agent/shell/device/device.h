@@ -68,9 +68,22 @@ FLO_MUST_USE int flo_shell_device_keep(struct flo_shell *shell,
 /* Write both records, where they have changed; a failed write is tried
  * again. */
 void flo_shell_records_write(struct flo_shell *shell);
-/* The record of a model: that of the one that serves, or `shell->other`, good
- * until the next call.  A device that serves nothing turns to the model. */
-FLO_MUST_USE int flo_shell_record(struct flo_shell *shell, const char *model,
+/* The place of a model here; FLO_NO_MODEL: it has none. */
+uint32_t flo_shell_model(const struct flo_shell *shell, const char *name);
+/* Its place, or a free one, which is its own from then on.  FLO_E_TARGET_LIMIT:
+ * no place is free. */
+FLO_MUST_USE int flo_shell_model_take(struct flo_shell *shell, const char *name,
+                                      uint32_t *out, struct flo_err *err);
+/* The one that an operator means.  An empty name: the only one that has
+ * something here, or place 0.  FLO_E_ABSENT, FLO_E_USAGE. */
+FLO_MUST_USE int flo_shell_model_asked(const struct flo_shell *shell,
+                                       const char *name, uint32_t *out,
+                                       struct flo_err *err);
+/* Nothing of the model is here any more. */
+void flo_shell_model_free(struct flo_shell *shell, uint32_t model);
+/* The record of a model: in its place, or `shell->other`, good until the next
+ * call. */
+FLO_MUST_USE int flo_shell_record(struct flo_shell *shell, const char *name,
                                   struct flo_slots **out, struct flo_err *err);
 /* Write such a record.  With too many models, the one with the oldest statement
  * is forgotten. */
@@ -78,10 +91,10 @@ FLO_MUST_USE int flo_shell_record_keep(struct flo_shell *shell,
                                        struct flo_slots *record,
                                        struct flo_err *err);
 /* The outcome of the newest statement about the model. */
-void flo_shell_stated_end(struct flo_shell *shell,
+void flo_shell_stated_end(struct flo_shell *shell, uint32_t model,
                           const struct flo_agent_execution *execution);
-void flo_shell_stated_acked(struct flo_shell *shell, const char *order,
-                            const char *word);
+void flo_shell_stated_acked(struct flo_shell *shell, uint32_t model,
+                            const char *order, const char *word);
 
 /* denials.c */
 void flo_shell_deny(struct flo_shell *shell,
@@ -91,7 +104,7 @@ void flo_shell_refusal(const struct flo_slots *slots,
                        const struct flo_digest *release, uint64_t number,
                        struct flo_agent_error *out);
 /* A person at the device is newer than any order so far; but a fault stays. */
-void flo_shell_allow_by_hand(struct flo_shell *shell,
+void flo_shell_allow_by_hand(struct flo_shell *shell, uint32_t model,
                              const struct flo_digest *release);
 /* Tell that the list of denials is full: releases of low numbers are denied as
  * one. */

@@ -52,6 +52,17 @@ static void begin_floor(struct flo_slots *slots)
     slots->previous_number = 0;
 }
 
+static bool is_dirty(const struct flo_shell *shell)
+{
+    bool is = shell->device_is_dirty;
+
+    for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
+        is = is || (shell->models[i].slots_is_dirty &&
+                    shell->models[i].slots.model[0] != '\0');
+    }
+    return is;
+}
+
 void flo_shell_device_move(struct flo_shell *shell)
 {
     FLO_CLEANUP(flo_free_cleanup)
@@ -63,15 +74,16 @@ void flo_shell_device_move(struct flo_shell *shell)
         return;
     }
     if (fleet != NULL) { /* others sign its releases, with other numbers */
-        begin_floor(&shell->models[0].slots);
-        shell->models[0].slots_is_dirty = true;
+        for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
+            begin_floor(&shell->models[i].slots);
+            shell->models[i].slots_is_dirty = true;
+        }
         shell->device_is_dirty =
             shell->device_is_dirty || shell->device.is_frozen;
         shell->device.is_frozen = false;
         flo_shell_records_write(shell);
     }
-    if (fleet == NULL ||
-        (!shell->device_is_dirty && !shell->models[0].slots_is_dirty)) {
+    if (fleet == NULL || !is_dirty(shell)) {
         flo_values_set(shell->db, "fleet", now);
     }
 }
@@ -96,52 +108,145 @@ void flo_shell_device_write(struct flo_shell *shell)
     }
 }
 
-void flo_shell_records_write(struct flo_shell *shell)
+static void write_model(struct flo_shell *shell, struct flo_shell_model *model)
 {
     struct flo_err err = {0};
 
-    flo_shell_device_write(shell);
-    if (!shell->models[0].slots_is_dirty ||
-        shell->models[0].slots.model[0] == '\0') {
+    if (!model->slots_is_dirty || model->slots.model[0] == '\0') {
         return;
     }
-    shell->models[0].slots_is_dirty = false;
-    if (flo_store_slots_write(shell->store, &shell->models[0].slots, &err) <
-        0) {
+    model->slots_is_dirty = false;
+    if (flo_store_slots_write(shell->store, &model->slots, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);
-        shell->models[0].slots_is_dirty = true; /* with the next event again */
+        model->slots_is_dirty = true; /* with the next event again */
     }
+}
+
+void flo_shell_records_write(struct flo_shell *shell)
+{
+    flo_shell_device_write(shell);
+    for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
+        write_model(shell, &shell->models[i]);
+    }
+}
+
+/* ---- places ---- */
+
+uint32_t flo_shell_model(const struct flo_shell *shell, const char *name)
+{
+    uint32_t i = 0;
+
+    while (i < FLO_AGENT_MODELS_MAX &&
+           strcmp(shell->models[i].slots.model, name) != 0) {
+        i++;
+    }
+    return name[0] == '\0' ? FLO_NO_MODEL : i;
+}
+
+int flo_shell_model_asked(const struct flo_shell *shell, const char *name,
+                          uint32_t *out, struct flo_err *err)
+{
+    uint32_t found = FLO_NO_MODEL;
+
+    if (name[0] != '\0') {
+        found = flo_shell_model(shell, name);
+        if (found == FLO_NO_MODEL) {
+            return flo_fail(err, FLO_E_ABSENT,
+                            "model `%s`: it is not on this device", name);
+        }
+    }
+    for (uint32_t i = 0; name[0] == '\0' && i < FLO_AGENT_MODELS_MAX; i++) {
+        if (flo_agent_is_idle(&shell->agent, i)) {
+            continue;
+        }
+        if (found != FLO_NO_MODEL) {
+            flo_fail(err, FLO_E_USAGE, "this device has several models: %s, %s",
+                     shell->models[found].slots.model,
+                     shell->models[i].slots.model);
+            return flo_err_fix(err, "say which one: --model NAME");
+        }
+        found = i;
+    }
+    *out = found == FLO_NO_MODEL ? 0 : found;
+    return 0;
+}
+
+void flo_shell_model_free(struct flo_shell *shell, uint32_t model)
+{
+    struct flo_shell_model *place = &shell->models[model];
+
+    write_model(shell, place);
+    memset(&place->slots, 0, sizeof(place->slots));
+    memset(&place->assigned, 0, sizeof(place->assigned));
+    memset(&place->fresh, 0, sizeof(place->fresh));
+    memset(&place->telemetry.release, 0, sizeof(place->telemetry.release));
+    place->slots_is_dirty = false;
+    place->is_interrupted = false;
+    place->drift = FLO_DRIFT_NONE;
+}
+
+/* A place without a model, else one whose model has nothing here. */
+static uint32_t find_place(const struct flo_shell *shell)
+{
+    uint32_t idle = FLO_NO_MODEL;
+
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        if (shell->models[i].slots.model[0] == '\0') {
+            return i;
+        }
+        if (idle == FLO_NO_MODEL && flo_agent_is_idle(&shell->agent, i)) {
+            idle = i;
+        }
+    }
+    return idle;
+}
+
+int flo_shell_model_take(struct flo_shell *shell, const char *name,
+                         uint32_t *out, struct flo_err *err)
+{
+    struct flo_slots *record;
+    uint32_t model = flo_shell_model(shell, name);
+    int rv;
+
+    if (model != FLO_NO_MODEL) {
+        *out = model;
+        return 0;
+    }
+    model = find_place(shell);
+    if (model == FLO_NO_MODEL) {
+        return flo_fail(err, FLO_E_TARGET_LIMIT,
+                        "model %s: this device carries %u models, at most %u",
+                        name, FLO_AGENT_MODELS_MAX, FLO_AGENT_MODELS_MAX);
+    }
+    rv = flo_shell_record(shell, name, &record, err);
+    if (rv == 0) {
+        flo_shell_model_free(shell, model);
+        shell->models[model].slots = *record;
+        *out = model;
+    }
+    return rv;
 }
 
 /* ---- records of models ---- */
 
-static bool is_idle(const struct flo_shell *shell)
-{
-    return flo_digest_is_zero(&shell->models[0].slots.current) &&
-           flo_digest_is_zero(&shell->models[0].slots.candidate) &&
-           !shell->agent.models[0].has_execution;
-}
-
-int flo_shell_record(struct flo_shell *shell, const char *model,
+int flo_shell_record(struct flo_shell *shell, const char *name,
                      struct flo_slots **out, struct flo_err *err)
 {
+    uint32_t model = flo_shell_model(shell, name);
     int rv;
 
-    *out = &shell->models[0].slots;
-    if (strcmp(shell->models[0].slots.model, model) == 0) {
+    if (model != FLO_NO_MODEL) {
+        *out = &shell->models[model].slots;
         return 0;
     }
-    rv = flo_store_slots_read(shell->store, model, &shell->other, err);
+    rv = flo_store_slots_read(shell->store, name, &shell->other, err);
     if (rv == FLO_E_STATE_SLOT) { /* damaged, and nothing of it serves */
         flo_log_err(FLO_LOG_ERROR, "store", err);
         memset(&shell->other, 0, sizeof(shell->other));
-        snprintf(shell->other.model, sizeof(shell->other.model), "%s", model);
         rv = 0;
     }
-    if (rv == 0 && is_idle(shell)) {
-        flo_shell_records_write(shell);
-        shell->models[0].slots = shell->other;
-    } else if (rv == 0) {
+    if (rv == 0) {
+        snprintf(shell->other.model, sizeof(shell->other.model), "%s", name);
         *out = &shell->other;
     }
     return rv;
@@ -159,7 +264,7 @@ static void fold(struct flo_shell *shell, size_t count,
 
     for (size_t i = 0; i < count; i++) {
         if (flo_store_slots_read(shell->store, models[i], &slots, &err) == 0 &&
-            strcmp(models[i], shell->models[0].slots.model) != 0 &&
+            flo_shell_model(shell, models[i]) == FLO_NO_MODEL &&
             flo_digest_is_zero(&slots.current) &&
             flo_digest_is_zero(&slots.candidate) &&
             slots.stated.number < number) {
@@ -193,25 +298,28 @@ int flo_shell_record_keep(struct flo_shell *shell, struct flo_slots *record,
         }
     }
     int rv = flo_store_slots_write(shell->store, record, err);
-    if (rv == 0 && record == &shell->models[0].slots) {
-        shell->models[0].slots_is_dirty = false;
+    uint32_t model = flo_shell_model(shell, record->model);
+    if (rv == 0 && model != FLO_NO_MODEL &&
+        record == &shell->models[model].slots) {
+        shell->models[model].slots_is_dirty = false;
     }
     return rv;
 }
 
-static void set_outcome(struct flo_shell *shell,
+static void set_outcome(struct flo_shell_model *model,
                         enum flo_stated_outcome outcome)
 {
-    if (shell->models[0].slots.stated.outcome != outcome) {
-        shell->models[0].slots.stated.outcome = outcome;
-        shell->models[0].slots_is_dirty = true;
+    if (model->slots.stated.outcome != outcome) {
+        model->slots.stated.outcome = outcome;
+        model->slots_is_dirty = true;
     }
 }
 
-void flo_shell_stated_end(struct flo_shell *shell,
+void flo_shell_stated_end(struct flo_shell *shell, uint32_t model,
                           const struct flo_agent_execution *execution)
 {
-    const struct flo_stated *stated = &shell->models[0].slots.stated;
+    struct flo_shell_model *place = &shell->models[model];
+    const struct flo_stated *stated = &place->slots.stated;
 
     if (!flo_execution_is_end(execution->state) || stated->number == 0 ||
         stated->op != FLO_ORDER_DEPLOY ||
@@ -220,23 +328,24 @@ void flo_shell_stated_end(struct flo_shell *shell,
         return;
     }
     if (flo_execution_kind(execution->state) == FLO_EXECUTION_END_GOOD) {
-        set_outcome(shell, FLO_STATED_DONE);
+        set_outcome(place, FLO_STATED_DONE);
     } else if (execution->state == FLO_EXECUTION_REJECTED) {
-        set_outcome(shell, FLO_STATED_REFUSED);
+        set_outcome(place, FLO_STATED_REFUSED);
     } else {
-        set_outcome(shell, FLO_STATED_FAILED);
+        set_outcome(place, FLO_STATED_FAILED);
     }
 }
 
-void flo_shell_stated_acked(struct flo_shell *shell, const char *order,
-                            const char *word)
+void flo_shell_stated_acked(struct flo_shell *shell, uint32_t model,
+                            const char *order, const char *word)
 {
-    const struct flo_stated *stated = &shell->models[0].slots.stated;
+    struct flo_shell_model *place = &shell->models[model];
+    const struct flo_stated *stated = &place->slots.stated;
 
-    if (stated->number == 0 || stated->op != FLO_ORDER_ROLLBACK ||
+    if (stated->number == 0 || stated->op == FLO_ORDER_DEPLOY ||
         strcmp(stated->order, order) != 0 || strcmp(word, "running") == 0) {
         return;
     }
-    set_outcome(shell, strcmp(word, "refused") == 0 ? FLO_STATED_REFUSED
+    set_outcome(place, strcmp(word, "refused") == 0 ? FLO_STATED_REFUSED
                                                     : FLO_STATED_DONE);
 }

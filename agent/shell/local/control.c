@@ -68,18 +68,16 @@ static int update(struct flo_shell *shell, const json_t *json,
              model);
     snprintf(execution.release.version, sizeof(execution.release.version), "%s",
              version);
-    flo_loop_install(shell, &execution);
-    return 0;
+    return flo_loop_install(shell, &execution, err);
 }
 
-static void go_back(struct flo_shell *shell)
+static int operate(struct flo_shell *shell, const json_t *json,
+                   enum flo_agent_event_kind kind, struct flo_err *err)
 {
-    struct flo_agent_event event = {.kind = FLO_AGENT_GO_BACK};
+    const char *model = "";
+    int rv = flo_json_opt_text(json, "model", FLO_NAME_MAX, "", &model, err);
 
-    event.fits_both =
-        flo_shell_fits_both(shell, &shell->models[0].slots.current,
-                            &shell->models[0].slots.previous);
-    flo_loop_event(shell, &event);
+    return rv < 0 ? rv : flo_loop_operator(shell, kind, model, err);
 }
 
 static void take_request(struct flo_operator *client, const char *line,
@@ -102,8 +100,11 @@ static void take_request(struct flo_operator *client, const char *line,
             json_decref(status);
         }
     } else if (rv == 0 && strcmp(op, "rollback") == 0) {
-        client->wait = FLO_WAIT_ROLLBACK;
-        go_back(shell);
+        client->wait = FLO_WAIT_ANSWER;
+        rv = operate(shell, json, FLO_AGENT_GO_BACK, &err);
+    } else if (rv == 0 && strcmp(op, "remove") == 0) {
+        client->wait = FLO_WAIT_ANSWER;
+        rv = operate(shell, json, FLO_AGENT_REMOVE, &err);
     } else if (rv == 0 && strcmp(op, "update") == 0) {
         client->wait = FLO_WAIT_UPDATE;
         rv = update(shell, json, &err);

@@ -3,6 +3,7 @@
  * Verified, in scope, not expired.  Then it is compared with the stored orders
  * about its subject (flo_statement_look).  A new one is stored on the disk
  * before it acts.  The core judges its effect (flo_agent_intake). */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,23 +29,22 @@ static void execution_of(const struct flo_order *order, uint32_t attempt,
     snprintf(out->id, sizeof(out->id), "%s.%u", order->rollout, attempt);
 }
 
-static void begin_deploy(struct flo_intake *out)
+static void begin_deploy(uint32_t model, struct flo_intake *out)
 {
     out->event = (struct flo_agent_event){.kind = FLO_AGENT_DEPLOY,
+                                          .model = model,
                                           .deploy.execution = &out->execution};
 }
 
 /* The release that an order names is the one that should run. */
 static void deploy(struct flo_shell *shell, const struct flo_order *order,
-                   const struct flo_slots *record, uint32_t attempt,
+                   uint32_t model, uint32_t attempt,
                    const struct flo_agent_error *refusal,
                    struct flo_intake *out)
 {
-    begin_deploy(out);
+    begin_deploy(model, out);
     out->event.deploy.refusal = *refusal;
-    if (record == &shell->models[0].slots) {
-        shell->models[0].slots.stated.outcome = FLO_STATED_OPEN;
-    }
+    shell->models[model].slots.stated.outcome = FLO_STATED_OPEN;
     execution_of(order, attempt, &out->execution);
 }
 
@@ -67,8 +67,13 @@ void flo_shell_pauses(const struct flo_shell *shell,
     }
 }
 
+static bool is_about_model(const struct flo_order *order)
+{
+    return flo_order_fact(order->op)->subject == FLO_ORDER_SUBJECT_MODEL;
+}
+
 static void act(struct flo_shell *shell, const struct flo_order *order,
-                struct flo_intake *out)
+                uint32_t model, struct flo_intake *out)
 {
     if (order->op == FLO_ORDER_CONFIG) {
         flo_shell_set_heartbeat(shell, order->heartbeat_ms);
@@ -76,17 +81,15 @@ static void act(struct flo_shell *shell, const struct flo_order *order,
     flo_shell_pauses(shell, &out->pauses);
     out->event = (struct flo_agent_event){
         .kind = FLO_AGENT_ORDER, .order = order, .pauses = &out->pauses};
-    out->event.fits_both =
-        flo_shell_fits_both(shell, &shell->models[0].slots.current,
-                            &shell->models[0].slots.previous);
+    assert(model != FLO_NO_MODEL || !is_about_model(order));
+    if (model != FLO_NO_MODEL) {
+        out->event.model = model;
+        out->event.fits_both = flo_shell_fits_both(
+            shell, model, &shell->models[model].slots.previous);
+    }
 }
 
 /* ---- where it stands ---------------------------------------------------- */
-
-static bool is_about_model(const struct flo_order *order)
-{
-    return flo_order_fact(order->op)->subject == FLO_ORDER_SUBJECT_MODEL;
-}
 
 /* Written or nothing: the next start would not know an order that is only in
  * memory. */
@@ -121,18 +124,17 @@ static int keep(struct flo_shell *shell,
 }
 
 /* Does a rollback take back a denied release that runs here, or is about to? */
-static bool names_here(const struct flo_shell *shell,
+static bool names_here(const struct flo_shell *shell, uint32_t model,
                        const struct flo_order *order)
 {
-    const struct flo_agent *agent = &shell->agent;
+    const struct flo_agent_model *agent = &shell->agent.models[model];
 
     for (uint32_t i = 0; i < order->from_count; i++) {
         const struct flo_digest *from = &order->from[i];
-        if ((flo_digest_equal(from, &agent->models[0].slots.current.digest) ||
-             (agent->models[0].has_execution &&
-              flo_digest_equal(from,
-                               &agent->models[0].execution.release.digest))) &&
-            flo_slots_is_denied(&shell->models[0].slots, from,
+        if ((flo_digest_equal(from, &agent->slots.current.digest) ||
+             (agent->has_execution &&
+              flo_digest_equal(from, &agent->execution.release.digest))) &&
+            flo_slots_is_denied(&shell->models[model].slots, from,
                                 order->from_numbers[i])) {
             return true;
         }
@@ -151,7 +153,8 @@ static uint64_t aborted_by(const struct flo_shell *shell,
 
 /* Gather the facts by which the core judges.  `attempt`: of a new execution. */
 static void gather(struct flo_shell *shell, const struct flo_slots *record,
-                   struct flo_intake_facts *facts, uint32_t *attempt)
+                   uint32_t model, struct flo_intake_facts *facts,
+                   uint32_t *attempt)
 {
     const struct flo_order *order = facts->order;
     enum flo_execution end = FLO_EXECUTION_QUEUED;
@@ -160,8 +163,9 @@ static void gather(struct flo_shell *shell, const struct flo_slots *record,
     facts->outcome = record->stated.outcome;
     facts->is_answered = facts->standing == FLO_STATEMENT_AGAIN &&
                          flo_shell_is_answered(shell, order->id);
+    facts->is_absent = is_about_model(order) && model == FLO_NO_MODEL;
     facts->takes_back =
-        record == &shell->models[0].slots && names_here(shell, order);
+        model != FLO_NO_MODEL && names_here(shell, model, order);
     facts->is_set_here = flo_config_is_set(shell->settings.config, "heartbeat");
     if (order->op != FLO_ORDER_DEPLOY) {
         return;
@@ -171,8 +175,10 @@ static void gather(struct flo_shell *shell, const struct flo_slots *record,
 
     *attempt = has_story && !facts->has_ended ? attempts : attempts + 1;
     facts->aborted_by = aborted_by(shell, order);
-    facts->is_current = flo_digest_equal(
-        &order->release, &shell->agent.models[0].slots.current.digest);
+    facts->is_current =
+        model != FLO_NO_MODEL &&
+        flo_digest_equal(&order->release,
+                         &shell->agent.models[model].slots.current.digest);
     flo_shell_refusal(record, &order->release, order->number, &facts->refusal);
 }
 
@@ -214,9 +220,12 @@ static bool judge(struct flo_shell *shell, const struct flo_order *order,
     struct flo_intake_facts facts = {
         .order = order, .standing = standing, .by = by};
     struct flo_intake_verdict verdict;
+    uint32_t model = is_about_model(order)
+                         ? flo_shell_model(shell, order->model)
+                         : FLO_NO_MODEL;
     uint32_t attempt = 0;
 
-    gather(shell, record, &facts, &attempt);
+    gather(shell, record, model, &facts, &attempt);
     flo_agent_intake(&facts, &verdict);
     if (verdict.kind != FLO_INTAKE_ACT) {
         flo_shell_order_trace(shell, order->id, flo_intake_word(verdict.kind),
@@ -225,29 +234,39 @@ static bool judge(struct flo_shell *shell, const struct flo_order *order,
         return false;
     }
     if (order->op == FLO_ORDER_DEPLOY) {
-        deploy(shell, order, record, attempt, &facts.refusal, out);
+        deploy(shell, order, model, attempt, &facts.refusal, out);
     } else {
-        act(shell, order, out);
+        act(shell, order, model, out);
     }
-    shell->models[0].is_interrupted =
-        shell->models[0].is_interrupted || standing == FLO_STATEMENT_SUPERSEDED;
+    if (model != FLO_NO_MODEL && standing == FLO_STATEMENT_SUPERSEDED) {
+        shell->models[model].is_interrupted = true;
+    }
     return true;
+}
+
+static bool converge(struct flo_shell *shell, uint32_t index,
+                     struct flo_intake *out)
+{
+    struct flo_shell_model *model = &shell->models[index];
+    const struct flo_order *order = &model->assigned;
+
+    if (!model->is_interrupted || shell->agent.models[index].has_execution ||
+        shell->agent.models[index].going_back.is_active) {
+        return false;
+    }
+    model->is_interrupted = false;
+    return order->seq != 0 && order->seq == model->slots.stated.number &&
+           judge(shell, order, &model->slots, FLO_STATEMENT_NEW, 0, out);
 }
 
 bool flo_orders_converge(struct flo_shell *shell, struct flo_intake *out)
 {
-    const struct flo_order *order = &shell->models[0].assigned;
-
-    if (!shell->models[0].is_interrupted ||
-        shell->agent.models[0].has_execution ||
-        shell->agent.models[0].going_back.is_active) {
-        return false;
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        if (converge(shell, i, out)) {
+            return true;
+        }
     }
-    shell->models[0].is_interrupted = false;
-    return order->seq != 0 &&
-           order->seq == shell->models[0].slots.stated.number &&
-           judge(shell, order, &shell->models[0].slots, FLO_STATEMENT_NEW, 0,
-                 out);
+    return false;
 }
 
 static int admit(const struct flo_shell *shell, const struct flo_order *order,
@@ -266,11 +285,6 @@ static int admit(const struct flo_shell *shell, const struct flo_order *order,
 static int check_built(const struct flo_order_verified *verified,
                        struct flo_err *err)
 {
-    if (verified->order.op == FLO_ORDER_REMOVE) {
-        return flo_fail(err, FLO_E_NOT_BUILT,
-                        "order %s: removing a model is not built yet",
-                        verified->order.id);
-    }
     if (flo_order_fact(verified->order.op)->subject ==
         FLO_ORDER_SUBJECT_REPORT) {
         return flo_fail(err, FLO_E_NOT_BUILT,
@@ -286,6 +300,20 @@ static int check_built(const struct flo_order_verified *verified,
                           verified->order.id);
 }
 
+/* The model has a place from here on. */
+static int assign(struct flo_shell *shell, const struct flo_order *order,
+                  struct flo_slots **record, struct flo_err *err)
+{
+    uint32_t model;
+    int rv = flo_shell_model_take(shell, order->model, &model, err);
+
+    if (rv == 0) {
+        shell->models[model].assigned = *order;
+        *record = &shell->models[model].slots;
+    }
+    return rv;
+}
+
 /* 0: it was compared with the stored ones.  *is_told: the core is to hear of
  * it. */
 static int take(struct flo_shell *shell,
@@ -293,7 +321,7 @@ static int take(struct flo_shell *shell,
                 struct flo_intake *out, bool *is_told, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
-    struct flo_slots *record = &shell->models[0].slots;
+    struct flo_slots *record = &shell->other; /* of an order without a model */
     enum flo_standing standing;
     uint64_t by;
     int rv = admit(shell, order, err);
@@ -320,9 +348,13 @@ static int take(struct flo_shell *shell,
         rv = keep(shell, verified, record, err);
     }
     if (rv == 0 && order->op == FLO_ORDER_DEPLOY &&
-        record == &shell->models[0].slots &&
         standing != FLO_STATEMENT_SUPERSEDED) {
-        shell->models[0].assigned = *order;
+        rv = assign(shell, order, &record, err);
+    }
+    if (rv == 0 && order->op == FLO_ORDER_REMOVE && record == &shell->other &&
+        standing == FLO_STATEMENT_NEW) { /* nothing of it is here */
+        flo_slots_remove(record);
+        rv = flo_shell_record_keep(shell, record, err);
     }
     if (rv == 0) {
         *is_told = judge(shell, order, record, standing, by, out);
@@ -344,6 +376,12 @@ static void refuse(struct flo_shell *shell, const char *order, int code,
     if (code == FLO_E_IO_OPEN || code == FLO_E_IO_READ ||
         code == FLO_E_STATE_SLOT) { /* unknown here: no answer is wrong */
         flo_log_err(FLO_LOG_WARN, "order", err);
+        return;
+    }
+    if (code == FLO_E_TARGET_LIMIT) {
+        flo_shell_answer(shell, order, "refused",
+                         json_pack("{s:s, s:s}", "id", flo_error_id(err->code),
+                                   "what", err->what));
         return;
     }
     if (code == FLO_E_IO_WRITE || code == FLO_E_DISK_FULL) {
@@ -430,23 +468,30 @@ static void name_own(struct flo_shell *shell, const char *word,
         flo_config_u64(shell->settings.config, "bundle_soak");
 }
 
-void flo_orders_install(struct flo_shell *shell,
-                        const struct flo_agent_execution *wanted,
-                        struct flo_intake *out)
+int flo_orders_install(struct flo_shell *shell,
+                       const struct flo_agent_execution *wanted,
+                       struct flo_intake *out, struct flo_err *err)
 {
-    begin_deploy(out);
+    uint32_t model;
+    int rv = flo_shell_model_take(shell, wanted->release.model, &model, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    begin_deploy(model, out);
     out->execution = *wanted;
     shell->installing = wanted->release.digest;
     name_own(shell, "bundle", &out->execution);
-    flo_shell_allow_by_hand(shell, &wanted->release.digest);
-    flo_shell_refusal(&shell->models[0].slots, &wanted->release.digest, 0,
+    flo_shell_allow_by_hand(shell, model, &wanted->release.digest);
+    flo_shell_refusal(&shell->models[model].slots, &wanted->release.digest, 0,
                       &out->event.deploy.refusal);
+    return 0;
 }
 
-void flo_orders_repair(struct flo_shell *shell,
+void flo_orders_repair(struct flo_shell *shell, uint32_t model,
                        const struct flo_release_ref *release)
 {
-    struct flo_intake *intake = &shell->models[0].repair;
+    struct flo_intake *intake = &shell->models[model].repair;
     char digest[FLO_DIGEST_TEXT];
 
     flo_digest_text(&release->digest, digest);
@@ -458,10 +503,10 @@ void flo_orders_repair(struct flo_shell *shell,
         return;
     }
     memset(intake, 0, sizeof(*intake));
-    begin_deploy(intake);
+    begin_deploy(model, intake);
     intake->execution.release = *release;
     name_own(shell, "repair", &intake->execution);
-    flo_shell_refusal(&shell->models[0].slots, &release->digest, 0,
+    flo_shell_refusal(&shell->models[model].slots, &release->digest, 0,
                       &intake->event.deploy.refusal);
     flo_queue_post(&shell->queue, &intake->event);
 }

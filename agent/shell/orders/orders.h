@@ -33,11 +33,12 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope,
  * same. */
 bool flo_orders_converge(struct flo_shell *shell, struct flo_intake *out);
 /* From a bundle; `wanted` has release and bundle. */
-void flo_orders_install(struct flo_shell *shell,
-                        const struct flo_agent_execution *wanted,
-                        struct flo_intake *out);
+FLO_MUST_USE int flo_orders_install(struct flo_shell *shell,
+                                    const struct flo_agent_execution *wanted,
+                                    struct flo_intake *out,
+                                    struct flo_err *err);
 /* Ask the controller for the damaged release; the core wants it. */
-void flo_orders_repair(struct flo_shell *shell,
+void flo_orders_repair(struct flo_shell *shell, uint32_t model,
                        const struct flo_release_ref *release);
 
 #endif

@@ -142,7 +142,29 @@ int flo_stories_keep(struct flo_outbox_db *db,
     return rv;
 }
 
-bool flo_stories_open(struct flo_outbox_db *db, struct flo_agent_execution *out)
+static bool row_read(struct flo_db_statement *statement,
+                     struct flo_agent_execution *out)
+{
+    const char *body = flo_db_column_text(statement, 4);
+    json_t *json = NULL;
+    bool is_whole;
+
+    memset(out, 0, sizeof(*out));
+    snprintf(out->id, sizeof(out->id), "%s", flo_db_column_text(statement, 0));
+    snprintf(out->rollout, sizeof(out->rollout), "%s",
+             flo_db_column_text(statement, 1));
+    out->attempt = (uint32_t)flo_db_column_i64(statement, 2);
+    is_whole =
+        flo_execution_parse(flo_db_column_text(statement, 3), &out->state) &&
+        flo_json_parse(body, strlen(body), 65536, &json, NULL) == 0 &&
+        story_read(json, out);
+    json_decref(json);
+    return is_whole;
+}
+
+/* The newest open one of each model counts. */
+bool flo_stories_open(struct flo_outbox_db *db, const char *model,
+                      struct flo_agent_execution *out)
 {
     struct flo_db_statement *statement;
     bool has_row = false;
@@ -152,29 +174,57 @@ bool flo_stories_open(struct flo_outbox_db *db, struct flo_agent_execution *out)
     if (db->sqlite == NULL ||
         flo_db_query(db->sqlite,
                      "SELECT id, rollout, attempt, state, body FROM story "
-                     "WHERE ended = 0 ORDER BY rowid DESC LIMIT 1",
-                     FLO_DB_NONE, &statement, NULL) < 0 ||
-        flo_db_step(statement, &has_row, NULL) < 0 || !has_row) {
+                     "WHERE ended = 0 ORDER BY rowid DESC",
+                     FLO_DB_NONE, &statement, NULL) < 0) {
         return false;
     }
-    {
-        const char *body = flo_db_column_text(statement, 4);
-        json_t *json = NULL;
-
-        snprintf(out->id, sizeof(out->id), "%s",
-                 flo_db_column_text(statement, 0));
-        snprintf(out->rollout, sizeof(out->rollout), "%s",
-                 flo_db_column_text(statement, 1));
-        out->attempt = (uint32_t)flo_db_column_i64(statement, 2);
+    while (!is_there && flo_db_step(statement, &has_row, NULL) == 0 &&
+           has_row) {
         is_there =
-            flo_execution_parse(flo_db_column_text(statement, 3),
-                                &out->state) &&
-            flo_json_parse(body, strlen(body), 65536, &json, NULL) == 0 &&
-            story_read(json, out);
-        json_decref(json);
+            row_read(statement, out) && strcmp(out->release.model, model) == 0;
+    }
+    if (!is_there) {
+        memset(out, 0, sizeof(*out));
     }
     flo_db_reset(statement);
     return is_there;
+}
+
+static bool is_listed(char (*models)[FLO_NAME_MAX + 1], size_t count,
+                      const char *model)
+{
+    size_t i = 0;
+
+    while (i < count && strcmp(models[i], model) != 0) {
+        i++;
+    }
+    return i < count;
+}
+
+size_t flo_stories_models(struct flo_outbox_db *db,
+                          char (*models)[FLO_NAME_MAX + 1], size_t models_max)
+{
+    struct flo_agent_execution execution;
+    struct flo_db_statement *statement;
+    bool has_row = false;
+    size_t count = 0;
+
+    if (db->sqlite == NULL ||
+        flo_db_query(db->sqlite,
+                     "SELECT id, rollout, attempt, state, body FROM story "
+                     "WHERE ended = 0 ORDER BY rowid DESC",
+                     FLO_DB_NONE, &statement, NULL) < 0) {
+        return 0;
+    }
+    while (count < models_max && flo_db_step(statement, &has_row, NULL) == 0 &&
+           has_row) {
+        if (row_read(statement, &execution) &&
+            !is_listed(models, count, execution.release.model)) {
+            memcpy(models[count++], execution.release.model, FLO_NAME_MAX + 1);
+        }
+    }
+    flo_db_reset(statement);
+    return count;
 }
 
 bool flo_stories_last(struct flo_outbox_db *db, const char *rollout,

@@ -64,42 +64,45 @@ static struct flo_agent_event *event_at(struct flo_queue *queue, size_t i)
     return &queue->events[(queue->first + i) % FLO_QUEUE_EVENTS_MAX];
 }
 
-static bool is_of_engine(const struct flo_agent_event *event,
+static bool is_of_engine(const struct flo_agent_event *event, uint32_t model,
                          enum flo_agent_role role)
 {
-    return event->role == role &&
+    return event->model == model && event->role == role &&
            (event->kind == FLO_AGENT_LOADING ||
             event->kind == FLO_AGENT_LOADED || event->kind == FLO_AGENT_LOST);
 }
 
-void flo_queue_forget_engine(struct flo_queue *queue, enum flo_agent_role role)
+void flo_queue_forget_engine(struct flo_queue *queue, uint32_t model,
+                             enum flo_agent_role role)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < queue->count; i++) {
-        if (!is_of_engine(event_at(queue, i), role)) {
+        if (!is_of_engine(event_at(queue, i), model, role)) {
             *event_at(queue, kept++) = *event_at(queue, i);
         }
     }
     queue->count = kept;
 }
 
-void flo_queue_promote_engine(struct flo_queue *queue)
+void flo_queue_promote_engine(struct flo_queue *queue, uint32_t model)
 {
-    flo_queue_forget_engine(queue, FLO_AGENT_CURRENT);
+    flo_queue_forget_engine(queue, model, FLO_AGENT_CURRENT);
     for (size_t i = 0; i < queue->count; i++) {
-        if (is_of_engine(event_at(queue, i), FLO_AGENT_BESIDE)) {
+        if (is_of_engine(event_at(queue, i), model, FLO_AGENT_BESIDE)) {
             event_at(queue, i)->role = FLO_AGENT_CURRENT;
         }
     }
 }
 
-bool flo_queue_has_lost(const struct flo_queue *queue, enum flo_agent_role role)
+bool flo_queue_has_lost(const struct flo_queue *queue, uint32_t model,
+                        enum flo_agent_role role)
 {
     for (size_t i = 0; i < queue->count; i++) {
         const struct flo_agent_event *event =
             &queue->events[(queue->first + i) % FLO_QUEUE_EVENTS_MAX];
-        if (event->kind == FLO_AGENT_LOST && event->role == role) {
+        if (event->kind == FLO_AGENT_LOST && event->model == model &&
+            event->role == role) {
             return true;
         }
     }

@@ -39,13 +39,14 @@ bool flo_queue_take(struct flo_queue *queue, struct flo_agent_event *out);
 /* Is the next one of that kind? */
 bool flo_queue_is_next(const struct flo_queue *queue,
                        enum flo_agent_event_kind kind);
-/* Does the loss of that role's engine wait? */
-bool flo_queue_has_lost(const struct flo_queue *queue,
+/* Does the loss of that engine wait? */
+bool flo_queue_has_lost(const struct flo_queue *queue, uint32_t model,
                         enum flo_agent_role role);
 /* A new engine begins in the role: events of the one before are dropped. */
-void flo_queue_forget_engine(struct flo_queue *queue, enum flo_agent_role role);
+void flo_queue_forget_engine(struct flo_queue *queue, uint32_t model,
+                             enum flo_agent_role role);
 /* The second engine becomes the current one, and so do its events. */
-void flo_queue_promote_engine(struct flo_queue *queue);
+void flo_queue_promote_engine(struct flo_queue *queue, uint32_t model);
 /* The loop's next turn: as soon as others had theirs, or then. */
 void flo_queue_wake(struct flo_queue *queue);
 void flo_queue_pause(struct flo_queue *queue, unsigned in_ms);

@@ -141,28 +141,31 @@ static struct flo_agent_target target_of(const struct flo_shell_model *model)
     return target;
 }
 
-bool flo_report_drift(struct flo_shell *shell)
+bool flo_report_drift(struct flo_shell *shell, uint32_t index)
 {
-    struct flo_agent_target target = target_of(&shell->models[0]);
-    enum flo_drift drift = flo_agent_drift(&shell->agent, 0, &target);
+    struct flo_shell_model *model = &shell->models[index];
+    struct flo_agent_target target = target_of(model);
+    enum flo_drift drift = flo_agent_drift(&shell->agent, index, &target);
 
-    if (drift == shell->models[0].drift) {
+    if (drift == model->drift) {
         return false;
     }
-    shell->models[0].drift = drift;
-    shell->models[0].drift_at_ms = flo_wall_ms();
+    model->drift = drift;
+    model->drift_at_ms = flo_wall_ms();
     return true;
 }
 
-json_t *flo_report_drifted(const struct flo_shell *shell)
+json_t *flo_report_drifted(const struct flo_shell *shell, uint32_t index)
 {
+    const struct flo_shell_model *model = &shell->models[index];
+    const struct flo_release_ref *current =
+        &shell->agent.models[index].slots.current;
     char digest[FLO_DIGEST_TEXT];
 
-    flo_digest_text(&shell->agent.models[0].slots.current.digest, digest);
+    flo_digest_text(&current->digest, digest);
     return json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "drift", "kind",
-                     flo_drift_word(shell->models[0].drift), "model",
-                     shell->models[0].slots.model, "release", digest, "version",
-                     shell->agent.models[0].slots.current.version);
+                     flo_drift_word(model->drift), "model", model->slots.model,
+                     "release", digest, "version", current->version);
 }
 
 static json_t *drift_json(const struct flo_shell_model *model)

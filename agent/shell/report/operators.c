@@ -57,18 +57,19 @@ static void deliver(struct flo_shell *shell, enum flo_operator_wait kind,
     json_decref(json);
 }
 
-void flo_control_acked(struct flo_shell *shell, const char *word,
-                       const struct flo_agent_error *error)
+void flo_control_acked(struct flo_shell *shell,
+                       const struct flo_agent_action *action)
 {
+    const struct flo_agent_model *model = &shell->agent.models[action->model];
     json_t *json =
-        json_pack("{s:i, s:s, s:s, s:s}", "v", 1, "outcome", word, "model",
-                  shell->agent.models[0].slots.current.model, "version",
-                  shell->agent.models[0].slots.current.version);
+        json_pack("{s:i, s:s, s:s, s:s}", "v", 1, "outcome", action->word,
+                  "model", shell->models[action->model].slots.model, "version",
+                  model->slots.current.version);
 
-    if (json != NULL && error->code != 0) {
-        json_object_set_new(json, "error", flo_report_error(error));
+    if (json != NULL && action->error.code != 0) {
+        json_object_set_new(json, "error", flo_report_error(&action->error));
     }
-    deliver(shell, FLO_WAIT_ROLLBACK, json, true);
+    deliver(shell, FLO_WAIT_ANSWER, json, true);
 }
 
 void flo_control_report(struct flo_shell *shell,

@@ -9,7 +9,8 @@ struct evconnlistener;
 
 #define FLO_OPERATORS_MAX 16
 
-enum flo_operator_wait { FLO_WAIT_NOTHING, FLO_WAIT_ROLLBACK, FLO_WAIT_UPDATE };
+/* ANSWER: of a rollback or a removal. */
+enum flo_operator_wait { FLO_WAIT_NOTHING, FLO_WAIT_ANSWER, FLO_WAIT_UPDATE };
 
 struct flo_operator {
     struct flo_control *control;

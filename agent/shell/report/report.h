@@ -7,8 +7,10 @@
 /* telemetry.c */
 void flo_telemetry_request(struct flo_measures *measures,
                            const struct flo_serve_request_stats *stats);
-/* Close the window: store it, begin the next. */
-void flo_telemetry_close(struct flo_shell *shell);
+/* Close the window of a model: store it, begin the next. */
+void flo_telemetry_close(struct flo_shell *shell, uint32_t model);
+/* Those of all models.  false: none has served. */
+bool flo_telemetry_close_all(struct flo_shell *shell);
 
 /* documents.c: JSON of contracts section 3 */
 json_t *flo_report_error(const struct flo_agent_error *error);
@@ -16,9 +18,9 @@ json_t *flo_report_execution(const struct flo_agent_execution *execution);
 json_t *flo_report_reported(const struct flo_shell *shell);
 /* Compare the running release with the assigned one; true: the drift
  * changed. */
-bool flo_report_drift(struct flo_shell *shell);
+bool flo_report_drift(struct flo_shell *shell, uint32_t model);
 /* The event that tells so. */
-json_t *flo_report_drifted(const struct flo_shell *shell);
+json_t *flo_report_drifted(const struct flo_shell *shell, uint32_t model);
 
 /* publish.c: false or nothing where no connection stands. */
 bool flo_shell_link_topic(const struct flo_shell *shell, enum flo_topic topic,
@@ -33,8 +35,8 @@ bool flo_shell_link_ack(struct flo_shell *shell, const char *text);
 
 /* operators.c */
 /* Pass on the core's answer about an operator's rollback or an execution. */
-void flo_control_acked(struct flo_shell *shell, const char *word,
-                       const struct flo_agent_error *error);
+void flo_control_acked(struct flo_shell *shell,
+                       const struct flo_agent_action *action);
 void flo_control_report(struct flo_shell *shell,
                         const struct flo_agent_execution *execution);
 

@@ -27,59 +27,79 @@ static json_t *slot_status(struct flo_shell *shell,
                      ref->version, "state", state, "bytes", (json_int_t)bytes);
 }
 
-static bool is_served(const struct flo_agent *agent,
+static bool is_served(const struct flo_agent_model *model,
                       const struct flo_release_ref *release)
 {
-    return agent->models[0].live >= 0 &&
-           flo_digest_equal(
-               &agent->models[0].engines[agent->models[0].live].release.digest,
-               &release->digest);
+    return model->live >= 0 &&
+           flo_digest_equal(&model->engines[model->live].release.digest,
+                            &release->digest);
+}
+
+static json_t *slots_status(struct flo_shell *shell,
+                            const struct flo_agent_model *model)
+{
+    const struct flo_agent_slots *slots = &model->slots;
+    const char *current = is_served(model, &slots->current) ? "serving"
+                          : shell->serve == NULL            ? "stopped"
+                          : model->live >= 0                ? "kept"
+                                                            : "loading";
+    const char *candidate = model->has_execution
+                                ? flo_execution_word(model->execution.state)
+                                : "staged";
+
+    return json_pack(
+        "{s:o, s:o, s:o}", "current",
+        slot_status(shell, &slots->current, current), "previous",
+        slot_status(shell, &slots->previous,
+                    is_served(model, &slots->previous) ? "serving" : "kept"),
+        "candidate", slot_status(shell, &slots->candidate, candidate));
+}
+
+static json_t *model_status(struct flo_shell *shell, uint32_t index)
+{
+    const struct flo_agent_model *model = &shell->agent.models[index];
+    struct flo_serve_status serving = {0};
+    json_t *json;
+
+    if (shell->serve != NULL) {
+        flo_serve_get_status(shell->serve, index, &serving);
+    }
+    json = json_pack(
+        "{s:s, s:o, s:I, s:I}", "model", shell->models[index].slots.model,
+        "slots", slots_status(shell, model), "engine_rss_bytes",
+        (json_int_t)(serving.is_live ? serving.roles[serving.live].rss_bytes
+                                     : 0),
+        "queue", (json_int_t)serving.held);
+    if (json != NULL && model->has_execution) {
+        json_object_set_new(json, "execution",
+                            flo_report_execution(&model->execution));
+        json_object_set_new(json, "reason",
+                            json_string(model->execution.reason));
+    }
+    return json;
+}
+
+static json_t *models_status(struct flo_shell *shell)
+{
+    json_t *json = json_array();
+
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        if (shell->models[i].slots.model[0] != '\0') {
+            json_array_append_new(json, model_status(shell, i));
+        }
+    }
+    return json;
 }
 
 json_t *flo_control_status(struct flo_shell *shell)
 {
-    const struct flo_agent *agent = &shell->agent;
-    struct flo_serve_status serving = {0};
-    const char *candidate =
-        agent->models[0].has_execution
-            ? flo_execution_word(agent->models[0].execution.state)
-            : "staged";
-    json_t *json;
-
-    if (shell->serve != NULL) {
-        flo_serve_get_status(shell->serve, 0, &serving);
-    }
-    json = json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:i,"
-        " s:{s:o, s:o, s:o}, s:I, s:I, s:I}",
-        "v", 1, "agent", FLO_VERSION, "device", shell->identity.device, "name",
+    return json_pack(
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:i, s:o, s:I}", "v", 1,
+        "agent", FLO_VERSION, "device", shell->identity.device, "name",
         shell->identity.name, "fleet", shell->identity.fleet, "controller",
         shell->identity.controller, "enrolled", (int)shell->identity.is_there,
         "online", (int)flo_mqtt_is_connected(shell->mqtt), "frozen",
-        (int)agent->is_frozen, "pid", (int)getpid(), "slots", "current",
-        slot_status(shell, &agent->models[0].slots.current,
-                    is_served(agent, &agent->models[0].slots.current)
-                        ? "serving"
-                    : shell->serve == NULL       ? "stopped"
-                    : agent->models[0].live >= 0 ? "kept"
-                                                 : "loading"),
-        "previous",
-        slot_status(shell, &agent->models[0].slots.previous,
-                    is_served(agent, &agent->models[0].slots.previous)
-                        ? "serving"
-                        : "kept"),
-        "candidate",
-        slot_status(shell, &agent->models[0].slots.candidate, candidate),
-        "engine_rss_bytes",
-        (json_int_t)(serving.is_live ? serving.roles[serving.live].rss_bytes
-                                     : 0),
-        "queue", (json_int_t)serving.held, "outbox_corrupt",
+        (int)shell->agent.is_frozen, "pid", (int)getpid(), "models",
+        models_status(shell), "outbox_corrupt",
         (json_int_t)(shell->db == NULL ? 0 : flo_outbox_db_corrupt(shell->db)));
-    if (json != NULL && agent->models[0].has_execution) {
-        json_object_set_new(json, "execution",
-                            flo_report_execution(&agent->models[0].execution));
-        json_object_set_new(json, "reason",
-                            json_string(agent->models[0].execution.reason));
-    }
-    return json;
 }

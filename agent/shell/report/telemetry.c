@@ -23,14 +23,14 @@ void flo_telemetry_request(struct flo_measures *measures,
 }
 
 /* Measurements that are taken once a window. */
-static void measure_now(struct flo_shell *shell)
+static void measure_now(struct flo_shell *shell, uint32_t model)
 {
-    struct flo_measures *measures = &shell->models[0].telemetry.measures;
+    struct flo_measures *measures = &shell->models[model].telemetry.measures;
     struct flo_serve_status status = {0};
     uint64_t rss = 0;
     int64_t temperature;
 
-    flo_serve_get_status(shell->serve, 0, &status);
+    flo_serve_get_status(shell->serve, model, &status);
     (void)flo_process_memory(getpid(), &rss, NULL, NULL);
     flo_measure_set(measures, FLO_METRIC_NAME_AGENT_RSS, (int64_t)rss);
     flo_measure_set(
@@ -46,21 +46,22 @@ static void measure_now(struct flo_shell *shell)
     }
 }
 
-void flo_telemetry_close(struct flo_shell *shell)
+void flo_telemetry_close(struct flo_shell *shell, uint32_t model)
 {
-    struct flo_measure_window *telemetry = &shell->models[0].telemetry;
+    struct flo_measure_window *telemetry = &shell->models[model].telemetry;
     uint64_t now = flo_now_ms();
     char digest[FLO_DIGEST_TEXT];
     struct flo_buf text = {0};
     json_t *json;
 
     if (flo_digest_is_zero(&telemetry->release.digest)) {
-        return; /* nothing served yet: the window goes on */
+        telemetry->begin_ms = now; /* nothing served yet */
+        return;
     }
-    measure_now(shell);
+    measure_now(shell, model);
     flo_digest_text(&telemetry->release.digest, digest);
     json = json_pack("{s:i, s:I, s:I, s:I, s:s, s:s, s:s}", "v", 1, "seq",
-                     (json_int_t)++telemetry->sequence, "at_ms",
+                     (json_int_t)++shell->telemetry_sequence, "at_ms",
                      (json_int_t)flo_wall_ms(), "window_ms",
                      (json_int_t)(now - telemetry->begin_ms), "model",
                      telemetry->release.model, "release", digest, "version",
@@ -75,4 +76,17 @@ void flo_telemetry_close(struct flo_shell *shell)
     flo_buf_deinit(&text);
     telemetry->begin_ms = now;
     flo_measures_clear(&telemetry->measures);
+}
+
+bool flo_telemetry_close_all(struct flo_shell *shell)
+{
+    bool has_served = false;
+
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        has_served =
+            has_served ||
+            !flo_digest_is_zero(&shell->models[i].telemetry.release.digest);
+        flo_telemetry_close(shell, i);
+    }
+    return has_served;
 }

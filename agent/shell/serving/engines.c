@@ -17,21 +17,22 @@ static enum flo_agent_role agent_role(enum flo_serve_role role)
 /* ---- what serve tells --------------------------------------------------- */
 
 /* The engine does not take the packed weights that it was given. */
-static void load_again(struct flo_shell *shell, enum flo_agent_role role,
-                       const struct flo_err *err)
+static void load_again(struct flo_shell *shell, uint32_t model,
+                       enum flo_agent_role role, const struct flo_err *err)
 {
     struct flo_agent_action again = {
         .kind = FLO_DO_LOAD,
+        .model = model,
         .role = role,
-        .release = shell->agent.models[0].engines[role].release};
-    struct flo_digest model;
+        .release = shell->agent.models[model].engines[role].release};
+    struct flo_digest file;
 
     flo_log_err(FLO_LOG_WARN, "serve", err);
-    if (flo_shell_model_digest(shell, &again.release.digest, &model)) {
-        flo_shell_packed_refused(shell, &model);
+    if (flo_shell_model_digest(shell, &again.release.digest, &file)) {
+        flo_shell_packed_refused(shell, &file);
         flo_shell_load(shell, &again);
     } else {
-        flo_shell_lost(shell, role, err);
+        flo_shell_lost(shell, model, role, err);
     }
 }
 
@@ -39,26 +40,25 @@ static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
                       uint64_t load_ms, const struct flo_err *err)
 {
     struct flo_shell *shell = context;
-    struct flo_agent_event event = {.kind = FLO_AGENT_LOADED,
-                                    .role = agent_role(role)};
+    struct flo_agent_event event = {
+        .kind = FLO_AGENT_LOADED, .model = model, .role = agent_role(role)};
     struct flo_serve_status status;
 
-    (void)model;
     if (err != NULL && err->code == FLO_E_PACKED) {
-        load_again(shell, agent_role(role), err);
+        load_again(shell, model, agent_role(role), err);
         return;
     }
     if (err != NULL) {
-        flo_shell_lost(shell, agent_role(role), err);
+        flo_shell_lost(shell, model, agent_role(role), err);
         return;
     }
-    flo_serve_get_status(shell->serve, 0, &status);
+    flo_serve_get_status(shell->serve, model, &status);
     if (status.roles[role].is_packed) {
         flo_derived_accepted(&shell->derived);
     }
-    flo_log(FLO_LOG_INFO, "serve", "engine %s ready after %llu ms%s",
+    flo_log(FLO_LOG_INFO, "serve", "engine %s ready after %llu ms: %s%s",
             role == FLO_ROLE_CURRENT ? "current" : "beside",
-            (unsigned long long)load_ms,
+            (unsigned long long)load_ms, shell->models[model].slots.model,
             status.roles[role].is_packed ? ", weights packed" : "");
     flo_queue_post(&shell->queue, &event);
 }
@@ -68,21 +68,19 @@ static void on_lost(void *context, unsigned model, enum flo_serve_role role,
 {
     struct flo_shell *shell = context;
 
-    (void)model;
-    flo_measure_count(&shell->models[0].telemetry.measures,
+    flo_measure_count(&shell->models[model].telemetry.measures,
                       FLO_METRIC_NAME_ENGINE_RESTARTS, 1);
-    flo_shell_lost(shell, agent_role(role), err);
+    flo_shell_lost(shell, model, agent_role(role), err);
 }
 
 static void on_request(void *context, unsigned model,
                        const struct flo_serve_request_stats *stats)
 {
     struct flo_shell *shell = context;
-    struct flo_agent_event event = {.kind = FLO_AGENT_REQUEST,
-                                    .release = stats->release};
+    struct flo_agent_event event = {
+        .kind = FLO_AGENT_REQUEST, .model = model, .release = stats->release};
 
-    (void)model;
-    flo_telemetry_request(&shell->models[0].telemetry.measures, stats);
+    flo_telemetry_request(&shell->models[model].telemetry.measures, stats);
     event.error.code = stats->error;
     if (!flo_queue_offer(&shell->queue, &event)) {
         flo_log(FLO_LOG_ERROR, "core",
@@ -96,9 +94,9 @@ static void on_first_answer(void *context, unsigned model,
 {
     struct flo_shell *shell = context;
     struct flo_release_ref ref;
-    (void)model;
     char digest[FLO_DIGEST_TEXT];
 
+    (void)model;
     flo_shell_ref(shell, release, &ref);
     flo_digest_text(release, digest);
     flo_notes_serving(
@@ -112,11 +110,10 @@ static void on_first_answer(void *context, unsigned model,
 static void on_drained(void *context, unsigned model,
                        const struct flo_digest *release)
 {
-    struct flo_agent_event event = {.kind = FLO_AGENT_DRAINED,
-                                    .release = *release};
+    struct flo_agent_event event = {
+        .kind = FLO_AGENT_DRAINED, .model = model, .release = *release};
     struct flo_shell *shell = context;
 
-    (void)model;
     flo_queue_post(&shell->queue, &event);
 }
 
@@ -183,7 +180,8 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action,
     const struct flo_config *config = shell->settings.config;
     struct flo_serve_model model = {.release = action->release.digest};
     FLO_CLEANUP(text_free) char *chat_template = NULL;
-    bool is_fresh = flo_digest_equal(&shell->fresh, &action->release.digest);
+    bool is_fresh = flo_digest_equal(&shell->models[action->model].fresh,
+                                     &action->release.digest);
     int rv =
         flo_shell_release_get(shell, &action->release.digest, &release, err);
 
@@ -211,7 +209,8 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action,
     model.sessions = (uint32_t)flo_config_u64(config, "sessions");
     model.chat_template = chat_template = template_of(config, model.model);
     model.memory_bytes_max = flo_config_u64(config, "memory_budget");
-    flo_shell_load_model(shell, action->role, &model, &file->digest, is_fresh);
+    flo_shell_load_model(shell, action->model, action->role, &model,
+                         &file->digest, is_fresh);
     return 0;
 }
 
@@ -222,6 +221,6 @@ void flo_shell_load(struct flo_shell *shell,
 
     if (load(shell, action, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "serve", &err);
-        flo_shell_lost(shell, action->role, &err);
+        flo_shell_lost(shell, action->model, action->role, &err);
     }
 }

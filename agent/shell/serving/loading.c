@@ -16,10 +16,11 @@
 
 struct flo_shell_loading {
     struct flo_shell *shell;
+    uint32_t model;
     enum flo_agent_role role;
-    struct flo_serve_model model; /* its descriptor waits here */
-    char *chat_template;          /* ... and its template's text */
-    struct flo_digest digest;     /* of the model's file */
+    struct flo_serve_model source; /* its descriptor waits here */
+    char *chat_template;           /* ... and its template's text */
+    struct flo_digest digest;      /* of the model's file */
     struct flo_hashing *hashing;
     struct event *beat; /* tells the core that it gets on */
     struct flo_deriving *deriving;
@@ -34,24 +35,28 @@ static void loading_free(struct flo_shell_loading *loading)
     if (loading->beat != NULL) {
         event_free(loading->beat);
     }
-    flo_fd_cleanup(&loading->model.fd);
+    flo_fd_cleanup(&loading->source.fd);
     free(loading->chat_template);
     free(loading);
 }
 
-void flo_shell_load_cancel(struct flo_shell *shell, enum flo_agent_role role)
+void flo_shell_load_cancel(struct flo_shell *shell, uint32_t model,
+                           enum flo_agent_role role)
 {
-    if (shell->models[0].loading[role] != NULL) {
-        loading_free(shell->models[0].loading[role]);
-        shell->models[0].loading[role] = NULL;
+    struct flo_shell_loading **loading = &shell->models[model].loading[role];
+
+    if (*loading != NULL) {
+        loading_free(*loading);
+        *loading = NULL;
     }
 }
 
 /* A step begins, or gets on: the core's limit counts from here. */
-static void tell(struct flo_shell *shell, enum flo_agent_role role)
+static void tell(struct flo_shell *shell, uint32_t model,
+                 enum flo_agent_role role)
 {
-    const struct flo_agent_event event = {.kind = FLO_AGENT_LOADING,
-                                          .role = role};
+    const struct flo_agent_event event = {
+        .kind = FLO_AGENT_LOADING, .model = model, .role = role};
 
     flo_queue_post(&shell->queue, &event);
 }
@@ -61,11 +66,12 @@ static void lose(struct flo_shell_loading *loading, const struct flo_err *why)
 {
     struct flo_shell *shell = loading->shell;
     enum flo_agent_role role = loading->role;
+    uint32_t index = loading->model;
     struct flo_err err = *why;
 
-    flo_shell_load_cancel(shell, role);
+    flo_shell_load_cancel(shell, index, role);
     flo_log_err(FLO_LOG_ERROR, "serve", &err);
-    flo_shell_lost(shell, role, &err);
+    flo_shell_lost(shell, index, role, &err);
 }
 
 /* With the packed weights of this descriptor (taken), or without: 0. */
@@ -73,7 +79,8 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
 {
     struct flo_shell *shell = loading->shell;
     enum flo_agent_role role = loading->role;
-    struct flo_serve_model model = loading->model;
+    uint32_t index = loading->model;
+    struct flo_serve_model model = loading->source;
     struct flo_err err = {0};
 
     model.packed_fd = packed_fd;
@@ -81,15 +88,15 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
         packed_fd == 0 &&
         flo_derived_is_lacking(&shell->derived, &loading->digest);
     model.prefix_fd = flo_shell_prefix_open(shell, &model.release);
-    loading->model.fd = -1; /* the engine's from here on */
-    flo_shell_load_cancel(shell, role);
-    if (flo_serve_load(shell->serve, 0,
+    loading->source.fd = -1; /* the engine's from here on */
+    flo_shell_load_cancel(shell, index, role);
+    if (flo_serve_load(shell->serve, index,
                        role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT
                                                  : FLO_ROLE_CANDIDATE,
                        &model, &err) < 0) {
-        flo_shell_lost(shell, role, &err);
+        flo_shell_lost(shell, index, role, &err);
     } else {
-        tell(shell, role);
+        tell(shell, index, role);
     }
 }
 
@@ -100,7 +107,7 @@ static void on_beat(evutil_socket_t fd, short events, void *context)
     const struct flo_shell_loading *loading = context;
 
     (void)fd, (void)events;
-    tell(loading->shell, loading->role);
+    tell(loading->shell, loading->model, loading->role);
 }
 
 static int start_beat(struct flo_shell_loading *loading, struct flo_err *err)
@@ -120,11 +127,11 @@ static void hash(struct flo_shell_loading *loading, flo_hashing_done *done)
 {
     struct flo_err err = {0};
 
-    if (flo_hashing_start(loading->shell->base, loading->model.fd, done,
+    if (flo_hashing_start(loading->shell->base, loading->source.fd, done,
                           loading, &loading->hashing, &err) < 0) {
         done(loading, NULL, &err);
     } else {
-        tell(loading->shell, loading->role);
+        tell(loading->shell, loading->model, loading->role);
     }
 }
 
@@ -134,7 +141,7 @@ static void on_gets_on(void *context)
 {
     const struct flo_shell_loading *loading = context;
 
-    tell(loading->shell, loading->role);
+    tell(loading->shell, loading->model, loading->role);
 }
 
 static void on_derived(void *context, int packed_fd)
@@ -147,15 +154,15 @@ static void on_derived(void *context, int packed_fd)
 
 static void derive(struct flo_shell_loading *loading)
 {
-    struct flo_derived_wish wish = {.fd = loading->model.fd,
+    struct flo_derived_wish wish = {.fd = loading->source.fd,
                                     .model = loading->digest,
                                     .context = loading,
                                     .gets_on = on_gets_on,
                                     .done = on_derived};
     struct flo_err err = {0};
 
-    snprintf(wish.name, sizeof(wish.name), "%s@%s", loading->model.model,
-             loading->model.version);
+    snprintf(wish.name, sizeof(wish.name), "%s@%s", loading->source.model,
+             loading->source.version);
     if (flo_shell_derive(loading->shell, &wish, &loading->deriving, &err) < 0) {
         lose(loading, &err);
     }
@@ -180,27 +187,31 @@ static void model_hashed(void *context, const struct flo_digest *digest,
     }
 }
 
-void flo_shell_load_model(struct flo_shell *shell, enum flo_agent_role role,
-                          const struct flo_serve_model *model,
+void flo_shell_load_model(struct flo_shell *shell, uint32_t model,
+                          enum flo_agent_role role,
+                          const struct flo_serve_model *source,
                           const struct flo_digest *digest, bool is_fresh)
 {
     struct flo_shell_loading *loading = calloc(1, sizeof(*loading));
     struct flo_err err = {0};
 
-    flo_shell_load_cancel(shell, role);
+    flo_shell_load_cancel(shell, model, role);
     if (loading == NULL) {
-        close(model->fd);
+        close(source->fd);
         flo_fail(&err, FLO_E_MEMORY, "loading");
-        flo_shell_lost(shell, role, &err);
+        flo_shell_lost(shell, model, role, &err);
         return;
     }
-    *loading = (struct flo_shell_loading){
-        .shell = shell, .role = role, .model = *model, .digest = *digest};
-    if (model->chat_template != NULL) {
-        loading->chat_template = strdup(model->chat_template);
-        loading->model.chat_template = loading->chat_template;
+    *loading = (struct flo_shell_loading){.shell = shell,
+                                          .model = model,
+                                          .role = role,
+                                          .source = *source,
+                                          .digest = *digest};
+    if (source->chat_template != NULL) {
+        loading->chat_template = strdup(source->chat_template);
+        loading->source.chat_template = loading->chat_template;
     }
-    shell->models[0].loading[role] = loading;
+    shell->models[model].loading[role] = loading;
     if (start_beat(loading, &err) < 0) {
         lose(loading, &err);
     } else if (is_fresh) {

@@ -7,8 +7,9 @@
 
 static void probed(void *context, const struct flo_probe_result *result)
 {
-    struct flo_agent_event event = {.kind = FLO_AGENT_PROBED};
     struct flo_shell *shell = context;
+    struct flo_agent_event event = {.kind = FLO_AGENT_PROBED,
+                                    .model = shell->probing};
 
     event.detail.cases = result->cases;
     event.detail.passed = result->passed;
@@ -72,13 +73,15 @@ void flo_shell_probe(struct flo_shell *shell,
 {
     FLO_CLEANUP(flo_shell_release_free) struct flo_release *release = NULL;
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
-    const struct flo_policy *policy = &shell->agent.models[0].execution.policy;
+    const struct flo_policy *policy =
+        &shell->agent.models[action->model].execution.policy;
     struct flo_probe_limits limits = {.timeout_ms = policy->probe_timeout_ms};
     struct flo_err err = {0};
     size_t bytes = 0;
     int rv =
         flo_shell_release_get(shell, &action->release.digest, &release, &err);
 
+    shell->probing = action->model;
     if (rv == 0) {
         rv = golden_read(shell, release, &text, &bytes, &err);
     }
@@ -86,8 +89,8 @@ void flo_shell_probe(struct flo_shell *shell,
         limits.speed_ratio_max = smaller(policy->probe_speed_ratio_max,
                                          release->probe_speed_ratio_max);
         limits.memory_bytes_max = release->probe_memory_bytes_max;
-        rv = flo_serve_probe(shell->serve, 0, text, bytes, &limits, probed,
-                             shell, &err);
+        rv = flo_serve_probe(shell->serve, action->model, text, bytes, &limits,
+                             probed, shell, &err);
     }
     if (rv < 0) {
         struct flo_probe_result result = {.error = err.code};

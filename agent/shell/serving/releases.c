@@ -98,14 +98,26 @@ static uint64_t memory_of(struct flo_shell *shell,
                                       : file->bytes + ENGINE_BYTES_EXTRA;
 }
 
-bool flo_shell_fits_both(struct flo_shell *shell, const struct flo_digest *a,
-                         const struct flo_digest *b)
+/* Every model's current release stays, but none counts twice. */
+static uint64_t memory_in_use(struct flo_shell *shell)
 {
-    uint64_t needed = memory_of(shell, a) + memory_of(shell, b);
+    uint64_t bytes = 0;
 
-    if (flo_config_u64(shell->settings.config, "memory_budget") != 0) {
-        return needed <= shell->machine.memory_bytes;
+    for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
+        bytes += memory_of(shell, &shell->models[i].slots.current);
     }
-    return needed <= shell->machine.memory_bytes &&
-           memory_of(shell, b) <= flo_machine_memory_free();
+    return bytes;
+}
+
+bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model,
+                         const struct flo_digest *beside)
+{
+    uint64_t more = memory_of(shell, beside);
+
+    (void)model;
+    if (memory_in_use(shell) + more > shell->machine.memory_bytes) {
+        return false;
+    }
+    return flo_config_u64(shell->settings.config, "memory_budget") != 0 ||
+           more <= flo_machine_memory_free();
 }

@@ -12,9 +12,14 @@ void flo_shell_load(struct flo_shell *shell,
 void flo_shell_probe(struct flo_shell *shell,
                      const struct flo_agent_action *action);
 
+/* routes.c: requests for the model get this release from now on. */
+void flo_shell_route(struct flo_shell *shell, uint32_t model,
+                     const struct flo_release_ref *release,
+                     enum flo_serve_route_state state);
+
 /* lost.c: an engine is lost, or could not be had; told once. */
-void flo_shell_lost(struct flo_shell *shell, enum flo_agent_role role,
-                    const struct flo_err *err);
+void flo_shell_lost(struct flo_shell *shell, uint32_t model,
+                    enum flo_agent_role role, const struct flo_err *err);
 
 /* releases.c */
 FLO_MUST_USE int flo_shell_release_get(struct flo_shell *shell,
@@ -30,8 +35,9 @@ flo_shell_model_file(struct flo_shell *shell, const struct flo_release *release,
 bool flo_shell_model_digest(struct flo_shell *shell,
                             const struct flo_digest *release_digest,
                             struct flo_digest *out);
-bool flo_shell_fits_both(struct flo_shell *shell, const struct flo_digest *a,
-                         const struct flo_digest *b);
+/* Is there memory for this release beside all that is here? */
+bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model,
+                         const struct flo_digest *beside);
 void flo_shell_ref(struct flo_shell *shell, const struct flo_digest *digest,
                    struct flo_release_ref *out);
 
@@ -39,10 +45,12 @@ void flo_shell_ref(struct flo_shell *shell, const struct flo_digest *digest,
 /* Load a model (its descriptor is taken) after its file was hashed; `digest` is
  * the expected one, is_fresh skips the hash.  Where packing pays, the packed
  * weights come from the store, or are made first. */
-void flo_shell_load_model(struct flo_shell *shell, enum flo_agent_role role,
-                          const struct flo_serve_model *model,
+void flo_shell_load_model(struct flo_shell *shell, uint32_t model,
+                          enum flo_agent_role role,
+                          const struct flo_serve_model *source,
                           const struct flo_digest *digest, bool is_fresh);
 /* The load of the role is not wanted any more. */
-void flo_shell_load_cancel(struct flo_shell *shell, enum flo_agent_role role);
+void flo_shell_load_cancel(struct flo_shell *shell, uint32_t model,
+                           enum flo_agent_role role);
 
 #endif

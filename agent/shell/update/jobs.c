@@ -18,6 +18,7 @@
 
 struct flo_job_child {
     struct flo_shell *shell;
+    uint32_t model;
     uint32_t number;
     pid_t pid;
     int fd;
@@ -53,11 +54,13 @@ static void job_end(struct flo_shell *shell)
     }
 }
 
-static void job_failed(struct flo_shell *shell, uint32_t number, int code,
-                       const char *what, bool is_passing)
+static void job_failed(struct flo_shell *shell, uint32_t model, uint32_t number,
+                       int code, const char *what, bool is_passing)
 {
-    struct flo_agent_event event = {
-        .kind = FLO_AGENT_JOB_FAILED, .job = number, .is_passing = is_passing};
+    struct flo_agent_event event = {.kind = FLO_AGENT_JOB_FAILED,
+                                    .model = model,
+                                    .job = number,
+                                    .is_passing = is_passing};
 
     event.error.code = code;
     snprintf(event.error.what, sizeof(event.error.what), "%.255s", what);
@@ -86,8 +89,10 @@ static void copy_plan(const json_t *json, struct flo_agent_detail *detail)
 static bool say_progress(struct flo_job_child *job, const json_t *json,
                          enum flo_execution state)
 {
-    struct flo_agent_event event = {
-        .kind = FLO_AGENT_PROGRESS, .job = job->number, .state = state};
+    struct flo_agent_event event = {.kind = FLO_AGENT_PROGRESS,
+                                    .model = job->model,
+                                    .job = job->number,
+                                    .state = state};
 
     copy_plan(json, &event.detail);
     if (state == FLO_EXECUTION_DOWNLOADING) {
@@ -99,15 +104,14 @@ static bool say_progress(struct flo_job_child *job, const json_t *json,
 static void say_staged(struct flo_job_child *job, const json_t *json)
 {
     struct flo_shell *shell = job->shell;
-    struct flo_agent_event event = {.kind = FLO_AGENT_STAGED,
-                                    .job = job->number};
+    struct flo_agent_event event = {
+        .kind = FLO_AGENT_STAGED, .model = job->model, .job = job->number};
 
     copy_plan(json, &event.detail);
     (void)!flo_json_opt_u64(json, "fetched_bytes", 0, INT64_MAX, 0,
                             &event.detail.bytes, NULL);
-    event.fits_both = flo_shell_fits_both(
-        shell, &shell->models[0].slots.current, &job->release);
-    shell->fresh = job->release;
+    event.fits_both = flo_shell_fits_both(shell, job->model, &job->release);
+    shell->models[job->model].fresh = job->release;
     job_end(shell);
     flo_queue_post(&shell->queue, &event);
 }
@@ -119,6 +123,7 @@ static void say_failed(struct flo_job_child *job, const json_t *json)
     struct flo_shell *shell = job->shell;
     struct flo_digest release = job->release;
     uint32_t number = job->number;
+    uint32_t model = job->model;
     json_t *error = json_object_get(json, "error");
     const char *id = json_string_value(json_object_get(error, "id"));
     const char *what = json_string_value(json_object_get(error, "what"));
@@ -130,11 +135,12 @@ static void say_failed(struct flo_job_child *job, const json_t *json)
     job_end(shell);
     if (code == FLO_E_DISK_FULL && flo_shell_make_room(shell, &release)) {
         shell->waiting_job = number;
+        shell->waiting_model = model;
         flo_shell_later(shell->collect, 0);
         return;
     }
-    job_failed(shell, number, code == 0 ? FLO_E_WORKER_PROTOCOL : code, text,
-               json_is_true(json_object_get(json, "passing")));
+    job_failed(shell, model, number, code == 0 ? FLO_E_WORKER_PROTOCOL : code,
+               text, json_is_true(json_object_get(json, "passing")));
 }
 
 /* false: the job is over (and freed). */
@@ -151,11 +157,12 @@ static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
     struct flo_shell *shell = job->shell;
     const char *word = NULL;
     uint32_t number = job->number;
+    uint32_t model = job->model;
 
     if (flo_json_parse(line, bytes, LINE_BYTES_MAX, &json, NULL) < 0 ||
         flo_json_get_text(json, "event", 32, &word, NULL) < 0) {
         job_end(shell);
-        job_failed(shell, number, FLO_E_WORKER_PROTOCOL,
+        job_failed(shell, model, number, FLO_E_WORKER_PROTOCOL,
                    "the updater wrote no event line", true);
         return false;
     }
@@ -163,7 +170,7 @@ static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
         if (strcmp(word, steps[i].word) == 0 &&
             !say_progress(job, json, steps[i].state)) {
             job_end(shell);
-            job_failed(shell, number, FLO_E_WORKER_PROTOCOL,
+            job_failed(shell, model, number, FLO_E_WORKER_PROTOCOL,
                        "the updater says more than anybody can take", true);
             return false;
         }
@@ -207,6 +214,7 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
     struct flo_job_child *job = context;
     struct flo_shell *shell = job->shell;
     uint32_t number = job->number;
+    uint32_t model = job->model;
     ssize_t got =
         read(fd, job->line + job->bytes, sizeof(job->line) - job->bytes);
 
@@ -218,22 +226,22 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
         job->bytes += (size_t)got;
         if (take_lines(job) && job->bytes == sizeof(job->line)) {
             job_end(shell);
-            job_failed(shell, number, FLO_E_WORKER_PROTOCOL,
+            job_failed(shell, model, number, FLO_E_WORKER_PROTOCOL,
                        "the updater wrote a line without end", true);
         }
         return;
     }
     job_end(shell);
-    job_failed(shell, number, FLO_E_PROCESS,
+    job_failed(shell, model, number, FLO_E_PROCESS,
                "the updater ended without an answer", true);
 }
 
 /* ---- start, cancel ------------------------------------------------------ */
 
-static json_t *job_json(struct flo_shell *shell)
+static json_t *job_json(struct flo_shell *shell, uint32_t model)
 {
     const struct flo_agent_execution *execution =
-        &shell->agent.models[0].execution;
+        &shell->agent.models[model].execution;
     const struct flo_identity *identity = &shell->identity;
     uint64_t rate = execution->policy.rate_bytes_per_s;
     uint64_t own_rate = flo_config_u64(shell->settings.config, "download_rate");
@@ -278,10 +286,11 @@ static json_t *job_json(struct flo_shell *shell)
     return json;
 }
 
-static int job_send(struct flo_shell *shell, int fd, struct flo_err *err)
+static int job_send(struct flo_shell *shell, uint32_t model, int fd,
+                    struct flo_err *err)
 {
     struct flo_buf text = {0};
-    json_t *json = job_json(shell);
+    json_t *json = job_json(shell, model);
     int rv;
 
     if (json == NULL) {
@@ -320,7 +329,7 @@ static int job_open(struct flo_shell *shell, struct flo_job_child *job,
     rv = flo_process_spawn_bare(argv, keep, pair[1], &job->pid, err);
     close(pair[1]);
     if (rv == 0) {
-        rv = job_send(shell, job->fd, err);
+        rv = job_send(shell, job->model, job->fd, err);
     }
     if (rv < 0) {
         return rv;
@@ -336,21 +345,23 @@ static int job_open(struct flo_shell *shell, struct flo_job_child *job,
 
 /* A process that was killed and still syncs has the lock of the downloads and
  * room on the disk that the plan must see as free. */
-static void wait_for(struct flo_shell *shell, pid_t pid, uint32_t number)
+static void wait_for(struct flo_shell *shell, pid_t pid, uint32_t model,
+                     uint32_t number)
 {
     uint64_t now = flo_now_ms();
     char what[64];
 
     if (shell->waiting_job != number || shell->waiting_since_ms == 0) {
         shell->waiting_job = number;
+        shell->waiting_model = model;
         shell->waiting_since_ms = now;
         shell->waiting_is_told = false;
     }
     if (now - shell->waiting_since_ms >= WAIT_MS_MAX &&
-        shell->agent.models[0].execution.bundle[0] == '\0') {
+        shell->agent.models[model].execution.bundle[0] == '\0') {
         shell->waiting_job = 0;
         snprintf(what, sizeof(what), "process %ld still writes", (long)pid);
-        job_failed(shell, number, FLO_E_STATE_LOCKED, what, true);
+        job_failed(shell, model, number, FLO_E_STATE_LOCKED, what, true);
         return;
     }
     if (!shell->waiting_is_told &&
@@ -364,7 +375,8 @@ static void wait_for(struct flo_shell *shell, pid_t pid, uint32_t number)
                     shell->waiting_is_told ? WAIT_TOLD_MS : AGAIN_MS);
 }
 
-void flo_shell_job_start(struct flo_shell *shell, uint32_t number)
+void flo_shell_job_start(struct flo_shell *shell, uint32_t model,
+                         uint32_t number)
 {
     struct flo_job_child *job;
     struct flo_err err = {0};
@@ -373,24 +385,25 @@ void flo_shell_job_start(struct flo_shell *shell, uint32_t number)
     job_end(shell);
     pid = flo_serve_killed_pid(shell->serve);
     if (pid != 0) {
-        wait_for(shell, pid, number);
+        wait_for(shell, pid, model, number);
         return;
     }
     shell->waiting_job = 0;
     shell->waiting_since_ms = 0;
     job = calloc(1, sizeof(*job));
     if (job == NULL) {
-        job_failed(shell, number, FLO_E_MEMORY, "job", true);
+        job_failed(shell, model, number, FLO_E_MEMORY, "job", true);
         return;
     }
     job->shell = shell;
+    job->model = model;
     job->number = number;
     job->fd = -1;
-    job->release = shell->agent.models[0].execution.release.digest;
+    job->release = shell->agent.models[model].execution.release.digest;
     shell->job = job;
     if (job_open(shell, job, &err) < 0) {
         job_end(shell);
-        job_failed(shell, number, err.code, err.what, true);
+        job_failed(shell, model, number, err.code, err.what, true);
     }
 }
 
@@ -399,7 +412,7 @@ void flo_shell_job_again(struct flo_shell *shell)
     if (flo_serve_is_ending(shell->serve)) {
         flo_shell_later(shell->collect, AGAIN_MS);
     } else {
-        flo_shell_job_start(shell, shell->waiting_job);
+        flo_shell_job_start(shell, shell->waiting_model, shell->waiting_job);
     }
 }
 

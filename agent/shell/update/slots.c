@@ -25,11 +25,11 @@ static int take_number(struct flo_shell *shell, const struct flo_slots *slots,
     return rv;
 }
 
-static int stage(struct flo_shell *shell, struct flo_slots *slots,
-                 const struct flo_release_ref *release, struct flo_err *err)
+static int stage(struct flo_shell *shell, const struct flo_agent_action *action,
+                 struct flo_slots *slots, struct flo_err *err)
 {
     const struct flo_agent_execution *execution =
-        &shell->agent.models[0].execution;
+        &shell->agent.models[action->model].execution;
     struct flo_slots facts = {
         .attempt = execution->attempt,
         .order_seq = execution->seq,
@@ -39,25 +39,22 @@ static int stage(struct flo_shell *shell, struct flo_slots *slots,
         .soak_crashes_max = (uint32_t)execution->policy.soak_crashes_max,
         .rollout_phase = execution->phase,
     };
-    int rv = 0;
+    int rv;
 
     memcpy(facts.rollout, execution->rollout, sizeof(facts.rollout));
     memcpy(facts.order, execution->order, sizeof(facts.order));
-    if (strcmp(slots->model, release->model) != 0 &&
-        flo_digest_is_zero(&slots->current)) { /* the device's first release */
-        rv = flo_store_slots_read(shell->store, release->model, slots, err);
-        memcpy(slots->model, release->model, sizeof(slots->model));
-    }
-    if (rv == 0) {
-        rv = take_number(shell, slots, release, &facts.candidate_number, err);
-    }
-    return rv < 0 ? rv : flo_slots_stage(slots, &release->digest, &facts, err);
+    rv = take_number(shell, slots, &action->release, &facts.candidate_number,
+                     err);
+    return rv < 0
+               ? rv
+               : flo_slots_stage(slots, &action->release.digest, &facts, err);
 }
 
-static int begin_trial(struct flo_shell *shell, struct flo_slots *slots,
-                       struct flo_err *err)
+static int begin_trial(struct flo_shell *shell, uint32_t model,
+                       struct flo_slots *slots, struct flo_err *err)
 {
-    uint32_t tries = (uint32_t)shell->agent.models[0].execution.policy.tries;
+    uint32_t tries =
+        (uint32_t)shell->agent.models[model].execution.policy.tries;
     int rv = flo_slots_begin_trial(slots, tries, err);
 
     return rv < 0 ? rv : flo_slots_count_try(slots, err);
@@ -69,9 +66,9 @@ static int change(struct flo_shell *shell,
 {
     switch (action->kind) {
     case FLO_DO_SLOT_STAGE:
-        return stage(shell, slots, &action->release, err);
+        return stage(shell, action, slots, err);
     case FLO_DO_SLOT_TRIAL:
-        return begin_trial(shell, slots, err);
+        return begin_trial(shell, action->model, slots, err);
     case FLO_DO_SLOT_TRY:
         return flo_slots_count_try(slots, err);
     case FLO_DO_SLOT_UNTRY:
@@ -82,6 +79,9 @@ static int change(struct flo_shell *shell,
     case FLO_DO_SLOT_CLEAR:
         flo_slots_clear_candidate(slots);
         return 0;
+    case FLO_DO_SLOT_REMOVE:
+        flo_slots_remove(slots);
+        return 0;
     default:
         return flo_slots_roll_back(slots, err);
     }
@@ -90,8 +90,10 @@ static int change(struct flo_shell *shell,
 bool flo_shell_slot_action(struct flo_shell *shell,
                            const struct flo_agent_action *action)
 {
-    struct flo_slots next = shell->models[0].slots;
-    struct flo_agent_event event = {.kind = FLO_AGENT_WRITTEN};
+    struct flo_shell_model *model = &shell->models[action->model];
+    struct flo_slots next = model->slots;
+    struct flo_agent_event event = {.kind = FLO_AGENT_WRITTEN,
+                                    .model = action->model};
     struct flo_err err = {0};
     int rv = change(shell, action, &next, &err);
 
@@ -102,8 +104,8 @@ bool flo_shell_slot_action(struct flo_shell *shell,
      * was not cleared is forgotten all the same; the next write clears it on
      * disk. */
     if (rv == 0 || action->kind == FLO_DO_SLOT_CLEAR) {
-        shell->models[0].slots = next;
-        shell->models[0].slots_is_dirty = rv < 0;
+        model->slots = next;
+        model->slots_is_dirty = rv < 0;
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);

@@ -6,7 +6,7 @@
 
 /* jobs.c */
 /* At once or, where a process that was killed has not ended yet, after it. */
-void flo_shell_job_start(struct flo_shell *shell, uint32_t job);
+void flo_shell_job_start(struct flo_shell *shell, uint32_t model, uint32_t job);
 /* Start the waiting job again, if the engines of removed releases have ended;
  * else later. */
 void flo_shell_job_again(struct flo_shell *shell);

@@ -5,12 +5,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const names[WORLD_MODELS_MAX] = {"tiny", "alarm", "site"};
+
+/* A version of another model counts from there: 100, 200. */
+int world_of(unsigned model, int version)
+{
+    return (int)model * 100 + version;
+}
+
+static unsigned model_of(const struct flo_digest *digest)
+{
+    return digest->bytes[1];
+}
+
+static int version_of(const struct flo_digest *digest)
+{
+    return world_of(digest->bytes[1], digest->bytes[0]);
+}
+
 static struct flo_release_ref ref_of(const struct flo_digest *digest)
 {
     struct flo_release_ref ref = {.digest = *digest};
 
     if (!flo_digest_is_zero(digest)) {
-        snprintf(ref.model, sizeof(ref.model), "tiny");
+        snprintf(ref.model, sizeof(ref.model), "%s", names[model_of(digest)]);
         snprintf(ref.version, sizeof(ref.version), "%d.0.0", digest->bytes[0]);
     }
     return ref;
@@ -20,7 +38,8 @@ struct flo_digest world_digest(int version)
 {
     struct flo_digest digest = {{0}};
 
-    digest.bytes[0] = (uint8_t)version;
+    digest.bytes[0] = (uint8_t)(version % 100);
+    digest.bytes[1] = (uint8_t)(version / 100);
     return digest;
 }
 
@@ -73,7 +92,8 @@ static struct flo_agent_event *later(struct world *world, uint64_t in_ms,
     return &place->event;
 }
 
-static void forget_engine(struct world *world, enum flo_agent_role role)
+static void forget_engine(struct world *world, uint32_t model,
+                          enum flo_agent_role role)
 {
     size_t i = 0;
 
@@ -83,9 +103,10 @@ static void forget_engine(struct world *world, enum flo_agent_role role)
                        event->kind == FLO_AGENT_LOST) &&
                       event->role == role;
 
-        if (is_its ||
-            (event->kind == FLO_AGENT_DRAINED && role == FLO_AGENT_CURRENT) ||
-            (event->kind == FLO_AGENT_PROBED && role == FLO_AGENT_BESIDE)) {
+        if (event->model == model &&
+            (is_its ||
+             (event->kind == FLO_AGENT_DRAINED && role == FLO_AGENT_CURRENT) ||
+             (event->kind == FLO_AGENT_PROBED && role == FLO_AGENT_BESIDE))) {
             world->pending[i] = world->pending[--world->pending_count];
         } else {
             i++;
@@ -106,7 +127,18 @@ static void forget_job(struct world *world, uint32_t job)
     }
 }
 
-static void run_job(struct world *world, uint32_t job, int version)
+static void tell_job(struct world *world, uint32_t model, uint32_t job,
+                     uint64_t in_ms, enum flo_agent_event_kind kind,
+                     enum flo_execution state, struct flo_agent_event **out)
+{
+    *out = later(world, in_ms, kind);
+    (*out)->model = model;
+    (*out)->job = job;
+    (*out)->state = state;
+}
+
+static void run_job(struct world *world, uint32_t model, uint32_t job,
+                    int version)
 {
     struct flo_agent_event *event;
     bool fails = world->job_error.code != 0 &&
@@ -115,15 +147,13 @@ static void run_job(struct world *world, uint32_t job, int version)
     if (world->job_is_silent) {
         return;
     }
-    event = later(world, 100, FLO_AGENT_PROGRESS);
-    event->job = job;
-    event->state = FLO_EXECUTION_DOWNLOADING;
+    tell_job(world, model, job, 100, FLO_AGENT_PROGRESS,
+             FLO_EXECUTION_DOWNLOADING, &event);
     snprintf(event->detail.codec, sizeof(event->detail.codec), "bsdiff40");
     event->detail.bytes = 311795;
     event->detail.full_bytes = 1734464;
     if (fails) {
-        event = later(world, 200, FLO_AGENT_JOB_FAILED);
-        event->job = job;
+        tell_job(world, model, job, 200, FLO_AGENT_JOB_FAILED, 0, &event);
         event->error = world->job_error;
         event->is_passing = world->job_is_passing;
         world->job_failures -= world->job_failures > 0 ? 1 : 0;
@@ -132,14 +162,11 @@ static void run_job(struct world *world, uint32_t job, int version)
     if (version == world->damaged) {
         world->damaged = 0;
     }
-    event = later(world, 200, FLO_AGENT_PROGRESS);
-    event->job = job;
-    event->state = FLO_EXECUTION_APPLYING;
-    event = later(world, 300, FLO_AGENT_PROGRESS);
-    event->job = job;
-    event->state = FLO_EXECUTION_VERIFYING;
-    event = later(world, 400, FLO_AGENT_STAGED);
-    event->job = job;
+    tell_job(world, model, job, 200, FLO_AGENT_PROGRESS, FLO_EXECUTION_APPLYING,
+             &event);
+    tell_job(world, model, job, 300, FLO_AGENT_PROGRESS,
+             FLO_EXECUTION_VERIFYING, &event);
+    tell_job(world, model, job, 400, FLO_AGENT_STAGED, 0, &event);
     event->fits_both = !world->fits_one_only;
 }
 
@@ -149,26 +176,28 @@ static bool is_up(const struct flo_agent_engine *engine)
            engine->state == FLO_ENGINE_READY;
 }
 
-static bool is_draining(const struct world *world)
+static bool is_draining(const struct world *world, uint32_t model)
 {
     size_t i = 0;
 
     while (i < world->pending_count &&
-           world->pending[i].event.kind != FLO_AGENT_DRAINED) {
+           (world->pending[i].event.kind != FLO_AGENT_DRAINED ||
+            world->pending[i].event.model != model)) {
         i++;
     }
     return i < world->pending_count;
 }
 
 /* No memory for two engines: the kernel ends the one beside. */
-static bool is_crowded(const struct world *world)
+static bool is_crowded(const struct world *world, uint32_t model)
 {
     return world->fits_one_only &&
-           is_up(&world->agent.models[0].engines[FLO_AGENT_CURRENT]) &&
-           is_up(&world->agent.models[0].engines[FLO_AGENT_BESIDE]);
+           is_up(&world->agent.models[model].engines[FLO_AGENT_CURRENT]) &&
+           is_up(&world->agent.models[model].engines[FLO_AGENT_BESIDE]);
 }
 
-static void load(struct world *world, enum flo_agent_role role, int version)
+static void load(struct world *world, uint32_t model, enum flo_agent_role role,
+                 int version)
 {
     int code = role == FLO_AGENT_BESIDE ? world->candidate_load_error
                                         : world->current_load_error;
@@ -183,6 +212,7 @@ static void load(struct world *world, enum flo_agent_role role, int version)
     event = later(world, world->load_ms == 0 ? 300 : world->load_ms,
                   code == 0 ? FLO_AGENT_LOADED : FLO_AGENT_LOST);
 
+    event->model = model;
     event->role = role;
     event->error.code = code;
     if (code != 0) {
@@ -191,18 +221,21 @@ static void load(struct world *world, enum flo_agent_role role, int version)
     if (role == FLO_AGENT_CURRENT) {
         world->current_load_error = 0;
     }
-    if (is_crowded(world) || (world->fits_one_only && is_draining(world))) {
+    if (is_crowded(world, model) ||
+        (world->fits_one_only && is_draining(world, model))) {
         event = later(world, 100, FLO_AGENT_LOST);
-        event->role = is_crowded(world) ? FLO_AGENT_BESIDE : role;
+        event->model = model;
+        event->role = is_crowded(world, model) ? FLO_AGENT_BESIDE : role;
         event->error.code = FLO_E_ENGINE_CRASH;
         snprintf(event->error.what, sizeof(event->error.what), "signal 9");
     }
 }
 
-static void probe(struct world *world)
+static void probe(struct world *world, uint32_t model)
 {
     struct flo_agent_event *event = later(world, 500, FLO_AGENT_PROBED);
 
+    event->model = model;
     world->probes++;
     event->detail.cases = 26;
     event->detail.passed = world->probe_error == 0 ? 26 : 24;
@@ -221,7 +254,7 @@ static void probe(struct world *world)
     }
 }
 
-static void live_candidate(struct world *world)
+static void live_candidate(struct world *world, uint32_t model)
 {
     struct flo_agent_event *event;
     unsigned i;
@@ -229,6 +262,7 @@ static void live_candidate(struct world *world)
     if (world->candidate_crashes > 0) {
         world->candidate_crashes--;
         event = later(world, 50, FLO_AGENT_LOST);
+        event->model = model;
         event->role = FLO_AGENT_BESIDE;
         event->error.code = FLO_E_ENGINE_CRASH;
         snprintf(event->error.what, sizeof(event->error.what),
@@ -236,7 +270,8 @@ static void live_candidate(struct world *world)
     }
     for (i = 0; i < world->requests_fail; i++) {
         event = later(world, 20 + i, FLO_AGENT_REQUEST);
-        event->release = world->slots.candidate;
+        event->model = model;
+        event->release = world->models[model].slots.candidate;
         event->error.code = FLO_E_INTERNAL;
     }
 }
@@ -246,7 +281,8 @@ static void live_candidate(struct world *world)
 static void write_slots(struct world *world,
                         const struct flo_agent_action *action, bool answers)
 {
-    struct flo_slots *slots = &world->slots;
+    uint32_t model = action->model;
+    struct flo_slots *slots = &world->models[model].slots;
     struct flo_err err = {0};
     struct flo_agent_event *event;
     int rv = 0;
@@ -260,7 +296,8 @@ static void write_slots(struct world *world,
             break;
         case FLO_DO_SLOT_TRIAL:
             rv = flo_slots_begin_trial(
-                slots, (uint32_t)world->agent.models[0].execution.policy.tries,
+                slots,
+                (uint32_t)world->agent.models[model].execution.policy.tries,
                 &err);
             if (rv == 0) {
                 rv = flo_slots_count_try(slots, &err);
@@ -278,6 +315,9 @@ static void write_slots(struct world *world,
         case FLO_DO_SLOT_CLEAR:
             flo_slots_clear_candidate(slots);
             break;
+        case FLO_DO_SLOT_REMOVE:
+            memset(slots, 0, sizeof(*slots));
+            break;
         default:
             rv = flo_slots_roll_back(slots, &err);
             break;
@@ -286,28 +326,30 @@ static void write_slots(struct world *world,
     if (world->lost_in_write && (action->kind == FLO_DO_SLOT_COMMIT ||
                                  action->kind == FLO_DO_SLOT_BACK)) {
         event = later(world, 0, FLO_AGENT_LOST);
+        event->model = model;
         event->role = FLO_AGENT_BESIDE;
         event->error.code = FLO_E_ENGINE_CRASH;
     }
     if (answers || rv < 0) {
         event =
             later(world, 0, rv == 0 ? FLO_AGENT_WRITTEN : FLO_AGENT_UNWRITTEN);
+        event->model = model;
         event->error.code = rv;
         memcpy(event->error.what, err.what, sizeof(event->error.what) - 1);
     }
 }
 
-static void store_report(struct world *world,
+static void store_report(struct world *world, struct world_model *model,
                          const struct flo_agent_execution *execution)
 {
     if (flo_execution_is_end(execution->state)) {
         struct world_story *story = world_story(world, execution->id);
         story->ends++;
         story->end = execution->state;
-        world->has_open = false;
+        model->has_open = false;
     } else {
-        world->open = *execution;
-        world->has_open = true;
+        model->open = *execution;
+        model->has_open = true;
     }
 }
 
@@ -321,18 +363,22 @@ static void count_ack(struct world *world,
 }
 
 /* As the shell does: an execution of its own, without an order. */
-static void repair(struct world *world, const struct flo_release_ref *release)
+static void repair(struct world *world, uint32_t model,
+                   const struct flo_release_ref *release)
 {
     struct flo_agent_event *event = later(world, 0, FLO_AGENT_DEPLOY);
-    int version = release->digest.bytes[0];
+    int version = version_of(&release->digest);
 
-    world->repair = world_execution(version, 0);
-    world->repair.order[0] = '\0';
-    snprintf(world->repair.rollout, sizeof(world->repair.rollout),
-             "repair.%02d", version);
-    snprintf(world->repair.id, sizeof(world->repair.id), "repair.%02d.%u",
-             version, ++world->repairs);
-    event->deploy.execution = &world->repair;
+    world->models[model].repair = world_execution(version, 0);
+    world->models[model].repair.order[0] = '\0';
+    snprintf(world->models[model].repair.rollout,
+             sizeof(world->models[model].repair.rollout), "repair.%02d",
+             version);
+    snprintf(world->models[model].repair.id,
+             sizeof(world->models[model].repair.id), "repair.%02d.%u", version,
+             ++world->repairs);
+    event->model = model;
+    event->deploy.execution = &world->models[model].repair;
 }
 
 static void deny(struct world *world, const struct flo_agent_action *action)
@@ -341,16 +387,29 @@ static void deny(struct world *world, const struct flo_agent_action *action)
                               .statement = action->number,
                               .cause = action->cause};
 
-    (void)flo_slots_deny(&world->slots, &said);
+    (void)flo_slots_deny(&world->models[action->model].slots, &said);
+}
+
+static void unload(struct world *world, const struct flo_agent_action *action)
+{
+    forget_engine(world, action->model, action->role);
+    if (action->role == FLO_AGENT_CURRENT && action->flag) {
+        later(world, world->drain_ms == 0 ? 40 : world->drain_ms,
+              FLO_AGENT_DRAINED)
+            ->model = action->model;
+    }
 }
 
 static void carry_out(struct world *world,
                       const struct flo_agent_action *action,
                       const struct flo_agent_execution *reported)
 {
+    struct world_model *model = &world->models[action->model];
+    int version = version_of(&action->release.digest);
+
     switch (action->kind) {
     case FLO_DO_JOB:
-        run_job(world, action->job, action->release.digest.bytes[0]);
+        run_job(world, action->model, action->job, version);
         break;
     case FLO_DO_CANCEL_JOB:
         forget_job(world, action->job);
@@ -359,6 +418,7 @@ static void carry_out(struct world *world,
     case FLO_DO_SLOT_TRIAL:
     case FLO_DO_SLOT_COMMIT:
     case FLO_DO_SLOT_BACK:
+    case FLO_DO_SLOT_REMOVE:
         write_slots(world, action, true);
         break;
     case FLO_DO_SLOT_TRY:
@@ -370,36 +430,35 @@ static void carry_out(struct world *world,
         deny(world, action);
         break;
     case FLO_DO_REPAIR:
-        repair(world, &action->release);
+        repair(world, action->model, &action->release);
         break;
     case FLO_DO_FREEZE:
         world->device.is_frozen = action->flag;
         break;
     case FLO_DO_LOAD:
-        load(world, action->role, action->release.digest.bytes[0]);
+        load(world, action->model, action->role, version);
         break;
     case FLO_DO_UNLOAD:
-        forget_engine(world, action->role);
-        if (action->role == FLO_AGENT_CURRENT && action->flag) {
-            later(world, world->drain_ms == 0 ? 40 : world->drain_ms,
-                  FLO_AGENT_DRAINED);
-        }
+        unload(world, action);
         break;
     case FLO_DO_FLIP:
-        world->live_version = action->release.digest.bytes[0];
+        model->live_version = version;
         if (action->role == FLO_AGENT_BESIDE) {
-            live_candidate(world);
+            live_candidate(world, action->model);
         }
         break;
     case FLO_DO_HOLD:
-        world->held++;
-        world->live_version = 0;
+        model->held++;
+        model->live_version = 0;
+        break;
+    case FLO_DO_CLOSE:
+        model->live_version = 0;
         break;
     case FLO_DO_PROBE:
-        probe(world);
+        probe(world, action->model);
         break;
     case FLO_DO_EVENT:
-        store_report(world, reported);
+        store_report(world, model, reported);
         break;
     case FLO_DO_ACK:
         count_ack(world, action);
@@ -442,7 +501,9 @@ void world_event(struct world *world, const struct flo_agent_event *event)
             ++world->actions_done == world->cut_after) {
             world->is_off = true;
             world->pending_count = 0;
-            world->live_version = 0;
+            for (size_t m = 0; m < WORLD_MODELS_MAX; m++) {
+                world->models[m].live_version = 0;
+            }
             return;
         }
     }
@@ -465,33 +526,55 @@ static void pauses_of(const struct world *world, struct flo_agent_pauses *out)
     }
 }
 
+static bool is_here(const struct world_model *model)
+{
+    return !flo_digest_is_zero(&model->slots.current) ||
+           !flo_digest_is_zero(&model->slots.candidate) || model->has_open;
+}
+
+static void boot_model(const struct world *world, uint32_t index,
+                       struct flo_agent_booted *booted,
+                       struct flo_agent_execution *open)
+{
+    const struct world_model *model = &world->models[index];
+
+    *booted = (struct flo_agent_booted){.model = index};
+    memcpy(booted->name, names[index], strlen(names[index]) + 1);
+    booted->slots.current = ref_of(&model->slots.current);
+    booted->slots.previous = ref_of(&model->slots.previous);
+    booted->slots.candidate = ref_of(&model->slots.candidate);
+    booted->slots.is_trial = model->slots.phase == FLO_SLOT_TRIAL;
+    booted->slots.tries_left = model->slots.tries_left;
+    booted->fits_both = !world->fits_one_only;
+    if (model->has_open) {
+        *open = model->open;
+        booted->open = open;
+    }
+}
+
 void world_boot(struct world *world)
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_BOOT};
-    struct flo_agent_booted booted = {.name = "tiny"};
-    static struct flo_agent_execution open;
+    struct flo_agent_booted booted[WORLD_MODELS_MAX];
+    static struct flo_agent_execution open[WORLD_MODELS_MAX];
     struct flo_agent_pauses pauses;
 
     world->is_off = false;
     world->pending_count = 0;
-    world->live_version = 0;
-    (void)flo_slots_heal(&world->slots);
-    booted.slots.current = ref_of(&world->slots.current);
-    booted.slots.previous = ref_of(&world->slots.previous);
-    booted.slots.candidate = ref_of(&world->slots.candidate);
-    booted.slots.is_trial = world->slots.phase == FLO_SLOT_TRIAL;
-    booted.slots.tries_left = world->slots.tries_left;
-    booted.fits_both = !world->fits_one_only;
-    event.boot.models = &booted;
-    event.boot.model_count = 1;
+    for (uint32_t i = 0; i < WORLD_MODELS_MAX; i++) {
+        world->models[i].live_version = 0;
+        (void)flo_slots_heal(&world->models[i].slots);
+        if (i == 0 || is_here(&world->models[i])) {
+            boot_model(world, i, &booted[event.boot.model_count], &open[i]);
+            event.boot.model_count++;
+        }
+    }
+    event.boot.models = booted;
+    event.boot.models_max = world->models_max;
     event.boot.is_frozen = world->device.is_frozen;
     pauses_of(world, &pauses);
     event.boot.pauses = &pauses;
     event.boot.seed = 7;
-    if (world->has_open) {
-        open = world->open;
-        booted.open = &open;
-    }
     world_event(world, &event);
 }
 
@@ -520,8 +603,10 @@ void world_desire(struct world *world, int version, uint64_t seq)
     if (world_story(world, execution.id)->ends > 0) {
         return; /* the shell answers with the stored outcome */
     }
+    event.model = model_of(&execution.release.digest);
     event.deploy.execution = &execution;
-    if (flo_slots_is_denied(&world->slots, &execution.release.digest, 0)) {
+    if (flo_slots_is_denied(&world->models[event.model].slots,
+                            &execution.release.digest, 0)) {
         event.deploy.refusal.code = FLO_E_TARGET_DENIED;
         snprintf(event.deploy.refusal.what, sizeof(event.deploy.refusal.what),
                  "the release failed or was taken back on this device before");
@@ -541,6 +626,7 @@ void world_order(struct world *world, enum flo_order_op op, int from)
     if (from != 0) {
         order.from_count = 1;
         order.from[0] = world_digest(from);
+        event.model = model_of(&order.from[0]);
     }
     order.seq = 9000 + ++world->seq;
     if (from == 0) { /* as the shell keeps it before it acts */

@@ -22,7 +22,27 @@ struct world_story {
     enum flo_execution end;
 };
 
+#define WORLD_MODELS_MAX 3 /* tiny, alarm, site */
+
+/* A model, as its disk and its users see it. */
+#define WORLD_MODEL_FIELDS                                                     \
+    struct {                                                                   \
+        struct flo_slots slots;                                                \
+        struct flo_agent_execution open;                                       \
+        bool has_open;                                                         \
+        struct flo_agent_execution repair; /* borrowed by its event */         \
+        int live_version;                  /* 0: nothing */                    \
+        unsigned held;                                                         \
+    }
+struct world_model {
+    WORLD_MODEL_FIELDS;
+};
+
 struct world {
+    union { /* the names alone mean tiny */
+        struct world_model models[WORLD_MODELS_MAX];
+        WORLD_MODEL_FIELDS;
+    };
     struct flo_agent agent;
     uint64_t now_ms;
     uint64_t slept_ms; /* told with the next event */
@@ -32,12 +52,8 @@ struct world {
     struct flo_buf trace;
 
     /* the disk */
-    struct flo_slots slots;
     struct flo_device device;
-    struct flo_agent_execution open;
-    bool has_open;
-    uint64_t seq;                      /* of orders but deploys */
-    struct flo_agent_execution repair; /* borrowed by its event */
+    uint64_t seq; /* of orders but deploys */
     unsigned repairs;
     size_t story_count;
     struct world_story stories[WORLD_STORIES_MAX];
@@ -67,10 +83,9 @@ struct world {
     bool is_off;
 
     /* what was seen */
-    int live_version; /* 0: nothing */
-    unsigned held;
     unsigned steps;
     unsigned probes;
+    uint32_t models_max;
     unsigned acks_done, acks_refused, acks_ignored, acks_running;
 };
 
@@ -78,6 +93,8 @@ void world_init(struct world *world, int current, int previous);
 void world_deinit(struct world *world);
 /* Boot (or boot again after a cut) and run what is due at once. */
 void world_boot(struct world *world);
+/* A release of another model, and events about it. */
+int world_of(unsigned model, int version);
 /* A deploy order of release `version` (tiny@<version>.0.0). */
 void world_desire(struct world *world, int version, uint64_t seq);
 struct flo_agent_execution world_execution(int version, uint64_t seq);

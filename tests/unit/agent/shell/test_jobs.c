@@ -25,10 +25,10 @@ static struct flo_agent_event failed; /* the job */
 
 /* ---- the shell around it ---- */
 
-bool flo_shell_fits_both(struct flo_shell *unused, const struct flo_digest *a,
-                         const struct flo_digest *b)
+bool flo_shell_fits_both(struct flo_shell *unused, uint32_t model,
+                         const struct flo_digest *beside)
 {
-    (void)unused, (void)a, (void)b;
+    (void)unused, (void)model, (void)beside;
     return true;
 }
 
@@ -124,7 +124,7 @@ static int end(void **state)
 
 static void start(uint32_t number, pid_t *pid, pid_t *tracer)
 {
-    flo_shell_job_start(&shell, number);
+    flo_shell_job_start(&shell, 0, number);
     *pid = child_first();
     *tracer = *pid == 0 ? 0 : child_tracer(*pid);
     if (*tracer == 0) {
@@ -167,7 +167,7 @@ static void the_next_job_waits_until_it_has_ended(void **state)
     (void)state;
     start(1, &pid, &tracer);
     uint64_t started_ms = flo_now_ms();
-    flo_shell_job_start(&shell, 2);
+    flo_shell_job_start(&shell, 0, 2);
     assert_true(flo_now_ms() - started_ms < AT_ONCE_MS);
     run_for_ms(500);
     assert_null(shell.job);
@@ -193,7 +193,7 @@ static void a_job_that_waits_for_a_minute_fails_and_says_why(void **state)
 
     (void)state;
     start(1, &pid, &tracer);
-    flo_shell_job_start(&shell, 2);
+    flo_shell_job_start(&shell, 0, 2);
     assert_false(shell.waiting_is_told);
     while (!shell.waiting_is_told) {
         event_base_loop(shell.base, EVLOOP_ONCE);
@@ -212,7 +212,7 @@ static void a_job_that_waits_for_a_minute_fails_and_says_why(void **state)
     assert_string_equal(failed.error.what, what);
     assert_int_equal(shell.waiting_job, 0);
 
-    flo_shell_job_start(&shell, 2); /* the core tries again */
+    flo_shell_job_start(&shell, 0, 2); /* the core tries again */
     assert_int_equal(shell.waiting_job, 2);
     kill(tracer, SIGKILL);
 }
@@ -223,7 +223,7 @@ static void a_job_that_waits_can_be_cancelled(void **state)
 
     (void)state;
     start(1, &pid, &tracer);
-    flo_shell_job_start(&shell, 2);
+    flo_shell_job_start(&shell, 0, 2);
     flo_shell_job_cancel(&shell, 2);
     assert_int_equal(shell.waiting_job, 0);
 

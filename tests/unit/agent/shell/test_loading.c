@@ -23,10 +23,10 @@ static char dir[64];
 
 /* ---- the shell around it ---- */
 
-void flo_shell_lost(struct flo_shell *unused, enum flo_agent_role role,
-                    const struct flo_err *err)
+void flo_shell_lost(struct flo_shell *unused, uint32_t model,
+                    enum flo_agent_role role, const struct flo_err *err)
 {
-    (void)unused, (void)role;
+    (void)unused, (void)model, (void)role;
     fail_msg("%s", err->what);
 }
 
@@ -62,7 +62,7 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
-    flo_shell_load_cancel(&shell, FLO_AGENT_CURRENT);
+    flo_shell_load_cancel(&shell, 0, FLO_AGENT_CURRENT);
     flo_serve_close(shell.serve);
     flo_outbox_db_close(shell.db);
     flo_store_close(shell.store);
@@ -77,7 +77,7 @@ static void load(void)
     const struct flo_serve_model model = {
         .fd = open(MODEL, O_RDONLY | O_CLOEXEC), .model = "tiny"};
 
-    flo_shell_load_model(&shell, FLO_AGENT_CURRENT, &model, &digest, true);
+    flo_shell_load_model(&shell, 0, FLO_AGENT_CURRENT, &model, &digest, true);
 }
 
 /* ---- tests ---- */
@@ -91,7 +91,7 @@ static void packing_begins_when_a_killed_packer_has_given_its_room(void **state)
     if (tracer == 0) {
         skip(); /* this machine shows no children, or lets nobody trace them */
     }
-    flo_shell_load_cancel(&shell, FLO_AGENT_CURRENT);
+    flo_shell_load_cancel(&shell, 0, FLO_AGENT_CURRENT);
     load();
     assert_int_equal(child_count(), 1);
 
@@ -106,7 +106,7 @@ static void packing_begins_when_a_killed_packer_has_given_its_room(void **state)
     }
     tracer = child_tracer(child_first());
     assert_int_not_equal(tracer, 0);
-    flo_shell_load_cancel(&shell, FLO_AGENT_CURRENT);
+    flo_shell_load_cancel(&shell, 0, FLO_AGENT_CURRENT);
     kill(tracer, SIGKILL);
 }
 

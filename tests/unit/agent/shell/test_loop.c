@@ -90,12 +90,13 @@ bool flo_orders_converge(struct flo_shell *unused, struct flo_intake *out)
     return true;
 }
 
-void flo_orders_install(struct flo_shell *unused,
-                        const struct flo_agent_execution *execution,
-                        struct flo_intake *out)
+int flo_orders_install(struct flo_shell *unused,
+                       const struct flo_agent_execution *execution,
+                       struct flo_intake *out, struct flo_err *err)
 {
-    (void)unused;
+    (void)unused, (void)err;
     deploy_of(execution->id, out);
+    return 0;
 }
 
 bool flo_orders_take(struct flo_shell *unused, const json_t *envelope,
@@ -148,10 +149,11 @@ void flo_shell_load(struct flo_shell *unused,
     say(action->role == FLO_AGENT_CURRENT ? "load-current" : "load-beside");
 }
 
-void flo_shell_lost(struct flo_shell *unused, enum flo_agent_role role,
-                    const struct flo_err *err)
+void flo_shell_lost(struct flo_shell *unused, uint32_t model,
+                    enum flo_agent_role role, const struct flo_err *err)
 {
-    const struct flo_agent_event event = {.kind = FLO_AGENT_LOST, .role = role};
+    const struct flo_agent_event event = {
+        .kind = FLO_AGENT_LOST, .model = model, .role = role};
 
     (void)unused, (void)err;
     flo_queue_post(&shell.queue, &event);
@@ -164,15 +166,15 @@ int flo_serve_flip(struct flo_serve *unused, unsigned model,
     return flo_fail(err, FLO_E_ENGINE_CRASH, "it ended in between");
 }
 
-void flo_telemetry_close(struct flo_shell *unused)
+void flo_telemetry_close(struct flo_shell *unused, uint32_t model)
 {
-    (void)unused;
+    (void)unused, (void)model;
     say("window");
 }
 
-bool flo_report_drift(struct flo_shell *unused)
+bool flo_report_drift(struct flo_shell *unused, uint32_t model)
 {
-    (void)unused;
+    (void)unused, (void)model;
     return false;
 }
 
@@ -191,18 +193,21 @@ bool flo_events_is_waiting(const struct flo_outbox_db *unused)
         fail_msg("%s", #name);                                                 \
         abort();                                                               \
     }
-NOT_CALLED(void, flo_control_acked, struct flo_shell *a, const char *b,
-           const struct flo_agent_error *c)
+NOT_CALLED(void, flo_control_acked, struct flo_shell *a,
+           const struct flo_agent_action *b)
 NOT_CALLED(void, flo_control_report, struct flo_shell *a,
            const struct flo_agent_execution *b)
 NOT_CALLED(void, flo_events_add, struct flo_outbox_db *a, enum flo_event_kind b,
            json_t *c, const struct flo_agent_execution *d)
 NOT_CALLED(void, flo_notes_serving, struct flo_outbox_db *a, json_t *b)
-NOT_CALLED(void, flo_orders_repair, struct flo_shell *a,
-           const struct flo_release_ref *b)
-NOT_CALLED(json_t *, flo_report_drifted, const struct flo_shell *a)
+NOT_CALLED(void, flo_orders_repair, struct flo_shell *a, uint32_t b,
+           const struct flo_release_ref *c)
+NOT_CALLED(json_t *, flo_report_drifted, const struct flo_shell *a, uint32_t b)
 NOT_CALLED(json_t *, flo_report_error, const struct flo_agent_error *a)
 NOT_CALLED(json_t *, flo_report_execution, const struct flo_agent_execution *a)
+NOT_CALLED(void, flo_shell_route, struct flo_shell *a, uint32_t b,
+           const struct flo_release_ref *c, enum flo_serve_route_state d)
+NOT_CALLED(void, flo_serve_route_clear, struct flo_serve *a, unsigned b)
 NOT_CALLED(void, flo_serve_hold, struct flo_serve *a, unsigned b)
 NOT_CALLED(void, flo_serve_promote, struct flo_serve *a, unsigned b)
 NOT_CALLED(void, flo_serve_unload, struct flo_serve *a, unsigned b,
@@ -211,15 +216,21 @@ NOT_CALLED(void, flo_shell_answer, struct flo_shell *a, const char *b,
            const char *c, json_t *d)
 NOT_CALLED(void, flo_shell_job_again, struct flo_shell *a)
 NOT_CALLED(void, flo_shell_job_cancel, struct flo_shell *a, uint32_t b)
-NOT_CALLED(void, flo_shell_job_start, struct flo_shell *a, uint32_t b)
-NOT_CALLED(void, flo_shell_load_cancel, struct flo_shell *a,
-           enum flo_agent_role b)
+NOT_CALLED(void, flo_shell_job_start, struct flo_shell *a, uint32_t b,
+           uint32_t c)
+NOT_CALLED(void, flo_shell_load_cancel, struct flo_shell *a, uint32_t b,
+           enum flo_agent_role c)
+NOT_CALLED(bool, flo_shell_fits_both, struct flo_shell *a, uint32_t b,
+           const struct flo_digest *c)
+NOT_CALLED(int, flo_shell_model_asked, const struct flo_shell *a, const char *b,
+           uint32_t *c, struct flo_err *d)
+NOT_CALLED(void, flo_shell_model_free, struct flo_shell *a, uint32_t b)
 NOT_CALLED(void, flo_shell_probe, struct flo_shell *a,
            const struct flo_agent_action *b)
-NOT_CALLED(void, flo_shell_stated_acked, struct flo_shell *a, const char *b,
-           const char *c)
-NOT_CALLED(void, flo_shell_stated_end, struct flo_shell *a,
-           const struct flo_agent_execution *b)
+NOT_CALLED(void, flo_shell_stated_acked, struct flo_shell *a, uint32_t b,
+           const char *c, const char *d)
+NOT_CALLED(void, flo_shell_stated_end, struct flo_shell *a, uint32_t b,
+           const struct flo_agent_execution *c)
 NOT_CALLED(uint32_t, flo_shell_sweep, struct flo_shell *a,
            const struct flo_digest *b, size_t c)
 NOT_CALLED(void, flo_traces_add, struct flo_outbox_db *a, const char *b)
@@ -333,7 +344,7 @@ static void an_install_is_not_taken_for_the_assigned_order(void **state)
     (void)state;
     write_interrupts = true;
     post(FLO_AGENT_WRITTEN);
-    flo_loop_install(&shell, &execution);
+    assert_int_equal(flo_loop_install(&shell, &execution, NULL), 0);
     assert_string_equal(heard, "written | deploy assigned | deploy by-hand |");
 }
 

@@ -121,7 +121,7 @@ static void events_stories_and_telemetry_survive_kill_9(void **state)
     assert_non_null(strstr(text, "\"seq\":1"));
     assert_non_null(strstr(text, db->boot));
     free(text);
-    assert_true(flo_stories_open(db, &open));
+    assert_true(flo_stories_open(db, "tiny", &open));
     assert_string_equal(open.id, "r-0001.1");
     assert_int_equal(open.state, FLO_EXECUTION_PROBING);
     assert_int_equal(open.starts, 2);
@@ -153,7 +153,7 @@ static void an_end_closes_the_story_in_the_same_write(void **state)
     flo_outbox_db_close(db);
 
     db = open_db(1 << 20);
-    assert_false(flo_stories_open(db, &one));
+    assert_false(flo_stories_open(db, "tiny", &one));
     assert_true(flo_stories_last(db, "r-0001", &attempts, &has_ended, &how));
     assert_true(has_ended);
     assert_int_equal(attempts, 1);
@@ -421,7 +421,7 @@ static bool opens(const char *damage)
     assert_int_equal(sqlite3_changes(raw), 1);
     sqlite3_close(raw);
     db = open_db(1 << 20);
-    bool is_open = flo_stories_open(db, &one);
+    bool is_open = flo_stories_open(db, "tiny", &one);
     flo_outbox_db_close(db);
     return is_open;
 }

@@ -101,9 +101,9 @@ a_new_engine_is_not_taken_for_the_one_before_in_its_role(void **state)
     post(FLO_AGENT_LOADED, FLO_AGENT_BESIDE, 0);
     post(FLO_AGENT_LOST, FLO_AGENT_CURRENT, 0);
     post(FLO_AGENT_LOST, FLO_AGENT_BESIDE, 0);
-    flo_queue_forget_engine(&queue, FLO_AGENT_BESIDE);
+    flo_queue_forget_engine(&queue, 0, FLO_AGENT_BESIDE);
 
-    assert_false(flo_queue_has_lost(&queue, FLO_AGENT_BESIDE));
+    assert_false(flo_queue_has_lost(&queue, 0, FLO_AGENT_BESIDE));
     assert_true(flo_queue_take(&queue, &event));
     assert_int_equal(event.kind, FLO_AGENT_LOST);
     assert_int_equal(event.role, FLO_AGENT_CURRENT);
@@ -117,10 +117,10 @@ static void the_loss_of_a_promoted_engine_is_the_current_ones(void **state)
     (void)state;
     post(FLO_AGENT_LOST, FLO_AGENT_CURRENT, 1); /* of the one that goes */
     post(FLO_AGENT_LOST, FLO_AGENT_BESIDE, 2);
-    flo_queue_promote_engine(&queue);
+    flo_queue_promote_engine(&queue, 0);
 
-    assert_true(flo_queue_has_lost(&queue, FLO_AGENT_CURRENT));
-    assert_false(flo_queue_has_lost(&queue, FLO_AGENT_BESIDE));
+    assert_true(flo_queue_has_lost(&queue, 0, FLO_AGENT_CURRENT));
+    assert_false(flo_queue_has_lost(&queue, 0, FLO_AGENT_BESIDE));
     assert_true(flo_queue_take(&queue, &event));
     assert_int_equal(event.job, 2);
     assert_false(flo_queue_take(&queue, &event));

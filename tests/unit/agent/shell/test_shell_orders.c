@@ -88,10 +88,10 @@ void flo_shell_set_heartbeat(struct flo_shell *unused, uint64_t ms)
     heartbeat_ms = ms;
 }
 
-bool flo_shell_fits_both(struct flo_shell *unused, const struct flo_digest *a,
-                         const struct flo_digest *b)
+bool flo_shell_fits_both(struct flo_shell *unused, uint32_t model,
+                         const struct flo_digest *beside)
 {
-    (void)unused, (void)a, (void)b;
+    (void)unused, (void)model, (void)beside;
     return true;
 }
 
@@ -166,7 +166,8 @@ static bool is_denied_by_hand(void)
     struct flo_agent_execution execution = {.release = release()};
 
     denied = -1;
-    flo_orders_install(&shell, &execution, &shell.intake);
+    assert_int_equal(
+        flo_orders_install(&shell, &execution, &shell.intake, NULL), 0);
     take_event(&shell.intake.event);
     assert_in_range(denied, 0, 1);
     return denied == 1;
@@ -367,7 +368,7 @@ a_deploy_that_came_to_pass_is_carried_out_again_when_undone(void **state)
     flo_events_add(shell.db, FLO_EVENT_NEWS,
                    json_pack("{s:s}", "type", "execution"), &done);
     flo_events_flush(shell.db);
-    flo_shell_stated_end(&shell, &done);
+    flo_shell_stated_end(&shell, 0, &done);
     shell.agent.models[0].slots.current = release();
     deploy(7, 9, "");
     assert_int_equal(denied, -1);
@@ -394,7 +395,7 @@ one_that_ended_badly_is_not_tried_again_by_the_same_order(void **state)
     flo_events_add(shell.db, FLO_EVENT_NEWS,
                    json_pack("{s:s}", "type", "execution"), &bad);
     flo_events_flush(shell.db);
-    flo_shell_stated_end(&shell, &bad);
+    flo_shell_stated_end(&shell, 0, &bad);
     flo_shell_answer(&shell, "o-7", "refused", NULL);
     deploy(7, 9, "");
 
@@ -602,7 +603,7 @@ static void a_rollback_is_carried_out_once(void **state)
     acted = 0;
     roll_back(7, 9);
     assert_int_equal(acted, 1);
-    flo_shell_stated_acked(&shell, "o-7", "done");
+    flo_shell_stated_acked(&shell, 0, "o-7", "done");
     flo_shell_answer(&shell, "o-7", "done", NULL);
     roll_back(7, 9);
 

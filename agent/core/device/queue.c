@@ -1,0 +1,154 @@
+/* Queue: whose execution may move now.
+ *
+ * One execution at a time has the lane: the network, the disk and a second
+ * engine.  The order is total, pure, and made again at each step; nothing of it
+ * is stored.  Going back and removing need no lane and wait for nobody.  A soak
+ * needs none either: it gives the lane away and goes on.
+ *
+ * A repair of a model that serves nothing takes the lane from an update.  No
+ * other class takes it from one that has it. */
+#include <assert.h>
+#include <string.h>
+
+#include "agent/core/device/internal.h"
+
+/* First to last. */
+enum place {
+    PLACE_WRITING,     /* a record or a flip is under way: milliseconds */
+    PLACE_REPAIR_DOWN, /* repair of a model that serves nothing */
+    PLACE_UNDER_WAY,   /* it has the lane */
+    PLACE_FIRST,       /* the model has no release yet */
+    PLACE_DEPLOY,      /* lowest number first */
+    PLACE_REPAIR,      /* repair of a model that serves */
+    PLACE_NONE
+};
+
+static enum place place_of(const struct flo_agent_model *model)
+{
+    const struct flo_agent_execution *execution = &model->execution;
+    bool is_repair = flo_ref_equal(&execution->release, &model->slots.current);
+
+    if (!model->has_execution || execution->state == FLO_EXECUTION_SOAKING) {
+        return PLACE_NONE;
+    }
+    if (execution->is_writing || execution->state == FLO_EXECUTION_ACTIVATING) {
+        return PLACE_WRITING;
+    }
+    if (is_repair && model->live == -1 &&
+        execution->state != FLO_EXECUTION_STAGED) {
+        return PLACE_REPAIR_DOWN;
+    }
+    if (flo_execution_is_busy(model)) {
+        return PLACE_UNDER_WAY;
+    }
+    if (is_repair || flo_execution_is_own(execution)) {
+        return PLACE_REPAIR;
+    }
+    return flo_ref_is(&model->slots.current) ? PLACE_DEPLOY : PLACE_FIRST;
+}
+
+/* Names differ, so two models are never equal. */
+static bool comes_before(const struct flo_agent_model *a,
+                         const struct flo_agent_model *b)
+{
+    enum place place_a = place_of(a);
+    enum place place_b = place_of(b);
+
+    if (place_a != place_b) {
+        return place_a < place_b;
+    }
+    if (a->execution.seq != b->execution.seq) {
+        return a->execution.seq < b->execution.seq;
+    }
+    return strcmp(a->name, b->name) < 0;
+}
+
+size_t flo_queue_order(const struct flo_agent *agent,
+                       uint32_t order[FLO_AGENT_MODELS_MAX])
+{
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        size_t at = count;
+
+        if (place_of(&agent->models[i]) == PLACE_NONE) {
+            continue;
+        }
+        while (at > 0 &&
+               comes_before(&agent->models[i], &agent->models[order[at - 1]])) {
+            order[at] = order[at - 1];
+            at--;
+        }
+        order[at] = i;
+        count++;
+    }
+    return count;
+}
+
+/* The first that something does not hold back; NULL: the lane is free. */
+static struct flo_agent_model *first_in_lane(struct step *s)
+{
+    uint32_t order[FLO_AGENT_MODELS_MAX];
+    size_t count = flo_queue_order(s->agent, order);
+
+    for (size_t i = 0; i < count; i++) {
+        s->model = &s->agent->models[order[i]];
+        if (flo_execution_is_busy(s->model) || flo_execution_may_move(s)) {
+            return s->model;
+        }
+    }
+    return NULL;
+}
+
+/* All others wait behind it, and give back what they have of the lane. */
+static void settle(struct step *s, const struct flo_agent_model *first)
+{
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        s->model = &s->agent->models[i];
+        if (s->model == first || !s->model->has_execution) {
+            continue;
+        }
+        if (place_of(s->model) == PLACE_UNDER_WAY) {
+            assert(first != NULL);
+            flo_execution_yield(s, first->name);
+        }
+        flo_execution_consider(s, first == NULL ? NULL : first->name);
+    }
+}
+
+/* Where the first one's execution ended in its turn, the next has it. */
+void flo_queue_consider(struct step *s)
+{
+    struct flo_agent_model *before = s->model;
+    struct flo_agent_model *first;
+    uint32_t rounds = 0;
+
+    do {
+        first = first_in_lane(s);
+        settle(s, first);
+        if (first != NULL) {
+            s->model = first;
+            flo_execution_consider(s, NULL);
+        }
+        assert(rounds <= FLO_AGENT_MODELS_MAX);
+        rounds++;
+    } while (first != NULL && !first->has_execution);
+    s->model = before;
+}
+
+bool flo_queue_is_sound(const struct flo_agent *agent)
+{
+    uint32_t moving = 0;
+
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        const struct flo_agent_model *model = &agent->models[i];
+
+        moving += flo_execution_is_busy(model) &&
+                  model->execution.state != FLO_EXECUTION_ACTIVATING;
+        if (agent->is_frozen && model->has_execution &&
+            model->execution.job != 0) {
+            return false;
+        }
+    }
+    return moving <= 1;
+}
