@@ -10,6 +10,7 @@ static const struct flo_column device_columns[] = {
     {"STATE", "state", CELL_TEXT},
     {"GROUPS", "groups", CELL_TEXT},
     {"SERVING", "serving", CELL_RELEASE},
+    {"MODEL", "serving.state", CELL_TEXT},
     {"PREVIOUS", "slots.previous.version", CELL_TEXT},
     {"EXECUTION", "execution.state", CELL_TEXT},
     {"DRIFT", "drift.kind", CELL_TEXT},
@@ -17,23 +18,92 @@ static const struct flo_column device_columns[] = {
     {"LAST SEEN", "last_seen_at_ms", CELL_AGO},
 };
 
+static bool is_of_model(const json_t *model, const char *only)
+{
+    return only == NULL ||
+           strcmp(flo_out_text(model, "serving.model", ""), only) == 0;
+}
+
+/* A row for each model of a device; the first one tells of the device, too. */
+static void add_rows(json_t *rows, json_t *device, const char *only)
+{
+    const json_t *models = json_object_get(device, "models");
+    size_t before = json_array_size(rows);
+    json_t *model;
+    size_t i;
+
+    json_array_foreach(models, i, model)
+    {
+        bool is_first = json_array_size(rows) == before;
+        if (!is_of_model(model, only)) {
+            continue;
+        }
+        json_t *row = is_first ? json_copy(device) : json_object();
+        json_object_update(row, model);
+        if (is_first) { /* both have a state */
+            json_object_set(row, "state", json_object_get(device, "state"));
+        } else {
+            json_object_del(row, "state");
+            json_object_set(row, "name", json_object_get(device, "name"));
+        }
+        json_array_append_new(rows, row);
+    }
+    if (json_array_size(rows) == before) {
+        json_array_append(rows, device);
+    }
+}
+
+static void print_devices(struct flo_cli *cli, const json_t *items,
+                          const char *only)
+{
+    const char *form = flo_args_text(&cli->args, "output", "table");
+    bool is_plain = cli->args.is_json || strcmp(form, "name") == 0;
+    FLO_CLEANUP(flo_json_cleanup) json_t *rows = json_array();
+    json_t *device;
+    size_t i;
+
+    json_array_foreach(items, i, device)
+    {
+        add_rows(rows, device, only);
+    }
+    flo_out_table(cli, is_plain ? items : rows, device_columns,
+                  FLO_COUNT(device_columns));
+}
+
+/* "&key=value" behind the path; FLO_E_USAGE when the flag is no name. */
+static int add_filter(const struct flo_cli *cli, const char *flag, char *path,
+                      size_t bytes, struct flo_err *err)
+{
+    const char *value = flo_args_text(&cli->args, flag, NULL);
+    size_t used = strlen(path);
+
+    if (value == NULL) {
+        return 0;
+    }
+    if (!flo_name_is_valid(value)) {
+        return flo_fail(err, FLO_E_USAGE, "--%s `%.80s` is no name", flag,
+                        value);
+    }
+    snprintf(path + used, bytes - used, "&%s=%s", flag, value);
+    return 0;
+}
+
 int flo_cmd_device_list(struct flo_cli *cli, struct flo_err *err)
 {
-    char path[512];
+    static const char *const flags[] = {"group", "state", "model"};
+    char path[512] = "/v1/devices?limit=1000";
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    const char *group = flo_args_text(&cli->args, "group", NULL);
-    const char *state = flo_args_text(&cli->args, "state", NULL);
+    int rv = 0;
 
-    if (group != NULL && !flo_name_is_valid(group)) {
-        return flo_fail(err, FLO_E_USAGE, "--group `%.80s` is no name", group);
+    for (size_t i = 0; i < FLO_COUNT(flags) && rv == 0; i++) {
+        rv = add_filter(cli, flags[i], path, sizeof(path), err);
     }
-    snprintf(path, sizeof(path), "/v1/devices?limit=1000%s%s%s%s",
-             group != NULL ? "&group=" : "", group != NULL ? group : "",
-             state != NULL ? "&state=" : "", state != NULL ? state : "");
-    int rv = flo_api_list(cli, path, &items, err);
+    if (rv == 0) {
+        rv = flo_api_list(cli, path, &items, err);
+    }
     if (rv == 0) {
         flo_out_sort(&items);
-        flo_out_table(cli, items, device_columns, FLO_COUNT(device_columns));
+        print_devices(cli, items, flo_args_text(&cli->args, "model", NULL));
     }
     return rv;
 }
@@ -74,6 +144,112 @@ static int show_timeline(struct flo_cli *cli, const char *path,
     return rv;
 }
 
+static void print_line(const json_t *json, const char *path, const char *head)
+{
+    char text[FLO_OUT_PLAIN];
+
+    if (json_is_string(flo_out_at(json, path))) {
+        printf("%s: %s\n", head, flo_out_plain(json, path, "", text));
+    }
+}
+
+static void print_size(const json_t *json, const char *path, const char *head)
+{
+    char text[32];
+
+    if (json_is_integer(flo_out_at(json, path))) {
+        flo_out_bytes(flo_out_u64(json, path), text);
+        printf("%s: %s\n", head, text);
+    }
+}
+
+static void print_memory(const json_t *device)
+{
+    const json_t *memory = json_object_get(device, "memory");
+    char budget[32];
+    char planned[32];
+    char why[FLO_OUT_PLAIN];
+
+    if (!json_is_object(memory)) {
+        return;
+    }
+    flo_out_bytes(flo_out_u64(memory, "budget"), budget);
+    flo_out_bytes(flo_out_u64(memory, "planned"), planned);
+    flo_out_plain(memory, "why", "", why);
+    printf("memory of models: %s of %s planned, rung %llu%s%s\n", planned,
+           budget, (unsigned long long)flo_out_u64(memory, "rung"),
+           why[0] != '\0' ? ", because of " : "", why);
+}
+
+static void print_bench(const json_t *profile)
+{
+    print_size(profile, "bench.memory_bytes_per_s", "reads from memory per s");
+    print_size(profile, "bench.read_bytes_per_s", "reads from files per s");
+    print_size(profile, "bench.disk_bytes_per_s", "reads from disk per s");
+    if (json_is_integer(flo_out_at(profile, "bench.int8_ops_per_s"))) {
+        printf("int8 operations per s: %.3g\n",
+               (double)flo_out_u64(profile, "bench.int8_ops_per_s"));
+    }
+}
+
+static void print_state(const json_t *profile)
+{
+    const json_t *mains = flo_out_at(profile, "power.mains");
+    const json_t *battery = flo_out_at(profile, "power.battery_pct");
+    const json_t *heat = flo_out_at(profile, "temperature_mc");
+
+    if (json_is_boolean(mains)) {
+        printf("power: %s\n", json_is_true(mains) ? "mains" : "battery");
+    }
+    if (json_is_integer(battery) && json_integer_value(battery) >= 0) {
+        printf("battery: %d %%\n", (int)json_integer_value(battery));
+    }
+    if (json_is_integer(heat)) {
+        printf("temperature: %.1f °C\n",
+               (double)json_integer_value(heat) / 1000);
+    }
+}
+
+/* The hardware and its state, as the device says. */
+static void print_profile(const struct flo_cli *cli, const json_t *device)
+{
+    static const struct flo_column runtimes[] = {
+        {"RUNTIME", "name", CELL_TEXT},    {"API", "api", CELL_TEXT},
+        {"VERSION", "version", CELL_TEXT}, {"STATE", "state", CELL_TEXT},
+        {"WHY", "why", CELL_TEXT},
+    };
+    static const struct flo_column accelerators[] = {
+        {"ACCELERATOR", "kind", CELL_TEXT},
+        {"NAME", "name", CELL_TEXT},
+        {"MEMORY", "memory_bytes", CELL_BYTES},
+    };
+    const json_t *profile = json_object_get(device, "profile");
+    const json_t *list = json_object_get(profile, "runtimes");
+
+    print_memory(device);
+    if (!flo_args_has(&cli->args, "profile")) {
+        return;
+    }
+    print_line(profile, "class", "class");
+    print_line(profile, "arch", "architecture");
+    if (flo_out_u64(profile, "cpus") > 0) {
+        printf("processors: %llu\n",
+               (unsigned long long)flo_out_u64(profile, "cpus"));
+    }
+    print_size(profile, "memory_bytes", "memory");
+    print_size(profile, "disk_free_bytes", "free disk");
+    print_line(profile, "kernel", "kernel set");
+    print_bench(profile);
+    print_state(profile);
+    if (json_array_size(list) > 0) {
+        flo_out_table(cli, list, runtimes, FLO_COUNT(runtimes));
+    }
+    list = json_object_get(profile, "accelerators");
+    if (json_array_size(list) > 0) {
+        flo_out_table(cli, list, accelerators, FLO_COUNT(accelerators));
+    }
+}
+
 int flo_cmd_device_get(struct flo_cli *cli, struct flo_err *err)
 {
     char path[256];
@@ -95,7 +271,10 @@ int flo_cmd_device_get(struct flo_cli *cli, struct flo_err *err)
     } else if (rv == 0) {
         FLO_CLEANUP(flo_json_cleanup) json_t *one = json_array();
         json_array_append(one, device);
-        flo_out_table(cli, one, device_columns, FLO_COUNT(device_columns));
+        if (!flo_args_has(&cli->args, "profile")) {
+            print_devices(cli, one, NULL);
+        }
+        print_profile(cli, device);
     }
     return rv;
 }

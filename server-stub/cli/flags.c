@@ -27,9 +27,12 @@ FLAGS(context_view) = {END};
 FLAGS(device_list) = {
     {"group", "G", "members of a group only", FLO_ASKED},
     {"state", "online|offline", "connected or not", FLO_ASKED},
+    {"model", "M", "that have this model; its row alone", FLO_ASKED},
     END};
 FLAGS(device_get) = {
-    {"timeline", NULL, "what happened, oldest first", FLO_ASKED}, END};
+    {"profile", NULL, "its hardware, speed, runtimes and power", FLO_ASKED},
+    {"timeline", NULL, "what happened, oldest first", FLO_ASKED},
+    END};
 FLAGS(device_logs) = {{"lines", "N", "the newest so many (500)", FLO_ASKED},
                       {"since", "DURATION", "not older than this", FLO_ASKED},
                       {"reason", "TEXT", "why, for the audit", FLO_ASKED},
@@ -47,7 +50,7 @@ FLAGS(model_remove) = {
     {"reason", "TEXT", "why, for the audit", FLO_ASKED},
     {"wait", NULL, "wait until every online device answered", FLO_ASKED},
     END};
-FLAGS(release_list) = {END};
+FLAGS(release_list) = {{"model", "M", "of this model only", FLO_ASKED}, END};
 FLAGS(release_get) = {END};
 FLAGS(release_create) = {
     {"model-file", "GGUF", "the model", FLO_ASKED},

@@ -96,9 +96,10 @@ static void cell(const json_t *item, const struct flo_column *column, char *out)
         char title[CELL_BYTES_MAX];
         const char *model = flo_out_text(
             value, "model", flo_out_text(item, "serving.model", ""));
+        const char *version = flo_out_text(value, "version", "");
+        bool has_both = model[0] != '\0' && version[0] != '\0';
         snprintf(title, sizeof(title), "%.64s%s%.64s", model,
-                 model[0] != '\0' ? "@" : "",
-                 flo_out_text(value, "version", "?"));
+                 has_both ? "@" : "", version);
         plain(title, out);
     } else if (column->form == CELL_ERROR && json_is_object(value)) {
         char text[256];

@@ -205,8 +205,8 @@ static bool is_listed(const struct flo_fleet_model *models, size_t count,
     return false;
 }
 
-/* The models that a report says the device has; a name that is none, or stands
- * twice, is left out. */
+/* The models that a report says the device has; one that was removed, and a
+ * name that is none or stands twice, is left out. */
 static size_t read_models(const json_t *list, struct flo_fleet_model *out)
 {
     size_t count = 0;
@@ -219,7 +219,10 @@ static size_t read_models(const json_t *list, struct flo_fleet_model *out)
         const char *model = json_string_value(json_object_get(item, "model"));
         const char *version =
             json_string_value(json_object_get(serving, "version"));
-        if (!flo_name_is_valid(model) || is_listed(out, count, model)) {
+        const char *word = json_string_value(json_object_get(item, "state"));
+        bool is_gone = word != NULL && strcmp(word, "removed") == 0;
+        if (is_gone || !flo_name_is_valid(model) ||
+            is_listed(out, count, model)) {
             continue;
         }
         memset(&out[count], 0, sizeof(out[count]));

@@ -259,6 +259,7 @@ static int read_filter(struct flo_rest_call *call, char *room, size_t bytes,
     *out = (struct flo_fleet_device_filter){
         .after = flo_httpd_query(call->request, "cursor"),
         .group = flo_httpd_query(call->request, "group"),
+        .model = flo_httpd_query(call->request, "model"),
         .release = flo_httpd_query(call->request, "release"),
         .online = -1};
     if (state != NULL) {
@@ -269,6 +270,10 @@ static int read_filter(struct flo_rest_call *call, char *room, size_t bytes,
                         "state: online or offline belongs here");
     }
     int rv = flo_rest_number(call, "limit", 1, 1000, 1000, &out->limit, err);
+    if (rv == 0 && out->model != NULL && !flo_name_is_valid(out->model)) {
+        rv = flo_fail(err, FLO_E_REST_SCHEMA, "model: `%.80s` is no name",
+                      out->model);
+    }
     if (rv == 0 && out->release != NULL) {
         rv = flo_release_title_parse(out->release, model, version, err);
     }

@@ -304,19 +304,29 @@ int flo_rest_release_unyank(struct flo_rest_call *call, struct flo_err *err)
 
 /* ---- reading ---- */
 
+struct release_list {
+    json_t *items;
+    const char *model; /* NULL: any */
+};
+
 static int add_release(void *context, const struct flo_fleet_release *release)
 {
-    json_array_append_new(context, flo_object_release(release, false));
+    const struct release_list *list = context;
+
+    if (list->model == NULL || strcmp(list->model, release->model) == 0) {
+        json_array_append_new(list->items, flo_object_release(release, false));
+    }
     return 0;
 }
 
 int flo_rest_releases(struct flo_rest_call *call, struct flo_err *err)
 {
-    json_t *items = json_array();
-    int rv = flo_fleet_release_list(call->controller->store, add_release, items,
+    struct release_list list = {json_array(),
+                                flo_httpd_query(call->request, "model")};
+    int rv = flo_fleet_release_list(call->controller->store, add_release, &list,
                                     err);
 
-    call->out = flo_rest_list(items, NULL);
+    call->out = flo_rest_list(list.items, NULL);
     return rv;
 }
 

@@ -30,30 +30,52 @@ static void copy_field(json_t *to, const json_t *from, const char *key)
 /* ---- what devices say ---- */
 
 #define IS_NUMBER 0
+#define IS_TRUTH SIZE_MAX
 
 /* A device may be stolen and say anything: people get the fields that belong
  * there, each of its kind, and nothing else. */
 struct said {
     const char *key;
-    size_t bytes_max; /* of a text, or IS_NUMBER */
+    size_t bytes_max; /* of a text, or IS_NUMBER, IS_TRUTH */
 };
 
-static const struct said said_profile[] = {{"arch", FLO_NAME_MAX},
-                                           {"cpus", IS_NUMBER},
-                                           {"memory_bytes", IS_NUMBER},
-                                           {"disk_free_bytes", IS_NUMBER},
-                                           {"kernel", FLO_NAME_MAX}};
+static const struct said said_profile[] = {
+    {"arch", FLO_NAME_MAX},       {"cpus", IS_NUMBER},
+    {"memory_bytes", IS_NUMBER},  {"disk_free_bytes", IS_NUMBER},
+    {"kernel", FLO_NAME_MAX},     {"class", FLO_NAME_MAX},
+    {"temperature_mc", IS_NUMBER}};
+static const struct said said_runtime[] = {{"name", FLO_NAME_MAX},
+                                           {"api", FLO_NAME_MAX},
+                                           {"version", FLO_NAME_MAX},
+                                           {"state", FLO_NAME_MAX},
+                                           {"why", 256}};
+static const struct said said_accelerator[] = {
+    {"kind", FLO_NAME_MAX}, {"name", 128}, {"memory_bytes", IS_NUMBER}};
+static const struct said said_bench[] = {{"of", FLO_DIGEST_TEXT - 1},
+                                         {"at_ms", IS_NUMBER},
+                                         {"memory_bytes_per_s", IS_NUMBER},
+                                         {"int8_ops_per_s", IS_NUMBER},
+                                         {"read_bytes_per_s", IS_NUMBER},
+                                         {"disk_bytes_per_s", IS_NUMBER},
+                                         {"took_ms", IS_NUMBER}};
+static const struct said said_power[] = {{"mains", IS_TRUTH},
+                                         {"battery_pct", IS_NUMBER}};
+static const struct said said_memory[] = {{"budget", IS_NUMBER},
+                                          {"planned", IS_NUMBER},
+                                          {"pool", IS_NUMBER},
+                                          {"rung", IS_NUMBER},
+                                          {"why", FLO_NAME_MAX}};
 static const struct said said_slot[] = {{"release", FLO_DIGEST_TEXT - 1},
                                         {"version", FLO_NAME_MAX},
                                         {"number", IS_NUMBER}};
-static const struct said said_model[] = {{"model", FLO_NAME_MAX},
-                                         {"state", FLO_NAME_MAX}};
+static const struct said said_model[] = {
+    {"model", FLO_NAME_MAX}, {"state", FLO_NAME_MAX}, {"rung", IS_NUMBER}};
 static const struct said said_target[] = {{"release", FLO_DIGEST_TEXT - 1},
                                           {"order", FLO_NAME_MAX},
                                           {"number", IS_NUMBER},
                                           {"by", IS_NUMBER}};
-static const struct said said_drift[] = {{"kind", FLO_NAME_MAX},
-                                         {"since_at_ms", IS_NUMBER}};
+static const struct said said_drift[] = {
+    {"kind", FLO_NAME_MAX}, {"since_at_ms", IS_NUMBER}, {"why", 256}};
 static const struct said said_execution[] = {
     {"id", FLO_NAME_MAX + 16}, {"rollout", FLO_NAME_MAX},
     {"state", FLO_NAME_MAX},   {"release", FLO_DIGEST_TEXT - 1},
@@ -82,9 +104,10 @@ static json_t *view_said(const json_t *from, const struct said *fields,
 
     for (size_t i = 0; i < count; i++) {
         json_t *value = json_object_get(from, fields[i].key);
-        if (fields[i].bytes_max == IS_NUMBER
-                ? json_is_number(value)
-                : is_text(value, fields[i].bytes_max)) {
+        size_t bytes_max = fields[i].bytes_max;
+        if (bytes_max == IS_NUMBER  ? json_is_number(value)
+            : bytes_max == IS_TRUTH ? json_is_boolean(value)
+                                    : is_text(value, bytes_max)) {
             json_object_set(json, fields[i].key, value);
         }
     }
@@ -144,11 +167,40 @@ static json_t *view_texts(const json_t *from, size_t bytes_max)
     return json;
 }
 
+#define SAID_LIST_MAX 16
+
+static json_t *view_list(const json_t *from, const struct said *fields,
+                         size_t count)
+{
+    json_t *json = json_array();
+
+    for (size_t i = 0; i < json_array_size(from) && i < SAID_LIST_MAX; i++) {
+        const json_t *item = json_array_get(from, i);
+        if (json_is_object(item)) {
+            json_array_append_new(json, view_said(item, fields, count));
+        }
+    }
+    return json;
+}
+
 static json_t *view_profile(const char *text)
 {
     json_t *from = parse_or(text, json_object());
     json_t *json = view_said(from, said_profile, FLO_COUNT(said_profile));
 
+    json_object_set_new(json, "runtimes",
+                        view_list(json_object_get(from, "runtimes"),
+                                  said_runtime, FLO_COUNT(said_runtime)));
+    json_object_set_new(json, "accelerators",
+                        view_list(json_object_get(from, "accelerators"),
+                                  said_accelerator,
+                                  FLO_COUNT(said_accelerator)));
+    json_object_set_new(json, "bench",
+                        view_said(json_object_get(from, "bench"), said_bench,
+                                  FLO_COUNT(said_bench)));
+    json_object_set_new(json, "power",
+                        view_said(json_object_get(from, "power"), said_power,
+                                  FLO_COUNT(said_power)));
     json_object_set_new(
         json, "engine",
         view_texts(json_object_get(from, "engine"), FLO_NAME_MAX));
@@ -179,6 +231,7 @@ static void view_model(json_t *json, const json_t *model)
                         view_said(json_object_get(model, "drift"), said_drift,
                                   FLO_COUNT(said_drift)));
     view_number(json, model, "floor");
+    view_number(json, model, "floor_hard");
     json_object_set_new(
         json, "denied",
         view_texts(json_object_get(model, "denied"), FLO_DIGEST_TEXT - 1));
@@ -201,6 +254,9 @@ static void view_reported(json_t *json, const json_t *reported)
         json_array_append_new(list, item);
     }
     json_object_set_new(json, "models", list);
+    json_object_set_new(json, "memory",
+                        view_said(json_object_get(reported, "memory"),
+                                  said_memory, FLO_COUNT(said_memory)));
     view_number(json, reported, "top");
     json_object_set_new(
         json, "frozen",

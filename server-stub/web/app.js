@@ -37,7 +37,7 @@ const sources = {
 };
 const ORDER = ["devices", "releases", "rollouts", "shown", "frozen", "audit", "telemetry"];
 const wanted = new Set(); // sources
-const stale = new Set(); // cards
+const stale = new Set(); // names of drawn
 const pace = { fleet: 0 }; // large fleets are drawn less often
 
 function want(...names) {
@@ -97,7 +97,7 @@ function put(name, ...elements) {
     old[0].before(...elements);
     old.forEach((e) => e.remove());
   } else {
-    const names = Object.keys(cards);
+    const names = Object.keys(drawn);
     const next = names.slice(names.indexOf(name) + 1).find((n) => slots[n]);
     if (next) {
       slots[next][0].before(...elements);
@@ -120,7 +120,7 @@ function put(name, ...elements) {
   }
 }
 
-const cards = {
+const drawn = {
   summary: () => [cards.summary(state)],
   fleet: () => [cards.fleet(state.devices())],
   rollout: () => [cards.rollout(state.shown, act)],
@@ -138,10 +138,10 @@ const cards = {
 // Cards stand in the order of the list above, whatever is read first.
 function draw() {
   if (!session.token || (Object.keys(slots).length === 0
-      && stale.size < Object.keys(cards).length)) {
+      && stale.size < Object.keys(drawn).length)) {
     return;
   }
-  for (const name of Object.keys(cards).filter((card) => stale.has(card))) {
+  for (const name of Object.keys(drawn).filter((card) => stale.has(card))) {
     if (name === "fleet" && Date.now() < pace.fleet) {
       continue;
     }
@@ -149,7 +149,7 @@ function draw() {
     if (name === "fleet") {
       pace.fleet = state.pages() > 1 ? Date.now() + 500 * state.pages() : 0;
     }
-    const elements = cards[name]();
+    const elements = drawn[name]();
     if (elements.length > 0) {
       put(name, ...elements);
     }
@@ -238,7 +238,7 @@ async function start() {
   document.getElementById("sign-out").hidden = false;
   main.replaceChildren();
   Object.keys(slots).forEach((k) => delete slots[k]);
-  Object.keys(cards).forEach((card) => stale.add(card));
+  Object.keys(drawn).forEach((card) => stale.add(card));
   readAll();
   stop = follow({
     open() {

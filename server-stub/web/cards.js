@@ -2,45 +2,72 @@
 
 import { call } from "/app/api.js";
 import { chart } from "/app/chart.js";
-import { ago, bytes, duration, h, kind, state, table, text, title } from "/app/dom.js";
+import { ago, bytes, duration, h, kind, models, state, table, text, title } from "/app/dom.js";
+
+const isBusy = (model) => model.execution && kind(model.execution.state) === "busy";
 
 export function summary(state) {
   const devices = state.devices();
   const rollouts = state.rolloutList();
   const online = devices.filter((d) => d.state === "online").length;
-  const updating = devices.filter((d) => d.execution
-    && kind(d.execution.state) === "busy").length;
+  const updating = devices.filter((d) => models(d).some(isBusy)).length;
+  const drifting = devices.filter((d) => models(d).some((m) => m.drift)).length;
   const count = (word) => rollouts.filter((r) => r.state === word).length;
   const tile = (n, text) => h("div", { class: "tile" }, h("b", {}, String(n)), h("span", {}, text));
   const served = new Map();
-  devices.forEach((d) => served.set(title(d.serving), (served.get(title(d.serving)) || 0) + 1));
+  const addOne = (name) => served.set(name, (served.get(name) || 0) + 1);
+  devices.forEach((d) => models(d).length === 0 ? addOne("–")
+    : models(d).forEach((m) => addOne(title(m.serving))));
   return h("section", { class: "card", "aria-label": "Summary" },
     h("div", { class: "tiles" }, tile(devices.length, "devices"),
       tile(online, `online of ${devices.length}`), tile(updating, "updating"),
+      drifting > 0 ? tile(drifting, "run something else than assigned") : null,
       tile(count("running"), "rollouts running"),
       count("halted") > 0 ? tile(count("halted"), "rollouts halted") : null,
       state.frozen ? tile("frozen", "nothing starts until it is unfrozen") : null,
       [...served].map(([name, n]) => tile(n, `serve ${name}`))));
 }
 
+// One model in a device's cell: its release, and its state when that asks for a
+// look.
+function modelLine(model) {
+  return h("div", {}, title(model.serving),
+    model.state && model.state !== "ready" ? [" ", state(text(model.state))] : null,
+    isBusy(model) ? [" ", state(model.execution.state)] : null,
+    model.drift ? [" ", h("span", { class: "state warn" }, text(model.drift.kind))] : null);
+}
+
+const servedBy = (d) => models(d).map((m) => title(m.serving)).join(", ") || "–";
+
+// A row for each model; the device itself stands in the first.
+function modelRows(d) {
+  const list = models(d).length > 0 ? models(d) : [{}];
+  return list.map((m, i) => [i === 0 ? d.name : "", i === 0 ? state(d.state) : "",
+    title(m.serving), m.state ? state(text(m.state)) : "–",
+    typeof m.rung === "number" ? String(m.rung) : "–", m.slots?.previous?.version,
+    m.execution ? state(m.execution.state) : "–", m.drift ? text(m.drift.kind) : "–",
+    i === 0 ? bytes(d.rss_bytes) : "",
+    i === 0 && typeof d.memory?.budget === "number"
+      ? `${bytes(d.memory.planned)} of ${bytes(d.memory.budget)}` : "",
+    i === 0 ? ago(d.last_seen_at_ms) : ""]);
+}
+
 export function fleet(devices) {
   const many = devices.length > 120;
   const cells = devices.map((d) => h("div", {
     class: `cell ${many ? "many" : ""}`,
-    title: `${d.name}: ${d.state}, ${title(d.serving)}, seen ${ago(d.last_seen_at_ms)}` },
+    title: `${d.name}: ${d.state}, ${servedBy(d)}, seen ${ago(d.last_seen_at_ms)}` },
   many ? state(d.state).cloneNode(false) : [
-    h("b", {}, d.name), state(d.state), h("div", {}, title(d.serving)),
-    d.execution && kind(d.execution.state) === "busy" ? state(d.execution.state) : null]));
+    h("b", {}, d.name), state(d.state),
+    ...(models(d).length > 0 ? models(d).map(modelLine) : [h("div", {}, "–")])]));
   return h("section", { class: "card", "aria-label": "Fleet" }, h("h2", {}, "Fleet"),
     devices.length === 0
       ? h("p", {}, "No device yet. Enrol one: ",
         h("code", { class: "mono" }, "flotilla token create --kind enroll"))
       : h("div", { class: "cells" }, cells),
     h("details", {}, h("summary", { class: "soft" }, "as a table"),
-      table(["device", "state", "serving", "previous", "execution", "engine memory", "seen"],
-        devices.slice(0, 500).map((d) => [d.name, state(d.state), title(d.serving),
-          d.slots?.previous?.version, d.execution ? state(d.execution.state) : "–",
-          bytes(d.rss_bytes), ago(d.last_seen_at_ms)]))));
+      table(["device", "state", "serving", "model", "rung", "previous", "execution", "drift",
+        "memory in use", "planned", "seen"], devices.slice(0, 500).flatMap(modelRows))));
 }
 
 // "9 succeeded · 1 failed", and who does not count or owes an answer.

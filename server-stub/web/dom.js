@@ -61,6 +61,11 @@ export function title(serving) {
   return serving?.version ? `${text(serving.model)}@${text(serving.version)}` : "–";
 }
 
+// The models that a device has; one that was removed is no model of it.
+export function models(device) {
+  return (device.models || []).filter((m) => m && m.state !== "removed");
+}
+
 // The class and shape of a state word: good, busy, warn, bad, back or off.
 // What was taken back is never green, and neither is what asks for a hand.
 const GOOD = new Set(["succeeded", "already-installed", "online", "completed",
@@ -70,7 +75,7 @@ const BAD = new Set(["failed", "rejected", "timed-out", "halted", "fail", "down"
 const WARN = new Set(["held", "paused", "partly"]);
 const BACK = new Set(["rolled-back", "rolling-back", "taken-back"]);
 const OFF = new Set(["offline", "queued", "waiting", "cancelled", "superseded",
-  "removed", "draft", "aborted", "inconclusive", "away"]);
+  "removed", "on-demand", "draft", "aborted", "inconclusive", "away"]);
 
 export function kind(word) {
   return GOOD.has(word) ? "good" : BAD.has(word) ? "bad" : WARN.has(word) ? "warn"

@@ -1,12 +1,12 @@
 // Emergency rollback: choose, see what it touches, type the name, watch.
 
 import { call } from "/app/api.js";
-import { announce, bytes, duration, h, state, table, title } from "/app/dom.js";
+import { announce, bytes, duration, h, models, state, table, title } from "/app/dom.js";
 
 export async function openEmergency(devices, preset, known = []) {
   const served = new Map();
-  for (const device of devices) {
-    const name = title(device.serving);
+  for (const model of devices.flatMap(models)) {
+    const name = title(model.serving);
     if (name !== "–") {
       served.set(name, (served.get(name) || 0) + 1);
     }
@@ -19,9 +19,16 @@ export async function openEmergency(devices, preset, known = []) {
     h("option", { value: w }, w)));
   const which = h("input", { type: "text", autocomplete: "off", spellcheck: "false",
     hidden: true, "aria-label": "name of the group or device" });
-  const to = h("select", {}, h("option", { value: "" }, "what each ran before"),
-    known.filter((r) => r.state === "published").map((r) => `${r.model}@${r.version}`)
-      .map((n) => h("option", { value: n }, `${n} (downloaded where it is not kept)`)));
+  const to = h("select", {});
+
+  // A release of another model is no way back.
+  function fillTo() {
+    const model = select.value.split("@")[0];
+    to.replaceChildren(h("option", { value: "" }, "what each ran before"),
+      ...known.filter((r) => r.state === "published" && r.model === model)
+        .map((r) => `${r.model}@${r.version}`).filter((n) => n !== select.value)
+        .map((n) => h("option", { value: n }, `${n} (downloaded where it is not kept)`)));
+  }
   const yank = h("input", { type: "checkbox", checked: true });
   const shown = h("div");
   const reason = h("input", { type: "text", maxlength: 120, autocomplete: "off" });
@@ -119,7 +126,10 @@ export async function openEmergency(devices, preset, known = []) {
   h("p", { class: "soft mono" }, "flotilla rollout rollback --release NAME --everywhere --dry-run"),
   h("div", { class: "row" },
     h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), go));
-  select.addEventListener("change", plan);
+  select.addEventListener("change", () => {
+    fillTo();
+    plan();
+  });
   where.addEventListener("change", () => {
     yank.checked = where.value === "everywhere";
     plan();
@@ -129,6 +139,7 @@ export async function openEmergency(devices, preset, known = []) {
   dialog.addEventListener("close", () => dialog.remove());
   dialog.append(form);
   document.body.append(dialog);
+  fillTo();
   plan();
   dialog.showModal();
   typed.focus();

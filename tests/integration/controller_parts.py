@@ -266,13 +266,16 @@ class Device:
             "rollout": rollout, "release": digest, "state": state,
             "end": state in ("succeeded", "failed")}, **more)))
 
-    def report(self, rev):
-        self.client.publish(self.topic("reported"), json.dumps({
+    def report(self, rev, models=None, **more):
+        """Of one model that serves, or of those that are given."""
+        models = models if models is not None else [{
+            "model": "tiny", "state": "ready", "execution": None,
+            "serving": {"release": self.serving, "version": "x"},
+            "current": {"release": self.serving}}]
+        self.client.publish(self.topic("reported"), json.dumps(dict({
             "v": 2, "device": self.id, "name": self.name, "rev": rev,
-            "agent": "0.1.0", "groups": ["all"], "models": [{
-                "model": "tiny", "state": "ready", "execution": None,
-                "serving": {"release": self.serving, "version": "x"},
-                "current": {"release": self.serving}}]}), retain=True)
+            "agent": "0.1.0", "groups": ["all"], "models": models}, **more)),
+            retain=True)
 
 
 def held(desired):
@@ -322,10 +325,10 @@ class Publisher:
         answer = controller.ask("POST", "/v1/trust/release-keys", public)
         assert answer.status == 201, answer.body
 
-    def document(self, version, data):
+    def document(self, version, data, model="tiny"):
         self.number += 1
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        return {"v": 1, "fleet": "test", "model": "tiny", "version": version,
+        return {"v": 1, "fleet": "test", "model": model, "version": version,
                 "number": self.number, "created_at_ms": 0,
                 "variants": [{"name": "q4", "needs": {},
                               "files": ["model.gguf"]}],
@@ -336,22 +339,21 @@ class Publisher:
                            "get": [{"codec": "raw", "digest": digest,
                                     "bytes": len(data)}]}]}, digest
 
-    def publish(self, version, data=None):
-        data = data or ("model " + version).encode()
-        document, digest = self.document(version, data)
+    def publish(self, version, data=None, model="tiny"):
+        data = data or ("%s %s" % (model, version)).encode()
+        path = "/v1/releases/%s@%s/publish" % (model, version)
+        document, digest = self.document(version, data, model)
         envelope = sign(document, self.key,
                         "application/vnd.flotilla.release.v1+json")
         made = self.controller.ask("POST", "/v1/releases", envelope)
         assert made.status == 201, made.body
         assert made.json["state"] == "draft"
         assert made.json["missing"] == [digest]
-        early = self.controller.ask(
-            "POST", "/v1/releases/tiny@%s/publish" % version, b"")
+        early = self.controller.ask("POST", path, b"")
         assert early.status == 422, early.body
         put = self.controller.ask("PUT", "/v1/blobs/" + digest, data)
         assert put.status == 201, put.body
-        done = self.controller.ask(
-            "POST", "/v1/releases/tiny@%s/publish" % version, b"")
+        done = self.controller.ask("POST", path, b"")
         assert done.json["state"] == "published", done.body
         assert made.json["digest"] == \
             "sha256:" + hashlib.sha256(body_of(envelope)).hexdigest()

@@ -24,9 +24,24 @@ def digest(version):
 
 
 def report(version):
-    slot = {"model": "tiny", "version": version, "release": digest(version)}
-    before = {"model": "tiny", "version": "0", "release": digest("0")}
-    return {"serving": slot, "slots": {"current": slot, "previous": before}}
+    slot = {"version": version, "release": digest(version)}
+    before = {"version": "0", "release": digest("0")}
+    return {"models": [{"model": "tiny", "state": "ready", "serving": slot,
+                        "current": slot, "previous": before}]}
+
+
+def of_two_models():
+    """tiny serves, help is on its way to another release, old was removed."""
+    said = report("1")
+    slot = {"version": "1.0.0", "release": "sha256:" + "f" * 64}
+    said["models"] += [
+        {"model": "help", "state": "on-demand", "rung": 2, "serving": slot,
+         "current": slot, "drift": {"kind": "behind", "since_at_ms": 1},
+         "execution": {"id": "r-0007.1", "state": "downloading"}},
+        {"model": "old", "state": "removed", "serving": None}]
+    said["memory"] = {"budget": 1540000000, "planned": 1457000000, "rung": 2,
+                      "why": "psi"}
+    return said
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +56,8 @@ def controller():
                 "INSERT INTO device (id, name, labels, profile, groups,"
                 " enrolled_at, reported) VALUES (?,?,'{}','{}','[\"all\"]',1,"
                 "?)", ("00000000-0000-4000-8000-%012x" % i, "n%d" % i,
-                       json.dumps(report(version))))
+                       json.dumps(of_two_models() if i == 1 else
+                                  report(version))))
             base.execute("INSERT INTO device_group VALUES ('all', ?)",
                          ("00000000-0000-4000-8000-%012x" % i,))
         for number in (1, 9):
@@ -73,6 +89,37 @@ def page(controller):
 def test_devices_behind_the_first_page_are_counted(page):
     assert page.text(".tile").split() == [str(DEVICES), "devices"]
     assert "serve tiny@9" in page.text("[aria-label=Summary]")
+
+
+def test_each_model_of_a_device_has_a_row(page):
+    summary = page.text("[aria-label=Summary]")
+    assert "serve help@1.0.0" in summary and "serve tiny@1" in summary
+    assert "old@" not in summary
+    page.run("document.querySelector('[aria-label=Fleet] details').open = 1")
+    rows = page.run("[...document.querySelectorAll('[aria-label=Fleet] tbody"
+                    " tr')].slice(1, 4).map(r => r.innerText)")
+    first, second, third = [row.split("\t") for row in rows]
+    assert first[0] == "n1" and first[2] == "tiny@1" and first[3] == "ready"
+    assert first[9] == "1.4 GiB of 1.4 GiB"
+    assert second[0] == "" and second[2:5] == ["help@1.0.0", "on-demand", "2"]
+    assert second[6] == "downloading" and second[7] == "behind"
+    assert third[0] == "n2"
+    assert "tiny@1, help@1.0.0" in page.run(
+        "document.querySelectorAll('[aria-label=Fleet] .cell')[1].title")
+
+
+def test_a_release_of_any_model_can_be_taken_back(page):
+    page.run("document.getElementById('emergency').click()")
+    shown = page.run("[...document.querySelector('dialog select').options]"
+                     ".map(o => o.value)")
+    assert sorted(shown) == ["help@1.0.0", "tiny@1", "tiny@9"]
+    back = ("[...document.querySelectorAll('dialog select')].pop()")
+    assert page.run("[...%s.options].map(o => o.value)" % back) == ["", "tiny@9"]
+    page.run("(s => { s.value = 'help@1.0.0';"
+             " s.dispatchEvent(new Event('change')) })"
+             "(document.querySelector('dialog select'))")
+    assert page.run("[...%s.options].map(o => o.value)" % back) == [""]
+    page.run("document.querySelector('dialog').close()")
 
 
 def test_a_release_behind_the_first_page_can_be_taken_back(page):
