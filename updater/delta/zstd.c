@@ -13,6 +13,8 @@
 #include <zstd.h>
 
 #define LEVEL 19
+#define THREAD_BYTES (8 << 20) /* a piece that a thread encodes */
+#define THREAD_OVERLAP 7       /* of 9: a quarter of the window */
 #define INPUT_BYTES (64u << 10)
 #define MAGIC 0xFD2FB528u
 /* Added to the window: two blocks, tables, our own two buffers. */
@@ -231,13 +233,19 @@ static int encode_run(ZSTD_CCtx *context, const struct delta_input *input,
 
 /* All processors; the same bytes with any number of them, but not with the
  * library's mode without threads, so one worker at least.  A library that was
- * built without threads says no and stays as it is. */
+ * built without threads says no and stays as it is.
+ *
+ * The library's own pieces have 32 MiB here: a model of 98 MB kept three
+ * processors busy.  Pieces of 8 MiB, which begin with the last 2 MiB before
+ * them, cost 0.07 % of the bytes. */
 static void use_threads(ZSTD_CCtx *context)
 {
     long count = sysconf(_SC_NPROCESSORS_ONLN);
 
     count = count < 1 ? 1 : count > 64 ? 64 : count;
     (void)ZSTD_CCtx_setParameter(context, ZSTD_c_nbWorkers, (int)count);
+    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_jobSize, THREAD_BYTES);
+    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_overlapLog, THREAD_OVERLAP);
 }
 
 int flo_delta_zstd_create(const struct delta_input *input, int fd,
