@@ -20,7 +20,7 @@ SHELL_ROOMS = ["queue", "outbox", "device", "report", "serving", "update",
 SHELL_LOW = ["base/", "proto/", "updater/include/", "agent/include/",
              "agent/core/memory/memory.h", "agent/core/memory/strain.h",
              "agent/serve/serve.h", "agent/shell/shell.h",
-             "agent/config.def"]
+             "agent/config.def", "agent/runtimes.def"]
 # Folder -> project folders whose headers it may include. First match counts.
 MAY = [
     ("base/host/", ["base/"]),

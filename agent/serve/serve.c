@@ -126,3 +126,8 @@ int flo_serve_template_read(const char *value, char **text, struct flo_err *err)
 {
     return flo_wire_template_read(value, text, err);
 }
+
+bool flo_serve_ability_parse(const char *word, uint64_t *bit)
+{
+    return flo_wire_ability_parse(word, bit);
+}

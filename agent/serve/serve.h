@@ -34,6 +34,12 @@ struct flo_serve_model {
     char model[FLO_NAME_MAX + 1];   /* "tiny": the name that clients use */
     char version[FLO_NAME_MAX + 1]; /* "2.1.0" */
     struct flo_digest release;
+    /* Of a runtime that is not our engine; NULL: none.  Then `fd` is a folder,
+     * and packed weights, prefix and adapters are none. */
+    const char *runtime;       /* its configuration as JSON (contracts 4.1) */
+    const char *entry;         /* name of a file in the folder; "": none */
+    uint64_t ready_ms;         /* that it may take to be ready */
+    uint64_t stop_ms;          /* ... and to end */
     const char *chat_template; /* NAME or text instead of its own; NULL */
     uint64_t created_s;        /* the model's; 0: not known */
     uint32_t context;          /* tokens; 0: the model's, at most 2048 */
@@ -55,6 +61,9 @@ struct flo_serve_model {
         bool is_private; /* of a release: a route names it, no client does */
     } adapters[FLO_SERVE_ADAPTERS_MAX];
 };
+
+/* Is it the word of an ability that a runtime's configuration may say? */
+bool flo_serve_ability_parse(const char *word, uint64_t *bit);
 
 /* The template that a person named: flo_wire_template_read(). */
 FLO_MUST_USE int flo_serve_template_read(const char *value, char **text,
@@ -295,6 +304,11 @@ struct flo_probe_limits {
     uint64_t timeout_ms; /* of the golden cases; twice that for the speed */
     char adapter[FLO_NAME_MAX + 1]; /* of the candidate; empty: none.  The live
                                        engine has its route's */
+    /* Give a file of the release that a golden case names; the data is freed
+     * here.  Called within flo_serve_probe() alone; NULL: there are none. */
+    int (*read_file)(void *context, const char *name, size_t bytes_max,
+                     char **data, size_t *bytes, struct flo_err *err);
+    void *file_context;
 };
 struct flo_probe_result {
     uint32_t cases, passed;

@@ -1,11 +1,13 @@
 /* Abilities: may this request go to an engine that has these? */
 #include <flotilla/engine_wire.h>
 
+#include <string.h>
+
 static const struct flo_wire_ability {
     uint64_t bit;
-    const char *text;
+    const char *word, *text;
 } table[] = {
-#define FLO_ABILITY(name, bit, text) {1ull << (bit), text},
+#define FLO_ABILITY(name, bit, word, text) {1ull << (bit), word, text},
 #include "engine/wire/abilities.def"
 #undef FLO_ABILITY
 };
@@ -98,6 +100,17 @@ const char *flo_wire_lacks(const struct flo_wire_message *message,
     default:
         return NULL;
     }
+}
+
+bool flo_wire_ability_parse(const char *word, uint64_t *bit)
+{
+    for (size_t i = 0; i < FLO_COUNT(table); i++) {
+        if (word[0] != '\0' && strcmp(table[i].word, word) == 0) {
+            *bit = table[i].bit;
+            return true;
+        }
+    }
+    return false;
 }
 
 uint64_t flo_wire_abilities(const struct flo_wire_ready *ready)

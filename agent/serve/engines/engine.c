@@ -26,9 +26,6 @@
 #define REAP_TICK_MS 10
 #define REAP_TICKS_MAX 20
 #define OUTPUT_BYTES_MAX (64u << 20)
-#define DESCRIPTORS_MAX                                                        \
-    (3 + FLO_SERVE_ADAPTERS_MAX) /* model, packed, prefix                      \
-                                  */
 
 /* ---- roles ------------------------------------------------------- */
 
@@ -702,64 +699,6 @@ static void on_event(struct bufferevent *bev, short what, void *context)
 
 /* ---- start ------------------------------------------------------- */
 
-int flo_serve_engine_send(int fd, const struct flo_wire_message *message,
-                          const int *fds, size_t count, struct flo_err *err)
-{
-    struct flo_buf out = {0};
-    int rv = flo_wire_write(&out, message, err);
-    if (rv == 0) {
-        _Alignas(struct cmsghdr) char
-            control[CMSG_SPACE(DESCRIPTORS_MAX * sizeof(int))] = {0};
-        struct iovec vector = {out.data, out.bytes};
-        struct msghdr head = {.msg_iov = &vector,
-                              .msg_iovlen = 1,
-                              .msg_control = control,
-                              .msg_controllen =
-                                  CMSG_SPACE(count * sizeof(int))};
-        struct cmsghdr *c = CMSG_FIRSTHDR(&head);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(count * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, count * sizeof(int));
-        if (sendmsg(fd, &head, MSG_NOSIGNAL) != (ssize_t)out.bytes) {
-            rv = flo_fail_errno(err, FLO_E_PROCESS, "send the model");
-        }
-    }
-    flo_buf_deinit(&out);
-    return rv;
-}
-
-int flo_serve_engine_spawn(const struct flo_serve *serve, pid_t *pid, int *out,
-                           struct flo_err *err)
-{
-    int pair[2];
-    const char *argv[] = {serve->engine_path, "worker",
-                          flo_sandbox_mode_word(serve->sandbox), NULL};
-    /* Secrets of the environment are not a model's to read. */
-    static const char *const keep[] = {"FLOTILLA_KERNEL",
-                                       "FLOTILLA_LOG",
-                                       "FLOTILLA_BIN",
-                                       "FLO_*",
-                                       "LD_*",
-                                       "ASAN_OPTIONS",
-                                       "TSAN_OPTIONS",
-                                       "UBSAN_OPTIONS",
-                                       "LSAN_OPTIONS",
-                                       "QEMU_*",
-                                       NULL};
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-        return flo_fail_errno(err, FLO_E_PROCESS, "socketpair");
-    }
-    int rv = flo_process_spawn_bare(argv, keep, pair[1], pid, err);
-    close(pair[1]);
-    if (rv < 0) {
-        close(pair[0]);
-        return rv;
-    }
-    *out = pair[0];
-    return 0;
-}
-
 static void model_take(struct serve_engine *engine,
                        const struct flo_serve_model *model,
                        struct flo_wire_open *open)
@@ -774,6 +713,15 @@ static void model_take(struct serve_engine *engine,
     engine->has_packed = model->packed_fd > 0;
     engine->lacks_packed = model->lacks_packed;
     open->context = model->context;
+    if (model->runtime != NULL) {
+        open->is_tree = true;
+        open->runtime =
+            (struct flo_wire_text){model->runtime, strlen(model->runtime)};
+        open->entry =
+            (struct flo_wire_text){model->entry, strlen(model->entry)};
+        engine->ready_ms = model->ready_ms;
+        engine->stop_ms = model->stop_ms;
+    }
     if (model->chat_template != NULL) {
         open->chat_template = (struct flo_wire_text){
             model->chat_template, strlen(model->chat_template)};
@@ -821,7 +769,7 @@ int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
     engine->has_role = true;
     engine->started_ms = flo_now_ms();
     model_take(engine, model, &message.open);
-    int fds[DESCRIPTORS_MAX] = {model->fd, model->packed_fd};
+    int fds[SERVE_DESCRIPTORS_MAX] = {model->fd, model->packed_fd};
     size_t n_fds = model->packed_fd > 0 ? 2 : 1;
     for (uint32_t i = 0; i < model->n_adapters; i++) {
         fds[n_fds++] = model->adapters[i].fd;
@@ -829,7 +777,9 @@ int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
     if (model->prefix_fd > 0) {
         fds[n_fds++] = model->prefix_fd;
     }
-    int rv = flo_serve_engine_spawn(serve, &engine->pid, &fd, err);
+    int rv = flo_serve_engine_spawn(serve,
+                                    model->runtime != NULL ? "proxy" : "worker",
+                                    &engine->pid, &fd, err);
     if (rv < 0) {
         free(engine);
         return rv;

@@ -115,9 +115,14 @@ struct serve_engine {
     bool is_packed;
 };
 
-/* Start the engine program with a socket, our end of which is *out. */
-int flo_serve_engine_spawn(const struct flo_serve *serve, pid_t *pid, int *out,
-                           struct flo_err *err);
+/* Descriptors of one message: model, packed weights, prefix, adapters. */
+#define SERVE_DESCRIPTORS_MAX (3 + FLO_SERVE_ADAPTERS_MAX)
+
+/* spawn.c */
+/* Start the engine program's `worker` or `proxy` with a socket, our end of
+ * which is *out. */
+int flo_serve_engine_spawn(const struct flo_serve *serve, const char *verb,
+                           pid_t *pid, int *out, struct flo_err *err);
 /* One frame and descriptors in one message, to a socket that is empty, so that
  * this cannot block. */
 int flo_serve_engine_send(int fd, const struct flo_wire_message *message,

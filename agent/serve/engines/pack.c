@@ -189,7 +189,8 @@ static int start(struct serve_packer *packer, struct flo_err *err)
 {
     struct flo_serve *serve = packer->serve;
     const struct flo_wire_message message = {.type = FLO_WIRE_PACK};
-    int rv = flo_serve_engine_spawn(serve, &packer->pid, &packer->fd, err);
+    int rv =
+        flo_serve_engine_spawn(serve, "worker", &packer->pid, &packer->fd, err);
 
     if (rv < 0) {
         return rv;

@@ -145,7 +145,8 @@ static int start(struct serve_planner *planner, struct flo_err *err)
     uint64_t ms = serve->hang_ms_max;
     const struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
                                .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
-    int rv = flo_serve_engine_spawn(serve, &planner->pid, &planner->fd, err);
+    int rv = flo_serve_engine_spawn(serve, "worker", &planner->pid,
+                                    &planner->fd, err);
 
     if (rv < 0) {
         return rv;

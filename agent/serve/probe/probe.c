@@ -273,6 +273,36 @@ static void probe_next(struct probe *probe)
     }
 }
 
+/* The vectors that its cases name. */
+static int read_vectors(struct probe *probe, struct flo_err *err)
+{
+    const struct flo_probe_limits *limits = &probe->limits;
+    for (uint32_t i = 0; i < probe->golden.n_cases; i++) {
+        struct flo_golden_case *c = &probe->golden.cases[i];
+        for (uint32_t k = 0; k < c->n_expect; k++) {
+            FLO_CLEANUP(flo_free_cleanup) char *data = NULL;
+            size_t bytes = 0;
+            int rv = 0;
+            if (c->expect[k].kind != FLO_GOLDEN_COSINE) {
+                continue;
+            }
+            rv =
+                limits->read_file == NULL
+                    ? flo_fail(err, FLO_E_META_SCHEMA, "no file comes with it")
+                    : limits->read_file(limits->file_context, c->expect[k].text,
+                                        FLO_GOLDEN_VECTOR_MAX * sizeof(float),
+                                        &data, &bytes, err);
+            rv = rv < 0
+                     ? rv
+                     : flo_golden_set_vector(&c->expect[k], data, bytes, err);
+            if (rv < 0) {
+                return flo_wrap(err, rv, "case %s, expect[%u]", c->id, k);
+            }
+        }
+    }
+    return 0;
+}
+
 /* ---- life -------------------------------------------------------- */
 
 static void on_wake(evutil_socket_t fd, short what, void *context)
@@ -347,6 +377,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, const char *golden,
     }
     probe->without |= 1u << FLO_GOLDEN_EXIT; /* of commands */
     int rv = flo_golden_read(golden, bytes, &probe->golden, err);
+    rv = rv < 0 ? rv : read_vectors(probe, err);
     if (rv == 0) {
         probe->deadline = evtimer_new(serve->base, on_deadline, probe);
         probe->wake = evtimer_new(serve->base, on_wake, probe);

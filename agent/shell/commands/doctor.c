@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "agent/shell/commands/commands.h"
+#include "agent/shell/device/runtimes.h"
 #include "base/host/crypto.h"
 
 static unsigned bad;
@@ -142,6 +143,27 @@ static void check_sandbox(const struct flo_settings *settings)
          line);
 }
 
+/* Each runtime that this device's owner wrote down. */
+static void check_runtimes(const struct flo_settings *settings)
+{
+    json_t *list = flo_runtimes_json(settings);
+    const json_t *item;
+    size_t i;
+    char name[48], line[400];
+
+    json_array_foreach(list, i, item)
+    {
+        const char *state = json_string_value(json_object_get(item, "state"));
+        const char *why = json_string_value(json_object_get(item, "why"));
+        bool is_good = strcmp(state, "ready") == 0;
+        snprintf(name, sizeof(name), "runtime %s",
+                 json_string_value(json_object_get(item, "name")));
+        snprintf(line, sizeof(line), "%s", is_good ? "can be started" : why);
+        tell(is_good, name, line);
+    }
+    json_decref(list);
+}
+
 static int doctor(void *typed, struct flo_err *err)
 {
     const struct flo_args *args = typed;
@@ -157,6 +179,7 @@ static int doctor(void *typed, struct flo_err *err)
     check_program("flotilla-engine");
     check_program("flotilla-updater");
     check_sandbox(&settings);
+    check_runtimes(&settings);
     check_store(&settings);
     check_identity(&settings);
     snprintf(line, sizeof(line), "%llu MiB available",

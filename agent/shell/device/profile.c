@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/shell/device/device.h"
+#include "agent/shell/device/runtimes.h"
 
 /* A line "MemTotal:   123 kB" of /proc/meminfo, in bytes. */
 static uint64_t meminfo(const char *key)
@@ -135,12 +136,18 @@ static json_t *architectures_json(void)
     return list;
 }
 
-json_t *flo_machine_json(const struct flo_machine *machine,
+json_t *flo_machine_json(const struct flo_settings *settings,
+                         const struct flo_machine *machine,
                          uint64_t disk_free_bytes)
 {
-    return json_pack("{s:s, s:i, s:I, s:I, s:s, s:o}", "arch", machine->arch,
-                     "cpus", (int)machine->cpus, "memory_bytes",
-                     (json_int_t)machine->memory_bytes, "disk_free_bytes",
-                     (json_int_t)disk_free_bytes, "kernel", machine->kernel,
-                     "engine", architectures_json());
+    json_t *json = json_pack(
+        "{s:s, s:i, s:I, s:I, s:s, s:o}", "arch", machine->arch, "cpus",
+        (int)machine->cpus, "memory_bytes", (json_int_t)machine->memory_bytes,
+        "disk_free_bytes", (json_int_t)disk_free_bytes, "kernel",
+        machine->kernel, "engine", architectures_json());
+
+    if (settings != NULL) {
+        json_object_set_new(json, "runtimes", flo_runtimes_json(settings));
+    }
+    return json;
 }

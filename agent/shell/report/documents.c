@@ -254,8 +254,8 @@ static json_t *models_json(const struct flo_shell *shell)
 json_t *flo_report_reported(const struct flo_shell *shell)
 {
     json_t *groups = json_array();
-    json_t *profile =
-        flo_machine_json(&shell->machine, flo_store_disk_free(shell->store));
+    json_t *profile = flo_machine_json(&shell->settings, &shell->machine,
+                                       flo_store_disk_free(shell->store));
     json_t *json;
     size_t i;
 

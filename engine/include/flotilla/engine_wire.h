@@ -291,15 +291,17 @@ bool flo_wire_logprob_next(struct flo_wire_text *rest,
 /* ---- abilities ---------------------------------------------------- */
 
 enum flo_wire_ability_bit {
-#define FLO_ABILITY(name, bit, text) FLO_ABILITY_##name = 1 << (bit),
+#define FLO_ABILITY(name, bit, word, text) FLO_ABILITY_##name = 1 << (bit),
 #include "engine/wire/abilities.def"
 #undef FLO_ABILITY
     FLO_ABILITIES_ALL = 0
-#define FLO_ABILITY(name, bit, text) | 1 << (bit)
+#define FLO_ABILITY(name, bit, word, text) | 1 << (bit)
 #include "engine/wire/abilities.def"
 #undef FLO_ABILITY
 };
 
+/* An ability that a runtime's configuration may say; false: no such word. */
+bool flo_wire_ability_parse(const char *word, uint64_t *bit);
 /* What a process that said READY can do. */
 uint64_t flo_wire_abilities(const struct flo_wire_ready *ready);
 /* The first thing that the request asks for and that is not among the

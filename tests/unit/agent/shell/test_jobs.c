@@ -57,10 +57,11 @@ bool flo_shell_keeps_prefixes(const struct flo_shell *unused)
     return false;
 }
 
-json_t *flo_machine_json(const struct flo_machine *machine,
+json_t *flo_machine_json(const struct flo_settings *settings,
+                         const struct flo_machine *machine,
                          uint64_t disk_free_bytes)
 {
-    (void)machine, (void)disk_free_bytes;
+    (void)settings, (void)machine, (void)disk_free_bytes;
     return json_object();
 }
 

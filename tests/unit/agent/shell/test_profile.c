@@ -78,7 +78,7 @@ static int plan(const char *dir, const char *architecture, struct flo_err *err)
     json_t *json =
         json_pack("{s:i, s:s, s:s, s:s, s:s, s:o}", "v", 1, "job", "stage",
                   "state_dir", dir, "trust_file", dir, "bundle", dir, "profile",
-                  flo_machine_json(&machine, 1 << 20));
+                  flo_machine_json(NULL, &machine, 1 << 20));
     char *line = json_dumps(json, 0);
 
     author(dir, architecture, &release);

@@ -1,0 +1,297 @@
+/* Runtimes of this device: NAME.yaml in `runtimes_dir`.
+ *
+ * The file chooses a command, so only root may write it.  A release names a
+ * runtime and brings files; neither it nor the controller can say what runs. */
+#include "agent/shell/device/runtimes.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/shell/device/device.h"
+
+static const struct flo_config_row rows[] = {
+#define FLO_CONFIG(name, key, type, min, max, standard, meaning)               \
+    {key, FLO_CONFIG_##type, min, max, standard, false, NULL, meaning},
+#include "agent/runtimes.def"
+#undef FLO_CONFIG
+};
+
+/* ---- who may write -------------------------------------------------------- */
+
+static int check_owner(const char *path, struct flo_err *err)
+{
+    struct stat st;
+
+    if (lstat(path, &st) < 0) {
+        return flo_fail_errno(err, FLO_E_RUNTIME_ABSENT, "%s", path);
+    }
+    if (S_ISLNK(st.st_mode) || st.st_uid != 0 ||
+        (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        flo_fail(err, FLO_E_CFG_PERM,
+                 "%s: owner %u, mode %04o; it chooses a program, so only root "
+                 "may write it",
+                 path, (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777));
+        return flo_err_fix(err, "chown root:root %s && chmod go-w %s", path,
+                           path);
+    }
+    return 0;
+}
+
+/* ---- one file ------------------------------------------------------------- */
+
+static int read_abilities(const struct flo_config *config, uint64_t *out,
+                          struct flo_err *err)
+{
+    size_t count = flo_config_texts_count(config, "abilities");
+
+    *out = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *word = flo_config_texts_get(config, "abilities", i);
+        uint64_t bit;
+        if (!flo_serve_ability_parse(word, &bit)) {
+            return flo_fail(err, FLO_E_CFG_RANGE,
+                            "`abilities`: `%.40s` is none of vectors, raw, "
+                            "sampling, seed, cancel",
+                            word);
+        }
+        *out |= bit;
+    }
+    return 0;
+}
+
+static int check_choice(const struct flo_config *config, const char *key,
+                        const char *one, const char *other, struct flo_err *err)
+{
+    const char *word = flo_config_text(config, key);
+
+    return strcmp(word, one) == 0 || strcmp(word, other) == 0
+               ? 0
+               : flo_fail(err, FLO_E_CFG_RANGE,
+                          "`%s`: `%.40s` is neither %s nor %s", key, word, one,
+                          other);
+}
+
+static bool names_place(const struct flo_config *config)
+{
+    const json_t *env = flo_config_tree(config, "env");
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
+
+    for (size_t i = 0; i < flo_config_texts_count(config, "exec"); i++) {
+        flo_buf_text(&text, flo_config_texts_get(config, "exec", i));
+        flo_buf_text(&text, "\n");
+    }
+    flo_json_dump(env, &text);
+    return text.data != NULL && (strstr(text.data, "{socket}") != NULL ||
+                                 strstr(text.data, "{port}") != NULL);
+}
+
+static int check(const struct flo_config *config, struct flo_err *err)
+{
+    const char *program = flo_config_texts_get(config, "exec", 0);
+    const json_t *env = flo_config_tree(config, "env");
+    const char *key;
+    json_t *value;
+    int rv = check_choice(config, "api", "openai", "http", err);
+
+    rv = rv < 0 ? rv : check_choice(config, "network", "none", "host", err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (program == NULL || program[0] != '/') {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "`exec` begins with no absolute path");
+    }
+    if (!names_place(config)) {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "neither `exec` nor `env` names {socket} or {port}: "
+                        "where would it listen?");
+    }
+    if (!flo_config_is_set(config, "memory")) {
+        return flo_fail(err, FLO_E_CFG_KEY,
+                        "`memory` is missing: the plan counts it");
+    }
+    json_object_foreach((json_t *)(uintptr_t)env, key, value)
+    {
+        if (!json_is_string(value) || strchr(key, '=') != NULL ||
+            strlen(key) > 60) {
+            return flo_fail(err, FLO_E_CFG_TYPE, "`env`: %.60s is no text",
+                            key);
+        }
+    }
+    return 0;
+}
+
+static json_t *texts_json(const struct flo_config *config, const char *key)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < flo_config_texts_count(config, key); i++) {
+        json_array_append_new(
+            list, json_string(flo_config_texts_get(config, key, i)));
+    }
+    return list;
+}
+
+static json_t *number_json(const struct flo_config *config, const char *key)
+{
+    return json_integer((json_int_t)flo_config_u64(config, key));
+}
+
+static char *make_json(const struct flo_config *config, const char *name,
+                       uint64_t bits)
+{
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *json = json_pack(
+        "{s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:s, s:o, s:o, "
+        "s:O}",
+        "name", name, "exec", texts_json(config, "exec"), "api",
+        flo_config_text(config, "api"), "health",
+        flo_config_text(config, "health"), "ready_ms",
+        number_json(config, "ready"), "stop_ms", number_json(config, "stop"),
+        "memory_bytes", number_json(config, "memory"), "sessions",
+        number_json(config, "sessions"), "context",
+        number_json(config, "context"), "abilities", (json_int_t)bits,
+        "network", flo_config_text(config, "network"), "read",
+        texts_json(config, "read"), "devices", texts_json(config, "devices"),
+        "env", flo_config_tree(config, "env"));
+    struct flo_buf out = {0};
+
+    if (json == NULL) {
+        return NULL;
+    }
+    json_object_set_new(json, "threads", json_integer(0));
+    flo_json_dump(json, &out);
+    return out.failed ? NULL : out.data;
+}
+
+static int load(const char *path, const char *name,
+                struct flo_device_runtime *out, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_config_cleanup) struct flo_config *config = NULL;
+    uint64_t bits = 0;
+    int rv = flo_config_load(path, rows, FLO_COUNT(rows), &config, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = check(config, err);
+    rv = rv < 0 ? rv : read_abilities(config, &bits, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s", path);
+    }
+    strcpy(out->name, name);
+    out->memory_bytes = flo_config_u64(config, "memory");
+    out->ready_ms = flo_config_u64(config, "ready");
+    out->stop_ms = flo_config_u64(config, "stop");
+    out->sessions = (uint32_t)flo_config_u64(config, "sessions");
+    out->context = (uint32_t)flo_config_u64(config, "context");
+    out->json = make_json(config, name, bits);
+    return out->json == NULL ? flo_fail(err, FLO_E_MEMORY, "a runtime") : 0;
+}
+
+static const char *folder_of(const struct flo_settings *settings)
+{
+    return flo_config_text(settings->config, "runtimes_dir");
+}
+
+int flo_runtimes_read(const struct flo_settings *settings, const char *name,
+                      struct flo_device_runtime *out, struct flo_err *err)
+{
+    const char *folder = folder_of(settings);
+    char path[4096];
+
+    memset(out, 0, sizeof(*out));
+    if (!flo_name_is_valid(name) || strlen(name) >= sizeof(out->name)) {
+        return flo_fail(err, FLO_E_RUNTIME_ABSENT,
+                        "`%.64s` is no name of a runtime", name);
+    }
+    snprintf(path, sizeof(path), "%s/%s.yaml", folder, name);
+    if (access(path, F_OK) < 0) {
+        return flo_fail(err, FLO_E_RUNTIME_ABSENT,
+                        "there is no runtime `%s`: %s is not there", name,
+                        path);
+    }
+    int rv = check_owner(folder, err);
+    rv = rv < 0 ? rv : check_owner(path, err);
+    return rv < 0 ? rv : load(path, name, out, err);
+}
+
+void flo_runtimes_deinit(struct flo_device_runtime *runtime)
+{
+    free(runtime->json);
+    memset(runtime, 0, sizeof(*runtime));
+}
+
+/* ---- all ------------------------------------------------------------------ */
+
+static int compare(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+size_t flo_runtimes_list(const struct flo_settings *settings, char (*names)[32])
+{
+    const char *folder = folder_of(settings);
+    DIR *dir = folder == NULL ? NULL : opendir(folder);
+    const struct dirent *entry;
+    size_t count = 0;
+
+    while (dir != NULL && count < FLO_RUNTIMES_MAX &&
+           (entry = readdir(dir)) != NULL) {
+        const char *end = strrchr(entry->d_name, '.');
+        size_t chars = end == NULL ? 0 : (size_t)(end - entry->d_name);
+        if (chars == 0 || chars >= sizeof(names[0]) ||
+            strcmp(end, ".yaml") != 0) {
+            continue;
+        }
+        memcpy(names[count], entry->d_name, chars);
+        names[count][chars] = '\0';
+        count += flo_name_is_valid(names[count]);
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    qsort(names, count, sizeof(names[0]), compare);
+    return count;
+}
+
+/* The program of a runtime that was read. */
+static bool has_program(const struct flo_device_runtime *runtime)
+{
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *json = json_loads(runtime->json, 0, NULL);
+    const char *program =
+        json_string_value(json_array_get(json_object_get(json, "exec"), 0));
+
+    return program != NULL && access(program, X_OK) == 0;
+}
+
+json_t *flo_runtimes_json(const struct flo_settings *settings)
+{
+    char names[FLO_RUNTIMES_MAX][32];
+    size_t count = flo_runtimes_list(settings, names);
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < count; i++) {
+        struct flo_device_runtime runtime;
+        struct flo_err err = {0};
+        const char *state = "ready";
+        int rv = flo_runtimes_read(settings, names[i], &runtime, &err);
+        if (rv < 0) {
+            state = "failed";
+        } else if (!has_program(&runtime)) {
+            state = "absent";
+            flo_fail(&err, FLO_E_RUNTIME_ABSENT, "its program is not there");
+        }
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s}", "name", names[i],
+                                        "state", state, "why", err.what));
+        if (rv == 0) {
+            flo_runtimes_deinit(&runtime);
+        }
+    }
+    return list;
+}

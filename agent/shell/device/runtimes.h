@@ -1,0 +1,29 @@
+/* Runtimes that this device's owner has written down: `runtimes_dir`. */
+#ifndef FLOTILLA_AGENT_DEVICE_RUNTIMES_H
+#define FLOTILLA_AGENT_DEVICE_RUNTIMES_H
+
+#include "agent/shell/shell.h"
+
+#define FLO_RUNTIMES_MAX 16 /* files that are looked at */
+
+struct flo_device_runtime {
+    char name[32];
+    char *json; /* for OPEN (contracts 4.1); freed by deinit */
+    uint64_t memory_bytes, ready_ms, stop_ms;
+    uint32_t sessions, context;
+};
+/* Read NAME.yaml.  FLO_E_RUNTIME_ABSENT: there is none.  FLO_E_CFG_PERM: the
+ * file or its folder is not root's, or others may write to it.  Else the
+ * errors of flo_config_load(), or FLO_E_CFG_RANGE. */
+FLO_MUST_USE int flo_runtimes_read(const struct flo_settings *settings,
+                                   const char *name,
+                                   struct flo_device_runtime *out,
+                                   struct flo_err *err);
+void flo_runtimes_deinit(struct flo_device_runtime *runtime);
+/* Names of all files, sorted; at most FLO_RUNTIMES_MAX.  Returns how many. */
+size_t flo_runtimes_list(const struct flo_settings *settings,
+                         char (*names)[32]);
+/* A list of {name, api, state: ready|failed|absent, why} for the profile. */
+json_t *flo_runtimes_json(const struct flo_settings *settings);
+
+#endif
