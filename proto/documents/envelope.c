@@ -140,6 +140,14 @@ static int check_canonical(const struct flo_envelope *envelope,
     return rv;
 }
 
+/* Releases of version 1 are read as those of version 2. */
+static bool is_type(const char *found, const char *wanted)
+{
+    return strcmp(found, wanted) == 0 ||
+           (strcmp(wanted, FLO_TYPE_RELEASE) == 0 &&
+            strcmp(found, FLO_TYPE_RELEASE_1) == 0);
+}
+
 int flo_envelope_parse(const char *text, size_t bytes, const char *type,
                        struct flo_envelope *out, struct flo_err *err)
 {
@@ -156,7 +164,7 @@ int flo_envelope_parse(const char *text, size_t bytes, const char *type,
     if (rv < 0) {
         return rv;
     }
-    if (strcmp(found, type) != 0) {
+    if (!is_type(found, type)) {
         return flo_fail(err, FLO_E_META_WRONG_TYPE,
                         "document is a `%s`, a `%s` was expected", found, type);
     }

@@ -1,4 +1,4 @@
-/* The release document: strict reading into plain structs.
+/* The release document: strict release into plain structs.
  *
  * Format: docs/internals/contracts.md section 2.1. */
 #include <stdlib.h>
@@ -7,8 +7,19 @@
 #include <flotilla/proto.h>
 
 #include "base/host/json.h"
+#include "proto/serve.h"
 
-#define BYTES_MAX (UINT64_C(1) << 44) /* of one artifact */
+#define BYTES_MAX (UINT64_C(1) << 44)         /* of a file, of a variant */
+#define NUMBER_MAX UINT64_C(9007199254740991) /* 2^53 - 1 */
+#define CHUNK_BYTES_MIN 65536
+#define CHUNK_BYTES_MAX (8 << 20)
+
+/* A document while it is read. */
+struct release {
+    struct flo_release *out;
+    bool
+        is_first; /* version 1: chunks stand in the document, one golden file */
+};
 
 static int read_way(const json_t *json, struct flo_way *out,
                     struct flo_err *err)
@@ -73,47 +84,129 @@ static int read_ways(const json_t *json, struct flo_release_file *out,
     return 0;
 }
 
+/* Hashes of version 1 stand in the document.  They are not taken: the file's
+ * own digest proves as much, and damage costs the whole file. */
 static int read_chunks(const json_t *json, struct flo_release *release,
                        struct flo_release_file *out, struct flo_err *err)
 {
-    json_t *list;
-    int rv = flo_json_opt_u64(json, "chunk_bytes", 65536, 8 << 20, 0,
-                              &out->chunk_bytes, err);
+    json_t *chunks;
 
-    if (rv == 0) {
-        rv = flo_json_opt_array(json, "chunks", FLO_RELEASE_CHUNKS_MAX, &list,
-                                err);
+    if (release->is_first) {
+        return 0;
     }
-    if (rv < 0 || list == NULL || out->chunk_bytes == 0) {
-        out->chunk_bytes = 0;
+    int rv = flo_json_opt_object(json, "chunks", &chunks, err);
+    if (rv < 0 || chunks == NULL) {
         return rv;
     }
-    size_t count = json_array_size(list);
-    if ((out->bytes + out->chunk_bytes - 1) / out->chunk_bytes != count) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "field `chunks`: %zu do not cover %llu bytes", count,
-                        (unsigned long long)out->bytes);
+    rv = flo_json_get_u64(chunks, "bytes", CHUNK_BYTES_MIN, CHUNK_BYTES_MAX,
+                          &out->chunk_bytes, err);
+    if (rv == 0) {
+        rv = flo_json_get_digest(chunks, "digest", &out->chunk_list, err);
     }
-    struct flo_digest *grown =
-        realloc(release->chunks,
-                (release->chunk_count + count) * sizeof(release->chunks[0]));
-    if (grown == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "no memory for %zu chunks", count);
+    if (rv == 0 &&
+        (out->bytes - 1) / out->chunk_bytes >= FLO_RELEASE_CHUNKS_MAX) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA,
+                      "%llu bytes are more than %d chunks of %llu",
+                      (unsigned long long)out->bytes, FLO_RELEASE_CHUNKS_MAX,
+                      (unsigned long long)out->chunk_bytes);
     }
-    release->chunks = grown;
-    out->chunk_first = release->chunk_count;
-    for (size_t i = 0; i < count; i++) {
-        const char *hex = json_string_value(json_array_get(list, i));
-        if (hex == NULL ||
-            !flo_hex_decode(hex, grown[release->chunk_count].bytes,
-                            FLO_DIGEST_BYTES)) {
-            return flo_fail(err, FLO_E_META_SCHEMA,
-                            "chunks[%zu] is not 64 lower-case hex digits", i);
+    return rv < 0 ? flo_wrap(err, rv, "field `chunks`") : 0;
+}
+
+uint32_t flo_release_chunks(const struct flo_release_file *file)
+{
+    return file->chunk_bytes == 0
+               ? 0
+               : (uint32_t)((file->bytes + file->chunk_bytes - 1) /
+                            file->chunk_bytes);
+}
+
+/* ---- names of files ---- */
+
+static bool is_part_character(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           (c >= '0' && c <= '9') || c == '_';
+}
+
+/* Characters of the first part of `name`; 0: it is none. */
+static size_t part_of(const char *name)
+{
+    size_t i = 1;
+
+    if (!is_part_character(name[0])) {
+        return 0;
+    }
+    while (is_part_character(name[i]) || name[i] == '.' || name[i] == '-') {
+        i++;
+    }
+    return name[i] == '/' || name[i] == '\0' ? i : 0;
+}
+
+bool flo_release_name_is_valid(const char *name)
+{
+    int parts = 0;
+
+    if (name == NULL || strlen(name) > FLO_FILE_NAME_MAX) {
+        return false;
+    }
+    for (;;) {
+        size_t chars = part_of(name);
+        if (chars == 0 || ++parts > FLO_FILE_NAME_PARTS_MAX) {
+            return false;
         }
-        release->chunk_count++;
+        if (name[chars] == '\0') {
+            return true;
+        }
+        name += chars + 1;
     }
-    out->chunk_count = (uint32_t)count;
+}
+
+/* Is one of the two names a folder of the other one, or the same? */
+static bool are_in_the_way(const char *a, const char *b)
+{
+    size_t chars = 0;
+
+    while (a[chars] != '\0' && a[chars] == b[chars]) {
+        chars++;
+    }
+    return (a[chars] == '\0' && (b[chars] == '\0' || b[chars] == '/')) ||
+           (b[chars] == '\0' && a[chars] == '/');
+}
+
+static int check_name(const struct flo_release *release, const char *name,
+                      struct flo_err *err)
+{
+    if (!flo_release_name_is_valid(name)) {
+        return flo_fail(err, FLO_E_META_NAME,
+                        "field `name`: `%.140s` is no name of a file (%d bytes "
+                        "in %d parts of letters, digits and `._-`)",
+                        name, FLO_FILE_NAME_MAX, FLO_FILE_NAME_PARTS_MAX);
+    }
+    for (uint32_t i = 0; i < release->file_count; i++) {
+        if (are_in_the_way(release->files[i].name, name)) {
+            return flo_fail(err, FLO_E_META_SCHEMA,
+                            "file `%s` stands twice, or `%s` is a folder of it",
+                            name, release->files[i].name);
+        }
+    }
     return 0;
+}
+
+/* ---- files ---- */
+
+static int read_scale(const json_t *json, struct flo_release_file *out,
+                      struct flo_err *err)
+{
+    uint64_t scale = 0;
+    int rv = 0;
+
+    if (strcmp(out->role, "adapter") == 0) {
+        rv = flo_json_opt_u64(json, "scale_ppm", 0, FLO_SCALE_PPM_MAX,
+                              FLO_SCALE_PPM, &scale, err);
+    }
+    out->scale_ppm = (uint32_t)scale;
+    return rv;
 }
 
 static int read_file(const json_t *json, struct flo_release *release,
@@ -121,22 +214,29 @@ static int read_file(const json_t *json, struct flo_release *release,
 {
     const char *name;
     const char *role;
-    int rv = flo_json_get_name(json, "name", &name, err);
+    int rv = flo_json_get_text(json, "name", 4096, &name, err);
 
     if (rv == 0) {
         rv = flo_json_get_text(json, "role", sizeof(out->role) - 1, &role, err);
     }
+    if (rv == 0) {
+        rv = check_name(release, name, err);
+    }
+    if (rv == 0 && !flo_name_is_valid(role)) {
+        rv = flo_fail(err, FLO_E_META_NAME, "field `role`: `%s` is no word",
+                      role);
+    }
     if (rv < 0) {
         return rv;
-    }
-    if (flo_release_find(release, name) != NULL) {
-        return flo_fail(err, FLO_E_META_SCHEMA, "file `%s` stands twice", name);
     }
     strcpy(out->name, name);
     strcpy(out->role, role);
     rv = flo_json_get_digest(json, "digest", &out->digest, err);
     if (rv == 0) {
         rv = flo_json_get_u64(json, "bytes", 1, BYTES_MAX, &out->bytes, err);
+    }
+    if (rv == 0) {
+        rv = read_scale(json, out, err);
     }
     if (rv == 0) {
         rv = read_ways(json, out, err);
@@ -147,25 +247,38 @@ static int read_file(const json_t *json, struct flo_release *release,
     return rv;
 }
 
-static int read_files(const json_t *root, struct flo_release *out,
+static int read_files(const json_t *root, struct flo_release *release,
                       struct flo_err *err)
 {
     json_t *list;
     int rv =
         flo_json_get_array(root, "files", FLO_RELEASE_FILES_MAX, &list, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        rv = read_file(json_array_get(list, i), out, &out->files[i], err);
+    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
+        rv = read_file(json_array_get(list, i), release, &release->files[i],
+                       err);
         if (rv < 0) {
             return flo_wrap(err, rv, "files[%zu]", i);
         }
-        out->file_count++;
+        release->file_count++;
     }
+    return rv;
+}
+
+static int index_of(const struct flo_release *release, const char *name,
+                    uint8_t *out, struct flo_err *err)
+{
+    const struct flo_release_file *file =
+        name != NULL ? flo_release_find(release, name) : NULL;
+
+    if (file == NULL) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "no file of that name");
+    }
+    *out = (uint8_t)(file - release->files);
     return 0;
 }
+
+/* ---- variants ---- */
 
 /* An optional array of at most four short words. */
 static int read_words(const json_t *json, const char *key, char (*out)[16],
@@ -187,6 +300,143 @@ static int read_words(const json_t *json, const char *key, char (*out)[16],
     return rv;
 }
 
+static int read_numbers(const json_t *needs, struct flo_release_variant *out,
+                        struct flo_err *err)
+{
+    uint64_t context = 0;
+    struct {
+        const char *key;
+        uint64_t max;
+        uint64_t *to;
+    } rows[] = {
+        {"memory_bytes", BYTES_MAX, &out->memory_bytes},
+        {"disk_bytes", BYTES_MAX, &out->disk_bytes},
+        {"bytes_per_token", BYTES_MAX, &out->bytes_per_token},
+        {"rate_mtps", UINT64_C(1) << 32, &out->rate_mtps},
+        {"context", 1 << 20, &context},
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        int rv = flo_json_opt_u64(needs, rows[i].key, 0, rows[i].max, 0,
+                                  rows[i].to, err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    out->context = (uint32_t)context;
+    return 0;
+}
+
+static int read_runtime(const json_t *needs, struct flo_release_variant *out,
+                        struct flo_err *err)
+{
+    const char *runtime = FLO_RUNTIME_NATIVE;
+    int rv = needs != NULL
+                 ? flo_json_opt_name(needs, "runtime", FLO_RUNTIME_NATIVE,
+                                     &runtime, err)
+                 : 0;
+
+    if (rv == 0 && strlen(runtime) >= sizeof(out->runtime)) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA,
+                      "field `runtime` has more than %zu bytes",
+                      sizeof(out->runtime) - 1);
+    }
+    if (rv == 0) {
+        strcpy(out->runtime, runtime);
+    }
+    return rv;
+}
+
+static int read_needs(const json_t *json, struct flo_release_variant *out,
+                      struct flo_err *err)
+{
+    json_t *needs;
+    int rv = flo_json_opt_object(json, "needs", &needs, err);
+
+    if (rv == 0) {
+        rv = read_words(needs, "arch", out->arch, err);
+    }
+    if (rv == 0) {
+        rv = read_words(needs, "engine", out->engine, err);
+    }
+    if (rv == 0) {
+        rv = read_words(needs, "accelerator", out->accelerator, err);
+    }
+    if (rv == 0) {
+        rv = read_runtime(needs, out, err);
+    }
+    return rv == 0 && needs != NULL ? read_numbers(needs, out, err) : rv;
+}
+
+static bool holds(const struct flo_release_variant *variant, uint8_t file)
+{
+    for (uint32_t i = 0; i < variant->file_count; i++) {
+        if (variant->files[i] == file) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Without a word the entry of a native variant is its one model. */
+static int read_entry(const json_t *json, const struct flo_release *release,
+                      struct flo_release_variant *out, struct flo_err *err)
+{
+    const struct flo_release_file *model =
+        flo_release_variant_file(release, out, "model");
+    const char *entry = NULL;
+    int rv =
+        flo_json_opt_text(json, "entry", FLO_FILE_NAME_MAX, NULL, &entry, err);
+
+    out->entry = FLO_RELEASE_NO_FILE;
+    if (rv == 0 && entry != NULL) {
+        rv = index_of(release, entry, &out->entry, err);
+        if (rv == 0 && !holds(out, out->entry)) {
+            rv = flo_fail(err, FLO_E_META_SCHEMA, "`%s` is not among its files",
+                          entry);
+        }
+        rv = rv < 0 ? flo_wrap(err, rv, "field `entry`") : 0;
+    } else if (rv == 0 && flo_release_is_native(out) && model != NULL) {
+        out->entry = (uint8_t)(model - release->files);
+    }
+    if (rv == 0 && flo_release_is_native(out) &&
+        (out->entry == FLO_RELEASE_NO_FILE ||
+         strcmp(release->files[out->entry].role, "model") != 0)) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA,
+                      "no file of role `model` to serve");
+    }
+    return rv;
+}
+
+static int check_variant(const struct flo_release *release,
+                         const struct flo_release_variant *variant,
+                         struct flo_err *err)
+{
+    uint64_t bytes = 0;
+    uint32_t adapters = 0;
+
+    for (uint32_t i = 0; i < variant->file_count; i++) {
+        const struct flo_release_file *file =
+            &release->files[variant->files[i]];
+        bytes += file->bytes; /* 64 of 2^44 are less than 2^64 */
+        adapters += strcmp(file->role, "adapter") == 0 ? 1 : 0;
+    }
+    if (bytes > BYTES_MAX) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "its files have %llu bytes, %llu are allowed",
+                        (unsigned long long)bytes,
+                        (unsigned long long)BYTES_MAX);
+    }
+    if (adapters > FLO_RELEASE_ADAPTERS_MAX) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "%u adapters, %d are allowed",
+                        adapters, FLO_RELEASE_ADAPTERS_MAX);
+    }
+    return adapters > 0 && flo_digest_is_zero(&release->base)
+               ? flo_fail(err, FLO_E_META_SCHEMA,
+                          "it has an adapter, and the release has no `base`")
+               : 0;
+}
+
 static int read_variant_files(const json_t *json,
                               const struct flo_release *release,
                               struct flo_release_variant *out,
@@ -197,52 +447,39 @@ static int read_variant_files(const json_t *json,
         flo_json_get_array(json, "files", FLO_RELEASE_FILES_MAX, &list, err);
 
     for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
-        const char *name = json_string_value(json_array_get(list, i));
-        const struct flo_release_file *file =
-            name != NULL ? flo_release_find(release, name) : NULL;
-        if (file == NULL) {
-            return flo_fail(err, FLO_E_META_SCHEMA,
-                            "files[%zu]: no file of that name", i);
+        uint8_t *next = &out->files[out->file_count];
+        rv = index_of(release, json_string_value(json_array_get(list, i)), next,
+                      err);
+        if (rv == 0 && holds(out, *next)) {
+            rv = flo_fail(err, FLO_E_META_SCHEMA, "it stands twice");
         }
-        out->files[out->file_count++] = (uint8_t)(file - release->files);
+        if (rv < 0) {
+            return flo_wrap(err, rv, "files[%zu]", i);
+        }
+        out->file_count++;
     }
-    if (rv == 0 && flo_release_variant_file(release, out, "model") == NULL) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "no file of role `model`");
-    }
-    return rv;
+    return rv == 0 && out->file_count == 0
+               ? flo_fail(err, FLO_E_META_SCHEMA, "field `files` is empty")
+               : rv;
 }
 
 static int read_variant(const json_t *json, const struct flo_release *release,
                         struct flo_release_variant *out, struct flo_err *err)
 {
     const char *name;
-    json_t *needs;
-    uint64_t context = 0;
     int rv = flo_json_get_name(json, "name", &name, err);
 
     if (rv == 0) {
         strcpy(out->name, name);
-        rv = flo_json_opt_object(json, "needs", &needs, err);
+        rv = read_needs(json, out, err);
     }
     if (rv == 0) {
-        rv = read_words(needs, "arch", out->arch, err);
+        rv = read_variant_files(json, release, out, err);
     }
     if (rv == 0) {
-        rv = read_words(needs, "engine", out->engine, err);
+        rv = read_entry(json, release, out, err);
     }
-    if (rv == 0 && needs != NULL) {
-        rv = flo_json_opt_u64(needs, "memory_bytes", 0, BYTES_MAX, 0,
-                              &out->memory_bytes, err);
-    }
-    if (rv == 0 && needs != NULL) {
-        rv = flo_json_opt_u64(needs, "disk_bytes", 0, BYTES_MAX, 0,
-                              &out->disk_bytes, err);
-    }
-    if (rv == 0 && needs != NULL) {
-        rv = flo_json_opt_u64(needs, "context", 0, 1 << 20, 0, &context, err);
-    }
-    out->context = (uint32_t)context;
-    return rv < 0 ? rv : read_variant_files(json, release, out, err);
+    return rv < 0 ? rv : check_variant(release, out, err);
 }
 
 static int read_variants(const json_t *root, struct flo_release *out,
@@ -268,119 +505,219 @@ static int read_variants(const json_t *root, struct flo_release *out,
     return 0;
 }
 
-static int read_probe(const json_t *root, struct flo_release *out,
+/* ---- probe ---- */
+
+static int add_golden(struct flo_release *out, const char *name,
+                      struct flo_err *err)
+{
+    int rv = index_of(out, name, &out->golden[out->golden_count], err);
+
+    if (rv < 0) {
+        return flo_wrap(err, rv, "field `probe.golden`: `%.140s`",
+                        name != NULL ? name : "?");
+    }
+    out->golden_count++;
+    return 0;
+}
+
+static int read_golden(const json_t *probe, struct flo_release *release,
+                       struct flo_err *err)
+{
+    const char *name = "";
+    json_t *list = NULL;
+    int rv = 0;
+
+    if (release->is_first) {
+        rv = flo_json_opt_name(probe, "golden", "", &name, err);
+        return rv < 0 || name[0] == '\0' ? rv : add_golden(release, name, err);
+    }
+    rv =
+        flo_json_opt_array(probe, "golden", FLO_RELEASE_GOLDEN_MAX, &list, err);
+    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
+        rv = add_golden(release, json_string_value(json_array_get(list, i)),
+                        err);
+    }
+    return rv;
+}
+
+static int read_probe(const json_t *root, struct flo_release *release,
                       struct flo_err *err)
 {
     json_t *probe;
-    const char *golden = "";
     int rv = flo_json_opt_object(root, "probe", &probe, err);
 
     if (rv < 0 || probe == NULL) {
         return rv;
     }
-    rv = flo_json_opt_name(probe, "golden", "", &golden, err);
-    if (rv == 0 && golden[0] != '\0' && flo_release_find(out, golden) == NULL) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "field `probe.golden`: no file `%s`", golden);
-    }
+    rv = read_golden(probe, release, err);
     if (rv == 0) {
-        strcpy(out->probe_golden, golden);
         rv = flo_json_opt_real(probe, "speed_ratio_max", 0, 1000, 0,
-                               &out->probe_speed_ratio_max, err);
+                               &release->probe_speed_ratio_max, err);
     }
     if (rv == 0) {
         rv = flo_json_opt_u64(probe, "memory_bytes_max", 0, BYTES_MAX, 0,
-                              &out->probe_memory_bytes_max, err);
+                              &release->probe_memory_bytes_max, err);
     }
     return rv;
 }
 
-static int read_head(const json_t *root, struct flo_release *out,
+/* ---- the head ---- */
+
+static int read_names(const json_t *root, struct flo_release *out,
+                      struct flo_err *err)
+{
+    struct {
+        const char *key;
+        char *to;
+    } names[] = {{"fleet", out->fleet},
+                 {"model", out->model},
+                 {"version", out->version}};
+    const char *text;
+
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        int rv = flo_json_get_name(root, names[i].key, &text, err);
+        if (rv < 0) {
+            return rv;
+        }
+        strcpy(names[i].to, text);
+    }
+    int rv = flo_json_opt_text(root, "label", sizeof(out->label) - 1, "", &text,
+                               err);
+    if (rv == 0) {
+        strcpy(out->label, text);
+        rv = flo_json_opt_text(root, "license", sizeof(out->license) - 1, "",
+                               &text, err);
+    }
+    if (rv == 0) {
+        strcpy(out->license, text);
+    }
+    return rv;
+}
+
+static int read_base(const json_t *root, struct flo_release *out,
                      struct flo_err *err)
 {
-    const char *fleet = "";
-    const char *model = "";
-    const char *version = "";
-    const char *label = "";
-    const char *license = "";
+    json_t *base;
+    int rv = flo_json_opt_object(root, "base", &base, err);
+
+    if (rv < 0 || base == NULL) {
+        return rv;
+    }
+    rv = flo_json_get_digest(base, "release", &out->base, err);
+    if (rv == 0) {
+        rv = flo_json_opt_u64(base, "number", 0, NUMBER_MAX, 0,
+                              &out->base_number, err);
+    }
+    if (rv == 0 && flo_digest_is_zero(&out->base)) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `release` is zero");
+    }
+    return rv < 0 ? flo_wrap(err, rv, "field `base`") : 0;
+}
+
+static int read_head(const json_t *root, struct flo_release *release,
+                     struct flo_err *err)
+{
     uint64_t v;
     int rv = flo_json_check_critical(root, err);
 
     if (rv == 0) {
-        rv = flo_json_get_u64(root, "v", 1, 1, &v, err);
+        rv = flo_json_get_u64(root, "v", 1, 2, &v, err);
     }
     if (rv == 0) {
-        rv = flo_json_get_name(root, "fleet", &fleet, err);
+        release->is_first = v == 1;
+        rv = read_names(root, release, err);
     }
     if (rv == 0) {
-        rv = flo_json_get_name(root, "model", &model, err);
+        rv = flo_json_get_u64(root, "number", 1, NUMBER_MAX, &release->number,
+                              err);
     }
     if (rv == 0) {
-        rv = flo_json_get_name(root, "version", &version, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_get_u64(root, "number", 1, INT64_MAX, &out->number, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_text(root, "label", sizeof(out->label) - 1, "",
-                               &label, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_text(root, "license", sizeof(out->license) - 1, "",
-                               &license, err);
+        rv = flo_json_opt_u64(root, "floor", 0, release->number, 0,
+                              &release->floor, err);
     }
     if (rv == 0) {
         rv = flo_json_opt_u64(root, "created_at_ms", 0, INT64_MAX, 0,
-                              &out->created_at_ms, err);
+                              &release->created_at_ms, err);
+    }
+    return rv < 0 ? rv : read_base(root, release, err);
+}
+
+static int read_all(const json_t *root, const char *fleet,
+                    struct flo_release *release, struct flo_err *err)
+{
+    int rv = read_head(root, release, err);
+
+    if (rv == 0 && fleet != NULL && strcmp(fleet, release->fleet) != 0) {
+        rv = flo_fail(err, FLO_E_META_FLEET,
+                      "release is for fleet `%s`, this is `%s`", release->fleet,
+                      fleet);
     }
     if (rv == 0) {
-        strcpy(out->fleet, fleet);
-        strcpy(out->model, model);
-        strcpy(out->version, version);
-        strcpy(out->label, label);
-        strcpy(out->license, license);
+        rv = read_files(root, release, err);
+    }
+    if (rv == 0) {
+        rv = read_variants(root, release, err);
+    }
+    if (rv == 0) {
+        rv = read_probe(root, release, err);
+    }
+    if (rv == 0) {
+        rv = flo_serve_read(json_object_get(root, "serve"), &release->serve,
+                            err);
+        rv = rv < 0 ? flo_wrap(err, rv, "field `serve`") : 0;
     }
     return rv;
+}
+
+int flo_release_new(const char *body, size_t bytes, const char *fleet,
+                    struct flo_release **out, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
+    struct flo_release *release = calloc(1, sizeof(*release));
+
+    if (release == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a release document");
+    }
+    flo_release_serve_init(&release->serve);
+    int rv = flo_json_parse(body, bytes, FLO_RELEASE_BYTES_MAX, &root, err);
+    if (rv == 0) {
+        rv = read_all(root, fleet, release, err);
+    }
+    if (rv < 0) {
+        flo_release_free(release);
+        return flo_wrap(err, rv, "release document");
+    }
+    *out = release;
+    return 0;
+}
+
+void flo_release_free(struct flo_release *release)
+{
+    if (release != NULL) {
+        flo_release_deinit(release);
+        free(release);
+    }
 }
 
 int flo_release_parse(const char *body, size_t bytes, const char *fleet,
                       struct flo_release *out, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
-    struct flo_release parsed = {0};
-    int rv = flo_json_parse(body, bytes, FLO_RELEASE_BYTES_MAX, &root, err);
+    struct flo_release *release;
+    int rv = flo_release_new(body, bytes, fleet, &release, err);
 
     if (rv == 0) {
-        rv = read_head(root, &parsed, err);
+        *out = *release;
+        free(release);
     }
-    if (rv == 0 && fleet != NULL && strcmp(fleet, parsed.fleet) != 0) {
-        rv = flo_fail(err, FLO_E_META_FLEET,
-                      "release is for fleet `%s`, this is `%s`", parsed.fleet,
-                      fleet);
-    }
-    if (rv == 0) {
-        rv = read_files(root, &parsed, err);
-    }
-    if (rv == 0) {
-        rv = read_variants(root, &parsed, err);
-    }
-    if (rv == 0) {
-        rv = read_probe(root, &parsed, err);
-    }
-    if (rv < 0) {
-        flo_release_deinit(&parsed);
-        return flo_wrap(err, rv, "release document");
-    }
-    *out = parsed;
-    return 0;
+    return rv;
 }
 
 void flo_release_deinit(struct flo_release *release)
 {
-    free(release->chunks);
-    release->chunks = NULL;
-    release->chunk_count = 0;
+    flo_release_serve_deinit(&release->serve);
 }
+
+/* ---- looking into one ---- */
 
 const struct flo_release_file *
 flo_release_find(const struct flo_release *release, const char *name)
@@ -420,6 +757,21 @@ const struct flo_way *flo_release_full_way(const struct flo_release_file *file)
         }
     }
     return best;
+}
+
+const struct flo_release_file *
+flo_release_entry(const struct flo_release *release,
+                  const struct flo_release_variant *variant)
+{
+    return variant->entry != FLO_RELEASE_NO_FILE
+               ? &release->files[variant->entry]
+               : flo_release_variant_file(release, variant, "model");
+}
+
+bool flo_release_is_native(const struct flo_release_variant *variant)
+{
+    return variant->runtime[0] == '\0' ||
+           strcmp(variant->runtime, FLO_RUNTIME_NATIVE) == 0;
 }
 
 void flo_release_title(const struct flo_release *release, char *out)

@@ -4,6 +4,7 @@
 #include <flotilla/proto.h>
 
 #include "base/host/json.h"
+#include "proto/serve.h"
 
 static json_t *digest_json(const struct flo_digest *digest)
 {
@@ -42,8 +43,7 @@ static json_t *way_json(const struct flo_way *way)
     return json;
 }
 
-static json_t *file_json(const struct flo_release *release,
-                         const struct flo_release_file *file)
+static json_t *file_json(const struct flo_release_file *file)
 {
     json_t *json = json_object();
     json_t *ways = json_array();
@@ -56,50 +56,67 @@ static json_t *file_json(const struct flo_release *release,
         json_array_append_new(ways, way_json(&file->ways[i]));
     }
     json_object_set_new(json, "get", ways);
+    if (strcmp(file->role, "adapter") == 0) {
+        json_object_set_new(json, "scale_ppm", integer(file->scale_ppm));
+    }
     if (file->chunk_bytes > 0) {
-        json_t *chunks = json_array();
-        for (uint32_t i = 0; i < file->chunk_count; i++) {
-            char hex[2 * FLO_DIGEST_BYTES + 1];
-            flo_hex_encode(release->chunks[file->chunk_first + i].bytes,
-                           FLO_DIGEST_BYTES, hex);
-            json_array_append_new(chunks, json_string(hex));
-        }
-        json_object_set_new(json, "chunk_bytes", integer(file->chunk_bytes));
+        json_t *chunks = json_object();
+        json_object_set_new(chunks, "bytes", integer(file->chunk_bytes));
+        json_object_set_new(chunks, "digest", digest_json(&file->chunk_list));
         json_object_set_new(json, "chunks", chunks);
     }
     return json;
+}
+
+static void put_words(json_t *needs, const char *key, const char (*words)[16])
+{
+    if (words[0][0] != '\0') {
+        json_object_set_new(needs, key, words_json(words));
+    }
+}
+
+static void put_number(json_t *needs, const char *key, uint64_t number)
+{
+    if (number > 0) {
+        json_object_set_new(needs, key, integer(number));
+    }
+}
+
+static json_t *needs_json(const struct flo_release_variant *variant)
+{
+    json_t *needs = json_object();
+
+    put_words(needs, "arch", variant->arch);
+    put_words(needs, "engine", variant->engine);
+    put_words(needs, "accelerator", variant->accelerator);
+    if (!flo_release_is_native(variant)) {
+        json_object_set_new(needs, "runtime", json_string(variant->runtime));
+    }
+    put_number(needs, "memory_bytes", variant->memory_bytes);
+    put_number(needs, "disk_bytes", variant->disk_bytes);
+    put_number(needs, "context", variant->context);
+    put_number(needs, "bytes_per_token", variant->bytes_per_token);
+    put_number(needs, "rate_mtps", variant->rate_mtps);
+    return needs;
 }
 
 static json_t *variant_json(const struct flo_release *release,
                             const struct flo_release_variant *variant)
 {
     json_t *json = json_object();
-    json_t *needs = json_object();
     json_t *files = json_array();
 
     json_object_set_new(json, "name", json_string(variant->name));
-    if (variant->arch[0][0] != '\0') {
-        json_object_set_new(needs, "arch", words_json(variant->arch));
-    }
-    if (variant->engine[0][0] != '\0') {
-        json_object_set_new(needs, "engine", words_json(variant->engine));
-    }
-    if (variant->memory_bytes > 0) {
-        json_object_set_new(needs, "memory_bytes",
-                            integer(variant->memory_bytes));
-    }
-    if (variant->disk_bytes > 0) {
-        json_object_set_new(needs, "disk_bytes", integer(variant->disk_bytes));
-    }
-    if (variant->context > 0) {
-        json_object_set_new(needs, "context", integer(variant->context));
-    }
-    json_object_set_new(json, "needs", needs);
+    json_object_set_new(json, "needs", needs_json(variant));
     for (uint32_t i = 0; i < variant->file_count; i++) {
         json_array_append_new(
             files, json_string(release->files[variant->files[i]].name));
     }
     json_object_set_new(json, "files", files);
+    if (variant->entry != FLO_RELEASE_NO_FILE) {
+        json_object_set_new(json, "entry",
+                            json_string(release->files[variant->entry].name));
+    }
     return json;
 }
 
@@ -107,9 +124,15 @@ static json_t *probe_json(const struct flo_release *release)
 {
     json_t *json = json_object();
 
-    if (release->probe_golden[0] != '\0') {
-        json_object_set_new(json, "golden", json_string(release->probe_golden));
+    json_t *golden = json_array();
+    for (uint32_t i = 0; i < release->golden_count; i++) {
+        json_array_append_new(
+            golden, json_string(release->files[release->golden[i]].name));
     }
+    if (release->golden_count > 0) {
+        json_object_set(json, "golden", golden);
+    }
+    json_decref(golden);
     if (release->probe_speed_ratio_max > 0) {
         json_object_set_new(json, "speed_ratio_max",
                             json_real(release->probe_speed_ratio_max));
@@ -121,6 +144,16 @@ static json_t *probe_json(const struct flo_release *release)
     return json;
 }
 
+static void put_base(json_t *root, const struct flo_release *release)
+{
+    if (!flo_digest_is_zero(&release->base)) {
+        json_t *base = json_object();
+        json_object_set_new(base, "release", digest_json(&release->base));
+        put_number(base, "number", release->base_number);
+        json_object_set_new(root, "base", base);
+    }
+}
+
 int flo_release_write(const struct flo_release *release, struct flo_buf *out,
                       struct flo_err *err)
 {
@@ -128,11 +161,12 @@ int flo_release_write(const struct flo_release *release, struct flo_buf *out,
     json_t *variants = json_array();
     json_t *files = json_array();
 
-    json_object_set_new(root, "v", json_integer(1));
+    json_object_set_new(root, "v", json_integer(2));
     json_object_set_new(root, "fleet", json_string(release->fleet));
     json_object_set_new(root, "model", json_string(release->model));
     json_object_set_new(root, "version", json_string(release->version));
     json_object_set_new(root, "number", integer(release->number));
+    put_number(root, "floor", release->floor);
     json_object_set_new(root, "label", json_string(release->label));
     json_object_set_new(root, "license", json_string(release->license));
     json_object_set_new(root, "created_at_ms", integer(release->created_at_ms));
@@ -142,10 +176,15 @@ int flo_release_write(const struct flo_release *release, struct flo_buf *out,
     }
     json_object_set_new(root, "variants", variants);
     for (uint32_t i = 0; i < release->file_count; i++) {
-        json_array_append_new(files, file_json(release, &release->files[i]));
+        json_array_append_new(files, file_json(&release->files[i]));
     }
     json_object_set_new(root, "files", files);
     json_object_set_new(root, "probe", probe_json(release));
+    put_base(root, release);
+    json_t *serve = flo_serve_json(&release->serve);
+    if (serve != NULL) {
+        json_object_set_new(root, "serve", serve);
+    }
     size_t before = out->bytes;
     flo_json_dump_canonical(root, out);
     if (out->failed) {

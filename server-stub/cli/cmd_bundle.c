@@ -38,8 +38,8 @@ static int fetch(struct flo_cli *cli, const struct flo_release *release,
 
 /* The signed document as published, and taken apart. */
 static int fetch_document(struct flo_cli *cli, const char *title,
-                          struct flo_buf *envelope, struct flo_release *release,
-                          struct flo_err *err)
+                          struct flo_buf *envelope,
+                          struct flo_release **release, struct flo_err *err)
 {
     char path[256];
     struct flo_digest id;
@@ -64,8 +64,7 @@ static int fetch_document(struct flo_cli *cli, const char *title,
     }
     flo_sha256(parts.body, parts.body_bytes, &found);
     rv = flo_digest_equal(&found, &id)
-             ? flo_release_parse(parts.body, parts.body_bytes, NULL, release,
-                                 err)
+             ? flo_release_new(parts.body, parts.body_bytes, NULL, release, err)
              : flo_fail(err, FLO_E_TARGET_HASH,
                         "the controller sent another document than %s", title);
     flo_envelope_deinit(&parts);
@@ -91,7 +90,7 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
     const char *title = cli->args.words[0];
     char dir[1024];
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf envelope = {0};
-    struct flo_release release = {0};
+    struct flo_release *release = NULL;
     struct flo_digest wanted[FLO_RELEASE_FILES_MAX];
     size_t count = 0;
     struct flo_bundle_facts facts;
@@ -108,7 +107,7 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
     flo_ticker_start(&ticker, "bundle create");
     rv = fetch_document(cli, title, &envelope, &release, err);
     if (rv == 0) {
-        rv = fetch(cli, &release, dir, wanted, &count, err);
+        rv = fetch(cli, release, dir, wanted, &count, err);
     }
     if (rv == 0) {
         struct flo_bundle_spec spec = {
@@ -131,7 +130,7 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
                      "%s  %s in %u artifacts of %s\n", to, text, facts.blobs,
                      title);
     }
-    flo_release_deinit(&release);
+    flo_release_free(release);
     remove_files(dir, wanted, count);
     return rv;
 }

@@ -280,6 +280,9 @@ static json_t *ways_json(const struct create *create,
 
     for (size_t i = 0; i < made->blob_count; i++) {
         const struct flo_author_blob *blob = &made->blobs[i];
+        if (blob->is_chunk_list) {
+            continue;
+        }
         json_t *way = json_pack("{s:s,s:s,s:I,s:b,s:I}", "file", blob->file,
                                 "codec", flo_codec_word(blob->codec), "bytes",
                                 (json_int_t)blob->bytes, "kept", blob->kept,
@@ -320,6 +323,7 @@ static uint64_t model_bytes(const struct flo_author_result *made)
 {
     for (size_t i = 0; i < made->blob_count; i++) {
         if (made->blobs[i].codec == FLO_CODEC_RAW &&
+            !made->blobs[i].is_chunk_list &&
             strcmp(made->blobs[i].file, "model.gguf") == 0) {
             return made->blobs[i].bytes;
         }

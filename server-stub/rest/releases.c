@@ -17,20 +17,28 @@ static int take_view(void *context, const struct flo_fleet_release *release)
 
 /* ---- artifacts that miss ---- */
 
+static void note_missing(const struct flo_controller *controller,
+                         const struct flo_digest *digest, json_t *missing)
+{
+    char text[FLO_DIGEST_TEXT];
+
+    if (!flo_digest_is_zero(digest) && !flo_blob_exists(controller, digest)) {
+        flo_digest_text(digest, text);
+        json_array_append_new(missing, json_string(text));
+    }
+}
+
 static json_t *missing_blobs(const struct flo_controller *controller,
                              const struct flo_release *release)
 {
     json_t *missing = json_array();
 
     for (uint32_t f = 0; f < release->file_count; f++) {
-        for (uint32_t w = 0; w < release->files[f].way_count; w++) {
-            const struct flo_digest *digest = &release->files[f].ways[w].digest;
-            char text[FLO_DIGEST_TEXT];
-            flo_digest_text(digest, text);
-            if (!flo_blob_exists(controller, digest)) {
-                json_array_append_new(missing, json_string(text));
-            }
+        const struct flo_release_file *file = &release->files[f];
+        for (uint32_t w = 0; w < file->way_count; w++) {
+            note_missing(controller, &file->ways[w].digest, missing);
         }
+        note_missing(controller, &file->chunk_list, missing);
     }
     return missing;
 }
@@ -181,17 +189,21 @@ static int add_verified(struct flo_rest_call *call,
 
 int flo_rest_release_add(struct flo_rest_call *call, struct flo_err *err)
 {
-    struct flo_release_verified verified = {0};
+    FLO_CLEANUP(flo_free_cleanup)
+    struct flo_release_verified *verified = calloc(1, sizeof(*verified));
     size_t bytes;
     const char *body = flo_httpd_body(call->request, &bytes);
-    int rv = flo_release_verify(body, bytes, call->controller->trust, &verified,
-                                err);
 
+    if (verified == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a release");
+    }
+    int rv =
+        flo_release_verify(body, bytes, call->controller->trust, verified, err);
     if (rv < 0) {
         return rv;
     }
-    rv = add_verified(call, &verified, body, err);
-    flo_release_verified_deinit(&verified);
+    rv = add_verified(call, verified, body, err);
+    flo_release_verified_deinit(verified);
     return rv;
 }
 
@@ -202,7 +214,7 @@ struct found {
     char version[FLO_NAME_MAX + 1];
     char digest[FLO_DIGEST_TEXT];
     char state[16];
-    struct flo_release release;
+    struct flo_release *release;
     struct flo_err *err;
 };
 
@@ -212,8 +224,8 @@ static int take_found(void *context, const struct flo_fleet_release *release)
 
     snprintf(found->digest, sizeof(found->digest), "%s", release->digest);
     snprintf(found->state, sizeof(found->state), "%s", release->state);
-    return flo_release_parse(release->body, strlen(release->body), NULL,
-                             &found->release, found->err);
+    return flo_release_new(release->body, strlen(release->body), NULL,
+                           &found->release, found->err);
 }
 
 static int find(struct flo_rest_call *call, struct found *found,
@@ -247,8 +259,8 @@ int flo_rest_release_publish(struct flo_rest_call *call, struct flo_err *err)
         return rv;
     }
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *missing = missing_blobs(call->controller, &found.release);
-    flo_release_deinit(&found.release);
+    json_t *missing = missing_blobs(call->controller, found.release);
+    flo_release_free(found.release);
     if (strcmp(found.state, "yanked") == 0) {
         return flo_fail(err, FLO_E_RELEASE_YANKED, "%s was withdrawn",
                         flo_httpd_param(call->request, "name"));
@@ -277,7 +289,7 @@ int flo_rest_release_yank(struct flo_rest_call *call, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    flo_release_deinit(&found.release);
+    flo_release_free(found.release);
     snprintf(note, sizeof(note), "yanked by %s", call->name);
     rv = flo_digest_parse(found.digest, &digest)
              ? flo_orders_withdraw(call->controller, &digest, "", note, err)
@@ -293,7 +305,7 @@ int flo_rest_release_unyank(struct flo_rest_call *call, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    flo_release_deinit(&found.release);
+    flo_release_free(found.release);
     if (strcmp(found.state, "yanked") != 0) {
         return flo_fail(err, FLO_E_STATE, "%s is %s, not yanked",
                         flo_httpd_param(call->request, "name"), found.state);
@@ -342,8 +354,8 @@ int flo_rest_release(struct flo_rest_call *call, struct flo_err *err)
                                found.version, take_view, call, err);
     if (rv == 0) {
         json_object_set_new(call->out, "missing",
-                            missing_blobs(call->controller, &found.release));
+                            missing_blobs(call->controller, found.release));
     }
-    flo_release_deinit(&found.release);
+    flo_release_free(found.release);
     return rv;
 }

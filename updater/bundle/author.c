@@ -212,9 +212,9 @@ static void build_probe(struct author_build *build)
     const struct flo_author *author = build->author;
 
     for (uint32_t i = 0; i < release->file_count; i++) {
-        if (strcmp(release->files[i].role, "golden") == 0) {
-            memcpy(release->probe_golden, release->files[i].name,
-                   sizeof release->probe_golden);
+        if (strcmp(release->files[i].role, "golden") == 0 &&
+            release->golden_count < FLO_RELEASE_GOLDEN_MAX) {
+            release->golden[release->golden_count++] = (uint8_t)i;
         }
     }
     release->probe_speed_ratio_max = author->speed_ratio_max > 0
@@ -288,13 +288,11 @@ static int write_body(const struct author_build *build, struct flo_err *err)
 /* Only a document that reads back as a release is signed. */
 static int check_body(const struct author_build *build, struct flo_err *err)
 {
-    struct flo_release release = {0};
-    int rv = flo_release_parse(build->out->body.data, build->out->body.bytes,
-                               build->author->fleet, &release, err);
+    struct flo_release *release = NULL;
+    int rv = flo_release_new(build->out->body.data, build->out->body.bytes,
+                             build->author->fleet, &release, err);
 
-    if (rv == 0) {
-        flo_release_deinit(&release);
-    }
+    flo_release_free(release);
     return rv;
 }
 
@@ -333,6 +331,7 @@ int flo_release_build(const struct flo_author *author, const char *out_dir,
     if (build == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory to build a release");
     }
+    flo_release_serve_init(&build->release.serve);
     build->author = author;
     build->out_dir = out_dir;
     build->out = out;
@@ -351,4 +350,7 @@ int flo_release_build(const struct flo_author *author, const char *out_dir,
 void flo_author_result_deinit(struct flo_author_result *result)
 {
     flo_buf_deinit(&result->body);
+    free(result->blobs);
+    result->blobs = NULL;
+    result->blob_count = result->blob_room = 0;
 }

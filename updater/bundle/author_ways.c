@@ -18,9 +18,8 @@
 #define PIECE_BYTES (256u << 10)
 #define CHUNK_BYTES_MIN (1u << 20)
 #define CHUNK_BYTES_MAX (8u << 20)
-/* 27 KiB of the document's 64; larger chunks before more of them. */
+/* Larger chunks before more of them. */
 #define CHUNKS_WANTED_MAX 400
-#define CHUNKS_MAX 700
 /* Bytes for each of the old model, for files beyond 2 GiB, too. */
 #define DELTA_MEMORY 9
 
@@ -61,6 +60,32 @@ static int name_blob(const char *dir, int fd, const struct flo_digest *digest,
     return 0;
 }
 
+/* ---- the result ---- */
+
+/* One more blob of a file; NULL: no memory. */
+static struct flo_author_blob *add_blob(struct author_build *build,
+                                        const struct flo_release_file *file,
+                                        struct flo_err *err)
+{
+    struct flo_author_result *out = build->out;
+
+    if (out->blob_count == out->blob_room) {
+        size_t room = 2 * out->blob_room + 16;
+        struct flo_author_blob *grown =
+            realloc(out->blobs, room * sizeof *grown);
+        if (grown == NULL) {
+            flo_fail(err, FLO_E_MEMORY, "no memory for %zu blobs", room);
+            return NULL;
+        }
+        out->blobs = grown;
+        out->blob_room = room;
+    }
+    struct flo_author_blob *blob = &out->blobs[out->blob_count++];
+    *blob = (struct flo_author_blob){.codec = FLO_CODEC_RAW};
+    (void)snprintf(blob->file, sizeof blob->file, "%s", file->name);
+    return blob;
+}
+
 /* ---- chunk hashes ---- */
 
 static uint64_t choose_chunk_bytes(uint64_t bytes)
@@ -71,7 +96,7 @@ static uint64_t choose_chunk_bytes(uint64_t bytes)
            chunk_bytes < CHUNK_BYTES_MAX) {
         chunk_bytes *= 2;
     }
-    return bytes / chunk_bytes > CHUNKS_MAX ? 0 : chunk_bytes;
+    return bytes / chunk_bytes >= FLO_RELEASE_CHUNKS_MAX ? 0 : chunk_bytes;
 }
 
 static int hash_chunk(int fd, uint64_t offset, uint64_t bytes,
@@ -99,54 +124,81 @@ static int hash_chunk(int fd, uint64_t offset, uint64_t bytes,
     return rv;
 }
 
+static int hash_chunks(int fd, const struct flo_release_file *file,
+                       struct flo_digest *out, struct flo_err *err)
+{
+    int rv = 0;
+
+    for (uint64_t offset = 0; rv == 0 && offset < file->bytes;
+         offset += file->chunk_bytes) {
+        uint64_t left = file->bytes - offset;
+        rv = hash_chunk(fd, offset,
+                        left < file->chunk_bytes ? left : file->chunk_bytes,
+                        out++, err);
+    }
+    return rv;
+}
+
+/* The list is a blob of its own. */
+static int write_list(struct author_build *build, struct flo_release_file *file,
+                      const struct flo_digest *chunks, size_t bytes,
+                      struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    struct flo_author_blob *blob = add_blob(build, file, err);
+
+    if (blob == NULL) {
+        return FLO_E_MEMORY;
+    }
+    flo_sha256(chunks, bytes, &file->chunk_list);
+    blob->digest = file->chunk_list;
+    blob->bytes = bytes;
+    blob->is_chunk_list = true;
+    blob->kept = true;
+    int rv = open_nameless(build->out_dir, &fd, err);
+    if (rv == 0) {
+        rv = flo_fd_write_all(fd, chunks, bytes, err);
+    }
+    return rv < 0 ? rv : name_blob(build->out_dir, fd, &blob->digest, err);
+}
+
 int flo_author_add_chunks(struct author_build *build,
                           struct flo_release_file *file, int fd,
                           struct flo_err *err)
 {
-    struct flo_release *release = &build->release;
     uint64_t chunk_bytes = choose_chunk_bytes(file->bytes);
 
     if (chunk_bytes == 0 || file->bytes <= chunk_bytes) {
         return 0; /* the file's own digest says as much */
     }
-    uint64_t count = (file->bytes + chunk_bytes - 1) / chunk_bytes;
-    size_t total = release->chunk_count + (size_t)count;
-    struct flo_digest *grown =
-        realloc(release->chunks, total * sizeof *release->chunks);
-    if (grown == NULL) {
+    file->chunk_bytes = chunk_bytes;
+    size_t count = flo_release_chunks(file);
+    FLO_CLEANUP(flo_free_cleanup)
+    struct flo_digest *chunks = malloc(count * sizeof *chunks);
+    if (chunks == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for the chunks");
     }
-    release->chunks = grown;
-    file->chunk_bytes = chunk_bytes;
-    file->chunk_first = release->chunk_count;
-    file->chunk_count = (uint32_t)count;
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t offset = i * chunk_bytes;
-        uint64_t left = file->bytes - offset;
-        int rv = hash_chunk(fd, offset, left < chunk_bytes ? left : chunk_bytes,
-                            &grown[release->chunk_count], err);
-        if (rv < 0) {
-            return rv;
-        }
-        release->chunk_count++;
-    }
-    return 0;
+    int rv = hash_chunks(fd, file, chunks, err);
+    return rv < 0
+               ? rv
+               : write_list(build, file, chunks, count * sizeof *chunks, err);
 }
 
 /* ---- ways ---- */
 
-static struct flo_author_blob *add_blob(struct author_build *build,
+static struct flo_author_blob *add_made(struct author_build *build,
                                         const struct flo_release_file *file,
-                                        const struct flo_delta_made *made)
+                                        const struct flo_delta_made *made,
+                                        struct flo_err *err)
 {
-    struct flo_author_blob *blob = &build->out->blobs[build->out->blob_count];
+    struct flo_author_blob *blob = add_blob(build, file, err);
 
-    build->out->blob_count++;
-    *blob = (struct flo_author_blob){.digest = made->digest,
-                                     .bytes = made->bytes,
-                                     .codec = made->codec,
-                                     .create_ms = made->create_ms};
-    (void)snprintf(blob->file, sizeof blob->file, "%s", file->name);
+    if (blob != NULL) {
+        blob->digest = made->digest;
+        blob->bytes = made->bytes;
+        blob->codec = made->codec;
+        blob->create_ms = made->create_ms;
+    }
     return blob;
 }
 
@@ -328,7 +380,10 @@ static int take_way(struct author_build *build, struct flo_release_file *file,
                    ? rv
                    : flo_wrap(err, rv, "delta from %s", task->base_path);
     }
-    struct flo_author_blob *blob = add_blob(build, file, &task->made);
+    struct flo_author_blob *blob = add_made(build, file, &task->made, err);
+    if (blob == NULL) {
+        return FLO_E_MEMORY;
+    }
     blob->base = task->base;
     if (!is_worth(file, blob)) {
         return 0;

@@ -71,21 +71,118 @@ static bool runs_engines(const struct flo_release_variant *variant,
     return true;
 }
 
-/* The kinds of no, so that the best sentence can be said. */
-enum verdict { FITS, NEEDS_MEMORY, NEEDS_OTHER };
+static bool has_runtime(const struct flo_release_variant *variant,
+                        const struct flo_profile *profile)
+{
+    if (flo_release_is_native(variant)) {
+        return runs_engines(variant, profile);
+    }
+    for (size_t i = 0; i < FLO_COUNT(profile->runtimes); i++) {
+        if (strcmp(profile->runtimes[i], variant->runtime) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
-static enum verdict judge(const struct flo_release_variant *variant,
+static bool has_accelerators(const struct flo_release_variant *variant,
+                             const struct flo_profile *profile)
+{
+    for (size_t i = 0; i < 4 && variant->accelerator[i][0] != '\0'; i++) {
+        bool is_here = false;
+        for (size_t j = 0; j < FLO_COUNT(profile->accelerators); j++) {
+            is_here = is_here || strcmp(profile->accelerators[j],
+                                        variant->accelerator[i]) == 0;
+        }
+        if (!is_here) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Thousandths of a token each second, as far as memory lets them through.
+ * Multiplied in parts: 2^44 bytes per second and more stay in 64 bits. */
+static uint64_t rate_of(const struct flo_release_variant *variant,
+                        const struct flo_profile *profile)
+{
+    uint64_t whole = profile->memory_bytes_per_s / variant->bytes_per_token;
+    uint64_t rest = profile->memory_bytes_per_s % variant->bytes_per_token;
+
+    return whole > UINT64_MAX / 2000
+               ? UINT64_MAX
+               : whole * 1000 + rest * 1000 / variant->bytes_per_token;
+}
+
+static bool is_fast_enough(const struct flo_release_variant *variant,
+                           const struct flo_profile *profile, bool is_last)
+{
+    if (variant->rate_mtps == 0 || variant->bytes_per_token == 0) {
+        return true;
+    }
+    return profile->memory_bytes_per_s == 0
+               ? is_last
+               : rate_of(variant, profile) >= variant->rate_mtps;
+}
+
+/* The kinds of no, so that the best sentence can be said. */
+enum verdict { FITS, NEEDS_MEMORY, NEEDS_DISK, NEEDS_RATE, NEEDS_OTHER };
+
+static enum verdict judge(const struct flo_release *release, uint32_t index,
                           const struct flo_profile *profile)
 {
+    const struct flo_release_variant *variant = &release->variants[index];
+
     if (!has_word(variant->arch, 4, profile->arch) ||
-        !runs_engines(variant, profile)) {
+        !has_runtime(variant, profile) || !has_accelerators(variant, profile)) {
         return NEEDS_OTHER;
     }
     if (profile->memory_bytes != 0 &&
         variant->memory_bytes > profile->memory_bytes) {
         return NEEDS_MEMORY;
     }
-    return FITS;
+    if (variant->disk_bytes > profile->disk_free_bytes) {
+        return NEEDS_DISK;
+    }
+    return is_fast_enough(variant, profile, index + 1 == release->variant_count)
+               ? FITS
+               : NEEDS_RATE;
+}
+
+/* Why a variant is not for this device. */
+static void say_no(const struct flo_release_variant *variant,
+                   const struct flo_profile *profile, enum verdict verdict,
+                   char *out, size_t bytes)
+{
+    switch (verdict) {
+    case NEEDS_MEMORY:
+        snprintf(out, bytes, "%s needs %llu bytes of memory of %llu",
+                 variant->name, (unsigned long long)variant->memory_bytes,
+                 (unsigned long long)profile->memory_bytes);
+        break;
+    case NEEDS_DISK:
+        snprintf(out, bytes, "%s needs %llu bytes of disk, %llu are free",
+                 variant->name, (unsigned long long)variant->disk_bytes,
+                 (unsigned long long)profile->disk_free_bytes);
+        break;
+    case NEEDS_RATE:
+        snprintf(out, bytes, "%s needs %llu tokens per 1000 s, memory gives %s",
+                 variant->name, (unsigned long long)variant->rate_mtps,
+                 profile->memory_bytes_per_s == 0 ? "an unknown number"
+                                                  : "fewer");
+        break;
+    case NEEDS_OTHER:
+        snprintf(out, bytes, "%s needs arch %.15s, runtime %.31s%s%.15s",
+                 variant->name,
+                 variant->arch[0][0] != '\0' ? variant->arch[0] : "any",
+                 flo_release_is_native(variant) ? FLO_RUNTIME_NATIVE
+                                                : variant->runtime,
+                 variant->accelerator[0][0] != '\0' ? ", " : "",
+                 variant->accelerator[0]);
+        break;
+    case FITS:
+        break;
+    }
 }
 
 /* The architectures that the device runs, with blanks between. */
@@ -103,42 +200,62 @@ static void list_engines(const struct flo_profile *profile, char *out,
     }
 }
 
-static int choose_variant(const struct flo_plan_input *input, uint32_t *out,
-                          struct flo_err *err)
+/* Than arch and engine, which are in the sentence. */
+static bool needs_more(const struct flo_release *release)
+{
+    for (uint32_t i = 0; i < release->variant_count; i++) {
+        const struct flo_release_variant *variant = &release->variants[i];
+        if (!flo_release_is_native(variant) || variant->rate_mtps > 0 ||
+            variant->accelerator[0][0] != '\0') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Nothing fits: the smallest need of memory is the best sentence, then that of
+ * disk. */
+static int refuse(const struct flo_plan_input *input, const char *why,
+                  struct flo_err *err)
 {
     const struct flo_release *release = input->release;
-    const struct flo_release_variant *smallest = NULL;
+    const struct flo_release_variant *least = NULL;
+    enum verdict verdict = NEEDS_OTHER;
     char title[2 * FLO_NAME_MAX + 2];
     char engines[sizeof(input->profile->engine)];
 
-    assert(release->variant_count <= FLO_RELEASE_VARIANTS_MAX);
     for (uint32_t i = 0; i < release->variant_count; i++) {
         const struct flo_release_variant *variant = &release->variants[i];
-        enum verdict verdict = judge(variant, input->profile);
-        if (verdict == FITS) {
-            *out = i;
-            return 0;
-        }
-        if (verdict == NEEDS_MEMORY &&
-            (smallest == NULL ||
-             variant->memory_bytes < smallest->memory_bytes)) {
-            smallest = variant;
+        enum verdict found = judge(release, i, input->profile);
+        bool is_less = found == NEEDS_MEMORY && found == verdict &&
+                       variant->memory_bytes < least->memory_bytes;
+        if (found < verdict || is_less) {
+            verdict = found;
+            least = variant;
         }
     }
     flo_release_title(release, title);
     list_engines(input->profile, engines, sizeof(engines));
-    if (smallest != NULL) {
+    if (verdict == NEEDS_MEMORY) {
         return flo_fail(err, FLO_E_MEMORY_BUDGET,
                         "%s needs %llu bytes of memory (variant %s), the "
                         "device gives %llu",
-                        title, (unsigned long long)smallest->memory_bytes,
-                        smallest->name,
+                        title, (unsigned long long)least->memory_bytes,
+                        least->name,
                         (unsigned long long)input->profile->memory_bytes);
     }
+    if (verdict == NEEDS_DISK) {
+        return flo_fail(err, FLO_E_DISK_FULL,
+                        "%s needs %llu bytes of disk (variant %s), %llu free",
+                        title, (unsigned long long)least->disk_bytes,
+                        least->name,
+                        (unsigned long long)input->profile->disk_free_bytes);
+    }
     return flo_fail(err, FLO_E_TARGET_INCOMPATIBLE,
-                    "%s: none of its %u variants fits arch %s, engine %s",
+                    "%s: none of its %u variants fits arch %s, engine %s%s%s",
                     title, release->variant_count, input->profile->arch,
-                    engines);
+                    engines, needs_more(release) ? ": " : "",
+                    needs_more(release) ? why : "");
 }
 
 static bool can_work(const struct flo_plan_input *input,
@@ -329,10 +446,11 @@ static void add_packed(const struct flo_plan_input *input,
                        uint64_t room_bytes, struct flo_plan *plan)
 {
     const struct flo_release_file *model =
-        flo_release_variant_file(input->release, variant, "model");
+        flo_release_entry(input->release, variant);
     uint64_t bytes;
 
     if (input->profile->packs && model != NULL &&
+        flo_release_is_native(variant) &&
         !holds(input->present, input->present_count, &model->digest) &&
         flo_add_u64(model->bytes, model->bytes / 16 + PACKED_BYTES_MORE,
                     &bytes)) {
@@ -396,19 +514,54 @@ static int plan_variant(const struct flo_plan_input *input, uint32_t index,
     return rv;
 }
 
+/* The network is spared first, then the disk. */
+static int try_variant(const struct flo_plan_input *input, uint32_t index,
+                       struct flo_plan *out, struct flo_err *err)
+{
+    int rv = plan_variant(input, index, false, out, err);
+
+    return rv == FLO_E_DISK_FULL ? plan_variant(input, index, true, out, err)
+                                 : rv;
+}
+
 int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
                   struct flo_err *err)
 {
-    uint32_t variant = 0;
-    int rv = choose_variant(input, &variant, err);
+    const struct flo_release *release = input->release;
+    char why[sizeof(out->chosen)] = "the first variant";
+    struct flo_err first = {0};
+    int failed = 0;
 
     assert(input->release != NULL && input->profile != NULL);
-    if (rv < 0) {
-        return rv;
+    assert(release->variant_count <= FLO_RELEASE_VARIANTS_MAX);
+    for (uint32_t i = 0; i < release->variant_count; i++) {
+        enum verdict verdict = judge(release, i, input->profile);
+        struct flo_err no = {0};
+        if (verdict != FITS) {
+            say_no(&release->variants[i], input->profile, verdict, why,
+                   sizeof(why));
+            continue;
+        }
+        int rv = try_variant(input, i, out, &no);
+        if (rv == 0) {
+            snprintf(out->chosen, sizeof(out->chosen), "%s", why);
+            return 0;
+        }
+        if (failed == 0) {
+            failed = rv;
+            first = no;
+        }
+        if (rv != FLO_E_DISK_FULL) {
+            break;
+        }
+        snprintf(why, sizeof(why), "%s has no room on the disk",
+                 release->variants[i].name);
     }
-    rv = plan_variant(input, variant, false, out, err);
-    if (rv == FLO_E_DISK_FULL) {
-        rv = plan_variant(input, variant, true, out, err);
+    if (failed < 0) {
+        if (err != NULL) {
+            *err = first;
+        }
+        return failed;
     }
-    return rv;
+    return refuse(input, why, err);
 }

@@ -31,6 +31,7 @@ static void rotate(struct flo_slots *slots, enum flo_slot_turn turn)
     flo_slots_turn(turn, &releases);
     flo_slots_turn(turn, &numbers);
     slots->phase = FLO_SLOT_IDLE;
+    slots->candidate_floor = 0;
     slots->tries_left = 0;
     slots->attempt = 0;
     slots->order_seq = 0;
@@ -66,6 +67,7 @@ int flo_slots_stage(struct flo_slots *slots, const struct flo_digest *candidate,
     slots->is_removed = false;
     if (execution != NULL) {
         slots->candidate_number = execution->candidate_number;
+        slots->candidate_floor = execution->candidate_floor;
         slots->attempt = execution->attempt;
         slots->order_seq = execution->order_seq;
         slots->soak_ms = execution->soak_ms;
@@ -128,6 +130,9 @@ int flo_slots_commit(struct flo_slots *slots, struct flo_err *err)
     if (slots->phase != FLO_SLOT_TRIAL) {
         return flo_fail(err, FLO_E_STATE, "%s: nothing is on trial",
                         slots->model);
+    }
+    if (slots->candidate_floor > slots->floor_hard) {
+        slots->floor_hard = slots->candidate_floor;
     }
     rotate(slots, FLO_TURN_COMMIT);
     if (slots->current_number > slots->floor) {

@@ -56,6 +56,13 @@ FLO_MUST_USE int flo_fetch_envelope(struct flo_fetch *fetch,
                                     flo_fetch_check_fn check, void *context,
                                     struct flo_buf *out, struct flo_err *err);
 
+/* The same for a blob of at most `bytes_max`; `check` compares the digest. */
+FLO_MUST_USE int flo_fetch_small(struct flo_fetch *fetch,
+                                 const struct flo_digest *digest,
+                                 size_t bytes_max, flo_fetch_check_fn check,
+                                 void *context, struct flo_buf *out,
+                                 struct flo_err *err);
+
 /* ---- a bundle as the source (bundle.c) ---- */
 
 #define FLO_OFFERED_MAX 256

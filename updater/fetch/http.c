@@ -433,14 +433,15 @@ int flo_fetch_artifact(struct flo_fetch *fetch,
     return rv;
 }
 
-/* ---- envelopes ---- */
+/* ---- into memory ---- */
 
 struct wanted {
+    size_t bytes_max;
     flo_fetch_check_fn check;
     void *context;
 };
 
-static enum outcome get_envelope(struct flo_fetch *fetch, const char *url,
+static enum outcome get_document(struct flo_fetch *fetch, const char *url,
                                  const struct wanted *wanted,
                                  struct flo_buf *out, uint64_t *retry_ms,
                                  struct flo_err *err)
@@ -449,7 +450,7 @@ static enum outcome get_envelope(struct flo_fetch *fetch, const char *url,
     struct transfer transfer = {.fetch = fetch, .answer = &answer};
     struct flo_http_request request = {
         .url = url,
-        .answer_bytes_max = FLO_ENVELOPE_BYTES_MAX,
+        .answer_bytes_max = wanted->bytes_max,
         .on_progress = on_progress,
         .context = &transfer,
     };
@@ -459,8 +460,8 @@ static enum outcome get_envelope(struct flo_fetch *fetch, const char *url,
     *retry_ms = answer.retry_after_ms;
     if (rv == FLO_E_REST_TOO_LARGE) {
         rv = flo_fail(err, FLO_E_META_TOO_LARGE,
-                      "%s: more than the %d bytes of an envelope", url,
-                      FLO_ENVELOPE_BYTES_MAX);
+                      "%s: more than the %zu bytes that are allowed", url,
+                      wanted->bytes_max);
     }
     if (rv < 0) {
         return judge(rv, &answer);
@@ -486,28 +487,45 @@ static enum outcome get_envelope(struct flo_fetch *fetch, const char *url,
     return GOOD;
 }
 
-int flo_fetch_envelope(struct flo_fetch *fetch,
-                       const struct flo_digest *release,
-                       flo_fetch_check_fn check, void *context,
-                       struct flo_buf *out, struct flo_err *err)
+static int get(struct flo_fetch *fetch, const char *path,
+               const struct flo_digest *name, const struct wanted *wanted,
+               struct flo_buf *out, struct flo_err *err)
 {
     struct mirrors mirrors;
-    struct wanted wanted = {check, context};
     struct flo_err own = {0};
     char url[600];
 
     err = err == NULL ? &own : err;
     fetch->is_passing = false;
-    int rv = begin(&mirrors, fetch, "/v1/envelopes/", release, err);
+    int rv = begin(&mirrors, fetch, path, name, err);
 
     while (rv == 0 && next_url(&mirrors, url, sizeof(url))) {
         uint64_t retry_ms = 0;
         enum outcome outcome =
-            get_envelope(fetch, url, &wanted, out, &retry_ms, err);
+            get_document(fetch, url, wanted, out, &retry_ms, err);
         if (outcome == GOOD) {
             return 0;
         }
         rv = after(&mirrors, outcome, 0, retry_ms, err);
     }
     return rv < 0 ? rv : err->code;
+}
+
+int flo_fetch_envelope(struct flo_fetch *fetch,
+                       const struct flo_digest *release,
+                       flo_fetch_check_fn check, void *context,
+                       struct flo_buf *out, struct flo_err *err)
+{
+    const struct wanted wanted = {FLO_ENVELOPE_BYTES_MAX, check, context};
+
+    return get(fetch, "/v1/envelopes/", release, &wanted, out, err);
+}
+
+int flo_fetch_small(struct flo_fetch *fetch, const struct flo_digest *digest,
+                    size_t bytes_max, flo_fetch_check_fn check, void *context,
+                    struct flo_buf *out, struct flo_err *err)
+{
+    const struct wanted wanted = {bytes_max, check, context};
+
+    return get(fetch, "/v1/blobs/", digest, &wanted, out, err);
 }

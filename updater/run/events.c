@@ -75,6 +75,7 @@ void flo_event_planned(int fd, const struct flo_release *release,
     add_number(&buf, "packed_bytes", plan->packed_bytes);
     add_number(&buf, "prefix_bytes", plan->prefix_bytes);
     add_text(&buf, "reason", plan->reason);
+    add_text(&buf, "chosen", plan->chosen);
     send_line(fd, &buf);
 }
 

@@ -31,6 +31,7 @@ struct flo_update_job {
     uint64_t pause_ms_max;
     uint64_t attempts_max;
     enum flo_sandbox_mode sandbox;
+    struct flo_digest_list others; /* downloads that other models want */
     uint64_t time_ms; /* it is that late at least; 0: only the clock knows */
 };
 

@@ -33,10 +33,12 @@ struct stage {
     struct flo_profile profile;
     struct flo_plan plan;
     struct flo_digest present[PRESENT_MAX];
+    struct flo_digest wanted[PRESENT_MAX]; /* downloads of this release */
     struct flo_digest damaged[FLO_RELEASE_FILES_MAX];
-    uint64_t done_before;    /* of this plan, by earlier files */
-    uint64_t progress_at_ms; /* of the last downloading event */
-    bool is_last;            /* the step under way is the plan's last */
+    struct flo_digest *chunks; /* of the file under way; NULL: none */
+    uint64_t done_before;      /* of this plan, by earlier files */
+    uint64_t progress_at_ms;   /* of the last downloading event */
+    bool is_last;              /* the step under way is the plan's last */
 };
 
 static void on_progress(void *context, uint64_t done, uint64_t total)
@@ -162,7 +164,6 @@ static void add_present(struct stage *stage, const struct flo_digest *digest,
 static void look_at_disk(struct stage *stage)
 {
     const struct flo_release *release = &stage->verified.release;
-    struct flo_digest wanted[PRESENT_MAX];
     size_t wanted_count = 0;
 
     stage->input.present_count = 0;
@@ -172,19 +173,19 @@ static void look_at_disk(struct stage *stage)
         bool is_here =
             flo_store_blob_has(stage->store, &file->digest, file->bytes);
         add_present(stage, &file->digest, file->bytes);
-        if (file->chunk_count > 0 &&
+        if (file->chunk_bytes > 0 &&
             flo_store_part_is_damaged(stage->store, &file->digest)) {
             stage->damaged[stage->input.damaged_count++] = file->digest;
         }
         for (uint32_t w = 0; w < file->way_count; w++) {
             add_present(stage, &file->ways[w].base, 0);
             if (!is_here) {
-                wanted[wanted_count++] = file->ways[w].digest;
+                stage->wanted[wanted_count++] = file->ways[w].digest;
             }
         }
     }
-    uint64_t taken =
-        flo_store_partials_keep(stage->store, wanted, wanted_count);
+    uint64_t taken = flo_store_partials_keep(stage->store, stage->wanted,
+                                             wanted_count, &stage->job->others);
     stage->profile.disk_free_bytes = flo_store_disk_free(stage->store) + taken;
     stage->profile.kept_bytes = flo_store_prefixes_bytes(stage->store);
     if (flo_store_prefix_has(stage->store, &stage->verified.digest)) {
@@ -205,20 +206,21 @@ static void make_room(const struct stage *stage)
 }
 
 /* The room of downloads on ways that are not taken was counted as free. */
-static void drop_others(const struct stage *stage)
+static void drop_others(struct stage *stage)
 {
     const struct flo_release *release = &stage->verified.release;
-    struct flo_digest taken[FLO_RELEASE_FILES_MAX];
     size_t count = 0;
 
     for (uint32_t i = 0; i < stage->plan.step_count; i++) {
         const struct flo_release_file *file =
             &release->files[stage->plan.steps[i].file];
         if (!stage->plan.steps[i].is_present) {
-            taken[count++] = file->ways[stage->plan.steps[i].way].digest;
+            stage->wanted[count++] =
+                file->ways[stage->plan.steps[i].way].digest;
         }
     }
-    (void)flo_store_partials_keep(stage->store, taken, count);
+    (void)flo_store_partials_keep(stage->store, stage->wanted, count,
+                                  &stage->job->others);
 }
 
 static int make_plan(struct stage *stage, struct flo_err *err)
@@ -277,12 +279,106 @@ static struct flo_artifact artifact_of_way(const struct stage *stage,
 {
     struct flo_artifact artifact = {.digest = way->digest, .bytes = way->bytes};
 
-    if (way->codec == FLO_CODEC_RAW && file->chunk_count > 0) {
+    if (way->codec == FLO_CODEC_RAW && stage->chunks != NULL) {
         artifact.chunk_bytes = file->chunk_bytes;
-        artifact.chunk_count = file->chunk_count;
-        artifact.chunks = stage->verified.release.chunks + file->chunk_first;
+        artifact.chunk_count = flo_release_chunks(file);
+        artifact.chunks = stage->chunks;
     }
     return artifact;
+}
+
+/* ---- hashes of chunks ---- */
+
+/* A list as it is signed. */
+struct chunk_list {
+    struct flo_digest digest;
+    size_t bytes; /* that its file needs */
+};
+
+static int check_list(void *context, const void *data, size_t bytes,
+                      struct flo_err *err)
+{
+    const struct chunk_list *list = context;
+    struct flo_digest found;
+
+    flo_sha256(data, bytes, &found);
+    if (!flo_digest_equal(&found, &list->digest)) {
+        return flo_fail(err, FLO_E_TARGET_HASH,
+                        "%zu bytes that are not the list of chunks", bytes);
+    }
+    return bytes == list->bytes
+               ? 0
+               : flo_fail(err, FLO_E_META_SCHEMA,
+                          "the list of chunks has %zu bytes, the file needs "
+                          "%zu",
+                          bytes, list->bytes);
+}
+
+static int fetch_list(struct stage *stage, struct chunk_list *list,
+                      struct flo_err *err)
+{
+    struct flo_buf text = {0};
+    struct flo_digest put;
+    int rv = flo_fetch_small(&stage->fetch, &list->digest,
+                             FLO_RELEASE_CHUNKS_MAX * FLO_DIGEST_BYTES,
+                             check_list, list, &text, err);
+
+    if (rv == 0) {
+        rv = flo_store_blob_put(stage->store, text.data, text.bytes, &put, err);
+    }
+    flo_buf_deinit(&text);
+    return rv;
+}
+
+static int read_list(struct stage *stage, struct chunk_list *list,
+                     struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    uint64_t bytes = 0;
+    int rv = flo_store_blob_open(stage->store, &list->digest, &fd, &bytes, err);
+
+    if (rv == 0 && bytes != list->bytes) {
+        rv = flo_fail(err, FLO_E_TARGET_HASH, "its list of chunks was cut");
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    stage->chunks = malloc(list->bytes);
+    if (stage->chunks == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a list of chunks");
+    }
+    rv = flo_fd_pread_all(fd, stage->chunks, list->bytes, 0, err);
+    return rv < 0 ? rv : check_list(list, stage->chunks, list->bytes, err);
+}
+
+static void forget_chunks(struct stage *stage)
+{
+    free(stage->chunks);
+    stage->chunks = NULL;
+}
+
+/* Damage in a raw file costs its chunk, and not the whole.  A bundle brings no
+ * list: there the file's own digest has to do. */
+static int load_chunks(struct stage *stage, const struct flo_release_file *file,
+                       const struct flo_way *way, struct flo_err *err)
+{
+    struct chunk_list list = {.digest = file->chunk_list,
+                              .bytes = (size_t)flo_release_chunks(file) *
+                                       FLO_DIGEST_BYTES};
+
+    forget_chunks(stage);
+    if (list.bytes == 0 || way->codec != FLO_CODEC_RAW ||
+        (flo_store_blob_has(stage->store, &list.digest, 0) &&
+         read_list(stage, &list, NULL) == 0)) {
+        return 0;
+    }
+    forget_chunks(stage);
+    if (stage->job->bundle != NULL) {
+        return 0;
+    }
+    int rv = fetch_list(stage, &list, err);
+    rv = rv < 0 ? rv : read_list(stage, &list, err);
+    return rv < 0 ? flo_wrap(err, rv, "chunks") : 0;
 }
 
 /* A raw file, whole in partial/: verify and rename.  Bytes that pass their
@@ -368,9 +464,13 @@ static int get_file(struct stage *stage, const struct flo_release_file *file,
                     const struct flo_way *way, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    struct flo_artifact artifact = artifact_of_way(stage, file, way);
-    int rv = flo_fetch_artifact(&stage->fetch, &artifact, &fd, err);
+    int rv = load_chunks(stage, file, way, err);
 
+    if (rv < 0) {
+        return rv;
+    }
+    struct flo_artifact artifact = artifact_of_way(stage, file, way);
+    rv = flo_fetch_artifact(&stage->fetch, &artifact, &fd, err);
     if (rv < 0) {
         return rv;
     }
@@ -529,7 +629,8 @@ static int stage_files(struct stage *stage, struct flo_err *err)
         rv = 0;
     }
     if (rv == 0) {
-        (void)flo_store_partials_keep(stage->store, NULL, 0);
+        (void)flo_store_partials_keep(stage->store, NULL, 0,
+                                      &stage->job->others);
     }
     return rv;
 }
@@ -612,6 +713,7 @@ int flo_stage(const struct flo_update_job *job, struct flo_store *store, int fd,
     if (stage->has_release) {
         flo_release_verified_deinit(&stage->verified);
     }
+    forget_chunks(stage);
     flo_buf_deinit(&stage->offer.envelope);
     flo_fetch_deinit(&stage->fetch);
     flo_trust_free(stage->trust);

@@ -17,47 +17,52 @@
 
 #include "updater/store/store.h"
 
-#define MODELS_MAX 64
-#define KEEP_MAX (MODELS_MAX * 4 * (FLO_RELEASE_FILES_MAX + 1))
-
 struct keep {
     struct flo_store *store;
-    struct flo_digest *digests; /* [KEEP_MAX] */
-    size_t count;
+    struct flo_digest_list digests;
+    struct flo_release *release; /* the one that is looked at */
     struct flo_collected collected;
 };
 
-static int keep_digest(struct keep *keep, const struct flo_digest *digest,
-                       struct flo_err *err)
+static int compare(const void *a, const void *b)
 {
-    if (keep->count == KEEP_MAX) {
-        return flo_fail(err, FLO_E_STATE, "more than %d files are in use",
-                        KEEP_MAX);
-    }
-    keep->digests[keep->count++] = *digest;
-    return 0;
+    return memcmp(a, b, sizeof(struct flo_digest));
 }
 
-/* The document and every file that it names; zero: nothing. */
+/* The document, and every file and list of chunks that it names; zero:
+ * nothing. */
 static int keep_release(struct keep *keep, const struct flo_digest *document,
                         struct flo_err *err)
 {
-    struct flo_release release;
+    struct flo_release *release = keep->release;
 
     if (flo_digest_is_zero(document)) {
         return 0;
     }
-    int rv = flo_store_release_load(keep->store, document, &release, err);
+    int rv = flo_store_release_load(keep->store, document, release, err);
 
     if (rv < 0) {
         return rv;
     }
-    rv = keep_digest(keep, document, err);
-    for (uint32_t i = 0; rv == 0 && i < release.file_count; i++) {
-        rv = keep_digest(keep, &release.files[i].digest, err);
+    flo_digest_list_add(&keep->digests, document);
+    for (uint32_t i = 0; i < release->file_count; i++) {
+        flo_digest_list_add(&keep->digests, &release->files[i].digest);
+        flo_digest_list_add(&keep->digests, &release->files[i].chunk_list);
     }
-    flo_release_deinit(&release);
-    return rv;
+    flo_release_deinit(release);
+    return keep->digests.failed
+               ? flo_fail(err, FLO_E_MEMORY, "no memory for the files in use")
+               : 0;
+}
+
+/* A release that is on its way: its document may not be here yet. */
+static int keep_target(struct keep *keep, const struct flo_stated *stated,
+                       struct flo_err *err)
+{
+    return stated->outcome == FLO_STATED_OPEN &&
+                   flo_store_blob_has(keep->store, &stated->target, 0)
+               ? keep_release(keep, &stated->target, err)
+               : 0;
 }
 
 static int keep_model(struct keep *keep, const char *model, struct flo_err *err)
@@ -71,7 +76,8 @@ static int keep_model(struct keep *keep, const char *model, struct flo_err *err)
     if (rv < 0 || (rv = keep_release(keep, &slots.current, err)) < 0 ||
         (rv = keep_release(keep, &slots.previous, err)) < 0 ||
         (rv = keep_release(keep, &slots.candidate, err)) < 0 ||
-        (rv = keep_release(keep, &slots.baseline, err)) < 0) {
+        (rv = keep_release(keep, &slots.baseline, err)) < 0 ||
+        (rv = keep_target(keep, &slots.stated, err)) < 0) {
         return flo_wrap(err, rv, "nothing is collected: %s", model);
     }
     return 0;
@@ -99,10 +105,9 @@ static int remove_other(void *context, const char *name)
     if (ending == NULL || !sweep->is_ending(ending)) {
         return 0; /* not ours to remove */
     }
-    for (size_t i = 0; i < keep->count; i++) {
-        if (flo_digest_equal(&keep->digests[i], &digest)) {
-            return 0;
-        }
+    if (bsearch(&digest, keep->digests.items, keep->digests.count,
+                sizeof(digest), compare) != NULL) {
+        return 0;
     }
     flo_store_remove(sweep->dir_fd, name, &keep->collected);
     return 0;
@@ -127,13 +132,13 @@ static void remove_others(struct keep *keep)
 static int decide(struct keep *keep, const struct flo_digest *extra,
                   size_t extra_count, struct flo_err *err)
 {
-    char models[MODELS_MAX][FLO_NAME_MAX + 1];
-    size_t count = flo_store_models(keep->store, models, MODELS_MAX);
+    char models[FLO_MODELS_MAX][FLO_NAME_MAX + 1];
+    size_t count = flo_store_models(keep->store, models, FLO_MODELS_MAX);
     int rv = 0;
 
-    if (count == MODELS_MAX) {
+    if (count == FLO_MODELS_MAX) {
         return flo_fail(err, FLO_E_STATE, "more than %d models have slots",
-                        MODELS_MAX - 1);
+                        FLO_MODELS_MAX - 1);
     }
     for (size_t i = 0; rv == 0 && i < count; i++) {
         rv = keep_model(keep, models[i], err);
@@ -155,18 +160,23 @@ int flo_store_collect(struct flo_store *store, const struct flo_digest *extra,
                         "%s is open without its lock: nothing is collected",
                         store->path);
     }
-    keep.digests = calloc(KEEP_MAX, sizeof(*keep.digests));
-    if (keep.digests == NULL) {
+    keep.release = calloc(1, sizeof(*keep.release));
+    if (keep.release == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "collect %s", store->path);
     }
     int rv = decide(&keep, extra, extra_count, err);
 
     if (rv == 0) {
+        if (keep.digests.count > 0) {
+            qsort(keep.digests.items, keep.digests.count,
+                  sizeof(struct flo_digest), compare);
+        }
         remove_others(&keep);
         if (out != NULL) {
             *out = keep.collected;
         }
     }
-    free(keep.digests);
+    flo_digest_list_deinit(&keep.digests);
+    free(keep.release);
     return rv;
 }

@@ -1,6 +1,7 @@
 /* partial/: which downloads under way are worth keeping. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -12,7 +13,8 @@ struct sweep {
     struct flo_store *store;
     const struct flo_digest *keep;
     size_t keep_count;
-    uint64_t bytes; /* on disk, of the files that stay */
+    const struct flo_digest_list *others;
+    uint64_t bytes; /* on disk, of the files in `keep` that stay */
 };
 
 static bool has_part(const struct flo_store *store,
@@ -25,38 +27,39 @@ static bool has_part(const struct flo_store *store,
     return flo_store_stat(store->partial_fd, name, &st);
 }
 
-static bool is_kept(const struct sweep *sweep, const char *name)
+/* The digest in a name of this folder, and the kind of file. */
+static bool read_name(const char *name, struct flo_digest *out, bool *is_map)
 {
-    struct flo_digest digest;
     char hex[65] = "";
 
     if (strlen(name) < 64) {
         return false;
     }
     memcpy(hex, name, 64);
-    bool is_map = strcmp(name + 64, ".map") == 0;
-    if ((!is_map && strcmp(name + 64, ".part") != 0) ||
-        !flo_hex_decode(hex, digest.bytes, sizeof(digest.bytes))) {
-        return false;
-    }
-    for (size_t i = 0; i < sweep->keep_count; i++) {
-        if (flo_digest_equal(&sweep->keep[i], &digest)) {
-            /* A map without its file says nothing. */
-            return !is_map || has_part(sweep->store, &digest, ".part");
-        }
-    }
-    return false;
+    *is_map = strcmp(name + 64, ".map") == 0;
+    return (*is_map || strcmp(name + 64, ".part") == 0) &&
+           flo_hex_decode(hex, out->bytes, sizeof(out->bytes));
 }
 
 static int look(void *context, const char *name)
 {
     struct sweep *sweep = context;
     int dir_fd = sweep->store->partial_fd;
+    struct flo_digest digest;
+    bool is_map = false;
     struct stat st;
 
-    if (!is_kept(sweep, name)) {
+    bool is_named = read_name(name, &digest, &is_map);
+    bool is_ours = is_named &&
+                   flo_digest_is_among(&digest, sweep->keep, sweep->keep_count);
+    /* A map without its file says nothing. */
+    bool stays = (is_ours || (is_named &&
+                              flo_digest_is_among(&digest, sweep->others->items,
+                                                  sweep->others->count))) &&
+                 (!is_map || has_part(sweep->store, &digest, ".part"));
+    if (!stays) {
         unlinkat(dir_fd, name, 0);
-    } else if (flo_store_stat(dir_fd, name, &st)) {
+    } else if (is_ours && flo_store_stat(dir_fd, name, &st)) {
         sweep->bytes += (uint64_t)st.st_blocks * 512;
     }
     return 0;
@@ -70,12 +73,55 @@ bool flo_store_part_is_damaged(struct flo_store *store,
 
 uint64_t flo_store_partials_keep(struct flo_store *store,
                                  const struct flo_digest *keep,
-                                 size_t keep_count)
+                                 size_t keep_count,
+                                 const struct flo_digest_list *others)
 {
-    struct sweep sweep = {store, keep, keep_count, 0};
+    struct sweep sweep = {store, keep, keep_count, others, 0};
 
     (void)flo_store_each_name(store->partial_fd, look, &sweep);
     return sweep.bytes;
+}
+
+/* Ways and chunk lists of a release whose document is here. */
+static void add_ways(struct flo_store *store, const struct flo_digest *digest,
+                     struct flo_release *scratch, struct flo_digest_list *out)
+{
+    if (flo_store_release_load(store, digest, scratch, NULL) < 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < scratch->file_count; i++) {
+        const struct flo_release_file *file = &scratch->files[i];
+        for (uint32_t w = 0; w < file->way_count; w++) {
+            flo_digest_list_add(out, &file->ways[w].digest);
+        }
+        flo_digest_list_add(out, &file->digest);
+        flo_digest_list_add(out, &file->chunk_list);
+    }
+    flo_release_deinit(scratch);
+}
+
+void flo_store_others_want(struct flo_store *store,
+                           const struct flo_digest *release,
+                           struct flo_digest_list *out)
+{
+    char(*models)[FLO_NAME_MAX + 1] = calloc(FLO_MODELS_MAX, sizeof(*models));
+    struct flo_release *scratch = calloc(1, sizeof(*scratch));
+    struct flo_slots *slots = calloc(1, sizeof(*slots));
+
+    if (models != NULL && scratch != NULL && slots != NULL) {
+        size_t count = flo_store_models(store, models, FLO_MODELS_MAX);
+        for (size_t i = 0; i < count; i++) {
+            if (flo_store_slots_read(store, models[i], slots, NULL) == 0 &&
+                slots->stated.outcome == FLO_STATED_OPEN &&
+                !flo_digest_is_zero(&slots->stated.target) &&
+                !flo_digest_equal(&slots->stated.target, release)) {
+                add_ways(store, &slots->stated.target, scratch, out);
+            }
+        }
+    }
+    free(models);
+    free(scratch);
+    free(slots);
 }
 
 int flo_store_partials_lock(struct flo_store *store, struct flo_err *err)

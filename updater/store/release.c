@@ -178,9 +178,11 @@ int flo_store_release_variant(struct flo_store *store,
 struct search {
     struct flo_store *store;
     const char *model;
+    struct flo_release *release; /* the one that is looked at */
     struct {
         struct flo_digest digest;
         uint64_t number; /* 0: none */
+        uint64_t floor;
     } best[2];
 };
 
@@ -205,25 +207,26 @@ static bool is_whole(struct flo_store *store, const struct flo_release *release)
 static int look_at(void *context, const char *name)
 {
     struct search *search = context;
+    struct flo_release *release = search->release;
     struct flo_digest digest;
-    struct flo_release release;
     const char *ending = flo_store_name_read(name, &digest);
 
     if (ending == NULL || ending[0] != '\0' ||
-        flo_store_release_load(search->store, &digest, &release, NULL) < 0) {
+        flo_store_release_load(search->store, &digest, release, NULL) < 0) {
         return 0;
     }
-    if (strcmp(release.model, search->model) == 0 &&
-        release.number > search->best[1].number &&
-        is_whole(search->store, &release)) {
-        int at = release.number > search->best[0].number ? 0 : 1;
+    if (strcmp(release->model, search->model) == 0 &&
+        release->number > search->best[1].number &&
+        is_whole(search->store, release)) {
+        int at = release->number > search->best[0].number ? 0 : 1;
         if (at == 0) {
             search->best[1] = search->best[0];
         }
         search->best[at].digest = digest;
-        search->best[at].number = release.number;
+        search->best[at].number = release->number;
+        search->best[at].floor = release->floor;
     }
-    flo_release_deinit(&release);
+    flo_release_deinit(release);
     return 0;
 }
 
@@ -237,7 +240,12 @@ int flo_store_slots_recover(struct flo_store *store, const char *model,
         return flo_fail(err, FLO_E_META_NAME, "`%.80s` is no model name",
                         model);
     }
+    search.release = calloc(1, sizeof(*search.release));
+    if (search.release == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory to recover %s", model);
+    }
     (void)flo_store_each_name(store->releases_fd, look_at, &search);
+    free(search.release);
     if (search.best[0].number == 0) {
         return flo_fail(err, FLO_E_ABSENT,
                         "%s: no whole release of it is on disk", model);
@@ -253,6 +261,7 @@ int flo_store_slots_recover(struct flo_store *store, const char *model,
     slots.current = search.best[0].digest;
     slots.current_number = search.best[0].number;
     slots.floor = search.best[0].number;
+    slots.floor_hard = search.best[0].floor;
     if (search.best[1].number > 0) {
         slots.previous = search.best[1].digest;
         slots.previous_number = search.best[1].number;

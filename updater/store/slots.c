@@ -19,7 +19,8 @@
  * u32 era 544  48 x { release[32], u64 number, u64 statement, u8 cause, u8
  * lane, zero[14] }                                  (64 bytes each) 3616  u64
  * number of the candidate's order 3624  stated rollout[64] 3688  stated
- * order[64] 3752  zero[340]        4092  u32 crc32c over 0..4091
+ * order[64] 3752  u64 floor of the candidate 3760  zero[332]  4092  u32 crc32c
+ * over 0..4091
  *
  * Little endian; texts are padded with NUL.  record.c writes it and says why
  * no power cut can lose both. */
@@ -81,7 +82,8 @@ struct disk_slots {
     uint8_t order_seq[8];
     char stated_rollout[64];
     char stated_order[64];
-    uint8_t zero[340];
+    uint8_t candidate_floor[8];
+    uint8_t zero[332];
     uint8_t crc32c[4];
 };
 _Static_assert(sizeof(struct disk_slots) == 4096, "on-disk layout");
@@ -176,6 +178,7 @@ static void encode(const struct flo_slots *slots, struct disk_slots *disk)
     memcpy(disk->emergency_body, slots->emergency.body.bytes, 32);
     flo_put_u32(disk->era, slots->era);
     flo_put_u64(disk->order_seq, slots->order_seq);
+    flo_put_u64(disk->candidate_floor, slots->candidate_floor);
     put_text(disk->rollout, slots->rollout);
     put_text(disk->order, slots->order);
     put_text(disk->model, slots->model);
@@ -229,6 +232,7 @@ static void decode(const struct disk_slots *disk, struct flo_slots *slots)
     slots->tries_left = disk->tries_left;
     slots->attempt = flo_get_u32(disk->attempt);
     slots->order_seq = flo_get_u64(disk->order_seq);
+    slots->candidate_floor = flo_get_u64(disk->candidate_floor);
     slots->soak_ms = flo_get_u64(disk->soak_ms);
     slots->soak_requests = flo_get_u32(disk->soak_requests);
     slots->soak_errors_ppm = flo_get_u32(disk->soak_errors_ppm);

@@ -49,11 +49,17 @@ void flo_store_part_remove(struct flo_store *store,
 /* Was this file a blob that was found damaged?  A download has a map. */
 bool flo_store_part_is_damaged(struct flo_store *store,
                                const struct flo_digest *digest);
-/* Remove every partial download but these; returns the bytes on disk of the
- * others. */
+/* Remove every partial download but these and those of `others`; returns the
+ * bytes on disk of the ones in `keep`. */
 uint64_t flo_store_partials_keep(struct flo_store *store,
                                  const struct flo_digest *keep,
-                                 size_t keep_count);
+                                 size_t keep_count,
+                                 const struct flo_digest_list *others);
+/* Add the downloads that assigned releases of other models may need.  A record
+ * or document that cannot be read wants nothing. */
+void flo_store_others_want(struct flo_store *store,
+                           const struct flo_digest *release,
+                           struct flo_digest_list *out);
 /* How names go on after the digest in packed/ and in prefix/. */
 bool flo_store_packed_ending(const char *ending);
 bool flo_store_prefix_ending(const char *ending);

@@ -43,14 +43,16 @@ static int sign_body(const char *type, const char *body, size_t bytes,
 int flo_release_sign(const char *body, size_t bytes, const struct flo_key *key,
                      struct flo_buf *out, struct flo_err *err)
 {
-    struct flo_release release = {0};
-    int rv = flo_release_parse(body, bytes, NULL, &release, err);
+    struct flo_release *release = NULL;
+    int rv = flo_release_new(body, bytes, NULL, &release, err);
 
     if (rv < 0) {
         return rv;
     }
-    flo_release_deinit(&release);
-    return sign_body(FLO_TYPE_RELEASE, body, bytes, key, out, err);
+    const char *type =
+        release->is_first ? FLO_TYPE_RELEASE_1 : FLO_TYPE_RELEASE;
+    flo_release_free(release);
+    return sign_body(type, body, bytes, key, out, err);
 }
 
 int flo_order_sign(const char *body, size_t bytes, const struct flo_key *key,

@@ -110,7 +110,6 @@ int flo_release_verify(const void *data, size_t bytes,
                        struct flo_release_verified *out, struct flo_err *err)
 {
     struct flo_envelope envelope = {0};
-    struct flo_release_verified verified = {0};
     const struct trusted_key *signer = NULL;
     int rv = open_envelope(data, bytes, FLO_TYPE_RELEASE, FLO_RELEASE_BYTES_MAX,
                            trust, FLO_ROLE_RELEASE, &envelope, &signer, err);
@@ -119,16 +118,15 @@ int flo_release_verify(const void *data, size_t bytes,
         return rv;
     }
     rv = flo_release_parse(envelope.body, envelope.body_bytes, trust->fleet,
-                           &verified.release, err);
+                           &out->release, err);
     if (rv < 0) {
         flo_envelope_deinit(&envelope);
         return rv;
     }
-    flo_sha256(envelope.body, envelope.body_bytes, &verified.digest);
-    verified.body = envelope.body;
-    verified.body_bytes = envelope.body_bytes;
-    memcpy(verified.keyid, signer->key.keyid, sizeof verified.keyid);
-    *out = verified;
+    flo_sha256(envelope.body, envelope.body_bytes, &out->digest);
+    out->body = envelope.body;
+    out->body_bytes = envelope.body_bytes;
+    memcpy(out->keyid, signer->key.keyid, sizeof out->keyid);
     return 0;
 }
 

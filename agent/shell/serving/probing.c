@@ -37,9 +37,7 @@ static int golden_read(struct flo_shell *shell,
                        size_t *bytes, struct flo_err *err)
 {
     const struct flo_release_file *file =
-        release->probe_golden[0] == '\0'
-            ? NULL
-            : flo_release_find(release, release->probe_golden);
+        release->golden_count == 0 ? NULL : &release->files[release->golden[0]];
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     uint64_t size;
     int rv;

@@ -4,10 +4,11 @@
 
 #include "agent/shell/update/update.h"
 
-/* The number that was signed with the release, and whether it may come. */
+/* Number and floor that were signed with the release, and whether it may
+ * come. */
 static int take_number(struct flo_shell *shell, const struct flo_slots *slots,
-                       const struct flo_release_ref *release, uint64_t *number,
-                       struct flo_err *err)
+                       const struct flo_release_ref *release,
+                       struct flo_slots *facts, struct flo_err *err)
 {
     struct flo_release *document = calloc(1, sizeof(*document));
     int rv;
@@ -17,9 +18,11 @@ static int take_number(struct flo_shell *shell, const struct flo_slots *slots,
     }
     rv = flo_store_release_load(shell->store, &release->digest, document, err);
     if (rv == 0) {
-        *number = document->number;
+        facts->candidate_number = document->number;
+        facts->candidate_floor = document->floor;
         flo_release_deinit(document);
-        rv = flo_slots_admit(slots, &release->digest, *number, err);
+        rv = flo_slots_admit(slots, &release->digest, facts->candidate_number,
+                             err);
     }
     free(document);
     return rv;
@@ -43,8 +46,7 @@ static int stage(struct flo_shell *shell, const struct flo_agent_action *action,
 
     memcpy(facts.rollout, execution->rollout, sizeof(facts.rollout));
     memcpy(facts.order, execution->order, sizeof(facts.order));
-    rv = take_number(shell, slots, &action->release, &facts.candidate_number,
-                     err);
+    rv = take_number(shell, slots, &action->release, &facts, err);
     return rv < 0
                ? rv
                : flo_slots_stage(slots, &action->release.digest, &facts, err);

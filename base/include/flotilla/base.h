@@ -211,6 +211,20 @@ bool flo_digest_is_zero(const struct flo_digest *digest);
 /* "sha256:<hex>"; `out` holds FLO_DIGEST_TEXT. */
 void flo_digest_text(const struct flo_digest *digest, char *out);
 bool flo_digest_parse(const char *text, struct flo_digest *out);
+/* Is it one of these? */
+bool flo_digest_is_among(const struct flo_digest *digest,
+                         const struct flo_digest *list, size_t count);
+/* A list that grows.  Zero-initialise; deinit frees. */
+struct flo_digest_list {
+    struct flo_digest *items;
+    size_t count;
+    size_t room;
+    bool failed; /* no memory: something is not in it */
+};
+/* A digest of zeros is none, and is left out. */
+void flo_digest_list_add(struct flo_digest_list *list,
+                         const struct flo_digest *digest);
+void flo_digest_list_deinit(struct flo_digest_list *list);
 
 /* ^[a-z0-9][a-z0-9._-]{0,63}$ : models, versions, groups, fleets, labels. */
 bool flo_name_is_valid(const char *name);

@@ -110,10 +110,11 @@ FLO_MUST_USE int flo_topic_parse(const char *text, const char *fleet,
 
 /* ---- DSSE envelope ------------------------------------------------------ */
 
-#define FLO_TYPE_RELEASE "application/vnd.flotilla.release.v1+json"
+#define FLO_TYPE_RELEASE "application/vnd.flotilla.release.v2+json"
+#define FLO_TYPE_RELEASE_1 "application/vnd.flotilla.release.v1+json"
 #define FLO_TYPE_ORDER "application/vnd.flotilla.order.v1+json"
 #define FLO_ENVELOPE_BYTES_MAX (256 * 1024)
-#define FLO_RELEASE_BYTES_MAX (64 * 1024)
+#define FLO_RELEASE_BYTES_MAX (160 * 1024)
 #define FLO_ORDER_BYTES_MAX (4 * 1024)
 #define FLO_SIGNATURES_MAX 8
 
@@ -132,7 +133,7 @@ struct flo_envelope {
 /* One text is right for one content: keys sorted, no blanks, no other keys,
  * signatures sorted by keyid, each keyid once; else sig.format.  sig.missing,
  * meta.json, meta.schema, meta.too_large, meta.wrong_type when `type` is not
- * the expected one. */
+ * the expected one.  FLO_TYPE_RELEASE also takes FLO_TYPE_RELEASE_1. */
 FLO_MUST_USE int flo_envelope_parse(const char *text, size_t bytes,
                                     const char *type, struct flo_envelope *out,
                                     struct flo_err *err);
@@ -148,10 +149,20 @@ void flo_envelope_write(const struct flo_envelope *envelope,
 /* ---- release document --------------------------------------------------- */
 
 #define FLO_RELEASE_JUMP_MAX 1000000 /* of a release's number */
-#define FLO_RELEASE_FILES_MAX 8
+#define FLO_RELEASE_FILES_MAX 64
 #define FLO_RELEASE_WAYS_MAX 8
 #define FLO_RELEASE_VARIANTS_MAX 8
-#define FLO_RELEASE_CHUNKS_MAX 8192
+#define FLO_RELEASE_ADAPTERS_MAX 8 /* of a variant */
+#define FLO_RELEASE_GOLDEN_MAX 4
+#define FLO_RELEASE_CHUNKS_MAX 65536 /* of a file */
+#define FLO_RELEASE_NO_FILE 255      /* in place of a file's index */
+#define FLO_FILE_NAME_MAX 128
+#define FLO_FILE_NAME_PARTS_MAX 4
+#define FLO_RUNTIME_NATIVE "native"
+#define FLO_SCALE_PPM 1000000 /* an adapter as it is */
+#define FLO_SCALE_PPM_MAX 10000000
+#define FLO_SERVE_SYSTEM_BYTES_MAX 8192
+#define FLO_SERVE_SESSIONS_MAX 64
 
 enum flo_codec {
     FLO_CODEC_RAW,
@@ -173,53 +184,94 @@ struct flo_way {
     uint64_t memory_bytes;  /* private memory that decoding needs; 0: small */
 };
 struct flo_release_file {
-    char name[FLO_NAME_MAX + 1];
-    char role[16]; /* "model" "golden" "adapter" */
+    char name[FLO_FILE_NAME_MAX + 1]; /* "onnx/config.json" */
+    char role[16]; /* "model" "adapter" "tokenizer" "config" "asset" "golden" */
     struct flo_digest digest;
     uint64_t bytes;
-    uint64_t chunk_bytes; /* 0: no chunk hashes */
-    uint32_t chunk_count;
-    uint32_t chunk_first; /* index into flo_release.chunks */
+    uint32_t scale_ppm;           /* of an adapter; else 0 */
+    uint64_t chunk_bytes;         /* 0: no chunk hashes */
+    struct flo_digest chunk_list; /* blob of 32 bytes for each chunk */
     uint32_t way_count;
     struct flo_way ways[FLO_RELEASE_WAYS_MAX];
 };
 struct flo_release_variant {
     char name[FLO_NAME_MAX + 1];
-    char arch[4][16];   /* empty: any */
-    char engine[4][16]; /* GGUF architectures that must be supported */
+    char arch[4][16];        /* empty: any */
+    char engine[4][16];      /* GGUF architectures that must be supported */
+    char runtime[32];        /* FLO_RUNTIME_NATIVE or one of the device's own */
+    char accelerator[4][16]; /* each must be there */
     uint64_t memory_bytes;
     uint64_t disk_bytes;
     uint32_t context;
+    uint64_t bytes_per_token; /* read from memory for one token */
+    uint64_t rate_mtps;       /* thousandths of a token each second; 0: any */
     uint32_t file_count;
     uint8_t files[FLO_RELEASE_FILES_MAX]; /* indices into flo_release.files */
+    uint8_t entry; /* index into flo_release.files; FLO_RELEASE_NO_FILE */
 };
+/* How a release wants to be served.  Negative: not said. */
+struct flo_release_sampling {
+#define FLO_SAMPLING(name, max, meaning) int64_t name;
+#include "proto/sampling.def"
+#undef FLO_SAMPLING
+};
+struct flo_release_serve {
+    uint32_t context;  /* 0: not said */
+    uint32_t sessions; /* 0: not said */
+    char cache[16];    /* "f16" "f32" "q8_0" "q4_0"; empty: not said */
+    char *system;      /* prompt of the system; NULL: not said.  Owned. */
+    struct flo_release_sampling sampling;
+};
+/* About 65 KB: allocate it. */
 struct flo_release {
     char fleet[FLO_NAME_MAX + 1];
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     uint64_t number;
+    uint64_t floor; /* no order goes below it after the commit; 0: none */
     char label[128];
     char license[64];
     uint64_t created_at_ms;
+    struct flo_digest base; /* release that the adapters are for; zero: none */
+    uint64_t base_number;
     uint32_t variant_count;
     struct flo_release_variant variants[FLO_RELEASE_VARIANTS_MAX];
     uint32_t file_count;
     struct flo_release_file files[FLO_RELEASE_FILES_MAX];
-    char probe_golden[FLO_NAME_MAX + 1]; /* file name; empty: none */
-    double probe_speed_ratio_max;        /* 0: not asked */
-    uint64_t probe_memory_bytes_max;     /* 0: not asked */
-    struct flo_digest *chunks;           /* owned; flo_release_deinit */
-    uint32_t chunk_count;
+    uint32_t golden_count;
+    uint8_t golden[FLO_RELEASE_GOLDEN_MAX]; /* indices into files */
+    double probe_speed_ratio_max;           /* 0: not asked */
+    uint64_t probe_memory_bytes_max;        /* 0: not asked */
+    struct flo_release_serve serve;
+    bool is_first; /* it was read from a document of version 1 */
 };
-/* Read a release document's body.  meta.* with the field's path; `fleet` NULL:
- * any, else meta.fleet when it differs. */
+/* Read a release document's body, of version 1 too.  meta.* with the field's
+ * path; `fleet` NULL: any, else meta.fleet when it differs. */
 FLO_MUST_USE int flo_release_parse(const char *body, size_t bytes,
                                    const char *fleet, struct flo_release *out,
                                    struct flo_err *err);
 void flo_release_deinit(struct flo_release *release);
+/* The same into memory of its own; free takes NULL. */
+FLO_MUST_USE int flo_release_new(const char *body, size_t bytes,
+                                 const char *fleet, struct flo_release **out,
+                                 struct flo_err *err);
+void flo_release_free(struct flo_release *release);
 /* Canonical body (sorted keys, compact).  Reading it gives the same struct. */
 FLO_MUST_USE int flo_release_write(const struct flo_release *release,
                                    struct flo_buf *out, struct flo_err *err);
+/* Chunks of a file, the last one may be short; 0 without hashes. */
+uint32_t flo_release_chunks(const struct flo_release_file *file);
+/* A name of a file: at most 4 parts by `/`, each as a file on disk may be
+ * called, none that leads out. */
+bool flo_release_name_is_valid(const char *name);
+/* Nothing is said; and back to that. */
+void flo_release_serve_init(struct flo_release_serve *serve);
+void flo_release_serve_deinit(struct flo_release_serve *serve);
+/* A `config` file of a release: `serve` with the keys of that text over those
+ * it has.  meta.* */
+FLO_MUST_USE int flo_release_serve_parse(const char *text, size_t bytes,
+                                         struct flo_release_serve *serve,
+                                         struct flo_err *err);
 /* The file of that name or role in a variant; NULL when absent. */
 const struct flo_release_file *
 flo_release_find(const struct flo_release *release, const char *name);
@@ -229,6 +281,12 @@ flo_release_variant_file(const struct flo_release *release,
                          const char *role);
 /* The way with the fewest bytes that needs no base; NULL: there is none. */
 const struct flo_way *flo_release_full_way(const struct flo_release_file *file);
+/* What a variant serves: its entry, else its first model; NULL: a tree without
+ * one. */
+const struct flo_release_file *
+flo_release_entry(const struct flo_release *release,
+                  const struct flo_release_variant *variant);
+bool flo_release_is_native(const struct flo_release_variant *variant);
 /* "model@version" into `out` (2 * FLO_NAME_MAX + 2). */
 void flo_release_title(const struct flo_release *release, char *out);
 /* Split "model@version"; meta.name. */

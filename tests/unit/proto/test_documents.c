@@ -13,15 +13,45 @@
 #define DIGEST "sha256:" HEX64
 
 static const char release_text[] =
-    "{\"v\":1,\"fleet\":\"demo\",\"model\":\"tiny\",\"version\":\"2.1.0\","
-    "\"number\":3,\"future\":[1],\"files\":[{\"name\":\"model.gguf\","
+    "{\"v\":2,\"fleet\":\"demo\",\"model\":\"tiny\",\"version\":\"2.1.0\","
+    "\"number\":3,\"floor\":2,\"future\":[1],"
+    "\"base\":{\"release\":\"" DIGEST "\",\"number\":2},"
+    "\"files\":[{\"name\":\"onnx/model.gguf\","
     "\"role\":\"model\",\"digest\":\"" DIGEST "\",\"bytes\":1734464,"
-    "\"chunk_bytes\":1048576,\"chunks\":[\"" HEX64 "\",\"" HEX64 "\"],"
+    "\"chunks\":{\"bytes\":1048576,\"digest\":\"" DIGEST "\"},"
     "\"get\":[{\"codec\":\"raw\",\"digest\":\"" DIGEST
     "\",\"bytes\":1734464},{\"codec\":\"warp9\",\"x\":1},{\"codec\":"
     "\"bsdiff40\",\"digest\":\"" DIGEST "\",\"bytes\":311795,\"base\":\"" DIGEST
-    "\"}]}],\"variants\":[{\"name\":\"q4_0\",\"needs\":{\"arch\":[\"x86_64\"]},"
-    "\"files\":[\"model.gguf\"]}],\"probe\":{\"speed_ratio_max\":1.5}}";
+    "\"}]},"
+    "{\"name\":\"ops.gguf\",\"role\":\"adapter\",\"digest\":\"" DIGEST
+    "\",\"bytes\":9,\"scale_ppm\":500000,\"get\":[{\"codec\":\"raw\","
+    "\"digest\":\"" DIGEST "\",\"bytes\":9}]},"
+    "{\"name\":\"golden.json\",\"role\":\"golden\",\"digest\":\"" DIGEST
+    "\",\"bytes\":7,\"get\":[{\"codec\":\"raw\",\"digest\":\"" DIGEST
+    "\",\"bytes\":7}]}],"
+    "\"variants\":[{\"name\":\"q4_0\",\"needs\":{\"arch\":[\"x86_64\"],"
+    "\"rate_mtps\":4000,\"bytes_per_token\":1000,\"accelerator\":[\"cuda\"]},"
+    "\"files\":[\"onnx/model.gguf\",\"ops.gguf\",\"golden.json\"],"
+    "\"entry\":\"onnx/model.gguf\"},"
+    "{\"name\":\"tree\",\"needs\":{\"runtime\":\"ort\"},"
+    "\"files\":[\"golden.json\"]}],"
+    "\"probe\":{\"golden\":[\"golden.json\"],\"speed_ratio_max\":1.5},"
+    "\"serve\":{\"context\":2048,\"sessions\":4,\"cache\":\"q8_0\","
+    "\"system\":\"Be short.\",\"sampling\":{\"temperature_ppm\":200000}}}";
+
+/* As it was before files had chunk lists of their own. */
+static const char first_text[] =
+    "{\"v\":1,\"fleet\":\"demo\",\"model\":\"tiny\",\"version\":\"2.1.0\","
+    "\"number\":3,\"files\":[{\"name\":\"model.gguf\","
+    "\"role\":\"model\",\"digest\":\"" DIGEST "\",\"bytes\":1734464,"
+    "\"chunk_bytes\":1048576,\"chunks\":[\"" HEX64 "\",\"" HEX64 "\"],"
+    "\"get\":[{\"codec\":\"raw\",\"digest\":\"" DIGEST
+    "\",\"bytes\":1734464}]},"
+    "{\"name\":\"golden.json\",\"role\":\"golden\",\"digest\":\"" DIGEST
+    "\",\"bytes\":7,\"get\":[{\"codec\":\"raw\",\"digest\":\"" DIGEST
+    "\",\"bytes\":7}]}],"
+    "\"variants\":[{\"name\":\"q4_0\",\"files\":[\"model.gguf\"]}],"
+    "\"probe\":{\"golden\":\"golden.json\"}}";
 
 static const char order_text[] =
     "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-0007\",\"op\":\"deploy\","
@@ -32,11 +62,10 @@ static const char order_text[] =
 
 static int parse_release(const char *text, const char *fleet)
 {
-    struct flo_release release;
-    int rv = flo_release_parse(text, strlen(text), fleet, &release, NULL);
-    if (rv == 0) {
-        flo_release_deinit(&release);
-    }
+    struct flo_release *release = NULL;
+    int rv = flo_release_new(text, strlen(text), fleet, &release, NULL);
+
+    flo_release_free(release);
     return rv;
 }
 
@@ -55,39 +84,122 @@ static char *with(const char *text, const char *from, const char *to)
 static void a_release_document_is_read_whole(void **state)
 {
     (void)state;
-    struct flo_release release;
+    struct flo_release *release = NULL;
     struct flo_err err = {0};
 
-    assert_int_equal(flo_release_parse(release_text, strlen(release_text),
-                                       "demo", &release, &err),
+    assert_int_equal(flo_release_new(release_text, strlen(release_text), "demo",
+                                     &release, &err),
                      0);
 
-    assert_string_equal(release.model, "tiny");
-    assert_int_equal(release.files[0].way_count, 2);
-    assert_int_equal(release.files[0].ways[1].codec, FLO_CODEC_BSDIFF40);
-    assert_int_equal(release.files[0].chunk_count, 2);
-    assert_string_equal(release.variants[0].arch[0], "x86_64");
-    flo_release_deinit(&release);
+    assert_string_equal(release->model, "tiny");
+    assert_int_equal(release->floor, 2);
+    assert_int_equal(release->base_number, 2);
+    assert_int_equal(release->files[0].way_count, 2);
+    assert_int_equal(release->files[0].ways[1].codec, FLO_CODEC_BSDIFF40);
+    assert_int_equal(flo_release_chunks(&release->files[0]), 2);
+    assert_int_equal(release->files[1].scale_ppm, 500000);
+    assert_string_equal(release->variants[0].arch[0], "x86_64");
+    assert_int_equal(release->variants[0].entry, 0);
+    assert_true(flo_release_is_native(&release->variants[0]));
+    assert_int_equal(release->variants[1].entry, FLO_RELEASE_NO_FILE);
+    assert_string_equal(release->variants[1].runtime, "ort");
+    assert_null(flo_release_entry(release, &release->variants[1]));
+    assert_int_equal(release->golden_count, 1);
+    assert_int_equal(release->golden[0], 2);
+    assert_string_equal(release->serve.system, "Be short.");
+    assert_int_equal(release->serve.sampling.temperature_ppm, 200000);
+    assert_int_equal(release->serve.sampling.top_k, -1);
+    flo_release_free(release);
+}
+
+static void a_document_of_version_1_is_read_as_one_of_version_2(void **state)
+{
+    struct flo_release *release = NULL;
+    struct flo_release *again = NULL;
+    struct flo_buf text = {0};
+
+    (void)state;
+    assert_int_equal(
+        flo_release_new(first_text, strlen(first_text), "demo", &release, NULL),
+        0);
+    assert_true(release->is_first);
+    assert_int_equal(flo_release_chunks(&release->files[0]), 0);
+    assert_int_equal(release->golden_count, 1);
+    assert_true(flo_release_is_native(&release->variants[0]));
+    assert_ptr_equal(flo_release_entry(release, &release->variants[0]),
+                     &release->files[0]);
+    assert_int_equal(flo_release_write(release, &text, NULL), 0);
+    assert_int_equal(
+        flo_release_new(text.data, text.bytes, "demo", &again, NULL), 0);
+    assert_false(again->is_first);
+    flo_buf_deinit(&text);
+    flo_release_free(release);
+    flo_release_free(again);
+}
+
+/* So many small files, in `files` and in the variant. */
+static int parse_many(size_t count, const char *head, const char *tail)
+{
+    struct flo_buf text = {0};
+
+    flo_buf_text(&text, "{\"v\":2,\"fleet\":\"demo\",\"model\":\"tiny\","
+                        "\"version\":\"1\",\"number\":1,\"files\":[");
+    for (size_t i = 0; i < count; i++) {
+        flo_buf_printf(&text, "%s{\"name\":\"%s%zu%s", i > 0 ? "," : "", head,
+                       i, tail);
+        flo_buf_text(&text, "\",\"role\":\"model\",\"digest\":\"" DIGEST
+                            "\",\"bytes\":17592186044416,\"get\":[{\"codec\":"
+                            "\"raw\",\"digest\":\"" DIGEST "\",\"bytes\":1}]}");
+    }
+    flo_buf_printf(&text,
+                   "],\"variants\":[{\"name\":\"a\",\"files\":[\"%s0%s\"]}]}",
+                   head, tail);
+    int rv = parse_release(text.data, "demo");
+    flo_buf_deinit(&text);
+    return rv;
+}
+
+/* DV01, DV03, DV05 */
+static void sixty_four_files_with_folders_are_the_most(void **state)
+{
+    static const char *const bad[] = {"../../slots/tiny-",
+                                      "a/b/c/d/e",
+                                      "a//b",
+                                      "/a",
+                                      ".a",
+                                      "a/..",
+                                      "a b",
+                                      "-a"};
+
+    (void)state;
+    assert_int_equal(parse_many(64, "a/b/c/file-", ".bin"), 0);
+    assert_int_equal(parse_many(65, "a/b/c/file-", ".bin"), FLO_E_META_SCHEMA);
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        assert_int_equal(parse_many(1, bad[i], ""), FLO_E_META_NAME);
+    }
+    assert_int_equal(parse_many(1, "a", "/"), FLO_E_META_NAME);
+    assert_false(flo_release_name_is_valid("con\nfig"));
+    assert_true(flo_release_name_is_valid("Model_v1.Q4-0.GGUF"));
 }
 
 static void writing_a_release_and_reading_it_gives_the_same(void **state)
 {
     (void)state;
-    struct flo_release release;
+    struct flo_release *release = NULL;
     struct flo_buf once = {0};
     struct flo_buf twice = {0};
-    assert_int_equal(flo_release_parse(release_text, strlen(release_text), NULL,
-                                       &release, NULL),
+    assert_int_equal(flo_release_new(release_text, strlen(release_text), NULL,
+                                     &release, NULL),
                      0);
 
-    assert_int_equal(flo_release_write(&release, &once, NULL), 0);
-    flo_release_deinit(&release);
+    assert_int_equal(flo_release_write(release, &once, NULL), 0);
+    flo_release_free(release);
     assert_int_equal(
-        flo_release_parse(once.data, once.bytes, NULL, &release, NULL), 0);
-    assert_int_equal(flo_release_write(&release, &twice, NULL), 0);
+        flo_release_new(once.data, once.bytes, NULL, &release, NULL), 0);
+    assert_int_equal(flo_release_write(release, &twice, NULL), 0);
 
     assert_string_equal(once.data, twice.data);
-    flo_release_deinit(&release);
+    flo_release_free(release);
     flo_buf_deinit(&once);
     flo_buf_deinit(&twice);
 }
@@ -99,33 +211,61 @@ static void a_release_with_a_bad_field_is_refused_by_its_id(void **state)
         const char *from, *to;
         int code;
     } rows[] = {
-        {"\"v\":1", "\"v\":2", FLO_E_META_SCHEMA},
+        {"\"v\":2", "\"v\":3", FLO_E_META_SCHEMA},
         {"\"tiny\"", "\"../../etc/passwd\"", FLO_E_META_NAME},
         {"\"number\":3", "\"number\":\"3\"", FLO_E_META_SCHEMA},
         {"\"number\":3", "\"number\":0", FLO_E_META_SCHEMA},
+        {"\"number\":3", "\"number\":9007199254740992", FLO_E_META_SCHEMA},
+        {"\"floor\":2", "\"floor\":4", FLO_E_META_SCHEMA},     /* DV09 */
+        {"\"future\"", "\"crit_licence\"", FLO_E_META_SCHEMA}, /* DV15 */
+        {"\"base\":{", "\"other\":{", FLO_E_META_SCHEMA},
         {"\"bytes\":1734464,\"chunk", "\"bytes\":0,\"chunk", FLO_E_META_SCHEMA},
         {"\"bytes\":1734464,\"chunk", "\"bytes\":-5,\"chunk",
          FLO_E_META_SCHEMA},
-        {"\"bytes\":1734464,\"chunk", "\"bytes\":9999999,\"chunk",
+        {"\"bytes\":1734464,\"chunk", "\"bytes\":17592186044417,\"chunk",
          FLO_E_META_SCHEMA},
+        {"\"bytes\":1734464,\"chunk", "\"bytes\":17592186044416,\"chunk",
+         FLO_E_META_SCHEMA}, /* too many chunks */
+        {"\"bytes\":1048576", "\"bytes\":65535", FLO_E_META_SCHEMA},
+        {"\"bytes\":1048576", "\"bytes\":8388609", FLO_E_META_SCHEMA},
+        {"\"chunks\":{\"bytes\":1048576,\"digest\"",
+         "\"chunks\":{\"bytes\":1048576,\"no\"", FLO_E_META_SCHEMA},
         {"sha256:0", "sha256:", FLO_E_META_SCHEMA},
         {"sha256:0123456789a", "sha256:0123456789A", FLO_E_META_SCHEMA},
-        {"\"files\":[\"model.gguf\"]", "\"files\":[\"other\"]",
+        {"\"scale_ppm\":500000", "\"scale_ppm\":10000001", FLO_E_META_SCHEMA},
+        {"\"files\":[\"onnx/model.gguf\"", "\"files\":[\"other\"",
          FLO_E_META_SCHEMA},
-        {"\"files\":[\"model.gguf\"]", "\"files\":[]", FLO_E_META_SCHEMA},
+        {"\"files\":[\"golden.json\"]", "\"files\":[]", FLO_E_META_SCHEMA},
+        {"\"files\":[\"golden.json\"]",
+         "\"files\":[\"golden.json\",\"golden.json\"]", FLO_E_META_SCHEMA},
+        {"\"entry\":\"onnx/model.gguf\"", "\"entry\":\"golden.json\"",
+         FLO_E_META_SCHEMA},
         {"\"role\":\"model\"", "\"role\":\"golden\"", FLO_E_META_SCHEMA},
-        {",\"base\":\"" DIGEST "\"", "", FLO_E_META_SCHEMA},
+        {"\"name\":\"ops.gguf\"", "\"name\":\"onnx/model.gguf\"",
+         FLO_E_META_SCHEMA},
+        {"\"name\":\"ops.gguf\"", "\"name\":\"onnx\"", FLO_E_META_SCHEMA},
+        {"\"name\":\"ops.gguf\"", "\"name\":\"onnx/model.gguf/a\"",
+         FLO_E_META_SCHEMA},
+        {"\"role\":\"model\"", "\"role\":\"a/b\"", FLO_E_META_NAME},
+        {"\"runtime\":\"ort\"",
+         "\"runtime\":\"a2345678901234567890123456789012\"", FLO_E_META_SCHEMA},
+        {"[\"cuda\"]", "[\"a\",\"b\",\"c\",\"d\",\"e\"]", FLO_E_META_SCHEMA},
+        {"\"golden\":[\"golden.json\"]", "\"golden\":[\"none\"]",
+         FLO_E_META_SCHEMA},
+        {"\"cache\":\"q8_0\"", "\"cache\":\"q9_9\"", FLO_E_META_SCHEMA},
+        {"\"sessions\":4", "\"sessions\":65", FLO_E_META_SCHEMA},
+        {"\"temperature_ppm\":200000", "\"temperature_ppm\":-1",
+         FLO_E_META_SCHEMA},
+        {",\"base\":\"" DIGEST "\"}]", "}]", FLO_E_META_SCHEMA},
         {"\"variants\":[", "\"variants\":[],\"w\":[", FLO_E_META_SCHEMA},
         {"\"future\":[1]", "\"future\":[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]",
          FLO_E_META_JSON_DEPTH},
         {"\"future\":[1]", "\"future\":1,\"future\":1", FLO_E_META_JSON},
-        {"}}", "}} x", FLO_E_META_JSON},
+        {"\"temperature_ppm\":200000}}}", "\"temperature_ppm\":200000}}}x",
+         FLO_E_META_JSON},
     };
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        char *text = i + 1 == FLO_COUNT(rows)
-                         ? with(release_text, "{\"speed_ratio_max\":1.5}}",
-                                "{\"speed_ratio_max\":1.5}}x")
-                         : with(release_text, rows[i].from, rows[i].to);
+        char *text = with(release_text, rows[i].from, rows[i].to);
         int rv = parse_release(text, "demo");
         if (rv != rows[i].code) {
             fail_msg("row %zu: %s instead of %s", i, flo_error_id(rv),
@@ -353,6 +493,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_release_document_is_read_whole),
+        cmocka_unit_test(a_document_of_version_1_is_read_as_one_of_version_2),
+        cmocka_unit_test(sixty_four_files_with_folders_are_the_most),
         cmocka_unit_test(writing_a_release_and_reading_it_gives_the_same),
         cmocka_unit_test(a_release_with_a_bad_field_is_refused_by_its_id),
         cmocka_unit_test(an_order_is_written_and_read_back),

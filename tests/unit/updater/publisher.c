@@ -70,6 +70,7 @@ struct flo_release publisher_begin(const char *version, uint64_t number)
 {
     struct flo_release release = {.number = number, .variant_count = 1};
 
+    flo_release_serve_init(&release.serve);
     snprintf(release.fleet, sizeof(release.fleet), "demo");
     snprintf(release.model, sizeof(release.model), "tiny");
     snprintf(release.version, sizeof(release.version), "%s", version);
@@ -77,6 +78,17 @@ struct flo_release publisher_begin(const char *version, uint64_t number)
     snprintf(release.variants[0].name, sizeof(release.variants[0].name),
              "default");
     return release;
+}
+
+void publisher_add_list(const struct publisher *publisher,
+                        struct flo_release_file *file, const void *list,
+                        size_t bytes)
+{
+    char target[256];
+
+    flo_sha256(list, bytes, &file->chunk_list);
+    publisher_path(publisher, &file->chunk_list, target);
+    must(flo_file_write(target, list, bytes, 0600, NULL) == 0, target);
 }
 
 uint32_t publisher_add(struct publisher *publisher, struct flo_release *release,
@@ -93,22 +105,20 @@ uint32_t publisher_add(struct publisher *publisher, struct flo_release *release,
     snprintf(file->name, sizeof(file->name), "%s", name);
     snprintf(file->role, sizeof(file->role), "%s", role);
     file->chunk_bytes = CHUNK;
-    file->chunk_count = (uint32_t)((file->bytes + CHUNK - 1) / CHUNK);
-    file->chunk_first = release->chunk_count;
-    release->chunk_count += file->chunk_count;
-    release->chunks = realloc(release->chunks,
-                              release->chunk_count * sizeof(*release->chunks));
+    struct flo_digest *chunks = calloc(flo_release_chunks(file), 32);
     publisher_path(publisher, &file->digest, target);
     int out = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    must(out >= 0 && release->chunks != NULL, target);
-    for (uint32_t i = 0; i < file->chunk_count; i++) {
+    must(out >= 0 && chunks != NULL, target);
+    for (uint32_t i = 0; i < flo_release_chunks(file); i++) {
         ssize_t bytes = pread(fd, piece, CHUNK, (off_t)i * CHUNK);
         must(bytes > 0 &&
                  flo_fd_write_all(out, piece, (size_t)bytes, NULL) == 0,
              target);
-        flo_sha256(piece, (size_t)bytes,
-                   &release->chunks[file->chunk_first + i]);
+        flo_sha256(piece, (size_t)bytes, &chunks[i]);
     }
+    publisher_add_list(publisher, file, chunks,
+                       32 * (size_t)flo_release_chunks(file));
+    free(chunks);
     close(out);
     close(fd);
     free(piece);

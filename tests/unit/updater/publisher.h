@@ -20,6 +20,10 @@ struct flo_release publisher_begin(const char *version, uint64_t number);
 uint32_t publisher_add(struct publisher *publisher, struct flo_release *release,
                        const char *name, const char *role, const char *path);
 /* Add a way: choice "bsdiff40" (over `base`) or "zstd". */
+/* Put this list of chunk hashes in the place of the right one. */
+void publisher_add_list(const struct publisher *publisher,
+                        struct flo_release_file *file, const void *list,
+                        size_t bytes);
 void publisher_add_way(struct publisher *publisher, struct flo_release *release,
                        uint32_t file, const char *choice, const char *base);
 /* Sign with `key` and store; gives the release's id and frees it. */

@@ -5,7 +5,7 @@
  * store: bytes come from descriptors, go to callbacks.  Everything may be
  * called from any thread on distinct objects.
  *
- * Bounds: documents <= 64 KiB (release) and 16 KiB (order), envelopes <= 256
+ * Bounds: documents <= 160 KiB (release) and 4 KiB (order), envelopes <= 256
  * KiB and 8 signatures, apply <= 16 MiB of private memory for a model of any
  * size, zstd windows <= 8 MiB, 256 entries in a bundle. */
 #ifndef FLOTILLA_RELEASE_H
@@ -257,7 +257,6 @@ FLO_MUST_USE int flo_bundle_create(const char *path,
 /* ---- authoring a release ---- */
 
 #define FLO_AUTHOR_BASES_MAX 6
-#define FLO_AUTHOR_BLOBS_MAX 64
 
 struct flo_author_file {
     const char *name; /* in the release: model.gguf */
@@ -303,7 +302,8 @@ struct flo_author {
 struct flo_author_blob {
     struct flo_digest digest;
     uint64_t bytes;
-    char file[FLO_NAME_MAX + 1]; /* of the release */
+    char file[FLO_FILE_NAME_MAX + 1]; /* of the release */
+    bool is_chunk_list;               /* no way: hashes of its chunks */
     enum flo_codec codec;
     struct flo_digest base; /* zero: none */
     uint64_t create_ms;
@@ -312,8 +312,9 @@ struct flo_author_blob {
 
 struct flo_author_result {
     struct flo_buf body; /* the document, to be signed */
-    struct flo_author_blob blobs[FLO_AUTHOR_BLOBS_MAX];
+    struct flo_author_blob *blobs;
     size_t blob_count;
+    size_t blob_room;
 };
 
 /* Measure all ways, write the worthwhile ones as out_dir/sha256-<hex> and the

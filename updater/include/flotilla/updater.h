@@ -61,6 +61,7 @@ struct flo_slots {
     uint64_t previous_number;
     uint64_t candidate_number;
     uint64_t baseline_number;
+    uint64_t candidate_floor; /* of its document; the hard floor after commit */
     enum flo_slot_phase phase;
     uint8_t tries_left; /* starts of the candidate that are still allowed */
     uint32_t attempt;   /* of the rollout on this device, from 1 */
@@ -73,8 +74,9 @@ struct flo_slots {
     char rollout[FLO_NAME_MAX + 1]; /* or "bundle.<8 hex>"; empty: none */
     char order[FLO_NAME_MAX + 1];
 
-    uint64_t floor;      /* highest number ever committed here */
-    uint64_t floor_hard; /* no order goes below; nothing sets it yet */
+    uint64_t floor; /* highest number ever committed here */
+    uint64_t
+        floor_hard; /* no order goes below: the highest `floor` committed */
     struct flo_stated stated;
     struct { /* the emergency lane's; its keys are not built */
         uint64_t number;
@@ -96,8 +98,8 @@ struct flo_digest flo_slots_serving(const struct flo_slots *slots);
 
 /* A verified release becomes the candidate and replaces one that is not on
  * trial.  If `execution` is not NULL, its fields are taken: candidate_number,
- * attempt, order_seq, soak_*, rollout, rollout_phase, order.  FLO_E_STATE: a
- * trial is under way, or it is current already. */
+ * candidate_floor, attempt, order_seq, soak_*, rollout, rollout_phase, order.
+ * FLO_E_STATE: a trial is under way, or it is current already. */
 FLO_MUST_USE int flo_slots_stage(struct flo_slots *slots,
                                  const struct flo_digest *candidate,
                                  const struct flo_slots *execution,
@@ -193,6 +195,7 @@ enum flo_denial_cause flo_slots_denial(const struct flo_slots *slots,
 /* ---- device record ---- */
 
 #define FLO_PAUSES_MAX 24
+#define FLO_MODELS_MAX 64      /* records that are looked at, tombstones too */
 #define FLO_MODELS_KEPT_MAX 32 /* records of models; then the oldest folds */
 
 /* The newest statement about a rollout as a whole. */
@@ -498,6 +501,7 @@ FLO_MUST_USE int flo_store_collect(struct flo_store *store,
 /* ---- plan ---- */
 
 #define FLO_PROFILE_ENGINES_MAX 32
+#define FLO_PROFILE_RUNTIMES_MAX 8
 #define FLO_PLAN_MEMORY_BYTES (32u * 1024 * 1024)
 
 /* The properties of a device that a release may require. */
@@ -505,11 +509,14 @@ struct flo_profile {
     char arch[16]; /* "x86_64", "aarch64" */
     /* GGUF architectures it can run; empty: "llama" */
     char engine[FLO_PROFILE_ENGINES_MAX][16];
-    uint64_t memory_bytes;    /* for the model; 0: not known, not checked */
-    uint64_t disk_free_bytes; /* at the state directory */
-    uint64_t kept_bytes;      /* also: kept prefixes that may go */
-    uint64_t prefix_bytes;    /* one more will be kept, of this release */
-    bool packs;               /* the model is packed, too: room for both */
+    char runtimes[FLO_PROFILE_RUNTIMES_MAX][32]; /* next to native, ready */
+    char accelerators[4][16];
+    uint64_t memory_bytes_per_s; /* as measured; 0: not known */
+    uint64_t memory_bytes;       /* for the model; 0: not known, not checked */
+    uint64_t disk_free_bytes;    /* at the state directory */
+    uint64_t kept_bytes;         /* also: kept prefixes that may go */
+    uint64_t prefix_bytes;       /* one more will be kept, of this release */
+    bool packs;                  /* the model is packed, too: room for both */
 };
 struct flo_plan_input {
     const struct flo_release *release;
@@ -542,14 +549,17 @@ struct flo_plan {
         uint8_t way;  /* index into its ways */
         bool is_present;
     } steps[FLO_RELEASE_FILES_MAX];
-    char reason[96]; /* "smallest way", "no room for a smaller way" */
+    char reason[96];  /* "smallest way", "no room for a smaller way" */
+    char chosen[192]; /* why this variant and none before it */
 };
-/* Choose the first variant that fits (publishers put the best one first).  Per
- * file, choose the way with the fewest bytes whose base is here and whose
- * memory fits.  Where the disk is too small for those, take the file itself.
- * Numbers are in the sentences.  FLO_E_TARGET_INCOMPATIBLE, FLO_E_MEMORY_BUDGET
- * (a variant fits but for memory), FLO_E_DISK_FULL, FLO_E_BLOB_ABSENT (no way
- * is left for a file). */
+/* Choose the first variant that fits (publishers put the best one first): by
+ * arch, engine, runtime, accelerators, memory, speed and disk.  A device that
+ * did not measure its memory takes a variant that asks for a rate only when it
+ * is the last one.  Per file, choose the way with the fewest bytes whose base
+ * is here and whose memory fits.  Where the disk is too small for those, take
+ * the file itself. Numbers are in the sentences.  FLO_E_TARGET_INCOMPATIBLE,
+ * FLO_E_MEMORY_BUDGET (a variant fits but for memory), FLO_E_DISK_FULL,
+ * FLO_E_BLOB_ABSENT (no way is left for a file). */
 FLO_MUST_USE int flo_plan_make(const struct flo_plan_input *input,
                                struct flo_plan *out, struct flo_err *err);
 

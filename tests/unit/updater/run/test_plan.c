@@ -355,6 +355,80 @@ static void the_first_variant_that_fits_is_taken(void **state)
     assert_int_equal(story.plan.variant, 1);
 }
 
+static void
+a_variant_is_chosen_by_runtime_accelerator_and_measured_speed(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    story.release.variant_count = 4;
+    for (uint32_t i = 1; i < 4; i++) {
+        story.release.variants[i] = story.release.variants[0];
+    }
+    strcpy(story.release.variants[0].name, "gpu");
+    strcpy(story.release.variants[0].runtime, "llamacpp");
+    strcpy(story.release.variants[0].accelerator[0], "vulkan");
+    strcpy(story.release.variants[1].name, "q8");
+    story.release.variants[1].bytes_per_token = 1000000;
+    story.release.variants[1].rate_mtps = 4000;
+    strcpy(story.release.variants[2].name, "fat");
+    story.release.variants[2].disk_bytes = 1 << 21;
+
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.variant, 3); /* nothing was measured */
+    assert_non_null(strstr(story.plan.chosen, "fat needs 2097152 bytes"));
+
+    story.profile.memory_bytes_per_s = 3999999;
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.variant, 3);
+    story.profile.memory_bytes_per_s = 4000000;
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.variant, 1);
+    assert_non_null(strstr(story.plan.chosen, "gpu needs arch any"));
+
+    strcpy(story.profile.runtimes[1], "llamacpp");
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.variant, 1);
+    strcpy(story.profile.accelerators[3], "vulkan");
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.variant, 0);
+    assert_string_equal(story.plan.chosen, "the first variant");
+}
+
+static void a_variant_without_room_gives_way_to_the_next(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    story.release.variant_count = 2;
+    story.release.variants[1] = story.release.variants[0];
+    story.release.variants[1].file_count = 1;
+    story.release.variants[1].files[0] = 1;
+    story.profile.disk_free_bytes = 500;
+
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.variant, 1);
+    assert_non_null(strstr(story.plan.chosen, "no room on the disk"));
+    story.profile.disk_free_bytes = 10;
+    assert_int_equal(plan(&story), FLO_E_DISK_FULL);
+    assert_non_null(strstr(story.err.what, "1020"));
+}
+
+static void the_last_variant_is_taken_though_nothing_was_measured(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    story.release.variants[0].bytes_per_token = UINT64_C(1) << 44;
+    story.release.variants[0].rate_mtps = UINT64_C(1) << 32;
+    assert_int_equal(plan(&story), 0);
+    story.profile.memory_bytes_per_s = INT64_MAX;
+    assert_int_equal(plan(&story), FLO_E_TARGET_INCOMPATIBLE);
+}
+
 static void a_device_that_no_variant_fits_is_told_so(void **state)
 {
     (void)state;
@@ -461,6 +535,10 @@ int main(void)
         cmocka_unit_test(a_damaged_file_is_mended_and_not_fetched_again),
         cmocka_unit_test(what_is_here_is_not_fetched),
         cmocka_unit_test(the_first_variant_that_fits_is_taken),
+        cmocka_unit_test(
+            a_variant_is_chosen_by_runtime_accelerator_and_measured_speed),
+        cmocka_unit_test(a_variant_without_room_gives_way_to_the_next),
+        cmocka_unit_test(the_last_variant_is_taken_though_nothing_was_measured),
         cmocka_unit_test(a_device_that_no_variant_fits_is_told_so),
         cmocka_unit_test(
             a_model_that_memory_cannot_hold_is_refused_with_numbers),

@@ -414,8 +414,68 @@ static void a_rotten_file_costs_one_chunk(void **state)
     stage(world, &digest, NULL);
 
     assert_staged(world, &digest);
-    assert_int_equal(world->mirror.sent_bytes, 1734464 - (1 << 20));
+    /* the chunk, and the hashes of the file's two chunks */
+    assert_int_equal(world->mirror.sent_bytes, 1734464 - (1 << 20) + 64);
     assert_event(world, "most of it is here");
+}
+
+/* DV11 */
+static void a_list_of_chunks_of_another_size_refuses_the_file(void **state)
+{
+    static const char list[96];
+    struct world *world = *state;
+
+    for (size_t bytes = 33; bytes <= sizeof(list); bytes += 63) {
+        struct flo_release release = two_files(world, NEW);
+        publisher_add_way(&world->publisher, &release, 0, "bsdiff40", OLD);
+        publisher_add_list(&world->publisher, &release.files[0], list, bytes);
+        struct flo_digest digest =
+            publisher_sign(&world->publisher, world->publisher.key, &release);
+
+        stage(world, &digest, NULL);
+
+        assert_event(world, "\"id\":\"meta.schema\"");
+        assert_event(world, "list of chunks");
+        assert_null(strstr(world->events, "fallback"));
+    }
+}
+
+/* Two models may be on their way: the job of one drops no part of the other. */
+static void downloads_that_another_model_wants_are_kept(void **state)
+{
+    struct world *world = *state;
+    struct flo_release other = two_files(world, OLD);
+    struct flo_digest part = other.files[0].digest;
+    struct flo_release release = two_files(world, NEW);
+    struct flo_slots slots = {.model = "other"};
+    struct flo_buf body = {0};
+    struct flo_digest target;
+    char path[300];
+    char hex[65];
+
+    assert_int_equal(flo_release_write(&other, &body, NULL), 0);
+    assert_int_equal(
+        flo_store_blob_put(world->store, body.data, body.bytes, &target, NULL),
+        0);
+    flo_buf_deinit(&body);
+    flo_release_deinit(&other);
+    slots.stated.number = 7;
+    slots.stated.target = target;
+    assert_int_equal(flo_store_slots_write(world->store, &slots, NULL), 0);
+    flo_hex_encode(part.bytes, 32, hex);
+    snprintf(path, sizeof(path), "%s/state/partial/%s.part", world->dir, hex);
+    assert_int_equal(flo_file_write(path, "half", 4, 0600, NULL), 0);
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+
+    stage(world, &digest, NULL);
+
+    assert_int_equal(world->exit_code, 0);
+    assert_int_equal(access(path, R_OK), 0);
+    slots.stated.outcome = FLO_STATED_DONE;
+    assert_int_equal(flo_store_slots_write(world->store, &slots, NULL), 0);
+    stage(world, &digest, NULL);
+    assert_int_not_equal(access(path, R_OK), 0);
 }
 
 static void a_file_that_became_shorter_is_made_again(void **state)
@@ -597,6 +657,8 @@ int main(void)
         with_world(it_ends_when_the_agent_goes_away),
         with_world(a_second_worker_at_the_same_time_is_refused),
         with_world(a_rotten_file_costs_one_chunk),
+        with_world(a_list_of_chunks_of_another_size_refuses_the_file),
+        with_world(downloads_that_another_model_wants_are_kept),
         with_world(a_file_that_became_shorter_is_made_again),
         with_world(a_full_disk_is_told_with_numbers_and_passes),
         with_world(a_short_disk_gets_the_room_of_kept_prefixes),

@@ -235,6 +235,54 @@ static void the_floor_is_the_highest_number_ever_committed(void **state)
     assert_int_equal(admit(&slots, 7, 41), 0);
 }
 
+/* DV24 */
+static void a_committed_floor_holds_against_every_order(void **state)
+{
+    struct flo_slots slots = {.model = "tiny", .current_number = 40};
+    struct flo_slots facts = {.candidate_number = 41, .candidate_floor = 38};
+    struct flo_digest candidate = {.bytes = {1}};
+    struct flo_digest old = {.bytes = {2}};
+
+    (void)state;
+    assert_int_equal(flo_slots_stage(&slots, &candidate, &facts, NULL), 0);
+    assert_int_equal(flo_slots_begin_trial(&slots, 3, NULL), 0);
+    assert_int_equal(slots.floor_hard, 0); /* it may still go back */
+    assert_int_equal(flo_slots_commit(&slots, NULL), 0);
+    assert_int_equal(slots.floor_hard, 38);
+    slots.stated.target = old;
+    slots.stated.below_floor = true;
+    assert_int_equal(flo_slots_admit(&slots, &old, 38, NULL), 0);
+    assert_int_equal(flo_slots_admit(&slots, &old, 37, NULL),
+                     FLO_E_TARGET_FLOOR);
+}
+
+static void a_removed_model_keeps_floors_denials_and_its_statement(void **state)
+{
+    struct flo_slots slots = {.model = "tiny",
+                              .floor = 41,
+                              .floor_hard = 38,
+                              .denial_count = 1,
+                              .current = {.bytes = {1}},
+                              .previous = {.bytes = {2}},
+                              .baseline = {.bytes = {3}},
+                              .stated = {.number = 9, .op = FLO_ORDER_REMOVE}};
+    struct flo_digest again = {.bytes = {4}};
+
+    (void)state;
+    flo_slots_remove(&slots);
+    assert_true(slots.is_removed);
+    assert_true(flo_digest_is_zero(&slots.current));
+    assert_true(flo_digest_is_zero(&slots.previous));
+    assert_true(flo_digest_is_zero(&slots.baseline));
+    assert_int_equal(slots.floor, 41);
+    assert_int_equal(slots.floor_hard, 38);
+    assert_int_equal(slots.denial_count, 1);
+    assert_int_equal(slots.stated.number, 9);
+    assert_int_equal(slots.stated.outcome, FLO_STATED_DONE);
+    assert_int_equal(flo_slots_stage(&slots, &again, NULL, NULL), 0);
+    assert_false(slots.is_removed);
+}
+
 static void what_a_slot_holds_may_always_come_again(void **state)
 {
     (void)state;
@@ -479,6 +527,9 @@ int main(void)
         cmocka_unit_test(a_denied_current_without_previous_still_serves),
         cmocka_unit_test(a_rollback_that_was_refused_is_not_made_up_for),
         cmocka_unit_test(the_floor_is_the_highest_number_ever_committed),
+        cmocka_unit_test(a_committed_floor_holds_against_every_order),
+        cmocka_unit_test(
+            a_removed_model_keeps_floors_denials_and_its_statement),
         cmocka_unit_test(what_a_slot_holds_may_always_come_again),
         cmocka_unit_test(only_an_order_that_says_so_goes_below_the_floor),
         cmocka_unit_test(a_number_twice_or_far_ahead_is_refused),

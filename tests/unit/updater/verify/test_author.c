@@ -108,8 +108,8 @@ a_small_update_gets_all_three_ways_and_each_leads_there(void **state)
     assert_int_equal(file->ways[2].codec, FLO_CODEC_BSDIFF40);
     assert_true(file->ways[2].bytes * 100 <= file->bytes * 20);
     assert_int_equal(file->ways[2].memory_bytes, FLO_DELTA_MEMORY_BYTES_MAX);
-    assert_int_equal(file->chunk_count, 2);
-    assert_string_equal(release.probe_golden, "golden.json");
+    assert_int_equal(flo_release_chunks(file), 2);
+    assert_int_equal(release.golden_count, 1);
     assert_string_equal(release.variants[0].engine[0], "llama");
 
     int base_fd = open(MODELS "tiny-v2.Q4_0.gguf", O_RDONLY | O_CLOEXEC);

@@ -1,0 +1,41 @@
+/* Lists of digests. */
+#include <stdlib.h>
+
+#include <flotilla/base.h>
+
+bool flo_digest_is_among(const struct flo_digest *digest,
+                         const struct flo_digest *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (flo_digest_equal(&list[i], digest)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void flo_digest_list_add(struct flo_digest_list *list,
+                         const struct flo_digest *digest)
+{
+    if (flo_digest_is_zero(digest)) {
+        return;
+    }
+    if (list->count == list->room) {
+        size_t room = 2 * list->room + 64;
+        struct flo_digest *grown =
+            realloc(list->items, room * sizeof(*list->items));
+        if (grown == NULL) {
+            list->failed = true;
+            return;
+        }
+        list->items = grown;
+        list->room = room;
+    }
+    list->items[list->count++] = *digest;
+}
+
+void flo_digest_list_deinit(struct flo_digest_list *list)
+{
+    free(list->items);
+    *list = (struct flo_digest_list){0};
+}

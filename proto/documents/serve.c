@@ -1,0 +1,181 @@
+/* How a release wants to be served: context, sessions, cache, prompt of the
+ * system, sampling.  In the document, or in a file of role `config`. */
+#include "proto/serve.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CONTEXT_MAX (1 << 20)
+#define CONFIG_BYTES_MAX (64 * 1024)
+
+static const char *const CACHES[] = {"f16", "f32", "q8_0", "q4_0"};
+
+void flo_release_serve_init(struct flo_release_serve *serve)
+{
+    *serve = (struct flo_release_serve){.sampling = {
+#define FLO_SAMPLING(name, max, meaning) .name = -1,
+#include "proto/sampling.def"
+#undef FLO_SAMPLING
+                                        }};
+}
+
+void flo_release_serve_deinit(struct flo_release_serve *serve)
+{
+    free(serve->system);
+    serve->system = NULL;
+}
+
+static int read_cache(const json_t *json, struct flo_release_serve *serve,
+                      struct flo_err *err)
+{
+    const char *cache;
+    int rv = flo_json_opt_text(json, "cache", sizeof(serve->cache) - 1,
+                               serve->cache, &cache, err);
+
+    if (rv < 0 || cache == serve->cache) {
+        return rv;
+    }
+    for (size_t i = 0; i < FLO_COUNT(CACHES); i++) {
+        if (strcmp(CACHES[i], cache) == 0) {
+            strcpy(serve->cache, cache);
+            return 0;
+        }
+    }
+    return flo_fail(err, FLO_E_META_SCHEMA,
+                    "field `cache`: `%s` is none of f16 f32 q8_0 q4_0", cache);
+}
+
+static int read_system(const json_t *json, struct flo_release_serve *serve,
+                       struct flo_err *err)
+{
+    const char *system;
+    int rv = flo_json_opt_text(json, "system", FLO_SERVE_SYSTEM_BYTES_MAX, NULL,
+                               &system, err);
+
+    if (rv < 0 || system == NULL) {
+        return rv;
+    }
+    char *copy = strdup(system);
+    if (copy == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a prompt");
+    }
+    free(serve->system);
+    serve->system = copy;
+    return 0;
+}
+
+static int read_value(const json_t *json, const char *key, uint64_t max,
+                      int64_t *out, struct flo_err *err)
+{
+    uint64_t value;
+    int rv;
+
+    if (json_object_get(json, key) == NULL) {
+        return 0;
+    }
+    rv = flo_json_get_u64(json, key, 0, max, &value, err);
+    if (rv == 0) {
+        *out = (int64_t)value;
+    }
+    return rv;
+}
+
+static int read_sampling(const json_t *json, struct flo_release_sampling *out,
+                         struct flo_err *err)
+{
+    json_t *sampling;
+    int rv = flo_json_opt_object(json, "sampling", &sampling, err);
+
+    if (rv < 0 || sampling == NULL) {
+        return rv;
+    }
+#define FLO_SAMPLING(name, max, meaning)                                       \
+    if (rv == 0) {                                                             \
+        rv = read_value(sampling, #name, max, &out->name, err);                \
+    }
+#include "proto/sampling.def"
+#undef FLO_SAMPLING
+    return rv < 0 ? flo_wrap(err, rv, "field `sampling`") : 0;
+}
+
+static int read_fields(const json_t *json, struct flo_release_serve *serve,
+                       struct flo_err *err)
+{
+    uint64_t context;
+    uint64_t sessions;
+    int rv = flo_json_opt_u64(json, "context", 0, CONTEXT_MAX, serve->context,
+                              &context, err);
+
+    if (rv == 0) {
+        rv = flo_json_opt_u64(json, "sessions", 0, FLO_SERVE_SESSIONS_MAX,
+                              serve->sessions, &sessions, err);
+    }
+    if (rv == 0) {
+        serve->context = (uint32_t)context;
+        serve->sessions = (uint32_t)sessions;
+        rv = read_cache(json, serve, err);
+    }
+    if (rv == 0) {
+        rv = read_system(json, serve, err);
+    }
+    return rv < 0 ? rv : read_sampling(json, &serve->sampling, err);
+}
+
+int flo_serve_read(const json_t *json, struct flo_release_serve *serve,
+                   struct flo_err *err)
+{
+    if (json == NULL || json_is_null(json)) {
+        return 0;
+    }
+    return json_is_object(json)
+               ? read_fields(json, serve, err)
+               : flo_fail(err, FLO_E_META_SCHEMA, "it is no object");
+}
+
+int flo_release_serve_parse(const char *text, size_t bytes,
+                            struct flo_release_serve *serve,
+                            struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
+    int rv = flo_json_parse(text, bytes, CONFIG_BYTES_MAX, &root, err);
+
+    if (rv == 0) {
+        rv = flo_json_check_critical(root, err);
+    }
+    return rv < 0 ? rv : flo_serve_read(root, serve, err);
+}
+
+static void put(json_t *json, const char *key, int64_t value)
+{
+    if (value >= 0) {
+        json_object_set_new(json, key, json_integer(value));
+    }
+}
+
+json_t *flo_serve_json(const struct flo_release_serve *serve)
+{
+    json_t *json = json_object();
+    json_t *sampling = json_object();
+
+#define FLO_SAMPLING(name, max, meaning)                                       \
+    put(sampling, #name, serve->sampling.name);
+#include "proto/sampling.def"
+#undef FLO_SAMPLING
+    put(json, "context", serve->context == 0 ? -1 : (int64_t)serve->context);
+    put(json, "sessions", serve->sessions == 0 ? -1 : (int64_t)serve->sessions);
+    if (serve->cache[0] != '\0') {
+        json_object_set_new(json, "cache", json_string(serve->cache));
+    }
+    if (serve->system != NULL) {
+        json_object_set_new(json, "system", json_string(serve->system));
+    }
+    if (json_object_size(sampling) > 0) {
+        json_object_set(json, "sampling", sampling);
+    }
+    json_decref(sampling);
+    if (json_object_size(json) == 0) {
+        json_decref(json);
+        return NULL;
+    }
+    return json;
+}
