@@ -37,6 +37,19 @@
 #define FLO_GROUPS_MAX 32
 #define FLO_NO_MODEL FLO_AGENT_MODELS_MAX /* no place here */
 
+/* A person's words about a model. */
+struct flo_model_wish {
+    char name[FLO_NAME_MAX + 1];
+    uint32_t n_aliases;
+    char aliases[FLO_SERVE_ALIASES_MAX][FLO_NAME_MAX + 1];
+    uint32_t n_tokens; /* bound to it, by name */
+    char tokens[FLO_SERVE_TOKENS_MAX][FLO_NAME_MAX + 1];
+};
+/* A token of the local API that is bound to the models that name it. */
+struct flo_named_token {
+    char name[FLO_NAME_MAX + 1];
+    char *secret; /* ours */
+};
 /* Read and check the file; fills in the defaults that depend on state_dir. */
 struct flo_settings {
     struct flo_config *config;
@@ -46,6 +59,10 @@ struct flo_settings {
     const char *listen[9];
     char listen_standard[4200];
     enum flo_sandbox_mode sandbox;
+    struct flo_model_wish wishes[FLO_AGENT_MODELS_MAX];
+    size_t wish_count;
+    struct flo_named_token tokens[FLO_SERVE_TOKENS_MAX];
+    size_t token_count;
 };
 struct flo_identity {
     bool is_there; /* false: not enrolled, everything local works */

@@ -206,6 +206,9 @@ int flo_settings_load(const char *path, const char *state_dir,
         rv = set_token(out, err);
     }
     if (rv == 0) {
+        rv = flo_wishes_read(out, err);
+    }
+    if (rv == 0) {
         rv = set_log(out, err);
     }
     if (rv == 0) {
@@ -235,6 +238,7 @@ void flo_settings_deinit(struct flo_settings *settings)
         flo_secret_wipe(settings->token, strlen(settings->token));
         free(settings->token);
     }
+    flo_wishes_deinit(settings);
     flo_config_free(settings->config);
     memset(settings, 0, sizeof(*settings));
 }

@@ -18,6 +18,15 @@ FLO_MUST_USE int flo_settings_load(const char *path, const char *state_dir,
                                    struct flo_err *err);
 void flo_settings_deinit(struct flo_settings *settings);
 
+/* wishes.c: `models` and `tokens` of the configuration.  FLO_E_CFG_KEY,
+ * FLO_E_CFG_TYPE, FLO_E_CFG_RANGE, and a token file's errors. */
+FLO_MUST_USE int flo_wishes_read(struct flo_settings *settings,
+                                 struct flo_err *err);
+/* NULL: nothing is said about the model. */
+const struct flo_model_wish *flo_wish_of(const struct flo_settings *settings,
+                                         const char *model);
+void flo_wishes_deinit(struct flo_settings *settings);
+
 /* identity.c */
 FLO_MUST_USE int flo_identity_load(const struct flo_settings *settings,
                                    struct flo_identity *out,

@@ -160,10 +160,11 @@ int flo_shell_model_asked(const struct flo_shell *shell, const char *name,
             continue;
         }
         if (found != FLO_NO_MODEL) {
-            flo_fail(err, FLO_E_USAGE, "this device has several models: %s, %s",
-                     shell->models[found].slots.model,
-                     shell->models[i].slots.model);
-            return flo_err_fix(err, "say which one: --model NAME");
+            return flo_fail(err, FLO_E_USAGE,
+                            "this device has several models: %s, %s; --model "
+                            "NAME says which one",
+                            shell->models[found].slots.model,
+                            shell->models[i].slots.model);
         }
         found = i;
     }

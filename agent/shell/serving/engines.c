@@ -130,15 +130,22 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .on_drained = on_drained,
     };
     char engine[4096];
+    struct flo_serve_token tokens[FLO_SERVE_TOKENS_MAX];
     struct flo_serve_options options = {
         .engine_path = engine,
         .listen = shell->is_local ? nowhere : shell->settings.listen,
         .token = shell->settings.token,
+        .tokens = tokens,
+        .n_tokens = (uint32_t)shell->settings.token_count,
         .hold_ms_max = flo_config_u64(config, "hold"),
         .hang_ms_max = flo_config_u64(config, "hang"),
         .sandbox = shell->settings.sandbox,
     };
 
+    for (size_t i = 0; i < shell->settings.token_count; i++) {
+        tokens[i] = (struct flo_serve_token){shell->settings.tokens[i].name,
+                                             shell->settings.tokens[i].secret};
+    }
     if (!flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {
         return flo_fail(err, FLO_E_ABSENT,
                         "the program flotilla-engine is not installed");

@@ -19,8 +19,16 @@ void flo_shell_route(struct flo_shell *shell, uint32_t model,
                      enum flo_serve_route_state state)
 {
     struct flo_serve_route route = {.release = release->digest, .state = state};
+    const struct flo_model_wish *wish =
+        flo_wish_of(&shell->settings, shell->models[model].slots.model);
     struct flo_err err = {0};
 
+    if (wish != NULL) {
+        route.n_aliases = wish->n_aliases;
+        memcpy(route.aliases, wish->aliases, sizeof(route.aliases));
+        route.n_tokens = wish->n_tokens;
+        memcpy(route.tokens, wish->tokens, sizeof(route.tokens));
+    }
     memcpy(route.model, shell->models[model].slots.model, sizeof(route.model));
     memcpy(route.version, release->version, sizeof(route.version));
     route.created_s = created_s(shell, &release->digest);

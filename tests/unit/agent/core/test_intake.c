@@ -146,12 +146,29 @@ static void what_is_denied_goes_to_the_core_the_first_time(void **state)
     assert_int_equal(judge(denied, FLO_ORDER_DEPLOY).kind, FLO_INTAKE_ACT);
 }
 
+/* Told again, it must not reach the core either: no place there is its. */
+static void a_model_that_is_not_here_is_nobodys(void **state)
+{
+    struct flo_intake_facts absent = {.standing = FLO_STATEMENT_NEW,
+                                      .is_absent = true};
+    (void)state;
+
+    assert_int_equal(judge(absent, FLO_ORDER_ROLLBACK).kind,
+                     FLO_INTAKE_IGNORED);
+    assert_int_equal(judge(absent, FLO_ORDER_REMOVE).kind, FLO_INTAKE_DONE);
+    absent.standing = FLO_STATEMENT_AGAIN;
+    assert_int_equal(judge(absent, FLO_ORDER_ROLLBACK).kind,
+                     FLO_INTAKE_IGNORED);
+    assert_int_equal(judge(absent, FLO_ORDER_REMOVE).kind, FLO_INTAKE_DONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_case_is_told_with_its_reason),
         cmocka_unit_test(a_refusal_names_the_error_that_is_told),
         cmocka_unit_test(what_is_denied_goes_to_the_core_the_first_time),
+        cmocka_unit_test(a_model_that_is_not_here_is_nobodys),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,6 +117,79 @@ static void a_port_without_a_token_is_told_by_the_check(void **state)
     assert_non_null(strstr(what, "127.0.0.1:8081 needs a token"));
 }
 
+/* ---- models ---- */
+
+static int load_text(const char *dir, const char *text,
+                     struct flo_settings *settings, struct flo_err *err)
+{
+    char path[128];
+    char all[1024];
+
+    snprintf(path, sizeof(path), "%s/shop.token", dir);
+    assert_int_equal(
+        flo_file_write(path, "a-secret-of-the-shop\n", 21, 0600, NULL), 0);
+    snprintf(all, sizeof(all), "state_dir: %s\ntokens: {shop: %s}\n%s", dir,
+             path, text);
+    snprintf(path, sizeof(path), "%s/agent.yaml", dir);
+    assert_int_equal(flo_file_write(path, all, strlen(all), 0600, NULL), 0);
+    return flo_settings_load(path, NULL, settings, err);
+}
+
+static void refuses(const char *dir, const char *text, int code,
+                    const char *what)
+{
+    struct flo_settings settings;
+    struct flo_err err = {0};
+
+    assert_int_equal(load_text(dir, text, &settings, &err), code);
+    assert_non_null(strstr(err.what, what));
+}
+
+static void a_model_has_other_names_and_tokens_of_its_own(void **state)
+{
+    const struct flo_model_wish *wish;
+    struct flo_settings settings;
+    struct flo_err err = {0};
+
+    assert_int_equal(load_text(*state,
+                               "models: {helpdesk: {alias: [gpt-4o-mini, "
+                               "help], tokens: [shop]}, alarm: {}}\n",
+                               &settings, &err),
+                     0);
+    wish = flo_wish_of(&settings, "helpdesk");
+    assert_int_equal(wish->n_aliases, 2);
+    assert_string_equal(wish->aliases[0], "gpt-4o-mini");
+    assert_int_equal(wish->n_tokens, 1);
+    assert_string_equal(wish->tokens[0], "shop");
+    assert_string_equal(settings.tokens[0].secret, "a-secret-of-the-shop");
+    assert_int_equal(flo_wish_of(&settings, "alarm")->n_aliases, 0);
+    assert_null(flo_wish_of(&settings, "other"));
+    flo_settings_deinit(&settings);
+}
+
+static void words_about_models_that_nobody_understands_are_refused(void **state)
+{
+    refuses(*state, "models: {help: {aliases: [a]}}\n", FLO_E_CFG_KEY,
+            "unknown key `aliases`");
+    refuses(*state, "models: {help: {alias: gpt}}\n", FLO_E_CFG_TYPE,
+            "models.help.alias");
+    refuses(*state, "models: {help: {alias: [\"a b\"]}}\n", FLO_E_CFG_TYPE,
+            "element 1 is no name");
+    refuses(*state, "models: {help: [a]}\n", FLO_E_CFG_TYPE, "models.help");
+    refuses(*state, "models: {help: {tokens: [till]}}\n", FLO_E_CFG_RANGE,
+            "`till` is not in `tokens`");
+}
+
+static void a_name_of_two_models_is_refused(void **state)
+{
+    refuses(*state, "models: {a: {alias: [x]}, b: {alias: [x]}}\n",
+            FLO_E_CFG_RANGE, "`x` is a name of");
+    refuses(*state, "models: {a: {alias: [b]}, b: {}}\n", FLO_E_CFG_RANGE,
+            "`b` is a name of b");
+    refuses(*state, "models: {a: {alias: [x, x]}}\n", FLO_E_CFG_RANGE,
+            "`x` is a name of a");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +198,10 @@ int main(void)
         cmocka_unit_test(
             an_address_that_nobody_can_listen_at_is_told_by_the_check),
         cmocka_unit_test(a_port_without_a_token_is_told_by_the_check),
+        cmocka_unit_test(a_model_has_other_names_and_tokens_of_its_own),
+        cmocka_unit_test(
+            words_about_models_that_nobody_understands_are_refused),
+        cmocka_unit_test(a_name_of_two_models_is_refused),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -206,6 +206,8 @@ static void order(uint64_t number, uint64_t issued_at_ms, const char *op,
     flo_buf_deinit(&body);
 }
 
+static const char *model = "tiny"; /* that the next ones are about */
+
 /* A deploy order of that number; `more`: what it says beside the release. */
 static void deploy(uint64_t number, uint8_t which, const char *more)
 {
@@ -215,9 +217,9 @@ static void deploy(uint64_t number, uint8_t which, const char *more)
 
     flo_digest_text(&digest, text);
     snprintf(args, sizeof(args),
-             "\"model\":\"tiny\",\"release\":\"%s\",\"version\":\"2.1.0\","
+             "\"model\":\"%s\",\"release\":\"%s\",\"version\":\"2.1.0\","
              "\"rollout\":\"r-%llu\",\"phase\":0%s",
-             text, (unsigned long long)number, more);
+             model, text, (unsigned long long)number, more);
     denied = -1;
     refusal = 0;
     order(number, begun_ms, "deploy", args);
@@ -684,6 +686,50 @@ static void of_too_many_models_the_oldest_is_forgotten(void **state)
     assert_int_equal(denied, -1);
 }
 
+/* It serves from then on; gives its place. */
+static uint32_t serve(uint64_t number, const char *name)
+{
+    model = name;
+    deploy(number, 1, "");
+    model = "tiny";
+    uint32_t place = shell.intake.event.model;
+    shell.agent.models[place].slots.current.digest.bytes[0] = 1;
+    return denied == 0 ? place : FLO_NO_MODEL;
+}
+
+static void a_model_that_has_nothing_here_gives_its_place_away(void **state)
+{
+    char name[16];
+
+    (void)state;
+    deploy(6, 1, ""); /* nothing of tiny comes */
+    for (uint32_t i = 1; i < FLO_AGENT_MODELS_MAX; i++) {
+        snprintf(name, sizeof(name), "m%u", i);
+        assert_int_equal(serve(6 + i, name), i);
+        assert_int_equal(shell.models[i].slots.stated.number, 6 + i);
+    }
+    assert_int_equal(serve(100, "late"), 0);
+    assert_int_equal(on_disk().stated.number, 6);
+    assert_int_equal(serve(101, "later"), FLO_NO_MODEL);
+    assert_true(was_told("target.limit"));
+    assert_int_equal(alarms, 0);
+}
+
+static void a_removal_is_of_its_model_alone(void **state)
+{
+    (void)state;
+    serve(7, "tiny");
+    serve(8, "alarm");
+    order(9, begun_ms, "remove", "\"model\":\"alarm\",\"keep\":\"none\"");
+    assert_int_equal(shell.intake.event.model, 1);
+    assert_int_equal(acted, 1);
+    order(10, begun_ms, "remove", "\"model\":\"none\",\"keep\":\"none\"");
+    assert_int_equal(acted, 1);
+    assert_true(was_told("\"done\""));
+    order(10, begun_ms, "remove", "\"model\":\"none\",\"keep\":\"none\"");
+    assert_int_equal(acted, 1);
+}
+
 static void a_pause_holds_over_a_restart(void **state)
 {
     struct flo_agent_pauses pauses;
@@ -829,6 +875,10 @@ int main(void)
             an_order_about_a_model_that_does_not_serve_is_kept_too, begin, end),
         cmocka_unit_test_setup_teardown(
             of_too_many_models_the_oldest_is_forgotten, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_model_that_has_nothing_here_gives_its_place_away, begin, end),
+        cmocka_unit_test_setup_teardown(a_removal_is_of_its_model_alone, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(a_pause_holds_over_a_restart, begin,
                                         end),
         cmocka_unit_test_setup_teardown(

@@ -1,0 +1,218 @@
+/* The words of agent.yaml about single models, and the tokens of the local API
+ * that are bound to some of them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/device/device.h"
+#include "base/host/crypto.h"
+
+#define TOKEN_BYTES_MIN 16
+
+static int wrong(struct flo_err *err, const char *key, const char *name,
+                 const char *what)
+{
+    return flo_fail(err, FLO_E_CFG_TYPE, "%s.%s: %s", key, name, what);
+}
+
+/* A list of names, each once. */
+static int read_names(const json_t *list, const char *model, const char *key,
+                      char (*out)[FLO_NAME_MAX + 1], uint32_t out_max,
+                      uint32_t *count, struct flo_err *err)
+{
+    *count = 0;
+    if (list == NULL) {
+        return 0;
+    }
+    if (!json_is_array(list) || json_array_size(list) > out_max) {
+        return flo_fail(err, FLO_E_CFG_TYPE,
+                        "models.%s.%s: a list of at most %u names", model, key,
+                        out_max);
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        if (name == NULL || !flo_name_is_valid(name)) {
+            return flo_fail(err, FLO_E_CFG_TYPE,
+                            "models.%s.%s: element %zu is no name", model, key,
+                            i + 1);
+        }
+        memcpy(out[(*count)++], name, strlen(name) + 1);
+    }
+    return 0;
+}
+
+static int check_keys(const json_t *tree, const char *model,
+                      struct flo_err *err)
+{
+    static const char *const known[] = {"alias", "tokens"};
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)tree, key, value)
+    {
+        size_t i = 0;
+        while (i < FLO_COUNT(known) && strcmp(known[i], key) != 0) {
+            i++;
+        }
+        if (i == FLO_COUNT(known)) {
+            flo_fail(err, FLO_E_CFG_KEY, "models.%s: unknown key `%s`", model,
+                     key);
+            return flo_err_fix(err, "known keys are alias and tokens");
+        }
+    }
+    return 0;
+}
+
+static int read_wish(const json_t *tree, const char *model,
+                     struct flo_model_wish *out, struct flo_err *err)
+{
+    int rv;
+
+    if (!flo_name_is_valid(model) || !json_is_object(tree)) {
+        return wrong(err, "models", model, "a model's name with a map");
+    }
+    memcpy(out->name, model, strlen(model) + 1);
+    rv = check_keys(tree, model, err);
+    if (rv == 0) {
+        rv = read_names(json_object_get(tree, "alias"), model, "alias",
+                        out->aliases, FLO_SERVE_ALIASES_MAX, &out->n_aliases,
+                        err);
+    }
+    return rv < 0 ? rv
+                  : read_names(json_object_get(tree, "tokens"), model, "tokens",
+                               out->tokens, FLO_SERVE_TOKENS_MAX,
+                               &out->n_tokens, err);
+}
+
+static bool is_token(const struct flo_settings *settings, const char *name)
+{
+    size_t i = 0;
+
+    while (i < settings->token_count &&
+           strcmp(settings->tokens[i].name, name) != 0) {
+        i++;
+    }
+    return i < settings->token_count;
+}
+
+/* A name that two models answer to would be nobody's. */
+static int check_alias(const struct flo_settings *settings,
+                       const struct flo_model_wish *wish, const char *alias,
+                       struct flo_err *err)
+{
+    for (size_t i = 0; i < settings->wish_count; i++) {
+        const struct flo_model_wish *other = &settings->wishes[i];
+        bool is_taken = strcmp(other->name, alias) == 0;
+
+        for (uint32_t j = 0; j < other->n_aliases; j++) {
+            is_taken = is_taken || (other->aliases[j] != alias &&
+                                    strcmp(other->aliases[j], alias) == 0);
+        }
+        if (is_taken) {
+            return flo_fail(err, FLO_E_CFG_RANGE,
+                            "models.%s.alias: `%s` is a name of %s already",
+                            wish->name, alias, other->name);
+        }
+    }
+    return 0;
+}
+
+static int check_wish(const struct flo_settings *settings,
+                      const struct flo_model_wish *wish, struct flo_err *err)
+{
+    int rv = 0;
+
+    for (uint32_t i = 0; rv == 0 && i < wish->n_aliases; i++) {
+        rv = check_alias(settings, wish, wish->aliases[i], err);
+    }
+    for (uint32_t i = 0; rv == 0 && i < wish->n_tokens; i++) {
+        if (!is_token(settings, wish->tokens[i])) {
+            rv = flo_fail(err, FLO_E_CFG_RANGE,
+                          "models.%s.tokens: `%s` is not in `tokens`",
+                          wish->name, wish->tokens[i]);
+        }
+    }
+    return rv;
+}
+
+static int read_token(const char *name, const char *path,
+                      struct flo_named_token *out, struct flo_err *err)
+{
+    size_t bytes;
+    int rv;
+
+    if (!flo_name_is_valid(name) || path == NULL) {
+        return wrong(err, "tokens", name, "a name with a file");
+    }
+    memcpy(out->name, name, strlen(name) + 1);
+    rv = flo_secret_read(path, 4096, &out->secret, &bytes, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "tokens.%s", name);
+    }
+    out->secret[strcspn(out->secret, "\r\n")] = '\0';
+    return strlen(out->secret) >= TOKEN_BYTES_MIN
+               ? 0
+               : flo_fail(err, FLO_E_CFG_RANGE,
+                          "tokens.%s: a token has at least %d characters", name,
+                          TOKEN_BYTES_MIN);
+}
+
+static int read_tokens(struct flo_settings *settings, struct flo_err *err)
+{
+    const json_t *tree = flo_config_tree(settings->config, "tokens");
+    const char *name;
+    json_t *value;
+    int rv = 0;
+
+    json_object_foreach((json_t *)(uintptr_t)tree, name, value)
+    {
+        if (rv == 0) {
+            rv = read_token(name, json_string_value(value),
+                            &settings->tokens[settings->token_count], err);
+            settings->token_count++; /* its secret is wiped in any case */
+        }
+    }
+    return rv;
+}
+
+int flo_wishes_read(struct flo_settings *settings, struct flo_err *err)
+{
+    const json_t *tree = flo_config_tree(settings->config, "models");
+    const char *model;
+    json_t *value;
+    int rv = read_tokens(settings, err);
+
+    json_object_foreach((json_t *)(uintptr_t)tree, model, value)
+    {
+        if (rv == 0) {
+            rv = read_wish(value, model,
+                           &settings->wishes[settings->wish_count++], err);
+        }
+    }
+    for (size_t i = 0; rv == 0 && i < settings->wish_count; i++) {
+        rv = check_wish(settings, &settings->wishes[i], err);
+    }
+    return rv;
+}
+
+const struct flo_model_wish *flo_wish_of(const struct flo_settings *settings,
+                                         const char *model)
+{
+    for (size_t i = 0; i < settings->wish_count; i++) {
+        if (strcmp(settings->wishes[i].name, model) == 0) {
+            return &settings->wishes[i];
+        }
+    }
+    return NULL;
+}
+
+void flo_wishes_deinit(struct flo_settings *settings)
+{
+    for (size_t i = 0; i < settings->token_count; i++) {
+        char *secret = settings->tokens[i].secret;
+        if (secret != NULL) {
+            flo_secret_wipe(secret, strlen(secret));
+            free(secret);
+        }
+    }
+    settings->token_count = 0;
+}
