@@ -175,11 +175,11 @@ static int ask(const struct wish *wish, const char *dir, const char *token,
         return rv;
     }
     flo_machine_look(&settings, &machine);
-    flo_settings_deinit(&settings);
     body = json_pack(
         "{s:s, s:s, s:s, s:O, s:o}", "token", token, "csr", csr, "name",
         wish->name, "labels", wish->labels, "profile",
         flo_machine_json(&settings, &machine, flo_disk_free(wish->state_dir)));
+    flo_settings_deinit(&settings);
     if (body == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "enrolment");
     }
