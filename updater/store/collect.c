@@ -113,10 +113,20 @@ static int remove_other(void *context, const char *name)
     return 0;
 }
 
+static bool is_kept(const void *context, const struct flo_digest *digest)
+{
+    const struct keep *keep = context;
+
+    return keep->digests.count > 0 &&
+           bsearch(digest, keep->digests.items, keep->digests.count,
+                   sizeof(*digest), compare) != NULL;
+}
+
 static void remove_others(struct keep *keep)
 {
     FLO_CLEANUP(flo_fd_cleanup) int prefixes_fd = -1;
 
+    flo_store_trees_sweep(keep->store, is_kept, keep);
     (void)!flo_store_prefixes_open(keep->store, &prefixes_fd, NULL);
     struct sweep sweeps[] = {
         {keep, keep->store->blobs_fd, is_nothing},

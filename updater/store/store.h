@@ -111,4 +111,10 @@ FLO_MUST_USE int flo_record_write(struct flo_store *store, const char *name,
 int flo_record_choose(const struct flo_record_kind *kind, const uint8_t *first,
                       const uint8_t *second, uint64_t *generation);
 
+/* Remove the trees of releases that are not kept. */
+void flo_store_trees_sweep(struct flo_store *store,
+                           bool (*is_kept)(const void *context,
+                                           const struct flo_digest *digest),
+                           const void *context);
+
 #endif

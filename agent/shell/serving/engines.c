@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/shell/device/runtimes.h"
 #include "agent/shell/serving/derived.h"
 #include "agent/shell/serving/serving.h"
 
@@ -178,6 +179,45 @@ static char *template_of(const struct flo_config *config, const char *model)
     return text;
 }
 
+/* The runtime that the variant names, on the tree of its files. */
+static int load_runtime(struct flo_shell *shell,
+                        const struct flo_agent_action *action,
+                        const struct flo_release *release,
+                        const struct flo_release_variant *variant,
+                        bool is_fresh, struct flo_err *err)
+{
+    const struct flo_release_file *entry = flo_release_entry(release, variant);
+    struct flo_digest files[FLO_RELEASE_FILES_MAX];
+    struct flo_device_runtime runtime;
+    struct flo_serve_model model = {.release = action->release.digest};
+    int rv =
+        flo_runtimes_read(&shell->settings, variant->runtime, &runtime, err);
+
+    rv = rv < 0 ? rv
+                : flo_store_tree_open(shell->store, &action->release.digest,
+                                      release, variant, &model.fd, err);
+    if (rv < 0) {
+        flo_runtimes_deinit(&runtime);
+        return rv;
+    }
+    for (uint32_t i = 0; i < variant->file_count; i++) {
+        files[i] = release->files[variant->files[i]].digest;
+    }
+    memcpy(model.model, release->model, sizeof(model.model));
+    memcpy(model.version, release->version, sizeof(model.version));
+    model.created_s = release->created_at_ms / 1000;
+    model.context = variant->context;
+    model.threads = (uint32_t)flo_config_u64(shell->settings.config, "threads");
+    model.runtime = runtime.json;
+    model.entry = entry == NULL ? "" : entry->name;
+    model.ready_ms = runtime.ready_ms;
+    model.stop_ms = runtime.stop_ms;
+    flo_shell_load_runtime(shell, action->model, action->role, &model, files,
+                           is_fresh ? 0 : variant->file_count);
+    flo_runtimes_deinit(&runtime);
+    return 0;
+}
+
 static int load(struct flo_shell *shell, const struct flo_agent_action *action,
                 struct flo_err *err)
 {
@@ -196,6 +236,9 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action,
         return rv;
     }
     file = flo_shell_model_file(shell, release, &variant);
+    if (variant != NULL && !flo_release_is_native(variant)) {
+        return load_runtime(shell, action, release, variant, is_fresh, err);
+    }
     if (file == NULL) {
         return flo_fail(err, FLO_E_BLOB_ABSENT,
                         "%s@%s: a file of it is not on this device",

@@ -1,6 +1,7 @@
 /* Loading: the steps before an engine gets a model.
  *
  *   the model's file hashed -> what is derived of it (derived.h) -> the engine
+ *   the files of a release for a runtime hashed -> the proxy
  *
  * Files that were staged or packed in this life of the agent need no new hash,
  * until an engine is lost. */
@@ -24,6 +25,11 @@ struct flo_shell_loading {
     struct flo_hashing *hashing;
     struct event *beat; /* tells the core that it gets on */
     struct flo_deriving *deriving;
+    /* of a runtime */
+    char *runtime, *entry;
+    struct flo_digest *files; /* to be hashed */
+    uint32_t n_files, next_file;
+    int file_fd; /* of the one that is hashed; -1: none */
 };
 
 /* ---- the end of it ------------------------------------------------ */
@@ -36,7 +42,11 @@ static void loading_free(struct flo_shell_loading *loading)
         event_free(loading->beat);
     }
     flo_fd_cleanup(&loading->source.fd);
+    flo_fd_cleanup(&loading->file_fd);
     free(loading->chat_template);
+    free(loading->runtime);
+    free(loading->entry);
+    free(loading->files);
     free(loading);
 }
 
@@ -83,17 +93,20 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
     struct flo_serve_model model = loading->source;
     struct flo_err err = {0};
 
-    model.packed_fd = packed_fd;
-    model.lacks_packed =
-        packed_fd == 0 &&
-        flo_derived_is_lacking(&shell->derived, &loading->digest);
-    model.prefix_fd = flo_shell_prefix_open(shell, &model.release);
+    if (model.runtime == NULL) {
+        model.packed_fd = packed_fd;
+        model.lacks_packed =
+            packed_fd == 0 &&
+            flo_derived_is_lacking(&shell->derived, &loading->digest);
+        model.prefix_fd = flo_shell_prefix_open(shell, &model.release);
+    }
     loading->source.fd = -1; /* the engine's from here on */
-    flo_shell_load_cancel(shell, index, role);
-    if (flo_serve_load(shell->serve, index,
-                       role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT
-                                                 : FLO_ROLE_CANDIDATE,
-                       &model, &err) < 0) {
+    int rv = flo_serve_load(shell->serve, index,
+                            role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT
+                                                      : FLO_ROLE_CANDIDATE,
+                            &model, &err);
+    flo_shell_load_cancel(shell, index, role); /* its texts were in use */
+    if (rv < 0) {
         flo_shell_lost(shell, index, role, &err);
     } else {
         tell(shell, index, role);
@@ -206,7 +219,8 @@ void flo_shell_load_model(struct flo_shell *shell, uint32_t model,
                                           .model = model,
                                           .role = role,
                                           .source = *source,
-                                          .digest = *digest};
+                                          .digest = *digest,
+                                          .file_fd = -1};
     if (source->chat_template != NULL) {
         loading->chat_template = strdup(source->chat_template);
         loading->source.chat_template = loading->chat_template;
@@ -218,5 +232,89 @@ void flo_shell_load_model(struct flo_shell *shell, uint32_t model,
         derive(loading);
     } else {
         hash(loading, model_hashed);
+    }
+}
+
+/* ---- files of a release for a runtime ------------------------------ */
+
+static void hash_next(struct flo_shell_loading *loading);
+
+static void file_hashed(void *context, const struct flo_digest *digest,
+                        const struct flo_err *failure)
+{
+    struct flo_shell_loading *loading = context;
+    struct flo_err err = {0};
+
+    loading->hashing = NULL;
+    flo_fd_cleanup(&loading->file_fd);
+    if (failure != NULL) {
+        lose(loading, failure);
+    } else if (flo_store_blob_check(loading->shell->store,
+                                    &loading->files[loading->next_file], digest,
+                                    &err) < 0) {
+        lose(loading, &err);
+    } else {
+        loading->next_file++;
+        hash_next(loading);
+    }
+}
+
+static void hash_next(struct flo_shell_loading *loading)
+{
+    struct flo_err err = {0};
+
+    if (loading->next_file == loading->n_files) {
+        start_engine(loading, 0);
+        return;
+    }
+    int rv = flo_store_blob_open(loading->shell->store,
+                                 &loading->files[loading->next_file],
+                                 &loading->file_fd, NULL, &err);
+    rv = rv < 0
+             ? rv
+             : flo_hashing_start(loading->shell->base, loading->file_fd,
+                                 file_hashed, loading, &loading->hashing, &err);
+    if (rv < 0) {
+        lose(loading, &err);
+    }
+}
+
+void flo_shell_load_runtime(struct flo_shell *shell, uint32_t model,
+                            enum flo_agent_role role,
+                            const struct flo_serve_model *source,
+                            const struct flo_digest *files, uint32_t n_files)
+{
+    struct flo_shell_loading *loading = calloc(1, sizeof(*loading));
+    struct flo_err err = {0};
+
+    flo_shell_load_cancel(shell, model, role);
+    if (loading == NULL) {
+        close(source->fd);
+        flo_fail(&err, FLO_E_MEMORY, "loading");
+        flo_shell_lost(shell, model, role, &err);
+        return;
+    }
+    *loading = (struct flo_shell_loading){.shell = shell,
+                                          .model = model,
+                                          .role = role,
+                                          .source = *source,
+                                          .n_files = n_files,
+                                          .file_fd = -1};
+    shell->models[model].loading[role] = loading;
+    loading->source.runtime = loading->runtime = strdup(source->runtime);
+    loading->source.entry = loading->entry = strdup(source->entry);
+    loading->files = calloc(n_files + 1, sizeof(*files));
+    if (loading->runtime == NULL || loading->entry == NULL ||
+        loading->files == NULL) {
+        flo_fail(&err, FLO_E_MEMORY, "loading");
+        lose(loading, &err);
+        return;
+    }
+    memcpy(loading->files, files, n_files * sizeof(*files));
+    if (start_beat(loading, &err) < 0) {
+        lose(loading, &err);
+    } else {
+        tell(shell, model, role);
+        hash_next(loading);
     }
 }

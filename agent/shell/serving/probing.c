@@ -66,6 +66,37 @@ static int golden_read(struct flo_shell *shell,
     return flo_fd_pread_all(fd, *text, (size_t)size, 0, err);
 }
 
+struct files {
+    struct flo_shell *shell;
+    const struct flo_release *release;
+};
+
+/* A file that a golden case names: a vector. */
+static int read_file(void *context, const char *name, size_t bytes_max,
+                     char **data, size_t *bytes, struct flo_err *err)
+{
+    const struct files *files = context;
+    const struct flo_release_file *file =
+        flo_release_find(files->release, name);
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    uint64_t size = 0;
+
+    if (file == NULL || file->bytes > bytes_max) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "the release has no file %.100s of at most %zu bytes",
+                        name, bytes_max);
+    }
+    int rv = flo_store_blob_open_verified(files->shell->store, &file->digest,
+                                          &fd, &size, err);
+    if (rv < 0) {
+        return rv;
+    }
+    *data = malloc((size_t)size + 1);
+    *bytes = (size_t)size;
+    return *data == NULL ? flo_fail(err, FLO_E_MEMORY, "a golden vector")
+                         : flo_fd_pread_all(fd, *data, (size_t)size, 0, err);
+}
+
 void flo_shell_probe(struct flo_shell *shell,
                      const struct flo_agent_action *action)
 {
@@ -87,6 +118,9 @@ void flo_shell_probe(struct flo_shell *shell,
         limits.speed_ratio_max = smaller(policy->probe_speed_ratio_max,
                                          release->probe_speed_ratio_max);
         limits.memory_bytes_max = release->probe_memory_bytes_max;
+        struct files files = {shell, release};
+        limits.read_file = read_file;
+        limits.file_context = &files;
         rv = flo_serve_probe(shell->serve, action->model, text, bytes, &limits,
                              probed, shell, &err);
     }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/shell/device/runtimes.h"
 #include "agent/shell/serving/serving.h"
 
 #define ENGINE_BYTES_EXTRA (16u << 20) /* a model needs so much more */
@@ -79,6 +80,21 @@ bool flo_shell_model_digest(struct flo_shell *shell,
     return file != NULL;
 }
 
+/* As its file says; one that cannot be read is not started either. */
+static uint64_t runtime_memory(const struct flo_shell *shell,
+                               const struct flo_release_variant *variant)
+{
+    struct flo_device_runtime runtime;
+
+    if (flo_runtimes_read(&shell->settings, variant->runtime, &runtime, NULL) <
+        0) {
+        return 0;
+    }
+    uint64_t bytes = runtime.memory_bytes;
+    flo_runtimes_deinit(&runtime);
+    return bytes;
+}
+
 static uint64_t memory_of(struct flo_shell *shell,
                           const struct flo_digest *digest)
 {
@@ -91,6 +107,9 @@ static uint64_t memory_of(struct flo_shell *shell,
         return 0;
     }
     file = flo_shell_model_file(shell, release, &variant);
+    if (variant != NULL && !flo_release_is_native(variant)) {
+        return runtime_memory(shell, variant);
+    }
     if (file == NULL) {
         return 0;
     }

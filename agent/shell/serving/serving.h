@@ -49,6 +49,12 @@ void flo_shell_load_model(struct flo_shell *shell, uint32_t model,
                           enum flo_agent_role role,
                           const struct flo_serve_model *source,
                           const struct flo_digest *digest, bool is_fresh);
+/* Load a release for a runtime: source->fd is its tree, which is taken.  These
+ * files are hashed before. */
+void flo_shell_load_runtime(struct flo_shell *shell, uint32_t model,
+                            enum flo_agent_role role,
+                            const struct flo_serve_model *source,
+                            const struct flo_digest *files, uint32_t n_files);
 /* The load of the role is not wanted any more. */
 void flo_shell_load_cancel(struct flo_shell *shell, uint32_t model,
                            enum flo_agent_role role);

@@ -488,6 +488,15 @@ FLO_MUST_USE int flo_store_release_load(struct flo_store *store,
 int flo_store_release_variant(struct flo_store *store,
                               const struct flo_release *release);
 
+/* The folder trees/<release>, where the files of a variant have their names, as
+ * links to the blobs; made where it is missing or not whole.  The caller closes
+ * *fd.  FLO_E_BLOB_ABSENT, FLO_E_META_NAME, FLO_E_IO_OPEN, FLO_E_IO_WRITE,
+ * FLO_E_DISK_FULL. */
+FLO_MUST_USE int flo_store_tree_open(struct flo_store *store,
+                                     const struct flo_digest *digest,
+                                     const struct flo_release *release,
+                                     const struct flo_release_variant *variant,
+                                     int *fd, struct flo_err *err);
 /* Remove every blob that no slot of any model, no baseline and none of `keep`
  * (release documents) names, with packed weights and kept prefixes of such.
  * Call with the lock and without a worker.  When a record or a named document

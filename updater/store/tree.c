@@ -1,0 +1,192 @@
+/* A release's files under their names, for runtimes that want paths: hard
+ * links into blobs/.
+ *
+ *   trees/sha256-<hex of the release>/<name>
+ *
+ * A tree is made beside and renamed when it is whole; one that a cut left is
+ * made again.  It can always be made again, so no record names it. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "updater/store/store.h"
+
+#define DEPTH_MAX 8 /* names have 4 parts */
+
+static int trees_open(const struct flo_store *store, bool makes)
+{
+    if (makes && mkdirat(store->dir_fd, "trees", 0700) == 0) {
+        fsync(store->dir_fd);
+    }
+    return openat(store->dir_fd, "trees",
+                  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static void remove_all(int dir_fd, const char *name, int depth)
+{
+    int fd =
+        openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        if (strcmp(entry->d_name, ".") != 0 &&
+            strcmp(entry->d_name, "..") != 0 &&
+            unlinkat(fd, entry->d_name, 0) < 0 && depth < DEPTH_MAX) {
+            remove_all(fd, entry->d_name, depth + 1);
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    } else if (fd >= 0) {
+        close(fd);
+    }
+    unlinkat(dir_fd, name, AT_REMOVEDIR);
+}
+
+/* The folders of "a/b/name", each once. */
+static int make_folders(int tree, const char *name, struct flo_err *err)
+{
+    char path[FLO_NAME_MAX * 4];
+
+    for (const char *p = strchr(name, '/'); p != NULL; p = strchr(p + 1, '/')) {
+        size_t chars = (size_t)(p - name);
+        if (chars >= sizeof(path)) {
+            return flo_fail(err, FLO_E_META_NAME, "%.100s is too long", name);
+        }
+        memcpy(path, name, chars);
+        path[chars] = '\0';
+        if (mkdirat(tree, path, 0700) < 0 && errno != EEXIST) {
+            return flo_fail_errno(err, FLO_E_IO_WRITE, "folder %.100s", path);
+        }
+    }
+    return 0;
+}
+
+static int add_file(const struct flo_store *store, int tree,
+                    const struct flo_release_file *file, struct flo_err *err)
+{
+    char blob[FLO_BLOB_NAME];
+    int rv = make_folders(tree, file->name, err);
+
+    flo_store_blob_name(&file->digest, blob);
+    if (rv == 0 && linkat(store->blobs_fd, blob, tree, file->name, 0) < 0) {
+        rv = errno == ENOENT ? flo_fail(err, FLO_E_BLOB_ABSENT,
+                                        "%.100s is not here", file->name)
+                             : flo_fail_errno(err, FLO_E_IO_WRITE,
+                                              "link %.100s", file->name);
+    }
+    return rv;
+}
+
+static int make(const struct flo_store *store, int trees, const char *name,
+                const struct flo_release *release,
+                const struct flo_release_variant *variant, struct flo_err *err)
+{
+    char new[FLO_BLOB_NAME + 8];
+    int rv = 0;
+
+    snprintf(new, sizeof(new), "%s.new", name);
+    remove_all(trees, new, 0);
+    if (mkdirat(trees, new, 0700) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "trees/%s", new);
+    }
+    FLO_CLEANUP(flo_fd_cleanup)
+    int tree =
+        openat(trees, new, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (tree < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "trees/%s", new);
+    }
+    for (uint32_t i = 0; rv == 0 && i < variant->file_count; i++) {
+        rv = add_file(store, tree, &release->files[variant->files[i]], err);
+    }
+    if (rv == 0 && (fsync(tree) < 0 || renameat(trees, new, trees, name) < 0 ||
+                    fsync(trees) < 0)) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "trees/%s", name);
+    }
+    if (rv < 0) {
+        remove_all(trees, new, 0);
+    }
+    return rv;
+}
+
+/* Is each file there, and the blob itself? */
+static bool is_whole(const struct flo_store *store, int tree,
+                     const struct flo_release *release,
+                     const struct flo_release_variant *variant)
+{
+    for (uint32_t i = 0; i < variant->file_count; i++) {
+        const struct flo_release_file *file =
+            &release->files[variant->files[i]];
+        char blob[FLO_BLOB_NAME];
+        struct stat a, b;
+        flo_store_blob_name(&file->digest, blob);
+        if (fstatat(tree, file->name, &a, AT_SYMLINK_NOFOLLOW) < 0 ||
+            fstatat(store->blobs_fd, blob, &b, AT_SYMLINK_NOFOLLOW) < 0 ||
+            a.st_ino != b.st_ino || a.st_dev != b.st_dev) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int flo_store_tree_open(struct flo_store *store,
+                        const struct flo_digest *digest,
+                        const struct flo_release *release,
+                        const struct flo_release_variant *variant, int *fd,
+                        struct flo_err *err)
+{
+    char name[FLO_BLOB_NAME];
+    FLO_CLEANUP(flo_fd_cleanup) int trees = trees_open(store, true);
+    int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    int rv = 0;
+
+    if (trees < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s/trees", store->path);
+    }
+    flo_store_blob_name(digest, name);
+    int tree = openat(trees, name, flags);
+    if (tree >= 0 && !is_whole(store, tree, release, variant)) {
+        flo_fd_cleanup(&tree);
+        tree = -1;
+        remove_all(trees, name, 0);
+    }
+    if (tree < 0) {
+        rv = make(store, trees, name, release, variant, err);
+        tree = rv < 0 ? -1 : openat(trees, name, flags);
+    }
+    if (rv == 0 && tree < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_OPEN, "trees/%s", name);
+    }
+    if (rv == 0) {
+        *fd = tree;
+    }
+    return rv;
+}
+
+void flo_store_trees_sweep(struct flo_store *store,
+                           bool (*is_kept)(const void *context,
+                                           const struct flo_digest *digest),
+                           const void *context)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int trees = trees_open(store, false);
+    int copy = trees < 0 ? -1 : dup(trees);
+    DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    const struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        struct flo_digest digest;
+        const char *ending = flo_store_name_read(entry->d_name, &digest);
+        if (ending != NULL &&
+            (ending[0] != '\0' || !is_kept(context, &digest))) {
+            remove_all(trees, entry->d_name, 0);
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+}
