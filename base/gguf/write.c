@@ -284,3 +284,39 @@ int flo_gguf_write(const struct flo_gguf *source, const uint32_t *types,
     free(tensors);
     return rv;
 }
+
+#define CREATED_ALIGNMENT 32
+
+int flo_gguf_create(const struct flo_gguf_tensor *tensors, size_t tensor_count,
+                    const struct flo_gguf_edit *keys, size_t key_count,
+                    flo_gguf_tensor_source *give, void *context, int fd,
+                    struct flo_err *err)
+{
+    struct flo_gguf_tensor *laid = calloc(tensor_count + 1, sizeof(*laid));
+    uint32_t *order = calloc(tensor_count + 1, sizeof(*order));
+    uint32_t *types = calloc(tensor_count + 1, sizeof(*types));
+    uint64_t data_bytes;
+    int rv = 0;
+
+    if (laid == NULL || order == NULL || types == NULL) {
+        rv = flo_fail(err, FLO_E_MEMORY, "%zu tensors", tensor_count);
+    }
+    for (size_t i = 0; rv == 0 && i < tensor_count; i++) {
+        laid[i] = tensors[i];
+        order[i] = (uint32_t)i;
+        types[i] = tensors[i].type;
+    }
+    const struct flo_gguf nothing = {.alignment = CREATED_ALIGNMENT,
+                                     .tensor_count = tensor_count,
+                                     .tensors = laid,
+                                     .tensor_by_offset = order};
+    if (rv == 0 &&
+        (rv = lay_out(&nothing, types, laid, &data_bytes, err)) == 0) {
+        rv = write_file(&nothing, laid, data_bytes, keys, key_count, give,
+                        context, fd, err);
+    }
+    free(types);
+    free(order);
+    free(laid);
+    return rv;
+}

@@ -1,0 +1,201 @@
+/* flotilla-model convert-lora: a PEFT folder to a GGUF adapter of a base.
+ *
+ * What was written is read again as the engine reads it, before it gets its
+ * name: shapes, ranks and numbers that do not fit the base are told here. */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/model/adapter/lora_file.h"
+#include "engine/model/file/arch.h"
+#include "engine/publish/commands.h"
+#include "engine/publish/peft/peft.h"
+#include "engine/tools/common.h"
+#include "engine/tools/outfile.h"
+
+#define CONFIG_BYTES_MAX (1u << 20)
+#define TENSORS_BYTES_MAX (1u << 30)
+
+struct convert {
+    struct flo_tool tool; /* --model is a file, --lora the folder */
+    const char *out;
+    const char *version;
+
+    char config_path[PATH_MAX], tensors_path[PATH_MAX];
+    struct flo_gguf *base;
+    struct flo_peft_config config;
+    char *data;
+    struct flo_safetensors *file;
+    struct flo_peft_tensor *mapped;
+    struct flo_gguf_tensor *heads;
+    uint8_t *rows; /* of the largest tensor */
+    struct flo_lora lora;
+};
+
+static int read_config(struct convert *convert, struct flo_err *err)
+{
+    char *text = NULL;
+    size_t bytes;
+    int rv = flo_file_read(convert->config_path, CONFIG_BYTES_MAX, &text,
+                           &bytes, err);
+    if (rv == 0) {
+        rv = flo_peft_config_read(text, bytes, &convert->config, err);
+        rv = rv < 0 ? flo_wrap(err, rv, "%s", convert->config_path) : 0;
+    }
+    free(text);
+    return rv;
+}
+
+static int map_tensors(struct convert *convert, struct flo_err *err)
+{
+    size_t count = flo_safetensors_count(convert->file);
+    uint64_t most = 0;
+    convert->mapped = calloc(count + 1, sizeof(*convert->mapped));
+    convert->heads = calloc(count + 1, sizeof(*convert->heads));
+    if (convert->mapped == NULL || convert->heads == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu tensors", count);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct flo_safetensor *tensor =
+            flo_safetensors_at(convert->file, i);
+        int rv = flo_peft_tensor_map(tensor, convert->base, &convert->mapped[i],
+                                     err);
+        if (rv < 0) {
+            return rv;
+        }
+        convert->heads[i] = convert->mapped[i].head;
+        most = tensor->bytes > most ? tensor->bytes : most;
+    }
+    convert->rows = malloc((size_t)most + 1);
+    return convert->rows != NULL
+               ? 0
+               : flo_fail(err, FLO_E_MEMORY, "the largest tensor");
+}
+
+static int read_tensors(struct convert *convert, struct flo_err *err)
+{
+    size_t bytes;
+    int rv = flo_file_read(convert->tensors_path, TENSORS_BYTES_MAX,
+                           &convert->data, &bytes, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if ((rv = flo_safetensors_open(convert->data, bytes, &convert->file, err)) <
+            0 ||
+        (rv = map_tensors(convert, err)) < 0) {
+        return flo_wrap(err, rv, "%s", convert->tensors_path);
+    }
+    return 0;
+}
+
+static int give(void *context, const struct flo_gguf_tensor *tensor,
+                const void **data, struct flo_err *err)
+{
+    struct convert *convert = context;
+    size_t i = 0;
+
+    (void)err;
+    while (strcmp(convert->heads[i].name, tensor->name) != 0) {
+        i++;
+    }
+    flo_peft_tensor_rows(flo_safetensors_at(convert->file, i),
+                         &convert->mapped[i], convert->rows);
+    *data = convert->rows;
+    return 0;
+}
+
+/* As the engine will. */
+static int check_written(struct convert *convert, int fd, struct flo_err *err)
+{
+    struct flo_gguf *written = NULL;
+    int rv = flo_gguf_open_fd(fd, &written, err);
+    if (rv == 0 && (rv = flo_gguf_scan_nonfinite(written, err)) == 0) {
+        rv = flo_lora_check(written, convert->base, &convert->lora, err);
+    }
+    flo_gguf_close(written);
+    return rv;
+}
+
+static int write_adapter(void *context, int fd, struct flo_err *err)
+{
+    struct convert *convert = context;
+    const struct flo_arch *arch;
+    int rv = flo_arch_read(convert->base, &arch, err);
+    if (rv < 0) {
+        return rv;
+    }
+    const struct flo_gguf_edit keys[] = {
+        {.key = "general.type", .type = FLO_GGUF_STRING, .text = "adapter"},
+        {.key = "general.architecture",
+         .type = FLO_GGUF_STRING,
+         .text = flo_arch_name(arch)},
+        {.key = "adapter.type", .type = FLO_GGUF_STRING, .text = "lora"},
+        {.key = "adapter.lora.alpha",
+         .type = FLO_GGUF_F32,
+         .f32 = convert->config.alpha},
+        {.key = "general.version",
+         .type = FLO_GGUF_STRING,
+         .text = convert->version},
+    };
+    rv = flo_gguf_create(convert->heads, flo_safetensors_count(convert->file),
+                         keys,
+                         FLO_COUNT(keys) - (convert->version == NULL ? 1 : 0),
+                         give, convert, fd, err);
+    return rv < 0 ? rv : check_written(convert, fd, err);
+}
+
+static int set_paths(struct convert *convert, struct flo_err *err)
+{
+    const char *folder = convert->tool.lora;
+    int a = snprintf(convert->config_path, PATH_MAX, "%s/adapter_config.json",
+                     folder);
+    int b = snprintf(convert->tensors_path, PATH_MAX,
+                     "%s/adapter_model.safetensors", folder);
+    return a < PATH_MAX && b < PATH_MAX
+               ? 0
+               : flo_fail(err, FLO_E_USAGE, "--lora is too long");
+}
+
+static int convert_lora(void *context, struct flo_err *err)
+{
+    struct convert *convert = context;
+    const struct flo_inputs inputs = {
+        {convert->tool.model, convert->config_path, convert->tensors_path}};
+    int rv;
+    if ((rv = set_paths(convert, err)) < 0 ||
+        (rv = flo_gguf_open_path(convert->tool.model, &convert->base, err)) <
+            0 ||
+        (rv = read_config(convert, err)) < 0 ||
+        (rv = read_tensors(convert, err)) < 0 ||
+        (rv = flo_outfile(convert->out, inputs, write_adapter, convert, err)) <
+            0) {
+        return rv;
+    }
+    printf(convert->tool.args.is_json
+               ? "{\"pairs\":%zu,\"rank\":%u,\"alpha\":%g}\n"
+               : "%zu pairs of rank %u, alpha %g\n",
+           convert->lora.pair_count, convert->config.rank,
+           (double)convert->config.alpha);
+    return 0;
+}
+
+static struct convert state;
+static const struct flo_flag flags[] = {
+    {"model", "FILE", "the base", FLO_TEXT(struct convert, tool.model),
+     .is_needed = true},
+    {"lora", "DIR", "with adapter_config.json and adapter_model.safetensors",
+     FLO_TEXT(struct convert, tool.lora), .is_needed = true},
+    {"out", "FILE", "the adapter as GGUF", FLO_TEXT(struct convert, out),
+     .is_needed = true},
+    {"release-version", "TEXT", "general.version of the new file",
+     FLO_TEXT(struct convert, version)},
+    FLO_FLAGS_END,
+};
+const struct flo_verb flo_verb_convert_lora = {
+    .name = "convert-lora",
+    .help = "make an adapter of a PEFT folder",
+    .usage = "--model FILE --lora DIR --out FILE",
+    .flags = {flags, FLO_FLAGS_JSON},
+    .state = &state,
+    .run = convert_lora,
+};
