@@ -335,9 +335,10 @@ class Fleet:
         wanted = set(names or self.devices)
         model, version = release.split("@")
         good = {d["name"] for d in self.ask("device", "list")
-                if (d.get("serving") or {}).get("model") == model
-                and d["serving"].get("version") == version
-                and d["serving"].get("state", "ready") == "ready"}
+                for served in [m.get("serving") or {} for m in d["models"]]
+                if served.get("model") == model
+                and served.get("version") == version
+                and served.get("state", "ready") == "ready"}
         return wanted <= good
 
     def rollout_device(self, rollout, name):

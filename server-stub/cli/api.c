@@ -113,6 +113,22 @@ int flo_api_get(struct flo_cli *cli, const char *path, json_t **answer,
     return send_bytes(cli, "GET", path, NULL, 0, answer, err);
 }
 
+int flo_api_list_model(struct flo_cli *cli, const char *path, json_t **items,
+                       struct flo_err *err)
+{
+    const char *model = flo_args_text(&cli->args, "model", NULL);
+    char whole[256];
+
+    if (model == NULL) {
+        return flo_api_list(cli, path, items, err);
+    }
+    if (!flo_name_is_valid(model)) {
+        return flo_fail(err, FLO_E_USAGE, "--model `%.80s` is no name", model);
+    }
+    snprintf(whole, sizeof(whole), "%s?model=%s", path, model);
+    return flo_api_list(cli, whole, items, err);
+}
+
 int flo_api_send(struct flo_cli *cli, const char *path, const void *data,
                  size_t bytes, json_t **answer, struct flo_err *err)
 {

@@ -49,6 +49,9 @@ FLO_MUST_USE int flo_api_get(struct flo_cli *cli, const char *path,
 /* All pages of a list: an array. */
 FLO_MUST_USE int flo_api_list(struct flo_cli *cli, const char *path,
                               json_t **items, struct flo_err *err);
+/* The same, of the model of --model when that is given. */
+FLO_MUST_USE int flo_api_list_model(struct flo_cli *cli, const char *path,
+                                    json_t **items, struct flo_err *err);
 /* Raw bytes as the body (a signed document). */
 FLO_MUST_USE int flo_api_send(struct flo_cli *cli, const char *path,
                               const void *data, size_t bytes, json_t **answer,

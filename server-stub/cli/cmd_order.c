@@ -331,6 +331,7 @@ int flo_cmd_order_list(struct flo_cli *cli, struct flo_err *err)
         {"ID", "id", CELL_TEXT},
         {"OP", "op", CELL_TEXT},
         {"STATE", "state", CELL_TEXT},
+        {"MODEL", "body.args.model", CELL_TEXT},
         {"GROUP", "group", CELL_TEXT},
         {"DONE", "done", CELL_TEXT},
         {"FAILED", "failed", CELL_TEXT},

@@ -52,15 +52,8 @@ static const struct flo_column release_columns[] = {
 int flo_cmd_release_list(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    const char *model = flo_args_text(&cli->args, "model", NULL);
-    char path[160];
+    int rv = flo_api_list_model(cli, "/v1/releases", &items, err);
 
-    if (model != NULL && !flo_name_is_valid(model)) {
-        return flo_fail(err, FLO_E_USAGE, "--model `%.80s` is no name", model);
-    }
-    snprintf(path, sizeof(path), "/v1/releases%s%s",
-             model != NULL ? "?model=" : "", model != NULL ? model : "");
-    int rv = flo_api_list(cli, path, &items, err);
     if (rv == 0) {
         flo_out_table(cli, items, release_columns, FLO_COUNT(release_columns));
     }

@@ -86,7 +86,7 @@ FLAGS(release_yank) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                        END};
 FLAGS(release_unyank) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                          END};
-FLAGS(rollout_list) = {END};
+FLAGS(rollout_list) = {{"model", "M", "of this model only", FLO_ASKED}, END};
 FLAGS(rollout_get) = {END};
 FLAGS(rollout_explain) = {END};
 FLAGS(rollout_start) = {

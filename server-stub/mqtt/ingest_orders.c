@@ -279,8 +279,12 @@ static int distrust_one(void *context, const char *model, const char *order)
     const struct flo_message *message = distrusted->message;
     struct flo_acked desired = {0};
     struct flo_err absent = {0};
+    const char *named =
+        json_string_value(json_object_get(message->json, "model"));
 
-    (void)model;
+    if (named != NULL && strcmp(named, model) != 0) {
+        return 0;
+    }
     if (flo_fleet_order_get(message->controller->store, order, take_acked,
                             &desired, &absent) < 0 ||
         strcmp(desired.op, "deploy") != 0) {

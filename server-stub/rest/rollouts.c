@@ -72,6 +72,7 @@ static int add_id(void *context, const struct flo_fleet_rollout *rollout)
  * id.  Fewer than memory holds: each list would push the next one's out. */
 int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
 {
+    const char *model = flo_httpd_query(call->request, "model");
     struct ids ids = {0};
     json_t *items = json_array();
     uint64_t limit;
@@ -87,6 +88,9 @@ int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
         json_t *view = NULL;
         rv =
             flo_rollouts_find(call->controller, ids.list.items[i], &entry, err);
+        if (rv == 0 && model != NULL && strcmp(entry->model, model) != 0) {
+            continue;
+        }
         if (rv == 0) {
             rv = flo_object_rollout(call->controller, entry, 0, &view, err);
         }

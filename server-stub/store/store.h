@@ -217,6 +217,11 @@ FLO_MUST_USE int flo_fleet_desired_each(struct flo_fleet_store *store,
                                         const char *device,
                                         flo_fleet_assignment_fn fn,
                                         void *context, struct flo_err *err);
+/* Devices with orders about at least `least` other models than this one. */
+FLO_MUST_USE int flo_fleet_desired_full(struct flo_fleet_store *store,
+                                        const char *model, uint64_t least,
+                                        flo_fleet_text_fn fn, void *context,
+                                        struct flo_err *err);
 /* Ids of devices whose desired holds this order. */
 FLO_MUST_USE int flo_fleet_desired_holders(struct flo_fleet_store *store,
                                            const char *order,

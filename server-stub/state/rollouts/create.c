@@ -109,6 +109,43 @@ static int may_start(struct flo_controller *controller,
     return 0;
 }
 
+struct full {
+    const struct flo_rollout_entry *entry;
+    size_t devices;
+    char first[37];
+};
+
+static int count_full(void *context, const char *device)
+{
+    struct full *full = context;
+
+    if (flo_rollout_find(&full->entry->core, device) != SIZE_MAX &&
+        full->devices++ == 0) {
+        snprintf(full->first, sizeof(full->first), "%s", device);
+    }
+    return 0;
+}
+
+/* A desired document names so many models and no more: the device would never
+ * hear of this one. */
+static int has_room(struct flo_controller *controller,
+                    const struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    struct full full = {.entry = entry};
+    int rv =
+        flo_fleet_desired_full(controller->store, entry->model,
+                               FLO_ASSIGNMENTS_MAX, count_full, &full, err);
+
+    if (rv < 0 || full.devices == 0) {
+        return rv;
+    }
+    flo_fail(err, FLO_E_TARGET_LIMIT,
+             "%zu devices (%s first) have orders about %d other models",
+             full.devices, full.first, FLO_ASSIGNMENTS_MAX);
+    return flo_err_fix(err, "flotilla model remove MODEL, or leave them out of "
+                            "the group");
+}
+
 static int start(struct flo_controller *controller,
                  struct flo_rollout_entry *entry, const char *by,
                  struct flo_err *err)
@@ -171,6 +208,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
         rv = flo_fail(err, FLO_E_GROUP_ABSENT, "no device is in group %s",
                       entry->group);
     }
+    rv = rv < 0 ? rv : has_room(controller, entry, err);
     if (rv < 0) {
         flo_rollouts_entry_free(entry);
         return rv;

@@ -105,6 +105,38 @@ int flo_fleet_desired_each(struct flo_fleet_store *store, const char *device,
                           take_assignment, &each, err);
 }
 
+struct full {
+    uint64_t least;
+    flo_fleet_text_fn fn;
+    void *context;
+};
+
+static int take_full(void *context, const struct flo_row *row, uint64_t count)
+{
+    const struct full *full = context;
+
+    return count < full->least
+               ? 0
+               : full->fn(full->context,
+                          flo_row_text(row, FLO_FIELD_ASSIGNMENT_DEVICE));
+}
+
+int flo_fleet_desired_full(struct flo_fleet_store *store, const char *model,
+                           uint64_t least, flo_fleet_text_fn fn, void *context,
+                           struct flo_err *err)
+{
+    static const enum flo_field by[] = {FLO_FIELD_ASSIGNMENT_DEVICE};
+    struct full full = {least, fn, context};
+
+    return flo_fleet_count(
+        store,
+        &(struct flo_query){.table = FLO_TABLE_ASSIGNMENT,
+                            WHERE({.field = FLO_FIELD_ASSIGNMENT_MODEL,
+                                   .how = FLO_MATCH_IS_NOT,
+                                   .value.text = model})},
+        by, FLO_COUNT(by), take_full, &full, err);
+}
+
 int flo_fleet_desired_holders(struct flo_fleet_store *store, const char *order,
                               flo_fleet_text_fn fn, void *context,
                               struct flo_err *err)

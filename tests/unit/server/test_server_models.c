@@ -113,6 +113,45 @@ static void a_newcomer_gets_every_model_of_its_groups(void **state)
     assert_string_not_equal(order, "");
 }
 
+static void a_ninth_model_is_refused_at_the_start(void **state)
+{
+    struct world *world = *state;
+    char model[16];
+
+    for (int i = 0; i < FLO_ASSIGNMENTS_MAX; i++) {
+        snprintf(model, sizeof(model), "m-%d", i);
+        assert_int_equal(flo_fleet_desired_set(world->controller->store, ids[1],
+                                               model, "o-0900", &world->err),
+                         0);
+    }
+    assert_null(start(world, ALL_AT_ONCE("tiny@2.1.0")));
+    assert_int_equal(world->err.code, FLO_E_TARGET_LIMIT);
+    assert_non_null(strstr(world->err.what, ids[1]));
+    /* One of the eight may come anew. */
+    assert_int_equal(flo_fleet_desired_set(world->controller->store, ids[1],
+                                           "m-0", "", &world->err),
+                     0);
+    assert_non_null(start(world, ALL_AT_ONCE("tiny@2.1.0")));
+}
+
+static void a_device_distrusts_the_order_of_one_model(void **state)
+{
+    struct world *world = *state;
+
+    add_release_of(world, "help", 1, "1.0.0", HELP_DIGEST);
+    struct flo_rollout_entry *tiny = start(world, ALL_AT_ONCE("tiny@2.1.0"));
+    struct flo_rollout_entry *help = start(world, ALL_AT_ONCE("help@1.0.0"));
+    send(world, 0, "event",
+         "{\"v\":1,\"boot\":\"44444444-4444-4444-8444-444444444444\",\"seq\":1,"
+         "\"type\":\"security\",\"model\":\"help\",\"error\":{\"id\":"
+         "\"sig.unknown_key\",\"what\":\"no trusted key\"}}");
+
+    size_t at = flo_rollout_find(&help->core, ids[0]);
+    assert_int_equal(help->core.members[at].state, FLO_EXECUTION_REJECTED);
+    at = flo_rollout_find(&tiny->core, ids[0]);
+    assert_int_equal(tiny->core.members[at].state, FLO_EXECUTION_NOTIFIED);
+}
+
 /* ---- removal ---- */
 
 static int removes(struct world *world, const char *model, const char *group,
@@ -328,6 +367,8 @@ int main(void)
         WITH_WORLD(a_pause_of_one_model_leaves_the_other_alone),
         WITH_WORLD(an_emergency_rollback_leaves_other_models_alone),
         WITH_WORLD(a_newcomer_gets_every_model_of_its_groups),
+        WITH_WORLD(a_ninth_model_is_refused_at_the_start),
+        WITH_WORLD(a_device_distrusts_the_order_of_one_model),
         WITH_WORLD(a_removal_stands_until_the_device_says_that_it_is_gone),
         WITH_WORLD(a_lost_answer_is_seen_in_the_report),
         WITH_WORLD(a_report_from_before_the_removal_says_nothing),
