@@ -40,6 +40,9 @@ MAY = [
     ("agent/serve/probe/", SERVE_LOW + ["agent/serve/engines/",
                                         "agent/serve/probe/",
                                         "agent/core/speed.h"]),
+    ("agent/serve/residence/", ["base/", "agent/core/memory/memory.h",
+                                "agent/serve/serve.h",
+                                "agent/serve/residence/"]),
     ("agent/serve/", ["base/", "proto/", "agent/serve/", "engine/wire/",
                       "engine/include/flotilla/engine_wire.h"]),
 ] + [("agent/shell/%s/" % room, SHELL_LOW + [

@@ -2,6 +2,7 @@
  *
  * Rooms, each knowing only those below it:
  *   standalone  without an agent
+ *   residence   which models are in memory (knows serve.h alone)
  *   api         HTTP routes, numbers
  *   roles.c     load, flip, unload; routes.c, adapters.c
  *   requests    which engine takes which request     probe  is a candidate good

@@ -1,10 +1,11 @@
 /* flotilla-agent serve: the local API over one model file. */
 #include "agent/serve/standalone/standalone.h"
 #include "agent/serve/serve.h"
+#include "agent/serve/standalone/files.h"
 #include "agent/serve/standalone/loras.h"
+#include "agent/serve/standalone/several.h"
 #include "base/host/digest.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
@@ -42,6 +43,7 @@ struct standalone {
     bool has_wanted, was_told; /* ... and to look at the files once more */
     bool is_changing;
     uint32_t context, threads, sessions, lora_room_mib;
+    struct several_wish several; /* more than one model */
     struct flo_serve_model loaded;
     enum flo_sandbox_mode sandbox;
     bool skips_packed; /* the engine did not take them */
@@ -72,6 +74,27 @@ static int take_listen(void *state, const char *address, struct flo_err *err)
     return 0;
 }
 
+static int take_model(void *state, const char *text, struct flo_err *err)
+{
+    struct standalone *s = state;
+
+    int rv = flo_several_model(&s->several, text, err);
+
+    s->model = s->several.models[0].path;
+    return rv;
+}
+
+static int take_pin(void *state, const char *text, struct flo_err *err)
+{
+    return flo_several_pin(&((struct standalone *)state)->several, text, err);
+}
+
+static int take_weight(void *state, const char *text, struct flo_err *err)
+{
+    return flo_several_weight(&((struct standalone *)state)->several, text,
+                              err);
+}
+
 static int take_lora(void *state, const char *text, struct flo_err *err)
 {
     return flo_loras_name(&((struct standalone *)state)->source, text, err);
@@ -96,7 +119,19 @@ static int take_sandbox(void *state, const char *text, struct flo_err *err)
 #define TO_TEXT(member) FLO_TEXT(struct standalone, member)
 #define TO_U32(member) FLO_U32(struct standalone, member), .min = 1
 static const struct flo_flag flags[] = {
-    {"model", "FILE.gguf", "the model", TO_TEXT(model), .is_needed = true},
+    {"model", "FILE.gguf",
+     "the model; may be repeated: several models share the memory, those that "
+     "do not fit are loaded on demand; NAME=FILE.gguf gives it that name",
+     .take = take_model, .is_needed = true},
+    {"memory", "MIB",
+     "of several models: memory for all together (default: four fifths of the "
+     "machine's)",
+     TO_U32(several.memory_mib), .max = 1u << 30},
+    {"pin", "NAME", "of several models: this one stays; may be repeated",
+     .take = take_pin},
+    {"weight", "NAME=N",
+     "of several models: 0 to 100, more stays longer (default: 50)",
+     .take = take_weight},
     {"listen", "ADDRESS", "127.0.0.1:PORT or unix:PATH; may be repeated",
      .take = take_listen, .is_needed = true},
     {"token-file", "FILE",
@@ -135,44 +170,7 @@ static const struct flo_flag flags[] = {
     FLO_FLAGS_END,
 };
 
-static int read_token(const char *path, char **out, struct flo_err *err)
-{
-    struct stat st;
-    size_t bytes;
-    if (stat(path, &st) == 0 && (st.st_mode & 077) != 0) {
-        return flo_fail(err, FLO_E_CFG_PERM,
-                        "%s has mode %04o, others can read the token", path,
-                        (unsigned)(st.st_mode & 07777));
-    }
-    int rv = flo_file_read(path, 4096, out, &bytes, err);
-    if (rv == 0) {
-        (*out)[strcspn(*out, " \t\r\n")] = '\0';
-    }
-    return rv;
-}
-
 /* ---- the model --------------------------------------------------- */
-
-/* "tiny-v2.Q4_0.gguf" -> "tiny-v2.q4_0": the name for clients. */
-static void name_model(const char *path, char *out)
-{
-    const char *base = strrchr(path, '/');
-    size_t n = 0;
-    base = base != NULL ? base + 1 : path;
-    for (const char *c = base; *c != '\0' && n < FLO_NAME_MAX; c++) {
-        if (strcmp(c, ".gguf") == 0) {
-            break;
-        }
-        int lower = tolower((unsigned char)*c);
-        bool is_fine = isalnum(lower) || (n > 0 && strchr("._-", lower));
-        int plain = n > 0 ? '-' : 'm';
-        out[n++] = (char)(is_fine ? lower : plain);
-    }
-    out[n] = '\0';
-    if (!flo_name_is_valid(out)) {
-        strcpy(out, "model");
-    }
-}
 
 /* The packed weights next to the model, unless they are older; 0: none. */
 static int open_packed(const struct standalone *s, int model_fd)
@@ -362,19 +360,12 @@ static int load_packed(struct standalone *s, struct flo_err *err)
     return 0;
 }
 
-/* A file's age is all that is known of a model alone. */
-static uint64_t modified_s(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && st.st_mtime > 0 ? (uint64_t)st.st_mtime : 0;
-}
-
 static int describe(struct standalone *s, struct flo_err *err)
 {
-    name_model(s->model, s->loaded.model);
+    strcpy(s->loaded.model, s->several.models[0].name);
     strcpy(s->loaded.version, "local");
     s->loaded.context = s->context;
-    s->loaded.created_s = modified_s(s->model);
+    s->loaded.created_s = flo_serve_file_modified_s(s->model);
     s->loaded.threads = s->threads;
     s->loaded.sessions = s->sessions;
     s->loaded.chat_template = s->chat_template;
@@ -581,7 +572,9 @@ static int open_serve(struct standalone *s, struct flo_err *err)
         return flo_fail(err, FLO_E_ABSENT,
                         "no flotilla-engine beside this program");
     }
-    int rv = s->token_file == NULL ? 0 : read_token(s->token_file, &token, err);
+    int rv = s->token_file == NULL
+                 ? 0
+                 : flo_serve_token_read(s->token_file, &token, err);
     if (rv < 0) {
         return rv;
     }
@@ -650,6 +643,26 @@ static int run(struct standalone *s, struct flo_err *err)
     return rv;
 }
 
+static int run_several(struct standalone *s, struct flo_err *err)
+{
+    struct several_wish *wish = &s->several;
+
+    if (s->source.count > 0 || s->source.folder != NULL ||
+        s->prefix_dir != NULL) {
+        return flo_fail(err, FLO_E_NOT_BUILT,
+                        "adapters and kept prefixes of several models are not "
+                        "built yet");
+    }
+    wish->listen = s->listen;
+    wish->token_file = s->token_file;
+    wish->chat_template = s->chat_template;
+    wish->context = s->context;
+    wish->sessions = s->sessions;
+    wish->threads = s->threads;
+    wish->sandbox = s->sandbox;
+    return flo_several_run(wish, err);
+}
+
 static int serve(void *state, struct flo_err *err)
 {
     struct standalone *s = state;
@@ -658,7 +671,7 @@ static int serve(void *state, struct flo_err *err)
         flo_args_has(&s->args, "state-dir")) {
         return flo_fail(err, FLO_E_USAGE, "serve reads no configuration");
     }
-    int rv = run(s, err);
+    int rv = s->several.n_models > 1 ? run_several(s, err) : run(s, err);
     if (s->restart != NULL) {
         event_free(s->restart);
     }
@@ -672,7 +685,7 @@ static int serve(void *state, struct flo_err *err)
 const struct flo_verb flo_verb_serve = {
     .name = "serve",
     .usage = "--model FILE.gguf --listen ADDRESS [FLAG...]",
-    .help = "the local API over one model file, without a fleet",
+    .help = "the local API over model files, without a fleet",
     .flags = {flags},
     .state = &standalone,
     .run = serve,

@@ -74,6 +74,7 @@ static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
         return;
     }
     world.loaded++;
+    world.swapped[model] += role == FLO_ROLE_CANDIDATE;
     if (role == FLO_ROLE_CURRENT) {
         assert_int_equal(flo_serve_flip(world.serve, model, role, &failure), 0);
     }
@@ -138,6 +139,9 @@ static void on_wanted(void *context, unsigned model)
 {
     (void)context;
     world.wanted[model]++;
+    if (world.loads_wanted) {
+        load_as(model, "spare", FLO_ROLE_CURRENT, V2, "2.0.0");
+    }
 }
 
 static void on_drained(void *context, unsigned model,

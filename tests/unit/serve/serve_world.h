@@ -34,9 +34,11 @@ struct world {
     char lost_what[512];
     int stats_errors, adapters_changed;
     int requests_of[FLO_SERVE_MODELS_MAX], wanted[FLO_SERVE_MODELS_MAX];
+    int swapped[FLO_SERVE_MODELS_MAX]; /* candidates that were loaded */
     struct flo_digest release_of[FLO_SERVE_MODELS_MAX]; /* the last one's */
     uint64_t load_us;                                   /* the last one's */
     bool reloads;       /* a lost engine is loaded again */
+    bool loads_wanted;  /* a wanted model is loaded, as "spare" */
     bool unloads;       /* the first error unloads the current one by force */
     bool loads_adapter; /* as soon as the next model is there */
     /* Of models loaded from here on: */

@@ -463,6 +463,57 @@ static void a_user_makes_a_soft_wish_a_firm_one(void **state)
     world_close();
 }
 
+/* Three models change their releases in turn, and a fourth comes on demand and
+ * goes, while each has a client without a pause. */
+static void two_hundred_alternating_swaps_fail_no_request(void **state)
+{
+    enum { MODELS = 3, SWAPS = 200, SPARE = 3 };
+    static const char *const names[] = {"tiny", "other", "third", "spare"};
+    static const char *const paths[] = {V2, V21};
+    static const char *const versions[] = {"2.0.0", "3.0.0"};
+    static struct client clients[MODELS + 1];
+    static char bodies[MODELS + 1][300];
+    struct flo_serve_route spare = on_demand(20);
+    struct flo_err err = {0};
+    (void)state;
+    world_open();
+    world.loads_wanted = true;
+    for (unsigned i = 0; i < MODELS; i++) {
+        open_as(i, names[i], V2, "2.0.0");
+    }
+    strcpy(spare.model, names[SPARE]);
+    set_route(SPARE, &spare);
+    for (unsigned i = 0; i <= MODELS; i++) {
+        snprintf(bodies[i], sizeof(bodies[i]), "%s", body_for(names[i]));
+        client_start(&clients[i], "/v1/chat/completions", bodies[i], true);
+    }
+    for (unsigned swap = 0; swap < SWAPS; swap++) {
+        unsigned model = swap % MODELS, release = (swap / MODELS + 1) % 2;
+        int before = world.swapped[model];
+        load_as(model, names[model], FLO_ROLE_CANDIDATE, paths[release],
+                versions[release]);
+        RUN_UNTIL(world.swapped[model] > before);
+        assert_int_equal(
+            flo_serve_flip(world.serve, model, FLO_ROLE_CANDIDATE, &err), 0);
+        flo_serve_promote(world.serve, model);
+        if (swap % 10 == 5) {
+            RUN_UNTIL(status_of(SPARE).is_live);
+            flo_serve_unload(world.serve, SPARE, FLO_ROLE_CURRENT, true);
+        }
+    }
+    for (unsigned i = 0; i <= MODELS; i++) {
+        clients[i].stops = true;
+    }
+    for (unsigned i = 0; i <= MODELS; i++) {
+        client_end(&clients[i]);
+        assert_int_equal(clients[i].bad, 0);
+        assert_true(clients[i].good > 20);
+    }
+    assert_true(world.wanted[SPARE] >= 20);
+    assert_int_equal(world.lost, 0);
+    world_close();
+}
+
 /* ---- removal ----------------------------------------------------- */
 
 static void a_removed_model_is_denied_at_once_and_ends_in_time(void **state)
@@ -580,6 +631,7 @@ int main(void)
             a_failed_load_answers_all_that_wait_and_is_not_repeated_at_once),
         cmocka_unit_test(sixteen_wait_for_one_model_of_several),
         cmocka_unit_test(a_user_makes_a_soft_wish_a_firm_one),
+        cmocka_unit_test(two_hundred_alternating_swaps_fail_no_request),
         cmocka_unit_test(
             the_memory_of_each_rung_is_told_before_a_model_is_loaded),
         cmocka_unit_test(a_removed_model_is_denied_at_once_and_ends_in_time),

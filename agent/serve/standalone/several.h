@@ -1,0 +1,37 @@
+/* Several models of `flotilla-agent serve`, which share the memory. */
+#ifndef FLOTILLA_SERVE_SEVERAL_H
+#define FLOTILLA_SERVE_SEVERAL_H
+
+#include "agent/serve/serve.h"
+
+struct several_wish {
+    uint32_t n_models;
+    struct {
+        const char *path;
+        char name[FLO_NAME_MAX + 1];
+    } models[FLO_SERVE_MODELS_MAX];
+    uint32_t n_pins, n_weights;
+    const char *pins[FLO_SERVE_MODELS_MAX];
+    struct {
+        char name[FLO_NAME_MAX + 1];
+        uint32_t weight;
+    } weights[FLO_SERVE_MODELS_MAX];
+    uint32_t memory_mib; /* 0: by the machine */
+    const char *const *listen;
+    const char *token_file;    /* NULL: none */
+    const char *chat_template; /* NULL: the models' own */
+    uint32_t context, sessions, threads;
+    enum flo_sandbox_mode sandbox;
+};
+/* Texts of the line, which must live on.  FLO_E_USAGE. */
+FLO_MUST_USE int flo_several_model(struct several_wish *wish, const char *text,
+                                   struct flo_err *err);
+FLO_MUST_USE int flo_several_pin(struct several_wish *wish, const char *text,
+                                 struct flo_err *err);
+FLO_MUST_USE int flo_several_weight(struct several_wish *wish, const char *text,
+                                    struct flo_err *err);
+/* Plan, then serve until SIGINT or SIGTERM. */
+FLO_MUST_USE int flo_several_run(const struct several_wish *wish,
+                                 struct flo_err *err);
+
+#endif
