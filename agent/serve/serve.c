@@ -118,6 +118,9 @@ void flo_serve_get_status(const struct flo_serve *serve, unsigned model,
         if (!flo_serve_engine_memory(engine, &out->roles[i].rss_bytes, NULL)) {
             out->roles[i].rss_bytes = 0;
         }
+        if (!flo_process_pss(engine->pid, &out->roles[i].pss_bytes)) {
+            out->roles[i].pss_bytes = 0;
+        }
         memcpy(out->kernel, engine->kernel, sizeof(out->kernel));
     }
 }

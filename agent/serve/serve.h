@@ -344,6 +344,7 @@ struct flo_serve_status {
         bool is_packed; /* reads packed weights */
         pid_t pid;
         uint64_t rss_bytes;
+        uint64_t pss_bytes; /* shared pages in parts; 0: not to be read */
         uint32_t requests;
         struct flo_digest release;
     } roles[FLO_ROLE_COUNT];

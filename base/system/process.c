@@ -221,6 +221,21 @@ bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,
     return true;
 }
 
+bool flo_process_pss(pid_t pid, uint64_t *bytes)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    char path[64];
+    size_t size;
+
+    snprintf(path, sizeof(path), "/proc/%ld/smaps_rollup", (long)pid);
+    if (flo_file_read(path, 64 << 10, &text, &size, NULL) < 0 ||
+        strstr(text, "\nPss:") == NULL) {
+        return false;
+    }
+    *bytes = status_bytes(text, "\nPss:");
+    return true;
+}
+
 /* Behind its name, which stands in parentheses and may hold anything; NULL: it
  * is gone.  `text` is to be freed. */
 static const char *read_stat(pid_t pid, char **text)

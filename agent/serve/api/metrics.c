@@ -11,18 +11,22 @@ static void add_number(struct flo_buf *out, const char *name, const char *type,
                    name, type, name, (unsigned long long)value);
 }
 
-static void add_memory(const struct serve_place *place, struct flo_buf *out)
+/* `is_pss`: pages that several processes share count in parts. */
+static void add_memory(const struct serve_place *place, bool is_pss,
+                       struct flo_buf *out)
 {
     static const char *const names[FLO_ROLE_COUNT] = {"current", "candidate"};
     for (int i = 0; i < FLO_ROLE_COUNT; i++) {
         const struct serve_engine *engine = place->roles[i];
-        uint64_t rss = 0;
-        if (engine != NULL && flo_serve_engine_memory(engine, &rss, NULL)) {
+        uint64_t bytes = 0;
+        if (engine != NULL &&
+            (is_pss ? flo_process_pss(engine->pid, &bytes)
+                    : flo_serve_engine_memory(engine, &bytes, NULL))) {
             flo_buf_printf(out,
-                           "flotilla_engine_rss_bytes{role=\"%s\",model=\"%s\","
+                           "flotilla_engine_%s_bytes{role=\"%s\",model=\"%s\","
                            "version=\"%s\"} %llu\n",
-                           names[i], engine->model, engine->version,
-                           (unsigned long long)rss);
+                           is_pss ? "pss" : "rss", names[i], engine->model,
+                           engine->version, (unsigned long long)bytes);
         }
     }
 }
@@ -98,7 +102,13 @@ static void add_engines(const struct flo_serve *serve, struct flo_buf *out)
                       "engine process\n"
                       "# TYPE flotilla_engine_rss_bytes gauge\n");
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
-        add_memory(&serve->places[i], out);
+        add_memory(&serve->places[i], false, out);
+    }
+    flo_buf_text(out, "# HELP flotilla_engine_pss_bytes the same, pages that "
+                      "several share in parts; where it may be read\n"
+                      "# TYPE flotilla_engine_pss_bytes gauge\n");
+    for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
+        add_memory(&serve->places[i], true, out);
     }
     flo_buf_text(out, "# HELP flotilla_serving_info the release that takes new "
                       "requests\n# TYPE flotilla_serving_info gauge\n");

@@ -408,6 +408,9 @@ FLO_MUST_USE int flo_process_spawn_bare(const char *const argv[],
  * /proc; false when it is gone. NULL out pointers are fine. */
 bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,
                         uint64_t *peak);
+/* Its part of the memory: a page that n processes map counts 1/n.  false: gone,
+ * or not to be read (a sandboxed process is another user's, but for root). */
+bool flo_process_pss(pid_t pid, uint64_t *bytes);
 /* Processor time that a process used so far, in steps of 10 ms, and whether it
  * waits for a disk right now, from /proc; false when that cannot be told. */
 bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk);

@@ -201,10 +201,14 @@ static void memory_of_a_process_is_known_until_it_is_gone(void **state)
     assert_true(rss > 4096 && anonymous > 4096 && anonymous <= rss);
     assert_true(peak >= rss);
     assert_true(flo_process_memory(getpid(), NULL, NULL, NULL));
+    uint64_t pss = 0;
+    assert_true(flo_process_pss(getpid(), &pss));
+    assert_true(pss >= anonymous / 2 && pss <= peak);
 
     assert_int_equal(flo_process_spawn(argv, -1, &pid, NULL), 0);
     wait_exit(pid);
     assert_false(flo_process_memory(pid, &rss, NULL, NULL));
+    assert_false(flo_process_pss(pid, &pss));
 }
 
 static pid_t start_shell(const char *script, int fd)
