@@ -188,3 +188,17 @@ def test_one_model_more_than_configured_is_refused(up):
 
     assert "target.limit" in json.dumps(up.rollout_device(started["id"], "a"))
     assert up.device.ask(QUESTION, "tiny")[1] == "tiny@1"
+
+
+def test_a_model_without_memory_is_refused_and_the_other_serves_on(up):
+    up.device.stop()
+    up.device.write_config("memory_budget: 30MiB\n")  # one needs some 18
+    up.device.start()
+    up.online(["a"])
+    with asked(up, "tiny"):
+        started = up.ask("rollout", "start", "alarm@2", "--phase", "100%",
+                         "--soak", "500ms", "--lift")
+        F.wait_until("it is refused", 30, lambda: (up.rollout_device(
+            started["id"], "a") or {}).get("state") == "rejected")
+
+    assert "memory.budget" in json.dumps(up.rollout_device(started["id"], "a"))

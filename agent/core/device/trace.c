@@ -149,6 +149,7 @@ static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
     case FLO_AGENT_STAGED:
         flo_buf_text(out, "staged");
         add_detail(out, &event->detail);
+        add_error(out, &event->error);
         break;
     case FLO_AGENT_JOB_FAILED:
         flo_buf_text(out, event->is_passing ? "stopped" : "failed");

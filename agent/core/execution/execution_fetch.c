@@ -104,6 +104,11 @@ void flo_execution_staged(struct step *s)
     if (flo_repair_staged(s)) {
         return;
     }
+    if (s->event->error.code != 0) { /* the other models stay */
+        flo_execution_end(s, FLO_MOVE_REFUSE, s->event->error.code, "%s",
+                          s->event->error.what);
+        return;
+    }
     execution->fits_both = s->event->fits_both;
     execution->is_writing = true;
     execution->deadline_ms = 0;

@@ -183,7 +183,7 @@ enum flo_agent_event_kind {
     FLO_AGENT_GO_BACK,    /* an operator at the device: current -> previous */
     FLO_AGENT_REMOVE,     /* an operator at the device: take it away */
     FLO_AGENT_PROGRESS,   /* job, state: the updater entered that state */
-    FLO_AGENT_STAGED,     /* job, detail, fits_both */
+    FLO_AGENT_STAGED,     /* job, detail, fits_both; error: no memory for it */
     FLO_AGENT_JOB_FAILED, /* job, error, is_passing */
     FLO_AGENT_WRITTEN,    /* the slot action that asked for it is on disk */
     FLO_AGENT_UNWRITTEN,  /* it is not: error */

@@ -1,11 +1,8 @@
-/* Releases as they lie in the store: names, files, memory. */
+/* Releases as they lie in the store: names, files. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/shell/device/runtimes.h"
 #include "agent/shell/serving/serving.h"
-
-#define ENGINE_BYTES_EXTRA (16u << 20) /* a model needs so much more */
 
 void flo_shell_release_free(struct flo_release **release)
 {
@@ -78,65 +75,4 @@ bool flo_shell_model_digest(struct flo_shell *shell,
         *out = file->digest;
     }
     return file != NULL;
-}
-
-/* As its file says; one that cannot be read is not started either. */
-static uint64_t runtime_memory(const struct flo_shell *shell,
-                               const struct flo_release_variant *variant)
-{
-    struct flo_device_runtime runtime;
-
-    if (flo_runtimes_read(&shell->settings, variant->runtime, &runtime, NULL) <
-        0) {
-        return 0;
-    }
-    uint64_t bytes = runtime.memory_bytes;
-    flo_runtimes_deinit(&runtime);
-    return bytes;
-}
-
-static uint64_t memory_of(struct flo_shell *shell,
-                          const struct flo_digest *digest)
-{
-    FLO_CLEANUP(flo_shell_release_free) struct flo_release *release = NULL;
-    const struct flo_release_variant *variant = NULL;
-    const struct flo_release_file *file;
-
-    if (flo_digest_is_zero(digest) ||
-        flo_shell_release_get(shell, digest, &release, NULL) < 0) {
-        return 0;
-    }
-    file = flo_shell_model_file(shell, release, &variant);
-    if (variant != NULL && !flo_release_is_native(variant)) {
-        return runtime_memory(shell, variant);
-    }
-    if (file == NULL) {
-        return 0;
-    }
-    return variant->memory_bytes != 0 ? variant->memory_bytes
-                                      : file->bytes + ENGINE_BYTES_EXTRA;
-}
-
-/* Every model's current release stays, but none counts twice. */
-static uint64_t memory_in_use(struct flo_shell *shell)
-{
-    uint64_t bytes = 0;
-
-    for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
-        bytes += memory_of(shell, &shell->models[i].slots.current);
-    }
-    return bytes;
-}
-
-bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model,
-                         const struct flo_digest *beside)
-{
-    uint64_t more = memory_of(shell, beside);
-
-    (void)model;
-    if (memory_in_use(shell) + more > shell->machine.memory_bytes) {
-        return false;
-    }
-    return flo_config_u64(shell->settings.config, "memory_budget") != 0 ||
-           more <= flo_machine_memory_free();
 }

@@ -12,6 +12,16 @@ void flo_shell_load(struct flo_shell *shell,
 void flo_shell_probe(struct flo_shell *shell,
                      const struct flo_agent_action *action);
 
+/* memory.c: is there memory for this release beside all that is here? */
+bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model,
+                         const struct flo_digest *beside);
+/* ... next to the other models, in place of its own current release?
+ * FLO_E_MEMORY_BUDGET, with all numbers.  A device without another model may
+ * try any release. */
+FLO_MUST_USE int flo_shell_memory_check(struct flo_shell *shell, uint32_t model,
+                                        const struct flo_digest *release,
+                                        struct flo_err *err);
+
 /* routes.c: requests for the model get this release from now on. */
 void flo_shell_route(struct flo_shell *shell, uint32_t model,
                      const struct flo_release_ref *release,
@@ -35,9 +45,6 @@ flo_shell_model_file(struct flo_shell *shell, const struct flo_release *release,
 bool flo_shell_model_digest(struct flo_shell *shell,
                             const struct flo_digest *release_digest,
                             struct flo_digest *out);
-/* Is there memory for this release beside all that is here? */
-bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model,
-                         const struct flo_digest *beside);
 void flo_shell_ref(struct flo_shell *shell, const struct flo_digest *digest,
                    struct flo_release_ref *out);
 

@@ -103,6 +103,7 @@ static bool say_progress(struct flo_job_child *job, const json_t *json,
 
 static void say_staged(struct flo_job_child *job, const json_t *json)
 {
+    struct flo_err err = {0};
     struct flo_shell *shell = job->shell;
     struct flo_agent_event event = {
         .kind = FLO_AGENT_STAGED, .model = job->model, .job = job->number};
@@ -111,6 +112,11 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
     (void)!flo_json_opt_u64(json, "fetched_bytes", 0, INT64_MAX, 0,
                             &event.detail.bytes, NULL);
     event.fits_both = flo_shell_fits_both(shell, job->model, &job->release);
+    if (flo_shell_memory_check(shell, job->model, &job->release, &err) < 0) {
+        event.error.code = err.code;
+        snprintf(event.error.what, sizeof(event.error.what), "%.255s",
+                 err.what);
+    }
     shell->models[job->model].fresh = job->release;
     job_end(shell);
     flo_queue_post(&shell->queue, &event);

@@ -109,6 +109,24 @@ static void more_models_than_the_configuration_allows_are_refused(void **state)
     assert_story("models-limit");
 }
 
+/* It is no fault of the release: more memory, or a model less, and it comes. */
+static void a_model_without_memory_is_refused_and_not_denied(void **state)
+{
+    (void)state;
+    boot();
+    world.staged_error = FLO_E_MEMORY_BUDGET;
+    world_desire(&world, SITE + 1, 1);
+    world_run(&world, 60000);
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_REJECTED);
+    assert_int_equal(world.held + alarm_here->held, 0);
+    assert_story("models-memory");
+    world.staged_error = 0;
+    world_desire(&world, SITE + 1, 2);
+    world_run(&world, 60000);
+
+    assert_true(serves(site_here, SITE + 1));
+}
+
 static void a_refused_model_takes_no_place(void **state)
 {
     (void)state;
@@ -479,6 +497,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORY(a_device_with_a_model_takes_another_one),
         WITH(more_models_than_the_configuration_allows_are_refused, two_models),
+        WITH(a_model_without_memory_is_refused_and_not_denied, two_models),
         WITH(a_refused_model_takes_no_place, two_models),
         WITH(updates_of_two_models_take_turns_and_soak_side_by_side,
              two_models),

@@ -168,6 +168,11 @@ static void run_job(struct world *world, uint32_t model, uint32_t job,
              FLO_EXECUTION_VERIFYING, &event);
     tell_job(world, model, job, 400, FLO_AGENT_STAGED, 0, &event);
     event->fits_both = !world->fits_one_only;
+    if (world->staged_error != 0) {
+        event->error.code = world->staged_error;
+        snprintf(event->error.what, sizeof(event->error.what),
+                 "all models need 90 MB, at most 80");
+    }
 }
 
 static bool is_up(const struct flo_agent_engine *engine)

@@ -73,6 +73,7 @@ struct world {
     int unreadable;             /* version that its engine refuses */
     int damaged; /* version whose files are bad until the updater ran */
     bool fits_one_only;
+    int staged_error;       /* there is no memory for it */
     bool slots_fail;        /* writes of slots fail */
     bool lost_in_write;     /* the engine beside dies in a rotation */
     unsigned requests_fail; /* requests that fail after activation */
