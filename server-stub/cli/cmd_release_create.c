@@ -17,6 +17,7 @@
 #include "base/host/digest.h"
 #include "base/ticker.h"
 #include "server-stub/cli/cli.h"
+#include "server-stub/cli/create/parts.h"
 
 #define SPEED_RATIO_DEFAULT 1.5
 #define SAID_BYTES_MIN (16u << 20) /* smaller files take no time */
@@ -32,21 +33,24 @@ struct create {
     struct flo_key *key;     /* that signs */
     struct flo_digest model; /* of the file */
     struct flo_digest given; /* of the golden prompts; zero: none given */
-    struct flo_author_file files[2];
-    struct flo_author_variant variant;
+    struct flo_parts parts;  /* beyond one model and its golden prompts */
+    bool has_golden;         /* files[1] has the golden prompts */
+    struct flo_author_file files[FLO_RELEASE_FILES_MAX];
+    struct flo_author_variant variant; /* needs of each variant */
     struct flo_author author;
     struct flo_ticker ticker; /* while the downloads are made */
 };
 
-/* Digest of the model artifact in a release as the REST answers it. */
-static bool model_digest(const json_t *release, struct flo_digest *out)
+/* Digest of the first file of that role in a release as the REST answers it. */
+static bool digest_of(const json_t *release, const char *role,
+                      struct flo_digest *out)
 {
     const json_t *files =
         json_object_get(json_object_get(release, "document"), "files");
 
     for (size_t i = 0; i < json_array_size(files); i++) {
         const json_t *file = json_array_get(files, i);
-        if (strcmp(flo_out_text(file, "role", ""), "model") == 0) {
+        if (strcmp(flo_out_text(file, "role", ""), role) == 0) {
             return flo_digest_parse(flo_out_text(file, "digest", ""), out);
         }
     }
@@ -73,8 +77,8 @@ static int add_base(struct flo_cli *cli, struct create *create,
     if (rv < 0) {
         return rv;
     }
-    if (!model_digest(release, &digest)) {
-        return flo_fail(err, FLO_E_META_SCHEMA, "%s has no model file", path);
+    if (!digest_of(release, file->role, &digest)) {
+        return 0; /* of another kind: there is nothing to begin with */
     }
     snprintf(create->bases[n], sizeof(create->bases[n]), "%s/base-%zu",
              create->dir, n);
@@ -166,13 +170,17 @@ static int read_flags(struct flo_cli *cli, struct create *create,
     if (rv < 0) {
         return rv;
     }
+    if ((rv = flo_parts_read(cli, &create->parts, err)) < 0) {
+        return rv;
+    }
     create->files[0].name = "model.gguf";
     create->files[0].role = "model";
     create->files[0].path = flo_args_text(args, "model-file", NULL);
     create->files[1].name = "golden.json";
     create->files[1].role = "golden";
     create->files[1].path = create->golden;
-    if (create->files[0].path == NULL || !flo_args_has(args, "sign-with")) {
+    if (!flo_args_has(args, "sign-with") ||
+        (create->files[0].path == NULL && !create->parts.is_used)) {
         return flo_fail(err, FLO_E_USAGE,
                         "release create needs --model-file and --sign-with");
     }
@@ -186,6 +194,8 @@ static int read_flags(struct flo_cli *cli, struct create *create,
     }
     snprintf(create->golden, sizeof(create->golden), "%s",
              golden != NULL ? golden : "");
+    create->has_golden = !create->parts.is_used || golden != NULL ||
+                         flo_args_has(args, "prompts");
     create->variant = (struct flo_author_variant){.name = "default",
                                                   .memory_bytes = memory,
                                                   .context = (uint32_t)context};
@@ -206,6 +216,55 @@ static int read_flags(struct flo_cli *cli, struct create *create,
         .progress = tell_progress,
         .progress_context = create,
     };
+    return 0;
+}
+
+/* The first file is the one that deltas are made for: the model, the adapter,
+ * or what was named first.  The golden prompts are the second one. */
+static int add_parts(struct create *create, struct flo_err *err)
+{
+    struct flo_parts *parts = &create->parts;
+    bool has_model = create->files[0].path != NULL;
+    size_t count = 1;
+    size_t taken = 0;
+
+    if (has_model && parts->adapter != NULL) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--model-file and --base exclude each other: the base "
+                        "has the model");
+    }
+    if (!has_model && parts->file_count == 0) {
+        return flo_fail(err, FLO_E_USAGE, "no file: --file NAME=PATH[:ROLE]");
+    }
+    if (!has_model) {
+        create->files[0] = parts->files[taken++];
+    }
+    if (create->has_golden) {
+        count = 2;
+    }
+    if (parts->file_count - taken > FLO_RELEASE_FILES_MAX - count) {
+        return flo_fail(err, FLO_E_USAGE, "a release has at most %d files",
+                        FLO_RELEASE_FILES_MAX);
+    }
+    while (taken < parts->file_count) {
+        create->files[count++] = parts->files[taken++];
+    }
+    create->author.file_count = count;
+    for (size_t i = 0; i < parts->variant_count; i++) {
+        struct flo_author_variant *variant = &parts->variants[i];
+        if (variant->memory_bytes == 0) {
+            variant->memory_bytes = create->variant.memory_bytes;
+        }
+        if (variant->context == 0) {
+            variant->context = create->variant.context;
+        }
+    }
+    create->author.variants = parts->variants;
+    create->author.variant_count = parts->variant_count;
+    create->author.serve = &parts->serve;
+    create->author.floor = parts->floor;
+    create->author.base_release = parts->base_id;
+    create->author.base_number = parts->base != NULL ? parts->base->number : 0;
     return 0;
 }
 
@@ -319,12 +378,13 @@ static void show_ways(const struct flo_cli *cli, const json_t *ways)
     }
 }
 
-static uint64_t model_bytes(const struct flo_author_result *made)
+static uint64_t first_bytes(const struct create *create,
+                            const struct flo_author_result *made)
 {
     for (size_t i = 0; i < made->blob_count; i++) {
         if (made->blobs[i].codec == FLO_CODEC_RAW &&
             !made->blobs[i].is_chunk_list &&
-            strcmp(made->blobs[i].file, "model.gguf") == 0) {
+            strcmp(made->blobs[i].file, create->files[0].name) == 0) {
             return made->blobs[i].bytes;
         }
     }
@@ -371,7 +431,7 @@ static int build_and_upload(struct flo_cli *cli, struct create *create,
     flo_ticker_stop(&create->ticker);
     if (rv == 0) {
         FLO_CLEANUP(flo_json_cleanup)
-        json_t *ways = ways_json(create, &made, model_bytes(&made));
+        json_t *ways = ways_json(create, &made, first_bytes(create, &made));
         show_ways(cli, ways);
         rv = upload(cli, create, &made, &release, err);
         if (rv == 0) {
@@ -445,6 +505,9 @@ static const char *difference(const struct create *create,
                                                : SPEED_RATIO_DEFAULT;
     double apart = ratio - ratio_of(document);
 
+    if (create->parts.is_used) {
+        return "one of its parts, perhaps";
+    }
     if (!has_file(document, "model", &create->model)) {
         return "the model";
     }
@@ -591,10 +654,24 @@ static int prepare_golden(struct flo_cli *cli, struct create *create,
         "golden", "play", create->golden, "--model", create->files[0].path,
         NULL};
 
-    if (create->golden[0] == '\0') {
+    bool is_played = create->parts.is_native && create->parts.adapter == NULL;
+
+    if (!create->has_golden) {
+        return 0;
+    }
+    if (create->golden[0] == '\0' && is_played) {
         return make_golden(cli, create, err);
     }
-    if (flo_args_has(&cli->args, "skip-play")) {
+    if (create->golden[0] == '\0') {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--prompts makes golden prompts of a model alone; give "
+                        "them with --golden");
+    }
+    if (!is_played) {
+        flo_out_say(cli, "   not played   %s: the device plays it first",
+                    create->golden);
+    }
+    if (!is_played || flo_args_has(&cli->args, "skip-play")) {
         return 0;
     }
     flo_out_say(cli, "   playing      %s", create->golden);
@@ -617,7 +694,9 @@ static int check_model(struct create *create, const char *path,
     flo_ticker_start(&ticker, "   looking at the model");
     rv = create->author.allow_nonfinite
              ? flo_sha256_fd(fd, &create->model, NULL, err)
-             : flo_model_scan(fd, &create->model, NULL, err);
+         : create->parts.is_native
+             ? flo_model_scan(fd, &create->model, NULL, err)
+             : flo_file_scan(fd, &create->model, NULL, err);
     flo_ticker_stop(&ticker);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
@@ -627,7 +706,6 @@ static int check_inputs(struct flo_cli *cli, struct create *create,
                         struct flo_err *err)
 {
     const char *key = flo_args_text(&cli->args, "sign-with", NULL);
-    const char *path = create->files[0].path;
     const char *prompts = flo_args_text(&cli->args, "prompts", NULL);
     int rv = flo_key_load(key, &create->key, err);
 
@@ -643,7 +721,13 @@ static int check_inputs(struct flo_cli *cli, struct create *create,
                  ? rv
                  : flo_sha256_file(create->golden, &create->given, NULL, err);
     }
-    return rv < 0 ? rv : check_model(create, path, err);
+    if (rv == 0) {
+        rv = flo_parts_take_base(cli, &create->parts, err);
+    }
+    if (rv == 0 && create->parts.is_used) {
+        rv = add_parts(create, err);
+    }
+    return rv < 0 ? rv : check_model(create, create->files[0].path, err);
 }
 
 static int make_folder(struct create *create, const char *to,
@@ -720,6 +804,7 @@ int flo_cmd_release_create(struct flo_cli *cli, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "no memory for a release");
     }
     rv = create_release(cli, create, err);
+    flo_parts_deinit(&create->parts);
     flo_key_free(create->key);
     free(create);
     return rv;

@@ -120,3 +120,92 @@ def test_without_its_model_program_nothing_is_signed_unplayed(create, folder):
                             env=env)
     assert code == 3 and "flotilla-model" in err and out == "", err
     assert "--skip-play" in err, err
+
+
+BASE = os.path.join(MODELS, "tiny-v1.Q4_0.gguf")
+SITE = os.path.join(MODELS, "tiny-v1-site-lora.gguf")
+
+
+@pytest.fixture
+def make(controller, folder, create):
+    """release create without a model file of its own."""
+    def call(title, *words):
+        return run(FLOTILLA, "release", "create", title, "--sign-with",
+                   os.path.join(folder, "publisher", "mine.key"),
+                   "--controller", controller.rest, "--token-file",
+                   controller.facts["token"], *words)
+    return call
+
+
+def document(controller, title):
+    return controller.ask("GET", "/v1/releases/" + title).json["document"]
+
+
+def test_an_adapter_is_a_release_that_names_the_model_of_its_base(
+        controller, create, make):
+    code, _, err = create("site@1", "--golden", GOLDEN, "--skip-play",
+                          "--publish", model=BASE)
+    assert code == 0, err
+    code, _, err = make("site@2", "--base", "site@1", "--adapter",
+                        SITE + ":0.5", "--golden", GOLDEN, "--publish")
+    assert code == 0 and "not played" in err, err
+    base, made = (document(controller, "site@%d" % n) for n in (1, 2))
+    assert made["base"]["number"] == base["number"]
+    files = {f["role"]: f for f in made["files"]}
+    model = [f for f in base["files"] if f["role"] == "model"][0]
+    assert files["model"]["digest"] == model["digest"]
+    assert files["model"]["get"] == model["get"]
+    assert files["adapter"]["scale_ppm"] == 500000
+    assert files["adapter"]["bytes"] == os.path.getsize(SITE)
+    variant = made["variants"][0]
+    assert variant["entry"] == files["model"]["name"]
+    assert variant["needs"]["engine"] == ["llama"]
+    # the next one brings a delta from this adapter, or what is smaller
+    code, out, err = make("site@3", "--base", "site@1", "--adapter", SITE,
+                          "--golden", GOLDEN, "-o", "json")
+    assert code == 0, err
+    assert json.loads(out)["document"]["files"][0]["scale_ppm"] == 1000000
+    for words in (("--base", "site@1"), ("--adapter", SITE)):
+        code, _, err = make("site@4", *words)
+        assert code == 2 and "belong together" in err, err
+
+
+def test_a_release_of_many_files_has_variants_and_a_way_to_serve(
+        controller, make, folder):
+    tree = os.path.join(folder, "tree")
+    os.makedirs(tree, exist_ok=True)
+    words = []
+    for name, role in (("onnx/model.onnx", "model"), ("onnx/small.onnx",
+                       "model"), ("config.json", "config"), ("a.txt", "")):
+        path = os.path.join(tree, name.replace("/", "-"))
+        with open(path, "w") as file:
+            file.write("bytes of " + name)
+        words += ["--file", "%s=%s%s" % (name, path, role and ":" + role)]
+    words += ["--runtime", "ort", "--variant",
+              "gpu=onnx/model.onnx,config.json", "--variant",
+              "cpu=onnx/small.onnx,config.json,a.txt", "--needs",
+              "gpu:accelerator=cuda", "--needs", "arch=x86_64", "--needs",
+              "cpu:rate=4000", "--needs", "cpu:bytes-per-token=1000",
+              "--serve", "context=1024", "--serve", "system=Be short.",
+              "--serve", "temperature_ppm=200000", "--floor", "1"]
+    code, _, err = make("vision@1", *words)
+    assert code == 0, err
+    made = document(controller, "vision@1")
+    assert made["v"] == 2 and made["floor"] == 1
+    assert [f["role"] for f in made["files"]] == ["model", "model", "config",
+                                                  "asset"]
+    gpu, cpu = made["variants"]
+    assert gpu["needs"] == {"runtime": "ort", "accelerator": ["cuda"],
+                            "arch": ["x86_64"]}
+    assert cpu["files"] == ["onnx/small.onnx", "config.json", "a.txt"]
+    assert cpu["needs"]["rate_mtps"] == 4000
+    assert made["serve"] == {"context": 1024, "system": "Be short.",
+                             "sampling": {"temperature_ppm": 200000}}
+    path = os.path.join(tree, "a.txt")
+    for flag, value in (("--file", "../x=" + path), ("--file", "x"),
+                        ("--serve", "sessions=65"), ("--serve", "cache=q9"),
+                        ("--needs", "tpu:arch=x"), ("--needs", "speed=1"),
+                        ("--floor", "99")):
+        code, _, err = make("vision@2", *words, flag, value)
+        assert code in (2, 7) and value.split("=")[0][:4] in err or \
+            "floor" in err, (flag, value, err)

@@ -17,21 +17,37 @@
 
 /* ---- one file ---- */
 
+/* The engine reads GGUF alone; a runtime may read anything. */
+static bool has_native(const struct flo_author *author)
+{
+    for (size_t i = 0; i < author->variant_count; i++) {
+        const char *runtime = author->variants[i].runtime;
+        if (runtime == NULL || strcmp(runtime, FLO_RUNTIME_NATIVE) == 0) {
+            return true;
+        }
+    }
+    return author->variant_count == 0;
+}
+
 static int check_file(const struct author_build *build,
                       const struct flo_author_file *source, int fd,
                       struct flo_err *err)
 {
-    if (strcmp(source->role, "model") != 0 || build->author->allow_nonfinite) {
+    bool is_model = strcmp(source->role, "model") == 0 ||
+                    strcmp(source->role, "adapter") == 0;
+
+    if (!is_model || build->author->allow_nonfinite) {
         return 0;
     }
-    return flo_model_scan(fd, NULL, NULL, err);
+    return has_native(build->author) ? flo_model_scan(fd, NULL, NULL, err)
+                                     : flo_file_scan(fd, NULL, NULL, err);
 }
 
 static int check_limits(const struct flo_author_file *source,
                         const struct flo_release_file *file,
                         struct flo_err *err)
 {
-    if (!flo_name_is_valid(source->name) ||
+    if (!flo_release_name_is_valid(source->name) ||
         strlen(source->role) >= sizeof file->role) {
         return flo_fail(err, FLO_E_META_NAME,
                         "file \"%s\" with role \"%s\" has no valid name",
@@ -66,6 +82,18 @@ static int build_opened(struct author_build *build,
     return rv;
 }
 
+/* All but its name here. */
+static void take_published(struct flo_release_file *file,
+                           const struct flo_release_file *published)
+{
+    struct flo_release_file named = *file;
+
+    *file = *published;
+    memcpy(file->name, named.name, sizeof file->name);
+    memcpy(file->role, named.role, sizeof file->role);
+    file->scale_ppm = named.scale_ppm;
+}
+
 static int build_file(struct author_build *build,
                       const struct flo_author_file *source, struct flo_err *err)
 {
@@ -77,6 +105,17 @@ static int build_file(struct author_build *build,
     if (rv == 0) {
         (void)snprintf(file->name, sizeof file->name, "%s", source->name);
         (void)snprintf(file->role, sizeof file->role, "%s", source->role);
+        if (strcmp(file->role, "adapter") == 0) {
+            file->scale_ppm =
+                source->scale_ppm != 0 ? source->scale_ppm : FLO_SCALE_PPM;
+        }
+    }
+    if (rv == 0 && source->published != NULL) {
+        take_published(file, source->published);
+        build->release.file_count++;
+        return 0;
+    }
+    if (rv == 0) {
         rv = flo_file_open(source->path, &fd, err);
     }
     if (rv < 0) {
@@ -140,7 +179,7 @@ static int read_architecture(const struct author_build *build,
 
     for (uint32_t i = 0; i < variant->file_count; i++) {
         const struct flo_author_file *file = &author->files[variant->files[i]];
-        if (strcmp(file->role, "model") != 0) {
+        if (strcmp(file->role, "model") != 0 || file->path == NULL) {
             continue;
         }
         int rv = flo_gguf_open_path(file->path, &gguf, err);
@@ -154,6 +193,26 @@ static int read_architecture(const struct author_build *build,
         return rv;
     }
     return 0;
+}
+
+static int choose_entry(const struct flo_release *release,
+                        const struct flo_author_variant *source,
+                        struct flo_release_variant *variant,
+                        struct flo_err *err)
+{
+    const struct flo_release_file *model =
+        flo_release_variant_file(release, variant, "model");
+    const struct flo_release_file *entry =
+        source->entry != NULL ? flo_release_find(release, source->entry)
+        : flo_release_is_native(variant) ? model
+                                         : NULL;
+
+    variant->entry =
+        entry != NULL ? (uint8_t)(entry - release->files) : FLO_RELEASE_NO_FILE;
+    return source->entry != NULL && entry == NULL
+               ? flo_fail(err, FLO_E_META_SCHEMA, "no file `%s` to serve",
+                          source->entry)
+               : 0;
 }
 
 static int build_variant(struct author_build *build,
@@ -172,7 +231,20 @@ static int build_variant(struct author_build *build,
     if (rv == 0) {
         rv = copy_words(variant->engine, source->engine, "an engine", err);
     }
+    if (rv == 0) {
+        rv = copy_words(variant->accelerator, source->accelerator,
+                        "an accelerator", err);
+    }
+    if (rv == 0) {
+        rv = copy_name(variant->runtime, sizeof variant->runtime,
+                       source->runtime != NULL ? source->runtime
+                                               : FLO_RUNTIME_NATIVE,
+                       "a runtime", err);
+    }
     variant->memory_bytes = source->memory_bytes;
+    variant->disk_bytes = source->disk_bytes;
+    variant->bytes_per_token = source->bytes_per_token;
+    variant->rate_mtps = source->rate_mtps;
     variant->context = source->context;
     for (size_t i = 0;
          rv == 0 && i < FLO_RELEASE_FILES_MAX && source->files[i] != NULL;
@@ -183,7 +255,11 @@ static int build_variant(struct author_build *build,
          i++) {
         variant->files[variant->file_count++] = (uint8_t)i;
     }
-    if (rv == 0 && variant->engine[0][0] == '\0') {
+    if (rv == 0) {
+        rv = choose_entry(release, source, variant, err);
+    }
+    if (rv == 0 && variant->engine[0][0] == '\0' &&
+        flo_release_is_native(variant)) {
         rv = read_architecture(build, variant, err);
     }
     return rv;
@@ -223,6 +299,24 @@ static void build_probe(struct author_build *build)
     release->probe_memory_bytes_max = author->memory_bytes_max;
 }
 
+static int build_serve(struct author_build *build, struct flo_err *err)
+{
+    const struct flo_release_serve *serve = build->author->serve;
+
+    if (serve == NULL) {
+        return 0;
+    }
+    build->release.serve = *serve;
+    build->release.serve.system = NULL;
+    if (serve->system != NULL) {
+        build->release.serve.system = strdup(serve->system);
+        if (build->release.serve.system == NULL) {
+            return flo_fail(err, FLO_E_MEMORY, "no memory for a prompt");
+        }
+    }
+    return 0;
+}
+
 static int build_names(struct author_build *build, struct flo_err *err)
 {
     struct flo_release *release = &build->release;
@@ -241,6 +335,9 @@ static int build_names(struct author_build *build, struct flo_err *err)
     (void)snprintf(release->version, sizeof release->version, "%s",
                    author->version);
     release->number = author->number;
+    release->floor = author->floor;
+    release->base = author->base_release;
+    release->base_number = author->base_number;
     release->created_at_ms = author->created_at_ms;
     int rv = copy_name(release->label, sizeof release->label, author->label,
                        "the label", err);
@@ -316,6 +413,9 @@ static int build_all(struct author_build *build, struct flo_err *err)
     }
     if (rv == 0) {
         build_probe(build);
+        rv = build_serve(build, err);
+    }
+    if (rv == 0) {
         rv = write_body(build, err);
     }
     return rv < 0 ? rv : check_body(build, err);

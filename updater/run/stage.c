@@ -255,12 +255,15 @@ static int verify(struct stage *stage, const struct flo_release_file *file,
     uint64_t bytes = 0;
     bool is_model =
         strcmp(file->role, "model") == 0 || strcmp(file->role, "adapter") == 0;
+    bool is_native = flo_release_is_native(
+        &stage->verified.release.variants[stage->plan.variant]);
 
     if (is_stopped(stage, err)) {
         return FLO_E_INTERRUPTED;
     }
-    int rv = is_model ? flo_model_scan(fd, &actual, &bytes, err)
-                      : flo_sha256_fd(fd, &actual, &bytes, err);
+    int rv = !is_model   ? flo_sha256_fd(fd, &actual, &bytes, err)
+             : is_native ? flo_model_scan(fd, &actual, &bytes, err)
+                         : flo_file_scan(fd, &actual, &bytes, err);
 
     if (rv < 0) {
         return rv;

@@ -2,6 +2,8 @@
 #include <flotilla/release.h>
 
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/gguf/gguf.h"
 #include "base/host/digest.h"
@@ -65,4 +67,17 @@ int flo_model_scan(int fd, struct flo_digest *digest, uint64_t *bytes,
         }
     }
     return rv;
+}
+
+int flo_file_scan(int fd, struct flo_digest *digest, uint64_t *bytes,
+                  struct flo_err *err)
+{
+    struct flo_digest found;
+    char magic[4] = "";
+
+    if (pread(fd, magic, sizeof magic, 0) == sizeof magic &&
+        memcmp(magic, "GGUF", sizeof magic) == 0) {
+        return flo_model_scan(fd, digest, bytes, err);
+    }
+    return flo_sha256_fd(fd, digest != NULL ? digest : &found, bytes, err);
 }

@@ -121,6 +121,11 @@ FLO_MUST_USE int flo_order_sign(const char *body, size_t bytes,
 FLO_MUST_USE int flo_model_scan(int fd, struct flo_digest *digest,
                                 uint64_t *bytes, struct flo_err *err);
 
+/* The same for a file of a release: one that begins as a GGUF is scanned, any
+ * other is only hashed. */
+FLO_MUST_USE int flo_file_scan(int fd, struct flo_digest *digest,
+                               uint64_t *bytes, struct flo_err *err);
+
 /* ---- deltas ---- */
 
 #define FLO_DELTA_MEMORY_BYTES_MAX (16u << 20)
@@ -262,6 +267,10 @@ struct flo_author_file {
     const char *name; /* in the release: model.gguf */
     const char *role; /* model golden adapter */
     const char *path;
+    uint32_t scale_ppm; /* of an adapter; 0: as it is */
+    /* It is published already: it is taken as it stands there, with its ways;
+     * `path` and bases are not used.  NULL: it is not. */
+    const struct flo_release_file *published;
     /* Files of earlier releases to make deltas from. */
     const char *base_paths[FLO_AUTHOR_BASES_MAX];
     size_t base_count;
@@ -273,6 +282,12 @@ struct flo_author_variant {
     const char *engine[4];
     uint64_t memory_bytes; /* 0: not said */
     uint32_t context;
+    const char *runtime;        /* NULL: native */
+    const char *accelerator[4]; /* up to the first NULL */
+    uint64_t disk_bytes;        /* 0: not said; so are the next two */
+    uint64_t bytes_per_token;
+    uint64_t rate_mtps;
+    const char *entry; /* NULL: a native variant's first model */
     const char *files[FLO_RELEASE_FILES_MAX + 1]; /* NULL: every file */
 };
 
@@ -290,9 +305,13 @@ struct flo_author {
     size_t file_count;
     const struct flo_author_variant *variants; /* none: one, "default" */
     size_t variant_count;
-    double speed_ratio_max;    /* probe; 0: 1.5 */
-    uint64_t memory_bytes_max; /* probe; 0: not said */
-    bool allow_nonfinite;      /* true: do not scan models (tests, demo) */
+    uint64_t floor;                 /* 0: none */
+    struct flo_digest base_release; /* that adapters are for; zero: none */
+    uint64_t base_number;
+    const struct flo_release_serve *serve; /* NULL: nothing is said */
+    double speed_ratio_max;                /* probe; 0: 1.5 */
+    uint64_t memory_bytes_max;             /* probe; 0: not said */
+    bool allow_nonfinite; /* true: do not scan models (tests, demo) */
     /* Called each second during a long step, with its name ("model.gguf: zstd")
      * and its seconds so far.  NULL: no call. */
     void (*progress)(void *context, const char *what, uint64_t seconds);
