@@ -193,7 +193,7 @@ static void wrong_names_and_counts_are_refused(void **state)
     world->author.model = "../tiny"; /* MD41 */
     assert_int_equal(build(world), FLO_E_META_NAME);
     world->author.model = "tiny";
-    world->files[1].name = "a/b";
+    world->files[1].name = "a/../b";
     assert_int_equal(build(world), FLO_E_META_NAME);
     world->files[1].name = "model.gguf";
     assert_int_equal(build(world), FLO_E_META_SCHEMA); /* stands twice */
