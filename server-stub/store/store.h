@@ -113,7 +113,7 @@ struct flo_fleet_device {
     bool is_retired;
     uint64_t enrolled_at_ms;
     uint64_t last_seen_at_ms;
-    uint64_t rss_bytes; /* agent and engine, of the last telemetry */
+    uint64_t rss_bytes; /* agent and all engines, of the last telemetry */
 };
 typedef int (*flo_fleet_device_fn)(void *context,
                                    const struct flo_fleet_device *device);

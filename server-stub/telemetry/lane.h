@@ -85,7 +85,7 @@ FLO_MUST_USE int flo_lane_ask(struct flo_lane *lane,
 struct flo_lane_fact {
     char device[37];
     uint64_t seen_at_ms; /* wall */
-    uint64_t rss_bytes;  /* agent and engine; 0: it did not say */
+    uint64_t rss_bytes;  /* agent and engines; 0: it did not say */
 };
 /* The devices heard since the last call, malloc'ed; NULL: none.  At most once a
  * second there is something. */

@@ -38,6 +38,12 @@ struct flo_lane_device {
     uint64_t limited;
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
+    struct flo_lane_memory {
+        uint64_t bytes;        /* agent, and engines of its models so far */
+        uint32_t first;        /* checksum of the first model's name; 0: none */
+        uint32_t parts;        /* models so far */
+        uint32_t parts_before; /* of the closing before */
+    } memory;
 };
 
 /* The thread's alone. */

@@ -105,19 +105,44 @@ static void forget_unknown(const struct flo_lane *lane,
     *release = (struct flo_digest){0};
 }
 
+static uint64_t gauge_of(const struct flo_telemetry_window *window,
+                         enum flo_metric metric)
+{
+    return window->has[metric] ? (uint64_t)window->values[metric] : 0;
+}
+
+/* A device closes the windows of its models one after another.  Their engines
+ * count together: from one window of a model to the next of the same. */
+static void note_memory(struct flo_lane_device *device,
+                        const struct flo_telemetry_window *window)
+{
+    struct flo_lane_memory *memory = &device->memory;
+    uint64_t agent = gauge_of(window, FLO_METRIC_NAME_AGENT_RSS);
+    uint64_t engine = gauge_of(window, FLO_METRIC_NAME_ENGINE_RSS);
+    uint32_t name = flo_crc32c(1, window->model, strlen(window->model));
+
+    if (agent + engine == 0) {
+        return; /* it did not say */
+    }
+    if (memory->parts == 0 || memory->first == name) {
+        if (memory->parts > 0 && memory->parts != memory->parts_before) {
+            device->rss_bytes = memory->bytes;
+        }
+        *memory = (struct flo_lane_memory){
+            .bytes = agent, .first = name, .parts_before = memory->parts};
+    }
+    memory->bytes += engine;
+    memory->parts++;
+    if (memory->parts >= memory->parts_before) {
+        device->rss_bytes = memory->bytes;
+    }
+}
+
 static void note(struct flo_lane *lane, struct flo_lane_device *device,
                  const struct flo_telemetry_window *window)
 {
-    uint64_t rss = 0;
-
-    if (window->has[FLO_METRIC_NAME_AGENT_RSS]) {
-        rss += (uint64_t)window->values[FLO_METRIC_NAME_AGENT_RSS];
-    }
-    if (window->has[FLO_METRIC_NAME_ENGINE_RSS]) {
-        rss += (uint64_t)window->values[FLO_METRIC_NAME_ENGINE_RSS];
-    }
     device->seen_at_ms = flo_wall_ms();
-    device->rss_bytes = rss != 0 ? rss : device->rss_bytes;
+    note_memory(device, window);
     if (!device->is_news) {
         device->is_news = true;
         lane->devices.news[lane->devices.news_count++] =

@@ -214,6 +214,47 @@ static void each_model_of_a_message_counts_for_its_own_release(void **state)
     assert_int_equal(series, 2);
 }
 
+static void feed_memory(struct world *world, const char *model, int engine)
+{
+    char topic[FLO_TOPIC_TEXT];
+    char text[512];
+
+    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/tele", ONE);
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"seq\":%llu,\"at_ms\":%llu,\"model\":\"%s\","
+             "\"release\":\"" RELEASE "\",\"gauges\":{\"agent_rss_bytes\":"
+             "10,\"engine_rss_bytes\":%d}}",
+             (unsigned long long)++world->seq,
+             (unsigned long long)flo_wall_ms(), model, engine);
+    flo_lane_feed(world->lane,
+                  &(struct flo_mqtt_message){
+                      .topic = topic, .data = text, .bytes = strlen(text)});
+}
+
+static void the_engines_of_all_models_count_together(void **state)
+{
+    struct world *world = *state;
+    const struct flo_lane_device *device;
+
+    for (int i = 0; i < 3; i++) {
+        feed_memory(world, "help", 100);
+        feed_memory(world, "tiny", 1000);
+    }
+    settle(world, 6);
+    device = flo_lane_find(&world->lane->devices, ONE);
+    assert_int_equal(device->rss_bytes, 1110);
+    feed_memory(world, "help", 200); /* the other one's number is to come */
+    settle(world, 7);
+    assert_int_equal(device->rss_bytes, 1110);
+    feed_memory(world, "tiny", 1000);
+    settle(world, 8);
+    assert_int_equal(device->rss_bytes, 1210);
+    feed_memory(world, "help", 200); /* tiny was removed */
+    feed_memory(world, "help", 200);
+    settle(world, 10);
+    assert_int_equal(device->rss_bytes, 210);
+}
+
 static void a_device_that_floods_loses_its_own_windows_alone(void **state)
 {
     struct world *world = *state;
@@ -309,6 +350,7 @@ int main(void)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(what_devices_send_is_answered_by_release_and_hardware),
+        TEST(the_engines_of_all_models_count_together),
         TEST(each_model_of_a_message_counts_for_its_own_release),
         TEST(a_device_that_floods_loses_its_own_windows_alone),
         TEST(who_is_no_device_of_ours_is_not_stored),
