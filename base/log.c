@@ -36,6 +36,13 @@ void flo_log_level_set(enum flo_log_level level)
     atomic_store_explicit(&log_level, (int)level, memory_order_relaxed);
 }
 
+static void (*_Atomic log_keep)(const char *line, size_t bytes);
+
+void flo_log_keep(void (*keep)(const char *line, size_t bytes))
+{
+    atomic_store(&log_keep, keep);
+}
+
 void flo_log(enum flo_log_level level, const char *area, const char *format,
              ...)
 {
@@ -48,7 +55,7 @@ void flo_log(enum flo_log_level level, const char *area, const char *format,
     if ((int)level > log_level_now()) {
         return;
     }
-    int keep = errno;
+    int number = errno;
     va_start(args, format);
     int chars = vsnprintf(sentence, sizeof(sentence), format, args);
     va_end(args);
@@ -66,8 +73,12 @@ void flo_log(enum flo_log_level level, const char *area, const char *format,
         }
         ssize_t written = write(STDERR_FILENO, line, bytes);
         (void)written; /* there is nowhere left to say it */
+        void (*keep)(const char *, size_t) = atomic_load(&log_keep);
+        if (keep != NULL) {
+            keep(line, bytes);
+        }
     }
-    errno = keep;
+    errno = number;
 }
 
 void flo_log_err(enum flo_log_level level, const char *area,

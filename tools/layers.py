@@ -16,11 +16,12 @@ STORE = ["server-stub/store/store.h", "server-stub/store/windows.h",
 
 # Rooms of the agent's shell, the lowest first; each may include those below it.
 SHELL_ROOMS = ["queue", "outbox", "device", "report", "serving", "update",
-               "orders"]
+               "hardware", "orders"]
 SHELL_LOW = ["base/", "proto/", "updater/include/", "agent/include/",
              "agent/core/memory/memory.h", "agent/core/memory/strain.h",
-             "agent/serve/serve.h", "agent/shell/shell.h",
-             "agent/config.def", "agent/runtimes.def"]
+             "agent/core/checkup/checkup.h", "agent/serve/serve.h",
+             "agent/shell/shell.h", "agent/config.def",
+             "agent/runtimes.def"]
 # Folder -> project folders whose headers it may include. First match counts.
 MAY = [
     ("base/host/", ["base/"]),

@@ -104,6 +104,8 @@ void flo_serve_get_status(const struct flo_serve *serve, unsigned model,
     if (now != NULL) {
         out->load_ms = now->loaded_at_ms - now->started_ms;
         out->loaded_ms = now->loaded_at_ms;
+        out->threads = now->threads;
+        out->context = now->context;
     }
     for (int i = 0; i < FLO_ROLE_COUNT; i++) {
         const struct serve_engine *engine = place->roles[i];

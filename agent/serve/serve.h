@@ -354,6 +354,8 @@ struct flo_serve_status {
     uint64_t load_ms;      /* of the live engine; 0: none is */
     uint64_t loaded_ms;    /* when it was, as flo_now_ms() */
     uint64_t used_ms;      /* when its last request ended; 0: never */
+    uint32_t threads;      /* of the live engine */
+    uint32_t context;
     char kernel[32];
 };
 void flo_serve_get_status(const struct flo_serve *serve, unsigned model,

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "agent/shell/hardware/hardware.h"
 #include "agent/shell/link/link.h"
 #include "agent/shell/local/local.h"
 #include "agent/shell/queue/timers.h"
@@ -488,6 +489,7 @@ void flo_shell_close(struct flo_shell *shell)
         flo_mqtt_close(shell->mqtt, "{\"v\":1,\"online\":false}");
         shell->mqtt = NULL;
     }
+    flo_upload_cancel(shell);
     flo_control_close(shell->control);
     shell->control = NULL;
     if (shell->serve != NULL) {
@@ -542,6 +544,7 @@ int flo_run(void *line, struct flo_err *err)
         printf("%s is fine\n", flo_args_text(args, "config", FLO_CONFIG_PATH));
         return 0;
     }
+    flo_lines_begin();
     signal(SIGPIPE, SIG_IGN);
     setrlimit(RLIMIT_CORE, &no_core); /* it could hold a prompt */
     service = flo_service_open();

@@ -8,6 +8,7 @@
  *   loop.c                events into the core, actions out
  *   orders/               from an envelope to an event
  *   update/               the updater's jobs, slots, files to remove
+ *   hardware/             sensors, findings, the log for those far away
  *   serving/              engines: load, pack, probe
  *   report/               output: to the controller, to an operator
  *   device/               identity, config and records of this device
@@ -88,7 +89,15 @@ struct flo_measure_window {
     struct flo_release_ref release;
     struct flo_measures measures;
 };
+/* An order that asks for a report, until that is on its way. */
+struct flo_afar {
+    char order[FLO_NAME_MAX + 1];
+    enum flo_order_op op;
+    uint32_t lines;
+    uint64_t since_ms;
+};
 struct flo_shell;
+struct flo_upload;
 struct flo_job_child;
 struct flo_control;
 struct flo_shell_loading;
@@ -106,6 +115,8 @@ struct flo_shell_model {
     struct flo_digest fresh; /* staged, and no engine was lost since: it needs
                                 no new hash */
     struct flo_measure_window telemetry;
+    uint64_t recent_token_us[64]; /* of the last requests, a ring */
+    size_t recent_count;
 };
 
 struct flo_shell {
@@ -144,6 +155,10 @@ struct flo_shell {
     int64_t asleep_ms; /* the machine, since it started; at the last step */
     struct flo_queue queue;
     struct flo_derived derived;
+
+    struct flo_afar afar[4];
+    size_t afar_count;
+    struct flo_upload *upload; /* of a report; NULL: none */
 
     uint64_t rev;
     uint64_t telemetry_sequence;

@@ -301,6 +301,16 @@ void flo_process_cpu_leave(pid_t pid)
     }
 }
 
+void flo_process_idle(void)
+{
+    enum { WHO_PROCESS = 1, CLASS_IDLE = 3, CLASS_SHIFT = 13 };
+    const struct sched_param none = {0};
+
+    (void)setpriority(PRIO_PROCESS, 0, 19);
+    (void)sched_setscheduler(0, SCHED_IDLE, &none);
+    (void)syscall(SYS_ioprio_set, WHO_PROCESS, 0, CLASS_IDLE << CLASS_SHIFT);
+}
+
 bool flo_process_sibling(const char *name, char *out, size_t out_bytes)
 {
     char self[PATH_MAX];

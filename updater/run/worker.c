@@ -44,6 +44,7 @@ static int run(int fd, bool *is_passing, struct flo_err *err)
     size_t bytes = 0;
     int rv = read_line(fd, line, &bytes, err);
 
+    flo_process_idle(); /* answers go before updates */
     if (rv == 0) {
         rv = flo_job_parse(line, bytes, &job, err);
     }

@@ -106,7 +106,7 @@ static void take_order(struct step *s)
         flo_remove_order(s);
         return;
     case FLO_ORDER_DEPLOY: /* comes as DEPLOY */
-    case FLO_ORDER_LOGS:   /* not built: refused before they come here */
+    case FLO_ORDER_LOGS:   /* the shell's: they change nothing */
     case FLO_ORDER_DOCTOR:
     case FLO_ORDER_COUNT:
         return;

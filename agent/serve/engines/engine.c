@@ -748,6 +748,7 @@ static void model_take(struct serve_engine *engine,
         unsigned cpus = flo_cpus_allowed();
         open->threads = cpus < THREADS_MAX ? cpus : THREADS_MAX;
     }
+    engine->threads = open->threads;
 }
 
 int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,

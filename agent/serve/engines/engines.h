@@ -103,6 +103,7 @@ struct serve_engine {
     struct flo_digest release;
     uint32_t context;
     uint32_t sessions;  /* of users */
+    uint32_t threads;   /* as it was told */
     uint64_t abilities; /* FLO_ABILITY_... */
     char runtime[32];   /* that is not our engine; empty: ours */
     uint64_t stop_ms;  /* that its runtime may take to end; 0: killed at once */

@@ -233,6 +233,10 @@ static bool judge(struct flo_shell *shell, const struct flo_order *order,
         answer(shell, order, record, &verdict);
         return false;
     }
+    if (flo_order_fact(order->op)->subject == FLO_ORDER_SUBJECT_REPORT) {
+        flo_shell_report_afar(shell, order);
+        return false;
+    }
     if (order->op == FLO_ORDER_DEPLOY) {
         deploy(shell, order, model, attempt, &facts.refusal, out);
     } else {
@@ -285,13 +289,6 @@ static int admit(const struct flo_shell *shell, const struct flo_order *order,
 static int check_built(const struct flo_order_verified *verified,
                        struct flo_err *err)
 {
-    if (flo_order_fact(verified->order.op)->subject ==
-        FLO_ORDER_SUBJECT_REPORT) {
-        return flo_fail(err, FLO_E_NOT_BUILT,
-                        "order %s: %s from afar is not built on this device",
-                        verified->order.id,
-                        flo_order_op_word(verified->order.op));
-    }
     return verified->role == FLO_ROLE_ORDER
                ? 0
                : flo_fail(err, FLO_E_NOT_BUILT,

@@ -21,6 +21,12 @@ void flo_shell_order_trace(struct flo_shell *shell, const char *order,
 /* It came just now: how long it takes counts from here. */
 void flo_shell_order_received(struct flo_shell *shell, const char *order);
 
+/* afar.c */
+/* Send the report that the order asks for, and answer the order when the
+ * controller has it. */
+void flo_shell_report_afar(struct flo_shell *shell,
+                           const struct flo_order *order);
+
 /* orders.c */
 /* The rollouts that start nothing. */
 void flo_shell_pauses(const struct flo_shell *shell,

@@ -7,6 +7,9 @@
 /* telemetry.c */
 void flo_telemetry_request(struct flo_measures *measures,
                            const struct flo_serve_request_stats *stats);
+/* Keep its speed for the median of the last requests. */
+void flo_telemetry_recent(struct flo_shell_model *model,
+                          const struct flo_serve_request_stats *stats);
 /* Close the window of a model: store it, begin the next. */
 void flo_telemetry_close(struct flo_shell *shell, uint32_t model);
 /* Those of all models.  false: none has served. */

@@ -22,6 +22,16 @@ void flo_telemetry_request(struct flo_measures *measures,
     }
 }
 
+void flo_telemetry_recent(struct flo_shell_model *model,
+                          const struct flo_serve_request_stats *stats)
+{
+    if (stats->error == 0 && stats->tokens_out > 1) {
+        size_t place =
+            model->recent_count++ % FLO_COUNT(model->recent_token_us);
+        model->recent_token_us[place] = stats->token_us;
+    }
+}
+
 /* Measurements that are taken once a window. */
 static void measure_now(struct flo_shell *shell, uint32_t model)
 {

@@ -82,6 +82,7 @@ static void on_request(void *context, unsigned model,
         .kind = FLO_AGENT_REQUEST, .model = model, .release = stats->release};
 
     flo_telemetry_request(&shell->models[model].telemetry.measures, stats);
+    flo_telemetry_recent(&shell->models[model], stats);
     event.error.code = stats->error;
     if (!flo_queue_offer(&shell->queue, &event)) {
         flo_log(FLO_LOG_ERROR, "core",

@@ -266,6 +266,9 @@ void flo_log(enum flo_log_level level, const char *area, const char *format,
 void flo_log_err(enum flo_log_level level, const char *area,
                  const struct flo_err *err);
 void flo_log_level_set(enum flo_log_level level);
+/* Each line (with its end) goes to `keep`, too, from any thread; NULL: no
+ * more.  It must not log. */
+void flo_log_keep(void (*keep)(const char *line, size_t bytes));
 
 /* ---- histogram ---------------------------------------------------------- */
 
@@ -419,6 +422,9 @@ bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk);
  * system does not tell the CPU, or does not allow the change. */
 bool flo_process_cpu_join(pid_t pid, pid_t other);
 void flo_process_cpu_leave(pid_t pid);
+/* Let the calling process, and all threads that it begins, have only the CPU
+ * and the disk that nobody else wants.  What the system refuses is left. */
+void flo_process_idle(void);
 /* Path of a sibling program: in the folder of this one or, when it is not
  * there, in the folder that the environment's FLOTILLA_BIN names (tests). */
 bool flo_process_sibling(const char *name, char *out, size_t out_bytes);

@@ -82,6 +82,15 @@ json_t *flo_report_error(const struct flo_agent_error *error)
                      error->what);
 }
 
+static char reported[FLO_NAME_MAX + 1]; /* an order that asked for a report */
+
+void flo_shell_report_afar(struct flo_shell *unused,
+                           const struct flo_order *order)
+{
+    (void)unused;
+    snprintf(reported, sizeof(reported), "%s", order->id);
+}
+
 void flo_shell_set_heartbeat(struct flo_shell *unused, uint64_t ms)
 {
     (void)unused;
@@ -315,6 +324,31 @@ static void an_order_lifts_what_was_too_slow_and_no_fault(void **state)
     assert_false(is_denied_to_order(10, ",\"lift\":9"));
     deny(FLO_DENIAL_FAULT, 10);
     assert_true(is_denied_to_order(11, ",\"lift\":10"));
+}
+
+static void an_order_for_a_report_is_done_when_the_report_is_there(void **state)
+{
+    (void)state;
+    reported[0] = '\0';
+    order(7, begun_ms, "logs", "\"lines\":10");
+    assert_string_equal(reported, "o-7");
+    assert_string_equal(told, ""); /* not before it is there */
+    assert_int_equal(acted, 0);
+
+    reported[0] = '\0';
+    order(7, begun_ms, "logs", "\"lines\":10"); /* asked again */
+    assert_string_equal(reported, "o-7");
+    flo_shell_answer(&shell, "o-7", "done", NULL);
+    reported[0] = '\0';
+    order(7, begun_ms, "logs", "\"lines\":10");
+    assert_string_equal(reported, "");
+    assert_true(was_told("done"));
+
+    order(6, begun_ms, "doctor", "");
+    assert_string_equal(reported, "");
+    assert_true(was_told("superseded"));
+    order(8, begun_ms, "doctor", "");
+    assert_string_equal(reported, "o-8");
 }
 
 static void an_older_deploy_is_superseded_and_no_alarm(void **state)
@@ -838,6 +872,8 @@ int main(void)
                                         begin, end),
         cmocka_unit_test_setup_teardown(
             an_order_lifts_what_was_too_slow_and_no_fault, begin, end),
+        cmocka_unit_test_setup_teardown(
+            an_order_for_a_report_is_done_when_the_report_is_there, begin, end),
         cmocka_unit_test_setup_teardown(
             an_older_deploy_is_superseded_and_no_alarm, begin, end),
         cmocka_unit_test_setup_teardown(an_older_unfreeze_lifts_no_newer_freeze,

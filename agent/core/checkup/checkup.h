@@ -1,0 +1,86 @@
+/* Checkup: why a device is slow or about to fail, and lines of its log without
+ * secrets.  Pure: facts go in, findings come out. */
+#ifndef FLOTILLA_AGENT_CORE_CHECKUP_H
+#define FLOTILLA_AGENT_CORE_CHECKUP_H
+
+#include <flotilla/base.h>
+
+/* What the machine says of itself; what it does not say is 0. */
+struct flo_sensed {
+    bool has_pressure; /* the kernel tells it */
+    /* Of the last 10 s, some task waited: 10.00 % is 1000. */
+    uint32_t psi_cpu, psi_memory, psi_io;
+    uint64_t cgroup_bytes;     /* memory.current of the tightest cgroup */
+    uint64_t cgroup_bytes_max; /* its memory.max; 0: no limit */
+    bool has_zone;
+    int64_t zone_mc; /* the hottest zone, in thousandths of a degree */
+    int64_t trip_mc; /* its passive trip point; 0: it has none */
+    bool is_discharging;
+    int32_t battery_pct;               /* -1: none */
+    uint32_t load_centi;               /* of the last minute: 1.00 is 100 */
+    uint64_t clock_khz, clock_khz_max; /* of the slowest CPU */
+    uint64_t memory_bytes, memory_free_bytes, swap_used_bytes;
+};
+
+struct flo_checkup {
+    struct flo_sensed sensed;
+    uint32_t cpus;    /* that the agent may use */
+    uint32_t threads; /* of the engine */
+    bool is_served;   /* a model is assigned */
+    bool is_live;     /* ... and its engine answers */
+    bool is_packed, can_be_packed;
+    char kernel[32], kernel_best[32];
+    uint32_t context;
+    /* Bytes that a token reads; what the benchmark says that memory gives. */
+    uint64_t token_bytes, memory_bytes_per_s;
+    uint64_t token_us; /* median of the last requests; 0: none */
+    uint64_t disk_free_bytes;
+    bool has_certificate;
+    int64_t certificate_days;
+    const char *sandbox_lacks; /* NULL: nothing */
+    uint32_t rung;
+    const char *rung_why;
+};
+
+enum flo_finding_kind {
+#define FLO_FINDING(name, id, level, unit, fix) FLO_FINDING_##name,
+#include "agent/core/checkup/findings.def"
+#undef FLO_FINDING
+    FLO_FINDING_COUNT
+};
+struct flo_finding {
+    enum flo_finding_kind kind;
+    char what[192];
+    bool has_numbers;
+    double measured, expected;
+};
+struct flo_findings {
+    size_t count;
+    struct flo_finding list[FLO_FINDING_COUNT];
+};
+const char *flo_finding_id(enum flo_finding_kind kind);
+const char *flo_finding_level(enum flo_finding_kind kind);
+const char *flo_finding_unit(enum flo_finding_kind kind);
+const char *flo_finding_fix(enum flo_finding_kind kind);
+/* At most one of a kind: those of a model's engine, those of the machine. */
+void flo_checkup_find_engine(const struct flo_checkup *checkup,
+                             struct flo_findings *out);
+void flo_checkup_find_machine(const struct flo_checkup *checkup,
+                              struct flo_findings *out);
+/* Tokens in 1,000 s that the memory gives at most; 0: not known. */
+uint64_t flo_checkup_rate_mtps(uint64_t memory_bytes_per_s,
+                               uint64_t token_bytes);
+
+/* ---- lines of the log ---- */
+
+#define FLO_REDACTED "[hidden]"
+#define FLO_REDACT_BYTES_MAX 1024 /* of a line; it is cut there */
+/* The line without what looks like a token, a key or a password.  The log holds
+ * none: this is for the day when somebody's error text does.  `out` has
+ * FLO_REDACT_BYTES_MAX + 1 bytes. */
+void flo_redact(const char *line, size_t bytes,
+                char out[FLO_REDACT_BYTES_MAX + 1]);
+/* How many bytes a line takes as a JSON string in a list. */
+size_t flo_redact_json_bytes(const char *line);
+
+#endif

@@ -1,0 +1,246 @@
+/* Facts and findings of this device, for those who are far away. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/shell/hardware/hardware.h"
+#include "agent/shell/serving/derived.h"
+#include "agent/shell/serving/serving.h"
+#include "base/host/crypto.h"
+
+#define DAY_MS 86400000
+#define FINDINGS_MAX 64 /* of a report */
+#define MODELS_MAX 8
+
+static int by_value(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static uint64_t median_token_us(const struct flo_shell_model *model)
+{
+    uint64_t sorted[FLO_COUNT(model->recent_token_us)];
+    size_t count = model->recent_count < FLO_COUNT(sorted) ? model->recent_count
+                                                           : FLO_COUNT(sorted);
+
+    memcpy(sorted, model->recent_token_us, sizeof(sorted));
+    qsort(sorted, count, sizeof(sorted[0]), by_value);
+    return count == 0 ? 0 : sorted[count / 2];
+}
+
+/* A token reads the model once: a dense model's file. */
+static uint64_t token_bytes(struct flo_shell *shell,
+                            const struct flo_digest *release)
+{
+    FLO_CLEANUP(flo_shell_release_free) struct flo_release *document = NULL;
+    const struct flo_release_variant *variant = NULL;
+    const struct flo_release_file *file = NULL;
+
+    if (!flo_digest_is_zero(release) &&
+        flo_shell_release_get(shell, release, &document, NULL) == 0) {
+        file = flo_shell_model_file(shell, document, &variant);
+    }
+    return file == NULL ? 0 : file->bytes;
+}
+
+static void take_certificate(const struct flo_shell *shell,
+                             struct flo_checkup *out)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *pem = NULL;
+    struct flo_certificate facts;
+    size_t bytes;
+
+    if (shell->identity.is_there &&
+        flo_file_read(shell->identity.cert_file, FLO_PEM_BYTES_MAX, &pem,
+                      &bytes, NULL) == 0 &&
+        flo_certificate_read(pem, bytes, &facts, NULL) == 0) {
+        out->has_certificate = true;
+        out->certificate_days =
+            ((int64_t)facts.not_after_ms - (int64_t)flo_shell_clock_ms(shell)) /
+            DAY_MS;
+    }
+}
+
+static void take_engine(struct flo_shell *shell, uint32_t model,
+                        struct flo_checkup *out)
+{
+    struct flo_serve_status status = {0};
+
+    flo_serve_get_status(shell->serve, model, &status);
+    out->is_served = !flo_digest_is_zero(&shell->models[model].slots.current);
+    out->is_live = status.is_live;
+    snprintf(out->kernel, sizeof(out->kernel), "%s", status.kernel);
+    snprintf(out->kernel_best, sizeof(out->kernel_best), "%s",
+             shell->machine.kernel);
+    if (!status.is_live) {
+        return;
+    }
+    out->is_packed = status.roles[status.live].is_packed;
+    out->can_be_packed = flo_shell_packs(shell);
+    out->threads = status.threads;
+    out->context = status.context;
+    out->token_bytes = token_bytes(shell, &status.roles[status.live].release);
+    out->token_us = median_token_us(&shell->models[model]);
+}
+
+static void gather(struct flo_shell *shell, uint32_t model,
+                   struct flo_checkup *out)
+{
+    memset(out, 0, sizeof(*out));
+    flo_sensors_read(flo_sensors_root(), &out->sensed);
+    out->cpus = flo_cpus_allowed();
+    out->disk_free_bytes = flo_store_disk_free(shell->store);
+    out->sandbox_lacks = flo_sandbox_lacks();
+    take_engine(shell, model, out);
+    take_certificate(shell, out);
+}
+
+/* ---- as JSON ---- */
+
+static void number(json_t *json, const char *key, uint64_t value)
+{
+    json_object_set_new(json, key, json_integer((json_int_t)value));
+}
+
+static void text(json_t *json, const char *key, const char *value)
+{
+    json_object_set_new(json, key, json_string(value));
+}
+
+static json_t *machine_facts(const struct flo_shell *shell,
+                             const struct flo_checkup *c)
+{
+    const struct flo_sensed *s = &c->sensed;
+    json_t *json = json_object();
+
+    text(json, "arch", shell->machine.arch);
+    text(json, "kernel-best", c->kernel_best);
+    number(json, "cpus", c->cpus);
+    number(json, "load-centi", s->load_centi);
+    number(json, "memory-bytes", s->memory_bytes);
+    number(json, "memory-free-bytes", s->memory_free_bytes);
+    number(json, "swap-used-bytes", s->swap_used_bytes);
+    number(json, "disk-free-bytes", c->disk_free_bytes);
+    if (s->has_pressure) {
+        number(json, "psi-cpu-centipercent", s->psi_cpu);
+        number(json, "psi-memory-centipercent", s->psi_memory);
+        number(json, "psi-io-centipercent", s->psi_io);
+    }
+    if (s->cgroup_bytes_max > 0) {
+        number(json, "cgroup-bytes", s->cgroup_bytes);
+        number(json, "cgroup-bytes-max", s->cgroup_bytes_max);
+    }
+    if (s->has_zone) {
+        json_object_set_new(json, "temperature-mc",
+                            json_integer((json_int_t)s->zone_mc));
+        number(json, "trip-mc", (uint64_t)s->trip_mc);
+    }
+    if (s->battery_pct >= 0) {
+        number(json, "battery-pct", (uint64_t)s->battery_pct);
+        json_object_set_new(json, "mains", json_boolean(!s->is_discharging));
+    }
+    if (s->clock_khz > 0) {
+        number(json, "clock-khz", s->clock_khz);
+        number(json, "clock-khz-max", s->clock_khz_max);
+    }
+    return json;
+}
+
+/* Facts of the first model have plain names, those of the next "m1-". */
+static const char *key_of(uint32_t place, const char *key)
+{
+    static char out[FLO_NAME_MAX + 1];
+
+    if (place == 0) {
+        return key;
+    }
+    snprintf(out, sizeof(out), "m%u-%s", place, key);
+    return out;
+}
+
+static void engine_facts(const struct flo_agent_model *model, uint32_t place,
+                         const struct flo_checkup *c, json_t *json)
+{
+    json_object_set_new(json, key_of(place, "live"), json_boolean(c->is_live));
+    text(json, key_of(place, "model"), model->name);
+    text(json, key_of(place, "version"), model->slots.current.version);
+    if (model->has_execution) {
+        text(json, key_of(place, "execution"), model->execution.id);
+        text(json, key_of(place, "execution-state"),
+             flo_execution_word(model->execution.state));
+    }
+    if (!c->is_live) {
+        return;
+    }
+    text(json, key_of(place, "kernel"), c->kernel);
+    number(json, key_of(place, "threads"), c->threads);
+    number(json, key_of(place, "context"), c->context);
+    json_object_set_new(json, key_of(place, "packed"),
+                        json_boolean(c->is_packed));
+    number(json, key_of(place, "token-bytes"), c->token_bytes);
+    number(json, key_of(place, "token-us"), c->token_us);
+    number(json, key_of(place, "expected-mtps"),
+           flo_checkup_rate_mtps(c->memory_bytes_per_s, c->token_bytes));
+}
+
+static void add_finding(const struct flo_finding *one, const char *model,
+                        json_t *list)
+{
+    char what[sizeof(one->what) + FLO_NAME_MAX + 3];
+    json_t *json;
+
+    if (json_array_size(list) == FINDINGS_MAX) {
+        return;
+    }
+    snprintf(what, sizeof(what), "%s%s%s", model, model[0] == '\0' ? "" : ": ",
+             one->what);
+    json = json_pack("{s:s, s:s, s:s, s:s}", "id", flo_finding_id(one->kind),
+                     "level", flo_finding_level(one->kind), "what", what, "fix",
+                     flo_finding_fix(one->kind));
+    if (json != NULL && one->has_numbers) {
+        json_object_set_new(json, "measured", json_real(one->measured));
+        json_object_set_new(json, "expected", json_real(one->expected));
+        text(json, "unit", flo_finding_unit(one->kind));
+    }
+    json_array_append_new(list, json);
+}
+
+/* The machine's findings, and before them those of each model. */
+static void add_model(struct flo_shell *shell, uint32_t i, uint32_t place,
+                      json_t *facts, json_t *list)
+{
+    struct flo_checkup checkup;
+    struct flo_findings findings;
+
+    gather(shell, i, &checkup);
+    flo_checkup_find_engine(&checkup, &findings);
+    engine_facts(&shell->agent.models[i], place, &checkup, facts);
+    for (size_t k = 0; k < findings.count; k++) {
+        add_finding(&findings.list[k], shell->agent.models[i].name, list);
+    }
+}
+
+void flo_hardware_checkup(struct flo_shell *shell, json_t *out)
+{
+    struct flo_checkup checkup;
+    struct flo_findings findings;
+    uint32_t place = 0;
+    json_t *facts;
+    json_t *list = json_array();
+
+    gather(shell, 0, &checkup);
+    facts = machine_facts(shell, &checkup);
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        if (shell->agent.models[i].name[0] != '\0' && place < MODELS_MAX) {
+            add_model(shell, i, place++, facts, list);
+        }
+    }
+    flo_checkup_find_machine(&checkup, &findings);
+    for (size_t k = 0; k < findings.count; k++) {
+        add_finding(&findings.list[k], "", list);
+    }
+    json_object_set_new(out, "facts", facts);
+    json_object_set_new(out, "findings", list);
+}

@@ -1,0 +1,41 @@
+/* Hardware: what the machine says of itself, the agent's log for those who are
+ * far away, the device's benchmark, and what it gives up under strain. */
+#ifndef FLOTILLA_AGENT_HARDWARE_HARDWARE_H
+#define FLOTILLA_AGENT_HARDWARE_HARDWARE_H
+
+#include "agent/core/checkup/checkup.h"
+#include "agent/shell/update/update.h"
+
+/* sensors.c */
+/* Read /proc and /sys below `root` ("": the machine's own); what is not there
+ * stays 0. */
+void flo_sensors_read(const char *root, struct flo_sensed *out);
+/* The root that the environment's FLO_SENSORS names, or "". */
+const char *flo_sensors_root(void);
+
+/* lines.c: the newest lines of this process's log, bounded. */
+#define FLO_LINES_BYTES_MAX (192u << 10)
+/* Keep them from now on. */
+void flo_lines_begin(void);
+/* A JSON list of the newest `lines`, none of before `from_ms` (wall clock), in
+ * at most bytes_max as text; *cut: older ones that had no room or place. */
+json_t *flo_lines_json(uint32_t lines, uint64_t from_ms, size_t bytes_max,
+                       uint64_t *cut);
+
+/* checkup.c */
+/* The facts and findings of contracts section 8.9 into `out`. */
+void flo_hardware_checkup(struct flo_shell *shell, json_t *out);
+
+/* upload.c: one upload at a time, on a thread of its own. */
+struct flo_upload;
+typedef void flo_upload_done(void *context, const char *order,
+                             const struct flo_err *err);
+/* Send `body` (taken) as the report of an order.  `done` comes on the loop's
+ * thread, NULL: the controller has it.  FLO_E_STATE: one is under way. */
+FLO_MUST_USE int flo_upload_start(struct flo_shell *shell, const char *order,
+                                  struct flo_buf *body, flo_upload_done *done,
+                                  void *context, struct flo_err *err);
+/* Stops it without a word; waits a second at most. */
+void flo_upload_cancel(struct flo_shell *shell);
+
+#endif

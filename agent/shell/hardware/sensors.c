@@ -1,0 +1,281 @@
+/* Sensors: pressure, cgroup, heat, battery, load and clock, as files below
+ * /proc and /sys say. */
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/hardware/hardware.h"
+
+#define TEXT_BYTES 4096
+
+const char *flo_sensors_root(void)
+{
+    const char *root = getenv("FLO_SENSORS");
+
+    return root == NULL ? "" : root;
+}
+
+/* A small file, "" when it cannot be read. */
+static bool read_text(const char *root, const char *path, char out[TEXT_BYTES])
+{
+    char whole[TEXT_BYTES];
+    size_t got = 0;
+    FILE *file = NULL;
+
+    out[0] = '\0';
+    if (snprintf(whole, sizeof(whole), "%s%s", root, path) <
+        (int)sizeof(whole)) {
+        file = fopen(whole, "re");
+    }
+    if (file != NULL) {
+        got = fread(out, 1, TEXT_BYTES - 1, file);
+        fclose(file);
+    }
+    out[got] = '\0';
+    return got > 0;
+}
+
+static bool read_number(const char *root, const char *path, int64_t *out)
+{
+    char text[TEXT_BYTES];
+    char *end;
+
+    if (!read_text(root, path, text)) {
+        return false;
+    }
+    *out = strtoll(text, &end, 10);
+    return end != text;
+}
+
+/* "12.34" as 1234. */
+static uint32_t centi(const char *text)
+{
+    double value = strtod(text, NULL);
+
+    return value > 0 && value < 1e6 ? (uint32_t)(value * 100.0 + 0.5) : 0;
+}
+
+/* ---- pressure, memory, load ---- */
+
+static uint32_t pressure(const char *root, const char *path, bool *is_there)
+{
+    char text[TEXT_BYTES];
+    const char *at;
+
+    if (!read_text(root, path, text) || strncmp(text, "some ", 5) != 0) {
+        return 0;
+    }
+    *is_there = true;
+    at = strstr(text, "avg10=");
+    return at == NULL ? 0 : centi(at + strlen("avg10="));
+}
+
+static uint64_t line_bytes(const char *text, const char *key)
+{
+    const char *at = strstr(text, key);
+
+    return at == NULL ? 0 : strtoull(at + strlen(key), NULL, 10) * 1024;
+}
+
+static void read_memory(const char *root, struct flo_sensed *out)
+{
+    char text[TEXT_BYTES];
+    uint64_t total, left;
+
+    if (!read_text(root, "/proc/meminfo", text)) {
+        return;
+    }
+    out->memory_bytes = line_bytes(text, "MemTotal:");
+    out->memory_free_bytes = line_bytes(text, "MemAvailable:");
+    total = line_bytes(text, "SwapTotal:");
+    left = line_bytes(text, "SwapFree:");
+    out->swap_used_bytes = total > left ? total - left : 0;
+}
+
+/* ---- cgroup ---- */
+
+static void look_at_cgroup(const char *root, const char *folder,
+                           struct flo_sensed *out)
+{
+    char path[TEXT_BYTES + 64];
+    int64_t max, now;
+
+    snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.max", folder);
+    if (!read_number(root, path, &max) || max <= 0 ||
+        (out->cgroup_bytes_max != 0 &&
+         (uint64_t)max >= out->cgroup_bytes_max)) {
+        return; /* "max" is no number */
+    }
+    snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.current", folder);
+    if (read_number(root, path, &now) && now >= 0) {
+        out->cgroup_bytes_max = (uint64_t)max;
+        out->cgroup_bytes = (uint64_t)now;
+    }
+}
+
+/* The tightest limit of our cgroup and those above (version 2). */
+static void read_cgroup(const char *root, struct flo_sensed *out)
+{
+    char text[TEXT_BYTES];
+    char *folder;
+    char *slash;
+
+    if (!read_text(root, "/proc/self/cgroup", text)) {
+        return;
+    }
+    folder = strstr(text, "0::/");
+    if (folder == NULL) {
+        return;
+    }
+    folder += strlen("0::");
+    folder[strcspn(folder, "\n")] = '\0';
+    while ((slash = strrchr(folder, '/')) != NULL) {
+        look_at_cgroup(root, strcmp(folder, "/") == 0 ? "" : folder, out);
+        *slash = '\0';
+    }
+}
+
+/* ---- heat ---- */
+
+/* The lowest passive trip point of a zone; 0: none. */
+static int64_t passive_trip(const char *root, const char *zone)
+{
+    char path[512];
+    char type[TEXT_BYTES];
+    int64_t least = 0;
+    int64_t value;
+
+    for (int i = 0; i < 16; i++) {
+        snprintf(path, sizeof(path), "/sys/class/thermal/%s/trip_point_%d_type",
+                 zone, i);
+        if (!read_text(root, path, type)) {
+            break;
+        }
+        snprintf(path, sizeof(path), "/sys/class/thermal/%s/trip_point_%d_temp",
+                 zone, i);
+        if (strncmp(type, "passive", 7) == 0 &&
+            read_number(root, path, &value) && value > 0 &&
+            (least == 0 || value < least)) {
+            least = value;
+        }
+    }
+    return least;
+}
+
+static void read_zone(const char *root, const char *zone,
+                      struct flo_sensed *out)
+{
+    char path[512];
+    char type[TEXT_BYTES];
+    int64_t value;
+
+    snprintf(path, sizeof(path), "/sys/class/thermal/%s/type", zone);
+    (void)read_text(root, path, type);
+    snprintf(path, sizeof(path), "/sys/class/thermal/%s/temp", zone);
+    /* On Jetson boards PMIC-Die says 100 °C whatever the temperature is. */
+    if (strncmp(type, "PMIC-Die", 8) == 0 || !read_number(root, path, &value) ||
+        value <= -100000 || value >= 300000 ||
+        (out->has_zone && value <= out->zone_mc)) {
+        return;
+    }
+    out->has_zone = true;
+    out->zone_mc = value;
+    out->trip_mc = passive_trip(root, zone);
+}
+
+/* ---- battery ---- */
+
+static void read_supply(const char *root, const char *supply,
+                        struct flo_sensed *out)
+{
+    char path[512];
+    char text[TEXT_BYTES];
+    int64_t percent;
+
+    snprintf(path, sizeof(path), "/sys/class/power_supply/%s/type", supply);
+    if (!read_text(root, path, text) || strncmp(text, "Battery", 7) != 0) {
+        return;
+    }
+    snprintf(path, sizeof(path), "/sys/class/power_supply/%s/scope", supply);
+    if (read_text(root, path, text) && strncmp(text, "Device", 6) == 0) {
+        return; /* a mouse's */
+    }
+    snprintf(path, sizeof(path), "/sys/class/power_supply/%s/capacity", supply);
+    if (!read_number(root, path, &percent) || percent < 0 || percent > 100) {
+        return;
+    }
+    if (out->battery_pct < 0 || percent < out->battery_pct) {
+        out->battery_pct = (int32_t)percent;
+    }
+    snprintf(path, sizeof(path), "/sys/class/power_supply/%s/status", supply);
+    if (read_text(root, path, text) && strncmp(text, "Discharging", 11) == 0) {
+        out->is_discharging = true;
+    }
+}
+
+/* ---- clock ---- */
+
+static void read_clock(const char *root, const char *cpu,
+                       struct flo_sensed *out)
+{
+    char path[512];
+    int64_t now, max;
+
+    snprintf(path, sizeof(path),
+             "/sys/devices/system/cpu/%s/cpufreq/scaling_cur_freq", cpu);
+    if (!read_number(root, path, &now) || now <= 0) {
+        return;
+    }
+    snprintf(path, sizeof(path),
+             "/sys/devices/system/cpu/%s/cpufreq/cpuinfo_max_freq", cpu);
+    if (read_number(root, path, &max) && max > 0 &&
+        (out->clock_khz == 0 || (uint64_t)now < out->clock_khz)) {
+        out->clock_khz = (uint64_t)now;
+        out->clock_khz_max = (uint64_t)max;
+    }
+}
+
+/* ---- all ---- */
+
+typedef void reader(const char *root, const char *name, struct flo_sensed *out);
+
+/* Each entry of a folder whose name begins so. */
+static void each(const char *root, const char *path, const char *prefix,
+                 reader *read, struct flo_sensed *out)
+{
+    char whole[TEXT_BYTES];
+    struct dirent *entry;
+    DIR *dir;
+
+    snprintf(whole, sizeof(whole), "%s%s", root, path);
+    dir = opendir(whole);
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] != '.' &&
+            strncmp(entry->d_name, prefix, strlen(prefix)) == 0) {
+            read(root, entry->d_name, out);
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+}
+
+void flo_sensors_read(const char *root, struct flo_sensed *out)
+{
+    char text[TEXT_BYTES];
+
+    memset(out, 0, sizeof(*out));
+    out->battery_pct = -1;
+    out->psi_cpu = pressure(root, "/proc/pressure/cpu", &out->has_pressure);
+    out->psi_memory =
+        pressure(root, "/proc/pressure/memory", &out->has_pressure);
+    out->psi_io = pressure(root, "/proc/pressure/io", &out->has_pressure);
+    if (read_text(root, "/proc/loadavg", text)) {
+        out->load_centi = centi(text);
+    }
+    read_memory(root, out);
+    read_cgroup(root, out);
+    each(root, "/sys/class/thermal", "thermal_zone", read_zone, out);
+    each(root, "/sys/class/power_supply", "", read_supply, out);
+    each(root, "/sys/devices/system/cpu", "cpu", read_clock, out);
+}

@@ -1,0 +1,111 @@
+/* Orders `logs` and `doctor`: a bounded report goes to the controller over
+ * HTTPS, then the order is answered (contracts section 8.9).
+ *
+ * A failure of the network leaves the order open: the controller asks again. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/hardware/hardware.h"
+#include "agent/shell/orders/orders.h"
+
+#define REPORT_BYTES_MAX ((size_t)256 << 10)
+#define LINES_BYTES_MAX                                                        \
+    ((size_t)200 << 10) /* facts and findings need 40 KiB                      \
+                         */
+#define DOCTOR_LINES 40 /* that it adds */
+
+static void begin_next(struct flo_shell *shell);
+
+static void on_done(void *context, const char *order, const struct flo_err *err)
+{
+    struct flo_shell *shell = context;
+
+    if (err == NULL) {
+        flo_log(FLO_LOG_INFO, "order", "report of order %s was taken", order);
+        flo_shell_answer(shell, order, "done", NULL);
+    } else if (err->code == FLO_E_NET_UNREACHABLE) {
+        flo_log_err(FLO_LOG_WARN, "order", err);
+    } else {
+        flo_log_err(FLO_LOG_WARN, "order", err);
+        flo_shell_answer(shell, order, "refused",
+                         json_pack("{s:s, s:s}", "id", flo_error_id(err->code),
+                                   "what", err->what));
+    }
+    begin_next(shell);
+}
+
+static json_t *report_json(struct flo_shell *shell,
+                           const struct flo_afar *asked)
+{
+    bool is_log = asked->op == FLO_ORDER_LOGS;
+    uint64_t now = flo_wall_ms();
+    uint64_t from = asked->since_ms != 0 && asked->since_ms < now
+                        ? now - asked->since_ms
+                        : 0;
+    uint64_t cut = 0;
+    json_t *lines = flo_lines_json(is_log ? asked->lines : DOCTOR_LINES,
+                                   is_log ? from : 0, LINES_BYTES_MAX, &cut);
+    json_t *json = json_pack("{s:i, s:s, s:s, s:I, s:I, s:o}", "v", 1, "op",
+                             flo_order_op_word(asked->op), "agent", FLO_VERSION,
+                             "at_ms", (json_int_t)now, "cut_lines",
+                             (json_int_t)cut, "lines", lines);
+
+    if (json != NULL) {
+        flo_hardware_checkup(shell, json);
+    }
+    return json;
+}
+
+static int send_report(struct flo_shell *shell, const struct flo_afar *asked,
+                       struct flo_err *err)
+{
+    struct flo_buf body = {.bytes_max = REPORT_BYTES_MAX};
+    json_t *json = report_json(shell, asked);
+
+    if (json != NULL) {
+        flo_json_dump(json, &body);
+    }
+    json_decref(json);
+    if (json == NULL || body.failed) {
+        flo_buf_deinit(&body);
+        return flo_fail(err, FLO_E_MEMORY, "report of order %s", asked->order);
+    }
+    return flo_upload_start(shell, asked->order, &body, on_done, shell, err);
+}
+
+static void begin_next(struct flo_shell *shell)
+{
+    while (shell->upload == NULL && shell->afar_count > 0) {
+        struct flo_afar asked = shell->afar[0];
+        struct flo_err err = {0};
+
+        shell->afar_count--;
+        memmove(&shell->afar[0], &shell->afar[1],
+                shell->afar_count * sizeof(shell->afar[0]));
+        if (send_report(shell, &asked, &err) < 0) {
+            flo_log_err(FLO_LOG_WARN, "order", &err);
+        }
+    }
+}
+
+void flo_shell_report_afar(struct flo_shell *shell,
+                           const struct flo_order *order)
+{
+    struct flo_afar *asked = &shell->afar[shell->afar_count];
+
+    if (shell->afar_count == FLO_COUNT(shell->afar)) {
+        return; /* asked again */
+    }
+    for (size_t i = 0; i < shell->afar_count; i++) {
+        if (strcmp(shell->afar[i].order, order->id) == 0) {
+            return;
+        }
+    }
+    memset(asked, 0, sizeof(*asked));
+    memcpy(asked->order, order->id, sizeof(asked->order));
+    asked->op = order->op;
+    asked->lines = order->lines;
+    asked->since_ms = order->since_ms;
+    shell->afar_count++;
+    begin_next(shell);
+}
