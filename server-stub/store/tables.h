@@ -14,8 +14,8 @@
  * - An engine behind a network may hold back a change whose `changed` is NULL,
  *   and send such changes together.  It must send them before it reads.  Their
  *   errors come then, or with the commit.
- * - One thread, but for `sync` and `tidy`: another one calls them, while the
- *   first goes on with all but `hold` and `settle`. */
+ * - One thread, but for `sync` and `tidy`: each has one more, while the first
+ *   goes on with all but `hold` and `settle`. */
 #ifndef FLOTILLA_SERVER_TABLES_H
 #define FLOTILLA_SERVER_TABLES_H
 
@@ -201,7 +201,7 @@ struct flo_store_ops {
     int (*hold)(struct flo_store_engine *engine, bool on, struct flo_err *err);
     /* All commits that returned before it become durable. */
     int (*sync)(struct flo_store_engine *engine, struct flo_err *err);
-    /* After it, when nobody waits: move the log into the tables. */
+    /* After it: move the log into the tables. */
     void (*tidy)(struct flo_store_engine *engine);
     /* Must there be no commit until `tidy` could end? */
     bool (*is_full)(struct flo_store_engine *engine);

@@ -36,15 +36,18 @@ struct flo_fleet_facts {
 /* Commits on their way to the disk (queue.c). */
 struct flo_fleet_queue {
     pthread_t thread;
+    pthread_t tidier;
     void (*wake)(void *context);
     void *context;
     bool runs;             /* else each commit is durable when it returns */
     pthread_mutex_t mutex; /* of what follows */
-    pthread_cond_t work, done;
+    pthread_cond_t work, tidy, done;
     uint64_t committed; /* number of the newest */
     uint64_t durable;   /* this one is, and all before it */
     struct flo_err failed;
     bool is_busy; /* the thread uses the engine */
+    bool is_tidy_due;
+    bool is_tidying; /* the other one uses it */
     bool ends;
 };
 

@@ -3,12 +3,13 @@
  *
  * A sync makes all commits before it durable, so a slow disk means larger
  * groups and no longer queue.  The thread owns nothing but the sync: rows are
- * written and read by the state's thread. */
+ * written and read by the state's thread.  A third one tidies the engine after
+ * syncs: that takes longer than a sync, and no commit waits for it. */
 #include "server-stub/store/calls/inside.h"
 
 #define QUEUE_MAX 64 /* commits; then the state's thread waits */
 
-/* ---- the thread ---- */
+/* ---- the threads ---- */
 
 /* With the mutex, which is given up meanwhile. */
 static void sync_once(struct flo_fleet_store *store)
@@ -24,15 +25,14 @@ static void sync_once(struct flo_fleet_store *store)
     pthread_mutex_lock(&queue->mutex);
     if (rv == 0) {
         queue->durable = target;
+        queue->is_tidy_due = true;
+        pthread_cond_signal(&queue->tidy);
     } else {
         queue->failed = err;
     }
     pthread_cond_broadcast(&queue->done);
     pthread_mutex_unlock(&queue->mutex);
     queue->wake(queue->context);
-    if (rv == 0) {
-        ops->tidy(store->engine);
-    }
     pthread_mutex_lock(&queue->mutex);
     queue->is_busy = false;
     pthread_cond_broadcast(&queue->done);
@@ -60,6 +60,65 @@ static void *run(void *context)
     return NULL;
 }
 
+/* What a failed sync left in doubt is not moved into the tables. */
+static void *run_tidy(void *context)
+{
+    struct flo_fleet_store *store = context;
+    struct flo_fleet_queue *queue = &store->queue;
+
+    pthread_mutex_lock(&queue->mutex);
+    while (!queue->ends) {
+        if (!queue->is_tidy_due) {
+            pthread_cond_wait(&queue->tidy, &queue->mutex);
+            continue;
+        }
+        queue->is_tidy_due = false;
+        if (queue->failed.code == 0) {
+            queue->is_tidying = true;
+            pthread_mutex_unlock(&queue->mutex);
+            store->engine->ops->tidy(store->engine);
+            pthread_mutex_lock(&queue->mutex);
+            queue->is_tidying = false;
+        }
+        pthread_cond_broadcast(&queue->done);
+    }
+    queue->is_tidy_due = false;
+    pthread_mutex_unlock(&queue->mutex);
+    return NULL;
+}
+
+static void make_end(struct flo_fleet_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    queue->ends = true;
+    pthread_cond_signal(&queue->work);
+    pthread_cond_signal(&queue->tidy);
+    pthread_mutex_unlock(&queue->mutex);
+}
+
+static void deinit(struct flo_fleet_queue *queue)
+{
+    pthread_cond_destroy(&queue->done);
+    pthread_cond_destroy(&queue->tidy);
+    pthread_cond_destroy(&queue->work);
+    pthread_mutex_destroy(&queue->mutex);
+}
+
+static bool start_threads(struct flo_fleet_store *store)
+{
+    struct flo_fleet_queue *queue = &store->queue;
+
+    if (pthread_create(&queue->thread, NULL, run, store) != 0) {
+        return false;
+    }
+    if (pthread_create(&queue->tidier, NULL, run_tidy, store) != 0) {
+        make_end(queue);
+        pthread_join(queue->thread, NULL);
+        return false;
+    }
+    return true;
+}
+
 int flo_fleet_queue_start(struct flo_fleet_store *store,
                           void (*wake)(void *context), void *context,
                           struct flo_err *err)
@@ -75,12 +134,11 @@ int flo_fleet_queue_start(struct flo_fleet_store *store,
     queue->ends = false;
     pthread_mutex_init(&queue->mutex, NULL);
     pthread_cond_init(&queue->work, NULL);
+    pthread_cond_init(&queue->tidy, NULL);
     pthread_cond_init(&queue->done, NULL);
-    if (pthread_create(&queue->thread, NULL, run, store) != 0) {
-        pthread_cond_destroy(&queue->done);
-        pthread_cond_destroy(&queue->work);
-        pthread_mutex_destroy(&queue->mutex);
-        return flo_fail(err, FLO_E_MEMORY, "the store's thread");
+    if (!start_threads(store)) {
+        deinit(queue);
+        return flo_fail(err, FLO_E_MEMORY, "the store's threads");
     }
     queue->runs = true;
     return 0;
@@ -94,14 +152,10 @@ int flo_fleet_queue_stop(struct flo_fleet_store *store, struct flo_err *err)
         return 0;
     }
     int rv = flo_fleet_flush(store, err);
-    pthread_mutex_lock(&queue->mutex);
-    queue->ends = true;
-    pthread_cond_signal(&queue->work);
-    pthread_mutex_unlock(&queue->mutex);
+    make_end(queue);
     pthread_join(queue->thread, NULL);
-    pthread_cond_destroy(&queue->done);
-    pthread_cond_destroy(&queue->work);
-    pthread_mutex_destroy(&queue->mutex);
+    pthread_join(queue->tidier, NULL);
+    deinit(queue);
     queue->runs = false;
     int held = store->engine->ops->hold(store->engine, false, err);
     return rv < 0 ? rv : held;
@@ -135,7 +189,7 @@ uint64_t flo_fleet_durable(struct flo_fleet_store *store,
 }
 
 /* What a failed sync left in doubt is written once more, here: nobody commits
- * meanwhile, and the thread rests. */
+ * meanwhile, and the threads rest. */
 static int settle(struct flo_fleet_store *store, struct flo_err *err)
 {
     struct flo_fleet_queue *queue = &store->queue;
@@ -152,21 +206,29 @@ static int settle(struct flo_fleet_store *store, struct flo_err *err)
     return 0;
 }
 
-/* Until not more than `left` commits wait, and with 0 until the thread rests.
- */
-static int await(struct flo_fleet_store *store, uint64_t left,
+static bool rest(const struct flo_fleet_queue *queue)
+{
+    return !queue->is_busy && !queue->is_tidying && !queue->is_tidy_due;
+}
+
+/* Until not more than `left` commits wait; on `until_rest`, and after a
+ * failure, until the threads rest too. */
+static int await(struct flo_fleet_store *store, uint64_t left, bool until_rest,
                  struct flo_err *err)
 {
     struct flo_fleet_queue *queue = &store->queue;
+    bool is_there = false;
 
     pthread_mutex_lock(&queue->mutex);
-    while (queue->is_busy || queue->failed.code == 0) {
-        bool is_there = queue->committed - queue->durable <= left &&
-                        (left > 0 || !queue->is_busy);
-        if (is_there) {
-            break;
+    while (!is_there) {
+        is_there = queue->failed.code != 0 ||
+                   queue->committed - queue->durable <= left;
+        if (until_rest || queue->failed.code != 0) {
+            is_there = is_there && rest(queue);
         }
-        pthread_cond_wait(&queue->done, &queue->mutex);
+        if (!is_there) {
+            pthread_cond_wait(&queue->done, &queue->mutex);
+        }
     }
     bool has_failed = queue->failed.code != 0;
     pthread_mutex_unlock(&queue->mutex);
@@ -175,7 +237,7 @@ static int await(struct flo_fleet_store *store, uint64_t left,
 
 int flo_fleet_flush(struct flo_fleet_store *store, struct flo_err *err)
 {
-    return store->queue.runs ? await(store, 0, err) : 0;
+    return store->queue.runs ? await(store, 0, false, err) : 0;
 }
 
 int flo_fleet_queue_enter(struct flo_fleet_store *store, struct flo_err *err)
@@ -184,8 +246,8 @@ int flo_fleet_queue_enter(struct flo_fleet_store *store, struct flo_err *err)
         return 0;
     }
     return store->engine->ops->is_full(store->engine)
-               ? await(store, 0, err)
-               : await(store, QUEUE_MAX - 1, err);
+               ? await(store, 0, true, err)
+               : await(store, QUEUE_MAX - 1, false, err);
 }
 
 void flo_fleet_queue_add(struct flo_fleet_store *store)

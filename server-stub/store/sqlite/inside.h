@@ -31,12 +31,14 @@ struct flo_sqlite {
     struct flo_db *db;
     struct flo_db *mover; /* moves the log, on the thread of syncs */
     char *path;           /* of control.db */
-    int log_fd;           /* < 0: commits are durable by themselves */
+    int log_fd;           /* control.db-wal */
     struct flo_sql sql;   /* of the newest call: tests look at its plan */
 };
 
 /* ---- durability (log.c) ---- */
 
+/* Its file, synced. */
+int flo_sqlite_log_open(struct flo_sqlite *sqlite, struct flo_err *err);
 int flo_sqlite_hold(struct flo_store_engine *engine, bool on,
                     struct flo_err *err);
 int flo_sqlite_sync(struct flo_store_engine *engine, struct flo_err *err);

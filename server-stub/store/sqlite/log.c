@@ -20,17 +20,23 @@ static struct flo_sqlite *sqlite_of(struct flo_store_engine *engine)
     return (struct flo_sqlite *)engine;
 }
 
-static int open_log(struct flo_sqlite *sqlite, struct flo_err *err)
+static int sync_log(const struct flo_sqlite *sqlite, struct flo_err *err)
+{
+    return fdatasync(sqlite->log_fd) < 0
+               ? flo_fail_errno(err, FLO_E_DB, "sync %s-wal", sqlite->path)
+               : 0;
+}
+
+/* A process that was killed may have left commits that no sync followed.  They
+ * are read, and told, from now on. */
+int flo_sqlite_log_open(struct flo_sqlite *sqlite, struct flo_err *err)
 {
     char path[4200];
 
-    if (sqlite->log_fd >= 0) {
-        return 0;
-    }
     snprintf(path, sizeof(path), "%s-wal", sqlite->path);
     sqlite->log_fd = open(path, O_RDWR | O_CLOEXEC);
     return sqlite->log_fd < 0 ? flo_fail_errno(err, FLO_E_DB, "open %s", path)
-                              : 0;
+                              : sync_log(sqlite, err);
 }
 
 int flo_sqlite_hold(struct flo_store_engine *engine, bool on,
@@ -50,22 +56,12 @@ int flo_sqlite_hold(struct flo_store_engine *engine, bool on,
                          &sqlite->mover, err);
     }
     if (rv == 0) {
-        rv = open_log(sqlite, err);
-    }
-    if (rv == 0) {
         rv = flo_db_exec(sqlite->db, "PRAGMA synchronous=NORMAL", err);
     }
     if (rv == 0) {
         flo_db_log_keep(sqlite->db);
     }
     return rv;
-}
-
-static int sync_log(const struct flo_sqlite *sqlite, struct flo_err *err)
-{
-    return fdatasync(sqlite->log_fd) < 0
-               ? flo_fail_errno(err, FLO_E_DB, "sync %s-wal", sqlite->path)
-               : 0;
 }
 
 int flo_sqlite_sync(struct flo_store_engine *engine, struct flo_err *err)

@@ -280,7 +280,10 @@ static int open_file(struct flo_sqlite *sqlite, const char *dir,
     }
     rv = flo_db_migrate(sqlite->db, flo_sqlite_schema, flo_sqlite_schema_count,
                         err);
-    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s", path);
+    }
+    return flo_sqlite_log_open(sqlite, err);
 }
 
 int flo_sqlite_open(const char *dir, struct flo_store_engine **out,

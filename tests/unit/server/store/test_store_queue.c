@@ -1,7 +1,11 @@
 /* The queue of commits, over both engines: their order, what is promised when,
  * and a disk that is slow or fails. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 
 #include "unit/server/store/store.h"
 
@@ -12,10 +16,12 @@ static struct {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     bool is_shut; /* syncs wait */
+    bool is_slow; /* tidying waits */
     int syncs;    /* that began */
     int fail;     /* so many of the next ones */
     int settle_fail;
     int woken;
+    int tidied;
 } disk = {.mutex = PTHREAD_MUTEX_INITIALIZER,
           .changed = PTHREAD_COND_INITIALIZER};
 
@@ -37,9 +43,14 @@ static void shut(bool is_shut)
 
 static void await(const int *what, int at_least)
 {
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 30;
     pthread_mutex_lock(&disk.mutex);
     while (*what < at_least) {
-        pthread_cond_wait(&disk.changed, &disk.mutex);
+        assert_int_equal(
+            pthread_cond_timedwait(&disk.changed, &disk.mutex, &until), 0);
     }
     pthread_mutex_unlock(&disk.mutex);
 }
@@ -72,6 +83,18 @@ static int slow_settle(struct flo_store_engine *engine, struct flo_err *err)
                                     : disk.real->settle(engine, err);
 }
 
+static void slow_tidy(struct flo_store_engine *engine)
+{
+    pthread_mutex_lock(&disk.mutex);
+    disk.tidied++;
+    pthread_cond_broadcast(&disk.changed);
+    while (disk.is_slow) {
+        pthread_cond_wait(&disk.changed, &disk.mutex);
+    }
+    pthread_mutex_unlock(&disk.mutex);
+    disk.real->tidy(engine);
+}
+
 static void wake(void *context)
 {
     (void)context;
@@ -90,9 +113,10 @@ static struct flo_fleet_store *start(void **state)
     disk.ops = *disk.real;
     disk.ops.sync = slow_sync;
     disk.ops.settle = slow_settle;
+    disk.ops.tidy = slow_tidy;
     store->engine->ops = &disk.ops;
     disk.is_shut = false;
-    disk.syncs = disk.fail = disk.settle_fail = disk.woken = 0;
+    disk.syncs = disk.fail = disk.settle_fail = disk.woken = disk.tidied = 0;
     if (flo_fleet_queue_start(store, wake, NULL, &err) < 0) {
         fail_msg("%s", err.what);
     }
@@ -253,6 +277,29 @@ static void stopping_waits_for_the_disk_and_commits_wait_again(void **state)
     assert_int_equal(flo_fleet_queue_start(store, wake, NULL, &err), 0);
 }
 
+static void no_commit_waits_until_the_engine_is_tidied(void **state)
+{
+    struct flo_fleet_store *store = start(state);
+    struct flo_err err = {0};
+
+    pthread_mutex_lock(&disk.mutex);
+    disk.is_slow = true;
+    pthread_mutex_unlock(&disk.mutex);
+    assert_int_equal(put(store, "one"), 0);
+    await(&disk.tidied, 1);
+    assert_int_equal(put(store, "two"), 0);
+    await(&disk.woken, 2);
+    assert_int_equal(flo_fleet_durable(store, NULL),
+                     flo_fleet_committed(store));
+    assert_int_equal(flo_fleet_flush(store, &err), 0);
+    assert_int_equal(disk.tidied, 1);
+    pthread_mutex_lock(&disk.mutex);
+    disk.is_slow = false;
+    pthread_cond_broadcast(&disk.changed);
+    pthread_mutex_unlock(&disk.mutex);
+    await(&disk.tidied, 2);
+}
+
 /* ---- SQLite ---- */
 
 #define MIB 1048576
@@ -293,6 +340,48 @@ static void what_was_settled_is_there_after_a_restart(void **state)
     is_set(fixture->store, "one");
 }
 
+/* In place of the system's: syncs of a log are counted. */
+static atomic_int log_syncs;
+
+int fdatasync(int fd)
+{
+    char path[64];
+    char name[4096] = "";
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (readlink(path, name, sizeof(name) - 1) > 4 &&
+        strcmp(name + strlen(name) - 4, "-wal") == 0) {
+        log_syncs++;
+    }
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+/* A process is killed between a commit and its sync.  The next one reads that
+ * commit, and tells of it. */
+static void a_log_that_nobody_synced_is_synced_when_it_is_opened(void **state)
+{
+    struct fixture *fixture = *state;
+    struct flo_err err = {0};
+    int status;
+
+    flo_fleet_close(fixture->store);
+    pid_t child = fork();
+    if (child == 0) {
+        if (flo_fleet_open(fixture->dir, &fixture->store, &err) == 0) {
+            start(state);
+            shut(true);
+            _exit(put(fixture->store, "one") == 0 ? 0 : 1);
+        }
+        _exit(2);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    log_syncs = 0;
+    assert_int_equal(flo_fleet_open(fixture->dir, &fixture->store, &err), 0);
+    is_set(fixture->store, "one");
+    assert_int_equal(log_syncs, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,11 +392,15 @@ int main(void)
         OVER_BOTH(a_sync_that_fails_is_told_and_makes_nothing_durable),
         OVER_BOTH(behind_64_commits_a_transaction_waits_for_the_disk),
         OVER_BOTH(stopping_waits_for_the_disk_and_commits_wait_again),
+        OVER_BOTH(no_commit_waits_until_the_engine_is_tidied),
         cmocka_unit_test_setup_teardown(
             the_log_of_sqlite_stays_bounded_without_a_pause, in_sqlite,
             close_store),
         cmocka_unit_test_setup_teardown(
             what_was_settled_is_there_after_a_restart, in_sqlite, close_store),
+        cmocka_unit_test_setup_teardown(
+            a_log_that_nobody_synced_is_synced_when_it_is_opened, in_sqlite,
+            close_store),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
