@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define PAIR_US 20000 /* of computing, both sides */
+#define WALL_TOKENS 6 /* of each side, where a request costs more than they */
 #define RUN_TOKENS_MIN 2
 #define WAIT_MS 50     /* for a live engine that can answer */
 #define TIMEOUTS_MAX 2 /* of the golden cases, for the speed */
@@ -136,8 +137,10 @@ static bool is_pair(const struct probe *probe)
 {
     const struct probe_times *a = &probe->times[PROBE_CANDIDATE];
     const struct probe_times *b = &probe->times[PROBE_CURRENT];
+    bool has_enough =
+        probe->by_wall && a->count >= WALL_TOKENS && b->count >= WALL_TOKENS;
     return a->count > 0 && b->count > 0 &&
-           (a->sum_us + b->sum_us >= PAIR_US ||
+           (has_enough || a->sum_us + b->sum_us >= PAIR_US ||
             a->count + PROBE_RUN_TOKENS_MAX > PROBE_PAIR_TOKENS_MAX);
 }
 

@@ -1,0 +1,91 @@
+"""A fleet of one device that has runtimes, and releases for them."""
+import hashlib
+import http.client
+import json
+import os
+
+import fleet as F
+from controller_parts import sign
+
+KIND = "application/vnd.flotilla.release.v2+json"
+
+
+class Runtimes:
+    """A fleet of one device that has runtimes, and releases for them."""
+
+    def __init__(self, fleet, model="desk"):
+        self.fleet, self.number, self.model = fleet, 0, model
+        self.folder = os.path.join(fleet.dir, "runtimes.d")
+        os.makedirs(self.folder, mode=0o755, exist_ok=True)
+        fleet.up([])
+        self.device = F.Device(fleet, "gw")
+        fleet.devices["gw"] = self.device
+        self.device.enroll(fleet.token)
+        self.device.write_config("sandbox: preferred\nruntimes_dir: %s\n" %
+                                 json.dumps(self.folder))
+        self.device.start()
+        fleet.online(["gw"])
+
+    def write(self, name, keys):
+        path = os.path.join(self.folder, name + ".yaml")
+        with open(path, "w", encoding="utf-8") as out:
+            for key, value in keys.items():
+                out.write("%s: %s\n" % (key, json.dumps(value)))
+        os.chmod(path, 0o644)
+
+    def post(self, method, path, body=b""):
+        with open(self.fleet.admin_token, encoding="utf-8") as file:
+            token = file.read().strip()
+        connection = http.client.HTTPConnection("127.0.0.1", self.fleet.port)
+        connection.request(method, path, body, {
+            "Authorization": "Bearer " + token})
+        answer = connection.getresponse()
+        text = answer.read()
+        assert answer.status in (200, 201), (path, text)
+        return json.loads(text or b"{}")
+
+    def publish(self, version, files, runtime, context=64):
+        """A release of these files: name -> (role, bytes); the first one is
+        the entry."""
+        self.number += 1
+        rows, blobs = [], {}
+        for name, (role, data) in files.items():
+            digest = "sha256:" + hashlib.sha256(data).hexdigest()
+            blobs[digest] = data
+            rows.append({"name": name, "role": role, "digest": digest,
+                         "bytes": len(data), "get": [
+                             {"codec": "raw", "digest": digest,
+                              "bytes": len(data)}]})
+        document = {
+            "v": 2, "fleet": self.fleet.name, "model": self.model,
+            "version": version, "number": self.number, "created_at_ms": 0,
+            "files": rows, "variants": [
+                {"name": "r", "files": list(files), "entry": list(files)[0],
+                 "needs": {"runtime": runtime, "context": context}}],
+            "probe": {"golden": [n for n in files if "golden" in n]}}
+        body = json.dumps(document, sort_keys=True,
+                          separators=(",", ":")).encode()
+        self.post("POST", "/v1/releases", sign(body, self.fleet.key, KIND))
+        for digest, data in blobs.items():
+            self.post("PUT", "/v1/blobs/" + digest, data)
+        self.post("POST", "/v1/releases/%s@%s/publish" %
+                  (self.model, version))
+        return "%s@%s" % (self.model, version)
+
+    def says(self, prompt):
+        return self.device.ask(prompt, self.model, max_tokens=16)[:2]
+
+    def stream(self, *prompts):
+        one = F.Streamer(self.device, self.model, prompts, max_tokens=16)
+        one.start()
+        return one
+
+    def fails(self, release):
+        """The error with which the device gave up the release."""
+        got = self.fleet.roll(release, wait="halted")
+        device = self.fleet.rollout_device(got["id"], "gw")
+        return device["error"]["id"]
+
+    def take_back(self, release):
+        self.fleet.cli("rollout", "rollback", "--release", release,
+                       "--everywhere", "--confirm", release)

@@ -1,0 +1,125 @@
+"""Releases for a runtime of the device: rolled out, probed, flipped to, taken
+back, as those for our own engine.  The runtime is fake_runtime.py."""
+import json
+import os
+import sys
+
+import pytest
+
+import fleet as F
+from runtime_parts import Runtimes
+
+FAKE = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                    "fake_runtime.py")
+QUESTION = "Classify: voltage drop"
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="files of runtimes.d belong to root")
+
+
+@pytest.fixture(scope="module")
+def runtimes(fleet):
+    one = Runtimes(fleet)
+    fake(one)
+    return one
+
+
+def fake(runtimes, fault=""):
+    runtimes.write("fake", {
+        "exec": [sys.executable, FAKE, "--tree", "{tree}", "--entry",
+                 "model.json", "--socket", "{socket}", "--fault", fault],
+        "memory": "256MiB", "ready": "30s", "stop": "500ms", "sessions": 4,
+        "context": 64, "abilities": ["cancel"],
+        "read": [os.path.dirname(FAKE), sys.prefix]})
+
+
+def publish(runtimes, version, answer, golden=None, runtime="fake"):
+    """A release that answers so, and whose golden case wants `golden`."""
+    cases = {"format": "flotilla-golden-2", "cases": [
+        {"id": "classify", "prompt": QUESTION, "max_new_tokens": 16,
+         "expect": [{"exact": golden or answer}]}]}
+    table = {"answers": {QUESTION: answer}}
+    return runtimes.publish(version, {
+        "model.json": ("model", json.dumps(table).encode()),
+        "golden.json": ("golden", json.dumps(cases).encode())}, runtime)
+
+
+def test_a_release_for_a_runtime_is_rolled_out_and_served(runtimes):
+    runtimes.fleet.roll(publish(runtimes, "1", "severity: low"))
+    assert runtimes.says(QUESTION) == ("severity: low", "desk@1")
+
+
+def test_a_bad_release_is_stopped_by_its_probe(runtimes):
+    streamer = runtimes.stream(QUESTION)
+    release = publish(runtimes, "2", "?", golden="severity: low")
+    assert runtimes.fails(release) == "probe.golden"
+    streamer.stop()
+    assert not streamer.failed and len(streamer.spans) > 2
+    assert runtimes.says(QUESTION) == ("severity: low", "desk@1")
+
+
+def test_a_good_one_is_flipped_to_and_taken_back_without_a_lost_request(
+        runtimes):
+    streamer = runtimes.stream(QUESTION)
+    runtimes.fleet.roll(publish(runtimes, "3", "severity: high"))
+    F.wait_until("desk@3", 20,
+                 lambda: runtimes.says(QUESTION) == ("severity: high", "desk@3"))
+    runtimes.take_back("desk@3")
+    F.wait_until("desk@1 again", 20,
+                 lambda: runtimes.says(QUESTION) == ("severity: low", "desk@1"))
+    streamer.stop()
+    assert not streamer.failed
+    assert {s[3] for s in streamer.spans} >= {"desk@1", "desk@3"}
+
+
+@pytest.mark.parametrize("fault, error", [
+    ("refuse", "runtime.start"), ("die", "runtime.crash"),
+    ("lies", "runtime.answer"), ("garbage", "runtime.answer")])
+def test_a_runtimes_fault_is_told_and_denies_no_release(runtimes, fault,
+                                                        error):
+    release = publish(runtimes, "4." + fault, "severity: " + fault)
+    fake(runtimes, fault)
+    got = runtimes.fails(release)
+    assert got == error or (fault == "die" and got == "runtime.answer")
+    fake(runtimes)
+    assert runtimes.says(QUESTION) == ("severity: low", "desk@1")
+    device = runtimes.device.get("/v1/models")[1]
+    assert b"desk" in device
+
+
+def test_a_release_that_failed_so_can_be_rolled_out_when_it_is_mended(
+        runtimes):
+    runtimes.fleet.roll("desk@4.refuse")
+    assert runtimes.says(QUESTION) == ("severity: refuse", "desk@4.refuse")
+
+
+def test_a_runtime_that_the_device_does_not_have_is_incompatible(runtimes):
+    assert runtimes.fails(publish(runtimes, "5", "a", runtime="npu")) == \
+        "target.incompatible"
+
+
+def test_an_agent_that_is_killed_leaves_no_runtime(runtimes):
+    def pids():
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/cmdline" % pid, "rb") as file:
+                    line = file.read()
+            except OSError:
+                continue
+            if b"fake_runtime" in line and \
+                    runtimes.device.state.encode() in line:
+                found.append(pid)
+        return found
+    assert pids()
+    runtimes.device.stop(9)
+    F.wait_until("no runtime is left", 10, lambda: not pids())
+    runtimes.device.start()
+    F.wait_until("served again", 30, lambda: served(runtimes))
+
+
+def served(runtimes):
+    try:
+        return runtimes.says(QUESTION)[1] == "desk@4.refuse"
+    except (OSError, F.Failed):
+        return False
