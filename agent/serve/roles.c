@@ -27,9 +27,12 @@ static void engine_ready(struct serve_engine *engine)
 static void engine_gone(struct serve_engine *engine)
 {
     struct serve_place *place = engine->place;
-    if (engine->has_role && place->roles[engine->role] == engine) {
-        place->roles[engine->role] = NULL;
-        if (place->is_live && place->live == engine->role) {
+    for (int role = 0; role < FLO_ROLE_COUNT; role++) {
+        if (!engine->has_role || place->roles[role] != engine) {
+            continue;
+        }
+        place->roles[role] = NULL;
+        if (place->is_live && place->live == (enum flo_serve_role)role) {
             place->is_live = false; /* requests are held till the agent acts */
             flo_router_next_turn(place->serve);
         }
@@ -69,6 +72,10 @@ static void engine_ended(struct serve_engine *engine)
     } else if (handlers->on_engine_lost != NULL) {
         handlers->on_engine_lost(handlers->context, engine->place->model,
                                  engine->role, &engine->end);
+        if (engine->is_shared) {
+            handlers->on_engine_lost(handlers->context, engine->place->model,
+                                     FLO_ROLE_CANDIDATE, &engine->end);
+        }
     }
 }
 
@@ -120,10 +127,19 @@ static struct serve_engine *find_dead(const struct serve_place *place,
     struct serve_engine *engine = place->serve->engines;
     while (engine != NULL && !(engine->state == ENGINE_DYING &&
                                engine->has_role && engine->place == place &&
-                               engine->role == role && !engine->is_expected)) {
+                               (engine->role == role || engine->is_shared) &&
+                               !engine->is_expected)) {
         engine = engine->next;
     }
     return engine;
+}
+
+/* One of its two roles goes. */
+static void leave_shared(struct serve_engine *engine, enum flo_serve_role role)
+{
+    engine->is_shared = false;
+    engine->role =
+        role == FLO_ROLE_CURRENT ? FLO_ROLE_CANDIDATE : FLO_ROLE_CURRENT;
 }
 
 /* From here on it has no role, so that its loss is told once. */
@@ -131,7 +147,9 @@ static struct serve_engine *take_dead(const struct serve_place *place,
                                       enum flo_serve_role role)
 {
     struct serve_engine *engine = find_dead(place, role);
-    if (engine != NULL) {
+    if (engine != NULL && engine->is_shared) {
+        leave_shared(engine, role);
+    } else if (engine != NULL) {
         engine->has_role = false;
     }
     return engine;
@@ -203,11 +221,10 @@ static void set_live(struct serve_place *place, bool is_live,
     }
 }
 
-int flo_serve_flip(struct flo_serve *serve, unsigned model,
-                   enum flo_serve_role role, struct flo_err *err)
+static int check_ready(struct serve_place *place, enum flo_serve_role role,
+                       struct flo_err *err)
 {
-    struct serve_place *place = place_of(serve, model);
-    struct serve_engine *engine = place->roles[role];
+    const struct serve_engine *engine = place->roles[role];
     if (engine == NULL || engine->state != ENGINE_READY) {
         engine = take_dead(place, role);
         if (engine != NULL) {
@@ -217,8 +234,43 @@ int flo_serve_flip(struct flo_serve *serve, unsigned model,
         }
         return flo_fail(err, FLO_E_STATE, "no model is ready to be live");
     }
-    set_live(place, true, role);
-    flo_router_release_held(place);
+    return 0;
+}
+
+int flo_serve_flip(struct flo_serve *serve, unsigned model,
+                   enum flo_serve_role role, struct flo_err *err)
+{
+    struct serve_place *place = place_of(serve, model);
+    int rv = check_ready(place, role, err);
+    if (rv == 0) {
+        set_live(place, true, role);
+        flo_router_release_held(place);
+    }
+    return rv;
+}
+
+int flo_serve_route_flip(struct flo_serve *serve, unsigned model,
+                         enum flo_serve_role role,
+                         const struct flo_serve_route *route,
+                         struct flo_err *err)
+{
+    struct serve_place *place = place_of(serve, model);
+    bool was_live = place->is_live;
+    bool is_news = !flo_digest_equal(&place->route.release, &route->release);
+    int rv = check_ready(place, role, err);
+    if (rv < 0) {
+        return rv;
+    }
+    place->is_live = false; /* those who wait, wait for the flip too */
+    rv = flo_serve_route_set(serve, model, route, err);
+    place->is_live = was_live;
+    if (rv < 0 || (rv = flo_serve_flip(serve, model, role, err)) < 0) {
+        return rv;
+    }
+    if (is_news && !place->awaits_first_answer) { /* by the same engine */
+        place->flip_ms = flo_now_ms();
+        place->awaits_first_answer = true;
+    }
     return 0;
 }
 
@@ -262,6 +314,11 @@ void flo_serve_unload(struct flo_serve *serve, unsigned model,
     if (place->is_live && place->live == role) {
         set_live(place, false, FLO_ROLE_CURRENT);
     }
+    if (engine->is_shared) {
+        place->roles[role] = NULL;
+        leave_shared(engine, role);
+        return;
+    }
     if (role == FLO_ROLE_CANDIDATE && flo_probe_is_of(serve->probe, place)) {
         flo_probe_close(serve->probe); /* its verdict is not wanted any more */
     }
@@ -276,19 +333,46 @@ void flo_serve_promote(struct flo_serve *serve, unsigned model)
     struct serve_engine *dead = find_dead(place, FLO_ROLE_CANDIDATE);
     if (dead != NULL) {
         dead->role = FLO_ROLE_CURRENT; /* its loss is the current one's */
+        dead->is_shared = false;
     }
     if (place->is_live && place->live == FLO_ROLE_CURRENT) {
         set_live(place, candidate != NULL && candidate->state == ENGINE_READY,
                  FLO_ROLE_CANDIDATE);
     }
-    if (current != NULL) {
+    if (current != NULL && current != candidate) {
         engine_let_go(current, current->state == ENGINE_READY);
     }
     place->roles[FLO_ROLE_CANDIDATE] = NULL;
     place->roles[FLO_ROLE_CURRENT] = candidate;
     if (candidate != NULL) {
         candidate->role = FLO_ROLE_CURRENT;
+        candidate->is_shared = false;
     }
     place->live = FLO_ROLE_CURRENT;
     flo_router_release_held(place);
+}
+
+int flo_serve_share(struct flo_serve *serve, unsigned model,
+                    struct flo_err *err)
+{
+    struct serve_place *place = place_of(serve, model);
+    struct serve_engine *candidate = place->roles[FLO_ROLE_CANDIDATE];
+    struct serve_engine *current = place->roles[FLO_ROLE_CURRENT];
+    if (current == NULL || current->state != ENGINE_READY) {
+        return flo_fail(err, FLO_E_STATE, "no engine is ready to be shared");
+    }
+    if (candidate == current) {
+        return 0;
+    }
+    if (candidate != NULL) {
+        if (flo_probe_is_of(serve->probe, place)) {
+            flo_probe_close(serve->probe);
+        }
+        engine_let_go(candidate, candidate->state == ENGINE_READY);
+    }
+    place->roles[FLO_ROLE_CANDIDATE] = current;
+    current->is_shared = true;
+    current->was_live = false;
+    flo_router_next_turn(serve);
+    return 0;
 }

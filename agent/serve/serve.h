@@ -171,6 +171,14 @@ bool flo_serve_is_ending(const struct flo_serve *serve);
 /* After a commit: the candidate's engine becomes the current one (no process
  * is touched); an engine that was current is drained and stopped. */
 void flo_serve_promote(struct flo_serve *serve, unsigned model);
+/* The candidate differs from the current one by an adapter at most, which the
+ * current engine has: both roles have that engine from here on.  An engine of
+ * the candidate's own is drained; new requests go to the shared one.  A flip
+ * then changes the route alone, a promotion touches no process, and the loss of
+ * the engine is told for both roles, the current one first.  FLO_E_STATE: the
+ * current engine is not ready. */
+FLO_MUST_USE int flo_serve_share(struct flo_serve *serve, unsigned model,
+                                 struct flo_err *err);
 /* No role of the model is live: hold its requests (stop-first swap). */
 void flo_serve_hold(struct flo_serve *serve, unsigned model);
 
@@ -192,6 +200,7 @@ struct flo_serve_route {
     /* The engine's name of the adapter that makes the release: every new
      * request gets it.  Empty: none. */
     char adapter[FLO_NAME_MAX + 1];
+    double adapter_scale; /* 0: 1 */
     enum flo_serve_route_state state;
     uint64_t load_ms; /* on demand: how long a load will take, about */
     uint32_t n_aliases;
@@ -204,6 +213,12 @@ struct flo_serve_route {
 FLO_MUST_USE int flo_serve_route_set(struct flo_serve *serve, unsigned model,
                                      const struct flo_serve_route *route,
                                      struct flo_err *err);
+/* Route and flip in one: a request that is released by the flip has the new
+ * route already.  The errors of both; the route stays then. */
+FLO_MUST_USE int flo_serve_route_flip(struct flo_serve *serve, unsigned model,
+                                      enum flo_serve_role role,
+                                      const struct flo_serve_route *route,
+                                      struct flo_err *err);
 /* The model is removed: FLO_E_INFER_MODEL for requests that come or wait; those
  * under way get 5 s, then FLO_E_INFER_CANCELLED.  Unload its roles after that,
  * or at once with `drain`.  The index is free for another model then. */
@@ -304,6 +319,7 @@ struct flo_probe_limits {
     uint64_t timeout_ms; /* of the golden cases; twice that for the speed */
     char adapter[FLO_NAME_MAX + 1]; /* of the candidate; empty: none.  The live
                                        engine has its route's */
+    double adapter_scale;           /* 0: 1 */
     /* Give a file of the release that a golden case names; the data is freed
      * here.  Called within flo_serve_probe() alone; NULL: there are none. */
     int (*read_file)(void *context, const char *name, size_t bytes_max,

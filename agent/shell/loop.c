@@ -59,13 +59,12 @@ static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     struct flo_err err = {0};
 
-    if (flo_serve_flip(shell->serve, action->model, role_of(action->role),
+    if (flo_shell_flip(shell, action->model, action->role, &action->release,
                        &err) == 0) {
         /* The measurements so far belong to the release that served. */
         flo_telemetry_close(shell, action->model);
         shell->models[action->model].telemetry.release = action->release;
-        flo_shell_route(shell, action->model, &action->release,
-                        FLO_ROUTE_READY);
+        flo_shell_host_flipped(shell, action);
     } else {
         flo_shell_lost(shell, action->model, action->role, &err);
     }
@@ -165,6 +164,7 @@ static bool carry_out(struct flo_shell *shell,
         flo_shell_load_cancel(shell, action->model, action->role);
         flo_serve_unload(shell->serve, action->model, role_of(action->role),
                          action->flag);
+        flo_shell_host_unloaded(shell, action->model, action->role);
         break;
     case FLO_DO_FLIP:
         flip(shell, action);
@@ -176,6 +176,7 @@ static bool carry_out(struct flo_shell *shell,
         flo_shell_load_cancel(shell, action->model, FLO_AGENT_CURRENT);
         flo_queue_promote_engine(&shell->queue, action->model);
         flo_serve_promote(shell->serve, action->model);
+        flo_shell_host_promoted(shell, action->model);
         break;
     case FLO_DO_CLOSE:
         flo_serve_route_clear(shell->serve, action->model);

@@ -102,6 +102,19 @@ struct flo_job_child;
 struct flo_control;
 struct flo_shell_loading;
 
+/* Adapters of releases in a model's current engine (serving/hosted.c). */
+struct flo_hosting {
+    enum {
+        FLO_HOSTING_NOTHING,
+        FLO_HOSTING_BACK, /* for a release that is to serve again */
+        FLO_HOSTING_MOVE, /* for the candidate, which has its own engine yet */
+    } step;               /* a load is under way */
+    struct flo_release_ref release; /* of that load */
+    char own[FLO_NAME_MAX + 1];     /* of the current release; empty: none */
+    char guest[FLO_NAME_MAX + 1];   /* of the other role's; empty: none */
+    bool is_shared;                 /* both roles have the engine */
+};
+
 /* A model of this device; its place is that of the core's models. */
 struct flo_shell_model {
     struct flo_slots slots;
@@ -112,6 +125,7 @@ struct flo_shell_model {
     uint64_t drift_at_ms;
     struct flo_intake repair; /* while its event waits */
     struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* before loading */
+    struct flo_hosting hosting;
     struct flo_digest fresh; /* staged, and no engine was lost since: it needs
                                 no new hash */
     struct flo_measure_window telemetry;

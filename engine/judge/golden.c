@@ -601,7 +601,7 @@ const struct flo_verb flo_verb_golden_create = {
     .name = "golden create",
     .help = "make prompts whose answers are known",
     .usage = "FILE --model MODEL [--prompts TEXT]",
-    .flags = {FLO_FLAGS_MODEL, flags},
+    .flags = {FLO_FLAGS_ADAPTER, flags},
     .state = &state,
     .run = create,
 };
@@ -609,7 +609,7 @@ const struct flo_verb flo_verb_golden_play = {
     .name = "golden play",
     .help = "answer them, and compare",
     .usage = "FILE --model MODEL",
-    .flags = {FLO_FLAGS_MODEL},
+    .flags = {FLO_FLAGS_ADAPTER},
     .state = &state,
     .run = play_file,
 };

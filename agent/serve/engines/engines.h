@@ -66,7 +66,8 @@ struct serve_engine {
     struct serve_place *place;
     const struct serve_engine_events *events;
     enum engine_state state;
-    bool has_role; /* false: draining or dying */
+    bool has_role;  /* false: draining or dying */
+    bool is_shared; /* the candidate's role has it too; `role` is current */
     enum flo_serve_role role;
     bool drains;      /* ends when the last call does */
     bool was_live;    /* and was flipped away from: on_drained follows */

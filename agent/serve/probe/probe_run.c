@@ -64,11 +64,14 @@ int flo_probe_start(struct probe *probe, struct serve_engine *engine,
     } else {
         message.type = FLO_WIRE_GENERATE;
         put_generate(&message.generate, c);
-        const char *adapter = engine == probe->candidate
-                                  ? probe->limits.adapter
-                                  : probe->place->route.adapter;
+        bool is_candidate = engine == probe->candidate;
+        const struct flo_serve_route *route = &probe->place->route;
+        const char *adapter =
+            is_candidate ? probe->limits.adapter : route->adapter;
         message.generate.adapter =
             (struct flo_wire_text){adapter, strlen(adapter)};
+        message.generate.adapter_scale =
+            is_candidate ? probe->limits.adapter_scale : route->adapter_scale;
         message.generate.max_tokens = tokens_max;
         message.generate.ignores_end =
             ignores_end && (engine->abilities & FLO_ABILITY_ENDLESS) != 0;

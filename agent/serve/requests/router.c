@@ -362,6 +362,7 @@ static int take_model(struct serve_request *request, struct flo_err *err)
     struct serve_params *params = &request->params;
     const struct serve_place *place = request->place;
     const char *adapter = NULL;
+    double scale = 0;
     if (params->model[0] != '\0' &&
         !flo_names_match(place, params->model, &adapter)) {
         strcpy(params->param, "model");
@@ -371,6 +372,7 @@ static int take_model(struct serve_request *request, struct flo_err *err)
     if (adapter == NULL && place->has_route &&
         place->route.adapter[0] != '\0') {
         adapter = place->route.adapter;
+        scale = place->route.adapter_scale;
     }
     if (adapter != NULL && params->message.type == FLO_WIRE_EMBED) {
         strcpy(params->param, "model");
@@ -380,6 +382,7 @@ static int take_model(struct serve_request *request, struct flo_err *err)
     if (params->message.type == FLO_WIRE_GENERATE) {
         params->message.generate.adapter = (struct flo_wire_text){
             adapter, adapter == NULL ? 0 : strlen(adapter)};
+        params->message.generate.adapter_scale = scale;
     }
     return 0;
 }

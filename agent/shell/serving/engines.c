@@ -1,12 +1,7 @@
-/* Serving: the core's engine actions as calls of agent/serve, and back.
- *
- * The updater has just hashed a release that was staged in this life of the
- * agent.  Any other release is hashed before it is loaded, and so is every one
- * once an engine was lost. */
+/* Engines: the reports of agent/serve as events for the core. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/shell/device/runtimes.h"
 #include "agent/shell/serving/derived.h"
 #include "agent/shell/serving/serving.h"
 
@@ -119,6 +114,13 @@ static void on_drained(void *context, unsigned model,
     flo_queue_post(&shell->queue, &event);
 }
 
+static void on_adapter(void *context, unsigned model, enum flo_serve_role role,
+                       const char *name, const struct flo_err *err)
+{
+    (void)role; /* the current one */
+    flo_shell_host_adapter(context, model, name, err);
+}
+
 int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
 {
     static const char *const nowhere[] = {NULL};
@@ -126,6 +128,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
     struct flo_serve_handlers handlers = {
         .context = shell,
         .on_loaded = on_loaded,
+        .on_adapter = on_adapter,
         .on_engine_lost = on_lost,
         .on_request = on_request,
         .on_first_answer = on_first_answer,
@@ -153,125 +156,4 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
                         "the program flotilla-engine is not installed");
     }
     return flo_serve_open(shell->base, &options, &handlers, &shell->serve, err);
-}
-
-/* ---- memory and loading ------------------------------------------------- */
-
-static void text_free(char **text)
-{
-    free(*text);
-}
-
-/* The chat template that agent.yaml names for the model; NULL: nothing.  When
- * its file cannot be read, the engine gets the file's name, knows no such
- * template and refuses to chat.  It never uses another form than the one that
- * was wished for. */
-static char *template_of(const struct flo_config *config, const char *model)
-{
-    const json_t *tree = flo_config_tree(config, "templates");
-    const char *value = json_string_value(json_object_get(tree, model));
-    struct flo_err err = {0};
-    char *text = NULL;
-
-    if (value != NULL && flo_serve_template_read(value, &text, &err) < 0) {
-        flo_log_err(FLO_LOG_ERROR, "serve", &err);
-        text = strdup(value);
-    }
-    return text;
-}
-
-/* The runtime that the variant names, on the tree of its files. */
-static int load_runtime(struct flo_shell *shell,
-                        const struct flo_agent_action *action,
-                        const struct flo_release *release,
-                        const struct flo_release_variant *variant,
-                        bool is_fresh, struct flo_err *err)
-{
-    const struct flo_release_file *entry = flo_release_entry(release, variant);
-    struct flo_digest files[FLO_RELEASE_FILES_MAX];
-    struct flo_device_runtime runtime;
-    struct flo_serve_model model = {.release = action->release.digest};
-    int rv =
-        flo_runtimes_read(&shell->settings, variant->runtime, &runtime, err);
-
-    rv = rv < 0 ? rv
-                : flo_store_tree_open(shell->store, &action->release.digest,
-                                      release, variant, &model.fd, err);
-    if (rv < 0) {
-        flo_runtimes_deinit(&runtime);
-        return rv;
-    }
-    for (uint32_t i = 0; i < variant->file_count; i++) {
-        files[i] = release->files[variant->files[i]].digest;
-    }
-    memcpy(model.model, release->model, sizeof(model.model));
-    memcpy(model.version, release->version, sizeof(model.version));
-    model.created_s = release->created_at_ms / 1000;
-    model.context = variant->context;
-    model.threads = (uint32_t)flo_config_u64(shell->settings.config, "threads");
-    model.runtime = runtime.json;
-    model.entry = entry == NULL ? "" : entry->name;
-    model.ready_ms = runtime.ready_ms;
-    model.stop_ms = runtime.stop_ms;
-    flo_shell_load_runtime(shell, action->model, action->role, &model, files,
-                           is_fresh ? 0 : variant->file_count);
-    flo_runtimes_deinit(&runtime);
-    return 0;
-}
-
-static int load(struct flo_shell *shell, const struct flo_agent_action *action,
-                struct flo_err *err)
-{
-    FLO_CLEANUP(flo_shell_release_free) struct flo_release *release = NULL;
-    const struct flo_release_variant *variant = NULL;
-    const struct flo_release_file *file;
-    const struct flo_config *config = shell->settings.config;
-    struct flo_serve_model model = {.release = action->release.digest};
-    FLO_CLEANUP(text_free) char *chat_template = NULL;
-    bool is_fresh = flo_digest_equal(&shell->models[action->model].fresh,
-                                     &action->release.digest);
-    int rv =
-        flo_shell_release_get(shell, &action->release.digest, &release, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    file = flo_shell_model_file(shell, release, &variant);
-    if (variant != NULL && !flo_release_is_native(variant)) {
-        return load_runtime(shell, action, release, variant, is_fresh, err);
-    }
-    if (file == NULL) {
-        return flo_fail(err, FLO_E_BLOB_ABSENT,
-                        "%s@%s: a file of it is not on this device",
-                        release->model, release->version);
-    }
-    rv = flo_store_blob_open(shell->store, &file->digest, &model.fd, NULL, err);
-    if (rv < 0) {
-        return rv;
-    }
-    memcpy(model.model, release->model, sizeof(model.model));
-    memcpy(model.version, release->version, sizeof(model.version));
-    model.created_s = release->created_at_ms / 1000;
-    model.context = (uint32_t)flo_config_u64(config, "context");
-    if (model.context == 0) {
-        model.context = variant->context;
-    }
-    model.threads = (uint32_t)flo_config_u64(config, "threads");
-    model.sessions = (uint32_t)flo_config_u64(config, "sessions");
-    model.chat_template = chat_template = template_of(config, model.model);
-    model.memory_bytes_max = flo_config_u64(config, "memory_budget");
-    flo_shell_load_model(shell, action->model, action->role, &model,
-                         &file->digest, is_fresh);
-    return 0;
-}
-
-void flo_shell_load(struct flo_shell *shell,
-                    const struct flo_agent_action *action)
-{
-    struct flo_err err = {0};
-
-    if (load(shell, action, &err) < 0) {
-        flo_log_err(FLO_LOG_ERROR, "serve", &err);
-        flo_shell_lost(shell, action->model, action->role, &err);
-    }
 }

@@ -42,6 +42,9 @@ static void loading_free(struct flo_shell_loading *loading)
         event_free(loading->beat);
     }
     flo_fd_cleanup(&loading->source.fd);
+    for (uint32_t i = 0; i < loading->source.n_adapters; i++) {
+        flo_fd_cleanup(&loading->source.adapters[i].fd);
+    }
     flo_fd_cleanup(&loading->file_fd);
     free(loading->chat_template);
     free(loading->runtime);
@@ -98,9 +101,13 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
         model.lacks_packed =
             packed_fd == 0 &&
             flo_derived_is_lacking(&shell->derived, &loading->digest);
-        model.prefix_fd = flo_shell_prefix_open(shell, &model.release);
+        /* A prefix is kept only where requests have no adapter. */
+        model.prefix_fd = model.n_adapters > 0
+                              ? 0
+                              : flo_shell_prefix_open(shell, &model.release);
     }
     loading->source.fd = -1; /* the engine's from here on */
+    loading->source.n_adapters = 0;
     int rv = flo_serve_load(shell->serve, index,
                             role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT
                                                       : FLO_ROLE_CANDIDATE,
@@ -211,6 +218,9 @@ void flo_shell_load_model(struct flo_shell *shell, uint32_t model,
     flo_shell_load_cancel(shell, model, role);
     if (loading == NULL) {
         close(source->fd);
+        for (uint32_t i = 0; i < source->n_adapters; i++) {
+            close(source->adapters[i].fd);
+        }
         flo_fail(&err, FLO_E_MEMORY, "loading");
         flo_shell_lost(shell, model, role, &err);
         return;

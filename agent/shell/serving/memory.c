@@ -32,15 +32,20 @@ static uint64_t runtime_memory(const struct flo_shell *shell,
     return bytes;
 }
 
-static void look_at_file(const struct flo_release_variant *variant,
+static void look_at_file(const struct flo_release *release,
+                         const struct flo_release_variant *variant,
                          const struct flo_release_file *file,
                          struct flo_memory_model *out)
 {
+    uint64_t private_bytes =
+        PRIVATE_BYTES_MIN + flo_shell_adapter_bytes(flo_release_variant_file(
+                                release, variant, "adapter"));
+
     out->n_files = 1;
     out->files[0].digest = file->digest;
     out->files[0].bytes = file->bytes;
-    out->private_bytes[0] = PRIVATE_BYTES_MIN;
-    if (variant->memory_bytes > file->bytes + PRIVATE_BYTES_MIN) {
+    out->private_bytes[0] = private_bytes;
+    if (variant->memory_bytes > file->bytes + private_bytes) {
         out->private_bytes[0] = variant->memory_bytes - file->bytes;
     }
 }
@@ -66,7 +71,7 @@ static bool look(struct flo_shell *shell, const struct flo_digest *digest,
         return true;
     }
     if (file != NULL) {
-        look_at_file(variant, file, out);
+        look_at_file(release, variant, file, out);
     }
     return file != NULL;
 }

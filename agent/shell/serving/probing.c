@@ -1,5 +1,6 @@
 /* The probe of a candidate: with the golden prompts of its release. */
 #include <stdlib.h>
+#include <string.h>
 
 #include <flotilla/golden.h>
 
@@ -100,27 +101,30 @@ static int read_file(void *context, const char *name, size_t bytes_max,
 void flo_shell_probe(struct flo_shell *shell,
                      const struct flo_agent_action *action)
 {
-    FLO_CLEANUP(flo_shell_release_free) struct flo_release *release = NULL;
+    FLO_CLEANUP(flo_shell_files_free) struct flo_shell_files files = {0};
+    const struct flo_release *release;
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     const struct flo_policy *policy =
         &shell->agent.models[action->model].execution.policy;
     struct flo_probe_limits limits = {.timeout_ms = policy->probe_timeout_ms};
     struct flo_err err = {0};
     size_t bytes = 0;
-    int rv =
-        flo_shell_release_get(shell, &action->release.digest, &release, &err);
+    int rv = flo_shell_files_get(shell, &action->release.digest, &files, &err);
 
+    release = files.release;
     shell->probing = action->model;
     if (rv == 0) {
+        memcpy(limits.adapter, files.adapter_name, sizeof(files.adapter_name));
+        limits.adapter_scale = files.adapter_scale;
         rv = golden_read(shell, release, &text, &bytes, &err);
     }
     if (rv == 0) {
         limits.speed_ratio_max = smaller(policy->probe_speed_ratio_max,
                                          release->probe_speed_ratio_max);
         limits.memory_bytes_max = release->probe_memory_bytes_max;
-        struct files files = {shell, release};
+        struct files named = {shell, release};
         limits.read_file = read_file;
-        limits.file_context = &files;
+        limits.file_context = &named;
         rv = flo_serve_probe(shell->serve, action->model, text, bytes, &limits,
                              probed, shell, &err);
     }

@@ -14,14 +14,15 @@ static uint64_t created_s(struct flo_shell *shell,
                : document->created_at_ms / 1000;
 }
 
-void flo_shell_route(struct flo_shell *shell, uint32_t model,
-                     const struct flo_release_ref *release,
-                     enum flo_serve_route_state state)
+static void make_route(struct flo_shell *shell, uint32_t model,
+                       const struct flo_release_ref *release,
+                       enum flo_serve_route_state state,
+                       struct flo_serve_route *out)
 {
     struct flo_serve_route route = {.release = release->digest, .state = state};
+    struct flo_shell_files files;
     const struct flo_model_wish *wish =
         flo_wish_of(&shell->settings, shell->models[model].slots.model);
-    struct flo_err err = {0};
 
     if (wish != NULL) {
         route.n_aliases = wish->n_aliases;
@@ -32,7 +33,36 @@ void flo_shell_route(struct flo_shell *shell, uint32_t model,
     memcpy(route.model, shell->models[model].slots.model, sizeof(route.model));
     memcpy(route.version, release->version, sizeof(route.version));
     route.created_s = created_s(shell, &release->digest);
+    if (flo_shell_files_get(shell, &release->digest, &files, NULL) == 0) {
+        memcpy(route.adapter, files.adapter_name, sizeof(files.adapter_name));
+        route.adapter_scale = files.adapter_scale;
+        flo_shell_files_free(&files);
+    }
+    *out = route;
+}
+
+void flo_shell_route(struct flo_shell *shell, uint32_t model,
+                     const struct flo_release_ref *release,
+                     enum flo_serve_route_state state)
+{
+    struct flo_serve_route route;
+    struct flo_err err = {0};
+
+    make_route(shell, model, release, state, &route);
     if (flo_serve_route_set(shell->serve, model, &route, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "serve", &err);
     }
+}
+
+int flo_shell_flip(struct flo_shell *shell, uint32_t model,
+                   enum flo_agent_role role,
+                   const struct flo_release_ref *release, struct flo_err *err)
+{
+    struct flo_serve_route route;
+
+    make_route(shell, model, release, FLO_ROUTE_READY, &route);
+    return flo_serve_route_flip(shell->serve, model,
+                                role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT
+                                                          : FLO_ROLE_CANDIDATE,
+                                &route, err);
 }

@@ -4,11 +4,14 @@
 
 #include "agent/shell/report/report.h"
 
-/* engines.c, probing.c */
+/* engines.c, hosted.c, opening.c, probing.c */
 FLO_MUST_USE int flo_shell_serve_open(struct flo_shell *shell,
                                       struct flo_err *err);
 void flo_shell_load(struct flo_shell *shell,
                     const struct flo_agent_action *action);
+/* In an engine of its own. */
+void flo_shell_load_alone(struct flo_shell *shell,
+                          const struct flo_agent_action *action);
 void flo_shell_probe(struct flo_shell *shell,
                      const struct flo_agent_action *action);
 
@@ -22,10 +25,67 @@ FLO_MUST_USE int flo_shell_memory_check(struct flo_shell *shell, uint32_t model,
                                         const struct flo_digest *release,
                                         struct flo_err *err);
 
-/* routes.c: requests for the model get this release from now on. */
+/* routes.c: requests for the model get this release from now on; flip: and
+ * from the engine of this role. */
 void flo_shell_route(struct flo_shell *shell, uint32_t model,
                      const struct flo_release_ref *release,
                      enum flo_serve_route_state state);
+
+FLO_MUST_USE int flo_shell_flip(struct flo_shell *shell, uint32_t model,
+                                enum flo_agent_role role,
+                                const struct flo_release_ref *release,
+                                struct flo_err *err);
+
+/* adapters.c: releases that are a model file and an adapter of it */
+
+/* The name of an adapter in its engine: "r." and 16 digits of its digest. */
+#define FLO_ADAPTER_NAME 19
+/* What of a release is on this device; `adapter` NULL: it has none; `model`
+ * NULL: it is for a runtime. */
+struct flo_shell_files {
+    struct flo_release *release;
+    const struct flo_release_variant *variant;
+    const struct flo_release_file *model, *adapter;
+    char adapter_name[FLO_ADAPTER_NAME];
+    double adapter_scale;
+};
+/* FLO_E_BLOB_ABSENT; FLO_E_NOT_BUILT: several adapters. */
+FLO_MUST_USE int flo_shell_files_get(struct flo_shell *shell,
+                                     const struct flo_digest *release,
+                                     struct flo_shell_files *out,
+                                     struct flo_err *err);
+void flo_shell_files_free(struct flo_shell_files *files);
+/* Room for an adapter in an engine: its file while it is read, and its values
+ * as f32. */
+uint64_t flo_shell_adapter_bytes(const struct flo_release_file *adapter);
+/* The adapter of `files`, its bytes checked, into the model that an engine is
+ * to open, with room for the next one. */
+FLO_MUST_USE int flo_shell_adapter_add(struct flo_shell *shell,
+                                       const struct flo_shell_files *files,
+                                       struct flo_serve_model *model,
+                                       struct flo_err *err);
+
+/* hosted.c: a release in the engine of another one with the same base */
+
+/* Going back: where the current engine has the base of that release, an adapter
+ * is loaded into it, or is not needed any more.  true: LOADED follows. */
+bool flo_shell_host_load(struct flo_shell *shell,
+                         const struct flo_agent_action *action);
+/* The candidate is live, in a process of its own: where the current engine has
+ * its base and room, the adapter moves in there and the process ends. */
+void flo_shell_host_flipped(struct flo_shell *shell,
+                            const struct flo_agent_action *action);
+/* Answers of flo_serve_adapter_load and _drop. */
+void flo_shell_host_adapter(struct flo_shell *shell, uint32_t model,
+                            const char *name, const struct flo_err *err);
+/* Before an engine is loaded or let go, and when the candidate's is the current
+ * one: adapters that nobody needs go. */
+void flo_shell_host_loads(struct flo_shell *shell, uint32_t model,
+                          enum flo_agent_role role,
+                          const struct flo_digest *release);
+void flo_shell_host_unloaded(struct flo_shell *shell, uint32_t model,
+                             enum flo_agent_role role);
+void flo_shell_host_promoted(struct flo_shell *shell, uint32_t model);
 
 /* lost.c: an engine is lost, or could not be had; told once. */
 void flo_shell_lost(struct flo_shell *shell, uint32_t model,

@@ -163,7 +163,7 @@ static const struct flo_tensor_spec *find_spec(const struct flo_arch *arch,
 static bool base_name(const struct flo_arch *arch, const char *module,
                       size_t bytes, char *out, size_t out_bytes)
 {
-    char spec[48];
+    char spec[24];
     const char *end = module + bytes;
     (void)cut_front(&module, "base_model.model.");
     (void)cut_front(&module, "model.");
@@ -183,7 +183,7 @@ static bool base_name(const struct flo_arch *arch, const char *module,
             continue;
         }
         snprintf(spec, sizeof(spec), "%s.weight", modules[i].ours);
-        snprintf(out, out_bytes, "blk.%lu.%s", layer, spec);
+        snprintf(out, out_bytes, "blk.%u.%s", (unsigned)layer, spec);
         return find_spec(arch, spec) != NULL;
     }
     return false;

@@ -273,6 +273,104 @@ static void a_route_gives_its_adapter_to_new_requests(void **state)
     world_close();
 }
 
+/* Current release: the base.  The other one: an adapter in its engine. */
+static void share_with_adapter(struct flo_serve_route *route)
+{
+    struct flo_serve_adapter adapter = {.name = "r.0123", .is_private = true};
+    struct flo_err err = {0};
+    world.adapter_bytes = 64u << 20;
+    open_as(0, "tiny", BASE, "1.0.0");
+    adapter.fd = open(LORA, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(flo_serve_adapter_load(world.serve, 0, FLO_ROLE_CURRENT,
+                                            &adapter, &err),
+                     0);
+    RUN_UNTIL(world.adapters_changed == 1);
+    assert_int_equal(flo_serve_share(world.serve, 0, &err), 0);
+    *route = route_of("tiny", "1.1.0");
+    strcpy(route->adapter, "r.0123");
+    assert_int_equal(
+        flo_serve_route_flip(world.serve, 0, FLO_ROLE_CANDIDATE, route, &err),
+        0);
+}
+
+static void roles_that_share_an_engine_differ_by_their_route(void **state)
+{
+    static struct client client;
+    struct flo_serve_route base = route_of("tiny", "1.0.0"), route;
+    struct flo_err err = {0};
+    (void)state;
+    world_open();
+    share_with_adapter(&route);
+    pid_t pid = status_of(0).roles[FLO_ROLE_CURRENT].pid;
+    assert_int_equal(status_of(0).roles[FLO_ROLE_CANDIDATE].pid, pid);
+    chat(&client, "tiny");
+    const char *adapted = content(&client);
+    assert_string_equal(label(&client), "tiny@1.1.0");
+    /* Twice its strength is another answer. */
+    route.adapter_scale = 4;
+    set_route(0, &route);
+    chat(&client, "tiny");
+    assert_string_not_equal(content(&client), adapted);
+    /* The way back. */
+    assert_int_equal(
+        flo_serve_route_flip(world.serve, 0, FLO_ROLE_CURRENT, &base, &err), 0);
+    flo_serve_unload(world.serve, 0, FLO_ROLE_CANDIDATE, true);
+    chat(&client, "tiny");
+    assert_string_not_equal(content(&client), adapted);
+    assert_string_equal(label(&client), "tiny@1.0.0");
+    /* And the commit. */
+    route.adapter_scale = 1;
+    assert_int_equal(flo_serve_share(world.serve, 0, &err), 0);
+    assert_int_equal(
+        flo_serve_route_flip(world.serve, 0, FLO_ROLE_CANDIDATE, &route, &err),
+        0);
+    flo_serve_promote(world.serve, 0);
+    chat(&client, "tiny");
+    assert_string_equal(content(&client), adapted);
+    assert_int_equal(status_of(0).roles[FLO_ROLE_CURRENT].pid, pid);
+    assert_false(status_of(0).roles[FLO_ROLE_CANDIDATE].is_loaded);
+    world_close();
+}
+
+static void a_shared_engine_is_lost_for_both_roles(void **state)
+{
+    struct flo_serve_route route;
+    (void)state;
+    world_open();
+    share_with_adapter(&route);
+    int lost = world.lost;
+    kill(status_of(0).roles[FLO_ROLE_CURRENT].pid, SIGKILL);
+    RUN_UNTIL(world.lost == lost + 2);
+    assert_false(status_of(0).is_live);
+    assert_false(status_of(0).roles[FLO_ROLE_CURRENT].is_loaded);
+    assert_false(status_of(0).roles[FLO_ROLE_CANDIDATE].is_loaded);
+    open_as(0, "tiny", BASE, "1.0.0"); /* the place is free */
+    world_close();
+}
+
+static void a_candidate_moves_into_the_current_engine(void **state)
+{
+    static struct client client;
+    struct flo_serve_route route = route_of("tiny", "1.1.0");
+    struct flo_err err = {0};
+    (void)state;
+    world_open();
+    open_as(0, "tiny", BASE, "1.0.0");
+    pid_t pid = status_of(0).roles[FLO_ROLE_CURRENT].pid;
+    open_candidate(BASE, "1.1.0");
+    assert_int_equal(
+        flo_serve_route_flip(world.serve, 0, FLO_ROLE_CANDIDATE, &route, &err),
+        0);
+    chat(&client, "tiny");
+    assert_int_equal(flo_serve_share(world.serve, 0, &err), 0);
+    assert_int_equal(status_of(0).roles[FLO_ROLE_CANDIDATE].pid, pid);
+    chat(&client, "tiny");
+    assert_int_equal(client.status, 200);
+    assert_string_equal(label(&client), "tiny@1.1.0");
+    RUN_UNTIL(!flo_serve_is_ending(world.serve));
+    world_close();
+}
+
 /* ---- one model's trouble ----------------------------------------- */
 
 static void a_model_that_is_held_holds_no_other(void **state)
@@ -623,6 +721,9 @@ int main(void)
         cmocka_unit_test(a_bound_token_reaches_its_models_alone),
         cmocka_unit_test(answers_are_counted_for_the_release_of_the_route),
         cmocka_unit_test(a_route_gives_its_adapter_to_new_requests),
+        cmocka_unit_test(roles_that_share_an_engine_differ_by_their_route),
+        cmocka_unit_test(a_shared_engine_is_lost_for_both_roles),
+        cmocka_unit_test(a_candidate_moves_into_the_current_engine),
         cmocka_unit_test(a_model_that_is_held_holds_no_other),
         cmocka_unit_test(a_lost_engine_ends_no_request_of_another_model),
         cmocka_unit_test(a_request_waits_for_the_load_that_it_wants),

@@ -159,10 +159,11 @@ void flo_shell_lost(struct flo_shell *unused, uint32_t model,
     flo_queue_post(&shell.queue, &event);
 }
 
-int flo_serve_flip(struct flo_serve *unused, unsigned model,
-                   enum flo_serve_role role, struct flo_err *err)
+int flo_shell_flip(struct flo_shell *unused, uint32_t model,
+                   enum flo_agent_role role,
+                   const struct flo_release_ref *release, struct flo_err *err)
 {
-    (void)unused, (void)model, (void)role;
+    (void)unused, (void)model, (void)role, (void)release;
     return flo_fail(err, FLO_E_ENGINE_CRASH, "it ended in between");
 }
 
@@ -205,8 +206,11 @@ NOT_CALLED(void, flo_orders_repair, struct flo_shell *a, uint32_t b,
 NOT_CALLED(json_t *, flo_report_drifted, const struct flo_shell *a, uint32_t b)
 NOT_CALLED(json_t *, flo_report_error, const struct flo_agent_error *a)
 NOT_CALLED(json_t *, flo_report_execution, const struct flo_agent_execution *a)
-NOT_CALLED(void, flo_shell_route, struct flo_shell *a, uint32_t b,
-           const struct flo_release_ref *c, enum flo_serve_route_state d)
+NOT_CALLED(void, flo_shell_host_flipped, struct flo_shell *a,
+           const struct flo_agent_action *b)
+NOT_CALLED(void, flo_shell_host_unloaded, struct flo_shell *a, uint32_t b,
+           enum flo_agent_role c)
+NOT_CALLED(void, flo_shell_host_promoted, struct flo_shell *a, uint32_t b)
 NOT_CALLED(void, flo_serve_route_clear, struct flo_serve *a, unsigned b)
 NOT_CALLED(void, flo_serve_hold, struct flo_serve *a, unsigned b)
 NOT_CALLED(void, flo_serve_promote, struct flo_serve *a, unsigned b)

@@ -1,0 +1,113 @@
+/* Releases that are a model file and an adapter of it: what of them is here. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/serving/serving.h"
+
+/* Values as f32 are twice an f16 file; the file is in memory while it is read.
+ * An adapter in a smaller format needs more, and gets an engine of its own. */
+#define ADAPTER_BYTES_FACTOR 3
+
+static uint32_t count_adapters(const struct flo_release *release,
+                               const struct flo_release_variant *variant)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < variant->file_count; i++) {
+        const struct flo_release_file *file =
+            &release->files[variant->files[i]];
+
+        count += strcmp(file->role, "adapter") == 0;
+    }
+    return count;
+}
+
+static int find_files(struct flo_shell *shell, struct flo_shell_files *files,
+                      struct flo_err *err)
+{
+    const struct flo_release *release = files->release;
+    char text[FLO_DIGEST_TEXT];
+    uint32_t count;
+
+    files->model = flo_shell_model_file(shell, release, &files->variant);
+    if (files->variant == NULL ||
+        (files->model == NULL && flo_release_is_native(files->variant))) {
+        return flo_fail(err, FLO_E_BLOB_ABSENT,
+                        "%s@%s: a file of it is not on this device",
+                        release->model, release->version);
+    }
+    if (!flo_release_is_native(files->variant)) {
+        return 0; /* its runtime knows what to do with its files */
+    }
+    count = count_adapters(release, files->variant);
+    if (count > 1) {
+        return flo_fail(err, FLO_E_NOT_BUILT,
+                        "%s@%s: %u adapters at once are not built yet",
+                        release->model, release->version, count);
+    }
+    if (count == 1) {
+        files->adapter =
+            flo_release_variant_file(release, files->variant, "adapter");
+        flo_digest_text(&files->adapter->digest, text);
+        snprintf(files->adapter_name, sizeof(files->adapter_name), "r.%.16s",
+                 strchr(text, ':') + 1);
+        files->adapter_scale =
+            files->adapter->scale_ppm / (double)FLO_SCALE_PPM;
+    }
+    return 0;
+}
+
+int flo_shell_files_get(struct flo_shell *shell,
+                        const struct flo_digest *release,
+                        struct flo_shell_files *out, struct flo_err *err)
+{
+    struct flo_shell_files files = {0};
+    int rv = flo_shell_release_get(shell, release, &files.release, err);
+
+    if (rv == 0) {
+        rv = find_files(shell, &files, err);
+    }
+    if (rv < 0) {
+        flo_shell_files_free(&files);
+        return rv;
+    }
+    *out = files;
+    return 0;
+}
+
+void flo_shell_files_free(struct flo_shell_files *files)
+{
+    flo_shell_release_free(&files->release);
+    files->release = NULL;
+}
+
+uint64_t flo_shell_adapter_bytes(const struct flo_release_file *adapter)
+{
+    return adapter == NULL || adapter->bytes > UINT64_MAX / 16
+               ? 0
+               : adapter->bytes * ADAPTER_BYTES_FACTOR;
+}
+
+int flo_shell_adapter_add(struct flo_shell *shell,
+                          const struct flo_shell_files *files,
+                          struct flo_serve_model *model, struct flo_err *err)
+{
+    struct flo_serve_adapter *adapter = &model->adapters[0];
+    uint64_t bytes = flo_shell_adapter_bytes(files->adapter);
+    int rv;
+
+    if (files->adapter == NULL) {
+        return 0;
+    }
+    rv = flo_store_blob_open_verified(shell->store, &files->adapter->digest,
+                                      &adapter->fd, NULL, err);
+    if (rv < 0) {
+        return rv;
+    }
+    memcpy(adapter->name, files->adapter_name, sizeof(files->adapter_name));
+    adapter->is_private = true;
+    model->n_adapters = 1;
+    /* The next one comes while this one still serves. */
+    model->adapter_bytes = bytes + bytes / 2;
+    return 0;
+}
