@@ -1,0 +1,205 @@
+"""Releases that are an adapter of a base: bytes on the wire, swaps in the
+running engine, the way back, and adapters that must not come to serve."""
+import http.client
+import json
+import os
+import signal
+
+import pytest
+
+import fleet as F
+from conftest import MODELS, Small
+
+BASE = os.path.join(MODELS, "tiny-v1.Q4_0.gguf")
+SITE = os.path.join(MODELS, "tiny-v1-site-lora.gguf")
+PROMPTS = ["Classify: 23:45 oven-95 voltage drop temp=35C",
+           "Severity? 13:38 gateway-58 signal weak temp=45C",
+           "What should I do about smoke detected on camera-68?"]
+
+
+def golden(up, name, *lora):
+    """Prompts whose answers are those of the base with this adapter."""
+    path = os.path.join(up.dir, name)
+    prompts = os.path.join(up.dir, "prompts.txt")
+    with open(prompts, "w", encoding="utf-8") as file:
+        file.write("\n".join(PROMPTS) + "\n")
+    up.program("flotilla-model", "golden", "create", path, "--model", BASE,
+               "--prompts", prompts, *lora)
+    return path
+
+
+def with_bytes(path, source, at, byte):
+    """A copy with one byte changed, from its end: other weights."""
+    with open(source, "rb") as file:
+        data = bytearray(file.read())
+    data[at] ^= byte
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory, bin_dir):
+    one = Small(str(tmp_path_factory.mktemp("l")), bin_dir, name="test")
+    one.up(["a"])
+    one.golden = {"base": golden(one, "base.json"),
+                  "site": golden(one, "site.json", "--lora", SITE)}
+    one.publish("tiny@1", "tiny-v1.Q4_0.gguf", one.golden["base"])
+    yield one
+    one.close()
+
+
+def publish(up, release, adapter, prompts, *more):
+    return up.ask("release", "create", release, "--base", "tiny@1",
+                  "--adapter", adapter, "--golden", prompts, "--sign-with",
+                  up.key, "--skip-play", "--publish", *more)
+
+
+def engines(device):
+    return device.children("flotilla-engine")
+
+
+def expected(up, *lora):
+    return up.program("flotilla-engine", "run", "--model", BASE, "--prompt",
+                      PROMPTS[0], "--n", "24", *lora)[1].rstrip("\n")
+
+
+def answer(device):
+    text, release, _ = device.ask(PROMPTS[0], "tiny", max_tokens=24)
+    return text, release
+
+
+def blobs(device):
+    return {name for name in os.listdir(os.path.join(device.state, "blobs"))
+            if "." not in name}
+
+
+def one_engine(device):
+    F.wait_until("one engine", 20, lambda: len(engines(device)) == 1)
+    return engines(device)[0]
+
+
+def test_an_adapter_release_swaps_in_the_running_engine(up):
+    device = up.devices["a"]
+    up.roll("tiny@1")
+    plain, adapted = expected(up), expected(up, "--lora", SITE)
+    assert plain != adapted
+    assert answer(device) == (plain, "tiny@1")
+    files = blobs(device)
+
+    made = publish(up, "tiny@2", SITE, up.golden["site"])
+    rollout = up.roll("tiny@2")
+    assert answer(device) == (adapted, "tiny@2")
+    # The base is here: the adapter and its prompts came, nothing else.
+    got = rollout["devices"][0]["bytes"]
+    assert 0 < got < os.path.getsize(BASE) / 5, rollout
+    assert made["number"] == 2
+    new = blobs(device) - files
+    assert not any(os.path.getsize(os.path.join(device.state, "blobs", name))
+                   > os.path.getsize(BASE) / 2 for name in new)
+
+    # The first engine had no room for adapters; this one has.
+    pid = one_engine(device)
+    streams = [F.Streamer(device, "tiny", PROMPTS) for _ in range(3)]
+    for stream in streams:
+        stream.start()
+    stronger = with_bytes(os.path.join(up.dir, "stronger.gguf"), SITE, -2, 1)
+    publish(up, "tiny@3", stronger, up.golden["site"])
+    up.roll("tiny@3")
+    assert one_engine(device) == pid
+    # Back to the adapter before, and to the base: no download, one engine.
+    for release, text in (("tiny@2", adapted),):
+        up.cli("rollout", "rollback", "--release", "tiny@3", "--to", release,
+               "--everywhere", "--confirm", "tiny@3", "--wait")
+        assert answer(device) == (text, release)
+        assert one_engine(device) == pid
+    for stream in streams:
+        stream.stop()
+    assert [f for s in streams for f in s.failed] == []
+    assert sum(len(s.spans) for s in streams) > 10
+
+
+def test_vectors_under_an_adapter_release_are_refused_by_name(up):
+    device = up.devices["a"]
+    connection = device.connection()
+    connection.request("POST", "/v1/embeddings",
+                       json.dumps({"model": "tiny", "input": "a"}),
+                       {"Content-Type": "application/json"})
+    assert json.loads(connection.getresponse().read())["error"]["code"] == \
+        "not.built"
+    connection.close()
+
+
+def failed(up, release, meanwhile=None):
+    """A rollout that the device's probe stops; the error of the device."""
+    serving = answer(up.devices["a"])
+    pid = one_engine(up.devices["a"])
+    started = up.ask("rollout", "start", release, "--phase", "100%", "--soak",
+                     "500ms")
+    if meanwhile is not None:
+        meanwhile()
+    device = F.wait_until("the end on the device", 60, lambda: next(
+        (d for d in up.ask("rollout", "get", started["id"])["devices"]
+         if d["state"] in ("failed", "rolled-back")), None))
+    assert device["state"] == "failed", device
+    assert answer(up.devices["a"]) == serving
+    assert one_engine(up.devices["a"]) == pid
+    return device["error"]
+
+
+def test_an_adapter_of_another_base_ends_in_its_probe(up):
+    other = os.path.join(MODELS, "smollm2-ops-lora.gguf")
+    publish(up, "tiny@5", other, up.golden["site"])
+    assert failed(up, "tiny@5")["id"] == "model.adapter"
+
+
+def test_an_adapter_that_kills_its_engine_kills_a_probe_alone(up):
+    device = up.devices["a"]
+    serving = engines(device)
+
+    def kill():
+        candidate = F.wait_until("a candidate", 30, lambda: [
+            pid for pid in engines(device) if pid not in serving], every=0.002)
+        os.kill(candidate[0], signal.SIGSEGV)
+    publish(up, "tiny@6", with_bytes(os.path.join(up.dir, "six.gguf"), SITE,
+                                     -4, 1), up.golden["site"])
+    assert failed(up, "tiny@6", kill)["id"] == "engine.crash"
+    digest = up.ask("release", "get", "tiny@6")["digest"]
+    F.wait_until("the denial", 10, lambda: any(digest in m["denied"] for m in
+                 up.ask("device", "get", "a")["models"]))
+
+
+def test_the_base_serves_again_in_the_same_engine(up):
+    device = up.devices["a"]
+    up.publish("other@1", "tiny-v1.Q4_0.gguf", up.golden["base"])
+    up.roll("other@1")
+    up.ask("release", "create", "other@2", "--base", "other@1", "--adapter",
+           SITE + ":0.5", "--golden", golden(up, "half.json", "--lora",
+                                             SITE + ":0.5"),
+           "--sign-with", up.key, "--publish", "--skip-play")
+    up.roll("other@2")
+    half = expected(up, "--lora", SITE + ":0.5")
+    assert device.ask(PROMPTS[0], "other", max_tokens=24)[:2] == (half,
+                                                                  "other@2")
+    F.wait_until("two engines", 20, lambda: len(engines(device)) == 2)
+    pids, files = set(engines(device)), blobs(device)
+    up.cli("rollout", "rollback", "--release", "other@2", "--to", "other@1",
+           "--everywhere", "--confirm", "other@2", "--wait")
+    assert device.ask(PROMPTS[0], "other", max_tokens=24)[:2] == (
+        expected(up), "other@1")
+    assert set(engines(device)) == pids and blobs(device) <= files
+
+
+def test_an_agent_that_starts_again_serves_base_and_adapter(up):
+    device = up.devices["a"]
+    before = answer(device)
+    device.stop()
+    device.start()
+    assert F.wait_until("an answer", 30, lambda: served(device)) == before
+
+
+def served(device):
+    try:
+        return answer(device)
+    except (OSError, F.Failed, http.client.HTTPException):
+        return None
