@@ -30,6 +30,8 @@ struct create {
     char bases[FLO_AUTHOR_BASES_MAX][1200];
     char base_names[FLO_AUTHOR_BASES_MAX][FLO_NAME_MAX + 1];
     char golden[1200];       /* where its prompts are, given or made */
+    char player[1200];       /* the base's model, fetched */
+    char lora[1200];         /* the adapter and its scale */
     struct flo_key *key;     /* that signs */
     struct flo_digest model; /* of the file */
     struct flo_digest given; /* of the golden prompts; zero: none given */
@@ -622,15 +624,50 @@ static int read_golden(const char *path, struct flo_err *err)
     return 0;
 }
 
+/* The model that plays: the one of the release, or of --base with the adapter,
+ * which shows whether they fit.  `words` grows from `count` on. */
+static int add_player(struct flo_cli *cli, struct create *create,
+                      const char **words, size_t *count, struct flo_err *err)
+{
+    const struct flo_parts *parts = &create->parts;
+    const struct flo_release_file *model;
+    struct flo_ticker ticker;
+    size_t at = 0;
+
+    words[(*count)++] = "--model";
+    if (parts->adapter == NULL) {
+        words[(*count)++] = create->files[0].path;
+        return 0;
+    }
+    model = flo_release_entry(parts->base, &parts->base->variants[0]);
+    snprintf(create->player, sizeof(create->player), "%s/base.gguf",
+             create->dir);
+    while (parts->files[at].path != parts->adapter) {
+        at++;
+    }
+    snprintf(create->lora, sizeof(create->lora), "%s:%g", parts->adapter,
+             parts->files[at].scale_ppm / (double)FLO_SCALE_PPM);
+    words[(*count)++] = create->player;
+    words[(*count)++] = "--lora";
+    words[(*count)++] = create->lora;
+    flo_ticker_start(&ticker, "   fetching the base's model");
+    int rv = flo_api_get_blob(cli, &model->digest, create->player, err);
+    flo_ticker_stop(&ticker);
+    return rv;
+}
+
 static int make_golden(struct flo_cli *cli, struct create *create,
                        struct flo_err *err)
 {
     const char *prompts = flo_args_text(&cli->args, "prompts", NULL);
     const char *context = flo_args_text(&cli->args, "context", NULL);
-    const char *words[16] = {"golden", "create", create->golden, "--model",
-                             create->files[0].path};
-    size_t n = 5;
+    const char *words[16] = {"golden", "create", create->golden};
+    size_t n = 3;
+    int rv = add_player(cli, create, words, &n, err);
 
+    if (rv < 0) {
+        return rv;
+    }
     snprintf(create->golden, sizeof(create->golden), "%s/golden.json",
              create->dir);
     if (prompts != NULL) {
@@ -643,18 +680,16 @@ static int make_golden(struct flo_cli *cli, struct create *create,
     }
     flo_out_say(cli, "   making       golden prompts, %s",
                 prompts != NULL ? prompts : "the built-in set");
-    int rv = run_model(words, err);
+    rv = run_model(words, err);
     return rv < 0 ? rv : read_golden(create->golden, err);
 }
 
 static int prepare_golden(struct flo_cli *cli, struct create *create,
                           struct flo_err *err)
 {
-    const char *words[] = {
-        "golden", "play", create->golden, "--model", create->files[0].path,
-        NULL};
-
-    bool is_played = create->parts.is_native && create->parts.adapter == NULL;
+    const char *words[16] = {"golden", "play", create->golden};
+    size_t n = 3;
+    bool is_played = create->parts.is_native;
 
     if (!create->has_golden) {
         return 0;
@@ -675,7 +710,8 @@ static int prepare_golden(struct flo_cli *cli, struct create *create,
         return 0;
     }
     flo_out_say(cli, "   playing      %s", create->golden);
-    return run_model(words, err);
+    int rv = add_player(cli, create, words, &n, err);
+    return rv < 0 ? rv : run_model(words, err);
 }
 
 /* ---- the command ------------------------------------------------ */

@@ -147,6 +147,20 @@ def failed(up, release, meanwhile=None):
     return device["error"]
 
 
+def test_an_adapter_of_another_base_is_refused_when_it_is_published(up):
+    other = os.path.join(MODELS, "smollm2-ops-lora.gguf")
+    code, out, err = up.cli(
+        "release", "create", "tiny@7", "--base", "tiny@1", "--adapter", other,
+        "--golden", up.golden["site"], "--sign-with", up.key, check=False)
+    assert code != 0 and "error[model.adapter]" in err and out == "", err
+    assert up.cli("release", "get", "tiny@7", check=False)[0] != 0
+    # Its prompts are made of the base with the adapter.
+    made = up.ask("release", "create", "tiny@8", "--base", "tiny@1",
+                  "--adapter", SITE, "--prompts",
+                  os.path.join(up.dir, "prompts.txt"), "--sign-with", up.key)
+    assert made["number"] > 1
+
+
 def test_an_adapter_of_another_base_ends_in_its_probe(up):
     other = os.path.join(MODELS, "smollm2-ops-lora.gguf")
     publish(up, "tiny@5", other, up.golden["site"])
