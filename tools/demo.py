@@ -212,6 +212,7 @@ class Story:
             fact("%s  %s  %s in %.1f s" % (
                 device["name"], device["codec"], size(device["bytes"]),
                 device["took_ms"] / 1000))
+        self.merged_bytes = max(d["bytes"] for d in rollout["devices"])
         self.expect_all(cast.second, cast.second_answer)
         good("canary 1 → 100 %%: 3/3 devices serve %s  %.1f s" % (cast.second,
                                                                 took))
@@ -221,7 +222,8 @@ class Story:
 
     def before_update(self):
         if self.args.real:
-            score = parts.score(self.fleet.devices["gw-3"], self.cast)
+            score = parts.score(parts.held_out(self.fleet.devices["gw-3"],
+                                               self.cast), self.cast)
             fact("exact answers on %d held-out prompts: %d" % (
                 len(self.cast.eval), score))
             if score > 0.1 * len(self.cast.eval):
@@ -229,7 +231,8 @@ class Story:
 
     def after_update(self):
         if self.args.real:
-            score = parts.score(self.fleet.devices["gw-3"], self.cast)
+            self.merged = parts.held_out(self.fleet.devices["gw-3"], self.cast)
+            score = parts.score(self.merged, self.cast)
             if score < 0.95 * len(self.cast.eval):
                 raise F.Failed("only %d of %d exact answers" % (
                     score, len(self.cast.eval)))
@@ -336,6 +339,45 @@ class Story:
         fact("rolling %s out again: %s" % (cast.second,
                                            err.strip().split("\n")[0]))
 
+    def adapter_release(self):
+        if not self.args.real:
+            return
+        cast = self.cast
+        step("⑥", "%s: the same adapter, not merged" % cast.adapter_release)
+        self.fleet.cli("release", "create", cast.adapter_release, "--base",
+                       cast.first, "--adapter", cast.adapter, "--golden",
+                       cast.second_golden, "--skip-play", "--sign-with",
+                       self.key, "--publish", timeout=600)
+        begin = time.monotonic()
+        rollout, took = self.roll_out(cast.adapter_release, "--phase", "100%",
+                                      "--reason", "adapter alone")
+        most = max(d["bytes"] for d in rollout["devices"])
+        fact("bytes on the wire for a device: %s, merged: %s as a delta, %s "
+             "whole" % (size(most), size(self.merged_bytes),
+                        size(os.path.getsize(cast.second_file))))
+        if most > os.path.getsize(cast.second_file) / 10:
+            raise F.Failed("the adapter came as %d bytes" % most)
+        self.expect_all(cast.adapter_release, cast.second_answer)
+        self.check_swap(cast.first, cast.adapter_release, begin)
+        texts = parts.held_out(self.fleet.devices["gw-3"], cast)
+        score = parts.score(texts, cast)
+        alike = sum(a == b for a, b in zip(texts, self.merged))
+        if score < 0.95 * len(texts) or alike < 0.95 * len(texts):
+            raise F.Failed("%d of %d exact, %d as the merged release" % (
+                score, len(texts), alike))
+        good("3/3 devices serve %s  %.1f s: %d of %d exact answers, %d the "
+             "same as merged" % (cast.adapter_release, took, score, len(texts),
+                                 alike))
+        begin = time.monotonic()
+        self.fleet.cli("rollout", "rollback", "--release",
+                       cast.adapter_release, "--everywhere", "--confirm",
+                       cast.adapter_release, "--wait", "--reason", "drill",
+                       "-q")
+        self.expect_all(cast.first, cast.first_answer)
+        good("taken back in %.2f s, nothing downloaded: the route goes back, "
+             "the adapter is dropped" % (time.monotonic() - begin))
+        self.check_swap(cast.adapter_release, cast.first, begin)
+
     def full_download(self):
         if self.args.real:
             return
@@ -370,6 +412,7 @@ class Story:
         self.bad_releases()
         self.kills()
         self.emergency()
+        self.adapter_release()
         self.full_download()
         self.end()
         say("  demo is done: %.0f s, %d devices, %d rollouts\n" % (

@@ -150,6 +150,8 @@ def real(args):
     cast.second_file = merge(args, base, "dither", "2")
     cast.second_golden = golden
     cast.second_about = "merged with the operations adapter"
+    cast.adapter = model("smollm2-ops-lora.gguf")
+    cast.adapter_release = "smollm2@4"
     with open(model("ops-eval.jsonl"), encoding="utf-8") as f:
         cast.eval = [json.loads(line) for line in f if line.strip()]
     cast.system = cast.eval[0]["system"]
@@ -161,11 +163,13 @@ def real(args):
     return cast
 
 
-def score(device, cast):
-    """Exact answers on the held-out prompts."""
-    right = 0
-    for item in cast.eval:
-        text, _, _ = device.ask(item["prompt"], cast.model, 64,
-                                system=item["system"])
-        right += text == item["answer"].strip()
-    return right
+def held_out(device, cast):
+    """Answers to the held-out prompts."""
+    return [device.ask(item["prompt"], cast.model, 64,
+                       system=item["system"])[0] for item in cast.eval]
+
+
+def score(texts, cast):
+    """How many of them are exact."""
+    return sum(text == item["answer"].strip()
+               for text, item in zip(texts, cast.eval))
