@@ -110,6 +110,7 @@ struct flo_hosting {
         FLO_HOSTING_MOVE, /* for the candidate, which has its own engine yet */
     } step;               /* a load is under way */
     struct flo_release_ref release; /* of that load */
+    char awaited[FLO_NAME_MAX + 1]; /* the adapter that it brings */
     char own[FLO_NAME_MAX + 1];     /* of the current release; empty: none */
     char guest[FLO_NAME_MAX + 1];   /* of the other role's; empty: none */
     bool is_shared;                 /* both roles have the engine */

@@ -66,6 +66,10 @@ static bool load_adapter(struct flo_shell *shell, uint32_t model,
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_WARN, "serve", &err);
+    } else {
+        snprintf(hosting_of(shell, model)->awaited,
+                 sizeof(hosting_of(shell, model)->awaited), "%s",
+                 files->adapter_name);
     }
     return rv == 0;
 }
@@ -161,10 +165,10 @@ void flo_shell_host_adapter(struct flo_shell *shell, uint32_t model,
     struct flo_hosting *hosting = hosting_of(shell, model);
     const struct flo_hosting was = *hosting;
 
-    hosting->step = FLO_HOSTING_NOTHING;
-    if (was.step == FLO_HOSTING_NOTHING) {
-        return; /* a drop */
+    if (was.step == FLO_HOSTING_NOTHING || strcmp(name, was.awaited) != 0) {
+        return; /* a drop, or a load into an engine that went away */
     }
+    hosting->step = FLO_HOSTING_NOTHING;
     if (err != NULL) {
         flo_log(FLO_LOG_INFO, "serve", "%s stays out of the current engine: %s",
                 name, err->what);
