@@ -378,6 +378,33 @@ static int remove_model(struct flo_rest_call *call,
                   : flo_orders_remove(call->controller, &what, id, err);
 }
 
+struct asked {
+    char *id;
+    bool is_retired;
+};
+
+static int take_asked(void *context, const struct flo_fleet_device *device)
+{
+    struct asked *asked = context;
+
+    asked->is_retired = device->is_retired;
+    return take_id(asked->id, device);
+}
+
+/* A retired device never answers. */
+static int find_asked(struct flo_rest_call *call, const char *device, char *id,
+                      struct flo_err *err)
+{
+    struct asked asked = {.id = id};
+    int rv = flo_fleet_device_get(call->controller->store, device, take_asked,
+                                  &asked, err);
+
+    return rv == 0 && asked.is_retired
+               ? flo_fail(err, FLO_E_DEVICE_ABSENT, "device %s is retired",
+                          device)
+               : rv;
+}
+
 /* A device is asked for a report; nothing changes there, so nothing is typed.
  */
 static int ask_report(struct flo_rest_call *call, enum flo_order_op op,
@@ -402,8 +429,7 @@ static int ask_report(struct flo_rest_call *call, enum flo_order_op op,
     }
     order.lines = (uint32_t)lines;
     snprintf(order.by, sizeof(order.by), "%.64s", call->name);
-    rv = flo_fleet_device_get(call->controller->store, what->device, take_id,
-                              order.scope.device, err);
+    rv = find_asked(call, what->device, order.scope.device, err);
     return rv < 0 ? rv : flo_orders_report(call->controller, &order, id, err);
 }
 

@@ -91,7 +91,8 @@ def test_a_stranger_leaves_no_trace_in_the_audit(controller, folder):
     minutes = (time.monotonic() - begin) / 60
     assert records() == before
     assert metric(controller, "strangers_refused_total") == counted + 100
-    lines = open(controller.dir + ".log").read().count("/v1/enroll refused")
+    lines = open(controller.dir + ".log").read().count(
+        "refused on /v1/enroll")
     assert 1 <= lines <= 1 + minutes, "a line a minute"
     # Who holds a token of ours is known, even when it is used up, and whatever
     # else is sent with it: once an hour, for it may be anybody by now.

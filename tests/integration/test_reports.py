@@ -131,12 +131,24 @@ def test_the_command_asks_waits_and_prints(controller, gateway, folder):
 
 
 def test_a_device_that_refuses_says_why(controller, gateway, folder):
+    earlier = ask(controller, "logs", lines=5)
     order = ask(controller, "logs")
     assert heard(gateway, order)
     gateway.client.publish(gateway.topic("ack"), json.dumps({
         "v": 1, "order": order, "outcome": "refused",
         "error": {"id": "not.built", "what": "no logs here"}}))
-    answer = until("the refusal", 10, lambda: [
-        d for d in controller.ask("GET", "/v1/orders/" + order).json["devices"]
-        if d["outcome"] == "refused"])
-    assert answer[0]["error"]["id"] == "not.built"
+
+    def outcome(asked):
+        return controller.ask("GET", "/v1/orders/" + asked).json["devices"][0]
+    until("the refusal", 10, lambda: outcome(order)["outcome"] == "refused")
+    assert outcome(order)["error"]["id"] == "not.built"
+    # Nobody said anything of the other request.
+    assert outcome(earlier)["outcome"] == "pending"
+
+
+def test_a_retired_device_is_asked_for_nothing(controller, folder):
+    gone = Device(controller, folder, "gw-9", controller.enrol_token())
+    assert controller.ask("DELETE", "/v1/devices/gw-9").status in (200, 204)
+    answer = controller.ask("POST", "/v1/orders", {
+        "op": "logs", "device": gone.id})
+    assert answer.status == 404, answer.body

@@ -78,10 +78,19 @@ struct flo_answer_result flo_answer_decide(const struct flo_answer *answer)
     return result;
 }
 
+/* Each of these has a report of its own. */
+static bool asks_for_report(const char *word)
+{
+    enum flo_order_op op;
+
+    return flo_order_op_parse(word, &op) &&
+           flo_order_fact(op)->subject == FLO_ORDER_SUBJECT_REPORT;
+}
+
 bool flo_answer_covers(const struct flo_answer_order *answered,
                        const struct flo_answer_order *awaited)
 {
-    return awaited->seq < answered->seq &&
+    return awaited->seq < answered->seq && !asks_for_report(answered->op) &&
            strcmp(awaited->op, answered->op) == 0 &&
            strcmp(awaited->group, answered->group) == 0 &&
            strcmp(awaited->rollout, answered->rollout) == 0 &&

@@ -45,7 +45,8 @@ struct flo_answer_order {
     uint64_t seq;
 };
 /* The answer to one order is the answer to an earlier one about the same,
- * which was signed again or asked for again with it. */
+ * which was signed again or asked for again with it.  Two requests for a report
+ * are never about the same. */
 bool flo_answer_covers(const struct flo_answer_order *answered,
                        const struct flo_answer_order *awaited);
 

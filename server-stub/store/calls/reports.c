@@ -27,25 +27,37 @@ static struct flo_query of_device(const char *device)
                               SORTED(DOWN(REPORT_AT), DOWN(REPORT_ORDER))};
 }
 
-/* A device that is asked for ever takes no more room than its newest. */
-static int drop_oldest(struct flo_fleet_store *store, const char *device,
+static int take_id(void *context, const struct flo_row *row)
+{
+    snprintf(context, FLO_NAME_MAX + 1, "%s",
+             flo_row_text(row, FLO_FIELD_REPORT_ORDER));
+    return 0;
+}
+
+/* A device that is asked for ever takes no more room than its newest.  What
+ * just came stays, wherever its time stands among those of the others. */
+static int drop_oldest(struct flo_fleet_store *store,
+                       const struct flo_fleet_report *report,
                        struct flo_err *err)
 {
-    struct flo_number at = {.field = FLO_FIELD_REPORT_AT};
-    struct flo_query query = of_device(device);
+    char order[FLO_NAME_MAX + 1];
+    struct flo_query query = {
+        .table = FLO_TABLE_REPORT,
+        WHERE(text_is(FLO_FIELD_REPORT_DEVICE, report->device),
+              {.field = FLO_FIELD_REPORT_ORDER,
+               .how = FLO_MATCH_IS_NOT,
+               .value.text = report->order}),
+        SORTED(DOWN(REPORT_AT), DOWN(REPORT_ORDER)),
+        .offset = FLO_FLEET_REPORTS_MAX - 1};
     bool found;
+    int rv = flo_fleet_find_one(store, query, take_id, order, &found, err);
 
-    query.offset = FLO_FLEET_REPORTS_MAX;
-    int rv = flo_fleet_find_one(store, query, flo_fleet_take_number, &at,
-                                &found, err);
     return rv < 0 || !found
                ? rv
                : flo_fleet_remove(
                      store, FLO_TABLE_REPORT,
-                     MATCHES(text_is(FLO_FIELD_REPORT_DEVICE, device),
-                             number_how(FLO_FIELD_REPORT_AT, FLO_MATCH_UP_TO,
-                                        at.number)),
-                     NULL, err);
+                     MATCHES(text_is(FLO_FIELD_REPORT_ORDER, order)), NULL,
+                     err);
 }
 
 int flo_fleet_report_add(struct flo_fleet_store *store,
@@ -61,7 +73,7 @@ int flo_fleet_report_add(struct flo_fleet_store *store,
                 set_text(FLO_FIELD_REPORT_BODY, report->body)),
         NULL, err);
 
-    return rv < 0 ? rv : drop_oldest(store, report->device, err);
+    return rv < 0 ? rv : drop_oldest(store, report, err);
 }
 
 int flo_fleet_report_get(struct flo_fleet_store *store, const char *order,

@@ -105,6 +105,10 @@ static void an_answer_covers_only_earlier_orders_about_the_same(void **state)
     awaited.rollout = "";
     awaited.op = "abort";
     assert_false(flo_answer_covers(&answered, &awaited));
+    answered.op = awaited.op = "remove";
+    assert_true(flo_answer_covers(&answered, &awaited));
+    answered.op = awaited.op = "logs"; /* each brings a report of its own */
+    assert_false(flo_answer_covers(&answered, &awaited));
 }
 
 static void

@@ -124,6 +124,34 @@ static void a_device_keeps_its_newest_reports(void **state)
     assert_int_equal(flo_fleet_report_get(store, "o-05", NULL, NULL, &err), 0);
 }
 
+/* The clock was set back, or several came in one millisecond. */
+static void
+a_report_that_came_last_is_kept_whatever_the_clock_says(void **state)
+{
+    static const uint64_t at_ms[] = {7000, 5};
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_err err = {0};
+    char order[32];
+
+    for (size_t c = 0; c < FLO_COUNT(at_ms); c++) {
+        for (unsigned i = 0; i < 2 * FLO_FLEET_REPORTS_MAX; i++) {
+            snprintf(order, sizeof(order), "o-%zu%02u", 1 - c, i);
+            struct flo_fleet_report report = {.order = order,
+                                              .device = DEVICE,
+                                              .op = "logs",
+                                              .at_ms = at_ms[c],
+                                              .body = "{}"};
+            assert_int_equal(flo_fleet_report_add(store, &report, &err), 0);
+            assert_int_equal(
+                flo_fleet_report_get(store, order, NULL, NULL, &err), 0);
+        }
+        struct flo_buf FLO_CLEANUP(flo_buf_deinit) all = {0};
+        assert_int_equal(
+            flo_fleet_report_list(store, DEVICE, add_report_id, &all, &err), 0);
+        assert_int_equal(all.bytes, 6 * FLO_FLEET_REPORTS_MAX);
+    }
+}
+
 static int add_assignment(void *context, const char *model, const char *order)
 {
     flo_buf_printf(context, "%s %s\n", model, order);
@@ -895,6 +923,7 @@ int main(void)
         OVER_BOTH(a_retired_device_frees_its_name_and_keeps_its_row),
         OVER_BOTH(a_device_has_an_order_for_each_model),
         OVER_BOTH(a_device_keeps_its_newest_reports),
+        OVER_BOTH(a_report_that_came_last_is_kept_whatever_the_clock_says),
         OVER_BOTH(each_write_of_desired_raises_the_revision),
         OVER_BOTH(events_are_acknowledged_up_to_the_first_gap),
         OVER_BOTH(a_token_has_as_many_uses_as_it_was_made_for),
