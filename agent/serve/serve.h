@@ -44,6 +44,7 @@ struct flo_serve_model {
     uint64_t created_s;        /* the model's; 0: not known */
     uint32_t context;          /* tokens; 0: the model's, at most 2048 */
     uint32_t threads;          /* 0: by the machine */
+    uint32_t threads_max;      /* whatever the machine has; 0: no bound */
     uint32_t sessions;         /* answered together; 0: 4, or as many as fit the
                                 * budget */
     enum flo_serve_cache {

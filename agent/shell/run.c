@@ -461,6 +461,7 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
     }
     if (rv == 0 && !is_local) {
         rv = flo_control_open(shell, err);
+        rv = rv < 0 ? rv : flo_watch_open(shell, err);
     }
     if (rv == 0 && !is_local && shell->identity.is_there &&
         !shell->device_is_unread) {
@@ -490,6 +491,7 @@ void flo_shell_close(struct flo_shell *shell)
         shell->mqtt = NULL;
     }
     flo_upload_cancel(shell);
+    flo_watch_close(shell);
     flo_control_close(shell->control);
     shell->control = NULL;
     if (shell->serve != NULL) {

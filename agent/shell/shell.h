@@ -22,6 +22,8 @@
 #include <flotilla/release.h>
 #include <flotilla/updater.h>
 
+#include "agent/core/checkup/checkup.h"
+#include "agent/core/memory/strain.h"
 #include "agent/serve/serve.h"
 #include "agent/shell/outbox/answers.h"
 #include "agent/shell/outbox/events.h"
@@ -83,6 +85,27 @@ struct flo_machine {
     char kernel[16]; /* fastest engine kernel: avx2, ... */
     uint32_t cpus;
     uint64_t memory_bytes; /* for models: the budget, or what there is */
+    struct flo_bench {
+        char of[FLO_DIGEST_TEXT]; /* hardware, kernel, engine */
+        uint64_t at_ms, took_ms;
+        uint64_t memory_bytes_per_s; /* 0: not measured */
+        uint64_t int8_ops_per_s, read_bytes_per_s;
+    } bench;
+};
+struct flo_bench_child;
+/* What the sensors say, and what the device gives up for it. */
+struct flo_watch {
+    struct event *tick;
+    struct flo_sensed sensed;
+    struct flo_power power;
+    struct flo_power_limits limits;
+    bool is_slowed; /* the limits are less than everything */
+    struct flo_strain strain;
+    uint32_t rungs[FLO_AGENT_MODELS_MAX];
+    bool is_due[FLO_AGENT_MODELS_MAX]; /* to be loaded again for its rung */
+    struct flo_bench_child *bench;     /* the benchmark under way; NULL */
+    uint64_t busy_ms;                  /* when it last was */
+    uint64_t bench_again_ms;           /* not before, after a failure */
 };
 struct flo_measure_window {
     uint64_t begin_ms; /* 0: with the first close */
@@ -140,6 +163,7 @@ struct flo_shell {
     struct flo_settings settings;
     struct flo_identity identity;
     struct flo_machine machine;
+    struct flo_watch watch;
     struct flo_store *store;
     struct flo_slots other;   /* record of a model without a place here */
     struct flo_device device; /* the record on disk */

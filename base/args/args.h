@@ -52,6 +52,7 @@ struct flo_flag {
     uint64_t min, max; /* of a number or duration; max 0: what fits */
     char letter;       /* 'o': "-o" too */
     bool is_needed;
+    const char *unless; /* ... but where this flag is given */
     /* Called for each that is given, instead of a kind. */
     int (*take)(void *state, const char *value, struct flo_err *err);
     const char *(*more)(void); /* stands behind the help */

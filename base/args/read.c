@@ -64,7 +64,8 @@ static int check(const struct flo_args *args, struct flo_err *err)
     for (size_t i = 0; i < FLO_VERB_TABLES; i++) {
         const struct flo_flag *flag = verb->flags[i];
         for (; flag != NULL && flag->name != NULL; flag++) {
-            if (flag->is_needed && !flo_args_has(args, flag->name)) {
+            if (flag->is_needed && !flo_args_has(args, flag->name) &&
+                (flag->unless == NULL || !flo_args_has(args, flag->unless))) {
                 flo_fail(err, FLO_E_USAGE, "`%s` needs --%s %s", call,
                          flag->name, flag->value);
                 return show_usage(verb, call, err);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/commands/bench_device.h"
 #include "engine/commands/commands.h"
 #include "engine/sample/random.h"
 #include "engine/tools/common.h"
@@ -36,6 +37,9 @@ struct bench {
     size_t test_count;
     int32_t *tokens; /* of pseudo-random ids, as many as the context */
     double ttft_ms;
+    bool is_device;        /* the machine, no model */
+    const char *read_file; /* of the disk whose rate counts */
+    uint32_t to;           /* descriptor of the answer */
 };
 
 static int bad_test(const char *name, struct flo_err *err)
@@ -212,7 +216,12 @@ static int run_bench(void *context, struct flo_err *err)
 {
     struct bench *bench = context;
     struct flo_random_stream random = {.state = 1};
-    int rv = read_tests(bench, err);
+    int rv;
+
+    if (bench->is_device) {
+        return flo_bench_device(bench->read_file, bench->to, err);
+    }
+    rv = read_tests(bench, err);
 
     if (rv < 0 || (rv = flo_tool_open(&bench->tool, FLO_VOCABULARY_IF_KNOWN,
                                       &bench->model, err)) < 0) {
@@ -242,12 +251,20 @@ static const struct flo_flag flags[] = {
     {"tests", "LIST",
      "p128,p512,g32,g32@2048 (default p128,g32); - reads stdin",
      FLO_TEXT(struct bench, tests_text)},
+    {"device", NULL,
+     "measure the machine instead of a model, two seconds at most: memory, "
+     "8-bit operations, disk; always JSON",
+     FLO_SWITCH(struct bench, is_device)},
+    {"read", "FILE", "with --device: a file to read for the disk's rate",
+     FLO_TEXT(struct bench, read_file)},
+    {"to", "FD", "with --device: the answer goes to this descriptor",
+     FLO_U32(struct bench, to)},
     FLO_FLAGS_END,
 };
 const struct flo_verb flo_verb_bench = {
     .name = "bench",
     .help = "measure speed and memory",
-    .usage = "--model FILE [--tests LIST] [--json]",
+    .usage = "{--model FILE [--tests LIST] | --device} [--json]",
     .flags = {FLO_FLAGS_BACKEND, flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = run_bench,

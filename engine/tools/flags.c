@@ -24,7 +24,8 @@ static const char *kernels(void)
 }
 
 const struct flo_flag flo_flags_model[] = {
-    {"model", "FILE", "the GGUF", TO_TEXT(model), .is_needed = true},
+    {"model", "FILE", "the GGUF", TO_TEXT(model), .is_needed = true,
+     .unless = "device"},
     {"ctx", "N", "tokens of context (default: the model's, at most 2048)",
      TO_U32(context)},
     {"threads", "N", "threads (default: CPUs, at most 8)", TO_U32(threads)},

@@ -748,6 +748,9 @@ static void model_take(struct serve_engine *engine,
         unsigned cpus = flo_cpus_allowed();
         open->threads = cpus < THREADS_MAX ? cpus : THREADS_MAX;
     }
+    if (model->threads_max > 0 && open->threads > model->threads_max) {
+        open->threads = model->threads_max;
+    }
     engine->threads = open->threads;
 }
 

@@ -39,6 +39,8 @@ uint64_t flo_machine_memory_free(void);
 /* Hottest zone in m°C; false: the machine has none. */
 #define FLO_THERMAL "/sys/class/thermal"
 bool flo_machine_temperature(const char *folder, int64_t *out);
+/* Its "bench". */
+json_t *flo_machine_bench_json(const struct flo_bench *bench);
 /* The profile object of reported, enrolment and updater jobs; settings NULL:
  * without runtimes. */
 json_t *flo_machine_json(const struct flo_settings *settings,

@@ -136,6 +136,16 @@ static json_t *architectures_json(void)
     return list;
 }
 
+json_t *flo_machine_bench_json(const struct flo_bench *bench)
+{
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "of", bench->of, "at_ms",
+                     (json_int_t)bench->at_ms, "memory_bytes_per_s",
+                     (json_int_t)bench->memory_bytes_per_s, "int8_ops_per_s",
+                     (json_int_t)bench->int8_ops_per_s, "read_bytes_per_s",
+                     (json_int_t)bench->read_bytes_per_s, "took_ms",
+                     (json_int_t)bench->took_ms);
+}
+
 json_t *flo_machine_json(const struct flo_settings *settings,
                          const struct flo_machine *machine,
                          uint64_t disk_free_bytes)
@@ -146,6 +156,10 @@ json_t *flo_machine_json(const struct flo_settings *settings,
         "disk_free_bytes", (json_int_t)disk_free_bytes, "kernel",
         machine->kernel, "engine", architectures_json());
 
+    if (json != NULL && machine->bench.memory_bytes_per_s > 0) {
+        json_object_set_new(json, "bench",
+                            flo_machine_bench_json(&machine->bench));
+    }
     if (settings != NULL) {
         json_object_set_new(json, "runtimes", flo_runtimes_json(settings));
     }

@@ -88,11 +88,16 @@ static void take_engine(struct flo_shell *shell, uint32_t model,
 static void gather(struct flo_shell *shell, uint32_t model,
                    struct flo_checkup *out)
 {
+    enum flo_rung_why why;
+
     memset(out, 0, sizeof(*out));
     flo_sensors_read(flo_sensors_root(), &out->sensed);
     out->cpus = flo_cpus_allowed();
     out->disk_free_bytes = flo_store_disk_free(shell->store);
     out->sandbox_lacks = flo_sandbox_lacks();
+    out->memory_bytes_per_s = shell->machine.bench.memory_bytes_per_s;
+    out->rung = flo_report_rung(shell, &why);
+    out->rung_why = flo_rung_why_word(why);
     take_engine(shell, model, out);
     take_certificate(shell, out);
 }
@@ -115,6 +120,9 @@ static json_t *machine_facts(const struct flo_shell *shell,
     const struct flo_sensed *s = &c->sensed;
     json_t *json = json_object();
 
+    number(json, "rung", c->rung);
+    text(json, "rung-why", c->rung_why);
+    number(json, "bench-memory-bytes-per-s", c->memory_bytes_per_s);
     text(json, "arch", shell->machine.arch);
     text(json, "kernel-best", c->kernel_best);
     number(json, "cpus", c->cpus);

@@ -26,6 +26,21 @@ json_t *flo_lines_json(uint32_t lines, uint64_t from_ms, size_t bytes_max,
 /* The facts and findings of contracts section 8.9 into `out`. */
 void flo_hardware_checkup(struct flo_shell *shell, json_t *out);
 
+/* bench.c: memory, 8-bit operations and disk of this machine, measured by a
+ * process of two seconds.  The stored numbers, if they are of this machine: */
+void flo_bench_load(struct flo_shell *shell);
+void flo_bench_start(struct flo_shell *shell);
+void flo_bench_cancel(struct flo_shell *shell);
+
+/* bench_read.c: its answer, or the stored numbers. */
+#define FLO_BENCH_BYTES_MAX 1024
+FLO_MUST_USE int flo_bench_read(const char *text, size_t bytes,
+                                struct flo_bench *out, struct flo_err *err);
+
+/* watch.c: the sensors once a second. */
+FLO_MUST_USE int flo_watch_open(struct flo_shell *shell, struct flo_err *err);
+void flo_watch_close(struct flo_shell *shell);
+
 /* upload.c: one upload at a time, on a thread of its own. */
 struct flo_upload;
 typedef void flo_upload_done(void *context, const char *order,

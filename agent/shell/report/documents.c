@@ -251,6 +251,34 @@ static json_t *models_json(const struct flo_shell *shell)
     return json;
 }
 
+/* How far it stepped down, and why. */
+static json_t *memory_json(const struct flo_shell *shell)
+{
+    enum flo_rung_why why;
+    uint32_t rung = flo_report_rung(shell, &why);
+
+    return json_pack("{s:I, s:I, s:s}", "budget",
+                     (json_int_t)shell->machine.memory_bytes, "rung",
+                     (json_int_t)rung, "why", flo_rung_why_word(why));
+}
+
+static void add_power(const struct flo_shell *shell, json_t *profile)
+{
+    const struct flo_sensed *sensed = &shell->watch.sensed;
+
+    if (shell->watch.tick == NULL) {
+        return; /* nobody has looked */
+    }
+    json_object_set_new(profile, "power",
+                        json_pack("{s:b, s:i}", "mains",
+                                  (int)!sensed->is_discharging, "battery_pct",
+                                  (int)sensed->battery_pct));
+    if (sensed->has_zone) {
+        json_object_set_new(profile, "temperature_mc",
+                            json_integer((json_int_t)sensed->zone_mc));
+    }
+}
+
 json_t *flo_report_reported(const struct flo_shell *shell)
 {
     json_t *groups = json_array();
@@ -273,6 +301,8 @@ json_t *flo_report_reported(const struct flo_shell *shell)
                      profile, "models", models_json(shell), "frozen",
                      (int)shell->agent.is_frozen);
     if (json != NULL) {
+        json_object_set_new(json, "memory", memory_json(shell));
+        add_power(shell, profile);
         json_object_set_new(json, "top", integer(shell->device.top));
         json_object_set_new(json, "epoch", integer(shell->device.epoch));
         json_object_set_new(json, "frozen_emergency",

@@ -7,6 +7,16 @@
 /* telemetry.c */
 void flo_telemetry_request(struct flo_measures *measures,
                            const struct flo_serve_request_stats *stats);
+/* How far the device stepped down, and why: the gauges rung and rung_why. */
+enum flo_rung_why {
+    FLO_RUNG_NONE,
+    FLO_RUNG_PSI,
+    FLO_RUNG_CGROUP,
+    FLO_RUNG_HEAT,
+    FLO_RUNG_BATTERY
+};
+uint32_t flo_report_rung(const struct flo_shell *shell, enum flo_rung_why *why);
+const char *flo_rung_why_word(enum flo_rung_why why);
 /* Keep its speed for the median of the last requests. */
 void flo_telemetry_recent(struct flo_shell_model *model,
                           const struct flo_serve_request_stats *stats);

@@ -32,6 +32,32 @@ void flo_telemetry_recent(struct flo_shell_model *model,
     }
 }
 
+const char *flo_rung_why_word(enum flo_rung_why why)
+{
+    static const char *const words[] = {"", "psi", "cgroup", "heat", "battery"};
+
+    return words[why];
+}
+
+uint32_t flo_report_rung(const struct flo_shell *shell, enum flo_rung_why *why)
+{
+    const struct flo_watch *watch = &shell->watch;
+    uint32_t rung = 0;
+
+    *why = FLO_RUNG_NONE;
+    for (size_t i = 0; i < FLO_COUNT(watch->rungs); i++) {
+        rung = watch->rungs[i] > rung ? watch->rungs[i] : rung;
+    }
+    if (rung > 0) {
+        *why = watch->strain.cause == FLO_STRAIN_CGROUP ? FLO_RUNG_CGROUP
+                                                        : FLO_RUNG_PSI;
+    } else if (watch->is_slowed) {
+        rung = 1;
+        *why = watch->power.is_hot ? FLO_RUNG_HEAT : FLO_RUNG_BATTERY;
+    }
+    return rung;
+}
+
 /* Measurements that are taken once a window. */
 static void measure_now(struct flo_shell *shell, uint32_t model)
 {
@@ -39,6 +65,7 @@ static void measure_now(struct flo_shell *shell, uint32_t model)
     struct flo_serve_status status = {0};
     uint64_t rss = 0;
     int64_t temperature;
+    enum flo_rung_why why;
 
     flo_serve_get_status(shell->serve, model, &status);
     (void)flo_process_memory(getpid(), &rss, NULL, NULL);
@@ -54,6 +81,9 @@ static void measure_now(struct flo_shell *shell, uint32_t model)
     if (flo_machine_temperature(FLO_THERMAL, &temperature)) {
         flo_measure_set(measures, FLO_METRIC_NAME_TEMPERATURE, temperature);
     }
+    flo_measure_set(measures, FLO_METRIC_NAME_RUNG,
+                    (int64_t)flo_report_rung(shell, &why));
+    flo_measure_set(measures, FLO_METRIC_NAME_RUNG_WHY, (int64_t)why);
 }
 
 void flo_telemetry_close(struct flo_shell *shell, uint32_t model)

@@ -72,6 +72,26 @@ static int load_runtime(struct flo_shell *shell,
     return 0;
 }
 
+/* What the watch gave up: threads for heat and battery, cache for memory. */
+static void step_down(const struct flo_watch *watch, uint32_t place,
+                      struct flo_serve_model *model)
+{
+    struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];
+    uint32_t rung = watch->rungs[place];
+
+    model->threads_max = watch->is_slowed ? watch->limits.threads_max : 0;
+    if (rung == 0 || rung >= FLO_MEMORY_RUNGS) {
+        return;
+    }
+    flo_memory_rungs(model->context == 0 ? 2048 : model->context,
+                     model->sessions == 0 ? 4 : model->sessions, rungs);
+    model->context = rungs[rung].context;
+    model->sessions = rungs[rung].sessions;
+    model->cache = rungs[rung].cache == FLO_MEMORY_CACHE_Q8_0
+                       ? FLO_SERVE_CACHE_Q8_0
+                       : FLO_SERVE_CACHE_F16;
+}
+
 static int load(struct flo_shell *shell, const struct flo_agent_action *action,
                 struct flo_err *err)
 {
@@ -112,6 +132,7 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action,
     model.sessions = (uint32_t)flo_config_u64(config, "sessions");
     model.chat_template = chat_template = template_of(config, model.model);
     model.memory_bytes_max = flo_config_u64(config, "memory_budget");
+    step_down(&shell->watch, action->model, &model);
     flo_shell_load_model(shell, action->model, action->role, &model,
                          &files.model->digest, is_fresh);
     return 0;

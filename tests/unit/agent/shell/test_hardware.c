@@ -124,6 +124,32 @@ static void garbage_is_no_number(void **state)
     assert_int_equal(sensed.battery_pct, -1);
 }
 
+/* ---- the benchmark ---- */
+
+static void numbers_of_a_benchmark_are_read_or_refused(void **state)
+{
+    static const char good[] =
+        "{\"memory_bytes_per_s\":12000000000,\"int8_ops_per_s\":5,"
+        "\"read_bytes_per_s\":0,\"took_ms\":1400,\"threads\":4}";
+    static const char *const bad[] = {
+        "", "{}", "[1]",
+        "{\"memory_bytes_per_s\":-1,\"int8_ops_per_s\":5,"
+        "\"read_bytes_per_s\":0,\"took_ms\":1}",
+        "{\"memory_bytes_per_s\":1e30,\"int8_ops_per_s\":5,"
+        "\"read_bytes_per_s\":0,\"took_ms\":1}"};
+    struct flo_bench bench = {.took_ms = 7};
+    struct flo_err err = {0};
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        assert_true(flo_bench_read(bad[i], strlen(bad[i]), &bench, &err) < 0);
+        assert_true(bench.took_ms == 7);
+    }
+    assert_int_equal(flo_bench_read(good, strlen(good), &bench, &err), 0);
+    assert_true(bench.memory_bytes_per_s == UINT64_C(12000000000));
+    assert_true(bench.took_ms == 1400);
+}
+
 /* ---- the log ---- */
 
 static const char *line(const json_t *lines, size_t i)
@@ -186,6 +212,7 @@ int main(void)
             a_machine_that_says_nothing_reads_as_nothing, begin, end),
         cmocka_unit_test_setup_teardown(every_sensor_is_read, begin, end),
         cmocka_unit_test_setup_teardown(garbage_is_no_number, begin, end),
+        cmocka_unit_test(numbers_of_a_benchmark_are_read_or_refused),
         cmocka_unit_test(the_newest_lines_come_without_secrets),
         cmocka_unit_test(the_ring_forgets_the_oldest),
     };

@@ -1,0 +1,247 @@
+/* The device's benchmark: an engine process measures for two seconds while
+ * nothing else happens, and the numbers stay in the device's records until
+ * hardware, kernel or engine change. */
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/shell/hardware/hardware.h"
+#include "agent/shell/serving/serving.h"
+#include "base/host/digest.h"
+
+#define TIMEOUT_MS 10000
+#define AGAIN_MS 3600000 /* after a failure */
+#define KEY "bench"      /* of the stored values */
+
+struct flo_bench_child {
+    struct flo_shell *shell;
+    pid_t pid;
+    int fd;
+    struct event *readable, *deadline;
+    size_t bytes;
+    char answer[FLO_BENCH_BYTES_MAX];
+};
+
+/* ---- what it is of ----------------------------------------------- */
+
+static void add(struct flo_buf *text, const char *key, const char *value)
+{
+    flo_buf_printf(text, "%s=%s\n", key, value);
+}
+
+/* Another digest means: measure again. */
+static int digest_of(const struct flo_shell *shell, char out[FLO_DIGEST_TEXT],
+                     struct flo_err *err)
+{
+    const struct flo_machine *machine = &shell->machine;
+    FLO_CLEANUP(flo_free_cleanup) char *version = NULL;
+    struct flo_sensed sensed;
+    struct flo_digest digest;
+    struct flo_sha256 sha = {0};
+    struct flo_buf text = {0};
+    size_t bytes;
+    int rv = flo_sha256_init(&sha, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_sensors_read("", &sensed);
+    (void)!flo_file_read("/proc/version", 4096, &version, &bytes, NULL);
+    add(&text, "arch", machine->arch);
+    add(&text, "kernel", machine->kernel);
+    add(&text, "engine", FLO_VERSION);
+    add(&text, "version", version == NULL ? "" : version);
+    flo_buf_printf(&text, "cpus=%u\nmemory=%llu\n", flo_cpus_allowed(),
+                   (unsigned long long)sensed.memory_bytes);
+    flo_buf_printf(&text, "gpu=%d%d%d\n", access("/dev/dri/renderD128", F_OK),
+                   access("/dev/nvidia0", F_OK), access("/dev/kfd", F_OK));
+    flo_sha256_update(&sha, text.data, text.bytes);
+    flo_sha256_final(&sha, &digest);
+    flo_sha256_deinit(&sha);
+    flo_buf_deinit(&text);
+    flo_digest_text(&digest, out);
+    return 0;
+}
+
+/* ---- its numbers ------------------------------------------------- */
+
+void flo_bench_load(struct flo_shell *shell)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = flo_values_get(shell->db, KEY);
+    struct flo_bench stored = {0};
+    char of[FLO_DIGEST_TEXT];
+
+    if (text != NULL && digest_of(shell, of, NULL) == 0 &&
+        flo_bench_read(text, strlen(text), &stored, NULL) == 0 &&
+        strcmp(stored.of, of) == 0) {
+        shell->machine.bench = stored;
+    }
+}
+
+static void take(struct flo_shell *shell, struct flo_bench *bench)
+{
+    struct flo_buf text = {0};
+    json_t *json;
+
+    bench->at_ms = flo_wall_ms();
+    if (digest_of(shell, bench->of, NULL) < 0) {
+        return;
+    }
+    shell->machine.bench = *bench;
+    json = flo_machine_bench_json(bench);
+    flo_json_dump(json, &text);
+    json_decref(json);
+    if (!text.failed) {
+        flo_values_set(shell->db, KEY, text.data);
+    }
+    flo_buf_deinit(&text);
+    flo_log(FLO_LOG_INFO, "bench",
+            "memory %llu MB/s, %llu M int8 operations/s, disk %llu MB/s",
+            (unsigned long long)(bench->memory_bytes_per_s / 1000000),
+            (unsigned long long)(bench->int8_ops_per_s / 1000000),
+            (unsigned long long)(bench->read_bytes_per_s / 1000000));
+    shell->agent.revision++; /* the profile is told again */
+    flo_queue_wake(&shell->queue);
+}
+
+/* ---- the process ------------------------------------------------- */
+
+void flo_bench_cancel(struct flo_shell *shell)
+{
+    struct flo_bench_child *child = shell->watch.bench;
+
+    shell->watch.bench = NULL;
+    if (child == NULL) {
+        return;
+    }
+    if (child->readable != NULL) {
+        event_free(child->readable);
+    }
+    if (child->deadline != NULL) {
+        event_free(child->deadline);
+    }
+    flo_fd_cleanup(&child->fd);
+    if (child->pid > 0) {
+        flo_serve_kill(shell->serve, child->pid);
+    }
+    free(child);
+}
+
+static void fail(struct flo_shell *shell, const struct flo_err *err)
+{
+    flo_log_err(FLO_LOG_WARN, "bench", err);
+    flo_bench_cancel(shell);
+    shell->watch.bench_again_ms = flo_now_ms() + AGAIN_MS;
+}
+
+static void on_readable(evutil_socket_t fd, short events, void *context)
+{
+    struct flo_bench_child *child = context;
+    struct flo_shell *shell = child->shell;
+    struct flo_bench bench = {0};
+    struct flo_err err = {0};
+    ssize_t got = read(fd, child->answer + child->bytes,
+                       sizeof(child->answer) - child->bytes);
+
+    (void)events;
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) {
+        return;
+    }
+    if (got > 0 && child->bytes + (size_t)got < sizeof(child->answer)) {
+        child->bytes += (size_t)got;
+        return; /* to its end */
+    }
+    if (flo_bench_read(child->answer, child->bytes, &bench, &err) < 0) {
+        fail(shell, &err);
+        return;
+    }
+    flo_bench_cancel(shell);
+    take(shell, &bench);
+}
+
+static void on_deadline(evutil_socket_t fd, short events, void *context)
+{
+    struct flo_bench_child *child = context;
+    struct flo_err err = {0};
+
+    (void)fd, (void)events;
+    flo_fail(&err, FLO_E_ENGINE_HANG, "the benchmark took more than %d ms",
+             TIMEOUT_MS);
+    fail(child->shell, &err);
+}
+
+/* A file to read from: that of the first model. */
+static bool file_to_read(struct flo_shell *shell, char out[4200])
+{
+    struct flo_digest digest;
+    char hex[FLO_DIGEST_TEXT];
+
+    if (!flo_shell_model_digest(
+            shell, &shell->agent.models[0].slots.current.digest, &digest)) {
+        return false;
+    }
+    flo_digest_text(&digest, hex);
+    return snprintf(out, 4200, "%.3900s/blobs/sha256-%s",
+                    shell->settings.state_dir, hex + strlen("sha256:")) < 4200;
+}
+
+static int start(struct flo_bench_child *child, struct flo_err *err)
+{
+    struct timeval limit = {.tv_sec = TIMEOUT_MS / 1000};
+    char program[4096];
+    char file[4200];
+    bool has_file = file_to_read(child->shell, file);
+    const char *argv[] = {program,
+                          "bench",
+                          "--device",
+                          "--json",
+                          "--to",
+                          "3",
+                          has_file ? "--read" : NULL,
+                          has_file ? file : NULL,
+                          NULL};
+    int pair[2];
+    int rv;
+
+    if (!flo_process_sibling("flotilla-engine", program, sizeof(program))) {
+        return flo_fail(err, FLO_E_ABSENT,
+                        "the program flotilla-engine is not installed");
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+        return flo_fail_errno(err, FLO_E_PROCESS, "socket pair");
+    }
+    child->fd = pair[0];
+    rv = flo_process_spawn(argv, pair[1], &child->pid, err);
+    close(pair[1]);
+    if (rv < 0) {
+        return rv;
+    }
+    evutil_make_socket_nonblocking(child->fd);
+    child->readable = event_new(child->shell->base, child->fd,
+                                EV_READ | EV_PERSIST, on_readable, child);
+    child->deadline = evtimer_new(child->shell->base, on_deadline, child);
+    return child->readable != NULL && child->deadline != NULL &&
+                   event_add(child->readable, NULL) == 0 &&
+                   evtimer_add(child->deadline, &limit) == 0
+               ? 0
+               : flo_fail(err, FLO_E_MEMORY, "benchmark");
+}
+
+void flo_bench_start(struct flo_shell *shell)
+{
+    struct flo_bench_child *child = calloc(1, sizeof(*child));
+    struct flo_err err = {0};
+
+    if (child == NULL) {
+        return;
+    }
+    child->shell = shell;
+    child->fd = -1;
+    shell->watch.bench = child;
+    if (start(child, &err) < 0) {
+        fail(shell, &err);
+    }
+}
