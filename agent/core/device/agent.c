@@ -118,6 +118,15 @@ static void take_order(struct step *s)
 
 /* ---- start ---- */
 
+/* A release's document may be gone; the record still knows the model. */
+static void name_release(const struct flo_agent_model *model,
+                         struct flo_release_ref *ref)
+{
+    if (flo_ref_is(ref)) {
+        memcpy(ref->model, model->name, sizeof(ref->model));
+    }
+}
+
 static void boot_model(struct step *s, const struct flo_agent_booted *booted)
 {
     struct flo_agent_model *model = s->model;
@@ -125,6 +134,9 @@ static void boot_model(struct step *s, const struct flo_agent_booted *booted)
     assert(booted->name[0] != '\0' && model->name[0] == '\0');
     memcpy(model->name, booted->name, sizeof(model->name));
     model->slots = booted->slots;
+    name_release(model, &model->slots.current);
+    name_release(model, &model->slots.previous);
+    name_release(model, &model->slots.candidate);
     model->slots.is_trial =
         model->slots.is_trial && flo_ref_is(&model->slots.candidate);
     flo_execution_boot(s, booted);

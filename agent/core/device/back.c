@@ -161,6 +161,12 @@ void flo_back_order(struct step *s)
 
     assert(order->op == FLO_ORDER_ROLLBACK);
     assert(order->from_count <= FLO_ORDER_FROM_MAX);
+    if (model->removal.is_active) {
+        flo_do_note(s, "ignored: the model is being removed");
+        deny_all(s, order->from, order->from_count, order->seq);
+        flo_do_ack(s, order->id, "ignored", NULL);
+        return;
+    }
     if (back->is_active && back->is_committed) {
         flo_do_note(s, "because a rollback is under way");
         deny_all(s, order->from, order->from_count, order->seq);
@@ -205,7 +211,10 @@ void flo_back_by_hand(struct step *s)
         flo_do_ack(s, "", "done", NULL);
         return;
     }
-    if (model->going_back.is_active) {
+    if (model->removal.is_active) {
+        flo_agent_error_set(&error, FLO_E_STATE, "rollback",
+                            "the model is being removed");
+    } else if (model->going_back.is_active) {
         flo_agent_error_set(&error, FLO_E_STATE, "rollback",
                             "a rollback is under way");
     } else {

@@ -215,6 +215,7 @@ static void take_up(struct step *s, const struct flo_agent_execution *open,
                        "one holds");
         flo_policy_default(&told.policy);
     }
+    memcpy(told.release.model, s->model->name, sizeof(told.release.model));
     take(s->model, &told);
     s->model->execution.fits_both = fits_both;
 }

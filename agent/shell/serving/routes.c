@@ -31,7 +31,13 @@ static void make_route(struct flo_shell *shell, uint32_t model,
         memcpy(route.tokens, wish->tokens, sizeof(route.tokens));
     }
     memcpy(route.model, shell->models[model].slots.model, sizeof(route.model));
-    memcpy(route.version, release->version, sizeof(route.version));
+    if (release->version[0] != '\0') {
+        memcpy(route.version, release->version, sizeof(route.version));
+    } else { /* its document was gone at the start; a repair brought it */
+        struct flo_release_ref named;
+        flo_shell_ref(shell, &release->digest, &named);
+        memcpy(route.version, named.version, sizeof(route.version));
+    }
     route.created_s = created_s(shell, &release->digest);
     if (flo_shell_files_get(shell, &release->digest, &files, NULL) == 0) {
         memcpy(route.adapter, files.adapter_name, sizeof(files.adapter_name));

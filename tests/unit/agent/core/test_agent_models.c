@@ -335,6 +335,30 @@ static void a_removal_ends_its_update_and_no_other(void **state)
     assert_true(is_current(3));
 }
 
+/* Its engine would outlive the model, and nobody would end it. */
+static void a_model_that_is_being_removed_does_not_go_back(void **state)
+{
+    const struct flo_agent_event by_hand = {
+        .kind = FLO_AGENT_GO_BACK, .model = 1, .fits_both = true};
+
+    (void)state;
+    world.drain_ms = 60000;
+    boot();
+    remove_by_hand(1);
+    world_run(&world, 1000);
+    world_order(&world, FLO_ORDER_ROLLBACK, ALARM + 2);
+    world_event(&world, &by_hand);
+    assert_false(world.agent.models[1].going_back.is_active);
+    assert_int_equal(world.acks_ignored, 1);
+    assert_int_equal(world.acks_refused, 1);
+    world_run(&world, 60000);
+
+    assert_true(flo_digest_is_zero(&alarm_here->slots.current));
+    assert_int_equal(alarm_here->live_version, 0);
+    assert_int_equal(world.acks_done, 1);
+    assert_true(flo_agent_is_idle(&world.agent, 1));
+}
+
 static void a_removal_that_the_disk_refuses_is_tried_again(void **state)
 {
     (void)state;
@@ -511,6 +535,7 @@ int main(void)
         WITH(a_removed_model_is_gone_and_the_other_serves_on, two_models),
         WITH(requests_get_five_seconds_before_a_model_is_gone, two_models),
         WITH(a_removal_ends_its_update_and_no_other, two_models),
+        WITH(a_model_that_is_being_removed_does_not_go_back, two_models),
         WITH(a_removal_that_the_disk_refuses_is_tried_again, two_models),
         WITH(a_removed_model_can_come_again, two_models),
         WITH(all_models_serve_after_a_start, three_models),

@@ -24,6 +24,21 @@ static void a_damaged_release_without_a_previous_one_is_repaired(void **state)
     assert_story("repair");
 }
 
+/* Its document names model and version; the record knows the model. */
+static void a_release_whose_document_is_gone_is_repaired(void **state)
+{
+    (void)state;
+    world_init(&world, 2, 0);
+    world.damaged = 2;
+    world.documents_are_gone = true;
+    boot();
+    world_run(&world, 5000);
+
+    assert_int_equal(end_of("repair.02.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(2));
+    assert_string_equal(world.agent.models[0].slots.current.model, "tiny");
+}
+
 static void a_repair_waits_for_the_network(void **state)
 {
     (void)state;
@@ -366,6 +381,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(a_damaged_release_without_a_previous_one_is_repaired),
+        STORY(a_release_whose_document_is_gone_is_repaired),
         STORY(a_repair_waits_for_the_network),
         STORY(a_repair_that_fails_is_tried_again_more_and_more_seldom),
         STORY(a_damaged_release_comes_back_behind_the_previous),

@@ -375,6 +375,7 @@ static void repair(struct world *world, uint32_t model,
     int version = version_of(&release->digest);
 
     world->models[model].repair = world_execution(version, 0);
+    world->models[model].repair.release = *release;
     world->models[model].repair.order[0] = '\0';
     snprintf(world->models[model].repair.rollout,
              sizeof(world->models[model].repair.rollout), "repair.%02d",
@@ -537,6 +538,12 @@ static bool is_here(const struct world_model *model)
            !flo_digest_is_zero(&model->slots.candidate) || model->has_open;
 }
 
+static void forget_names(struct flo_release_ref *ref)
+{
+    memset(ref->model, 0, sizeof(ref->model));
+    memset(ref->version, 0, sizeof(ref->version));
+}
+
 static void boot_model(const struct world *world, uint32_t index,
                        struct flo_agent_booted *booted,
                        struct flo_agent_execution *open)
@@ -548,6 +555,11 @@ static void boot_model(const struct world *world, uint32_t index,
     booted->slots.current = ref_of(&model->slots.current);
     booted->slots.previous = ref_of(&model->slots.previous);
     booted->slots.candidate = ref_of(&model->slots.candidate);
+    if (world->documents_are_gone) {
+        forget_names(&booted->slots.current);
+        forget_names(&booted->slots.previous);
+        forget_names(&booted->slots.candidate);
+    }
     booted->slots.is_trial = model->slots.phase == FLO_SLOT_TRIAL;
     booted->slots.tries_left = model->slots.tries_left;
     booted->fits_both = !world->fits_one_only;

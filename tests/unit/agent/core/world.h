@@ -72,6 +72,7 @@ struct world {
     int current_load_error;     /* once */
     int unreadable;             /* version that its engine refuses */
     int damaged; /* version whose files are bad until the updater ran */
+    bool documents_are_gone; /* at a start: releases have no names */
     bool fits_one_only;
     int staged_error;       /* there is no memory for it */
     bool slots_fail;        /* writes of slots fail */
