@@ -29,10 +29,10 @@
 
 static volatile sig_atomic_t is_asked;
 
+/* SIGTERM asks; SIGCHLD only wakes. */
 static void on_signal(int number)
 {
-    (void)number;
-    is_asked = 1;
+    is_asked = is_asked || number == SIGTERM;
 }
 
 /* ---- the scratch folder ------------------------------------------------ */
@@ -200,23 +200,28 @@ static void end_all(bool is_first)
     }
 }
 
-/* The runtime's status when it ends; -1: we were asked to end it. */
+/* The runtime's status when it ends; -1: we were asked to end it.  Signals come
+ * in sigsuspend() alone: none is missed between a look and the wait. */
 static int wait_for(pid_t runtime)
 {
-    for (;;) {
+    sigset_t none;
+
+    sigemptyset(&none);
+    while (!is_asked) {
         int status;
-        pid_t pid = waitpid(-1, &status, 0);
+        pid_t pid = waitpid(-1, &status, WNOHANG);
         if (pid == runtime) {
             return WIFSIGNALED(status) ? 128 + WTERMSIG(status)
                                        : WEXITSTATUS(status);
         }
-        if (is_asked) {
-            return -1;
-        }
         if (pid < 0 && errno != EINTR) {
             return ENDED_EARLY;
         }
+        if (pid == 0) {
+            sigsuspend(&none);
+        }
     }
+    return -1;
 }
 
 static void end_gently(pid_t runtime, uint64_t stop_ms)
@@ -237,8 +242,13 @@ _Noreturn void flo_keeper_run(const struct flo_keeping *keeping)
     bool is_first = getpid() == 1;
 
     memset(&action, 0, sizeof(action));
-    action.sa_handler = on_signal; /* and waitpid() comes back */
+    action.sa_handler = on_signal;
+    sigemptyset(&action.sa_mask);
+    sigaddset(&action.sa_mask, SIGTERM);
+    sigaddset(&action.sa_mask, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &action.sa_mask, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGCHLD, &action, NULL);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (!is_first && getppid() != keeping->proxy) {
