@@ -118,6 +118,31 @@ static int read_record(struct flo_shell *shell, const char *name,
     return 0;
 }
 
+/* Two more tries where the disk fails. */
+static int read_at_last(struct flo_shell *shell, const char *name,
+                        struct flo_err *err)
+{
+    int rv = read_record(shell, name, err);
+
+    for (int tries = 2; tries > 0 && rv < 0; tries--) {
+        rv = read_record(shell, name, err);
+    }
+    return rv;
+}
+
+static bool has_models(const struct flo_shell *shell)
+{
+    size_t i = 0;
+
+    while (i < FLO_COUNT(shell->models) &&
+           shell->models[i].slots.model[0] == '\0') {
+        i++;
+    }
+    return i < FLO_COUNT(shell->models);
+}
+
+/* One that the disk does not give is left out while others serve; the next
+ * start reads it.  Where it was the only one, this start fails. */
 static int read_records(struct flo_shell *shell, struct flo_err *err)
 {
     char names[FLO_MODELS_KEPT_MAX + 1][FLO_NAME_MAX + 1];
@@ -129,10 +154,15 @@ static int read_records(struct flo_shell *shell, struct flo_err *err)
     }
     rv = 0;
     count = flo_store_models(shell->store, names, FLO_COUNT(names));
-    for (size_t i = 0; rv == 0 && i < count; i++) {
-        rv = read_record(shell, names[i], err);
+    for (size_t i = 0; i < count; i++) {
+        struct flo_err why = {0};
+        if (read_at_last(shell, names[i], &why) < 0) {
+            flo_log_err(FLO_LOG_ERROR, "store", &why);
+            *err = why;
+            rv = why.code;
+        }
     }
-    return rv;
+    return shell->is_local || !has_models(shell) ? rv : 0;
 }
 
 /* A bundle of a model without a record was under way. */

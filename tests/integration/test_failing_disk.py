@@ -178,6 +178,15 @@ def test_a_record_that_cannot_be_read_at_once_is_no_lost_one(device):
     assert device.status()["frozen"]
 
 
+def test_a_models_record_that_cannot_be_read_stops_no_other_model(device):
+    with open(device.record("alarm"), "wb") as file:
+        file.write(bytes(8192))
+    device.fail("pread", "slots/alarm.bin")
+    device.again()
+
+    assert device.versions()[0] == "2.0.0"
+
+
 def test_while_it_cannot_be_read_nothing_is_updated(device):
     remember(device, True)
     with open(device.record("_device"), "rb") as file:

@@ -311,6 +311,9 @@ int flo_store_upgrade(struct flo_store *store, struct flo_err *err)
 
     for (size_t i = 0; i < count && rv == 0; i++) {
         rv = upgrade_model(store, models[i], err);
+        if (rv == FLO_E_IO_READ || rv == FLO_E_IO_OPEN) {
+            rv = 0; /* the disk, not the record: tried at the next start */
+        }
     }
     return rv == 0 ? upgrade_device(store, err) : rv;
 }

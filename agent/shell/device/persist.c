@@ -186,16 +186,20 @@ void flo_shell_model_free(struct flo_shell *shell, uint32_t model)
     place->drift = FLO_DRIFT_NONE;
 }
 
-/* A place without a model, else one whose model has nothing here. */
+/* A place without a model, else one whose model has nothing here: neither on
+ * its record, nor as the core knows, which knows nothing before its start. */
 static uint32_t find_place(const struct flo_shell *shell)
 {
     uint32_t idle = FLO_NO_MODEL;
 
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
-        if (shell->models[i].slots.model[0] == '\0') {
+        const struct flo_slots *slots = &shell->models[i].slots;
+        if (slots->model[0] == '\0') {
             return i;
         }
-        if (idle == FLO_NO_MODEL && flo_agent_is_idle(&shell->agent, i)) {
+        if (idle == FLO_NO_MODEL && flo_agent_is_idle(&shell->agent, i) &&
+            flo_digest_is_zero(&slots->current) &&
+            flo_digest_is_zero(&slots->candidate)) {
             idle = i;
         }
     }

@@ -854,9 +854,31 @@ static void what_was_not_told_is_told_when_the_list_comes_again(void **state)
     assert_int_equal(answers, 1);
 }
 
+/* Before its start the core calls each place idle. */
+static void a_model_that_serves_gives_its_place_to_no_other(void **state)
+{
+    struct flo_err err = {0};
+    uint32_t place;
+
+    (void)state;
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        struct flo_slots *slots = &shell.models[i].slots;
+        snprintf(slots->model, sizeof(slots->model), "m%u", i);
+        slots->current.bytes[0] = 1;
+    }
+    assert_int_equal(flo_shell_model_take(&shell, "tiny", &place, &err),
+                     FLO_E_TARGET_LIMIT);
+    memset(&shell.models[5].slots.current, 0, 32);
+    assert_int_equal(flo_shell_model_take(&shell, "tiny", &place, &err), 0);
+    assert_int_equal(place, 5);
+    assert_string_equal(shell.models[5].slots.model, "tiny");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            a_model_that_serves_gives_its_place_to_no_other, begin, end),
         cmocka_unit_test_setup_teardown(
             who_stands_at_the_device_is_newer_than_any_order, begin, end),
         cmocka_unit_test_setup_teardown(what_failed_here_is_denied_by_hand_too,
