@@ -29,7 +29,8 @@ void flo_sql_remove(struct flo_sql *sql, enum flo_table table,
 struct flo_sqlite {
     struct flo_store_engine engine; /* first */
     struct flo_db *db;
-    struct flo_db *mover; /* moves the log, on the thread of syncs */
+    struct flo_db *mover; /* moves the log, on a thread of its own */
+    bool is_stuck;        /* that thread's: it failed, and it was told */
     char *path;           /* of control.db */
     int log_fd;           /* control.db-wal */
     struct flo_sql sql;   /* of the newest call: tests look at its plan */

@@ -74,10 +74,15 @@ void flo_sqlite_tidy(struct flo_store_engine *engine)
     struct flo_sqlite *sqlite = sqlite_of(engine);
     struct flo_err err = {0};
 
-    if (flo_db_log_pages(sqlite->db) >= MOVE_PAGES &&
-        flo_db_log_move(sqlite->mover, &err) < 0) {
+    if (flo_db_log_pages(sqlite->db) < MOVE_PAGES) {
+        return;
+    }
+    int rv = flo_db_log_move(sqlite->mover, &err);
+    if (rv < 0 && !sqlite->is_stuck) {
+        flo_wrap(&err, err.code, "%s-wal grows until this works", sqlite->path);
         flo_log_err(FLO_LOG_ERROR, "store", &err);
     }
+    sqlite->is_stuck = rv < 0;
 }
 
 bool flo_sqlite_is_full(struct flo_store_engine *engine)

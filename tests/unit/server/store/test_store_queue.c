@@ -1,5 +1,6 @@
 /* The queue of commits, over both engines: their order, what is promised when,
  * and a disk that is slow or fails. */
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -342,6 +343,7 @@ static void what_was_settled_is_there_after_a_restart(void **state)
 
 /* In place of the system's: syncs of a log are counted. */
 static atomic_int log_syncs;
+static atomic_bool is_file_bad; /* no sync of control.db succeeds */
 
 int fdatasync(int fd)
 {
@@ -349,9 +351,15 @@ int fdatasync(int fd)
     char name[4096] = "";
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    if (readlink(path, name, sizeof(name) - 1) > 4 &&
-        strcmp(name + strlen(name) - 4, "-wal") == 0) {
+    if (readlink(path, name, sizeof(name) - 1) < 4) {
+        return -1;
+    }
+    const char *end = name + strlen(name);
+    if (strcmp(end - 4, "-wal") == 0) {
         log_syncs++;
+    } else if (is_file_bad && strcmp(end - 3, ".db") == 0) {
+        errno = EIO;
+        return -1;
     }
     return (int)syscall(SYS_fdatasync, fd);
 }
@@ -382,6 +390,42 @@ static void a_log_that_nobody_synced_is_synced_when_it_is_opened(void **state)
     assert_int_equal(log_syncs, 1);
 }
 
+/* Each sync tries to move the log.  A line each would fill what room is left.
+ */
+static void a_log_that_cannot_be_moved_is_told_once(void **state)
+{
+    struct flo_fleet_store *store = start(state);
+    struct flo_err err = {0};
+    char *text = malloc(5 * MIB + 1);
+    char said[4096] = "";
+    FILE *file = tmpfile();
+    int before = dup(STDERR_FILENO);
+    size_t count = 0;
+
+    assert_true(text != NULL && file != NULL && before >= 0);
+    text[5 * MIB] = '\0';
+    is_file_bad = true;
+    dup2(fileno(file), STDERR_FILENO);
+    for (int i = 0; i < 4; i++) {
+        memset(text, 'a' + i, 5 * MIB);
+        int tidied = disk.tidied;
+        assert_int_equal(put(store, text), 0);
+        assert_int_equal(flo_fleet_flush(store, &err), 0);
+        await(&disk.tidied, tidied + 1);
+    }
+    assert_int_equal(flo_fleet_queue_stop(store, &err), 0);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    is_file_bad = false;
+    rewind(file);
+    while (fgets(said, sizeof(said), file) != NULL) {
+        count += strstr(said, "checkpoint") != NULL ? 1 : 0;
+    }
+    assert_int_equal(count, 1);
+    fclose(file);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +442,8 @@ int main(void)
             close_store),
         cmocka_unit_test_setup_teardown(
             what_was_settled_is_there_after_a_restart, in_sqlite, close_store),
+        cmocka_unit_test_setup_teardown(a_log_that_cannot_be_moved_is_told_once,
+                                        in_sqlite, close_store),
         cmocka_unit_test_setup_teardown(
             a_log_that_nobody_synced_is_synced_when_it_is_opened, in_sqlite,
             close_store),
