@@ -692,6 +692,11 @@ static int run(struct stage *stage, struct flo_err *err)
     }
     rv = stage_files(stage, err);
     if (rv == 0) {
+        rv = flo_store_variant_keep(
+            stage->store, &stage->verified.digest,
+            &stage->verified.release.variants[stage->plan.variant], err);
+    }
+    if (rv == 0) {
         flo_event_staged(stage->event_fd, &stage->verified.digest, &stage->plan,
                          stage->fetch.fetched_bytes, flo_now_ms() - started_ms);
     }

@@ -131,6 +131,7 @@ static void remove_others(struct keep *keep)
     struct sweep sweeps[] = {
         {keep, keep->store->blobs_fd, is_nothing},
         {keep, keep->store->releases_fd, is_nothing},
+        {keep, keep->store->releases_fd, flo_store_choice_ending},
         {keep, keep->store->packed_fd, flo_store_packed_ending},
         {keep, prefixes_fd, flo_store_prefix_ending},
     };

@@ -150,22 +150,91 @@ int flo_store_release_put(struct flo_store *store,
                                        document->body_bytes, &digest, err);
 }
 
+/* ---- the variant that was chosen ---- */
+
+bool flo_store_choice_ending(const char *ending)
+{
+    return strcmp(ending, ".variant") == 0;
+}
+
+static void choice_name(const struct flo_digest *digest,
+                        char out[FLO_BLOB_NAME + 8])
+{
+    flo_store_blob_name(digest, out);
+    strcat(out, ".variant");
+}
+
+/* A name that is not there, or that no variant has, chooses nothing. */
+static int read_choice(const struct flo_store *store,
+                       const struct flo_digest *digest,
+                       const struct flo_release *release)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    char name[FLO_BLOB_NAME + 8];
+    char text[FLO_NAME_MAX + 2];
+
+    choice_name(digest, name);
+    if (flo_file_open_beneath(store->releases_fd, name,
+                              O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, &fd,
+                              NULL) < 0) {
+        return -1;
+    }
+    ssize_t bytes = read(fd, text, sizeof(text) - 1);
+    text[bytes < 0 ? 0 : bytes] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    for (uint32_t v = 0; v < release->variant_count; v++) {
+        if (strcmp(release->variants[v].name, text) == 0) {
+            return (int)v;
+        }
+    }
+    return -1;
+}
+
+int flo_store_variant_keep(struct flo_store *store,
+                           const struct flo_digest *digest,
+                           const struct flo_release_variant *variant,
+                           struct flo_err *err)
+{
+    char name[FLO_BLOB_NAME + 8];
+    char beneath[sizeof(name) + 10];
+    char text[FLO_NAME_MAX + 2];
+    char path[4096];
+
+    choice_name(digest, name);
+    (void)snprintf(beneath, sizeof(beneath), "releases/%s", name);
+    (void)snprintf(text, sizeof(text), "%s\n", variant->name);
+    if (!flo_path_join(path, sizeof(path), store->path, beneath)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "state_dir is too long");
+    }
+    return flo_file_write(path, text, strlen(text), 0400, err);
+}
+
+static bool has_files(struct flo_store *store,
+                      const struct flo_release *release, int v)
+{
+    const struct flo_release_variant *variant = &release->variants[v];
+
+    for (uint32_t i = 0; i < variant->file_count; i++) {
+        const struct flo_release_file *file =
+            &release->files[variant->files[i]];
+        if (!flo_store_blob_has(store, &file->digest, file->bytes)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 int flo_store_release_variant(struct flo_store *store,
+                              const struct flo_digest *digest,
                               const struct flo_release *release)
 {
-    for (uint32_t v = 0; v < release->variant_count; v++) {
-        const struct flo_release_variant *variant = &release->variants[v];
-        uint32_t here = 0;
+    int chosen = read_choice(store, digest, release);
 
-        while (here < variant->file_count) {
-            const struct flo_release_file *file =
-                &release->files[variant->files[here]];
-            if (!flo_store_blob_has(store, &file->digest, file->bytes)) {
-                break;
-            }
-            here++;
-        }
-        if (here == variant->file_count) {
+    if (chosen >= 0 && has_files(store, release, chosen)) {
+        return chosen;
+    }
+    for (uint32_t v = 0; v < release->variant_count; v++) {
+        if (has_files(store, release, (int)v)) {
             return (int)v;
         }
     }
@@ -188,9 +257,10 @@ struct search {
 
 /* All files of a variant are here and have their digests: names alone are not
  * enough where a record was damaged. */
-static bool is_whole(struct flo_store *store, const struct flo_release *release)
+static bool is_whole(struct flo_store *store, const struct flo_digest *digest,
+                     const struct flo_release *release)
 {
-    int v = flo_store_release_variant(store, release);
+    int v = flo_store_release_variant(store, digest, release);
 
     for (uint32_t i = 0; v >= 0 && i < release->variants[v].file_count; i++) {
         FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
@@ -217,7 +287,7 @@ static int look_at(void *context, const char *name)
     }
     if (strcmp(release->model, search->model) == 0 &&
         release->number > search->best[1].number &&
-        is_whole(search->store, release)) {
+        is_whole(search->store, &digest, release)) {
         int at = release->number > search->best[0].number ? 0 : 1;
         if (at == 0) {
             search->best[1] = search->best[0];

@@ -60,9 +60,11 @@ uint64_t flo_store_partials_keep(struct flo_store *store,
 void flo_store_others_want(struct flo_store *store,
                            const struct flo_digest *release,
                            struct flo_digest_list *out);
-/* How names go on after the digest in packed/ and in prefix/. */
+/* How names go on after the digest in packed/, prefix/, and releases/ (the
+ * chosen variant). */
 bool flo_store_packed_ending(const char *ending);
 bool flo_store_prefix_ending(const char *ending);
+bool flo_store_choice_ending(const char *ending);
 /* The folder prefix/, which is there only where one was ever kept. */
 FLO_MUST_USE int flo_store_prefixes_open(struct flo_store *store, int *dir_fd,
                                          struct flo_err *err);

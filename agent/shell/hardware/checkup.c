@@ -40,7 +40,7 @@ static uint64_t token_bytes(struct flo_shell *shell,
 
     if (!flo_digest_is_zero(release) &&
         flo_shell_release_get(shell, release, &document, NULL) == 0) {
-        file = flo_shell_model_file(shell, document, &variant);
+        file = flo_shell_model_file(shell, release, document, &variant);
     }
     return file == NULL ? 0 : file->bytes;
 }

@@ -22,14 +22,14 @@ static uint32_t count_adapters(const struct flo_release *release,
     return count;
 }
 
-static int find_files(struct flo_shell *shell, struct flo_shell_files *files,
-                      struct flo_err *err)
+static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
+                      struct flo_shell_files *files, struct flo_err *err)
 {
     const struct flo_release *release = files->release;
     char text[FLO_DIGEST_TEXT];
     uint32_t count;
 
-    files->model = flo_shell_model_file(shell, release, &files->variant);
+    files->model = flo_shell_model_file(shell, digest, release, &files->variant);
     if (files->variant == NULL ||
         (files->model == NULL && flo_release_is_native(files->variant))) {
         return flo_fail(err, FLO_E_BLOB_ABSENT,
@@ -65,7 +65,7 @@ int flo_shell_files_get(struct flo_shell *shell,
     int rv = flo_shell_release_get(shell, release, &files.release, err);
 
     if (rv == 0) {
-        rv = find_files(shell, &files, err);
+        rv = find_files(shell, release, &files, err);
     }
     if (rv < 0) {
         flo_shell_files_free(&files);

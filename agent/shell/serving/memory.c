@@ -65,7 +65,7 @@ static bool look(struct flo_shell *shell, const struct flo_digest *digest,
         return false;
     }
     memcpy(out->name, release->model, sizeof(out->name));
-    file = flo_shell_model_file(shell, release, &variant);
+    file = flo_shell_model_file(shell, digest, release, &variant);
     if (variant != NULL && !flo_release_is_native(variant)) {
         out->private_bytes[0] = runtime_memory(shell, variant);
         return true;

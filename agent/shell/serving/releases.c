@@ -45,12 +45,13 @@ void flo_shell_ref(struct flo_shell *shell, const struct flo_digest *digest,
     }
 }
 
-/* Model file of the variant that is on this device. */
+/* Model file of the variant that was chosen. */
 const struct flo_release_file *
-flo_shell_model_file(struct flo_shell *shell, const struct flo_release *release,
+flo_shell_model_file(struct flo_shell *shell, const struct flo_digest *digest,
+                     const struct flo_release *release,
                      const struct flo_release_variant **variant)
 {
-    int index = flo_store_release_variant(shell->store, release);
+    int index = flo_store_release_variant(shell->store, digest, release);
 
     if (index < 0) {
         return NULL;
@@ -69,7 +70,7 @@ bool flo_shell_model_digest(struct flo_shell *shell,
     const struct flo_release_file *file = NULL;
 
     if (flo_shell_release_get(shell, release_digest, &release, NULL) == 0) {
-        file = flo_shell_model_file(shell, release, &variant);
+        file = flo_shell_model_file(shell, release_digest, release, &variant);
     }
     if (file != NULL) {
         *out = file->digest;

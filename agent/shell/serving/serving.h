@@ -97,9 +97,11 @@ FLO_MUST_USE int flo_shell_release_get(struct flo_shell *shell,
                                        struct flo_release **out,
                                        struct flo_err *err);
 void flo_shell_release_free(struct flo_release **release);
-/* Model file of the variant that is on this device; NULL: none is whole. */
+/* Model file of the variant that was chosen when it was staged; NULL: none is
+ * whole. */
 const struct flo_release_file *
-flo_shell_model_file(struct flo_shell *shell, const struct flo_release *release,
+flo_shell_model_file(struct flo_shell *shell, const struct flo_digest *digest,
+                     const struct flo_release *release,
                      const struct flo_release_variant **variant);
 /* Digest of the model's file; false: it is not here. */
 bool flo_shell_model_digest(struct flo_shell *shell,

@@ -188,7 +188,8 @@ void assert_staged(struct world *world, const struct flo_digest *release)
                          0);
         close(fd);
     }
-    assert_int_equal(flo_store_release_variant(world->store, &document), 0);
+    assert_int_equal(
+        flo_store_release_variant(world->store, release, &document), 0);
     flo_release_deinit(&document);
     assert_int_equal(count_partials(world), 0);
 }

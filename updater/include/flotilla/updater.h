@@ -483,9 +483,18 @@ FLO_MUST_USE int flo_store_release_load(struct flo_store *store,
                                         const struct flo_digest *digest,
                                         struct flo_release *out,
                                         struct flo_err *err);
-/* Index of the first variant whose files are all here with their sizes, or
- * -1. */
+/* The variant that was chosen when the release was staged: kept by name in
+ * releases/, until the release is collected.  Durable when it returns.
+ * FLO_E_DISK_FULL, FLO_E_IO_... */
+FLO_MUST_USE int
+flo_store_variant_keep(struct flo_store *store, const struct flo_digest *digest,
+                       const struct flo_release_variant *variant,
+                       struct flo_err *err);
+/* Index of the chosen variant when its files are all here with their sizes.
+ * Without a choice on disk, the first variant of which this is true; -1: none.
+ */
 int flo_store_release_variant(struct flo_store *store,
+                              const struct flo_digest *digest,
                               const struct flo_release *release);
 
 /* The folder trees/<release>, where the files of a variant have their names, as

@@ -440,6 +440,40 @@ static void a_list_of_chunks_of_another_size_refuses_the_file(void **state)
     }
 }
 
+/* Both variants are the same files: only the choice can tell them apart. */
+static void the_variant_that_was_chosen_is_remembered(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    struct flo_collected collected = {0};
+    struct flo_release loaded;
+
+    release.variants[1] = release.variants[0];
+    release.variant_count = 2;
+    strcpy(release.variants[0].name, "gpu");
+    strcpy(release.variants[0].accelerator[0], "cuda");
+    strcpy(release.variants[1].name, "cpu");
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+
+    stage(world, &digest, NULL);
+
+    assert_event(world, "\"event\":\"staged\"");
+    assert_int_equal(
+        flo_store_release_load(world->store, &digest, &loaded, NULL), 0);
+    assert_int_equal(flo_store_release_variant(world->store, &digest, &loaded),
+                     1);
+    assert_int_equal(flo_store_collect(world->store, &digest, 1, NULL, NULL),
+                     0);
+    assert_int_equal(flo_store_release_variant(world->store, &digest, &loaded),
+                     1);
+    /* document, envelope, two files, their lists of chunks, the choice */
+    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL),
+                     0);
+    assert_int_equal(collected.files, 7);
+    flo_release_deinit(&loaded);
+}
+
 /* Two models may be on their way: the job of one drops no part of the other. */
 static void downloads_that_another_model_wants_are_kept(void **state)
 {
@@ -658,6 +692,7 @@ int main(void)
         with_world(a_second_worker_at_the_same_time_is_refused),
         with_world(a_rotten_file_costs_one_chunk),
         with_world(a_list_of_chunks_of_another_size_refuses_the_file),
+        with_world(the_variant_that_was_chosen_is_remembered),
         with_world(downloads_that_another_model_wants_are_kept),
         with_world(a_file_that_became_shorter_is_made_again),
         with_world(a_full_disk_is_told_with_numbers_and_passes),
