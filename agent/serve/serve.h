@@ -15,6 +15,7 @@
 #include "base/sandbox.h"
 
 struct event_base;
+struct flo_golden;
 struct flo_serve;
 
 #define FLO_SERVE_MODELS_MAX 16
@@ -337,7 +338,8 @@ struct flo_probe_result {
     int error;            /* 0: passed; FLO_E_PROBE_... */
     char what[256];       /* the sentence with the numbers */
 };
-/* Run the golden cases (flotilla-golden-1 JSON) on the model's candidate.  Then
+/* Run these golden cases on the model's candidate; they are taken, whatever the
+ * result, and `golden` is empty then.  Then
  * timing runs on it and the live engine follow in turn until the verdict is
  * sure. `done` is called once, or never when the candidate is unloaded before.
  * FLO_E_PROBE_UNSURE: the machine was too busy for a verdict, which says
@@ -345,7 +347,7 @@ struct flo_probe_result {
  * the document does not fit, FLO_E_STATE when no candidate is loaded or a probe
  * runs, of whichever model. */
 FLO_MUST_USE int flo_serve_probe(
-    struct flo_serve *serve, unsigned model, const char *golden, size_t bytes,
+    struct flo_serve *serve, unsigned model, struct flo_golden *golden,
     const struct flo_probe_limits *limits,
     void (*done)(void *context, const struct flo_probe_result *result),
     void *context, struct flo_err *err);

@@ -455,3 +455,29 @@ void flo_golden_deinit(struct flo_golden *golden)
     json_decref(golden->document);
     memset(golden, 0, sizeof(*golden));
 }
+
+int flo_golden_join(struct flo_golden *golden, struct flo_golden *more,
+                    struct flo_err *err)
+{
+    size_t n_cases = (size_t)golden->n_cases + more->n_cases;
+    json_t *documents = json_pack("[O,O]", golden->document, more->document);
+    struct flo_golden_case *cases =
+        documents == NULL
+            ? NULL
+            : realloc(golden->cases, n_cases * sizeof(*golden->cases));
+
+    if (cases == NULL) {
+        json_decref(documents);
+        flo_golden_deinit(more);
+        return flo_fail(err, FLO_E_MEMORY, "no memory for golden cases");
+    }
+    memcpy(cases + golden->n_cases, more->cases,
+           more->n_cases * sizeof(*cases));
+    json_decref(golden->document);
+    json_decref(more->document);
+    free(more->cases);
+    *golden = (struct flo_golden){
+        .document = documents, .n_cases = (uint32_t)n_cases, .cases = cases};
+    memset(more, 0, sizeof(*more));
+    return 0;
+}

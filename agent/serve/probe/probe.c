@@ -339,8 +339,9 @@ static void on_deadline(evutil_socket_t fd, short what, void *context)
         (unsigned long long)silent_ms);
 }
 
-int flo_serve_probe(struct flo_serve *serve, unsigned model, const char *golden,
-                    size_t bytes, const struct flo_probe_limits *limits,
+int flo_serve_probe(struct flo_serve *serve, unsigned model,
+                    struct flo_golden *golden,
+                    const struct flo_probe_limits *limits,
                     void (*done)(void *context,
                                  const struct flo_probe_result *result),
                     void *context, struct flo_err *err)
@@ -350,14 +351,18 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, const char *golden,
     struct serve_engine *candidate = place->roles[FLO_ROLE_CANDIDATE];
     if (candidate == NULL || candidate->state != ENGINE_READY ||
         serve->probe != NULL) {
+        flo_golden_deinit(golden);
         return flo_fail(err, FLO_E_STATE,
                         serve->probe != NULL ? "a probe runs already"
                                              : "no candidate is loaded");
     }
     struct probe *probe = calloc(1, sizeof(*probe));
     if (probe == NULL) {
+        flo_golden_deinit(golden);
         return flo_fail(err, FLO_E_MEMORY, "no memory for a probe");
     }
+    probe->golden = *golden;
+    memset(golden, 0, sizeof(*golden));
     probe->serve = serve;
     probe->place = place;
     probe->candidate = candidate;
@@ -376,8 +381,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model, const char *golden,
         probe->without |= 1u << FLO_GOLDEN_TOKENS;
     }
     probe->without |= 1u << FLO_GOLDEN_EXIT; /* of commands */
-    int rv = flo_golden_read(golden, bytes, &probe->golden, err);
-    rv = rv < 0 ? rv : read_vectors(probe, err);
+    int rv = read_vectors(probe, err);
     if (rv == 0) {
         probe->deadline = evtimer_new(serve->base, on_deadline, probe);
         probe->wake = evtimer_new(serve->base, on_wake, probe);

@@ -29,7 +29,8 @@ static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
     char text[FLO_DIGEST_TEXT];
     uint32_t count;
 
-    files->model = flo_shell_model_file(shell, digest, release, &files->variant);
+    files->model =
+        flo_shell_model_file(shell, digest, release, &files->variant);
     if (files->variant == NULL ||
         (files->model == NULL && flo_release_is_native(files->variant))) {
         return flo_fail(err, FLO_E_BLOB_ABSENT,

@@ -1,4 +1,4 @@
-/* The probe of a candidate: with the golden prompts of its release. */
+/* The probe of a candidate: with all golden prompts of its release. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,46 +33,12 @@ static double smaller(double a, double b)
     return a < b ? a : b;
 }
 
-static int golden_read(struct flo_shell *shell,
-                       const struct flo_release *release, char **text,
-                       size_t *bytes, struct flo_err *err)
-{
-    const struct flo_release_file *file =
-        release->golden_count == 0 ? NULL : &release->files[release->golden[0]];
-    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    uint64_t size;
-    int rv;
-
-    if (file == NULL) {
-        return flo_fail(err, FLO_E_PROBE_GOLDEN,
-                        "%s@%s brings no golden prompts", release->model,
-                        release->version);
-    }
-    if (file->bytes > FLO_GOLDEN_BYTES_MAX) {
-        return flo_fail(err, FLO_E_META_TOO_LARGE,
-                        "golden prompts of %llu bytes, at most %u",
-                        (unsigned long long)file->bytes, FLO_GOLDEN_BYTES_MAX);
-    }
-    rv = flo_store_blob_open_verified(shell->store, &file->digest, &fd, &size,
-                                      err);
-    if (rv < 0) {
-        return rv;
-    }
-    *text = malloc((size_t)size + 1);
-    if (*text == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "golden prompts");
-    }
-    (*text)[size] = '\0';
-    *bytes = (size_t)size;
-    return flo_fd_pread_all(fd, *text, (size_t)size, 0, err);
-}
-
 struct files {
     struct flo_shell *shell;
     const struct flo_release *release;
 };
 
-/* A file that a golden case names: a vector. */
+/* A file of the release: golden cases, or a vector that one of them names. */
 static int read_file(void *context, const char *name, size_t bytes_max,
                      char **data, size_t *bytes, struct flo_err *err)
 {
@@ -94,38 +60,84 @@ static int read_file(void *context, const char *name, size_t bytes_max,
     }
     *data = malloc((size_t)size + 1);
     *bytes = (size_t)size;
-    return *data == NULL ? flo_fail(err, FLO_E_MEMORY, "a golden vector")
+    return *data == NULL ? flo_fail(err, FLO_E_MEMORY, "%s", name)
                          : flo_fd_pread_all(fd, *data, (size_t)size, 0, err);
+}
+
+/* One file of golden cases, behind those that are there. */
+static int add_golden(struct files *files, const struct flo_release_file *file,
+                      struct flo_golden *golden, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    struct flo_golden more;
+    size_t bytes = 0;
+    int rv =
+        read_file(files, file->name, FLO_GOLDEN_BYTES_MAX, &text, &bytes, err);
+
+    rv = rv < 0 ? rv : flo_golden_read(text, bytes, &more, err);
+    if (rv == 0 && golden->n_cases == 0) {
+        *golden = more;
+    } else if (rv == 0) {
+        rv = flo_golden_join(golden, &more, err);
+    }
+    return rv < 0 ? flo_wrap(err, rv, "%s", file->name) : 0;
+}
+
+static bool is_of(const struct flo_release_variant *variant, uint8_t file)
+{
+    return memchr(variant->files, file, variant->file_count) != NULL;
+}
+
+/* The cases of all golden files that came with the variant. */
+static int read_golden(struct files *files,
+                       const struct flo_release_variant *variant,
+                       struct flo_golden *golden, struct flo_err *err)
+{
+    const struct flo_release *release = files->release;
+    int rv = 0;
+
+    for (uint32_t i = 0; rv == 0 && i < release->golden_count; i++) {
+        if (is_of(variant, release->golden[i])) {
+            rv = add_golden(files, &release->files[release->golden[i]], golden,
+                            err);
+        }
+    }
+    if (rv == 0 && golden->n_cases == 0) {
+        rv = flo_fail(err, FLO_E_PROBE_GOLDEN, "%s@%s brings no golden prompts",
+                      release->model, release->version);
+    }
+    if (rv < 0) {
+        flo_golden_deinit(golden);
+    }
+    return rv;
 }
 
 void flo_shell_probe(struct flo_shell *shell,
                      const struct flo_agent_action *action)
 {
     FLO_CLEANUP(flo_shell_files_free) struct flo_shell_files files = {0};
-    const struct flo_release *release;
-    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     const struct flo_policy *policy =
         &shell->agent.models[action->model].execution.policy;
     struct flo_probe_limits limits = {.timeout_ms = policy->probe_timeout_ms};
+    struct flo_golden golden = {0};
     struct flo_err err = {0};
-    size_t bytes = 0;
     int rv = flo_shell_files_get(shell, &action->release.digest, &files, &err);
+    const struct flo_release *release = files.release;
+    struct files named = {shell, release};
 
-    release = files.release;
     shell->probing = action->model;
     if (rv == 0) {
         memcpy(limits.adapter, files.adapter_name, sizeof(files.adapter_name));
         limits.adapter_scale = files.adapter_scale;
-        rv = golden_read(shell, release, &text, &bytes, &err);
+        rv = read_golden(&named, files.variant, &golden, &err);
     }
     if (rv == 0) {
         limits.speed_ratio_max = smaller(policy->probe_speed_ratio_max,
                                          release->probe_speed_ratio_max);
         limits.memory_bytes_max = release->probe_memory_bytes_max;
-        struct files named = {shell, release};
         limits.read_file = read_file;
         limits.file_context = &named;
-        rv = flo_serve_probe(shell->serve, action->model, text, bytes, &limits,
+        rv = flo_serve_probe(shell->serve, action->model, &golden, &limits,
                              probed, shell, &err);
     }
     if (rv < 0) {

@@ -67,7 +67,7 @@ struct flo_golden_case {
 };
 
 struct flo_golden {
-    void *document; /* owns the texts */
+    void *document; /* owns the texts; a list of documents once joined */
     uint32_t n_cases;
     struct flo_golden_case *cases;
 };
@@ -77,6 +77,10 @@ FLO_MUST_USE int flo_golden_read(const char *text, size_t bytes,
                                  struct flo_golden *golden,
                                  struct flo_err *err);
 void flo_golden_deinit(struct flo_golden *golden);
+/* The cases of `more` follow those of `golden`; `more` is empty then, also on
+ * failure.  FLO_E_MEMORY. */
+FLO_MUST_USE int flo_golden_join(struct flo_golden *golden,
+                                 struct flo_golden *more, struct flo_err *err);
 
 /* The file that a cosine matcher names holds these bytes: little-endian f32,
  * 1 to FLO_GOLDEN_VECTOR_MAX, of length 1.  FLO_E_META_SCHEMA, FLO_E_MEMORY.

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <event2/event.h>
+#include <flotilla/golden.h>
 #include <stdlib.h>
 
 #include "tests/unit/serve/serve_world.h"
@@ -27,6 +28,24 @@ static inline void on_probed(void *context, const struct flo_probe_result *got)
     has_result = true;
 }
 
+/* Probe the candidate that is loaded; the document's cases `times` times, as if
+ * so many files held them. */
+static inline int start_probe(const char *text, size_t bytes, int times,
+                              const struct flo_probe_limits *limits,
+                              struct flo_err *err)
+{
+    struct flo_golden golden, more;
+
+    assert_int_equal(flo_golden_read(text, bytes, &golden, err), 0);
+    for (int i = 1; i < times; i++) {
+        assert_int_equal(flo_golden_read(text, bytes, &more, err), 0);
+        assert_int_equal(flo_golden_join(&golden, &more, err), 0);
+        assert_int_equal(more.n_cases, 0);
+    }
+    return flo_serve_probe(world.serve, 0, &golden, limits, on_probed, NULL,
+                           err);
+}
+
 static inline void probe(const char *model, const char *golden_path,
                          const struct flo_probe_limits *limits)
 {
@@ -37,12 +56,10 @@ static inline void probe(const char *model, const char *golden_path,
         flo_file_read(golden_path, 1u << 20, &golden, &bytes, &err), 0);
     open_candidate(model, "9.0.0");
     has_result = false;
-    if (flo_serve_probe(world.serve, 0, golden, bytes, limits, on_probed, NULL,
-                        &err) < 0) {
+    if (start_probe(golden, bytes, 1, limits, &err) < 0) {
         fail_msg("%s", err.what);
     }
-    assert_int_equal(flo_serve_probe(world.serve, 0, golden, bytes, limits,
-                                     on_probed, NULL, &err),
+    assert_int_equal(start_probe(golden, bytes, 1, limits, &err),
                      FLO_E_STATE); /* one at a time */
     RUN_UNTIL(has_result);
     free(golden);

@@ -59,9 +59,7 @@ static void a_probe_ends_with_its_candidate(void **state)
     open_candidate("tests/models/tiny-v1.Q4_0.gguf", "1.0.0");
     assert_int_equal(flo_file_read(GOLDEN, 1u << 20, &golden, &bytes, NULL), 0);
     has_result = false;
-    assert_int_equal(flo_serve_probe(world.serve, 0, golden, bytes, &usual,
-                                     on_probed, NULL, NULL),
-                     0);
+    assert_int_equal(start_probe(golden, bytes, 1, &usual, NULL), 0);
     free(golden);
     event_base_loop(world.base, EVLOOP_ONCE);
     flo_serve_unload(world.serve, 0, FLO_ROLE_CANDIDATE, true);
@@ -80,6 +78,46 @@ speeds_with_and_without_packed_weights_are_not_compared(void **state)
     world.lacks_packed = true;
     expect_verdict(SLOW, 0, 26);
     assert_true(result.token_us_current == 0);
+    world_close();
+}
+
+/* The first file's cases are right; one of the second is not. */
+static void the_cases_of_all_golden_files_are_played(void **state)
+{
+    static const char wrong[] =
+        "{\"format\":\"flotilla-golden-2\",\"cases\":[{\"id\":\"site\","
+        "\"prompt\":\"a\",\"max_new_tokens\":1,"
+        "\"expect\":[{\"exact\":\"never said\"}]}]}";
+    struct flo_golden golden = {0}, more = {0};
+    char *text;
+    size_t bytes;
+    struct flo_err err = {0};
+    (void)state;
+    world_open();
+    open_current(V2, "2.0.0");
+    open_candidate(V2, "2.0.0");
+    assert_int_equal(flo_file_read(GOLDEN, 1u << 20, &text, &bytes, NULL), 0);
+
+    has_result = false;
+    assert_int_equal(start_probe(text, bytes, 3, &usual, &err), 0);
+    RUN_UNTIL(has_result);
+    assert_int_equal(result.error, 0);
+    assert_int_equal(result.passed, 78);
+
+    assert_int_equal(flo_golden_read(text, bytes, &golden, &err), 0);
+    assert_int_equal(flo_golden_read(wrong, strlen(wrong), &more, &err), 0);
+    assert_int_equal(flo_golden_join(&golden, &more, &err), 0);
+    has_result = false;
+    assert_int_equal(
+        flo_serve_probe(world.serve, 0, &golden, &usual, on_probed, NULL, &err),
+        0);
+    assert_int_equal(golden.n_cases, 0);
+    RUN_UNTIL(has_result);
+    assert_int_equal(result.error, FLO_E_PROBE_GOLDEN);
+    assert_int_equal(result.cases, 27);
+    assert_int_equal(result.passed, 26);
+    assert_string_equal(result.failed_case, "site");
+    free(text);
     world_close();
 }
 
@@ -106,9 +144,7 @@ static void memory_time_and_death_end_a_probe(void **state)
     assert_int_equal(flo_file_read(GOLDEN, 1u << 20, &golden, &bytes, &err), 0);
     has_result = false;
     kill(status_now().roles[FLO_ROLE_CANDIDATE].pid, SIGSTOP);
-    assert_int_equal(flo_serve_probe(world.serve, 0, golden, bytes, &usual,
-                                     on_probed, NULL, &err),
-                     0);
+    assert_int_equal(start_probe(golden, bytes, 1, &usual, &err), 0);
     event_base_loop(world.base, EVLOOP_ONCE);
     kill(status_now().roles[FLO_ROLE_CANDIDATE].pid, SIGKILL);
     RUN_UNTIL(has_result);
@@ -124,6 +160,7 @@ int main(void)
         cmocka_unit_test(a_probe_ends_with_its_candidate),
         cmocka_unit_test(
             speeds_with_and_without_packed_weights_are_not_compared),
+        cmocka_unit_test(the_cases_of_all_golden_files_are_played),
         cmocka_unit_test(memory_time_and_death_end_a_probe),
     };
     signal(SIGPIPE, SIG_IGN);

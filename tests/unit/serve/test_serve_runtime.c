@@ -108,8 +108,7 @@ static void judge(const char *expect)
              "\"expect\":[{\"exact\":\"never asked\"}]}]}",
              expect);
     has_result = false;
-    if (flo_serve_probe(world.serve, 0, text, strlen(text), &runtimes,
-                        on_probed, NULL, &err) < 0) {
+    if (start_probe(text, strlen(text), 1, &runtimes, &err) < 0) {
         fail_msg("%s", err.what);
     }
     RUN_UNTIL(has_result);
