@@ -165,7 +165,7 @@ class Streamer(threading.Thread):
         self.device, self.model, self.prompts = device, model, prompts
         self.max_tokens, self.pause = max_tokens, pause
         self.done = threading.Event()
-        self.spans = []  # (begin, first token, end, release)
+        self.spans = []  # (begin, first token, end, release, text)
         self.failed = []
 
     def run(self):
@@ -194,7 +194,7 @@ class Streamer(threading.Thread):
             answer = connection.getresponse()
             if answer.status != 200:
                 raise Failed("HTTP %d %s" % (answer.status, answer.read(200)))
-            first, finished = None, False
+            first, finished, text = None, False, ""
             for line in answer:
                 line = line.strip()
                 if not line.startswith(b"data:"):
@@ -207,13 +207,16 @@ class Streamer(threading.Thread):
                 if "error" in piece:
                     raise Failed(str(piece["error"]))
                 first = first or time.monotonic()
+                for choice in piece["choices"]:
+                    text += choice["delta"].get("content") or ""
                 if self.is_long:  # read like people: the stream stays open
                     time.sleep(READING)
             if not finished:
                 raise Failed("the stream ended without [DONE]")
             self.spans.append((begin, first or time.monotonic(),
                                time.monotonic(),
-                               answer.headers.get("X-Flotilla-Release", "?")))
+                               answer.headers.get("X-Flotilla-Release", "?"),
+                               text))
         finally:
             connection.close()
 

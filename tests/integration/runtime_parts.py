@@ -13,7 +13,7 @@ KIND = "application/vnd.flotilla.release.v2+json"
 class Runtimes:
     """A fleet of one device that has runtimes, and releases for them."""
 
-    def __init__(self, fleet, model="desk"):
+    def __init__(self, fleet, model="desk", config=""):
         self.fleet, self.number, self.model = fleet, 0, model
         self.folder = os.path.join(fleet.dir, "runtimes.d")
         os.makedirs(self.folder, mode=0o755, exist_ok=True)
@@ -21,8 +21,8 @@ class Runtimes:
         self.device = F.Device(fleet, "gw")
         fleet.devices["gw"] = self.device
         self.device.enroll(fleet.token)
-        self.device.write_config("sandbox: preferred\nruntimes_dir: %s\n" %
-                                 json.dumps(self.folder))
+        self.device.write_config("sandbox: preferred\nruntimes_dir: %s\n%s" %
+                                 (json.dumps(self.folder), config))
         self.device.start()
         fleet.online(["gw"])
 

@@ -17,13 +17,13 @@ PROMPTS = ["Classify: 23:45 oven-95 voltage drop temp=35C",
            "What should I do about smoke detected on camera-68?"]
 
 
-def golden(up, name, *lora):
-    """Prompts whose answers are those of the base with this adapter."""
+def golden(up, name, *lora, model=BASE):
+    """Prompts whose answers are those of the model with this adapter."""
     path = os.path.join(up.dir, name)
     prompts = os.path.join(up.dir, "prompts.txt")
     with open(prompts, "w", encoding="utf-8") as file:
         file.write("\n".join(PROMPTS) + "\n")
-    up.program("flotilla-model", "golden", "create", path, "--model", BASE,
+    up.program("flotilla-model", "golden", "create", path, "--model", model,
                "--prompts", prompts, *lora)
     return path
 
