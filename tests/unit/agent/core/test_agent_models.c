@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "agent/core/device/internal.h"
 #include "unit/agent/core/story.h"
 
 #define ALARM 100 /* versions of alarm count from there */
@@ -289,6 +290,48 @@ static void a_model_that_serves_nothing_is_repaired_first(void **state)
     assert_story("models-repair");
 }
 
+/* An execution of `version`, where `current` serves or, negative, is down. */
+static void put_in_queue(struct flo_agent_model *model, const char *name,
+                         int version, int current, uint64_t seq)
+{
+    memset(model, 0, sizeof(*model));
+    snprintf(model->name, sizeof(model->name), "%s", name);
+    model->live = current > 0 ? FLO_AGENT_CURRENT : -1;
+    if (current != 0) {
+        model->slots.current.digest =
+            world_digest(current > 0 ? current : -current);
+    }
+    model->has_execution = true;
+    model->execution.state = FLO_EXECUTION_ACCEPTED;
+    model->execution.release.digest = world_digest(version);
+    model->execution.seq = seq;
+    if (seq != 0) {
+        snprintf(model->execution.order, sizeof(model->execution.order), "o");
+    }
+}
+
+static void the_queue_has_one_order(void **state)
+{
+    static struct flo_agent agent;
+    uint32_t order[FLO_AGENT_MODELS_MAX];
+
+    (void)state;
+    put_in_queue(&agent.models[0], "a-deploy", 3, 2, 9);
+    put_in_queue(&agent.models[1], "b-first", 5, 0, 99);
+    put_in_queue(&agent.models[2], "c-repair", 2, 2, 0);
+    put_in_queue(&agent.models[3], "d-repair-behind-previous", 4, 2, 0);
+    put_in_queue(&agent.models[4], "e-repair-down", 6, -6, 0);
+    put_in_queue(&agent.models[5], "f-soaks", 3, 2, 1);
+    agent.models[5].execution.state = FLO_EXECUTION_SOAKING;
+
+    assert_int_equal(flo_queue_order(&agent, order), 5);
+    assert_int_equal(order[0], 4);
+    assert_int_equal(order[1], 1);
+    assert_int_equal(order[2], 0);
+    assert_int_equal(order[3], 2);
+    assert_int_equal(order[4], 3);
+}
+
 /* ---- removing ---- */
 
 static void a_removed_model_is_gone_and_the_other_serves_on(void **state)
@@ -357,6 +400,54 @@ static void a_model_that_is_being_removed_does_not_go_back(void **state)
     assert_int_equal(alarm_here->live_version, 0);
     assert_int_equal(world.acks_done, 1);
     assert_true(flo_agent_is_idle(&world.agent, 1));
+}
+
+static void a_removal_ends_a_rollback_under_way(void **state)
+{
+    (void)state;
+    boot();
+    world_order(&world, FLO_ORDER_ROLLBACK, ALARM + 2);
+    world_run(&world, 50);
+    assert_true(world.agent.models[1].going_back.is_active);
+    remove_by_hand(1);
+    assert_false(world.agent.models[1].going_back.is_active);
+    assert_int_equal(world.acks_ignored, 1);
+    world_run(&world, 10000);
+
+    assert_true(flo_agent_is_idle(&world.agent, 1));
+}
+
+static void the_newest_order_to_remove_is_answered(void **state)
+{
+    struct flo_order order = {.op = FLO_ORDER_REMOVE, .id = "o-0001"};
+    const struct flo_agent_event event = {
+        .kind = FLO_AGENT_ORDER, .model = 1, .order = &order};
+
+    (void)state;
+    boot();
+    world_event(&world, &event);
+    snprintf(order.id, sizeof(order.id), "o-0002");
+    world_event(&world, &event);
+
+    assert_string_equal(world.agent.models[1].removal.order, "o-0002");
+    world_run(&world, 10000);
+    assert_int_equal(world.acks_running, 2);
+    assert_int_equal(world.acks_done, 1);
+}
+
+static void a_sleep_is_no_time_for_requests_to_end(void **state)
+{
+    (void)state;
+    world.drain_ms = 60000;
+    boot();
+    remove_by_hand(1);
+    world_run(&world, 1000);
+    world_sleep(&world, 3600000);
+    world_run(&world, 1000);
+    assert_false(flo_digest_is_zero(&alarm_here->slots.current));
+    world_run(&world, 6000);
+
+    assert_true(flo_digest_is_zero(&alarm_here->slots.current));
 }
 
 static void a_removal_that_the_disk_refuses_is_tried_again(void **state)
@@ -535,6 +626,10 @@ int main(void)
         WITH(a_removed_model_is_gone_and_the_other_serves_on, two_models),
         WITH(requests_get_five_seconds_before_a_model_is_gone, two_models),
         WITH(a_removal_ends_its_update_and_no_other, two_models),
+        WITH(the_queue_has_one_order, two_models),
+        WITH(a_removal_ends_a_rollback_under_way, two_models),
+        WITH(the_newest_order_to_remove_is_answered, two_models),
+        WITH(a_sleep_is_no_time_for_requests_to_end, two_models),
         WITH(a_model_that_is_being_removed_does_not_go_back, two_models),
         WITH(a_removal_that_the_disk_refuses_is_tried_again, two_models),
         WITH(a_removed_model_can_come_again, two_models),

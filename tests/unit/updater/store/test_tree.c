@@ -91,15 +91,50 @@ static void a_tree_has_the_variants_files_under_their_names(void **state)
 
 static void a_tree_that_is_not_whole_is_made_again(void **state)
 {
-    char command[160];
     int tree = open_tree();
     (void)state;
     assert_int_equal(unlinkat(tree, "onnx/config/a.json", 0), 0);
     close(tree);
-    snprintf(command, sizeof(command), "mkdir -p %s/trees/x.new/y", dir);
-    assert_int_equal(system(command), 0);
     tree = open_tree();
     assert_true(has(tree, "onnx/config/a.json"));
+    close(tree);
+}
+
+/* The power failed while it was made. */
+static void a_tree_that_was_begun_is_begun_again(void **state)
+{
+    char hex[FLO_DIGEST_TEXT], command[400];
+    int tree;
+
+    (void)state;
+    flo_digest_text(&id, hex);
+    hex[6] = '-';
+    snprintf(command, sizeof(command),
+             "mkdir -p %s/trees/%s.new/onnx && touch %s/trees/%s.new/"
+             "model.onnx",
+             dir, hex, dir, hex);
+    assert_int_equal(system(command), 0);
+    tree = open_tree();
+    assert_true(tree >= 0);
+    assert_true(has(tree, "model.onnx"));
+    close(tree);
+}
+
+/* A damaged blob was fetched again: its new file has another number. */
+static void a_repaired_blob_comes_into_its_tree(void **state)
+{
+    char hex[FLO_DIGEST_TEXT], path[200];
+    int tree = open_tree();
+
+    (void)state;
+    close(tree);
+    flo_digest_text(&release->files[0].digest, hex);
+    hex[6] = '-';
+    snprintf(path, sizeof(path), "%s/blobs/%s", dir, hex);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(flo_file_write(path, "weights", 7, 0400, &err), 0);
+    tree = open_tree();
+    assert_true(has(tree, "model.onnx"));
     close(tree);
 }
 
@@ -130,6 +165,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_tree_has_the_variants_files_under_their_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_tree_that_is_not_whole_is_made_again,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_tree_that_was_begun_is_begun_again,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_repaired_blob_comes_into_its_tree,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_is_not_here_is_named,
                                         set_up, tear_down),
