@@ -158,10 +158,10 @@ static bool carry_out(struct flo_shell *shell,
         break;
     case FLO_DO_LOAD:
         flo_queue_forget_engine(&shell->queue, action->model, action->role);
-        flo_shell_load(shell, action);
+        flo_shell_seat(shell, action);
         break;
     case FLO_DO_UNLOAD:
-        flo_shell_load_cancel(shell, action->model, action->role);
+        flo_shell_seat_leave(shell, action->model, action->role);
         flo_serve_unload(shell->serve, action->model, role_of(action->role),
                          action->flag);
         flo_shell_host_unloaded(shell, action->model, action->role);
@@ -172,8 +172,12 @@ static bool carry_out(struct flo_shell *shell,
     case FLO_DO_HOLD:
         flo_serve_hold(shell->serve, action->model);
         break;
+    case FLO_DO_REST:
+        flo_shell_route(shell, action->model, &action->release,
+                        FLO_ROUTE_ON_DEMAND);
+        break;
     case FLO_DO_PROMOTE:
-        flo_shell_load_cancel(shell, action->model, FLO_AGENT_CURRENT);
+        flo_shell_seat_promote(shell, action->model);
         flo_queue_promote_engine(&shell->queue, action->model);
         flo_serve_promote(shell->serve, action->model);
         flo_shell_host_promoted(shell, action->model);
@@ -305,6 +309,7 @@ static void take_waiting(struct flo_shell *shell, bool is_urgent)
     if (flo_orders_converge(shell, &shell->intake)) {
         step(shell, &shell->intake.event);
     }
+    flo_shell_seats_look(shell);
 }
 
 static void end_turn(struct flo_shell *shell)

@@ -512,6 +512,7 @@ void flo_shell_close(struct flo_shell *shell)
     size_t i;
 
     flo_shell_job_cancel(shell, 0);
+    flo_shell_seats_close(shell);
     for (i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         flo_shell_load_cancel(shell, (uint32_t)i, FLO_AGENT_CURRENT);
         flo_shell_load_cancel(shell, (uint32_t)i, FLO_AGENT_BESIDE);

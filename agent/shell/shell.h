@@ -45,6 +45,8 @@ struct flo_model_wish {
     char name[FLO_NAME_MAX + 1];
     uint32_t n_aliases;
     char aliases[FLO_SERVE_ALIASES_MAX][FLO_NAME_MAX + 1];
+    bool is_pinned;    /* stays in memory */
+    uint32_t weight;   /* whose memory goes first: the lowest */
     uint32_t n_tokens; /* bound to it, by name */
     char tokens[FLO_SERVE_TOKENS_MAX][FLO_NAME_MAX + 1];
 };
@@ -119,6 +121,30 @@ struct flo_afar {
     uint32_t lines;
     uint64_t since_ms;
 };
+/* Memory of all models: what each takes, and the plan (serving/memory.c,
+ * serving/measuring.c). */
+#define FLO_MEASURED_MAX 32
+struct flo_shell_measured {
+    struct flo_digest release;
+    bool is_known; /* false: the engine could not say it */
+    uint64_t weights_bytes;
+    uint64_t private_bytes[FLO_MEMORY_RUNGS];
+};
+struct flo_shell_memory {
+    struct event *timer; /* the seats are looked at again */
+    struct flo_shell_measured measured[FLO_MEASURED_MAX];
+    size_t next; /* place of the next one */
+    struct serve_planner *planner;
+    struct flo_digest asked; /* of whom it asks */
+    bool is_planned;         /* for the releases that are here now */
+    bool is_looking;
+    struct flo_digest seen[FLO_AGENT_MODELS_MAX]; /* planned for those */
+    size_t count;
+    uint32_t places[FLO_MEMORY_MODELS_MAX]; /* of the models here */
+    struct flo_digest releases[FLO_MEMORY_MODELS_MAX];
+    struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
+    struct flo_memory_plan plan;
+};
 struct flo_shell;
 struct flo_upload;
 struct flo_job_child;
@@ -155,6 +181,12 @@ struct flo_shell_model {
     struct flo_measure_window telemetry;
     uint64_t recent_token_us[64]; /* of the last requests, a ring */
     size_t recent_count;
+    struct {
+        bool is_waiting; /* for the plan, or for room */
+        uint64_t since_ms;
+        struct flo_release_ref release;
+        uint32_t rung; /* that its engine was loaded at */
+    } seats[FLO_AGENT_ROLES];
 };
 
 struct flo_shell {
@@ -194,6 +226,7 @@ struct flo_shell {
     int64_t asleep_ms; /* the machine, since it started; at the last step */
     struct flo_queue queue;
     struct flo_derived derived;
+    struct flo_shell_memory memory;
 
     struct flo_afar afar[4];
     size_t afar_count;

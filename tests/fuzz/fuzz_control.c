@@ -60,6 +60,17 @@ json_t *flo_report_execution(const struct flo_agent_execution *execution)
     return json_pack("{s:s}", "state", flo_execution_word(execution->state));
 }
 
+uint32_t flo_report_model_rung(const struct flo_shell *shell, uint32_t index)
+{
+    return shell->models[index].seats[FLO_AGENT_CURRENT].rung;
+}
+
+json_t *flo_report_memory(const struct flo_shell *shell)
+{
+    (void)shell;
+    return json_null();
+}
+
 uint64_t flo_outbox_db_corrupt(const struct flo_outbox_db *db)
 {
     (void)db;

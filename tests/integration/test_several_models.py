@@ -192,7 +192,8 @@ def test_one_model_more_than_configured_is_refused(up):
 
 def test_a_model_without_memory_is_refused_and_the_other_serves_on(up):
     up.device.stop()
-    up.device.write_config("memory_budget: 30MiB\n")  # one needs some 18
+    up.device.write_config("memory_budget: 30MiB\n"  # one says some 18
+                           "models: {tiny: {pin: true}}\n")
     up.device.start()
     up.online(["a"])
     with asked(up, "tiny"):

@@ -328,6 +328,15 @@ static void dispatch(struct step *s)
     case FLO_AGENT_REQUEST:
         flo_execution_request(s);
         break;
+    case FLO_AGENT_PLACED:
+        flo_rest_placed(s);
+        break;
+    case FLO_AGENT_WANTED:
+        flo_rest_wanted(s);
+        break;
+    case FLO_AGENT_EVICT:
+        flo_rest_evict(s);
+        break;
     case FLO_AGENT_STOP:
         for_each_model(s, flo_execution_stop);
         break;
@@ -354,6 +363,8 @@ static bool is_model_sound(const struct flo_agent_model *model)
     bool is_live_ready = model->live == -1 ||
                          flo_engine_is(model, (enum flo_agent_role)model->live,
                                        FLO_ENGINE_READY);
+    bool is_rest_on_demand = !flo_agent_is_resting(model) ||
+                             (model->is_on_demand && model->live == -1);
     bool has_its_candidate =
         !model->slots.is_trial || flo_ref_is(&model->slots.candidate);
     bool is_execution_open =
@@ -363,8 +374,8 @@ static bool is_model_sound(const struct flo_agent_model *model)
     bool is_return_open =
         back->is_active || (!back->is_draining && !back->is_writing);
 
-    return is_live_ready && has_its_candidate && is_execution_open &&
-           is_job_fetching && is_return_open;
+    return is_live_ready && is_rest_on_demand && has_its_candidate &&
+           is_execution_open && is_job_fetching && is_return_open;
 }
 
 static bool is_sound(const struct flo_agent *agent)

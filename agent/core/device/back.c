@@ -306,7 +306,7 @@ bool flo_back_lost(struct step *s, enum flo_agent_role role)
     memset(back, 0, sizeof(*back));
     flo_do_ack(s, given_up.order, "refused", &s->event->error);
     if (flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
-        flo_engine_load(s, FLO_AGENT_CURRENT, &model->slots.current);
+        flo_engine_want(s, FLO_AGENT_CURRENT, &model->slots.current);
     }
     return true;
 }

@@ -24,7 +24,7 @@ static void current_loaded(struct step *s)
     }
     if (model->live == -1) {
         flo_engine_flip(s, FLO_AGENT_CURRENT);
-        if (!flo_back_loaded(s, FLO_AGENT_CURRENT)) {
+        if (!flo_back_loaded(s, FLO_AGENT_CURRENT) && !current->is_woken) {
             flo_do_serving(s, current->losses > 0 ? "restarted" : "ready",
                            &current->release);
         }
@@ -145,12 +145,24 @@ static uint64_t restart_delay_ms(struct step *s,
                                     RESTART_MS_MAX, flo_agent_random(s->agent));
 }
 
+/* A lost one on demand, whose release can be loaded: those who waited were told
+ * so, and the next request loads it. */
+static bool may_rest(const struct flo_agent_model *model)
+{
+    return model->is_on_demand && model->live == -1 &&
+           flo_ref_is(&model->slots.current) &&
+           !model->engines[FLO_AGENT_CURRENT].is_damaged &&
+           !flo_engine_refuses_current(model) && !model->going_back.is_active &&
+           flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_NONE);
+}
+
 static void current_lost(struct step *s, bool was_ready)
 {
     struct flo_agent_model *model = s->model;
     struct flo_agent_engine *current = &model->engines[FLO_AGENT_CURRENT];
 
     assert(current->state != FLO_ENGINE_NONE);
+    model->is_wanted = false; /* those who waited were told */
     if (was_ready && s->now - current->ready_at_ms >= STEADY_MS) {
         current->losses = 0;
     }
@@ -161,6 +173,14 @@ static void current_lost(struct step *s, bool was_ready)
     }
     if (!was_ready && flo_ref_equal(&current->release, &model->slots.current) &&
         give_way(s, s->event->error.code)) {
+        return;
+    }
+    if (may_rest(model)) {
+        flo_do_note(s, "because it is on demand: loaded when it is wanted");
+        if (!was_ready) {
+            flo_repair_lost(s);
+        }
+        flo_engine_rest(s, FLO_AGENT_CURRENT, &model->slots.current);
         return;
     }
     current->state = FLO_ENGINE_WAITING;

@@ -32,11 +32,40 @@ void flo_engine_load(struct step *s, enum flo_agent_role role,
     engine->is_damaged =
         engine->is_damaged && flo_ref_equal(&engine->release, release);
     engine->state = FLO_ENGINE_LOADING;
+    engine->is_woken = false;
     engine->release = *release;
     engine->retry_at_ms = s->now + LOAD_MS_MAX;
     action->role = role;
     action->release = *release;
     s->agent->revision++;
+}
+
+void flo_engine_rest(struct step *s, enum flo_agent_role role,
+                     const struct flo_release_ref *release)
+{
+    struct flo_agent_engine *engine = &s->model->engines[role];
+
+    assert(s->model->is_on_demand && s->model->live == -1);
+    assert(flo_ref_is(release));
+    memset(engine, 0, sizeof(*engine));
+    engine->state = FLO_ENGINE_RESTING;
+    engine->release = *release;
+    flo_do_release(s, FLO_DO_REST, release);
+    s->agent->revision++;
+}
+
+void flo_engine_want(struct step *s, enum flo_agent_role role,
+                     const struct flo_release_ref *release)
+{
+    const struct flo_agent_model *model = s->model;
+
+    /* A model that goes back is told when it serves. */
+    if (model->is_on_demand && !model->is_wanted &&
+        !model->going_back.is_active) {
+        flo_engine_rest(s, role, release);
+    } else {
+        flo_engine_load(s, role, release);
+    }
 }
 
 void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain)
@@ -69,6 +98,11 @@ void flo_engine_flip(struct step *s, enum flo_agent_role role)
     action->role = role;
     action->release = s->model->engines[role].release;
     s->model->live = (int)role;
+    s->model->is_wanted = false;
+    if (flo_engine_is(s->model, FLO_AGENT_CURRENT, FLO_ENGINE_RESTING)) {
+        memset(&s->model->engines[FLO_AGENT_CURRENT], 0,
+               sizeof(s->model->engines[FLO_AGENT_CURRENT]));
+    }
     s->agent->revision++;
 }
 
@@ -134,7 +168,7 @@ void flo_engine_succeed(struct step *s)
     }
     flo_engine_unload(s, FLO_AGENT_BESIDE, false);
     flo_engine_unload(s, FLO_AGENT_CURRENT, true);
-    flo_engine_load(s, FLO_AGENT_CURRENT, &model->slots.current);
+    flo_engine_want(s, FLO_AGENT_CURRENT, &model->slots.current);
 }
 
 void flo_engine_restore(struct step *s)
@@ -159,6 +193,6 @@ void flo_engine_restore(struct step *s)
     flo_engine_unload(s, FLO_AGENT_BESIDE, false);
     if (flo_ref_is(&model->slots.current) &&
         current->state != FLO_ENGINE_LOADING) {
-        flo_engine_load(s, FLO_AGENT_CURRENT, &model->slots.current);
+        flo_engine_want(s, FLO_AGENT_CURRENT, &model->slots.current);
     }
 }

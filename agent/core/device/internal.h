@@ -92,6 +92,11 @@ bool flo_engine_is(const struct flo_agent_model *model,
 void flo_engine_load(struct step *s, enum flo_agent_role role,
                      const struct flo_release_ref *release);
 void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain);
+/* Load it; one on demand, for which nobody waits, rests. */
+void flo_engine_want(struct step *s, enum flo_agent_role role,
+                     const struct flo_release_ref *release);
+void flo_engine_rest(struct step *s, enum flo_agent_role role,
+                     const struct flo_release_ref *release);
 void flo_engine_flip(struct step *s, enum flo_agent_role role);
 /* The current release is whole and its engine does not run it. */
 bool flo_engine_refuses_current(const struct flo_agent_model *model);
@@ -104,6 +109,11 @@ void flo_engine_succeed(struct step *s);
 /* The current release serves again: flip when its engine is ready, start it
  * when it has none. */
 void flo_engine_restore(struct step *s);
+
+/* ---- residence (rest.c) ---- */
+void flo_rest_placed(struct step *s);
+void flo_rest_wanted(struct step *s);
+void flo_rest_evict(struct step *s);
 
 /* ---- engines report (engine_events.c) ---- */
 void flo_engine_loading(struct step *s); /* it gets on with it */

@@ -20,6 +20,8 @@ static const char *const event_words[FLO_AGENT_EVENT_COUNT] = {
     [FLO_AGENT_LOST] = "engine",     [FLO_AGENT_DRAINED] = "engine",
     [FLO_AGENT_PROBED] = "probe",    [FLO_AGENT_REQUEST] = "request",
     [FLO_AGENT_TIMER] = "timer",     [FLO_AGENT_STOP] = "agent",
+    [FLO_AGENT_PLACED] = "memory",   [FLO_AGENT_WANTED] = "memory",
+    [FLO_AGENT_EVICT] = "memory",
 };
 
 static const char *role_word(enum flo_agent_role role)
@@ -188,6 +190,16 @@ static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
         flo_buf_text(out, event->error.code == 0 ? "answered" : "failed");
         add_error(out, &event->error);
         break;
+    case FLO_AGENT_PLACED:
+        flo_buf_text(out, event->is_on_demand ? "on demand" : "stays");
+        flo_buf_text(out, event->is_other_rung ? ", at another rung" : "");
+        break;
+    case FLO_AGENT_WANTED:
+        flo_buf_text(out, "a request wants it");
+        break;
+    case FLO_AGENT_EVICT:
+        flo_buf_text(out, "another model needs its memory");
+        break;
     case FLO_AGENT_TIMER:
         flo_buf_text(out, "due");
         break;
@@ -306,6 +318,10 @@ static void add_action(struct flo_buf *out,
         break;
     case FLO_DO_HOLD:
         flo_buf_text(out, "hold requests");
+        break;
+    case FLO_DO_REST:
+        flo_buf_text(out, "rest until it is wanted: ");
+        add_release(out, &action->release);
         break;
     case FLO_DO_CLOSE:
         flo_buf_text(out, "refuse new requests");

@@ -74,7 +74,13 @@ static void serve_on_trial(struct step *s)
     struct flo_agent_execution *execution = &s->model->execution;
 
     assert(s->model->slots.is_trial);
+    bool was_resting = s->model->engines[FLO_AGENT_BESIDE].is_woken;
+
     flo_engine_flip(s, FLO_AGENT_BESIDE);
+    if (was_resting) { /* its soak goes on */
+        s->model->engines[FLO_AGENT_BESIDE].is_woken = false;
+        return;
+    }
     execution->soak_end_ms = s->now + execution->policy.soak_ms;
     execution->deadline_ms = 0; /* for requests after the soak */
     flo_execution_set_reason(s, "");
@@ -172,8 +178,12 @@ void flo_execution_loaded(struct step *s)
         serve_on_trial(s); /* after a restart */
         flo_execution_enter(s, FLO_MOVE_SERVE, 0);
     } else if (execution->state == FLO_EXECUTION_SOAKING) {
+        bool was_resting = s->model->engines[FLO_AGENT_BESIDE].is_woken;
+
         serve_on_trial(s);
-        flo_do_serving(s, "restarted", &execution->release);
+        if (!was_resting) {
+            flo_do_serving(s, "restarted", &execution->release);
+        }
     }
 }
 
@@ -371,6 +381,13 @@ void flo_execution_request(struct step *s)
     }
 }
 
+/* The candidate serves, or would when a request wants it. */
+static bool is_at_hand(const struct flo_agent_model *model)
+{
+    return model->live == FLO_AGENT_BESIDE ||
+           flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_RESTING);
+}
+
 void flo_execution_soak_due(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -379,7 +396,7 @@ void flo_execution_soak_due(struct step *s)
 
     assert(execution->state == FLO_EXECUTION_SOAKING);
     if (s->now < execution->soak_end_ms || execution->is_writing ||
-        s->now < execution->retry_at_ms || model->live != FLO_AGENT_BESIDE ||
+        s->now < execution->retry_at_ms || !is_at_hand(model) ||
         model->going_back.is_active) {
         return;
     }

@@ -33,6 +33,7 @@ enum flo_agent_engine_state {
     FLO_ENGINE_LOADING,
     FLO_ENGINE_READY,
     FLO_ENGINE_WAITING, /* lost; started again at retry_at_ms */
+    FLO_ENGINE_RESTING, /* on demand: loaded when a request wants it */
 };
 struct flo_agent_engine {
     enum flo_agent_engine_state state;
@@ -41,6 +42,7 @@ struct flo_agent_engine {
     uint64_t retry_at_ms;
     uint64_t ready_at_ms;
     bool is_damaged; /* its release cannot be loaded as it lies on the disk */
+    bool is_woken;   /* a request wanted it: its trial goes on where it was */
 };
 
 /* Slots as the core sees them; the record on disk has more. */
@@ -151,6 +153,8 @@ struct flo_agent_model {
     char name[FLO_NAME_MAX + 1]; /* empty: a free place */
     bool has_execution;
     int live;              /* enum flo_agent_role or -1 */
+    bool is_on_demand;     /* as the memory plan says */
+    bool is_wanted;        /* a request waits for its load */
     uint32_t repairs;      /* asked for in a row */
     uint64_t repair_at_ms; /* none before */
     struct flo_agent_slots slots;
@@ -193,6 +197,9 @@ enum flo_agent_event_kind {
     FLO_AGENT_DRAINED,    /* the engine that was to be emptied is gone */
     FLO_AGENT_PROBED,     /* detail, error (0: passed, FLO_E_PROBE_UNSURE) */
     FLO_AGENT_REQUEST,    /* release, error: a user's request ended */
+    FLO_AGENT_PLACED,     /* is_on_demand, is_other_rung: the plan's word */
+    FLO_AGENT_WANTED,     /* on demand: a request waits for its load */
+    FLO_AGENT_EVICT,      /* on demand: another model needs its memory */
     FLO_AGENT_TIMER,      /* now_ms reached timer_ms */
     FLO_AGENT_STOP,       /* the agent is told to stop: its last event */
     FLO_AGENT_EVENT_COUNT
@@ -220,6 +227,8 @@ struct flo_agent_event {
     uint32_t job;
     bool is_passing;
     bool fits_both;
+    bool is_on_demand;
+    bool is_other_rung; /* the current engine has another one's memory */
     struct flo_agent_error error;
     struct flo_agent_detail detail;
     struct flo_digest release;
@@ -264,6 +273,7 @@ enum flo_agent_action_kind {
     FLO_DO_UNLOAD,      /* role, flag: drain first */
     FLO_DO_FLIP,        /* role */
     FLO_DO_HOLD,        /* no engine is live: requests wait */
+    FLO_DO_REST,        /* release: loaded when a request wants it */
     FLO_DO_PROMOTE,     /* the second engine becomes the current one */
     FLO_DO_PROBE,       /* with the execution's policy */
     FLO_DO_EVENT,       /* execution entered state (or ended): report it */
@@ -311,6 +321,11 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
 /* Nothing of a model is in this place, and nothing is under way: it may be
  * given to another one. */
 bool flo_agent_is_idle(const struct flo_agent *agent, uint32_t model);
+
+/* It is not in memory, and a request would load it. */
+bool flo_agent_is_resting(const struct flo_agent_model *model);
+/* It may leave memory: its engines serve no probe, and no slots turn. */
+bool flo_agent_may_rest(const struct flo_agent *agent, uint32_t model);
 
 /* The updater may be at work on files that nothing names yet. */
 bool flo_agent_is_fetching(const struct flo_agent *agent);

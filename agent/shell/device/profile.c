@@ -47,6 +47,50 @@ static const char *best_kernel(void)
 #endif
 }
 
+/* The limit of one group; 0: none, or it cannot be read. */
+static uint64_t cgroup_limit(const char *folder)
+{
+    char path[4400];
+    char line[32] = "";
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/memory.max", folder);
+    file = fopen(path, "re");
+    if (file == NULL) {
+        return 0;
+    }
+    if (fgets(line, sizeof(line), file) == NULL) {
+        line[0] = '\0';
+    }
+    fclose(file);
+    return strtoull(line, NULL, 10); /* "max": 0 */
+}
+
+uint64_t flo_machine_cgroup(const char *root)
+{
+    char folder[4300], line[4096];
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    uint64_t least = 0;
+
+    folder[0] = '\0';
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, "0::", 3) == 0) {
+            line[strcspn(line, "\n")] = '\0';
+            snprintf(folder, sizeof(folder), "%.128s%s", root, line + 3);
+        }
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    while (strlen(folder) >= strlen(root) && folder[0] != '\0') {
+        uint64_t limit = cgroup_limit(folder);
+        char *slash = strrchr(folder, '/');
+        least = limit != 0 && (least == 0 || limit < least) ? limit : least;
+        *(slash == NULL ? folder : slash) = '\0';
+    }
+    return least;
+}
+
 void flo_machine_look(const struct flo_settings *settings,
                       struct flo_machine *out)
 {
@@ -59,10 +103,9 @@ void flo_machine_look(const struct flo_settings *settings,
     }
     snprintf(out->kernel, sizeof(out->kernel), "%s", best_kernel());
     out->cpus = cpus > 0 ? (uint32_t)cpus : 1;
-    out->memory_bytes = flo_config_u64(settings->config, "memory_budget");
-    if (out->memory_bytes == 0) {
-        out->memory_bytes = meminfo("MemTotal:") / 10 * 8;
-    }
+    out->memory_bytes =
+        flo_memory_budget(flo_config_u64(settings->config, "memory_budget"),
+                          meminfo("MemTotal:"), flo_machine_cgroup(FLO_CGROUP));
 }
 
 /* A file of one short line; "" when it cannot be read. */

@@ -43,7 +43,7 @@ static int read_names(const json_t *list, const char *model, const char *key,
 static int check_keys(const json_t *tree, const char *model,
                       struct flo_err *err)
 {
-    static const char *const known[] = {"alias", "tokens"};
+    static const char *const known[] = {"alias", "tokens", "pin", "weight"};
     const char *key;
     json_t *value;
 
@@ -56,9 +56,40 @@ static int check_keys(const json_t *tree, const char *model,
         if (i == FLO_COUNT(known)) {
             flo_fail(err, FLO_E_CFG_KEY, "models.%s: unknown key `%s`", model,
                      key);
-            return flo_err_fix(err, "known keys are alias and tokens");
+            return flo_err_fix(err,
+                               "known keys are alias, pin, tokens and weight");
         }
     }
+    return 0;
+}
+
+static int read_memory(const json_t *tree, struct flo_model_wish *out,
+                       struct flo_err *err)
+{
+    const json_t *pin = json_object_get(tree, "pin");
+    const json_t *weight = json_object_get(tree, "weight");
+
+    if (pin != NULL && !json_is_boolean(pin)) {
+        return flo_fail(err, FLO_E_CFG_TYPE, "models.%s.pin: true or false",
+                        out->name);
+    }
+    out->is_pinned = json_is_true(pin);
+    out->weight = FLO_MEMORY_WEIGHT_STANDARD;
+    if (weight == NULL) {
+        return 0;
+    }
+    if (!json_is_integer(weight)) {
+        return flo_fail(err, FLO_E_CFG_TYPE, "models.%s.weight: a number",
+                        out->name);
+    }
+    if (json_integer_value(weight) < 0 ||
+        json_integer_value(weight) > FLO_MEMORY_WEIGHT_MAX) {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "models.%s.weight: %lld, from 0 to %d", out->name,
+                        (long long)json_integer_value(weight),
+                        FLO_MEMORY_WEIGHT_MAX);
+    }
+    out->weight = (uint32_t)json_integer_value(weight);
     return 0;
 }
 
@@ -72,6 +103,7 @@ static int read_wish(const json_t *tree, const char *model,
     }
     memcpy(out->name, model, strlen(model) + 1);
     rv = check_keys(tree, model, err);
+    rv = rv < 0 ? rv : read_memory(tree, out, err);
     if (rv == 0) {
         rv = read_names(json_object_get(tree, "alias"), model, "alias",
                         out->aliases, FLO_SERVE_ALIASES_MAX, &out->n_aliases,

@@ -83,6 +83,9 @@ static const char *state_word(const struct flo_agent_model *agent)
     if (agent->live >= 0) {
         return "ready";
     }
+    if (flo_agent_is_resting(agent)) {
+        return "on-demand";
+    }
     return agent->engines[FLO_AGENT_CURRENT].state == FLO_ENGINE_LOADING
                ? "loading"
                : "down";
@@ -216,8 +219,35 @@ static json_t *integer(uint64_t value)
     return json_integer((json_int_t)value);
 }
 
+uint32_t flo_report_model_rung(const struct flo_shell *shell, uint32_t index)
+{
+    const struct flo_shell_model *model = &shell->models[index];
+    int live = shell->agent.models[index].live;
+    uint32_t rung = model->seats[live < 0 ? FLO_AGENT_CURRENT : live].rung;
+    uint32_t strain = shell->watch.rungs[index];
+
+    return rung > strain ? rung : strain;
+}
+
+/* The plan, how far it stepped down, and why. */
+json_t *flo_report_memory(const struct flo_shell *shell)
+{
+    const struct flo_shell_memory *memory = &shell->memory;
+    enum flo_rung_why why;
+    uint32_t rung = flo_report_rung(shell, &why);
+    json_t *json = json_pack("{s:I, s:I, s:s}", "budget",
+                             (json_int_t)shell->machine.memory_bytes, "rung",
+                             (json_int_t)rung, "why", flo_rung_why_word(why));
+
+    if (json != NULL && memory->is_planned && memory->count > 0) {
+        json_object_set_new(json, "planned", integer(memory->plan.planned));
+        json_object_set_new(json, "pool", integer(memory->plan.pool));
+    }
+    return json;
+}
+
 static json_t *model_json(const struct flo_shell_model *model,
-                          const struct flo_agent_model *agent)
+                          const struct flo_agent_model *agent, uint32_t rung)
 {
     const struct flo_slots *slots = &model->slots;
     json_t *json = json_pack(
@@ -228,6 +258,7 @@ static json_t *model_json(const struct flo_shell_model *model,
         slot_json(&agent->slots.candidate, slots->candidate_number));
 
     if (json != NULL) {
+        json_object_set_new(json, "rung", integer(rung));
         json_object_set_new(json, "target", target_json(model));
         json_object_set_new(json, "drift", drift_json(model));
         json_object_set_new(json, "execution", execution_json(agent));
@@ -245,21 +276,11 @@ static json_t *models_json(const struct flo_shell *shell)
     for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
         if (shell->models[i].slots.model[0] != '\0') {
             json_array_append_new(
-                json, model_json(&shell->models[i], &shell->agent.models[i]));
+                json, model_json(&shell->models[i], &shell->agent.models[i],
+                                 flo_report_model_rung(shell, (uint32_t)i)));
         }
     }
     return json;
-}
-
-/* How far it stepped down, and why. */
-static json_t *memory_json(const struct flo_shell *shell)
-{
-    enum flo_rung_why why;
-    uint32_t rung = flo_report_rung(shell, &why);
-
-    return json_pack("{s:I, s:I, s:s}", "budget",
-                     (json_int_t)shell->machine.memory_bytes, "rung",
-                     (json_int_t)rung, "why", flo_rung_why_word(why));
 }
 
 static void add_power(const struct flo_shell *shell, json_t *profile)
@@ -301,7 +322,7 @@ json_t *flo_report_reported(const struct flo_shell *shell)
                      profile, "models", models_json(shell), "frozen",
                      (int)shell->agent.is_frozen);
     if (json != NULL) {
-        json_object_set_new(json, "memory", memory_json(shell));
+        json_object_set_new(json, "memory", flo_report_memory(shell));
         add_power(shell, profile);
         json_object_set_new(json, "top", integer(shell->device.top));
         json_object_set_new(json, "epoch", integer(shell->device.epoch));

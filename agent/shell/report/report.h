@@ -27,6 +27,10 @@ bool flo_telemetry_close_all(struct flo_shell *shell);
 
 /* documents.c: JSON of contracts section 3 */
 json_t *flo_report_error(const struct flo_agent_error *error);
+/* The rung that its engine has, or had last. */
+uint32_t flo_report_model_rung(const struct flo_shell *shell, uint32_t index);
+/* The memory plan, and what strain took of it. */
+json_t *flo_report_memory(const struct flo_shell *shell);
 json_t *flo_report_execution(const struct flo_agent_execution *execution);
 json_t *flo_report_reported(const struct flo_shell *shell);
 /* Compare the running release with the assigned one; true: the drift

@@ -41,6 +41,7 @@ static json_t *slots_status(struct flo_shell *shell,
     const struct flo_agent_slots *slots = &model->slots;
     const char *current = is_served(model, &slots->current) ? "serving"
                           : shell->serve == NULL            ? "stopped"
+                          : flo_agent_is_resting(model)     ? "on-demand"
                           : model->live >= 0                ? "kept"
                                                             : "loading";
     const char *candidate = model->has_execution
@@ -70,6 +71,10 @@ static json_t *model_status(struct flo_shell *shell, uint32_t index)
         (json_int_t)(serving.is_live ? serving.roles[serving.live].rss_bytes
                                      : 0),
         "queue", (json_int_t)serving.held);
+    if (json != NULL) {
+        json_object_set_new(json, "rung",
+                            json_integer(flo_report_model_rung(shell, index)));
+    }
     if (json != NULL && model->has_execution) {
         json_object_set_new(json, "execution",
                             flo_report_execution(&model->execution));
@@ -94,12 +99,13 @@ static json_t *models_status(struct flo_shell *shell)
 json_t *flo_control_status(struct flo_shell *shell)
 {
     return json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:i, s:o, s:I}", "v", 1,
-        "agent", FLO_VERSION, "device", shell->identity.device, "name",
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:i, s:o, s:o, s:I}",
+        "v", 1, "agent", FLO_VERSION, "device", shell->identity.device, "name",
         shell->identity.name, "fleet", shell->identity.fleet, "controller",
         shell->identity.controller, "enrolled", (int)shell->identity.is_there,
         "online", (int)flo_mqtt_is_connected(shell->mqtt), "frozen",
         (int)shell->agent.is_frozen, "pid", (int)getpid(), "models",
-        models_status(shell), "outbox_corrupt",
+        models_status(shell), "memory", flo_report_memory(shell),
+        "outbox_corrupt",
         (json_int_t)(shell->db == NULL ? 0 : flo_outbox_db_corrupt(shell->db)));
 }

@@ -121,6 +121,15 @@ static void on_adapter(void *context, unsigned model, enum flo_serve_role role,
     flo_shell_host_adapter(context, model, name, err);
 }
 
+static void on_wanted(void *context, unsigned model)
+{
+    const struct flo_agent_event event = {.kind = FLO_AGENT_WANTED,
+                                          .model = model};
+    struct flo_shell *shell = context;
+
+    flo_queue_post(&shell->queue, &event);
+}
+
 int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
 {
     static const char *const nowhere[] = {NULL};
@@ -133,6 +142,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .on_request = on_request,
         .on_first_answer = on_first_answer,
         .on_drained = on_drained,
+        .on_wanted = on_wanted,
     };
     char engine[4096];
     struct flo_serve_token tokens[FLO_SERVE_TOKENS_MAX];

@@ -10,6 +10,14 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model,
     struct flo_agent_event event = {
         .kind = FLO_AGENT_LOST, .model = model, .role = role};
 
+    /* Those who wait are told at once; a failed load of an engine did so. */
+    if (role == FLO_AGENT_CURRENT && shell->agent.models[model].is_on_demand) {
+        struct flo_serve_status status;
+        flo_serve_get_status(shell->serve, model, &status);
+        if (status.is_wanted) {
+            flo_serve_wanted_failed(shell->serve, model, err);
+        }
+    }
     /* Perhaps of bytes that are no longer those that were hashed. */
     memset(&shell->models[model].fresh, 0, sizeof(shell->models[model].fresh));
     flo_derived_doubt(&shell->derived);

@@ -1,21 +1,19 @@
-/* Memory: is there room for a release next to the models that are here?
+/* Memory: the planner's inputs, which are the releases that are here.
  *
- * The planner's inputs are the files that engines map, each of which counts
- * once, and the rest of what the release says that it needs.  Every model stays
- * in memory: none is loaded on demand yet. */
+ * Files that engines map count once.  The rest is what the engine itself says
+ * for each rung (measuring.c).  Until it has said so, it is what the release
+ * says, or what the current release of the same model takes. */
+#include <assert.h>
 #include <string.h>
 
-#include "agent/core/memory/memory.h"
 #include "agent/shell/device/runtimes.h"
 #include "agent/shell/serving/serving.h"
 
 #define PRIVATE_BYTES_MIN (UINT64_C(16) << 20) /* of an engine */
 
-struct inputs {
-    struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
-    size_t count;
-};
 _Static_assert(FLO_MEMORY_MODELS_MAX >= FLO_AGENT_MODELS_MAX, "one place each");
+
+/* ---- one release ---- */
 
 /* As its file says; one that cannot be read is not started either. */
 static uint64_t runtime_memory(const struct flo_shell *shell,
@@ -32,111 +30,238 @@ static uint64_t runtime_memory(const struct flo_shell *shell,
     return bytes;
 }
 
-static void look_at_file(const struct flo_release *release,
+static void look_at_file(const struct flo_shell *shell,
+                         const struct flo_digest *digest, uint32_t model,
+                         const struct flo_release *release,
                          const struct flo_release_variant *variant,
                          const struct flo_release_file *file,
                          struct flo_memory_model *out)
 {
-    uint64_t private_bytes =
-        PRIVATE_BYTES_MIN + flo_shell_adapter_bytes(flo_release_variant_file(
-                                release, variant, "adapter"));
+    const struct flo_shell_measured *own = flo_shell_measured(shell, digest);
+    const struct flo_shell_measured *measured =
+        own != NULL
+            ? own
+            : flo_shell_measured(shell, &shell->models[model].slots.current);
+    uint64_t adapter_bytes = flo_shell_adapter_bytes(
+        flo_release_variant_file(release, variant, "adapter"));
+    uint64_t told = PRIVATE_BYTES_MIN + adapter_bytes;
 
+    if (variant->memory_bytes > file->bytes + told) {
+        told = variant->memory_bytes - file->bytes;
+    }
+    out->rungs = FLO_MEMORY_RUNGS;
     out->n_files = 1;
     out->files[0].digest = file->digest;
     out->files[0].bytes = file->bytes;
-    out->private_bytes[0] = private_bytes;
-    if (variant->memory_bytes > file->bytes + private_bytes) {
-        out->private_bytes[0] = variant->memory_bytes - file->bytes;
+    for (uint32_t i = 0; i < FLO_MEMORY_RUNGS; i++) {
+        out->private_bytes[i] = measured != NULL && measured->is_known
+                                    ? measured->private_bytes[i] + adapter_bytes
+                                    : told;
     }
 }
 
-/* false: nothing is known of it. */
-static bool look(struct flo_shell *shell, const struct flo_digest *digest,
-                 struct flo_memory_model *out)
+bool flo_shell_memory_candidate(struct flo_shell *shell, uint32_t model,
+                                const struct flo_digest *release,
+                                struct flo_memory_model *out)
 {
-    FLO_CLEANUP(flo_shell_release_free) struct flo_release *release = NULL;
+    FLO_CLEANUP(flo_shell_release_free) struct flo_release *document = NULL;
     const struct flo_release_variant *variant = NULL;
     const struct flo_release_file *file;
+    const struct flo_model_wish *wish;
 
-    *out = (struct flo_memory_model){
-        .is_pinned = true, .weight = FLO_MEMORY_WEIGHT_STANDARD, .rungs = 1};
-    if (flo_digest_is_zero(digest) ||
-        flo_shell_release_get(shell, digest, &release, NULL) < 0) {
+    *out = (struct flo_memory_model){.weight = FLO_MEMORY_WEIGHT_STANDARD,
+                                     .rungs = 1};
+    if (flo_digest_is_zero(release) ||
+        flo_shell_release_get(shell, release, &document, NULL) < 0) {
         return false;
     }
-    memcpy(out->name, release->model, sizeof(out->name));
-    file = flo_shell_model_file(shell, digest, release, &variant);
+    memcpy(out->name, document->model, sizeof(out->name));
+    wish = flo_wish_of(&shell->settings, document->model);
+    if (wish != NULL) {
+        out->is_pinned = wish->is_pinned;
+        out->weight = wish->weight;
+    }
+    file = flo_shell_model_file(shell, release, document, &variant);
     if (variant != NULL && !flo_release_is_native(variant)) {
         out->private_bytes[0] = runtime_memory(shell, variant);
         return true;
     }
     if (file != NULL) {
-        look_at_file(release, variant, file, out);
+        look_at_file(shell, release, model, document, variant, file, out);
     }
     return file != NULL;
 }
 
-/* All current releases but that of `without`. */
-static void look_at_others(struct flo_shell *shell, uint32_t without,
-                           struct inputs *out)
+/* ---- all of them ---- */
+
+/* A first release counts from its staging on: its engine will be loaded. */
+const struct flo_digest *flo_shell_memory_release(const struct flo_slots *slots)
 {
-    out->count = 0;
+    return flo_digest_is_zero(&slots->current) ? &slots->candidate
+                                               : &slots->current;
+}
+
+static bool is_measured(struct flo_shell *shell,
+                        const struct flo_digest *release,
+                        const struct flo_memory_model *model)
+{
+    return model->n_files == 0 || flo_shell_measured(shell, release) != NULL;
+}
+
+bool flo_shell_memory_inputs(struct flo_shell *shell)
+{
+    struct flo_shell_memory *memory = &shell->memory;
+    bool are_measured = true;
+
+    memory->count = 0;
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
-        if (i != without && look(shell, &shell->models[i].slots.current,
-                                 &out->models[out->count])) {
-            out->count++;
+        const struct flo_digest *release =
+            flo_shell_memory_release(&shell->models[i].slots);
+        struct flo_memory_model *out = &memory->models[memory->count];
+
+        if (!flo_shell_memory_candidate(shell, i, release, out)) {
+            continue;
+        }
+        are_measured = are_measured && is_measured(shell, release, out);
+        memory->releases[memory->count] = *release;
+        memory->places[memory->count++] = i;
+    }
+    if (memory->count < 2) {
+        return true; /* alone it may try anything */
+    }
+    for (size_t i = 0; !are_measured && i < memory->count; i++) {
+        if (!is_measured(shell, &memory->releases[i], &memory->models[i])) {
+            flo_shell_measure(shell, &memory->releases[i]);
+            break;
         }
     }
+    return are_measured;
+}
+
+size_t flo_shell_memory_index(const struct flo_shell *shell, uint32_t model)
+{
+    for (size_t i = 0; i < shell->memory.count; i++) {
+        if (shell->memory.places[i] == model) {
+            return i;
+        }
+    }
+    return FLO_MEMORY_MODELS_MAX;
+}
+
+/* ---- a candidate ---- */
+
+/* What is here with `candidate` in the place of its model, or added. */
+static size_t with_candidate(const struct flo_shell *shell, uint32_t model,
+                             const struct flo_memory_model *candidate,
+                             struct flo_memory_model *out, size_t *own)
+{
+    size_t count = shell->memory.count;
+
+    memcpy(out, shell->memory.models, count * sizeof(*out));
+    *own = flo_shell_memory_index(shell, model);
+    if (*own == FLO_MEMORY_MODELS_MAX) {
+        *own = count++;
+    }
+    assert(*own < FLO_MEMORY_MODELS_MAX);
+    out[*own] = *candidate;
+    return count;
 }
 
 int flo_shell_memory_check(struct flo_shell *shell, uint32_t model,
                            const struct flo_digest *release,
                            struct flo_err *err)
 {
+    struct flo_memory_model models[FLO_MEMORY_MODELS_MAX], candidate;
     struct flo_memory_plan plan;
-    struct inputs inputs;
+    size_t own, count;
 
-    look_at_others(shell, model, &inputs);
-    if (inputs.count == 0 ||
-        !look(shell, release, &inputs.models[inputs.count])) {
-        return 0; /* alone it may try */
+    (void)flo_shell_memory_inputs(shell);
+    if (!flo_shell_memory_candidate(shell, model, release, &candidate)) {
+        return 0;
     }
-    return flo_memory_plan(inputs.models, inputs.count + 1,
-                           shell->machine.memory_bytes, &plan, err);
+    count = with_candidate(shell, model, &candidate, models, &own);
+    return count == 1
+               ? 0 /* alone it may try */
+               : flo_memory_plan(models, count, shell->machine.memory_bytes,
+                                 &plan, err);
 }
 
-static bool fits(struct flo_shell *shell, uint32_t model,
-                 const struct flo_memory_model *beside)
+/* Next to its current release.  The pool is not for candidates: requests for
+ * models on demand would wait for the end of a soak. */
+static enum flo_memory_way way(struct flo_shell *shell, uint32_t model,
+                               const struct flo_memory_model *candidate)
 {
+    const struct flo_shell_memory *memory = &shell->memory;
+    size_t own = flo_shell_memory_index(shell, model);
     struct flo_memory_plan plan;
-    struct inputs inputs;
-    size_t own;
+    uint64_t needed;
 
-    look_at_others(shell, model, &inputs);
-    own = inputs.count;
-    if (look(shell, &shell->models[model].slots.current, &inputs.models[own])) {
-        uint64_t needed;
-        int rv = flo_memory_plan(inputs.models, own + 1,
-                                 shell->machine.memory_bytes, &plan, NULL);
-        return rv == 0 &&
-               flo_memory_candidate(inputs.models, own + 1, &plan, own, beside,
-                                    true, &needed) == FLO_MEMORY_WARM;
+    if (own == FLO_MEMORY_MODELS_MAX ||
+        flo_digest_is_zero(&shell->models[model].slots.current)) {
+        return FLO_MEMORY_WARM; /* the plan has counted it */
     }
-    inputs.models[own] = *beside;
-    return flo_memory_plan(inputs.models, own + 1, shell->machine.memory_bytes,
-                           &plan, NULL) == 0;
+    if (flo_memory_plan(memory->models, memory->count,
+                        shell->machine.memory_bytes, &plan, NULL) < 0) {
+        return FLO_MEMORY_STOP_FIRST;
+    }
+    return flo_memory_candidate(memory->models, memory->count, &plan, own,
+                                candidate, false, &needed);
 }
 
 bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model,
                          const struct flo_digest *beside)
 {
-    struct flo_memory_model memory;
+    struct flo_memory_model candidate;
 
-    if (!look(shell, beside, &memory)) {
+    (void)flo_shell_memory_inputs(shell);
+    if (!flo_shell_memory_candidate(shell, model, beside, &candidate)) {
         return true; /* nothing to load */
     }
-    return fits(shell, model, &memory) &&
+    return way(shell, model, &candidate) != FLO_MEMORY_STOP_FIRST &&
            (flo_config_u64(shell->settings.config, "memory_budget") != 0 ||
-            memory.files[0].bytes + memory.private_bytes[0] <=
+            candidate.files[0].bytes + candidate.private_bytes[0] <=
                 flo_machine_memory_free());
+}
+
+/* ---- rungs ---- */
+
+uint32_t flo_shell_rung(struct flo_shell *shell, uint32_t model,
+                        enum flo_agent_role role,
+                        const struct flo_digest *release)
+{
+    const struct flo_shell_memory *memory = &shell->memory;
+    size_t own = flo_shell_memory_index(shell, model);
+    struct flo_memory_model candidate;
+
+    if (memory->count < 2 || !memory->is_planned ||
+        own == FLO_MEMORY_MODELS_MAX ||
+        !flo_shell_memory_candidate(shell, model, release, &candidate)) {
+        return 0;
+    }
+    if (candidate.rungs == 1) {
+        return 0;
+    }
+    if (!memory->plan.models[own].is_resident ||
+        (role == FLO_AGENT_BESIDE &&
+         way(shell, model, &candidate) == FLO_MEMORY_SMALL)) {
+        return candidate.rungs - 1;
+    }
+    return memory->plan.models[own].rung;
+}
+
+void flo_shell_rung_set(struct flo_shell *shell, uint32_t model,
+                        enum flo_agent_role role, struct flo_serve_model *out)
+{
+    struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];
+    uint32_t rung = flo_shell_rung(shell, model, role, &out->release);
+
+    shell->models[model].seats[role].rung = rung;
+    if (shell->memory.count < 2 || !shell->memory.is_planned) {
+        return;
+    }
+    flo_memory_rungs(out->context, out->sessions, rungs);
+    out->context = rungs[rung].context;
+    out->sessions = rungs[rung].sessions;
+    out->cache = flo_shell_cache(&rungs[rung]);
+    out->memory_bytes_max = 0; /* the plan has it */
 }

@@ -15,6 +15,52 @@ void flo_shell_load_alone(struct flo_shell *shell,
 void flo_shell_probe(struct flo_shell *shell,
                      const struct flo_agent_action *action);
 
+/* seats.c: load it once the plan is known and there is room. */
+void flo_shell_seat(struct flo_shell *shell,
+                    const struct flo_agent_action *action);
+/* Its load is not wanted any more. */
+void flo_shell_seat_leave(struct flo_shell *shell, uint32_t model,
+                          enum flo_agent_role role);
+/* The engine beside is the current one now. */
+void flo_shell_seat_promote(struct flo_shell *shell, uint32_t model);
+/* Other releases are here than planned, or an engine left: plan, tell the core,
+ * seat who waits. */
+void flo_shell_seats_look(struct flo_shell *shell);
+void flo_shell_seats_close(struct flo_shell *shell);
+
+/* memory.c: the models here and what each takes; false: one is not measured
+ * yet. */
+bool flo_shell_memory_inputs(struct flo_shell *shell);
+/* The release that the plan counts for a model; zero: none. */
+const struct flo_digest *
+flo_shell_memory_release(const struct flo_slots *slots);
+/* The index in the plan; FLO_MEMORY_MODELS_MAX: it is not in it. */
+size_t flo_shell_memory_index(const struct flo_shell *shell, uint32_t model);
+/* The candidate, in the place of its model. */
+bool flo_shell_memory_candidate(struct flo_shell *shell, uint32_t model,
+                                const struct flo_digest *release,
+                                struct flo_memory_model *out);
+/* The rung for a load in this role.  With one model here, rung 0: its engine
+ * knows the budget itself. */
+uint32_t flo_shell_rung(struct flo_shell *shell, uint32_t model,
+                        enum flo_agent_role role,
+                        const struct flo_digest *release);
+void flo_shell_rungs(const struct flo_shell *shell,
+                     const struct flo_release_variant *variant,
+                     struct flo_memory_rung out[FLO_MEMORY_RUNGS]);
+enum flo_serve_cache flo_shell_cache(const struct flo_memory_rung *rung);
+/* Context, sessions and cache of that rung. */
+void flo_shell_rung_set(struct flo_shell *shell, uint32_t model,
+                        enum flo_agent_role role, struct flo_serve_model *out);
+
+/* measuring.c: what a release takes at each rung; NULL: not asked yet. */
+const struct flo_shell_measured *
+flo_shell_measured(const struct flo_shell *shell,
+                   const struct flo_digest *release);
+/* Ask an engine for it; the seats are looked at when it has answered. */
+void flo_shell_measure(struct flo_shell *shell,
+                       const struct flo_digest *release);
+
 /* memory.c: is there memory for this release beside all that is here? */
 bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model,
                          const struct flo_digest *beside);

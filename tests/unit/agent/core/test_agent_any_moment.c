@@ -247,6 +247,8 @@ static void any_event_is_fine_at_any_time(void **state)
             (enum flo_execution)((random >> 41) % FLO_EXECUTION_COUNT);
         event.job = world.agent.models[0].execution.job;
         event.fits_both = ((random >> 45) & 1) != 0;
+        event.is_on_demand = ((random >> 43) & 1) != 0;
+        event.is_other_rung = ((random >> 44) & 1) != 0;
         event.is_passing = ((random >> 46) & 1) != 0;
         event.error.code = ((random >> 47) & 1) ? 0 : FLO_E_PROBE_GOLDEN;
         execution =
@@ -268,6 +270,10 @@ static void any_event_is_fine_at_any_time(void **state)
             assert_int_equal(
                 world.agent.models[0].engines[world.agent.models[0].live].state,
                 FLO_ENGINE_READY);
+        }
+        if (flo_agent_is_resting(&world.agent.models[0])) {
+            assert_true(world.agent.models[0].is_on_demand);
+            assert_int_equal(world.agent.models[0].live, -1);
         }
         world.trace.bytes = 0;
     }

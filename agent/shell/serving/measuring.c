@@ -1,0 +1,113 @@
+/* Measuring: what memory a release takes at each rung, by its engine's own
+ * word.  It is asked once per release, in a process that reads the head of the
+ * file only. */
+#include <string.h>
+
+#include "agent/shell/serving/serving.h"
+
+void flo_shell_rungs(const struct flo_shell *shell,
+                     const struct flo_release_variant *variant,
+                     struct flo_memory_rung out[FLO_MEMORY_RUNGS])
+{
+    const struct flo_config *config = shell->settings.config;
+    uint32_t context = (uint32_t)flo_config_u64(config, "context");
+
+    flo_memory_rungs(context == 0 ? variant->context : context,
+                     (uint32_t)flo_config_u64(config, "sessions"), out);
+}
+
+enum flo_serve_cache flo_shell_cache(const struct flo_memory_rung *rung)
+{
+    return rung->cache == FLO_MEMORY_CACHE_F16 ? FLO_SERVE_CACHE_F16
+                                               : FLO_SERVE_CACHE_Q8_0;
+}
+
+const struct flo_shell_measured *
+flo_shell_measured(const struct flo_shell *shell,
+                   const struct flo_digest *release)
+{
+    for (size_t i = 0; i < FLO_MEASURED_MAX; i++) {
+        const struct flo_shell_measured *measured = &shell->memory.measured[i];
+        if (flo_digest_equal(&measured->release, release)) {
+            return measured;
+        }
+    }
+    return NULL;
+}
+
+/* The oldest gives way. */
+static struct flo_shell_measured *take_place(struct flo_shell_memory *memory)
+{
+    struct flo_shell_measured *out = &memory->measured[memory->next];
+
+    memory->next = (memory->next + 1) % FLO_MEASURED_MAX;
+    memset(out, 0, sizeof(*out));
+    out->release = memory->asked;
+    memset(&memory->asked, 0, sizeof(memory->asked));
+    return out;
+}
+
+static void done(void *context, const struct flo_serve_planned *plans,
+                 const struct flo_err *err)
+{
+    struct flo_shell *shell = context;
+    struct flo_shell_measured *out = take_place(&shell->memory);
+
+    shell->memory.planner = NULL;
+    if (err != NULL) {
+        flo_log_err(FLO_LOG_WARN, "memory", err);
+    } else {
+        out->is_known = true;
+        out->weights_bytes = plans[0].weights_bytes;
+        for (uint32_t i = 0; i < FLO_MEMORY_RUNGS; i++) {
+            out->private_bytes[i] =
+                plans[i].private_bytes + FLO_MEMORY_PROCESS_BYTES;
+        }
+    }
+    flo_queue_wake(&shell->queue);
+}
+
+static int ask(struct flo_shell *shell, const struct flo_digest *release,
+               struct flo_err *err)
+{
+    FLO_CLEANUP(flo_shell_release_free) struct flo_release *document = NULL;
+    const struct flo_release_variant *variant = NULL;
+    const struct flo_release_file *file = NULL;
+    struct flo_serve_planning planning = {
+        .count = FLO_MEMORY_RUNGS, .context = shell, .done = done};
+    struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];
+    int rv = flo_shell_release_get(shell, release, &document, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    file = flo_shell_model_file(shell, release, document, &variant);
+    if (file == NULL || !flo_release_is_native(variant)) {
+        return flo_fail(err, FLO_E_BLOB_ABSENT, "no model of ours is in it");
+    }
+    flo_shell_rungs(shell, variant, rungs);
+    for (uint32_t i = 0; i < FLO_MEMORY_RUNGS; i++) {
+        planning.ways[i].context = rungs[i].context;
+        planning.ways[i].sessions = rungs[i].sessions;
+        planning.ways[i].cache = flo_shell_cache(&rungs[i]);
+    }
+    rv = flo_store_blob_open(shell->store, &file->digest, &planning.fd, NULL,
+                             err);
+    return rv < 0 ? rv
+                  : flo_serve_plan(shell->serve, &planning,
+                                   &shell->memory.planner, err);
+}
+
+void flo_shell_measure(struct flo_shell *shell,
+                       const struct flo_digest *release)
+{
+    struct flo_err err = {0};
+
+    if (shell->is_local || !flo_digest_is_zero(&shell->memory.asked)) {
+        return; /* one at a time */
+    }
+    shell->memory.asked = *release;
+    if (ask(shell, release, &err) < 0) {
+        done(shell, NULL, &err);
+    }
+}
