@@ -348,6 +348,14 @@ static void no_number_ends_a_subject_at_once(void **state)
     assert_int_equal(look(&records, &freeze, &body), 0);
     freeze.seq++;
     assert_int_equal(look(&records, &freeze, &body), FLO_E_CMD_FORMAT);
+
+    struct flo_order known = deploy_of(117, 4);
+    struct flo_order last = deploy_of((UINT64_C(1) << 53) - 1, 5);
+    struct flo_order next = deploy_of(118, 5);
+    assert_int_equal(tell(&records, &known), FLO_STATEMENT_NEW);
+    body = body_of(&last);
+    assert_int_equal(look(&records, &last, &body), FLO_E_CMD_FORMAT);
+    assert_int_equal(tell(&records, &next), FLO_STATEMENT_NEW);
 }
 
 static void of_an_older_epoch_nothing_is_taken(void **state)
