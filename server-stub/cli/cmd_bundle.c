@@ -11,29 +11,54 @@
 #include "base/ticker.h"
 #include "server-stub/cli/cli.h"
 
-/* Fetch the bundle's files into `dir`; names go to `wanted`. */
+#define BLOBS_MAX (2 * FLO_RELEASE_FILES_MAX)
+
+/* What was fetched, for the end. */
+struct fetched {
+    struct flo_digest digests[BLOBS_MAX];
+    size_t count;
+};
+
+static int fetch_blob(struct flo_cli *cli, const char *dir,
+                      const struct flo_digest *digest, struct fetched *out,
+                      struct flo_err *err)
+{
+    char hex[2 * FLO_DIGEST_BYTES + 1];
+    char path[1200];
+
+    flo_hex_encode(digest->bytes, FLO_DIGEST_BYTES, hex);
+    snprintf(path, sizeof(path), "%.1000s/sha256-%s", dir, hex);
+    int rv = flo_api_get_blob(cli, digest, path, err);
+    if (rv == 0) {
+        out->digests[out->count++] = *digest;
+    }
+    return rv;
+}
+
+/* The files that the bundle will carry, into its folder. */
 static int fetch(struct flo_cli *cli, const struct flo_release *release,
-                 const char *dir, struct flo_digest *wanted, size_t *count,
+                 const struct flo_bundle_spec *spec, struct fetched *out,
                  struct flo_err *err)
 {
-    for (uint32_t i = 0; i < release->file_count; i++) {
-        const struct flo_way *way = flo_release_full_way(&release->files[i]);
-        char hex[2 * FLO_DIGEST_BYTES + 1];
-        char path[1200];
+    int rv = flo_bundle_check(spec, release, err);
+
+    for (uint32_t i = 0; rv == 0 && i < release->file_count; i++) {
+        const struct flo_release_file *file = &release->files[i];
+        const struct flo_way *way = flo_release_full_way(file);
+        if (!flo_bundle_takes(spec, release, i)) {
+            continue;
+        }
         if (way == NULL) {
             return flo_fail(err, FLO_E_BUNDLE_MISSING,
-                            "%s has no way without a base",
-                            release->files[i].name);
+                            "%s has no way without a base", file->name);
         }
-        flo_hex_encode(way->digest.bytes, FLO_DIGEST_BYTES, hex);
-        snprintf(path, sizeof(path), "%.1000s/sha256-%s", dir, hex);
-        int rv = flo_api_get_blob(cli, &way->digest, path, err);
-        if (rv < 0) {
-            return rv;
+        rv = fetch_blob(cli, spec->blob_dir, &way->digest, out, err);
+        if (rv == 0 && file->chunk_bytes > 0 &&
+            flo_digest_equal(&way->digest, &file->digest)) {
+            rv = fetch_blob(cli, spec->blob_dir, &file->chunk_list, out, err);
         }
-        wanted[(*count)++] = way->digest;
     }
-    return 0;
+    return rv;
 }
 
 /* The signed document as published, and taken apart. */
@@ -71,14 +96,13 @@ static int fetch_document(struct flo_cli *cli, const char *title,
     return rv;
 }
 
-static void remove_files(const char *dir, const struct flo_digest *digests,
-                         size_t count)
+static void remove_files(const char *dir, const struct fetched *fetched)
 {
     char path[1200];
     char hex[2 * FLO_DIGEST_BYTES + 1];
 
-    for (size_t i = 0; i < count; i++) {
-        flo_hex_encode(digests[i].bytes, FLO_DIGEST_BYTES, hex);
+    for (size_t i = 0; i < fetched->count; i++) {
+        flo_hex_encode(fetched->digests[i].bytes, FLO_DIGEST_BYTES, hex);
         snprintf(path, sizeof(path), "%.1000s/sha256-%s", dir, hex);
         unlink(path);
     }
@@ -91,14 +115,24 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
     char dir[1024];
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf envelope = {0};
     struct flo_release *release = NULL;
-    struct flo_digest wanted[FLO_RELEASE_FILES_MAX];
-    size_t count = 0;
+    struct fetched fetched = {.count = 0};
+    const char *without[FLO_RELEASE_FILES_MAX];
+    struct flo_bundle_spec spec = {
+        .blob_dir = dir,
+        .variant = flo_args_text(&cli->args, "variant", NULL),
+        .without = without,
+        .compress = flo_args_has(&cli->args, "compress")};
     struct flo_bundle_facts facts;
     struct flo_ticker ticker;
     const char *to = flo_args_text(&cli->args, "to", NULL);
+    const char *value;
     const char *tmp = getenv("TMPDIR");
     int rv;
 
+    while (flo_args_each(&cli->args, "without", spec.without_count, &value) &&
+           spec.without_count < FLO_COUNT(without)) {
+        without[spec.without_count++] = value;
+    }
     snprintf(dir, sizeof(dir), "%.900s/flotilla-XXXXXX",
              tmp != NULL ? tmp : "/tmp");
     if (mkdtemp(dir) == NULL) {
@@ -107,16 +141,11 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
     flo_ticker_start(&ticker, "bundle create");
     rv = fetch_document(cli, title, &envelope, &release, err);
     if (rv == 0) {
-        rv = fetch(cli, release, dir, wanted, &count, err);
+        rv = fetch(cli, release, &spec, &fetched, err);
     }
     if (rv == 0) {
-        struct flo_bundle_spec spec = {
-            .envelope = envelope.data,
-            .envelope_bytes = envelope.bytes,
-            .blob_dir = dir,
-            .blobs = wanted,
-            .blob_count = count,
-            .compress = flo_args_has(&cli->args, "compress")};
+        spec.envelope = envelope.data;
+        spec.envelope_bytes = envelope.bytes;
         rv = flo_bundle_create(to, &spec, &facts, err);
     }
     flo_ticker_stop(&ticker);
@@ -131,6 +160,6 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
                      title);
     }
     flo_release_free(release);
-    remove_files(dir, wanted, count);
+    remove_files(dir, &fetched);
     return rv;
 }

@@ -192,6 +192,9 @@ FLAGS(key_create) = {
 FLAGS(key_trust) = {END};
 FLAGS(bundle_create) = {
     {"to", "FILE", "the bundle", FLO_ASKED, .is_needed = true},
+    {"variant", "NAME", "the files of this variant alone", FLO_ASKED},
+    {"without", "FILE", "not this file: devices have it (repeatable)",
+     FLO_ASKED},
     {"compress", NULL, "tar.zst instead of tar", FLO_ASKED},
     END};
 FLAGS(audit_list) = {

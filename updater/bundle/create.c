@@ -114,7 +114,14 @@ static int copy_blob(struct writer *writer, int fd, uint64_t bytes,
     return 0;
 }
 
-static int add_blob(struct writer *writer, const struct flo_way *way,
+/* A blob that the bundle carries. */
+struct carried {
+    struct flo_digest digest;
+    uint64_t bytes;
+    bool is_list; /* of chunks: these come first */
+};
+
+static int add_blob(struct writer *writer, const struct carried *way,
                     struct flo_err *err)
 {
     char hex[2 * FLO_DIGEST_BYTES + 1];
@@ -162,54 +169,162 @@ static const struct flo_way *find_way(const struct flo_release *release,
     return NULL;
 }
 
+/* ---- the choice ---- */
+
+static const struct flo_release_variant *
+variant_of(const struct flo_bundle_spec *spec,
+           const struct flo_release *release)
+{
+    for (uint32_t i = 0; spec->variant != NULL && i < release->variant_count;
+         i++) {
+        if (strcmp(release->variants[i].name, spec->variant) == 0) {
+            return &release->variants[i];
+        }
+    }
+    return NULL;
+}
+
+bool flo_bundle_takes(const struct flo_bundle_spec *spec,
+                      const struct flo_release *release, uint32_t file)
+{
+    const struct flo_release_variant *variant = variant_of(spec, release);
+
+    for (size_t i = 0; i < spec->without_count; i++) {
+        if (strcmp(spec->without[i], release->files[file].name) == 0) {
+            return false;
+        }
+    }
+    return variant == NULL ||
+           memchr(variant->files, (int)file, variant->file_count) != NULL;
+}
+
+int flo_bundle_check(const struct flo_bundle_spec *spec,
+                     const struct flo_release *release, struct flo_err *err)
+{
+    uint32_t taken = 0;
+
+    if (spec->variant != NULL && variant_of(spec, release) == NULL) {
+        return flo_fail(err, FLO_E_USAGE, "%s@%s has no variant `%.80s`",
+                        release->model, release->version, spec->variant);
+    }
+    for (size_t i = 0; i < spec->without_count; i++) {
+        if (flo_release_find(release, spec->without[i]) == NULL) {
+            return flo_fail(err, FLO_E_USAGE, "%s@%s has no file `%.130s`",
+                            release->model, release->version, spec->without[i]);
+        }
+    }
+    for (uint32_t i = 0; i < release->file_count; i++) {
+        taken += flo_bundle_takes(spec, release, i);
+    }
+    return taken > 0 ? 0
+                     : flo_fail(err, FLO_E_USAGE,
+                                "without all of its files nothing is left");
+}
+
 /* Two files of a release may be the same bytes: one entry serves both. */
-static bool is_listed(const struct flo_way *const *ways, size_t count,
-                      const struct flo_way *way)
+static bool is_carried(const struct carried *list, size_t count,
+                       const struct flo_digest *digest)
 {
     for (size_t i = 0; i < count; i++) {
-        if (flo_digest_equal(&ways[i]->digest, &way->digest)) {
+        if (flo_digest_equal(&list[i].digest, digest)) {
             return true;
         }
     }
     return false;
 }
 
-static int choose_ways(const struct writer *writer, const struct flo_way **ways,
-                       size_t ways_max, size_t *count, struct flo_err *err)
+static int carry(struct carried *list, size_t *count, struct carried one,
+                 struct flo_err *err)
+{
+    if (is_carried(list, *count, &one.digest)) {
+        return 0;
+    }
+    if (*count == FLO_BUNDLE_ENTRIES_MAX - 1) { /* and the document */
+        return flo_fail(err, FLO_E_BUNDLE_LIMIT, "more than %d blobs",
+                        FLO_BUNDLE_ENTRIES_MAX - 1);
+    }
+    list[(*count)++] = one;
+    return 0;
+}
+
+static int carry_way(struct carried *list, size_t *count,
+                     const struct flo_way *way, struct flo_err *err)
+{
+    if (way == NULL) {
+        return flo_fail(err, FLO_E_BUNDLE_MISSING,
+                        "the release has no such way to get a file");
+    }
+    return carry(list, count, (struct carried){way->digest, way->bytes, false},
+                 err);
+}
+
+/* Of the file itself, which is mended by its chunks later. */
+static int carry_chunks(struct carried *list, size_t *count,
+                        const struct flo_release_file *file,
+                        struct flo_err *err)
+{
+    struct carried chunks = {
+        file->chunk_list, (uint64_t)flo_release_chunks(file) * FLO_DIGEST_BYTES,
+        true};
+
+    return file->chunk_bytes == 0 || !is_carried(list, *count, &file->digest)
+               ? 0
+               : carry(list, count, chunks, err);
+}
+
+static int compare(const void *a, const void *b)
+{
+    const struct carried *x = a, *y = b;
+
+    if (x->is_list != y->is_list) {
+        return x->is_list ? -1 : 1;
+    }
+    if (x->bytes != y->bytes) {
+        return x->bytes < y->bytes ? -1 : 1;
+    }
+    return memcmp(&x->digest, &y->digest, sizeof(x->digest));
+}
+
+/* Lists of chunks, then small to large. */
+static int choose(const struct writer *writer, struct carried *list,
+                  size_t *count, struct flo_err *err)
 {
     const struct flo_bundle_spec *spec = writer->spec;
     const struct flo_release *release = &writer->release;
-    size_t wanted =
-        spec->blob_count > 0 ? spec->blob_count : release->file_count;
+    int rv = flo_bundle_check(spec, release, err);
 
-    *count = 0;
-    for (size_t i = 0; i < wanted; i++) {
-        const struct flo_way *way =
-            spec->blob_count > 0 ? find_way(release, &spec->blobs[i])
-                                 : flo_release_full_way(&release->files[i]);
-        if (way == NULL) {
-            return flo_fail(err, FLO_E_BUNDLE_MISSING,
-                            "the release has no such way to get a file");
-        }
-        if (!is_listed(ways, *count, way)) {
-            if (*count == ways_max) {
-                return flo_fail(err, FLO_E_BUNDLE_LIMIT,
-                                "more than %zu blobs for a bundle", ways_max);
-            }
-            ways[(*count)++] = way;
+    for (size_t i = 0; rv == 0 && i < spec->blob_count; i++) {
+        rv = carry_way(list, count, find_way(release, &spec->blobs[i]), err);
+    }
+    for (uint32_t i = 0;
+         rv == 0 && spec->blob_count == 0 && i < release->file_count; i++) {
+        if (flo_bundle_takes(spec, release, i)) {
+            rv = carry_way(list, count,
+                           flo_release_full_way(&release->files[i]), err);
         }
     }
-    return 0;
+    for (uint32_t i = 0; rv == 0 && i < release->file_count; i++) {
+        rv = carry_chunks(list, count, &release->files[i], err);
+    }
+    qsort(list, *count, sizeof(*list), compare);
+    return rv;
 }
 
 /* ---- the file ---- */
 
+static void carried_free(struct carried **list)
+{
+    free(*list);
+}
+
 static int write_bundle(struct writer *writer, int fd, struct flo_err *err)
 {
     const struct flo_bundle_spec *spec = writer->spec;
-    const struct flo_way *ways[FLO_RELEASE_FILES_MAX * FLO_RELEASE_WAYS_MAX];
+    FLO_CLEANUP(carried_free)
+    struct carried *list = calloc(FLO_BUNDLE_ENTRIES_MAX, sizeof(*list));
     size_t count = 0;
-    int rv = choose_ways(writer, ways, FLO_COUNT(ways), &count, err);
+    int rv = list == NULL ? flo_fail(err, FLO_E_MEMORY, "a list of blobs")
+                          : choose(writer, list, &count, err);
 
     if (rv == 0) {
         rv = open_archive(writer, fd, err);
@@ -221,7 +336,7 @@ static int write_bundle(struct writer *writer, int fd, struct flo_err *err)
         rv = add_data(writer, spec->envelope, spec->envelope_bytes, err);
     }
     for (size_t i = 0; rv == 0 && i < count; i++) {
-        rv = add_blob(writer, ways[i], err);
+        rv = add_blob(writer, &list[i], err);
     }
     if (rv == 0 && archive_write_close(writer->archive) != ARCHIVE_OK) {
         rv = archive_fail(writer, err);

@@ -20,11 +20,13 @@
 #define BLOB_NAME_BYTES (sizeof BLOB_PREFIX - 1 + 2 * FLO_DIGEST_BYTES)
 #define NAME_SHOWN_BYTES 128
 
-/* A file that the bundle may hold: one row per way of the release. */
+/* A blob that the bundle may hold: one row per way, and per list of chunks, of
+ * the release. */
 struct expected {
     struct flo_digest digest;
     uint64_t bytes;
     uint32_t file; /* index in the release */
+    bool is_list;
     bool is_seen;
 };
 
@@ -39,7 +41,8 @@ struct reader {
     struct flo_release_verified verified;
     bool is_verified;
     unsigned entries;
-    struct expected expected[FLO_RELEASE_FILES_MAX * FLO_RELEASE_WAYS_MAX];
+    struct expected
+        expected[FLO_RELEASE_FILES_MAX * (FLO_RELEASE_WAYS_MAX + 1)];
     size_t expected_count;
     /* The first entry that the release does not name. */
     char stray[NAME_SHOWN_BYTES];
@@ -145,7 +148,14 @@ static void list_expected(struct reader *reader)
         for (uint32_t j = 0; j < release->files[i].way_count; j++) {
             const struct flo_way *way = &release->files[i].ways[j];
             reader->expected[reader->expected_count++] =
-                (struct expected){way->digest, way->bytes, i, false};
+                (struct expected){way->digest, way->bytes, i, false, false};
+        }
+        const struct flo_release_file *file = &release->files[i];
+        if (file->chunk_bytes > 0) {
+            reader->expected[reader->expected_count++] = (struct expected){
+                file->chunk_list,
+                (uint64_t)flo_release_chunks(file) * FLO_DIGEST_BYTES, i, true,
+                false};
         }
     }
 }
@@ -381,10 +391,48 @@ static int read_entries(struct reader *reader, struct flo_err *err)
     }
 }
 
-/* Every file of the release came in at least one way, and nothing else. */
+static bool came(const struct reader *reader, uint8_t file)
+{
+    for (size_t i = 0; i < reader->expected_count; i++) {
+        const struct expected *row = &reader->expected[i];
+        if (row->file == file && !row->is_list && row->is_seen) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint32_t count_lacking(const struct reader *reader,
+                              const struct flo_release_variant *variant)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < variant->file_count; i++) {
+        count += !came(reader, variant->files[i]);
+    }
+    return count;
+}
+
+static int tell_lacking(const struct reader *reader, uint8_t file,
+                        struct flo_err *err)
+{
+    const struct flo_bundle_handlers *handlers = reader->handlers;
+    const struct flo_release *release = &reader->verified.release;
+
+    if (handlers->on_lacking == NULL || reader->facts.blobs == 0) {
+        return flo_fail(
+            err, FLO_E_BUNDLE_MISSING, "the bundle has no blob for %s of %s@%s",
+            release->files[file].name, release->model, release->version);
+    }
+    return handlers->on_lacking(handlers->context, &release->files[file], err);
+}
+
+/* Every file of a variant came in at least one way, and nothing else. */
 static int check_whole(const struct reader *reader, struct flo_err *err)
 {
     const struct flo_release *release = &reader->verified.release;
+    const struct flo_release_variant *nearest = &release->variants[0];
+    int rv = 0;
 
     if (!reader->is_verified) {
         return flo_fail(err, FLO_E_BUNDLE_FORMAT, "the bundle is empty");
@@ -393,20 +441,18 @@ static int check_whole(const struct reader *reader, struct flo_err *err)
         return flo_fail(err, FLO_E_BUNDLE_PATH,
                         "entry %s is not named by the release", reader->stray);
     }
-    for (uint32_t i = 0; i < release->file_count; i++) {
-        bool is_there = false;
-        for (size_t j = 0; j < reader->expected_count; j++) {
-            is_there = is_there || (reader->expected[j].file == i &&
-                                    reader->expected[j].is_seen);
-        }
-        if (!is_there) {
-            return flo_fail(err, FLO_E_BUNDLE_MISSING,
-                            "the bundle has no blob for %s of %s@%s",
-                            release->files[i].name, release->model,
-                            release->version);
+    for (uint32_t i = 1; i < release->variant_count; i++) {
+        if (count_lacking(reader, &release->variants[i]) <
+            count_lacking(reader, nearest)) {
+            nearest = &release->variants[i];
         }
     }
-    return 0;
+    for (uint32_t i = 0; rv == 0 && i < nearest->file_count; i++) {
+        if (!came(reader, nearest->files[i])) {
+            rv = tell_lacking(reader, nearest->files[i], err);
+        }
+    }
+    return rv;
 }
 
 int flo_bundle_read(const char *path, const struct flo_trust *trust,

@@ -551,11 +551,13 @@ int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
             failed = rv;
             first = no;
         }
-        if (rv != FLO_E_DISK_FULL) {
+        bool is_not_offered = rv == FLO_E_BLOB_ABSENT && input->offered != NULL;
+        if (rv != FLO_E_DISK_FULL && !is_not_offered) {
             break;
         }
-        snprintf(why, sizeof(why), "%s has no room on the disk",
-                 release->variants[i].name);
+        snprintf(why, sizeof(why), "%s %s", release->variants[i].name,
+                 is_not_offered ? "is not in the bundle"
+                                : "has no room on the disk");
     }
     if (failed < 0) {
         if (err != NULL) {

@@ -39,12 +39,24 @@ static int on_offered(void *context, const struct flo_digest *digest,
     return 0;
 }
 
+/* It may be here: the plan knows. */
+static int on_lacking(void *context, const struct flo_release_file *file,
+                      struct flo_err *err)
+{
+    (void)context;
+    (void)file;
+    (void)err;
+    return 0;
+}
+
 int flo_fetch_bundle_look(const char *path, const struct flo_trust *trust,
                           struct flo_offer *out, struct flo_err *err)
 {
     struct flo_bundle_facts facts;
-    struct flo_bundle_handlers handlers = {
-        .context = out, .on_release = on_release, .on_blob = on_offered};
+    struct flo_bundle_handlers handlers = {.context = out,
+                                           .on_release = on_release,
+                                           .on_blob = on_offered,
+                                           .on_lacking = on_lacking};
 
     memset(out, 0, sizeof(*out));
     int rv = flo_bundle_read(path, trust, &handlers, &facts, err);
@@ -172,6 +184,7 @@ int flo_fetch_bundle_take(struct flo_fetch *fetch, const char *path,
     struct flo_bundle_handlers handlers = {.context = &taking,
                                            .on_blob = on_blob,
                                            .on_data = on_data,
+                                           .on_lacking = on_lacking,
                                            .on_blob_end = on_blob_end};
     struct flo_bundle_facts facts;
     int rv = flo_bundle_read(path, trust, &handlers, &facts, err);

@@ -9,6 +9,7 @@
 
 #include "base/host/http_client.h"
 #include "updater/fetch/part.h"
+#include <flotilla/release.h>
 
 #define FLO_FETCH_MIRRORS_MAX 8
 
@@ -65,7 +66,7 @@ FLO_MUST_USE int flo_fetch_small(struct flo_fetch *fetch,
 
 /* ---- a bundle as the source (bundle.c) ---- */
 
-#define FLO_OFFERED_MAX 256
+#define FLO_OFFERED_MAX FLO_BUNDLE_ENTRIES_MAX
 
 struct flo_offer {
     struct flo_digest digests[FLO_OFFERED_MAX];

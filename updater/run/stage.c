@@ -229,6 +229,9 @@ static int make_plan(struct stage *stage, struct flo_err *err)
     stage->done_before = 0;
     int rv = flo_plan_make(&stage->input, &stage->plan, err);
 
+    if (rv == FLO_E_BLOB_ABSENT && stage->job->bundle != NULL) {
+        rv = err->code = FLO_E_BUNDLE_MISSING;
+    }
     if (rv == 0) {
         drop_others(stage);
         make_room(stage);
@@ -360,8 +363,8 @@ static void forget_chunks(struct stage *stage)
     stage->chunks = NULL;
 }
 
-/* Damage in a raw file costs its chunk, and not the whole.  A bundle brings no
- * list: there the file's own digest has to do. */
+/* Damage in a raw file costs its chunk, and not the whole.  A bundle may bring
+ * no list: there the file's own digest has to do. */
 static int load_chunks(struct stage *stage, const struct flo_release_file *file,
                        const struct flo_way *way, struct flo_err *err)
 {
@@ -554,23 +557,83 @@ static int carry_out(struct stage *stage, uint32_t *failed, struct flo_err *err)
     return 0;
 }
 
+/* The list of a file that is taken as it is; false: it is not offered, or here
+ * already. */
+static bool find_list(const struct stage *stage,
+                      const struct flo_release_file *file,
+                      const struct flo_way *way, struct flo_artifact *out)
+{
+    *out = (struct flo_artifact){.digest = file->chunk_list,
+                                 .bytes = (uint64_t)flo_release_chunks(file) *
+                                          FLO_DIGEST_BYTES};
+    if (file->chunk_bytes == 0 || way->codec != FLO_CODEC_RAW ||
+        flo_store_blob_has(stage->store, &out->digest, out->bytes)) {
+        return false;
+    }
+    for (size_t i = 0; i < stage->offer.count; i++) {
+        if (flo_digest_equal(&stage->offer.digests[i], &out->digest)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int keep_list(struct stage *stage, const struct flo_artifact *list,
+                     struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    int rv = flo_fetch_artifact(&stage->fetch, list, &fd, err);
+
+    return rv < 0
+               ? rv
+               : flo_store_part_publish(stage->store, fd, &list->digest, err);
+}
+
+static bool is_wanted(const struct flo_artifact *wanted, size_t count,
+                      const struct flo_digest *digest)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (flo_digest_equal(&wanted[i].digest, digest)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int take_from_bundle(struct stage *stage, struct flo_err *err)
 {
     const struct flo_release *release = &stage->verified.release;
-    struct flo_artifact wanted[FLO_RELEASE_FILES_MAX];
+    struct flo_artifact wanted[2 * FLO_RELEASE_FILES_MAX];
+    struct flo_artifact lists[FLO_RELEASE_FILES_MAX];
+    size_t list_count = 0;
     size_t count = 0;
 
+    forget_chunks(stage);
     for (uint32_t i = 0; i < stage->plan.step_count; i++) {
         const struct flo_release_file *file =
             &release->files[stage->plan.steps[i].file];
         if (!stage->plan.steps[i].is_present) {
-            wanted[count++] = artifact_of_way(
-                stage, file, &file->ways[stage->plan.steps[i].way]);
+            const struct flo_way *way = &file->ways[stage->plan.steps[i].way];
+            if (find_list(stage, file, way, &lists[list_count]) &&
+                !is_wanted(lists, list_count, &file->chunk_list)) {
+                list_count++;
+            }
+            if (!is_wanted(wanted, count, &way->digest)) {
+                wanted[count++] = artifact_of_way(stage, file, way);
+            }
         }
     }
-    return count == 0 ? 0
-                      : flo_fetch_bundle_take(&stage->fetch, stage->job->bundle,
-                                              stage->trust, wanted, count, err);
+    if (count == 0) {
+        return 0;
+    }
+    memcpy(wanted + count, lists, list_count * sizeof(*lists));
+    int rv =
+        flo_fetch_bundle_take(&stage->fetch, stage->job->bundle, stage->trust,
+                              wanted, count + list_count, err);
+    for (size_t i = 0; rv == 0 && i < list_count; i++) {
+        rv = keep_list(stage, &lists[i], err);
+    }
+    return rv;
 }
 
 /* Put the failed way aside and plan again; 0: there is another one. */

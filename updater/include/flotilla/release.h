@@ -201,7 +201,7 @@ FLO_MUST_USE int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out,
 
 /* ---- bundles ---- */
 
-#define FLO_BUNDLE_ENTRIES_MAX 256
+#define FLO_BUNDLE_ENTRIES_MAX 1024
 
 struct flo_bundle_facts {
     struct flo_digest release;
@@ -224,6 +224,10 @@ struct flo_bundle_handlers {
                    uint64_t bytes, bool *wanted, struct flo_err *err);
     int (*on_data)(void *context, const void *data, size_t bytes,
                    struct flo_err *err);
+    /* At the end: no variant came whole, and this file of the nearest one did
+     * not come.  Without it such a bundle is FLO_E_BUNDLE_MISSING. */
+    int (*on_lacking)(void *context, const struct flo_release_file *file,
+                      struct flo_err *err);
     /* Its digest and size were right. */
     int (*on_blob_end)(void *context, const struct flo_digest *digest,
                        struct flo_err *err);
@@ -232,8 +236,9 @@ struct flo_bundle_handlers {
 /* Read a bundle from front to back, never more than 12 MiB in memory.
  *
  * A bundle holds `release.json` (the envelope) first, then
- * `blobs/sha256-<hex>` for ways of that release; at least one way of each of
- * its files.  Plain tar or tar.zst.
+ * `blobs/sha256-<hex>` for ways and lists of chunks of that release; at least
+ * one way of each file of a variant, but for what on_lacking forgives.  Plain
+ * tar or tar.zst.
  * FLO_E_BUNDLE_..., FLO_E_TARGET_HASH, FLO_E_IO_OPEN (not a regular file),
  * FLO_E_IO_READ, or what flo_release_verify returns.  A blob that was begun
  * but not ended must be dropped by the receiver. */
@@ -250,8 +255,18 @@ struct flo_bundle_spec {
     /* Ways to carry; none: the smallest way without a base of each file. */
     const struct flo_digest *blobs;
     size_t blob_count;
+    const char *variant;        /* its files alone; NULL: those of all */
+    const char *const *without; /* names of files that devices have */
+    size_t without_count;
     bool compress; /* tar.zst */
 };
+/* Does such a bundle carry this file?  By name; `blobs` is not asked. */
+bool flo_bundle_takes(const struct flo_bundle_spec *spec,
+                      const struct flo_release *release, uint32_t file);
+/* FLO_E_USAGE: the release has no such variant or file, or nothing is left. */
+FLO_MUST_USE int flo_bundle_check(const struct flo_bundle_spec *spec,
+                                  const struct flo_release *release,
+                                  struct flo_err *err);
 /* Written next to `path` and renamed.  FLO_E_BUNDLE_MISSING when a blob is
  * not in blob_dir, FLO_E_TARGET_HASH when it has other bytes. */
 FLO_MUST_USE int flo_bundle_create(const char *path,

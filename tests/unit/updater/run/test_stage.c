@@ -217,10 +217,9 @@ static void a_dead_mirror_is_a_passing_error(void **state)
     assert_int_equal(world->exit_code, FLO_EXIT_NETWORK);
 }
 
-/* The bundle of a release and `blobs`; none: all of its smallest ways. */
-static void make_bundle(struct world *world, const struct flo_digest *release,
-                        const struct flo_digest *blobs, size_t blob_count,
-                        char bundle[256])
+/* The bundle of a release, as `spec` says it. */
+static void write_bundle(struct world *world, const struct flo_digest *release,
+                         struct flo_bundle_spec spec, char bundle[256])
 {
     FLO_CLEANUP(flo_free_cleanup) char *envelope = NULL;
     struct flo_bundle_facts facts;
@@ -230,12 +229,21 @@ static void make_bundle(struct world *world, const struct flo_digest *release,
     publisher_envelope_path(&world->publisher, release, path);
     assert_int_equal(flo_file_read(path, 1 << 20, &envelope, &bytes, NULL), 0);
     snprintf(bundle, 256, "%s/tiny.flb", world->dir);
-    struct flo_bundle_spec spec = {.envelope = envelope,
-                                   .envelope_bytes = bytes,
-                                   .blob_dir = world->mirror_dir,
-                                   .blobs = blobs,
-                                   .blob_count = blob_count};
+    spec.envelope = envelope;
+    spec.envelope_bytes = bytes;
+    spec.blob_dir = world->mirror_dir;
     assert_int_equal(flo_bundle_create(bundle, &spec, &facts, NULL), 0);
+}
+
+/* With `blobs`; none: all of its smallest ways. */
+static void make_bundle(struct world *world, const struct flo_digest *release,
+                        const struct flo_digest *blobs, size_t blob_count,
+                        char bundle[256])
+{
+    write_bundle(
+        world, release,
+        (struct flo_bundle_spec){.blobs = blobs, .blob_count = blob_count},
+        bundle);
 }
 
 static void a_bundle_needs_no_network(void **state)
@@ -265,8 +273,76 @@ static void a_bundle_needs_no_network(void **state)
     assert_int_equal(
         flo_store_open(world->state_dir, true, &world->store, NULL), 0);
     stage(world, &none, bundle);
-    assert_event(world, "\"id\":\"blob.absent\"");
+    assert_event(world, "\"id\":\"bundle.missing\"");
     assert_event(world, "\"passing\":false");
+}
+
+static void
+a_bundle_without_the_base_asks_for_a_device_that_has_it(void **state)
+{
+    static const char *const without[] = {"model.gguf"};
+    struct world *world = *state;
+    struct flo_release release = two_files(world, OLD);
+    struct flo_digest none = {{0}};
+    char bundle[256];
+
+    publisher_add(&world->publisher, &release, "ops.gguf", "adapter", NEW);
+    release.files[2].scale_ppm = FLO_SCALE_PPM;
+    release.base = release.files[0].digest;
+    release.base_number = 1;
+    struct flo_digest list = release.files[2].chunk_list;
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+    write_bundle(
+        world, &digest,
+        (struct flo_bundle_spec){.without = without, .without_count = 1},
+        bundle);
+
+    stage(world, &none, bundle);
+    assert_event(world, "\"id\":\"bundle.missing\"");
+    assert_event(world, "model.gguf");
+    assert_event(world, "\"passing\":false");
+    assert_int_equal(count_partials(world), 0);
+
+    put_blob_of(world, OLD);
+    stage(world, &none, bundle);
+    assert_staged(world, &digest);
+    assert_int_equal(world->mirror.requests, 0);
+    assert_true(flo_store_blob_has(world->store, &list, 64));
+}
+
+static void a_bundle_of_one_variant_serves_the_device_that_it_fits(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, OLD);
+    struct flo_digest none = {{0}};
+    struct flo_release loaded;
+    char bundle[256];
+
+    publisher_add(&world->publisher, &release, "small.gguf", "model", NEW);
+    release.variant_count = 2;
+    release.variants[1] = release.variants[0];
+    strcpy(release.variants[0].name, "large");
+    strcpy(release.variants[1].name, "small");
+    release.variants[0].file_count = 2;
+    release.variants[1].file_count = 2;
+    release.variants[1].files[0] = 2;
+    release.variants[1].entry = 2;
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+    write_bundle(world, &digest, (struct flo_bundle_spec){.variant = "small"},
+                 bundle);
+
+    stage(world, &none, bundle);
+
+    assert_event(world, "\"event\":\"staged\"");
+    assert_event(world, "large is not in the bundle");
+    assert_int_equal(world->mirror.requests, 0);
+    assert_int_equal(
+        flo_store_release_load(world->store, &digest, &loaded, NULL), 0);
+    assert_int_equal(flo_store_release_variant(world->store, &digest, &loaded),
+                     1);
+    flo_release_deinit(&loaded);
 }
 
 static void a_bundle_repairs_a_rotten_release_document(void **state)
@@ -685,6 +761,8 @@ int main(void)
         with_world(a_release_that_no_mirror_has_is_a_lasting_error),
         with_world(a_dead_mirror_is_a_passing_error),
         with_world(a_bundle_needs_no_network),
+        with_world(a_bundle_without_the_base_asks_for_a_device_that_has_it),
+        with_world(a_bundle_of_one_variant_serves_the_device_that_it_fits),
         with_world(a_bundle_repairs_a_rotten_release_document),
         with_world(a_cut_bundle_changes_nothing),
         with_world(malformed_job_lines_are_refused),

@@ -283,6 +283,52 @@ static void what_create_writes_reads_back_plain_and_compressed(void **state)
     }
 }
 
+static int note_lacking(void *context, const struct flo_release_file *file,
+                        struct flo_err *err)
+{
+    struct world *world = context;
+
+    (void)err;
+    flo_buf_printf(&world->got, "-%s", file->name);
+    return 0;
+}
+
+static void a_bundle_without_a_file_says_which_one(void **state)
+{
+    static const char *const without[] = {"golden.json", "model.gguf"};
+    static const char *const unknown[] = {"golden.jsn"};
+    struct world *world = *state;
+    struct flo_bundle_spec spec = {.envelope = world->envelope.data,
+                                   .envelope_bytes = world->envelope.bytes,
+                                   .blob_dir = world->dir,
+                                   .without = without,
+                                   .without_count = 1};
+    const struct flo_bundle_handlers handlers = {
+        .context = world, .on_data = on_data, .on_lacking = note_lacking};
+
+    save_blob(world, world->hello, HELLO);
+    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err),
+                     0);
+    assert_int_equal(read_path(world, world->path), FLO_E_BUNDLE_MISSING);
+    flo_buf_deinit(&world->got);
+    assert_int_equal(flo_bundle_read(world->path, world->trust, &handlers, NULL,
+                                     &world->err),
+                     0);
+    assert_string_equal(world->got.data, HELLO "-golden.json");
+
+    spec.without_count = 2;
+    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err),
+                     FLO_E_USAGE);
+    spec.without = unknown;
+    spec.without_count = 1;
+    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err),
+                     FLO_E_USAGE);
+    spec.without_count = 0;
+    spec.variant = "q8";
+    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err),
+                     FLO_E_USAGE);
+}
+
 static void create_refuses_blobs_that_are_absent_or_changed(void **state)
 {
     struct world *world = *state;
@@ -595,12 +641,13 @@ static void an_impossible_size_field_is_refused(void **state) /* BU15 */
     }
 }
 
-static void a_flood_of_empty_entries_is_refused_at_256(void **state) /* BU18 */
+static void
+a_flood_of_empty_entries_is_refused_at_the_limit(void **state) /* BU18 */
 {
     struct world *world = *state;
 
     add_document(world);
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < FLO_BUNDLE_ENTRIES_MAX; i++) {
         char name[32];
         snprintf(name, sizeof name, "blobs/%d", i);
         add_file(world, name, "", 0);
@@ -687,6 +734,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         in_world(a_whole_bundle_gives_every_blob),
         in_world(what_create_writes_reads_back_plain_and_compressed),
+        in_world(a_bundle_without_a_file_says_which_one),
         in_world(create_refuses_blobs_that_are_absent_or_changed),
         in_world(skipped_blobs_are_hashed_all_the_same),
         in_world(a_path_that_leads_elsewhere_is_refused),
@@ -702,7 +750,7 @@ int main(void)
         in_world(every_cut_is_refused),
         in_world(every_cut_of_a_compressed_one_is_refused),
         in_world(an_impossible_size_field_is_refused),
-        in_world(a_flood_of_empty_entries_is_refused_at_256),
+        in_world(a_flood_of_empty_entries_is_refused_at_the_limit),
         in_world(an_oversize_document_is_refused),
         in_world(an_untrusted_document_is_refused_before_any_blob),
         in_world(an_archive_inside_is_only_bytes),
