@@ -854,6 +854,21 @@ static void what_was_not_told_is_told_when_the_list_comes_again(void **state)
     assert_int_equal(answers, 1);
 }
 
+/* Else an older order to deploy, which comes later, would bring it. */
+static void a_model_that_was_never_here_is_removed_for_good(void **state)
+{
+    (void)state;
+    order(7, begun_ms, "remove", "\"model\":\"tiny\"");
+    assert_true(was_told("done"));
+    assert_int_equal(acted, 0);
+    assert_true(on_disk().is_removed);
+    assert_int_equal(on_disk().stated.outcome, FLO_STATED_DONE);
+    deploy(6, 9, "");
+
+    assert_int_equal(denied, -1);
+    assert_true(was_told("superseded"));
+}
+
 /* Before its start the core calls each place idle. */
 static void a_model_that_serves_gives_its_place_to_no_other(void **state)
 {
@@ -877,6 +892,8 @@ static void a_model_that_serves_gives_its_place_to_no_other(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            a_model_that_was_never_here_is_removed_for_good, begin, end),
         cmocka_unit_test_setup_teardown(
             a_model_that_serves_gives_its_place_to_no_other, begin, end),
         cmocka_unit_test_setup_teardown(
