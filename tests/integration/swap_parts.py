@@ -1,5 +1,7 @@
 """Swaps on one device that carries a native model, an adapter model and a
 model behind a runtime, while clients stream from all three."""
+import bisect
+import itertools
 import math
 import os
 import time
@@ -120,6 +122,7 @@ class Swaps:
             yield self.swaps[-1]
 
     def stop(self):
+        assert all(s.is_alive() for s in self.all_streamers())
         for streamer in self.all_streamers():
             streamer.done.set()
         for streamer in self.all_streamers():
@@ -158,12 +161,14 @@ class Swaps:
     def first_answers(self):
         """Seconds to the first piece of the first answer after each flip."""
         found = []
-        for swap in self.swaps:
-            spans = [s for s in self.spans(swap.model)
-                     if s[3] == swap.new and swap.begin < s[1]]
-            if spans:
-                begin, first = spans[0][:2]
-                found.append(first - begin)
+        for model in TURNS:
+            spans = self.spans(model)
+            for swap in (s for s in self.swaps if s.model == model):
+                at = bisect.bisect(spans, (swap.begin,))
+                one = next((s for s in itertools.islice(spans, at, None)
+                            if s[3] == swap.new), None)
+                if one:
+                    found.append(one[1] - one[0])
         return found
 
 
