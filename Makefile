@@ -76,4 +76,4 @@ packages: ## .deb files into build/packages (ARCH='amd64 arm64 armhf' DEBIAN=tri
 	@deploy/packages.sh $(if $(DEBIAN),--debian $(DEBIAN)) $(ARCH)
 
 clean: ## remove build/
-	rm -rf build
+	rm -rf --one-file-system build

@@ -26,7 +26,7 @@ in_root() {
     mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
         awk '/^URIs:/ {print $2; exit} /^deb / {print $2; exit}')
     if [ ! -e "$root.made" ]; then
-        rm -rf "$root"
+        rm -rf --one-file-system "$root"
         mkdir -p "$here/build/roots"
         echo "+ debootstrap $suite $root"
         debootstrap --variant=minbase "$suite" "$root" "$mirror" \
@@ -44,12 +44,16 @@ in_root() {
     files | tar --null -T - -c |
         (mkdir -p "$root/root/flotilla/source" &&
             tar -x -C "$root/root/flotilla/source")
-    for place in proc dev sys; do
-        mount --rbind "/$place" "$root/$place"
-        mount --make-rslave "$root/$place"
-    done
-    trap 'for place in proc dev sys; do umount -lR "$root/$place"; done' EXIT
-    chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+    # The mounts stand in a namespace of their own and end with it, however this
+    # script ends: a /dev left in here is emptied by whoever removes the tree.
+    unshare --mount --propagation private sh -eu -c '
+        root=$1
+        shift
+        for place in proc dev sys; do
+            mount --rbind "/$place" "$root/$place"
+        done
+        exec chroot "$root" "$@"' sh "$root" env -i HOME=/root \
+        PATH=/usr/sbin:/usr/bin:/sbin:/bin \
         LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive http_proxy="${http_proxy-}" \
         https_proxy="${https_proxy-}" sh -eu -c "
         cd /root/flotilla/source

@@ -23,7 +23,7 @@ mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
 # What install-deps.sh names as libraries to build with, and no more.
 libraries=$(sed -n '/^needed=/,/"$/p' deploy/install-deps.sh |
     tr ' "' '\n\n' | grep -E '^lib.*-dev$' | paste -sd, -)
-rm -rf "$root"
+rm -rf --one-file-system "$root"
 mkdir -p "$root"
 echo "+ debootstrap --foreign --arch=$arch $suite $root"
 debootstrap --foreign --arch="$arch" --variant=minbase \

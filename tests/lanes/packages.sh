@@ -23,7 +23,7 @@ done
 }
 base=$here/build/roots/boot-$suite
 run=$base.run
-rm -rf "$run" "$run.made"
+rm -rf --one-file-system "$run" "$run.made"
 mkdir -p "$run.made/packages" "$run.made/next" "$run.made/models"
 
 # ---- a root that boots, with what the packages depend on -------------------
@@ -31,7 +31,7 @@ mkdir -p "$run.made/packages" "$run.made/next" "$run.made/models"
 mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
     awk '/^URIs:/ {print $2; exit} /^deb / {print $2; exit}')
 if [ ! -e "$base.made" ]; then
-    rm -rf "$base"
+    rm -rf --one-file-system "$base"
     mkdir -p "$here/build/roots"
     echo "+ debootstrap $suite $base"
     debootstrap --variant=minbase \
@@ -118,5 +118,5 @@ timeout 1000 systemd-nspawn -q -D "$run" --boot --private-network \
     SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1 </dev/null >"$run.log" 2>&1 || true
 cat "$run.made/story.log" 2>/dev/null || { tail -20 "$run.log"; exit 1; }
 code=$(cat "$run.made/code" 2>/dev/null || echo 1)
-[ "$code" -ne 0 ] || rm -rf "$run" "$run.made" "$run.log"
+[ "$code" -ne 0 ] || rm -rf --one-file-system "$run" "$run.made" "$run.log"
 exit "$code"
