@@ -52,6 +52,19 @@ def versions(up, model):
             for name in ("current", "previous", "candidate")]
 
 
+def load_ms(up, model):
+    """How long a request waited for its model's load."""
+    with contextlib.closing(up.device.connection(60)) as connection:
+        connection.request("POST", "/v1/completions", json.dumps(
+            {"model": model, "prompt": QUESTION, "max_tokens": 8}),
+            {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        body = json.loads(answer.read())
+    assert answer.status == 200, body
+    assert answer.headers["X-Flotilla-Release"] == model + "@1"
+    return body["timings"]["load_ms"]
+
+
 @contextlib.contextmanager
 def asked(up, *models):
     """Somebody asks each model all the time; every answer must be one."""
@@ -94,8 +107,8 @@ def test_the_plan_is_shown(up):
 def test_requests_wake_models_on_demand_and_disturb_nobody(up):
     with asked(up, "tiny"):
         for model in ("alarm", "site", "alarm"):
-            text, release, _ = up.device.ask(QUESTION, model, 8)
-            assert text and release == model + "@1"
+            assert load_ms(up, model) > 0
+            assert load_ms(up, model) == 0
             others = {"alarm", "site"} - {model}
             assert set(on_demand(up)) == others
 
