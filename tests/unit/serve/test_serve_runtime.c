@@ -143,8 +143,9 @@ a_good_release_passes_on_its_runtime_and_a_bad_one_does_not(void **state)
 {
     (void)state;
     world_open();
-    load_runtime(FLO_ROLE_CURRENT, "1.0.0", "severity: low", "");
-    load_runtime(FLO_ROLE_CANDIDATE, "2.0.0", "severity: high", "");
+    /* Pieces that come together have no time between them. */
+    load_runtime(FLO_ROLE_CURRENT, "1.0.0", "severity: low", "slow:5");
+    load_runtime(FLO_ROLE_CANDIDATE, "2.0.0", "severity: high", "slow:5");
     judge("{\"pattern\":\"severity: *\"},{\"lacks\":\"low\"}");
     if (result.error != 0) {
         fail_msg("%s", result.what);
