@@ -3,8 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/shell/derived/derived.h"
 #include "agent/shell/hardware/hardware.h"
-#include "agent/shell/serving/derived.h"
 #include "agent/shell/serving/serving.h"
 #include "base/host/crypto.h"
 

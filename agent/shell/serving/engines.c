@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/shell/serving/derived.h"
+#include "agent/shell/derived/derived.h"
 #include "agent/shell/serving/serving.h"
 
 static enum flo_agent_role agent_role(enum flo_serve_role role)

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/shell/serving/derived.h"
-#include "agent/shell/serving/hashing.h"
+#include "agent/shell/derived/derived.h"
+#include "agent/shell/derived/hashing.h"
 #include "agent/shell/serving/serving.h"
 
 #define BEAT_S 30 /* a quarter of the core's wait for a sign of life */

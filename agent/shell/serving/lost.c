@@ -1,7 +1,7 @@
 /* The loss of an engine: told once. */
 #include <string.h>
 
-#include "agent/shell/serving/derived.h"
+#include "agent/shell/derived/derived.h"
 #include "agent/shell/serving/serving.h"
 
 void flo_shell_lost(struct flo_shell *shell, uint32_t model,

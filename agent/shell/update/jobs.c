@@ -6,8 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/shell/derived/derived.h"
 #include "agent/shell/queue/timers.h"
-#include "agent/shell/serving/derived.h"
 #include "agent/shell/update/update.h"
 
 #define LINE_BYTES_MAX 65536

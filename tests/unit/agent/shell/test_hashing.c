@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "agent/shell/serving/hashing.h"
+#include "agent/shell/derived/hashing.h"
 #include "base/host/digest.h"
 
 #define LARGE (256u << 20)

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/shell/serving/derived.h"
+#include "agent/shell/derived/derived.h"
 #include "agent/shell/update/update.h"
 #include "unit/child.h"
 #include "unit/remove_tree.h"

@@ -4,9 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/shell/derived/derived.h"
+#include "agent/shell/derived/hashing.h"
 #include "agent/shell/queue/timers.h"
-#include "agent/shell/serving/derived.h"
-#include "agent/shell/serving/hashing.h"
 
 #define PACK_TOTAL_MS_MAX 900000
 #define PACK_IDLE_MS_MAX 5000

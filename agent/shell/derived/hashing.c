@@ -1,5 +1,5 @@
 /* Hashing: a slice of a file, then a turn for other work. */
-#include "agent/shell/serving/hashing.h"
+#include "agent/shell/derived/hashing.h"
 
 #include <event2/event.h>
 #include <stdlib.h>
