@@ -295,7 +295,9 @@ FLO_MUST_USE int flo_release_title_parse(const char *text, char *model,
 
 /* ---- order -------------------------------------------------------------- */
 
-#define FLO_BUCKETS 10000
+/* So many that devices of a fleet hardly ever share one: a phase of one device
+ * is one device. */
+#define FLO_BUCKETS 1000000000
 #define FLO_ORDER_FROM_MAX 16
 #define FLO_HEARTBEAT_MS_MIN 200       /* between two reports of a device */
 #define FLO_HEARTBEAT_MS_MAX 604800000 /* a week */

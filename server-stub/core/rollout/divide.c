@@ -46,30 +46,55 @@ int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err)
     return 0;
 }
 
-/* Smallest bucket bound below which `devices` members lie: of those that are
+uint32_t flo_rollout_bound(const struct flo_rollout *rollout, uint32_t from,
+                           uint32_t to, uint32_t devices,
+                           flo_rollout_picks *picks)
+{
+    uint32_t low = from;
+    uint32_t high = to;
+
+    assert(from <= to && to <= FLO_BUCKETS && picks != NULL);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        uint32_t found = 0;
+        for (size_t i = 0; i < rollout->member_count; i++) {
+            const struct flo_rollout_member *member = &rollout->members[i];
+            found += member->bucket >= from && member->bucket < middle &&
+                     picks(member);
+        }
+        if (found >= devices) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return high;
+}
+
+static bool is_anybody(const struct flo_rollout_member *member)
+{
+    (void)member;
+    return true;
+}
+
+static bool is_online(const struct flo_rollout_member *member)
+{
+    return member->is_online;
+}
+
+/* Bound of the buckets in which `devices` members lie: of those that are
  * online, if there are so many. */
 static uint32_t bound_of_devices(const struct flo_rollout *rollout,
                                  uint32_t devices)
 {
-    uint32_t held[FLO_BUCKETS] = {0};
     uint32_t online = 0;
-    uint32_t sum = 0;
 
     assert(devices > 0 && devices <= FLO_ROLLOUT_MEMBERS_MAX);
     for (size_t i = 0; i < rollout->member_count; i++) {
         online += rollout->members[i].is_online ? 1 : 0;
     }
-    for (size_t i = 0; i < rollout->member_count; i++) {
-        const struct flo_rollout_member *member = &rollout->members[i];
-        held[member->bucket] += online < devices || member->is_online ? 1 : 0;
-    }
-    for (uint32_t bucket = 0; bucket < FLO_BUCKETS; bucket++) {
-        sum += held[bucket];
-        if (sum >= devices) {
-            return bucket + 1;
-        }
-    }
-    return FLO_BUCKETS;
+    return flo_rollout_bound(rollout, 0, FLO_BUCKETS, devices,
+                             online < devices ? is_anybody : is_online);
 }
 
 void flo_rollout_divide(struct flo_rollout *rollout)

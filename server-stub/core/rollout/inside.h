@@ -25,6 +25,12 @@
 /* The release serves there, or may. */
 #define FLO_STATES_ON_TRIAL (FLO_STATE_BIT(ACTIVATING) | FLO_STATE_BIT(SOAKING))
 
+typedef bool flo_rollout_picks(const struct flo_rollout_member *member);
+/* Smallest bound above `from` below which so many of the members that it picks
+ * lie; `to`, if there are fewer. */
+uint32_t flo_rollout_bound(const struct flo_rollout *rollout, uint32_t from,
+                           uint32_t to, uint32_t devices,
+                           flo_rollout_picks *picks);
 void flo_rollout_do(struct flo_rollout_actions *actions,
                     struct flo_rollout_action action);
 /* Say why something is done, or why nothing is: a line of the trace. */

@@ -58,6 +58,11 @@ bool flo_rollout_told_all(const struct flo_rollout *rollout)
     return phase_that_tells(rollout) == rollout->phase_count;
 }
 
+static bool is_queued(const struct flo_rollout_member *member)
+{
+    return member->state == FLO_EXECUTION_QUEUED;
+}
+
 /* Bucket bound of the next `devices` that wait for their turn.  For the last
  * ones it is the phase's own bound, so that newcomers after them are told
  * too. */
@@ -65,25 +70,13 @@ static uint32_t next_bound(const struct flo_rollout *rollout, uint32_t index,
                            uint32_t devices)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[index];
-    uint32_t held[FLO_BUCKETS] = {0};
-    uint32_t sum = 0;
 
     assert(index < rollout->phase_count);
     if (devices >= phase->counts[FLO_EXECUTION_QUEUED]) {
         return phase->bucket_to;
     }
-    for (size_t i = 0; i < rollout->member_count; i++) {
-        const struct flo_rollout_member *member = &rollout->members[i];
-        held[member->bucket] += member->state == FLO_EXECUTION_QUEUED ? 1 : 0;
-    }
-    for (uint32_t bucket = phase->told_to; bucket < phase->bucket_to;
-         bucket++) {
-        if (sum >= devices) {
-            return bucket;
-        }
-        sum += held[bucket];
-    }
-    return phase->bucket_to;
+    return flo_rollout_bound(rollout, phase->told_to, phase->bucket_to, devices,
+                             is_queued);
 }
 
 void flo_rollout_tell(struct flo_rollout *rollout, uint64_t now_ms,

@@ -62,7 +62,7 @@ struct flo_rollout_member {
     bool is_back;   /* a rollback waits for it no more: it left the release,
                        or said that it has nothing to go back to */
     bool is_dirty;  /* changed since the shell stored it */
-    uint16_t bucket;
+    uint32_t bucket;
     uint32_t attempt; /* of the execution that `state` is about; 0: none */
     uint64_t heard_at_ms;
     uint64_t since_at_ms;   /* of `state`, for people */

@@ -256,7 +256,7 @@ static void member_of(const struct flo_row *row, struct flo_rollout_member *out)
     uint64_t lapse = flo_row_number(row, FLO_FIELD_MEMBER_LAPSE);
 
     *out = (struct flo_rollout_member){
-        .bucket = (uint16_t)(flo_row_number(row, FLO_FIELD_MEMBER_BUCKET) %
+        .bucket = (uint32_t)(flo_row_number(row, FLO_FIELD_MEMBER_BUCKET) %
                              FLO_BUCKETS),
         .attempt = (uint32_t)flo_row_number(row, FLO_FIELD_MEMBER_ATTEMPT),
         .lapse = lapse > FLO_LAPSE_OVERDUE ? FLO_LAPSE_NONE : (uint8_t)lapse,

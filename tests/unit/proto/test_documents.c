@@ -345,7 +345,7 @@ static void an_order_with_a_bad_field_is_refused(void **state)
     } rows[] = {
         {"\"op\":\"deploy\"", "\"op\":\"explode\"", FLO_E_CMD_FORMAT},
         {"[0,3400]", "[3400,0]", FLO_E_CMD_FORMAT},
-        {"[0,3400]", "[0,10001]", FLO_E_CMD_FORMAT},
+        {"[0,3400]", "[0,1000000001]", FLO_E_CMD_FORMAT},
         {"[0,3400]", "[-1,5]", FLO_E_CMD_FORMAT},
         {"[0,3400]", "[0]", FLO_E_CMD_FORMAT},
         {"\"seq\":7", "\"seq\":0", FLO_E_CMD_FORMAT},
@@ -401,7 +401,7 @@ static void an_order_of_a_later_version_says_for_whom_it_is(void **state)
     } rows[] = {
         {"\"op\":\"deploy\"", "\"op\":\"later\"", true},
         {"\"soak_ms\":2000", "\"tries\":1000", true},
-        {"[0,3400]", "[0,10001]", false},
+        {"[0,3400]", "[0,1000000001]", false},
         {"\"seq\":7", "\"seq\":0", false},
     };
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {

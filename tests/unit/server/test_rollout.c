@@ -82,7 +82,7 @@ static void join_all(struct world *world)
             .now_ms = world->now_ms,
             .device = world->names[i],
             .is_online = true,
-            .bucket = (uint32_t)(i * FLO_BUCKETS / world->count)};
+            .bucket = (uint32_t)((uint64_t)i * FLO_BUCKETS / world->count)};
         assert_int_equal(flo_rollout_step(&world->rollout, &event,
                                           &world->actions, &world->err),
                          0);
@@ -351,7 +351,7 @@ static void a_device_that_joins_later_falls_into_its_phase(void **state)
     assert_int_equal(world->actions.items[0].kind, FLO_ROLLOUT_DO_DESIRED);
 
     event.device = "a0000001-0000-4000-8000-000000000000";
-    event.bucket = 9999;
+    event.bucket = FLO_BUCKETS - 1;
     assert_int_equal(step(world, event), 0);
     size_t late = flo_rollout_find(&world->rollout, event.device);
     assert_int_equal(world->rollout.members[late].state, FLO_EXECUTION_QUEUED);
@@ -690,7 +690,7 @@ static void no_sequence_of_events_breaks_the_step(void **state)
                     (random >> 7) % (i % 9 == 0 ? FLO_ROLLOUT_EVENT_COUNT
                                                 : FLO_ROLLOUT_EVENT_START)),
                 .device = world->names[(random >> 12) % 40],
-                .bucket = random >> 18,
+                .bucket = random % FLO_BUCKETS,
                 .attempt = (random >> 3) % 4,
                 .execution =
                     (enum flo_execution)((random >> 21) % FLO_EXECUTION_COUNT),

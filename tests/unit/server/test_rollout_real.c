@@ -129,7 +129,7 @@ static void start(struct world *world)
             .now_ms = world->now_ms,
             .device = world->names[i],
             .is_online = !world->is_offline[i],
-            .bucket = (uint32_t)(i * FLO_BUCKETS / world->count)};
+            .bucket = (uint32_t)((uint64_t)i * FLO_BUCKETS / world->count)};
         assert_int_equal(flo_rollout_step(&world->rollout, &event,
                                           &world->actions, &world->err),
                          0);
@@ -718,10 +718,40 @@ static void causes_are_counted_most_frequent_first(void **state)
     world_free(world);
 }
 
+/* With 10,000 buckets one in ten of these had two devices in the first one. */
+static void a_phase_of_one_device_is_one_device(void **state)
+{
+    (void)state;
+    for (unsigned number = 1; number <= 100; number++) {
+        struct world *world = world_of_two(1000, 1);
+        char salt[16];
+        uint32_t first = 0;
+        snprintf(salt, sizeof(salt), "r-%04u", number);
+        for (size_t i = 0; i < world->count; i++) {
+            struct flo_rollout_event event = {
+                .kind = FLO_ROLLOUT_EVENT_JOINED,
+                .now_ms = world->now_ms,
+                .device = world->names[i],
+                .is_online = true,
+                .bucket = flo_bucket(salt, world->names[i])};
+            assert_int_equal(flo_rollout_step(&world->rollout, &event,
+                                              &world->actions, &world->err),
+                             0);
+        }
+        operator_does(world, FLO_ROLLOUT_EVENT_START);
+        for (size_t i = 0; i < world->count; i++) {
+            first += world->rollout.members[i].phase == 0 ? 1 : 0;
+        }
+        assert_int_equal(first, 1);
+        world_free(world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_failure_in_a_thousand_takes_nobody_back),
+        cmocka_unit_test(a_phase_of_one_device_is_one_device),
         cmocka_unit_test(
             one_per_cent_offline_takes_nobody_back_and_holds_nobody_up),
         cmocka_unit_test(the_canary_halts_at_its_first_probe_failure),

@@ -65,9 +65,9 @@ static struct flo_rollout_entry *found(struct world *world)
 static void phases_that_cannot_be_are_refused(void **state)
 {
     static const char *const bad[][2] = {
-        {"\"to\":10000", "\"to\":70000"},
-        {"\"to\":10000", "\"to\":-1"},
-        {"\"from\":0", "\"from\":10000"},
+        {"\"to\":1000000000", "\"to\":1000000001"},
+        {"\"to\":1000000000", "\"to\":-1"},
+        {"\"from\":0", "\"from\":1000000000"},
         {"\"state\":\"running\"", "\"state\":\"merry\""},
         {"\"state\":\"waiting\"", "\"state\":\"running\""},
         {"\"phases\":[", "\"phases\":[7,"},

@@ -226,7 +226,7 @@ static inline const char *op_of(struct world *world, const char *device)
     return op;
 }
 
-#define NEWCOMER "55555555-5555-4555-8555-555555555555"
+#define NEWCOMER "eeeeeeee-eeee-4eee-8eee-eeeeeeeeeeee"
 
 /* The order of a device that came just now. */
 static inline const char *order_of_newcomer(struct world *world)
