@@ -61,8 +61,10 @@ const struct flo_gguf_kv *flo_gguf_find(const struct flo_gguf *gguf,
                                         const char *key)
 {
     const struct wanted wanted = {gguf, key};
-    const uint32_t *index = bsearch(&wanted, gguf->kv_by_key, gguf->kv_count,
-                                    sizeof(*index), key_order);
+    const uint32_t *index =
+        gguf->kv_count == 0 ? NULL
+                            : bsearch(&wanted, gguf->kv_by_key, gguf->kv_count,
+                                      sizeof(*index), key_order);
     return index == NULL ? NULL : &gguf->kvs[*index];
 }
 
@@ -274,8 +276,10 @@ const struct flo_gguf_tensor *flo_gguf_tensor_find(const struct flo_gguf *gguf,
 {
     const struct wanted wanted = {gguf, name};
     const uint32_t *index =
-        bsearch(&wanted, gguf->tensor_by_name, gguf->tensor_count,
-                sizeof(*index), name_order);
+        gguf->tensor_count == 0
+            ? NULL
+            : bsearch(&wanted, gguf->tensor_by_name, gguf->tensor_count,
+                      sizeof(*index), name_order);
     return index == NULL ? NULL : &gguf->tensors[*index];
 }
 

@@ -55,8 +55,10 @@ static bool send_output(struct flo_proxy *proxy)
         }
         at += n > 0 ? (size_t)n : 0;
     }
-    memmove(proxy->out.data, proxy->out.data + at, proxy->out.bytes - at);
-    proxy->out.bytes -= at;
+    if (at > 0) {
+        memmove(proxy->out.data, proxy->out.data + at, proxy->out.bytes - at);
+        proxy->out.bytes -= at;
+    }
     return !proxy->out.failed;
 }
 

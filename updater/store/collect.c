@@ -95,6 +95,15 @@ struct sweep {
     bool (*is_ending)(const char *ending); /* after the owner's digest */
 };
 
+static bool is_kept(const void *context, const struct flo_digest *digest)
+{
+    const struct keep *keep = context;
+
+    return keep->digests.count > 0 &&
+           bsearch(digest, keep->digests.items, keep->digests.count,
+                   sizeof(*digest), compare) != NULL;
+}
+
 static int remove_other(void *context, const char *name)
 {
     struct sweep *sweep = context;
@@ -105,21 +114,11 @@ static int remove_other(void *context, const char *name)
     if (ending == NULL || !sweep->is_ending(ending)) {
         return 0; /* not ours to remove */
     }
-    if (bsearch(&digest, keep->digests.items, keep->digests.count,
-                sizeof(digest), compare) != NULL) {
+    if (is_kept(keep, &digest)) {
         return 0;
     }
     flo_store_remove(sweep->dir_fd, name, &keep->collected);
     return 0;
-}
-
-static bool is_kept(const void *context, const struct flo_digest *digest)
-{
-    const struct keep *keep = context;
-
-    return keep->digests.count > 0 &&
-           bsearch(digest, keep->digests.items, keep->digests.count,
-                   sizeof(*digest), compare) != NULL;
 }
 
 static void remove_others(struct keep *keep)

@@ -151,6 +151,9 @@ static void everything_at_once_has_room(void **state)
 
     (void)state;
     memset(&checkup.sensed, 0x7f, sizeof(checkup.sensed));
+    checkup.sensed.has_pressure = true;
+    checkup.sensed.has_zone = true;
+    checkup.sensed.is_discharging = true;
     findings = find_all(&checkup);
     assert_true(findings.count >= 5);
     checkup.is_live = true;
