@@ -99,10 +99,12 @@ static void send_file(struct mirror *mirror, int fd, int file, int64_t from,
         if (mirror->flip_at >= from && mirror->flip_at < from + n) {
             piece[mirror->flip_at - from] ^= 1;
         }
+        /* Counted first: the test reads it as soon as it has the last byte. */
+        mirror->sent_bytes += (unsigned long long)n;
         if (!put(fd, piece, (size_t)n)) {
+            mirror->sent_bytes -= (unsigned long long)n;
             return;
         }
-        mirror->sent_bytes += (unsigned long long)n;
         from += n;
         limit -= n;
     }
