@@ -147,8 +147,9 @@ def test_an_adapter_is_a_release_that_names_the_model_of_its_base(
                           "--publish", model=BASE)
     assert code == 0, err
     code, _, err = make("site@2", "--base", "site@1", "--adapter",
-                        SITE + ":0.5", "--golden", GOLDEN, "--publish")
-    assert code == 0 and "not played" in err, err
+                        SITE + ":0.5", "--golden", GOLDEN, "--skip-play",
+                        "--publish")
+    assert code == 0, err
     base, made = (document(controller, "site@%d" % n) for n in (1, 2))
     assert made["base"]["number"] == base["number"]
     files = {f["role"]: f for f in made["files"]}
@@ -162,7 +163,7 @@ def test_an_adapter_is_a_release_that_names_the_model_of_its_base(
     assert variant["needs"]["engine"] == ["llama"]
     # the next one brings a delta from this adapter, or what is smaller
     code, out, err = make("site@3", "--base", "site@1", "--adapter", SITE,
-                          "--golden", GOLDEN, "-o", "json")
+                          "--golden", GOLDEN, "--skip-play", "-o", "json")
     assert code == 0, err
     assert json.loads(out)["document"]["files"][0]["scale_ppm"] == 1000000
     for words in (("--base", "site@1"), ("--adapter", SITE)):
