@@ -127,6 +127,7 @@ def test_a_release_behind_the_first_page_can_be_taken_back(page):
     button = "document.querySelector('dialog .danger').innerText"
     page.until(button + " === '■ Roll back %d devices'" % (DEVICES - 2), 10)
     # the plan stands there before anything is typed, and the button is off
+    page.until("document.querySelector('dialog table') !== null", 10)
     assert "tiny@0" in page.text("dialog table")
     assert page.run("document.querySelector('dialog .danger').disabled")
     page.run("(s => { s.value = 'tiny@9';"

@@ -38,7 +38,8 @@ struct flo_tree_node **flo_tree_add(struct flo_tree *tree,
 
 bool flo_tree_is(const struct flo_tree_node *node, const char *text)
 {
-    return node->kind == FLO_TREE_STRING && node->bytes == strlen(text) &&
+    return node != NULL && node->kind == FLO_TREE_STRING &&
+           node->bytes == strlen(text) &&
            memcmp(node->text, text, node->bytes) == 0;
 }
 
