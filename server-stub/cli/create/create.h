@@ -1,0 +1,64 @@
+/* Parts of `flotilla release create` that share one state. */
+#ifndef FLO_CLI_CREATE_H
+#define FLO_CLI_CREATE_H
+
+#include <flotilla/release.h>
+
+#include "base/host/crypto.h"
+#include "base/ticker.h"
+#include "server-stub/cli/cli.h"
+#include "server-stub/cli/create/parts.h"
+
+struct flo_create {
+    char model_name[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    char fleet[FLO_NAME_MAX + 1];
+    char dir[1024];
+    char bases[FLO_AUTHOR_BASES_MAX][1200];
+    char base_names[FLO_AUTHOR_BASES_MAX][FLO_NAME_MAX + 1];
+    char golden[1200];       /* where its prompts are, given or made */
+    char player[1200];       /* the base's model, fetched */
+    char lora[1200];         /* the adapter and its scale */
+    struct flo_key *key;     /* that signs */
+    struct flo_digest model; /* of the file */
+    struct flo_digest given; /* of the golden prompts; zero: none given */
+    struct flo_parts parts;  /* beyond one model and its golden prompts */
+    bool has_golden;         /* files[1] has the golden prompts */
+    struct flo_author_file files[FLO_RELEASE_FILES_MAX];
+    struct flo_author_variant variant; /* needs of each variant */
+    struct flo_author author;
+    struct flo_ticker ticker; /* while the downloads are made */
+};
+
+/* Number of the new release, and the releases that its deltas begin with:
+ * those of --delta-from, or the two newest published ones. */
+FLO_MUST_USE int flo_create_find_bases(struct flo_cli *cli,
+                                       struct flo_create *create,
+                                       struct flo_err *err);
+
+/* The input that differs from the release that is there; NULL: none. */
+const char *flo_create_difference(const struct flo_create *create,
+                                  const json_t *document);
+
+/* Check golden prompts with the reader that devices use. */
+FLO_MUST_USE int flo_create_golden_check(const char *path, struct flo_err *err);
+
+/* Make the golden prompts, or play the given ones, as the flags ask. */
+FLO_MUST_USE int flo_create_golden(struct flo_cli *cli,
+                                   struct flo_create *create,
+                                   struct flo_err *err);
+
+/* Sign the release and send its blobs and the envelope.  *release, which the
+ * caller frees, is the controller's answer. */
+FLO_MUST_USE int flo_create_upload(struct flo_cli *cli,
+                                   struct flo_create *create,
+                                   const struct flo_author_result *made,
+                                   json_t **release, struct flo_err *err);
+
+/* The downloads of the release: a list that the caller frees. */
+json_t *flo_create_ways(const struct flo_create *create,
+                        const struct flo_author_result *made);
+
+void flo_create_show_ways(const struct flo_cli *cli, const json_t *ways);
+
+#endif

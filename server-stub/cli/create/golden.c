@@ -1,0 +1,152 @@
+/* Golden prompts of a new release: checked, made, or played before signing. */
+#include "server-stub/cli/create/create.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <flotilla/golden.h>
+
+/* A command of flotilla-model; it tells its story on stderr itself. */
+static int run_model(const char *const *words, struct flo_err *err)
+{
+    char program[4096];
+    const char *argv[16] = {program};
+    int status = 0;
+    pid_t pid;
+    int rv;
+
+    if (!flo_process_sibling("flotilla-model", program, sizeof(program)) ||
+        access(program, X_OK) != 0) {
+        flo_fail(err, FLO_E_ABSENT,
+                 "the program flotilla-model, which plays the golden prompts, "
+                 "is not installed");
+        flo_err_fix(err, "install it, or sign what nobody played with "
+                         "--golden FILE --skip-play");
+        return FLO_E_ABSENT;
+    }
+    for (size_t i = 0; i + 2 < FLO_COUNT(argv) && words[i] != NULL; i++) {
+        argv[i + 1] = words[i];
+    }
+    (void)fflush(stdout);
+    rv = flo_process_spawn(argv, -1, &pid, err);
+    if (rv < 0) {
+        return rv;
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        return 0;
+    }
+    return flo_fail(err, FLO_E_PROBE_GOLDEN,
+                    "flotilla-model %s %s said so (%s %d)", words[0], words[1],
+                    WIFEXITED(status) ? "exit code" : "signal",
+                    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+}
+
+/* The same reader as on the device. */
+int flo_create_golden_check(const char *path, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    struct flo_golden golden;
+    size_t bytes;
+    int rv = flo_file_read(path, FLO_GOLDEN_BYTES_MAX, &text, &bytes, err);
+
+    rv = rv < 0 ? rv : flo_golden_read(text, bytes, &golden, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s", path);
+    }
+    flo_golden_deinit(&golden);
+    return 0;
+}
+
+/* The model that plays: the one of the release, or of --base with the adapter,
+ * which shows whether they fit.  `words` grows from `count` on. */
+static int add_player(struct flo_cli *cli, struct flo_create *create,
+                      const char **words, size_t *count, struct flo_err *err)
+{
+    const struct flo_parts *parts = &create->parts;
+    const struct flo_release_file *model;
+    struct flo_ticker ticker;
+    size_t at = 0;
+
+    words[(*count)++] = "--model";
+    if (parts->adapter == NULL) {
+        words[(*count)++] = create->files[0].path;
+        return 0;
+    }
+    model = flo_release_entry(parts->base, &parts->base->variants[0]);
+    snprintf(create->player, sizeof(create->player), "%s/base.gguf",
+             create->dir);
+    while (parts->files[at].path != parts->adapter) {
+        at++;
+    }
+    snprintf(create->lora, sizeof(create->lora), "%s:%g", parts->adapter,
+             parts->files[at].scale_ppm / (double)FLO_SCALE_PPM);
+    words[(*count)++] = create->player;
+    words[(*count)++] = "--lora";
+    words[(*count)++] = create->lora;
+    flo_ticker_start(&ticker, "   fetching the base's model");
+    int rv = flo_api_get_blob(cli, &model->digest, create->player, err);
+    flo_ticker_stop(&ticker);
+    return rv;
+}
+
+static int make_golden(struct flo_cli *cli, struct flo_create *create,
+                       struct flo_err *err)
+{
+    const char *prompts = flo_args_text(&cli->args, "prompts", NULL);
+    const char *context = flo_args_text(&cli->args, "context", NULL);
+    const char *words[16] = {"golden", "create", create->golden};
+    size_t n = 3;
+    int rv = add_player(cli, create, words, &n, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    snprintf(create->golden, sizeof(create->golden), "%s/golden.json",
+             create->dir);
+    if (prompts != NULL) {
+        words[n++] = "--prompts";
+        words[n++] = prompts;
+    }
+    if (context != NULL) {
+        words[n++] = "--ctx";
+        words[n++] = context;
+    }
+    flo_out_say(cli, "   making       golden prompts, %s",
+                prompts != NULL ? prompts : "the built-in set");
+    rv = run_model(words, err);
+    return rv < 0 ? rv : flo_create_golden_check(create->golden, err);
+}
+
+int flo_create_golden(struct flo_cli *cli, struct flo_create *create,
+                      struct flo_err *err)
+{
+    const char *words[16] = {"golden", "play", create->golden};
+    size_t n = 3;
+    bool is_played = create->parts.is_native;
+
+    if (!create->has_golden) {
+        return 0;
+    }
+    if (create->golden[0] == '\0' && is_played) {
+        return make_golden(cli, create, err);
+    }
+    if (create->golden[0] == '\0') {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--prompts makes golden prompts of a model alone; give "
+                        "them with --golden");
+    }
+    if (!is_played) {
+        flo_out_say(cli, "   not played   %s: the device plays it first",
+                    create->golden);
+    }
+    if (!is_played || flo_args_has(&cli->args, "skip-play")) {
+        return 0;
+    }
+    flo_out_say(cli, "   playing      %s", create->golden);
+    int rv = add_player(cli, create, words, &n, err);
+    return rv < 0 ? rv : run_model(words, err);
+}

@@ -1,0 +1,132 @@
+/* Upload of a new release, and the ways to download it. */
+#include "server-stub/cli/create/create.h"
+
+#include <string.h>
+
+#include "base/host/crypto.h"
+#include "base/host/digest.h"
+
+#define SAID_BYTES_MIN (16u << 20) /* smaller files take no time */
+
+/* Printed before a step that takes time. */
+static void say_bytes(const struct flo_cli *cli, const char *what,
+                      const char *file, uint64_t bytes)
+{
+    char size[32];
+
+    if (bytes >= SAID_BYTES_MIN) {
+        flo_out_bytes(bytes, size);
+        flo_out_say(cli, "   %-12s %s, %s", what, file, size);
+    }
+}
+
+int flo_create_upload(struct flo_cli *cli, struct flo_create *create,
+                      const struct flo_author_result *made, json_t **release,
+                      struct flo_err *err)
+{
+    struct flo_buf envelope = {0};
+    uint64_t sent_bytes = 0;
+    int rv = flo_release_sign(made->body.data, made->body.bytes, create->key,
+                              &envelope, err);
+
+    for (size_t i = 0; rv == 0 && i < made->blob_count; i++) {
+        const struct flo_author_blob *blob = &made->blobs[i];
+        char hex[2 * FLO_DIGEST_BYTES + 1];
+        char path[1200];
+        struct flo_ticker ticker;
+        bool sent;
+        if (!blob->kept) {
+            continue;
+        }
+        flo_hex_encode(blob->digest.bytes, FLO_DIGEST_BYTES, hex);
+        snprintf(path, sizeof(path), "%s/sha256-%s", create->dir, hex);
+        say_bytes(cli, "uploading", blob->file, blob->bytes);
+        flo_ticker_start(&ticker, "   uploading");
+        rv = flo_api_put_blob(cli, &blob->digest, path, &sent, err);
+        flo_ticker_stop(&ticker);
+        sent_bytes += rv == 0 && sent ? blob->bytes : 0;
+    }
+    if (rv == 0) {
+        char text[32];
+        flo_out_bytes(sent_bytes, text);
+        flo_out_say(cli, " ✓ uploaded     %s", text);
+        rv = flo_api_send(cli, "/v1/releases", envelope.data, envelope.bytes,
+                          release, err);
+    }
+    flo_buf_deinit(&envelope);
+    return rv;
+}
+
+/* Name of the release that a delta starts from, by its place. */
+static const char *base_name(const struct flo_create *create,
+                             const struct flo_author_blob *blob)
+{
+    for (size_t i = 0; i < create->files[0].base_count; i++) {
+        struct flo_digest digest;
+        if (flo_sha256_file(create->bases[i], &digest, NULL, NULL) == 0 &&
+            flo_digest_equal(&digest, &blob->base)) {
+            return create->base_names[i];
+        }
+    }
+    return "?";
+}
+
+static uint64_t first_bytes(const struct flo_create *create,
+                            const struct flo_author_result *made)
+{
+    for (size_t i = 0; i < made->blob_count; i++) {
+        if (made->blobs[i].codec == FLO_CODEC_RAW &&
+            !made->blobs[i].is_chunk_list &&
+            strcmp(made->blobs[i].file, create->files[0].name) == 0) {
+            return made->blobs[i].bytes;
+        }
+    }
+    return 1;
+}
+
+json_t *flo_create_ways(const struct flo_create *create,
+                        const struct flo_author_result *made)
+{
+    uint64_t full_bytes = first_bytes(create, made);
+    json_t *ways = json_array();
+
+    for (size_t i = 0; i < made->blob_count; i++) {
+        const struct flo_author_blob *blob = &made->blobs[i];
+        if (blob->is_chunk_list) {
+            continue;
+        }
+        json_t *way = json_pack("{s:s,s:s,s:I,s:b,s:I}", "file", blob->file,
+                                "codec", flo_codec_word(blob->codec), "bytes",
+                                (json_int_t)blob->bytes, "kept", blob->kept,
+                                "create_ms", (json_int_t)blob->create_ms);
+        if (!flo_digest_is_zero(&blob->base)) {
+            json_object_set_new(way, "base",
+                                json_string(base_name(create, blob)));
+            json_object_set_new(
+                way, "ratio",
+                json_real((double)blob->bytes / (double)full_bytes));
+        }
+        json_array_append_new(ways, way);
+    }
+    return ways;
+}
+
+void flo_create_show_ways(const struct flo_cli *cli, const json_t *ways)
+{
+    for (size_t i = 0; i < json_array_size(ways); i++) {
+        const json_t *way = json_array_get(ways, i);
+        char size[32];
+        const char *base = flo_out_text(way, "base", NULL);
+        flo_out_bytes(flo_out_u64(way, "bytes"), size);
+        if (base != NULL) {
+            flo_out_say(cli, " %s delta        from %s: %s, %.1f %% (%s)",
+                        json_is_true(json_object_get(way, "kept")) ? "✓" : "–",
+                        base, size,
+                        100 * json_real_value(json_object_get(way, "ratio")),
+                        flo_out_text(way, "codec", "?"));
+        } else if (json_is_true(json_object_get(way, "kept"))) {
+            flo_out_say(cli, " ✓ %-12s %s (%s)", flo_out_text(way, "file", ""),
+                        size, flo_out_text(way, "codec", "?"));
+        }
+    }
+}
