@@ -33,14 +33,14 @@ const char *flo_sandbox_lacks(void);
 FLO_MUST_USE int flo_sandbox_miss(enum flo_sandbox_mode mode, const char *part,
                                   struct flo_err *err);
 
-/* ---- before: limits ---------------------------------------------- */
+/* ---- before: limits ---- */
 
 /* Soft and hard; what does not work is logged. */
 void flo_sandbox_limit(int resource, uint64_t value);
 /* No core file, no ptrace by others of the same user, no new privileges. */
 void flo_sandbox_close_memory(void);
 
-/* ---- system calls ------------------------------------------------ */
+/* ---- system calls ---- */
 
 enum flo_sandbox_action {
     FLO_SANDBOX_ALLOW,
@@ -123,7 +123,7 @@ struct flo_sandbox_policy {
 FLO_MUST_USE int flo_sandbox_filter(const struct flo_sandbox_policy *policy,
                                     uint8_t stage, struct flo_err *err);
 
-/* ---- files ------------------------------------------------------- */
+/* ---- files ---- */
 
 enum flo_sandbox_access {
     FLO_SANDBOX_READ,

@@ -86,14 +86,17 @@ check_promises() {
     python3 tools/promises.py && say promises ok || bad promises
 }
 
-# Words that must not land: pretended work, paths of a machine, wide files.
+# Words that must not land: pretended work, wide files, and section rules of
+# another form than one line, `---- name ----`.
 check_text() {
     out=$(git grep -nIE '\b(TODO|FIXME|XXX|HACK)\b' -- '*.c' '*.h' '*.js' \
         '*.py' '*.sh' ':!tools/check.sh' | head -8
     sources '*.c' '*.h' '*.js' '*.py' | xargs -r wc -l |
         awk '$2 != "total" && $1 > ($2 ~ /^tests/ ? 1200 : 900) {
             print "too long: " $2 " " $1}' |
-        grep -v '_table.c')
+        grep -v '_table.c'
+    git grep -nIE '^ *(/\*|#|//) ?-{3,}' -- '*.c' '*.h' '*.def' '*.js' '*.py' \
+        '*.sh' | grep -vE ':[0-9]+: *(/\* ---- .+ ---- \*/|(#|//) ---- .+ ----)$')
     [ -z "$out" ] && say text ok || { echo "$out"; bad text; }
 }
 

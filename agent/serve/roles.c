@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <unistd.h>
 
-/* ---- engines come and go ----------------------------------------- */
+/* ---- engines come and go ---- */
 
 static void engine_ready(struct serve_engine *engine)
 {
@@ -160,7 +160,7 @@ static const struct serve_engine_events events = {.ready = engine_ready,
                                                   .idle = engine_idle,
                                                   .ended = engine_ended};
 
-/* ---- the agent's calls ------------------------------------------- */
+/* ---- the agent's calls ---- */
 
 static struct serve_place *place_of(struct flo_serve *serve, unsigned model)
 {

@@ -184,7 +184,7 @@ FLO_MUST_USE int flo_serve_share(struct flo_serve *serve, unsigned model,
 /* No role of the model is live: hold its requests (stop-first swap). */
 void flo_serve_hold(struct flo_serve *serve, unsigned model);
 
-/* ---- routes ------------------------------------------------------ */
+/* ---- routes ---- */
 
 enum flo_serve_route_state {
     FLO_ROUTE_LOADING, /* its engine is on the way: requests wait */
@@ -231,7 +231,7 @@ void flo_serve_route_clear(struct flo_serve *serve, unsigned model);
 void flo_serve_wanted_failed(struct flo_serve *serve, unsigned model,
                              const struct flo_err *err);
 
-/* ---- processes that were killed ---------------------------------- */
+/* ---- processes that were killed ---- */
 
 /* Kill a child process.  The call does not wait for its end, which comes when
  * the disk has taken the last sync.  Until then the process holds its locks and
@@ -240,7 +240,7 @@ void flo_serve_kill(struct flo_serve *serve, pid_t pid);
 /* One of those that has not ended yet; 0: none. */
 pid_t flo_serve_killed_pid(const struct flo_serve *serve);
 
-/* ---- kept prefixes ----------------------------------------------- */
+/* ---- kept prefixes ---- */
 
 #define FLO_SERVE_PREFIX_BYTES (32u << 20) /* of a file */
 #define FLO_SERVE_PREFIXES_MAX 4           /* files in a folder */
@@ -255,7 +255,7 @@ FLO_MUST_USE int flo_serve_prefix_open(const char *dir,
                                        const struct flo_digest *release,
                                        int *fd, struct flo_err *err);
 
-/* ---- packing ----------------------------------------------------- */
+/* ---- packing ---- */
 
 struct serve_packer;
 struct flo_serve_packing {
@@ -280,7 +280,7 @@ FLO_MUST_USE int flo_serve_pack(struct flo_serve *serve,
 /* Kill it without a report.  NULL is fine. */
 void flo_serve_pack_cancel(struct serve_packer *packer);
 
-/* ---- memory ------------------------------------------------------ */
+/* ---- memory ---- */
 
 #define FLO_SERVE_PLANS_MAX 8
 struct flo_serve_planned {
@@ -313,7 +313,7 @@ FLO_MUST_USE int flo_serve_plan(struct flo_serve *serve,
 /* Kill it without a report.  NULL is fine. */
 void flo_serve_plan_cancel(struct serve_planner *planner);
 
-/* ---- probe ------------------------------------------------------- */
+/* ---- probe ---- */
 
 struct flo_probe_limits {
     double speed_ratio_max;    /* p50 ms/token against current; 0: not asked */
@@ -352,7 +352,7 @@ FLO_MUST_USE int flo_serve_probe(
     void (*done)(void *context, const struct flo_probe_result *result),
     void *context, struct flo_err *err);
 
-/* ---- numbers ----------------------------------------------------- */
+/* ---- numbers ---- */
 
 /* Of one model; `held` are its requests that wait. */
 struct flo_serve_status {

@@ -15,7 +15,7 @@
 
 static struct flo_agent_actions actions; /* one loop, one thread, one list */
 
-/* ---- text --------------------------------------------------------------- */
+/* ---- text ---- */
 
 static void trace(struct flo_shell *shell, const struct flo_agent_event *event)
 {
@@ -34,7 +34,7 @@ static void trace(struct flo_shell *shell, const struct flo_agent_event *event)
     flo_buf_deinit(&text);
 }
 
-/* ---- actions ------------------------------------------------------------ */
+/* ---- actions ---- */
 
 static void set_timer(struct flo_shell *shell, uint64_t at_ms)
 {
@@ -216,7 +216,7 @@ static bool carry_out(struct flo_shell *shell,
     return true;
 }
 
-/* ---- the loop's side ---------------------------------------------------- */
+/* ---- the loop's side ---- */
 
 static bool is_candidates_start(const struct flo_agent_action *action)
 {

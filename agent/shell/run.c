@@ -14,7 +14,7 @@
 #include "agent/shell/run.h"
 #include "base/host/service.h"
 
-/* ---- what the disk says ------------------------------------------------- */
+/* ---- what the disk says ---- */
 
 /* A write that fails at the start can wait for the next one: the record in
  * memory serves. */
@@ -219,7 +219,7 @@ static void check_past(struct flo_shell *shell)
     flo_shell_device_move(shell);
 }
 
-/* ---- boot --------------------------------------------------------------- */
+/* ---- boot ---- */
 
 /* The candidate's execution, as far as the slot record knows it. */
 static void execution_of_slots(const struct flo_slots *slots,
@@ -327,7 +327,7 @@ void flo_shell_boot(struct flo_shell *shell)
     flo_loop_event(shell, &event);
 }
 
-/* ---- open --------------------------------------------------------------- */
+/* ---- open ---- */
 
 static void on_timer(evutil_socket_t fd, short events, void *context)
 {

@@ -84,7 +84,7 @@ void flo_args_refuse_flag(const struct flo_args_program *program,
     }
 }
 
-/* ---- values --------------------------------------------------------- */
+/* ---- values ---- */
 
 int flo_args_read_number(const struct flo_flag *flag, const char *text,
                          uint64_t min, uint64_t max, uint64_t *out,

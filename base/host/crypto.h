@@ -13,7 +13,7 @@
 #define FLO_PUBLIC_KEY_PEM_MAX 256   /* with its NUL */
 #define FLO_PEM_BYTES_MAX (64 << 10) /* of any PEM file that is read */
 
-/* ---- secrets ------------------------------------------------------------ */
+/* ---- secrets ---- */
 
 /* Compare without telling by time where the bytes differ. */
 bool flo_secret_equal(const void *a, const void *b, size_t bytes);
@@ -33,7 +33,7 @@ FLO_MUST_USE int flo_secret_read(const char *path, size_t bytes_max,
 FLO_MUST_USE int flo_token_read(const char *path, char *out, size_t bytes,
                                 struct flo_err *err);
 
-/* ---- keys ---------------------------------------------------------------- */
+/* ---- keys ---- */
 
 /* A P-256 public key that was checked to be on the curve. */
 struct flo_public_key {
@@ -74,7 +74,7 @@ void flo_public_key_pem(const struct flo_public_key *key, char *out);
 FLO_MUST_USE int flo_public_key_save(const struct flo_public_key *key,
                                      const char *path, struct flo_err *err);
 
-/* ---- signatures --------------------------------------------------------- */
+/* ---- signatures ---- */
 
 /* Sign SHA-256(data), deterministic (RFC 6979) with the low one of s and n-s;
  * `signature` holds FLO_SIGNATURE_BYTES.  Fails only without memory. */
@@ -91,7 +91,7 @@ FLO_MUST_USE int flo_verify(const struct flo_public_key *key, const void *data,
  * signature, which anybody can reckon: documents take the low one.  Pure. */
 bool flo_signature_is_low(const uint8_t *signature);
 
-/* ---- certificates ------------------------------------------------------- */
+/* ---- certificates ---- */
 
 /* What a certificate shall say.  Zero-initialise. */
 struct flo_certificate_wish {

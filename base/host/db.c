@@ -64,7 +64,7 @@ static int db_fail(struct flo_db *db, int result, const char *what,
     return flo_fail(err, code, "%.200s: %s", what, why);
 }
 
-/* ---- opening ------------------------------------------------------------ */
+/* ---- opening ---- */
 
 /* quick_check tells of a page that could not be read in words, with SQLite's
  * number in them; SQLITE_OK: there is none. */
@@ -244,7 +244,7 @@ int flo_db_exec(struct flo_db *db, const char *sql, struct flo_err *err)
     return result == SQLITE_OK ? 0 : db_fail(db, result, sql, err);
 }
 
-/* ---- schema ------------------------------------------------------------- */
+/* ---- schema ---- */
 
 static int version_read(struct flo_db *db, int64_t *version,
                         struct flo_err *err)
@@ -310,7 +310,7 @@ int flo_db_migrate(struct flo_db *db, const char *const *scripts, size_t count,
     }
 }
 
-/* ---- statements --------------------------------------------------------- */
+/* ---- statements ---- */
 
 static struct flo_db_statement *statement_find(struct flo_db *db,
                                                const char *sql, uint32_t hash)
@@ -493,7 +493,7 @@ int64_t flo_db_changes(struct flo_db *db)
     return sqlite3_changes64(db->handle);
 }
 
-/* ---- transactions ------------------------------------------------------- */
+/* ---- transactions ---- */
 
 int flo_db_begin(struct flo_db *db, struct flo_err *err)
 {

@@ -52,7 +52,7 @@ FLO_MUST_USE int flo_db_exec(struct flo_db *db, const char *sql,
 FLO_MUST_USE int flo_db_migrate(struct flo_db *db, const char *const *scripts,
                                 size_t count, struct flo_err *err);
 
-/* ---- statements --------------------------------------------------------- */
+/* ---- statements ---- */
 
 /* A parameter.  Its text or blob is copied; one that is NULL is SQL's NULL. */
 struct flo_db_value {
@@ -112,7 +112,7 @@ const void *flo_db_column_blob(struct flo_db_statement *statement, int column,
 /* Rows that the last statement changed. */
 int64_t flo_db_changes(struct flo_db *db);
 
-/* ---- transactions ------------------------------------------------------- */
+/* ---- transactions ---- */
 
 /* BEGIN IMMEDIATE: the write lock is had or refused now. */
 FLO_MUST_USE int flo_db_begin(struct flo_db *db, struct flo_err *err);

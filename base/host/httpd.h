@@ -88,7 +88,7 @@ FLO_MUST_USE int flo_httpd_route_upload(struct flo_httpd *httpd,
                                         flo_httpd_handler handler,
                                         void *context, struct flo_err *err);
 
-/* ---- the request: borrowed until it is answered or on_closed ----- */
+/* ---- the request: borrowed until it is answered or on_closed ---- */
 
 const char *flo_httpd_method(const struct flo_httpd_request *request);
 const char *flo_httpd_path(const struct flo_httpd_request *request);
@@ -124,7 +124,7 @@ void flo_httpd_set_user(struct flo_httpd_request *request, void *user,
                         void (*on_closed)(void *user));
 void *flo_httpd_user(const struct flo_httpd_request *request);
 
-/* ---- the answer -------------------------------------------------- */
+/* ---- the answer ---- */
 
 void flo_httpd_add_header(struct flo_httpd_request *request, const char *name,
                           const char *value);

@@ -37,7 +37,7 @@ FLO_MUST_USE int flo_json_parse(const char *text, size_t bytes,
 /* json_decref(*json) for FLO_CLEANUP. */
 void flo_json_cleanup(json_t **json);
 
-/* ---- fields of an object -------------------------------------------- */
+/* ---- fields of an object ---- */
 
 /* Each reads object[key] and refuses with FLO_E_META_SCHEMA and a sentence
  * that names the field, what is wrong and the limit ("field `bytes`: 12 is
@@ -117,7 +117,7 @@ FLO_MUST_USE int flo_json_get_uuid(const json_t *object, const char *key,
 FLO_MUST_USE int flo_json_check_critical(const json_t *json,
                                          struct flo_err *err);
 
-/* ---- writing ----------------------------------------------------------- */
+/* ---- writing ---- */
 
 /* Append without white space, keys in the order of insertion; failure shows
  * in out->failed. */

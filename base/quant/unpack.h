@@ -20,7 +20,7 @@ FLO_UNPACK flo_unpack_scale(struct flo_quant_unpacked *out, float scale,
     out->offset[0] = out->offset[1] = offset;
 }
 
-/* ---- blocks of 32 ------------------------------------------------------- */
+/* ---- blocks of 32 ---- */
 
 FLO_UNPACK flo_unpack_q4_0(const void *row, size_t index,
                            struct flo_quant_unpacked *out)
@@ -104,7 +104,7 @@ FLO_UNPACK flo_unpack_iq4_nl(const void *row, size_t index,
     flo_unpack_grid(p->q, out->codes);
 }
 
-/* ---- of blocks of 256, the eighth `index % 8` --------------------------- */
+/* ---- of blocks of 256, the eighth `index % 8` ---- */
 
 /* Of a q4_k or q5_k, but for the fifth bits. */
 FLO_UNPACK flo_unpack_k4(uint16_t d, uint16_t dmin, const uint8_t *scales,

@@ -60,7 +60,7 @@ const char *flo_sandbox_lacks(void)
     return flo_sandbox_has_landlock() ? NULL : FLO_SANDBOX_PART_FILES;
 }
 
-/* ---- limits ------------------------------------------------------ */
+/* ---- limits ---- */
 
 void flo_sandbox_limit(int resource, uint64_t value)
 {
@@ -87,7 +87,7 @@ void flo_sandbox_close_memory(void)
     }
 }
 
-/* ---- fstat by another name --------------------------------------- */
+/* ---- fstat by another name ---- */
 
 #if FILTER_ARCH != 0
 /* A libc asks for the facts of a descriptor as of an empty path below it.
@@ -132,7 +132,7 @@ static int catch_traps(struct flo_err *err)
 }
 #endif
 
-/* ---- the filter -------------------------------------------------- */
+/* ---- the filter ---- */
 
 struct program {
     struct sock_filter code[8 + RULES_MAX * RULE_CODE_MAX];

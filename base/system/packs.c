@@ -27,7 +27,7 @@ struct flo_packs {
     char name[160]; /* of the file that is being made */
 };
 
-/* ---- the folder ------------------------------------------------------- */
+/* ---- the folder ---- */
 
 int flo_packs_folder(char *out, size_t bytes, struct flo_err *err)
 {
@@ -111,7 +111,7 @@ void flo_packs_close(struct flo_packs *cache)
     }
 }
 
-/* ---- a file ----------------------------------------------------------- */
+/* ---- a file ---- */
 
 /* The model's file as the system knows it: one that was written to, replaced
  * or touched since has another name. */
@@ -169,7 +169,7 @@ void flo_packs_remove(const struct flo_packs *cache, int model_fd)
     }
 }
 
-/* ---- its room ---------------------------------------------------------- */
+/* ---- its room ---- */
 
 struct oldest {
     char name[256];

@@ -49,7 +49,7 @@ static struct jinja_text text_argument(struct jinja_run *run,
     return args->values[place].text;
 }
 
-/* ---- text --------------------------------------------------------------- */
+/* ---- text ---- */
 
 /* To Python: four more than Unicode's. */
 static bool is_blank(uint32_t code)
@@ -333,7 +333,7 @@ static struct jinja_value ends_with(struct jinja_run *run,
     return has_end(run, value, args, false);
 }
 
-/* ---- lists -------------------------------------------------------------- */
+/* ---- lists ---- */
 
 static struct jinja_value joined(struct jinja_run *run,
                                  const struct jinja_value *value,
@@ -527,7 +527,7 @@ static struct jinja_value length(struct jinja_run *run,
     return flo_jinja_number(flo_jinja_length(run, value));
 }
 
-/* ---- others ------------------------------------------------------------- */
+/* ---- others ---- */
 
 static struct jinja_value standard(struct jinja_run *run,
                                    const struct jinja_value *value,
@@ -692,7 +692,7 @@ static struct jinja_value get(struct jinja_run *run,
                            : (struct jinja_value){.kind = KIND_NONE};
 }
 
-/* ---- the tables --------------------------------------------------------- */
+/* ---- the tables ---- */
 
 static const struct {
     const char *name;

@@ -58,7 +58,7 @@ bool flo_jinja_test(struct jinja_run *run, struct jinja_text name,
     return false;
 }
 
-/* ---- functions ---------------------------------------------------------- */
+/* ---- functions ---- */
 
 static const char *const functions[] = {"raise_exception", "namespace", "dict",
                                         "range"};

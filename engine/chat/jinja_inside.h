@@ -9,7 +9,7 @@
 #define FLO_JINJA_DEPTH_MAX 200u /* of the tree */
 #define FLO_JINJA_ARGS_MAX 16u
 
-/* ---- memory: given back all at once -------------------------------- */
+/* ---- memory: given back all at once ---- */
 
 struct jinja_pool {
     struct jinja_block *blocks;
@@ -21,7 +21,7 @@ struct jinja_pool {
 void *flo_jinja_take(struct jinja_pool *pool, size_t count, size_t bytes);
 void flo_jinja_drop(struct jinja_pool *pool);
 
-/* ---- text ----------------------------------------------------------- */
+/* ---- text ---- */
 
 /* `marks`: NULL when no byte is a message's, else a byte for each. */
 struct jinja_text {
@@ -41,7 +41,7 @@ static inline bool jinja_is(struct jinja_text text, const char *word)
            memcmp(text.data, word, text.bytes) == 0;
 }
 
-/* ---- tokens --------------------------------------------------------- */
+/* ---- tokens ---- */
 
 enum jinja_token_kind {
     TOKEN_END,
@@ -67,7 +67,7 @@ struct jinja_token {
 int flo_jinja_lex(struct jinja_pool *pool, const char *source, size_t bytes,
                   struct jinja_token **tokens, struct flo_err *err);
 
-/* ---- the tree ------------------------------------------------------- */
+/* ---- the tree ---- */
 
 enum jinja_op {
     /* statements */
@@ -137,7 +137,7 @@ struct flo_jinja {
 int flo_jinja_parse(struct jinja_pool *pool, const struct jinja_token *tokens,
                     struct jinja_node **body, struct flo_err *err);
 
-/* ---- values --------------------------------------------------------- */
+/* ---- values ---- */
 
 enum jinja_kind {
     KIND_UNDEFINED, /* text: its name, for the error */

@@ -68,7 +68,7 @@ static bool begins(const struct lexer *lexer, const char *at, const char *word)
     return (size_t)(lexer->end - at) >= bytes && memcmp(at, word, bytes) == 0;
 }
 
-/* ---- between tags ---------------------------------------------------- */
+/* ---- between tags ---- */
 
 static const char *find_tag(const struct lexer *lexer)
 {
@@ -136,7 +136,7 @@ static void skip_comment(struct lexer *lexer)
     leave_tag(lexer, end + 2, end > lexer->at ? end[-1] : '\0', true);
 }
 
-/* ---- inside a tag ---------------------------------------------------- */
+/* ---- inside a tag ---- */
 
 static int hex_of(const char *at, int digits)
 {

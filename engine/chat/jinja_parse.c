@@ -112,7 +112,7 @@ static struct jinja_node *named(struct jinja_node *node, struct jinja_text text)
     return node;
 }
 
-/* ---- values ----------------------------------------------------------- */
+/* ---- values ---- */
 
 /* Up to `closing`, commas between; keywords where a call may have them. */
 static struct jinja_node *parse_list(struct parser *parser, const char *closing,
@@ -369,7 +369,7 @@ static struct jinja_node *parse_filters(struct parser *parser,
     return node;
 }
 
-/* ---- signs ---------------------------------------------------------- */
+/* ---- signs ---- */
 
 /* A sign binds weaker than a call and stronger than a filter. */
 static struct jinja_node *parse_signed(struct parser *parser)
@@ -533,7 +533,7 @@ static struct jinja_node *parse_expression(struct parser *parser)
     return node;
 }
 
-/* ---- statements ---------------------------------------------------------- */
+/* ---- statements ---- */
 
 static void end_block(struct parser *parser)
 {

@@ -28,7 +28,7 @@ static bool goes_on(struct jinja_run *run, const struct jinja_node *node)
     return run->rv == 0;
 }
 
-/* ---- names -------------------------------------------------------------- */
+/* ---- names ---- */
 
 static struct jinja_value look_up(struct jinja_scope *scope,
                                   struct jinja_text name)
@@ -59,7 +59,7 @@ static void assign(struct jinja_run *run, struct jinja_scope *scope,
     flo_jinja_put(run, object.dict, target->text, value);
 }
 
-/* ---- operators ---------------------------------------------------------- */
+/* ---- operators ---- */
 
 static int compare(struct jinja_text a, struct jinja_text b)
 {
@@ -161,7 +161,7 @@ static struct jinja_value combined(struct jinja_run *run, enum jinja_op op,
     }
 }
 
-/* ---- calls -------------------------------------------------------------- */
+/* ---- calls ---- */
 
 static void read_args(struct jinja_run *run, struct jinja_scope *scope,
                       const struct jinja_node *node, struct jinja_args *args)
@@ -291,7 +291,7 @@ static struct jinja_value call(struct jinja_run *run, struct jinja_scope *scope,
     }
 }
 
-/* ---- expressions -------------------------------------------------------- */
+/* ---- expressions ---- */
 
 static int64_t slice_bound(struct jinja_run *run, struct jinja_scope *scope,
                            const struct jinja_node *node)
@@ -467,7 +467,7 @@ static struct jinja_value eval(struct jinja_run *run, struct jinja_scope *scope,
     }
 }
 
-/* ---- statements --------------------------------------------------------- */
+/* ---- statements ---- */
 
 static void print(struct jinja_run *run, struct jinja_text text)
 {
@@ -660,7 +660,7 @@ static void run_body(struct jinja_run *run, struct jinja_scope *scope,
     }
 }
 
-/* ---- from outside ------------------------------------------------------- */
+/* ---- from outside ---- */
 
 /* A source in Unix lines, without one newline at its end. */
 static char *normalised(struct jinja_pool *pool, const char *text,

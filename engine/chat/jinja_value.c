@@ -92,7 +92,7 @@ void flo_jinja_charge(struct jinja_run *run, const struct jinja_value *value)
     }
 }
 
-/* ---- making them ------------------------------------------------------- */
+/* ---- making them ---- */
 
 struct jinja_value flo_jinja_bool(bool is_true)
 {
@@ -186,7 +186,7 @@ void flo_jinja_put(struct jinja_run *run, struct jinja_dict *dict,
     dict->entries[dict->count++] = (struct jinja_entry){key, value};
 }
 
-/* ---- text ---------------------------------------------------------------- */
+/* ---- text ---- */
 
 struct jinja_text flo_jinja_cut(struct jinja_text text, size_t from, size_t to)
 {
@@ -254,7 +254,7 @@ struct jinja_text flo_jinja_string(struct jinja_run *run,
     return jinja_text_of("");
 }
 
-/* ---- asking them -------------------------------------------------------- */
+/* ---- asking them ---- */
 
 bool flo_jinja_is_true(const struct jinja_value *value)
 {

@@ -55,7 +55,7 @@ static int run(const struct flo_template *chat, const struct flo_vocab *vocab,
     return rv;
 }
 
-/* ---- what a template has a form for ---------------------------------- */
+/* ---- what a template has a form for ---- */
 
 static struct flo_engine_message say(const char *role, const char *text)
 {
@@ -197,7 +197,7 @@ void flo_template_deinit(struct flo_template *chat)
     memset(chat, 0, sizeof(*chat));
 }
 
-/* ---- a conversation ---------------------------------------------------- */
+/* ---- a conversation ---- */
 
 static int check_messages(const struct flo_template *chat,
                           const struct flo_engine_message *messages,

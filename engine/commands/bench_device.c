@@ -48,7 +48,7 @@ struct part {
     uint64_t sum; /* so that reading is not left out */
 };
 
-/* ---- one thread -------------------------------------------------- */
+/* ---- one thread ---- */
 
 static uint64_t sum_of(const uint8_t *bytes, uint64_t count)
 {
@@ -160,7 +160,7 @@ static void *run_part(void *context)
     return NULL;
 }
 
-/* ---- all --------------------------------------------------------- */
+/* ---- all ---- */
 
 static uint64_t rate(uint64_t count, uint64_t us)
 {

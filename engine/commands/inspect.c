@@ -46,7 +46,7 @@ struct inspect {
     struct flo_buf out;
 };
 
-/* ---- learning ---------------------------------------------------- */
+/* ---- learning ---- */
 
 static struct flo_err *next_issue(struct inspect *f)
 {
@@ -147,7 +147,7 @@ static struct flo_gguf_text text_of(const struct flo_gguf *gguf,
                : text;
 }
 
-/* ---- JSON -------------------------------------------------------- */
+/* ---- JSON ---- */
 
 static void json_tensors(struct flo_buf *out, const struct flo_gguf *gguf)
 {
@@ -270,7 +270,7 @@ static void write_json(struct flo_buf *out, const struct inspect *f)
     flo_buf_text(out, "]}\n");
 }
 
-/* ---- for people -------------------------------------------------- */
+/* ---- for people ---- */
 
 static void write_text(struct flo_buf *out, const struct inspect *f)
 {

@@ -26,7 +26,7 @@ struct run {
     char why[128]; /* the file was not used, or not there */
 };
 
-/* ---- the prompt's beginning -------------------------------------- */
+/* ---- the prompt's beginning ---- */
 
 /* Begin the empty model with what the file and the prompt share, but for the
  * prompt's last token.  A file that does not fit is no error, one that is
@@ -102,7 +102,7 @@ static int keep_prefix(struct run *run, struct flo_err *err)
                      write_prefix, run, err);
 }
 
-/* ---- the answer -------------------------------------------------- */
+/* ---- the answer ---- */
 
 static int stream(struct run *run, struct flo_err *err)
 {

@@ -34,7 +34,7 @@ static void skip(struct flo_parser *p, bool over_lines)
     }
 }
 
-/* ---- names ------------------------------------------------------------- */
+/* ---- names ---- */
 
 static bool in_name(char c)
 {
@@ -77,7 +77,7 @@ static uint32_t read_name(struct flo_parser *p)
     return find_rule(p, text, (size_t)(p->at - text));
 }
 
-/* ---- items ------------------------------------------------------------- */
+/* ---- items ---- */
 
 static uint32_t read_escape(struct flo_parser *p)
 {
@@ -170,7 +170,7 @@ static void read_item(struct flo_parser *p)
 
 static const struct flo_syntax gbnf = {"|)\r\n", skip, read_item, read_code};
 
-/* ---- rules ------------------------------------------------------------- */
+/* ---- rules ---- */
 
 static void read_rule(struct flo_parser *p)
 {

@@ -29,7 +29,7 @@ uint64_t flo_grammar_bytes(uint32_t n_vocab)
            flo_matcher_bytes(n_vocab);
 }
 
-/* ---- opening ----------------------------------------------------------- */
+/* ---- opening ---- */
 
 static int compile(enum flo_grammar_kind kind, const char *text, size_t bytes,
                    struct flo_program **program, struct flo_err *err)
@@ -119,7 +119,7 @@ void flo_grammar_reset(struct flo_grammar *g)
     g->state = flo_matcher_start(g->matcher);
 }
 
-/* ---- what must come ---------------------------------------------------- */
+/* ---- what must come ---- */
 
 /* Bytes that can only come next; a blank at their end is left to the token
  * that the model would join it with. */
@@ -191,7 +191,7 @@ size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens,
     return taken;
 }
 
-/* ---- what may come ----------------------------------------------------- */
+/* ---- what may come ---- */
 
 /* Move past the token; false: it does not fit. */
 static bool accept(struct flo_grammar *g, int32_t token)

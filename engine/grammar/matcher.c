@@ -57,7 +57,7 @@ void flo_matcher_close(struct flo_matcher *m)
     }
 }
 
-/* ---- stacks ------------------------------------------------------------ */
+/* ---- stacks ---- */
 
 /* The stack of `node` on `below`: the one that is there, or a new one; 0: no
  * room (0 itself is the empty stack). */
@@ -93,7 +93,7 @@ static bool is_tail(const struct flo_program *p, uint32_t node)
     return n->kind == FLO_NODE_END;
 }
 
-/* ---- closing a set over what needs no byte ------------------------------- */
+/* ---- closing a set over what needs no byte ---- */
 
 /* The readings found so far stand after the readings of all states. */
 struct closure {
@@ -189,7 +189,7 @@ static void close_over(struct closure *c)
     }
 }
 
-/* ---- states -------------------------------------------------------------- */
+/* ---- states ---- */
 
 static int by_node(const void *a, const void *b)
 {
@@ -299,7 +299,7 @@ uint32_t flo_matcher_step(struct flo_matcher *m, uint32_t state, uint8_t byte)
     return *step = (uint16_t)find_state(&c);
 }
 
-/* ---- making room -------------------------------------------------------- */
+/* ---- making room ---- */
 
 /* A stack of the other table in this one. */
 static uint32_t move_stack(struct flo_matcher *m, uint32_t old)

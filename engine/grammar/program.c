@@ -9,7 +9,7 @@
 
 enum { SWEEPS_MAX = 256, LAST_CODE = 0x10ffff };
 
-/* ---- building ---------------------------------------------------------- */
+/* ---- building ---- */
 
 void flo_program_init(struct flo_program *p)
 {
@@ -147,7 +147,7 @@ void flo_choice_end(struct flo_program *p, struct flo_choice *choice)
     p->at = choice->out;
 }
 
-/* ---- characters and numbers ---------------------------------------------- */
+/* ---- characters and numbers ---- */
 
 void flo_code_set_add(struct flo_code_set *set, uint32_t first, uint32_t last)
 {
@@ -274,7 +274,7 @@ void flo_program_decimal(struct flo_program *p, uint64_t low, uint64_t high)
     flo_choice_end(p, &choice);
 }
 
-/* ---- checking ------------------------------------------------------------ */
+/* ---- checking ---- */
 
 static void make_classes(struct flo_program *p)
 {

@@ -33,7 +33,7 @@ struct eval {
     struct flo_err *err; /* of the walk, for the rows' callback */
 };
 
-/* ---- distance ---------------------------------------------------- */
+/* ---- distance ---- */
 
 /* Of q from p, in nats. */
 static double divergence(const float *p, double p_total, const float *q,
@@ -90,7 +90,7 @@ static void distance_end(struct flo_eval_distance *d)
     d->kl_p99 = kls[(n * 99 + 99) / 100 - 1];
 }
 
-/* ---- the walk ---------------------------------------------------- */
+/* ---- the walk ---- */
 
 static void count_answer(struct flo_eval_score *score,
                          const struct flo_suite_case *one,
@@ -182,7 +182,7 @@ static int walk(struct eval *e, struct flo_err *err)
     return rv;
 }
 
-/* ---- gates ------------------------------------------------------- */
+/* ---- gates ---- */
 
 static int read_limit(const char *name, const char *text, double max,
                       double *out, struct flo_err *err)
@@ -226,7 +226,7 @@ static void judge_gates(struct eval *e)
     }
 }
 
-/* ---- opening ----------------------------------------------------- */
+/* ---- opening ---- */
 
 static int describe(struct flo_eval_file *file, const char *path,
                     struct flo_err *err)
@@ -308,7 +308,7 @@ static int open_models(struct eval *e, struct flo_err *err)
                : 0;
 }
 
-/* ---- the end ----------------------------------------------------- */
+/* ---- the end ---- */
 
 static int write_report(const struct eval *e, int fd, struct flo_err *err)
 {

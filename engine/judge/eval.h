@@ -10,7 +10,7 @@
 #include "engine/judge/suite.h"
 #include "engine/tools/common.h"
 
-/* ---- eval_side.c ------------------------------------------------- */
+/* ---- eval_side.c ---- */
 
 /* An answer of one model to one case, as it crosses the processes. */
 struct flo_eval_answer {
@@ -53,7 +53,7 @@ FLO_MUST_USE int flo_eval_side_force(struct flo_eval_side *side,
                                      flo_logits_fn *row, void *context,
                                      struct flo_err *err);
 
-/* ---- eval_peer.c ------------------------------------------------- */
+/* ---- eval_peer.c ---- */
 
 /* A model in a child process, so that each has its own peak of memory; *peer
  * is the socket to it, and it ends with this process.  Before this one has
@@ -75,7 +75,7 @@ FLO_MUST_USE int flo_eval_peer_row(int peer, float *row, uint32_t n_vocab,
 FLO_MUST_USE int flo_eval_peer_about(int peer, struct flo_eval_about *about,
                                      struct flo_err *err);
 
-/* ---- eval_report.c ----------------------------------------------- */
+/* ---- eval_report.c ---- */
 
 struct flo_eval_file {
     const char *path;

@@ -45,7 +45,7 @@ static int receive(int socket, void *data, size_t bytes, struct flo_err *err)
     return 0;
 }
 
-/* ---- in the child ------------------------------------------------ */
+/* ---- in the child ---- */
 
 struct child {
     int socket;
@@ -117,7 +117,7 @@ static void serve(struct child *child, const struct flo_tool *tool)
     }
 }
 
-/* ---- in the parent ----------------------------------------------- */
+/* ---- in the parent ---- */
 
 static int hear(int peer, struct reply *reply, struct flo_err *err)
 {

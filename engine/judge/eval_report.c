@@ -24,7 +24,7 @@ static double ttft_ms(const struct flo_eval_score *score, double q)
     return (double)flo_histogram_quantile(&score->ttft_us, q) / 1e3;
 }
 
-/* ---- JSON -------------------------------------------------------- */
+/* ---- JSON ---- */
 
 static void put_file(struct flo_buf *out, const struct flo_eval_file *file)
 {
@@ -134,7 +134,7 @@ void flo_eval_report_json(const struct flo_eval_report *r, struct flo_buf *out)
     flo_buf_printf(out, "],\"passed\":%s}\n", r->has_passed ? "true" : "false");
 }
 
-/* ---- table ------------------------------------------------------- */
+/* ---- table ---- */
 
 static void put_counts(struct flo_buf *out, const struct flo_eval_report *r,
                        const char *name, uint32_t cases, uint32_t model,

@@ -82,7 +82,7 @@ struct golden {
     struct flo_ticker ticker;
 };
 
-/* ---- one answer -------------------------------------------------- */
+/* ---- one answer ---- */
 
 static int hear(struct golden *g, struct flo_tool_answer *a,
                 const struct flo_suite_case *one, uint32_t tokens_max,
@@ -156,7 +156,7 @@ static bool passes(const struct golden_case *one, const struct heard *heard)
                    one->n_tokens * sizeof(*one->tokens)) == 0);
 }
 
-/* ---- plays ------------------------------------------------------- */
+/* ---- plays ---- */
 
 /* A kernel that this CPU has next to `used`; NULL: none in a sensible time. */
 static const char *other_kernel(const char *used, uint64_t weights_bytes)
@@ -252,7 +252,7 @@ static int play_all(struct golden *g, size_t from,
     return rv;
 }
 
-/* ---- create: prompts --------------------------------------------- */
+/* ---- create: prompts ---- */
 
 static int add_prompt(struct golden *g, const char *prompt, struct flo_err *err)
 {
@@ -322,7 +322,7 @@ static int take_prompts(struct golden *g, struct flo_err *err)
     return rv;
 }
 
-/* ---- create: what the model is sure of --------------------------- */
+/* ---- create: what the model is sure of ---- */
 
 /* Tokens before the first one that is too close to call. */
 static uint32_t count_sure(const struct heard *heard, bool *is_whole)
@@ -406,7 +406,7 @@ static int ask(struct golden *g, struct flo_engine_info *first,
     return rv;
 }
 
-/* ---- create: the document ---------------------------------------- */
+/* ---- create: the document ---- */
 
 static void put_case(const struct golden_case *one, struct flo_buf *out)
 {
@@ -496,7 +496,7 @@ static int create(void *context, struct flo_err *err)
     return rv < 0 ? rv : write_golden(g, &first, err);
 }
 
-/* ---- play -------------------------------------------------------- */
+/* ---- play ---- */
 
 static int take_cases(struct golden *g, struct flo_err *err)
 {
@@ -585,7 +585,7 @@ static int play_file(void *context, struct flo_err *err)
                                   g->tool.model);
 }
 
-/* ---- the commands ------------------------------------------------ */
+/* ---- the commands ---- */
 
 static struct golden state = {.tool.count = TOKENS_DEFAULT};
 static const struct flo_flag flags[] = {

@@ -35,7 +35,7 @@ struct perplexity {
     double means, squares;
 };
 
-/* ---- tokens ------------------------------------------------------ */
+/* ---- tokens ---- */
 
 /* Ids with blanks, commas or line ends between. */
 static int read_ids(struct perplexity *p, const char *text, struct flo_err *err)
@@ -109,7 +109,7 @@ static void find_begin(struct perplexity *p)
     }
 }
 
-/* ---- scoring ----------------------------------------------------- */
+/* ---- scoring ---- */
 
 static int score(void *context, uint32_t position, const float *logits)
 {
@@ -151,7 +151,7 @@ static int score_chunk(struct perplexity *p, int32_t *chunk, uint32_t length,
     return rv;
 }
 
-/* ---- result ------------------------------------------------------ */
+/* ---- result ---- */
 
 static int print_result(const struct perplexity *p, uint32_t length,
                         struct flo_err *err)

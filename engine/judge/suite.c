@@ -21,7 +21,7 @@ static int misfit(const struct place *place, const char *what,
                     place->number, what);
 }
 
-/* ---- one case ---------------------------------------------------- */
+/* ---- one case ---- */
 
 static int find_task(struct flo_suite *suite, const struct place *place,
                      const char *name, uint32_t *task, struct flo_err *err)
@@ -209,7 +209,7 @@ static int add_case(struct flo_suite *suite, const struct place *place,
     return rv;
 }
 
-/* ---- whole files ------------------------------------------------- */
+/* ---- whole files ---- */
 
 static int read_tree(struct flo_tree *tree, char *text, size_t bytes,
                      uint32_t line, struct flo_err *err)
@@ -314,7 +314,7 @@ void flo_suite_deinit(struct flo_suite *suite)
     *suite = (struct flo_suite){0};
 }
 
-/* ---- judging ----------------------------------------------------- */
+/* ---- judging ---- */
 
 static void trim(const char **text, size_t *bytes)
 {

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-/* ---- storing ------------------------------------------------------------ */
+/* ---- storing ---- */
 
 static void *block_of(void *blocks, enum flo_cache type, size_t head_size,
                       size_t position)
@@ -125,7 +125,7 @@ void flo_ref_store(const float *key, const float *value, size_t head_size,
     }
 }
 
-/* ---- unpacking ---------------------------------------------------------- */
+/* ---- unpacking ---- */
 
 static int code_at(enum flo_cache type, const uint8_t *codes, size_t byte,
                    bool is_high)
@@ -181,7 +181,7 @@ static void unpack_value(enum flo_cache type, const uint8_t *block,
     }
 }
 
-/* ---- attention ---------------------------------------------------------- */
+/* ---- attention ---- */
 
 /* Running softmax of one query: weights so far are relative to `largest`. */
 struct softmax {

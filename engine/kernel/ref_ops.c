@@ -143,7 +143,7 @@ void flo_ref_add(float *x, const float *y, size_t count)
     }
 }
 
-/* ---- adapters ---------------------------------------------------------- */
+/* ---- adapters ---- */
 
 enum { LOW_ROWS = 16 };
 

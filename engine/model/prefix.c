@@ -34,7 +34,7 @@ static const char magic[8] = {'F', 'L', 'O', 'P', 'R', 'E', 'F', '\n'};
 
 _Static_assert(FLO_PREFIX_TOKENS == FLO_KV_BLOCK, "blocks of the cache");
 
-/* ---- sizes and the head ------------------------------------------- */
+/* ---- sizes and the head ---- */
 
 uint64_t flo_prefix_bytes(const struct flo_engine *engine, uint32_t count)
 {
@@ -90,7 +90,7 @@ static void reckon_head(const struct flo_engine *e, uint32_t count,
     flo_put_u32(head + 28, flo_crc32c(0, head, HEAD_BYTES));
 }
 
-/* ---- writing ------------------------------------------------------ */
+/* ---- writing ---- */
 
 struct writer {
     int fd;
@@ -215,7 +215,7 @@ int flo_prefix_write(const struct flo_session *session, uint32_t count, int fd,
     return rv;
 }
 
-/* ---- reading ------------------------------------------------------ */
+/* ---- reading ---- */
 
 static int check_session(const struct flo_session *session, struct flo_err *err)
 {

@@ -6,7 +6,7 @@
 
 #include "engine/model/internal.h"
 
-/* ---- one pass ----------------------------------------------------------- */
+/* ---- one pass ---- */
 
 static int check_steps(const struct flo_engine *e, const struct flo_step *steps,
                        size_t count, struct flo_err *err)
@@ -157,7 +157,7 @@ int flo_engine_step(struct flo_engine *engine, const struct flo_step *steps,
     return rv;
 }
 
-/* ---- caches of others --------------------------------------------------- */
+/* ---- caches of others ---- */
 
 const int32_t *flo_session_tokens(const struct flo_session *session)
 {

@@ -29,7 +29,7 @@
 
 static const char magic[8] = {'F', 'L', 'O', 'P', 'A', 'C', 'K', '\n'};
 
-/* ---- what is packed ---------------------------------------------- */
+/* ---- what is packed ---- */
 
 static bool is_packed(const struct flo_gguf *gguf,
                       const struct flo_gguf_tensor *tensor)
@@ -107,7 +107,7 @@ static int place_rows(struct flo_sidecar *s, struct flo_err *err)
                : flo_fail(err, FLO_E_MEMORY, "the packed weights overflow");
 }
 
-/* ---- the head ---------------------------------------------------- */
+/* ---- the head ---- */
 
 static int sample(const struct flo_sidecar_row *row, int fd, uint32_t *crc,
                   struct flo_err *err)
@@ -214,7 +214,7 @@ size_t flo_sidecar_tensors(const struct flo_sidecar *s)
     return s->count;
 }
 
-/* ---- reading ----------------------------------------------------- */
+/* ---- reading ---- */
 
 static int check_head(const uint8_t *head, struct flo_err *err)
 {

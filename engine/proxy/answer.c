@@ -14,7 +14,7 @@ static int bad(struct flo_err *err, const char *what)
                     what);
 }
 
-/* ---- events --------------------------------------------------------- */
+/* ---- events ---- */
 
 void flo_events_deinit(struct flo_events *events)
 {
@@ -81,7 +81,7 @@ int flo_events_read(struct flo_events *events, const char *data, size_t bytes,
     return rv;
 }
 
-/* ---- parts ---------------------------------------------------------- */
+/* ---- parts ---- */
 
 static const struct flo_tree_node *member(const struct flo_tree_node *node,
                                           const char *key)
@@ -200,7 +200,7 @@ int flo_answer_read(char *data, size_t bytes, struct flo_tree *tree,
     return 0;
 }
 
-/* ---- vectors -------------------------------------------------------- */
+/* ---- vectors ---- */
 
 static bool real(const struct flo_tree_node *node, double *out)
 {

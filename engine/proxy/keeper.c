@@ -35,7 +35,7 @@ static void on_signal(int number)
     is_asked = is_asked || number == SIGTERM;
 }
 
-/* ---- the scratch folder ------------------------------------------------ */
+/* ---- the scratch folder ---- */
 
 static void remove_below(int dir, int depth)
 {
@@ -74,7 +74,7 @@ void flo_scratch_remove(const char *path)
     }
 }
 
-/* ---- the runtime's own process ------------------------------------------ */
+/* ---- the runtime's own process ---- */
 
 _Noreturn static void tell(const struct flo_keeping *keeping,
                            const struct flo_err *err)
@@ -147,7 +147,7 @@ _Noreturn static void run(const struct flo_keeping *keeping)
     tell(keeping, &err);
 }
 
-/* ---- ending ------------------------------------------------------------- */
+/* ---- ending ---- */
 
 static void wait_ms(long ms)
 {

@@ -32,8 +32,7 @@
 #define PROCESSES_MAX 256
 #define POLLS_MAX (4 + FLO_RUNTIME_SESSIONS_MAX)
 
-/* ---- to the agent --------------------------------------------------------
- */
+/* ---- to the agent ---- */
 
 static struct flo_wire_text text_of(const char *text)
 {
@@ -62,7 +61,7 @@ static bool send_output(struct flo_proxy *proxy)
     return !proxy->out.failed;
 }
 
-/* ---- the end -------------------------------------------------------------- */
+/* ---- the end ---- */
 
 /* The last words, then the end of the runtime.  Never returns. */
 _Noreturn static void end(struct flo_proxy *proxy, const struct flo_err *err)
@@ -127,7 +126,7 @@ static void check_end(struct flo_proxy *proxy)
     end(proxy, &err);
 }
 
-/* ---- memory ---------------------------------------------------------------- */
+/* ---- memory ---- */
 
 static void check_memory(struct flo_proxy *proxy, uint64_t now_ms)
 {
@@ -162,7 +161,7 @@ static void check_memory(struct flo_proxy *proxy, uint64_t now_ms)
     }
 }
 
-/* ---- health ----------------------------------------------------------------- */
+/* ---- health ---- */
 
 static int pass_over(void *context, const char *data, size_t bytes,
                      struct flo_err *err)
@@ -256,7 +255,7 @@ static void check_health(struct flo_proxy *proxy, uint64_t now_ms)
     }
 }
 
-/* ---- frames of the agent ----------------------------------------------------- */
+/* ---- frames of the agent ---- */
 
 static void open_runtime(struct flo_proxy *proxy,
                          const struct flo_wire_open *in, uint32_t id)
@@ -422,7 +421,7 @@ static bool receive(struct flo_proxy *proxy)
     return n > 0 && !proxy->in.failed;
 }
 
-/* ---- the loop ------------------------------------------------------------------ */
+/* ---- the loop ---- */
 
 /* A request that ends frees itself: each is looked for by its descriptor. */
 static void go_on(struct flo_proxy *proxy, int fd)

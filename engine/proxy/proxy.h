@@ -16,7 +16,7 @@
 #include "base/sandbox.h"
 #include "engine/grammar/schema/json.h"
 
-/* ---- settings.c ---------------------------------------------------- */
+/* ---- settings.c ---- */
 
 #define FLO_RUNTIME_ARGS_MAX 64
 #define FLO_RUNTIME_PATHS_MAX 16
@@ -48,7 +48,7 @@ FLO_MUST_USE int flo_runtime_read(struct flo_runtime *runtime,
                                   struct flo_err *err);
 void flo_runtime_deinit(struct flo_runtime *runtime);
 
-/* ---- reply.c: an answer of HTTP/1.x, byte by byte -------------------- */
+/* ---- reply.c: an answer of HTTP/1.x, byte by byte ---- */
 
 #define FLO_REPLY_LINE_MAX 8192
 
@@ -85,7 +85,7 @@ FLO_MUST_USE int flo_reply_read(struct flo_reply_reader *reader,
 FLO_MUST_USE int flo_reply_end(struct flo_reply_reader *reader,
                                struct flo_err *err);
 
-/* ---- answer.c: what stands in a body -------------------------------- */
+/* ---- answer.c: what stands in a body ---- */
 
 #define FLO_EVENT_BYTES_MAX (1u << 20)
 #define FLO_ANSWER_BYTES_MAX (16u << 20) /* of vectors */
@@ -123,7 +123,7 @@ flo_answer_vectors(char *data, size_t bytes, uint32_t count,
                                 const float *vector, uint32_t length),
                    void *context, uint32_t *tokens_in, struct flo_err *err);
 
-/* ---- body.c ---------------------------------------------------------- */
+/* ---- body.c ---- */
 
 /* The whole HTTP request of a GENERATE or EMBED. */
 void flo_body_write(const struct flo_runtime *runtime,
@@ -132,7 +132,7 @@ void flo_body_write(const struct flo_runtime *runtime,
 /* The same of a health check. */
 void flo_body_health(const struct flo_runtime *runtime, struct flo_buf *out);
 
-/* ---- keeper.c -------------------------------------------------------- */
+/* ---- keeper.c ---- */
 
 /* Never returns: starts the runtime, waits for its end, ends all processes
  * below it, removes the scratch folder.  Ends with the runtime's status, or
@@ -155,7 +155,7 @@ _Noreturn void flo_keeper_run(const struct flo_keeping *keeping);
 /* Remove a folder and all in it. */
 void flo_scratch_remove(const char *path);
 
-/* ---- start.c --------------------------------------------------------- */
+/* ---- start.c ---- */
 
 struct flo_runtime_process {
     pid_t pid; /* the keeper's */
@@ -182,7 +182,7 @@ void flo_runtime_stop(struct flo_runtime_process *process, uint64_t stop_ms);
  * how many they are. */
 void flo_runtime_memory(pid_t keeper, uint64_t *bytes, uint32_t *count);
 
-/* ---- exchange.c ------------------------------------------------------ */
+/* ---- exchange.c ---- */
 
 struct flo_exchange {
     int fd; /* -1: none */
@@ -205,7 +205,7 @@ FLO_MUST_USE int flo_exchange_go_on(struct flo_exchange *exchange,
 void flo_exchange_end(struct flo_exchange *exchange);
 short flo_exchange_events(const struct flo_exchange *exchange);
 
-/* ---- requests.c ------------------------------------------------------ */
+/* ---- requests.c ---- */
 
 struct flo_proxy;
 struct flo_proxy_request;
@@ -219,7 +219,7 @@ void flo_proxy_go_on(struct flo_proxy *proxy,
                      struct flo_proxy_request *request);
 void flo_proxy_forget_all(struct flo_proxy *proxy);
 
-/* ---- proxy.c --------------------------------------------------------- */
+/* ---- proxy.c ---- */
 
 struct flo_proxy_request {
     struct flo_proxy_request *next;

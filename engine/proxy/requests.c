@@ -43,7 +43,7 @@ void flo_proxy_forget_all(struct flo_proxy *proxy)
     }
 }
 
-/* ---- the end -------------------------------------------------------------- */
+/* ---- the end ---- */
 
 static void send_done(struct flo_proxy *proxy,
                       struct flo_proxy_request *request, uint32_t reason)
@@ -96,7 +96,7 @@ void flo_proxy_cancel(struct flo_proxy *proxy, uint32_t id)
     }
 }
 
-/* ---- pieces --------------------------------------------------------------- */
+/* ---- pieces ---- */
 
 static void send_piece(struct flo_proxy_request *request,
                        struct flo_wire_text text)
@@ -198,7 +198,7 @@ static int take_body(void *context, const char *data, size_t bytes,
                : 0;
 }
 
-/* ---- whole answers --------------------------------------------------------- */
+/* ---- whole answers ---- */
 
 static void send_vector(void *context, uint32_t index, const float *vector,
                         uint32_t length)
@@ -298,7 +298,7 @@ void flo_proxy_go_on(struct flo_proxy *proxy, struct flo_proxy_request *request)
     }
 }
 
-/* ---- the beginning ---------------------------------------------------------- */
+/* ---- the beginning ---- */
 
 static struct flo_proxy_request *next(const struct flo_proxy *proxy)
 {

@@ -25,7 +25,7 @@ static int bad(struct flo_err *err, const char *what)
     return flo_fail_errno(err, FLO_E_RUNTIME_START, "%s", what);
 }
 
-/* ---- namespaces --------------------------------------------------------- */
+/* ---- namespaces ---- */
 
 static bool write_text(const char *path, const char *text)
 {
@@ -94,7 +94,7 @@ static int isolate(const struct flo_runtime *runtime, bool uses_port,
                             "in its file of runtimes.d");
 }
 
-/* ---- names in arguments -------------------------------------------------- */
+/* ---- names in arguments ---- */
 
 struct names {
     const char *tree, *entry;
@@ -181,7 +181,7 @@ static bool uses(const struct flo_runtime *runtime, const char *word)
     return false;
 }
 
-/* ---- its files ------------------------------------------------------------ */
+/* ---- its files ---- */
 
 static size_t list_paths(const struct flo_runtime *runtime, const char *tree,
                          const char *scratch, struct flo_sandbox_path *out)
@@ -226,7 +226,7 @@ static size_t list_paths(const struct flo_runtime *runtime, const char *tree,
     return n;
 }
 
-/* ---- start ---------------------------------------------------------------- */
+/* ---- start ---- */
 
 /* A port that is free now.  In a network of our own it stays so. */
 static int choose_port(uint16_t *port, struct flo_err *err)
@@ -399,7 +399,7 @@ int flo_runtime_start(const struct flo_runtime *runtime, int tree,
     return rv;
 }
 
-/* ---- its pipes ------------------------------------------------------------- */
+/* ---- its pipes ---- */
 
 static void keep_words(struct flo_runtime_process *process, const char *data,
                        size_t bytes)

@@ -130,7 +130,7 @@ void flo_adapters_close(struct flo_adapters *all)
     flo_adapters_sweep(all, NULL, NULL);
 }
 
-/* ---- OPEN -------------------------------------------------------- */
+/* ---- OPEN ---- */
 
 int flo_adapters_reckon(const struct flo_wire_open *in, const int *fds,
                         uint64_t *bytes, struct flo_err *err)

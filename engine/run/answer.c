@@ -20,7 +20,7 @@ static uint64_t cpu_us(void)
     return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
 }
 
-/* ---- the end ----------------------------------------------------- */
+/* ---- the end ---- */
 
 static void end(struct flo_job *job, enum flo_wire_reason reason,
                 struct flo_buf *out)
@@ -63,7 +63,7 @@ void flo_job_cancel(struct flo_job *job, struct flo_buf *out)
     end(job, FLO_WIRE_CANCELLED, out);
 }
 
-/* ---- a pass ------------------------------------------------------ */
+/* ---- a pass ---- */
 
 /* CPU and wall time since the last call. */
 static void take_times(struct flo_job *job, uint64_t *used_cpu_us,

@@ -13,7 +13,7 @@
 
 _Static_assert(FLO_WIRE_REPEAT_LAST_MAX == FLO_REPEAT_LAST_MAX, "one limit");
 
-/* ---- from text to tokens ----------------------------------------- */
+/* ---- from text to tokens ---- */
 
 static int read_messages(const struct flo_wire_generate *in,
                          struct flo_engine_message *messages,
@@ -131,7 +131,7 @@ static int make_room(struct flo_job *job, const struct flo_wire_generate *in,
     return 0;
 }
 
-/* ---- life -------------------------------------------------------- */
+/* ---- life ---- */
 
 static void read_settings(struct flo_job *job,
                           const struct flo_wire_generate *in)

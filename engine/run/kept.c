@@ -29,7 +29,7 @@ struct flo_kept {
     int32_t tokens[];   /* [FLO_KEPT_REQUESTS + 1][tokens_max] */
 };
 
-/* ---- which one (pure) --------------------------------------------- */
+/* ---- which one (pure) ---- */
 
 static uint32_t common(const struct flo_beginning *a,
                        const struct flo_beginning *b)
@@ -78,7 +78,7 @@ uint32_t flo_kept_choose(const struct flo_beginning *last, size_t n,
     return 2 * best > 3 * worth(last, n, written, written->count) ? count : 0;
 }
 
-/* ---- the file ----------------------------------------------------- */
+/* ---- the file ---- */
 
 /* Tokens of the largest prefix that fits. */
 static uint32_t tokens_fitting(const struct flo_engine *engine, uint64_t bytes)

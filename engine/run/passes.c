@@ -7,7 +7,7 @@
 #define LOST_MAX 64         /* tokens of others, for a session in place */
 #define OUTLASTED_MAX 64    /* requests, by a conversation that is idle */
 
-/* ---- slots ------------------------------------------------------- */
+/* ---- slots ---- */
 
 void flo_worker_free_slot(struct flo_worker *worker, struct flo_slot *slot)
 {
@@ -39,7 +39,7 @@ void flo_worker_sweep_adapters(struct flo_worker *worker)
     flo_adapters_sweep(&worker->adapters, is_used, worker);
 }
 
-/* ---- sessions for requests that wait ------------------------------ */
+/* ---- sessions for requests that wait ---- */
 
 static bool is_user(const struct flo_job *job)
 {
@@ -232,7 +232,7 @@ static void start_waiting(struct flo_worker *worker)
     start_waiters(worker, false);
 }
 
-/* ---- one pass ---------------------------------------------------- */
+/* ---- one pass ---- */
 
 /* The jobs that have a session, in the order in which they began. */
 static size_t list_jobs(struct flo_worker *worker, struct flo_slot **slots,

@@ -9,7 +9,7 @@
 
 #define SESSIONS_DEFAULT 4
 
-/* ---- opening ----------------------------------------------------- */
+/* ---- opening ---- */
 
 static int open_slots(struct flo_worker *worker, size_t count,
                       struct flo_err *err)
@@ -254,7 +254,7 @@ static int pack_model(struct flo_worker *worker,
     return flo_wire_write(&worker->out, &answer, err);
 }
 
-/* ---- requests ---------------------------------------------------- */
+/* ---- requests ---- */
 
 /* LOAD and DROP. */
 static int change_adapters(struct flo_worker *worker,
@@ -444,7 +444,7 @@ static int put_pong(struct flo_worker *worker,
     return flo_wire_write(&worker->out, &answer, err);
 }
 
-/* ---- all of them ------------------------------------------------- */
+/* ---- all of them ---- */
 
 static const struct {
     int (*act)(struct flo_worker *worker,

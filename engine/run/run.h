@@ -15,7 +15,7 @@ static inline uint32_t flo_smaller(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* ---- worker.c ----------------------------------------------------- */
+/* ---- worker.c ---- */
 
 #define FLO_INPUT_BYTES 65536   /* read from the socket at a time */
 #define FLO_OUTPUT_BYTES 262144 /* unsent: the agent is slow, nothing new */
@@ -40,7 +40,7 @@ int flo_worker_serve(int socket, enum flo_sandbox_mode mode,
  * its struct flo_args; returns the exit code or FLO_E_USAGE. */
 int flo_cmd_worker(void *line, struct flo_err *err);
 
-/* ---- sandbox.c --------------------------------------------------- */
+/* ---- sandbox.c ---- */
 
 /* First thing in the process: keep descriptor `socket` (3) only, no core
  * files, no new files, few descriptors, first to go when memory is short. */
@@ -61,7 +61,7 @@ FLO_MUST_USE int flo_engine_sandbox_enter(enum flo_sandbox level,
 void flo_sandbox_bound(const int *fds, size_t count, uint64_t planned_bytes,
                        uint32_t threads);
 
-/* ---- core/stop.c: end an answer at given texts ------------------------ */
+/* ---- core/stop.c: end an answer at given texts ---- */
 
 /* Text that may be the beginning of a stop text is held back. */
 struct flo_stop {
@@ -77,7 +77,7 @@ struct flo_stop {
 bool flo_stop_add(struct flo_stop *stop, const char *text, size_t bytes,
                   struct flo_buf *out);
 
-/* ---- core/schedule.c: requests that take part in the next pass -------- */
+/* ---- core/schedule.c: requests that take part in the next pass ---- */
 
 #define FLO_PASS_ROWS 64u /* tokens of one pass, at most */
 
@@ -97,7 +97,7 @@ struct flo_schedule {
 bool flo_schedule_pass(struct flo_schedule *schedule, struct flo_turn *turns,
                        size_t count);
 
-/* ---- core/draft.c: guesses of the next tokens ------------------------- */
+/* ---- core/draft.c: guesses of the next tokens ---- */
 
 #define FLO_DRAFT_MAX 8u
 
@@ -128,7 +128,7 @@ uint32_t flo_draft_size(const struct flo_draft *draft,
 /* A pass of one request alone took so long. */
 void flo_draft_cost(struct flo_draft_costs *costs, uint32_t rows, float us);
 
-/* ---- job.c: one request ------------------------------------------ */
+/* ---- job.c: one request ---- */
 
 struct flo_job {
     uint32_t request;
@@ -192,7 +192,7 @@ FLO_MUST_USE int flo_job_start(struct flo_job *job, struct flo_session *session,
  * same tokens, random numbers and penalties. */
 void flo_job_pause(struct flo_job *job);
 
-/* ---- answer.c: its passes ---------------------------------------- */
+/* ---- answer.c: its passes ---- */
 
 /* Its next tokens to be computed; 1: the last of the answer so far. */
 uint32_t flo_job_pending(const struct flo_job *job);
@@ -209,7 +209,7 @@ bool flo_job_finish(struct flo_job *job);
 /* End it now: DONE (cancelled). */
 void flo_job_cancel(struct flo_job *job, struct flo_buf *out);
 
-/* ---- frames.c: what requests of all kinds read and write --------- */
+/* ---- frames.c: what requests of all kinds read and write ---- */
 
 /* Tokens of a frame's text or ids, at most `tokens_max`, checked; the caller
  * frees.  FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG, FLO_E_GGUF_VOCAB,
@@ -234,7 +234,7 @@ void flo_frame_done(struct flo_buf *out, uint32_t request,
 void flo_frame_fail(struct flo_buf *out, uint32_t request,
                     const struct flo_err *err);
 
-/* ---- adapters.c: by name ----------------------------------------- */
+/* ---- adapters.c: by name ---- */
 
 #define FLO_ADAPTERS_MAX (2 * FLO_WIRE_ADAPTERS_MAX) /* with dropped ones */
 
@@ -278,7 +278,7 @@ void flo_adapters_sweep(struct flo_adapters *all,
                         const void *context);
 void flo_adapters_close(struct flo_adapters *all);
 
-/* ---- kept.c: the beginning that most requests share, on disk ----- */
+/* ---- kept.c: the beginning that most requests share, on disk ---- */
 
 #define FLO_KEPT_REQUESTS 8u /* that are remembered */
 
@@ -321,7 +321,7 @@ bool flo_kept_write(struct flo_kept *kept, const struct flo_session *session,
 /* No session holds it any more: nothing is due until the next request. */
 void flo_kept_give_up(struct flo_kept *kept);
 
-/* ---- waiting.c: requests that wait ------------------------------- */
+/* ---- waiting.c: requests that wait ---- */
 
 #define FLO_QUEUE_MAX 256 /* for answers */
 #define FLO_EMBEDS_MAX 64 /* for vectors */
@@ -352,7 +352,7 @@ void flo_waiting_remove(struct flo_waiting *waiting, size_t i);
 size_t flo_waiting_count(const struct flo_waiting *waiting,
                          enum flo_wire_type type);
 
-/* ---- embed.c: texts to vectors ----------------------------------- */
+/* ---- embed.c: texts to vectors ---- */
 
 /* The work on one request, whose frame still waits. */
 struct flo_embed {

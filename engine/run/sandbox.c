@@ -60,7 +60,7 @@ static const struct flo_sandbox_rule rules[] = {
 
 static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules), 0};
 
-/* ---- before ------------------------------------------------------ */
+/* ---- before ---- */
 
 static void adjust_oom_score(void)
 {
@@ -93,7 +93,7 @@ void flo_sandbox_prepare(int socket)
     flo_sandbox_close_memory();
 }
 
-/* ---- the stages -------------------------------------------------- */
+/* ---- the stages ---- */
 
 int flo_engine_sandbox_enter(enum flo_sandbox level, enum flo_sandbox_mode mode,
                              struct flo_err *err)
@@ -111,7 +111,7 @@ int flo_engine_sandbox_enter(enum flo_sandbox level, enum flo_sandbox_mode mode,
     return rv;
 }
 
-/* ---- memory ------------------------------------------------------ */
+/* ---- memory ---- */
 
 /* Added to the planned bytes: programs and libraries, and for each thread its
  * stack and the arena that its first allocation reserves. */

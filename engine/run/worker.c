@@ -19,7 +19,7 @@
 #define INPUT_BYTES_MAX (FLO_WIRE_FRAME_BYTES_MAX + FLO_INPUT_BYTES)
 #define OUTPUT_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX)
 
-/* ---- the socket -------------------------------------------------- */
+/* ---- the socket ---- */
 
 /* Keep as many as OPEN may have; close all others. */
 static void take_descriptors(struct flo_worker *worker, struct msghdr *head)
@@ -199,7 +199,7 @@ static void run(struct flo_worker *worker)
     }
 }
 
-/* ---- life -------------------------------------------------------- */
+/* ---- life ---- */
 
 static void close_all(struct flo_worker *worker)
 {

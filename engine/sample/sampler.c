@@ -141,7 +141,7 @@ void flo_sampler_accept(struct flo_sampler *sampler, int32_t token)
     state->recent[state->recent_count++ % FLO_REPEAT_LAST_MAX] = token;
 }
 
-/* ---- what the model said ---------------------------------------------- */
+/* ---- what the model said ---- */
 
 /* Best token, the gap to the second, and whether all are finite; NaN and
  * infinities never win. */
@@ -172,7 +172,7 @@ static void look(const float *logits, uint32_t count, struct flo_sample *out)
     };
 }
 
-/* ---- candidates -------------------------------------------------------- */
+/* ---- candidates ---- */
 
 static bool is_better(struct candidate a, struct candidate b)
 {

@@ -234,7 +234,7 @@ int flo_wire_failed_code(const struct flo_wire_failed *failed)
     return flo_error_code(id);
 }
 
-/* ---- writing ----------------------------------------------------- */
+/* ---- writing ---- */
 
 static void put_field(struct flo_buf *out, uint16_t tag, const void *data,
                       size_t bytes)
@@ -353,7 +353,7 @@ int flo_wire_write(struct flo_buf *out, const struct flo_wire_message *message,
     return 0;
 }
 
-/* ---- reading ----------------------------------------------------- */
+/* ---- reading ---- */
 
 static int broken(struct flo_err *err, const char *name, const char *what)
 {

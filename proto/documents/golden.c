@@ -13,7 +13,7 @@
 #define PROMPT_BYTES_MAX 65536
 #define NAME_BYTES_MAX 128
 
-/* ---- matchers of both formats -------------------------------------- */
+/* ---- matchers of both formats ---- */
 
 static struct flo_golden_match *match_add(struct flo_golden_case *out,
                                           enum flo_golden_kind kind)
@@ -48,7 +48,7 @@ static int add_tokens(const json_t *list, double gap,
     return 0;
 }
 
-/* ---- format 1 ------------------------------------------------------ */
+/* ---- format 1 ---- */
 
 static int read_contains(const json_t *object, struct flo_golden_case *out,
                          struct flo_err *err)
@@ -101,7 +101,7 @@ static int read_case_1(const json_t *object, struct flo_golden_case *out,
     return rv;
 }
 
-/* ---- format 2 ------------------------------------------------------ */
+/* ---- format 2 ---- */
 
 static int read_text(const json_t *object, const char *key,
                      struct flo_golden_match *match, struct flo_err *err)
@@ -376,7 +376,7 @@ static int read_case_2(const json_t *object, struct flo_golden_case *out,
     return rv < 0 ? rv : read_expect(object, out, err);
 }
 
-/* ---- documents ----------------------------------------------------- */
+/* ---- documents ---- */
 
 static int read_case(const json_t *object, bool is_2,
                      struct flo_golden_case *out, struct flo_err *err)

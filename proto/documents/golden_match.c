@@ -41,7 +41,7 @@ static bool has(struct text text, const char *part)
     return memmem(text.data, text.bytes, part, strlen(part)) != NULL;
 }
 
-/* ---- patterns ------------------------------------------------------ */
+/* ---- patterns ---- */
 
 /* Bytes of the character at `p`: valid UTF-8 is not needed. */
 static size_t character(const char *p, size_t bytes)
@@ -105,7 +105,7 @@ static bool fits(const char *pattern, struct text text)
     return true;
 }
 
-/* ---- JSON ---------------------------------------------------------- */
+/* ---- JSON ---- */
 
 static bool same_number(const json_t *a, const json_t *b)
 {
@@ -236,7 +236,7 @@ static int judge_json(const struct flo_golden_match *match, struct text text,
                           match->text);
 }
 
-/* ---- vectors ------------------------------------------------------- */
+/* ---- vectors ---- */
 
 /* false: not finite, or not of length 1. */
 static bool has_length_1(const float *v, size_t n)
@@ -304,7 +304,7 @@ int flo_golden_set_vector(struct flo_golden_match *match, const void *data,
                           match->text, count);
 }
 
-/* ---- all ----------------------------------------------------------- */
+/* ---- all ---- */
 
 static int judge(const struct flo_golden_case *c,
                  const struct flo_golden_match *match,

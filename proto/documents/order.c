@@ -367,7 +367,7 @@ int flo_order_parse(const char *body, size_t bytes, const char *fleet,
     return rv < 0 ? flo_wrap(err, rv, "order") : 0;
 }
 
-/* ---- writing ------------------------------------------------------------ */
+/* ---- writing ---- */
 
 static json_t *integer(uint64_t value)
 {
@@ -479,7 +479,7 @@ int flo_order_write(const struct flo_order *order, struct flo_buf *out,
                        : 0;
 }
 
-/* ---- scope -------------------------------------------------------------- */
+/* ---- scope ---- */
 
 uint32_t flo_bucket(const char *salt, const char *device)
 {

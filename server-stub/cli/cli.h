@@ -8,7 +8,7 @@
 #include "base/host/http_client.h"
 #include "base/host/json.h"
 
-/* ---- the call ----------------------------------------------------------- */
+/* ---- the call ---- */
 
 struct flo_cli {
     struct flo_args args; /* first: base/args */
@@ -20,7 +20,7 @@ struct flo_cli {
     bool is_tty;          /* stdout is a terminal */
 };
 
-/* ---- context: which controller, which token ----------------------------- */
+/* ---- context: which controller, which token ---- */
 
 /* A flag comes first, then the environment (FLOTILLA_CONTROLLER,
  * FLOTILLA_TOKEN_FILE, FLOTILLA_CONTEXT), then the login remembered in
@@ -37,7 +37,7 @@ FLO_MUST_USE int flo_context_save(const char *name, const struct flo_cli *cli,
                                   char *path, size_t path_bytes,
                                   struct flo_err *err);
 
-/* ---- API ---------------------------------------------------------------- */
+/* ---- API ---- */
 
 /* One call; a body is sent as JSON, POSTs carry an Idempotency-Key; a problem
  * document becomes `err`.  *answer (may be NULL) is the caller's. */
@@ -69,7 +69,7 @@ FLO_MUST_USE int flo_api_get_blob(struct flo_cli *cli,
                                   const struct flo_digest *digest,
                                   const char *path, struct flo_err *err);
 
-/* ---- output ------------------------------------------------------------- */
+/* ---- output ---- */
 
 /* One column: head and the path of the cell ("serving.version"). */
 struct flo_column {
@@ -115,7 +115,7 @@ void flo_out_say(const struct flo_cli *cli, const char *format, ...)
 FLO_MUST_USE int flo_out_confirm(const struct flo_cli *cli, const char *what,
                                  const char *word, struct flo_err *err);
 
-/* ---- commands: a row per verb in commands.def --------------------------- */
+/* ---- commands: a row per verb in commands.def ---- */
 
 extern const struct flo_flag flo_global_flags[];
 #define FLO_COMMAND(name, function, usage, help)                               \

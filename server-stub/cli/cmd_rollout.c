@@ -161,7 +161,7 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
     return 0;
 }
 
-/* ---- start -------------------------------------------------------------- */
+/* ---- start ---- */
 
 /* "5" devices or "20%" of the group. */
 static int read_phase(const char *text, size_t index, bool is_only,
@@ -386,7 +386,7 @@ int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
                              timeout_ms, err);
 }
 
-/* ---- actions ------------------------------------------------------------ */
+/* ---- actions ---- */
 
 static int ask(struct flo_cli *cli, const char *action, const char *typed,
                json_t **rollout, struct flo_err *err)

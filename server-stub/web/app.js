@@ -21,7 +21,7 @@ function setLive(word, text) {
   document.body.classList.toggle("stale", word !== "live");
 }
 
-// ---- reading --------------------------------------------------------------
+// ---- reading ----
 
 // What is to be asked for, not sooner than so many ms after the last time.
 const sources = {
@@ -87,7 +87,7 @@ async function refresh() {
   draw();
 }
 
-// ---- drawing -----------------------------------------------------------------
+// ---- drawing ----
 
 function put(name, ...elements) {
   const old = slots[name];
@@ -196,7 +196,7 @@ function ask(text) {
   });
 }
 
-// ---- session --------------------------------------------------------------------
+// ---- session ----
 
 function readAll() {
   ORDER.forEach((name) => {

@@ -68,7 +68,7 @@ class Run:
     def time_left(self):
         return self.deadline - time.monotonic()
 
-    # --- which settings of a peer are its best ---
+    # ---- which settings of a peer are its best ----
 
     def settings_of(self, peer, model, test):
         """[(flash, repack)] of `peer` within a tenth of its best; they are
@@ -104,7 +104,7 @@ class Run:
             self.save()
         return self.state["scout"][key]
 
-    # --- measuring ---
+    # ---- measuring ----
 
     def in_turns(self, sides, test):
         """{name: [value per round]}; every side is warm before."""
@@ -246,7 +246,7 @@ class Run:
             result["value"] = median(theirs[result["peer"]])
         return result
 
-    # --- the loop ---
+    # ---- the loop ----
 
     def measure(self, point):
         if point.test == "form":

@@ -39,7 +39,7 @@ enum {
 
 static const uint64_t body_bytes_max = UINT64_C(4) << 30;
 
-/* ---- the servers: GET / answers "ok", PUT / takes a body --------------- */
+/* ---- the servers: GET / answers "ok", PUT / takes a body ---- */
 
 static void answer_evhttp(struct evhttp_request *request, void *context)
 {
@@ -138,7 +138,7 @@ static uint16_t start(bool is_evhttp, pid_t *pid)
     return port;
 }
 
-/* ---- the clients ------------------------------------------------------- */
+/* ---- the clients ---- */
 
 /* A connection, for `flags` SOCK_NONBLOCK perhaps not finished; connecting,
  * sending and receiving wait at most a second. */

@@ -235,7 +235,7 @@ class Recording:
             self.add(UNLINK, path, self.live.pop(path))
 
 
-# ---- what a disk may show ------------------------------------------------
+# ---- what a disk may show ----
 
 
 class Disk:
@@ -420,7 +420,7 @@ def is_synced(op, sync):
     return op.kind in NAMES and sync.path in op.folders
 
 
-# ---- the device ----------------------------------------------------------
+# ---- the device ----
 
 
 class Power(sweep.Sweep):
@@ -570,7 +570,7 @@ def is_blob(path):
     return "/blobs/" in path or "/releases/" in path or "/packed/" in path
 
 
-# ---- the lane ------------------------------------------------------------
+# ---- the lane ----
 
 
 class Count:

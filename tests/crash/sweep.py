@@ -84,7 +84,7 @@ def crc32c(data):
     return crc ^ 0xFFFFFFFF
 
 
-# ---- the publisher ---------------------------------------------------------
+# ---- the publisher ----
 
 
 class Publisher:
@@ -196,7 +196,7 @@ class Mirror(http.server.BaseHTTPRequestHandler):
             pass
 
 
-# ---- one run -----------------------------------------------------------------
+# ---- one run ----
 
 
 class Killed(Exception):

@@ -77,7 +77,7 @@ uint64_t flo_outbox_db_corrupt(const struct flo_outbox_db *db)
     return 0;
 }
 
-/* ---- */
+/* ---- fuzzer ---- */
 
 static struct flo_shell shell;
 static struct flo_control control;

@@ -77,7 +77,7 @@ uint64_t flo_shell_clock_ms(const struct flo_shell *shell)
     return 0;
 }
 
-/* ---- */
+/* ---- fuzzer ---- */
 
 /* First byte: the size of the pieces. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)

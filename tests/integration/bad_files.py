@@ -163,7 +163,7 @@ def two_keys(g):
     raise AssertionError("no two keys of one length")
 
 
-# ---- patches ---------------------------------------------------------------
+# ---- patches ----
 
 def offset(value):
     """bsdiff's number: little-endian magnitude, sign in the last bit."""
@@ -216,7 +216,7 @@ def bad_patches(old, good):
             good[:max(33, len(good) * part // 12)]
 
 
-# ---- bundles ---------------------------------------------------------------
+# ---- bundles ----
 
 def entries(path):
     with tarfile.open(path) as tar:

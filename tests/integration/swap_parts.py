@@ -128,7 +128,7 @@ class Swaps:
         for streamer in self.all_streamers():
             streamer.stop()
 
-    # ---- what the clients saw --------------------------------------------
+    # ---- what the clients saw ----
 
     def all_streamers(self):
         return [s for some in self.streamers.values() for s in some]

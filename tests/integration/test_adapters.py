@@ -95,7 +95,7 @@ def test_what_is_no_adapter_is_refused_at_the_start(bin_dir, folder, option,
     assert text in done.stderr
 
 
-# ---- files that come and go while it serves ----------------------------
+# ---- files that come and go while it serves ----
 
 class Folder:
     """`serve --lora-dir` and its folder of adapters."""

@@ -15,7 +15,7 @@ import fleet as F
 from bad_parts import (OLD, QUESTION, refused, scratch, serves,  # noqa: F401
     unharmed, up)
 
-# ---- a device's own disk --------------------------------------------------------
+# ---- a device's own disk ----
 
 @pytest.fixture(scope="module")
 def lab(up):
@@ -215,7 +215,7 @@ def test_open_secrets_and_foreign_authorities_are_refused(up, lab):
     up.online(["b"])
 
 
-# ---- engines that die or hang -----------------------------------------------------
+# ---- engines that die or hang ----
 
 def candidate(device, known, seconds):
     """Pid of an engine that was not there before."""

@@ -18,7 +18,7 @@ from bad_parts import (GOLDEN, NEW, OLD, ORDER, RELEASE, expect,  # noqa: F401
 from conftest import MODELS
 from controller_parts import ORDER_P256, canonical, sign
 
-# ---- models ----------------------------------------------------------------
+# ---- models ----
 
 def test_damaged_models_are_refused_by_the_engine(up):
     for row, ids, data in bad.bad_models(OLD):
@@ -96,7 +96,7 @@ def test_a_publisher_is_told_about_a_damaged_model(up):
     refused(up, 3, "release.absent", "flotilla", "release", "get", "tiny@90")
 
 
-# ---- patches ---------------------------------------------------------------
+# ---- patches ----
 
 def test_damaged_patches_write_nothing(up):
     good = os.path.join(up.scratch, "good.patch")
@@ -127,7 +127,7 @@ def test_damaged_patches_write_nothing(up):
                "--expect", wanted)
 
 
-# ---- bundles ---------------------------------------------------------------
+# ---- bundles ----
 
 def test_damaged_bundles_are_refused_by_the_tool_and_by_the_device(up):
     device = up.devices["a"]
@@ -197,7 +197,7 @@ def test_things_that_are_no_files_are_refused_at_once(up):
     assert not os.path.exists(gone)
 
 
-# ---- release documents ------------------------------------------------------
+# ---- release documents ----
 
 def body_of(fleet):
     """A document that is good in all but name and number."""

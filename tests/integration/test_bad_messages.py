@@ -13,7 +13,7 @@ from bad_parts import (ESCAPES, ORDER, QUESTION, RELEASE,  # noqa: F401
 from controller_parts import sign
 from mqtt_client import Client
 
-# ---- orders and messages ------------------------------------------------------
+# ---- orders and messages ----
 
 def test_a_refused_order_is_told_to_the_controller_at_once(up):
     """Of an error one a minute is told: no other test makes this one."""

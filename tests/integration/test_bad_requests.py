@@ -16,7 +16,7 @@ import fleet as F
 from bad_parts import (ESCAPES, OLD, expect, raw, refused, rest,  # noqa: F401
     rogue, rss, scratch, unharmed, up)
 
-# ---- REST --------------------------------------------------------------------
+# ---- REST ----
 
 def malformed(path, auth):
     """(what, statuses, bytes) of broken requests to a POST path."""
@@ -203,7 +203,7 @@ def test_a_slow_client_is_not_waited_for(up):
         one.close()
 
 
-# ---- the command line ---------------------------------------------------------
+# ---- the command line ----
 
 def test_nothing_that_is_typed_wrong_does_anything(up):
     audit = up.ask("audit", "verify")["records"]
@@ -335,7 +335,7 @@ def test_ctrl_c_leaves_the_wait_not_the_rollout(up):
     up.cli("rollout", "abort", started)
 
 
-# ---- configuration ------------------------------------------------------------
+# ---- configuration ----
 
 def test_bad_configurations_are_refused_with_line_and_range(up):
     state = os.path.join(up.scratch, "state")

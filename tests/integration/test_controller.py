@@ -34,7 +34,7 @@ def devices(controller, folder):
         device.client.close()
 
 
-# ---- enrolment -----------------------------------------------------------
+# ---- enrolment ----
 
 def test_token_pins_the_authority(controller):
     der = run("openssl", "x509", "-in", controller.ca, "-outform", "DER")
@@ -106,7 +106,7 @@ def test_a_stranger_leaves_no_trace_in_the_audit(controller, folder):
     assert controller.ask("DELETE", "/v1/devices/known").status == 200
 
 
-# ---- ACL -----------------------------------------------------------------
+# ---- ACL ----
 
 def test_a_client_without_certificate_is_refused(controller):
     host, port = controller.broker()
@@ -163,7 +163,7 @@ def test_an_identity_is_not_taken_over_by_a_client_id(controller, devices):
     assert two.client.closed is False
 
 
-# ---- messages ------------------------------------------------------------
+# ---- messages ----
 
 def test_bad_messages_are_dropped_and_counted(controller, devices):
     one = devices[0]
@@ -218,7 +218,7 @@ def test_events_are_acknowledged_by_sequence(controller, devices):
     one.seq = 5
 
 
-# ---- releases and blobs --------------------------------------------------
+# ---- releases and blobs ----
 
 def test_blobs_are_checked_ranged_and_idempotent(controller):
     data = os.urandom(3000000)
@@ -332,7 +332,7 @@ def test_one_signed_body_is_one_release_whatever_wraps_it(
     assert answer.json["code"] == "meta.version_jump", answer.body
 
 
-# ---- rollouts ------------------------------------------------------------
+# ---- rollouts ----
 
 def check_order(envelope, device, folder):
     """Signature by the order key, checked by openssl."""
@@ -522,7 +522,7 @@ def test_rollout_survives_kill_of_controller_and_broker(controller, devices,
         device.serving = digest
 
 
-# ---- emergency -----------------------------------------------------------
+# ---- emergency ----
 
 def complete(controller, devices, publisher, version):
     """A release that all devices run; its digest."""
@@ -643,7 +643,7 @@ def test_freeze_needs_the_fleets_name(controller, devices):
         "op": "unfreeze", "everywhere": True, "confirm": "test"}).status == 202
 
 
-# ---- telemetry, live events ----------------------------------------------
+# ---- telemetry, live events ----
 
 def test_telemetry_is_merged_and_queried(controller, devices, publisher):
     one = devices[0]
@@ -704,7 +704,7 @@ def test_live_events_resume_where_they_ended(controller, devices):
     assert read_events(controller, last="x")[0]["event"] == "resync"
 
 
-# ---- who may -------------------------------------------------------------
+# ---- who may ----
 
 def test_roles(controller, devices):
     viewer, operator = controller.access("viewer"), controller.access(
@@ -792,7 +792,7 @@ def test_the_audit_is_listed_from_either_end(controller):
     assert controller.ask("GET", "/v1/audit?order=best").status == 400
 
 
-# ---- leaving -------------------------------------------------------------
+# ---- leaving ----
 
 def test_a_retired_device_is_refused_everywhere(controller, devices, folder):
     token = controller.enrol_token()

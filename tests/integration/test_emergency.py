@@ -52,7 +52,7 @@ def has_model(fleet, device, release):
                                        digest.replace(":", "-")))
 
 
-# ---- to a release that nobody keeps ------------------------------------------
+# ---- to a release that nobody keeps ----
 
 def test_a_device_downloads_the_release_that_the_order_names(up):
     for number in 1, 2, 3:
@@ -79,7 +79,7 @@ def test_a_device_downloads_the_release_that_the_order_names(up):
     assert up.ask("release", "get", "tiny@3")["state"] == "yanked"
 
 
-# ---- a kill between commit and publishing ------------------------------------
+# ---- a kill between commit and publishing ----
 
 def restart_with_plug(fleet):
     """The controller dies right after the commit that holds WORD."""
@@ -144,7 +144,7 @@ def test_a_rollback_that_was_committed_is_published_at_the_next_start(up):
     assert up.ask("release", "get", "tiny@2")["state"] == "yanked"
 
 
-# ---- a bundle below the floor ------------------------------------------------
+# ---- a bundle below the floor ----
 
 def test_a_bundle_below_the_floor_is_refused_and_changes_nothing(up):
     a = up.devices["a"]

@@ -150,7 +150,7 @@ def test_a_disk_that_can_only_be_read_is_served_from(device, how, tmp_path):
     assert device.says("control socket")
 
 
-# ---- the device's record --------------------------------------------------
+# ---- the device's record ----
 
 RECORDS = 0, 4096  # where the two of a file begin
 
@@ -249,7 +249,7 @@ def test_when_it_can_be_read_again_updates_go_on(device):
     device.wait(lambda: device.says("state soaking"))
 
 
-# ---- a trial behind stops and starts --------------------------------------
+# ---- a trial behind stops and starts ----
 
 def test_orderly_restarts_cost_a_candidate_nothing(device):
     device.again()

@@ -26,7 +26,7 @@ run=$base.run
 rm -rf --one-file-system "$run" "$run.made"
 mkdir -p "$run.made/packages" "$run.made/next" "$run.made/models"
 
-# ---- a root that boots, with what the packages depend on -------------------
+# ---- a root that boots, with what the packages depend on ----
 
 mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
     awk '/^URIs:/ {print $2; exit} /^deb / {print $2; exit}')
@@ -75,7 +75,7 @@ if [ "$needed" != "$(cat "$base.needed" 2>/dev/null)" ]; then
     echo "$needed" >"$base.needed"
 fi
 
-# ---- the same programs, one version later ----------------------------------
+# ---- the same programs, one version later ----
 
 for package in "$run.made"/packages/*.deb; do
     rm -rf "$run.made/tree"
@@ -90,7 +90,7 @@ cp tests/models/tiny-v1.Q4_0.gguf tests/models/tiny-v2.Q4_0.gguf \
     "$run.made/models/"
 cp tests/lanes/packages_story.sh "$run.made/"
 
-# ---- boot ------------------------------------------------------------------
+# ---- boot ----
 
 cp -a "$base" "$run"
 echo fleet >"$run/etc/hostname"

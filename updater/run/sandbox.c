@@ -232,7 +232,7 @@ static const struct flo_sandbox_rule rules[] = {
 static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules),
                                                  ENOSYS};
 
-/* ---- files ------------------------------------------------------- */
+/* ---- files ---- */
 
 /* On many systems resolv.conf is a link to a file that a service replaces by
  * renaming.  Its folder is allowed then, unless that folder is shared. */

@@ -36,7 +36,7 @@ bool flo_store_packed_ending(const char *ending)
     return read_ending(ending, &digest);
 }
 
-/* ---- search ------------------------------------------------------- */
+/* ---- search ---- */
 
 struct search {
     const struct flo_digest *model;
@@ -103,7 +103,7 @@ int flo_store_packed_check(struct flo_store *store,
                     "packed/%s: the bytes on disk have another digest", name);
 }
 
-/* ---- making ------------------------------------------------------- */
+/* ---- making ---- */
 
 int flo_store_packed_create(struct flo_store *store, uint64_t bytes, int *fd,
                             struct flo_err *err)
@@ -157,7 +157,7 @@ int flo_store_packed_publish(struct flo_store *store, int fd,
     return flo_store_sync_dir(store->packed_fd, "packed", err);
 }
 
-/* ---- removing ----------------------------------------------------- */
+/* ---- removing ---- */
 
 void flo_store_packed_remove(struct flo_store *store,
                              const struct flo_digest *model)

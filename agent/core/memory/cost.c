@@ -63,7 +63,7 @@ uint64_t flo_memory_cost_new(const struct flo_memory_set *set,
                           flo_memory_files_new(set, model));
 }
 
-/* ---- order ------------------------------------------------------- */
+/* ---- order ---- */
 
 /* Pinned first, the greater weight, the lower name. */
 static bool is_before(const struct flo_memory_model *a,

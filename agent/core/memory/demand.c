@@ -20,7 +20,7 @@ static struct flo_memory_set residents(const struct flo_memory_model *models,
     return set;
 }
 
-/* ---- a candidate ------------------------------------------------- */
+/* ---- a candidate ---- */
 
 const char *flo_memory_way_word(enum flo_memory_way way)
 {
@@ -61,7 +61,7 @@ flo_memory_candidate(const struct flo_memory_model *models, size_t count,
     return FLO_MEMORY_STOP_FIRST;
 }
 
-/* ---- the pool ---------------------------------------------------- */
+/* ---- the pool ---- */
 
 /* Until when it may stay; 0: it may go now. */
 static uint64_t protected_ms(const struct flo_memory_host *host, bool is_soft,
@@ -158,7 +158,7 @@ void flo_memory_room(const struct flo_memory_model *models, size_t count,
     out->wait_ms = 0;
 }
 
-/* ---- times ------------------------------------------------------- */
+/* ---- times ---- */
 
 uint64_t flo_memory_load_ms(uint64_t unread_bytes, uint64_t disk_bytes_per_s,
                             uint64_t last_load_ms, uint64_t drain_ms)

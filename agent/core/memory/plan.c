@@ -6,7 +6,7 @@
 #define CONTEXT_STANDARD 2048
 #define SESSIONS_STANDARD 4
 
-/* ---- rungs ------------------------------------------------------- */
+/* ---- rungs ---- */
 
 static uint32_t smaller(uint32_t a, uint32_t b)
 {
@@ -32,7 +32,7 @@ void flo_memory_rungs(uint32_t context, uint32_t sessions,
     }
 }
 
-/* ---- what a plan costs -------------------------------------------- */
+/* ---- what a plan costs ---- */
 
 /* What all on-demand models share: the place of the largest of them. */
 static uint64_t pool_of(const struct flo_memory_set *resident)
@@ -67,7 +67,7 @@ static uint64_t cost_of(const struct flo_memory_set *resident,
     return bytes;
 }
 
-/* ---- the plan ---------------------------------------------------- */
+/* ---- the plan ---- */
 
 static void weigh(const struct flo_memory_set *resident,
                   struct flo_memory_plan *plan)

@@ -41,7 +41,7 @@ static enum flo_strain_cause cause_of(const struct flo_strain_sample *sample)
     return FLO_STRAIN_CALM;
 }
 
-/* ---- down -------------------------------------------------------- */
+/* ---- down ---- */
 
 /* As the planner goes on: the smallest rung that some model has not yet
  * reached, the least important one first. */
@@ -101,7 +101,7 @@ static enum flo_strain_step down(const struct flo_strain_facts *facts,
                                                       : FLO_STRAIN_NONE;
 }
 
-/* ---- up ---------------------------------------------------------- */
+/* ---- up ---- */
 
 /* One step back for the most important model that gave one; only where the
  * higher plan leaves a tenth of the budget free. */
@@ -132,7 +132,7 @@ static bool up(struct flo_memory_model *models, size_t count, uint64_t budget,
     return false;
 }
 
-/* ---- samples ----------------------------------------------------- */
+/* ---- samples ---- */
 
 static void went_down(struct flo_strain *strain, uint64_t now_ms)
 {

@@ -364,7 +364,7 @@ struct flo_agent_target {
 enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t model,
                                const struct flo_agent_target *target);
 
-/* ---- derived artifacts ------------------------------------------------- */
+/* ---- derived artifacts ---- */
 
 /* Limits of packing: tries per version of the agent, and time per try.  Time in
  * which a slow disk writes is not counted. */
@@ -413,7 +413,7 @@ bool flo_derived_is_expected(const struct flo_derived *derived);
 /* How long packing a model of so many bytes may compute. */
 uint64_t flo_derived_ms_max(uint64_t model_bytes);
 
-/* ---- orders ------------------------------------------------------------- */
+/* ---- orders ---- */
 
 /* The device's knowledge of the time. */
 struct flo_agent_time {

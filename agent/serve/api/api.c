@@ -14,7 +14,7 @@
 #define TOKEN_CHARS_MIN 16
 enum { TAG_UNIX, TAG_TCP };
 
-/* ---- access ----------------------------------------------------- */
+/* ---- access ---- */
 
 /* Takes the same time wherever the texts differ. */
 static bool same_secret(const char *given, const char *wanted)
@@ -89,7 +89,7 @@ static int admit(void *context, struct flo_httpd_request *http,
     return 0;
 }
 
-/* ---- inference --------------------------------------------------- */
+/* ---- inference ---- */
 
 static void on_client_gone(void *user)
 {
@@ -154,7 +154,7 @@ static void on_embeddings(void *context, struct flo_httpd_request *http)
     submit(context, http, REQUEST_EMBED);
 }
 
-/* ---- models, health, numbers ------------------------------------- */
+/* ---- models, health, numbers ---- */
 
 static void answer_json(struct flo_httpd_request *http, int status,
                         struct flo_buf *out)
@@ -245,7 +245,7 @@ static void on_metrics(void *context, struct flo_httpd_request *http)
     flo_buf_deinit(&out);
 }
 
-/* ---- opening ----------------------------------------------------- */
+/* ---- opening ---- */
 
 static bool is_loopback(const char *address)
 {

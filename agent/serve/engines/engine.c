@@ -27,7 +27,7 @@
 #define REAP_TICKS_MAX 20
 #define OUTPUT_BYTES_MAX (64u << 20)
 
-/* ---- roles ------------------------------------------------------- */
+/* ---- roles ---- */
 
 struct serve_engine *flo_serve_engine_live(const struct serve_place *place)
 {
@@ -38,7 +38,7 @@ struct serve_engine *flo_serve_engine_live(const struct serve_place *place)
     return engine != NULL && engine->state == ENGINE_READY ? engine : NULL;
 }
 
-/* ---- calls ------------------------------------------------------- */
+/* ---- calls ---- */
 
 static struct serve_call **call_place(struct serve_engine *engine, uint32_t id)
 {
@@ -314,7 +314,7 @@ void flo_serve_engine_cancel(struct serve_call *call)
     call->next = NULL;
 }
 
-/* ---- the end ----------------------------------------------------- */
+/* ---- the end ---- */
 
 static void tick_after(struct serve_engine *engine, uint64_t ms)
 {
@@ -424,7 +424,7 @@ void flo_serve_engine_free_all(struct flo_serve *serve)
     }
 }
 
-/* ---- watchdog ---------------------------------------------------- */
+/* ---- watchdog ---- */
 
 static uint64_t tick_ms(const struct serve_engine *engine)
 {
@@ -471,7 +471,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* ---- frames ------------------------------------------------------ */
+/* ---- frames ---- */
 
 static void text_take(char *out, size_t size, struct flo_wire_text text)
 {
@@ -697,7 +697,7 @@ static void on_event(struct bufferevent *bev, short what, void *context)
     engine_fall(engine);
 }
 
-/* ---- start ------------------------------------------------------- */
+/* ---- start ---- */
 
 static void model_take(struct serve_engine *engine,
                        const struct flo_serve_model *model,

@@ -160,7 +160,7 @@ void flo_serve_engine_free_all(struct flo_serve *serve);
 int flo_serve_engine_failure(const struct flo_wire_failed *failed,
                              struct flo_err *err);
 
-/* ---- runtime.c: a runtime that is not our engine ------------------ */
+/* ---- runtime.c: a runtime that is not our engine ---- */
 
 void flo_serve_engine_take_stats(struct serve_engine *engine,
                                  const struct flo_wire_stats *stats);
@@ -169,7 +169,7 @@ void flo_serve_engine_take_stats(struct serve_engine *engine,
 bool flo_serve_engine_memory(const struct serve_engine *engine, uint64_t *rss,
                              uint64_t *peak);
 
-/* ---- reaper.c: see flo_serve_kill --------------------------------- */
+/* ---- reaper.c: see flo_serve_kill ---- */
 
 struct serve_killed;
 int flo_reaper_open(struct flo_serve *serve, struct flo_err *err);

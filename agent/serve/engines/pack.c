@@ -59,7 +59,7 @@ static void end(struct serve_packer *packer, const struct flo_err *err)
     packing.done(packing.context, err);
 }
 
-/* ---- answers ----------------------------------------------------- */
+/* ---- answers ---- */
 
 static int give_file(struct serve_packer *packer, uint64_t bytes,
                      struct flo_err *err)
@@ -116,7 +116,7 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* ---- supervision ------------------------------------------------- */
+/* ---- supervision ---- */
 
 /* A suspended machine does not pack. */
 static uint64_t awake_ms(void)
@@ -183,7 +183,7 @@ static int start_ticks(struct serve_packer *packer)
     return event_add(packer->tick, &tv);
 }
 
-/* ---- start ------------------------------------------------------- */
+/* ---- start ---- */
 
 static int start(struct serve_packer *packer, struct flo_err *err)
 {

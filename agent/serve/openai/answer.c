@@ -10,7 +10,7 @@
 #define BACKLOG_BYTES_MAX 262144 /* of a client that reads slowly */
 #define TEXT_BYTES_MAX (16u << 20)
 
-/* ---- errors ------------------------------------------------------ */
+/* ---- errors ---- */
 
 static const char *error_type(int status)
 {
@@ -94,7 +94,7 @@ void flo_answer_fail(struct serve_request *request, const struct flo_err *err)
     flo_buf_deinit(&out);
 }
 
-/* ---- parts of an answer ------------------------------------------ */
+/* ---- parts of an answer ---- */
 
 static void add_head(const struct serve_request *request, const char *object,
                      struct flo_buf *out)
@@ -194,7 +194,7 @@ static void begin(struct serve_request *request, struct flo_buf *out)
     }
 }
 
-/* ---- streams ----------------------------------------------------- */
+/* ---- streams ---- */
 
 bool flo_answer_token(struct serve_request *request,
                       const struct flo_wire_token *token)
@@ -252,7 +252,7 @@ static void end_stream(struct serve_request *request,
     flo_buf_deinit(&out);
 }
 
-/* ---- whole answers ----------------------------------------------- */
+/* ---- whole answers ---- */
 
 static void answer_whole(struct serve_request *request,
                          const struct flo_wire_done *done)

@@ -92,7 +92,7 @@ static void add_chat(struct flo_wire_text lists, struct flo_buf *out)
     flo_buf_text(out, "],\"refusal\":null}");
 }
 
-/* ---- completions: one list for each kind of fact ----------------- */
+/* ---- completions: one list for each kind of fact ---- */
 
 enum column { TOKENS, LOGPROBS, TOPS, OFFSETS };
 

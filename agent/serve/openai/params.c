@@ -99,7 +99,7 @@ static struct flo_wire_text text_of(const json_t *value)
                                   json_string_length(value)};
 }
 
-/* ---- what to continue -------------------------------------------- */
+/* ---- what to continue ---- */
 
 /* [{"type":"text","text":"..."}] -> one string, owned by the message. */
 static int join_parts(struct reader *reader, json_t *message,
@@ -252,7 +252,7 @@ static int read_prompt(struct reader *reader)
     return refuse(reader, "prompt", "must be one text or a list of token ids");
 }
 
-/* ---- how --------------------------------------------------------- */
+/* ---- how ---- */
 
 static int add_stop(struct reader *reader, const json_t *value)
 {
@@ -456,7 +456,7 @@ static int read_stream(struct reader *reader)
     return 0;
 }
 
-/* ---- whole bodies ------------------------------------------------ */
+/* ---- whole bodies ---- */
 
 static int read_generate(enum request_kind kind, struct reader *reader)
 {
@@ -503,7 +503,7 @@ static int read_detokenise(struct reader *reader)
     return rv < 0 ? rv : read_model(reader);
 }
 
-/* ---- embeddings -------------------------------------------------- */
+/* ---- embeddings ---- */
 
 /* One of several inputs.  Ids are only counted in data.bytes: they stand in
  * params->parts, one input after the other. */

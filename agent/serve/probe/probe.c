@@ -14,7 +14,7 @@
 
 static void probe_next(struct probe *probe);
 
-/* ---- the end ----------------------------------------------------- */
+/* ---- the end ---- */
 
 static void probe_free(struct probe *probe)
 {
@@ -53,7 +53,7 @@ static void tell(struct probe *probe)
     done(context, &result);
 }
 
-/* ---- frames ------------------------------------------------------ */
+/* ---- frames ---- */
 
 static void on_token(struct probe *probe, const struct flo_wire_token *token)
 {
@@ -200,7 +200,7 @@ static void on_lost(void *context, const struct flo_err *err)
                      "%s", err->what);
 }
 
-/* ---- cases ------------------------------------------------------- */
+/* ---- cases ---- */
 
 static void end_cases(struct probe *probe)
 {
@@ -303,7 +303,7 @@ static int read_vectors(struct probe *probe, struct flo_err *err)
     return 0;
 }
 
-/* ---- life -------------------------------------------------------- */
+/* ---- life ---- */
 
 static void on_wake(evutil_socket_t fd, short what, void *context)
 {

@@ -15,7 +15,7 @@ bool flo_probe_can_play(const struct serve_engine *engine,
     return c->input != FLO_GOLDEN_FILE && (engine->abilities & needs) == needs;
 }
 
-/* ---- runs -------------------------------------------------------- */
+/* ---- runs ---- */
 
 static struct flo_wire_text prompt_of(const struct flo_golden_case *c)
 {
@@ -118,7 +118,7 @@ void flo_probe_judge_memory(struct probe *probe)
     }
 }
 
-/* ---- the end ----------------------------------------------------- */
+/* ---- the end ---- */
 
 /* The verdict stands; it is told from the loop. */
 void flo_probe_finish(struct probe *probe, int error, const char *format, ...)

@@ -26,7 +26,7 @@ enum probe_side flo_probe_speed_side(const struct probe *probe)
                                                   : PROBE_CURRENT;
 }
 
-/* ---- begin and end ----------------------------------------------- */
+/* ---- begin and end ---- */
 
 static void not_compared(struct probe *probe, const char *why)
 {
@@ -119,7 +119,7 @@ void flo_probe_speed_unsure(struct probe *probe)
     finish_speed(probe, FLO_E_PROBE_UNSURE, "no sure verdict");
 }
 
-/* ---- pairs ------------------------------------------------------- */
+/* ---- pairs ---- */
 
 static int compare_u64(const void *a, const void *b)
 {
@@ -167,7 +167,7 @@ static void take_pair(struct probe *probe)
     }
 }
 
-/* ---- runs -------------------------------------------------------- */
+/* ---- runs ---- */
 
 void flo_probe_speed_token(struct probe *probe,
                            const struct flo_wire_token *token)

@@ -26,7 +26,7 @@ static bool has_neighbours(const struct serve_place *place)
     return false;
 }
 
-/* ---- may it wait? ------------------------------------------------- */
+/* ---- may it wait? ---- */
 
 static uint32_t seconds_up(uint64_t ms)
 {
@@ -75,7 +75,7 @@ int flo_demand_admit(struct serve_request *request, struct flo_err *err)
     return 0;
 }
 
-/* ---- the wish ----------------------------------------------------- */
+/* ---- the wish ---- */
 
 bool flo_demand_wait(const struct serve_request *request)
 {
@@ -108,7 +108,7 @@ void flo_demand_tell(struct flo_serve *serve)
     }
 }
 
-/* ---- its end ------------------------------------------------------ */
+/* ---- its end ---- */
 
 void flo_demand_met(struct serve_place *place)
 {

@@ -15,7 +15,7 @@
 
 static void request_dispatch(struct serve_request *request);
 
-/* ---- lists ------------------------------------------------------- */
+/* ---- lists ---- */
 
 static void list_add(struct serve_request **list, struct serve_request *request)
 {
@@ -64,7 +64,7 @@ static void list_running(struct serve_request *request)
     request->serve->n_running++;
 }
 
-/* ---- the end of a request ---------------------------------------- */
+/* ---- the end of a request ---- */
 
 static void tell(struct serve_request *request, uint32_t tokens_in, int error)
 {
@@ -150,7 +150,7 @@ void flo_router_abandon(struct serve_request *request)
     request_end(request, 0, FLO_E_INFER_CANCELLED);
 }
 
-/* ---- frames ------------------------------------------------------ */
+/* ---- frames ---- */
 
 static void first_token(struct serve_request *request,
                         const struct serve_engine *engine)
@@ -307,7 +307,7 @@ static void on_lost(void *context, const struct flo_err *err)
     request_dispatch(request);
 }
 
-/* ---- dispatch ---------------------------------------------------- */
+/* ---- dispatch ---- */
 
 static void on_hold_end(evutil_socket_t fd, short what, void *context)
 {
@@ -407,7 +407,7 @@ static int check_abilities(struct serve_request *request,
     return flo_err_fix(err, "leave `%s` out", param);
 }
 
-/* ---- turns ------------------------------------------------------- */
+/* ---- turns ---- */
 
 /* An engine gets as many requests of a kind as it can answer together.  The
  * others wait here.  The client with the fewest requests under way is next, so

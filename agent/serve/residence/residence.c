@@ -35,7 +35,7 @@ _Static_assert(FLO_SERVE_MODELS_MAX == FLO_MEMORY_MODELS_MAX, "one index");
 
 static void step(struct flo_residence *residence);
 
-/* ---- time -------------------------------------------------------- */
+/* ---- time ---- */
 
 static void look_in(struct flo_residence *residence, uint64_t ms)
 {
@@ -59,7 +59,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     step(context);
 }
 
-/* ---- routes ------------------------------------------------------ */
+/* ---- routes ---- */
 
 static bool stays(const struct flo_residence *residence, size_t index)
 {
@@ -81,7 +81,7 @@ static void tell_route(struct flo_residence *residence, size_t index)
     }
 }
 
-/* ---- loads ------------------------------------------------------- */
+/* ---- loads ---- */
 
 static void failed(struct flo_residence *residence, size_t index)
 {
@@ -117,7 +117,7 @@ static void unload(struct flo_residence *residence, size_t index)
     residence->places[index].state = PLACE_OUT;
 }
 
-/* ---- on demand --------------------------------------------------- */
+/* ---- on demand ---- */
 
 static void look_at_hosts(const struct flo_residence *residence,
                           struct flo_memory_host *hosts)
@@ -213,7 +213,7 @@ static void step(struct flo_residence *residence)
     }
 }
 
-/* ---- what happens ------------------------------------------------ */
+/* ---- what happens ---- */
 
 void flo_residence_loaded(struct flo_residence *residence, unsigned model,
                           uint64_t load_ms, const struct flo_err *err)
@@ -257,7 +257,7 @@ void flo_residence_wanted(struct flo_residence *residence, unsigned model)
     step(residence);
 }
 
-/* ---- the plan ---------------------------------------------------- */
+/* ---- the plan ---- */
 
 int flo_residence_set(struct flo_residence *residence,
                       const struct flo_residence_model *models, size_t count,

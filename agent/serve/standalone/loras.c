@@ -36,7 +36,7 @@ struct lora_file *flo_loras_find(struct lora_list *list, const char *name)
     return i < list->count ? &list->files[i] : NULL;
 }
 
-/* ---- what there is ----------------------------------------------- */
+/* ---- what there is ---- */
 
 int flo_loras_name(struct lora_source *source, const char *text,
                    struct flo_err *err)
@@ -165,7 +165,7 @@ int flo_loras_open(const struct lora_source *source, bool is_strict,
     return rv;
 }
 
-/* ---- changes to make -------------------------------------------- */
+/* ---- changes to make ---- */
 
 static bool is_same(const struct stat *a, const struct stat *b)
 {

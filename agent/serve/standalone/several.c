@@ -24,7 +24,7 @@ struct several {
     struct flo_err failure;
 };
 
-/* ---- the line ---------------------------------------------------- */
+/* ---- the line ---- */
 
 int flo_several_model(struct several_wish *wish, const char *text,
                       struct flo_err *err)
@@ -142,7 +142,7 @@ static void stop(struct several *s, const struct flo_err *err)
     event_base_loopbreak(s->base);
 }
 
-/* ---- the plan ---------------------------------------------------- */
+/* ---- the plan ---- */
 
 static enum flo_serve_cache cache_of(const struct flo_memory_rung *rung)
 {
@@ -220,7 +220,7 @@ static int plan_next(struct several *s, struct flo_err *err)
                   : flo_serve_plan(s->serve, &planning, &s->planner, err);
 }
 
-/* ---- what happens ------------------------------------------------ */
+/* ---- what happens ---- */
 
 static int load(void *context, unsigned index,
                 const struct flo_memory_rung *rung, struct flo_err *err)
@@ -278,7 +278,7 @@ static void on_signal(evutil_socket_t fd, short what, void *context)
     stop(context, NULL);
 }
 
-/* ---- all of it --------------------------------------------------- */
+/* ---- all of it ---- */
 
 static int open_serve(struct several *s, struct flo_err *err)
 {

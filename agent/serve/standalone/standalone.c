@@ -58,7 +58,7 @@ struct standalone {
     struct flo_err failure;
 };
 
-/* ---- the line ---------------------------------------------------- */
+/* ---- the line ---- */
 
 static struct standalone standalone = {
     .lora_room_mib = LORA_ROOM_MIB, .model_fd = -1, .packing_fd = -1};
@@ -170,7 +170,7 @@ static const struct flo_flag flags[] = {
     FLO_FLAGS_END,
 };
 
-/* ---- the model --------------------------------------------------- */
+/* ---- the model ---- */
 
 /* The packed weights next to the model, unless they are older; 0: none. */
 static int open_packed(const struct standalone *s, int model_fd)
@@ -254,7 +254,7 @@ static int load(struct standalone *s, struct flo_err *err)
     return flo_serve_load(s->serve, 0, FLO_ROLE_CURRENT, &model, err);
 }
 
-/* ---- packed weights ---------------------------------------------- */
+/* ---- packed weights ---- */
 
 static void stop(struct standalone *s, const struct flo_err *err);
 
@@ -386,7 +386,7 @@ static int describe(struct standalone *s, struct flo_err *err)
     return flo_sha256_file(s->file, &s->loaded.release, NULL, err);
 }
 
-/* ---- adapters ---------------------------------------------------- */
+/* ---- adapters ---- */
 
 static int start_change(struct standalone *s, const struct lora_file *drop,
                         const struct lora_file *file, struct flo_err *err)
@@ -474,7 +474,7 @@ static void on_hangup(evutil_socket_t fd, short what, void *context)
     change_next(s);
 }
 
-/* ---- what happens ------------------------------------------------ */
+/* ---- what happens ---- */
 
 static void stop(struct standalone *s, const struct flo_err *err)
 {
@@ -556,7 +556,7 @@ static void on_signal(evutil_socket_t fd, short what, void *context)
     stop(context, NULL);
 }
 
-/* ---- all of it --------------------------------------------------- */
+/* ---- all of it ---- */
 
 static int open_serve(struct standalone *s, struct flo_err *err)
 {

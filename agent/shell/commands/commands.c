@@ -15,7 +15,7 @@
 
 struct flo_args flo_agent_line;
 
-/* ---- the running agent -------------------------------------------------- */
+/* ---- the running agent ---- */
 
 /* FLO_E_ABSENT: no agent runs. */
 static int dial(const char *path, int *fd, struct flo_err *err)
@@ -103,7 +103,7 @@ static int error_of(const json_t *json, struct flo_err *err)
                     what == NULL ? "refused" : what);
 }
 
-/* ---- without an agent --------------------------------------------------- */
+/* ---- without an agent ---- */
 
 /* Looking at a device must not make one. */
 static int need_state(const struct flo_settings *settings, struct flo_err *err)
@@ -189,7 +189,7 @@ static int ask(const struct flo_args *args, json_t *request,
     return rv;
 }
 
-/* ---- rollback, remove ---------------------------------------------------- */
+/* ---- rollback, remove ---- */
 
 struct operation {
     enum flo_agent_event_kind kind;
@@ -282,7 +282,7 @@ const struct flo_verb flo_verb_remove = {
     .run = remove_model,
 };
 
-/* ---- update ------------------------------------------------------------- */
+/* ---- update ---- */
 
 struct bundle_head {
     struct flo_agent_execution execution;
@@ -435,7 +435,7 @@ const struct flo_verb flo_verb_update = {
     .run = update,
 };
 
-/* ---- status ------------------------------------------------------------- */
+/* ---- status ---- */
 
 /* The model as its record says. */
 static int read_model(struct flo_shell *shell, uint32_t index, const char *name,

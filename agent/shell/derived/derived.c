@@ -23,7 +23,7 @@ struct flo_deriving {
     uint64_t started_ms; /* of packing */
 };
 
-/* ---- what is known ------------------------------------------------ */
+/* ---- what is known ---- */
 
 /* A value that survives: how often this version failed to pack the model. */
 static void failure_key(const struct flo_digest *model, char *out,
@@ -105,7 +105,7 @@ int flo_shell_prefix_open(struct flo_shell *shell,
     return fd;
 }
 
-/* ---- the end of it ------------------------------------------------ */
+/* ---- the end of it ---- */
 
 void flo_shell_derive_cancel(struct flo_deriving *deriving)
 {
@@ -148,7 +148,7 @@ static void hash(struct flo_deriving *deriving, flo_hashing_done *done)
     }
 }
 
-/* ---- packing ------------------------------------------------------ */
+/* ---- packing ---- */
 
 /* Packing failed: the model's own rows serve. */
 static void go_unpacked(struct flo_deriving *deriving,
@@ -297,7 +297,7 @@ static void begin_packing(struct flo_deriving *deriving)
     }
 }
 
-/* ---- packed weights that are here --------------------------------- */
+/* ---- packed weights that are here ---- */
 
 /* The packed weights are gone or wrong, and are made again. */
 static void pack_again(struct flo_deriving *deriving, const struct flo_err *why)

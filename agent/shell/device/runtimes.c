@@ -19,7 +19,7 @@ static const struct flo_config_row rows[] = {
 #undef FLO_CONFIG
 };
 
-/* ---- who may write -------------------------------------------------------- */
+/* ---- who may write ---- */
 
 static int check_owner(const char *path, struct flo_err *err)
 {
@@ -40,7 +40,7 @@ static int check_owner(const char *path, struct flo_err *err)
     return 0;
 }
 
-/* ---- one file ------------------------------------------------------------- */
+/* ---- one file ---- */
 
 static int read_abilities(const struct flo_config *config, uint64_t *out,
                           struct flo_err *err)
@@ -225,7 +225,7 @@ void flo_runtimes_deinit(struct flo_device_runtime *runtime)
     memset(runtime, 0, sizeof(*runtime));
 }
 
-/* ---- all ------------------------------------------------------------------ */
+/* ---- all ---- */
 
 static int compare(const void *a, const void *b)
 {

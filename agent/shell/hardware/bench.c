@@ -25,7 +25,7 @@ struct flo_bench_child {
     char answer[FLO_BENCH_BYTES_MAX];
 };
 
-/* ---- what it is of ----------------------------------------------- */
+/* ---- what it is of ---- */
 
 static void add(struct flo_buf *text, const char *key, const char *value)
 {
@@ -66,7 +66,7 @@ static int digest_of(const struct flo_shell *shell, char out[FLO_DIGEST_TEXT],
     return 0;
 }
 
-/* ---- its numbers ------------------------------------------------- */
+/* ---- its numbers ---- */
 
 void flo_bench_load(struct flo_shell *shell)
 {
@@ -107,7 +107,7 @@ static void take(struct flo_shell *shell, struct flo_bench *bench)
     flo_queue_wake(&shell->queue);
 }
 
-/* ---- the process ------------------------------------------------- */
+/* ---- the process ---- */
 
 void flo_bench_cancel(struct flo_shell *shell)
 {

@@ -10,7 +10,7 @@
 
 #define TICK_MS 1000
 
-/* ---- busy or idle ------------------------------------------------ */
+/* ---- busy or idle ---- */
 
 static bool is_busy(const struct flo_shell *shell)
 {
@@ -48,7 +48,7 @@ static void look_at_bench(struct flo_shell *shell, uint64_t now)
     }
 }
 
-/* ---- heat and battery -------------------------------------------- */
+/* ---- heat and battery ---- */
 
 static void tell(struct flo_shell *shell, const char *what)
 {
@@ -93,7 +93,7 @@ static void look_at_power(struct flo_shell *shell, uint64_t now)
     }
 }
 
-/* ---- memory ------------------------------------------------------ */
+/* ---- memory ---- */
 
 /* Rungs of the models as they are here now. */
 static size_t gather(struct flo_shell *shell,
@@ -184,7 +184,7 @@ static void load_again(struct flo_shell *shell, uint32_t i)
     flo_queue_post(&shell->queue, &event);
 }
 
-/* ---- the tick ---------------------------------------------------- */
+/* ---- the tick ---- */
 
 static void on_tick(evutil_socket_t fd, short events, void *context)
 {

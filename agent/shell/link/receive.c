@@ -27,7 +27,7 @@ static void subscribe(struct flo_shell *shell, enum flo_topic topic,
     }
 }
 
-/* ---- in ----------------------------------------------------------------- */
+/* ---- in ---- */
 
 static void take_desired(struct flo_shell *shell, const struct flo_heard *heard)
 {
@@ -89,7 +89,7 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
     }
 }
 
-/* ---- the connection ----------------------------------------------------- */
+/* ---- the connection ---- */
 
 static void on_connected(void *context, bool session_present)
 {

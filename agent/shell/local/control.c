@@ -21,7 +21,7 @@
 #define REQUEST_BYTES_MAX 8192
 #define UNREAD_BYTES_MAX (1u << 20) /* of answers */
 
-/* ---- requests ----------------------------------------------------------- */
+/* ---- requests ---- */
 
 static void refuse(struct flo_operator *client, const struct flo_err *err)
 {
@@ -187,7 +187,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd,
     bufferevent_enable(client->stream, EV_READ | EV_WRITE);
 }
 
-/* ---- open, close -------------------------------------------------------- */
+/* ---- open, close ---- */
 
 int flo_control_open(struct flo_shell *shell, struct flo_err *err)
 {

@@ -10,7 +10,7 @@
 #include "agent/shell/orders/orders.h"
 #include "agent/shell/queue/timers.h"
 
-/* ---- deploy ------------------------------------------------------------- */
+/* ---- deploy ---- */
 
 static void execution_of(const struct flo_order *order, uint32_t attempt,
                          struct flo_agent_execution *out)
@@ -48,7 +48,7 @@ static void deploy(struct flo_shell *shell, const struct flo_order *order,
     execution_of(order, attempt, &out->execution);
 }
 
-/* ---- everything else ---------------------------------------------------- */
+/* ---- everything else ---- */
 
 void flo_shell_pauses(const struct flo_shell *shell,
                       struct flo_agent_pauses *out)
@@ -89,7 +89,7 @@ static void act(struct flo_shell *shell, const struct flo_order *order,
     }
 }
 
-/* ---- where it stands ---------------------------------------------------- */
+/* ---- where it stands ---- */
 
 /* Written or nothing: the next start would not know an order that is only in
  * memory. */
@@ -441,7 +441,7 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope,
     return is_told;
 }
 
-/* ---- without an order --------------------------------------------------- */
+/* ---- without an order ---- */
 
 /* Name and policy of an execution that no rollout began. */
 static void name_own(struct flo_shell *shell, const char *word,

@@ -47,7 +47,7 @@ static const char *const schema[] = {
     "UPDATE event SET kind = 2 WHERE instr(body, '\"type\":\"serving\"');"
     "DELETE FROM answer WHERE instr(body, '\"outcome\":\"running\"');"};
 
-/* ---- open --------------------------------------------------------------- */
+/* ---- open ---- */
 
 static int open_db(struct flo_outbox_db *db, const char *path,
                    struct flo_err *err)

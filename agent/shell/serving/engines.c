@@ -10,7 +10,7 @@ static enum flo_agent_role agent_role(enum flo_serve_role role)
     return role == FLO_ROLE_CURRENT ? FLO_AGENT_CURRENT : FLO_AGENT_BESIDE;
 }
 
-/* ---- what serve tells --------------------------------------------------- */
+/* ---- what serve tells ---- */
 
 /* The engine does not take the packed weights that it was given. */
 static void load_again(struct flo_shell *shell, uint32_t model,

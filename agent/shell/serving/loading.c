@@ -32,7 +32,7 @@ struct flo_shell_loading {
     int file_fd; /* of the one that is hashed; -1: none */
 };
 
-/* ---- the end of it ------------------------------------------------ */
+/* ---- the end of it ---- */
 
 static void loading_free(struct flo_shell_loading *loading)
 {
@@ -120,7 +120,7 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
     }
 }
 
-/* ---- hashing ------------------------------------------------------ */
+/* ---- hashing ---- */
 
 static void on_beat(evutil_socket_t fd, short events, void *context)
 {
@@ -155,7 +155,7 @@ static void hash(struct flo_shell_loading *loading, flo_hashing_done *done)
     }
 }
 
-/* ---- what is derived of the model --------------------------------- */
+/* ---- what is derived of the model ---- */
 
 static void on_gets_on(void *context)
 {
@@ -188,7 +188,7 @@ static void derive(struct flo_shell_loading *loading)
     }
 }
 
-/* ---- the model's file --------------------------------------------- */
+/* ---- the model's file ---- */
 
 static void model_hashed(void *context, const struct flo_digest *digest,
                          const struct flo_err *failure)
@@ -245,7 +245,7 @@ void flo_shell_load_model(struct flo_shell *shell, uint32_t model,
     }
 }
 
-/* ---- files of a release for a runtime ------------------------------ */
+/* ---- files of a release for a runtime ---- */
 
 static void hash_next(struct flo_shell_loading *loading);
 

@@ -29,7 +29,7 @@ static void on_timer(evutil_socket_t fd, short events, void *context)
     flo_queue_wake(&shell->queue);
 }
 
-/* ---- the plan ----------------------------------------------------------- */
+/* ---- the plan ---- */
 
 static void post(struct flo_shell *shell, uint32_t model,
                  enum flo_agent_event_kind kind, bool is_on_demand,
@@ -144,7 +144,7 @@ static bool is_planned(struct flo_shell *shell)
            (!is_changed(shell) && shell->memory.is_planned) || plan(shell);
 }
 
-/* ---- room --------------------------------------------------------------- */
+/* ---- room ---- */
 
 static bool is_seated(const struct flo_shell *shell, uint32_t model,
                       enum flo_agent_role role)
@@ -237,7 +237,7 @@ static bool has_room(struct flo_shell *shell, uint32_t model,
     return false;
 }
 
-/* ---- seats -------------------------------------------------------------- */
+/* ---- seats ---- */
 
 static void sit(struct flo_shell *shell, uint32_t model,
                 enum flo_agent_role role)

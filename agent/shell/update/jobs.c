@@ -67,7 +67,7 @@ static void job_failed(struct flo_shell *shell, uint32_t model, uint32_t number,
     flo_queue_post(&shell->queue, &event);
 }
 
-/* ---- what it says ------------------------------------------------------- */
+/* ---- what it says ---- */
 
 static void copy_plan(const json_t *json, struct flo_agent_detail *detail)
 {
@@ -242,7 +242,7 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
                "the updater ended without an answer", true);
 }
 
-/* ---- start, cancel ------------------------------------------------------ */
+/* ---- start, cancel ---- */
 
 static json_t *job_json(struct flo_shell *shell, uint32_t model)
 {

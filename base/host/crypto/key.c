@@ -88,7 +88,7 @@ static int pem_copy(const char *pem, size_t bytes, char **out,
     return 0;
 }
 
-/* ---- private keys ------------------------------------------------------- */
+/* ---- private keys ---- */
 
 static struct flo_key *key_new(struct flo_err *err)
 {
@@ -230,7 +230,7 @@ int flo_key_save(const struct flo_key *key, const char *path,
     return rv;
 }
 
-/* ---- public keys -------------------------------------------------------- */
+/* ---- public keys ---- */
 
 int flo_public_key_parse(const char *pem, size_t bytes,
                          struct flo_public_key *out, struct flo_err *err)
@@ -288,7 +288,7 @@ int flo_public_key_save(const struct flo_public_key *key, const char *path,
     return flo_file_write(path, pem, strlen(pem), 0644, err);
 }
 
-/* ---- signatures --------------------------------------------------------- */
+/* ---- signatures ---- */
 
 int flo_sign(const struct flo_key *key, const void *data, size_t bytes,
              uint8_t *signature, struct flo_err *err)

@@ -232,7 +232,7 @@ void flo_httpd_answer_err(struct flo_httpd_request *request,
     flo_httpd_answer_refusal(request, flo_httpd_status_of(err->code), err);
 }
 
-/* ---- files ------------------------------------------------------- */
+/* ---- files ---- */
 
 /* Is `etag` (quoted) in an If-None-Match list? */
 static bool etag_matches(const char *list, const char *etag)
@@ -391,7 +391,7 @@ void flo_httpd_answer_file(struct flo_httpd_request *request, int fd,
     finish(request);
 }
 
-/* ---- streams ----------------------------------------------------- */
+/* ---- streams ---- */
 
 void flo_httpd_stream_begin(struct flo_httpd_request *request, int status,
                             const char *content_type)

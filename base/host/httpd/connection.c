@@ -29,7 +29,7 @@
 
 static void connection_process(struct httpd_connection *connection);
 
-/* ---- small ones -------------------------------------------------- */
+/* ---- small ones ---- */
 
 static void arm(struct httpd_connection *connection, uint64_t ms)
 {
@@ -65,7 +65,7 @@ static void request_abandon(struct flo_httpd_request *request)
     }
 }
 
-/* ---- room -------------------------------------------------------- */
+/* ---- room ---- */
 
 static bool is_full(const struct flo_httpd *httpd)
 {
@@ -166,7 +166,7 @@ static void refuse(struct httpd_connection *connection, int status,
     flo_httpd_answer_refusal(connection->request, status, err);
 }
 
-/* ---- head -------------------------------------------------------- */
+/* ---- head ---- */
 
 bool flo_httpd_host_is(const char *const *hosts, const char *host)
 {
@@ -346,7 +346,7 @@ static bool read_head(struct httpd_connection *connection)
     return true;
 }
 
-/* ---- body -------------------------------------------------------- */
+/* ---- body ---- */
 
 /* One piece of body to the handler; false: the request was refused. */
 static bool take_body(struct httpd_connection *connection, const char *data,
@@ -426,7 +426,7 @@ static bool read_body(struct httpd_connection *connection)
     }
 }
 
-/* ---- going on ---------------------------------------------------- */
+/* ---- going on ---- */
 
 /* Everything is written: next request, or the end. */
 static void flushed(struct httpd_connection *connection)
@@ -620,7 +620,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* ---- accept ------------------------------------------------------ */
+/* ---- accept ---- */
 
 static void turn_away(const struct httpd_listener *listener, int fd)
 {
@@ -746,7 +746,7 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     mind_room(httpd);
 }
 
-/* ---- the server -------------------------------------------------- */
+/* ---- the server ---- */
 
 int flo_httpd_open(struct event_base *base,
                    const struct flo_httpd_options *options,

@@ -14,7 +14,7 @@
  * on a unix socket fail at once (EAGAIN) for clients that do not block */
 #define ACCEPT_BACKLOG 1024
 
-/* ---- sockets ----------------------------------------------------- */
+/* ---- sockets ---- */
 
 static int bind_fail(struct flo_err *err, const char *address)
 {

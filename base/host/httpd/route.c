@@ -154,7 +154,7 @@ void flo_httpd_route_methods(const struct flo_httpd *httpd,
     request->n_params = 0;
 }
 
-/* ---- the request ------------------------------------------------- */
+/* ---- the request ---- */
 
 const char *flo_httpd_method(const struct flo_httpd_request *request)
 {

@@ -16,7 +16,7 @@
 #define TURN_MS 10 /* of handling: no number of messages is a bound of time */
 #define CLOSE_WAIT_MS 1000
 
-/* ---- from the queue to the handlers ------------------------------------- */
+/* ---- from the queue to the handlers ---- */
 
 static void handle(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item)
 {
@@ -72,7 +72,7 @@ static void on_wake(evutil_socket_t fd, short events, void *context)
     flo_mqtt_queue_wake(&mqtt->queue);
 }
 
-/* ---- open --------------------------------------------------------------- */
+/* ---- open ---- */
 
 static void options_free(struct flo_mqtt_options *options)
 {
@@ -178,7 +178,7 @@ int flo_mqtt_open(struct event_base *base,
     return 0;
 }
 
-/* ---- close -------------------------------------------------------------- */
+/* ---- close ---- */
 
 static void note_closed(struct flo_mqtt *mqtt)
 {

@@ -20,7 +20,7 @@
 #define AUTHORITY_BYTES_MAX (64u << 10)
 #define SHORT_LIVES_MAX 3
 
-/* ---- paho's threads ------------------------------------------------------ */
+/* ---- paho's threads ---- */
 
 static int paho_message(void *context, char *topic, int topic_bytes,
                         MQTTAsync_message *message)
@@ -88,7 +88,7 @@ static int paho_tls_line(const char *text, size_t bytes, void *context)
     return 1;
 }
 
-/* ---- connecting, on the loop's thread ----------------------------------- */
+/* ---- connecting, on the loop's thread ---- */
 
 static int start_connect(struct flo_mqtt *mqtt)
 {
@@ -252,7 +252,7 @@ void flo_mqtt_on_retry(evutil_socket_t fd, short events, void *context)
     }
 }
 
-/* ---- how it goes -------------------------------------------------------- */
+/* ---- how it goes ---- */
 
 void flo_mqtt_on_connected(struct flo_mqtt *mqtt, bool session_present)
 {
@@ -309,7 +309,7 @@ void flo_mqtt_on_lost(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item)
     plan_retry(mqtt, &err);
 }
 
-/* ---- paho's client ------------------------------------------------------ */
+/* ---- paho's client ---- */
 
 /* mqtts://h:p -> ssl://h:p; mqtt:// only on loopback. */
 static int paho_url(const struct flo_mqtt_options *options, char *out,

@@ -106,7 +106,7 @@ void flo_mqtt_requests_free(struct flo_mqtt *mqtt)
     }
 }
 
-/* ---- paho's threads ------------------------------------------------------ */
+/* ---- paho's threads ---- */
 
 static void delivered(struct flo_mqtt_request *request, bool is_delivered,
                       int reason)
@@ -154,7 +154,7 @@ static void paho_subscribe_failed(void *context, MQTTAsync_failureData5 *data)
     subscribed(context, (int)data->reasonCode);
 }
 
-/* ---- the loop's thread -------------------------------------------------- */
+/* ---- the loop's thread ---- */
 
 static int not_connected(const struct flo_mqtt *mqtt, struct flo_err *err)
 {

@@ -53,7 +53,7 @@ void flo_config_cleanup(struct flo_config **config)
     *config = NULL;
 }
 
-/* ---- errors ------------------------------------------------------------- */
+/* ---- errors ---- */
 
 static int fail_at(const struct place *place, int code, struct flo_err *err,
                    const char *format, ...) FLO_PRINTF(4, 5);
@@ -163,7 +163,7 @@ static int fail_type(const struct place *place,
     return FLO_E_CFG_TYPE;
 }
 
-/* ---- values ------------------------------------------------------------- */
+/* ---- values ---- */
 
 bool flo_size_parse(const char *text, uint64_t *bytes)
 {
@@ -373,7 +373,7 @@ static json_t *json_of_text(const struct flo_config_row *row, const char *text)
     return json_string(text);
 }
 
-/* ---- keys --------------------------------------------------------------- */
+/* ---- keys ---- */
 
 static size_t row_index(const struct flo_config *config, const char *key)
 {
@@ -532,7 +532,7 @@ static int check_required(const struct flo_config *config, struct flo_err *err)
     return 0;
 }
 
-/* ---- the whole ---------------------------------------------------------- */
+/* ---- the whole ---- */
 
 /* Takes over the parsed file, also when it fails. */
 static int config_take(struct flo_yaml *yaml, const struct flo_config_row *rows,
@@ -594,7 +594,7 @@ int flo_config_load(const char *path, const struct flo_config_row *rows,
     return rv < 0 ? rv : config_take(yaml, rows, count, out, err);
 }
 
-/* ---- asking ------------------------------------------------------------- */
+/* ---- asking ---- */
 
 static const struct value *value_of(const struct flo_config *config,
                                     const char *key, unsigned types)

@@ -80,7 +80,7 @@ void flo_json_cleanup(json_t **json)
     *json = NULL;
 }
 
-/* ---- fields ------------------------------------------------------------ */
+/* ---- fields ---- */
 
 static const char *type_name(const json_t *json)
 {
@@ -362,7 +362,7 @@ int flo_json_get_uuid(const json_t *object, const char *key, const char **out,
     return 0;
 }
 
-/* ---- writing ------------------------------------------------------------ */
+/* ---- writing ---- */
 
 static int add_to_buf(const char *text, size_t bytes, void *data)
 {

@@ -53,7 +53,7 @@ const char *flo_yaml_name(const struct flo_yaml *yaml)
     return yaml->name;
 }
 
-/* ---- errors ------------------------------------------------------------- */
+/* ---- errors ---- */
 
 static int refuse(struct reader *reader, yaml_mark_t mark, const char *what)
 {
@@ -96,7 +96,7 @@ static int next_event(struct reader *reader, yaml_event_t *event)
                : parser_failed(reader);
 }
 
-/* ---- scalars ------------------------------------------------------------ */
+/* ---- scalars ---- */
 
 static bool is_one_of(const char *text, const char *const *words)
 {
@@ -200,7 +200,7 @@ static int scalar_value(struct reader *reader, const yaml_event_t *event,
     return *out != NULL ? 0 : no_memory(reader);
 }
 
-/* ---- nodes -------------------------------------------------------------- */
+/* ---- nodes ---- */
 
 /* Remember the line of the next node in document order. */
 static int note_line(struct reader *reader, yaml_mark_t mark)
@@ -362,7 +362,7 @@ static int read_node(struct reader *reader, yaml_event_t *event, unsigned depth,
     return rv;
 }
 
-/* ---- documents ---------------------------------------------------------- */
+/* ---- documents ---- */
 
 static int read_document(struct reader *reader, const yaml_event_t *start)
 {
@@ -452,7 +452,7 @@ int flo_yaml_load(const char *path, struct flo_yaml **out, struct flo_err *err)
     return rv < 0 ? rv : flo_yaml_parse(text, bytes, path, out, err);
 }
 
-/* ---- lines -------------------------------------------------------------- */
+/* ---- lines ---- */
 
 /* Nodes of a tree, itself included. */
 static size_t node_count(json_t *node)

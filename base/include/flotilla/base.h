@@ -23,7 +23,7 @@
 #define FLO_CLEANUP(fn) __attribute__((cleanup(fn)))
 #define FLO_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* ---- errors -------------------------------------------------------- */
+/* ---- errors ---- */
 
 /* Exit codes of all programs; see base/errors.def. */
 enum flo_exit {
@@ -92,7 +92,7 @@ int flo_error_code(const char *id);
  * exit code: `return flo_err_print(stderr, &err);`. */
 int flo_err_print(FILE *file, const struct flo_err *err);
 
-/* ---- checked arithmetic and bytes ----------------------------------- */
+/* ---- checked arithmetic and bytes ---- */
 
 /* false and *out untouched when the result does not fit. */
 static inline bool flo_add_u64(uint64_t a, uint64_t b, uint64_t *out)
@@ -196,7 +196,7 @@ FLO_MUST_USE int flo_url_check(const char *url, const struct flo_url_kind *kind,
 const char *flo_nearest(const char *word, const char *const *words,
                         size_t count);
 
-/* ---- names and digests ---------------------------------------------- */
+/* ---- names and digests ---- */
 
 #define FLO_NAME_MAX 64     /* characters of a model, group or fleet name */
 #define FLO_DIGEST_BYTES 32 /* SHA-256 */
@@ -235,7 +235,7 @@ void flo_uuid_make(char *out);
 /* Fill with the kernel's random bytes (getrandom); never fails. */
 void flo_random(void *out, size_t bytes);
 
-/* ---- time ------------------------------------------------------------ */
+/* ---- time ---- */
 
 /* Milliseconds since boot, suspend included (CLOCK_BOOTTIME): all timers. */
 uint64_t flo_now_ms(void);
@@ -255,7 +255,7 @@ bool flo_time_parse(const char *text, uint64_t *wall_ms);
 /* "1500ms" "30s" "15m" "6h" "2d"; false when it is not. */
 bool flo_duration_parse(const char *text, uint64_t *ms);
 
-/* ---- log -------------------------------------------------------------- */
+/* ---- log ---- */
 
 enum flo_log_level { FLO_LOG_ERROR, FLO_LOG_WARN, FLO_LOG_INFO, FLO_LOG_DEBUG };
 /* One line on stderr: "<time> <level> <area> <sentence>", control characters
@@ -270,7 +270,7 @@ void flo_log_level_set(enum flo_log_level level);
  * more.  It must not log. */
 void flo_log_keep(void (*keep)(const char *line, size_t bytes));
 
-/* ---- histogram ---------------------------------------------------------- */
+/* ---- histogram ---- */
 
 /* Mergeable log-linear histogram of non-negative integers (us, bytes,
  * milli-tokens/s): 32 buckets per octave below 2^40, so a percentile is off
@@ -306,7 +306,7 @@ FLO_MUST_USE int flo_histogram_decode(const char *text, size_t chars,
                                       struct flo_histogram *out,
                                       struct flo_err *err);
 
-/* ---- files -------------------------------------------------------------- */
+/* ---- files ---- */
 
 /* Whole regular file (never a FIFO or device) of at most bytes_max into a
  * malloc'ed, NUL-terminated block that the caller frees.  FLO_E_IO_OPEN,
@@ -350,7 +350,7 @@ uint64_t flo_fd_disk_free(int fd); /* of the disk that it lies on */
 bool flo_path_join(char *out, size_t out_bytes, const char *dir,
                    const char *name);
 
-/* ---- a cache of packed weights ------------------------------------------- */
+/* ---- a cache of packed weights ---- */
 
 #define FLO_PACKS_BYTES_MAX ((uint64_t)8 << 30) /* of all its files */
 
@@ -384,7 +384,7 @@ FLO_MUST_USE int flo_packs_commit(struct flo_packs *cache, int fd, int model_fd,
 void flo_fd_cleanup(int *fd);
 void flo_free_cleanup(void *pointer_to_pointer);
 
-/* ---- CPUs ---------------------------------------------------------------- */
+/* ---- CPUs ---- */
 
 /* CPUs that this process can keep busy: its affinity, or the CPU quota of its
  * cgroups (version 2) where that is less; at least 1.  A process that may open
@@ -394,7 +394,7 @@ unsigned flo_cpus_allowed(void);
  * there is no quota.  Pure. */
 unsigned flo_cpus_of_quota(const char *cpu_max);
 
-/* ---- processes ----------------------------------------------------------- */
+/* ---- processes ---- */
 
 /* Start argv[0] (a path) with `fd` (or -1) as descriptor 3, every other
  * descriptor above 2 closed, PR_SET_PDEATHSIG SIGKILL, signals at default.

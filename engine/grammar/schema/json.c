@@ -65,7 +65,7 @@ bool flo_tree_whole(const struct flo_tree_node *node, int64_t least,
     return i == node->bytes && *out >= least && *out <= most;
 }
 
-/* ---- reading ------------------------------------------------------------- */
+/* ---- reading ---- */
 
 /* Over a text that is only looked at, or that becomes a tree. */
 struct reader {
@@ -337,7 +337,7 @@ void flo_tree_deinit(struct flo_tree *tree)
     *tree = (struct flo_tree){0};
 }
 
-/* ---- writing ------------------------------------------------------------- */
+/* ---- writing ---- */
 
 static void print_string(const char *text, size_t bytes, struct flo_buf *out)
 {

@@ -34,7 +34,7 @@ static const char common[] =
 static const char *const type_names[] = {
     "object", "array", "string", "number", "integer", "boolean", "null"};
 
-/* ---- one rule ----------------------------------------------------------- */
+/* ---- one rule ---- */
 
 /* The types of "type", which is a name or a list; *odd: an entry that is no
  * type. */
@@ -147,7 +147,7 @@ static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
     }
 }
 
-/* ---- alternatives -------------------------------------------------------- */
+/* ---- alternatives ---- */
 
 /* One alternative of a oneOf. */
 struct alternative {
@@ -344,7 +344,7 @@ static void put_item(struct flo_schema *s, const struct flo_tree_node *schema)
     }
 }
 
-/* ---- the whole ---------------------------------------------------------- */
+/* ---- the whole ---- */
 
 static int read_tree(struct flo_tree *tree, char *text, size_t bytes,
                      struct flo_err *err)

@@ -10,7 +10,7 @@
 #define WHOLE_MAX 999999999999999
 #define NAME_BYTES_MAX 60
 
-/* ---- objects ------------------------------------------------------------- */
+/* ---- objects ---- */
 
 struct member {
     const char *name;
@@ -244,7 +244,7 @@ static void value_object(struct flo_schema *s,
     free(o.members);
 }
 
-/* ---- arrays -------------------------------------------------------------- */
+/* ---- arrays ---- */
 
 static const struct flo_tree_node *
 get(struct flo_schema *s, const struct flo_tree_node *schema, const char *place)
@@ -337,7 +337,7 @@ static void value_array(struct flo_schema *s,
     flo_program_text(p, "]");
 }
 
-/* ---- strings ------------------------------------------------------------- */
+/* ---- strings ---- */
 
 #define DATE                                                                   \
     "[12] [0-9]{3} \"-\" ((\"0\" [13578] | \"1\" [02]) \"-\" (\"0\" [1-9] | "  \
@@ -410,7 +410,7 @@ static void value_string(struct flo_schema *s,
     flo_program_text(s->program, "\"");
 }
 
-/* ---- numbers ------------------------------------------------------------- */
+/* ---- numbers ---- */
 
 static int64_t larger(int64_t a, int64_t b)
 {

@@ -54,7 +54,7 @@ bool flo_schema_constrains(struct flo_schema *s, const struct flo_tree_node *n)
     return flo_schema_keyword_types(s, n) != 0 && !is_private;
 }
 
-/* ---- telling ------------------------------------------------------------ */
+/* ---- telling ---- */
 
 static void put_place(const struct flo_schema *s, uint32_t item,
                       struct flo_buf *out)
@@ -85,7 +85,7 @@ void flo_schema_refuse(struct flo_schema *s, const char *place,
     flo_buf_deinit(&pointer);
 }
 
-/* ---- walking ------------------------------------------------------------- */
+/* ---- walking ---- */
 
 bool flo_schema_walk(struct flo_schema *s, size_t steps)
 {
@@ -143,7 +143,7 @@ bool flo_schema_same(struct flo_schema *s, const struct flo_tree_node *a,
     return x == NULL && y == NULL;
 }
 
-/* ---- the list ----------------------------------------------------------- */
+/* ---- the list ---- */
 
 void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
                      const char *keyword, const char *name, size_t name_bytes)

@@ -26,7 +26,7 @@ struct flo_sampler;
 #define FLO_ENGINE_CONTEXT_MAX (1u << 20)
 #define FLO_ENGINE_CONTEXT_DEFAULT 2048u
 
-/* ---- opening -------------------------------------------------------- */
+/* ---- opening ---- */
 
 enum flo_kv_type {
     FLO_KV_AUTO, /* f16, or q8_0 where the budget asks for it */
@@ -154,7 +154,7 @@ struct flo_engine_info {
 /* Borrowed; valid until flo_engine_close(). */
 const struct flo_engine_info *flo_engine_info(const struct flo_engine *engine);
 
-/* ---- sessions ------------------------------------------------------- */
+/* ---- sessions ---- */
 
 /* Take one of the engine's sessions, empty.  FLO_E_INFER_BUSY: all taken. */
 FLO_MUST_USE int flo_session_open(struct flo_engine *engine,
@@ -212,7 +212,7 @@ struct flo_timings {
 void flo_session_timings(const struct flo_session *session,
                          struct flo_timings *timings);
 
-/* ---- sampling ------------------------------------------------------- */
+/* ---- sampling ---- */
 
 #define FLO_REPEAT_LAST_MAX 256
 
@@ -257,7 +257,7 @@ void flo_sampler_accept(struct flo_sampler *sampler, int32_t token);
 void flo_sampler_sample(struct flo_sampler *sampler, const float *logits,
                         struct flo_sample *sample);
 
-/* ---- text ----------------------------------------------------------- */
+/* ---- text ---- */
 
 /* These functions need info.has_vocabulary.  Without it they fail with the
  * error of reading the vocabulary at open (FLO_E_GGUF_VOCAB,

@@ -6,7 +6,7 @@
 
 #include <flotilla/engine.h>
 
-/* ---- log-probabilities ---------------------------------------------- */
+/* ---- log-probabilities ---- */
 
 #define FLO_LOGPROBS_MAX 20u
 #define FLO_LOGPROB_MIN (-9999.0f) /* also for logits that are not finite */
@@ -24,7 +24,7 @@ struct flo_logprob {
 uint32_t flo_logprobs(const float *logits, uint32_t n_vocab, int32_t token,
                       uint32_t count, struct flo_logprob *out);
 
-/* ---- embeddings ------------------------------------------------------ */
+/* ---- embeddings ---- */
 
 enum flo_pooling {
     FLO_POOLING_MEAN, /* add the final states of all tokens */

@@ -288,7 +288,7 @@ void flo_wire_logprob_add(struct flo_buf *out,
 bool flo_wire_logprob_next(struct flo_wire_text *rest,
                            struct flo_wire_logprob *logprob);
 
-/* ---- abilities ---------------------------------------------------- */
+/* ---- abilities ---- */
 
 enum flo_wire_ability_bit {
 #define FLO_ABILITY(name, bit, word, text) FLO_ABILITY_##name = 1 << (bit),

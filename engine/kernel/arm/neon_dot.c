@@ -4,7 +4,7 @@
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 
-/* ---- the input ---------------------------------------------------------- */
+/* ---- the input ---- */
 
 /* One block of 32 to slot `index`.  The largest code of 16 bits is such that
  * its upper byte, rounded, fits. */
@@ -36,7 +36,7 @@ void flo_neon_quantise_packed(const float *values,
     }
 }
 
-/* ---- products ----------------------------------------------------------- */
+/* ---- products ---- */
 
 FLO_INLINE void dots(const int8x16_t *w, const struct flo_code_slot *x,
                      const int upper, const int from, const int to,

@@ -40,7 +40,7 @@ FLO_INLINE uint8x16_t bit_where(uint8x16_t bytes, uint8x16_t test, uint8_t bit)
     return vandq_u8(vtstq_u8(bytes, test), vdupq_n_u8(bit));
 }
 
-/* ---- types of 32 values ------------------------------------------------ */
+/* ---- types of 32 values ---- */
 
 /* Scale, offset (of some), fifth bits (of some: value i's in bit i of four
  * bytes), nibbles of which `less` is to be taken. */
@@ -106,7 +106,7 @@ FLO_INLINE void unpack_iq4_nl(const uint8_t *row, size_t index,
     grid(p + 2, out);
 }
 
-/* ---- types of 256 values (layouts: ref_codes.c) ------------------------ */
+/* ---- types of 256 values (layouts: ref_codes.c) ---- */
 
 FLO_INLINE void scales_k4(const uint8_t *p, size_t sub, struct block *out)
 {
@@ -206,7 +206,7 @@ FLO_INLINE void unpack_iq4_xs(const uint8_t *row, size_t index,
     grid(p + 8 + sub * 16, out);
 }
 
-/* ---- products ---------------------------------------------------------- */
+/* ---- products ---- */
 
 enum form { PLAIN, OFFSET, HALVES, HALVES_OFFSET }; /* of a type's blocks */
 

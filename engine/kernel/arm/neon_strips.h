@@ -56,7 +56,7 @@ typedef void flo_dots_fn(const int8x16_t *w, const struct flo_code_slot *x,
                          const int upper, const int from, const int to,
                          int32x4_t *sum);
 
-/* ---- weights ------------------------------------------------------------ */
+/* ---- weights ---- */
 
 /* Group g of a plane, four rows. */
 FLO_INLINE uint8x16_t flo_plane(const uint8_t *p, const unsigned bits,
@@ -150,7 +150,7 @@ FLO_INLINE void flo_load_scales(const enum flo_form form, const uint8_t *halves,
     }
 }
 
-/* ---- products ----------------------------------------------------------- */
+/* ---- products ---- */
 
 FLO_INLINE struct flo_code_slot
 flo_load_slot(const enum flo_precision precision,

@@ -99,7 +99,7 @@ FLO_INLINE flo_ints flo_dot_4(flo_ints acc, flo_ints w, const int8_t *x)
 #endif
 }
 
-/* ---- codes ------------------------------------------------------------- */
+/* ---- codes ---- */
 
 FLO_INLINE flo_ints flo_load_ints(const uint8_t *p)
 {
@@ -216,7 +216,7 @@ FLO_INLINE void codes_grid(const uint8_t *high, const uint8_t *low,
     }
 }
 
-/* ---- scales ------------------------------------------------------------ */
+/* ---- scales ---- */
 
 /* An f16 of each row. */
 FLO_INLINE flo_floats flo_load_halves(const uint8_t *p)

@@ -47,7 +47,7 @@ static size_t tile_tokens(const struct flo_activations *x, size_t first)
     return x->tokens - first < TILE ? x->tokens - first : TILE;
 }
 
-/* ---- one block --------------------------------------------------------- */
+/* ---- one block ---- */
 
 FLO_INLINE flo_ints broadcast(const void *p)
 {
@@ -202,7 +202,7 @@ FLO_INLINE struct input skip(struct input x, size_t tokens, const int bytes)
     };
 }
 
-/* ---- strips ------------------------------------------------------------ */
+/* ---- strips ---- */
 
 /* The strips of a matrix. */
 struct strips {
@@ -419,7 +419,7 @@ MATMUL(q6_k, Q6_K, codes_6, 16, 5)
 MATMUL(iq4_nl, IQ4_NL, codes_grid, HALF, 7)
 MATMUL(iq4_xs, IQ4_XS, codes_grid, BYTE, 7)
 
-/* ---- the tokens' form -------------------------------------------------- */
+/* ---- the tokens' form ---- */
 
 /* One block of 32 as codes of 1 or 2 bytes, with their sums; returns its
  * scale, NaN when a value is not finite. */

@@ -15,7 +15,7 @@
 
 #define SCALE_MAX 100.0f
 
-/* ---- room -------------------------------------------------------------- */
+/* ---- room ---- */
 
 /* Pointers into the arena, or (without memory) only its bytes. */
 static void *take_floats(struct flo_arena *arena, uint64_t count)
@@ -44,7 +44,7 @@ int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err)
     return rv;
 }
 
-/* ---- loading ----------------------------------------------------------- */
+/* ---- loading ---- */
 
 /* An adapter on its way in. */
 struct load {
@@ -320,7 +320,7 @@ flo_adapter_info(const struct flo_adapter *adapter)
     return &adapter->info;
 }
 
-/* ---- sessions ---------------------------------------------------------- */
+/* ---- sessions ---- */
 
 bool flo_session_has_adapter(const struct flo_session *session,
                              const struct flo_adapter *adapter, float scale)
@@ -349,7 +349,7 @@ int flo_session_set_adapter(struct flo_session *session,
     return 0;
 }
 
-/* ---- products ---------------------------------------------------------- */
+/* ---- products ---- */
 
 static float *low_of(const struct flo_input *in, size_t t, size_t slot)
 {

@@ -97,7 +97,7 @@ void flo_packed_detach(struct flo_engine *e)
     flo_fd_cleanup(&e->model_fd);
 }
 
-/* ---- memory ------------------------------------------------------- */
+/* ---- memory ---- */
 
 uint64_t flo_packed_weights_bytes(const struct flo_engine *e)
 {
@@ -131,7 +131,7 @@ int flo_packed_embedding(const struct flo_engine *e, int32_t token,
                             m->tensor->offset + at, err);
 }
 
-/* ---- making ------------------------------------------------------- */
+/* ---- making ---- */
 
 int flo_model_check(const struct flo_gguf *gguf, bool for_this_cpu,
                     const struct flo_sidecar *sidecar, struct flo_err *err)

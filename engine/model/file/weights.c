@@ -155,7 +155,7 @@ static int bind_list(struct binding *b, const struct flo_tensor_list *list,
     return rv;
 }
 
-/* ---- fused matrices ---------------------------------------------------- */
+/* ---- fused matrices ---- */
 
 /* Rows first.. of a matrix as one of its own, which may have a bias. */
 static void take_part(const struct flo_matrix *of, uint32_t first,
@@ -198,7 +198,7 @@ static void coarsen(struct flo_layer *layer)
     }
 }
 
-/* ---- those that products read ------------------------------------------ */
+/* ---- those that products read ---- */
 
 enum { LAYER_MATRICES = 7 };
 
@@ -226,7 +226,7 @@ uint32_t flo_weights_count(const struct flo_weights *weights)
     return weights->n_layer * LAYER_MATRICES + 1;
 }
 
-/* ---- all of them ------------------------------------------------------- */
+/* ---- all of them ---- */
 
 static size_t layer_prefix(uint32_t index, char prefix[16])
 {
@@ -368,7 +368,7 @@ size_t flo_weights_places(struct flo_weights *weights,
     return count;
 }
 
-/* ---- packed ------------------------------------------------------- */
+/* ---- packed ---- */
 
 int flo_weights_can_pack(struct flo_weights *weights,
                          const struct flo_kernel *kernel,

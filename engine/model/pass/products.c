@@ -4,7 +4,7 @@
  * costs less than a barrier; for a batch they are made together. */
 #include "engine/model/adapter/adapter.h"
 
-/* ---- inputs ------------------------------------------------------------ */
+/* ---- inputs ---- */
 
 void flo_pass_norm(const struct flo_engine *e, const float *x,
                    const float *weight, const float *bias, size_t count,
@@ -97,7 +97,7 @@ static struct flo_input prepare(struct flo_pass *pass, unsigned thread,
     return out;
 }
 
-/* ---- products ---------------------------------------------------------- */
+/* ---- products ---- */
 
 /* Rows that a thread takes at once: several units per thread, so that one
  * that is held up by another process does not hold up all.  Kernels take strips

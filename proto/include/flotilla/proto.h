@@ -10,7 +10,7 @@
 
 #include <flotilla/base.h>
 
-/* ---- tables ---------------------------------------------------------- */
+/* ---- tables ---- */
 
 enum flo_execution {
 #define FLO_EXECUTION(name, word, kind, meaning) FLO_EXECUTION_##name,
@@ -78,7 +78,7 @@ struct flo_metric_fact {
 const struct flo_metric_fact *flo_metric_fact(enum flo_metric metric);
 bool flo_metric_parse(const char *word, enum flo_metric *out);
 
-/* ---- topics ------------------------------------------------------------ */
+/* ---- topics ---- */
 
 enum flo_topic {
 #define FLO_TOPIC(name, path, writer, retained, qos, meaning) FLO_TOPIC_##name,
@@ -108,7 +108,7 @@ FLO_MUST_USE int flo_topic_parse(const char *text, const char *fleet,
                                  enum flo_topic *topic, char *key,
                                  struct flo_err *err);
 
-/* ---- DSSE envelope ------------------------------------------------------ */
+/* ---- DSSE envelope ---- */
 
 #define FLO_TYPE_RELEASE "application/vnd.flotilla.release.v2+json"
 #define FLO_TYPE_RELEASE_1 "application/vnd.flotilla.release.v1+json"
@@ -146,7 +146,7 @@ void flo_envelope_signed_bytes(const char *type, const void *body,
 void flo_envelope_write(const struct flo_envelope *envelope,
                         struct flo_buf *out);
 
-/* ---- release document --------------------------------------------------- */
+/* ---- release document ---- */
 
 #define FLO_RELEASE_JUMP_MAX 1000000 /* of a release's number */
 #define FLO_RELEASE_FILES_MAX 64
@@ -293,7 +293,7 @@ void flo_release_title(const struct flo_release *release, char *out);
 FLO_MUST_USE int flo_release_title_parse(const char *text, char *model,
                                          char *version, struct flo_err *err);
 
-/* ---- order -------------------------------------------------------------- */
+/* ---- order ---- */
 
 /* So many that devices of a fleet hardly ever share one: a phase of one device
  * is one device. */

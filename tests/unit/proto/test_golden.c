@@ -172,7 +172,7 @@ static void a_case_asks_exactly_one_thing(void **state)
     }
 }
 
-/* ---- vectors ------------------------------------------------------- */
+/* ---- vectors ---- */
 
 static int judge_vector(const float *expected, const float *answer,
                         uint32_t count)

@@ -168,7 +168,7 @@ static void expect_same(const struct answer *a, const struct answer *b)
     assert_int_equal(a->done.tokens_out, b->done.tokens_out);
 }
 
-/* ---- tests ------------------------------------------------------- */
+/* ---- tests ---- */
 
 static void guesses_change_no_answer(void **state)
 {

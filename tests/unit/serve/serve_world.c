@@ -20,7 +20,7 @@
 
 struct world world;
 
-/* ---- handlers ---------------------------------------------------- */
+/* ---- handlers ---- */
 
 void load_as(unsigned index, const char *name, enum flo_serve_role role,
              const char *path, const char *version)
@@ -153,7 +153,7 @@ static void on_drained(void *context, unsigned model,
     world.drained++;
 }
 
-/* ---- world ------------------------------------------------------- */
+/* ---- world ---- */
 
 static void on_pulse(evutil_socket_t fd, short what, void *context)
 {
@@ -269,7 +269,7 @@ void flip(enum flo_serve_role role)
     assert_int_equal(flo_serve_flip(world.serve, 0, role, &err), 0);
 }
 
-/* ---- clients ----------------------------------------------------- */
+/* ---- clients ---- */
 
 static int dial(void)
 {

@@ -284,7 +284,7 @@ static void one_that_stands_still_is_cancelled_at_once(void **state)
     assert_false(world.has_ended);
 }
 
-/* ---- a slow disk -------------------------------------------------- */
+/* ---- a slow disk ---- */
 
 /* One that does not end before its tracer does. */
 static struct serve_packer *start_slow(pid_t *pid, pid_t *tracer)

@@ -79,7 +79,7 @@ static void exact_tokens_count_only_where_the_model_was_sure(void **state)
     flo_golden_deinit(&golden);
 }
 
-/* ---- parameters -------------------------------------------------- */
+/* ---- parameters ---- */
 
 static void wrong_parameters_are_named_with_their_range(void **state)
 {

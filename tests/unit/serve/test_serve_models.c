@@ -86,7 +86,7 @@ static struct flo_serve_status status_of(unsigned index)
     return status;
 }
 
-/* ---- names ------------------------------------------------------- */
+/* ---- names ---- */
 
 static void each_model_answers_under_its_own_name(void **state)
 {
@@ -193,7 +193,7 @@ static void a_bound_token_reaches_its_models_alone(void **state)
     world_close();
 }
 
-/* ---- releases by route ------------------------------------------- */
+/* ---- releases by route ---- */
 
 static void answers_are_counted_for_the_release_of_the_route(void **state)
 {
@@ -371,7 +371,7 @@ static void a_candidate_moves_into_the_current_engine(void **state)
     world_close();
 }
 
-/* ---- one model's trouble ----------------------------------------- */
+/* ---- one model's trouble ---- */
 
 static void a_model_that_is_held_holds_no_other(void **state)
 {
@@ -419,7 +419,7 @@ static void a_lost_engine_ends_no_request_of_another_model(void **state)
     world_close();
 }
 
-/* ---- on demand --------------------------------------------------- */
+/* ---- on demand ---- */
 
 static struct flo_serve_route on_demand(uint64_t load_ms)
 {
@@ -612,7 +612,7 @@ static void two_hundred_alternating_swaps_fail_no_request(void **state)
     world_close();
 }
 
-/* ---- removal ----------------------------------------------------- */
+/* ---- removal ---- */
 
 static void a_removed_model_is_denied_at_once_and_ends_in_time(void **state)
 {
@@ -654,7 +654,7 @@ static void a_removed_model_is_denied_at_once_and_ends_in_time(void **state)
     world_close();
 }
 
-/* ---- memory ------------------------------------------------------ */
+/* ---- memory ---- */
 
 static struct {
     int ended, error;

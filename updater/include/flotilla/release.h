@@ -52,7 +52,7 @@ uint32_t flo_trust_epoch(const struct flo_trust *trust);
 const char *flo_trust_fleet(const struct flo_trust *trust);
 size_t flo_trust_count(const struct flo_trust *trust);
 
-/* ---- verify ------------------------------------------------------------- */
+/* ---- verify ---- */
 
 /* One verified signature by a key of the role is enough.  Signatures by unknown
  * keys next to it are ignored; a bad one by a trusted key is not.  TUF will

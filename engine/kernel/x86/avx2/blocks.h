@@ -22,7 +22,7 @@ struct flo_scales { /* of the eight parts of a group */
     __m256 scales, offsets;
 };
 
-/* ---- pieces ------------------------------------------------------------ */
+/* ---- pieces ---- */
 
 FLO_INLINE __m128i flo_load_16(const uint8_t *p)
 {
@@ -142,7 +142,7 @@ FLO_INLINE __m256 flo_floats_of_bytes(uint64_t bytes)
         _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)bytes)));
 }
 
-/* ---- types of 32 values ------------------------------------------------ */
+/* ---- types of 32 values ---- */
 
 FLO_INLINE struct flo_scales scales_q4_0(const uint8_t *p, size_t parts)
 {
@@ -240,7 +240,7 @@ FLO_INLINE struct flo_codes codes_iq4_nl(const uint8_t *p, size_t part)
     return flo_codes_of_grid(p + part * sizeof(struct flo_block_iq4_nl) + 2);
 }
 
-/* ---- types of 256 values ----------------------------------------------- */
+/* ---- types of 256 values ---- */
 
 /* 12 bytes hold eight pairs of 6 bits (flo_quant_k4_scale()). */
 FLO_INLINE struct flo_scales scales_q4_k(const uint8_t *p, size_t parts)
@@ -445,7 +445,7 @@ FLO_INLINE struct flo_codes minima_none(const uint8_t *p, size_t part)
     return (struct flo_codes){_mm256_setzero_si256(), _mm256_setzero_si256()};
 }
 
-/* ---- the list ---------------------------------------------------------- */
+/* ---- the list ---- */
 
 enum flo_offsets {
     FLO_OFFSETS_NONE,

@@ -74,7 +74,7 @@ struct world_story *world_story(struct world *world, const char *id)
     return &world->stories[i];
 }
 
-/* ---- what comes later --------------------------------------------------- */
+/* ---- what comes later ---- */
 
 static struct flo_agent_event *later(struct world *world, uint64_t in_ms,
                                      enum flo_agent_event_kind kind)
@@ -281,7 +281,7 @@ static void live_candidate(struct world *world, uint32_t model)
     }
 }
 
-/* ---- carry out ---------------------------------------------------------- */
+/* ---- carry out ---- */
 
 static void write_slots(struct world *world,
                         const struct flo_agent_action *action, bool answers)
@@ -515,7 +515,7 @@ void world_event(struct world *world, const struct flo_agent_event *event)
     }
 }
 
-/* ---- life --------------------------------------------------------------- */
+/* ---- life ---- */
 
 static void pauses_of(const struct world *world, struct flo_agent_pauses *out)
 {

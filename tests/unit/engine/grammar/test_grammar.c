@@ -446,7 +446,7 @@ static void room_is_made_when_states_run_out(void **state)
     flo_matcher_close(m);
 }
 
-/* ---- masks --------------------------------------------------------------- */
+/* ---- masks ---- */
 
 enum { LETTERS = 36, WORDS_MAX = 48000, WORD = 12 };
 

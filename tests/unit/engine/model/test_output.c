@@ -13,7 +13,7 @@
 
 #include "base/gguf/gguf.h"
 
-/* ---- log-probabilities ----------------------------------------------- */
+/* ---- log-probabilities ---- */
 
 static void logprobs_sum_to_one_and_come_best_first(void **state)
 {
@@ -67,7 +67,7 @@ static void what_is_not_finite_is_the_least_likely(void **state)
     assert_true(out[1].logprob == 0);
 }
 
-/* ---- embeddings ------------------------------------------------------ */
+/* ---- embeddings ---- */
 
 enum { COUNT = 23, N_MAX = 512, VOCAB_MAX = 512 };
 

@@ -38,7 +38,7 @@ static struct flo_memory_plan plan_of(const struct flo_memory_model *models,
     return plan;
 }
 
-/* ---- candidates --------------------------------------------------- */
+/* ---- candidates ---- */
 
 static const char *way_at(uint64_t budget_mb, bool pool_is_free)
 {
@@ -93,7 +93,7 @@ static void a_candidate_counts_no_file_that_is_mapped(void **state)
     assert_int_equal(needed, 600 * MB);
 }
 
-/* ---- the pool ----------------------------------------------------- */
+/* ---- the pool ---- */
 
 /* A stays; b, c and d share a place of 120, the largest of 120, 70, 40. */
 static const char *room_at(uint64_t now_ms, const struct flo_memory_host *hosts,
@@ -180,7 +180,7 @@ static void a_soft_wish_waits_a_minute_after_the_last_use(void **state)
     assert_string_equal(room_at(60000, hosts, 1, false), "c");
 }
 
-/* ---- times -------------------------------------------------------- */
+/* ---- times ---- */
 
 static void a_load_takes_reading_and_the_last_load_and_the_drain(void **state)
 {

@@ -14,7 +14,7 @@
 #define MB UINT64_C(1000000)
 #define HALF_FILE (400 * MB)
 
-/* ---- models of the table ----------------------------------------- */
+/* ---- models of the table ---- */
 
 static struct flo_digest digest_of(char name)
 {
@@ -76,7 +76,7 @@ static struct flo_memory_model vision_model(void)
                                      .private_bytes = {300 * MB}};
 }
 
-/* ---- a plan as text ---------------------------------------------- */
+/* ---- a plan as text ---- */
 
 static const char *text_of(const struct flo_memory_model *models, size_t count,
                            uint64_t budget)
@@ -122,7 +122,7 @@ static void plans_are(const struct flo_memory_model *models, size_t count,
     assert_string_equal(text_of(models, count, LARGE_BUDGET), large);
 }
 
-/* ---- the table --------------------------------------------------- */
+/* ---- the table ---- */
 
 static void one_small_model_fits_whole_everywhere(void **state)
 {
@@ -191,7 +191,7 @@ static void a_refusal_names_every_model_and_its_bytes(void **state)
     assert_false(plan.fits);
 }
 
-/* ---- rungs and budgets ------------------------------------------- */
+/* ---- rungs and budgets ---- */
 
 static void a_smaller_wish_bounds_every_later_rung(void **state)
 {
@@ -220,7 +220,7 @@ static void the_budget_is_the_smallest_of_three_limits(void **state)
     assert_int_equal(flo_memory_budget(400, 1000, 500), 400);
 }
 
-/* ---- what holds for any models ------------------------------------ */
+/* ---- what holds for any models ---- */
 
 static uint64_t seed = 7;
 

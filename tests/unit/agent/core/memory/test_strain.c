@@ -14,7 +14,7 @@
 #define MB UINT64_C(1000000)
 #define BUDGET (1000 * MB)
 
-/* ---- a device in memory trouble ------------------------------------ */
+/* ---- a device in memory trouble ---- */
 
 static struct {
     struct flo_strain strain;
@@ -186,7 +186,7 @@ static void nothing_comes_back_that_would_fill_the_budget(void **state)
     assert_int_equal(calm_until_up(), 0);
 }
 
-/* ---- heat and battery ---------------------------------------------- */
+/* ---- heat and battery ---- */
 
 static struct flo_power_limits power_now(struct flo_power *power,
                                          uint64_t now_s, int64_t zone_mc,

@@ -170,7 +170,7 @@ static void on_stop(evutil_socket_t fd, short what, void *context)
     event_base_loopbreak(world.base);
 }
 
-/* ---- certificates made on the spot ------------------------------- */
+/* ---- certificates made on the spot ---- */
 
 static EVP_PKEY *key_write(const char *name)
 {
@@ -306,7 +306,7 @@ int world_close(void **state)
     return remove_tree(world.folder);
 }
 
-/* ---- a client ---------------------------------------------------- */
+/* ---- a client ---- */
 
 int dial(uint16_t port)
 {
