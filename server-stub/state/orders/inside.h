@@ -39,6 +39,11 @@ FLO_MUST_USE int flo_scope_read(struct flo_scope_list *list, const char *group,
 /* Await the order on all of them. */
 FLO_MUST_USE int flo_scope_open(struct flo_scope_list *list,
                                 struct flo_err *err);
+/* Its devices are members of the rollout no more: one that brings late devices
+ * must not bring these again. */
+FLO_MUST_USE int flo_scope_leave(const struct flo_scope_list *list,
+                                 struct flo_rollout_entry *entry,
+                                 struct flo_err *err);
 /* How many go one of these ways. */
 size_t flo_scope_count(const struct flo_scope_list *list, enum flo_return from,
                        enum flo_return to);

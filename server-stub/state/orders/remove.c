@@ -88,24 +88,6 @@ static bool is_told(const struct flo_scope_member *member)
            member->removal == FLO_REMOVAL_ASSIGNED;
 }
 
-/* Devices of the scope are no members any more: a rollout that brings late ones
- * must not bring these again. */
-static int leave(struct flo_controller *controller,
-                 struct flo_rollout_entry *entry,
-                 const struct flo_scope_list *list, struct flo_err *err)
-{
-    int rv = 0;
-
-    for (size_t d = 0; d < list->count && rv == 0; d++) {
-        rv = flo_rollouts_step(
-            controller, entry,
-            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LEFT,
-                                       .device = list->items[d].id},
-            err);
-    }
-    return rv;
-}
-
 static int end_rollouts(struct flo_controller *controller,
                         const struct flo_remove *what,
                         const struct flo_scope_list *list, struct flo_err *err)
@@ -124,7 +106,7 @@ static int end_rollouts(struct flo_controller *controller,
                                            .note = list->order},
                 err);
         }
-        rv = rv < 0 ? rv : leave(controller, entry, list, err);
+        rv = rv < 0 ? rv : flo_scope_leave(list, entry, err);
     }
     return rv < 0 ? rv : flo_rollouts_write(controller, err);
 }

@@ -151,6 +151,21 @@ int flo_scope_open(struct flo_scope_list *list, struct flo_err *err)
     return rv;
 }
 
+int flo_scope_leave(const struct flo_scope_list *list,
+                    struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < list->count && rv == 0; i++) {
+        rv = flo_rollouts_step(
+            list->controller, entry,
+            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LEFT,
+                                       .device = list->items[i].id},
+            err);
+    }
+    return rv;
+}
+
 size_t flo_scope_count(const struct flo_scope_list *list, enum flo_return from,
                        enum flo_return to)
 {

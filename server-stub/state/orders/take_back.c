@@ -24,20 +24,13 @@ static int leave_rollouts(struct flo_controller *controller,
 {
     int rv = 0;
 
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
+    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
         struct flo_rollout_entry *entry = controller->rollouts.items[i];
         char digest[FLO_DIGEST_TEXT];
         flo_digest_text(&entry->release, digest);
-        if (!flo_intent_goes_on(entry->core.state) ||
-            strcmp(digest, list->release) != 0) {
-            continue;
-        }
-        for (size_t d = 0; d < list->count && rv == 0; d++) {
-            rv = flo_rollouts_step(
-                controller, entry,
-                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LEFT,
-                                           .device = list->items[d].id},
-                err);
+        if (flo_intent_goes_on(entry->core.state) &&
+            strcmp(digest, list->release) == 0) {
+            rv = flo_scope_leave(list, entry, err);
         }
     }
     return rv;
