@@ -1,8 +1,6 @@
 /* Steps down under memory pressure and up again: see strain.h. */
 #include "agent/core/memory/strain.h"
 
-#include "agent/core/memory/inside.h"
-
 #define PSI_MIN 1000 /* 10 % */
 #define CGROUP_PERCENT 95
 #define SAMPLES_MIN 2

@@ -7,7 +7,7 @@
 #ifndef FLOTILLA_AGENT_CORE_STRAIN_H
 #define FLOTILLA_AGENT_CORE_STRAIN_H
 
-#include "agent/core/memory/memory.h"
+#include "proto/memory/memory.h"
 
 struct flo_strain_sample {
     uint64_t now_ms;

@@ -1,8 +1,8 @@
 /* Models on demand: who waits for a load, and when the next one is tried. */
 #include "agent/serve/requests/demand.h"
 
-#include "agent/core/memory/memory.h"
 #include "agent/serve/requests/names.h"
+#include "proto/memory/memory.h"
 
 static bool is_on_demand(const struct serve_place *place)
 {

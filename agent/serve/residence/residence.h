@@ -7,8 +7,8 @@
 #ifndef FLOTILLA_SERVE_RESIDENCE_H
 #define FLOTILLA_SERVE_RESIDENCE_H
 
-#include "agent/core/memory/memory.h"
 #include "agent/serve/serve.h"
+#include "proto/memory/memory.h"
 
 struct flo_residence_model {
     struct flo_memory_model memory;

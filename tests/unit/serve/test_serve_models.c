@@ -2,7 +2,7 @@
  * removal.  What happens to one model touches no other. */
 #include "unit/serve/serve_world.h"
 
-#include "agent/core/memory/memory.h"
+#include "proto/memory/memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -362,4 +362,75 @@ FLO_MUST_USE int flo_release_build(const struct flo_author *author,
                                    struct flo_err *err);
 void flo_author_result_deinit(struct flo_author_result *result);
 
+/* ---- plan ---- */
+
+#define FLO_PROFILE_ENGINES_MAX 32
+#define FLO_PROFILE_RUNTIMES_MAX 8
+#define FLO_PLAN_MEMORY_BYTES (32u * 1024 * 1024)
+
+/* The properties of a device that a release may require. */
+struct flo_profile {
+    char arch[16]; /* "x86_64", "aarch64" */
+    /* GGUF architectures it can run; empty: "llama" */
+    char engine[FLO_PROFILE_ENGINES_MAX][16];
+    char runtimes[FLO_PROFILE_RUNTIMES_MAX][32]; /* next to native, ready */
+    char accelerators[4][16];
+    uint64_t memory_bytes_per_s; /* as measured; 0: not known */
+    uint64_t memory_bytes;       /* for the model; 0: not known, not checked */
+    uint64_t disk_free_bytes;    /* at the state directory */
+    uint64_t kept_bytes;         /* also: kept prefixes that may go */
+    uint64_t prefix_bytes;       /* one more will be kept, of this release */
+    bool packs;                  /* the model is packed, too: room for both */
+};
+/* Read a profile (contracts section 3); what stands in it besides is passed
+ * over.  Only `state` "ready" runtimes count.  FLO_E_META_SCHEMA. */
+struct json_t;
+FLO_MUST_USE int flo_profile_parse(const struct json_t *profile,
+                                   struct flo_profile *out,
+                                   struct flo_err *err);
+struct flo_plan_input {
+    const struct flo_release *release;
+    const struct flo_profile *profile;
+    const struct flo_digest *present; /* artifacts that are here */
+    size_t present_count;
+    const struct flo_digest *damaged; /* files that need a few chunks only */
+    size_t damaged_count;
+    uint64_t memory_bytes_max; /* of decoding; 0: FLO_PLAN_MEMORY_BYTES */
+    /* Ways that failed already, by file: bit = way index. */
+    uint32_t ways_failed[FLO_RELEASE_FILES_MAX];
+    /* Only artifacts of this list can be fetched (a bundle); NULL: all. */
+    const struct flo_digest *offered;
+    size_t offered_count;
+};
+struct flo_plan {
+    uint32_t variant;
+    uint64_t fetch_bytes;  /* over the network */
+    uint64_t full_bytes;   /* had every file been fetched raw */
+    uint64_t disk_bytes;   /* highest need at one time, packed_bytes and
+                              prefix_bytes in it */
+    uint64_t packed_bytes; /* at most, for packed weights; 0: no room, or the
+                              device does not pack */
+    uint64_t prefix_bytes; /* for the prefix that will be kept; 0: no room */
+    uint64_t drop_bytes;   /* of kept prefixes that go first */
+    enum flo_codec codec;  /* of the largest file that is fetched */
+    uint32_t step_count;
+    struct {
+        uint8_t file; /* index into release->files */
+        uint8_t way;  /* index into its ways */
+        bool is_present;
+    } steps[FLO_RELEASE_FILES_MAX];
+    char reason[96];  /* "smallest way", "no room for a smaller way" */
+    char chosen[192]; /* why this variant and none before it */
+};
+/* Choose the first variant that fits (publishers put the best one first): by
+ * arch, engine, runtime, accelerators, memory, speed and disk.  A device that
+ * did not measure its memory takes a variant that asks for a rate only when it
+ * is the last one.  Per file, choose the way with the fewest bytes whose base
+ * is here and whose memory fits.  Where the disk is too small for those, take
+ * the file itself. Numbers are in the sentences.  FLO_E_TARGET_INCOMPATIBLE,
+ * FLO_E_MEMORY_BUDGET (a variant fits but for memory), FLO_E_DISK_FULL,
+ * FLO_E_BLOB_ABSENT (no way is left for a file). */
+FLO_MUST_USE int flo_plan_make(const struct flo_plan_input *input,
+                               struct flo_plan *out, struct flo_err *err);
+
 #endif

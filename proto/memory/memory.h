@@ -5,8 +5,8 @@
  * A file counts once, however many processes map it: its pages are shared.
  * Everything else of a process is private.  A model has rungs: rung 0 is what
  * was asked for, each later one has a smaller cache (flo_memory_rungs). */
-#ifndef FLOTILLA_AGENT_CORE_MEMORY_H
-#define FLOTILLA_AGENT_CORE_MEMORY_H
+#ifndef FLOTILLA_PROTO_MEMORY_H
+#define FLOTILLA_PROTO_MEMORY_H
 
 #include <flotilla/base.h>
 
@@ -48,6 +48,10 @@ struct flo_memory_model {
     uint32_t n_files;
     struct flo_memory_file files[FLO_MEMORY_FILES_MAX]; /* that it maps */
 };
+uint32_t flo_memory_last_rung(const struct flo_memory_model *model);
+/* Most important first: pinned, the greater weight, the lower name. */
+void flo_memory_order(const struct flo_memory_model *models, size_t count,
+                      size_t order[FLO_MEMORY_MODELS_MAX]);
 struct flo_memory_plan {
     bool fits;
     uint64_t budget;

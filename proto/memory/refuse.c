@@ -1,5 +1,5 @@
 /* A plan that cannot fit, in words: every model's bytes and the budget. */
-#include "agent/core/memory/inside.h"
+#include "proto/memory/inside.h"
 
 #define MB UINT64_C(1000000)
 

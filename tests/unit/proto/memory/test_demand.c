@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "agent/core/memory/memory.h"
+#include "proto/memory/memory.h"
 
 #define MB UINT64_C(1000000)
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/core/memory/memory.h"
+#include "proto/memory/memory.h"
 
 #define MB UINT64_C(1000000)
 #define HALF_FILE (400 * MB)

@@ -1,5 +1,5 @@
 /* What a model costs in memory, and which model is more important. */
-#include "agent/core/memory/inside.h"
+#include "proto/memory/inside.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* The plan: rungs and residence of all models within the budget. */
-#include "agent/core/memory/inside.h"
+#include "proto/memory/inside.h"
 
 #include <assert.h>
 

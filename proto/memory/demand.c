@@ -1,5 +1,5 @@
 /* A candidate beside what runs, and models on demand: who gives way. */
-#include "agent/core/memory/inside.h"
+#include "proto/memory/inside.h"
 
 #include <assert.h>
 
