@@ -67,6 +67,11 @@ enum flo_denial_cause flo_agent_denial_cause(int code)
     return FLO_DENIAL_ALLOWED;
 }
 
+bool flo_agent_is_runtimes_fault(int code)
+{
+    return code != 0 && strncmp(flo_error_id(code), "runtime.", 8) == 0;
+}
+
 bool flo_agent_blames_serving(int code)
 {
     switch (code) {

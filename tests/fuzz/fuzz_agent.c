@@ -117,6 +117,7 @@ static void boot_of(uint8_t flags, struct flo_agent_execution *open,
     if ((flags & 4) && !flo_execution_is_end(event->state)) {
         open->state = event->state;
         open->unsure = flags % FLO_AGENT_UNSURE_MAX;
+        open->runtime_failures = flags % FLO_AGENT_RUNTIME_TRIES;
         if (flags & 64) { /* of another version */
             open->policy.tries = 0;
         }
@@ -158,6 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
                                 FLO_E_ENGINE_CRASH,
                                 FLO_E_DISK_FULL,
                                 FLO_E_PROBE_UNSURE,
+                                FLO_E_RUNTIME_CRASH,
                                 FLO_E_MODEL_ARCH};
     static struct flo_agent agent;
     struct input in = {data, bytes};

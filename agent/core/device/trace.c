@@ -178,9 +178,11 @@ static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
         flo_buf_text(out, "drained");
         break;
     case FLO_AGENT_PROBED:
-        flo_buf_text(out, event->error.code == 0                    ? "passed"
-                          : event->error.code == FLO_E_PROBE_UNSURE ? "unsure"
-                                                                    : "failed");
+        flo_buf_text(out, event->error.code == 0 ? "passed"
+                          : event->error.code == FLO_E_PROBE_UNSURE ||
+                                  flo_agent_is_runtimes_fault(event->error.code)
+                              ? "unsure"
+                              : "failed");
         add_detail(out, &event->detail);
         if (event->error.code != 0) {
             add_error(out, &event->error);

@@ -65,9 +65,11 @@ static const char *in_the_way(struct step *s)
         return "the rollout is paused";
     }
     if (s->now < execution->start_at_ms) {
-        return execution->unsure == 0
-                   ? "its start is spread"
-                   : "the probe came to no verdict, another follows";
+        return execution->runtime_failures > 0
+                   ? "its runtime failed, another probe follows"
+               : execution->unsure > 0
+                   ? "the probe came to no verdict, another follows"
+                   : "its start is spread";
     }
     if (execution->state == FLO_EXECUTION_STAGED &&
         flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {

@@ -227,6 +227,72 @@ static void lost_on_trial(struct step *s)
     flo_engine_load(s, FLO_AGENT_BESIDE, &model->slots.candidate);
 }
 
+/* ---- another probe ---- */
+
+/* Not the release's fault: it waits as staged, and this probe is not counted
+ * among the starts that came to no end. */
+static void probe_later(struct step *s, uint64_t wait_ms)
+{
+    struct flo_agent_execution *execution = &s->model->execution;
+
+    assert(execution->starts > 0);
+    flo_agent_error_set(&execution->error, s->event->error.code,
+                        flo_execution_word(execution->state), "%s",
+                        s->event->error.what);
+    execution->starts--;
+    execution->start_at_ms = s->now + wait_ms;
+    flo_engine_restore(s);
+    flo_execution_enter(s, FLO_MOVE_PUT_OFF, 0);
+}
+
+/* The device was too busy for a verdict: a minute, half an hour, then fifteen
+ * hours. */
+static void device_was_busy(struct step *s)
+{
+    struct flo_agent_execution *execution = &s->model->execution;
+    uint64_t wait_ms = UNSURE_WAIT_MS_MIN;
+
+    assert(execution->unsure < FLO_AGENT_UNSURE_MAX);
+    if (++execution->unsure >= FLO_AGENT_UNSURE_MAX) {
+        flo_execution_end(s, FLO_MOVE_FAIL, s->event->error.code,
+                          "%u probes, the last one: %s", execution->unsure,
+                          s->event->error.what);
+        return;
+    }
+    for (uint32_t i = 1; i < execution->unsure; i++) {
+        wait_ms *= UNSURE_WAIT_FACTOR;
+    }
+    flo_do_note(s,
+                "because the device was too busy: %u of %u probes, the "
+                "next in %llu s",
+                execution->unsure, FLO_AGENT_UNSURE_MAX,
+                (unsigned long long)wait_ms / 1000);
+    probe_later(s, wait_ms);
+}
+
+/* The runtime is the device's own.  It may have failed by chance, or be mended
+ * meanwhile. */
+static void runtime_failed(struct step *s)
+{
+    struct flo_agent_execution *execution = &s->model->execution;
+    uint64_t wait_ms = execution->policy.runtime_wait_ms;
+
+    assert(execution->state == FLO_EXECUTION_PROBING);
+    assert(execution->runtime_failures < FLO_AGENT_RUNTIME_TRIES);
+    if (++execution->runtime_failures >= FLO_AGENT_RUNTIME_TRIES) {
+        flo_execution_end(s, FLO_MOVE_FAIL, s->event->error.code,
+                          "%u probes, the last one: %s",
+                          execution->runtime_failures, s->event->error.what);
+        return;
+    }
+    flo_do_note(s,
+                "because the runtime failed: %u of %u probes, the next in %llu "
+                "ms",
+                execution->runtime_failures, FLO_AGENT_RUNTIME_TRIES,
+                (unsigned long long)wait_ms);
+    probe_later(s, wait_ms);
+}
+
 void flo_execution_lost(struct step *s)
 {
     struct flo_agent_execution *execution = flo_execution_of(s);
@@ -237,6 +303,12 @@ void flo_execution_lost(struct step *s)
     }
     switch (execution->state) {
     case FLO_EXECUTION_PROBING:
+        if (flo_agent_is_runtimes_fault(error->code)) {
+            runtime_failed(s);
+            break;
+        }
+        flo_execution_end(s, FLO_MOVE_FAIL, error->code, "%s", error->what);
+        break;
     case FLO_EXECUTION_ACTIVATING:
         flo_execution_end(s, FLO_MOVE_FAIL, error->code, "%s", error->what);
         break;
@@ -261,38 +333,6 @@ void flo_execution_drained(struct step *s)
 
 /* ---- probe, trial ---- */
 
-/* The device was too busy for a verdict.  It is no fault of the release, which
- * waits for a better time: a minute, half an hour, then fifteen hours. */
-static void probe_later(struct step *s)
-{
-    struct flo_agent_execution *execution = &s->model->execution;
-    const char *what = s->event->error.what;
-    uint64_t wait_ms = UNSURE_WAIT_MS_MIN;
-
-    assert(execution->unsure < FLO_AGENT_UNSURE_MAX);
-    assert(execution->starts > 0);
-    if (++execution->unsure >= FLO_AGENT_UNSURE_MAX) {
-        flo_execution_end(s, FLO_MOVE_FAIL, s->event->error.code,
-                          "%u probes, the last one: %s", execution->unsure,
-                          what);
-        return;
-    }
-    for (uint32_t i = 1; i < execution->unsure; i++) {
-        wait_ms *= UNSURE_WAIT_FACTOR;
-    }
-    flo_agent_error_set(&execution->error, s->event->error.code,
-                        flo_execution_word(execution->state), "%s", what);
-    flo_do_note(s,
-                "because the device was too busy: %u of %u probes, the "
-                "next in %llu s",
-                execution->unsure, FLO_AGENT_UNSURE_MAX,
-                (unsigned long long)wait_ms / 1000);
-    execution->starts--; /* this one came to an end */
-    execution->start_at_ms = s->now + wait_ms;
-    flo_engine_restore(s);
-    flo_execution_enter(s, FLO_MOVE_PUT_OFF, 0);
-}
-
 void flo_execution_probed(struct step *s)
 {
     struct flo_agent_execution *execution = flo_execution_of(s);
@@ -309,7 +349,11 @@ void flo_execution_probed(struct step *s)
     execution->detail.ratio = told->ratio;
     execution->detail.memory_bytes = told->memory_bytes;
     if (s->event->error.code == FLO_E_PROBE_UNSURE) {
-        probe_later(s);
+        device_was_busy(s);
+        return;
+    }
+    if (flo_agent_is_runtimes_fault(s->event->error.code)) {
+        runtime_failed(s);
         return;
     }
     if (s->event->error.code != 0) {

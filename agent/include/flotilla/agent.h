@@ -96,6 +96,7 @@ struct flo_agent_execution {
     enum flo_execution state;
     uint32_t starts; /* probes begun: a machine that dies of it stops */
     uint32_t unsure; /* probes that came to no verdict */
+    uint32_t runtime_failures; /* probes that the runtime's own fault ended */
     struct flo_agent_detail detail;
     struct flo_agent_error error; /* of the end, or of the last try */
     char reason[128];             /* why it waits; empty: it does not */
@@ -445,6 +446,10 @@ enum flo_denial_cause flo_agent_denial_cause(int code);
 /* Longest wait before an unsure probe is repeated; a changed clock does not
  * lengthen it. */
 #define FLO_AGENT_UNSURE_WAIT_MS_MAX (UINT64_C(60000) * 30 * 30)
+/* Probes that a runtime's own fault ended, and with them the execution. */
+#define FLO_AGENT_RUNTIME_TRIES 3
+/* The runtime of the device failed: its files, its process, its answers. */
+bool flo_agent_is_runtimes_fault(int code);
 /* Does a request with this end count against the release on trial? */
 bool flo_agent_blames_serving(int code);
 

@@ -24,13 +24,14 @@ static json_t *story_json(const struct flo_agent_execution *execution)
     flo_digest_text(&execution->release.digest, digest);
     return json_pack(
         "{s:s, s:s, s:i, s:i, s:I, s:s, s:s, s:s, s:i, s:I,"
-        " s:i, s:o, s:{s:s, s:I, s:I, s:I}}",
+        " s:i, s:i, s:o, s:{s:s, s:I, s:I, s:I}}",
         "order", execution->order, "bundle", execution->bundle, "phase",
         (int)execution->phase, "epoch", (int)execution->epoch, "seq",
         (json_int_t)execution->seq, "release", digest, "model",
         execution->release.model, "version", execution->release.version,
         "starts", (int)execution->starts, "start_wall_ms",
-        start_wall_ms(execution), "unsure", (int)execution->unsure, "policy",
+        start_wall_ms(execution), "unsure", (int)execution->unsure,
+        "runtime_failures", (int)execution->runtime_failures, "policy",
         flo_policy_json(&execution->policy), "detail", "codec",
         execution->detail.codec, "bytes", (json_int_t)execution->detail.bytes,
         "full_bytes", (json_int_t)execution->detail.full_bytes, "took_ms",
@@ -69,6 +70,7 @@ static bool is_possible(const struct flo_agent_execution *execution)
 {
     return execution->id[0] != '\0' && flo_name_is_valid(execution->rollout) &&
            execution->unsure < FLO_AGENT_UNSURE_MAX &&
+           execution->runtime_failures < FLO_AGENT_RUNTIME_TRIES &&
            !flo_digest_is_zero(&execution->release.digest) &&
            flo_name_is_valid(execution->release.model) &&
            flo_name_is_valid(execution->release.version) &&
@@ -100,6 +102,7 @@ static bool story_read(const json_t *json, struct flo_agent_execution *out)
     out->seq = copy_number(json, "seq");
     out->starts = (uint32_t)copy_number(json, "starts");
     out->unsure = (uint32_t)copy_number(json, "unsure");
+    out->runtime_failures = (uint32_t)copy_number(json, "runtime_failures");
     out->detail.bytes = copy_number(detail, "bytes");
     out->detail.full_bytes = copy_number(detail, "full_bytes");
     out->detail.took_ms = copy_number(detail, "took_ms");
@@ -108,8 +111,9 @@ static bool story_read(const json_t *json, struct flo_agent_execution *out)
     }
     out->start_at_ms =
         start_read(copy_number(json, "start_wall_ms"),
-                   out->unsure > 0 ? FLO_AGENT_UNSURE_WAIT_MS_MAX
-                                   : out->policy.start_jitter_ms);
+                   out->unsure > 0             ? FLO_AGENT_UNSURE_WAIT_MS_MAX
+                   : out->runtime_failures > 0 ? out->policy.runtime_wait_ms
+                                               : out->policy.start_jitter_ms);
     return is_possible(out);
 }
 

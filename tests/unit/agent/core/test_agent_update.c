@@ -166,6 +166,65 @@ static void probes_without_a_verdict_end_and_deny_nothing(void **state)
     assert_true(is_current(3));
 }
 
+static void a_runtime_that_fails_in_a_probe_gets_another_one(void **state)
+{
+    (void)state;
+    boot();
+    world.runtime_failures = 2;
+    world_desire(&world, 3, 1);
+    world_run(&world, 30000);
+    assert_int_equal(world.agent.models[0].execution.state,
+                     FLO_EXECUTION_STAGED);
+    assert_int_equal(world.live_version, 2);
+    world_run(&world, 150000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(3));
+    assert_int_equal(world.probes, 3);
+}
+
+static void a_runtime_that_fails_three_times_denies_no_release(void **state)
+{
+    (void)state;
+    boot();
+    world.runtime_failures = 99;
+    world_desire(&world, 3, 1);
+    world_run(&world, 600000);
+
+    assert_int_equal(world.probes, FLO_AGENT_RUNTIME_TRIES);
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
+    assert_true(is_current(2));
+    assert_int_equal(world.live_version, 2);
+    assert_false(is_denied(3));
+    world.runtime_failures = 0;
+    world_desire(&world, 3, 2);
+    world_run(&world, 60000);
+    assert_true(is_current(3));
+    assert_story("runtime-crash");
+}
+
+static void a_runtime_that_does_not_start_has_three_tries_too(void **state)
+{
+    (void)state;
+    world.fits_one_only = true;
+    boot();
+    world.candidate_load_error = FLO_E_RUNTIME_START;
+    world_desire(&world, 3, 1);
+    world_run(&world, 65000); /* the second failed */
+    assert_int_equal(world.agent.models[0].execution.runtime_failures, 2);
+    world_boot(&world);
+    world_run(&world, 50000);
+    assert_int_equal(world.live_version, 2);
+    assert_int_equal(world.agent.models[0].execution.state,
+                     FLO_EXECUTION_STAGED);
+    world_run(&world, 20000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
+    assert_true(is_current(2));
+    assert_int_equal(world.live_version, 2);
+    assert_false(is_denied(3));
+}
+
 static void the_wait_for_another_probe_outlives_a_restart(void **state)
 {
     (void)state;
@@ -606,6 +665,9 @@ int main(void)
         STORY(a_slow_release_is_stopped_before_it_serves),
         STORY(a_probe_without_a_verdict_is_taken_again),
         STORY(probes_without_a_verdict_end_and_deny_nothing),
+        STORY(a_runtime_that_fails_in_a_probe_gets_another_one),
+        STORY(a_runtime_that_fails_three_times_denies_no_release),
+        STORY(a_runtime_that_does_not_start_has_three_tries_too),
         STORY(the_wait_for_another_probe_outlives_a_restart),
         STORY(a_release_that_needs_too_much_memory_is_stopped),
         STORY(a_nan_in_a_weight_is_found_by_the_updater),

@@ -257,6 +257,13 @@ static void probe(struct world *world, uint32_t model)
         snprintf(event->error.what, sizeof(event->error.what),
                  "no sure verdict");
     }
+    if (world->runtime_failures > 0) {
+        world->runtime_failures--;
+        event->detail.passed = 2;
+        event->error.code = FLO_E_RUNTIME_CRASH;
+        snprintf(event->error.what, sizeof(event->error.what),
+                 "case digest-3 cannot run: the runtime ended by signal 11");
+    }
 }
 
 static void live_candidate(struct world *world, uint32_t model)

@@ -65,6 +65,7 @@ struct world {
     bool job_is_silent;         /* never says anything */
     int probe_error;            /* FLO_E_PROBE_... */
     unsigned probes_unsure;     /* so many come to no verdict first */
+    unsigned runtime_failures;  /* probes that the runtime ends first */
     unsigned candidate_crashes; /* losses of the candidate after its load */
     uint64_t load_ms;           /* of every load; 0: 300 */
     uint64_t drain_ms;          /* of the current engine; 0: 40 */

@@ -56,6 +56,7 @@ static struct flo_agent_execution execution(enum flo_execution state)
     one.release.digest.bytes[0] = 9;
     one.starts = 2;
     one.unsure = 1;
+    one.runtime_failures = 2;
     one.policy.soak_ms = 1234;
     one.policy.start_jitter_ms = 60000;
     one.start_at_ms = flo_now_ms() + 1800000; /* of its next probe */
@@ -126,6 +127,7 @@ static void events_stories_and_telemetry_survive_kill_9(void **state)
     assert_int_equal(open.state, FLO_EXECUTION_PROBING);
     assert_int_equal(open.starts, 2);
     assert_int_equal(open.unsure, 1);
+    assert_int_equal(open.runtime_failures, 2);
     assert_int_equal(open.policy.soak_ms, 1234);
     assert_int_equal(open.policy.start_jitter_ms, 60000);
     assert_in_range(open.start_at_ms, flo_now_ms() + 1700000,
