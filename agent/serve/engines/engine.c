@@ -13,19 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define USER_SESSIONS 4 /* of an engine that does not say */
 #define SESSIONS_MAX 16
-#define THREADS_MAX 8
-#define SMALL_MODEL_BYTES (256u << 20) /* a second thread does not help */
 #define LOAD_FACTOR 5 /* loading may take so many times hang_ms_max */
 #define TICK_MS_MAX 1000
 #define REAP_TICK_MS 10
 #define REAP_TICKS_MAX 20
-#define OUTPUT_BYTES_MAX (64u << 20)
 
 /* ---- roles ---- */
 
@@ -38,166 +34,7 @@ struct serve_engine *flo_serve_engine_live(const struct serve_place *place)
     return engine != NULL && engine->state == ENGINE_READY ? engine : NULL;
 }
 
-/* ---- calls ---- */
-
-static struct serve_call **call_place(struct serve_engine *engine, uint32_t id)
-{
-    struct serve_call **place = &engine->calls;
-    while (*place != NULL && (*place)->id != id) {
-        place = &(*place)->next;
-    }
-    return place;
-}
-
-static bool waits(const struct serve_call *call)
-{
-    return call->frame.bytes > 0;
-}
-
-static void count_waiting(struct serve_call *call, size_t bytes)
-{
-    call->engine->bytes_waiting[call->kind] += bytes - call->bytes_waiting;
-    call->bytes_waiting = bytes;
-}
-
-/* Those that the engine has room for, of each kind in the order in which they
- * came. */
-static void send_waiting(struct serve_engine *engine)
-{
-    struct evbuffer *output = bufferevent_get_output(engine->bev);
-    bool is_full[CALL_KINDS] = {false};
-    for (struct serve_call *call = engine->calls; call != NULL;
-         call = call->next) {
-        size_t bytes = call->frame.bytes;
-        if (!waits(call) || is_full[call->kind]) {
-            continue;
-        }
-        if (engine->bytes_waiting[call->kind] + bytes >
-            FLO_WIRE_FRAME_BYTES_MAX) {
-            is_full[call->kind] = true;
-            continue;
-        }
-        evbuffer_add(output, call->frame.data, bytes);
-        count_waiting(call, bytes);
-        flo_buf_deinit(&call->frame);
-    }
-}
-
-/* It has begun or ended in the engine, and makes room there. */
-static void make_room(struct serve_engine *engine, struct serve_call *call)
-{
-    if (call->bytes_waiting > 0) {
-        count_waiting(call, 0);
-        send_waiting(engine);
-    }
-}
-
-static void call_unlist(struct serve_engine *engine, struct serve_call *call)
-{
-    struct serve_call **place = call_place(engine, call->id);
-    *place = call->next;
-    engine->n_calls--;
-    flo_buf_deinit(&call->frame);
-    if (engine->bev != NULL) {
-        make_room(engine, call);
-    }
-    call->next = NULL;
-    call->engine = NULL;
-}
-
-/* Control frames and requests that are answered at once. */
-static int send_message(struct serve_engine *engine,
-                        const struct flo_wire_message *message,
-                        struct flo_err *err)
-{
-    struct flo_buf out = {.bytes_max = 2 * FLO_WIRE_PAYLOAD_BYTES_MAX};
-    struct evbuffer *output = bufferevent_get_output(engine->bev);
-    int rv = flo_wire_write(&out, message, err);
-    if (rv == 0 && evbuffer_get_length(output) + out.bytes > OUTPUT_BYTES_MAX) {
-        rv = flo_fail(err, FLO_E_INFER_BUSY, "the engine reads too slowly");
-    }
-    if (rv == 0) {
-        evbuffer_add(output, out.data, out.bytes);
-    }
-    flo_buf_deinit(&out);
-    return rv;
-}
-
-void flo_serve_engine_ask_stats(struct serve_engine *engine)
-{
-    const struct flo_wire_message ask = {.type = FLO_WIRE_STATS};
-    struct flo_err err = {0};
-    engine->has_stats = false;
-    if (engine->state == ENGINE_READY && send_message(engine, &ask, &err) < 0) {
-        flo_log_err(FLO_LOG_WARN, "serve", &err);
-    }
-}
-
-/* TOKEN or EMBEDDING frames that can answer the message, at most. */
-static uint32_t parts_max(const struct serve_engine *engine,
-                          const struct flo_wire_message *message)
-{
-    const struct flo_wire_generate *in = &message->generate;
-    uint32_t max = engine->context + 1;
-    if (message->type == FLO_WIRE_EMBED) {
-        return FLO_WIRE_INPUTS_MAX;
-    }
-    if (message->type == FLO_WIRE_GENERATE && in->shifts &&
-        in->max_tokens > max) {
-        return in->max_tokens; /* the context does not end the answer */
-    }
-    return max;
-}
-
-static void call_list(struct serve_engine *engine, struct serve_call *call,
-                      uint32_t id)
-{
-    call->id = id;
-    call->engine = engine;
-    call->tokens = 0;
-    call->bytes_waiting = 0;
-    call->next = NULL;
-    *call_place(engine, id) = call; /* at the end: the id is new */
-    engine->n_calls++;
-}
-
-enum call_kind flo_serve_call_kind(const struct flo_wire_message *message)
-{
-    if (message->type == FLO_WIRE_EMBED) {
-        return CALL_VECTORS;
-    }
-    return message->type == FLO_WIRE_GENERATE &&
-                   message->generate.priority == FLO_WIRE_BATCH
-               ? CALL_BATCH
-               : CALL_USER;
-}
-
-int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
-                          struct flo_wire_message *message, struct flo_err *err)
-{
-    if (engine->state != ENGINE_READY) {
-        return flo_fail(err, FLO_E_INFER_BUSY, "the engine is not ready");
-    }
-    bool is_embed = message->type == FLO_WIRE_EMBED;
-    bool is_answer = message->type == FLO_WIRE_GENERATE;
-    message->request = ++engine->next_id;
-    call->frame = (struct flo_buf){0}; /* flo_wire_write has the limit */
-    int rv = is_embed || is_answer ? flo_wire_write(&call->frame, message, err)
-                                   : send_message(engine, message, err);
-    if (rv < 0) {
-        flo_buf_deinit(&call->frame);
-        return rv;
-    }
-    call->kind = flo_serve_call_kind(message);
-    call->tokens_max = parts_max(engine, message);
-    call->adapter[0] = '\0';
-    if (is_answer && message->generate.adapter.bytes > 0) {
-        strcpy(call->adapter, message->generate.adapter.data);
-    }
-    call_list(engine, call, message->request);
-    send_waiting(engine);
-    return 0;
-}
+/* ---- change of an adapter, cancel ---- */
 
 static void close_change(struct serve_engine *engine)
 {
@@ -213,7 +50,8 @@ static bool is_too_early(const struct serve_engine *engine)
 {
     const struct serve_call *call = engine->calls;
     while (call != &engine->change.call &&
-           !(waits(call) && strcmp(call->adapter, engine->change.name) == 0)) {
+           !(flo_serve_call_waits(call) &&
+             strcmp(call->adapter, engine->change.name) == 0)) {
         call = call->next;
     }
     return call != &engine->change.call;
@@ -239,7 +77,7 @@ static void send_change(struct serve_engine *engine)
     int rv = engine->change.is_load
                  ? flo_serve_engine_send(bufferevent_getfd(engine->bev),
                                          &message, &engine->change.fd, 1, &err)
-                 : send_message(engine, &message, &err);
+                 : flo_serve_engine_say(engine, &message, &err);
     if (rv < 0 && (errno == EAGAIN || errno == ETOOMANYREFS)) {
         return;
     }
@@ -263,7 +101,7 @@ int flo_serve_engine_call_change(struct serve_engine *engine, int fd,
         return flo_fail(err, FLO_E_INFER_BUSY, "the engine is not ready");
     }
     engine->change.fd = fd;
-    call_list(engine, &engine->change.call, ++engine->next_id);
+    flo_serve_call_list(engine, &engine->change.call, ++engine->next_id);
     bufferevent_trigger(engine->bev, EV_WRITE, BEV_OPT_DEFER_CALLBACKS);
     return 0;
 }
@@ -290,17 +128,17 @@ void flo_serve_engine_cancel(struct serve_call *call)
     if (engine == NULL) {
         return;
     }
-    if (waits(call)) {
-        call_unlist(engine, call);
+    if (flo_serve_call_waits(call)) {
+        flo_serve_call_unlist(engine, call);
         return;
     }
     struct flo_wire_message message = {.type = FLO_WIRE_CANCEL,
                                        .request = call->id};
     struct flo_err err = {0};
     struct serve_call *orphan = malloc(sizeof(*orphan));
-    if (orphan == NULL || send_message(engine, &message, &err) < 0) {
+    if (orphan == NULL || flo_serve_engine_say(engine, &message, &err) < 0) {
         free(orphan);
-        call_unlist(engine, call);
+        flo_serve_call_unlist(engine, call);
         flo_fail(&err, FLO_E_MEMORY, "a request cannot be cancelled");
         flo_serve_engine_kill(engine, &err);
         return;
@@ -309,7 +147,7 @@ void flo_serve_engine_cancel(struct serve_call *call)
     orphan->context = orphan;
     orphan->on_frame = orphan_on_frame;
     orphan->on_lost = orphan_on_lost;
-    *call_place(engine, call->id) = orphan;
+    *flo_serve_call_place(engine, call->id) = orphan;
     call->engine = NULL;
     call->next = NULL;
 }
@@ -342,7 +180,7 @@ static void calls_lose(struct serve_engine *engine)
 {
     while (engine->calls != NULL) {
         struct serve_call *call = engine->calls;
-        call_unlist(engine, call);
+        flo_serve_call_unlist(engine, call);
         call->on_lost(call->context, &engine->end);
     }
 }
@@ -450,7 +288,7 @@ static void watch(struct serve_engine *engine)
         return;
     }
     if (!engine->has_ping && engine->state == ENGINE_READY) {
-        engine->has_ping = send_message(engine, &ping, &err) == 0;
+        engine->has_ping = flo_serve_engine_say(engine, &ping, &err) == 0;
         if (engine->runtime[0] != '\0') {
             flo_serve_engine_ask_stats(engine);
         }
@@ -538,36 +376,11 @@ static int on_open_answer(struct serve_engine *engine,
     return 0;
 }
 
-static bool is_list(struct flo_wire_text logprobs)
-{
-    struct flo_wire_logprob one;
-    while (flo_wire_logprob_next(&logprobs, &one)) {
-    }
-    return logprobs.bytes == 0;
-}
-
-/* TOKEN and EMBEDDING count up, and are not more than were asked for. */
-static bool part_fits(struct serve_call *call,
-                      const struct flo_wire_message *message, uint32_t *index)
-{
-    const struct flo_wire_token *token = &message->token;
-    const struct flo_wire_embedding *embedding = &message->embedding;
-    bool fits = true;
-    if (message->type == FLO_WIRE_TOKEN) {
-        *index = token->index;
-        fits = is_list(token->logprobs);
-    } else {
-        *index = embedding->index;
-        fits = embedding->vector.bytes > 0 && embedding->vector.bytes % 4 == 0;
-    }
-    return fits && *index == call->tokens && call->tokens++ < call->tokens_max;
-}
-
 /* Can the engine know of it? */
 static bool was_sent(const struct serve_engine *engine,
                      const struct serve_call *call)
 {
-    return !waits(call) &&
+    return !flo_serve_call_waits(call) &&
            (call != &engine->change.call || engine->change.fd == 0);
 }
 
@@ -576,7 +389,7 @@ static int on_call_frame(struct serve_engine *engine,
                          const struct flo_wire_message *message,
                          struct flo_err *err)
 {
-    struct serve_call *call = *call_place(engine, message->request);
+    struct serve_call *call = *flo_serve_call_place(engine, message->request);
     const char *name = flo_wire_type_name((int)message->type);
     if (call == NULL || !was_sent(engine, call)) {
         return flo_fail(err, FLO_E_WORKER_PROTOCOL,
@@ -585,7 +398,7 @@ static int on_call_frame(struct serve_engine *engine,
     }
     if (message->type != FLO_WIRE_TOKEN &&
         message->type != FLO_WIRE_EMBEDDING) {
-        call_unlist(engine, call);
+        flo_serve_call_unlist(engine, call);
         call->on_frame(call->context, message);
         if (engine->state != ENGINE_DYING && engine->n_calls == 0) {
             engine->events->idle(engine);
@@ -594,9 +407,9 @@ static int on_call_frame(struct serve_engine *engine,
     }
     uint32_t index = 0;
     if (message->type == FLO_WIRE_TOKEN) {
-        make_room(engine, call);
+        flo_serve_call_begun(engine, call);
     }
-    if (!part_fits(call, message, &index)) {
+    if (!flo_serve_call_part_fits(call, message, &index)) {
         return flo_fail(err, FLO_E_WORKER_PROTOCOL,
                         "%s %u of request %u out of order", name, index,
                         message->request);
@@ -699,61 +512,6 @@ static void on_event(struct bufferevent *bev, short what, void *context)
 
 /* ---- start ---- */
 
-static void model_take(struct serve_engine *engine,
-                       const struct flo_serve_model *model,
-                       struct flo_wire_open *open)
-{
-    struct stat st;
-    snprintf(engine->model, sizeof(engine->model), "%s", model->model);
-    snprintf(engine->version, sizeof(engine->version), "%s", model->version);
-    snprintf(engine->name, sizeof(engine->name), "%s@%s", model->model,
-             model->version);
-    engine->release = model->release;
-    engine->created_s = model->created_s;
-    engine->has_packed = model->packed_fd > 0;
-    engine->lacks_packed = model->lacks_packed;
-    open->context = model->context;
-    if (model->runtime != NULL) {
-        open->is_tree = true;
-        open->runtime =
-            (struct flo_wire_text){model->runtime, strlen(model->runtime)};
-        open->entry =
-            (struct flo_wire_text){model->entry, strlen(model->entry)};
-        engine->ready_ms = model->ready_ms;
-        engine->stop_ms = model->stop_ms;
-    }
-    if (model->chat_template != NULL) {
-        open->chat_template = (struct flo_wire_text){
-            model->chat_template, strlen(model->chat_template)};
-    }
-    open->threads = model->threads;
-    open->sessions = model->sessions;
-    open->cache = (uint32_t)model->cache;
-    open->memory_bytes_max = model->memory_bytes_max;
-    open->adapter_bytes = model->adapter_bytes;
-    open->keeps_prefix = model->prefix_fd > 0;
-    engine->n_adapters = open->n_adapters = model->n_adapters;
-    for (uint32_t i = 0; i < model->n_adapters; i++) {
-        const char *name = model->adapters[i].name;
-        strcpy(engine->adapters[i].name, name);
-        engine->adapters[i].is_private = model->adapters[i].is_private;
-        open->adapters[i] = (struct flo_wire_text){name, strlen(name)};
-    }
-    if (open->threads == 0 && fstat(model->fd, &st) == 0 &&
-        st.st_size < (off_t)SMALL_MODEL_BYTES) {
-        open->threads = 1;
-    }
-    if (open->threads == 0) {
-        /* The engine's own process may not look at its cgroup. */
-        unsigned cpus = flo_cpus_allowed();
-        open->threads = cpus < THREADS_MAX ? cpus : THREADS_MAX;
-    }
-    if (model->threads_max > 0 && open->threads > model->threads_max) {
-        open->threads = model->threads_max;
-    }
-    engine->threads = open->threads;
-}
-
 int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
                            const struct flo_serve_model *model,
                            const struct serve_engine_events *events,
@@ -772,7 +530,7 @@ int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
     engine->role = role;
     engine->has_role = true;
     engine->started_ms = flo_now_ms();
-    model_take(engine, model, &message.open);
+    flo_serve_engine_describe(engine, model, &message.open);
     int fds[SERVE_DESCRIPTORS_MAX] = {model->fd, model->packed_fd};
     size_t n_fds = model->packed_fd > 0 ? 2 : 1;
     for (uint32_t i = 0; i < model->n_adapters; i++) {

@@ -160,6 +160,36 @@ void flo_serve_engine_free_all(struct flo_serve *serve);
 int flo_serve_engine_failure(const struct flo_wire_failed *failed,
                              struct flo_err *err);
 
+/* ---- calls.c: inside this folder ---- */
+
+/* The place in the list of the call with that id; it holds NULL without one. */
+struct serve_call **flo_serve_call_place(struct serve_engine *engine,
+                                         uint32_t id);
+/* The frame of the call has not left yet. */
+bool flo_serve_call_waits(const struct serve_call *call);
+/* The call began or ended in the engine: there is room for another frame. */
+void flo_serve_call_begun(struct serve_engine *engine, struct serve_call *call);
+void flo_serve_call_list(struct serve_engine *engine, struct serve_call *call,
+                         uint32_t id);
+void flo_serve_call_unlist(struct serve_engine *engine,
+                           struct serve_call *call);
+/* Is this TOKEN or EMBEDDING the next one of those that were asked for?
+ * *index is the number that the frame names. */
+bool flo_serve_call_part_fits(struct serve_call *call,
+                              const struct flo_wire_message *message,
+                              uint32_t *index);
+/* Send a control frame, or a request that is answered at once. */
+int flo_serve_engine_say(struct serve_engine *engine,
+                         const struct flo_wire_message *message,
+                         struct flo_err *err);
+
+/* ---- describe.c ---- */
+
+/* Take the model over into `engine` and `open`, whose texts it borrows. */
+void flo_serve_engine_describe(struct serve_engine *engine,
+                               const struct flo_serve_model *model,
+                               struct flo_wire_open *open);
+
 /* ---- runtime.c: a runtime that is not our engine ---- */
 
 void flo_serve_engine_take_stats(struct serve_engine *engine,
