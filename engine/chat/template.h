@@ -9,7 +9,7 @@
 #ifndef FLOTILLA_ENGINE_TEMPLATE_H
 #define FLOTILLA_ENGINE_TEMPLATE_H
 
-#include "engine/chat/jinja.h"
+#include "engine/chat/jinja/jinja.h"
 #include "engine/token/token.h"
 
 #define FLO_TEMPLATE_BYTES_MAX (256u << 10)

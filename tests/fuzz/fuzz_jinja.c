@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/chat/jinja.h"
+#include "engine/chat/jinja/jinja.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

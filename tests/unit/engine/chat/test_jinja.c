@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/chat/jinja.h"
+#include "engine/chat/jinja/jinja.h"
 #include "unit/engine/gguf_make.h"
 
 #define FOLDER "tests/golden/token/templates/"

@@ -1,5 +1,5 @@
 /* Jinja: object.name and object[key]: fields, items, and methods by name. */
-#include "engine/chat/jinja_inside.h"
+#include "engine/chat/jinja/inside.h"
 
 static const struct {
     enum jinja_kind kind;
@@ -8,7 +8,7 @@ static const struct {
 } methods[] = {
 #define METHOD(kind, name, action) {kind, #name, true},
 #define STRANGE(kind, name) {kind, #name, false},
-#include "engine/chat/jinja_methods.def"
+#include "engine/chat/jinja/methods.def"
 };
 
 /* Is there such a method?  -1: in Python, but not built. */

@@ -1,5 +1,5 @@
 /* Jinja: values, and the memory of a rendering. */
-#include "engine/chat/jinja_inside.h"
+#include "engine/chat/jinja/inside.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "engine/chat/jinja.h"
+#include "engine/chat/jinja/jinja.h"
 
 #define FLO_JINJA_DEPTH_MAX 200u /* of the tree */
 #define FLO_JINJA_ARGS_MAX 16u

@@ -3,7 +3,7 @@
  * Precedence from weak to strong: if-else, or, and, not, comparisons, + -, ~,
  * * // %, signs, then what follows a value: .name [item] (call) |filter and
  * is-tests.  The tree's depth is bounded, so that what walks it may recurse. */
-#include "engine/chat/jinja_inside.h"
+#include "engine/chat/jinja/inside.h"
 
 #define NESTING_MAX 64
 

@@ -1,6 +1,6 @@
 /* Jinja: filters and methods.  All that are known stand in three tables;
  * everything else is refused by name when it is reached. */
-#include "engine/chat/jinja_inside.h"
+#include "engine/chat/jinja/inside.h"
 
 #include <stdlib.h>
 
@@ -730,7 +730,7 @@ static const struct {
 } methods[] = {
 #define METHOD(kind, name, action) {kind, #name, action},
 #define STRANGE(kind, name)
-#include "engine/chat/jinja_methods.def"
+#include "engine/chat/jinja/methods.def"
 };
 
 struct jinja_value flo_jinja_filter(struct jinja_run *run,

@@ -3,7 +3,7 @@
  * All of whitespace control happens here: "-" at a tag takes every blank next
  * to it; a block or a comment takes the blanks in front of it on its line
  * (lstrip_blocks) and one newline behind it (trim_blocks), "+" forbids both. */
-#include "engine/chat/jinja_inside.h"
+#include "engine/chat/jinja/inside.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Jinja: tests and functions; what is not known is refused by name. */
-#include "engine/chat/jinja_inside.h"
+#include "engine/chat/jinja/inside.h"
 
 #define RANGE_MAX 65536
 

@@ -1,5 +1,5 @@
 /* Jinja: a tree is run on a conversation. */
-#include "engine/chat/jinja_inside.h"
+#include "engine/chat/jinja/inside.h"
 
 #include <stdlib.h>
 
