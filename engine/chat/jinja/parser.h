@@ -1,0 +1,46 @@
+/* Jinja: a parser's state and its steps.
+ *
+ * The first fault is kept, and the tokens are passed over: a rule sees the end
+ * next.  The tree's depth is bounded, so that its readers may recurse. */
+#ifndef FLOTILLA_ENGINE_JINJA_PARSER_H
+#define FLOTILLA_ENGINE_JINJA_PARSER_H
+
+#include "engine/chat/jinja/inside.h"
+
+#define FLO_JINJA_NESTING_MAX 64
+
+struct jinja_parser {
+    struct jinja_pool *pool;
+    const struct jinja_token *at;
+    int nesting;
+    int rv;
+    struct flo_err *err;
+};
+
+/* Keep the fault and go to the end; always NULL. */
+struct jinja_node *flo_jinja_refuse(struct jinja_parser *parser,
+                                    const char *why);
+
+/* A node over its parts.  `args` are a list that is already there. */
+struct jinja_node *flo_jinja_make(struct jinja_parser *parser, enum jinja_op op,
+                                  struct jinja_node *a, struct jinja_node *b,
+                                  struct jinja_node *c,
+                                  struct jinja_node *args);
+struct jinja_node *flo_jinja_named(struct jinja_node *node,
+                                   struct jinja_text text);
+
+uint32_t flo_jinja_depth(const struct jinja_node *node);
+uint32_t flo_jinja_deeper(uint32_t depth, const struct jinja_node *node);
+
+/* Look at the next token; take it if it is that word; insist on it. */
+bool flo_jinja_sees(const struct jinja_parser *parser,
+                    enum jinja_token_kind kind, const char *word);
+bool flo_jinja_takes(struct jinja_parser *parser, const char *word);
+void flo_jinja_expect(struct jinja_parser *parser, const char *word);
+struct jinja_text flo_jinja_take_name(struct jinja_parser *parser);
+
+/* Expressions: with if-else, and the next stronger one without. */
+struct jinja_node *flo_jinja_parse_expression(struct jinja_parser *parser);
+struct jinja_node *flo_jinja_parse_or(struct jinja_parser *parser);
+
+#endif
