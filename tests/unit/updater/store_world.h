@@ -17,4 +17,9 @@ int world_tear_down(void **state);
 /* All bytes `n`. */
 struct flo_digest digest_of(uint8_t n);
 
+void world_path(const struct world *world, const char *name, char out[256]);
+/* A file of the store; the caller closes it. */
+int open_file(const struct world *world, const char *name, int flags);
+struct flo_slots read_slots(struct world *world); /* of the model tiny */
+
 #endif

@@ -49,6 +49,23 @@ static inline int open_store(void **state, const char *dir)
     return 0;
 }
 
+static inline int add_device(struct flo_fleet_store *store, const char *id,
+                             const char *name, const char *group)
+{
+    char groups[2][FLO_NAME_MAX + 1] = {"all"};
+    struct flo_err err = {0};
+    struct flo_fleet_device device = {.id = id,
+                                      .name = name,
+                                      .labels = "{}",
+                                      .profile = "{}",
+                                      .groups = "[\"all\"]",
+                                      .enrolled_at_ms = 5};
+
+    snprintf(groups[1], sizeof(groups[1]), "%s", group);
+    return flo_fleet_device_add(
+        store, &device, (const char(*)[FLO_NAME_MAX + 1]) groups, 2, &err);
+}
+
 static inline int in_memory(void **state)
 {
     return open_store(state, ":memory:");

@@ -1,5 +1,4 @@
-/* The store over a real folder: records that tear and rot, blobs, locks,
- * collection. */
+/* The records of the store over a real folder: they tear, rot, and heal. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -34,21 +33,6 @@ int fdatasync(int fd) /* in front of the libc's */
     return fsync(fd);
 }
 
-static void path_of(const struct world *world, const char *name, char out[256])
-{
-    snprintf(out, 256, "%s/%s", world->dir, name);
-}
-
-static int open_file(const struct world *world, const char *name, int flags)
-{
-    char path[256];
-
-    path_of(world, name, path);
-    int fd = open(path, flags | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    return fd;
-}
-
 static void write_slots(struct world *world, uint8_t current, uint8_t candidate,
                         uint8_t tries)
 {
@@ -62,15 +46,6 @@ static void write_slots(struct world *world, uint8_t current, uint8_t candidate,
     }
     assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err),
                      0);
-}
-
-static struct flo_slots read_slots(struct world *world)
-{
-    struct flo_slots slots;
-
-    assert_int_equal(
-        flo_store_slots_read(world->store, "tiny", &slots, &world->err), 0);
-    return slots;
 }
 
 static void what_was_written_is_read(void **state)
@@ -439,14 +414,14 @@ static void a_planted_symbolic_link_is_refused(void **state)
     flo_sha256("x", 1, &digest);
     char name[128] = "blobs/sha256-";
     flo_hex_encode(digest.bytes, 32, name + strlen(name));
-    path_of(world, name, path);
+    world_path(world, name, path);
     assert_int_equal(symlink("/etc/passwd", path), 0);
     assert_false(flo_store_blob_has(world->store, &digest, 0));
     assert_int_equal(
         flo_store_blob_open(world->store, &digest, &fd, NULL, &err),
         FLO_E_IO_SYMLINK);
 
-    path_of(world, "slots/tiny.bin", path);
+    world_path(world, "slots/tiny.bin", path);
     assert_int_equal(symlink("/etc/passwd", path), 0);
     struct flo_slots slots;
     assert_int_equal(flo_store_slots_read(world->store, "tiny", &slots, &err),
@@ -454,327 +429,12 @@ static void a_planted_symbolic_link_is_refused(void **state)
 
     flo_store_close(world->store);
     world->store = NULL;
-    path_of(world, "blobs", path);
+    world_path(world, "blobs", path);
     assert_int_equal(remove_tree(path), 0);
     assert_int_equal(symlink("/tmp", path), 0);
     assert_int_equal(flo_store_open(world->dir, true, &second, &err),
                      FLO_E_IO_SYMLINK);
     assert_int_equal(unlink(path), 0);
-}
-
-static void a_blob_has_its_name_only_when_published(void **state)
-{
-    struct world *world = *state;
-    struct flo_digest digest;
-    uint64_t bytes = 0;
-    char text[8] = "";
-    int fd = -1;
-
-    flo_sha256("hello", 5, &digest);
-    assert_int_equal(flo_store_blob_create(world->store, 5, &fd, NULL), 0);
-    assert_int_equal(flo_fd_write_all(fd, "hello", 5, NULL), 0);
-    assert_false(flo_store_blob_has(world->store, &digest, 0));
-
-    assert_int_equal(flo_store_blob_publish(world->store, fd, &digest, NULL),
-                     0);
-    assert_int_equal(flo_store_blob_publish(world->store, fd, &digest, NULL),
-                     0);
-    close(fd);
-
-    assert_true(flo_store_blob_has(world->store, &digest, 5));
-    assert_false(flo_store_blob_has(world->store, &digest, 6));
-    assert_int_equal(
-        flo_store_blob_open_verified(world->store, &digest, &fd, &bytes, NULL),
-        0);
-    assert_int_equal(bytes, 5);
-    assert_int_equal(flo_fd_pread_all(fd, text, 5, 0, NULL), 0);
-    assert_string_equal(text, "hello");
-    close(fd);
-}
-
-static void a_rotten_blob_becomes_a_partial_download(void **state)
-{
-    struct world *world = *state;
-    struct flo_digest digest;
-    struct flo_err err = {0};
-    char name[128] = "blobs/sha256-";
-    char path[256];
-    int fd = -1;
-
-    assert_int_equal(
-        flo_store_blob_put(world->store, "hello", 5, &digest, &err), 0);
-    flo_hex_encode(digest.bytes, 32, name + strlen(name));
-    path_of(world, name, path);
-    assert_int_equal(chmod(path, 0600), 0);
-    fd = open_file(world, name, O_RDWR);
-    assert_int_equal(pwrite(fd, "H", 1, 0), 1);
-    close(fd);
-
-    assert_int_equal(
-        flo_store_blob_open_verified(world->store, &digest, &fd, NULL, &err),
-        FLO_E_TARGET_HASH);
-
-    assert_false(flo_store_blob_has(world->store, &digest, 0));
-    snprintf(name, sizeof(name), "partial/");
-    flo_hex_encode(digest.bytes, 32, name + strlen(name));
-    snprintf(name + strlen(name), 8, ".part");
-    path_of(world, name, path);
-    assert_int_equal(access(path, F_OK), 0);
-    assert_int_equal(
-        flo_store_blob_open(world->store, &digest, &fd, NULL, &err),
-        FLO_E_BLOB_ABSENT);
-}
-
-static void more_than_the_disk_has_is_refused_with_numbers(void **state)
-{
-    struct world *world = *state;
-    struct flo_err err = {0};
-    int fd = -1;
-
-    int rv = flo_store_blob_create(world->store, UINT64_C(1) << 50, &fd, &err);
-
-    assert_int_equal(rv, FLO_E_DISK_FULL);
-    assert_non_null(strstr(err.what, "1125899906842624 bytes needed"));
-}
-
-/* ---- release documents ---- */
-
-/* A signed-looking document (the store does not check signatures) of one file
- * with these bytes; puts both and gives the document's digest. */
-static struct flo_digest put_release(struct world *world, const char *version,
-                                     uint64_t number, const char *content,
-                                     struct flo_digest *file)
-{
-    struct flo_release release = {
-        .number = number, .file_count = 1, .variant_count = 1};
-    struct flo_buf body = {0};
-    struct flo_buf text = {0};
-    struct flo_envelope envelope = {.signature_count = 1};
-    struct flo_digest digest;
-
-    assert_int_equal(flo_store_blob_put(world->store, content, strlen(content),
-                                        file, &world->err),
-                     0);
-    strcpy(release.fleet, "demo");
-    strcpy(release.model, "tiny");
-    strcpy(release.version, version);
-    strcpy(release.license, "apache-2.0");
-    strcpy(release.variants[0].name, "q4_0");
-    release.variants[0].file_count = 1;
-    strcpy(release.files[0].name, "model.gguf");
-    strcpy(release.files[0].role, "model");
-    release.files[0].digest = *file;
-    release.files[0].bytes = strlen(content);
-    release.files[0].way_count = 1;
-    release.files[0].ways[0].digest = *file;
-    release.files[0].ways[0].bytes = strlen(content);
-    assert_int_equal(flo_release_write(&release, &body, &world->err), 0);
-    strcpy(envelope.type, FLO_TYPE_RELEASE);
-    envelope.body = body.data;
-    envelope.body_bytes = body.bytes;
-    memset(envelope.signatures[0].keyid, 'a', 64);
-    flo_envelope_write(&envelope, &text);
-    flo_sha256(body.data, body.bytes, &digest);
-    struct flo_release_document document = {text.data, text.bytes, body.data,
-                                            body.bytes};
-    assert_int_equal(
-        flo_store_release_put(world->store, &document, &world->err), 0);
-    flo_buf_deinit(&body);
-    flo_buf_deinit(&text);
-    return digest;
-}
-
-static void keep_prefix(struct world *world, const struct flo_digest *release)
-{
-    char name[128] = "prefix/sha256-";
-    size_t chars = strlen(name);
-
-    assert_int_equal(mkdirat(world->store->dir_fd, "prefix", 0700), 0);
-    flo_hex_encode(release->bytes, sizeof(release->bytes), name + chars);
-    strcat(name, ".prefix");
-    close(open_file(world, name, O_RDWR | O_CREAT));
-}
-
-static void collection_keeps_downloads_under_way(void **state)
-{
-    struct world *world = *state;
-    struct flo_collected collected = {0};
-    struct stat st;
-
-    close(open_file(world, "partial/x.part", O_RDWR | O_CREAT));
-
-    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL),
-                     0);
-
-    assert_int_equal(collected.files, 0);
-    assert_int_equal(fstatat(world->store->dir_fd, "partial/x.part", &st, 0),
-                     0);
-}
-
-static void collection_keeps_what_slots_and_baseline_name(void **state)
-{
-    struct world *world = *state;
-    struct flo_digest files[5];
-    struct flo_digest documents[5];
-    struct flo_collected collected = {0};
-    const char *const contents[5] = {"one", "two", "three", "four", "five"};
-    const char *const versions[5] = {"1.0.0", "2.0.0", "3.0.0", "4.0.0",
-                                     "5.0.0"};
-
-    for (size_t i = 0; i < 5; i++) {
-        documents[i] =
-            put_release(world, versions[i], i + 1, contents[i], &files[i]);
-    }
-    struct flo_slots slots = {.model = "tiny", .phase = FLO_SLOT_STAGED};
-    slots.current = documents[1];
-    slots.previous = documents[0];
-    slots.candidate = documents[2];
-    assert_int_equal(flo_store_slots_write(world->store, &slots, NULL), 0);
-    int fd = -1;
-    keep_prefix(world, &documents[0]);
-
-    assert_int_equal(flo_store_collect(world->store, &documents[3], 1,
-                                       &collected, &world->err),
-                     0);
-
-    for (size_t i = 0; i < 4; i++) {
-        assert_true(flo_store_blob_has(world->store, &documents[i], 0));
-        assert_true(flo_store_blob_has(world->store, &files[i], 0));
-    }
-    assert_false(flo_store_blob_has(world->store, &documents[4], 0));
-    assert_false(flo_store_blob_has(world->store, &files[4], 0));
-    struct flo_buf envelope = {0};
-    assert_int_equal(
-        flo_store_envelope_load(world->store, &documents[3], &envelope, NULL),
-        0);
-    flo_buf_deinit(&envelope);
-    assert_int_equal(
-        flo_store_envelope_load(world->store, &documents[4], &envelope, NULL),
-        FLO_E_BLOB_ABSENT);
-    assert_int_equal(collected.files, 3); /* body, envelope, file */
-    assert_true(flo_store_prefix_has(world->store, &documents[0]));
-
-    /* A commit later the old previous goes, unless it is the baseline; and the
-     * older record image no longer names what went. */
-    slots = read_slots(world);
-    slots.phase = FLO_SLOT_TRIAL;
-    assert_int_equal(flo_slots_commit(&slots, NULL), 0);
-    assert_int_equal(flo_store_slots_write(world->store, &slots, NULL), 0);
-    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL),
-                     0);
-    assert_false(flo_store_blob_has(world->store, &files[0], 0));
-    assert_false(flo_store_blob_has(world->store, &files[3], 0));
-    assert_false(flo_store_prefix_has(world->store, &documents[0]));
-    for (off_t which = 0; which < 2; which++) {
-        struct flo_slots either;
-        uint8_t byte = 0;
-        fd = open_file(world, "slots/tiny.bin", O_RDWR);
-        assert_int_equal(pread(fd, &byte, 1, which * 4096 + 9), 1);
-        byte ^= 1;
-        assert_int_equal(pwrite(fd, &byte, 1, which * 4096 + 9), 1);
-        either = read_slots(world);
-        byte ^= 1;
-        assert_int_equal(pwrite(fd, &byte, 1, which * 4096 + 9), 1);
-        close(fd);
-        assert_true(either.is_repaired);
-        assert_memory_equal(&either.current, &documents[2], 32);
-        assert_memory_equal(&either.previous, &documents[1], 32);
-        assert_int_equal(either.phase, FLO_SLOT_IDLE);
-    }
-}
-
-static void nothing_is_collected_when_a_record_is_damaged(void **state)
-{
-    struct world *world = *state;
-    struct flo_digest file;
-
-    (void)put_release(world, "1.0.0", 1, "one", &file);
-    int fd = open_file(world, "slots/other.bin", O_RDWR | O_CREAT);
-    assert_int_equal(pwrite(fd, "garbage", 7, 0), 7);
-    close(fd);
-
-    assert_int_equal(
-        flo_store_collect(world->store, NULL, 0, NULL, &world->err),
-        FLO_E_STATE_SLOT);
-    assert_true(flo_store_blob_has(world->store, &file, 0));
-}
-
-static void one_body_in_two_envelopes_is_kept_once(void **state)
-{
-    struct world *world = *state;
-    struct flo_buf here = {0};
-    struct flo_digest file;
-    struct flo_digest id = put_release(world, "1.0.0", 1, "one", &file);
-    struct flo_digest again;
-    int fd = -1;
-    char body[4096];
-    uint64_t bytes = 0;
-
-    assert_int_equal(flo_store_blob_open(world->store, &id, &fd, &bytes, NULL),
-                     0);
-    assert_true(bytes < sizeof(body));
-    assert_int_equal(flo_fd_pread_all(fd, body, bytes, 0, NULL), 0);
-    close(fd);
-    struct flo_release_document document = {"another", 7, body, bytes};
-    assert_int_equal(
-        flo_store_release_put(world->store, &document, &world->err), 0);
-    flo_sha256(body, bytes, &again);
-
-    assert_memory_equal(&again, &id, sizeof(id));
-    assert_int_equal(flo_store_envelope_load(world->store, &id, &here, NULL),
-                     0);
-    assert_int_equal(here.bytes, 7);
-    assert_memory_equal(here.data, "another", 7);
-    flo_buf_deinit(&here);
-}
-
-static void a_lost_record_is_recovered_from_whole_releases(void **state)
-{
-    struct world *world = *state;
-    struct flo_digest files[4];
-    struct flo_digest documents[4];
-    struct flo_slots slots;
-
-    documents[0] = put_release(world, "1.0.0", 1, "one", &files[0]);
-    documents[1] = put_release(world, "2.0.0", 2, "two", &files[1]);
-    documents[2] = put_release(world, "3.0.0", 3, "three", &files[2]);
-    documents[3] = put_release(world, "4.0.0", 4, "four", &files[3]);
-    blob_lose(world->store, &files[1]);
-    blob_lose(world->store, &files[3]);
-
-    assert_int_equal(
-        flo_store_slots_recover(world->store, "tiny", &slots, &world->err), 0);
-
-    assert_int_equal(slots.floor, 3);
-    assert_int_equal(slots.current_number, 3);
-    assert_memory_equal(&slots.current, &documents[2], 32);
-    assert_memory_equal(&slots.previous, &documents[0], 32);
-    assert_int_equal(
-        flo_store_slots_recover(world->store, "other", &slots, &world->err),
-        FLO_E_ABSENT);
-}
-
-static void models_are_listed_in_order(void **state)
-{
-    struct world *world = *state;
-    struct flo_device device = {0};
-    char models[4][FLO_NAME_MAX + 1];
-    const char *const names[] = {"b", "c", "a"};
-
-    assert_int_equal(flo_store_device_write(world->store, &device, NULL), 0);
-    for (size_t i = 0; i < 3; i++) {
-        struct flo_slots slots = {.generation = 0};
-        strcpy(slots.model, names[i]);
-        assert_int_equal(flo_store_slots_write(world->store, &slots, NULL), 0);
-    }
-
-    assert_int_equal(flo_store_models(world->store, models, 4), 3);
-    assert_string_equal(models[0], "a");
-    assert_string_equal(models[1], "b");
-    assert_string_equal(models[2], "c");
-    struct flo_slots slots;
-    assert_int_equal(flo_store_slots_read(world->store, "../x", &slots, NULL),
-                     FLO_E_META_NAME);
 }
 
 #define with_store(test)                                                       \
@@ -796,15 +456,6 @@ int main(void)
         with_store(a_second_holder_is_told_the_pid_of_the_first),
         with_store(a_folder_that_others_may_enter_is_refused),
         with_store(a_planted_symbolic_link_is_refused),
-        with_store(a_blob_has_its_name_only_when_published),
-        with_store(a_rotten_blob_becomes_a_partial_download),
-        with_store(more_than_the_disk_has_is_refused_with_numbers),
-        with_store(collection_keeps_downloads_under_way),
-        with_store(collection_keeps_what_slots_and_baseline_name),
-        with_store(nothing_is_collected_when_a_record_is_damaged),
-        with_store(a_lost_record_is_recovered_from_whole_releases),
-        with_store(one_body_in_two_envelopes_is_kept_once),
-        with_store(models_are_listed_in_order),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

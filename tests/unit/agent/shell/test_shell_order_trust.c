@@ -1,0 +1,290 @@
+/* Orders and trust: the clock, epochs, a disk that fails, and answers that
+ * were given before. */
+#include "order_world.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+
+/* The clock is kept right by nobody, so it is taken: and no more than that. */
+static void one_order_of_next_year_ends_no_later_ones(void **state)
+{
+    (void)state;
+    order(7, begun_ms + 399 * DAY_MS, "pause", "\"rollout\":\"r-1\"");
+    assert_int_equal(acted, 1);
+    order(8, begun_ms, "freeze", "");
+
+    assert_true(shell.device.is_frozen);
+    assert_int_equal(alarms, 0);
+    assert_int_equal(shell.device.trusted_time_ms, begun_ms);
+}
+
+/* Of a controller whose clock was a year ahead. */
+static void a_clock_that_is_kept_right_denies_what_two_orders_said(void **state)
+{
+    (void)state;
+    order(7, begun_ms + 398 * DAY_MS, "pause", "\"rollout\":\"r-1\"");
+    order(8, begun_ms + 399 * DAY_MS, "pause", "\"rollout\":\"r-2\"");
+    order(9, begun_ms, "freeze", "");
+    assert_false(shell.device.is_frozen);
+    assert_true(was_told("cmd.expired"));
+
+    is_kept_right = true;
+    order(10, begun_ms, "freeze", "");
+    assert_true(shell.device.is_frozen);
+}
+
+static void an_epoch_that_no_trusted_list_names_is_refused(void **state)
+{
+    (void)state;
+    epoch = UINT32_MAX;
+    order(7, begun_ms, "unfreeze", "");
+    epoch = 2;
+    order(8, begun_ms, "unfreeze", "");
+    epoch = 1;
+    assert_int_equal(acted, 0);
+    assert_int_equal(alarms, 2);
+    assert_true(was_told("cmd.epoch"));
+    order(9, begun_ms, "freeze", "");
+
+    assert_true(shell.device.is_frozen);
+    assert_int_equal(shell.device.epoch, 1);
+    assert_int_equal(shell.device.era, 0);
+}
+
+/* No file takes a byte more, as on a disk that is full. */
+static void disk_fails(bool fails)
+{
+    struct rlimit limit;
+
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = fails ? 0 : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void what_is_not_on_the_disk_neither_acts_nor_is_answered(void **state)
+{
+    (void)state;
+    disk_fails(true);
+    denied = -1;
+    deploy(7, 9, "");
+    roll_back(8, 5);
+    order(9, begun_ms, "freeze", "");
+    disk_fails(false);
+    assert_int_equal(denied, -1);
+    assert_int_equal(acted, 0);
+    assert_int_equal(answers, 0);
+    assert_false(shell.device.is_frozen);
+    assert_int_equal(shell.models[0].slots.stated.number, 0);
+    assert_int_equal(notes, 3);
+    notes = 0;
+
+    deploy(7, 9, "");
+    assert_int_equal(denied, 0);
+    assert_int_equal(on_disk().stated.number, 7);
+    order(9, begun_ms, "freeze", "");
+    assert_true(shell.device.is_frozen);
+}
+
+/* The list of trusted keys after a second enrolment: the same key. */
+static void the_list_says(unsigned list_epoch)
+{
+    char pem[FLO_PUBLIC_KEY_PEM_MAX];
+    struct flo_buf text = {0};
+    struct flo_err err = {0};
+
+    flo_trust_free(shell.identity.trust);
+    flo_public_key_pem(flo_key_public(key), pem);
+    flo_buf_printf(&text,
+                   "{\"v\":1,\"fleet\":\"demo\",\"epoch\":%u,"
+                   "\"keys\":[{\"pem\":\"",
+                   list_epoch);
+    flo_buf_json_text(&text, pem, strlen(pem));
+    flo_buf_text(&text, "\",\"roles\":[\"order\"]}]}");
+    assert_int_equal(
+        flo_trust_parse(text.data, text.bytes, &shell.identity.trust, &err), 0);
+    flo_buf_deinit(&text);
+}
+
+static void order_of_epoch(unsigned of, uint64_t number, const char *op)
+{
+    epoch = of;
+    order(number, begun_ms, op, "");
+    epoch = 1;
+}
+
+static void the_next_epoch_comes_with_the_list_that_says_so(void **state)
+{
+    (void)state;
+    order_of_epoch(1, 700, "freeze");
+    the_list_says(2);
+    order_of_epoch(1, 701, "unfreeze"); /* still under way */
+    assert_int_equal(acted, 2);
+    order_of_epoch(2, 1, "freeze"); /* numbers start from one */
+    assert_int_equal(acted, 3);
+    assert_int_equal(alarms, 0);
+    assert_true(shell.device.is_frozen);
+    assert_int_equal(shell.device.epoch, 2);
+    assert_int_equal(shell.device.era, 1);
+    order_of_epoch(1, 900, "unfreeze");
+
+    assert_int_equal(acted, 3);
+    assert_int_equal(alarms, 1);
+    assert_true(was_told("cmd.epoch"));
+    assert_true(shell.device.is_frozen);
+}
+
+/* Nor does a list move it further than that. */
+static void no_epoch_is_left_out(void **state)
+{
+    const unsigned later[] = {3, UINT32_MAX};
+    (void)state;
+
+    for (size_t i = 0; i < FLO_COUNT(later); i++) {
+        the_list_says(later[i]);
+        order_of_epoch(later[i], 7 + i, "freeze");
+        order_of_epoch(2, 17 + i, "freeze");
+        assert_int_equal(alarms, 2 * (i + 1));
+        assert_true(was_told("cmd.epoch"));
+    }
+    assert_int_equal(acted, 0);
+    assert_false(shell.device.is_frozen);
+    assert_int_equal(shell.device.epoch, 1);
+    order_of_epoch(1, 30, "freeze");
+
+    assert_true(shell.device.is_frozen);
+}
+
+/* What the one said is kept, and over a restart it is still one voice. */
+static void one_order_of_next_year_is_one_voice_after_a_restart(void **state)
+{
+    struct flo_err err = {0};
+    (void)state;
+
+    order(7, begun_ms + 399 * DAY_MS, "pause", "\"rollout\":\"r-1\"");
+    memset(&shell.device, 0, sizeof(shell.device));
+    assert_int_equal(flo_store_device_read(shell.store, &shell.device, &err),
+                     0);
+    order(7, begun_ms + 399 * DAY_MS, "pause", "\"rollout\":\"r-1\"");
+    order(8, begun_ms, "freeze", "");
+
+    assert_true(shell.device.is_frozen);
+    assert_int_equal(alarms, 0);
+    assert_int_equal(shell.device.trusted_time_ms, begun_ms);
+    assert_int_equal(shell.device.claimed_time_ms, begun_ms + 399 * DAY_MS);
+}
+
+static void a_number_that_another_order_had_is_told_as_security(void **state)
+{
+    (void)state;
+    deploy(7, 9, "");
+    deploy(7, 8, "");
+
+    assert_int_equal(alarms, 1);
+    assert_true(was_told("cmd.nonce_reused"));
+}
+
+static void a_device_takes_the_report_interval_of_an_order(void **state)
+{
+    (void)state;
+    order(1, flo_wall_ms(), "config", "\"heartbeat_ms\":2000");
+
+    assert_int_equal(heartbeat_ms, 2000);
+    assert_int_equal(acted, 1);
+}
+
+/* The device's configuration names the interval. */
+static void configure_interval(void)
+{
+    char path[96];
+    struct flo_err err = {0};
+
+    snprintf(path, sizeof(path), "%s/agent.yaml", dir);
+    assert_int_equal(flo_file_write(path, "heartbeat: 5s\n", 14, 0600, &err),
+                     0);
+    flo_settings_deinit(&shell.settings);
+    assert_int_equal(flo_settings_load(path, dir, &shell.settings, &err), 0);
+}
+
+/* Its configuration is above the controller's wish. */
+static void one_that_has_its_own_interval_ignores_it_and_says_so(void **state)
+{
+    (void)state;
+    configure_interval();
+    order(1, flo_wall_ms(), "config", "\"heartbeat_ms\":2000");
+
+    assert_int_equal(heartbeat_ms, 0);
+    assert_true(was_told("ignored"));
+    assert_int_equal(acted, 0);
+}
+
+/* A list comes with each connection and each change, and holds up to eight
+ * orders: a fleet of 10,000 would answer 80,000 times. */
+static void what_was_told_is_not_told_again_for_a_list(void **state)
+{
+    (void)state;
+    uint64_t issued = flo_wall_ms();
+
+    /* so that each is answered at once */
+    configure_interval();
+    is_list = true;
+    for (int connection = 0; connection < 3; connection++) {
+        for (uint64_t seq = 1; seq <= 8; seq++) {
+            order(seq, issued, "config", "\"heartbeat_ms\":2000");
+        }
+    }
+    assert_int_equal(answers, 8);
+
+    /* By name the controller asks for an answer that got lost. */
+    is_list = false;
+    order(3, issued, "config", "\"heartbeat_ms\":2000");
+    assert_int_equal(answers, 9);
+}
+
+static void what_was_not_told_is_told_when_the_list_comes_again(void **state)
+{
+    (void)state;
+    uint64_t issued = flo_wall_ms();
+
+    /* so that each is answered at once */
+    configure_interval();
+    is_list = true;
+    is_connected = false;
+    order(1, issued, "config", "\"heartbeat_ms\":2000");
+    assert_int_equal(answers, 0);
+    is_connected = true;
+    order(1, issued, "config", "\"heartbeat_ms\":2000");
+    assert_int_equal(answers, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            what_was_told_is_not_told_again_for_a_list, begin, end),
+        cmocka_unit_test_setup_teardown(
+            what_was_not_told_is_told_when_the_list_comes_again, begin, end),
+        cmocka_unit_test_setup_teardown(
+            what_is_not_on_the_disk_neither_acts_nor_is_answered, begin, end),
+        cmocka_unit_test_setup_teardown(
+            one_order_of_next_year_ends_no_later_ones, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_clock_that_is_kept_right_denies_what_two_orders_said, begin, end),
+        cmocka_unit_test_setup_teardown(
+            an_epoch_that_no_trusted_list_names_is_refused, begin, end),
+        cmocka_unit_test_setup_teardown(
+            the_next_epoch_comes_with_the_list_that_says_so, begin, end),
+        cmocka_unit_test_setup_teardown(no_epoch_is_left_out, begin, end),
+        cmocka_unit_test_setup_teardown(
+            one_order_of_next_year_is_one_voice_after_a_restart, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_number_that_another_order_had_is_told_as_security, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_device_takes_the_report_interval_of_an_order, begin, end),
+        cmocka_unit_test_setup_teardown(
+            one_that_has_its_own_interval_ignores_it_and_says_so, begin, end),
+    };
+
+    flo_log_level_set(FLO_LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
