@@ -588,6 +588,7 @@ int flo_cmd_telemetry_query(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *names = NULL;
     const char *by = flo_args_text(&cli->args, "by", "release");
+    const char *model = flo_args_text(&cli->args, "model", "");
     int rv = flo_args_ms(&cli->args, "since", 600000, &since, err);
     if (rv == 0) {
         /* Points of 5 min are few enough for 10,000 devices. */
@@ -602,6 +603,9 @@ int flo_cmd_telemetry_query(struct flo_cli *cli, struct flo_err *err)
     json_t *body = json_pack("{s:s,s:[s],s:I,s:I,s:[f,f,f]}", "metric", metric,
                              "by", by, "since_ms", (json_int_t)since, "step_ms",
                              (json_int_t)step, "quantiles", 0.5, 0.95, 0.99);
+    if (model[0] != '\0') {
+        json_object_set_new(body, "model", json_string(model));
+    }
     rv = flo_api_call(cli, "POST", "/v1/telemetry/query", body, &answer, err);
     if (rv == 0 && cli->args.is_json) {
         flo_out_json(answer);

@@ -172,7 +172,11 @@ FLAGS(order_get) = {END};
 FLAGS(order_report) = {END};
 FLAGS(order_wait) = {END};
 FLAGS(telemetry_query) = {
-    {"by", "release|hardware|device", "one series for each", FLO_ASKED},
+    {"by", "release|model|hardware|device", "one series for each", FLO_ASKED},
+    {"model", "M",
+     "of this model alone; without it `hardware` and `device` count all models "
+     "together",
+     FLO_ASKED},
     {"since", "DURATION", "how far back (10m)", FLO_ASKED},
     {"step", "DURATION", "width of a point (10s; 5m by device)", FLO_ASKED},
     END};

@@ -134,6 +134,7 @@ struct flo_lane_evidence *flo_evidence_ask(struct flo_controller *controller,
     uint64_t began_at_ms = core->phases[core->phase].started_at_ms;
     uint64_t age_ms = now_ms > began_at_ms ? now_ms - began_at_ms : 0;
     snprintf(evidence->rollout, sizeof(evidence->rollout), "%s", core->id);
+    snprintf(evidence->model, sizeof(evidence->model), "%s", entry->model);
     evidence->updated = entry->release;
     evidence->from_ms = flo_wall_ms() - age_ms;
     add_devices(core, evidence);

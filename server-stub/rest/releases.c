@@ -106,7 +106,7 @@ static int store_release(struct flo_rest_call *call,
                                     .bytes = full_bytes(release),
                                     .created_at_ms = flo_wall_ms()};
     call->status = 201;
-    flo_lane_release(call->controller->lane, digest);
+    flo_lane_release(call->controller->lane, digest, release->model);
     flo_rollouts_release_added(call->controller, release->model);
     return flo_fleet_release_add(call->controller->store, &row, err);
 }

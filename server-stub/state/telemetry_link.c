@@ -31,7 +31,7 @@ static int tell_release(void *context, const struct flo_fleet_release *release)
 {
     struct flo_controller *controller = context;
 
-    flo_lane_release(controller->lane, release->digest);
+    flo_lane_release(controller->lane, release->digest, release->model);
     return 0;
 }
 

@@ -33,7 +33,8 @@ void flo_windows_roll_back(struct flo_windows *store);
  * the device's time when that can be true, else at `now_ms`.  *is_new is
  * false, and nothing changes, when the window (device, at_ms, seq) came
  * before: within two hours that is known.  Parts of one message come in order,
- * later ones only behind a new first one. */
+ * later ones only behind a new first one.  A release is of one model: rows have
+ * the model that its last window named. */
 FLO_MUST_USE int flo_windows_put(struct flo_windows *store, const char *device,
                                  const char *hardware, uint64_t now_ms,
                                  const struct flo_telemetry_window *window,
@@ -57,9 +58,10 @@ struct flo_window_row {
 };
 typedef int (*flo_window_row_fn)(void *context,
                                  const struct flo_window_row *row);
-/* The newest rows of devices since `from_ms`, at most `limit`; *is_cut: there
- * are more. */
-FLO_MUST_USE int flo_windows_newest(struct flo_windows *store, uint64_t from_ms,
+/* The newest rows of a model on devices since `from_ms`, at most `limit`;
+ * *is_cut: there are more. */
+FLO_MUST_USE int flo_windows_newest(struct flo_windows *store,
+                                    const char *model, uint64_t from_ms,
                                     uint64_t limit, flo_window_row_fn fn,
                                     void *context, bool *is_cut,
                                     struct flo_err *err);

@@ -68,9 +68,10 @@ void flo_lane_device(struct flo_lane *lane, const char *device,
          command_new(FLO_LANE_DEVICE, device, hardware, strlen(hardware)));
 }
 
-void flo_lane_release(struct flo_lane *lane, const char *digest)
+void flo_lane_release(struct flo_lane *lane, const char *digest,
+                      const char *model)
 {
-    tell(lane, command_new(FLO_LANE_RELEASE, digest, "", 0));
+    tell(lane, command_new(FLO_LANE_RELEASE, digest, model, strlen(model)));
 }
 
 void flo_lane_feed(struct flo_lane *lane,

@@ -52,7 +52,8 @@ void flo_lane_device(struct flo_lane *lane, const char *device,
                      const char *hardware_or_null);
 /* Devices can only name releases that were told here; others are kept as "of
  * no known release". */
-void flo_lane_release(struct flo_lane *lane, const char *digest);
+void flo_lane_release(struct flo_lane *lane, const char *digest,
+                      const char *model);
 /* A message of an external broker. */
 void flo_lane_feed(struct flo_lane *lane,
                    const struct flo_mqtt_message *message);

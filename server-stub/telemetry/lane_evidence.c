@@ -152,7 +152,7 @@ int flo_lane_evidence_gather(struct flo_lane_evidence *evidence,
     bool is_cut = false;
     int rv = gather.scratch == NULL
                  ? flo_fail(err, FLO_E_MEMORY, "evidence")
-                 : flo_windows_newest(store, evidence->from_ms,
+                 : flo_windows_newest(store, evidence->model, evidence->from_ms,
                                       FLO_EVIDENCE_ROWS_MAX, take_row, &gather,
                                       &is_cut, err);
     for (size_t i = 0; i < evidence->count; i++) {

@@ -15,6 +15,7 @@
 
 struct flo_lane_evidence {
     char rollout[FLO_NAME_MAX + 1];
+    char model[FLO_NAME_MAX + 1]; /* rows of others are not read */
     struct flo_digest updated;
     struct flo_digest waiting[FLO_EVIDENCE_RELEASES_MAX]; /* of its model */
     size_t waiting_count;

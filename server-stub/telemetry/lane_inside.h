@@ -25,7 +25,7 @@ struct flo_lane_command {
     struct flo_lane_query *query;
     size_t bytes;
     char *key;  /* device, digest or topic; both point into the block */
-    char *data; /* class ("" none), or payload */
+    char *data; /* class ("" none), model, or payload */
     char block[];
 };
 
@@ -63,6 +63,10 @@ void flo_lane_devices_free(struct flo_lane_devices *devices);
 bool flo_lane_may_come(struct flo_lane_device *device, uint64_t now_ms);
 
 #define FLO_LANE_RELEASES_MAX 4096
+struct flo_lane_known {
+    struct flo_digest digest;
+    char model[FLO_NAME_MAX + 1];
+};
 
 struct flo_lane {
     char fleet[FLO_NAME_MAX + 1];
@@ -76,7 +80,7 @@ struct flo_lane {
     /* The thread's. */
     struct flo_windows *store;
     struct flo_lane_devices devices;
-    struct flo_digest *releases; /* [FLO_LANE_RELEASES_MAX] */
+    struct flo_lane_known *releases; /* [FLO_LANE_RELEASES_MAX] */
     size_t release_count, release_next;
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] */
     size_t batch;                     /* windows of the open transaction */

@@ -92,17 +92,30 @@ static int begin(struct flo_lane *lane, struct flo_err *err)
     return rv;
 }
 
-/* An unpublished release makes no key: a device must not make rows without end
- * by inventing releases. */
-static void forget_unknown(const struct flo_lane *lane,
-                           struct flo_digest *release)
+static struct flo_lane_known *find_release(const struct flo_lane *lane,
+                                           const struct flo_digest *digest)
 {
     for (size_t i = 0; i < lane->release_count; i++) {
-        if (flo_digest_equal(&lane->releases[i], release)) {
-            return;
+        if (flo_digest_equal(&lane->releases[i].digest, digest)) {
+            return &lane->releases[i];
         }
     }
-    *release = (struct flo_digest){0};
+    return NULL;
+}
+
+/* An unpublished release makes no key: a device must not make rows without end
+ * by inventing releases.  A release's model is what its publisher called it,
+ * whatever a device says. */
+static void judge_release(const struct flo_lane *lane,
+                          struct flo_telemetry_window *window)
+{
+    const struct flo_lane_known *known = find_release(lane, &window->release);
+
+    if (known == NULL) {
+        window->release = (struct flo_digest){0};
+    }
+    snprintf(window->model, sizeof(window->model), "%s",
+             known != NULL ? known->model : "");
 }
 
 static uint64_t gauge_of(const struct flo_telemetry_window *window,
@@ -156,11 +169,13 @@ static bool store(struct flo_lane *lane, struct flo_lane_device *device,
 {
     struct flo_err err = {0};
     bool is_new = false;
+    struct flo_telemetry_window known = *window;
     int rv = begin(lane, &err);
 
+    judge_release(lane, &known);
     if (rv == 0) {
         rv = flo_windows_put(lane->store, device->id, device->hardware,
-                             flo_wall_ms(), window, &is_new, &err);
+                             flo_wall_ms(), &known, &is_new, &err);
         if (rv < 0) {
             flo_windows_roll_back(lane->store);
         }
@@ -207,7 +222,6 @@ static void take_parts(struct flo_lane *lane, struct flo_lane_device *device,
         struct flo_telemetry_window window = {.histograms = lane->histograms};
         goes_on = flo_telemetry_parse(json, i, &window, NULL) == 0;
         if (goes_on) {
-            forget_unknown(lane, &window.release);
             goes_on = store(lane, device, &window);
         }
     }
@@ -252,19 +266,18 @@ void flo_lane_take(struct flo_lane *lane,
 /* ---- what it is told ---- */
 
 /* The newest FLO_LANE_RELEASES_MAX are known. */
-static void learn_release(struct flo_lane *lane, const char *text)
+static void learn_release(struct flo_lane *lane, const char *text,
+                          const char *model)
 {
     struct flo_digest digest;
 
-    if (!flo_digest_parse(text, &digest)) {
+    if (!flo_digest_parse(text, &digest) ||
+        find_release(lane, &digest) != NULL) {
         return;
     }
-    struct flo_digest probe = digest;
-    forget_unknown(lane, &probe);
-    if (!flo_digest_is_zero(&probe)) {
-        return;
-    }
-    lane->releases[lane->release_next] = digest;
+    struct flo_lane_known *to = &lane->releases[lane->release_next];
+    to->digest = digest;
+    snprintf(to->model, sizeof(to->model), "%s", model);
     lane->release_next = (lane->release_next + 1) % FLO_LANE_RELEASES_MAX;
     if (lane->release_count < FLO_LANE_RELEASES_MAX) {
         lane->release_count++;
@@ -275,7 +288,7 @@ void flo_lane_learn(struct flo_lane *lane,
                     const struct flo_lane_command *command)
 {
     if (command->kind == FLO_LANE_RELEASE) {
-        learn_release(lane, command->key);
+        learn_release(lane, command->key, command->data);
         return;
     }
     struct flo_lane_device *device =

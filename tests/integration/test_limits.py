@@ -34,11 +34,11 @@ def fill(controller):
             " ?3 - ?2 * (i / 4000), 1 + i % 4000, 5000, x'0105010100' FROM r",
             (ROWS, MINUTE, now - now % MINUTE))
         base.execute("INSERT INTO name VALUES (5000, 1, 'sha256:' ||"
-                     " printf('%064d', 0))")
+                     " printf('%064d', 0), '')")
         base.execute(
             "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r"
-            " WHERE i < 4000) INSERT INTO name SELECT i, 0, 'device-' || i"
-            " FROM r")
+            " WHERE i < 4000) INSERT INTO name SELECT i, 0,"
+            " 'device-' || i, '' FROM r")
     base.close()
 
 

@@ -145,7 +145,7 @@ static int read_by(const json_t *json, struct flo_telemetry_query *out,
     json_t *by;
     json_t *word;
     size_t i;
-    int rv = flo_json_opt_array(json, "by", 3, &by, err);
+    int rv = flo_json_opt_array(json, "by", 4, &by, err);
 
     if (rv < 0) {
         return rv;
@@ -155,14 +155,18 @@ static int read_by(const json_t *json, struct flo_telemetry_query *out,
         const char *text = json_string_value(word);
         if (text != NULL && strcmp(text, "release") == 0) {
             out->by_release = true;
+        } else if (text != NULL && strcmp(text, "model") == 0) {
+            out->by_model = true;
         } else if (text != NULL && strcmp(text, "device") == 0) {
             out->by_device = true;
         } else if (text != NULL && strcmp(text, "hardware") == 0) {
             out->by_hardware = true;
         } else {
-            return flo_fail(err, FLO_E_REST_SCHEMA,
-                            "by[%zu]: release, hardware or device belongs here",
-                            i);
+            return flo_fail(
+                err, FLO_E_REST_SCHEMA,
+                "by[%zu]: release, model, hardware or device belongs "
+                "here",
+                i);
         }
     }
     if (out->by_device && out->by_hardware) {
@@ -210,6 +214,7 @@ int flo_telemetry_query_parse(const json_t *json,
                               struct flo_err *err)
 {
     const char *word;
+    const char *model;
     int rv;
 
     *out = (struct flo_telemetry_query){0};
@@ -221,6 +226,7 @@ int flo_telemetry_query_parse(const json_t *json,
                                FLO_TELEMETRY_COARSE_LIFE_MS,
                                FLO_TELEMETRY_FINE_MS, &out->step_ms, err)) <
             0 ||
+        (rv = flo_json_opt_name(json, "model", "", &model, err)) < 0 ||
         (rv = read_by(json, out, err)) < 0 ||
         (rv = read_quantiles(json, out, err)) < 0) {
         return rv;
@@ -229,6 +235,7 @@ int flo_telemetry_query_parse(const json_t *json,
         flo_fail(err, FLO_E_REST_SCHEMA, "metric: `%.64s` is not known", word);
         return flo_err_fix(err, "ttft_us, errors …: docs/reference/metrics.md");
     }
+    snprintf(out->model, sizeof(out->model), "%s", model);
     out->step_ms -= out->step_ms % FLO_TELEMETRY_FINE_MS;
     return 0;
 }
@@ -335,6 +342,9 @@ static void series_end(struct flo_telemetry_fold *fold)
     if (fold->query->by_release) {
         json_object_set_new(key, "release", json_string(fold->release));
     }
+    if (fold->query->by_release || fold->query->by_model) {
+        json_object_set_new(key, "model", json_string(fold->model));
+    }
     if (fold->query->by_device) {
         json_object_set_new(key, "device", json_string(fold->device));
     }
@@ -371,6 +381,7 @@ static void series_begin(struct flo_telemetry_fold *fold,
     snprintf(fold->release, sizeof(fold->release), "%s", row->release);
     snprintf(fold->device, sizeof(fold->device), "%s", row->device);
     snprintf(fold->hardware, sizeof(fold->hardware), "%s", row->hardware);
+    snprintf(fold->model, sizeof(fold->model), "%s", row->model);
     fold->points = json_array();
     fold->series_count = 0;
     fold->series_sum = 0;
@@ -397,6 +408,7 @@ void flo_telemetry_fold_add(struct flo_telemetry_fold *fold,
     assert(fold->query != NULL && fold->query->step_ms > 0);
     if (fold->points == NULL ||
         (fold->query->by_release && strcmp(fold->release, row->release) != 0) ||
+        (fold->query->by_model && strcmp(fold->model, row->model) != 0) ||
         (fold->query->by_device && strcmp(fold->device, row->device) != 0) ||
         (fold->query->by_hardware &&
          strcmp(fold->hardware, row->hardware) != 0)) {

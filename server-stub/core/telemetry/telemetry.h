@@ -50,9 +50,11 @@ FLO_MUST_USE int flo_telemetry_parse(const json_t *json, size_t part,
 struct flo_telemetry_query {
     enum flo_metric metric;
     bool by_release;
+    bool by_model;
     bool by_device;
     bool by_hardware;
-    uint64_t since_ms; /* before now */
+    char model[FLO_NAME_MAX + 1]; /* of this one alone; "": of all */
+    uint64_t since_ms;            /* before now */
     uint64_t step_ms;
     size_t quantile_count;
     double quantiles[FLO_QUANTILES_MAX];
@@ -76,6 +78,7 @@ struct flo_telemetry_row {
     const char *release;  /* digest text */
     const char *device;   /* "": a total */
     const char *hardware; /* "": of a device */
+    const char *model;    /* "": not known */
     uint64_t at_ms;
     uint64_t count;
     int64_t sum, min, max;                 /* counters and gauges */
@@ -93,6 +96,7 @@ struct flo_telemetry_fold {
     char release[FLO_DIGEST_TEXT];
     char device[37];
     char hardware[FLO_HARDWARE_TEXT];
+    char model[FLO_NAME_MAX + 1];
     uint64_t step_at_ms;
     uint64_t count, series_count;
     int64_t sum, min, max, series_sum;

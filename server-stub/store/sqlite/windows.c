@@ -27,6 +27,8 @@ static const char *const schema[] = {
     " seq INTEGER NOT NULL, received INTEGER NOT NULL,"
     " PRIMARY KEY (device, at, seq)) WITHOUT ROWID;"
     "CREATE INDEX merged_received ON merged (received, device, at, seq);",
+    /* Of a release: its model.  "" until its next window. */
+    "ALTER TABLE name ADD COLUMN model TEXT NOT NULL DEFAULT ''",
 };
 
 /* ---- opening ---- */
@@ -126,15 +128,17 @@ void flo_windows_roll_back(struct flo_windows *store)
 /* ---- names ---- */
 
 static int name_read(struct flo_windows *store, int kind, const char *text,
-                     int64_t *n, struct flo_err *err)
+                     const char *model, int64_t *n, struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
     int rv = flo_db_query(store->db,
-                          "INSERT INTO name (kind, text) VALUES (?, ?)"
-                          " ON CONFLICT DO UPDATE SET kind = kind"
+                          "INSERT INTO name (kind, text, model)"
+                          " VALUES (?, ?, ?)"
+                          " ON CONFLICT DO UPDATE SET model = excluded.model"
                           " RETURNING n",
-                          FLO_DB_VALUES(flo_db_number(kind), flo_db_text(text)),
+                          FLO_DB_VALUES(flo_db_number(kind), flo_db_text(text),
+                                        flo_db_text(model)),
                           &row, err);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
@@ -148,7 +152,7 @@ static int name_read(struct flo_windows *store, int kind, const char *text,
 /* A text's number.  The last ones are kept in memory by their hash: a fleet's
  * devices do not all fit, releases and classes do. */
 static int number_of(struct flo_windows *store, int kind, const char *text,
-                     int64_t *n, struct flo_err *err)
+                     const char *model, int64_t *n, struct flo_err *err)
 {
     uint32_t hash = flo_crc32c((uint32_t)kind, text, strlen(text));
     struct flo_telemetry_name *name =
@@ -161,7 +165,7 @@ static int number_of(struct flo_windows *store, int kind, const char *text,
         *n = name->n;
         return 0;
     }
-    int rv = name_read(store, kind, text, n, err);
+    int rv = name_read(store, kind, text, model, n, err);
     if (rv == 0) {
         name->kind = kind;
         name->n = *n;
@@ -382,14 +386,14 @@ int flo_windows_put(struct flo_windows *store, const char *device,
     store->fine_from_ms = now_ms > FLO_TELEMETRY_FINE_LIFE_MS
                               ? now_ms - FLO_TELEMETRY_FINE_LIFE_MS
                               : 0;
-    if ((rv = number_of(store, FLO_TELEMETRY_DEVICE, device, &device_n, err)) <
-            0 ||
+    if ((rv = number_of(store, FLO_TELEMETRY_DEVICE, device, "", &device_n,
+                        err)) < 0 ||
         (rv = note_merged(store, device_n, window, now_ms, is_new, err)) < 0 ||
         !*is_new ||
-        (rv = number_of(store, FLO_TELEMETRY_RELEASE, digest, &release_n,
-                        err)) < 0 ||
-        (rv = number_of(store, FLO_TELEMETRY_HARDWARE, hardware, &hardware_n,
-                        err)) < 0) {
+        (rv = number_of(store, FLO_TELEMETRY_RELEASE, digest, window->model,
+                        &release_n, err)) < 0 ||
+        (rv = number_of(store, FLO_TELEMETRY_HARDWARE, hardware, "",
+                        &hardware_n, err)) < 0) {
         return rv;
     }
     if (at_ms >= store->fine_from_ms) {

@@ -5,39 +5,46 @@
 
 /* ---- reading ---- */
 
+#define OF_MODEL " AND (?3 = '' OR r.model = ?3)"
 #define WINDOWS                                                                \
-    "SELECT r.text, d.text, '', w.at, w.data FROM window w"                    \
+    "SELECT r.text, d.text, '', w.at, w.data, r.model FROM window w"           \
     " JOIN name r ON r.n = w.release JOIN name d ON d.n = w.device"            \
-    " WHERE w.step = ? AND w.at >= ? ORDER BY "
+    " WHERE w.step = ?1 AND w.at >= ?2" OF_MODEL " ORDER BY "
 #define TOTALS                                                                 \
-    "SELECT r.text, '', h.text, w.at, w.data FROM total w"                     \
+    "SELECT r.text, '', h.text, w.at, w.data, r.model FROM total w"            \
     " JOIN name r ON r.n = w.release JOIN name h ON h.n = w.hardware"          \
-    " WHERE w.step = ? AND w.at >= ? ORDER BY "
+    " WHERE w.step = ?1 AND w.at >= ?2" OF_MODEL " ORDER BY "
 #define BEYOND(table)                                                          \
-    "SELECT at FROM " table " WHERE step = ? AND at >= ?"                      \
-    " ORDER BY at DESC LIMIT 1 OFFSET ?"
+    "SELECT w.at FROM " table " w JOIN name r ON r.n = w.release"              \
+    " WHERE w.step = ?1 AND w.at >= ?2" OF_MODEL                               \
+    " ORDER BY w.at DESC LIMIT 1 OFFSET ?4"
 
 static void query_key(const struct flo_telemetry_query *query, uint64_t from_ms,
-                      struct flo_db_value key[2])
+                      struct flo_db_value key[3])
 {
     uint64_t step_ms = flo_telemetry_resolution(query);
 
     key[0] = flo_db_number((int64_t)(step_ms / 1000));
     key[1] = flo_db_number((int64_t)((from_ms - from_ms % step_ms) / 1000));
+    key[2] = flo_db_text(query->model);
 }
 
-/* The order of rows is the order of the series; one statement per order. */
+/* The order of rows is the order of the series; one statement per order.  A
+ * release is of one model, so one series for each release has one model too. */
 static const char *rows_of(const struct flo_telemetry_query *query)
 {
-    static const char *const texts[2][4] = {
-        {TOTALS "w.at", TOTALS "w.release, w.at", TOTALS "w.hardware, w.at",
-         TOTALS "w.release, w.hardware, w.at"},
-        {"", "", WINDOWS "w.device, w.at", WINDOWS "w.release, w.device, w.at"},
-    };
+#define ORDERS(keys)                                                           \
+    TOTALS keys "w.at", TOTALS keys "w.hardware, w.at",                        \
+        WINDOWS keys "w.device, w.at"
+    static const char *const texts[3][3] = {
+        {ORDERS("")}, {ORDERS("r.model, ")}, {ORDERS("w.release, ")}};
+#undef ORDERS
 
-    return query->by_device ? texts[1][query->by_release ? 3 : 2]
-                            : texts[0][(query->by_release ? 1 : 0) +
-                                       (query->by_hardware ? 2 : 0)];
+    return texts[query->by_release ? 2
+                 : query->by_model ? 1
+                                   : 0][query->by_device     ? 2
+                                        : query->by_hardware ? 1
+                                                             : 0];
 }
 
 /* The newest row too many says how far back the query may go. */
@@ -45,15 +52,15 @@ static int refuse_too_many(struct flo_windows *store,
                            const struct flo_telemetry_query *query,
                            uint64_t from_ms, struct flo_err *err)
 {
-    struct flo_db_value key[3];
+    struct flo_db_value key[4];
     struct flo_db_statement *row;
     bool has_row;
 
     query_key(query, from_ms, key);
-    key[2] = flo_db_number(FLO_TELEMETRY_ROWS_MAX);
+    key[3] = flo_db_number(FLO_TELEMETRY_ROWS_MAX);
     int rv = flo_db_query(store->db,
                           query->by_device ? BEYOND("window") : BEYOND("total"),
-                          key, 3, &row, err);
+                          key, 4, &row, err);
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0 || !has_row) {
         return rv;
     }
@@ -91,6 +98,7 @@ static int row_read(struct flo_windows *store,
         .release = flo_db_column_text(row, 0),
         .device = flo_db_column_text(row, 1),
         .hardware = flo_db_column_text(row, 2),
+        .model = flo_db_column_text(row, 5),
         .at_ms = (uint64_t)flo_db_column_i64(row, 3) * 1000,
         .count = number.count,
         .sum = number.sum,
@@ -108,7 +116,7 @@ int flo_windows_list(struct flo_windows *store,
 {
     struct flo_db_statement *row = NULL;
     struct flo_telemetry_row out;
-    struct flo_db_value key[2];
+    struct flo_db_value key[3];
     bool has_row = true;
     int rv = store->db == NULL
                  ? flo_fail(err, FLO_E_DB, "telemetry.db is not open")
@@ -116,7 +124,7 @@ int flo_windows_list(struct flo_windows *store,
 
     query_key(query, from_ms, key);
     if (rv == 0) {
-        rv = flo_db_query(store->db, rows_of(query), key, 2, &row, err);
+        rv = flo_db_query(store->db, rows_of(query), key, 3, &row, err);
     }
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         rv = row_read(store, query, row, &out, err);
@@ -133,23 +141,24 @@ int flo_windows_list(struct flo_windows *store,
 #define NEWEST                                                                 \
     "SELECT r.text, d.text, w.data FROM window w"                              \
     " JOIN name r ON r.n = w.release JOIN name d ON d.n = w.device"            \
-    " WHERE w.step = ? AND w.at >= ? ORDER BY w.at DESC LIMIT ?"
+    " WHERE w.step = ? AND w.at >= ? AND r.model = ?"                          \
+    " ORDER BY w.at DESC LIMIT ?"
 
-int flo_windows_newest(struct flo_windows *store, uint64_t from_ms,
-                       uint64_t limit, flo_window_row_fn fn, void *context,
-                       bool *is_cut, struct flo_err *err)
+int flo_windows_newest(struct flo_windows *store, const char *model,
+                       uint64_t from_ms, uint64_t limit, flo_window_row_fn fn,
+                       void *context, bool *is_cut, struct flo_err *err)
 {
     const uint64_t step_ms = FLO_TELEMETRY_DEVICE_FINE_MS;
-    const struct flo_db_value key[3] = {
+    const struct flo_db_value key[4] = {
         flo_db_number((int64_t)(step_ms / 1000)),
         flo_db_number((int64_t)((from_ms - from_ms % step_ms) / 1000)),
-        flo_db_number((int64_t)limit)};
+        flo_db_text(model), flo_db_number((int64_t)limit)};
     struct flo_db_statement *row = NULL;
     bool has_row = true;
     uint64_t count = 0;
     int rv = store->db == NULL
                  ? flo_fail(err, FLO_E_DB, "telemetry.db is not open")
-                 : flo_db_query(store->db, NEWEST, key, 3, &row, err);
+                 : flo_db_query(store->db, NEWEST, key, 4, &row, err);
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         struct flo_window_row one = {.release = flo_db_column_text(row, 0),

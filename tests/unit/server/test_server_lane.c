@@ -42,7 +42,7 @@ static int set_up(void **state)
     assert_int_equal(flo_lane_open(":memory:", "demo", &world->lane, NULL), 0);
     flo_lane_device(world->lane, ONE, "x86_64 avx2 4g");
     flo_lane_device(world->lane, TWO, "aarch64 neon 1g");
-    flo_lane_release(world->lane, RELEASE);
+    flo_lane_release(world->lane, RELEASE, "tiny");
     assert_int_equal(
         flo_lane_start(world->lane, world->base, NULL, on_news, world, NULL),
         0);
@@ -123,31 +123,33 @@ static void on_answer(void *context, const struct flo_lane_query *query,
     }
 }
 
-static int ask(struct world *world, bool by_device, bool by_hardware)
+static int ask_what(struct world *world, const struct flo_telemetry_query *what)
 {
     struct flo_lane_query *query = calloc(1, sizeof(*query));
     struct flo_err err = {0};
 
-    query->query = (struct flo_telemetry_query){
-        .metric = FLO_METRIC_NAME_REQUESTS,
-        .by_release = true,
-        .by_device = by_device,
-        .by_hardware = by_hardware,
-        .since_ms = 600000,
-        .step_ms = 600000,
-    };
+    query->query = *what;
+    query->query.metric = FLO_METRIC_NAME_REQUESTS;
+    query->query.since_ms = 600000;
+    query->query.step_ms = 600000;
     query->context = world;
     query->done = on_answer;
     world->answered = false;
     return flo_lane_ask(world->lane, query, &err);
 }
 
-static json_int_t sum_of(struct world *world, bool by_device, bool by_hardware,
-                         size_t *series_count)
+static int ask(struct world *world, bool by_device, bool by_hardware)
+{
+    return ask_what(world,
+                    &(struct flo_telemetry_query){.by_release = true,
+                                                  .by_device = by_device,
+                                                  .by_hardware = by_hardware});
+}
+
+static json_int_t sum_answered(struct world *world, size_t *series_count)
 {
     json_int_t sum = 0;
 
-    assert_int_equal(ask(world, by_device, by_hardware), 0);
     while (!world->answered) {
         event_base_loop(world->base, EVLOOP_ONCE);
     }
@@ -159,6 +161,13 @@ static json_int_t sum_of(struct world *world, bool by_device, bool by_hardware,
             json_object_get(json_array_get(series, i), "sum"));
     }
     return sum;
+}
+
+static json_int_t sum_of(struct world *world, bool by_device, bool by_hardware,
+                         size_t *series_count)
+{
+    assert_int_equal(ask(world, by_device, by_hardware), 0);
+    return sum_answered(world, series_count);
 }
 
 static void what_devices_send_is_answered_by_release_and_hardware(void **state)
@@ -191,7 +200,7 @@ static void each_model_of_a_message_counts_for_its_own_release(void **state)
     char topic[FLO_TOPIC_TEXT];
     size_t series;
 
-    flo_lane_release(world->lane, OTHER_RELEASE);
+    flo_lane_release(world->lane, OTHER_RELEASE, "help");
     snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/tele", ONE);
     snprintf(text, sizeof(text),
              "{\"v\":2,\"seq\":1,\"at_ms\":%llu,\"window_ms\":60000,"
@@ -212,6 +221,48 @@ static void each_model_of_a_message_counts_for_its_own_release(void **state)
     assert_int_equal(count(world).repeated, 1);
     assert_int_equal(sum_of(world, false, false, &series), 7);
     assert_int_equal(series, 2);
+}
+
+static const char *model_of(struct world *world, size_t i)
+{
+    return json_string_value(json_object_get(
+        json_object_get(
+            json_array_get(json_object_get(world->answer, "series"), i), "key"),
+        "model"));
+}
+
+/* The device may call its release what it likes: the publisher's word counts.
+ */
+static void a_query_of_one_model_counts_no_other(void **state)
+{
+    struct world *world = *state;
+    size_t series;
+
+    flo_lane_release(world->lane, OTHER_RELEASE, "help");
+    for (int i = 0; i < 10; i++) {
+        feed(world, ONE, RELEASE);
+    }
+    feed(world, ONE, OTHER_RELEASE);
+    settle(world, 11);
+
+    struct flo_telemetry_query by_device = {.by_device = true};
+    assert_int_equal(ask_what(world, &by_device), 0);
+    assert_int_equal(sum_answered(world, &series), 22); /* all together */
+    snprintf(by_device.model, sizeof(by_device.model), "help");
+    assert_int_equal(ask_what(world, &by_device), 0);
+    assert_int_equal(sum_answered(world, &series), 2);
+    assert_int_equal(series, 1);
+
+    struct flo_telemetry_query by_model = {.by_model = true};
+    assert_int_equal(ask_what(world, &by_model), 0);
+    assert_int_equal(sum_answered(world, &series), 22);
+    assert_int_equal(series, 2);
+    assert_string_equal(model_of(world, 0), "help");
+    assert_string_equal(model_of(world, 1), "tiny");
+
+    struct flo_telemetry_query absent = {.model = "none"};
+    assert_int_equal(ask_what(world, &absent), 0);
+    assert_int_equal(sum_answered(world, &series), 0);
 }
 
 static void feed_memory(struct world *world, const char *model, int engine)
@@ -352,6 +403,7 @@ int main(void)
         TEST(what_devices_send_is_answered_by_release_and_hardware),
         TEST(the_engines_of_all_models_count_together),
         TEST(each_model_of_a_message_counts_for_its_own_release),
+        TEST(a_query_of_one_model_counts_no_other),
         TEST(a_device_that_floods_loses_its_own_windows_alone),
         TEST(who_is_no_device_of_ours_is_not_stored),
         TEST(an_invented_release_is_of_no_release),

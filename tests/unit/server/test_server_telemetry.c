@@ -306,10 +306,10 @@ static void a_query_of_too_many_rows_is_refused_with_the_numbers(void **state)
     /* given: 1,000 devices, 100 times */
     assert_int_equal(
         flo_db_exec(store->db,
-                    "INSERT INTO name VALUES (1, 1, 'r');"
+                    "INSERT INTO name VALUES (1, 1, 'r', 'tiny');"
                     "WITH RECURSIVE r(i) AS (SELECT 2 UNION ALL SELECT i + 1"
                     " FROM r WHERE i < 1001) INSERT INTO name SELECT i, 0,"
-                    " 'device-' || i FROM r;"
+                    " 'device-' || i, '' FROM r;"
                     "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1"
                     " FROM r WHERE i < 99999) INSERT INTO window"
                     " SELECT 60, 1699999980 - i / 1000 * 60, 2 + i % 1000, 1,"
@@ -478,9 +478,9 @@ static void a_broken_row_is_in_no_comparison(void **state)
     (void)state;
     assert_int_equal(
         flo_db_exec(store->db,
-                    "INSERT INTO name VALUES (1, 0, '" DEVICE "'), (2, 1,"
-                    " 'sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa');"
+                    "INSERT INTO name VALUES (1, 0, '" DEVICE "', ''),"
+                    " (2, 1, 'sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'tiny');"
                     "INSERT INTO window VALUES"
                     " (60, 1700000040, 1, 2, x'010d0110000000'),"
                     " (60, 1700000100, 1, 2,"
@@ -491,6 +491,7 @@ static void a_broken_row_is_in_no_comparison(void **state)
         0);
     snprintf(evidence->devices[0], sizeof(evidence->devices[0]), DEVICE);
     evidence->device_count = 1;
+    snprintf(evidence->model, sizeof(evidence->model), "tiny");
     assert_true(flo_digest_parse(digest, &evidence->updated));
     evidence->items[0].metric = FLO_METRIC_NAME_TEMPERATURE;
     evidence->count = 1;
@@ -506,6 +507,55 @@ static void a_broken_row_is_in_no_comparison(void **state)
     flo_windows_close(store);
 }
 
+/* ---- several models ---- */
+
+static int count_row(void *context, const struct flo_window_row *row)
+{
+    (void)row;
+    ++*(size_t *)context;
+    return 0;
+}
+
+/* A gate reads a bounded number of rows.  The newer rows of a device's other
+ * model must not use them up. */
+static void rows_of_another_model_take_no_room_of_the_evidence(void **state)
+{
+    (void)state;
+    struct flo_windows *store = telemetry_new();
+    struct flo_telemetry_window window = {.release.bytes = {1}};
+    struct flo_err err = {0};
+    uint64_t base = flo_wall_ms() - FLO_TELEMETRY_FINE_LIFE_MS / 2;
+    size_t rows = 0;
+    bool is_cut = false;
+
+    /* given: two rows of tiny, then twenty of help on the same device */
+    window.has[FLO_METRIC_NAME_REQUESTS] = true;
+    window.values[FLO_METRIC_NAME_REQUESTS] = 1;
+    for (uint64_t i = 0; i < 22; i++) {
+        bool is_tiny = i < 2;
+        window.seq = i + 1;
+        window.at_ms = base + i * FLO_TELEMETRY_DEVICE_FINE_MS;
+        window.release.bytes[0] = is_tiny ? 1 : 2;
+        snprintf(window.model, sizeof(window.model), "%s",
+                 is_tiny ? "tiny" : "help");
+        assert_true(put(store, DEVICE, flo_wall_ms(), &window));
+    }
+
+    /* when, then */
+    assert_int_equal(flo_windows_newest(store, "tiny", base - 60000, 5,
+                                        count_row, &rows, &is_cut, &err),
+                     0);
+    assert_int_equal(rows, 2);
+    assert_false(is_cut);
+    rows = 0;
+    assert_int_equal(flo_windows_newest(store, "help", base - 60000, 5,
+                                        count_row, &rows, &is_cut, &err),
+                     0);
+    assert_int_equal(rows, 5);
+    assert_true(is_cut);
+    flo_windows_close(store);
+}
+
 /* 2,000 times of a device in a file; its length. */
 static size_t write_telemetry(const char *dir, const char *path)
 {
@@ -517,7 +567,8 @@ static size_t write_telemetry(const char *dir, const char *path)
     assert_int_equal(flo_windows_open(dir, &store, &err), 0);
     assert_int_equal(
         flo_db_exec(store->db,
-                    "INSERT INTO name VALUES (1, 0, '" DEVICE "'), (2, 1, 'r');"
+                    "INSERT INTO name VALUES (1, 0, '" DEVICE "', ''),"
+                    " (2, 1, 'r', 'tiny');"
                     "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1"
                     " FROM r WHERE i < 1999) INSERT INTO window"
                     " SELECT 60, 1700000040 + i * 60, 1, 2,"
@@ -620,6 +671,7 @@ int main(void)
         cmocka_unit_test(a_day_of_a_busy_device_takes_at_most_25_kilobytes),
         cmocka_unit_test(a_rotten_page_of_telemetry_keeps_nobody_from_starting),
         cmocka_unit_test(a_broken_row_is_in_no_comparison),
+        cmocka_unit_test(rows_of_another_model_take_no_room_of_the_evidence),
         cmocka_unit_test(what_is_no_telemetry_at_all_is_set_aside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
