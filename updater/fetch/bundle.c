@@ -78,6 +78,7 @@ struct taking {
     uint64_t offset;       /* in the blob that is being read */
     uint64_t total;
     uint64_t looked_at; /* offset of the last look at the control socket */
+    bool is_resumed;    /* an earlier run left bytes of this one */
 };
 
 static int on_blob(void *context, const struct flo_digest *digest,
@@ -101,8 +102,10 @@ static int on_blob(void *context, const struct flo_digest *digest,
         taking->offset = 0;
         taking->looked_at = 0;
         taking->total = bytes;
-        return flo_part_open(taking->fetch->store, artifact, &taking->part,
-                             err);
+        int rv =
+            flo_part_open(taking->fetch->store, artifact, &taking->part, err);
+        taking->is_resumed = rv == 0 && flo_part_position(taking->part) > 0;
+        return rv;
     }
     return 0;
 }
@@ -174,6 +177,33 @@ static int on_blob_end(void *context, const struct flo_digest *digest,
     return rv;
 }
 
+static int take_once(struct taking *taking, const char *path,
+                     const struct flo_trust *trust, struct flo_err *err)
+{
+    struct flo_bundle_handlers handlers = {.context = taking,
+                                           .on_blob = on_blob,
+                                           .on_data = on_data,
+                                           .on_lacking = on_lacking,
+                                           .on_blob_end = on_blob_end};
+    struct flo_bundle_facts facts;
+
+    taking->part = NULL;
+    taking->taken = 0;
+    taking->is_resumed = false;
+    int rv = flo_bundle_read(path, trust, &handlers, &facts, err);
+
+    flo_part_close(taking->part);
+    if (rv == 0 && taking->taken != taking->wanted_count) {
+        return flo_fail(err, FLO_E_BUNDLE_MISSING,
+                        "%zu of %zu artifacts are in the bundle", taking->taken,
+                        taking->wanted_count);
+    }
+    return rv;
+}
+
+/* Bytes of an earlier run may be wrong, and the bundle is not to blame: that
+ * artifact begins at 0 in the next pass.  A disk that spoils what was just
+ * written ends the passes. */
 int flo_fetch_bundle_take(struct flo_fetch *fetch, const char *path,
                           const struct flo_trust *trust,
                           const struct flo_artifact *wanted,
@@ -181,19 +211,16 @@ int flo_fetch_bundle_take(struct flo_fetch *fetch, const char *path,
 {
     struct taking taking = {
         .fetch = fetch, .wanted = wanted, .wanted_count = wanted_count};
-    struct flo_bundle_handlers handlers = {.context = &taking,
-                                           .on_blob = on_blob,
-                                           .on_data = on_data,
-                                           .on_lacking = on_lacking,
-                                           .on_blob_end = on_blob_end};
-    struct flo_bundle_facts facts;
-    int rv = flo_bundle_read(path, trust, &handlers, &facts, err);
+    struct flo_err own = {0};
 
-    flo_part_close(taking.part);
-    if (rv == 0 && taking.taken != wanted_count) {
-        return flo_fail(err, FLO_E_BUNDLE_MISSING,
-                        "%zu of %zu artifacts are in the bundle", taking.taken,
-                        wanted_count);
+    err = err == NULL ? &own : err;
+    int rv = take_once(&taking, path, trust, err);
+
+    for (size_t i = 0;
+         i < wanted_count && rv == FLO_E_TARGET_HASH && taking.is_resumed;
+         i++) {
+        flo_log_err(FLO_LOG_WARN, "fetch", err);
+        rv = take_once(&taking, path, trust, err);
     }
     return rv;
 }

@@ -23,6 +23,7 @@
 #include "blobs.h"
 #include "stage_world.h"
 #include "unit/remove_tree.h"
+#include "updater/fetch/part.h"
 #include "updater/store/store.h"
 
 /* ---- tests ---- */
@@ -275,6 +276,43 @@ static void a_bundle_needs_no_network(void **state)
     stage(world, &none, bundle);
     assert_event(world, "\"id\":\"bundle.missing\"");
     assert_event(world, "\"passing\":false");
+}
+
+/* Other bytes than signed, where an earlier run left off. */
+static void leave_wrong_bytes(struct world *world,
+                              const struct flo_digest *digest, uint64_t bytes)
+{
+    struct flo_artifact artifact = {.digest = *digest, .bytes = bytes};
+    struct flo_part *part = NULL;
+
+    assert_int_equal(flo_part_open(world->store, &artifact, &part, NULL), 0);
+    assert_int_equal(flo_part_write(part, "wrong", 5, NULL), 0);
+    flo_part_close(part);
+}
+
+static void
+wrong_bytes_of_an_earlier_run_come_again_from_the_bundle(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    struct flo_digest none = {{0}};
+    char bundle[256];
+
+    publisher_add_way(&world->publisher, &release, 0, "bsdiff40", OLD);
+    struct flo_way patch = release.files[0].ways[1];
+    struct flo_release_file golden = release.files[1];
+    struct flo_digest blobs[2] = {patch.digest, golden.digest};
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+    make_bundle(world, &digest, blobs, 2, bundle);
+    put_blob_of(world, OLD);
+    leave_wrong_bytes(world, &patch.digest, patch.bytes);
+    leave_wrong_bytes(world, &golden.digest, golden.bytes);
+
+    stage(world, &none, bundle);
+
+    assert_staged(world, &digest);
+    assert_event(world, "\"codec\":\"bsdiff40\"");
 }
 
 static void
@@ -761,6 +799,7 @@ int main(void)
         with_world(a_release_that_no_mirror_has_is_a_lasting_error),
         with_world(a_dead_mirror_is_a_passing_error),
         with_world(a_bundle_needs_no_network),
+        with_world(wrong_bytes_of_an_earlier_run_come_again_from_the_bundle),
         with_world(a_bundle_without_the_base_asks_for_a_device_that_has_it),
         with_world(a_bundle_of_one_variant_serves_the_device_that_it_fits),
         with_world(a_bundle_repairs_a_rotten_release_document),
