@@ -99,6 +99,9 @@ static int adopt(struct flo_store *store, const uint8_t *digest,
         flo_release_deinit(release);
         rv = flo_store_release_put(store, &document, err);
     }
+    if (rv == 0) { /* the envelope may be of an upgrade that was cut */
+        rv = flo_store_sync_dir(store->releases_fd, "releases", err);
+    }
     flo_envelope_deinit(&envelope);
     free(release);
     return rv;

@@ -466,7 +466,11 @@ struct flo_release_document {
 };
 /* Keep the release under its id, the digest of its body.  First the envelope
  * goes to releases/, in place of another one of the same body; then the body
- * becomes a blob.  Durable when it returns.  FLO_E_DISK_FULL, FLO_E_IO_... */
+ * becomes a blob.  The bytes are durable when it returns, and the names too,
+ * but for one: an envelope that was here already may be of a run that was cut.
+ * Its name is durable with the next sync of releases/; flo_store_variant_keep
+ * makes it, before a record may name the release.
+ * FLO_E_DISK_FULL, FLO_E_IO_... */
 FLO_MUST_USE int
 flo_store_release_put(struct flo_store *store,
                       const struct flo_release_document *document,
@@ -485,8 +489,8 @@ FLO_MUST_USE int flo_store_release_load(struct flo_store *store,
                                         struct flo_release *out,
                                         struct flo_err *err);
 /* The variant that was chosen when the release was staged: kept by name in
- * releases/, until the release is collected.  Durable when it returns.
- * FLO_E_DISK_FULL, FLO_E_IO_... */
+ * releases/, until the release is collected.  Durable when it returns, and
+ * with it all names in that folder.  FLO_E_DISK_FULL, FLO_E_IO_... */
 FLO_MUST_USE int
 flo_store_variant_keep(struct flo_store *store, const struct flo_digest *digest,
                        const struct flo_release_variant *variant,

@@ -61,6 +61,31 @@ static void a_blob_that_is_found_has_a_durable_name(void **state)
     assert_string_equal(synced, " blobs");
 }
 
+/* An envelope that is here may be of a run that was cut.  Its name is synced
+ * with that of the variant, before a record can name the release. */
+static void
+a_release_that_is_found_has_durable_names_when_it_is_chosen(void **state)
+{
+    struct world *world = *state;
+    struct flo_release_document document = {"an envelope", 11, "a body", 6};
+    const struct flo_release_variant variant = {.name = "q4_0"};
+    struct flo_digest id;
+
+    flo_sha256("a body", 6, &id);
+    assert_int_equal(
+        flo_store_release_put(world->store, &document, &world->err), 0);
+    synced[0] = '\0';
+    assert_int_equal(
+        flo_store_release_put(world->store, &document, &world->err), 0);
+    assert_string_equal(synced, " blobs");
+    assert_int_equal(
+        flo_store_variant_keep(world->store, &id, &variant, &world->err), 0);
+
+    const char *last = strrchr(synced, ' ');
+    assert_string_equal(last, " releases");
+    assert_non_null(strstr(synced, ".variant.tmp"));
+}
+
 /* Else the half that is overwritten may be the only one on the disk. */
 static void a_record_is_synced_before_and_behind_its_write(void **state)
 {
@@ -106,6 +131,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         with_world(a_blob_that_is_found_has_a_durable_name),
+        with_world(a_release_that_is_found_has_durable_names_when_it_is_chosen),
         with_world(a_record_is_synced_before_and_behind_its_write),
         with_world(folders_that_are_made_are_synced_into_their_parents),
     };

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -13,6 +15,17 @@
 #include <flotilla/updater.h>
 
 #include "unit/remove_tree.h"
+
+static ino_t watched; /* a folder */
+static int watched_syncs;
+
+int fsync(int fd) /* in front of the libc's */
+{
+    struct stat st;
+
+    watched_syncs += fstat(fd, &st) == 0 && st.st_ino == watched;
+    return (int)syscall(SYS_fsync, fd);
+}
 
 struct old {
     char dir[64];
@@ -174,6 +187,28 @@ static void an_upgrade_that_was_cut_goes_on(void **state)
     assert_upgraded(old);
 }
 
+/* Their names may not be on the disk yet, and the record will name them. */
+static void envelopes_of_an_upgrade_that_was_cut_are_synced(void **state)
+{
+    struct old *old = *state;
+    char path[256];
+    struct stat st;
+
+    for (unsigned i = 1; i <= 3; i++) {
+        put_envelope(old, i);
+    }
+    assert_int_equal(flo_store_upgrade(old->store, &old->err), 0);
+    put_file(old, "format1-tiny.bin", "tiny.bin");
+    snprintf(path, sizeof(path), "%s/releases", old->dir);
+    assert_int_equal(stat(path, &st), 0);
+    watched = st.st_ino;
+    watched_syncs = 0;
+
+    assert_int_equal(flo_store_upgrade(old->store, &old->err), 0);
+
+    assert_int_equal(watched_syncs, 3);
+}
+
 static void
 without_the_current_document_the_record_waits_for_recovery(void **state)
 {
@@ -212,6 +247,8 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_upgrade_that_was_cut_goes_on, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            envelopes_of_an_upgrade_that_was_cut_are_synced, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             without_the_current_document_the_record_waits_for_recovery, set_up,
             tear_down),
