@@ -57,6 +57,7 @@ TAKING_CALLS = TORN_CALLS | {
     "fallocate", "fallocate64", "posix_fallocate", "posix_fallocate64",
     "mkdir", "mkdirat", "open", "open64", "openat", "openat64", "openat2"}
 RUN_SECONDS_MAX = 30
+SAID_LINES_MAX = 12  # of the programs' errors, with a fault
 REFUSED = 10  # exit code of disk.full
 MODES = ["worker", "agent-bundle"]
 
@@ -247,15 +248,27 @@ class Sweep:
 
     # -- processes
 
-    def spawn(self, path, arguments, environment, descriptor=None):
-        """Start a program in a process group of its own; -> pid."""
+    def spawn(self, path, arguments, environment, said, descriptor=None):
+        """Start a program in a process group of its own; its errors go behind
+        the file `said`; -> pid."""
         actions = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
         if not self.options.verbose:
-            actions.append((os.POSIX_SPAWN_DUP2, 1, 2))
+            actions.append((os.POSIX_SPAWN_OPEN, 2, said,
+                            os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
         if descriptor is not None:
             actions.append((os.POSIX_SPAWN_DUP2, descriptor, 3))
         return os.posix_spawn(path, [path] + arguments, environment,
                               file_actions=actions, setpgroup=0)
+
+    @staticmethod
+    def last_lines(said):
+        """What the programs said before a fault, in one line."""
+        try:
+            with open(said, encoding="utf-8", errors="replace") as file:
+                lines = [line.strip() for line in file if line.strip()]
+        except FileNotFoundError:
+            return "nothing was said"
+        return " | ".join(lines[-SAID_LINES_MAX:]) or "nothing was said"
 
     def wait(self, pid):
         """Exit code; Killed when it died by SIGKILL."""
@@ -285,7 +298,8 @@ class Sweep:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             pid = self.spawn(os.path.join(self.binaries, "flotilla-updater"),
-                             ["worker"], environment, theirs.fileno())
+                             ["worker"], environment, self.said(state),
+                             theirs.fileno())
             theirs.close()
             ours.sendall(json.dumps(job).encode() + b"\n")
             events = b""
@@ -304,14 +318,35 @@ class Sweep:
                 raise NoRoom()
             raise RuntimeError("worker ended with %d: %s" % (code, said))
 
+    @staticmethod
+    def said(state):
+        """Where the programs' errors go: next to the state, not in it."""
+        return state + ".said"
+
     def update(self, state, release, environment):
-        """The whole update; Killed, or RuntimeError when it fails."""
-        if self.is_agent:
-            self.update_by_agent(state, release, environment)
-            return
+        """The whole update; Killed, or RuntimeError when it fails, with the
+        last errors that its programs wrote."""
+        try:
+            os.unlink(self.said(state))
+        except FileNotFoundError:
+            pass
+        try:
+            if self.is_agent:
+                self.update_by_agent(state, release, environment)
+            else:
+                self.update_by_steps(state, release, environment)
+        except (Killed, NoRoom):
+            raise
+        except RuntimeError as error:
+            raise RuntimeError("%s: %s" % (
+                error, self.last_lines(self.said(state)))) from error
+
+    def update_by_steps(self, state, release, environment):
+        """The worker, then the record steps that the agent would do."""
         self.work(state, release, environment)
         pid = self.spawn(self.options.slots,
-                         [state, "tiny", "sha256:" + release], environment)
+                         [state, "tiny", "sha256:" + release], environment,
+                         self.said(state))
         code = self.wait(pid)
         if code == REFUSED:
             raise NoRoom()
@@ -327,12 +362,13 @@ class Sweep:
         agent = os.path.join(self.binaries, "flotilla-agent")
         bundle = os.path.join(self.folder, "a.flb" if release == self.a
                               else "b.flb")
-        pid = self.spawn(agent, ["--config", config], environment)
+        said = self.said(state)
+        pid = self.spawn(agent, ["--config", config], environment, said)
         try:
             self.wait_until(pid, lambda: self.listens(state))
             client = self.spawn(agent, ["update", "--config", config,
                                         "--bundle", bundle],
-                                self.environment())
+                                self.environment(), said)
             code = self.wait(client)
             # 5: the execution that the agent went on with by itself was
             # superseded by this one, which goes on.
@@ -401,7 +437,7 @@ class Sweep:
             time.sleep(0.002)
 
     def environment(self, **injection):
-        environment = {"PATH": os.environ["PATH"], "FLOTILLA_LOG": "error",
+        environment = {"PATH": os.environ["PATH"], "FLOTILLA_LOG": "warn",
                        "FLOTILLA_BIN": self.binaries}
         if injection:
             environment["LD_PRELOAD"] = self.options.inject
@@ -495,6 +531,17 @@ class Sweep:
                 faults.append("%s has other bytes" % file["name"])
         return faults
 
+    @staticmethod
+    def chosen(state, release):
+        """Fault of the file that remembers the variant of a staged release."""
+        path = os.path.join(state, "releases", "sha256-%s.variant" % release)
+        try:
+            with open(path, encoding="utf-8") as file:
+                name = file.read()
+        except FileNotFoundError:
+            return ["its variant is forgotten"]
+        return [] if name == "q4_0\n" else ["its variant is %r" % name]
+
     def look(self, state):
         """What a start would find, right after the kill."""
         faults = []
@@ -509,8 +556,10 @@ class Sweep:
         for slot, at in (("current", 16), ("previous", 48), ("candidate", 80)):
             digest = record[at:at + 32].hex()
             if digest != "0" * 64:
-                faults += ["%s: %s" % (slot, fault)
-                           for fault in self.whole(state, digest)]
+                found = self.whole(state, digest)
+                if slot == "candidate":
+                    found += self.chosen(state, digest)
+                faults += ["%s: %s" % (slot, fault) for fault in found]
         parts = [name for name in os.listdir(os.path.join(state, "partial"))
                  if name.endswith(".part")]
         # From a bundle all artifacts are taken in one pass.
@@ -582,8 +631,9 @@ class Sweep:
                 faults.append("recovery: %s" % error)
         finally:
             os.unlink(counter)
-            if self.is_agent:
-                os.unlink(state + ".yaml")
+            for ending in (".yaml", ".said"):
+                if os.path.exists(state + ending):
+                    os.unlink(state + ending)
             if not faults or not self.options.keep:
                 shutil.rmtree(state, ignore_errors=True)
         return faults
