@@ -50,6 +50,18 @@ size_t flo_utf8_valid(const char *text, size_t bytes)
     return i;
 }
 
+size_t flo_utf8_put(uint32_t code, char out[4])
+{
+    static const uint8_t leads[5] = {0, 0, 0xc0, 0xe0, 0xf0};
+    size_t bytes = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    for (size_t i = bytes - 1; i > 0; i--) {
+        out[i] = (char)(0x80 | (code & 0x3f));
+        code >>= 6;
+    }
+    out[0] = (char)(leads[bytes] | code);
+    return bytes;
+}
+
 static bool is_name_character(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');

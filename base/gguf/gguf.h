@@ -16,6 +16,8 @@
 
 #include <flotilla/base.h>
 
+#include "base/finite/finite.h"
+
 #define FLO_GGUF_VERSION 3     /* of what is written */
 #define FLO_GGUF_VERSION_MIN 2 /* the same layout: 3 may be big-endian too */
 #define FLO_GGUF_KV_COUNT_MAX 65536
@@ -144,26 +146,9 @@ const void *flo_gguf_tensor_data(const struct flo_gguf *gguf,
 
 /* ---- the search for NaN and infinity ---- */
 
-/* One pass over every float and every block scale.  Feed the file's bytes in
- * order from offset 0 in pieces of any size (while they are hashed anyway);
- * the pieces need not come from the memory that `gguf` was opened on.
- * Caller's struct; nothing to free. */
-struct flo_gguf_scan {
-    const struct flo_gguf *gguf;
-    uint64_t position;  /* of the next byte in the file */
-    size_t next;        /* index in offset order of the tensor at hand */
-    uint8_t carry[512]; /* a block that was cut by the end of a piece */
-    size_t carry_bytes;
-};
-void flo_gguf_scan_init(struct flo_gguf_scan *scan,
-                        const struct flo_gguf *gguf);
-/* FLO_E_MODEL_NONFINITE names the tensor and the element or block index;
- * FLO_E_GGUF_TYPE for a type whose scales are not known. */
-FLO_MUST_USE int flo_gguf_scan_add(struct flo_gguf_scan *scan, const void *data,
-                                   size_t bytes, struct flo_err *err);
-/* FLO_E_GGUF_TRUNCATED when tensors are still missing. */
-FLO_MUST_USE int flo_gguf_scan_finish(const struct flo_gguf_scan *scan,
-                                      struct flo_err *err);
+/* For flo_finite_add(); the pieces need not come from the memory that `gguf`
+ * was opened on.  FLO_E_GGUF_TRUNCATED when tensors are missing. */
+void flo_gguf_scan_init(struct flo_finite *scan, const struct flo_gguf *gguf);
 /* The whole mapped file at once. */
 FLO_MUST_USE int flo_gguf_scan_nonfinite(const struct flo_gguf *gguf,
                                          struct flo_err *err);

@@ -1,224 +1,36 @@
-/* The search for NaN and infinity in a model's bytes.
+/* Where the tensors of a GGUF lie, for the search of NaN and infinity.
  *
  * Golden prompts can pass with a NaN in a norm, so an update is searched
- * before it is staged, while it is hashed anyway.  A float is not finite when
- * its exponent bits are all ones: adding one at the lowest exponent bit then
- * carries out of the field.  Eight bytes of plain floats are tested per step
- * with integers; of block types only the scales can be broken, one or two
- * halves per block.  Only when a run has a hit it is searched for the place. */
+ * before it is staged, while it is hashed anyway. */
 #include "base/gguf/internal.h"
 
-#include <inttypes.h>
-#include <string.h>
-
-#include "base/quant/quant.h"
-
-#define BLOCK_BYTES_MAX 512
-
-/* The floats of eight bytes: their exponents, the lowest bit of each, and where
- * that bit carries to when it is added to an exponent of ones. */
-struct float_masks {
-    uint64_t exponents, lowest, carries;
-};
-static const struct float_masks plain[] = {
-    [FLO_QUANT_FLOATS_F16] = {0x7c007c007c007c00u, 0x0400040004000400u,
-                              0x8000800080008000u},
-    [FLO_QUANT_FLOATS_BF16] = {0x7f807f807f807f80u, 0x0080008000800080u,
-                               0x8000800080008000u},
-    [FLO_QUANT_FLOATS_F32] = {0x7f8000007f800000u, 0x0080000000800000u,
-                              0x8000000080000000u},
-    [FLO_QUANT_FLOATS_F64] = {0x7ff0000000000000u, 0x0010000000000000u,
-                              0x8000000000000000u},
-};
-
-static bool floats_broken(const struct float_masks *masks, const uint8_t *data,
-                          size_t bytes)
+static bool tensor_at(const void *file, size_t index,
+                      struct flo_finite_tensor *out)
 {
-    uint64_t field = masks->exponents, lowest = masks->lowest;
-    uint64_t hits[4] = {0};
-    size_t i = 0;
-    for (; i + 32 <= bytes; i += 32) {
-        uint64_t words[4];
-        memcpy(words, data + i, sizeof(words));
-        for (int k = 0; k < 4; k++) {
-            hits[k] |= (words[k] & field) + lowest;
-        }
+    const struct flo_gguf *gguf = file;
+
+    if (index >= gguf->tensor_count) {
+        return false;
     }
-    for (; i < bytes; i += 8) {
-        uint64_t word = 0;
-        memcpy(&word, data + i, bytes - i < 8 ? bytes - i : 8);
-        hits[0] |= (word & field) + lowest;
-    }
-    return ((hits[0] | hits[1] | hits[2] | hits[3]) & masks->carries) != 0;
+    const struct flo_gguf_tensor *tensor =
+        &gguf->tensors[gguf->tensor_by_offset[index]];
+    *out = (struct flo_finite_tensor){.name = tensor->name,
+                                      .type = flo_quant_type(tensor->type),
+                                      .offset = tensor->offset,
+                                      .bytes = tensor->bytes};
+    return true;
 }
 
-static bool scales_broken(const struct flo_quant_type *type,
-                          const uint8_t *data, size_t blocks)
+void flo_gguf_scan_init(struct flo_finite *scan, const struct flo_gguf *gguf)
 {
-    uint32_t hits = 0;
-    size_t stride = type->block_bytes;
-    const uint8_t *first = data + type->scale_offset[0];
-    const uint8_t *second =
-        data + type->scale_offset[type->scale_count > 1 ? 1 : 0];
-    for (size_t i = 0; i < blocks; i++) {
-        uint16_t d;
-        uint16_t m;
-        memcpy(&d, first + i * stride, sizeof(d));
-        memcpy(&m, second + i * stride, sizeof(m));
-        hits |= (d & 0x7c00u) + 0x0400u;
-        hits |= (m & 0x7c00u) + 0x0400u;
-    }
-    return (hits & 0x8000u) != 0;
-}
-
-static bool e8m0_broken(const struct flo_quant_type *type, const uint8_t *data,
-                        size_t blocks)
-{
-    bool is_hit = false;
-    for (size_t i = 0; i < blocks; i++) {
-        is_hit |= data[i * type->block_bytes + type->scale_offset[0]] == 0xff;
-    }
-    return is_hit;
-}
-
-static bool is_broken(const struct flo_quant_type *type, const uint8_t *data,
-                      size_t blocks)
-{
-    switch ((enum flo_quant_floats)type->floats) {
-    case FLO_QUANT_FLOATS_F16:
-        if (type->scale_count > 0) {
-            return scales_broken(type, data, blocks);
-        }
-        /* fall through */
-    case FLO_QUANT_FLOATS_BF16:
-    case FLO_QUANT_FLOATS_F32:
-    case FLO_QUANT_FLOATS_F64:
-        return floats_broken(&plain[type->floats], data,
-                             blocks * type->block_bytes);
-    case FLO_QUANT_FLOATS_E8M0:
-        return e8m0_broken(type, data, blocks);
-    case FLO_QUANT_FLOATS_NONE:
-    case FLO_QUANT_FLOATS_UNKNOWN:
-        break;
-    }
-    return false;
-}
-
-/* Test whole blocks, the first of which is block `index` of the tensor. */
-static int test_blocks(const struct flo_gguf_tensor *tensor, uint64_t index,
-                       const uint8_t *data, size_t blocks, struct flo_err *err)
-{
-    const struct flo_quant_type *type = flo_quant_type(tensor->type);
-    if (type->floats == FLO_QUANT_FLOATS_UNKNOWN) {
-        return flo_fail(err, FLO_E_GGUF_TYPE,
-                        "tensor '%s': the scales of type %s cannot be checked",
-                        tensor->name, type->name);
-    }
-    if (!is_broken(type, data, blocks)) {
-        return 0;
-    }
-    size_t i = 0;
-    while (!is_broken(type, data + i * type->block_bytes, 1)) {
-        i++;
-    }
-    return flo_fail(err, FLO_E_MODEL_NONFINITE,
-                    "tensor '%s' (%s): %s %" PRIu64 " of %" PRIu64
-                    " is NaN or infinite",
-                    tensor->name, type->name,
-                    type->scale_count > 0 ? "the scale of block" : "element",
-                    index + i, tensor->values / type->block_values);
-}
-
-void flo_gguf_scan_init(struct flo_gguf_scan *scan, const struct flo_gguf *gguf)
-{
-    memset(scan, 0, sizeof(*scan));
-    scan->gguf = gguf;
-}
-
-/* Test up to `bytes` of the tensor at hand, which begin at scan->position. */
-static int scan_tensor(struct flo_gguf_scan *scan,
-                       const struct flo_gguf_tensor *tensor,
-                       const uint8_t *data, size_t bytes, struct flo_err *err)
-{
-    size_t block = flo_quant_type(tensor->type)->block_bytes;
-    uint64_t done = scan->position - tensor->offset - scan->carry_bytes;
-    int rv = 0;
-
-    if (scan->carry_bytes > 0) {
-        size_t need = block - scan->carry_bytes;
-        size_t some = need < bytes ? need : bytes;
-        memcpy(scan->carry + scan->carry_bytes, data, some);
-        scan->carry_bytes += some;
-        if (scan->carry_bytes < block) {
-            return 0;
-        }
-        rv = test_blocks(tensor, done / block, scan->carry, 1, err);
-        scan->carry_bytes = 0;
-        data += some;
-        bytes -= some;
-        done += block;
-    }
-    if (rv == 0 && bytes >= block) {
-        rv = test_blocks(tensor, done / block, data, bytes / block, err);
-    }
-    scan->carry_bytes = bytes % block;
-    memcpy(scan->carry, data + bytes - scan->carry_bytes, scan->carry_bytes);
-    return rv;
-}
-
-int flo_gguf_scan_add(struct flo_gguf_scan *scan, const void *data,
-                      size_t bytes, struct flo_err *err)
-{
-    const struct flo_gguf *gguf = scan->gguf;
-    const uint8_t *at = data;
-    uint64_t end = scan->position + bytes;
-
-    while (scan->next < gguf->tensor_count) {
-        const struct flo_gguf_tensor *tensor =
-            &gguf->tensors[gguf->tensor_by_offset[scan->next]];
-        uint64_t tensor_end = tensor->offset + tensor->bytes;
-        uint64_t stop = tensor_end < end ? tensor_end : end;
-        if (tensor->offset >= end) {
-            break;
-        }
-        if (scan->position < tensor->offset) {
-            at += tensor->offset - scan->position;
-            scan->position = tensor->offset;
-        }
-        size_t some = (size_t)(stop - scan->position);
-        int rv = scan_tensor(scan, tensor, at, some, err);
-        if (rv < 0) {
-            return rv;
-        }
-        at += some;
-        scan->position = stop;
-        if (stop < tensor_end) {
-            break;
-        }
-        scan->next++;
-    }
-    scan->position = end;
-    return 0;
-}
-
-int flo_gguf_scan_finish(const struct flo_gguf_scan *scan, struct flo_err *err)
-{
-    const struct flo_gguf *gguf = scan->gguf;
-    if (scan->next < gguf->tensor_count) {
-        return flo_fail(err, FLO_E_GGUF_TRUNCATED,
-                        "%" PRIu64 " of %" PRIu64
-                        " bytes came; tensor '%s' is missing",
-                        scan->position, gguf->file_bytes,
-                        gguf->tensors[gguf->tensor_by_offset[scan->next]].name);
-    }
-    return 0;
+    *scan = (struct flo_finite){
+        .file = gguf, .tensor_at = tensor_at, .cut = FLO_E_GGUF_TRUNCATED};
 }
 
 int flo_gguf_scan_nonfinite(const struct flo_gguf *gguf, struct flo_err *err)
 {
-    struct flo_gguf_scan scan;
+    struct flo_finite scan;
     flo_gguf_scan_init(&scan, gguf);
-    int rv =
-        flo_gguf_scan_add(&scan, gguf->data, (size_t)gguf->file_bytes, err);
-    return rv < 0 ? rv : flo_gguf_scan_finish(&scan, err);
+    int rv = flo_finite_add(&scan, gguf->data, (size_t)gguf->file_bytes, err);
+    return rv < 0 ? rv : flo_finite_finish(&scan, err);
 }

@@ -160,6 +160,8 @@ enum flo_quant_floats {
     FLO_QUANT_FLOATS_BF16,    /* every value */
     FLO_QUANT_FLOATS_F32,     /* every value */
     FLO_QUANT_FLOATS_F64,     /* every value */
+    FLO_QUANT_FLOATS_F8_E5M2, /* every value, a byte each */
+    FLO_QUANT_FLOATS_F8_E4M3, /* the same; without infinity */
     FLO_QUANT_FLOATS_E8M0,    /* one scale byte; 255 is NaN */
     FLO_QUANT_FLOATS_UNKNOWN, /* scales are not laid out plainly */
 };

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/tree/tree.h"
 #include "engine/grammar/grammar.h"
-#include "engine/grammar/schema/json.h"
 #include "engine/token/unicode.h"
 
 enum { NAME_SLOTS = 32768 }; /* twice FLO_GRAMMAR_RULES_MAX, a power of 2 */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/grammar/schema/json.h"
+#include "base/tree/tree.h"
 
 enum { TOKENS_MAX = 1 << 20 };
 

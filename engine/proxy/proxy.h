@@ -14,7 +14,7 @@
 #include <flotilla/engine_wire.h>
 
 #include "base/sandbox.h"
-#include "engine/grammar/schema/json.h"
+#include "base/tree/tree.h"
 
 /* ---- settings.c ---- */
 

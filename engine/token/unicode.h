@@ -42,8 +42,6 @@ static inline unsigned flo_unicode_sets(uint32_t code)
  * *taken.  A byte that begins no complete, shortest, allowed sequence is
  * U+FFFD of length 1. */
 uint32_t flo_utf8_next(const char *text, size_t bytes, size_t *taken);
-/* Write a code point below 0x110000; returns 1 to 4. */
-size_t flo_utf8_put(uint32_t code, char out[4]);
 /* Append text with each bad byte as U+FFFD.  With `holds` the beginning of a
  * sequence at the end is left out; returns how many bytes that are. */
 #define FLO_UTF8_REPLACEMENT "\xef\xbf\xbd"

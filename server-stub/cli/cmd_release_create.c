@@ -247,12 +247,12 @@ static int look_at_name(struct flo_cli *cli, const struct flo_create *create,
 }
 
 /* As devices look at it. */
-static int check_model(struct flo_create *create, const char *path,
-                       struct flo_err *err)
+static int check_model(struct flo_create *create,
+                       const struct flo_author_file *file, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct flo_ticker ticker;
-    int rv = flo_file_open(path, &fd, err);
+    int rv = flo_file_open(file->path, &fd, err);
 
     if (rv < 0) {
         return rv;
@@ -262,9 +262,9 @@ static int check_model(struct flo_create *create, const char *path,
              ? flo_sha256_fd(fd, &create->model, NULL, err)
          : create->parts.is_native
              ? flo_model_scan(fd, &create->model, NULL, err)
-             : flo_file_scan(fd, &create->model, NULL, err);
+             : flo_file_scan(fd, file->name, &create->model, NULL, err);
     flo_ticker_stop(&ticker);
-    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+    return rv < 0 ? flo_wrap(err, rv, "%s", file->path) : 0;
 }
 
 /* Check all inputs that need no minutes of computing. */
@@ -293,7 +293,7 @@ static int check_inputs(struct flo_cli *cli, struct flo_create *create,
     if (rv == 0 && create->parts.is_used) {
         rv = add_parts(create, err);
     }
-    return rv < 0 ? rv : check_model(create, create->files[0].path, err);
+    return rv < 0 ? rv : check_model(create, &create->files[0], err);
 }
 
 static int make_folder(struct flo_create *create, const char *to,

@@ -70,16 +70,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         walk_tensor(gguf, flo_gguf_tensor_at(gguf, i));
     }
     /* In one piece and in two, the same verdict. */
-    struct flo_gguf_scan scan;
+    struct flo_finite scan;
     int whole = flo_gguf_scan_nonfinite(gguf, &err);
     flo_gguf_scan_init(&scan, gguf);
     size_t cut = bytes / 2;
-    int rv = flo_gguf_scan_add(&scan, data, cut, NULL);
+    int rv = flo_finite_add(&scan, data, cut, NULL);
     if (rv == 0) {
-        rv = flo_gguf_scan_add(&scan, data + cut, bytes - cut, NULL);
+        rv = flo_finite_add(&scan, data + cut, bytes - cut, NULL);
     }
     if (rv == 0) {
-        rv = flo_gguf_scan_finish(&scan, NULL);
+        rv = flo_finite_finish(&scan, NULL);
     }
     if (rv != whole) {
         abort();

@@ -1,5 +1,6 @@
-/* PEFT folders: matrices and configuration that a publisher was given.  Bytes
- * up to the first NUL are the configuration, the others the matrices. */
+/* Safetensors files, which devices scan and publishers convert, and a PEFT
+ * folder's configuration.  Bytes up to the first NUL are the configuration, the
+ * others the file. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,11 +28,48 @@ static void read_config(const uint8_t *data, size_t bytes)
     free(text);
 }
 
-/* All bytes that a tensor claims are there. */
+/* A matrix is mapped only when it is one of plain floats. */
+static void turn_rows(const struct flo_safetensor *tensor)
+{
+    uint64_t rows = tensor->dims[0];
+    const struct flo_peft_tensor mapped = {.head_rows =
+                                               rows % 2 == 0 ? rows : 0};
+    uint8_t *out = malloc((size_t)tensor->bytes);
+
+    if (out != NULL) {
+        flo_peft_tensor_rows(tensor, &mapped, out);
+    }
+    free(out);
+}
+
+/* The verdict is the same however the bytes come. */
+static int scan(const struct flo_safetensors *file, const uint8_t *data,
+                size_t bytes, size_t piece)
+{
+    struct flo_finite scan;
+    struct flo_err err = {0};
+    int rv = 0;
+
+    flo_safetensors_scan_init(&scan, file);
+    for (size_t at = 0; rv == 0 && at < bytes; at += piece) {
+        size_t some = bytes - at < piece ? bytes - at : piece;
+        rv = flo_finite_add(&scan, data + at, some, &err);
+    }
+    if (rv == 0 && flo_finite_finish(&scan, &err) < 0) {
+        abort(); /* the reader said that all of it is here */
+    }
+    if (rv < 0 && (rv != FLO_E_MODEL_NONFINITE || err.what[0] == '\0')) {
+        abort();
+    }
+    return rv;
+}
+
+/* All bytes that a tensor claims are there, and each is in one tensor. */
 static void read_tensors(const uint8_t *data, size_t bytes)
 {
     struct flo_safetensors *file;
     struct flo_err err = {0};
+    uint64_t sum = 0;
 
     if (flo_safetensors_open(data, bytes, &file, &err) < 0) {
         if (err.what[0] == '\0') {
@@ -41,16 +79,19 @@ static void read_tensors(const uint8_t *data, size_t bytes)
     }
     for (size_t i = 0; i < flo_safetensors_count(file); i++) {
         const struct flo_safetensor *tensor = flo_safetensors_at(file, i);
-        const struct flo_peft_tensor mapped = {
-            .head_rows = tensor->rows % 2 == 0 ? tensor->rows : 0};
-        uint8_t *out = malloc((size_t)tensor->bytes);
-        if (tensor->bytes == 0 || tensor->bytes > bytes) {
+        if (tensor->bytes > bytes ||
+            tensor->data + tensor->bytes > data + bytes) {
             abort();
         }
-        if (out != NULL) {
-            flo_peft_tensor_rows(tensor, &mapped, out);
+        sum += tensor->bytes;
+        if (tensor->dim_count == 2 && tensor->bytes > 0 &&
+            tensor->type->id != FLO_SAFETENSORS_NO_ID) {
+            turn_rows(tensor);
         }
-        free(out);
+    }
+    if (sum > bytes || scan(file, data, bytes, bytes) !=
+                           scan(file, data, bytes, bytes % 7 + 1)) {
+        abort();
     }
     flo_safetensors_close(file);
 }

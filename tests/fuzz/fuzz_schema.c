@@ -2,9 +2,9 @@
  * takes is JSON. */
 #include <stdlib.h>
 
+#include "base/tree/tree.h"
 #include "engine/grammar/grammar.h"
 #include "engine/grammar/matcher.h"
-#include "engine/grammar/schema/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -39,8 +39,9 @@ static int check_file(const struct author_build *build,
     if (!is_model || build->author->allow_nonfinite) {
         return 0;
     }
-    return has_native(build->author) ? flo_model_scan(fd, NULL, NULL, err)
-                                     : flo_file_scan(fd, NULL, NULL, err);
+    return has_native(build->author)
+               ? flo_model_scan(fd, NULL, NULL, err)
+               : flo_file_scan(fd, source->name, NULL, NULL, err);
 }
 
 static int check_limits(const struct flo_author_file *source,

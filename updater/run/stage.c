@@ -266,7 +266,7 @@ static int verify(struct stage *stage, const struct flo_release_file *file,
     }
     int rv = !is_model   ? flo_sha256_fd(fd, &actual, &bytes, err)
              : is_native ? flo_model_scan(fd, &actual, &bytes, err)
-                         : flo_file_scan(fd, &actual, &bytes, err);
+                         : flo_file_scan(fd, file->name, &actual, &bytes, err);
 
     if (rv < 0) {
         return rv;

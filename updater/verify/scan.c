@@ -3,16 +3,18 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/gguf/gguf.h"
 #include "base/host/digest.h"
+#include "base/safetensors/safetensors.h"
 
 #define PIECE_BYTES (256u << 10)
 
 /* Hash to the end whatever the scan says, so that the caller can name the
  * bytes that are bad. */
-static int read_pass(int fd, uint64_t bytes, struct flo_gguf_scan *scan,
+static int read_pass(int fd, uint64_t bytes, struct flo_finite *scan,
                      struct flo_sha256 *sha, uint8_t *piece,
                      struct flo_err *err)
 {
@@ -27,36 +29,29 @@ static int read_pass(int fd, uint64_t bytes, struct flo_gguf_scan *scan,
         }
         flo_sha256_update(sha, piece, count);
         if (verdict == 0) {
-            verdict = flo_gguf_scan_add(scan, piece, count, err);
+            verdict = flo_finite_add(scan, piece, count, err);
         }
         offset += count;
     }
-    return verdict < 0 ? verdict : flo_gguf_scan_finish(scan, err);
+    return verdict < 0 ? verdict : flo_finite_finish(scan, err);
 }
 
-int flo_model_scan(int fd, struct flo_digest *digest, uint64_t *bytes,
-                   struct flo_err *err)
+static int read_opened(int fd, uint64_t total, struct flo_finite *scan,
+                       struct flo_digest *digest, uint64_t *bytes,
+                       struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) uint8_t *piece = malloc(PIECE_BYTES);
     FLO_CLEANUP(flo_sha256_deinit) struct flo_sha256 sha = {0};
-    struct flo_gguf_scan scan;
-    struct flo_gguf *gguf = NULL;
     struct flo_digest found;
 
     if (piece == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory to scan a model");
     }
     int rv = flo_sha256_init(&sha, err);
-    if (rv == 0) {
-        rv = flo_gguf_open_fd(fd, &gguf, err);
-    }
     if (rv < 0) {
         return rv;
     }
-    uint64_t total = flo_gguf_file_bytes(gguf);
-    flo_gguf_scan_init(&scan, gguf);
-    rv = read_pass(fd, total, &scan, &sha, piece, err);
-    flo_gguf_close(gguf);
+    rv = read_pass(fd, total, scan, &sha, piece, err);
     flo_sha256_final(&sha, &found);
     if (rv == 0 || rv == FLO_E_MODEL_NONFINITE) {
         if (digest != NULL) {
@@ -69,15 +64,62 @@ int flo_model_scan(int fd, struct flo_digest *digest, uint64_t *bytes,
     return rv;
 }
 
-int flo_file_scan(int fd, struct flo_digest *digest, uint64_t *bytes,
-                  struct flo_err *err)
+int flo_model_scan(int fd, struct flo_digest *digest, uint64_t *bytes,
+                   struct flo_err *err)
+{
+    struct flo_finite scan;
+    struct flo_gguf *gguf = NULL;
+    int rv = flo_gguf_open_fd(fd, &gguf, err);
+
+    if (rv == 0) {
+        flo_gguf_scan_init(&scan, gguf);
+        rv = read_opened(fd, flo_gguf_file_bytes(gguf), &scan, digest, bytes,
+                         err);
+    }
+    flo_gguf_close(gguf);
+    return rv;
+}
+
+static int scan_safetensors(int fd, struct flo_digest *digest, uint64_t *bytes,
+                            struct flo_err *err)
+{
+    struct flo_finite scan;
+    struct flo_safetensors *file = NULL;
+    int rv = flo_safetensors_open_fd(fd, &file, err);
+
+    if (rv == 0) {
+        flo_safetensors_scan_init(&scan, file);
+        rv = read_opened(fd, flo_safetensors_file_bytes(file), &scan, digest,
+                         bytes, err);
+    }
+    flo_safetensors_close(file);
+    return rv;
+}
+
+static bool ends_with(const char *name, const char *tail)
+{
+    size_t bytes = strlen(name), tail_bytes = strlen(tail);
+
+    return bytes >= tail_bytes && strcmp(name + bytes - tail_bytes, tail) == 0;
+}
+
+int flo_file_scan(int fd, const char *name, struct flo_digest *digest,
+                  uint64_t *bytes, struct flo_err *err)
 {
     struct flo_digest found;
-    char magic[4] = "";
+    struct stat status = {0};
+    char head[9] = "";
+    ssize_t count = pread(fd, head, sizeof head, 0);
+    size_t head_bytes = count > 0 ? (size_t)count : 0;
 
-    if (pread(fd, magic, sizeof magic, 0) == sizeof magic &&
-        memcmp(magic, "GGUF", sizeof magic) == 0) {
+    if (head_bytes >= 4 && memcmp(head, "GGUF", 4) == 0) {
         return flo_model_scan(fd, digest, bytes, err);
+    }
+    if (ends_with(name, ".safetensors") ||
+        (fstat(fd, &status) == 0 &&
+         flo_safetensors_looks_like(head, head_bytes,
+                                    (uint64_t)status.st_size))) {
+        return scan_safetensors(fd, digest, bytes, err);
     }
     return flo_sha256_fd(fd, digest != NULL ? digest : &found, bytes, err);
 }

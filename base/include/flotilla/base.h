@@ -170,6 +170,8 @@ void flo_text_clean(const char *text, size_t bytes, char *out,
 
 /* Length in bytes of the valid UTF-8 prefix of `text`. */
 size_t flo_utf8_valid(const char *text, size_t bytes);
+/* Write a code point below 0x110000; returns 1 to 4. */
+size_t flo_utf8_put(uint32_t code, char out[4]);
 
 /* Order of names for people: letters by letter, digits by their number, so that
  * gw-2 comes before gw-10.  <0, 0, >0 as memcmp; 0 only for equal bytes. */

@@ -10,8 +10,8 @@
 #ifndef FLOTILLA_GRAMMAR_SCHEMA_H
 #define FLOTILLA_GRAMMAR_SCHEMA_H
 
+#include "base/tree/tree.h"
 #include "engine/grammar/parser.h"
-#include "engine/grammar/schema/json.h"
 
 #define FLO_SCHEMA_ITEMS_MAX 4096u
 #define FLO_SCHEMA_VALUES_MAX 32768u    /* of its text */

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/tree/tree.h"
 #include "engine/model/file/arch.h"
-#include "engine/publish/peft/json_member.h"
 
 #define CONFIG_VALUES_MAX 65536
 
@@ -60,30 +60,30 @@ static bool read_number(const struct flo_tree_node *node, double *out)
 static int read_config(const struct flo_tree_node *root,
                        struct flo_peft_config *out, struct flo_err *err)
 {
-    bool is_rooted = !is_plain(flo_json_member(root, "use_rslora"));
+    bool is_rooted = !is_plain(flo_tree_member(root, "use_rslora"));
     int64_t rank;
     double alpha = 0;
-    if (!flo_tree_is(flo_json_member(root, "peft_type"), "LORA")) {
+    if (!flo_tree_is(flo_tree_member(root, "peft_type"), "LORA")) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER,
                         "peft_type is not \"LORA\"; no other kind is read");
     }
     for (size_t i = 0; i < FLO_COUNT(extras); i++) {
-        if (!is_plain(flo_json_member(root, extras[i]))) {
+        if (!is_plain(flo_tree_member(root, extras[i]))) {
             return flo_fail(err, FLO_E_NOT_BUILT,
                             "an adapter with \"%s\" is not built yet",
                             extras[i]);
         }
     }
-    if (is_rooted && !is_plain(flo_json_member(root, "rank_pattern"))) {
+    if (is_rooted && !is_plain(flo_tree_member(root, "rank_pattern"))) {
         return flo_fail(err, FLO_E_NOT_BUILT,
                         "use_rslora with several ranks is not built yet");
     }
-    if (!flo_tree_whole(flo_json_member(root, "r"), 1, FLO_PEFT_RANK_MAX,
+    if (!flo_tree_whole(flo_tree_member(root, "r"), 1, FLO_PEFT_RANK_MAX,
                         &rank)) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER,
                         "\"r\" is no rank from 1 to %d", FLO_PEFT_RANK_MAX);
     }
-    if (!read_number(flo_json_member(root, "lora_alpha"), &alpha)) {
+    if (!read_number(flo_tree_member(root, "lora_alpha"), &alpha)) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER, "\"lora_alpha\" is missing");
     }
     /* alpha / root of r, written as a part of r */
@@ -96,8 +96,11 @@ int flo_peft_config_read(char *text, size_t bytes, struct flo_peft_config *out,
                          struct flo_err *err)
 {
     struct flo_tree tree = {0};
-    int rv = flo_json_read(&tree, text, bytes, CONFIG_VALUES_MAX, err);
-    if (rv == 0) {
+    size_t bad = 0;
+    int rv = flo_tree_read(&tree, text, bytes, CONFIG_VALUES_MAX, 0, &bad, err);
+    if (rv == FLO_E_INFER_PARAM) {
+        rv = flo_fail(err, FLO_E_MODEL_ADAPTER, "no JSON at byte %zu", bad);
+    } else if (rv == 0) {
         rv = read_config(tree.nodes, out, err);
     }
     flo_tree_deinit(&tree);
@@ -191,6 +194,22 @@ static bool base_name(const struct flo_arch *arch, const char *module,
 
 /* ---- rows ---- */
 
+/* Of plain floats, and with at least a value. */
+static int check_matrix(const struct flo_safetensor *tensor,
+                        struct flo_err *err)
+{
+    if (tensor->type->id == FLO_SAFETENSORS_NO_ID) {
+        return flo_fail(err, FLO_E_NOT_BUILT,
+                        "'%.64s' is %s, and no F32, F16 or BF16", tensor->name,
+                        tensor->type->name);
+    }
+    if (tensor->dim_count != 2 || tensor->bytes == 0) {
+        return flo_fail(err, FLO_E_MODEL_ADAPTER,
+                        "'%.64s': its shape is no matrix's", tensor->name);
+    }
+    return 0;
+}
+
 static int find_heads(const struct flo_gguf *base, const struct flo_arch *arch,
                       bool is_key, uint32_t *heads, struct flo_err *err)
 {
@@ -229,13 +248,13 @@ static int find_order(const struct flo_safetensor *tensor,
     if (rv < 0) {
         return rv;
     }
-    if (heads == 0 || tensor->rows % ((uint64_t)heads * 2) != 0) {
+    if (heads == 0 || tensor->dims[0] % ((uint64_t)heads * 2) != 0) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER,
                         "'%.64s' has %" PRIu64 " rows; the base has %" PRIu32
                         " heads there",
-                        tensor->name, tensor->rows, heads);
+                        tensor->name, tensor->dims[0], heads);
     }
-    *head_rows = tensor->rows / heads;
+    *head_rows = tensor->dims[0] / heads;
     return 0;
 }
 
@@ -248,7 +267,10 @@ int flo_peft_tensor_map(const struct flo_safetensor *tensor,
     char name[FLO_GGUF_NAME_BYTES_MAX - 8]; /* the half's tail follows */
     size_t module_bytes;
     bool is_a;
-    int rv = flo_arch_read(base, &arch, err);
+    int rv = check_matrix(tensor, err);
+    if (rv == 0) {
+        rv = flo_arch_read(base, &arch, err);
+    }
     if (rv < 0) {
         return rv;
     }
@@ -262,7 +284,7 @@ int flo_peft_tensor_map(const struct flo_safetensor *tensor,
                         "'%.96s': the base (%s) has no such tensor",
                         tensor->name, flo_arch_name(arch));
     }
-    uint64_t rank = is_a ? tensor->rows : tensor->columns;
+    uint64_t rank = is_a ? tensor->dims[0] : tensor->dims[1];
     if (rank > FLO_PEFT_RANK_MAX) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER,
                         "'%.96s' has rank %" PRIu64 ", at most %d",
@@ -272,11 +294,11 @@ int flo_peft_tensor_map(const struct flo_safetensor *tensor,
     snprintf(head->name, sizeof(head->name), "%s.lora_%c", name,
              is_a ? 'a' : 'b');
     head->dim_count = 2;
-    head->type = tensor->type;
-    head->dims[0] = tensor->columns;
-    head->dims[1] = tensor->rows;
+    head->type = tensor->type->id;
+    head->dims[0] = tensor->dims[1];
+    head->dims[1] = tensor->dims[0];
     head->dims[2] = head->dims[3] = 1;
-    head->values = tensor->rows * tensor->columns;
+    head->values = tensor->dims[0] * tensor->dims[1];
     return is_a ? 0
                 : find_order(tensor, base, arch, name, &out->head_rows, err);
 }
@@ -284,13 +306,13 @@ int flo_peft_tensor_map(const struct flo_safetensor *tensor,
 void flo_peft_tensor_rows(const struct flo_safetensor *tensor,
                           const struct flo_peft_tensor *mapped, uint8_t *out)
 {
-    size_t bytes = (size_t)(tensor->bytes / tensor->rows);
+    size_t bytes = (size_t)(tensor->bytes / tensor->dims[0]);
     uint64_t head = mapped->head_rows;
     if (head == 0) {
         memcpy(out, tensor->data, (size_t)tensor->bytes);
         return;
     }
-    for (uint64_t row = 0; row < tensor->rows; row++) {
+    for (uint64_t row = 0; row < tensor->dims[0]; row++) {
         uint64_t in_head = row % head; /* of the file */
         uint64_t from = row - in_head + in_head % 2 * (head / 2) + in_head / 2;
         memcpy(out + row * bytes, tensor->data + from * bytes, bytes);

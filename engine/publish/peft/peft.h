@@ -4,7 +4,7 @@
 #define FLOTILLA_ENGINE_PEFT_H
 
 #include "base/gguf/gguf.h"
-#include "engine/publish/peft/safetensors.h"
+#include "base/safetensors/safetensors.h"
 
 #define FLO_PEFT_RANK_MAX 256
 
@@ -27,13 +27,15 @@ struct flo_peft_tensor {
     uint64_t head_rows;
 };
 
-/* For this base.  FLO_E_MODEL_ADAPTER: the base's architecture has no such
- * tensor, or its rank is too large. */
+/* For this base.  FLO_E_MODEL_ADAPTER: it is no matrix, the base's architecture
+ * has no such tensor, or its rank is too large; FLO_E_NOT_BUILT: no F32, F16 or
+ * BF16. */
 FLO_MUST_USE int flo_peft_tensor_map(const struct flo_safetensor *tensor,
                                      const struct flo_gguf *base,
                                      struct flo_peft_tensor *out,
                                      struct flo_err *err);
-/* Its bytes in the GGUF's row order; `out` holds tensor->bytes. */
+/* A mapped tensor's bytes in the GGUF's row order; `out` holds tensor->bytes.
+ */
 void flo_peft_tensor_rows(const struct flo_safetensor *tensor,
                           const struct flo_peft_tensor *mapped, uint8_t *out);
 

@@ -104,7 +104,8 @@ void stage_job_line(const struct world *world, const struct flo_digest *release,
         out, 4096,
         "{\"v\":1,\"job\":\"stage\",\"state_dir\":\"%s\",\"urls\":[\"%s\"],"
         "\"release\":\"%s\",\"trust_file\":\"%s\",\"fleet\":\"demo\","
-        "\"profile\":{\"arch\":\"x86_64\",\"prefix_bytes\":8192},\"have\":[],"
+        "\"profile\":{\"arch\":\"x86_64\",\"prefix_bytes\":8192,"
+        "\"runtimes\":[{\"name\":\"onnx\"}]},\"have\":[],"
         "\"bundle\":%s,"
         "\"rate_bytes_per_s\":0,\"memory_bytes_max\":33554432,"
         "\"sandbox\":\"preferred\","

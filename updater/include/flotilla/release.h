@@ -121,10 +121,12 @@ FLO_MUST_USE int flo_order_sign(const char *body, size_t bytes,
 FLO_MUST_USE int flo_model_scan(int fd, struct flo_digest *digest,
                                 uint64_t *bytes, struct flo_err *err);
 
-/* The same for a file of a release: one that begins as a GGUF is scanned, any
- * other is only hashed. */
-FLO_MUST_USE int flo_file_scan(int fd, struct flo_digest *digest,
-                               uint64_t *bytes, struct flo_err *err);
+/* The same for a model or adapter that a runtime reads: one that begins as a
+ * GGUF is scanned, and one that is a safetensors file by its name or its first
+ * bytes.  Any other is only hashed.  Also FLO_E_SAFETENSORS. */
+FLO_MUST_USE int flo_file_scan(int fd, const char *name,
+                               struct flo_digest *digest, uint64_t *bytes,
+                               struct flo_err *err);
 
 /* ---- deltas ---- */
 

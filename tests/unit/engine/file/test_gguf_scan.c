@@ -147,13 +147,13 @@ static void pieces_of_any_size_give_the_same_verdict(void **state)
     assert_non_null(data);
     assert_int_equal(flo_gguf_open(data, bytes, &gguf, NULL), 0);
     for (size_t i = 0; i < FLO_COUNT(sizes); i++) {
-        struct flo_gguf_scan scan;
+        struct flo_finite scan;
         struct flo_err err = {0};
         int rv = 0;
         flo_gguf_scan_init(&scan, gguf);
         for (size_t at = 0; rv == 0 && at < bytes; at += sizes[i]) {
             size_t some = bytes - at < sizes[i] ? bytes - at : sizes[i];
-            rv = flo_gguf_scan_add(&scan, data + at, some, &err);
+            rv = flo_finite_add(&scan, data + at, some, &err);
         }
         assert_int_equal(rv, FLO_E_MODEL_NONFINITE);
         assert_non_null(strstr(err.what, "block 0 of 2048"));
@@ -166,16 +166,15 @@ static void a_scan_that_lacks_bytes_does_not_pass(void **state)
 {
     (void)state;
     struct one one;
-    struct flo_gguf_scan scan;
+    struct flo_finite scan;
     one_open(&one, flo_quant_type(FLO_QUANT_Q8_0), 3);
     flo_gguf_scan_init(&scan, one.gguf);
     assert_int_equal(
-        flo_gguf_scan_add(&scan, one.file.data, one.file.bytes - 1, NULL), 0);
-    assert_int_equal(flo_gguf_scan_finish(&scan, NULL), FLO_E_GGUF_TRUNCATED);
+        flo_finite_add(&scan, one.file.data, one.file.bytes - 1, NULL), 0);
+    assert_int_equal(flo_finite_finish(&scan, NULL), FLO_E_GGUF_TRUNCATED);
     assert_int_equal(
-        flo_gguf_scan_add(&scan, one.file.data + one.file.bytes - 1, 1, NULL),
-        0);
-    assert_int_equal(flo_gguf_scan_finish(&scan, NULL), 0);
+        flo_finite_add(&scan, one.file.data + one.file.bytes - 1, 1, NULL), 0);
+    assert_int_equal(flo_finite_finish(&scan, NULL), 0);
     one_close(&one);
 }
 

@@ -9,7 +9,7 @@
 
 #include <flotilla/grammar.h>
 
-#include "engine/grammar/schema/json.h"
+#include "base/tree/tree.h"
 
 enum { CONTEXT = 512, PROMPT = 3 };
 

@@ -226,7 +226,7 @@ def check_refused(work, tensors):
     folder(source, tensors)
     path = source + "/adapter_model.safetensors"
     os.truncate(path, os.path.getsize(path) - 1)
-    assert convert(work, source)[1].stderr.startswith("error[model.adapter]")
+    assert convert(work, source)[1].stderr.startswith("error[model.safetensors]")
 
 
 def main():

@@ -171,6 +171,56 @@ static void a_model_with_a_nan_gets_no_name(void **state)
     assert_int_equal(count_partials(world), 0);
 }
 
+/* One tensor of two BF16 values, the second as given. */
+static void write_safetensors(const struct world *world, uint16_t value,
+                              char path[256])
+{
+    static const char head[] = "{\"norm\":{\"dtype\":\"BF16\",\"shape\":[2],"
+                               "\"data_offsets\":[0,4]}}";
+    uint8_t bytes[8 + sizeof head - 1 + 4] = {0};
+
+    flo_put_u64(bytes, sizeof head - 1);
+    memcpy(bytes + 8, head, sizeof head - 1);
+    flo_put_u16(bytes + sizeof bytes - 2, value);
+    snprintf(path, 256, "%s/weights", world->dir);
+    assert_int_equal(flo_file_write(path, bytes, sizeof bytes, 0600, NULL), 0);
+}
+
+static struct flo_digest offer_safetensors(struct world *world, uint16_t value,
+                                           struct flo_digest *model)
+{
+    struct flo_release release = publisher_begin("2.1.0", 3);
+    char path[256];
+
+    write_safetensors(world, value, path);
+    publisher_add(&world->publisher, &release, "model.safetensors", "model",
+                  path);
+    strcpy(release.variants[0].runtime, "onnx");
+    *model = release.files[0].digest;
+    return publisher_sign(&world->publisher, world->publisher.key, &release);
+}
+
+static void a_runtime_s_safetensors_with_a_nan_gets_no_name(void **state)
+{
+    struct world *world = *state;
+    struct flo_digest model;
+    struct flo_digest digest = offer_safetensors(world, 0x7fc0, &model);
+
+    stage(world, &digest, NULL);
+
+    assert_event(world, "\"id\":\"model.nonfinite\"");
+    assert_event(world, "tensor 'norm' (BF16): element 1 of 2");
+    assert_event(world, "\"passing\":false");
+    assert_int_equal(world->exit_code, FLO_EXIT_VERIFY);
+    assert_false(flo_store_blob_has(world->store, &model, 0));
+    assert_int_equal(count_partials(world), 0);
+
+    digest = offer_safetensors(world, 0x7f7f, &model);
+    stage(world, &digest, NULL);
+    assert_event(world, "\"event\":\"staged\"");
+    assert_true(flo_store_blob_has(world->store, &model, 0));
+}
+
 static void
 the_signature_of_a_stranger_is_refused_before_any_artifact(void **state)
 {
@@ -795,6 +845,7 @@ int main(void)
         with_world(a_rotten_base_falls_back_to_the_full_file),
         with_world(a_patch_that_no_mirror_has_falls_back_too),
         with_world(a_model_with_a_nan_gets_no_name),
+        with_world(a_runtime_s_safetensors_with_a_nan_gets_no_name),
         with_world(the_signature_of_a_stranger_is_refused_before_any_artifact),
         with_world(a_release_that_no_mirror_has_is_a_lasting_error),
         with_world(a_dead_mirror_is_a_passing_error),

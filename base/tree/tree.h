@@ -1,7 +1,7 @@
-/* JSON (RFC 8259) as the engine reads it: schemas and suites to trees, answers
- * only looked at.  The engine links no library, so it has its own reader. */
-#ifndef FLOTILLA_GRAMMAR_JSON_H
-#define FLOTILLA_GRAMMAR_JSON_H
+/* JSON (RFC 8259) for those who link no library: schemas, suites and heads of
+ * safetensors files to trees, answers only looked at. */
+#ifndef FLOTILLA_BASE_TREE_H
+#define FLOTILLA_BASE_TREE_H
 
 #include <flotilla/base.h>
 
@@ -71,6 +71,9 @@ flo_tree_first(const struct flo_tree_node *node)
 {
     return node != NULL ? node->first : NULL;
 }
+/* NULL: `object` is none, or has no such member. */
+const struct flo_tree_node *flo_tree_member(const struct flo_tree_node *object,
+                                            const char *key);
 /* Is it this string? */
 bool flo_tree_is(const struct flo_tree_node *node, const char *text);
 /* A whole number from least to most; false: the node is no such number. */

@@ -1,12 +1,10 @@
-/* JSON to a tree; see json.h. */
-#include "engine/grammar/schema/json.h"
+/* JSON to a tree; see tree.h. */
+#include "base/tree/tree.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "engine/token/unicode.h"
 
 struct flo_tree_node *flo_tree_new(struct flo_tree *tree,
                                    enum flo_tree_kind kind)
@@ -34,6 +32,16 @@ struct flo_tree_node **flo_tree_add(struct flo_tree *tree,
     copy->next = NULL;
     *last = copy;
     return &copy->next;
+}
+
+const struct flo_tree_node *flo_tree_member(const struct flo_tree_node *object,
+                                            const char *key)
+{
+    const struct flo_tree_node *node = flo_tree_first(object);
+    while (node != NULL && (node->key == NULL || strcmp(node->key, key) != 0)) {
+        node = node->next;
+    }
+    return node;
 }
 
 bool flo_tree_is(const struct flo_tree_node *node, const char *text)
