@@ -282,8 +282,6 @@ static void on_signal(evutil_socket_t fd, short what, void *context)
 
 static int open_serve(struct several *s, struct flo_err *err)
 {
-    char engine[512];
-    char *token = NULL;
     const struct flo_serve_handlers handlers = {
         .context = s,
         .on_loaded = on_loaded,
@@ -291,40 +289,10 @@ static int open_serve(struct several *s, struct flo_err *err)
         .on_wanted = on_wanted,
     };
     const struct flo_residence_calls calls = {.context = s, .load = load};
-    if (!flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {
-        return flo_fail(err, FLO_E_ABSENT,
-                        "no flotilla-engine beside this program");
-    }
-    int rv = s->wish->token_file == NULL
-                 ? 0
-                 : flo_serve_token_read(s->wish->token_file, &token, err);
-    if (rv < 0) {
-        return rv;
-    }
-    const struct flo_serve_options options = {
-        .engine_path = engine,
-        .listen = s->wish->listen,
-        .token = token,
-        .allows_no_token = token == NULL,
-        .sandbox = s->wish->sandbox,
-    };
-    rv = flo_serve_open(s->base, &options, &handlers, &s->serve, err);
-    free(token);
+    int rv = flo_door_open(&s->wish->door, s->base, &handlers, &s->serve, err);
     return rv < 0 ? rv
                   : flo_residence_open(s->base, s->serve, &calls, &s->residence,
                                        err);
-}
-
-static void tell_listeners(const struct several *s)
-{
-    for (const char *const *a = s->wish->listen; *a != NULL; a++) {
-        printf("listening on %s", *a);
-        if (a == s->wish->listen && strncmp(*a, "unix:", 5) != 0) {
-            printf(" (port %u)", flo_serve_port(s->serve));
-        }
-        printf("\n");
-    }
-    fflush(stdout);
 }
 
 static int run(struct several *s, struct event *const signals[2],
@@ -340,7 +308,7 @@ static int run(struct several *s, struct event *const signals[2],
     if (rv < 0) {
         return rv;
     }
-    tell_listeners(s);
+    flo_door_tell(&s->wish->door, s->serve);
     event_base_dispatch(s->base);
     if (s->failure.code != 0) {
         *err = s->failure;

@@ -2,7 +2,7 @@
 #ifndef FLOTILLA_SERVE_SEVERAL_H
 #define FLOTILLA_SERVE_SEVERAL_H
 
-#include "agent/serve/serve.h"
+#include "agent/serve/standalone/door.h"
 
 struct several_wish {
     uint32_t n_models;
@@ -17,11 +17,9 @@ struct several_wish {
         uint32_t weight;
     } weights[FLO_SERVE_MODELS_MAX];
     uint32_t memory_mib; /* 0: by the machine */
-    const char *const *listen;
-    const char *token_file;    /* NULL: none */
+    struct flo_door door;
     const char *chat_template; /* NULL: the models' own */
     uint32_t context, sessions, threads;
-    enum flo_sandbox_mode sandbox;
 };
 /* Texts of the line, which must live on.  FLO_E_USAGE. */
 FLO_MUST_USE int flo_several_model(struct several_wish *wish, const char *text,

@@ -1,6 +1,7 @@
 /* flotilla-agent serve: the local API over one model file. */
 #include "agent/serve/standalone/standalone.h"
 #include "agent/serve/serve.h"
+#include "agent/serve/standalone/door.h"
 #include "agent/serve/standalone/files.h"
 #include "agent/serve/standalone/loras.h"
 #include "agent/serve/standalone/several.h"
@@ -32,7 +33,6 @@ struct standalone {
     struct event *restart;
     const char *model; /* as it was typed */
     char file[4096];   /* what that is, links followed */
-    const char *token_file;
     const char *prefix_dir;
     char *chat_template;
     const char *listen[LISTEN_MAX + 1];
@@ -45,8 +45,8 @@ struct standalone {
     uint32_t context, threads, sessions, lora_room_mib;
     struct several_wish several; /* more than one model */
     struct flo_serve_model loaded;
-    enum flo_sandbox_mode sandbox;
-    bool skips_packed; /* the engine did not take them */
+    struct flo_door door; /* door.listen: the addresses in `listen` */
+    bool skips_packed;    /* the engine did not take them */
     bool no_pack;
     struct flo_packs *cache; /* of packed weights; NULL: none */
     char cache_path[3000];
@@ -112,7 +112,8 @@ static int take_template(void *state, const char *text, struct flo_err *err)
 static int take_sandbox(void *state, const char *text, struct flo_err *err)
 {
     (void)err; /* one of the row's words */
-    (void)flo_sandbox_mode_parse(text, &((struct standalone *)state)->sandbox);
+    (void)flo_sandbox_mode_parse(text,
+                                 &((struct standalone *)state)->door.sandbox);
     return 0;
 }
 
@@ -137,7 +138,7 @@ static const struct flo_flag flags[] = {
     {"token-file", "FILE",
      "bearer token for TCP (mode 0600); without it only loopback addresses "
      "are taken",
-     TO_TEXT(token_file)},
+     TO_TEXT(door.token_file)},
     {"lora", "NAME=FILE",
      "an adapter of it, asked for as NAME or MODEL:NAME; may be repeated",
      .take = take_lora},
@@ -560,34 +561,13 @@ static void on_signal(evutil_socket_t fd, short what, void *context)
 
 static int open_serve(struct standalone *s, struct flo_err *err)
 {
-    char engine[512];
-    char *token = NULL;
     const struct flo_serve_handlers handlers = {
         .context = s,
         .on_loaded = on_loaded,
         .on_engine_lost = on_engine_lost,
         .on_adapter = on_adapter,
     };
-    if (!flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {
-        return flo_fail(err, FLO_E_ABSENT,
-                        "no flotilla-engine beside this program");
-    }
-    int rv = s->token_file == NULL
-                 ? 0
-                 : flo_serve_token_read(s->token_file, &token, err);
-    if (rv < 0) {
-        return rv;
-    }
-    const struct flo_serve_options options = {
-        .engine_path = engine,
-        .listen = s->listen,
-        .token = token,
-        .allows_no_token = token == NULL,
-        .sandbox = s->sandbox,
-    };
-    rv = flo_serve_open(s->base, &options, &handlers, &s->serve, err);
-    free(token);
-    return rv;
+    return flo_door_open(&s->door, s->base, &handlers, &s->serve, err);
 }
 
 static int run(struct standalone *s, struct flo_err *err)
@@ -613,15 +593,7 @@ static int run(struct standalone *s, struct flo_err *err)
     rv = rv < 0 ? rv : open_serve(s, err);
     rv = rv < 0 ? rv : load_packed(s, err);
     if (rv == 0) {
-        for (size_t i = 0; i < s->n_listen; i++) {
-            bool is_tcp = strncmp(s->listen[i], "unix:", 5) != 0;
-            printf("listening on %s", s->listen[i]);
-            if (is_tcp && i == 0) {
-                printf(" (port %u)", flo_serve_port(s->serve));
-            }
-            printf("\n");
-        }
-        fflush(stdout);
+        flo_door_tell(&s->door, s->serve);
         event_base_dispatch(s->base);
         if (s->failure.code != 0) {
             rv = s->failure.code;
@@ -653,13 +625,11 @@ static int run_several(struct standalone *s, struct flo_err *err)
                         "adapters and kept prefixes of several models are not "
                         "built yet");
     }
-    wish->listen = s->listen;
-    wish->token_file = s->token_file;
+    wish->door = s->door;
     wish->chat_template = s->chat_template;
     wish->context = s->context;
     wish->sessions = s->sessions;
     wish->threads = s->threads;
-    wish->sandbox = s->sandbox;
     return flo_several_run(wish, err);
 }
 
@@ -671,6 +641,7 @@ static int serve(void *state, struct flo_err *err)
         flo_args_has(&s->args, "state-dir")) {
         return flo_fail(err, FLO_E_USAGE, "serve reads no configuration");
     }
+    s->door.listen = s->listen;
     int rv = s->several.n_models > 1 ? run_several(s, err) : run(s, err);
     if (s->restart != NULL) {
         event_free(s->restart);

@@ -1,0 +1,46 @@
+#include "agent/serve/standalone/door.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/serve/standalone/files.h"
+
+int flo_door_open(const struct flo_door *door, struct event_base *base,
+                  const struct flo_serve_handlers *handlers,
+                  struct flo_serve **out, struct flo_err *err)
+{
+    char engine[512];
+    FLO_CLEANUP(flo_free_cleanup) char *token = NULL;
+
+    if (!flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {
+        return flo_fail(err, FLO_E_ABSENT,
+                        "no flotilla-engine next to this program");
+    }
+    int rv = door->token_file == NULL
+                 ? 0
+                 : flo_serve_token_read(door->token_file, &token, err);
+    if (rv < 0) {
+        return rv;
+    }
+    const struct flo_serve_options options = {
+        .engine_path = engine,
+        .listen = door->listen,
+        .token = token,
+        .allows_no_token = token == NULL,
+        .sandbox = door->sandbox,
+    };
+    return flo_serve_open(base, &options, handlers, out, err);
+}
+
+void flo_door_tell(const struct flo_door *door, const struct flo_serve *serve)
+{
+    for (const char *const *a = door->listen; *a != NULL; a++) {
+        printf("listening on %s", *a);
+        if (a == door->listen && strncmp(*a, "unix:", 5) != 0) {
+            printf(" (port %u)", flo_serve_port(serve));
+        }
+        printf("\n");
+    }
+    fflush(stdout);
+}

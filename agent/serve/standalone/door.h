@@ -1,0 +1,25 @@
+/* The local API of `flotilla-agent serve`: its addresses, token and sandbox. */
+#ifndef FLOTILLA_SERVE_DOOR_H
+#define FLOTILLA_SERVE_DOOR_H
+
+#include "agent/serve/serve.h"
+
+struct flo_door {
+    const char *const *listen; /* addresses, NULL at the end */
+    const char *token_file;    /* NULL: none */
+    enum flo_sandbox_mode sandbox;
+};
+
+/* Open a server with the engine program of this installation.
+ *
+ * FLO_E_ABSENT  flotilla-engine is not next to this program
+ * Others: those of flo_serve_token_read() and flo_serve_open(). */
+FLO_MUST_USE int flo_door_open(const struct flo_door *door,
+                               struct event_base *base,
+                               const struct flo_serve_handlers *handlers,
+                               struct flo_serve **out, struct flo_err *err);
+
+/* Print a line for each address, the first one with its port. */
+void flo_door_tell(const struct flo_door *door, const struct flo_serve *serve);
+
+#endif
