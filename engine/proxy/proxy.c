@@ -19,9 +19,7 @@
 #include "base/args/args.h"
 
 #define SOCKET 3
-#define INPUT_BYTES 65536
 #define OUTPUT_BYTES (1u << 20) /* unsent: the agent is slow */
-#define FDS_MAX 16
 #define TICK_MS 100
 #define HEALTH_MS 100   /* between two checks while it starts */
 #define HEALTHY_MS 5000 /* between two checks while it serves */
@@ -380,45 +378,14 @@ static bool handle_input(struct flo_proxy *proxy)
     return true;
 }
 
-/* The first descriptor is the tree; any other is closed. */
-static void take_descriptors(struct flo_proxy *proxy, struct msghdr *head)
-{
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c != NULL;
-         c = CMSG_NXTHDR(head, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) {
-            continue;
-        }
-        size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < count; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-            if (proxy->tree < 0) {
-                proxy->tree = fd;
-            } else {
-                close(fd);
-            }
-        }
-    }
-}
-
-/* false: the agent is gone. */
+/* The first descriptor is the tree; any other is closed.  false: the agent is
+ * gone. */
 static bool receive(struct flo_proxy *proxy)
 {
-    static char data[INPUT_BYTES];
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(FDS_MAX * sizeof(int))];
-    struct iovec vector = {data, sizeof(data)};
-    struct msghdr head = {.msg_iov = &vector,
-                          .msg_iovlen = 1,
-                          .msg_control = control,
-                          .msg_controllen = sizeof(control)};
-    ssize_t n = recvmsg(proxy->socket, &head, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    size_t count = proxy->tree >= 0;
 
-    if (n < 0) {
-        return errno == EAGAIN || errno == EINTR;
-    }
-    take_descriptors(proxy, &head);
-    flo_buf_add(&proxy->in, data, (size_t)n);
-    return n > 0 && !proxy->in.failed;
+    return flo_wire_receive(proxy->socket, &proxy->in, &proxy->tree, 1,
+                            &count) >= 0;
 }
 
 /* ---- the loop ---- */

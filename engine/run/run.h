@@ -17,7 +17,6 @@ static inline uint32_t flo_smaller(uint32_t a, uint32_t b)
 
 /* ---- worker.c ---- */
 
-#define FLO_INPUT_BYTES 65536   /* read from the socket at a time */
 #define FLO_OUTPUT_BYTES 262144 /* unsent: the agent is slow, nothing new */
 
 /* The most bytes that requests take in the process, next to the engine's plan
@@ -26,7 +25,7 @@ static inline uint32_t flo_smaller(uint32_t a, uint32_t b)
  * pass.  A text or a list of tokens that becomes the other is counted too. */
 #define FLO_REQUEST_BYTES                                                      \
     ((uint64_t)FLO_WIRE_WAITING_BYTES_MAX +                                    \
-     (FLO_WIRE_FRAME_BYTES_MAX + FLO_INPUT_BYTES) +                            \
+     (FLO_WIRE_FRAME_BYTES_MAX + FLO_WIRE_PIECE_BYTES) +                       \
      (2 * FLO_OUTPUT_BYTES + FLO_WIRE_FRAME_BYTES_MAX) +                       \
      (FLO_WIRE_FRAME_BYTES_MAX + FLO_WIRE_TOKENISE_MAX * sizeof(int32_t)))
 

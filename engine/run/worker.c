@@ -16,31 +16,10 @@
 #include <unistd.h>
 
 #define SOCKET 3
-#define INPUT_BYTES_MAX (FLO_WIRE_FRAME_BYTES_MAX + FLO_INPUT_BYTES)
+#define INPUT_BYTES_MAX (FLO_WIRE_FRAME_BYTES_MAX + FLO_WIRE_PIECE_BYTES)
 #define OUTPUT_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX)
 
 /* ---- the socket ---- */
-
-/* Keep as many as OPEN may have; close all others. */
-static void take_descriptors(struct flo_worker *worker, struct msghdr *head)
-{
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c != NULL;
-         c = CMSG_NXTHDR(head, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) {
-            continue;
-        }
-        size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < count; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-            if (worker->n_fds < FLO_FDS_MAX) {
-                worker->fds[worker->n_fds++] = fd;
-            } else {
-                close(fd);
-            }
-        }
-    }
-}
 
 /* The first bytes of a buffer are done with. */
 static void drop_front(struct flo_buf *buf, size_t bytes)
@@ -49,29 +28,6 @@ static void drop_front(struct flo_buf *buf, size_t bytes)
         buf->bytes -= bytes;
         memmove(buf->data, buf->data + bytes, buf->bytes);
     }
-}
-
-/* 1: something came, 0: nothing now, -1: the end. */
-static int receive(struct flo_worker *worker)
-{
-    static char piece[FLO_INPUT_BYTES];
-    _Alignas(
-        struct cmsghdr) char control[CMSG_SPACE(FLO_FDS_MAX * sizeof(int))];
-    struct iovec vector = {piece, sizeof(piece)};
-    struct msghdr head = {.msg_iov = &vector,
-                          .msg_iovlen = 1,
-                          .msg_control = control,
-                          .msg_controllen = sizeof(control)};
-    ssize_t n = recvmsg(worker->socket, &head, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (n < 0) {
-        return errno == EAGAIN || errno == EINTR ? 0 : -1;
-    }
-    take_descriptors(worker, &head);
-    if (n == 0) {
-        return -1;
-    }
-    flo_buf_add(&worker->in, piece, (size_t)n);
-    return worker->in.failed ? -1 : 1;
 }
 
 static bool is_busy(const struct flo_worker *worker)
@@ -128,7 +84,8 @@ static int read_input(struct flo_worker *worker)
 {
     int got = 1, left = handle_input(worker);
     while (got > 0 && left == 0) {
-        got = receive(worker);
+        got = flo_wire_receive(worker->socket, &worker->in, worker->fds,
+                               FLO_WIRE_FDS_MAX, &worker->n_fds);
         left = handle_input(worker);
     }
     return got < 0 ? -1 : left;

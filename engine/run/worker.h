@@ -11,7 +11,6 @@
 
 #define FLO_SESSIONS_MAX 16          /* for users; one more is for probes */
 #define FLO_CLIENT_NOBODY UINT64_MAX /* no request is of this client */
-#define FLO_FDS_MAX (3 + FLO_WIRE_ADAPTERS_MAX)
 
 struct flo_slot {
     struct flo_session *session;
@@ -26,7 +25,8 @@ struct flo_slot {
 
 struct flo_worker {
     int socket;
-    int fds[FLO_FDS_MAX]; /* that came and wait for their OPEN, PACK or LOAD */
+    int fds[FLO_WIRE_FDS_MAX]; /* that came and wait for their OPEN, PACK or
+                                  LOAD */
     size_t n_fds;
     bool is_sandboxed;
     void (*opened)(int socket);

@@ -325,6 +325,18 @@ FLO_MUST_USE ptrdiff_t flo_wire_read(const void *data, size_t bytes,
                                      struct flo_wire_message *message,
                                      struct flo_err *err);
 
+#define FLO_WIRE_PIECE_BYTES 65536
+/* Descriptors that a message may carry: model, packed weights, prefix,
+ * adapters. */
+#define FLO_WIRE_FDS_MAX (3 + FLO_WIRE_ADAPTERS_MAX)
+
+/* Receive once without waiting, at most FLO_WIRE_PIECE_BYTES, and append the
+ * bytes to *in.  1: bytes came, 0: none now, -1: the other end is gone or *in
+ * is full.  Descriptors are added to fds, whose count is *fd_count; those
+ * beyond fds_max are closed.  For one thread. */
+int flo_wire_receive(int socket, struct flo_buf *in, int *fds, size_t fds_max,
+                     size_t *fd_count);
+
 /* A name for logs: "GENERATE"; "?" for an unknown type. */
 const char *flo_wire_type_name(int type);
 
