@@ -142,6 +142,50 @@ static int start_beat(struct flo_shell_loading *loading, struct flo_err *err)
     return 0;
 }
 
+/* A loading that starts, in the place of one that was under way.  NULL: there
+ * is no memory; the source is closed, and its loss is told. */
+static struct flo_shell_loading *begin(struct flo_shell *shell, uint32_t model,
+                                       enum flo_agent_role role,
+                                       const struct flo_serve_model *source)
+{
+    struct flo_shell_loading *loading = calloc(1, sizeof(*loading));
+    struct flo_err err = {0};
+
+    flo_shell_load_cancel(shell, model, role);
+    if (loading == NULL) {
+        close(source->fd);
+        for (uint32_t i = 0; i < source->n_adapters; i++) {
+            close(source->adapters[i].fd);
+        }
+        flo_fail(&err, FLO_E_MEMORY, "loading");
+        flo_shell_lost(shell, model, role, &err);
+        return NULL;
+    }
+    *loading = (struct flo_shell_loading){.shell = shell,
+                                          .model = model,
+                                          .role = role,
+                                          .source = *source,
+                                          .file_fd = -1};
+    shell->models[model].loading[role] = loading;
+    return loading;
+}
+
+/* false: the bytes are not those of `wanted`, and the loading is lost. */
+static bool is_right(struct flo_shell_loading *loading,
+                     const struct flo_digest *wanted,
+                     const struct flo_digest *digest,
+                     const struct flo_err *failure)
+{
+    struct flo_err err = {0};
+
+    if (failure == NULL && flo_store_blob_check(loading->shell->store, wanted,
+                                                digest, &err) == 0) {
+        return true;
+    }
+    lose(loading, failure != NULL ? failure : &err);
+    return false;
+}
+
 /* `done` is told in any case: at once where hashing cannot begin. */
 static void hash(struct flo_shell_loading *loading, flo_hashing_done *done)
 {
@@ -194,15 +238,9 @@ static void model_hashed(void *context, const struct flo_digest *digest,
                          const struct flo_err *failure)
 {
     struct flo_shell_loading *loading = context;
-    struct flo_err err = {0};
 
     loading->hashing = NULL;
-    if (failure != NULL) {
-        lose(loading, failure);
-    } else if (flo_store_blob_check(loading->shell->store, &loading->digest,
-                                    digest, &err) < 0) {
-        lose(loading, &err);
-    } else {
+    if (is_right(loading, &loading->digest, digest, failure)) {
         derive(loading);
     }
 }
@@ -212,30 +250,17 @@ void flo_shell_load_model(struct flo_shell *shell, uint32_t model,
                           const struct flo_serve_model *source,
                           const struct flo_digest *digest, bool is_fresh)
 {
-    struct flo_shell_loading *loading = calloc(1, sizeof(*loading));
+    struct flo_shell_loading *loading = begin(shell, model, role, source);
     struct flo_err err = {0};
 
-    flo_shell_load_cancel(shell, model, role);
     if (loading == NULL) {
-        close(source->fd);
-        for (uint32_t i = 0; i < source->n_adapters; i++) {
-            close(source->adapters[i].fd);
-        }
-        flo_fail(&err, FLO_E_MEMORY, "loading");
-        flo_shell_lost(shell, model, role, &err);
         return;
     }
-    *loading = (struct flo_shell_loading){.shell = shell,
-                                          .model = model,
-                                          .role = role,
-                                          .source = *source,
-                                          .digest = *digest,
-                                          .file_fd = -1};
+    loading->digest = *digest;
     if (source->chat_template != NULL) {
         loading->chat_template = strdup(source->chat_template);
         loading->source.chat_template = loading->chat_template;
     }
-    shell->models[model].loading[role] = loading;
     if (start_beat(loading, &err) < 0) {
         lose(loading, &err);
     } else if (is_fresh) {
@@ -253,17 +278,11 @@ static void file_hashed(void *context, const struct flo_digest *digest,
                         const struct flo_err *failure)
 {
     struct flo_shell_loading *loading = context;
-    struct flo_err err = {0};
 
     loading->hashing = NULL;
     flo_fd_cleanup(&loading->file_fd);
-    if (failure != NULL) {
-        lose(loading, failure);
-    } else if (flo_store_blob_check(loading->shell->store,
-                                    &loading->files[loading->next_file], digest,
-                                    &err) < 0) {
-        lose(loading, &err);
-    } else {
+    if (is_right(loading, &loading->files[loading->next_file], digest,
+                 failure)) {
         loading->next_file++;
         hash_next(loading);
     }
@@ -294,23 +313,13 @@ void flo_shell_load_runtime(struct flo_shell *shell, uint32_t model,
                             const struct flo_serve_model *source,
                             const struct flo_digest *files, uint32_t n_files)
 {
-    struct flo_shell_loading *loading = calloc(1, sizeof(*loading));
+    struct flo_shell_loading *loading = begin(shell, model, role, source);
     struct flo_err err = {0};
 
-    flo_shell_load_cancel(shell, model, role);
     if (loading == NULL) {
-        close(source->fd);
-        flo_fail(&err, FLO_E_MEMORY, "loading");
-        flo_shell_lost(shell, model, role, &err);
         return;
     }
-    *loading = (struct flo_shell_loading){.shell = shell,
-                                          .model = model,
-                                          .role = role,
-                                          .source = *source,
-                                          .n_files = n_files,
-                                          .file_fd = -1};
-    shell->models[model].loading[role] = loading;
+    loading->n_files = n_files;
     loading->source.runtime = loading->runtime = strdup(source->runtime);
     loading->source.entry = loading->entry = strdup(source->entry);
     loading->files = calloc(n_files + 1, sizeof(*files));

@@ -95,22 +95,37 @@ int flo_fleet_orders_only_held(struct flo_fleet_store *store,
         NULL, err);
 }
 
+/* A field of the first order that the query finds; 0 when there is none. */
+static int find_number(struct flo_fleet_store *store, struct flo_query query,
+                       enum flo_field field, uint64_t *out, struct flo_err *err)
+{
+    struct flo_number number = {.field = field};
+    bool found;
+    int rv = flo_fleet_find_one(store, query, flo_fleet_take_number, &number,
+                                &found, err);
+
+    if (rv == 0) {
+        *out = found ? number.number : 0;
+    }
+    return rv;
+}
+
 /* The number of the last order of a piece. */
 static int end_of_piece(struct flo_fleet_store *store, uint64_t from,
                         uint64_t *out, struct flo_err *err)
 {
-    struct flo_number seq = {.field = FLO_FIELD_ORDER_SEQ};
-    bool found;
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){
-            .table = FLO_TABLE_ORDER,
-            WHERE(number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_ABOVE, from)),
-            SORTED(UP(ORDER_SEQ)),
-            .offset = FLO_FLEET_PRUNE_ORDERS - 1},
-        flo_fleet_take_number, &seq, &found, err);
+    int rv =
+        find_number(store,
+                    (struct flo_query){.table = FLO_TABLE_ORDER,
+                                       WHERE(number_how(FLO_FIELD_ORDER_SEQ,
+                                                        FLO_MATCH_ABOVE, from)),
+                                       SORTED(UP(ORDER_SEQ)),
+                                       .offset = FLO_FLEET_PRUNE_ORDERS - 1},
+                    FLO_FIELD_ORDER_SEQ, out, err);
 
-    *out = found ? seq.number : FLO_FLEET_ALL;
+    if (rv == 0 && *out == 0) {
+        *out = FLO_FLEET_ALL;
+    }
     return rv;
 }
 
@@ -144,29 +159,36 @@ int flo_fleet_order_prune(struct flo_fleet_store *store, uint64_t now_ms,
 
 /* ---- one ---- */
 
+/* FLO_E_ABSENT when the query finds none; `name` is for people. */
+static int get_order(struct flo_fleet_store *store, struct flo_query query,
+                     const char *name, flo_fleet_order_fn fn, void *context,
+                     struct flo_err *err)
+{
+    struct flo_orders_take take = {fn, context};
+    bool found;
+    int rv = flo_fleet_find_one(store, query, flo_fleet_take_order, &take,
+                                &found, err);
+
+    return rv == 0 && !found
+               ? flo_fail(err, FLO_E_ABSENT, "no order %.64s", name)
+               : rv;
+}
+
 int flo_fleet_order_get(struct flo_fleet_store *store, const char *id,
                         flo_fleet_order_fn fn, void *context,
                         struct flo_err *err)
 {
-    struct flo_orders_take take = {fn, context};
-    bool found;
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_ORDER,
-                           WHERE(text_is(FLO_FIELD_ORDER_ID, id))},
-        flo_fleet_take_order, &take, &found, err);
-
-    return rv == 0 && !found ? flo_fail(err, FLO_E_ABSENT, "no order %.64s", id)
-                             : rv;
+    return get_order(store,
+                     (struct flo_query){.table = FLO_TABLE_ORDER,
+                                        WHERE(text_is(FLO_FIELD_ORDER_ID, id))},
+                     id, fn, context, err);
 }
 
 int flo_fleet_order_of(struct flo_fleet_store *store, const char *rollout,
                        const char *op, uint64_t phase, flo_fleet_order_fn fn,
                        void *context, struct flo_err *err)
 {
-    struct flo_orders_take take = {fn, context};
-    bool found;
-    int rv = flo_fleet_find_one(
+    return get_order(
         store,
         (struct flo_query){
             .table = FLO_TABLE_ORDER,
@@ -177,20 +199,14 @@ int flo_fleet_order_of(struct flo_fleet_store *store, const char *rollout,
                                      .how = FLO_MATCH_IS_NOT,
                                      .value.text = ""}),
             SORTED(DOWN(ORDER_SEQ))},
-        flo_fleet_take_order, &take, &found, err);
-
-    return rv == 0 && !found
-               ? flo_fail(err, FLO_E_ABSENT, "no order %.64s", rollout)
-               : rv;
+        rollout, fn, context, err);
 }
 
 int flo_fleet_order_newest(struct flo_fleet_store *store, const char *op,
                            const char *model, const char *release,
                            uint64_t *out, struct flo_err *err)
 {
-    struct flo_number seq = {.field = FLO_FIELD_ORDER_SEQ};
-    bool found;
-    int rv = flo_fleet_find_one(
+    return find_number(
         store,
         (struct flo_query){
             .table = FLO_TABLE_ORDER,
@@ -200,12 +216,7 @@ int flo_fleet_order_newest(struct flo_fleet_store *store, const char *op,
                       ? text_is(FLO_FIELD_ORDER_RELEASE, release)
                       : number_is(FLO_FIELD_ORDER_DESIRED_ONLY, 0)),
             SORTED(DOWN(ORDER_SEQ))},
-        flo_fleet_take_number, &seq, &found, err);
-
-    if (rv == 0) {
-        *out = seq.number;
-    }
-    return rv;
+        FLO_FIELD_ORDER_SEQ, out, err);
 }
 
 /* Those that were signed again are none that people asked for. */
@@ -214,9 +225,8 @@ int flo_fleet_order_removed_at(struct flo_fleet_store *store, const char *model,
                                struct flo_err *err)
 {
     const struct flo_value groups[] = {{.text = "all"}, {.text = group}};
-    struct flo_number at = {.field = FLO_FIELD_ORDER_ISSUED_AT};
-    bool found;
-    int rv = flo_fleet_find_one(
+
+    return find_number(
         store,
         (struct flo_query){
             .table = FLO_TABLE_ORDER,
@@ -225,10 +235,7 @@ int flo_fleet_order_removed_at(struct flo_fleet_store *store, const char *model,
                   text_is(FLO_FIELD_ORDER_MODEL, model),
                   one_of(FLO_FIELD_ORDER_GROUP, groups, FLO_COUNT(groups))),
             SORTED(DOWN(ORDER_SEQ))},
-        flo_fleet_take_number, &at, &found, err);
-
-    *out = found ? at.number : 0;
-    return rv;
+        FLO_FIELD_ORDER_ISSUED_AT, out, err);
 }
 
 /* The newest order to freeze or unfreeze the fleet. */

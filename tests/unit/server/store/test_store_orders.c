@@ -2,23 +2,6 @@
  */
 #include "unit/server/store/store.h"
 
-static int add(struct flo_fleet_store *store, const char *id, const char *name,
-               const char *group)
-{
-    char groups[2][FLO_NAME_MAX + 1] = {"all"};
-    struct flo_err err = {0};
-    struct flo_fleet_device device = {.id = id,
-                                      .name = name,
-                                      .labels = "{}",
-                                      .profile = "{}",
-                                      .groups = "[\"all\"]",
-                                      .enrolled_at_ms = 5};
-
-    snprintf(groups[1], sizeof(groups[1]), "%s", group);
-    return flo_fleet_device_add(
-        store, &device, (const char(*)[FLO_NAME_MAX + 1]) groups, 2, &err);
-}
-
 static void add_order(struct flo_fleet_store *store, const char *id,
                       struct flo_fleet_order order)
 {
@@ -93,7 +76,7 @@ orders_go_a_month_behind_their_end_when_a_newer_one_says_the_same(void **state)
                   .op = "deploy", .rollout = "r-2", .expires_at_ms = old + 1});
     add_order(store, "o-15",
               (struct flo_fleet_order){.op = "deploy", .rollout = "r-2"});
-    assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
+    assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
     assert_int_equal(flo_fleet_desired_set(store, DEVICE, "tiny", "o-12", &err),
                      0);
 
@@ -278,8 +261,8 @@ what_holds_longer_than_an_order_lives_stands_until_it_is_answered(void **state)
     struct flo_fleet_order rollback = {
         .op = "rollback", .release = "x", .is_tracked = true};
 
-    assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
-    assert_int_equal(add(store, OTHER, "gw-2", "lab"), 0);
+    assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
+    assert_int_equal(add_device(store, OTHER, "gw-2", "lab"), 0);
     put_rollout(store, "r-1", "running", FLO_EXECUTION_ACCEPTED);
     put_rollout(store, "r-2", "running", FLO_EXECUTION_SUCCEEDED);
     add_order(store, "o-1", (struct flo_fleet_order){.op = "freeze"});
@@ -322,8 +305,8 @@ static void orders_that_a_desired_holds_are_listed_once(void **state)
 
     add_order(store, "o-1", (struct flo_fleet_order){.op = "deploy"});
     add_order(store, "o-2", (struct flo_fleet_order){.op = "deploy"});
-    assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
-    assert_int_equal(add(store, OTHER, "gw-2", "lab"), 0);
+    assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
+    assert_int_equal(add_device(store, OTHER, "gw-2", "lab"), 0);
     assert_int_equal(flo_fleet_desired_set(store, DEVICE, "tiny", "o-2", &err),
                      0);
     assert_int_equal(flo_fleet_desired_set(store, OTHER, "tiny", "o-2", &err),
@@ -372,7 +355,7 @@ static void scope_of_four(struct flo_fleet_store *store)
     for (size_t i = 0; i < FLO_COUNT(devices); i++) {
         char name[16];
         snprintf(name, sizeof(name), "gw-%zu", i + 1);
-        assert_int_equal(add(store, devices[i], name, "lab"), 0);
+        assert_int_equal(add_device(store, devices[i], name, "lab"), 0);
         assert_int_equal(flo_fleet_outcome_put(store, "o-1", devices[i],
                                                FLO_OUTCOME_PENDING, 0, &err),
                          0);
