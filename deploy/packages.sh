@@ -8,6 +8,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 here=$PWD
+. deploy/root.sh
 out=$here/build/packages
 
 files() {
@@ -23,22 +24,7 @@ in_root() {
     suite=$1
     shift
     root=$here/build/roots/$suite
-    mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-        awk '/^URIs:/ {print $2; exit} /^deb / {print $2; exit}')
-    if [ ! -e "$root.made" ]; then
-        rm -rf --one-file-system "$root"
-        mkdir -p "$here/build/roots"
-        echo "+ debootstrap $suite $root"
-        debootstrap --variant=minbase "$suite" "$root" "$mirror" \
-            >"$root.log" 2>&1 || { tail -3 "$root.log"; exit 1; }
-        # What somebody wrote there, of a proxy say; not what packages have.
-        for file in /etc/apt/apt.conf.d/* /etc/apt/auth.conf.d/*; do
-            dpkg -S "$file" >/dev/null 2>&1 || [ ! -f "$file" ] ||
-                cp "$file" "$root$file"
-        done
-        cp /etc/resolv.conf "$root/etc/"
-        : >"$root.made"
-    fi
+    make_root "$suite" "$root" || exit 1
     rm -rf "$root/root/flotilla/source"
     mkdir -p "$root/root/flotilla"
     files | tar --null -T - -c |

@@ -6,6 +6,7 @@
 # Does nothing when it is there. Packages are unpacked; none of their scripts runs.
 set -eu
 cd "$(dirname "$0")/.."
+. deploy/root.sh
 arch=$1
 root=build/sysroot/$arch
 [ ! -e "$root.made" ] || exit 0
@@ -18,16 +19,14 @@ command -v debootstrap >/dev/null || {
     exit 77
 }
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-    awk '/^URIs:/ {print $2; exit} /^deb / {print $2; exit}')
-# What install-deps.sh names as libraries to build with, and no more.
+# The libraries to build with, as install-deps.sh names them.
 libraries=$(sed -n '/^needed=/,/"$/p' deploy/install-deps.sh |
     tr ' "' '\n\n' | grep -E '^lib.*-dev$' | paste -sd, -)
 rm -rf --one-file-system "$root"
 mkdir -p "$root"
 echo "+ debootstrap --foreign --arch=$arch $suite $root"
 debootstrap --foreign --arch="$arch" --variant=minbase \
-    --include="$libraries" "$suite" "$root" "$mirror" >"$root.log" 2>&1 || {
+    --include="$libraries" "$suite" "$root" "$(debian_mirror)" >"$root.log" 2>&1 || {
     tail -3 "$root.log"
     echo "skipped: the packages of $arch could not be had"
     exit 77

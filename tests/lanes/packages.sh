@@ -8,6 +8,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 here=$PWD
+. deploy/root.sh
 suite=${1-$(. /etc/os-release && echo "$VERSION_CODENAME")}
 arch=$(dpkg --print-architecture)
 for tool in debootstrap systemd-nspawn dpkg-buildpackage dh lintian; do
@@ -28,24 +29,8 @@ mkdir -p "$run.made/packages" "$run.made/next" "$run.made/models"
 
 # ---- a root that boots, with what the packages depend on ----
 
-mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-    awk '/^URIs:/ {print $2; exit} /^deb / {print $2; exit}')
-if [ ! -e "$base.made" ]; then
-    rm -rf --one-file-system "$base"
-    mkdir -p "$here/build/roots"
-    echo "+ debootstrap $suite $base"
-    debootstrap --variant=minbase \
-        --include=systemd-sysv,dbus,curl,procps,man-db,bash-completion \
-        "$suite" "$base" "$mirror" >"$base.log" 2>&1 ||
-        { tail -3 "$base.log"; exit 77; }
-    # What somebody wrote there, of a proxy say; not what packages have.
-    for file in /etc/apt/apt.conf.d/* /etc/apt/auth.conf.d/*; do
-        dpkg -S "$file" >/dev/null 2>&1 || [ ! -f "$file" ] ||
-            cp "$file" "$base$file"
-    done
-    cp /etc/resolv.conf "$base/etc/"
-    : >"$base.made"
-fi
+make_root "$suite" "$base" \
+    --include=systemd-sysv,dbus,curl,procps,man-db,bash-completion || exit 77
 release=$(. "$base/etc/os-release" && echo "$VERSION_ID")
 found() {
     ls build/packages/*+deb"$release"_"$arch".deb 2>/dev/null
