@@ -112,7 +112,8 @@ static void a_hostile_engine_is_killed_and_replaced(void **state)
     static struct client client;
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
-        world_open_with(HOSTILE_ENGINE, 100, 0);
+        bool is_hang = cases[i].error == FLO_E_ENGINE_HANG;
+        world_open_with(HOSTILE_ENGINE, is_hang ? 100 : 60000, 0);
         setenv("FLO_HOSTILE", cases[i].deed, 1);
         load(FLO_ROLE_CURRENT, V2, "2.0.0");
         unsetenv("FLO_HOSTILE");
