@@ -12,6 +12,7 @@
 #include "agent/shell/local/local.h"
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/run.h"
+#include "base/cgroup.h"
 #include "base/host/service.h"
 
 /* ---- what the disk says ---- */
@@ -556,6 +557,21 @@ int flo_run_settings(const struct flo_args *args, struct flo_settings *settings,
                              err);
 }
 
+/* Limits for runtimes of the device, where its group was given to us. */
+static void prepare_cgroup(void)
+{
+    struct flo_cgroup own;
+    struct flo_err err = {0};
+    bool is_leaf;
+    int rv = flo_cgroup_own(&own, &is_leaf, &err);
+
+    rv = rv < 0 ? rv : flo_cgroup_prepare(&own, &err);
+    flo_log(rv == 0 ? FLO_LOG_INFO : FLO_LOG_DEBUG, "agent",
+            rv == 0 ? "runtimes get a memory cgroup each below %s"
+                    : "runtimes get no memory cgroup: %s",
+            rv == 0 ? own.folder : err.what);
+}
+
 int flo_run(void *line, struct flo_err *err)
 {
     const struct flo_args *args = line;
@@ -580,6 +596,7 @@ int flo_run(void *line, struct flo_err *err)
     flo_lines_begin();
     signal(SIGPIPE, SIG_IGN);
     setrlimit(RLIMIT_CORE, &no_core); /* it could hold a prompt */
+    prepare_cgroup();                 /* before there is another process */
     service = flo_service_open();
     rv = flo_shell_open(shell, &settings, false, err);
     if (rv == 0) {

@@ -9,11 +9,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -23,6 +25,7 @@
 
 #define FILE_BYTES_MAX ((uint64_t)1 << 30) /* of one in the scratch folder */
 #define DESCRIPTORS 1024
+#define THREADS_OF_USER_MAX 2048
 #define DEPTH_MAX 16
 #define TICK_MS 10
 #define ENDED_EARLY 127
@@ -74,6 +77,16 @@ void flo_scratch_remove(const char *path)
     }
 }
 
+/* The place where its user saw the release's files. */
+static void remove_tree_of(const char *scratch)
+{
+    char place[128];
+
+    snprintf(place, sizeof(place), "%s.tree", scratch);
+    (void)umount2(place, MNT_DETACH);
+    (void)rmdir(place);
+}
+
 /* ---- the runtime's own process ---- */
 
 _Noreturn static void tell(const struct flo_keeping *keeping,
@@ -82,6 +95,34 @@ _Noreturn static void tell(const struct flo_keeping *keeping,
     ssize_t n = write(keeping->report, err->what, strlen(err->what));
     (void)n; /* the proxy sees the end in any case */
     _exit(ENDED_EARLY);
+}
+
+/* Limits, cgroup and user, while it may still choose them. */
+static void settle(const struct flo_keeping *keeping)
+{
+    struct flo_err err = {0};
+
+    if (keeping->group >= 0 && write(keeping->group, "0", 1) != 1) {
+        flo_fail_errno(&err, FLO_E_RUNTIME_START, "its cgroup");
+        tell(keeping, &err);
+    }
+    flo_sandbox_limit(RLIMIT_CORE, 0);
+    flo_sandbox_limit(RLIMIT_FSIZE, FILE_BYTES_MAX);
+    flo_sandbox_limit(RLIMIT_NOFILE, DESCRIPTORS);
+    if (keeping->data_bytes_max > 0) {
+        flo_sandbox_limit(RLIMIT_DATA, keeping->data_bytes_max);
+    }
+    if (!keeping->has_user) {
+        return;
+    }
+    flo_sandbox_limit(RLIMIT_NPROC, THREADS_OF_USER_MAX);
+    if (setgroups(0, NULL) < 0 ||
+        setresgid(keeping->gid, keeping->gid, keeping->gid) < 0 ||
+        setresuid(keeping->uid, keeping->uid, keeping->uid) < 0) {
+        flo_fail_errno(&err, FLO_E_RUNTIME_START, "to be the user %u",
+                       (unsigned)keeping->uid);
+        tell(keeping, &err);
+    }
 }
 
 /* Root in a namespace, or root itself, keeps none of its rights. */
@@ -120,15 +161,13 @@ _Noreturn static void run(const struct flo_keeping *keeping)
     }
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     set_streams(keeping);
+    settle(keeping);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* another user would lose it */
     if (chdir(keeping->scratch) < 0) {
         flo_fail_errno(&err, FLO_E_RUNTIME_START, "its scratch folder");
         tell(keeping, &err);
     }
-    flo_sandbox_limit(RLIMIT_CORE, 0);
-    flo_sandbox_limit(RLIMIT_FSIZE, FILE_BYTES_MAX);
-    flo_sandbox_limit(RLIMIT_NOFILE, DESCRIPTORS);
     drop_rights();
     int rv = flo_sandbox_files(
         keeping->paths, keeping->n_paths,
@@ -267,6 +306,9 @@ _Noreturn void flo_keeper_run(const struct flo_keeping *keeping)
         status = 0;
     }
     end_all(is_first);
+    if (keeping->has_user) {
+        remove_tree_of(keeping->scratch);
+    }
     flo_scratch_remove(keeping->scratch);
     _exit(status);
 }

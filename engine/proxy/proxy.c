@@ -111,6 +111,14 @@ static void check_end(struct flo_proxy *proxy)
     }
     proxy->process.pid = 0;
     is_told |= flo_runtime_listen(&proxy->process, &err) < 0;
+    uint64_t kills = flo_cgroup_kills(&proxy->process.group);
+    if (!is_told && kills > 0) {
+        is_told = true;
+        flo_fail(&err, FLO_E_RUNTIME_MEMORY,
+                 "the runtime %s was ended by its cgroup at %llu bytes",
+                 proxy->runtime.name,
+                 (unsigned long long)flo_runtime_limit(&proxy->runtime));
+    }
     if (!is_told) {
         int code = WIFEXITED(status) ? WEXITSTATUS(status) : 255;
         flo_fail(&err,

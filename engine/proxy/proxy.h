@@ -5,6 +5,7 @@
  *   memory.c    how large they are         exchange.c  one HTTP request
  *   requests.c  GENERATE and EMBED         body.c      as OpenAI's JSON
  *   reply.c     an HTTP answer             answer.c    what stands in it
+ *   confine.c   its cgroup, its user
  *
  * reply.c, answer.c and settings.c only compute.  Everything that comes from
  * the runtime is bounded before it is kept. */
@@ -13,6 +14,7 @@
 
 #include <flotilla/engine_wire.h>
 
+#include "base/cgroup.h"
 #include "base/sandbox.h"
 #include "base/tree/tree.h"
 
@@ -37,6 +39,8 @@ struct flo_runtime {
     uint32_t sessions, context, threads;
     uint64_t abilities;
     bool has_network; /* the host's */
+    bool has_user;    /* of its own */
+    uint32_t uid, gid;
     const char *read[FLO_RUNTIME_PATHS_MAX + 1];
     const char *devices[FLO_RUNTIME_PATHS_MAX + 1];
     const char *env[FLO_RUNTIME_ENV_MAX][2];
@@ -149,8 +153,13 @@ struct flo_keeping {
     bool connects;    /* TCP */
     int report;       /* a sentence is written here when it does not start */
     int errors;       /* the runtime's stderr */
+    int group;        /* the door of its cgroup; -1: none */
+    uint64_t data_bytes_max; /* where it has none */
+    bool has_user;
+    uint32_t uid, gid;
     pid_t proxy;
 };
+/* The scratch folder may have a neighbour SCRATCH.tree, a mount. */
 _Noreturn void flo_keeper_run(const struct flo_keeping *keeping);
 /* Remove a folder and all in it. */
 void flo_scratch_remove(const char *path);
@@ -166,6 +175,7 @@ struct flo_runtime_process {
     char words[512];    /* the last ones of its stderr */
     size_t n_words;
     bool is_sandboxed;
+    struct flo_cgroup group; /* folder empty: none */
 };
 /* Start it on the tree behind this descriptor.  FLO_E_RUNTIME_START. */
 FLO_MUST_USE int flo_runtime_start(const struct flo_runtime *runtime, int tree,
@@ -181,6 +191,21 @@ void flo_runtime_stop(struct flo_runtime_process *process, uint64_t stop_ms);
 /* Memory of all its processes (Pss, or resident where that cannot be read) and
  * how many they are. */
 void flo_runtime_memory(pid_t keeper, uint64_t *bytes, uint32_t *count);
+
+/* ---- confine.c ---- */
+
+/* Give it a cgroup with its limit; without one a warning says so. */
+void flo_runtime_group(const struct flo_runtime *runtime,
+                       struct flo_runtime_process *process);
+/* What its cgroup lets it use: a tenth more than is planned. */
+uint64_t flo_runtime_limit(const struct flo_runtime *runtime);
+/* Let its user read the tree, at a path of its own that `path` becomes, and
+ * have the scratch folder.  Needs root.  FLO_E_RUNTIME_START. */
+FLO_MUST_USE int flo_runtime_own_user(const struct flo_runtime *runtime,
+                                      int tree,
+                                      struct flo_runtime_process *process,
+                                      char *path, size_t path_bytes,
+                                      struct flo_err *err);
 
 /* ---- exchange.c ---- */
 

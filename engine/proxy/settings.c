@@ -92,7 +92,7 @@ static int read_all(struct flo_runtime *out, struct flo_err *err)
 {
     const char *api = "";
     const char *network = "";
-    uint64_t sessions = 0, context = 0, threads = 0;
+    uint64_t sessions = 0, context = 0, threads = 0, uid = 0, gid = 0;
     int rv = read_text(out, "name", NULL, &out->name, err);
 
     rv = rv < 0 ? rv : read_text(out, "api", NULL, &api, err);
@@ -125,6 +125,17 @@ static int read_all(struct flo_runtime *out, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
+    out->has_user = field_of(out, "uid") != NULL;
+    if (out->has_user) {
+        rv = read_number(out, "uid", 1, UINT32_MAX - 1, &uid, err);
+        rv =
+            rv < 0 ? rv : read_number(out, "gid", 1, UINT32_MAX - 1, &gid, err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    out->uid = (uint32_t)uid;
+    out->gid = (uint32_t)gid;
     out->sessions = (uint32_t)sessions;
     out->context = (uint32_t)context;
     out->threads = (uint32_t)threads;

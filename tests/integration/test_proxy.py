@@ -3,11 +3,13 @@ other.  The runtime is fake_runtime.py, with its faults."""
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -50,7 +52,8 @@ class Frame:
 
 
 class Proxy:
-    def __init__(self, folder, fault="", place="{socket}", **settings):
+    def __init__(self, folder, fault="", place="{socket}", group=None,
+                 **settings):
         tree = folder / "tree"
         tree.mkdir(exist_ok=True)
         (tree / "model.json").write_text(json.dumps({"answers": ANSWERS}))
@@ -67,8 +70,10 @@ class Proxy:
         self.settings.update(settings)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.child = subprocess.Popen(
-            ["/bin/bash", "-c", 'exec "$@" 3<&%d' % theirs.fileno(), "sh",
-             str(ENGINE), "proxy", "preferred"], pass_fds=[theirs.fileno()])
+            ["/bin/bash", "-c", '%sexec "$@" 3<&%d' % (
+                "echo 0 >%s && " % group if group else "",
+                theirs.fileno()), "sh", str(ENGINE), "proxy", "preferred"],
+            pass_fds=[theirs.fileno()])
         theirs.close()
         self.socket, self.buffer, self.next_id = ours, b"", 10
         self.socket.settimeout(30)
@@ -332,6 +337,71 @@ def test_a_leak_beyond_the_plan_ends_it(start):
     while frame.kind in (TOKEN, DONE):
         frame = proxy.receive()
     assert frame.request == 0 and frame.text(4) == "runtime.memory"
+
+
+def user_of(pid):
+    with open("/proc/%d/status" % pid, encoding="ascii") as file:
+        return next(line.split()[1:] for line in file
+                    if line.startswith("Uid:"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root chooses a user")
+def test_a_runtime_with_a_user_of_its_own_reads_its_files_alone(start):
+    python = shutil.which("python3", path="/usr/bin")
+    if python is None:
+        pytest.skip("no python3 in /usr/bin, where every user may run it")
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o755)
+        fake = shutil.copy(FAKE, place)  # nobody may not see the source
+        line = [python, fake, "--tree", "{tree}", "--entry",
+                "model.json", "--socket", "{socket}"]
+        proxy = start(uid=65534, gid=65534, exec=line, read=[place])
+        proxy.ready()
+        assert proxy.answer(proxy.ask("three"))[0] == "1 2 3"
+        pids = processes(place)
+        assert [user_of(pid) for pid in pids] == [["65534"] * 4]
+        proxy.end()
+        assert not processes(place)
+        assert not list(pathlib.Path("/tmp").glob("flotilla-runtime.*.tree"))
+
+
+@pytest.fixture
+def group():
+    """A cgroup of version 2 as systemd gives it, with the agent's leaf."""
+    with open("/proc/self/cgroup", encoding="ascii") as file:
+        own = [line[3:].strip() for line in file if line.startswith("0::")]
+    made = pathlib.Path("/sys/fs/cgroup") / (own + ["/"])[0].strip("/") / \
+        ("flotilla-test-%d" % os.getpid())
+    try:
+        (made / "agent").mkdir(parents=True)
+        if "memory" not in (made / "cgroup.controllers").read_text():
+            raise OSError("no memory controller")
+        (made / "cgroup.subtree_control").write_text("+memory")
+    except OSError as error:
+        for folder in (made / "agent", made):
+            if folder.exists():
+                folder.rmdir()
+        pytest.skip("no writable cgroup of version 2: %s" % error)
+    yield made
+    for folder in (made / "agent", made):
+        wait_for(lambda: not (folder / "cgroup.procs").read_text())
+        folder.rmdir()
+
+
+def test_a_leak_is_ended_by_its_cgroup(start, group):
+    proxy = start("leak:40", memory_bytes=64 << 20,
+                  group=group / "agent" / "cgroup.procs")
+    proxy.ready()
+    limits = [int(f.read_text()) for f in group.glob("runtime-*/memory.max")]
+    assert limits == [(64 << 20) + (64 << 20) // 10 // 4096 * 4096]
+    for _ in range(4):
+        proxy.ask("hello")
+    frame = proxy.receive()
+    while frame.request != 0:
+        frame = proxy.receive()
+    assert frame.text(4) == "runtime.memory" and "cgroup" in frame.text(2)
+    assert proxy.child.wait(10) == 1
+    assert not list(group.glob("runtime-*"))
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, None])

@@ -5,6 +5,7 @@
 #include "agent/shell/device/runtimes.h"
 
 #include <dirent.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -88,6 +89,32 @@ static bool names_place(const struct flo_config *config)
                                  strstr(text.data, "{port}") != NULL);
 }
 
+/* Its user, in the words of the proxy; nothing without `user`. */
+static int add_user(const struct flo_config *config, json_t *json,
+                    struct flo_err *err)
+{
+    const char *name = flo_config_text(config, "user");
+    struct passwd *user = name == NULL ? NULL : getpwnam(name);
+
+    if (name == NULL) {
+        return 0;
+    }
+    if (geteuid() != 0) {
+        flo_fail(err, FLO_E_CFG_PERM,
+                 "`user`: %s can only be chosen by an agent that runs as root",
+                 name);
+        return flo_err_fix(err, "leave `user` out; the program then runs as "
+                                "the agent's user, in its sandbox");
+    }
+    if (user == NULL || user->pw_uid == 0 || user->pw_gid == 0) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "`user`: %s is %s", name,
+                        user == NULL ? "no user of this machine" : "root");
+    }
+    json_object_set_new(json, "uid", json_integer(user->pw_uid));
+    json_object_set_new(json, "gid", json_integer(user->pw_gid));
+    return 0;
+}
+
 static int check(const struct flo_config *config, struct flo_err *err)
 {
     const char *program = flo_config_texts_get(config, "exec", 0);
@@ -140,8 +167,8 @@ static json_t *number_json(const struct flo_config *config, const char *key)
     return json_integer((json_int_t)flo_config_u64(config, key));
 }
 
-static char *make_json(const struct flo_config *config, const char *name,
-                       uint64_t bits)
+static int make_json(const struct flo_config *config, const char *name,
+                     uint64_t bits, char **text, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup)
     json_t *json = json_pack(
@@ -160,11 +187,16 @@ static char *make_json(const struct flo_config *config, const char *name,
     struct flo_buf out = {0};
 
     if (json == NULL) {
-        return NULL;
+        return flo_fail(err, FLO_E_MEMORY, "a runtime");
     }
     json_object_set_new(json, "threads", json_integer(0));
-    flo_json_dump(json, &out);
-    return out.failed ? NULL : out.data;
+    int rv = add_user(config, json, err);
+    if (rv == 0) {
+        flo_json_dump(json, &out);
+        rv = out.failed ? flo_fail(err, FLO_E_MEMORY, "a runtime") : 0;
+    }
+    *text = out.data;
+    return rv;
 }
 
 static int load(const char *path, const char *name,
@@ -188,8 +220,8 @@ static int load(const char *path, const char *name,
     out->stop_ms = flo_config_u64(config, "stop");
     out->sessions = (uint32_t)flo_config_u64(config, "sessions");
     out->context = (uint32_t)flo_config_u64(config, "context");
-    out->json = make_json(config, name, bits);
-    return out->json == NULL ? flo_fail(err, FLO_E_MEMORY, "a runtime") : 0;
+    rv = make_json(config, name, bits, &out->json, err);
+    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
 static const char *folder_of(const struct flo_settings *settings)

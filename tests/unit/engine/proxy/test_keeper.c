@@ -34,6 +34,7 @@ static pid_t keep(const char *scratch)
         .paths = paths,
         .n_paths = FLO_COUNT(paths),
         .report = open("/dev/null", O_WRONLY | O_CLOEXEC),
+        .group = -1,
         .errors = open("/dev/null", O_WRONLY | O_CLOEXEC),
         .proxy = getpid()};
     pid_t pid = fork();
