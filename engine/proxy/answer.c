@@ -124,6 +124,21 @@ static void take_usage(const struct flo_tree_node *root,
     }
 }
 
+/* The text of speech stands alone. */
+static bool take_speech(const struct flo_tree_node *root,
+                        struct flo_answer_part *part)
+{
+    const struct flo_tree_node *text = member(root, "text");
+
+    if (!is_text(text) || member(root, "error") != NULL) {
+        return false;
+    }
+    part->text = (struct flo_wire_text){text->text, text->bytes};
+    part->has_finish = true;
+    part->reason = FLO_WIRE_STOP;
+    return true;
+}
+
 /* delta.content of a stream, message.content of a whole chat, text of a
  * completion. */
 static const struct flo_tree_node *text_in(const struct flo_tree_node *choice)
@@ -180,6 +195,10 @@ int flo_answer_read(char *data, size_t bytes, struct flo_tree *tree,
     const struct flo_tree_node *root = &tree->nodes[0];
     const struct flo_tree_node *choices = member(root, "choices");
     if (choices == NULL || choices->kind != FLO_TREE_ARRAY) {
+        if (choices == NULL && take_speech(root, part)) {
+            take_usage(root, part);
+            return 0;
+        }
         return take_error(root, err);
     }
     const struct flo_tree_node *choice = choices->first;

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include <flotilla/grammar.h>
+
 static void add_string(struct flo_buf *out, struct flo_wire_text text)
 {
     flo_buf_text(out, "\"");
@@ -68,6 +70,15 @@ static void add_generate(const struct flo_runtime *runtime,
     if (in->repeat_penalty > 0 && in->repeat_penalty != 1) {
         add_real(out, "repeat_penalty", in->repeat_penalty);
     }
+    if (in->grammar_kind == FLO_GRAMMAR_JSON) {
+        flo_buf_text(out, ",\"response_format\":{\"type\":\"json_object\"}");
+    } else if (in->grammar_kind == FLO_GRAMMAR_SCHEMA) {
+        flo_buf_text(out, ",\"response_format\":{\"type\":\"json_schema\","
+                          "\"json_schema\":{\"name\":\"answer\",\"strict\":"
+                          "true,\"schema\":");
+        flo_buf_add(out, in->grammar.data, in->grammar.bytes);
+        flo_buf_text(out, "}}");
+    }
     flo_buf_text(out, in->n_stops > 0 ? ",\"stop\":[" : "");
     for (uint32_t i = 0; i < in->n_stops; i++) {
         flo_buf_text(out, i > 0 ? "," : "");
@@ -75,6 +86,48 @@ static void add_generate(const struct flo_runtime *runtime,
     }
     flo_buf_text(out, in->n_stops > 0 ? "]}" : "}");
 }
+
+/* ---- audio ---- */
+
+static void add_field(const char *boundary, const char *name,
+                      struct flo_wire_text value, struct flo_buf *out)
+{
+    if (value.bytes > 0) {
+        flo_buf_printf(out,
+                       "--%s\r\nContent-Disposition: form-data; "
+                       "name=\"%s\"\r\n\r\n",
+                       boundary, name);
+        flo_buf_add(out, value.data, value.bytes);
+        flo_buf_text(out, "\r\n");
+    }
+}
+
+static void add_audio(const struct flo_runtime *runtime,
+                      const struct flo_wire_generate *in, const char *boundary,
+                      struct flo_buf *out)
+{
+    char number[32];
+    struct flo_wire_text temperature = {
+        number,
+        (size_t)snprintf(number, sizeof(number), "%.6g",
+                         isfinite(in->temperature) ? in->temperature : 0.0)};
+    struct flo_wire_text model = {runtime->model, strlen(runtime->model)};
+
+    add_field(boundary, "model", model, out);
+    add_field(boundary, "response_format", (struct flo_wire_text){"json", 4},
+              out);
+    add_field(boundary, "temperature", temperature, out);
+    add_field(boundary, "language", in->language, out);
+    add_field(boundary, "prompt", in->prompt, out);
+    flo_buf_printf(out,
+                   "--%s\r\nContent-Disposition: form-data; name=\"file\"; "
+                   "filename=\"audio.wav\"\r\nContent-Type: audio/wav\r\n\r\n",
+                   boundary);
+    flo_buf_add(out, in->audio.data, in->audio.bytes);
+    flo_buf_printf(out, "\r\n--%s--\r\n", boundary);
+}
+
+/* ---- vectors ---- */
 
 static void add_embed(const struct flo_runtime *runtime,
                       const struct flo_wire_embed *in, struct flo_buf *out)
@@ -113,13 +166,26 @@ void flo_body_write(const struct flo_runtime *runtime,
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf body = {0};
     const struct flo_wire_generate *in = &message->generate;
 
-    if (runtime->api == FLO_RUNTIME_HTTP) {
+    if (runtime->api == FLO_RUNTIME_HTTP &&
+        message->type == FLO_WIRE_GENERATE && in->audio.bytes > 0) {
+        flo_buf_add(&body, in->audio.data, in->audio.bytes);
+        add_head("/", "audio/wav", &body, out);
+    } else if (runtime->api == FLO_RUNTIME_HTTP) {
         struct flo_wire_text text = plain_of(in);
         flo_buf_add(&body, text.data, text.bytes);
         add_head("/", "text/plain; charset=utf-8", &body, out);
     } else if (message->type == FLO_WIRE_EMBED) {
         add_embed(runtime, &message->embed, &body);
         add_head("/v1/embeddings", "application/json", &body, out);
+    } else if (in->audio.bytes > 0) {
+        char boundary[40] = "flotilla", type[96];
+        uint8_t random[12];
+        flo_random(random, sizeof(random)); /* not in the audio */
+        flo_hex_encode(random, sizeof(random), boundary + strlen(boundary));
+        snprintf(type, sizeof(type), "multipart/form-data; boundary=%s",
+                 boundary);
+        add_audio(runtime, in, boundary, &body);
+        add_head("/v1/audio/transcriptions", type, &body, out);
     } else {
         add_generate(runtime, in, &body);
         add_head(in->n_messages > 0 ? "/v1/chat/completions"

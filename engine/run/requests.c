@@ -55,7 +55,7 @@ static int put_ready(struct flo_worker *worker, uint32_t request,
         .is_sandboxed = worker->is_sandboxed,
         .is_packed = info->is_packed,
         .prefix_tokens = flo_kept_tokens(worker->kept),
-        .abilities = FLO_ABILITIES_ALL,
+        .abilities = FLO_ABILITIES_OURS,
     };
     return flo_wire_write(&worker->out, &answer, err);
 }

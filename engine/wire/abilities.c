@@ -1,5 +1,6 @@
 /* Abilities: may this request go to an engine that has these? */
 #include <flotilla/engine_wire.h>
+#include <flotilla/grammar.h>
 
 #include <string.h>
 
@@ -12,7 +13,8 @@ static const struct flo_wire_ability {
 #undef FLO_ABILITY
 };
 
-/* A use of an ability, and the parameter by which a client asked for it. */
+/* A use of an ability (any of several bits), and the parameter by which a
+ * client asked for it. */
 struct use {
     bool is_used;
     uint64_t ability;
@@ -21,9 +23,9 @@ struct use {
 
 static const char *text_of(uint64_t ability)
 {
-    for (size_t i = 0; i < FLO_COUNT(table); i++) {
-        if (table[i].bit == ability) {
-            return table[i].text;
+    for (size_t i = FLO_COUNT(table); i > 0; i--) { /* the narrowest last */
+        if ((table[i - 1].bit & ability) != 0) {
+            return table[i - 1].text;
         }
     }
     return "?";
@@ -46,10 +48,16 @@ static const char *generate_lacks(const struct flo_wire_generate *in,
 {
     const struct use uses[] = {
         {in->tokens.bytes > 0, FLO_ABILITY_IDS_IN, "prompt"},
-        {in->prompt.bytes > 0, FLO_ABILITY_RAW, "prompt"},
+        {in->audio.bytes > 0, FLO_ABILITY_AUDIO, "file"},
+        {in->prompt.bytes > 0 && in->audio.bytes == 0, FLO_ABILITY_RAW,
+         "prompt"},
         {in->reads_special, FLO_ABILITY_SPECIAL, "parse_special"},
         {in->logprobs > 0, FLO_ABILITY_LOGPROBS, "logprobs"},
-        {in->grammar_kind != 0, FLO_ABILITY_GRAMMAR, "response_format"},
+        {in->grammar_kind == FLO_GRAMMAR_GBNF, FLO_ABILITY_GRAMMAR, "grammar"},
+        {in->grammar_kind == FLO_GRAMMAR_JSON,
+         FLO_ABILITY_JSON | FLO_ABILITY_GRAMMAR, "response_format"},
+        {in->grammar_kind == FLO_GRAMMAR_SCHEMA,
+         FLO_ABILITY_SCHEMA | FLO_ABILITY_GRAMMAR, "response_format"},
         {in->adapter.bytes > 0, FLO_ABILITY_ADAPTERS, "model"},
         {in->shifts, FLO_ABILITY_SHIFT, "context_shift"},
         {in->ignores_end, FLO_ABILITY_ENDLESS, "ignore_eos"},
@@ -117,5 +125,5 @@ uint64_t flo_wire_abilities(const struct flo_wire_ready *ready)
 {
     bool is_told = ready->abilities != 0 || ready->runtime.bytes > 0;
 
-    return is_told ? ready->abilities : FLO_ABILITIES_ALL;
+    return is_told ? ready->abilities : FLO_ABILITIES_OURS;
 }

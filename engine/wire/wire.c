@@ -69,6 +69,8 @@ static const struct row rows_generate[] = {
     ROW(22, KIND_REAL, generate, adapter_scale),
     ROW(23, KIND_U32, generate, repeat_last),
     ROW(24, KIND_U64, generate, client),
+    ROW(25, KIND_TEXT, generate, audio),
+    ROW(26, KIND_TEXT, generate, language),
 };
 
 static const struct row rows_ready[] = {

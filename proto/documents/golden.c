@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/host/json.h"
+#include "base/wav.h"
 
 #define PROMPT_BYTES_MAX 65536
 #define NAME_BYTES_MAX 128
@@ -339,11 +340,10 @@ static int read_input(const json_t *object, struct flo_golden_case *out,
     static const struct {
         const char *key;
         enum flo_golden_input input;
-    } inputs[] = {{"prompt", FLO_GOLDEN_PROMPT},
-                  {"raw_prompt", FLO_GOLDEN_RAW},
-                  {"messages", FLO_GOLDEN_MESSAGES},
-                  {"text", FLO_GOLDEN_TEXT},
-                  {"file", FLO_GOLDEN_FILE}};
+    } inputs[] = {
+        {"prompt", FLO_GOLDEN_PROMPT},     {"raw_prompt", FLO_GOLDEN_RAW},
+        {"messages", FLO_GOLDEN_MESSAGES}, {"text", FLO_GOLDEN_TEXT},
+        {"audio", FLO_GOLDEN_AUDIO},       {"file", FLO_GOLDEN_FILE}};
     const char *found = NULL;
     for (size_t i = 0; i < FLO_COUNT(inputs); i++) {
         if (json_object_get(object, inputs[i].key) == NULL) {
@@ -358,8 +358,9 @@ static int read_input(const json_t *object, struct flo_golden_case *out,
         out->input = inputs[i].input;
     }
     if (found == NULL) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "asks nothing: no prompt, messages, text or file");
+        return flo_fail(
+            err, FLO_E_META_SCHEMA,
+            "asks nothing: no prompt, messages, text, audio or file");
     }
     return out->input == FLO_GOLDEN_MESSAGES
                ? read_messages(object, out, err)
@@ -450,10 +451,29 @@ void flo_golden_deinit(struct flo_golden *golden)
             free(c->expect[k].vector);
         }
         free(c->messages);
+        free(c->audio);
     }
     free(golden->cases);
     json_decref(golden->document);
     memset(golden, 0, sizeof(*golden));
+}
+
+int flo_golden_set_audio(struct flo_golden_case *golden_case, const void *data,
+                         size_t bytes, struct flo_err *err)
+{
+    if (bytes > FLO_GOLDEN_AUDIO_MAX || !flo_wav_is(data, bytes)) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "%s is no WAV file of at most %d bytes",
+                        golden_case->prompt, FLO_GOLDEN_AUDIO_MAX);
+    }
+    free(golden_case->audio);
+    golden_case->audio = malloc(bytes);
+    if (golden_case->audio == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for golden audio");
+    }
+    memcpy(golden_case->audio, data, bytes);
+    golden_case->audio_bytes = bytes;
+    return 0;
 }
 
 int flo_golden_join(struct flo_golden *golden, struct flo_golden *more,

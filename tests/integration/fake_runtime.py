@@ -20,6 +20,7 @@ that is not there is answered "?".  Faults:
   cut         the connection ends inside a chunk
 """
 import argparse
+import email
 import http.server
 import json
 import os
@@ -86,10 +87,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/":
             return self.say(200, answers.get(body.decode(), "?").encode(),
                             "text/plain")
+        if self.path == "/v1/audio/transcriptions":
+            return self.hear(body)
         body = json.loads(body)
         if self.path == "/v1/embeddings":
             return self.vectors(body)
         return self.stream(body)
+
+    def hear(self, body):
+        form = email.message_from_bytes(
+            b"Content-Type: " + self.headers["Content-Type"].encode() +
+            b"\r\n\r\n" + body)
+        fields = {part.get_param("name", header="content-disposition"):
+                  part.get_payload(decode=True)
+                  for part in form.get_payload()}
+        text = "%d bytes in %s" % (
+            len(fields["file"]), fields.get("language", b"?").decode())
+        self.say(200, json.dumps({"text": answers.get(text, text)}).encode())
 
     def vectors(self, body):
         data = [{"index": i, "embedding": [float(len(text)), 1.0, 2.0]}
@@ -102,6 +116,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         prompt = body["messages"][-1]["content"] if is_chat else \
             body["prompt"]
         words = answers.get(prompt, "?").split(" ")
+        if "response_format" in body:
+            words = [json.dumps(body["response_format"])]
         pieces = [w + " " for w in words[:-1]] + words[-1:]
         cut = pieces[:body.get("max_tokens", 256)]
         if fault == "pieces":

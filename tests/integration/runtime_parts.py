@@ -3,11 +3,34 @@ import hashlib
 import http.client
 import json
 import os
+import threading
 
 import fleet as F
 from controller_parts import sign
 
 KIND = "application/vnd.flotilla.release.v2+json"
+
+
+class Listener(threading.Thread):
+    """A client that has speech written down until told to stop."""
+
+    def __init__(self, runtimes, wav):
+        super().__init__(daemon=True)
+        self.runtimes, self.wav = runtimes, wav
+        self.done, self.failed, self.spans = threading.Event(), [], []
+
+    def run(self):
+        while not self.done.is_set():
+            try:
+                text, release = self.runtimes.hears(self.wav)
+                self.spans.append((None, None, None, release, text))
+            except (OSError, http.client.HTTPException, F.Failed) as error:
+                self.failed.append(str(error))
+            self.done.wait(0.01)
+
+    def stop(self):
+        self.done.set()
+        self.join(60)
 
 
 class Runtimes:
@@ -74,6 +97,29 @@ class Runtimes:
 
     def says(self, prompt):
         return self.device.ask(prompt, self.model, max_tokens=16)[:2]
+
+    def hears(self, wav, model=None, **fields):
+        """What was understood, and the release that did."""
+        mark = "a-boundary-of-a-test"
+        body = b"".join(
+            b'--%s\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+            % (mark.encode(), name.encode(), value.encode())
+            for name, value in dict(fields, model=model or self.model).items())
+        body += (b'--%s\r\nContent-Disposition: form-data; name="file"; '
+                 b'filename="a.wav"\r\nContent-Type: audio/wav\r\n\r\n' %
+                 mark.encode() + wav + b"\r\n--%s--\r\n" % mark.encode())
+        connection = self.device.connection(60)
+        try:
+            connection.request(
+                "POST", "/v1/audio/transcriptions", body,
+                {"Content-Type": "multipart/form-data; boundary=" + mark})
+            answer = connection.getresponse()
+            text = json.loads(answer.read())
+            if answer.status != 200:
+                raise F.Failed("HTTP %d %s" % (answer.status, text))
+            return text["text"], answer.getheader("X-Flotilla-Release")
+        finally:
+            connection.close()
 
     def stream(self, *prompts):
         one = F.Streamer(self.device, self.model, prompts, max_tokens=16)

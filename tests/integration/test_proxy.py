@@ -14,12 +14,15 @@ import time
 
 import pytest
 
+import whisper_model
+
 ENGINE = pathlib.Path(os.environ["FLOTILLA_BIN"]) / "flotilla-engine"
 FAKE = pathlib.Path(__file__).with_name("fake_runtime.py")
 OPEN, GENERATE, CANCEL, STATS, PING, TOKENISE, EMBED = 1, 2, 3, 4, 5, 6, 9
 READY, TOKEN, DONE, FAILED, STATS_ANSWER, PONG, EMBEDDING = \
     101, 102, 103, 104, 105, 106, 110
 VECTORS, CANCELS, RAW = 1 << 7, 1 << 11, 1 << 15
+AUDIO, JSON, SCHEMA = 1 << 19, 1 << 20, 1 << 21
 TEXTS = {READY: (3, 23), TOKEN: (3,), DONE: (2,), FAILED: (2, 3, 4),
          EMBEDDING: (3,)}
 ANSWERS = {"hello": "good morning to you", "three": "1 2 3",
@@ -215,6 +218,43 @@ def test_vectors_come_with_length_one(start):
         assert abs(sum(v * v for v in vector) - 1) < 1e-6
         assert abs(vector[0] / vector[1] - length) < 1e-5
     assert proxy.receive().kind == DONE
+
+
+def test_speech_goes_to_the_runtime_as_a_form(start):
+    proxy = start(abilities=AUDIO)
+    proxy.ready()
+    wav = whisper_model.tone(300, 0.1)
+    proxy.send(GENERATE, 7, text(25, wav) + text(26, "de"))
+    answer, frames, done = proxy.answer(7)
+    assert done.kind == DONE and len(frames) == 1
+    assert answer == "%d bytes in de" % len(wav)
+    plain = start(api="http", abilities=AUDIO)  # the file is the whole body
+    plain.ready()
+    plain.send(GENERATE, 8, text(25, b"three"))
+    assert plain.answer(8)[0] == "1 2 3"
+    deaf = start()
+    deaf.ready()
+    deaf.send(GENERATE, 9, text(25, wav))
+    assert deaf.answer(9)[2].text(4) == "not.built"
+
+
+def test_a_form_of_answers_goes_where_the_runtime_knows_it(start):
+    schema = '{"type":"object"}'
+    proxy = start(abilities=JSON)
+    proxy.ready()
+    answer = proxy.answer(proxy.ask("three", extra=number(15, 3)))[0]
+    assert json.loads(answer) == {"type": "json_object"}
+    failed = proxy.answer(proxy.ask("three", extra=number(15, 2) +
+                                    text(16, schema)))[2]
+    assert failed.text(4) == "not.built" and "schema" in failed.text(2).lower()
+    proxy = start(abilities=SCHEMA)
+    proxy.ready()
+    answer = proxy.answer(proxy.ask("three", extra=number(15, 2) +
+                                    text(16, schema)))[0]
+    assert json.loads(answer)["json_schema"]["schema"] == {"type": "object"}
+    failed = proxy.answer(proxy.ask("three", extra=number(15, 1) +
+                                    text(16, 'root ::= "a"')))[2]
+    assert failed.text(4) == "not.built"
 
 
 def test_pings_and_statistics_are_answered_while_a_request_runs(start):

@@ -3,7 +3,8 @@ release, stops a bad one by its probe, takes another good one back, and loses
 no request.  A lane whose package is not there is skipped by name.
 
 FLOTILLA_RUNTIMES_PYTHON names a Python that has the packages; else it is the
-one that runs the tests."""
+one of build/openai (deploy/install-deps.sh --optional), or the one that runs
+the tests."""
 import json
 import os
 import subprocess
@@ -12,11 +13,15 @@ import sys
 import pytest
 
 import fleet as F
-from runtime_parts import Runtimes
+import whisper_model
+from runtime_parts import Listener, Runtimes
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODELS = os.path.join(os.path.dirname(HERE), "models")
-PYTHON = os.environ.get("FLOTILLA_RUNTIMES_PYTHON", sys.executable)
+BUILT = os.path.join(os.path.dirname(os.path.dirname(HERE)), "build", "openai",
+                     "bin", "python3")
+PYTHON = os.environ.get("FLOTILLA_RUNTIMES_PYTHON") or \
+    (BUILT if os.path.exists(BUILT) else sys.executable)
 QUESTION = "Classify: 23:45 oven-95 voltage drop temp=35C"
 # A classifier of two numbers: a product, made by the `onnx` package.
 CLASSIFIER = """
@@ -67,22 +72,29 @@ def texts(name):
         for c in cases]}).encode()
 
 
-def story(runtimes, publish, prompt, expected):
-    """Good, bad, good, back: with a client that streams all the while."""
+def story(runtimes, publish, prompt, expected, listens=False):
+    """Good, bad, good, back: with a client that streams, or speaks, all the
+    while."""
+    def says():
+        return runtimes.hears(prompt) if listens else runtimes.says(prompt)
     first = publish("1", "good")
     runtimes.fleet.roll(first)
     F.wait_until("served", 30,
-                 lambda: runtimes.says(prompt) == (expected[0], first))
-    streamer = runtimes.stream(prompt)
+                 lambda: says() == (expected[0], first))
+    streamer = Listener(runtimes, prompt) if listens else None
+    if listens:
+        streamer.start()
+    else:
+        streamer = runtimes.stream(prompt)
     assert runtimes.fails(publish("2", "bad")) == "probe.golden"
-    assert runtimes.says(prompt) == (expected[0], first)
+    assert says() == (expected[0], first)
     second = publish("3", "better")
     runtimes.fleet.roll(second)
     F.wait_until("served", 30,
-                 lambda: runtimes.says(prompt) == (expected[1], second))
+                 lambda: says() == (expected[1], second))
     runtimes.take_back(second)
     F.wait_until("taken back", 30,
-                 lambda: runtimes.says(prompt) == (expected[0], first))
+                 lambda: says() == (expected[0], first))
     streamer.stop()
     assert not streamer.failed, streamer.failed[:3]
     assert {s[3] for s in streamer.spans} >= {first, second}
@@ -136,6 +148,33 @@ def test_onnx_runtime_serves_a_classifier(fleet_of, tmp_path):
             "golden.json": ("golden", json.dumps(cases).encode())}, "onnx")
     story(runtimes, publish, "[5, 2]",
           ('{"class": 0, "score": 5.0}', '{"class": 0, "score": 10.0}'))
+
+
+def test_whisper_cpp_writes_speech_down(fleet_of):
+    need("pywhispercpp.model", "numpy")
+    runtimes = fleet_of("ear")
+    runtimes.write("whispercpp", {
+        "exec": [PYTHON, os.path.join(HERE, "whisper_server.py"), "{entry}",
+                 "{socket}"], "memory": "1GiB", "ready": "60s", "sessions": 1,
+        "context": 64, "abilities": ["audio"], "read": prefixes() + [HERE]})
+    texts = {"good": ("the door is shut", "the smoke alarm rings"),
+             "better": ("door is shut now", "smoke alarm rings loudly"),
+             "bad": ("the smoke alarm rings", "the door is shut")}
+    low, high = whisper_model.tone(300), whisper_model.tone(5000)
+
+    def publish(version, kind):
+        wanted = texts["better" if kind == "better" else "good"]
+        cases = {"format": "flotilla-golden-2", "cases": [
+            {"id": name, "audio": name + ".wav",
+             "expect": [{"exact": text}]}
+            for name, text in zip(("low", "high"), wanted)]}
+        return runtimes.publish(version, {
+            "ggml-tones.bin": ("model", whisper_model.model(*texts[kind])),
+            "low.wav": ("asset", low), "high.wav": ("asset", high),
+            "golden.json": ("golden", json.dumps(cases).encode())},
+            "whispercpp")
+    story(runtimes, publish, high,
+          ("the smoke alarm rings", "smoke alarm rings loudly"), listens=True)
 
 
 @pytest.fixture

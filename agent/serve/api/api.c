@@ -118,7 +118,11 @@ static void submit(struct flo_serve *serve, struct flo_httpd_request *http,
     strcpy(request->id, kind == REQUEST_CHAT ? "chatcmpl-" : "cmpl-");
     flo_hex_encode(random, sizeof(random), request->id + strlen(request->id));
     const char *body = flo_httpd_body(http, &bytes);
-    if (flo_params_read(kind, body, bytes, &request->params, &err) < 0) {
+    int rv = kind == REQUEST_AUDIO
+                 ? flo_params_read_audio(flo_httpd_header(http, "content-type"),
+                                         body, bytes, &request->params, &err)
+                 : flo_params_read(kind, body, bytes, &request->params, &err);
+    if (rv < 0) {
         flo_answer_fail(request, &err);
         serve->counters.requests++;
         serve->counters.errors++;
@@ -152,6 +156,11 @@ static void on_detokenise(void *context, struct flo_httpd_request *http)
 static void on_embeddings(void *context, struct flo_httpd_request *http)
 {
     submit(context, http, REQUEST_EMBED);
+}
+
+static void on_transcriptions(void *context, struct flo_httpd_request *http)
+{
+    submit(context, http, REQUEST_AUDIO);
 }
 
 /* ---- models, health, numbers ---- */
@@ -338,6 +347,7 @@ static int add_routes(struct flo_serve *serve, struct flo_err *err)
         {"POST", "/v1/chat/completions", BODY_BYTES_MAX, on_chat},
         {"POST", "/v1/completions", BODY_BYTES_MAX, on_completions},
         {"POST", "/v1/embeddings", BODY_BYTES_MAX, on_embeddings},
+        {"POST", "/v1/audio/transcriptions", BODY_BYTES_MAX, on_transcriptions},
         {"POST", "/tokenize", BODY_BYTES_MAX, on_tokenise},
         {"POST", "/detokenize", BODY_BYTES_MAX, on_detokenise},
         {"GET", "/v1/models", 0, on_models},

@@ -299,7 +299,11 @@ void flo_answer_done(struct serve_request *request,
         return;
     }
     flo_httpd_set_user(request->http, NULL, NULL);
-    if (request->params.is_stream) {
+    if (request->kind == REQUEST_AUDIO) {
+        begin(request, NULL);
+        flo_buf_add(&request->text, done->text.data, done->text.bytes);
+        flo_answer_speech(request);
+    } else if (request->params.is_stream) {
         end_stream(request, done);
     } else {
         answer_whole(request, done);

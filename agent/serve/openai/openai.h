@@ -12,6 +12,7 @@ enum request_kind {
     REQUEST_TOKENISE,
     REQUEST_DETOKENISE,
     REQUEST_EMBED,
+    REQUEST_AUDIO,
     REQUEST_KINDS
 };
 
@@ -26,6 +27,7 @@ struct serve_params {
     bool is_stream;
     bool wants_usage;
     bool is_base64; /* vectors */
+    bool is_plain;  /* the text of speech, without JSON */
     char param[64]; /* the field that was wrong */
 };
 
@@ -68,6 +70,14 @@ struct serve_request {
 FLO_MUST_USE int flo_params_read(enum request_kind kind, const char *body,
                                  size_t bytes, struct serve_params *params,
                                  struct flo_err *err);
+/* The same of a form with a WAV file (REQUEST_AUDIO). */
+FLO_MUST_USE int flo_params_read_audio(const char *content_type,
+                                       const char *body, size_t bytes,
+                                       struct serve_params *params,
+                                       struct flo_err *err);
+/* Only the message's frame stays; the message's texts stand in it then. */
+FLO_MUST_USE int flo_params_keep(struct serve_params *params,
+                                 struct flo_err *err);
 void flo_params_deinit(struct serve_params *params);
 
 /* As a JSON string. */
@@ -89,6 +99,8 @@ void flo_answer_embedding(struct serve_request *request,
                           const struct flo_wire_embedding *embedding);
 void flo_answer_embeddings_done(struct serve_request *request,
                                 const struct flo_wire_done *done);
+/* The whole text of speech. */
+void flo_answer_speech(struct serve_request *request);
 /* Keep a token's list (request->logprobs.failed: no memory).  Write the kept
  * lists, or null, as the value of "logprobs", and forget them. */
 void flo_answer_logprobs_add(struct serve_request *request,

@@ -610,7 +610,7 @@ static int read_kind(enum request_kind kind, struct reader *reader)
 
 /* A request may be held for long.  Only its frame for the engine stays: a JSON
  * tree can have 80 times the bytes of its text. */
-static int keep_message(struct serve_params *params, struct flo_err *err)
+int flo_params_keep(struct serve_params *params, struct flo_err *err)
 {
     struct flo_buf frame = {0};
     int rv = flo_wire_write(&frame, &params->message, err);
@@ -642,7 +642,7 @@ int flo_params_read(enum request_kind kind, const char *body, size_t bytes,
     } else {
         rv = read_kind(kind, &reader);
     }
-    rv = rv < 0 ? rv : keep_message(params, err);
+    rv = rv < 0 ? rv : flo_params_keep(params, err);
     if (rv < 0) {
         flo_params_deinit(params);
     }

@@ -273,12 +273,43 @@ static void probe_next(struct probe *probe)
     }
 }
 
-/* The vectors that its cases name. */
-static int read_vectors(struct probe *probe, struct flo_err *err)
+static int read_file(const struct probe *probe, const char *name,
+                     size_t bytes_max, char **data, size_t *bytes,
+                     struct flo_err *err)
 {
     const struct flo_probe_limits *limits = &probe->limits;
+
+    return limits->read_file == NULL
+               ? flo_fail(err, FLO_E_META_SCHEMA, "no file comes with it")
+               : limits->read_file(limits->file_context, name, bytes_max, data,
+                                   bytes, err);
+}
+
+/* The speech that a case has in place of a prompt. */
+static int read_audio(struct probe *probe, struct flo_golden_case *c,
+                      struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *data = NULL;
+    size_t bytes = 0;
+
+    if (c->input != FLO_GOLDEN_AUDIO) {
+        return 0;
+    }
+    int rv =
+        read_file(probe, c->prompt, FLO_GOLDEN_AUDIO_MAX, &data, &bytes, err);
+    rv = rv < 0 ? rv : flo_golden_set_audio(c, data, bytes, err);
+    return rv < 0 ? flo_wrap(err, rv, "case %s", c->id) : 0;
+}
+
+/* The vectors and the speech that its cases name. */
+static int read_files(struct probe *probe, struct flo_err *err)
+{
     for (uint32_t i = 0; i < probe->golden.n_cases; i++) {
         struct flo_golden_case *c = &probe->golden.cases[i];
+        int read = read_audio(probe, c, err);
+        if (read < 0) {
+            return read;
+        }
         for (uint32_t k = 0; k < c->n_expect; k++) {
             FLO_CLEANUP(flo_free_cleanup) char *data = NULL;
             size_t bytes = 0;
@@ -286,12 +317,9 @@ static int read_vectors(struct probe *probe, struct flo_err *err)
             if (c->expect[k].kind != FLO_GOLDEN_COSINE) {
                 continue;
             }
-            rv =
-                limits->read_file == NULL
-                    ? flo_fail(err, FLO_E_META_SCHEMA, "no file comes with it")
-                    : limits->read_file(limits->file_context, c->expect[k].text,
-                                        FLO_GOLDEN_VECTOR_MAX * sizeof(float),
-                                        &data, &bytes, err);
+            rv = read_file(probe, c->expect[k].text,
+                           FLO_GOLDEN_VECTOR_MAX * sizeof(float), &data, &bytes,
+                           err);
             rv = rv < 0
                      ? rv
                      : flo_golden_set_vector(&c->expect[k], data, bytes, err);
@@ -381,7 +409,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model,
         probe->without |= 1u << FLO_GOLDEN_TOKENS;
     }
     probe->without |= 1u << FLO_GOLDEN_EXIT; /* of commands */
-    int rv = read_vectors(probe, err);
+    int rv = read_files(probe, err);
     if (rv == 0) {
         probe->deadline = evtimer_new(serve->base, on_deadline, probe);
         probe->wake = evtimer_new(serve->base, on_wake, probe);

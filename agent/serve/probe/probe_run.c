@@ -9,9 +9,10 @@
 bool flo_probe_can_play(const struct serve_engine *engine,
                         const struct flo_golden_case *c)
 {
-    uint64_t needs = c->input == FLO_GOLDEN_RAW    ? FLO_ABILITY_RAW
-                     : c->input == FLO_GOLDEN_TEXT ? FLO_ABILITY_VECTORS
-                                                   : 0;
+    uint64_t needs = c->input == FLO_GOLDEN_RAW     ? FLO_ABILITY_RAW
+                     : c->input == FLO_GOLDEN_TEXT  ? FLO_ABILITY_VECTORS
+                     : c->input == FLO_GOLDEN_AUDIO ? FLO_ABILITY_AUDIO
+                                                    : 0;
     return c->input != FLO_GOLDEN_FILE && (engine->abilities & needs) == needs;
 }
 
@@ -33,6 +34,10 @@ static void put_generate(struct flo_wire_generate *g,
     _Static_assert(FLO_GOLDEN_MESSAGES_MAX <= FLO_WIRE_MESSAGES_MAX,
                    "a case's conversation fits");
     g->priority = FLO_WIRE_PROBE;
+    if (c->input == FLO_GOLDEN_AUDIO) {
+        g->audio = (struct flo_wire_text){c->audio, c->audio_bytes};
+        return;
+    }
     if (c->input == FLO_GOLDEN_RAW) {
         g->prompt = prompt_of(c);
         g->reads_special = true;
@@ -72,7 +77,8 @@ int flo_probe_start(struct probe *probe, struct serve_engine *engine,
             (struct flo_wire_text){adapter, strlen(adapter)};
         message.generate.adapter_scale =
             is_candidate ? probe->limits.adapter_scale : route->adapter_scale;
-        message.generate.max_tokens = tokens_max;
+        message.generate.max_tokens =
+            c->input == FLO_GOLDEN_AUDIO ? 0 : tokens_max;
         message.generate.ignores_end =
             ignores_end && (engine->abilities & FLO_ABILITY_ENDLESS) != 0;
     }

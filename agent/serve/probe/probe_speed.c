@@ -45,7 +45,7 @@ static void choose_prompts(struct probe *probe, const struct serve_engine *live)
     for (uint32_t i = 0;
          i < golden->n_cases && probe->n_prompts < PROBE_PROMPTS_MAX; i++) {
         const struct flo_golden_case *c = &golden->cases[i];
-        if (i >= next && c->input != FLO_GOLDEN_TEXT &&
+        if (i >= next && c->input < FLO_GOLDEN_TEXT &&
             flo_probe_can_play(probe->candidate, c) &&
             flo_probe_can_play(live, c)) {
             probe->prompts[probe->n_prompts++] = i;

@@ -229,7 +229,7 @@ static void on_failed(struct serve_request *request,
     static const char *const texts[REQUEST_KINDS] = {
         [REQUEST_CHAT] = "messages",     [REQUEST_TEXT] = "prompt",
         [REQUEST_TOKENISE] = "content",  [REQUEST_EMBED] = "input",
-        [REQUEST_DETOKENISE] = "tokens",
+        [REQUEST_DETOKENISE] = "tokens", [REQUEST_AUDIO] = "file",
     };
     struct flo_err err = {0};
     flo_serve_engine_failure(failed, &err);
@@ -248,6 +248,7 @@ static bool is_answer(enum request_kind kind, enum flo_wire_type type)
         [REQUEST_TOKENISE] = FLO_WIRE_TOKENS,
         [REQUEST_DETOKENISE] = FLO_WIRE_TEXT,
         [REQUEST_EMBED] = FLO_WIRE_EMBEDDING,
+        [REQUEST_AUDIO] = FLO_WIRE_TOKEN,
     };
     bool has_done = kind != REQUEST_TOKENISE && kind != REQUEST_DETOKENISE;
     return type == parts[kind] || type == FLO_WIRE_FAILED ||

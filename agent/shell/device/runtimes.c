@@ -55,7 +55,7 @@ static int read_abilities(const struct flo_config *config, uint64_t *out,
         if (!flo_serve_ability_parse(word, &bit)) {
             return flo_fail(err, FLO_E_CFG_RANGE,
                             "`abilities`: `%.40s` is none of vectors, raw, "
-                            "sampling, seed, cancel",
+                            "sampling, seed, cancel, audio, json, schema",
                             word);
         }
         *out |= bit;

@@ -35,6 +35,8 @@
 #define FLO_WIRE_REPEAT_LAST_MAX 256
 #define FLO_WIRE_ADAPTERS_MAX 8 /* loaded at a time */
 #define FLO_WIRE_STOP_BYTES_MAX 256
+#define FLO_WIRE_AUDIO_BYTES_MAX 1000000 /* 31 s of 16-bit mono at 16 kHz */
+#define FLO_WIRE_LANGUAGE_BYTES_MAX 16
 
 enum flo_wire_type {
     /* agent -> engine */
@@ -129,17 +131,20 @@ enum flo_wire_priority {
     FLO_WIRE_BATCH = 2, /* can wait */
 };
 
-/* The text to continue is one of messages, prompt and tokens. */
+/* The text to continue is one of messages, prompt and tokens; or audio is to be
+ * written down, where prompt is text that came before it. */
 struct flo_wire_generate {
     uint32_t n_messages;
     struct {
         struct flo_wire_text role, content;
     } messages[FLO_WIRE_MESSAGES_MAX];
     struct flo_wire_text prompt;
-    bool reads_special;          /* in prompt: "<|im_end|>" is one token */
-    struct flo_wire_text tokens; /* i32 little-endian each */
-    uint32_t max_tokens;         /* 0: until the context is full */
-    uint32_t priority;           /* enum flo_wire_priority */
+    bool reads_special;            /* in prompt: "<|im_end|>" is one token */
+    struct flo_wire_text tokens;   /* i32 little-endian each */
+    struct flo_wire_text audio;    /* a WAV file */
+    struct flo_wire_text language; /* of the audio (ISO 639-1); empty: any */
+    uint32_t max_tokens;           /* 0: until the context is full */
+    uint32_t priority;             /* enum flo_wire_priority */
     uint64_t client;   /* the request's owner: other clients' requests never
                           continue its tokens.  The kept prefix has no owner */
     bool ignores_end;  /* go on after end tokens (timing runs) */
@@ -299,6 +304,8 @@ enum flo_wire_ability_bit {
 #include "engine/wire/abilities.def"
 #undef FLO_ABILITY
 };
+/* Of our own engine. */
+#define FLO_ABILITIES_OURS (FLO_ABILITIES_ALL & ~FLO_ABILITY_AUDIO)
 
 /* An ability that a runtime's configuration may say; false: no such word. */
 bool flo_wire_ability_parse(const char *word, uint64_t *bit);

@@ -14,6 +14,7 @@
 #define FLO_GOLDEN_MATCH_BYTES_MAX 4096 /* of a matcher's text */
 #define FLO_GOLDEN_STARS_MAX 8          /* of a pattern */
 #define FLO_GOLDEN_VECTOR_MAX 65536     /* numbers */
+#define FLO_GOLDEN_AUDIO_MAX 1000000    /* bytes of a file */
 #define FLO_GOLDEN_EXACT_GAP 1.0        /* token ids are compared from here */
 
 /* The request of a case. */
@@ -22,7 +23,8 @@ enum flo_golden_input {
     FLO_GOLDEN_RAW,      /* a prompt that holds the template */
     FLO_GOLDEN_MESSAGES, /* a conversation */
     FLO_GOLDEN_TEXT,     /* a text whose vector is asked for */
-    FLO_GOLDEN_FILE,     /* a file of the release, for a command */
+    FLO_GOLDEN_AUDIO, /* a WAV file of the release, whose text is asked for */
+    FLO_GOLDEN_FILE,  /* a file of the release, for a command */
 };
 
 enum flo_golden_kind {
@@ -58,6 +60,8 @@ struct flo_golden_case {
     enum flo_golden_input input;
     const char *prompt; /* of all kinds but MESSAGES: the text, or the name */
     size_t prompt_bytes;
+    char *audio; /* of the file, of flo_golden_set_audio() */
+    size_t audio_bytes;
     uint32_t n_messages;
     struct flo_golden_message *messages;
     uint32_t tokens_max;
@@ -88,6 +92,12 @@ FLO_MUST_USE int flo_golden_join(struct flo_golden *golden,
 FLO_MUST_USE int flo_golden_set_vector(struct flo_golden_match *match,
                                        const void *data, size_t bytes,
                                        struct flo_err *err);
+
+/* The file that an audio case names holds these bytes, which are copied: a WAV
+ * file of at most FLO_GOLDEN_AUDIO_MAX.  FLO_E_META_SCHEMA, FLO_E_MEMORY. */
+FLO_MUST_USE int flo_golden_set_audio(struct flo_golden_case *golden_case,
+                                      const void *data, size_t bytes,
+                                      struct flo_err *err);
 
 /* An answer; what a case's kind does not have is empty. */
 struct flo_golden_answer {

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include <flotilla/engine_wire.h>
+#include <flotilla/grammar.h>
 
 #define TEXT(t) ((struct flo_wire_text){t, sizeof(t) - 1})
 
@@ -279,7 +280,7 @@ static void a_runtimes_ready_tells_its_name_and_abilities(void **state)
     got.ready.abilities = 0; /* a runtime that has nothing more */
     assert_int_equal(flo_wire_abilities(&got.ready), 0);
     got.ready.runtime.bytes = 0; /* an engine of before */
-    assert_int_equal(flo_wire_abilities(&got.ready), FLO_ABILITIES_ALL);
+    assert_int_equal(flo_wire_abilities(&got.ready), FLO_ABILITIES_OURS);
     flo_buf_deinit(&out);
 }
 
@@ -289,7 +290,8 @@ static void a_request_names_the_parameter_that_an_engine_lacks(void **state)
         uint64_t without;
         const char *param;
     } rows[] = {{FLO_ABILITY_LOGPROBS, "logprobs"},
-                {FLO_ABILITY_GRAMMAR, "response_format"},
+                {FLO_ABILITY_GRAMMAR, "grammar"},
+                {FLO_ABILITY_AUDIO, "file"},
                 {FLO_ABILITY_SHIFT, "context_shift"},
                 {FLO_ABILITY_ENDLESS, "ignore_eos"},
                 {FLO_ABILITY_SAMPLING, "top_k"},
@@ -298,7 +300,8 @@ static void a_request_names_the_parameter_that_an_engine_lacks(void **state)
     const char *param = NULL;
     (void)state;
     in.generate.logprobs = 1;
-    in.generate.grammar_kind = 1;
+    in.generate.audio = TEXT("RIFF");
+    in.generate.grammar_kind = FLO_GRAMMAR_GBNF;
     in.generate.shifts = true;
     in.generate.top_k = 40;
     in.generate.adapter = TEXT("ops");
@@ -308,6 +311,13 @@ static void a_request_names_the_parameter_that_an_engine_lacks(void **state)
         assert_non_null(flo_wire_lacks(&in, abilities, &param));
         assert_string_equal(param, rows[i].param);
     }
+    in.generate =
+        (struct flo_wire_generate){.grammar_kind = FLO_GRAMMAR_SCHEMA};
+    assert_null(flo_wire_lacks(&in, FLO_ABILITY_SCHEMA, &param));
+    assert_null(flo_wire_lacks(&in, FLO_ABILITY_GRAMMAR, &param));
+    assert_string_equal(flo_wire_lacks(&in, FLO_ABILITY_JSON, &param),
+                        "answers by a JSON Schema");
+    assert_string_equal(param, "response_format");
     in.generate = (struct flo_wire_generate){.n_messages = 1, .seed = 4};
     assert_null(flo_wire_lacks(&in, 0, &param));
 }

@@ -1,0 +1,30 @@
+/* multipart/form-data (RFC 7578): the parts of a body. */
+#ifndef FLOTILLA_SERVE_MULTIPART_H
+#define FLOTILLA_SERVE_MULTIPART_H
+
+#include <flotilla/base.h>
+
+#define FLO_MULTIPART_BOUNDARY_MAX 70
+
+struct flo_multipart {
+    char mark[FLO_MULTIPART_BOUNDARY_MAX + 5]; /* CR LF, two dashes, boundary */
+    size_t mark_bytes;
+    const char *at, *end; /* of the body: after a mark */
+    bool has_begun;
+};
+struct flo_multipart_part {
+    char name[64]; /* of the field; cut */
+    const char *data;
+    size_t bytes;
+};
+/* `content_type` may be NULL.  FLO_E_REST_SCHEMA: it is no form, or its
+ * boundary is none.  The body is borrowed. */
+FLO_MUST_USE int flo_multipart_open(struct flo_multipart *form,
+                                    const char *content_type, const char *body,
+                                    size_t bytes, struct flo_err *err);
+/* 1: a part, 0: the end was reached.  FLO_E_REST_SCHEMA. */
+FLO_MUST_USE int flo_multipart_next(struct flo_multipart *form,
+                                    struct flo_multipart_part *part,
+                                    struct flo_err *err);
+
+#endif
