@@ -218,6 +218,7 @@ struct flo_shell {
     json_t *local_answer;         /* its last word */
     struct flo_intake intake;     /* of the order that is taken just now */
     struct flo_digest installing; /* what an operator at the device waits for */
+    bool local_is_to_end; /* without an agent: ... until its trial has ended */
     bool is_stopping;
     char boot_id[37];
 

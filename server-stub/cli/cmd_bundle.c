@@ -1,4 +1,4 @@
-/* bundle create: a published release as one file for devices without network.
+/* bundle create: published releases as one file for devices without network.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "base/ticker.h"
 #include "server-stub/cli/cli.h"
 
-#define BLOBS_MAX (2 * FLO_RELEASE_FILES_MAX)
+#define BLOBS_MAX (2 * FLO_RELEASE_FILES_MAX * FLO_BUNDLE_RELEASES_MAX)
 
 /* What was fetched, for the end. */
 struct fetched {
@@ -26,6 +26,11 @@ static int fetch_blob(struct flo_cli *cli, const char *dir,
     char hex[2 * FLO_DIGEST_BYTES + 1];
     char path[1200];
 
+    for (size_t i = 0; i < out->count; i++) {
+        if (flo_digest_equal(&out->digests[i], digest)) {
+            return 0; /* another release has it too */
+        }
+    }
     flo_hex_encode(digest->bytes, FLO_DIGEST_BYTES, hex);
     snprintf(path, sizeof(path), "%.1000s/sha256-%s", dir, hex);
     int rv = flo_api_get_blob(cli, digest, path, err);
@@ -40,7 +45,7 @@ static int fetch(struct flo_cli *cli, const struct flo_release *release,
                  const struct flo_bundle_spec *spec, struct fetched *out,
                  struct flo_err *err)
 {
-    int rv = flo_bundle_check(spec, release, err);
+    int rv = 0;
 
     for (uint32_t i = 0; rv == 0 && i < release->file_count; i++) {
         const struct flo_release_file *file = &release->files[i];
@@ -109,13 +114,78 @@ static void remove_files(const char *dir, const struct fetched *fetched)
     rmdir(dir);
 }
 
+/* What a line asks for, on the way to its file. */
+struct wanted {
+    size_t count;
+    struct flo_buf envelopes[FLO_BUNDLE_RELEASES_MAX];
+    struct flo_release *releases[FLO_BUNDLE_RELEASES_MAX];
+    struct flo_bundle_document documents[FLO_BUNDLE_RELEASES_MAX];
+    struct fetched fetched;
+};
+
+static int fetch_all(struct flo_cli *cli, struct wanted *wanted,
+                     struct flo_bundle_spec *spec, struct flo_err *err)
+{
+    int rv = 0;
+
+    if (cli->args.word_count > FLO_BUNDLE_RELEASES_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "a bundle has at most %d releases",
+                        FLO_BUNDLE_RELEASES_MAX);
+    }
+    for (size_t i = 0; rv == 0 && i < cli->args.word_count; i++) {
+        struct flo_buf *envelope = &wanted->envelopes[i];
+        rv = fetch_document(cli, cli->args.words[i], envelope,
+                            &wanted->releases[i], err);
+        wanted->documents[i] =
+            (struct flo_bundle_document){envelope->data, envelope->bytes};
+        wanted->count++;
+    }
+    if (rv == 0) {
+        rv = flo_bundle_check(
+            spec, (const struct flo_release *const *)wanted->releases,
+            wanted->count, err);
+    }
+    for (size_t i = 0; rv == 0 && i < wanted->count; i++) {
+        rv = fetch(cli, wanted->releases[i], spec, &wanted->fetched, err);
+    }
+    spec->documents = wanted->documents;
+    spec->document_count = wanted->count;
+    return rv;
+}
+
+static void wanted_free(struct wanted *wanted)
+{
+    for (size_t i = 0; i < FLO_BUNDLE_RELEASES_MAX; i++) {
+        flo_release_free(wanted->releases[i]);
+        flo_buf_deinit(&wanted->envelopes[i]);
+    }
+    free(wanted);
+}
+
+static void show_bundle(const struct flo_cli *cli, const char *to,
+                        const struct flo_bundle_facts *facts)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf titles = {0};
+    json_t *list = json_array();
+    char text[32];
+
+    for (size_t i = 0; i < cli->args.word_count; i++) {
+        json_array_append_new(list, json_string(cli->args.words[i]));
+        flo_buf_printf(&titles, "%s%s", i > 0 ? ", " : "", cli->args.words[i]);
+    }
+    flo_out_bytes(facts->bytes, text);
+    flo_out_done(
+        cli,
+        json_pack("{s:s,s:I,s:I,s:s,s:o}", "file", to, "bytes",
+                  (json_int_t)facts->bytes, "blobs", (json_int_t)facts->blobs,
+                  "release", cli->args.words[0], "releases", list),
+        "%s  %s in %u artifacts of %s\n", to, text, facts->blobs, titles.data);
+}
+
 int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
 {
-    const char *title = cli->args.words[0];
     char dir[1024];
-    FLO_CLEANUP(flo_buf_deinit) struct flo_buf envelope = {0};
-    struct flo_release *release = NULL;
-    struct fetched fetched = {.count = 0};
+    struct wanted *wanted = calloc(1, sizeof *wanted);
     const char *without[FLO_RELEASE_FILES_MAX];
     struct flo_bundle_spec spec = {
         .blob_dir = dir,
@@ -127,39 +197,30 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
     const char *to = flo_args_text(&cli->args, "to", NULL);
     const char *value;
     const char *tmp = getenv("TMPDIR");
-    int rv;
 
-    while (flo_args_each(&cli->args, "without", spec.without_count, &value) &&
-           spec.without_count < FLO_COUNT(without)) {
+    if (wanted == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a bundle");
+    }
+    while (spec.without_count < FLO_COUNT(without) &&
+           flo_args_each(&cli->args, "without", spec.without_count, &value)) {
         without[spec.without_count++] = value;
     }
     snprintf(dir, sizeof(dir), "%.900s/flotilla-XXXXXX",
              tmp != NULL ? tmp : "/tmp");
     if (mkdtemp(dir) == NULL) {
+        free(wanted);
         return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", dir);
     }
     flo_ticker_start(&ticker, "bundle create");
-    rv = fetch_document(cli, title, &envelope, &release, err);
+    int rv = fetch_all(cli, wanted, &spec, err);
     if (rv == 0) {
-        rv = fetch(cli, release, &spec, &fetched, err);
-    }
-    if (rv == 0) {
-        spec.envelope = envelope.data;
-        spec.envelope_bytes = envelope.bytes;
         rv = flo_bundle_create(to, &spec, &facts, err);
     }
     flo_ticker_stop(&ticker);
     if (rv == 0) {
-        char text[32];
-        flo_out_bytes(facts.bytes, text);
-        flo_out_done(cli,
-                     json_pack("{s:s,s:I,s:I,s:s}", "file", to, "bytes",
-                               (json_int_t)facts.bytes, "blobs",
-                               (json_int_t)facts.blobs, "release", title),
-                     "%s  %s in %u artifacts of %s\n", to, text, facts.blobs,
-                     title);
+        show_bundle(cli, to, &facts);
     }
-    flo_release_free(release);
-    remove_files(dir, &fetched);
+    remove_files(dir, &wanted->fetched);
+    wanted_free(wanted);
     return rv;
 }

@@ -74,6 +74,29 @@ static int release_path(const struct flo_cli *cli, const char *rest, char *out,
     return rv;
 }
 
+/* The document as a device reads it. */
+static int show_document(const json_t *release, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf body = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {0};
+    struct flo_release *document = NULL;
+
+    flo_json_dump(json_object_get(release, "document"), &body);
+    if (body.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a release");
+    }
+    int rv = flo_release_new(body.data, body.bytes, NULL, &document, err);
+    if (rv < 0) {
+        return rv;
+    }
+    flo_release_show(document, &out);
+    flo_release_free(document);
+    if (!out.failed) {
+        (void)printf("\n%s", (const char *)out.data);
+    }
+    return 0;
+}
+
 int flo_cmd_release_get(struct flo_cli *cli, struct flo_err *err)
 {
     char path[256];
@@ -90,6 +113,7 @@ int flo_cmd_release_get(struct flo_cli *cli, struct flo_err *err)
     } else if (rv == 0) {
         json_array_append(one, release);
         flo_out_table(cli, one, release_columns, FLO_COUNT(release_columns));
+        rv = show_document(release, err);
     }
     return rv;
 }

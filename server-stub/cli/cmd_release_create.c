@@ -215,7 +215,7 @@ static int look_at_name(struct flo_cli *cli, const struct flo_create *create,
     char path[256];
     struct flo_err why = {0};
     FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
-    const char *other;
+    char other[FLO_FILE_NAME_MAX + 32];
     int rv;
 
     *is_there = false;
@@ -228,8 +228,12 @@ static int look_at_name(struct flo_cli *cli, const struct flo_create *create,
         *err = why;
         return rv;
     }
-    other = flo_create_difference(create, json_object_get(release, "document"));
-    if (other != NULL) {
+    rv = flo_create_difference(create, json_object_get(release, "document"),
+                               other, sizeof(other), err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (other[0] != '\0') {
         return flo_fail(err, FLO_E_RELEASE_EXISTS,
                         "%s is there, and %s is another", title, other);
     }
@@ -258,11 +262,10 @@ static int check_model(struct flo_create *create,
         return rv;
     }
     flo_ticker_start(&ticker, "   looking at the model");
-    rv = create->author.allow_nonfinite
-             ? flo_sha256_fd(fd, &create->model, NULL, err)
+    rv = create->author.allow_nonfinite ? 0
          : create->parts.is_native
-             ? flo_model_scan(fd, &create->model, NULL, err)
-             : flo_file_scan(fd, file->name, &create->model, NULL, err);
+             ? flo_model_scan(fd, NULL, NULL, err)
+             : flo_file_scan(fd, file->name, NULL, NULL, err);
     flo_ticker_stop(&ticker);
     return rv < 0 ? flo_wrap(err, rv, "%s", file->path) : 0;
 }
@@ -283,9 +286,6 @@ static int check_inputs(struct flo_cli *cli, struct flo_create *create,
     }
     if (create->golden[0] != '\0') {
         rv = flo_create_golden_check(create->golden, err);
-        rv = rv < 0
-                 ? rv
-                 : flo_sha256_file(create->golden, &create->given, NULL, err);
     }
     if (rv == 0) {
         rv = flo_parts_take_base(cli, &create->parts, err);

@@ -154,10 +154,12 @@ class Publisher:
     def envelope(self, release):
         return os.path.join(self.blobs, "envelope-" + release)
 
-    def bundle(self, release, path):
-        subprocess.run([self.updater, "bundle", "create", path, "--release",
-                        self.envelope(release), "--blobs", self.blobs], check=True,
-                       stdout=subprocess.DEVNULL)
+    def bundle(self, path, *releases):
+        words = []
+        for release in releases:
+            words += ["--release", self.envelope(release)]
+        subprocess.run([self.updater, "bundle", "create", path, *words, "--blobs",
+                        self.blobs], check=True, stdout=subprocess.DEVNULL)
 
 
 class Mirror(http.server.BaseHTTPRequestHandler):
@@ -237,7 +239,7 @@ class Sweep:
         if self.is_agent:
             self.write_identity()
             for release, name in ((self.a, "a"), (self.b, "b")):
-                publisher.bundle(release, os.path.join(folder, name + ".flb"))
+                publisher.bundle(os.path.join(folder, name + ".flb"), release)
 
     def write_identity(self):
         """What a device needs that is not enrolled: whom to trust."""

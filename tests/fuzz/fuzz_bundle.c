@@ -1,5 +1,6 @@
 /* Bundles.  First byte even: the rest is the file.  Odd: a verified release
- * document goes before the rest, so that what comes behind it is reached. */
+ * document goes before the rest, so that what comes behind it is reached; with
+ * its second bit set too, two numbered ones of two releases. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,34 +18,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static const char body[] =
     "{\"v\":1,\"fleet\":\"demo\",\"model\":\"tiny\",\"version\":\"2.0.0\","
-    "\"number\":2,\"variants\":[{\"name\":\"q4_0\",\"needs\":{},\"files\":["
+    "\"number\":%d,\"variants\":[{\"name\":\"q4_0\",\"needs\":{},\"files\":["
     "\"model.gguf\"]}],\"files\":[{\"name\":\"model.gguf\",\"role\":\"model\","
     "\"digest\":\"" HELLO "\",\"bytes\":5,\"get\":[{\"codec\":\"raw\","
     "\"digest\":\"" HELLO "\",\"bytes\":5}]}]}";
 
 static struct flo_trust *trust;
 static struct flo_buf document; /* a tar entry */
+static struct flo_buf two;      /* tar entries */
 
-static void make_document(void)
+static void add_entry(struct flo_buf *out, const struct flo_key *key,
+                      const char *name, int number)
 {
-    struct flo_key *key = NULL;
     struct flo_buf envelope = {0};
-    char pem[FLO_PUBLIC_KEY_PEM_MAX];
+    char text[1024];
     char head[512] = {0};
     static const char zeros[512];
     unsigned sum = 0;
 
-    trust = flo_trust_new("demo");
-    if (flo_key_generate(&key, NULL) < 0) {
+    snprintf(text, sizeof text, body, number);
+    if (flo_release_sign(text, strlen(text), key, &envelope, NULL) < 0) {
         abort();
     }
-    flo_public_key_pem(flo_key_public(key), pem);
-    if (flo_trust_add(trust, pem, FLO_ROLE_RELEASE, NULL) < 0 ||
-        flo_release_sign(body, strlen(body), key, &envelope, NULL) < 0) {
-        abort();
-    }
-    flo_key_free(key);
-    snprintf(head, 100, "release.json");
+    snprintf(head, 100, "%s", name);
     snprintf(head + 100, 8, "0000644");
     snprintf(head + 124, 12, "%011zo", envelope.bytes);
     head[156] = '0';
@@ -54,10 +50,29 @@ static void make_document(void)
         sum += (uint8_t)head[i];
     }
     snprintf(head + 148, 8, "%06o", sum & 0xffffu);
-    flo_buf_add(&document, head, sizeof head);
-    flo_buf_add(&document, envelope.data, envelope.bytes);
-    flo_buf_add(&document, zeros, (512 - envelope.bytes % 512) % 512);
+    flo_buf_add(out, head, sizeof head);
+    flo_buf_add(out, envelope.data, envelope.bytes);
+    flo_buf_add(out, zeros, (512 - envelope.bytes % 512) % 512);
     flo_buf_deinit(&envelope);
+}
+
+static void make_documents(void)
+{
+    struct flo_key *key = NULL;
+    char pem[FLO_PUBLIC_KEY_PEM_MAX];
+
+    trust = flo_trust_new("demo");
+    if (flo_key_generate(&key, NULL) < 0) {
+        abort();
+    }
+    flo_public_key_pem(flo_key_public(key), pem);
+    if (flo_trust_add(trust, pem, FLO_ROLE_RELEASE, NULL) < 0) {
+        abort();
+    }
+    add_entry(&document, key, "release.json", 2);
+    add_entry(&two, key, "release-0.json", 2);
+    add_entry(&two, key, "release-1.json", 3);
+    flo_key_free(key);
 }
 
 static int on_data(void *context, const void *data, size_t bytes,
@@ -78,14 +93,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 
     if (fd < 0) {
         fd = memfd_create("bundle", MFD_CLOEXEC);
-        make_document();
+        make_documents();
     }
     if (bytes == 0 || ftruncate(fd, 0) != 0) {
         return 0;
     }
     if ((data[0] & 1) != 0) {
-        before = document.bytes;
-        if (pwrite(fd, document.data, before, 0) != (ssize_t)before) {
+        const struct flo_buf *head = (data[0] & 2) != 0 ? &two : &document;
+        before = head->bytes;
+        if (pwrite(fd, head->data, before, 0) != (ssize_t)before) {
             abort();
         }
     }
@@ -98,7 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
                                                  .on_data = on_data};
     int rv = flo_bundle_read(path, trust, &handlers, NULL, NULL);
     if (written > 5 || (rv == 0 && written != 5)) {
-        abort(); /* only the five bytes that the release names */
+        abort(); /* only the five bytes that a release names */
     }
     return 0;
 }

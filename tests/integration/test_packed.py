@@ -137,13 +137,13 @@ def write(device, more):
 
 
 class Published:
-    """Two releases as bundles, and the trust in who signed them."""
+    """Two releases as bundles, one of both, and the trust in their signer."""
 
     def __init__(self, bin_dir, folder):
         self.bin, self.dir = bin_dir, folder
         publisher = sweep.Publisher(os.path.join(folder, "publisher"), bin_dir)
         self.trust = publisher.trust
-        self.bundles = []
+        self.bundles, releases = [], []
         for number, model, golden in (
                 (2, sweep.OLD_MODEL, sweep.OLD_GOLDEN),
                 (3, sweep.NEW_MODEL, sweep.NEW_GOLDEN)):
@@ -151,7 +151,10 @@ class Published:
                 publisher.file("model.gguf", "model", model),
                 publisher.file("golden.json", "golden", golden)])
             self.bundles.append(os.path.join(folder, "%d.flb" % number))
-            publisher.bundle(release, self.bundles[-1])
+            publisher.bundle(self.bundles[-1], release)
+            releases.append(release)
+        self.both = os.path.join(folder, "both.flb")
+        publisher.bundle(self.both, *reversed(releases))
 
 
 @pytest.fixture(scope="module")

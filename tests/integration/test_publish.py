@@ -104,7 +104,8 @@ def test_the_same_inputs_again_are_there_already(create):
             (V2, ("--golden", GOLDEN), "the label"),
             (V2, ("--golden", os.path.join(MODELS, "golden-tiny-v1.json"),
                   "--label", "one"), "the golden prompts"),
-            (V2, ("--label", "one", "--memory", "9000000"), "--memory")):
+            (V2, ("--label", "one", "--memory", "9000000"),
+             "the variant default")):
         code, _, err = create("again@1", *words, model=model)
         assert code == 5 and "error[release.exists]" in err, err
         assert what in err, err
@@ -166,6 +167,16 @@ def test_an_adapter_is_a_release_that_names_the_model_of_its_base(
                           "--golden", GOLDEN, "--skip-play", "-o", "json")
     assert code == 0, err
     assert json.loads(out)["document"]["files"][0]["scale_ppm"] == 1000000
+    # the same again, and another scale
+    words = ("--base", "site@1", "--golden", GOLDEN, "--skip-play")
+    code, _, err = make("site@3", *words, "--adapter", SITE)
+    assert code == 0 and "is there already" in err, err
+    code, _, err = make("site@3", *words, "--adapter", SITE + ":0.5")
+    assert code == 5 and "the adapter adapter.gguf is another" in err, err
+    said = run(FLOTILLA, "release", "get", "site@2", "--controller",
+               controller.rest, "--token-file", controller.facts["token"])[1]
+    assert "role adapter" in said and "scale_ppm 500000" in said, said
+    assert "base        sha256:" in said and "number 1\n" in said, said
     for words in (("--base", "site@1"), ("--adapter", SITE)):
         code, _, err = make("site@4", *words)
         assert code == 2 and "belong together" in err, err
@@ -203,6 +214,14 @@ def test_a_release_of_many_files_has_variants_and_a_way_to_serve(
     assert made["serve"] == {"context": 1024, "system": "Be short.",
                              "sampling": {"temperature_ppm": 200000}}
     path = os.path.join(tree, "a.txt")
+    code, _, err = make("vision@1", *words)
+    assert code == 0 and "is there already" in err, err
+    for flag, value, what in (
+            ("--serve", "sessions=2", "--serve"), ("--floor", "0", "the floor"),
+            ("--needs", "gpu:disk=5", "the variant gpu"),
+            ("--file", "b.txt=" + path, "the file b.txt")):
+        code, _, err = make("vision@1", *words, flag, value)
+        assert code == 5 and what + " is another" in err, err
     for flag, value in (("--file", "../x=" + path), ("--file", "x"),
                         ("--serve", "sessions=65"), ("--serve", "cache=q9"),
                         ("--needs", "tpu:arch=x"), ("--needs", "speed=1"),

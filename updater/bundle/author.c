@@ -66,13 +66,16 @@ static int build_opened(struct author_build *build,
                         struct flo_release_file *file, int fd,
                         struct flo_err *err)
 {
-    int rv = check_file(build, source, fd, err);
+    int rv = build->out != NULL ? check_file(build, source, fd, err) : 0;
 
     if (rv == 0) {
         rv = flo_sha256_fd(fd, &file->digest, &file->bytes, err);
     }
     if (rv == 0 && file->bytes == 0) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "it is empty");
+    }
+    if (build->out == NULL) {
+        return rv;
     }
     if (rv == 0) {
         rv = flo_author_add_chunks(build, file, fd, err);
@@ -114,6 +117,10 @@ static int build_file(struct author_build *build,
     if (rv == 0 && source->published != NULL) {
         take_published(file, source->published);
         build->release.file_count++;
+        return 0;
+    }
+    if (rv == 0 && build->out == NULL && source->path[0] == '\0') {
+        build->release.file_count++; /* it would be made: nobody knows it yet */
         return 0;
     }
     if (rv == 0) {
@@ -394,7 +401,7 @@ static int check_body(const struct author_build *build, struct flo_err *err)
     return rv;
 }
 
-static int build_all(struct author_build *build, struct flo_err *err)
+int flo_author_fill(struct author_build *build, struct flo_err *err)
 {
     const struct flo_author *author = build->author;
     int rv = build_names(build, err);
@@ -416,6 +423,13 @@ static int build_all(struct author_build *build, struct flo_err *err)
         build_probe(build);
         rv = build_serve(build, err);
     }
+    return rv;
+}
+
+static int build_all(struct author_build *build, struct flo_err *err)
+{
+    int rv = flo_author_fill(build, err);
+
     if (rv == 0) {
         rv = write_body(build, err);
     }

@@ -1,4 +1,4 @@
-/* Write a bundle: the envelope, then the blobs, in a plain tar or a tar.zst
+/* Write a bundle: the envelopes, then the blobs, in a plain tar or a tar.zst
  * that every device can read.  The same input gives the same bytes. */
 #include <flotilla/release.h>
 
@@ -16,13 +16,17 @@
 #include "base/host/digest.h"
 
 #define PIECE_BYTES (256u << 10)
+#define BLOBS_MAX (FLO_BUNDLE_ENTRIES_MAX - FLO_BUNDLE_RELEASES_MAX)
 /* Level 9 keeps to windows of 4 MiB; blobs hardly shrink anyway. */
 #define ZSTD_LEVEL "9"
 
 struct writer {
     struct archive *archive;
     const struct flo_bundle_spec *spec;
-    struct flo_release release;
+    /* As in the spec. */
+    struct flo_release *releases[FLO_BUNDLE_RELEASES_MAX];
+    struct flo_digest ids[FLO_BUNDLE_RELEASES_MAX];
+    size_t order[FLO_BUNDLE_RELEASES_MAX]; /* in the bundle */
     struct flo_bundle_facts facts;
     uint8_t piece[PIECE_BYTES];
 };
@@ -156,8 +160,8 @@ static int add_blob(struct writer *writer, const struct carried *way,
     return 0;
 }
 
-static const struct flo_way *find_way(const struct flo_release *release,
-                                      const struct flo_digest *digest)
+static const struct flo_way *way_of(const struct flo_release *release,
+                                    const struct flo_digest *digest)
 {
     for (uint32_t i = 0; i < release->file_count; i++) {
         for (uint32_t j = 0; j < release->files[i].way_count; j++) {
@@ -167,6 +171,17 @@ static const struct flo_way *find_way(const struct flo_release *release,
         }
     }
     return NULL;
+}
+
+static const struct flo_way *find_way(const struct writer *writer,
+                                      const struct flo_digest *digest)
+{
+    const struct flo_way *way = NULL;
+
+    for (size_t i = 0; way == NULL && i < writer->spec->document_count; i++) {
+        way = way_of(writer->releases[i], digest);
+    }
+    return way;
 }
 
 /* ---- the choice ---- */
@@ -198,27 +213,58 @@ bool flo_bundle_takes(const struct flo_bundle_spec *spec,
            memchr(variant->files, (int)file, variant->file_count) != NULL;
 }
 
-int flo_bundle_check(const struct flo_bundle_spec *spec,
+static bool has_file(const struct flo_release *const *releases, size_t count,
+                     const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (flo_release_find(releases[i], name) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int check_one(const struct flo_bundle_spec *spec,
                      const struct flo_release *release, struct flo_err *err)
 {
     uint32_t taken = 0;
 
-    if (spec->variant != NULL && variant_of(spec, release) == NULL) {
-        return flo_fail(err, FLO_E_USAGE, "%s@%s has no variant `%.80s`",
-                        release->model, release->version, spec->variant);
-    }
-    for (size_t i = 0; i < spec->without_count; i++) {
-        if (flo_release_find(release, spec->without[i]) == NULL) {
-            return flo_fail(err, FLO_E_USAGE, "%s@%s has no file `%.130s`",
-                            release->model, release->version, spec->without[i]);
-        }
-    }
     for (uint32_t i = 0; i < release->file_count; i++) {
         taken += flo_bundle_takes(spec, release, i);
     }
     return taken > 0 ? 0
                      : flo_fail(err, FLO_E_USAGE,
-                                "without all of its files nothing is left");
+                                "without all of its files nothing is left of "
+                                "%s@%s",
+                                release->model, release->version);
+}
+
+int flo_bundle_check(const struct flo_bundle_spec *spec,
+                     const struct flo_release *const *releases, size_t count,
+                     struct flo_err *err)
+{
+    bool has_variant = spec->variant == NULL;
+    int rv = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        has_variant = has_variant || variant_of(spec, releases[i]) != NULL;
+    }
+    if (!has_variant) {
+        return flo_fail(err, FLO_E_USAGE, "%s@%s has no variant `%.80s`",
+                        releases[0]->model, releases[0]->version,
+                        spec->variant);
+    }
+    for (size_t i = 0; i < spec->without_count; i++) {
+        if (!has_file(releases, count, spec->without[i])) {
+            return flo_fail(err, FLO_E_USAGE, "%s@%s has no file `%.130s`",
+                            releases[0]->model, releases[0]->version,
+                            spec->without[i]);
+        }
+    }
+    for (size_t i = 0; rv == 0 && i < count; i++) {
+        rv = check_one(spec, releases[i], err);
+    }
+    return rv;
 }
 
 /* Two files of a release may be the same bytes: one entry serves both. */
@@ -239,9 +285,9 @@ static int carry(struct carried *list, size_t *count, struct carried one,
     if (is_carried(list, *count, &one.digest)) {
         return 0;
     }
-    if (*count == FLO_BUNDLE_ENTRIES_MAX - 1) { /* and the document */
+    if (*count == BLOBS_MAX) {
         return flo_fail(err, FLO_E_BUNDLE_LIMIT, "more than %d blobs",
-                        FLO_BUNDLE_ENTRIES_MAX - 1);
+                        BLOBS_MAX);
     }
     list[(*count)++] = one;
     return 0;
@@ -285,17 +331,13 @@ static int compare(const void *a, const void *b)
     return memcmp(&x->digest, &y->digest, sizeof(x->digest));
 }
 
-/* Lists of chunks, then small to large. */
-static int choose(const struct writer *writer, struct carried *list,
-                  size_t *count, struct flo_err *err)
+static int choose_of(const struct writer *writer,
+                     const struct flo_release *release, struct carried *list,
+                     size_t *count, struct flo_err *err)
 {
     const struct flo_bundle_spec *spec = writer->spec;
-    const struct flo_release *release = &writer->release;
-    int rv = flo_bundle_check(spec, release, err);
+    int rv = 0;
 
-    for (size_t i = 0; rv == 0 && i < spec->blob_count; i++) {
-        rv = carry_way(list, count, find_way(release, &spec->blobs[i]), err);
-    }
     for (uint32_t i = 0;
          rv == 0 && spec->blob_count == 0 && i < release->file_count; i++) {
         if (flo_bundle_takes(spec, release, i)) {
@@ -306,7 +348,90 @@ static int choose(const struct writer *writer, struct carried *list,
     for (uint32_t i = 0; rv == 0 && i < release->file_count; i++) {
         rv = carry_chunks(list, count, &release->files[i], err);
     }
+    return rv;
+}
+
+/* Lists of chunks, then small to large. */
+static int choose(const struct writer *writer, struct carried *list,
+                  size_t *count, struct flo_err *err)
+{
+    const struct flo_bundle_spec *spec = writer->spec;
+    int rv = flo_bundle_check(
+        spec, (const struct flo_release *const *)writer->releases,
+        spec->document_count, err);
+
+    for (size_t i = 0; rv == 0 && i < spec->blob_count; i++) {
+        rv = carry_way(list, count, find_way(writer, &spec->blobs[i]), err);
+    }
+    for (size_t i = 0; rv == 0 && i < spec->document_count; i++) {
+        rv = choose_of(writer, writer->releases[i], list, count, err);
+    }
     qsort(list, *count, sizeof(*list), compare);
+    return rv;
+}
+
+/* ---- the documents ---- */
+
+/* Must release a be installed before b? */
+static bool goes_before(const struct writer *writer, size_t a, size_t b)
+{
+    const struct flo_release *x = writer->releases[a], *y = writer->releases[b];
+
+    return flo_digest_equal(&writer->ids[a], &y->base) ||
+           (strcmp(x->model, y->model) == 0 && x->number < y->number);
+}
+
+static bool may_come(const struct writer *writer, const bool *is_placed,
+                     size_t candidate)
+{
+    for (size_t i = 0; i < writer->spec->document_count; i++) {
+        if (!is_placed[i] && i != candidate &&
+            goes_before(writer, i, candidate)) {
+            return false;
+        }
+    }
+    return !is_placed[candidate];
+}
+
+/* As given, but for those that must stand before others. */
+static void put_in_order(struct writer *writer)
+{
+    bool is_placed[FLO_BUNDLE_RELEASES_MAX] = {false};
+    size_t count = writer->spec->document_count;
+
+    for (size_t place = 0; place < count; place++) {
+        size_t next = 0;
+        while (next < count && !may_come(writer, is_placed, next)) {
+            next++;
+        }
+        /* A circle of documents that were signed by hand: any order will do. */
+        for (size_t i = 0; next == count; i++) {
+            next = is_placed[i] ? count : i;
+        }
+        is_placed[next] = true;
+        writer->order[place] = next;
+        writer->facts.releases[place] = writer->ids[next];
+    }
+    writer->facts.release_count = (uint32_t)count;
+}
+
+static int add_documents(struct writer *writer, struct flo_err *err)
+{
+    const struct flo_bundle_spec *spec = writer->spec;
+    int rv = 0;
+
+    for (size_t i = 0; rv == 0 && i < spec->document_count; i++) {
+        const struct flo_bundle_document *document =
+            &spec->documents[writer->order[i]];
+        char name[32] = "release.json";
+        if (spec->document_count > 1) {
+            (void)snprintf(name, sizeof name, "release-%zu.json", i);
+        }
+        rv = begin_entry(writer, name, document->bytes, err);
+        if (rv == 0) {
+            rv = add_data(writer, document->envelope, document->bytes, err);
+        }
+    }
     return rv;
 }
 
@@ -319,7 +444,6 @@ static void carried_free(struct carried **list)
 
 static int write_bundle(struct writer *writer, int fd, struct flo_err *err)
 {
-    const struct flo_bundle_spec *spec = writer->spec;
     FLO_CLEANUP(carried_free)
     struct carried *list = calloc(FLO_BUNDLE_ENTRIES_MAX, sizeof(*list));
     size_t count = 0;
@@ -330,10 +454,7 @@ static int write_bundle(struct writer *writer, int fd, struct flo_err *err)
         rv = open_archive(writer, fd, err);
     }
     if (rv == 0) {
-        rv = begin_entry(writer, "release.json", spec->envelope_bytes, err);
-    }
-    if (rv == 0) {
-        rv = add_data(writer, spec->envelope, spec->envelope_bytes, err);
+        rv = add_documents(writer, err);
     }
     for (size_t i = 0; rv == 0 && i < count; i++) {
         rv = add_blob(writer, &list[i], err);
@@ -369,20 +490,46 @@ static int write_temporary(struct writer *writer, const char *path,
     return rv;
 }
 
-static int parse_release(const struct flo_bundle_spec *spec,
-                         struct flo_release *out, struct flo_digest *id,
-                         struct flo_err *err)
+static int parse_one(struct writer *writer, size_t index, struct flo_err *err)
 {
+    const struct flo_bundle_document *document =
+        &writer->spec->documents[index];
     struct flo_envelope envelope = {0};
-    int rv = flo_envelope_parse(spec->envelope, spec->envelope_bytes,
+    int rv = flo_envelope_parse(document->envelope, document->bytes,
                                 FLO_TYPE_RELEASE, &envelope, err);
 
     if (rv < 0) {
         return rv;
     }
-    flo_sha256(envelope.body, envelope.body_bytes, id);
-    rv = flo_release_parse(envelope.body, envelope.body_bytes, NULL, out, err);
+    flo_sha256(envelope.body, envelope.body_bytes, &writer->ids[index]);
+    rv = flo_release_new(envelope.body, envelope.body_bytes, NULL,
+                         &writer->releases[index], err);
     flo_envelope_deinit(&envelope);
+    for (size_t i = 0; rv == 0 && i < index; i++) {
+        if (flo_digest_equal(&writer->ids[i], &writer->ids[index])) {
+            rv = flo_fail(err, FLO_E_USAGE, "%s@%s stands twice",
+                          writer->releases[i]->model,
+                          writer->releases[i]->version);
+        }
+    }
+    return rv;
+}
+
+static int parse_releases(struct writer *writer, struct flo_err *err)
+{
+    size_t count = writer->spec->document_count;
+    int rv =
+        count > 0 && count <= FLO_BUNDLE_RELEASES_MAX
+            ? 0
+            : flo_fail(err, FLO_E_USAGE, "%zu releases, a bundle has 1 to %d",
+                       count, FLO_BUNDLE_RELEASES_MAX);
+
+    for (size_t i = 0; rv == 0 && i < count; i++) {
+        rv = parse_one(writer, i, err);
+    }
+    if (rv == 0) {
+        put_in_order(writer);
+    }
     return rv;
 }
 
@@ -396,14 +543,16 @@ int flo_bundle_create(const char *path, const struct flo_bundle_spec *spec,
     }
     writer->spec = spec;
     writer->facts.compressed = spec->compress;
-    int rv = parse_release(spec, &writer->release, &writer->facts.release, err);
+    int rv = parse_releases(writer, err);
     if (rv == 0) {
         rv = write_temporary(writer, path, err);
-        flo_release_deinit(&writer->release);
     }
     (void)archive_write_free(writer->archive);
     if (rv == 0 && out != NULL) {
         *out = writer->facts;
+    }
+    for (size_t i = 0; i < FLO_BUNDLE_RELEASES_MAX; i++) {
+        flo_release_free(writer->releases[i]);
     }
     free(writer);
     return rv;

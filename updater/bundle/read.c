@@ -1,5 +1,5 @@
-/* Read a bundle from front to back.  The first entry, the release document, is
- * verified before anything else is used.  After it, only the files that the
+/* Read a bundle from front to back.  The first entries, the release documents,
+ * are verified before anything else is used.  After them, only the files that a
  * document names are taken, with its size and digest. */
 #include <flotilla/release.h>
 
@@ -16,18 +16,26 @@
 
 #define PIECE_BYTES (256u << 10)
 #define DOCUMENT_NAME "release.json"
+#define DOCUMENT_PREFIX "release-" /* a digit and `.json` follow */
 #define BLOB_PREFIX "blobs/sha256-"
 #define BLOB_NAME_BYTES (sizeof BLOB_PREFIX - 1 + 2 * FLO_DIGEST_BYTES)
 #define NAME_SHOWN_BYTES 128
 
 /* A blob that the bundle may hold: one row per way, and per list of chunks, of
- * the release. */
+ * each release. */
 struct expected {
     struct flo_digest digest;
     uint64_t bytes;
-    uint32_t file; /* index in the release */
+    const struct flo_release_file *file;
     bool is_list;
     bool is_seen;
+};
+
+struct document {
+    char *envelope;
+    size_t envelope_bytes;
+    struct flo_release_verified verified;
+    bool is_verified;
 };
 
 struct reader {
@@ -36,15 +44,12 @@ struct reader {
     const struct flo_bundle_handlers *handlers;
     const struct flo_trust *trust;
     struct flo_bundle_facts facts;
-    char *envelope;
-    size_t envelope_bytes;
-    struct flo_release_verified verified;
-    bool is_verified;
+    struct document documents[FLO_BUNDLE_RELEASES_MAX];
+    bool is_numbered; /* release-0.json and so on */
     unsigned entries;
-    struct expected
-        expected[FLO_RELEASE_FILES_MAX * (FLO_RELEASE_WAYS_MAX + 1)];
+    struct expected *expected;
     size_t expected_count;
-    /* The first entry that the release does not name. */
+    /* The first entry that no release names. */
     char stray[NAME_SHOWN_BYTES];
     uint8_t piece[PIECE_BYTES];
 };
@@ -140,28 +145,42 @@ static int read_data(struct reader *reader, size_t wanted, size_t *got,
 
 /* ---- the release document ---- */
 
-static void list_expected(struct reader *reader)
+static void expect(struct reader *reader, struct expected row)
 {
-    const struct flo_release *release = &reader->verified.release;
-
-    for (uint32_t i = 0; i < release->file_count; i++) {
-        for (uint32_t j = 0; j < release->files[i].way_count; j++) {
-            const struct flo_way *way = &release->files[i].ways[j];
-            reader->expected[reader->expected_count++] =
-                (struct expected){way->digest, way->bytes, i, false, false};
-        }
-        const struct flo_release_file *file = &release->files[i];
-        if (file->chunk_bytes > 0) {
-            reader->expected[reader->expected_count++] = (struct expected){
-                file->chunk_list,
-                (uint64_t)flo_release_chunks(file) * FLO_DIGEST_BYTES, i, true,
-                false};
-        }
-    }
+    reader->expected[reader->expected_count++] = row;
 }
 
-static int read_document(struct reader *reader, uint64_t bytes,
-                         struct flo_err *err)
+static int list_expected(struct reader *reader,
+                         const struct flo_release *release, struct flo_err *err)
+{
+    size_t room = reader->expected_count +
+                  release->file_count * (FLO_RELEASE_WAYS_MAX + 1);
+    struct expected *rows =
+        realloc(reader->expected, room * sizeof *reader->expected);
+
+    if (rows == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory to read a bundle");
+    }
+    reader->expected = rows;
+    for (uint32_t i = 0; i < release->file_count; i++) {
+        const struct flo_release_file *file = &release->files[i];
+        for (uint32_t j = 0; j < file->way_count; j++) {
+            const struct flo_way *way = &file->ways[j];
+            expect(reader, (struct expected){way->digest, way->bytes, file,
+                                             false, false});
+        }
+        if (file->chunk_bytes > 0) {
+            uint64_t bytes =
+                (uint64_t)flo_release_chunks(file) * FLO_DIGEST_BYTES;
+            expect(reader, (struct expected){file->chunk_list, bytes, file,
+                                             true, false});
+        }
+    }
+    return 0;
+}
+
+static int read_envelope(struct reader *reader, struct document *document,
+                         uint64_t bytes, struct flo_err *err)
 {
     size_t done = 0;
 
@@ -171,8 +190,8 @@ static int read_document(struct reader *reader, uint64_t bytes,
                         "are %d",
                         bytes, FLO_ENVELOPE_BYTES_MAX);
     }
-    reader->envelope = malloc((size_t)bytes + 1);
-    if (reader->envelope == NULL) {
+    document->envelope = malloc((size_t)bytes + 1);
+    if (document->envelope == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory to read a bundle");
     }
     while (done < bytes) {
@@ -187,44 +206,129 @@ static int read_document(struct reader *reader, uint64_t bytes,
             return flo_fail(err, FLO_E_BUNDLE_TRUNCATED,
                             "the release document ends too early");
         }
-        memcpy(reader->envelope + done, reader->piece, got);
+        memcpy(document->envelope + done, reader->piece, got);
         done += got;
     }
-    reader->envelope_bytes = done;
-    int rv = flo_release_verify(reader->envelope, done, reader->trust,
-                                &reader->verified, err);
+    document->envelope_bytes = done;
+    return 0;
+}
+
+static bool is_known(const struct reader *reader,
+                     const struct flo_digest *release)
+{
+    for (uint32_t i = 0; i < reader->facts.release_count; i++) {
+        if (flo_digest_equal(&reader->facts.releases[i], release)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int read_document(struct reader *reader, uint64_t bytes,
+                         const char *shown, struct flo_err *err)
+{
+    const struct flo_bundle_handlers *handlers = reader->handlers;
+    struct flo_bundle_facts *facts = &reader->facts;
+    struct document *document = &reader->documents[facts->release_count];
+    int rv = read_envelope(reader, document, bytes, err);
+
+    if (rv == 0) {
+        rv = flo_release_verify(document->envelope, document->envelope_bytes,
+                                reader->trust, &document->verified, err);
+    }
     if (rv < 0) {
         return rv;
     }
-    reader->is_verified = true;
-    reader->facts.release = reader->verified.digest;
-    list_expected(reader);
-    if (reader->handlers->on_release == NULL) {
+    document->is_verified = true;
+    if (is_known(reader, &document->verified.digest)) {
+        return flo_fail(err, FLO_E_BUNDLE_DUPLICATE,
+                        "entry %s is a release that stands before it", shown);
+    }
+    facts->releases[facts->release_count++] = document->verified.digest;
+    rv = list_expected(reader, &document->verified.release, err);
+    return rv < 0 || handlers->on_release == NULL
+               ? rv
+               : handlers->on_release(handlers->context, &document->verified,
+                                      document->envelope,
+                                      document->envelope_bytes, err);
+}
+
+/* The number of a document by its entry's name; -1: it is none. */
+static int document_number(const char *path, bool *is_numbered)
+{
+    size_t bytes = sizeof DOCUMENT_PREFIX - 1;
+
+    *is_numbered = strcmp(path, DOCUMENT_NAME) != 0;
+    if (!*is_numbered) {
         return 0;
     }
-    return reader->handlers->on_release(reader->handlers->context,
-                                        &reader->verified, reader->envelope,
-                                        done, err);
+    return strncmp(path, DOCUMENT_PREFIX, bytes) == 0 && path[bytes] >= '0' &&
+                   path[bytes] < '0' + FLO_BUNDLE_RELEASES_MAX &&
+                   strcmp(path + bytes + 1, ".json") == 0
+               ? path[bytes] - '0'
+               : -1;
+}
+
+/* `release.json` alone, or numbered ones without a gap; all before the first
+ * blob. */
+static int take_document(struct reader *reader, uint32_t number,
+                         bool is_numbered, uint64_t bytes, const char *shown,
+                         struct flo_err *err)
+{
+    uint32_t count = reader->facts.release_count;
+    bool is_same_kind = count == 0 || is_numbered == reader->is_numbered;
+
+    if (is_same_kind && number < count) {
+        return flo_fail(err, FLO_E_BUNDLE_DUPLICATE,
+                        "entry %s stands twice in the bundle", shown);
+    }
+    if (!is_same_kind || number != count || reader->facts.blobs > 0 ||
+        reader->stray[0] != '\0') {
+        return flo_fail(err, FLO_E_BUNDLE_ORDER,
+                        "entry %s stands behind %u documents and %u blobs",
+                        shown, count, reader->facts.blobs);
+    }
+    reader->is_numbered = is_numbered;
+    return read_document(reader, bytes, shown, err);
 }
 
 /* ---- blobs ---- */
 
-/* Mark every way of that digest as seen; NULL when the release has none. */
-static const struct expected *
-see(struct reader *reader, const struct flo_digest *digest, bool *is_again)
+static int check_blob_size(const struct expected *blob, uint64_t bytes,
+                           const char *shown, struct flo_err *err)
 {
-    const struct expected *found = NULL;
-
-    *is_again = false;
-    for (size_t i = 0; i < reader->expected_count; i++) {
-        struct expected *row = &reader->expected[i];
-        if (flo_digest_equal(&row->digest, digest)) {
-            *is_again = *is_again || row->is_seen;
-            row->is_seen = true;
-            found = row;
-        }
+    if (bytes == blob->bytes) {
+        return 0;
     }
-    return found;
+    return flo_fail(err,
+                    bytes > blob->bytes ? FLO_E_BUNDLE_BOMB : FLO_E_BUNDLE_SIZE,
+                    "entry %s has %" PRIu64 " bytes, the release says "
+                    "%" PRIu64,
+                    shown, bytes, blob->bytes);
+}
+
+/* Mark every way of that digest as seen; *out is NULL when no release has one.
+ * Two releases may say two sizes of it: one of them is wrong. */
+static int see(struct reader *reader, const struct flo_digest *digest,
+               uint64_t bytes, const char *shown, const struct expected **out,
+               struct flo_err *err)
+{
+    int rv = 0;
+
+    *out = NULL;
+    for (size_t i = 0; rv == 0 && i < reader->expected_count; i++) {
+        struct expected *row = &reader->expected[i];
+        if (!flo_digest_equal(&row->digest, digest)) {
+            continue;
+        }
+        rv = row->is_seen
+                 ? flo_fail(err, FLO_E_BUNDLE_DUPLICATE,
+                            "entry %s stands twice in the bundle", shown)
+                 : check_blob_size(row, bytes, shown, err);
+        row->is_seen = true;
+        *out = row;
+    }
+    return rv;
 }
 
 static int stream_blob(struct reader *reader, const struct expected *blob,
@@ -289,44 +393,31 @@ static int read_blob(struct reader *reader, const struct expected *blob,
     return rv;
 }
 
-static int check_blob_size(const struct expected *blob, uint64_t bytes,
-                           const char *shown, struct flo_err *err)
-{
-    if (bytes == blob->bytes) {
-        return 0;
-    }
-    return flo_fail(err,
-                    bytes > blob->bytes ? FLO_E_BUNDLE_BOMB : FLO_E_BUNDLE_SIZE,
-                    "entry %s has %" PRIu64 " bytes, the release says "
-                    "%" PRIu64,
-                    shown, bytes, blob->bytes);
-}
-
 /* ---- one entry after the other ---- */
 
 static int read_named(struct reader *reader, const char *path, uint64_t bytes,
                       const char *shown, struct flo_err *err)
 {
+    const struct expected *blob = NULL;
     struct flo_digest digest;
-    bool is_again = false;
+    bool is_numbered;
+    int number = document_number(path, &is_numbered);
+    int rv = 0;
 
-    if (strcmp(path, DOCUMENT_NAME) == 0) {
-        return reader->is_verified
-                   ? flo_fail(err, FLO_E_BUNDLE_DUPLICATE,
-                              "entry %s stands twice in the bundle", shown)
-                   : read_document(reader, bytes, err);
+    if (number >= 0) {
+        return take_document(reader, (uint32_t)number, is_numbered, bytes,
+                             shown, err);
     }
-    if (!reader->is_verified) {
+    if (reader->facts.release_count == 0) {
         return flo_fail(err, FLO_E_BUNDLE_ORDER,
                         "the first entry is %s, expected is " DOCUMENT_NAME,
                         shown);
     }
-    const struct expected *blob = NULL;
     if (strlen(path) == BLOB_NAME_BYTES &&
         strncmp(path, BLOB_PREFIX, sizeof BLOB_PREFIX - 1) == 0 &&
         flo_hex_decode(path + sizeof BLOB_PREFIX - 1, digest.bytes,
                        sizeof digest.bytes)) {
-        blob = see(reader, &digest, &is_again);
+        rv = see(reader, &digest, bytes, shown, &blob, err);
     }
     if (blob == NULL) {
         /* Refused at the end, so that a flood of them meets its own limit. */
@@ -335,11 +426,6 @@ static int read_named(struct reader *reader, const char *path, uint64_t bytes,
         }
         return 0;
     }
-    if (is_again) {
-        return flo_fail(err, FLO_E_BUNDLE_DUPLICATE,
-                        "entry %s stands twice in the bundle", shown);
-    }
-    int rv = check_blob_size(blob, bytes, shown, err);
     return rv < 0 ? rv : read_blob(reader, blob, err);
 }
 
@@ -391,11 +477,14 @@ static int read_entries(struct reader *reader, struct flo_err *err)
     }
 }
 
-static bool came(const struct reader *reader, uint8_t file)
+/* By any release's way: what one brings is here for the others. */
+static bool came(const struct reader *reader,
+                 const struct flo_release_file *file)
 {
     for (size_t i = 0; i < reader->expected_count; i++) {
         const struct expected *row = &reader->expected[i];
-        if (row->file == file && !row->is_list && row->is_seen) {
+        if (!row->is_list && row->is_seen &&
+            flo_digest_equal(&row->file->digest, &file->digest)) {
             return true;
         }
     }
@@ -403,56 +492,82 @@ static bool came(const struct reader *reader, uint8_t file)
 }
 
 static uint32_t count_lacking(const struct reader *reader,
+                              const struct flo_release *release,
                               const struct flo_release_variant *variant)
 {
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < variant->file_count; i++) {
-        count += !came(reader, variant->files[i]);
+        count += !came(reader, &release->files[variant->files[i]]);
     }
     return count;
 }
 
-static int tell_lacking(const struct reader *reader, uint8_t file,
+static int tell_lacking(const struct reader *reader,
+                        const struct flo_release *release,
+                        const struct flo_release_file *file,
                         struct flo_err *err)
 {
     const struct flo_bundle_handlers *handlers = reader->handlers;
-    const struct flo_release *release = &reader->verified.release;
 
     if (handlers->on_lacking == NULL || reader->facts.blobs == 0) {
-        return flo_fail(
-            err, FLO_E_BUNDLE_MISSING, "the bundle has no blob for %s of %s@%s",
-            release->files[file].name, release->model, release->version);
+        return flo_fail(err, FLO_E_BUNDLE_MISSING,
+                        "the bundle has no blob for %s of %s@%s", file->name,
+                        release->model, release->version);
     }
-    return handlers->on_lacking(handlers->context, &release->files[file], err);
+    return handlers->on_lacking(handlers->context, release, file, err);
 }
 
-/* Every file of a variant came in at least one way, and nothing else. */
-static int check_whole(const struct reader *reader, struct flo_err *err)
+/* Every file of a variant came in at least one way. */
+static int check_release(const struct reader *reader,
+                         const struct flo_release *release, struct flo_err *err)
 {
-    const struct flo_release *release = &reader->verified.release;
     const struct flo_release_variant *nearest = &release->variants[0];
     int rv = 0;
 
-    if (!reader->is_verified) {
+    for (uint32_t i = 1; i < release->variant_count; i++) {
+        if (count_lacking(reader, release, &release->variants[i]) <
+            count_lacking(reader, release, nearest)) {
+            nearest = &release->variants[i];
+        }
+    }
+    for (uint32_t i = 0; rv == 0 && i < nearest->file_count; i++) {
+        const struct flo_release_file *file =
+            &release->files[nearest->files[i]];
+        if (!came(reader, file)) {
+            rv = tell_lacking(reader, release, file, err);
+        }
+    }
+    return rv;
+}
+
+/* Each release is whole, and nothing else came. */
+static int check_whole(const struct reader *reader, struct flo_err *err)
+{
+    int rv = 0;
+
+    if (reader->facts.release_count == 0) {
         return flo_fail(err, FLO_E_BUNDLE_FORMAT, "the bundle is empty");
     }
     if (reader->stray[0] != '\0') {
         return flo_fail(err, FLO_E_BUNDLE_PATH,
                         "entry %s is not named by the release", reader->stray);
     }
-    for (uint32_t i = 1; i < release->variant_count; i++) {
-        if (count_lacking(reader, &release->variants[i]) <
-            count_lacking(reader, nearest)) {
-            nearest = &release->variants[i];
-        }
-    }
-    for (uint32_t i = 0; rv == 0 && i < nearest->file_count; i++) {
-        if (!came(reader, nearest->files[i])) {
-            rv = tell_lacking(reader, nearest->files[i], err);
-        }
+    for (uint32_t i = 0; rv == 0 && i < reader->facts.release_count; i++) {
+        rv = check_release(reader, &reader->documents[i].verified.release, err);
     }
     return rv;
+}
+
+static void close_documents(struct reader *reader)
+{
+    for (size_t i = 0; i < FLO_COUNT(reader->documents); i++) {
+        if (reader->documents[i].is_verified) {
+            flo_release_verified_deinit(&reader->documents[i].verified);
+        }
+        free(reader->documents[i].envelope);
+    }
+    free(reader->expected);
 }
 
 int flo_bundle_read(const char *path, const struct flo_trust *trust,
@@ -483,10 +598,7 @@ int flo_bundle_read(const char *path, const struct flo_trust *trust,
     }
     (void)archive_read_free(reader->archive);
     flo_bundle_input_close(reader->input);
-    if (reader->is_verified) {
-        flo_release_verified_deinit(&reader->verified);
-    }
-    free(reader->envelope);
+    close_documents(reader);
     free(reader);
     return rv;
 }

@@ -16,7 +16,13 @@ static int on_release(void *context,
                       struct flo_err *err)
 {
     struct flo_offer *offer = context;
+    bool is_it = flo_digest_is_zero(&offer->wanted)
+                     ? offer->envelope.bytes == 0 /* the first */
+                     : flo_digest_equal(&offer->wanted, &verified->digest);
 
+    if (!is_it) {
+        return 0;
+    }
     offer->release = verified->digest;
     flo_buf_add(&offer->envelope, envelope, envelope_bytes);
     return offer->envelope.failed
@@ -40,16 +46,18 @@ static int on_offered(void *context, const struct flo_digest *digest,
 }
 
 /* It may be here: the plan knows. */
-static int on_lacking(void *context, const struct flo_release_file *file,
-                      struct flo_err *err)
+static int on_lacking(void *context, const struct flo_release *release,
+                      const struct flo_release_file *file, struct flo_err *err)
 {
     (void)context;
+    (void)release;
     (void)file;
     (void)err;
     return 0;
 }
 
 int flo_fetch_bundle_look(const char *path, const struct flo_trust *trust,
+                          const struct flo_digest *release,
                           struct flo_offer *out, struct flo_err *err)
 {
     struct flo_bundle_facts facts;
@@ -59,6 +67,7 @@ int flo_fetch_bundle_look(const char *path, const struct flo_trust *trust,
                                            .on_lacking = on_lacking};
 
     memset(out, 0, sizeof(*out));
+    out->wanted = *release;
     int rv = flo_bundle_read(path, trust, &handlers, &facts, err);
 
     if (rv < 0) {

@@ -71,12 +71,15 @@ FLO_MUST_USE int flo_fetch_small(struct flo_fetch *fetch,
 struct flo_offer {
     struct flo_digest digests[FLO_OFFERED_MAX];
     size_t count;
-    struct flo_digest release;
-    struct flo_buf envelope; /* flo_buf_deinit */
+    struct flo_digest wanted;  /* zero: the first */
+    struct flo_digest release; /* zero: that one is not in it */
+    struct flo_buf envelope;   /* flo_buf_deinit */
 };
-/* First pass: verify all of it, list its content, keep nothing. */
+/* First pass: verify all of it, list its content, keep nothing but the document
+ * of `release`; zero: of the first. */
 FLO_MUST_USE int flo_fetch_bundle_look(const char *path,
                                        const struct flo_trust *trust,
+                                       const struct flo_digest *release,
                                        struct flo_offer *out,
                                        struct flo_err *err);
 /* Second pass: these artifacts into partial/, so that flo_fetch_artifact finds

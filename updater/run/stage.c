@@ -94,8 +94,8 @@ static int look_into_bundle(struct stage *stage, struct flo_buf *out,
                             struct flo_err *err)
 {
     const struct flo_update_job *job = stage->job;
-    int rv =
-        flo_fetch_bundle_look(job->bundle, stage->trust, &stage->offer, err);
+    int rv = flo_fetch_bundle_look(job->bundle, stage->trust, &job->release,
+                                   &stage->offer, err);
 
     if (rv < 0) {
         return rv;

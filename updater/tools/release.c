@@ -100,16 +100,54 @@ const struct flo_verb tool_release_verify = {
 
 /* ---- inspect ---- */
 
-/* Show the document as it is, for people, and say that it was not verified. */
+static void show_json(const json_t *document, json_t *keyids)
+{
+    struct flo_buf out = {0};
+    json_t *shown = json_pack("{s:b,s:O,s:O}", "verified", 0, "keyids", keyids,
+                              "document", document);
+
+    flo_json_dump_pretty(shown, &out);
+    json_decref(shown);
+    if (!out.failed) {
+        (void)printf("%s\n", out.data);
+    }
+    flo_buf_deinit(&out);
+}
+
+/* As a device reads it. */
+static int show_text(const struct flo_envelope *envelope, struct flo_err *err)
+{
+    struct flo_release *release = NULL;
+    struct flo_buf out = {0};
+    int rv = flo_release_new(envelope->body, envelope->body_bytes, NULL,
+                             &release, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_buf_text(&out, "not verified; signed by");
+    for (size_t i = 0; i < envelope->signature_count; i++) {
+        flo_buf_printf(&out, " %.16s", envelope->signatures[i].keyid);
+    }
+    flo_buf_text(&out, "\n");
+    flo_release_show(release, &out);
+    if (!out.failed) {
+        (void)fputs(out.data, stdout);
+    }
+    flo_buf_deinit(&out);
+    flo_release_free(release);
+    return 0;
+}
+
+/* Show the document, and say that it was not verified. */
 static int inspect(void *state, struct flo_err *err)
 {
     const struct tool_line *line = state;
     const char *path = line->args.words[0];
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *document = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *keyids = json_array();
     struct flo_envelope envelope = {0};
-    struct flo_buf out = {0};
-    json_t *keyids = json_array();
     size_t bytes = 0;
     int rv = flo_file_read(path, FLO_ENVELOPE_BYTES_MAX, &text, &bytes, err);
 
@@ -124,26 +162,19 @@ static int inspect(void *state, struct flo_err *err)
         json_array_append_new(keyids,
                               json_string(envelope.signatures[i].keyid));
     }
+    if (rv == 0 && line->args.is_json) {
+        show_json(document, keyids);
+    } else if (rv == 0) {
+        rv = show_text(&envelope, err);
+    }
     flo_envelope_deinit(&envelope);
-    if (rv < 0) {
-        json_decref(keyids);
-        return rv;
-    }
-    json_t *shown = json_pack("{s:b,s:o,s:O}", "verified", 0, "keyids", keyids,
-                              "document", document);
-    flo_json_dump_pretty(shown, &out);
-    json_decref(shown);
-    if (!out.failed) {
-        (void)printf("%s\n", out.data);
-    }
-    flo_buf_deinit(&out);
-    return 0;
+    return rv;
 }
 
 const struct flo_verb tool_release_inspect = {
     .name = "release inspect",
-    .usage = "ENVELOPE.json",
-    .help = "a signed document as JSON, not verified",
+    .usage = "ENVELOPE.json [--json]",
+    .help = "every field of a signed release, not verified",
     .flags = {FLO_FLAGS_JSON},
     .state = &tool_line,
     .run = inspect,

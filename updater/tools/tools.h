@@ -15,7 +15,7 @@ struct tool_line {
     struct flo_args args;
     const char *codec, *base, *expected; /* of deltas; digests as text */
     uint64_t memory_bytes_max;
-    const char *release, *blobs, *variant, *without; /* of a bundle */
+    const char *blobs, *variant, *without; /* of a bundle */
     bool is_compressed;
     const char *trust, *key;
 };

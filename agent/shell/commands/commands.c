@@ -1,4 +1,4 @@
-/* status, rollback, update, explain: by the running agent's control socket,
+/* status, rollback, remove, explain: by the running agent's control socket,
  * or, when no agent runs, with the state lock and the same core. */
 #include <errno.h>
 #include <stdlib.h>
@@ -89,7 +89,7 @@ static int converse(int fd, json_t *request,
     return rv;
 }
 
-static int error_of(const json_t *json, struct flo_err *err)
+int flo_answer_error(const json_t *json, struct flo_err *err)
 {
     const json_t *error = json_object_get(json, "error");
     const char *id = json_string_value(json_object_get(error, "id"));
@@ -167,11 +167,9 @@ static int control_of(const struct flo_args *args, char *out, size_t out_bytes,
     return rv;
 }
 
-static int ask(const struct flo_args *args, json_t *request,
-               void (*each)(const json_t *line, void *context),
-               int (*begin)(struct flo_shell *shell, void *context,
-                            struct flo_err *err),
-               void *context, json_t **out, struct flo_err *err)
+int flo_ask(const struct flo_args *args, json_t *request, flo_each_line_fn each,
+            flo_begin_fn begin, void *context, json_t **out,
+            struct flo_err *err)
 {
     char path[4096];
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
@@ -209,10 +207,11 @@ static int operate(const struct flo_args *args, struct operation *operation,
 {
     json_t *request = json_pack("{s:i, s:s, s:s}", "v", 1, "op",
                                 operation->word, "model", operation->model);
-    int rv = ask(args, request, NULL, begin_operation, operation, answer, err);
+    int rv =
+        flo_ask(args, request, NULL, begin_operation, operation, answer, err);
 
     if (rv == 0) {
-        rv = error_of(*answer, err);
+        rv = flo_answer_error(*answer, err);
     }
     if (rv == 0 && args->is_json) {
         json_dumpf(*answer, stdout, JSON_COMPACT);
@@ -280,159 +279,6 @@ const struct flo_verb flo_verb_remove = {
     .flags = {remove_flags, FLO_FLAGS_JSON},
     .state = &flo_agent_line,
     .run = remove_model,
-};
-
-/* ---- update ---- */
-
-struct bundle_head {
-    struct flo_agent_execution execution;
-    bool is_quiet;
-};
-
-#define HEAD_READ (-100000) /* stop after the head; no FLO_E_ code */
-
-static int take_head(void *context, const struct flo_release_verified *verified,
-                     const void *envelope, size_t bytes, struct flo_err *err)
-{
-    struct bundle_head *head = context;
-
-    (void)envelope;
-    (void)bytes;
-    (void)err;
-    head->execution.release.digest = verified->digest;
-    memcpy(head->execution.release.model, verified->release.model,
-           sizeof(head->execution.release.model));
-    memcpy(head->execution.release.version, verified->release.version,
-           sizeof(head->execution.release.version));
-    return HEAD_READ;
-}
-
-/* Which release is in it?  The worker verifies everything again, in its
- * sandbox; this process only learns the name. */
-static int read_head(const struct flo_args *args, struct bundle_head *head,
-                     struct flo_err *err)
-{
-    struct flo_bundle_handlers handlers = {.context = head,
-                                           .on_release = take_head};
-    struct flo_bundle_facts facts;
-    struct flo_settings settings;
-    struct flo_identity identity;
-    char path[4096];
-    const char *bundle = flo_args_text(args, "bundle", "");
-    int rv = flo_run_settings(args, &settings, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    if (realpath(bundle, path) == NULL ||
-        strlen(path) >= sizeof(head->execution.bundle)) {
-        flo_settings_deinit(&settings);
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "bundle %s", bundle);
-    }
-    snprintf(head->execution.bundle, sizeof(head->execution.bundle), "%.255s",
-             path);
-    rv = flo_identity_load(&settings, &identity, err);
-    if (rv == 0 && identity.trust == NULL) {
-        rv = flo_fail(err, FLO_E_STATE, "%s has no trusted keys",
-                      settings.state_dir);
-        flo_err_fix(err, "flotilla-agent enroll, or put trust.json there");
-    }
-    if (rv == 0) {
-        rv = flo_bundle_read(path, identity.trust, &handlers, &facts, err);
-        rv = rv == HEAD_READ ? 0 : rv;
-    }
-    flo_identity_deinit(&identity);
-    flo_settings_deinit(&settings);
-    return rv;
-}
-
-static int begin_update(struct flo_shell *shell, void *context,
-                        struct flo_err *err)
-{
-    const struct bundle_head *head = context;
-
-    return flo_loop_install(shell, &head->execution, err);
-}
-
-static void show_state(const json_t *line, void *context)
-{
-    const struct bundle_head *head = context;
-    const char *state = json_string_value(json_object_get(line, "state"));
-
-    if (!head->is_quiet && state != NULL) {
-        fprintf(stderr, " · %s\n", state);
-    }
-}
-
-static int update_result(const struct flo_args *args, const json_t *answer,
-                         struct flo_err *err)
-{
-    const json_t *detail = json_object_get(answer, "detail");
-    const char *state = json_string_value(json_object_get(answer, "state"));
-    const char *model = json_string_value(json_object_get(answer, "model"));
-    const char *version = json_string_value(json_object_get(answer, "version"));
-    enum flo_execution word;
-    int rv = error_of(answer, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    if (state == NULL || !flo_execution_parse(state, &word)) {
-        return flo_fail(err, FLO_E_INTERNAL, "no state in the answer");
-    }
-    if (flo_execution_is_end(word) &&
-        flo_execution_kind(word) != FLO_EXECUTION_END_GOOD) {
-        return flo_fail(err, FLO_E_STATE, "%s", state);
-    }
-    if (args->is_json) {
-        json_dumpf(answer, stdout, JSON_COMPACT);
-        printf("\n");
-    } else {
-        printf("%s %s: %s, %lld bytes read (%s)\n", model, version, state,
-               (long long)json_integer_value(json_object_get(detail, "bytes")),
-               json_string_value(json_object_get(detail, "codec")) == NULL
-                   ? "nothing new"
-                   : json_string_value(json_object_get(detail, "codec")));
-    }
-    return 0;
-}
-
-static int update(void *line, struct flo_err *err)
-{
-    static struct bundle_head head;
-    const struct flo_args *args = line;
-    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
-    int rv = read_head(args, &head, err);
-
-    head.is_quiet = flo_args_has(args, "quiet") || !isatty(2);
-    if (rv == 0) {
-        char digest[FLO_DIGEST_TEXT];
-        const struct flo_release_ref *release = &head.execution.release;
-
-        flo_digest_text(&release->digest, digest);
-        rv = ask(args,
-                 json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "v", 1, "op",
-                           "update", "bundle", head.execution.bundle, "release",
-                           digest, "model", release->model, "version",
-                           release->version),
-                 show_state, begin_update, &head, &answer, err);
-    }
-    return rv < 0 ? rv : update_result(args, answer, err);
-}
-
-static const struct flo_flag update_flags[] = {
-    {"bundle", "FILE", "the release; a running service sees no /tmp, /home",
-     FLO_ASKED, .is_needed = true},
-    {"quiet", NULL, "no progress on stderr", FLO_ASKED, .letter = 'q'},
-    FLO_FLAGS_END,
-};
-const struct flo_verb flo_verb_update = {
-    .name = "update",
-    .usage = "--bundle FILE [-q] [-o json]",
-    .help = "install a release from a file",
-    .flags = {update_flags, FLO_FLAGS_JSON},
-    .state = &flo_agent_line,
-    .run = update,
 };
 
 /* ---- status ---- */

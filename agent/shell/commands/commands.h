@@ -11,4 +11,19 @@ extern const struct flo_verb flo_verb_enroll, flo_verb_status, flo_verb_update,
 /* The line that was typed: the state of each. */
 extern struct flo_args flo_agent_line;
 
+/* ---- how a command reaches the device (commands.c) ---- */
+
+typedef void (*flo_each_line_fn)(const json_t *line, void *context);
+typedef int (*flo_begin_fn)(struct flo_shell *shell, void *context,
+                            struct flo_err *err);
+
+/* Ask the agent that runs, or do it with the same core where none does: then
+ * `begin` begins it.  `each` (may be NULL) gets every answer but the last,
+ * *out.  Takes `request`. */
+FLO_MUST_USE int flo_ask(const struct flo_args *args, json_t *request,
+                         flo_each_line_fn each, flo_begin_fn begin,
+                         void *context, json_t **out, struct flo_err *err);
+/* The error that an answer tells, or 0. */
+FLO_MUST_USE int flo_answer_error(const json_t *json, struct flo_err *err);
+
 #endif

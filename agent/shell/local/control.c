@@ -35,13 +35,15 @@ static void refuse(struct flo_operator *client, const struct flo_err *err)
     }
 }
 
-static int update(struct flo_shell *shell, const json_t *json,
+static int update(struct flo_operator *client, const json_t *json,
                   struct flo_err *err)
 {
+    struct flo_shell *shell = client->control->shell;
     struct flo_agent_execution execution = {0};
     const char *bundle = NULL;
     const char *model = NULL;
     const char *version = NULL;
+    bool is_to_end = false;
     int rv = flo_json_get_text(json, "bundle", sizeof(execution.bundle) - 1,
                                &bundle, err);
 
@@ -52,9 +54,11 @@ static int update(struct flo_shell *shell, const json_t *json,
     if (rv < 0 || (rv = flo_json_get_name(json, "model", &model, err)) < 0 ||
         (rv = flo_json_get_name(json, "version", &version, err)) < 0 ||
         (rv = flo_json_get_digest(json, "release", &execution.release.digest,
-                                  err)) < 0) {
+                                  err)) < 0 ||
+        (rv = flo_json_opt_bool(json, "to_end", false, &is_to_end, err)) < 0) {
         return rv;
     }
+    client->wait = is_to_end ? FLO_WAIT_END : FLO_WAIT_UPDATE;
     if (flo_digest_is_zero(&execution.release.digest)) {
         return flo_fail(err, FLO_E_META_SCHEMA,
                         "field `release`: a digest of zeros names no release");
@@ -106,8 +110,7 @@ static void take_request(struct flo_operator *client, const char *line,
         client->wait = FLO_WAIT_ANSWER;
         rv = operate(shell, json, FLO_AGENT_REMOVE, &err);
     } else if (rv == 0 && strcmp(op, "update") == 0) {
-        client->wait = FLO_WAIT_UPDATE;
-        rv = update(shell, json, &err);
+        rv = update(client, json, &err);
     } else if (rv == 0) {
         rv = flo_fail(&err, FLO_E_USAGE, "no operation `%s`", op);
     }

@@ -49,7 +49,9 @@ static void deliver(struct flo_shell *shell, enum flo_operator_wait kind,
             }
         }
     }
-    if (shell->is_local && is_done) {
+    if (shell->is_local && is_done &&
+        (kind == FLO_WAIT_ANSWER ||
+         shell->local_is_to_end == (kind == FLO_WAIT_END))) {
         json_decref(shell->local_answer);
         shell->local_answer = json_incref(json);
         event_base_loopbreak(shell->base);
@@ -83,4 +85,5 @@ void flo_control_report(struct flo_shell *shell,
     }
     deliver(shell, FLO_WAIT_UPDATE, flo_report_execution(execution),
             is_end || execution->state == FLO_EXECUTION_SOAKING);
+    deliver(shell, FLO_WAIT_END, flo_report_execution(execution), is_end);
 }

@@ -9,8 +9,14 @@ struct evconnlistener;
 
 #define FLO_OPERATORS_MAX 16
 
-/* ANSWER: of a rollback or a removal. */
-enum flo_operator_wait { FLO_WAIT_NOTHING, FLO_WAIT_ANSWER, FLO_WAIT_UPDATE };
+/* ANSWER: of a rollback or a removal.  UPDATE: until it serves on trial; END:
+ * until the trial has ended. */
+enum flo_operator_wait {
+    FLO_WAIT_NOTHING,
+    FLO_WAIT_ANSWER,
+    FLO_WAIT_UPDATE,
+    FLO_WAIT_END,
+};
 
 struct flo_operator {
     struct flo_control *control;

@@ -259,6 +259,8 @@ void flo_release_free(struct flo_release *release);
 /* Canonical body (sorted keys, compact).  Reading it gives the same struct. */
 FLO_MUST_USE int flo_release_write(const struct flo_release *release,
                                    struct flo_buf *out, struct flo_err *err);
+/* Every field as lines for people; texts of the publisher are cleaned. */
+void flo_release_show(const struct flo_release *release, struct flo_buf *out);
 /* Chunks of a file, the last one may be short; 0 without hashes. */
 uint32_t flo_release_chunks(const struct flo_release_file *file);
 /* A name of a file: at most 4 parts by `/`, each as a file on disk may be

@@ -16,14 +16,12 @@ struct flo_create {
     char dir[1024];
     char bases[FLO_AUTHOR_BASES_MAX][1200];
     char base_names[FLO_AUTHOR_BASES_MAX][FLO_NAME_MAX + 1];
-    char golden[1200];       /* where its prompts are, given or made */
-    char player[1200];       /* the base's model, fetched */
-    char lora[1200];         /* the adapter and its scale */
-    struct flo_key *key;     /* that signs */
-    struct flo_digest model; /* of the file */
-    struct flo_digest given; /* of the golden prompts; zero: none given */
-    struct flo_parts parts;  /* beyond one model and its golden prompts */
-    bool has_golden;         /* files[1] has the golden prompts */
+    char golden[1200];      /* where its prompts are, given or made */
+    char player[1200];      /* the base's model, fetched */
+    char lora[1200];        /* the adapter and its scale */
+    struct flo_key *key;    /* that signs */
+    struct flo_parts parts; /* beyond one model and its golden prompts */
+    bool has_golden;        /* files[1] has the golden prompts */
     struct flo_author_file files[FLO_RELEASE_FILES_MAX];
     struct flo_author_variant variant; /* needs of each variant */
     struct flo_author author;
@@ -36,9 +34,10 @@ FLO_MUST_USE int flo_create_find_bases(struct flo_cli *cli,
                                        struct flo_create *create,
                                        struct flo_err *err);
 
-/* The input that differs from the release that is there; NULL: none. */
-const char *flo_create_difference(const struct flo_create *create,
-                                  const json_t *document);
+/* The input that differs from the release that is there; empty: none. */
+FLO_MUST_USE int flo_create_difference(const struct flo_create *create,
+                                       const json_t *document, char *out,
+                                       size_t out_bytes, struct flo_err *err);
 
 /* Check golden prompts with the reader that devices use. */
 FLO_MUST_USE int flo_create_golden_check(const char *path, struct flo_err *err);

@@ -6,8 +6,6 @@
 
 #include "base/host/digest.h"
 
-#define SPEED_RATIO_DEFAULT 1.5
-
 /* Digest of the first file of that role in a release as the REST answers it. */
 static bool digest_of(const json_t *release, const char *role,
                       struct flo_digest *out)
@@ -110,67 +108,26 @@ int flo_create_find_bases(struct flo_cli *cli, struct flo_create *create,
     return rv;
 }
 
-static bool is_text(const json_t *document, const char *key, const char *given)
+int flo_create_difference(const struct flo_create *create,
+                          const json_t *document, char *out, size_t out_bytes,
+                          struct flo_err *err)
 {
-    return strcmp(flo_out_text(document, key, ""),
-                  given != NULL ? given : "") == 0;
-}
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf body = {0};
+    struct flo_release *there = NULL;
+    struct flo_release *outline = NULL;
 
-static bool has_file(const json_t *document, const char *role,
-                     const struct flo_digest *digest)
-{
-    const json_t *files = json_object_get(document, "files");
-    struct flo_digest there;
-
-    for (size_t i = 0; i < json_array_size(files); i++) {
-        const json_t *file = json_array_get(files, i);
-        if (strcmp(flo_out_text(file, "role", ""), role) == 0 &&
-            flo_digest_parse(flo_out_text(file, "digest", ""), &there) &&
-            flo_digest_equal(&there, digest)) {
-            return true;
-        }
+    out[0] = '\0';
+    flo_json_dump_canonical(document, &body);
+    int rv = body.failed
+                 ? flo_fail(err, FLO_E_MEMORY, "a release document")
+                 : flo_release_new(body.data, body.bytes, NULL, &there, err);
+    if (rv == 0) {
+        rv = flo_release_outline(&create->author, &outline, err);
     }
-    return false;
-}
-
-static double ratio_of(const json_t *document)
-{
-    const json_t *ratio = flo_out_at(document, "probe.speed_ratio_max");
-
-    return ratio != NULL ? json_number_value(ratio) : SPEED_RATIO_DEFAULT;
-}
-
-/* The input that differs from the release that is there; NULL: none. */
-const char *flo_create_difference(const struct flo_create *create,
-                                  const json_t *document)
-{
-    const struct flo_author *author = &create->author;
-    const json_t *variant =
-        json_array_get(json_object_get(document, "variants"), 0);
-    double ratio = author->speed_ratio_max > 0 ? author->speed_ratio_max
-                                               : SPEED_RATIO_DEFAULT;
-    double apart = ratio - ratio_of(document);
-
-    if (create->parts.is_used) {
-        return "one of its parts, perhaps";
+    if (rv == 0) {
+        (void)flo_release_differs(there, outline, out, out_bytes);
     }
-    if (!has_file(document, "model", &create->model)) {
-        return "the model";
-    }
-    if (!flo_digest_is_zero(&create->given) &&
-        !has_file(document, "golden", &create->given)) {
-        return "the golden prompts";
-    }
-    if (!is_text(document, "label", author->label)) {
-        return "the label";
-    }
-    if (!is_text(document, "license", author->license)) {
-        return "the license";
-    }
-    const json_t *needs = json_object_get(variant, "needs");
-    if (flo_out_u64(needs, "memory_bytes") != create->variant.memory_bytes ||
-        flo_out_u64(needs, "context") != create->variant.context) {
-        return "--memory or --context";
-    }
-    return apart < -1e-9 || apart > 1e-9 ? "--speed-ratio" : NULL;
+    flo_release_free(there);
+    flo_release_free(outline);
+    return rv;
 }

@@ -1,6 +1,9 @@
 /* See stage_world.h. */
 #include "stage_world.h"
 
+#include "blobs.h"
+
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -151,6 +154,18 @@ void put_blob_of(struct world *world, const char *path)
     assert_int_equal(flo_file_read(path, 64 << 20, &data, &bytes, NULL), 0);
     assert_int_equal(
         flo_store_blob_put(world->store, data, bytes, &digest, NULL), 0);
+}
+
+/* A byte of a blob is another one. */
+void rot(struct world *world, const struct flo_digest *blob, off_t at)
+{
+    char path[256];
+
+    blob_path(world->store, blob, path, sizeof(path));
+    assert_int_equal(chmod(path, 0600), 0);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "x", 1, at), 1);
+    close(fd);
 }
 
 struct flo_release two_files(struct world *world, const char *model)

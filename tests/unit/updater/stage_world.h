@@ -56,6 +56,8 @@ void stage_finish(struct world *world, pid_t pid, int fd);
 int count_partials(const struct world *world);
 /* That file is a blob of the device. */
 void put_blob_of(struct world *world, const char *path);
+/* A byte of a blob is another one. */
+void rot(struct world *world, const struct flo_digest *blob, off_t at);
 /* A model, and the golden answers. */
 struct flo_release two_files(struct world *world, const char *model);
 /* Those of NEW with a patch; its base, OLD, is a blob.  Gives the release. */

@@ -204,9 +204,12 @@ FLO_MUST_USE int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out,
 /* ---- bundles ---- */
 
 #define FLO_BUNDLE_ENTRIES_MAX 1024
+#define FLO_BUNDLE_RELEASES_MAX 8
 
 struct flo_bundle_facts {
-    struct flo_digest release;
+    /* In the order in which they are to be installed. */
+    struct flo_digest releases[FLO_BUNDLE_RELEASES_MAX];
+    uint32_t release_count;
     uint64_t bytes; /* of the blobs, unpacked */
     unsigned blobs;
     bool compressed;
@@ -215,21 +218,23 @@ struct flo_bundle_facts {
 /* Callbacks of the reader; each may be NULL; non-zero (negative) stops. */
 struct flo_bundle_handlers {
     void *context;
-    /* First: the release, verified.  Borrowed until flo_bundle_read returns. */
+    /* First, for each: a release, verified.  Borrowed until flo_bundle_read
+     * returns. */
     int (*on_release)(void *context,
                       const struct flo_release_verified *verified,
                       const void *envelope, size_t envelope_bytes,
                       struct flo_err *err);
-    /* A blob of the release begins.  Set *wanted = false to skip its data
+    /* A blob of a release begins.  Set *wanted = false to skip its data
      * (it is hashed all the same); it comes in as true. */
     int (*on_blob)(void *context, const struct flo_digest *digest,
                    uint64_t bytes, bool *wanted, struct flo_err *err);
     int (*on_data)(void *context, const void *data, size_t bytes,
                    struct flo_err *err);
-    /* At the end: no variant came whole, and this file of the nearest one did
-     * not come.  Without it such a bundle is FLO_E_BUNDLE_MISSING. */
-    int (*on_lacking)(void *context, const struct flo_release_file *file,
-                      struct flo_err *err);
+    /* At the end, for each release: no variant came whole, and this file of the
+     * nearest one did not come.  Without it such a bundle is
+     * FLO_E_BUNDLE_MISSING. */
+    int (*on_lacking)(void *context, const struct flo_release *release,
+                      const struct flo_release_file *file, struct flo_err *err);
     /* Its digest and size were right. */
     int (*on_blob_end)(void *context, const struct flo_digest *digest,
                        struct flo_err *err);
@@ -237,10 +242,10 @@ struct flo_bundle_handlers {
 
 /* Read a bundle from front to back, never more than 12 MiB in memory.
  *
- * A bundle holds `release.json` (the envelope) first, then
- * `blobs/sha256-<hex>` for ways and lists of chunks of that release; at least
- * one way of each file of a variant, but for what on_lacking forgives.  Plain
- * tar or tar.zst.
+ * A bundle holds `release.json` (the envelope) first, or `release-0.json` to
+ * `release-7.json`; then `blobs/sha256-<hex>` for ways and lists of chunks of
+ * these releases; of each at least one way of each file of a variant, but for
+ * what on_lacking forgives.  Plain tar or tar.zst.
  * FLO_E_BUNDLE_..., FLO_E_TARGET_HASH, FLO_E_IO_OPEN (not a regular file),
  * FLO_E_IO_READ, or what flo_release_verify returns.  A blob that was begun
  * but not ended must be dropped by the receiver. */
@@ -250,14 +255,22 @@ FLO_MUST_USE int flo_bundle_read(const char *path,
                                  struct flo_bundle_facts *out,
                                  struct flo_err *err);
 
-struct flo_bundle_spec {
+struct flo_bundle_document {
     const void *envelope;
-    size_t envelope_bytes;
+    size_t bytes;
+};
+
+struct flo_bundle_spec {
+    /* One to FLO_BUNDLE_RELEASES_MAX, in any order: the base of another, and
+     * the smaller number of a model, stands first in the bundle. */
+    const struct flo_bundle_document *documents;
+    size_t document_count;
     const char *blob_dir; /* holds sha256-<hex> files */
     /* Ways to carry; none: the smallest way without a base of each file. */
     const struct flo_digest *blobs;
     size_t blob_count;
-    const char *variant;        /* its files alone; NULL: those of all */
+    /* Of releases that have it: its files alone; NULL: those of all. */
+    const char *variant;
     const char *const *without; /* names of files that devices have */
     size_t without_count;
     bool compress; /* tar.zst */
@@ -265,10 +278,11 @@ struct flo_bundle_spec {
 /* Does such a bundle carry this file?  By name; `blobs` is not asked. */
 bool flo_bundle_takes(const struct flo_bundle_spec *spec,
                       const struct flo_release *release, uint32_t file);
-/* FLO_E_USAGE: the release has no such variant or file, or nothing is left. */
+/* FLO_E_USAGE: no release has such a variant or file, nothing is left of one,
+ * or one stands twice. */
 FLO_MUST_USE int flo_bundle_check(const struct flo_bundle_spec *spec,
-                                  const struct flo_release *release,
-                                  struct flo_err *err);
+                                  const struct flo_release *const *releases,
+                                  size_t count, struct flo_err *err);
 /* Written next to `path` and renamed.  FLO_E_BUNDLE_MISSING when a blob is
  * not in blob_dir, FLO_E_TARGET_HASH when it has other bytes. */
 FLO_MUST_USE int flo_bundle_create(const char *path,
@@ -362,6 +376,17 @@ FLO_MUST_USE int flo_release_build(const struct flo_author *author,
                                    const char *out_dir,
                                    struct flo_author_result *out,
                                    struct flo_err *err);
+/* What flo_release_build() would make of these inputs, without ways, chunks or
+ * a scan; a file with the path "" would be made first and has no digest.  The
+ * caller frees it with flo_release_free(). */
+FLO_MUST_USE int flo_release_outline(const struct flo_author *author,
+                                     struct flo_release **out,
+                                     struct flo_err *err);
+/* Was the release that is there made of other inputs than the outline?  Then
+ * `out` says which: "the model model.gguf", "the variant q4", "the label". */
+bool flo_release_differs(const struct flo_release *there,
+                         const struct flo_release *outline, char *out,
+                         size_t out_bytes);
 void flo_author_result_deinit(struct flo_author_result *result);
 
 /* ---- plan ---- */

@@ -210,8 +210,11 @@ static void a_document_is_signed_verified_and_shown(void **state)
     assert_int_equal(run(world, "release sign $D/body $D/e --key $D/key"), 0);
     assert_int_equal(run(world, "release verify $D/e --trust $D/trust"), 0);
     assert_true(says(world, "tiny@2.0.0"));
-    assert_int_equal(run(world, "release inspect $D/e"), 0);
+    assert_int_equal(run(world, "release inspect $D/e --json"), 0);
     assert_true(says(world, "\"verified\": false"));
+    assert_int_equal(run(world, "release inspect $D/e"), 0);
+    assert_true(says(world, "not verified; signed by "));
+    assert_true(says(world, "tiny@2.0.0 fleet demo number 2 floor 0\n"));
     assert_int_equal(run(world, "release verify $D/body --trust $D/trust"),
                      FLO_EXIT_VERIFY);
     assert_int_equal(run(world, "bundle create $D/b.tar --release $D/e "
@@ -220,6 +223,11 @@ static void a_document_is_signed_verified_and_shown(void **state)
     assert_int_equal(
         run(world, "bundle verify $D/b.tar --root $D/trust --json"), 0);
     assert_true(says(world, "\"release\":\"tiny@2.0.0\""));
+    assert_true(says(world, "\"releases\":[{\"release\":\"tiny@2.0.0\","));
+    assert_int_equal(run(world, "bundle create $D/b2.tar --release $D/e "
+                                "--release $D/e --blobs $D"),
+                     FLO_EXIT_USAGE);
+    assert_true(says(world, "tiny@2.0.0 stands twice"));
     /* a key that others can read is not used */
     snprintf(path, sizeof path, "%s/key", world->dir);
     assert_int_equal(chmod(path, 0644), 0);

@@ -204,6 +204,115 @@ static void wrong_names_and_counts_are_refused(void **state)
     assert_int_equal(build(world), FLO_E_USAGE);
 }
 
+/* ---- the same again ---- */
+
+/* What differs between the release that was built and these inputs. */
+static void expect_difference(struct world *world, const char *expected)
+{
+    struct flo_release *there = NULL;
+    struct flo_release *outline = NULL;
+    char what[160] = "";
+
+    assert_int_equal(flo_release_new(world->result.body.data,
+                                     world->result.body.bytes, NULL, &there,
+                                     &world->err),
+                     0);
+    assert_int_equal(flo_release_outline(&world->author, &outline, &world->err),
+                     0);
+    assert_int_equal(flo_release_differs(there, outline, what, sizeof what),
+                     expected[0] != '\0');
+    assert_string_equal(what, expected);
+    flo_release_free(there);
+    flo_release_free(outline);
+}
+
+static void the_same_inputs_are_known_and_every_other_is_named(void **state)
+{
+    struct world *world = *state;
+    struct flo_release_serve serve;
+    const struct flo_release_file base = {
+        .name = "base.gguf",
+        .role = "model",
+        .digest = {.bytes = {7}},
+        .bytes = 5,
+        .way_count = 1,
+        .ways = {{.digest = {.bytes = {7}}, .bytes = 5}}};
+    struct flo_author_file files[4] = {
+        {.name = "site.gguf",
+         .role = "adapter",
+         .path = MODELS "tiny-v1-site-lora.gguf",
+         .scale_ppm = 500000},
+        {.name = "golden.json",
+         .role = "golden",
+         .path = MODELS "golden-tiny-v2.1.json"},
+        {.name = "base.gguf", .role = "model", .published = &base},
+        {.name = "notes.txt", .role = "asset", .path = "README.md"}};
+    struct flo_author_variant variants[2] = {
+        {.name = "a",
+         .engine = {"llama"},
+         .files = {"site.gguf", "base.gguf", "golden.json"}},
+        {.name = "b", .runtime = "onnx", .files = {"notes.txt"}}};
+    struct flo_author *author = &world->author;
+
+    flo_release_serve_init(&serve);
+    serve.context = 512;
+    author->files = files;
+    author->file_count = 4;
+    author->variants = variants;
+    author->variant_count = 2;
+    author->serve = &serve;
+    author->floor = 1;
+    author->base_release = (struct flo_digest){.bytes = {9}};
+    author->base_number = 2;
+    assert_int_equal(build(world), 0);
+
+    author->number = 9; /* the maker's */
+    author->created_at_ms = 77;
+    expect_difference(world, "");
+    files[1].path = ""; /* it would be made */
+    expect_difference(world, "");
+    files[1].path = "README.md";
+    expect_difference(world, "the golden prompts golden.json");
+    files[1].path = "";
+    files[0].scale_ppm = 400000;
+    expect_difference(world, "the adapter site.gguf");
+    files[0].scale_ppm = 500000;
+    files[3].role = "config";
+    expect_difference(world, "the file notes.txt");
+    files[3].role = "asset";
+    variants[1].runtime = "tflite";
+    expect_difference(world, "the variant b");
+    variants[1].runtime = "onnx";
+    variants[0].rate_mtps = 4000;
+    expect_difference(world, "the variant a");
+    variants[0].rate_mtps = 0;
+    variants[1].files[1] = "golden.json";
+    expect_difference(world, "the variant b");
+    variants[1].files[1] = NULL;
+    author->variant_count = 1;
+    expect_difference(world, "the number of variants");
+    author->variant_count = 2;
+    author->floor = 2;
+    expect_difference(world, "the floor");
+    author->floor = 1;
+    author->base_release.bytes[0] = 8;
+    expect_difference(world, "the base");
+    author->base_release.bytes[0] = 9;
+    serve.sampling.seed = 1;
+    expect_difference(world, "--serve");
+    serve.sampling.seed = -1;
+    author->speed_ratio_max = 2;
+    expect_difference(world, "--speed-ratio");
+    author->speed_ratio_max = 0;
+    author->label = "June";
+    expect_difference(world, "the label");
+    author->label = NULL;
+    author->license = "mit";
+    expect_difference(world, "the license");
+    author->license = NULL;
+    expect_difference(world, "");
+}
+
 static int scan(const char *path, struct flo_digest *digest, uint64_t *bytes,
                 struct flo_err *err)
 {
@@ -253,6 +362,7 @@ int main(void)
         in_world(two_authors_write_the_same_document),
         in_world(models_that_devices_refuse_are_refused_here),
         in_world(wrong_names_and_counts_are_refused),
+        in_world(the_same_inputs_are_known_and_every_other_is_named),
         in_world(one_pass_gives_the_digest_and_the_verdict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,222 +21,7 @@
 #include "base/host/digest.h"
 #include "unit/remove_tree.h"
 
-#define HELLO "hello"
-#define WORLD "other bytes"
-
-struct world {
-    char dir[64];
-    char path[96];
-    struct flo_trust *trust;
-    struct flo_buf envelope;
-    struct flo_buf tar;
-    char hello[80]; /* entry names */
-    char other[80];
-    struct flo_buf got; /* what the callbacks saw */
-    unsigned ended;
-    struct flo_err err;
-};
-
-static void blob_name(const char *text, char *out, char *digest_text)
-{
-    struct flo_digest digest;
-    char hex[65];
-
-    flo_sha256(text, strlen(text), &digest);
-    flo_hex_encode(digest.bytes, sizeof digest.bytes, hex);
-    sprintf(out, "blobs/sha256-%s", hex);
-    flo_digest_text(&digest, digest_text);
-}
-
-static void write_body(struct world *world, struct flo_buf *body)
-{
-    char hello[FLO_DIGEST_TEXT];
-    char other[FLO_DIGEST_TEXT];
-
-    blob_name(HELLO, world->hello, hello);
-    blob_name(WORLD, world->other, other);
-    flo_buf_printf(
-        body,
-        "{\"v\":1,\"fleet\":\"demo\",\"model\":\"tiny\",\"version\":\"2.0.0\","
-        "\"number\":2,\"variants\":[{\"name\":\"q4_0\",\"needs\":{},\"files\":"
-        "[\"model.gguf\",\"golden.json\"]}],\"files\":[{\"name\":\"model.gguf\""
-        ",\"role\":\"model\",\"digest\":\"%s\",\"bytes\":5,\"get\":[{\"codec\":"
-        "\"raw\",\"digest\":\"%s\",\"bytes\":5}]},{\"name\":\"golden.json\","
-        "\"role\":\"golden\",\"digest\":\"%s\",\"bytes\":11,\"get\":[{"
-        "\"codec\":\"raw\",\"digest\":\"%s\",\"bytes\":11}]}]}",
-        hello, hello, other, other);
-}
-
-static int set_up(void **state)
-{
-    struct world *world = calloc(1, sizeof *world);
-    struct flo_key *key = NULL;
-    struct flo_buf body = {0};
-    char pem[FLO_PUBLIC_KEY_PEM_MAX];
-
-    snprintf(world->dir, sizeof world->dir, "/tmp/flo-bundle-XXXXXX");
-    assert_non_null(mkdtemp(world->dir));
-    snprintf(world->path, sizeof world->path, "%s/b.tar", world->dir);
-    assert_int_equal(flo_key_generate(&key, &world->err), 0);
-    world->trust = flo_trust_new("demo");
-    flo_public_key_pem(flo_key_public(key), pem);
-    assert_int_equal(
-        flo_trust_add(world->trust, pem, FLO_ROLE_RELEASE, &world->err), 0);
-    write_body(world, &body);
-    assert_int_equal(flo_release_sign(body.data, body.bytes, key,
-                                      &world->envelope, &world->err),
-                     0);
-    flo_buf_deinit(&body);
-    flo_key_free(key);
-    *state = world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *world = *state;
-
-    assert_int_equal(remove_tree(world->dir), 0);
-    flo_trust_free(world->trust);
-    flo_buf_deinit(&world->envelope);
-    flo_buf_deinit(&world->tar);
-    flo_buf_deinit(&world->got);
-    free(world);
-    return 0;
-}
-
-/* ---- tars by hand ---- */
-
-struct entry {
-    const char *name;
-    const char *data;
-    size_t bytes;
-    char type; /* '0' when 0 */
-    const char *link;
-    unsigned mode;           /* 0644 when 0 */
-    const uint8_t *raw_size; /* 12 bytes instead of octal */
-};
-
-static void add_entry(struct world *world, const struct entry *entry)
-{
-    static const char zeros[512];
-    char head[512] = {0};
-    unsigned sum = 0;
-
-    snprintf(head, 100, "%s", entry->name);
-    snprintf(head + 100, 8, "%07o",
-             (entry->mode == 0 ? 0644 : entry->mode) & 07777u);
-    snprintf(head + 108, 8, "%07o", 0);
-    snprintf(head + 116, 8, "%07o", 0);
-    snprintf(head + 124, 12, "%011zo", entry->bytes);
-    if (entry->raw_size != NULL) {
-        memcpy(head + 124, entry->raw_size, 12);
-    }
-    snprintf(head + 136, 12, "%011o", 0);
-    head[156] = entry->type == 0 ? '0' : entry->type;
-    if (entry->link != NULL) {
-        snprintf(head + 157, 100, "%s", entry->link);
-    }
-    memcpy(head + 257, "ustar\00000", 8);
-    memset(head + 148, ' ', 8);
-    for (size_t i = 0; i < sizeof head; i++) {
-        sum += (uint8_t)head[i];
-    }
-    snprintf(head + 148, 8, "%06o", sum & 0xffffu);
-    flo_buf_add(&world->tar, head, sizeof head);
-    if (entry->bytes > 0 && entry->data != NULL) {
-        flo_buf_add(&world->tar, entry->data, entry->bytes);
-        flo_buf_add(&world->tar, zeros, (512 - entry->bytes % 512) % 512);
-    }
-}
-
-static void add_file(struct world *world, const char *name, const char *data,
-                     size_t bytes)
-{
-    const struct entry entry = {.name = name, .data = data, .bytes = bytes};
-
-    add_entry(world, &entry);
-}
-
-static void add_document(struct world *world)
-{
-    add_file(world, "release.json", world->envelope.data,
-             world->envelope.bytes);
-}
-
-static void add_hello(struct world *world)
-{
-    add_file(world, world->hello, HELLO, strlen(HELLO));
-}
-
-static void add_other(struct world *world)
-{
-    add_file(world, world->other, WORLD, strlen(WORLD));
-}
-
-static void add_end(struct world *world)
-{
-    static const char zeros[1024];
-
-    flo_buf_add(&world->tar, zeros, sizeof zeros);
-}
-
-/* ---- reading ---- */
-
-static int on_data(void *context, const void *data, size_t bytes,
-                   struct flo_err *err)
-{
-    struct world *world = context;
-
-    (void)err;
-    flo_buf_add(&world->got, data, bytes);
-    return 0;
-}
-
-static int on_blob_end(void *context, const struct flo_digest *digest,
-                       struct flo_err *err)
-{
-    struct world *world = context;
-
-    (void)digest;
-    (void)err;
-    world->ended++;
-    return 0;
-}
-
-static int read_path(struct world *world, const char *path)
-{
-    const struct flo_bundle_handlers handlers = {
-        .context = world, .on_data = on_data, .on_blob_end = on_blob_end};
-
-    world->got.bytes = 0;
-    world->ended = 0;
-    memset(&world->err, 0, sizeof world->err);
-    return flo_bundle_read(path, world->trust, &handlers, NULL, &world->err);
-}
-
-static int read_tar(struct world *world)
-{
-    int fd = open(world->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-    assert_true(fd >= 0);
-    assert_int_equal(
-        flo_fd_write_all(fd, world->tar.data, world->tar.bytes, &world->err),
-        0);
-    assert_int_equal(close(fd), 0);
-    return read_path(world, world->path);
-}
-
-static void must_fail(struct world *world, int code)
-{
-    int rv = read_tar(world);
-
-    if (rv != code) {
-        print_message("%s: %s\n", flo_error_id(rv), world->err.what);
-    }
-    assert_int_equal(rv, code);
-    assert_int_equal(world->err.code, code);
-}
+#include "unit/updater/bundle_world.h"
 
 /* ---- good ones ---- */
 
@@ -253,21 +38,14 @@ static void a_whole_bundle_gives_every_blob(void **state)
     assert_int_equal(world->ended, 2);
 }
 
-static void save_blob(struct world *world, const char *name, const char *text)
-{
-    char path[192];
-
-    snprintf(path, sizeof path, "%s/%s", world->dir, name + strlen("blobs/"));
-    assert_int_equal(
-        flo_file_write(path, text, strlen(text), 0644, &world->err), 0);
-}
-
 static void what_create_writes_reads_back_plain_and_compressed(void **state)
 {
     struct world *world = *state;
-    struct flo_bundle_spec spec = {.envelope = world->envelope.data,
-                                   .envelope_bytes = world->envelope.bytes,
-                                   .blob_dir = world->dir};
+    struct flo_bundle_spec spec = {
+        .documents = &(struct flo_bundle_document){world->envelope.data,
+                                                   world->envelope.bytes},
+        .document_count = 1,
+        .blob_dir = world->dir};
     struct flo_bundle_facts facts;
 
     save_blob(world, world->hello, HELLO);
@@ -283,11 +61,13 @@ static void what_create_writes_reads_back_plain_and_compressed(void **state)
     }
 }
 
-static int note_lacking(void *context, const struct flo_release_file *file,
+static int note_lacking(void *context, const struct flo_release *release,
+                        const struct flo_release_file *file,
                         struct flo_err *err)
 {
     struct world *world = context;
 
+    (void)release;
     (void)err;
     flo_buf_printf(&world->got, "-%s", file->name);
     return 0;
@@ -298,11 +78,13 @@ static void a_bundle_without_a_file_says_which_one(void **state)
     static const char *const without[] = {"golden.json", "model.gguf"};
     static const char *const unknown[] = {"golden.jsn"};
     struct world *world = *state;
-    struct flo_bundle_spec spec = {.envelope = world->envelope.data,
-                                   .envelope_bytes = world->envelope.bytes,
-                                   .blob_dir = world->dir,
-                                   .without = without,
-                                   .without_count = 1};
+    struct flo_bundle_spec spec = {
+        .documents = &(struct flo_bundle_document){world->envelope.data,
+                                                   world->envelope.bytes},
+        .document_count = 1,
+        .blob_dir = world->dir,
+        .without = without,
+        .without_count = 1};
     const struct flo_bundle_handlers handlers = {
         .context = world, .on_data = on_data, .on_lacking = note_lacking};
 
@@ -332,10 +114,11 @@ static void a_bundle_without_a_file_says_which_one(void **state)
 static void create_refuses_blobs_that_are_absent_or_changed(void **state)
 {
     struct world *world = *state;
-    const struct flo_bundle_spec spec = {.envelope = world->envelope.data,
-                                         .envelope_bytes =
-                                             world->envelope.bytes,
-                                         .blob_dir = world->dir};
+    const struct flo_bundle_spec spec = {
+        .documents = &(struct flo_bundle_document){world->envelope.data,
+                                                   world->envelope.bytes},
+        .document_count = 1,
+        .blob_dir = world->dir};
 
     save_blob(world, world->hello, HELLO);
     assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err),
@@ -727,36 +510,34 @@ static void a_disk_that_fails_is_told_apart(void **state) /* BU20 */
     assert_int_equal(read_path(world, "/proc/self/mem"), FLO_E_IO_READ);
 }
 
-#define in_world(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        in_world(a_whole_bundle_gives_every_blob),
-        in_world(what_create_writes_reads_back_plain_and_compressed),
-        in_world(a_bundle_without_a_file_says_which_one),
-        in_world(create_refuses_blobs_that_are_absent_or_changed),
-        in_world(skipped_blobs_are_hashed_all_the_same),
-        in_world(a_path_that_leads_elsewhere_is_refused),
-        in_world(anything_but_a_plain_file_is_refused),
-        in_world(a_sparse_entry_is_refused),
-        in_world(a_name_that_stands_twice_is_refused),
-        in_world(a_missing_blob_is_refused),
-        in_world(a_document_that_is_not_first_is_refused),
-        in_world(an_entry_that_the_release_does_not_name_is_refused),
-        in_world(a_larger_or_smaller_entry_than_signed_is_refused),
-        in_world(a_compressed_bomb_is_refused_without_taking_memory),
-        in_world(a_window_of_more_than_8_mib_is_refused),
-        in_world(every_cut_is_refused),
-        in_world(every_cut_of_a_compressed_one_is_refused),
-        in_world(an_impossible_size_field_is_refused),
-        in_world(a_flood_of_empty_entries_is_refused_at_the_limit),
-        in_world(an_oversize_document_is_refused),
-        in_world(an_untrusted_document_is_refused_before_any_blob),
-        in_world(an_archive_inside_is_only_bytes),
-        in_world(what_is_no_tar_is_refused),
-        in_world(what_is_no_regular_file_is_refused_at_once),
-        in_world(a_disk_that_fails_is_told_apart),
+        in_bundle(a_whole_bundle_gives_every_blob),
+        in_bundle(what_create_writes_reads_back_plain_and_compressed),
+        in_bundle(a_bundle_without_a_file_says_which_one),
+        in_bundle(create_refuses_blobs_that_are_absent_or_changed),
+        in_bundle(skipped_blobs_are_hashed_all_the_same),
+        in_bundle(a_path_that_leads_elsewhere_is_refused),
+        in_bundle(anything_but_a_plain_file_is_refused),
+        in_bundle(a_sparse_entry_is_refused),
+        in_bundle(a_name_that_stands_twice_is_refused),
+        in_bundle(a_missing_blob_is_refused),
+        in_bundle(a_document_that_is_not_first_is_refused),
+        in_bundle(an_entry_that_the_release_does_not_name_is_refused),
+        in_bundle(a_larger_or_smaller_entry_than_signed_is_refused),
+        in_bundle(a_compressed_bomb_is_refused_without_taking_memory),
+        in_bundle(a_window_of_more_than_8_mib_is_refused),
+        in_bundle(every_cut_is_refused),
+        in_bundle(every_cut_of_a_compressed_one_is_refused),
+        in_bundle(an_impossible_size_field_is_refused),
+        in_bundle(a_flood_of_empty_entries_is_refused_at_the_limit),
+        in_bundle(an_oversize_document_is_refused),
+        in_bundle(an_untrusted_document_is_refused_before_any_blob),
+        in_bundle(an_archive_inside_is_only_bytes),
+        in_bundle(what_is_no_tar_is_refused),
+        in_bundle(what_is_no_regular_file_is_refused_at_once),
+        in_bundle(a_disk_that_fails_is_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

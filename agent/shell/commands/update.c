@@ -1,0 +1,315 @@
+/* update: the releases of a bundle, one after the other, each with its own
+ * verdict.
+ *
+ * The next one begins when the one before it serves on trial.  Where both are
+ * of one model it begins when that trial has ended, for it would replace what
+ * is on trial.  A verdict that is bad ends nothing but its own release.  What
+ * only leads to a release that is current already is passed over. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <flotilla/release.h>
+
+#include "agent/shell/commands/commands.h"
+#include "agent/shell/loop.h"
+
+#define HEAD_READ (-100000) /* stop after the documents; no FLO_E_ code */
+
+struct update {
+    char bundle[256];
+    char state_dir[4096];
+    struct flo_release_ref releases[FLO_BUNDLE_RELEASES_MAX];
+    uint32_t count;
+    struct flo_agent_execution execution; /* under way */
+    bool is_to_end;                       /* ... and waited for */
+    bool is_quiet;
+};
+
+/* ---- which releases are in it? ---- */
+
+static int take_head(void *context, const struct flo_release_verified *verified,
+                     const void *envelope, size_t bytes, struct flo_err *err)
+{
+    struct update *update = context;
+    struct flo_release_ref *ref = &update->releases[update->count++];
+
+    (void)envelope;
+    (void)bytes;
+    (void)err;
+    ref->digest = verified->digest;
+    memcpy(ref->model, verified->release.model, sizeof(ref->model));
+    memcpy(ref->version, verified->release.version, sizeof(ref->version));
+    return 0;
+}
+
+static int stop_at_blob(void *context, const struct flo_digest *digest,
+                        uint64_t bytes, bool *wanted, struct flo_err *err)
+{
+    (void)context;
+    (void)digest;
+    (void)bytes;
+    (void)wanted;
+    (void)err;
+    return HEAD_READ;
+}
+
+/* The worker verifies everything again, in its sandbox; this process only
+ * learns the names. */
+static int read_head(const struct flo_args *args, struct update *update,
+                     struct flo_err *err)
+{
+    struct flo_bundle_handlers handlers = {
+        .context = update, .on_release = take_head, .on_blob = stop_at_blob};
+    struct flo_bundle_facts facts;
+    struct flo_settings settings;
+    struct flo_identity identity;
+    char path[4096];
+    const char *bundle = flo_args_text(args, "bundle", "");
+    int rv = flo_run_settings(args, &settings, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (realpath(bundle, path) == NULL ||
+        strlen(path) >= sizeof(update->bundle)) {
+        flo_settings_deinit(&settings);
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "bundle %s", bundle);
+    }
+    snprintf(update->bundle, sizeof(update->bundle), "%.255s", path);
+    snprintf(update->state_dir, sizeof(update->state_dir), "%.4000s",
+             settings.state_dir);
+    rv = flo_identity_load(&settings, &identity, err);
+    if (rv == 0 && identity.trust == NULL) {
+        rv = flo_fail(err, FLO_E_STATE, "%s has no trusted keys",
+                      settings.state_dir);
+        flo_err_fix(err, "flotilla-agent enroll, or put trust.json there");
+    }
+    if (rv == 0) {
+        rv = flo_bundle_read(path, identity.trust, &handlers, &facts, err);
+        rv = rv == HEAD_READ ? 0 : rv;
+    }
+    flo_identity_deinit(&identity);
+    flo_settings_deinit(&settings);
+    return rv;
+}
+
+/* ---- one release ---- */
+
+static int begin_update(struct flo_shell *shell, void *context,
+                        struct flo_err *err)
+{
+    const struct update *update = context;
+
+    shell->local_is_to_end = update->is_to_end;
+    return flo_loop_install(shell, &update->execution, err);
+}
+
+static void show_state(const json_t *line, void *context)
+{
+    const struct update *update = context;
+    const char *state = json_string_value(json_object_get(line, "state"));
+
+    if (!update->is_quiet && state != NULL) {
+        fprintf(stderr, " · %s\n", state);
+    }
+}
+
+static int verdict(const json_t *answer, struct flo_err *err)
+{
+    const char *state = json_string_value(json_object_get(answer, "state"));
+    enum flo_execution word;
+    int rv = flo_answer_error(answer, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (state == NULL || !flo_execution_parse(state, &word)) {
+        return flo_fail(err, FLO_E_INTERNAL, "no state in the answer");
+    }
+    return flo_execution_is_end(word) &&
+                   flo_execution_kind(word) != FLO_EXECUTION_END_GOOD
+               ? flo_fail(err, FLO_E_STATE, "%s", state)
+               : 0;
+}
+
+static void show_answer(const struct flo_args *args, const json_t *answer)
+{
+    const json_t *detail = json_object_get(answer, "detail");
+    const char *codec = json_string_value(json_object_get(detail, "codec"));
+
+    if (args->is_json) {
+        json_dumpf(answer, stdout, JSON_COMPACT);
+        printf("\n");
+        return;
+    }
+    printf("%s %s: %s, %lld bytes read (%s)\n",
+           json_string_value(json_object_get(answer, "model")),
+           json_string_value(json_object_get(answer, "version")),
+           json_string_value(json_object_get(answer, "state")),
+           (long long)json_integer_value(json_object_get(detail, "bytes")),
+           codec == NULL ? "nothing new" : codec);
+}
+
+/* The next release of this one's model; NULL: it is the last. */
+static const struct flo_release_ref *later_of(const struct update *update,
+                                              uint32_t index)
+{
+    const char *model = update->releases[index].model;
+
+    for (uint32_t i = index + 1; i < update->count; i++) {
+        if (strcmp(update->releases[i].model, model) == 0) {
+            return &update->releases[i];
+        }
+    }
+    return NULL;
+}
+
+/* What the device's record says; zero: nothing, or it has none. */
+static struct flo_digest read_current(const struct update *update,
+                                      const char *model)
+{
+    struct flo_digest none = {.bytes = {0}};
+    struct flo_store *store = NULL;
+    struct flo_slots slots;
+    char path[4200];
+
+    snprintf(path, sizeof(path), "%s/slots/%s.bin", update->state_dir, model);
+    if (access(path, R_OK) != 0 || /* nothing is made by looking */
+        flo_store_open(update->state_dir, false, &store, NULL) < 0) {
+        return none;
+    }
+    int rv = flo_store_slots_read(store, model, &slots, NULL);
+    flo_store_close(store);
+    return rv == 0 ? slots.current : none;
+}
+
+/* The later release of its model that is current already; NULL: none is. */
+static const struct flo_release_ref *already(const struct update *update,
+                                             uint32_t index)
+{
+    const struct flo_release_ref *release = &update->releases[index];
+    struct flo_digest current = {.bytes = {0}};
+
+    if (later_of(update, index) != NULL) {
+        current = read_current(update, release->model);
+    }
+    for (uint32_t i = index + 1; i < update->count; i++) {
+        if (strcmp(update->releases[i].model, release->model) == 0 &&
+            flo_digest_equal(&update->releases[i].digest, &current)) {
+            return &update->releases[i];
+        }
+    }
+    return NULL;
+}
+
+/* *is_told: the device gave a verdict, good or bad. */
+static int install(const struct flo_args *args, struct update *update,
+                   uint32_t index, bool *is_told, struct flo_err *err)
+{
+    const struct flo_release_ref *release = &update->releases[index];
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    char digest[FLO_DIGEST_TEXT];
+
+    memset(&update->execution, 0, sizeof(update->execution));
+    update->execution.release = *release;
+    memcpy(update->execution.bundle, update->bundle, sizeof(update->bundle));
+    update->is_to_end = later_of(update, index) != NULL;
+    flo_digest_text(&release->digest, digest);
+    int rv =
+        flo_ask(args,
+                json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:b}", "v", 1, "op",
+                          "update", "bundle", update->bundle, "release", digest,
+                          "model", release->model, "version", release->version,
+                          "to_end", (int)update->is_to_end),
+                show_state, begin_update, update, &answer, err);
+    *is_told = rv == 0;
+    if (rv == 0) {
+        rv = verdict(answer, err);
+    }
+    if (rv == 0) {
+        show_answer(args, answer);
+    }
+    return rv;
+}
+
+/* ---- all ---- */
+
+/* Of several, each bad verdict is told where it stands; the first is the
+ * command's error too. */
+static void tell_failure(const struct flo_args *args,
+                         const struct flo_release_ref *release,
+                         const struct flo_err *err)
+{
+    if (args->is_json) {
+        json_t *json =
+            json_pack("{s:s, s:s, s:{s:s, s:s}}", "model", release->model,
+                      "version", release->version, "error", "id",
+                      flo_error_id(err->code), "what", err->what);
+        json_dumpf(json, stdout, JSON_COMPACT);
+        printf("\n");
+        json_decref(json);
+        return;
+    }
+    printf("%s %s: %s: %s\n", release->model, release->version,
+           flo_error_id(err->code), err->what);
+}
+
+static void tell_passed(const struct flo_args *args,
+                        const struct flo_release_ref *release,
+                        const struct flo_release_ref *current)
+{
+    printf(
+        args->is_json
+            ? "{\"model\":\"%s\",\"version\":\"%s\",\"passed_over\":\"%s\"}\n"
+            : "%s %s: passed over, %s is current\n",
+        release->model, release->version, current->version);
+}
+
+static int update(void *line, struct flo_err *err)
+{
+    static struct update update;
+    const struct flo_args *args = line;
+    bool is_told = true;
+    int rv = read_head(args, &update, err);
+
+    update.is_quiet = flo_args_has(args, "quiet") || !isatty(2);
+    for (uint32_t i = 0; is_told && i < update.count && (rv == 0 || i > 0);
+         i++) {
+        struct flo_err why = {0};
+        const struct flo_release_ref *current = already(&update, i);
+        if (current != NULL) {
+            tell_passed(args, &update.releases[i], current);
+            continue;
+        }
+        int one = install(args, &update, i, &is_told, &why);
+        if (one == 0) {
+            continue;
+        }
+        if (update.count > 1) {
+            tell_failure(args, &update.releases[i], &why);
+            one = flo_wrap(&why, one, "%s %s", update.releases[i].model,
+                           update.releases[i].version);
+        }
+        if (rv == 0) {
+            *err = why;
+            rv = one;
+        }
+    }
+    return rv;
+}
+
+static const struct flo_flag update_flags[] = {
+    {"bundle", "FILE", "its releases; a running service sees no /tmp, /home",
+     FLO_ASKED, .is_needed = true},
+    {"quiet", NULL, "no progress on stderr", FLO_ASKED, .letter = 'q'},
+    FLO_FLAGS_END,
+};
+const struct flo_verb flo_verb_update = {
+    .name = "update",
+    .usage = "--bundle FILE [-q] [-o json]",
+    .help = "install the releases of a file, one after the other",
+    .flags = {update_flags, FLO_FLAGS_JSON},
+    .state = &flo_agent_line,
+    .run = update,
+};

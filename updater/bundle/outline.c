@@ -1,0 +1,184 @@
+/* Is a release that is there made of these inputs?
+ *
+ * Number, time and ways are left aside: they are the maker's, not the inputs'.
+ */
+#include <flotilla/release.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "updater/bundle/author.h"
+
+int flo_release_outline(const struct flo_author *author,
+                        struct flo_release **out, struct flo_err *err)
+{
+    struct author_build *build = calloc(1, sizeof *build);
+
+    if (build == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a release");
+    }
+    build->author = author;
+    flo_release_serve_init(&build->release.serve);
+    int rv = flo_author_fill(build, err);
+    struct flo_release *release = malloc(sizeof *release);
+    if (rv == 0 && release == NULL) {
+        rv = flo_fail(err, FLO_E_MEMORY, "no memory for a release");
+    }
+    if (rv < 0) {
+        flo_release_deinit(&build->release);
+        free(release);
+    } else {
+        *release = build->release;
+        *out = release;
+    }
+    free(build);
+    return rv;
+}
+
+/* ---- what differs ---- */
+
+static bool is_same_number(double a, double b)
+{
+    return a - b < 1e-9 && b - a < 1e-9;
+}
+
+/* A file without a digest is one that would be made. */
+static bool is_same_file(const struct flo_release_file *there,
+                         const struct flo_release_file *wanted)
+{
+    return strcmp(there->role, wanted->role) == 0 &&
+           there->scale_ppm == wanted->scale_ppm &&
+           (flo_digest_is_zero(&wanted->digest) ||
+            flo_digest_equal(&there->digest, &wanted->digest));
+}
+
+static bool is_same_needs(const struct flo_release_variant *a,
+                          const struct flo_release_variant *b)
+{
+    return memcmp(a->arch, b->arch, sizeof a->arch) == 0 &&
+           memcmp(a->engine, b->engine, sizeof a->engine) == 0 &&
+           memcmp(a->accelerator, b->accelerator, sizeof a->accelerator) == 0 &&
+           strcmp(a->runtime, b->runtime) == 0 &&
+           a->memory_bytes == b->memory_bytes &&
+           a->disk_bytes == b->disk_bytes && a->context == b->context &&
+           a->bytes_per_token == b->bytes_per_token &&
+           a->rate_mtps == b->rate_mtps;
+}
+
+/* Files by their names: the order in the documents may be another. */
+static bool has_same_files(const struct flo_release *there,
+                           const struct flo_release_variant *a,
+                           const struct flo_release *wanted,
+                           const struct flo_release_variant *b)
+{
+    for (uint32_t i = 0; i < b->file_count; i++) {
+        const char *name = wanted->files[b->files[i]].name;
+        uint32_t at = 0;
+        while (at < a->file_count &&
+               strcmp(there->files[a->files[at]].name, name) != 0) {
+            at++;
+        }
+        if (at == a->file_count) {
+            return false;
+        }
+    }
+    const struct flo_release_file *x = flo_release_entry(there, a);
+    const struct flo_release_file *y = flo_release_entry(wanted, b);
+    return a->file_count == b->file_count && (x == NULL) == (y == NULL) &&
+           (x == NULL || strcmp(x->name, y->name) == 0);
+}
+
+static bool is_same_serve(const struct flo_release_serve *a,
+                          const struct flo_release_serve *b)
+{
+    bool is_same = a->context == b->context && a->sessions == b->sessions &&
+                   strcmp(a->cache, b->cache) == 0 &&
+                   strcmp(a->system != NULL ? a->system : "",
+                          b->system != NULL ? b->system : "") == 0;
+
+#define FLO_SAMPLING(name, max, meaning)                                       \
+    is_same = is_same && a->sampling.name == b->sampling.name;
+#include "proto/sampling.def"
+#undef FLO_SAMPLING
+    return is_same;
+}
+
+static bool say(char *out, size_t out_bytes, const char *what, const char *name)
+{
+    (void)snprintf(out, out_bytes, "%s%s", what, name);
+    return true;
+}
+
+static const char *noun_of(const char *role)
+{
+    return strcmp(role, "model") == 0     ? "the model "
+           : strcmp(role, "adapter") == 0 ? "the adapter "
+           : strcmp(role, "golden") == 0  ? "the golden prompts "
+                                          : "the file ";
+}
+
+static bool files_differ(const struct flo_release *there,
+                         const struct flo_release *wanted, char *out,
+                         size_t out_bytes)
+{
+    for (uint32_t i = 0; i < wanted->file_count; i++) {
+        const struct flo_release_file *file =
+            flo_release_find(there, wanted->files[i].name);
+        if (file == NULL || !is_same_file(file, &wanted->files[i])) {
+            return say(out, out_bytes, noun_of(wanted->files[i].role),
+                       wanted->files[i].name);
+        }
+    }
+    return there->file_count != wanted->file_count
+               ? say(out, out_bytes, "the number of files", "")
+               : false;
+}
+
+static bool variants_differ(const struct flo_release *there,
+                            const struct flo_release *wanted, char *out,
+                            size_t out_bytes)
+{
+    if (there->variant_count != wanted->variant_count) {
+        return say(out, out_bytes, "the number of variants", "");
+    }
+    for (uint32_t i = 0; i < wanted->variant_count; i++) {
+        const struct flo_release_variant *a = &there->variants[i];
+        const struct flo_release_variant *b = &wanted->variants[i];
+        if (strcmp(a->name, b->name) != 0 || !is_same_needs(a, b) ||
+            !has_same_files(there, a, wanted, b)) {
+            return say(out, out_bytes, "the variant ", b->name);
+        }
+    }
+    return false;
+}
+
+bool flo_release_differs(const struct flo_release *there,
+                         const struct flo_release *wanted, char *out,
+                         size_t out_bytes)
+{
+    const char *what = NULL;
+
+    if (files_differ(there, wanted, out, out_bytes) ||
+        variants_differ(there, wanted, out, out_bytes)) {
+        return true;
+    }
+    if (strcmp(there->label, wanted->label) != 0) {
+        what = "the label";
+    } else if (strcmp(there->license, wanted->license) != 0) {
+        what = "the license";
+    } else if (there->floor != wanted->floor) {
+        what = "the floor";
+    } else if (!flo_digest_equal(&there->base, &wanted->base)) {
+        what = "the base";
+    } else if (!is_same_serve(&there->serve, &wanted->serve)) {
+        what = "--serve";
+    } else if (!is_same_number(there->probe_speed_ratio_max,
+                               wanted->probe_speed_ratio_max)) {
+        what = "--speed-ratio";
+    } else if (there->probe_memory_bytes_max !=
+               wanted->probe_memory_bytes_max) {
+        what = "the memory of the probe";
+    }
+    return what != NULL && say(out, out_bytes, what, "");
+}
