@@ -68,6 +68,7 @@ struct flo_settings {
     size_t wish_count;
     struct flo_named_token tokens[FLO_SERVE_TOKENS_MAX];
     size_t token_count;
+    uint32_t waits; /* of every update: a set of enum flo_wait */
 };
 struct flo_identity {
     bool is_there; /* false: not enrolled, everything local works */
@@ -95,6 +96,12 @@ struct flo_machine {
     } bench;
 };
 struct flo_bench_child;
+/* The program of the device's owner that knows the network. */
+struct flo_metered {
+    pid_t pid; /* 0: none runs */
+    uint64_t begin_ms;
+    bool is_said; /* the last one said: metered */
+};
 /* What the sensors say, and what the device gives up for it. */
 struct flo_watch {
     struct event *tick;
@@ -106,8 +113,10 @@ struct flo_watch {
     uint32_t rungs[FLO_AGENT_MODELS_MAX];
     bool is_due[FLO_AGENT_MODELS_MAX]; /* to be loaded again for its rung */
     struct flo_bench_child *bench;     /* the benchmark under way; NULL */
-    uint64_t busy_ms;                  /* when it last was */
-    uint64_t bench_again_ms;           /* not before, after a failure */
+    struct flo_metered metered;
+    uint32_t lacks;          /* what updates may wait for, as it was told */
+    uint64_t busy_ms;        /* when it last was */
+    uint64_t bench_again_ms; /* not before, after a failure */
 };
 struct flo_measure_window {
     uint64_t begin_ms; /* 0: with the first close */

@@ -228,6 +228,34 @@ static int add_ms(const struct flo_args *args, const char *flag, json_t *object,
     return rv;
 }
 
+/* "mains,idle": each sets a field of the policy. */
+static int add_waits(const struct flo_args *args, json_t *policy,
+                     struct flo_err *err)
+{
+    static const char *const known[] = {"mains", "cool", "idle", "unmetered"};
+    const char *words = flo_args_text(args, "wait-for", "");
+
+    while (words[0] != '\0') {
+        size_t bytes = strcspn(words, ","), i = 0;
+        char key[32];
+
+        while (i < FLO_COUNT(known) && (strlen(known[i]) != bytes ||
+                                        memcmp(known[i], words, bytes) != 0)) {
+            i++;
+        }
+        if (i == FLO_COUNT(known)) {
+            return flo_fail(err, FLO_E_USAGE,
+                            "--wait-for: `%.*s` is none of mains, cool, idle, "
+                            "unmetered",
+                            (int)(bytes < 80 ? bytes : 80), words);
+        }
+        snprintf(key, sizeof(key), "wait_%s", known[i]);
+        json_object_set_new(policy, key, json_integer(1));
+        words += bytes + (words[bytes] == ',');
+    }
+    return 0;
+}
+
 static int add_u64(const struct flo_args *args, const char *flag, uint64_t max,
                    json_t *object, const char *key, struct flo_err *err)
 {
@@ -331,6 +359,7 @@ static int rollout_spec(const struct flo_args *args, json_t *spec,
         rv = add_u64(args, "rate", UINT64_C(1) << 40, policy,
                      "rate_bytes_per_s", err);
     }
+    rv = rv < 0 ? rv : add_waits(args, policy, err);
     if (rv == 0) {
         rv = add_ms(args, "probe-timeout", policy, "probe_timeout_ms", err);
     }

@@ -129,6 +129,8 @@ FLAGS(rollout_start) = {
      "a device silent with the release counts as failed after (1h)", FLO_ASKED},
     {"starts-per-s", "N", "devices told in a second (20)", FLO_ASKED},
     {"rate", "BYTES", "download bytes per second and device", FLO_ASKED},
+    {"wait-for", "WORDS", "devices wait for: mains,cool,idle,unmetered",
+     FLO_ASKED},
     {"probe-timeout", "DURATION", "for all golden prompts (60s)", FLO_ASKED},
     {"reason", "TEXT", "why, for the audit", FLO_ASKED},
     {"below-floor", NULL, "though devices ran a newer release before",

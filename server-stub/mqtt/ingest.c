@@ -37,6 +37,16 @@ static bool split_execution(const char *text, char *rollout, uint32_t *attempt)
     return true;
 }
 
+/* Only `reported` says it. */
+static int waits_of(const json_t *object)
+{
+    const json_t *waits = json_object_get(object, "waits");
+
+    return !json_is_boolean(waits) ? FLO_WAITS_UNSAID
+           : json_is_true(waits)   ? FLO_WAITS_YES
+                                   : FLO_WAITS_NO;
+}
+
 static int execution(const struct flo_message *message, const char *id,
                      const json_t *object, struct flo_err *err)
 {
@@ -79,6 +89,7 @@ static int execution(const struct flo_message *message, const char *id,
                                    .device = message->device,
                                    .attempt = attempt,
                                    .execution = state,
+                                   .waits = waits_of(object),
                                    .is_retained = message->retained,
                                    .note = flo_rollout_cause_id(note)},
         err);

@@ -79,7 +79,8 @@ static const struct said said_drift[] = {
 static const struct said said_execution[] = {
     {"id", FLO_NAME_MAX + 16}, {"rollout", FLO_NAME_MAX},
     {"state", FLO_NAME_MAX},   {"release", FLO_DIGEST_TEXT - 1},
-    {"reason", 256},           {"since_at_ms", IS_NUMBER}};
+    {"reason", 256},           {"since_at_ms", IS_NUMBER},
+    {"waits", IS_TRUTH}};
 static const struct said said_error[] = {
     {"id", FLO_NAME_MAX}, {"what", 1024}, {"step", FLO_NAME_MAX}};
 static const struct said said_detail[] = {

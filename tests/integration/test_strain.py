@@ -10,6 +10,8 @@ import fleet as F
 from conftest import Small
 
 GROUPS = "/sys/fs/cgroup"
+ROUTES = ("Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n"
+          "%s\t00000000\t010210AC\t0003\t0\t0\t100\t00000000\t0\t0\t0\n")
 
 
 class Sensors:
@@ -73,15 +75,38 @@ def test_memory_pressure_loads_the_model_smaller_and_it_answers(fleet, sensors):
     assert "memory is short" in log and "goes to rung" in log
 
 
-def test_an_update_waits_for_mains(fleet, sensors):
+def execution(fleet):
+    one = fleet.ask("device", "get", "gw")["models"][0]
+    return one.get("execution") or {}
+
+
+def test_an_update_waits_for_mains_and_an_unmetered_network(fleet, sensors):
+    gw = fleet.devices["gw"]
+    gw.stop()
+    gw.write_config("updates_wait: [unmetered]\nmetered: [\"wwan*\"]\n")
+    sensors.put("/proc/net/route", ROUTES % "wwan0")
+    F.wait_until("it is away", 20, lambda: fleet.ask(
+        "device", "get", "gw")["state"] != "online")
+    gw.start()
+    F.wait_until("it is back", 30, lambda: fleet.ask(
+        "device", "get", "gw")["state"] == "online")
     sensors.battery(15, "Discharging")
     F.wait_until("it knows its battery", 20, lambda: "battery 15" in "\n".join(
         fleet.ask("device", "logs", "gw")["lines"]))
     started = fleet.ask("rollout", "start", "tiny@2", "--phase", "100%",
-                        "--soak", "500ms")["id"]
-    F.wait_until("it waits", 20, lambda: "the update waits" in "\n".join(
-        fleet.ask("device", "logs", "gw")["lines"]))
-    assert not fleet.serving("tiny@2")
+                        "--soak", "500ms", "--wait-for", "mains,cool")["id"]
+    F.wait_until("it waits", 20, lambda: execution(fleet).get(
+        "reason") == "waiting for mains (the battery is low), "
+        "an unmetered network")
+    assert execution(fleet)["waits"] is True
+    assert "waiting for mains" in fleet.program(
+        "flotilla-agent", "status", "--config", gw.config)[1]
+    F.wait_until("it does not count", 20, lambda: fleet.ask(
+        "rollout", "get", started)["phases"][0]["away"] == 1)
+    sensors.battery(80, "Discharging")
+    F.wait_until("what it waits for", 20, lambda: execution(fleet).get(
+        "reason") == "waiting for mains, an unmetered network")
+    sensors.put("/proc/net/route", ROUTES % "eth0")
     sensors.battery(15, "Charging")
     fleet.cli("rollout", "wait", started, "--for", "completed", "--timeout",
               "60s", "-q")

@@ -157,6 +157,8 @@ static void boot(struct step *s)
     agent->models_max = s->event->boot.models_max == 0
                             ? FLO_AGENT_MODELS_MAX
                             : s->event->boot.models_max;
+    agent->waits = s->event->boot.waits;
+    agent->lacks = s->event->boot.lacks;
     agent->revision = 1;
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         agent->models[i].live = -1;
@@ -336,6 +338,10 @@ static void dispatch(struct step *s)
         break;
     case FLO_AGENT_EVICT:
         flo_rest_evict(s);
+        break;
+    case FLO_AGENT_CONDITIONS:
+        s->agent->lacks = s->event->lacks;
+        for_each_model(s, flo_wait_changed);
         break;
     case FLO_AGENT_STOP:
         for_each_model(s, flo_execution_stop);

@@ -1,9 +1,9 @@
 /* Inside the device's core: one step under way and what its files share.
  *
  * Calls between files go downward only.  At the bottom stand do.c, engines.c
- * and execution.c.  Then come repair, execution_begin, _fetch, _trial, back and
- * remove.  Above them are engine_events and execution_next, then queue.
- * agent.c hands each event to one of them. */
+ * and execution.c.  Then come waits, repair, execution_begin, _fetch, _trial,
+ * back and remove.  Above them are engine_events and execution_next, then
+ * queue. agent.c hands each event to one of them. */
 #ifndef FLOTILLA_AGENT_CORE_DEVICE_INTERNAL_H
 #define FLOTILLA_AGENT_CORE_DEVICE_INTERNAL_H
 
@@ -165,6 +165,17 @@ void flo_execution_consider(struct step *s, const char *ahead);
 /* Another model's repair needs what it has of the lane. */
 void flo_execution_yield(struct step *s, const char *to);
 void flo_execution_freeze(struct step *s);
+
+/* ---- it waits for its surroundings (waits.c) ---- */
+#define FLO_WAIT_REASON 128
+/* Something that it has to wait for is not so. */
+bool flo_wait_is_needed(const struct flo_agent *agent,
+                        const struct flo_agent_model *model);
+void flo_wait_reason(const struct flo_agent *agent,
+                     const struct flo_agent_model *model,
+                     char out[FLO_WAIT_REASON]);
+/* The surroundings changed: a job under way may have to end. */
+void flo_wait_changed(struct step *s);
 
 /* ---- its files come (execution_fetch.c) ---- */
 void flo_execution_fetch(struct step *s); /* start the updater */

@@ -21,7 +21,7 @@ static const char *const event_words[FLO_AGENT_EVENT_COUNT] = {
     [FLO_AGENT_PROBED] = "probe",    [FLO_AGENT_REQUEST] = "request",
     [FLO_AGENT_TIMER] = "timer",     [FLO_AGENT_STOP] = "agent",
     [FLO_AGENT_PLACED] = "memory",   [FLO_AGENT_WANTED] = "memory",
-    [FLO_AGENT_EVICT] = "memory",
+    [FLO_AGENT_EVICT] = "memory",    [FLO_AGENT_CONDITIONS] = "device",
 };
 
 static const char *role_word(enum flo_agent_role role)
@@ -121,6 +121,19 @@ static void add_order(struct flo_buf *out, const struct flo_order *order)
     }
 }
 
+static void add_lacks(struct flo_buf *out, uint32_t lacks)
+{
+    const char *between = "lacks ";
+
+    for (uint32_t i = 0; i < FLO_WAIT_COUNT; i++) {
+        if ((lacks & FLO_WAIT_BIT(i)) != 0) {
+            flo_buf_printf(out, "%s%s", between, flo_wait_word(i));
+            between = ", ";
+        }
+    }
+    flo_buf_text(out, lacks == 0 ? "nothing is in an update's way" : "");
+}
+
 static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
 {
     const struct flo_agent_execution *wanted = event->deploy.execution;
@@ -201,6 +214,9 @@ static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
         break;
     case FLO_AGENT_EVICT:
         flo_buf_text(out, "another model needs its memory");
+        break;
+    case FLO_AGENT_CONDITIONS:
+        add_lacks(out, event->lacks);
         break;
     case FLO_AGENT_TIMER:
         flo_buf_text(out, "due");
@@ -371,6 +387,7 @@ static bool is_quiet(const struct flo_agent_event *event,
 
     if (event->kind != FLO_AGENT_TIMER && event->kind != FLO_AGENT_REQUEST &&
         event->kind != FLO_AGENT_LOADING &&
+        event->kind != FLO_AGENT_CONDITIONS &&
         (event->kind != FLO_AGENT_PROGRESS ||
          event->state != FLO_EXECUTION_DOWNLOADING)) {
         return false;
@@ -416,6 +433,7 @@ static bool is_about_one(const struct flo_agent_event *event)
     case FLO_AGENT_BOOT:
     case FLO_AGENT_TIMER:
     case FLO_AGENT_STOP:
+    case FLO_AGENT_CONDITIONS:
         return false;
     case FLO_AGENT_ORDER:
         return event->order != NULL &&

@@ -46,7 +46,8 @@ static bool is_another_going_back(const struct step *s)
     return false;
 }
 
-static const char *in_the_way(struct step *s)
+/* NULL: nothing. `text` has room for a sentence that is not always the same. */
+static const char *in_the_way(struct step *s, char text[FLO_WAIT_REASON])
 {
     struct flo_agent *agent = s->agent;
     struct flo_agent_model *model = s->model;
@@ -70,6 +71,10 @@ static const char *in_the_way(struct step *s)
                : execution->unsure > 0
                    ? "the probe came to no verdict, another follows"
                    : "its start is spread";
+    }
+    if (flo_wait_is_needed(agent, model)) {
+        flo_wait_reason(agent, model, text);
+        return text;
     }
     if (execution->state == FLO_EXECUTION_STAGED &&
         flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
@@ -117,10 +122,11 @@ bool flo_execution_may_move(struct step *s)
 {
     const struct flo_agent_model *model = s->model;
     const struct flo_agent_execution *execution = &model->execution;
+    char text[FLO_WAIT_REASON];
 
     return model->has_execution && !flo_execution_is_busy(model) &&
            execution->state != FLO_EXECUTION_SOAKING &&
-           !flo_repair_would_hold(model) && in_the_way(s) == NULL &&
+           !flo_repair_would_hold(model) && in_the_way(s, text) == NULL &&
            (!flo_execution_is_fetching(execution) ||
             s->now >= execution->retry_at_ms);
 }
@@ -159,7 +165,7 @@ static void move_on(struct step *s)
 void flo_execution_consider(struct step *s, const char *ahead)
 {
     struct flo_agent_execution *execution = flo_execution_of(s);
-    char behind[FLO_NAME_MAX + 8] = "";
+    char behind[FLO_NAME_MAX + 8] = "", text[FLO_WAIT_REASON];
     const char *reason;
 
     if (execution == NULL || execution->is_writing || execution->job != 0 ||
@@ -167,7 +173,7 @@ void flo_execution_consider(struct step *s, const char *ahead)
         flo_is_in(execution->state, IN_TRIAL) || flo_repair_holds(s)) {
         return;
     }
-    reason = in_the_way(s);
+    reason = in_the_way(s, text);
     if (reason == NULL && flo_execution_is_fetching(execution) &&
         s->now < execution->retry_at_ms) {
         return;

@@ -67,6 +67,17 @@ struct flo_agent_detail {
     uint64_t memory_bytes;
 };
 
+/* ---- what an update waits for ---- */
+
+enum flo_wait {
+#define FLO_WAIT(name, word, is_asked, states, is_ending, text) FLO_WAIT_##name,
+#include "agent/core/execution/waits.def"
+#undef FLO_WAIT
+    FLO_WAIT_COUNT
+};
+#define FLO_WAIT_BIT(wait) (1u << (wait)) /* of a set of them */
+const char *flo_wait_word(enum flo_wait wait);
+
 /* ---- bets ---- */
 
 /* Answers, each yes or no, against a limit of their share of yes. */
@@ -175,6 +186,8 @@ struct flo_agent {
     bool is_frozen;
     uint32_t jobs;
     uint32_t models_max; /* by configuration */
+    uint32_t waits;      /* ... what every update waits for: a set */
+    uint32_t lacks;      /* ... what is not so now */
     struct flo_agent_pauses pauses;
     struct flo_agent_model models[FLO_AGENT_MODELS_MAX];
 };
@@ -201,6 +214,7 @@ enum flo_agent_event_kind {
     FLO_AGENT_PLACED,     /* is_on_demand, is_other_rung: the plan's word */
     FLO_AGENT_WANTED,     /* on demand: a request waits for its load */
     FLO_AGENT_EVICT,      /* on demand: another model needs its memory */
+    FLO_AGENT_CONDITIONS, /* lacks: the device's surroundings changed */
     FLO_AGENT_TIMER,      /* now_ms reached timer_ms */
     FLO_AGENT_STOP,       /* the agent is told to stop: its last event */
     FLO_AGENT_EVENT_COUNT
@@ -230,6 +244,7 @@ struct flo_agent_event {
     bool fits_both;
     bool is_on_demand;
     bool is_other_rung; /* the current engine has another one's memory */
+    uint32_t lacks;     /* a set of enum flo_wait */
     struct flo_agent_error error;
     struct flo_agent_detail detail;
     struct flo_digest release;
@@ -242,6 +257,7 @@ struct flo_agent_event {
         uint32_t models_max; /* that may be here; 0: FLO_AGENT_MODELS_MAX */
         bool is_frozen;
         const struct flo_agent_pauses *pauses; /* NULL: none */
+        uint32_t waits, lacks;                 /* sets of enum flo_wait */
         uint64_t seed;
     } boot;
     struct {
@@ -327,6 +343,9 @@ bool flo_agent_is_idle(const struct flo_agent *agent, uint32_t model);
 bool flo_agent_is_resting(const struct flo_agent_model *model);
 /* It may leave memory: its engines serve no probe, and no slots turn. */
 bool flo_agent_may_rest(const struct flo_agent *agent, uint32_t model);
+
+/* Its execution waits for mains, a cool, an idle or an unmetered device. */
+bool flo_agent_is_waiting(const struct flo_agent *agent, uint32_t model);
 
 /* The updater may be at work on files that nothing names yet. */
 bool flo_agent_is_fetching(const struct flo_agent *agent);

@@ -92,6 +92,37 @@ static int check_switch(const struct flo_settings *settings, const char *key,
                     word, yes);
 }
 
+/* The low battery is no wish of anybody's. */
+static int set_waits(struct flo_settings *settings, struct flo_err *err)
+{
+    const struct flo_config *config = settings->config;
+    size_t count = flo_config_texts_count(config, "updates_wait");
+
+    for (size_t i = 0; i < count; i++) {
+        const char *word = flo_config_texts_get(config, "updates_wait", i);
+        uint32_t wait = FLO_WAIT_BATTERY + 1;
+
+        while (wait < FLO_WAIT_COUNT &&
+               strcmp(flo_wait_word(wait), word) != 0) {
+            wait++;
+        }
+        if (wait == FLO_WAIT_COUNT) {
+            return flo_fail(err, FLO_E_CFG_RANGE,
+                            "updates_wait: `%.80s` is none of mains, cool, "
+                            "idle, unmetered",
+                            word);
+        }
+        settings->waits |= FLO_WAIT_BIT(wait);
+    }
+    if (flo_config_texts_count(config, "metered_command") > 0 &&
+        flo_config_texts_get(config, "metered_command", 0)[0] != '/') {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "metered_command: `%.200s` is no absolute path",
+                        flo_config_texts_get(config, "metered_command", 0));
+    }
+    return 0;
+}
+
 static int set_sandbox(struct flo_settings *settings, struct flo_err *err)
 {
     const char *word = flo_config_text(settings->config, "sandbox");
@@ -216,6 +247,9 @@ int flo_settings_load(const char *path, const char *state_dir,
     }
     if (rv == 0) {
         rv = check_switch(out, "prefix_cache", "on", err);
+    }
+    if (rv == 0) {
+        rv = set_waits(out, err);
     }
     if (rv == 0) {
         rv = set_sandbox(out, err);

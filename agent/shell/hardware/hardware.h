@@ -13,6 +13,21 @@ void flo_sensors_read(const char *root, struct flo_sensed *out);
 /* The root that the environment's FLO_SENSORS names, or "". */
 const char *flo_sensors_root(void);
 
+/* routes.c: names of the interfaces of the default routes; "": none.  Below
+ * `root` as above. */
+#define FLO_INTERFACE 16
+struct flo_routes {
+    char v4[FLO_INTERFACE], v6[FLO_INTERFACE];
+};
+void flo_routes_read(const char *root, struct flo_routes *out);
+/* "wwan0", or "wwan*" for all that begin so. */
+bool flo_interface_fits(const char *name, const char *pattern);
+
+/* metered.c: call it once a second. */
+bool flo_metered_look(struct flo_metered *metered,
+                      const struct flo_config *config, uint64_t now_ms);
+void flo_metered_end(struct flo_metered *metered);
+
 /* lines.c: the newest lines of this process's log, bounded. */
 #define FLO_LINES_BYTES_MAX (192u << 10)
 /* Keep them from now on. */

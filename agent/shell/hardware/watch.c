@@ -93,6 +93,65 @@ static void look_at_power(struct flo_shell *shell, uint64_t now)
     }
 }
 
+/* ---- what updates wait for ---- */
+
+static bool answers(const struct flo_serve_status *status, uint64_t now,
+                    uint64_t idle_after)
+{
+    uint32_t requests = status->held;
+
+    for (size_t i = 0; i < FLO_ROLE_COUNT; i++) {
+        requests += status->roles[i].requests;
+    }
+    return requests > 0 ||
+           (status->used_ms != 0 && now - status->used_ms < idle_after);
+}
+
+static bool is_asked(const struct flo_shell *shell, uint64_t now)
+{
+    uint64_t after = flo_config_u64(shell->settings.config, "idle_after");
+
+    for (unsigned i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        struct flo_serve_status status = {0};
+
+        if (shell->agent.models[i].name[0] != '\0') {
+            flo_serve_get_status(shell->serve, i, &status);
+            if (answers(&status, now, after)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static uint32_t bit(enum flo_wait wait, bool is_set)
+{
+    return is_set ? FLO_WAIT_BIT(wait) : 0;
+}
+
+static uint32_t look_around(struct flo_shell *shell, uint64_t now)
+{
+    struct flo_watch *watch = &shell->watch;
+
+    return bit(FLO_WAIT_BATTERY, !watch->limits.allows_updates) |
+           bit(FLO_WAIT_MAINS, watch->sensed.is_discharging) |
+           bit(FLO_WAIT_COOL, watch->power.is_hot) |
+           bit(FLO_WAIT_IDLE, is_asked(shell, now)) |
+           bit(FLO_WAIT_UNMETERED,
+               flo_metered_look(&watch->metered, shell->settings.config, now));
+}
+
+static void look_at_waits(struct flo_shell *shell, uint64_t now)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_CONDITIONS,
+                                    .lacks = look_around(shell, now)};
+
+    if (event.lacks != shell->watch.lacks &&
+        flo_queue_offer(&shell->queue, &event)) {
+        shell->watch.lacks = event.lacks; /* else in a second */
+    }
+}
+
 /* ---- memory ---- */
 
 /* Rungs of the models as they are here now. */
@@ -195,6 +254,7 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
     flo_sensors_read(flo_sensors_root(), &shell->watch.sensed);
     look_at_power(shell, now);
     look_at_memory(shell, now);
+    look_at_waits(shell, now);
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         if (shell->watch.is_due[i]) {
             load_again(shell, i);
@@ -210,6 +270,9 @@ int flo_watch_open(struct flo_shell *shell, struct flo_err *err)
 
     watch->busy_ms = flo_now_ms();
     watch->limits = flo_power_limits(&watch->power, flo_cpus_allowed());
+    flo_sensors_read(flo_sensors_root(), &watch->sensed);
+    look_at_power(shell, watch->busy_ms);
+    watch->lacks = look_around(shell, watch->busy_ms);
     flo_bench_load(shell);
     watch->tick = event_new(shell->base, -1, EV_PERSIST, on_tick, shell);
     return watch->tick != NULL && event_add(watch->tick, &second) == 0
@@ -220,6 +283,7 @@ int flo_watch_open(struct flo_shell *shell, struct flo_err *err)
 void flo_watch_close(struct flo_shell *shell)
 {
     flo_bench_cancel(shell);
+    flo_metered_end(&shell->watch.metered);
     if (shell->watch.tick != NULL) {
         event_free(shell->watch.tick);
         shell->watch.tick = NULL;

@@ -197,7 +197,7 @@ static json_t *target_json(const struct flo_shell_model *model)
                      "order", slots->stated.order);
 }
 
-static json_t *execution_json(const struct flo_agent_model *agent)
+static json_t *execution_json(const struct flo_agent_model *agent, bool waits)
 {
     const struct flo_agent_execution *execution = &agent->execution;
     char digest[FLO_DIGEST_TEXT];
@@ -207,10 +207,10 @@ static json_t *execution_json(const struct flo_agent_model *agent)
         return json_null();
     }
     flo_digest_text(&execution->release.digest, digest);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "id", execution->id,
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:I}", "id", execution->id,
                      "rollout", execution->rollout, "release", digest, "state",
                      flo_execution_word(execution->state), "reason",
-                     execution->reason, "since_at_ms",
+                     execution->reason, "waits", (int)waits, "since_at_ms",
                      (json_int_t)(flo_wall_ms() - ago));
 }
 
@@ -247,7 +247,8 @@ json_t *flo_report_memory(const struct flo_shell *shell)
 }
 
 static json_t *model_json(const struct flo_shell_model *model,
-                          const struct flo_agent_model *agent, uint32_t rung)
+                          const struct flo_agent_model *agent, uint32_t rung,
+                          bool waits)
 {
     const struct flo_slots *slots = &model->slots;
     json_t *json = json_pack(
@@ -261,7 +262,7 @@ static json_t *model_json(const struct flo_shell_model *model,
         json_object_set_new(json, "rung", integer(rung));
         json_object_set_new(json, "target", target_json(model));
         json_object_set_new(json, "drift", drift_json(model));
-        json_object_set_new(json, "execution", execution_json(agent));
+        json_object_set_new(json, "execution", execution_json(agent, waits));
         json_object_set_new(json, "denied", denied_json(slots));
         json_object_set_new(json, "floor", integer(slots->floor));
         json_object_set_new(json, "floor_hard", integer(slots->floor_hard));
@@ -276,8 +277,10 @@ static json_t *models_json(const struct flo_shell *shell)
     for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
         if (shell->models[i].slots.model[0] != '\0') {
             json_array_append_new(
-                json, model_json(&shell->models[i], &shell->agent.models[i],
-                                 flo_report_model_rung(shell, (uint32_t)i)));
+                json,
+                model_json(&shell->models[i], &shell->agent.models[i],
+                           flo_report_model_rung(shell, (uint32_t)i),
+                           flo_agent_is_waiting(&shell->agent, (uint32_t)i)));
         }
     }
     return json;

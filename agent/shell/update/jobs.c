@@ -382,19 +382,6 @@ static void wait_for(struct flo_shell *shell, pid_t pid, uint32_t model,
                     shell->waiting_is_told ? WAIT_TOLD_MS : AGAIN_MS);
 }
 
-/* Until it is on mains; an order may end the wait. */
-static void wait_for_power(struct flo_shell *shell, uint32_t model,
-                           uint32_t number)
-{
-    if (shell->waiting_job != number) {
-        flo_log(FLO_LOG_INFO, "updater",
-                "the update waits for mains: the battery is low");
-    }
-    shell->waiting_job = number;
-    shell->waiting_model = model;
-    flo_shell_later(shell->collect, WAIT_TOLD_MS);
-}
-
 void flo_shell_job_start(struct flo_shell *shell, uint32_t model,
                          uint32_t number)
 {
@@ -406,10 +393,6 @@ void flo_shell_job_start(struct flo_shell *shell, uint32_t model,
     pid = flo_serve_killed_pid(shell->serve);
     if (pid != 0) {
         wait_for(shell, pid, model, number);
-        return;
-    }
-    if (shell->watch.is_slowed && !shell->watch.limits.allows_updates) {
-        wait_for_power(shell, model, number);
         return;
     }
     shell->waiting_job = 0;

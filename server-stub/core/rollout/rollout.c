@@ -81,7 +81,7 @@ static void heard(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
 
     member->heard_at_ms = now_ms;
     member->is_online = true;
-    if (was_silent || member->is_away) {
+    if (was_silent || (member->is_away && !member->is_waiting)) {
         flo_rollout_member_is(
             rollout, index,
             was_silent ? FLO_LAPSE_NONE : (enum flo_lapse)member->lapse, false);
@@ -158,6 +158,28 @@ static bool execution_is_news(const struct flo_rollout_member *member,
     return progress[state] > progress[now];
 }
 
+/* It waits by the owner's or the policy's wish, before its trial: as one that
+ * is away it does not count, and follows later. */
+static void waits(struct flo_rollout *rollout, size_t index,
+                  const struct flo_rollout_event *event,
+                  struct flo_rollout_actions *actions)
+{
+    struct flo_rollout_member *member = &rollout->members[index];
+    bool is_waiting = event->waits == FLO_WAITS_YES;
+
+    if (event->waits == FLO_WAITS_UNSAID || is_waiting == member->is_waiting ||
+        event->attempt != member->attempt || !is_before_trial(member)) {
+        return;
+    }
+    member->is_waiting = is_waiting;
+    flo_rollout_member_is(rollout, index, FLO_LAPSE_NONE, is_waiting);
+    member->watched_at_ms = event->now_ms;
+    flo_rollout_why(actions, "%.8s %s", member->device,
+                    is_waiting ? "waits for its surroundings"
+                               : "waits no more");
+    member_stored(index, actions);
+}
+
 static void executed(struct flo_rollout *rollout, size_t index,
                      const struct flo_rollout_event *event,
                      struct flo_rollout_actions *actions)
@@ -176,6 +198,12 @@ static void executed(struct flo_rollout *rollout, size_t index,
         return;
     }
     if (!execution_is_news(member, event->attempt, event->execution)) {
+        if (event->attempt == member->attempt &&
+            event->execution == (enum flo_execution)member->state &&
+            event->waits != FLO_WAITS_UNSAID) {
+            waits(rollout, index, event, actions);
+            return;
+        }
         flo_rollout_why(actions, "ignored: older than .%u %s", member->attempt,
                         flo_execution_word((enum flo_execution)member->state));
         return;
@@ -190,6 +218,7 @@ static void executed(struct flo_rollout *rollout, size_t index,
         member->is_back = false;
     }
     member_stored(index, actions);
+    waits(rollout, index, event, actions);
 }
 
 static void seen_back(struct flo_rollout *rollout, size_t index,

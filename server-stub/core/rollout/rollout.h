@@ -52,16 +52,18 @@ enum flo_lapse {
 /* A device in the rollout.  Sorted by device id. */
 struct flo_rollout_member {
     char device[37];
-    uint8_t phase;  /* FLO_ROLLOUT_PHASES_MAX: in none */
-    uint8_t state;  /* enum flo_execution */
-    uint8_t lapse;  /* enum flo_lapse */
-    uint8_t cause;  /* of a bad end: place in causes[], from 1; 0: unknown */
-    bool is_online; /* as far as we know */
-    bool is_away;   /* not there before it tried the release: it waits, does
-                       not count, and follows when it comes back */
-    bool is_back;   /* a rollback waits for it no more: it left the release,
-                       or said that it has nothing to go back to */
-    bool is_dirty;  /* changed since the shell stored it */
+    uint8_t phase;   /* FLO_ROLLOUT_PHASES_MAX: in none */
+    uint8_t state;   /* enum flo_execution */
+    uint8_t lapse;   /* enum flo_lapse */
+    uint8_t cause;   /* of a bad end: place in causes[], from 1; 0: unknown */
+    bool is_online;  /* as far as we know */
+    bool is_away;    /* not there before it tried the release: it waits, does
+                        not count, and follows when it comes back */
+    bool is_waiting; /* ... says so itself: for mains, a cool, an idle or an
+                        unmetered device; is_away with it */
+    bool is_back;    /* a rollback waits for it no more: it left the release,
+                        or said that it has nothing to go back to */
+    bool is_dirty;   /* changed since the shell stored it */
     uint32_t bucket;
     uint32_t attempt; /* of the execution that `state` is about; 0: none */
     uint64_t heard_at_ms;
@@ -145,9 +147,14 @@ struct flo_rollout_event {
     bool is_online;     /* joined */
     bool is_superseded; /* joined: a newer rollout has it */
     bool is_ordered;    /* back: by an order about this release, it says */
-    bool is_retained;   /* said once, not now: no device was heard */
-    const char *note;   /* who, why, error id; may be NULL */
-    uint32_t gate;      /* evidence: place in gates[] */
+    enum {              /* execution: for its surroundings */
+           FLO_WAITS_UNSAID,
+           FLO_WAITS_NO,
+           FLO_WAITS_YES
+    } waits;
+    bool is_retained; /* said once, not now: no device was heard */
+    const char *note; /* who, why, error id; may be NULL */
+    uint32_t gate;    /* evidence: place in gates[] */
     const struct flo_comparison *evidence;
 };
 

@@ -508,6 +508,62 @@ static void a_word_that_the_broker_kept_is_no_sign_of_life(void **state)
     world_free(world);
 }
 
+static void reports(struct world *world, size_t device,
+                    enum flo_execution state, bool is_waiting)
+{
+    assert_int_equal(
+        step(world,
+             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                        .device = world->names[device - 1],
+                                        .attempt = 1,
+                                        .execution = state,
+                                        .waits = is_waiting ? FLO_WAITS_YES
+                                                            : FLO_WAITS_NO}),
+        0);
+}
+
+static void who_waits_for_mains_is_not_overdue_and_holds_nobody_up(void **state)
+{
+    (void)state;
+    struct world *world = world_started(100, 50);
+
+    for (size_t device = 1; device <= 49; device++) {
+        says(world, device, FLO_EXECUTION_SUCCEEDED, NULL);
+    }
+    says(world, 50, FLO_EXECUTION_ACCEPTED, NULL);
+    reports(world, 50, FLO_EXECUTION_ACCEPTED, true);
+    assert_int_equal(world->rollout.phases[0].away, 1);
+    wait_with(world, 1000, 50, 50);
+    assert_int_equal(world->rollout.phase, 1);
+    for (int i = 0; i < 4; i++) { /* a day, and it speaks of something else */
+        wait_with(world, 21600000, 50, 50);
+    }
+    assert_int_equal(world->rollout.phases[0].overdue, 0);
+    assert_true(member(world, 50)->is_away && member(world, 50)->is_online);
+
+    reports(world, 50, FLO_EXECUTION_ACCEPTED, false);
+    assert_false(member(world, 50)->is_away);
+    says(world, 50, FLO_EXECUTION_SUCCEEDED, NULL);
+    assert_int_equal(state_of(world, 50), FLO_EXECUTION_SUCCEEDED);
+    world_free(world);
+}
+
+static void
+a_wait_that_ended_has_its_deadline_and_a_trial_waits_never(void **state)
+{
+    (void)state;
+    struct world *world = world_started(10, 10);
+
+    reports(world, 1, FLO_EXECUTION_ACCEPTED, true);
+    wait_with(world, 86400000, 1, 10);
+    reports(world, 1, FLO_EXECUTION_DOWNLOADING, false);
+    wait_with(world, 5400000, 1, 10);
+    assert_int_equal(member(world, 1)->lapse, FLO_LAPSE_OVERDUE);
+    reports(world, 1, FLO_EXECUTION_SOAKING, true);
+    assert_false(member(world, 1)->is_away);
+    world_free(world);
+}
+
 /* ---- pace ---- */
 
 static uint32_t told(const struct world *world)
@@ -767,6 +823,10 @@ int main(void)
         cmocka_unit_test(an_execution_that_hangs_does_not_stop_its_phase),
         cmocka_unit_test(what_was_overdue_and_moves_on_is_forgiven),
         cmocka_unit_test(a_word_that_the_broker_kept_is_no_sign_of_life),
+        cmocka_unit_test(
+            who_waits_for_mains_is_not_overdue_and_holds_nobody_up),
+        cmocka_unit_test(
+            a_wait_that_ended_has_its_deadline_and_a_trial_waits_never),
         cmocka_unit_test(a_thousand_devices_are_told_at_the_pace),
         cmocka_unit_test(a_gap_or_a_pause_is_not_made_up_for),
         cmocka_unit_test(a_slow_pace_tells_one_after_the_other),
