@@ -97,6 +97,7 @@ void flo_serve_get_status(const struct flo_serve *serve, unsigned model,
     out->is_live = flo_serve_engine_live(place) != NULL;
     out->live = place->live;
     out->held = (uint32_t)place->n_held;
+    out->held_batch = flo_router_held_batch(place);
     out->is_wanted = place->demand.is_asked;
     out->is_wanted_softly = place->demand.is_asked && place->demand.is_soft;
     out->used_ms = place->used_ms;
@@ -135,4 +136,16 @@ int flo_serve_template_read(const char *value, char **text, struct flo_err *err)
 bool flo_serve_ability_parse(const char *word, uint64_t *bit)
 {
     return flo_wire_ability_parse(word, bit);
+}
+
+void flo_serve_limit(struct flo_serve *serve,
+                     const struct flo_serve_limits *limits)
+{
+    struct flo_serve_limits before = serve->limits;
+
+    serve->limits = *limits;
+    if (before.holds_batch != limits->holds_batch ||
+        before.refuses_loads != limits->refuses_loads) {
+        flo_router_limits_changed(serve);
+    }
 }

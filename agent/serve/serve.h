@@ -184,6 +184,14 @@ FLO_MUST_USE int flo_serve_share(struct flo_serve *serve, unsigned model,
 /* No role of the model is live: hold its requests (stop-first swap). */
 void flo_serve_hold(struct flo_serve *serve, unsigned model);
 
+/* What the device gives up under strain. */
+struct flo_serve_limits {
+    bool holds_batch;   /* requests with priority batch wait */
+    bool refuses_loads; /* no model is loaded on demand: FLO_E_INFER_BUSY */
+};
+void flo_serve_limit(struct flo_serve *serve,
+                     const struct flo_serve_limits *limits);
+
 /* ---- routes ---- */
 
 enum flo_serve_route_state {
@@ -368,6 +376,7 @@ struct flo_serve_status {
         struct flo_digest release;
     } roles[FLO_ROLE_COUNT];
     uint32_t held;
+    uint32_t held_batch;   /* of them: by flo_serve_limits alone */
     bool is_wanted;        /* on demand: a request waits for its load */
     bool is_wanted_softly; /* ... and no user does */
     uint64_t load_ms;      /* of the live engine; 0: none is */

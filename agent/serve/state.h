@@ -73,6 +73,7 @@ struct flo_serve {
     uint64_t removal_ms;
     uint64_t hold_ms_max, hang_ms_max;
     uint32_t requests_max;
+    struct flo_serve_limits limits;
     struct flo_httpd *httpd;
     char host_text[16][256]; /* Host names that are ours */
     const char *hosts[17];

@@ -107,10 +107,11 @@ struct flo_watch {
     struct event *tick;
     struct flo_sensed sensed;
     struct flo_power power;
-    struct flo_power_limits limits;
-    bool is_slowed; /* the limits are less than everything */
+    struct flo_strain_limits limits; /* what holds now */
+    uint32_t limits_told;
     struct flo_strain strain;
     uint32_t rungs[FLO_AGENT_MODELS_MAX];
+    bool is_demoted[FLO_AGENT_MODELS_MAX];
     bool is_due[FLO_AGENT_MODELS_MAX]; /* to be loaded again for its rung */
     struct flo_bench_child *bench;     /* the benchmark under way; NULL */
     struct flo_metered metered;

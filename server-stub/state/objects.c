@@ -184,6 +184,17 @@ static json_t *view_list(const json_t *from, const struct said *fields,
     return json;
 }
 
+static json_t *view_memory(const json_t *from)
+{
+    json_t *json = view_said(from, said_memory, FLO_COUNT(said_memory));
+    const json_t *limits = json_object_get(from, "limits");
+
+    if (json_is_object(json) && json_array_size(limits) <= SAID_LIST_MAX) {
+        json_object_set_new(json, "limits", view_texts(limits, FLO_NAME_MAX));
+    }
+    return json;
+}
+
 static json_t *view_profile(const char *text)
 {
     json_t *from = parse_or(text, json_object());
@@ -256,8 +267,7 @@ static void view_reported(json_t *json, const json_t *reported)
     }
     json_object_set_new(json, "models", list);
     json_object_set_new(json, "memory",
-                        view_said(json_object_get(reported, "memory"),
-                                  said_memory, FLO_COUNT(said_memory)));
+                        view_memory(json_object_get(reported, "memory")));
     view_number(json, reported, "top");
     json_object_set_new(
         json, "frozen",

@@ -3,6 +3,7 @@ benchmark of its machine."""
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -10,6 +11,7 @@ import fleet as F
 from conftest import Small
 
 GROUPS = "/sys/fs/cgroup"
+LIMIT = 256 << 20
 ROUTES = ("Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n"
           "%s\t00000000\t010210AC\t0003\t0\t0\t100\t00000000\t0\t0\t0\n")
 
@@ -59,12 +61,26 @@ def facts(fleet):
     return fleet.ask("device", "doctor", "gw")["facts"]
 
 
+def state(fleet):
+    return fleet.ask("device", "get", "gw")["state"]
+
+
+def again(fleet):
+    """The agent ends, and another one begins."""
+    fleet.devices["gw"].stop()
+    F.wait_until("it is away", 20, lambda: state(fleet) != "online")
+    fleet.devices["gw"].start()
+    F.wait_until("it is back", 30, lambda: state(fleet) == "online")
+
+
 def test_memory_pressure_loads_the_model_smaller_and_it_answers(fleet, sensors):
     gw = fleet.devices["gw"]
     assert facts(fleet)["rung"] == 0
     before = gw.children("flotilla-engine")
     sensors.pressure(40)
     F.wait_until("a step down", 20, lambda: facts(fleet)["rung"] > 0)
+    F.wait_until("a held batch", 20, lambda: fleet.ask(
+        "device", "get", "gw")["memory"]["limits"] == ["batch held"])
     sensors.pressure(0)
     F.wait_until("another engine", 20, lambda: gw.children(
         "flotilla-engine") not in ([], before))
@@ -82,14 +98,9 @@ def execution(fleet):
 
 def test_an_update_waits_for_mains_and_an_unmetered_network(fleet, sensors):
     gw = fleet.devices["gw"]
-    gw.stop()
     gw.write_config("updates_wait: [unmetered]\nmetered: [\"wwan*\"]\n")
     sensors.put("/proc/net/route", ROUTES % "wwan0")
-    F.wait_until("it is away", 20, lambda: fleet.ask(
-        "device", "get", "gw")["state"] != "online")
-    gw.start()
-    F.wait_until("it is back", 30, lambda: fleet.ask(
-        "device", "get", "gw")["state"] == "online")
+    again(fleet)
     sensors.battery(15, "Discharging")
     F.wait_until("it knows its battery", 20, lambda: "battery 15" in "\n".join(
         fleet.ask("device", "logs", "gw")["lines"]))
@@ -140,35 +151,94 @@ def test_the_engines_benchmark_takes_two_seconds_at_most(bin_dir):
     assert result["took_ms"] <= 2000 * 4  # the machine may be busy
 
 
-@pytest.mark.skipif(not os.access(GROUPS, os.W_OK) or not os.path.exists(
-    GROUPS + "/cgroup.controllers"), reason="no memory cgroup to make here")
-def test_a_real_memory_cgroup_is_seen(fleet):
-    group = "%s/flotilla-test-%d" % (GROUPS, os.getpid())
-    os.mkdir(group)
-    try:
-        limit = group + "/memory.max"
-        if not os.path.exists(limit):
-            pytest.skip("the memory controller is not given to children")
-        with open(limit, "w", encoding="ascii") as file:
-            file.write(str(4 << 30))
-        gw = fleet.devices["gw"]
-        fleet.env.pop("FLO_SENSORS")
-        gw.stop()
-        gw.start()
-        with open(group + "/cgroup.procs", "w", encoding="ascii") as file:
-            file.write(str(gw.process.pid))
-        F.wait_until("its limit", 30, lambda: facts(fleet).get(
-            "cgroup-bytes-max") == 4 << 30)
-        gw.stop()
-    finally:
-        F.wait_until("an empty cgroup", 20, lambda: gone(group))
+class Group:
+    """A memory cgroup of the machine, of version 2 or 1."""
 
+    def __init__(self, limit_bytes):
+        self.is_v2 = os.path.exists(GROUPS + "/cgroup.controllers")
+        self.dir = "%s/flotilla-test-%d" % (
+            GROUPS if self.is_v2 else GROUPS + "/memory", os.getpid())
+        os.mkdir(self.dir)
+        try:
+            self.put("memory.max" if self.is_v2 else "memory.limit_in_bytes",
+                     limit_bytes)
+        except OSError:
+            os.rmdir(self.dir)
+            raise
 
-def gone(group):
-    try:
-        os.rmdir(group)
-    except FileNotFoundError:
+    def put(self, name, value):
+        with open(os.path.join(self.dir, name), "w", encoding="ascii") as file:
+            file.write(str(value))
+
+    def kills(self):
+        name = "memory.events" if self.is_v2 else "memory.oom_control"
+        with open(os.path.join(self.dir, name), encoding="ascii") as file:
+            words = file.read().split()
+        return int(words[words.index("oom_kill") + 1])
+
+    def remove(self):
+        F.wait_until("an empty cgroup", 20, self.is_gone)
+
+    def is_gone(self):
+        try:
+            os.rmdir(self.dir)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
         return True
-    except OSError:
-        return False
-    return True
+
+
+@pytest.fixture
+def group(fleet):
+    try:
+        one = Group(LIMIT)
+    except OSError as error:
+        pytest.skip("no memory cgroup can be made here: %s" % error)
+    yield one
+    fleet.devices["gw"].stop()
+    one.remove()
+
+
+# Takes memory of its cgroup until it has what its argument says, then waits.
+NEIGHBOUR = """
+import sys
+group, got, most = open(sys.argv[1] + "/cgroup.procs", "w"), [], int(sys.argv[2])
+group.write("0")
+group.close()
+while len(got) < most:
+    got.append(b"x" * (1 << 20))
+print("full", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_in_a_full_memory_cgroup_the_model_gets_smaller_and_nobody_is_killed(
+        fleet, group):
+    gw = fleet.devices["gw"]
+    fleet.env.pop("FLO_SENSORS")
+    again(fleet)
+    group.put("cgroup.procs", gw.process.pid)  # its engines come after it
+    for pid in gw.children("flotilla-engine"):
+        group.put("cgroup.procs", pid)
+    F.wait_until("its limit", 30, lambda: facts(fleet).get(
+        "cgroup-bytes-max") == LIMIT)
+    agent = gw.process.pid
+    F.wait_until("it serves", 30, lambda: gw.children("flotilla-engine"))
+    engine = gw.children("flotilla-engine")
+    used = facts(fleet)["cgroup-bytes"]
+    with subprocess.Popen(
+            [sys.executable, "-c", NEIGHBOUR, group.dir,
+             str((LIMIT * 97 // 100 - used) >> 20)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE) as neighbour:
+        assert neighbour.stdout.readline() == b"full\n"
+        F.wait_until("a step down", 30, lambda: facts(fleet)["rung"] > 0)
+        F.wait_until("a smaller engine", 30, lambda: gw.children(
+            "flotilla-engine") not in ([], engine))
+        assert gw.ask("hello", "tiny", max_tokens=4)[1].startswith("tiny@2")
+        assert facts(fleet)["rung-why"] in ("cgroup", "psi")
+        neighbour.stdin.close()
+    log = "\n".join(fleet.ask("device", "logs", "gw")["lines"])
+    assert "memory is short" in log and "goes to rung" in log
+    assert gw.process.pid == agent and gw.process.poll() is None
+    assert group.kills() == 0

@@ -339,6 +339,9 @@ static void dispatch(struct step *s)
     case FLO_AGENT_EVICT:
         flo_rest_evict(s);
         break;
+    case FLO_AGENT_PRESSURE:
+        flo_rest_pressure(s);
+        break;
     case FLO_AGENT_CONDITIONS:
         s->agent->lacks = s->event->lacks;
         for_each_model(s, flo_wait_changed);

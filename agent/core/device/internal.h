@@ -114,6 +114,7 @@ void flo_engine_restore(struct step *s);
 void flo_rest_placed(struct step *s);
 void flo_rest_wanted(struct step *s);
 void flo_rest_evict(struct step *s);
+void flo_rest_pressure(struct step *s);
 
 /* ---- engines report (engine_events.c) ---- */
 void flo_engine_loading(struct step *s); /* it gets on with it */

@@ -58,6 +58,30 @@ void flo_rest_evict(struct step *s)
     leave(s);
 }
 
+bool flo_agent_has_warm(const struct flo_agent_model *model)
+{
+    return model->has_execution &&
+           model->execution.state == FLO_EXECUTION_SOAKING &&
+           !model->execution.is_writing && !model->going_back.is_active &&
+           is_beside_live(model) &&
+           flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_READY);
+}
+
+/* The release on trial serves; the one before it waits in memory for its end.
+ */
+void flo_rest_pressure(struct step *s)
+{
+    struct flo_agent_model *model = s->model;
+
+    if (!flo_agent_has_warm(model)) {
+        flo_do_note(s, "ignored: nothing is in memory that is not needed");
+        return;
+    }
+    flo_do_note(s, "because a way back by a load is enough");
+    flo_engine_unload(s, FLO_AGENT_CURRENT, true);
+    model->execution.fits_both = false;
+}
+
 static bool is_coming(const struct flo_agent_model *model)
 {
     return model->live == -1 &&

@@ -22,6 +22,7 @@ static const char *const event_words[FLO_AGENT_EVENT_COUNT] = {
     [FLO_AGENT_TIMER] = "timer",     [FLO_AGENT_STOP] = "agent",
     [FLO_AGENT_PLACED] = "memory",   [FLO_AGENT_WANTED] = "memory",
     [FLO_AGENT_EVICT] = "memory",    [FLO_AGENT_CONDITIONS] = "device",
+    [FLO_AGENT_PRESSURE] = "memory",
 };
 
 static const char *role_word(enum flo_agent_role role)
@@ -213,7 +214,12 @@ static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
         flo_buf_text(out, "a request wants it");
         break;
     case FLO_AGENT_EVICT:
-        flo_buf_text(out, "another model needs its memory");
+        flo_buf_text(out, event->error.code == FLO_E_DEVICE_STRAIN
+                              ? "memory is short"
+                              : "another model needs its memory");
+        break;
+    case FLO_AGENT_PRESSURE:
+        flo_buf_text(out, "memory is short");
         break;
     case FLO_AGENT_CONDITIONS:
         add_lacks(out, event->lacks);

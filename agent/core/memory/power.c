@@ -1,6 +1,8 @@
 /* Heat and battery: fewer threads, batch requests held, no updates. */
 #include "agent/core/memory/strain.h"
 
+#include <assert.h>
+
 #define HOT_MC 80000      /* without a trip point */
 #define HOT_BELOW_MC 5000 /* below the trip point */
 #define COOL_BELOW_HOT_MC 10000
@@ -51,15 +53,41 @@ bool flo_power_sample(struct flo_power *power,
            before.is_empty != power->is_empty;
 }
 
-struct flo_power_limits flo_power_limits(const struct flo_power *power,
-                                         uint32_t threads)
+/* ---- limits ---- */
+
+enum { MEMORY = 1, HEAT = 2, BATTERY = 4, EMPTY = 8 };
+
+static const struct {
+    const char *word;
+    uint32_t causes;
+} limits[FLO_STRAIN_LIMIT_COUNT] = {
+#define FLO_STRAIN_LIMIT(name, word, causes, meaning)                          \
+    [FLO_STRAIN_LIMIT_##name] = {word, causes},
+#include "agent/core/memory/strain.def"
+#undef FLO_STRAIN_LIMIT
+};
+
+const char *flo_strain_limit_word(enum flo_strain_limit limit)
 {
-    uint32_t halved = (power->is_hot ? 1u : 0u) + (power->is_low ? 1u : 0u);
-    uint32_t most = threads >> halved;
-    return (struct flo_power_limits){
-        .threads_max = most > 0 ? most : 1,
-        .holds_batch = power->is_hot,
-        .allows_updates = !power->is_low,
-        .allows_demand = !power->is_empty,
-    };
+    assert(limit < FLO_STRAIN_LIMIT_COUNT);
+    return limits[limit].word;
+}
+
+struct flo_strain_limits flo_strain_limits(const struct flo_strain *strain,
+                                           const struct flo_power *power,
+                                           uint32_t threads)
+{
+    uint32_t causes =
+        (strain->is_short ? MEMORY : 0u) | (power->is_hot ? HEAT : 0u) |
+        (power->is_low ? BATTERY : 0u) | (power->is_empty ? EMPTY : 0u);
+    struct flo_strain_limits out = {.threads_max = threads};
+
+    for (uint32_t i = 0; i < FLO_STRAIN_LIMIT_COUNT; i++) {
+        out.set |= (limits[i].causes & causes) != 0 ? 1u << i : 0;
+    }
+    out.threads_max >>= flo_strain_holds(&out, FLO_STRAIN_LIMIT_HALF);
+    out.threads_max >>= flo_strain_holds(&out, FLO_STRAIN_LIMIT_HALF_BATTERY);
+    out.is_halved = out.threads_max < threads;
+    out.threads_max = out.threads_max > 0 ? out.threads_max : 1;
+    return out;
 }

@@ -1,6 +1,9 @@
 /* Steps down under memory pressure and up again: see strain.h. */
 #include "agent/core/memory/strain.h"
 
+#include <assert.h>
+#include <stdio.h>
+
 #define PSI_MIN 1000 /* 10 % */
 #define CGROUP_PERCENT 95
 #define SAMPLES_MIN 2
@@ -8,13 +11,17 @@
 #define UP_MS 300000
 #define UP_MS_MAX 3600000
 #define REGRET_MS 1800000
+#define SHORT_MS 30000 /* memory counts as short so long after */
 
 const char *flo_strain_word(enum flo_strain_step step)
 {
     static const char *const words[] = {
-        [FLO_STRAIN_NONE] = "none",         [FLO_STRAIN_EVICT] = "evict",
-        [FLO_STRAIN_PREVIOUS] = "previous", [FLO_STRAIN_RUNG] = "rung",
-        [FLO_STRAIN_DEMAND] = "on-demand",  [FLO_STRAIN_UP] = "up"};
+        "none",
+#define FLO_STRAIN_STEP(name, word, meaning) word,
+#include "agent/core/memory/strain.def"
+#undef FLO_STRAIN_STEP
+    };
+    assert(step < FLO_STRAIN_STEP_COUNT);
     return words[step];
 }
 
@@ -191,12 +198,15 @@ enum flo_strain_step flo_strain_sample(struct flo_strain *strain,
                               ? now_ms
                               : strain->calm_ms;
         strain->samples = 0;
+        strain->is_short =
+            strain->is_short && now_ms - strain->calm_ms < SHORT_MS;
         return is_up_due(strain, now_ms)
                    ? go_up(strain, models, count, budget, now_ms, model)
                    : FLO_STRAIN_NONE;
     }
     strain->calm_ms = 0;
     strain->samples++;
+    strain->is_short = strain->is_short || strain->samples >= SAMPLES_MIN;
     if (strain->samples < SAMPLES_MIN ||
         (strain->down_ms > 0 && now_ms - strain->down_ms < DOWN_MS)) {
         return FLO_STRAIN_NONE;
@@ -207,4 +217,49 @@ enum flo_strain_step flo_strain_sample(struct flo_strain *strain,
         went_down(strain, now_ms);
     }
     return step;
+}
+
+/* ---- in words ---- */
+
+static void say_model(enum flo_strain_step step,
+                      const struct flo_memory_model *model,
+                      char out[FLO_STRAIN_TEXT / 2])
+{
+    static const char *const before[FLO_STRAIN_STEP_COUNT] = {
+        [FLO_STRAIN_RUNG] = "goes", [FLO_STRAIN_UP] = "is back"};
+
+    if (step == FLO_STRAIN_DEMAND) {
+        snprintf(out, FLO_STRAIN_TEXT / 2, "%.40s is on demand", model->name);
+    } else {
+        snprintf(out, FLO_STRAIN_TEXT / 2, "%.40s %s to rung %u%s", model->name,
+                 before[step], model->rung_min,
+                 model->is_demoted ? ", on demand" : "");
+    }
+}
+
+void flo_strain_say(const struct flo_strain_sample *sample,
+                    enum flo_strain_step step,
+                    const struct flo_memory_model *model,
+                    char out[FLO_STRAIN_TEXT])
+{
+    char why[60] = "", what[FLO_STRAIN_TEXT / 2] = "nothing to give up";
+
+    if (sample->psi_centipercent >= PSI_MIN) {
+        snprintf(why, sizeof(why), " (psi %u.%02u %%)",
+                 sample->psi_centipercent / 100,
+                 sample->psi_centipercent % 100);
+    } else if (cause_of(sample) == FLO_STRAIN_CGROUP) {
+        snprintf(why, sizeof(why), " (cgroup %llu of %llu bytes)",
+                 (unsigned long long)sample->cgroup_bytes,
+                 (unsigned long long)sample->cgroup_bytes_max);
+    }
+    if (model != NULL) {
+        say_model(step, model, what);
+    } else if (step == FLO_STRAIN_EVICT) {
+        snprintf(what, sizeof(what), "models on demand leave");
+    } else if (step == FLO_STRAIN_PREVIOUS) {
+        snprintf(what, sizeof(what), "the release before a trial leaves");
+    }
+    snprintf(out, FLO_STRAIN_TEXT, "memory is %s%s: %s",
+             step == FLO_STRAIN_UP ? "calm again" : "short", why, what);
 }

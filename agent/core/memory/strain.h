@@ -1,5 +1,5 @@
 /* Strain: memory pressure, heat and an empty battery, and what the device gives
- * up for them.  Pure: samples go in once a second, steps come out.
+ * up for them (strain.def).  Pure: samples go in once a second, steps come out.
  *
  * Down: two samples in a row with a cause, one step, the next after 5 s.  Up:
  * 300 s without a cause, one step.  A step down within 30 minutes of a step up
@@ -12,18 +12,16 @@
 struct flo_strain_sample {
     uint64_t now_ms;
     uint32_t psi_centipercent; /* memory, some avg10: 10.00 % is 1000 */
-    uint64_t cgroup_bytes;     /* memory.current */
+    uint64_t cgroup_bytes;     /* in use, without what can be dropped */
     uint64_t cgroup_bytes_max; /* memory.max; 0: no limit */
 };
 
-/* A step of memory, the first that is possible, in this order. */
 enum flo_strain_step {
     FLO_STRAIN_NONE,
-    FLO_STRAIN_EVICT,    /* on-demand models that idle leave */
-    FLO_STRAIN_PREVIOUS, /* warm previous releases leave */
-    FLO_STRAIN_RUNG,     /* `model` goes one rung down */
-    FLO_STRAIN_DEMAND,   /* `model` becomes on-demand */
-    FLO_STRAIN_UP,       /* `model` takes one step back */
+#define FLO_STRAIN_STEP(name, word, meaning) FLO_STRAIN_##name,
+#include "agent/core/memory/strain.def"
+#undef FLO_STRAIN_STEP
+    FLO_STRAIN_STEP_COUNT
 };
 const char *flo_strain_word(enum flo_strain_step step);
 enum flo_strain_cause {
@@ -37,11 +35,12 @@ const char *flo_strain_cause_word(enum flo_strain_cause cause);
 struct flo_strain {
     enum flo_strain_cause cause; /* of the last step down; CALM: none holds */
     uint32_t samples;            /* with a cause, in a row */
+    bool is_short;               /* now, or 30 s ago at most */
     uint64_t down_ms, up_ms;     /* the last steps; 0: none */
     uint64_t calm_ms;            /* since when no sample had a cause */
     uint64_t wait_ms;            /* of a step up; 0: as usual */
 };
-/* What could leave without any model's rung. */
+/* What could be given up. */
 struct flo_strain_facts {
     bool has_idle;     /* on-demand models in memory without a request */
     bool has_previous; /* a warm previous release */
@@ -54,6 +53,13 @@ enum flo_strain_step flo_strain_sample(struct flo_strain *strain,
                                        struct flo_memory_model *models,
                                        size_t count, uint64_t budget,
                                        size_t *model);
+/* The step as a sentence, for log, notes and traces.  `model`: as it is now;
+ * NULL: the step is about none. */
+#define FLO_STRAIN_TEXT 200
+void flo_strain_say(const struct flo_strain_sample *sample,
+                    enum flo_strain_step step,
+                    const struct flo_memory_model *model,
+                    char out[FLO_STRAIN_TEXT]);
 
 /* ---- heat and battery ---- */
 
@@ -69,16 +75,31 @@ struct flo_power {
     bool is_hot, is_low, is_empty;
     uint64_t cool_ms; /* since when it is cool enough; 0: it is not */
 };
-struct flo_power_limits {
-    uint32_t threads_max; /* of `threads`, 1 at least */
-    bool holds_batch;     /* batch requests wait */
-    bool allows_updates;
-    bool allows_demand; /* models may be loaded on demand */
-};
-/* Take a sample; true: the limits have changed. */
+/* Take a sample; true: something has changed. */
 bool flo_power_sample(struct flo_power *power,
                       const struct flo_power_sample *sample);
-struct flo_power_limits flo_power_limits(const struct flo_power *power,
-                                         uint32_t threads);
+
+/* ---- limits ---- */
+
+enum flo_strain_limit {
+#define FLO_STRAIN_LIMIT(name, word, causes, meaning) FLO_STRAIN_LIMIT_##name,
+#include "agent/core/memory/strain.def"
+#undef FLO_STRAIN_LIMIT
+    FLO_STRAIN_LIMIT_COUNT
+};
+const char *flo_strain_limit_word(enum flo_strain_limit limit);
+struct flo_strain_limits {
+    uint32_t set;         /* bits of enum flo_strain_limit that hold */
+    bool is_halved;       /* the threads */
+    uint32_t threads_max; /* of `threads`, 1 at least */
+};
+struct flo_strain_limits flo_strain_limits(const struct flo_strain *strain,
+                                           const struct flo_power *power,
+                                           uint32_t threads);
+static inline bool flo_strain_holds(const struct flo_strain_limits *limits,
+                                    enum flo_strain_limit limit)
+{
+    return (limits->set >> limit & 1) != 0;
+}
 
 #endif

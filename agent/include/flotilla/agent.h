@@ -214,6 +214,7 @@ enum flo_agent_event_kind {
     FLO_AGENT_PLACED,     /* is_on_demand, is_other_rung: the plan's word */
     FLO_AGENT_WANTED,     /* on demand: a request waits for its load */
     FLO_AGENT_EVICT,      /* on demand: another model needs its memory */
+    FLO_AGENT_PRESSURE,   /* memory is short: what is not needed may leave */
     FLO_AGENT_CONDITIONS, /* lacks: the device's surroundings changed */
     FLO_AGENT_TIMER,      /* now_ms reached timer_ms */
     FLO_AGENT_STOP,       /* the agent is told to stop: its last event */
@@ -346,6 +347,9 @@ bool flo_agent_may_rest(const struct flo_agent *agent, uint32_t model);
 
 /* Its execution waits for mains, a cool, an idle or an unmetered device. */
 bool flo_agent_is_waiting(const struct flo_agent *agent, uint32_t model);
+
+/* On trial, with the release before it in memory. */
+bool flo_agent_has_warm(const struct flo_agent_model *model);
 
 /* The updater may be at work on files that nothing names yet. */
 bool flo_agent_is_fetching(const struct flo_agent *agent);

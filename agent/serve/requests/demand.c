@@ -4,6 +4,8 @@
 #include "agent/serve/requests/names.h"
 #include "proto/memory/memory.h"
 
+#define LOADS_AGAIN_S 60 /* a battery is not charged in a moment */
+
 static bool is_on_demand(const struct serve_place *place)
 {
     return place->has_route && place->route.state == FLO_ROUTE_ON_DEMAND;
@@ -62,6 +64,13 @@ int flo_demand_admit(struct serve_request *request, struct flo_err *err)
                  place->route.model, (unsigned long long)left_ms);
         flo_err_why(err, "%s", place->demand.failure.what);
         return err->code;
+    }
+    if (place->serve->limits.refuses_loads && !place->demand.is_asked) {
+        request->retry_after_s = LOADS_AGAIN_S;
+        return flo_fail(err, FLO_E_INFER_BUSY,
+                        "%s is not in memory, and the battery is nearly empty: "
+                        "no model is loaded",
+                        place->route.model);
     }
     uint64_t load_ms = load_left_ms(place, now_ms);
     if (load_ms > hold_ms) {

@@ -20,6 +20,10 @@ void flo_router_next_turn(struct flo_serve *serve);
 void flo_router_release_held(struct serve_place *place);
 /* The model is on demand from now on: those who wait for it want it. */
 void flo_router_want_again(struct serve_place *place);
+/* flo_serve_limits say something else: who may go on, does. */
+void flo_router_limits_changed(struct flo_serve *serve);
+/* Batch requests that wait for the end of a strain and for nothing else. */
+uint32_t flo_router_held_batch(const struct serve_place *place);
 /* All who wait for the model get the error. */
 void flo_router_fail_held(struct serve_place *place, const struct flo_err *err);
 /* The model is removed: those who wait get the error, those under way may go

@@ -308,7 +308,16 @@ static void on_lost(void *context, const struct flo_err *err)
     request_dispatch(request);
 }
 
+#define PUT_OFF_S 60 /* until a batch request is worth another try */
+
 /* ---- dispatch ---- */
+
+/* Batch requests wait for the end of a strain, as long as any may wait. */
+static bool is_put_off(const struct serve_request *request)
+{
+    return request->serve->limits.holds_batch &&
+           flo_serve_call_kind(&request->params.message) == CALL_BATCH;
+}
 
 static void on_hold_end(evutil_socket_t fd, short what, void *context)
 {
@@ -316,8 +325,16 @@ static void on_hold_end(evutil_socket_t fd, short what, void *context)
     (void)what;
     struct serve_request *request = context;
     struct flo_err err = {0};
-    flo_fail(&err, FLO_E_INFER_BUSY, "no model was ready for %llu ms",
-             (unsigned long long)request->serve->hold_ms_max);
+    unsigned long long ms = request->serve->hold_ms_max;
+    if (is_put_off(request)) {
+        request->retry_after_s = PUT_OFF_S;
+        flo_fail(&err, FLO_E_INFER_BUSY,
+                 "the device is under strain: batch requests wait, this one "
+                 "for %llu ms",
+                 ms);
+    } else {
+        flo_fail(&err, FLO_E_INFER_BUSY, "no model was ready for %llu ms", ms);
+    }
     request_fail(request, &err);
 }
 
@@ -333,7 +350,7 @@ static void request_hold(struct serve_request *request)
     if (request->place->route.state == FLO_ROUTE_ON_DEMAND) {
         request->held_us = flo_now_us();
     }
-    if (flo_demand_wait(request)) {
+    if (!is_put_off(request) && flo_demand_wait(request)) {
         flo_router_next_turn(serve);
     }
     if (request->hold == NULL) {
@@ -477,7 +494,8 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
     while (request != NULL) {
         struct serve_request *next = request->next;
         if (request->is_waiting &&
-            flo_serve_engine_live(request->place) == NULL) {
+            (flo_serve_engine_live(request->place) == NULL ||
+             is_put_off(request))) {
             request_hold(request);
         }
         request = next;
@@ -554,7 +572,7 @@ static void refuse_removed(struct serve_request *request)
 static void wait_for_model(struct serve_request *request)
 {
     struct flo_err err = {0};
-    if (flo_demand_admit(request, &err) < 0) {
+    if (!is_put_off(request) && flo_demand_admit(request, &err) < 0) {
         request_fail(request, &err);
     } else {
         request_hold(request);
@@ -601,7 +619,7 @@ static void request_dispatch(struct serve_request *request)
         refuse_removed(request);
         return;
     }
-    if (engine == NULL) {
+    if (engine == NULL || is_put_off(request)) {
         wait_for_model(request);
         return;
     }
@@ -661,11 +679,22 @@ static struct serve_request *first_held(const struct serve_place *place)
     return request;
 }
 
+/* ... that may go on. */
+static struct serve_request *first_ready(const struct serve_place *place)
+{
+    struct serve_request *request = place->serve->held;
+    while (request != NULL &&
+           (request->place != place || is_put_off(request))) {
+        request = request->next;
+    }
+    return request;
+}
+
 void flo_router_release_held(struct serve_place *place)
 {
     struct serve_request *request;
     while (flo_serve_engine_live(place) != NULL &&
-           (request = first_held(place)) != NULL) {
+           (request = first_ready(place)) != NULL) {
         if (request->held_us > 0) {
             request->load_us += flo_now_us() - request->held_us;
             request->held_us = 0;
@@ -684,10 +713,29 @@ void flo_router_release_held(struct serve_place *place)
 void flo_router_want_again(struct serve_place *place)
 {
     for (struct serve_request *r = place->serve->held; r != NULL; r = r->next) {
-        if (r->place == place && flo_demand_wait(r)) {
+        if (r->place == place && !is_put_off(r) && flo_demand_wait(r)) {
             flo_router_next_turn(place->serve);
         }
     }
+}
+
+uint32_t flo_router_held_batch(const struct serve_place *place)
+{
+    uint32_t count = 0;
+    for (const struct serve_request *r = place->serve->held; r != NULL;
+         r = r->next) {
+        count += r->place == place && is_put_off(r);
+    }
+    return count;
+}
+
+void flo_router_limits_changed(struct flo_serve *serve)
+{
+    for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
+        flo_router_release_held(&serve->places[i]);
+        flo_router_want_again(&serve->places[i]);
+    }
+    flo_router_next_turn(serve);
 }
 
 void flo_router_fail_held(struct serve_place *place, const struct flo_err *err)

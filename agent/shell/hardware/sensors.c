@@ -7,6 +7,7 @@
 #include "agent/shell/hardware/hardware.h"
 
 #define TEXT_BYTES 4096
+#define NO_LIMIT (INT64_C(1) << 60) /* version 1 says so */
 
 const char *flo_sensors_root(void)
 {
@@ -94,44 +95,77 @@ static void read_memory(const char *root, struct flo_sensed *out)
 
 /* ---- cgroup ---- */
 
-static void look_at_cgroup(const char *root, const char *folder,
-                           struct flo_sensed *out)
+/* Files of a memory cgroup: version 2, and 1 as older systems have it. */
+struct cgroup {
+    const char *folder; /* of the hierarchy */
+    const char *max, *now, *idle;
+};
+static const struct cgroup cgroups[] = {
+    {"/sys/fs/cgroup", "memory.max", "memory.current", "\ninactive_file "},
+    {"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+     "\ntotal_inactive_file "}};
+
+/* Of the page cache, what nobody used lately: the kernel drops it first. */
+static uint64_t droppable(const char *root, const struct cgroup *of,
+                          const char *folder)
+{
+    char path[TEXT_BYTES + 64], text[TEXT_BYTES];
+    const char *at;
+
+    snprintf(path, sizeof(path), "%s%s/memory.stat", of->folder, folder);
+    if (!read_text(root, path, text)) {
+        return 0;
+    }
+    at = strstr(text, of->idle);
+    return at == NULL ? 0 : strtoull(at + strlen(of->idle), NULL, 10);
+}
+
+static void look_at_cgroup(const char *root, const struct cgroup *of,
+                           const char *folder, struct flo_sensed *out)
 {
     char path[TEXT_BYTES + 64];
     int64_t max, now;
+    uint64_t idle;
 
-    snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.max", folder);
-    if (!read_number(root, path, &max) || max <= 0 ||
+    snprintf(path, sizeof(path), "%s%s/%s", of->folder, folder, of->max);
+    if (!read_number(root, path, &max) || max <= 0 || max >= NO_LIMIT ||
         (out->cgroup_bytes_max != 0 &&
          (uint64_t)max >= out->cgroup_bytes_max)) {
         return; /* "max" is no number */
     }
-    snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.current", folder);
+    snprintf(path, sizeof(path), "%s%s/%s", of->folder, folder, of->now);
     if (read_number(root, path, &now) && now >= 0) {
+        idle = droppable(root, of, folder);
         out->cgroup_bytes_max = (uint64_t)max;
-        out->cgroup_bytes = (uint64_t)now;
+        out->cgroup_bytes = (uint64_t)now > idle ? (uint64_t)now - idle : 0;
     }
 }
 
-/* The tightest limit of our cgroup and those above (version 2). */
-static void read_cgroup(const char *root, struct flo_sensed *out)
+/* The tightest limit of our cgroup and those above. */
+static void read_hierarchy(const char *root, const struct cgroup *of,
+                           char *folder, struct flo_sensed *out)
 {
-    char text[TEXT_BYTES];
-    char *folder;
     char *slash;
 
-    if (!read_text(root, "/proc/self/cgroup", text)) {
-        return;
-    }
-    folder = strstr(text, "0::/");
-    if (folder == NULL) {
-        return;
-    }
-    folder += strlen("0::");
     folder[strcspn(folder, "\n")] = '\0';
     while ((slash = strrchr(folder, '/')) != NULL) {
-        look_at_cgroup(root, strcmp(folder, "/") == 0 ? "" : folder, out);
+        look_at_cgroup(root, of, strcmp(folder, "/") == 0 ? "" : folder, out);
         *slash = '\0';
+    }
+}
+
+static void read_cgroup(const char *root, struct flo_sensed *out)
+{
+    static const char *const lines[] = {"0::/", ":memory:/"};
+    char text[TEXT_BYTES];
+    char *folder;
+
+    for (size_t i = 0; i < FLO_COUNT(cgroups); i++) {
+        if (read_text(root, "/proc/self/cgroup", text) &&
+            (folder = strstr(text, lines[i])) != NULL) {
+            folder += strlen(lines[i]) - 1;
+            read_hierarchy(root, &cgroups[i], folder, out);
+        }
     }
 }
 

@@ -60,6 +60,26 @@ static void tell(struct flo_shell *shell, const char *what)
     flo_queue_wake(&shell->queue);
 }
 
+static void say_power(struct flo_shell *shell, int64_t zone_mc)
+{
+    const struct flo_watch *watch = &shell->watch;
+    char what[200], battery[24] = "none";
+
+    if (watch->sensed.battery_pct >= 0) {
+        snprintf(battery, sizeof(battery), "%d %%", watch->sensed.battery_pct);
+    }
+    snprintf(what, sizeof(what),
+             "%s: %lld m°C, battery %s: at most %u threads, updates %s",
+             watch->power.is_hot   ? "heat"
+             : watch->power.is_low ? "battery"
+                                   : "cool and powered again",
+             (long long)zone_mc, battery, watch->limits.threads_max,
+             flo_strain_holds(&watch->limits, FLO_STRAIN_LIMIT_UPDATES)
+                 ? "wait"
+                 : "go on");
+    tell(shell, what);
+}
+
 static void look_at_power(struct flo_shell *shell, uint64_t now)
 {
     struct flo_watch *watch = &shell->watch;
@@ -69,27 +89,36 @@ static void look_at_power(struct flo_shell *shell, uint64_t now)
                                       .trip_mc = s->trip_mc,
                                       .is_discharging = s->is_discharging,
                                       .battery_pct = s->battery_pct};
-    char what[200];
-
     uint32_t threads = watch->limits.threads_max;
     bool is_new = flo_power_sample(&watch->power, &sample);
-    watch->limits = flo_power_limits(&watch->power, flo_cpus_allowed());
-    watch->is_slowed = watch->power.is_hot || watch->power.is_low;
+
+    watch->limits =
+        flo_strain_limits(&watch->strain, &watch->power, flo_cpus_allowed());
     if (is_new) {
-        snprintf(what, sizeof(what),
-                 "%s: %lld m°C, battery %d %%: at most %u threads, updates %s",
-                 watch->power.is_hot   ? "heat"
-                 : watch->power.is_low ? "battery"
-                                       : "cool and powered again",
-                 (long long)sample.zone_mc, s->battery_pct,
-                 watch->limits.threads_max,
-                 watch->limits.allows_updates ? "go on" : "wait");
-        tell(shell, what);
+        say_power(shell, sample.zone_mc);
     }
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         watch->is_due[i] =
             watch->is_due[i] || (threads != watch->limits.threads_max &&
                                  shell->agent.models[i].live >= 0);
+    }
+}
+
+/* ---- limits ---- */
+
+static void look_at_limits(struct flo_shell *shell)
+{
+    struct flo_watch *watch = &shell->watch;
+    const struct flo_serve_limits limits = {
+        .holds_batch = flo_strain_holds(&watch->limits, FLO_STRAIN_LIMIT_BATCH),
+        .refuses_loads =
+            flo_strain_holds(&watch->limits, FLO_STRAIN_LIMIT_LOADS)};
+
+    flo_serve_limit(shell->serve, &limits);
+    if (watch->limits.set != watch->limits_told) {
+        watch->limits_told = watch->limits.set;
+        shell->agent.revision++;
+        flo_queue_wake(&shell->queue);
     }
 }
 
@@ -133,7 +162,8 @@ static uint32_t look_around(struct flo_shell *shell, uint64_t now)
 {
     struct flo_watch *watch = &shell->watch;
 
-    return bit(FLO_WAIT_BATTERY, !watch->limits.allows_updates) |
+    return bit(FLO_WAIT_BATTERY,
+               flo_strain_holds(&watch->limits, FLO_STRAIN_LIMIT_UPDATES)) |
            bit(FLO_WAIT_MAINS, watch->sensed.is_discharging) |
            bit(FLO_WAIT_COOL, watch->power.is_hot) |
            bit(FLO_WAIT_IDLE, is_asked(shell, now)) |
@@ -154,10 +184,9 @@ static void look_at_waits(struct flo_shell *shell, uint64_t now)
 
 /* ---- memory ---- */
 
-/* Rungs of the models as they are here now. */
-static size_t gather(struct flo_shell *shell,
-                     struct flo_memory_model models[FLO_AGENT_MODELS_MAX],
-                     uint32_t places[FLO_AGENT_MODELS_MAX])
+/* With one model there is no plan: it may step down, and never leaves. */
+static size_t gather_one(const struct flo_shell *shell,
+                         struct flo_memory_model *models, uint32_t *places)
 {
     size_t count = 0;
 
@@ -168,7 +197,7 @@ static size_t gather(struct flo_shell *shell,
         }
         memset(&models[count], 0, sizeof(models[count]));
         memcpy(models[count].name, model->name, sizeof(models[count].name));
-        models[count].is_pinned = true; /* none becomes on-demand here */
+        models[count].is_pinned = true;
         models[count].weight = FLO_MEMORY_WEIGHT_STANDARD;
         models[count].rungs = FLO_MEMORY_RUNGS;
         models[count].rung_min = shell->watch.rungs[i];
@@ -177,45 +206,127 @@ static size_t gather(struct flo_shell *shell,
     return count;
 }
 
-static void step(struct flo_shell *shell, uint32_t model, uint32_t rung,
-                 enum flo_strain_step step_taken)
+static bool has_plan(const struct flo_shell *shell)
+{
+    return shell->memory.count > 1 && shell->memory.is_planned;
+}
+
+/* The models here as the planner knows them. */
+static size_t gather(const struct flo_shell *shell,
+                     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX],
+                     uint32_t places[FLO_MEMORY_MODELS_MAX])
+{
+    const struct flo_shell_memory *memory = &shell->memory;
+
+    if (memory->count < 2) {
+        return gather_one(shell, models, places);
+    }
+    if (!memory->is_planned) {
+        return 0; /* in a moment */
+    }
+    for (size_t i = 0; i < memory->count; i++) {
+        models[i] = memory->models[i];
+        places[i] = memory->places[i];
+        models[i].rung_min = shell->watch.rungs[places[i]];
+        models[i].is_demoted = shell->watch.is_demoted[places[i]];
+    }
+    return memory->count;
+}
+
+/* On demand, in memory, and nobody asks it anything. */
+static bool is_idle(const struct flo_shell *shell, uint32_t i)
+{
+    const struct flo_agent_model *model = &shell->agent.models[i];
+    struct flo_serve_status status;
+
+    if (!model->is_on_demand || model->live == -1 ||
+        !flo_agent_may_rest(&shell->agent, i)) {
+        return false;
+    }
+    flo_serve_get_status(shell->serve, i, &status);
+    return status.held == status.held_batch &&
+           status.roles[FLO_ROLE_CURRENT].requests == 0 &&
+           status.roles[FLO_ROLE_CANDIDATE].requests == 0;
+}
+
+static bool is_warm(const struct flo_shell *shell, uint32_t i)
+{
+    return flo_agent_has_warm(&shell->agent.models[i]) &&
+           !shell->models[i].hosting.is_shared;
+}
+
+typedef bool chooser(const struct flo_shell *shell, uint32_t i);
+
+static bool is_any(const struct flo_shell *shell, chooser *is_it)
+{
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        if (is_it(shell, i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void post_all(struct flo_shell *shell, chooser *is_it,
+                     enum flo_agent_event_kind kind)
+{
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        struct flo_agent_event event = {.kind = kind, .model = i};
+
+        event.error.code = FLO_E_DEVICE_STRAIN;
+        if (is_it(shell, i) && !flo_queue_offer(&shell->queue, &event)) {
+            return; /* the queue is full: the next step tries again */
+        }
+    }
+}
+
+static void carry_out(struct flo_shell *shell, enum flo_strain_step step,
+                      const struct flo_memory_model *model, uint32_t place)
 {
     struct flo_watch *watch = &shell->watch;
-    char what[200];
 
-    watch->rungs[model] = rung;
-    watch->is_due[model] = true;
-    snprintf(what, sizeof(what), "%s (%s %u.%02u %%): %s goes to rung %u",
-             step_taken == FLO_STRAIN_UP ? "memory is calm again"
-                                         : "memory is short",
-             flo_strain_cause_word(watch->strain.cause),
-             watch->sensed.psi_memory / 100, watch->sensed.psi_memory % 100,
-             shell->agent.models[model].name, rung);
-    tell(shell, what);
+    if (step == FLO_STRAIN_EVICT) {
+        post_all(shell, is_idle, FLO_AGENT_EVICT);
+    } else if (step == FLO_STRAIN_PREVIOUS) {
+        post_all(shell, is_warm, FLO_AGENT_PRESSURE);
+    } else {
+        watch->rungs[place] = model->rung_min;
+        watch->is_demoted[place] = model->is_demoted;
+        if (has_plan(shell)) {
+            shell->memory.is_planned = false; /* it is made again */
+        } else {
+            watch->is_due[place] = true;
+        }
+    }
 }
 
 static void look_at_memory(struct flo_shell *shell, uint64_t now)
 {
     struct flo_watch *watch = &shell->watch;
-    const struct flo_strain_facts facts = {0};
-    struct flo_memory_model models[FLO_AGENT_MODELS_MAX];
-    uint32_t places[FLO_AGENT_MODELS_MAX];
+    const struct flo_strain_facts facts = {.has_idle = is_any(shell, is_idle),
+                                           .has_previous =
+                                               is_any(shell, is_warm)};
+    struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
+    uint32_t places[FLO_MEMORY_MODELS_MAX];
     struct flo_strain_sample sample = {
         .now_ms = now,
         .psi_centipercent = watch->sensed.psi_memory,
         .cgroup_bytes = watch->sensed.cgroup_bytes,
         .cgroup_bytes_max = watch->sensed.cgroup_bytes_max};
     size_t count = gather(shell, models, places);
-    size_t which = 0;
-    enum flo_strain_step taken;
+    size_t which = FLO_MEMORY_MODELS_MAX;
+    enum flo_strain_step step =
+        flo_strain_sample(&watch->strain, &sample, &facts, models, count,
+                          shell->machine.memory_bytes, &which);
+    bool is_about_one = which < count;
+    char what[FLO_STRAIN_TEXT];
 
-    if (count == 0) {
-        return;
-    }
-    taken = flo_strain_sample(&watch->strain, &sample, &facts, models, count,
-                              shell->machine.memory_bytes, &which);
-    if (taken == FLO_STRAIN_RUNG || taken == FLO_STRAIN_UP) {
-        step(shell, places[which], models[which].rung_min, taken);
+    if (step != FLO_STRAIN_NONE) {
+        carry_out(shell, step, is_about_one ? &models[which] : NULL,
+                  is_about_one ? places[which] : 0);
+        flo_strain_say(&sample, step, is_about_one ? &models[which] : NULL,
+                       what);
+        tell(shell, what);
     }
 }
 
@@ -230,7 +341,7 @@ static void load_again(struct flo_shell *shell, uint32_t i)
 
     flo_serve_get_status(shell->serve, i, &status);
     if (model->has_execution || model->live != FLO_AGENT_CURRENT ||
-        !status.is_live || status.held > 0 ||
+        !status.is_live || status.held > status.held_batch ||
         status.roles[status.live].requests > 0 ||
         flo_queue_has_lost(&shell->queue, i, FLO_AGENT_CURRENT)) {
         return;
@@ -252,8 +363,9 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
 
     (void)fd, (void)events;
     flo_sensors_read(flo_sensors_root(), &shell->watch.sensed);
-    look_at_power(shell, now);
     look_at_memory(shell, now);
+    look_at_power(shell, now);
+    look_at_limits(shell);
     look_at_waits(shell, now);
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         if (shell->watch.is_due[i]) {
@@ -269,7 +381,7 @@ int flo_watch_open(struct flo_shell *shell, struct flo_err *err)
     struct timeval second = {.tv_sec = TICK_MS / 1000};
 
     watch->busy_ms = flo_now_ms();
-    watch->limits = flo_power_limits(&watch->power, flo_cpus_allowed());
+    watch->limits.threads_max = flo_cpus_allowed();
     flo_sensors_read(flo_sensors_root(), &watch->sensed);
     look_at_power(shell, watch->busy_ms);
     watch->lacks = look_around(shell, watch->busy_ms);

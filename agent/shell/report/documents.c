@@ -229,6 +229,18 @@ uint32_t flo_report_model_rung(const struct flo_shell *shell, uint32_t index)
     return rung > strain ? rung : strain;
 }
 
+static json_t *limits_json(const struct flo_strain_limits *limits)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < FLO_STRAIN_LIMIT_COUNT; i++) {
+        if (flo_strain_holds(limits, i)) {
+            json_array_append_new(list, json_string(flo_strain_limit_word(i)));
+        }
+    }
+    return list;
+}
+
 /* The plan, how far it stepped down, and why. */
 json_t *flo_report_memory(const struct flo_shell *shell)
 {
@@ -239,6 +251,9 @@ json_t *flo_report_memory(const struct flo_shell *shell)
                              (json_int_t)shell->machine.memory_bytes, "rung",
                              (json_int_t)rung, "why", flo_rung_why_word(why));
 
+    if (json != NULL) {
+        json_object_set_new(json, "limits", limits_json(&shell->watch.limits));
+    }
     if (json != NULL && memory->is_planned && memory->count > 0) {
         json_object_set_new(json, "planned", integer(memory->plan.planned));
         json_object_set_new(json, "pool", integer(memory->plan.pool));

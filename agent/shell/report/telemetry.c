@@ -39,6 +39,12 @@ const char *flo_rung_why_word(enum flo_rung_why why)
     return words[why];
 }
 
+static enum flo_rung_why why_memory(const struct flo_watch *watch)
+{
+    return watch->strain.cause == FLO_STRAIN_CGROUP ? FLO_RUNG_CGROUP
+                                                    : FLO_RUNG_PSI;
+}
+
 uint32_t flo_report_rung(const struct flo_shell *shell, enum flo_rung_why *why)
 {
     const struct flo_watch *watch = &shell->watch;
@@ -47,13 +53,15 @@ uint32_t flo_report_rung(const struct flo_shell *shell, enum flo_rung_why *why)
     *why = FLO_RUNG_NONE;
     for (size_t i = 0; i < FLO_COUNT(watch->rungs); i++) {
         rung = watch->rungs[i] > rung ? watch->rungs[i] : rung;
+        rung = watch->is_demoted[i] ? FLO_MEMORY_RUNGS - 1 : rung;
     }
     if (rung > 0) {
-        *why = watch->strain.cause == FLO_STRAIN_CGROUP ? FLO_RUNG_CGROUP
-                                                        : FLO_RUNG_PSI;
-    } else if (watch->is_slowed) {
+        *why = why_memory(watch);
+    } else if (watch->limits.set != 0) {
         rung = 1;
-        *why = watch->power.is_hot ? FLO_RUNG_HEAT : FLO_RUNG_BATTERY;
+        *why = watch->power.is_hot   ? FLO_RUNG_HEAT
+               : watch->power.is_low ? FLO_RUNG_BATTERY
+                                     : why_memory(watch);
     }
     return rung;
 }

@@ -123,6 +123,8 @@ bool flo_shell_memory_inputs(struct flo_shell *shell)
             continue;
         }
         are_measured = are_measured && is_measured(shell, release, out);
+        out->rung_min = shell->watch.rungs[i];
+        out->is_demoted = shell->watch.is_demoted[i];
         memory->releases[memory->count] = *release;
         memory->places[memory->count++] = i;
     }

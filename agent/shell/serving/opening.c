@@ -79,7 +79,8 @@ static void step_down(const struct flo_watch *watch, uint32_t place,
     struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];
     uint32_t rung = watch->rungs[place];
 
-    model->threads_max = watch->is_slowed ? watch->limits.threads_max : 0;
+    model->threads_max =
+        watch->limits.is_halved ? watch->limits.threads_max : 0;
     if (rung == 0 || rung >= FLO_MEMORY_RUNGS) {
         return;
     }

@@ -537,6 +537,26 @@ static void sixteen_wait_for_one_model_of_several(void **state)
     world_close();
 }
 
+static void a_nearly_empty_battery_loads_nothing(void **state)
+{
+    static struct client client;
+    const struct flo_serve_limits limits = {.refuses_loads = true};
+    struct flo_serve_route route = on_demand(20);
+    (void)state;
+    world_open();
+    open_as(0, "tiny", V2, "2.0.0");
+    set_route(1, &route);
+    flo_serve_limit(world.serve, &limits);
+    chat(&client, "other");
+    assert_int_equal(client.status, 503);
+    assert_true(has(&client, "Retry-After: 60"));
+    assert_true(has(&client, "the battery is nearly empty"));
+    assert_int_equal(world.wanted[1], 0);
+    chat(&client, "tiny");
+    assert_int_equal(client.status, 200);
+    world_close();
+}
+
 static void a_user_makes_a_soft_wish_a_firm_one(void **state)
 {
     static struct client soft, firm;
@@ -731,6 +751,7 @@ int main(void)
         cmocka_unit_test(
             a_failed_load_answers_all_that_wait_and_is_not_repeated_at_once),
         cmocka_unit_test(sixteen_wait_for_one_model_of_several),
+        cmocka_unit_test(a_nearly_empty_battery_loads_nothing),
         cmocka_unit_test(a_user_makes_a_soft_wish_a_firm_one),
         cmocka_unit_test(two_hundred_alternating_swaps_fail_no_request),
         cmocka_unit_test(

@@ -60,6 +60,50 @@ static void batch_work_leaves_places_to_users(void **state)
     world_close();
 }
 
+#define BATCH                                                                  \
+    "{\"priority\":\"batch\",\"prompt\":\"a\",\"max_tokens\":1,"               \
+    "\"temperature\":0}"
+
+/* Users are answered, and batch requests wait for the end of it. */
+static void under_strain_batch_requests_are_held(void **state)
+{
+    static struct client batch, user;
+    const struct flo_serve_limits held = {.holds_batch = true}, none = {false};
+    (void)state;
+    world_open();
+    open_current(V2, "2.0.0");
+    flo_serve_limit(world.serve, &held);
+    client_start(&batch, "/v1/completions", BATCH, false);
+    RUN_UNTIL(status_now().held == 1);
+    assert_int_equal(status_now().held_batch, 1);
+    ask(&user, "/v1/chat/completions", CHAT);
+    assert_int_equal(user.status, 200);
+    assert_int_equal(status_now().held_batch, 1);
+    flo_serve_limit(world.serve, &none);
+    client_end(&batch);
+    assert_int_equal(batch.status, 200);
+    assert_int_equal(status_now().held, 0);
+    world_close();
+}
+
+static void a_strain_that_lasts_gives_batch_requests_503(void **state)
+{
+    static struct client batch;
+    const struct flo_serve_limits held = {.holds_batch = true};
+    (void)state;
+    world_open_with(NULL, 0, 300);
+    open_current(V2, "2.0.0");
+    flo_serve_limit(world.serve, &held);
+    ask(&batch, "/v1/completions", BATCH);
+    assert_int_equal(batch.status, 503);
+    assert_non_null(strstr(batch.text, "Retry-After: 60"));
+    assert_non_null(strstr(batch.text, "under strain"));
+    flip(FLO_ROLE_CURRENT); /* a swap releases none of them */
+    ask(&batch, "/v1/completions", BATCH);
+    assert_int_equal(batch.status, 503);
+    world_close();
+}
+
 /* Each of a crowd of one client gives way to one request of another. */
 static void no_client_locks_the_others_out(void **state)
 {
@@ -371,6 +415,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_waits_for_a_model_then_gets_503),
         cmocka_unit_test(batch_work_leaves_places_to_users),
+        cmocka_unit_test(under_strain_batch_requests_are_held),
+        cmocka_unit_test(a_strain_that_lasts_gives_batch_requests_503),
         cmocka_unit_test(no_client_locks_the_others_out),
         cmocka_unit_test(models_that_load_are_not_denied),
         cmocka_unit_test(a_model_name_is_checked),

@@ -101,6 +101,69 @@ static void a_crash_while_nobody_asks_starts_nothing(void **state)
     assert_true(is_answered(2));
 }
 
+/* ---- memory is short ---- */
+
+static void soak(void)
+{
+    boot();
+    world_desire(&world, 3, 1);
+    while (tiny->execution.state != FLO_EXECUTION_SOAKING) {
+        world_run(&world, 10);
+    }
+    world_run(&world, 1000);
+    assert_int_equal(tiny->live, FLO_AGENT_BESIDE);
+}
+
+static void
+the_release_before_a_trial_leaves_and_the_trial_ends_well(void **state)
+{
+    (void)state;
+    soak();
+    assert_true(flo_agent_has_warm(tiny));
+    tell(FLO_AGENT_PRESSURE, false);
+    assert_int_equal(tiny->engines[FLO_AGENT_CURRENT].state, FLO_ENGINE_NONE);
+    assert_int_equal(world.live_version, 3);
+    assert_false(flo_agent_has_warm(tiny));
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(3));
+    assert_story("pressure-on-trial");
+}
+
+static void a_trial_that_fails_then_goes_back_by_a_load(void **state)
+{
+    struct flo_agent_event lost = {.kind = FLO_AGENT_LOST,
+                                   .role = FLO_AGENT_BESIDE};
+
+    (void)state;
+    soak();
+    tell(FLO_AGENT_PRESSURE, false);
+    lost.error.code = FLO_E_PROBE_NONFINITE;
+    for (int i = 0; i < 4 && tiny->has_execution; i++) {
+        world_event(&world, &lost);
+        world_run(&world, 2000);
+    }
+    world_run(&world, 60000);
+    assert_true(is_current(2));
+    assert_int_equal(tiny->live, FLO_AGENT_CURRENT);
+}
+
+static void pressure_with_nothing_to_give_up_changes_nothing(void **state)
+{
+    (void)state;
+    boot();
+    tell(FLO_AGENT_PRESSURE, false);
+    assert_int_equal(tiny->live, FLO_AGENT_CURRENT);
+    world_desire(&world, 3, 1);
+    world_run(&world, 900);
+    assert_int_equal(tiny->execution.state, FLO_EXECUTION_PROBING);
+    tell(FLO_AGENT_PRESSURE, false);
+    assert_int_equal(tiny->live, FLO_AGENT_CURRENT);
+    world_run(&world, 60000);
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+}
+
 /* ---- at any moment ---- */
 
 static uint64_t roll(uint64_t *random)
@@ -113,12 +176,13 @@ static uint64_t roll(uint64_t *random)
 static unsigned live_through_it(uint64_t seed, uint64_t ms)
 {
     static const enum flo_agent_event_kind kinds[] = {
-        FLO_AGENT_WANTED, FLO_AGENT_EVICT, FLO_AGENT_PLACED};
+        FLO_AGENT_WANTED, FLO_AGENT_EVICT, FLO_AGENT_PLACED,
+        FLO_AGENT_PRESSURE};
     uint64_t random = seed, end_ms = world.now_ms + ms;
     unsigned rests = 0;
 
     while (world.now_ms < end_ms) {
-        enum flo_agent_event_kind kind = kinds[roll(&random) % 3];
+        enum flo_agent_event_kind kind = kinds[roll(&random) % 4];
         world.drain_ms = roll(&random) % 200;
         world_run(&world, 1 + roll(&random) % 700);
         tell(kind, roll(&random) % 4 != 0);
@@ -192,6 +256,9 @@ int main(void)
         STORY(one_on_demand_rests_until_a_request_wants_it),
         STORY(a_probe_and_a_rollback_are_not_disturbed),
         STORY(a_crash_while_nobody_asks_starts_nothing),
+        STORY(the_release_before_a_trial_leaves_and_the_trial_ends_well),
+        STORY(a_trial_that_fails_then_goes_back_by_a_load),
+        STORY(pressure_with_nothing_to_give_up_changes_nothing),
         STORY(updates_end_well_whenever_it_rests),
         STORY(bad_updates_end_with_the_old_one_whenever_it_rests),
         STORY(rollbacks_end_whenever_it_rests),

@@ -106,6 +106,40 @@ static void every_sensor_is_read(void **state)
     assert_true(sensed.clock_khz_max == 1800000);
 }
 
+static void page_cache_that_nobody_used_is_not_in_use(void **state)
+{
+    struct flo_sensed sensed;
+
+    (void)state;
+    put("/proc/self/cgroup", "0::/a\n");
+    put("/sys/fs/cgroup/a/memory.max", "1000000\n");
+    put("/sys/fs/cgroup/a/memory.current", "990000\n");
+    put("/sys/fs/cgroup/a/memory.stat",
+        "anon 100\nfile 700000\nactive_file 1\ninactive_file 600000\nslab 1\n");
+    flo_sensors_read(root, &sensed);
+    assert_true(sensed.cgroup_bytes == 390000);
+}
+
+static void a_cgroup_of_version_1_is_read_too(void **state)
+{
+    struct flo_sensed sensed;
+
+    (void)state;
+    put("/proc/self/cgroup", "9:name=systemd:/x\n4:memory:/a/b\n0::/\n");
+    put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+    put("/sys/fs/cgroup/memory/memory.usage_in_bytes", "5\n");
+    flo_sensors_read(root, &sensed);
+    assert_true(sensed.cgroup_bytes_max == 0);
+
+    put("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "8000\n");
+    put("/sys/fs/cgroup/memory/a/memory.usage_in_bytes", "6000\n");
+    put("/sys/fs/cgroup/memory/a/memory.stat",
+        "cache 1\ninactive_file 7\ntotal_inactive_file 500\n");
+    flo_sensors_read(root, &sensed);
+    assert_true(sensed.cgroup_bytes_max == 8000);
+    assert_true(sensed.cgroup_bytes == 5500);
+}
+
 static void garbage_is_no_number(void **state)
 {
     struct flo_sensed sensed;
@@ -211,6 +245,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_machine_that_says_nothing_reads_as_nothing, begin, end),
         cmocka_unit_test_setup_teardown(every_sensor_is_read, begin, end),
+        cmocka_unit_test_setup_teardown(
+            page_cache_that_nobody_used_is_not_in_use, begin, end),
+        cmocka_unit_test_setup_teardown(a_cgroup_of_version_1_is_read_too,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(garbage_is_no_number, begin, end),
         cmocka_unit_test(numbers_of_a_benchmark_are_read_or_refused),
         cmocka_unit_test(the_newest_lines_come_without_secrets),

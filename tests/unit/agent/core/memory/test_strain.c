@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/core/memory/strain.h"
@@ -188,9 +189,16 @@ static void nothing_comes_back_that_would_fill_the_budget(void **state)
 
 /* ---- heat and battery ---- */
 
-static struct flo_power_limits power_now(struct flo_power *power,
-                                         uint64_t now_s, int64_t zone_mc,
-                                         int32_t battery_pct)
+static const struct flo_strain calm;
+
+static bool holds(struct flo_strain_limits limits, enum flo_strain_limit limit)
+{
+    return flo_strain_holds(&limits, limit);
+}
+
+static struct flo_strain_limits power_now(struct flo_power *power,
+                                          uint64_t now_s, int64_t zone_mc,
+                                          int32_t battery_pct)
 {
     const struct flo_power_sample sample = {.now_ms = now_s * 1000,
                                             .zone_mc = zone_mc,
@@ -198,7 +206,7 @@ static struct flo_power_limits power_now(struct flo_power *power,
                                             .is_discharging = battery_pct >= 0,
                                             .battery_pct = battery_pct};
     (void)flo_power_sample(power, &sample);
-    return flo_power_limits(power, 4);
+    return flo_strain_limits(&calm, power, 4);
 }
 
 static void
@@ -208,11 +216,12 @@ heat_halves_the_threads_until_it_was_cool_for_two_minutes(void **state)
     (void)state;
     assert_int_equal(power_now(&power, 1, 79999, -1).threads_max, 4);
     assert_int_equal(power_now(&power, 2, 80000, -1).threads_max, 2);
-    assert_true(power_now(&power, 3, 71000, -1).holds_batch);
+    assert_true(holds(power_now(&power, 3, 71000, -1), FLO_STRAIN_LIMIT_BATCH));
     assert_int_equal(power_now(&power, 10, 70000, -1).threads_max, 2);
     assert_int_equal(power_now(&power, 129, 70000, -1).threads_max, 2);
     assert_int_equal(power_now(&power, 130, 70000, -1).threads_max, 4);
-    assert_false(power_now(&power, 131, 70000, -1).holds_batch);
+    assert_false(
+        holds(power_now(&power, 131, 70000, -1), FLO_STRAIN_LIMIT_BATCH));
 }
 
 static void a_zone_without_a_trip_point_is_hot_at_eighty_degrees(void **state)
@@ -223,23 +232,169 @@ static void a_zone_without_a_trip_point_is_hot_at_eighty_degrees(void **state)
     assert_false(flo_power_sample(&power, &sample));
     sample.zone_mc = 80000;
     assert_true(flo_power_sample(&power, &sample));
-    assert_int_equal(flo_power_limits(&power, 1).threads_max, 1);
+    assert_int_equal(flo_strain_limits(&calm, &power, 1).threads_max, 1);
 }
 
 static void a_low_battery_stops_updates_then_loads_on_demand(void **state)
 {
     struct flo_power power = {0};
     (void)state;
-    assert_true(power_now(&power, 1, 0, 21).allows_updates);
-    assert_false(power_now(&power, 2, 0, 20).allows_updates);
+    assert_false(holds(power_now(&power, 1, 0, 21), FLO_STRAIN_LIMIT_UPDATES));
+    assert_true(holds(power_now(&power, 2, 0, 20), FLO_STRAIN_LIMIT_UPDATES));
     assert_int_equal(power_now(&power, 3, 0, 20).threads_max, 2);
-    assert_true(power_now(&power, 4, 0, 11).allows_demand);
-    assert_false(power_now(&power, 5, 0, 10).allows_demand);
-    assert_false(power_now(&power, 6, 0, 29).allows_demand);
-    assert_true(power_now(&power, 7, 0, 30).allows_demand);
-    assert_true(power_now(&power, 8, 0, 30).allows_updates);
+    assert_false(holds(power_now(&power, 4, 0, 11), FLO_STRAIN_LIMIT_LOADS));
+    assert_true(holds(power_now(&power, 5, 0, 10), FLO_STRAIN_LIMIT_LOADS));
+    assert_true(holds(power_now(&power, 6, 0, 29), FLO_STRAIN_LIMIT_LOADS));
+    assert_false(holds(power_now(&power, 7, 0, 30), FLO_STRAIN_LIMIT_LOADS));
+    assert_false(holds(power_now(&power, 8, 0, 30), FLO_STRAIN_LIMIT_UPDATES));
     power_now(&power, 9, 0, 5);
-    assert_true(power_now(&power, 10, 0, -1).allows_updates); /* mains */
+    assert_false(holds(power_now(&power, 10, 0, -1),
+                       FLO_STRAIN_LIMIT_UPDATES)); /* mains */
+}
+
+/* ---- limits ---- */
+
+static uint32_t limits_now(void)
+{
+    const struct flo_power power = {0};
+    return flo_strain_limits(&device.strain, &power, 4).set;
+}
+
+static void
+batch_requests_wait_while_memory_is_short_and_half_a_minute(void **state)
+{
+    (void)state;
+    begin();
+    second(2000, 0);
+    assert_int_equal(limits_now(), 0);
+    second(2000, 0);
+    assert_int_equal(limits_now(), 1u << FLO_STRAIN_LIMIT_BATCH);
+    for (int i = 0; i < 30; i++) {
+        second(0, 0);
+        assert_int_equal(limits_now(), 1u << FLO_STRAIN_LIMIT_BATCH);
+    }
+    second(0, 0);
+    assert_int_equal(limits_now(), 0); /* the rung comes back later */
+    assert_int_equal(device.models[1].rung_min, 1);
+}
+
+/* ---- the whole way down and up, as a golden trace ---- */
+
+static struct flo_buf trace;
+
+static void add_limits(struct flo_strain_limits limits, uint32_t before)
+{
+    for (uint32_t i = 0; i < FLO_STRAIN_LIMIT_COUNT; i++) {
+        if (((limits.set ^ before) >> i & 1) != 0) {
+            flo_buf_printf(&trace, "%s  %s: %s\n", "                    ",
+                           flo_strain_limit_word(i),
+                           (limits.set >> i & 1) != 0 ? "begins" : "ends");
+        }
+    }
+}
+
+static void live(int seconds, struct flo_strain_sample sample,
+                 struct flo_power_sample heat)
+{
+    static struct flo_power power;
+    static uint32_t limits;
+    char text[FLO_STRAIN_TEXT];
+
+    if (trace.bytes == 0) {
+        power = (struct flo_power){0};
+        limits = 0;
+    }
+    for (int i = 0; i < seconds; i++) {
+        size_t model = 99;
+        sample.now_ms = heat.now_ms = device.now_ms += 1000;
+        enum flo_strain_step step =
+            flo_strain_sample(&device.strain, &sample, &device.facts,
+                              device.models, 2, BUDGET, &model);
+        if (step != FLO_STRAIN_NONE) {
+            flo_strain_say(&sample, step,
+                           model < 2 ? &device.models[model] : NULL, text);
+            flo_buf_printf(&trace, "[%4llu s] %-9s %s\n",
+                           (unsigned long long)(device.now_ms / 1000 - 1000),
+                           flo_strain_word(step), text);
+        }
+        device.facts.has_idle =
+            device.facts.has_idle && step != FLO_STRAIN_EVICT;
+        device.facts.has_previous =
+            device.facts.has_previous && step != FLO_STRAIN_PREVIOUS;
+        if (flo_power_sample(&power, &heat)) {
+            flo_buf_printf(&trace, "[%4llu s] power     %s%s%s\n",
+                           (unsigned long long)(device.now_ms / 1000 - 1000),
+                           power.is_hot ? "hot " : "",
+                           power.is_low ? "low " : "",
+                           power.is_empty ? "empty" : "");
+        }
+        struct flo_strain_limits now =
+            flo_strain_limits(&device.strain, &power, 4);
+        add_limits(now, limits);
+        limits = now.set;
+    }
+}
+
+static void check_trace(const char *name)
+{
+    char path[128];
+    char *golden = NULL;
+    size_t bytes;
+    const char *mode = getenv("FLOTILLA_GOLDEN");
+
+    snprintf(path, sizeof(path), "tests/golden/traces/%s.txt", name);
+    if (mode != NULL && strcmp(mode, "write") == 0) {
+        assert_int_equal(
+            flo_file_write(path, trace.data, strlen(trace.data), 0644, NULL),
+            0);
+    } else {
+        assert_int_equal(flo_file_read(path, 1 << 20, &golden, &bytes, NULL),
+                         0);
+        assert_string_equal(trace.data, golden);
+    }
+    free(golden);
+    flo_buf_deinit(&trace);
+}
+
+static void
+a_device_in_memory_trouble_goes_all_the_way_down_and_up(void **state)
+{
+    const struct flo_power_sample fine = {.battery_pct = -1};
+    const struct flo_strain_sample calm_one = {0};
+    (void)state;
+    begin();
+    device.facts.has_idle = device.facts.has_previous = true;
+    live(80, (struct flo_strain_sample){.psi_centipercent = 4000}, fine);
+    live(3600, calm_one, fine);
+    live(8,
+         (struct flo_strain_sample){.cgroup_bytes = 990 * MB,
+                                    .cgroup_bytes_max = 1000 * MB},
+         fine);
+    live(700, calm_one, fine);
+    check_trace("strain-memory");
+}
+
+static void a_device_gets_hot_and_its_battery_empty(void **state)
+{
+    const struct flo_strain_sample calm_one = {0};
+    struct flo_power_sample now = {.zone_mc = 60000,
+                                   .trip_mc = 85000,
+                                   .is_discharging = true,
+                                   .battery_pct = 50};
+    (void)state;
+    begin();
+    live(5, calm_one, now);
+    now.zone_mc = 81000;
+    live(5, calm_one, now);
+    now.battery_pct = 18;
+    live(5, calm_one, now);
+    now.battery_pct = 9;
+    live(5, calm_one, now);
+    now.zone_mc = 60000;
+    live(150, calm_one, now);
+    now.is_discharging = false;
+    live(5, calm_one, now);
+    check_trace("strain-power");
 }
 
 int main(void)
@@ -257,6 +412,11 @@ int main(void)
             heat_halves_the_threads_until_it_was_cool_for_two_minutes),
         cmocka_unit_test(a_zone_without_a_trip_point_is_hot_at_eighty_degrees),
         cmocka_unit_test(a_low_battery_stops_updates_then_loads_on_demand),
+        cmocka_unit_test(
+            batch_requests_wait_while_memory_is_short_and_half_a_minute),
+        cmocka_unit_test(
+            a_device_in_memory_trouble_goes_all_the_way_down_and_up),
+        cmocka_unit_test(a_device_gets_hot_and_its_battery_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
