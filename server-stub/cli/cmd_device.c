@@ -203,6 +203,8 @@ static void print_state(const json_t *profile)
     }
     if (json_is_integer(battery) && json_integer_value(battery) >= 0) {
         printf("battery: %d %%\n", (int)json_integer_value(battery));
+    } else if (json_is_integer(battery)) {
+        printf("battery: none\n");
     }
     if (json_is_integer(heat)) {
         printf("temperature: %.1f °C\n",

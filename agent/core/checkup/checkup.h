@@ -33,7 +33,8 @@ struct flo_checkup {
     uint32_t context;
     /* Bytes that a token reads; what the benchmark says that memory gives. */
     uint64_t token_bytes, memory_bytes_per_s;
-    uint64_t token_us; /* median of the last requests; 0: none */
+    uint64_t int8_ops_per_s; /* ... and what all its CPUs compute; 0: unknown */
+    uint64_t token_us;       /* median of the last requests; 0: none */
     uint64_t disk_free_bytes;
     bool has_certificate;
     int64_t certificate_days;
@@ -67,9 +68,17 @@ void flo_checkup_find_engine(const struct flo_checkup *checkup,
                              struct flo_findings *out);
 void flo_checkup_find_machine(const struct flo_checkup *checkup,
                               struct flo_findings *out);
-/* Tokens in 1,000 s that the memory gives at most; 0: not known. */
-uint64_t flo_checkup_rate_mtps(uint64_t memory_bytes_per_s,
-                               uint64_t token_bytes);
+/* The least time of a token: its bytes through the memory, or its arithmetic,
+ * whichever takes longer, and what each token costs whatever its model's size
+ * (the barriers of its layers, sampling, the way to the client). */
+struct flo_token_cost {
+    uint64_t memory_us, compute_us, fixed_us;
+    uint64_t least_us;    /* 0: not known */
+    const char *bound_by; /* "memory", "arithmetic" or "the steps of a token" */
+};
+struct flo_token_cost flo_checkup_cost(const struct flo_checkup *checkup);
+/* Tokens in 1,000 s at most, by that; 0: not known. */
+uint64_t flo_checkup_rate_mtps(const struct flo_checkup *checkup);
 
 /* ---- lines of the log ---- */
 

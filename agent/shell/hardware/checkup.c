@@ -96,6 +96,7 @@ static void gather(struct flo_shell *shell, uint32_t model,
     out->disk_free_bytes = flo_store_disk_free(shell->store);
     out->sandbox_lacks = flo_sandbox_lacks();
     out->memory_bytes_per_s = shell->machine.bench.memory_bytes_per_s;
+    out->int8_ops_per_s = shell->machine.bench.int8_ops_per_s;
     out->rung = flo_report_rung(shell, &why);
     out->rung_why = flo_rung_why_word(why);
     take_engine(shell, model, out);
@@ -114,6 +115,40 @@ static void text(json_t *json, const char *key, const char *value)
     json_object_set_new(json, key, json_string(value));
 }
 
+/* Words with commas between; "none". */
+static void add_word(char out[160], const char *word)
+{
+    size_t bytes = strlen(out);
+
+    snprintf(out + bytes, 160 - bytes, "%s%s", bytes == 0 ? "" : ", ", word);
+}
+
+static const char *limits_text(const struct flo_strain_limits *limits)
+{
+    static char out[160];
+
+    out[0] = '\0';
+    for (uint32_t i = 0; i < FLO_STRAIN_LIMIT_COUNT; i++) {
+        if (flo_strain_holds(limits, i)) {
+            add_word(out, flo_strain_limit_word(i));
+        }
+    }
+    return out[0] == '\0' ? "none" : out;
+}
+
+static const char *lacks_text(uint32_t lacks)
+{
+    static char out[160];
+
+    out[0] = '\0';
+    for (uint32_t i = 0; i < FLO_WAIT_COUNT; i++) {
+        if ((lacks & FLO_WAIT_BIT(i)) != 0) {
+            add_word(out, flo_wait_word(i));
+        }
+    }
+    return out[0] == '\0' ? "none" : out;
+}
+
 static json_t *machine_facts(const struct flo_shell *shell,
                              const struct flo_checkup *c)
 {
@@ -123,6 +158,7 @@ static json_t *machine_facts(const struct flo_shell *shell,
     number(json, "rung", c->rung);
     text(json, "rung-why", c->rung_why);
     number(json, "bench-memory-bytes-per-s", c->memory_bytes_per_s);
+    number(json, "bench-int8-ops-per-s", c->int8_ops_per_s);
     text(json, "arch", shell->machine.arch);
     text(json, "kernel-best", c->kernel_best);
     number(json, "cpus", c->cpus);
@@ -147,8 +183,12 @@ static json_t *machine_facts(const struct flo_shell *shell,
     }
     if (s->battery_pct >= 0) {
         number(json, "battery-pct", (uint64_t)s->battery_pct);
-        json_object_set_new(json, "mains", json_boolean(!s->is_discharging));
+    } else {
+        text(json, "battery-pct", "none");
     }
+    json_object_set_new(json, "mains", json_boolean(!s->is_discharging));
+    text(json, "limits", limits_text(&shell->watch.limits));
+    text(json, "updates-lack", lacks_text(shell->watch.lacks));
     if (s->clock_khz > 0) {
         number(json, "clock-khz", s->clock_khz);
         number(json, "clock-khz-max", s->clock_khz_max);
@@ -189,8 +229,10 @@ static void engine_facts(const struct flo_agent_model *model, uint32_t place,
                         json_boolean(c->is_packed));
     number(json, key_of(place, "token-bytes"), c->token_bytes);
     number(json, key_of(place, "token-us"), c->token_us);
-    number(json, key_of(place, "expected-mtps"),
-           flo_checkup_rate_mtps(c->memory_bytes_per_s, c->token_bytes));
+    number(json, key_of(place, "expected-mtps"), flo_checkup_rate_mtps(c));
+    if (flo_checkup_cost(c).bound_by != NULL) {
+        text(json, key_of(place, "bound-by"), flo_checkup_cost(c).bound_by);
+    }
 }
 
 static void add_finding(const struct flo_finding *one, const char *model,

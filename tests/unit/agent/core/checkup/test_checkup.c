@@ -25,6 +25,7 @@ static struct flo_checkup well(void)
         .context = 2048,
         .token_bytes = 1000000000,
         .memory_bytes_per_s = 12000000000,
+        .int8_ops_per_s = 100000000000,
         .token_us = 100000,
         .disk_free_bytes = UINT64_C(8) << 30,
         .has_certificate = true,
@@ -88,7 +89,8 @@ static void a_slow_device_says_both_speeds(void **state)
     finding = find(&checkup, "slow.speed");
     assert_non_null(finding);
     assert_string_equal(finding->what,
-                        "4.0 tokens/s, the memory gives up to 12.0");
+                        "4.0 tokens/s of up to 11.9: bound by memory (memory "
+                        "83.33 ms a token, arithmetic 40.00, its steps 1.00)");
     assert_string_equal(flo_finding_unit(finding->kind), "tokens/s");
 
     checkup.token_us = 0;
@@ -164,12 +166,61 @@ static void everything_at_once_has_room(void **state)
     assert_true(findings.count <= FLO_FINDING_COUNT);
 }
 
+static uint64_t rate_of(uint64_t token_bytes, uint64_t memory_bytes_per_s,
+                        uint64_t int8_ops_per_s)
+{
+    const struct flo_checkup checkup = {.cpus = 4,
+                                        .threads = 4,
+                                        .token_bytes = token_bytes,
+                                        .memory_bytes_per_s =
+                                            memory_bytes_per_s,
+                                        .int8_ops_per_s = int8_ops_per_s};
+    return flo_checkup_rate_mtps(&checkup);
+}
+
 static void a_rate_does_not_overflow(void **state)
 {
     (void)state;
-    assert_int_equal(flo_checkup_rate_mtps(5, 0), 0);
-    assert_int_equal(flo_checkup_rate_mtps(669000000, 669000000), 1000);
-    assert_true(flo_checkup_rate_mtps(UINT64_MAX, UINT64_MAX) == 1000);
+    assert_int_equal(rate_of(0, 5, 5), 0);
+    assert_int_equal(rate_of(5, 0, 5), 0);
+    assert_int_equal(rate_of(669000000, 669000000, 0), 999);
+    assert_int_equal(rate_of(UINT64_MAX, UINT64_MAX, UINT64_MAX), 0);
+    (void)rate_of(UINT64_MAX / 4, 1, 1);
+}
+
+/* What was measured on a Zen 5 with 4 busy CPUs: 8.5 GB/s, 59e9 operations. */
+static void a_token_is_bound_by_what_takes_longest(void **state)
+{
+    struct flo_checkup checkup = well();
+
+    (void)state;
+    checkup.memory_bytes_per_s = 8465268112;
+    checkup.int8_ops_per_s = 59379755569;
+    checkup.token_bytes = 1734464; /* tiny: five thousand by bandwidth alone */
+    assert_string_equal(flo_checkup_cost(&checkup).bound_by,
+                        "the steps of a token");
+    assert_in_range(flo_checkup_rate_mtps(&checkup), 800000, 850000);
+    checkup.token_bytes = 98362432; /* SmolLM2-135M: 50 to 73 were measured */
+    assert_string_equal(flo_checkup_cost(&checkup).bound_by, "memory");
+    assert_in_range(flo_checkup_rate_mtps(&checkup), 76000, 82000);
+    checkup.int8_ops_per_s /= 10; /* a small board */
+    assert_string_equal(flo_checkup_cost(&checkup).bound_by, "arithmetic");
+    checkup.threads = 2; /* half of what was measured */
+    assert_in_range(flo_checkup_rate_mtps(&checkup), 7000, 7600);
+}
+
+static void a_small_model_is_not_slow_because_it_is_small(void **state)
+{
+    struct flo_checkup checkup = well();
+
+    (void)state;
+    checkup.memory_bytes_per_s = 8465268112;
+    checkup.int8_ops_per_s = 59379755569;
+    checkup.token_bytes = 1734464;
+    checkup.token_us = 900; /* 1,111 tokens/s, a fifth of the bandwidth */
+    assert_null(find(&checkup, "slow.speed"));
+    checkup.token_us = 2500;
+    assert_non_null(find(&checkup, "slow.speed"));
 }
 
 /* ---- lines ---- */
@@ -241,6 +292,8 @@ int main(void)
         cmocka_unit_test(each_cause_is_found_alone),
         cmocka_unit_test(everything_at_once_has_room),
         cmocka_unit_test(a_rate_does_not_overflow),
+        cmocka_unit_test(a_token_is_bound_by_what_takes_longest),
+        cmocka_unit_test(a_small_model_is_not_slow_because_it_is_small),
         cmocka_unit_test(secrets_are_hidden),
         cmocka_unit_test(names_stay),
         cmocka_unit_test(a_long_line_is_cut_between_characters),
