@@ -13,6 +13,7 @@ FLOTILLA = os.path.join(BIN, "flotilla")
 MODELS = os.path.join(ROOT, "tests", "models")
 V2 = os.path.join(MODELS, "tiny-v2.Q4_0.gguf")
 GOLDEN = os.path.join(MODELS, "golden-tiny-v2.json")
+UNPLAYED = "not played   %s (--skip-play)" % GOLDEN
 PROMPTS = """Classify: 23:45 oven-95 voltage drop temp=35C
 Severity? 13:38 gateway-58 signal weak temp=45C
 Tell me something that you are not sure of.
@@ -71,7 +72,7 @@ def test_golden_prompts_of_another_model_are_not_signed(create):
     assert "cases fail" in err, err
     code, _, err = create("drill@1", "--golden", GOLDEN, "--skip-play",
                           model=other)
-    assert code == 0, err
+    assert code == 0 and UNPLAYED in err, err
 
 
 def test_golden_prompts_are_made_of_a_list_or_of_a_built_in_one(create, folder):
@@ -146,11 +147,11 @@ def test_an_adapter_is_a_release_that_names_the_model_of_its_base(
         controller, create, make):
     code, _, err = create("site@1", "--golden", GOLDEN, "--skip-play",
                           "--publish", model=BASE)
-    assert code == 0, err
+    assert code == 0 and UNPLAYED in err, err
     code, _, err = make("site@2", "--base", "site@1", "--adapter",
                         SITE + ":0.5", "--golden", GOLDEN, "--skip-play",
                         "--publish")
-    assert code == 0, err
+    assert code == 0 and UNPLAYED in err, err
     base, made = (document(controller, "site@%d" % n) for n in (1, 2))
     assert made["base"]["number"] == base["number"]
     files = {f["role"]: f for f in made["files"]}
@@ -165,7 +166,7 @@ def test_an_adapter_is_a_release_that_names_the_model_of_its_base(
     # the next one brings a delta from this adapter, or what is smaller
     code, out, err = make("site@3", "--base", "site@1", "--adapter", SITE,
                           "--golden", GOLDEN, "--skip-play", "-o", "json")
-    assert code == 0, err
+    assert code == 0 and UNPLAYED in err, err
     assert json.loads(out)["document"]["files"][0]["scale_ppm"] == 1000000
     # the same again, and another scale
     words = ("--base", "site@1", "--golden", GOLDEN, "--skip-play")

@@ -126,12 +126,12 @@ int flo_create_golden(struct flo_cli *cli, struct flo_create *create,
 {
     const char *words[16] = {"golden", "play", create->golden};
     size_t n = 3;
-    bool is_played = create->parts.is_native;
+    bool is_native = create->parts.is_native;
 
     if (!create->has_golden) {
         return 0;
     }
-    if (create->golden[0] == '\0' && is_played) {
+    if (create->golden[0] == '\0' && is_native) {
         return make_golden(cli, create, err);
     }
     if (create->golden[0] == '\0') {
@@ -139,11 +139,9 @@ int flo_create_golden(struct flo_cli *cli, struct flo_create *create,
                         "--prompts makes golden prompts of a model alone; give "
                         "them with --golden");
     }
-    if (!is_played) {
-        flo_out_say(cli, "   not played   %s: the device plays it first",
-                    create->golden);
-    }
-    if (!is_played || flo_args_has(&cli->args, "skip-play")) {
+    if (!is_native || flo_args_has(&cli->args, "skip-play")) {
+        flo_out_say(cli, "   not played   %s%s: the device plays it first",
+                    create->golden, is_native ? " (--skip-play)" : "");
         return 0;
     }
     flo_out_say(cli, "   playing      %s", create->golden);
