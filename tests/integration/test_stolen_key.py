@@ -74,7 +74,8 @@ def test_a_device_enrolled_again_takes_nothing_of_a_withdrawn_publisher(up):
             up.bundle, "--config", device.config)
     refused(up, 7, "sig.unknown_key", "flotilla", "release", "create",
             "tiny@9", "--model-file", OLD, "--golden", GOLDEN, "--skip-play",
-            "--sign-with", stolen, "--publish")
+            "--sign-with", stolen, "--publish",
+            seconds=30)  # it computes the downloads first
     up.publish("tiny@3", "tiny-v2.Q4_0.gguf")
     up.roll("tiny@3")
     serves(device, "tiny@3")
