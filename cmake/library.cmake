@@ -62,7 +62,8 @@ function(flotilla_test name)
     if(NOT ARG_LABELS)
         set(ARG_LABELS unit)
     endif()
-    add_executable(${name} ${ARG_SOURCES})
+    add_executable(${name} ${ARG_SOURCES}
+        ${CMAKE_SOURCE_DIR}/tests/unit/no_sync.c)
     set_target_properties(${name} PROPERTIES
         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}
