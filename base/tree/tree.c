@@ -55,10 +55,13 @@ bool flo_tree_whole(const struct flo_tree_node *node, int64_t least,
                     int64_t most, int64_t *out)
 {
     int64_t value = 0;
+
+    if (node == NULL || node->kind != FLO_TREE_NUMBER) {
+        return false;
+    }
     bool is_negative = node->bytes > 0 && node->text[0] == '-';
     size_t i = is_negative;
-
-    if (node->kind != FLO_TREE_NUMBER || node->bytes - i > 16) {
+    if (node->bytes - i > 16) {
         return false;
     }
     for (; i < node->bytes && node->text[i] >= '0' && node->text[i] <= '9';

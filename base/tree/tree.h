@@ -76,7 +76,8 @@ const struct flo_tree_node *flo_tree_member(const struct flo_tree_node *object,
                                             const char *key);
 /* Is it this string? */
 bool flo_tree_is(const struct flo_tree_node *node, const char *text);
-/* A whole number from least to most; false: the node is no such number. */
+/* A whole number from least to most; false: the node is no such number, or
+ * NULL. */
 bool flo_tree_whole(const struct flo_tree_node *node, int64_t least,
                     int64_t most, int64_t *out);
 /* As text, `, ` and `: ` between. */
