@@ -5,8 +5,9 @@
 
 const char *flo_drift_word(enum flo_drift drift)
 {
-    static const char *const words[] = {
-        "none", "behind", "ahead", "denied", "below-floor", "frozen", "paused"};
+    static const char *const words[] = {"none",   "behind",      "ahead",
+                                        "denied", "below-floor", "frozen",
+                                        "paused", "no-memory"};
 
     assert(drift < FLO_COUNT(words));
     return words[drift];
@@ -41,9 +42,10 @@ enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t index,
         return FLO_DRIFT_NONE;
     }
     if (is_there) {
-        return target->is_current_denied && flo_ref_is(current)
-                   ? FLO_DRIFT_DENIED
-                   : FLO_DRIFT_NONE;
+        bool is_denied = target->is_current_denied && flo_ref_is(current);
+        return is_denied                                ? FLO_DRIFT_DENIED
+               : target->refusal == FLO_E_MEMORY_BUDGET ? FLO_DRIFT_NO_MEMORY
+                                                        : FLO_DRIFT_NONE;
     }
     if (model->has_execution &&
         flo_digest_equal(&model->execution.release.digest, &target->release)) {
@@ -51,6 +53,9 @@ enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t index,
     }
     if (target->refusal == FLO_E_TARGET_DENIED) {
         return FLO_DRIFT_DENIED;
+    }
+    if (target->refusal == FLO_E_MEMORY_BUDGET) {
+        return FLO_DRIFT_NO_MEMORY;
     }
     if (target->refusal != 0) {
         return FLO_DRIFT_BELOW_FLOOR;

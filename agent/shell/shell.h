@@ -153,6 +153,8 @@ struct flo_shell_memory {
     uint32_t places[FLO_MEMORY_MODELS_MAX]; /* of the models here */
     struct flo_digest releases[FLO_MEMORY_MODELS_MAX];
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
+    uint64_t adapter_bytes[FLO_MEMORY_MODELS_MAX]; /* of the private ones */
+    bool are_measured[FLO_MEMORY_MODELS_MAX];      /* by an engine */
     struct flo_memory_plan plan;
 };
 struct flo_shell;
@@ -183,6 +185,10 @@ struct flo_shell_model {
     bool is_interrupted;       /* an older rollback came in its way */
     enum flo_drift drift;      /* as it was reported */
     uint64_t drift_at_ms;
+    struct {
+        struct flo_digest release; /* zero: there is room for all */
+        char why[256];
+    } no_memory;              /* as the planner said, or the updater */
     struct flo_intake repair; /* while its event waits */
     struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* before loading */
     struct flo_hosting hosting;

@@ -212,6 +212,25 @@ static void print_state(const json_t *profile)
     }
 }
 
+/* Of each model that has no room next to the others: why, and what to do. */
+static void print_no_memory(const json_t *device)
+{
+    size_t i;
+    json_t *model;
+
+    json_array_foreach(json_object_get(device, "models"), i, model)
+    {
+        char name[FLO_OUT_PLAIN];
+        char why[FLO_OUT_PLAIN];
+        if (strcmp(flo_out_text(model, "drift.kind", ""), "no-memory") == 0) {
+            printf("%s has no memory: %s\n  do: %s\n",
+                   flo_out_plain(model, "model", "?", name),
+                   flo_out_plain(model, "drift.why", "", why),
+                   flo_error_fix(FLO_E_MEMORY_BUDGET));
+        }
+    }
+}
+
 /* The hardware and its state, as the device says. */
 static void print_profile(const struct flo_cli *cli, const json_t *device)
 {
@@ -229,6 +248,7 @@ static void print_profile(const struct flo_cli *cli, const json_t *device)
     const json_t *list = json_object_get(profile, "runtimes");
 
     print_memory(device);
+    print_no_memory(device);
     if (!flo_args_has(&cli->args, "profile")) {
         return;
     }

@@ -4,6 +4,7 @@
 
 #include "server-stub/core/request.h"
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/forecast/forecast.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/emergency.h"
 
@@ -32,6 +33,19 @@ static int confirm(const struct flo_rest_call *call, const char *expected,
 
 /* ---- rollouts ---- */
 
+static int add_forecast(struct flo_rest_call *call,
+                        const struct flo_rollout_entry *entry,
+                        struct flo_err *err)
+{
+    json_t *plan = NULL;
+    int rv = flo_forecast_rollout(call->controller, entry, &plan, err);
+
+    if (rv == 0) {
+        json_object_set_new(call->out, "plan", plan);
+    }
+    return rv;
+}
+
 int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
@@ -51,6 +65,7 @@ int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
     rv = flo_object_rollout(call->controller, entry, is_dry ? 0 : FLO_FLEET_ALL,
                             &call->out, err);
     if (is_dry) {
+        rv = rv < 0 ? rv : add_forecast(call, entry, err);
         flo_rollouts_entry_free(entry);
     }
     return rv;

@@ -44,11 +44,10 @@ static const struct said said_profile[] = {
     {"memory_bytes", IS_NUMBER},  {"disk_free_bytes", IS_NUMBER},
     {"kernel", FLO_NAME_MAX},     {"class", FLO_NAME_MAX},
     {"temperature_mc", IS_NUMBER}};
-static const struct said said_runtime[] = {{"name", FLO_NAME_MAX},
-                                           {"api", FLO_NAME_MAX},
-                                           {"version", FLO_NAME_MAX},
-                                           {"state", FLO_NAME_MAX},
-                                           {"why", 256}};
+static const struct said said_runtime[] = {
+    {"name", FLO_NAME_MAX},      {"api", FLO_NAME_MAX},
+    {"version", FLO_NAME_MAX},   {"state", FLO_NAME_MAX},
+    {"memory_bytes", IS_NUMBER}, {"why", 256}};
 static const struct said said_accelerator[] = {
     {"kind", FLO_NAME_MAX}, {"name", 128}, {"memory_bytes", IS_NUMBER}};
 static const struct said said_bench[] = {{"of", FLO_DIGEST_TEXT - 1},

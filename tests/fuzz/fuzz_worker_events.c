@@ -26,6 +26,16 @@ static void check(const struct flo_agent_event *event)
     }
 }
 
+void flo_shell_memory_refuse(struct flo_shell *unused, uint32_t model,
+                             const struct flo_digest *release,
+                             const struct flo_err *why)
+{
+    (void)unused;
+    (void)model;
+    (void)release;
+    (void)why;
+}
+
 int flo_shell_memory_check(struct flo_shell *unused, uint32_t model,
                            const struct flo_digest *release,
                            struct flo_err *err)

@@ -196,6 +196,11 @@ def test_a_model_without_memory_is_refused_and_the_other_serves_on(up):
                            "models: {tiny: {pin: true}}\n")
     up.device.start()
     up.online(["a"])
+    F.wait_until("the budget is reported", 30, lambda: (up.ask(
+        "device", "get", "a")["memory"] or {}).get("budget") == 30 << 20)
+    plan = up.ask("rollout", "start", "alarm@2", "--phase", "100%", "--lift",
+                  "--dry-run")["plan"]
+    told = up.cli("rollout", "start", "alarm@2", "--lift", "--dry-run")[1]
     with asked(up, "tiny"):
         started = up.ask("rollout", "start", "alarm@2", "--phase", "100%",
                          "--soak", "500ms", "--lift")
@@ -203,3 +208,18 @@ def test_a_model_without_memory_is_refused_and_the_other_serves_on(up):
             started["id"], "a") or {}).get("state") == "rejected")
 
     assert "memory.budget" in json.dumps(up.rollout_device(started["id"], "a"))
+    # The plan had said so before, with the device's own words.
+    assert plan["cannot"] == 1 and plan["takes"] == 0, plan
+    assert plan["reasons"][0]["id"] == "memory.budget"
+    assert plan["reasons"][0]["names"] == ["a"]
+    assert "the budget is %d" % (30 << 20) in plan["reasons"][0]["what"]
+    assert "memory.budget" in told and "model remove" in told
+    # The assignment stands: what is missing is said until something changes.
+    F.wait_until("it is drift", 30, lambda: [
+        m["drift"] for m in up.ask("device", "get", "a")["models"]
+        if m["model"] == "alarm" and m["drift"]])
+    drift = [m["drift"] for m in up.ask("device", "get", "a")["models"]
+             if m["model"] == "alarm"][0]
+    assert drift["kind"] == "no-memory" and "budget" in drift["why"], drift
+    assert "alarm has no memory" in up.cli("device", "get", "a")[1]
+    assert "no-memory" in up.cli("device", "list")[1]

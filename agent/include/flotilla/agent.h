@@ -375,14 +375,16 @@ enum flo_drift {
                             * here */
     FLO_DRIFT_BELOW_FLOOR, /* the target is older than was committed */
     FLO_DRIFT_FROZEN,      /* it waits for the end of a freeze */
-    FLO_DRIFT_PAUSED       /* it waits for its rollout */
+    FLO_DRIFT_PAUSED,      /* it waits for its rollout */
+    FLO_DRIFT_NO_MEMORY,   /* the target, or the running release, has no room
+                            * next to the other models */
 };
 const char *flo_drift_word(enum flo_drift drift);
 /* The target, as the records have it. */
 struct flo_agent_target {
     struct flo_digest release;       /* zero: the current release stays */
     uint64_t number, current_number; /* 0: not known */
-    int refusal;                     /* FLO_E_TARGET_..., 0: it may run */
+    int refusal; /* FLO_E_TARGET_..., FLO_E_MEMORY_BUDGET; 0: it may run */
     bool is_current_denied;
 };
 enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t model,

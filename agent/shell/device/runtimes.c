@@ -318,10 +318,12 @@ json_t *flo_runtimes_json(const struct flo_settings *settings)
             state = "absent";
             flo_fail(&err, FLO_E_RUNTIME_ABSENT, "its program is not there");
         }
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:s}", "name", names[i],
-                                        "state", state, "why", err.what));
+        json_t *item = json_pack("{s:s, s:s, s:s}", "name", names[i], "state",
+                                 state, "why", err.what);
+        json_array_append_new(list, item);
         if (rv == 0) {
+            json_object_set_new(item, "memory_bytes",
+                                json_integer((json_int_t)runtime.memory_bytes));
             flo_runtimes_deinit(&runtime);
         }
     }

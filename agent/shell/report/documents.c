@@ -1,6 +1,8 @@
 /* The device's reports, as JSON (contracts section 3). */
 #include <string.h>
 
+#include "proto/memory/figures.h"
+
 #include "agent/shell/report/report.h"
 
 json_t *flo_report_error(const struct flo_agent_error *error)
@@ -129,7 +131,14 @@ static struct flo_agent_target target_of(const struct flo_shell_model *model)
         .is_current_denied =
             flo_slots_is_denied(slots, &slots->current, slots->current_number)};
     struct flo_agent_error refusal;
+    const struct flo_digest *wanted = flo_digest_is_zero(&slots->stated.target)
+                                          ? &slots->current
+                                          : &slots->stated.target;
 
+    if (!flo_digest_is_zero(wanted) &&
+        flo_digest_equal(wanted, &model->no_memory.release)) {
+        target.refusal = FLO_E_MEMORY_BUDGET;
+    }
     if (slots->stated.number == 0) {
         return target;
     }
@@ -139,7 +148,9 @@ static struct flo_agent_target target_of(const struct flo_shell_model *model)
     }
     if (!flo_digest_is_zero(&target.release)) {
         flo_shell_refusal(slots, &target.release, target.number, &refusal);
-        target.refusal = refusal.code;
+        if (refusal.code != 0) {
+            target.refusal = refusal.code;
+        }
     }
     return target;
 }
@@ -158,6 +169,13 @@ bool flo_report_drift(struct flo_shell *shell, uint32_t index)
     return true;
 }
 
+static void add_why(const struct flo_shell_model *model, json_t *json)
+{
+    if (json != NULL && model->drift == FLO_DRIFT_NO_MEMORY) {
+        json_object_set_new(json, "why", json_string(model->no_memory.why));
+    }
+}
+
 json_t *flo_report_drifted(const struct flo_shell *shell, uint32_t index)
 {
     const struct flo_shell_model *model = &shell->models[index];
@@ -166,17 +184,23 @@ json_t *flo_report_drifted(const struct flo_shell *shell, uint32_t index)
     char digest[FLO_DIGEST_TEXT];
 
     flo_digest_text(&current->digest, digest);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "drift", "kind",
-                     flo_drift_word(model->drift), "model", model->slots.model,
-                     "release", digest, "version", current->version);
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "drift", "kind",
+                  flo_drift_word(model->drift), "model", model->slots.model,
+                  "release", digest, "version", current->version);
+    add_why(model, json);
+    return json;
 }
 
 static json_t *drift_json(const struct flo_shell_model *model)
 {
-    return model->drift == FLO_DRIFT_NONE
-               ? json_null()
-               : json_pack("{s:s, s:I}", "kind", flo_drift_word(model->drift),
-                           "since_at_ms", (json_int_t)model->drift_at_ms);
+    if (model->drift == FLO_DRIFT_NONE) {
+        return json_null();
+    }
+    json_t *json = json_pack("{s:s, s:I}", "kind", flo_drift_word(model->drift),
+                             "since_at_ms", (json_int_t)model->drift_at_ms);
+    add_why(model, json);
+    return json;
 }
 
 static json_t *target_json(const struct flo_shell_model *model)
@@ -285,17 +309,36 @@ static json_t *model_json(const struct flo_shell_model *model,
     return json;
 }
 
+/* The planner's figures of a model; NULL: it has none. */
+static json_t *figures_json(const struct flo_shell_memory *memory,
+                            uint32_t place)
+{
+    for (size_t i = 0; i < memory->count; i++) {
+        if (memory->places[i] == place) {
+            return flo_memory_told_json(&(struct flo_memory_told){
+                .model = memory->models[i],
+                .adapter_bytes = memory->adapter_bytes[i],
+                .is_measured = memory->are_measured[i],
+                .is_resident = !memory->is_planned || memory->count == 1 ||
+                               memory->plan.models[i].is_resident});
+        }
+    }
+    return NULL;
+}
+
 static json_t *models_json(const struct flo_shell *shell)
 {
     json_t *json = json_array();
 
     for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
         if (shell->models[i].slots.model[0] != '\0') {
-            json_array_append_new(
-                json,
+            json_t *model =
                 model_json(&shell->models[i], &shell->agent.models[i],
                            flo_report_model_rung(shell, (uint32_t)i),
-                           flo_agent_is_waiting(&shell->agent, (uint32_t)i)));
+                           flo_agent_is_waiting(&shell->agent, (uint32_t)i));
+            json_t *figures = figures_json(&shell->memory, (uint32_t)i);
+            json_object_set_new(model, "memory", figures); /* NULL: none */
+            json_array_append_new(json, model);
         }
     }
     return json;

@@ -2,11 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/shell/serving/serving.h"
+#include "proto/memory/figures.h"
 
-/* Values as f32 are twice an f16 file; the file is in memory while it is read.
- * An adapter in a smaller format needs more, and gets an engine of its own. */
-#define ADAPTER_BYTES_FACTOR 3
+#include "agent/shell/serving/serving.h"
 
 static uint32_t count_adapters(const struct flo_release *release,
                                const struct flo_release_variant *variant)
@@ -82,19 +80,12 @@ void flo_shell_files_free(struct flo_shell_files *files)
     files->release = NULL;
 }
 
-uint64_t flo_shell_adapter_bytes(const struct flo_release_file *adapter)
-{
-    return adapter == NULL || adapter->bytes > UINT64_MAX / 16
-               ? 0
-               : adapter->bytes * ADAPTER_BYTES_FACTOR;
-}
-
 int flo_shell_adapter_add(struct flo_shell *shell,
                           const struct flo_shell_files *files,
                           struct flo_serve_model *model, struct flo_err *err)
 {
     struct flo_serve_adapter *adapter = &model->adapters[0];
-    uint64_t bytes = flo_shell_adapter_bytes(files->adapter);
+    uint64_t bytes = flo_memory_adapter_bytes(files->adapter);
     int rv;
 
     if (files->adapter == NULL) {

@@ -6,10 +6,10 @@
 #include <assert.h>
 #include <string.h>
 
+#include "proto/memory/figures.h"
+
 #include "agent/shell/device/runtimes.h"
 #include "agent/shell/serving/serving.h"
-
-#define PRIVATE_BYTES_MIN (UINT64_C(16) << 20) /* of an engine */
 
 _Static_assert(FLO_MEMORY_MODELS_MAX >= FLO_AGENT_MODELS_MAX, "one place each");
 
@@ -30,47 +30,33 @@ static uint64_t runtime_memory(const struct flo_shell *shell,
     return bytes;
 }
 
-static void look_at_file(const struct flo_shell *shell,
-                         const struct flo_digest *digest, uint32_t model,
-                         const struct flo_release *release,
-                         const struct flo_release_variant *variant,
-                         const struct flo_release_file *file,
-                         struct flo_memory_model *out)
+/* As an engine measured this release, or the current one of its model. */
+static const uint64_t *measured_of(const struct flo_shell *shell,
+                                   const struct flo_digest *digest,
+                                   uint32_t model)
 {
     const struct flo_shell_measured *own = flo_shell_measured(shell, digest);
     const struct flo_shell_measured *measured =
         own != NULL
             ? own
             : flo_shell_measured(shell, &shell->models[model].slots.current);
-    uint64_t adapter_bytes = flo_shell_adapter_bytes(
-        flo_release_variant_file(release, variant, "adapter"));
-    uint64_t told = PRIVATE_BYTES_MIN + adapter_bytes;
 
-    if (variant->memory_bytes > file->bytes + told) {
-        told = variant->memory_bytes - file->bytes;
-    }
-    out->rungs = FLO_MEMORY_RUNGS;
-    out->n_files = 1;
-    out->files[0].digest = file->digest;
-    out->files[0].bytes = file->bytes;
-    for (uint32_t i = 0; i < FLO_MEMORY_RUNGS; i++) {
-        out->private_bytes[i] = measured != NULL && measured->is_known
-                                    ? measured->private_bytes[i] + adapter_bytes
-                                    : told;
-    }
+    return measured != NULL && measured->is_known ? measured->private_bytes
+                                                  : NULL;
 }
 
-bool flo_shell_memory_candidate(struct flo_shell *shell, uint32_t model,
-                                const struct flo_digest *release,
-                                struct flo_memory_model *out)
+/* What the planner counts for a release, and where that is from. */
+static bool tell(struct flo_shell *shell, uint32_t model,
+                 const struct flo_digest *release, struct flo_memory_told *told)
 {
     FLO_CLEANUP(flo_shell_release_free) struct flo_release *document = NULL;
     const struct flo_release_variant *variant = NULL;
+    struct flo_memory_model *out = &told->model;
     const struct flo_release_file *file;
     const struct flo_model_wish *wish;
 
-    *out = (struct flo_memory_model){.weight = FLO_MEMORY_WEIGHT_STANDARD,
-                                     .rungs = 1};
+    *told = (struct flo_memory_told){
+        .model = {.weight = FLO_MEMORY_WEIGHT_STANDARD, .rungs = 1}};
     if (flo_digest_is_zero(release) ||
         flo_shell_release_get(shell, release, &document, NULL) < 0) {
         return false;
@@ -87,9 +73,24 @@ bool flo_shell_memory_candidate(struct flo_shell *shell, uint32_t model,
         return true;
     }
     if (file != NULL) {
-        look_at_file(shell, release, model, document, variant, file, out);
+        const uint64_t *measured = measured_of(shell, release, model);
+        flo_memory_figures(document, variant, file, measured, out);
+        told->is_measured = measured != NULL;
+        told->adapter_bytes = flo_memory_adapter_bytes(
+            flo_release_variant_file(document, variant, "adapter"));
     }
     return file != NULL;
+}
+
+bool flo_shell_memory_candidate(struct flo_shell *shell, uint32_t model,
+                                const struct flo_digest *release,
+                                struct flo_memory_model *out)
+{
+    struct flo_memory_told told;
+    bool is_there = tell(shell, model, release, &told);
+
+    *out = told.model;
+    return is_there;
 }
 
 /* ---- all of them ---- */
@@ -118,10 +119,14 @@ bool flo_shell_memory_inputs(struct flo_shell *shell)
         const struct flo_digest *release =
             flo_shell_memory_release(&shell->models[i].slots);
         struct flo_memory_model *out = &memory->models[memory->count];
+        struct flo_memory_told told;
 
-        if (!flo_shell_memory_candidate(shell, i, release, out)) {
+        if (!tell(shell, i, release, &told)) {
             continue;
         }
+        *out = told.model;
+        memory->adapter_bytes[memory->count] = told.adapter_bytes;
+        memory->are_measured[memory->count] = told.is_measured;
         are_measured = are_measured && is_measured(shell, release, out);
         out->rung_min = shell->watch.rungs[i];
         out->is_demoted = shell->watch.is_demoted[i];
@@ -186,6 +191,51 @@ int flo_shell_memory_check(struct flo_shell *shell, uint32_t model,
                ? 0 /* alone it may try */
                : flo_memory_plan(models, count, shell->machine.memory_bytes,
                                  &plan, err);
+}
+
+/* ---- what has no room ---- */
+
+/* One that stays on demand, and whose turn never comes. */
+static bool is_left_out(const struct flo_shell *shell, uint32_t model)
+{
+    const struct flo_shell_memory *memory = &shell->memory;
+    size_t own = flo_shell_memory_index(shell, model);
+
+    return memory->count > 1 && memory->is_planned && !memory->plan.fits &&
+           own < memory->count && !memory->plan.models[own].is_resident;
+}
+
+void flo_shell_memory_judge(struct flo_shell *shell, const struct flo_err *why)
+{
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        struct flo_shell_model *model = &shell->models[i];
+        const struct flo_slots *slots = &model->slots;
+        const struct flo_digest *target = &slots->stated.target;
+        bool is_there = flo_digest_is_zero(target) ||
+                        flo_digest_equal(target, &slots->current);
+        struct flo_err err = {0};
+
+        if (is_there && is_left_out(shell, i)) {
+            flo_shell_memory_refuse(shell, i, &slots->current, why);
+        } else if (is_there ||
+                   flo_digest_equal(target, &model->no_memory.release)) {
+            if (is_there ||
+                flo_shell_memory_check(shell, i, target, &err) == 0) {
+                model->no_memory.release = (struct flo_digest){0};
+            }
+        } else if (flo_shell_memory_check(shell, i, target, &err) < 0) {
+            flo_shell_memory_refuse(shell, i, target, &err);
+        }
+    }
+}
+
+void flo_shell_memory_refuse(struct flo_shell *shell, uint32_t model,
+                             const struct flo_digest *release,
+                             const struct flo_err *why)
+{
+    shell->models[model].no_memory.release = *release;
+    snprintf(shell->models[model].no_memory.why,
+             sizeof(shell->models[model].no_memory.why), "%.255s", why->what);
 }
 
 /* Next to its current release.  The pool is not for candidates: requests for

@@ -117,6 +117,7 @@ static bool plan(struct flo_shell *shell)
     if (memory->count == 1) {
         keep_resident(&memory->plan);
     }
+    flo_shell_memory_judge(shell, &err);
     log_plan(memory);
     shell->agent.revision++;
     return true;

@@ -71,6 +71,15 @@ FLO_MUST_USE int flo_shell_memory_check(struct flo_shell *shell, uint32_t model,
                                         const struct flo_digest *release,
                                         struct flo_err *err);
 
+/* There is no memory for this release: drift says so until it is not assigned
+ * any more, or the plan has room. */
+void flo_shell_memory_refuse(struct flo_shell *shell, uint32_t model,
+                             const struct flo_digest *release,
+                             const struct flo_err *why);
+/* After a plan: whose release has no room?  `why`: what the plan said, when it
+ * does not fit. */
+void flo_shell_memory_judge(struct flo_shell *shell, const struct flo_err *why);
+
 /* routes.c: requests for the model get this release from now on; flip: and
  * from the engine of this role. */
 void flo_shell_route(struct flo_shell *shell, uint32_t model,
@@ -101,9 +110,6 @@ FLO_MUST_USE int flo_shell_files_get(struct flo_shell *shell,
                                      struct flo_shell_files *out,
                                      struct flo_err *err);
 void flo_shell_files_free(struct flo_shell_files *files);
-/* Room for an adapter in an engine: its file while it is read, and its values
- * as f32. */
-uint64_t flo_shell_adapter_bytes(const struct flo_release_file *adapter);
 /* The adapter of `files`, its bytes checked, into the model that an engine is
  * to open, with room for the next one. */
 FLO_MUST_USE int flo_shell_adapter_add(struct flo_shell *shell,

@@ -116,6 +116,7 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
         event.error.code = err.code;
         snprintf(event.error.what, sizeof(event.error.what), "%.255s",
                  err.what);
+        flo_shell_memory_refuse(shell, job->model, &job->release, &err);
     }
     shell->models[job->model].fresh = job->release;
     job_end(shell);
@@ -139,6 +140,11 @@ static void say_failed(struct flo_job_child *job, const json_t *json)
     snprintf(text, sizeof(text), "%.255s",
              what == NULL ? "the updater failed" : what);
     job_end(shell);
+    if (code == FLO_E_MEMORY_BUDGET) {
+        struct flo_err why = {.code = code};
+        snprintf(why.what, sizeof(why.what), "%s", text);
+        flo_shell_memory_refuse(shell, model, &release, &why);
+    }
     if (code == FLO_E_DISK_FULL && flo_shell_make_room(shell, &release)) {
         shell->waiting_job = number;
         shell->waiting_model = model;

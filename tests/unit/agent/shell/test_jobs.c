@@ -25,6 +25,16 @@ static struct flo_agent_event failed; /* the job */
 
 /* ---- the shell around it ---- */
 
+void flo_shell_memory_refuse(struct flo_shell *unused, uint32_t model,
+                             const struct flo_digest *release,
+                             const struct flo_err *why)
+{
+    (void)unused;
+    (void)model;
+    (void)release;
+    (void)why;
+}
+
 int flo_shell_memory_check(struct flo_shell *unused, uint32_t model,
                            const struct flo_digest *release,
                            struct flo_err *err)

@@ -1,0 +1,264 @@
+/* Forecast of a rollout: its devices one by one, counted by way and reason. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/forecast/forecast.h"
+#include "server-stub/state/objects.h"
+
+#define ITEMS_MAX 200
+#define NAMES_MAX 5      /* of the devices that cannot, for each reason */
+#define RELEASES_MAX 32u /* in memory at once: 65 KB each */
+
+struct known {
+    struct flo_digest digest;
+    struct flo_release *release; /* NULL: it cannot be had */
+    uint64_t used;
+};
+struct forecasts {
+    struct flo_controller *controller;
+    const struct flo_rollout_entry *entry;
+    struct flo_forecast_order order;
+    struct known known[RELEASES_MAX];
+    uint64_t uses;
+    json_t *plan, *cannot, *others;
+};
+
+/* ---- releases ---- */
+
+static int parse_body(void *context, const struct flo_fleet_release *row)
+{
+    return flo_release_new(row->body, strlen(row->body), NULL,
+                           (struct flo_release **)context, NULL);
+}
+
+static struct flo_release *read_release(struct flo_controller *controller,
+                                        const struct flo_digest *digest)
+{
+    struct flo_release *release = NULL;
+    char text[FLO_DIGEST_TEXT];
+
+    flo_digest_text(digest, text);
+    if (flo_fleet_release_get(controller->store, NULL, text, parse_body,
+                              &release, NULL) < 0) {
+        return NULL;
+    }
+    return release;
+}
+
+/* The one that was not used for longest gives way. */
+static const struct flo_release *find_release(void *context,
+                                              const struct flo_digest *digest)
+{
+    struct forecasts *all = context;
+    struct known *to = &all->known[0];
+
+    for (size_t i = 0; i < RELEASES_MAX; i++) {
+        struct known *known = &all->known[i];
+        if (known->used > 0 && flo_digest_equal(&known->digest, digest)) {
+            known->used = ++all->uses;
+            return known->release;
+        }
+        to = known->used < to->used ? known : to;
+    }
+    flo_release_free(to->release);
+    *to = (struct known){.digest = *digest,
+                         .release = read_release(all->controller, digest),
+                         .used = ++all->uses};
+    return to->release;
+}
+
+/* ---- counting ---- */
+
+static void add_to(json_t *object, const char *key, uint64_t more)
+{
+    json_t *value = json_object_get(object, key);
+
+    if (value == NULL) {
+        json_object_set_new(object, key, json_integer((json_int_t)more));
+    } else {
+        json_integer_set(value, json_integer_value(value) + (json_int_t)more);
+    }
+}
+
+/* The row where these two texts stand, a new one if there is none. */
+static json_t *row_of(json_t *list, const char *key, const char *word,
+                      const char *key_2, const char *word_2)
+{
+    size_t i;
+    json_t *row;
+
+    json_array_foreach(list, i, row)
+    {
+        if (strcmp(json_string_value(json_object_get(row, key)), word) == 0 &&
+            strcmp(json_string_value(json_object_get(row, key_2)), word_2) ==
+                0) {
+            return row;
+        }
+    }
+    row = json_pack("{s:s,s:s}", key, word, key_2, word_2);
+    json_array_append_new(list, row);
+    return row;
+}
+
+static void count_way(json_t *plan, const struct flo_forecast *one)
+{
+    json_t *row = row_of(json_object_get(plan, "ways"), "way", one->way,
+                         "variant", one->variant);
+    uint64_t most =
+        (uint64_t)json_integer_value(json_object_get(row, "bytes_each"));
+
+    add_to(row, "devices", 1);
+    add_to(row, "bytes", one->bytes);
+    add_to(row, "full_bytes", one->full_bytes);
+    add_to(row, "bytes_each", one->bytes > most ? one->bytes - most : 0);
+    add_to(plan, "bytes", one->bytes);
+    if (one->memory[0] != '\0') {
+        add_to(row_of(json_object_get(plan, "memory"), "way", one->memory,
+                      "way", one->memory),
+               "devices", 1);
+    }
+}
+
+static void count_reason(json_t *plan, const struct flo_forecast *one,
+                         const char *name)
+{
+    const char *id = flo_error_id(one->why.code);
+    json_t *row = row_of(json_object_get(plan, "reasons"), "id", id, "id", id);
+    json_t *names = json_object_get(row, "names");
+
+    if (names == NULL) {
+        names = json_array();
+        json_object_set_new(row, "names", names);
+        json_object_set_new(row, "what", json_string(one->why.what));
+        json_object_set_new(row, "fix",
+                            json_string(one->why.fix[0] != '\0'
+                                            ? one->why.fix
+                                            : flo_error_fix(one->why.code)));
+    }
+    add_to(row, "devices", 1);
+    if (json_array_size(names) < NAMES_MAX) {
+        json_array_append_new(names, json_string(name));
+    }
+}
+
+static json_t *item_json(const struct flo_fleet_device *device,
+                         const struct flo_forecast *one)
+{
+    json_t *item = json_pack("{s:s,s:s,s:b,s:s}", "id", device->id, "name",
+                             device->name, "online", (int)device->is_online,
+                             "result", flo_forecast_word(one->result));
+
+    if (one->result == FLO_FORECAST_TAKES) {
+        json_object_update_new(
+            item, json_pack("{s:s,s:s,s:I,s:I,s:s}", "way", one->way, "variant",
+                            one->variant, "bytes", (json_int_t)one->bytes,
+                            "full_bytes", (json_int_t)one->full_bytes, "memory",
+                            one->memory));
+    } else if (one->result == FLO_FORECAST_CANNOT) {
+        json_object_set_new(item, "error",
+                            json_pack("{s:s,s:s}", "id",
+                                      flo_error_id(one->why.code), "what",
+                                      one->why.what));
+    }
+    return item;
+}
+
+static int add_device(void *context, const struct flo_fleet_device *device)
+{
+    struct forecasts *all = context;
+    json_t *reported = flo_object_parsed(device->reported);
+    struct flo_forecast one;
+    json_t *list;
+
+    flo_forecast_device(reported, &all->order, find_release, all, &one);
+    json_decref(reported);
+    add_to(all->plan, "devices", 1);
+    add_to(all->plan, flo_forecast_word(one.result), 1);
+    if (one.result == FLO_FORECAST_TAKES) {
+        add_to(all->plan, "offline", device->is_online ? 0 : 1);
+        add_to(all->plan, "frozen", one.is_frozen ? 1 : 0);
+        count_way(all->plan, &one);
+    } else if (one.result == FLO_FORECAST_CANNOT) {
+        count_reason(all->plan, &one, device->name);
+    }
+    list = one.result == FLO_FORECAST_CANNOT ? all->cannot : all->others;
+    if (json_array_size(list) < ITEMS_MAX) {
+        json_array_append_new(list, item_json(device, &one));
+    }
+    return 0;
+}
+
+/* ---- the plan ---- */
+
+static int make_plan(struct forecasts *all, struct flo_err *err)
+{
+    struct flo_fleet_device_filter filter = {.group = all->entry->group,
+                                             .online = -1};
+    struct flo_release *release =
+        read_release(all->controller, &all->entry->release);
+    int rv;
+
+    if (release == NULL) {
+        return flo_fail(err, FLO_E_RELEASE_ABSENT, "%s has no document here",
+                        all->entry->core.release);
+    }
+    all->order = (struct flo_forecast_order){
+        .release = release,
+        .digest = all->entry->release,
+        .below_floor =
+            json_is_true(json_object_get(all->entry->spec, "below_floor")),
+        .lifts =
+            json_integer_value(json_object_get(all->entry->spec, "lift")) > 0};
+    rv = flo_fleet_device_list(all->controller->store, &filter, add_device, all,
+                               err);
+    flo_release_free(release);
+    return rv;
+}
+
+static void close_plan(struct forecasts *all)
+{
+    size_t i;
+    json_t *item;
+
+    json_array_foreach(all->others, i, item)
+    {
+        if (json_array_size(all->cannot) < ITEMS_MAX) {
+            json_array_append(all->cannot, item);
+        }
+    }
+    json_object_set(all->plan, "items", all->cannot);
+}
+
+int flo_forecast_rollout(struct flo_controller *controller,
+                         const struct flo_rollout_entry *entry, json_t **out,
+                         struct flo_err *err)
+{
+    struct forecasts *all = calloc(1, sizeof(*all));
+    int rv;
+
+    if (all == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "forecast");
+    }
+    all->controller = controller;
+    all->entry = entry;
+    all->cannot = json_array();
+    all->others = json_array();
+    all->plan =
+        json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:[],s:[],s:[]}", "devices",
+                  0, "takes", 0, "has", 0, "cannot", 0, "silent", 0, "offline",
+                  0, "frozen", 0, "bytes", 0, "ways", "memory", "reasons");
+    rv = make_plan(all, err);
+    if (rv == 0) {
+        close_plan(all);
+        *out = json_incref(all->plan);
+    }
+    for (size_t i = 0; i < RELEASES_MAX; i++) {
+        flo_release_free(all->known[i].release);
+    }
+    json_decref(all->plan);
+    json_decref(all->cannot);
+    json_decref(all->others);
+    free(all);
+    return rv;
+}
