@@ -3,8 +3,11 @@
 
 import { Problem, call, follow, session } from "/app/api.js";
 import { announce, h, title } from "/app/dom.js";
+import { openDevice } from "/app/device.js";
 import { openEmergency } from "/app/emergency.js";
+import { openRemove } from "/app/remove.js";
 import { openRollback } from "/app/rollback.js";
+import { openStart } from "/app/start.js";
 import { State } from "/app/state.js";
 import * as cards from "/app/cards.js";
 
@@ -25,14 +28,16 @@ function setLive(word, text) {
 
 // What is to be asked for, not sooner than so many ms after the last time.
 const sources = {
-  devices: { every: 2000, read: () => state.readDevices(), draws: ["summary", "fleet"] },
+  devices: { every: 2000, read: () => state.readDevices(), draws: ["summary", "fleet", "models"] },
   rollouts: { every: 1000, read: () => state.readRollouts(), draws: ["summary", "rollouts"] },
   shown: { every: 2000, read: () => state.readShown(), draws: ["rollout"] },
   frozen: { every: 1000, read: () => state.readFrozen(), draws: ["summary"] },
   releases: { every: 1000, read: () => state.readReleases(), draws: ["releases"] },
   audit: { every: 1000, read: () => state.readAudit(), draws: ["audit"] },
   telemetry: { every: 10000, read: async () => {
-    state.charts = await cards.telemetry(state.releases);
+    const model = state.model;
+    const charts = await cards.telemetry(state.releases, model);
+    state.charts = model === state.model ? charts : []; // another was chosen
   }, draws: ["charts"] },
 };
 const ORDER = ["devices", "releases", "rollouts", "shown", "frozen", "audit", "telemetry"];
@@ -122,7 +127,7 @@ function put(name, ...elements) {
 
 const drawn = {
   summary: () => [cards.summary(state)],
-  fleet: () => [cards.fleet(state.devices())],
+  fleet: () => [cards.fleet(state.devices(), openDevice)],
   rollout: () => [cards.rollout(state.shown, act)],
   rollouts: () => [cards.rollouts(state.rolloutList(), (id) => {
     state.wanted = id;
@@ -130,8 +135,16 @@ const drawn = {
     want("shown");
     refresh();
   })],
+  models: () => [cards.modelsCard(state.devices(), state.model, (model) => {
+    state.model = model;
+    sources.telemetry.next = 0;
+    want("telemetry");
+    stale.add("models");
+    refresh();
+  }, (model) => openRemove(model, null))],
   charts: () => state.charts,
-  releases: () => [cards.releases(state.releases)],
+  releases: () => [cards.releases(state.releases, (release) => openStart(release,
+    [...new Set(state.devices().flatMap((d) => d.groups || []))].sort()))],
   audit: () => [cards.activity(state.audit)],
 };
 
@@ -209,7 +222,7 @@ function readAll() {
 function hear(name, value) {
   if (name === "device" && value?.id) {
     state.hearDevice(value);
-    stale.add("fleet").add("summary");
+    stale.add("fleet").add("summary").add("models");
   } else if (name === "rollout" && value?.id) {
     if (state.hearRollout(value)) {
       want("shown");

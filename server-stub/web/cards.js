@@ -52,10 +52,11 @@ function modelRows(d) {
     i === 0 ? ago(d.last_seen_at_ms) : ""]);
 }
 
-export function fleet(devices) {
+export function fleet(devices, open) {
   const many = devices.length > 120;
-  const cells = devices.map((d) => h("div", {
-    class: `cell ${many ? "many" : ""}`,
+  const cells = devices.map((d) => h("button", { type: "button",
+    class: `cell ${many ? "many" : ""}`, onclick: () => open(d),
+    "aria-label": many ? d.name : null,
     title: `${d.name}: ${d.state}, ${servedBy(d)}, seen ${ago(d.last_seen_at_ms)}` },
   many ? state(d.state).cloneNode(false) : [
     h("b", {}, d.name), state(d.state),
@@ -193,12 +194,42 @@ export function rollouts(list, show) {
         `${r.holders} of ${r.members}`, duration(Date.now() - r.created_at_ms)])));
 }
 
+// A line for each model: who serves it, who lacks room, and what can be done.
+export function modelsCard(devices, chosen, choose, remove) {
+  const all = new Map();
+  for (const device of devices) {
+    for (const m of models(device)) {
+      const name = text(m.model ?? m.serving?.model);
+      const one = all.get(name) || { devices: 0, drifting: 0, versions: new Map() };
+      one.devices += 1;
+      one.drifting += m.drift ? 1 : 0;
+      const version = text(m.serving?.version);
+      one.versions.set(version, (one.versions.get(version) || 0) + 1);
+      all.set(name, one);
+    }
+  }
+  const rows = [...all].sort(([a], [b]) => a < b ? -1 : 1);
+  return h("section", { class: "card", "aria-label": "Models" }, h("h2", {}, "Models"),
+    rows.length === 0 ? h("p", { class: "soft" }, "No device has one yet.")
+      : table(["model", "devices", "drift", "", "versions"], rows.map(([name, one]) => [
+        h("button", { type: "button", "aria-pressed": String(name === chosen),
+          title: "numbers of this model alone",
+          onclick: () => choose(name === chosen ? null : name) }, name),
+        String(one.devices),
+        one.drifting > 0 ? h("span", { class: "state warn" }, String(one.drifting)) : "–",
+        h("button", { type: "button", class: "danger", onclick: () => remove(name) },
+          `Remove ${name}…`),
+        [...one.versions].sort((a, b) => b[1] - a[1]).slice(0, 4)
+          .map(([v, n]) => `${n} serve ${v}`).join(", ")])));
+}
+
 const SPAN_MS = 600000;
 const STEP_MS = 5000;
 
-function query(metric) {
+function query(metric, model) {
   return call("POST", "/v1/telemetry/query", { metric, by: ["release"],
-    since_ms: SPAN_MS, step_ms: STEP_MS, quantiles: [0.5, 0.95] });
+    since_ms: SPAN_MS, step_ms: STEP_MS, quantiles: [0.5, 0.95],
+    ...(model ? { model } : {}) });
 }
 
 const CHARTS = [
@@ -211,8 +242,9 @@ const per = (v) => `${v.toPrecision(2)} %`;
 
 // Errors alone say nothing: of how many requests, point by point (low and high
 // are the same line), in one minute's steps so that few requests do not jump.
-async function errorRates(name) {
-  const [errors, requests] = await Promise.all([query("errors"), query("requests")]);
+async function errorRates(name, model) {
+  const [errors, requests] = await Promise.all([query("errors", model),
+    query("requests", model)]);
   const failed = new Map((errors.series || []).map((s) => [s.key.release,
     new Map(s.points.map((p) => [p[0], p[2] ?? p[1]]))]));
   return (requests.series || []).map((s) => {
@@ -229,14 +261,18 @@ async function errorRates(name) {
   });
 }
 
-// Series of releases by their names, points without values left out.
-export async function telemetry(releases) {
+// Series of releases by their names, points without values left out.  model:
+// of this one alone; null: of all.
+export async function telemetry(releases, model) {
   const names = new Map(releases.map((r) => [r.digest, `${r.model}@${r.version}`]));
   const name = (digest) => names.get(digest) || (digest || "").slice(7, 15);
-  const card = (title, series, format) => h("section", { class: "card quarter" },
-    h("h2", {}, title), chart(series, format, title));
+  const card = (what, series, format) => {
+    const title = model ? `${model}: ${what}` : what;
+    return h("section", { class: "card quarter" }, h("h2", {}, title),
+      chart(series, format, title));
+  };
   const charts = CHARTS.map(async ([metric, title, format]) => {
-    const answer = await query(metric);
+    const answer = await query(metric, model);
     const isGauge = metric === "engine_rss_bytes";
     return card(title, (answer.series || []).map((s) => ({
       name: name(s.key.release),
@@ -244,15 +280,18 @@ export async function telemetry(releases) {
         .map((p) => isGauge ? [p[0], p[3], p[4]] : [p[0], p[2], p[3]]),
     })), format);
   });
-  charts.push(errorRates(name).then((series) =>
+  charts.push(errorRates(name, model).then((series) =>
     card("Errors, per cent of requests", series, per)));
   return Promise.all(charts);
 }
 
-export function releases(list) {
+export function releases(list, start) {
   return h("section", { class: "card half", "aria-label": "Releases" }, h("h2", {}, "Releases"),
-    table(["release", "number", "state", "digest"], list.map((r) => [
-      `${r.model}@${r.version}`, String(r.number), state(r.state),
+    table(["release", "", "number", "state", "digest"], list.map((r) => [
+      `${r.model}@${r.version}`, r.state === "published" ? h("button", { type: "button",
+        "aria-label": `Roll out ${r.model}@${r.version}`,
+        onclick: () => start(`${r.model}@${r.version}`) }, "Roll out…") : "",
+      String(r.number), state(r.state),
       h("span", { class: "mono" }, (r.digest || "").slice(0, 23) + "…")])));
 }
 

@@ -69,13 +69,13 @@ export function models(device) {
 // The class and shape of a state word: good, busy, warn, bad, back or off.
 // What was taken back is never green, and neither is what asks for a hand.
 const GOOD = new Set(["succeeded", "already-installed", "online", "completed",
-  "passed", "pass", "ready", "published", "done"]);
+  "passed", "pass", "ready", "published", "done", "ok"]);
 const BAD = new Set(["failed", "rejected", "timed-out", "halted", "fail", "down", "yanked",
   "silent", "overdue"]);
-const WARN = new Set(["held", "paused", "partly"]);
+const WARN = new Set(["held", "paused", "partly", "warn"]);
 const BACK = new Set(["rolled-back", "rolling-back", "taken-back"]);
 const OFF = new Set(["offline", "queued", "waiting", "cancelled", "superseded",
-  "removed", "on-demand", "draft", "aborted", "inconclusive", "away"]);
+  "removed", "on-demand", "draft", "aborted", "inconclusive", "away", "info"]);
 
 export function kind(word) {
   return GOOD.has(word) ? "good" : BAD.has(word) ? "bad" : WARN.has(word) ? "warn"

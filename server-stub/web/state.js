@@ -23,6 +23,7 @@ export class State {
   audit = [];
   charts = [];
   frozen = false;
+  model = null; // whose numbers alone are shown; null: all
   wanted = null; // id of the rollout that was chosen; null: the newest
   shown = null; // with its devices
 

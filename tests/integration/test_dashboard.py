@@ -23,6 +23,19 @@ def digest(version):
     return "sha256:" + (version if isinstance(version, str) else "e") * 64
 
 
+def document(version):
+    """A release document of one small file."""
+    file = "sha256:" + version * 64
+    return json.dumps({
+        "v": 2, "fleet": "test", "model": "tiny", "version": version,
+        "number": int(version), "created_at_ms": 0, "files": [{
+            "name": "model.gguf", "role": "model", "digest": file,
+            "bytes": 1 << 20, "get": [{"codec": "raw", "digest": file,
+                                       "bytes": 1 << 20}]}],
+        "variants": [{"name": "q4", "files": ["model.gguf"],
+                      "entry": "model.gguf", "needs": {}}]})
+
+
 def report(version):
     slot = {"version": version, "release": digest(version)}
     before = {"version": "0", "release": digest("0")}
@@ -39,6 +52,10 @@ def of_two_models():
          "current": slot, "drift": {"kind": "behind", "since_at_ms": 1},
          "execution": {"id": "r-0007.1", "state": "downloading"}},
         {"model": "old", "state": "removed", "serving": None}]
+    said["profile"] = {
+        "arch": "aarch64", "cpus": 4, "kernel": "neon", "memory_bytes":
+        1540000000, "disk_free_bytes": 1 << 30, "power": {"mains": True},
+        "bench": {"memory_bytes_per_s": 9 << 30, "at_ms": 1}}
     said["memory"] = {"budget": 1540000000, "planned": 1457000000, "rung": 2,
                       "why": "psi"}
     return said
@@ -52,19 +69,20 @@ def controller():
     with sqlite3.connect(os.path.join(one.dir, "control.db")) as base:
         for i in range(DEVICES):
             version = {DEVICES - 1: "9", 0: EVIL}.get(i, "1")
+            said = of_two_models() if i == 1 else report(version)
             base.execute(
                 "INSERT INTO device (id, name, labels, profile, groups,"
-                " enrolled_at, reported) VALUES (?,?,'{}','{}','[\"all\"]',1,"
-                "?)", ("00000000-0000-4000-8000-%012x" % i, "n%d" % i,
-                       json.dumps(of_two_models() if i == 1 else
-                                  report(version))))
+                " enrolled_at, reported) VALUES (?,?,'{}',?,'[\"all\"]',1,?)",
+                ("00000000-0000-4000-8000-%012x" % i, "n%d" % i,
+                 json.dumps(said.get("profile", {})), json.dumps(said)))
             base.execute("INSERT INTO device_group VALUES ('all', ?)",
                          ("00000000-0000-4000-8000-%012x" % i,))
         for number in (1, 9):
             base.execute(
                 "INSERT INTO release (model, version, number, digest, state,"
                 " body, bytes, created_at) VALUES ('tiny',?,?,?,'published',"
-                "'{}',100,1)", (str(number), number, digest(str(number))))
+                "?,100,1)", (str(number), number, digest(str(number)),
+                             document(str(number))))
         for n in range(AUDIT):
             base.execute("INSERT INTO audit VALUES (?,1,'ops','x',?,'ok','',"
                          "zeroblob(32), zeroblob(32))", (n + 1, "o-%d" % n))
@@ -141,6 +159,28 @@ def test_a_release_behind_the_first_page_can_be_taken_back(page):
     page.run("document.querySelector('dialog').close()")
 
 
+def test_a_rollout_shows_its_plan_before_it_starts(page):
+    page.run("document.querySelector('[aria-label=\"Roll out tiny@9\"]')"
+             ".click()")
+    page.until("document.querySelector('dialog #start-say').innerText"
+               ".includes('never reported')", 10)
+    said = page.text("dialog #start-say")
+    assert "1 of %d devices take it, 1.0 MiB" % DEVICES in said, said
+    assert "%d never reported" % (DEVICES - 1) in said
+    assert "whole" in page.text("dialog table")
+    page.run("document.querySelector('dialog').close()")
+
+
+def test_a_device_shows_its_hardware_and_what_it_may_be_asked(page):
+    page.run("document.querySelectorAll('[aria-label=Fleet] .cell')[1].click()")
+    page.until("document.querySelector('dialog [aria-label=Hardware]')", 10)
+    hardware = page.text("dialog [aria-label=Hardware]")
+    assert "aarch64 neon" in hardware and "9.0 GiB/s" in hardware
+    assert "Ask for doctor" in page.text("dialog [aria-label=Reports]")
+    assert "Remove help…" in page.text("dialog [aria-label=Models]")
+    page.run("document.querySelector('dialog').close()")
+
+
 def test_whatever_a_device_reports_the_page_stays_live(page):
     page.until("document.getElementById('live').dataset.state === 'live'", 5)
     # Also were the controller to let it through.
@@ -172,6 +212,24 @@ def test_a_frozen_fleet_is_seen(page, controller):
         assert controller.ask("POST", "/v1/orders", {
             "op": op, "everywhere": True, "confirm": "test"}).status == 202
         page.until("%s.includes('frozen') === %s" % (summary, shown), 10)
+
+
+def test_a_model_is_removed_by_its_typed_name_only(page):
+    page.run("[...document.querySelectorAll('[aria-label=Models] button')]"
+             ".find(b => b.innerText === 'Remove help…').click()")
+    page.until("document.querySelector('#remove-say').innerText"
+               ".includes('1 of %d devices have help')" % (DEVICES - 1), 10)
+    button = "document.querySelector('dialog button.danger')"
+    typed = ("(i => { i.value = '%s'; i.dispatchEvent(new Event('input')) })"
+             "(document.querySelector('[aria-describedby=remove-say]'))")
+    page.run(typed % "hel")
+    assert page.run(button + ".disabled")
+    page.run(typed % "help")
+    assert not page.run(button + ".disabled")
+    page.run(button + ".click()")
+    page.until("document.querySelector('dialog') === null", 10)
+    page.until("document.getElementById('announce').innerText"
+               ".includes('help is being removed')", 5)
 
 
 ROLLOUT = {"id": "r-0001", "release": "tiny@2", "group": "all", "phase": 1,

@@ -195,14 +195,25 @@ int flo_shell_memory_check(struct flo_shell *shell, uint32_t model,
 
 /* ---- what has no room ---- */
 
-/* One that stays on demand, and whose turn never comes. */
+/* One that stays on demand, and whose turn never comes.  Are all pinned, the
+ * least important one is meant: they take more than the budget. */
 static bool is_left_out(const struct flo_shell *shell, uint32_t model)
 {
     const struct flo_shell_memory *memory = &shell->memory;
     size_t own = flo_shell_memory_index(shell, model);
+    size_t order[FLO_MEMORY_MODELS_MAX];
+    bool are_resident = true;
 
-    return memory->count > 1 && memory->is_planned && !memory->plan.fits &&
-           own < memory->count && !memory->plan.models[own].is_resident;
+    if (memory->count < 2 || !memory->is_planned || memory->plan.fits ||
+        own >= memory->count) {
+        return false;
+    }
+    flo_memory_order(memory->models, memory->count, order);
+    for (size_t i = 0; i < memory->count; i++) {
+        are_resident = are_resident && memory->plan.models[i].is_resident;
+    }
+    return are_resident ? own == order[memory->count - 1]
+                        : !memory->plan.models[own].is_resident;
 }
 
 void flo_shell_memory_judge(struct flo_shell *shell, const struct flo_err *why)
