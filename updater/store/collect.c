@@ -1,9 +1,12 @@
 /* Collection: remove the files that no slot names any more.
  *
- * Keeping is decided before anything is removed, from *all* slot files; one
- * that cannot be read stops the whole collection.  A slot record may rot later;
- * the reader then falls back to the older of its two records.  That one may
- * name a release that only the step before needed (a candidate that was
+ * Keeping is decided before anything is removed, from *all* slot files.  One
+ * that the disk does not give stops the whole collection.  One that is damaged
+ * in both halves may name any release of its model: all of these stay with
+ * their files, and the rest goes.  Where a document that it may name cannot be
+ * read either, its files are not known, and nothing goes.  A slot record may
+ * rot later; the reader then falls back to the older of its two records.  That
+ * one may name a release that only the step before needed (a candidate that was
  * cleared, a previous before the commit).  Each record is therefore first
  * written once more: then both images name the same files.
  *
@@ -15,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/host/digest.h"
 #include "updater/store/store.h"
 
 struct keep {
@@ -29,21 +33,45 @@ static int compare(const void *a, const void *b)
     return memcmp(a, b, sizeof(struct flo_digest));
 }
 
-/* The document, and every file and list of chunks that it names; zero:
- * nothing. */
-static int keep_release(struct keep *keep, const struct flo_digest *document,
+/* Of a body that rotted the envelope has another copy. */
+static int load_from_envelope(struct keep *keep,
+                              const struct flo_digest *document)
+{
+    struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
+    struct flo_envelope envelope = {0};
+    struct flo_digest id;
+    int rv = flo_store_envelope_load(keep->store, document, &text, NULL);
+
+    if (rv == 0) {
+        rv = flo_envelope_parse(text.data, text.bytes, FLO_TYPE_RELEASE,
+                                &envelope, NULL);
+    }
+    if (rv == 0) {
+        flo_sha256(envelope.body, envelope.body_bytes, &id);
+        rv = flo_digest_equal(&id, document)
+                 ? flo_release_parse(envelope.body, envelope.body_bytes, NULL,
+                                     keep->release, NULL)
+                 : FLO_E_TARGET_HASH;
+    }
+    flo_envelope_deinit(&envelope);
+    flo_buf_deinit(&text);
+    return rv;
+}
+
+static int load_release(struct keep *keep, const struct flo_digest *document,
                         struct flo_err *err)
+{
+    int rv = flo_store_release_load(keep->store, document, keep->release, err);
+
+    return rv < 0 && load_from_envelope(keep, document) == 0 ? 0 : rv;
+}
+
+/* The document, and every file and list of chunks that it names. */
+static int add_release(struct keep *keep, const struct flo_digest *document,
+                       struct flo_err *err)
 {
     struct flo_release *release = keep->release;
 
-    if (flo_digest_is_zero(document)) {
-        return 0;
-    }
-    int rv = flo_store_release_load(keep->store, document, release, err);
-
-    if (rv < 0) {
-        return rv;
-    }
     flo_digest_list_add(&keep->digests, document);
     for (uint32_t i = 0; i < release->file_count; i++) {
         flo_digest_list_add(&keep->digests, &release->files[i].digest);
@@ -53,6 +81,18 @@ static int keep_release(struct keep *keep, const struct flo_digest *document,
     return keep->digests.failed
                ? flo_fail(err, FLO_E_MEMORY, "no memory for the files in use")
                : 0;
+}
+
+/* Zero: nothing. */
+static int keep_release(struct keep *keep, const struct flo_digest *document,
+                        struct flo_err *err)
+{
+    if (flo_digest_is_zero(document)) {
+        return 0;
+    }
+    int rv = load_release(keep, document, err);
+
+    return rv < 0 ? rv : add_release(keep, document, err);
 }
 
 /* A release that is on its way: its document may not be here yet. */
@@ -65,11 +105,82 @@ static int keep_target(struct keep *keep, const struct flo_stated *stated,
                : 0;
 }
 
+/* ---- a damaged record ---- */
+
+struct any_of {
+    struct keep *keep;
+    const char *model;
+    bool is_body; /* blobs, of which few are documents; else envelopes */
+    int rv;
+    struct flo_err *err;
+};
+
+/* A blob that is too large for a document, or no document, is none. */
+static bool is_other(const struct any_of *any, int rv, const char *name)
+{
+    struct stat st;
+
+    if (!any->is_body || rv == 0) {
+        return false;
+    }
+    return (rv != FLO_E_TARGET_HASH && rv != FLO_E_IO_READ &&
+            rv != FLO_E_IO_OPEN && rv != FLO_E_MEMORY) ||
+           (fstatat(any->keep->store->blobs_fd, name, &st,
+                    AT_SYMLINK_NOFOLLOW) == 0 &&
+            st.st_size > FLO_RELEASE_BYTES_MAX);
+}
+
+static int keep_if_of(void *context, const char *name)
+{
+    struct any_of *any = context;
+    struct keep *keep = any->keep;
+    struct flo_digest digest;
+    const char *ending = flo_store_name_read(name, &digest);
+
+    if (any->rv < 0 || ending == NULL || ending[0] != '\0') {
+        return 0;
+    }
+    int rv = load_release(keep, &digest, any->err);
+    if (is_other(any, rv, name)) {
+        return 0;
+    }
+    if (rv == 0 && strcmp(keep->release->model, any->model) == 0) {
+        rv = add_release(keep, &digest, any->err);
+    } else if (rv == 0) {
+        flo_release_deinit(keep->release);
+    }
+    any->rv = rv;
+    return 0;
+}
+
+/* Every release of the model that is here. */
+static int keep_all_of(struct keep *keep, const char *model,
+                       struct flo_err *err)
+{
+    struct any_of any = {.keep = keep, .model = model, .err = err};
+
+    flo_log(FLO_LOG_WARN, "store",
+            "the record of %s is damaged: all releases of it stay", model);
+    (void)flo_store_each_name(keep->store->releases_fd, keep_if_of, &any);
+    any.is_body = true;
+    (void)flo_store_each_name(keep->store->blobs_fd, keep_if_of, &any);
+    if (any.rv < 0) {
+        return flo_wrap(err, any.rv,
+                        "nothing is collected: the record of %s is damaged, "
+                        "and it may name a document that is too",
+                        model);
+    }
+    return 0;
+}
+
 static int keep_model(struct keep *keep, const char *model, struct flo_err *err)
 {
     struct flo_slots slots;
     int rv = flo_store_slots_read(keep->store, model, &slots, err);
 
+    if (rv == FLO_E_STATE_SLOT) {
+        return keep_all_of(keep, model, err);
+    }
     if (rv == 0) {
         rv = flo_store_slots_write(keep->store, &slots, err);
     }

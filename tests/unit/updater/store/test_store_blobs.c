@@ -96,9 +96,10 @@ static void more_than_the_disk_has_is_refused_with_numbers(void **state)
 
 /* A signed-looking document (the store does not check signatures) of one file
  * with these bytes; puts both and gives the document's digest. */
-static struct flo_digest put_release(struct world *world, const char *version,
-                                     uint64_t number, const char *content,
-                                     struct flo_digest *file)
+static struct flo_digest put_release_of(struct world *world, const char *model,
+                                        const char *version, uint64_t number,
+                                        const char *content,
+                                        struct flo_digest *file)
 {
     struct flo_release release = {
         .number = number, .file_count = 1, .variant_count = 1};
@@ -111,7 +112,7 @@ static struct flo_digest put_release(struct world *world, const char *version,
                                         file, &world->err),
                      0);
     strcpy(release.fleet, "demo");
-    strcpy(release.model, "tiny");
+    strcpy(release.model, model);
     strcpy(release.version, version);
     strcpy(release.license, "apache-2.0");
     strcpy(release.variants[0].name, "q4_0");
@@ -137,6 +138,13 @@ static struct flo_digest put_release(struct world *world, const char *version,
     flo_buf_deinit(&body);
     flo_buf_deinit(&text);
     return digest;
+}
+
+static struct flo_digest put_release(struct world *world, const char *version,
+                                     uint64_t number, const char *content,
+                                     struct flo_digest *file)
+{
+    return put_release_of(world, "tiny", version, number, content, file);
 }
 
 static void keep_prefix(struct world *world, const struct flo_digest *release)
@@ -238,20 +246,67 @@ static void collection_keeps_what_slots_and_baseline_name(void **state)
     }
 }
 
-static void nothing_is_collected_when_a_record_is_damaged(void **state)
+static void damage_record(const struct world *world, const char *name)
 {
-    struct world *world = *state;
-    struct flo_digest file;
+    int fd = open_file(world, name, O_RDWR | O_CREAT);
 
-    (void)put_release(world, "1.0.0", 1, "one", &file);
-    int fd = open_file(world, "slots/other.bin", O_RDWR | O_CREAT);
     assert_int_equal(pwrite(fd, "garbage", 7, 0), 7);
     close(fd);
+}
+
+/* Another model's release, and one that nobody names. */
+static void a_damaged_record_keeps_what_it_may_name_and_no_more(void **state)
+{
+    struct world *world = *state;
+    struct flo_collected collected = {0};
+    struct flo_digest files[4], ids[4];
+    char name[128] = "releases/";
+
+    ids[0] = put_release(world, "1.0.0", 1, "one", &files[0]);
+    ids[1] = put_release(world, "2.0.0", 2, "two", &files[1]);
+    ids[2] = put_release_of(world, "other", "1.0.0", 1, "three", &files[2]);
+    ids[3] = put_release_of(world, "third", "1.0.0", 1, "four", &files[3]);
+    damage_record(world, "slots/tiny.bin");
+    struct flo_slots slots = {.model = "other"};
+    slots.current = ids[2];
+    assert_int_equal(flo_store_slots_write(world->store, &slots, NULL), 0);
+    /* A body stays also where its envelope is gone, and one that rotted where
+     * its envelope is here. */
+    flo_store_blob_name(&ids[0], name + strlen(name));
+    assert_int_equal(unlinkat(world->store->dir_fd, name, 0), 0);
+    blob_lose(world->store, &ids[1]);
 
     assert_int_equal(
-        flo_store_collect(world->store, NULL, 0, NULL, &world->err),
-        FLO_E_STATE_SLOT);
-    assert_true(flo_store_blob_has(world->store, &file, 0));
+        flo_store_collect(world->store, NULL, 0, &collected, &world->err), 0);
+
+    assert_int_equal(collected.files, 3); /* of `third`: body, envelope, file */
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(flo_store_blob_has(world->store, &files[i], 0));
+    }
+    assert_true(flo_store_blob_has(world->store, &ids[0], 0));
+    assert_false(flo_store_blob_has(world->store, &files[3], 0));
+}
+
+static void
+nothing_goes_where_a_damaged_record_may_name_what_nobody_reads(void **state)
+{
+    struct world *world = *state;
+    struct flo_digest files[2];
+    char name[128] = "releases/";
+    struct flo_digest id = put_release(world, "1.0.0", 1, "one", &files[0]);
+
+    (void)put_release_of(world, "third", "1.0.0", 1, "two", &files[1]);
+    damage_record(world, "slots/tiny.bin");
+    blob_lose(world->store, &id);
+    flo_store_blob_name(&id, name + strlen(name));
+    assert_int_equal(unlinkat(world->store->dir_fd, name, 0), 0);
+    close(open_file(world, name, O_RDWR | O_CREAT)); /* empty */
+
+    assert_true(flo_store_collect(world->store, NULL, 0, NULL, &world->err) <
+                0);
+    assert_non_null(strstr(world->err.what, "record of tiny"));
+    assert_true(flo_store_blob_has(world->store, &files[0], 0));
+    assert_true(flo_store_blob_has(world->store, &files[1], 0));
 }
 
 static void one_body_in_two_envelopes_is_kept_once(void **state)
@@ -343,7 +398,9 @@ int main(void)
         with_store(more_than_the_disk_has_is_refused_with_numbers),
         with_store(collection_keeps_downloads_under_way),
         with_store(collection_keeps_what_slots_and_baseline_name),
-        with_store(nothing_is_collected_when_a_record_is_damaged),
+        with_store(a_damaged_record_keeps_what_it_may_name_and_no_more),
+        with_store(
+            nothing_goes_where_a_damaged_record_may_name_what_nobody_reads),
         with_store(a_lost_record_is_recovered_from_whole_releases),
         with_store(one_body_in_two_envelopes_is_kept_once),
         with_store(models_are_listed_in_order),
