@@ -77,11 +77,12 @@ static void on_removal(evutil_socket_t fd, short what, void *context)
     struct flo_err err = {0};
     (void)fd;
     (void)what;
-    flo_fail(&err, FLO_E_INFER_CANCELLED, "the model was removed");
+    flo_names_gone_error(place, FLO_E_INFER_CANCELLED, &err);
     flo_router_fail_leaving(place, &err);
 }
 
-void flo_serve_route_clear(struct flo_serve *serve, unsigned model)
+void flo_serve_route_clear(struct flo_serve *serve, unsigned model,
+                           enum flo_serve_gone gone)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
     struct serve_place *place = &serve->places[model];
@@ -92,7 +93,8 @@ void flo_serve_route_clear(struct flo_serve *serve, unsigned model)
     if (!flo_names_is_used(place)) {
         return;
     }
-    flo_fail(&err, FLO_E_INFER_MODEL, "the model was removed");
+    place->gone = gone;
+    flo_names_gone_error(place, FLO_E_INFER_MODEL, &err);
     place->has_route = false;
     place->is_removed = true;
     flo_demand_met(place);

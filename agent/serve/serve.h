@@ -229,10 +229,13 @@ FLO_MUST_USE int flo_serve_route_flip(struct flo_serve *serve, unsigned model,
                                       enum flo_serve_role role,
                                       const struct flo_serve_route *route,
                                       struct flo_err *err);
-/* The model is removed: FLO_E_INFER_MODEL for requests that come or wait; those
- * under way get 5 s, then FLO_E_INFER_CANCELLED.  Unload its roles after that,
- * or at once with `drain`.  The index is free for another model then. */
-void flo_serve_route_clear(struct flo_serve *serve, unsigned model);
+/* The model is removed, or its only release was taken back:
+ * FLO_E_INFER_MODEL, which says so, for requests that come or wait; those under
+ * way get 5 s, then FLO_E_INFER_CANCELLED.  Unload its roles after that, or at
+ * once with `drain`.  The index is free for another model then. */
+enum flo_serve_gone { FLO_GONE_REMOVED, FLO_GONE_TAKEN_BACK };
+void flo_serve_route_clear(struct flo_serve *serve, unsigned model,
+                           enum flo_serve_gone gone);
 /* The wanted model cannot be had: all who wait for it get this error, and the
  * next wish is told after 1, 2, 4 ... 60 s.  A load that fails does the same by
  * itself, but for FLO_E_PACKED. */

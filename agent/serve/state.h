@@ -50,8 +50,9 @@ struct serve_place {
     uint64_t n_held;
     bool has_route;
     struct flo_serve_route route;
-    bool is_removed;       /* and no engine was loaded since */
-    struct event *removal; /* the end of what was under way */
+    bool is_removed;          /* and no engine was loaded since */
+    enum flo_serve_gone gone; /* ... and why; `route` is what it was */
+    struct event *removal;    /* the end of what was under way */
     struct serve_demand demand;
     uint64_t used_ms;
     uint64_t requests, errors, tokens_in, tokens_out;

@@ -183,7 +183,9 @@ static bool carry_out(struct flo_shell *shell,
         flo_shell_host_promoted(shell, action->model);
         break;
     case FLO_DO_CLOSE:
-        flo_serve_route_clear(shell->serve, action->model);
+        flo_serve_route_clear(shell->serve, action->model,
+                              action->flag ? FLO_GONE_TAKEN_BACK
+                                           : FLO_GONE_REMOVED);
         break;
     case FLO_DO_FREE:
         flo_telemetry_close(shell, action->model);

@@ -348,7 +348,8 @@ static void add_action(struct flo_buf *out,
         add_release(out, &action->release);
         break;
     case FLO_DO_CLOSE:
-        flo_buf_text(out, "refuse new requests");
+        flo_buf_printf(out, "refuse new requests%s",
+                       action->flag ? ": it was taken back" : "");
         break;
     case FLO_DO_FREE:
         flo_buf_text(out, "nothing of it is left");

@@ -208,6 +208,10 @@ void flo_execution_end(struct step *s, enum flo_move move, int code,
     if (had_engines) {
         flo_engine_restore(s);
     }
+    if (has_served && move != FLO_MOVE_SUPERSEDE &&
+        !flo_ref_is(&model->slots.current)) {
+        flo_do(s, FLO_DO_CLOSE)->flag = true; /* nothing comes in its place */
+    }
     /* The story comes first, then the record that says it is over.  A power cut
      * between the two leaves a candidate whose execution has ended; the next
      * start clears it. */

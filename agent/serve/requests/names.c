@@ -129,3 +129,30 @@ struct serve_place *flo_names_place(struct flo_serve *serve, const char *name,
     return first == NULL && token < 0 && !serve->had_route ? &serve->places[0]
                                                            : NULL;
 }
+
+const struct serve_place *flo_names_gone(const struct flo_serve *serve,
+                                         const char *name, int token)
+{
+    for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
+        struct serve_place was = serve->places[i];
+        was.has_route = true;
+        if (was.is_removed && was.gone == FLO_GONE_TAKEN_BACK &&
+            fit(&was, name) >= 2 && flo_names_may_use(&was, token)) {
+            return &serve->places[i];
+        }
+    }
+    return NULL;
+}
+
+void flo_names_gone_error(const struct serve_place *place, int code,
+                          struct flo_err *err)
+{
+    if (place->gone == FLO_GONE_TAKEN_BACK) {
+        flo_fail(err, code,
+                 "release %s@%s was taken back, and model \"%s\" has no other "
+                 "here",
+                 place->route.model, place->route.version, place->route.model);
+        return;
+    }
+    flo_fail(err, code, "the model was removed");
+}

@@ -19,6 +19,13 @@ struct serve_place *flo_names_place(struct flo_serve *serve, const char *name,
  * none is needed) use the model? */
 #define SERVE_TOKEN_ANY (-1)
 bool flo_names_may_use(const struct serve_place *place, int token);
+/* A model whose only release was taken back, by its name; NULL: there is none,
+ * or the token may not use it. */
+const struct serve_place *flo_names_gone(const struct flo_serve *serve,
+                                         const char *name, int token);
+/* Why a model is gone. */
+void flo_names_gone_error(const struct serve_place *place, int code,
+                          struct flo_err *err);
 /* It has a route or an engine, and was not taken away. */
 bool flo_names_is_used(const struct serve_place *place);
 

@@ -367,9 +367,15 @@ static void request_hold(struct serve_request *request)
 static void refuse_name(struct serve_request *request)
 {
     struct flo_err err = {0};
+    const struct serve_place *gone =
+        flo_names_gone(request->serve, request->params.model, request->token);
     strcpy(request->params.param, "model");
-    flo_fail(&err, FLO_E_INFER_MODEL, "model \"%s\" is not served",
-             request->params.model);
+    if (gone != NULL) {
+        flo_names_gone_error(gone, FLO_E_INFER_MODEL, &err);
+    } else {
+        flo_fail(&err, FLO_E_INFER_MODEL, "model \"%s\" is not served",
+                 request->params.model);
+    }
     request_fail(request, &err);
 }
 
@@ -563,9 +569,9 @@ static bool make_place(struct flo_serve *serve,
 static void refuse_removed(struct serve_request *request)
 {
     struct flo_err err = {0};
-    flo_fail(&err,
-             request->is_leaving ? FLO_E_INFER_CANCELLED : FLO_E_INFER_MODEL,
-             "the model was removed");
+    flo_names_gone_error(
+        request->place,
+        request->is_leaving ? FLO_E_INFER_CANCELLED : FLO_E_INFER_MODEL, &err);
     request_fail(request, &err);
 }
 

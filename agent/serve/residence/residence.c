@@ -274,7 +274,7 @@ int flo_residence_set(struct flo_residence *residence,
         return rv;
     }
     for (size_t i = count; i < residence->count; i++) {
-        flo_serve_route_clear(residence->serve, (unsigned)i);
+        flo_serve_route_clear(residence->serve, (unsigned)i, FLO_GONE_REMOVED);
         unload(residence, i);
         residence->places[i] = (struct place){0};
     }

@@ -649,7 +649,7 @@ static void a_removed_model_is_denied_at_once_and_ends_in_time(void **state)
                  "\"max_tokens\":1000000}",
                  false);
     RUN_UNTIL(status_of(1).roles[FLO_ROLE_CURRENT].requests == 1);
-    flo_serve_route_clear(world.serve, 1);
+    flo_serve_route_clear(world.serve, 1, FLO_GONE_REMOVED);
     chat(&client, "other");
     assert_int_equal(client.status, 404);
     ask(&client, "/v1/models", "");
@@ -665,11 +665,47 @@ static void a_removed_model_is_denied_at_once_and_ends_in_time(void **state)
     set_route(1, &route);
     client_start(&waiting, "/v1/chat/completions", body_for("other"), false);
     RUN_UNTIL(status_of(1).held == 1);
-    flo_serve_route_clear(world.serve, 1);
+    flo_serve_route_clear(world.serve, 1, FLO_GONE_REMOVED);
     client_end(&waiting);
     assert_int_equal(waiting.status, 404);
     open_as(1, "third", V21, "5.0.0");
     chat(&client, "third");
+    assert_int_equal(client.status, 200);
+    world_close();
+}
+
+static void a_release_that_was_taken_back_is_named(void **state)
+{
+    static struct client waiting, client;
+    struct flo_serve_route route = route_of("other", "3.1.0");
+    (void)state;
+    world_open();
+    open_as(0, "tiny", V2, "2.0.0");
+    open_as(1, "other", V21, "3.1.0");
+    set_route(1, &route);
+    chat(&client, "other");
+    assert_int_equal(client.status, 200);
+    /* As the core does it: held first, then nothing comes in its place. */
+    flo_serve_hold(world.serve, 1);
+    client_start(&waiting, "/v1/chat/completions", body_for("other"), false);
+    RUN_UNTIL(status_of(1).held == 1);
+    flo_serve_unload(world.serve, 1, FLO_ROLE_CURRENT, false);
+    flo_serve_route_clear(world.serve, 1, FLO_GONE_TAKEN_BACK);
+    client_end(&waiting);
+    assert_int_equal(waiting.status, 404);
+    assert_true(has(&waiting, "other@3.1.0 was taken back"));
+    chat(&client, "other");
+    assert_int_equal(client.status, 404);
+    assert_true(has(&client, "infer.model"));
+    assert_true(has(&client, "other@3.1.0 was taken back"));
+    chat(&client, "another");
+    assert_int_equal(client.status, 404);
+    assert_false(has(&client, "taken back"));
+    /* The next release of it serves. */
+    route = route_of("other", "3.2.0");
+    open_as(1, "other", V21, "3.2.0");
+    set_route(1, &route);
+    chat(&client, "other");
     assert_int_equal(client.status, 200);
     world_close();
 }
@@ -757,6 +793,7 @@ int main(void)
         cmocka_unit_test(
             the_memory_of_each_rung_is_told_before_a_model_is_loaded),
         cmocka_unit_test(a_removed_model_is_denied_at_once_and_ends_in_time),
+        cmocka_unit_test(a_release_that_was_taken_back_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -373,6 +373,22 @@ static void one_crash_on_trial_is_survived(void **state)
     assert_story("one-crash");
 }
 
+/* Nothing comes in its place, so nobody waits for it. */
+static void
+a_first_release_that_is_taken_back_refuses_its_requests(void **state)
+{
+    (void)state;
+    world_init(&world, 0, 0);
+    boot();
+    world.requests_fail = 4;
+    world_desire(&world, 1, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_ROLLED_BACK);
+    assert_true(is_denied(1));
+    assert_story("first-taken-back");
+}
+
 static void a_crash_loop_is_rolled_back(void **state)
 {
     (void)state;
@@ -678,6 +694,7 @@ int main(void)
         STORY(a_disk_that_refuses_the_record_fails_it),
         STORY(a_start_that_cannot_be_counted_leaves_the_current),
         STORY(one_crash_on_trial_is_survived),
+        STORY(a_first_release_that_is_taken_back_refuses_its_requests),
         STORY(a_crash_loop_is_rolled_back),
         STORY(orderly_restarts_cost_a_candidate_nothing),
         STORY(a_stop_while_the_candidate_is_loaded_costs_it_nothing),

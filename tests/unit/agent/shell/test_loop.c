@@ -216,7 +216,8 @@ NOT_CALLED(void, flo_shell_host_flipped, struct flo_shell *a,
 NOT_CALLED(void, flo_shell_host_unloaded, struct flo_shell *a, uint32_t b,
            enum flo_agent_role c)
 NOT_CALLED(void, flo_shell_host_promoted, struct flo_shell *a, uint32_t b)
-NOT_CALLED(void, flo_serve_route_clear, struct flo_serve *a, unsigned b)
+NOT_CALLED(void, flo_serve_route_clear, struct flo_serve *a, unsigned b,
+           enum flo_serve_gone c)
 NOT_CALLED(void, flo_serve_hold, struct flo_serve *a, unsigned b)
 NOT_CALLED(void, flo_serve_promote, struct flo_serve *a, unsigned b)
 NOT_CALLED(void, flo_serve_unload, struct flo_serve *a, unsigned b,
