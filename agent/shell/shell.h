@@ -252,6 +252,7 @@ struct flo_shell {
     uint64_t rev;
     uint64_t telemetry_sequence;
     uint64_t telemetry_in_flight;
+    uint64_t messages_refused; /* since the last window */
     bool telemetry_is_refused; /* by this connection, and that was said */
     struct {
         char order[FLO_NAME_MAX + 1];

@@ -86,6 +86,7 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
     if (rv < 0) {
         flo_wrap(&err, rv, "message on %s", message->topic);
         flo_log_err(FLO_LOG_WARN, "mqtt", &err);
+        shell->messages_refused++;
     }
 }
 

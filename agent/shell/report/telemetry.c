@@ -86,6 +86,9 @@ static void measure_now(struct flo_shell *shell, uint32_t model)
     flo_measure_set(measures, FLO_METRIC_NAME_WAITING, (int64_t)status.held);
     flo_measure_count(measures, FLO_METRIC_NAME_LOST,
                       flo_outbox_windows_lost(shell->db));
+    flo_measure_count(measures, FLO_METRIC_NAME_MESSAGES_REFUSED,
+                      shell->messages_refused);
+    shell->messages_refused = 0;
     if (flo_machine_temperature(FLO_THERMAL, &temperature)) {
         flo_measure_set(measures, FLO_METRIC_NAME_TEMPERATURE, temperature);
     }

@@ -232,9 +232,63 @@ static void a_refusal_of_telemetry_is_told_once_per_connection(void **state)
     assert_int_equal(lines_told("telemetry refused, reason 0x87"), 2);
 }
 
+/* ---- messages ---- */
+
+static void desired(const char *text)
+{
+    char path[FLO_TOPIC_TEXT];
+    const struct flo_mqtt_message message = {
+        .topic = path, .data = text, .bytes = strlen(text)};
+
+    assert_int_equal(flo_topic_build(FLO_TOPIC_DESIRED, shell.identity.fleet,
+                                     shell.identity.device, path, NULL),
+                     0);
+    broker.agent.on_message(&shell, &message);
+}
+
+/* DV28 */
+static void
+a_message_that_is_refused_is_counted_and_changes_nothing(void **state)
+{
+    struct flo_buf text = {0};
+
+    (void)state;
+    desired("{\"v\":2,\"rev\":5,\"assignments\":[]}");
+    assert_int_equal(shell.rev, 5);
+    assert_int_equal(shell.messages_refused, 0);
+
+    flo_buf_text(&text, "{\"v\":2,\"rev\":6,\"assignments\":[");
+    for (int i = 0; i < 9; i++) {
+        flo_buf_printf(&text, "%s{\"model\":\"m%d\",\"order\":{}}",
+                       i > 0 ? "," : "", i);
+    }
+    flo_buf_text(&text, "]}");
+    desired(text.data);
+    assert_int_equal(shell.messages_refused, 1);
+    assert_int_equal(shell.rev, 5);
+    assert_int_equal(lines_told("mqtt.schema"), 1);
+
+    flo_buf_deinit(&text);
+    flo_buf_printf(&text,
+                   "{\"v\":2,\"rev\":7,\"assignments\":[{\"model\":\"a\","
+                   "\"order\":{\"x\":\"%05120d\"}}]}",
+                   0);
+    desired(text.data);
+    desired("no JSON");
+    assert_int_equal(shell.messages_refused, 3);
+    assert_int_equal(shell.rev, 5);
+    desired("{\"v\":2,\"rev\":8,\"assignments\":[]}");
+    assert_int_equal(shell.rev, 8);
+    assert_int_equal(shell.messages_refused, 3);
+    flo_buf_deinit(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            a_message_that_is_refused_is_counted_and_changes_nothing, begin,
+            end),
         cmocka_unit_test_setup_teardown(
             telemetry_follows_as_fast_as_the_broker_takes_it, begin, end),
         cmocka_unit_test_setup_teardown(

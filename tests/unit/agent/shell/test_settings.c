@@ -182,6 +182,11 @@ static void words_about_models_that_nobody_understands_are_refused(void **state)
 
 static void a_name_of_two_models_is_refused(void **state)
 {
+    /* Whatever stands behind the name that is taken. */
+    refuses(*state, "models: {a: {alias: [x, y]}, b: {alias: [z, x]}}\n",
+            FLO_E_CFG_RANGE, "`x` is a name of ");
+    refuses(*state, "models: {a: {alias: [q, r]}, b: {alias: [a]}}\n",
+            FLO_E_CFG_RANGE, "models.b.alias: `a` is a name of a already");
     refuses(*state, "models: {a: {alias: [x]}, b: {alias: [x]}}\n",
             FLO_E_CFG_RANGE, "`x` is a name of");
     refuses(*state, "models: {a: {alias: [b]}, b: {}}\n", FLO_E_CFG_RANGE,

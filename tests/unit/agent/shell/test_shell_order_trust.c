@@ -184,6 +184,30 @@ static void a_number_that_another_order_had_is_told_as_security(void **state)
     assert_true(was_told("cmd.nonce_reused"));
 }
 
+/* DV32: the 49th denial folds the first; it is told, and holds. */
+static void a_denial_that_folds_another_is_told_and_both_hold(void **state)
+{
+    struct flo_slots *slots = &shell.models[0].slots;
+    struct flo_digest first = {.bytes = {1, 1}};
+    struct flo_err err = {0};
+
+    (void)state;
+    for (uint64_t i = 1; i <= 49; i++) {
+        struct flo_agent_action action = {
+            .kind = FLO_DO_DENY, .cause = FLO_DENIAL_FAULT, .number = i};
+        action.release.digest.bytes[0] = (uint8_t)i;
+        action.release.digest.bytes[1] = 1;
+        slots->candidate = action.release.digest;
+        slots->candidate_number = i;
+        flo_shell_deny(&shell, &action);
+        assert_int_equal(notes, i == 49 ? 1 : 0);
+    }
+    assert_int_equal(slots->folded, 1);
+    assert_int_equal(flo_slots_permit(slots, &first, 1, &err),
+                     FLO_E_TARGET_DENIED);
+    notes = 0; /* this one was awaited */
+}
+
 static void a_device_takes_the_report_interval_of_an_order(void **state)
 {
     (void)state;
@@ -279,6 +303,8 @@ int main(void)
             one_order_of_next_year_is_one_voice_after_a_restart, begin, end),
         cmocka_unit_test_setup_teardown(
             a_number_that_another_order_had_is_told_as_security, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_denial_that_folds_another_is_told_and_both_hold, begin, end),
         cmocka_unit_test_setup_teardown(
             a_device_takes_the_report_interval_of_an_order, begin, end),
         cmocka_unit_test_setup_teardown(
