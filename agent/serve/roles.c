@@ -4,9 +4,11 @@
  * ready, idle or gone.  A request never ends for a flip. */
 #include "agent/serve/probe/probe.h"
 #include "agent/serve/requests/demand.h"
+#include "agent/serve/requests/names.h"
 #include "agent/serve/requests/requests.h"
 
 #include <assert.h>
+#include <string.h>
 #include <unistd.h>
 
 /* ---- engines come and go ---- */
@@ -15,7 +17,7 @@ static void engine_ready(struct serve_engine *engine)
 {
     struct serve_place *place = engine->place;
     const struct flo_serve_handlers *handlers = &place->serve->handlers;
-    place->loads++;
+    place->numbers.loads++;
     flo_router_next_turn(place->serve);
     if (engine->has_role && handlers->on_loaded != NULL) {
         handlers->on_loaded(handlers->context, place->model, engine->role,
@@ -175,7 +177,7 @@ int flo_serve_load(struct flo_serve *serve, unsigned model,
     struct serve_place *place = place_of(serve, model);
     int rv;
     (void)take_dead(place, role);
-    place->is_removed = false;
+    flo_names_take(place);
     if (place->roles[role] != NULL) {
         rv = flo_fail(err, FLO_E_STATE, "%s is loaded there already",
                       place->roles[role]->name);

@@ -64,7 +64,7 @@ int flo_serve_route_set(struct flo_serve *serve, unsigned model,
     }
     place->route = *route;
     place->has_route = true;
-    place->is_removed = false;
+    flo_names_take(place);
     serve->had_route = true;
     flo_router_release_held(place);
     flo_router_want_again(place);

@@ -55,8 +55,11 @@ struct serve_place {
     struct event *removal;    /* the end of what was under way */
     struct serve_demand demand;
     uint64_t used_ms;
-    uint64_t requests, errors, tokens_in, tokens_out;
-    uint64_t loads; /* engines that got ready */
+    struct serve_numbers {
+        uint64_t requests, errors, tokens_in, tokens_out;
+        uint64_t loads; /* engines that got ready */
+        struct serve_timing ttft, token, request;
+    } numbers; /* of the model that has this place */
 };
 
 struct flo_serve {

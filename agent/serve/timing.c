@@ -21,19 +21,30 @@ void flo_timing_add(struct serve_timing *timing, uint64_t us)
     }
 }
 
-void flo_timing_print(const struct serve_timing *timing, const char *name,
-                      const char *help, struct flo_buf *out)
+void flo_timing_head(const char *name, const char *help, struct flo_buf *out)
 {
     flo_buf_printf(out, "# HELP %s %s\n# TYPE %s histogram\n", name, help,
                    name);
+}
+
+void flo_timing_rows(const struct serve_timing *timing, const char *name,
+                     const char *model_or_null, struct flo_buf *out)
+{
+    char label[FLO_NAME_MAX + 16] = "";
+    char braced[sizeof(label) + 2] = "";
+
+    if (model_or_null != NULL) {
+        snprintf(label, sizeof(label), "model=\"%s\",", model_or_null);
+        snprintf(braced, sizeof(braced), "{model=\"%s\"}", model_or_null);
+    }
     for (size_t i = 0; i < SERVE_TIMING_BOUNDS; i++) {
-        flo_buf_printf(out, "%s_bucket{le=\"%g\"} %llu\n", name,
+        flo_buf_printf(out, "%s_bucket{%sle=\"%g\"} %llu\n", name, label,
                        (double)bounds_us[i] / 1e6,
                        (unsigned long long)timing->within[i]);
     }
-    flo_buf_printf(out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum", name,
-                   (unsigned long long)timing->count, name);
+    flo_buf_printf(out, "%s_bucket{%sle=\"+Inf\"} %llu\n%s_sum%s", name, label,
+                   (unsigned long long)timing->count, name, braced);
     add_seconds(out, timing->sum_us);
-    flo_buf_printf(out, "%s_count %llu\n", name,
+    flo_buf_printf(out, "%s_count%s %llu\n", name, braced,
                    (unsigned long long)timing->count);
 }

@@ -11,7 +11,9 @@ struct serve_timing {
     uint64_t within[SERVE_TIMING_BOUNDS]; /* of timing.c's bounds */
 };
 void flo_timing_add(struct serve_timing *timing, uint64_t us);
-void flo_timing_print(const struct serve_timing *timing, const char *name,
-                      const char *help, struct flo_buf *out);
+/* Once for each name; then the rows, NULL: of all models together. */
+void flo_timing_head(const char *name, const char *help, struct flo_buf *out);
+void flo_timing_rows(const struct serve_timing *timing, const char *name,
+                     const char *model_or_null, struct flo_buf *out);
 
 #endif

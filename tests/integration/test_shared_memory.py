@@ -194,6 +194,14 @@ def test_the_numbers_are_per_model(server):
         line, = [line for line in text.splitlines() if line.startswith(
             'flotilla_model_requests_total{model="%s"}' % name)]
         assert int(line.split()[1]) > 0
+        # Each model has its own times; the one for all is their sum.
+        assert 'flotilla_model_ttft_seconds_bucket{model="%s",le="+Inf"}' \
+            % name in text
+    counts = [int(line.split()[1]) for line in text.splitlines()
+              if line.startswith("flotilla_model_request_seconds_count{")]
+    whole, = [line for line in text.splitlines() if line.startswith(
+        "flotilla_request_seconds_count ")]
+    assert len(counts) == len(FILES) and sum(counts) == int(whole.split()[1])
     loads = [line for line in text.splitlines() if line.startswith(
         'flotilla_model_loads_total{model="site"}')]
     assert loads and int(loads[0].split()[1]) >= 1

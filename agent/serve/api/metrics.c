@@ -75,11 +75,33 @@ static void add_per_model(const struct flo_serve *serve, const char *name,
     }
 }
 
+/* All models together. */
+static void add_timing(const struct serve_timing *timing, const char *name,
+                       const char *help, struct flo_buf *out)
+{
+    flo_timing_head(name, help, out);
+    flo_timing_rows(timing, name, NULL, out);
+}
+
+/* One of the timings of every model. */
+static void add_timings(const struct flo_serve *serve, const char *name,
+                        const char *help, size_t offset, struct flo_buf *out)
+{
+    flo_timing_head(name, help, out);
+    for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
+        const struct serve_place *place = &serve->places[i];
+        const void *timing = (const char *)place + offset;
+        if (name_of(place) != NULL) {
+            flo_timing_rows(timing, name, name_of(place), out);
+        }
+    }
+}
+
 static void add_models(const struct flo_serve *serve, struct flo_buf *out)
 {
 #define COUNTER(member, name, help)                                            \
     add_per_model(serve, name, "counter", help,                                \
-                  offsetof(struct serve_place, member), out)
+                  offsetof(struct serve_place, numbers.member), out)
     COUNTER(requests, "flotilla_model_requests_total",
             "inference requests of a model that ended");
     COUNTER(errors, "flotilla_model_request_errors_total",
@@ -94,6 +116,15 @@ static void add_models(const struct flo_serve *serve, struct flo_buf *out)
                   "requests that wait for a model",
                   offsetof(struct serve_place, n_held), out);
 #undef COUNTER
+    add_timings(serve, "flotilla_model_ttft_seconds",
+                "from request to first token, of a model",
+                offsetof(struct serve_place, numbers.ttft), out);
+    add_timings(serve, "flotilla_model_token_seconds",
+                "from one token to the next, of a model",
+                offsetof(struct serve_place, numbers.token), out);
+    add_timings(serve, "flotilla_model_request_seconds",
+                "whole requests of a model",
+                offsetof(struct serve_place, numbers.request), out);
 }
 
 static void add_engines(const struct flo_serve *serve, struct flo_buf *out)
@@ -139,16 +170,15 @@ void flo_api_metrics(const struct flo_serve *serve, struct flo_buf *out)
                "requests on an engine", serve->n_running);
     add_number(out, "flotilla_requests_held", "gauge",
                "requests that wait for a model", serve->n_held);
-    flo_timing_print(&c->queue, "flotilla_queue_seconds",
-                     "wait for a model and for a session of its engine", out);
-    flo_timing_print(&c->prompt, "flotilla_prompt_seconds",
-                     "computing of the prompt", out);
-    flo_timing_print(&c->ttft, "flotilla_ttft_seconds",
-                     "from request to first token", out);
-    flo_timing_print(&c->token, "flotilla_token_seconds",
-                     "from one token to the next, each", out);
-    flo_timing_print(&c->request, "flotilla_request_seconds", "whole requests",
-                     out);
+    add_timing(&c->queue, "flotilla_queue_seconds",
+               "wait for a model and for a session of its engine", out);
+    add_timing(&c->prompt, "flotilla_prompt_seconds", "computing of the prompt",
+               out);
+    add_timing(&c->ttft, "flotilla_ttft_seconds", "from request to first token",
+               out);
+    add_timing(&c->token, "flotilla_token_seconds",
+               "from one token to the next, each", out);
+    add_timing(&c->request, "flotilla_request_seconds", "whole requests", out);
     add_models(serve, out);
     add_engines(serve, out);
 }

@@ -87,6 +87,14 @@ bool flo_names_is_used(const struct serve_place *place)
     return !place->is_removed && (place->has_route || has_engine(place));
 }
 
+void flo_names_take(struct serve_place *place)
+{
+    if (place->is_removed) {
+        memset(&place->numbers, 0, sizeof(place->numbers));
+    }
+    place->is_removed = false;
+}
+
 /* How well the name fits: a model's own name wins over an alias, and that over
  * an adapter alone.  0: not at all. */
 static int fit(const struct serve_place *place, const char *name)

@@ -28,5 +28,7 @@ void flo_names_gone_error(const struct serve_place *place, int code,
                           struct flo_err *err);
 /* It has a route or an engine, and was not taken away. */
 bool flo_names_is_used(const struct serve_place *place);
+/* A model takes the place.  The numbers of one that was taken away go. */
+void flo_names_take(struct serve_place *place);
 
 #endif

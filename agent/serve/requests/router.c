@@ -93,20 +93,22 @@ static void tell(struct serve_request *request, uint32_t tokens_in, int error)
     counters->requests++;
     counters->tokens_in += tokens_in;
     counters->tokens_out += request->tokens_out;
-    request->place->requests++;
-    request->place->tokens_in += tokens_in;
-    request->place->tokens_out += request->tokens_out;
+    request->place->numbers.requests++;
+    request->place->numbers.tokens_in += tokens_in;
+    request->place->numbers.tokens_out += request->tokens_out;
     if (error == FLO_E_INFER_CANCELLED) {
         counters->cancelled++;
     } else if (error != 0) {
         counters->errors++;
-        request->place->errors++;
+        request->place->numbers.errors++;
     } else {
         flo_timing_add(&counters->request, stats.total_us);
+        flo_timing_add(&request->place->numbers.request, stats.total_us);
         flo_timing_add(&counters->queue, stats.queue_us);
         flo_timing_add(&counters->prompt, request->prompt_us);
         if (request->first_us > 0) {
             flo_timing_add(&counters->ttft, stats.ttft_us);
+            flo_timing_add(&request->place->numbers.ttft, stats.ttft_us);
         }
     }
     /* The release is judged by its answers alone, and by none that the agent
@@ -178,8 +180,9 @@ static void on_token(struct serve_request *request,
     }
     request->last_us = flo_now_us();
     if (before_us > 0) {
-        flo_timing_add(&request->serve->counters.token,
-                       request->last_us - before_us);
+        uint64_t took_us = request->last_us - before_us;
+        flo_timing_add(&request->serve->counters.token, took_us);
+        flo_timing_add(&request->place->numbers.token, took_us);
     }
     request->tokens_out++;
     struct flo_err err = {0};

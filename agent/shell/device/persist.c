@@ -180,7 +180,11 @@ void flo_shell_model_free(struct flo_shell *shell, uint32_t model)
     memset(&place->slots, 0, sizeof(place->slots));
     memset(&place->assigned, 0, sizeof(place->assigned));
     memset(&place->fresh, 0, sizeof(place->fresh));
+    /* Numbers of this model are none of the next one's here. */
     memset(&place->telemetry.release, 0, sizeof(place->telemetry.release));
+    memset(&place->telemetry.measures, 0, sizeof(place->telemetry.measures));
+    memset(&place->no_memory, 0, sizeof(place->no_memory));
+    place->recent_count = 0;
     place->slots_is_dirty = false;
     place->is_interrupted = false;
     place->drift = FLO_DRIFT_NONE;

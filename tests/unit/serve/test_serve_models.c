@@ -671,6 +671,14 @@ static void a_removed_model_is_denied_at_once_and_ends_in_time(void **state)
     open_as(1, "third", V21, "5.0.0");
     chat(&client, "third");
     assert_int_equal(client.status, 200);
+    /* Its numbers are its own: the removed model had requests at this index. */
+    ask(&client, "/metrics", "");
+    assert_true(
+        has(&client, "flotilla_model_requests_total{model=\"third\"} 1"));
+    assert_true(has(&client, "flotilla_model_request_errors_total{model="
+                             "\"third\"} 0"));
+    assert_true(has(&client,
+                    "flotilla_model_request_seconds_count{model=\"third\"} 1"));
     world_close();
 }
 
