@@ -20,20 +20,23 @@
 struct float_masks {
     uint64_t exponents, lowest, carries;
 };
+#define MASKS(each, exponents, lowest, carries)                                \
+    {                                                                          \
+        (each) * (uint64_t)(exponents), (each) * (uint64_t)(lowest),           \
+            (each) * (uint64_t)(carries)                                       \
+    }
+#define BYTES 0x0101010101010101u
+#define HALVES 0x0001000100010001u
+#define WORDS 0x0000000100000001u
 static const struct float_masks plain[] = {
-    [FLO_QUANT_FLOATS_F16] = {0x7c007c007c007c00u, 0x0400040004000400u,
-                              0x8000800080008000u},
-    [FLO_QUANT_FLOATS_BF16] = {0x7f807f807f807f80u, 0x0080008000800080u,
-                               0x8000800080008000u},
-    [FLO_QUANT_FLOATS_F32] = {0x7f8000007f800000u, 0x0080000000800000u,
-                              0x8000000080000000u},
-    [FLO_QUANT_FLOATS_F64] = {0x7ff0000000000000u, 0x0010000000000000u,
-                              0x8000000000000000u},
-    [FLO_QUANT_FLOATS_F8_E5M2] = {0x7c7c7c7c7c7c7c7cu, 0x0404040404040404u,
-                                  0x8080808080808080u},
+    [FLO_QUANT_FLOATS_F16] = MASKS(HALVES, 0x7c00, 0x0400, 0x8000),
+    [FLO_QUANT_FLOATS_BF16] = MASKS(HALVES, 0x7f80, 0x0080, 0x8000),
+    [FLO_QUANT_FLOATS_F32] = MASKS(WORDS, 0x7f800000, 0x00800000, 0x80000000),
+    [FLO_QUANT_FLOATS_F64] =
+        MASKS(1, 0x7ff0000000000000, 0x0010000000000000, 0x8000000000000000),
+    [FLO_QUANT_FLOATS_F8_E5M2] = MASKS(BYTES, 0x7c, 0x04, 0x80),
     /* no infinity: all ones but the sign is the one NaN */
-    [FLO_QUANT_FLOATS_F8_E4M3] = {0x7f7f7f7f7f7f7f7fu, 0x0101010101010101u,
-                                  0x8080808080808080u},
+    [FLO_QUANT_FLOATS_F8_E4M3] = MASKS(BYTES, 0x7f, 0x01, 0x80),
 };
 
 static bool floats_broken(const struct float_masks *masks, const uint8_t *data,

@@ -197,17 +197,33 @@ static uint64_t status_bytes(const char *text, const char *name)
     return strtoull(line + strlen(name), NULL, 10) * 1024;
 }
 
-bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,
-                        uint64_t *peak)
+/* A file of the process below /proc, which has a line of that name; NULL: it is
+ * gone, or a zombie without memory. */
+static char *read_status(pid_t pid, const char *file, const char *name)
 {
-    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    char *text = NULL;
     char path[64];
     size_t bytes;
 
-    snprintf(path, sizeof(path), "/proc/%ld/status", (long)pid);
-    if (flo_file_read(path, 64 << 10, &text, &bytes, NULL) < 0 ||
-        strstr(text, "\nVmRSS:") == NULL) {
-        return false; /* gone, or a zombie without memory */
+    snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid, file);
+    if (flo_file_read(path, 64 << 10, &text, &bytes, NULL) < 0) {
+        return NULL;
+    }
+    if (strstr(text, name) == NULL) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,
+                        uint64_t *peak)
+{
+    FLO_CLEANUP(flo_free_cleanup)
+    char *text = read_status(pid, "status", "\nVmRSS:");
+
+    if (text == NULL) {
+        return false;
     }
     if (rss != NULL) {
         *rss = status_bytes(text, "\nVmRSS:");
@@ -223,13 +239,10 @@ bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,
 
 bool flo_process_pss(pid_t pid, uint64_t *bytes)
 {
-    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
-    char path[64];
-    size_t size;
+    FLO_CLEANUP(flo_free_cleanup)
+    char *text = read_status(pid, "smaps_rollup", "\nPss:");
 
-    snprintf(path, sizeof(path), "/proc/%ld/smaps_rollup", (long)pid);
-    if (flo_file_read(path, 64 << 10, &text, &size, NULL) < 0 ||
-        strstr(text, "\nPss:") == NULL) {
+    if (text == NULL) {
         return false;
     }
     *bytes = status_bytes(text, "\nPss:");

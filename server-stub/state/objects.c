@@ -194,6 +194,13 @@ static json_t *view_memory(const json_t *from)
     return json;
 }
 
+static void put_said(json_t *to, const json_t *from, const char *key,
+                     const struct said *table, size_t count)
+{
+    json_object_set_new(to, key,
+                        view_said(json_object_get(from, key), table, count));
+}
+
 static json_t *view_profile(const char *text)
 {
     json_t *from = parse_or(text, json_object());
@@ -206,12 +213,8 @@ static json_t *view_profile(const char *text)
                         view_list(json_object_get(from, "accelerators"),
                                   said_accelerator,
                                   FLO_COUNT(said_accelerator)));
-    json_object_set_new(json, "bench",
-                        view_said(json_object_get(from, "bench"), said_bench,
-                                  FLO_COUNT(said_bench)));
-    json_object_set_new(json, "power",
-                        view_said(json_object_get(from, "power"), said_power,
-                                  FLO_COUNT(said_power)));
+    put_said(json, from, "bench", said_bench, FLO_COUNT(said_bench));
+    put_said(json, from, "power", said_power, FLO_COUNT(said_power));
     json_object_set_new(
         json, "engine",
         view_texts(json_object_get(from, "engine"), FLO_NAME_MAX));
@@ -232,15 +235,10 @@ static void view_model(json_t *json, const json_t *model)
 {
     json_object_set_new(json, "serving", view_serving(model));
     json_object_set_new(json, "slots", view_slots(model));
-    json_object_set_new(json, "execution",
-                        view_said(json_object_get(model, "execution"),
-                                  said_execution, FLO_COUNT(said_execution)));
-    json_object_set_new(json, "target",
-                        view_said(json_object_get(model, "target"), said_target,
-                                  FLO_COUNT(said_target)));
-    json_object_set_new(json, "drift",
-                        view_said(json_object_get(model, "drift"), said_drift,
-                                  FLO_COUNT(said_drift)));
+    put_said(json, model, "execution", said_execution,
+             FLO_COUNT(said_execution));
+    put_said(json, model, "target", said_target, FLO_COUNT(said_target));
+    put_said(json, model, "drift", said_drift, FLO_COUNT(said_drift));
     view_number(json, model, "floor");
     view_number(json, model, "floor_hard");
     json_object_set_new(
