@@ -332,7 +332,8 @@ def programs(device, folder, name, script):
     return folder
 
 
-# Each packer is counted, then it stops.
+# Each packer is counted.  The first two stop, and the agent waits for each; the
+# others end at once.
 PACKERS_STOP = """#!/usr/bin/python3
 import os, signal, socket, sys
 agent = socket.fromfd(3, socket.AF_UNIX, socket.SOCK_STREAM)
@@ -340,7 +341,10 @@ PACK = 7
 if agent.recv(10, socket.MSG_PEEK)[8] == PACK:
     with open("%(folder)s/packers", "a") as file:
         file.write(".")
-    os.kill(os.getpid(), signal.SIGSTOP)
+        count = file.tell()
+    if count <= 2:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    sys.exit(1)
 os.set_inheritable(3, True)
 os.execv("%(real)s", sys.argv)
 """
