@@ -27,7 +27,7 @@ def up(tmp_path_factory, bin_dir):
     one.up(["a"], *LINGER)
     one.admin = open(one.admin_token).read().strip()
     for number, (file, golden) in FILES.items():
-        one.publish("tiny@%d" % number, file, golden)
+        one.publish_whole("tiny@%d" % number, file, golden)
     yield one
     one.close()
 

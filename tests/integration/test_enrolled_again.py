@@ -49,7 +49,8 @@ def test_a_device_enrolled_again_answers_for_itself(fleet):
 
 def test_a_candidate_on_trial_serves_on_until_it_is_ordered_again(fleet):
     device = fleet.devices["a"]
-    fleet.publish("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    fleet.publish_whole("tiny@2", "tiny-v2.1.Q4_0.gguf",
+                        "golden-tiny-v2.1.json")
     started = fleet.ask("rollout", "start", "tiny@2", "--phase", "100%",
                         "--soak", "8s")["id"]
     F.wait_until("its trial", 20, lambda: state_of(
@@ -114,12 +115,14 @@ def test_another_controller_begins_with_the_same_numbers(fleet):
 
 def test_what_the_fleet_that_was_left_had_staged_never_serves(fleet):
     device = fleet.devices["a"]
-    fleet.publish("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    fleet.publish_whole("tiny@2", "tiny-v2.1.Q4_0.gguf",
+                        "golden-tiny-v2.1.json")
     fleet.roll("tiny@2")
     token = leave_for(fleet, "third")
     stage_previous(device)
     enrol_again(fleet, device, token)
-    fleet.publish("tiny@4", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    fleet.publish_whole("tiny@4", "tiny-v2.1.Q4_0.gguf",
+                        "golden-tiny-v2.1.json")
 
     fleet.roll("tiny@4")
     F.wait_until("tiny@4 serves", 20, lambda: fleet.serving("tiny@4"))

@@ -50,7 +50,7 @@ def fleet_3(fleet):
     fleet.up(["a"])
     fleet.id = fleet.ask("device", "get", "a")["id"]
     for number in 1, 2, 3:
-        fleet.publish("tiny@%d" % number, MODELS[number], GOLDEN[number])
+        fleet.publish_whole("tiny@%d" % number, MODELS[number], GOLDEN[number])
     for number in 1, 2:
         fleet.roll("tiny@%d" % number)
     with Broker(fleet) as broker:

@@ -23,7 +23,7 @@ def up(tmp_path_factory, bin_dir):
     one.up(["a"])
     one.device = one.devices["a"]
     for release, (file, golden) in {**TINY, **ALARM, **SITE}.items():
-        one.publish(release, file, golden)
+        one.publish_whole(release, file, golden)
     for release in ("tiny@1", "alarm@1", "site@1"):
         one.roll(release)
     one.device.stop()

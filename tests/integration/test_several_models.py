@@ -25,7 +25,7 @@ def up(tmp_path_factory, bin_dir):
     one.up(["a"])
     one.documents = {}
     for release, (file, golden) in {**TINY, **ALARM}.items():
-        one.documents[release] = one.publish(release, file, golden)
+        one.documents[release] = one.publish_whole(release, file, golden)
     one.device = one.devices["a"]
     yield one
     one.close()
