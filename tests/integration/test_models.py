@@ -103,7 +103,7 @@ def test_each_model_is_shown_with_its_state(controller, fleet, flotilla):
     help_, tiny = device["models"]
     assert help_["serving"]["model"] == "help" and tiny["rung"] == 1
     assert device["memory"] == {"budget": 2000, "planned": 1500, "rung": 1,
-                                "why": "psi"}
+                                "why": "psi", "limits": []}
     profile = device["profile"]
     assert profile["runtimes"] == [{"name": "llamacpp", "api": "openai",
                                     "state": "absent", "why": "no file"}]
