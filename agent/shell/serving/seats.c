@@ -195,6 +195,25 @@ static uint64_t least_bytes(const struct flo_memory_model *model)
     return model->files[0].bytes + model->private_bytes[model->rungs - 1];
 }
 
+/* The bytes of the release that takes the seat, by its own engine's word: a
+ * candidate's may be other ones than its model's current release has.  false:
+ * the engine is asked. */
+static bool is_known(struct flo_shell *shell, uint32_t model,
+                     enum flo_agent_role role)
+{
+    const struct flo_digest *release =
+        &shell->models[model].seats[role].release.digest;
+    struct flo_memory_model candidate;
+
+    if (flo_shell_measured(shell, release) != NULL ||
+        !flo_shell_memory_candidate(shell, model, release, &candidate) ||
+        candidate.n_files == 0) {
+        return true;
+    }
+    flo_shell_measure(shell, release);
+    return flo_shell_measured(shell, release) != NULL;
+}
+
 /* false: not yet. */
 static bool has_room(struct flo_shell *shell, uint32_t model,
                      enum flo_agent_role role)
@@ -207,6 +226,11 @@ static bool has_room(struct flo_shell *shell, uint32_t model,
     struct flo_memory_room room;
     size_t own = flo_shell_memory_index(shell, model);
 
+    if (!shell->is_local && memory->count > 1 &&
+        !is_known(shell, model, role)) {
+        look_in(shell, ENDING_MS);
+        return false;
+    }
     if (shell->is_local || memory->count < 2 || own == FLO_MEMORY_MODELS_MAX ||
         memory->plan.models[own].is_resident || is_beside(shell, model, role)) {
         return true;
