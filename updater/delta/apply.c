@@ -48,7 +48,7 @@ static const struct {
     [FLO_CODEC_RAW] = {apply_raw, false},
     [FLO_CODEC_ZSTD] = {flo_delta_zstd_apply, false},
     [FLO_CODEC_BSDIFF40] = {flo_delta_bsdiff40_apply, true},
-    [FLO_CODEC_TENSOR1] = {NULL, true},
+    [FLO_CODEC_TENSOR1] = {flo_delta_tensor1_apply, true},
     [FLO_CODEC_ADAPTER] = {NULL, true},
 };
 

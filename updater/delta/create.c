@@ -2,7 +2,6 @@
  * measurement.  Publishers only; maps both files. */
 #include "updater/delta/internal.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -27,7 +26,7 @@ static const struct {
     [FLO_CODEC_RAW] = {create_raw, false},
     [FLO_CODEC_ZSTD] = {flo_delta_zstd_create, false},
     [FLO_CODEC_BSDIFF40] = {flo_delta_bsdiff40_create, true},
-    [FLO_CODEC_TENSOR1] = {NULL, true},
+    [FLO_CODEC_TENSOR1] = {flo_delta_tensor1_create, true},
     [FLO_CODEC_ADAPTER] = {NULL, true},
 };
 
@@ -63,17 +62,6 @@ static void unmap_file(const uint8_t *data, uint64_t bytes)
     }
 }
 
-/* A nameless file, gone with its descriptor. */
-static int open_scratch(struct flo_err *err)
-{
-    int fd = open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-    if (fd < 0) {
-        fd = memfd_create("flotilla-delta", MFD_CLOEXEC);
-    }
-    return fd < 0 ? flo_fail_errno(err, FLO_E_IO_OPEN, "scratch file") : fd;
-}
-
 /* Which codecs a choice measures; false for an unknown word. */
 static bool choose(const char *choice, bool *wanted, struct flo_err *err)
 {
@@ -88,7 +76,8 @@ static bool choose(const char *choice, bool *wanted, struct flo_err *err)
     }
     if (!flo_codec_parse(choice, &codec)) {
         (void)flo_fail(err, FLO_E_USAGE,
-                       "no codec \"%s\": auto full raw zstd bsdiff40", choice);
+                       "no codec \"%s\": auto full raw zstd bsdiff40 tensor1",
+                       choice);
         return false;
     }
     if (codecs[codec].create == NULL) {
@@ -103,7 +92,7 @@ static bool choose(const char *choice, bool *wanted, struct flo_err *err)
 static int measure(enum flo_codec codec, const struct delta_input *input,
                    uint64_t *bytes, int *scratch, struct flo_err *err)
 {
-    int fd = open_scratch(err);
+    int fd = flo_delta_scratch_open(err);
 
     if (fd < 0) {
         return fd;

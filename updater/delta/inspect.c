@@ -1,5 +1,5 @@
 /* The kind of a patch file, by its first bytes. */
-#include "updater/delta/internal.h"
+#include "updater/delta/tensor/format.h"
 
 #include <string.h>
 
@@ -28,12 +28,22 @@ static void inspect_zstd(const struct zstd_head *head,
     }
 }
 
+static void inspect_tensor1(const struct tensor_head *head,
+                            struct flo_delta_facts *out)
+{
+    out->codec = FLO_CODEC_TENSOR1;
+    out->new_bytes = head->new_bytes;
+    out->memory_bytes = head->memory_bytes;
+    out->part_count = head->part_count;
+    out->index_bytes = head->packed_bytes;
+}
+
 int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out,
                       struct flo_err *err)
 {
     static const uint8_t zstd_magic[] = {0x28, 0xb5, 0x2f, 0xfd};
     struct flo_delta_facts facts = {.codec = FLO_CODEC_RAW};
-    uint8_t data[BSDIFF40_HEAD_BYTES];
+    uint8_t data[TENSOR_HEAD_BYTES];
     int rv = flo_delta_file_bytes(patch_fd, "patch", &facts.patch_bytes, err);
 
     if (rv < 0) {
@@ -55,6 +65,12 @@ int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out,
         rv = flo_bsdiff40_head_read(data, bytes, facts.patch_bytes, &head, err);
         if (rv == 0) {
             inspect_bsdiff40(&head, &facts);
+        }
+    } else if (flo_tensor_magic_is(data, bytes)) {
+        struct tensor_head head;
+        rv = flo_tensor_head_read(data, bytes, facts.patch_bytes, &head, err);
+        if (rv == 0) {
+            inspect_tensor1(&head, &facts);
         }
     } else if (bytes >= 4 && memcmp(data, zstd_magic, 4) == 0) {
         struct zstd_head head;

@@ -35,6 +35,14 @@ FLO_MUST_USE int flo_delta_bsdiff40_apply(const struct flo_delta_job *job,
                                           struct delta_sink *sink,
                                           struct flo_err *err);
 
+FLO_MUST_USE int flo_delta_tensor1_apply(const struct flo_delta_job *job,
+                                         uint64_t patch_bytes,
+                                         struct delta_sink *sink,
+                                         struct flo_err *err);
+
+/* A nameless file, gone with its descriptor. */
+FLO_MUST_USE int flo_delta_scratch_open(struct flo_err *err);
+
 /* Encode mapped files into `fd` from its position on. */
 struct delta_input {
     const uint8_t *old;
@@ -46,6 +54,8 @@ FLO_MUST_USE int flo_delta_zstd_create(const struct delta_input *input, int fd,
                                        struct flo_err *err);
 FLO_MUST_USE int flo_delta_bsdiff40_create(const struct delta_input *input,
                                            int fd, struct flo_err *err);
+FLO_MUST_USE int flo_delta_tensor1_create(const struct delta_input *input,
+                                          int fd, struct flo_err *err);
 
 /* ---- BSDIFF40's head ---- */
 

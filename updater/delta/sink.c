@@ -1,8 +1,11 @@
 /* The two ends of a patch.  One is the size of a file that goes in.  The other
- * is the sink that counts, hashes and hands on the bytes that come out. */
+ * is the sink that counts, hashes and hands on the bytes that come out; scratch
+ * files stand between. */
 #include "updater/delta/internal.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 int flo_delta_file_bytes(int fd, const char *name, uint64_t *bytes,
@@ -18,6 +21,16 @@ int flo_delta_file_bytes(int fd, const char *name, uint64_t *bytes,
     }
     *bytes = (uint64_t)facts.st_size;
     return 0;
+}
+
+int flo_delta_scratch_open(struct flo_err *err)
+{
+    int fd = open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    if (fd < 0) {
+        fd = memfd_create("flotilla-delta", MFD_CLOEXEC);
+    }
+    return fd < 0 ? flo_fail_errno(err, FLO_E_IO_OPEN, "scratch file") : fd;
 }
 
 int flo_delta_sink_write(struct delta_sink *sink, const void *data,

@@ -2,9 +2,11 @@
  * benchmarks. */
 #include "updater/tools/tools.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/host/digest.h"
 
@@ -83,13 +85,13 @@ static int create(void *state, struct flo_err *err)
 }
 
 static const struct flo_flag create_flags[] = {
-    {"codec", "CODEC", "auto (default), full, bsdiff or zstd",
+    {"codec", "CODEC", "auto (default), full, bsdiff, zstd or tensor",
      FLO_TEXT(struct tool_line, codec)},
     FLO_FLAGS_END,
 };
 const struct flo_verb tool_delta_create = {
     .name = "delta create",
-    .usage = "OLD NEW PATCH [--codec auto|full|bsdiff|zstd] [--json]",
+    .usage = "OLD NEW PATCH [--codec auto|full|bsdiff|zstd|tensor] [--json]",
     .help = "a patch from one file to another",
     .flags = {create_flags, FLO_FLAGS_JSON},
     .state = &tool_line,
@@ -157,6 +159,51 @@ static int fill_job(const struct tool_line *line, struct flo_delta_job *job,
     return rv;
 }
 
+/* What stands in the file of --partial and is kept. */
+static int keep_partial(void *context, uint64_t kept, struct flo_err *err)
+{
+    const int *fd = context;
+
+    if (ftruncate(*fd, (off_t)kept) != 0 || lseek(*fd, 0, SEEK_END) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "--partial");
+    }
+    return 0;
+}
+
+/* The file to write: one without a name, or that of --partial, in which an
+ * earlier run may have left the first bytes. */
+static int open_new(const struct tool_line *line, const char *path,
+                    struct flo_delta_job *job, int *fd, struct flo_err *err)
+{
+    if (line->partial == NULL) {
+        return tool_create(path, fd, err);
+    }
+    *fd = open(line->partial, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    off_t bytes = *fd < 0 ? -1 : lseek(*fd, 0, SEEK_END);
+    if (bytes < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", line->partial);
+    }
+    if (job->codec != FLO_CODEC_TENSOR1) {
+        return keep_partial(fd, 0, err);
+    }
+    job->done_fd = *fd;
+    job->done_bytes = (uint64_t)bytes;
+    job->on_resume = keep_partial;
+    return 0;
+}
+
+static int commit_new(const struct tool_line *line, const char *path, int fd,
+                      struct flo_err *err)
+{
+    if (line->partial == NULL) {
+        return tool_commit(fd, path, err);
+    }
+    if (fdatasync(fd) != 0 || rename(line->partial, path) != 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
+    }
+    return 0;
+}
+
 static int apply(void *state, struct flo_err *err)
 {
     const struct tool_line *line = state;
@@ -182,7 +229,7 @@ static int apply(void *state, struct flo_err *err)
         rv = fill_job(line, &job, &expected, err);
     }
     if (rv == 0) {
-        rv = tool_create(paths[2], &new_fd, err);
+        rv = open_new(line, paths[2], &job, &new_fd, err);
     }
     uint64_t begin_us = flo_now_us();
     if (rv == 0) {
@@ -190,7 +237,7 @@ static int apply(void *state, struct flo_err *err)
     }
     uint64_t took_ms = (flo_now_us() - begin_us) / 1000;
     if (rv == 0) {
-        rv = tool_commit(new_fd, paths[2], err);
+        rv = commit_new(line, paths[2], new_fd, err);
     }
     if (rv < 0) {
         return rv;
@@ -215,6 +262,8 @@ static int take_memory(void *state, const char *text, struct flo_err *err)
 static const struct flo_flag apply_flags[] = {
     {"max-memory", "BYTES", "refuse a patch that takes more",
      .take = take_memory},
+    {"partial", "FILE", "write here first; go on where FILE ends",
+     FLO_TEXT(struct tool_line, partial)},
     {"base", "DIGEST", "OLD must be this file",
      FLO_TEXT(struct tool_line, base)},
     {"expect", "DIGEST", "NEW must become this file",
@@ -223,8 +272,8 @@ static const struct flo_flag apply_flags[] = {
 };
 const struct flo_verb tool_delta_apply = {
     .name = "delta apply",
-    .usage = "OLD PATCH NEW [--max-memory BYTES] [--base DIGEST] "
-             "[--expect DIGEST] [--json]",
+    .usage = "OLD PATCH NEW [--max-memory BYTES] [--partial FILE] "
+             "[--base DIGEST] [--expect DIGEST] [--json]",
     .help = "make the new file from the old one and a patch",
     .flags = {apply_flags, FLO_FLAGS_JSON},
     .state = &tool_line,
@@ -248,13 +297,15 @@ static int info(void *state, struct flo_err *err)
         return rv;
     }
     json_t *answer = json_pack(
-        "{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:i}", "codec",
+        "{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:I}", "codec",
         flo_codec_word(facts.codec), "bytes", (json_int_t)facts.patch_bytes,
         "new_bytes", (json_int_t)facts.new_bytes, "control_bytes",
         (json_int_t)facts.control_bytes, "diff_bytes",
         (json_int_t)facts.diff_bytes, "extra_bytes",
         (json_int_t)facts.extra_bytes, "memory_bytes",
-        (json_int_t)facts.memory_bytes, "window_log", (int)facts.window_log);
+        (json_int_t)facts.memory_bytes, "window_log", (int)facts.window_log,
+        "parts", (int)facts.part_count, "index_bytes",
+        (json_int_t)facts.index_bytes);
     tool_answer(answer,
                 "%s: %s, %" PRIu64 " bytes, makes %" PRIu64
                 " bytes with %" PRIu64 " bytes of memory\n",

@@ -14,6 +14,7 @@
 struct tool_line {
     struct flo_args args;
     const char *codec, *base, *expected; /* of deltas; digests as text */
+    const char *partial;
     uint64_t memory_bytes_max;
     const char *blobs, *variant, *without; /* of a bundle */
     bool is_compressed;

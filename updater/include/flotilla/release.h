@@ -134,7 +134,7 @@ FLO_MUST_USE int flo_file_scan(int fd, const char *name,
 #define FLO_ZSTD_WINDOW_LOG_MAX 23
 
 struct flo_delta_job {
-    enum flo_codec codec; /* tensor1, adapter: FLO_E_NOT_BUILT */
+    enum flo_codec codec; /* adapter: FLO_E_NOT_BUILT */
     int patch_fd;         /* regular file, read by pread */
     int base_fd;          /* regular file, read by pread; -1: none */
     /* When not NULL the whole base is read and compared before the first byte
@@ -144,6 +144,12 @@ struct flo_delta_job {
     /* As signed; NULL: not compared (a tool without a release). */
     const struct flo_digest *new_digest;
     uint64_t memory_bytes_max; /* 0: FLO_DELTA_MEMORY_BYTES_MAX */
+    /* After a power cut (tensor1): the file in which the first done_bytes of
+     * the result may stand; 0: none.  Each part is checked, on_resume hears
+     * how many bytes are kept, and on_data gets those that follow. */
+    int done_fd;
+    uint64_t done_bytes;
+    int (*on_resume)(void *context, uint64_t kept, struct flo_err *err);
     /* In order, <= 1 MiB each; non-zero (negative code) stops.  The calls come
      * before the whole digest is known.  The receiver therefore writes to a
      * name that is not read until flo_delta_apply has returned 0. */
@@ -180,8 +186,8 @@ struct flo_delta_made {
 
 /* Make a patch (publisher: wants 5 bytes of memory per byte of old, 9 above
  * 2 GiB).
- * choice: raw zstd bsdiff40, or "full" (smaller of raw, zstd) or "auto" (the
- * smallest of all by measurement).  patch_fd is truncated and written.
+ * choice: raw zstd bsdiff40 tensor1, or "full" (smaller of raw, zstd) or "auto"
+ * (the smallest of all by measurement).  patch_fd is truncated and written.
  * FLO_E_NOT_BUILT, FLO_E_MEMORY, FLO_E_IO_READ, FLO_E_IO_WRITE. */
 FLO_MUST_USE int flo_delta_create(const char *choice, int old_fd, int new_fd,
                                   int patch_fd, struct flo_delta_made *out,
@@ -196,6 +202,8 @@ struct flo_delta_facts {
     uint64_t extra_bytes;
     uint64_t memory_bytes; /* that apply needs */
     unsigned window_log;   /* zstd */
+    uint32_t part_count;   /* tensor1 */
+    uint64_t index_bytes;  /* tensor1: as it stands in the patch */
 };
 /* The kind of a patch file, by its first bytes; without a magic: raw. */
 FLO_MUST_USE int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out,

@@ -256,7 +256,7 @@ static void a_codec_that_is_not_built_is_passed_over(void **state)
 
     begin(&story);
     have(&story, BASE);
-    story.release.files[0].ways[2].codec = FLO_CODEC_TENSOR1;
+    story.release.files[0].ways[2].codec = FLO_CODEC_ADAPTER;
 
     assert_int_equal(plan(&story), 0);
 

@@ -115,6 +115,36 @@ static void a_delta_goes_there_and_back(void **state)
                      0);
 }
 
+static void a_typed_delta_goes_on_in_the_partial_file(void **state)
+{
+    struct world *world = *state;
+    char whole[300];
+    char partial[300];
+
+    assert_int_equal(run(world, "delta create " OLD " " NEW " $D/t "
+                                "--codec tensor"),
+                     0);
+    assert_int_equal(run(world, "delta info $D/t"), 0);
+    assert_true(says(world, "tensor1"));
+    assert_int_equal(run(world, "delta apply " OLD " $D/t $D/n"), 0);
+    (void)snprintf(whole, sizeof whole, "%s/n", world->dir);
+    (void)snprintf(partial, sizeof partial, "%s/part", world->dir);
+    assert_int_equal(rename(whole, partial), 0);
+    assert_int_equal(truncate(partial, 1700000), 0);
+
+    assert_int_equal(run(world, "delta apply " OLD " $D/t $D/n --partial "
+                                "$D/part --expect "
+                                "sha256:e427d47ce2caa9258c641a34cc59d3c8507aeda"
+                                "fe33d1c28d1c686eafbc786d7"),
+                     0);
+    assert_true(is_there(world, "n"));
+    assert_false(is_there(world, "part"));
+    assert_int_equal(run(world, "delta apply " NEW " $D/t $D/m"),
+                     FLO_EXIT_VERIFY);
+    assert_true(says(world, "error[patch.base_mismatch]"));
+    assert_false(is_there(world, "m"));
+}
+
 static void what_goes_wrong_leaves_nothing_and_says_why(void **state)
 {
     struct world *world = *state;
@@ -159,7 +189,7 @@ static void wrong_command_lines_are_refused_with_the_right_word(void **state)
                      FLO_EXIT_USAGE);
     assert_true(says(world, "%n%s%x")); /* CL03 */
     assert_int_equal(run(world, "delta create " OLD " " NEW " $D/p "
-                                "--codec tensor"),
+                                "--codec adapter"),
                      FLO_EXIT_USAGE);
     assert_true(says(world, "error[not.built]"));
     assert_int_equal(run(world, "tuf init"), FLO_EXIT_USAGE);
@@ -245,6 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         in_world(a_delta_goes_there_and_back),
+        in_world(a_typed_delta_goes_on_in_the_partial_file),
         in_world(what_goes_wrong_leaves_nothing_and_says_why),
         in_world(wrong_command_lines_are_refused_with_the_right_word),
         in_world(a_document_is_signed_verified_and_shown),

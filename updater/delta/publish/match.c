@@ -1,0 +1,200 @@
+/* What is no tensor, or no known one: long equal runs are copied, the rest is
+ * packed with the old bytes at its place as a dictionary.
+ *
+ * The old file's blocks of some bytes are kept in a table by their hash; a
+ * hash rolls over the new bytes.  Blocks grow with the file, so the table never
+ * takes more than 16 MiB. */
+#include "updater/delta/publish/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCKS_MAX (1u << 20)
+#define BLOCK_BYTES_MIN 64u
+#define COPY_BYTES_MIN 4096u
+#define FACTOR UINT64_C(0x9e3779b97f4a7c15)
+/* A piece that is packed, and how far around its place one looks. */
+#define PACK_BYTES (1u << 20)
+#define AROUND_BYTES (512u << 10)
+
+struct tensor_match {
+    const struct delta_input *input;
+    size_t block_bytes;
+    uint64_t out_factor; /* FACTOR ^ block_bytes */
+    uint32_t *blocks;    /* [mask + 1] number of a block, plus one */
+    uint32_t mask;
+};
+
+static uint64_t hash_of(const uint8_t *data, size_t bytes)
+{
+    uint64_t hash = 0;
+
+    for (size_t i = 0; i < bytes; i++) {
+        hash = hash * FACTOR + data[i] + 1;
+    }
+    return hash;
+}
+
+static uint32_t *place_of(const struct tensor_match *match, uint64_t hash)
+{
+    return &match->blocks[(hash * FACTOR >> 32) & match->mask];
+}
+
+int flo_tensor_match_open(const struct delta_input *input,
+                          struct tensor_match **out, struct flo_err *err)
+{
+    struct tensor_match *match = calloc(1, sizeof *match);
+    uint64_t bytes = BLOCK_BYTES_MIN;
+
+    while (input->old_bytes / bytes > BLOCKS_MAX) {
+        bytes *= 2;
+    }
+    if (match != NULL) {
+        match->mask = BLOCKS_MAX * 4 - 1;
+        match->blocks = calloc((size_t)match->mask + 1, sizeof(uint32_t));
+    }
+    if (match == NULL || match->blocks == NULL) {
+        free(match);
+        return flo_fail(err, FLO_E_MEMORY, "no memory to compare files");
+    }
+    match->input = input;
+    match->block_bytes = (size_t)bytes;
+    match->out_factor = 1;
+    for (size_t i = 0; i < match->block_bytes; i++) {
+        match->out_factor *= FACTOR;
+    }
+    for (uint64_t i = input->old_bytes / bytes; i-- > 0;) {
+        uint64_t hash = hash_of(input->old + i * bytes, match->block_bytes);
+        *place_of(match, hash) = (uint32_t)i + 1; /* the first of equals */
+    }
+    *out = match;
+    return 0;
+}
+
+void flo_tensor_match_close(struct tensor_match *match)
+{
+    if (match != NULL) {
+        free(match->blocks);
+        free(match);
+    }
+}
+
+/* An equal run around a hit, from new byte `low` on and up to `high`. */
+struct run {
+    uint64_t new_at;
+    uint64_t old_at;
+    uint64_t bytes;
+};
+
+static void widen(const struct delta_input *input, struct run *run,
+                  uint64_t low, uint64_t high)
+{
+    while (run->new_at > low && run->old_at > 0 &&
+           input->new[run->new_at - 1] == input->old[run->old_at - 1]) {
+        run->new_at--;
+        run->old_at--;
+        run->bytes++;
+    }
+    while (run->new_at + run->bytes < high &&
+           run->old_at + run->bytes < input->old_bytes &&
+           input->new[run->new_at + run->bytes] ==
+               input->old[run->old_at + run->bytes]) {
+        run->bytes++;
+    }
+}
+
+/* The next run of COPY_BYTES_MIN at least. */
+static bool find_run(const struct tensor_match *match, uint64_t low,
+                     uint64_t high, struct run *run)
+{
+    const struct delta_input *input = match->input;
+    size_t size = match->block_bytes;
+
+    if (high - low < size) {
+        return false;
+    }
+    uint64_t hash = hash_of(input->new + low, size);
+    for (uint64_t at = low;; at++) {
+        uint32_t block = *place_of(match, hash);
+        uint64_t old_at = block == 0 ? 0 : (uint64_t)(block - 1) * size;
+        if (block != 0 &&
+            memcmp(input->new + at, input->old + old_at, size) == 0) {
+            *run = (struct run){at, old_at, size};
+            widen(input, run, low, high);
+            if (run->bytes >= COPY_BYTES_MIN) {
+                return true;
+            }
+        }
+        if (at + size >= high) {
+            return false;
+        }
+        hash = hash * FACTOR + input->new[at + size] + 1 -
+               match->out_factor *((uint64_t)input->new[at] + 1);
+    }
+}
+
+/* Bytes to pack, in pieces, each with the old bytes around its place. */
+static void add_packed(const struct tensor_match *match,
+                       struct tensor_plan *plan, uint64_t new_at,
+                       uint64_t bytes, uint64_t near)
+{
+    uint64_t old_bytes = match->input->old_bytes;
+
+    for (uint64_t at = 0; at < bytes; at += PACK_BYTES) {
+        struct tensor_entry part = {.op = TENSOR_PACKED, .new_at = new_at + at};
+        uint64_t left = bytes - at;
+        part.new_bytes = left < PACK_BYTES ? left : PACK_BYTES;
+        uint64_t from = near + at < old_bytes ? near + at : old_bytes;
+        uint64_t to = from + part.new_bytes + AROUND_BYTES;
+        from = from > AROUND_BYTES ? from - AROUND_BYTES : 0;
+        part.old_at = from;
+        part.old_bytes = (to < old_bytes ? to : old_bytes) - from;
+        flo_tensor_plan_add(plan, &part);
+    }
+}
+
+static bool is_zero(const uint8_t *data, uint64_t bytes)
+{
+    for (uint64_t i = 0; i < bytes; i++) {
+        if (data[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_copy(const struct delta_input *input, uint64_t new_at,
+                    uint64_t bytes, uint64_t near)
+{
+    return near <= input->old_bytes && bytes <= input->old_bytes - near &&
+           memcmp(input->new + new_at, input->old + near, (size_t)bytes) == 0;
+}
+
+void flo_tensor_match_plan(struct tensor_match *match, struct tensor_plan *plan,
+                           uint64_t new_at, uint64_t bytes, uint64_t near)
+{
+    const struct delta_input *input = match->input;
+    uint64_t high = new_at + bytes;
+    struct run run;
+
+    if (bytes == 0) {
+        return;
+    }
+    if (is_copy(input, new_at, bytes, near)) {
+        flo_tensor_plan_copy(plan, new_at, near, bytes);
+        return;
+    }
+    if (is_zero(input->new + new_at, bytes)) {
+        flo_tensor_plan_add(plan, &(struct tensor_entry){.op = TENSOR_ZERO,
+                                                         .new_at = new_at,
+                                                         .new_bytes = bytes});
+        return;
+    }
+    while (find_run(match, new_at, high, &run)) {
+        add_packed(match, plan, new_at, run.new_at - new_at, near);
+        flo_tensor_plan_copy(plan, run.new_at, run.old_at, run.bytes);
+        new_at = run.new_at + run.bytes;
+        near = run.old_at + run.bytes;
+    }
+    add_packed(match, plan, new_at, high - new_at, near);
+}

@@ -1,0 +1,244 @@
+/* Which tensor of the old file explains which of the new one.
+ *
+ * First by name, if the values are alike; else by values among those of the
+ * same shape: renamed, moved to another layer.  Alike means that the sum of
+ * the differences of some samples is less than half the sum of their sizes. */
+#include "updater/delta/publish/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/gguf/gguf.h"
+
+#define SAMPLES 16
+#define SAMPLE_VALUES 256
+
+/* ---- tensors ---- */
+
+struct planner {
+    const struct delta_input *input;
+    const struct flo_gguf *old;
+    const struct flo_gguf *fresh;
+    struct tensor_match *match;
+    struct tensor_plan *plan;
+    const struct flo_gguf_tensor **order; /* of the new file, by offset */
+};
+
+static const struct block_type *known_type(const struct flo_gguf_tensor *tensor)
+{
+    return flo_block_type(tensor->type);
+}
+
+static uint64_t rows_of(const struct flo_gguf_tensor *tensor)
+{
+    return tensor->values / tensor->dims[0];
+}
+
+/* Share of the samples' sizes that is different; above 1: no pair. */
+static double difference_of(const struct planner *planner,
+                            const struct flo_gguf_tensor *old,
+                            const struct flo_gguf_tensor *fresh)
+{
+    uint64_t values = old->values < fresh->values ? old->values : fresh->values;
+    uint64_t units = values / SAMPLE_VALUES;
+    double apart = 0;
+    double sizes = 1e-9;
+
+    for (uint64_t i = 0; i < SAMPLES && i <= units; i++) {
+        int64_t a[SAMPLE_VALUES];
+        int64_t b[SAMPLE_VALUES];
+        uint64_t first = units < SAMPLES ? i : units / SAMPLES * i;
+        first *= SAMPLE_VALUES;
+        uint64_t left = values - first;
+        size_t count = left < SAMPLE_VALUES ? (size_t)left : SAMPLE_VALUES;
+        flo_tensor_values(known_type(old), planner->input->old + old->offset,
+                          first, count, a);
+        flo_tensor_values(known_type(fresh),
+                          planner->input->new + fresh->offset, first, count, b);
+        for (size_t k = 0; k < count; k++) {
+            apart += (double)(a[k] > b[k] ? a[k] - b[k] : b[k] - a[k]);
+            sizes += (double)(a[k] < 0 ? -a[k] : a[k]) +
+                     (double)(b[k] < 0 ? -b[k] : b[k]);
+        }
+    }
+    return apart / sizes;
+}
+
+/* Rows of the same length, in types that are known. */
+static bool can_explain(const struct flo_gguf_tensor *old,
+                        const struct flo_gguf_tensor *fresh)
+{
+    return old->dims[0] == fresh->dims[0] && known_type(old) != NULL &&
+           known_type(fresh) != NULL && fresh->dims[0] <= UINT32_MAX;
+}
+
+static const struct flo_gguf_tensor *
+find_old(const struct planner *planner, const struct flo_gguf_tensor *fresh)
+{
+    const struct flo_gguf_tensor *best =
+        flo_gguf_tensor_find(planner->old, fresh->name);
+    double least = 0.5;
+
+    if (best != NULL && can_explain(best, fresh) &&
+        difference_of(planner, best, fresh) < least) {
+        return best;
+    }
+    best = NULL;
+    for (size_t i = 0; i < flo_gguf_tensor_count(planner->old); i++) {
+        const struct flo_gguf_tensor *old = flo_gguf_tensor_at(planner->old, i);
+        if (!can_explain(old, fresh) || old->values != fresh->values) {
+            continue;
+        }
+        double difference = difference_of(planner, old, fresh);
+        if (difference < least) {
+            least = difference;
+            best = old;
+        }
+    }
+    return best;
+}
+
+/* One part of a tensor that has a pair. */
+static void plan_part(struct planner *planner, struct tensor_entry part)
+{
+    const struct delta_input *input = planner->input;
+
+    if (part.old_id == part.new_id &&
+        memcmp(input->old + part.old_at, input->new + part.new_at,
+               (size_t)part.new_bytes) == 0) {
+        flo_tensor_plan_copy(planner->plan, part.new_at, part.old_at,
+                             part.new_bytes);
+    } else {
+        flo_tensor_plan_add(planner->plan, &part);
+    }
+}
+
+/* Rows of `fresh` by those of `old`, as many as both have; the rest is what
+ * the matcher makes of it. */
+static void plan_pair(struct planner *planner,
+                      const struct flo_gguf_tensor *old,
+                      const struct flo_gguf_tensor *fresh)
+{
+    const struct block_type *old_type = known_type(old);
+    const struct block_type *new_type = known_type(fresh);
+    uint64_t rows =
+        rows_of(old) < rows_of(fresh) ? rows_of(old) : rows_of(fresh);
+    uint64_t values = rows * fresh->dims[0];
+    uint64_t unit = fresh->dims[0]; /* values of a part */
+    uint64_t block = old_type->values > new_type->values ? old_type->values
+                                                         : new_type->values;
+    uint64_t per_mib = TENSOR_PART_BYTES_MAX / old_type->bytes;
+    uint64_t most = per_mib * old_type->values;
+
+    per_mib = TENSOR_PART_BYTES_MAX / new_type->bytes * new_type->values;
+    most = (most < per_mib ? most : per_mib) / block * block;
+    unit = unit <= most ? most / unit * unit : most;
+    for (uint64_t first = 0; first < values; first += unit) {
+        uint64_t left = values - first;
+        struct tensor_entry part = {.op = TENSOR_TYPED,
+                                    .old_id = old_type->id,
+                                    .new_id = new_type->id,
+                                    .columns = (uint32_t)fresh->dims[0],
+                                    .values = left < unit ? left : unit};
+        part.new_at = fresh->offset + flo_tensor_bytes(new_type, first);
+        part.new_bytes = flo_tensor_bytes(new_type, part.values);
+        part.old_at = old->offset + flo_tensor_bytes(old_type, first);
+        part.old_bytes = flo_tensor_bytes(old_type, part.values);
+        plan_part(planner, part);
+    }
+    uint64_t made = flo_tensor_bytes(new_type, values);
+    flo_tensor_match_plan(planner->match, planner->plan, fresh->offset + made,
+                          fresh->bytes - made,
+                          old->offset + flo_tensor_bytes(old_type, values));
+}
+
+static int compare_offsets(const void *a, const void *b)
+{
+    const struct flo_gguf_tensor *const *one = a;
+    const struct flo_gguf_tensor *const *other = b;
+
+    return (*one)->offset < (*other)->offset
+               ? -1
+               : (*one)->offset > (*other)->offset;
+}
+
+static uint64_t old_end_of(const struct tensor_plan *plan)
+{
+    const struct tensor_entry *last =
+        plan->count > 0 ? &plan->parts[plan->count - 1] : NULL;
+
+    return last == NULL ? 0 : last->old_at + last->old_bytes;
+}
+
+static void plan_tensors(struct planner *planner)
+{
+    size_t count = flo_gguf_tensor_count(planner->fresh);
+    uint64_t at = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        planner->order[i] = flo_gguf_tensor_at(planner->fresh, i);
+    }
+    qsort(planner->order, count, sizeof(planner->order[0]), compare_offsets);
+    for (size_t i = 0; i < count; i++) {
+        const struct flo_gguf_tensor *fresh = planner->order[i];
+        /* The header, and padding between tensors. */
+        flo_tensor_match_plan(planner->match, planner->plan, at,
+                              fresh->offset - at, old_end_of(planner->plan));
+        const struct flo_gguf_tensor *old = find_old(planner, fresh);
+        if (old != NULL) {
+            plan_pair(planner, old, fresh);
+        } else {
+            flo_tensor_match_plan(planner->match, planner->plan, fresh->offset,
+                                  fresh->bytes, old_end_of(planner->plan));
+        }
+        at = fresh->offset + fresh->bytes;
+    }
+    flo_tensor_match_plan(planner->match, planner->plan, at,
+                          planner->input->new_bytes - at,
+                          old_end_of(planner->plan));
+}
+
+/* ---- files ---- */
+
+static int plan_models(struct planner *planner, struct flo_err *err)
+{
+    planner->order = calloc(flo_gguf_tensor_count(planner->fresh) + 1,
+                            sizeof(planner->order[0]));
+    if (planner->order == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory to compare files");
+    }
+    plan_tensors(planner);
+    free(planner->order);
+    return 0;
+}
+
+int flo_tensor_plan_make(const struct delta_input *input,
+                         struct tensor_plan *plan, struct flo_err *err)
+{
+    struct planner planner = {.input = input, .plan = plan};
+    struct flo_gguf *old = NULL;
+    struct flo_gguf *fresh = NULL;
+    int rv = flo_tensor_match_open(input, &planner.match, err);
+
+    plan->input = input;
+    if (rv < 0) {
+        return rv;
+    }
+    /* Files of another kind are compared as bytes. */
+    if (flo_gguf_open(input->old, (size_t)input->old_bytes, &old, NULL) == 0 &&
+        flo_gguf_open(input->new, (size_t)input->new_bytes, &fresh, NULL) ==
+            0) {
+        planner.old = old;
+        planner.fresh = fresh;
+        rv = plan_models(&planner, err);
+    } else {
+        flo_tensor_match_plan(planner.match, plan, 0, input->new_bytes, 0);
+    }
+    flo_gguf_close(old);
+    flo_gguf_close(fresh);
+    flo_tensor_match_close(planner.match);
+    if (rv == 0 && plan->failed) {
+        rv = flo_fail(err, FLO_E_MEMORY, "no memory to compare files");
+    }
+    return rv;
+}

@@ -1,0 +1,496 @@
+/* Typed deltas to files: the parts one after the other, each checked by its
+ * hash before it goes out.  After a power cut the parts that are whole already
+ * are checked and kept.  See format.h. */
+#include "updater/delta/tensor/format.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <zstd.h>
+
+struct apply {
+    const struct flo_delta_job *job;
+    struct delta_sink *sink;
+    struct tensor_head head;
+    uint8_t *index; /* [head.index_bytes] */
+    struct tensor_needs needs;
+    uint8_t *old;     /* at least a piece; so is the next */
+    uint8_t *fresh;   /* [needs.new_bytes] */
+    uint8_t *payload; /* [needs.payload_bytes] */
+    struct tensor_model *model;
+    struct range_coder coder;
+    bool is_in_group;
+    ZSTD_DCtx *zstd;
+};
+
+/* ---- head and index ---- */
+
+static int check_files(const struct apply *apply, struct flo_err *err)
+{
+    const struct flo_delta_job *job = apply->job;
+    const struct tensor_head *head = &apply->head;
+    struct flo_digest found;
+    uint64_t base_bytes = 0;
+
+    if (head->new_bytes != job->new_bytes ||
+        head->memory_bytes > job->memory_bytes_max ||
+        TENSOR_MEMORY_BYTES > job->memory_bytes_max) {
+        return flo_fail(err, FLO_E_PATCH_LIMIT,
+                        "the patch makes %" PRIu64 " bytes in %u of memory; "
+                        "expected are %" PRIu64 " in at most %" PRIu64,
+                        head->new_bytes,
+                        head->memory_bytes > TENSOR_MEMORY_BYTES
+                            ? head->memory_bytes
+                            : TENSOR_MEMORY_BYTES,
+                        job->new_bytes, job->memory_bytes_max);
+    }
+    if (job->new_digest != NULL &&
+        !flo_digest_equal(job->new_digest, &head->new_digest)) {
+        return flo_fail(err, FLO_E_TARGET_HASH,
+                        "the patch makes another file than expected");
+    }
+    int rv = flo_delta_file_bytes(job->base_fd, "base", &base_bytes, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (job->base_digest != NULL) { /* that the base has it was seen before */
+        found = *job->base_digest;
+    } else {
+        rv = flo_sha256_fd(job->base_fd, &found, NULL, err);
+    }
+    if (rv == 0 && (base_bytes != head->old_bytes ||
+                    !flo_digest_equal(&found, &head->old_digest))) {
+        char expected[FLO_DIGEST_TEXT];
+        char text[FLO_DIGEST_TEXT];
+        flo_digest_text(&head->old_digest, expected);
+        flo_digest_text(&found, text);
+        rv = flo_fail(err, FLO_E_PATCH_BASE,
+                      "the patch is for %s, the base is %s", expected, text);
+    }
+    return rv;
+}
+
+static int unpack_index(struct apply *apply, struct flo_err *err)
+{
+    const struct tensor_head *head = &apply->head;
+    struct flo_digest found;
+    FLO_CLEANUP(flo_free_cleanup)
+    uint8_t *packed = malloc((size_t)head->packed_bytes + 1);
+
+    apply->index = malloc((size_t)head->index_bytes + 1);
+    if (packed == NULL || apply->index == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for the patch's index");
+    }
+    int rv = flo_fd_pread_all(apply->job->patch_fd, packed, head->packed_bytes,
+                              TENSOR_HEAD_BYTES, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "patch");
+    }
+    flo_sha256(packed, head->packed_bytes, &found);
+    if (!flo_digest_equal(&found, &head->index_digest)) {
+        return flo_fail(err, FLO_E_PATCH_STREAM,
+                        "the index of the patch is damaged");
+    }
+    if (head->packed_bytes == head->index_bytes) {
+        memcpy(apply->index, packed, head->index_bytes);
+        return 0;
+    }
+    size_t got =
+        ZSTD_decompressDCtx(apply->zstd, apply->index, head->index_bytes,
+                            packed, head->packed_bytes);
+    if (ZSTD_isError(got) || got != head->index_bytes) {
+        return flo_fail(err, FLO_E_PATCH_STREAM,
+                        "the index of the patch does not unpack to %u bytes",
+                        head->index_bytes);
+    }
+    return 0;
+}
+
+static int read_plan(struct apply *apply, uint64_t patch_bytes,
+                     struct flo_err *err)
+{
+    uint8_t data[TENSOR_HEAD_BYTES];
+    size_t bytes =
+        patch_bytes < sizeof data ? (size_t)patch_bytes : sizeof data;
+    int rv = flo_fd_pread_all(apply->job->patch_fd, data, bytes, 0, err);
+
+    if (rv == 0) {
+        rv = flo_tensor_head_read(data, bytes, patch_bytes, &apply->head, err);
+    }
+    if (rv == 0) {
+        rv = check_files(apply, err);
+    }
+    if (rv == 0) {
+        rv = unpack_index(apply, err);
+    }
+    return rv < 0 ? rv
+                  : flo_tensor_index_check(&apply->head, apply->index,
+                                           patch_bytes, &apply->needs, err);
+}
+
+static void begin_walk(const struct apply *apply, struct tensor_index *index)
+{
+    flo_tensor_index_begin(index, &apply->head, apply->index);
+    index->hash_at = apply->needs.hash_at;
+}
+
+/* ---- parts ---- */
+
+static bool is_hash(const uint8_t *data, size_t bytes, const uint8_t *hash)
+{
+    struct flo_digest found;
+
+    flo_sha256(data, bytes, &found);
+    return memcmp(&found, hash, TENSOR_HASH_BYTES) == 0;
+}
+
+static int fail_part(const struct tensor_entry *entry, const char *what,
+                     struct flo_err *err)
+{
+    return flo_fail(err, FLO_E_PATCH_STREAM,
+                    "%" PRIu64 " bytes from byte %" PRIu64
+                    " of the new file on: %s",
+                    entry->new_bytes, entry->new_at, what);
+}
+
+static int read_payload(struct apply *apply, const struct tensor_entry *entry,
+                        struct flo_err *err)
+{
+    int rv = flo_fd_pread_all(apply->job->patch_fd, apply->payload,
+                              entry->payload_bytes, entry->payload_at, err);
+
+    if (rv < 0) {
+        return flo_wrap(err, rv, "patch");
+    }
+    if (entry->payload_hash != NULL &&
+        !is_hash(apply->payload, entry->payload_bytes, entry->payload_hash)) {
+        return fail_part(entry, "the payload is damaged", err);
+    }
+    return 0;
+}
+
+static int read_old(struct apply *apply, const struct tensor_entry *entry,
+                    struct flo_err *err)
+{
+    int rv = flo_fd_pread_all(apply->job->base_fd, apply->old,
+                              (size_t)entry->old_bytes, entry->old_at, err);
+
+    return rv < 0 ? flo_wrap(err, rv, "base") : 0;
+}
+
+/* A group's payload must have been read to its end. */
+static int end_group(struct apply *apply, const struct tensor_entry *next,
+                     struct flo_err *err)
+{
+    bool is_spent = !apply->is_in_group || range_is_spent(&apply->coder);
+
+    apply->is_in_group = false;
+    return is_spent ? 0
+                    : fail_part(next,
+                                "the payload before it has other bytes "
+                                "than its parts take",
+                                err);
+}
+
+static int make_typed(struct apply *apply, const struct tensor_entry *entry,
+                      struct flo_err *err)
+{
+    int rv = 0;
+
+    if (entry->op == TENSOR_TYPED) {
+        rv = end_group(apply, entry, err);
+        if (rv == 0) {
+            rv = read_payload(apply, entry, err);
+        }
+        flo_tensor_model_reset(apply->model);
+        range_decode_begin(&apply->coder, apply->payload, entry->payload_bytes);
+        apply->is_in_group = true;
+    }
+    if (rv == 0) {
+        rv = read_old(apply, entry, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    const struct tensor_part part = {
+        .old_type = flo_block_type(entry->old_id),
+        .new_type = flo_block_type(entry->new_id),
+        .old = apply->old,
+        .values = entry->values,
+        .columns = entry->columns,
+    };
+    return flo_tensor_decode(apply->model, &apply->coder, &part, apply->fresh)
+               ? 0
+               : fail_part(entry, "the payload ends too early", err);
+}
+
+static int make_packed(struct apply *apply, const struct tensor_entry *entry,
+                       struct flo_err *err)
+{
+    int rv = end_group(apply, entry, err);
+
+    if (rv == 0) {
+        rv = read_payload(apply, entry, err);
+    }
+    if (rv == 0) {
+        rv = read_old(apply, entry, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    /* One frame that says its size: nothing is decoded past it. */
+    if (ZSTD_getFrameContentSize(apply->payload, entry->payload_bytes) !=
+        entry->new_bytes) {
+        return fail_part(entry, "its zstd frame has another size", err);
+    }
+    size_t got =
+        ZSTD_DCtx_refPrefix(apply->zstd, apply->old, (size_t)entry->old_bytes);
+    if (!ZSTD_isError(got)) {
+        got = ZSTD_decompressDCtx(apply->zstd, apply->fresh,
+                                  (size_t)entry->new_bytes, apply->payload,
+                                  entry->payload_bytes);
+    }
+    return !ZSTD_isError(got) && got == entry->new_bytes
+               ? 0
+               : fail_part(entry, "its zstd frame is damaged", err);
+}
+
+/* Bytes that need no decoding, a piece of them in apply->fresh. */
+static int make_piece(struct apply *apply, const struct tensor_entry *entry,
+                      uint64_t at, size_t bytes, struct flo_err *err)
+{
+    if (entry->op == TENSOR_ZERO) {
+        memset(apply->fresh, 0, bytes);
+        return 0;
+    }
+    int rv = flo_fd_pread_all(apply->job->base_fd, apply->fresh, bytes,
+                              entry->old_at + at, err);
+    return rv < 0 ? flo_wrap(err, rv, "base") : 0;
+}
+
+static size_t piece_bytes(uint64_t left)
+{
+    return left < DELTA_PIECE_BYTES ? (size_t)left : DELTA_PIECE_BYTES;
+}
+
+static int copy_part(struct apply *apply, const struct tensor_entry *entry,
+                     struct flo_err *err)
+{
+    int rv = 0;
+
+    for (uint64_t at = 0; rv == 0 && at < entry->new_bytes;) {
+        size_t bytes = piece_bytes(entry->new_bytes - at);
+        rv = make_piece(apply, entry, at, bytes, err);
+        if (rv == 0) {
+            rv = flo_delta_sink_write(apply->sink, apply->fresh, bytes, err);
+        }
+        at += bytes;
+    }
+    return rv;
+}
+
+static int make_plain(struct apply *apply, const struct tensor_entry *entry,
+                      struct flo_err *err)
+{
+    int rv = end_group(apply, entry, err);
+
+    if (rv == 0) {
+        rv = flo_fd_pread_all(apply->job->patch_fd, apply->fresh,
+                              entry->payload_bytes, entry->payload_at, err);
+    }
+    return rv;
+}
+
+static int make_part(struct apply *apply, const struct tensor_entry *entry,
+                     struct flo_err *err)
+{
+    int rv;
+
+    switch (entry->op) {
+    case TENSOR_PLAIN:
+        rv = make_plain(apply, entry, err);
+        break;
+    case TENSOR_PACKED:
+        rv = make_packed(apply, entry, err);
+        break;
+    case TENSOR_TYPED:
+    case TENSOR_MORE:
+        rv = make_typed(apply, entry, err);
+        break;
+    default:
+        return copy_part(apply, entry, err);
+    }
+    if (rv == 0 &&
+        !is_hash(apply->fresh, (size_t)entry->new_bytes, entry->new_hash)) {
+        rv = fail_part(entry, "the result has another hash", err);
+    }
+    return rv < 0 ? rv
+                  : flo_delta_sink_write(apply->sink, apply->fresh,
+                                         (size_t)entry->new_bytes, err);
+}
+
+/* ---- what is there already ---- */
+
+static int is_piece_there(struct apply *apply, const struct tensor_entry *entry,
+                          uint64_t at, size_t bytes, bool *is_there,
+                          struct flo_err *err)
+{
+    int rv = flo_fd_pread_all(apply->job->done_fd, apply->old, bytes,
+                              entry->new_at + at, err);
+
+    if (rv == 0) {
+        rv = make_piece(apply, entry, at, bytes, err);
+    }
+    *is_there = rv == 0 && memcmp(apply->old, apply->fresh, bytes) == 0;
+    return rv;
+}
+
+static int is_part_there(struct apply *apply, const struct tensor_entry *entry,
+                         bool *is_there, struct flo_err *err)
+{
+    int rv = 0;
+
+    *is_there = entry->new_bytes <= apply->job->done_bytes - entry->new_at;
+    if (*is_there && entry->new_hash != NULL) {
+        rv = flo_fd_pread_all(apply->job->done_fd, apply->fresh,
+                              (size_t)entry->new_bytes, entry->new_at, err);
+        *is_there = rv == 0 && is_hash(apply->fresh, (size_t)entry->new_bytes,
+                                       entry->new_hash);
+        return rv;
+    }
+    for (uint64_t at = 0; rv == 0 && *is_there && at < entry->new_bytes;) {
+        size_t bytes = piece_bytes(entry->new_bytes - at);
+        rv = is_piece_there(apply, entry, at, bytes, is_there, err);
+        at += bytes;
+    }
+    return rv;
+}
+
+/* Walk over the parts that stand in done_fd already.  `index` is then in front
+ * of the first part to make, which begins a group or is in none. */
+static int skip_done(struct apply *apply, struct tensor_index *index,
+                     struct flo_err *err)
+{
+    struct tensor_index at = *index;
+    struct tensor_entry entry;
+    bool is_end = false;
+    bool is_there = true;
+
+    while (is_there) {
+        struct tensor_index before = at;
+        int rv = flo_tensor_index_next(&at, &entry, &is_end, err);
+        if (rv < 0) {
+            return rv;
+        }
+        /* In front of a part that goes on, its group's begin is needed. */
+        if (is_end || (entry.op != TENSOR_MORE && entry.op != TENSOR_COPY &&
+                       entry.op != TENSOR_ZERO)) {
+            *index = before;
+        }
+        if (is_end || entry.new_at >= apply->job->done_bytes) {
+            return 0;
+        }
+        rv = is_part_there(apply, &entry, &is_there, err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    return 0;
+}
+
+/* Hash what is kept and tell the receiver where to go on. */
+static int keep_done(struct apply *apply, struct tensor_index *index,
+                     struct flo_err *err)
+{
+    const struct flo_delta_job *job = apply->job;
+    int rv = skip_done(apply, index, err);
+
+    for (uint64_t at = 0; rv == 0 && at < index->new_end;) {
+        size_t bytes = piece_bytes(index->new_end - at);
+        rv = flo_fd_pread_all(job->done_fd, apply->fresh, bytes, at, err);
+        if (rv == 0) {
+            flo_sha256_update(&apply->sink->sha, apply->fresh, bytes);
+            apply->sink->done += bytes;
+        }
+        at += bytes;
+    }
+    if (rv == 0 && job->on_resume != NULL) {
+        rv = job->on_resume(job->context, index->new_end, err);
+    }
+    return rv;
+}
+
+/* ---- all parts ---- */
+
+static int make_all(struct apply *apply, struct flo_err *err)
+{
+    struct tensor_index index;
+    struct tensor_entry entry = {0};
+    bool is_end = false;
+    int rv = 0;
+
+    begin_walk(apply, &index);
+    if (apply->job->done_bytes > 0) {
+        rv = keep_done(apply, &index, err);
+    }
+    while (rv == 0) {
+        rv = flo_tensor_index_next(&index, &entry, &is_end, err);
+        if (rv < 0 || is_end) {
+            break;
+        }
+        rv = make_part(apply, &entry, err);
+    }
+    return rv < 0 ? rv : end_group(apply, &entry, err);
+}
+
+/* Room for the largest part, and for a piece of what is copied. */
+static int make_room(struct apply *apply, struct flo_err *err)
+{
+    const struct tensor_needs *needs = &apply->needs;
+    size_t least = DELTA_PIECE_BYTES;
+
+    apply->old = malloc(needs->old_bytes > least ? needs->old_bytes : least);
+    apply->fresh = malloc(needs->new_bytes > least ? needs->new_bytes : least);
+    apply->payload = malloc(needs->payload_bytes + 1);
+    apply->model = flo_tensor_model_new();
+    return apply->old != NULL && apply->fresh != NULL &&
+                   apply->payload != NULL && apply->model != NULL
+               ? 0
+               : flo_fail(err, FLO_E_MEMORY,
+                          "no memory to apply a typed delta");
+}
+
+static void deinit(struct apply *apply)
+{
+    free(apply->index);
+    free(apply->old);
+    free(apply->fresh);
+    free(apply->payload);
+    flo_tensor_model_free(apply->model);
+    ZSTD_freeDCtx(apply->zstd);
+}
+
+int flo_delta_tensor1_apply(const struct flo_delta_job *job,
+                            uint64_t patch_bytes, struct delta_sink *sink,
+                            struct flo_err *err)
+{
+    struct apply apply = {.job = job, .sink = sink};
+    int rv = 0;
+
+    apply.zstd = ZSTD_createDCtx();
+    if (apply.zstd == NULL) {
+        rv = flo_fail(err, FLO_E_MEMORY, "no memory to apply a typed delta");
+    }
+    if (rv == 0) {
+        rv = read_plan(&apply, patch_bytes, err);
+    }
+    if (rv == 0) {
+        rv = make_room(&apply, err);
+    }
+    if (rv == 0) {
+        rv = make_all(&apply, err);
+    }
+    deinit(&apply);
+    return rv;
+}

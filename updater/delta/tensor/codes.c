@@ -1,0 +1,418 @@
+/* Parts of codes, block by block.
+ *
+ * A block's numbers are coded in this order: the same as the old block or not;
+ * halves; scales and mins of the parts; codes, 16 or 32 at a time. */
+#include "updater/delta/tensor/forecast.h"
+
+#include <string.h>
+
+/* ---- the halves of a block ---- */
+
+RANGE_INLINE uint16_t code_half(struct tensor_model *model,
+                                struct range_coder *coder, bool decodes,
+                                const struct tensor_part *part, unsigned kind,
+                                uint32_t column, uint16_t guess, unsigned other,
+                                unsigned sign_context, uint16_t half,
+                                int *difference)
+{
+    bool is_same = part->old_type == part->new_type;
+    struct activity *moved = &model->moved[MOVED_D + kind];
+    struct number_slots *slots = &model->slots.numbers[kind * 4 + !is_same];
+    uint32_t from = order_of(guess, 16);
+    int64_t wanted = (int16_t)(uint16_t)(order_of(half, 16) - from);
+    /* 16 units are one step of a half. */
+    int level =
+        (activity_base(moved) + lg4(moved->column[column]) - 16) / 2 + 12;
+
+    wanted = code_number(coder, decodes, slots, level, other, sign_context, 16,
+                         wanted);
+    uint32_t size = (uint32_t)(wanted < 0 ? -wanted : wanted);
+    size = size < 4096 ? size : 4096;
+    activity_learn(moved, column, size * 16, activity_shift(moved));
+    model->last_bits[kind] = bits_of(size);
+    *difference = (int)wanted;
+    return (uint16_t)unordered((uint32_t)((int64_t)from + wanted) & 0xffff, 16);
+}
+
+static unsigned sign_of(int v)
+{
+    return v == 0 ? 0 : v > 0 ? 1 : 2;
+}
+
+/* Contexts of a half: the size of the other half's difference, or without one
+ * that of the last block. */
+static unsigned other_of(unsigned bits, unsigned last)
+{
+    return (bits < 8 ? bits : 7) * 8 + (last < 8 ? last : 7);
+}
+
+RANGE_INLINE void code_halves(struct tensor_model *model,
+                              struct range_coder *coder, bool decodes,
+                              const struct tensor_part *part,
+                              const struct forecast *forecast, uint32_t column,
+                              struct block *block)
+{
+    const struct block_type *type = part->new_type;
+    uint16_t d = forecast->d;
+    int first = 0;
+    int second = 0;
+    unsigned last_d = model->last_bits[0];
+    unsigned last_m = model->last_bits[1];
+
+    if (type->offset == OFFSET_M) {
+        block->m =
+            code_half(model, coder, decodes, part, 1, column, forecast->m,
+                      other_of(0, last_m), 0, block->m, &first);
+        if (first != 0) { /* the largest value stays where it is */
+            int64_t moved =
+                flo_fixed_of_f16(block->m) - flo_fixed_of_f16(forecast->m);
+            d = flo_tensor_f16(flo_fixed_of_f16(d) - moved / type->divisor);
+        }
+    }
+    block->d = code_half(
+        model, coder, decodes, part, 0, column, d,
+        other_of(model->last_bits[1] * (type->offset == OFFSET_M), last_d),
+        3 + sign_of(first), block->d, &second);
+    if (type->offset == OFFSET_DMIN) {
+        block->m = code_half(
+            model, coder, decodes, part, 1, column, forecast->m,
+            other_of(bits_of((uint32_t)(second < 0 ? -second : second)),
+                     last_m),
+            sign_of(second), block->m, &first);
+    }
+}
+
+/* ---- scales and mins of the parts ---- */
+
+RANGE_INLINE uint8_t code_part_number(struct tensor_model *model,
+                                      struct range_coder *coder, bool decodes,
+                                      struct code_slots *slots,
+                                      enum activities kind, uint32_t column,
+                                      unsigned other, int position, int most,
+                                      uint8_t number, int *difference)
+{
+    struct activity *moved = &model->moved[kind];
+    struct guess guess = guess_of(position, most);
+    int level = (activity_base(moved) + lg4(moved->column[column])) / 2;
+
+    int got = code_small(coder, decodes, slots, level, other, guess, most,
+                         false, number);
+    *difference = got - guess.code;
+    uint32_t size = (uint32_t)(*difference < 0 ? -*difference : *difference);
+    activity_learn(moved, column, size * 4096, activity_shift(moved));
+    return (uint8_t)got;
+}
+
+RANGE_INLINE void code_parts(struct tensor_model *model,
+                             struct range_coder *coder, bool decodes,
+                             const struct tensor_part *part,
+                             const struct forecast *forecast, uint32_t column,
+                             struct block *block)
+{
+    const struct block_type *type = part->new_type;
+    size_t parts = type->values / type->part_values;
+    struct inverse d = inverse_of(flo_fixed_of_f16(block->d), 0);
+    struct inverse m = inverse_of(flo_fixed_of_f16(block->m), 0);
+    int most = (1 << type->scale_bits) - 1;
+    unsigned set = !forecast->is_same_type;
+    int last = 0;
+
+    for (size_t k = 0; k < parts; k++) {
+        int moved_scale = 0;
+        int moved_min = 0;
+        uint32_t at = (uint32_t)((column * parts + k) %
+                                 model->moved[MOVED_SCALES].columns);
+        int position = d.is_flat ? forecast->old.scales[k] * 1024
+                                 : position_of(&d, forecast->steps[k]) +
+                                       type->scale_zero * 1024;
+        block->scales[k] = code_part_number(
+            model, coder, decodes, &model->slots.scales[set], MOVED_SCALES, at,
+            sign_of(last) * 3 + (unsigned)clamp(last < 0 ? -last : last, 0, 2),
+            position, most, block->scales[k], &moved_scale);
+        if (type->offset == OFFSET_DMIN) {
+            position = m.is_flat ? forecast->old.mins[k] * 1024
+                                 : position_of(&m, -forecast->offsets[k]);
+            block->mins[k] = code_part_number(
+                model, coder, decodes, &model->slots.mins[set], MOVED_MINS, at,
+                sign_of(moved_scale) * 3 +
+                    (unsigned)clamp(
+                        moved_scale < 0 ? -moved_scale : moved_scale, 0, 2),
+                position, most, block->mins[k], &moved_min);
+        }
+        last = moved_scale;
+    }
+}
+
+/* ---- codes ---- */
+
+/* Codes first..first+count of a block on one grid. */
+struct run {
+    size_t first;
+    size_t count;
+    uint32_t column;
+    int64_t step;
+    struct inverse inverse;
+};
+
+static inline void guess_run(const struct block_type *type,
+                             const struct forecast *forecast,
+                             const struct run *run, struct guess *guesses)
+{
+    int most = (1 << type->code_bits) - 1;
+
+    for (size_t i = 0; i < run->count; i++) {
+        int position;
+        if (run->inverse.is_flat) {
+            guesses[i] = guess_of((forecast->is_same_type
+                                       ? forecast->old.codes[run->first + i]
+                                       : type->zero) *
+                                      1024,
+                                  most);
+            continue;
+        }
+        position = position_of(&run->inverse, forecast->values[run->first + i]);
+        guesses[i] = type->is_grid
+                         ? guess_of_steps(position)
+                         : guess_of(position + type->zero * 1024, most);
+    }
+}
+
+/* A run of which at least one code is not as guessed. */
+RANGE_INLINE void code_moved(struct tensor_model *model,
+                             struct range_coder *coder, bool decodes,
+                             struct code_slots *slots, const struct run *run,
+                             const struct guess *guesses, int most, int base,
+                             uint8_t *codes)
+{
+    struct activity *moved = &model->moved[MOVED_CODES];
+    int shift = activity_shift(moved);
+    unsigned recent = 0; /* were the last two as guessed? */
+    unsigned others = 0; /* how many were not */
+    /* A difference weighs as its step does next to the mean. */
+    int64_t weight = size_of(run->step) * 4096 /
+                     (model->step_mean > 0 ? model->step_mean : 1);
+
+    weight = weight < 64 ? 64 : weight > 65536 ? 65536 : weight;
+    for (size_t i = 0; i < run->count; i++) {
+        uint32_t column = run->column + (uint32_t)i;
+        int level = (base + lg4(moved->column[column])) / 2;
+        int got =
+            code_small(coder, decodes, slots, level,
+                       recent | (others < 3 ? others : 3) << 2, guesses[i],
+                       most, i + 1 == run->count && others == 0, codes[i]);
+        int moves = got - guesses[i].code;
+        uint32_t size = (uint32_t)(moves < 0 ? -moves : moves);
+        codes[i] = (uint8_t)got;
+        others += size != 0;
+        recent = (recent << 1 | (size != 0)) & 3;
+        size = size < 16 ? size : 16;
+        activity_learn(moved, column, (uint32_t)(size * weight), shift);
+    }
+}
+
+RANGE_INLINE void
+code_run(struct tensor_model *model, struct range_coder *coder, bool decodes,
+         const struct block_type *type, struct code_slots *slots,
+         const struct forecast *forecast, const struct run *run,
+         unsigned *history, struct block *block)
+{
+    struct activity *moved = &model->moved[MOVED_CODES];
+    struct guess guesses[GROUP_VALUES];
+    uint8_t *codes = block->codes + run->first;
+    int most = (1 << type->code_bits) - 1;
+    int64_t step = size_of(run->step);
+    int bias = lg4_wide((uint64_t)step) - lg4_wide((uint64_t)model->step_mean);
+    int row = lg4(activity_row(moved));
+    int base = row - lg4(moved->column_mean) - bias;
+    int shift = activity_shift(moved);
+    bool is_same = true;
+
+    guess_run(type, forecast, run, guesses);
+    for (size_t i = 0; !decodes && i < run->count; i++) {
+        is_same = is_same && codes[i] == guesses[i].code;
+    }
+    int group_level = clamp((row - bias) / 2, 0, LEVELS - 1);
+    is_same =
+        range_slot(coder, decodes,
+                   &slots->same_group[group_level][*history & 7], is_same) != 0;
+    *history = *history << 1 | !is_same;
+    if (is_same) {
+        for (size_t i = 0; i < run->count; i++) {
+            codes[i] = (uint8_t)guesses[i].code;
+        }
+        activity_rest(moved, run->column, run->count, shift);
+    } else {
+        code_moved(model, coder, decodes, slots, run, guesses, most, base,
+                   codes);
+    }
+    model->step_mean += (step - model->step_mean) / 64;
+}
+
+/* ---- parts of codes ---- */
+
+/* Sets of slots by bits of a code and by the way of guessing. */
+static struct code_slots *code_class(struct tensor_model *model,
+                                     const struct tensor_part *part)
+{
+    const struct block_type *type = part->new_type;
+    size_t class = type->code_bits + (type->is_grid ? 1u : 0u) * 7u;
+
+    return &model->slots.codes[class * 2 + (part->old_type != type)];
+}
+
+RANGE_INLINE void code_codes(struct tensor_model *model,
+                             struct range_coder *coder, bool decodes,
+                             const struct tensor_part *part,
+                             const struct forecast *forecast, uint64_t first,
+                             struct block *block, unsigned *history)
+{
+    const struct block_type *type = part->new_type;
+    bool is_exact = !forecast->is_same_type && type->scale_bits == 0 &&
+                    block->d == forecast->d &&
+                    (type->offset == OFFSET_NONE || block->m == forecast->m);
+    uint32_t columns = model->moved[MOVED_CODES].columns;
+
+    for (size_t i = 0; i < type->values; i += type->part_values) {
+        size_t k = i / type->part_values;
+        struct run run = {
+            .first = i,
+            .count = type->part_values,
+            .column = (uint32_t)((first + i) % part->columns % columns)};
+        int64_t offset = forecast->offsets[k];
+        run.step = forecast->steps[k];
+        if (!is_exact) { /* the quantizer itself had more digits */
+            flo_block_grid(type, block, k, &run.step, &offset);
+        }
+        run.inverse = inverse_of(run.step, offset);
+        code_run(model, coder, decodes, type, code_class(model, part), forecast,
+                 &run, history, block);
+    }
+}
+
+void flo_tensor_rows_begin(struct tensor_model *model,
+                           const struct tensor_part *part)
+{
+    const struct block_type *type = part->new_type;
+    uint32_t columns =
+        part->columns < TENSOR_COLUMNS_MAX ? part->columns : TENSOR_COLUMNS_MAX;
+    uint32_t blocks = columns / (uint32_t)type->values;
+    uint32_t parts = columns / (uint32_t)type->part_values;
+    bool is_float = type->is_float != BLOCK_CODES;
+
+    activity_begin(&model->moved[MOVED_CODES], model->column_store, columns,
+                   is_float ? 1 << 20 : 400, 128);
+    if (is_float) {
+        return;
+    }
+    blocks = blocks < 1 ? 1 : blocks;
+    parts = parts < 1 ? 1 : parts;
+    for (unsigned i = 0; i < 2; i++) {
+        activity_begin(&model->moved[MOVED_D + i], model->block_store[i],
+                       blocks, 64, 4);
+        activity_begin(&model->moved[MOVED_SCALES + i], model->part_store[i],
+                       parts, 1024, 8);
+    }
+}
+
+static void end_row(struct tensor_model *model, bool is_float)
+{
+    unsigned count = is_float ? 1 : ACTIVITIES;
+
+    for (unsigned i = 0; i < count; i++) {
+        activity_row_end(&model->moved[i]);
+    }
+}
+
+/* The same block as before says so in one bit. */
+RANGE_INLINE bool code_same(struct tensor_model *model,
+                            struct range_coder *coder, bool decodes,
+                            const struct tensor_part *part, const uint8_t *old,
+                            uint8_t *fresh)
+{
+    size_t bytes = part->new_type->bytes;
+    bool is_same = !decodes && memcmp(old, fresh, bytes) == 0;
+    slot_t *slot = &model->slots.same_block[model->same_history & 15];
+
+    is_same = range_slot(coder, decodes, slot, is_same) != 0;
+    model->same_history = model->same_history << 1 | is_same;
+    if (is_same && decodes) {
+        memcpy(fresh, old, bytes);
+    }
+    return is_same;
+}
+
+RANGE_INLINE void code_block(struct tensor_model *model,
+                             struct range_coder *coder, bool decodes,
+                             const struct tensor_part *part, uint64_t first,
+                             struct forecast *forecast, uint8_t *fresh,
+                             unsigned *history)
+{
+    const struct block_type *type = part->new_type;
+    struct block block = {0};
+    uint64_t index = first / type->values;
+
+    if (part->old_type == type) {
+        const uint8_t *old = part->old + index * type->bytes;
+        if (code_same(model, coder, decodes, part, old, fresh)) {
+            return;
+        }
+        flo_block_unpack(type, old, &forecast->old);
+    }
+    flo_tensor_forecast(model, part, first, forecast);
+    if (!decodes) {
+        flo_block_unpack(type, fresh, &block);
+    }
+    uint32_t columns = model->moved[MOVED_D].columns;
+    uint32_t column =
+        (uint32_t)(first % part->columns / type->values % columns);
+    code_halves(model, coder, decodes, part, forecast, column, &block);
+    if (type->scale_bits != 0) {
+        code_parts(model, coder, decodes, part, forecast, column, &block);
+    }
+    if (model->step_mean == 0) {
+        model->step_mean = size_of(forecast->steps[0]);
+    }
+    code_codes(model, coder, decodes, part, forecast, first, &block, history);
+    if (decodes) {
+        flo_block_pack(type, &block, fresh);
+    }
+}
+
+RANGE_INLINE bool code_coded(struct tensor_model *model,
+                             struct range_coder *coder, bool decodes,
+                             const struct tensor_part *part, uint8_t *fresh)
+{
+    const struct block_type *type = part->new_type;
+    struct forecast forecast = {0};
+    unsigned history = 0;
+    uint64_t row_end = part->columns;
+
+    flo_tensor_rows_begin(model, part);
+    for (uint64_t first = 0; first < part->values; first += type->values) {
+        if (first >= row_end) {
+            end_row(model, false);
+            row_end += part->columns;
+        }
+        code_block(model, coder, decodes, part, first, &forecast, fresh,
+                   &history);
+        fresh += type->bytes;
+        if (decodes && range_is_exhausted(coder)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool flo_tensor_codes_encode(struct tensor_model *model,
+                             struct range_coder *coder,
+                             const struct tensor_part *part, uint8_t *fresh)
+{
+    return code_coded(model, coder, false, part, fresh);
+}
+
+bool flo_tensor_codes_decode(struct tensor_model *model,
+                             struct range_coder *coder,
+                             const struct tensor_part *part, uint8_t *fresh)
+{
+    return code_coded(model, coder, true, part, fresh);
+}

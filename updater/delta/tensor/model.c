@@ -1,0 +1,72 @@
+/* See model.h: which parts can be predicted, and the way into either kind. */
+#include "updater/delta/tensor/contexts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool flo_tensor_part_is_sound(const struct block_type *old_type,
+                              const struct block_type *new_type,
+                              uint64_t values, uint32_t columns)
+{
+    if (old_type == NULL || new_type == NULL || values == 0 || columns == 0 ||
+        values % old_type->values != 0 || values % new_type->values != 0) {
+        return false;
+    }
+    /* Runs of codes do not cross rows. */
+    return new_type->is_float != BLOCK_CODES || columns % new_type->values == 0;
+}
+
+uint64_t flo_tensor_bytes(const struct block_type *type, uint64_t values)
+{
+    return values / type->values * type->bytes;
+}
+
+struct tensor_model *flo_tensor_model_new(void)
+{
+    return malloc(sizeof(struct tensor_model));
+}
+
+void flo_tensor_model_free(struct tensor_model *model)
+{
+    free(model);
+}
+
+size_t flo_tensor_model_bytes(void)
+{
+    return sizeof(struct tensor_model);
+}
+
+void flo_tensor_model_reset(struct tensor_model *model)
+{
+    slot_t *slots = (slot_t *)(void *)&model->slots;
+
+    for (size_t i = 0; i < sizeof model->slots / sizeof *slots; i++) {
+        slots[i] = SLOT_FRESH;
+    }
+    model->step_mean = 0;
+    model->same_history = 0;
+    model->last_bits[0] = 0;
+    model->last_bits[1] = 0;
+}
+
+void flo_tensor_encode(struct tensor_model *model, struct range_coder *coder,
+                       const struct tensor_part *part, const uint8_t *fresh)
+{
+    /* The encoder only reads. */
+    uint8_t *bytes;
+
+    memcpy(&bytes, &fresh, sizeof bytes);
+    if (part->new_type->is_float == BLOCK_CODES) {
+        (void)flo_tensor_codes_encode(model, coder, part, bytes);
+    } else {
+        (void)flo_tensor_floats_encode(model, coder, part, bytes);
+    }
+}
+
+bool flo_tensor_decode(struct tensor_model *model, struct range_coder *coder,
+                       const struct tensor_part *part, uint8_t *fresh)
+{
+    return part->new_type->is_float == BLOCK_CODES
+               ? flo_tensor_codes_decode(model, coder, part, fresh)
+               : flo_tensor_floats_decode(model, coder, part, fresh);
+}
