@@ -35,7 +35,7 @@ static size_t host_bytes(const char *text)
     return bytes < 2 || text[1 + bytes] != ']' ? 0 : bytes + 2;
 }
 
-/* What follows ":"; NULL: no port from 1 to 65535. */
+/* The part after ":"; NULL: no port from 1 to 65535. */
 static const char *skip_port(const char *text)
 {
     size_t digits = strspn(text, "0123456789");

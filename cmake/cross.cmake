@@ -1,4 +1,4 @@
-# What the cross builds share: Debian's cross compiler, and headers, libraries
+# Common to the cross builds: Debian's cross compiler, and headers, libraries
 # and pkg-config files of a root of that architecture.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_C_COMPILER ${FLOTILLA_TRIPLET}-gcc)

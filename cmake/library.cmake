@@ -1,9 +1,9 @@
-# What is shipped, without the tests: `make build`.
+# Shipped targets, without the tests: `make build`.
 add_custom_target(programs)
 
-# What decides keeps its assertions in what is shipped: a bound that is passed
-# there is our own bug, and an agent that starts again is better than one that
-# goes on with a wrong state.
+# Cores keep their assertions in shipped builds. A bound that is passed there is
+# our own bug: an agent that starts again is better than one that goes on with a
+# wrong state.
 function(keep_assertions)
     foreach(source ${ARGN})
         file(RELATIVE_PATH path ${CMAKE_SOURCE_DIR} ${source})

@@ -67,7 +67,8 @@ done
     echo "  fix: apt-get install dpkg-dev debhelper lintian debootstrap" >&2
     exit 3
 }
-# Of two Debians' packages of one version the newer Debian's is the newer.
+# When two Debians have packages of one version, the newer Debian's is the
+# newer.
 release=$(. /etc/os-release && echo "$VERSION_ID")
 source=$out/source
 for arch in ${*:-amd64 arm64 armhf}; do

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What a machine can hold of CONTRIBUTING.md, in under ten seconds.
+# The rules of CONTRIBUTING.md that a machine can check, in under ten seconds.
 #
 # usage: tools/check.sh [format|layers|headers|symbols|circles|docs|inputs|promises|
 #                        stops|text ...]

@@ -179,7 +179,7 @@ def api():
 
 
 def bounds(row):
-    """What a member of a gate may be, and what it is when left out."""
+    """The values that a member of a gate may have, and its default."""
     if row[3] == "METRIC":
         return "a metric", "must be given"
     if row[3] == "ON_FAIL":
@@ -264,7 +264,7 @@ def cli():
 
 
 def programs():
-    """What each program says of itself; kept as it is before a build."""
+    """The help of each program; kept as it is before a build."""
     here = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
     if not os.path.exists(os.path.join(here, "flotilla-engine")):
         return None

@@ -10,7 +10,7 @@ SERVE_LOW = ["base/", "proto/", "engine/wire/",
              "engine/include/flotilla/engine_wire.h", "agent/serve/serve.h",
              "agent/serve/state.h", "agent/serve/timing.h"]
 SERVER = ["base/", "proto/", "updater/include/", "server-stub/core/"]
-# What the rooms above the store know of it.
+# The headers that the rooms above the store include.
 STORE = ["server-stub/store/store.h", "server-stub/store/windows.h",
          "server-stub/store/ids.h"]
 

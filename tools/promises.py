@@ -45,7 +45,7 @@ def find(name):
 
 
 def check_tests(cell):
-    """What is wrong with the tests that a cell names."""
+    """Faults of the tests that a cell names."""
     file, count = None, 0
     for quoted, case in WORD.findall(cell):
         if quoted and re.match(r"make |flotilla", quoted):

@@ -35,7 +35,7 @@ struct flo_serve_model {
     char model[FLO_NAME_MAX + 1];   /* "tiny": the name that clients use */
     char version[FLO_NAME_MAX + 1]; /* "2.1.0" */
     struct flo_digest release;
-    /* Of a runtime that is not our engine; NULL: none.  Then `fd` is a folder,
+    /* For a runtime that is not our engine; NULL: none.  Then `fd` is a folder,
      * and packed weights, prefix and adapters are none. */
     const char *runtime;       /* its configuration as JSON (contracts 4.1) */
     const char *entry;         /* name of a file in the folder; "": none */
@@ -365,7 +365,7 @@ FLO_MUST_USE int flo_serve_probe(
 
 /* ---- numbers ---- */
 
-/* Of one model; `held` are its requests that wait. */
+/* For one model; `held` are its requests that wait. */
 struct flo_serve_status {
     bool is_live;
     enum flo_serve_role live;

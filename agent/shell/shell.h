@@ -102,7 +102,7 @@ struct flo_metered {
     uint64_t begin_ms;
     bool is_said; /* the last one said: metered */
 };
-/* What the sensors say, and what the device gives up for it. */
+/* Values of the sensors, and the device's answer to them. */
 struct flo_watch {
     struct event *tick;
     struct flo_sensed sensed;

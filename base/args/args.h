@@ -41,7 +41,7 @@ enum flo_flag_kind {
     }
 
 /* "--name VALUE", "--name=VALUE", "--switch"; with a letter, or a name of one
- * letter, also "-o VALUE".  Of a flag that is given twice the last counts.  A
+ * letter, also "-o VALUE".  When a flag is given twice, the last one counts.  A
  * table ends with FLO_FLAGS_END. */
 struct flo_flag {
     const char *name;  /* without the dashes */

@@ -88,7 +88,7 @@ void flo_gguf_close(struct flo_gguf *gguf);
 
 /* Header facts. */
 uint64_t flo_gguf_file_bytes(const struct flo_gguf *gguf);
-/* What is mapped of the file goes; it comes again where it is read. */
+/* Mapped pages of the file go; each comes again where it is read. */
 void flo_gguf_drop_pages(const struct flo_gguf *gguf);
 uint64_t flo_gguf_data_offset(const struct flo_gguf *gguf);
 uint32_t flo_gguf_version(const struct flo_gguf *gguf);

@@ -43,7 +43,7 @@ int flo_gguf_text_order(struct flo_gguf_text a, struct flo_gguf_text b)
     return order != 0 ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
 }
 
-/* What is searched for among the sorted indices of a file. */
+/* A search among the sorted indices of a file. */
 struct wanted {
     const struct flo_gguf *gguf;
     const char *name;

@@ -27,8 +27,8 @@ struct flo_config_row {
     enum flo_config_type type;
     double min;
     double max;
-    /* What stands for a missing key, lists with commas; NULL:
-     * nothing (text NULL, number 0, no elements). */
+    /* The value in place of a missing key, lists with commas; NULL: nothing
+     * (text NULL, number 0, no elements). */
     const char *standard;
     bool is_required;    /* a missing key is FLO_E_CFG_KEY */
     const char *choices; /* of a text, with blanks between; NULL: any */

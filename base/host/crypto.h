@@ -93,7 +93,7 @@ bool flo_signature_is_low(const uint8_t *signature);
 
 /* ---- certificates ---- */
 
-/* What a certificate shall say.  Zero-initialise. */
+/* Contents of a certificate to be issued.  Zero-initialise. */
 struct flo_certificate_wish {
     const char *common_name; /* 1..64 of A-Z a-z 0-9 blank . _ : @ - */
     unsigned days;           /* 1..36500, cut at the authority's end */
@@ -106,7 +106,7 @@ struct flo_certificate_wish {
     uint64_t now_ms; /* 0: the wall clock; it is valid from an hour before */
 };
 
-/* What a certificate says. */
+/* Contents of a certificate. */
 struct flo_certificate {
     char common_name[65];
     char serial[65]; /* hex */

@@ -12,7 +12,7 @@
 struct flo_db;
 struct flo_db_statement;
 
-/* What the disk must have seen when a commit returns. */
+/* Writes that must be on the disk when a commit returns. */
 enum flo_db_sync {
     FLO_DB_SYNC_NORMAL, /* the last commits may be lost by a power cut */
     FLO_DB_SYNC_FULL,   /* none is */

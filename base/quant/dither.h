@@ -40,7 +40,7 @@ struct flo_dither_change {
     uint64_t first; /* index in the tensor of the row's first value */
 };
 
-/* What became of it: kept = moved_dot_wanted / wanted_dot_wanted. */
+/* The result: kept = moved_dot_wanted / wanted_dot_wanted. */
 struct flo_dither_result {
     double moved_dot_wanted;
     double wanted_dot_wanted;

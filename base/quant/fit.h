@@ -17,7 +17,7 @@
 #define FLO_FIT_VALUES_MAX 256
 #define FLO_FIT_PARTS_MAX 16
 
-/* What levels there are. */
+/* The levels. */
 struct flo_levels {
     float least;
     float most;

@@ -75,7 +75,7 @@ static inline uint16_t flo_f32_to_bf16(float value)
     return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
 }
 
-/* Of bytes in a file, aligned or not. */
+/* From bytes in a file, aligned or not. */
 static inline float flo_f16_at(const void *p)
 {
     uint16_t half;

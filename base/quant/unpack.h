@@ -106,7 +106,7 @@ FLO_UNPACK flo_unpack_iq4_nl(const void *row, size_t index,
 
 /* ---- of blocks of 256, the eighth `index % 8` ---- */
 
-/* Of a q4_k or q5_k, but for the fifth bits. */
+/* From a q4_k or q5_k, but for the fifth bits. */
 FLO_UNPACK flo_unpack_k4(uint16_t d, uint16_t dmin, const uint8_t *scales,
                          const uint8_t *q, size_t sub,
                          struct flo_quant_unpacked *out)

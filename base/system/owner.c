@@ -16,9 +16,9 @@
 static const uint32_t kept[KEPT_COUNT] = {CAP_DAC_READ_SEARCH,
                                           CAP_NET_BIND_SERVICE};
 
-/* Of all capabilities keep those to read and to listen on a port below 1024,
- * also for programs started from here; where one is not there, as in a
- * container, that is no loss. */
+/* Keep the capabilities to read and to listen on a port below 1024, also for
+ * programs started from here. A capability that is absent, as in a container,
+ * is no loss. */
 static int keep_capabilities(void)
 {
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
@@ -68,7 +68,7 @@ static void give(int parent, const char *name, const struct stat *owner)
     }
 }
 
-/* What an older version left to root is its owner's, too. */
+/* Files that an older version left to root go to the owner, too. */
 static void give_below(int parent, const char *name, const struct stat *owner)
 {
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -1,9 +1,9 @@
 /* A bounded folder of packed weights, for people's own commands.
  *
- * What is in it can always be made again, so nothing is ever waited for: a
- * folder that is not ours alone, a full disk or another start that packs just
- * now mean that the model serves as it is.  A file has no name until it is
- * whole and synced; one link gives it its name, so a kill leaves nothing. */
+ * Every file in it can be made again, so nobody waits for one. When the folder
+ * is not ours alone, the disk is full or another start packs just now, the
+ * model serves as it is.  A file has no name until it is whole and synced; one
+ * link gives it its name, so a kill leaves nothing. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

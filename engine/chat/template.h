@@ -3,9 +3,9 @@
  * The model's own Jinja text is run (jinja.h), so that a conversation reads
  * just as the model was trained on it.  A text with anything that is not known
  * here is refused as a whole, never guessed at: at open three conversations
- * are rendered to find that out.  What the template wrote is tokenised with
- * control tokens, what came out of a message as plain text: no message can
- * open a turn or end one, whatever it contains. */
+ * are rendered to find that out.  Text of the template is tokenised with
+ * control tokens, and text of a message as plain text. So no message can open a
+ * turn or end one, whatever it contains. */
 #ifndef FLOTILLA_ENGINE_TEMPLATE_H
 #define FLOTILLA_ENGINE_TEMPLATE_H
 
@@ -18,7 +18,7 @@
 struct flo_template {
     struct flo_jinja *jinja;
     char name[16]; /* "none", "model", the name of a known one, "given" */
-    /* What the template has a form for.  A system's text without one goes in
+    /* The forms that the template has.  A system's text without one goes in
      * front of the next question; a tool's is refused. */
     bool has_system, has_later_system, has_tool;
 };

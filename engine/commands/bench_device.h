@@ -1,4 +1,4 @@
-/* What this machine gives at most: memory, 8-bit operations, disk. */
+/* The most that this machine gives: memory, 8-bit operations, disk. */
 #ifndef FLOTILLA_ENGINE_BENCH_DEVICE_H
 #define FLOTILLA_ENGINE_BENCH_DEVICE_H
 

@@ -40,7 +40,8 @@ struct inspect {
     struct flo_template chat;
     uint64_t packed_bytes; /* 0: nothing to pack */
     size_t packed_tensors;
-    /* What opens but will not work; each a sentence with its error id. */
+    /* Faults of a file that opens but will not work; each a sentence with its
+     * error id. */
     struct flo_err issues[ISSUES_MAX];
     size_t n_issues;
     struct flo_buf out;
@@ -103,7 +104,7 @@ static void learn_vocabulary(struct inspect *f)
     flo_vocab_close(vocab);
 }
 
-/* What flotilla-engine pack would write. */
+/* The file that flotilla-engine pack would write. */
 static void learn_packed(struct inspect *f)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;

@@ -154,7 +154,8 @@ static void print_stats(const struct run *run, uint64_t prompt_us)
             info->kernel);
 }
 
-/* What a grammar forces at the beginning is computed with the prompt. */
+/* Tokens that a grammar forces at the beginning are computed with
+ * the prompt. */
 static int force(struct run *run, size_t *forced, struct flo_err *err)
 {
     struct flo_buf head = {0};

@@ -35,7 +35,7 @@ struct eval {
 
 /* ---- distance ---- */
 
-/* Of q from p, in nats. */
+/* The distance of q from p, in nats. */
 static double divergence(const float *p, double p_total, const float *q,
                          double q_total, uint32_t count)
 {

@@ -82,7 +82,7 @@ struct flo_eval_file {
     struct flo_digest digest;
     uint64_t bytes;
 };
-/* Of one model over the suite. */
+/* Results of one model over the suite. */
 struct flo_eval_score {
     struct flo_eval_file file;
     struct flo_eval_about about;
@@ -91,7 +91,7 @@ struct flo_eval_score {
     uint64_t tokens_in, tokens_out, nonfinite, rest_us, steps;
     struct flo_histogram ttft_us;
 };
-/* Of the model's distributions q against the other's p. */
+/* The model's distributions q against the other's p. */
 struct flo_eval_distance {
     uint64_t positions, same_best, nonfinite;
     struct flo_buf kls; /* double [positions - nonfinite] */

@@ -17,8 +17,8 @@ struct order {
     size_t index;   /* of the case */
 };
 
-/* What comes back, before the answer's tokens or a row; FORCE gives one for
- * each row, and one more if it fails. */
+/* The head of an answer, before its tokens or a row; FORCE gives one for each
+ * row, and one more if it fails. */
 struct reply {
     int rv;
     struct flo_err err;

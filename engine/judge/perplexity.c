@@ -92,7 +92,7 @@ static int read_tokens(struct perplexity *p, struct flo_err *err)
     return rv;
 }
 
-/* What stands before a text's own first token when it is read as a prompt. */
+/* Tokens before a text's own first token when the text is read as a prompt. */
 static void find_begin(struct perplexity *p)
 {
     int32_t plain[8], read[8];

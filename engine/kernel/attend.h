@@ -95,13 +95,13 @@ struct flo_attend_state {
     _Alignas(32) float weights[FLO_ATTEND_ROWS][FLO_KV_BLOCK];
 };
 
-/* Of one block of 16 positions. */
+/* Steps for one block of 16 positions. */
 struct flo_attend_steps {
     /* q . K of each row. */
     void (*scores)(const int R, const enum flo_cache type,
                    const struct flo_attention *a, const uint8_t *keys,
                    struct flo_attend_state *state);
-    /* Of row r; positions that it does not see weigh 0. */
+    /* The weights of row r; positions that it does not see weigh 0. */
     void (*softmax)(struct flo_attend_state *state, int r);
     /* out = out * correction + weights . V; positions behind `count` are not
      * read: their values may be left over from another sequence. */

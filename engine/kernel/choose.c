@@ -142,7 +142,7 @@ static void fill_weights(struct check *check, const struct flo_quant_type *type)
     }
 }
 
-/* What plain C makes of them. */
+/* The results of plain C. */
 static void expect_products(struct check *check, uint32_t id, size_t row_bytes)
 {
     enum { TOKENS = 2 * CHECK_TOKENS };

@@ -27,7 +27,7 @@
 #define FLO_KV_BLOCK 16   /* positions whose keys stand together */
 #define FLO_ATTEND_ROWS 4 /* queries that share one pass over the cache */
 
-/* What a product reads of its input; a finer one comes later. */
+/* Precision of the input as a product reads it; a finer one comes later. */
 enum flo_precision {
     FLO_PRECISION_FLOAT, /* values, for float weights */
     FLO_PRECISION_8,     /* codes of 8 bits */
@@ -192,7 +192,7 @@ extern const struct flo_kernel flo_kernel_ref;
 /* Do products with this type read codes (else values)? */
 bool flo_weight_reads_codes(uint32_t type);
 
-/* Of the kernels that are built the one at `index`, best first, whether or not
+/* The kernel at `index` among those that are built, best first, whether or not
  * this CPU supports it; NULL behind the last. */
 const struct flo_kernel *flo_kernel_at(size_t index);
 

@@ -34,7 +34,7 @@
 #define FLO_STRIP_ROWS 16u
 #define FLO_STRIP_ALIGN 64u /* bytes: of a strip and of its size */
 
-/* What a strip is made of, in bytes. */
+/* The parts of a strip, in bytes. */
 struct flo_strip {
     size_t group;     /* blocks of a group, 1 or 8; 0: the type is not packed */
     size_t halves;    /* of a group, in front of its blocks */

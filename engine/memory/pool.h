@@ -27,8 +27,8 @@ void flo_pool_run(struct flo_pool *pool, unsigned threads, flo_pool_fn *fn,
 /* Inside a job: threads that take part. */
 unsigned flo_pool_threads(const struct flo_pool *pool);
 
-/* Inside a job: wait until every thread is here.  What they wrote before is
- * visible behind it, and the units below begin again. */
+/* Inside a job: wait until every thread is here.  Their earlier writes are
+ * visible after it, and the units below begin again. */
 void flo_pool_barrier(struct flo_pool *pool);
 /* Inside a job: the next of `units`, each given to one thread only; `units`
  * when none is left.  Each thread has a share of its own, in order, so that it

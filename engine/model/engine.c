@@ -9,7 +9,7 @@
 
 static const struct flo_engine_options no_options;
 
-/* What the file's head tells: enough for a plan. */
+/* The contents of the file's head: enough for a plan. */
 static int read_head(struct flo_engine *e,
                      const struct flo_engine_options *options,
                      struct flo_err *err)

@@ -1,5 +1,5 @@
-/* What an engine and a session are inside; for the files of this folder and
- * the unit tests of it. */
+/* Engine and session from inside, for the files of this folder and its unit
+ * tests. */
 #ifndef FLOTILLA_ENGINE_MODEL_INTERNAL_H
 #define FLOTILLA_ENGINE_MODEL_INTERNAL_H
 
@@ -46,14 +46,14 @@ static inline uint64_t flo_sizes_bytes(const struct flo_sizes *sizes,
     return (tokens + FLO_KV_BLOCK - 1) / FLO_KV_BLOCK * sizes->block_bytes;
 }
 
-/* Of the layers of one kind. */
+/* Sizes of the layers of one kind. */
 struct flo_rotations {
     double *rates;  /* [n_rope / 2]: radians per position */
     float *cosines; /* [B][n_rope], each pair's twice */
     float *sines;   /* [B][n_rope], signed for the pair's two halves */
 };
 
-/* What products read. */
+/* The inputs of products. */
 struct flo_input {
     struct flo_activations x;
     float *low; /* [tokens][FLO_LOW_SLOTS][FLO_ADAPTER_RANK_MAX]: adapters' */
@@ -74,7 +74,7 @@ struct flo_scratch {
     int32_t *tokens;  /* [sessions][context] */
     struct flo_rotations global, local; /* of layers that see all, a window */
     struct flo_input shared;            /* of a batch: [B][W] */
-    /* Of one token: each thread makes its own copy, which costs less than a
+    /* For one token: each thread makes its own copy, which costs less than a
      * barrier. */
     struct flo_input own[FLO_ENGINE_THREADS_MAX];
 };
@@ -133,10 +133,10 @@ FLO_MUST_USE int flo_engine_plan_make(const struct flo_hparams *hparams,
                                       uint64_t memory_bytes_max,
                                       struct flo_engine_plan *plan,
                                       struct flo_err *err);
-/* What a budget takes first from sizes whose plan does not fit: f16 keys and
- * values become q8_0, then the context shrinks to what fits, but not below
- * 512 tokens; only what the options leave open.  false: nothing is left to
- * take. */
+/* Make sizes smaller whose plan does not fit a budget. First f16 keys and
+ * values become q8_0, then the context shrinks to the largest that fits, but
+ * not below 512 tokens. Only sizes that the options leave open change. false:
+ * nothing is left to take. */
 bool flo_sizes_shrink(const struct flo_hparams *hparams,
                       const struct flo_engine_options *options,
                       const struct flo_engine_plan *plan,

@@ -85,8 +85,8 @@ void flo_scratch_lay_out(const struct flo_hparams *h,
     }
 }
 
-/* What the caller has next to each session: a sampler, and its tokens, twice
- * when the answer of another one waits for a session. */
+/* Memory of the caller next to each session: a sampler, and its tokens. The
+ * tokens count twice when another answer waits for a session. */
 static uint64_t caller_bytes(const struct flo_hparams *h,
                              const struct flo_sizes *sizes)
 {

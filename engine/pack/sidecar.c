@@ -266,7 +266,8 @@ int flo_sidecar_map(struct flo_sidecar *s, int fd, struct flo_err *err)
     if (data == MAP_FAILED) {
         return flo_fail_errno(err, FLO_E_IO_MAPPING, "%zu packed bytes", bytes);
     }
-    /* What is not in the page cache yet comes in pages of 2 MiB, if it may. */
+    /* Bytes that are not in the page cache yet come in pages of 2 MiB, if they
+     * may. */
     (void)madvise(data, bytes, MADV_HUGEPAGE);
     if (memcmp(data, s->head, s->head_bytes) != 0) {
         munmap(data, bytes);

@@ -12,10 +12,10 @@
  * reckoned from the model and must be the same byte by byte.  No number that
  * stands in a sidecar is ever used.
  *
- * What this proves: same format and layout, same model file as far as shapes
- * and 256 bytes of every tensor tell.  It costs 0.2 ms and guards against
- * mistakes.  Against damage and malice the agent compares the SHA-256 of the
- * whole file, which it recorded when the file was made. */
+ * This proves the same format and layout, and the same model file as far as
+ * shapes and 256 bytes of every tensor tell.  It costs 0.2 ms and guards
+ * against mistakes.  Against damage and malice the agent compares the SHA-256
+ * of the whole file, which it recorded when the file was made. */
 #ifndef FLOTILLA_ENGINE_SIDECAR_H
 #define FLOTILLA_ENGINE_SIDECAR_H
 
@@ -34,7 +34,7 @@ FLO_MUST_USE int flo_sidecar_new(const struct flo_gguf *gguf, int model_fd,
 /* Unmaps; NULL is fine. */
 void flo_sidecar_free(struct flo_sidecar *sidecar);
 
-/* Of the whole file. */
+/* Size of the whole file. */
 uint64_t flo_sidecar_bytes(const struct flo_sidecar *sidecar);
 /* Bytes of the model file that nobody reads once the sidecar is mapped. */
 uint64_t flo_sidecar_bytes_replaced(const struct flo_sidecar *sidecar);

@@ -1,4 +1,4 @@
-/* What stands in a runtime's answer: events of a stream, texts, vectors. */
+/* The contents of a runtime's answer: events of a stream, texts, vectors. */
 #include "engine/proxy/proxy.h"
 
 #include <math.h>

@@ -28,7 +28,8 @@
 
 enum flo_runtime_api { FLO_RUNTIME_OPENAI, FLO_RUNTIME_HTTP };
 
-/* Of the agent's JSON (contracts 4.1); texts lie in `tree`'s text. */
+/* Settings from the agent's JSON (contracts 4.1); texts lie in
+ * `tree`'s text. */
 struct flo_runtime {
     struct flo_tree tree;
     char *text;

@@ -1,4 +1,4 @@
-/* What to start: the agent's JSON, made of the device's runtimes.d. */
+/* The runtime to start: the agent's JSON, made of the device's runtimes.d. */
 #include "engine/proxy/proxy.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* flotilla-model convert-lora: a PEFT folder to a GGUF adapter of a base.
  *
- * What was written is read again as the engine reads it, before it gets its
- * name: shapes, ranks and numbers that do not fit the base are told here. */
+ * The written file is read again, as the engine reads it, before it gets its
+ * name. Shapes, ranks and numbers that do not fit the base are told here. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>

@@ -108,7 +108,8 @@ static bool is_value(const struct flo_gguf_tensor *tensor)
     return has(tensor, "attn_v.weight") || has(tensor, "attn_qkv.weight");
 }
 
-/* What cannot be read here is refused by who runs the model. */
+/* A value that cannot be read here is left to the program that runs the model:
+ * it refuses the file. */
 static uint32_t arch_u32(const struct flo_gguf *gguf, struct flo_gguf_text arch,
                          const char *tail, uint32_t absent)
 {

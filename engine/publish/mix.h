@@ -27,7 +27,7 @@ const struct flo_mix *flo_mix_find(const char *name);
 /* All names, blanks between, for errors. */
 void flo_mix_names(struct flo_buf *out);
 
-/* What the rules ask of a model. */
+/* Facts of a model that the rules ask for. */
 struct flo_mix_model {
     uint32_t value_count; /* tensors of attention values */
     uint32_t down_count;  /* ways down out of the feed-forward part */

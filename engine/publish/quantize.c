@@ -24,7 +24,7 @@
 #define THREADS_MAX 64
 #define NUDGE 0.15f /* of the rms error of a block: about a 25th of a step */
 
-/* What became of some values. */
+/* Sums over some values: their errors, sizes and changes. */
 struct tally {
     double error_squares;
     double value_squares;
@@ -92,8 +92,8 @@ static float furthest(const float *x, const float *y, size_t count)
     return most;
 }
 
-/* What would become of small changes of one block's values: `blocks` is the
- * pinned block (spoilt here), `now` what it stands for. */
+/* The results of small changes of one block's values: `blocks` is the pinned
+ * block (spoilt here), `now` what it stands for. */
 static void nudge(const struct work *work, const float *x, uint8_t *blocks,
                   const float *now, struct tally *tally)
 {

@@ -21,7 +21,7 @@ uint64_t flo_sampler_bytes(uint32_t n_vocab);
 void flo_sampler_choose(struct flo_sampler *sampler, const float *logits,
                         const uint64_t *allowed, struct flo_sample *sample);
 
-/* What one goes on from, next to its settings. */
+/* The state that an answer goes on from, next to its settings. */
 struct flo_sampler_state {
     struct flo_random_stream random;
     int32_t recent[FLO_REPEAT_LAST_MAX]; /* ring of accepted tokens */

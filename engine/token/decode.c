@@ -6,8 +6,9 @@
 
 #include "engine/token/unicode.h"
 
-/* What the character of an id's text at `*at`, which moves on, stands for: 1 to
- * 4 bytes, none at the end.  What stands for nothing else is kept as it is. */
+/* The bytes that the character at `*at` of an id's text stands for: 1 to 4,
+ * none at the end. `*at` moves on.  A character that stands for nothing else is
+ * kept as it is. */
 static size_t next_part(const struct flo_vocab *vocab, int32_t id, size_t *at,
                         char part[4])
 {

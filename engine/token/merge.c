@@ -107,7 +107,7 @@ static void set_length(struct flo_merger *merger, size_t at, size_t bytes)
     merger->lengths[at + bytes - 1] = (uint16_t)bytes;
 }
 
-/* Of the symbol there and the next one. */
+/* The rank of the symbol there joined with the next one. */
 static uint32_t rank_of(const struct flo_merger *merger, size_t at)
 {
     const struct flo_vocab *vocab = merger->vocab;
@@ -165,9 +165,9 @@ static void cut(struct flo_merger *merger)
     make_tree(merger, blocks);
 }
 
-/* What is no token: SPM has the tokens of its bytes, and `unknown` for what
- * they lack; in BPE it vanishes, as in training: many small vocabularies lack
- * the bytes of rare planes, and their `unknown` is the end of a text. */
+/* A symbol that is no token: SPM has the tokens of its bytes, and `unknown` for
+ * what they lack; in BPE it vanishes, as in training: many small vocabularies
+ * lack the bytes of rare planes, and their `unknown` is the end of a text. */
 static void put_symbol(const struct flo_vocab *vocab, const char *text,
                        size_t bytes, struct flo_tokens *tokens)
 {

@@ -11,7 +11,7 @@
 #include "engine/token/vocab/vocab.h"
 
 #define FLO_MERGE_TEXT_BYTES_MAX (UINT32_MAX / 4)
-/* What merging takes for each byte of a text, rounded up. */
+/* Memory of merging for each byte of a text, rounded up. */
 #define FLO_MERGE_BYTES_PER_BYTE 7
 
 /* Zero-initialise with the vocabulary; may be used for many texts. */

@@ -184,7 +184,7 @@ static size_t piece_end(const struct text *text, const struct rule *rules,
         if (end != 0) {
             return p.at > at ? p.at : end;
         }
-        /* What fails within a run fails in all of it. */
+        /* A failure within a run is a failure of the whole run. */
         p = (p.is & rules->body) != 0 ? skip(text, p, rules->body) : second;
     }
     return p.at;

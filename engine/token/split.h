@@ -10,7 +10,7 @@
 
 struct flo_split_expression;
 
-/* What some names of `tokenizer.ggml.pre` stand for. */
+/* Expressions that some names of `tokenizer.ggml.pre` stand for. */
 struct flo_split_kind {
     /* Each cuts the pieces that those before it left. */
     const struct flo_split_expression *expressions;
@@ -30,8 +30,8 @@ struct flo_split {
     const char *text;
     size_t bytes;
     size_t position;
-    /* Of the piece at hand of each expression, so that a text is read a fixed
-     * number of times. */
+    /* The end of each expression's present piece, so that a text is read a
+     * fixed number of times. */
     size_t ends[FLO_SPLIT_EXPRESSIONS_MAX];
 };
 void flo_split_init(struct flo_split *split, const struct flo_split_kind *kind,

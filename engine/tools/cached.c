@@ -79,7 +79,7 @@ int flo_tool_cached(const struct flo_tool *tool)
         flo_file_open(tool->model, &c.model_fd, NULL) < 0) {
         return -1;
     }
-    /* What is wrong with the model itself is told when it is opened. */
+    /* Faults of the model itself are told when it is opened. */
     int rv = find_or_make(&c, tool, &fd, &err);
     if (rv < 0 &&
         (rv == FLO_E_DISK_FULL || rv == FLO_E_STATE_LOCKED ||

@@ -62,7 +62,7 @@ static bool is_ours(int fd)
            stat(part, &named) == 0 && is_same(&opened, &named);
 }
 
-/* What is there already may be replaced: a file, and none of the inputs. */
+/* A file that is there may be replaced, unless it is one of the inputs. */
 static int check_old(const char *path, struct flo_inputs inputs,
                      struct flo_err *err)
 {

@@ -7,7 +7,7 @@
 /* Writes the content to a descriptor of an empty file, which may be mapped. */
 typedef int flo_outfile_write(void *context, int fd, struct flo_err *err);
 
-/* What a command reads, and must not write over: paths, or NULL. */
+/* The inputs of a command, which it must not write over: paths, or NULL. */
 struct flo_inputs {
     const char *paths[5];
 };

@@ -333,7 +333,7 @@ static int read_messages(const json_t *object, struct flo_golden_case *out,
     return 0;
 }
 
-/* What a case asks: exactly one of these. */
+/* The question of a case: exactly one of these. */
 static int read_input(const json_t *object, struct flo_golden_case *out,
                       struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* What a model costs in memory, and which model is more important. */
+/* The memory that a model costs, and which model is more important. */
 #include "proto/memory/inside.h"
 
 #include <string.h>

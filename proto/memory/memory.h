@@ -40,8 +40,8 @@ struct flo_memory_model {
     bool is_pinned;              /* stays in memory, or nothing fits */
     uint32_t weight;             /* 0 to FLO_MEMORY_WEIGHT_MAX */
     uint32_t rungs;              /* 1 (a runtime) to FLO_MEMORY_RUNGS */
-    /* What a step-down has taken (struct flo_strain): no better rung than
-     * this one, and not resident. */
+    /* Taken by a step-down (struct flo_strain): no better rung than this one,
+     * and not resident. */
     uint32_t rung_min;
     bool is_demoted;
     uint64_t private_bytes[FLO_MEMORY_RUNGS]; /* with the process's own */

@@ -34,7 +34,7 @@ void flo_memory_rungs(uint32_t context, uint32_t sessions,
 
 /* ---- what a plan costs ---- */
 
-/* What all on-demand models share: the place of the largest of them. */
+/* The place that all on-demand models share: it holds the largest of them. */
 static uint64_t pool_of(const struct flo_memory_set *resident)
 {
     uint64_t pool = 0;

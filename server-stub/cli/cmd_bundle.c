@@ -13,7 +13,7 @@
 
 #define BLOBS_MAX (2 * FLO_RELEASE_FILES_MAX * FLO_BUNDLE_RELEASES_MAX)
 
-/* What was fetched, for the end. */
+/* The fetched parts, for the end. */
 struct fetched {
     struct flo_digest digests[BLOBS_MAX];
     size_t count;

@@ -18,7 +18,7 @@
 #define FLO_REPORT_FINDINGS_MAX 64
 #define FLO_REPORT_FACTS_MAX 128
 
-/* What people see of a report to an order of this kind; new reference.
+/* The part of a report to an order of this kind that people see; new reference.
  * FLO_E_REST_SCHEMA: it is no report, of another kind, or too long. */
 FLO_MUST_USE int flo_report_read(const json_t *in, const char *op, json_t **out,
                                  struct flo_err *err);

@@ -1,6 +1,6 @@
-/* Disk: the store's queue in the event loop.  What becomes durable is told on
- * the state's thread, a sync that failed is logged, counted and tried again
- * each second. */
+/* Disk: the store's queue in the event loop.  Commits that became durable are
+ * told on the state's thread. A sync that failed is logged, counted and tried
+ * again each second. */
 #ifndef FLOTILLA_SERVER_RUN_DISK_H
 #define FLOTILLA_SERVER_RUN_DISK_H
 

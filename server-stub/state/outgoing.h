@@ -1,9 +1,9 @@
 /* Outgoing: messages that leave after a commit.
  *
  * A transaction collects them.  After the commit each subscriber gets all of
- * them and takes its part: mqtt/ publishes, rest/ tells live clients.  What
- * promises something leaves when that commit is durable, so that a crash cannot
- * undo a change that was told. */
+ * them and takes its part: mqtt/ publishes, rest/ tells live clients.  A
+ * message that promises something leaves when that commit is durable, so that a
+ * crash cannot undo a change that was told. */
 #ifndef FLOTILLA_SERVER_STATE_OUTGOING_H
 #define FLOTILLA_SERVER_STATE_OUTGOING_H
 

@@ -53,7 +53,7 @@ void flo_fleet_close(struct flo_fleet_store *store);
 /* FLO_E_DB: a transaction is open already. */
 FLO_MUST_USE int flo_fleet_begin(struct flo_fleet_store *store,
                                  struct flo_err *err);
-/* What fails is taken back whole.  FLO_E_DB without a transaction. */
+/* A change that fails is taken back whole.  FLO_E_DB without a transaction. */
 FLO_MUST_USE int flo_fleet_commit(struct flo_fleet_store *store,
                                   struct flo_err *err);
 /* All is as before begin; harmless without a transaction. */
@@ -77,7 +77,7 @@ uint64_t flo_fleet_durable(struct flo_fleet_store *store,
 FLO_MUST_USE int flo_fleet_flush(struct flo_fleet_store *store,
                                  struct flo_err *err);
 
-/* What an engine was asked since it was opened: reads and changes. */
+/* Calls of an engine since it was opened: reads and changes. */
 uint64_t flo_fleet_statements(const struct flo_fleet_store *store);
 
 /* Small settings by name; get gives "" when there is none. */
@@ -200,8 +200,8 @@ FLO_MUST_USE int flo_fleet_device_counts(struct flo_fleet_store *store,
 FLO_MUST_USE int flo_fleet_desired_rev(struct flo_fleet_store *store,
                                        const char *device, uint64_t *out,
                                        struct flo_err *err);
-/* What a device should run of a model: the id of the order about it ("" for
- * none, also of a device that is not there). */
+/* The id of the order that says which release of a model a device should run;
+ * "" for none, also when the device is not there. */
 FLO_MUST_USE int flo_fleet_desired_get(struct flo_fleet_store *store,
                                        const char *device, const char *model,
                                        char *order, struct flo_err *err);
@@ -291,7 +291,7 @@ FLO_MUST_USE int flo_fleet_release_state(struct flo_fleet_store *store,
 
 /* ---- rollouts ---- */
 
-/* What the shell keeps of a rollout beside the core's struct. */
+/* The shell's part of a rollout, next to the core's struct. */
 struct flo_fleet_rollout {
     const char *id;
     const char *spec;  /* JSON as asked */
@@ -427,10 +427,11 @@ FLO_MUST_USE int flo_fleet_order_removed_at(struct flo_fleet_store *store,
                                             const char *model,
                                             const char *group, uint64_t *out,
                                             struct flo_err *err);
-/* What holds for longer than an order lives, in the groups' lists: the newest
- * order to freeze or unfreeze; the newest resume of each rollout that goes on,
- * while members accepted and may wait for it; emergency rollbacks, while a
- * device did not answer (nobody is told such a release again). */
+/* Orders in the groups' lists that hold for longer than an order lives. These
+ * are the newest order to freeze or unfreeze, and the newest resume of each
+ * rollout that goes on, while members accepted and may wait for it. Emergency
+ * rollbacks stay while a device did not answer: nobody is told such a release
+ * again. */
 FLO_MUST_USE int flo_fleet_order_standing(struct flo_fleet_store *store,
                                           flo_fleet_order_fn fn, void *context,
                                           struct flo_err *err);
@@ -465,7 +466,7 @@ typedef int (*flo_fleet_outcome_fn)(void *context,
                                     const struct flo_fleet_outcome *outcome);
 typedef int (*flo_fleet_count_fn)(void *context, const char *word,
                                   uint64_t count);
-/* Of heard_ms of those that are done; 0 when nobody is. */
+/* The quantile of heard_ms of those that are done; 0 when nobody is. */
 FLO_MUST_USE int flo_fleet_outcome_quantile(struct flo_fleet_store *store,
                                             const char *order,
                                             uint64_t permille, uint64_t *out,
@@ -524,7 +525,7 @@ FLO_MUST_USE int flo_fleet_report_add(struct flo_fleet_store *store,
 FLO_MUST_USE int flo_fleet_report_get(struct flo_fleet_store *store,
                                       const char *order, flo_fleet_report_fn fn,
                                       void *context, struct flo_err *err);
-/* Of a device, newest first. */
+/* A device's reports, newest first. */
 FLO_MUST_USE int flo_fleet_report_list(struct flo_fleet_store *store,
                                        const char *device,
                                        flo_fleet_report_fn fn, void *context,

@@ -99,8 +99,8 @@ struct flo_value {
     const struct flo_digest *digest;
 };
 
-/* What a listing hands out: values of a table in the order of its fields, and
- * those of the joined one (empty where it has no such row). */
+/* A row of a listing: values of a table in the order of its fields, and those
+ * of the joined one (empty where it has no such row). */
 struct flo_row {
     const struct flo_value *values;
     const struct flo_value *joined;
@@ -194,7 +194,7 @@ struct flo_store_engine {
 struct flo_store_ops {
     void (*close)(struct flo_store_engine *engine);
     int (*begin)(struct flo_store_engine *engine, struct flo_err *err);
-    /* What fails is taken back. */
+    /* A change that fails is taken back. */
     int (*commit)(struct flo_store_engine *engine, struct flo_err *err);
     void (*cancel)(struct flo_store_engine *engine);
     /* From now on commits wait for `sync`, or no longer do. */

@@ -24,7 +24,7 @@ void flo_windows_close(struct flo_windows *store);
  * begin. */
 FLO_MUST_USE int flo_windows_begin(struct flo_windows *store,
                                    struct flo_err *err);
-/* Writes the totals too.  What fails is rolled back. */
+/* Writes the totals too.  A change that fails is rolled back. */
 FLO_MUST_USE int flo_windows_commit(struct flo_windows *store,
                                     struct flo_err *err);
 void flo_windows_roll_back(struct flo_windows *store);

@@ -193,7 +193,7 @@ static bool store(struct flo_lane *lane, struct flo_lane_device *device,
     return true;
 }
 
-/* Of a message with several parts, all are looked at before one is stored. */
+/* When a message has several parts, all are looked at before one is stored. */
 static int read_message(struct flo_lane *lane,
                         const struct flo_mqtt_message *message, json_t **json,
                         size_t *parts, struct flo_err *err)

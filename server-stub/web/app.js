@@ -26,7 +26,7 @@ function setLive(word, text) {
 
 // ---- reading ----
 
-// What is to be asked for, not sooner than so many ms after the last time.
+// Parts to ask for, not sooner than so many ms after the last time.
 const sources = {
   devices: { every: 2000, read: () => state.readDevices(), draws: ["summary", "fleet", "models"] },
   rollouts: { every: 1000, read: () => state.readRollouts(), draws: ["summary", "rollouts"] },

@@ -1,7 +1,7 @@
 // Small helpers: elements, numbers for people.  Text only ever enters the page
 // as text nodes, so nothing that a device says is ever read as markup.
 
-// What a device says may be anything: an object can refuse to become text.
+// A device may say anything: an object can refuse to become text.
 export function text(value) {
   return typeof value === "string" || typeof value === "number" ? String(value) : "–";
 }
@@ -67,7 +67,8 @@ export function models(device) {
 }
 
 // The class and shape of a state word: good, busy, warn, bad, back or off.
-// What was taken back is never green, and neither is what asks for a hand.
+// A release that was taken back is never green, and neither is a state that
+// asks for a hand.
 const GOOD = new Set(["succeeded", "already-installed", "online", "completed",
   "passed", "pass", "ready", "published", "done", "ok"]);
 const BAD = new Set(["failed", "rejected", "timed-out", "halted", "fail", "down", "yanked",

@@ -38,7 +38,7 @@ export async function openEmergency(devices, preset, known = []) {
   const error = h("p", { class: "error", role: "alert" });
   const go = h("button", { class: "danger", type: "submit", disabled: true });
 
-  // What the order would be; null members are left out of it.
+  // The order as it would be; null members are left out.
   function body(more) {
     const scope = where.value === "everywhere" ? { everywhere: true }
       : { [where.value]: which.value };

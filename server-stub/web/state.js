@@ -1,5 +1,5 @@
-// What the page knows of the fleet, kept by live events: nothing is asked for
-// that an event has brought.
+// The page's state of the fleet, kept by live events: nothing is asked for that
+// an event has brought.
 
 import { call } from "/app/api.js";
 

@@ -1,5 +1,5 @@
-/* What keeping a form costs: tokens of answers behind a JSON Schema beside
- * free ones, in turns.
+/* The cost of a form: tokens of answers that follow a JSON Schema next to free
+ * ones, in turns.
  *
  *     bench_form MODEL SCHEMA.json COUNT THREADS
  *

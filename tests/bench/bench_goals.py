@@ -1,4 +1,4 @@
-"""What the engine should reach beside llama.cpp, and the table of it."""
+"""The engine's goals next to llama.cpp's figures, and their table."""
 
 REPACKED = ("Q4_0", "IQ4_NL", "Q4_K", "Q2_K")   # by llama.cpp on x86
 FLOATS = ("F16", "BF16", "F32")
@@ -106,7 +106,7 @@ def scale(point, roof):
 
 
 def share_of_figure(point, result, roof):
-    """What the peer reaches of its figure, scaled to this machine."""
+    """The peer's share of its figure, scaled to this machine."""
     row = FIGURES.get(point.model.name)
     column = (point.test, point.threads)
     if row is None or column not in COLUMNS or "value" not in result:

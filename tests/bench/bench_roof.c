@@ -1,5 +1,5 @@
-/* What this machine can do at most, on one thread: integer and float
- * arithmetic in registers, and reading memory.
+/* The most that one thread of this machine can do: integer and float arithmetic
+ * in registers, and reading memory.
  *
  * bench_engine.py compiles it for the machine it runs on and scales the
  * peer's published figures by it: a slower machine makes both slower, and

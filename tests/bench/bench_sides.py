@@ -37,7 +37,8 @@ def compile_c(name, out, *options):
 
 
 def roof(out):
-    """What one thread of this machine can do; empty without AVX-512."""
+    """The most that one thread of this machine can do; empty without
+    AVX-512."""
     program = os.path.join(os.path.abspath(out), "bench_roof")
     compile_c("bench_roof.c", program, "-march=native")
     return json.loads(run([program]))
@@ -225,7 +226,7 @@ def nice(value):
 
 
 def group_nice(value):
-    """Of all that was started with us, as the scheduler groups it."""
+    """Set the niceness of the scheduler's group: all that was started with us."""
     with contextlib.suppress(OSError):
         with open("/proc/self/autogroup", "w", encoding="ascii") as f:
             f.write(str(value))
@@ -240,7 +241,8 @@ def raise_priority(value):
 
 @contextlib.contextmanager
 def usual_priority(raised):
-    """What starts in here are equals; only their group stays raised."""
+    """Processes that start in here are equals; only their group stays
+    raised."""
     nice(0)
     try:
         yield

@@ -129,7 +129,7 @@ static void die(void)
     }
 }
 
-/* What becomes of a call. */
+/* The fates of a call. */
 enum fate { PASSES, IS_IT, FAILS };
 
 /* One more change is about to happen. */
@@ -255,7 +255,7 @@ ssize_t writev(int fd, const struct iovec *parts, int count)
     return rv;
 }
 
-/* What is there needs no room to be opened or made. */
+/* A file that is there needs no room to be opened or made. */
 static bool makes_new(int dir, const char *path)
 {
     /* A sandbox does not tell: then its bytes find no room, not its name. */

@@ -530,7 +530,7 @@ class Power(sweep.Sweep):
 
     @staticmethod
     def generation(state, name):
-        """Of the newest valid image; 0: there is none."""
+        """The number of the newest valid image; 0: there is none."""
         try:
             with open(os.path.join(state, "slots", name), "rb") as file:
                 data = file.read()

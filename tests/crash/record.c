@@ -8,8 +8,8 @@
  *
  * Each record is one write: struct head, a name, a second name, bytes.  Files
  * and folders stand for themselves by their inode numbers, because a sandboxed
- * process may not ask for paths.  What an engine stores through a mapping is
- * written down when its file, still without a name, is synced. */
+ * process may not ask for paths.  Bytes that an engine stores through a mapping
+ * are written down when its file, still without a name, is synced. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -98,7 +98,7 @@ static void put(struct head head, const char *name, const char *other,
     errno = keep;
 }
 
-/* What can outlive the process; false: nobody listens. */
+/* Calls whose effect can outlive the process; false: nobody listens. */
 static bool lasts(int fd, struct stat *st)
 {
     int keep = errno;
@@ -288,7 +288,7 @@ NAMING(mkdir, MKDIR, (const char *a, mode_t how), (a, how), AT_FDCWD, a,
 NAMING(mkdirat, MKDIR, (int d, const char *a, mode_t how), (d, a, how), d, a,
        AT_FDCWD, NULL)
 
-/* Of a nameless file: /proc/self/fd/<number>. */
+/* A nameless file gets its name from /proc/self/fd/<number>. */
 int linkat(int d, const char *a, int e, const char *b, int how)
 {
     static const char own[] = "/proc/self/fd/";

@@ -242,7 +242,7 @@ class Sweep:
                 publisher.bundle(os.path.join(folder, name + ".flb"), release)
 
     def write_identity(self):
-        """What a device needs that is not enrolled: whom to trust."""
+        """The needs of a device that is not enrolled: whom to trust."""
         identity = os.path.join(self.template, "identity")
         os.mkdir(identity, 0o700)
         shutil.copyfile(self.publisher.trust,
@@ -545,7 +545,7 @@ class Sweep:
         return [] if name == "q4_0\n" else ["its variant is %r" % name]
 
     def look(self, state):
-        """What a start would find, right after the kill."""
+        """The state that a start would find, right after the kill."""
         faults = []
         if not self.images(state):
             return ["no valid slot record"]
@@ -582,7 +582,7 @@ class Sweep:
         return faults
 
     def look_finished(self, state):
-        """What must be so when the update has run to its end."""
+        """Conditions that hold when the update has run to its end."""
         faults = []
         record = self.images(state)[0]
         if record[16:48].hex() != self.b:

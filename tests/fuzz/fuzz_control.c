@@ -1,5 +1,5 @@
-/* What may come in at the control socket: lines, in pieces of any size.  Each
- * line gets one last answer, and what is installed has good names. */
+/* Input of the control socket: lines, in pieces of any size.  Each line gets
+ * one last answer, and what is installed has good names. */
 #include "agent/shell/local/control.c"
 #include "agent/shell/report/operators.c"
 #include "agent/shell/report/status.c"

@@ -1,4 +1,4 @@
-/* What a controller, or who stands in its place, answers to an enrolment:
+/* Answers to an enrolment, by a controller or by another in its place: each is
  * refused with a reason, or all of it can be used. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
-/* What a broker may tell a device: desired, cmd, lists of orders.
+/* Messages of a broker to a device: desired, cmd, lists of orders.
  *
- * First byte: the topic (d, c, o).  What was read stays in its limits; each
- * order then goes the way of flo_shell_order, up to where it stands. */
+ * First byte: the topic (d, c, o).  Texts stay in their limits; each order then
+ * goes the way of flo_shell_order, up to the point where it is taken. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +15,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-/* Of the corpus.  Nobody has its private half any more. */
+/* A key of the corpus.  Nobody has its private half any more. */
 static const char order_key[] =
     "-----BEGIN PUBLIC KEY-----\n"
     "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEPybMAAQWpj5RhAdRBxZftUF9hlaz\n"

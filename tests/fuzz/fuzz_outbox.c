@@ -1,4 +1,4 @@
-/* What a damaged outbox.db may give back, in tables that hold anything.
+/* A damaged outbox.db, with tables that hold anything.
  *
  * Lines: the table (e event, n number of an event, t telemetry, s story,
  * v value), how its checksum is (c right, x wrong, b right but a blob, i a
@@ -124,7 +124,7 @@ static void add_line(char *line)
 
 /* ---- then ---- */
 
-/* What was stored, or a note in its place. */
+/* The stored message, or a note in its place. */
 static void check_event(uint64_t sequence)
 {
     char *text = flo_events_text(&outbox_db, sequence);

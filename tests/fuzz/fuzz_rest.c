@@ -66,7 +66,7 @@ static void set_up(void)
     must(flo_controller_commit(controller, &err) == 0);
 }
 
-/* What passed the shape names nothing else on its first level. */
+/* A body that passed the shape has no other names on its first level. */
 static void check_names(const char *shape, const json_t *body)
 {
     const char *name;

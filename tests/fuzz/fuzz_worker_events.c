@@ -1,6 +1,6 @@
-/* What an updater that was taken over may say: event lines of a job, in pieces
- * of any size.  The shell must stay whole, tell the core only what it knows,
- * and end the job once. */
+/* Output of an updater that was taken over: event lines of a job, in pieces of
+ * any size.  The shell must stay whole, tell the core only what it knows, and
+ * end the job once. */
 #include "agent/shell/update/jobs.c"
 
 #include <fcntl.h>

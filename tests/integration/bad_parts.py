@@ -1,5 +1,5 @@
-"""What the tests of bad input share: the fleet, the form of an error, and what
-must hold behind every one of them.
+"""Common to the tests of bad input: the fleet, the form of an error, and the
+conditions that hold after every one of them.
 """
 import base64
 import contextlib
@@ -101,7 +101,8 @@ def unharmed(up):
 
 
 def slots_of(fleet):
-    """What the device's record names: current, previous, candidate."""
+    """The releases that the device's record names: current, previous,
+    candidate."""
     return F.model_status(json.loads(fleet.program(
         "flotilla-agent", "status", "--config", fleet.devices["a"].config,
         "-o", "json")[1]))["slots"]
@@ -265,8 +266,8 @@ class Controller:
         self.client.close()
         away_ms = int(time.time() * 1000)
         self.fleet.controller.send_signal(signal.SIGCONT)
-        # What it stored before says "online"; what is sent before it is back
-        # at the broker is lost.
+        # Its earlier messages say "online"; a message sent before it is back at
+        # the broker is lost.
         F.wait_until("the controller hears", 60, lambda: self.fleet.ask(
             "device", "get", "a")["last_seen_at_ms"] > away_ms)
 

@@ -1,5 +1,5 @@
-"""What the controller's end-to-end tests are made of: the program, a device
-as the controller sees it, a publisher."""
+"""Parts of the controller's end-to-end tests: the program, a device as the
+controller sees it, a publisher."""
 import base64
 import hashlib
 import http.client
@@ -162,7 +162,7 @@ def read_events(controller, last=None, count=1, seconds=10, enough=None,
 
 
 class Device:
-    """What an agent does, as far as the controller sees it."""
+    """An agent, as far as the controller sees it."""
 
     def __init__(self, controller, folder, name, token, labels=None):
         self.controller, self.name = controller, name
@@ -210,7 +210,7 @@ class Device:
         until("the broker reads its ACL", 20, is_deaf)
 
     def comes_through(self):
-        """What the broker had for it before has come."""
+        """Earlier messages of the broker for it have come."""
         try:
             self.client.subscribe(self.topic("cmd"))
         except (Refused, OSError):
@@ -267,7 +267,7 @@ class Device:
             "end": state in ("succeeded", "failed")}, **more)))
 
     def report(self, rev, models=None, **more):
-        """Of one model that serves, or of those that are given."""
+        """Report one model that serves, or those that are given."""
         models = models if models is not None else [{
             "model": "tiny", "state": "ready", "execution": None,
             "serving": {"release": self.serving, "version": "x"},

@@ -158,7 +158,8 @@ def test_adapters_come_change_and_go_while_it_serves(lora, expected):
     assert changed not in expected
     assert answer(server, "also") == expected[1]
     assert answer(server, NAME) == expected[0]
-    # What is no adapter is left out; one that was there stays as it is.
+    # A file that is no adapter is left out; an adapter that was there stays as
+    # it is.
     lora.put("site.gguf", SITE_DATA[:5000])
     lora.put("bad.gguf", b"GGUF" + bytes(100))
     lora.put("Wrong name.gguf", SITE_DATA)

@@ -92,7 +92,7 @@ def test_another_models_damaged_record_takes_nothing_away(up, lab):
 
 
 def flip_a_bit(device):
-    """Of the model; its path, and where the log ends."""
+    """Flip a byte of the model's file; its path, and the end of the log."""
     digest = hashlib.sha256(open(OLD, "rb").read()).hexdigest()
     path = in_state(device, "blobs", "sha256-" + digest)
     os.chmod(path, 0o644)

@@ -16,7 +16,7 @@ from mqtt_client import Client
 # ---- orders and messages ----
 
 def test_a_refused_order_is_told_to_the_controller_at_once(up):
-    """Of an error one a minute is told: no other test makes this one."""
+    """One error of a kind is told per minute: no other test makes this one."""
     with Controller(up) as me:
         def unsigned():
             return dict(me.signed(me.order("freeze")), signatures=[])

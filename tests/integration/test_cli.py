@@ -1,4 +1,4 @@
-"""What `flotilla` says and how it ends, against a real controller and devices
+"""Output and exit codes of `flotilla`, against a real controller and devices
 made of Python."""
 import json
 import os
@@ -72,7 +72,7 @@ def test_a_context_that_is_named_is_above_the_environment(controller, folder):
                        "list", "--context", "live", "--controller",
                        controller.rest)
     assert code == 0, err
-    # Of two variables, that of the address is the nearer.
+    # When two variables are set, that of the address is the nearer.
     code, _, err = run(dict(other, FLOTILLA_CONTEXT="live"), "device", "list")
     assert code == 6, err
 

@@ -133,7 +133,7 @@ def test_acl_matrix(controller, devices):
     own = {one.topic("desired"), one.topic("cmd"),
            "flotilla/v1/test/g/all/order", "flotilla/v1/test/c/mark"}
     assert heard <= own, heard
-    # What a device writes to others' topics does not arrive.
+    # A device's messages to others' topics do not arrive.
     seen = len(two.client.messages)
     sent = (
             (two.topic("desired"), '{"v":1,"rev":99}'),

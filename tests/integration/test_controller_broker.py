@@ -1,4 +1,5 @@
-"""What the controller could not do when its broker needed it is done later."""
+"""Work that the controller could not do when its broker needed it is done
+later."""
 import os
 import shutil
 import signal
@@ -34,7 +35,7 @@ def test_a_store_that_is_locked_when_the_broker_is_back_makes_nobody_deaf(
     os.kill(controller.mosquitto(), signal.SIGKILL)
     device.client.wait_closed()
     pass_time(9)  # longer than a statement waits for the lock
-    # What has aged must not go out before it is signed again.
+    # An aged document does not go out before it is signed again.
     assert published() == before
     base.execute("ROLLBACK")
     base.close()

@@ -1,5 +1,5 @@
-"""What the controller makes of time in which it was not there: orders that
-expired meanwhile, devices that it could not hear."""
+"""The controller after a time in which it was not there: orders that expired
+meanwhile, devices that it could not hear."""
 import base64
 import json
 import os

@@ -31,7 +31,7 @@ def enrol_again(fleet, device, token):
 
 
 def state_of(fleet, rollout):
-    """Of the device that is called "a" now."""
+    """The state in the rollout of the device that is called "a" now."""
     now = fleet.ask("device", "get", "a")["id"]
     for device in fleet.ask("rollout", "get", rollout)["devices"]:
         if device["id"] == now:

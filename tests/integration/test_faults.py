@@ -463,7 +463,7 @@ def test_a_hotfix_right_behind_an_abort_has_the_room_of_what_was_aborted(up):
 
 
 def requests(up):
-    """Of all devices, as the controller counts them."""
+    """Requests of all devices, as the controller counts them."""
     series = up.ask("telemetry", "query", "requests", "--by", "device",
                     "--since", "1h")["series"]
     return sum(s["sum"] for s in series)

@@ -1,4 +1,5 @@
-"""What `make install` puts where: programs, the units that start them."""
+"""The files of `make install` and their places: programs, the units that start
+them."""
 import json
 import os
 import re
@@ -85,7 +86,7 @@ def test_a_program_of_others_links_the_engine_and_answers(root, prefix):
 
 @pytest.fixture(scope="module")
 def pages(folder):
-    """What packages bring for people: made from docs/reference."""
+    """Pages of the packages for people: made from docs/reference."""
     done = subprocess.run(["python3", "tools/man.py", folder + "/man"],
                           cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,5 +1,5 @@
-"""What one request may cost: the controller has one thread, and an emergency
-order waits for whatever it does."""
+"""The most that one request may cost: the controller has one thread, and an
+emergency order waits for it."""
 import http.server
 import json
 import os

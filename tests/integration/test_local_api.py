@@ -296,7 +296,7 @@ def test_log_probabilities_end_with_the_answer(server):
     assert text == "".join(tokens) and len(tokens) == 3
     cut, kept = ask(stop=text[2:-2])
     assert cut == text[:2] and kept == tokens[:1]
-    # What a format forces has none, and counts all the same.
+    # A token that a format forces has none, and counts all the same.
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {
         "type": "object", "properties": {"ok": {"type": "boolean"}},
         "required": ["ok"]}}}

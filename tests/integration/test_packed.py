@@ -375,7 +375,7 @@ def failed_before(device, version, times):
 
 
 def failures(device):
-    """Of the version that failed to pack: how often."""
+    """The number of times that the version failed to pack."""
     with contextlib.closing(sqlite3.connect(
             os.path.join(device.state, "outbox.db"))) as outbox:
         [(version, times)] = outbox.execute(

@@ -1,4 +1,4 @@
-"""What a request names and the controller does not know is refused, on every
+"""A request that names something unknown to the controller is refused, on every
 path, and nothing is done.  An order says for whom it is, once."""
 import os
 import re

@@ -69,7 +69,7 @@ def below(place):
 
 
 def others(place):
-    """What below that folder the service would not own."""
+    """Files below that folder that the service would not own."""
     owned = {path: os.lstat(path) for path in below(place)}
     return [path for path, info in owned.items()
             if (info.st_uid, info.st_gid) != (SERVICE, SERVICE)]

@@ -17,7 +17,7 @@ ROUTES = ("Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n"
 
 
 class Sensors:
-    """What /proc and /sys say to the agents of the fleet."""
+    """The /proc and /sys of the fleet's agents."""
 
     def __init__(self, folder):
         self.dir = os.path.join(folder, "sensors")

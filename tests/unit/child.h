@@ -1,4 +1,4 @@
-/* What a test sees of the processes that the code under test has started. */
+/* Processes that the code under test has started, as a test sees them. */
 #ifndef FLOTILLA_TESTS_CHILD_H
 #define FLOTILLA_TESTS_CHILD_H
 

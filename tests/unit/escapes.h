@@ -191,8 +191,8 @@ static inline size_t escapes_fill(struct escape *out, size_t count_max)
 
 #define ESCAPES_MAX 160
 
-/* What became of escape `at`, tried behind `enter`: KILLED, an errno, or 0.
- * -2: enter() did not return 1. */
+/* The result of escape `at`, tried after `enter`: KILLED, an errno, or 0. -2:
+ * enter() did not return 1. */
 static inline int escape_try(size_t at, int (*enter)(void *), void *context)
 {
     int status = 0;

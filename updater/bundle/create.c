@@ -304,7 +304,7 @@ static int carry_way(struct carried *list, size_t *count,
                  err);
 }
 
-/* Of the file itself, which is mended by its chunks later. */
+/* The bytes of the file itself, which is mended by its chunks later. */
 static int carry_chunks(struct carried *list, size_t *count,
                         const struct flo_release_file *file,
                         struct flo_err *err)

@@ -5,7 +5,7 @@
 
 #include "base/host/json.h"
 
-/* Of a list of objects the texts of one key, as far as they are ready. */
+/* The texts of one key in a list of objects, as far as they are ready. */
 static int read_named(const json_t *profile, const char *list, const char *key,
                       char *out, size_t room, size_t bytes, struct flo_err *err)
 {

@@ -5,10 +5,10 @@
 
 #include <flotilla/base.h>
 
-/* What the machine says of itself; what it does not say is 0. */
+/* Facts of the machine; 0: the machine does not tell this one. */
 struct flo_sensed {
     bool has_pressure; /* the kernel tells it */
-    /* Of the last 10 s, some task waited: 10.00 % is 1000. */
+    /* Share of the last 10 s in which some task waited: 10.00 % is 1000. */
     uint32_t psi_cpu, psi_memory, psi_io;
     uint64_t cgroup_bytes;     /* memory.current of the tightest cgroup */
     uint64_t cgroup_bytes_max; /* its memory.max; 0: no limit */

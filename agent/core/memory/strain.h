@@ -40,7 +40,7 @@ struct flo_strain {
     uint64_t calm_ms;            /* since when no sample had a cause */
     uint64_t wait_ms;            /* of a step up; 0: as usual */
 };
-/* What could be given up. */
+/* Memory and releases that could be given up. */
 struct flo_strain_facts {
     bool has_idle;     /* on-demand models in memory without a request */
     bool has_previous; /* a warm previous release */

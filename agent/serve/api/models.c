@@ -3,7 +3,8 @@
 
 #include "agent/serve/requests/names.h"
 
-/* What a client sees of it: the route, or the live engine without one. */
+/* The model as a client sees it: by its route, or by the live engine without
+ * one. */
 struct shown {
     const char *model, *version, *state;
     const struct flo_digest *release;

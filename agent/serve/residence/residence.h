@@ -42,7 +42,8 @@ FLO_MUST_USE int flo_residence_set(struct flo_residence *residence,
 const struct flo_memory_plan *
 flo_residence_plan(const struct flo_residence *residence);
 
-/* What flo_serve tells about the role CURRENT; a loaded model is made live. */
+/* Events that flo_serve tells about the role CURRENT; a loaded model is made
+ * live. */
 void flo_residence_loaded(struct flo_residence *residence, unsigned model,
                           uint64_t load_ms, const struct flo_err *err);
 void flo_residence_lost(struct flo_residence *residence, unsigned model);

@@ -1,4 +1,4 @@
-/* What `flotilla-agent serve` reads. */
+/* Files that `flotilla-agent serve` reads. */
 #include "agent/serve/standalone/files.h"
 
 #include <ctype.h>

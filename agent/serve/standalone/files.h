@@ -1,5 +1,5 @@
-/* What `flotilla-agent serve` reads: a token, and what a file tells of a
- * model. */
+/* Files that `flotilla-agent serve` reads: the token, and a model's name and
+ * age. */
 #ifndef FLOTILLA_SERVE_FILES_H
 #define FLOTILLA_SERVE_FILES_H
 

@@ -157,7 +157,7 @@ size_t flo_shell_memory_index(const struct flo_shell *shell, uint32_t model)
 
 /* ---- a candidate ---- */
 
-/* What is here with `candidate` in the place of its model, or added. */
+/* The models here, with `candidate` in the place of its model or added. */
 static size_t with_candidate(const struct flo_shell *shell, uint32_t model,
                              const struct flo_memory_model *candidate,
                              struct flo_memory_model *out, size_t *own)

@@ -72,7 +72,7 @@ static int load_runtime(struct flo_shell *shell,
     return 0;
 }
 
-/* What the watch gave up: threads for heat and battery, cache for memory. */
+/* The watch gave these up: threads for heat and battery, cache for memory. */
 static void step_down(const struct flo_watch *watch, uint32_t place,
                       struct flo_serve_model *model)
 {

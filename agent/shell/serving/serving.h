@@ -95,8 +95,8 @@ FLO_MUST_USE int flo_shell_flip(struct flo_shell *shell, uint32_t model,
 
 /* The name of an adapter in its engine: "r." and 16 digits of its digest. */
 #define FLO_ADAPTER_NAME 19
-/* What of a release is on this device; `adapter` NULL: it has none; `model`
- * NULL: it is for a runtime. */
+/* Parts of a release that are on this device; `adapter` NULL: it has none;
+ * `model` NULL: it is for a runtime. */
 struct flo_shell_files {
     struct flo_release *release;
     const struct flo_release_variant *variant;

@@ -660,7 +660,8 @@ static void describe_peer(struct httpd_connection *connection, int fd,
                   ->sin6_addr;
     evutil_inet_ntop(address->sa_family, ip, connection->peer_address,
                      sizeof(connection->peer_address));
-    /* Of the new kind the net: one client has all addresses of a /56. */
+    /* For addresses of version 6 the net: one client has all addresses of a
+     * /56. */
     size_t bytes = address->sa_family == AF_INET ? 4 : 7;
     connection->peer_client = CLIENT_OF_ADDRESS;
     for (size_t i = 0; i < bytes; i++) {

@@ -214,7 +214,7 @@ static bool has_word(const char *list, const char *word)
     return false;
 }
 
-/* What the headers say about body and connection. */
+/* The headers that are about body and connection. */
 static int read_meaning(struct httpd_head *head, int *status,
                         struct flo_err *err)
 {

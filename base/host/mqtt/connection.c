@@ -1,8 +1,8 @@
 /* The connection of the MQTT client: made, lost and made again.
  *
- * Reconnecting is ours: paho's own has no jitter and hides the reason.  What
- * begins with paho_ is called on paho's threads and only pushes to the
- * queue. */
+ * Reconnecting is ours: paho's own has no jitter and hides the reason.
+ * Functions that begin with paho_ are called on paho's threads and only push to
+ * the queue. */
 #include "base/host/mqtt/inside.h"
 
 #include <stdlib.h>
@@ -63,7 +63,7 @@ static void paho_connected(void *context, MQTTAsync_successData5 *data)
 
 static void paho_connect_failed(void *context, MQTTAsync_failureData5 *data)
 {
-    /* What the broker answered, paho gives as its own code. */
+    /* Paho gives the broker's answer as its own code. */
     int reason = data->code >= 0x80 ? data->code : (int)data->reasonCode;
     const char *text = reason != 0 ? MQTTReasonCode_toString(reason) : NULL;
     struct flo_mqtt_item item = {
@@ -268,8 +268,8 @@ void flo_mqtt_on_connected(struct flo_mqtt *mqtt, bool session_present)
 }
 
 /* mosquitto 2.0 closes the older of two clients with one identity without a
- * word.  What it looks like from here: a broker that always answers and always
- * hangs up soon after. */
+ * word.  From here the broker always answers, and always hangs up
+ * soon after. */
 static bool looks_like_takeover(struct flo_mqtt *mqtt)
 {
     if (!mqtt->is_connected ||

@@ -2,8 +2,8 @@
  *
  * A publish that was under way when the connection broke: paho repeats it when
  * the broker still knows the session; when it does not, on_delivered says
- * false.  What begins with paho_ is called on paho's threads and only pushes
- * to the queue. */
+ * false.  Functions that begin with paho_ are called on paho's threads and only
+ * push to the queue. */
 #include "base/host/mqtt/inside.h"
 
 #include <stdlib.h>

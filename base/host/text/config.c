@@ -10,7 +10,7 @@
 
 enum { TEXT_BYTES_MAX = 4096, NEAR_MAX = 64, PATH_BYTES = 512 };
 
-/* What a row's key has at present. */
+/* The present value of a row's key. */
 struct value {
     json_t *json;    /* owned; NULL: nothing */
     uint64_t number; /* of U64, DURATION and SIZE */
@@ -26,7 +26,7 @@ struct flo_config {
     json_t *no_array;
 };
 
-/* What an error names: the file and line. */
+/* The file and line, for errors. */
 struct place {
     const struct flo_config *config;
     const char *key;

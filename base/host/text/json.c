@@ -4,8 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-/* What the tree would take is bounded before it is built: brackets are
- * counted, those inside strings are none. */
+/* The memory of the tree is bounded before the tree is built: brackets outside
+ * of strings are counted. */
 static int check_parts(const char *text, size_t bytes, struct flo_err *err)
 {
     size_t depth = 0, parts = 0;

@@ -425,7 +425,8 @@ bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk);
 bool flo_process_cpu_join(pid_t pid, pid_t other);
 void flo_process_cpu_leave(pid_t pid);
 /* Let the calling process, and all threads that it begins, have only the CPU
- * and the disk that nobody else wants.  What the system refuses is left. */
+ * and the disk that nobody else wants.  A limit that the system refuses is
+ * left out. */
 void flo_process_idle(void);
 /* Path of a sibling program: in the folder of this one or, when it is not
  * there, in the folder that the environment's FLOTILLA_BIN names (tests). */

@@ -310,7 +310,8 @@ struct sign {
     enum jinja_op op;
 };
 
-/* What binds stronger, joined from left to right by one of these signs. */
+/* Operands of a stronger rule, joined from left to right by one of
+ * these signs. */
 static struct jinja_node *parse_left(struct jinja_parser *parser,
                                      rule *stronger, const struct sign *signs,
                                      size_t count)

@@ -422,7 +422,7 @@ static struct jinja_value reverse(struct jinja_run *run,
     return flo_jinja_slice(run, value, INT64_MIN, INT64_MIN, -1);
 }
 
-/* Of none there are none: `tools` often is. */
+/* An empty list has none: `tools` often is. */
 static struct jinja_list *items_or_none(struct jinja_run *run,
                                         const struct jinja_value *value)
 {

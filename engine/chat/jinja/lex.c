@@ -282,7 +282,7 @@ static void lex_operator(struct lexer *lexer, int *depth)
     go_to(lexer, lexer->at + bytes);
 }
 
-/* What stands in {{ }} or {% %}. */
+/* The tokens inside {{ }} or {% %}. */
 static void lex_tag(struct lexer *lexer, bool is_block)
 {
     const char *closing = is_block ? "%}" : "}}";

@@ -183,7 +183,7 @@ static struct jinja_node *parse_macro(struct jinja_parser *parser)
         flo_jinja_make(parser, OP_MACRO, NULL, body, NULL, first), name);
 }
 
-/* What trainers mark as the answer; it changes nothing. */
+/* The part that trainers mark as the answer; the mark changes nothing. */
 static struct jinja_node *parse_generation(struct jinja_parser *parser)
 {
     static const char *const ends[] = {"endgeneration", NULL};

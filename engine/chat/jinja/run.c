@@ -354,7 +354,7 @@ static struct jinja_value eval_dict(struct jinja_run *run,
     return out;
 }
 
-/* What needs its operands only when they are asked for. */
+/* Operations that need their operands only when they are asked for. */
 static struct jinja_value eval_choice(struct jinja_run *run,
                                       struct jinja_scope *scope,
                                       const struct jinja_node *node)

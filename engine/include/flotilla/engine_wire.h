@@ -86,7 +86,7 @@ struct flo_wire_text {
     size_t bytes;
 };
 
-/* Of keys and values. */
+/* Type of keys and values. */
 enum flo_wire_cache {
     FLO_WIRE_CACHE_AUTO, /* f16, or q8_0 where the budget asks for it */
     FLO_WIRE_CACHE_F16,
@@ -110,7 +110,7 @@ struct flo_wire_open {
                           read and written: the prefix that requests share */
     uint32_t cache;    /* enum flo_wire_cache */
     struct flo_wire_text chat_template; /* instead of the model's; no NUL */
-    /* Of a runtime that is not our engine (`flotilla-engine proxy`). */
+    /* For a runtime that is not our engine (`flotilla-engine proxy`). */
     bool is_tree;                 /* the first descriptor is a folder */
     struct flo_wire_text entry;   /* name of the file below it to begin with */
     struct flo_wire_text runtime; /* its configuration as JSON; contracts 4.1 */
@@ -309,7 +309,7 @@ enum flo_wire_ability_bit {
 
 /* An ability that a runtime's configuration may say; false: no such word. */
 bool flo_wire_ability_parse(const char *word, uint64_t *bit);
-/* What a process that said READY can do. */
+/* The abilities of a process that said READY. */
 uint64_t flo_wire_abilities(const struct flo_wire_ready *ready);
 /* The first thing that the request asks for and that is not among the
  * abilities, for people; *param is the client's field.  NULL: nothing. */

@@ -7,7 +7,7 @@
 extern const struct flo_kernel flo_kernel_neon, flo_kernel_neon_dot,
     flo_kernel_neon_i8mm;
 
-/* Of GGUF blocks, and of strips by sdot. */
+/* Products of GGUF blocks, and of strips by sdot. */
 FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_DECLARE, flo_neon_matmul_)
 FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_neon_matmul_)
 FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_neon_dot_)
@@ -20,8 +20,9 @@ flo_soft_cap_fn flo_neon_soft_cap;
 flo_store_fn flo_neon_store;
 flo_attention_fn flo_neon_attend;
 
-/* What all tables of this family share.  Rotation and addition are plain C:
- * compilers make of them what one would write by hand (ld2 and fmla). */
+/* Entries that all tables of this family share.  Rotation and addition are
+ * plain C: compilers make of them what one would write by hand (ld2
+ * and fmla). */
 #define FLO_NEON_OPERATIONS                                                    \
     .matmul = {FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_ROW, flo_neon_matmul_)         \
                    FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, flo_neon_matmul_)},    \

@@ -19,7 +19,7 @@
 
 enum { FLO_QUARTERS = 4, FLO_PIECES = 8 }; /* of 16 rows, of 32 columns */
 
-/* What scales a type has, as in pack.h. */
+/* The scales that a type has, as in pack.h. */
 enum flo_form {
     FLO_FORM_D,       /* of 32 columns */
     FLO_FORM_D_M,     /* and an offset */
@@ -29,7 +29,7 @@ enum flo_form {
     FLO_FORM_NIBBLES, /* both of 16 */
 };
 
-/* What a product knows of its type at compile time. */
+/* Facts of a type that a product knows at compile time. */
 struct flo_packed {
     uint32_t id;
     enum flo_form form;

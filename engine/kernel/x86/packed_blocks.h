@@ -39,7 +39,7 @@ typedef __m128i flo_halves;
 
 enum { FLO_GROUPS = 8 }; /* of 4 columns */
 
-/* What scales a type has, and thereby how its sums are put together. */
+/* The scales that a type has, and thereby how its sums are put together. */
 enum flo_scales_kind {
     FLO_SCALES_HALF, /* f16 for 32 columns */
     FLO_SCALES_PAIR, /* and an f16 that is added */
@@ -252,7 +252,7 @@ FLO_INLINE struct flo_group flo_read_group(const enum flo_scales_kind kind,
     return g;
 }
 
-/* Of a block, which begins with `scales`. */
+/* For a block, which begins with `scales`. */
 FLO_INLINE void flo_scales_32(const enum flo_scales_kind kind,
                               const struct flo_group *group,
                               const uint8_t *scales, struct flo_weights_32 *out)

@@ -35,7 +35,7 @@ enum {
     STRIPS = FLO_LANES == 16 ? 2 : 1,
 };
 
-/* Of one block of a tile. */
+/* For one block of a tile. */
 struct input {
     const int8_t *codes;
     const float *scales;

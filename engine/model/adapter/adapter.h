@@ -6,7 +6,7 @@
 
 #include "engine/model/pass/pass.h"
 
-/* Of one matrix; rank 0: it stays as it is. */
+/* The change of one matrix; rank 0: the matrix stays as it is. */
 struct flo_low_rank {
     const float *a; /* [rank][columns] */
     const float *b; /* [rank][stride], of which the matrix has `rows` */

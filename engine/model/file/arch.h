@@ -44,7 +44,7 @@ enum flo_need {
     FLO_WITH_FUSED = 'w',   /* needed with attn_qkv */
 };
 
-/* Of base/architectures.def, in its order. */
+/* The rows of base/architectures.def, in their order. */
 enum flo_arch_id {
 #define FLO_ARCHITECTURE(name, id) FLO_ARCH_##name,
 #include "base/architectures.def"
@@ -85,7 +85,7 @@ struct flo_arch {
     uint32_t wide_scale_layers;
 };
 
-/* Of the model, and of each of its layers. */
+/* Tensors of the model, and of each of its layers. */
 extern const struct flo_tensor_list flo_model_tensors, flo_layer_tensors;
 
 /* That of the file.  FLO_E_GGUF_..., FLO_E_MODEL_ARCH: it is not known. */

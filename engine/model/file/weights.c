@@ -108,8 +108,8 @@ static int missing(const struct binding *b, const char *name)
     return flo_fail(b->err, FLO_E_GGUF_MISSING, "tensor %s is missing", name);
 }
 
-/* What the architecture says of a tensor that is there, or is not: parts stand
- * by themselves or in attn_qkv, exactly once. */
+/* Check a tensor's presence against the architecture: parts stand by themselves
+ * or in attn_qkv, exactly once. */
 static int check_need(const struct binding *b, enum flo_need need,
                       const char *prefix, const char *name, bool is_there)
 {

@@ -33,7 +33,7 @@ struct flo_pass {
 
 /* ---- products.c ---- */
 
-/* What happens to a product's rows right behind the bias. */
+/* The step on a product's rows right after the bias. */
 enum flo_after {
     FLO_AFTER_NOTHING,
     FLO_AFTER_ADD, /* to the residual stream */
@@ -48,7 +48,7 @@ struct flo_product {
 };
 
 /* Products with the same input: values, normed first when `norm` is there.
- * What was written to them lies behind a barrier already. */
+ * A barrier came after the last write to them. */
 struct flo_source {
     float *values; /* [count][columns of the matrices] */
     const float *norm;

@@ -17,7 +17,7 @@
 
 /* ---- adapter_config.json ---- */
 
-/* What plain LoRA leaves false, null, empty or "none". */
+/* Settings that plain LoRA leaves false, null, empty or "none". */
 static const char *const extras[] = {
     "use_dora",  "fan_in_fan_out",          "modules_to_save",
     "lora_bias", "alpha_pattern",           "layer_replication",

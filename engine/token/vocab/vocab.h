@@ -41,8 +41,8 @@ struct flo_vocab {
     const struct flo_split_kind *split;
     struct flo_vocab_token *tokens;
     struct flo_index by_text; /* of tokens */
-    /* Of BPE: the list of merges, by rank, and for each token the rank of
-     * the first merge that makes it; FLO_RANK_NONE ends a chain. */
+    /* For BPE: the list of merges, by rank, and for each token the rank of the
+     * first merge that makes it; FLO_RANK_NONE ends a chain. */
     uint16_t *merge_left_bytes; /* [merge_count] of the left half */
     uint32_t *merge_next;       /* [merge_count] of the same token */
     uint32_t *first_rank;       /* [count] */

@@ -283,8 +283,8 @@ flo_release_variant_file(const struct flo_release *release,
                          const char *role);
 /* The way with the fewest bytes that needs no base; NULL: there is none. */
 const struct flo_way *flo_release_full_way(const struct flo_release_file *file);
-/* What a variant serves: its entry, else its first model; NULL: a tree without
- * one. */
+/* The file that a variant serves: its entry, else its first model; NULL: a tree
+ * without one. */
 const struct flo_release_file *
 flo_release_entry(const struct flo_release *release,
                   const struct flo_release_variant *variant);

@@ -288,7 +288,7 @@ int flo_fleet_device_is_online(struct flo_fleet_store *store, const char *id,
     return 0;
 }
 
-/* What is remembered of the models that it said it has. */
+/* The models that a device said it has. */
 static uint32_t models_checksum(const struct flo_fleet_model *models,
                                 size_t count, bool with_serving)
 {

@@ -8,7 +8,7 @@
 #include "server-stub/store/store.h"
 #include "server-stub/store/tables.h"
 
-/* What is known of a device in memory (facts.c).  0 means: not known yet. */
+/* Facts of a device in memory (facts.c). 0 means: not known yet. */
 struct flo_fleet_fact {
     bool is_active; /* known, and not retired */
     bool is_online_known, is_online;

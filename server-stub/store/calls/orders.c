@@ -391,7 +391,7 @@ static int add_resume(void *context, const struct flo_row *row)
                      SORTED(DOWN(ORDER_SEQ))});
 }
 
-/* Of rollouts that go on, while members accepted and may wait for it. */
+/* For rollouts that go on, while members accepted and may wait for it. */
 static int add_resumes(struct standing *standing)
 {
     static const struct flo_value states[] = {{.text = "running"},

@@ -60,7 +60,7 @@ static void *run(void *context)
     return NULL;
 }
 
-/* What a failed sync left in doubt is not moved into the tables. */
+/* Pages that a failed sync left in doubt are not moved into the tables. */
 static void *run_tidy(void *context)
 {
     struct flo_fleet_store *store = context;
@@ -188,8 +188,8 @@ uint64_t flo_fleet_durable(struct flo_fleet_store *store,
     return durable;
 }
 
-/* What a failed sync left in doubt is written once more, here: nobody commits
- * meanwhile, and the threads rest. */
+/* Pages that a failed sync left in doubt are written once more, here: nobody
+ * commits meanwhile, and the threads rest. */
 static int settle(struct flo_fleet_store *store, struct flo_err *err)
 {
     struct flo_fleet_queue *queue = &store->queue;

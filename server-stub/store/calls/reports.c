@@ -34,8 +34,8 @@ static int take_id(void *context, const struct flo_row *row)
     return 0;
 }
 
-/* A device that is asked for ever takes no more room than its newest.  What
- * just came stays, wherever its time stands among those of the others. */
+/* A device that is asked for ever takes no more room than its newest.  The
+ * report that just came stays, wherever its time stands among the others. */
 static int drop_oldest(struct flo_fleet_store *store,
                        const struct flo_fleet_report *report,
                        struct flo_err *err)

@@ -77,7 +77,7 @@ const char *const flo_sqlite_schema[] = {
     "CREATE TABLE envelope (release TEXT PRIMARY KEY, text TEXT NOT NULL)"
     " WITHOUT ROWID;",
     "ALTER TABLE member ADD COLUMN away INTEGER NOT NULL DEFAULT 0;",
-    /* Of an emergency: since the order was issued, and why not. */
+    /* For an emergency: the time since the order was issued, and why not. */
     "ALTER TABLE outcome ADD COLUMN heard INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE outcome ADD COLUMN error TEXT NOT NULL DEFAULT '';",
     /* Anybody may ask whether we are ready, and each enrolment counts: without
@@ -88,7 +88,7 @@ const char *const flo_sqlite_schema[] = {
     "ALTER TABLE device ADD COLUMN drifts INTEGER NOT NULL DEFAULT 0;"
     "DROP INDEX device_count;"
     "CREATE INDEX device_count ON device(retired, online, drifts);",
-    /* What a query looks for stands in a field of its own. */
+    /* Each value that a query looks for has a field of its own. */
     "ALTER TABLE device ADD COLUMN serving TEXT NOT NULL DEFAULT '';"
     "UPDATE device SET serving = coalesce(CASE WHEN json_valid(reported)"
     " THEN json_extract(reported, '$.serving.model') || '@' ||"

@@ -15,7 +15,7 @@ struct flo_telemetry_name {
     char text[FLO_DIGEST_TEXT];
 };
 
-/* What the windows of a transaction came to, by release and class. */
+/* Sums of a transaction's windows, by release and class. */
 struct flo_telemetry_total {
     uint64_t at_ms; /* of the fine resolution */
     int64_t release, hardware;

@@ -10,7 +10,7 @@ ALPHA_WEIGHT = [(Fraction(3, 100), Fraction(15, 100)),
 
 
 def ln(fraction):
-    """Of a fraction that may be far outside of what a float holds."""
+    """The float of a fraction that may lie far outside of a float's range."""
     def of(whole):
         bits = max(whole.bit_length() - 900, 0)
         return math.log(whole >> bits) + bits * math.log(2)

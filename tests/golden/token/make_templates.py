@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What jinja2 makes of templates/*.jinja, for test_jinja.c: run by hand.
+"""The texts that jinja2 makes of templates/*.jinja, for test_jinja.c: run by
+hand.
 
 usage: make_templates.py   (needs python3-jinja2; writes templates/*.txt)
 

@@ -11,7 +11,7 @@
 
 #include <flotilla/base.h>
 
-/* What `write_all` logs, with stderr led into a pipe meanwhile. */
+/* The lines that `write_all` logs, with stderr led into a pipe meanwhile. */
 static void captured(void (*write_all)(void), char *out, size_t out_bytes)
 {
     int ends[2];

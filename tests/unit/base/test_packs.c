@@ -126,7 +126,7 @@ static void what_was_not_used_for_longest_goes(void **state)
     assert_false(has(cache, fds[1]));
     assert_true(has(cache, fds[2]));
     assert_true(has(cache, fds[3]));
-    /* What never fits drives nothing out. */
+    /* A file that never fits drives nothing out. */
     assert_int_equal(flo_packs_begin(cache, fds[1], 3001, &out, &err),
                      FLO_E_DISK_FULL);
     assert_int_equal(flo_packs_begin(cache, fds[1], UINT64_MAX / 2, &out, &err),

@@ -220,7 +220,7 @@ static pid_t start_shell(const char *script, int fd)
     return pid;
 }
 
-/* Of children: emulators show a process no times of its own. */
+/* The times of children: emulators show a process no times of its own. */
 static void work_of_a_process_is_told_from_waiting(void **state)
 {
     uint64_t ms = 0;

@@ -379,7 +379,7 @@ static void a_query_has_the_same_bits_alone_and_with_others(void **state)
 
 static void attention_agrees_and_ignores_what_lies_behind(void **state)
 {
-    /* Of the values, which lie between -1 and 1. */
+    /* Errors of the values, which lie between -1 and 1. */
     static const float tolerances[] = {2e-3f, 1e-5f, 2e-2f, 4e-1f};
     float exact[FLO_ATTEND_ROWS][HEAD], expected[FLO_ATTEND_ROWS][HEAD];
     float got[FLO_ATTEND_ROWS][HEAD];

@@ -370,8 +370,8 @@ static bool is_read_here(const struct world *w)
     return reads;
 }
 
-/* Of two engines' logits, against the logits' own spread: another order of
- * sums and coarser codes cost a percent, a wrong row all. */
+/* The distance of two engines' logits, against the logits' own spread. Another
+ * order of sums and coarser codes cost a percent, a wrong row all. */
 static double distance(struct flo_engine *a, struct flo_engine *b)
 {
     static const int32_t tokens[] = {3, 1, 4, 1, 5, 9, 2, 6};
@@ -553,8 +553,8 @@ a_budget_shrinks_the_cache_before_it_gives_up_less_bytes(void **state)
     world_close(&w);
 }
 
-/* What products read is in the packed file, and vectors are copied: only rows
- * of the embedding are missed. */
+/* The inputs of products are in the packed file, and vectors are copied: only
+ * rows of the embedding are missed. */
 static void
 a_model_that_is_cut_off_under_packed_weights_is_an_error(void **state)
 {

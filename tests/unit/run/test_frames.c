@@ -1,4 +1,4 @@
-/* What waits in the socket, seen without reading it. */
+/* Frames that wait in the socket, seen without reading them. */
 #include "engine/run/run.h"
 
 #include <setjmp.h>

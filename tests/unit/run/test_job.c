@@ -325,7 +325,7 @@ static void a_beginning_is_not_shared_by_jobs_of_other_adapters(void **state)
     start(&world, base, 0, 0);
     assert_false(go_on(&world, base, NULL, &out, 100));
 
-    /* What the base computed is nothing to the others, and the reverse. */
+    /* The base's computations do not help the others, nor the reverse. */
     assert_true(flo_job_common(base, world.sessions[0]) > 8);
     assert_int_equal(flo_job_common(site, world.sessions[0]), 0);
     start(&world, site, 1, 0);

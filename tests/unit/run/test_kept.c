@@ -45,7 +45,7 @@ static void request(int32_t text, uint32_t shared, uint32_t count)
     n++;
 }
 
-/* What is chosen, as its number of tokens. */
+/* The chosen one, as its number of tokens. */
 static uint32_t chosen(int32_t text)
 {
     uint32_t index = 0;

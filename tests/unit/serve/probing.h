@@ -17,7 +17,7 @@
 
 #define GOLDEN "tests/models/golden-tiny-v2.json"
 
-/* Of the last probe. */
+/* Results of the last probe. */
 static bool has_result;
 static struct flo_probe_result result;
 

@@ -229,7 +229,7 @@ void world_close(void)
     assert_int_equal(rmdir(world.folder), 0);
 }
 
-/* Of a machine that does much else under a sanitizer; it only ends a hang. */
+/* The limit suits a busy machine under a sanitizer; it only ends a hang. */
 #define WAIT_MS_MAX 240000
 
 void world_turn(uint64_t from_ms, const char *what)

@@ -41,7 +41,7 @@ struct world {
     bool loads_wanted;  /* a wanted model is loaded, as "spare" */
     bool unloads;       /* the first error unloads the current one by force */
     bool loads_adapter; /* as soon as the next model is there */
-    /* Of models loaded from here on: */
+    /* For models loaded from here on: */
     bool lacks_packed;
     uint64_t adapter_bytes;   /* room for more adapters */
     const char *adapter_path; /* of the adapter "site"; NULL: none */

@@ -1,4 +1,4 @@
-/* What an engine process says has failed, in the agent's own words. */
+/* Failures that an engine process tells, in the agent's own words. */
 #include "agent/serve/engines/engines.h"
 
 #include <setjmp.h>

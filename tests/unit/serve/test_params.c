@@ -1,4 +1,4 @@
-/* What comes in as JSON: golden cases and the parameters of requests. */
+/* JSON from outside: golden cases and the parameters of requests. */
 #include <flotilla/golden.h>
 
 #include "agent/serve/openai/openai.h"

@@ -1,5 +1,5 @@
 /* Several models: names, aliases, tokens, releases by route, loads on demand,
- * removal.  What happens to one model touches no other. */
+ * removal.  Events of one model touch no other. */
 #include "unit/serve/serve_world.h"
 
 #include "proto/memory/memory.h"

@@ -295,8 +295,8 @@ static const char *large_body(const char *fields)
     return body;
 }
 
-/* What all of them say is more than the engine has room for: the agent gives
- * it as much as that, and those that left meanwhile are not told of. */
+/* All requests together are more than the engine has room for. The agent gives
+ * it as much as fits, and it hears nothing of those that left meanwhile. */
 static void requests_larger_than_the_engines_room_wait_and_arrive(void **state)
 {
     enum { CLIENTS = 40 };

@@ -199,8 +199,8 @@ static void arm_measures(struct flo_evidence_arm *out, const double *speed,
     }
 }
 
-/* Of a thousand rollouts, with the default rule and the fewest devices and
- * samples it takes, looked at ten times each. */
+/* Halts among a thousand rollouts, with the default rule and the fewest
+ * devices and samples that it takes, looked at ten times each. */
 static uint32_t count_halts(double slower, double spread, uint64_t random)
 {
     struct flo_gate_rule rule;

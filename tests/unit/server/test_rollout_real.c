@@ -78,7 +78,7 @@ static void world_free(struct world *world)
     free(world);
 }
 
-/* What the step did, without the lines that speak of one device. */
+/* The step's trace, without the lines that speak of one device. */
 static void note(struct world *world, const struct flo_rollout_event *event)
 {
     struct flo_buf text = {0};

@@ -1,4 +1,4 @@
-/* What waits between MQTT and the store, and who gives way. */
+/* Messages that wait between MQTT and the store, and which of them give way. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

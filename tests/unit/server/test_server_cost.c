@@ -1,6 +1,6 @@
-/* What messages cost the thread that orders wait for: statements of the store.
- * A message of any kind takes two at most; what a batch changed together is
- * written once. */
+/* The cost of messages on the thread that orders wait for: statements of the
+ * store. A message of any kind takes two at most; what a batch changed together
+ * is written once. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

@@ -127,7 +127,7 @@ static void a_ninth_model_is_refused_at_the_start(void **state)
     assert_null(start(world, ALL_AT_ONCE("tiny@2.1.0")));
     assert_int_equal(world->err.code, FLO_E_TARGET_LIMIT);
     assert_non_null(strstr(world->err.what, ids[1]));
-    /* One of the eight may come anew. */
+    /* One of the eight may come again. */
     assert_int_equal(flo_fleet_desired_set(world->controller->store, ids[1],
                                            "m-0", "", &world->err),
                      0);

@@ -1,5 +1,6 @@
 /* Numbers of orders: per subject a device takes none that is older than what it
- * has.  What is still meant then gets a newer number from the controller. */
+ * has.  An order that still holds then gets a newer number from
+ * the controller. */
 #include "server-stub/core/orders/renewal.h"
 #include "tests/unit/server/world.h"
 
@@ -188,7 +189,7 @@ static int take_order(void *context, const struct flo_fleet_order *order)
                            &err);
 }
 
-/* What the device's desired holds, as the device reads it. */
+/* The device's desired document, as the device reads it. */
 static struct flo_order held_by(struct world *world, const char *device)
 {
     struct flo_order order;

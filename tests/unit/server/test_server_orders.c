@@ -146,7 +146,7 @@ old_orders_are_signed_again_for_those_whose_desired_holds_them(void **state)
     flo_buf_deinit(&text);
 }
 
-/* Of four days ago: nobody's list has it any more. */
+/* An order of four days ago: nobody's list has it any more. */
 static void add_old(struct world *world, const char *op, const char *rollout,
                     uint64_t seq)
 {

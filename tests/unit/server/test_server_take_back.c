@@ -57,8 +57,8 @@ static void what_a_device_would_do_follows_from_its_report(void **state)
                      FLO_RETURN_KEPT);
 }
 
-/* What gw-1, gw-2 (offline) and gw-3 say: 2.1.0 runs on all; the first keeps
- * 2.2.0, the second nothing, the third denies what it keeps. */
+/* Reports of gw-1, gw-2 (offline) and gw-3. All run 2.1.0; the first keeps
+ * 2.2.0, the second nothing, and the third denies the one it keeps. */
 static void devices_report(struct world *world)
 {
     static const char *const reports[] = {

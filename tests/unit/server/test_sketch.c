@@ -126,7 +126,7 @@ static void a_blob_that_was_cut_or_changed_does_no_harm(void **state)
     free(sketch);
 }
 
-/* What stands in files names a metric by its place in proto/metrics.def. */
+/* Files name a metric by its place in proto/metrics.def. */
 static void places_of_metrics_are_for_ever(void **state)
 {
     (void)state;

@@ -208,7 +208,7 @@ static inline int take_op(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Of the order that a device's desired holds; "" none. */
+/* The kind of the order that a device's desired holds; "" none. */
 static inline const char *op_of(struct world *world, const char *device)
 {
     static char op[16];

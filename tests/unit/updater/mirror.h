@@ -27,7 +27,7 @@ struct mirror {
     int64_t flip_at;   /* this byte of the file is wrong; -1: none */
     int extra_bytes;   /* behind the end */
 
-    /* What was seen. */
+    /* Counts of requests. */
     atomic_ulong requests;
     atomic_ullong sent_bytes; /* bodies */
     char last_range[96];

@@ -23,7 +23,7 @@ struct world {
     struct flo_store *store;
     struct publisher publisher;
     struct mirror mirror;
-    /* Of the last run. */
+    /* Results of the last run. */
     char events[1 << 16];
     size_t events_bytes;
     int exit_code;

@@ -163,7 +163,7 @@ struct flo_device;
  * then, for a note. */
 bool flo_slots_deny(struct flo_slots *slots, const struct flo_denial *said);
 /* Withdraw a permission that a person at the device gave, after the same order
- * as this denial.  Of two equal statements the last holds, not the
+ * as this denial.  When two statements are equal, the last one holds, not the
  * permission. */
 void flo_slots_disallow(struct flo_slots *slots,
                         const struct flo_digest *release, uint64_t statement);

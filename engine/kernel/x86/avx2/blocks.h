@@ -437,7 +437,7 @@ FLO_INLINE struct flo_codes codes_iq4_xs(const uint8_t *p, size_t part)
     return flo_codes_of_grid(p + 8 + part * 16);
 }
 
-/* Of types without them. */
+/* For types without them. */
 FLO_INLINE struct flo_codes minima_none(const uint8_t *p, size_t part)
 {
     (void)p;

@@ -10,7 +10,7 @@
 #include "engine/kernel/x86/avx2/row.h"
 
 enum {
-    /* Of 32 columns that are unpacked at once. */
+    /* For 32 columns that are unpacked at once. */
     PIECE_BLOCKS = FLO_PIECE_GROUPS * FLO_PARTS,
     ROWS = 4,
 };
@@ -71,7 +71,7 @@ FLO_INLINE void unpack(flo_scales_fn *scales, flo_codes_fn *codes,
     }
 }
 
-/* What a tile needs of the tokens. */
+/* The tokens' part in a tile. */
 struct input {
     const int16_t *codes;
     const float *scales;

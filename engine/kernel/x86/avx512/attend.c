@@ -33,7 +33,7 @@ struct rows {
     _Alignas(64) float weights[R_MAX][TILE_MAX]; /* exp(score - largest) */
 };
 
-/* What is the same for every position. */
+/* Values that are the same for every position. */
 struct cache {
     size_t block_bytes;
     size_t scales_at; /* in a block */
@@ -42,8 +42,8 @@ struct cache {
     size_t ahead;     /* bytes: fetched before they are read */
 };
 
-/* What comes ahead of so many values of a block, the first of them its `at`th;
- * not of nibbles, which are slower to unpack than to read. */
+/* Fetch ahead so many values of a block, the first of them its `at`th. Nibbles
+ * are not fetched: unpacking them is slower than reading. */
 FLO_INLINE void fetch(const enum flo_cache type, const struct cache *cache,
                       const uint8_t *block, size_t at, const size_t values)
 {

@@ -1,5 +1,5 @@
 /* AVX-512 kernel (with VNNI, as Cascade Lake and Ice Lake have it): its table.
- * What has no version of its own is the AVX2 kernel's. */
+ * Functions without a version of their own are the AVX2 kernel's. */
 #include "engine/kernel/x86/avx512/avx512.h"
 
 #include "engine/kernel/x86/avx2/avx2.h"

@@ -1,4 +1,4 @@
-/* What operators order beside an update, and in the middle of one: newer
+/* Orders of operators next to an update, and in the middle of one: newer
  * releases, freeze, pause, abort, rollback. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -21,7 +21,7 @@ static double uniform(void)
     return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
 }
 
-/* Of ROWS rows, each looked at after each of `length` answers. */
+/* Verdicts over ROWS rows, each looked at after each of `length` answers. */
 struct verdicts {
     int above, below;
     double answers; /* to the verdict, on average */

@@ -1,4 +1,5 @@
-/* What this device makes of models: what is tried, and what is given up. */
+/* Files that this device derives from models: which are tried, and which are
+ * given up. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

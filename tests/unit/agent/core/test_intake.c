@@ -1,4 +1,4 @@
-/* What becomes of an order, case by case, as the trace tells it. */
+/* The fate of an order, case by case, as the trace tells it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

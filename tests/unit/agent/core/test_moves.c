@@ -78,7 +78,8 @@ static void only_a_trial_is_taken_back(void **state)
     assert_false(flo_move_find(FLO_EXECUTION_SOAKING, FLO_MOVE_FAIL, &to));
 }
 
-/* What is here already is not fetched, what came whole is not made. */
+/* A file that is here already is not fetched, and a file that came whole is not
+ * made. */
 static void an_updater_may_leave_out_what_it_does_not_need(void **state)
 {
     static const enum flo_execution way[] = {

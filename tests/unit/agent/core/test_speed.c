@@ -1,10 +1,10 @@
 /* Verdicts on a candidate's speed, over thousands of simulated probes.
  *
- * What is simulated was measured on a busy 4-CPU virtual machine with equal
- * models: a CPU computes at its full speed, at 1/1.27, 1/1.67 or 1/1.94 of it,
- * for a random time of half a second on average; besides, one side of a pair
- * in ten is disturbed by up to as much again.  Engines share a CPU, or, where
- * that is not allowed, each has one of its own. */
+ * The simulation follows measurements on a busy 4-CPU virtual machine with
+ * equal models. A CPU computes at its full speed, or at 1/1.27, 1/1.67 or
+ * 1/1.94 of it, for a random time of half a second on average. In one pair of
+ * ten, one side is disturbed by up to as much again.  Engines share a CPU, or,
+ * where that is not allowed, each has one of its own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

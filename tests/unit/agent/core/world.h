@@ -15,7 +15,7 @@ struct world_pending {
     struct flo_agent_event event;
 };
 
-/* What the database remembers of an execution. */
+/* The database's memory of an execution. */
 struct world_story {
     char id[FLO_EXECUTION_ID_MAX];
     unsigned ends;

@@ -28,7 +28,7 @@ uint64_t begun_ms;
 
 /* ---- the shell around it ---- */
 
-/* What the core hears. */
+/* Events that the core hears. */
 void take_event(const struct flo_agent_event *event)
 {
     acted += event->kind == FLO_AGENT_ORDER;
@@ -244,7 +244,7 @@ bool was_told(const char *word)
     return strstr(told, word) != NULL;
 }
 
-/* What the disk says of the model. */
+/* The model's record on the disk. */
 struct flo_slots on_disk(void)
 {
     struct flo_slots slots;

@@ -83,7 +83,7 @@ json_t *flo_machine_json(const struct flo_settings *settings,
     return json_object();
 }
 
-/* What the core is told. */
+/* Events that the core is told. */
 static void take_event(void)
 {
     struct flo_agent_event event;

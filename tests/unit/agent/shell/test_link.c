@@ -1,4 +1,4 @@
-/* What goes to the broker and when, beside a broker that only takes notes. */
+/* Messages to the broker and their times; this broker only takes notes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

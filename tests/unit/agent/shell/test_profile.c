@@ -1,5 +1,5 @@
-/* What a device says of itself, as the updater understands it: it takes a
- * release of every architecture that its engine runs. */
+/* A device's profile as the updater understands it: it takes a release of every
+ * architecture that its engine runs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* What --check-config passes is what the agent's parts then take. */
+/* Settings that pass --check-config are taken by the agent's parts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

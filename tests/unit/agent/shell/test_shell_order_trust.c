@@ -18,7 +18,7 @@ static void one_order_of_next_year_ends_no_later_ones(void **state)
     assert_int_equal(shell.device.trusted_time_ms, begun_ms);
 }
 
-/* Of a controller whose clock was a year ahead. */
+/* The orders of a controller whose clock was a year ahead. */
 static void a_clock_that_is_kept_right_denies_what_two_orders_said(void **state)
 {
     (void)state;
@@ -155,7 +155,8 @@ static void no_epoch_is_left_out(void **state)
     assert_true(shell.device.is_frozen);
 }
 
-/* What the one said is kept, and over a restart it is still one voice. */
+/* The time of that one order is kept, and after a restart it is still one
+ * voice. */
 static void one_order_of_next_year_is_one_voice_after_a_restart(void **state)
 {
     struct flo_err err = {0};

@@ -1,4 +1,4 @@
-/* What a service manager hears over NOTIFY_SOCKET. */
+/* Messages to a service manager over NOTIFY_SOCKET. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

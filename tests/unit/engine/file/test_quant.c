@@ -153,9 +153,9 @@ static float next_value(uint32_t *seed)
     return (float)(int32_t)*seed / 2147483648.0f;
 }
 
-/* What is known of the encoders: the rms error of even values in [-1, 1), a
- * hundredth above what was measured, and a hash of the bytes of 4,096 values
- * of a fixed series. */
+/* Facts of the encoders: the rms error of even values in [-1, 1), a hundredth
+ * above the measured one, and a hash of the bytes of 4,096 values of a fixed
+ * series. */
 static const struct encoder_case {
     uint32_t id;
     float rms_max;

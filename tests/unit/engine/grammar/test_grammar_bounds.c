@@ -118,7 +118,7 @@ static void each_of_many_alternatives_can_be_answered(void **state)
     expect_answers(&text, optional);
 }
 
-/* What flo_grammar_open() refuses. */
+/* Schemas that flo_grammar_open() refuses. */
 static void a_beginning_of_too_many_ways_is_told(void **state)
 {
     struct flo_buf text = {0};
@@ -187,7 +187,7 @@ static void a_list_that_would_take_long_is_refused_with_its_length(void **state)
     expect_schema(&schema, "schema /properties: 4097 members, at most 4096");
 }
 
-/* What a schema makes a reader walk through, many times over. */
+/* Schemas that a reader walks through many times over. */
 static void a_schema_is_read_in_a_bounded_number_of_steps(void **state)
 {
     static const char says[] = "takes more than 33554432 steps to read";

@@ -534,7 +534,7 @@ static void an_adapter_that_does_not_fit_the_plan_is_refused(void **state)
     assert_int_equal(flo_adapter_open(engine, ADAPTER, &adapter, NULL),
                      FLO_E_MEMORY_BUDGET);
     flo_engine_close(engine);
-    /* What is reckoned is enough for one, and in the plan. */
+    /* The reckoned memory is enough for one, and is in the plan. */
     int fd = -1;
     assert_int_equal(flo_file_open(ADAPTER, &fd, NULL), 0);
     assert_int_equal(flo_adapter_reckon(fd, &bytes, NULL), 0);

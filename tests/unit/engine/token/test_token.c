@@ -36,7 +36,7 @@ static void close_tiny(struct tiny *tiny)
     flo_gguf_close(tiny->gguf);
 }
 
-/* What the code under test allocates comes here first (the linker's --wrap). */
+/* Allocations of the code under test come here first (the linker's --wrap). */
 static size_t allocations;
 void *__real_malloc(size_t bytes);
 void *__real_calloc(size_t count, size_t bytes);

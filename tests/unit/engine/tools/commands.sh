@@ -99,7 +99,7 @@ expect 2 'not.built' "$@" "$engine" pack tests/models/tiny-v1.F16.gguf -o \
 [ ! -e "$work/none" ] && [ ! -e "$work/none.part" ] || failed=1
 expect 0 'mapped' "$@" "$engine" plan --model $tiny --packed "$work/packed"
 
-# What a command reads is never written over, nor what is no file.
+# A command never writes over its inputs, nor over anything that is no file.
 cp $tiny "$work/own.gguf"
 cp tests/models/tiny-v1-site-lora.gguf "$work/lora.gguf"
 ln -s own.gguf "$work/link.gguf"
@@ -154,7 +154,7 @@ cmp $tiny "$work/own.gguf" &&
     cmp tests/models/tiny-v1-site-lora.gguf "$work/lora.gguf" &&
     [ -L "$work/link.gguf" ] && [ -p "$work/pipe" ] || failed=1
 
-# Of two that write the same output one is refused.
+# When two write the same output, one is refused.
 expect 1 'another process is writing it' flock "$work/held.gguf.part" \
     "$@" "$model" quantize $tiny "$work/held.gguf" Q8_0
 [ ! -e "$work/held.gguf" ] || failed=1

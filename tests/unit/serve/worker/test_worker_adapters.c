@@ -144,7 +144,7 @@ static void hear_with(struct heard *heard, uint32_t request,
     hear_all(heard, 1);
 }
 
-/* What the adapter computes when OPEN names it. */
+/* The adapter's answer when OPEN names it. */
 static void hear_named_by_open(struct heard *heard, uint32_t request, int site)
 {
     struct flo_wire_message open_it = {.type = FLO_WIRE_OPEN, .request = 1};

@@ -1,5 +1,5 @@
-/* What an engine process survives and what ends it: files that are no model,
- * garbage on its socket, code that wants out. */
+/* An engine process and its enemies: files that are no model, garbage on its
+ * socket, code that wants out. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

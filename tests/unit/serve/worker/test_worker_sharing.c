@@ -340,7 +340,7 @@ static void a_small_budget_gives_fewer_sessions(void **state)
     (void)state;
     assert_int_equal(sessions_in(0, 0), 4);
     assert_int_equal(sessions_in(0, 16), 16);
-    /* What is least for four; a little less is room for two or one. */
+    /* The least memory for four; a little less is room for two or one. */
     for (uint64_t mib = 1; mib < 64 && four == 0; mib++) {
         uint32_t got = sessions_in(mib << 20, 0);
         one = one == 0 && got > 0 ? mib : one;

@@ -93,7 +93,7 @@ static inline int close_store(void **state)
         "in sqlite: " #test, test, in_sqlite, close_store, NULL                \
     }
 
-/* What many writes do not wait for: the disk. */
+/* Many writes that do not wait for the disk. */
 static inline void begin(struct flo_fleet_store *store)
 {
     struct flo_err err = {0};

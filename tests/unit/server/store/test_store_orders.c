@@ -542,7 +542,7 @@ static void who_is_awaited_in_one_order_is_known_by_heart(void **state)
         flo_fleet_device_is_awaited(store, DEVICE, &is_awaited, &err), 0);
     assert_false(is_awaited);
 
-    /* What is taken back is not known by heart. */
+    /* A change that is taken back leaves nothing in memory. */
     begin(store);
     assert_int_equal(flo_fleet_outcome_put(store, "o-1", DEVICE,
                                            FLO_OUTCOME_PENDING, 0, &err),

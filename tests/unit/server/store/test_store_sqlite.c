@@ -230,8 +230,8 @@ fields_that_an_older_file_has_not_are_made_from_its_rows(void **state)
 
 /* ---- plans ---- */
 
-/* Of the newest statement: tables are searched; scanned are small indexes
- * alone. */
+/* The plan of the newest statement: tables are searched, and only small indexes
+ * are scanned. */
 static void plan_is(struct flo_fleet_store *store, const char *expected)
 {
     struct flo_sqlite *sqlite = (struct flo_sqlite *)store->engine;

@@ -84,8 +84,8 @@ static void every_bit_flip_is_refused_or_leaves_the_right_bytes(void **state)
         (void)close(patch_fd);
         patch.data[bit / 8] ^= (char)(1 << bit % 8);
     }
-    /* What may be flipped for nothing: padding, the level's digit, code tables
-     * of bzip2 that nothing uses. */
+    /* Bits that may be flipped for nothing: padding, the level's digit, code
+     * tables of bzip2 that nothing uses. */
     assert_true(harmless * 100 <= 8 * patch.bytes);
     (void)close(old_fd);
     flo_buf_deinit(&patch);

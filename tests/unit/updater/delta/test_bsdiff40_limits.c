@@ -1,4 +1,4 @@
-/* What applying a patch takes: memory, time until it stops, a codec that is
+/* The needs of applying a patch: memory, time until it stops, a codec that is
  * built. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -429,7 +429,7 @@ static void a_captive_portal_is_told_apart(void **state)
     assert_int_equal(fetch(world, &world->artifact), 0);
 }
 
-/* What a mirror may send that is no artifact and no honest refusal. */
+/* Answers of a mirror that are no artifact and no honest refusal. */
 static const struct {
     const char *what;
     const char *raw;

@@ -361,7 +361,7 @@ the_device_record_survives_a_write_torn_at_any_sector_and_byte(void **state)
             }
         }
         assert_int_equal(flo_store_device_read(world->store, &again, NULL), 0);
-        /* What differs lies in sector 0 and the crc lies in sector 7. */
+        /* The difference lies in sector 0 and the crc lies in sector 7. */
         assert_int_equal(again.epoch, (sectors & 0x81) == 0x81 ? 3 : 2);
     }
     close(fd);

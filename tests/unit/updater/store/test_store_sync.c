@@ -1,5 +1,5 @@
-/* What is synced before a record may name it: each sync is one that a power
- * cut needs.  tests/crash/power.py shows the cuts themselves. */
+/* Files that are synced before a record may name them: each sync is one that a
+ * power cut needs. tests/crash/power.py shows the cuts themselves. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>

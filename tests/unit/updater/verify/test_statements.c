@@ -232,7 +232,7 @@ order_loss_and_repetition_of_six_orders_leave_the_same_records(void **state)
     }
     print_message("%u sequences of up to %d orders\n", sequences,
                   ORDERS_MAX + 1);
-    /* Of 6 orders: 1,957 sequences, and 9,786 with one told again. */
+    /* Sequences of 6 orders: 1,957, and 9,786 with one told again. */
     assert_int_equal(sequences, SETS * (1957 + 9786));
 }
 

@@ -26,7 +26,8 @@ int getaddrinfo(const char *host, const char *port,
     return EAI_AGAIN;
 }
 
-/* What a library has registered: it must not run beside paho's threads. */
+/* Functions that a library has registered must not run next to
+ * paho's threads. */
 static void tidy_up(void)
 {
     raise(SIGKILL);

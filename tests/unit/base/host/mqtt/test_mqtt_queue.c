@@ -121,7 +121,7 @@ static void one_that_floods_loses_its_own_messages_only(void **state)
     assert_int_equal(flo_mqtt_queue_dropped(&queue), 5000 - 256);
     assert_int_equal(queue.rooms[0].messages, 257);
 
-    /* What was handled makes room again. */
+    /* A handled message makes room again. */
     free(flo_mqtt_queue_take(&queue));
     flo_mqtt_queue_push(&queue, &message, "d/1/x", 5, "more", 4);
     assert_int_equal(queue.rooms[0].messages, 257);
