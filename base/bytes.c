@@ -235,7 +235,7 @@ ptrdiff_t flo_base64_decode(const char *text, size_t chars, void *out)
             group |= (uint32_t)value << (18 - 6 * k);
         }
         size_t whole = digits - 1;
-        /* Bits behind the last byte must be zero: one text per value. */
+        /* Bits after the last byte must be zero: one text per value. */
         if ((group & (0xffffffu >> (8 * whole))) != 0) {
             return -1;
         }

@@ -12,7 +12,7 @@
 
 enum {
     EXACT = 64,     /* values below have their own bucket */
-    PER_OCTAVE = 32 /* buckets, thus 5 bits behind the leading one */
+    PER_OCTAVE = 32 /* buckets, thus 5 bits after the leading one */
 };
 
 /* The last bucket ends at 2^40 - 1. */

@@ -182,7 +182,7 @@ static bool is_digit(const char *text, size_t i, size_t bytes)
     return i < bytes && text[i] >= '0' && text[i] <= '9';
 }
 
-/* First byte behind the zeros that lead a number, and behind the number. */
+/* First byte after the zeros that lead a number, and after the number. */
 static size_t number_end(const char *text, size_t *i, size_t bytes)
 {
     while (is_digit(text, *i + 1, bytes) && text[*i] == '0') {

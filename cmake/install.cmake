@@ -1,4 +1,4 @@
-# `make install`, beside the programs (cmake/library.cmake): documents, and the
+# `make install`, next to the programs (cmake/library.cmake): documents, and the
 # units, which are written for /usr and get the prefix of the installation.
 install(FILES deploy/systemd/flotilla-agent.service
     deploy/systemd/flotilla-controller.service

@@ -55,14 +55,14 @@ struct flo_flag {
     const char *unless; /* ... but where this flag is given */
     /* Called for each that is given, instead of a kind. */
     int (*take)(void *state, const char *value, struct flo_err *err);
-    const char *(*more)(void); /* stands behind the help */
+    const char *(*more)(void); /* stands after the help */
 };
 
 /* The line that was typed.  Words and values are borrowed from argv. */
 struct flo_args {
     const struct flo_args_program *program;
     const struct flo_verb *verb;
-    const char *words[FLO_ARGS_MAX + 1]; /* behind the verb; then NULL */
+    const char *words[FLO_ARGS_MAX + 1]; /* after the verb; then NULL */
     size_t word_count;
     /* As given, in order; the program may add one. */
     const struct flo_flag *flags[FLO_ARGS_MAX + 1];
@@ -132,7 +132,7 @@ const char *flo_args_text(const struct flo_args *args, const char *name,
 const char *flo_args_global(const struct flo_args *args, const char *name,
                             const char *standard);
 bool flo_args_has(const struct flo_args *args, const char *name);
-/* Values of a flag that may be given several times; false behind the last. */
+/* Values of a flag that may be given several times; false after the last. */
 bool flo_args_each(const struct flo_args *args, const char *name, size_t index,
                    const char **value);
 /* FLO_E_USAGE names flag, value and range. */

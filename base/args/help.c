@@ -4,7 +4,7 @@
 
 #include "base/args/inside.h"
 
-#define COLUMN 27 /* behind "  --release-version TEXT " */
+#define COLUMN 27 /* after "  --release-version TEXT " */
 #define WIDTH 80
 
 void flo_args_call(const struct flo_args_program *program,

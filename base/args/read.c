@@ -75,7 +75,7 @@ static int check(const struct flo_args *args, struct flo_err *err)
     return 0;
 }
 
-/* After an error: is JSON asked for behind it? */
+/* After an error: is JSON asked for after it? */
 static void look_for_json(struct flo_args *args, int argc, char *const *argv,
                           int at)
 {

@@ -185,7 +185,7 @@ FLO_MUST_USE int flo_gguf_write(const struct flo_gguf *source,
                                 size_t edit_count,
                                 flo_gguf_tensor_source *replace, void *context,
                                 int fd, struct flo_err *err);
-/* Write a file of these keys and tensors, one tensor behind the other.  Name,
+/* Write a file of these keys and tensors, one tensor after the other.  Name,
  * dims, values and type of each are the caller's; `give` gives all bytes.  The
  * same errors. */
 FLO_MUST_USE int flo_gguf_create(const struct flo_gguf_tensor *tensors,

@@ -234,7 +234,7 @@ static int copy_tensors(const struct flo_gguf *source,
     return 0;
 }
 
-/* New types, bytes and places, one behind the other. */
+/* New types, bytes and places, one after the other. */
 static int lay_out(const struct flo_gguf *source, const uint32_t *types,
                    struct flo_gguf_tensor *tensors, uint64_t *data_bytes,
                    struct flo_err *err)

@@ -21,7 +21,7 @@ enum flo_db_sync {
 /* Open or create `path` (":memory:" for tests) in WAL mode with foreign keys
  * on.  Queries (no index) may sort names by COLLATE by_name
  * (flo_natural_compare).  The file gets mode 0600.  A lock of another process
- * is awaited for busy_ms.  Damage behind the first page is found where it is
+ * is awaited for busy_ms.  Damage after the first page is found where it is
  * read. */
 FLO_MUST_USE int flo_db_open(const char *path, enum flo_db_sync sync,
                              unsigned busy_ms, struct flo_db **out,

@@ -33,7 +33,7 @@ struct flo_httpd_options {
     void (*error_body)(const struct flo_err *err, int status,
                        struct flo_buf *body);
     const char *error_type; /* its content type; NULL: application/json */
-    /* Asked behind each head, before a byte of its body is waited for: 0, or
+    /* Asked after each head, before a byte of its body is waited for: 0, or
      * what the client is answered.  NULL: everybody may. */
     int (*admit)(void *context, struct flo_httpd_request *request,
                  struct flo_err *err);
@@ -97,7 +97,7 @@ const char *flo_httpd_param(const struct flo_httpd_request *request,
                             const char *name);
 const char *flo_httpd_query(const struct flo_httpd_request *request,
                             const char *name);
-/* Name of the query's parameter i, decoded; NULL behind the last. */
+/* Name of the query's parameter i, decoded; NULL after the last. */
 const char *flo_httpd_query_name(const struct flo_httpd_request *request,
                                  size_t i);
 const char *flo_httpd_header(const struct flo_httpd_request *request,

@@ -20,7 +20,7 @@
 /* Parse one object or array of at most bytes_max bytes into *out, which the
  * caller releases (json_decref or flo_json_cleanup).
  *
- * Strict: UTF-8 without BOM, no duplicate keys, no bytes behind the document
+ * Strict: UTF-8 without BOM, no duplicate keys, no bytes after the document
  * but white space, no NUL in a string, integers within int64, depth at most
  * FLO_JSON_DEPTH_MAX, objects and arrays at most FLO_JSON_PARTS_MAX.
  *

@@ -1,7 +1,7 @@
 /* flotilla-engine bench: speed and memory of a model on this machine.
  *
  * A test is `p128` (a prompt of 128 tokens), `g32` (32 tokens one by one) or
- * `g32@2048` (the same behind 2048 tokens).  Each runs three times after a
+ * `g32@2048` (the same after 2048 tokens).  Each runs three times after a
  * warm-up; the median counts.  Tokens are fixed pseudo-random ids.  With
  * `--tests -` each line of stdin is a test that runs once, and its speed is
  * told before the next is read: so another program can measure in turns. */
@@ -48,7 +48,7 @@ static int bad_test(const char *name, struct flo_err *err)
                     "--tests has '%s', not p128, g32 or g32@2048", name);
 }
 
-/* One to TOKENS_MAX, at *at, which moves behind it; 0: it is none. */
+/* One to TOKENS_MAX, at *at, which moves after it; 0: it is none. */
 static uint32_t read_number(const char **at)
 {
     char *end;

@@ -13,7 +13,7 @@
 
 #define ISSUES_MAX 16
 
-/* Numbers of the shape: as JSON calls them, and behind the architecture's name
+/* Numbers of the shape: as JSON calls them, and after the architecture's name
  * in the file. */
 enum { LAYERS, CONTEXT, EMBEDDING, HEADS, KV_HEADS, FEED_FORWARD, SHAPES };
 static const struct {

@@ -393,7 +393,7 @@ static int eval(void *context, struct flo_err *err)
     rv = e->report_path != NULL
              ? flo_outfile(e->report_path, inputs, carry_out, e, err)
              : carry_out(e, -1, err);
-    /* The file first: behind a report on stdout comes no error about it. */
+    /* The file first: after a report on stdout comes no error about it. */
     rv = rv < 0 ? rv : print_report(e, err);
     return rv < 0 ? rv : told_gate(e, err);
 }

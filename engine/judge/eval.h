@@ -18,8 +18,8 @@ struct flo_eval_answer {
     uint32_t tokens_in, tokens_out;
     uint32_t prompt_crc; /* of the prompt's ids: are the vocabularies one? */
     uint32_t nonfinite;  /* tokens chosen from logits that are not finite */
-    uint32_t steps;      /* computed behind the first token */
-    uint64_t ttft_us, rest_us; /* first token; all behind it */
+    uint32_t steps;      /* computed after the first token */
+    uint64_t ttft_us, rest_us; /* first token; all after it */
 };
 
 struct flo_eval_about {

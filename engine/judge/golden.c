@@ -125,7 +125,7 @@ static int hear(struct golden *g, struct flo_tool_answer *a,
     return rv;
 }
 
-/* Its text up to so many tokens, NUL behind. */
+/* Its text up to so many tokens, NUL after. */
 static int read_text(struct golden *g, const struct flo_tool_answer *a,
                      uint32_t count, struct flo_err *err)
 {

@@ -1,7 +1,7 @@
 /* flotilla-model perplexity: how well a model foretells a text.
  *
  * The text is cut into chunks of --ctx tokens that do not overlap; what is
- * left behind the last is not used.  In each the second half is scored, so
+ * left after the last is not used.  In each the second half is scored, so
  * that every scored token has seen half a chunk at least; where the model
  * begins texts with a token of its own, that stands in place of a chunk's
  * first.  The result is e to the mean negative log-likelihood; its standard

@@ -44,7 +44,7 @@ struct flo_suite {
     uint32_t n_tasks; /* at least 1; "" is a task too */
 };
 
-/* `text` [bytes], NUL behind, malloc'ed, is taken, whatever comes out.
+/* `text` [bytes], NUL after, malloc'ed, is taken, whatever comes out.
  *
  * FLO_E_META_JSON     a line is not strict JSON in UTF-8 (its number is told)
  * FLO_E_META_SCHEMA   a member is missing, twice or of another kind; no case

@@ -103,7 +103,7 @@ struct flo_attend_steps {
                    struct flo_attend_state *state);
     /* The weights of row r; positions that it does not see weigh 0. */
     void (*softmax)(struct flo_attend_state *state, int r);
-    /* out = out * correction + weights . V; positions behind `count` are not
+    /* out = out * correction + weights . V; positions after `count` are not
      * read: their values may be left over from another sequence. */
     void (*values)(const int R, const enum flo_cache type,
                    const struct flo_attention *a, const uint8_t *values,

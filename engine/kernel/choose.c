@@ -48,7 +48,7 @@ enum {
 /* Tokens of a product: alone, and tiles with one and two left. */
 static const size_t token_counts[] = {1, 5, CHECK_TOKENS};
 
-/* Both precisions' codes: of PRECISION_8 behind those of PRECISION_16. */
+/* Both precisions' codes: of PRECISION_8 after those of PRECISION_16. */
 struct check {
     float values[CHECK_TOKENS * CHECK_COLUMNS];
     int16_t codes[2 * CHECK_TOKENS * CHECK_COLUMNS];

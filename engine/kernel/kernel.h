@@ -77,7 +77,7 @@ static inline float flo_code_max(enum flo_precision precision)
 /* The KV cache of one head: blocks of FLO_KV_BLOCK positions, keys and values
  * apart.  In a block keys stand transposed, [head_size][16], values by rows,
  * [16][head_size].  The quantised types have a scale (f16) for every 32
- * values of a position, behind the codes: [scales][16] and [16][scales].
+ * values of a position, after the codes: [scales][16] and [16][scales].
  * Q4_0 packs codes + 8 of positions i (low) and i + 8 into a byte for keys,
  * of values d (low) and d + head_size / 2 for values. */
 enum flo_cache {
@@ -124,7 +124,7 @@ struct flo_attention {
     const float *queries[FLO_ATTEND_ROWS]; /* [head_size] each */
     float *out[FLO_ATTEND_ROWS];           /* [head_size] each */
     size_t firsts[FLO_ATTEND_ROWS];        /* position seen, below lengths */
-    size_t lengths[FLO_ATTEND_ROWS];       /* behind the last position seen */
+    size_t lengths[FLO_ATTEND_ROWS];       /* after the last position seen */
 };
 
 /* out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; norms may be in
@@ -193,7 +193,7 @@ extern const struct flo_kernel flo_kernel_ref;
 bool flo_weight_reads_codes(uint32_t type);
 
 /* The kernel at `index` among those that are built, best first, whether or not
- * this CPU supports it; NULL behind the last. */
+ * this CPU supports it; NULL after the last. */
 const struct flo_kernel *flo_kernel_at(size_t index);
 
 /* The kernel of that name, or (NULL) the best that this CPU has.  Unless

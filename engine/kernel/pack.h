@@ -19,7 +19,7 @@
  *           Q2_K       the same, scale in the low nibble, min in the high one
  *   low     the lower bits of the codes
  *   high    the upper bits, or nothing
- * and behind the last group zeros to a whole 64 bytes.  Codes are unsigned as
+ * and after the last group zeros to a whole 64 bytes.  Codes are unsigned as
  * in the file (of IQ4 types: the nibble), those of Q8_0 signed.  A plane of
  * `bits` bits (1, 2, 4 or 8) has `bits` registers of 64 bytes: column
  * 4 * g + c of row r stands in register g % bits, byte 4 * r + c, from bit
@@ -44,7 +44,7 @@ struct flo_strip {
 };
 struct flo_strip flo_strip_layout(uint32_t type, size_t columns);
 
-/* Where block b begins; the first of a group stands behind its halves. */
+/* Where block b begins; the first of a group stands after its halves. */
 static inline size_t flo_strip_block(const struct flo_strip *at, size_t b)
 {
     return (b / at->group + 1) * at->halves + b * at->block;

@@ -105,7 +105,7 @@ static void begin_shares(struct flo_pool *pool)
 
 void flo_pool_barrier(struct flo_pool *pool)
 {
-    /* Read before arriving: behind the last barrier of a job the caller may
+    /* Read before arriving: after the last barrier of a job the caller may
      * begin the next one with others. */
     unsigned generation, part = pool->part;
 

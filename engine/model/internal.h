@@ -158,7 +158,7 @@ void flo_engine_copy_text(const struct flo_gguf *gguf, const char *key,
 FLO_MUST_USE int flo_session_check(const struct flo_session *session,
                                    const int32_t *tokens, size_t count,
                                    struct flo_err *err);
-/* These tokens are in the cache now: the position moves behind them. */
+/* These tokens are in the cache now: the position moves after them. */
 void flo_session_keep(struct flo_session *session, const int32_t *tokens,
                       uint32_t count);
 void flo_session_count_time(struct flo_session *session, size_t count,

@@ -11,7 +11,7 @@
  *      of its mtime, u32 nanoseconds and u64 seconds of its ctime
  *   72 u32 each: cache's type, layers, key heads, values of a head,
  *      vocabulary, crc32c of the rotation's rates, packed weights or not, 0
- *  104 kernel[16], version[16]: zeros behind the names
+ *  104 kernel[16], version[16]: zeros after the names
  * Then the tokens, u32 each, and for each layer its heads' keys, then values:
  * the first blocks of each, as the kernel laid them out.
  *

@@ -74,7 +74,7 @@ static void gather(struct flo_engine *e, const struct wanted *wanted,
 }
 
 /* Give the rows' logits, some rows at once.  Where a callback ends its step,
- * the session forgets what is behind. */
+ * the session forgets what is after. */
 static void give_rows(struct flo_engine *e, const struct wanted *wanted,
                       size_t count)
 {

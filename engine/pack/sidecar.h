@@ -21,7 +21,7 @@
 
 #include "base/gguf/gguf.h"
 
-#define FLO_SIDECAR_SUFFIX ".packed" /* behind the model's path */
+#define FLO_SIDECAR_SUFFIX ".packed" /* after the model's path */
 
 struct flo_sidecar;
 

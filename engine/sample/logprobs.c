@@ -4,7 +4,7 @@
 #include <math.h>
 
 /* Put a candidate into a list of at most `count`, best first; a later one
- * (with a larger id) goes behind its equals. */
+ * (with a larger id) goes after its equals. */
 static uint32_t insert(struct flo_logprob *list, uint32_t used, uint32_t count,
                        struct flo_logprob one)
 {

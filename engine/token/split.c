@@ -30,7 +30,7 @@ struct place {
 };
 
 enum form {
-    NONE,                 /* behind the last rule */
+    NONE,                 /* after the last rule */
     RUN,                  /* lead?body+tail* */
     FULL_RUN,             /* not fewer than `most` */
     RUN_BY_CASE,          /* lead?U*L+|lead?U+L* */
@@ -46,7 +46,7 @@ struct rule {
     uint16_t lead; /* one of these may come first */
     uint16_t body; /* one or more of these, */
     uint16_t most; /* 0: any number */
-    uint16_t tail; /* any number of these behind */
+    uint16_t tail; /* any number of these after */
 };
 
 /* Its alternatives; the first that matches counts. */
@@ -169,7 +169,7 @@ static size_t match_rule(const struct text *text, const struct rule *rule,
     return 0;
 }
 
-/* Where the piece that begins at `at` ends for an expression: behind its
+/* Where the piece that begins at `at` ends for an expression: after its
  * match if one begins there, else where the next match begins. */
 static size_t piece_end(const struct text *text, const struct rule *rules,
                         size_t at)

@@ -17,7 +17,7 @@ struct flo_split_kind {
     size_t expression_count;
     bool prefers_whole;    /* a word that is a token is not merged from bytes */
     bool adds_bos;         /* when the metadata does not say */
-    const char *names[12]; /* NULL behind the last */
+    const char *names[12]; /* NULL after the last */
 };
 /* NULL when there is none of that name, which *found gives for ever. */
 const struct flo_split_kind *flo_split_find(const char *name, size_t bytes,

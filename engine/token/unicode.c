@@ -5,7 +5,7 @@ unsigned flo_unicode_sets_beyond_ascii(uint32_t code)
 {
     size_t low = 0;
     size_t high = flo_unicode_change_count;
-    while (low < high) { /* low: the first change behind the code point */
+    while (low < high) { /* low: the first change after the code point */
         size_t middle = low + (high - low) / 2;
         if (flo_unicode_changes[middle] >> FLO_UNICODE_TABLE_BITS <= code) {
             low = middle + 1;

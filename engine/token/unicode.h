@@ -24,7 +24,7 @@ enum flo_unicode_set {
     FLO_UNICODE_DIGIT = 4096, /* 0-9 */
 };
 
-/* unicode_table.c: the sets of ASCII, and behind it the first ten, changing
+/* unicode_table.c: the sets of ASCII, and after it the first ten, changing
  * from a code point on: code << FLO_UNICODE_TABLE_BITS | sets. */
 #define FLO_UNICODE_TABLE_BITS 10
 extern const uint16_t flo_unicode_ascii[128];

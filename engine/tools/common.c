@@ -29,7 +29,7 @@ static enum flo_kv_type kv_type(const char *name)
     return name == NULL ? FLO_KV_AUTO : (enum flo_kv_type)i;
 }
 
-/* --lora "FILE:0.5": without a number behind the last colon all of it is the
+/* --lora "FILE:0.5": without a number after the last colon all of it is the
  * file's name. */
 static int read_lora(const char *text, struct flo_tool_setup *setup,
                      struct flo_err *err)

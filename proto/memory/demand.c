@@ -1,4 +1,4 @@
-/* A candidate beside what runs, and models on demand: who gives way. */
+/* A candidate next to what runs, and models on demand: who gives way. */
 #include "proto/memory/inside.h"
 
 #include <assert.h>
@@ -87,7 +87,7 @@ static bool is_in_pool(const struct flo_memory_plan *plan,
     return hosts[index].is_loaded && !plan->models[index].is_resident;
 }
 
-/* Bytes of the on-demand models in memory with `wanted` beside the residents.
+/* Bytes of the on-demand models in memory with `wanted` next to the residents.
  */
 static uint64_t pool_used(const struct flo_memory_set *residents,
                           const struct flo_memory_plan *plan,

@@ -74,7 +74,7 @@ FLO_MUST_USE int flo_memory_plan(const struct flo_memory_model *models,
 uint64_t flo_memory_budget(uint64_t configured, uint64_t machine_bytes,
                            uint64_t cgroup_bytes_max);
 
-/* ---- a candidate beside ---- */
+/* ---- a candidate next to the others ---- */
 
 enum flo_memory_way {
     FLO_MEMORY_WARM,       /* there is room at its own rung */

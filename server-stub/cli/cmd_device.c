@@ -70,7 +70,7 @@ static void print_devices(struct flo_cli *cli, const json_t *items,
                   FLO_COUNT(device_columns));
 }
 
-/* "&key=value" behind the path; FLO_E_USAGE when the flag is no name. */
+/* "&key=value" after the path; FLO_E_USAGE when the flag is no name. */
 static int add_filter(const struct flo_cli *cli, const char *flag, char *path,
                       size_t bytes, struct flo_err *err)
 {

@@ -15,7 +15,7 @@ struct flo_ids {
 /* SIZE_MAX when it is not known. */
 size_t flo_ids_find(const struct flo_ids *ids, const char *id);
 /* Known from now on; SIZE_MAX without memory.  `capacity` may have grown: who
- * keeps arrays beside it grows them too. */
+ * keeps arrays next to it grows them too. */
 size_t flo_ids_keep(struct flo_ids *ids, const char *id);
 void flo_ids_deinit(struct flo_ids *ids);
 

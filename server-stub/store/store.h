@@ -159,7 +159,7 @@ typedef int (*flo_fleet_id_fn)(void *context, const char *device);
 FLO_MUST_USE int flo_fleet_online_each(struct flo_fleet_store *store,
                                        flo_fleet_id_fn fn, void *context);
 /* Write what is in memory alone, of so many devices from the number *from on;
- * *from becomes where the next piece begins, SIZE_MAX behind the last. */
+ * *from becomes where the next piece begins, SIZE_MAX after the last. */
 FLO_MUST_USE int flo_fleet_facts_write(struct flo_fleet_store *store,
                                        size_t count_max, size_t *from,
                                        struct flo_err *err);
@@ -404,8 +404,8 @@ FLO_MUST_USE int flo_fleet_order_tracked(struct flo_fleet_store *store,
                                          uint64_t limit, flo_fleet_order_fn fn,
                                          void *context, struct flo_err *err);
 /* Delete orders that nobody asks for any more (calls/orders.c), of the next
- * FLO_FLEET_PRUNE_ORDERS behind seq *from; *from becomes where the next piece
- * begins, FLO_FLEET_ALL behind the last.  Tracked ones stay, as rollouts do.
+ * FLO_FLEET_PRUNE_ORDERS after seq *from; *from becomes where the next piece
+ * begins, FLO_FLEET_ALL after the last.  Tracked ones stay, as rollouts do.
  */
 #define FLO_FLEET_PRUNE_ORDERS 500
 FLO_MUST_USE int flo_fleet_order_prune(struct flo_fleet_store *store,

@@ -37,7 +37,7 @@ enum flo_table {
 };
 
 /* FLO_FIELDS_DEVICE is the first field of the table, FLO_FIELDS_END_DEVICE the
- * number behind its last one. */
+ * number after its last one. */
 enum flo_field {
 #define FLO_TABLE(name, word, keys)                                            \
     FLO_FIELDS_##name, FLO_FIELDS_BACK_##name = FLO_FIELDS_##name - 1,

@@ -33,7 +33,7 @@ void flo_windows_roll_back(struct flo_windows *store);
  * the device's time when that can be true, else at `now_ms`.  *is_new is
  * false, and nothing changes, when the window (device, at_ms, seq) came
  * before: within two hours that is known.  Parts of one message come in order,
- * later ones only behind a new first one.  A release is of one model: rows have
+ * later ones only after a new first one.  A release is of one model: rows have
  * the model that its last window named. */
 FLO_MUST_USE int flo_windows_put(struct flo_windows *store, const char *device,
                                  const char *hardware, uint64_t now_ms,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The engine beside llama.cpp: same file, machine and minute, in turns.
+"""The engine next to llama.cpp: same file, machine and minute, in turns.
 
 usage: bench_engine.py BIN_DIR OUT_DIR [--only 'smollm2-* p128*'] [--list]
                        [--minutes N] [--rounds N] [--threads 1,2] [--again]

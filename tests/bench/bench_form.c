@@ -62,7 +62,7 @@ static int run_free(struct form *form, double *token_ms, struct flo_err *err)
 }
 
 /* The next tokens of an answer: one chosen unless the answer is whole, and
- * what the grammar forces behind it. */
+ * what the grammar forces after it. */
 static int next(struct form *form, int32_t *tokens, size_t *count,
                 struct flo_err *err)
 {

@@ -1,4 +1,4 @@
-/* A peer beside us: the same tests as `flotilla-engine bench`, run through
+/* A peer next to us: the same tests as `flotilla-engine bench`, run through
  * llama.cpp's public C API.
  *
  *     bench_peer serve MODEL THREADS FLASH REPACK UBATCH CONTEXT

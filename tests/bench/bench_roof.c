@@ -4,7 +4,7 @@
  * bench_engine.py compiles it for the machine it runs on and scales the
  * peer's published figures by it: a slower machine makes both slower, and
  * only what is left below that says that a peer was built badly.  Processor
- * time, best of many, because others may run beside it. */
+ * time, best of many, because others may run next to it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

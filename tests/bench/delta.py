@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Our BSDIFF40 beside Debian's bsdiff and bspatch, in turns.
+"""Our BSDIFF40 next to Debian's bsdiff and bspatch, in turns.
 
 usage: delta.py BIN_DIR OUT.json [ROUNDS]
 CPU seconds (user + system) are the medians of interleaved runs; peak memory is

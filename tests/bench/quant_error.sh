@@ -1,5 +1,5 @@
 #!/bin/sh
-# The error of `flotilla-model quantize` beside llama.cpp's llama-quantize, type by
+# The error of `flotilla-model quantize` next to llama.cpp's llama-quantize, type by
 # type: rms of the differences over the rms of the weights, in percent, of the
 # matrices that both wrote in that type.
 # usage: quant_error.sh BIN_DIR QUANT_ERROR LLAMA_QUANTIZE FLOATS.gguf

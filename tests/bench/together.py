@@ -4,12 +4,12 @@
 usage: together.py BIN_DIR MODEL [--packed FILE] [--threads N] [--rounds N]
                    [--tokens N] [--only PART] [--json FILE]
 
-  first token   of an interactive request beside four batch requests (whose
+  first token   of an interactive request next to four batch requests (whose
                 prompts and answers never end), against the same alone
   together      tokens/s of four answers at once, against one alone
   guesses       tokens/s with prompt lookup against without, on a text to be
                 repeated with a change (JSON, summary) and on free text
-  beginning     first token behind a system prompt that another request had
+  beginning     first token after a system prompt that another request had
 
 Runs alternate; a ratio is the median of those of neighbours.  The frames are those of
 engine/include/flotilla/engine_wire.h.

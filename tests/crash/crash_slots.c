@@ -1,7 +1,7 @@
 /* crash_slots STATE_DIR MODEL DIGEST: what an agent does with its records when
  * a staged release is activated, soaks and is committed; without an engine.
  *
- * Goes on from wherever an earlier run was killed.  The sweep runs it behind
+ * Goes on from wherever an earlier run was killed.  The sweep runs it after
  * the worker until the agent itself does all of this. */
 #include <stdio.h>
 #include <string.h>

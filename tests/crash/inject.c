@@ -113,7 +113,7 @@ __attribute__((constructor)) static void start(void)
 }
 
 /* A sandboxed process may kill itself alone.  Then the others of its group
- * find the mark behind the counter before their next change to the disk: as
+ * find the mark after the counter before their next change to the disk: as
  * far as that tells, all died at once. */
 static void die(void)
 {

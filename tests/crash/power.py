@@ -19,7 +19,7 @@ started.
 
 A state is bad when the record of the slots is gone or names what is not whole,
 when a blob has other bytes than its name says, when it is older than what was
-already decided (a record counts once something else was done behind it), and
+already decided (a record counts once something else was done after it), and
 when the update was reported done and is not there.
 
 The proof that the lane sees something: each sync is left out of the record, and
@@ -239,7 +239,7 @@ class Recording:
 
 
 class Disk:
-    """Which operations are durable behind each point, and what may be."""
+    """Which operations are durable after each point, and what may be."""
 
     def __init__(self, recording, seed, left_out=(), model="strict"):
         self.recording = recording
@@ -248,7 +248,7 @@ class Disk:
         self.ops = [op for op in recording.ops if op.index not in left_out]
 
     def points(self, begin=0):
-        """(position, durable operations, pending ones) behind each call."""
+        """(position, durable operations, pending ones) after each call."""
         durable, pending = set(), []
         for position, op in enumerate(self.ops):
             if op.kind == SYNC:
@@ -332,7 +332,7 @@ class Disk:
         return self.made[position]
 
     def make_promises(self):
-        """A record counts from the first thing on that is done behind it."""
+        """A record counts from the first thing on that is done after it."""
         made, claim, due, is_resumed = [], None, {}, False
         recording = self.recording
         marks = recording.marks

@@ -1,4 +1,4 @@
-/* Command lines: words that anybody types, a NUL behind each. */
+/* Command lines: words that anybody types, a NUL after each. */
 #include <stdlib.h>
 #include <string.h>
 

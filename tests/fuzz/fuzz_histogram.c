@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     char text[8193];
 
     check((const char *)data, bytes);
-    /* The bytes behind the base64 too, which mutation reaches faster. */
+    /* The bytes after the base64 too, which mutation reaches faster. */
     if (bytes <= 6144) {
         flo_base64_encode(data, bytes, text);
         check(text, strlen(text));

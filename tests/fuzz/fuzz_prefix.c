@@ -1,8 +1,8 @@
 /* A kept prefix from outside: begun with or refused, and what is begun with
- * can be computed behind.
+ * can be computed after.
  *
  * The first byte of the input chooses where the rest is laid over a file that
- * is right, whose checksums are then made right, so that what stands behind
+ * is right, whose checksums are then made right, so that what stands after
  * them is reached. */
 #include <stdlib.h>
 #include <string.h>

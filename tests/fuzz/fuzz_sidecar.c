@@ -1,4 +1,4 @@
-/* Packed weights from outside: a file beside a small model is mapped or
+/* Packed weights from outside: a file next to a small model is mapped or
  * refused, and what is mapped is the model's.
  *
  * The first byte of the input chooses where the rest is laid over a file that

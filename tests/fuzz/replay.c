@@ -8,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-/* A copy in a block of exactly that size, so that reads behind it are seen. */
+/* A copy in a block of exactly that size, so that reads after it are seen. */
 static void give(const char *data, size_t bytes)
 {
     uint8_t *copy = calloc(1, bytes > 0 ? bytes : 1);

@@ -1,4 +1,4 @@
-"""Adapters behind the local API: named by a request, beside each other."""
+"""Adapters behind the local API: named by a request, next to each other."""
 import json
 import os
 import signal

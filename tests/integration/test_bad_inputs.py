@@ -161,7 +161,7 @@ def test_no_flipped_bit_of_a_bundle_passes(up):
             passed.append(bit // 8)
         else:
             expect(done, 7, ("bundle.", "target.", "sig.", "meta."))
-    # only what stands behind the last entry may differ
+    # only what stands after the last entry may differ
     assert all(byte > len(data) - 10240 for byte in passed), passed
 
 

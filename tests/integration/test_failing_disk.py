@@ -249,7 +249,7 @@ def test_when_it_can_be_read_again_updates_go_on(device):
     device.wait(lambda: device.says("state soaking"))
 
 
-# ---- a trial behind stops and starts ----
+# ---- a trial after stops and starts ----
 
 def test_orderly_restarts_cost_a_candidate_nothing(device):
     device.again()

@@ -24,7 +24,7 @@ SECONDS = 240
 
 
 class Emulated(F.Fleet):
-    """The agent, and what it starts beside itself, run under the emulator."""
+    """The agent, and what it starts next to itself, run under the emulator."""
 
     def emulate(self, programs, emulator, sysroot):
         self.foreign = os.path.join(self.dir, "bin")

@@ -32,7 +32,7 @@ struct reference {
     size_t exact_bytes;
 };
 
-/* The numbers behind `"key": [`; how many. */
+/* The numbers after `"key": [`; how many. */
 static size_t read_list(const char *json, const char *key, double *out)
 {
     char *at = strstr(json, key);

@@ -3,8 +3,8 @@
  *
  *   trees/sha256-<hex of the release>/<name>
  *
- * A tree is made beside and renamed when it is whole; one that a cut left is
- * made again.  It can always be made again, so no record names it. */
+ * A tree is made next to its place and renamed when it is whole; one that a cut
+ * left is made again.  It can always be made again, so no record names it. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -64,7 +64,7 @@ static int read_file(void *context, const char *name, size_t bytes_max,
                          : flo_fd_pread_all(fd, *data, (size_t)size, 0, err);
 }
 
-/* One file of golden cases, behind those that are there. */
+/* One file of golden cases, after those that are there. */
 static int add_golden(struct files *files, const struct flo_release_file *file,
                       struct flo_golden *golden, struct flo_err *err)
 {

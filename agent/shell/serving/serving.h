@@ -21,7 +21,7 @@ void flo_shell_seat(struct flo_shell *shell,
 /* Its load is not wanted any more. */
 void flo_shell_seat_leave(struct flo_shell *shell, uint32_t model,
                           enum flo_agent_role role);
-/* The engine beside is the current one now. */
+/* The engine next to the current one is the current one now. */
 void flo_shell_seat_promote(struct flo_shell *shell, uint32_t model);
 /* Other releases are here than planned, or an engine left: plan, tell the core,
  * seat who waits. */
@@ -61,7 +61,7 @@ flo_shell_measured(const struct flo_shell *shell,
 void flo_shell_measure(struct flo_shell *shell,
                        const struct flo_digest *release);
 
-/* memory.c: is there memory for this release beside all that is here? */
+/* memory.c: is there memory for this release next to all that is here? */
 bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model,
                          const struct flo_digest *beside);
 /* ... next to the other models, in place of its own current release?

@@ -370,7 +370,7 @@ static bool chunk_trailer_char(struct httpd_chunked *chunked, char c)
     return true;
 }
 
-/* The CRLF behind a chunk's data. */
+/* The CRLF after a chunk's data. */
 static bool chunk_end_char(struct httpd_chunked *chunked, char c)
 {
     if (!chunked->saw_cr) {

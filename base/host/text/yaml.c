@@ -15,7 +15,7 @@
 struct flo_yaml {
     json_t *root;
     char *name;
-    uint32_t *lines; /* [count], root first, children behind their parent */
+    uint32_t *lines; /* [count], root first, children after their parent */
     size_t count;
 };
 

@@ -2,7 +2,7 @@
  *
  * All of whitespace control happens here: "-" at a tag takes every blank next
  * to it; a block or a comment takes the blanks in front of it on its line
- * (lstrip_blocks) and one newline behind it (trim_blocks), "+" forbids both. */
+ * (lstrip_blocks) and one newline after it (trim_blocks), "+" forbids both. */
 #include "engine/chat/jinja/inside.h"
 
 #include <ctype.h>
@@ -169,7 +169,7 @@ static size_t put_utf8(char *out, uint32_t code)
     return 3;
 }
 
-/* One escape; returns the place behind it. */
+/* One escape; returns the place after it. */
 static const char *unescape(struct lexer *lexer, const char *at, char *out,
                             size_t *bytes)
 {

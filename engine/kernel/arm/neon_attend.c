@@ -150,7 +150,7 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
     if (!(largest > -INFINITY)) { /* nothing but -inf or NaN so far */
         largest = 0;
     }
-    /* exp(-inf) is 0, so lanes behind the end add nothing. */
+    /* exp(-inf) is 0, so lanes after the end add nothing. */
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         float32x4_t w = flo_exp_4(vsubq_f32(score[i], vdupq_n_f32(largest)));

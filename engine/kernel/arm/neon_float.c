@@ -22,7 +22,7 @@ FLO_INLINE float32x4_t load_4(const uint32_t type, const uint8_t *row,
     return vreinterpretq_f32_u32(vshll_n_u16(halves, 16));
 }
 
-/* Rows behind the last are the last again, and not stored. */
+/* Rows after the last are the last again, and not stored. */
 FLO_INLINE void tile(const size_t T, const uint32_t type,
                      const uint8_t *const row[ROWS], size_t here,
                      const float *x, size_t columns, float *y, size_t stride)

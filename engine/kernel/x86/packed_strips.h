@@ -219,7 +219,7 @@ struct strip {
     struct flo_group group; /* at hand */
     size_t part;            /* the first of the rows */
     size_t ahead;           /* bytes; 0: nothing is fetched ahead */
-    const uint8_t *end;     /* behind it come .. */
+    const uint8_t *end;     /* after it come .. */
     size_t skip;            /* .. bytes of the strips next to it: not fetched */
     struct flo_strip at;
 };

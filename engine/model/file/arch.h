@@ -54,7 +54,7 @@ enum flo_arch_id {
 
 struct flo_tensor_spec {
     char need[FLO_ARCHS + 1]; /* of each family: a letter of enum flo_need */
-    const char *name;         /* behind "blk.N." for those of a layer */
+    const char *name;         /* after "blk.N." for those of a layer */
     size_t offset; /* of its member in flo_layer, or in flo_weights */
     enum flo_dim columns;
     enum flo_dim rows; /* FLO_DIM_NONE: a vector */

@@ -38,7 +38,7 @@ struct flo_hparams {
     float epsilon; /* of the norms */
     float embedding_scale;
     float attention_scale; /* of q . k */
-    float attention_cap;   /* of the same, behind the scale; 0: none */
+    float attention_cap;   /* of the same, after the scale; 0: none */
     float output_cap;      /* of logits; 0: none */
     struct flo_rope rope;
     uint32_t window;               /* positions a local layer sees; 0: all */

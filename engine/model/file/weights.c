@@ -89,7 +89,7 @@ static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
     return 0;
 }
 
-/* Copied behind those before it. */
+/* Copied after those before it. */
 static int bind_vector(struct binding *b, const struct flo_gguf_tensor *tensor,
                        const float **out)
 {
@@ -202,7 +202,7 @@ static void coarsen(struct flo_layer *layer)
 
 enum { LAYER_MATRICES = 7 };
 
-/* Matrix `i` that products read: of all layers, then the output; NULL behind
+/* Matrix `i` that products read: of all layers, then the output; NULL after
  * the last one. */
 static struct flo_matrix *matrix_at(struct flo_weights *weights, size_t i)
 {

@@ -1,7 +1,7 @@
 /* Blocks: the two ways in which attention and feed-forward are put together.
  *
  * One after the other (all families but one): for one token a layer has five
- * barriers, q k v | attention | output | gate up | down.  Norms behind a part
+ * barriers, q k v | attention | output | gate up | down.  Norms after a part
  * (gemma2, gemma3) cost one more each.  In parallel (phi2): both read the same
  * normed input and both are added. */
 #include "engine/model/pass/pass.h"

@@ -1,4 +1,4 @@
-/* Embeddings: what tokens become behind the last layer. */
+/* Embeddings: what tokens become after the last layer. */
 #include <flotilla/engine_output.h>
 
 #include <math.h>

@@ -76,7 +76,7 @@ static int embed(struct flo_engine *e, uint32_t row, const int32_t *tokens,
     return 0;
 }
 
-/* The rows of a span behind those that are there. */
+/* The rows of a span after those that are there. */
 static int add_span(struct flo_pass *pass, const struct flo_span *span,
                     struct flo_err *err)
 {

@@ -186,7 +186,7 @@ bool flo_vocab_rank(const struct flo_vocab *vocab, int32_t id,
     return at != FLO_RANK_NONE;
 }
 
-/* A merge of the file: "left right", the blank being the first one behind the
+/* A merge of the file: "left right", the blank being the first one after the
  * first byte. */
 struct halves {
     const char *left;
@@ -204,7 +204,7 @@ static bool makes(const struct flo_vocab_token *token,
                   halves->right_bytes) == 0;
 }
 
-/* The token that a merge makes: that of the merge before or the one behind
+/* The token that a merge makes: that of the merge before or the one after
  * it, or found by its text; -1 when there is none. */
 static int32_t made(const struct flo_vocab *vocab, int32_t before,
                     const struct halves *halves, char *joined)

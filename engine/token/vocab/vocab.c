@@ -195,7 +195,7 @@ static int load_specials(struct flo_vocab *vocab, struct flo_err *err)
     return 0;
 }
 
-/* Phi-3 was trained with the blanks behind its marks taken away.  No key says
+/* Phi-3 was trained with the blanks after its marks taken away.  No key says
  * so; the common engines go by the model's name, and so must we to get the
  * same ids. */
 static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf,

@@ -24,7 +24,7 @@ struct flo_vocab_token {
     uint8_t type;
     bool is_end;
     bool is_mark;      /* user-defined, but looks like a template's mark */
-    bool strips_right; /* a special that swallows the blanks behind it */
+    bool strips_right; /* a special that swallows the blanks after it */
 };
 
 /* Open addressing.  A slot is id + 1 in its low 21 bits with 11 bits of the
@@ -53,8 +53,8 @@ struct flo_vocab {
         id_bytes_max; /* of a text that become one id; SIZE_MAX: any number */
     const uint8_t *scores; /* of SPM: f32 little endian, in the file */
     bool is_spm;
-    bool adds_space; /* SPM: a blank before a text behind a special */
-    bool strips;     /* some token strips_right */
+    bool adds_space;            /* SPM: a blank before a text after a special */
+    bool strips;                /* some token strips_right */
     struct flo_tokens specials; /* control, unknown, user: longest first */
     _Atomic(struct flo_pieces *) pieces; /* NULL: not asked for (pieces.c) */
 };

@@ -99,7 +99,7 @@ static int mark_load(struct flo_fleet_store *store, const char *device,
 }
 
 /* The mark stands on the last event before a gap.  A device that sends an
- * event behind the gap a second time does not have the missing one any more,
+ * event after the gap a second time does not have the missing one any more,
  * so the mark jumps there. */
 static int mark_move(struct flo_fleet_store *store, const char *device,
                      struct flo_fleet_fact *fact, uint64_t seq, bool is_new,

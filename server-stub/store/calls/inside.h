@@ -25,7 +25,7 @@ struct flo_fleet_fact {
     char boot[37]; /* of the outbox that the rest is about; "": none yet */
     bool is_mark_known;
     uint64_t mark;   /* see mark_move */
-    uint64_t newest; /* event, also behind a gap */
+    uint64_t newest; /* event, also after a gap */
 };
 struct flo_fleet_facts {
     struct flo_ids ids;

@@ -13,7 +13,7 @@ struct plan {
     const struct flo_memory_index *index;
     struct flo_value from[FLO_TABLE_FIELDS_MAX]; /* values that are fixed */
     int fixed;      /* first fields of the index with one value */
-    bool has_start; /* `from` has a lower limit for the field behind them */
+    bool has_start; /* `from` has a lower limit for the field after them */
     bool is_sorted, is_down;
 };
 
@@ -31,7 +31,7 @@ static const struct flo_match *match_of(const struct flo_query *query,
     return NULL;
 }
 
-/* Does the index have the query's order behind its fixed fields? */
+/* Does the index have the query's order after its fixed fields? */
 static bool is_sorted(const struct flo_query *query,
                       const struct flo_memory_index *index, int fixed,
                       bool *is_down)
@@ -269,7 +269,7 @@ static void range(const struct plan *plan, size_t *from, size_t *to)
     *from = flo_memory_place(index, plan->from, plan->fixed + plan->has_start);
     *to = *from;
     size_t high = index->count;
-    while (*to < high) { /* the first row behind them */
+    while (*to < high) { /* the first row after them */
         size_t middle = *to + (high - *to) / 2;
         const struct flo_value *values = index->rows[middle]->values;
         int order = 0;

@@ -177,7 +177,7 @@ int flo_windows_newest(struct flo_windows *store, const char *model,
 /* ---- forgetting ---- */
 
 /* The first `limit` rows that fit, found by their key: no row that stays is
- * read.  They end before the key of the row behind them or, where fewer fit,
+ * read.  They end before the key of the row after them or, where fewer fit,
  * before the first key that does not.  A list of keys (IN, or LIMIT where
  * SQLite has it) would be looked up in all rows of the step. */
 #define FIRST(table, fits, key, end, limit)                                    \

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Golden numbers of core/gate/share.c, by exact fractions: no incomplete beta
-function, but sums of binomial terms.  Writes vectors.txt beside it."""
+function, but sums of binomial terms.  Writes vectors.txt next to it."""
 import math
 import os
 from fractions import Fraction

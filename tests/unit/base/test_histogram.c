@@ -222,7 +222,7 @@ static void texts_that_encode_does_not_write_are_refused(void **state)
         {"\x01\x01\x00\x01", 4},                 /* bucket 0 has sum 0 */
         {"\x02\x02\x00\x01", 4},                 /* two ones are not one */
         {"\x02\x00\x00\x00", 4},                 /* count 0 */
-        {"\x02\x01\x00\x01\x00", 5},             /* a byte behind */
+        {"\x02\x01\x00\x01\x00", 5},             /* a byte after */
         {"\x82\x00\x01\x00\x01", 5},             /* a long form of 2 */
         {"\x81\x09\x01\x00\x01", 5},             /* bucket 1152 */
         {"\x02\x80\x80\x80\x80\x10\x00\x01", 8}, /* count 2^32 */

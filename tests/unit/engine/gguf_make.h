@@ -107,7 +107,7 @@ static inline void put_padding(struct flo_buf *out)
     put_zeros(out, -out->bytes & 31);
 }
 
-/* The text behind the last blank or comma of a golden line, and so on. */
+/* The text after the last blank or comma of a golden line, and so on. */
 static inline char *read_whole(const char *path, size_t *bytes)
 {
     char *data = NULL;

@@ -54,7 +54,7 @@ static void feed(const struct kind *kind, struct flo_backend_model *model,
         kind->backend->prefill(model, ids, count, NULL, NULL, NULL), 0);
 }
 
-/* Does the model stand, to the bit, where a fresh one does behind `ids`? */
+/* Does the model stand, to the bit, where a fresh one does after `ids`? */
 static void expect_as_fresh(const struct kind *kind,
                             const struct flo_backend_model *model,
                             const int32_t *ids, uint32_t count)
@@ -179,7 +179,7 @@ static void what_cannot_be_is_refused_and_changes_nothing(void **state)
         assert_int_equal(b->decode(model, low, NULL), FLO_E_INFER_PARAM);
         expect_as_fresh(&kinds[k], model, tokens, 20);
 
-        /* The last place is one; behind it there is none. */
+        /* The last place is one; after it there is none. */
         feed(&kinds[k], model, tokens, 19);
         assert_int_equal(b->decode(model, 1, NULL), 0);
         assert_int_equal(b->decode(model, 1, NULL), FLO_E_INFER_TOO_LONG);

@@ -590,7 +590,7 @@ a_model_that_is_cut_off_under_packed_weights_is_an_error(void **state)
     world_close(&w);
 }
 
-/* ---- beside the model ---- */
+/* ---- next to the model ---- */
 
 static void copy_to(int fd, const char *path)
 {

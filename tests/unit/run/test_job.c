@@ -450,7 +450,7 @@ static void a_context_without_room_for_a_shift_ends_the_answer(void **state)
 }
 
 /* A grammar whose beginning would fill the context before the prompt is
- * computed: the shift comes behind it. */
+ * computed: the shift comes after it. */
 static void a_forced_beginning_is_told_whole_before_a_shift(void **state)
 {
     struct world world = world_open();

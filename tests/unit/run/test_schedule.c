@@ -69,7 +69,7 @@ static void a_short_prompt_waits_for_no_long_one(void **state)
 
     (void)state;
     assert_string_equal(pass(&schedule, turns, 2), "34 30 !");
-    /* The first come goes on whatever comes behind it. */
+    /* The first come goes on whatever comes after it. */
     assert_string_equal(pass(&schedule, three, 3), "16 0 48 !");
 }
 

@@ -346,7 +346,7 @@ static void time_in_which_it_waits_for_the_disk_does_not_count(void **state)
 
     assert_true(took_ms > 2500);
     if (world.code != 0 && took_ms > 4500) {
-        skip(); /* a machine so loaded that it took the time beside the wait */
+        skip(); /* a machine so loaded that it took the time next to the wait */
     }
     assert_int_equal(world.code, 0);
 }

@@ -66,7 +66,7 @@ static void act(struct world *world, int records, const char *what)
     }
 }
 
-/* As somebody with the database's file does it, beside the controller. */
+/* As somebody with the database's file does it, next to the controller. */
 static void sql(struct world *world, const char *statement)
 {
     char command[512];
@@ -122,7 +122,7 @@ static void a_cut_tail_fails(void **state)
     assert_non_null(strstr(world->err.what, "its end was cut off"));
     assert_true(the_running_one_sees(world));
 
-    /* records written behind the cut do not make it whole, nor a restart */
+    /* records written after the cut do not make it whole, nor a restart */
     act(world, 100, "y");
     assert_int_equal(verify(world, NULL), FLO_E_AUDIT_CHAIN);
     flo_controller_close(world->controller);

@@ -256,7 +256,7 @@ static bool leaves_nobody(struct world *world, const char *phases,
     return is_last;
 }
 
-/* A phase behind it in which nobody is brings no devices to compare with. */
+/* A phase after it in which nobody is brings no devices to compare with. */
 static void a_phase_is_the_last_when_nobody_is_behind_it(void **state)
 {
     static const char all_in_two[] =

@@ -465,7 +465,7 @@ static void who_speaks_is_online_and_who_left_stays_away(void **state)
 
     send(world, 0, "presence", "{\"v\":1,\"online\":false}");
     assert_false(is_online(world->controller->store, ids[0]));
-    send(world, 0, "tele", tele); /* which waited behind that */
+    send(world, 0, "tele", tele); /* which waited after that */
     assert_false(is_online(world->controller->store, ids[0]));
 }
 

@@ -94,7 +94,7 @@ static char *list_of_all(struct world *world)
 }
 
 /* For those who hold it: a device that a newer rollout brought forward must
- * not hear of it again, nor may a pause come behind its resume. */
+ * not hear of it again, nor may a pause come after its resume. */
 static void
 old_orders_are_signed_again_for_those_whose_desired_holds_them(void **state)
 {
@@ -610,7 +610,7 @@ a_rollouts_own_rollback_is_not_signed_again_in_the_list(void **state)
     assert_int_equal(world->controller->orders.signed_count, 2);
 }
 
-/* A device that a freeze behind the backup reached must not be unfrozen by
+/* A device that a freeze after the backup reached must not be unfrozen by
  * what the backup knows. */
 static void data_from_a_backup_start_frozen(void **state)
 {

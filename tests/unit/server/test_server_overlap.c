@@ -190,7 +190,7 @@ static void who_is_away_when_a_phase_begins_does_not_count(void **state)
     }
     assert_int_equal(entry->core.state, FLO_ROLLOUT_COMPLETED);
 
-    /* It comes back and follows, also behind a restart of ours. */
+    /* It comes back and follows, also after a restart of ours. */
     flo_rollouts_forget(world->controller);
     assert_int_equal(
         flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);

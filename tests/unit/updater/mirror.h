@@ -25,7 +25,7 @@ struct mirror {
     int64_t cut_after; /* close after so many body bytes; 0: do not */
     int cut_count;     /* for so many requests; -1: for ever */
     int64_t flip_at;   /* this byte of the file is wrong; -1: none */
-    int extra_bytes;   /* behind the end */
+    int extra_bytes;   /* after the end */
 
     /* Counts of requests. */
     atomic_ulong requests;

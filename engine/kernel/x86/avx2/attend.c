@@ -160,7 +160,7 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
         largest = 0;
     }
     __m256 by = _mm256_set1_ps(largest);
-    /* exp(-inf) is 0, so lanes behind the end add nothing. */
+    /* exp(-inf) is 0, so lanes after the end add nothing. */
     low = flo_exp_8(_mm256_sub_ps(low, by));
     high = flo_exp_8(_mm256_sub_ps(high, by));
     rows->correction[r] = before == largest ? 1.0f : expf(before - largest);

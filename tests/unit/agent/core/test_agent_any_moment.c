@@ -1,4 +1,4 @@
-/* Nothing is lost whenever it happens: power cuts behind every action, a
+/* Nothing is lost whenever it happens: power cuts after every action, a
  * process that dies, timers that fire early, any event at any time. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +13,7 @@
 
 /* ---- power ---- */
 
-/* Cut the power behind action `cut`, boot, tell the order again, wait. */
+/* Cut the power after action `cut`, boot, tell the order again, wait. */
 static bool live_through_a_cut(uint64_t cut)
 {
     world_deinit(&world);

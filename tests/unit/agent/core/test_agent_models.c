@@ -492,7 +492,7 @@ static void all_models_serve_after_a_start(void **state)
     assert_story("models-boot");
 }
 
-/* The power fails behind each action of two updates and a rollback. */
+/* The power fails after each action of two updates and a rollback. */
 static void power_may_fail_while_three_models_move(void **state)
 {
     uint64_t cut;

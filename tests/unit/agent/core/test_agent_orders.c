@@ -11,7 +11,7 @@
 
 #include "unit/agent/core/story.h"
 
-/* ---- beside an update ---- */
+/* ---- next to an update ---- */
 
 static void a_newer_order_supersedes_a_download(void **state)
 {
@@ -394,7 +394,7 @@ static void a_rollback_ends_well_in_every_state(void **state)
         world_order(&world, FLO_ORDER_ROLLBACK, 3);
         world_run(&world, 60000);
 
-        /* Before the commit 2 was current; behind it 2 was the previous. */
+        /* Before the commit 2 was current; after it 2 was the previous. */
         assert_true(is_current(2));
         assert_true(is_denied(3));
         assert_int_equal(world_story(&world, "r-0001.1")->ends, 1);

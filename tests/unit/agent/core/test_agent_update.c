@@ -517,7 +517,7 @@ static void begin_trial(void)
                      FLO_EXECUTION_SOAKING);
 }
 
-/* Does the release still serve behind this request? */
+/* Does the release still serve after this request? */
 static bool survives(bool is_error)
 {
     struct flo_agent_event request = {.kind = FLO_AGENT_REQUEST,

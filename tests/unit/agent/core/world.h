@@ -77,7 +77,7 @@ struct world {
     bool fits_one_only;
     int staged_error;       /* there is no memory for it */
     bool slots_fail;        /* writes of slots fail */
-    bool lost_in_write;     /* the engine beside dies in a rotation */
+    bool lost_in_write;     /* the other engine dies in a rotation */
     unsigned requests_fail; /* requests that fail after activation */
 
     /* power */

@@ -201,7 +201,7 @@ void order(uint64_t number, uint64_t issued_at_ms, const char *op,
 
 const char *model = "tiny"; /* that the next ones are about */
 
-/* A deploy order of that number; `more`: what it says beside the release. */
+/* A deploy order of that number; `more`: its arguments next to the release. */
 void deploy(uint64_t number, uint8_t which, const char *more)
 {
     struct flo_digest digest = {{which}};

@@ -16,7 +16,7 @@ static struct flo_shell shell;
 static struct flo_agent_actions wanted[FLO_AGENT_EVENT_COUNT];
 static char heard[512]; /* what was stepped and done, in that order */
 static bool write_fails;
-static bool write_interrupts; /* behind it the assigned order goes on */
+static bool write_interrupts; /* after it the assigned order goes on */
 
 static void say(const char *word)
 {

@@ -292,7 +292,7 @@ static void a_damaged_file_is_an_error_and_no_crash(void **state)
     free(good);
 }
 
-/* Pages behind the first cannot be read; SQLite reads one way or the other. */
+/* Pages after the first cannot be read; SQLite reads one way or the other. */
 static ssize_t read_start(int fd, void *out, size_t bytes)
 {
     if (lseek(fd, 0, SEEK_CUR) >= 4096) {

@@ -177,7 +177,7 @@ static void halves_become_exact_integers(void **state)
     }
     in[3] = NAN;
     assert_false(flo_fixed_array(in, 6, 28, out, &exponent));
-    in[3] = 0x1p100f; /* others vanish beside it */
+    in[3] = 0x1p100f; /* others vanish next to it */
     assert_true(flo_fixed_array(in, 6, 28, out, &exponent));
     assert_int_equal(out[3], 1 << 27);
     assert_int_equal(out[1], 0);

@@ -39,7 +39,7 @@ static void expect(struct flo_buf *file, int code)
     memset(file, 0, sizeof(*file));
 }
 
-/* One tensor of `columns` f32 and 128 bytes of data behind. */
+/* One tensor of `columns` f32 and 128 bytes of data after. */
 static void expect_tensor(const char *name, uint32_t dims, uint64_t columns,
                           uint32_t type, uint64_t offset, int code)
 {

@@ -105,7 +105,7 @@ static void every_truncation_is_refused(void **state)
     (void)state;
     struct flo_buf file = {0};
     make(&file);
-    /* The last 14 bytes are padding behind the last tensor. */
+    /* The last 14 bytes are padding after the last tensor. */
     for (size_t bytes = 0; bytes < file.bytes - 14; bytes++) {
         char *cut = malloc(bytes + 1);
         assert_non_null(cut);

@@ -593,7 +593,7 @@ static void a_mask_of_many_readings_is_narrow_and_soon_there(void **state)
 }
 
 /* All words that begin with this one: of up to nine letters a and b, and those
- * with one of a to h behind nine. */
+ * with one of a to h after nine. */
 static void add_words(struct words *w, char *word, size_t count)
 {
     char last = count == 9 ? 'h' : 'b';

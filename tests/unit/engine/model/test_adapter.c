@@ -1,4 +1,4 @@
-/* Adapters beside a model: what they change, what they leave, what is
+/* Adapters next to a model: what they change, what they leave, what is
  * refused. */
 #include <malloc.h>
 #include <setjmp.h>
@@ -73,7 +73,7 @@ static struct flo_adapter *adapter_of(struct flo_engine *engine)
     return adapter;
 }
 
-/* Logits behind `count` tokens; the caller frees. */
+/* Logits after `count` tokens; the caller frees. */
 static float *logits_of(struct flo_session *session, const int32_t *ids,
                         size_t count, size_t n_vocab)
 {

@@ -17,7 +17,7 @@
 struct spec {
     uint32_t heads, layers, rope, experts;
     const char *arch, *scaling;
-    const char *without_key;    /* behind the architecture */
+    const char *without_key;    /* after the architecture */
     const char *without_tensor; /* whole name */
     const char *odd_tensor;     /* gets twice the rows */
     const char *half_tensor;    /* is F16 */

@@ -1,4 +1,4 @@
-/* Prefixes in files: the same bits behind them, and nothing that does not
+/* Prefixes in files: the same bits after them, and nothing that does not
  * fit. */
 #include <malloc.h>
 #include <setjmp.h>
@@ -117,7 +117,7 @@ static void expect_refused(struct flo_session *session, int fd, int code)
     assert_null(flo_session_logits(session));
 }
 
-/* Both have the same bits behind each of the next tokens. */
+/* Both have the same bits after each of the next tokens. */
 static void expect_same(struct flo_engine *engine, struct flo_session *a,
                         struct flo_session *b, size_t from)
 {

@@ -275,7 +275,7 @@ static void nothing_is_allocated_per_token(void **state)
 
     (void)state;
     assert_int_equal(flo_sampler_open(engine, &sampling, &sampler, NULL), 0);
-    decode(session, tokens, 2); /* its threads have started behind this */
+    decode(session, tokens, 2); /* its threads have started after this */
     struct mallinfo2 before = mallinfo2();
     decode(session, tokens, COUNT);
     for (int i = 0; i < 20; i++) {

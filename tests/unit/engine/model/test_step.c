@@ -71,7 +71,7 @@ static struct rows rows_of(const struct flo_engine *engine)
     return rows;
 }
 
-/* Are these, to the bit, the logits that a fresh session has behind the same
+/* Are these, to the bit, the logits that a fresh session has after the same
  * tokens? */
 static void expect_alone(struct flo_engine *engine, const float *logits,
                          const int32_t *ids, size_t count)

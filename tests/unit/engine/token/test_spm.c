@@ -136,7 +136,7 @@ static void spm_merges_by_score_and_falls_back_to_bytes(void **state)
         {"\xc3\xa9", 2, 0, "260,266"},
         {"\xe6\xbc\xa2", 3, 0, "260,234,192,166"},
         {"\xc3", 1, 0, "260,199"},
-        /* A lead byte claims the bytes behind it, letters or not. */
+        /* A lead byte claims the bytes after it, letters or not. */
         {"\xe2"
          "ab",
          3, 0, "260,230,101,102"},

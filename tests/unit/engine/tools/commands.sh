@@ -136,7 +136,7 @@ for lora in "$work/lora.gguf" "$work/lora.gguf:0.5"; do
     expect 2 'which is read' "$@" "$model" eval "$work/own.jsonl" \
         --model "$work/f16.gguf" --lora "$lora" --report "$work/lora.gguf"
 done
-# Packed weights are read, named or beside the model.
+# Packed weights are read, named or next to the model.
 "$@" "$engine" pack "$work/own.gguf" >/dev/null
 cp "$work/own.gguf.packed" "$work/w.part"
 expect 2 'which is read' "$@" "$model" logits --model "$work/own.gguf" \

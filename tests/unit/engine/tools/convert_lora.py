@@ -107,7 +107,7 @@ def folder(path, tensors, **config):
 
 
 def as_pairs(rows, heads):
-    """A trainer's rows of a head, its halves behind each other, as the
+    """A trainer's rows of a head, its halves after each other, as the
     neighbours of a file of the llama family."""
     size, out = len(rows) // heads, []
     for head in range(heads):

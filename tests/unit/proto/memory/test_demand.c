@@ -1,4 +1,4 @@
-/* Candidates beside what runs, and who makes room for a model on demand. */
+/* Candidates next to what runs, and who makes room for a model on demand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -203,7 +203,7 @@ static void texts_become_vectors_while_answers_go_on(void **state)
     expect(FLO_WIRE_DONE);
     assert_true(worker.got.done.tokens_in > 10);
     assert_int_equal(worker.got.done.tokens_out, 0);
-    m = ask(2, "hello"); /* an answer, a vector beside it, a probe behind */
+    m = ask(2, "hello"); /* an answer, a vector next to it, a probe after */
     m.generate.ignores_end = true;
     m.generate.max_tokens = 200;
     say(&m, -1);

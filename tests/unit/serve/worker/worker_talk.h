@@ -29,7 +29,7 @@ void worker_open(const char *model);
 /* Close the socket and give the exit status. */
 int worker_end(void);
 
-/* A frame, with descriptors beside it. */
+/* A frame, with descriptors next to it. */
 void say_with(const struct flo_wire_message *message, const int *fds,
               size_t count);
 /* The same with one, or (-1) none. */

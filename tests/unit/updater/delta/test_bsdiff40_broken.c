@@ -101,11 +101,11 @@ static void triples_that_leave_their_files_are_refused(void **state)
 {
     (void)state;
     static const struct bad_triples rows[] = {
-        /* PA02: a seek before the beginning, behind the end */
+        /* PA02: a seek before the beginning, after the end */
         {{{2, 0, -3}, {6, 0, 0}}, 2, FLO_E_PATCH_BOUNDS},
         {{{2, 0, 7}, {6, 0, 0}}, 2, FLO_E_PATCH_BOUNDS},
         {{{8, 0, -9}}, 1, FLO_E_PATCH_BOUNDS},
-        /* reading behind the end of old */
+        /* reading after the end of old */
         {{{2, 0, 4}, {6, 0, 0}}, 2, FLO_E_PATCH_BOUNDS},
         /* PA03: lengths whose sum overflows (CVE-2020-14315) */
         {{{INT64_MAX, INT64_MAX, 0}}, 1, FLO_E_PATCH_BOUNDS},

@@ -199,7 +199,7 @@ the_prefix_that_will_be_kept_is_counted_where_there_is_room(void **state)
     assert_int_equal(story.plan.prefix_bytes, 4096);
     assert_int_equal(story.plan.disk_bytes, 1120 + 4096);
 
-    /* It is no reason to refuse, and comes behind packed weights. */
+    /* It is no reason to refuse, and comes after packed weights. */
     story.profile.disk_free_bytes--;
     assert_int_equal(plan(&story), 0);
     assert_int_equal(story.plan.prefix_bytes, 0);
@@ -478,7 +478,7 @@ static void a_full_disk_is_refused_with_numbers(void **state)
                         "tiny@2.1.0 needs 1020 bytes, 1019 free");
 }
 
-/* A patch lies on the disk beside the file that it makes; the file itself
+/* A patch lies on the disk next to the file that it makes; the file itself
  * grows where it stays. */
 static void
 where_a_smaller_way_has_no_room_the_file_itself_is_taken(void **state)

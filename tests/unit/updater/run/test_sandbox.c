@@ -72,7 +72,7 @@ static bool has_landlock(void)
 enum answer { OPENED, REFUSED, OPENED_MORE, NO_RIGHT };
 
 /* In a child whose /etc has nothing but a link to that file: can the file be
- * read through it in the sandbox, and nothing else beside it? */
+ * read through it in the sandbox, and nothing else next to it? */
 static enum answer resolve(const struct world *world, const char *target)
 {
     const struct flo_update_job job = {.state_dir = world->state_dir,
@@ -150,7 +150,7 @@ static void nothing_leaves_a_worker(void **state)
     assert_int_equal(escapes_try(FROM_UPDATER, enter, &job), 0);
 }
 
-/* A device's folder as it is beside a worker. */
+/* A device's folder as it is next to a worker. */
 static const char *const files[] = {
     "identity/trust.json", "identity/device.key",
     "identity/other.key",  "slots/tiny.bin",

@@ -362,7 +362,7 @@ static void every_cut_is_refused(void **state) /* BU14 */
     add_hello(world);
     add_other(world);
     add_end(world);
-    size_t end = world->tar.bytes - 1024; /* behind it, nothing is lost */
+    size_t end = world->tar.bytes - 1024; /* after it, nothing is lost */
     end -= 512 - strlen(WORLD);
     for (size_t bytes = 0; bytes < end; bytes += 13) {
         world->tar.bytes = bytes;
