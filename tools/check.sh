@@ -1,10 +1,10 @@
 #!/bin/sh
 # The rules of CONTRIBUTING.md that a machine can check, in under ten seconds.
 #
-# usage: tools/check.sh [format|layers|headers|symbols|circles|docs|inputs|promises|
-#                        stops|text ...]
+# usage: tools/check.sh [format|layers|headers|symbols|circles|exports|docs|inputs|
+#                        promises|stops|text|voice ...]
 # Without words all of them. A check whose tool is absent says so and is not
-# counted as passed. Symbols and circles need a build (build/release, build/asan).
+# counted as passed. Symbols, circles and exports need a build (build/release, build/asan).
 set -u
 cd "$(dirname "$0")/.."
 failed=0
@@ -73,6 +73,13 @@ check_circles() {
     python3 tools/circles.py "$build" && say circles ok || bad circles
 }
 
+# No exported function that nobody, or only a test, calls.
+check_exports() {
+    build=$(built)
+    [ -n "$build" ] || { say exports "skipped: nothing is built"; return; }
+    python3 tools/exports.py "$build" && say exports ok || bad exports
+}
+
 check_docs() { python3 tools/docs.py --check && say docs ok || bad docs; }
 
 check_inputs() {
@@ -100,7 +107,8 @@ check_text() {
     [ -z "$out" ] && say text ok || { echo "$out"; bad text; }
 }
 
-for check in ${*:-format layers headers symbols circles docs inputs promises stops text}; do
+for check in ${*:-format layers headers symbols circles exports docs inputs \
+    promises stops text}; do
     "check_$check"
 done
 exit $failed

@@ -26,8 +26,6 @@ FLO_MUST_USE int flo_yaml_load(const char *path, struct flo_yaml **out,
                                struct flo_err *err);
 /* NULL is fine. */
 void flo_yaml_free(struct flo_yaml *yaml);
-/* flo_yaml_free(*yaml) for FLO_CLEANUP. */
-void flo_yaml_cleanup(struct flo_yaml **yaml);
 
 /* The tree (null for an empty document), valid as long as `yaml`. */
 json_t *flo_yaml_root(const struct flo_yaml *yaml);

@@ -31,8 +31,9 @@ uint64_t flo_memory_add(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-uint64_t flo_memory_files_new(const struct flo_memory_set *set,
-                              const struct flo_memory_model *model)
+/* Bytes of its files that no model of the set maps. */
+static uint64_t files_new(const struct flo_memory_set *set,
+                          const struct flo_memory_model *model)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < model->n_files; i++) {
@@ -59,8 +60,7 @@ uint64_t flo_memory_cost_new(const struct flo_memory_set *set,
                              const struct flo_memory_model *model,
                              uint32_t rung)
 {
-    return flo_memory_add(private_at(model, rung),
-                          flo_memory_files_new(set, model));
+    return flo_memory_add(private_at(model, rung), files_new(set, model));
 }
 
 /* ---- order ---- */

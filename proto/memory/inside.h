@@ -13,9 +13,6 @@ struct flo_memory_set {
 
 /* A sum that stays at the greatest number: such a plan fits nowhere. */
 uint64_t flo_memory_add(uint64_t a, uint64_t b);
-/* Bytes of its files that no model of the set maps. */
-uint64_t flo_memory_files_new(const struct flo_memory_set *set,
-                              const struct flo_memory_model *model);
 /* These and its private bytes. */
 uint64_t flo_memory_cost_new(const struct flo_memory_set *set,
                              const struct flo_memory_model *model,

@@ -99,8 +99,11 @@ static bool goes_before(const struct flo_slots *slots,
     return a->number - 1 < b->number - 1; /* 0 wraps */
 }
 
-void flo_slots_disallow(struct flo_slots *slots,
-                        const struct flo_digest *release, uint64_t statement)
+/* Withdraw a permission that a person at the device gave, after the same order
+ * as this denial.  When two statements are equal, the last one holds, not the
+ * permission. */
+static void disallow(struct flo_slots *slots, const struct flo_digest *release,
+                     uint64_t statement)
 {
     struct flo_denial *known = find(slots, release, 0);
 
@@ -254,7 +257,7 @@ bool flo_slots_deny_here(struct flo_slots *slots,
         return false;
     }
     if (is_by_hand) {
-        flo_slots_disallow(slots, &denial.release, denial.statement);
+        disallow(slots, &denial.release, denial.statement);
     }
     return flo_slots_deny(slots, &denial);
 }

@@ -38,7 +38,6 @@ void flo_machine_look(const struct flo_settings *settings,
 uint64_t flo_machine_memory_free(void);
 /* The tightest memory.max of the control groups that we are in; 0: none. */
 #define FLO_CGROUP "/sys/fs/cgroup"
-uint64_t flo_machine_cgroup(const char *root);
 /* Hottest zone in m°C; false: the machine has none. */
 #define FLO_THERMAL "/sys/class/thermal"
 bool flo_machine_temperature(const char *folder, int64_t *out);

@@ -66,7 +66,7 @@ static uint64_t cgroup_limit(const char *folder)
     return strtoull(line, NULL, 10); /* "max": 0 */
 }
 
-uint64_t flo_machine_cgroup(const char *root)
+static uint64_t cgroup_bytes(const char *root)
 {
     char folder[4300], line[4096];
     FILE *file = fopen("/proc/self/cgroup", "re");
@@ -105,7 +105,7 @@ void flo_machine_look(const struct flo_settings *settings,
     out->cpus = cpus > 0 ? (uint32_t)cpus : 1;
     out->memory_bytes =
         flo_memory_budget(flo_config_u64(settings->config, "memory_budget"),
-                          meminfo("MemTotal:"), flo_machine_cgroup(FLO_CGROUP));
+                          meminfo("MemTotal:"), cgroup_bytes(FLO_CGROUP));
 }
 
 /* A file of one short line; "" when it cannot be read. */

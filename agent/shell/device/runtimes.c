@@ -264,7 +264,9 @@ static int compare(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-size_t flo_runtimes_list(const struct flo_settings *settings, char (*names)[32])
+/* Names of all files, sorted; at most FLO_RUNTIMES_MAX.  Returns how many. */
+static size_t list_runtimes(const struct flo_settings *settings,
+                            char (*names)[32])
 {
     const char *folder = folder_of(settings);
     DIR *dir = folder == NULL ? NULL : opendir(folder);
@@ -304,7 +306,7 @@ static bool has_program(const struct flo_device_runtime *runtime)
 json_t *flo_runtimes_json(const struct flo_settings *settings)
 {
     char names[FLO_RUNTIMES_MAX][32];
-    size_t count = flo_runtimes_list(settings, names);
+    size_t count = list_runtimes(settings, names);
     json_t *list = json_array();
 
     for (size_t i = 0; i < count; i++) {

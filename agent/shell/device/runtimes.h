@@ -20,9 +20,6 @@ FLO_MUST_USE int flo_runtimes_read(const struct flo_settings *settings,
                                    struct flo_device_runtime *out,
                                    struct flo_err *err);
 void flo_runtimes_deinit(struct flo_device_runtime *runtime);
-/* Names of all files, sorted; at most FLO_RUNTIMES_MAX.  Returns how many. */
-size_t flo_runtimes_list(const struct flo_settings *settings,
-                         char (*names)[32]);
 /* A list of {name, api, state: ready|failed|absent, why} for the profile. */
 json_t *flo_runtimes_json(const struct flo_settings *settings);
 

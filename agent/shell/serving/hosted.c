@@ -97,8 +97,10 @@ static void tell_loaded(struct flo_shell *shell, uint32_t model)
     flo_queue_post(&shell->queue, &event);
 }
 
-bool flo_shell_host_load(struct flo_shell *shell,
-                         const struct flo_agent_action *action)
+/* Going back: where the current engine has the base of that release, an adapter
+ * is loaded into it, or is not needed any more.  true: LOADED follows. */
+static bool host_load(struct flo_shell *shell,
+                      const struct flo_agent_action *action)
 {
     struct flo_hosting *hosting = hosting_of(shell, action->model);
     FLO_CLEANUP(flo_shell_files_free) struct flo_shell_files files = {0};
@@ -192,9 +194,11 @@ void flo_shell_host_adapter(struct flo_shell *shell, uint32_t model,
     }
 }
 
-void flo_shell_host_loads(struct flo_shell *shell, uint32_t model,
-                          enum flo_agent_role role,
-                          const struct flo_digest *release)
+/* Before an engine is loaded or let go, and when the candidate's is the current
+ * one: adapters that nobody needs go. */
+static void host_loads(struct flo_shell *shell, uint32_t model,
+                       enum flo_agent_role role,
+                       const struct flo_digest *release)
 {
     struct flo_hosting *hosting = hosting_of(shell, model);
     struct flo_shell_files files;
@@ -230,7 +234,7 @@ void flo_shell_host_promoted(struct flo_shell *shell, uint32_t model)
     const struct flo_hosting was = *hosting;
 
     /* An adapter that was on its way into the old engine went with it. */
-    flo_shell_host_loads(shell, model, FLO_AGENT_CURRENT, release);
+    host_loads(shell, model, FLO_AGENT_CURRENT, release);
     if (was.is_shared && strcmp(was.own, was.guest) != 0) {
         drop(shell, model, was.own);
     }
@@ -239,9 +243,8 @@ void flo_shell_host_promoted(struct flo_shell *shell, uint32_t model)
 void flo_shell_load(struct flo_shell *shell,
                     const struct flo_agent_action *action)
 {
-    if (!flo_shell_host_load(shell, action)) {
-        flo_shell_host_loads(shell, action->model, action->role,
-                             &action->release.digest);
+    if (!host_load(shell, action)) {
+        host_loads(shell, action->model, action->role, &action->release.digest);
         flo_shell_load_alone(shell, action);
     }
 }

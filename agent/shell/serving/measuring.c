@@ -5,9 +5,9 @@
 
 #include "agent/shell/serving/serving.h"
 
-void flo_shell_rungs(const struct flo_shell *shell,
-                     const struct flo_release_variant *variant,
-                     struct flo_memory_rung out[FLO_MEMORY_RUNGS])
+static void list_rungs(const struct flo_shell *shell,
+                       const struct flo_release_variant *variant,
+                       struct flo_memory_rung out[FLO_MEMORY_RUNGS])
 {
     const struct flo_config *config = shell->settings.config;
     uint32_t context = (uint32_t)flo_config_u64(config, "context");
@@ -85,7 +85,7 @@ static int ask(struct flo_shell *shell, const struct flo_digest *release,
     if (file == NULL || !flo_release_is_native(variant)) {
         return flo_fail(err, FLO_E_BLOB_ABSENT, "no model of ours is in it");
     }
-    flo_shell_rungs(shell, variant, rungs);
+    list_rungs(shell, variant, rungs);
     for (uint32_t i = 0; i < FLO_MEMORY_RUNGS; i++) {
         planning.ways[i].context = rungs[i].context;
         planning.ways[i].sessions = rungs[i].sessions;

@@ -288,7 +288,9 @@ bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model,
 
 /* ---- rungs ---- */
 
-uint32_t flo_shell_rung(struct flo_shell *shell, uint32_t model,
+/* The rung for a load in this role.  With one model here, rung 0: its engine
+ * knows the budget itself. */
+static uint32_t rung_of(struct flo_shell *shell, uint32_t model,
                         enum flo_agent_role role,
                         const struct flo_digest *release)
 {
@@ -316,7 +318,7 @@ void flo_shell_rung_set(struct flo_shell *shell, uint32_t model,
                         enum flo_agent_role role, struct flo_serve_model *out)
 {
     struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];
-    uint32_t rung = flo_shell_rung(shell, model, role, &out->release);
+    uint32_t rung = rung_of(shell, model, role, &out->release);
 
     shell->models[model].seats[role].rung = rung;
     if (shell->memory.count < 2 || !shell->memory.is_planned) {

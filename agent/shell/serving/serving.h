@@ -40,14 +40,6 @@ size_t flo_shell_memory_index(const struct flo_shell *shell, uint32_t model);
 bool flo_shell_memory_candidate(struct flo_shell *shell, uint32_t model,
                                 const struct flo_digest *release,
                                 struct flo_memory_model *out);
-/* The rung for a load in this role.  With one model here, rung 0: its engine
- * knows the budget itself. */
-uint32_t flo_shell_rung(struct flo_shell *shell, uint32_t model,
-                        enum flo_agent_role role,
-                        const struct flo_digest *release);
-void flo_shell_rungs(const struct flo_shell *shell,
-                     const struct flo_release_variant *variant,
-                     struct flo_memory_rung out[FLO_MEMORY_RUNGS]);
 enum flo_serve_cache flo_shell_cache(const struct flo_memory_rung *rung);
 /* Context, sessions and cache of that rung. */
 void flo_shell_rung_set(struct flo_shell *shell, uint32_t model,
@@ -119,10 +111,6 @@ FLO_MUST_USE int flo_shell_adapter_add(struct flo_shell *shell,
 
 /* hosted.c: a release in the engine of another one with the same base */
 
-/* Going back: where the current engine has the base of that release, an adapter
- * is loaded into it, or is not needed any more.  true: LOADED follows. */
-bool flo_shell_host_load(struct flo_shell *shell,
-                         const struct flo_agent_action *action);
 /* The candidate is live, in a process of its own: where the current engine has
  * its base and room, the adapter moves in there and the process ends. */
 void flo_shell_host_flipped(struct flo_shell *shell,
@@ -130,11 +118,6 @@ void flo_shell_host_flipped(struct flo_shell *shell,
 /* Answers of flo_serve_adapter_load and _drop. */
 void flo_shell_host_adapter(struct flo_shell *shell, uint32_t model,
                             const char *name, const struct flo_err *err);
-/* Before an engine is loaded or let go, and when the candidate's is the current
- * one: adapters that nobody needs go. */
-void flo_shell_host_loads(struct flo_shell *shell, uint32_t model,
-                          enum flo_agent_role role,
-                          const struct flo_digest *release);
 void flo_shell_host_unloaded(struct flo_shell *shell, uint32_t model,
                              enum flo_agent_role role);
 void flo_shell_host_promoted(struct flo_shell *shell, uint32_t model);

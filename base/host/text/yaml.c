@@ -37,7 +37,8 @@ void flo_yaml_free(struct flo_yaml *yaml)
     }
 }
 
-void flo_yaml_cleanup(struct flo_yaml **yaml)
+/* flo_yaml_free(*yaml) for FLO_CLEANUP. */
+static void yaml_cleanup(struct flo_yaml **yaml)
 {
     flo_yaml_free(*yaml);
     *yaml = NULL;
@@ -417,7 +418,7 @@ static int read_stream(struct reader *reader)
 int flo_yaml_parse(const char *text, size_t bytes, const char *name,
                    struct flo_yaml **out, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_yaml_cleanup) struct flo_yaml *yaml = NULL;
+    FLO_CLEANUP(yaml_cleanup) struct flo_yaml *yaml = NULL;
 
     if (bytes > FLO_YAML_BYTES_MAX) {
         return flo_fail(err, FLO_E_META_TOO_LARGE, "%s: %zu bytes, limit %d",

@@ -70,8 +70,9 @@ static int acl_retired(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-int flo_broker_acl_text(struct flo_controller *controller, struct flo_buf *out,
-                        struct flo_err *err)
+/* Text of the ACL, appended: controller, patterns of devices, the retired. */
+static int acl_text(struct flo_controller *controller, struct flo_buf *out,
+                    struct flo_err *err)
 {
     struct flo_fleet_device_filter filter = {.online = -1,
                                              .with_retired = true};
@@ -101,7 +102,7 @@ static int acl_write(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     char path[4096];
-    int rv = flo_broker_acl_text(controller, &text, err);
+    int rv = acl_text(controller, &text, err);
 
     if (rv == 0) {
         rv = path_of(controller, "mosquitto/acl", path, err);

@@ -35,9 +35,6 @@ uint64_t flo_broker_starts(const struct flo_broker *broker_or_null);
 /* The number of devices that can be connected at once; 0: an external broker,
  * not known. */
 uint64_t flo_broker_devices_max(const struct flo_broker *broker_or_null);
-/* Text of the ACL, appended: controller, patterns of devices, the retired. */
-FLO_MUST_USE int flo_broker_acl_text(struct flo_controller *controller,
-                                     struct flo_buf *out, struct flo_err *err);
 
 /* FLO_E_REST_LIMIT when no more devices could connect than there are. */
 FLO_MUST_USE int flo_broker_has_room(struct flo_controller *controller,

@@ -11,9 +11,6 @@ struct flo_broker_pids {
     uint64_t keeper_started, broker_started;
     char config[FLO_DIGEST_TEXT];
 };
-FLO_MUST_USE int flo_broker_pids_write(const char *dir,
-                                       const struct flo_broker_pids *pids,
-                                       struct flo_err *err);
 /* false: there is none, or it is broken. */
 bool flo_broker_pids_read(const char *dir, struct flo_broker_pids *out);
 /* When a process began; 0 when it is not there, or a zombie. */

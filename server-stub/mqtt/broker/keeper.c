@@ -61,8 +61,8 @@ uint64_t flo_broker_started(pid_t pid)
     return started;
 }
 
-int flo_broker_pids_write(const char *dir, const struct flo_broker_pids *pids,
-                          struct flo_err *err)
+static int pids_write(const char *dir, const struct flo_broker_pids *pids,
+                      struct flo_err *err)
 {
     char path[4096];
     char text[256];
@@ -220,7 +220,7 @@ int flo_broker_keeper(const char *dir, const char *linger_ms,
     if (rv == 0) {
         pids.keeper_started = flo_broker_started(pids.keeper);
         pids.broker_started = flo_broker_started(pids.broker);
-        rv = flo_broker_pids_write(dir, &pids, &err);
+        rv = pids_write(dir, &pids, &err);
         if (rv == 0) {
             keep(pids.broker, lock, strtoull(linger_ms, NULL, 10), &signals);
         } else {

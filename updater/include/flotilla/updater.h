@@ -162,11 +162,6 @@ struct flo_device;
  * one, else of the denied one with the lowest number, which is folded: true
  * then, for a note. */
 bool flo_slots_deny(struct flo_slots *slots, const struct flo_denial *said);
-/* Withdraw a permission that a person at the device gave, after the same order
- * as this denial.  When two statements are equal, the last one holds, not the
- * permission. */
-void flo_slots_disallow(struct flo_slots *slots,
-                        const struct flo_digest *release, uint64_t statement);
 /* The device's own verdict on a release. */
 struct flo_denial_here {
     struct flo_digest release;
