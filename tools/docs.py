@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -139,10 +140,19 @@ def config():
     if not os.path.exists(os.path.join(ROOT, "agent/config.def")):
         return None
     lines = [["`%s`" % r[1], r[2].lower().replace("_", " "), r[3], r[4],
-              r[5] if r[5] != "NULL" else "–", r[6]]
+              r[5] if r[5] != "NULL" else "–"]
              for r in rows("agent/config.def", "FLO_CONFIG")]
+    meanings = "".join("- `%s`: %s\n" % (r[1], r[6])
+                       for r in rows("agent/config.def", "FLO_CONFIG"))
     return ("# The agent's configuration\n\n" + NOTE % "agent/config.def" +
-            table(["key", "type", "min", "max", "default", "meaning"], lines))
+            table(["key", "type", "min", "max", "default"], lines) + "\n" +
+            meanings)
+
+
+def bodies(shape, fields):
+    """The members of a body: a line for each form of it, none too wide."""
+    for form in shape.replace("@policy", fields).split("|"):
+        yield from textwrap.wrap(form, 100, break_on_hyphens=False)
 
 
 def api():
@@ -150,7 +160,7 @@ def api():
     lines = [["`%s`" % r[0], "`%s`" % r[1], r[2].lower(),
               "devices' and people's" if "DEVICES" in r[3] else "people's",
               r[5] or "–", "`%s`" % r[6] if r[6] else "–",
-              "<br>".join("`%s`" % b for b in r[7].replace("@policy", fields).split("|"))
+              "<br>".join("`%s`" % b for b in bodies(r[7], fields))
               if r[7] else "–"]
              for r in rows("server-stub/rest/routes.def",
                            "FLO_REST_ROUTE")]
@@ -225,7 +235,7 @@ def policy():
     lines = [["`%s`" % r[0], r[4], r[5], r[6]]
              for r in rows("proto/policy.def", "FLO_POLICY")]
     return ("# Policy\n\n" + NOTE % "proto/policy.def" +
-            "What an order may ask of a device while it goes to a release: "
+            "The wishes of an order about a device on its way to a release: "
             "`policy` of `POST /v1/rollouts` and of a deploy order. All are "
             "optional.\n\n" +
             table(["field", "default", "unit", "meaning"], lines))

@@ -264,7 +264,7 @@ class Sweep:
 
     @staticmethod
     def last_lines(said):
-        """What the programs said before a fault, in one line."""
+        """The last words of the programs before a fault, in one line."""
         try:
             with open(said, encoding="utf-8", errors="replace") as file:
                 lines = [line.strip() for line in file if line.strip()]

@@ -173,7 +173,7 @@ class Swaps:
 
 
 def assigned(first, swaps, begin, end):
-    """What might answer a request of [begin, end]: what was ordered before its
+    """The releases that might answer a request of [begin, end]: ordered before its
     end and not yet left for good before its beginning."""
     allowed = {first}
     for swap in swaps:

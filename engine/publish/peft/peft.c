@@ -194,7 +194,7 @@ static bool base_name(const struct flo_arch *arch, const char *module,
 
 /* ---- rows ---- */
 
-/* Of plain floats, and with at least a value. */
+/* A tensor of plain floats with at least one value. */
 static int check_matrix(const struct flo_safetensor *tensor,
                         struct flo_err *err)
 {

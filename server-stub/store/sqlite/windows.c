@@ -27,7 +27,7 @@ static const char *const schema[] = {
     " seq INTEGER NOT NULL, received INTEGER NOT NULL,"
     " PRIMARY KEY (device, at, seq)) WITHOUT ROWID;"
     "CREATE INDEX merged_received ON merged (received, device, at, seq);",
-    /* Of a release: its model.  "" until its next window. */
+    /* The model of a release.  "" until its next window. */
     "ALTER TABLE name ADD COLUMN model TEXT NOT NULL DEFAULT ''",
 };
 

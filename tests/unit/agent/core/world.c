@@ -193,7 +193,7 @@ static bool is_draining(const struct world *world, uint32_t model)
     return i < world->pending_count;
 }
 
-/* No memory for two engines: the kernel ends the one beside. */
+/* No memory for two engines: the kernel ends the other one. */
 static bool is_crowded(const struct world *world, uint32_t model)
 {
     return world->fits_one_only &&
