@@ -18,8 +18,6 @@
 
 #define USER_SESSIONS 4 /* of an engine that does not say */
 #define SESSIONS_MAX 16
-#define LOAD_FACTOR 5 /* loading may take so many times hang_ms_max */
-#define TICK_MS_MAX 1000
 #define REAP_TICK_MS 10
 #define REAP_TICKS_MAX 20
 
@@ -266,32 +264,40 @@ void flo_serve_engine_free_all(struct flo_serve *serve)
 
 static uint64_t tick_ms(const struct serve_engine *engine)
 {
-    uint64_t ms = engine->serve->hang_ms_max / 8 + 1;
-    return ms < TICK_MS_MAX ? ms : TICK_MS_MAX;
+    return flo_watchdog_tick_ms(engine->serve->hang_ms_max);
+}
+
+static void ping(struct serve_engine *engine)
+{
+    const struct flo_wire_message message = {.type = FLO_WIRE_PING};
+    struct flo_err err = {0};
+    engine->watchdog.has_ping =
+        flo_serve_engine_say(engine, &message, &err) == 0;
+    if (engine->runtime[0] != '\0') {
+        flo_serve_engine_ask_stats(engine);
+    }
 }
 
 static void watch(struct serve_engine *engine)
 {
-    uint64_t limit = engine->serve->hang_ms_max;
-    struct flo_wire_message ping = {.type = FLO_WIRE_PING};
+    const struct flo_watchdog_limits limits = {
+        .hang_ms_max = engine->serve->hang_ms_max,
+        .ready_ms = engine->ready_ms,
+        .is_loading = engine->state == ENGINE_LOADING};
     struct flo_err err = {0};
-    if (engine->state == ENGINE_LOADING) {
-        limit *= LOAD_FACTOR;
-        limit = limit > engine->ready_ms ? limit : engine->ready_ms;
-    }
-    engine->unanswered_ticks++;
-    if (engine->unanswered_ticks * tick_ms(engine) > limit) {
+    switch (flo_watchdog_tick(&engine->watchdog, &limits)) {
+    case FLO_WATCHDOG_KILLS:
         flo_fail(&err, FLO_E_ENGINE_HANG,
                  "the engine of %s gave no sign of life for %llu ms",
-                 engine->name, (unsigned long long)limit);
+                 engine->name,
+                 (unsigned long long)flo_watchdog_ms_max(&limits));
         flo_serve_engine_kill(engine, &err);
         return;
-    }
-    if (!engine->has_ping && engine->state == ENGINE_READY) {
-        engine->has_ping = flo_serve_engine_say(engine, &ping, &err) == 0;
-        if (engine->runtime[0] != '\0') {
-            flo_serve_engine_ask_stats(engine);
-        }
+    case FLO_WATCHDOG_PINGS:
+        ping(engine);
+        break;
+    case FLO_WATCHDOG_WAITS:
+        break;
     }
     tick_after(engine, tick_ms(engine));
     send_change(engine);
@@ -421,13 +427,13 @@ static int on_call_frame(struct serve_engine *engine,
 static int on_frame(struct serve_engine *engine,
                     const struct flo_wire_message *message, struct flo_err *err)
 {
-    engine->unanswered_ticks = 0;
+    engine->watchdog.ticks = 0;
     if (engine->state == ENGINE_LOADING) {
         return on_open_answer(engine, message, err);
     }
     switch (message->type) {
     case FLO_WIRE_PONG:
-        engine->has_ping = false;
+        engine->watchdog.has_ping = false;
         return 0;
     case FLO_WIRE_FAILED:
         if (message->request == 0) { /* of all that it does: its last words */

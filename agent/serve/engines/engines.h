@@ -8,6 +8,7 @@
 #include "agent/serve/state.h"
 
 #include <flotilla/engine_wire.h>
+#include <flotilla/patience.h>
 
 struct bufferevent;
 
@@ -75,9 +76,8 @@ struct serve_engine {
     pid_t pid;
     struct bufferevent *bev;
     struct event *tick; /* watchdog, then the reaper */
-    uint32_t unanswered_ticks;
+    struct flo_watchdog watchdog;
     uint32_t reap_ticks;
-    bool has_ping;
     uint64_t started_ms, loaded_at_ms; /* loaded_at_ms 0: it never was */
     uint64_t created_s;                /* of the model */
     struct serve_call *calls;          /* in the order in which they came */

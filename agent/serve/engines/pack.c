@@ -20,10 +20,7 @@ struct serve_packer {
     pid_t pid;
     int fd;
     struct event *readable, *tick;
-    uint64_t started_ms, looked_ms;
-    uint64_t worked_ms; /* it was last seen at work */
-    uint64_t spent_ms;  /* other than waiting for a disk */
-    uint64_t cpu_ms;
+    struct flo_work work;
     bool has_room; /* the first answer came */
     uint64_t bytes;
     size_t got;
@@ -124,22 +121,18 @@ static uint64_t awake_ms(void)
     return flo_now_us() / 1000;
 }
 
-/* A process whose work cannot be read counts as working: the limits of time
- * remain. */
-static void look(struct serve_packer *packer, uint64_t now)
+static enum flo_work_verdict look(struct serve_packer *packer, uint64_t now)
 {
+    const struct flo_work_limits limits = {
+        .spent_ms_max = packer->packing.timeout_ms,
+        .total_ms_max = packer->packing.total_ms_max,
+        .idle_ms_max = packer->packing.idle_ms_max};
     bool waits_for_disk = false;
     uint64_t cpu_ms = 0;
     bool is_told = flo_process_work(packer->pid, &cpu_ms, &waits_for_disk);
 
-    if (!waits_for_disk) {
-        packer->spent_ms += now - packer->looked_ms;
-    }
-    if (!is_told || waits_for_disk || cpu_ms != packer->cpu_ms) {
-        packer->worked_ms = now;
-    }
-    packer->looked_ms = now;
-    packer->cpu_ms = cpu_ms;
+    return flo_work_look(&packer->work, &limits, now, is_told, cpu_ms,
+                         waits_for_disk);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *context)
@@ -150,17 +143,23 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     struct flo_err err = {0};
     (void)fd, (void)what;
 
-    look(packer, now);
-    if (packer->spent_ms >= packing->timeout_ms) {
+    switch (look(packer, now)) {
+    case FLO_WORK_GOES_ON:
+        break;
+    case FLO_WORK_SPENT_TOO_MUCH:
         flo_fail(&err, FLO_E_ENGINE_HANG,
-                 "packing took more than %llu ms beside its waits for the disk",
+                 "packing took more than %llu ms without its waits for the "
+                 "disk",
                  (unsigned long long)packing->timeout_ms);
-    } else if (now - packer->started_ms >= packing->total_ms_max) {
+        break;
+    case FLO_WORK_TAKES_TOO_LONG:
         flo_fail(&err, FLO_E_ENGINE_HANG, "packing took more than %llu ms",
                  (unsigned long long)packing->total_ms_max);
-    } else if (now - packer->worked_ms >= packing->idle_ms_max) {
+        break;
+    case FLO_WORK_STANDS_STILL:
         flo_fail(&err, FLO_E_ENGINE_HANG, "packing stood still for %llu ms",
-                 (unsigned long long)(now - packer->worked_ms));
+                 (unsigned long long)(now - packer->work.worked_ms));
+        break;
     }
     if (err.code != 0) {
         end(packer, &err);
@@ -178,8 +177,7 @@ static int start_ticks(struct serve_packer *packer)
     struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
                          .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 
-    packer->started_ms = awake_ms();
-    packer->looked_ms = packer->worked_ms = packer->started_ms;
+    flo_work_begin(&packer->work, awake_ms());
     return event_add(packer->tick, &tv);
 }
 

@@ -1,3 +1,4 @@
+/* Opening of the local API: engine program, token, addresses. */
 #include "agent/serve/standalone/door.h"
 
 #include <stdio.h>

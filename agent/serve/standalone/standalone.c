@@ -16,10 +16,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/patience.h>
+
 #define LISTEN_MAX 8
-#define LOSSES_MAX 5       /* engines lost ... */
-#define LOSSES_MS 60000    /* ... in so long: give up */
-#define RESTART_MS_MIN 100 /* doubles per loss */
 #define LORA_ROOM_MIB 256
 #define PACK_MS_MIN 60000 /* and one for so many bytes of the model ... */
 #define PACK_BYTES_PER_MS 10000
@@ -53,8 +52,7 @@ struct standalone {
     struct serve_packer *packer;
     int model_fd, packing_fd; /* while it works */
     uint64_t packing_ms;
-    uint32_t losses;
-    uint64_t first_loss_ms;
+    struct flo_losses losses;
     struct flo_err failure;
 };
 
@@ -533,18 +531,13 @@ static void on_engine_lost(void *context, unsigned model,
                            enum flo_serve_role role, const struct flo_err *err)
 {
     struct standalone *s = context;
-    uint64_t now = flo_now_ms();
+    uint64_t ms;
     (void)model;
     (void)role;
-    if (now - s->first_loss_ms > LOSSES_MS) {
-        s->first_loss_ms = now;
-        s->losses = 0;
-    }
-    if (++s->losses > LOSSES_MAX) {
+    if (!flo_losses_add(&s->losses, flo_now_ms(), &ms)) {
         stop(s, err);
         return;
     }
-    uint64_t ms = (uint64_t)RESTART_MS_MIN << (s->losses - 1);
     struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
                          .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
     event_add(s->restart, &tv);

@@ -9,11 +9,11 @@
  * executions are not limited, nor is a rollback: both are rare, and news. */
 #include <string.h>
 
+#include <flotilla/patience.h>
+
 #include "agent/shell/outbox/inside.h"
 
-#define NOTES_MAX 64
 #define SERVING_MAX 256
-#define SECURITY_PAUSE_MS 60000
 
 /* Tells how many were left out before it. */
 static void tell(struct flo_outbox_db *db, enum flo_event_kind kind,
@@ -32,10 +32,9 @@ void flo_notes_add(struct flo_outbox_db *db, const char *type,
     size_t kind =
         err->code < 0 && err->code >= -FLO_ERROR_COUNT ? (size_t)-err->code : 0;
     struct told *told = &db->told[kind];
-    bool is_early = strcmp(type, "security") == 0 && told->at_ms != 0 &&
-                    now_ms - told->at_ms < SECURITY_PAUSE_MS;
 
-    if (is_early || flo_events_waiting(db, FLO_EVENT_NOTE) >= NOTES_MAX) {
+    if (!flo_note_may_go(strcmp(type, "security") == 0, told->at_ms,
+                         flo_events_waiting(db, FLO_EVENT_NOTE), now_ms)) {
         told->more++;
         return;
     }
