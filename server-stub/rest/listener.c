@@ -169,7 +169,6 @@ static bool replayed(struct flo_rest_call *call, const struct route *route,
 /* ---- writing ---- */
 
 #define STRANGERS_LOG_MS 60000
-#define REFUSED_TOKEN_MS 3600000
 
 /* Anybody can reach the devices' port.  A stranger's request, or a repeated
  * token that is used up, costs no row and no sync; else the disk would fill.
@@ -187,28 +186,6 @@ static void stranger_refused(const struct flo_rest_call *call,
     }
 }
 
-/* The first refusal of an enrolment token in an hour, of so many tokens. */
-static bool is_first_refusal(struct flo_rest *rest, const char *id)
-{
-    struct flo_refused_token *place = NULL;
-    uint64_t now_ms = flo_now_ms();
-
-    for (size_t i = 0; i < FLO_REFUSED_TOKENS_MAX; i++) {
-        struct flo_refused_token *token = &rest->refused_tokens[i];
-        if (token->until_ms <= now_ms) {
-            place = token;
-        } else if (strcmp(token->id, id) == 0) {
-            return false;
-        }
-    }
-    if (place == NULL) {
-        return false;
-    }
-    snprintf(place->id, sizeof(place->id), "%s", id);
-    place->until_ms = now_ms + REFUSED_TOKEN_MS;
-    return true;
-}
-
 static void audit_refusal(struct flo_rest_call *call, const struct route *route,
                           const struct flo_err *why)
 {
@@ -216,7 +193,8 @@ static void audit_refusal(struct flo_rest_call *call, const struct route *route,
 
     if (call->token_id[0] == '\0' ||
         (route->access == FLO_ACCESS_NONE &&
-         !is_first_refusal(call->rest, call->token_id))) {
+         !flo_refusals_is_first(&call->rest->refusals, call->token_id,
+                                flo_now_ms()))) {
         stranger_refused(call, why);
         return;
     }

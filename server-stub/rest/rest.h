@@ -9,20 +9,13 @@
 #include "base/host/httpd.h"
 
 #include "server-stub/core/access.h"
+#include "server-stub/core/timers.h"
 #include "server-stub/state/controller.h"
 
 #define FLO_TAG_PEOPLE 0
 #define FLO_TAG_DEVICES 1
 #define FLO_REST_BODY_MAX (1u << 20)
 #define FLO_REST_DEVICE_BODY_MAX (1u << 16) /* from strangers too */
-
-#define FLO_REFUSED_TOKENS_MAX 64
-
-/* An enrolment token whose refusal is in the audit. */
-struct flo_refused_token {
-    char id[64];
-    uint64_t until_ms; /* the next one before this is only counted */
-};
 
 /* An answer that waits (held.c). */
 struct flo_rest_held {
@@ -54,7 +47,7 @@ struct flo_rest {
     uint64_t requests;
     uint64_t strangers_refused;   /* enrolments that the audit does not name */
     uint64_t strangers_log_at_ms; /* not before */
-    struct flo_refused_token refused_tokens[FLO_REFUSED_TOKENS_MAX];
+    struct flo_refusals refusals; /* of enrolment tokens */
 };
 
 struct flo_rest_call {

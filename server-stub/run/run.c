@@ -7,6 +7,7 @@
 #include <event2/event.h>
 
 #include "base/host/service.h"
+#include "server-stub/core/timers.h"
 #include "server-stub/mqtt/batches.h"
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/mqtt/evidence.h"
@@ -18,7 +19,6 @@
 #include "server-stub/state/audit/head.h"
 
 #define TICK_MS 1000
-#define STALL_MS (5 * TICK_MS) /* between two ticks: nothing was heard */
 #define HOUR_MS (UINT64_C(3600) * 1000)
 #define FACTS_MS 15000 /* between two rounds of writing changed facts */
 #define FACTS_TICK 1000
@@ -108,7 +108,7 @@ static int tick(struct flo_run *run, struct flo_err *err)
     uint64_t now_ms = flo_now_ms();
     uint64_t hour = flo_wall_ms() / HOUR_MS;
     bool hourly = hour != run->hour;
-    bool stalled = now_ms - run->ticked_at_ms > STALL_MS;
+    bool stalled = flo_ticks_stalled(run->ticked_at_ms, now_ms);
     bool ticks = flo_batches_listens(run->rest.batches) &&
                  flo_rollouts_any_active(controller);
     int rv;

@@ -13,10 +13,10 @@
 
 #include "base/host/digest.h"
 
+#include "server-stub/core/timers.h"
 #include "server-stub/mqtt/broker/inside.h"
 
 #define WATCH_MS 250
-#define RETRY_MS_MAX 10000
 
 struct flo_broker {
     struct flo_controller *controller;
@@ -390,12 +390,7 @@ static void died(struct flo_broker *broker, int status)
 
     broker->pid = 0;
     broker->is_kept = false;
-    broker->retry_ms = lived_ms > 5000         ? 0
-                       : broker->retry_ms == 0 ? 250
-                                               : broker->retry_ms * 2;
-    if (broker->retry_ms > RETRY_MS_MAX) {
-        broker->retry_ms = RETRY_MS_MAX;
-    }
+    broker->retry_ms = flo_broker_retry_ms(broker->retry_ms, lived_ms);
     broker->retry_at_ms = flo_now_ms() + broker->retry_ms;
     flo_log(FLO_LOG_WARN, "broker",
             "mosquitto ended (%s %d) after %llu ms, starting it again",
@@ -421,7 +416,7 @@ static void on_watch(evutil_socket_t fd, short what, void *context)
     if (broker->pid == 0 && flo_now_ms() >= broker->retry_at_ms &&
         start(broker, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "broker", &err);
-        broker->retry_at_ms = flo_now_ms() + RETRY_MS_MAX;
+        broker->retry_at_ms = flo_now_ms() + flo_broker_retry_ms_max();
     }
 }
 

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server-stub/core/timers.h"
 #include "server-stub/mqtt/broker/inside.h"
 
 #define LOOK_MS 200
@@ -168,7 +169,7 @@ static void keep(pid_t broker, int lock, uint64_t linger_ms,
                  const sigset_t *signals)
 {
     static const struct timespec look = {.tv_nsec = LOOK_MS * 1000000};
-    uint64_t alone_ms = 0;
+    struct flo_alone alone = {0};
 
     for (;;) {
         int number = sigtimedwait(signals, NULL, &look);
@@ -178,14 +179,9 @@ static void keep(pid_t broker, int lock, uint64_t linger_ms,
         if (number == SIGHUP) {
             kill(broker, SIGHUP);
         }
-        uint64_t now_ms = flo_now_ms();
-        if (is_controlled(lock)) {
-            alone_ms = 0;
-        } else if (alone_ms == 0) {
-            alone_ms = now_ms;
-        }
-        if (number == SIGTERM ||
-            (alone_ms != 0 && now_ms - alone_ms >= linger_ms)) {
+        bool is_over = flo_alone_is_over(&alone, is_controlled(lock), linger_ms,
+                                         flo_now_ms());
+        if (number == SIGTERM || is_over) {
             stop(broker);
             return;
         }
