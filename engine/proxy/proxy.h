@@ -198,7 +198,7 @@ void flo_runtime_memory(pid_t keeper, uint64_t *bytes, uint32_t *count);
 /* Give it a cgroup with its limit; without one a warning says so. */
 void flo_runtime_group(const struct flo_runtime *runtime,
                        struct flo_runtime_process *process);
-/* What its cgroup lets it use: a tenth more than is planned. */
+/* The limit of its cgroup: a tenth more than is planned. */
 uint64_t flo_runtime_limit(const struct flo_runtime *runtime);
 /* Let its user read the tree, at a path of its own that `path` becomes, and
  * have the scratch folder.  Needs root.  FLO_E_RUNTIME_START. */

@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #define ARG_BYTES_MAX 4096
-/* Of its own writable memory, where no cgroup holds it: against a leak that is
- * faster than the looks at it.  Programs reserve more than they use. */
+/* Limit of its own writable memory, where no cgroup holds it: against a leak
+ * that is faster than the looks at it.  Programs reserve more than they use. */
 #define DATA_FACTOR 4
 #define DATA_SPARE (1ull << 30)
 #define PROCESSES_MAX 1024

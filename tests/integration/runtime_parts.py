@@ -99,7 +99,7 @@ class Runtimes:
         return self.device.ask(prompt, self.model, max_tokens=16)[:2]
 
     def hears(self, wav, model=None, **fields):
-        """What was understood, and the release that did."""
+        """The text that was understood, and the release that did."""
         mark = "a-boundary-of-a-test"
         body = b"".join(
             b'--%s\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'

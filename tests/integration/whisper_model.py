@@ -52,7 +52,7 @@ def tensors(low, high):
         yield from attention(name + ".attn")
         if has_cross:
             yield from norm(name + ".cross_attn_ln")
-            # What was heard: the difference of channels 0 and 1, and its
+            # The sound: the difference of channels 0 and 1, and its
             # opposite.
             yield from attention(
                 name + ".cross_attn",

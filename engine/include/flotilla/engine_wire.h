@@ -304,7 +304,7 @@ enum flo_wire_ability_bit {
 #include "engine/wire/abilities.def"
 #undef FLO_ABILITY
 };
-/* Of our own engine. */
+/* Abilities of our own engine. */
 #define FLO_ABILITIES_OURS (FLO_ABILITIES_ALL & ~FLO_ABILITY_AUDIO)
 
 /* An ability that a runtime's configuration may say; false: no such word. */
