@@ -3,15 +3,9 @@
 #include "agent/shell/local/control.c"
 #include "agent/shell/report/operators.c"
 #include "agent/shell/report/status.c"
+#include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
-static void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 /* ---- the shell around it, as far as it is called ---- */
 

@@ -8,64 +8,28 @@
 
 #include "server-stub/mqtt/ingest.h"
 #include "server-stub/state/orders/emergency.h"
-
-#define DEVICE "11111111-1111-4111-8111-111111111111"
-#define DIGEST                                                                 \
-    "sha256:"                                                                  \
-    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#include "tests/fuzz/fuzz_fleet.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static struct flo_controller *controller;
 static struct flo_ingest ingest;
 
-/* assert, also in builds without asserts */
-static void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
-
 static void set_up(void)
 {
-    const char groups[1][FLO_NAME_MAX + 1] = {"all"};
-    struct flo_controller_options options = {.dir = ":memory:",
-                                             .fleet = "demo"};
-    struct flo_fleet_device device = {.id = DEVICE,
-                                      .name = "gw-1",
-                                      .labels = "{}",
-                                      .profile = "{}",
-                                      .groups = "[\"all\"]"};
-    struct flo_fleet_release release = {.model = "tiny",
-                                        .version = "2.1.0",
-                                        .number = 1,
-                                        .digest = DIGEST,
-                                        .state = "published",
-                                        .body = "{}"};
+    json_t *spec = json_pack("{s:s}", "release", "tiny@2.1.0");
     struct flo_rollout_entry *entry;
     struct flo_err err = {0};
     char id[FLO_NAME_MAX + 1];
-    int rv;
 
-    flo_log_level_set(FLO_LOG_ERROR);
-    rv = flo_controller_open(&options, &controller, &err);
+    controller = open_fleet();
     ingest.controller = controller;
-    must(rv == 0);
-    json_t *spec = json_pack("{s:s}", "release", "tiny@2.1.0");
-    rv = flo_controller_begin(controller, &err);
-    rv = rv < 0 ? rv
-                : flo_fleet_device_add(controller->store, &device, groups, 1,
-                                       &err);
-    rv = rv < 0 ? rv : flo_fleet_release_add(controller->store, &release, &err);
-    rv = rv < 0 ? rv
-                : flo_rollouts_create(controller, spec, "ops", false, &entry,
-                                      &err);
-    rv = rv < 0 ? rv
-                : flo_orders_fleet(controller, FLO_ORDER_CONFIG, "ops", 1000,
-                                   id, &err);
-    rv = rv < 0 ? rv : flo_controller_commit(controller, &err);
-    must(rv == 0);
+    must(flo_controller_begin(controller, &err) == 0);
+    must(flo_rollouts_create(controller, spec, "ops", false, &entry, &err) ==
+         0);
+    must(flo_orders_fleet(controller, FLO_ORDER_CONFIG, "ops", 1000, id,
+                          &err) == 0);
+    must(flo_controller_commit(controller, &err) == 0);
     json_decref(spec);
 }
 

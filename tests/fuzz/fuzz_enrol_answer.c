@@ -7,17 +7,11 @@
 
 #include "agent/shell/commands/enrol_answer.h"
 #include "agent/shell/device/device.h"
+#include "tests/fuzz/must.h"
 
 #define CONTROLLER "https://10.0.0.1:8443"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
-static void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 static void same(const json_t *json, const char *key, const char *text)
 {

@@ -6,15 +6,9 @@
 #include <string.h>
 
 #include "server-stub/core/gate/gate.h"
+#include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
-static void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 static void judge(const struct flo_gate_rule *rule,
                   struct flo_comparison *evidence, struct flo_comparison *again)

@@ -5,6 +5,7 @@
  * number in place of the text), then the text; of a story its state comes
  * first, of a value its key and '='. */
 #include "agent/shell/outbox/outbox_db.c"
+#include "tests/fuzz/must.h"
 
 #define EVENTS_MAX 64
 
@@ -15,13 +16,6 @@ static char stored[EVENTS_MAX + 1][4096]; /* by number */
 static bool is_good[EVENTS_MAX + 1];
 static uint64_t events;
 static uint64_t windows;
-
-static void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 /* ---- given: as lax as pages that nobody checks ---- */
 

@@ -4,14 +4,9 @@
 
 #include <flotilla/proto.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+#include "tests/fuzz/must.h"
 
-static void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static void check(const struct flo_release *release)
 {

@@ -9,11 +9,7 @@
 #include "server-stub/core/request.h"
 #include "server-stub/core/telemetry/telemetry.h"
 #include "server-stub/state/controller.h"
-
-#define DEVICE "11111111-1111-4111-8111-111111111111"
-#define DIGEST                                                                 \
-    "sha256:"                                                                  \
-    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#include "tests/fuzz/fuzz_fleet.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -30,41 +26,6 @@ static const struct {
 };
 
 static struct flo_controller *controller;
-
-/* assert, also in builds without asserts */
-static void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
-
-static void set_up(void)
-{
-    const char groups[1][FLO_NAME_MAX + 1] = {"all"};
-    struct flo_controller_options options = {.dir = ":memory:",
-                                             .fleet = "demo"};
-    struct flo_fleet_device device = {.id = DEVICE,
-                                      .name = "gw-1",
-                                      .labels = "{}",
-                                      .profile = "{}",
-                                      .groups = "[\"all\"]"};
-    struct flo_fleet_release release = {.model = "tiny",
-                                        .version = "2.1.0",
-                                        .number = 1,
-                                        .digest = DIGEST,
-                                        .state = "published",
-                                        .body = "{}"};
-    struct flo_err err = {0};
-
-    flo_log_level_set(FLO_LOG_ERROR);
-    must(flo_controller_open(&options, &controller, &err) == 0);
-    must(flo_controller_begin(controller, &err) == 0);
-    must(flo_fleet_device_add(controller->store, &device, groups, 1, &err) ==
-         0);
-    must(flo_fleet_release_add(controller->store, &release, &err) == 0);
-    must(flo_controller_commit(controller, &err) == 0);
-}
 
 /* A body that passed the shape has no other names on its first level. */
 static void check_names(const char *shape, const json_t *body)
@@ -107,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     json_t *body = NULL;
 
     if (controller == NULL) {
-        set_up();
+        controller = open_fleet();
     }
     if (bytes < 1 || bytes > 65536) {
         return 0;

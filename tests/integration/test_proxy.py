@@ -15,6 +15,7 @@ import time
 import pytest
 
 import whisper_model
+from runtime_parts import processes
 
 ENGINE = pathlib.Path(os.environ["FLOTILLA_BIN"]) / "flotilla-engine"
 FAKE = pathlib.Path(__file__).with_name("fake_runtime.py")
@@ -161,20 +162,6 @@ def start(tmp_path):
         proxy.child.kill()
         proxy.child.wait()
     wait_for(lambda: not processes(tmp_path))
-
-
-def processes(folder):
-    """Runtimes whose command line names this folder."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open("/proc/%s/cmdline" % pid, "rb") as file:
-                line = file.read()
-        except OSError:
-            continue
-        if b"fake_runtime" in line and str(folder).encode() in line:
-            found.append(int(pid))
-    return found
 
 
 def wait_for(holds, seconds=10):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import fleet as F
-from runtime_parts import Runtimes
+from runtime_parts import Runtimes, processes
 
 FAKE = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                     "fake_runtime.py")
@@ -102,17 +102,7 @@ def test_a_runtime_that_the_device_does_not_have_is_incompatible(runtimes):
 
 def test_an_agent_that_is_killed_leaves_no_runtime(runtimes):
     def pids():
-        found = []
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open("/proc/%s/cmdline" % pid, "rb") as file:
-                    line = file.read()
-            except OSError:
-                continue
-            if b"fake_runtime" in line and \
-                    runtimes.device.state.encode() in line:
-                found.append(pid)
-        return found
+        return processes(runtimes.device.state)
     assert pids()
     runtimes.device.stop(9)
     F.wait_until("no runtime is left", 10, lambda: not pids())

@@ -8,18 +8,9 @@
 
 #include <flotilla/agent.h>
 
+#include "unit/agent/core/uniform.h"
+
 #define ROWS 2000
-
-static uint64_t seed;
-
-static double uniform(void)
-{
-    uint64_t z = (seed += UINT64_C(0x9e3779b97f4a7c15));
-
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
-}
 
 /* Verdicts over ROWS rows, each looked at after each of `length` answers. */
 struct verdicts {

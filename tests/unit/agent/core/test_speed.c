@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "agent/core/speed.h"
+#include "unit/agent/core/uniform.h"
 
 #define TOKEN_US 150.0
 #define LIMIT 1.5
@@ -20,17 +21,6 @@
 #define MODE_MS 500.0
 #define BUDGET_MS 120000.0
 #define PROBES 4000
-
-static uint64_t seed;
-
-static double uniform(void)
-{
-    uint64_t z = (seed += UINT64_C(0x9e3779b97f4a7c15));
-
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
-}
 
 struct cpu {
     double slowness;
