@@ -114,7 +114,7 @@ static void remove_files(const char *dir, const struct fetched *fetched)
     rmdir(dir);
 }
 
-/* What a line asks for, on the way to its file. */
+/* The wish of a command line, on the way to its file. */
 struct wanted {
     size_t count;
     struct flo_buf envelopes[FLO_BUNDLE_RELEASES_MAX];

@@ -3,8 +3,8 @@
  *
  * The next one begins when the one before it serves on trial.  Where both are
  * of one model it begins when that trial has ended, for it would replace what
- * is on trial.  A verdict that is bad ends nothing but its own release.  What
- * only leads to a release that is current already is passed over. */
+ * is on trial.  A verdict that is bad ends nothing but its own release.  A
+ * release that only leads to one that is current already is passed over. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -165,7 +165,7 @@ static const struct flo_release_ref *later_of(const struct update *update,
     return NULL;
 }
 
-/* What the device's record says; zero: nothing, or it has none. */
+/* The current release by the device's record; zero: nothing, or it has none. */
 static struct flo_digest read_current(const struct update *update,
                                       const char *model)
 {
@@ -235,8 +235,8 @@ static int install(const struct flo_args *args, struct update *update,
 
 /* ---- all ---- */
 
-/* Of several, each bad verdict is told where it stands; the first is the
- * command's error too. */
+/* When there are several, each bad verdict is told where it stands; the first
+ * is the command's error too. */
 static void tell_failure(const struct flo_args *args,
                          const struct flo_release_ref *release,
                          const struct flo_err *err)

@@ -277,7 +277,8 @@ struct flo_bundle_spec {
     /* Ways to carry; none: the smallest way without a base of each file. */
     const struct flo_digest *blobs;
     size_t blob_count;
-    /* Of releases that have it: its files alone; NULL: those of all. */
+    /* For releases that have this variant: its files alone; NULL: those of all.
+     */
     const char *variant;
     const char *const *without; /* names of files that devices have */
     size_t without_count;
@@ -384,9 +385,9 @@ FLO_MUST_USE int flo_release_build(const struct flo_author *author,
                                    const char *out_dir,
                                    struct flo_author_result *out,
                                    struct flo_err *err);
-/* What flo_release_build() would make of these inputs, without ways, chunks or
- * a scan; a file with the path "" would be made first and has no digest.  The
- * caller frees it with flo_release_free(). */
+/* The release that flo_release_build() would make of these inputs, without
+ * ways, chunks or a scan; a file with the path "" would be made first and has
+ * no digest.  The caller frees it with flo_release_free(). */
 FLO_MUST_USE int flo_release_outline(const struct flo_author *author,
                                      struct flo_release **out,
                                      struct flo_err *err);

@@ -206,7 +206,7 @@ static void wrong_names_and_counts_are_refused(void **state)
 
 /* ---- the same again ---- */
 
-/* What differs between the release that was built and these inputs. */
+/* The difference between the release that was built and these inputs. */
 static void expect_difference(struct world *world, const char *expected)
 {
     struct flo_release *there = NULL;

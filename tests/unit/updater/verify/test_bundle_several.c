@@ -99,7 +99,7 @@ static void several_releases_stand_base_first_and_share_blobs(void **state)
 
     sign_other(world, 1, (struct other){"9.0.0", HELLO, 9, 5, NULL, NULL});
     last = id_of(&world->more[1]);
-    /* Of another number than its base's: the base goes first all the same. */
+    /* Its number is not its base's: the base goes first all the same. */
     sign_other(world, 0, (struct other){"1.0.0", THIRD, 1, 12, NULL, NULL});
     const struct flo_bundle_document documents[] = {
         {world->more[1].data, world->more[1].bytes},
