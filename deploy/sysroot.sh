@@ -3,7 +3,7 @@
 # and an emulator runs in: build/sysroot/ARCH, from this machine's Debian mirror.
 #
 # usage: deploy/sysroot.sh arm64|armhf
-# Does nothing when it is there. Packages are unpacked; none of their scripts runs.
+# Does nothing when it is there. Packages are extracted; none of their scripts runs.
 set -eu
 cd "$(dirname "$0")/.."
 . deploy/root.sh

@@ -1,5 +1,5 @@
-/* A bundle's bytes, unpacked by ourselves: libarchive's zstd reader takes any
- * window, we take 8 MiB. */
+/* A bundle's bytes, decompressed by ourselves: libarchive's zstd reader takes
+ * any window, we take 8 MiB. */
 #include "updater/bundle/input.h"
 
 #include <errno.h>

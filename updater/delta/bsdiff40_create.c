@@ -39,7 +39,7 @@ struct create {
     struct packer diff;
     struct packer extra;
     uint8_t piece[PIECE_BYTES];
-    char packed[PIECE_BYTES];
+    char coded[PIECE_BYTES];
 };
 
 /* ---- packing ---- */
@@ -74,11 +74,11 @@ static int packer_run(struct create *create, struct packer *packer,
     packer->stream.next_in = in;
     packer->stream.avail_in = (unsigned)bytes;
     do {
-        packer->stream.next_out = create->packed;
-        packer->stream.avail_out = sizeof create->packed;
+        packer->stream.next_out = create->coded;
+        packer->stream.avail_out = sizeof create->coded;
         result = BZ2_bzCompress(&packer->stream, action);
-        flo_buf_add(&packer->out, create->packed,
-                    sizeof create->packed - packer->stream.avail_out);
+        flo_buf_add(&packer->out, create->coded,
+                    sizeof create->coded - packer->stream.avail_out);
         if (result < 0 || packer->out.failed) {
             return flo_fail(err, FLO_E_MEMORY, "no memory to compress");
         }

@@ -32,7 +32,7 @@ static void current_loaded(struct step *s)
     flo_repair_loaded(s);
 }
 
-/* Files of gigabytes are hashed and packed before: that takes as long as it
+/* Files of gigabytes are hashed and derived before: that takes as long as it
  * takes. */
 void flo_engine_loading(struct step *s)
 {

@@ -3,7 +3,7 @@
  *   the model's file hashed -> what is derived of it (derived.h) -> the engine
  *   the files of a release for a runtime hashed -> the proxy
  *
- * Files that were staged or packed in this life of the agent need no new hash,
+ * Files that were staged or derived in this life of the agent need no new hash,
  * until an engine is lost. */
 #include <stdlib.h>
 #include <string.h>

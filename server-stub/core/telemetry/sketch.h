@@ -1,4 +1,4 @@
-/* Sketch: the sum of windows of telemetry, packed into one blob.
+/* Sketch: the sum of windows of telemetry, as one blob.
  *
  * The store keeps a blob per device and span of time, and one per release,
  * hardware class and span.  Adding is exact and its order does not matter, so a
