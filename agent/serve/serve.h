@@ -184,7 +184,7 @@ FLO_MUST_USE int flo_serve_share(struct flo_serve *serve, unsigned model,
 /* No role of the model is live: hold its requests (stop-first swap). */
 void flo_serve_hold(struct flo_serve *serve, unsigned model);
 
-/* What the device gives up under strain. */
+/* Services that the device gives up under strain. */
 struct flo_serve_limits {
     bool holds_batch;   /* requests with priority batch wait */
     bool refuses_loads; /* no model is loaded on demand: FLO_E_INFER_BUSY */

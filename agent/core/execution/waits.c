@@ -40,7 +40,7 @@ static uint32_t asked_by(const struct flo_policy *policy)
     return set;
 }
 
-/* What the execution has to wait for, wherever it is. */
+/* The waits that are asked of the execution, in any of its states. */
 static uint32_t asked_of(const struct flo_agent *agent,
                          const struct flo_agent_model *model)
 {
@@ -125,7 +125,7 @@ static bool ends_job(const struct flo_agent *agent,
     return false;
 }
 
-/* Of each model. */
+/* Look at each model. */
 void flo_wait_changed(struct step *s)
 {
     struct flo_agent_model *model = s->model;

@@ -21,7 +21,7 @@ static bool read_v4(const char *line, char name[FLO_INTERFACE],
            destination == 0 && mask == 0 && (flags & ROUTE_UP) != 0;
 }
 
-/* Of version 6: "DESTINATION LENGTH SOURCE LENGTH GATEWAY METRIC REFS USE FLAGS
+/* Version 6 has "DESTINATION LENGTH SOURCE LENGTH GATEWAY METRIC REFS USE FLAGS
  * IFACE", numbers in hex. */
 static bool read_v6(const char *line, char name[FLO_INTERFACE],
                     unsigned long *metric)

@@ -105,7 +105,7 @@ static const struct cgroup cgroups[] = {
     {"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
      "\ntotal_inactive_file "}};
 
-/* Of the page cache, what nobody used lately: the kernel drops it first. */
+/* Cached pages that nobody used lately: the kernel drops them first. */
 static uint64_t droppable(const char *root, const struct cgroup *of,
                           const char *folder)
 {

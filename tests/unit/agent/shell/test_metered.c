@@ -140,7 +140,8 @@ static void a_name_fits_itself_and_a_star_what_begins_so(void **state)
 
 /* ---- the program ---- */
 
-/* What it says once it has ended; time passes as fast as asked for. */
+/* The answer of the program once it has ended; time passes as fast as asked
+ * for. */
 static bool answer_of(struct flo_metered *metered, uint64_t *now_ms)
 {
     bool is_on;
