@@ -212,7 +212,7 @@ static void print_state(const json_t *profile)
     }
 }
 
-/* Of each model that has no room next to the others: why, and what to do. */
+/* Models that have no room next to the others: why, and what to do. */
 static void print_no_memory(const json_t *device)
 {
     size_t i;

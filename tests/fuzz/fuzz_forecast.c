@@ -1,4 +1,4 @@
-/* What a device reports, read for the plan of a rollout: any report gives a
+/* Reports of a device, read for the plan of a rollout: any report gives a
  * forecast, and figures read the same once more. */
 #include <stdlib.h>
 #include <string.h>

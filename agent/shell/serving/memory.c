@@ -45,7 +45,7 @@ static const uint64_t *measured_of(const struct flo_shell *shell,
                                                   : NULL;
 }
 
-/* What the planner counts for a release, and where that is from. */
+/* The planner's figures for a release, and their source. */
 static bool tell(struct flo_shell *shell, uint32_t model,
                  const struct flo_digest *release, struct flo_memory_told *told)
 {

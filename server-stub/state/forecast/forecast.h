@@ -3,7 +3,7 @@
  *
  * It uses the device's own functions (floors, plan of the download, memory
  * planner) on the device's last report, so it says what the device would say.
- * What a report does not tell (files without a slot, a release that its engine
+ * Facts outside of a report (files without a slot, a release that its engine
  * has not measured) can make a device decide otherwise. */
 #ifndef FLOTILLA_SERVER_STATE_FORECAST_H
 #define FLOTILLA_SERVER_STATE_FORECAST_H
