@@ -17,6 +17,7 @@ API = ("engine/include/flotilla/engine.h", "engine/include/flotilla/grammar.h")
 # Functions that only tests call, each with its reason.
 TESTS_ALONE = {
     "flo_memory_way_word": "golden traces of the plan",
+    "flo_strain_cause_word": "golden traces of the strain's steps",
     "flo_strain_word": "golden traces of the strain's steps",
     "flo_runtime_deinit": "a proxy ends with its runtime; the fuzzer goes on",
 }
