@@ -13,6 +13,23 @@
 #define REQUESTS_MAX 64
 #define REMOVAL_MS 5000
 
+static int take_pipelines(struct flo_serve *serve,
+                          const struct flo_serve_options *options,
+                          struct flo_err *err)
+{
+    if (options->n_pipelines > FLO_SERVE_PIPELINES_MAX) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "%u pipelines, at most %d",
+                        options->n_pipelines, FLO_SERVE_PIPELINES_MAX);
+    }
+    for (uint32_t i = 0; i < options->n_pipelines; i++) {
+        assert(options->pipelines[i].n_stages >= 2 &&
+               options->pipelines[i].n_stages <= FLO_SERVE_STAGES_MAX);
+        serve->pipelines[i] = options->pipelines[i];
+    }
+    serve->n_pipelines = options->n_pipelines;
+    return 0;
+}
+
 int flo_serve_open(struct event_base *base,
                    const struct flo_serve_options *options,
                    const struct flo_serve_handlers *handlers,
@@ -45,6 +62,7 @@ int flo_serve_open(struct event_base *base,
     snprintf(serve->engine_path, sizeof(serve->engine_path), "%s",
              options->engine_path);
     rv = rv < 0 ? rv : flo_router_open(serve, err);
+    rv = rv < 0 ? rv : take_pipelines(serve, options, err);
     rv = rv < 0 ? rv : flo_api_open(serve, options, err);
     if (rv < 0) {
         flo_httpd_close(serve->httpd);

@@ -108,6 +108,15 @@ struct flo_serve_handlers {
                        const struct flo_digest *release);
 };
 
+#define FLO_SERVE_PIPELINES_MAX 8
+#define FLO_SERVE_STAGES_MAX 4
+/* A name for a chain of models: the first one hears, each answer is the next
+ * one's question. */
+struct flo_serve_pipeline {
+    char name[FLO_NAME_MAX + 1];
+    uint32_t n_stages; /* 2 or more */
+    char stages[FLO_SERVE_STAGES_MAX][FLO_NAME_MAX + 1];
+};
 struct flo_serve_options {
     const char *engine_path;   /* the flotilla-engine program */
     const char *const *listen; /* NULL-terminated: unix:/path, 127.0.0.1:port */
@@ -118,7 +127,9 @@ struct flo_serve_options {
     const struct flo_serve_token {
         const char *name, *secret;
     } * tokens;
-    uint32_t n_tokens;     /* at most FLO_SERVE_TOKENS_MAX */
+    uint32_t n_tokens; /* at most FLO_SERVE_TOKENS_MAX */
+    const struct flo_serve_pipeline *pipelines; /* copied */
+    uint32_t n_pipelines;                       /* at most that many */
     uint64_t removal_ms;   /* requests of a removed model go on; 0: 5000 */
     uint64_t hold_ms_max;  /* requests wait while nothing is live; 0: 30000 */
     uint64_t hang_ms_max;  /* no sign of life for so long: hang; 0: 60000 */

@@ -73,6 +73,8 @@ struct flo_serve {
         char secret[256];
     } tokens[FLO_SERVE_TOKENS_MAX];
     uint32_t n_tokens;
+    struct flo_serve_pipeline pipelines[FLO_SERVE_PIPELINES_MAX];
+    uint32_t n_pipelines;
     bool had_route;
     uint64_t removal_ms;
     uint64_t hold_ms_max, hang_ms_max;

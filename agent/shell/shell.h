@@ -69,6 +69,8 @@ struct flo_settings {
     struct flo_named_token tokens[FLO_SERVE_TOKENS_MAX];
     size_t token_count;
     uint32_t waits; /* of every update: a set of enum flo_wait */
+    struct flo_serve_pipeline pipelines[FLO_SERVE_PIPELINES_MAX];
+    size_t pipeline_count;
 };
 struct flo_identity {
     bool is_there; /* false: not enrolled, everything local works */

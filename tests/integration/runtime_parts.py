@@ -114,6 +114,12 @@ class Runtimes:
 
     def hears(self, wav, model=None, **fields):
         """The text that was understood, and the release that did."""
+        status, text, release = self.post_speech(wav, model, **fields)
+        if status != 200:
+            raise F.Failed("HTTP %d %s" % (status, text))
+        return text["text"], release
+
+    def post_speech(self, wav, model=None, **fields):
         mark = "a-boundary-of-a-test"
         body = b"".join(
             b'--%s\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
@@ -128,10 +134,8 @@ class Runtimes:
                 "POST", "/v1/audio/transcriptions", body,
                 {"Content-Type": "multipart/form-data; boundary=" + mark})
             answer = connection.getresponse()
-            text = json.loads(answer.read())
-            if answer.status != 200:
-                raise F.Failed("HTTP %d %s" % (answer.status, text))
-            return text["text"], answer.getheader("X-Flotilla-Release")
+            return answer.status, json.loads(answer.read()), \
+                answer.getheader("X-Flotilla-Release")
         finally:
             connection.close()
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import fleet as F
+import whisper_model
 from runtime_parts import Runtimes, processes
 
 FAKE = os.path.join(os.path.dirname(os.path.abspath(__file__)),
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def runtimes(fleet):
-    one = Runtimes(fleet)
+    one = Runtimes(fleet, config="pipelines: {intercom: [ear, desk]}\n")
     fake(one)
     return one
 
@@ -29,7 +30,7 @@ def fake(runtimes, fault=""):
         "exec": [sys.executable, FAKE, "--tree", "{tree}", "--entry",
                  "model.json", "--socket", "{socket}", "--fault", fault],
         "memory": "256MiB", "ready": "30s", "stop": "500ms", "sessions": 4,
-        "context": 64, "abilities": ["cancel"],
+        "context": 64, "abilities": ["cancel", "audio"],
         "read": [os.path.dirname(FAKE), sys.prefix]})
 
 
@@ -98,6 +99,33 @@ def test_a_release_that_failed_so_can_be_rolled_out_when_it_is_mended(
 def test_a_runtime_that_the_device_does_not_have_is_incompatible(runtimes):
     assert runtimes.fails(publish(runtimes, "5", "a", runtime="npu")) == \
         "target.incompatible"
+
+
+def test_speech_goes_through_a_pipeline_of_two_models(runtimes):
+    wav = whisper_model.tone(300, 0.1)
+    status, error, _ = runtimes.post_speech(wav, "intercom")
+    assert status == 404 and error["error"]["code"] == "infer.model"
+    assert "stage 1 of intercom" in error["error"]["message"]
+    runtimes.model = "ear"  # it hears what the other one is asked
+    heard = "%d bytes in ?" % len(wav)
+    golden = json.dumps({"format": "flotilla-golden-2", "cases": [
+        {"id": "heard", "audio": "a.wav", "expect": [{"exact": QUESTION}]}]})
+    runtimes.fleet.roll(runtimes.publish("1", {
+        "model.json": ("model", json.dumps(
+            {"answers": {heard: QUESTION}}).encode()),
+        "a.wav": ("asset", wav), "golden.json": ("golden", golden.encode())},
+        "fake"))
+    runtimes.model = "desk"
+    F.wait_until("heard", 20, lambda: runtimes.post_speech(
+        wav, "ear")[1] == {"text": QUESTION})
+    assert runtimes.hears(wav, "intercom") == ("severity: refuse",
+                                               "desk@4.refuse")
+    status, error, _ = runtimes.post_speech(
+        whisper_model.tone(300, 0.2), "intercom", prompt="\U0001f642" * 3)
+    assert status == 200 and error == {"text": "?"}  # nobody knows that one
+    status, error, _ = runtimes.post_speech(b"RIFF", "intercom")
+    assert status == 400 and error["error"]["param"] == "file"
+    assert runtimes.post_speech(wav, "chain")[0] == 404
 
 
 def test_an_agent_that_is_killed_leaves_no_runtime(runtimes):

@@ -39,6 +39,8 @@ struct serve_request {
     enum request_kind kind;
     struct serve_params params;
     struct serve_call call;
+    const struct flo_serve_pipeline *pipeline; /* NULL: none is named */
+    uint32_t stage;                            /* of it, from 0 */
     uint64_t client; /* whose it is: flo_httpd_peer_client() */
     int token;       /* the client's, of serve->tokens; -1: it may use all */
     bool is_held;

@@ -8,6 +8,7 @@
 
 #include "agent/serve/requests/demand.h"
 #include "agent/serve/requests/names.h"
+#include "agent/serve/requests/pipeline.h"
 
 #include <event2/event.h>
 #include <stdlib.h>
@@ -142,8 +143,11 @@ static void request_end(struct serve_request *request, uint32_t tokens_in,
 static void request_fail(struct serve_request *request,
                          const struct flo_err *err)
 {
-    flo_answer_fail(request, err);
-    request_end(request, 0, err->code);
+    struct flo_err told = *err;
+
+    flo_pipeline_blame(request, &told);
+    flo_answer_fail(request, &told);
+    request_end(request, 0, told.code);
 }
 
 void flo_router_abandon(struct serve_request *request)
@@ -200,6 +204,28 @@ static void on_token(struct serve_request *request,
     }
 }
 
+/* A stage of a pipeline has answered: its model's telemetry has it, and the
+ * next one is asked. */
+static void go_on(struct serve_request *request,
+                  const struct flo_wire_done *done, int error)
+{
+    struct flo_err err = {0};
+
+    flo_buf_add(&request->text, done->text.data, done->text.bytes);
+    tell(request, done->tokens_in, error);
+    flo_router_next_turn(request->serve);
+    if (request->text.failed) {
+        flo_fail(&err, FLO_E_MEMORY, "no memory for an answer");
+    }
+    if (err.code != 0 || flo_pipeline_next(request, &err) < 0) {
+        request_fail(request, &err);
+        return;
+    }
+    unlist(request);
+    list_running(request);
+    request_dispatch(request);
+}
+
 static void on_done(struct serve_request *request,
                     const struct flo_wire_done *done)
 {
@@ -216,6 +242,10 @@ static void on_done(struct serve_request *request,
                  "%u of %u tokens came from NaN or infinity", done->nonfinite,
                  request->tokens_out);
         flo_log_err(FLO_LOG_WARN, "serve", &err);
+    }
+    if (flo_pipeline_goes_on(request)) {
+        go_on(request, done, err.code);
+        return;
     }
     if (request->kind == REQUEST_EMBED) {
         flo_answer_embeddings_done(request, done);
@@ -800,10 +830,15 @@ void flo_router_submit(struct serve_request *request)
     if (request->params.message.type == FLO_WIRE_GENERATE) {
         request->params.message.generate.client = request->client;
     }
+    int rv = flo_pipeline_begin(request, &err);
     struct serve_place *place =
         flo_names_place(serve, request->params.model, request->token);
     request->place = place == NULL ? &serve->places[0] : place;
     list_running(request);
+    if (rv < 0) {
+        request_fail(request, &err);
+        return;
+    }
     if (place == NULL) {
         refuse_name(request);
         return;

@@ -240,6 +240,9 @@ int flo_settings_load(const char *path, const char *state_dir,
         rv = flo_wishes_read(out, err);
     }
     if (rv == 0) {
+        rv = flo_pipelines_read(out, err);
+    }
+    if (rv == 0) {
         rv = set_log(out, err);
     }
     if (rv == 0) {

@@ -20,6 +20,9 @@ void flo_settings_deinit(struct flo_settings *settings);
 
 /* wishes.c: `models` and `tokens` of the configuration.  FLO_E_CFG_KEY,
  * FLO_E_CFG_TYPE, FLO_E_CFG_RANGE, and a token file's errors. */
+/* After the wishes.  FLO_E_CFG_TYPE, FLO_E_CFG_RANGE. */
+FLO_MUST_USE int flo_pipelines_read(struct flo_settings *settings,
+                                    struct flo_err *err);
 FLO_MUST_USE int flo_wishes_read(struct flo_settings *settings,
                                  struct flo_err *err);
 /* NULL: nothing is said about the model. */

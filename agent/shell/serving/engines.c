@@ -152,6 +152,8 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .token = shell->settings.token,
         .tokens = tokens,
         .n_tokens = (uint32_t)shell->settings.token_count,
+        .pipelines = shell->settings.pipelines,
+        .n_pipelines = (uint32_t)shell->settings.pipeline_count,
         .hold_ms_max = flo_config_u64(config, "hold"),
         .hang_ms_max = flo_config_u64(config, "hang"),
         .sandbox = shell->settings.sandbox,

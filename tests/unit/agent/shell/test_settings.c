@@ -195,6 +195,40 @@ static void a_name_of_two_models_is_refused(void **state)
             "`x` is a name of a");
 }
 
+static void a_pipeline_has_its_stages_in_order(void **state)
+{
+    struct flo_settings settings;
+    struct flo_err err = {0};
+
+    assert_int_equal(load_text(*state,
+                               "pipelines: {intercom: [ear, helpdesk, ear]}\n",
+                               &settings, &err),
+                     0);
+    assert_int_equal(settings.pipeline_count, 1);
+    assert_string_equal(settings.pipelines[0].name, "intercom");
+    assert_int_equal(settings.pipelines[0].n_stages, 3);
+    assert_string_equal(settings.pipelines[0].stages[1], "helpdesk");
+    flo_settings_deinit(&settings);
+}
+
+static void pipelines_that_nobody_can_run_are_refused(void **state)
+{
+    refuses(*state, "pipelines: {intercom: ear}\n", FLO_E_CFG_TYPE,
+            "list of 2 to 4");
+    refuses(*state, "pipelines: {intercom: [ear]}\n", FLO_E_CFG_TYPE,
+            "list of 2 to 4");
+    refuses(*state, "pipelines: {intercom: [a, b, c, d, e]}\n", FLO_E_CFG_TYPE,
+            "list of 2 to 4");
+    refuses(*state, "pipelines: {intercom: [ear, 7]}\n", FLO_E_CFG_TYPE,
+            "element 2");
+    refuses(*state, "pipelines: {intercom: [ear, intercom]}\n", FLO_E_CFG_TYPE,
+            "element 2");
+    refuses(*state,
+            "models: {ear: {alias: [intercom]}}\n"
+            "pipelines: {intercom: [ear, desk]}\n",
+            FLO_E_CFG_RANGE, "name or alias");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +241,8 @@ int main(void)
         cmocka_unit_test(
             words_about_models_that_nobody_understands_are_refused),
         cmocka_unit_test(a_name_of_two_models_is_refused),
+        cmocka_unit_test(a_pipeline_has_its_stages_in_order),
+        cmocka_unit_test(pipelines_that_nobody_can_run_are_refused),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
