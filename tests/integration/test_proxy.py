@@ -393,17 +393,17 @@ def test_a_runtime_with_a_user_of_its_own_reads_its_files_alone(start):
 
 
 @pytest.fixture
-def group():
-    """A cgroup of version 2 as systemd gives it, with the agent's leaf."""
+def given():
+    """A cgroup of version 2 as systemd gives it."""
     with open("/proc/self/cgroup", encoding="ascii") as file:
         own = [line[3:].strip() for line in file if line.startswith("0::")]
     made = pathlib.Path("/sys/fs/cgroup") / (own + ["/"])[0].strip("/") / \
         ("flotilla-test-%d" % os.getpid())
     try:
-        (made / "agent").mkdir(parents=True)
+        made.mkdir()
         if "memory" not in (made / "cgroup.controllers").read_text():
             raise OSError("no memory controller")
-        (made / "cgroup.subtree_control").write_text("+memory")
+        os.setxattr(made, "trusted.delegate", b"1")
     except OSError as error:
         for folder in (made / "agent", made):
             if folder.exists():
@@ -413,6 +413,31 @@ def group():
     for folder in (made / "agent", made):
         wait_for(lambda: not (folder / "cgroup.procs").read_text())
         folder.rmdir()
+
+
+@pytest.fixture
+def group(given):
+    """The same once the agent has moved into its leaf."""
+    (given / "agent").mkdir()
+    (given / "cgroup.subtree_control").write_text("+memory")
+    return given
+
+
+def test_an_agent_takes_the_cgroup_that_was_given_to_it(given, tmp_path):
+    (tmp_path / "agent.yaml").write_text("state_dir: %s\nsandbox: preferred\n"
+                                         % (tmp_path / "state"))
+    child = subprocess.Popen([
+        "/bin/bash", "-c", 'echo 0 >%s/cgroup.procs && exec "$@"' % given,
+        "sh", str(ENGINE.with_name("flotilla-agent")), "--config",
+        str(tmp_path / "agent.yaml")])
+    try:
+        wait_for(lambda: "memory" in (
+            given / "cgroup.subtree_control").read_text())
+        assert (given / "agent" / "cgroup.procs").read_text().split() == \
+            [str(child.pid)]
+    finally:
+        child.terminate()
+        child.wait(20)
 
 
 def test_a_leak_is_ended_by_its_cgroup(start, group):
