@@ -224,6 +224,30 @@ static void a_file_that_is_no_unit_vector_is_refused(void **state)
     free(match.vector);
 }
 
+static void speech_of_a_case_is_a_wav_file_of_the_release(void **state)
+{
+    static const char text[] =
+        "{\"format\":\"flotilla-golden-2\",\"cases\":[{\"id\":\"a\","
+        "\"audio\":\"low.wav\",\"expect\":[{\"exact\":\"shut\"}]}]}";
+    static const char wav[] = "RIFF\x26\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0"
+                              "\x80\x3e\0\0\0\x7d\0\0\2\0\x10\0"
+                              "data\x02\0\0\0\0\0";
+    struct flo_golden_case *c;
+
+    (void)state;
+    assert_int_equal(flo_golden_read(text, strlen(text), &golden, &err), 0);
+    c = &golden.cases[0];
+    assert_int_equal(c->input, FLO_GOLDEN_AUDIO);
+    assert_string_equal(c->prompt, "low.wav");
+    assert_int_equal(flo_golden_set_audio(c, "RIFF", 4, &err),
+                     FLO_E_META_SCHEMA);
+    assert_non_null(strstr(err.what, "low.wav"));
+    assert_int_equal(flo_golden_set_audio(c, wav, sizeof(wav) - 1, &err), 0);
+    assert_int_equal(c->audio_bytes, sizeof(wav) - 1);
+    assert_memory_equal(c->audio, wav, c->audio_bytes);
+    flo_golden_deinit(&golden);
+}
+
 static void matchers_that_an_engine_cannot_serve_are_left_out(void **state)
 {
     (void)state;
@@ -253,6 +277,7 @@ int main(void)
         cmocka_unit_test(a_vector_is_near_that_of_the_file),
         cmocka_unit_test(a_vector_of_another_length_is_named_with_it),
         cmocka_unit_test(a_file_that_is_no_unit_vector_is_refused),
+        cmocka_unit_test(speech_of_a_case_is_a_wav_file_of_the_release),
         cmocka_unit_test(matchers_that_an_engine_cannot_serve_are_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
