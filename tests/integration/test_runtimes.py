@@ -126,6 +126,9 @@ def test_speech_goes_through_a_pipeline_of_two_models(runtimes):
     status, error, _ = runtimes.post_speech(b"RIFF", "intercom")
     assert status == 400 and error["error"]["param"] == "file"
     assert runtimes.post_speech(wav, "chain")[0] == 404
+    models = json.loads(runtimes.device.get("/v1/models")[1])["data"]
+    assert [m["pipeline"] for m in models if m["id"] == "intercom"] == \
+        [["ear", "desk"]]
 
 
 def test_an_agent_that_is_killed_leaves_no_runtime(runtimes):

@@ -93,6 +93,46 @@ static void add_adapters(const struct serve_place *place, struct flo_buf *out)
     }
 }
 
+/* The model of a pipeline's stage; NULL: not here, or not for this token. */
+static const struct serve_place *stage_of(const struct flo_serve *serve,
+                                          const char *name, int token)
+{
+    for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
+        const struct serve_place *place = &serve->places[i];
+        const char *adapter;
+        if (flo_names_is_used(place) && flo_names_may_use(place, token) &&
+            flo_names_match(place, name, &adapter)) {
+            return place;
+        }
+    }
+    return NULL;
+}
+
+/* With all of its stages or not at all; as new as the newest of them. */
+static void add_pipeline(const struct flo_serve *serve,
+                         const struct flo_serve_pipeline *pipeline, int token,
+                         struct flo_buf *out)
+{
+    uint64_t created_s = 0;
+    struct shown shown;
+    for (uint32_t i = 0; i < pipeline->n_stages; i++) {
+        const struct serve_place *place =
+            stage_of(serve, pipeline->stages[i], token);
+        if (place == NULL || !show(place, &shown)) {
+            return;
+        }
+        created_s = shown.created_s > created_s ? shown.created_s : created_s;
+    }
+    flo_buf_printf(out,
+                   ",{\"id\":\"%s\",\"object\":\"model\",\"created\":%llu,"
+                   "\"owned_by\":\"flotilla\",\"parent\":null,\"pipeline\":[",
+                   pipeline->name, (unsigned long long)created_s);
+    for (uint32_t i = 0; i < pipeline->n_stages; i++) {
+        flo_buf_printf(out, "%s\"%s\"", i > 0 ? "," : "", pipeline->stages[i]);
+    }
+    flo_buf_text(out, "]}");
+}
+
 bool flo_models_list(const struct flo_serve *serve, int token,
                      struct flo_buf *out)
 {
@@ -107,6 +147,9 @@ bool flo_models_list(const struct flo_serve *serve, int token,
             flo_models_add(place, NULL, true, out);
             add_adapters(place, out);
         }
+    }
+    for (uint32_t i = 0; i < serve->n_pipelines && count > 0; i++) {
+        add_pipeline(serve, &serve->pipelines[i], token, out);
     }
     flo_buf_text(out, "]}");
     return count > 0 || (token != SERVE_TOKEN_ANY && used > 0);
