@@ -7,7 +7,7 @@ const char *flo_drift_word(enum flo_drift drift)
 {
     static const char *const words[] = {"none",   "behind",      "ahead",
                                         "denied", "below-floor", "frozen",
-                                        "paused", "no-memory"};
+                                        "paused", "no-memory",   "runtime"};
 
     assert(drift < FLO_COUNT(words));
     return words[drift];
@@ -59,6 +59,9 @@ enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t index,
     }
     if (target->refusal != 0) {
         return FLO_DRIFT_BELOW_FLOOR;
+    }
+    if (flo_digest_equal(&model->let_down, &target->release)) {
+        return FLO_DRIFT_RUNTIME;
     }
     return target->number != 0 && target->number < target->current_number
                ? FLO_DRIFT_AHEAD

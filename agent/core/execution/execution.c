@@ -202,6 +202,10 @@ void flo_execution_end(struct step *s, enum flo_move move, int code,
     vsnprintf(execution->error.what, sizeof(execution->error.what), format,
               args);
     va_end(args);
+    memset(&model->let_down, 0, sizeof(model->let_down));
+    if (flo_agent_is_runtimes_fault(code)) {
+        model->let_down = execution->release.digest;
+    }
     flo_execution_cancel_job(s);
     /* The old release first: users wait for it.  Before the probe, a second
      * engine belongs to a rollback and not to the execution. */

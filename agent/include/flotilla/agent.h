@@ -171,8 +171,9 @@ struct flo_agent_model {
     uint64_t repair_at_ms; /* none before */
     struct flo_agent_slots slots;
     struct flo_agent_engine engines[FLO_AGENT_ROLES];
-    struct flo_digest refused; /* by its engine, though its bytes are right */
-    int refusal;               /* why */
+    struct flo_digest refused;  /* by its engine, though its bytes are right */
+    int refusal;                /* why */
+    struct flo_digest let_down; /* by its runtime, in the last execution */
     struct flo_agent_execution execution;
     struct flo_agent_return going_back;
     struct flo_agent_removal removal;
@@ -378,6 +379,8 @@ enum flo_drift {
     FLO_DRIFT_PAUSED,      /* it waits for its rollout */
     FLO_DRIFT_NO_MEMORY,   /* the target, or the running release, has no room
                             * next to the other models */
+    FLO_DRIFT_RUNTIME      /* the device's runtime failed it, and since the
+                            * agent's start nothing better came */
 };
 const char *flo_drift_word(enum flo_drift drift);
 /* The target, as the records have it. */

@@ -185,6 +185,8 @@ static void a_runtime_that_fails_in_a_probe_gets_another_one(void **state)
 
 static void a_runtime_that_fails_three_times_denies_no_release(void **state)
 {
+    struct flo_agent_target target = {.number = 3, .current_number = 2};
+
     (void)state;
     boot();
     world.runtime_failures = 99;
@@ -196,10 +198,14 @@ static void a_runtime_that_fails_three_times_denies_no_release(void **state)
     assert_true(is_current(2));
     assert_int_equal(world.live_version, 2);
     assert_false(is_denied(3));
+    target.release = world_digest(3);
+    assert_int_equal(flo_agent_drift(&world.agent, 0, &target),
+                     FLO_DRIFT_RUNTIME);
     world.runtime_failures = 0;
     world_desire(&world, 3, 2);
     world_run(&world, 60000);
     assert_true(is_current(3));
+    assert_int_equal(flo_agent_drift(&world.agent, 0, &target), FLO_DRIFT_NONE);
     assert_story("runtime-crash");
 }
 
