@@ -15,11 +15,13 @@ STORE = ["server-stub/store/store.h", "server-stub/store/windows.h",
          "server-stub/store/ids.h"]
 
 # Rooms of the agent's shell, the lowest first; each may include those below it.
-SHELL_ROOMS = ["queue", "outbox", "device", "report", "derived", "serving", "update",
+SHELL_ROOMS = ["queue", "outbox", "device", "report", "derived", "hooks", "serving",
+               "update",
                "hardware", "orders"]
 SHELL_LOW = ["base/", "proto/", "updater/include/", "agent/include/",
              "agent/core/memory/strain.h",
-             "agent/core/checkup/checkup.h", "agent/serve/serve.h",
+             "agent/core/checkup/checkup.h", "agent/core/linking.h",
+             "agent/serve/serve.h",
              "agent/shell/shell.h", "agent/config.def",
              "agent/runtimes.def"]
 # Folder -> project folders whose headers it may include. First match counts.

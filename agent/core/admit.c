@@ -80,6 +80,7 @@ bool flo_agent_blames_serving(int code)
     case FLO_E_INFER_TOO_LONG:
     case FLO_E_INFER_BUSY:
     case FLO_E_INFER_MODEL:
+    case FLO_E_INFER_NO_API:
     case FLO_E_INFER_CANCELLED:
     case FLO_E_REST_TOO_LARGE:
         return false; /* the client's doing, or a neutral end */

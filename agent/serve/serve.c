@@ -136,6 +136,7 @@ void flo_serve_get_status(const struct flo_serve *serve, unsigned model,
         out->roles[i].requests = engine->n_calls;
         out->roles[i].release = engine->release;
         out->roles[i].is_packed = engine->is_packed;
+        out->roles[i].is_silent = engine->is_silent;
         if (!flo_serve_engine_memory(engine, &out->roles[i].rss_bytes, NULL)) {
             out->roles[i].rss_bytes = 0;
         }

@@ -37,10 +37,11 @@ struct flo_serve_model {
     struct flo_digest release;
     /* For a runtime that is not our engine; NULL: none.  Then `fd` is a folder,
      * and packed weights, prefix and adapters are none. */
-    const char *runtime;       /* its configuration as JSON (contracts 4.1) */
-    const char *entry;         /* name of a file in the folder; "": none */
-    uint64_t ready_ms;         /* that it may take to be ready */
-    uint64_t stop_ms;          /* ... and to end */
+    const char *runtime; /* its configuration as JSON (contracts 4.1) */
+    const char *entry;   /* name of a file in the folder; "": none */
+    bool is_silent;      /* it answers no requests, only a probe's cases */
+    uint64_t ready_ms;   /* that it may take to be ready */
+    uint64_t stop_ms;    /* ... and to end */
     const char *chat_template; /* NAME or text instead of its own; NULL */
     uint64_t created_s;        /* the model's; 0: not known */
     uint32_t context;          /* tokens; 0: the model's, at most 2048 */
@@ -223,6 +224,7 @@ struct flo_serve_route {
     char adapter[FLO_NAME_MAX + 1];
     double adapter_scale; /* 0: 1 */
     enum flo_serve_route_state state;
+    bool is_silent;   /* no requests: FLO_E_INFER_NO_API */
     uint64_t load_ms; /* on demand: how long a load will take, about */
     uint32_t n_aliases;
     char aliases[FLO_SERVE_ALIASES_MAX][FLO_NAME_MAX + 1];
@@ -383,6 +385,7 @@ struct flo_serve_status {
     struct {
         bool is_loaded;
         bool is_packed; /* reads packed weights */
+        bool is_silent;
         pid_t pid;
         uint64_t rss_bytes;
         uint64_t pss_bytes; /* shared pages in parts; 0: not to be read */

@@ -6,6 +6,7 @@
  * it. */
 #include <string.h>
 
+#include "agent/shell/hooks/hooks.h"
 #include "agent/shell/loop.h"
 #include "agent/shell/queue/timers.h"
 
@@ -65,6 +66,9 @@ static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
         flo_telemetry_close(shell, action->model);
         shell->models[action->model].telemetry.release = action->release;
         flo_shell_host_flipped(shell, action);
+        if (action->is_linked) {
+            flo_hooks_flip(shell, &action->release, action->flag);
+        }
     } else {
         flo_shell_lost(shell, action->model, action->role, &err);
     }
@@ -168,6 +172,9 @@ static bool carry_out(struct flo_shell *shell,
         break;
     case FLO_DO_FLIP:
         flip(shell, action);
+        break;
+    case FLO_DO_UNLINK:
+        flo_hooks_unlink(shell, action->release.model);
         break;
     case FLO_DO_HOLD:
         flo_serve_hold(shell->serve, action->model);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/shell/hardware/hardware.h"
+#include "agent/shell/hooks/hooks.h"
 #include "agent/shell/link/link.h"
 #include "agent/shell/local/local.h"
 #include "agent/shell/queue/timers.h"
@@ -296,6 +297,7 @@ static void boot_model(struct flo_shell *shell, uint32_t index,
     flo_shell_ref(shell, &record->candidate, &slots->candidate);
     slots->is_trial = record->phase == FLO_SLOT_TRIAL;
     slots->tries_left = record->tries_left;
+    booted->is_linked = flo_hooks_has_link(shell, record->model);
     booted->fits_both = flo_shell_fits_both(shell, index, &record->candidate);
     model->telemetry.release = slots->current;
 }
@@ -327,6 +329,7 @@ void flo_shell_boot(struct flo_shell *shell)
     flo_shell_pauses(shell, &pauses);
     event.boot.pauses = &pauses;
     flo_random(&event.boot.seed, sizeof(event.boot.seed));
+    flo_hooks_start(shell);
     flo_loop_event(shell, &event);
 }
 
@@ -516,6 +519,7 @@ void flo_shell_close(struct flo_shell *shell)
 
     flo_shell_job_cancel(shell, 0);
     flo_shell_seats_close(shell);
+    flo_hooks_close(shell);
     for (i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         flo_shell_load_cancel(shell, (uint32_t)i, FLO_AGENT_CURRENT);
         flo_shell_load_cancel(shell, (uint32_t)i, FLO_AGENT_BESIDE);

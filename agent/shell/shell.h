@@ -7,6 +7,7 @@
  *   link/ local/          input: the controller, the control socket
  *   loop.c                events into the core, actions out
  *   orders/               from an envelope to an event
+ *   hooks/                releases without requests: link, hook, health
  *   update/               the updater's jobs, slots, files to remove
  *   hardware/             sensors, findings, the log for those far away
  *   serving/              engines: load, pack, probe
@@ -163,6 +164,7 @@ struct flo_shell;
 struct flo_upload;
 struct flo_job_child;
 struct flo_control;
+struct flo_hook;
 struct flo_shell_loading;
 
 /* Adapters of releases in a model's current engine (serving/hosted.c). */
@@ -223,6 +225,7 @@ struct flo_shell {
     struct flo_serve *serve;
     struct flo_mqtt *mqtt;
     struct flo_control *control;
+    struct flo_hook *hooks; /* a list: releases without requests */
     struct flo_job_child *job;
     uint32_t probing;     /* the model whose candidate is probed */
     uint32_t waiting_job; /* until processes end that hold room; 0: none */

@@ -140,7 +140,7 @@ static void set_streams(const struct flo_keeping *keeping)
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
     dup2(null, 0);
-    dup2(null, 1);
+    dup2(keeping->output >= 0 ? keeping->output : null, 1);
     dup2(keeping->errors, 2);
 }
 
@@ -300,6 +300,9 @@ _Noreturn void flo_keeper_run(const struct flo_keeping *keeping)
     }
     close(keeping->report);
     close(keeping->errors);
+    if (keeping->output >= 0) {
+        close(keeping->output);
+    }
     int status = runtime < 0 ? ENDED_EARLY : wait_for(runtime);
     if (status < 0) {
         end_gently(runtime, keeping->stop_ms);

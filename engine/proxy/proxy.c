@@ -79,6 +79,7 @@ _Noreturn static void end(struct flo_proxy *proxy, const struct flo_err *err)
         }
     }
     flo_exchange_end(&proxy->health);
+    flo_check_end(&proxy->check);
     flo_runtime_stop(&proxy->process, proxy->runtime.stop_ms);
     exit(status);
 }
@@ -137,6 +138,7 @@ static void check_end(struct flo_proxy *proxy)
 static void check_memory(struct flo_proxy *proxy, uint64_t now_ms)
 {
     uint64_t planned = proxy->runtime.memory_bytes;
+    pid_t root = proxy->process.pid > 0 ? proxy->process.pid : proxy->check.pid;
     struct flo_err err = {0};
     uint32_t count = 0;
 
@@ -144,7 +146,10 @@ static void check_memory(struct flo_proxy *proxy, uint64_t now_ms)
         return;
     }
     proxy->looked_ms = now_ms;
-    flo_runtime_memory(proxy->process.pid, &proxy->rss_bytes, &count);
+    proxy->rss_bytes = 0;
+    if (root > 0) {
+        flo_runtime_memory(root, &proxy->rss_bytes, &count);
+    }
     if (proxy->rss_bytes > proxy->rss_bytes_peak) {
         proxy->rss_bytes_peak = proxy->rss_bytes;
     }
@@ -284,6 +289,11 @@ static void open_runtime(struct flo_proxy *proxy,
     if (rv == 0 && runtime->threads == 0) {
         runtime->threads = in->threads;
     }
+    if (rv == 0 && runtime->api == FLO_RUNTIME_NONE) {
+        proxy->process.is_sandboxed = flo_sandbox_has_landlock();
+        say_ready(proxy); /* nothing runs until a case is played */
+        return;
+    }
     rv = rv < 0 ? rv
                 : flo_runtime_start(runtime, proxy->tree, in->entry,
                                     proxy->mode, &proxy->process, &err);
@@ -326,6 +336,11 @@ static void refuse(struct flo_proxy *proxy,
     flo_proxy_fail(proxy, message->request, &err);
 }
 
+static bool is_check(const struct flo_proxy *proxy)
+{
+    return proxy->runtime.api == FLO_RUNTIME_NONE;
+}
+
 /* false: the agent says what it must not. */
 static bool handle(struct flo_proxy *proxy,
                    const struct flo_wire_message *message)
@@ -340,9 +355,17 @@ static bool handle(struct flo_proxy *proxy,
     switch (message->type) {
     case FLO_WIRE_GENERATE:
     case FLO_WIRE_EMBED:
+        if (is_check(proxy)) {
+            flo_check_take(proxy, message);
+            return true;
+        }
         flo_proxy_take(proxy, message);
         return proxy->state == FLO_PROXY_SERVES;
     case FLO_WIRE_CANCEL:
+        if (is_check(proxy)) {
+            flo_check_cancel(proxy, message->request);
+            return true;
+        }
         flo_proxy_cancel(proxy, message->request);
         return true;
     case FLO_WIRE_STATS:
@@ -423,7 +446,10 @@ static size_t list_polls(const struct flo_proxy *proxy, struct pollfd *polls)
         .fd = proxy->health.fd,
         .events =
             proxy->health.fd < 0 ? 0 : flo_exchange_events(&proxy->health)};
-    polls[n++] = (struct pollfd){.fd = proxy->process.errors, .events = POLLIN};
+    polls[n++] =
+        (struct pollfd){.fd = proxy->check.pid > 0 ? proxy->check.output
+                                                   : proxy->process.errors,
+                        .events = POLLIN};
     for (const struct flo_proxy_request *r = proxy->requests;
          r != NULL && n < POLLS_MAX && !is_full; r = r->next) {
         if (r->exchange.fd >= 0) {
@@ -457,10 +483,14 @@ static bool turn(struct flo_proxy *proxy)
     }
     if (proxy->state != FLO_PROXY_WAITS) {
         uint64_t now_ms = flo_now_ms();
-        check_end(proxy);
-        check_health(proxy, now_ms);
+        if (is_check(proxy)) {
+            flo_check_go_on(proxy);
+        } else {
+            check_end(proxy);
+            check_health(proxy, now_ms);
+            flo_proxy_begin(proxy);
+        }
         check_memory(proxy, now_ms);
-        flo_proxy_begin(proxy);
     }
     return send_output(proxy);
 }
@@ -484,6 +514,7 @@ int flo_cmd_proxy(void *line, struct flo_err *err)
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* the keeper then ends the rest */
     proxy.process.report = proxy.process.errors = -1;
+    proxy.check.output = proxy.check.report = -1;
     proxy.in.bytes_max = 4 * FLO_WIRE_FRAME_BYTES_MAX;
     proxy.out.bytes_max = 16 * FLO_WIRE_FRAME_BYTES_MAX;
     flo_exchange_init(&proxy.health);

@@ -3,6 +3,7 @@
  *   proxy.c     the loop, health           settings.c  what to start
  *   start.c     its names and namespaces   keeper.c    ends all processes
  *   memory.c    how large they are         exchange.c  one HTTP request
+ *   check.c     a program for each golden case, where there is no server
  *   requests.c  GENERATE and EMBED         body.c      as OpenAI's JSON
  *   reply.c     an HTTP answer             answer.c    what stands in it
  *   confine.c   its cgroup, its user
@@ -26,7 +27,11 @@
 #define FLO_RUNTIME_SESSIONS_MAX 64
 #define FLO_RUNTIME_JSON_MAX (512u << 10)
 
-enum flo_runtime_api { FLO_RUNTIME_OPENAI, FLO_RUNTIME_HTTP };
+enum flo_runtime_api {
+    FLO_RUNTIME_OPENAI,
+    FLO_RUNTIME_HTTP,
+    FLO_RUNTIME_NONE, /* no server: `exec` is a check, run for each case */
+};
 
 /* Settings from the agent's JSON (contracts 4.1); texts lie in
  * `tree`'s text. */
@@ -152,6 +157,7 @@ struct flo_keeping {
     uint64_t stop_ms;
     bool needs_files; /* no landlock is an error */
     bool connects;    /* TCP */
+    int output;       /* the runtime's stdout; -1: nowhere */
     int report;       /* a sentence is written here when it does not start */
     int errors;       /* the runtime's stderr */
     int group;        /* the door of its cgroup; -1: none */
@@ -172,6 +178,8 @@ struct flo_runtime_process {
     char scratch[64];
     char socket[108]; /* empty: the port */
     uint16_t port;
+    char file[256];     /* of the tree: what a check plays */
+    int output;         /* 0: none; a check's stdout, closed at the start */
     int report, errors; /* pipes; -1: closed */
     char words[512];    /* the last ones of its stderr */
     size_t n_words;
@@ -231,9 +239,30 @@ FLO_MUST_USE int flo_exchange_go_on(struct flo_exchange *exchange,
 void flo_exchange_end(struct flo_exchange *exchange);
 short flo_exchange_events(const struct flo_exchange *exchange);
 
-/* ---- requests.c ---- */
+/* ---- check.c: a runtime without a server ---- */
 
 struct flo_proxy;
+#define FLO_CHECK_BYTES_MAX 65536 /* that a check may write */
+
+/* One run of the check, in a process between the proxy and the keeper: its
+ * namespaces are its own.  Zero-initialise. */
+struct flo_check {
+    pid_t pid; /* 0: none runs */
+    uint32_t id;
+    int output, report;
+    uint64_t began_us;
+    struct flo_buf text, said;
+};
+/* Play the file of a GENERATE; the answer is its stdout and status. */
+void flo_check_take(struct flo_proxy *proxy,
+                    const struct flo_wire_message *message);
+/* Take what it wrote, and answer when it has ended. */
+void flo_check_go_on(struct flo_proxy *proxy);
+void flo_check_cancel(struct flo_proxy *proxy, uint32_t id);
+void flo_check_end(struct flo_check *check);
+
+/* ---- requests.c ---- */
+
 struct flo_proxy_request;
 void flo_proxy_take(struct flo_proxy *proxy,
                     const struct flo_wire_message *message);
@@ -282,6 +311,7 @@ struct flo_proxy {
     uint64_t asked_ms, good_ms, next_ms;
     uint32_t misses;
     uint32_t ping; /* PINGs that wait for it */
+    struct flo_check check;
     /* memory */
     uint64_t looked_ms, rss_bytes, rss_bytes_peak;
     uint32_t over;

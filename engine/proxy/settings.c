@@ -140,7 +140,9 @@ static int read_all(struct flo_runtime *out, struct flo_err *err)
     out->context = (uint32_t)context;
     out->threads = (uint32_t)threads;
     out->has_network = strcmp(network, "host") == 0;
-    out->api = strcmp(api, "http") == 0 ? FLO_RUNTIME_HTTP : FLO_RUNTIME_OPENAI;
+    out->api = strcmp(api, "http") == 0   ? FLO_RUNTIME_HTTP
+               : strcmp(api, "none") == 0 ? FLO_RUNTIME_NONE
+                                          : FLO_RUNTIME_OPENAI;
     if (out->exec[0] == NULL || out->exec[0][0] != '/') {
         return bad(err, "exec", "begins with no absolute path");
     }
@@ -148,9 +150,9 @@ static int read_all(struct flo_runtime *out, struct flo_err *err)
         out->health[strcspn(out->health, " \r\n")] != '\0') {
         return bad(err, "health", "is no path");
     }
-    return strcmp(api, "openai") == 0 || strcmp(api, "http") == 0
+    return strcmp(api, "openai") == 0 || out->api != FLO_RUNTIME_OPENAI
                ? 0
-               : bad(err, "api", "is neither openai nor http");
+               : bad(err, "api", "is none of openai, http, none");
 }
 
 int flo_runtime_read(struct flo_runtime *runtime, struct flo_wire_text json,

@@ -110,9 +110,9 @@ struct names {
 static size_t name_at(const char *p, const struct names *names, char *out,
                       size_t out_bytes)
 {
-    static const char *const words[] = {"{tree}",    "{entry}",   "{socket}",
-                                        "{port}",    "{context}", "{threads}",
-                                        "{scratch}", "{sessions}"};
+    static const char *const words[] = {"{tree}",    "{entry}",    "{socket}",
+                                        "{port}",    "{context}",  "{threads}",
+                                        "{scratch}", "{sessions}", "{file}"};
     size_t i = 0;
 
     while (i < FLO_COUNT(words) &&
@@ -144,6 +144,9 @@ static size_t name_at(const char *p, const struct names *names, char *out,
         break;
     case 7:
         snprintf(out, out_bytes, "%u", names->runtime->sessions);
+        break;
+    case 8:
+        snprintf(out, out_bytes, "%s/%s", names->tree, names->process->file);
         break;
     default:
         return 0;
@@ -356,6 +359,7 @@ static int start(const struct flo_runtime *runtime, const struct names *names,
         .has_user = runtime->has_user,
         .uid = runtime->uid,
         .gid = runtime->gid,
+        .output = process->output > 0 ? process->output : -1,
         .proxy = getpid(),
     };
 
@@ -401,7 +405,8 @@ int flo_runtime_start(const struct flo_runtime *runtime, int tree,
         rv = flo_fail(err, FLO_E_RUNTIME_START, "its entry %.60s is no name",
                       file);
     }
-    if (rv == 0 && !uses_port && !uses(runtime, "{socket}")) {
+    if (rv == 0 && !uses_port && runtime->api != FLO_RUNTIME_NONE &&
+        !uses(runtime, "{socket}")) {
         rv = flo_fail(err, FLO_E_RUNTIME_START,
                       "`exec` and `env` of %s name neither {socket} nor {port}",
                       runtime->name);

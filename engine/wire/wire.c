@@ -71,6 +71,7 @@ static const struct row rows_generate[] = {
     ROW(24, KIND_U64, generate, client),
     ROW(25, KIND_TEXT, generate, audio),
     ROW(26, KIND_TEXT, generate, language),
+    ROW(27, KIND_TEXT, generate, file),
 };
 
 static const struct row rows_ready[] = {
@@ -113,6 +114,7 @@ static const struct row rows_done[] = {
     ROW(11, KIND_U64, done, answer_us),
     ROW(12, KIND_U32, done, guessed),
     ROW(13, KIND_U32, done, guessed_right),
+    ROW(14, KIND_U32, done, exit_status),
 };
 
 static const struct row rows_failed[] = {

@@ -134,6 +134,7 @@ static void boot_model(struct step *s, const struct flo_agent_booted *booted)
     assert(booted->name[0] != '\0' && model->name[0] == '\0');
     memcpy(model->name, booted->name, sizeof(model->name));
     model->slots = booted->slots;
+    model->is_linked = booted->is_linked;
     name_release(model, &model->slots.current);
     name_release(model, &model->slots.previous);
     name_release(model, &model->slots.candidate);
@@ -316,6 +317,12 @@ static void dispatch(struct step *s)
     case FLO_AGENT_LOADED:
         flo_engine_loaded(s);
         break;
+    case FLO_AGENT_ACTIVATED:
+        flo_linked_activated(s);
+        break;
+    case FLO_AGENT_ILL:
+        flo_linked_ill(s);
+        break;
     case FLO_AGENT_LOST:
         flo_engine_lost(s);
         break;
@@ -382,9 +389,14 @@ static bool is_model_sound(const struct flo_agent_model *model)
                            flo_execution_is_fetching(execution);
     bool is_return_open =
         back->is_active || (!back->is_draining && !back->is_writing);
+    bool is_switch_linked =
+        !model->is_switching || (model->live >= 0 && model->is_linked &&
+                                 model->engines[model->live].is_linked);
+    bool is_current_ill = !model->is_ill || model->live == FLO_AGENT_CURRENT;
 
     return is_live_ready && is_rest_on_demand && has_its_candidate &&
-           is_execution_open && is_job_fetching && is_return_open;
+           is_execution_open && is_job_fetching && is_return_open &&
+           is_switch_linked && is_current_ill;
 }
 
 static bool is_sound(const struct flo_agent *agent)
@@ -430,6 +442,7 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
     }
     dispatch(&s);
     for_each_model(&s, look_at_clock);
+    for_each_model(&s, flo_linked_look);
     flo_queue_consider(&s);
     set_timer(&s);
     assert(is_sound(agent));

@@ -283,10 +283,10 @@ bool flo_back_written(struct step *s)
     assert(flo_ref_equal(&back->to, &model->slots.current));
     flo_engine_succeed(s);
     flo_do(s, FLO_DO_COLLECT);
-    if (model->live == FLO_AGENT_CURRENT) {
+    if (model->live == FLO_AGENT_CURRENT && !model->is_switching) {
         finish(s);
     } else {
-        back->is_committed = false; /* finished when it is loaded again */
+        back->is_committed = false; /* finished when it serves */
     }
     return true;
 }

@@ -12,6 +12,16 @@
 
 #include "agent/core/device/internal.h"
 
+/* The link stays with the candidate while that starts again. */
+static bool is_trial_ahead(const struct flo_agent_model *model)
+{
+    return model->engines[FLO_AGENT_CURRENT].is_linked &&
+           model->slots.is_trial &&
+           (flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_LOADING) ||
+            flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
+}
+
+/* A release with a link serves when its hook is done (linked.c). */
 static void current_loaded(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -22,9 +32,10 @@ static void current_loaded(struct step *s)
     if (flo_digest_equal(&current->release.digest, &model->refused)) {
         memset(&model->refused, 0, sizeof(model->refused));
     }
-    if (model->live == -1) {
+    if (model->live == -1 && !is_trial_ahead(model)) {
         flo_engine_flip(s, FLO_AGENT_CURRENT);
-        if (!flo_back_loaded(s, FLO_AGENT_CURRENT) && !current->is_woken) {
+        if (!model->is_switching && !flo_back_loaded(s, FLO_AGENT_CURRENT) &&
+            !current->is_woken) {
             flo_do_serving(s, current->losses > 0 ? "restarted" : "ready",
                            &current->release);
         }
@@ -60,6 +71,7 @@ void flo_engine_loaded(struct step *s)
     engine->state = FLO_ENGINE_READY;
     engine->retry_at_ms = 0;
     engine->ready_at_ms = s->now;
+    engine->is_linked = s->event->is_linked;
     s->agent->revision++;
     if (s->event->role == FLO_AGENT_CURRENT) {
         current_loaded(s);
@@ -168,8 +180,12 @@ static void current_lost(struct step *s, bool was_ready)
     }
     current->losses++;
     if (model->live == FLO_AGENT_CURRENT) {
-        model->live = -1;
-        flo_do_serving(s, "down", &current->release);
+        bool is_told = model->is_ill;
+
+        flo_engine_leave(model);
+        if (!is_told) {
+            flo_do_serving(s, "down", &current->release);
+        }
     }
     if (!was_ready && flo_ref_equal(&current->release, &model->slots.current) &&
         give_way(s, s->event->error.code)) {
@@ -222,7 +238,7 @@ void flo_engine_lost(struct step *s)
     }
     memset(engine, 0, sizeof(*engine));
     if (model->live == FLO_AGENT_BESIDE) {
-        model->live = -1;
+        flo_engine_leave(model);
     }
     if (!flo_back_lost(s, FLO_AGENT_BESIDE)) {
         flo_execution_lost(s);

@@ -33,6 +33,7 @@ void flo_engine_load(struct step *s, enum flo_agent_role role,
         engine->is_damaged && flo_ref_equal(&engine->release, release);
     engine->state = FLO_ENGINE_LOADING;
     engine->is_woken = false;
+    engine->is_linked = false;
     engine->release = *release;
     engine->retry_at_ms = s->now + LOAD_MS_MAX;
     action->role = role;
@@ -85,19 +86,59 @@ void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain)
     }
     memset(engine, 0, sizeof(*engine));
     if (model->live == (int)role) {
-        model->live = -1;
+        flo_engine_leave(model);
     }
     agent->revision++;
 }
 
+void flo_engine_leave(struct flo_agent_model *model)
+{
+    model->live = -1;
+    model->is_switching = false;
+    model->is_ill = false;
+}
+
+void flo_engine_unlink(struct step *s)
+{
+    struct flo_agent_action *action;
+
+    if (!s->model->is_linked) {
+        return;
+    }
+    action = flo_do(s, FLO_DO_UNLINK);
+    memcpy(action->release.model, s->model->name, sizeof(s->model->name));
+    s->model->is_linked = false;
+}
+
+/* A program that was lost on trial is started again by its hook. */
+static bool starts_again(const struct flo_agent_model *model,
+                         enum flo_agent_role role)
+{
+    return role == FLO_AGENT_BESIDE && model->has_execution &&
+           model->execution.crashes > 0;
+}
+
 void flo_engine_flip(struct step *s, enum flo_agent_role role)
 {
-    struct flo_agent_action *action = flo_do(s, FLO_DO_FLIP);
+    bool is_linked = s->model->engines[role].is_linked;
+    struct flo_agent_action *action;
 
     assert(flo_engine_is(s->model, role, FLO_ENGINE_READY));
+    if (!is_linked) {
+        flo_engine_unlink(s); /* of a release before it */
+    }
+    action = flo_do(s, FLO_DO_FLIP);
     action->role = role;
     action->release = s->model->engines[role].release;
+    action->is_linked = is_linked;
+    action->flag = is_linked && starts_again(s->model, role);
     s->model->live = (int)role;
+    s->model->is_ill = false;
+    s->model->is_switching = is_linked;
+    s->model->is_linked = is_linked;
+    if (is_linked) {
+        flo_do_note(s, "its link and its hook follow");
+    }
     s->model->is_wanted = false;
     if (flo_engine_is(s->model, FLO_AGENT_CURRENT, FLO_ENGINE_RESTING)) {
         memset(&s->model->engines[FLO_AGENT_CURRENT], 0,
@@ -110,7 +151,7 @@ void flo_engine_flip(struct step *s, enum flo_agent_role role)
 static void hold(struct step *s)
 {
     flo_do(s, FLO_DO_HOLD);
-    s->model->live = -1;
+    flo_engine_leave(s->model);
     s->agent->revision++;
 }
 

@@ -2,8 +2,8 @@
  *
  * Calls between files go downward only.  At the bottom stand do.c, engines.c
  * and execution.c.  Then come waits, repair, execution_begin, _fetch, _trial,
- * back and remove.  Above them are engine_events and execution_next, then
- * queue. agent.c hands each event to one of them. */
+ * back and remove.  Above them are engine_events, then linked and
+ * execution_next, then queue.  agent.c hands each event to one of them. */
 #ifndef FLOTILLA_AGENT_CORE_DEVICE_INTERNAL_H
 #define FLOTILLA_AGENT_CORE_DEVICE_INTERNAL_H
 
@@ -12,6 +12,9 @@
 #define LOAD_MS_MAX 120000    /* since the last sign of life of a load */
 #define DRAIN_MS_MAX 5000     /* stop-first: answers under way may end */
 #define ACTIVATE_MS_MAX 30000 /* from trial record to flip */
+/* From the flip to the end of its hook and the health of its program: longer
+ * than both limits together (agent/core/linking.h). */
+#define SWITCH_MS_MAX 1200000
 #define COMMIT_RETRY_MS 5000
 #define UNSURE_WAIT_MS_MIN 60000 /* before the second probe */
 #define UNSURE_WAIT_FACTOR 30    /* longer each time */
@@ -98,6 +101,10 @@ void flo_engine_want(struct step *s, enum flo_agent_role role,
 void flo_engine_rest(struct step *s, enum flo_agent_role role,
                      const struct flo_release_ref *release);
 void flo_engine_flip(struct step *s, enum flo_agent_role role);
+/* Nothing is live any more. */
+void flo_engine_leave(struct flo_agent_model *model);
+/* Its link goes, where it has one. */
+void flo_engine_unlink(struct step *s);
 /* The current release is whole and its engine does not run it. */
 bool flo_engine_refuses_current(const struct flo_agent_model *model);
 /* Make room for a second engine: where memory holds only one, the current one
@@ -121,6 +128,12 @@ void flo_engine_loading(struct step *s); /* it gets on with it */
 void flo_engine_loaded(struct step *s);
 void flo_engine_lost(struct step *s);
 void flo_engine_due(struct step *s);
+
+/* ---- releases without requests (linked.c) ---- */
+void flo_linked_activated(struct step *s);
+void flo_linked_ill(struct step *s);
+/* No release of the model may have the link any more. */
+void flo_linked_look(struct step *s);
 
 /* ---- execution (execution.c) ---- */
 /* NULL: there is none. */
@@ -189,9 +202,10 @@ void flo_execution_probe(struct step *s);
 void flo_execution_activate(struct step *s);
 void flo_execution_written(struct step *s);
 void flo_execution_unwritten(struct step *s);
-void flo_execution_loading(struct step *s); /* the second engine gets on */
-void flo_execution_loaded(struct step *s);  /* it is ready */
-void flo_execution_lost(struct step *s);    /* it died */
+void flo_execution_loading(struct step *s);   /* the second engine gets on */
+void flo_execution_loaded(struct step *s);    /* it is ready */
+void flo_execution_activated(struct step *s); /* its link and hook are done */
+void flo_execution_lost(struct step *s);      /* it died */
 void flo_execution_drained(struct step *s);
 void flo_execution_probed(struct step *s);
 void flo_execution_request(struct step *s);

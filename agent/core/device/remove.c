@@ -142,6 +142,7 @@ bool flo_remove_written(struct step *s)
     }
     flo_do_serving(s, "removed", &gone);
     flo_do_ack(s, removal.order, "done", NULL);
+    flo_engine_unlink(s);
     memcpy(flo_do(s, FLO_DO_FREE)->release.model, s->model->name,
            sizeof(gone.model));
     flo_do(s, FLO_DO_COLLECT);

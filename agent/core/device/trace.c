@@ -22,7 +22,8 @@ static const char *const event_words[FLO_AGENT_EVENT_COUNT] = {
     [FLO_AGENT_TIMER] = "timer",     [FLO_AGENT_STOP] = "agent",
     [FLO_AGENT_PLACED] = "memory",   [FLO_AGENT_WANTED] = "memory",
     [FLO_AGENT_EVICT] = "memory",    [FLO_AGENT_CONDITIONS] = "device",
-    [FLO_AGENT_PRESSURE] = "memory",
+    [FLO_AGENT_PRESSURE] = "memory", [FLO_AGENT_ACTIVATED] = "link",
+    [FLO_AGENT_ILL] = "link",
 };
 
 static const char *role_word(enum flo_agent_role role)
@@ -184,6 +185,13 @@ static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
     case FLO_AGENT_LOADED:
         flo_buf_printf(out, "%s is ready", role_word(event->role));
         break;
+    case FLO_AGENT_ACTIVATED:
+        flo_buf_text(out, "its program serves");
+        break;
+    case FLO_AGENT_ILL:
+        flo_buf_text(out, "its program does not serve");
+        add_error(out, &event->error);
+        break;
     case FLO_AGENT_LOST:
         flo_buf_printf(out, "%s is lost", role_word(event->role));
         add_error(out, &event->error);
@@ -339,6 +347,9 @@ static void add_action(struct flo_buf *out,
     case FLO_DO_FLIP:
         flo_buf_printf(out, "flip to %s ", role_word(action->role));
         add_release(out, &action->release);
+        break;
+    case FLO_DO_UNLINK:
+        flo_buf_text(out, "remove its link, run its hook");
         break;
     case FLO_DO_HOLD:
         flo_buf_text(out, "hold requests");

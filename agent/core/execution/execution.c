@@ -173,7 +173,7 @@ static void tell_who_serves(struct step *s)
     struct flo_agent_return *back = &model->going_back;
 
     assert(!model->slots.is_trial);
-    if (model->live == FLO_AGENT_CURRENT ||
+    if ((model->live == FLO_AGENT_CURRENT && !model->is_switching) ||
         flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_RESTING)) {
         flo_do_serving(s, "rolled-back", &model->slots.current);
     } else if (flo_ref_is(&model->slots.current)) {

@@ -69,7 +69,18 @@ static void committed(struct step *s)
 
 /* A soak is time in which the candidate serves.  It begins here, and begins
  * again after a crash or a restart. */
-static void serve_on_trial(struct step *s)
+static void begin_soak(struct step *s)
+{
+    struct flo_agent_execution *execution = &s->model->execution;
+
+    assert(s->model->live == FLO_AGENT_BESIDE && !s->model->is_switching);
+    execution->soak_end_ms = s->now + execution->policy.soak_ms;
+    execution->deadline_ms = 0; /* for requests after the soak */
+    flo_execution_set_reason(s, "");
+}
+
+/* false: its link and hook are under way, flo_execution_activated() follows. */
+static bool serve_on_trial(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
 
@@ -79,11 +90,32 @@ static void serve_on_trial(struct step *s)
     flo_engine_flip(s, FLO_AGENT_BESIDE);
     if (was_resting) { /* its soak goes on */
         s->model->engines[FLO_AGENT_BESIDE].is_woken = false;
+        return true;
+    }
+    if (s->model->is_switching) {
+        execution->soak_end_ms = 0;
+        execution->deadline_ms = execution->state == FLO_EXECUTION_ACTIVATING
+                                     ? s->now + SWITCH_MS_MAX
+                                     : 0;
+        return false;
+    }
+    begin_soak(s);
+    return true;
+}
+
+void flo_execution_activated(struct step *s)
+{
+    struct flo_agent_execution *execution = flo_execution_of(s);
+
+    if (execution == NULL || !flo_is_in(execution->state, IN_TRIAL)) {
         return;
     }
-    execution->soak_end_ms = s->now + execution->policy.soak_ms;
-    execution->deadline_ms = 0; /* for requests after the soak */
-    flo_execution_set_reason(s, "");
+    begin_soak(s);
+    if (execution->state == FLO_EXECUTION_ACTIVATING) {
+        flo_execution_enter(s, FLO_MOVE_SERVE, 0);
+    } else {
+        flo_do_serving(s, "restarted", &execution->release);
+    }
 }
 
 static void activated(struct step *s)
@@ -98,8 +130,9 @@ static void activated(struct step *s)
     if (!flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
         return; /* after a restart: it is being loaded */
     }
-    serve_on_trial(s);
-    flo_execution_enter(s, FLO_MOVE_SERVE, 0);
+    if (serve_on_trial(s)) {
+        flo_execution_enter(s, FLO_MOVE_SERVE, 0);
+    }
 }
 
 void flo_execution_written(struct step *s)
@@ -175,13 +208,13 @@ void flo_execution_loaded(struct step *s)
     } else if (execution->state == FLO_EXECUTION_PROBING) {
         flo_do_release(s, FLO_DO_PROBE, &execution->release);
     } else if (execution->state == FLO_EXECUTION_ACTIVATING) {
-        serve_on_trial(s); /* after a restart */
-        flo_execution_enter(s, FLO_MOVE_SERVE, 0);
+        if (serve_on_trial(s)) { /* after a restart */
+            flo_execution_enter(s, FLO_MOVE_SERVE, 0);
+        }
     } else if (execution->state == FLO_EXECUTION_SOAKING) {
         bool was_resting = s->model->engines[FLO_AGENT_BESIDE].is_woken;
 
-        serve_on_trial(s);
-        if (!was_resting) {
+        if (serve_on_trial(s) && !was_resting) {
             flo_do_serving(s, "restarted", &execution->release);
         }
     }
@@ -194,12 +227,19 @@ static void lost_on_trial(struct step *s)
     const struct flo_agent_error *error = &s->event->error;
 
     assert(execution->state == FLO_EXECUTION_SOAKING);
+    /* A link that goes back for a moment would start two programs. */
     if (model->live == -1 &&
-        flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_READY)) {
+        flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_READY) &&
+        !model->engines[FLO_AGENT_CURRENT].is_linked) {
         flo_engine_flip(s, FLO_AGENT_CURRENT);
     }
     if (execution->is_writing) {
         return; /* the commit is being written; the engine starts after it */
+    }
+    if (error->code == FLO_E_HOOK_FAILED) { /* another try would not help */
+        flo_execution_end(s, FLO_MOVE_TAKE_BACK, error->code, "%s",
+                          error->what);
+        return;
     }
     execution->crashes++;
     if (execution->crashes > execution->policy.soak_crashes_max) {
@@ -436,12 +476,13 @@ void flo_execution_soak_due(struct step *s)
 {
     struct flo_agent_model *model = s->model;
     struct flo_agent_execution *execution = &model->execution;
-    uint64_t wanted = execution->policy.soak_requests;
+    bool is_linked = model->engines[FLO_AGENT_BESIDE].is_linked;
+    uint64_t wanted = is_linked ? 0 : execution->policy.soak_requests;
 
     assert(execution->state == FLO_EXECUTION_SOAKING);
     if (s->now < execution->soak_end_ms || execution->is_writing ||
         s->now < execution->retry_at_ms || !is_at_hand(model) ||
-        model->going_back.is_active) {
+        model->is_switching || model->going_back.is_active) {
         return;
     }
     if (execution->requests >= wanted) {
@@ -449,6 +490,9 @@ void flo_execution_soak_due(struct step *s)
         execution->retry_at_ms = 0;
         execution->deadline_ms = 0;
         execution->is_writing = true;
+        if (wanted < execution->policy.soak_requests) {
+            flo_do_note(s, "soak_requests does not count: it has no requests");
+        }
         flo_do_note(s,
                     "because it soaked %llu s: %llu of %llu requests "
                     "failed, crashes: %llu",

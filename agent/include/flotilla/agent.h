@@ -43,6 +43,7 @@ struct flo_agent_engine {
     uint64_t ready_at_ms;
     bool is_damaged; /* its release cannot be loaded as it lies on the disk */
     bool is_woken;   /* a request wanted it: its trial goes on where it was */
+    bool is_linked;  /* it has no requests: a link and a hook make it live */
 };
 
 /* Slots as the core sees them; the record on disk has more. */
@@ -165,6 +166,9 @@ struct flo_agent_model {
     char name[FLO_NAME_MAX + 1]; /* empty: a free place */
     bool has_execution;
     int live;              /* enum flo_agent_role or -1 */
+    bool is_linked;        /* its link is on the disk, or is being made */
+    bool is_switching;     /* the live engine's link and hook are under way */
+    bool is_ill;           /* its program is not healthy, or its hook fails */
     bool is_on_demand;     /* as the memory plan says */
     bool is_wanted;        /* a request waits for its load */
     uint32_t repairs;      /* asked for in a row */
@@ -207,7 +211,10 @@ enum flo_agent_event_kind {
     FLO_AGENT_WRITTEN,    /* the slot action that asked for it is on disk */
     FLO_AGENT_UNWRITTEN,  /* it is not: error */
     FLO_AGENT_LOADING,    /* role: a step of it ended, or gets on */
-    FLO_AGENT_LOADED,     /* role */
+    FLO_AGENT_LOADED,     /* role, is_linked */
+    FLO_AGENT_ACTIVATED,  /* release: its link and hook are done, and its
+                             program is healthy, for the first time or again */
+    FLO_AGENT_ILL,        /* release, error: they are not, or it is not */
     FLO_AGENT_LOST,       /* role, error: died, hung or could not load */
     FLO_AGENT_DRAINED,    /* the engine that was to be emptied is gone */
     FLO_AGENT_PROBED,     /* detail, error (0: passed, FLO_E_PROBE_UNSURE) */
@@ -231,6 +238,7 @@ struct flo_agent_booted {
      * NULL: none.  With a candidate it is the candidate's. */
     const struct flo_agent_execution *open;
     bool has_ended; /* it has: only its traces are left */
+    bool is_linked; /* a link of the model is on the disk */
     bool fits_both; /* candidate and current in memory at one time */
 };
 
@@ -247,6 +255,7 @@ struct flo_agent_event {
     bool is_on_demand;
     bool is_other_rung; /* the current engine has another one's memory */
     uint32_t lacks;     /* a set of enum flo_wait */
+    bool is_linked;     /* the engine that is ready has no requests */
     struct flo_agent_error error;
     struct flo_agent_detail detail;
     struct flo_digest release;
@@ -290,7 +299,10 @@ enum flo_agent_action_kind {
     FLO_DO_FREEZE,      /* flag */
     FLO_DO_LOAD,        /* role, release */
     FLO_DO_UNLOAD,      /* role, flag: drain first */
-    FLO_DO_FLIP,        /* role */
+    FLO_DO_FLIP,        /* role; of a release without requests: make its link
+                           and run its hook, with `flag` in any case; answer
+                           ACTIVATED or ILL */
+    FLO_DO_UNLINK,      /* release.model: its link goes, and its hook runs */
     FLO_DO_HOLD,        /* no engine is live: requests wait */
     FLO_DO_REST,        /* release: loaded when a request wants it */
     FLO_DO_PROMOTE,     /* the second engine becomes the current one */
@@ -309,6 +321,7 @@ struct flo_agent_action {
     uint32_t model; /* index */
     enum flo_agent_role role;
     bool flag;
+    bool is_linked; /* of a flip: to a release without requests */
     uint32_t job;
     uint64_t at_ms;
     uint64_t number;

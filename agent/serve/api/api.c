@@ -210,10 +210,12 @@ static void on_model(void *context, struct flo_httpd_request *http)
     const char *adapter, *id = flo_httpd_param(http, "id");
     const struct serve_place *place =
         flo_names_place(serve, id, token_of(serve, http));
-    if (place != NULL && flo_names_match(place, id, &adapter)) {
+    bool is_silent = place != NULL && flo_names_is_silent(place);
+    if (place != NULL && !is_silent && flo_names_match(place, id, &adapter)) {
         flo_models_add(place, adapter, strchr(id, ':') != NULL, &out);
         answer_json(http, 200, &out);
-    } else if (place != NULL && flo_serve_engine_live(place) == NULL) {
+    } else if (place != NULL && !is_silent &&
+               flo_serve_engine_live(place) == NULL) {
         answer_busy(http);
     } else {
         struct flo_err err = {0};

@@ -17,7 +17,8 @@ static bool show(const struct serve_place *place, struct shown *out)
 {
     const struct serve_engine *live = flo_serve_engine_live(place);
     const struct flo_serve_route *route = &place->route;
-    if (place->is_removed || (live == NULL && !place->has_route)) {
+    if (place->is_removed || flo_names_is_silent(place) ||
+        (live == NULL && !place->has_route)) {
         return false;
     }
     *out = (struct shown){.context = live != NULL ? live->context : 0};

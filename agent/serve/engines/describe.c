@@ -20,6 +20,7 @@ void flo_serve_engine_describe(struct serve_engine *engine,
     engine->created_s = model->created_s;
     engine->has_packed = model->packed_fd > 0;
     engine->lacks_packed = model->lacks_packed;
+    engine->is_silent = model->is_silent;
     open->context = model->context;
     if (model->runtime != NULL) {
         open->is_tree = true;

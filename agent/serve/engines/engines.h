@@ -109,6 +109,7 @@ struct serve_engine {
     char runtime[32];   /* that is not our engine; empty: ours */
     uint64_t stop_ms;  /* that its runtime may take to end; 0: killed at once */
     uint64_t ready_ms; /* that it may take to be ready; 0: by hang_ms_max */
+    bool is_silent;    /* as in struct flo_serve_model */
     bool has_stats;    /* an answer to the last STATS has come */
     uint64_t rss_bytes, rss_bytes_peak; /* of a runtime, as told */
     char kernel[32];

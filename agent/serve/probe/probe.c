@@ -82,6 +82,23 @@ static void fail_case(struct probe *probe, const struct flo_golden_case *c,
     }
 }
 
+/* A check that says nothing of its status must end with 0. */
+static bool ended_well(const struct flo_golden_case *c,
+                       const struct flo_wire_done *done, struct flo_err *err)
+{
+    for (uint32_t i = 0; i < c->n_expect; i++) {
+        if (c->expect[i].kind == FLO_GOLDEN_EXIT) {
+            return true;
+        }
+    }
+    if (done->exit_status != 0) {
+        flo_fail(err, FLO_E_PROBE_GOLDEN,
+                 "case %s: the check ended with status %u", c->id,
+                 done->exit_status);
+    }
+    return done->exit_status == 0;
+}
+
 static void end_case(struct probe *probe, const struct flo_wire_done *done)
 {
     const struct flo_golden_case *c = &probe->golden.cases[probe->next_case];
@@ -104,9 +121,10 @@ static void end_case(struct probe *probe, const struct flo_wire_done *done)
         .n_tokens = probe->n_tokens,
         .vector = probe->vector,
         .n_vector = probe->n_vector,
+        .exit_status = (int)done->exit_status,
     };
     struct flo_err err = {0};
-    if (!probe->text.failed &&
+    if (!probe->text.failed && ended_well(c, done, &err) &&
         flo_golden_judge(c, probe->without, &answer, &err) == 0) {
         probe->result.passed++;
     } else {
@@ -218,6 +236,10 @@ static void end_cases(struct probe *probe)
                 probe->n_unable, probe->result.cases, probe->candidate->name);
     }
     probe->result.cases = played;
+    if (probe->result.passed == played && probe->candidate->is_silent) {
+        flo_probe_judge_memory(probe); /* it has no tokens to compare */
+        return;
+    }
     if (probe->result.passed == played) {
         flo_probe_speed_begin(probe);
         return;
@@ -408,7 +430,9 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model,
         0) {
         probe->without |= 1u << FLO_GOLDEN_TOKENS;
     }
-    probe->without |= 1u << FLO_GOLDEN_EXIT; /* of commands */
+    if (!candidate->is_silent) {
+        probe->without |= 1u << FLO_GOLDEN_EXIT; /* of commands */
+    }
     int rv = read_files(probe, err);
     if (rv == 0) {
         probe->deadline = evtimer_new(serve->base, on_deadline, probe);

@@ -13,7 +13,8 @@ bool flo_probe_can_play(const struct serve_engine *engine,
                      : c->input == FLO_GOLDEN_TEXT  ? FLO_ABILITY_VECTORS
                      : c->input == FLO_GOLDEN_AUDIO ? FLO_ABILITY_AUDIO
                                                     : 0;
-    return c->input != FLO_GOLDEN_FILE && (engine->abilities & needs) == needs;
+    return engine->is_silent == (c->input == FLO_GOLDEN_FILE) &&
+           (engine->is_silent || (engine->abilities & needs) == needs);
 }
 
 /* ---- runs ---- */
@@ -36,6 +37,10 @@ static void put_generate(struct flo_wire_generate *g,
     g->priority = FLO_WIRE_PROBE;
     if (c->input == FLO_GOLDEN_AUDIO) {
         g->audio = (struct flo_wire_text){c->audio, c->audio_bytes};
+        return;
+    }
+    if (c->input == FLO_GOLDEN_FILE) {
+        g->file = prompt_of(c);
         return;
     }
     if (c->input == FLO_GOLDEN_RAW) {

@@ -95,6 +95,13 @@ void flo_names_take(struct serve_place *place)
     place->is_removed = false;
 }
 
+bool flo_names_is_silent(const struct serve_place *place)
+{
+    const struct serve_engine *live = flo_serve_engine_live(place);
+    return place->has_route ? place->route.is_silent
+                            : live != NULL && live->is_silent;
+}
+
 /* How well the name fits: a model's own name wins over an alias, and that over
  * an adapter alone.  0: not at all. */
 static int fit(const struct serve_place *place, const char *name)
@@ -119,7 +126,7 @@ struct serve_place *flo_names_place(struct flo_serve *serve, const char *name,
         if (!flo_names_is_used(place) || !flo_names_may_use(place, token)) {
             continue;
         }
-        first = first != NULL ? first : place;
+        first = first != NULL || flo_names_is_silent(place) ? first : place;
         if (fit(place, name) > most) {
             best = place;
             most = fit(place, name);

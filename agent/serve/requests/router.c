@@ -649,6 +649,16 @@ static void take_label(struct serve_request *request,
              place->route.model, place->route.version);
 }
 
+static void refuse_silent(struct serve_request *request)
+{
+    struct flo_err err = {0};
+    strcpy(request->params.param, "model");
+    flo_fail(&err, FLO_E_INFER_NO_API,
+             "model \"%s\" has no API: its program reads it through a link",
+             request->place->route.model);
+    request_fail(request, &err);
+}
+
 /* From the running list to the live engine, or to the held ones. */
 static void request_dispatch(struct serve_request *request)
 {
@@ -656,6 +666,10 @@ static void request_dispatch(struct serve_request *request)
     struct flo_err err = {0};
     if (request->place->is_removed) {
         refuse_removed(request);
+        return;
+    }
+    if (flo_names_is_silent(request->place)) {
+        refuse_silent(request);
         return;
     }
     if (engine == NULL || is_put_off(request)) {

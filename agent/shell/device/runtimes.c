@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/shell/device/device.h"
+#include "agent/shell/device/hook.h"
 
 static const struct flo_config_row rows[] = {
 #define FLO_CONFIG(name, key, type, min, max, standard, meaning)               \
@@ -64,15 +65,20 @@ static int read_abilities(const struct flo_config *config, uint64_t *out,
 }
 
 static int check_choice(const struct flo_config *config, const char *key,
-                        const char *one, const char *other, struct flo_err *err)
+                        const char *const *words, struct flo_err *err)
 {
     const char *word = flo_config_text(config, key);
+    size_t i = 0;
 
-    return strcmp(word, one) == 0 || strcmp(word, other) == 0
+    while (words[i] != NULL && strcmp(words[i], word) != 0) {
+        i++;
+    }
+    return words[i] != NULL
                ? 0
                : flo_fail(err, FLO_E_CFG_RANGE,
-                          "`%s`: `%.40s` is neither %s nor %s", key, word, one,
-                          other);
+                          "`%s`: `%.40s` is none of %s, %s%s%s", key, word,
+                          words[0], words[1], words[2] != NULL ? ", " : "",
+                          words[2] != NULL ? words[2] : "");
 }
 
 static bool names_place(const struct flo_config *config)
@@ -115,26 +121,120 @@ static int add_user(const struct flo_config *config, json_t *json,
     return 0;
 }
 
+static int check_path(const struct flo_config *config, const char *key,
+                      struct flo_err *err)
+{
+    const char *program = flo_config_texts_get(config, key, 0);
+
+    return program != NULL && program[0] == '/'
+               ? 0
+               : flo_fail(err, FLO_E_CFG_RANGE,
+                          "`%s` begins with no absolute path", key);
+}
+
+/* Keys that have a meaning with the other kind of `api` alone. */
+static int check_kind(const struct flo_config *config, bool is_linked,
+                      struct flo_err *err)
+{
+    static const char *const of_links[] = {
+        "check",      "activate",     "restart",      "signal",
+        "pid_file",   "soak_health",  "soak_command", "soak_status",
+        "soak_every", "soak_failures"};
+    static const char *const of_servers[] = {"exec", "health", "sessions",
+                                             "context", "abilities"};
+    const char *const *keys = is_linked ? of_servers : of_links;
+    size_t count = is_linked ? FLO_COUNT(of_servers) : FLO_COUNT(of_links);
+
+    for (size_t i = 0; i < count; i++) {
+        if (flo_config_is_set(config, keys[i])) {
+            return flo_fail(err, FLO_E_CFG_KEY, "`%s` is %s `api: none`",
+                            keys[i], is_linked ? "nothing for" : "only for");
+        }
+    }
+    return 0;
+}
+
+/* At most one way to tell the program. */
+static int check_hook(const struct flo_config *config, struct flo_err *err)
+{
+    const char *word = flo_config_text(config, "signal");
+    const char *unit = flo_config_text(config, "restart");
+    const char *pid_file = flo_config_text(config, "pid_file");
+    int count = (word != NULL) + (unit != NULL) +
+                (flo_config_texts_count(config, "activate") > 0);
+
+    if (count > 1) {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "`activate`, `restart` and `signal`: one of them");
+    }
+    if (count == 0) {
+        return 0; /* the program watches the link itself */
+    }
+    if (word != NULL) {
+        return flo_hook_signal(word) > 0 && pid_file != NULL &&
+                       pid_file[0] == '/'
+                   ? 0
+                   : flo_fail(err, FLO_E_CFG_RANGE,
+                              "`signal`: HUP, USR1, USR2, INT or TERM, and "
+                              "`pid_file` with an absolute path");
+    }
+    return unit != NULL ? 0 : check_path(config, "activate", err);
+}
+
+static int check_linked(const struct flo_config *config, struct flo_err *err)
+{
+    const char *url = flo_config_text(config, "soak_health");
+    bool has_command = flo_config_texts_count(config, "soak_command") > 0;
+    struct flo_health_address address;
+    int rv = check_path(config, "check", err);
+
+    rv = rv < 0 ? rv : check_hook(config, err);
+    if (rv == 0 && url != NULL && has_command) {
+        rv = flo_fail(err, FLO_E_CFG_RANGE,
+                      "`soak_health` and `soak_command`: one of them");
+    }
+    if (rv == 0 && url != NULL && !flo_health_address_read(url, &address)) {
+        rv = flo_fail(err, FLO_E_CFG_RANGE,
+                      "`soak_health`: `%.80s` is no http://ADDRESS:PORT/PATH "
+                      "with a number or localhost as its address",
+                      url);
+    }
+    return rv < 0 || !has_command ? rv
+                                  : check_path(config, "soak_command", err);
+}
+
+static int check_server(const struct flo_config *config, struct flo_err *err)
+{
+    int rv = check_path(config, "exec", err);
+
+    if (rv == 0 && !names_place(config)) {
+        rv = flo_fail(err, FLO_E_CFG_RANGE,
+                      "neither `exec` nor `env` names {socket} or {port}: "
+                      "where would it listen?");
+    }
+    return rv;
+}
+
 static int check(const struct flo_config *config, struct flo_err *err)
 {
-    const char *program = flo_config_texts_get(config, "exec", 0);
+    static const char *const apis[] = {"openai", "http", "none", NULL};
+    static const char *const networks[] = {"none", "host", NULL};
     const json_t *env = flo_config_tree(config, "env");
     const char *key;
     json_t *value;
-    int rv = check_choice(config, "api", "openai", "http", err);
+    bool is_linked = false;
+    int rv = check_choice(config, "api", apis, err);
 
-    rv = rv < 0 ? rv : check_choice(config, "network", "none", "host", err);
+    rv = rv < 0 ? rv : check_choice(config, "network", networks, err);
+    if (rv == 0) {
+        is_linked = strcmp(flo_config_text(config, "api"), "none") == 0;
+        rv = check_kind(config, is_linked, err);
+    }
+    rv = rv < 0      ? rv
+         : is_linked ? check_linked(config, err)
+                     : check_server(config, err);
     if (rv < 0) {
         return rv;
-    }
-    if (program == NULL || program[0] != '/') {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "`exec` begins with no absolute path");
-    }
-    if (!names_place(config)) {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "neither `exec` nor `env` names {socket} or {port}: "
-                        "where would it listen?");
     }
     if (!flo_config_is_set(config, "memory")) {
         return flo_fail(err, FLO_E_CFG_KEY,
@@ -174,8 +274,11 @@ static int make_json(const struct flo_config *config, const char *name,
     json_t *json = json_pack(
         "{s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:s, s:o, s:o, "
         "s:O}",
-        "name", name, "exec", texts_json(config, "exec"), "api",
-        flo_config_text(config, "api"), "health",
+        "name", name, "exec",
+        texts_json(config, strcmp(flo_config_text(config, "api"), "none") == 0
+                               ? "check"
+                               : "exec"),
+        "api", flo_config_text(config, "api"), "health",
         flo_config_text(config, "health"), "ready_ms",
         number_json(config, "ready"), "stop_ms", number_json(config, "stop"),
         "memory_bytes", number_json(config, "memory"), "sessions",
@@ -202,7 +305,7 @@ static int make_json(const struct flo_config *config, const char *name,
 static int load(const char *path, const char *name,
                 struct flo_device_runtime *out, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_config_cleanup) struct flo_config *config = NULL;
+    struct flo_config *config = NULL;
     uint64_t bits = 0;
     int rv = flo_config_load(path, rows, FLO_COUNT(rows), &config, err);
 
@@ -212,9 +315,12 @@ static int load(const char *path, const char *name,
     rv = check(config, err);
     rv = rv < 0 ? rv : read_abilities(config, &bits, err);
     if (rv < 0) {
+        flo_config_free(config);
         return flo_wrap(err, rv, "%s", path);
     }
     strcpy(out->name, name);
+    out->config = config;
+    out->is_linked = strcmp(flo_config_text(config, "api"), "none") == 0;
     out->memory_bytes = flo_config_u64(config, "memory");
     out->ready_ms = flo_config_u64(config, "ready");
     out->stop_ms = flo_config_u64(config, "stop");
@@ -254,6 +360,7 @@ int flo_runtimes_read(const struct flo_settings *settings, const char *name,
 void flo_runtimes_deinit(struct flo_device_runtime *runtime)
 {
     free(runtime->json);
+    flo_config_free(runtime->config);
     memset(runtime, 0, sizeof(*runtime));
 }
 

@@ -11,6 +11,8 @@ struct flo_device_runtime {
     char *json; /* for OPEN (contracts 4.1); freed by deinit */
     uint64_t memory_bytes, ready_ms, stop_ms;
     uint32_t sessions, context;
+    bool is_linked;            /* api none: no requests, a link and a hook */
+    struct flo_config *config; /* the file; freed by deinit */
 };
 /* Read NAME.yaml.  FLO_E_RUNTIME_ABSENT: there is none.  FLO_E_CFG_PERM: the
  * file or its folder is not root's, or others may write to it.  Else the

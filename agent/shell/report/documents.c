@@ -83,7 +83,9 @@ static json_t *slot_json(const struct flo_release_ref *ref, uint64_t number)
 static const char *state_word(const struct flo_agent_model *agent)
 {
     if (agent->live >= 0) {
-        return "ready";
+        return agent->is_ill         ? "down"
+               : agent->is_switching ? "loading"
+                                     : "ready";
     }
     if (flo_agent_is_resting(agent)) {
         return "on-demand";

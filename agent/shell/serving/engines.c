@@ -49,6 +49,7 @@ static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
         return;
     }
     flo_serve_get_status(shell->serve, model, &status);
+    event.is_linked = status.roles[role].is_silent;
     if (status.roles[role].is_packed) {
         flo_derived_accepted(&shell->derived);
     }

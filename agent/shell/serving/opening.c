@@ -66,6 +66,7 @@ static int load_runtime(struct flo_shell *shell,
     model.entry = entry == NULL ? "" : entry->name;
     model.ready_ms = runtime.ready_ms;
     model.stop_ms = runtime.stop_ms;
+    model.is_silent = runtime.is_linked;
     flo_shell_load_runtime(shell, action->model, action->role, &model, files,
                            is_fresh ? 0 : variant->file_count);
     flo_runtimes_deinit(&runtime);

@@ -1,6 +1,7 @@
 /* Routes: under which names requests reach a model, and what answers them. */
 #include <string.h>
 
+#include "agent/shell/device/runtimes.h"
 #include "agent/shell/serving/serving.h"
 
 static uint64_t created_s(struct flo_shell *shell,
@@ -12,6 +13,23 @@ static uint64_t created_s(struct flo_shell *shell,
                    flo_shell_release_get(shell, release, &document, NULL) < 0
                ? 0
                : document->created_at_ms / 1000;
+}
+
+/* A release of a runtime without requests. */
+static bool is_silent(const struct flo_shell *shell,
+                      const struct flo_release_variant *variant)
+{
+    struct flo_device_runtime runtime;
+    bool is_linked;
+
+    if (flo_release_is_native(variant) ||
+        flo_runtimes_read(&shell->settings, variant->runtime, &runtime, NULL) <
+            0) {
+        return false;
+    }
+    is_linked = runtime.is_linked;
+    flo_runtimes_deinit(&runtime);
+    return is_linked;
 }
 
 static void make_route(struct flo_shell *shell, uint32_t model,
@@ -42,6 +60,7 @@ static void make_route(struct flo_shell *shell, uint32_t model,
     if (flo_shell_files_get(shell, &release->digest, &files, NULL) == 0) {
         memcpy(route.adapter, files.adapter_name, sizeof(files.adapter_name));
         route.adapter_scale = files.adapter_scale;
+        route.is_silent = is_silent(shell, files.variant);
         flo_shell_files_free(&files);
     }
     *out = route;

@@ -143,6 +143,8 @@ struct flo_wire_generate {
     struct flo_wire_text tokens;   /* i32 little-endian each */
     struct flo_wire_text audio;    /* a WAV file */
     struct flo_wire_text language; /* of the audio (ISO 639-1); empty: any */
+    struct flo_wire_text file;     /* of OPEN's folder, for a runtime without
+                                      requests: its check plays this file */
     uint32_t max_tokens;           /* 0: until the context is full */
     uint32_t priority;             /* enum flo_wire_priority */
     uint64_t client;   /* the request's owner: other clients' requests never
@@ -204,6 +206,7 @@ struct flo_wire_done {
     uint64_t first_us;      /* from the request's arrival to its first token */
     uint64_t answer_us;     /* from the first token to the end */
     uint32_t guessed, guessed_right; /* tokens computed as drafts */
+    uint32_t exit_status;            /* of a check; 128 and its signal */
 };
 
 /* The error has an id, not a code: engine and agent may have two versions

@@ -497,6 +497,32 @@ int flo_store_release_variant(struct flo_store *store,
                               const struct flo_digest *digest,
                               const struct flo_release *release);
 
+/* The link of a model whose releases answer no requests, and the mark next to
+ * it (updater/store/link.c). */
+struct flo_link {
+    bool has_link;
+    struct flo_digest release; /* that it names; zero: something else */
+    bool has_mark;
+    char runtime[32];         /* whose hook runs when it moves */
+    struct flo_digest hooked; /* the hook ran for this one; zero: is to run */
+};
+/* FLO_E_IO_OPEN; no link is no error. */
+FLO_MUST_USE int flo_store_link_get(struct flo_store *store, const char *model,
+                                    struct flo_link *out, struct flo_err *err);
+/* Note that the hook is to run, then let links/<model> name the tree of a
+ * release, or remove it (NULL).  Both are one step each, and durable when it
+ * returns.  FLO_E_IO_OPEN, FLO_E_IO_WRITE, FLO_E_DISK_FULL. */
+FLO_MUST_USE int flo_store_link_set(struct flo_store *store, const char *model,
+                                    const char *runtime,
+                                    const struct flo_digest *release,
+                                    struct flo_err *err);
+/* The hook ran for the link as it is. */
+FLO_MUST_USE int flo_store_link_done(struct flo_store *store, const char *model,
+                                     struct flo_err *err);
+/* Models with a link or a mark, each once; returns how many. */
+size_t flo_store_links(struct flo_store *store,
+                       char (*models)[FLO_NAME_MAX + 1], size_t models_max);
+
 /* The folder trees/<release>, where the files of a variant have their names, as
  * links to the blobs; made where it is missing or not whole.  The caller closes
  * *fd.  FLO_E_BLOB_ABSENT, FLO_E_META_NAME, FLO_E_IO_OPEN, FLO_E_IO_WRITE,

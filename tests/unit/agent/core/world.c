@@ -219,6 +219,7 @@ static void load(struct world *world, uint32_t model, enum flo_agent_role role,
 
     event->model = model;
     event->role = role;
+    event->is_linked = world->has_links;
     event->error.code = code;
     if (code != 0) {
         snprintf(event->error.what, sizeof(event->error.what), "cannot load");
@@ -286,6 +287,68 @@ static void live_candidate(struct world *world, uint32_t model)
         event->release = world->models[model].slots.candidate;
         event->error.code = FLO_E_INTERNAL;
     }
+}
+
+/* ---- links ---- */
+
+static void forget_hook(struct world *world, uint32_t model)
+{
+    size_t i = 0;
+
+    while (i < world->pending_count) {
+        const struct flo_agent_event *event = &world->pending[i].event;
+        if (event->model == model && (event->kind == FLO_AGENT_ACTIVATED ||
+                                      event->kind == FLO_AGENT_ILL)) {
+            world->pending[i] = world->pending[--world->pending_count];
+        } else {
+            i++;
+        }
+    }
+}
+
+/* The link first, then the hook, then it is known that the hook ran. */
+static void link_to(struct world *world, const struct flo_agent_action *action)
+{
+    struct world_model *model = &world->models[action->model];
+    int version = version_of(&action->release.digest);
+    bool needs_hook = model->hooked != version || action->flag;
+    bool is_bad = needs_hook && version == world->hook_fails;
+    struct flo_agent_event *event;
+
+    forget_hook(world, action->model);
+    model->link = version;
+    model->hooked = needs_hook ? 0 : version;
+    world->hooks_run += needs_hook;
+    event = later(world,
+                  !needs_hook           ? 0
+                  : world->hook_ms == 0 ? 200
+                                        : world->hook_ms,
+                  is_bad ? FLO_AGENT_ILL : FLO_AGENT_ACTIVATED);
+    event->model = action->model;
+    event->release = action->release.digest;
+    if (is_bad) {
+        event->error.code = FLO_E_HOOK_FAILED;
+        snprintf(event->error.what, sizeof(event->error.what),
+                 "the hook ended with status 1");
+    } else if (version == world->ill) {
+        event = later(world, 5000, FLO_AGENT_ILL);
+        event->model = action->model;
+        event->release = action->release.digest;
+        event->error.code = FLO_E_SOAK_HEALTH;
+        snprintf(event->error.what, sizeof(event->error.what),
+                 "3 looks at its health failed in a row");
+    }
+}
+
+static void unlink_it(struct world *world,
+                      const struct flo_agent_action *action)
+{
+    struct world_model *model = &world->models[action->model];
+
+    forget_hook(world, action->model);
+    model->link = model->hooked = 0;
+    world->hooks_run++;
+    world->links_removed++;
 }
 
 /* ---- carry out ---- */
@@ -456,9 +519,15 @@ static void carry_out(struct world *world,
         break;
     case FLO_DO_FLIP:
         model->live_version = version;
+        if (world->has_links) {
+            link_to(world, action);
+        }
         if (action->role == FLO_AGENT_BESIDE) {
             live_candidate(world, action->model);
         }
+        break;
+    case FLO_DO_UNLINK:
+        unlink_it(world, action);
         break;
     case FLO_DO_HOLD:
         model->held++;
@@ -491,6 +560,9 @@ void world_event(struct world *world, const struct flo_agent_event *event)
 
     if (world->is_off) {
         return;
+    }
+    if (timed.kind == FLO_AGENT_ACTIVATED) { /* its hook ended */
+        world->models[timed.model].hooked = world->models[timed.model].link;
     }
     timed.now_ms = world->now_ms;
     timed.slept_ms = world->slept_ms;
@@ -570,6 +642,7 @@ static void boot_model(const struct world *world, uint32_t index,
     booted->slots.is_trial = model->slots.phase == FLO_SLOT_TRIAL;
     booted->slots.tries_left = model->slots.tries_left;
     booted->fits_both = !world->fits_one_only;
+    booted->is_linked = model->link != 0;
     if (model->has_open) {
         *open = model->open;
         booted->open = open;

@@ -32,6 +32,7 @@ struct world_story {
         bool has_open;                                                         \
         struct flo_agent_execution repair; /* borrowed by its event */         \
         int live_version;                  /* 0: nothing */                    \
+        int link, hooked;                  /* versions; 0: none */             \
         unsigned held;                                                         \
     }
 struct world_model {
@@ -79,6 +80,12 @@ struct world {
     bool slots_fail;        /* writes of slots fail */
     bool lost_in_write;     /* the other engine dies in a rotation */
     unsigned requests_fail; /* requests that fail after activation */
+
+    bool has_links;   /* releases have a link and a hook, and no requests */
+    int hook_fails;   /* of this version, while it is set */
+    int ill;          /* this version's program is not healthy */
+    uint64_t hook_ms; /* of every hook; 0: 200 */
+    unsigned hooks_run, links_removed;
 
     /* power */
     uint64_t actions_done;

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <event2/event.h>
 
+#include "agent/shell/hooks/hooks.h"
 #include "agent/shell/loop.h"
 #include "agent/shell/queue/timers.h"
 
@@ -70,6 +71,17 @@ const char *flo_drift_word(enum flo_drift drift)
 }
 
 /* ---- the shell around it ---- */
+
+void flo_hooks_flip(struct flo_shell *with,
+                    const struct flo_release_ref *release, bool again)
+{
+    (void)with, (void)release, (void)again;
+}
+
+void flo_hooks_unlink(struct flo_shell *with, const char *model)
+{
+    (void)with, (void)model;
+}
 
 static void deploy_of(const char *id, struct flo_intake *out)
 {

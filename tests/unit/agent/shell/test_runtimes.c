@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "agent/shell/device/hook.h"
 #include "agent/shell/device/runtimes.h"
 #include "unit/remove_tree.h"
 
@@ -18,6 +19,8 @@
     "exec: [/bin/true, --model, '{entry}', --uds, '{socket}']\n"               \
     "memory: 64MiB\nready: 3s\nsessions: 4\nabilities: [vectors, cancel]\n"    \
     "env: {A: b}\n"
+
+#define LINKED "api: none\nmemory: 64MiB\ncheck: [/bin/cat, '{file}']\n"
 
 static char dir[64];
 static struct flo_settings settings;
@@ -154,6 +157,20 @@ static void a_faulty_file_names_its_fault(void **state)
         {"exec: [/bin/true, '{port}']\nmemory: 1GiB\nenv: {A: 7}\n",
          FLO_E_CFG_TYPE, "env"},
         {"exec: 7\n", FLO_E_CFG_TYPE, "exec"},
+        {GOOD "activate: [/bin/true]\n", FLO_E_CFG_KEY, "activate"},
+        {"api: none\nmemory: 1GiB\n", FLO_E_CFG_RANGE, "check"},
+        {LINKED "exec: [/bin/true]\n", FLO_E_CFG_KEY, "exec"},
+        {LINKED "sessions: 2\n", FLO_E_CFG_KEY, "sessions"},
+        {LINKED "activate: [reload]\n", FLO_E_CFG_RANGE, "absolute path"},
+        {LINKED "signal: HUP\n", FLO_E_CFG_RANGE, "pid_file"},
+        {LINKED "signal: KILL\npid_file: /run/a.pid\n", FLO_E_CFG_RANGE, "HUP"},
+        {LINKED "restart: a.service\nactivate: [/bin/true]\n", FLO_E_CFG_RANGE,
+         "one of them"},
+        {LINKED "soak_health: 'http://camera/health'\n", FLO_E_CFG_RANGE,
+         "soak_health"},
+        {LINKED "soak_health: 'http://[::1]:80/a'\nsoak_command: [/bin/true]\n",
+         FLO_E_CFG_RANGE, "one of them"},
+        {LINKED "soak_status: 7\n", FLO_E_CFG_RANGE, "soak_status"},
     };
     (void)state;
     if (!is_root()) {
@@ -166,6 +183,54 @@ static void a_faulty_file_names_its_fault(void **state)
             fail_msg("%s gave %s %s", rows[i].text, flo_error_id(rv), err.what);
         }
     }
+}
+
+static void a_program_without_requests_has_a_check_and_a_hook(void **state)
+{
+    (void)state;
+    if (!is_root()) {
+        return;
+    }
+    write_file("gate", LINKED "restart: gate.service\n"
+                              "soak_health: 'http://127.0.0.1:8080/health'\n");
+    if (read_file("gate") < 0) {
+        fail_msg("%s", err.what);
+    }
+    assert_true(runtime.is_linked);
+    assert_string_equal(flo_config_text(runtime.config, "restart"),
+                        "gate.service");
+    json_t *json = json_loads(runtime.json, 0, NULL);
+    assert_string_equal(
+        json_string_value(json_array_get(json_object_get(json, "exec"), 0)),
+        "/bin/cat");
+    json_decref(json);
+    flo_runtimes_deinit(&runtime);
+}
+
+static void an_address_of_health_is_a_number_and_a_port(void **state)
+{
+    static const char *const bad[] = {
+        "https://127.0.0.1:1/", "http://127.0.0.1/",
+        "http://127.0.0.1:0/",  "http://127.0.0.1:99999/",
+        "http://a.example:80/", "http://:80/",
+        "http://127.0.0.1:80x", "http://127.0.0.1:+8/",
+        "http://[::1:80/",      "http://127.0.0.1:80/a b",
+        "127.0.0.1:80",         ""};
+    struct flo_health_address address;
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        if (flo_health_address_read(bad[i], &address)) {
+            fail_msg("%s is taken", bad[i]);
+        }
+    }
+    assert_true(flo_health_address_read("http://localhost:80", &address));
+    assert_string_equal(address.host, "127.0.0.1");
+    assert_string_equal(address.path, "/");
+    assert_true(flo_health_address_read("http://[::1]:8080/a?b=1", &address));
+    assert_string_equal(address.host, "::1");
+    assert_int_equal(address.port, 8080);
+    assert_string_equal(address.path, "/a?b=1");
 }
 
 static void the_profile_lists_what_can_be_started(void **state)
@@ -199,6 +264,10 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_faulty_file_names_its_fault, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_program_without_requests_has_a_check_and_a_hook, set_up,
+            tear_down),
+        cmocka_unit_test(an_address_of_health_is_a_number_and_a_port),
         cmocka_unit_test_setup_teardown(the_profile_lists_what_can_be_started,
                                         set_up, tear_down),
     };

@@ -1,0 +1,198 @@
+/* A program that runs to its end: in a process group of its own, for a limited
+ * time, with its last words kept.
+ *
+ * Its end is looked for, not told: a child that it leaves in the background may
+ * hold its output open for ever. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/shell/hooks/hooks.h"
+
+#define LOOK_MS 20
+#define WORDS_MAX 400
+#define CLOEXEC_RANGE (1u << 2)
+#define NOT_STARTED 127
+
+struct flo_command {
+    struct flo_command_wish wish;
+    pid_t pid;
+    int output;
+    uint64_t until_ms;
+    struct event *tick;
+    char words[WORDS_MAX + 1];
+    size_t n_words;
+};
+
+/* ---- the child ---- */
+
+/* Only calls that are safe between fork and exec. */
+_Noreturn static void run(const struct flo_command_wish *wish, int output,
+                          pid_t parent)
+{
+    union {
+        const char *const *given;
+        char *const *wanted;
+    } arguments = {.given = wish->argv};
+    struct sigaction plain;
+    sigset_t none;
+    int null;
+
+    memset(&plain, 0, sizeof(plain));
+    plain.sa_handler = SIG_DFL;
+    for (int i = 1; i < NSIG; i++) {
+        sigaction(i, &plain, NULL);
+    }
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (getppid() != parent || null < 0 || dup2(null, 0) < 0 ||
+        dup2(output, 1) < 0 || dup2(output, 2) < 0 || chdir("/") < 0) {
+        _exit(NOT_STARTED);
+    }
+    syscall(SYS_close_range, 3u, ~0u, CLOEXEC_RANGE);
+    execve(wish->argv[0], arguments.wanted, wish->environment);
+    dprintf(2, "%s: %s", wish->argv[0], strerror(errno));
+    _exit(NOT_STARTED);
+}
+
+/* ---- its end ---- */
+
+static void keep_words(struct flo_command *command)
+{
+    char data[512];
+    ssize_t n;
+
+    while ((n = read(command->output, data, sizeof(data))) > 0) {
+        size_t bytes = (size_t)n;
+        const char *from = data;
+        if (bytes > WORDS_MAX) {
+            from += bytes - WORDS_MAX;
+            bytes = WORDS_MAX;
+        }
+        if (command->n_words + bytes > WORDS_MAX) {
+            size_t drop = command->n_words + bytes - WORDS_MAX;
+            memmove(command->words, command->words + drop,
+                    command->n_words - drop);
+            command->n_words -= drop;
+        }
+        memcpy(command->words + command->n_words, from, bytes);
+        command->n_words += bytes;
+    }
+}
+
+static void command_free(struct flo_command *command)
+{
+    if (command->tick != NULL) {
+        event_free(command->tick);
+    }
+    flo_fd_cleanup(&command->output);
+    free(command);
+}
+
+static void kill_all(struct flo_command *command)
+{
+    if (command->pid > 0) {
+        kill(-command->pid, SIGKILL);
+        kill(command->pid, SIGKILL); /* before it had its group */
+        while (waitpid(command->pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+        command->pid = 0;
+    }
+}
+
+void flo_command_cancel(struct flo_command *command)
+{
+    if (command != NULL) {
+        kill_all(command);
+        command_free(command);
+    }
+}
+
+static void tell(struct flo_command *command, int status)
+{
+    const struct flo_command_wish wish = command->wish;
+    char words[WORDS_MAX + 1];
+
+    flo_text_clean(command->words, command->n_words, words, sizeof(words));
+    command_free(command);
+    wish.done(wish.context, status, words);
+}
+
+static void look_in(struct flo_command *command)
+{
+    const struct timeval delay = {.tv_usec = LOOK_MS * 1000};
+
+    evtimer_add(command->tick, &delay);
+}
+
+static void on_tick(evutil_socket_t fd, short events, void *context)
+{
+    struct flo_command *command = context;
+    int status = 0;
+    pid_t pid;
+
+    (void)fd, (void)events;
+    keep_words(command);
+    pid = waitpid(command->pid, &status, WNOHANG);
+    if (pid == 0 && flo_now_ms() < command->until_ms) {
+        look_in(command);
+        return;
+    }
+    if (pid == 0) {
+        kill_all(command);
+        tell(command, FLO_COMMAND_LATE);
+        return;
+    }
+    command->pid = 0;
+    keep_words(command);
+    tell(command, pid < 0               ? NOT_STARTED
+                  : WIFSIGNALED(status) ? 128 + WTERMSIG(status)
+                                        : WEXITSTATUS(status));
+}
+
+/* ---- start ---- */
+
+int flo_command_start(struct event_base *base,
+                      const struct flo_command_wish *wish,
+                      struct flo_command **out, struct flo_err *err)
+{
+    struct flo_command *command = calloc(1, sizeof(*command));
+    pid_t parent = getpid();
+    int pipes[2];
+
+    if (command == NULL ||
+        (command->tick = evtimer_new(base, on_tick, command)) == NULL) {
+        free(command);
+        return flo_fail(err, FLO_E_MEMORY, "a command");
+    }
+    command->output = -1;
+    command->wish = *wish;
+    command->until_ms = flo_now_ms() + wish->ms_max;
+    if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0) {
+        command_free(command);
+        return flo_fail_errno(err, FLO_E_PROCESS, "a pipe");
+    }
+    command->output = pipes[0];
+    command->pid = fork();
+    if (command->pid == 0) {
+        run(wish, pipes[1], parent);
+    }
+    close(pipes[1]);
+    if (command->pid < 0) {
+        command_free(command);
+        return flo_fail_errno(err, FLO_E_PROCESS, "start %.200s",
+                              wish->argv[0]);
+    }
+    look_in(command);
+    *out = command;
+    return 0;
+}
