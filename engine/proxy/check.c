@@ -3,7 +3,8 @@
  * Each run has namespaces, a scratch folder and a keeper of its own.  A process
  * between us and the keeper goes into the namespaces, which a process can do
  * only once.  It tells by a pipe how the run went: "M<bytes>" the most memory
- * of one process, "E<text>" that it did not start, "W<text>" its last words. */
+ * of one process, "K" that its cgroup ended one, "E<text>" that it did not
+ * start, "W<text>" its last words. */
 #include "engine/proxy/proxy.h"
 
 #include <errno.h>

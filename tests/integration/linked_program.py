@@ -1,9 +1,9 @@
 """A classifier of a factory gate, as a program without an API of ours.
 
   linked_program.py check TREE FILE       the probe: numbers as JSON
-  linked_program.py serve LINK PIDFILE    reads LINK/weights.json, serves
-                                          /health, reads again at SIGHUP
-The port of `serve` is written next to PIDFILE.
+  linked_program.py serve LINK PIDFILE [PORT]   reads LINK/weights.json,
+                          serves /health, reads again at SIGHUP
+Without PORT a free one; it is written next to PIDFILE.
 """
 import http.server
 import json
@@ -54,10 +54,10 @@ def read_again(link):
         Gate.weights = {"is_well": False}
 
 
-def serve(link, pid_file):
+def serve(link, pid_file, port="0"):
     read_again(link)
     signal.signal(signal.SIGHUP, lambda *_: read_again(link))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gate)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), Gate)
     for name, text in ((pid_file + ".port", server.server_port),
                        (pid_file, os.getpid())):
         with open(name + ".new", "w", encoding="utf-8") as out:
