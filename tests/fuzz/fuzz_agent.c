@@ -112,6 +112,7 @@ static void boot_of(uint8_t flags, struct flo_agent_execution *open,
     release_of(model, (uint8_t)(flags >> 3), &slots->previous);
     release_of(model, (uint8_t)(flags >> 5), &slots->candidate);
     slots->is_trial = (flags & 2) != 0;
+    booted[0].is_linked = (flags & 8) != 0;
     slots->tries_left = flags & 3;
     booted[0].has_ended = (flags & 128) != 0;
     if ((flags & 4) && !flo_execution_is_end(event->state)) {
@@ -160,6 +161,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
                                 FLO_E_DISK_FULL,
                                 FLO_E_PROBE_UNSURE,
                                 FLO_E_RUNTIME_CRASH,
+                                FLO_E_HOOK_FAILED,
+                                FLO_E_SOAK_HEALTH,
                                 FLO_E_MODEL_ARCH};
     static struct flo_agent agent;
     struct input in = {data, bytes};
@@ -182,6 +185,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         event.role = (flags & 1) ? FLO_AGENT_BESIDE : FLO_AGENT_CURRENT;
         event.is_passing = (flags & 2) != 0;
         event.fits_both = (flags & 4) != 0;
+        event.is_linked = (flags & 64) != 0;
         event.error.code = codes[byte(&in) % FLO_COUNT(codes)];
         memset(event.error.what, 'w', sizeof(event.error.what) - 1);
         event.state = (enum flo_execution)(byte(&in) % FLO_EXECUTION_COUNT);

@@ -54,6 +54,7 @@ static void lose_candidate(struct step *s)
     struct flo_agent_event late = *s->event;
     struct step lost = *s;
 
+    assert(s->model->live == FLO_AGENT_BESIDE && !s->model->is_ill);
     late.kind = FLO_AGENT_LOST;
     late.role = FLO_AGENT_BESIDE;
     flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_BESIDE;
@@ -65,8 +66,7 @@ void flo_linked_ill(struct step *s)
 {
     struct flo_agent_model *model = s->model;
 
-    assert(s->event->error.code != 0);
-    if (!is_of_live(s)) {
+    if (s->event->error.code == 0 || !is_of_live(s)) {
         return;
     }
     if (model->live == FLO_AGENT_BESIDE) {

@@ -249,6 +249,7 @@ static void any_event_is_fine_at_any_time(void **state)
         event.fits_both = ((random >> 45) & 1) != 0;
         event.is_on_demand = ((random >> 43) & 1) != 0;
         event.is_other_rung = ((random >> 44) & 1) != 0;
+        event.is_linked = ((random >> 42) & 1) != 0;
         event.lacks = (uint32_t)(random >> 34) % (1u << FLO_WAIT_COUNT);
         event.is_passing = ((random >> 46) & 1) != 0;
         event.error.code = ((random >> 47) & 1) ? 0 : FLO_E_PROBE_GOLDEN;
