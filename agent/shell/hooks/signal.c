@@ -53,8 +53,15 @@ int flo_hook_signal_send(const char *pid_file, int number, struct flo_err *err)
                    : flo_fail_errno(err, FLO_E_HOOK_FAILED, "%s", pid_file);
     }
     rv = read_pid(pid_file, fd, &st, &pid, err);
-    if (rv < 0 || !user_of(pid, &user)) {
+    if (rv < 0) {
         return rv;
+    }
+    if (!user_of(pid, &user)) { /* gone, or hidden from us */
+        return kill(pid, 0) < 0 && errno == ESRCH
+                   ? 0
+                   : flo_fail(err, FLO_E_HOOK_FAILED,
+                              "process %d of %s is another user's", pid,
+                              pid_file);
     }
     if ((st.st_uid != 0 && st.st_uid != user) ||
         (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
