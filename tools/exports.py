@@ -16,7 +16,6 @@ import circles  # noqa: E402
 API = ("engine/include/flotilla/engine.h", "engine/include/flotilla/grammar.h")
 # Functions that only tests call, each with its reason.
 TESTS_ALONE = {
-    "flo_tensor_model_bytes": "nobody yet: memory of a model of tensors",
     "flo_memory_way_word": "golden traces of the plan",
     "flo_strain_cause_word": "golden traces of the strain's steps",
     "flo_strain_word": "golden traces of the strain's steps",

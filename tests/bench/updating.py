@@ -30,7 +30,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
 from conftest import F, MODELS, Small  # noqa: E402
 
 def first_token_ms(device, words):
-    """Of a streamed answer; the prompt is always another one."""
+    """The time to the first token of a stream; each prompt is another one."""
     body = json.dumps({
         "model": "bench", "stream": True, "temperature": 0, "max_tokens": 2,
         "prompt": " ".join(random.choice(words) for _ in range(48))})

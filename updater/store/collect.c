@@ -33,7 +33,7 @@ static int compare(const void *a, const void *b)
     return memcmp(a, b, sizeof(struct flo_digest));
 }
 
-/* Of a body that rotted the envelope has another copy. */
+/* The envelope has another copy of a body that rotted. */
 static int load_from_envelope(struct keep *keep,
                               const struct flo_digest *document)
 {

@@ -159,7 +159,7 @@ static int fill_job(const struct tool_line *line, struct flo_delta_job *job,
     return rv;
 }
 
-/* What stands in the file of --partial and is kept. */
+/* The bytes in the file of --partial that are kept. */
 static int keep_partial(void *context, uint64_t kept, struct flo_err *err)
 {
     const int *fd = context;

@@ -1,5 +1,5 @@
-/* What is no tensor, or no known one: long equal runs are copied, the rest is
- * packed with the old bytes at its place as a dictionary.
+/* Bytes outside tensors of a known type: long equal runs are copied, the rest
+ * is packed with the old bytes at its place as a dictionary.
  *
  * The old file's blocks of some bytes are kept in a table by their hash; a
  * hash rolls over the new bytes.  Blocks grow with the file, so the table never

@@ -12,7 +12,7 @@
 #define BLOCK_PARTS_MAX 16
 
 enum block_float { BLOCK_CODES, BLOCK_F16, BLOCK_BF16, BLOCK_F32 };
-/* What is added to step * level. */
+/* The term added to step * level. */
 enum block_offset { OFFSET_NONE, OFFSET_M, OFFSET_DMIN };
 /* How the usual quantizer of the type finds a step (docs/internals). */
 enum block_rule { RULE_SIGNED, RULE_LARGEST, RULE_RANGE };

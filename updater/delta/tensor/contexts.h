@@ -63,7 +63,7 @@ struct tensor_model {
     struct slots slots;
     struct activity moved[ACTIVITIES];
     int64_t step_mean;
-    /* What the last blocks did. */
+    /* The last blocks' outcomes. */
     unsigned same_history;
     unsigned last_bits[2];
     /* The old values at hand. */

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Of values of another type, so that no product of them overflows: 8192. */
+/* The largest value of another type, 8192: no product of two overflows. */
 #define VALUE_MAX (INT64_C(1) << 45)
 
 /* ---- numbers ---- */
@@ -177,7 +177,7 @@ uint32_t flo_tensor_f32(int64_t value)
 
 /* ---- prediction of a block ---- */
 
-/* What the usual quantizer of the new type would choose for a part. */
+/* The step and offset that the new type's usual quantizer would choose. */
 static void forecast_part(const struct block_type *type, const int64_t *x,
                           int64_t *step, int64_t *offset)
 {

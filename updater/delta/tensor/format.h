@@ -87,7 +87,7 @@ void flo_tensor_index_begin(struct tensor_index *index,
 FLO_MUST_USE int flo_tensor_index_next(struct tensor_index *index,
                                        struct tensor_entry *out, bool *is_end,
                                        struct flo_err *err);
-/* What a check finds for the walks that follow: where the hashes begin, and the
+/* A check finds this for the walks that follow: where the hashes begin, and the
  * most bytes of a part that is decoded. */
 struct tensor_needs {
     size_t hash_at;

@@ -31,11 +31,6 @@ void flo_tensor_model_free(struct tensor_model *model)
     free(model);
 }
 
-size_t flo_tensor_model_bytes(void)
-{
-    return sizeof(struct tensor_model);
-}
-
 void flo_tensor_model_reset(struct tensor_model *model)
 {
     slot_t *slots = (slot_t *)(void *)&model->slots;

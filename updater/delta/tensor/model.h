@@ -36,8 +36,6 @@ struct tensor_model;
 /* NULL: no memory. */
 struct tensor_model *flo_tensor_model_new(void);
 void flo_tensor_model_free(struct tensor_model *model);
-/* Bytes that a model takes. */
-size_t flo_tensor_model_bytes(void);
 /* Forget all that was learned: before each group of parts. */
 void flo_tensor_model_reset(struct tensor_model *model);
 

@@ -534,9 +534,9 @@ FLO_MUST_USE int flo_store_tree_open(struct flo_store *store,
                                      int *fd, struct flo_err *err);
 /* Remove every blob that no slot of any model, no baseline and none of `keep`
  * (release documents) names, with packed weights and kept prefixes of such.
- * Call with the lock and without a worker.  Of a model whose record is damaged
- * in both halves every release stays.  When a record or a document that may be
- * named cannot be read, nothing is removed and its error is returned: better
+ * Call with the lock and without a worker.  Every release stays of a model
+ * whose record is damaged in both halves.  When a record or a document that may
+ * be named cannot be read, nothing is removed and its error is returned: better
  * too much than too little. */
 FLO_MUST_USE int flo_store_collect(struct flo_store *store,
                                    const struct flo_digest *keep,

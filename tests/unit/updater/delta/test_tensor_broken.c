@@ -78,7 +78,7 @@ static void expect_harmless(const struct story *story, const void *patch,
     } else {
         assert_true(out.bytes <= story->new.bytes);
         assert_true(err.code == rv);
-        /* What went out before the error is right. */
+        /* The bytes before the error are right. */
         if (out.bytes > 0) {
             assert_memory_equal(out.data, story->new.data, out.bytes);
         }
