@@ -83,9 +83,8 @@ check_exports() {
 # No row of a table that nothing uses.
 check_rows() { python3 tools/rows.py && say rows ok || bad rows; }
 
-# Comments and pages: rules, table cells, first words of sentences.  It tells
-# and does not fail.
-check_voice() { python3 tools/voice.py && say voice ok || say voice "see above"; }
+# Comments and pages: rules, table cells, first words of sentences.
+check_voice() { python3 tools/voice.py && say voice ok || bad voice; }
 
 check_docs() { python3 tools/docs.py --check && say docs ok || bad docs; }
 

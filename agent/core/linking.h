@@ -53,8 +53,8 @@ enum flo_linking_do {
     FLO_LINKING_TELL_ILL,    /* the program */
 };
 
-/* Begin, with the hook or, where it ran for this link already, after it.  What
- * ran before is over. */
+/* Begin, with the hook or, where it ran for this link already, after it.  It
+ * ends an activation that was under way. */
 enum flo_linking_do flo_linking_begin(struct flo_linking *activation,
                                       const struct flo_linking_limits *limits,
                                       bool needs_hook, uint64_t now_ms);

@@ -1,5 +1,5 @@
-/* What a program may answer to a look at its health, and write into its pid
- * file: a status from 100 to 599, a number above 1, or nothing. */
+/* A program's answer to a look at its health, and the text of its pid file: a
+ * status from 100 to 599, a number above 1, or nothing. */
 #include <stdlib.h>
 
 #include "agent/core/linking.h"
