@@ -480,3 +480,82 @@ def test_a_file_outside_its_tree_is_not_there_for_the_runtime(start, tmp_path):
     failed = proxy.failed()
     assert failed.text(4) == "runtime.start"
     assert "Permission denied" in failed.text(3)
+
+
+# ---- api none: a check for each file ----
+
+def checker(folder, code, **more):
+    one = Proxy(folder, api="none",
+                exec=["/bin/sh", "-c", code, "sh", "{file}"], **more)
+    assert one.ready().text(23) == "fake"
+    return one
+
+
+def play(proxy, file="model.json"):
+    proxy.next_id += 1
+    proxy.send(GENERATE, proxy.next_id, text(27, file) if file else b"")
+    said, last = proxy_answer(proxy, proxy.next_id)
+    return said, last
+
+
+def proxy_answer(proxy, request):
+    said = b""
+    while True:
+        frame = proxy.receive()
+        assert frame is not None
+        if frame.request == request and frame.kind == TOKEN:
+            said += frame.fields[3]
+        elif frame.request == request:
+            return said, frame
+
+
+def test_a_check_gives_its_words_and_its_status(tmp_path):
+    proxy = checker(tmp_path, 'test -s "$1" && echo \'{"n": 7}\'; exit 3')
+    said, done = play(proxy)
+    assert json.loads(said) == {"n": 7} and done.fields[14] == 3
+    assert play(proxy)[1].fields[14] == 3  # a namespace of its own each
+    proxy = checker(tmp_path, "kill -9 $$")
+    assert play(proxy)[1].fields[14] == 128 + 9
+
+
+@pytest.mark.parametrize("code, more, error", [
+    ("head -c 70000 /dev/zero", {}, "runtime.answer"),
+    ("head -c 120m /dev/zero | tail -c 120m > /dev/null", {"memory_bytes": 1 << 26},
+     "runtime.memory")])
+def test_a_check_has_limits(tmp_path, code, more, error):
+    proxy = checker(tmp_path, code, **more)
+    frame = play(proxy)[1]
+    assert frame.kind == FAILED and frame.text(4) == error, frame.text(2)
+    proxy.send(PING)
+    assert proxy.receive().kind == PONG  # it plays the next one
+
+
+@pytest.mark.parametrize("file, error", [
+    ("../model.json", "meta.schema"), ("/etc/passwd", "meta.schema"),
+    ("absent", "meta.schema"), ("", "infer.no_api")])
+def test_a_check_plays_files_of_the_release_alone(tmp_path, file, error):
+    frame = play(checker(tmp_path, "true"), file)[1]
+    assert frame.kind == FAILED and frame.text(4) == error
+
+
+def test_a_check_that_is_cancelled_leaves_no_process(tmp_path):
+    proxy = checker(tmp_path, "exec sleep 4711.25")
+    proxy.send(GENERATE, 40, text(27, "model.json"))
+    wait_for(sleepers)
+    proxy.send(CANCEL, 40)
+    frame = proxy.receive()
+    assert frame.kind == DONE and frame.fields[1] == 2
+    wait_for(lambda: not sleepers())
+
+
+def sleepers():
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/cmdline" % pid, "rb") as line:
+                if line.read() == b"sleep\x004711.25\x00":
+                    found.append(pid)
+        except OSError:
+            continue
+    return found
+
