@@ -327,7 +327,11 @@ static int load(const char *path, const char *name,
     out->sessions = (uint32_t)flo_config_u64(config, "sessions");
     out->context = (uint32_t)flo_config_u64(config, "context");
     rv = make_json(config, name, bits, &out->json, err);
-    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+    if (rv < 0) {
+        flo_runtimes_deinit(out);
+        return flo_wrap(err, rv, "%s", path);
+    }
+    return 0;
 }
 
 static const char *folder_of(const struct flo_settings *settings)
