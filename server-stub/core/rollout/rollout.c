@@ -159,17 +159,22 @@ static bool execution_is_news(const struct flo_rollout_member *member,
 }
 
 /* It waits by the owner's or the policy's wish, before its trial: as one that
- * is away it does not count, and follows later. */
-static void waits(struct flo_rollout *rollout, size_t index,
+ * is away it does not count, and follows later.  A device goes back a state
+ * when its agent starts again or its probe is put off, so the wait counts in
+ * any state before the trial.  true: that changed the member. */
+static bool waits(struct flo_rollout *rollout, size_t index,
                   const struct flo_rollout_event *event,
                   struct flo_rollout_actions *actions)
 {
     struct flo_rollout_member *member = &rollout->members[index];
-    bool is_waiting = event->waits == FLO_WAITS_YES;
+    bool may_wait =
+        is_before_trial(member) || member->state == FLO_EXECUTION_PROBING;
+    bool is_waiting = event->waits == FLO_WAITS_YES &&
+                      (FLO_STATES_BEFORE_TRIAL & 1u << event->execution) != 0;
 
     if (event->waits == FLO_WAITS_UNSAID || is_waiting == member->is_waiting ||
-        event->attempt != member->attempt || !is_before_trial(member)) {
-        return;
+        event->attempt != member->attempt || !may_wait) {
+        return false;
     }
     member->is_waiting = is_waiting;
     flo_rollout_member_is(rollout, index, FLO_LAPSE_NONE, is_waiting);
@@ -178,6 +183,7 @@ static void waits(struct flo_rollout *rollout, size_t index,
                     is_waiting ? "waits for its surroundings"
                                : "waits no more");
     member_stored(index, actions);
+    return true;
 }
 
 static void executed(struct flo_rollout *rollout, size_t index,
@@ -198,10 +204,7 @@ static void executed(struct flo_rollout *rollout, size_t index,
         return;
     }
     if (!execution_is_news(member, event->attempt, event->execution)) {
-        if (event->attempt == member->attempt &&
-            event->execution == (enum flo_execution)member->state &&
-            event->waits != FLO_WAITS_UNSAID) {
-            waits(rollout, index, event, actions);
+        if (waits(rollout, index, event, actions)) {
             return;
         }
         flo_rollout_why(actions, "ignored: older than .%u %s", member->attempt,
@@ -218,7 +221,7 @@ static void executed(struct flo_rollout *rollout, size_t index,
         member->is_back = false;
     }
     member_stored(index, actions);
-    waits(rollout, index, event, actions);
+    (void)waits(rollout, index, event, actions);
 }
 
 static void seen_back(struct flo_rollout *rollout, size_t index,

@@ -564,6 +564,34 @@ a_wait_that_ended_has_its_deadline_and_a_trial_waits_never(void **state)
     world_free(world);
 }
 
+/* An agent that starts again says "accepted" after "downloading", one whose
+ * probe was put off "staged" after "probing": the wait counts all the same. */
+static void
+who_waits_in_an_earlier_state_than_it_had_is_not_overdue(void **state)
+{
+    (void)state;
+    struct world *world = world_started(10, 2);
+
+    reports(world, 1, FLO_EXECUTION_VERIFYING, false);
+    reports(world, 1, FLO_EXECUTION_ACCEPTED, true);
+    reports(world, 2, FLO_EXECUTION_PROBING, false);
+    reports(world, 2, FLO_EXECUTION_STAGED, true);
+    assert_true(member(world, 1)->is_away && member(world, 2)->is_away);
+    for (int i = 0; i < 4; i++) {
+        wait_with(world, 21600000, 1, 10);
+    }
+    assert_int_equal(world->rollout.phases[0].overdue, 0);
+
+    reports(world, 1, FLO_EXECUTION_ACCEPTED, false);
+    reports(world, 2, FLO_EXECUTION_PROBING, false);
+    assert_false(member(world, 1)->is_away || member(world, 2)->is_away);
+    assert_int_equal(state_of(world, 1), FLO_EXECUTION_VERIFYING);
+    reports(world, 2, FLO_EXECUTION_SUCCEEDED, false);
+    reports(world, 2, FLO_EXECUTION_STAGED, true);
+    assert_false(member(world, 2)->is_away);
+    world_free(world);
+}
+
 /* ---- pace ---- */
 
 static uint32_t told(const struct world *world)
@@ -827,6 +855,8 @@ int main(void)
             who_waits_for_mains_is_not_overdue_and_holds_nobody_up),
         cmocka_unit_test(
             a_wait_that_ended_has_its_deadline_and_a_trial_waits_never),
+        cmocka_unit_test(
+            who_waits_in_an_earlier_state_than_it_had_is_not_overdue),
         cmocka_unit_test(a_thousand_devices_are_told_at_the_pace),
         cmocka_unit_test(a_gap_or_a_pause_is_not_made_up_for),
         cmocka_unit_test(a_slow_pace_tells_one_after_the_other),
