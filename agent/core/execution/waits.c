@@ -4,7 +4,8 @@
  * battery asks by itself.  Two kinds of executions wait for nothing of this: a
  * repair of a model that serves nothing, and a bundle that an operator at the
  * device installs; but for the battery.  Orders of a rollback fetch nothing and
- * never come here. */
+ * never come here.  A device that does not keep the target of a rollback gets a
+ * deploy order for it, and that one waits. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
