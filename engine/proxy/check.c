@@ -233,13 +233,19 @@ void flo_check_take(struct flo_proxy *proxy,
 
 /* ---- how it went ---- */
 
-static void read_all(int fd, struct flo_buf *out)
+/* As much as fits.  An end is closed: poll() would tell it all the time. */
+static void read_all(int *fd, struct flo_buf *out)
 {
     char data[8192];
-    ssize_t n;
+    ssize_t n = -1;
 
-    while (fd >= 0 && (n = read(fd, data, sizeof(data))) > 0) {
+    while (*fd >= 0 && !out->failed &&
+           (n = read(*fd, data, sizeof(data))) > 0) {
         flo_buf_add(out, data, (size_t)n);
+    }
+    if (n == 0) {
+        flo_fd_cleanup(fd);
+        *fd = -1;
     }
 }
 
@@ -332,8 +338,8 @@ void flo_check_go_on(struct flo_proxy *proxy)
         return;
     }
     pid = waitpid(check->pid, &status, WNOHANG);
-    read_all(check->output, &check->text);
-    read_all(check->report, &check->said);
+    read_all(&check->output, &check->text);
+    read_all(&check->report, &check->said);
     if (check->text.failed) {
         flo_fail(&err, FLO_E_RUNTIME_ANSWER,
                  "the check of %s wrote more than %d bytes",

@@ -23,6 +23,7 @@
 #define DATA_FACTOR 4
 #define DATA_SPARE (1ull << 30)
 #define PROCESSES_MAX 1024
+#define READS_MAX 32 /* at one look; more than a pipe holds */
 
 static int bad(struct flo_err *err, const char *what)
 {
@@ -456,8 +457,9 @@ int flo_runtime_listen(struct flo_runtime_process *process, struct flo_err *err)
     char data[4096];
     ssize_t n = -1;
 
-    while (process->errors >= 0 &&
-           (n = read(process->errors, data, sizeof(data))) > 0) {
+    for (int reads = 0; process->errors >= 0 && reads < READS_MAX &&
+                        (n = read(process->errors, data, sizeof(data))) > 0;
+         reads++) { /* one that never ends its words ends ours not */
         keep_words(process, data, (size_t)n);
     }
     if (process->errors >= 0 && n == 0) {

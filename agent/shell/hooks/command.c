@@ -17,6 +17,7 @@
 
 #define LOOK_MS 20
 #define WORDS_MAX 400
+#define READS_MAX 256 /* at one look; more than a pipe holds */
 #define CLOEXEC_RANGE (1u << 2)
 #define NOT_STARTED 127
 
@@ -66,12 +67,16 @@ _Noreturn static void run(const struct flo_command_wish *wish, int output,
 
 /* ---- its end ---- */
 
+/* What the pipe has.  One that never ends its words is read at the next look
+ * again: the agent has more to do, and a limit of time to keep. */
 static void keep_words(struct flo_command *command)
 {
     char data[512];
     ssize_t n;
 
-    while ((n = read(command->output, data, sizeof(data))) > 0) {
+    for (int reads = 0; reads < READS_MAX &&
+                        (n = read(command->output, data, sizeof(data))) > 0;
+         reads++) {
         size_t bytes = (size_t)n;
         const char *from = data;
         if (bytes > WORDS_MAX) {
@@ -177,11 +182,12 @@ int flo_command_start(struct event_base *base,
     command->output = -1;
     command->wish = *wish;
     command->until_ms = flo_now_ms() + wish->ms_max;
-    if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0) {
+    if (pipe2(pipes, O_CLOEXEC) < 0) {
         command_free(command);
         return flo_fail_errno(err, FLO_E_PROCESS, "a pipe");
     }
     command->output = pipes[0];
+    fcntl(pipes[0], F_SETFL, O_NONBLOCK); /* our end: its writes may wait */
     command->pid = fork();
     if (command->pid == 0) {
         run(wish, pipes[1], parent);

@@ -80,10 +80,26 @@ static void a_keeper_that_is_stopped_at_any_moment_ends(void **state)
     }
 }
 
+/* A runtime may write its log faster than it can be read. */
+static void words_without_an_end_do_not_hold_the_proxy(void **state)
+{
+    struct flo_runtime_process process = {
+        .report = -1, .errors = open("/dev/zero", O_RDONLY | O_CLOEXEC)};
+    struct flo_err err = {0};
+
+    (void)state;
+    alarm(10);
+    assert_int_equal(flo_runtime_listen(&process, &err), 0);
+    alarm(0);
+    assert_true(process.n_words == sizeof(process.words));
+    close(process.errors);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_keeper_that_is_stopped_at_any_moment_ends),
+        cmocka_unit_test(words_without_an_end_do_not_hold_the_proxy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,114 @@
+/* Hooks: programs of the device that may do anything. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <event2/event.h>
+
+#include "agent/shell/hooks/hooks.h"
+
+#define NONE (-2)
+
+static struct event_base *base;
+static struct flo_command *command;
+static int status;
+static char words[512];
+
+static void on_done(void *context, int ended, const char *last)
+{
+    (void)context;
+    status = ended;
+    snprintf(words, sizeof(words), "%s", last);
+    command = NULL;
+    event_base_loopbreak(base);
+}
+
+static void start(const char *code, uint64_t ms_max)
+{
+    const char *const argv[] = {"/bin/sh", "-c", code, NULL};
+    char path[] = "PATH=/usr/bin:/bin";
+    char *const environment[] = {path, NULL};
+    const struct flo_command_wish wish = {.argv = argv,
+                                          .environment = environment,
+                                          .ms_max = ms_max,
+                                          .done = on_done};
+    struct flo_err err = {0};
+
+    status = NONE;
+    words[0] = '\0';
+    assert_int_equal(flo_command_start(base, &wish, &command, &err), 0);
+}
+
+static void a_hook_is_told_with_its_last_words(void **state)
+{
+    (void)state;
+    start("echo first; echo last >&2; exit 3", 20000);
+    event_base_dispatch(base);
+    assert_int_equal(status, 3);
+    assert_non_null(strstr(words, "last"));
+    start("kill -9 $$", 20000);
+    event_base_dispatch(base);
+    assert_int_equal(status, 128 + SIGKILL);
+}
+
+/* It waits where its words are not read as fast as it writes them. */
+static void a_hook_of_many_words_is_not_failed_by_them(void **state)
+{
+    (void)state;
+    start("head -c 1000000 /dev/zero | tr '\\0' x && echo whole", 20000);
+    event_base_dispatch(base);
+    assert_int_equal(status, 0);
+    assert_non_null(strstr(words, "whole"));
+}
+
+/* The loop goes on meanwhile: else its limit would never come. */
+static void a_hook_without_an_end_of_words_is_ended(void **state)
+{
+    (void)state;
+    start("/bin/cat /dev/zero & exec /bin/cat /dev/zero", 300);
+    alarm(20);
+    event_base_dispatch(base);
+    alarm(0);
+    assert_int_equal(status, FLO_COMMAND_LATE);
+}
+
+static void a_hook_leaves_a_child_that_holds_its_output(void **state)
+{
+    (void)state;
+    start("/bin/sleep 5 & exit 0", 20000);
+    uint64_t began_ms = flo_now_ms();
+    event_base_dispatch(base);
+    assert_int_equal(status, 0);
+    assert_true(flo_now_ms() - began_ms < 4000);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    base = event_base_new();
+    return base == NULL;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    event_base_free(base);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_hook_is_told_with_its_last_words),
+        cmocka_unit_test(a_hook_of_many_words_is_not_failed_by_them),
+        cmocka_unit_test(a_hook_without_an_end_of_words_is_ended),
+        cmocka_unit_test(a_hook_leaves_a_child_that_holds_its_output),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
