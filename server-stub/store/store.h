@@ -421,12 +421,11 @@ FLO_MUST_USE int flo_fleet_order_newest(struct flo_fleet_store *store,
                                         const char *op, const char *model,
                                         const char *release, uint64_t *out,
                                         struct flo_err *err);
-/* When an order was issued last that takes a model away from a whole group, or
- * from everybody; 0: never. */
-FLO_MUST_USE int flo_fleet_order_removed_at(struct flo_fleet_store *store,
-                                            const char *model,
-                                            const char *group, uint64_t *out,
-                                            struct flo_err *err);
+/* The number of the last order that takes a model away from a whole group, or
+ * from everybody; 0: there is none. */
+FLO_MUST_USE int flo_fleet_order_removal(struct flo_fleet_store *store,
+                                         const char *model, const char *group,
+                                         uint64_t *out, struct flo_err *err);
 /* Orders in the groups' lists that hold for longer than an order lives. These
  * are the newest order to freeze or unfreeze, and the newest resume of each
  * rollout that goes on, while members accepted and may wait for it. Emergency

@@ -191,6 +191,10 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
         rv = settle_lift(controller, entry, err);
     }
     if (rv == 0) {
+        rv = flo_fleet_order_removal(controller->store, entry->model,
+                                     entry->group, &entry->removal, err);
+    }
+    if (rv == 0) {
         rv = flo_fleet_next(controller->store, "rollout", &number, err);
     }
     snprintf(entry->core.id, sizeof(entry->core.id), "r-%04llu",

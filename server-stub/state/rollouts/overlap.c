@@ -30,16 +30,17 @@ static int is_overruled(struct flo_controller *controller,
     return rv;
 }
 
-/* Was the model taken away from the rollout's group since it began? */
+/* Was the model taken away from the rollout's group since it began?  Numbers
+ * say so: a clock that is set would turn the two round. */
 static int is_taken_away(struct flo_controller *controller,
                          const struct flo_rollout_entry *entry, bool *out,
                          struct flo_err *err)
 {
-    uint64_t at_ms;
-    int rv = flo_fleet_order_removed_at(controller->store, entry->model,
-                                        entry->group, &at_ms, err);
+    uint64_t removal;
+    int rv = flo_fleet_order_removal(controller->store, entry->model,
+                                     entry->group, &removal, err);
 
-    *out = rv == 0 && at_ms >= entry->core.created_at_ms;
+    *out = rv == 0 && removal > entry->removal;
     return rv;
 }
 

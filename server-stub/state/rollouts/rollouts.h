@@ -26,6 +26,7 @@ struct flo_rollout_entry {
     char version[FLO_NAME_MAX + 1];
     struct flo_digest release;
     uint64_t release_bytes;
+    uint64_t removal; /* number of the last one before it began; 0: none */
     struct flo_digest *others; /* other releases of the model, the newest of
                                   them; NULL: not listed yet; owned */
     size_t other_count;

@@ -33,6 +33,10 @@ int flo_rollouts_put(struct flo_controller *controller,
                              "since_at_ms", (json_int_t)core->since_at_ms,
                              "phase", (json_int_t)core->phase, "phases", phases,
                              "evidence", entry->evidence);
+    if (entry->removal > 0) {
+        json_object_set_new(json, "removal",
+                            json_integer((json_int_t)entry->removal));
+    }
     flo_json_dump(json, &text);
     json_decref(json);
     flo_json_dump(entry->spec, &spec);
@@ -138,6 +142,8 @@ static int core_read(struct flo_rollout_entry *entry, const char *text,
              reason != NULL ? reason : "");
     core->since_at_ms =
         (uint64_t)json_integer_value(json_object_get(json, "since_at_ms"));
+    entry->removal =
+        (uint64_t)json_integer_value(json_object_get(json, "removal"));
     core->phase = (uint32_t)json_integer_value(json_object_get(json, "phase"));
     if (core->phase >= core->phase_count) {
         return flo_fail(err, FLO_E_DB, "rollout %s has no phase %u", core->id,

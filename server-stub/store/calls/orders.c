@@ -220,9 +220,9 @@ int flo_fleet_order_newest(struct flo_fleet_store *store, const char *op,
 }
 
 /* Those that were signed again are none that people asked for. */
-int flo_fleet_order_removed_at(struct flo_fleet_store *store, const char *model,
-                               const char *group, uint64_t *out,
-                               struct flo_err *err)
+int flo_fleet_order_removal(struct flo_fleet_store *store, const char *model,
+                            const char *group, uint64_t *out,
+                            struct flo_err *err)
 {
     const struct flo_value groups[] = {{.text = "all"}, {.text = group}};
 
@@ -235,7 +235,7 @@ int flo_fleet_order_removed_at(struct flo_fleet_store *store, const char *model,
                   text_is(FLO_FIELD_ORDER_MODEL, model),
                   one_of(FLO_FIELD_ORDER_GROUP, groups, FLO_COUNT(groups))),
             SORTED(DOWN(ORDER_SEQ))},
-        FLO_FIELD_ORDER_ISSUED_AT, out, err);
+        FLO_FIELD_ORDER_SEQ, out, err);
 }
 
 /* The newest order to freeze or unfreeze the fleet. */

@@ -9,16 +9,24 @@
 #define ALL_AT_ONCE(release)                                                   \
     "{\"release\":\"" release "\",\"phases\":[{\"share_pct\":100}]}"
 
-static const char *assigned(struct world *world, size_t device,
-                            const char *model)
+#define HOUR_MS 3600000
+#define SECOND_NEWCOMER "dddddddd-dddd-4ddd-8ddd-dddddddddddd"
+
+static const char *assigned_to(struct world *world, const char *device,
+                               const char *model)
 {
     static char order[FLO_NAME_MAX + 1];
 
-    assert_int_equal(flo_fleet_desired_get(world->controller->store,
-                                           ids[device], model, order,
-                                           &world->err),
+    assert_int_equal(flo_fleet_desired_get(world->controller->store, device,
+                                           model, order, &world->err),
                      0);
     return order;
+}
+
+static const char *assigned(struct world *world, size_t device,
+                            const char *model)
+{
+    return assigned_to(world, ids[device], model);
 }
 
 /* tiny@2.1.0 (r-0001, o-0001), then help@1.0.0 (r-0002, o-0002) on all. */
@@ -279,6 +287,34 @@ static void a_newcomer_gets_no_model_that_was_taken_away(void **state)
     assert_string_equal(order, "");
 }
 
+/* Once the wall clock was set back, once forward, since the controller began.
+ * The model is taken away, and comes again. */
+static void a_newcomer_gets_what_came_last_whatever_the_clocks_say(void **state)
+{
+    struct world *world = *state;
+    struct flo_controller *controller = world->controller;
+    uint64_t right_ms = controller->clock_offset_ms;
+    char id[FLO_NAME_MAX + 1];
+
+    controller->clock_offset_ms = right_ms + HOUR_MS;
+    bring_two_models(world);
+    assert_int_equal(removes(world, "help", "all", 0, id), 0);
+    assert_string_not_equal(order_of_newcomer(world), "");
+    assert_string_equal(assigned_to(world, NEWCOMER, "help"), "");
+
+    controller->clock_offset_ms = right_ms - HOUR_MS;
+    assert_non_null(start(world, ALL_AT_ONCE("help@1.0.0")));
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        event_of(world, "r-0003", HELP_DIGEST, i, "succeeded");
+    }
+    flo_rollouts_forget(controller); /* as after a restart */
+    assert_int_equal(flo_rollouts_load(controller, &world->err), 0);
+    assert_int_equal(flo_controller_begin(controller, &world->err), 0);
+    assert_int_equal(enrol(world, SECOND_NEWCOMER, "gw-8"), 0);
+    assert_int_equal(flo_controller_commit(controller, &world->err), 0);
+    assert_string_not_equal(assigned_to(world, SECOND_NEWCOMER, "help"), "");
+}
+
 static void a_removal_ends_rollouts_of_that_model_alone(void **state)
 {
     struct world *world = *state;
@@ -374,6 +410,7 @@ int main(void)
         WITH_WORLD(a_report_from_before_the_removal_says_nothing),
         WITH_WORLD(a_model_that_nobody_has_is_no_order),
         WITH_WORLD(a_newcomer_gets_no_model_that_was_taken_away),
+        WITH_WORLD(a_newcomer_gets_what_came_last_whatever_the_clocks_say),
         WITH_WORLD(a_removal_ends_rollouts_of_that_model_alone),
         WITH_WORLD(a_later_rollout_brings_a_removed_model_again),
         WITH_WORLD(the_plan_of_a_removal_counts_and_changes_nothing),
