@@ -668,6 +668,22 @@ bool flo_hooks_has_link(struct flo_shell *shell, const char *model)
            (link.has_link || link.has_mark);
 }
 
+/* A record that cannot be read, or has no place here, may name the release that
+ * the program has: its link stays until one says otherwise. */
+static bool is_gone(struct flo_shell *shell, const char *model)
+{
+    struct flo_slots *slots = &shell->other;
+    struct flo_err err = {0};
+
+    if (flo_store_slots_read(shell->store, model, slots, &err) < 0) {
+        flo_log(FLO_LOG_WARN, "link", "%s: its link stays: %s", model,
+                err.what);
+        return false;
+    }
+    return flo_digest_is_zero(&slots->current) &&
+           flo_digest_is_zero(&slots->candidate);
+}
+
 void flo_hooks_start(struct flo_shell *shell)
 {
     char models[FLO_MODELS_KEPT_MAX][FLO_NAME_MAX + 1];
@@ -679,7 +695,7 @@ void flo_hooks_start(struct flo_shell *shell)
                strcmp(shell->models[place].slots.model, models[i]) != 0) {
             place++;
         }
-        if (place == FLO_AGENT_MODELS_MAX) {
+        if (place == FLO_AGENT_MODELS_MAX && is_gone(shell, models[i])) {
             flo_hooks_unlink(shell, models[i]);
         }
     }

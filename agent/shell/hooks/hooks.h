@@ -20,7 +20,7 @@ void flo_hooks_flip(struct flo_shell *shell,
                     const struct flo_release_ref *release, bool again);
 /* The model's link goes, and its hook runs. */
 void flo_hooks_unlink(struct flo_shell *shell, const char *model);
-/* The agent starts: links of models that are not here go. */
+/* The agent starts: links of models that have no release any more go. */
 void flo_hooks_start(struct flo_shell *shell);
 bool flo_hooks_has_link(struct flo_shell *shell, const char *model);
 void flo_hooks_close(struct flo_shell *shell);
