@@ -540,6 +540,18 @@ int flo_db_log_move(struct flo_db *db, struct flo_err *err)
                : db_fail(db, result, "checkpoint", err);
 }
 
+int flo_db_file_sync(struct flo_db *db, struct flo_err *err)
+{
+    sqlite3_file *file = NULL;
+    int result = sqlite3_file_control(db->handle, "main",
+                                      SQLITE_FCNTL_FILE_POINTER, &file);
+
+    if (result == SQLITE_OK) {
+        result = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+    }
+    return result == SQLITE_OK ? 0 : db_fail(db, result, "sync", err);
+}
+
 void flo_db_roll_back(struct flo_db *db)
 {
     if (sqlite3_get_autocommit(db->handle) == 0) {

@@ -125,6 +125,8 @@ void flo_db_log_keep(struct flo_db *db);
 int flo_db_log_pages(const struct flo_db *db);
 /* Move what is in the log into the file, as far as readers allow. */
 FLO_MUST_USE int flo_db_log_move(struct flo_db *db, struct flo_err *err);
+/* Sync the file itself.  A move next to a reader or to a commit does not. */
+FLO_MUST_USE int flo_db_file_sync(struct flo_db *db, struct flo_err *err);
 /* Harmless without a transaction. */
 void flo_db_roll_back(struct flo_db *db);
 

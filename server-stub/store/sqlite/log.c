@@ -69,6 +69,16 @@ int flo_sqlite_sync(struct flo_store_engine *engine, struct flo_err *err)
     return sync_log(sqlite_of(engine), err);
 }
 
+/* A move that a reader or a commit cuts short syncs nothing, and succeeds on a
+ * disk that still fails. */
+static int move_log(const struct flo_sqlite *sqlite, struct flo_err *err)
+{
+    int rv = flo_db_log_move(sqlite->mover, err);
+
+    return rv == 0 && sqlite->is_stuck ? flo_db_file_sync(sqlite->mover, err)
+                                       : rv;
+}
+
 void flo_sqlite_tidy(struct flo_store_engine *engine)
 {
     struct flo_sqlite *sqlite = sqlite_of(engine);
@@ -77,7 +87,7 @@ void flo_sqlite_tidy(struct flo_store_engine *engine)
     if (flo_db_log_pages(sqlite->db) < MOVE_PAGES) {
         return;
     }
-    int rv = flo_db_log_move(sqlite->mover, &err);
+    int rv = move_log(sqlite, &err);
     if (rv < 0 && !sqlite->is_stuck) {
         flo_wrap(&err, err.code, "%s-wal grows until this works", sqlite->path);
         flo_log_err(FLO_LOG_ERROR, "store", &err);
