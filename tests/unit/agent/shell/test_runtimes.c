@@ -182,6 +182,7 @@ static void a_faulty_file_names_its_fault(void **state)
         if (rv != rows[i].error || strstr(err.what, rows[i].word) == NULL) {
             fail_msg("%s gave %s %s", rows[i].text, flo_error_id(rv), err.what);
         }
+        assert_null(runtime.config); /* nothing is left to be freed */
     }
 }
 
