@@ -5,14 +5,26 @@
 
 #include "agent/shell/report/report.h"
 
+#define TEXT_MAX 1024
+
+/* Sentences are cut where their room ends, perhaps in a character; a program's
+ * last words may stand in them. */
+json_t *flo_report_text(const char *text)
+{
+    char clean[TEXT_MAX];
+
+    flo_text_clean(text, strlen(text), clean, sizeof(clean));
+    return json_string(clean);
+}
+
 json_t *flo_report_error(const struct flo_agent_error *error)
 {
     if (error->code == 0 && error->what[0] == '\0') {
         return json_null();
     }
-    return json_pack("{s:s, s:s, s:s}", "id",
+    return json_pack("{s:s, s:o, s:s}", "id",
                      error->code == 0 ? "" : flo_error_id(error->code), "what",
-                     error->what, "step", error->step);
+                     flo_report_text(error->what), "step", error->step);
 }
 
 static void add_number(json_t *json, const char *key, uint64_t value)
@@ -233,11 +245,11 @@ static json_t *execution_json(const struct flo_agent_model *agent, bool waits)
         return json_null();
     }
     flo_digest_text(&execution->release.digest, digest);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:I}", "id", execution->id,
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:b, s:I}", "id", execution->id,
                      "rollout", execution->rollout, "release", digest, "state",
                      flo_execution_word(execution->state), "reason",
-                     execution->reason, "waits", (int)waits, "since_at_ms",
-                     (json_int_t)(flo_wall_ms() - ago));
+                     flo_report_text(execution->reason), "waits", (int)waits,
+                     "since_at_ms", (json_int_t)(flo_wall_ms() - ago));
 }
 
 static json_t *integer(uint64_t value)

@@ -26,6 +26,7 @@ void flo_telemetry_close(struct flo_shell *shell, uint32_t model);
 bool flo_telemetry_close_all(struct flo_shell *shell);
 
 /* documents.c: JSON of contracts section 3 */
+json_t *flo_report_text(const char *text);
 json_t *flo_report_error(const struct flo_agent_error *error);
 /* The rung that its engine has, or had last. */
 uint32_t flo_report_model_rung(const struct flo_shell *shell, uint32_t index);

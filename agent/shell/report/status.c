@@ -79,7 +79,7 @@ static json_t *model_status(struct flo_shell *shell, uint32_t index)
         json_object_set_new(json, "execution",
                             flo_report_execution(&model->execution));
         json_object_set_new(json, "reason",
-                            json_string(model->execution.reason));
+                            flo_report_text(model->execution.reason));
     }
     return json;
 }
