@@ -236,24 +236,43 @@ static void say_bye(struct flo_mqtt *mqtt, const char *bye)
     pthread_mutex_unlock(&mqtt->mutex);
 }
 
-static void *take_pahos_lock(void *client)
+static void *take_pahos_lock(void *context)
 {
-    (void)MQTTAsync_isConnected(client);
+    const struct flo_mqtt *mqtt = context;
+
+    (void)MQTTAsync_isConnected(mqtt->client);
     return NULL;
 }
 
-/* false: a name server keeps silent, whom paho asks under its lock. */
-static bool is_pahos_lock_free(struct flo_mqtt *mqtt)
+static void *destroy(void *context)
+{
+    struct flo_mqtt *mqtt = context;
+
+    MQTTAsync_destroy(&mqtt->client);
+    return NULL;
+}
+
+static bool ends_in_time(void *(*call)(void *), struct flo_mqtt *mqtt)
 {
     struct timespec until = close_deadline();
     pthread_t thread;
 
-    if (pthread_create(&thread, NULL, take_pahos_lock, mqtt->client) != 0 ||
-        pthread_timedjoin_np(thread, NULL, &until) == 0) {
+    if (pthread_create(&thread, NULL, call, mqtt) != 0) {
+        call(mqtt);
+        return true;
+    }
+    if (pthread_timedjoin_np(thread, NULL, &until) == 0) {
         return true;
     }
     pthread_detach(thread);
     return false;
+}
+
+/* false: a name server keeps silent, whom paho asks under its lock.  It may
+ * begin to ask after the lock was seen free. */
+static bool is_destroyed_in_time(struct flo_mqtt *mqtt)
+{
+    return ends_in_time(take_pahos_lock, mqtt) && ends_in_time(destroy, mqtt);
 }
 
 static void end_at_once(int status, void *context)
@@ -276,7 +295,7 @@ void flo_mqtt_close(struct flo_mqtt *mqtt, const char *bye)
     }
     if (mqtt->is_connected) {
         say_bye(mqtt, bye);
-    } else if (mqtt->is_connecting && !is_pahos_lock_free(mqtt)) {
+    } else if (mqtt->is_connecting && !is_destroyed_in_time(mqtt)) {
         (void)on_exit(end_at_once, NULL);
         return; /* paho's threads still use it */
     }
