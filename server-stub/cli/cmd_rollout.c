@@ -329,6 +329,9 @@ static int rollout_spec(const struct flo_args *args, json_t *spec,
     json_t *failed = json_object();
 
     json_object_set_new(spec, "policy", policy);
+    if (flo_args_has(args, "urgent")) {
+        json_object_set_new(policy, "urgent", json_integer(1));
+    }
     json_object_set_new(spec, "gates", json_pack("{s:o}", "failed", failed));
     json_object_set_new(spec, "group",
                         json_string(flo_args_text(args, "group", "all")));

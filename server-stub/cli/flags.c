@@ -131,6 +131,8 @@ FLAGS(rollout_start) = {
     {"rate", "BYTES", "download bytes per second and device", FLO_ASKED},
     {"wait-for", "WORDS", "devices wait for: mains,cool,idle,unmetered",
      FLO_ASKED},
+    {"urgent", NULL, "devices wait for nothing, a low battery included",
+     FLO_ASKED},
     {"probe-timeout", "DURATION", "for all golden prompts (60s)", FLO_ASKED},
     {"reason", "TEXT", "why, for the audit", FLO_ASKED},
     {"below-floor", NULL, "though devices ran a newer release before",

@@ -1,11 +1,11 @@
 /* Waits: an update lets the device's surroundings speak first (waits.def).
  *
  * Who asks: the policy of its order, or the device's own configuration.  A low
- * battery asks by itself.  Two kinds of executions wait for nothing of this: a
- * repair of a model that serves nothing, and a bundle that an operator at the
- * device installs; but for the battery.  Orders of a rollback fetch nothing and
- * never come here.  A device that does not keep the target of a rollback gets a
- * deploy order for it, and that one waits. */
+ * battery asks by itself.  An urgent order waits for nothing; a device that
+ * does not keep the target of a rollback gets one.  Neither does a repair of a
+ * model that serves nothing.  A bundle that an operator at the device installs
+ * waits for the battery alone.  Orders of a rollback fetch nothing and never
+ * come here. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,6 +47,9 @@ static uint32_t asked_of(const struct flo_agent *agent,
 {
     const struct flo_agent_execution *execution = &model->execution;
 
+    if (execution->policy.urgent != 0) {
+        return 0;
+    }
     if (execution->bundle[0] != '\0') {
         return FLO_WAIT_BIT(FLO_WAIT_BATTERY);
     }

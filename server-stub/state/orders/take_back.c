@@ -174,6 +174,7 @@ static int issue_send(struct flo_controller *controller,
     snprintf(order.rollout, sizeof(order.rollout), "%s", back);
     flo_policy_default(&order.policy);
     order.policy.soak_ms = SEND_SOAK_MS;
+    order.policy.urgent = 1;
     copy_words(what, &order);
     return flo_orders_issue_row(controller, &order, row, id, err);
 }

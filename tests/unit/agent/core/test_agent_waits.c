@@ -187,6 +187,23 @@ static void a_wait_outlives_a_power_cut(void **state)
 
 /* ---- what does not wait ---- */
 
+static void an_urgent_update_waits_for_nothing(void **state)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
+    struct flo_agent_execution execution = world_execution(3, 1);
+
+    (void)state;
+    boot();
+    world.agent.waits = MAINS | COOL | IDLE | UNMETERED;
+    device_lacks(BATTERY | MAINS | COOL | IDLE | UNMETERED);
+    execution.policy.wait_mains = 1;
+    execution.policy.urgent = 1;
+    event.deploy.execution = &execution;
+    world_event(&world, &event);
+    world_run(&world, 60000);
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+}
+
 static void a_rollback_by_order_waits_for_nothing(void **state)
 {
     (void)state;
@@ -243,6 +260,7 @@ int main(void)
         STORY(requests_do_not_end_a_download_but_hold_the_probe),
         STORY(a_probe_needs_no_network_and_a_trial_nothing),
         STORY(a_wait_outlives_a_power_cut),
+        STORY(an_urgent_update_waits_for_nothing),
         STORY(a_rollback_by_order_waits_for_nothing),
         STORY(a_bundle_of_an_operator_waits_for_the_battery_alone),
         STORY(a_repair_of_a_model_that_serves_nothing_does_not_wait),
