@@ -20,8 +20,7 @@
 
 enum { PASSED_FD = 3, DESCRIPTORS_MAX = 1 << 20 };
 
-/* Let exec close every descriptor from `first` on. */
-static int close_from_at_exec(unsigned first)
+int flo_process_close_at_exec(unsigned first)
 {
     if (syscall(SYS_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC) == 0) {
         return 0;
@@ -61,7 +60,7 @@ static void child_run(const char *const argv[], char *const environment[],
     }
     sigemptyset(&none);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
-        close_from_at_exec(PASSED_FD) < 0) {
+        flo_process_close_at_exec(PASSED_FD) < 0) {
         goto failed;
     }
     if (fd == PASSED_FD) {

@@ -84,8 +84,8 @@ static int wait_for(struct flo_runtime_process *process, struct flo_err *err)
     }
 }
 
-_Noreturn static void run(const struct flo_proxy *proxy, const char *file,
-                          int output, int report)
+_Noreturn static void run(const struct flo_proxy *proxy, pid_t parent,
+                          const char *file, int output, int report)
 {
     struct flo_runtime_process process = {
         .output = output, .report = -1, .errors = -1};
@@ -97,6 +97,9 @@ _Noreturn static void run(const struct flo_proxy *proxy, const char *file,
     action.sa_handler = on_end;
     sigaction(SIGTERM, &action, NULL);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) { /* it is gone: nobody would end us */
+        _exit(STATUS_UNKNOWN);
+    }
     close(proxy->socket);
     snprintf(process.file, sizeof(process.file), "%s", file);
     status = flo_runtime_start(&proxy->runtime, proxy->tree,
@@ -164,6 +167,7 @@ static bool is_file(const struct flo_proxy *proxy, const char *name)
 static int start(struct flo_proxy *proxy, const char *file, struct flo_err *err)
 {
     struct flo_check *check = &proxy->check;
+    pid_t self = getpid();
     int output[2], report[2];
 
     close_all(check);
@@ -178,7 +182,7 @@ static int start(struct flo_proxy *proxy, const char *file, struct flo_err *err)
     fflush(NULL);
     check->pid = fork();
     if (check->pid == 0) {
-        run(proxy, file, output[1], report[1]);
+        run(proxy, self, file, output[1], report[1]);
     }
     close(output[1]);
     close(report[1]);

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,7 +17,6 @@
 #define LOOK_MS 20
 #define WORDS_MAX 400
 #define READS_MAX 256 /* at one look; more than a pipe holds */
-#define CLOEXEC_RANGE (1u << 2)
 #define NOT_STARTED 127
 
 struct flo_command {
@@ -59,7 +57,7 @@ _Noreturn static void run(const struct flo_command_wish *wish, int output,
         dup2(output, 1) < 0 || dup2(output, 2) < 0 || chdir("/") < 0) {
         _exit(NOT_STARTED);
     }
-    syscall(SYS_close_range, 3u, ~0u, CLOEXEC_RANGE);
+    (void)flo_process_close_at_exec(3);
     execve(wish->argv[0], arguments.wanted, wish->environment);
     dprintf(2, "%s: %s", wish->argv[0], strerror(errno));
     _exit(NOT_STARTED);
@@ -67,8 +65,8 @@ _Noreturn static void run(const struct flo_command_wish *wish, int output,
 
 /* ---- its end ---- */
 
-/* What the pipe has.  One that never ends its words is read at the next look
- * again: the agent has more to do, and a limit of time to keep. */
+/* The bytes of the pipe.  One that never ends its words is read at the next
+ * look again: the agent has more to do, and a limit of time to keep. */
 static void keep_words(struct flo_command *command)
 {
     char data[512];

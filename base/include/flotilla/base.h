@@ -424,6 +424,9 @@ bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk);
  * system does not tell the CPU, or does not allow the change. */
 bool flo_process_cpu_join(pid_t pid, pid_t other);
 void flo_process_cpu_leave(pid_t pid);
+/* In a child before its exec: that closes every descriptor from `first` on, by
+ * older kernels' means too.  -1: it cannot be said. */
+int flo_process_close_at_exec(unsigned first);
 /* Let the calling process, and all threads that it begins, have only the CPU
  * and the disk that nobody else wants.  A limit that the system refuses is
  * left out. */
