@@ -91,8 +91,12 @@ static int open_files(int dir, int depth, struct flo_err *err)
 static int show(const char *tree, const char *place, struct flo_err *err)
 {
     if (unshare(CLONE_NEWNS) < 0 ||
-        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mkdir(place, 0755) < 0 || mount(tree, place, NULL, MS_BIND, NULL) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+        return flo_fail_errno(
+            err, FLO_E_RUNTIME_START, "mounts of its own%s",
+            errno == EINVAL ? " (in a chroot, / must be a mount)" : "");
+    }
+    if (mkdir(place, 0755) < 0 || mount(tree, place, NULL, MS_BIND, NULL) < 0 ||
         mount(NULL, place, NULL,
               MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV,
               NULL) < 0) {
