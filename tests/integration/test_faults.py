@@ -94,15 +94,22 @@ def newcomer(up, name):
         up.cli("device", "delete", name, "--confirm", name, check=False)
 
 
+def ends_of(up, device, rollout):
+    """Execution -> states that ended it."""
+    ends = {}
+    for event in up.ask("device", "get", device, "--timeline"):
+        if event.get("end") and event["execution"].startswith(rollout + "."):
+            ends.setdefault(event["execution"], []).append(event["state"])
+    return ends
+
+
 def end_once(up, rollout):
-    """Each device's execution of it ended, and once."""
+    """Each device's execution of it ended, and once.  A report may end the
+    rollout before the event is sent again after a kill."""
     for device in "a", "b":
-        ends = {}
-        for event in up.ask("device", "get", device, "--timeline"):
-            if event.get("end") and event["execution"].startswith(
-                    rollout + "."):
-                ends.setdefault(event["execution"], []).append(event["state"])
-        assert ends, device
+        F.wait_until("the end of %s" % device, 20,
+                     lambda one=device: ends_of(up, one, rollout))
+        ends = ends_of(up, device, rollout)
         assert all(len(states) == 1 for states in ends.values()), ends
 
 
