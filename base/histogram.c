@@ -33,7 +33,7 @@ static size_t bucket_of(uint64_t value)
            (size_t)((value >> shift) - PER_OCTAVE);
 }
 
-static uint64_t bucket_low(size_t index)
+uint64_t flo_histogram_low(size_t index)
 {
     if (index < EXACT) {
         return index;
@@ -45,7 +45,7 @@ static uint64_t bucket_low(size_t index)
 
 static uint64_t bucket_high(size_t index)
 {
-    return index < EXACT ? index : bucket_low(index + 1) - 1;
+    return index < EXACT ? index : flo_histogram_low(index + 1) - 1;
 }
 
 static uint64_t saturating_add(uint64_t a, uint64_t b)
@@ -193,7 +193,7 @@ static bool sum_is_possible(const struct flo_histogram *histogram)
     for (size_t i = 0; i < FLO_HISTOGRAM_BUCKETS; i++) {
         uint64_t count = histogram->buckets[i];
         uint64_t part = UINT64_MAX;
-        (void)flo_mul_u64(count, bucket_low(i), &part);
+        (void)flo_mul_u64(count, flo_histogram_low(i), &part);
         low = saturating_add(low, part);
         bool is_open = (i == FLO_HISTOGRAM_BUCKETS - 1 && count > 0) ||
                        count == UINT32_MAX;

@@ -1,11 +1,14 @@
 /* Rules and evidence of gates: what is read gives a verdict, and evidence that
  * is written again gives the same one.
  *
- * Input: JSON, {"gates":{…},"evidence":{…}}. */
+ * Input: JSON, {"gates":{…},"evidence":{…},"test":{…}}; `test` is a statistical
+ * one. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server-stub/core/gate/gate.h"
+#include "server-stub/core/gate/statistics/record.h"
 #include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -53,6 +56,35 @@ static void take(const json_t *json, struct flo_comparison *evidence,
     }
 }
 
+static void must_be_numbers(const json_t *json)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)json, key, value)
+    {
+        must(!json_is_real(value) || isfinite(json_real_value(value)));
+    }
+}
+
+/* The same test gives the same result, and never a NaN. */
+static void replay(const json_t *test)
+{
+    struct flo_err err = {0};
+    json_t *one = NULL;
+    json_t *other = NULL;
+
+    if (flo_statistic_replay(test, &one, &err) < 0) {
+        must(err.code == FLO_E_GATE_EVIDENCE && err.what[0] != '\0');
+        return;
+    }
+    must_be_numbers(one);
+    must(flo_statistic_replay(test, &other, &err) == 0);
+    must(json_equal(one, other));
+    json_decref(one);
+    json_decref(other);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct flo_comparison *both = calloc(2, sizeof(*both));
@@ -62,6 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (both != NULL &&
         flo_json_parse((const char *)data, bytes, 1 << 17, &json, &err) == 0) {
         take(json, &both[0], &both[1]);
+        replay(json_object_get(json, "test"));
     }
     json_decref(json);
     free(both);

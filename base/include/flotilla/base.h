@@ -292,6 +292,8 @@ void flo_histogram_merge(struct flo_histogram *into,
  * values; 0 when empty. */
 uint64_t flo_histogram_quantile(const struct flo_histogram *histogram,
                                 double q);
+/* The smallest value of a bucket; of FLO_HISTOGRAM_BUCKETS, 2^40. */
+uint64_t flo_histogram_low(size_t index);
 /* Sparse varint pairs (gap >= 1, count), 0, then the sum.  `out` holds
  * FLO_HISTOGRAM_PACKED_MAX; returns the bytes used. */
 size_t flo_histogram_pack(const struct flo_histogram *histogram, uint8_t *out);

@@ -11,100 +11,27 @@
 #include <math.h>
 
 #include "server-stub/core/gate/share.h"
+#include "server-stub/core/gate/statistics/numbers.h"
 
-#define LN_20 2.995732273553991 /* 95 % */
 #define TAIL_MIN 0.05
-#define BISECTIONS 200
-#define TERMS_MAX 20000
-#define TINY 1e-300
 
-static double ln_beta(double a, double b)
+static void evaluate(double bad, double good, double p0, struct flo_share *out)
 {
-    return lgamma(a) + lgamma(b) - lgamma(a + b);
-}
+    const struct flo_beta_mixture mixture = {
+        .a = 1, .b = 1, .hits = bad, .misses = good};
+    struct flo_interval span = flo_mixture_interval(&mixture, 0);
 
-/* Continued fraction of the incomplete beta function by Lentz's method, for
- * x <= (a + 1) / (a + b + 2), where it converges fast. */
-static double fraction(double a, double b, double x)
-{
-    double c = 1;
-    double d = 1 - (a + b) * x / (a + 1);
-    d = 1 / (fabs(d) < TINY ? TINY : d);
-    double h = d;
-
-    for (int i = 1; i <= TERMS_MAX; i++) {
-        double even = i * (b - i) * x / ((a + 2 * i - 1) * (a + 2 * i));
-        double odd =
-            -(a + i) * (a + b + i) * x / ((a + 2 * i) * (a + 2 * i + 1));
-        const double steps[] = {even, odd};
-        double change = 1;
-        for (int k = 0; k < 2; k++) {
-            d = 1 + steps[k] * d;
-            c = 1 + steps[k] / c;
-            d = 1 / (fabs(d) < TINY ? TINY : d);
-            c = fabs(c) < TINY ? TINY : c;
-            change = d * c;
-            h *= change;
-        }
-        if (fabs(change - 1) < 1e-14) {
-            break;
-        }
-    }
-    return h;
-}
-
-static double ln_direct(double a, double b, double x)
-{
-    return a * log(x) + b * log1p(-x) - ln_beta(a, b) - log(a) +
-           log(fraction(a, b, x));
-}
-
-/* ln I_x(a, b), 0 < x < 1. */
-static double ln_incomplete(double a, double b, double x)
-{
-    if (x <= (a + 1) / (a + b + 2)) {
-        return ln_direct(a, b, x);
-    }
-    return log1p(-fmin(exp(ln_direct(b, a, 1 - x)), 1));
-}
-
-/* Evidence against exactly p, two-sided. */
-static double ln_against(double k, double m, double p)
-{
-    return ln_beta(1 + k, 1 + m) - (k > 0 ? k * log(p) : 0) -
-           (m > 0 ? m * log1p(-p) : 0);
-}
-
-/* The bound between `inside`, which the interval holds, and `outside`. */
-static double bound(double k, double m, double inside, double outside)
-{
-    assert(inside >= 0 && inside <= 1);
-    for (int i = 0; i < BISECTIONS; i++) {
-        double middle = (inside + outside) / 2;
-        if (ln_against(k, m, middle) < LN_20) {
-            inside = middle;
-        } else {
-            outside = middle;
-        }
-    }
-    return inside;
-}
-
-static void evaluate(double k, double m, double p0, struct flo_share *out)
-{
-    double share = k + m > 0 ? k / (k + m) : 0;
-
-    assert(k >= 0 && m >= 0 && p0 > 0);
-    out->low_pct = k > 0 ? 100 * bound(k, m, share, 0) : 0;
-    out->high_pct = m > 0 ? 100 * bound(k, m, share, 1) : 100;
+    assert(bad >= 0 && good >= 0 && p0 > 0);
+    out->low_pct = 100 * span.low;
+    out->high_pct = 100 * span.high;
     if (p0 >= 1) { /* no share is above it */
         out->ln_e = 0;
         out->tail = 1;
         return;
     }
-    out->ln_e =
-        ln_against(k, m, p0) + ln_incomplete(1 + m, 1 + k, 1 - p0) - log1p(-p0);
-    out->tail = k > 0 ? exp(ln_incomplete(k, m + 1, p0)) : 1;
+    out->ln_e = flo_ln_cut(flo_mixture_above(&mixture, p0));
+    out->tail =
+        bad > 0 ? exp(flo_ln_incomplete_beta(p0, bad, good + 1).below) : 1;
 }
 
 bool flo_share_evaluate(const struct flo_share_rule *rule, uint64_t bad,

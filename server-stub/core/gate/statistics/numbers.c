@@ -1,0 +1,210 @@
+/* Numbers: normal, beta and Poisson in logarithms, and bounds by halving. */
+#include <assert.h>
+#include <math.h>
+
+#include "server-stub/core/gate/statistics/numbers.h"
+
+#define LN_E_MAX 700.0
+#define LN_20 2.995732273553991 /* 95 % */
+#define LN_2_PI 1.8378770664093453
+#define ALPHA_OF_LOOKS 0.05
+#define HALVINGS 200
+#define TERMS_MAX 20000
+#define CLOSE 1e-14
+#define TINY 1e-300
+
+/* ---- normal ---- */
+
+double flo_ln_phi(double x)
+{
+    if (x > -8) {
+        return log(0.5 * erfc(-x / M_SQRT2));
+    }
+    double square = x * x;
+    return -0.5 * square - log(-x) - 0.5 * LN_2_PI +
+           log1p(-1 / square + 3 / (square * square));
+}
+
+double flo_ln_cut(double x)
+{
+    return fmax(-LN_E_MAX, fmin(LN_E_MAX, x));
+}
+
+double flo_change_pct(double ln_ratio)
+{
+    return isinf(ln_ratio) ? ln_ratio : 100 * expm1(fmin(ln_ratio, 50));
+}
+
+/* ---- looks ---- */
+
+double flo_look_alpha(uint32_t look)
+{
+    assert(look < FLO_LOOKS_MAX);
+    return ALPHA_OF_LOOKS / (double)(1u << (look + 1));
+}
+
+double flo_look_z(uint32_t look)
+{
+    static const double quantiles[FLO_LOOKS_MAX] = {
+        1.959964, 2.241403, 2.497705, 2.734369,
+        2.955167, 3.162818, 3.359354, 3.546338};
+
+    assert(look < FLO_LOOKS_MAX);
+    return quantiles[look];
+}
+
+/* Cornish and Fisher's expansion, three terms. */
+double flo_student_quantile(double z, double freedom)
+{
+    double z3 = z * z * z;
+    double z5 = z3 * z * z;
+    double z7 = z5 * z * z;
+
+    assert(freedom >= 1);
+    return z + (z3 + z) / (4 * freedom) +
+           (5 * z5 + 16 * z3 + 3 * z) / (96 * freedom * freedom) +
+           (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) /
+               (384 * freedom * freedom * freedom);
+}
+
+/* Exact for no event; else Wilson and Hilferty's cube. */
+double flo_poisson_upper(double events, double z, double alpha)
+{
+    double next = events + 1;
+
+    assert(events >= 0 && alpha > 0);
+    return events < 1e-9
+               ? -log(alpha)
+               : next * pow(1 - 1 / (9 * next) + z / (3 * sqrt(next)), 3);
+}
+
+/* ---- beta ---- */
+
+static double ln_beta(double a, double b)
+{
+    return lgamma(a) + lgamma(b) - lgamma(a + b);
+}
+
+static double no_zero(double x)
+{
+    return fabs(x) < TINY ? TINY : x;
+}
+
+/* Continued fraction by Lentz's method, where it converges fast. */
+static double fraction(double a, double b, double x)
+{
+    double c = 1;
+    double d = 1 / no_zero(1 - (a + b) * x / (a + 1));
+    double h = d;
+    double change = 0;
+
+    for (int i = 1; i <= TERMS_MAX && fabs(change - 1) >= CLOSE; i++) {
+        const double terms[] = {
+            i * (b - i) * x / ((a + 2 * i - 1) * (a + 2 * i)),
+            -(a + i) * (a + b + i) * x / ((a + 2 * i) * (a + 2 * i + 1))};
+        for (size_t k = 0; k < FLO_COUNT(terms); k++) {
+            d = 1 / no_zero(1 + terms[k] * d);
+            c = no_zero(1 + terms[k] / c);
+            change = c * d;
+            h *= change;
+        }
+    }
+    return h;
+}
+
+static struct flo_ln_sides near_side(double x, double a, double b)
+{
+    double below = a * log(x) + b * log1p(-x) - ln_beta(a, b) - log(a) +
+                   log(fraction(a, b, x));
+
+    below = fmin(below, 0);
+    return (struct flo_ln_sides){
+        .below = below, .above = below < 0 ? log(-expm1(below)) : -INFINITY};
+}
+
+struct flo_ln_sides flo_ln_incomplete_beta(double x, double a, double b)
+{
+    assert(a > 0 && b > 0);
+    if (x <= 0) {
+        return (struct flo_ln_sides){.below = -INFINITY, .above = 0};
+    }
+    if (x >= 1) {
+        return (struct flo_ln_sides){.below = 0, .above = -INFINITY};
+    }
+    if (x <= (a + 1) / (a + b + 2)) {
+        return near_side(x, a, b);
+    }
+    struct flo_ln_sides other = near_side(1 - x, b, a);
+    return (struct flo_ln_sides){.below = other.above, .above = other.below};
+}
+
+/* ---- mixtures ---- */
+
+/* ln of the e-value against exactly p, two-sided. */
+static double against(const struct flo_beta_mixture *mixture, double p)
+{
+    double hits = mixture->hits;
+    double misses = mixture->misses;
+
+    assert(mixture->a > 0 && mixture->b > 0 && hits >= 0 && misses >= 0);
+    return ln_beta(mixture->a + hits, mixture->b + misses) -
+           ln_beta(mixture->a, mixture->b) - (hits > 0 ? hits * log(p) : 0) -
+           (misses > 0 ? misses * log1p(-p) : 0);
+}
+
+double flo_mixture_above(const struct flo_beta_mixture *mixture, double p)
+{
+    double with = flo_ln_incomplete_beta(p, mixture->a + mixture->hits,
+                                         mixture->b + mixture->misses)
+                      .above;
+
+    return against(mixture, p) + with -
+           flo_ln_incomplete_beta(p, mixture->a, mixture->b).above;
+}
+
+/* The bound between `inside`, which the interval holds, and `outside`. */
+static double interval_end(const struct flo_beta_mixture *mixture,
+                           double inside, double outside)
+{
+    for (int i = 0; i < HALVINGS; i++) {
+        double middle = (inside + outside) / 2;
+        if (against(mixture, middle) < LN_20) {
+            inside = middle;
+        } else {
+            outside = middle;
+        }
+    }
+    return inside;
+}
+
+struct flo_interval flo_mixture_interval(const struct flo_beta_mixture *mixture,
+                                         double centre)
+{
+    double all = mixture->hits + mixture->misses;
+    double middle = all > 0 ? mixture->hits / all : centre;
+
+    return (struct flo_interval){
+        .low = mixture->hits > 0 ? interval_end(mixture, middle, 0) : 0,
+        .high = mixture->misses > 0 ? interval_end(mixture, middle, 1) : 1};
+}
+
+double flo_share_upper(double hits, double misses, double alpha)
+{
+    double level = log1p(-alpha);
+    double low = 0;
+    double high = 1;
+
+    assert(alpha > 0 && alpha < 1);
+    if (misses <= 0) {
+        return 1;
+    }
+    for (int i = 0; i < HALVINGS; i++) {
+        double middle = (low + high) / 2;
+        if (flo_ln_incomplete_beta(middle, hits + 1, misses).below < level) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return (low + high) / 2;
+}

@@ -1,0 +1,57 @@
+/* Numbers of the statistical gates: distribution functions in logarithms.
+ *
+ * All work on doubles and give no NaN for finite input.  Where a value is
+ * unbounded the result is INFINITY; the record writes it as null. */
+#ifndef FLOTILLA_SERVER_STATISTICS_NUMBERS_H
+#define FLOTILLA_SERVER_STATISTICS_NUMBERS_H
+
+#include <flotilla/base.h>
+
+/* ln of the normal distribution function. */
+double flo_ln_phi(double x);
+/* ln I_x(a, b) and ln (1 - I_x(a, b)), the regularised incomplete beta function
+ * and its complement; a, b > 0. */
+struct flo_ln_sides {
+    double below;
+    double above;
+};
+struct flo_ln_sides flo_ln_incomplete_beta(double x, double a, double b);
+
+/* Evidence is kept within e^-700 and e^700. */
+double flo_ln_cut(double x);
+/* A logarithm of a ratio as a change in %: 100 (e^x - 1). */
+double flo_change_pct(double ln_ratio);
+
+/* A phase has at most so many looks at "good enough to pass".  They share 5 %:
+ * look k has 5 % / 2^(k+1). */
+#define FLO_LOOKS_MAX 8
+double flo_look_alpha(uint32_t look);
+/* Normal quantile of 1 - flo_look_alpha(look). */
+double flo_look_z(uint32_t look);
+/* The Student quantile for that normal one; freedom >= 8. */
+double flo_student_quantile(double z, double freedom);
+/* Upper bound of a Poisson mean after `events` (a real), at level `alpha`,
+ * whose normal quantile is z. */
+double flo_poisson_upper(double events, double z, double alpha);
+
+/* The share of hits among hits + misses (reals), under a beta(a, b) prior.  A
+ * share is tested with a = b = 1. */
+struct flo_beta_mixture {
+    double a, b;
+    double hits, misses;
+};
+/* ln of the e-value that the share is above p. */
+double flo_mixture_above(const struct flo_beta_mixture *mixture, double p);
+/* 95 % interval that holds at any time.  `centre` is a share that lies in it
+ * when nothing was counted. */
+struct flo_interval {
+    double low;
+    double high;
+};
+struct flo_interval flo_mixture_interval(const struct flo_beta_mixture *mixture,
+                                         double centre);
+/* The share p at which I_p(hits + 1, misses) is 1 - alpha: Clopper-Pearson's
+ * upper bound.  1 without misses. */
+double flo_share_upper(double hits, double misses, double alpha);
+
+#endif

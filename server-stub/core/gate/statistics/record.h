@@ -1,0 +1,99 @@
+/* Record: a statistical test as JSON, its numbers, its rule and its result.
+ *
+ * One test is {"kind","rule","look","plain"} and its numbers:
+ *
+ *   ratio   "segments":[{"treated":{"n","mean","m2"},"control":{…}},…]
+ *   count   "treated":{"n","events","expected","exposure","sxx","sxl","sll"},
+ *           "control":{…}
+ *   deaths  "treated":{"devices_died","exposure"},"control":{…}
+ *   share   "bad","done","members"
+ *
+ * A test that was stored gives the same result again, to the last digits.  A
+ * number that is unbounded or unknown is null. */
+#ifndef FLOTILLA_SERVER_STATISTICS_RECORD_H
+#define FLOTILLA_SERVER_STATISTICS_RECORD_H
+
+#include <flotilla/base.h>
+
+#include "base/host/json.h"
+
+#include "server-stub/core/gate/share.h"
+#include "server-stub/core/gate/statistics/count.h"
+#include "server-stub/core/gate/statistics/ratio.h"
+
+/* The version of the formulas that results are stored with. */
+#define FLO_FORMULAS "gates/1"
+#define FLO_SEGMENTS_MAX 16
+
+enum flo_statistic_kind {
+    FLO_STATISTIC_RATIO,
+    FLO_STATISTIC_COUNT,
+    FLO_STATISTIC_DEATHS,
+    FLO_STATISTIC_SHARE
+};
+struct flo_statistic_rule {
+    enum flo_statistic_kind kind;
+    union { /* none for deaths */
+        struct flo_ratio_rule ratio;
+        struct flo_count_rule count;
+        struct flo_share_rule share;
+    };
+};
+struct flo_statistic_arms { /* of one segment */
+    union {
+        struct flo_ratio_segment ratio;
+        struct {
+            struct flo_count_arm treated, control;
+        } count;
+        struct {
+            struct flo_deaths_arm treated, control;
+        } deaths;
+        struct {
+            uint64_t bad, done, members;
+        } share;
+    };
+};
+struct flo_statistic_result {
+    enum flo_statistic_kind kind;
+    enum flo_verdict verdict;
+    double ln_e;
+    union {
+        struct flo_ratio_result ratio;
+        struct flo_count_result count;
+        struct flo_deaths_result deaths;
+        struct {
+            struct flo_share of;
+            uint64_t bad, done;
+            double limit_pct;
+        } share;
+    };
+};
+
+const char *flo_statistic_kind_word(enum flo_statistic_kind kind);
+/* Several segments are for a ratio alone; others are added up before.  false:
+ * numbers that cannot be. */
+bool flo_statistic_evaluate(const struct flo_statistic_rule *rule,
+                            const struct flo_statistic_arms *segments,
+                            size_t count, uint32_t look, bool plain,
+                            struct flo_statistic_result *out);
+
+/* New references; NULL without memory. */
+json_t *flo_statistic_rule_json(const struct flo_statistic_rule *rule);
+json_t *flo_statistic_arms_json(enum flo_statistic_kind kind,
+                                const struct flo_statistic_arms *arms);
+json_t *flo_statistic_result_json(const struct flo_statistic_result *result);
+
+/* Read what the functions above write.  FLO_E_GATE_EVIDENCE names the field. */
+FLO_MUST_USE int flo_statistic_rule_parse(enum flo_statistic_kind kind,
+                                          const json_t *json,
+                                          struct flo_statistic_rule *out,
+                                          struct flo_err *err);
+FLO_MUST_USE int flo_statistic_arms_parse(enum flo_statistic_kind kind,
+                                          const json_t *json,
+                                          struct flo_statistic_arms *out,
+                                          struct flo_err *err);
+/* Evaluate a whole test; *out is the result, a new reference. */
+FLO_MUST_USE int flo_statistic_replay(const json_t *test, json_t **out,
+                                      struct flo_err *err);
+
+#endif

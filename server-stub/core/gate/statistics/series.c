@@ -1,0 +1,281 @@
+/* Series: read-out, sums, the segment's curve, and the two arms. */
+#include <assert.h>
+#include <math.h>
+
+#include "server-stub/core/gate/statistics/series.h"
+
+#define EXACT 64         /* values below have a bucket each */
+#define CLIP_CONTROLS 20 /* fewer cannot say what is far */
+#define CLIP_TIMES 4.0
+#define NORMAL_MAD 1.4826 /* of the median deviation, to a standard one */
+#define CLIP_MIN 0.25
+#define CLIP_ALONE 1.3862943611198906 /* ln 4 */
+#define SLOW 0.4054651081081644       /* ln 1.5 */
+#define GAUGE_FIRST 4
+
+/* ---- read-out ---- */
+
+static uint64_t rank_of(double q, uint64_t all)
+{
+    double wish = ceil(q * (double)all);
+
+    return wish < 1 ? 1 : wish > (double)all ? all : (uint64_t)wish;
+}
+
+static double value_in(const struct flo_bucket *bucket, uint64_t seen,
+                       uint64_t rank)
+{
+    double low = (double)flo_histogram_low(bucket->index);
+
+    if (bucket->index < EXACT) {
+        return fmax(low, 1);
+    }
+    double width = (double)flo_histogram_low(bucket->index + 1) - low;
+    return low + width * ((double)(rank - seen) - 0.5) / (double)bucket->count;
+}
+
+bool flo_buckets_quantile(const struct flo_bucket *buckets, size_t count,
+                          double q, uint64_t least, double *out)
+{
+    uint64_t all = 0;
+    uint64_t seen = 0;
+
+    assert(q > 0 && q <= 1);
+    for (size_t i = 0; i < count; i++) {
+        assert(buckets[i].index < FLO_HISTOGRAM_BUCKETS);
+        all += buckets[i].count;
+    }
+    if (all == 0 || all < least) {
+        return false;
+    }
+    uint64_t rank = rank_of(q, all);
+    for (size_t i = 0; i < count; i++) {
+        if (seen + buckets[i].count >= rank) {
+            *out = value_in(&buckets[i], seen, rank);
+            return true;
+        }
+        seen += buckets[i].count;
+    }
+    return false;
+}
+
+/* ---- one device ---- */
+
+static void add(struct flo_mean *mean, double x)
+{
+    mean->sum += x;
+    mean->count++;
+}
+
+double flo_mean_of(const struct flo_mean *mean)
+{
+    return mean->count > 0 ? mean->sum / mean->count : 0;
+}
+
+void flo_series_base(struct flo_series *series, double x, uint32_t base_max)
+{
+    struct flo_mean *base = &series->base;
+
+    add(base, x);
+    if (base->count >= base_max) {
+        base->sum *= (double)(base->count / 2) / base->count;
+        base->count /= 2;
+    }
+}
+
+static bool is_power_of_two(uint32_t n)
+{
+    return (n & (n - 1)) == 0;
+}
+
+/* A leak shows in the newest readings: at each power of two the older ones are
+ * forgotten. */
+void flo_series_after(struct flo_series *series, double x, bool is_gauge)
+{
+    if (!is_gauge) {
+        add(&series->after, x);
+        return;
+    }
+    add(&series->newest, x);
+    series->since++;
+    if (series->since >= GAUGE_FIRST && is_power_of_two(series->since)) {
+        series->after = series->newest;
+        series->newest = (struct flo_mean){0};
+    }
+}
+
+void flo_series_split(struct flo_series *series)
+{
+    series->before = series->base;
+    series->after = series->newest = (struct flo_mean){0};
+    series->since = 0;
+}
+
+void flo_series_swap(struct flo_series *series, bool is_back)
+{
+    series->base = is_back ? series->before : (struct flo_mean){0};
+}
+
+bool flo_series_difference(const struct flo_series *series, uint32_t before_min,
+                           uint32_t after_min, double *out)
+{
+    struct flo_mean after = {.sum = series->after.sum + series->newest.sum,
+                             .count =
+                                 series->after.count + series->newest.count};
+
+    if (series->before.count < before_min || after.count < after_min ||
+        series->before.count == 0 || after.count == 0) {
+        return false;
+    }
+    *out = flo_mean_of(&after) - flo_mean_of(&series->before);
+    return true;
+}
+
+/* ---- a segment ---- */
+
+void flo_curve_add(struct flo_curve *curve, double y,
+                   const struct flo_series *series)
+{
+    if (series->base.count > 0) {
+        curve->sum += y - flo_mean_of(&series->base);
+        curve->members++;
+    }
+}
+
+void flo_curve_end(struct flo_curve *curve)
+{
+    if (curve->members > 0) {
+        curve->value = curve->sum / curve->members;
+    }
+    curve->sum = 0;
+    curve->members = 0;
+}
+
+/* ---- medians ---- */
+
+/* Hoare's selection: items[k] is the one that belongs there, smaller ones
+ * before it, larger ones behind. */
+static double select_place(double *items, size_t count, size_t k)
+{
+    size_t low = 0;
+    size_t high = count - 1;
+
+    assert(k < count);
+    while (low < high) {
+        double pivot = items[low + (high - low) / 2];
+        size_t i = low;
+        size_t j = high;
+        for (;;) {
+            while (items[i] < pivot) {
+                i++;
+            }
+            while (items[j] > pivot) {
+                j--;
+            }
+            if (i >= j) {
+                break;
+            }
+            double swap = items[i];
+            items[i++] = items[j];
+            items[j--] = swap;
+        }
+        /* [low, j] are at most the pivot, the rest at least. */
+        if (k <= j) {
+            high = j;
+        } else {
+            low = j + 1;
+        }
+    }
+    return items[k];
+}
+
+static double median(double *items, size_t count)
+{
+    double upper = select_place(items, count, count / 2);
+    double lower = items[0];
+
+    if (count % 2 == 1) {
+        return upper;
+    }
+    for (size_t i = 1; i < count / 2; i++) {
+        lower = fmax(lower, items[i]);
+    }
+    return 0.5 * (lower + upper);
+}
+
+/* ---- the two arms ---- */
+
+bool flo_difference_is_slow(double d)
+{
+    return d > SLOW;
+}
+
+/* Outside of these a difference counts as one at the edge. */
+struct edges {
+    double low;
+    double high;
+};
+
+static struct edges edges_of(const struct flo_difference *items, size_t count,
+                             double *scratch)
+{
+    size_t controls = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (!items[i].is_treated) {
+            scratch[controls++] = items[i].d;
+        }
+    }
+    if (controls < CLIP_CONTROLS) {
+        return (struct edges){.low = -CLIP_ALONE, .high = CLIP_ALONE};
+    }
+    double middle = median(scratch, controls);
+    for (size_t i = 0; i < controls; i++) {
+        scratch[i] = fabs(scratch[i] - middle);
+    }
+    double reach =
+        fmax(CLIP_TIMES * NORMAL_MAD * median(scratch, controls), CLIP_MIN);
+    return (struct edges){.low = middle - reach, .high = middle + reach};
+}
+
+static double clip(double d, const struct edges *edges)
+{
+    return fmin(fmax(d, edges->low), edges->high);
+}
+
+static void add_difference(const struct flo_difference *item,
+                           const struct edges *edges, struct flo_arms *out)
+{
+    struct flo_ratio_arm *arm =
+        item->is_treated ? &out->arms.treated : &out->arms.control;
+    uint64_t *clipped =
+        item->is_treated ? &out->clipped_treated : &out->clipped_control;
+    uint64_t *slow = item->is_treated ? &out->slow_treated : &out->slow_control;
+    double d = clip(item->d, edges);
+
+    arm->devices++;
+    arm->mean += d; /* the sum, until it is divided */
+    *clipped += d < item->d || d > item->d ? 1 : 0;
+    *slow += flo_difference_is_slow(item->d) ? 1 : 0;
+}
+
+void flo_arms_build(const struct flo_difference *items, size_t count,
+                    double *scratch, struct flo_arms *out)
+{
+    struct edges edges = edges_of(items, count, scratch);
+    struct flo_ratio_arm *arms[] = {&out->arms.control, &out->arms.treated};
+
+    *out = (struct flo_arms){0};
+    for (size_t i = 0; i < count; i++) {
+        add_difference(&items[i], &edges, out);
+    }
+    for (size_t i = 0; i < FLO_COUNT(arms); i++) {
+        arms[i]->mean =
+            arms[i]->devices > 0 ? arms[i]->mean / (double)arms[i]->devices : 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct flo_ratio_arm *arm = arms[items[i].is_treated ? 1 : 0];
+        double off = clip(items[i].d, &edges) - arm->mean;
+        arm->m2 += off * off;
+    }
+}

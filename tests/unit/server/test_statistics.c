@@ -1,0 +1,605 @@
+/* Statistical gates: each row of the golden vectors is a test of its own, and
+ * what must hold for any numbers.
+ *
+ * FLOTILLA_GATE_VECTORS names another file of vectors. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "server-stub/core/gate/statistics/numbers.h"
+#include "server-stub/core/gate/statistics/phase.h"
+#include "server-stub/core/gate/statistics/record.h"
+#include "server-stub/core/gate/statistics/series.h"
+
+#define VECTORS "tests/golden/gates/vectors.jsonl"
+#define VECTORS_HERE 227
+#define LINE_MAX_BYTES (1 << 20)
+
+/* ---- kinds that the record does not store ---- */
+
+static double number_of(const json_t *json, const char *key)
+{
+    return json_number_value(json_object_get(json, key));
+}
+
+static json_t *read_out(const json_t *input)
+{
+    const json_t *given = json_object_get(input, "buckets");
+    size_t count = json_array_size(given);
+    struct flo_bucket *buckets = calloc(count + 1, sizeof(*buckets));
+    double value;
+
+    for (size_t i = 0; i < count; i++) {
+        const json_t *pair = json_array_get(given, i);
+        buckets[i] = (struct flo_bucket){
+            (uint32_t)json_integer_value(json_array_get(pair, 0)),
+            (uint32_t)json_integer_value(json_array_get(pair, 1))};
+    }
+    bool is_read =
+        flo_buckets_quantile(buckets, count, number_of(input, "q"),
+                             (uint64_t)number_of(input, "least"), &value);
+    free(buckets);
+    return is_read ? json_pack("{s:f,s:f}", "value", value, "log", log(value))
+                   : json_pack("{s:n}", "value");
+}
+
+static enum flo_verdict verdict_of(const char *word)
+{
+    return strcmp(word, "fail") == 0   ? FLO_VERDICT_FAIL
+           : strcmp(word, "pass") == 0 ? FLO_VERDICT_PASS
+                                       : FLO_VERDICT_INCONCLUSIVE;
+}
+
+static json_t *judge_phase(const json_t *input)
+{
+    const json_t *given = json_object_get(input, "gates");
+    struct flo_phase_gate gates[64] = {0};
+    size_t count = json_array_size(given);
+    const json_t *most = json_object_get(input, "max_soak_s");
+    size_t gate;
+
+    assert_true(count <= FLO_COUNT(gates));
+    for (size_t i = 0; i < count; i++) {
+        const json_t *one = json_array_get(given, i);
+        const json_t *result = json_object_get(one, "result");
+        gates[i] = (struct flo_phase_gate){
+            .verdict = verdict_of(
+                json_string_value(json_object_get(result, "verdict"))),
+            .ln_e = number_of(result, "ln_e"),
+            .weight = number_of(one, "weight"),
+            .is_critical = json_is_true(json_object_get(one, "critical"))};
+    }
+    enum flo_phase_verdict verdict = flo_phase_judge(
+        gates, count, number_of(input, "soaked_s"), number_of(input, "soak_s"),
+        most != NULL ? json_number_value(most) : INFINITY, &gate);
+    json_t *name =
+        gate == FLO_PHASE_NO_GATE
+            ? json_null()
+            : json_incref(json_object_get(json_array_get(given, gate), "id"));
+    return json_pack("{s:s,s:o}", "verdict", flo_phase_verdict_word(verdict),
+                     "gate", name);
+}
+
+/* ---- block by block ---- */
+
+#define BUILD_SEGMENTS_MAX 64
+
+struct device {
+    const json_t *y;
+    const char *segment;
+    int64_t swap; /* INT64_MAX: a control */
+    struct flo_series series;
+};
+struct fleet {
+    struct device *devices;
+    size_t count;
+    const char *segments[BUILD_SEGMENTS_MAX]; /* sorted */
+    size_t segment_count;
+    struct flo_curve curves[BUILD_SEGMENTS_MAX];
+    json_t *values[BUILD_SEGMENTS_MAX];
+};
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void add_segment(struct fleet *fleet, const char *name)
+{
+    for (size_t i = 0; i < fleet->segment_count; i++) {
+        if (strcmp(fleet->segments[i], name) == 0) {
+            return;
+        }
+    }
+    assert_true(fleet->segment_count < BUILD_SEGMENTS_MAX);
+    fleet->segments[fleet->segment_count++] = name;
+}
+
+static void read_fleet(const json_t *input, struct fleet *fleet)
+{
+    const json_t *devices = json_object_get(input, "devices");
+
+    fleet->count = json_array_size(devices);
+    fleet->devices = calloc(fleet->count + 1, sizeof(*fleet->devices));
+    for (size_t i = 0; i < fleet->count; i++) {
+        const json_t *one = json_array_get(devices, i);
+        const json_t *swap = json_object_get(one, "swap");
+        fleet->devices[i] = (struct device){
+            .y = json_object_get(one, "y"),
+            .segment = json_string_value(json_object_get(one, "segment")),
+            .swap =
+                json_is_integer(swap) ? json_integer_value(swap) : INT64_MAX};
+        add_segment(fleet, fleet->devices[i].segment);
+    }
+    qsort(fleet->segments, fleet->segment_count, sizeof(fleet->segments[0]),
+          by_text);
+    for (size_t s = 0; s < fleet->segment_count; s++) {
+        fleet->values[s] = json_array();
+    }
+}
+
+static bool reads(const struct device *device, size_t block, double *y)
+{
+    const json_t *value = json_array_get(device->y, block);
+
+    *y = json_number_value(value);
+    return json_is_number(value);
+}
+
+static void take_block(struct fleet *fleet, size_t s, size_t block,
+                       int64_t split)
+{
+    struct flo_curve *curve = &fleet->curves[s];
+    double y;
+
+    for (size_t i = 0; i < fleet->count; i++) {
+        struct device *device = &fleet->devices[i];
+        if (strcmp(device->segment, fleet->segments[s]) == 0 &&
+            (int64_t)block < device->swap && reads(device, block, &y)) {
+            flo_curve_add(curve, y, &device->series);
+        }
+    }
+    flo_curve_end(curve);
+    json_array_append_new(fleet->values[s], json_real(curve->value));
+    for (size_t i = 0; i < fleet->count; i++) {
+        struct device *device = &fleet->devices[i];
+        bool is_control = device->swap == INT64_MAX;
+        int64_t from = is_control ? split : device->swap;
+        if (strcmp(device->segment, fleet->segments[s]) != 0) {
+            continue;
+        }
+        if ((int64_t)block == from) {
+            flo_series_split(&device->series);
+        }
+        if (reads(device, block, &y)) {
+            if ((int64_t)block >= from) {
+                flo_series_after(&device->series, y - curve->value, false);
+            }
+            if (is_control || (int64_t)block < from) {
+                flo_series_base(&device->series, y - curve->value, UINT32_MAX);
+            }
+        }
+    }
+}
+
+static json_t *arm_json(const struct flo_ratio_arm *arm, uint64_t clipped,
+                        uint64_t slow)
+{
+    return json_pack("{s:I,s:f,s:f,s:I,s:I}", "n", (json_int_t)arm->devices,
+                     "mean", arm->mean, "m2", arm->m2, "clipped",
+                     (json_int_t)clipped, "slow", (json_int_t)slow);
+}
+
+static json_t *arms_of(const struct fleet *fleet, size_t s, const json_t *input)
+{
+    struct flo_difference *items = calloc(fleet->count + 1, sizeof(*items));
+    double *scratch = calloc(fleet->count + 1, sizeof(*scratch));
+    struct flo_arms out;
+    size_t count = 0;
+
+    for (size_t i = 0; i < fleet->count; i++) {
+        const struct device *device = &fleet->devices[i];
+        if (strcmp(device->segment, fleet->segments[s]) == 0 &&
+            flo_series_difference(
+                &device->series, (uint32_t)number_of(input, "min_before"),
+                (uint32_t)number_of(input, "min_after"), &items[count].d)) {
+            items[count++].is_treated = device->swap != INT64_MAX;
+        }
+    }
+    flo_arms_build(items, count, scratch, &out);
+    free(items);
+    free(scratch);
+    return json_pack(
+        "{s:s,s:o,s:o}", "segment", fleet->segments[s], "treated",
+        arm_json(&out.arms.treated, out.clipped_treated, out.slow_treated),
+        "control",
+        arm_json(&out.arms.control, out.clipped_control, out.slow_control));
+}
+
+static json_t *build(const json_t *input)
+{
+    struct fleet fleet = {0};
+    json_t *segments = json_array();
+    json_t *curves = json_array();
+
+    read_fleet(input, &fleet);
+    size_t blocks = json_array_size(fleet.devices[0].y);
+    for (size_t s = 0; s < fleet.segment_count; s++) {
+        for (size_t block = 0; block < blocks; block++) {
+            take_block(&fleet, s, block, (int64_t)number_of(input, "split"));
+        }
+        json_array_append_new(segments, arms_of(&fleet, s, input));
+        json_array_append_new(curves, fleet.values[s]);
+    }
+    free(fleet.devices);
+    return json_pack("{s:o,s:o}", "segments", segments, "curves", curves);
+}
+
+/* ---- rows ---- */
+
+static json_t *answer(const char *kind, const json_t *input)
+{
+    struct flo_err err = {0};
+    json_t *out = NULL;
+
+    if (strcmp(kind, "readout") == 0) {
+        return read_out(input);
+    }
+    if (strcmp(kind, "phase") == 0) {
+        return judge_phase(input);
+    }
+    if (strcmp(kind, "build") == 0) {
+        return build(input);
+    }
+    if (flo_statistic_replay(input, &out, &err) < 0) {
+        assert_int_equal(err.code, FLO_E_GATE_EVIDENCE);
+        assert_true(strlen(err.what) > 0);
+        return json_pack("{s:s}", "error", "evidence");
+    }
+    return out;
+}
+
+static void same(const json_t *want, const json_t *got, const char *key)
+{
+    const char *member;
+    json_t *value;
+    size_t i;
+
+    if (json_is_object(want)) {
+        json_object_foreach((json_t *)(uintptr_t)want, member, value)
+        {
+            if (strcmp(member, "why") != 0) { /* ours to word */
+                same(value, json_object_get(got, member), member);
+            }
+        }
+    } else if (json_is_array(want)) {
+        if (json_array_size(want) != json_array_size(got)) {
+            fail_msg("%s: %zu items, not %zu", key, json_array_size(got),
+                     json_array_size(want));
+        }
+        json_array_foreach((json_t *)(uintptr_t)want, i, value)
+        {
+            same(value, json_array_get(got, i), key);
+        }
+    } else if (json_is_number(want)) {
+        double a = json_number_value(want);
+        double b = json_number_value(got);
+        double slack = json_is_real(want) ? 1e-6 + 1e-6 * fabs(a) : 0;
+        if (!json_is_number(got) || !(fabs(a - b) <= slack)) {
+            fail_msg("%s: %.12g, not %.12g", key, b, a);
+        }
+    } else if (json_is_null(want)) {
+        if (got != NULL && !json_is_null(got)) {
+            fail_msg("%s: %.12g, not null", key, json_number_value(got));
+        }
+    } else if (got == NULL || !json_equal(want, got)) {
+        fail_msg("%s: `%s`, not `%s`", key, json_string_value(got),
+                 json_string_value(want));
+    }
+}
+
+static void row_is_met(void **state)
+{
+    const json_t *row = *state;
+    json_t *got = answer(json_string_value(json_object_get(row, "kind")),
+                         json_object_get(row, "input"));
+
+    same(json_object_get(row, "want"), got, "want");
+    json_decref(got);
+}
+
+/* A test that was written and read gives the same result. */
+static void a_test_survives_its_record(const json_t *input)
+{
+    json_t *first = NULL;
+    json_t *again = NULL;
+    char *text;
+    struct flo_err err = {0};
+
+    if (flo_statistic_replay(input, &first, &err) < 0) {
+        return;
+    }
+    text = json_dumps(input, JSON_REAL_PRECISION(17));
+    json_t *read = json_loads(text, 0, NULL);
+    assert_int_equal(flo_statistic_replay(read, &again, &err), 0);
+    assert_true(json_equal(first, again));
+    json_decref(first);
+    json_decref(again);
+    json_decref(read);
+    free(text);
+}
+
+/* ---- without change ---- */
+
+static uint64_t seed = 190001;
+
+static double uniform(void)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return ((double)(seed >> 11) + 0.5) / 9007199254740992.0;
+}
+
+static double normal(void)
+{
+    return sqrt(-2 * log(uniform())) * cos(2 * M_PI * uniform());
+}
+
+/* Chi-squared by normals when few, else by its cube. */
+static double chi_squared(int freedom)
+{
+    double sum = 0;
+
+    if (freedom > 40) {
+        double k = 2.0 / (9 * freedom);
+        return freedom * pow(1 - k + sqrt(k) * normal(), 3);
+    }
+    for (int i = 0; i < freedom; i++) {
+        double z = normal();
+        sum += z * z;
+    }
+    return sum;
+}
+
+static const struct flo_ratio_rule ratio_rule = {.limit_pct = 3,
+                                                 .prove_pct = 12,
+                                                 .alpha = 0.03,
+                                                 .weight = 0.2,
+                                                 .devices_min = 5,
+                                                 .controls_min = 20};
+
+static struct flo_ratio_segment draw(int treated, int control, double sd)
+{
+    double v = sd * sd;
+
+    return (struct flo_ratio_segment){
+        .treated = {treated, sd * normal() / sqrt(treated),
+                    v * chi_squared(treated - 1)},
+        .control = {control, sd * normal() / sqrt(control),
+                    v * chi_squared(control - 1)}};
+}
+
+#define DRAWS 100000
+
+static void equal_arms_rarely_give_much_evidence(void **state)
+{
+    static const int designs[][2] = {{5, 20}, {20, 400}, {200, 200}};
+    struct flo_ratio_result result;
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(designs); i++) {
+        size_t many = 0;
+        for (int k = 0; k < DRAWS; k++) {
+            struct flo_ratio_segment segment =
+                draw(designs[i][0], designs[i][1], 0.08);
+            assert_true(flo_ratio_evaluate(&ratio_rule, &segment, 1,
+                                           FLO_LOOK_NONE, false, &result));
+            many += result.ln_e >= log(100);
+        }
+        print_message("ratio %d against %d: %zu of %d draws with e >= 100\n",
+                      designs[i][0], designs[i][1], many, DRAWS);
+        assert_true(many <= DRAWS / 100);
+    }
+}
+
+static double poisson(double mean)
+{
+    double product = 1;
+    double limit = exp(-mean);
+    int k = -1;
+
+    while (product > limit) {
+        product *= uniform();
+        k++;
+    }
+    return k;
+}
+
+static void equal_rates_rarely_give_much_evidence(void **state)
+{
+    const struct flo_count_rule rule = {.limit_ratio = 1.5,
+                                        .alpha = 0.03,
+                                        .weight = 0.2,
+                                        .devices_min = 5,
+                                        .controls_min = 20};
+    struct flo_count_result result;
+    size_t many = 0;
+
+    (void)state;
+    for (int k = 0; k < DRAWS; k++) {
+        struct flo_count_arm treated = {.devices = 20};
+        struct flo_count_arm control = {.devices = 80};
+        treated.events = treated.sxx = poisson(4);
+        control.events = control.sxx = poisson(16);
+        treated.expected = treated.exposure = 4;
+        control.expected = control.exposure = 16;
+        assert_true(flo_count_evaluate(&rule, &treated, &control, FLO_LOOK_NONE,
+                                       &result));
+        many += result.ln_e >= log(100);
+    }
+    print_message("count: %zu of %d draws with e >= 100\n", many, DRAWS);
+    assert_true(many <= DRAWS / 100);
+}
+
+static void arms_exchanged_change_the_sign(void **state)
+{
+    struct flo_ratio_result one;
+    struct flo_ratio_result other;
+
+    (void)state;
+    for (int k = 0; k < 1000; k++) {
+        struct flo_ratio_segment there = draw(30, 30, 0.1);
+        struct flo_ratio_segment back = {.treated = there.control,
+                                         .control = there.treated};
+        (void)flo_ratio_evaluate(&ratio_rule, &there, 1, FLO_LOOK_NONE, false,
+                                 &one);
+        (void)flo_ratio_evaluate(&ratio_rule, &back, 1, FLO_LOOK_NONE, false,
+                                 &other);
+        assert_true(fabs(one.delta + other.delta) < 1e-12);
+        assert_true(one.delta * one.t >= 0 && other.delta * other.t >= 0);
+        assert_false(one.verdict == FLO_VERDICT_FAIL &&
+                     other.verdict == FLO_VERDICT_FAIL);
+    }
+}
+
+static void very_few_devices_decide_nothing(void **state)
+{
+    struct flo_ratio_segment segment = {.treated = {2, 5.0, 0.001},
+                                        .control = {2, 0.0, 0.001}};
+    struct flo_ratio_result result;
+
+    (void)state;
+    assert_true(
+        flo_ratio_evaluate(&ratio_rule, &segment, 1, 0, false, &result));
+    assert_int_equal(result.verdict, FLO_VERDICT_INCONCLUSIVE);
+    assert_int_equal(result.open, FLO_OPEN_FEW);
+    assert_true(result.ln_e <= M_LN2 + result.nu / 2 * log1p(result.r));
+}
+
+static void a_series_forgets_the_older_half_of_a_base(void **state)
+{
+    struct flo_series series = {0};
+
+    (void)state;
+    for (int i = 0; i < FLO_BASE_READINGS_MAX; i++) {
+        flo_series_base(&series, 10, FLO_BASE_READINGS_MAX);
+    }
+    assert_int_equal(series.base.count, FLO_BASE_READINGS_MAX / 2);
+    assert_true(fabs(flo_mean_of(&series.base) - 10) < 1e-12);
+}
+
+static void a_gauge_shows_its_latest_readings(void **state)
+{
+    struct flo_series series = {0};
+    double d;
+
+    (void)state;
+    flo_series_base(&series, 1, FLO_BASE_READINGS_MAX);
+    flo_series_split(&series);
+    for (int i = 0; i < 64; i++) {
+        flo_series_after(&series, i < 32 ? 1 : 3, true);
+        assert_true(flo_series_difference(&series, 1, 1, &d));
+    }
+    /* At 64 the older part became the 32 newest. */
+    assert_true(fabs(d - 2) < 1e-12);
+}
+
+static void a_device_that_goes_back_has_its_old_level(void **state)
+{
+    struct flo_series series = {0};
+
+    (void)state;
+    flo_series_base(&series, 7, FLO_BASE_READINGS_MAX);
+    flo_series_split(&series);
+    flo_series_swap(&series, false);
+    assert_int_equal(series.base.count, 0);
+    flo_series_base(&series, 9, FLO_BASE_READINGS_MAX);
+    flo_series_swap(&series, true);
+    assert_true(fabs(flo_mean_of(&series.base) - 7) < 1e-12);
+}
+
+static void a_record_gives_its_result_again(void **state)
+{
+    const json_t *rows = *state;
+    json_t *row;
+    size_t i;
+
+    json_array_foreach((json_t *)(uintptr_t)rows, i, row)
+    {
+        a_test_survives_its_record(json_object_get(row, "input"));
+    }
+}
+
+/* ---- all ---- */
+
+static json_t *read_rows(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    char *line = malloc(LINE_MAX_BYTES);
+    json_t *rows = json_array();
+
+    if (file == NULL || line == NULL) {
+        fprintf(stderr, "%s cannot be read\n", path);
+        exit(1);
+    }
+    while (fgets(line, LINE_MAX_BYTES, file) != NULL) {
+        json_t *row = json_loads(line, 0, NULL);
+        if (row == NULL) {
+            fprintf(stderr, "%s: row %zu is no JSON\n", path,
+                    json_array_size(rows) + 1);
+            exit(1);
+        }
+        json_array_append_new(rows, row);
+    }
+    free(line);
+    fclose(file);
+    return rows;
+}
+
+static int run_rows(json_t *rows)
+{
+    size_t count = json_array_size(rows);
+    struct CMUnitTest *tests = calloc(count, sizeof(*tests));
+
+    for (size_t i = 0; i < count; i++) {
+        json_t *row = json_array_get(rows, i);
+        tests[i] = (struct CMUnitTest){
+            .name = json_string_value(json_object_get(row, "id")),
+            .test_func = row_is_met,
+            .initial_state = row};
+    }
+    int failed = _cmocka_run_group_tests("vectors", tests, count, NULL, NULL);
+    free(tests);
+    return failed;
+}
+
+int main(void)
+{
+    const char *other = getenv("FLOTILLA_GATE_VECTORS");
+    json_t *rows = read_rows(other != NULL ? other : VECTORS);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equal_arms_rarely_give_much_evidence),
+        cmocka_unit_test(equal_rates_rarely_give_much_evidence),
+        cmocka_unit_test(arms_exchanged_change_the_sign),
+        cmocka_unit_test(very_few_devices_decide_nothing),
+        cmocka_unit_test(a_series_forgets_the_older_half_of_a_base),
+        cmocka_unit_test(a_gauge_shows_its_latest_readings),
+        cmocka_unit_test(a_device_that_goes_back_has_its_old_level),
+        cmocka_unit_test_prestate(a_record_gives_its_result_again, rows),
+    };
+
+    if (other == NULL && json_array_size(rows) != VECTORS_HERE) {
+        fprintf(stderr, "%s has %zu rows, not %d\n", VECTORS,
+                json_array_size(rows), VECTORS_HERE);
+        return 1;
+    }
+    int failed = run_rows(rows);
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
+    json_decref(rows);
+    return failed;
+}
