@@ -35,4 +35,8 @@ const char *flo_yaml_name(const struct flo_yaml *yaml);
  * when there is no such path.  Keys that contain . or [ are not found. */
 unsigned flo_yaml_line(const struct flo_yaml *yaml, const char *path);
 
+/* Append the tree as YAML that flo_yaml_parse reads back as the same one, as
+ * far as its limits allow.  Failure shows in out->failed. */
+void flo_yaml_dump(const json_t *json, struct flo_buf *out);
+
 #endif

@@ -18,6 +18,26 @@ static const struct flo_config_row rows[] = {
     {.key = "x", .type = FLO_CONFIG_LIST},
 };
 
+/* The written text reads back as the same tree. */
+static void check_round_trip(const json_t *root)
+{
+    struct flo_buf text = {0};
+    struct flo_yaml *again = NULL;
+    struct flo_err err = {0};
+
+    flo_yaml_dump(root, &text);
+    if (text.failed) {
+        abort();
+    }
+    int rv = flo_yaml_parse(text.data, text.bytes, "again", &again, &err);
+    if (rv < 0 ? rv != FLO_E_META_TOO_LARGE
+               : !json_equal(root, flo_yaml_root(again))) {
+        abort();
+    }
+    flo_yaml_free(again);
+    flo_buf_deinit(&text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     const char *text = (const char *)data;
@@ -43,6 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             abort();
         }
         flo_buf_deinit(&out);
+        check_round_trip(flo_yaml_root(yaml));
     }
     flo_yaml_free(yaml);
     if (flo_config_parse(text, bytes, "f", rows, FLO_COUNT(rows), &config,
