@@ -151,6 +151,7 @@ def config():
 
 def bodies(shape, fields):
     """The members of a body: a line for each form of it, none too wide."""
+    shape = shape.replace("@rollout", "…: the fields of rollouts.md")
     for form in shape.replace("@policy", fields).split("|"):
         yield from textwrap.wrap(form, 100, break_on_hyphens=False)
 
@@ -198,6 +199,54 @@ def bounds(row):
                            "" if row[3] == "REAL" else ", whole"), row[6]
 
 
+KINDS = {"TEXT": "text", "NAME": "name", "TRUTH": "true or false",
+         "COUNT": "whole number", "SIZE": "`10` or `10%`",
+         "DEVICES": "whole number", "SHARE": "number",
+         "DURATION": "`30s`; as `%s_ms` in ms", "RATE": "`300/min`, `5/s`, "
+         "`20/h`; as `%s_per_min` a number", "PER_S": "number",
+         "GATES": "below", "POLICY": "policy.md"}
+
+
+def spec_rows():
+    """Rows of spec.def: part, name, kind, least, most, standard, possible,
+    flag and meaning."""
+    table_of_fields = "server-stub/core/spec/spec.def"
+    both = {}
+    for r in rows(table_of_fields, "^FLO_SPEC"):
+        both[r[0], r[1]] = (*r[:3], *r[4:8], None, r[8])
+    for r in rows(table_of_fields, "^FLO_SPEC_FLAG"):
+        both[r[0], r[1]] = (*r[:3], *r[4:8], (r[8], r[9]), r[10])
+    text = open(os.path.join(ROOT, table_of_fields), encoding="utf-8").read()
+    order = re.findall(r'^FLO_SPEC(?:_FLAG)?\((\w+), "(\w+)"', text, re.M)
+    return [both[name] for name in order]
+
+
+def spec_fields():
+    """The fields of a specification, each under the path where it stands."""
+    all_rows = spec_rows()
+    where = {"SPEC": ""}
+    for part, name, kind, _, _, _, possible, _, _ in all_rows:
+        if kind in ("PART", "LIST"):
+            where[possible] = where[part] + name + (
+                "[]." if kind == "LIST" else ".")
+    lines = []
+    for part, name, kind, least, most, standard, possible, flag, what in \
+            all_rows:
+        if kind in ("PART", "LIST"):
+            value = "object" if kind == "PART" else \
+                "list of %s to %s objects" % (least, most)
+        elif kind == "WORD":
+            value = ", ".join("`%s`" % w for w in possible.split("|"))
+        else:
+            value = KINDS[kind].replace("%s", name)
+            if kind in ("COUNT", "DEVICES"):
+                value += ", %s to %s" % (least, most)
+        lines.append(["`%s%s`" % (where[part], name), value,
+                      "`%s`" % standard if standard else "–",
+                      "`--%s`" % flag[0] if flag else "–", what])
+    return lines
+
+
 def rollouts():
     lines = [["`%s`" % r[1], "yes" if r[2] == "1" else "no", r[3]]
              for r in rows("server-stub/core/rollout/rollout_states.def",
@@ -222,6 +271,12 @@ def rollouts():
             "(`flotilla rollout explain ID`) says why something was ignored."
             "\n\n" + table(["event"] + ["`%s`" % w for w in words] +
                             ["meaning"], events) +
+            "\n## Specification\n\nThe fields of rollout.yaml (`flotilla rollout "
+            "init`, `start -f`), of the body of `POST /v1/rollouts`, and the "
+            "flags of `flotilla rollout start`. All but `release` may be left "
+            "out. Table: `server-stub/core/spec/spec.def`.\n\n" +
+            table(["field", "value", "standard", "flag", "meaning"],
+                  spec_fields()) +
             "\n## Gates\n\nA phase is left only when every gate passes; "
             "silence with the release is never success. Formulas: "
             "`server-stub/core/gate/share.c`.\n\n" +
@@ -244,6 +299,12 @@ def policy():
 def cli():
     text = open(os.path.join(ROOT, "server-stub/cli/flags.c"),
                 encoding="utf-8").read()
+    fields = "".join(
+        '{"%s", %s, "%s", FLO_ASKED},\n' % (
+            r[7][0], "NULL" if r[7][1] == "NULL" else '"%s"' % r[7][1], r[8])
+        for r in spec_rows() if r[7])
+    text = re.sub(r"#define FLO_SPEC_FLAG.*?#include [^\n]*spec.def\"\n",
+                  lambda _: fields, text, flags=re.S)
     flags = {}
     for block in re.finditer(r"(?:FLAGS\(|flo_)(\w+?)(?:\)|\[\]) = \{(.*?)END\};",
                              text, re.S):

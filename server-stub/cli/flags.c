@@ -108,18 +108,27 @@ FLAGS(release_yank) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
 FLAGS(release_unyank) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                          END};
 FLAGS(rollout_list) = {{"model", "M", "of this model only", FLO_ASKED}, END};
-FLAGS(rollout_get) = {END};
+FLAGS(rollout_get) = {
+    {"output", "table|json|name|yaml",
+     "how it is printed; yaml: as a file for `rollout start -f`", FLO_ASKED,
+     .letter = 'o'},
+    END};
 FLAGS(rollout_explain) = {END};
+FLAGS(rollout_init) = {{"group", "G", "devices of this group (all)", FLO_ASKED},
+                       END};
 FLAGS(rollout_start) = {
-    {"group", "G", "devices of this group (all)", FLO_ASKED},
-    {"phase", "N|N%",
-     "devices or share up to here; several times (1 1% 10% 100%)", FLO_ASKED},
-    {"soak", "DURATION", "time a device serves on trial (15m)", FLO_ASKED},
+    {"file", "FILE", "rollout.yaml (-: standard input); flags overrule it",
+     FLO_ASKED, .letter = 'f'},
+    {"phase", "N|N%[,MEMBER=VALUE]…",
+     "devices or share up to here, as 10%,soak=2h; several times (1 1% 10% "
+     "100%)",
+     FLO_ASKED},
+#define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard,         \
+                      possible, flag, value, meaning)                          \
+    {flag, value, meaning, FLO_ASKED},
+#include "server-stub/core/spec/spec.def"
     {"soak-requests", "N",
      "answers it must give on trial (vectors do not count)", FLO_ASKED},
-    {"on-fail", "halt|rollback|pause",
-     "when a gate fails (halt: who failed goes back; rollback: all do)",
-     FLO_ASKED},
     {"gate", "METRIC[,MEMBER=VALUE]…",
      "compare updated with waiting devices, as ttft_us,margin=1.3; repeatable",
      FLO_ASKED},
@@ -127,18 +136,12 @@ FLAGS(rollout_start) = {
      FLO_ASKED},
     {"silence", "DURATION",
      "a device silent with the release counts as failed after (1h)", FLO_ASKED},
-    {"starts-per-s", "N", "devices told in a second (20)", FLO_ASKED},
     {"rate", "BYTES", "download bytes per second and device", FLO_ASKED},
     {"wait-for", "WORDS", "devices wait for: mains,cool,idle,unmetered",
      FLO_ASKED},
     {"urgent", NULL, "devices wait for nothing, a low battery included",
      FLO_ASKED},
     {"probe-timeout", "DURATION", "for all golden prompts (60s)", FLO_ASKED},
-    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
-    {"below-floor", NULL, "though devices ran a newer release before",
-     FLO_ASKED},
-    {"lift", NULL, "also where it was too slow, too large or taken back",
-     FLO_ASKED},
     {"dry-run", NULL, "show the plan, change nothing", FLO_ASKED},
     {"wait", NULL, "wait for its end (or until --timeout)", FLO_ASKED},
     END};

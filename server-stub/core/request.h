@@ -8,6 +8,7 @@
  *   word[...]   an array of objects with the members inside
  *   word{*}     an object whose members are free
  *   word{@policy}  an object of proto/policy.def's fields
+ *   @rollout    the fields of core/spec/spec.def, whose reader checks them
  * Where an endpoint does several things, each has a shape of its own, apart by
  * `|` and told by its first member: "op=freeze everywhere|op=rollback release".
  * An unknown name is refused: a typing error must never widen a scope. */

@@ -537,6 +537,7 @@ int flo_object_rollout(struct flo_controller *controller,
         return flo_fail(err, FLO_E_MEMORY, "rollout %s", core->id);
     }
     json_object_set_new(json, "model", json_string(entry->model));
+    json_object_set_new(json, "by", json_string(entry->by));
     if (json_array_size(entry->overlaps) > 0) {
         json_object_set(json, "overlaps", entry->overlaps);
     }

@@ -294,6 +294,7 @@ FLO_MUST_USE int flo_fleet_release_state(struct flo_fleet_store *store,
 /* The shell's part of a rollout, next to the core's struct. */
 struct flo_fleet_rollout {
     const char *id;
+    const char *group; /* put; NULL: all */
     const char *spec;  /* JSON as asked */
     const char *state; /* word */
     const char *core;  /* JSON of phases, reason, since */

@@ -165,7 +165,7 @@ export function rollout(one, act) {
   const why = one.spec?.reason ? `${text(one.spec.reason)} · ` : "";
   const card = h("section", { class: "card wide", "aria-label": "Rollout" },
     h("div", { class: "row" }, h("h2", {}, `${one.id}  ${one.release}`), state(rolloutState(one)),
-      h("span", { class: "soft" }, `${why}${one.group}, by ${text(one.spec?.by)}, `
+      h("span", { class: "soft" }, `${why}${one.group}, by ${text(one.by)}, `
         + `phase ${one.phase} of ${(one.phases || []).length}`),
       h("span", { class: "space" }), buttons(one, act)),
     notice(one) || h("p", { class: "soft" }, one.reason || ""),

@@ -85,7 +85,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     if (json_is_object(body) &&
         flo_request_check(routes[route].body, body, &err) == 0) {
-        check_names(routes[route].body, body);
+        if (routes[route].body[0] != '@') { /* else its reader refuses */
+            check_names(routes[route].body, body);
+        }
         if (strcmp(routes[route].pattern, "/v1/telemetry/query") == 0) {
             flo_telemetry_query_parse(body, &query, &err);
         } else if (strcmp(routes[route].pattern, "/v1/rollouts") == 0) {

@@ -312,6 +312,52 @@ def test_a_rollout_begins_with_one_device_of_a_small_fleet_too(
     cli(controller, "rollout", "abort", rollout)
 
 
+def test_a_rollout_is_a_file_that_comes_back(
+        controller, devices, publisher, folder):
+    publisher.publish("3.0.1")
+    file = os.path.join(folder, "rollout.yaml")
+    code, text, err = cli(controller, "rollout", "init", "tiny@3.0.1")
+    assert code == 0, err
+    with open(file, "w", encoding="utf-8") as out:
+        out.write(text)
+    run = ("rollout", "start", "-f", file)
+    assert cli(controller, *run, "--dry-run")[0] == 0
+    # Each field that stands there as a comment may be taken into use.
+    lines = text.split("\n")
+    for i, line in enumerate(lines):
+        is_field = line.strip().startswith("# ") and line.split(":")[0].strip(
+            "# ").isidentifier() and line.strip()[2:].split(":")[0].islower()
+        if is_field:
+            with open(file, "w", encoding="utf-8") as out:
+                out.write("\n".join(
+                    [*lines[:i], line.replace("# ", "", 1), *lines[i + 1:]]))
+            code, _, err = cli(controller, *run, "--dry-run")
+            assert code == 0, (line, err)
+    with open(file, "w", encoding="utf-8") as out:
+        out.write(text.replace("# soak: 0s", "soak: 2 hours"))
+    at = [line.strip() for line in text.split("\n")].index("# soak: 0s") + 1
+    code, _, err = cli(controller, *run)
+    assert code == 2, err
+    assert "%s:%d: phases[0].soak: `2 hours` is not a duration" % (
+        file, at) in err
+    with open(file, "w", encoding="utf-8") as out:
+        out.write(text.replace("# soak: 0s", "soak: 1h"))
+    code, out, err = cli(controller, *run, "-o", "json")
+    assert code == 0, err
+    rollout = json.loads(out)["id"]
+    code, again, err = cli(controller, "rollout", "get", rollout, "-o", "yaml")
+    assert code == 0 and "soak: 1h" in again, (again, err)
+    cli(controller, "rollout", "abort", rollout)
+    with open(file, "w", encoding="utf-8") as out:
+        out.write(again)
+    code, out, err = cli(controller, *run, "-o", "json")
+    assert code == 0, err
+    specs = [rollout_of(controller, r)["spec"]
+             for r in (rollout, json.loads(out)["id"])]
+    assert specs[0] == specs[1]
+    cli(controller, "rollout", "abort", json.loads(out)["id"])
+
+
 def test_a_timeout_that_is_no_duration_starts_nothing(
         controller, devices, publisher):
     publisher.publish("3.1.0")

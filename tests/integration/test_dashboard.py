@@ -234,7 +234,7 @@ def test_a_model_is_removed_by_its_typed_name_only(page):
 
 ROLLOUT = {"id": "r-0001", "release": "tiny@2", "group": "all", "phase": 1,
            "reason": "probe.golden 1: the canary failed", "members": 5,
-           "holders": 2, "spec": {"reason": "CHG-7", "by": "mira"},
+           "holders": 2, "by": "mira", "spec": {"reason": "CHG-7"},
            "causes": [{"id": "probe.golden", "devices": 1, "fix": "",
                        "meaning": "a golden prompt got another answer"}],
            "phases": [{"number": 1, "name": "canary", "devices": 3, "counts": {

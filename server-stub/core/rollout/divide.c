@@ -18,27 +18,28 @@ int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err)
     if (rollout->phase_count < 1 ||
         rollout->phase_count > FLO_ROLLOUT_PHASES_MAX) {
         return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "%u phases, 1 to %d are possible", rollout->phase_count,
-                        FLO_ROLLOUT_PHASES_MAX);
+                        "phases: %u of them, 1 to %d are possible",
+                        rollout->phase_count, FLO_ROLLOUT_PHASES_MAX);
     }
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         const struct flo_rollout_phase *phase = &rollout->phases[i];
         if ((phase->devices > 0) == (phase->share_pct > 0)) {
             return flo_fail(err, FLO_E_REST_SCHEMA,
-                            "phase %u: exactly one of devices and share_pct "
-                            "belongs here",
+                            "phases[%u]: exactly one of size, devices and "
+                            "share_pct belongs here",
                             i);
         }
         if (phase->share_pct > 100 ||
             phase->devices > FLO_ROLLOUT_MEMBERS_MAX) {
             return flo_fail(err, FLO_E_REST_SCHEMA,
-                            "phase %u: share_pct is at most 100, devices %d", i,
-                            FLO_ROLLOUT_MEMBERS_MAX);
+                            "phases[%u]: share_pct is at most 100, devices %d",
+                            i, FLO_ROLLOUT_MEMBERS_MAX);
         }
         if ((phase->devices > 0 && phase->devices <= devices) ||
             (phase->share_pct > 0 && phase->share_pct <= share)) {
             return flo_fail(err, FLO_E_REST_SCHEMA,
-                            "phase %u is not larger than the one before", i);
+                            "phases[%u]: it is not larger than the one before",
+                            i);
         }
         devices = phase->devices > 0 ? phase->devices : devices;
         share = phase->share_pct > 0 ? phase->share_pct : share;

@@ -206,10 +206,8 @@ static int make_plan(struct forecasts *all, struct flo_err *err)
     all->order = (struct flo_forecast_order){
         .release = release,
         .digest = all->entry->release,
-        .below_floor =
-            json_is_true(json_object_get(all->entry->spec, "below_floor")),
-        .lifts =
-            json_integer_value(json_object_get(all->entry->spec, "lift")) > 0};
+        .below_floor = all->entry->wish.is_below_floor,
+        .lifts = all->entry->lift > 0};
     rv = flo_fleet_device_list(all->controller->store, &filter, add_device, all,
                                err);
     flo_release_free(release);

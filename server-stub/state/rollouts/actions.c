@@ -15,13 +15,11 @@
 static void entry_policy(const struct flo_rollout_entry *entry, uint32_t phase,
                          struct flo_policy *out)
 {
-    const json_t *given = json_object_get(entry->spec, "policy");
     double per_s = entry->core.starts_per_s;
     uint32_t devices = entry->core.phases[phase].members;
 
-    *out = entry->policy;
-    if (json_object_get(given, "start_jitter_ms") == NULL && per_s > 0 &&
-        devices > per_s) {
+    *out = entry->wish.policy;
+    if (!entry->wish.has_jitter && per_s > 0 && devices > per_s) {
         double ms = 1000 * devices / per_s;
         out->start_jitter_ms =
             ms > JITTER_MS_MAX ? JITTER_MS_MAX : (uint64_t)ms;
@@ -40,7 +38,6 @@ static int do_order(struct flo_controller *controller,
                     struct flo_err *err)
 {
     struct flo_order order = {.op = action->op, .phase = action->phase};
-    const char *by = json_string_value(json_object_get(entry->spec, "by"));
     char id[FLO_NAME_MAX + 1];
     uint64_t number = 0;
     int rv = flo_fleet_release_get(controller->store, entry->model,
@@ -53,8 +50,8 @@ static int do_order(struct flo_controller *controller,
     snprintf(order.scope.salt, sizeof(order.scope.salt), "%s", entry->core.id);
     order.scope.bucket_from = action->bucket_from;
     order.scope.bucket_to = action->bucket_to;
-    snprintf(order.by, sizeof(order.by), "%.64s",
-             by != NULL ? by : "controller");
+    snprintf(order.by, sizeof(order.by), "%s",
+             entry->by[0] != '\0' ? entry->by : "controller");
     snprintf(order.rollout, sizeof(order.rollout), "%s", entry->core.id);
     if (action->op == FLO_ORDER_DEPLOY) {
         entry_policy(entry, action->phase, &order.policy);
@@ -62,10 +59,8 @@ static int do_order(struct flo_controller *controller,
         memcpy(order.version, entry->version, sizeof(order.version));
         order.release = entry->release;
         order.number = number;
-        order.lift =
-            (uint64_t)json_integer_value(json_object_get(entry->spec, "lift"));
-        order.below_floor =
-            json_is_true(json_object_get(entry->spec, "below_floor"));
+        order.lift = entry->lift;
+        order.below_floor = entry->wish.is_below_floor;
     } else if (action->op == FLO_ORDER_ROLLBACK) {
         memcpy(order.model, entry->model, sizeof(order.model));
         order.from[0] = entry->release;

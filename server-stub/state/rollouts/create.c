@@ -7,10 +7,8 @@
 #include "server-stub/state/rollouts/inside.h"
 
 static int settle_lift(struct flo_controller *controller,
-                       const struct flo_rollout_entry *entry,
-                       struct flo_err *err)
+                       struct flo_rollout_entry *entry, struct flo_err *err)
 {
-    bool is_asked = json_is_true(json_object_get(entry->spec, "lift"));
     char release[FLO_DIGEST_TEXT];
     uint64_t taken_back = 0;
     uint64_t newest = 0;
@@ -23,9 +21,7 @@ static int settle_lift(struct flo_controller *controller,
         rv = flo_fleet_newest(controller->store, "order", &newest, err);
     }
     if (rv == 0) {
-        json_object_set_new(entry->spec, "lift",
-                            json_integer((json_int_t)flo_intent_lift(
-                                is_asked, taken_back, newest)));
+        entry->lift = flo_intent_lift(entry->wish.lifts, taken_back, newest);
     }
     return rv;
 }
@@ -150,14 +146,12 @@ static int start(struct flo_controller *controller,
                  struct flo_rollout_entry *entry, const char *by,
                  struct flo_err *err)
 {
-    const char *reason =
-        json_string_value(json_object_get(entry->spec, "reason"));
+    const char *reason = entry->wish.reason;
     char note[128];
     int rv = flo_rollouts_put(controller, entry, err);
 
-    snprintf(note, sizeof(note), "%s%s%.60s", by,
-             reason != NULL && reason[0] != '\0' ? ", " : "",
-             reason != NULL ? reason : "");
+    snprintf(note, sizeof(note), "%s%s%.60s", by, reason[0] != '\0' ? ", " : "",
+             reason);
     if (rv == 0) {
         rv = flo_rollouts_supersede(controller, entry, err);
     }
@@ -182,7 +176,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
         json_decref(copy);
         return rv;
     }
-    json_object_set_new(entry->spec, "by", json_string(by));
+    snprintf(entry->by, sizeof(entry->by), "%s", by);
     rv = dry ? 0 : flo_rollouts_may_go_on(controller, err);
     if (rv == 0) {
         rv = may_start(controller, entry, err);

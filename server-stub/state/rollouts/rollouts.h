@@ -8,6 +8,7 @@
 #include "base/host/json.h"
 
 #include "server-stub/core/rollout/rollout.h"
+#include "server-stub/core/spec/spec.h"
 
 struct flo_controller;
 
@@ -30,7 +31,9 @@ struct flo_rollout_entry {
     struct flo_digest *others; /* other releases of the model, the newest of
                                   them; NULL: not listed yet; owned */
     size_t other_count;
-    struct flo_policy policy;
+    struct flo_spec wish; /* `spec`, read */
+    char by[65];          /* who started it */
+    uint64_t lift;        /* denials up to this number do not count */
     bool is_unwritten;    /* its row: device events of this transaction */
     json_t *spec;         /* as asked */
     json_t *overlaps;     /* at its start; NULL: read from the store since */

@@ -33,10 +33,10 @@ int flo_rollouts_put(struct flo_controller *controller,
                              "since_at_ms", (json_int_t)core->since_at_ms,
                              "phase", (json_int_t)core->phase, "phases", phases,
                              "evidence", entry->evidence);
-    if (entry->removal > 0) {
-        json_object_set_new(json, "removal",
-                            json_integer((json_int_t)entry->removal));
-    }
+    json_object_update_new(json,
+                           json_pack("{s:s,s:I,s:I}", "by", entry->by, "lift",
+                                     (json_int_t)entry->lift, "removal",
+                                     (json_int_t)entry->removal));
     flo_json_dump(json, &text);
     json_decref(json);
     flo_json_dump(entry->spec, &spec);
@@ -46,6 +46,7 @@ int flo_rollouts_put(struct flo_controller *controller,
     flo_digest_text(&entry->release, digest);
     struct flo_fleet_rollout row = {.id = core->id,
                                     .spec = spec.data,
+                                    .group = entry->group,
                                     .state =
                                         flo_rollout_state_word(core->state),
                                     .core = text.data,
@@ -128,7 +129,7 @@ static int evidence_read(struct flo_rollout_entry *entry, json_t *stored,
 }
 
 static int core_read(struct flo_rollout_entry *entry, const char *text,
-                     uint64_t now_ms, struct flo_err *err)
+                     json_t *words, uint64_t now_ms, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     struct flo_rollout *core = &entry->core;
@@ -137,6 +138,7 @@ static int core_read(struct flo_rollout_entry *entry, const char *text,
     if (rv < 0) {
         return rv;
     }
+    json_object_update(json, words);
     const char *reason = json_string_value(json_object_get(json, "reason"));
     snprintf(core->reason, sizeof(core->reason), "%s",
              reason != NULL ? reason : "");
@@ -144,6 +146,9 @@ static int core_read(struct flo_rollout_entry *entry, const char *text,
         (uint64_t)json_integer_value(json_object_get(json, "since_at_ms"));
     entry->removal =
         (uint64_t)json_integer_value(json_object_get(json, "removal"));
+    entry->lift = (uint64_t)json_integer_value(json_object_get(json, "lift"));
+    const char *by = json_string_value(json_object_get(json, "by"));
+    snprintf(entry->by, sizeof(entry->by), "%s", by != NULL ? by : "");
     core->phase = (uint32_t)json_integer_value(json_object_get(json, "phase"));
     if (core->phase >= core->phase_count) {
         return flo_fail(err, FLO_E_DB, "rollout %s has no phase %u", core->id,
@@ -175,6 +180,23 @@ struct load {
     struct flo_err *err;
 };
 
+/* An older controller kept words of its own among those that were asked: they
+ * go to where they stand now. */
+static json_t *take_own_words(json_t *spec)
+{
+    static const char *const own[] = {"by", "lift"};
+    json_t *words = json_object();
+
+    for (size_t i = 0; i < FLO_COUNT(own); i++) {
+        json_t *value = json_object_get(spec, own[i]);
+        if (json_is_string(value) || json_is_integer(value)) {
+            json_object_set(words, own[i], value);
+            json_object_del(spec, own[i]);
+        }
+    }
+    return words;
+}
+
 static int load_row(void *context, const struct flo_fleet_rollout *row)
 {
     struct load *load = context;
@@ -186,6 +208,7 @@ static int load_row(void *context, const struct flo_fleet_rollout *row)
     if (rv < 0) {
         return rv;
     }
+    FLO_CLEANUP(flo_json_cleanup) json_t *words = take_own_words(spec);
     rv = flo_rollouts_read_spec(load->controller, spec, &entry, load->err);
     if (rv < 0) {
         json_decref(spec);
@@ -198,8 +221,8 @@ static int load_row(void *context, const struct flo_fleet_rollout *row)
         return flo_fail(load->err, FLO_E_DB, "rollout %s: state `%s`", row->id,
                         row->state);
     }
-    return core_read(entry, row->core, flo_controller_now_ms(load->controller),
-                     load->err);
+    return core_read(entry, row->core, words,
+                     flo_controller_now_ms(load->controller), load->err);
 }
 
 /* The error that is stored with a member, as its cause. */

@@ -49,9 +49,7 @@ int flo_fleet_rollout_put(struct flo_fleet_store *store,
                           struct flo_err *err)
 {
     const char *number = strchr(rollout->id, '-');
-    char group[FLO_NAME_MAX + 1];
 
-    flo_fleet_json_text(rollout->spec, "group", group, sizeof(group));
     return flo_fleet_put(
         store, FLO_TABLE_ROLLOUT,
         CHANGES(
@@ -59,7 +57,7 @@ int flo_fleet_rollout_put(struct flo_fleet_store *store,
             set_number(FLO_FIELD_ROLLOUT_NUMBER,
                        number != NULL ? strtoull(number + 1, NULL, 10) : 0),
             set_first(FLO_FIELD_ROLLOUT_GROUP,
-                      group[0] != '\0' ? group : "all"),
+                      rollout->group != NULL ? rollout->group : "all"),
             set_first(FLO_FIELD_ROLLOUT_SPEC, rollout->spec),
             set_text(FLO_FIELD_ROLLOUT_STATE, rollout->state),
             set_number(FLO_FIELD_ROLLOUT_ACTIVE, is_active(rollout->state)),

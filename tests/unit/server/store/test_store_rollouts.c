@@ -292,12 +292,13 @@ static void put_joined(struct flo_fleet_store *store, const char *id,
                        const char *state, const char *group, const char *digest)
 {
     struct flo_err err = {0};
-    char spec[64];
-    struct flo_fleet_rollout rollout = {
-        .id = id, .spec = spec, .state = state, .core = "{}", .digest = digest};
+    struct flo_fleet_rollout rollout = {.id = id,
+                                        .group = group,
+                                        .spec = "{}",
+                                        .state = state,
+                                        .core = "{}",
+                                        .digest = digest};
 
-    snprintf(spec, sizeof(spec), group != NULL ? "{\"group\":\"%s\"}" : "{}",
-             group);
     assert_int_equal(flo_fleet_rollout_put(store, &rollout, &err), 0);
 }
 

@@ -1,0 +1,15 @@
+/* The commands that make a rollout: its specification from file and flags. */
+#ifndef FLOTILLA_CLI_ROLLOUT_H
+#define FLOTILLA_CLI_ROLLOUT_H
+
+#include "server-stub/cli/cli.h"
+
+/* The specification of `rollout start`: --file, and the flags over it.  Read
+ * by the controller's own reader before it is sent, so a wrong field is told
+ * with its line.  New reference. */
+FLO_MUST_USE int flo_rollout_wish(struct flo_cli *cli, json_t **out,
+                                  struct flo_err *err);
+/* Older rollouts that lose devices to this one. */
+void flo_rollout_print_overlaps(const json_t *rollout);
+
+#endif

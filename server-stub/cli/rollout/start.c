@@ -1,0 +1,95 @@
+/* `rollout start`: send the specification, or show its plan. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <flotilla/proto.h>
+
+#include "server-stub/cli/rollout/rollout.h"
+
+/* Who takes it, who cannot and why: of each reason the first names. */
+static void print_plan(const struct flo_cli *cli, const json_t *rollout)
+{
+    static const struct flo_column phases[] = {
+        {"PHASE", "name", CELL_TEXT},
+        {"DEVICES", "devices", CELL_TEXT},
+    };
+    static const struct flo_column ways[] = {
+        {"WAY", "way", CELL_TEXT},
+        {"VARIANT", "variant", CELL_TEXT},
+        {"DEVICES", "devices", CELL_TEXT},
+        {"BYTES EACH", "bytes_each", CELL_BYTES},
+        {"BYTES", "bytes", CELL_BYTES},
+        {"OF FILES", "full_bytes", CELL_BYTES},
+    };
+    static const struct flo_column memory[] = {
+        {"MEMORY", "way", CELL_TEXT},
+        {"DEVICES", "devices", CELL_TEXT},
+    };
+    static const struct flo_column reasons[] = {
+        {"CANNOT", "id", CELL_TEXT},   {"DEVICES", "devices", CELL_TEXT},
+        {"FIRST", "names", CELL_TEXT}, {"WHY", "what", CELL_TEXT},
+        {"DO", "fix", CELL_TEXT},
+    };
+    const json_t *plan = json_object_get(rollout, "plan");
+    char bytes[32];
+
+    flo_out_bytes(flo_out_u64(plan, "bytes"), bytes);
+    printf("%s to group %s: %llu of %llu devices take it (%s over the network, "
+           "%llu are offline, %llu frozen), %llu have it, %llu cannot, %llu "
+           "never reported\n",
+           flo_out_text(rollout, "release", "?"),
+           flo_out_text(rollout, "group", "?"),
+           (unsigned long long)flo_out_u64(plan, "takes"),
+           (unsigned long long)flo_out_u64(plan, "devices"), bytes,
+           (unsigned long long)flo_out_u64(plan, "offline"),
+           (unsigned long long)flo_out_u64(plan, "frozen"),
+           (unsigned long long)flo_out_u64(plan, "has"),
+           (unsigned long long)flo_out_u64(plan, "cannot"),
+           (unsigned long long)flo_out_u64(plan, "silent"));
+    flo_rollout_print_overlaps(rollout);
+    flo_out_table(cli, json_object_get(rollout, "phases"), phases,
+                  FLO_COUNT(phases));
+    flo_out_table(cli, json_object_get(plan, "ways"), ways, FLO_COUNT(ways));
+    flo_out_table(cli, json_object_get(plan, "memory"), memory,
+                  FLO_COUNT(memory));
+    if (flo_out_u64(plan, "cannot") > 0) {
+        flo_out_table(cli, json_object_get(plan, "reasons"), reasons,
+                      FLO_COUNT(reasons));
+    }
+}
+
+int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *spec = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
+    uint64_t timeout_ms;
+    bool dry = flo_args_has(&cli->args, "dry-run");
+    int rv = flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err);
+    if (rv == 0) {
+        rv = flo_rollout_wish(cli, &spec, err);
+    }
+    if (rv == 0) {
+        rv = flo_api_call(cli, "POST",
+                          dry ? "/v1/rollouts?dry_run=true" : "/v1/rollouts",
+                          spec, &rollout, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if (cli->args.is_json) {
+        flo_out_json(rollout);
+    } else if (dry) {
+        print_plan(cli, rollout);
+    } else {
+        printf("rollout %s started: %s on %s\n",
+               flo_out_text(rollout, "id", "?"),
+               flo_out_text(rollout, "release", "?"),
+               flo_out_text(rollout, "group", "?"));
+        flo_rollout_print_overlaps(rollout);
+    }
+    if (dry || !flo_args_has(&cli->args, "wait")) {
+        return 0;
+    }
+    return flo_watch_rollout(cli, flo_out_text(rollout, "id", ""), "completed",
+                             timeout_ms, err);
+}

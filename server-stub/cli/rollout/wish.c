@@ -1,0 +1,422 @@
+/* The specification of a rollout, from rollout.yaml and flags. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host/yaml.h"
+
+#include "server-stub/cli/rollout/rollout.h"
+#include "server-stub/core/spec/spec.h"
+
+/* A value as YAML would read it: a number, or a text. */
+static json_t *scalar(const char *text)
+{
+    char *end;
+    double number = strtod(text, &end);
+    bool is_number = end != text && *end == '\0' &&
+                     text[strspn(text, "0123456789.")] == '\0';
+    bool is_whole = is_number && strspn(text, "0123456789") == strlen(text) &&
+                    strlen(text) < 18;
+
+    return is_whole    ? json_integer((json_int_t)strtoll(text, NULL, 10))
+           : is_number ? json_real(number)
+                       : json_string(text);
+}
+
+/* The object at `key` in `object`, made where it is missing. */
+static json_t *object_at(json_t *object, const char *key)
+{
+    json_t *inner = json_object_get(object, key);
+
+    if (!json_is_object(inner)) {
+        inner = json_object();
+        json_object_set_new(object, key, inner);
+    }
+    return inner;
+}
+
+/* ---- "VALUE,MEMBER=VALUE": phases and gates ---- */
+
+/* "hw+site": the list of both. */
+static json_t *list_or_scalar(const char *text)
+{
+    if (strchr(text, '+') == NULL) {
+        return scalar(text);
+    }
+    json_t *list = json_array();
+    while (*text != '\0') {
+        size_t chars = strcspn(text, "+");
+        json_array_append_new(list, json_stringn(text, chars));
+        text += chars + (text[chars] == '+');
+    }
+    return list;
+}
+
+/* "ramp.factor=2": the last name is the member, the others are objects. */
+static void put_member(json_t *object, char *path, const char *value)
+{
+    char *dot;
+
+    while ((dot = strchr(path, '.')) != NULL) {
+        *dot = '\0';
+        object = object_at(object, path);
+        path = dot + 1;
+    }
+    json_object_set_new(object, path, list_or_scalar(value));
+}
+
+static int read_members(const char *flag, char *rest, json_t *object,
+                        struct flo_err *err)
+{
+    char *more = NULL;
+
+    for (char *word = strtok_r(rest, ",", &more); word != NULL;
+         word = strtok_r(NULL, ",", &more)) {
+        char *value = strchr(word, '=');
+        if (value == NULL) {
+            return flo_fail(err, FLO_E_USAGE,
+                            "--%s: `%.40s` is no MEMBER=VALUE", flag, word);
+        }
+        *value++ = '\0';
+        put_member(object, word, value);
+    }
+    return 0;
+}
+
+static int read_pairs(const char *flag, const char *first, const char *text,
+                      json_t *object, struct flo_err *err)
+{
+    char copy[512];
+
+    if (strlen(text) >= sizeof(copy)) {
+        return flo_fail(err, FLO_E_USAGE, "--%s `%.40s…` is too long", flag,
+                        text);
+    }
+    snprintf(copy, sizeof(copy), "%s", text);
+    char *rest = strchr(copy, ',');
+    if (rest != NULL) {
+        *rest++ = '\0';
+    }
+    json_object_set_new(object, first, scalar(copy));
+    return rest != NULL ? read_members(flag, rest, object, err) : 0;
+}
+
+/* ---- phases ---- */
+
+static int read_phase(const char *text, size_t index, bool is_only,
+                      json_t *phases, struct flo_err *err)
+{
+    json_t *phase = json_object();
+    char name[32];
+
+    json_array_append_new(phases, phase);
+    snprintf(name, sizeof(name),
+             is_only      ? "all"
+             : index == 0 ? "canary"
+                          : "phase-%zu",
+             index + 1);
+    json_object_set_new(phase, "name", json_string(name));
+    int rv = read_pairs("phase", "size", text, phase, err);
+    const json_t *size = json_object_get(phase, "size");
+    struct flo_spec_size parsed;
+    bool is_size =
+        json_is_integer(size)
+            ? json_integer_value(size) > 0
+            : json_is_string(size) &&
+                  flo_spec_size_parse(json_string_value(size), &parsed);
+    return rv < 0 || is_size
+               ? rv
+               : flo_fail(err, FLO_E_USAGE,
+                          "--phase `%.40s` is neither a number of devices nor "
+                          "a share as 20%%",
+                          text);
+}
+
+/* One device first: in a small fleet, 1 % of the buckets may hold no device,
+ * and an empty phase is left at once. */
+static int read_phases(const struct flo_args *args, json_t *spec,
+                       struct flo_err *err)
+{
+    static const char *const standard[] = {"1", "1%", "10%", "100%"};
+    const char *text;
+    const char *second;
+    bool is_given = flo_args_has(args, "phase");
+    bool is_only = is_given && !flo_args_each(args, "phase", 1, &second);
+    int rv = 0;
+
+    if (!is_given && json_object_get(spec, "phases") != NULL) {
+        return 0;
+    }
+    json_t *phases = json_array();
+    json_object_set_new(spec, "phases", phases);
+    for (size_t i = 0;
+         rv == 0 && (is_given ? flo_args_each(args, "phase", i, &text)
+                              : i < FLO_COUNT(standard));
+         i++) {
+        rv = read_phase(is_given ? text : standard[i], i, is_only, phases, err);
+    }
+    return rv;
+}
+
+/* ---- gates ---- */
+
+/* "ttft_us,margin=1.3,action=pause": the controller knows the members and their
+ * bounds. */
+static int read_gates(const struct flo_args *args, json_t *spec,
+                      struct flo_err *err)
+{
+    json_t *list = json_array();
+    const char *text;
+    int rv = 0;
+
+    for (size_t i = 0; flo_args_each(args, "gate", i, &text) && rv == 0; i++) {
+        json_t *gate = json_object();
+        json_array_append_new(list, gate);
+        rv = read_pairs("gate", "metric", text, gate, err);
+    }
+    if (json_array_size(list) > 0) {
+        json_object_set(object_at(spec, "gates"), "ratio", list);
+    }
+    json_decref(list);
+    return rv;
+}
+
+/* ---- flags of one value ---- */
+
+static int add_ms(const struct flo_args *args, const char *flag, json_t *spec,
+                  const char *part, const char *key, struct flo_err *err)
+{
+    uint64_t ms;
+    int rv = flo_args_ms(args, flag, 0, &ms, err);
+
+    if (rv == 0 && flo_args_has(args, flag)) {
+        json_object_set_new(object_at(spec, part), key,
+                            json_integer((json_int_t)ms));
+    }
+    return rv;
+}
+
+static int add_u64(const struct flo_args *args, const char *flag, uint64_t max,
+                   json_t *object, const char *key, struct flo_err *err)
+{
+    uint64_t value;
+    int rv = flo_args_u64(args, flag, 0, max, 0, &value, err);
+
+    if (rv == 0 && flo_args_has(args, flag)) {
+        json_object_set_new(object, key, json_integer((json_int_t)value));
+    }
+    return rv;
+}
+
+/* "mains,idle": each sets a field of the policy. */
+static int add_waits(const struct flo_args *args, json_t *spec,
+                     struct flo_err *err)
+{
+    static const char *const known[] = {"mains", "cool", "idle", "unmetered"};
+    const char *words = flo_args_text(args, "wait-for", "");
+
+    while (words[0] != '\0') {
+        size_t bytes = strcspn(words, ","), i = 0;
+        char key[32];
+
+        while (i < FLO_COUNT(known) && (strlen(known[i]) != bytes ||
+                                        memcmp(known[i], words, bytes) != 0)) {
+            i++;
+        }
+        if (i == FLO_COUNT(known)) {
+            return flo_fail(err, FLO_E_USAGE,
+                            "--wait-for: `%.*s` is none of mains, cool, idle, "
+                            "unmetered",
+                            (int)(bytes < 80 ? bytes : 80), words);
+        }
+        snprintf(key, sizeof(key), "wait_%s", known[i]);
+        json_object_set_new(object_at(spec, "policy"), key, json_integer(1));
+        words += bytes + (words[bytes] == ',');
+    }
+    return 0;
+}
+
+/* Flags that are a field of the table. */
+static const struct {
+    const char *name;
+    const char *flag;
+    bool is_switch;
+} fields[] = {
+#define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard,         \
+                      possible, flag, value, meaning)                          \
+    {name, flag, (value) == NULL},
+#include "server-stub/core/spec/spec.def"
+};
+
+static void add_fields(const struct flo_args *args, json_t *spec)
+{
+    if (flo_args_has(args, "group")) {
+        json_object_del(spec, "target");
+    }
+    for (size_t i = 0; i < FLO_COUNT(fields); i++) {
+        if (flo_args_has(args, fields[i].flag)) {
+            json_object_set_new(
+                spec, fields[i].name,
+                fields[i].is_switch
+                    ? json_true()
+                    : scalar(flo_args_text(args, fields[i].flag, "")));
+        }
+    }
+}
+
+static int add_policy(const struct flo_args *args, json_t *spec,
+                      struct flo_err *err)
+{
+    int rv;
+
+    if (flo_args_has(args, "urgent")) {
+        json_object_set_new(object_at(spec, "policy"), "urgent",
+                            json_integer(1));
+    }
+    if (flo_args_has(args, "soak-requests") &&
+        (rv = add_u64(args, "soak-requests", 1000000, object_at(spec, "policy"),
+                      "soak_requests", err)) < 0) {
+        return rv;
+    }
+    if (flo_args_has(args, "rate") &&
+        (rv = add_u64(args, "rate", UINT64_C(1) << 40,
+                      object_at(spec, "policy"), "rate_bytes_per_s", err)) <
+            0) {
+        return rv;
+    }
+    rv = add_ms(args, "probe-timeout", spec, "policy", "probe_timeout_ms", err);
+    return rv < 0 ? rv : add_waits(args, spec, err);
+}
+
+static int add_failed(const struct flo_args *args, json_t *spec,
+                      struct flo_err *err)
+{
+    static const char *const flags[] = {"max-failed", "silence"};
+    int rv = 0;
+
+    for (size_t i = 0; i < FLO_COUNT(flags) && rv == 0; i++) {
+        if (flo_args_has(args, flags[i])) {
+            json_t *gates = object_at(spec, "gates");
+            rv = i == 0 ? add_u64(args, flags[i], 100,
+                                  object_at(gates, "failed"), "max_pct", err)
+                        : add_ms(args, flags[i], gates, "failed",
+                                 "silence_ms_max", err);
+        }
+    }
+    return rv;
+}
+
+/* ---- the file ---- */
+
+static int load(const char *path, struct flo_yaml **yaml, struct flo_err *err)
+{
+    static const char standard[] = "/dev/stdin";
+    int rv = flo_yaml_load(strcmp(path, "-") == 0 ? standard : path, yaml, err);
+
+    if (rv == 0 && !json_is_object(flo_yaml_root(*yaml))) {
+        rv = flo_fail(err, FLO_E_REST_SCHEMA,
+                      "%s:1: it has no fields; `flotilla rollout init` shows "
+                      "how one looks",
+                      path);
+    }
+    return rv;
+}
+
+/* Put the file and the line in front: of the field, or of the nearest part
+ * above it that stands in the file. */
+static int with_line(const struct flo_yaml *yaml, int rv, struct flo_err *err)
+{
+    char path[FLO_SPEC_PATH_MAX];
+
+    flo_spec_path(err, path);
+    while (path[0] != '\0') {
+        unsigned line = flo_yaml_line(yaml, path);
+        char *dot = strrchr(path, '.');
+        char *bracket = strrchr(path, '[');
+        if (line > 0) {
+            return flo_wrap(err, rv, "%s:%u", flo_yaml_name(yaml), line);
+        }
+        char *end = dot > bracket || bracket == NULL ? dot : bracket;
+        *(end != NULL ? end : path) = '\0';
+    }
+    return flo_wrap(err, rv, "%s", flo_yaml_name(yaml));
+}
+
+/* The flag that gave the field at `path`; NULL: the file, or nobody. */
+static const char *flag_of(const struct flo_args *args, const char *path)
+{
+    size_t chars = strcspn(path, "[.");
+
+    for (size_t i = 0; i < FLO_COUNT(fields); i++) {
+        if (strlen(fields[i].name) == chars &&
+            memcmp(fields[i].name, path, chars) == 0 &&
+            flo_args_has(args, fields[i].flag)) {
+            return fields[i].flag;
+        }
+    }
+    return chars == 6 && memcmp(path, "phases", 6) == 0 &&
+                   flo_args_has(args, "phase")
+               ? "phase"
+               : NULL;
+}
+
+/* A field that is wrong, told in the words in which it was given. */
+static int told(const struct flo_args *args, const struct flo_yaml *yaml,
+                int rv, struct flo_err *err)
+{
+    char path[FLO_SPEC_PATH_MAX];
+
+    flo_spec_path(err, path);
+    const char *flag = flag_of(args, path);
+    if (flag == NULL && yaml != NULL) {
+        return with_line(yaml, rv, err);
+    }
+    if (err->code == FLO_E_REST_SCHEMA) {
+        rv = err->code = FLO_E_USAGE;
+    }
+    return flag != NULL ? flo_wrap(err, rv, "--%s", flag) : rv;
+}
+
+static int build(struct flo_cli *cli, json_t *spec, struct flo_err *err)
+{
+    const struct flo_args *args = &cli->args;
+    int rv;
+
+    if (cli->args.word_count > 0) {
+        json_object_set_new(spec, "release", json_string(args->words[0]));
+    }
+    add_fields(args, spec);
+    if ((rv = read_phases(args, spec, err)) < 0 ||
+        (rv = read_gates(args, spec, err)) < 0 ||
+        (rv = add_failed(args, spec, err)) < 0 ||
+        (rv = add_policy(args, spec, err)) < 0) {
+        return rv;
+    }
+    return 0;
+}
+
+int flo_rollout_wish(struct flo_cli *cli, json_t **out, struct flo_err *err)
+{
+    const char *path = flo_args_text(&cli->args, "file", NULL);
+    struct flo_yaml *yaml = NULL;
+    static struct flo_spec read;
+    int rv = 0;
+
+    if (path == NULL && cli->args.word_count == 0) {
+        flo_fail(err, FLO_E_USAGE, "give MODEL@VERSION, or --file");
+        return flo_err_fix(err, "flotilla rollout init > rollout.yaml");
+    }
+    rv = path == NULL ? 0 : load(path, &yaml, err);
+    json_t *spec = rv == 0 && yaml != NULL ? json_deep_copy(flo_yaml_root(yaml))
+                                           : json_object();
+    rv = rv < 0 ? rv : build(cli, spec, err);
+    if (rv == 0 && (rv = flo_spec_read(spec, &read, err)) < 0) {
+        rv = told(&cli->args, yaml, rv, err);
+    }
+    flo_yaml_free(yaml);
+    if (rv < 0) {
+        json_decref(spec);
+        return rv;
+    }
+    *out = spec;
+    return 0;
+}

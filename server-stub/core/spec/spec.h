@@ -1,0 +1,86 @@
+/* Specification of a rollout: what an operator asked for, read and checked.
+ *
+ * rollout.yaml, the REST body and the stored row are one JSON tree with the
+ * fields of spec.def; the command line makes the same tree of its flags.  This
+ * reads it into plain data.  Pure; the command line reads with it too, so a
+ * wrong field is told with its line before anything is sent. */
+#ifndef FLOTILLA_SERVER_SPEC_H
+#define FLOTILLA_SERVER_SPEC_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+
+#include "base/host/json.h"
+
+#include "server-stub/core/gate/gate.h"
+#include "server-stub/core/rollout/rollout.h"
+
+#define FLO_SPEC_REASON_BYTES_MAX 512
+#define FLO_SPEC_PATH_MAX 128 /* "phases[15].spread[3]" */
+
+struct flo_spec_size {
+    uint32_t devices; /* or ... */
+    double share_pct;
+};
+struct flo_spec_phase {
+    char name[FLO_NAME_MAX + 1];
+    struct flo_spec_size size;
+    uint64_t soak_ms;
+};
+struct flo_spec_target {
+    char group[FLO_NAME_MAX + 1];
+};
+struct flo_spec {
+    uint64_t version;
+    char release[2 * FLO_NAME_MAX + 2];
+    char model[FLO_NAME_MAX + 1]; /* of `release` */
+    char model_version[FLO_NAME_MAX + 1];
+    struct flo_spec_target target;
+    char reason[FLO_SPEC_REASON_BYTES_MAX + 1];
+    struct flo_spec_phase phases[FLO_ROLLOUT_PHASES_MAX];
+    uint32_t phase_count;
+    struct flo_gate_rule gates[FLO_GATES_MAX];
+    uint32_t gate_count;
+    uint32_t on_fail; /* enum flo_on_fail */
+    double rate_per_min;
+    struct flo_policy policy;
+    bool has_jitter; /* it was said */
+    bool is_below_floor;
+    bool lifts;
+};
+
+/* Read and check a specification.
+ *
+ * FLO_E_REST_SCHEMA   a field is wrong: its path begins the sentence
+ *                     ("phases[1].soak: ...")
+ * FLO_E_REST_UNKNOWN  a field is not known: its path, and the nearest one */
+FLO_MUST_USE int flo_spec_read(const json_t *json, struct flo_spec *out,
+                               struct flo_err *err);
+/* A draft without members, id and time. */
+void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out);
+/* Path that an error of flo_spec_read begins with; empty: none.  `out` holds
+ * FLO_SPEC_PATH_MAX. */
+void flo_spec_path(const struct flo_err *err, char *out);
+
+/* ---- values, also for the command line ---- */
+
+/* "10" devices, "2.5%"; false when it is neither, or out of range. */
+bool flo_spec_size_parse(const char *text, struct flo_spec_size *out);
+/* "300/min" "5/s" "20/h"; false when it is not. */
+bool flo_spec_rate_parse(const char *text, double *per_min);
+
+/* ---- the table ---- */
+
+enum flo_spec_part { FLO_SPEC_SPEC, FLO_SPEC_TARGET, FLO_SPEC_PHASE };
+struct flo_spec_field {
+    enum flo_spec_part part;
+    const char *name;
+    const char *kind;
+    const char *standard;
+    const char *possible;
+    const char *meaning;
+};
+/* Row `index` of spec.def; false after the last. */
+bool flo_spec_field(size_t index, struct flo_spec_field *out);
+
+#endif
