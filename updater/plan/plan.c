@@ -213,6 +213,12 @@ static bool needs_more(const struct flo_release *release)
     return false;
 }
 
+static bool is_asked_for(const struct flo_plan_input *input, uint32_t variant)
+{
+    return input->variant == NULL ||
+           strcmp(input->variant, input->release->variants[variant].name) == 0;
+}
+
 /* Nothing fits: the smallest need of memory is the best sentence, then that of
  * disk. */
 static int refuse(const struct flo_plan_input *input, const char *why,
@@ -226,7 +232,9 @@ static int refuse(const struct flo_plan_input *input, const char *why,
 
     for (uint32_t i = 0; i < release->variant_count; i++) {
         const struct flo_release_variant *variant = &release->variants[i];
-        enum verdict found = judge(release, i, input->profile);
+        enum verdict found = is_asked_for(input, i)
+                                 ? judge(release, i, input->profile)
+                                 : NEEDS_OTHER;
         bool is_less = found == NEEDS_MEMORY && found == verdict &&
                        variant->memory_bytes < least->memory_bytes;
         if (found < verdict || is_less) {
@@ -537,6 +545,9 @@ int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
     for (uint32_t i = 0; i < release->variant_count; i++) {
         enum verdict verdict = judge(release, i, input->profile);
         struct flo_err no = {0};
+        if (!is_asked_for(input, i)) {
+            continue;
+        }
         if (verdict != FITS) {
             say_no(&release->variants[i], input->profile, verdict, why,
                    sizeof(why));
@@ -566,4 +577,50 @@ int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
         return failed;
     }
     return refuse(input, why, err);
+}
+
+/* ---- a smaller one ---- */
+
+uint64_t flo_plan_memory_bytes(const struct flo_release *release,
+                               uint32_t variant)
+{
+    const struct flo_release_variant *facts = &release->variants[variant];
+    uint64_t bytes = 0;
+
+    assert(variant < release->variant_count);
+    for (uint32_t i = 0; i < facts->file_count; i++) {
+        if (!flo_add_u64(bytes, release->files[facts->files[i]].bytes,
+                         &bytes)) {
+            return UINT64_MAX;
+        }
+    }
+    return facts->memory_bytes > bytes ? facts->memory_bytes : bytes;
+}
+
+static bool is_plain(const struct flo_release *release, uint32_t variant)
+{
+    const struct flo_release_variant *facts = &release->variants[variant];
+
+    return flo_release_is_native(facts) &&
+           flo_release_variant_file(release, facts, "model") != NULL &&
+           flo_release_variant_file(release, facts, "adapter") == NULL;
+}
+
+int flo_plan_smaller(const struct flo_release *release,
+                     const struct flo_profile *profile, uint32_t variant)
+{
+    uint64_t limit = flo_plan_memory_bytes(release, variant);
+    uint64_t most = 0;
+    int found = -1;
+
+    for (uint32_t i = 0;
+         is_plain(release, variant) && i < release->variant_count; i++) {
+        uint64_t bytes = flo_plan_memory_bytes(release, i);
+        if (is_plain(release, i) && bytes < limit && bytes > most &&
+            judge(release, i, profile) == FITS) {
+            found = (int)i;
+            most = bytes;
+        }
+    }
+    return found;
 }

@@ -45,10 +45,9 @@ static int read_paths(const json_t *json, struct flo_update_job *job,
         const char *key;
         const char **out;
     } paths[] = {
-        {"ca_file", &job->ca_file},
-        {"cert_file", &job->cert_file},
-        {"key_file", &job->key_file},
-        {"bundle", &job->bundle},
+        {"ca_file", &job->ca_file},   {"cert_file", &job->cert_file},
+        {"key_file", &job->key_file}, {"bundle", &job->bundle},
+        {"variant", &job->variant},
     };
     int rv = flo_json_get_text(json, "state_dir", 4000, &job->state_dir, err);
 

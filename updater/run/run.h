@@ -21,6 +21,7 @@ struct flo_update_job {
     const char *key_file;
     const char *trust_file;
     const char *bundle;        /* NULL: over the network */
+    const char *variant;       /* this one; NULL: as the plan chooses */
     struct flo_digest release; /* zero: the release in the bundle */
     struct flo_profile profile;
     uint64_t rate_bytes_per_s;

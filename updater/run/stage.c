@@ -726,6 +726,7 @@ static void fill_in(struct stage *stage, const struct flo_update_job *job)
         .present = stage->present,
         .damaged = stage->damaged,
         .memory_bytes_max = job->memory_bytes_max,
+        .variant = job->variant,
     };
 }
 
@@ -754,10 +755,10 @@ static int run(struct stage *stage, struct flo_err *err)
         stage->input.offered_count = stage->offer.count;
     }
     rv = stage_files(stage, err);
-    if (rv == 0) {
+    if (rv == 0 && stage->job->variant == NULL) {
         rv = flo_store_variant_keep(
             stage->store, &stage->verified.digest,
-            &stage->verified.release.variants[stage->plan.variant], err);
+            &stage->verified.release.variants[stage->plan.variant], NULL, err);
     }
     if (rv == 0) {
         flo_event_staged(stage->event_fd, &stage->verified.digest, &stage->plan,

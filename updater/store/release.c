@@ -164,14 +164,16 @@ static void choice_name(const struct flo_digest *digest,
     strcat(out, ".variant");
 }
 
-/* A name that is not there, or that no variant has, chooses nothing. */
+/* Index of the variant named in that line (0: chosen, 1: in whose place).  A
+ * name that is not there, or that no variant has: -1. */
 static int read_choice(const struct flo_store *store,
                        const struct flo_digest *digest,
-                       const struct flo_release *release)
+                       const struct flo_release *release, int line)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     char name[FLO_BLOB_NAME + 8];
-    char text[FLO_NAME_MAX + 2];
+    char text[2 * FLO_NAME_MAX + 4];
+    const char *found = text;
 
     choice_name(digest, name);
     if (flo_file_open_beneath(store->releases_fd, name,
@@ -181,9 +183,13 @@ static int read_choice(const struct flo_store *store,
     }
     ssize_t bytes = read(fd, text, sizeof(text) - 1);
     text[bytes < 0 ? 0 : bytes] = '\0';
-    text[strcspn(text, "\n")] = '\0';
+    for (int i = 0; i < line; i++) {
+        found += strcspn(found, "\n");
+        found += *found == '\n' ? 1 : 0;
+    }
+    text[(size_t)(found - text) + strcspn(found, "\n")] = '\0';
     for (uint32_t v = 0; v < release->variant_count; v++) {
-        if (strcmp(release->variants[v].name, text) == 0) {
+        if (strcmp(release->variants[v].name, found) == 0) {
             return (int)v;
         }
     }
@@ -193,16 +199,19 @@ static int read_choice(const struct flo_store *store,
 int flo_store_variant_keep(struct flo_store *store,
                            const struct flo_digest *digest,
                            const struct flo_release_variant *variant,
+                           const struct flo_release_variant *instead_of,
                            struct flo_err *err)
 {
     char name[FLO_BLOB_NAME + 8];
     char beneath[sizeof(name) + 10];
-    char text[FLO_NAME_MAX + 2];
+    char text[2 * FLO_NAME_MAX + 4];
     char path[4096];
 
     choice_name(digest, name);
     (void)snprintf(beneath, sizeof(beneath), "releases/%s", name);
-    (void)snprintf(text, sizeof(text), "%s\n", variant->name);
+    (void)snprintf(text, sizeof(text), "%s\n%s%s", variant->name,
+                   instead_of == NULL ? "" : instead_of->name,
+                   instead_of == NULL ? "" : "\n");
     if (!flo_path_join(path, sizeof(path), store->path, beneath)) {
         return flo_fail(err, FLO_E_IO_OPEN, "state_dir is too long");
     }
@@ -228,7 +237,7 @@ int flo_store_release_variant(struct flo_store *store,
                               const struct flo_digest *digest,
                               const struct flo_release *release)
 {
-    int chosen = read_choice(store, digest, release);
+    int chosen = read_choice(store, digest, release, 0);
 
     if (chosen >= 0 && has_files(store, release, chosen)) {
         return chosen;
@@ -239,6 +248,13 @@ int flo_store_release_variant(struct flo_store *store,
         }
     }
     return -1;
+}
+
+int flo_store_variant_instead_of(struct flo_store *store,
+                                 const struct flo_digest *digest,
+                                 const struct flo_release *release)
+{
+    return read_choice(store, digest, release, 1);
 }
 
 /* ---- recovery ---- */

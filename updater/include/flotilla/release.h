@@ -437,6 +437,7 @@ struct flo_plan_input {
     /* Only artifacts of this list can be fetched (a bundle); NULL: all. */
     const struct flo_digest *offered;
     size_t offered_count;
+    const char *variant; /* this one alone; NULL: the first that fits */
 };
 struct flo_plan {
     uint32_t variant;
@@ -468,5 +469,12 @@ struct flo_plan {
  * FLO_E_BLOB_ABSENT (no way is left for a file). */
 FLO_MUST_USE int flo_plan_make(const struct flo_plan_input *input,
                                struct flo_plan *out, struct flo_err *err);
+/* Index of the largest variant that needs less memory than `variant` and fits;
+ * -1: none.  Both are models of our engine, without adapters. */
+int flo_plan_smaller(const struct flo_release *release,
+                     const struct flo_profile *profile, uint32_t variant);
+/* Memory of a variant in bytes, as the release says, else of its files. */
+uint64_t flo_plan_memory_bytes(const struct flo_release *release,
+                               uint32_t variant);
 
 #endif

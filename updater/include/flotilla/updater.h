@@ -483,12 +483,15 @@ FLO_MUST_USE int flo_store_release_load(struct flo_store *store,
                                         const struct flo_digest *digest,
                                         struct flo_release *out,
                                         struct flo_err *err);
-/* The variant that was chosen when the release was staged: kept by name in
- * releases/, until the release is collected.  Durable when it returns, and
- * with it all names in that folder.  FLO_E_DISK_FULL, FLO_E_IO_... */
+/* The variant that was chosen when the release was staged, or later under
+ * strain: kept by name in releases/, until the release is collected.
+ * `instead_of`: the larger one in whose place it serves; NULL: none.  Durable
+ * when it returns, and with it all names in that folder.  FLO_E_DISK_FULL,
+ * FLO_E_IO_... */
 FLO_MUST_USE int
 flo_store_variant_keep(struct flo_store *store, const struct flo_digest *digest,
                        const struct flo_release_variant *variant,
+                       const struct flo_release_variant *instead_of,
                        struct flo_err *err);
 /* Index of the chosen variant when its files are all here with their sizes.
  * Without a choice on disk, the first variant of which this is true; -1: none.
@@ -496,6 +499,10 @@ flo_store_variant_keep(struct flo_store *store, const struct flo_digest *digest,
 int flo_store_release_variant(struct flo_store *store,
                               const struct flo_digest *digest,
                               const struct flo_release *release);
+/* Index of the variant in whose place the chosen one serves; -1: none. */
+int flo_store_variant_instead_of(struct flo_store *store,
+                                 const struct flo_digest *digest,
+                                 const struct flo_release *release);
 
 /* The link of a model whose releases answer no requests, and the mark next to
  * it (updater/store/link.c). */

@@ -355,6 +355,86 @@ static void the_first_variant_that_fits_is_taken(void **state)
     assert_int_equal(story.plan.variant, 1);
 }
 
+/* q8, q5 and q4 of 1000, 600 and 400 bytes. */
+static void three_sizes(struct story *story)
+{
+    static const char *const names[] = {"q8", "q4", "q5"};
+    static const uint64_t bytes[] = {1000, 400, 600};
+
+    begin(story);
+    story->release.variant_count = 3;
+    story->release.file_count = 4;
+    for (uint32_t i = 0; i < 3; i++) {
+        uint8_t file = i == 0 ? 0 : (uint8_t)(i + 1);
+        story->release.variants[i] = story->release.variants[0];
+        strcpy(story->release.variants[i].name, names[i]);
+        story->release.variants[i].files[0] = file;
+        story->release.files[file] = story->release.files[0];
+        story->release.files[file].bytes = bytes[i];
+        strcpy(story->release.files[file].role, "model");
+    }
+}
+
+static void a_named_variant_is_taken_and_no_other(void **state)
+{
+    (void)state;
+    struct story story;
+
+    three_sizes(&story);
+    story.input.variant = "q5";
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.variant, 2);
+    story.release.variants[2].memory_bytes = UINT64_C(1) << 40;
+    story.profile.memory_bytes = 1 << 30;
+    assert_int_equal(plan(&story), FLO_E_MEMORY_BUDGET);
+    story.input.variant = "q6";
+    assert_int_equal(plan(&story), FLO_E_TARGET_INCOMPATIBLE);
+}
+
+static void the_next_smaller_variant_is_the_largest_that_fits(void **state)
+{
+    (void)state;
+    struct story story;
+
+    three_sizes(&story);
+    assert_int_equal(flo_plan_smaller(&story.release, &story.profile, 0), 2);
+    assert_int_equal(flo_plan_smaller(&story.release, &story.profile, 2), 1);
+    assert_int_equal(flo_plan_smaller(&story.release, &story.profile, 1), -1);
+    strcpy(story.release.variants[2].arch[0], "riscv64");
+    assert_int_equal(flo_plan_smaller(&story.release, &story.profile, 0), 1);
+    strcpy(story.release.files[2].role, "adapter");
+    assert_int_equal(flo_plan_smaller(&story.release, &story.profile, 0), -1);
+}
+
+static void a_runtimes_variant_has_no_smaller_one(void **state)
+{
+    (void)state;
+    struct story story;
+
+    three_sizes(&story);
+    strcpy(story.release.variants[0].runtime, "llamacpp");
+    assert_int_equal(flo_plan_smaller(&story.release, &story.profile, 0), -1);
+    three_sizes(&story);
+    strcpy(story.release.variants[2].runtime, "llamacpp");
+    strcpy(story.profile.runtimes[0], "llamacpp");
+    assert_int_equal(flo_plan_smaller(&story.release, &story.profile, 0), 1);
+}
+
+static void the_memory_of_a_variant_is_told_or_its_files(void **state)
+{
+    (void)state;
+    struct story story;
+
+    three_sizes(&story);
+    assert_int_equal(flo_plan_memory_bytes(&story.release, 1),
+                     400 + story.release.files[1].bytes);
+    story.release.variants[1].memory_bytes = 5000;
+    assert_int_equal(flo_plan_memory_bytes(&story.release, 1), 5000);
+    story.release.variants[1].memory_bytes = 5; /* less than its files */
+    assert_int_equal(flo_plan_memory_bytes(&story.release, 1),
+                     400 + story.release.files[1].bytes);
+}
+
 static void
 a_variant_is_chosen_by_runtime_accelerator_and_measured_speed(void **state)
 {
@@ -535,6 +615,10 @@ int main(void)
         cmocka_unit_test(a_damaged_file_is_mended_and_not_fetched_again),
         cmocka_unit_test(what_is_here_is_not_fetched),
         cmocka_unit_test(the_first_variant_that_fits_is_taken),
+        cmocka_unit_test(a_named_variant_is_taken_and_no_other),
+        cmocka_unit_test(the_next_smaller_variant_is_the_largest_that_fits),
+        cmocka_unit_test(a_runtimes_variant_has_no_smaller_one),
+        cmocka_unit_test(the_memory_of_a_variant_is_told_or_its_files),
         cmocka_unit_test(
             a_variant_is_chosen_by_runtime_accelerator_and_measured_speed),
         cmocka_unit_test(a_variant_without_room_gives_way_to_the_next),

@@ -408,6 +408,16 @@ static void the_variant_that_was_chosen_is_remembered(void **state)
                      0);
     assert_int_equal(flo_store_release_variant(world->store, &digest, &loaded),
                      1);
+    assert_int_equal(
+        flo_store_variant_instead_of(world->store, &digest, &loaded), -1);
+    assert_int_equal(flo_store_variant_keep(world->store, &digest,
+                                            &loaded.variants[0],
+                                            &loaded.variants[1], NULL),
+                     0);
+    assert_int_equal(flo_store_release_variant(world->store, &digest, &loaded),
+                     0);
+    assert_int_equal(
+        flo_store_variant_instead_of(world->store, &digest, &loaded), 1);
     /* document, envelope, two files, their lists of chunks, the choice */
     assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL),
                      0);

@@ -79,7 +79,8 @@ a_release_that_is_found_has_durable_names_when_it_is_chosen(void **state)
         flo_store_release_put(world->store, &document, &world->err), 0);
     assert_string_equal(synced, " blobs");
     assert_int_equal(
-        flo_store_variant_keep(world->store, &id, &variant, &world->err), 0);
+        flo_store_variant_keep(world->store, &id, &variant, NULL, &world->err),
+        0);
 
     const char *last = strrchr(synced, ' ');
     assert_string_equal(last, " releases");
