@@ -6,6 +6,7 @@
  * it. */
 #include <string.h>
 
+#include "agent/shell/hardware/hardware.h"
 #include "agent/shell/hooks/hooks.h"
 #include "agent/shell/loop.h"
 #include "agent/shell/queue/timers.h"
@@ -157,6 +158,9 @@ static bool carry_out(struct flo_shell *shell,
     case FLO_DO_SLOT_BACK:
     case FLO_DO_SLOT_REMOVE:
         return flo_shell_slot_action(shell, action);
+    case FLO_DO_VARIANT:
+        flo_variants_keep(shell, action->model);
+        break;
     case FLO_DO_REPAIR:
         flo_orders_repair(shell, action->model, &action->release);
         break;

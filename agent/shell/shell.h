@@ -105,6 +105,16 @@ struct flo_metered {
     uint64_t begin_ms;
     bool is_said; /* the last one said: metered */
 };
+/* Variants of a model's current release (hardware/variants.c). */
+struct flo_variants {
+    struct flo_digest release;      /* looked at; zero: none */
+    char name[FLO_NAME_MAX + 1];    /* that serves */
+    char smaller[FLO_NAME_MAX + 1]; /* empty: there is none */
+    char larger[FLO_NAME_MAX + 1];  /* in whose place it serves */
+    uint64_t more_bytes;            /* that the larger one takes */
+    bool is_asked;                  /* an exchange was begun */
+    uint64_t again_ms;              /* not before, after a failure */
+};
 /* Values of the sensors, and the device's answer to them. */
 struct flo_watch {
     struct event *tick;
@@ -115,6 +125,7 @@ struct flo_watch {
     struct flo_strain strain;
     uint32_t rungs[FLO_AGENT_MODELS_MAX];
     bool is_demoted[FLO_AGENT_MODELS_MAX];
+    struct flo_variants variants[FLO_AGENT_MODELS_MAX];
     bool is_due[FLO_AGENT_MODELS_MAX]; /* to be loaded again for its rung */
     struct flo_bench_child *bench;     /* the benchmark under way; NULL */
     struct flo_metered metered;
@@ -192,8 +203,8 @@ struct flo_shell_model {
     struct {
         struct flo_digest release; /* zero: there is room for all */
         char why[256];
-    } no_memory;              /* as the planner said, or the updater */
-    struct flo_intake repair; /* while its event waits */
+    } no_memory; /* as the planner said, or the updater */
+    struct flo_intake repair, exchange; /* while its event waits */
     struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* before loading */
     struct flo_hosting hosting;
     struct flo_digest fresh; /* staged, and no engine was lost since: it needs

@@ -231,6 +231,24 @@ static void print_no_memory(const json_t *device)
     }
 }
 
+/* Models that a smaller variant serves under strain. */
+static void print_variants(const json_t *device)
+{
+    size_t i;
+    json_t *model;
+
+    json_array_foreach(json_object_get(device, "models"), i, model)
+    {
+        char name[FLO_OUT_PLAIN], variant[FLO_OUT_PLAIN], of[FLO_OUT_PLAIN];
+        if (json_is_string(json_object_get(model, "instead_of"))) {
+            printf("%s: %s serves in place of %s, memory was short\n",
+                   flo_out_plain(model, "model", "?", name),
+                   flo_out_plain(model, "variant", "?", variant),
+                   flo_out_plain(model, "instead_of", "?", of));
+        }
+    }
+}
+
 /* The hardware and its state, as the device says. */
 static void print_profile(const struct flo_cli *cli, const json_t *device)
 {
@@ -248,6 +266,7 @@ static void print_profile(const struct flo_cli *cli, const json_t *device)
     const json_t *list = json_object_get(profile, "runtimes");
 
     print_memory(device);
+    print_variants(device);
     print_no_memory(device);
     if (!flo_args_has(&cli->args, "profile")) {
         return;

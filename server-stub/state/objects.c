@@ -67,8 +67,11 @@ static const struct said said_memory[] = {{"budget", IS_NUMBER},
 static const struct said said_slot[] = {{"release", FLO_DIGEST_TEXT - 1},
                                         {"version", FLO_NAME_MAX},
                                         {"number", IS_NUMBER}};
-static const struct said said_model[] = {
-    {"model", FLO_NAME_MAX}, {"state", FLO_NAME_MAX}, {"rung", IS_NUMBER}};
+static const struct said said_model[] = {{"model", FLO_NAME_MAX},
+                                         {"state", FLO_NAME_MAX},
+                                         {"rung", IS_NUMBER},
+                                         {"variant", FLO_NAME_MAX},
+                                         {"instead_of", FLO_NAME_MAX}};
 static const struct said said_target[] = {{"release", FLO_DIGEST_TEXT - 1},
                                           {"order", FLO_NAME_MAX},
                                           {"number", IS_NUMBER},

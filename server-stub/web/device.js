@@ -37,7 +37,7 @@ function factRows(d) {
 function modelRow(m, device) {
   const remove = h("button", { type: "button", class: "danger",
     onclick: () => openRemove(text(m.model), device) }, `Remove ${text(m.model)}…`);
-  return [title(m.serving), m.state ? state(text(m.state)) : "–", text(m.rung ?? "–"),
+  return [title(m.serving), m.state ? state(text(m.state)) : "–", m.instead_of ? `${text(m.rung)}: ${text(m.variant)} for ${text(m.instead_of)}` : text(m.rung ?? "–"),
     m.slots?.previous?.version, m.drift ? h("span", { class: "state warn" }, text(m.drift.kind)) : "–", remove];
 }
 

@@ -64,6 +64,11 @@ uint32_t flo_report_model_rung(const struct flo_shell *shell, uint32_t index)
     return shell->models[index].seats[FLO_AGENT_CURRENT].rung;
 }
 
+void flo_report_variant(const struct flo_variants *variants, json_t *model)
+{
+    (void)variants, (void)model;
+}
+
 json_t *flo_report_memory(const struct flo_shell *shell)
 {
     (void)shell;

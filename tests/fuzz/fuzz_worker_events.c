@@ -44,6 +44,13 @@ int flo_shell_memory_check(struct flo_shell *unused, uint32_t model,
     return 0;
 }
 
+const char *flo_shell_variant_wanted(const struct flo_shell *shell,
+                                     uint32_t place)
+{
+    (void)shell, (void)place;
+    return NULL;
+}
+
 bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model,
                          const struct flo_digest *beside)
 {

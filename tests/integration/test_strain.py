@@ -8,10 +8,11 @@ import sys
 import pytest
 
 import fleet as F
-from conftest import Small
+from conftest import MODELS, Small
 
 GROUPS = "/sys/fs/cgroup"
 LIMIT = 256 << 20
+GOLDEN = os.path.join(MODELS, "golden-tiny-v1.json")
 ROUTES = ("Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n"
           "%s\t00000000\t010210AC\t0003\t0\t0\t100\t00000000\t0\t0\t0\n")
 
@@ -242,3 +243,37 @@ def test_in_a_full_memory_cgroup_the_model_gets_smaller_and_nobody_is_killed(
     assert "memory is short" in log and "goes to rung" in log
     assert gw.process.pid == agent and gw.process.poll() is None
     assert group.kills() == 0
+
+
+def variants(fleet):
+    one = fleet.ask("device", "get", "gw")["models"][0]
+    return one.get("variant"), one.get("instead_of")
+
+
+def test_at_the_last_rung_a_smaller_variant_is_fetched_probed_and_serves(
+        fleet, sensors):
+    gw = fleet.devices["gw"]
+    fleet.env["FLO_SENSORS"] = sensors.dir
+    gw.write_config("bundle_soak: 1s\n")
+    again(fleet)
+    words = []
+    for name, file in (("large", "tiny-v1.Q8_0.gguf"),
+                       ("small", "tiny-v1.Q4_0.gguf")):
+        words += ["--file", "%s.gguf=%s:model" % (name, os.path.join(
+            MODELS, file)), "--variant", "%s=%s.gguf,golden.json" % (name, name)]
+    fleet.ask("release", "create", "tiny@3", *words, "--file", "golden.json=%s"
+              ":golden" % GOLDEN, "--sign-with", fleet.key, "--publish")
+    fleet.roll("tiny@3")
+    before = gw.children("flotilla-engine")
+    sensors.pressure(40)
+    F.wait_until("a smaller variant", 90, lambda: variants(fleet) == (
+        "small", "large"))
+    sensors.pressure(0)
+    assert gw.children("flotilla-engine") not in ([], before)
+    assert gw.ask("hello", "tiny", max_tokens=4)[1].startswith("tiny@3")
+    assert facts(fleet)["rung"] == 5
+    log = "\n".join(fleet.ask("device", "logs", "gw")["lines"])
+    assert "tiny gets the smaller variant" in log
+    again(fleet)  # the choice is on the disk
+    F.wait_until("it is not forgotten", 30, lambda: variants(fleet) == (
+        "small", "large"))

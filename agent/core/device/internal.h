@@ -237,6 +237,14 @@ bool flo_repair_holds(struct step *s);
 /* Would it wait, or end? */
 bool flo_repair_would_hold(const struct flo_agent_model *model);
 
+/* ---- another variant of the current release (variant.c) ---- */
+/* Its execution exchanges the variant. */
+bool flo_variant_is_exchanged(const struct flo_agent_model *model);
+void flo_variant_begin(struct step *s);
+void flo_variant_boot(struct step *s); /* the agent ended meanwhile */
+void flo_variant_staged(struct step *s);
+void flo_variant_committed(struct step *s);
+
 /* ---- removing a model (remove.c) ---- */
 void flo_remove_order(struct step *s);
 void flo_remove_by_hand(struct step *s);

@@ -26,7 +26,8 @@ enum place {
 static enum place place_of(const struct flo_agent_model *model)
 {
     const struct flo_agent_execution *execution = &model->execution;
-    bool is_repair = flo_ref_equal(&execution->release, &model->slots.current);
+    bool is_repair = !flo_variant_is_exchanged(model) &&
+                     flo_ref_equal(&execution->release, &model->slots.current);
 
     if (!model->has_execution || execution->state == FLO_EXECUTION_SOAKING) {
         return PLACE_NONE;

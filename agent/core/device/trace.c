@@ -329,6 +329,10 @@ static void add_action(struct flo_buf *out,
         add_release(out, &action->release);
         flo_buf_printf(out, ": %s", cause_text(action->cause));
         break;
+    case FLO_DO_VARIANT:
+        flo_buf_text(out, "keep the variant of ");
+        add_release(out, &action->release);
+        break;
     case FLO_DO_REPAIR:
         flo_buf_text(out, "repair ");
         add_release(out, &action->release);

@@ -199,7 +199,11 @@ void flo_execution_deploy(struct step *s)
     }
     take(model, wanted);
     model->execution.state = FLO_EXECUTION_NOTIFIED;
-    begin(s);
+    if (flo_variant_is_exchanged(model)) {
+        flo_variant_begin(s);
+    } else {
+        begin(s);
+    }
 }
 
 /* ---- after a restart ---- */
@@ -275,7 +279,9 @@ void flo_execution_boot(struct step *s, const struct flo_agent_booted *booted)
            flo_ref_equal(&open->release, &model->slots.candidate));
     if (open != NULL && !booted->has_ended) {
         take_up(s, open, booted->fits_both);
-        if (is_trial) {
+        if (flo_variant_is_exchanged(model)) {
+            flo_variant_boot(s);
+        } else if (is_trial) {
             resume_trial(s);
         } else if (has_candidate) {
             flo_do_note(s, "goes on: the candidate is on the record");

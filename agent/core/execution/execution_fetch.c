@@ -101,6 +101,10 @@ void flo_execution_staged(struct step *s)
     }
     take_plan(&execution->detail, &s->event->detail);
     execution->job = 0;
+    if (flo_variant_is_exchanged(s->model)) {
+        flo_variant_staged(s);
+        return;
+    }
     if (flo_repair_staged(s)) {
         return;
     }

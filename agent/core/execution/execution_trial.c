@@ -44,16 +44,6 @@ void flo_execution_probe(struct step *s)
     }
 }
 
-void flo_execution_activate(struct step *s)
-{
-    assert(s->model->execution.state == FLO_EXECUTION_PROBING);
-    assert(s->model->execution.is_probed);
-    assert(flo_engine_is(s->model, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
-    flo_execution_enter(s, FLO_MOVE_ACTIVATE, ACTIVATE_MS_MAX);
-    s->model->execution.is_writing = true;
-    flo_do_release(s, FLO_DO_SLOT_TRIAL, &s->model->execution.release);
-}
-
 /* ---- slots ---- */
 
 static void committed(struct step *s)
@@ -84,7 +74,7 @@ static bool serve_on_trial(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
 
-    assert(s->model->slots.is_trial);
+    assert(s->model->slots.is_trial || flo_variant_is_exchanged(s->model));
     bool was_resting = s->model->engines[FLO_AGENT_BESIDE].is_woken;
 
     flo_engine_flip(s, FLO_AGENT_BESIDE);
@@ -101,6 +91,22 @@ static bool serve_on_trial(struct step *s)
     }
     begin_soak(s);
     return true;
+}
+
+void flo_execution_activate(struct step *s)
+{
+    assert(s->model->execution.state == FLO_EXECUTION_PROBING);
+    assert(s->model->execution.is_probed);
+    assert(flo_engine_is(s->model, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
+    flo_execution_enter(s, FLO_MOVE_ACTIVATE, ACTIVATE_MS_MAX);
+    if (flo_variant_is_exchanged(
+            s->model)) { /* the record says nothing of it */
+        (void)serve_on_trial(s);
+        flo_execution_enter(s, FLO_MOVE_SERVE, 0);
+        return;
+    }
+    s->model->execution.is_writing = true;
+    flo_do_release(s, FLO_DO_SLOT_TRIAL, &s->model->execution.release);
 }
 
 void flo_execution_activated(struct step *s)
@@ -151,7 +157,11 @@ void flo_execution_written(struct step *s)
     } else if (execution->state == FLO_EXECUTION_ACTIVATING) {
         activated(s);
     } else if (execution->state == FLO_EXECUTION_SOAKING) {
-        committed(s);
+        if (flo_variant_is_exchanged(s->model)) {
+            flo_variant_committed(s);
+        } else {
+            committed(s);
+        }
     }
 }
 
@@ -249,6 +259,10 @@ static void lost_on_trial(struct step *s)
             (unsigned long long)execution->crashes,
             (unsigned long long)execution->policy.soak_crashes_max,
             error->what);
+        return;
+    }
+    if (flo_variant_is_exchanged(model)) {
+        flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
         return;
     }
     if (model->slots.tries_left == 0) {
@@ -500,7 +514,10 @@ void flo_execution_soak_due(struct step *s)
                     (unsigned long long)execution->errors,
                     (unsigned long long)execution->requests,
                     (unsigned long long)execution->crashes);
-        flo_do_release(s, FLO_DO_SLOT_COMMIT, &execution->release);
+        flo_do_release(s,
+                       flo_variant_is_exchanged(model) ? FLO_DO_VARIANT
+                                                       : FLO_DO_SLOT_COMMIT,
+                       &execution->release);
         return;
     }
     if (execution->deadline_ms == 0) {

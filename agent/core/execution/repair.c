@@ -19,7 +19,8 @@ static bool is_damaged(const struct flo_agent_model *model)
 /* An execution of the release that is current already. */
 static bool is_repairing(const struct flo_agent_model *model)
 {
-    return model->has_execution && flo_ref_is(&model->slots.current) &&
+    return model->has_execution && !flo_variant_is_exchanged(model) &&
+           flo_ref_is(&model->slots.current) &&
            flo_ref_equal(&model->execution.release, &model->slots.current);
 }
 

@@ -83,6 +83,21 @@ static bool demote(struct flo_memory_model *models, size_t count,
     return false;
 }
 
+/* The last of all: the answers get worse.  The least important one first. */
+static bool shrink(const struct flo_strain_facts *facts, size_t count,
+                   const struct flo_memory_plan *plan, const size_t *order,
+                   size_t *model)
+{
+    for (size_t i = count; i-- > 0;) {
+        size_t at = order[i];
+        if (plan->models[at].is_resident && facts->variants[at].may_shrink) {
+            *model = at;
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum flo_strain_step down(const struct flo_strain_facts *facts,
                                  struct flo_memory_model *models, size_t count,
                                  uint64_t budget, size_t *model)
@@ -102,39 +117,68 @@ static enum flo_strain_step down(const struct flo_strain_facts *facts,
     if (rung_down(models, count, &plan, order, model)) {
         return FLO_STRAIN_RUNG;
     }
-    return demote(models, count, &plan, order, model) ? FLO_STRAIN_DEMAND
-                                                      : FLO_STRAIN_NONE;
+    if (demote(models, count, &plan, order, model)) {
+        return FLO_STRAIN_DEMAND;
+    }
+    return shrink(facts, count, &plan, order, model) ? FLO_STRAIN_SMALLER
+                                                     : FLO_STRAIN_NONE;
 }
 
 /* ---- up ---- */
 
+static bool has_room(const struct flo_memory_model *models, size_t count,
+                     uint64_t budget, uint64_t more_bytes)
+{
+    struct flo_memory_plan plan;
+    uint64_t planned;
+
+    return flo_memory_plan(models, count, budget, &plan, NULL) == 0 &&
+           flo_add_u64(plan.planned, more_bytes, &planned) &&
+           planned <= budget / 10 * 9;
+}
+
+/* The model takes back a step of its memory, if there is room. */
+static bool take_back(struct flo_memory_model *models, size_t count,
+                      uint64_t budget, size_t at)
+{
+    struct flo_memory_model *one = &models[at];
+    struct flo_memory_model before = *one;
+
+    if (one->is_demoted) {
+        one->is_demoted = false;
+    } else if (one->rung_min > 0) {
+        one->rung_min--;
+    } else {
+        return false;
+    }
+    if (!has_room(models, count, budget, 0)) {
+        *one = before;
+        return false;
+    }
+    return true;
+}
+
 /* One step back for the most important model that gave one; only where the
  * higher plan leaves a tenth of the budget free. */
-static bool up(struct flo_memory_model *models, size_t count, uint64_t budget,
-               size_t *model)
+static enum flo_strain_step up(const struct flo_strain_facts *facts,
+                               struct flo_memory_model *models, size_t count,
+                               uint64_t budget, size_t *model)
 {
     size_t order[FLO_MEMORY_MODELS_MAX];
+
     flo_memory_order(models, count, order);
     for (size_t i = 0; i < count; i++) {
-        struct flo_memory_model *one = &models[order[i]];
-        struct flo_memory_model before = *one;
-        struct flo_memory_plan plan;
-        if (!one->is_demoted && one->rung_min == 0) {
-            continue;
+        size_t at = order[i];
+        *model = at;
+        if (facts->variants[at].may_grow &&
+            has_room(models, count, budget, facts->variants[at].more_bytes)) {
+            return FLO_STRAIN_LARGER;
         }
-        if (one->is_demoted) {
-            one->is_demoted = false;
-        } else {
-            one->rung_min--;
+        if (take_back(models, count, budget, at)) {
+            return FLO_STRAIN_UP;
         }
-        if (flo_memory_plan(models, count, budget, &plan, NULL) == 0 &&
-            plan.planned <= budget / 10 * 9) {
-            *model = order[i];
-            return true;
-        }
-        *one = before;
     }
-    return false;
+    return FLO_STRAIN_NONE;
 }
 
 /* ---- samples ---- */
@@ -150,35 +194,42 @@ static void went_down(struct flo_strain *strain, uint64_t now_ms)
     strain->samples = 0;
 }
 
-static bool is_up_due(const struct flo_strain *strain, uint64_t now_ms)
-{
-    uint64_t wait_ms = strain->wait_ms > 0 ? strain->wait_ms : UP_MS;
-    return strain->cause != FLO_STRAIN_CALM &&
-           now_ms - strain->calm_ms >= wait_ms &&
-           now_ms - strain->up_ms >= wait_ms;
-}
-
-static bool is_full_again(const struct flo_memory_model *models, size_t count)
+static bool is_full_again(const struct flo_strain_facts *facts,
+                          const struct flo_memory_model *models, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (models[i].rung_min > 0 || models[i].is_demoted) {
+        if (models[i].rung_min > 0 || models[i].is_demoted ||
+            facts->variants[i].is_smaller) {
             return false;
         }
     }
     return true;
 }
 
+/* A smaller variant may be of an earlier life of the agent. */
+static bool is_up_due(const struct flo_strain *strain, uint64_t now_ms,
+                      bool is_full)
+{
+    uint64_t wait_ms = strain->wait_ms > 0 ? strain->wait_ms : UP_MS;
+    return (strain->cause != FLO_STRAIN_CALM || !is_full) &&
+           now_ms - strain->calm_ms >= wait_ms &&
+           now_ms - strain->up_ms >= wait_ms;
+}
+
 static enum flo_strain_step go_up(struct flo_strain *strain,
+                                  const struct flo_strain_facts *facts,
                                   struct flo_memory_model *models, size_t count,
                                   uint64_t budget, uint64_t now_ms,
                                   size_t *model)
 {
-    enum flo_strain_step step = FLO_STRAIN_NONE;
-    if (up(models, count, budget, model)) {
+    enum flo_strain_step step = up(facts, models, count, budget, model);
+
+    if (step != FLO_STRAIN_NONE) {
         strain->up_ms = now_ms;
-        step = FLO_STRAIN_UP;
+    } else {
+        *model = FLO_MEMORY_MODELS_MAX;
     }
-    if (is_full_again(models, count)) {
+    if (is_full_again(facts, models, count)) {
         strain->cause = FLO_STRAIN_CALM;
     }
     return step;
@@ -200,8 +251,8 @@ enum flo_strain_step flo_strain_sample(struct flo_strain *strain,
         strain->samples = 0;
         strain->is_short =
             strain->is_short && now_ms - strain->calm_ms < SHORT_MS;
-        return is_up_due(strain, now_ms)
-                   ? go_up(strain, models, count, budget, now_ms, model)
+        return is_up_due(strain, now_ms, is_full_again(facts, models, count))
+                   ? go_up(strain, facts, models, count, budget, now_ms, model)
                    : FLO_STRAIN_NONE;
     }
     strain->calm_ms = 0;
@@ -228,7 +279,10 @@ static void say_model(enum flo_strain_step step,
     static const char *const before[FLO_STRAIN_STEP_COUNT] = {
         [FLO_STRAIN_RUNG] = "goes", [FLO_STRAIN_UP] = "is back"};
 
-    if (step == FLO_STRAIN_DEMAND) {
+    if (step == FLO_STRAIN_SMALLER || step == FLO_STRAIN_LARGER) {
+        snprintf(out, FLO_STRAIN_TEXT / 2, "%.40s gets the %s variant",
+                 model->name, flo_strain_word(step));
+    } else if (step == FLO_STRAIN_DEMAND) {
         snprintf(out, FLO_STRAIN_TEXT / 2, "%.40s is on demand", model->name);
     } else {
         snprintf(out, FLO_STRAIN_TEXT / 2, "%.40s %s to rung %u%s", model->name,
@@ -261,5 +315,7 @@ void flo_strain_say(const struct flo_strain_sample *sample,
         snprintf(what, sizeof(what), "the release before a trial leaves");
     }
     snprintf(out, FLO_STRAIN_TEXT, "memory is %s%s: %s",
-             step == FLO_STRAIN_UP ? "calm again" : "short", why, what);
+             step == FLO_STRAIN_UP || step == FLO_STRAIN_LARGER ? "calm again"
+                                                                : "short",
+             why, what);
 }

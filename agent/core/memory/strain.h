@@ -42,11 +42,18 @@ struct flo_strain {
 };
 /* Memory and releases that could be given up. */
 struct flo_strain_facts {
-    bool has_idle;     /* on-demand models in memory without a request */
-    bool has_previous; /* a warm previous release */
+    bool has_idle;       /* on-demand models in memory without a request */
+    bool has_previous;   /* a warm previous release */
+    struct {             /* by the model's index */
+        bool is_smaller; /* a smaller variant of its release serves */
+        bool may_shrink; /* there is another one, and nothing is under way */
+        bool may_grow;   /* the larger one may come back */
+        uint64_t more_bytes; /* that the larger one takes */
+    } variants[FLO_MEMORY_MODELS_MAX];
 };
 /* Take a sample.  RUNG, DEMAND and UP have changed models[*model] (rung_min,
- * is_demoted): plan again. */
+ * is_demoted): plan again.  SMALLER and LARGER ask for another variant of
+ * models[*model]. */
 enum flo_strain_step flo_strain_sample(struct flo_strain *strain,
                                        const struct flo_strain_sample *sample,
                                        const struct flo_strain_facts *facts,

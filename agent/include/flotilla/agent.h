@@ -104,6 +104,9 @@ struct flo_agent_execution {
     uint32_t epoch;
     uint64_t seq;
     struct flo_release_ref release;
+    /* An exchange: this variant of the current release in place of the one that
+     * serves.  Empty: an update or a repair. */
+    char variant[FLO_NAME_MAX + 1];
     struct flo_policy policy;
     enum flo_execution state;
     uint32_t starts; /* probes begun: a machine that dies of it stops */
@@ -296,23 +299,24 @@ enum flo_agent_action_kind {
     FLO_DO_DENY,        /* release, cause, number: of the order that took it
                            back or brought it (0: by hand) */
     FLO_DO_REPAIR,      /* release: answer DEPLOY of it, without an order */
-    FLO_DO_FREEZE,      /* flag */
-    FLO_DO_LOAD,        /* role, release */
-    FLO_DO_UNLOAD,      /* role, flag: drain first */
-    FLO_DO_FLIP,        /* role; of a release without requests: make its link
-                           and run its hook, with `flag` in any case; answer
-                           ACTIVATED or ILL */
-    FLO_DO_UNLINK,      /* release.model: its link goes, and its hook runs */
-    FLO_DO_HOLD,        /* no engine is live: requests wait */
-    FLO_DO_REST,        /* release: loaded when a request wants it */
-    FLO_DO_PROMOTE,     /* the second engine becomes the current one */
-    FLO_DO_PROBE,       /* with the execution's policy */
-    FLO_DO_EVENT,       /* execution entered state (or ended): report it */
-    FLO_DO_SERVING,     /* word, release: report the serving release */
-    FLO_DO_ACK,         /* order, word, error */
-    FLO_DO_COLLECT,     /* remove blobs that nothing names */
-    FLO_DO_TIMER,       /* at_ms; 0: none */
-    FLO_DO_NOTE,        /* error.what: why, or why not; for the trace alone */
+    FLO_DO_VARIANT, /* the execution's variant serves from now on; WRITTEN */
+    FLO_DO_FREEZE,  /* flag */
+    FLO_DO_LOAD,    /* role, release */
+    FLO_DO_UNLOAD,  /* role, flag: drain first */
+    FLO_DO_FLIP,    /* role; of a release without requests: make its link
+                       and run its hook, with `flag` in any case; answer
+                       ACTIVATED or ILL */
+    FLO_DO_UNLINK,  /* release.model: its link goes, and its hook runs */
+    FLO_DO_HOLD,    /* no engine is live: requests wait */
+    FLO_DO_REST,    /* release: loaded when a request wants it */
+    FLO_DO_PROMOTE, /* the second engine becomes the current one */
+    FLO_DO_PROBE,   /* with the execution's policy */
+    FLO_DO_EVENT,   /* execution entered state (or ended): report it */
+    FLO_DO_SERVING, /* word, release: report the serving release */
+    FLO_DO_ACK,     /* order, word, error */
+    FLO_DO_COLLECT, /* remove blobs that nothing names */
+    FLO_DO_TIMER,   /* at_ms; 0: none */
+    FLO_DO_NOTE,    /* error.what: why, or why not; for the trace alone */
     FLO_DO_COUNT
 };
 

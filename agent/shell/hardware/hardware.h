@@ -52,6 +52,16 @@ void flo_bench_cancel(struct flo_shell *shell);
 FLO_MUST_USE int flo_bench_read(const char *text, size_t bytes,
                                 struct flo_bench *out, struct flo_err *err);
 
+/* variants.c: a smaller variant of a release, and the larger one again.  The
+ * facts of the models at `places`: */
+void flo_variants_look(struct flo_shell *shell, const uint32_t *places,
+                       size_t count, uint64_t now,
+                       struct flo_strain_facts *facts);
+/* Begin an exchange, as the facts allow. */
+void flo_variants_ask(struct flo_shell *shell, uint32_t place, bool is_smaller);
+/* Its trial has ended well: the store names the variant.  WRITTEN follows. */
+void flo_variants_keep(struct flo_shell *shell, uint32_t place);
+
 /* watch.c: the sensors once a second. */
 FLO_MUST_USE int flo_watch_open(struct flo_shell *shell, struct flo_err *err);
 void flo_watch_close(struct flo_shell *shell);

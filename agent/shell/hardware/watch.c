@@ -289,6 +289,8 @@ static void carry_out(struct flo_shell *shell, enum flo_strain_step step,
         post_all(shell, is_idle, FLO_AGENT_EVICT);
     } else if (step == FLO_STRAIN_PREVIOUS) {
         post_all(shell, is_warm, FLO_AGENT_PRESSURE);
+    } else if (step == FLO_STRAIN_SMALLER || step == FLO_STRAIN_LARGER) {
+        flo_variants_ask(shell, place, step == FLO_STRAIN_SMALLER);
     } else {
         watch->rungs[place] = model->rung_min;
         watch->is_demoted[place] = model->is_demoted;
@@ -303,9 +305,8 @@ static void carry_out(struct flo_shell *shell, enum flo_strain_step step,
 static void look_at_memory(struct flo_shell *shell, uint64_t now)
 {
     struct flo_watch *watch = &shell->watch;
-    const struct flo_strain_facts facts = {.has_idle = is_any(shell, is_idle),
-                                           .has_previous =
-                                               is_any(shell, is_warm)};
+    struct flo_strain_facts facts = {.has_idle = is_any(shell, is_idle),
+                                     .has_previous = is_any(shell, is_warm)};
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
     uint32_t places[FLO_MEMORY_MODELS_MAX];
     struct flo_strain_sample sample = {
@@ -315,12 +316,14 @@ static void look_at_memory(struct flo_shell *shell, uint64_t now)
         .cgroup_bytes_max = watch->sensed.cgroup_bytes_max};
     size_t count = gather(shell, models, places);
     size_t which = FLO_MEMORY_MODELS_MAX;
-    enum flo_strain_step step =
-        flo_strain_sample(&watch->strain, &sample, &facts, models, count,
-                          shell->machine.memory_bytes, &which);
-    bool is_about_one = which < count;
+    enum flo_strain_step step;
+    bool is_about_one;
     char what[FLO_STRAIN_TEXT];
 
+    flo_variants_look(shell, places, count, now, &facts);
+    step = flo_strain_sample(&watch->strain, &sample, &facts, models, count,
+                             shell->machine.memory_bytes, &which);
+    is_about_one = which < count;
     if (step != FLO_STRAIN_NONE) {
         carry_out(shell, step, is_about_one ? &models[which] : NULL,
                   is_about_one ? places[which] : 0);

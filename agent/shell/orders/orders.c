@@ -447,19 +447,7 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope,
 static void name_own(struct flo_shell *shell, const char *word,
                      struct flo_agent_execution *execution)
 {
-    enum flo_execution end;
-    bool has_ended;
-    uint32_t attempts;
-    char hex[FLO_DIGEST_TEXT];
-
-    flo_digest_text(&execution->release.digest, hex);
-    snprintf(execution->rollout, sizeof(execution->rollout), "%s.%.8s", word,
-             hex + strlen("sha256:"));
-    (void)flo_stories_last(shell->db, execution->rollout, &attempts, &has_ended,
-                           &end);
-    execution->attempt = attempts + 1;
-    snprintf(execution->id, sizeof(execution->id), "%s.%u", execution->rollout,
-             execution->attempt);
+    flo_stories_name(shell->db, word, execution);
     flo_policy_default(&execution->policy);
     execution->policy.soak_ms =
         flo_config_u64(shell->settings.config, "bundle_soak");

@@ -23,15 +23,16 @@ static json_t *story_json(const struct flo_agent_execution *execution)
 
     flo_digest_text(&execution->release.digest, digest);
     return json_pack(
-        "{s:s, s:s, s:i, s:i, s:I, s:s, s:s, s:s, s:i, s:I,"
+        "{s:s, s:s, s:s, s:i, s:i, s:I, s:s, s:s, s:s, s:i, s:I,"
         " s:i, s:i, s:o, s:{s:s, s:I, s:I, s:I}}",
-        "order", execution->order, "bundle", execution->bundle, "phase",
-        (int)execution->phase, "epoch", (int)execution->epoch, "seq",
-        (json_int_t)execution->seq, "release", digest, "model",
-        execution->release.model, "version", execution->release.version,
-        "starts", (int)execution->starts, "start_wall_ms",
-        start_wall_ms(execution), "unsure", (int)execution->unsure,
-        "runtime_failures", (int)execution->runtime_failures, "policy",
+        "order", execution->order, "bundle", execution->bundle, "variant",
+        execution->variant, "phase", (int)execution->phase, "epoch",
+        (int)execution->epoch, "seq", (json_int_t)execution->seq, "release",
+        digest, "model", execution->release.model, "version",
+        execution->release.version, "starts", (int)execution->starts,
+        "start_wall_ms", start_wall_ms(execution), "unsure",
+        (int)execution->unsure, "runtime_failures",
+        (int)execution->runtime_failures, "policy",
         flo_policy_json(&execution->policy), "detail", "codec",
         execution->detail.codec, "bytes", (json_int_t)execution->detail.bytes,
         "full_bytes", (json_int_t)execution->detail.full_bytes, "took_ms",
@@ -93,6 +94,7 @@ static bool story_read(const json_t *json, struct flo_agent_execution *out)
     }
     copy_text(json, "order", out->order, sizeof(out->order));
     copy_text(json, "bundle", out->bundle, sizeof(out->bundle));
+    copy_text(json, "variant", out->variant, sizeof(out->variant));
     copy_text(json, "model", out->release.model, sizeof(out->release.model));
     copy_text(json, "version", out->release.version,
               sizeof(out->release.version));
@@ -256,4 +258,21 @@ bool flo_stories_last(struct flo_outbox_db *db, const char *rollout,
                  flo_execution_parse(flo_db_column_text(statement, 2), end);
     flo_db_reset(statement);
     return true;
+}
+
+void flo_stories_name(struct flo_outbox_db *db, const char *word,
+                      struct flo_agent_execution *execution)
+{
+    enum flo_execution end;
+    bool has_ended;
+    uint32_t attempts;
+    char hex[FLO_DIGEST_TEXT];
+
+    flo_digest_text(&execution->release.digest, hex);
+    snprintf(execution->rollout, sizeof(execution->rollout), "%s.%.8s", word,
+             hex + strlen("sha256:"));
+    (void)flo_stories_last(db, execution->rollout, &attempts, &has_ended, &end);
+    execution->attempt = attempts + 1;
+    snprintf(execution->id, sizeof(execution->id), "%s.%u", execution->rollout,
+             execution->attempt);
 }

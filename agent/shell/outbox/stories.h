@@ -16,5 +16,9 @@ size_t flo_stories_models(struct flo_outbox_db *db,
 bool flo_stories_last(struct flo_outbox_db *db, const char *rollout,
                       uint32_t *attempts, bool *has_ended,
                       enum flo_execution *end);
+/* Id, rollout and attempt of an execution that no order began:
+ * `word`.digits.attempt. Its release is set. */
+void flo_stories_name(struct flo_outbox_db *db, const char *word,
+                      struct flo_agent_execution *execution);
 
 #endif

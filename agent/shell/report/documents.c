@@ -340,6 +340,14 @@ static json_t *figures_json(const struct flo_shell_memory *memory,
     return NULL;
 }
 
+void flo_report_variant(const struct flo_variants *variants, json_t *model)
+{
+    if (variants->larger[0] != '\0') {
+        json_object_set_new(model, "variant", json_string(variants->name));
+        json_object_set_new(model, "instead_of", json_string(variants->larger));
+    }
+}
+
 static json_t *models_json(const struct flo_shell *shell)
 {
     json_t *json = json_array();
@@ -352,6 +360,7 @@ static json_t *models_json(const struct flo_shell *shell)
                            flo_agent_is_waiting(&shell->agent, (uint32_t)i));
             json_t *figures = figures_json(&shell->memory, (uint32_t)i);
             json_object_set_new(model, "memory", figures); /* NULL: none */
+            flo_report_variant(&shell->watch.variants[i], model);
             json_array_append_new(json, model);
         }
     }

@@ -28,6 +28,8 @@ bool flo_telemetry_close_all(struct flo_shell *shell);
 /* documents.c: JSON of contracts section 3 */
 json_t *flo_report_text(const char *text);
 json_t *flo_report_error(const struct flo_agent_error *error);
+/* The variant that serves in the place of a larger one, if one does. */
+void flo_report_variant(const struct flo_variants *variants, json_t *model);
 /* The rung that its engine has, or had last. */
 uint32_t flo_report_model_rung(const struct flo_shell *shell, uint32_t index);
 /* The memory plan, and what strain took of it. */

@@ -55,6 +55,9 @@ uint32_t flo_report_rung(const struct flo_shell *shell, enum flo_rung_why *why)
         rung = watch->rungs[i] > rung ? watch->rungs[i] : rung;
         rung = watch->is_demoted[i] ? FLO_MEMORY_RUNGS - 1 : rung;
     }
+    for (size_t i = 0; i < FLO_COUNT(watch->variants); i++) {
+        rung = watch->variants[i].larger[0] != '\0' ? FLO_MEMORY_RUNGS : rung;
+    }
     if (rung > 0) {
         *why = why_memory(watch);
     } else if (watch->limits.set != 0) {

@@ -27,8 +27,13 @@ static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
     char text[FLO_DIGEST_TEXT];
     uint32_t count;
 
-    files->model =
-        flo_shell_model_file(shell, digest, release, &files->variant);
+    if (files->variant == NULL) {
+        files->model =
+            flo_shell_model_file(shell, digest, release, &files->variant);
+    } else {
+        files->model =
+            flo_release_variant_file(release, files->variant, "model");
+    }
     if (files->variant == NULL ||
         (files->model == NULL && flo_release_is_native(files->variant))) {
         return flo_fail(err, FLO_E_BLOB_ABSENT,
@@ -56,14 +61,27 @@ static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
     return 0;
 }
 
-int flo_shell_files_get(struct flo_shell *shell,
-                        const struct flo_digest *release,
-                        struct flo_shell_files *out, struct flo_err *err)
+/* NULL: the release has none of that name. */
+static const struct flo_release_variant *
+find_variant(const struct flo_release *release, const char *name)
+{
+    for (uint32_t v = 0; v < release->variant_count; v++) {
+        if (strcmp(release->variants[v].name, name) == 0) {
+            return &release->variants[v];
+        }
+    }
+    return NULL;
+}
+
+static int get_files(struct flo_shell *shell, const struct flo_digest *release,
+                     const char *variant, struct flo_shell_files *out,
+                     struct flo_err *err)
 {
     struct flo_shell_files files = {0};
     int rv = flo_shell_release_get(shell, release, &files.release, err);
 
     if (rv == 0) {
+        files.variant = find_variant(files.release, variant);
         rv = find_files(shell, release, &files, err);
     }
     if (rv < 0) {
@@ -72,6 +90,27 @@ int flo_shell_files_get(struct flo_shell *shell,
     }
     *out = files;
     return 0;
+}
+
+int flo_shell_files_get(struct flo_shell *shell,
+                        const struct flo_digest *release,
+                        struct flo_shell_files *out, struct flo_err *err)
+{
+    return get_files(shell, release, "", out, err);
+}
+
+int flo_shell_files_of(struct flo_shell *shell,
+                       const struct flo_agent_action *action,
+                       struct flo_shell_files *out, struct flo_err *err)
+{
+    const struct flo_agent_model *model = &shell->agent.models[action->model];
+    bool is_exchange = action->role == FLO_AGENT_BESIDE &&
+                       model->has_execution &&
+                       flo_digest_equal(&model->execution.release.digest,
+                                        &action->release.digest);
+
+    return get_files(shell, &action->release.digest,
+                     is_exchange ? model->execution.variant : "", out, err);
 }
 
 void flo_shell_files_free(struct flo_shell_files *files)

@@ -104,7 +104,7 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action,
     FLO_CLEANUP(text_free) char *chat_template = NULL;
     bool is_fresh = flo_digest_equal(&shell->models[action->model].fresh,
                                      &action->release.digest);
-    int rv = flo_shell_files_get(shell, &action->release.digest, &files, err);
+    int rv = flo_shell_files_of(shell, action, &files, err);
 
     if (rv < 0) {
         return rv;

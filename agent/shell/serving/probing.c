@@ -121,7 +121,7 @@ void flo_shell_probe(struct flo_shell *shell,
     struct flo_probe_limits limits = {.timeout_ms = policy->probe_timeout_ms};
     struct flo_golden golden = {0};
     struct flo_err err = {0};
-    int rv = flo_shell_files_get(shell, &action->release.digest, &files, &err);
+    int rv = flo_shell_files_of(shell, action, &files, &err);
     const struct flo_release *release = files.release;
     struct files named = {shell, release};
 

@@ -77,3 +77,20 @@ bool flo_shell_model_digest(struct flo_shell *shell,
     }
     return file != NULL;
 }
+
+const char *flo_shell_variant_wanted(const struct flo_shell *shell,
+                                     uint32_t place)
+{
+    const struct flo_agent_model *model = &shell->agent.models[place];
+    const struct flo_variants *variants = &shell->watch.variants[place];
+
+    if (model->execution.variant[0] != '\0') {
+        return model->execution.variant;
+    }
+    /* A repair of what serves in the place of a larger one. */
+    return flo_digest_equal(&model->execution.release.digest,
+                            &variants->release) &&
+                   variants->larger[0] != '\0'
+               ? variants->name
+               : NULL;
+}

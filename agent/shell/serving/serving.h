@@ -101,6 +101,12 @@ FLO_MUST_USE int flo_shell_files_get(struct flo_shell *shell,
                                      const struct flo_digest *release,
                                      struct flo_shell_files *out,
                                      struct flo_err *err);
+/* As the engine of the action's role needs it: in an exchange the second one
+ * has another variant. */
+FLO_MUST_USE int flo_shell_files_of(struct flo_shell *shell,
+                                    const struct flo_agent_action *action,
+                                    struct flo_shell_files *out,
+                                    struct flo_err *err);
 void flo_shell_files_free(struct flo_shell_files *files);
 /* The adapter of `files`, its bytes checked, into the model that an engine is
  * to open, with room for the next one. */
@@ -138,6 +144,9 @@ const struct flo_release_file *
 flo_shell_model_file(struct flo_shell *shell, const struct flo_digest *digest,
                      const struct flo_release *release,
                      const struct flo_release_variant **variant);
+/* The variant that the model's job must stage; NULL: as the plan chooses. */
+const char *flo_shell_variant_wanted(const struct flo_shell *shell,
+                                     uint32_t place);
 /* Digest of the model's file; false: it is not here. */
 bool flo_shell_model_digest(struct flo_shell *shell,
                             const struct flo_digest *release_digest,

@@ -101,6 +101,15 @@ static bool say_progress(struct flo_job_child *job, const json_t *json,
     return flo_queue_offer(&job->shell->queue, &event);
 }
 
+/* An exchange under strain has no room for two; on its way back it is seldom
+ * worth it. */
+static bool fits_both(struct flo_shell *shell, uint32_t model,
+                      const struct flo_digest *release)
+{
+    return shell->agent.models[model].execution.variant[0] == '\0' &&
+           flo_shell_fits_both(shell, model, release);
+}
+
 static void say_staged(struct flo_job_child *job, const json_t *json)
 {
     struct flo_err err = {0};
@@ -111,7 +120,7 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
     copy_plan(json, &event.detail);
     (void)!flo_json_opt_u64(json, "fetched_bytes", 0, INT64_MAX, 0,
                             &event.detail.bytes, NULL);
-    event.fits_both = flo_shell_fits_both(shell, job->model, &job->release);
+    event.fits_both = fits_both(shell, job->model, &job->release);
     if (flo_shell_memory_check(shell, job->model, &job->release, &err) < 0) {
         event.error.code = err.code;
         snprintf(event.error.what, sizeof(event.error.what), "%.255s",
@@ -287,6 +296,11 @@ static json_t *job_json(struct flo_shell *shell, uint32_t model)
     json_object_set_new(
         json, "sandbox",
         json_string(flo_sandbox_mode_word(shell->settings.sandbox)));
+    if (flo_shell_variant_wanted(shell, model) != NULL) {
+        json_object_set_new(
+            json, "variant",
+            json_string(flo_shell_variant_wanted(shell, model)));
+    }
     if (execution->bundle[0] != '\0') {
         json_object_set_new(json, "bundle", json_string(execution->bundle));
     } else {

@@ -255,6 +255,12 @@ static void any_event_is_fine_at_any_time(void **state)
         event.error.code = ((random >> 47) & 1) ? 0 : FLO_E_PROBE_GOLDEN;
         execution =
             world_execution((int)((random >> 48) % 5) + 1, (random >> 51) % 64);
+        if ((random >> 36 & 3) == 0 &&
+            world.agent.models[0].live >= 0) { /* under strain */
+            execution.order[0] = '\0';
+            snprintf(execution.variant, sizeof(execution.variant), "q4");
+            execution.release = world.agent.models[0].slots.current;
+        }
         event.deploy.execution = &execution;
         event.release = execution.release.digest;
         order.op = (enum flo_order_op)((random >> 52) % FLO_ORDER_COUNT);

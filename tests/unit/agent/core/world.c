@@ -457,6 +457,33 @@ static void repair(struct world *world, uint32_t model,
     event->deploy.execution = &world->models[model].repair;
 }
 
+void world_exchange(struct world *world, const char *variant)
+{
+    struct world_model *model = &world->models[0];
+    struct flo_agent_event *event = later(world, 0, FLO_AGENT_DEPLOY);
+
+    repair(world, 0, &world->agent.models[0].slots.current);
+    world->pending_count--; /* the repair's */
+    model->repair.bundle[0] = '\0';
+    snprintf(model->repair.rollout, sizeof(model->repair.rollout),
+             "variant.%.8s", variant);
+    snprintf(model->repair.id, sizeof(model->repair.id), "variant.%.8s.%u",
+             variant, world->repairs);
+    snprintf(model->repair.variant, sizeof(model->repair.variant), "%s",
+             variant);
+    model->repair.policy.soak_ms = 20000;
+    event->deploy.execution = &model->repair;
+    world_run(world, 0);
+}
+
+static void keep_variant(struct world *world, uint32_t model)
+{
+    snprintf(world->variant, sizeof(world->variant), "%s",
+             world->agent.models[model].execution.variant);
+    later(world, 0, world->slots_fail ? FLO_AGENT_UNWRITTEN : FLO_AGENT_WRITTEN)
+        ->model = model;
+}
+
 static void deny(struct world *world, const struct flo_agent_action *action)
 {
     struct flo_denial said = {.release = action->release.digest,
@@ -504,6 +531,9 @@ static void carry_out(struct world *world,
         break;
     case FLO_DO_DENY:
         deny(world, action);
+        break;
+    case FLO_DO_VARIANT:
+        keep_variant(world, action->model);
         break;
     case FLO_DO_REPAIR:
         repair(world, action->model, &action->release);

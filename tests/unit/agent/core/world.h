@@ -56,6 +56,7 @@ struct world {
     struct flo_device device;
     uint64_t seq; /* of orders but deploys */
     unsigned repairs;
+    char variant[FLO_NAME_MAX + 1]; /* that an exchange has brought */
     size_t story_count;
     struct world_story stories[WORLD_STORIES_MAX];
 
@@ -109,6 +110,8 @@ int world_of(unsigned model, int version);
 void world_desire(struct world *world, int version, uint64_t seq);
 struct flo_agent_execution world_execution(int version, uint64_t seq);
 void world_order(struct world *world, enum flo_order_op op, int from);
+/* Under strain another variant of the current release is asked for. */
+void world_exchange(struct world *world, const char *variant);
 /* A rollback of `from` and of as many others as an order may name. */
 void world_rollback_many(struct world *world, int from);
 void world_event(struct world *world, const struct flo_agent_event *event);

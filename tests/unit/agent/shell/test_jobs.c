@@ -50,6 +50,13 @@ bool flo_shell_fits_both(struct flo_shell *unused, uint32_t model,
     return true;
 }
 
+const char *flo_shell_variant_wanted(const struct flo_shell *unused,
+                                     uint32_t place)
+{
+    (void)unused, (void)place;
+    return NULL;
+}
+
 bool flo_shell_make_room(struct flo_shell *unused,
                          const struct flo_digest *release)
 {

@@ -218,6 +218,8 @@ NOT_CALLED(void, flo_control_report, struct flo_shell *a,
 NOT_CALLED(void, flo_events_add, struct flo_outbox_db *a, enum flo_event_kind b,
            json_t *c, const struct flo_agent_execution *d)
 NOT_CALLED(void, flo_notes_serving, struct flo_outbox_db *a, json_t *b)
+void flo_variants_keep(struct flo_shell *a, uint32_t b);
+NOT_CALLED(void, flo_variants_keep, struct flo_shell *a, uint32_t b)
 NOT_CALLED(void, flo_orders_repair, struct flo_shell *a, uint32_t b,
            const struct flo_release_ref *c)
 NOT_CALLED(json_t *, flo_report_drifted, const struct flo_shell *a, uint32_t b)

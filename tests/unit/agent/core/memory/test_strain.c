@@ -187,6 +187,71 @@ static void nothing_comes_back_that_would_fill_the_budget(void **state)
     assert_int_equal(calm_until_up(), 0);
 }
 
+/* ---- a smaller variant ---- */
+
+static void everything_but_variants(void)
+{
+    begin();
+    for (int step = 0; step < 9; step++) {
+        assert_string_not_equal(next_down(), "none");
+    }
+}
+
+static void a_smaller_variant_is_the_last_that_is_given_up(void **state)
+{
+    (void)state;
+    everything_but_variants();
+    assert_string_equal(next_down(), "none");
+    device.facts.variants[1].may_shrink = true; /* on demand: it may leave */
+    assert_string_equal(next_down(), "none");
+    device.facts.variants[0].may_shrink = true;
+    assert_string_equal(next_down(), "smaller main");
+}
+
+static void the_larger_variant_is_the_first_that_comes_back(void **state)
+{
+    (void)state;
+    everything_but_variants();
+    device.facts.variants[0].is_smaller = true;
+    device.facts.variants[0].may_grow = true;
+    device.facts.variants[0].more_bytes = 100 * MB;
+    for (int i = 0; i < 302; i++) {
+        if (strcmp(second(0, 0), "larger main") == 0) {
+            assert_in_range(i, 299, 301);
+            device.facts.variants[0].is_smaller = false;
+            device.facts.variants[0].may_grow = false;
+            assert_in_range(calm_until_up(), 300, 302);
+            return;
+        }
+    }
+    fail_msg("it did not come back");
+}
+
+static void a_larger_variant_without_room_lets_others_come_back(void **state)
+{
+    (void)state;
+    everything_but_variants();
+    device.facts.variants[0].is_smaller = true;
+    device.facts.variants[0].may_grow = true;
+    device.facts.variants[0].more_bytes = 900 * MB;
+    assert_in_range(calm_until_up(), 300, 302);
+    assert_int_equal(device.models[0].rung_min, FLO_MEMORY_RUNGS - 2);
+}
+
+static void a_smaller_variant_of_an_earlier_life_goes_back_too(void **state)
+{
+    (void)state;
+    begin();
+    device.facts.variants[1].is_smaller = true;
+    device.facts.variants[1].may_grow = true;
+    for (int i = 0; i < 302; i++) {
+        if (strcmp(second(0, 0), "larger side") == 0) {
+            return;
+        }
+    }
+    fail_msg("it did not come back");
+}
+
 /* ---- heat and battery ---- */
 
 static const struct flo_strain calm;
@@ -408,6 +473,10 @@ int main(void)
         cmocka_unit_test(a_step_comes_back_after_five_calm_minutes),
         cmocka_unit_test(a_step_down_soon_after_a_step_up_doubles_the_wait),
         cmocka_unit_test(nothing_comes_back_that_would_fill_the_budget),
+        cmocka_unit_test(a_smaller_variant_is_the_last_that_is_given_up),
+        cmocka_unit_test(the_larger_variant_is_the_first_that_comes_back),
+        cmocka_unit_test(a_larger_variant_without_room_lets_others_come_back),
+        cmocka_unit_test(a_smaller_variant_of_an_earlier_life_goes_back_too),
         cmocka_unit_test(
             heat_halves_the_threads_until_it_was_cool_for_two_minutes),
         cmocka_unit_test(a_zone_without_a_trip_point_is_hot_at_eighty_degrees),

@@ -1,0 +1,61 @@
+/* Exchange: another variant of the release that serves, the smaller one under
+ * strain or the larger one when it is over.
+ *
+ * It goes the whole way of an update: the updater stages its files, a second
+ * engine is probed, it serves on trial.  The slots are not touched, for the
+ * release stays.  Until the end of its trial the store names the variant before
+ * it: whatever happens to the agent, that one is loaded again. */
+#include <assert.h>
+#include <string.h>
+
+#include "agent/core/device/internal.h"
+
+bool flo_variant_is_exchanged(const struct flo_agent_model *model)
+{
+    return model->has_execution && model->execution.variant[0] != '\0';
+}
+
+/* The current release serves, from its own engine. */
+static bool is_possible(const struct flo_agent_model *model)
+{
+    return flo_ref_equal(&model->execution.release, &model->slots.current) &&
+           model->live == FLO_AGENT_CURRENT && !model->is_linked &&
+           !model->going_back.is_active && !model->removal.is_active;
+}
+
+void flo_variant_begin(struct step *s)
+{
+    const struct flo_agent_execution *execution = &s->model->execution;
+
+    assert(flo_execution_is_own(execution));
+    if (!is_possible(s->model)) {
+        flo_execution_reject(s, FLO_MOVE_REFUSE, FLO_E_STATE,
+                             "the release does not serve");
+        return;
+    }
+    flo_do_note(s, "admitted: variant %s in place of the one that serves",
+                execution->variant);
+    flo_execution_enter(s, FLO_MOVE_ADMIT, 0);
+}
+
+/* Strain is looked at again, and asks again if it must. */
+void flo_variant_boot(struct step *s)
+{
+    bool has_served = s->model->execution.state == FLO_EXECUTION_SOAKING;
+
+    flo_execution_reject(s, has_served ? FLO_MOVE_TAKE_BACK : FLO_MOVE_CANCEL,
+                         FLO_E_INTERRUPTED, "the agent was started again");
+}
+
+void flo_variant_staged(struct step *s)
+{
+    s->model->execution.fits_both = s->event->fits_both;
+    flo_execution_repaired(s);
+}
+
+void flo_variant_committed(struct step *s)
+{
+    assert(flo_ref_is(&s->model->slots.current));
+    flo_engine_succeed(s);
+    flo_execution_serves(s, FLO_MOVE_COMMIT);
+}
