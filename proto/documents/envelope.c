@@ -51,8 +51,8 @@ static int read_signature(const json_t *entry, size_t index,
     return 0;
 }
 
-static int read_signatures(const json_t *root, struct flo_envelope *out,
-                           struct flo_err *err)
+static int read_signatures(const json_t *root, bool is_draft,
+                           struct flo_envelope *out, struct flo_err *err)
 {
     json_t *list;
     int rv =
@@ -61,7 +61,7 @@ static int read_signatures(const json_t *root, struct flo_envelope *out,
     if (rv < 0) {
         return rv;
     }
-    if (json_array_size(list) == 0) {
+    if (json_array_size(list) == 0 && !is_draft) {
         return flo_fail(err, FLO_E_SIG_MISSING, "document has no signature");
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -148,8 +148,8 @@ static bool is_type(const char *found, const char *wanted)
             strcmp(found, FLO_TYPE_RELEASE_1) == 0);
 }
 
-int flo_envelope_parse(const char *text, size_t bytes, const char *type,
-                       struct flo_envelope *out, struct flo_err *err)
+static int parse(const char *text, size_t bytes, const char *type,
+                 bool is_draft, struct flo_envelope *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
     struct flo_envelope parsed = {0};
@@ -169,7 +169,7 @@ int flo_envelope_parse(const char *text, size_t bytes, const char *type,
                         "document is a `%s`, a `%s` was expected", found, type);
     }
     strcpy(parsed.type, found);
-    rv = read_signatures(root, &parsed, err);
+    rv = read_signatures(root, is_draft, &parsed, err);
     if (rv == 0) {
         rv = read_payload(root, &parsed, err);
     }
@@ -182,6 +182,18 @@ int flo_envelope_parse(const char *text, size_t bytes, const char *type,
     }
     *out = parsed;
     return 0;
+}
+
+int flo_envelope_parse(const char *text, size_t bytes, const char *type,
+                       struct flo_envelope *out, struct flo_err *err)
+{
+    return parse(text, bytes, type, false, out, err);
+}
+
+int flo_envelope_parse_draft(const char *text, size_t bytes, const char *type,
+                             struct flo_envelope *out, struct flo_err *err)
+{
+    return parse(text, bytes, type, true, out, err);
 }
 
 void flo_envelope_deinit(struct flo_envelope *envelope)

@@ -167,7 +167,7 @@ int flo_rest_trust(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
-    flo_trust_json(call->controller->trust, &text);
+    flo_trust_text(call->controller->trust, &text);
     return text.failed ? flo_fail(err, FLO_E_MEMORY, "trust")
                        : flo_json_parse(text.data, text.bytes, 1 << 20,
                                         &call->out, err);

@@ -136,7 +136,7 @@ static json_t *trust_json(const struct flo_controller *controller)
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     json_t *json = NULL;
 
-    flo_trust_json(controller->trust, &text);
+    flo_trust_text(controller->trust, &text);
     if (text.failed ||
         flo_json_parse(text.data, text.bytes, 1 << 20, &json, NULL) < 0) {
         return json_null();

@@ -303,7 +303,7 @@ static int trust_load_file(struct flo_controller *controller, const char *name,
         rv = flo_file_read(path, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
     }
     if (rv == 0) {
-        rv = flo_trust_add(controller->trust, pem, FLO_ROLE_RELEASE, err);
+        rv = flo_trust_add(controller->trust, pem, FLO_ROLE_RELEASE, NULL, err);
     }
     return rv < 0 ? flo_wrap(err, rv, "trust/%s", name) : 0;
 }
@@ -320,7 +320,7 @@ int flo_pki_trust_load(struct flo_controller *controller, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "trust");
     }
     rv = flo_trust_add(controller->trust, controller->pki.order_public_pem,
-                       FLO_ROLE_ORDER, err);
+                       FLO_ROLE_ORDER, NULL, err);
     if (rv < 0 || in_memory(controller) ||
         (rv = path_of(controller, "trust", folder, err)) < 0) {
         return rv;
@@ -359,7 +359,8 @@ int flo_pki_trust_add(struct flo_controller *controller, const char *pem,
             return rv;
         }
     }
-    return flo_trust_add(controller->trust, canonical, FLO_ROLE_RELEASE, err);
+    return flo_trust_add(controller->trust, canonical, FLO_ROLE_RELEASE, NULL,
+                         err);
 }
 
 /* ---- tokens ---- */

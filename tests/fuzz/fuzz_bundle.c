@@ -66,7 +66,7 @@ static void make_documents(void)
         abort();
     }
     flo_public_key_pem(flo_key_public(key), pem);
-    if (flo_trust_add(trust, pem, FLO_ROLE_RELEASE, NULL) < 0) {
+    if (flo_trust_add(trust, pem, FLO_ROLE_RELEASE, NULL, NULL) < 0) {
         abort();
     }
     add_entry(&document, key, "release.json", 2);

@@ -29,7 +29,7 @@ static void set_up(void)
     if (trust == NULL) {
         trust = flo_trust_new("demo");
         if (trust == NULL ||
-            flo_trust_add(trust, order_key, FLO_ROLE_ORDER, NULL) < 0) {
+            flo_trust_add(trust, order_key, FLO_ROLE_ORDER, NULL, NULL) < 0) {
             abort();
         }
     }

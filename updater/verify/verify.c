@@ -3,7 +3,7 @@
  * The checks come in this order: strict envelope, type, signature by a key of
  * the role, and only then the body.  The type is inside the signed bytes, so
  * that an order can never pass for a release. */
-#include "updater/verify/trust.h"
+#include "updater/trust/trust.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +18,15 @@ static int unknown_key(const struct flo_envelope *envelope,
     const char *keyid = envelope->signatures[0].keyid;
     bool is_known = flo_trust_find(trust, keyid) != NULL;
 
+    for (size_t i = 0; i < envelope->signature_count; i++) {
+        if (flo_trust_is_key_revoked(trust, envelope->signatures[i].keyid)) {
+            return flo_fail(err, FLO_E_SIG_REVOKED_KEY,
+                            "it is signed by key %s, which trust statement "
+                            "%llu revoked",
+                            envelope->signatures[i].keyid,
+                            (unsigned long long)flo_trust_number(trust));
+        }
+    }
     return flo_fail(err, FLO_E_SIG_UNKNOWN_KEY,
                     "no key of the right role among %zu signature%s; the first "
                     "is by %s, which %s",
@@ -124,6 +133,15 @@ int flo_release_verify(const void *data, size_t bytes,
         return rv;
     }
     flo_sha256(envelope.body, envelope.body_bytes, &out->digest);
+    if (flo_trust_is_release_revoked(trust, &out->digest)) {
+        rv = flo_fail(err, FLO_E_TARGET_REVOKED,
+                      "trust statement %llu revoked the release %s@%s",
+                      (unsigned long long)flo_trust_number(trust),
+                      out->release.model, out->release.version);
+        flo_release_deinit(&out->release);
+        flo_envelope_deinit(&envelope);
+        return rv;
+    }
     out->body = envelope.body;
     out->body_bytes = envelope.body_bytes;
     memcpy(out->keyid, signer->key.keyid, sizeof out->keyid);

@@ -113,6 +113,7 @@ FLO_MUST_USE int flo_topic_parse(const char *text, const char *fleet,
 #define FLO_TYPE_RELEASE "application/vnd.flotilla.release.v2+json"
 #define FLO_TYPE_RELEASE_1 "application/vnd.flotilla.release.v1+json"
 #define FLO_TYPE_ORDER "application/vnd.flotilla.order.v1+json"
+#define FLO_TYPE_TRUST "application/vnd.flotilla.trust.v1+json"
 #define FLO_ENVELOPE_BYTES_MAX (256 * 1024)
 #define FLO_RELEASE_BYTES_MAX (160 * 1024)
 #define FLO_ORDER_BYTES_MAX (4 * 1024)
@@ -137,6 +138,12 @@ struct flo_envelope {
 FLO_MUST_USE int flo_envelope_parse(const char *text, size_t bytes,
                                     const char *type, struct flo_envelope *out,
                                     struct flo_err *err);
+/* The same for a document that is still passed round to be signed: it may have
+ * no signature yet. */
+FLO_MUST_USE int flo_envelope_parse_draft(const char *text, size_t bytes,
+                                          const char *type,
+                                          struct flo_envelope *out,
+                                          struct flo_err *err);
 void flo_envelope_deinit(struct flo_envelope *envelope);
 /* The bytes that are signed: DSSEv1 pre-authentication encoding. */
 void flo_envelope_signed_bytes(const char *type, const void *body,

@@ -62,7 +62,8 @@ int bundle_set_up(void **state)
     world->trust = flo_trust_new("demo");
     flo_public_key_pem(flo_key_public(world->key), pem);
     assert_int_equal(
-        flo_trust_add(world->trust, pem, FLO_ROLE_RELEASE, &world->err), 0);
+        flo_trust_add(world->trust, pem, FLO_ROLE_RELEASE, NULL, &world->err),
+        0);
     write_body(world, &body);
     assert_int_equal(flo_release_sign(body.data, body.bytes, world->key,
                                       &world->envelope, &world->err),

@@ -34,8 +34,8 @@ void publisher_open(struct publisher *publisher, const char *dir)
              "%s/trust.json", dir);
     must(flo_key_generate(&publisher->key, NULL) == 0, "key");
     flo_public_key_pem(flo_key_public(publisher->key), pem);
-    must(flo_trust_add(trust, pem, FLO_ROLE_RELEASE, NULL) == 0, "trust");
-    flo_trust_json(trust, &json);
+    must(flo_trust_add(trust, pem, FLO_ROLE_RELEASE, NULL, NULL) == 0, "trust");
+    flo_trust_text(trust, &json);
     must(flo_file_write(publisher->trust_file, json.data, json.bytes, 0600,
                         NULL) == 0,
          "trust file");

@@ -16,14 +16,23 @@
 
 /* ---- trust: which key may sign what ---- */
 
-#define FLO_TRUST_KEYS_MAX 64
-#define FLO_KEYID_TEXT 65 /* 64 hex + NUL */
+#define FLO_TRUST_KEYS_MAX 64 /* roots and all others together */
+#define FLO_KEYID_TEXT 65     /* 64 hex + NUL */
+#define FLO_TRUST_ROOTS_MAX 8
+#define FLO_TRUST_THRESHOLD_MAX 4 /* two sets of signers fit an envelope */
+#define FLO_TRUST_REVOKED_MAX 128 /* keys; and as many releases */
+#define FLO_TRUST_FLOORS_MAX 64
+#define FLO_TRUST_CA_MAX 4
+#define FLO_TRUST_BODY_BYTES_MAX (46 * 1024)
+#define FLO_TRUST_BYTES_MAX (63 * 1024) /* an envelope: one MQTT message */
 
-/* Bits: a key may have several roles. */
+/* Bits.  A key of the unsigned list may have several roles, a key of a
+ * statement has one. */
 enum flo_role {
     FLO_ROLE_RELEASE = 1,   /* release documents */
     FLO_ROLE_ORDER = 2,     /* every order */
     FLO_ROLE_EMERGENCY = 4, /* orders: rollback, freeze, unfreeze only */
+    FLO_ROLE_ROOT = 8,      /* the next statement, and nothing else */
 };
 
 struct flo_trust;
@@ -31,17 +40,17 @@ struct flo_trust;
 /* An empty set: it trusts no key.  NULL only without memory. */
 struct flo_trust *flo_trust_new(const char *fleet);
 void flo_trust_free(struct flo_trust *trust);
-/* trust.json (contracts.md §6).  FLO_E_META_JSON, FLO_E_META_SCHEMA,
- * FLO_E_META_NAME; flo_trust_load adds the errors of flo_file_read. */
+void flo_trust_cleanup(struct flo_trust **trust);
+/* trust.json (contracts section 6): the unsigned list, or a statement that the
+ * root keys named in it have signed.  Whether it follows the one that is held
+ * is another question: flo_trust_follows.  FLO_E_META_..., FLO_E_SIG_...,
+ * FLO_E_TRUST_THRESHOLD; flo_trust_load adds the errors of flo_file_read. */
 FLO_MUST_USE int flo_trust_parse(const char *json, size_t bytes,
                                  struct flo_trust **out, struct flo_err *err);
 FLO_MUST_USE int flo_trust_load(const char *path, struct flo_trust **out,
                                 struct flo_err *err);
-/* Add a public key (PEM, P-256); one that is known gains the roles. */
-FLO_MUST_USE int flo_trust_add(struct flo_trust *trust, const char *pem,
-                               unsigned roles, struct flo_err *err);
-/* Append as trust.json. */
-void flo_trust_json(const struct flo_trust *trust, struct flo_buf *out);
+/* Append as trust.json: the envelope, or the unsigned list. */
+void flo_trust_text(const struct flo_trust *trust, struct flo_buf *out);
 /* One digest of the keys that may sign orders, in whatever order they are. */
 void flo_trust_order_keys(const struct flo_trust *trust,
                           struct flo_digest *out);
@@ -51,6 +60,111 @@ uint32_t flo_trust_epoch(const struct flo_trust *trust);
 /* Borrowed until flo_trust_free. */
 const char *flo_trust_fleet(const struct flo_trust *trust);
 size_t flo_trust_count(const struct flo_trust *trust);
+/* 1: the unsigned list. */
+uint64_t flo_trust_number(const struct flo_trust *trust);
+/* SHA-256 of a statement's body; zero: the unsigned list. */
+const struct flo_digest *flo_trust_digest(const struct flo_trust *trust);
+/* Certificates of authorities, PEM; none: the device keeps those it has. */
+size_t flo_trust_ca_count(const struct flo_trust *trust);
+const char *flo_trust_ca(const struct flo_trust *trust, size_t index);
+/* Releases of the model with a smaller number never run again; 0: none. */
+uint64_t flo_trust_floor(const struct flo_trust *trust, const char *model);
+bool flo_trust_is_release_revoked(const struct flo_trust *trust,
+                                  const struct flo_digest *release);
+bool flo_trust_is_key_revoked(const struct flo_trust *trust, const char *keyid);
+bool flo_trust_is_signed(const struct flo_trust *trust);
+/* Does the envelope have a signature of that key?  Not checked here. */
+bool flo_trust_has_signed(const struct flo_trust *trust, const char *keyid);
+/* For people: number, epoch, revocations, floors, authorities.  show.c */
+struct json_t;
+struct json_t *flo_trust_object(const struct flo_trust *trust);
+/* One key after the other, index 0 ... flo_trust_count - 1. */
+struct flo_trust_key {
+    const char *keyid; /* borrowed; so is the name, "" if it has none */
+    const char *name;
+    unsigned roles;
+    char pem[256];
+};
+void flo_trust_key(const struct flo_trust *trust, size_t index,
+                   struct flo_trust_key *out);
+/* "release", "order", "emergency" or "root": the first one of these bits. */
+const char *flo_role_word(unsigned roles);
+/* 0: no such role. */
+unsigned flo_trust_role(const char *word);
+
+/* How a statement stands to the one that is held. */
+enum flo_trust_standing {
+    FLO_TRUST_NEXT,  /* it follows: its number is the held one's plus one */
+    FLO_TRUST_SAME,  /* it is the held one */
+    FLO_TRUST_OLDER, /* brokers keep such */
+    FLO_TRUST_GAP,   /* statements between them are missing */
+};
+/* Pure.  NEXT only when it is signed by as many root keys of `held` as `held`
+ * asks for, and by as many of its own as it asks for.  One release key of an
+ * unsigned list stands in for its root keys.
+ *
+ * FLO_E_META_FLEET         another fleet's
+ * FLO_E_META_EQUIVOCATION  the held number with another body
+ * FLO_E_TRUST_THRESHOLD    too few root keys signed
+ * FLO_E_TRUST_EPOCH        an order or emergency key is taken away without the
+ *                          next epoch, or the epoch moves otherwise
+ * FLO_E_SIG_BAD, _FORMAT   a signature of one of these keys does not fit */
+FLO_MUST_USE int flo_trust_follows(const struct flo_trust *held,
+                                   const struct flo_trust *next,
+                                   enum flo_trust_standing *out,
+                                   struct flo_err *err);
+
+/* ---- making a statement (operators' machines) ---- */
+
+/* Add a public key (PEM, P-256); one that is known gains the roles.  `name` may
+ * be NULL. */
+FLO_MUST_USE int flo_trust_add(struct flo_trust *trust, const char *pem,
+                               unsigned roles, const char *name,
+                               struct flo_err *err);
+/* Take a key away.  FLO_E_ABSENT. */
+FLO_MUST_USE int flo_trust_drop(struct flo_trust *trust, const char *keyid,
+                                struct flo_err *err);
+/* The same, and it may never come back.  It need not be trusted now. */
+FLO_MUST_USE int flo_trust_revoke_key(struct flo_trust *trust,
+                                      const char *keyid, struct flo_err *err);
+FLO_MUST_USE int flo_trust_revoke_release(struct flo_trust *trust,
+                                          const struct flo_digest *release,
+                                          struct flo_err *err);
+FLO_MUST_USE int flo_trust_raise_floor(struct flo_trust *trust,
+                                       const char *model, uint64_t number,
+                                       struct flo_err *err);
+FLO_MUST_USE int flo_trust_add_ca(struct flo_trust *trust, const char *pem,
+                                  struct flo_err *err);
+/* Forget its certificates of authorities. */
+void flo_trust_clear_ca(struct flo_trust *trust);
+void flo_trust_set_threshold(struct flo_trust *trust, uint32_t threshold);
+/* An unsigned draft of the statement that follows `held`: its number is one
+ * more, all else the same. */
+FLO_MUST_USE int flo_trust_next(const struct flo_trust *held, uint64_t now_ms,
+                                struct flo_trust **out, struct flo_err *err);
+/* Append the draft as an envelope without signatures; `held` as above.  The
+ * epoch moves where it must.  Fails as the reader does. */
+FLO_MUST_USE int flo_trust_draft(struct flo_trust *draft,
+                                 const struct flo_trust *held,
+                                 struct flo_buf *out, struct flo_err *err);
+/* Read a draft, however many have signed it so far. */
+FLO_MUST_USE int flo_trust_draft_parse(const char *json, size_t bytes,
+                                       struct flo_trust **out,
+                                       struct flo_err *err);
+struct flo_key; /* base/host/crypto.h */
+/* Add one signature to a draft. */
+FLO_MUST_USE int flo_trust_sign(struct flo_trust *draft,
+                                const struct flo_key *key, struct flo_err *err);
+/* Signatures that are there and that are asked for; `held` NULL: its own
+ * only. */
+struct flo_trust_tally {
+    uint32_t own, own_needed;
+    uint32_t held, held_needed;
+};
+FLO_MUST_USE int flo_trust_count_up(const struct flo_trust *draft,
+                                    const struct flo_trust *held,
+                                    struct flo_trust_tally *out,
+                                    struct flo_err *err);
 
 /* ---- verify ---- */
 
@@ -79,6 +193,8 @@ struct flo_order_verified {
  *
  * FLO_E_SIG_MISSING      no signature
  * FLO_E_SIG_UNKNOWN_KEY  none by a key of the role (the error names the keyid)
+ * FLO_E_SIG_REVOKED_KEY  the same, and a key that was revoked is among them
+ * FLO_E_TARGET_REVOKED   a statement revoked this very release
  * FLO_E_SIG_BAD          the signature does not fit
  * FLO_E_SIG_FORMAT       not 64 bytes of base64, or more than 8 of them; the
  *                        envelope or a signature in it is not canonical
@@ -99,8 +215,6 @@ FLO_MUST_USE int flo_order_verify(const void *data, size_t bytes,
                                   struct flo_err *err);
 
 /* ---- sign (publishers and the controller's order key) ---- */
-
-struct flo_key; /* base/host/crypto.h */
 
 /* Append the DSSE envelope of a document to `out`.  The body is parsed first: a
  * document that devices would refuse is not signed.  Fails as the parsers

@@ -118,7 +118,8 @@ int begin(void **state)
     shell.identity.trust = flo_trust_new("demo");
     flo_public_key_pem(flo_key_public(key), pem);
     assert_int_equal(
-        flo_trust_add(shell.identity.trust, pem, FLO_ROLE_ORDER, &err), 0);
+        flo_trust_add(shell.identity.trust, pem, FLO_ROLE_ORDER, NULL, &err),
+        0);
     strcpy(shell.identity.groups[shell.identity.group_count++], "all");
     return 0;
 }

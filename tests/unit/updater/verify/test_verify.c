@@ -51,7 +51,7 @@ static void trust_key(struct flo_trust *trust, const struct flo_key *key,
     struct flo_err err = {0};
 
     flo_public_key_pem(flo_key_public(key), pem);
-    assert_int_equal(flo_trust_add(trust, pem, roles, &err), 0);
+    assert_int_equal(flo_trust_add(trust, pem, roles, NULL, &err), 0);
 }
 
 static int set_up(void **state)
@@ -538,11 +538,11 @@ static void trust_reads_back_as_it_was_written(void **state)
 
     trust_key(world->trust, world->order, FLO_ROLE_EMERGENCY); /* gains one */
     assert_int_equal(flo_trust_count(world->trust), 3);
-    flo_trust_json(world->trust, &json);
+    flo_trust_text(world->trust, &json);
     assert_int_equal(flo_trust_parse(json.data, json.bytes, &read, &world->err),
                      0);
     assert_string_equal(flo_trust_fleet(read), "demo");
-    flo_trust_json(read, &again);
+    flo_trust_text(read, &again);
     assert_string_equal(json.data, again.data);
     flo_trust_free(read);
     flo_buf_deinit(&json);

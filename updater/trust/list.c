@@ -1,110 +1,11 @@
-/* Trusted keys: a small list of public keys with the roles that they may sign.
- */
-#include "updater/verify/trust.h"
-
+/* trust.json: the unsigned list of trusted keys, or the statement that took its
+ * place. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/host/digest.h"
-#include "base/host/json.h"
+#include "updater/trust/trust.h"
 
-#define TRUST_BYTES_MAX (256 << 10)
-
-static const struct {
-    const char *word;
-    unsigned role;
-} roles[] = {{"release", FLO_ROLE_RELEASE},
-             {"order", FLO_ROLE_ORDER},
-             {"emergency", FLO_ROLE_EMERGENCY}};
-
-struct flo_trust *flo_trust_new(const char *fleet)
-{
-    struct flo_trust *trust = calloc(1, sizeof *trust);
-
-    if (trust != NULL) {
-        (void)snprintf(trust->fleet, sizeof trust->fleet, "%s", fleet);
-        trust->epoch = 1;
-    }
-    return trust;
-}
-
-void flo_trust_free(struct flo_trust *trust)
-{
-    free(trust);
-}
-
-uint32_t flo_trust_epoch(const struct flo_trust *trust)
-{
-    return trust->epoch;
-}
-
-const char *flo_trust_fleet(const struct flo_trust *trust)
-{
-    return trust->fleet;
-}
-
-size_t flo_trust_count(const struct flo_trust *trust)
-{
-    return trust->count;
-}
-
-const struct trusted_key *flo_trust_find(const struct flo_trust *trust,
-                                         const char *keyid)
-{
-    for (size_t i = 0; i < trust->count; i++) {
-        if (strcmp(trust->keys[i].key.keyid, keyid) == 0) {
-            return &trust->keys[i];
-        }
-    }
-    return NULL;
-}
-
-int flo_trust_add(struct flo_trust *trust, const char *pem, unsigned role_bits,
-                  struct flo_err *err)
-{
-    struct flo_public_key key;
-    int rv = flo_public_key_parse(pem, strlen(pem), &key, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    for (size_t i = 0; i < trust->count; i++) {
-        if (strcmp(trust->keys[i].key.keyid, key.keyid) == 0) {
-            trust->keys[i].roles |= role_bits;
-            return 0;
-        }
-    }
-    if (trust->count == FLO_TRUST_KEYS_MAX) {
-        return flo_fail(err, FLO_E_META_SCHEMA, "more than %d trusted keys",
-                        FLO_TRUST_KEYS_MAX);
-    }
-    trust->keys[trust->count].key = key;
-    trust->keys[trust->count].roles = role_bits;
-    trust->count++;
-    return 0;
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
-void flo_trust_order_keys(const struct flo_trust *trust, struct flo_digest *out)
-{
-    char keyids[FLO_TRUST_KEYS_MAX][sizeof(trust->keys[0].key.keyid)] = {{0}};
-    size_t count = 0;
-
-    for (size_t i = 0; i < trust->count; i++) {
-        if ((trust->keys[i].roles & (FLO_ROLE_ORDER | FLO_ROLE_EMERGENCY)) !=
-            0) {
-            strcpy(keyids[count++], trust->keys[i].key.keyid);
-        }
-    }
-    qsort(keyids, count, sizeof(keyids[0]), by_text);
-    flo_sha256(keyids, count * sizeof(keyids[0]), out);
-}
-
-/* ---- trust.json ---- */
+#define LIST_BYTES_MAX (256 << 10)
 
 /* Unknown roles are skipped: a later version may know more. */
 static int read_roles(const json_t *entry, unsigned *out, struct flo_err *err)
@@ -118,11 +19,7 @@ static int read_roles(const json_t *entry, unsigned *out, struct flo_err *err)
         if (word == NULL) {
             return flo_fail(err, FLO_E_META_SCHEMA, "roles[%zu] is no text", i);
         }
-        for (size_t j = 0; j < FLO_COUNT(roles); j++) {
-            if (strcmp(word, roles[j].word) == 0) {
-                *out |= roles[j].role;
-            }
-        }
+        *out |= flo_trust_role(word) & ~(unsigned)FLO_ROLE_ROOT;
     }
     return rv;
 }
@@ -160,7 +57,7 @@ static int read_key(struct flo_trust *trust, const json_t *entry,
     if (rv == 0) {
         rv = check_keyid(entry, pem, err);
     }
-    return rv < 0 ? rv : flo_trust_add(trust, pem, role_bits, err);
+    return rv < 0 ? rv : flo_trust_add(trust, pem, role_bits, NULL, err);
 }
 
 static int read_trust(struct flo_trust *trust, const json_t *root,
@@ -200,16 +97,12 @@ static int read_trust(struct flo_trust *trust, const json_t *root,
     return rv;
 }
 
-int flo_trust_parse(const char *json, size_t bytes, struct flo_trust **out,
-                    struct flo_err *err)
+static int parse_list(const json_t *root, struct flo_trust **out,
+                      struct flo_err *err)
 {
-    FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
-    int rv = flo_json_parse(json, bytes, TRUST_BYTES_MAX, &root, err);
-
-    if (rv < 0) {
-        return rv;
-    }
     struct flo_trust *trust = flo_trust_new("");
+    int rv;
+
     if (trust == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for the trusted keys");
     }
@@ -222,12 +115,26 @@ int flo_trust_parse(const char *json, size_t bytes, struct flo_trust **out,
     return 0;
 }
 
+int flo_trust_parse(const char *json, size_t bytes, struct flo_trust **out,
+                    struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
+    int rv = flo_json_parse(json, bytes, LIST_BYTES_MAX, &root, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    return json_object_get(root, "payload") != NULL
+               ? flo_trust_statement_parse(json, bytes, out, err)
+               : parse_list(root, out, err);
+}
+
 int flo_trust_load(const char *path, struct flo_trust **out,
                    struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *json = NULL;
     size_t bytes = 0;
-    int rv = flo_file_read(path, TRUST_BYTES_MAX, &json, &bytes, err);
+    int rv = flo_file_read(path, LIST_BYTES_MAX, &json, &bytes, err);
 
     if (rv < 0) {
         return rv;
@@ -236,7 +143,7 @@ int flo_trust_load(const char *path, struct flo_trust **out,
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
-void flo_trust_json(const struct flo_trust *trust, struct flo_buf *out)
+static void write_list(const struct flo_trust *trust, struct flo_buf *out)
 {
     flo_buf_printf(out, "{\"v\":1,\"fleet\":\"%s\",\"epoch\":%u,\"keys\":[",
                    trust->fleet, trust->epoch);
@@ -247,13 +154,22 @@ void flo_trust_json(const struct flo_trust *trust, struct flo_buf *out)
         flo_buf_printf(out, "%s{\"pem\":\"", i > 0 ? "," : "");
         flo_buf_json_text(out, pem, strlen(pem));
         flo_buf_text(out, "\",\"roles\":[");
-        for (size_t j = 0; j < FLO_COUNT(roles); j++) {
-            if ((trust->keys[i].roles & roles[j].role) != 0) {
-                flo_buf_printf(out, "%s\"%s\"", comma, roles[j].word);
+        for (unsigned bit = FLO_ROLE_RELEASE; bit < FLO_ROLE_ROOT; bit <<= 1) {
+            if ((trust->keys[i].roles & bit) != 0) {
+                flo_buf_printf(out, "%s\"%s\"", comma, flo_role_word(bit));
                 comma = ",";
             }
         }
         flo_buf_text(out, "]}");
     }
     flo_buf_text(out, "]}");
+}
+
+void flo_trust_text(const struct flo_trust *trust, struct flo_buf *out)
+{
+    if (trust->envelope.body != NULL) {
+        flo_envelope_write(&trust->envelope, out);
+    } else {
+        write_list(trust, out);
+    }
 }

@@ -1,0 +1,50 @@
+/* The trusted keys, as verify.c and the files of this folder look at them. */
+#ifndef FLOTILLA_TRUST_TRUST_H
+#define FLOTILLA_TRUST_TRUST_H
+
+#include <flotilla/release.h>
+
+#include "base/host/crypto.h"
+#include "base/host/json.h"
+
+struct trusted_key {
+    struct flo_public_key key;
+    unsigned roles; /* enum flo_role */
+    char name[FLO_NAME_MAX + 1];
+};
+
+struct flo_trust {
+    char fleet[FLO_NAME_MAX + 1];
+    uint64_t number; /* 1: the unsigned list */
+    uint32_t epoch;
+    uint64_t issued_at_ms;
+    uint32_t threshold; /* of root keys; 0: the unsigned list has none */
+    size_t count;
+    struct trusted_key keys[FLO_TRUST_KEYS_MAX];
+    size_t revoked_key_count;
+    char revoked_keys[FLO_TRUST_REVOKED_MAX][FLO_KEYID_TEXT];
+    size_t revoked_release_count;
+    struct flo_digest revoked_releases[FLO_TRUST_REVOKED_MAX];
+    size_t floor_count;
+    struct {
+        char model[FLO_NAME_MAX + 1];
+        uint64_t number;
+    } floors[FLO_TRUST_FLOORS_MAX];
+    size_t ca_count;
+    char *ca[FLO_TRUST_CA_MAX];
+    /* A statement's envelope, and the digest of its body. */
+    struct flo_envelope envelope;
+    struct flo_digest digest;
+};
+
+/* NULL when no key of that id is trusted for anything. */
+const struct trusted_key *flo_trust_find(const struct flo_trust *trust,
+                                         const char *keyid);
+/* A whole statement, signed by enough of its own root keys. */
+int flo_trust_statement_parse(const char *text, size_t bytes,
+                              struct flo_trust **out, struct flo_err *err);
+/* The least epoch that `next` may have. */
+uint32_t flo_trust_epoch_after(const struct flo_trust *held,
+                               const struct flo_trust *next);
+
+#endif
