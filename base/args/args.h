@@ -10,8 +10,8 @@
 
 #include <flotilla/base.h>
 
-#define FLO_ARGS_MAX 64  /* words, and flags, of one line */
-#define FLO_VERBS_MAX 64 /* of a program */
+#define FLO_ARGS_MAX 64   /* words, and flags, of one line */
+#define FLO_VERBS_MAX 160 /* of a program */
 #define FLO_VERB_TABLES 5
 
 /* The member of a verb's state that a flag fills. */

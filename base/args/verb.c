@@ -177,7 +177,11 @@ int flo_args_find_verb(const struct flo_args_program *program, int argc,
             return want_verb(program, noun, asks_help, help, err);
         }
         out->last = at;
-        out->verb = flo_args_verb_of(program, noun, plain(program, argv[at]));
+        out->verb = flo_args_verb_of(program, noun, argv[at]);
+        if (out->verb == NULL) {
+            out->verb =
+                flo_args_verb_of(program, noun, plain(program, argv[at]));
+        }
         if (out->verb == NULL) {
             return refuse_verb(program, noun, argv[at], err);
         }

@@ -124,6 +124,10 @@ extern const struct flo_flag flo_global_flags[];
 #include "server-stub/cli/commands.def"
 #undef FLO_COMMAND
 
+/* Does it ask the controller only where no file says it?  Keys of the root
+ * stand on machines without a network. */
+bool flo_trust_is_local(int (*run)(struct flo_cli *cli, struct flo_err *err));
+
 /* A release goes back: flags say which, where and what becomes of it. */
 FLO_MUST_USE int flo_order_take_back(struct flo_cli *cli, struct flo_err *err);
 /* Progress of a rollout or an order until it ends; exit code or error. */

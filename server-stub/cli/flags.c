@@ -201,6 +201,55 @@ FLAGS(token_delete) = {END};
 FLAGS(key_create) = {
     {"to", "DIR", "folder of NAME.key and NAME.pub (.)", FLO_ASKED}, END};
 FLAGS(key_trust) = {END};
+FLAGS(key_list) = {{"from", "FILE",
+                    "what devices hold now (else the controller is asked)",
+                    FLO_ASKED},
+                   END};
+FLAGS(key_rotate) = {
+    {"to", "DRAFT", "the draft; one without signatures is gone on with",
+     FLO_ASKED, .is_needed = true},
+    {"from", "FILE", "what devices hold now (else the controller is asked)",
+     FLO_ASKED},
+    {"old", "KEYID", "the key that goes (the only one of that role)",
+     FLO_ASKED},
+    {"keep", NULL, "the old key stays next to the new one for now", FLO_ASKED},
+    END};
+FLAGS(key_revoke) = {
+    {"to", "DRAFT", "the draft; one without signatures is gone on with",
+     FLO_ASKED, .is_needed = true},
+    {"from", "FILE", "what devices hold now (else the controller is asked)",
+     FLO_ASKED},
+    {"floor", "MODEL=NUMBER",
+     "releases of a model below this number never run again (repeatable)",
+     FLO_ASKED},
+    END};
+FLAGS(trust_init) = {
+    {"to", "DRAFT", "the draft; one without signatures is gone on with",
+     FLO_ASKED, .is_needed = true},
+    {"from", "FILE", "what devices hold now (else the controller is asked)",
+     FLO_ASKED},
+    {"root", "FILE.pub", "a root key; its private half is kept offline",
+     FLO_ASKED, .is_needed = true},
+    {"threshold", "M", "so many root keys sign each later statement (1)",
+     FLO_ASKED},
+    {"release", "FILE.pub", "one more key that signs releases (repeatable)",
+     FLO_ASKED},
+    {"emergency", "FILE.pub",
+     "a key that freezes and takes back without the controller (repeatable)",
+     FLO_ASKED},
+    {"authority", "FILE", "certificate of a CA that devices trust (repeatable)",
+     FLO_ASKED},
+    END};
+FLAGS(trust_show) = {{"from", "FILE",
+                      "what devices hold now (else the controller is asked)",
+                      FLO_ASKED},
+                     END};
+FLAGS(trust_sign) = {
+    {"key", "ROOT.key", "private key file", FLO_ASKED, .is_needed = true}, END};
+FLAGS(trust_verify) = {{"from", "FILE",
+                        "what devices hold now (else the controller is asked)",
+                        FLO_ASKED},
+                       END};
 FLAGS(bundle_create) = {
     {"to", "FILE", "the bundle", FLO_ASKED, .is_needed = true},
     {"variant", "NAME", "the files of this variant alone", FLO_ASKED},

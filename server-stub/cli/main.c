@@ -39,7 +39,7 @@ static bool is_local(const struct command *command)
            command->run == flo_cmd_key_create ||
            command->run == flo_cmd_release_sign ||
            command->run == flo_cmd_rollout_init ||
-           command->run == flo_cmd_version;
+           command->run == flo_cmd_version || flo_trust_is_local(command->run);
 }
 
 static int run(struct flo_args *args, struct flo_err *err)

@@ -1,0 +1,185 @@
+/* flotilla key list, rotate, revoke: the keys that devices trust. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host/crypto.h"
+#include "server-stub/cli/trust/trust.h"
+
+static const struct flo_column columns[] = {{"ROLE", "role", CELL_TEXT},
+                                            {"NAME", "name", CELL_TEXT},
+                                            {"KEYID", "keyid", CELL_TEXT}};
+
+int flo_cmd_key_list(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *trust = NULL;
+    const char *path = cli->args.words[0];
+    int rv = path != NULL ? flo_trust_load(path, &trust, err)
+                          : flo_trust_held(cli, &trust, err);
+
+    if (rv == 0) {
+        FLO_CLEANUP(flo_json_cleanup) json_t *rows = flo_trust_rows(trust);
+        flo_out_table(cli, rows, columns, FLO_COUNT(columns));
+    }
+    return rv;
+}
+
+/* ---- rotate ---- */
+
+/* The key that goes: --old, else the only one of the role. */
+static int find_old(struct flo_cli *cli, const struct flo_trust *held,
+                    unsigned role, char out[FLO_KEYID_TEXT],
+                    struct flo_err *err)
+{
+    const char *old = flo_args_text(&cli->args, "old", NULL);
+    struct flo_trust_key key;
+    size_t found = 0;
+
+    for (size_t i = 0; i < flo_trust_count(held); i++) {
+        flo_trust_key(held, i, &key);
+        if ((key.roles & role) != 0 &&
+            (old == NULL || strncmp(key.keyid, old, strlen(old)) == 0)) {
+            snprintf(out, FLO_KEYID_TEXT, "%s", key.keyid);
+            found++;
+        }
+    }
+    if (found == 1) {
+        return 0;
+    }
+    flo_fail(err, found == 0 ? FLO_E_ABSENT : FLO_E_USAGE,
+             "%zu %s keys%s%.64s are trusted", found, flo_role_word(role),
+             old == NULL ? "" : " that begin with ", old == NULL ? "" : old);
+    return flo_err_fix(err, "flotilla key list; then --old KEYID, or --keep to "
+                            "take none away");
+}
+
+/* The new key, or certificate of an authority, in place of the old one. */
+static int change(struct flo_cli *cli, struct flo_trust *draft, unsigned role,
+                  struct flo_err *err)
+{
+    const char *path = cli->args.words[1];
+    bool keeps = flo_args_has(&cli->args, "keep");
+    char old[FLO_KEYID_TEXT];
+    int rv = 0;
+
+    if (role == 0) {
+        if (!keeps) {
+            flo_trust_clear_ca(draft);
+        }
+        return flo_trust_add_authority(draft, path, err);
+    }
+    if (!keeps) {
+        rv = find_old(cli, draft, role, old, err);
+        if (rv == 0) {
+            rv = flo_trust_drop(draft, old, err);
+        }
+    }
+    return rv < 0 ? rv : flo_trust_add_file(draft, path, role, err);
+}
+
+int flo_cmd_key_rotate(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *held = NULL;
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *draft = NULL;
+    const char *word = cli->args.words[0];
+    unsigned role = flo_trust_role(word);
+    int rv;
+
+    if (role == 0 && strcmp(word, "ca") != 0) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "`%.40s` is no role: release, order, emergency, root, "
+                        "or ca",
+                        word);
+    }
+    rv = flo_trust_held(cli, &held, err);
+    if (rv == 0) {
+        rv = flo_trust_begin(cli, held, &draft, err);
+    }
+    if (rv == 0) {
+        rv = change(cli, draft, role, err);
+    }
+    return rv < 0 ? rv : flo_trust_end(cli, held, draft, err);
+}
+
+/* ---- revoke ---- */
+
+/* The id of a release that the controller has. */
+static int find_release(struct flo_cli *cli, const char *title,
+                        struct flo_digest *out, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    char path[256];
+    int rv = flo_release_title_parse(title, model, version, err);
+
+    if (rv == 0) {
+        rv = flo_context_load(cli, err);
+    }
+    if (rv == 0) {
+        snprintf(path, sizeof(path), "/v1/releases/%s@%s", model, version);
+        rv = flo_api_get(cli, path, &release, err);
+    }
+    if (rv == 0 &&
+        !flo_digest_parse(flo_out_text(release, "digest", ""), out)) {
+        rv =
+            flo_fail(err, FLO_E_META_SCHEMA, "release %s has no digest", title);
+    }
+    return rv;
+}
+
+static int revoke(struct flo_cli *cli, struct flo_trust *draft,
+                  const char *what, struct flo_err *err)
+{
+    struct flo_digest release;
+    int rv = 0;
+
+    if (flo_digest_parse(what, &release)) {
+        return flo_trust_revoke_release(draft, &release, err);
+    }
+    if (strchr(what, '@') == NULL) {
+        return flo_trust_revoke_key(draft, what, err);
+    }
+    rv = find_release(cli, what, &release, err);
+    return rv < 0 ? rv : flo_trust_revoke_release(draft, &release, err);
+}
+
+static int raise_floor(struct flo_trust *draft, const char *text,
+                       struct flo_err *err)
+{
+    const char *is = strchr(text, '=');
+    char model[FLO_NAME_MAX + 1] = "";
+    char *end = NULL;
+    unsigned long long number = 0;
+
+    if (is != NULL && (size_t)(is - text) < sizeof(model)) {
+        memcpy(model, text, (size_t)(is - text));
+    }
+    if (flo_name_is_valid(model) && is[1] >= '1' && is[1] <= '9') {
+        number = strtoull(is + 1, &end, 10);
+    }
+    if (number == 0 || *end != '\0' || number > INT64_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "--floor `%.80s` is no MODEL=NUMBER",
+                        text);
+    }
+    return flo_trust_raise_floor(draft, model, number, err);
+}
+
+int flo_cmd_key_revoke(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *held = NULL;
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *draft = NULL;
+    const char *floor;
+    int rv = flo_trust_held(cli, &held, err);
+
+    if (rv == 0) {
+        rv = flo_trust_begin(cli, held, &draft, err);
+    }
+    for (size_t i = 0; rv == 0 && i < cli->args.word_count; i++) {
+        rv = revoke(cli, draft, cli->args.words[i], err);
+    }
+    for (size_t i = 0; rv == 0 && flo_args_each(&cli->args, "floor", i, &floor);
+         i++) {
+        rv = raise_floor(draft, floor, err);
+    }
+    return rv < 0 ? rv : flo_trust_end(cli, held, draft, err);
+}

@@ -1,0 +1,219 @@
+/* flotilla trust init, show, sign, verify: statements on operators' machines.
+ *
+ * The private root keys never leave them.  The file goes round: each holder
+ * adds a signature. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host/crypto.h"
+#include "server-stub/cli/trust/trust.h"
+
+bool flo_trust_is_local(int (*run)(struct flo_cli *cli, struct flo_err *err))
+{
+    return run == flo_cmd_key_list || run == flo_cmd_key_rotate ||
+           run == flo_cmd_key_revoke || run == flo_cmd_trust_init ||
+           run == flo_cmd_trust_show || run == flo_cmd_trust_sign ||
+           run == flo_cmd_trust_verify;
+}
+
+/* ---- init ---- */
+
+static int add_keys(struct flo_cli *cli, struct flo_trust *draft,
+                    const char *word, struct flo_err *err)
+{
+    const char *path;
+    int rv = 0;
+
+    for (size_t i = 0; rv == 0 && flo_args_each(&cli->args, word, i, &path);
+         i++) {
+        rv = flo_trust_add_file(draft, path, flo_trust_role(word), err);
+    }
+    return rv;
+}
+
+static int add_authorities(struct flo_cli *cli, struct flo_trust *draft,
+                           struct flo_err *err)
+{
+    const char *path;
+    int rv = 0;
+
+    for (size_t i = 0;
+         rv == 0 && flo_args_each(&cli->args, "authority", i, &path); i++) {
+        rv = flo_trust_add_authority(draft, path, err);
+    }
+    return rv;
+}
+
+int flo_cmd_trust_init(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *held = NULL;
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *draft = NULL;
+    uint64_t threshold;
+    int rv = flo_args_u64(&cli->args, "threshold", 1, FLO_TRUST_THRESHOLD_MAX,
+                          1, &threshold, err);
+
+    if (rv == 0) {
+        rv = flo_trust_held(cli, &held, err);
+    }
+    if (rv == 0 && flo_trust_is_signed(held)) {
+        flo_fail(err, FLO_E_STATE, "the fleet has a signed statement, %llu",
+                 (unsigned long long)flo_trust_number(held));
+        return flo_err_fix(err, "flotilla key rotate and key revoke draft the "
+                                "next one");
+    }
+    if (rv == 0) {
+        rv = flo_trust_begin(cli, held, &draft, err);
+    }
+    if (rv == 0) {
+        flo_trust_set_threshold(draft, (uint32_t)threshold);
+        rv = add_keys(cli, draft, "root", err);
+    }
+    if (rv == 0) {
+        rv = add_keys(cli, draft, "release", err);
+    }
+    if (rv == 0) {
+        rv = add_keys(cli, draft, "emergency", err);
+    }
+    if (rv == 0) {
+        rv = add_authorities(cli, draft, err);
+    }
+    return rv < 0 ? rv : flo_trust_end(cli, held, draft, err);
+}
+
+/* ---- show ---- */
+
+static const struct flo_column columns[] = {{"ROLE", "role", CELL_TEXT},
+                                            {"NAME", "name", CELL_TEXT},
+                                            {"SIGNED", "signed", CELL_TEXT},
+                                            {"KEYID", "keyid", CELL_TEXT}};
+
+static void show_lists(const json_t *object)
+{
+    static const char *const words[] = {"revoked_keys", "revoked_releases",
+                                        "floors", "authorities"};
+
+    for (size_t i = 0; i < FLO_COUNT(words); i++) {
+        const json_t *list = json_object_get(object, words[i]);
+        for (size_t j = 0; j < json_array_size(list); j++) {
+            printf("%s%s\n", j == 0 ? words[i] : "", j == 0 ? ":" : "");
+            printf("  %s\n", json_string_value(json_array_get(list, j)));
+        }
+    }
+}
+
+static json_t *object_of(const struct flo_trust *trust)
+{
+    json_t *rows = flo_trust_rows(trust);
+    size_t i;
+    json_t *row;
+
+    json_array_foreach(rows, i, row)
+    {
+        bool is = flo_trust_has_signed(trust, flo_out_text(row, "keyid", ""));
+        json_object_set_new(row, "signed", json_string(is ? "yes" : ""));
+    }
+    json_t *object = flo_trust_object(trust);
+    json_object_set_new(object, "keys", rows);
+    return object;
+}
+
+int flo_cmd_trust_show(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *trust = NULL;
+    const char *path = cli->args.words[0];
+    struct flo_trust_tally tally = {0};
+    int rv = path != NULL ? flo_trust_file(path, &trust, err)
+                          : flo_trust_held(cli, &trust, err);
+
+    if (rv == FLO_E_META_SCHEMA && path != NULL) { /* the unsigned list */
+        rv = flo_trust_load(path, &trust, err);
+    }
+    if (rv == 0) {
+        rv = flo_trust_count_up(trust, NULL, &tally, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    FLO_CLEANUP(flo_json_cleanup) json_t *object = object_of(trust);
+    if (cli->args.is_json) {
+        flo_out_json(object);
+        return 0;
+    }
+    printf("statement %llu of fleet %s, epoch %u; %u of %u root keys signed\n",
+           (unsigned long long)flo_trust_number(trust), flo_trust_fleet(trust),
+           flo_trust_epoch(trust), tally.own, tally.own_needed);
+    flo_out_table(cli, json_object_get(object, "keys"), columns,
+                  FLO_COUNT(columns));
+    show_lists(object);
+    return 0;
+}
+
+/* ---- sign ---- */
+
+int flo_cmd_trust_sign(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *draft = NULL;
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
+    const char *path = cli->args.words[0];
+    struct flo_trust_tally tally;
+    int rv = flo_trust_file(path, &draft, err);
+
+    if (rv == 0) {
+        rv = flo_key_load(flo_args_text(&cli->args, "key", ""), &key, err);
+    }
+    if (rv == 0) {
+        rv = flo_trust_sign(draft, key, err);
+    }
+    if (rv == 0) {
+        rv = flo_trust_count_up(draft, NULL, &tally, err);
+    }
+    if (rv == 0) {
+        flo_trust_text(draft, &text);
+        rv = flo_file_write(path, text.data, text.bytes, 0644, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    flo_out_done(cli,
+                 json_pack("{s:s,s:s,s:I,s:I,s:I}", "draft", path, "keyid",
+                           flo_key_public(key)->keyid, "number",
+                           (json_int_t)flo_trust_number(draft), "own",
+                           (json_int_t)tally.own, "own_needed",
+                           (json_int_t)tally.own_needed),
+                 "%s  signed by %.16s…: %u of %u of its own root keys\n", path,
+                 flo_key_public(key)->keyid, tally.own, tally.own_needed);
+    return 0;
+}
+
+/* ---- verify ---- */
+
+int flo_cmd_trust_verify(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *held = NULL;
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *next = NULL;
+    enum flo_trust_standing standing = FLO_TRUST_GAP;
+    int rv = flo_trust_held(cli, &held, err);
+
+    if (rv == 0) {
+        rv = flo_trust_file(cli->args.words[0], &next, err);
+    }
+    if (rv == 0) {
+        rv = flo_trust_follows(held, next, &standing, err);
+    }
+    if (rv == 0 && standing != FLO_TRUST_NEXT) {
+        rv = flo_fail(err, FLO_E_TRUST_NUMBER,
+                      "statement %llu does not follow number %llu",
+                      (unsigned long long)flo_trust_number(next),
+                      (unsigned long long)flo_trust_number(held));
+    }
+    if (rv == 0) {
+        flo_out_done(cli,
+                     json_pack("{s:s,s:I}", "verdict", "good", "number",
+                               (json_int_t)flo_trust_number(next)),
+                     "statement %llu follows number %llu: devices take it\n",
+                     (unsigned long long)flo_trust_number(next),
+                     (unsigned long long)flo_trust_number(held));
+    }
+    return rv;
+}
