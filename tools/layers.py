@@ -15,7 +15,7 @@ STORE = ["server-stub/store/store.h", "server-stub/store/windows.h",
          "server-stub/store/ids.h"]
 
 # Rooms of the agent's shell, the lowest first; each may include those below it.
-SHELL_ROOMS = ["queue", "outbox", "device", "report", "derived", "hooks", "serving",
+SHELL_ROOMS = ["queue", "outbox", "https", "device", "report", "derived", "hooks", "serving",
                "update",
                "hardware", "orders"]
 SHELL_LOW = ["base/", "proto/", "updater/include/", "agent/include/",

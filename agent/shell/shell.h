@@ -13,6 +13,7 @@
  *   serving/              engines: load, pack, probe
  *   report/               output: to the controller, to an operator
  *   device/               identity, config and records of this device
+ *   https/                one call to the controller, off the loop
  *   outbox/ queue/        messages for the controller, events for the core */
 #ifndef FLOTILLA_AGENT_SHELL_H
 #define FLOTILLA_AGENT_SHELL_H
