@@ -40,9 +40,11 @@ FLO_MUST_USE int flo_orders_overtaken(struct flo_controller *controller,
 FLO_MUST_USE int flo_orders_renew_each(struct flo_controller *controller,
                                        struct flo_err *err);
 /* Sign one again if it is due, with the scope that it has, for a rollout that
- * brings it to newcomers; `id` becomes the new one's. */
+ * brings it to devices; `id` becomes the new one's.  It is due, too, when its
+ * number is below `held`, that of an order which one of them has: such a device
+ * would answer that the other one is newer. */
 FLO_MUST_USE int flo_orders_freshen(struct flo_controller *controller, char *id,
-                                    struct flo_err *err);
+                                    uint64_t held, struct flo_err *err);
 /* Sign one again that came to a device too late, if its desired holds it. */
 FLO_MUST_USE int flo_orders_send_again(struct flo_controller *controller,
                                        const char *device, const char *order,

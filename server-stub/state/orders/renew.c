@@ -245,7 +245,7 @@ int flo_orders_renew_each(struct flo_controller *controller,
 }
 
 int flo_orders_freshen(struct flo_controller *controller, char *id,
-                       struct flo_err *err)
+                       uint64_t held, struct flo_err *err)
 {
     struct all_held all = {.err = err};
     struct flo_renewal renewal = {.now_ms = flo_wall_ms()};
@@ -256,7 +256,8 @@ int flo_orders_freshen(struct flo_controller *controller, char *id,
         rv = find_rollbacks(controller, &all, err);
     }
     if (rv == 0 &&
-        flo_renewal_next(&renewal, &all.items[0].order) != FLO_RENEWAL_NOT) {
+        (all.items[0].order.seq < held ||
+         flo_renewal_next(&renewal, &all.items[0].order) != FLO_RENEWAL_NOT)) {
         rv = renew(controller, all.items[0].id, true, id, err);
     }
     free(all.items);

@@ -100,22 +100,74 @@ int flo_rollouts_of_order(struct flo_controller *controller, const char *order,
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
+/* The order that a device's desired holds in a model's place. */
+struct holding {
+    char id[FLO_NAME_MAX + 1]; /* "": none */
+    char rollout[FLO_NAME_MAX + 1];
+    uint64_t seq; /* 0: it is about a rollout, not about the model */
+};
+
+static int take_holding(void *context, const struct flo_fleet_order *order)
+{
+    struct holding *holding = context;
+    enum flo_order_op op;
+    bool is_about_model =
+        flo_order_op_parse(order->op, &op) &&
+        flo_order_fact(op)->subject == FLO_ORDER_SUBJECT_MODEL;
+
+    snprintf(holding->rollout, sizeof(holding->rollout), "%s", order->rollout);
+    holding->seq = is_about_model ? order->seq : 0;
+    return 0;
+}
+
 static int may_write(struct flo_controller *controller,
                      const struct flo_rollout_entry *entry,
-                     enum flo_order_op op, const char *device, bool *out,
-                     struct flo_err *err)
+                     enum flo_order_op op, const char *device,
+                     struct holding *holding, bool *out, struct flo_err *err)
 {
-    char order[FLO_NAME_MAX + 1];
-    char rollout[FLO_NAME_MAX + 1] = "";
+    *holding = (struct holding){.seq = 0};
     int rv = flo_fleet_desired_get(controller->store, device, entry->model,
-                                   order, err);
+                                   holding->id, err);
 
     *out = rv == 0;
-    if (rv < 0 || order[0] == '\0') {
+    if (rv < 0 || holding->id[0] == '\0') {
         return rv;
     }
-    rv = flo_rollouts_of_order(controller, order, rollout, err);
-    *out = rv == 0 && flo_intent_may_write(op, entry->core.id, rollout);
+    rv = flo_fleet_order_get(controller->store, holding->id, take_holding,
+                             holding, err);
+    rv = rv == FLO_E_ABSENT ? 0 : rv;
+    *out =
+        rv == 0 && flo_intent_may_write(op, entry->core.id, holding->rollout);
+    return rv;
+}
+
+/* Those that an action names and that may be told, and the highest number of
+ * an order that one of them holds now. */
+struct meant {
+    struct flo_text_list devices;
+    uint64_t held;
+};
+
+static int find_meant(struct flo_controller *controller,
+                      const struct flo_rollout_entry *entry,
+                      const struct flo_rollout_action *action,
+                      struct meant *out, struct flo_err *err)
+{
+    struct holding holding;
+    int rv = 0;
+
+    for (size_t i = 0; i < entry->core.member_count && rv == 0; i++) {
+        const char *device = entry->core.members[i].device;
+        bool is_meant = flo_rollout_action_names(&entry->core, action, i);
+        if (is_meant) {
+            rv = may_write(controller, entry, action->op, device, &holding,
+                           &is_meant, err);
+        }
+        if (rv == 0 && is_meant) {
+            flo_text_list_add(&out->devices, device);
+            out->held = holding.seq > out->held ? holding.seq : out->held;
+        }
+    }
     return rv;
 }
 
@@ -124,29 +176,25 @@ static int do_desired(struct flo_controller *controller,
                       const struct flo_rollout_action *action,
                       struct flo_err *err)
 {
-    struct flo_rollout *core = &entry->core;
+    struct meant meant = {.held = 0};
     char order[FLO_NAME_MAX + 1];
     uint64_t phase = action->op == FLO_ORDER_DEPLOY ? action->phase : 0;
-    int rv = flo_fleet_order_of(controller->store, core->id,
+    int rv = flo_fleet_order_of(controller->store, entry->core.id,
                                 flo_order_op_word(action->op), phase, take_id,
                                 order, err);
 
+    if (rv == 0) {
+        rv = find_meant(controller, entry, action, &meant, err);
+    }
     if (rv == 0) { /* after a long pause, or for a newcomer, it may be old */
-        rv = flo_orders_freshen(controller, order, err);
+        rv = flo_orders_freshen(controller, order, meant.held, err);
     }
-    for (size_t i = 0; i < core->member_count && rv == 0; i++) {
-        const char *device = core->members[i].device;
-        bool is_meant = flo_rollout_action_names(core, action, i);
-        if (is_meant) {
-            rv = may_write(controller, entry, action->op, device, &is_meant,
-                           err);
-        }
-        if (rv == 0 && is_meant) {
-            rv = flo_fleet_desired_set(controller->store, device, entry->model,
-                                       order, err);
-            flo_outgoing_desired(controller, device);
-        }
+    for (size_t i = 0; i < meant.devices.count && rv == 0; i++) {
+        rv = flo_fleet_desired_set(controller->store, meant.devices.items[i],
+                                   entry->model, order, err);
+        flo_outgoing_desired(controller, meant.devices.items[i]);
     }
+    flo_text_list_clear(&meant.devices);
     return rv;
 }
 
@@ -187,19 +235,13 @@ static int do_recall(struct flo_controller *controller,
                      const struct flo_rollout_action *action,
                      struct flo_err *err)
 {
-    int rv = 0;
+    struct meant meant = {.held = 0};
+    int rv = find_meant(controller, entry, action, &meant, err);
 
-    for (size_t i = 0; i < entry->core.member_count && rv == 0; i++) {
-        const char *device = entry->core.members[i].device;
-        bool is_meant = flo_rollout_action_names(&entry->core, action, i);
-        if (is_meant) {
-            rv = may_write(controller, entry, action->op, device, &is_meant,
-                           err);
-        }
-        if (rv == 0 && is_meant) {
-            rv = recall(controller, entry, device, err);
-        }
+    for (size_t i = 0; i < meant.devices.count && rv == 0; i++) {
+        rv = recall(controller, entry, meant.devices.items[i], err);
     }
+    flo_text_list_clear(&meant.devices);
     return rv;
 }
 

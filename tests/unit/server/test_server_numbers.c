@@ -342,6 +342,52 @@ static void a_restored_controller_rises_above_what_devices_know(void **state)
     assert_int_equal(newest, 500001); /* beyond belief */
 }
 
+/* The others wait for their turn, which comes every 1000 s. */
+static struct flo_rollout_entry *next_at_a_pace(struct world *world)
+{
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":"
+                     "[{\"share_pct\":100}]}");
+
+    assert_non_null(entry);
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        event(world, i, "succeeded");
+    }
+    add_next_release(world);
+    entry = start(world, "{\"release\":\"tiny@2.2.0\",\"phases\":"
+                         "[{\"share_pct\":100}],\"starts_per_s\":0.001}");
+    assert_non_null(entry);
+    return entry;
+}
+
+static uint64_t number_held(struct world *world, size_t device)
+{
+    return strtoull(order_of(world, device) + strlen("o-"), NULL, 10);
+}
+
+/* A device takes no order that is older than the one that it has. */
+static void
+who_waited_for_its_turn_is_told_above_what_was_signed_meanwhile(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = next_at_a_pace(world);
+    size_t last = FLO_COUNT(ids);
+
+    as_restored(world);
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        last = state_of(entry, i) == FLO_EXECUTION_QUEUED ? i : last;
+    }
+    assert_int_not_equal(last, FLO_COUNT(ids));
+    uint64_t before = number_held(world, last);
+
+    for (int i = 0; i < 3; i++) {
+        world->controller->clock_offset_ms += 1000000;
+        does(world, entry, FLO_ROLLOUT_EVENT_TICK);
+    }
+    assert_int_equal(state_of(entry, last), FLO_EXECUTION_NOTIFIED);
+    assert_true(number_held(world, last) > before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +401,8 @@ int main(void)
         WITH_WORLD(one_that_came_too_late_is_signed_again_for_that_device),
         WITH_WORLD(a_newcomer_gets_no_order_of_another_device),
         WITH_WORLD(what_many_hold_is_signed_once_for_all_of_them),
+        WITH_WORLD(
+            who_waited_for_its_turn_is_told_above_what_was_signed_meanwhile),
         WITH_WORLD(a_deploy_that_is_superseded_ends_so),
         WITH_WORLD(a_restored_controller_rises_above_what_devices_know),
     };
