@@ -5,8 +5,9 @@
  * is stored.  Going back and removing need no lane and wait for nobody.  A soak
  * needs none either: it gives the lane away and goes on.
  *
- * A repair of a model that serves nothing takes the lane from an update.  No
- * other class takes it from one that has it. */
+ * A repair of a model that serves nothing takes the lane from an update, but
+ * not from another such repair.  No other class takes it from one that has it.
+ */
 #include <assert.h>
 #include <string.h>
 
@@ -57,6 +58,9 @@ static bool comes_before(const struct flo_agent_model *a,
 
     if (place_a != place_b) {
         return place_a < place_b;
+    }
+    if (flo_execution_is_busy(a) != flo_execution_is_busy(b)) {
+        return flo_execution_is_busy(a); /* it has the lane */
     }
     if (a->execution.seq != b->execution.seq) {
         return a->execution.seq < b->execution.seq;

@@ -290,6 +290,26 @@ static void a_model_that_serves_nothing_is_repaired_first(void **state)
     assert_story("models-repair");
 }
 
+static void two_damaged_models_are_repaired_one_after_the_other(void **state)
+{
+    (void)state;
+    world.slots.previous = alarm_here->slots.previous = world_digest(0);
+    boot();
+    world.damaged = 2;
+    lose_current(0);
+    world_run(&world, 350); /* tiny is under repair, alarm serves */
+    world.damaged = ALARM + 2;
+    lose_current(1);
+    world_run(&world, 320); /* its start finds the damage */
+    assert_true(says("repair alarm@2.0.0"));
+    assert_int_equal(count("start updater"), 1);
+    world_run(&world, 120000);
+
+    assert_int_equal(count("start updater"), 2);
+    assert_true(serves(&world.models[0], 2));
+    assert_true(serves(alarm_here, ALARM + 2));
+}
+
 /* An execution of `version`, where `current` serves or, negative, is down. */
 static void put_in_queue(struct flo_agent_model *model, const char *name,
                          int version, int current, uint64_t seq)
@@ -623,6 +643,7 @@ int main(void)
         WITH(a_rollback_takes_the_memory_of_anothers_probe, two_models),
         WITH(an_abort_ends_the_update_of_its_rollout_only, two_models),
         WITH(a_model_that_serves_nothing_is_repaired_first, two_models),
+        WITH(two_damaged_models_are_repaired_one_after_the_other, two_models),
         WITH(a_removed_model_is_gone_and_the_other_serves_on, two_models),
         WITH(requests_get_five_seconds_before_a_model_is_gone, two_models),
         WITH(a_removal_ends_its_update_and_no_other, two_models),
