@@ -311,6 +311,22 @@ bool flo_back_lost(struct step *s, enum flo_agent_role role)
     return true;
 }
 
+/* The trial was left, as it was asked for.  Its repair, or the release that is
+ * wanted by now, brings the model back. */
+void flo_back_given_up(struct step *s)
+{
+    struct flo_agent_return *back = &s->model->going_back;
+
+    if (!back->is_active || back->is_committed) {
+        return;
+    }
+    flo_do_note(s, "because its bytes are wrong: nothing waits for it");
+    if (back->deny_count > 0 || back->order[0] != '\0') {
+        flo_do_ack(s, back->order, "done", NULL);
+    }
+    memset(back, 0, sizeof(*back));
+}
+
 void flo_back_drained(struct step *s)
 {
     struct flo_agent_return *back = &s->model->going_back;

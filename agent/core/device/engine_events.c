@@ -214,6 +214,7 @@ static void current_lost(struct step *s, bool was_ready)
         flo_repair_lost(s);
     }
     if (current->is_damaged) {
+        flo_back_given_up(s);
         flo_repair_ask(s, &model->slots.current);
     }
 }

@@ -257,6 +257,9 @@ void flo_back_order(struct step *s);
 void flo_back_by_hand(struct step *s);
 bool flo_back_loaded(struct step *s, enum flo_agent_role role);
 bool flo_back_lost(struct step *s, enum flo_agent_role role);
+/* The release that a trial gives way to cannot be loaded: nobody waits for it.
+ */
+void flo_back_given_up(struct step *s);
 bool flo_back_written(struct step *s);
 void flo_back_drained(struct step *s);
 void flo_back_due(struct step *s);

@@ -377,6 +377,27 @@ static void power_may_fail_behind_any_action_of_a_repair(void **state)
     }
 }
 
+/* The newer release is on trial when the current one rots; then one that is
+ * newer still is wanted. */
+static void a_damaged_release_holds_up_no_newer_one(void **state)
+{
+    (void)state;
+    world.slots.previous = world_digest(0);
+    world.fits_one_only = true; /* nothing is warm */
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 5000);
+    assert_int_equal(world.slots.phase, FLO_SLOT_TRIAL);
+    world.damaged = 2;
+    world_desire(&world, 4, 2);
+    world_run(&world, 600000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUPERSEDED);
+    assert_int_equal(end_of("r-0002.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(4));
+    assert_story("current-damaged-in-trial");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +420,7 @@ int main(void)
         STORY(an_order_of_the_current_one_waits_for_its_engine),
         STORY(a_staged_candidate_keeps_the_previous_one_from_nothing),
         STORY(a_trial_whose_current_release_is_damaged_ends_in_a_repair),
+        STORY(a_damaged_release_holds_up_no_newer_one),
         STORY(power_may_fail_behind_any_action_of_a_repair),
     };
 
