@@ -1,0 +1,329 @@
+/* Checks of the whole fleet: emergencies, and what holds at rest. */
+#include <string.h>
+
+#include "base/host/json.h"
+#include "server-stub/state/audit/head.h"
+#include "server-stub/state/controller.h"
+#include "tests/sim/people.h"
+
+#define OBEYED_MS 15000
+
+static struct flo_controller *ours(void)
+{
+    return sim->controller.controller;
+}
+
+/* ---- emergencies ---- */
+
+static bool is_undisturbed(const struct sim_device *device, uint64_t since_ms)
+{
+    return device->runs && !device->is_alone && !device->disk_is_full &&
+           device->skew_ms == 0 && device->cut_after == 0 &&
+           device->reachable_since_ms != 0 &&
+           device->reachable_since_ms + 2000 < since_ms &&
+           device->troubled_ms + 60000 < since_ms;
+}
+
+static bool has_obeyed(const struct sim_device *device,
+                       const struct sim_emergency *emergency)
+{
+    const struct flo_device *record = &device->disk.record;
+
+    if (emergency->release < 0) {
+        return record->freeze.number >= emergency->number;
+    }
+    const struct sim_release *release = &sim->releases[emergency->release];
+    const struct flo_slots *slots = &device->disk.slots[release->model];
+    bool is_here = flo_digest_equal(&slots->current, &release->ref.digest) ||
+                   flo_digest_equal(&slots->candidate, &release->ref.digest);
+    return slots->stated.number >= emergency->number || slots->is_removed ||
+           (!emergency->is_yanked && !is_here);
+}
+
+static void on_emergency(const struct sim_call *call)
+{
+    const struct sim_emergency *emergency = &sim_people.emergencies[call->a];
+
+    if (sim->is_calm || sim->disturbed_ms + 60000 >= emergency->at_ms ||
+        ours() == NULL || sim->controller.disk_fails) {
+        return;
+    }
+    for (uint32_t i = 0; i < sim->device_count; i++) {
+        const struct sim_device *device = &sim->devices[i];
+        if ((strcmp(emergency->group, "all") == 0 || device->is_in_lab) &&
+            is_undisturbed(device, emergency->at_ms) &&
+            !has_obeyed(device, emergency)) {
+            sim_violated(SIM_RULE_EMERGENCY, device,
+                         "order %llu was not kept in %d ms",
+                         (unsigned long long)emergency->number, OBEYED_MS);
+        }
+    }
+}
+
+void sim_check_emergency_later(size_t number)
+{
+    sim_later(OBEYED_MS, (struct sim_call){.fn = on_emergency, .a = number});
+}
+
+/* ---- rollouts under way ---- */
+
+/* Devices on which it failed, as the controller has acknowledged. */
+static uint32_t failures_of(const struct sim_rollout *rollout)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < sim->device_count; i++) {
+        struct sim_device *device = &sim->devices[i];
+        const struct sim_story *story = sim_story_last(device, rollout->id);
+        count += story != NULL && story->has_ended &&
+                 story->execution.error.code != 0 &&
+                 story->execution.state != FLO_EXECUTION_REJECTED &&
+                 flo_execution_kind(story->execution.state) ==
+                     FLO_EXECUTION_END_BAD &&
+                 device->memory_count == 0 && device->disk.event_count == 0;
+    }
+    return count;
+}
+
+/* Their gates allow no failure at all. */
+void sim_check_running(void)
+{
+    for (size_t i = 0; i < sim_people.rollout_count; i++) {
+        const struct sim_rollout *rollout = &sim_people.rollouts[i];
+        struct flo_rollout_entry *entry;
+        struct flo_err err = {0};
+
+        if (rollout->is_last || rollout->is_promoted ||
+            flo_rollouts_find(ours(), rollout->id, &entry, &err) < 0 ||
+            entry->core.state != FLO_ROLLOUT_RUNNING) {
+            continue;
+        }
+        uint32_t failures = failures_of(rollout);
+        if (failures > 0) {
+            sim_violated(SIM_RULE_BLAST, NULL,
+                         "rollout %s runs on, it failed on %u devices",
+                         rollout->id, failures);
+        }
+    }
+}
+
+/* ---- at rest? ---- */
+
+struct seen {
+    bool is_online;
+    char serving[SIM_MODELS_MAX][2 * FLO_NAME_MAX + 2];
+};
+
+static void read_serving(const char *text, struct seen *seen)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    size_t i;
+    json_t *model;
+
+    if (flo_json_parse(text, strlen(text), 1 << 20, &json, NULL) < 0) {
+        return;
+    }
+    json_array_foreach(json_object_get(json, "models"), i, model)
+    {
+        const char *name = json_string_value(json_object_get(model, "model"));
+        const char *version = json_string_value(
+            json_object_get(json_object_get(model, "serving"), "version"));
+        for (size_t at = 0; at < SIM_MODELS_MAX; at++) {
+            if (name != NULL && strcmp(name, sim_models[at]) == 0) {
+                snprintf(seen->serving[at], sizeof(seen->serving[at]), "%s",
+                         version == NULL ? "" : version);
+            }
+        }
+    }
+}
+
+static int take_row(void *context, const struct flo_fleet_device *row)
+{
+    struct seen *seen = context;
+
+    seen->is_online = row->is_online;
+    read_serving(row->reported, seen);
+    return 0;
+}
+
+#define SAY(rule, ...) (snprintf(why, bytes, __VA_ARGS__), SIM_RULE_##rule)
+
+static enum sim_rule device_rests(const struct sim_device *device, char *why,
+                                  size_t bytes)
+{
+    if (!device->client.believes) {
+        return SAY(CONVERGES, "%s is not connected", sim_name(device));
+    }
+    if (device->memory_count > 0 ||
+        device->outbox.acked != device->outbox.last) {
+        return SAY(DELIVERED, "%s waits for the ack of event %llu of %llu",
+                   sim_name(device), (unsigned long long)device->outbox.acked,
+                   (unsigned long long)device->outbox.last);
+    }
+    for (uint32_t i = 0; i < sim->model_count; i++) {
+        const struct flo_agent_model *agent = &device->agent.models[i];
+        if (agent->has_execution || agent->going_back.is_active) {
+            return SAY(CONVERGES, "%s: %s is %s, %s", sim_name(device),
+                       agent->execution.id,
+                       flo_execution_word(agent->execution.state),
+                       agent->execution.reason);
+        }
+    }
+    return SIM_RULES;
+}
+
+static enum sim_rule device_serves(const struct sim_device *device, char *why,
+                                   size_t bytes)
+{
+    for (uint32_t i = 0; i < sim->model_count; i++) {
+        const struct flo_agent_model *agent = &device->agent.models[i];
+        int release = sim_people.last[i]->release;
+        const struct flo_digest *wanted = &sim->releases[release].ref.digest;
+        if (!flo_digest_equal(&agent->slots.current.digest, wanted)) {
+            return SAY(CONVERGES, "%s runs %s@%s", sim_name(device),
+                       sim_models[i], agent->slots.current.version);
+        }
+        if (agent->live < 0) {
+            return SAY(SERVES, "%s serves no %s", sim_name(device),
+                       sim_models[i]);
+        }
+    }
+    return SIM_RULES;
+}
+
+static enum sim_rule device_is_known(const struct sim_device *device, char *why,
+                                     size_t bytes)
+{
+    struct seen seen = {0};
+    struct flo_err err = {0};
+
+    if (flo_fleet_device_get(ours()->store, device->id, take_row, &seen, &err) <
+        0) {
+        return SAY(KNOWN, "%s: %s", sim_name(device), err.what);
+    }
+    if (!seen.is_online) {
+        return SAY(KNOWN, "%s counts as offline", sim_name(device));
+    }
+    for (uint32_t i = 0; i < sim->model_count; i++) {
+        const char *version = device->agent.models[i].slots.current.version;
+        if (strcmp(seen.serving[i], version) != 0) {
+            return SAY(KNOWN, "%s runs %s@%s, its report says `%s`",
+                       sim_name(device), sim_models[i], version,
+                       seen.serving[i]);
+        }
+    }
+    return SIM_RULES;
+}
+
+static enum sim_rule rollouts_rest(char *why, size_t bytes)
+{
+    for (uint32_t i = 0; i < sim->model_count; i++) {
+        struct flo_rollout_entry *entry;
+        struct flo_err err = {0};
+        const char *id =
+            sim_people.last[i] == NULL ? "" : sim_people.last[i]->id;
+        if (flo_rollouts_find(ours(), id, &entry, &err) < 0) {
+            return SAY(CONVERGES, "the last rollout of %s: %s", sim_models[i],
+                       err.what);
+        }
+        if (entry->core.state != FLO_ROLLOUT_COMPLETED) {
+            return SAY(CONVERGES, "rollout %s is %s: %s", id,
+                       flo_rollout_state_word(entry->core.state),
+                       entry->core.reason);
+        }
+    }
+    return SIM_RULES;
+}
+
+enum sim_rule sim_check_rest(char *why, size_t bytes)
+{
+    enum sim_rule rule;
+
+    why[0] = '\0';
+    if (ours() == NULL) {
+        return SAY(CONVERGES, "the controller is down");
+    }
+    rule = rollouts_rest(why, bytes);
+    for (uint32_t i = 0; i < sim->device_count && rule == SIM_RULES; i++) {
+        const struct sim_device *device = &sim->devices[i];
+        rule = device_rests(device, why, bytes);
+        rule = rule == SIM_RULES ? device_serves(device, why, bytes) : rule;
+        rule = rule == SIM_RULES ? device_is_known(device, why, bytes) : rule;
+    }
+    return rule;
+}
+
+/* ---- at rest ---- */
+
+struct members {
+    const char *rollout;
+};
+
+static int check_member(void *context, const struct flo_rollout_member *member,
+                        const char *name, bool is_online,
+                        const char *error_json, const char *detail_json)
+{
+    const struct members *members = context;
+    struct sim_device *device =
+        &sim->devices[strtoul(member->device, NULL, 16)];
+    const struct sim_story *story = sim_story_last(device, members->rollout);
+    enum flo_execution state = (enum flo_execution)member->state;
+
+    (void)name, (void)is_online, (void)error_json, (void)detail_json;
+    if (story == NULL || !story->has_ended) {
+        return 0;
+    }
+    if (!flo_execution_is_end(state)) {
+        sim_violated(SIM_RULE_KNOWN, device,
+                     "%s ended %s, the controller says %s attempt %u",
+                     story->execution.id,
+                     flo_execution_word(story->execution.state),
+                     flo_execution_word(state), member->attempt);
+    }
+    return 0;
+}
+
+static void check_rollouts(void)
+{
+    struct flo_err err = {0};
+
+    for (size_t i = 0; i < sim_people.rollout_count && !sim->has_failed; i++) {
+        const struct sim_rollout *rollout = &sim_people.rollouts[i];
+        struct members members = {rollout->id};
+        struct flo_rollout_entry *entry;
+        if (flo_fleet_member_list(ours()->store, rollout->id, FLO_FLEET_ALL,
+                                  check_member, &members, &err) < 0 ||
+            flo_rollouts_find(ours(), rollout->id, &entry, &err) < 0) {
+            sim_violated(SIM_RULE_KNOWN, NULL, "rollout %s: %s", rollout->id,
+                         err.what);
+            return;
+        }
+    }
+}
+
+static void check_disk(struct sim_device *device)
+{
+    uint32_t count = 0;
+
+    for (int i = 0; i < sim->release_count; i++) {
+        count += device->disk.blobs >> i & 1;
+    }
+    if (count > 3 * sim->model_count) {
+        sim_violated(SIM_RULE_DISK, device, "%u releases are on its disk",
+                     count);
+    }
+}
+
+void sim_check_calm(void)
+{
+    struct flo_audit_walk walk = {0};
+    struct flo_err err = {0};
+
+    check_rollouts();
+    for (uint32_t i = 0; i < sim->device_count; i++) {
+        check_disk(&sim->devices[i]);
+    }
+    if (flo_audit_verify(ours(), &walk, &err) < 0) {
+        sim_violated(SIM_RULE_AUDIT, NULL, "%s", err.what);
+    }
+}

@@ -1,0 +1,213 @@
+/* Checks: what must hold at each step of a device. */
+#include <stdarg.h>
+#include <string.h>
+
+#include "tests/sim/sim.h"
+
+const char *sim_rule_word(enum sim_rule rule)
+{
+    static const char *const words[SIM_RULES] = {
+#define SIM_RULE(name, word, meaning) [SIM_RULE_##name] = word,
+#include "tests/sim/rules.def"
+#undef SIM_RULE
+    };
+    return words[rule];
+}
+
+/* The first one counts: what follows may come of it. */
+void sim_violated(enum sim_rule rule, const struct sim_device *device,
+                  const char *format, ...)
+{
+    va_list arguments;
+    int bytes = 0;
+
+    if (sim->has_failed) {
+        return;
+    }
+    sim->has_failed = true;
+    sim->rule = rule;
+    if (device != NULL) {
+        bytes =
+            snprintf(sim->what, sizeof(sim->what), "%s: ", sim_name(device));
+    }
+    va_start(arguments, format);
+    vsnprintf(sim->what + bytes, sizeof(sim->what) - (size_t)bytes, format,
+              arguments);
+    va_end(arguments);
+    sim_trace("check", "%s violated: %s", sim_rule_word(rule), sim->what);
+}
+
+static bool is_denied(const struct sim_device *device, uint32_t model,
+                      const struct flo_digest *release)
+{
+    int number = sim_release_find(release);
+
+    return flo_slots_is_denied(&device->disk.slots[model], release,
+                               number < 0 ? 0 : sim->releases[number].number);
+}
+
+/* ---- updates ---- */
+
+static bool is_paused(const struct sim_device *device, const char *rollout,
+                      uint64_t number)
+{
+    return rollout[0] != '\0' &&
+           flo_device_rollout(&device->disk.record, rollout, number) ==
+               FLO_ROLLOUT_PAUSED_BY_ORDER;
+}
+
+void sim_check_job(struct sim_device *device, uint32_t model)
+{
+    const struct flo_agent_execution *execution =
+        &device->agent.models[model].execution;
+
+    if (device->disk.record.is_frozen) {
+        sim_violated(SIM_RULE_FROZEN, device, "%s downloads while frozen",
+                     execution->id);
+    }
+    if (execution->state == FLO_EXECUTION_ACCEPTED &&
+        is_paused(device, execution->rollout, execution->seq)) {
+        sim_violated(SIM_RULE_PAUSED, device, "%s starts while paused",
+                     execution->id);
+    }
+    /* A repair of what runs: a doubtful release beats none. */
+    bool is_repair = flo_digest_equal(&execution->release.digest,
+                                      &device->disk.slots[model].current);
+    if (!is_repair && is_denied(device, model, &execution->release.digest)) {
+        sim_violated(SIM_RULE_DENIED, device, "%s downloads a denied release",
+                     execution->id);
+    }
+}
+
+/* The trial of a candidate was written. */
+void sim_check_trial(struct sim_device *device, uint32_t model)
+{
+    const struct flo_slots *slots = &device->disk.slots[model];
+    const struct flo_stated *stated = &slots->stated;
+    unsigned long long number = (unsigned long long)slots->candidate_number;
+    bool is_named = stated->below_floor &&
+                    flo_digest_equal(&stated->target, &slots->candidate);
+    bool is_held = flo_digest_equal(&slots->candidate, &slots->previous);
+
+    if (device->disk.record.is_frozen) {
+        sim_violated(SIM_RULE_FROZEN, device,
+                     "number %llu activates while "
+                     "frozen",
+                     number);
+    }
+    if (is_denied(device, model, &slots->candidate)) {
+        sim_violated(SIM_RULE_DENIED, device,
+                     "number %llu is denied and "
+                     "activates",
+                     number);
+    }
+    if (!is_held && (slots->candidate_number < slots->floor_hard ||
+                     (slots->candidate_number < slots->floor && !is_named))) {
+        sim_violated(SIM_RULE_FLOOR, device, "number %llu, floor %llu", number,
+                     (unsigned long long)slots->floor);
+    }
+}
+
+/* New requests go there from now on. */
+void sim_check_flip(struct sim_device *device,
+                    const struct flo_agent_action *action)
+{
+    const struct sim_engine *engine =
+        &device->models[action->model].engines[action->role];
+    const struct flo_slots *slots = &device->disk.slots[action->model];
+
+    if (engine->release < 0 ||
+        (device->disk.blobs >> engine->release & 1) == 0) {
+        sim_violated(SIM_RULE_VERIFIED, device,
+                     "%s@%s serves, nobody staged "
+                     "it",
+                     action->release.model, action->release.version);
+        return;
+    }
+    if (sim_behaviour(device, engine->release) == SIM_NAN) {
+        sim_violated(SIM_RULE_VERIFIED, device,
+                     "%s@%s serves numbers that are "
+                     "none",
+                     action->release.model, action->release.version);
+    }
+    if (action->role == FLO_AGENT_BESIDE &&
+        flo_digest_equal(&action->release.digest, &slots->candidate) &&
+        is_denied(device, action->model, &action->release.digest)) {
+        sim_violated(SIM_RULE_DENIED, device, "%s@%s is denied and serves",
+                     action->release.model, action->release.version);
+    }
+}
+
+void sim_check_order(struct sim_device *device, const struct flo_order *order)
+{
+    bool is_mine = strcmp(order->scope.device, device->id) == 0;
+    bool is_ours =
+        strcmp(order->scope.group, "all") == 0 ||
+        (strcmp(order->scope.group, "lab") == 0 && device->is_in_lab);
+    uint32_t bucket = order->scope.salt[0] == '\0'
+                          ? 0
+                          : flo_bucket(order->scope.salt, device->id);
+
+    if (!is_mine && !(is_ours && (order->scope.salt[0] == '\0' ||
+                                  (bucket >= order->scope.bucket_from &&
+                                   bucket < order->scope.bucket_to)))) {
+        sim_violated(SIM_RULE_SCOPE, device, "order %s is not for it",
+                     order->id);
+    }
+}
+
+/* ---- records ---- */
+
+static bool goes_back(uint64_t *seen, uint64_t now)
+{
+    bool is_less = now < *seen;
+
+    *seen = now;
+    return is_less;
+}
+
+static bool slots_go_back(struct sim_device *device, uint32_t i)
+{
+    const struct flo_slots *slots = &device->disk.slots[i];
+    bool is_less = goes_back(&device->seen.floor[i], slots->floor);
+
+    is_less =
+        goes_back(&device->seen.floor_hard[i], slots->floor_hard) || is_less;
+    if (slots->era != device->seen.era) {
+        device->seen.stated[i] = slots->stated.number;
+        return is_less;
+    }
+    return goes_back(&device->seen.stated[i], slots->stated.number) || is_less;
+}
+
+void sim_check_written(struct sim_device *device)
+{
+    const struct flo_device *record = &device->disk.record;
+    bool is_less =
+        record->epoch < device->seen.epoch || record->era < device->seen.era;
+
+    if (record->era > device->seen.era) {
+        device->seen.top = 0;
+    }
+    device->seen.epoch = record->epoch;
+    device->seen.era = record->era;
+    is_less = goes_back(&device->seen.top, record->top) || is_less;
+    is_less =
+        goes_back(&device->seen.trusted_time_ms, record->trusted_time_ms) ||
+        is_less;
+    for (uint32_t i = 0; i < sim->model_count; i++) {
+        is_less = slots_go_back(device, i) || is_less;
+    }
+    if (is_less) {
+        sim_violated(SIM_RULE_MONOTONE, device, "a record went back");
+    }
+}
+
+void sim_check_end(struct sim_device *device, const struct sim_story *story)
+{
+    if (story->ends > 1 || (story->ends == 1 && !story->has_ended)) {
+        sim_violated(SIM_RULE_ONCE, device, "%s ended, and then was %s",
+                     story->execution.id,
+                     flo_execution_word(story->execution.state));
+    }
+}

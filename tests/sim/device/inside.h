@@ -1,0 +1,17 @@
+/* Between the files of a device. */
+#ifndef FLOTILLA_TESTS_SIM_INSIDE_H
+#define FLOTILLA_TESTS_SIM_INSIDE_H
+
+#include "tests/sim/sim.h"
+
+/* Write the records that changed. */
+void sim_records_write(struct sim_device *device);
+/* false: nothing was written; the core hears of it. */
+bool sim_slot_action(struct sim_device *device,
+                     const struct flo_agent_action *action);
+/* Hand an event to the core and carry its actions out; false: it is off. */
+bool sim_device_step(struct sim_device *device, struct flo_agent_event *event);
+/* Take what waits, then say what is new. */
+void sim_device_end_turn(struct sim_device *device);
+
+#endif

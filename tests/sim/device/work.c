@@ -1,0 +1,281 @@
+/* The work of a device: its updater and its engines, as they may behave. */
+#include <string.h>
+
+#include "tests/sim/sim.h"
+
+#define JOB_STEPS 4
+
+/* ---- updater ---- */
+
+struct failure {
+    int code;
+    bool is_passing;
+};
+
+/* The end of a job: by the release, its mirror and the disk. */
+static struct failure failure_of(struct sim_device *device, int release)
+{
+    if (release < 0 || sim->mirror.is_down || device->is_alone) {
+        return (struct failure){FLO_E_NET_UNREACHABLE, true};
+    }
+    if (device->disk_is_full) {
+        return (struct failure){FLO_E_DISK_FULL, true};
+    }
+    if (sim->mirror.lies) {
+        return (struct failure){FLO_E_TARGET_HASH, false};
+    }
+    if (sim_behaviour(device, release) == SIM_NAN) {
+        return (struct failure){FLO_E_MODEL_NONFINITE, false};
+    }
+    return (struct failure){0, false};
+}
+
+static void job_ends(struct sim_device *device, uint32_t model, uint32_t job,
+                     int release)
+{
+    struct failure failure = failure_of(device, release);
+    struct flo_agent_event event = {
+        .kind = failure.code == 0 ? FLO_AGENT_STAGED : FLO_AGENT_JOB_FAILED,
+        .model = model,
+        .job = job,
+        .is_passing = failure.is_passing,
+        .fits_both = device->fits_both};
+
+    event.error.code = failure.code;
+    if (failure.code == 0) {
+        device->disk.blobs |= 1u << release; /* each synced, before its name */
+        device->disk.damaged &= ~(1u << release);
+    } else {
+        snprintf(event.error.what, sizeof(event.error.what), "as simulated");
+    }
+    device->job = 0;
+    sim_device_post(device, 0, &event);
+}
+
+static void on_job(const struct sim_call *call)
+{
+    static const enum flo_execution states[JOB_STEPS] = {
+        FLO_EXECUTION_ACCEPTED, FLO_EXECUTION_DOWNLOADING,
+        FLO_EXECUTION_APPLYING, FLO_EXECUTION_VERIFYING};
+    struct sim_device *device = call->device;
+    uint32_t model = (uint32_t)(call->a >> 32);
+    uint32_t job = (uint32_t)call->a;
+    uint64_t number = call->b;
+    struct flo_agent_event event = {
+        .kind = FLO_AGENT_PROGRESS, .model = model, .job = job};
+
+    if (device->job != job) {
+        return;
+    }
+    const struct flo_agent_execution *execution =
+        &device->agent.models[model].execution;
+    int release = sim_release_find(&execution->release.digest);
+    if (number == JOB_STEPS || (number == 1 && sim->mirror.is_down)) {
+        job_ends(device, model, job, release);
+        return;
+    }
+    event.state = states[number];
+    sim_device_post(device, 0, &event);
+    sim_later(
+        sim_between(&device->random, 100,
+                    sim->mirror.is_slow && number == 1 ? 60000 : 2000),
+        (struct sim_call){
+            .fn = on_job, .device = device, .a = call->a, .b = number + 1});
+}
+
+void sim_job_start(struct sim_device *device, uint32_t model, uint32_t job)
+{
+    device->job = job;
+    sim_later(sim_between(&device->random, 10, 300),
+              (struct sim_call){.fn = on_job,
+                                .device = device,
+                                .a = (uint64_t)model << 32 | job});
+}
+
+/* ---- engines ---- */
+
+bool sim_engine_is_ready(const struct sim_device *device, uint32_t model,
+                         enum flo_agent_role role)
+{
+    return device->models[model].engines[role].state == SIM_ENGINE_RUNS;
+}
+
+static void lose(struct sim_device *device, uint32_t model, uint64_t engine,
+                 uint64_t in_ms, int code)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_LOST, .model = model};
+
+    event.error.code = code;
+    snprintf(event.error.what, sizeof(event.error.what), "as simulated");
+    sim_device_post_engine(device, in_ms, engine, &event);
+}
+
+/* The bytes are hashed before an engine gets them. */
+static int load_error(const struct sim_device *device, int release,
+                      enum flo_agent_role role)
+{
+    if (release < 0 || (device->disk.blobs >> release & 1) == 0) {
+        return FLO_E_BLOB_ABSENT;
+    }
+    if ((device->disk.damaged >> release & 1) != 0) {
+        return FLO_E_TARGET_HASH;
+    }
+    return role == FLO_AGENT_BESIDE &&
+                   sim_behaviour(device, release) == SIM_UNLOADABLE
+               ? FLO_E_ENGINE_CRASH
+               : 0;
+}
+
+static void on_loaded(const struct sim_call *call)
+{
+    struct sim_device *device = call->device;
+    uint32_t model = (uint32_t)call->b;
+    struct flo_agent_event event = {.kind = FLO_AGENT_LOADED, .model = model};
+
+    for (int role = 0; role < FLO_AGENT_ROLES; role++) {
+        struct sim_engine *engine = &device->models[model].engines[role];
+        if (engine->number != call->a) {
+            continue;
+        }
+        int code =
+            load_error(device, engine->release, (enum flo_agent_role)role);
+        if (code != 0) {
+            engine->state = SIM_ENGINE_NONE;
+            lose(device, model, engine->number, 0, code);
+        } else {
+            engine->state = SIM_ENGINE_RUNS;
+            sim_device_post_engine(device, 0, engine->number, &event);
+        }
+    }
+}
+
+void sim_engine_load(struct sim_device *device,
+                     const struct flo_agent_action *action)
+{
+    struct sim_engine *engine =
+        &device->models[action->model].engines[action->role];
+
+    *engine = (struct sim_engine){
+        .state = SIM_ENGINE_LOADS,
+        .number = ++device->engine_number,
+        .release = sim_release_find(&action->release.digest)};
+    sim_later(sim_between(&device->random, 100, 3000),
+              (struct sim_call){.fn = on_loaded,
+                                .device = device,
+                                .a = engine->number,
+                                .b = action->model});
+}
+
+void sim_engine_unload(struct sim_device *device,
+                       const struct flo_agent_action *action)
+{
+    const struct flo_agent_event drained = {.kind = FLO_AGENT_DRAINED,
+                                            .model = action->model};
+
+    device->models[action->model].engines[action->role] =
+        (struct sim_engine){.state = SIM_ENGINE_NONE};
+    if (action->role == FLO_AGENT_CURRENT && action->flag) {
+        sim_device_post(device, sim_between(&device->random, 1, 200), &drained);
+    }
+}
+
+void sim_engine_promote(struct sim_device *device, uint32_t model)
+{
+    struct sim_engine *engines = device->models[model].engines;
+
+    engines[FLO_AGENT_CURRENT] = engines[FLO_AGENT_BESIDE];
+    engines[FLO_AGENT_BESIDE] = (struct sim_engine){.state = SIM_ENGINE_NONE};
+}
+
+void sim_engine_kill(struct sim_device *device, uint32_t model,
+                     enum flo_agent_role role)
+{
+    struct sim_engine *engine = &device->models[model].engines[role];
+
+    if (engine->state != SIM_ENGINE_NONE) {
+        engine->state = SIM_ENGINE_NONE;
+        lose(device, model, engine->number, 0, FLO_E_ENGINE_CRASH);
+    }
+}
+
+static void on_crash(const struct sim_call *call)
+{
+    struct sim_device *device = call->device;
+    uint32_t model = (uint32_t)call->b;
+
+    for (int role = 0; role < FLO_AGENT_ROLES; role++) {
+        if (device->models[model].engines[role].number == call->a) {
+            sim_engine_kill(device, model, (enum flo_agent_role)role);
+        }
+    }
+}
+
+/* Requests, as far as they count: those that a bad release fails. */
+static void send_requests(struct sim_device *device, uint32_t model,
+                          int release)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_REQUEST,
+                                    .model = model,
+                                    .release =
+                                        sim->releases[release].ref.digest};
+
+    for (unsigned i = 0; i < 12; i++) {
+        event.error.code = FLO_E_INTERNAL;
+        sim_device_post(device, 500 + 200 * i, &event);
+    }
+}
+
+void sim_engine_flipped(struct sim_device *device,
+                        const struct flo_agent_action *action)
+{
+    const struct sim_engine *engine =
+        &device->models[action->model].engines[action->role];
+
+    if (engine->release < 0) {
+        return;
+    }
+    switch (sim_behaviour(device, engine->release)) {
+    case SIM_CRASHING:
+        sim_later(sim_between(&device->random, 50, 3000),
+                  (struct sim_call){.fn = on_crash,
+                                    .device = device,
+                                    .a = engine->number,
+                                    .b = action->model});
+        break;
+    case SIM_ERRING:
+        send_requests(device, action->model, engine->release);
+        break;
+    default:
+        break;
+    }
+}
+
+static int probe_error(struct sim_device *device, int release)
+{
+    switch (sim_behaviour(device, release)) {
+    case SIM_WRONG:
+        return FLO_E_PROBE_GOLDEN;
+    case SIM_SLOW:
+        return FLO_E_PROBE_SPEED;
+    case SIM_UNSURE:
+        return sim_chance(&device->random, 300) ? FLO_E_PROBE_UNSURE : 0;
+    default:
+        return 0;
+    }
+}
+
+void sim_engine_probe(struct sim_device *device, uint32_t model)
+{
+    const struct sim_engine *engine =
+        &device->models[model].engines[FLO_AGENT_BESIDE];
+    struct flo_agent_event event = {.kind = FLO_AGENT_PROBED, .model = model};
+
+    if (engine->release < 0) {
+        return;
+    }
+    event.error.code = probe_error(device, engine->release);
+    snprintf(event.error.what, sizeof(event.error.what), "as simulated");
+    event.detail.cases = event.detail.passed = 10;
+    sim_device_post_engine(device, sim_between(&device->random, 200, 5000),
+                           engine->number, &event);
+}

@@ -1,0 +1,39 @@
+/* People's deeds, for the checks. */
+#ifndef FLOTILLA_TESTS_SIM_PEOPLE_H
+#define FLOTILLA_TESTS_SIM_PEOPLE_H
+
+#include "tests/sim/sim.h"
+
+#define SIM_ROLLOUTS_MAX 40
+#define SIM_EMERGENCIES_MAX 16
+
+struct sim_rollout {
+    char id[FLO_NAME_MAX + 1];
+    int release;
+    const char *group;
+    unsigned first;   /* devices of the first phase; 0: there is one phase */
+    bool is_promoted; /* by people */
+    bool is_last;     /* its gate lets all failures pass */
+};
+struct sim_emergency {
+    uint64_t at_ms, number;
+    int release; /* that is taken back; -1: a freeze */
+    const char *group;
+    bool is_yanked; /* all of the group are told */
+};
+struct sim_people {
+    struct sim_rollout rollouts[SIM_ROLLOUTS_MAX];
+    size_t rollout_count;
+    struct sim_emergency emergencies[SIM_EMERGENCIES_MAX];
+    size_t emergency_count;
+    struct sim_rollout *last[SIM_MODELS_MAX]; /* that everybody should get */
+};
+extern struct sim_people sim_people;
+
+/* Nothing goes wrong any more: end the freeze and what is under way. */
+void sim_operator_tidy(void);
+void sim_check_emergency_later(size_t number);
+/* At times, while the controller is there. */
+void sim_check_running(void);
+
+#endif

@@ -1,0 +1,443 @@
+/* Simulation: a whole fleet in one process, from one seed.
+ *
+ * The controller's rooms (core, store in memory, state, mqtt) and the device's
+ * cores (agent/core, updater/core, updater/verify) are linked as they are
+ * shipped.  Everything else is played here: broker, links, mirror, disks,
+ * clocks, engines and the people who give orders.  Virtual time jumps from one
+ * event to the next, so an hour takes milliseconds.
+ *
+ *   main.c         seeds, traces, shrinking
+ *   operator.c     people
+ *   nemesis.c      misfortunes (nemesis.def)
+ *   check.c        rules (rules.def) that hold at each step; calm.c: in the end
+ *   world/         schedule, host, broker, mirror, the shipped controller
+ *   device/        an agent's shell around the shipped cores */
+#ifndef FLOTILLA_TESTS_SIM_H
+#define FLOTILLA_TESTS_SIM_H
+
+#include <flotilla/agent.h>
+#include <flotilla/base.h>
+#include <flotilla/release.h>
+#include <flotilla/updater.h>
+
+#define SIM_FLEET "demo"
+#define SIM_DEVICES_MAX 100
+#define SIM_MODELS_MAX 2
+#define SIM_RELEASES_MAX 24
+#define SIM_GROUPS 2 /* all, lab */
+#define SIM_WAITING_MAX 64
+#define SIM_WALL_MS UINT64_C(1900000000000)
+
+/* ---- numbers by chance ---- */
+
+struct sim_random {
+    uint64_t state;
+};
+struct sim_random sim_random_of(uint64_t seed, const char *purpose);
+uint64_t sim_next(struct sim_random *random);
+uint64_t sim_below(struct sim_random *random, uint64_t limit);
+uint64_t sim_between(struct sim_random *random, uint64_t from, uint64_t to);
+bool sim_chance(struct sim_random *random, unsigned of_thousand);
+
+/* ---- messages ---- */
+
+/* Counted; never changed after it was made. */
+struct sim_message {
+    unsigned refs;
+    enum flo_topic topic;
+    int device; /* of d/{d}/...; -1: none */
+    int group;  /* of g/{g}/order; -1: none */
+    bool is_retained;
+    size_t bytes;
+    char *name; /* the whole topic */
+    char data[];
+};
+struct sim_message *sim_message_new(const char *topic, const void *data,
+                                    size_t bytes, bool is_retained);
+struct sim_message *sim_message_ref(struct sim_message *message);
+void sim_message_drop(struct sim_message *message);
+
+/* ---- schedule ---- */
+
+struct sim_device;
+struct sim_call {
+    uint64_t at_ms;
+    uint64_t number; /* of equal times the lower one goes first */
+    void (*fn)(const struct sim_call *call);
+    struct sim_device *device; /* NULL: nobody's */
+    uint32_t life;             /* of it; another one by then: no call */
+    bool is_retained;
+    uint64_t a, b;
+    void *object;
+    void *owned;                 /* freed after it */
+    struct sim_message *message; /* its reference */
+};
+void sim_later(uint64_t in_ms, struct sim_call call);
+/* Run what is due up to then, or until something was violated. */
+void sim_run_until(uint64_t at_ms);
+void sim_schedule_clear(void);
+
+/* ---- releases ---- */
+
+enum sim_kind {
+#define SIM_KIND(name, word, meaning) SIM_##name,
+#include "tests/sim/kinds.def"
+#undef SIM_KIND
+    SIM_KINDS
+};
+struct sim_release {
+    struct flo_release_ref ref;
+    uint32_t model;
+    uint64_t number, floor;
+    enum sim_kind kind;
+    unsigned share;    /* of a thousand devices where it behaves so */
+    bool is_published; /* the controller has it */
+    struct flo_buf body, envelope;
+};
+
+/* ---- broker ---- */
+
+struct sim_flight {
+    struct sim_message *message;
+    bool is_retained;
+    bool is_there; /* only its acknowledgement is still under way */
+    uint64_t number;
+};
+struct sim_flights {
+    struct sim_flight *items;
+    size_t count, room;
+};
+/* A client and its link. */
+struct sim_client {
+    int device;          /* -1: the controller */
+    bool is_connected;   /* as the broker sees it */
+    bool believes;       /* as the client sees it */
+    uint32_t connection; /* its number */
+    bool has_session;
+    uint64_t session_ms; /* lives so long without a connection */
+    uint64_t left_ms;
+    bool listens; /* has subscribed */
+    uint64_t delay_ms;
+    uint64_t flight_number;
+    struct sim_flights down, up;
+    uint64_t down_ms[FLO_TOPIC_COUNT], up_ms[FLO_TOPIC_COUNT];
+    uint64_t onward_ms[FLO_TOPIC_COUNT]; /* to the controller */
+};
+void sim_broker_open(void);
+void sim_broker_close(void);
+void sim_client_init(struct sim_client *client, int device,
+                     uint64_t session_ms);
+void sim_client_deinit(struct sim_client *client);
+/* Its process ended: nothing of it goes out any more. */
+void sim_client_died(struct sim_client *client);
+/* Ask for a connection; the client hears of it, or tries again. */
+void sim_client_dial(struct sim_client *client);
+void sim_client_subscribe(struct sim_client *client);
+bool sim_client_publish(struct sim_client *client, enum flo_topic topic,
+                        const char *name, const void *data, size_t bytes);
+/* The link fails; each side notices later. */
+void sim_client_cut(struct sim_client *client);
+void sim_broker_kill(void);
+void sim_broker_start(void);
+/* A broker that is not ours any more: old messages come again, some to others.
+ */
+void sim_broker_replay(void);
+bool sim_broker_is_up(void);
+
+/* ---- controller ---- */
+
+struct flo_controller;
+struct sim_controller {
+    struct sim_client client;
+    struct flo_controller *controller; /* NULL: it is down */
+    struct flo_batches *batches;
+    uint32_t life;
+    int64_t skew_ms;
+    bool disk_fails, dies_at_commit;
+    uint64_t restarts;
+    struct flo_trust *trust; /* as devices have it */
+};
+void sim_controller_init(void);
+void sim_controller_start(void);
+void sim_controller_kill(void);
+void sim_controller_deinit(void);
+/* The fake MQTT client of the controller hears. */
+void sim_controller_connected(void);
+void sim_controller_disconnected(void);
+void sim_controller_heard(const struct sim_message *message, bool is_retained);
+void sim_devices_enrol(void);
+
+/* ---- mirror ---- */
+
+int sim_release_find(const struct flo_digest *digest); /* -1: none */
+int sim_release_make(uint32_t model, enum sim_kind kind, unsigned share,
+                     uint64_t floor);
+void sim_releases_clear(void);
+/* How a release behaves on a device. */
+enum sim_kind sim_behaviour(const struct sim_device *device, int release);
+const char *sim_kind_word(enum sim_kind kind);
+extern const char *const sim_models[SIM_MODELS_MAX];
+extern const char *const sim_groups[SIM_GROUPS];
+
+/* ---- device ---- */
+
+struct sim_event {
+    uint64_t sequence;
+    char *text;
+    bool has_execution;
+    struct flo_agent_execution execution;
+};
+struct sim_story {
+    struct flo_agent_execution execution;
+    bool has_ended;
+    unsigned ends; /* how often: for the checks */
+};
+struct sim_answer {
+    char order[FLO_NAME_MAX + 1];
+    char *text;
+    bool is_synced;
+};
+/* All that outlives a power cut.  Writes are synced, but for answers. */
+struct sim_disk {
+    struct flo_device record;
+    struct flo_slots slots[SIM_MODELS_MAX];
+    uint32_t blobs, damaged; /* releases, as bits */
+    char boot[37];           /* of the outbox; "": none is stored */
+    uint64_t acked;
+    struct sim_event *events;
+    size_t event_count, event_room;
+    struct sim_story *stories;
+    size_t story_count, story_room;
+    struct sim_answer *answers;
+    size_t answer_count, answer_room;
+};
+enum sim_engine_state { SIM_ENGINE_NONE, SIM_ENGINE_LOADS, SIM_ENGINE_RUNS };
+struct sim_engine {
+    enum sim_engine_state state;
+    uint64_t number; /* of the process */
+    int release;
+};
+struct sim_model {
+    struct flo_slots slots; /* the record in memory */
+    bool is_dirty;
+    struct flo_order assigned;
+    bool is_interrupted;
+    enum flo_drift drift;
+    uint64_t drift_at_ms;
+    struct sim_engine engines[FLO_AGENT_ROLES];
+    struct flo_agent_execution repair;
+};
+struct sim_device {
+    uint32_t index;
+    char id[37];
+    bool is_in_lab, is_retired;
+    struct sim_client client;
+    struct sim_random random;
+    uint32_t life;
+    bool runs; /* the agent */
+    uint64_t powered_ms;
+    int64_t skew_ms;
+    bool is_synchronised;
+    bool is_alone; /* its link is cut */
+    bool disk_is_full;
+    bool fits_both;
+    uint32_t lacks;
+    uint64_t cut_after; /* power fails after so many actions; 0: not */
+    struct sim_disk disk;
+    /* the agent's memory */
+    struct flo_agent agent;
+    struct flo_device record;
+    bool record_is_dirty;
+    struct flo_slots other;
+    struct sim_model models[SIM_MODELS_MAX];
+    uint32_t job; /* number; 0: none */
+    struct sim_waiting {
+        struct flo_agent_event event;
+        uint64_t engine; /* it is about this process; 0: none */
+    } waiting[SIM_WAITING_MAX];
+    size_t waiting_count;
+    bool turn_is_due;
+    uint64_t engine_number;
+    struct flo_outbox outbox;
+    uint64_t sequence;
+    char boot[37];
+    bool boot_is_stored;
+    struct sim_event *memory;
+    size_t memory_count, memory_room;
+    char told[16][FLO_NAME_MAX + 1];
+    size_t told_next;
+    bool is_list;
+    bool flush_is_due;
+    uint64_t rev, reported_revision;
+    uint64_t timer_number;
+    uint64_t heartbeat_ms;
+    /* what the checks know */
+    uint64_t reachable_since_ms; /* 0: it is not */
+    uint64_t troubled_ms;        /* the last time something hit it */
+    struct {
+        uint64_t top, trusted_time_ms;
+        uint32_t epoch, era;
+        uint64_t stated[SIM_MODELS_MAX], floor[SIM_MODELS_MAX];
+        uint64_t floor_hard[SIM_MODELS_MAX];
+    } seen;
+};
+void sim_device_init(struct sim_device *device, uint32_t index);
+void sim_device_deinit(struct sim_device *device);
+void sim_device_start(struct sim_device *device);
+/* power: what was not synced is gone. */
+void sim_device_kill(struct sim_device *device, bool power);
+void sim_device_connected(struct sim_device *device, bool has_session);
+void sim_device_disconnected(struct sim_device *device);
+void sim_device_heard(struct sim_device *device,
+                      const struct sim_message *message);
+uint64_t sim_device_now_ms(const struct sim_device *device);
+uint64_t sim_device_wall_ms(const struct sim_device *device);
+/* An event of the core, after so long, behind those that wait. */
+void sim_device_post(struct sim_device *device, uint64_t in_ms,
+                     const struct flo_agent_event *event);
+/* ... about an engine's process: if that still is there then. */
+void sim_device_post_engine(struct sim_device *device, uint64_t in_ms,
+                            uint64_t engine,
+                            const struct flo_agent_event *event);
+bool sim_device_record_keep(struct sim_device *device, struct flo_err *err);
+bool sim_device_slots_write(struct sim_device *device, uint32_t model,
+                            struct flo_slots *slots, struct flo_err *err);
+
+/* orders.c */
+struct sim_intake {
+    struct flo_agent_event event;
+    struct flo_agent_execution execution;
+    struct flo_agent_pauses pauses;
+};
+bool sim_order_take(struct sim_device *device, const char *envelope,
+                    size_t bytes, bool is_list, struct sim_intake *out);
+bool sim_order_converge(struct sim_device *device, struct sim_intake *out);
+void sim_order_repair(struct sim_device *device, uint32_t model,
+                      const struct flo_release_ref *release);
+void sim_order_pauses(const struct sim_device *device,
+                      struct flo_agent_pauses *out);
+void sim_order_answer(struct sim_device *device, const char *order,
+                      const char *outcome, const struct flo_agent_error *error);
+void sim_orders_forget(void); /* the cache of verified envelopes */
+
+/* outbox.c */
+void sim_outbox_open(struct sim_device *device);
+void sim_outbox_add(struct sim_device *device, struct flo_buf *fields,
+                    const struct flo_agent_execution *execution);
+void sim_outbox_flush(struct sim_device *device);
+void sim_outbox_acked(struct sim_device *device, const char *boot,
+                      uint64_t sequence);
+void sim_outbox_send(struct sim_device *device);
+void sim_outbox_lose_memory(struct sim_device *device, bool power);
+struct sim_story *sim_story_last(struct sim_device *device,
+                                 const char *rollout);
+const struct sim_story *sim_story_open(const struct sim_device *device,
+                                       const char *model);
+struct sim_answer *sim_answer_find(struct sim_device *device,
+                                   const char *order);
+void sim_answer_keep(struct sim_device *device, const char *order,
+                     const char *text);
+void sim_answer_forget(struct sim_device *device, const char *order);
+void sim_disk_deinit(struct sim_disk *disk);
+
+/* reports.c */
+void sim_report(struct sim_device *device);
+void sim_report_execution(struct sim_device *device,
+                          const struct flo_agent_execution *execution);
+void sim_report_serving(struct sim_device *device,
+                        const struct flo_agent_action *action);
+bool sim_report_drift(struct sim_device *device, uint32_t model);
+void sim_report_event(struct sim_device *device, const char *type,
+                      const struct flo_err *err);
+bool sim_publish(struct sim_device *device, enum flo_topic topic,
+                 const char *data, size_t bytes);
+
+/* work.c */
+void sim_job_start(struct sim_device *device, uint32_t model, uint32_t job);
+void sim_engine_load(struct sim_device *device,
+                     const struct flo_agent_action *action);
+void sim_engine_unload(struct sim_device *device,
+                       const struct flo_agent_action *action);
+void sim_engine_promote(struct sim_device *device, uint32_t model);
+void sim_engine_flipped(struct sim_device *device,
+                        const struct flo_agent_action *action);
+void sim_engine_probe(struct sim_device *device, uint32_t model);
+void sim_engine_kill(struct sim_device *device, uint32_t model,
+                     enum flo_agent_role role);
+bool sim_engine_is_ready(const struct sim_device *device, uint32_t model,
+                         enum flo_agent_role role);
+
+/* ---- people ---- */
+
+void sim_operator_plan(void);
+/* The nemeses are over: bring everybody to a good release. */
+void sim_operator_finish(void);
+
+/* ---- misfortunes ---- */
+
+struct sim_misfortune {
+    uint64_t at_ms, lasts_ms;
+    unsigned kind; /* row of nemesis.def */
+    uint64_t seed; /* of its own choices */
+};
+#define SIM_MISFORTUNES_MAX 64
+void sim_nemesis_plan(void);
+void sim_nemesis_end(void);
+const char *sim_nemesis_word(unsigned kind);
+bool sim_nemesis_find(const char *word, unsigned *out);
+
+/* ---- rules ---- */
+
+enum sim_rule {
+#define SIM_RULE(name, word, meaning) SIM_RULE_##name,
+#include "tests/sim/rules.def"
+#undef SIM_RULE
+    SIM_RULES
+};
+void sim_violated(enum sim_rule rule, const struct sim_device *device,
+                  const char *format, ...) FLO_PRINTF(3, 4);
+const char *sim_rule_word(enum sim_rule rule);
+void sim_check_job(struct sim_device *device, uint32_t model);
+void sim_check_flip(struct sim_device *device,
+                    const struct flo_agent_action *action);
+void sim_check_trial(struct sim_device *device, uint32_t model);
+void sim_check_written(struct sim_device *device);
+void sim_check_end(struct sim_device *device, const struct sim_story *story);
+void sim_check_order(struct sim_device *device, const struct flo_order *order);
+/* Why the world is not at rest; SIM_RULES: it is. */
+enum sim_rule sim_check_rest(char *why, size_t bytes);
+void sim_check_calm(void); /* when it is */
+
+/* ---- the world ---- */
+
+struct sim_world {
+    uint64_t seed, now_ms;
+    bool is_traced, has_failed, is_calm;
+    enum sim_rule rule;
+    char what[1024];
+    uint64_t updates; /* executions that ended */
+    uint64_t steps, calls, messages;
+    struct sim_random chance, net;
+    uint32_t device_count, model_count;
+    struct sim_device *devices;
+    struct sim_controller controller;
+    struct sim_release releases[SIM_RELEASES_MAX];
+    int release_count;
+    struct flo_key *publisher, *stranger;
+    const struct sim_device *actor; /* whose clock it is; NULL: the rest's */
+    bool is_controllers;            /* ... the controller's */
+    struct sim_misfortune misfortunes[SIM_MISFORTUNES_MAX];
+    size_t misfortune_count;
+    uint64_t without;      /* misfortunes left out, as bits */
+    uint64_t only;         /* kinds of them, as bits; 0: all */
+    uint64_t disturbed_ms; /* broker, controller, mirror: the last time */
+    uint64_t end_ms;       /* of them */
+    struct {               /* the mirror */
+        bool is_down, is_slow, lies;
+    } mirror;
+};
+extern struct sim_world *sim;
+void sim_trace(const char *who, const char *format, ...) FLO_PRINTF(2, 3);
+const char *sim_name(const struct sim_device *device);
+
+#endif
