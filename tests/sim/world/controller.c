@@ -208,10 +208,11 @@ static void make_trust(void)
     sim->controller.trust = flo_trust_new(SIM_FLEET);
     flo_public_key_pem(flo_key_public(sim->publisher), pem);
     if (sim->controller.trust == NULL ||
-        flo_trust_add(sim->controller.trust, pem, FLO_ROLE_RELEASE, &err) < 0 ||
+        flo_trust_add(sim->controller.trust, pem, FLO_ROLE_RELEASE, NULL,
+                      &err) < 0 ||
         flo_trust_add(sim->controller.trust,
                       sim->controller.controller->pki.order_public_pem,
-                      FLO_ROLE_ORDER, &err) < 0) {
+                      FLO_ROLE_ORDER, NULL, &err) < 0) {
         abort();
     }
 }
