@@ -34,9 +34,10 @@ struct flo_controller_options {
     const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX];
     size_t host_name_count;
     const char *fleet;
-    uint64_t heartbeat_ms;     /* 0: keep, 60000 at first */
-    uint64_t broker_linger_ms; /* so long mosquitto waits for a controller that
-                                  comes back; 0: it ends with it */
+    uint64_t heartbeat_ms;      /* 0: keep, 60000 at first */
+    uint64_t broker_linger_ms;  /* so long mosquitto waits for a controller that
+                                   comes back; 0: it ends with it */
+    uint64_t evidence_block_ms; /* of statistical gates; 0: FLO_BLOCK_MS */
     bool is_restored; /* the data come from a backup: new orders and rollouts
                        * get numbers higher than all that devices may have seen,
                        * and the rollouts in it are paused */

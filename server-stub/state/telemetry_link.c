@@ -39,7 +39,9 @@ int flo_telemetry_link_open(struct flo_controller *controller,
                             struct flo_err *err)
 {
     struct flo_fleet_device_filter filter = {.online = -1};
+    uint64_t block_ms = controller->options.evidence_block_ms;
     int rv = flo_lane_open(controller->dir, controller->fleet,
+                           block_ms > 0 ? block_ms : FLO_BLOCK_MS,
                            &controller->lane, err);
 
     if (rv == 0) {

@@ -65,6 +65,22 @@ FLO_MUST_USE int flo_windows_newest(struct flo_windows *store,
                                     uint64_t limit, flo_window_row_fn fn,
                                     void *context, bool *is_cut,
                                     struct flo_err *err);
+/* Evidence of devices for statistical gates (core/gate/observe/saved.c): a row
+ * for each model on a device.  Put between begin and commit; drop is a
+ * transaction of its own. */
+FLO_MUST_USE int flo_windows_observed_put(struct flo_windows *store,
+                                          const char *device, const char *model,
+                                          const void *data, size_t bytes,
+                                          struct flo_err *err);
+typedef int (*flo_windows_observed_fn)(void *context, const char *device,
+                                       const char *model, const void *data,
+                                       size_t bytes);
+FLO_MUST_USE int flo_windows_observed_list(struct flo_windows *store,
+                                           flo_windows_observed_fn fn,
+                                           void *context, struct flo_err *err);
+FLO_MUST_USE int flo_windows_observed_drop(struct flo_windows *store,
+                                           const char *device,
+                                           struct flo_err *err);
 /* Forget what is older than the resolutions' lives, at most so many rows a
  * call.  *more: call again.  A transaction of its own. */
 #define FLO_TELEMETRY_PRUNE_ROWS 1000

@@ -102,6 +102,7 @@ static void query_free(struct flo_lane_query *query)
     if (query != NULL) {
         flo_buf_deinit(&query->text);
         flo_lane_evidence_free(query->evidence);
+        flo_observe_study_free(query->study);
         free(query);
     }
 }
@@ -252,6 +253,8 @@ static void on_second(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     tell_news(lane);
+    flo_lane_commit(lane);
+    flo_observer_tick(lane->observer, flo_wall_ms());
     uint64_t dropped = lane->mqtt != NULL ? flo_mqtt_dropped(lane->mqtt) : 0;
     if (dropped != lane->dropped_before) {
         lane->dropped_before = dropped;
@@ -295,6 +298,7 @@ static void on_connected(void *context, bool session_present)
         flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
         return;
     }
+    flo_observer_connected(lane->observer, flo_wall_ms());
     atomic_store(&lane->listens, true);
 }
 
@@ -352,6 +356,7 @@ static void *run(void *context)
     }
     event_base_dispatch(lane->base);
     flo_lane_commit(lane);
+    flo_observer_save(lane->observer);
     return NULL;
 }
 
@@ -414,6 +419,7 @@ int flo_lane_start(struct flo_lane *lane, struct event_base *base,
 
     lane->on_news = on_news_fn;
     lane->context = context;
+    flo_observer_connected(lane->observer, flo_wall_ms());
     atomic_store(&lane->listens, mqtt_or_null == NULL);
     if (rv == 0 && mqtt_or_null != NULL) {
         rv = connect_own(lane, mqtt_or_null, err);
@@ -430,8 +436,8 @@ int flo_lane_start(struct flo_lane *lane, struct event_base *base,
 
 /* ---- open and close ---- */
 
-int flo_lane_open(const char *dir, const char *fleet, struct flo_lane **out,
-                  struct flo_err *err)
+int flo_lane_open(const char *dir, const char *fleet, uint64_t block_ms,
+                  struct flo_lane **out, struct flo_err *err)
 {
     struct flo_lane *lane = calloc(1, sizeof(*lane));
 
@@ -453,6 +459,9 @@ int flo_lane_open(const char *dir, const char *fleet, struct flo_lane **out,
                      lane->releases == NULL || lane->histograms == NULL
                  ? flo_fail(err, FLO_E_MEMORY, "telemetry")
                  : flo_windows_open(dir, &lane->store, err);
+    if (rv == 0) {
+        rv = flo_observer_open(lane->store, block_ms, &lane->observer, err);
+    }
     if (rv < 0) {
         flo_lane_close(lane);
         return rv;
@@ -518,6 +527,7 @@ void flo_lane_close(struct flo_lane *lane)
     if (lane->base != NULL) {
         event_base_free(lane->base);
     }
+    flo_observer_close(lane->observer);
     flo_windows_close(lane->store);
     flo_lane_devices_free(&lane->devices);
     free(lane->releases);

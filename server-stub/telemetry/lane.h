@@ -19,6 +19,7 @@
 
 #include "server-stub/core/telemetry/telemetry.h"
 #include "server-stub/telemetry/lane_evidence.h"
+#include "server-stub/telemetry/observe/observe.h"
 
 struct event_base;
 struct flo_lane;
@@ -31,9 +32,11 @@ struct flo_lane;
 #define FLO_LANE_BURST 2048
 #define FLO_LANE_PER_SECOND 5
 
-/* `dir` ":memory:" for tests.  The thread is not started yet. */
+/* `dir` ":memory:" for tests.  `block_ms`: FLO_BLOCK_MS, or less where a
+ * statistical gate has to decide soon.  The thread is not started yet. */
 FLO_MUST_USE int flo_lane_open(const char *dir, const char *fleet,
-                               struct flo_lane **out, struct flo_err *err);
+                               uint64_t block_ms, struct flo_lane **out,
+                               struct flo_err *err);
 /* Stop the thread and store its windows: before `base` of the start ends. */
 void flo_lane_stop(struct flo_lane *lane);
 /* Stop, and free.  Queries without an answer are
@@ -64,6 +67,7 @@ struct flo_lane_query {
     struct flo_telemetry_query query;
     /* Not NULL: gather this instead; `text` stays empty.  Freed with it. */
     struct flo_lane_evidence *evidence;
+    struct flo_observe_study *study; /* or this */
     void *context; /* NULL: the answer is not wanted any more */
     /* On the control thread; the query is freed after it.  `text`: the answer
      * as JSON; `err` when err->code is not 0. */

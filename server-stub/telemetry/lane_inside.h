@@ -80,6 +80,7 @@ struct flo_lane {
     /* The thread's. */
     struct flo_windows *store;
     struct flo_lane_devices devices;
+    struct flo_observer *observer;
     struct flo_lane_known *releases; /* [FLO_LANE_RELEASES_MAX] */
     size_t release_count, release_next;
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] */

@@ -189,6 +189,8 @@ static bool store(struct flo_lane *lane, struct flo_lane_device *device,
         atomic_fetch_add(&lane->repeated, 1);
         return false;
     }
+    flo_observer_take(lane->observer, device->id, device->hardware, &known,
+                      flo_wall_ms());
     lane->batch += window->part == 0 ? 1 : 0;
     return true;
 }
@@ -293,6 +295,9 @@ void flo_lane_learn(struct flo_lane *lane,
     }
     struct flo_lane_device *device =
         flo_lane_keep(&lane->devices, command->key);
+    if (command->data[0] == '\0') {
+        flo_observer_forget(lane->observer, command->key);
+    }
     if (device != NULL) {
         snprintf(device->hardware, sizeof(device->hardware), "%s",
                  command->data);
@@ -350,10 +355,24 @@ static void answer_evidence(struct flo_lane *lane, struct flo_lane_query *query)
     }
 }
 
+static void answer_study(struct flo_lane *lane, struct flo_lane_query *query)
+{
+    int rv = flo_observer_study(lane->observer, query->study, flo_wall_ms(),
+                                &query->err);
+
+    if (rv < 0) {
+        query->err.code = rv;
+    }
+}
+
 void flo_lane_answer(struct flo_lane *lane, struct flo_lane_query *query)
 {
     if (query->evidence != NULL) {
         answer_evidence(lane, query);
+        return;
+    }
+    if (query->study != NULL) {
+        answer_study(lane, query);
         return;
     }
     const struct flo_metric_fact *fact = flo_metric_fact(query->query.metric);

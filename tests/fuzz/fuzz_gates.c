@@ -1,14 +1,14 @@
 /* Rules and evidence of gates: what is read gives a verdict, and evidence that
  * is written again gives the same one.
  *
- * Input: JSON, {"gates":{…},"evidence":{…},"test":{…}}; `test` is a statistical
- * one. */
+ * Input: JSON, {"gates":{…},"evidence":{…},"test":{…},"record":{…}}; `test` is
+ * a statistical one, `record` an evaluation of a study. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server-stub/core/gate/gate.h"
-#include "server-stub/core/gate/statistics/record.h"
+#include "server-stub/core/gate/study/study.h"
 #include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -85,6 +85,23 @@ static void replay(const json_t *test)
     json_decref(other);
 }
 
+static void study(const json_t *json)
+{
+    struct flo_study_rules rules;
+    struct flo_err err = {0};
+    double worst;
+
+    if (flo_study_parse(json_object_get(json, "gates"), &rules, &err) == 0) {
+        must(rules.count <= FLO_MEASURE_COUNT);
+        for (uint32_t i = 0; i < rules.count; i++) {
+            must(rules.rules[i].prove_count <= FLO_PROVE_PHASES_MAX);
+        }
+    }
+    if (flo_study_replay(json_object_get(json, "record"), &worst, &err) == 0) {
+        must(worst >= 0);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct flo_comparison *both = calloc(2, sizeof(*both));
@@ -95,6 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         flo_json_parse((const char *)data, bytes, 1 << 17, &json, &err) == 0) {
         take(json, &both[0], &both[1]);
         replay(json_object_get(json, "test"));
+        study(json);
     }
     json_decref(json);
     free(both);

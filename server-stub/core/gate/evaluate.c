@@ -6,11 +6,6 @@
 
 /* ---- share ---- */
 
-/* A whole rollout may be halted falsely in 3 % of cases.  This gate has 15 % of
- * that; the rest is for gates on speed, memory and errors. */
-#define ALPHA 0.03
-#define WEIGHT 0.15
-
 /* The first devices to end are those that fail at once.  As a share of the
  * ended devices, a few full disks would break any limit.  The limit is
  * therefore broken only if it would be when all devices under way end well.  To
@@ -36,8 +31,9 @@ static void evaluate_share(const struct flo_gate_rule *rule,
                            struct flo_gate_result *out)
 {
     const struct flo_gate_counts *counts = evidence->counts;
-    const struct flo_share_rule limit = {
-        .limit_pct = rule->margin, .alpha = ALPHA, .weight = WEIGHT};
+    const struct flo_share_rule limit = {.limit_pct = rule->margin,
+                                         .alpha = FLO_ALPHA,
+                                         .weight = FLO_FAILED_WEIGHT};
 
     assert(counts != NULL && counts->here_ended <= counts->here_members);
     assert(counts->queued <= counts->members);

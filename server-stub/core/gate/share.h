@@ -9,6 +9,12 @@
 
 #include <flotilla/base.h>
 
+/* A whole rollout may be halted falsely in 3 % of cases, by all its gates.
+ * `failed` has 15 % of that; the rest is for gates on speed, memory and
+ * errors. */
+#define FLO_ALPHA 0.03
+#define FLO_FAILED_WEIGHT 0.15
+
 enum flo_verdict {
     FLO_VERDICT_INCONCLUSIVE,
     FLO_VERDICT_PASS,

@@ -20,7 +20,8 @@ struct line {
     bool asks_fingerprint;
 };
 static struct line line = {.options.listen = "127.0.0.1:8080",
-                           .options.broker_linger_ms = LINGER_MS};
+                           .options.broker_linger_ms = LINGER_MS,
+                           .options.evidence_block_ms = FLO_BLOCK_MS};
 
 static int take_name(void *state, const char *name, struct flo_err *err)
 {
@@ -66,6 +67,11 @@ static const struct flo_flag flags[] = {
     {"heartbeat", "DURATION", "how often devices report, 200ms to 7d (60s)",
      FLO_MS(struct line, options.heartbeat_ms), .min = FLO_HEARTBEAT_MS_MIN,
      .max = FLO_HEARTBEAT_MS_MAX},
+    {"evidence-block", "DURATION",
+     "block of time of statistical gates, 1s to 1h (5m); another one makes "
+     "what was observed before useless",
+     FLO_MS(struct line, options.evidence_block_ms), .min = 1000,
+     .max = 3600000},
     {"restored", NULL,
      "DIR comes from a backup: give new orders numbers that no device has "
      "seen, pause what ran then",

@@ -29,6 +29,9 @@ static const char *const schema[] = {
     "CREATE INDEX merged_received ON merged (received, device, at, seq);",
     /* The model of a release.  "" until its next window. */
     "ALTER TABLE name ADD COLUMN model TEXT NOT NULL DEFAULT ''",
+    /* Sums of each model on a device, for statistical gates. */
+    "CREATE TABLE observed (device TEXT NOT NULL, model TEXT NOT NULL,"
+    " data BLOB NOT NULL, PRIMARY KEY (device, model)) WITHOUT ROWID",
 };
 
 /* ---- opening ---- */

@@ -275,10 +275,10 @@ void sim_store_forget(void)
 
 static char lane;
 
-int __wrap_flo_lane_open(const char *dir, const char *fleet,
+int __wrap_flo_lane_open(const char *dir, const char *fleet, uint64_t block_ms,
                          struct flo_lane **out, struct flo_err *err)
 {
-    (void)dir, (void)fleet, (void)err;
+    (void)dir, (void)fleet, (void)block_ms, (void)err;
     *out = (struct flo_lane *)&lane;
     return 0;
 }

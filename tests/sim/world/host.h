@@ -47,7 +47,7 @@ int __wrap_flo_certificate_read(const char *pem, size_t bytes,
 int __real_flo_memory_open(struct flo_store_engine **out, struct flo_err *err);
 int __wrap_flo_memory_open(struct flo_store_engine **out, struct flo_err *err);
 struct flo_lane;
-int __wrap_flo_lane_open(const char *dir, const char *fleet,
+int __wrap_flo_lane_open(const char *dir, const char *fleet, uint64_t block_ms,
                          struct flo_lane **out, struct flo_err *err);
 void __wrap_flo_lane_close(struct flo_lane *closed);
 void __wrap_flo_lane_device(struct flo_lane *told, const char *device,

@@ -39,7 +39,8 @@ static int set_up(void **state)
 
     flo_log_level_set(FLO_LOG_ERROR);
     world->base = event_base_new();
-    assert_int_equal(flo_lane_open(":memory:", "demo", &world->lane, NULL), 0);
+    assert_int_equal(
+        flo_lane_open(":memory:", "demo", FLO_BLOCK_MS, &world->lane, NULL), 0);
     flo_lane_device(world->lane, ONE, "x86_64 avx2 4g");
     flo_lane_device(world->lane, TWO, "aarch64 neon 1g");
     flo_lane_release(world->lane, RELEASE, "tiny");

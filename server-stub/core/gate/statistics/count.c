@@ -78,6 +78,10 @@ static void measure(const struct flo_count_arm *treated,
                                          .hits = treated->events / out->phi,
                                          .misses = control->events / out->phi};
     out->ln_e = flo_ln_cut(flo_mixture_above(mixture, out->p0));
+    out->events_treated = treated->events;
+    out->events_control = control->events;
+    out->exposure_treated = treated->exposure;
+    out->exposure_control = control->exposure;
     out->rate_treated = treated->events / treated->exposure;
     out->rate_control = control->events / control->exposure;
     out->has_ratio = treated->events > 0 || control->events > 0;

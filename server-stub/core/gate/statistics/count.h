@@ -42,6 +42,8 @@ struct flo_count_result {
     double ratio; /* infinite: none against it */
     double low, high;
     double upper_ratio, upper_rate; /* what a look rules out */
+    double events_treated, events_control;
+    double exposure_treated, exposure_control;
     double rate_treated, rate_control;
     double phi, p0;
 };

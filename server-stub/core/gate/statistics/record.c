@@ -8,9 +8,7 @@
 
 #define COUNT_MAX 9007199254740992.0 /* 2^53 */
 
-/* Where a rule says nothing. */
-#define ALPHA 0.03
-#define WEIGHT 0.2
+#define WEIGHT 0.2 /* where a rule says nothing */
 
 static const char *const kinds[] = {"ratio", "count", "deaths", "share"};
 
@@ -192,7 +190,7 @@ json_t *flo_statistic_rule_json(const struct flo_statistic_rule *rule)
 static int get_level(const json_t *json, double *alpha, double *weight,
                      struct flo_err *err)
 {
-    int rv = get(json, "alpha", 1e-9, 1, ALPHA, alpha, err);
+    int rv = get(json, "alpha", 1e-9, 1, FLO_ALPHA, alpha, err);
 
     return rv < 0 ? rv : get(json, "weight", 1e-9, 1, WEIGHT, weight, err);
 }

@@ -1,0 +1,529 @@
+/* Observed: windows in, arms of a rollout, blocks that end. */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "server-stub/core/gate/observe/observed.h"
+
+#define HOURS_KEPT 8
+#define EARLY_BLOCKS (2 * FLO_BLOCKS_PER_HOUR)
+
+static const struct flo_reading_fact facts[] = {
+#define FLO_READING(name, word, metric, sketch, quantile, least, title)        \
+    {word, FLO_METRIC_NAME_##metric, sketch, quantile, least, title},
+#include "server-stub/core/gate/observe/readings.def"
+#undef FLO_READING
+};
+
+const struct flo_reading_fact *
+flo_reading_fact(enum flo_observed_reading reading)
+{
+    assert((size_t)reading < FLO_COUNT(facts));
+    return &facts[reading];
+}
+
+/* ---- sketches ---- */
+
+static void join_smallest(struct flo_pairs *pairs)
+{
+    size_t best = 0;
+
+    assert(pairs->count >= 2);
+    for (size_t i = 1; i + 1 < pairs->count; i++) {
+        uint64_t here = (uint64_t)pairs->values[i] + pairs->values[i + 1];
+        uint64_t there =
+            (uint64_t)pairs->values[best] + pairs->values[best + 1];
+        best = here < there ? i : best;
+    }
+    uint64_t both = (uint64_t)pairs->values[best] + pairs->values[best + 1];
+    size_t kept = pairs->values[best] < pairs->values[best + 1] ? 1 : 0;
+    pairs->index[best] = pairs->index[best + kept];
+    pairs->values[best] = both > UINT32_MAX ? UINT32_MAX : (uint32_t)both;
+    pairs->count--;
+    for (size_t i = best + 1; i < pairs->count; i++) {
+        pairs->index[i] = pairs->index[i + 1];
+        pairs->values[i] = pairs->values[i + 1];
+    }
+}
+
+static size_t place_of(const struct flo_pairs *pairs, uint16_t index)
+{
+    size_t low = 0;
+    size_t high = pairs->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (pairs->index[middle] < index) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static void add_pair(struct flo_pairs *pairs, uint16_t index, uint32_t values)
+{
+    size_t at = place_of(pairs, index);
+
+    if (at < pairs->count && pairs->index[at] == index) {
+        uint32_t room = UINT32_MAX - pairs->values[at];
+        pairs->values[at] += values < room ? values : room;
+        return;
+    }
+    if (pairs->count == FLO_PAIRS_MAX) {
+        join_smallest(pairs);
+        at = place_of(pairs, index);
+    }
+    for (size_t i = pairs->count; i > at; i--) {
+        pairs->index[i] = pairs->index[i - 1];
+        pairs->values[i] = pairs->values[i - 1];
+    }
+    pairs->index[at] = index;
+    pairs->values[at] = values;
+    pairs->count++;
+}
+
+void flo_pairs_merge(struct flo_pairs *pairs,
+                     const struct flo_histogram *histogram)
+{
+    for (size_t i = 0; i < FLO_HISTOGRAM_BUCKETS; i++) {
+        if (histogram->buckets[i] != 0) {
+            add_pair(pairs, (uint16_t)i, histogram->buckets[i]);
+        }
+    }
+}
+
+static bool read_pairs(const struct flo_pairs *pairs,
+                       const struct flo_reading_fact *fact, double *out)
+{
+    struct flo_bucket buckets[FLO_PAIRS_MAX];
+    double value;
+
+    for (size_t i = 0; i < pairs->count; i++) {
+        buckets[i] = (struct flo_bucket){.index = pairs->index[i],
+                                         .count = pairs->values[i]};
+    }
+    if (!flo_buckets_quantile(buckets, pairs->count, fact->quantile,
+                              fact->least, &value)) {
+        return false;
+    }
+    *out = log(value);
+    return true;
+}
+
+/* Nothing that came before belongs to what comes now. */
+static void forget_open(struct flo_readings *readings)
+{
+    if (readings != NULL) {
+        memset(readings->pairs, 0, sizeof(readings->pairs));
+        memset(readings->opened, 0, sizeof(readings->opened));
+        readings->gauge = (struct flo_mean){0};
+        readings->fresh = 0;
+    }
+}
+
+/* ---- hours ---- */
+
+static void move_to_hour(struct flo_observed *observed, uint32_t hour)
+{
+    uint32_t passed = hour - observed->hour;
+
+    if (hour <= observed->hour) {
+        return;
+    }
+    observed->hours_heard =
+        passed < HOURS_KEPT ? (uint8_t)(observed->hours_heard << passed) : 0;
+    observed->hours_died =
+        passed < HOURS_KEPT ? (uint8_t)(observed->hours_died << passed) : 0;
+    observed->hour = hour;
+}
+
+static bool is_early(const struct flo_observed *observed, uint32_t block)
+{
+    return observed->split > 0 && block < observed->split + EARLY_BLOCKS;
+}
+
+static void crashed(struct flo_observed *observed, uint32_t block)
+{
+    uint32_t hour = block / FLO_BLOCKS_PER_HOUR;
+
+    move_to_hour(observed, hour);
+    observed->hours_died |= 1;
+    if (observed->split > 0 && observed->crashed != hour) {
+        observed->crashed = hour;
+        observed->crashes =
+            (uint16_t)(observed->crashes < UINT16_MAX ? observed->crashes + 1
+                                                      : UINT16_MAX);
+    }
+    observed->died_early =
+        observed->died_early ||
+        (observed->arm == FLO_ARM_TREATED && is_early(observed, block));
+}
+
+/* ---- swaps and splits ---- */
+
+static void runs(struct flo_observed *observed, uint32_t release)
+{
+    bool is_back = release == observed->former && observed->former != 0;
+
+    observed->base = is_back ? observed->before : (struct flo_tally){0};
+    for (int i = 0; i < FLO_READING_COUNT && observed->readings != NULL; i++) {
+        flo_series_swap(&observed->readings->series[i], is_back);
+    }
+    forget_open(observed->readings);
+    observed->former = observed->release;
+    observed->release = release;
+}
+
+static void split(struct flo_observed *observed, uint32_t block)
+{
+    for (int i = 0; i < FLO_READING_COUNT && observed->readings != NULL; i++) {
+        flo_series_split(&observed->readings->series[i]);
+    }
+    observed->split = block;
+    observed->before = observed->base;
+    observed->since = (struct flo_tally){0};
+    observed->crashes = 0;
+    observed->crashed = 0;
+}
+
+static void swap(struct flo_observed *observed, uint32_t release,
+                 uint32_t block)
+{
+    move_to_hour(observed, block / FLO_BLOCKS_PER_HOUR);
+    split(observed, block);
+    /* The level before is kept as `before`; that of `former` is no news. */
+    observed->former = 0;
+    runs(observed, release);
+    observed->arm = FLO_ARM_TREATED;
+    observed->is_busy = false;
+    observed->died_early = false;
+    observed->early = 0;
+    observed->before_heard = observed->hours_heard;
+    observed->before_died = observed->hours_died;
+}
+
+void flo_observed_split(struct flo_observed *observed, uint8_t phase,
+                        uint32_t block)
+{
+    assert(phase > 0 && block > 0);
+    if (observed->arm == FLO_ARM_CONTROL && observed->phase != phase) {
+        split(observed, block);
+        observed->phase = phase;
+    }
+}
+
+void flo_observed_release(struct flo_observed *observed)
+{
+    observed->rollout = 0;
+    observed->arm = FLO_ARM_NONE;
+    observed->split = 0;
+    observed->phase = 0;
+    observed->is_busy = false;
+    observed->is_silent = false;
+}
+
+/* ---- a member of a rollout ---- */
+
+static void attach(struct flo_observed *observed, uint32_t rollout)
+{
+    flo_observed_release(observed);
+    observed->rollout = rollout;
+    observed->arm = FLO_ARM_CONTROL;
+    observed->crashes = 0;
+    observed->died_early = false;
+    observed->since = (struct flo_tally){0};
+}
+
+bool flo_observed_place(struct flo_observed *observed,
+                        const struct flo_observed_rollout *rollout,
+                        enum flo_member_way way, uint8_t segment,
+                        uint32_t block)
+{
+    bool has_swapped = way == FLO_MEMBER_SWAPPED || way == FLO_MEMBER_SILENT ||
+                       way == FLO_MEMBER_DIED;
+    bool is_now = false;
+
+    assert(rollout->id != 0 && block > 0);
+    if (observed->rollout != rollout->id) {
+        attach(observed, rollout->id);
+    }
+    observed->segment = segment;
+    observed->is_busy =
+        way == FLO_MEMBER_BUSY && observed->arm == FLO_ARM_CONTROL;
+    observed->is_silent = way == FLO_MEMBER_SILENT;
+    if (way == FLO_MEMBER_OUT) {
+        observed->arm = FLO_ARM_LEFT;
+    }
+    if (has_swapped && observed->arm == FLO_ARM_CONTROL) {
+        swap(observed, rollout->release, block);
+        is_now = true;
+    }
+    if (way == FLO_MEMBER_DIED && observed->arm == FLO_ARM_TREATED) {
+        crashed(observed, block);
+        observed->arm = FLO_ARM_ENDED;
+    }
+    return is_now;
+}
+
+/* ---- windows ---- */
+
+/* Another release than before: false, the window is not used. */
+static bool moves(struct flo_observed *observed,
+                  const struct flo_observed_window *window,
+                  const struct flo_observed_rollout *rollout, bool *is_swap)
+{
+    if (observed->arm == FLO_ARM_TREATED || observed->arm == FLO_ARM_ENDED) {
+        return false;
+    }
+    if (observed->arm == FLO_ARM_CONTROL && rollout != NULL &&
+        window->release == rollout->release) {
+        swap(observed, window->release, window->block);
+        *is_swap = true;
+        return true;
+    }
+    if (observed->arm == FLO_ARM_CONTROL) {
+        observed->arm = FLO_ARM_LEFT; /* by another way than its rollout */
+    }
+    runs(observed, window->release);
+    return true;
+}
+
+static void add_tally(struct flo_tally *tally,
+                      const struct flo_observed_window *window)
+{
+    tally->errors += (double)window->errors;
+    tally->requests += (double)window->requests;
+}
+
+static void add_numbers(struct flo_observed *observed,
+                        const struct flo_observed_window *window)
+{
+    add_tally(&observed->base, window);
+    if (observed->split > 0) {
+        add_tally(&observed->since, window);
+    }
+    if (window->engine_ends > 0) {
+        crashed(observed, window->block);
+    }
+}
+
+/* A window in which the engine or the agent began has cold caches; so have the
+ * first blocks after a swap. */
+static bool is_steady(const struct flo_observed *observed,
+                      const struct flo_observed_window *window)
+{
+    return window->engine_ends == 0 && !window->is_after_start &&
+           (observed->arm != FLO_ARM_TREATED ||
+            window->block >= observed->split + FLO_WARM_BLOCKS);
+}
+
+static void add_samples(struct flo_readings *readings,
+                        const struct flo_observed_window *window)
+{
+    for (size_t i = 0; i < FLO_SKETCHES; i++) {
+        if (window->histograms[i] != NULL && window->histograms[i]->count > 0) {
+            readings->opened[i] = readings->pairs[i].count > 0
+                                      ? readings->opened[i]
+                                      : window->block;
+            flo_pairs_merge(&readings->pairs[i], window->histograms[i]);
+        }
+    }
+    if (window->has_rss) {
+        readings->gauge.sum +=
+            log(window->rss_bytes > 1 ? (double)window->rss_bytes : 1);
+        readings->gauge.count++;
+    }
+}
+
+bool flo_observed_take(struct flo_observed *observed,
+                       const struct flo_observed_window *window,
+                       const struct flo_observed_rollout *rollout)
+{
+    bool is_swap = false;
+
+    assert(window->block > 0 && window->release != 0);
+    observed->release =
+        observed->release != 0 ? observed->release : window->release;
+    if (window->release != observed->release &&
+        !moves(observed, window, rollout, &is_swap)) {
+        return false;
+    }
+    if (observed->is_busy || observed->arm == FLO_ARM_ENDED) {
+        return is_swap;
+    }
+    move_to_hour(observed, window->block / FLO_BLOCKS_PER_HOUR);
+    observed->hours_heard |= 1;
+    observed->heard = window->block;
+    add_numbers(observed, window);
+    if (observed->readings != NULL && is_steady(observed, window)) {
+        add_samples(observed->readings, window);
+    }
+    return is_swap;
+}
+
+/* ---- the end of a block ---- */
+
+static void read_gauge(struct flo_readings *readings, int reading)
+{
+    if (readings->gauge.count > 0) {
+        readings->y[reading] = flo_mean_of(&readings->gauge);
+        readings->fresh |= (uint8_t)(1u << reading);
+    }
+    readings->gauge = (struct flo_mean){0};
+}
+
+static void read_sketch(struct flo_readings *readings, size_t sketch,
+                        uint32_t block)
+{
+    struct flo_pairs *pairs = &readings->pairs[sketch];
+    bool is_first = true;
+    bool is_done = pairs->count > 0 &&
+                   block >= readings->opened[sketch] + FLO_SKETCH_BLOCKS_MAX;
+
+    for (int i = 0; i < FLO_READING_COUNT; i++) {
+        if (facts[i].sketch != sketch) {
+            continue;
+        }
+        bool is_read = read_pairs(pairs, &facts[i], &readings->y[i]);
+        if (is_first && !is_read) {
+            break; /* it stays open */
+        }
+        is_done = true;
+        is_first = false;
+        readings->fresh |= is_read ? (uint8_t)(1u << i) : 0;
+    }
+    if (is_done) {
+        pairs->count = 0;
+    }
+}
+
+void flo_observed_read(struct flo_observed *observed, uint32_t block)
+{
+    struct flo_readings *readings = observed->readings;
+
+    if (readings == NULL) {
+        return;
+    }
+    readings->fresh = 0;
+    for (size_t i = 0; i < FLO_SKETCHES; i++) {
+        read_sketch(readings, i, block);
+    }
+    for (int i = 0; i < FLO_READING_COUNT; i++) {
+        if (facts[i].sketch == FLO_NO_SKETCH) {
+            read_gauge(readings, i);
+        }
+    }
+}
+
+bool flo_observed_is_member(const struct flo_observed *observed)
+{
+    return observed->readings != NULL && !observed->is_busy &&
+           (observed->arm == FLO_ARM_NONE || observed->arm == FLO_ARM_CONTROL);
+}
+
+static void end_tally(struct flo_tally *tally)
+{
+    tally->blocks++;
+    if (tally->blocks >= FLO_BASE_READINGS_MAX) {
+        *tally = (struct flo_tally){.errors = tally->errors / 2,
+                                    .requests = tally->requests / 2,
+                                    .blocks = tally->blocks / 2};
+    }
+}
+
+void flo_observed_end(struct flo_observed *observed, uint32_t block,
+                      const double *curve)
+{
+    struct flo_readings *readings = observed->readings;
+
+    if (observed->heard == block) {
+        end_tally(&observed->base);
+        observed->since.blocks += observed->split > 0 ? 1 : 0;
+        observed->early +=
+            observed->arm == FLO_ARM_TREATED && is_early(observed, block) ? 1
+                                                                          : 0;
+    }
+    if (readings == NULL || readings->fresh == 0) {
+        return;
+    }
+    observed->read = block;
+    for (int i = 0; i < FLO_READING_COUNT; i++) {
+        double x = readings->y[i] - curve[i];
+        if ((readings->fresh >> i & 1) == 0) {
+            continue;
+        }
+        if (observed->split > 0) {
+            flo_series_after(&readings->series[i], x,
+                             facts[i].sketch == FLO_NO_SKETCH);
+        }
+        flo_series_base(&readings->series[i], x, FLO_BASE_READINGS_MAX);
+    }
+    readings->fresh = 0;
+}
+
+/* ---- for a comparison ---- */
+
+bool flo_observed_difference(const struct flo_observed *observed,
+                             enum flo_observed_reading reading, double *out)
+{
+    return observed->readings != NULL && observed->split > 0 &&
+           flo_series_difference(&observed->readings->series[reading],
+                                 FLO_BEFORE_MIN, 1, out);
+}
+
+bool flo_observed_is_slow(const struct flo_observed *observed, bool *is_known)
+{
+    static const enum flo_observed_reading speeds[] = {FLO_READING_TTFT_P95,
+                                                       FLO_READING_TOKEN_P50};
+    bool is_slow = false;
+    double d;
+
+    *is_known = false;
+    for (size_t i = 0; i < FLO_COUNT(speeds); i++) {
+        if (flo_observed_difference(observed, speeds[i], &d)) {
+            *is_known = true;
+            is_slow = is_slow || flo_difference_is_slow(d);
+        }
+    }
+    return is_slow;
+}
+
+bool flo_observed_is_unread(const struct flo_observed *observed, uint32_t block,
+                            uint32_t blocks_max, bool *is_known)
+{
+    bool is_read = observed->read >= observed->split && observed->read > 0;
+    uint32_t since = is_read ? observed->read : observed->split;
+    bool is_late = observed->arm != FLO_ARM_ENDED && block > since &&
+                   block - since > blocks_max;
+
+    *is_known = observed->readings != NULL && observed->split > 0 &&
+                (is_read || is_late);
+    return is_late;
+}
+
+double flo_observed_hours(const struct flo_observed *observed)
+{
+    return (double)observed->since.blocks / FLO_BLOCKS_PER_HOUR;
+}
+
+void flo_observed_deaths(const struct flo_observed *observed,
+                         struct flo_deaths_arm *treated,
+                         struct flo_deaths_arm *others)
+{
+    bool is_treated =
+        observed->arm == FLO_ARM_TREATED || observed->arm == FLO_ARM_ENDED;
+    uint8_t heard = is_treated ? observed->before_heard : observed->hours_heard;
+    uint8_t died = is_treated ? observed->before_died : observed->hours_died;
+
+    others->exposure += __builtin_popcount(heard);
+    others->died += died != 0 ? 1 : 0;
+    if (is_treated) {
+        bool is_lost =
+            observed->is_silent && (observed->heard < observed->split ||
+                                    is_early(observed, observed->heard));
+        treated->exposure += (double)observed->early / FLO_BLOCKS_PER_HOUR;
+        treated->died += observed->died_early || is_lost ? 1 : 0;
+    }
+}

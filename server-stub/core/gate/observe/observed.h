@@ -1,0 +1,189 @@
+/* Observed: all that is kept of one model on one device for statistical gates.
+ *
+ * Windows of telemetry come in.  At the end of each block of time the open
+ * sketches become readings, and readings become sums: of the base, of the time
+ * before a split and of the time after it.  Nothing of it grows with time.  A
+ * block is five minutes of the controller's clock; an hour is 12 blocks, also
+ * where a test makes blocks shorter.
+ *
+ * Outside of a rollout all goes to the base.  In a rollout a device has an arm:
+ * a control runs its old release; it is treated from its own swap on.  Pure:
+ * the caller owns the memory and says the time. */
+#ifndef FLOTILLA_SERVER_OBSERVED_H
+#define FLOTILLA_SERVER_OBSERVED_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+
+#include "server-stub/core/gate/statistics/count.h"
+#include "server-stub/core/gate/statistics/series.h"
+
+#define FLO_NO_SKETCH SIZE_MAX
+enum flo_observed_reading {
+#define FLO_READING(name, ...) FLO_READING_##name,
+#include "server-stub/core/gate/observe/readings.def"
+#undef FLO_READING
+    FLO_READING_COUNT
+};
+struct flo_reading_fact {
+    const char *word;
+    enum flo_metric metric;
+    size_t sketch;
+    double quantile;
+    uint64_t least;
+    const char *title;
+};
+const struct flo_reading_fact *
+flo_reading_fact(enum flo_observed_reading reading);
+
+#define FLO_BLOCK_MS UINT64_C(300000)
+#define FLO_BLOCKS_PER_HOUR 12
+#define FLO_WARM_BLOCKS 2        /* cold caches after a swap */
+#define FLO_SKETCH_BLOCKS_MAX 24 /* 2 h; then it is thrown away */
+#define FLO_BEFORE_MIN 12        /* readings that a comparison needs */
+
+/* A histogram's buckets that are not empty, in order.  When there are more, the
+ * two neighbours with the fewest values become one. */
+#define FLO_PAIRS_MAX 64
+struct flo_pairs {
+    uint16_t count;
+    uint16_t index[FLO_PAIRS_MAX];
+    uint32_t values[FLO_PAIRS_MAX];
+};
+void flo_pairs_merge(struct flo_pairs *pairs,
+                     const struct flo_histogram *histogram);
+
+#define FLO_SKETCHES 2
+/* Readings of a device; those that are only counted have none. */
+struct flo_readings {
+    struct flo_pairs pairs[FLO_SKETCHES];
+    uint32_t opened[FLO_SKETCHES]; /* block of its first window */
+    struct flo_mean gauge;
+    struct flo_series series[FLO_READING_COUNT];
+    double y[FLO_READING_COUNT]; /* of the block that ended */
+    uint8_t fresh;               /* a bit for each that the block has */
+};
+
+enum flo_arm {
+    FLO_ARM_NONE,
+    FLO_ARM_CONTROL,
+    FLO_ARM_TREATED,
+    FLO_ARM_ENDED, /* treated, and it ended badly: its sums stay as they are */
+    FLO_ARM_LEFT   /* in no comparison any more */
+};
+
+struct flo_tally {
+    double errors;
+    double requests;
+    uint32_t blocks; /* heard in */
+};
+struct flo_observed {
+    uint32_t release;    /* checksum of what it runs; 0: not known yet */
+    uint32_t former;     /* of what it ran before */
+    uint32_t rollout;    /* checksum of the one that it is in; 0: none */
+    uint32_t split;      /* block; 0: not yet */
+    uint32_t heard;      /* block of its last window that counts */
+    uint32_t read;       /* block of its last reading */
+    uint32_t crashed;    /* hour of the last crash that counts */
+    uint32_t hour;       /* of the first bit below */
+    uint8_t hours_heard; /* a bit for each of the last 8 hours */
+    uint8_t hours_died;
+    uint8_t before_heard; /* the same, as they were at its swap */
+    uint8_t before_died;
+    uint8_t arm;
+    uint8_t segment;
+    uint8_t phase;    /* of the split, from 1 */
+    bool is_busy;     /* in an execution, until the swap */
+    bool is_silent;   /* treated, and not heard of any more */
+    bool died_early;  /* within 2 h of its swap */
+    uint16_t crashes; /* since the split, at most one an hour */
+    uint32_t early;   /* blocks heard within 2 h of its swap */
+    struct flo_tally base, before, since;
+    struct flo_readings *readings; /* the caller's; NULL: counted only */
+};
+
+/* The numbers of a window, and when it came. */
+struct flo_observed_window {
+    uint32_t block;
+    uint32_t release;
+    uint64_t requests;
+    uint64_t errors;
+    uint64_t engine_ends;
+    bool is_after_start; /* the agent began in it */
+    bool has_rss;
+    uint64_t rss_bytes;
+    /* By sketch; NULL: none. */
+    const struct flo_histogram *histograms[FLO_SKETCHES];
+};
+/* The rollout that a device is in, as far as its windows need it. */
+struct flo_observed_rollout {
+    uint32_t id;      /* checksum */
+    uint32_t release; /* the one that comes */
+    uint8_t phase;    /* from 1 */
+};
+
+/* One window.  true: it shows that the device swapped to the rollout's release.
+ * `rollout` may be NULL. */
+bool flo_observed_take(struct flo_observed *observed,
+                       const struct flo_observed_window *window,
+                       const struct flo_observed_rollout *rollout);
+
+/* A member, as its rollout knows it. */
+enum flo_member_way {
+    FLO_MEMBER_WAITS, /* with its old release */
+    FLO_MEMBER_BUSY,  /* from `accepted` to the swap */
+    FLO_MEMBER_SWAPPED,
+    FLO_MEMBER_SILENT, /* swapped, and not heard of any more */
+    FLO_MEMBER_DIED,   /* swapped, and taken back */
+    FLO_MEMBER_OUT     /* in no comparison */
+};
+/* true: it swapped now, as the rollout says. */
+bool flo_observed_place(struct flo_observed *observed,
+                        const struct flo_observed_rollout *rollout,
+                        enum flo_member_way way, uint8_t segment,
+                        uint32_t block);
+/* The phase's first swap: a control compares with the time before it. */
+void flo_observed_split(struct flo_observed *observed, uint8_t phase,
+                        uint32_t block);
+/* Its rollout is over. */
+void flo_observed_release(struct flo_observed *observed);
+
+/* A block ended, first part: read out. */
+void flo_observed_read(struct flo_observed *observed, uint32_t block);
+/* Does it make the curve of its segment? */
+bool flo_observed_is_member(const struct flo_observed *observed);
+/* ... second part: `curve` has the block's value of each reading. */
+void flo_observed_end(struct flo_observed *observed, uint32_t block,
+                      const double *curve);
+
+/* ---- for a comparison ---- */
+
+/* The device's difference.  false: too little before or after. */
+bool flo_observed_difference(const struct flo_observed *observed,
+                             enum flo_observed_reading reading, double *out);
+/* It became slower by half and more.  false in *is_known: nobody knows. */
+bool flo_observed_is_slow(const struct flo_observed *observed, bool *is_known);
+/* No reading for so many blocks; *is_known false: too early to say. */
+bool flo_observed_is_unread(const struct flo_observed *observed, uint32_t block,
+                            uint32_t blocks_max, bool *is_known);
+/* Hours that it was heard in, since the split. */
+double flo_observed_hours(const struct flo_observed *observed);
+/* Early deaths: what a treated device and what any other adds. */
+void flo_observed_deaths(const struct flo_observed *observed,
+                         struct flo_deaths_arm *treated,
+                         struct flo_deaths_arm *others);
+
+/* ---- kept across a start of the controller ---- */
+
+/* All but the open sketches, which hold a block at most.  `out` holds
+ * FLO_OBSERVED_BYTES_MAX; returns the bytes used. */
+#define FLO_OBSERVED_BYTES_MAX 512
+size_t flo_observed_pack(const struct flo_observed *observed, uint8_t *out);
+/* `observed->readings` of the caller is filled when the bytes have readings;
+ * *has_readings says so.  FLO_E_DB on anything that pack does not write. */
+FLO_MUST_USE int flo_observed_unpack(const uint8_t *data, size_t bytes,
+                                     struct flo_observed *observed,
+                                     struct flo_readings *readings,
+                                     bool *has_readings, struct flo_err *err);
+
+#endif

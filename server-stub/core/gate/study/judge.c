@@ -1,0 +1,372 @@
+/* Study: from evidence to the verdict of a phase. */
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server-stub/core/gate/statistics/numbers.h"
+#include "server-stub/core/gate/study/study.h"
+
+/* ---- one test ---- */
+
+static double prove_of(const struct flo_study_rule *rule, uint32_t phase)
+{
+    uint32_t at = phase < rule->prove_count ? phase : rule->prove_count - 1;
+
+    return rule->prove_count > 0 ? rule->prove[at] : 0;
+}
+
+/* With several segments, half of a rule's weight is for all of them together
+ * and the rest is shared. */
+static double weight_of(const struct flo_study_rule *rule, uint32_t segments,
+                        bool is_all)
+{
+    return segments < 2 ? rule->weight
+           : is_all     ? rule->weight / 2
+                        : rule->weight / 2 / segments;
+}
+
+void flo_study_test(const struct flo_study_rules *rules, uint32_t rule,
+                    uint32_t phase, uint32_t segments, bool is_all,
+                    struct flo_statistic_rule *out)
+{
+    const struct flo_study_rule *of = &rules->rules[rule];
+
+    assert(rule < rules->count);
+    memset(out, 0, sizeof(*out));
+    out->kind = flo_measure_fact(of->measure)->kind;
+    double weight = weight_of(of, segments, is_all);
+    switch (out->kind) {
+    case FLO_STATISTIC_RATIO:
+        out->ratio = (struct flo_ratio_rule){.limit_pct = of->limit,
+                                             .prove_pct = prove_of(of, phase),
+                                             .alpha = FLO_ALPHA,
+                                             .weight = weight,
+                                             .devices_min = of->devices_min,
+                                             .controls_min = of->controls_min};
+        break;
+    case FLO_STATISTIC_COUNT:
+        out->count = (struct flo_count_rule){.limit_ratio = of->limit,
+                                             .floor_rate = of->floor,
+                                             .prove_rate = prove_of(of, phase),
+                                             .alpha = FLO_ALPHA,
+                                             .weight = weight,
+                                             .devices_min = of->devices_min,
+                                             .controls_min = of->controls_min,
+                                             .exposure_min = of->exposure_min};
+        break;
+    case FLO_STATISTIC_DEATHS:
+    case FLO_STATISTIC_SHARE:
+        break;
+    }
+}
+
+static void add_count(struct flo_count_arm *to,
+                      const struct flo_count_arm *from)
+{
+    to->devices += from->devices;
+    to->events += from->events;
+    to->expected += from->expected;
+    to->exposure += from->exposure;
+    to->sxx += from->sxx;
+    to->sxl += from->sxl;
+    to->sll += from->sll;
+}
+
+/* Counts of all segments are added up; a ratio keeps them apart. */
+static size_t arms_of_all(const struct flo_study_evidence *evidence,
+                          enum flo_measure measure,
+                          struct flo_statistic_arms *out)
+{
+    enum flo_statistic_kind kind = flo_measure_fact(measure)->kind;
+
+    if (kind == FLO_STATISTIC_RATIO) {
+        for (uint32_t i = 0; i < evidence->segment_count; i++) {
+            out[i] = evidence->segments[i].arms[measure];
+        }
+        return evidence->segment_count;
+    }
+    memset(out, 0, sizeof(*out));
+    for (uint32_t i = 0; i < evidence->segment_count; i++) {
+        const struct flo_statistic_arms *arms =
+            &evidence->segments[i].arms[measure];
+        if (kind == FLO_STATISTIC_COUNT) {
+            add_count(&out->count.treated, &arms->count.treated);
+            add_count(&out->count.control, &arms->count.control);
+        } else {
+            out->deaths.treated.died += arms->deaths.treated.died;
+            out->deaths.treated.exposure += arms->deaths.treated.exposure;
+            out->deaths.control.died += arms->deaths.control.died;
+            out->deaths.control.exposure += arms->deaths.control.exposure;
+        }
+    }
+    return 1;
+}
+
+/* ---- all tests ---- */
+
+struct judgement {
+    struct flo_study *study;
+    const struct flo_study_evidence *evidence;
+    const struct flo_study_moment *moment;
+    struct flo_study_results *results;
+    uint32_t look;
+};
+
+/* A ratio alone can do without controls.  Early deaths are of the first
+ * phase. */
+static bool is_tested(const struct judgement *judgement, uint32_t rule)
+{
+    enum flo_measure measure = judgement->study->rules.rules[rule].measure;
+    enum flo_statistic_kind kind = flo_measure_fact(measure)->kind;
+
+    if (kind == FLO_STATISTIC_DEATHS && judgement->moment->phase > 0) {
+        return false;
+    }
+    return kind == FLO_STATISTIC_RATIO || !judgement->moment->is_plain;
+}
+
+static void test_all(const struct judgement *judgement, uint32_t rule)
+{
+    const struct flo_study_evidence *evidence = judgement->evidence;
+    struct flo_study_row *row = &judgement->results->all[rule];
+    enum flo_measure measure = judgement->study->rules.rules[rule].measure;
+    struct flo_statistic_arms arms[FLO_SEGMENTS_MAX];
+    size_t count = arms_of_all(evidence, measure, arms);
+
+    flo_study_test(&judgement->study->rules, rule, judgement->moment->phase,
+                   evidence->segment_count, true, &row->rule);
+    row->is_tested =
+        flo_statistic_evaluate(&row->rule, arms, count, judgement->look,
+                               judgement->moment->is_plain, &row->result);
+}
+
+static void test_segments(const struct judgement *judgement, uint32_t rule)
+{
+    const struct flo_study_evidence *evidence = judgement->evidence;
+    enum flo_measure measure = judgement->study->rules.rules[rule].measure;
+
+    if (evidence->segment_count < 2 ||
+        flo_measure_fact(measure)->kind == FLO_STATISTIC_DEATHS) {
+        return;
+    }
+    for (uint32_t i = 0; i < evidence->segment_count; i++) {
+        struct flo_study_row *row = &judgement->results->segments[rule][i];
+        flo_study_test(&judgement->study->rules, rule, judgement->moment->phase,
+                       evidence->segment_count, false, &row->rule);
+        row->is_tested = flo_statistic_evaluate(
+            &row->rule, &evidence->segments[i].arms[measure], 1, FLO_LOOK_NONE,
+            judgement->moment->is_plain, &row->result);
+    }
+}
+
+/* ---- what stands ---- */
+
+bool flo_study_is_critical(const struct flo_study_rules *rules, uint32_t rule,
+                           uint32_t phase, bool is_last)
+{
+    uint32_t from = rules->rules[rule].critical_from;
+
+    assert(rule < rules->count);
+    if (rules->is_alarm || from == FLO_CRITICAL_NEVER ||
+        flo_measure_fact(rules->rules[rule].measure)->kind ==
+            FLO_STATISTIC_DEATHS) {
+        return false;
+    }
+    return from == FLO_CRITICAL_LAST ? is_last : phase + 1 >= from;
+}
+
+/* A pass of an earlier look stays in this phase: each look has its own part of
+ * the error that a pass may be. */
+static void stand(struct flo_study_standing *standing,
+                  const struct flo_study_row *row)
+{
+    bool has_passed = standing->verdict == FLO_VERDICT_PASS;
+
+    standing->result = row->result;
+    standing->has_result = true;
+    standing->verdict = row->result.verdict == FLO_VERDICT_FAIL
+                            ? FLO_VERDICT_FAIL
+                        : has_passed ? FLO_VERDICT_PASS
+                                     : row->result.verdict;
+}
+
+static void remember(const struct judgement *judgement, uint16_t *changed)
+{
+    struct flo_study *study = judgement->study;
+
+    *changed = 0;
+    for (uint32_t i = 0; i < study->rules.count; i++) {
+        struct flo_study_standing *standing = &study->state.standing[i];
+        enum flo_verdict before = standing->verdict;
+        bool is_first = !standing->has_result;
+        if (judgement->results->all[i].is_tested) {
+            stand(standing, &judgement->results->all[i]);
+            *changed |= is_first || before != standing->verdict
+                            ? (uint16_t)(1u << i)
+                            : 0;
+        }
+    }
+}
+
+/* ---- the phase ---- */
+
+#define GATES_MAX (FLO_MEASURE_COUNT * (1 + FLO_SEGMENTS_MAX))
+struct gate_list {
+    struct flo_phase_gate gates[GATES_MAX];
+    uint32_t rules[GATES_MAX];
+    uint32_t segments[GATES_MAX];
+    size_t count;
+};
+
+static void add_gate(struct gate_list *list, uint32_t rule, uint32_t segment,
+                     struct flo_phase_gate gate)
+{
+    assert(list->count < GATES_MAX);
+    list->rules[list->count] = rule;
+    list->segments[list->count] = segment;
+    list->gates[list->count++] = gate;
+}
+
+/* Early deaths are outside the level of the rollout. */
+static double level_of(const struct flo_statistic_rule *rule)
+{
+    return rule->kind == FLO_STATISTIC_RATIO   ? rule->ratio.weight
+           : rule->kind == FLO_STATISTIC_COUNT ? rule->count.weight
+                                               : 0;
+}
+
+static void list_gates(const struct judgement *judgement,
+                       struct gate_list *list)
+{
+    const struct flo_study *study = judgement->study;
+    const struct flo_study_moment *moment = judgement->moment;
+
+    list->count = 0;
+    for (uint32_t i = 0; i < study->rules.count; i++) {
+        const struct flo_study_row *all = &judgement->results->all[i];
+        bool is_critical =
+            !moment->is_plain && !moment->is_watch &&
+            flo_study_is_critical(&study->rules, i, moment->phase,
+                                  moment->is_last);
+        add_gate(
+            list, i, FLO_SEGMENT_ALL,
+            (struct flo_phase_gate){.verdict = study->state.standing[i].verdict,
+                                    .ln_e = all->result.ln_e,
+                                    .weight = level_of(&all->rule),
+                                    .is_critical = is_critical});
+        for (uint32_t k = 0; k < judgement->evidence->segment_count; k++) {
+            const struct flo_study_row *row =
+                &judgement->results->segments[i][k];
+            if (row->is_tested && (study->state.excluded >> k & 1) == 0) {
+                add_gate(
+                    list, i, k,
+                    (struct flo_phase_gate){.verdict = row->result.verdict,
+                                            .ln_e = row->result.ln_e,
+                                            .weight = level_of(&row->rule)});
+            }
+        }
+    }
+}
+
+/* Segments that fail, when nothing fails for all of them. */
+static uint16_t failing_alone(const struct judgement *judgement,
+                              const struct gate_list *list)
+{
+    const struct flo_study_evidence *evidence = judgement->evidence;
+    uint16_t failing = 0;
+    uint32_t members = 0;
+    uint32_t theirs = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->gates[i].verdict != FLO_VERDICT_FAIL) {
+            continue;
+        }
+        if (list->segments[i] == FLO_SEGMENT_ALL) {
+            return 0;
+        }
+        failing |= (uint16_t)(1u << list->segments[i]);
+    }
+    for (uint32_t i = 0; i < evidence->segment_count; i++) {
+        members += evidence->segments[i].members;
+        theirs += (failing >> i & 1) != 0 ? evidence->segments[i].members : 0;
+    }
+    return 2 * theirs < members ? failing : 0;
+}
+
+/* Look k comes when the phase soaked for 2^k soaks. */
+static uint32_t look_now(const struct flo_study *study,
+                         const struct flo_study_moment *moment)
+{
+    uint32_t next = study->state.looks;
+
+    if (next >= FLO_LOOKS_MAX || moment->soaked_s < 0 || moment->is_plain ||
+        moment->is_watch ||
+        moment->soaked_s < moment->soak_s * (double)(1u << next)) {
+        return FLO_LOOK_NONE;
+    }
+    return next;
+}
+
+void flo_study_phase(struct flo_study *study)
+{
+    uint16_t excluded = study->state.excluded;
+
+    study->state = (struct flo_study_state){.excluded = excluded,
+                                            .rule = FLO_SEGMENT_ALL,
+                                            .segment = FLO_SEGMENT_ALL};
+}
+
+static void conclude(const struct judgement *judgement,
+                     struct flo_study_finding *out)
+{
+    struct flo_study_state *state = &judgement->study->state;
+    const struct flo_study_moment *moment = judgement->moment;
+    struct gate_list list;
+    size_t gate;
+
+    list_gates(judgement, &list);
+    out->verdict =
+        flo_phase_judge(list.gates, list.count, moment->soaked_s,
+                        moment->soak_s, moment->soak_s * FLO_SOAKS_MAX, &gate);
+    out->excludes =
+        out->verdict == FLO_PHASE_FAILS ? failing_alone(judgement, &list) : 0;
+    bool is_named = gate != FLO_PHASE_NO_GATE;
+    state->verdict = out->verdict;
+    state->rule = is_named ? list.rules[gate] : FLO_SEGMENT_ALL;
+    state->segment = is_named ? list.segments[gate] : FLO_SEGMENT_ALL;
+    snprintf(state->segment_name, sizeof(state->segment_name), "%s",
+             state->segment != FLO_SEGMENT_ALL
+                 ? judgement->evidence->segments[state->segment].name
+                 : "");
+}
+
+void flo_study_judge(struct flo_study *study,
+                     const struct flo_study_evidence *evidence,
+                     const struct flo_study_moment *moment,
+                     struct flo_study_results *results,
+                     struct flo_study_finding *out)
+{
+    struct judgement judgement = {.study = study,
+                                  .evidence = evidence,
+                                  .moment = moment,
+                                  .results = results,
+                                  .look = look_now(study, moment)};
+
+    assert(evidence->segment_count <= FLO_SEGMENTS_MAX);
+    assert(study->rules.count <= FLO_MEASURE_COUNT);
+    memset(results, 0, sizeof(*results));
+    *out = (struct flo_study_finding){.look = judgement.look};
+    for (uint32_t i = 0; i < study->rules.count; i++) {
+        if (is_tested(&judgement, i)) {
+            test_all(&judgement, i);
+            test_segments(&judgement, i);
+        }
+    }
+    remember(&judgement, &out->changed);
+    study->state.looks += judgement.look != FLO_LOOK_NONE ? 1 : 0;
+    study->state.block = evidence->block;
+    study->state.treated = evidence->treated;
+    study->state.controls = evidence->controls;
+    conclude(&judgement, out);
+}

@@ -1,0 +1,424 @@
+/* Study: the record of an evaluation, and its replay. */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "server-stub/core/gate/study/study.h"
+
+/* ---- writing ---- */
+
+static json_t *segment_json(const struct flo_study *study, uint32_t rule,
+                            const struct flo_study_segment *segment,
+                            const struct flo_study_row *row)
+{
+    enum flo_measure measure = study->rules.rules[rule].measure;
+    enum flo_statistic_kind kind = flo_measure_fact(measure)->kind;
+    json_t *json = flo_statistic_arms_json(kind, &segment->arms[measure]);
+
+    if (row->is_tested && kind != FLO_STATISTIC_DEATHS) {
+        double weight = kind == FLO_STATISTIC_RATIO ? row->rule.ratio.weight
+                                                    : row->rule.count.weight;
+        json_object_set_new(json, "weight", json_real(weight));
+        json_object_set_new(json, "verdict",
+                            json_string(flo_verdict_word(row->result.verdict)));
+        json_object_set_new(json, "ln_e", json_real(row->result.ln_e));
+    }
+    return json;
+}
+
+static json_t *row_json(const struct flo_study *study, uint32_t rule,
+                        const struct flo_study_evidence *evidence,
+                        const struct flo_study_moment *moment,
+                        const struct flo_study_results *results)
+{
+    enum flo_measure measure = study->rules.rules[rule].measure;
+    const struct flo_measure_fact *fact = flo_measure_fact(measure);
+    bool is_critical = !moment->is_plain && !moment->is_watch &&
+                       flo_study_is_critical(&study->rules, rule, moment->phase,
+                                             moment->is_last);
+    json_t *segments = json_array();
+
+    for (uint32_t i = 0; i < evidence->segment_count; i++) {
+        json_array_append_new(segments,
+                              segment_json(study, rule, &evidence->segments[i],
+                                           &results->segments[rule][i]));
+    }
+    return json_pack(
+        "{s:s,s:s,s:b,s:s,s:o,s:o,s:o}", "gate", fact->word, "kind",
+        flo_statistic_kind_word(fact->kind), "critical", is_critical, "stands",
+        flo_verdict_word(study->state.standing[rule].verdict), "rule",
+        flo_statistic_rule_json(&results->all[rule].rule), "segments", segments,
+        "result", flo_statistic_result_json(&results->all[rule].result));
+}
+
+static json_t *segments_json(const struct flo_study *study,
+                             const struct flo_study_evidence *evidence)
+{
+    json_t *segments = json_array();
+
+    for (uint32_t i = 0; i < evidence->segment_count; i++) {
+        json_array_append_new(
+            segments,
+            json_pack("{s:s,s:I,s:b}", "name", evidence->segments[i].name,
+                      "members", (json_int_t)evidence->segments[i].members,
+                      "excluded", study->state.excluded >> i & 1));
+    }
+    return segments;
+}
+
+json_t *flo_study_record(const struct flo_study *study, const char *rollout,
+                         const struct flo_study_evidence *evidence,
+                         const struct flo_study_moment *moment,
+                         const struct flo_study_results *results,
+                         const struct flo_study_finding *finding)
+{
+    const struct flo_study_state *state = &study->state;
+    json_t *rows = json_array();
+
+    for (uint32_t i = 0; i < study->rules.count; i++) {
+        if (results->all[i].is_tested) {
+            json_array_append_new(
+                rows, row_json(study, i, evidence, moment, results));
+        }
+    }
+    json_t *look = finding->look == FLO_LOOK_NONE
+                       ? json_null()
+                       : json_integer((json_int_t)finding->look);
+    json_t *gate =
+        state->rule == FLO_SEGMENT_ALL
+            ? json_null()
+            : json_string(
+                  flo_measure_fact(study->rules.rules[state->rule].measure)
+                      ->word);
+    json_t *segment = state->segment == FLO_SEGMENT_ALL
+                          ? json_null()
+                          : json_integer((json_int_t)state->segment);
+    return json_pack(
+        "{s:s,s:s,s:I,s:I,s:I,s:o,s:f,s:f,s:b,s:b,s:o,s:o,s:s,s:o,s:o}",
+        "formulas", FLO_FORMULAS, "rollout", rollout, "phase",
+        (json_int_t)evidence->phase + 1, "block", (json_int_t)evidence->block,
+        "at_ms", (json_int_t)evidence->at_ms, "look", look, "soaked_s",
+        moment->soaked_s, "soak_s", moment->soak_s, "plain", moment->is_plain,
+        "watch", moment->is_watch, "segments", segments_json(study, evidence),
+        "rows", rows, "verdict", flo_phase_verdict_word(finding->verdict),
+        "gate", gate, "segment", segment);
+}
+
+/* ---- replay ---- */
+
+struct replay {
+    const json_t *record;
+    uint32_t look;
+    bool is_plain;
+    double worst;
+    struct flo_phase_gate gates[FLO_MEASURE_COUNT * (1 + FLO_SEGMENTS_MAX)];
+    const char *names[FLO_MEASURE_COUNT * (1 + FLO_SEGMENTS_MAX)];
+    size_t count;
+    struct flo_err *err;
+};
+
+static int refuse(const struct replay *replay, const char *gate,
+                  const char *what)
+{
+    return flo_fail(replay->err, FLO_E_GATE_EVIDENCE, "evidence, %.40s: %s",
+                    gate, what);
+}
+
+static const char *text_of(const json_t *json, const char *key)
+{
+    const char *text = json_string_value(json_object_get(json, key));
+
+    return text != NULL ? text : "";
+}
+
+static bool verdict_parse(const char *word, enum flo_verdict *out)
+{
+    static const enum flo_verdict all[] = {FLO_VERDICT_INCONCLUSIVE,
+                                           FLO_VERDICT_PASS, FLO_VERDICT_FAIL};
+
+    for (size_t i = 0; i < FLO_COUNT(all); i++) {
+        if (strcmp(flo_verdict_word(all[i]), word) == 0) {
+            *out = all[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool kind_parse(const char *word, enum flo_statistic_kind *out)
+{
+    static const enum flo_statistic_kind all[] = {
+        FLO_STATISTIC_RATIO, FLO_STATISTIC_COUNT, FLO_STATISTIC_DEATHS};
+
+    for (size_t i = 0; i < FLO_COUNT(all); i++) {
+        if (strcmp(flo_statistic_kind_word(all[i]), word) == 0) {
+            *out = all[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Numbers apart by less than this, in parts of themselves, are the same. */
+static void note_difference(struct replay *replay, double stored, double found)
+{
+    double off = fabs(stored - found) / fmax(1, fabs(stored));
+
+    replay->worst = fmax(replay->worst, off);
+}
+
+/* Every number of a stored result, against the one that was found now. */
+static void compare(struct replay *replay, const json_t *stored,
+                    const json_t *found)
+{
+    const char *key;
+    json_t *value;
+    size_t i;
+
+    if (json_is_object(stored)) {
+        json_object_foreach((json_t *)(uintptr_t)stored, key, value)
+        {
+            compare(replay, value, json_object_get(found, key));
+        }
+    } else if (json_is_array(stored)) {
+        json_array_foreach((json_t *)(uintptr_t)stored, i, value)
+        {
+            compare(replay, value, json_array_get(found, i));
+        }
+    } else if (json_is_number(stored) && json_is_number(found)) {
+        note_difference(replay, json_number_value(stored),
+                        json_number_value(found));
+    } else if (found == NULL || !json_equal(stored, found)) {
+        replay->worst = INFINITY;
+    }
+}
+
+static int add_gate(struct replay *replay, const char *gate,
+                    struct flo_phase_gate one)
+{
+    if (replay->count >= FLO_COUNT(replay->gates)) {
+        return refuse(replay, gate, "too many rows");
+    }
+    replay->names[replay->count] = gate;
+    replay->gates[replay->count++] = one;
+    return 0;
+}
+
+static bool is_excluded(const struct replay *replay, size_t segment)
+{
+    const json_t *segments = json_object_get(replay->record, "segments");
+
+    return json_is_true(
+        json_object_get(json_array_get(segments, segment), "excluded"));
+}
+
+/* One segment by itself, with its part of the weight. */
+static int replay_segment(struct replay *replay, const char *gate,
+                          const struct flo_statistic_rule *rule,
+                          const json_t *stored, size_t segment,
+                          const struct flo_statistic_arms *arms)
+{
+    struct flo_statistic_rule own = *rule;
+    struct flo_statistic_result result;
+    enum flo_verdict verdict;
+    double weight = json_number_value(json_object_get(stored, "weight"));
+
+    if (json_object_get(stored, "verdict") == NULL) {
+        return 0;
+    }
+    if (!(weight > 0 && weight <= 1) || rule->kind == FLO_STATISTIC_DEATHS ||
+        !verdict_parse(text_of(stored, "verdict"), &verdict)) {
+        return refuse(replay, gate, "a segment cannot be read");
+    }
+    if (own.kind == FLO_STATISTIC_RATIO) {
+        own.ratio.weight = weight;
+    } else {
+        own.count.weight = weight;
+    }
+    if (!flo_statistic_evaluate(&own, arms, 1, FLO_LOOK_NONE, replay->is_plain,
+                                &result)) {
+        return refuse(replay, gate, "a segment has numbers that cannot be");
+    }
+    if (result.verdict != verdict) {
+        return refuse(replay, gate, "a segment has another verdict now");
+    }
+    note_difference(replay, json_number_value(json_object_get(stored, "ln_e")),
+                    result.ln_e);
+    return is_excluded(replay, segment)
+               ? 0
+               : add_gate(replay, gate,
+                          (struct flo_phase_gate){.verdict = verdict,
+                                                  .ln_e = result.ln_e,
+                                                  .weight = weight});
+}
+
+static void add_arms(enum flo_statistic_kind kind,
+                     const struct flo_statistic_arms *from,
+                     struct flo_statistic_arms *to)
+{
+    const struct flo_count_arm *arms[] = {&from->count.treated,
+                                          &from->count.control};
+    struct flo_count_arm *sums[] = {&to->count.treated, &to->count.control};
+
+    if (kind == FLO_STATISTIC_DEATHS) {
+        to->deaths.treated.died += from->deaths.treated.died;
+        to->deaths.treated.exposure += from->deaths.treated.exposure;
+        to->deaths.control.died += from->deaths.control.died;
+        to->deaths.control.exposure += from->deaths.control.exposure;
+        return;
+    }
+    for (size_t i = 0; i < FLO_COUNT(arms); i++) {
+        sums[i]->devices += arms[i]->devices;
+        sums[i]->events += arms[i]->events;
+        sums[i]->expected += arms[i]->expected;
+        sums[i]->exposure += arms[i]->exposure;
+        sums[i]->sxx += arms[i]->sxx;
+        sums[i]->sxl += arms[i]->sxl;
+        sums[i]->sll += arms[i]->sll;
+    }
+}
+
+static int read_arms(const struct replay *replay, const char *gate,
+                     enum flo_statistic_kind kind, const json_t *segments,
+                     struct flo_statistic_arms *out, size_t *count)
+{
+    int rv = 0;
+
+    *count = json_array_size(segments);
+    if (!json_is_array(segments) || *count > FLO_SEGMENTS_MAX) {
+        return refuse(replay, gate, "its segments cannot be read");
+    }
+    for (size_t i = 0; i < *count && rv == 0; i++) {
+        rv = flo_statistic_arms_parse(kind, json_array_get(segments, i),
+                                      &out[i], replay->err);
+    }
+    return rv;
+}
+
+static int replay_all(struct replay *replay, const char *gate,
+                      const struct flo_statistic_rule *rule, const json_t *row,
+                      const struct flo_statistic_arms *arms, size_t count)
+{
+    struct flo_statistic_arms sum;
+    struct flo_statistic_result result;
+    enum flo_verdict stands;
+    bool is_ratio = rule->kind == FLO_STATISTIC_RATIO;
+
+    memset(&sum, 0, sizeof(sum));
+    for (size_t i = 0; i < count && !is_ratio; i++) {
+        add_arms(rule->kind, &arms[i], &sum);
+    }
+    if (!flo_statistic_evaluate(rule, is_ratio ? arms : &sum,
+                                is_ratio ? count : 1, replay->look,
+                                replay->is_plain, &result)) {
+        return refuse(replay, gate, "it has numbers that cannot be");
+    }
+    json_t *found = flo_statistic_result_json(&result);
+    const json_t *stored = json_object_get(row, "result");
+    bool is_same = strcmp(text_of(stored, "verdict"),
+                          flo_verdict_word(result.verdict)) == 0;
+    compare(replay, stored, found);
+    json_decref(found);
+    if (!is_same || !json_is_object(stored) ||
+        !verdict_parse(text_of(row, "stands"), &stands)) {
+        return refuse(replay, gate, "it has another verdict now");
+    }
+    double weight = rule->kind == FLO_STATISTIC_RATIO   ? rule->ratio.weight
+                    : rule->kind == FLO_STATISTIC_COUNT ? rule->count.weight
+                                                        : 0;
+    return add_gate(
+        replay, gate,
+        (struct flo_phase_gate){
+            .verdict = stands,
+            .ln_e = result.ln_e,
+            .weight = weight,
+            .is_critical = json_is_true(json_object_get(row, "critical"))});
+}
+
+static int replay_row(struct replay *replay, const json_t *row)
+{
+    const char *gate = text_of(row, "gate");
+    const json_t *segments = json_object_get(row, "segments");
+    struct flo_statistic_arms arms[FLO_SEGMENTS_MAX];
+    struct flo_statistic_rule rule;
+    enum flo_statistic_kind kind = FLO_STATISTIC_RATIO;
+    size_t count = 0;
+
+    if (!kind_parse(text_of(row, "kind"), &kind)) {
+        return refuse(replay, gate, "its kind is not known");
+    }
+    int rv = flo_statistic_rule_parse(kind, json_object_get(row, "rule"), &rule,
+                                      replay->err);
+    if (rv == 0) {
+        rv = read_arms(replay, gate, kind, segments, arms, &count);
+    }
+    if (rv == 0) {
+        rv = replay_all(replay, gate, &rule, row, arms, count);
+    }
+    for (size_t i = 0; i < count && rv == 0; i++) {
+        rv = replay_segment(replay, gate, &rule, json_array_get(segments, i), i,
+                            &arms[i]);
+    }
+    return rv;
+}
+
+static int replay_phase(struct replay *replay)
+{
+    size_t gate;
+    double soak_s =
+        json_number_value(json_object_get(replay->record, "soak_s"));
+    enum flo_phase_verdict verdict = flo_phase_judge(
+        replay->gates, replay->count,
+        json_number_value(json_object_get(replay->record, "soaked_s")), soak_s,
+        soak_s * FLO_SOAKS_MAX, &gate);
+    const char *name = gate != FLO_PHASE_NO_GATE ? replay->names[gate] : "";
+
+    if (strcmp(flo_phase_verdict_word(verdict),
+               text_of(replay->record, "verdict")) != 0 ||
+        strcmp(name, text_of(replay->record, "gate")) != 0) {
+        return refuse(replay, "phase", "it has another verdict now");
+    }
+    return 0;
+}
+
+static int read_look(struct replay *replay)
+{
+    const json_t *look = json_object_get(replay->record, "look");
+    json_int_t number = json_integer_value(look);
+
+    replay->look = FLO_LOOK_NONE;
+    if (look == NULL || json_is_null(look)) {
+        return 0;
+    }
+    if (!json_is_integer(look) || number < 0 || number >= FLO_SOAKS_MAX) {
+        return refuse(replay, "look", "it is none of 0 to 7");
+    }
+    replay->look = (uint32_t)number;
+    return 0;
+}
+
+int flo_study_replay(const json_t *record, double *worst, struct flo_err *err)
+{
+    struct replay replay = {.record = record, .err = err};
+    const json_t *rows = json_object_get(record, "rows");
+    json_t *row;
+    size_t i;
+
+    if (strcmp(text_of(record, "formulas"), FLO_FORMULAS) != 0) {
+        return refuse(&replay, "formulas", "they are not " FLO_FORMULAS);
+    }
+    if (!json_is_array(rows) || json_array_size(rows) > FLO_MEASURE_COUNT) {
+        return refuse(&replay, "rows", "they cannot be read");
+    }
+    replay.is_plain = json_is_true(json_object_get(record, "plain"));
+    int rv = read_look(&replay);
+    json_array_foreach((json_t *)(uintptr_t)rows, i, row)
+    {
+        rv = rv < 0 ? rv : replay_row(&replay, row);
+    }
+    if (rv == 0) {
+        rv = replay_phase(&replay);
+    }
+    *worst = replay.worst;
+    return rv;
+}

@@ -1,0 +1,226 @@
+/* Study: the statistical gates of a rollout.
+ *
+ * A study compares updated devices with controls: devices of the same segment
+ * that still run their old release.  Its rules come from a preset and from the
+ * rollout's own words.  The evidence is sums by segment and measure; the
+ * verdict of a phase follows from rules, evidence and what was found before in
+ * that phase.  Fail may come at any block; pass only at a look, when the soak
+ * is over and at its doublings.  Pure. */
+#ifndef FLOTILLA_SERVER_STUDY_H
+#define FLOTILLA_SERVER_STUDY_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+
+#include "base/host/json.h"
+
+#include "server-stub/core/gate/gate.h"
+#include "server-stub/core/gate/observe/observed.h"
+#include "server-stub/core/gate/statistics/phase.h"
+#include "server-stub/core/gate/statistics/record.h"
+
+/* ---- rules ---- */
+
+enum flo_measure {
+#define FLO_MEASURE(name, ...) FLO_MEASURE_##name,
+#define FLO_MEASURE_FIELD(...)
+#include "server-stub/core/gate/study/measures.def"
+#undef FLO_MEASURE
+#undef FLO_MEASURE_FIELD
+    FLO_MEASURE_COUNT
+};
+struct flo_measure_fact {
+    const char *word;
+    enum flo_statistic_kind kind;
+    int reading; /* of a RATIO; else -1 */
+    const char *title;
+    const char *per;
+};
+const struct flo_measure_fact *flo_measure_fact(enum flo_measure measure);
+bool flo_measure_parse(const char *word, enum flo_measure *out);
+
+enum flo_preset {
+#define FLO_PRESET(name, ...) FLO_PRESET_##name,
+#define FLO_PRESET_PHASE(...)
+#define FLO_PRESET_RULE(...)
+#include "server-stub/core/gate/study/presets.def"
+#undef FLO_PRESET
+#undef FLO_PRESET_PHASE
+#undef FLO_PRESET_RULE
+    FLO_PRESET_COUNT,
+    FLO_PRESET_NONE = FLO_PRESET_COUNT
+};
+const char *flo_preset_word(enum flo_preset preset);
+/* Up to and with phase `index`, of a fleet of so many members of which
+ * `hold_out` keep their release.  false: the preset has no such phase. */
+struct flo_preset_phase {
+    const char *name;
+    uint32_t devices;
+    uint64_t soak_ms;
+};
+bool flo_preset_phase(enum flo_preset preset, uint32_t index, uint32_t members,
+                      uint32_t hold_out, struct flo_preset_phase *out);
+
+#define FLO_FLEET_MIN 200 /* members; smaller fleets have no hold-out */
+/* Devices that keep their release: a share, at least 50 and at most 500. */
+uint32_t flo_hold_out(double share_pct, uint32_t members);
+
+#define FLO_CRITICAL_LAST 254  /* in the last phase */
+#define FLO_CRITICAL_NEVER 255 /* it may only fail */
+#define FLO_PROVE_PHASES_MAX 16
+struct flo_study_rule {
+    enum flo_measure measure;
+    double limit; /* %, or a ratio of rates */
+    double floor;
+    double prove[FLO_PROVE_PHASES_MAX];
+    uint32_t prove_count; /* the last stands for later phases */
+    double weight;
+    uint32_t critical_from; /* from 1, or one of the two above */
+    uint64_t devices_min;
+    uint64_t controls_min;
+    double exposure_min;
+    enum flo_on_fail action;
+    bool has_action;
+};
+struct flo_study_rules {
+    enum flo_preset preset; /* NONE: only rules of its own, if any */
+    bool is_alarm;          /* nothing has to pass */
+    struct flo_study_rule rules[FLO_MEASURE_COUNT];
+    uint32_t count;
+    double hold_out_pct;
+    uint64_t watch_ms; /* of the hold-out, after the last phase */
+    double failed_pct; /* the preset's limit of the gate `failed` */
+    bool says_failed;  /* the rollout gave that limit itself */
+};
+/* The rules of a preset. */
+void flo_study_preset(enum flo_preset preset, struct flo_study_rules *out);
+/* Read the study's members of a rollout's `gates`: "preset", "hold_out_pct",
+ * "watch_ms", and a member for each measure, false: without it.  NULL: none.
+ *
+ * FLO_E_REST_SCHEMA and FLO_E_REST_UNKNOWN as flo_gates_parse. */
+FLO_MUST_USE int flo_study_parse(const json_t *gates_or_null,
+                                 struct flo_study_rules *out,
+                                 struct flo_err *err);
+/* Is this member of `gates` the study's? */
+bool flo_study_has_word(const char *word);
+void flo_study_words(const char **out, size_t *count); /* 32 fit */
+
+/* ---- evidence ---- */
+
+#define FLO_SEGMENT_TEXT 96
+struct flo_study_segment {
+    char name[FLO_SEGMENT_TEXT];
+    uint32_t members;
+    struct flo_statistic_arms arms[FLO_MEASURE_COUNT];
+};
+struct flo_study_evidence {
+    uint32_t phase; /* it was gathered in, from 0 */
+    uint32_t block; /* that ended */
+    uint64_t at_ms;
+    uint32_t treated; /* devices, in all segments */
+    uint32_t controls;
+    uint32_t segment_count;
+    struct flo_study_segment segments[FLO_SEGMENTS_MAX];
+};
+
+/* ---- verdict ---- */
+
+/* A rule on one segment, or on all of them. */
+#define FLO_SEGMENT_ALL UINT32_MAX
+struct flo_study_row {
+    bool is_tested;
+    struct flo_statistic_rule rule;
+    struct flo_statistic_result result;
+};
+struct flo_study_results {
+    struct flo_study_row all[FLO_MEASURE_COUNT]; /* by place among the rules */
+    struct flo_study_row segments[FLO_MEASURE_COUNT][FLO_SEGMENTS_MAX];
+};
+/* The newest finding of a rule in the present phase. */
+struct flo_study_standing {
+    struct flo_statistic_result result; /* of all, the newest */
+    enum flo_verdict verdict;           /* a pass at an earlier look stays */
+    bool has_result;
+};
+struct flo_study_state {
+    uint32_t looks; /* taken in this phase */
+    uint32_t block; /* of the newest evidence */
+    uint32_t controls, treated;
+    enum flo_phase_verdict verdict;
+    uint32_t rule;    /* that fails, or is waited for; FLO_SEGMENT_ALL: none */
+    uint32_t segment; /* in which it fails; FLO_SEGMENT_ALL */
+    char segment_name[FLO_SEGMENT_TEXT];
+    uint16_t excluded; /* segments, a bit each: kept over phases */
+    struct flo_study_standing standing[FLO_MEASURE_COUNT];
+};
+struct flo_study {
+    struct flo_study_rules rules;
+    struct flo_study_state state;
+};
+
+/* The moment of a phase in which evidence comes. */
+struct flo_study_moment {
+    uint32_t phase; /* from 0 */
+    bool is_last;
+    bool is_plain;   /* no device is left as a control */
+    bool is_watch;   /* the hold-out is watched: an alarm, and nothing else */
+    double soaked_s; /* below 0: devices are under way */
+    double soak_s;
+};
+/* The longest soak, in soaks; then a person is asked. */
+#define FLO_SOAKS_MAX 8
+
+struct flo_study_finding {
+    enum flo_phase_verdict verdict;
+    uint32_t look;     /* that was taken, or FLO_LOOK_NONE */
+    uint16_t excludes; /* segments that fail alone, and hold fewer than half of
+                          the members: a bit each */
+    uint16_t changed;  /* rules whose verdict changed: a bit each */
+};
+/* A new phase: looks begin again. */
+void flo_study_phase(struct flo_study *study);
+/* Judge a phase by new evidence. */
+void flo_study_judge(struct flo_study *study,
+                     const struct flo_study_evidence *evidence,
+                     const struct flo_study_moment *moment,
+                     struct flo_study_results *results,
+                     struct flo_study_finding *out);
+/* Does a phase wait for this rule to pass? */
+bool flo_study_is_critical(const struct flo_study_rules *rules, uint32_t rule,
+                           uint32_t phase, bool is_last);
+/* The rule as it is tested in a phase: for all, or for one of `segments`. */
+void flo_study_test(const struct flo_study_rules *rules, uint32_t rule,
+                    uint32_t phase, uint32_t segments, bool is_all,
+                    struct flo_statistic_rule *out);
+
+/* ---- the record ---- */
+
+/* An `evidence` event, new reference; NULL without memory:
+ *
+ *   {"formulas","rollout","phase","block","at_ms","look","soaked_s","soak_s",
+ *    "mode","segments":[{"name","members"}],"rows":[{"gate","kind","segment",
+ *    "critical","rule","treated","control","result"}],"verdict","gate"}
+ *
+ * `segment` null stands for all of them; such a row has no arms, they are those
+ * of the segments. */
+json_t *flo_study_record(const struct flo_study *study, const char *rollout,
+                         const struct flo_study_evidence *evidence,
+                         const struct flo_study_moment *moment,
+                         const struct flo_study_results *results,
+                         const struct flo_study_finding *finding);
+/* Evaluate a record again.  *worst is the largest difference of a number.
+ *
+ * FLO_E_GATE_EVIDENCE: it cannot be read, or a verdict differs. */
+FLO_MUST_USE int flo_study_replay(const json_t *record, double *worst,
+                                  struct flo_err *err);
+
+/* ---- words ---- */
+
+/* One line: what was found, on how many, and what it is measured against. */
+#define FLO_STUDY_TEXT 240
+void flo_study_text(enum flo_measure measure,
+                    const struct flo_statistic_rule *rule,
+                    const struct flo_statistic_result *result,
+                    const char *segment_or_null, char *out);
+
+#endif

@@ -1,0 +1,156 @@
+/* Study: findings as sentences. */
+#include <assert.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server-stub/core/gate/statistics/numbers.h"
+#include "server-stub/core/gate/study/study.h"
+
+/* A text that is built piece by piece and never overflows. */
+struct line {
+    char *out;
+    size_t used;
+};
+
+static FLO_PRINTF(2, 3) void say(struct line *line, const char *format, ...)
+{
+    va_list list;
+
+    va_start(list, format);
+    int chars = vsnprintf(line->out + line->used, FLO_STUDY_TEXT - line->used,
+                          format, list);
+    va_end(list);
+    if (chars > 0) {
+        size_t room = FLO_STUDY_TEXT - 1 - line->used;
+        line->used += (size_t)chars < room ? (size_t)chars : room;
+    }
+}
+
+static const char *open_text(enum flo_open open)
+{
+    switch (open) {
+    case FLO_OPEN_NOBODY:
+        return "no updated device has a control yet";
+    case FLO_OPEN_TWO:
+    case FLO_OPEN_FEW:
+        return "too few devices yet";
+    case FLO_OPEN_NONE_YET:
+        return "nothing was counted yet";
+    case FLO_OPEN_ALONE:
+        return "no controls are left to compare with";
+    case FLO_OPEN_UNSURE:
+    case FLO_OPEN_NOT:
+        break;
+    }
+    return "not proven yet";
+}
+
+static void say_verdict(struct line *line, enum flo_verdict verdict,
+                        enum flo_open open)
+{
+    say(line, ": %s",
+        verdict == FLO_VERDICT_FAIL   ? "fail"
+        : verdict == FLO_VERDICT_PASS ? "pass"
+                                      : open_text(open));
+}
+
+static void say_ratio(struct line *line, const struct flo_ratio_rule *rule,
+                      const struct flo_ratio_result *result)
+{
+    if (!result->has_effect) {
+        say_verdict(line, result->verdict, result->open);
+        return;
+    }
+    say(line, " %+.1f %%", flo_change_pct(result->delta));
+    if (result->has_spread && isfinite(result->low)) {
+        say(line, " (95 %% CI %+.1f…%+.1f)", flo_change_pct(result->low),
+            flo_change_pct(result->high));
+    }
+    if (result->has_look && result->verdict != FLO_VERDICT_FAIL) {
+        say(line, ", at most %+.1f %%", flo_change_pct(result->upper));
+    }
+    say(line, " on %llu updated against %llu controls, ",
+        (unsigned long long)result->treated,
+        (unsigned long long)result->control);
+    if (result->has_look && result->verdict != FLO_VERDICT_FAIL) {
+        say(line, "has to be below %+.4g %%", rule->prove_pct);
+    } else {
+        say(line, "limit %+.4g %%", rule->limit_pct);
+    }
+    say_verdict(line, result->verdict, result->open);
+}
+
+static void say_times(struct line *line, const struct flo_count_result *result)
+{
+    if (!result->has_ratio) {
+        say(line, " none");
+    } else if (isinf(result->ratio)) {
+        say(line, " against none of the controls");
+    } else {
+        say(line, " %.3g times", result->ratio);
+    }
+    if (result->has_ratio && isfinite(result->high)) {
+        say(line, " (95 %% CI %.2g…%.3g)", result->low, result->high);
+    } else if (result->has_ratio) {
+        say(line, " (95 %% CI from %.2g)", result->low);
+    }
+}
+
+/* Events of devices are told as devices; others as a ratio of rates. */
+static void say_count(struct line *line, const char *per,
+                      const struct flo_count_rule *rule,
+                      const struct flo_count_result *result)
+{
+    bool is_devices = strcmp(per, "devices") == 0;
+
+    if (!result->has_numbers) {
+        say_verdict(line, result->verdict, result->open);
+        return;
+    }
+    if (is_devices) {
+        say(line, ": %.0f of %llu against %.0f of %llu", result->events_treated,
+            (unsigned long long)result->treated, result->events_control,
+            (unsigned long long)result->control);
+    } else {
+        say_times(line, result);
+        say(line, ": %.0f in %.0f %s against %.0f in %.0f, limit %.3g times",
+            result->events_treated, result->exposure_treated, per,
+            result->events_control, result->exposure_control,
+            rule->limit_ratio);
+    }
+    say_verdict(line, result->verdict, result->open);
+}
+
+void flo_study_text(enum flo_measure measure,
+                    const struct flo_statistic_rule *rule,
+                    const struct flo_statistic_result *result,
+                    const char *segment_or_null, char *out)
+{
+    const struct flo_measure_fact *fact = flo_measure_fact(measure);
+    struct line line = {.out = out};
+
+    assert(rule->kind == result->kind && rule->kind == fact->kind);
+    out[0] = '\0';
+    if (segment_or_null != NULL && segment_or_null[0] != '\0') {
+        say(&line, "%.40s: ", segment_or_null);
+    }
+    say(&line, "%s", fact->title);
+    switch (result->kind) {
+    case FLO_STATISTIC_RATIO:
+        say_ratio(&line, &rule->ratio, &result->ratio);
+        break;
+    case FLO_STATISTIC_COUNT:
+        say_count(&line, fact->per, &rule->count, &result->count);
+        break;
+    case FLO_STATISTIC_DEATHS:
+        if (result->deaths.has_tail) {
+            say(&line, ", chance %.2g, limit 0.0025", result->deaths.tail);
+        }
+        say_verdict(&line, result->verdict, FLO_OPEN_NONE_YET);
+        break;
+    case FLO_STATISTIC_SHARE:
+        break;
+    }
+}

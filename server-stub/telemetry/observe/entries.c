@@ -1,0 +1,144 @@
+/* Observe: entries, found by device and model. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/telemetry/observe/inside.h"
+
+static bool grow(void **items, size_t *capacity, size_t wanted, size_t bytes)
+{
+    size_t next = *capacity == 0 ? 64 : 2 * *capacity;
+
+    if (wanted < *capacity) {
+        return true;
+    }
+    next = next > wanted ? next : wanted + 1;
+    void *grown = realloc(*items, next * bytes);
+    if (grown == NULL) {
+        return false;
+    }
+    *items = grown;
+    *capacity = next;
+    return true;
+}
+
+static size_t device_number(struct flo_observer *observer, const char *device)
+{
+    size_t before = observer->first_capacity;
+    size_t number = flo_ids_keep(&observer->ids, device);
+
+    if (number == SIZE_MAX ||
+        !grow((void **)&observer->first, &observer->first_capacity, number,
+              sizeof(*observer->first))) {
+        return SIZE_MAX;
+    }
+    for (size_t i = before; i < observer->first_capacity; i++) {
+        observer->first[i] = FLO_OBSERVER_NONE;
+    }
+    return number;
+}
+
+static struct flo_observer_entry *find_of(struct flo_observer *observer,
+                                          size_t number, const char *model)
+{
+    uint32_t at = observer->first[number];
+
+    while (at != FLO_OBSERVER_NONE) {
+        struct flo_observer_entry *entry = &observer->entries[at];
+        if (strcmp(observer->models[entry->model], model) == 0) {
+            return entry;
+        }
+        at = entry->next;
+    }
+    return NULL;
+}
+
+struct flo_observer_entry *flo_observer_find(struct flo_observer *observer,
+                                             const char *device,
+                                             const char *model)
+{
+    size_t number = flo_ids_find(&observer->ids, device);
+
+    return number == SIZE_MAX || number >= observer->first_capacity
+               ? NULL
+               : find_of(observer, number, model);
+}
+
+/* Above the limit, devices with the lowest hash are read: the same ones at
+ * every start. */
+static bool is_read(const struct flo_observer *observer, const char *device)
+{
+    uint64_t devices = observer->ids.count;
+    uint64_t hash = flo_crc32c(0, device, strlen(device));
+
+    return devices <= FLO_OBSERVED_MAX ||
+           hash * devices < (uint64_t)FLO_OBSERVED_MAX << 32;
+}
+
+/* SIZE_MAX without room. */
+static size_t model_place(struct flo_observer *observer, const char *model)
+{
+    for (size_t i = 0; i < observer->model_count; i++) {
+        if (strcmp(observer->models[i], model) == 0) {
+            return i;
+        }
+    }
+    if (observer->model_count > UINT16_MAX ||
+        !grow((void **)&observer->models, &observer->model_capacity,
+              observer->model_count, sizeof(*observer->models))) {
+        return SIZE_MAX;
+    }
+    snprintf(observer->models[observer->model_count], sizeof(*observer->models),
+             "%s", model);
+    return observer->model_count++;
+}
+
+struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer,
+                                              const char *device,
+                                              const char *model)
+{
+    size_t number = device_number(observer, device);
+    struct flo_observer_entry *entry =
+        number == SIZE_MAX ? NULL : find_of(observer, number, model);
+
+    if (number == SIZE_MAX || entry != NULL) {
+        return entry;
+    }
+    size_t place = model_place(observer, model);
+    if (place == SIZE_MAX || observer->count >= UINT32_MAX - 1 ||
+        !grow((void **)&observer->entries, &observer->capacity, observer->count,
+              sizeof(*observer->entries))) {
+        return NULL;
+    }
+    entry = &observer->entries[observer->count];
+    *entry = (struct flo_observer_entry){.device = (uint32_t)number,
+                                         .next = observer->first[number],
+                                         .class = FLO_OBSERVER_NONE,
+                                         .roster = FLO_OBSERVER_NONE,
+                                         .model = (uint16_t)place};
+    if (is_read(observer, device)) { /* without memory it is counted only */
+        entry->observed.readings = calloc(1, sizeof(*entry->observed.readings));
+    }
+    observer->first[number] = (uint32_t)observer->count++;
+    return entry;
+}
+
+uint32_t flo_observer_class_of(struct flo_observer *observer,
+                               const char *hardware, const char *model)
+{
+    for (size_t i = 0; i < observer->class_count; i++) {
+        if (strcmp(observer->classes[i].hardware, hardware) == 0 &&
+            strcmp(observer->classes[i].model, model) == 0) {
+            return (uint32_t)i;
+        }
+    }
+    if (!grow((void **)&observer->classes, &observer->class_capacity,
+              observer->class_count, sizeof(*observer->classes))) {
+        return FLO_OBSERVER_NONE;
+    }
+    struct flo_observer_class *class =
+        &observer->classes[observer->class_count];
+    *class = (struct flo_observer_class){0};
+    snprintf(class->hardware, sizeof(class->hardware), "%s", hardware);
+    snprintf(class->model, sizeof(class->model), "%s", model);
+    return (uint32_t)observer->class_count++;
+}

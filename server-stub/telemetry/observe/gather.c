@@ -1,0 +1,294 @@
+/* Observe: the members of a rollout placed in their arms, and the sums that
+ * its study takes. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/telemetry/observe/inside.h"
+
+#define COVERAGE_BLOCKS_MIN 6 /* half an hour */
+
+struct flo_observe_study *flo_observe_study_new(size_t members)
+{
+    struct flo_observe_study *study = calloc(1, sizeof(*study));
+
+    if (study == NULL) {
+        return NULL;
+    }
+    study->members = calloc(members + 1, sizeof(*study->members));
+    if (study->members == NULL) {
+        free(study);
+        return NULL;
+    }
+    return study;
+}
+
+void flo_observe_study_free(struct flo_observe_study *study)
+{
+    if (study != NULL) {
+        free(study->members);
+        free(study);
+    }
+}
+
+/* ---- placing ---- */
+
+static uint32_t tag_of(const void *data, size_t bytes)
+{
+    uint32_t tag = flo_crc32c(0, data, bytes);
+
+    return tag != 0 ? tag : 1;
+}
+
+static uint32_t roster_of(struct flo_observer *observer,
+                          const struct flo_observe_study *study)
+{
+    uint32_t id = tag_of(study->rollout, strlen(study->rollout));
+    uint32_t free_place = FLO_OBSERVER_NONE;
+
+    for (uint32_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
+        if (observer->rosters[i].rollout.id == id) {
+            return i;
+        }
+        if (observer->rosters[i].rollout.id == 0 &&
+            free_place == FLO_OBSERVER_NONE) {
+            free_place = i;
+        }
+    }
+    if (free_place != FLO_OBSERVER_NONE) {
+        struct flo_observer_roster *roster = &observer->rosters[free_place];
+        roster->rollout = (struct flo_observed_rollout){
+            .id = id,
+            .release = tag_of(&study->release, sizeof(study->release))};
+    }
+    return free_place;
+}
+
+/* The controls of this phase were split before the controller began. */
+static bool was_split(const struct flo_observer *observer, uint32_t number,
+                      uint8_t phase)
+{
+    for (size_t i = 0; i < observer->count; i++) {
+        const struct flo_observer_entry *entry = &observer->entries[i];
+        if (entry->roster == number && entry->observed.phase == phase &&
+            entry->observed.arm == FLO_ARM_CONTROL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void place_members(struct flo_observer *observer,
+                          const struct flo_observe_study *study,
+                          uint32_t number)
+{
+    struct flo_observer_roster *roster = &observer->rosters[number];
+    uint8_t phase = (uint8_t)(study->phase + 1);
+    bool is_new_phase = roster->rollout.phase != phase;
+    bool swaps = false;
+
+    roster->rollout.phase = phase;
+    for (size_t i = 0; i < study->member_count; i++) {
+        const struct flo_observe_member *member = &study->members[i];
+        struct flo_observer_entry *entry =
+            flo_observer_find(observer, member->device, study->model);
+        if (entry == NULL) {
+            continue; /* nothing was heard of it yet */
+        }
+        entry->roster = number;
+        swaps |= flo_observed_place(&entry->observed, &roster->rollout,
+                                    (enum flo_member_way)member->way,
+                                    member->segment, observer->block);
+    }
+    if (is_new_phase) {
+        roster->is_split = was_split(observer, number, phase);
+    }
+    if (swaps) {
+        flo_observer_split(observer, number);
+    }
+}
+
+/* ---- gathering ---- */
+
+struct gather {
+    struct flo_observer *observer;
+    struct flo_observe_study *study;
+    uint32_t number;
+    uint32_t coverage_blocks; /* without a reading for longer is bad */
+    double control_rate;      /* errors a request, before */
+    struct flo_difference *differences;
+    double *scratch;
+};
+
+static bool is_treated(const struct flo_observed *observed)
+{
+    return observed->arm == FLO_ARM_TREATED || observed->arm == FLO_ARM_ENDED;
+}
+
+static bool is_compared(const struct gather *gather,
+                        const struct flo_observer_entry *entry)
+{
+    const struct flo_observed *observed = &entry->observed;
+
+    return entry->roster == gather->number && observed->split > 0 &&
+           observed->segment < gather->study->evidence.segment_count &&
+           (observed->arm == FLO_ARM_CONTROL || is_treated(observed));
+}
+
+static void gather_rate(struct gather *gather)
+{
+    double errors = 0;
+    double requests = 0;
+
+    for (size_t i = 0; i < gather->observer->count; i++) {
+        const struct flo_observer_entry *entry = &gather->observer->entries[i];
+        if (is_compared(gather, entry) && !is_treated(&entry->observed)) {
+            errors += entry->observed.before.errors;
+            requests += entry->observed.before.requests;
+        }
+    }
+    gather->control_rate = requests > 0 ? errors / requests : 0;
+}
+
+static struct flo_count_arm *arm_of(struct flo_study_segment *segment,
+                                    enum flo_measure measure,
+                                    const struct flo_observed *observed)
+{
+    struct flo_statistic_arms *arms = &segment->arms[measure];
+
+    return is_treated(observed) ? &arms->count.treated : &arms->count.control;
+}
+
+static void count_device(const struct gather *gather,
+                         const struct flo_observed *observed,
+                         struct flo_study_segment *segment)
+{
+    double hours = flo_observed_hours(observed);
+    double requests = observed->since.requests;
+    bool is_known;
+
+    flo_count_add(
+        arm_of(segment, FLO_MEASURE_ERRORS, observed), observed->since.errors,
+        flo_expected_errors(requests, observed->before.errors,
+                            observed->before.requests, gather->control_rate),
+        requests);
+    flo_count_add(arm_of(segment, FLO_MEASURE_CRASHES, observed),
+                  observed->crashes, hours, hours);
+    bool is_slow = flo_observed_is_slow(observed, &is_known);
+    if (is_known) {
+        flo_count_add(arm_of(segment, FLO_MEASURE_MUCH_SLOWER, observed),
+                      is_slow ? 1 : 0, 1, 1);
+    }
+    bool is_unread = flo_observed_is_unread(observed, gather->observer->closed,
+                                            gather->coverage_blocks, &is_known);
+    if (is_known) {
+        flo_count_add(arm_of(segment, FLO_MEASURE_COVERAGE, observed),
+                      is_unread ? 1 : 0, 1, 1);
+    }
+    struct flo_statistic_arms *deaths = &segment->arms[FLO_MEASURE_DEATHS];
+    flo_observed_deaths(observed, &deaths->deaths.treated,
+                        &deaths->deaths.control);
+}
+
+static void gather_counts(struct gather *gather)
+{
+    struct flo_study_evidence *evidence = &gather->study->evidence;
+
+    for (size_t i = 0; i < gather->observer->count; i++) {
+        const struct flo_observer_entry *entry = &gather->observer->entries[i];
+        if (is_compared(gather, entry)) {
+            const struct flo_observed *observed = &entry->observed;
+            count_device(gather, observed,
+                         &evidence->segments[observed->segment]);
+            *(is_treated(observed) ? &evidence->treated
+                                   : &evidence->controls) += 1;
+        }
+    }
+}
+
+static void gather_ratio(struct gather *gather, enum flo_measure measure,
+                         uint32_t segment)
+{
+    enum flo_observed_reading reading =
+        (enum flo_observed_reading)flo_measure_fact(measure)->reading;
+    struct flo_arms arms;
+    size_t count = 0;
+
+    for (size_t i = 0; i < gather->observer->count; i++) {
+        const struct flo_observer_entry *entry = &gather->observer->entries[i];
+        struct flo_difference *item = &gather->differences[count];
+        if (is_compared(gather, entry) && entry->observed.segment == segment &&
+            flo_observed_difference(&entry->observed, reading, &item->d)) {
+            item->is_treated = is_treated(&entry->observed);
+            count++;
+        }
+    }
+    flo_arms_build(gather->differences, count, gather->scratch, &arms);
+    gather->study->evidence.segments[segment].arms[measure].ratio = arms.arms;
+}
+
+static void gather_all(struct gather *gather)
+{
+    struct flo_study_evidence *evidence = &gather->study->evidence;
+
+    gather_rate(gather);
+    gather_counts(gather);
+    for (int i = 0; i < FLO_MEASURE_COUNT; i++) {
+        for (uint32_t s = 0; s < evidence->segment_count; s++) {
+            if (flo_measure_fact((enum flo_measure)i)->reading >= 0) {
+                gather_ratio(gather, (enum flo_measure)i, s);
+            }
+        }
+    }
+}
+
+static uint32_t coverage_blocks(const struct flo_observer *observer,
+                                const struct flo_observe_study *study)
+{
+    uint64_t reports =
+        (3 * study->heartbeat_ms + observer->block_ms - 1) / observer->block_ms;
+    uint64_t blocks = reports + FLO_WARM_BLOCKS;
+
+    return blocks < COVERAGE_BLOCKS_MIN ? COVERAGE_BLOCKS_MIN
+                                        : (uint32_t)blocks;
+}
+
+int flo_observer_study(struct flo_observer *observer,
+                       struct flo_observe_study *study, uint64_t now_ms,
+                       struct flo_err *err)
+{
+    flo_observer_move(observer, now_ms);
+    uint32_t number = roster_of(observer, study);
+    struct gather gather = {.observer = observer,
+                            .study = study,
+                            .number = number,
+                            .coverage_blocks =
+                                coverage_blocks(observer, study)};
+
+    if (number == FLO_OBSERVER_NONE) {
+        return flo_fail(err, FLO_E_REST_LIMIT,
+                        "%d rollouts are studied already",
+                        FLO_OBSERVER_ROSTERS_MAX);
+    }
+    observer->rosters[number].asked_at_ms = flo_now_ms();
+    place_members(observer, study, number);
+    study->is_new = observer->closed != 0 && observer->closed != study->block;
+    if (!study->is_new) {
+        return 0;
+    }
+    study->evidence.phase = study->phase;
+    study->evidence.block = observer->closed;
+    study->evidence.at_ms = now_ms;
+    gather.differences =
+        calloc(observer->count + 1, sizeof(*gather.differences));
+    gather.scratch = calloc(observer->count + 1, sizeof(*gather.scratch));
+    int rv = gather.differences == NULL || gather.scratch == NULL
+                 ? flo_fail(err, FLO_E_MEMORY, "evidence")
+                 : 0;
+    if (rv == 0) {
+        gather_all(&gather);
+    }
+    free(gather.differences);
+    free(gather.scratch);
+    return rv;
+}

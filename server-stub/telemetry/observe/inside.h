@@ -1,0 +1,78 @@
+/* Shared by the files of the observer; not for others. */
+#ifndef FLOTILLA_SERVER_TELEMETRY_OBSERVE_INSIDE_H
+#define FLOTILLA_SERVER_TELEMETRY_OBSERVE_INSIDE_H
+
+#include "server-stub/store/ids.h"
+#include "server-stub/telemetry/observe/observe.h"
+
+#define FLO_OBSERVER_NONE UINT32_MAX
+
+/* One model on one device. */
+struct flo_observer_entry {
+    struct flo_observed observed;
+    uint32_t device; /* number */
+    uint32_t next;   /* of the same device; FLO_OBSERVER_NONE */
+    uint32_t class;  /* of its hardware and model: a curve outside rollouts */
+    uint32_t roster; /* the study that it is in; FLO_OBSERVER_NONE */
+    uint64_t seq;    /* of its last window */
+    uint64_t at_ms;  /* when that came */
+    uint16_t model;  /* place among the models */
+    bool is_late;    /* it still sends what it kept for us */
+    bool is_dirty;
+};
+_Static_assert(sizeof(struct flo_observer_entry) +
+                       sizeof(struct flo_readings) <=
+                   1400,
+               "of a model on a device");
+/* A hardware class with a model. */
+struct flo_observer_class {
+    char hardware[FLO_HARDWARE_TEXT];
+    char model[FLO_NAME_MAX + 1];
+    struct flo_curve curves[FLO_READING_COUNT];
+};
+struct flo_observer_roster {
+    struct flo_observed_rollout rollout; /* id 0: free */
+    bool is_split;                       /* in this phase */
+    uint64_t asked_at_ms;
+    struct flo_curve curves[FLO_SEGMENTS_MAX][FLO_READING_COUNT];
+};
+#define FLO_OBSERVER_ROSTERS_MAX 64
+
+struct flo_observer {
+    struct flo_windows *store;
+    uint64_t block_ms;
+    uint32_t block;  /* the present one; 0: none yet */
+    uint32_t closed; /* that ended last; 0: none */
+    uint64_t connected_at_ms;
+    uint64_t opened_at_ms;
+    struct flo_ids ids;
+    uint32_t *first; /* entry of each device */
+    size_t first_capacity;
+    struct flo_observer_entry *entries;
+    size_t count, capacity;
+    size_t saved; /* place of the next that is looked at for storing */
+    char (*models)[FLO_NAME_MAX + 1];
+    size_t model_count, model_capacity;
+    struct flo_observer_class *classes;
+    size_t class_count, class_capacity;
+    struct flo_observer_roster *rosters; /* [FLO_OBSERVER_ROSTERS_MAX] */
+};
+
+/* NULL without memory. */
+struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer,
+                                              const char *device,
+                                              const char *model);
+struct flo_observer_entry *flo_observer_find(struct flo_observer *observer,
+                                             const char *device,
+                                             const char *model);
+/* FLO_OBSERVER_NONE without memory. */
+uint32_t flo_observer_class_of(struct flo_observer *observer,
+                               const char *hardware, const char *model);
+/* The phase's first swap: the controls compare with the time before it. */
+void flo_observer_split(struct flo_observer *observer, uint32_t roster);
+/* Blocks until `now_ms`. */
+void flo_observer_move(struct flo_observer *observer, uint64_t now_ms);
+/* Store up to so many entries that changed. */
+void flo_observer_store(struct flo_observer *observer, size_t most);
+
+#endif

@@ -1,0 +1,288 @@
+/* Observe: windows in, and blocks that end. */
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/telemetry/observe/inside.h"
+
+#define SAVED_PER_TICK 2000
+/* A study asks every few seconds; one that is silent for so long is over. */
+#define ROSTER_LIFE_MS 120000
+
+/* Its entries stay in memory and say nothing any more. */
+void flo_observer_forget(struct flo_observer *observer, const char *device)
+{
+    size_t number = flo_ids_find(&observer->ids, device);
+    struct flo_err err = {0};
+
+    if (number == SIZE_MAX || number >= observer->first_capacity) {
+        return;
+    }
+    for (uint32_t at = observer->first[number]; at != FLO_OBSERVER_NONE;
+         at = observer->entries[at].next) {
+        struct flo_observer_entry *entry = &observer->entries[at];
+        free(entry->observed.readings);
+        entry->observed = (struct flo_observed){.arm = FLO_ARM_LEFT};
+        entry->roster = FLO_OBSERVER_NONE;
+        entry->is_dirty = false;
+    }
+    if (flo_windows_observed_drop(observer->store, device, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "telemetry", &err);
+    }
+}
+
+/* ---- windows ---- */
+
+void flo_observer_connected(struct flo_observer *observer, uint64_t now_ms)
+{
+    observer->connected_at_ms = now_ms;
+}
+
+/* Windows that a device kept while nobody listened come faster than they were
+ * made.  The first one after a gap covers the gap. */
+static bool is_late(const struct flo_observer *observer,
+                    struct flo_observer_entry *entry, uint64_t now_ms,
+                    uint64_t window_ms)
+{
+    uint64_t before_ms = entry->at_ms;
+    bool is_first = before_ms < observer->connected_at_ms;
+
+    entry->at_ms = now_ms;
+    if (is_first) {
+        entry->is_late = true;
+        return true;
+    }
+    entry->is_late = entry->is_late && now_ms - before_ms < window_ms / 2;
+    return entry->is_late;
+}
+
+static uint32_t tag_of(const struct flo_digest *release)
+{
+    uint32_t tag = flo_crc32c(0, release, sizeof(*release));
+
+    return tag != 0 ? tag : 1;
+}
+
+static uint64_t counter(const struct flo_telemetry_window *window,
+                        enum flo_metric metric)
+{
+    return window->has[metric] && window->values[metric] > 0
+               ? (uint64_t)window->values[metric]
+               : 0;
+}
+
+static void take(struct flo_observer *observer,
+                 struct flo_observer_entry *entry,
+                 const struct flo_telemetry_window *window, bool is_after_start)
+{
+    struct flo_observed_window in = {
+        .block = observer->block,
+        .release = tag_of(&window->release),
+        .requests = counter(window, FLO_METRIC_NAME_REQUESTS),
+        .errors = counter(window, FLO_METRIC_NAME_ERRORS),
+        .engine_ends = counter(window, FLO_METRIC_NAME_ENGINE_RESTARTS),
+        .is_after_start = is_after_start,
+        .rss_bytes = counter(window, FLO_METRIC_NAME_ENGINE_RSS)};
+    struct flo_observer_roster *roster = entry->roster != FLO_OBSERVER_NONE
+                                             ? &observer->rosters[entry->roster]
+                                             : NULL;
+
+    in.has_rss = in.rss_bytes > 0;
+    for (int i = 0; i < FLO_READING_COUNT; i++) {
+        const struct flo_reading_fact *fact =
+            flo_reading_fact((enum flo_observed_reading)i);
+        if (fact->sketch != FLO_NO_SKETCH && window->has[fact->metric]) {
+            in.histograms[fact->sketch] = &window->histograms[fact->metric];
+        }
+    }
+    if (flo_observed_take(&entry->observed, &in,
+                          roster != NULL ? &roster->rollout : NULL)) {
+        flo_observer_split(observer, entry->roster);
+    }
+    entry->is_dirty = true;
+}
+
+void flo_observer_take(struct flo_observer *observer, const char *device,
+                       const char *hardware,
+                       const struct flo_telemetry_window *window,
+                       uint64_t now_ms)
+{
+    if (flo_digest_is_zero(&window->release) || window->model[0] == '\0') {
+        return; /* of no known release */
+    }
+    flo_observer_move(observer, now_ms);
+    struct flo_observer_entry *entry =
+        flo_observer_entry(observer, device, window->model);
+    if (entry == NULL) {
+        return; /* without memory: as a window that never came */
+    }
+    bool is_after_start = window->seq < entry->seq;
+    entry->seq = window->seq;
+    if (entry->class == FLO_OBSERVER_NONE ||
+        strcmp(observer->classes[entry->class].hardware, hardware) != 0) {
+        entry->class = flo_observer_class_of(observer, hardware, window->model);
+    }
+    if (!is_late(observer, entry, now_ms, window->window_ms)) {
+        take(observer, entry, window, is_after_start);
+    }
+}
+
+void flo_observer_split(struct flo_observer *observer, uint32_t number)
+{
+    struct flo_observer_roster *roster;
+
+    if (number == FLO_OBSERVER_NONE ||
+        (roster = &observer->rosters[number])->is_split) {
+        return;
+    }
+    roster->is_split = true;
+    for (size_t i = 0; i < observer->count; i++) {
+        if (observer->entries[i].roster == number) {
+            flo_observed_split(&observer->entries[i].observed,
+                               roster->rollout.phase, observer->block);
+            observer->entries[i].is_dirty = true;
+        }
+    }
+}
+
+/* ---- the end of a block ---- */
+
+static struct flo_curve *curves_of(struct flo_observer *observer,
+                                   const struct flo_observer_entry *entry)
+{
+    if (entry->roster != FLO_OBSERVER_NONE) {
+        assert(entry->observed.segment < FLO_SEGMENTS_MAX);
+        return observer->rosters[entry->roster].curves[entry->observed.segment];
+    }
+    return entry->class != FLO_OBSERVER_NONE
+               ? observer->classes[entry->class].curves
+               : NULL;
+}
+
+static void add_to_curve(struct flo_observer *observer,
+                         struct flo_observer_entry *entry)
+{
+    const struct flo_readings *readings = entry->observed.readings;
+    struct flo_curve *curves = curves_of(observer, entry);
+
+    if (curves == NULL || !flo_observed_is_member(&entry->observed)) {
+        return;
+    }
+    for (int i = 0; i < FLO_READING_COUNT; i++) {
+        if ((readings->fresh >> i & 1) != 0) {
+            flo_curve_add(&curves[i], readings->y[i], &readings->series[i]);
+        }
+    }
+}
+
+static void end_curves(struct flo_observer *observer)
+{
+    for (size_t i = 0; i < observer->class_count; i++) {
+        for (int k = 0; k < FLO_READING_COUNT; k++) {
+            flo_curve_end(&observer->classes[i].curves[k]);
+        }
+    }
+    for (size_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
+        struct flo_observer_roster *roster = &observer->rosters[i];
+        for (size_t s = 0; s < FLO_SEGMENTS_MAX && roster->rollout.id != 0;
+             s++) {
+            for (int k = 0; k < FLO_READING_COUNT; k++) {
+                flo_curve_end(&roster->curves[s][k]);
+            }
+        }
+    }
+}
+
+static void end_entry(struct flo_observer *observer,
+                      struct flo_observer_entry *entry, uint32_t block)
+{
+    const struct flo_curve *curves = curves_of(observer, entry);
+    double values[FLO_READING_COUNT] = {0};
+
+    for (int i = 0; i < FLO_READING_COUNT && curves != NULL; i++) {
+        values[i] = curves[i].value;
+    }
+    flo_observed_end(&entry->observed, block, values);
+}
+
+static void end_block(struct flo_observer *observer)
+{
+    uint32_t block = observer->block;
+
+    for (size_t i = 0; i < observer->count; i++) {
+        flo_observed_read(&observer->entries[i].observed, block);
+        add_to_curve(observer, &observer->entries[i]);
+    }
+    end_curves(observer);
+    for (size_t i = 0; i < observer->count; i++) {
+        end_entry(observer, &observer->entries[i], block);
+    }
+    observer->closed = block;
+}
+
+/* A block that nobody looked at while it lasted has no reading.  A clock that
+ * is set back begins again from there. */
+void flo_observer_move(struct flo_observer *observer, uint64_t now_ms)
+{
+    uint32_t block = (uint32_t)(now_ms / observer->block_ms % UINT32_MAX) + 1;
+
+    if (block == observer->block) {
+        return;
+    }
+    if (observer->block != 0) {
+        end_block(observer);
+    }
+    observer->block = block;
+}
+
+/* ---- studies that are over ---- */
+
+static void free_roster(struct flo_observer *observer, uint32_t number)
+{
+    for (size_t i = 0; i < observer->count; i++) {
+        struct flo_observer_entry *entry = &observer->entries[i];
+        if (entry->roster == number) {
+            flo_observed_release(&entry->observed);
+            entry->roster = FLO_OBSERVER_NONE;
+            entry->is_dirty = true;
+        }
+    }
+    observer->rosters[number] = (struct flo_observer_roster){0};
+}
+
+/* After a start, entries may be of rollouts that nobody asks for any more. */
+static void release_orphans(struct flo_observer *observer)
+{
+    for (size_t i = 0; i < observer->count; i++) {
+        struct flo_observer_entry *entry = &observer->entries[i];
+        if (entry->observed.rollout != 0 &&
+            entry->roster == FLO_OBSERVER_NONE) {
+            flo_observed_release(&entry->observed);
+            entry->is_dirty = true;
+        }
+    }
+}
+
+static void end_studies(struct flo_observer *observer, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
+        const struct flo_observer_roster *roster = &observer->rosters[i];
+        if (roster->rollout.id != 0 &&
+            now_ms - roster->asked_at_ms > ROSTER_LIFE_MS) {
+            free_roster(observer, i);
+        }
+    }
+    if (observer->opened_at_ms != 0 &&
+        now_ms - observer->opened_at_ms > ROSTER_LIFE_MS) {
+        observer->opened_at_ms = 0;
+        release_orphans(observer);
+    }
+}
+
+void flo_observer_tick(struct flo_observer *observer, uint64_t now_ms)
+{
+    flo_observer_move(observer, now_ms);
+    end_studies(observer, flo_now_ms());
+    flo_observer_store(observer, SAVED_PER_TICK);
+}

@@ -1,0 +1,69 @@
+/* Observe: the evidence of all devices, kept up block by block.
+ *
+ * The lane's thread gives each window here.  At the end of a block it becomes
+ * readings and sums (core/gate/observe).  A study of a rollout says which arm
+ * each member is in, and takes the sums by segment.  The sums live in
+ * telemetry.db too: a controller that starts again goes on with them.  One
+ * thread. */
+#ifndef FLOTILLA_SERVER_TELEMETRY_OBSERVE_H
+#define FLOTILLA_SERVER_TELEMETRY_OBSERVE_H
+
+#include "server-stub/core/gate/study/study.h"
+#include "server-stub/store/windows.h"
+
+struct flo_observer;
+
+/* Devices whose readings are kept; of more, those with the lowest hash.  Counts
+ * are kept of all. */
+#define FLO_OBSERVED_MAX 10000
+
+/* Reads what the store has.  `block_ms`: FLO_BLOCK_MS, less in tests. */
+FLO_MUST_USE int flo_observer_open(struct flo_windows *store, uint64_t block_ms,
+                                   struct flo_observer **out,
+                                   struct flo_err *err);
+void flo_observer_close(struct flo_observer *observer);
+/* A window of a known device and release.  `now_ms`: wall clock. */
+void flo_observer_take(struct flo_observer *observer, const char *device,
+                       const char *hardware,
+                       const struct flo_telemetry_window *window,
+                       uint64_t now_ms);
+/* It was retired. */
+void flo_observer_forget(struct flo_observer *observer, const char *device);
+/* The connection is there (again): what devices kept for us until now is no
+ * evidence of the present. */
+void flo_observer_connected(struct flo_observer *observer, uint64_t now_ms);
+/* Once a second: ends a block when it is over, and stores some of what
+ * changed. */
+void flo_observer_tick(struct flo_observer *observer, uint64_t now_ms);
+/* Store all that changed; the caller has no transaction open. */
+void flo_observer_save(struct flo_observer *observer);
+
+/* ---- a rollout's study ---- */
+
+struct flo_observe_member {
+    char device[37];
+    uint8_t segment;
+    uint8_t way; /* enum flo_member_way */
+};
+struct flo_observe_study {
+    char rollout[FLO_NAME_MAX + 1];
+    char model[FLO_NAME_MAX + 1];
+    struct flo_digest release;
+    uint32_t phase;                     /* from 0 */
+    uint32_t block;                     /* last one that was judged */
+    uint64_t heartbeat_ms;              /* devices report so often */
+    struct flo_observe_member *members; /* owned */
+    size_t member_count;
+    bool is_new; /* `evidence` is of a block that was not judged */
+    struct flo_study_evidence evidence; /* names and members are the asker's */
+};
+/* Room for so many members; NULL without memory. */
+struct flo_observe_study *flo_observe_study_new(size_t members);
+void flo_observe_study_free(struct flo_observe_study *study);
+/* Place the members, and gather what stood at the end of the last block.
+ * FLO_E_MEMORY. */
+FLO_MUST_USE int flo_observer_study(struct flo_observer *observer,
+                                    struct flo_observe_study *study,
+                                    uint64_t now_ms, struct flo_err *err);
+
+#endif

@@ -1,0 +1,124 @@
+/* Observe: opening, closing, and its rows in the store. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/telemetry/observe/inside.h"
+
+static int load_row(void *context, const char *device, const char *model,
+                    const void *data, size_t bytes)
+{
+    struct flo_observer *observer = context;
+    struct flo_readings readings;
+    struct flo_observed observed;
+    struct flo_err err = {0};
+    bool has_readings;
+
+    if (flo_observed_unpack(data, bytes, &observed, &readings, &has_readings,
+                            &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "telemetry", &err);
+        return 0; /* it begins from nothing */
+    }
+    struct flo_observer_entry *entry =
+        flo_observer_entry(observer, device, model);
+    if (entry == NULL) {
+        return FLO_E_MEMORY;
+    }
+    observed.readings = entry->observed.readings;
+    if (observed.readings != NULL && has_readings) {
+        *observed.readings = readings;
+    }
+    if (observed.segment >= FLO_SEGMENTS_MAX) {
+        observed.segment = 0;
+    }
+    entry->observed = observed;
+    return 0;
+}
+
+int flo_observer_open(struct flo_windows *store, uint64_t block_ms,
+                      struct flo_observer **out, struct flo_err *err)
+{
+    struct flo_observer *observer = calloc(1, sizeof(*observer));
+
+    if (observer == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "telemetry");
+    }
+    observer->store = store;
+    observer->block_ms = block_ms;
+    observer->opened_at_ms = flo_now_ms();
+    observer->rosters =
+        calloc(FLO_OBSERVER_ROSTERS_MAX, sizeof(*observer->rosters));
+    int rv = observer->rosters == NULL
+                 ? flo_fail(err, FLO_E_MEMORY, "telemetry")
+                 : flo_windows_observed_list(store, load_row, observer, err);
+    if (rv < 0) {
+        flo_observer_close(observer);
+        return rv;
+    }
+    *out = observer;
+    return 0;
+}
+
+void flo_observer_close(struct flo_observer *observer)
+{
+    if (observer == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < observer->count; i++) {
+        free(observer->entries[i].observed.readings);
+    }
+    flo_ids_deinit(&observer->ids);
+    free(observer->first);
+    free(observer->entries);
+    free(observer->models);
+    free(observer->classes);
+    free(observer->rosters);
+    free(observer);
+}
+
+static int save_entry(struct flo_observer *observer,
+                      struct flo_observer_entry *entry, struct flo_err *err)
+{
+    uint8_t data[FLO_OBSERVED_BYTES_MAX];
+    size_t bytes = flo_observed_pack(&entry->observed, data);
+
+    entry->is_dirty = false;
+    return flo_windows_observed_put(
+        observer->store, observer->ids.items[entry->device],
+        observer->models[entry->model], data, bytes, err);
+}
+
+/* Evidence of a block is lost when it cannot be stored, and stored again with
+ * the next. */
+void flo_observer_store(struct flo_observer *observer, size_t most)
+{
+    struct flo_err err = {0};
+    size_t seen = 0;
+    size_t stored = 0;
+    int rv = 0;
+
+    for (; seen < observer->count && stored < most && rv == 0; seen++) {
+        struct flo_observer_entry *entry =
+            &observer->entries[(observer->saved + seen) % observer->count];
+        if (!entry->is_dirty || entry->observed.release == 0) {
+            continue;
+        }
+        rv = stored == 0 ? flo_windows_begin(observer->store, &err) : 0;
+        rv = rv < 0 ? rv : save_entry(observer, entry, &err);
+        stored++;
+    }
+    observer->saved =
+        observer->count > 0 ? (observer->saved + seen) % observer->count : 0;
+    if (stored > 0 && rv == 0) {
+        rv = flo_windows_commit(observer->store, &err);
+    } else if (rv < 0) {
+        flo_windows_roll_back(observer->store);
+    }
+    if (rv < 0) {
+        flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
+    }
+}
+
+void flo_observer_save(struct flo_observer *observer)
+{
+    flo_observer_store(observer, SIZE_MAX);
+}

@@ -1,0 +1,395 @@
+/* Observed: one device's windows become readings and sums. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "server-stub/core/gate/observe/observed.h"
+
+#define OLD 11
+#define NEW 22
+#define FIRST 1000 /* block */
+
+static const struct flo_observed_rollout rollout = {
+    .id = 7, .release = NEW, .phase = 1};
+
+struct world {
+    struct flo_readings readings;
+    struct flo_observed observed;
+    struct flo_histogram histogram;
+    uint32_t block;
+};
+
+static struct world *world_new(void)
+{
+    struct world *world = calloc(1, sizeof(*world));
+
+    world->observed.readings = &world->readings;
+    world->block = FIRST;
+    return world;
+}
+
+/* One window of `samples` requests that took about `us` each. */
+static struct flo_observed_window
+window_of(struct world *world, uint32_t release, uint32_t samples, uint64_t us)
+{
+    memset(&world->histogram, 0, sizeof(world->histogram));
+    for (uint32_t i = 0; i < samples; i++) {
+        flo_histogram_add(&world->histogram, us);
+    }
+    return (struct flo_observed_window){
+        .block = world->block,
+        .release = release,
+        .requests = samples,
+        .has_rss = true,
+        .rss_bytes = 1 << 20,
+        .histograms = {&world->histogram, &world->histogram}};
+}
+
+static void take(struct world *world, uint32_t release, uint32_t samples,
+                 uint64_t us)
+{
+    struct flo_observed_window window = window_of(world, release, samples, us);
+
+    (void)flo_observed_take(&world->observed, &window, &rollout);
+}
+
+static void end_block(struct world *world)
+{
+    static const double none[FLO_READING_COUNT];
+
+    flo_observed_read(&world->observed, world->block);
+    flo_observed_end(&world->observed, world->block, none);
+    world->block++;
+}
+
+static void serve(struct world *world, uint32_t release, uint32_t blocks,
+                  uint64_t us)
+{
+    for (uint32_t i = 0; i < blocks; i++) {
+        take(world, release, 120, us);
+        end_block(world);
+    }
+}
+
+static void a_slower_release_shows_as_a_difference(void **state)
+{
+    (void)state;
+    struct world *world = world_new();
+    double d;
+
+    serve(world, OLD, 20, 100000);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
+                             world->block);
+    assert_false(
+        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    serve(world, NEW, 5, 120000);
+    assert_int_equal(world->observed.arm, FLO_ARM_TREATED);
+    assert_true(
+        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_true(fabs(d - log(1.2)) < 0.02);
+    assert_true(
+        flo_observed_difference(&world->observed, FLO_READING_TOKEN_P50, &d));
+    assert_true(fabs(d - log(1.2)) < 0.02);
+    assert_true(
+        flo_observed_difference(&world->observed, FLO_READING_ENGINE_RSS, &d));
+    assert_true(fabs(d) < 1e-9);
+    free(world);
+}
+
+static void cold_caches_and_starts_do_not_count(void **state)
+{
+    (void)state;
+    struct world *world = world_new();
+    struct flo_observed_window window;
+    double d;
+
+    serve(world, OLD, 20, 100000);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
+                             world->block);
+    serve(world, NEW, FLO_WARM_BLOCKS, 900000); /* warming up */
+    assert_false(
+        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    serve(world, NEW, 2, 100000);
+    window = window_of(world, NEW, 200, 900000);
+    window.engine_ends = 1;
+    (void)flo_observed_take(&world->observed, &window, &rollout);
+    window.engine_ends = 0;
+    window.is_after_start = true;
+    (void)flo_observed_take(&world->observed, &window, &rollout);
+    end_block(world);
+    assert_true(
+        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_true(fabs(d) < 0.02);
+    assert_int_equal(world->observed.crashes, 1);
+    free(world);
+}
+
+static void a_download_does_not_count(void **state)
+{
+    (void)state;
+    struct world *world = world_new();
+
+    serve(world, OLD, 20, 100000);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_BUSY, 0,
+                             world->block);
+    assert_false(flo_observed_is_member(&world->observed));
+    serve(world, OLD, 5, 900000);
+    const struct flo_series *series =
+        &world->readings.series[FLO_READING_TTFT_P95];
+    assert_int_equal(series->base.count, 20);
+    assert_true(fabs(flo_mean_of(&series->base) - log(100000)) < 0.02);
+    free(world);
+}
+
+static void few_samples_wait_and_old_ones_are_thrown_away(void **state)
+{
+    (void)state;
+    struct world *world = world_new();
+    const struct flo_series *p95 =
+        &world->readings.series[FLO_READING_TTFT_P95];
+    const struct flo_series *p50 =
+        &world->readings.series[FLO_READING_TOKEN_P50];
+
+    for (int i = 0; i < 4; i++) { /* 100 samples are there in the fourth */
+        take(world, OLD, 25, 1000);
+        end_block(world);
+        assert_int_equal(p95->base.count, i == 3 ? 1 : 0);
+        assert_int_equal(p50->base.count, i + 1);
+    }
+    take(world, OLD, 5, 1000);
+    for (int i = 0; i < FLO_SKETCH_BLOCKS_MAX + 1; i++) {
+        end_block(world);
+    }
+    assert_int_equal(world->readings.pairs[0].count, 0);
+    assert_int_equal(p95->base.count, 1);
+    free(world);
+}
+
+static void a_control_compares_from_the_phases_first_swap_on(void **state)
+{
+    (void)state;
+    struct world *world = world_new();
+    double d;
+
+    serve(world, OLD, 20, 100000);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
+                             world->block);
+    serve(world, OLD, 5, 100000);
+    flo_observed_split(&world->observed, 1, world->block);
+    serve(world, OLD, 5, 110000);
+    assert_true(
+        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_true(fabs(d - log(1.1)) < 0.02);
+    flo_observed_split(&world->observed, 1, world->block); /* once a phase */
+    assert_true(
+        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    flo_observed_split(&world->observed, 2, world->block);
+    assert_false(
+        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    free(world);
+}
+
+static void a_device_that_was_taken_back_keeps_its_difference(void **state)
+{
+    (void)state;
+    struct world *world = world_new();
+    double before;
+    double after;
+
+    serve(world, OLD, 20, 100000);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
+                             world->block);
+    serve(world, NEW, 6, 200000);
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95,
+                                        &before));
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_DIED, 0,
+                             world->block);
+    serve(world, OLD, 6, 100000);
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95,
+                                        &after));
+    assert_true(fabs(before - after) < 1e-12);
+    assert_true(world->observed.died_early);
+    assert_int_equal(world->observed.crashes, 1);
+
+    /* The rollout is over: its old level is there again. */
+    flo_observed_release(&world->observed);
+    serve(world, OLD, 1, 100000);
+    assert_int_equal(world->readings.series[FLO_READING_TTFT_P95].base.count,
+                     21);
+    free(world);
+}
+
+static void crashes_count_once_an_hour(void **state)
+{
+    (void)state;
+    struct world *world = world_new();
+    struct flo_observed_window window;
+
+    serve(world, OLD, 20, 100000);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SWAPPED, 0,
+                             world->block);
+    world->block = world->block / 12 * 12 + 12; /* a full hour begins */
+    for (int i = 0; i < 24; i++) {
+        window = window_of(world, NEW, 10, 1000);
+        window.engine_ends = 3;
+        (void)flo_observed_take(&world->observed, &window, &rollout);
+        end_block(world);
+    }
+    assert_int_equal(world->observed.crashes, 2);
+    free(world);
+}
+
+static void silence_counts_as_no_reading_and_as_a_death(void **state)
+{
+    (void)state;
+    struct world *world = world_new();
+    struct flo_deaths_arm treated = {0};
+    struct flo_deaths_arm others = {0};
+    bool is_known;
+
+    serve(world, OLD, 20, 100000);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SWAPPED, 0,
+                             world->block);
+    (void)flo_observed_is_unread(&world->observed, world->block + 3, 6,
+                                 &is_known);
+    assert_false(is_known);
+    assert_true(flo_observed_is_unread(&world->observed, world->block + 7, 6,
+                                       &is_known));
+    assert_true(is_known);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SILENT, 0,
+                             world->block);
+    flo_observed_deaths(&world->observed, &treated, &others);
+    assert_true(treated.died > 0.5 && others.died < 0.5);
+    assert_true(others.exposure > 0.5); /* it was heard before its swap */
+
+    /* It speaks again. */
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SWAPPED, 0,
+                             world->block);
+    treated = (struct flo_deaths_arm){0};
+    flo_observed_deaths(&world->observed, &treated, &others);
+    assert_true(treated.died < 0.5);
+    free(world);
+}
+
+static void a_device_that_moves_by_another_way_leaves(void **state)
+{
+    (void)state;
+    struct world *world = world_new();
+
+    serve(world, OLD, 20, 100000);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
+                             world->block);
+    take(world, 33, 120, 1000);
+    assert_int_equal(world->observed.arm, FLO_ARM_LEFT);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
+                             world->block);
+    assert_int_equal(world->observed.arm, FLO_ARM_LEFT);
+    free(world);
+}
+
+/* ---- sketches ---- */
+
+static void a_full_sketch_still_knows_its_quantiles(void **state)
+{
+    (void)state;
+    struct flo_pairs pairs = {0};
+    struct flo_histogram *histogram = calloc(1, sizeof(*histogram));
+    uint64_t sum = 0;
+
+    for (uint64_t i = 1; i <= 1000; i++) { /* over ten octaves */
+        flo_histogram_add(histogram, i * i);
+    }
+    flo_pairs_merge(&pairs, histogram);
+    for (size_t i = 0; i < pairs.count; i++) {
+        sum += pairs.values[i];
+        assert_true(i == 0 || pairs.index[i] > pairs.index[i - 1]);
+    }
+    assert_true(pairs.count <= FLO_PAIRS_MAX);
+    assert_int_equal(sum, 1000);
+
+    struct flo_bucket buckets[FLO_PAIRS_MAX];
+    double value;
+    for (size_t i = 0; i < pairs.count; i++) {
+        buckets[i] = (struct flo_bucket){pairs.index[i], pairs.values[i]};
+    }
+    assert_true(flo_buckets_quantile(buckets, pairs.count, 0.95, 100, &value));
+    assert_true(fabs(value / (950.0 * 950.0) - 1) < 0.05);
+    free(histogram);
+}
+
+/* ---- bytes ---- */
+
+static void sums_survive_their_bytes(void **state)
+{
+    (void)state;
+    struct world *world = world_new();
+    uint8_t data[FLO_OBSERVED_BYTES_MAX];
+    struct flo_observed observed;
+    struct flo_readings readings;
+    struct flo_err err = {0};
+    bool has_readings;
+    double before;
+    double after;
+
+    serve(world, OLD, 20, 100000);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 3,
+                             world->block);
+    serve(world, NEW, 6, 130000);
+    size_t bytes = flo_observed_pack(&world->observed, data);
+    assert_int_equal(flo_observed_unpack(data, bytes, &observed, &readings,
+                                         &has_readings, &err),
+                     0);
+    assert_true(has_readings);
+    observed.readings = &readings;
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95,
+                                        &before));
+    assert_true(
+        flo_observed_difference(&observed, FLO_READING_TTFT_P95, &after));
+    assert_true(fabs(before - after) < 1e-12);
+    assert_int_equal(observed.arm, FLO_ARM_TREATED);
+    assert_int_equal(observed.segment, 3);
+    assert_int_equal(observed.split, world->observed.split);
+
+    for (size_t cut = 0; cut < bytes; cut++) {
+        assert_int_equal(flo_observed_unpack(data, cut, &observed, &readings,
+                                             &has_readings, &err),
+                         FLO_E_DB);
+    }
+    data[0] = 9;
+    assert_int_equal(flo_observed_unpack(data, bytes, &observed, &readings,
+                                         &has_readings, &err),
+                     FLO_E_DB);
+    free(world);
+}
+
+static void a_device_takes_less_than_1400_bytes(void **state)
+{
+    (void)state;
+    size_t bytes = sizeof(struct flo_observed) + sizeof(struct flo_readings);
+
+    print_message("a model on a device: %zu bytes\n", bytes);
+    assert_true(bytes <= 1400);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_slower_release_shows_as_a_difference),
+        cmocka_unit_test(cold_caches_and_starts_do_not_count),
+        cmocka_unit_test(a_download_does_not_count),
+        cmocka_unit_test(few_samples_wait_and_old_ones_are_thrown_away),
+        cmocka_unit_test(a_control_compares_from_the_phases_first_swap_on),
+        cmocka_unit_test(a_device_that_was_taken_back_keeps_its_difference),
+        cmocka_unit_test(crashes_count_once_an_hour),
+        cmocka_unit_test(silence_counts_as_no_reading_and_as_a_death),
+        cmocka_unit_test(a_device_that_moves_by_another_way_leaves),
+        cmocka_unit_test(a_full_sketch_still_knows_its_quantiles),
+        cmocka_unit_test(sums_survive_their_bytes),
+        cmocka_unit_test(a_device_takes_less_than_1400_bytes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,304 @@
+/* Observer: a fleet's windows become the evidence of a study, and stay so over
+ * a start of the controller. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "server-stub/telemetry/observe/observe.h"
+
+#define DEVICES 60
+#define TREATED 20
+#define BLOCK_MS UINT64_C(300000)
+#define BEGIN_MS (UINT64_C(1000000) * BLOCK_MS)
+
+struct world {
+    char dir[64];
+    struct flo_windows *store;
+    struct flo_observer *observer;
+    struct flo_histogram *histograms;
+    uint64_t now_ms;
+    uint64_t seq;
+    double load; /* of the whole fleet: times 1 */
+};
+
+static void open_all(struct world *world)
+{
+    assert_int_equal(flo_windows_open(world->dir, &world->store, NULL), 0);
+    assert_int_equal(
+        flo_observer_open(world->store, BLOCK_MS, &world->observer, NULL), 0);
+}
+
+static void close_all(struct world *world)
+{
+    flo_observer_close(world->observer);
+    flo_windows_close(world->store);
+}
+
+static int set_up(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+
+    snprintf(world->dir, sizeof(world->dir), "/tmp/observer-XXXXXX");
+    assert_non_null(mkdtemp(world->dir));
+    world->histograms = calloc(FLO_METRIC_COUNT, sizeof(*world->histograms));
+    world->now_ms = BEGIN_MS;
+    world->load = 1;
+    open_all(world);
+    *state = world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+    static const char *const names[] = {"telemetry.db", "telemetry.db-wal",
+                                        "telemetry.db-shm"};
+    char path[128];
+
+    close_all(world);
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        snprintf(path, sizeof(path), "%s/%s", world->dir, names[i]);
+        (void)unlink(path);
+    }
+    (void)rmdir(world->dir);
+    free(world->histograms);
+    free(world);
+    return 0;
+}
+
+static void id_of(int device, char *out)
+{
+    snprintf(out, 37, "%08d-0000-4000-8000-000000000000", device);
+}
+
+static struct flo_digest release(int number)
+{
+    struct flo_digest digest;
+
+    memset(&digest, number, sizeof(digest));
+    return digest;
+}
+
+/* A window of one minute; each device has a speed of its own. */
+static void report(struct world *world, int device, int release_of,
+                   double times)
+{
+    static const enum flo_metric metrics[] = {FLO_METRIC_NAME_TTFT,
+                                              FLO_METRIC_NAME_TOKEN};
+    struct flo_telemetry_window window = {.seq = ++world->seq,
+                                          .window_ms = 60000,
+                                          .model = "tiny",
+                                          .release = release(release_of),
+                                          .histograms = world->histograms};
+    double us = (100000 + 1000 * device) * world->load * times;
+    char id[37];
+
+    for (size_t i = 0; i < FLO_COUNT(metrics); i++) {
+        memset(&world->histograms[metrics[i]], 0, sizeof(*world->histograms));
+        for (int k = 0; k < 30; k++) {
+            flo_histogram_add(&world->histograms[metrics[i]],
+                              (uint64_t)(us * (1 + 0.01 * k)));
+        }
+        window.has[metrics[i]] = true;
+    }
+    window.has[FLO_METRIC_NAME_REQUESTS] = true;
+    window.values[FLO_METRIC_NAME_REQUESTS] = 30;
+    id_of(device, id);
+    flo_observer_take(world->observer, id, "x86_64 avx2 4g", &window,
+                      world->now_ms);
+}
+
+/* Blocks in which every device reports each minute; those below `updated` run
+ * release 2, `times` slower. */
+static void live(struct world *world, int blocks, int updated, double times)
+{
+    for (int i = 0; i < 5 * blocks; i++) {
+        world->now_ms += 60000;
+        flo_observer_tick(world->observer, world->now_ms);
+        for (int d = 0; d < DEVICES; d++) {
+            report(world, d, d < updated ? 2 : 1, d < updated ? times : 1);
+        }
+    }
+}
+
+static struct flo_observe_study *ask(struct world *world, int swapped)
+{
+    struct flo_observe_study *study = flo_observe_study_new(DEVICES);
+
+    snprintf(study->rollout, sizeof(study->rollout), "r-0001");
+    snprintf(study->model, sizeof(study->model), "tiny");
+    study->release = release(2);
+    study->heartbeat_ms = 60000;
+    study->evidence.segment_count = 1;
+    study->member_count = DEVICES;
+    for (int d = 0; d < DEVICES; d++) {
+        id_of(d, study->members[d].device);
+        study->members[d].way =
+            d < swapped ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
+    }
+    assert_int_equal(
+        flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
+    return study;
+}
+
+static void ask_only(struct world *world, int swapped)
+{
+    flo_observe_study_free(ask(world, swapped));
+}
+
+static const struct flo_ratio_segment *
+p95_of(const struct flo_observe_study *study)
+{
+    return &study->evidence.segments[0].arms[FLO_MEASURE_TTFT_P95].ratio;
+}
+
+/* The study sees this change on all updated devices. */
+static void assert_found(struct flo_observe_study *study, double times)
+{
+    const struct flo_ratio_segment *p95 = p95_of(study);
+
+    assert_true(study->is_new);
+    assert_int_equal(p95->treated.devices, TREATED);
+    assert_int_equal(p95->control.devices, DEVICES - TREATED);
+    assert_true(fabs(p95->treated.mean - p95->control.mean - log(times)) <
+                0.02);
+    flo_observe_study_free(study);
+}
+
+static void a_slower_release_is_seen_against_the_controls(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1);
+    ask_only(world, 0);
+    live(world, 6, TREATED, 1.2);
+    assert_found(ask(world, TREATED), 1.2);
+}
+
+static void load_on_the_whole_fleet_is_no_change(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1);
+    ask_only(world, 0);
+    live(world, 3, TREATED, 1);
+    world->load = 1.15;
+    live(world, 4, TREATED, 1);
+    assert_found(ask(world, TREATED), 1);
+}
+
+static void a_start_of_the_controller_loses_no_evidence(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1);
+    ask_only(world, 0);
+    live(world, 4, TREATED, 1.2);
+    ask_only(world, TREATED);
+    flo_observer_save(world->observer);
+    close_all(world);
+    world->now_ms += BLOCK_MS; /* it was away */
+    open_all(world);
+    flo_observer_connected(world->observer, world->now_ms);
+    ask_only(world, TREATED);
+    live(world, 3, TREATED, 1.2);
+    assert_found(ask(world, TREATED), 1.2);
+}
+
+static void without_its_past_a_device_is_not_compared(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1);
+    ask_only(world, 0);
+    live(world, 4, TREATED, 1.2);
+    close_all(world); /* nothing was saved since the last tick: */
+    char path[128];
+    snprintf(path, sizeof(path), "%s/telemetry.db", world->dir);
+    assert_int_equal(unlink(path), 0); /* ... and the file is lost */
+    open_all(world);
+    live(world, 6, TREATED, 1.2);
+    struct flo_observe_study *study = ask(world, TREATED);
+    live(world, 4, TREATED, 1.2);
+    flo_observe_study_free(study);
+    study = ask(world, TREATED);
+    assert_true(study->is_new);
+    assert_int_equal(p95_of(study)->treated.devices, 0);
+    flo_observe_study_free(study);
+}
+
+/* Windows that devices kept while nobody listened are no readings. */
+static void a_gap_of_ours_is_no_evidence(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1);
+    ask_only(world, 0);
+    live(world, 5, TREATED, 1);
+    world->now_ms += 12 * BLOCK_MS;
+    flo_observer_connected(world->observer, world->now_ms);
+    for (int i = 0; i < 60; i++) { /* an hour of windows at once, all slow */
+        for (int d = 0; d < DEVICES; d++) {
+            report(world, d, d < TREATED ? 2 : 1, d < TREATED ? 9 : 1);
+        }
+    }
+    live(world, 2, TREATED, 1);
+    assert_found(ask(world, TREATED), 1);
+}
+
+static void a_block_is_judged_once(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1);
+    struct flo_observe_study *study = ask(world, 0);
+    uint32_t block = study->evidence.block;
+    assert_true(study->is_new);
+    flo_observe_study_free(study);
+    study = flo_observe_study_new(1);
+    snprintf(study->rollout, sizeof(study->rollout), "r-0001");
+    snprintf(study->model, sizeof(study->model), "tiny");
+    study->release = release(2);
+    study->block = block;
+    study->evidence.segment_count = 1;
+    assert_int_equal(
+        flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
+    assert_false(study->is_new);
+    flo_observe_study_free(study);
+}
+
+static void a_retired_device_leaves_both_arms(void **state)
+{
+    struct world *world = *state;
+    char id[37];
+
+    live(world, 20, 0, 1);
+    ask_only(world, 0);
+    live(world, 6, TREATED, 1.2);
+    id_of(0, id);
+    flo_observer_forget(world->observer, id);
+    struct flo_observe_study *study = ask(world, TREATED);
+    assert_int_equal(p95_of(study)->treated.devices, TREATED - 1);
+    flo_observe_study_free(study);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(a_slower_release_is_seen_against_the_controls),
+        TEST(load_on_the_whole_fleet_is_no_change),
+        TEST(a_start_of_the_controller_loses_no_evidence),
+        TEST(without_its_past_a_device_is_not_compared),
+        TEST(a_gap_of_ours_is_no_evidence),
+        TEST(a_block_is_judged_once),
+        TEST(a_retired_device_leaves_both_arms),
+    };
+#undef TEST
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,559 @@
+/* Study: rules from words, verdicts of a phase from evidence, records that give
+ * the same verdict again, and the sentences for people. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "server-stub/core/gate/study/study.h"
+
+/* ---- rules ---- */
+
+static int parse(const char *text, struct flo_study_rules *out,
+                 struct flo_err *err)
+{
+    json_t *json = json_loads(text, 0, NULL);
+
+    assert_non_null(json);
+    int rv = flo_study_parse(json, out, err);
+    json_decref(json);
+    return rv;
+}
+
+static const struct flo_study_rule *rule_of(const struct flo_study_rules *rules,
+                                            enum flo_measure measure)
+{
+    for (uint32_t i = 0; i < rules->count; i++) {
+        if (rules->rules[i].measure == measure) {
+            return &rules->rules[i];
+        }
+    }
+    return NULL;
+}
+
+static void a_preset_is_a_whole_set(void **state)
+{
+    (void)state;
+    struct flo_study_rules rules;
+
+    for (int preset = 0; preset < FLO_PRESET_COUNT; preset++) {
+        double weights = FLO_FAILED_WEIGHT;
+        flo_study_preset((enum flo_preset)preset, &rules);
+        assert_int_equal(rules.count, 8);
+        for (uint32_t i = 0; i < rules.count; i++) {
+            weights += rules.rules[i].weight;
+        }
+        assert_true(fabs(weights - 1) < 1e-9);
+        assert_non_null(rule_of(&rules, FLO_MEASURE_DEATHS));
+    }
+}
+
+static void phases_of_normal_are_those_of_its_table(void **state)
+{
+    /* members, hold-out, then devices up to and with each phase */
+    static const uint32_t fleets[][5] = {{1000, 50, 20, 100, 950},
+                                         {5000, 250, 50, 500, 4750},
+                                         {50000, 500, 200, 2000, 49500},
+                                         {250, 50, 20, 100, 200}};
+    struct flo_preset_phase phase;
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(fleets); i++) {
+        uint32_t hold_out = flo_hold_out(5, fleets[i][0]);
+        assert_int_equal(hold_out, fleets[i][1]);
+        for (uint32_t k = 0; k < 3; k++) {
+            assert_true(flo_preset_phase(FLO_PRESET_NORMAL, k, fleets[i][0],
+                                         hold_out, &phase));
+            assert_int_equal(phase.devices, fleets[i][2 + k]);
+            assert_int_equal(phase.soak_ms, 3600000);
+        }
+        assert_false(flo_preset_phase(FLO_PRESET_NORMAL, 3, fleets[i][0],
+                                      hold_out, &phase));
+    }
+    assert_int_equal(flo_hold_out(5, 199), 0);
+    assert_int_equal(flo_hold_out(0, 5000), 0);
+}
+
+static void words_change_a_preset(void **state)
+{
+    (void)state;
+    struct flo_study_rules rules;
+    struct flo_err err = {0};
+
+    assert_int_equal(
+        parse("{\"preset\":\"normal\",\"ttft_p95\":{\"limit_pct\":8,"
+              "\"prove_pct\":[20,10],\"critical_from\":2,\"action\":"
+              "\"pause\"},\"errors\":false,\"hold_out_pct\":0}",
+              &rules, &err),
+        0);
+    const struct flo_study_rule *rule = rule_of(&rules, FLO_MEASURE_TTFT_P95);
+    assert_true(fabs(rule->limit - 8) < 1e-12);
+    assert_int_equal(rule->prove_count, 2);
+    assert_int_equal(rule->action, FLO_ON_FAIL_PAUSE);
+    assert_null(rule_of(&rules, FLO_MEASURE_ERRORS));
+    assert_false(flo_study_is_critical(&rules, (uint32_t)(rule - rules.rules),
+                                       0, false));
+    assert_true(flo_study_is_critical(&rules, (uint32_t)(rule - rules.rules), 1,
+                                      false));
+    assert_true(fabs(rules.hold_out_pct) < 1e-12);
+    assert_int_equal(parse("{}", &rules, &err), 0);
+    assert_int_equal(rules.count, 0);
+    assert_int_equal(parse("{\"token_p95\":true}", &rules, &err), 0);
+    assert_int_equal(rules.count, 1);
+    assert_int_equal(rules.rules[0].measure, FLO_MEASURE_TOKEN_P95);
+}
+
+static void wrong_words_get_what_is_possible(void **state)
+{
+    static const char *const wrongs[][2] = {
+        {"{\"preset\":\"brave\"}", "cautious"},
+        {"{\"preset\":3}", "a word belongs here"},
+        {"{\"ttft_p95\":{\"limit\":8}}", "limit_pct"},
+        {"{\"ttft_p95\":{\"limit_pct\":-8}}", "from 0.1 to 1000"},
+        {"{\"ttft_p95\":{\"prove_pct\":[]}}", "a list of 1 to 16"},
+        {"{\"ttft_p95\":{\"critical_from\":\"soon\"}}", "last"},
+        {"{\"ttft_p95\":{\"action\":\"cry\"}}", "halt, rollback or pause"},
+        {"{\"ttft_p95\":7}", "true or false"},
+        {"{\"preset\":\"normal\",\"ttft_p95\":{\"weight\":0.9}}", "limit 1"},
+        {"{\"hold_out_pct\":90}", "hold_out_pct"}};
+    struct flo_study_rules rules;
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(wrongs); i++) {
+        struct flo_err err = {0};
+        int rv = parse(wrongs[i][0], &rules, &err);
+        assert_true(rv == FLO_E_REST_SCHEMA || rv == FLO_E_REST_UNKNOWN);
+        if (strstr(err.what, wrongs[i][1]) == NULL) {
+            fail_msg("%s: %s", wrongs[i][0], err.what);
+        }
+    }
+}
+
+/* ---- evidence ---- */
+
+static struct flo_study *study_new(enum flo_preset preset)
+{
+    struct flo_study *study = calloc(1, sizeof(*study));
+
+    flo_study_preset(preset, &study->rules);
+    flo_study_phase(study);
+    return study;
+}
+
+static void set_ratio(struct flo_study_segment *segment,
+                      enum flo_measure measure, double change)
+{
+    segment->arms[measure].ratio = (struct flo_ratio_segment){
+        .treated = {50, log1p(change), 50 * 0.08 * 0.08},
+        .control = {400, 0, 400 * 0.08 * 0.08}};
+}
+
+static void set_count(struct flo_study_segment *segment,
+                      enum flo_measure measure, double treated, double control,
+                      double exposure)
+{
+    segment->arms[measure].count.treated =
+        (struct flo_count_arm){.devices = 50,
+                               .events = treated,
+                               .expected = exposure,
+                               .exposure = exposure,
+                               .sxx = treated,
+                               .sxl = treated * exposure / 50,
+                               .sll = exposure * exposure / 50};
+    segment->arms[measure].count.control =
+        (struct flo_count_arm){.devices = 400,
+                               .events = control,
+                               .expected = 8 * exposure,
+                               .exposure = 8 * exposure,
+                               .sxx = control,
+                               .sxl = control * 8 * exposure / 400,
+                               .sll = 64 * exposure * exposure / 400};
+}
+
+/* Nothing is worse. */
+static void set_well(struct flo_study_segment *segment, const char *name)
+{
+    snprintf(segment->name, sizeof(segment->name), "%s", name);
+    segment->members = 450;
+    for (int i = 0; i < FLO_MEASURE_COUNT; i++) {
+        if (flo_measure_fact((enum flo_measure)i)->kind ==
+            FLO_STATISTIC_RATIO) {
+            set_ratio(segment, (enum flo_measure)i, 0);
+        }
+    }
+    set_count(segment, FLO_MEASURE_ERRORS, 10, 80, 100000);
+    set_count(segment, FLO_MEASURE_CRASHES, 0, 0, 200);
+    set_count(segment, FLO_MEASURE_MUCH_SLOWER, 0, 0, 50);
+    set_count(segment, FLO_MEASURE_COVERAGE, 0, 0, 50);
+    segment->arms[FLO_MEASURE_DEATHS].deaths.treated.exposure = 100;
+    segment->arms[FLO_MEASURE_DEATHS].deaths.control.exposure = 3200;
+}
+
+static struct flo_study_evidence *evidence_new(uint32_t segments)
+{
+    struct flo_study_evidence *evidence = calloc(1, sizeof(*evidence));
+    char name[16];
+
+    evidence->segment_count = segments;
+    evidence->treated = 50 * segments;
+    evidence->controls = 400 * segments;
+    for (uint32_t i = 0; i < segments; i++) {
+        snprintf(name, sizeof(name), "class-%u", i);
+        set_well(&evidence->segments[i], name);
+    }
+    return evidence;
+}
+
+struct judged {
+    struct flo_study_finding finding;
+    struct flo_study_results results;
+    json_t *record;
+};
+
+/* Judge, and see that the record says the same. */
+static struct judged *judge(struct flo_study *study,
+                            struct flo_study_evidence *evidence,
+                            const struct flo_study_moment *moment)
+{
+    struct judged *judged = calloc(1, sizeof(*judged));
+    struct flo_err err = {0};
+    double worst;
+
+    evidence->block++;
+    evidence->phase = moment->phase;
+    flo_study_judge(study, evidence, moment, &judged->results,
+                    &judged->finding);
+    judged->record = flo_study_record(study, "r-0001", evidence, moment,
+                                      &judged->results, &judged->finding);
+    assert_non_null(judged->record);
+    char *text = json_dumps(judged->record, JSON_REAL_PRECISION(17));
+    json_t *read = json_loads(text, 0, NULL);
+    if (flo_study_replay(read, &worst, &err) < 0) {
+        fail_msg("%s in %s", err.what, text);
+    }
+    assert_true(worst < 1e-9);
+    json_decref(read);
+    free(text);
+    return judged;
+}
+
+static enum flo_phase_verdict verdict(struct flo_study *study,
+                                      struct flo_study_evidence *evidence,
+                                      const struct flo_study_moment *moment)
+{
+    struct judged *judged = judge(study, evidence, moment);
+    enum flo_phase_verdict of = judged->finding.verdict;
+
+    json_decref(judged->record);
+    free(judged);
+    return of;
+}
+
+static const struct flo_study_moment under_way = {.soaked_s = -1,
+                                                  .soak_s = 3600};
+static const struct flo_study_moment soaked = {.soaked_s = 3600,
+                                               .soak_s = 3600};
+
+static void a_good_release_passes_at_the_look_and_not_before(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+
+    assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_UNDECIDED);
+    assert_int_equal(study->state.looks, 0);
+    assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_PASSES);
+    assert_int_equal(study->state.looks, 1);
+    free(evidence);
+    free(study);
+}
+
+static void a_slower_release_fails_at_any_block(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    char text[FLO_STUDY_TEXT];
+
+    set_ratio(&evidence->segments[0], FLO_MEASURE_TOKEN_P50, 0.12);
+    struct judged *judged = judge(study, evidence, &under_way);
+    assert_int_equal(judged->finding.verdict, FLO_PHASE_FAILS);
+    assert_int_equal(study->rules.rules[study->state.rule].measure,
+                     FLO_MEASURE_TOKEN_P50);
+    const struct flo_study_row *row = &judged->results.all[study->state.rule];
+    flo_study_text(FLO_MEASURE_TOKEN_P50, &row->rule, &row->result, NULL, text);
+    assert_string_equal(text,
+                        "time per token +12.0 % (95 % CI +7.9…+16.3) on 50 "
+                        "updated against 400 controls, limit +3 %: fail");
+    json_decref(judged->record);
+    free(judged);
+    free(evidence);
+    free(study);
+}
+
+static void too_little_evidence_is_held_and_never_passes(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    struct flo_study_moment moment = soaked;
+
+    memset(&evidence->segments[0].arms[FLO_MEASURE_TTFT_P95], 0,
+           sizeof(evidence->segments[0].arms[0]));
+    for (double soaks = 1; soaks < 8; soaks++) {
+        moment.soaked_s = soaks * 3600;
+        assert_int_equal(verdict(study, evidence, &moment),
+                         FLO_PHASE_UNDECIDED);
+    }
+    assert_int_equal(study->rules.rules[study->state.rule].measure,
+                     FLO_MEASURE_TTFT_P95);
+    moment.soaked_s = 8 * 3600;
+    assert_int_equal(verdict(study, evidence, &moment), FLO_PHASE_HOLDS);
+
+    /* The others passed at the first look, and still do. */
+    set_ratio(&evidence->segments[0], FLO_MEASURE_TTFT_P95, 0);
+    moment.soaked_s = 16 * 3600;
+    assert_int_equal(verdict(study, evidence, &moment), FLO_PHASE_PASSES);
+    free(evidence);
+    free(study);
+}
+
+static void a_new_phase_looks_from_the_beginning(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+
+    assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_PASSES);
+    flo_study_phase(study);
+    assert_int_equal(study->state.looks, 0);
+    assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_UNDECIDED);
+    free(evidence);
+    free(study);
+}
+
+static void a_bad_segment_alone_is_excluded(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(4);
+
+    set_ratio(&evidence->segments[2], FLO_MEASURE_TTFT_P95, 0.11);
+    struct judged *judged = judge(study, evidence, &under_way);
+    assert_int_equal(judged->finding.verdict, FLO_PHASE_FAILS);
+    assert_int_equal(judged->finding.excludes, 1 << 2);
+    assert_string_equal(study->state.segment_name, "class-2");
+    json_decref(judged->record);
+    free(judged);
+
+    /* Once it is out, the others go on. */
+    study->state.excluded |= 1 << 2;
+    set_well(&evidence->segments[2], "class-2");
+    memset(&evidence->segments[2].arms[FLO_MEASURE_TTFT_P95], 0,
+           sizeof(evidence->segments[2].arms[0]));
+    assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_PASSES);
+
+    /* Most of the fleet is no exception. */
+    for (uint32_t i = 0; i < 3; i++) {
+        set_ratio(&evidence->segments[i], FLO_MEASURE_TTFT_P95, 0.2);
+    }
+    judged = judge(study, evidence, &under_way);
+    assert_int_equal(judged->finding.verdict, FLO_PHASE_FAILS);
+    assert_int_equal(judged->finding.excludes, 0);
+    json_decref(judged->record);
+    free(judged);
+    free(evidence);
+    free(study);
+}
+
+static void crashes_have_to_pass_in_the_last_phase_alone(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    struct flo_study_moment last = {
+        .phase = 2, .is_last = true, .soaked_s = 3600, .soak_s = 3600};
+
+    assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_PASSES);
+    flo_study_phase(study);
+    assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_UNDECIDED);
+    assert_int_equal(study->rules.rules[study->state.rule].measure,
+                     FLO_MEASURE_CRASHES);
+    flo_study_phase(study);
+    set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 0, 2, 4000);
+    assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_PASSES);
+    free(evidence);
+    free(study);
+}
+
+static void early_deaths_stop_the_first_phase(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    struct flo_study_moment later = {
+        .phase = 1, .soaked_s = -1, .soak_s = 3600};
+
+    evidence->segments[0].arms[FLO_MEASURE_DEATHS].deaths.treated.died = 3;
+    assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_FAILS);
+    assert_int_equal(study->rules.rules[study->state.rule].measure,
+                     FLO_MEASURE_DEATHS);
+    flo_study_phase(study);
+    assert_int_equal(verdict(study, evidence, &later), FLO_PHASE_UNDECIDED);
+    free(evidence);
+    free(study);
+}
+
+static void an_alarm_waits_for_nothing(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+
+    study->rules.is_alarm = true;
+    memset(evidence->segments[0].arms, 0, sizeof(evidence->segments[0].arms));
+    assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_PASSES);
+    set_ratio(&evidence->segments[0], FLO_MEASURE_TTFT_P95, 0.3);
+    assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_FAILS);
+    free(evidence);
+    free(study);
+}
+
+static void without_controls_a_limit_is_doubled_and_nothing_passes(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    struct flo_study_moment plain = {.phase = 2,
+                                     .is_last = true,
+                                     .is_plain = true,
+                                     .soaked_s = 3600,
+                                     .soak_s = 3600};
+
+    set_ratio(&evidence->segments[0], FLO_MEASURE_TTFT_P95, 0.055);
+    evidence->segments[0].arms[FLO_MEASURE_TTFT_P95].ratio.control =
+        (struct flo_ratio_arm){0};
+    assert_int_equal(verdict(study, evidence, &plain), FLO_PHASE_PASSES);
+    assert_int_equal(study->state.standing[0].verdict,
+                     FLO_VERDICT_INCONCLUSIVE);
+    evidence->segments[0].arms[FLO_MEASURE_TTFT_P95].ratio.treated.mean =
+        log1p(0.09);
+    assert_int_equal(verdict(study, evidence, &plain), FLO_PHASE_FAILS);
+    free(evidence);
+    free(study);
+}
+
+/* ---- records ---- */
+
+static void a_changed_record_is_found_out(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(2);
+    struct flo_err err = {0};
+    double worst;
+
+    struct judged *judged = judge(study, evidence, &soaked);
+    json_t *row = json_array_get(json_object_get(judged->record, "rows"), 0);
+    json_t *treated = json_object_get(
+        json_array_get(json_object_get(row, "segments"), 0), "treated");
+    json_object_set_new(treated, "mean", json_real(0.0001));
+    assert_int_equal(flo_study_replay(judged->record, &worst, &err), 0);
+    assert_true(worst > 1e-9); /* the numbers are not those of the result */
+    json_object_set_new(treated, "mean", json_real(0.9));
+    assert_int_equal(flo_study_replay(judged->record, &worst, &err),
+                     FLO_E_GATE_EVIDENCE);
+    json_object_set_new(judged->record, "formulas", json_string("gates/9"));
+    assert_int_equal(flo_study_replay(judged->record, &worst, &err),
+                     FLO_E_GATE_EVIDENCE);
+    json_decref(judged->record);
+    free(judged);
+    free(evidence);
+    free(study);
+}
+
+static void a_record_of_one_segment_is_small(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+
+    struct judged *judged = judge(study, evidence, &soaked);
+    char *text =
+        json_dumps(judged->record, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    print_message("a record of one segment: %zu bytes\n", strlen(text));
+    assert_true(strlen(text) < 13000);
+    free(text);
+    json_decref(judged->record);
+    free(judged);
+    free(evidence);
+    free(study);
+}
+
+/* ---- words ---- */
+
+static void sentences_say_what_was_found(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    static const char *const says[] = {
+        "TTFT p95 +0.0 % (95 % CI -3.7…+3.8), at most +2.4 % on 50 updated "
+        "against 400 controls, has to be below +12 %: pass",
+        "time per token +0.0 % (95 % CI -3.7…+3.8), at most +2.4 % on 50 "
+        "updated against 400 controls, has to be below +12 %: pass",
+        "engine RSS +0.0 % (95 % CI -3.7…+3.8), at most +2.4 % on 50 updated "
+        "against 400 controls, has to be below +8 %: pass",
+        "errors 1 times (95 % CI 0.3…2.49): 10 in 100000 requests against 80 "
+        "in 800000, limit 1.5 times: pass",
+        "crashes 7.2 times (95 % CI 1.4…35.2): 9 in 200 device-hours against "
+        "10 in 1600, limit 1.5 times: fail",
+        "much slower devices: 12 of 50 against 0 of 400: fail",
+        "no reading: 0 of 50 against 0 of 400: not proven yet",
+        "early deaths, chance 1, limit 0.0025: pass"};
+    char text[FLO_STUDY_TEXT];
+
+    set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 9, 10, 200);
+    set_count(&evidence->segments[0], FLO_MEASURE_MUCH_SLOWER, 12, 0, 50);
+    struct judged *judged = judge(study, evidence, &soaked);
+    for (uint32_t i = 0; i < study->rules.count; i++) {
+        const struct flo_study_row *row = &judged->results.all[i];
+        flo_study_text(study->rules.rules[i].measure, &row->rule, &row->result,
+                       NULL, text);
+        assert_string_equal(text, says[i]);
+    }
+    flo_study_text(FLO_MEASURE_TTFT_P95, &judged->results.all[0].rule,
+                   &judged->results.all[0].result, "rpi5 q4", text);
+    assert_non_null(strstr(text, "rpi5 q4: TTFT p95"));
+    json_decref(judged->record);
+    free(judged);
+    free(evidence);
+    free(study);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_preset_is_a_whole_set),
+        cmocka_unit_test(phases_of_normal_are_those_of_its_table),
+        cmocka_unit_test(words_change_a_preset),
+        cmocka_unit_test(wrong_words_get_what_is_possible),
+        cmocka_unit_test(a_good_release_passes_at_the_look_and_not_before),
+        cmocka_unit_test(a_slower_release_fails_at_any_block),
+        cmocka_unit_test(too_little_evidence_is_held_and_never_passes),
+        cmocka_unit_test(a_new_phase_looks_from_the_beginning),
+        cmocka_unit_test(a_bad_segment_alone_is_excluded),
+        cmocka_unit_test(crashes_have_to_pass_in_the_last_phase_alone),
+        cmocka_unit_test(early_deaths_stop_the_first_phase),
+        cmocka_unit_test(an_alarm_waits_for_nothing),
+        cmocka_unit_test(
+            without_controls_a_limit_is_doubled_and_nothing_passes),
+        cmocka_unit_test(a_changed_record_is_found_out),
+        cmocka_unit_test(a_record_of_one_segment_is_small),
+        cmocka_unit_test(sentences_say_what_was_found),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
