@@ -5,6 +5,8 @@ foreach(package jansson libcrypto libssl sqlite3 libcurl libarchive libzstd
     string(MAKE_C_IDENTIFIER ${package} id)
     pkg_check_modules(${id} REQUIRED IMPORTED_TARGET ${package})
 endforeach()
+# The controller's other database; without it --store says not.built.
+pkg_check_modules(libpq IMPORTED_TARGET libpq>=14)
 find_library(MBEDCRYPTO mbedcrypto REQUIRED)
 find_library(PAHO paho-mqtt3as REQUIRED)
 find_library(BZIP2 bz2 REQUIRED)

@@ -67,11 +67,18 @@ MAY = [
         "server-stub/store/store.h", "server-stub/store/tables.h",
         "server-stub/store/ids.h", "server-stub/store/calls/",
         "server-stub/store/memory/memory.h",
+        "server-stub/store/postgresql/postgresql.h",
         "server-stub/store/sqlite/sqlite.h"]),
     ("server-stub/store/memory/", ["base/include/",
                                    "server-stub/store/tables.h",
                                    "server-stub/store/memory/"]),
+    ("server-stub/store/sql/", SERVER + ["server-stub/store/tables.h",
+                                         "server-stub/store/sql/"]),
+    ("server-stub/store/postgresql/", SERVER + [
+        "server-stub/store/tables.h", "server-stub/store/sql/",
+        "server-stub/store/postgresql/"]),
     ("server-stub/store/sqlite/", SERVER + ["server-stub/store/tables.h",
+                                            "server-stub/store/sql/",
                                             "server-stub/store/windows.h",
                                             "server-stub/store/sqlite/"]),
     ("server-stub/store/", SERVER + ["server-stub/store/"]),
@@ -100,7 +107,7 @@ CALLS_ALLOWED = {"proto/": {"malloc", "calloc"}}
 # Package header -> folder that alone may include it.
 PACKAGES = {
     "MQTTAsync.h": "base/host/", "curl/": "base/host/",
-    "sqlite3.h": "base/host/", "jansson.h": "base/host/",
+    "sqlite3.h": "base/host/", "libpq-fe.h": "base/host/", "jansson.h": "base/host/",
     "yaml.h": "base/host/", "mbedtls/": "base/host/",
     "openssl/": "base/host/", "archive": "updater/bundle/",
     "zstd.h": "updater/", "bzlib.h": "updater/delta/",
@@ -110,6 +117,7 @@ PACKAGES = {
 SEAMS = {
     "base/host/db.h": ("base/host/", "server-stub/store/sqlite/",
                        "agent/shell/outbox/"),
+    "base/host/pg.h": ("base/host/", "server-stub/store/postgresql/"),
     "server-stub/store/tables.h": ("server-stub/store/",),
     "server-stub/store/calls/inside.h": ("server-stub/store/calls/",),
 }

@@ -7,7 +7,7 @@
 #ifndef FLOTILLA_HOST_DB_H
 #define FLOTILLA_HOST_DB_H
 
-#include <flotilla/base.h>
+#include "base/host/db_value.h"
 
 struct flo_db;
 struct flo_db_statement;
@@ -53,33 +53,6 @@ FLO_MUST_USE int flo_db_migrate(struct flo_db *db, const char *const *scripts,
                                 size_t count, struct flo_err *err);
 
 /* ---- statements ---- */
-
-/* A parameter.  Its text or blob is copied; one that is NULL is SQL's NULL. */
-struct flo_db_value {
-    enum { FLO_DB_NUMBER, FLO_DB_TEXT, FLO_DB_BLOB } kind;
-    int64_t number;
-    const void *data;
-    size_t bytes; /* of a blob */
-};
-static inline struct flo_db_value flo_db_number(int64_t number)
-{
-    return (struct flo_db_value){.number = number};
-}
-static inline struct flo_db_value flo_db_text(const char *text)
-{
-    return (struct flo_db_value){.kind = FLO_DB_TEXT, .data = text};
-}
-static inline struct flo_db_value flo_db_blob(const void *data, size_t bytes)
-{
-    return (struct flo_db_value){
-        .kind = FLO_DB_BLOB, .data = data, .bytes = bytes};
-}
-/* Values and how many, as two arguments. */
-#define FLO_DB_VALUES(...)                                                     \
-    (const struct flo_db_value[]){__VA_ARGS__},                                \
-        sizeof((const struct flo_db_value[]){__VA_ARGS__}) /                   \
-            sizeof(struct flo_db_value)
-#define FLO_DB_NONE NULL, 0
 
 /* The statement of this text, ready to step, with its parameters in their
  * order; those beyond `count` are NULL.  Texts are compared by content; the

@@ -23,6 +23,7 @@
 
 struct flo_controller_options {
     const char *dir;
+    const char *store;          /* postgresql://…; NULL: a file in `dir` */
     const char *listen;         /* people: HTTP */
     const char *listen_devices; /* devices: HTTPS; NULL: same host, any port */
     const char *broker;         /* "embedded" or mqtts://host:port */

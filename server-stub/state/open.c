@@ -142,7 +142,9 @@ int flo_controller_open(const struct flo_controller_options *options,
         }
     }
     if (rv == 0) {
-        rv = flo_fleet_open(options->dir, &controller->store, err);
+        rv = flo_fleet_open(options->store != NULL ? options->store
+                                                   : options->dir,
+                            &controller->store, err);
     }
     if (rv == 0) {
         rv = load(controller, err);

@@ -46,7 +46,7 @@
 
 struct flo_fleet_store;
 
-/* ":memory:" as `dir` is the engine in memory. */
+/* ":memory:" as `dir` is the engine in memory, postgresql://… that database. */
 FLO_MUST_USE int flo_fleet_open(const char *dir, struct flo_fleet_store **out,
                                 struct flo_err *err);
 void flo_fleet_close(struct flo_fleet_store *store);

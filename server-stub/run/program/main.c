@@ -40,6 +40,10 @@ static int take_name(void *state, const char *name, struct flo_err *err)
 static const struct flo_flag flags[] = {
     {"data", "DIR", "everything it keeps: databases, keys, blobs", TO_TEXT(dir),
      .is_needed = true},
+    {"store", "postgresql://ADDRESS",
+     "devices, releases, rollouts, orders and audit in this database (a file "
+     "in DIR); no password: use passfile=FILE or ~/.pgpass",
+     TO_TEXT(store)},
     {"listen", "HOST:PORT",
      "REST and dashboard for people: HTTP on loopback, else HTTPS by the "
      "fleet's own authority (127.0.0.1:8080)",

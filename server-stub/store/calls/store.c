@@ -4,9 +4,27 @@
 
 #include "server-stub/store/calls/inside.h"
 #include "server-stub/store/memory/memory.h"
+#include "server-stub/store/postgresql/postgresql.h"
 #include "server-stub/store/sqlite/sqlite.h"
 
 /* ---- opening ---- */
+
+static int open_engine(const char *dir, struct flo_store_engine **out,
+                       struct flo_err *err)
+{
+    if (strcmp(dir, ":memory:") == 0) {
+        return flo_memory_open(out, err);
+    }
+    if (!flo_postgresql_is(dir)) {
+        return flo_sqlite_open(dir, out, err);
+    }
+#ifdef FLOTILLA_POSTGRESQL
+    return flo_postgresql_open(dir, out, err);
+#else
+    return flo_fail(err, FLO_E_NOT_BUILT,
+                    "this program was built without libpq");
+#endif
+}
 
 int flo_fleet_open(const char *dir, struct flo_fleet_store **out,
                    struct flo_err *err)
@@ -16,9 +34,8 @@ int flo_fleet_open(const char *dir, struct flo_fleet_store **out,
     if (store == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "store");
     }
-    int rv = strcmp(dir, ":memory:") == 0
-                 ? flo_memory_open(&store->engine, err)
-                 : flo_sqlite_open(dir, &store->engine, err);
+    int rv = open_engine(dir, &store->engine, err);
+
     if (rv < 0) {
         free(store);
         return rv;

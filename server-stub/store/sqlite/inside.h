@@ -4,27 +4,7 @@
 
 #include "base/host/db.h"
 
-#include "server-stub/store/tables.h"
-
-/* A statement: its text, and the values of its parameters in their order. */
-#define FLO_SQL_VALUES_MAX 64
-struct flo_sql {
-    struct flo_buf text;
-    struct flo_db_value values[FLO_SQL_VALUES_MAX];
-    size_t count;
-};
-void flo_sql_select(struct flo_sql *sql, const struct flo_query *query);
-void flo_sql_count(struct flo_sql *sql, const struct flo_query *query,
-                   const enum flo_field *by, size_t by_count);
-void flo_sql_insert(struct flo_sql *sql, enum flo_table table,
-                    const struct flo_field_change *changes, size_t count);
-void flo_sql_put(struct flo_sql *sql, enum flo_table table,
-                 const struct flo_field_change *changes, size_t count);
-void flo_sql_update(struct flo_sql *sql, enum flo_table table,
-                    const struct flo_field_change *changes, size_t count,
-                    const struct flo_match *matches, size_t match_count);
-void flo_sql_remove(struct flo_sql *sql, enum flo_table table,
-                    const struct flo_match *matches, size_t match_count);
+#include "server-stub/store/sql/sql.h"
 
 struct flo_sqlite {
     struct flo_store_engine engine; /* first */

@@ -295,6 +295,7 @@ int flo_sqlite_open(const char *dir, struct flo_store_engine **out,
         return flo_fail(err, FLO_E_MEMORY, "store");
     }
     sqlite->engine.ops = &ops;
+    sqlite->sql.dialect = &flo_sql_sqlite;
     sqlite->log_fd = -1;
     int rv = open_file(sqlite, dir, err);
     if (rv < 0) {

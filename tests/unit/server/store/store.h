@@ -14,6 +14,9 @@
 
 #include "server-stub/store/calls/inside.h"
 #include "tests/unit/remove_tree.h"
+#ifdef OVER_POSTGRESQL
+#include "tests/unit/server/store/cluster.h"
+#endif
 
 #define DEVICE "11111111-1111-4111-8111-111111111111"
 #define OTHER "22222222-2222-4222-8222-222222222222"
@@ -86,12 +89,47 @@ static inline int close_store(void **state)
     return rv;
 }
 
-/* A test over both engines: rows of a cmocka table. */
-#define OVER_BOTH(test)                                                        \
+/* The same tests are built once more for a real PostgreSQL server. */
+#ifdef OVER_POSTGRESQL
+static struct cluster cluster = {.fsync = "off"};
+
+static inline int in_postgresql(void **state)
+{
+    cluster_clean(&cluster);
+    return open_store(state, cluster.address);
+}
+
+#define IN_OTHER in_postgresql /* than in memory */
+#define OVER_ALL(test)                                                         \
+    {                                                                          \
+        "in postgresql: " #test, test, in_postgresql, close_store, NULL        \
+    }
+#else
+#define IN_OTHER in_sqlite
+#define OVER_ALL(test)                                                         \
     {"in memory: " #test, test, in_memory, close_store, NULL},                 \
     {                                                                          \
         "in sqlite: " #test, test, in_sqlite, close_store, NULL                \
     }
+#endif
+
+/* Ends the program: run its tests. */
+static inline int run_over_all(const char *name, const struct CMUnitTest *tests,
+                               size_t count)
+{
+    int rv = 0;
+
+#ifdef OVER_POSTGRESQL
+    rv = cluster_start(&cluster);
+#endif
+    if (rv == 0) {
+        rv = _cmocka_run_group_tests(name, tests, count, NULL, NULL);
+    }
+#ifdef OVER_POSTGRESQL
+    cluster_stop(&cluster);
+#endif
+    return rv;
+}
 
 /* Many writes that do not wait for the disk. */
 static inline void begin(struct flo_fleet_store *store)

@@ -494,24 +494,23 @@ when_a_device_was_heard_is_known_at_once_and_stored_in_pieces(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        OVER_BOTH(devices_are_found_by_id_name_and_group),
-        OVER_BOTH(a_retired_device_frees_its_name_and_keeps_its_row),
-        OVER_BOTH(a_device_has_an_order_for_each_model),
-        OVER_BOTH(a_device_keeps_its_newest_reports),
-        OVER_BOTH(a_report_that_came_last_is_kept_whatever_the_clock_says),
-        OVER_BOTH(each_write_of_desired_raises_the_revision),
-        OVER_BOTH(events_are_acknowledged_up_to_the_first_gap),
-        OVER_BOTH(what_is_rolled_back_never_was),
-        OVER_BOTH(what_is_not_there_is_named_as_absent),
-        OVER_BOTH(transactions_do_not_nest_and_end_once),
-        OVER_BOTH(a_listing_ends_with_the_answer_that_its_callback_gives),
-        OVER_BOTH(devices_are_found_by_label_release_and_connection),
-        OVER_BOTH(
+        OVER_ALL(devices_are_found_by_id_name_and_group),
+        OVER_ALL(a_retired_device_frees_its_name_and_keeps_its_row),
+        OVER_ALL(a_device_has_an_order_for_each_model),
+        OVER_ALL(a_device_keeps_its_newest_reports),
+        OVER_ALL(a_report_that_came_last_is_kept_whatever_the_clock_says),
+        OVER_ALL(each_write_of_desired_raises_the_revision),
+        OVER_ALL(events_are_acknowledged_up_to_the_first_gap),
+        OVER_ALL(what_is_rolled_back_never_was),
+        OVER_ALL(what_is_not_there_is_named_as_absent),
+        OVER_ALL(transactions_do_not_nest_and_end_once),
+        OVER_ALL(a_listing_ends_with_the_answer_that_its_callback_gives),
+        OVER_ALL(devices_are_found_by_label_release_and_connection),
+        OVER_ALL(
             a_listing_meets_each_row_once_though_its_callback_changes_them),
-        OVER_BOTH(
+        OVER_ALL(
             the_newest_2000_events_of_a_device_are_kept_and_listed_in_order),
-        OVER_BOTH(
-            when_a_device_was_heard_is_known_at_once_and_stored_in_pieces),
+        OVER_ALL(when_a_device_was_heard_is_known_at_once_and_stored_in_pieces),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_over_all("store", tests, FLO_COUNT(tests));
 }

@@ -556,21 +556,21 @@ static void who_is_awaited_in_one_order_is_known_by_heart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        OVER_BOTH(
+        OVER_ALL(
             orders_go_a_month_behind_their_end_when_a_newer_one_says_the_same),
-        OVER_BOTH(orders_go_in_pieces),
-        OVER_BOTH(an_order_is_alone_with_its_id),
-        OVER_BOTH(the_lists_of_groups_hold_what_did_not_expire),
-        OVER_BOTH(the_fleet_is_frozen_until_the_newest_order_thaws_it),
-        OVER_BOTH(the_order_of_a_rollout_is_the_newest_for_more_than_one),
-        OVER_BOTH(
+        OVER_ALL(orders_go_in_pieces),
+        OVER_ALL(an_order_is_alone_with_its_id),
+        OVER_ALL(the_lists_of_groups_hold_what_did_not_expire),
+        OVER_ALL(the_fleet_is_frozen_until_the_newest_order_thaws_it),
+        OVER_ALL(the_order_of_a_rollout_is_the_newest_for_more_than_one),
+        OVER_ALL(
             what_holds_longer_than_an_order_lives_stands_until_it_is_answered),
-        OVER_BOTH(orders_that_a_desired_holds_are_listed_once),
-        OVER_BOTH(an_answer_is_news_once_and_an_end_stays),
-        OVER_BOTH(answers_are_counted_and_shown_by_who_did_not_get_there),
-        OVER_BOTH(reasons_are_listed_by_how_frequent_they_are),
-        OVER_BOTH(a_device_is_awaited_until_it_answered),
-        OVER_BOTH(who_is_awaited_in_one_order_is_known_by_heart),
+        OVER_ALL(orders_that_a_desired_holds_are_listed_once),
+        OVER_ALL(an_answer_is_news_once_and_an_end_stays),
+        OVER_ALL(answers_are_counted_and_shown_by_who_did_not_get_there),
+        OVER_ALL(reasons_are_listed_by_how_frequent_they_are),
+        OVER_ALL(a_device_is_awaited_until_it_answered),
+        OVER_ALL(who_is_awaited_in_one_order_is_known_by_heart),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_over_all("store", tests, FLO_COUNT(tests));
 }

@@ -457,14 +457,14 @@ static void a_log_that_cannot_be_moved_is_told_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        OVER_BOTH(a_commit_is_read_at_once_and_durable_after_its_sync),
-        OVER_BOTH(one_sync_makes_all_durable_that_waited_for_it),
-        OVER_BOTH(a_commit_that_changed_nothing_waits_for_nobody),
-        OVER_BOTH(what_is_taken_back_gets_no_number),
-        OVER_BOTH(a_sync_that_fails_is_told_and_makes_nothing_durable),
-        OVER_BOTH(behind_64_commits_a_transaction_waits_for_the_disk),
-        OVER_BOTH(stopping_waits_for_the_disk_and_commits_wait_again),
-        OVER_BOTH(no_commit_waits_until_the_engine_is_tidied),
+        OVER_ALL(a_commit_is_read_at_once_and_durable_after_its_sync),
+        OVER_ALL(one_sync_makes_all_durable_that_waited_for_it),
+        OVER_ALL(a_commit_that_changed_nothing_waits_for_nobody),
+        OVER_ALL(what_is_taken_back_gets_no_number),
+        OVER_ALL(a_sync_that_fails_is_told_and_makes_nothing_durable),
+        OVER_ALL(behind_64_commits_a_transaction_waits_for_the_disk),
+        OVER_ALL(stopping_waits_for_the_disk_and_commits_wait_again),
+        OVER_ALL(no_commit_waits_until_the_engine_is_tidied),
         cmocka_unit_test_setup_teardown(
             the_log_of_sqlite_stays_bounded_without_a_pause, in_sqlite,
             close_store),
@@ -477,5 +477,5 @@ int main(void)
             close_store),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_over_all("store", tests, FLO_COUNT(tests));
 }

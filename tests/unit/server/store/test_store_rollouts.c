@@ -402,18 +402,18 @@ static void the_audit_is_a_chain_that_is_read_from_both_ends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        OVER_BOTH(a_token_has_as_many_uses_as_it_was_made_for),
-        OVER_BOTH(the_newest_token_is_listed_whatever_their_number),
-        OVER_BOTH(enrolment_tokens_of_no_use_go),
-        OVER_BOTH(what_is_under_way_is_listed_before_all_that_ended),
-        OVER_BOTH(a_counter_gives_each_number_once_and_none_that_was_skipped),
-        OVER_BOTH(a_setting_is_the_last_one_that_was_set),
-        OVER_BOTH(a_release_is_alone_with_its_version_and_its_digest),
-        OVER_BOTH(a_token_is_found_by_its_secret_and_alone_with_it),
-        OVER_BOTH(members_are_shown_bad_first_and_then_by_name_as_people_count),
-        OVER_BOTH(a_device_joins_what_goes_on_and_the_newest_that_completed),
-        OVER_BOTH(an_answer_is_kept_for_a_day),
-        OVER_BOTH(the_audit_is_a_chain_that_is_read_from_both_ends),
+        OVER_ALL(a_token_has_as_many_uses_as_it_was_made_for),
+        OVER_ALL(the_newest_token_is_listed_whatever_their_number),
+        OVER_ALL(enrolment_tokens_of_no_use_go),
+        OVER_ALL(what_is_under_way_is_listed_before_all_that_ended),
+        OVER_ALL(a_counter_gives_each_number_once_and_none_that_was_skipped),
+        OVER_ALL(a_setting_is_the_last_one_that_was_set),
+        OVER_ALL(a_release_is_alone_with_its_version_and_its_digest),
+        OVER_ALL(a_token_is_found_by_its_secret_and_alone_with_it),
+        OVER_ALL(members_are_shown_bad_first_and_then_by_name_as_people_count),
+        OVER_ALL(a_device_joins_what_goes_on_and_the_newest_that_completed),
+        OVER_ALL(an_answer_is_kept_for_a_day),
+        OVER_ALL(the_audit_is_a_chain_that_is_read_from_both_ends),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_over_all("store", tests, FLO_COUNT(tests));
 }

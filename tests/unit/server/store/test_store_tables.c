@@ -382,6 +382,7 @@ static void ask_at_random(struct flo_fleet_store *store, uint32_t random,
                                           : FLO_FIELD_ORDER_ROLLOUT,
         .is_natural = true};
     query.sorts[query.sort_count++] = (struct flo_sort)UP(MEMBER_DEVICE);
+    query.sorts[query.sort_count++] = (struct flo_sort)UP(MEMBER_ROLLOUT);
     query.limit = next_random(&random) % 5;
     query.offset = next_random(&random) % 3;
     if (flo_fleet_find(store, &query, ask_row, out, &err) < 0) {
@@ -394,26 +395,26 @@ static void ask_at_random(struct flo_fleet_store *store, uint32_t random,
     }
 }
 
-static void fail_at(const char *memory, const char *sqlite)
+static void fail_at(const char *memory, const char *other)
 {
     size_t line = 0;
 
-    for (size_t i = 0; memory[i] == sqlite[i] && memory[i] != '\0'; i++) {
+    for (size_t i = 0; memory[i] == other[i] && memory[i] != '\0'; i++) {
         line = memory[i] == '\n' ? i + 1 : line;
     }
-    fail_msg("memory: %.200s\nsqlite: %.200s", memory + line, sqlite + line);
+    fail_msg("memory: %.200s\nother: %.200s", memory + line, other + line);
 }
 
 static void engines_answer_alike_whatever_is_changed_and_asked(void **state)
 {
     (void)state;
     void *memory;
-    void *sqlite;
+    void *other;
     uint32_t random = 17;
 
     in_memory(&memory);
-    in_sqlite(&sqlite);
-    struct flo_fleet_store *stores[] = {store_of(&memory), store_of(&sqlite)};
+    IN_OTHER(&other);
+    struct flo_fleet_store *stores[] = {store_of(&memory), store_of(&other)};
     for (size_t i = 0; i < 2; i++) { /* what an engine noted for itself */
         assert_int_equal(
             flo_fleet_remove(stores[i], FLO_TABLE_SETTING, NULL, 0, NULL, NULL),
@@ -444,20 +445,20 @@ static void engines_answer_alike_whatever_is_changed_and_asked(void **state)
         flo_buf_deinit(&all[1]);
     }
     close_store(&memory);
-    close_store(&sqlite);
+    close_store(&other);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        OVER_BOTH(each_field_of_each_table_is_read_as_it_was_written),
-        OVER_BOTH(what_was_not_given_is_empty),
-        OVER_BOTH(what_is_cancelled_never_was),
-        OVER_BOTH(a_change_outside_a_transaction_is_never_cancelled),
+        OVER_ALL(each_field_of_each_table_is_read_as_it_was_written),
+        OVER_ALL(what_was_not_given_is_empty),
+        OVER_ALL(what_is_cancelled_never_was),
+        OVER_ALL(a_change_outside_a_transaction_is_never_cancelled),
         cmocka_unit_test_setup_teardown(
             a_row_that_is_shown_stays_until_the_listing_ends, in_memory,
             close_store),
         cmocka_unit_test(engines_answer_alike_whatever_is_changed_and_asked),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_over_all("store", tests, FLO_COUNT(tests));
 }

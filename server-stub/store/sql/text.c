@@ -1,11 +1,28 @@
-/* SQLite: queries and changes as SQL.
+/* SQL: queries and changes.
  *
  * Values are parameters, but flags and words of a match: they stand in the
  * text, so that indexes of a part of a table are used. */
 #include <assert.h>
 #include <string.h>
 
-#include "server-stub/store/sqlite/inside.h"
+#include "server-stub/store/sql/sql.h"
+
+const struct flo_sql_dialect flo_sql_sqlite = {.has_unary = true,
+                                               .quote = "",
+                                               .max = "max",
+                                               .natural = "",
+                                               .natural_end =
+                                                   " COLLATE by_name",
+                                               .first = "",
+                                               .last = ""};
+const struct flo_sql_dialect flo_sql_postgresql = {.is_numbered = true,
+                                                   .has_no_order = true,
+                                                   .quote = "\"",
+                                                   .max = "greatest",
+                                                   .natural = "flo_natural(",
+                                                   .natural_end = ")",
+                                                   .first = " NULLS FIRST",
+                                                   .last = " NULLS LAST"};
 
 /* ---- small parts ---- */
 
@@ -20,18 +37,35 @@ static void add(struct flo_sql *sql, const char *text)
     flo_buf_text(&sql->text, text);
 }
 
+/* Some words are the language's own. */
+static void add_word(struct flo_sql *sql, const char *word)
+{
+    const char *quote = sql->dialect->quote;
+
+    flo_buf_printf(&sql->text, "%s%s%s", quote, word, quote);
+}
+
+static void add_table(struct flo_sql *sql, enum flo_table table)
+{
+    add_word(sql, flo_tables[table].word);
+}
+
 static void add_name(struct flo_sql *sql, enum flo_field field)
 {
-    add(sql, flo_tables[flo_fields[field].table].word);
+    add_table(sql, flo_fields[field].table);
     add(sql, ".");
-    add(sql, flo_fields[field].word);
+    add_word(sql, flo_fields[field].word);
 }
 
 static void add_number(struct flo_sql *sql, uint64_t number)
 {
     assert(sql->count < FLO_SQL_VALUES_MAX);
     sql->values[sql->count++] = flo_db_number((int64_t)number);
-    add(sql, "?");
+    if (sql->dialect->is_numbered) {
+        flo_buf_printf(&sql->text, "$%zu", sql->count);
+    } else {
+        add(sql, "?");
+    }
 }
 
 static void add_parameter(struct flo_sql *sql, enum flo_field field,
@@ -89,7 +123,7 @@ static void add_among(struct flo_sql *sql, const struct flo_match *match)
         match->how == FLO_MATCH_AMONG ? " IN (SELECT " : " NOT IN (SELECT ");
     add_name(sql, match->among);
     add(sql, " FROM ");
-    add(sql, flo_tables[flo_fields[match->among].table].word);
+    add_table(sql, flo_fields[match->among].table);
     if (match->where != 0) {
         add(sql, " WHERE ");
         add_name(sql, match->where);
@@ -108,7 +142,7 @@ static void add_matches(struct flo_sql *sql, const struct flo_match *matches,
     for (size_t i = 0; i < count; i++) {
         const struct flo_match *match = &matches[i];
         add(sql, i == 0 ? " WHERE " : " AND ");
-        add(sql, match->is_common ? "+" : ""); /* keeps indexes away */
+        add(sql, match->is_common && sql->dialect->has_unary ? "+" : "");
         add_name(sql, match->field);
         if (match->how == FLO_MATCH_ONE_OF) {
             add_list(sql, match);
@@ -135,10 +169,10 @@ static void add_fields(struct flo_sql *sql, enum flo_table table)
 static void add_from(struct flo_sql *sql, const struct flo_query *query)
 {
     add(sql, " FROM ");
-    add(sql, flo_tables[query->table].word);
+    add_table(sql, query->table);
     if (query->join != 0) {
         add(sql, query->needs_joined ? " JOIN " : " LEFT JOIN ");
-        add(sql, flo_tables[flo_fields[query->join].table].word);
+        add_table(sql, flo_fields[query->join].table);
         add(sql, " ON ");
         add_name(sql, query->join);
         add(sql, " = ");
@@ -159,6 +193,37 @@ static void add_limit(struct flo_sql *sql, const struct flo_query *query)
     }
 }
 
+static void add_sort(struct flo_sql *sql, const struct flo_query *query,
+                     const struct flo_sort *sort)
+{
+    const struct flo_sql_dialect *dialect = sql->dialect;
+    bool may_lack = flo_fields[sort->field].table != query->table;
+
+    add(sql, sort->is_natural ? dialect->natural : "");
+    add_name(sql, sort->field);
+    add(sql, sort->is_natural ? dialect->natural_end : "");
+    add(sql, sort->is_down ? " DESC" : "");
+    if (may_lack) {
+        add(sql, sort->is_down ? dialect->last : dialect->first);
+    }
+    if (sort->is_natural && dialect->has_no_order) { /* 01 and 1 */
+        add(sql, ", ");
+        add_name(sql, sort->field);
+        add(sql, sort->is_down ? " DESC" : "");
+    }
+}
+
+/* Rows that are alike come in the order of their keys, always. */
+static void add_keys(struct flo_sql *sql, const struct flo_query *query)
+{
+    const struct flo_table_facts *facts = &flo_tables[query->table];
+
+    for (int key = 0; key < facts->keys; key++) {
+        add(sql, key + query->sort_count == 0 ? " ORDER BY " : ", ");
+        add_name(sql, (enum flo_field)(facts->first + key));
+    }
+}
+
 void flo_sql_select(struct flo_sql *sql, const struct flo_query *query)
 {
     begin(sql);
@@ -172,9 +237,10 @@ void flo_sql_select(struct flo_sql *sql, const struct flo_query *query)
     for (size_t i = 0; i < query->sort_count; i++) {
         const struct flo_sort *sort = &query->sorts[i];
         add(sql, i == 0 ? " ORDER BY " : ", ");
-        add_name(sql, sort->field);
-        add(sql, sort->is_natural ? " COLLATE by_name" : "");
-        add(sql, sort->is_down ? " DESC" : "");
+        add_sort(sql, query, sort);
+    }
+    if (sql->dialect->has_no_order) {
+        add_keys(sql, query);
     }
     add_limit(sql, query);
 }
@@ -193,7 +259,7 @@ void flo_sql_count(struct flo_sql *sql, const struct flo_query *query,
     for (size_t i = 0; i < by_count; i++) {
         add(sql, i == 0 ? " GROUP BY " : ", ");
         /* The matches choose the index of a join, not the groups. */
-        add(sql, query->join != 0 ? "+" : "");
+        add(sql, query->join != 0 && sql->dialect->has_unary ? "+" : "");
         add_name(sql, by[i]);
     }
 }
@@ -205,10 +271,10 @@ static void add_insert(struct flo_sql *sql, enum flo_table table,
 {
     begin(sql);
     add(sql, "INSERT INTO ");
-    add(sql, flo_tables[table].word);
+    add_table(sql, table);
     for (size_t i = 0; i < count; i++) {
         add(sql, i == 0 ? " (" : ", ");
-        add(sql, flo_fields[changes[i].field].word);
+        add_word(sql, flo_fields[changes[i].field].word);
     }
     add(sql, ") VALUES ");
     for (size_t i = 0; i < count; i++) {
@@ -234,7 +300,7 @@ void flo_sql_put(struct flo_sql *sql, enum flo_table table,
     add_insert(sql, table, changes, count);
     for (int key = 0; key < facts->keys; key++) {
         add(sql, key == 0 ? " (" : ", ");
-        add(sql, flo_fields[facts->first + key].word);
+        add_word(sql, flo_fields[facts->first + key].word);
     }
     for (size_t i = 0; i < count; i++) {
         enum flo_change_how how = changes[i].how;
@@ -245,15 +311,17 @@ void flo_sql_put(struct flo_sql *sql, enum flo_table table,
         }
         add(sql, before);
         before = ", ";
-        if (how == FLO_CHANGE_ADD) {
-            flo_buf_printf(&sql->text, "%s = %s.%s + excluded.%s", word,
-                           facts->word, word, word);
-        } else if (how == FLO_CHANGE_RAISE) {
-            flo_buf_printf(&sql->text, "%s = max(%s.%s, excluded.%s)", word,
-                           facts->word, word, word);
-        } else {
-            flo_buf_printf(&sql->text, "%s = excluded.%s", word, word);
+        add_word(sql, word);
+        add(sql, " = ");
+        add(sql, how == FLO_CHANGE_RAISE ? sql->dialect->max : "");
+        add(sql, how == FLO_CHANGE_RAISE ? "(" : "");
+        if (how == FLO_CHANGE_ADD || how == FLO_CHANGE_RAISE) {
+            add_name(sql, changes[i].field);
+            add(sql, how == FLO_CHANGE_ADD ? " + " : ", ");
         }
+        add(sql, "excluded.");
+        add_word(sql, word);
+        add(sql, how == FLO_CHANGE_RAISE ? ")" : "");
     }
 }
 
@@ -263,15 +331,17 @@ void flo_sql_update(struct flo_sql *sql, enum flo_table table,
 {
     begin(sql);
     add(sql, "UPDATE ");
-    add(sql, flo_tables[table].word);
+    add_table(sql, table);
     for (size_t i = 0; i < count; i++) {
         const char *word = flo_fields[changes[i].field].word;
         add(sql, i == 0 ? " SET " : ", ");
-        add(sql, word);
-        add(sql, changes[i].how == FLO_CHANGE_RAISE ? " = max(" : " = ");
+        add_word(sql, word);
+        add(sql, " = ");
+        add(sql, changes[i].how == FLO_CHANGE_RAISE ? sql->dialect->max : "");
+        add(sql, changes[i].how == FLO_CHANGE_RAISE ? "(" : "");
         if (changes[i].how == FLO_CHANGE_ADD ||
             changes[i].how == FLO_CHANGE_RAISE) {
-            add(sql, word);
+            add_word(sql, word);
             add(sql, changes[i].how == FLO_CHANGE_ADD ? " + " : ", ");
         }
         add_parameter(sql, changes[i].field, &changes[i].value);
@@ -285,6 +355,6 @@ void flo_sql_remove(struct flo_sql *sql, enum flo_table table,
 {
     begin(sql);
     add(sql, "DELETE FROM ");
-    add(sql, flo_tables[table].word);
+    add_table(sql, table);
     add_matches(sql, matches, match_count);
 }

@@ -1,0 +1,428 @@
+/* PostgreSQL: the tables in a database of its own server.
+ *
+ * Changes that nobody asks about are sent in libpq's pipeline: a transaction of
+ * many costs a round trip for each read, and one for its commit.  A commit
+ * waits for the server's disk, so the store's queue has nothing to sync here.
+ *
+ * A lost connection ends its transaction.  The next begin connects again.  When
+ * it is lost while a commit is answered, a row that the transaction wrote says
+ * how it ended. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "server-stub/store/postgresql/inside.h"
+#include "server-stub/store/postgresql/postgresql.h"
+#include "server-stub/store/sql/sql.h"
+
+#define LOCK "7165921834" /* of all controllers */
+#define COMMIT_ASK_MS 30000
+
+struct postgresql {
+    struct flo_store_engine engine; /* first */
+    struct flo_pg *pg;
+    uint64_t connection; /* of the open transaction */
+    uint64_t commits;    /* number of the newest one */
+    bool is_open, is_broken;
+    struct flo_sql sql;
+};
+
+/* A session that the network cut off ends soon, and its lock with it. */
+static const char *const greeting[] = {
+    "SET synchronous_commit = on",
+    "SET tcp_keepalives_idle = 5",
+    "SET tcp_keepalives_interval = 2",
+    "SET tcp_keepalives_count = 3",
+    "SET idle_in_transaction_session_timeout = '60s'",
+    "SET statement_timeout = '60s'",
+    NULL,
+};
+
+static struct postgresql *of(struct flo_store_engine *engine)
+{
+    return (struct postgresql *)engine;
+}
+
+/* ---- one controller at a time ---- */
+
+static int lock(struct postgresql *store, struct flo_err *err)
+{
+    struct flo_pg_rows *rows = NULL;
+    int rv = flo_pg_query(store->pg,
+                          "SELECT pg_try_advisory_lock(" LOCK ")::int::bigint",
+                          FLO_DB_NONE, &rows, err);
+
+    if (rv == 0 && flo_pg_number(rows, 0, 0) == 0) {
+        rv = flo_fail(err, FLO_E_STATE_LOCKED,
+                      "another controller uses this database");
+    }
+    flo_pg_rows_free(rows);
+    return rv;
+}
+
+/* The connection, with the lock. */
+static int ready(struct postgresql *store, struct flo_err *err)
+{
+    int rv = flo_pg_ready(store->pg, err);
+
+    if (rv == 0 && flo_pg_connections(store->pg) != store->connection) {
+        rv = lock(store, err);
+        if (rv == 0) {
+            store->connection = flo_pg_connections(store->pg);
+        }
+    }
+    return rv;
+}
+
+/* ---- statements ---- */
+
+/* The first error of a transaction ends it; it stays open until its owner
+ * cancels it. */
+static int after(struct postgresql *store, int rv)
+{
+    store->is_broken = store->is_broken || (store->is_open && rv < 0);
+    return rv;
+}
+
+static int enter(struct postgresql *store, struct flo_err *err)
+{
+    if (store->sql.text.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "text of a statement");
+    }
+    if (store->is_broken) {
+        return flo_fail(err, FLO_E_DB, "the transaction has failed");
+    }
+    return store->is_open ? 0 : ready(store, err);
+}
+
+static int run(struct postgresql *store, uint64_t *changed, struct flo_err *err)
+{
+    const struct flo_sql *sql = &store->sql;
+    int rv = enter(store, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = changed == NULL && store->is_open
+             ? flo_pg_send(store->pg, sql->text.data, sql->values, sql->count,
+                           err)
+             : flo_pg_run(store->pg, sql->text.data, sql->values, sql->count,
+                          changed, err);
+    return after(store, rv);
+}
+
+static int query_sql(struct postgresql *store, struct flo_pg_rows **out,
+                     struct flo_err *err)
+{
+    const struct flo_sql *sql = &store->sql;
+    int rv = enter(store, err);
+
+    return rv < 0
+               ? rv
+               : after(store, flo_pg_query(store->pg, sql->text.data,
+                                           sql->values, sql->count, out, err));
+}
+
+static void read_value(const struct flo_pg_rows *rows, uint64_t row, int column,
+                       enum flo_field field, struct flo_value *out)
+{
+    *out = (struct flo_value){0};
+    if (flo_field_is_text(field)) {
+        out->text = flo_pg_text(rows, row, column);
+    } else if (flo_fields[field].type == FLO_TYPE_DIGEST) {
+        size_t bytes;
+        const void *blob = flo_pg_blob(rows, row, column, &bytes);
+        out->digest = bytes == FLO_DIGEST_BYTES ? blob : NULL;
+    } else {
+        out->number = (uint64_t)flo_pg_number(rows, row, column);
+    }
+}
+
+static int read_table(const struct flo_pg_rows *rows, uint64_t row, int column,
+                      enum flo_table table, struct flo_value *out)
+{
+    for (int field = flo_tables[table].first; field < flo_tables[table].end;
+         field++) {
+        read_value(rows, row, column++, (enum flo_field)field, out++);
+    }
+    return column;
+}
+
+/* ---- reading ---- */
+
+static int find(struct flo_store_engine *engine, const struct flo_query *query,
+                flo_row_take take, void *context, struct flo_err *err)
+{
+    struct postgresql *store = of(engine);
+    struct flo_value values[FLO_TABLE_FIELDS_MAX];
+    struct flo_value joined[FLO_TABLE_FIELDS_MAX];
+    struct flo_row row = {.values = values, .table = query->table};
+    struct flo_pg_rows *rows = NULL;
+
+    flo_sql_select(&store->sql, query);
+    int rv = query_sql(store, &rows, err);
+    for (uint64_t i = 0; rv == 0 && i < flo_pg_rows_count(rows); i++) {
+        int column = read_table(rows, i, 0, query->table, values);
+        if (query->join != 0) {
+            read_table(rows, i, column, flo_fields[query->join].table, joined);
+            row.joined = joined;
+        }
+        rv = take(context, &row);
+    }
+    flo_pg_rows_free(rows);
+    return rv;
+}
+
+static int count(struct flo_store_engine *engine, const struct flo_query *query,
+                 const enum flo_field *by, size_t by_count, flo_count_take take,
+                 void *context, struct flo_err *err)
+{
+    struct postgresql *store = of(engine);
+    struct flo_value values[FLO_TABLE_FIELDS_MAX] = {0};
+    struct flo_value joined[FLO_TABLE_FIELDS_MAX] = {0};
+    struct flo_row row = {values, joined, query->table};
+    struct flo_pg_rows *rows = NULL;
+
+    flo_sql_count(&store->sql, query, by, by_count);
+    int rv = query_sql(store, &rows, err);
+    for (uint64_t i = 0; rv == 0 && i < flo_pg_rows_count(rows); i++) {
+        for (size_t j = 0; j < by_count; j++) {
+            enum flo_table table = flo_fields[by[j]].table;
+            struct flo_value *to = table == query->table ? values : joined;
+            read_value(rows, i, (int)j, by[j],
+                       &to[(int)by[j] - flo_tables[table].first]);
+        }
+        rv = take(context, &row,
+                  (uint64_t)flo_pg_number(rows, i, (int)by_count));
+    }
+    flo_pg_rows_free(rows);
+    return rv;
+}
+
+/* ---- changing ---- */
+
+static int insert(struct flo_store_engine *engine, enum flo_table table,
+                  const struct flo_field_change *changes, size_t change_count,
+                  uint64_t *changed, struct flo_err *err)
+{
+    flo_sql_insert(&of(engine)->sql, table, changes, change_count);
+    return run(of(engine), changed, err);
+}
+
+static int put(struct flo_store_engine *engine, enum flo_table table,
+               const struct flo_field_change *changes, size_t change_count,
+               struct flo_err *err)
+{
+    flo_sql_put(&of(engine)->sql, table, changes, change_count);
+    return run(of(engine), NULL, err);
+}
+
+static int update(struct flo_store_engine *engine, enum flo_table table,
+                  const struct flo_field_change *changes, size_t change_count,
+                  const struct flo_match *matches, size_t match_count,
+                  uint64_t *changed, struct flo_err *err)
+{
+    flo_sql_update(&of(engine)->sql, table, changes, change_count, matches,
+                   match_count);
+    return run(of(engine), changed, err);
+}
+
+static int remove_rows(struct flo_store_engine *engine, enum flo_table table,
+                       const struct flo_match *matches, size_t match_count,
+                       uint64_t *changed, struct flo_err *err)
+{
+    flo_sql_remove(&of(engine)->sql, table, matches, match_count);
+    return run(of(engine), changed, err);
+}
+
+/* ---- transactions ---- */
+
+static int begin(struct flo_store_engine *engine, struct flo_err *err)
+{
+    struct postgresql *store = of(engine);
+    int rv = ready(store, err);
+
+    if (rv == 0) {
+        rv = flo_pg_send(store->pg, "BEGIN", FLO_DB_NONE, err);
+    }
+    store->is_open = rv == 0;
+    store->is_broken = false;
+    return rv;
+}
+
+static void cancel(struct flo_store_engine *engine)
+{
+    struct postgresql *store = of(engine);
+
+    if (store->is_open) {
+        /* A change before it may have failed: that is over. */
+        (void)!flo_pg_flush(store->pg, NULL);
+        (void)!flo_pg_run(store->pg, "ROLLBACK", FLO_DB_NONE, NULL, NULL);
+    }
+    store->is_open = store->is_broken = false;
+}
+
+/* ---- a commit without an answer ---- */
+
+static int read_commits(struct postgresql *store, uint64_t *out,
+                        struct flo_err *err)
+{
+    struct flo_pg_rows *rows = NULL;
+    int rv = flo_pg_query(store->pg, "SELECT n FROM flotilla_commit",
+                          FLO_DB_NONE, &rows, err);
+
+    if (rv == 0) {
+        *out = flo_pg_rows_count(rows) == 0
+                   ? 0
+                   : (uint64_t)flo_pg_number(rows, 0, 0);
+    }
+    flo_pg_rows_free(rows);
+    return rv;
+}
+
+/* Did the transaction of that number end well?  Nobody else commits: the lock
+ * is ours again, or it is told that it is not. */
+static int ask_again(struct postgresql *store, uint64_t number,
+                     struct flo_err *err)
+{
+    uint64_t until_ms = flo_now_ms() + COMMIT_ASK_MS;
+    uint64_t found = 0;
+    int rv;
+
+    flo_log(FLO_LOG_WARN, "store",
+            "the database was lost while it committed; it is asked again");
+    do {
+        (void)nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+        rv = ready(store, err);
+        rv = rv < 0 ? rv : read_commits(store, &found, err);
+    } while (rv < 0 && flo_now_ms() < until_ms);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "whether a commit ended well is not known");
+    }
+    return found == number
+               ? 0
+               : flo_fail(err, FLO_E_DB_UNREACHABLE,
+                          "the database was lost before the commit");
+}
+
+static int commit(struct flo_store_engine *engine, struct flo_err *err)
+{
+    static const char count[] = "UPDATE flotilla_commit SET n = $1::bigint";
+    struct postgresql *store = of(engine);
+    uint64_t number = store->commits + 1;
+    int rv = enter(store, err);
+
+    if (rv == 0) {
+        rv = flo_pg_send(store->pg, count,
+                         FLO_DB_VALUES(flo_db_number((int64_t)number)), err);
+    }
+    if (rv == 0) {
+        rv = flo_pg_run(store->pg, "COMMIT", FLO_DB_NONE, NULL, err);
+        rv = rv == FLO_E_DB_UNREACHABLE ? ask_again(store, number, err) : rv;
+    }
+    if (rv == 0) {
+        store->commits = number;
+        store->is_open = false;
+    } else {
+        cancel(engine);
+    }
+    return rv;
+}
+
+/* ---- durability: a commit that returned is on the server's disk ---- */
+
+static int hold(struct flo_store_engine *engine, bool on, struct flo_err *err)
+{
+    (void)engine, (void)on, (void)err;
+    return 0;
+}
+
+static int sync_nothing(struct flo_store_engine *engine, struct flo_err *err)
+{
+    (void)engine, (void)err;
+    return 0;
+}
+
+static void tidy(struct flo_store_engine *engine)
+{
+    (void)engine; /* the server's vacuum does */
+}
+
+static bool is_full(struct flo_store_engine *engine)
+{
+    (void)engine;
+    return false;
+}
+
+/* ---- opening ---- */
+
+static void close_engine(struct flo_store_engine *engine)
+{
+    struct postgresql *store = of(engine);
+
+    flo_pg_close(store->pg);
+    flo_buf_deinit(&store->sql.text);
+    free(store);
+}
+
+static const struct flo_store_ops ops = {
+    .close = close_engine,
+    .begin = begin,
+    .commit = commit,
+    .cancel = cancel,
+    .hold = hold,
+    .sync = sync_nothing,
+    .tidy = tidy,
+    .is_full = is_full,
+    .settle = sync_nothing,
+    .find = find,
+    .count = count,
+    .insert = insert,
+    .put = put,
+    .update = update,
+    .remove = remove_rows,
+};
+
+static int open_commits(struct postgresql *store, struct flo_err *err)
+{
+    int rv = flo_pg_run(store->pg,
+                        "CREATE TABLE IF NOT EXISTS flotilla_commit (n bigint"
+                        " NOT NULL)",
+                        FLO_DB_NONE, NULL, err);
+
+    if (rv == 0) {
+        rv = flo_pg_run(store->pg,
+                        "INSERT INTO flotilla_commit SELECT 0 WHERE NOT EXISTS"
+                        " (SELECT 1 FROM flotilla_commit)",
+                        FLO_DB_NONE, NULL, err);
+    }
+    return rv < 0 ? rv : read_commits(store, &store->commits, err);
+}
+
+int flo_postgresql_open(const char *address, struct flo_store_engine **out,
+                        struct flo_err *err)
+{
+    struct postgresql *store = calloc(1, sizeof(*store));
+
+    if (store == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "store");
+    }
+    store->engine.ops = &ops;
+    store->sql.dialect = &flo_sql_postgresql;
+    int rv = flo_pg_open(address, greeting, &store->pg, err);
+    if (rv == 0) {
+        rv = ready(store, err);
+    }
+    if (rv == 0) {
+        rv = flo_postgresql_schema(store->pg, err);
+    }
+    if (rv == 0) {
+        rv = open_commits(store, err);
+    }
+    if (rv < 0) {
+        close_engine(&store->engine);
+        return rv;
+    }
+    *out = &store->engine;
+    return 0;
+}

@@ -1,0 +1,131 @@
+"""The controller's tables in a PostgreSQL server: a whole story, the server
+killed in the middle of it, and a second controller.  Skipped without Debian's
+postgresql."""
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+
+import pytest
+
+import fleet as F
+from conftest import ROOT, Small
+
+SCRIPT = os.path.join(ROOT, "tests", "postgresql.sh")
+
+
+class Server:
+    """A PostgreSQL of this test's own, which syncs as in production."""
+
+    def __init__(self):
+        # Its user is not root, and must reach the folder.
+        self.dir = tempfile.mkdtemp(prefix="flo-pg-", dir="/tmp")
+        self.address = ("postgresql:///postgres?host=%s&user=flotilla"
+                        % self.dir)
+        done = subprocess.run([SCRIPT, "init", self.dir],
+                              capture_output=True, text=True, check=False)
+        if done.returncode == 77:
+            shutil.rmtree(self.dir)
+            pytest.skip(done.stdout.strip())
+        assert done.returncode == 0, done.stdout + done.stderr
+        self.process = None
+
+    def start(self):
+        def up():
+            if self.process is None or self.process.poll() is not None:
+                self.process = subprocess.Popen(
+                    [SCRIPT, "run", self.dir, "on"])
+            return subprocess.run([SCRIPT, "ready", self.dir],
+                                  capture_output=True).returncode == 0
+        F.wait_until("the server", 30, up)
+        return self
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def close(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def server():
+    one = Server().start()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def fleet(folder, bin_dir, server):
+    one = Small(folder, bin_dir, name="test")
+    one.up(["gw"], "--store", server.address)
+    one.publish_whole("tiny@1", "tiny-v1.Q4_0.gguf", "golden-tiny-v1.json")
+    one.publish_whole("tiny@2", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
+    yield one
+    one.close()
+
+
+def test_releases_are_rolled_out_and_taken_back(fleet):
+    fleet.roll("tiny@1")
+    fleet.roll("tiny@2")
+    assert fleet.serving("tiny@2")
+    fleet.cli("rollout", "rollback", "--release", "tiny@2", "--everywhere",
+              "--confirm", "tiny@2", "--reason", "drill", "--wait")
+    assert fleet.serving("tiny@1")
+    assert fleet.cli("audit", "verify")[0] == 0
+    data = os.path.join(fleet.dir, "controller")
+    assert not os.path.exists(os.path.join(data, "control.db"))
+
+
+def test_a_server_killed_in_a_rollout_loses_nothing(fleet, server):
+    fleet.publish_whole("tiny@3", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
+    started = fleet.ask("rollout", "start", "tiny@3", "--phase", "100%",
+                        "--soak", "2s")["id"]
+    F.wait_until("it soaks", 30, lambda: (fleet.ask(
+        "device", "get", "gw")["models"][0].get("execution") or {}).get(
+            "state") == "soaking")
+    server.kill()
+    code, _, err = fleet.cli("rollout", "pause", started, check=False)
+    assert code == 6 and "db.unreachable" in err, (code, err)
+    assert fleet.devices["gw"].ask("hello", "tiny", max_tokens=2)[1]
+    server.start()
+    F.wait_until("the controller has it again", 30, lambda: fleet.cli(
+        "rollout", "list", check=False)[0] == 0)
+    fleet.cli("rollout", "wait", started, "--for", "completed", "--timeout",
+              "60s", "-q")
+    F.wait_until("it serves", 30, lambda: fleet.serving("tiny@3"))
+
+
+def test_a_second_controller_is_refused(fleet, server, bin_dir, folder):
+    done = subprocess.run(
+        [os.path.join(bin_dir, "flotilla-controller"), "--data",
+         os.path.join(folder, "second"), "--store", server.address,
+         "--check"], capture_output=True, text=True, timeout=30)
+    assert done.returncode != 0
+    assert "another controller uses this database" in done.stderr
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated(bin_dir, folder):
+    done = subprocess.run(
+        [os.path.join(bin_dir, "flotilla-controller"), "--data",
+         os.path.join(folder, "third"), "--store",
+         "postgresql://u:hunter2@127.0.0.1/x", "--check"],
+        capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2, done
+    assert "passfile" in done.stderr and "hunter2" not in done.stderr
+
+
+def test_a_controller_that_starts_again_knows_everything(fleet, server):
+    before = fleet.ask("rollout", "list")
+    fleet.controller.send_signal(signal.SIGKILL)
+    fleet.controller.wait()
+    fleet.start_controller("--store", server.address)
+    fleet.online(["gw"])
+    assert [r["id"] for r in fleet.ask("rollout", "list")] == [
+        r["id"] for r in before]
+    fleet.publish_whole("tiny@4", "tiny-v1.Q4_0.gguf", "golden-tiny-v1.json")
+    fleet.roll("tiny@4")
+    assert fleet.cli("audit", "verify")[0] == 0

@@ -1,0 +1,217 @@
+/* PostgreSQL: a server that ends, hangs up, refuses, or belongs to another. */
+#define OVER_POSTGRESQL
+#include "tests/unit/server/store/store.h"
+
+static int setting(struct flo_fleet_store *store, const char *name,
+                   const char *value, struct flo_err *err)
+{
+    return flo_fleet_setting_set(store, name, value, err);
+}
+
+static const char *setting_of(struct flo_fleet_store *store, const char *name)
+{
+    static char value[64];
+    struct flo_err err = {0};
+
+    if (flo_fleet_setting_get(store, name, value, sizeof(value), &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    return value;
+}
+
+static void server_restarts(void)
+{
+    cluster_kill(&cluster, SIGKILL);
+    cluster_run(&cluster);
+    struct flo_pg *pg = cluster_connect(&cluster);
+    assert_non_null(pg);
+    flo_pg_close(pg);
+}
+
+/* Every session but this one's own. */
+static void sessions_end(void)
+{
+    struct flo_pg *pg = cluster_connect(&cluster);
+
+    assert_int_equal(
+        flo_pg_run(
+            pg,
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND"
+            " application_name = 'flotilla-controller'",
+            FLO_DB_NONE, NULL, NULL),
+        0);
+    flo_pg_close(pg);
+}
+
+/* A second may pass until the next connection is tried. */
+static void begin_again(struct flo_fleet_store *store)
+{
+    struct flo_err err = {0};
+    int rv = -1;
+
+    for (int i = 0; i < 100 && rv < 0; i++) {
+        rv = flo_fleet_begin(store, &err);
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    }
+    if (rv < 0) {
+        fail_msg("%s", err.what);
+    }
+}
+
+static void
+a_server_that_is_killed_loses_nothing_that_was_committed(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_err err = {0};
+
+    begin(store);
+    assert_int_equal(setting(store, "a", "1", &err), 0);
+    commit(store);
+    begin(store);
+    assert_int_equal(setting(store, "a", "2", &err), 0);
+    server_restarts();
+    assert_int_equal(flo_fleet_commit(store, &err), FLO_E_DB_UNREACHABLE);
+    begin_again(store);
+    assert_string_equal(setting_of(store, "a"), "1");
+    assert_int_equal(setting(store, "a", "3", &err), 0);
+    commit(store);
+    assert_string_equal(setting_of(store, "a"), "3");
+}
+
+static void a_session_that_ends_in_a_transaction_takes_it_back(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_err err = {0};
+    char value[8];
+
+    begin(store);
+    assert_int_equal(setting(store, "b", "1", &err), 0);
+    sessions_end();
+    assert_int_equal(
+        flo_fleet_setting_get(store, "b", value, sizeof(value), &err),
+        FLO_E_DB_UNREACHABLE);
+    flo_fleet_roll_back(store);
+    begin_again(store);
+    assert_string_equal(setting_of(store, "b"), "");
+    commit(store);
+}
+
+/* Nobody waits for it; the commit tells it, and nothing of it stays. */
+static void a_change_that_fails_unheard_ends_its_transaction(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_err err = {0};
+
+    begin(store);
+    assert_int_equal(setting(store, "c", "1", &err), 0);
+    assert_int_equal(setting(store, "d", "\xff\xfe", &err), 0); /* no UTF-8 */
+    assert_int_equal(flo_fleet_commit(store, &err), FLO_E_DB);
+    assert_non_null(strstr(err.what, "UTF8"));
+    begin(store);
+    assert_string_equal(setting_of(store, "c"), "");
+    assert_int_equal(setting(store, "c", "2", &err), 0);
+    commit(store);
+    assert_string_equal(setting_of(store, "c"), "2");
+}
+
+static void a_read_tells_the_error_of_a_change_before_it(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_err err = {0};
+    char value[8];
+
+    begin(store);
+    assert_int_equal(setting(store, "e", "\xff", &err), 0);
+    assert_int_equal(
+        flo_fleet_setting_get(store, "e", value, sizeof(value), &err),
+        FLO_E_DB);
+    assert_int_equal(setting(store, "f", "1", &err), FLO_E_DB);
+    assert_true(flo_fleet_commit(store, &err) < 0);
+    assert_string_equal(setting_of(store, "f"), "");
+}
+
+static void a_database_has_one_controller(void **state)
+{
+    struct flo_fleet_store *second = NULL;
+    struct flo_err err = {0};
+
+    (void)state;
+    assert_int_equal(flo_fleet_open(cluster.address, &second, &err),
+                     FLO_E_STATE_LOCKED);
+    assert_non_null(strstr(err.what, "another controller"));
+}
+
+static void a_second_opening_finds_what_the_first_one_left(void **state)
+{
+    struct fixture *fixture = *state;
+    struct flo_err err = {0};
+
+    begin(fixture->store);
+    assert_int_equal(setting(fixture->store, "g", "1", &err), 0);
+    assert_int_equal(add_device(fixture->store, DEVICE, "gw-1", "north"), 0);
+    commit(fixture->store);
+    flo_fleet_close(fixture->store);
+    assert_int_equal(flo_fleet_open(cluster.address, &fixture->store, &err), 0);
+    assert_string_equal(setting_of(fixture->store, "g"), "1");
+    assert_false(is_online(fixture->store, DEVICE));
+}
+
+static void an_address_that_is_none_is_said(void **state)
+{
+    struct flo_fleet_store *none = NULL;
+    struct flo_err err = {0};
+
+    (void)state;
+    assert_int_equal(
+        flo_fleet_open("postgresql:///x?host=/nowhere", &none, &err),
+        FLO_E_DB_UNREACHABLE);
+    assert_non_null(strstr(err.what, "/nowhere"));
+    assert_int_equal(flo_fleet_open("postgresql://u:secret@h/db", &none, &err),
+                     FLO_E_CFG_RANGE);
+    assert_null(strstr(err.what, "secret"));
+    assert_int_equal(
+        flo_fleet_open("postgresql://h/db?nonsense=1", &none, &err),
+        FLO_E_CFG_RANGE);
+}
+
+/* As a program of tomorrow would find the tables of today. */
+static void a_field_that_is_new_gets_its_column(void **state)
+{
+    struct fixture *fixture = *state;
+    struct flo_err err = {0};
+    struct flo_pg *pg = cluster_connect(&cluster);
+
+    begin(fixture->store);
+    assert_int_equal(add_device(fixture->store, DEVICE, "gw-1", "north"), 0);
+    commit(fixture->store);
+    flo_fleet_close(fixture->store);
+    assert_int_equal(flo_pg_run(pg, "ALTER TABLE device DROP COLUMN drifts",
+                                FLO_DB_NONE, NULL, &err),
+                     0);
+    flo_pg_close(pg);
+    assert_int_equal(flo_fleet_open(cluster.address, &fixture->store, &err), 0);
+    assert_false(is_online(fixture->store, DEVICE));
+}
+
+#define FAULT(test)                                                            \
+    {                                                                          \
+#test, test, in_postgresql, close_store, NULL                          \
+    }
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FAULT(a_server_that_is_killed_loses_nothing_that_was_committed),
+        FAULT(a_session_that_ends_in_a_transaction_takes_it_back),
+        FAULT(a_change_that_fails_unheard_ends_its_transaction),
+        FAULT(a_read_tells_the_error_of_a_change_before_it),
+        FAULT(a_database_has_one_controller),
+        FAULT(a_second_opening_finds_what_the_first_one_left),
+        FAULT(an_address_that_is_none_is_said),
+        FAULT(a_field_that_is_new_gets_its_column),
+    };
+
+    cluster.fsync = "on";
+    return run_over_all("faults", tests, FLO_COUNT(tests));
+}
