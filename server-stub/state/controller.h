@@ -39,6 +39,7 @@ struct flo_controller_options {
     uint64_t broker_linger_ms;  /* so long mosquitto waits for a controller that
                                    comes back; 0: it ends with it */
     uint64_t evidence_block_ms; /* of statistical gates; 0: FLO_BLOCK_MS */
+    bool imports; /* copy control.db of `dir` into `store`, which is empty */
     bool is_restored; /* the data come from a backup: new orders and rollouts
                        * get numbers higher than all that devices may have seen,
                        * and the rollouts in it are paused */

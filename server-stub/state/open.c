@@ -1,6 +1,7 @@
 /* Opening and closing a controller: store, keys, settings, rollouts. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/controller.h"
@@ -122,6 +123,54 @@ static int restore(struct flo_controller *controller, struct flo_err *err)
     return flo_controller_commit(controller, err);
 }
 
+/* ---- where the tables are ---- */
+
+#define FILE_NAME "control.db"
+#define MOVED_NAME "control.db.imported"
+
+/* Two places with tables would be two fleets: the older one is named so that
+ * nobody starts with it by mistake. */
+static int import(struct flo_controller *controller, const char *file,
+                  const char *moved, struct flo_err *err)
+{
+    uint64_t rows = 0;
+    int rv = flo_fleet_import(controller->store, controller->dir, &rows, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_log(FLO_LOG_INFO, "store",
+            "%llu rows were copied; " FILE_NAME " is now " MOVED_NAME,
+            (unsigned long long)rows);
+    return rename(file, moved) < 0
+               ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s to %s", file, moved)
+               : 0;
+}
+
+static int open_tables(struct flo_controller *controller, struct flo_err *err)
+{
+    const char *address = controller->options.store;
+    char file[4200], moved[4200];
+
+    snprintf(file, sizeof(file), "%s/" FILE_NAME, controller->dir);
+    snprintf(moved, sizeof(moved), "%s/" MOVED_NAME, controller->dir);
+    bool has_file = access(file, F_OK) == 0;
+    if (address == NULL && !has_file && access(moved, F_OK) == 0) {
+        flo_fail(err, FLO_E_STATE, "%s: the tables are in a database", moved);
+        return flo_err_fix(err, "give its address with --store");
+    }
+    if (address != NULL && has_file && !controller->options.imports) {
+        flo_fail(err, FLO_E_STATE, "%s has a fleet of its own", file);
+        return flo_err_fix(err, "give --import once to copy it into an empty "
+                                "database");
+    }
+    int rv = flo_fleet_open(address != NULL ? address : controller->dir,
+                            &controller->store, err);
+    return rv == 0 && address != NULL && has_file
+               ? import(controller, file, moved, err)
+               : rv;
+}
+
 int flo_controller_open(const struct flo_controller_options *options,
                         struct flo_controller **out, struct flo_err *err)
 {
@@ -142,9 +191,7 @@ int flo_controller_open(const struct flo_controller_options *options,
         }
     }
     if (rv == 0) {
-        rv = flo_fleet_open(options->store != NULL ? options->store
-                                                   : options->dir,
-                            &controller->store, err);
+        rv = open_tables(controller, err);
     }
     if (rv == 0) {
         rv = load(controller, err);

@@ -50,6 +50,11 @@ struct flo_fleet_store;
 FLO_MUST_USE int flo_fleet_open(const char *dir, struct flo_fleet_store **out,
                                 struct flo_err *err);
 void flo_fleet_close(struct flo_fleet_store *store);
+/* Copy all rows of DIR/control.db into an empty store, in one transaction.
+ * FLO_E_STATE: it is not empty. */
+FLO_MUST_USE int flo_fleet_import(struct flo_fleet_store *store,
+                                  const char *dir, uint64_t *rows,
+                                  struct flo_err *err);
 /* FLO_E_DB: a transaction is open already. */
 FLO_MUST_USE int flo_fleet_begin(struct flo_fleet_store *store,
                                  struct flo_err *err);

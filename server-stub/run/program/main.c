@@ -44,6 +44,9 @@ static const struct flo_flag flags[] = {
      "devices, releases, rollouts, orders and audit in this database (a file "
      "in DIR); no password: use passfile=FILE or ~/.pgpass",
      TO_TEXT(store)},
+    {"import", NULL,
+     "copy DIR/control.db into the empty database of --store first",
+     TO_SWITCH(imports)},
     {"listen", "HOST:PORT",
      "REST and dashboard for people: HTTP on loopback, else HTTPS by the "
      "fleet's own authority (127.0.0.1:8080)",

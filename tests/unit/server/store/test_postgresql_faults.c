@@ -194,6 +194,49 @@ static void a_field_that_is_new_gets_its_column(void **state)
     assert_false(is_online(fixture->store, DEVICE));
 }
 
+/* Serial numbers aside, which are given again. */
+static void a_file_of_sqlite_is_copied_into_an_empty_database(void **state)
+{
+    struct fixture *fixture = *state;
+    struct fixture *file;
+    struct flo_err err = {0};
+    uint64_t rows = 0;
+
+    in_sqlite((void **)&file);
+    begin(file->store);
+    assert_int_equal(add_device(file->store, DEVICE, "gw-1", "north"), 0);
+    assert_int_equal(add_device(file->store, OTHER, "gw-2", "south"), 0);
+    assert_int_equal(setting(file->store, "h", "1", &err), 0);
+    for (uint64_t seq = 1; seq <= 3; seq++) {
+        uint64_t mark;
+        bool is_new;
+        assert_int_equal(flo_fleet_event_add(file->store, DEVICE, BOOT, seq, 5,
+                                             6, "{}", &is_new, &mark, &err),
+                         0);
+    }
+    commit(file->store);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) before = dump(file->store);
+    flo_fleet_close(file->store);
+    if (flo_fleet_import(fixture->store, file->dir, &rows, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) after = dump(fixture->store);
+    assert_string_equal(after.data, before.data);
+    assert_in_range(rows, 9, 20);
+    assert_int_equal(flo_fleet_import(fixture->store, file->dir, &rows, &err),
+                     FLO_E_STATE);
+    assert_int_equal(remove_tree(file->dir), 0);
+    free(file);
+    begin(fixture->store); /* new events come behind the old ones */
+    uint64_t mark;
+    bool is_new = false;
+    assert_int_equal(flo_fleet_event_add(fixture->store, DEVICE, BOOT, 4, 5, 6,
+                                         "{}", &is_new, &mark, &err),
+                     0);
+    assert_true(is_new);
+    commit(fixture->store);
+}
+
 #define FAULT(test)                                                            \
     {                                                                          \
 #test, test, in_postgresql, close_store, NULL                          \
@@ -210,6 +253,7 @@ int main(void)
         FAULT(a_second_opening_finds_what_the_first_one_left),
         FAULT(an_address_that_is_none_is_said),
         FAULT(a_field_that_is_new_gets_its_column),
+        FAULT(a_file_of_sqlite_is_copied_into_an_empty_database),
     };
 
     cluster.fsync = "on";
