@@ -220,6 +220,18 @@ int flo_err_fix(struct flo_err *err, const char *format, ...)
     return err->code;
 }
 
+int flo_err_at(struct flo_err *err, const char *format, ...)
+{
+    if (err == NULL) {
+        return 0;
+    }
+    va_list args;
+    va_start(args, format);
+    format_clean(err->at, sizeof(err->at), format, args);
+    va_end(args);
+    return err->code;
+}
+
 int flo_err_print(FILE *file, const struct flo_err *err)
 {
     int code = err != NULL ? err->code : FLO_E_INTERNAL;

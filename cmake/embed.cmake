@@ -1,12 +1,17 @@
-# cmake -DFOLDER=... -DOUT=... -P embed.cmake: the files of FOLDER as C arrays
-# (server-stub/rest/web.h).
+# cmake -DFOLDER=... -DALSO=... -DOUT=... -P embed.cmake: the files of FOLDER, and
+# one file as `openapi.json`, as C arrays (server-stub/rest/web.h).
 file(GLOB_RECURSE files RELATIVE ${FOLDER} ${FOLDER}/*)
 list(SORT files)
+list(APPEND files openapi.json)
 set(text "/* Made by cmake/embed.cmake. */\n#include \"server-stub/rest/web.h\"\n\n")
 set(table "")
 set(index 0)
 foreach(name ${files})
-    file(READ ${FOLDER}/${name} hex HEX)
+    set(path ${FOLDER}/${name})
+    if(name STREQUAL openapi.json)
+        set(path ${ALSO})
+    endif()
+    file(READ ${path} hex HEX)
     string(LENGTH "${hex}" length)
     math(EXPR bytes "${length} / 2")
     string(REGEX REPLACE "(..)" "0x\\1," hex "${hex}")

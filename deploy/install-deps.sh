@@ -25,21 +25,22 @@ wants_optional=0
     needed="$needed python3-pip"
 
 # OpenAI's Python client for its test, whisper.cpp and ONNX Runtime for their
-# lanes, into build/openai.  Without them (and without a network) both are skipped and say
-# so.
+# lanes, schemathesis for the controller's API, into build/openai.  Without them (and
+# without a network) their tests are skipped and say so.
 install_client() {
     [ $wants_optional -eq 1 ] || return 0
     folder=$(dirname "$0")/../build/openai
-    [ ! -f "$folder/installed-3" ] || return 0
-    python3 -c 'import openai, pywhispercpp, onnx, onnxruntime' 2>/dev/null && return 0
-    echo "+ python3 -m venv build/openai && build/openai/bin/pip install openai pywhispercpp onnx onnxruntime"
+    [ ! -f "$folder/installed-4" ] || return 0
+    python3 -c 'import openai, pywhispercpp, onnx, onnxruntime, schemathesis' 2>/dev/null && return 0
+    echo "+ python3 -m venv build/openai && build/openai/bin/pip install openai schemathesis pywhispercpp onnx onnxruntime"
     { mkdir -p "$(dirname "$folder")" && python3 -m venv "$folder" &&
-        "$folder/bin/pip" -q install --timeout 20 --retries 1 openai &&
+        "$folder/bin/pip" -q install --timeout 20 --retries 1 openai \
+            schemathesis==4.32.5 &&
         "$folder/bin/pip" -q install --timeout 20 --retries 1 \
             pywhispercpp==1.5.1 onnx onnxruntime &&
-        touch "$folder/installed-3"; } >/tmp/flotilla-pip.$$ 2>&1 ||
+        touch "$folder/installed-4"; } >/tmp/flotilla-pip.$$ 2>&1 ||
         { tail -1 /tmp/flotilla-pip.$$
-          echo "skipped: tests with OpenAI's client, whisper.cpp or ONNX Runtime"; }
+          echo "skipped: tests with OpenAI's client, schemathesis, whisper.cpp or ONNX Runtime"; }
     rm -f /tmp/flotilla-pip.$$
 }
 

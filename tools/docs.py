@@ -6,30 +6,8 @@ import subprocess
 import sys
 import textwrap
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def rows(path, macro):
-    """Arguments of each MACRO(...) line of a table, strings without quotes."""
-    text = open(os.path.join(ROOT, path), encoding="utf-8").read()
-    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
-    for call in re.finditer(macro + r"\((.*?)\)\s*$", text, flags=re.S | re.M):
-        cells = re.findall(r'((?:"(?:[^"\\]|\\.)*"\s*)+|[^,"\s][^,"]*)(?:,|$)',
-                           call.group(1))
-        out = []
-        for cell in cells:
-            strings = re.findall(r'"((?:[^"\\]|\\.)*)"', cell)
-            out.append("".join(strings) if strings or '"' in cell
-                       else cell.strip())
-        yield [c.replace("\\\"", '"') for c in out]
-
-
-def table(head, lines):
-    esc = lambda c: str(c).replace("|", "\\|").replace("\n", " ")
-    out = ["| " + " | ".join(head) + " |",
-           "| " + " | ".join("---" for _ in head) + " |"]
-    out += ["| " + " | ".join(esc(c) for c in line) + " |" for line in lines]
-    return "\n".join(out) + "\n"
+import openapi
+from deftable import ROOT, rows, table
 
 
 NOTE = "Made by `make docs` from `%s`; change the table, not this page.\n\n"
@@ -165,15 +143,13 @@ def api():
               if r[7] else "–"]
              for r in rows("server-stub/rest/routes.def",
                            "FLO_REST_ROUTE")]
-    lines += [["`GET`", "`/v1/blobs/{digest}`", "viewer, or a device's "
-               "certificate", "devices' and people's", "–", "–", "–"],
-              ["`GET`", "`/v1/envelopes/{release id}`", "viewer, or a "
-               "device's certificate", "devices' and people's", "–", "–", "–"],
-              ["`PUT`", "`/v1/blobs/{digest}`", "releaser", "people's",
-               "blob.put", "–", "–"],
-              ["`GET`", "`/v1/events`", "viewer", "people's", "–", "–", "–"],
-              ["`GET`", "`/metrics`", "none", "people's", "–", "–", "–"],
-              ["`GET`", "`/`, `/app/…` (dashboard)", "none", "people's",
+    lines += [["`%s`" % r[1], "`%s`" % r[2], r[3].lower() +
+               (", or a device's certificate" if "CERTIFICATE" in r[4]
+                else ""),
+               "devices' and people's" if "DEVICES" in r[4] else "people's",
+               r[9] or "–", "–", "`%s`" % r[6] if r[6] else "–"]
+              for r in rows("server-stub/rest/routes.def", "FLO_REST_STREAM")]
+    lines += [["`GET`", "`/`, `/app/…` (dashboard)", "none", "people's",
                "–", "–", "–"]]
     return ("# REST of the controller\n\n" + NOTE %
             "server-stub/rest/routes.def" +
@@ -182,11 +158,30 @@ def api():
             "errors.md. POSTs may carry `Idempotency-Key`; rollouts have an "
             "`ETag` and take `If-Match`. HEAD works where GET does. "
             "Query parameters and members of a body are those of the table "
-            "(`x{…}` an object, `x[…]` an array of objects); any other is "
-            "refused (`rest.unknown`) and nothing is done.\n\n" +
+            "(`x{…}` an object, `x[…]` an array of objects, `x!` must be "
+            "given, `x:type` has the limits of that row below); any other is "
+            "refused (`rest.unknown`) and nothing is done. The same as OpenAPI "
+            "3.1, with answers: `/openapi.json`, in the tree "
+            "`proto/openapi/controller.json`.\n\n" +
             table(["method", "path", "least role", "listener", "in the audit",
                    "query", "body"],
-                  lines))
+                  lines) +
+            "\n## Values\n\n" + NOTE % openapi.TYPES +
+            table(["word", "value", "meaning"], [
+                ["`%s`" % r[0], value_of(r), r[5]]
+                for r in rows(openapi.TYPES, "FLO_REST_TYPE") if r[5]]))
+
+
+def value_of(row):
+    """The limits of a row of types.def, in words."""
+    word, kind, least, most, form, _ = row
+    return {"TEXT": "%s to %s characters" % (least, most),
+            "ID": "%s to %s characters" % (least, most),
+            "PAIR": "name=text", "METRIC": "a metric", "NAME": "a name", "TITLE": "model@version",
+            "WORD": form.replace("|", ", "),
+            "WHOLE": "whole, %s to %s" % (least, most),
+            "REAL": "%s to %s" % (least, most), "FLAG": "true, false",
+            "LIST": "%s to %s elements" % (least, most)}.get(kind, "object")
 
 
 def bounds(row):
@@ -361,9 +356,16 @@ def programs():
                 for c in calls))
 
 
+def openapi_text():
+    base = open(os.path.join(ROOT, "base/include/flotilla/base.h"),
+                encoding="utf-8").read()
+    return openapi.text(re.search(r'FLO_VERSION "([^"]+)"', base).group(1))
+
+
 PAGES = {"errors.md": errors, "topics.md": topics, "states.md": states,
          "metrics.md": metrics, "orders.md": orders, "config.md": config, "cli.md": cli, "api.md": api,
-         "rollouts.md": rollouts, "policy.md": policy, "programs.md": programs}
+         "rollouts.md": rollouts, "policy.md": policy, "programs.md": programs,
+         "proto/openapi/controller.json": openapi_text}
 
 
 def main():
@@ -372,7 +374,8 @@ def main():
         text = make()
         if text is None:
             continue
-        path = os.path.join(ROOT, "docs", "reference", name)
+        path = os.path.join(ROOT, name if "/" in name else
+                            os.path.join("docs", "reference", name))
         old = open(path, encoding="utf-8").read() if os.path.exists(path) else ""
         if old == text:
             continue
@@ -382,7 +385,7 @@ def main():
             os.makedirs(os.path.dirname(path), exist_ok=True)
             open(path, "w", encoding="utf-8").write(text)
     if stale:
-        print("docs/reference is stale: %s (run make docs)" % " ".join(stale))
+        print("made from tables and stale: %s (run make docs)" % " ".join(stale))
         return 1
     return 0
 

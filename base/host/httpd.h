@@ -116,6 +116,9 @@ const char *flo_httpd_peer_address(const struct flo_httpd_request *request);
 /* A number for the client: the same for the same user of a unix socket (by the
  * kernel's word) and for the same address.  Never 0 or UINT64_MAX. */
 uint64_t flo_httpd_peer_client(const struct flo_httpd_request *request);
+/* "1f0a3c55-000000000012": names the request in its problem and in our log. */
+#define FLO_HTTPD_ID_TEXT 24
+void flo_httpd_request_id(const struct flo_httpd_request *request, char *out);
 /* A pointer of the handler's, and a call when the client goes away before the
  * answer is complete, or when httpd itself refuses the rest of an upload (too
  * large, too slow, on_body failed).  Either on_closed comes or the handler

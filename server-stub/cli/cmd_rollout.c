@@ -133,8 +133,8 @@ int flo_cmd_rollout_get(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
     bool is_file =
         strcmp(flo_args_text(&cli->args, "output", "table"), "yaml") == 0;
-    int rv = rollout_path(id, is_file ? "?devices=false" : "", path,
-                          sizeof(path), err);
+    int rv =
+        rollout_path(id, is_file ? "?devices=0" : "", path, sizeof(path), err);
     if (rv == 0) {
         rv = flo_api_get(cli, path, &rollout, err);
     }
@@ -254,7 +254,7 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
     }
     int rv = flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err);
     if (rv == 0) {
-        rv = rollout_path(id, "?devices=false", path, sizeof(path), err);
+        rv = rollout_path(id, "?devices=0", path, sizeof(path), err);
     }
     if (rv == 0) {
         rv = flo_api_get(cli, path, &before, err);

@@ -139,7 +139,7 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
         return flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout `%.80s`", id);
     }
     snprintf(path, sizeof(path), "/v1/rollouts/%s", id);
-    snprintf(brief, sizeof(brief), "/v1/rollouts/%s?devices=false", id);
+    snprintf(brief, sizeof(brief), "/v1/rollouts/%s?devices=0", id);
     for (;;) {
         FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
         FLO_CLEANUP(flo_json_cleanup) json_t *whole = NULL;
@@ -274,16 +274,15 @@ static struct answers answers_of_rollback(const json_t *rollout)
 
 /* Until all that are online answered.  The devices are asked for at the begin
  * and at the end, and all the time of a controller that does not count them. */
-static int watch_answers(struct flo_cli *cli, const char *path,
-                         const char *none, answers_fn *of, uint64_t timeout_ms,
-                         json_t **out, struct flo_err *err)
+static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
+                         uint64_t timeout_ms, json_t **out, struct flo_err *err)
 {
     uint64_t begin = flo_now_ms();
     uint64_t last = UINT64_MAX;
     char brief[320];
     bool is_brief = false;
 
-    snprintf(brief, sizeof(brief), "%s?devices=%s", path, none);
+    snprintf(brief, sizeof(brief), "%s?devices=0", path);
     for (;;) {
         json_t *now = NULL;
         int rv = flo_api_get(cli, is_brief ? brief : path, &now, err);
@@ -336,8 +335,7 @@ int flo_watch_order(struct flo_cli *cli, const char *id, uint64_t timeout_ms,
     char path[256];
 
     snprintf(path, sizeof(path), "/v1/orders/%.100s", id);
-    return watch_answers(cli, path, "0", answers_of_order, timeout_ms, order,
-                         err);
+    return watch_answers(cli, path, answers_of_order, timeout_ms, order, err);
 }
 
 int flo_watch_rollback(struct flo_cli *cli, const char *id, uint64_t timeout_ms,
@@ -346,6 +344,6 @@ int flo_watch_rollback(struct flo_cli *cli, const char *id, uint64_t timeout_ms,
     char path[256];
 
     snprintf(path, sizeof(path), "/v1/rollouts/%.100s", id);
-    return watch_answers(cli, path, "false", answers_of_rollback, timeout_ms,
-                         rollout, err);
+    return watch_answers(cli, path, answers_of_rollback, timeout_ms, rollout,
+                         err);
 }

@@ -18,16 +18,10 @@ static int make_enrol(struct flo_rest_call *call, uint64_t ttl_ms,
     uint8_t id_bytes[6];
     char id[FLO_TOKEN_ID_TEXT];
     char text[FLO_TOKEN_TEXT];
-    const char *group;
+    const char *group = flo_rest_text_in(call, "group", "all");
+    uint64_t uses = flo_rest_number_in(call, "uses", 1);
     char url[512];
-    uint64_t uses;
-    int rv;
 
-    if ((rv = flo_json_opt_name(call->in, "group", "all", &group, err)) < 0 ||
-        (rv = flo_json_opt_u64(call->in, "uses", 1, 100000, 1, &uses, err)) <
-            0) {
-        return rv;
-    }
     flo_random(random, sizeof(random));
     flo_random(id_bytes, sizeof(id_bytes));
     flo_hex_encode(id_bytes, sizeof(id_bytes), id);
@@ -41,7 +35,7 @@ static int make_enrol(struct flo_rest_call *call, uint64_t ttl_ms,
                                     .created_at_ms = flo_wall_ms(),
                                     .expires_at_ms = flo_wall_ms() + ttl_ms};
     flo_sha256(text, strlen(text), &token.secret);
-    rv = flo_fleet_token_add(call->controller->store, &token, err);
+    int rv = flo_fleet_token_add(call->controller->store, &token, err);
     flo_address_url(url, "https", call->controller->addresses.public,
                     call->controller->addresses.port_devices);
     call->out = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s}", "id", id, "kind",
@@ -56,22 +50,12 @@ static int make_access(struct flo_rest_call *call, uint64_t ttl_ms,
 {
     char id[FLO_TOKEN_ID_TEXT];
     char text[FLO_TOKEN_TEXT];
-    enum flo_access access;
-    const char *role;
-    const char *name;
-    int rv;
-
-    if ((rv = flo_json_get_text(call->in, "role", 16, &role, err)) < 0 ||
-        (rv = flo_json_get_name(call->in, "name", &name, err)) < 0) {
-        return rv;
-    }
-    if (!flo_access_parse(role, &access)) {
-        return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "role: viewer, operator, releaser or admin, not `%s`",
-                        role);
-    }
+    const char *role = flo_rest_text_in(call, "role", "");
+    const char *name = flo_rest_text_in(call, "name", "");
     uint64_t expires = flo_wall_ms() + ttl_ms;
-    rv = flo_token_make(call->controller, name, role, expires, id, text, err);
+    int rv =
+        flo_token_make(call->controller, name, role, expires, id, text, err);
+
     call->out = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I}", "id", id, "kind",
                           "access", "token", text, "role", role, "name", name,
                           "expires_at_ms", (json_int_t)expires);
@@ -80,27 +64,12 @@ static int make_access(struct flo_rest_call *call, uint64_t ttl_ms,
 
 int flo_rest_token_make(struct flo_rest_call *call, struct flo_err *err)
 {
-    const char *kind;
-    uint64_t ttl_ms;
-    int rv;
+    bool is_enrol = strcmp(flo_rest_text_in(call, "kind", ""), "enroll") == 0;
+    uint64_t ttl_ms =
+        flo_rest_number_in(call, "ttl_ms", is_enrol ? DAY_MS : 90 * DAY_MS);
 
-    if (call->in == NULL) {
-        return flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here");
-    }
-    if ((rv = flo_json_get_text(call->in, "kind", 16, &kind, err)) < 0) {
-        return rv;
-    }
-    bool is_enrol = strcmp(kind, "enroll") == 0;
-    if (!is_enrol && strcmp(kind, "access") != 0) {
-        return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "kind: enroll or access, not `%s`", kind);
-    }
-    rv = flo_json_opt_u64(call->in, "ttl_ms", 1000, 365 * DAY_MS,
-                          is_enrol ? DAY_MS : 90 * DAY_MS, &ttl_ms, err);
-    call->status = 201;
-    return rv < 0     ? rv
-           : is_enrol ? make_enrol(call, ttl_ms, err)
-                      : make_access(call, ttl_ms, err);
+    return is_enrol ? make_enrol(call, ttl_ms, err)
+                    : make_access(call, ttl_ms, err);
 }
 
 static int add_token(void *context, const struct flo_fleet_token *token)
@@ -135,6 +104,10 @@ int flo_rest_token_delete(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *id = flo_httpd_param(call->request, "id");
 
+    if (strcmp(id, call->token_id) == 0) { /* nobody locks everybody out */
+        flo_fail(err, FLO_E_STATE, "token %s is the one of this request", id);
+        return flo_err_fix(err, "log in with another token, then delete it");
+    }
     call->out = json_pack("{s:s}", "id", id);
     return flo_fleet_token_delete(call->controller->store, id, err);
 }
@@ -146,18 +119,13 @@ int flo_rest_trust_add(struct flo_rest_call *call, struct flo_err *err)
     char keyid[FLO_KEYID_TEXT];
     size_t bytes;
     const char *body = flo_httpd_body(call->request, &bytes);
-    const char *pem = body;
-    int rv;
+    const char *pem = flo_rest_text_in(call, "pem", body);
 
-    if (call->in != NULL) { /* {"pem":"..."} or the PEM itself */
-        if (flo_json_get_text(call->in, "pem", 8192, &pem, err) < 0) {
-            return err->code = FLO_E_REST_SCHEMA;
-        }
+    if (pem != body) { /* {"pem":"..."}, or the PEM itself */
         bytes = strlen(pem);
     }
-    rv = flo_pki_trust_add(call->controller, pem != NULL ? pem : "", bytes,
-                           keyid, err);
-    call->status = 201;
+    int rv = flo_pki_trust_add(call->controller, pem != NULL ? pem : "", bytes,
+                               keyid, err);
     call->out = json_pack("{s:s,s:[s]}", "keyid", rv == 0 ? keyid : "", "roles",
                           "release");
     return rv;
@@ -201,24 +169,12 @@ static int add_record(void *context, const struct flo_audit_record *record,
 int flo_rest_audit(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *order = flo_httpd_query(call->request, "order");
-    bool is_newest = order != NULL && strcmp(order, "newest") == 0;
-    struct audit_list list = {0};
-    uint64_t from;
-    uint64_t limit;
+    bool is_newest = order != NULL;
+    struct audit_list list = {.items = json_array()};
+    uint64_t from = flo_rest_number(call, "cursor", is_newest ? INT64_MAX : 0);
+    uint64_t limit = flo_rest_number(call, "limit", 1000);
     char next[32];
-    int rv;
-
-    if (order != NULL && !is_newest) {
-        return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "order: newest, or nothing for oldest first");
-    }
-    if ((rv = flo_rest_number(call, "cursor", 0, INT64_MAX,
-                              is_newest ? INT64_MAX : 0, &from, err)) < 0 ||
-        (rv = flo_rest_number(call, "limit", 1, 1000, 1000, &limit, err)) < 0) {
-        return rv;
-    }
-    list.items = json_array();
-    rv = (is_newest ? flo_fleet_audit_newest : flo_fleet_audit_list)(
+    int rv = (is_newest ? flo_fleet_audit_newest : flo_fleet_audit_list)(
         call->controller->store, from, limit, add_record, &list, err);
     snprintf(next, sizeof(next), "%llu",
              (unsigned long long)(is_newest ? list.last - 1 : list.last + 1));

@@ -4,7 +4,7 @@
 
 #include "base/host/digest.h"
 
-#include "server-stub/core/request.h"
+#include "server-stub/core/request/request.h"
 #include "server-stub/rest/rest.h"
 
 /* ---- who ---- */
@@ -87,7 +87,8 @@ int flo_rest_query_check(struct flo_httpd_request *request, const char *shape,
 
     for (size_t i = 0;
          rv == 0 && (name = flo_httpd_query_name(request, i)) != NULL; i++) {
-        rv = flo_request_check_query(shape, name, err);
+        rv = flo_request_check_query(shape, name,
+                                     flo_httpd_query(request, name), err);
         for (size_t j = 0; j < i && rv == 0; j++) {
             if (strcmp(flo_httpd_query_name(request, j), name) == 0) {
                 rv = flo_fail(err, FLO_E_REST_SCHEMA,
@@ -98,38 +99,43 @@ int flo_rest_query_check(struct flo_httpd_request *request, const char *shape,
     return rv;
 }
 
-int flo_rest_flag(struct flo_rest_call *call, const char *name, bool *out,
-                  struct flo_err *err)
+bool flo_rest_flag(const struct flo_rest_call *call, const char *name)
 {
     const char *text = flo_httpd_query(call->request, name);
 
-    *out = text != NULL && strcmp(text, "true") == 0;
-    return text == NULL || *out || strcmp(text, "false") == 0
-               ? 0
-               : flo_fail(err, FLO_E_REST_SCHEMA,
-                          "%s: true or false, not `%.40s`", name, text);
+    return text != NULL && strcmp(text, "true") == 0;
 }
 
-int flo_rest_number(struct flo_rest_call *call, const char *name, uint64_t min,
-                    uint64_t max, uint64_t standard, uint64_t *out,
-                    struct flo_err *err)
+uint64_t flo_rest_number(const struct flo_rest_call *call, const char *name,
+                         uint64_t standard)
 {
     const char *text = flo_httpd_query(call->request, name);
-    char *end;
 
-    if (text == NULL) {
-        *out = standard;
-        return 0;
-    }
-    unsigned long long value = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || value < min ||
-        value > max) {
-        return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "%s: a number from %llu to %llu belongs here", name,
-                        (unsigned long long)min, (unsigned long long)max);
-    }
-    *out = value;
-    return 0;
+    return text != NULL ? strtoull(text, NULL, 10) : standard;
+}
+
+const char *flo_rest_text_in(const struct flo_rest_call *call, const char *name,
+                             const char *standard)
+{
+    const char *text = json_string_value(json_object_get(call->in, name));
+
+    return text != NULL ? text : standard;
+}
+
+uint64_t flo_rest_number_in(const struct flo_rest_call *call, const char *name,
+                            uint64_t standard)
+{
+    const json_t *number = json_object_get(call->in, name);
+
+    return number != NULL ? (uint64_t)json_number_value(number) : standard;
+}
+
+bool flo_rest_flag_in(const struct flo_rest_call *call, const char *name,
+                      bool standard)
+{
+    const json_t *flag = json_object_get(call->in, name);
+
+    return flag != NULL ? json_is_true(flag) : standard;
 }
 
 json_t *flo_rest_list(json_t *items, const char *next)
@@ -140,4 +146,33 @@ json_t *flo_rest_list(json_t *items, const char *next)
     json_object_set_new(json, "next",
                         next != NULL ? json_string(next) : json_null());
     return json;
+}
+
+/* ---- calls that stream ---- */
+
+static const struct {
+    const char *method;
+    const char *pattern;
+} streams[] = {
+#define FLO_REST_ROUTE(...)
+#define FLO_REST_STREAM(name, method, pattern, ...) {method, pattern},
+#include "server-stub/rest/routes.def"
+#undef FLO_REST_ROUTE
+#undef FLO_REST_STREAM
+};
+
+int flo_rest_stream_open(struct flo_rest *rest, enum flo_rest_stream stream,
+                         flo_httpd_handler handler, struct flo_err *err)
+{
+    return flo_httpd_route(rest->httpd, streams[stream].method,
+                           streams[stream].pattern, 0, handler, rest, err);
+}
+
+int flo_rest_upload_open(struct flo_rest *rest, enum flo_rest_stream stream,
+                         const struct flo_httpd_upload *upload,
+                         flo_httpd_handler handler, struct flo_err *err)
+{
+    return flo_httpd_route_upload(rest->httpd, streams[stream].method,
+                                  streams[stream].pattern, upload, handler,
+                                  rest, err);
 }

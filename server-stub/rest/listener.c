@@ -1,11 +1,12 @@
 /* REST: from a request to a handler and back: listener, token, role, body,
  * idempotency, transaction, audit, answer. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/host/digest.h"
 
-#include "server-stub/core/request.h"
+#include "server-stub/core/request/request.h"
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/rest.h"
 
@@ -18,17 +19,28 @@ struct route {
     int flags;
     flo_rest_handler handler;
     const char *what;
-    const char *query; /* shapes: core/request.h */
+    const char *query; /* core/request/request.h */
     const char *body;
+    int status; /* of an answer */
 };
-static const struct route routes[] = {
-#define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query,   \
-                       body)                                                   \
-    {method, pattern, FLO_ACCESS_##access, flags, handler, what, query, body},
-#include "server-stub/rest/routes.def"
-#undef FLO_REST_ROUTE
+/* A row of routes.def without one of answers.def does not compile. */
+enum {
+#define FLO_REST_ANSWER(handler, status, shape, also, meaning)                 \
+    STATUS_##handler = status,
+#include "server-stub/rest/answers/answers.def"
+#undef FLO_REST_ANSWER
 };
 
+static const struct route routes[] = {
+#define FLO_REST_STREAM(...)
+#define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query,   \
+                       body)                                                   \
+    {method, pattern, FLO_ACCESS_##access, flags, handler, what,               \
+     query,  body,    STATUS_##handler},
+#include "server-stub/rest/routes.def"
+#undef FLO_REST_ROUTE
+#undef FLO_REST_STREAM
+};
 /* The context that httpd gives back to us: it lives as long as the process. */
 struct binding {
     struct flo_rest *rest;
@@ -53,6 +65,29 @@ static int as_request(int code, struct flo_err *err)
     return to;
 }
 
+/* 7.0 is the whole number 7, as JSON Schema has it. */
+static json_t *whole_numbers(json_t *json)
+{
+    const char *name;
+    json_t *value;
+    void *next;
+    size_t i;
+
+    if (json_is_real(json) && fabs(json_real_value(json)) < 0x1p53 &&
+        json_real_value(json) == floor(json_real_value(json))) {
+        return json_integer((json_int_t)json_real_value(json));
+    }
+    json_object_foreach_safe(json, next, name, value)
+    {
+        json_object_set_new_nocheck(json, name, whole_numbers(value));
+    }
+    json_array_foreach(json, i, value)
+    {
+        json_array_set_new(json, i, whole_numbers(value));
+    }
+    return json_incref(json);
+}
+
 static int parse_body(struct flo_rest_call *call, const struct route *route,
                       struct flo_err *err)
 {
@@ -71,6 +106,7 @@ static int parse_body(struct flo_rest_call *call, const struct route *route,
     if (!json_is_object(call->in)) {
         return flo_fail(err, FLO_E_REST_SCHEMA, "the body is no object");
     }
+    json_decref(whole_numbers(call->in));
     return 0;
 }
 
@@ -106,9 +142,11 @@ static void answer(struct flo_rest_call *call, int status, const char *body,
 
 static void answer_err(struct flo_rest_call *call, const struct flo_err *err)
 {
-    if (err->code == FLO_E_REST_AUTH) {
-        flo_httpd_add_header(call->request, "WWW-Authenticate",
-                             "Bearer realm=\"flotilla\"");
+    char id[FLO_HTTPD_ID_TEXT];
+
+    if (flo_httpd_status_of(err->code) == 500) {
+        flo_httpd_request_id(call->request, id);
+        flo_log(FLO_LOG_ERROR, "rest", "request %s: %s", id, err->what);
     }
     flo_httpd_answer_err(call->request, err);
 }
@@ -128,6 +166,16 @@ static void request_digest(const struct flo_rest_call *call,
     flo_sha256(text.data, text.bytes, out);
 }
 
+static bool key_is_valid(const char *key)
+{
+    size_t chars = 0;
+
+    while (key[chars] > ' ' && key[chars] <= '~') {
+        chars++;
+    }
+    return chars >= 1 && chars <= 64 && key[chars] == '\0';
+}
+
 /* true: the stored answer was given (or the key was misused). */
 static bool replayed(struct flo_rest_call *call, const struct route *route,
                      const char *key, const struct flo_digest *request)
@@ -137,9 +185,9 @@ static bool replayed(struct flo_rest_call *call, const struct route *route,
     struct flo_err err = {0};
     int status = 0;
 
-    if (strlen(key) > 64) {
+    if (!key_is_valid(key)) {
         flo_fail(&err, FLO_E_REST_SCHEMA,
-                 "Idempotency-Key has more than 64 characters");
+                 "Idempotency-Key: 1 to 64 printable characters belong here");
     } else if (flo_fleet_replay_get(call->controller->store, call->token_id,
                                     key, &stored, &status, &body, &err) == 0) {
         if (status == 0) {
@@ -303,7 +351,7 @@ static void on_call(void *context, struct flo_httpd_request *request)
     struct flo_rest_call call = {.rest = binding->rest,
                                  .controller = binding->rest->controller,
                                  .request = request,
-                                 .status = 200};
+                                 .status = route->status};
     struct flo_err err = {0};
     int rv = 0;
 
@@ -370,8 +418,7 @@ int flo_rest_open(struct flo_rest *rest, struct flo_err *err)
                              on_call, &bindings[i], err);
     }
     if (rv == 0) {
-        rv = flo_httpd_route(rest->httpd, "GET", "/v1/events", 0, on_events,
-                             rest, err);
+        rv = flo_rest_stream_open(rest, FLO_STREAM_EVENTS, on_events, err);
     }
     if (rv == 0) {
         rv = flo_blobs_open(rest, err);
@@ -379,5 +426,5 @@ int flo_rest_open(struct flo_rest *rest, struct flo_err *err)
     if (rv == 0) {
         rv = flo_reports_open(rest, err);
     }
-    return rv < 0 ? rv : flo_web_open(rest->httpd, err);
+    return rv < 0 ? rv : flo_web_open(rest, err);
 }

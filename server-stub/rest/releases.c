@@ -105,7 +105,6 @@ static int store_release(struct flo_rest_call *call,
                                     .body = verified->body,
                                     .bytes = full_bytes(release),
                                     .created_at_ms = flo_wall_ms()};
-    call->status = 201;
     flo_lane_release(call->controller->lane, digest, release->model);
     flo_rollouts_release_added(call->controller, release->model);
     return flo_fleet_release_add(call->controller->store, &row, err);
@@ -166,9 +165,10 @@ static int add_verified(struct flo_rest_call *call,
     if (rv < 0) {
         return rv;
     }
-    if (strcmp(known.digest, digest) != 0 &&
-        ((rv = check_new(release, &known, title, err)) < 0 ||
-         (rv = store_release(call, verified, digest, err)) < 0)) {
+    if (strcmp(known.digest, digest) == 0) {
+        call->status = 200;
+    } else if (((rv = check_new(release, &known, title, err)) < 0 ||
+                (rv = store_release(call, verified, digest, err)) < 0)) {
         return rv;
     }
     /* Verified, so it may replace the one that is here: signed again, perhaps

@@ -58,7 +58,7 @@ struct flo_rest_call {
     char name[65];     /* of the token: `by` of orders */
     char token_id[64]; /* scope of idempotency keys; "": a stranger */
     json_t *in;        /* body, or NULL */
-    int status;        /* 200 unless the handler says */
+    int status;        /* of answers.def unless the handler says */
     json_t *out;       /* taken */
     char etag[24];     /* "" none */
     bool roll_back;    /* a dry run: keep nothing */
@@ -68,11 +68,32 @@ struct flo_rest_call {
 typedef int (*flo_rest_handler)(struct flo_rest_call *call,
                                 struct flo_err *err);
 
+#define FLO_REST_STREAM(...)
 #define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query,   \
                        body)                                                   \
     int handler(struct flo_rest_call *call, struct flo_err *err);
 #include "server-stub/rest/routes.def"
 #undef FLO_REST_ROUTE
+#undef FLO_REST_STREAM
+
+/* Calls that stream: where they stand in routes.def. */
+enum flo_rest_stream {
+#define FLO_REST_ROUTE(...)
+#define FLO_REST_STREAM(name, ...) FLO_STREAM_##name,
+#include "server-stub/rest/routes.def"
+#undef FLO_REST_ROUTE
+#undef FLO_REST_STREAM
+    FLO_STREAM_COUNT
+};
+FLO_MUST_USE int flo_rest_stream_open(struct flo_rest *rest,
+                                      enum flo_rest_stream stream,
+                                      flo_httpd_handler handler,
+                                      struct flo_err *err);
+FLO_MUST_USE int flo_rest_upload_open(struct flo_rest *rest,
+                                      enum flo_rest_stream stream,
+                                      const struct flo_httpd_upload *upload,
+                                      flo_httpd_handler handler,
+                                      struct flo_err *err);
 
 /* All routes into rest->httpd. */
 FLO_MUST_USE int flo_rest_open(struct flo_rest *rest, struct flo_err *err);
@@ -91,19 +112,25 @@ FLO_MUST_USE int flo_reports_open(struct flo_rest *rest, struct flo_err *err);
 bool flo_blob_exists(const struct flo_controller *controller,
                      const struct flo_digest *digest);
 /* The dashboard's files. */
-FLO_MUST_USE int flo_web_open(struct flo_httpd *httpd, struct flo_err *err);
+FLO_MUST_USE int flo_web_open(struct flo_rest *rest, struct flo_err *err);
 
-/* FLO_E_REST_UNKNOWN for a parameter that the shape (core/request.h) does not
+/* FLO_E_REST_UNKNOWN for a parameter that the shape (request.h) does not
  * name, FLO_E_REST_SCHEMA for one that stands there twice. */
 FLO_MUST_USE int flo_rest_query_check(struct flo_httpd_request *request,
                                       const char *shape, struct flo_err *err);
-/* ?name=true or false; false when absent. */
-FLO_MUST_USE int flo_rest_flag(struct flo_rest_call *call, const char *name,
-                               bool *out, struct flo_err *err);
-/* ?name= as a number from min to max; standard when absent. */
-FLO_MUST_USE int flo_rest_number(struct flo_rest_call *call, const char *name,
-                                 uint64_t min, uint64_t max, uint64_t standard,
-                                 uint64_t *out, struct flo_err *err);
+/* ?name=true or false; false when absent.  The listener has checked it. */
+bool flo_rest_flag(const struct flo_rest_call *call, const char *name);
+/* ?name= as a whole number within its row of types.def; standard when absent.
+ */
+uint64_t flo_rest_number(const struct flo_rest_call *call, const char *name,
+                         uint64_t standard);
+/* Members of the body, as its shape allows them; standard when absent. */
+const char *flo_rest_text_in(const struct flo_rest_call *call, const char *name,
+                             const char *standard);
+uint64_t flo_rest_number_in(const struct flo_rest_call *call, const char *name,
+                            uint64_t standard);
+bool flo_rest_flag_in(const struct flo_rest_call *call, const char *name,
+                      bool standard);
 /* Answer with JSON when what the store says now is durable, in the order of
  * calls.  A sync that fails is the answer of all that wait. */
 void flo_rest_answer(struct flo_rest *rest, struct flo_httpd_request *request,

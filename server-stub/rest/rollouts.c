@@ -2,33 +2,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/core/request.h"
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/forecast/forecast.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/emergency.h"
 
-static int need_body(const struct flo_rest_call *call, struct flo_err *err)
-{
-    return call->in != NULL
-               ? 0
-               : flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here");
-}
-
 static int confirm(const struct flo_rest_call *call, const char *expected,
                    struct flo_err *err)
 {
-    const char *typed;
-    int rv = flo_json_get_text(call->in, "confirm", 2 * FLO_NAME_MAX + 1,
-                               &typed, err);
+    const char *typed = flo_rest_text_in(call, "confirm", "");
 
-    if (rv == 0 && strcmp(typed, expected) != 0) {
-        flo_fail(err, FLO_E_REST_SCHEMA, "confirm is `%s`, not `%s`", typed,
-                 expected);
-        flo_err_fix(err, "type the name again: %s", expected);
-        return FLO_E_REST_SCHEMA;
+    if (strcmp(typed, expected) == 0) {
+        return 0;
     }
-    return rv;
+    flo_fail(err, FLO_E_REST_MEANING, "confirm is `%s`, not `%s`", typed,
+             expected);
+    flo_err_fix(err, "type the name again: %s", expected);
+    flo_err_at(err, "/confirm");
+    return FLO_E_REST_MEANING;
 }
 
 /* ---- rollouts ---- */
@@ -49,15 +40,14 @@ static int add_forecast(struct flo_rest_call *call,
 int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
-    bool is_dry;
-    int rv = need_body(call, err);
+    bool is_dry = flo_rest_flag(call, "dry_run");
+    int rv = flo_rollouts_create(call->controller, call->in, call->name, is_dry,
+                                 &entry, err);
 
-    if (rv < 0 || (rv = flo_rest_flag(call, "dry_run", &is_dry, err)) < 0 ||
-        (rv = flo_rollouts_create(call->controller, call->in, call->name,
-                                  is_dry, &entry, err)) < 0) {
+    if (rv < 0) {
         return rv;
     }
-    call->status = is_dry ? 200 : 201;
+    call->status = is_dry ? 200 : call->status;
     call->roll_back = is_dry;
     if (!is_dry) {
         flo_object_rollout_etag(&entry->core, call->etag);
@@ -90,14 +80,10 @@ int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
     const char *model = flo_httpd_query(call->request, "model");
     struct ids ids = {0};
     json_t *items = json_array();
-    uint64_t limit;
-    int rv = flo_rest_number(call, "limit", 1, FLO_ROLLOUTS_ACTIVE_MAX,
-                             FLO_ROLLOUTS_ACTIVE_MAX, &limit, err);
-
-    if (rv == 0) {
-        rv = flo_fleet_rollout_list(call->controller->store, limit, add_id,
+    uint64_t limit = flo_rest_number(call, "limit", FLO_ROLLOUTS_ACTIVE_MAX);
+    int rv = flo_fleet_rollout_list(call->controller->store, limit, add_id,
                                     &ids, err);
-    }
+
     for (size_t i = 0; i < ids.list.count && rv == 0; i++) {
         struct flo_rollout_entry *entry;
         json_t *view = NULL;
@@ -120,18 +106,12 @@ int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
 
 int flo_rest_rollout(struct flo_rest_call *call, struct flo_err *err)
 {
-    const char *text = flo_httpd_query(call->request, "devices");
+    uint64_t devices = flo_rest_number(call, "devices", FLO_FLEET_ALL);
     struct flo_rollout_entry *entry;
-    uint64_t devices = 0;
-    int rv = 0;
+    int rv = flo_rollouts_find(
+        call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
-    if (text == NULL || strcmp(text, "false") != 0) {
-        rv = flo_rest_number(call, "devices", 1, FLO_FLEET_ALL, FLO_FLEET_ALL,
-                             &devices, err);
-    }
-    if (rv < 0 || (rv = flo_rollouts_find(call->controller,
-                                          flo_httpd_param(call->request, "id"),
-                                          &entry, err)) < 0) {
+    if (rv < 0) {
         return rv;
     }
     flo_object_rollout_etag(&entry->core, call->etag);
@@ -158,24 +138,18 @@ int flo_rest_rollout_explain(struct flo_rest_call *call, struct flo_err *err)
 
 #define ACT_DEVICES_MAX 200 /* shown after an action, which is in a hurry */
 
-static int read_action(const char *word, enum flo_rollout_event_kind *out,
-                       struct flo_err *err)
+static enum flo_rollout_event_kind action_of(const char *word)
 {
     static const enum flo_rollout_event_kind actions[] = {
-        FLO_ROLLOUT_EVENT_PAUSE, FLO_ROLLOUT_EVENT_RESUME,
-        FLO_ROLLOUT_EVENT_ABORT, FLO_ROLLOUT_EVENT_ROLLBACK,
-        FLO_ROLLOUT_EVENT_PROMOTE};
+        FLO_ROLLOUT_EVENT_RESUME, FLO_ROLLOUT_EVENT_ABORT,
+        FLO_ROLLOUT_EVENT_ROLLBACK, FLO_ROLLOUT_EVENT_PROMOTE};
 
     for (size_t i = 0; i < FLO_COUNT(actions); i++) {
         if (strcmp(flo_rollout_event_word(actions[i]), word) == 0) {
-            *out = actions[i];
-            return 0;
+            return actions[i];
         }
     }
-    return flo_fail(err, FLO_E_REST_SCHEMA,
-                    "action: pause, resume, abort, rollback or promote, not "
-                    "`%s`",
-                    word);
+    return FLO_ROLLOUT_EVENT_PAUSE;
 }
 
 static int may_act(struct flo_controller *controller,
@@ -190,18 +164,13 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *match = flo_httpd_header(call->request, "If-Match");
     struct flo_rollout_entry *entry;
-    enum flo_rollout_event_kind kind = FLO_ROLLOUT_EVENT_PAUSE;
-    const char *word;
-    const char *reason;
+    enum flo_rollout_event_kind kind =
+        action_of(flo_rest_text_in(call, "action", ""));
+    const char *reason = flo_rest_text_in(call, "reason", "");
     char note[128];
     int rv;
 
-    if ((rv = need_body(call, err)) < 0 ||
-        (rv = flo_json_get_text(call->in, "action", 16, &word, err)) < 0 ||
-        (rv = flo_json_opt_text(call->in, "reason", 512, "", &reason, err)) <
-            0 ||
-        (rv = read_action(word, &kind, err)) < 0 ||
-        (rv = may_act(call->controller, kind, err)) < 0 ||
+    if ((rv = may_act(call->controller, kind, err)) < 0 ||
         (rv = flo_rollouts_find(call->controller,
                                 flo_httpd_param(call->request, "id"), &entry,
                                 err)) < 0) {
@@ -239,29 +208,22 @@ static int read_scope(const struct flo_rest_call *call,
                       struct flo_take_back *out, struct flo_err *err)
 {
     static const char *const names[] = {"device", "group", "everywhere"};
-    bool is_everywhere;
+    bool is_everywhere = flo_rest_flag_in(call, "everywhere", false);
     size_t given = 0;
-    int rv;
 
     for (size_t i = 0; i < FLO_COUNT(names); i++) {
         given += json_object_get(call->in, names[i]) != NULL ? 1 : 0;
     }
-    if ((rv = flo_json_opt_name(call->in, "group", NULL, &out->group, err)) <
-            0 ||
-        (rv = flo_json_opt_name(call->in, "device", NULL, &out->device, err)) <
-            0 ||
-        (rv = flo_json_opt_bool(call->in, "everywhere", false, &is_everywhere,
-                                err)) < 0) {
-        return rv;
-    }
+    out->group = flo_rest_text_in(call, "group", NULL);
+    out->device = flo_rest_text_in(call, "device", NULL);
     if (given != 1 ||
         (out->device == NULL && out->group == NULL && !is_everywhere)) {
-        flo_fail(err, FLO_E_REST_SCHEMA,
+        flo_fail(err, FLO_E_REST_MEANING,
                  "the order names %zu scopes; it takes exactly one of device, "
                  "group and everywhere:true",
                  given);
         flo_err_fix(err, "say for whom it is; nothing was done");
-        return FLO_E_REST_SCHEMA;
+        return FLO_E_REST_MEANING;
     }
     if (is_everywhere) {
         out->group = "all";
@@ -278,31 +240,25 @@ static int take_id(void *context, const struct flo_fleet_device *device)
 /* A release that goes back everywhere is yanked unless the operator says
  * otherwise: late devices and open rollouts would take it again.  A release
  * that goes back on a group or a device is kept: others were not asked. */
-static int read_yank(const struct flo_rest_call *call,
-                     struct flo_take_back *what, struct flo_err *err)
+static void read_yank(const struct flo_rest_call *call,
+                      struct flo_take_back *what)
 {
     bool is_everywhere = what->group != NULL && strcmp(what->group, "all") == 0;
 
-    what->is_decided = json_is_boolean(json_object_get(call->in, "yank"));
-    return flo_json_opt_bool(call->in, "yank", is_everywhere, &what->is_yanked,
-                             err);
+    what->is_decided = json_object_get(call->in, "yank") != NULL;
+    what->is_yanked = flo_rest_flag_in(call, "yank", is_everywhere);
 }
 
 static int read_take_back(const struct flo_rest_call *call,
                           struct flo_take_back *what, char *device,
                           struct flo_err *err)
 {
-    int rv;
+    int rv = 0;
 
-    if ((rv = flo_json_get_text(call->in, "release", 2 * FLO_NAME_MAX + 1,
-                                &what->release, err)) < 0 ||
-        (rv = flo_json_opt_text(call->in, "to", 2 * FLO_NAME_MAX + 1, NULL,
-                                &what->to, err)) < 0 ||
-        (rv = flo_json_opt_text(call->in, "reason", 512, "", &what->reason,
-                                err)) < 0 ||
-        (rv = read_yank(call, what, err)) < 0) {
-        return rv;
-    }
+    what->release = flo_rest_text_in(call, "release", "");
+    what->to = flo_rest_text_in(call, "to", NULL);
+    what->reason = flo_rest_text_in(call, "reason", "");
+    read_yank(call, what);
     what->by = call->name;
     if (what->device != NULL) {
         rv = flo_fleet_device_get(call->controller->store, what->device,
@@ -343,13 +299,11 @@ static int set_heartbeat(struct flo_rest_call *call, uint64_t ms,
 static int fleet_order(struct flo_rest_call *call, enum flo_order_op op,
                        char *id, struct flo_err *err)
 {
-    uint64_t ms = 0;
+    uint64_t ms = flo_rest_number_in(call, "heartbeat_ms", 0);
     int rv = confirm(call, call->controller->fleet, err);
 
     if (rv == 0 && op == FLO_ORDER_CONFIG) {
-        rv = flo_json_get_u64(call->in, "heartbeat_ms", FLO_HEARTBEAT_MS_MIN,
-                              FLO_HEARTBEAT_MS_MAX, &ms, err);
-        rv = rv < 0 ? rv : set_heartbeat(call, ms, err);
+        rv = set_heartbeat(call, ms, err);
     }
     return rv < 0 ? rv
                   : flo_orders_fleet(call->controller, op, call->name, ms, id,
@@ -361,22 +315,16 @@ static int remove_model(struct flo_rest_call *call,
                         const struct flo_take_back *scope, bool is_dry,
                         char *id, struct flo_err *err)
 {
-    struct flo_remove what = {.group = scope->group, .by = call->name};
-    const char *keep;
+    struct flo_remove what = {
+        .group = scope->group,
+        .by = call->name,
+        .model = flo_rest_text_in(call, "model", ""),
+        .reason = flo_rest_text_in(call, "reason", ""),
+        .keeps_blobs =
+            strcmp(flo_rest_text_in(call, "keep", "none"), "blobs") == 0};
     char device[37];
-    int rv;
+    int rv = 0;
 
-    if ((rv = flo_json_get_name(call->in, "model", &what.model, err)) < 0 ||
-        (rv = flo_json_opt_text(call->in, "keep", 8, "none", &keep, err)) < 0 ||
-        (rv = flo_json_opt_text(call->in, "reason", 512, "", &what.reason,
-                                err)) < 0) {
-        return rv;
-    }
-    what.keeps_blobs = strcmp(keep, "blobs") == 0;
-    if (!what.keeps_blobs && strcmp(keep, "none") != 0) {
-        return flo_fail(err, FLO_E_REST_SCHEMA, "keep: none or blobs, not `%s`",
-                        keep);
-    }
     if (scope->device != NULL) {
         rv = flo_fleet_device_get(call->controller->store, scope->device,
                                   take_id, device, err);
@@ -427,72 +375,38 @@ static int ask_report(struct flo_rest_call *call, enum flo_order_op op,
                       struct flo_err *err)
 {
     struct flo_order order = {.op = op, .scope.bucket_to = FLO_BUCKETS};
-    uint64_t lines = 0;
-    int rv = 0;
 
-    if (what->device == NULL) {
-        return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "%s is asked of one device: name it",
-                        flo_order_op_word(op));
+    if (op == FLO_ORDER_LOGS) {
+        order.lines = (uint32_t)flo_rest_number_in(call, "lines", 500);
+        order.since_ms = flo_rest_number_in(call, "since_ms", 0);
     }
-    if (op == FLO_ORDER_LOGS &&
-        ((rv = flo_json_opt_u64(call->in, "lines", 1, FLO_LOG_LINES_MAX, 500,
-                                &lines, err)) < 0 ||
-         (rv = flo_json_opt_u64(call->in, "since_ms", 0, FLO_HEARTBEAT_MS_MAX,
-                                0, &order.since_ms, err)) < 0)) {
-        return rv;
-    }
-    order.lines = (uint32_t)lines;
     snprintf(order.by, sizeof(order.by), "%.64s", call->name);
-    rv = find_asked(call, what->device, order.scope.device, err);
+    int rv = find_asked(call, what->device, order.scope.device, err);
     return rv < 0 ? rv : flo_orders_report(call->controller, &order, id, err);
 }
 
-static int unknown_op(const char *word, struct flo_err *err)
+static enum flo_order_op op_of(const struct flo_rest_call *call)
 {
-    const char *known[FLO_ORDER_COUNT];
-    size_t count = 0;
+    enum flo_order_op op = FLO_ORDER_ROLLBACK;
 
-    for (int i = 0; i < FLO_ORDER_COUNT; i++) {
-        const struct flo_order_fact *fact =
-            flo_order_fact((enum flo_order_op)i);
-        if (fact->is_peoples) {
-            known[count++] = fact->word;
-        }
-    }
-    return flo_request_unknown("op", "", word, known, count, err);
-}
-
-static int read_op(const struct flo_rest_call *call, enum flo_order_op *out,
-                   struct flo_err *err)
-{
-    const char *word;
-    int rv = flo_json_get_text(call->in, "op", 16, &word, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    return flo_order_op_parse(word, out) && flo_order_fact(*out)->is_peoples
-               ? 0
-               : unknown_op(word, err);
+    (void)flo_order_op_parse(flo_rest_text_in(call, "op", ""), &op);
+    return op;
 }
 
 int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_take_back what = {0};
     char id[FLO_NAME_MAX + 1];
-    enum flo_order_op op;
-    bool is_dry;
-    int rv;
+    enum flo_order_op op = op_of(call);
+    bool is_dry = flo_rest_flag(call, "dry_run");
+    int rv = read_scope(call, &what, err);
 
-    if ((rv = need_body(call, err)) < 0 || (rv = read_op(call, &op, err)) < 0 ||
-        (rv = flo_rest_flag(call, "dry_run", &is_dry, err)) < 0 ||
-        (rv = read_scope(call, &what, err)) < 0) {
+    if (rv < 0) {
         return rv;
     }
     call->roll_back = is_dry;
     if (is_dry && op != FLO_ORDER_ROLLBACK && op != FLO_ORDER_REMOVE) {
-        return flo_fail(err, FLO_E_REST_SCHEMA,
+        return flo_fail(err, FLO_E_REST_MEANING,
                         "dry_run: only a rollback and a removal have a plan");
     }
     if (op == FLO_ORDER_ROLLBACK) {
@@ -505,21 +419,17 @@ int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
         rv = fleet_order(call, op, id, err);
     }
     if (rv < 0 || is_dry) {
+        call->status = 200;
         return rv;
     }
-    call->status = 202;
     return flo_object_order(call->controller, id, 0, &call->out, err);
 }
 
 int flo_rest_order(struct flo_rest_call *call, struct flo_err *err)
 {
-    uint64_t devices;
-    int rv = flo_rest_number(call, "devices", 0, 100000, 200, &devices, err);
-
-    return rv < 0 ? rv
-                  : flo_object_order(call->controller,
-                                     flo_httpd_param(call->request, "id"),
-                                     devices, &call->out, err);
+    return flo_object_order(
+        call->controller, flo_httpd_param(call->request, "id"),
+        flo_rest_number(call, "devices", 200), &call->out, err);
 }
 
 #define ORDERS_SHOWN 50

@@ -64,6 +64,22 @@ int flo_rest_version(struct flo_rest_call *call, struct flo_err *err)
     return rv;
 }
 
+/* The `type` of a problem leads here. */
+int flo_rest_error(struct flo_rest_call *call, struct flo_err *err)
+{
+    const char *id = flo_httpd_param(call->request, "id");
+    int code = flo_error_code(id);
+
+    if (code == 0) {
+        return flo_fail(err, FLO_E_ABSENT, "no error has the id %.80s", id);
+    }
+    call->out =
+        json_pack("{s:s,s:s,s:s,s:i,s:i}", "id", flo_error_id(code), "meaning",
+                  flo_error_meaning(code), "fix", flo_error_fix(code), "status",
+                  flo_httpd_status_of(code), "exit", (int)flo_error_exit(code));
+    return 0;
+}
+
 /* ---- metrics ---- */
 
 static void metric(struct flo_buf *out, const char *name, const char *type,
@@ -176,6 +192,5 @@ static void on_metrics(void *context, struct flo_httpd_request *request)
 
 int flo_metrics_open(struct flo_rest *rest, struct flo_err *err)
 {
-    return flo_httpd_route(rest->httpd, "GET", "/metrics", 0, on_metrics, rest,
-                           err);
+    return flo_rest_stream_open(rest, FLO_STREAM_METRICS, on_metrics, err);
 }

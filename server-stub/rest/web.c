@@ -82,9 +82,29 @@ static void on_get(void *context, struct flo_httpd_request *request)
     answer(request, file);
 }
 
-int flo_web_open(struct flo_httpd *httpd, struct flo_err *err)
+static void on_openapi(void *context, struct flo_httpd_request *request)
 {
-    int rv = flo_httpd_route(httpd, "GET", "/", 0, on_get, NULL, err);
+    struct flo_err err = {0};
+
+    (void)context;
+    if (flo_httpd_listener_tag(request) != FLO_TAG_PEOPLE) {
+        flo_fail(&err, FLO_E_REST_NOT_FOUND, "no such page");
+    } else if (flo_rest_query_check(request, "", &err) == 0) {
+        answer(request, find("openapi.json"));
+        return;
+    }
+    flo_httpd_answer_err(request, &err);
+}
+
+int flo_web_open(struct flo_rest *rest, struct flo_err *err)
+{
+    struct flo_httpd *httpd = rest->httpd;
+    int rv = flo_rest_stream_open(rest, FLO_STREAM_OPENAPI, on_openapi, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_httpd_route(httpd, "GET", "/", 0, on_get, NULL, err);
 
     return rv < 0 ? rv
                   : flo_httpd_route(httpd, "GET", "/app/...", 0, on_get, NULL,

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/host/json.h"
-#include "server-stub/core/request.h"
+#include "server-stub/core/request/request.h"
 #include "server-stub/core/telemetry/telemetry.h"
 #include "server-stub/state/controller.h"
 #include "tests/fuzz/fuzz_fleet.h"
@@ -18,11 +18,13 @@ static const struct {
     const char *query;
     const char *body;
 } routes[] = {
+#define FLO_REST_STREAM(...)
 #define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query,   \
                        body)                                                   \
     {pattern, query, body},
 #include "server-stub/rest/routes.def"
 #undef FLO_REST_ROUTE
+#undef FLO_REST_STREAM
 };
 
 static struct flo_controller *controller;
@@ -38,8 +40,8 @@ static void check_names(const char *shape, const json_t *body)
     {
         bool is_known = false;
         snprintf(words, sizeof(words), "%s", shape);
-        for (char *word = strtok(words, " |={}[]"); word != NULL;
-             word = strtok(NULL, " |={}[]")) {
+        for (char *word = strtok(words, " |={}[]:!"); word != NULL;
+             word = strtok(NULL, " |={}[]:!")) {
             is_known = is_known || strcmp(word, name) == 0;
         }
         must(is_known);
@@ -76,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     size_t route = data[0] % FLO_COUNT(routes);
     char *text = strndup((const char *)data + 1, bytes - 1);
     if (text != NULL) {
-        flo_request_check_query(routes[route].query, text, &err);
+        flo_request_check_query(routes[route].query, text, text, &err);
         free(text);
     }
     if (flo_json_parse((const char *)data + 1, bytes - 1, 65536, &body, &err) <

@@ -16,6 +16,7 @@ import time
 import pytest
 
 import fleet as F
+import openapi_parts
 from conftest import MODELS
 from controller_parts import sign
 from mqtt_client import Client
@@ -147,6 +148,8 @@ def rest(fleet, method, path, body=None, token=None, headers=()):
     answer = connection.getresponse()
     text = answer.read()
     connection.close()
+    openapi_parts.check(method, path, answer.status,
+                        answer.headers.get_content_type(), text)
     return answer.status, json.loads(text) if text[:1] in b"{[" else text
 
 

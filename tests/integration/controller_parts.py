@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 import uuid
 
+import openapi_parts
 from mqtt_client import Client, Refused
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
@@ -100,9 +101,12 @@ class Controller:
         try:
             with urllib.request.urlopen(request, timeout=20,
                                         context=context) as reply:
-                return Answer(reply.status, reply.headers, reply.read())
+                answer = Answer(reply.status, reply.headers, reply.read())
         except urllib.error.HTTPError as error:
-            return Answer(error.code, error.headers, error.read())
+            answer = Answer(error.code, error.headers, error.read())
+        openapi_parts.check(method, path, answer.status,
+                            answer.headers.get_content_type(), answer.body)
+        return answer
 
     def broker(self):
         host, port = self.facts["broker"][len("mqtts://"):].rsplit(":", 1)

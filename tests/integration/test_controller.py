@@ -542,7 +542,8 @@ def test_emergency_rollback(controller, devices, publisher, folder):
     bad = complete(controller, devices, publisher, "1.3.9")
     wrong = controller.ask("POST", "/v1/orders", {
         "op": "rollback", "everywhere": True, "release": "tiny@1.3.9", "confirm": "tiny@1.3"})
-    assert wrong.status == 400
+    assert wrong.status == 422
+    assert wrong.json["errors"][0]["pointer"] == "/confirm"
     issued = controller.ask("POST", "/v1/orders", {
         "op": "rollback", "everywhere": True, "release": "tiny@1.3.9",
         "confirm": "tiny@1.3.9", "reason": "answers garbage"})
@@ -631,7 +632,7 @@ def test_a_yank_aborts_a_running_rollout(controller, devices, publisher):
 
 def test_freeze_needs_the_fleets_name(controller, devices):
     assert controller.ask("POST", "/v1/orders", {
-        "op": "freeze", "everywhere": True, "confirm": "tests"}).status == 400
+        "op": "freeze", "everywhere": True, "confirm": "tests"}).status == 422
     frozen = controller.ask("POST", "/v1/orders", {
         "op": "freeze", "everywhere": True, "confirm": "test"})
     assert frozen.status == 202 and frozen.json["op"] == "freeze"
@@ -755,9 +756,8 @@ def test_bad_requests_are_refused(controller):
         assert answer.json["code"] == "rest.schema"
     assert controller.ask("GET", "/v1/nothing").status == 404
     assert controller.ask("PATCH", "/v1/devices").status == 405
-    found = controller.ask(
-        "GET", "/v1/devices?group=x%27%20OR%201%3D1--").json["items"]
-    assert found == []
+    assert controller.ask(
+        "GET", "/v1/devices?group=x%27%20OR%201%3D1--").status == 400
     assert controller.ask("GET", "/v1/devices/%27%20OR%201=1").status == 404
     assert controller.ask("GET", "/v1/devices?limit=-1").status == 400
     for ms in (199, 604800001):  # devices would not take it

@@ -80,7 +80,7 @@ def test_a_rollout_is_shown_without_its_devices_when_asked(controller,
     whole = controller.ask("GET", path).json
     names = {d["name"] for d in whole.pop("devices")}
     assert "shown" in names
-    assert controller.ask("GET", path + "?devices=false").json == whole
+    assert controller.ask("GET", path + "?devices=0").json == whole
     assert len(controller.ask("GET", path + "?devices=1").json["devices"]) == 1
     assert controller.ask("GET", path + "?devices=no").status == 400
 
@@ -130,21 +130,21 @@ def test_waiting_asks_for_the_devices_of_a_rollout_at_its_end_only(
         "phases": []}, "wait", "r-0001")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["state"] == "completed"
-    assert asked == ["/v1/rollouts/r-0001?devices=false"] * 3 + [
+    assert asked == ["/v1/rollouts/r-0001?devices=0"] * 3 + [
         "/v1/rollouts/r-0001"]
 
 
-@pytest.mark.parametrize("path,brief,count,words", [
-    ("/v1/rollouts/r-0001", "false", "back", ONE),
-    ("/v1/orders/o-0001", "0", "done", TAKE_BACK)])
-def test_waiting_for_a_rollback_asks_for_counts(controller, path, brief, count,
+@pytest.mark.parametrize("path,count,words", [
+    ("/v1/rollouts/r-0001", "back", ONE),
+    ("/v1/orders/o-0001", "done", TAKE_BACK)])
+def test_waiting_for_a_rollback_asks_for_counts(controller, path, count,
                                                 words):
     done, asked = against(controller, lambda n: {
         "id": path[-6:], "release": "tiny@1", count: min(n, 4), "awaited": max(4 - n, 0)},
         "rollback", *words, "--wait")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["awaited"] == 0
-    assert asked == [path] + [path + "?devices=" + brief] * 3 + [path]
+    assert asked == [path] + [path + "?devices=0"] * 3 + [path]
 
 
 def test_an_older_controller_does_not_say_whom_it_awaits(controller):

@@ -35,7 +35,7 @@ def test_every_path_refuses_a_member_and_a_parameter_it_does_not_know(
             (method, path, answer.json)
         assert "`colour`" in answer.json["detail"], answer.json
         for name in query.split():
-            assert name in answer.json["detail"], answer.json
+            assert name.split(":")[0] in answer.json["detail"], answer.json
         if "RAW" in flags and not body:
             continue  # a signed document, or a file
         answer = controller.ask(method, path, {"colour": "red"})
@@ -73,9 +73,13 @@ def test_an_order_names_exactly_one_scope(controller, folder):
     Publisher(controller, folder).publish("1.0.0")
     back = {"op": "rollback", "release": "tiny@1.0.0", "confirm": "tiny@1.0.0"}
     stop = {"op": "freeze", "confirm": "test"}
-    for body in (back, stop, dict(back, group="all", everywhere=True),
-                 dict(back, everywhere=False), dict(back, device=None),
+    for body in (back, dict(back, group="all", everywhere=True),
+                 dict(back, everywhere=False),
                  dict(back, device="gw-1", group="all")):
+        answer = controller.ask("POST", "/v1/orders", body)
+        assert (answer.status, answer.json["code"]) == (422, "rest.meaning"), \
+            (body, answer.json)
+    for body in (stop, dict(back, device=None)):
         answer = controller.ask("POST", "/v1/orders", body)
         assert (answer.status, answer.json["code"]) == (400, "rest.schema"), \
             (body, answer.json)

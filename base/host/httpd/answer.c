@@ -37,6 +37,8 @@ static const char *reason_of(int status)
         {417, "Expectation Failed"},
         {421, "Misdirected Request"},
         {422, "Unprocessable Content"},
+        {423, "Locked"},
+        {428, "Precondition Required"},
         {429, "Too Many Requests"},
         {431, "Request Header Fields Too Large"},
         {500, "Internal Server Error"},
@@ -58,8 +60,12 @@ int flo_httpd_status_of(int code)
     switch (code) {
     case FLO_E_REST_TOO_LARGE:
         return 413;
+    case FLO_E_REST_MEANING:
+        return 422;
     case FLO_E_REST_LIMIT:
         return 429;
+    case FLO_E_FROZEN:
+        return 423;
     case FLO_E_REST_METHOD:
         return 405;
     case FLO_E_INFER_BUSY:
@@ -178,21 +184,59 @@ void flo_httpd_answer(struct flo_httpd_request *request, int status,
     finish(request);
 }
 
-static void problem_body(const struct flo_err *err, int status,
+void flo_httpd_request_id(const struct flo_httpd_request *request, char *out)
+{
+    snprintf(out, FLO_HTTPD_ID_TEXT, "%08x-%012llx",
+             (unsigned)request->connection->httpd->run,
+             (unsigned long long)(request->number & 0xffffffffffff));
+}
+
+static void problem_text(struct flo_buf *body, const char *name,
+                         const char *text)
+{
+    flo_buf_printf(body, ",\"%s\":\"", name);
+    flo_buf_json_text(body, text, strlen(text));
+    flo_buf_text(body, "\"");
+}
+
+/* The member or parameter that is wrong, where the error names one. */
+static void problem_errors(struct flo_buf *body, const struct flo_err *err)
+{
+    bool is_query = err->at[0] == '?';
+
+    if (err->at[0] == '\0') {
+        return;
+    }
+    flo_buf_printf(body, ",\"errors\":[{\"%s\":\"",
+                   is_query ? "parameter" : "pointer");
+    flo_buf_json_text(body, err->at + is_query, strlen(err->at + is_query));
+    flo_buf_text(body, "\"");
+    problem_text(body, "detail", err->what);
+    flo_buf_text(body, "}]");
+}
+
+/* RFC 9457.  `title` is the same for all errors of a type, `detail` is of this
+ * one. */
+static void problem_body(const struct flo_httpd_request *request,
+                         const struct flo_err *err, int status,
                          struct flo_buf *body)
 {
     const char *id = flo_error_id(err->code);
-    const char *meaning = flo_error_meaning(err->code);
     const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);
-    flo_buf_printf(body, "{\"type\":\"/errors/%s\",\"title\":\"", id);
-    flo_buf_json_text(body, meaning, strlen(meaning));
-    flo_buf_printf(body, "\",\"status\":%d,\"detail\":\"", status);
-    flo_buf_json_text(body, err->what, strlen(err->what));
-    flo_buf_printf(body, "\",\"code\":\"%s\",\"why\":\"", id);
-    flo_buf_json_text(body, err->why, strlen(err->why));
-    flo_buf_text(body, "\",\"fix\":\"");
-    flo_buf_json_text(body, fix, strlen(fix));
-    flo_buf_text(body, "\"}\n");
+    const char *path = request->head.path;
+    char number[FLO_HTTPD_ID_TEXT];
+
+    flo_httpd_request_id(request, number);
+    flo_buf_printf(body, "{\"type\":\"/errors/%s\",\"status\":%d", id, status);
+    problem_text(body, "title", flo_error_meaning(err->code));
+    problem_text(body, "detail", err->what);
+    problem_text(body, "instance", path != NULL ? path : "");
+    problem_text(body, "code", id);
+    problem_text(body, "why", err->why);
+    problem_text(body, "fix", fix);
+    problem_text(body, "request_id", number);
+    problem_errors(body, err);
+    flo_buf_text(body, "}\n");
 }
 
 void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
@@ -213,7 +257,7 @@ void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
         options->error_body(err, status, &body);
         type = type != NULL ? type : "application/json";
     } else {
-        problem_body(err, status, &body);
+        problem_body(request, err, status, &body);
         type = "application/problem+json";
     }
     if (status == 503 || status == 429) {
@@ -340,10 +384,10 @@ void flo_httpd_answer_file(struct flo_httpd_request *request, int fd,
                            const char *content_type, const char *etag)
 {
     struct httpd_connection *connection = request->connection;
+    struct flo_err err = {0};
     struct stat st;
     char quoted[160], text[96];
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        struct flo_err err = {0};
         close(fd);
         flo_fail(&err, FLO_E_IO_READ, "not a regular file");
         flo_httpd_answer_err(request, &err);
@@ -369,7 +413,10 @@ void flo_httpd_answer_file(struct flo_httpd_request *request, int fd,
         close(fd);
         snprintf(text, sizeof(text), "bytes */%llu", (unsigned long long)size);
         flo_httpd_add_header(request, "Content-Range", text);
-        flo_httpd_answer(request, 416, NULL, NULL, 0);
+        flo_fail(&err, FLO_E_REST_HEADER,
+                 "the range begins behind the %llu bytes of this file",
+                 (unsigned long long)size);
+        flo_httpd_answer_refusal(request, 416, &err);
         return;
     }
     if (range == RANGE_GIVEN) {

@@ -316,6 +316,7 @@ static bool read_head(struct httpd_connection *connection)
         return true;
     }
     request->connection = connection;
+    request->number = ++connection->httpd->numbers;
     connection->request = request;
     connection->head_begun = false;
     connection->body_ended = false;
@@ -607,6 +608,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
         struct flo_httpd_request *request = calloc(1, sizeof(*request));
         if (request != NULL) {
             request->connection = connection;
+            request->number = ++connection->httpd->numbers;
             connection->request = request;
             connection->body_ended = false; /* the head's rest may come yet */
             flo_fail(&err, FLO_E_NET_TIMEOUT, "no whole head in %llu ms",
@@ -764,6 +766,7 @@ int flo_httpd_open(struct event_base *base,
     }
     httpd->base = base;
     httpd->room = room;
+    flo_random(&httpd->run, sizeof(httpd->run));
     if (options != NULL) {
         httpd->options = *options;
     }

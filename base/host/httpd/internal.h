@@ -80,6 +80,7 @@ struct flo_httpd_request {
     char *param_text; /* the path, cut up */
     struct flo_buf body;
     struct flo_buf headers; /* of the answer */
+    uint64_t number;        /* of this process */
     void *user;
     void (*on_closed)(void *user);
     bool is_begun;    /* a status line is out */
@@ -95,6 +96,8 @@ struct flo_httpd {
     struct httpd_connection *connections; /* newest first */
     size_t n_connections;
     struct event *room; /* look again whether there is room */
+    uint64_t numbers;   /* the requests' */
+    uint32_t run;       /* random: tells two processes' requests apart */
     bool is_paused;     /* clients wait in the kernel's queues */
 };
 

@@ -63,6 +63,7 @@ struct flo_err {
     char what[512]; /* lower case, the thing, the value, the limit */
     char why[256];  /* empty: nothing to add */
     char fix[256];  /* empty: the table's */
+    char at[96];    /* where in a request: "/phases/0/devices", "?limit" */
 };
 
 /* Set `err` and return `code`, so that `return flo_fail(...)` reads well.
@@ -79,6 +80,8 @@ int flo_wrap(struct flo_err *err, int code, const char *format, ...)
 /* Add the why or fix line; return err->code. */
 int flo_err_why(struct flo_err *err, const char *format, ...) FLO_PRINTF(2, 3);
 int flo_err_fix(struct flo_err *err, const char *format, ...) FLO_PRINTF(2, 3);
+/* Add where it stands: a JSON pointer, or `?` and a query parameter. */
+int flo_err_at(struct flo_err *err, const char *format, ...) FLO_PRINTF(2, 3);
 
 /* Facts of a code; unknown codes read as "internal". Static strings. */
 const char *flo_error_id(int code);

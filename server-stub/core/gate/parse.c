@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "server-stub/core/gate/gate.h"
-#include "server-stub/core/request.h"
+#include "server-stub/core/request/request.h"
 
 enum type { REAL, WHOLE, METRIC, ON_FAIL };
 
@@ -211,7 +211,7 @@ static int read_list(enum flo_gate gate, const json_t *list,
         }
         if (is_twice(out, *count)) {
             flo_gate_title(rule, title);
-            return flo_fail(err, FLO_E_REST_SCHEMA,
+            return flo_fail(err, FLO_E_REST_MEANING,
                             "gates.%s[%zu]: %s comes twice",
                             flo_gate_word(gate), i, title);
         }

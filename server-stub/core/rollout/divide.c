@@ -24,7 +24,7 @@ int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err)
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         const struct flo_rollout_phase *phase = &rollout->phases[i];
         if ((phase->devices > 0) == (phase->share_pct > 0)) {
-            return flo_fail(err, FLO_E_REST_SCHEMA,
+            return flo_fail(err, FLO_E_REST_MEANING,
                             "phases[%u]: exactly one of size, devices and "
                             "share_pct belongs here",
                             i);
@@ -37,7 +37,7 @@ int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err)
         }
         if ((phase->devices > 0 && phase->devices <= devices) ||
             (phase->share_pct > 0 && phase->share_pct <= share)) {
-            return flo_fail(err, FLO_E_REST_SCHEMA,
+            return flo_fail(err, FLO_E_REST_MEANING,
                             "phases[%u]: it is not larger than the one before",
                             i);
         }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "proto/policy.h"
-#include "server-stub/core/request.h"
+#include "server-stub/core/request/request.h"
 #include "server-stub/core/spec/spec.h"
 
 enum kind {
@@ -84,6 +84,7 @@ static int wrong(const struct place *place, const char *name,
                  const char *should)
 {
     const json_t *value = json_object_get(place->json, name);
+    char path[2 * FLO_SPEC_PATH_MAX];
     char given[80];
 
     if (json_is_string(value)) {
@@ -97,8 +98,11 @@ static int wrong(const struct place *place, const char *name,
                  : json_is_true(value)   ? "true"
                                          : "false");
     }
-    return flo_fail(place->err, FLO_E_REST_SCHEMA, "%s%s: %s is not %s",
-                    place->path, name, given, should);
+    snprintf(path, sizeof(path), "%s%s", place->path, name);
+    flo_fail(place->err, FLO_E_REST_SCHEMA, "%s: %s is not %s", path, given,
+             should);
+    flo_request_at(place->err, path);
+    return FLO_E_REST_SCHEMA;
 }
 
 void flo_spec_path(const struct flo_err *err, char *out)
@@ -132,7 +136,18 @@ static int read_text(const struct field *field, const struct place *place,
 {
     char should[80];
     size_t bytes = json_string_length(value);
+    size_t chars = 0;
 
+    for (size_t i = 0; i < bytes; i++) {
+        chars += ((uint8_t)json_string_value(value)[i] & 0xc0) != 0x80;
+    }
+    if (json_is_string(value) && bytes > (size_t)field->most &&
+        chars <= (size_t)field->most) {
+        return flo_fail(place->err, FLO_E_REST_MEANING,
+                        "%s%s: %zu characters of %zu bytes; %.0f bytes have "
+                        "room",
+                        place->path, field->name, chars, bytes, field->most);
+    }
     if (!json_is_string(value) || bytes < (size_t)field->least ||
         bytes > (size_t)field->most) {
         snprintf(should, sizeof(should), "a text of %.0f to %.0f bytes",
@@ -219,7 +234,7 @@ static int put_size(const struct field *field, const struct place *place,
 
     *out = size;
     return is_twice
-               ? flo_fail(place->err, FLO_E_REST_SCHEMA,
+               ? flo_fail(place->err, FLO_E_REST_MEANING,
                           "%s%s: the size is said twice; exactly one of size, "
                           "devices and share_pct belongs here",
                           place->path, field->name)
@@ -619,7 +634,7 @@ static int check_gates(const struct flo_spec *spec, struct flo_err *err)
     for (uint32_t i = 0; i < spec->gate_count; i++) {
         if (flo_gate_kind_of(spec->gates[i].gate) == FLO_GATE_KIND_RATIO &&
             spec->phase_count < 2) {
-            flo_fail(err, FLO_E_REST_SCHEMA,
+            flo_fail(err, FLO_E_REST_MEANING,
                      "gates.%s: it compares updated devices with waiting "
                      "ones; a rollout of 1 phase leaves nobody waiting",
                      flo_gate_word(spec->gates[i].gate));

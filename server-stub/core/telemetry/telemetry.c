@@ -170,7 +170,7 @@ static int read_by(const json_t *json, struct flo_telemetry_query *out,
         }
     }
     if (out->by_device && out->by_hardware) {
-        return flo_fail(err, FLO_E_REST_SCHEMA,
+        return flo_fail(err, FLO_E_REST_MEANING,
                         "by: hardware is kept of totals, not of each device");
     }
     return 0;

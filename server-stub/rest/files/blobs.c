@@ -343,16 +343,13 @@ int flo_blobs_open(struct flo_rest *rest, struct flo_err *err)
         .on_body = on_body,
         .body_bytes_max = BLOB_BYTES_MAX,
     };
-    int rv = flo_httpd_route(rest->httpd, "GET", "/v1/blobs/{digest}", 0,
-                             on_get, rest, err);
+    int rv = flo_rest_stream_open(rest, FLO_STREAM_BLOB, on_get, err);
 
     remove_temporaries(rest->controller);
     if (rv == 0) {
-        rv = flo_httpd_route(rest->httpd, "GET", "/v1/envelopes/{digest}", 0,
-                             on_envelope, rest, err);
+        rv = flo_rest_stream_open(rest, FLO_STREAM_ENVELOPE, on_envelope, err);
     }
     return rv < 0 ? rv
-                  : flo_httpd_route_upload(rest->httpd, "PUT",
-                                           "/v1/blobs/{digest}", &upload,
-                                           on_put, rest, err);
+                  : flo_rest_upload_open(rest, FLO_STREAM_BLOB_PUT, &upload,
+                                         on_put, err);
 }

@@ -241,8 +241,8 @@ int flo_reports_open(struct flo_rest *rest, struct flo_err *err)
         .body_bytes_max = FLO_REPORT_BYTES_MAX,
     };
 
-    return flo_httpd_route_upload(rest->httpd, "PUT", "/v1/reports/{id}",
-                                  &upload, on_put, rest, err);
+    return flo_rest_upload_open(rest, FLO_STREAM_REPORT_PUT, &upload, on_put,
+                                err);
 }
 
 /* ---- out ---- */

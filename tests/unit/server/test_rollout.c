@@ -499,11 +499,11 @@ static void phases_that_do_not_grow_are_refused(void **state)
     assert_int_equal(flo_rollout_check(rollout, &world->err), 0);
     rollout->phases[0].share_pct = 50;
     assert_int_equal(flo_rollout_check(rollout, &world->err),
-                     FLO_E_REST_SCHEMA);
+                     FLO_E_REST_MEANING);
     rollout->phases[0].devices = 0;
     rollout->phases[1].share_pct = 50;
     assert_int_equal(flo_rollout_check(rollout, &world->err),
-                     FLO_E_REST_SCHEMA);
+                     FLO_E_REST_MEANING);
     rollout->phases[1].share_pct = 101;
     assert_int_equal(flo_rollout_check(rollout, &world->err),
                      FLO_E_REST_SCHEMA);

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/host/json.h"
-#include "server-stub/core/request.h"
+#include "server-stub/core/request/request.h"
 
 #define SHAPE                                                                  \
     "release group phases[name devices] policy{soak_ms tries{a b}} labels{*} " \
@@ -97,16 +97,121 @@ static void the_first_member_chooses_what_else_is_known(void **state)
 
     assert_int_equal(check(shape, "{\"op\":\"back\",\"group\":\"g\"}", &err),
                      0);
-    assert_int_equal(check(shape, "{\"op\":\"stop\",\"everywhere\":1}", &err),
-                     0);
+    assert_int_equal(
+        check(shape, "{\"op\":\"stop\",\"everywhere\":true}", &err), 0);
     assert_int_equal(check(shape, "{\"op\":\"stop\",\"group\":\"g\"}", &err),
                      FLO_E_REST_UNKNOWN);
     assert_string_equal(
         err.what, "member `group` is not known here; known: op, everywhere");
-    assert_int_equal(check(shape, "{\"op\":\"other\"}", &err), 0);
-    assert_int_equal(check(shape, "{\"op\":\"other\",\"group\":1}", &err),
-                     FLO_E_REST_UNKNOWN);
-    assert_int_equal(check(shape, "{\"group\":1}", &err), FLO_E_REST_UNKNOWN);
+}
+
+static void a_choice_that_is_none_names_the_choices(void **state)
+{
+    (void)state;
+    static const char shape[] = "op=back release|op=stop everywhere";
+    struct flo_err err = {0};
+
+    assert_int_equal(check(shape, "{\"op\":\"stopp\"}", &err),
+                     FLO_E_REST_SCHEMA);
+    assert_string_equal(err.what,
+                        "`op`: one of back, stop belongs here, not stopp");
+    assert_string_equal(err.fix, "did you mean `stop`?");
+    assert_string_equal(err.at, "/op");
+    assert_int_equal(check(shape, "{}", &err), FLO_E_REST_SCHEMA);
+    assert_int_equal(check(shape, "{\"op\":1}", &err), FLO_E_REST_SCHEMA);
+    assert_int_equal(flo_request_check(shape, NULL, &err), FLO_E_REST_SCHEMA);
+}
+
+static void a_value_that_its_type_does_not_allow_is_refused(void **state)
+{
+    (void)state;
+    static const char shape[] =
+        "uses release yank by[:dimension] quantiles[:quantile] "
+        "phases[devices:uses name] labels{:label_value} policy{*}";
+    static const char *const good[] = {
+        "{\"uses\":1}",
+        "{\"uses\":100000}",
+        "{\"release\":\"a@1.0\"}",
+        "{\"yank\":false}",
+        "{\"by\":[]}",
+        "{\"by\":[\"model\",\"device\"]}",
+        "{\"quantiles\":[0.5,1]}",
+        "{\"phases\":[{\"devices\":1,\"name\":\"x\"}]}",
+        "{\"labels\":{\"any\":\"\u00e9\"}}",
+        "{\"policy\":{}}",
+    };
+    static const struct {
+        const char *body;
+        const char *at;
+    } bad[] = {
+        {"{\"uses\":0}", "/uses"},
+        {"{\"uses\":1.5}", "/uses"},
+        {"{\"uses\":1e300}", "/uses"},
+        {"{\"uses\":\"1\"}", "/uses"},
+        {"{\"uses\":null}", "/uses"},
+        {"{\"release\":\"a\"}", "/release"},
+        {"{\"release\":\"\"}", "/release"},
+        {"{\"yank\":0}", "/yank"},
+        {"{\"by\":\"model\"}", "/by"},
+        {"{\"by\":[\"colour\"]}", "/by/0"},
+        {"{\"by\":[\"model\",\"\"]}", "/by/1"},
+        {"{\"quantiles\":[]}", "/quantiles"},
+        {"{\"quantiles\":[0]}", "/quantiles/0"},
+        {"{\"phases\":[]}", "/phases"},
+        {"{\"phases\":[{},1]}", "/phases/1"},
+        {"{\"phases\":[{},{\"devices\":0}]}", "/phases/1/devices"},
+        {"{\"labels\":{\"a/b~c\":1}}", "/labels/a~1b~0c"},
+        {"{\"labels\":[]}", "/labels"},
+        {"{\"policy\":[]}", "/policy"},
+    };
+    struct flo_err err = {0};
+
+    for (size_t i = 0; i < FLO_COUNT(good); i++) {
+        if (check(shape, good[i], &err) != 0) {
+            fail_msg("%s: %s", good[i], err.what);
+        }
+    }
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        if (check(shape, bad[i].body, &err) != FLO_E_REST_SCHEMA) {
+            fail_msg("%s passed", bad[i].body);
+        }
+        assert_string_equal(err.at, bad[i].at);
+    }
+}
+
+static void a_member_that_is_needed_is_missed_by_its_place(void **state)
+{
+    (void)state;
+    static const char shape[] = "release! phases[name!]";
+    struct flo_err err = {0};
+
+    assert_int_equal(check(shape, "{\"release\":\"a@1\"}", &err), 0);
+    assert_int_equal(check(shape, "{}", &err), FLO_E_REST_SCHEMA);
+    assert_string_equal(err.what, "`release` is missing");
+    assert_string_equal(err.at, "/release");
+    assert_int_equal(
+        check(shape, "{\"release\":\"a@1\",\"phases\":[{}]}", &err),
+        FLO_E_REST_SCHEMA);
+    assert_string_equal(err.what, "`phases[0].name` is missing");
+    assert_string_equal(err.at, "/phases/0/name");
+}
+
+/* A long way down the place is cut, and nothing else happens. */
+static void a_name_longer_than_its_place_is_cut(void **state)
+{
+    (void)state;
+    char name[400];
+    char body[500];
+    struct flo_err err = {0};
+
+    memset(name, '/', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    snprintf(body, sizeof(body), "{\"labels\":{\"%s\":1}}", name);
+
+    assert_int_equal(check("labels{:label_value}", body, &err),
+                     FLO_E_REST_SCHEMA);
+    assert_true(strlen(err.at) < sizeof(err.at));
+    assert_int_equal(check("labels", body, &err), 0);
 }
 
 static void a_query_parameter_that_is_not_named_is_refused(void **state)
@@ -114,13 +219,43 @@ static void a_query_parameter_that_is_not_named_is_refused(void **state)
     (void)state;
     struct flo_err err = {0};
 
-    assert_int_equal(flo_request_check_query("group limit", "limit", &err), 0);
-    assert_int_equal(flo_request_check_query("group limit", "labels", &err),
+    assert_int_equal(flo_request_check_query("group limit", "limit", "7", &err),
+                     0);
+    assert_int_equal(flo_request_check_query("group limit", "labels", "", &err),
                      FLO_E_REST_UNKNOWN);
     assert_string_equal(err.what, "query parameter `labels` is not known "
                                   "here; known: group, limit");
-    assert_int_equal(flo_request_check_query("", "x", &err),
+    assert_string_equal(err.at, "?labels");
+    assert_int_equal(flo_request_check_query("", "x", "", &err),
                      FLO_E_REST_UNKNOWN);
+}
+
+static void a_query_parameter_has_its_type_too(void **state)
+{
+    (void)state;
+    static const char shape[] = "limit state dry_run release";
+    static const char *const bad[][2] = {
+        {"limit", "0"},     {"limit", "1001"}, {"limit", "1.0"},
+        {"limit", "+1"},    {"limit", " 1"},   {"limit", ""},
+        {"limit", "0x1"},   {"limit", "1e2"},  {"limit", "nan"},
+        {"state", ""},      {"state", "on"},   {"state", "online|offline"},
+        {"dry_run", "yes"}, {"dry_run", ""},   {"dry_run", "true|false"},
+        {"release", "a"},
+    };
+    struct flo_err err = {0};
+
+    assert_int_equal(flo_request_check_query(shape, "limit", "1000", &err), 0);
+    assert_int_equal(flo_request_check_query(shape, "state", "offline", &err),
+                     0);
+    assert_int_equal(flo_request_check_query(shape, "dry_run", "true", &err),
+                     0);
+    assert_int_equal(flo_request_check_query(shape, "release", "a@1", &err), 0);
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        if (flo_request_check_query(shape, bad[i][0], bad[i][1], &err) !=
+            FLO_E_REST_SCHEMA) {
+            fail_msg("%s=%s passed", bad[i][0], bad[i][1]);
+        }
+    }
 }
 
 int main(void)
@@ -131,7 +266,12 @@ int main(void)
         cmocka_unit_test(an_unknown_member_inside_is_refused_by_its_place),
         cmocka_unit_test(nothing_that_resembles_the_shape_passes),
         cmocka_unit_test(the_first_member_chooses_what_else_is_known),
+        cmocka_unit_test(a_choice_that_is_none_names_the_choices),
+        cmocka_unit_test(a_value_that_its_type_does_not_allow_is_refused),
+        cmocka_unit_test(a_member_that_is_needed_is_missed_by_its_place),
+        cmocka_unit_test(a_name_longer_than_its_place_is_cut),
         cmocka_unit_test(a_query_parameter_that_is_not_named_is_refused),
+        cmocka_unit_test(a_query_parameter_has_its_type_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

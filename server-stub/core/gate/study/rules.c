@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "server-stub/core/gate/study/study.h"
-#include "server-stub/core/request.h"
+#include "server-stub/core/request/request.h"
 
 #define NONE -1
 static const struct flo_measure_fact facts[] = {

@@ -1,14 +1,21 @@
 /* Shape of a request: the allowed members of its body and parameters of its
- * query.
+ * query, and what each may hold.
  * Pure.
  *
  * A shape is text, as rest/routes.def holds it: words apart by one blank.
- *   word        a member; the handler checks its value
+ *   word        a member; its row of types.def says what it may hold
+ *   word:type   a member of the type in that row
+ *   word!       a member that must be given (after the type)
  *   word{...}   an object with the members inside
  *   word[...]   an array of objects with the members inside
+ *   word[:type] an array of such values
+ *   word{:type} an object whose members are free, with such values
  *   word{*}     an object whose members are free
- *   word{@policy}  an object of proto/policy.def's fields
  *   @rollout    the fields of core/spec/spec.def, whose reader checks them
+ *   word{@policy}  an object of proto/policy.def's fields; of gates.def with
+ *               @gates, whose own reader checks it
+ * Shapes of answers (rest/objects.def) also have `word?`, which may be absent,
+ * `word~`, which may be null, and @names of each other.
  * Where an endpoint does several things, each has a shape of its own, apart by
  * `|` and told by its first member: "op=freeze everywhere|op=rollback release".
  * An unknown name is refused: a typing error must never widen a scope. */
@@ -20,12 +27,18 @@
 #include "base/host/json.h"
 
 /* The body against the shape; NULL has no members.  FLO_E_REST_UNKNOWN names
- * the first unknown member, where it stands, and those that are known. */
+ * the first unknown member, where it stands, and those that are known;
+ * FLO_E_REST_SCHEMA a value that its type does not allow, or a member that is
+ * missing. */
 FLO_MUST_USE int flo_request_check(const char *shape, const json_t *body,
                                    struct flo_err *err);
 /* A query parameter against the shape, which has words alone. */
 FLO_MUST_USE int flo_request_check_query(const char *shape, const char *name,
+                                         const char *value,
                                          struct flo_err *err);
+/* The error is about this place: "phases[1].name" is "/phases/1/name".  Its
+ * code. */
+int flo_request_at(struct flo_err *err, const char *path);
 /* FLO_E_REST_UNKNOWN: `kind` ("member", "gate") `name` below the path `where`
  * is none of the words.  The nearest one is offered as the fix. */
 int flo_request_unknown(const char *kind, const char *where, const char *name,

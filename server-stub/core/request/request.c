@@ -1,0 +1,500 @@
+/* Requests: members and parameters against the shape of their route. */
+#include <assert.h>
+#include <string.h>
+
+#include "proto/policy.h"
+#include "server-stub/core/request/request.h"
+#include "server-stub/core/request/types.h"
+
+#define WORDS_MAX 32
+#define WORD_MAX 32
+
+/* A part of a shape: of what stands in one pair of brackets. */
+struct span {
+    const char *at;
+    const char *end;
+};
+
+/* One word of a span: its name, its bracket ('\0': none), what is inside. */
+struct word {
+    struct span name;
+    char bracket;
+    bool is_needed;
+    struct span inside;
+    struct span value; /* after '=' */
+    struct span type;  /* of its row in types.def */
+};
+
+static bool span_is(struct span span, const char *text)
+{
+    size_t chars = (size_t)(span.end - span.at);
+
+    return strlen(text) == chars && memcmp(span.at, text, chars) == 0;
+}
+
+static size_t name_chars(const char *at, const char *end)
+{
+    size_t n = 0;
+
+    while (at + n < end && strchr(" {[=|:!?~", at[n]) == NULL) {
+        n++;
+    }
+    return n;
+}
+
+/* Past the bracket that belongs to the one at `at`. */
+static const char *bracket_end(const char *at, const char *end)
+{
+    int depth = 0;
+
+    for (; at < end; at++) {
+        depth += *at == '{' || *at == '[' ? 1 : 0;
+        depth -= *at == '}' || *at == ']' ? 1 : 0;
+        if (depth == 0) {
+            return at + 1;
+        }
+    }
+    return end;
+}
+
+/* `:type` and the marks after a name. */
+static const char *read_marks(const char *at, const char *end, struct word *out)
+{
+    out->type = out->name;
+    if (at < end && *at == ':') {
+        out->type = (struct span){at + 1, at + 1 + name_chars(at + 1, end)};
+        at = out->type.end;
+    }
+    for (; at < end && strchr("!?~", *at) != NULL; at++) {
+        out->is_needed = out->is_needed || *at == '!';
+    }
+    return at;
+}
+
+static const char *read_bracket(const char *at, const char *end,
+                                struct word *out)
+{
+    const char *past = bracket_end(at, end);
+
+    out->bracket = *at;
+    out->inside = (struct span){at + 1, past - 1};
+    if (span_is(out->inside, "@policy")) {
+        out->inside = (struct span){
+            flo_policy_names, flo_policy_names + strlen(flo_policy_names)};
+    } else if (span_is(out->inside, "@gates")) {
+        out->inside = (struct span){"*", &"*"[1]};
+    }
+    return past;
+}
+
+static bool next_word(struct span *rest, struct word *out)
+{
+    const char *at = rest->at;
+
+    while (at < rest->end && *at == ' ') {
+        at++;
+    }
+    if (at >= rest->end) {
+        return false;
+    }
+    *out = (struct word){.name = {at, at + name_chars(at, rest->end)}};
+    at = read_marks(out->name.end, rest->end, out);
+    if (at < rest->end && *at == '=') {
+        out->value =
+            (struct span){at + 1, at + 1 + name_chars(at + 1, rest->end)};
+        at = out->value.end;
+    } else if (at < rest->end && (*at == '{' || *at == '[')) {
+        at = read_bracket(at, rest->end, out);
+    }
+    rest->at = at > rest->at ? at : rest->at + 1;
+    return true;
+}
+
+static bool find_word(struct span shape, const char *name, struct word *out)
+{
+    while (next_word(&shape, out)) {
+        if (span_is(out->name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- saying it ---- */
+
+int flo_request_unknown(const char *kind, const char *where, const char *name,
+                        const char *const *words, size_t count,
+                        struct flo_err *err)
+{
+    char known[240] = "";
+    size_t chars = 0;
+
+    for (size_t i = 0; i < count && chars < sizeof(known); i++) {
+        chars += (size_t)snprintf(known + chars, sizeof(known) - chars, "%s%s",
+                                  i > 0 ? ", " : "", words[i]);
+    }
+    flo_fail(err, FLO_E_REST_UNKNOWN, "%s `%s%.64s` is not known here; %s%s",
+             kind, where, name, count > 0 ? "known: " : "nothing belongs here",
+             known);
+    const char *nearest = flo_nearest(name, words, count);
+    if (nearest != NULL) {
+        flo_err_fix(err, "did you mean `%s`?", nearest);
+    }
+    return FLO_E_REST_UNKNOWN;
+}
+
+static int unknown(struct span shape, const char *where, const char *name,
+                   const char *kind, struct flo_err *err)
+{
+    char names[WORDS_MAX][WORD_MAX];
+    const char *words[WORDS_MAX];
+    struct word word;
+    size_t count = 0;
+
+    while (count < WORDS_MAX && next_word(&shape, &word)) {
+        snprintf(names[count], WORD_MAX, "%.*s",
+                 (int)(word.name.end - word.name.at), word.name.at);
+        words[count] = names[count];
+        count++;
+    }
+    return flo_request_unknown(kind, where, name, words, count, err);
+}
+
+/* ---- the walk ---- */
+
+/* Where the walk is, for people and as a JSON pointer. */
+struct place {
+    char path[96];    /* "phases[2]." */
+    char pointer[96]; /* "/phases/2" */
+};
+
+static void place_inside(const struct place *from, const char *name,
+                         struct place *out)
+{
+    size_t chars = strlen(from->pointer);
+
+    snprintf(out->path, sizeof(out->path), "%.60s%.32s.", from->path, name);
+    memcpy(out->pointer, from->pointer, chars + 1);
+    chars += chars + 3 < sizeof(out->pointer) ? 1 : 0;
+    out->pointer[chars - 1] = '/';
+    for (; *name != '\0' && chars + 3 < sizeof(out->pointer); name++) {
+        if (*name == '~' || *name == '/') { /* RFC 6901 */
+            out->pointer[chars++] = '~';
+            out->pointer[chars++] = *name == '~' ? '0' : '1';
+        } else {
+            out->pointer[chars++] = *name;
+        }
+    }
+    out->pointer[chars] = '\0';
+}
+
+static void place_element(const struct place *from, size_t index,
+                          struct place *out)
+{
+    size_t chars = strlen(from->path);
+
+    snprintf(out->path, sizeof(out->path), "%.*s[%zu].",
+             (int)(chars < 70 ? chars - 1 : 69), from->path, index);
+    snprintf(out->pointer, sizeof(out->pointer), "%.70s/%zu", from->pointer,
+             index);
+}
+
+static int refused(int code, const char *pointer, struct flo_err *err)
+{
+    flo_err_at(err, "%s", pointer);
+    return code;
+}
+
+static int check(struct span shape, const struct place *place,
+                 const json_t *object, struct flo_err *err);
+
+/* The value against its row, whose error names the place. */
+static int check_type(struct span word, const struct place *place,
+                      const json_t *value, struct flo_err *err)
+{
+    const struct flo_rest_type *type =
+        flo_rest_type_find(word.at, (size_t)(word.end - word.at));
+    char where[96];
+
+    if (type == NULL) {
+        return 0;
+    }
+    snprintf(where, sizeof(where), "%.*s", (int)strlen(place->path) - 1,
+             place->path);
+    int rv = flo_rest_type_check(type, where, value, err);
+    return rv < 0 ? refused(rv, place->pointer, err) : 0;
+}
+
+/* A bracket without a row still says which kind of value it is. */
+static int check_kind(const struct word *word, const struct place *place,
+                      const json_t *value, struct flo_err *err)
+{
+    static const char list[] = "any_list";
+    static const char object[] = "any_object";
+    bool is_list = word->bracket == '[';
+    bool has_row =
+        flo_rest_type_find(word->type.at,
+                           (size_t)(word->type.end - word->type.at)) != NULL;
+
+    if (has_row || word->bracket == '\0') {
+        return check_type(word->type, place, value, err);
+    }
+    return check_type(is_list
+                          ? (struct span){list, list + sizeof(list) - 1}
+                          : (struct span){object, object + sizeof(object) - 1},
+                      place, value, err);
+}
+
+/* One value inside a bracket: of a type, or an object of its own. */
+static int check_element(struct span inside, const struct place *place,
+                         const json_t *value, struct flo_err *err)
+{
+    static const char object[] = "any_object";
+
+    if (inside.at < inside.end && *inside.at == ':') {
+        return check_type((struct span){inside.at + 1, inside.end}, place,
+                          value, err);
+    }
+    int rv = check_type((struct span){object, object + sizeof(object) - 1},
+                        place, value, err);
+    return rv < 0 ? rv : check(inside, place, value, err);
+}
+
+static int check_map(struct span inside, const struct place *place,
+                     const json_t *object, struct flo_err *err)
+{
+    struct place below;
+    const char *name;
+    json_t *value;
+    int rv = 0;
+
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        place_inside(place, name, &below);
+        if (rv == 0) {
+            rv = check_element(inside, &below, value, err);
+        }
+    }
+    return rv;
+}
+
+static int check_value(const struct word *word, const struct place *place,
+                       const json_t *value, struct flo_err *err)
+{
+    struct place below;
+    json_t *item;
+    size_t i;
+    int rv = check_kind(word, place, value, err);
+
+    if (rv < 0 || word->bracket == '\0') {
+        return rv;
+    }
+    if (word->bracket == '{') {
+        return word->inside.at < word->inside.end && *word->inside.at == ':'
+                   ? check_map(word->inside, place, value, err)
+                   : check(word->inside, place, value, err);
+    }
+    json_array_foreach(value, i, item)
+    {
+        place_element(place, i, &below);
+        if (rv == 0) {
+            rv = check_element(word->inside, &below, item, err);
+        }
+    }
+    return rv;
+}
+
+static int check_needed(struct span shape, const struct place *place,
+                        const json_t *object, struct flo_err *err)
+{
+    struct word word;
+    char name[WORD_MAX];
+
+    while (next_word(&shape, &word)) {
+        snprintf(name, sizeof(name), "%.*s",
+                 (int)(word.name.end - word.name.at), word.name.at);
+        if (word.is_needed && json_object_get(object, name) == NULL) {
+            struct place missing;
+            place_inside(place, name, &missing);
+            flo_fail(err, FLO_E_REST_SCHEMA, "`%s%s` is missing", place->path,
+                     name);
+            return refused(FLO_E_REST_SCHEMA, missing.pointer, err);
+        }
+    }
+    return 0;
+}
+
+static int check(struct span shape, const struct place *place,
+                 const json_t *object, struct flo_err *err)
+{
+    struct word word;
+    struct place below;
+    const char *name;
+    json_t *value;
+
+    if (span_is(shape, "*") || span_is(shape, "@rollout")) {
+        return 0;
+    }
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        place_inside(place, name, &below);
+        if (!find_word(shape, name, &word)) {
+            return refused(unknown(shape, place->path, name, "member", err),
+                           below.pointer, err);
+        }
+        int rv = check_value(&word, &below, value, err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    return check_needed(shape, place, object, err);
+}
+
+/* Is this the alternative that the body's first word chooses?  One without a
+ * choice is always it. */
+static bool is_chosen(struct span shape, const json_t *body)
+{
+    struct word first;
+    char name[WORD_MAX];
+
+    if (!next_word(&shape, &first) || first.value.at == NULL) {
+        return true;
+    }
+    snprintf(name, sizeof(name), "%.*s", (int)(first.name.end - first.name.at),
+             first.name.at);
+    const char *given = json_string_value(json_object_get(body, name));
+    return given != NULL && span_is(first.value, given);
+}
+
+/* The body chooses none of several shapes: the first word of each says what
+ * there is to choose from. */
+static int none_chosen(struct span all, const json_t *body, struct flo_err *err)
+{
+    char choices[WORDS_MAX][WORD_MAX];
+    const char *words[WORDS_MAX];
+    struct span part = all;
+    struct word first = {0};
+    char name[WORD_MAX];
+    char known[240] = "";
+    char pointer[WORD_MAX + 1];
+    size_t count = 0;
+    size_t chars = 0;
+
+    while (part.at < all.end && count < WORDS_MAX) {
+        const char *bar = memchr(part.at, '|', (size_t)(all.end - part.at));
+        part.end = bar != NULL ? bar : all.end;
+        struct span rest = part;
+        if (next_word(&rest, &first)) {
+            snprintf(choices[count], WORD_MAX, "%.*s",
+                     (int)(first.value.end - first.value.at), first.value.at);
+            chars += chars < sizeof(known)
+                         ? (size_t)snprintf(
+                               known + chars, sizeof(known) - chars, "%s%s",
+                               count > 0 ? ", " : "", choices[count])
+                         : 0;
+            words[count] = choices[count];
+            count++;
+        }
+        part.at = bar != NULL ? bar + 1 : all.end;
+    }
+    snprintf(name, sizeof(name), "%.*s", (int)(first.name.end - first.name.at),
+             first.name.at);
+    snprintf(pointer, sizeof(pointer), "/%.30s", name);
+    const char *given = json_string_value(json_object_get(body, name));
+    flo_fail(err, FLO_E_REST_SCHEMA, "`%s`: one of %s belongs here%s%.40s",
+             name, known, given != NULL ? ", not " : "",
+             given != NULL ? given : "");
+    const char *nearest =
+        given != NULL ? flo_nearest(given, words, count) : NULL;
+    if (nearest != NULL) {
+        flo_err_fix(err, "did you mean `%s`?", nearest);
+    }
+    return refused(FLO_E_REST_SCHEMA, pointer, err);
+}
+
+int flo_request_at(struct flo_err *err, const char *path)
+{
+    char pointer[96] = "/";
+    size_t chars = 1;
+
+    for (; *path != '\0' && chars + 1 < sizeof(pointer); path++) {
+        if (*path != ']') {
+            pointer[chars++] = strchr(".[", *path) != NULL ? '/' : *path;
+        }
+    }
+    pointer[chars] = '\0';
+    return flo_err_at(err, "%s", pointer);
+}
+
+/* Without a choice: a name that no form knows is told first. */
+static int check_names(struct span all, const json_t *body, struct flo_err *err)
+{
+    struct word word;
+    const char *name;
+    json_t *value;
+    char pointer[96];
+
+    json_object_foreach((json_t *)(uintptr_t)body, name, value)
+    {
+        bool is_known = false;
+        struct span part = all;
+        while (part.at < all.end && !is_known) {
+            const char *bar = memchr(part.at, '|', (size_t)(all.end - part.at));
+            part.end = bar != NULL ? bar : all.end;
+            is_known = find_word(part, name, &word);
+            part.at = bar != NULL ? bar + 1 : all.end;
+        }
+        if (!is_known) {
+            struct span rest = all;
+            snprintf(pointer, sizeof(pointer), "/%.80s", name);
+            return next_word(&rest, &word)
+                       ? refused(unknown(word.name, "", name, "member", err),
+                                 pointer, err)
+                       : 0;
+        }
+    }
+    return 0;
+}
+
+int flo_request_check(const char *shape, const json_t *body,
+                      struct flo_err *err)
+{
+    static const struct place top = {"", ""};
+    struct span all = {shape, shape + strlen(shape)};
+    struct span part = all;
+
+    assert(shape != NULL);
+    for (;; part.at = part.end + 1) {
+        const char *bar = memchr(part.at, '|', (size_t)(all.end - part.at));
+        part.end = bar != NULL ? bar : all.end;
+        if (is_chosen(part, body)) {
+            return check(part, &top, body, err);
+        }
+        if (bar == NULL) {
+            int rv = check_names(all, body, err);
+            return rv < 0 ? rv : none_chosen(all, body, err);
+        }
+    }
+}
+
+int flo_request_check_query(const char *shape, const char *name,
+                            const char *value, struct flo_err *err)
+{
+    struct span span = {shape, shape + strlen(shape)};
+    struct word word;
+
+    char pointer[96];
+    int rv = 0;
+
+    snprintf(pointer, sizeof(pointer), "?%.80s", name);
+    if (!find_word(span, name, &word)) {
+        rv = unknown(span, "", name, "query parameter", err);
+        return refused(rv, pointer, err);
+    }
+    const struct flo_rest_type *type = flo_rest_type_find(
+        word.type.at, (size_t)(word.type.end - word.type.at));
+    if (type != NULL) {
+        rv = flo_rest_type_check_text(type, name, value, err);
+    }
+    return rv < 0 ? refused(rv, pointer, err) : 0;
+}

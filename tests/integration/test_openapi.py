@@ -1,0 +1,104 @@
+"""The OpenAPI document: served, complete, and true.  The real answers of all
+tests are held against it (openapi_parts.py); here schemathesis makes requests
+from it, good and bad, and looks for an answer that it does not allow."""
+import os
+import shutil
+import subprocess
+
+import pytest
+
+import openapi_parts
+from controller_parts import BIN, ROOT, Device, Publisher, start, until
+
+# A schema says which requests are well-formed.  422 and 423 say that a value
+# does not fit the fleet: a confirmation, a signature, a freeze.  Our JSON
+# reader takes no NUL, and free members cannot say so in their names.
+CONFIG = """
+[generation]
+allow-x00 = false
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "401", "403", "404", "409", "422", "423", "429"]
+"""
+# Three at a time: it is Python that takes the time.
+TURNS = (("coverage,stateful",), ("fuzzing", "--include-method", "GET"),
+         ("fuzzing", "--exclude-method", "GET"))
+
+
+def tool():
+    """The program, from build/openai or from the system."""
+    for bin_dir in (os.path.dirname(BIN), os.path.join(ROOT, "build")):
+        path = os.path.join(bin_dir, "openai", "bin", "schemathesis")
+        if os.path.exists(path):
+            return path
+    return shutil.which("schemathesis")
+
+
+@pytest.fixture(scope="module")
+def full(controller, folder):
+    """A controller that has one of each."""
+    device = Device(controller, folder, "gw-1", controller.enrol_token(),
+                    labels={"site": "lyon"}).connect()
+    publisher = Publisher(controller, folder)
+    publisher.publish("1.0.0")
+    rollout = start(controller, "tiny@1.0.0", on_fail="rollback")
+    device.order("deploy")
+    device.report(1)
+    device.is_heard()
+    order = controller.ask("POST", "/v1/orders", {
+        "op": "config", "everywhere": True, "heartbeat_ms": 1000,
+        "confirm": "test"})
+    assert order.status == 202
+    until("the device is told", 10, lambda: controller.ask(
+        "GET", "/v1/rollouts/" + rollout["id"]).json["phases"])
+    yield controller
+    device.client.close()
+
+
+def test_it_is_served_as_it_stands_in_the_tree(controller):
+    answer = controller.ask("GET", "/openapi.json", token="")
+    assert answer.status == 200 and answer.json == openapi_parts.DOCUMENT
+    assert answer.json["openapi"].startswith("3.1")
+
+
+def test_a_problem_leads_to_its_meaning_and_its_place(controller):
+    answer = controller.ask("POST", "/v1/rollouts", {
+        "release": "tiny@1.0.0", "phases": [{"devices": 1}, {"devices": 0}]})
+    assert answer.headers.get_content_type() == "application/problem+json"
+    problem = answer.json
+    assert problem["errors"][0]["pointer"] == "/phases/1/devices"
+    assert problem["instance"] == "/v1/rollouts" and problem["request_id"]
+    meaning = controller.ask("GET", problem["type"], token="").json
+    assert meaning["id"] == problem["code"] == "rest.schema"
+    assert meaning["meaning"] == problem["title"]
+    assert meaning["status"] == answer.status == 400
+    wrong = controller.ask("GET", "/v1/devices?limit=0").json
+    assert wrong["errors"][0]["parameter"] == "limit"
+    other = controller.ask("GET", "/v1/devices?limit=0").json
+    assert other["request_id"] != wrong["request_id"]
+    assert controller.ask("GET", "/errors/no.such").status == 404
+
+
+def test_schemathesis_finds_nothing(full, folder):
+    program = tool()
+    if program is None:
+        pytest.skip("schemathesis is not installed: "
+                    "deploy/install-deps.sh --optional")
+    runs = []
+    for number, (phases, *more) in enumerate(TURNS):
+        place = os.path.join(folder, "turn-%d" % number)
+        os.mkdir(place)
+        with open(os.path.join(place, "schemathesis.toml"), "w") as config:
+            config.write(CONFIG)
+        runs.append(subprocess.Popen(
+            [program, "run", full.rest + "/openapi.json", "-H",
+             "Authorization: Bearer " + full.token, "--max-examples", "50",
+             "--checks", "all", "--phases", phases, "--no-color", "--seed",
+             os.environ.get("SCHEMATHESIS_SEED", "19"), *more],
+            cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True))
+    outs = [run.communicate(timeout=280)[0] for run in runs]
+    for run, out in zip(runs, outs):
+        print(out[-8000:])
+        assert run.returncode == 0
+        assert "generated" in out
+    assert full.ask("GET", "/readyz").status == 200

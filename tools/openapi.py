@@ -1,0 +1,508 @@
+#!/usr/bin/env python3
+"""The OpenAPI document of the controller, from its tables: routes.def,
+answers.def, objects.def, types.def, and those of policies and gates.
+`tools/docs.py` writes it to proto/openapi/controller.json."""
+import json
+import re
+
+from deftable import rows
+
+ROUTES = "server-stub/rest/routes.def"
+ANSWERS = "server-stub/rest/answers/answers.def"
+OBJECTS = "server-stub/rest/answers/objects.def"
+TYPES = "server-stub/core/request/types.def"
+GATES = "server-stub/core/gate/gates.def"
+NAME = "^[a-z0-9][a-z0-9._-]{0,63}$"
+TITLE = "^[a-z0-9][a-z0-9._-]{0,63}@[a-z0-9][a-z0-9._-]{0,63}$"
+TEXT = "^[^\\u0000]*$"
+PLAIN = "[^\\u0000-\\u001f\\u007f]*$"
+
+
+class Word:
+    """One word of a shape."""
+
+    def __init__(self, text):
+        match = re.match(r"([^ {\[=|:!?~]+)(?::([^ {\[=|!?~]+))?([!?~]*)"
+                         r"(?:=([^ |]+))?(.*)$", text, re.S)
+        if match is None:
+            raise SystemExit("no word of a shape: `%s`" % text)
+        self.name, self.type, marks, self.value, rest = match.groups()
+        self.type = self.type or self.name
+        self.needed, self.absent, self.null = (m in marks for m in "!?~")
+        self.bracket = rest[:1]
+        self.inside = rest[1:-1]
+
+
+def parts(text, mark):
+    """`text` cut at each `mark` that stands outside of brackets."""
+    out, depth = [""], 0
+    for char in text:
+        depth += (char in "{[") - (char in "}]")
+        if char == mark and depth == 0:
+            out.append("")
+        else:
+            out[-1] += char
+    return [part.strip() for part in out]
+
+
+class Shapes:
+    """Shapes as JSON Schemas."""
+
+    def __init__(self):
+        self.types = {r[0]: r for r in rows(TYPES, "FLO_REST_TYPE")}
+        self.used = set()
+
+    def limits(self, row):
+        word, kind, least, most, form, meaning = row
+        self.used.add(word)
+        number = lambda text: float(text) if "." in text or "e" in text \
+            else int(text)
+        if kind in ("TEXT", "ID"):
+            out = {"type": "string", "minLength": int(least),
+                   "maxLength": int(most), "pattern": TEXT}
+        elif kind in ("NAME", "TITLE"):
+            out = {"type": "string",
+                   "pattern": NAME if kind == "NAME" else TITLE}
+        elif kind == "METRIC":
+            out = {"type": "string", "enum": [
+                r[1] for r in rows("proto/metrics.def", "FLO_METRIC")]}
+        elif kind == "PAIR":
+            out = {"type": "string", "maxLength": int(most),
+                   "pattern": NAME[:-1] + "=" + TEXT[1:]}
+        elif kind == "WORD":
+            out = {"type": "string", "enum": form.split("|")}
+        elif kind in ("WHOLE", "REAL"):
+            out = {"type": "integer" if kind == "WHOLE" else "number"}
+            if abs(number(least)) < 1e300:
+                out.update(minimum=number(least), maximum=number(most))
+        elif kind == "FLAG":
+            out = {"type": "boolean"}
+        elif kind == "LIST":
+            out = {"type": "array", "minItems": int(least),
+                   "maxItems": int(most)}
+        elif kind == "OBJECT":
+            out = {"type": "object"}
+        else:
+            out = {}
+        if meaning:
+            out["description"] = meaning
+        return out
+
+    def about(self, word):
+        """The meaning of a word, where it has a row."""
+        if word.type not in self.types or \
+                not self.types[word.type][5]:
+            return {}
+        self.used.add(word.type)
+        return {"description": self.types[word.type][5]}
+
+    def type(self, name, where):
+        if name not in self.types:
+            raise SystemExit("%s has no row `%s`, which %s needs" % (
+                TYPES, name, where))
+        return self.limits(self.types[name])
+
+    def element(self, inside, where, strict):
+        """The schema of a bracket's inside."""
+        if inside.startswith("@"):
+            return {"$ref": "#/components/schemas/" + inside[1:]}
+        if inside.startswith(":"):
+            return self.type(inside[1:], where)
+        if inside == "*":
+            return {"$ref": "#/components/schemas/free"} if strict else {}
+        return self.object(inside, where, strict)
+
+    def word(self, word, where, strict):
+        where = "%s.%s" % (where, word.name)
+        if word.bracket == "":
+            out = self.type(word.type, where)
+        elif word.bracket == "[":
+            out = self.limits(self.types[word.type]) \
+                if word.type in self.types and \
+                self.types[word.type][1] == "LIST" else {"type": "array"}
+            out["items"] = self.element(word.inside, where, strict)
+        elif word.inside == "@policy":
+            out = policy()
+        elif word.inside == "@gates":
+            out = gates()
+        elif word.inside.startswith("@"):
+            out = self.element(word.inside, where, strict)
+        elif word.inside == "*":
+            out = {"type": "object", "additionalProperties": self.element(
+                "*", where, strict)}
+        elif word.inside.startswith(":"):
+            out = {"type": "object", "additionalProperties": self.element(
+                word.inside, where, strict), "propertyNames": {
+                    "pattern": TEXT}}
+        else:
+            out = self.object(word.inside, where, strict)
+        if word.null:
+            out = {"oneOf": [out, {"type": "null"}]} if "$ref" in out or \
+                "type" not in out else dict(out, type=[out["type"], "null"])
+        return out
+
+    def object(self, shape, where, strict):
+        """`strict`: a request, where unknown members are refused, and only
+        members with `!` must be there."""
+        properties, needed = {}, []
+        for text in parts(shape, " "):
+            if not text:
+                continue
+            word = Word(text)
+            if word.value:
+                properties[word.name] = {"const": word.value,
+                                         **self.about(word)}
+            else:
+                properties[word.name] = dict(self.word(word, where, strict),
+                                             **self.about(word))
+            if word.needed or word.value or not (strict or word.absent):
+                needed.append(word.name)
+        out = {"type": "object", "properties": properties}
+        if needed:
+            out["required"] = needed
+        if strict:
+            out["additionalProperties"] = False
+        return out
+
+    def body(self, shape, where):
+        if shape == "@rollout":
+            return specification("SPEC")
+        return self.forms(shape, where)
+
+    def forms(self, shape, where):
+        """A body: one of its forms.  The last one may have the choice open;
+        then it is not one of those before it."""
+        forms = [self.object(form, where, True) for form in parts(shape, "|")]
+        if len(forms) == 1:
+            return forms[0]
+        choice = Word(parts(parts(shape, "|")[0], " ")[0]).name
+        taken = [form["properties"][choice]["const"] for form in forms
+                 if "const" in form["properties"][choice]]
+        for form in forms:
+            value = form["properties"][choice]
+            if "enum" in value:
+                value["enum"] = [v for v in value["enum"] if v not in taken]
+        return {"oneOf": forms}
+
+    def answer(self, shape, where):
+        forms = [{"$ref": "#/components/schemas/" + form[1:]}
+                 if form.startswith("@") else {} if form == "*"
+                 else self.object(form, where, False)
+                 for form in parts(shape, "|")]
+        return forms[0] if len(forms) == 1 else {"anyOf": forms}
+
+
+def number(text):
+    """A limit of a C table."""
+    constants = {"FLO_POLICY_DAY_MS": 86400000,
+                 "FLO_POLICY_MONTH_MS": 30 * 86400000,
+                 "FLO_POLICY_TERABYTE": 1 << 40}
+    return constants.get(text) or (float(text) if "." in text else int(text))
+
+
+def policy():
+    properties = {}
+    for name, kind, least, most, _, unit, meaning in rows("proto/policy.def",
+                                                          "FLO_POLICY"):
+        properties[name] = {
+            "type": "integer" if kind == "WHOLE" else "number",
+            "minimum": number(least), "maximum": number(most),
+            "description": meaning + (", in " + unit if unit else "")}
+    return {"type": "object", "properties": properties,
+            "additionalProperties": False}
+
+
+def gates():
+    metrics = [r[1] for r in rows("proto/metrics.def", "FLO_METRIC")]
+    properties, most = {}, {}
+    for name, word, _, count, *_ in rows(GATES, "FLO_GATE"):
+        properties[name] = (word, {"type": "object", "properties": {},
+                                   "additionalProperties": False})
+        most[name] = int(count)
+    for gate, member, _, kind, least, limit, standard, meaning in rows(
+            GATES, "FLO_GATE_FIELD"):
+        if kind == "METRIC":
+            value = {"type": "string", "enum": metrics}
+        elif kind == "ON_FAIL":
+            value = {"type": "string", "enum": ["halt", "rollback", "pause"]}
+        else:
+            value = {"type": "number" if kind == "REAL" else "integer",
+                     "minimum": number(least), "maximum": number(limit)}
+        schema = properties[gate][1]
+        schema["properties"][member] = dict(value, description=meaning)
+        if kind not in ("ON_FAIL",) and number(standard) < number(least):
+            schema.setdefault("required", []).append(member)
+    return {"type": "object", "additionalProperties": False, "properties": {
+        word: schema if most[name] == 1 else
+        {"type": "array", "maxItems": most[name], "items": schema}
+        for name, (word, schema) in properties.items()}}
+
+
+DURATION = "^([1-9][0-9]{0,5}m?s|[1-9][0-9]{0,3}m|[1-6]?[0-9]{1,2}h|" \
+    "[12]?[1-9]d)$"
+RATE = "^([1-9][0-9]{0,4}/(s|min)|[1-9][0-9]{1,4}/h)$"
+SIZE = "^([1-9][0-9]?(\\.[0-9]{1,6})?|100)%$"
+SPEC = "server-stub/core/spec/spec.def"
+
+
+def specification(part):
+    """The fields of a part of a rollout's specification."""
+    properties = {}
+    fields = [(r[0], r[1], r[2], *r[4:8], r[8])
+              for r in rows(SPEC, "^FLO_SPEC")] + [
+        (r[0], r[1], r[2], *r[4:8], r[10])
+        for r in rows(SPEC, "^FLO_SPEC_FLAG")]
+    for where, name, kind, least, most, _, possible, meaning in fields:
+        if where != part:
+            continue
+        limits = {"minimum": number(least), "maximum": number(most)}
+        text = {"TEXT": TITLE if name == "release" else TEXT, "NAME": NAME,
+                "DURATION": DURATION, "RATE": RATE}
+        if kind in text:
+            value = {"type": ["string", "null"], "pattern": text[kind]}
+            if kind == "TEXT":
+                value.update(minLength=int(least), maxLength=int(most))
+        elif kind == "WORD":
+            value = {"enum": possible.split("|") + [None]}
+        elif kind == "TRUTH":
+            value = {"type": ["boolean", "null"]}
+        elif kind in ("COUNT", "DEVICES"):
+            value = {"type": ["integer", "null"], **limits}
+        elif kind in ("SHARE", "PER_S"):
+            value = {"type": ["number", "null"], **limits}
+            if kind == "SHARE":
+                value["exclusiveMinimum"] = value.pop("minimum")
+        elif kind == "SIZE":
+            value = {"anyOf": [{"type": "integer", "minimum": 1,
+                                "maximum": 200000},
+                               {"type": "string", "pattern": SIZE},
+                               {"type": "null"}]}
+        elif kind == "PART":
+            value = dict(specification(possible), minProperties=1)
+            value["type"] = ["object", "null"]
+        elif kind == "LIST":
+            value = {"type": ["array", "null"], "minItems": int(least),
+                     "maxItems": int(most),
+                     "items": specification(possible)}
+        else:
+            value = gates() if kind == "GATES" else policy()
+            value["type"] = ["object", "null"]
+        properties[name] = dict(value, description=meaning)
+        if kind == "DURATION":
+            properties[name + "_ms"] = {
+                "type": ["integer", "null"], **limits,
+                "description": meaning + ", in ms"}
+        elif kind == "RATE":
+            properties[name + "_per_min"] = {
+                "type": ["number", "null"], **limits, "description": meaning}
+    out = {"type": "object", "properties": properties,
+           "additionalProperties": False}
+    if part == "SPEC":
+        properties["release"]["type"] = "string"
+        out["required"] = ["release"]
+    return out
+
+
+# A value of a free member: JSON as our reader takes it.
+FREE = {
+    "anyOf": [{"type": ["boolean", "null"]},
+              {"type": "string", "pattern": TEXT},
+              {"type": "number", "minimum": -(1 << 53),
+               "maximum": 1 << 53},
+              {"type": "array", "items": {"$ref": "#/components/schemas/free"}},
+              {"type": "object", "propertyNames": {"pattern": TEXT},
+               "additionalProperties": {"$ref": "#/components/schemas/free"}}]}
+PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457. `code` is a stable id of docs/reference/"
+                   "errors.md; `type` leads to its meaning.",
+    "required": ["type", "title", "status", "detail", "instance", "code",
+                 "fix", "request_id"],
+    "properties": {
+        "type": {"type": "string"}, "title": {"type": "string"},
+        "status": {"type": "integer"}, "detail": {"type": "string"},
+        "instance": {"type": "string"}, "code": {"type": "string"},
+        "why": {"type": "string"}, "fix": {"type": "string"},
+        "request_id": {"type": "string"},
+        "errors": {"type": "array", "items": {
+            "type": "object", "required": ["detail"], "properties": {
+                "pointer": {"type": "string",
+                            "description": "a member of the body, RFC 6901"},
+                "parameter": {"type": "string",
+                              "description": "a parameter of the query"},
+                "detail": {"type": "string"}}}}}}
+
+
+def problems():
+    return {"4XX": {"$ref": "#/components/responses/problem"},
+            "5XX": {"$ref": "#/components/responses/problem"}}
+
+
+def path_parameters(pattern):
+    kinds = {"name": {"type": "string", "pattern": TITLE},
+             "digest": {"type": "string",
+                        "pattern": "^sha256:[0-9a-f]{64}$"}}
+    return [{"name": name, "in": "path", "required": True,
+             "schema": kinds.get(name, {"type": "string", "minLength": 1,
+                                        "maxLength": 64, "pattern":
+                                        "^[A-Za-z0-9._@:-]+$"})}
+            for name in re.findall(r"{(\w+)}", pattern)]
+
+
+def header(name, meaning, **schema):
+    return {"name": name, "in": "header", "required": False,
+            "description": meaning, "schema": dict({"type": "string"},
+                                                   **schema)}
+
+
+def operation(shapes, name, access, flags, query, pattern, meaning):
+    parameters = path_parameters(pattern)
+    for text in query.split():
+        word = Word(text)
+        schema = shapes.word(word, name, True)
+        if "pattern" in schema:  # the head has no control characters
+            schema["pattern"] = schema["pattern"].replace(TEXT[1:], PLAIN)
+        parameters.append({"name": word.name, "in": "query", "required": False,
+                           "schema": schema})
+    out = {"operationId": name, "summary": meaning,
+           "x-least-role": access.lower()}
+    if parameters:
+        out["parameters"] = parameters
+    if access == "NONE":
+        out["security"] = []
+    if "DEVICES" in flags:
+        out["x-listener"] = "devices, people"
+    return out
+
+
+def json_content(schema):
+    return {"application/json": {"schema": schema}}
+
+
+def call(shapes, row, answers):
+    method, pattern, access, flags, handler, what, query, body = row
+    _, status, shape, also, meaning = answers[handler]
+    out = operation(shapes, handler[len("flo_rest_"):], access, flags, query,
+                    pattern, meaning)
+    responses = {status: {"description": meaning, "content": json_content(
+        shapes.answer(shape, handler))}}
+    if also:
+        code, shape = also.split(" ", 1)
+        responses[code] = {"description": meaning, "content": json_content(
+            shapes.answer(shape, handler))}
+    out["responses"] = dict(responses, **problems())
+    if method == "POST" and ("RAW" not in flags or body):
+        schema = shapes.body(body, handler)
+        out["requestBody"] = {"required": "oneOf" in schema or
+                              "required" in schema,
+                              "content": json_content(schema)}
+    elif method == "POST":
+        out["requestBody"] = {"required": True, "content": json_content(
+            {"$ref": "#/components/schemas/envelope"})}
+    if "WRITE" in flags and method == "POST" and access != "NONE":
+        out.setdefault("parameters", []).append(header(
+            "Idempotency-Key", "the same key and request give the same "
+            "answer for a day", minLength=1, maxLength=64,
+            pattern="^[!-~]+$"))
+    if what:
+        out["x-audit"] = what
+    return pattern, method.lower(), out
+
+
+def stream(shapes, row):
+    (name, method, pattern, access, flags, status, takes, gives, shape, what,
+     meaning) = row
+    out = operation(shapes, name.lower(), access, flags, "", pattern, meaning)
+    content = json_content(shapes.answer(shape, name)) if shape else {
+        gives: {} if "event" in gives else {"schema": {"type": "string"}}}
+    out["responses"] = dict({status: {"description": meaning,
+                                      "content": content}}, **problems())
+    if method == "PUT":
+        out["responses"]["200"] = dict(out["responses"][status],
+                                       description="It was there")
+        out["requestBody"] = {"required": True, "content": {
+            takes: {"schema": {"type": "string", "format": "binary"}
+                    if takes != "application/json" else {}}}}
+    if "CERTIFICATE" in flags:
+        out["x-certificate"] = "a device's, on the devices' listener"
+    if what:
+        out["x-audit"] = what
+    return pattern, method.lower(), out
+
+
+def add_links(paths):
+    """From an answer that names a thing to the calls that take its name."""
+    for pattern, calls in paths.items():
+        for call in calls.values():
+            for word in ("id", "name", "digest"):
+                inside = [one for deep in paths
+                          if deep.startswith(pattern + "/{%s}" % word)
+                          for one in paths[deep].values()]
+                for status in ("200", "201", "202"):
+                    answer = call["responses"].get(status)
+                    place = answer and place_of(answer, word)
+                    if place and inside:
+                        answer["links"] = {one["operationId"]: {
+                            "operationId": one["operationId"],
+                            "parameters": {word: "$response.body#" + place}}
+                            for one in inside}
+
+
+def place_of(answer, word):
+    """JSON pointer of that member in an answer; None: it is not there."""
+    schema = answer.get("content", {}).get("application/json", {}).get(
+        "schema", {})
+    if "items" in schema.get("properties", {}):
+        return "/items/0/" + word
+    shape = schema.get("$ref", "").rsplit("/", 1)[-1]
+    return "/" + word if word in schema.get("properties", {}) or \
+        shape in ("release", "rollout", "order", "token_made") else None
+
+
+def document(version):
+    shapes = Shapes()
+    answers = {r[0]: r for r in rows(ANSWERS, "FLO_REST_ANSWER")}
+    paths = {}
+    for row in rows(ROUTES, "FLO_REST_STREAM"):
+        pattern, method, out = stream(shapes, row)
+        paths.setdefault(pattern, {})[method] = out
+    for row in rows(ROUTES, "FLO_REST_ROUTE"):
+        if row[4] not in answers:
+            raise SystemExit("%s has no row for %s" % (ANSWERS, row[4]))
+        pattern, method, out = call(shapes, row, answers)
+        paths.setdefault(pattern, {})[method] = out
+    objects = {r[0]: shapes.object(r[1], r[0], False)
+               for r in rows(OBJECTS, "FLO_REST_OBJECT")}
+    add_links(paths)
+    unused = set(shapes.types) - shapes.used - {"any_list", "any_object"}
+    if unused:
+        raise SystemExit("%s: no shape uses %s" % (TYPES,
+                                                   " ".join(sorted(unused))))
+    objects["envelope"] = {
+        "type": "object", "description": "a DSSE envelope: "
+        "docs/internals/contracts.md section 2"}
+    objects["free"] = FREE
+    objects["problem"] = PROBLEM
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Flotilla controller", "version": version,
+                 "summary": "Devices, releases, rollouts, emergency orders",
+                 "description": "Made by `make docs` from the controller's "
+                 "tables. Unknown members and parameters are refused. Words: "
+                 "docs/internals/contracts.md section 8.",
+                 "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}],
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "responses": {"problem": {
+                "description": "It did not happen; `code` and `fix` say why "
+                               "and what to do",
+                "content": {"application/problem+json": {"schema": {
+                    "$ref": "#/components/schemas/problem"}}}}},
+            "schemas": objects}}
+
+
+def text(version):
+    return json.dumps(document(version), indent=1, ensure_ascii=False) + "\n"
