@@ -43,9 +43,13 @@ if [ "$(found | wc -l)" -ne 5 ]; then
     fi
 fi
 cp $(found) "$run.made/packages/"
-needed=$(for package in "$run.made"/packages/*.deb; do
-    dpkg-deb -f "$package" Depends | tr ',' '\n'
-done | sed 's/(.*//; s/ //g' | grep -v '^flotilla-' | sort -u | tr '\n' ' ')
+# polkit: packages_units.sh restarts a unit by a rule of it.
+needed=$({
+    echo polkitd
+    for package in "$run.made"/packages/*.deb; do
+        dpkg-deb -f "$package" Depends | tr ',' '\n'
+    done
+} | sed 's/(.*//; s/ //g' | grep -v '^flotilla-' | sort -u | tr '\n' ' ')
 if [ "$needed" != "$(cat "$base.needed" 2>/dev/null)" ]; then
     echo "+ apt-get install $needed"
     # Nothing that comes along may start on this machine.
@@ -73,7 +77,8 @@ rm -rf "$run.made/tree"
 cp tests/models/tiny-v1.Q4_0.gguf tests/models/tiny-v2.Q4_0.gguf \
     tests/models/golden-tiny-v1.json tests/models/golden-tiny-v2.json \
     "$run.made/models/"
-cp tests/lanes/packages_story.sh "$run.made/"
+cp tests/lanes/packages_story.sh tests/lanes/packages_units.sh \
+    tests/lanes/gate.c "$run.made/"
 
 # ---- boot ----
 

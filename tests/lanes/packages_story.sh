@@ -110,6 +110,8 @@ flotilla rollout rollback --release tiny@2 --everywhere --confirm tiny@2 \
 serves "tiny@1"
 answers "tiny@1"
 
+. /made/packages_units.sh
+
 say "the watchdog kills an event loop that stands still"
 mkdir -p /etc/systemd/system/flotilla-agent.service.d
 printf '[Service]\nWatchdogSec=6\n' >/etc/systemd/system/flotilla-agent.service.d/t.conf
