@@ -278,6 +278,9 @@ static void boot_execution(struct flo_shell *shell, struct flo_slots *slots,
             write_slots(shell, slots);
         }
     }
+    if (has_open) {
+        booted->denial = flo_slots_denial(slots, &open->release.digest, 0);
+    }
     booted->open = has_open ? open : NULL;
 }
 

@@ -242,8 +242,20 @@ static void resume_trial(struct step *s)
     flo_engine_load(s, FLO_AGENT_BESIDE, &model->slots.candidate);
 }
 
+/* The denial reached the disk, the end of the execution did not. */
+static void end_denied(struct step *s, enum flo_denial_cause cause)
+{
+    if (cause == FLO_DENIAL_ORDERED) {
+        flo_execution_end(s, FLO_MOVE_CANCEL, 0, "it was taken back");
+    } else {
+        flo_execution_end(s, FLO_MOVE_FAIL, FLO_E_TARGET_DENIED,
+                          "the release failed on this device before");
+    }
+}
+
 /* No candidate is left on disk: how did its execution end? */
-static void resume_without_candidate(struct step *s)
+static void resume_without_candidate(struct step *s,
+                                     enum flo_denial_cause denial)
 {
     struct flo_agent_model *model = s->model;
     struct flo_agent_execution *execution = &model->execution;
@@ -261,6 +273,8 @@ static void resume_without_candidate(struct step *s)
         flo_execution_end(s, FLO_MOVE_TAKE_BACK, FLO_E_SOAK_FAILED,
                           "no start of the candidate was left");
         flo_do_serving(s, "rolled-back", &model->slots.current);
+    } else if (denial != FLO_DENIAL_ALLOWED) {
+        end_denied(s, denial);
     } else {
         flo_do_note(s, "goes on: no candidate is on the record");
         flo_execution_restart(s, FLO_MOVE_RESTART);
@@ -287,7 +301,7 @@ void flo_execution_boot(struct step *s, const struct flo_agent_booted *booted)
             flo_do_note(s, "goes on: the candidate is on the record");
             flo_execution_restart(s, FLO_MOVE_RESTART_STAGED);
         } else {
-            resume_without_candidate(s);
+            resume_without_candidate(s, booted->denial);
         }
     } else if (has_candidate) {
         flo_do_note(s, "because %s",

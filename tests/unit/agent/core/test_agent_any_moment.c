@@ -99,6 +99,44 @@ static void power_may_fail_behind_any_action_of_a_rollback(void **state)
     }
 }
 
+/* The denial is kept with the order; the power fails before anything else. */
+static void what_was_taken_back_is_not_fetched_after_a_power_cut(void **state)
+{
+    const struct flo_denial taken_back = {.release = world_digest(3),
+                                          .statement = 5,
+                                          .cause = FLO_DENIAL_ORDERED};
+
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 250); /* it is being fetched */
+    (void)flo_slots_deny(&world.slots, &taken_back);
+    world.trace.bytes = 0;
+    world_boot(&world);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_CANCELLED);
+    assert_null(strstr(world.trace.data, "start updater"));
+    assert_true(is_current(2));
+}
+
+static void what_failed_is_not_fetched_after_a_power_cut(void **state)
+{
+    const struct flo_denial fault = {.release = world_digest(3),
+                                     .cause = FLO_DENIAL_FAULT};
+
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 250);
+    (void)flo_slots_deny(&world.slots, &fault);
+    world_boot(&world);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
+    assert_true(is_current(2));
+}
+
 static void a_pause_outlives_a_power_cut(void **state)
 {
     (void)state;
@@ -311,6 +349,8 @@ int main(void)
         STORY(power_may_fail_behind_any_action),
         STORY(power_may_fail_behind_any_action_of_a_bad_update),
         STORY(power_may_fail_behind_any_action_of_a_rollback),
+        STORY(what_was_taken_back_is_not_fetched_after_a_power_cut),
+        STORY(what_failed_is_not_fetched_after_a_power_cut),
         STORY(a_pause_outlives_a_power_cut),
         STORY(a_start_that_was_spread_waits_behind_a_restart),
         STORY(a_spread_start_keeps_its_moment_over_restarts),

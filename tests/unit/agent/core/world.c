@@ -676,6 +676,8 @@ static void boot_model(const struct world *world, uint32_t index,
     if (model->has_open) {
         *open = model->open;
         booted->open = open;
+        booted->denial =
+            flo_slots_denial(&model->slots, &open->release.digest, 0);
     }
 }
 
