@@ -4,10 +4,13 @@
  * than the build of this program, the enrolment (by the date of the
  * certificate), and the time that orders agreed on.  Expiry and the
  * certificates of others are judged by it, not by the clock alone. */
+#include <stdlib.h>
 #include <sys/timex.h>
 
 #include "agent/shell/device/device.h"
 #include "base/host/tls_time.h"
+
+#define SET_MS_MIN 60000 /* less is no reason to refuse an order */
 
 static uint64_t larger(uint64_t a, uint64_t b)
 {
@@ -67,6 +70,15 @@ bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms)
     return flo_time_claim(&shell->device.trusted_time_ms,
                           &shell->device.claimed_time_ms, at_ms,
                           flo_time_limit(&sources));
+}
+
+bool flo_shell_clock_was_set(struct flo_shell *shell)
+{
+    int64_t before_ms = shell->clock_ahead_ms;
+    int64_t ahead_ms = (int64_t)flo_wall_ms() - (int64_t)flo_now_ms();
+
+    shell->clock_ahead_ms = ahead_ms;
+    return before_ms != 0 && llabs(ahead_ms - before_ms) > SET_MS_MIN;
 }
 
 void flo_shell_clock_tell(const struct flo_shell *shell)

@@ -57,6 +57,8 @@ void flo_shell_note(struct flo_shell *shell, const char *type,
                     const struct flo_err *err);
 
 /* clock.c: what time it is taken to be. */
+/* Was it set since the last call?  Orders that it refused may hold now. */
+bool flo_shell_clock_was_set(struct flo_shell *shell);
 void flo_shell_clock_look(const struct flo_shell *shell,
                           struct flo_agent_time *out);
 /* The time now: the clock's, or the trusted time if that is later. */

@@ -92,19 +92,33 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
 
 /* ---- the connection ---- */
 
-static void on_connected(void *context, bool session_present)
+static void subscribe_all(struct flo_shell *shell)
 {
-    struct flo_shell *shell = context;
-    size_t i;
-
-    flo_log(FLO_LOG_INFO, "mqtt", "connected to %s%s", shell->identity.broker,
-            session_present ? "" : ", new session");
-    flo_shell_clock_peer(shell);
-    for (i = 0; i < shell->identity.group_count; i++) {
+    for (size_t i = 0; i < shell->identity.group_count; i++) {
         subscribe(shell, FLO_TOPIC_ORDER, shell->identity.groups[i]);
     }
     subscribe(shell, FLO_TOPIC_CMD, shell->identity.device);
     subscribe(shell, FLO_TOPIC_DESIRED, shell->identity.device);
+}
+
+/* A subscription brings what the broker retains once more. */
+void flo_shell_link_ask_again(struct flo_shell *shell)
+{
+    if (shell->has_unkept && flo_mqtt_is_connected(shell->mqtt)) {
+        shell->has_unkept = false;
+        subscribe_all(shell);
+    }
+}
+
+static void on_connected(void *context, bool session_present)
+{
+    struct flo_shell *shell = context;
+
+    flo_log(FLO_LOG_INFO, "mqtt", "connected to %s%s", shell->identity.broker,
+            session_present ? "" : ", new session");
+    flo_shell_clock_peer(shell);
+    shell->has_unkept = false;
+    subscribe_all(shell);
     flo_shell_link_publish(shell, FLO_TOPIC_PRESENCE, PRESENCE_ON,
                            strlen(PRESENCE_ON), 0);
     flo_shell_link_reported(shell);

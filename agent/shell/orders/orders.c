@@ -382,7 +382,8 @@ static void refuse(struct flo_shell *shell, const char *order, int code,
         return;
     }
     if (code == FLO_E_IO_WRITE || code == FLO_E_DISK_FULL) {
-        flo_shell_note(shell, "note", err); /* it comes again */
+        shell->has_unkept = true;
+        flo_shell_note(shell, "note", err);
         return;
     }
     if (order[0] != '\0' && flo_shell_answer_again(shell, order)) {

@@ -29,6 +29,7 @@ struct flo_mqtt {
     uint64_t tokens[1000]; /* of telemetry that came and has no answer */
     size_t waiting;
     size_t came;
+    size_t subscriptions;
 };
 static struct flo_mqtt broker;
 
@@ -51,7 +52,8 @@ bool flo_mqtt_is_connected(const struct flo_mqtt *mqtt)
 int flo_mqtt_subscribe(struct flo_mqtt *mqtt, const char *filter, int qos,
                        struct flo_err *err)
 {
-    (void)mqtt, (void)filter, (void)qos, (void)err;
+    (void)filter, (void)qos, (void)err;
+    mqtt->subscriptions++;
     return 0;
 }
 
@@ -283,12 +285,29 @@ a_message_that_is_refused_is_counted_and_changes_nothing(void **state)
     flo_buf_deinit(&text);
 }
 
+/* While the connection lasts nothing else would bring it. */
+static void an_order_that_no_disk_took_is_asked_for_again(void **state)
+{
+    (void)state;
+    broker.agent.on_connected(&shell, true);
+    size_t once = broker.subscriptions;
+    flo_shell_link_ask_again(&shell);
+    assert_int_equal(broker.subscriptions, once);
+
+    shell.has_unkept = true;
+    flo_shell_link_ask_again(&shell);
+    flo_shell_link_ask_again(&shell);
+    assert_int_equal(broker.subscriptions, 2 * once);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             a_message_that_is_refused_is_counted_and_changes_nothing, begin,
             end),
+        cmocka_unit_test_setup_teardown(
+            an_order_that_no_disk_took_is_asked_for_again, begin, end),
         cmocka_unit_test_setup_teardown(
             telemetry_follows_as_fast_as_the_broker_takes_it, begin, end),
         cmocka_unit_test_setup_teardown(

@@ -1,5 +1,8 @@
 /* Orders and an operator at the device: which order holds, its answer, and
  * which releases may come again after they were taken back. */
+#include <signal.h>
+#include <sys/resource.h>
+
 #include "order_world.h"
 
 static void who_stands_at_the_device_is_newer_than_any_order(void **state)
@@ -79,6 +82,34 @@ static void an_order_for_a_report_is_done_when_the_report_is_there(void **state)
     assert_true(was_told("superseded"));
     order(8, begun_ms, "doctor", "");
     assert_string_equal(reported, "o-8");
+}
+
+/* The disk takes nothing, or everything again. */
+static void let_disk_fail(bool fails)
+{
+    struct rlimit limit;
+
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = fails ? 0 : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void an_order_that_cannot_be_kept_has_to_come_again(void **state)
+{
+    (void)state;
+    deploy(7, 1, "");
+    assert_false(shell.has_unkept);
+    told[0] = '\0';
+    let_disk_fail(true);
+    roll_back(8, 1);
+    let_disk_fail(false);
+
+    assert_true(shell.has_unkept);
+    assert_string_equal(told, "");
+    assert_int_equal(shell.models[0].slots.stated.number, 7);
+    assert_int_equal(notes, 1);
+    notes = 0;
 }
 
 static void an_older_deploy_is_superseded_and_no_alarm(void **state)
@@ -387,6 +418,8 @@ int main(void)
             an_order_lifts_what_was_too_slow_and_no_fault, begin, end),
         cmocka_unit_test_setup_teardown(
             an_order_for_a_report_is_done_when_the_report_is_there, begin, end),
+        cmocka_unit_test_setup_teardown(
+            an_order_that_cannot_be_kept_has_to_come_again, begin, end),
         cmocka_unit_test_setup_teardown(
             an_older_deploy_is_superseded_and_no_alarm, begin, end),
         cmocka_unit_test_setup_teardown(an_older_unfreeze_lifts_no_newer_freeze,
