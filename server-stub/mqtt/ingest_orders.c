@@ -155,14 +155,33 @@ int flo_ingest_back_on_orders(const struct flo_message *message,
 
 /* ---- asking again ---- */
 
+#define ASKED_MAX 8 /* rollbacks; others wait for the next time */
+struct asked {
+    const struct flo_message *message;
+    size_t count;
+    struct {
+        char model[FLO_NAME_MAX + 1];
+        uint64_t seq;
+    } rollbacks[ASKED_MAX];
+};
+
 static int ask_for(void *context, const struct flo_fleet_order *order)
 {
-    const struct flo_message *message = context;
+    struct asked *asked = context;
+    const struct flo_message *message = asked->message;
+    bool is_rollback = strcmp(order->op, "rollback") == 0;
 
-    if (flo_answer_is_missing(order->issued_at_ms, order->expires_at_ms,
-                              message->now_ms)) {
-        flo_outgoing_ask(message->controller, message->device, order->id);
+    if (!flo_answer_is_missing(order->issued_at_ms, order->expires_at_ms,
+                               message->now_ms) ||
+        (is_rollback && asked->count == ASKED_MAX)) {
+        return 0;
     }
+    if (is_rollback) {
+        snprintf(asked->rollbacks[asked->count].model, FLO_NAME_MAX + 1, "%s",
+                 order->model);
+        asked->rollbacks[asked->count++].seq = order->seq;
+    }
+    flo_outgoing_ask(message->controller, message->device, order->id);
     return 0;
 }
 
@@ -174,8 +193,17 @@ int flo_ingest_ask(const struct flo_message *message, struct flo_err *err)
                                   FLO_ANSWER_ASK_AGAIN_MS)) {
         return 0;
     }
-    return flo_fleet_outcome_awaited(store, message->device, ask_for,
-                                     (void *)(uintptr_t)message, err);
+    struct asked asked = {.message = message};
+    int rv =
+        flo_fleet_outcome_awaited(store, message->device, ask_for, &asked, err);
+    /* A rollback that comes by name may be newer than the deploy that the
+     * device is to carry out: that one has to hold all the same. */
+    for (size_t i = 0; i < asked.count && rv == 0; i++) {
+        rv = flo_orders_outlast(message->controller, message->device,
+                                asked.rollbacks[i].model,
+                                asked.rollbacks[i].seq, err);
+    }
+    return rv;
 }
 
 /* ---- ack ---- */

@@ -45,6 +45,11 @@ FLO_MUST_USE int flo_orders_renew_each(struct flo_controller *controller,
  * would answer that the other one is newer. */
 FLO_MUST_USE int flo_orders_freshen(struct flo_controller *controller, char *id,
                                     uint64_t held, struct flo_err *err);
+/* A rollback of that number goes to this device alone: the deploy of the model
+ * that its desired holds is signed again for it, unless it is newer. */
+FLO_MUST_USE int flo_orders_outlast(struct flo_controller *controller,
+                                    const char *device, const char *model,
+                                    uint64_t rollback, struct flo_err *err);
 /* Sign one again that came to a device too late, if its desired holds it. */
 FLO_MUST_USE int flo_orders_send_again(struct flo_controller *controller,
                                        const char *device, const char *order,

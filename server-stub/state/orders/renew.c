@@ -149,6 +149,26 @@ static int renew_own(struct flo_controller *controller, const char *old,
     return rv;
 }
 
+int flo_orders_outlast(struct flo_controller *controller, const char *device,
+                       const char *model, uint64_t rollback,
+                       struct flo_err *err)
+{
+    struct parsed parsed = {
+        .row.is_desired_only = true, .fleet = controller->fleet, .err = err};
+    char held[FLO_NAME_MAX + 1];
+    int rv = flo_fleet_desired_get(controller->store, device, model, held, err);
+
+    if (rv < 0 || held[0] == '\0') {
+        return rv;
+    }
+    rv =
+        flo_fleet_order_get(controller->store, held, parse_order, &parsed, err);
+    return rv == 0 && parsed.order.op == FLO_ORDER_DEPLOY &&
+                   parsed.order.seq < rollback
+               ? issue_own(controller, &parsed, device, err)
+               : rv;
+}
+
 /* Orders come by sequence: those of a rollout stand together. */
 static int find_rollbacks(struct flo_controller *controller,
                           struct all_held *all, struct flo_err *err)

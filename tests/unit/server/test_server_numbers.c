@@ -2,6 +2,7 @@
  * has.  An order that still holds then gets a newer number from
  * the controller. */
 #include "server-stub/core/orders/renewal.h"
+#include "server-stub/store/calls/inside.h"
 #include "tests/unit/server/world.h"
 
 /* As if so many orders had been signed for others. */
@@ -388,6 +389,35 @@ who_waited_for_its_turn_is_told_above_what_was_signed_meanwhile(void **state)
     assert_true(number_held(world, last) > before);
 }
 
+/* Its answer is awaited for a minute: it is sent to this device by name. */
+static void a_rollback_that_is_asked_for_is_older_than_the_deploy(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+    const struct flo_take_back what = {.release = "tiny@2.2.0",
+                                       .group = "all",
+                                       .by = "ops",
+                                       .reason = "drill"};
+
+    assert_non_null(start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":"
+                                 "[{\"share_pct\":100}]}"));
+    add_next_release(world);
+    assert_int_equal(
+        flo_orders_take_back(world->controller, &what, id, &world->err), 0);
+    assert_string_equal(id, "o-0002");
+    assert_int_equal(
+        flo_fleet_update(
+            world->controller->store, FLO_TABLE_ORDER,
+            CHANGES(add_number(FLO_FIELD_ORDER_ISSUED_AT, (uint64_t)-60000)),
+            NULL, 0, NULL, &world->err),
+        0);
+    report_top(world, 0, 1);
+
+    assert_string_equal(op_of(world, ids[0]), "deploy");
+    assert_string_equal(order_of(world, 0), "o-0003");
+    assert_string_equal(order_of(world, 1), "o-0001");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +433,7 @@ int main(void)
         WITH_WORLD(what_many_hold_is_signed_once_for_all_of_them),
         WITH_WORLD(
             who_waited_for_its_turn_is_told_above_what_was_signed_meanwhile),
+        WITH_WORLD(a_rollback_that_is_asked_for_is_older_than_the_deploy),
         WITH_WORLD(a_deploy_that_is_superseded_ends_so),
         WITH_WORLD(a_restored_controller_rises_above_what_devices_know),
     };
