@@ -115,6 +115,7 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
         json_string_value(json_object_get(message->json, "execution"));
     uint64_t seq;
     uint64_t at_ms;
+    uint64_t from;
     uint64_t last;
     bool is_new = false;
     int rv;
@@ -123,14 +124,16 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
         (rv = flo_json_get_text(message->json, "type", 32, &type, err)) < 0 ||
         (rv = flo_json_get_u64(message->json, "seq", 1, WALL_MS_MAX, &seq,
                                err)) < 0 ||
+        (rv = flo_json_opt_u64(message->json, "from", 1, seq, 0, &from, err)) <
+            0 ||
         (rv = flo_json_opt_u64(message->json, "at_ms", 0, WALL_MS_MAX, 0,
                                &at_ms, err)) < 0) {
         return rv;
     }
     if ((rv = flo_ingest_text(message, &text, err)) < 0 ||
         (rv = flo_fleet_event_add(controller->store, message->device, boot, seq,
-                                  at_ms, message->now_ms, text.data, &is_new,
-                                  &last, err)) < 0) {
+                                  from, at_ms, message->now_ms, text.data,
+                                  &is_new, &last, err)) < 0) {
         return rv;
     }
     flo_outgoing_ack(controller, message->device, boot, last);

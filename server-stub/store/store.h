@@ -239,15 +239,15 @@ FLO_MUST_USE int flo_fleet_desired_swap(struct flo_fleet_store *store,
 
 /* ---- events ---- */
 
-/* *is_new false when (device, boot, seq) is there already.  *mark: the highest
- * sequence stored of the device's outbox (what cmd.ack says): a device sends
- * in order, and again from the last acknowledged one. */
+/* *is_new false when (device, boot, seq) is there already.  `from`: the lowest
+ * one without an acknowledgement, as the device says; 0: it does not.  *mark:
+ * up to here all are stored, or gone from the device (what cmd.ack says). */
 FLO_MUST_USE int flo_fleet_event_add(struct flo_fleet_store *store,
                                      const char *device, const char *boot,
-                                     uint64_t seq, uint64_t at_ms,
-                                     uint64_t received_at_ms, const char *json,
-                                     bool *is_new, uint64_t *mark,
-                                     struct flo_err *err);
+                                     uint64_t seq, uint64_t from,
+                                     uint64_t at_ms, uint64_t received_at_ms,
+                                     const char *json, bool *is_new,
+                                     uint64_t *mark, struct flo_err *err);
 /* The newest `limit` events of a device, oldest first, as JSON texts. */
 FLO_MUST_USE int flo_fleet_event_list(struct flo_fleet_store *store,
                                       const char *device, uint64_t limit,

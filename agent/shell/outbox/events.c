@@ -8,6 +8,8 @@
 
 #include "agent/shell/outbox/inside.h"
 
+#define UUID_CHARS 36
+
 struct flo_outbox *flo_events_outbox(struct flo_outbox_db *db)
 {
     return &db->outbox;
@@ -208,7 +210,26 @@ static char *damaged_event(struct flo_outbox_db *db, uint64_t sequence)
     return text.data;
 }
 
-char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence)
+/* As it goes out: with the lowest number that is not acknowledged, and with the
+ * present boot.  Events that were stored before the boot changed would count by
+ * themselves otherwise, and their acknowledgement would be a foreign one. */
+static char *sent_text(const struct flo_outbox_db *db, char *stored)
+{
+    static const char key[] = "\"boot\":\"";
+    struct flo_buf out = {0};
+    char *boot = stored == NULL ? NULL : strstr(stored, key);
+
+    if (boot == NULL || strlen(boot) < strlen(key) + UUID_CHARS) {
+        return stored;
+    }
+    memcpy(boot + strlen(key), db->boot, UUID_CHARS);
+    flo_buf_printf(&out, "{\"from\":%llu,%s",
+                   (unsigned long long)db->outbox.acked + 1, stored + 1);
+    free(stored);
+    return out.data;
+}
+
+static char *stored_text(struct flo_outbox_db *db, uint64_t sequence)
 {
     struct flo_db_statement *statement;
     bool has_row = false;
@@ -235,6 +256,11 @@ char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence)
         }
     }
     return text != NULL ? text : damaged_event(db, sequence);
+}
+
+char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence)
+{
+    return sent_text(db, stored_text(db, sequence));
 }
 
 /* In one transaction: a number that is gone from both is given again. */

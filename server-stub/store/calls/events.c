@@ -98,23 +98,41 @@ static int mark_load(struct flo_fleet_store *store, const char *device,
     return known ? mark_walk(store, device, fact, err) : 0;
 }
 
-/* The mark stands on the last event before a gap.  A device that sends an
- * event after the gap a second time does not have the missing one any more,
- * so the mark jumps there. */
-static int mark_move(struct flo_fleet_store *store, const char *device,
-                     struct flo_fleet_fact *fact, uint64_t seq, bool is_new,
-                     struct flo_err *err)
+/* The mark stands on the last event before a gap.  A device says from which one
+ * on its events are not acknowledged: those below are not awaited.  An older
+ * agent does not.  Then the first event of an outbox is the first one awaited,
+ * and one that comes a second time says that those before it are gone. */
+static uint64_t mark_begin(const struct flo_fleet_fact *fact, uint64_t seq,
+                           uint64_t from, bool is_new)
 {
+    bool is_next = fact->is_mark_known && seq == fact->mark + 1;
+
+    if (from > 0) {
+        uint64_t before = from - 1;
+        uint64_t mark =
+            fact->is_mark_known && fact->mark > before ? fact->mark : before;
+        return seq == mark + 1 ? seq : mark;
+    }
+    return fact->is_mark_known && (seq <= fact->mark || (!is_next && is_new))
+               ? fact->mark
+               : seq;
+}
+
+static int mark_move(struct flo_fleet_store *store, const char *device,
+                     struct flo_fleet_fact *fact, uint64_t seq, uint64_t from,
+                     bool is_new, struct flo_err *err)
+{
+    uint64_t mark = mark_begin(fact, seq, from, is_new);
+
     fact->newest = seq > fact->newest ? seq : fact->newest;
-    if ((fact->is_mark_known && seq <= fact->mark) ||
-        (fact->is_mark_known && seq != fact->mark + 1 && is_new)) {
+    if (fact->is_mark_known && mark == fact->mark) {
         return 0;
     }
     /* The first mark of an outbox is stored at once.  Nothing else says that
      * no event before it is awaited. */
     bool is_first = !fact->is_mark_known;
     fact->is_mark_known = fact->is_mark_dirty = true;
-    fact->mark = seq;
+    fact->mark = mark;
     int rv = mark_walk(store, device, fact, err);
     if (rv == 0 && is_first) {
         rv = flo_fleet_mark_put(store, device, fact->boot, fact->mark, err);
@@ -194,9 +212,10 @@ static int event_insert(struct flo_fleet_store *store, const char *device,
 }
 
 int flo_fleet_event_add(struct flo_fleet_store *store, const char *device,
-                        const char *boot, uint64_t seq, uint64_t at_ms,
-                        uint64_t received_at_ms, const char *json, bool *is_new,
-                        uint64_t *mark, struct flo_err *err)
+                        const char *boot, uint64_t seq, uint64_t from,
+                        uint64_t at_ms, uint64_t received_at_ms,
+                        const char *json, bool *is_new, uint64_t *mark,
+                        struct flo_err *err)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
     int rv = fact == NULL ? flo_fail(err, FLO_E_MEMORY, "event") : 0;
@@ -212,7 +231,7 @@ int flo_fleet_event_add(struct flo_fleet_store *store, const char *device,
         rv = events_prune(store, device, err);
     }
     if (rv == 0) {
-        rv = mark_move(store, device, fact, seq, *is_new, err);
+        rv = mark_move(store, device, fact, seq, from, *is_new, err);
     }
     if (rv == 0) {
         *mark = fact->mark;

@@ -68,7 +68,7 @@ static uint64_t event_cost(struct world *world, uint64_t seq, const char *state)
              "{\"v\":1,\"boot\":\"44444444-4444-4444-8444-444444444444\","
              "\"seq\":%llu,\"type\":\"execution\","
              "\"execution\":\"r-0001.1\",\"release\":\"%s\",\"state\":\"%s\","
-             "\"detail\":{\"codec\":\"zstd\",\"bytes\":1},\"from\":\"",
+             "\"detail\":{\"codec\":\"zstd\",\"bytes\":1},\"x\":\"",
              (unsigned long long)seq, DIGEST, state);
     return cost(world, "event", text, "\"}");
 }
@@ -223,7 +223,7 @@ an_event_of_a_batch_that_was_taken_back_is_not_acknowledged(void **state)
     for (uint64_t seq = 1; seq <= 3; seq++) {
         assert_int_equal(flo_controller_begin(world->controller, &world->err),
                          0);
-        assert_int_equal(flo_fleet_event_add(store, ids[0], boot, seq, 1, 1,
+        assert_int_equal(flo_fleet_event_add(store, ids[0], boot, seq, 0, 1, 1,
                                              "{}", &is_new, &mark, &world->err),
                          0);
         assert_int_equal(mark, seq);
@@ -235,7 +235,7 @@ an_event_of_a_batch_that_was_taken_back_is_not_acknowledged(void **state)
                          0);
     }
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_fleet_event_add(store, ids[0], boot, 3, 1, 1, "{}",
+    assert_int_equal(flo_fleet_event_add(store, ids[0], boot, 3, 0, 1, 1, "{}",
                                          &is_new, &mark, &world->err),
                      0);
     assert_int_equal(mark, 1); /* 2 is missing */

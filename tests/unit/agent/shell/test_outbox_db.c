@@ -212,6 +212,36 @@ static void sent_as(struct flo_outbox_db *db, char *out, size_t out_bytes)
     free(text);
 }
 
+/* An acknowledgement names a boot and a number: both have to be of one count.
+ */
+static void all_that_is_sent_bears_the_present_boot(void **state)
+{
+    struct flo_outbox_db *db = open_db(1 << 20);
+    char boot[64];
+
+    (void)state;
+    note(db, "on disk");
+    note(db, "acknowledged");
+    note(db, "on disk, too");
+    flo_events_flush(db);
+    flo_events_acked(db, db->boot, 1);
+    snprintf(boot, sizeof(boot), "%s", db->boot);
+    let_disk_fail(true);
+    note(db, "in memory");
+    flo_events_flush(db);
+    let_disk_fail(false);
+    assert_string_not_equal(db->boot, boot);
+
+    for (uint64_t sequence = 2; sequence <= 4; sequence++) {
+        char *text = flo_events_text(db, sequence);
+        assert_non_null(strstr(text, db->boot));
+        assert_null(strstr(text, boot));
+        assert_int_equal(strncmp(text, "{\"from\":2,", 10), 0);
+        free(text);
+    }
+    flo_outbox_db_close(db);
+}
+
 static void a_number_sent_without_a_disk_is_not_used_again(void **state)
 {
     struct flo_outbox_db *db = open_db(1 << 20);
@@ -742,6 +772,7 @@ int main(void)
         TEST(an_end_closes_the_story_in_the_same_write),
         TEST(a_story_that_no_device_wrote_is_none),
         TEST(what_is_acknowledged_is_gone_and_numbers_go_on),
+        TEST(all_that_is_sent_bears_the_present_boot),
         TEST(a_number_sent_without_a_disk_is_not_used_again),
         TEST(the_ack_of_another_boot_ends_nothing),
         TEST(a_disk_that_recovers_keeps_the_numbers_sent_without_it),

@@ -210,8 +210,8 @@ static void a_file_of_sqlite_is_copied_into_an_empty_database(void **state)
     for (uint64_t seq = 1; seq <= 3; seq++) {
         uint64_t mark;
         bool is_new;
-        assert_int_equal(flo_fleet_event_add(file->store, DEVICE, BOOT, seq, 5,
-                                             6, "{}", &is_new, &mark, &err),
+        assert_int_equal(flo_fleet_event_add(file->store, DEVICE, BOOT, seq, 0,
+                                             5, 6, "{}", &is_new, &mark, &err),
                          0);
     }
     commit(file->store);
@@ -230,8 +230,8 @@ static void a_file_of_sqlite_is_copied_into_an_empty_database(void **state)
     begin(fixture->store); /* new events come behind the old ones */
     uint64_t mark;
     bool is_new = false;
-    assert_int_equal(flo_fleet_event_add(fixture->store, DEVICE, BOOT, 4, 5, 6,
-                                         "{}", &is_new, &mark, &err),
+    assert_int_equal(flo_fleet_event_add(fixture->store, DEVICE, BOOT, 4, 0, 5,
+                                         6, "{}", &is_new, &mark, &err),
                      0);
     assert_true(is_new);
     commit(fixture->store);

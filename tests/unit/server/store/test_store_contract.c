@@ -200,18 +200,40 @@ static void each_write_of_desired_raises_the_revision(void **state)
     assert_string_equal(order, "o-2");
 }
 
-static uint64_t event(struct flo_fleet_store *store, uint64_t seq,
-                      bool expect_new)
+static uint64_t event_from(struct flo_fleet_store *store, uint64_t seq,
+                           uint64_t from, bool expect_new)
 {
     struct flo_err err = {0};
     uint64_t last = 0;
     bool is_new = !expect_new;
 
-    assert_int_equal(flo_fleet_event_add(store, DEVICE, BOOT, seq, 1, 2, "{}",
-                                         &is_new, &last, &err),
+    assert_int_equal(flo_fleet_event_add(store, DEVICE, BOOT, seq, from, 1, 2,
+                                         "{}", &is_new, &last, &err),
                      0);
     assert_int_equal(is_new, expect_new);
     return last;
+}
+
+static uint64_t event(struct flo_fleet_store *store, uint64_t seq,
+                      bool expect_new)
+{
+    return event_from(store, seq, 0, expect_new);
+}
+
+/* The device says which event it awaits the acknowledgement of. */
+static void no_event_that_a_device_still_has_is_acknowledged(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+
+    assert_int_equal(event_from(store, 12, 10, true), 9); /* 10, 11: lost */
+    assert_int_equal(event_from(store, 13, 10, true), 9);
+    assert_int_equal(event_from(store, 13, 10, false), 9);
+    assert_int_equal(event_from(store, 10, 10, true), 10);
+    assert_int_equal(event_from(store, 11, 10, true), 13);
+    assert_int_equal(event_from(store, 10, 10, false), 13);
+    assert_int_equal(event_from(store, 14, 14, true), 14);
+    assert_int_equal(event_from(store, 20, 19, true), 18);
+    assert_int_equal(event_from(store, 19, 19, true), 20);
 }
 
 static void events_are_acknowledged_up_to_the_first_gap(void **state)
@@ -457,7 +479,7 @@ the_newest_2000_events_of_a_device_are_kept_and_listed_in_order(void **state)
     for (uint64_t seq = 1; seq <= 2112; seq++) {
         char json[16];
         snprintf(json, sizeof(json), "%llu", (unsigned long long)seq);
-        assert_int_equal(flo_fleet_event_add(store, DEVICE, BOOT, seq, 1, 1,
+        assert_int_equal(flo_fleet_event_add(store, DEVICE, BOOT, seq, 0, 1, 1,
                                              json, &is_new, &mark, &err),
                          0);
     }
@@ -500,6 +522,7 @@ int main(void)
         OVER_ALL(a_device_keeps_its_newest_reports),
         OVER_ALL(a_report_that_came_last_is_kept_whatever_the_clock_says),
         OVER_ALL(each_write_of_desired_raises_the_revision),
+        OVER_ALL(no_event_that_a_device_still_has_is_acknowledged),
         OVER_ALL(events_are_acknowledged_up_to_the_first_gap),
         OVER_ALL(what_is_rolled_back_never_was),
         OVER_ALL(what_is_not_there_is_named_as_absent),
