@@ -253,6 +253,65 @@ enum sim_rule sim_check_rest(char *why, size_t bytes)
     return rule;
 }
 
+/* ---- its desired document is what a device keeps to ---- */
+
+struct holding {
+    char order[FLO_NAME_MAX + 1];
+    uint64_t number;
+    enum flo_order_op op;
+};
+
+static int take_held(void *context, const struct flo_fleet_order *order)
+{
+    struct holding *holding = context;
+
+    holding->number = order->seq;
+    return flo_order_op_parse(order->op, &holding->op) ? 0 : FLO_E_DB;
+}
+
+static enum sim_rule device_obeys(const struct sim_device *device,
+                                  uint32_t model, char *why, size_t bytes)
+{
+    struct holding holding = {.op = FLO_ORDER_COUNT};
+    struct flo_err err = {0};
+    const struct flo_stated *stated = &device->disk.slots[model].stated;
+
+    if (flo_fleet_desired_get(ours()->store, device->id, sim_models[model],
+                              holding.order, &err) < 0 ||
+        (holding.order[0] != '\0' &&
+         flo_fleet_order_get(ours()->store, holding.order, take_held, &holding,
+                             &err) < 0)) {
+        return SAY(OBEYS, "%s: %s", sim_name(device), err.what);
+    }
+    /* Of two rollbacks either may be the newer one.  An order that a device
+     * refused for its wrong clock is not sent again. */
+    if (device->was_ahead ||
+        (holding.op != FLO_ORDER_DEPLOY && holding.op != FLO_ORDER_REMOVE) ||
+        stated->number == holding.number) {
+        return SIM_RULES;
+    }
+    return SAY(OBEYS, "%s keeps to number %llu about %s, its desired says %s",
+               sim_name(device), (unsigned long long)stated->number,
+               sim_models[model], holding.order);
+}
+
+enum sim_rule sim_check_obeyed(char *why, size_t bytes)
+{
+    enum sim_rule rule = SIM_RULES;
+
+    if (ours() == NULL) {
+        return SAY(OBEYS, "the controller is down");
+    }
+    /* A rollback that was for others alone, but names their group, may have
+     * come to anybody: until its deploy is signed again it holds there. */
+    for (uint32_t i = 0; i < sim->device_count && !sim->was_hostile; i++) {
+        for (uint32_t m = 0; m < sim->model_count && rule == SIM_RULES; m++) {
+            rule = device_obeys(&sim->devices[i], m, why, bytes);
+        }
+    }
+    return rule;
+}
+
 /* ---- at rest ---- */
 
 struct members {

@@ -102,6 +102,7 @@ static void jump(struct sim_device *device, struct sim_random *random)
         return; /* a service keeps it right */
     }
     device->skew_ms = jumps[sim_below(random, FLO_COUNT(jumps))];
+    device->was_ahead = device->was_ahead || device->skew_ms > 86400000;
     sim_trace(sim_name(device), "clock off by %lld s",
               (long long)(device->skew_ms / 1000));
 }
@@ -176,6 +177,7 @@ static void strike_all(unsigned kind, struct sim_random *random)
         sim_broker_kill();
         break;
     case NEMESIS_REPLAY:
+        sim->was_hostile = true;
         sim_broker_replay();
         break;
     case NEMESIS_CONTROLLER:

@@ -236,9 +236,10 @@ struct sim_device {
     uint32_t life;
     bool runs; /* the agent */
     uint64_t powered_ms;
-    int64_t skew_ms;
+    int64_t skew_ms, skew_before_ms;
     bool is_synchronised;
-    bool is_alone; /* its link is cut */
+    bool was_ahead; /* its clock, by days */
+    bool is_alone;  /* its link is cut */
     bool disk_is_full;
     bool fits_both;
     uint32_t lacks;
@@ -267,6 +268,7 @@ struct sim_device {
     char told[16][FLO_NAME_MAX + 1];
     size_t told_next;
     bool is_list;
+    bool has_unkept;
     bool flush_is_due;
     uint64_t rev, reported_revision;
     uint64_t timer_number;
@@ -404,6 +406,8 @@ void sim_check_trial(struct sim_device *device, uint32_t model);
 void sim_check_written(struct sim_device *device);
 void sim_check_end(struct sim_device *device, const struct sim_story *story);
 void sim_check_order(struct sim_device *device, const struct flo_order *order);
+/* Does each device keep to its desired document? */
+enum sim_rule sim_check_obeyed(char *why, size_t bytes);
 /* Why the world is not at rest; SIM_RULES: it is. */
 enum sim_rule sim_check_rest(char *why, size_t bytes);
 void sim_check_calm(void); /* when it is */
@@ -413,6 +417,8 @@ void sim_check_calm(void); /* when it is */
 struct sim_world {
     uint64_t seed, now_ms;
     bool is_traced, has_failed, is_calm;
+    bool is_wired;    /* with messages in the trace */
+    bool was_hostile; /* the broker, for a while */
     enum sim_rule rule;
     char what[1024];
     uint64_t updates; /* executions that ended */

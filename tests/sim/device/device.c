@@ -248,7 +248,8 @@ static bool carry_out(struct sim_device *device,
     case FLO_DO_TIMER:
         set_timer(device, action->at_ms);
         break;
-    case FLO_DO_UNLINK: /* releases with links are not simulated */
+    case FLO_DO_VARIANT: /* neither variants nor links are simulated */
+    case FLO_DO_UNLINK:
     case FLO_DO_HOLD:
     case FLO_DO_REST:
     case FLO_DO_CLOSE:
@@ -457,6 +458,7 @@ void sim_device_connected(struct sim_device *device, bool has_session)
     static const char online[] = "{\"v\":1,\"online\":true}";
 
     (void)has_session;
+    device->has_unkept = false;
     sim_later(device->client.delay_ms,
               (struct sim_call){.fn = on_subscribed,
                                 .device = device,
@@ -531,6 +533,10 @@ void sim_device_heard(struct sim_device *device,
 {
     const char *text = message->data;
     char boot[37] = "";
+
+    if (sim->is_wired && message->topic == FLO_TOPIC_CMD) {
+        sim_trace(sim_name(device), "hears %s", text);
+    }
     uint64_t number;
 
     if (message->topic == FLO_TOPIC_DESIRED) {

@@ -498,7 +498,8 @@ static void refuse(struct sim_device *device, const char *order,
     }
     sim_trace(sim_name(device), "order %s not taken: %s", order, err->what);
     if (err->code == FLO_E_IO_WRITE || err->code == FLO_E_DISK_FULL) {
-        sim_report_event(device, "note", err); /* it comes again */
+        device->has_unkept = true;
+        sim_report_event(device, "note", err);
         return;
     }
     if (order[0] != '\0' && answer_again(device, order)) {

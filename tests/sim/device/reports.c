@@ -9,6 +9,9 @@ bool sim_publish(struct sim_device *device, enum flo_topic topic,
     char name[FLO_TOPIC_TEXT];
     struct flo_err err = {0};
 
+    if (sim->is_wired && topic != FLO_TOPIC_REPORTED) {
+        sim_trace(sim_name(device), "says %s", data);
+    }
     return flo_topic_build(topic, SIM_FLEET, device->id, name, &err) == 0 &&
            sim_client_publish(&device->client, topic, name, data, bytes);
 }

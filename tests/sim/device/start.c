@@ -110,6 +110,9 @@ static void boot_execution(struct sim_device *device, uint32_t index,
             write_slots(device, index);
         }
     }
+    if (has_open) {
+        booted->denial = flo_slots_denial(slots, &open->release.digest, 0);
+    }
     booted->open = has_open ? open : NULL;
 }
 
@@ -178,6 +181,14 @@ static void on_heartbeat(const struct sim_call *call)
 
     sim_report(device);
     sim_records_write(device);
+    if (device->skew_ms != device->skew_before_ms) { /* it was set */
+        device->skew_before_ms = device->skew_ms;
+        device->has_unkept = true;
+    }
+    if (device->has_unkept && device->client.believes) {
+        device->has_unkept = false;
+        sim_client_subscribe(&device->client);
+    }
     sim_outbox_flush(device);
     sim_outbox_send(device);
     sim_later(device->heartbeat_ms,
@@ -200,7 +211,7 @@ void sim_device_start(struct sim_device *device)
     device->record_is_dirty = false;
     device->job = 0;
     device->waiting_count = 0;
-    device->turn_is_due = false;
+    device->turn_is_due = device->has_unkept = false;
     device->rev = device->reported_revision = 0;
     memset(device->told, 0, sizeof(device->told));
     flo_trust_order_keys(sim->controller.trust, &keys);
