@@ -283,7 +283,7 @@ static enum sim_rule device_obeys(const struct sim_device *device,
                              &err) < 0)) {
         return SAY(OBEYS, "%s: %s", sim_name(device), err.what);
     }
-    /* Of two rollbacks either may be the newer one.  An order that a device
+    /* Either of two rollbacks may be the newer one.  An order that a device
      * refused for its wrong clock is not sent again. */
     if (device->was_ahead ||
         (holding.op != FLO_ORDER_DEPLOY && holding.op != FLO_ORDER_REMOVE) ||

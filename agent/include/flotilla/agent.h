@@ -241,7 +241,7 @@ struct flo_agent_booted {
      * NULL: none.  With a candidate it is the candidate's. */
     const struct flo_agent_execution *open;
     bool has_ended; /* it has: only its traces are left */
-    /* Of its release, as the record says by now. */
+    /* The denial of its release in the record. */
     enum flo_denial_cause denial;
     bool is_linked; /* a link of the model is on the disk */
     bool fits_both; /* candidate and current in memory at one time */
