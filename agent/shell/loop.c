@@ -250,6 +250,15 @@ static uint64_t take_sleep(struct flo_shell *shell)
     return (uint64_t)slept_ms;
 }
 
+/* A clock from before this program was made is wrong: windows would open at any
+ * time. */
+static uint64_t clock_ms(void)
+{
+    uint64_t wall_ms = flo_wall_ms();
+
+    return wall_ms < flo_build_ms() ? 0 : wall_ms;
+}
+
 static void step(struct flo_shell *shell, struct flo_agent_event *event)
 {
     uint32_t uncounted = FLO_NO_MODEL; /* its start is not on the disk */
@@ -257,6 +266,7 @@ static void step(struct flo_shell *shell, struct flo_agent_event *event)
     size_t i;
 
     event->now_ms = flo_now_ms();
+    event->wall_ms = clock_ms();
     event->slept_ms = take_sleep(shell);
     flo_agent_step(&shell->agent, event, &actions);
     trace(shell, event);

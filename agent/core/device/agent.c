@@ -221,6 +221,7 @@ static void next_of_model(const struct step *s,
         to_come(s, next, execution->retry_at_ms);
         to_come(s, next, execution->start_at_ms);
         to_come(s, next, execution->soak_end_ms);
+        earlier(next, flo_wait_until(s->agent, model, s->now));
     }
     earlier(next, model->going_back.due_ms);
     earlier(next, model->removal.due_ms);
@@ -427,8 +428,10 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
     assert(event->state < FLO_EXECUTION_COUNT);
     actions->count = 0;
     actions->report_count = 0;
+    agent->wall_ms = event->wall_ms;
     if (event->kind == FLO_AGENT_BOOT) {
         boot(&s);
+        agent->wall_ms = event->wall_ms;
     } else if (!agent->is_booted) {
         return 0; /* nothing is known yet */
     } else {

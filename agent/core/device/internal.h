@@ -181,6 +181,10 @@ void flo_execution_yield(struct step *s, const char *to);
 void flo_execution_freeze(struct step *s);
 
 /* ---- it waits for its surroundings (waits.c) ---- */
+
+/* When its window opens; 0: it does not wait for one. */
+uint64_t flo_wait_until(const struct flo_agent *agent,
+                        const struct flo_agent_model *model, uint64_t now_ms);
 #define FLO_WAIT_REASON 128
 /* Something that it has to wait for is not so. */
 bool flo_wait_is_needed(const struct flo_agent *agent,

@@ -60,10 +60,25 @@ static uint32_t asked_of(const struct flo_agent *agent,
     return asked_by(&execution->policy) | agent->waits;
 }
 
+/* The hours of its order, by the clock of this step. */
+static uint64_t closed_for_ms(const struct flo_agent *agent,
+                              const struct flo_agent_model *model)
+{
+    uint64_t wait_ms = 0;
+
+    if (agent->wall_ms != 0) {
+        (void)flo_policy_is_open(&model->execution.policy, agent->wall_ms,
+                                 &wait_ms);
+    }
+    return wait_ms;
+}
+
 static uint32_t lacking(const struct flo_agent *agent,
                         const struct flo_agent_model *model)
 {
-    uint32_t set = asked_of(agent, model) & agent->lacks;
+    uint32_t closed =
+        closed_for_ms(agent, model) > 0 ? FLO_WAIT_BIT(FLO_WAIT_WINDOW) : 0;
+    uint32_t set = asked_of(agent, model) & (agent->lacks | closed);
     uint32_t left = 0;
 
     assert(model->has_execution);
@@ -79,6 +94,17 @@ bool flo_wait_is_needed(const struct flo_agent *agent,
                         const struct flo_agent_model *model)
 {
     return lacking(agent, model) != 0;
+}
+
+uint64_t flo_wait_until(const struct flo_agent *agent,
+                        const struct flo_agent_model *model, uint64_t now_ms)
+{
+    uint64_t wait_ms = closed_for_ms(agent, model);
+
+    return (lacking(agent, model) & FLO_WAIT_BIT(FLO_WAIT_WINDOW)) == 0 ||
+                   wait_ms > UINT64_MAX - now_ms
+               ? 0
+               : now_ms + wait_ms;
 }
 
 bool flo_agent_is_waiting(const struct flo_agent *agent, uint32_t model)

@@ -196,6 +196,7 @@ struct flo_agent {
     uint32_t models_max; /* by configuration */
     uint32_t waits;      /* ... what every update waits for: a set */
     uint32_t lacks;      /* ... what is not so now */
+    uint64_t wall_ms;    /* of this step; 0: nobody knows the time */
     struct flo_agent_pauses pauses;
     struct flo_agent_model models[FLO_AGENT_MODELS_MAX];
 };
@@ -251,6 +252,7 @@ struct flo_agent_event {
     enum flo_agent_event_kind kind;
     uint32_t model; /* index; of a boot, a freeze or a timer: no meaning */
     uint64_t now_ms;
+    uint64_t wall_ms;  /* for windows; 0: nobody knows the time */
     uint64_t slept_ms; /* of them, suspended since the step before */
     enum flo_agent_role role;
     enum flo_execution state;

@@ -5,6 +5,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/zone.h"
+
 #include "agent/shell/device/device.h"
 #include "agent/shell/device/runtimes.h"
 
@@ -199,6 +201,11 @@ json_t *flo_machine_json(const struct flo_settings *settings,
         "disk_free_bytes", (json_int_t)disk_free_bytes, "kernel",
         machine->kernel, "engine", architectures_json());
 
+    char zone[FLO_ZONE_TEXT];
+    flo_zone_of_system(zone);
+    if (json != NULL) {
+        json_object_set_new(json, "zone", json_string(zone));
+    }
     if (json != NULL && machine->bench.memory_bytes_per_s > 0) {
         json_object_set_new(json, "bench",
                             flo_machine_bench_json(&machine->bench));

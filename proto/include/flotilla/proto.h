@@ -416,7 +416,22 @@ struct flo_assignment {
     uint64_t bytes; /* of the release; 0: not said */
 };
 
+/* Hours of a day, on some days of the week.  They may pass midnight; their day
+ * is that on which they open. */
+struct flo_daily {
+    uint32_t from_s;   /* second of the day, below 86400 */
+    uint32_t length_s; /* up to a day; 0: always open */
+    uint32_t days;     /* bit 0: Monday */
+};
+/* Open at this second since 1970, by the same clock (after 1970-01-01)?
+ * *change_s: when that changes at the latest; INT64_MAX: never. */
+bool flo_daily_is_open(const struct flo_daily *daily, int64_t at_s,
+                       int64_t *change_s);
+
 void flo_policy_default(struct flo_policy *out);
+/* Does the policy's window let a device begin?  *wait_ms: until it opens. */
+bool flo_policy_is_open(const struct flo_policy *policy, uint64_t wall_ms,
+                        uint64_t *wait_ms);
 /* Could an order say it? */
 bool flo_policy_is_valid(const struct flo_policy *policy);
 /* cmd.format with the field's path, meta.fleet.  With cmd.format *out has id,

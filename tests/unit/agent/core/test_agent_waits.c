@@ -116,6 +116,73 @@ static void a_low_battery_needs_nobody_who_asks(void **state)
     assert_waits_for("waiting for mains");
 }
 
+/* ---- windows ---- */
+
+#define MONDAY_MS UINT64_C(1767571200000) /* 2026-01-05 00:00 UTC */
+#define HOUR_MS UINT64_C(3600000)
+
+/* Hours by UTC in which the order lets it begin. */
+static void desire_within(uint64_t from_hour, uint64_t hours)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
+    struct flo_agent_execution execution = world_execution(3, 1);
+
+    execution.policy.window_from_s = from_hour * 3600;
+    execution.policy.window_length_s = hours * 3600;
+    event.deploy.execution = &execution;
+    world_event(&world, &event);
+}
+
+static void it_is(uint64_t hour)
+{
+    world.wall_ahead_ms = MONDAY_MS + hour * HOUR_MS - world.now_ms;
+}
+
+static void an_order_that_comes_outside_of_its_window_waits(void **state)
+{
+    (void)state;
+    boot();
+    it_is(9);
+    desire_within(1, 4);
+    world_run(&world, 15 * HOUR_MS);
+    assert_waits_for("waiting for its window");
+    assert_false(has_begun());
+    world_run(&world, 1 * HOUR_MS); /* 01:00, and nobody says so */
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_story("waits-window");
+}
+
+static void
+a_window_that_closes_lets_the_download_end_and_holds_the_probe(void **state)
+{
+    (void)state;
+    boot();
+    it_is(1);
+    desire_within(23, 2);
+    assert_waits_for("waiting for its window");
+    it_is(23);
+    device_lacks(0);
+    world_run(&world, 150);
+    assert_int_equal(tiny->execution.state, FLO_EXECUTION_DOWNLOADING);
+    it_is(25);
+    world_run(&world, 60000);
+    assert_int_equal(tiny->execution.state, FLO_EXECUTION_STAGED);
+    assert_waits_for("waiting for its window");
+    world_run(&world, 22 * HOUR_MS);
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+}
+
+static void without_a_clock_nobody_waits_for_a_window(void **state)
+{
+    (void)state;
+    boot();
+    desire_within(1, 4);
+    world_run(&world, 60000);
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+}
+
 /* ---- in the middle ---- */
 
 static void a_download_ends_with_the_unmetered_network_and_goes_on(void **state)
@@ -256,6 +323,9 @@ int main(void)
         STORY(an_update_whose_policy_asks_nothing_begins),
         STORY(the_device_asks_for_its_own_part),
         STORY(a_low_battery_needs_nobody_who_asks),
+        STORY(an_order_that_comes_outside_of_its_window_waits),
+        STORY(a_window_that_closes_lets_the_download_end_and_holds_the_probe),
+        STORY(without_a_clock_nobody_waits_for_a_window),
         STORY(a_download_ends_with_the_unmetered_network_and_goes_on),
         STORY(requests_do_not_end_a_download_but_hold_the_probe),
         STORY(a_probe_needs_no_network_and_a_trial_nothing),

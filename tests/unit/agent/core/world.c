@@ -595,6 +595,8 @@ void world_event(struct world *world, const struct flo_agent_event *event)
         world->models[timed.model].hooked = world->models[timed.model].link;
     }
     timed.now_ms = world->now_ms;
+    timed.wall_ms =
+        world->wall_ahead_ms > 0 ? world->now_ms + world->wall_ahead_ms : 0;
     timed.slept_ms = world->slept_ms;
     world->slept_ms = 0;
     world->steps++;

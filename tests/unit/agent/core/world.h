@@ -46,7 +46,8 @@ struct world {
     };
     struct flo_agent agent;
     uint64_t now_ms;
-    uint64_t slept_ms; /* told with the next event */
+    uint64_t wall_ahead_ms; /* of the wall clock; 0: nobody knows the time */
+    uint64_t slept_ms;      /* told with the next event */
     uint64_t next_order;
     size_t pending_count;
     struct world_pending pending[WORLD_QUEUE_MAX];
