@@ -196,6 +196,11 @@ def bounds(row):
 
 KINDS = {"TEXT": "text", "NAME": "name", "TRUTH": "true or false",
          "COUNT": "whole number", "SIZE": "`10` or `10%`",
+         "REAL": "number", "NAMES": "list of names",
+         "WINDOW": "`mon-fri 01:00-05:00 device-local`",
+         "PER": "whole number", "FAILURE": "a kind below, or `any`",
+         "RETRIES": "whole number, or an object of those by kinds below",
+         "DEADLINES": "object of durations by states (states.md)",
          "DEVICES": "whole number", "SHARE": "number",
          "DURATION": "`30s`; as `%s_ms` in ms", "RATE": "`300/min`, `5/s`, "
          "`20/h`; as `%s_per_min` a number", "PER_S": "number",
@@ -234,7 +239,7 @@ def spec_fields():
             value = ", ".join("`%s`" % w for w in possible.split("|"))
         else:
             value = KINDS[kind].replace("%s", name)
-            if kind in ("COUNT", "DEVICES"):
+            if kind in ("COUNT", "DEVICES", "REAL", "PER", "RETRIES"):
                 value += ", %s to %s" % (least, most)
         lines.append(["`%s%s`" % (where[part], name), value,
                       "`%s`" % standard if standard else "–",
@@ -272,6 +277,15 @@ def rollouts():
             "out. Table: `server-stub/core/spec/spec.def`.\n\n" +
             table(["field", "value", "standard", "flag", "meaning"],
                   spec_fields()) +
+            "\n## Kinds of failures\n\nFor `abort_on` and `retries`; a kind "
+            "that may be tried again has a chance at a second attempt. Table: "
+            "`server-stub/core/failure/failures.def`.\n\n" +
+            table(["kind", "errors", "tried again", "meaning"],
+                  [["`%s`" % r[1], ", ".join("`%s…`" % p
+                                             for p in r[2].split()) or "–",
+                    "yes" if r[3] == "1" else "no", r[4]]
+                   for r in rows("server-stub/core/failure/failures.def",
+                                 "^FLO_FAILURE")]) +
             "\n## Gates\n\nA phase is left only when every gate passes; "
             "silence with the release is never success. Formulas: "
             "`server-stub/core/gate/share.c`.\n\n" +

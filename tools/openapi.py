@@ -242,12 +242,25 @@ DURATION = "^([1-9][0-9]{0,5}m?s|[1-9][0-9]{0,3}m|[1-6]?[0-9]{1,2}h|" \
     "[12]?[1-9]d)$"
 RATE = "^([1-9][0-9]{0,4}/(s|min)|[1-9][0-9]{1,4}/h)$"
 SIZE = "^([1-9][0-9]?(\\.[0-9]{1,6})?|100)%$"
+LONG_DURATION = "^([1-9][0-9]{0,5}s|[1-9][0-9]{0,3}m|[1-6]?[1-9][0-9]?h|" \
+    "[12]?[1-9]d)$"
+# Ends after it begins, so that no pair of equal times is made.
+WINDOW = "^((mon|tue|wed|thu|fri|sat|sun)" \
+    "([-,](mon|tue|wed|thu|fri|sat|sun))? )?0[0-9]:[0-5][0-9]-1[0-9]:[0-5]" \
+    "[0-9]( device-local| UTC| [+-]0[0-9]:[0-5][0-9])?$"
 SPEC = "server-stub/core/spec/spec.def"
+
+
+def kinds_of_failures(may_retry=None):
+    return [r[1] for r in rows("server-stub/core/failure/failures.def",
+                               "^FLO_FAILURE")
+            if may_retry is None or r[3] == may_retry]
 
 
 def specification(part):
     """The fields of a part of a rollout's specification."""
     properties = {}
+    per = None
     fields = [(r[0], r[1], r[2], *r[4:8], r[8])
               for r in rows(SPEC, "^FLO_SPEC")] + [
         (r[0], r[1], r[2], *r[4:8], r[10])
@@ -266,9 +279,32 @@ def specification(part):
             value = {"enum": possible.split("|") + [None]}
         elif kind == "TRUTH":
             value = {"type": ["boolean", "null"]}
+        elif kind == "NAMES":
+            value = {"type": ["array", "null"], "minItems": int(least),
+                     "maxItems": int(most), "uniqueItems": True,
+                     "items": {"type": "string", "pattern": NAME}}
+        elif kind == "WINDOW":
+            value = {"type": ["string", "null"], "pattern": WINDOW}
+        elif kind == "FAILURE":
+            value = {"enum": kinds_of_failures() + ["any", None]}
+        elif kind == "RETRIES":
+            times = {"type": "integer", **limits}
+            value = {"anyOf": [times, {"type": "null"}, {
+                "type": "object", "additionalProperties": False,
+                "properties": {k: times for k in
+                               [*kinds_of_failures("1"), "any"]}}]}
+        elif kind == "DEADLINES":
+            value = {"type": ["object", "null"], "additionalProperties": False,
+                     "properties": {
+                         r[1]: {"type": "string", "pattern": LONG_DURATION}
+                         for r in rows("proto/execution.def", "FLO_EXECUTION")
+                         if r[2] == "WAY" and r[1] != "queued"}}
+        elif kind == "PER":
+            per = {"type": "integer", **limits, "description": meaning}
+            continue
         elif kind in ("COUNT", "DEVICES"):
             value = {"type": ["integer", "null"], **limits}
-        elif kind in ("SHARE", "PER_S"):
+        elif kind in ("SHARE", "PER_S", "REAL"):
             value = {"type": ["number", "null"], **limits}
             if kind == "SHARE":
                 value["exclusiveMinimum"] = value.pop("minimum")
@@ -297,6 +333,8 @@ def specification(part):
                 "type": ["number", "null"], **limits, "description": meaning}
     out = {"type": "object", "properties": properties,
            "additionalProperties": False}
+    if per is not None:
+        out["patternProperties"] = {"^per_[a-z0-9]{1,60}$": per}
     if part == "SPEC":
         properties["release"]["type"] = "string"
         out["required"] = ["release"]

@@ -328,7 +328,10 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     }
     flo_telemetry_link_device(controller, message->device, facts);
     flo_outgoing_change(controller, FLO_OBJECT_DEVICE, message->device);
-    rv = executions(message, models, err);
+    rv = flo_rollouts_reported(controller, message->device, err);
+    if (rv == 0) {
+        rv = executions(message, models, err);
+    }
     if (rv == 0) {
         rv = back_by_report(message, rev, err);
     }

@@ -40,10 +40,10 @@ struct said {
 };
 
 static const struct said said_profile[] = {
-    {"arch", FLO_NAME_MAX},       {"cpus", IS_NUMBER},
-    {"memory_bytes", IS_NUMBER},  {"disk_free_bytes", IS_NUMBER},
-    {"kernel", FLO_NAME_MAX},     {"class", FLO_NAME_MAX},
-    {"temperature_mc", IS_NUMBER}};
+    {"arch", FLO_NAME_MAX},      {"cpus", IS_NUMBER},
+    {"memory_bytes", IS_NUMBER}, {"disk_free_bytes", IS_NUMBER},
+    {"kernel", FLO_NAME_MAX},    {"class", FLO_NAME_MAX},
+    {"zone", FLO_NAME_MAX},      {"temperature_mc", IS_NUMBER}};
 static const struct said said_runtime[] = {
     {"name", FLO_NAME_MAX},      {"api", FLO_NAME_MAX},
     {"version", FLO_NAME_MAX},   {"state", FLO_NAME_MAX},

@@ -338,7 +338,7 @@ def test_a_rollout_is_a_file_that_comes_back(
     at = [line.strip() for line in text.split("\n")].index("# soak: 0s") + 1
     code, _, err = cli(controller, *run)
     assert code == 2, err
-    assert "%s:%d: phases[0].soak: `2 hours` is not a duration" % (
+    assert "%s:%d: phases[1].soak: `2 hours` is not a duration" % (
         file, at) in err
     with open(file, "w", encoding="utf-8") as out:
         out.write(text.replace("# soak: 0s", "soak: 1h"))

@@ -31,30 +31,79 @@ static void print_value(const struct flo_spec_field *field)
     const char *text =
         field->standard[0] != '\0' ? field->standard : field->possible;
 
-    printf("%.*s\n", (int)strcspn(text, "|"), text);
+    printf("%.*s", (int)strcspn(text, "|"), text);
 }
 
 static void print_meaning(const struct flo_spec_field *field,
-                          const char *indent)
+                          const char *indent, const char *mark)
 {
     bool is_word = strcmp(field->kind, "WORD") == 0;
 
-    printf("%s# %s%s%s%s\n", indent, field->meaning, is_word ? " (" : "",
-           is_word ? field->possible : "", is_word ? ")" : "");
+    printf("%s#%s %s%s%s%s\n", indent, mark, field->meaning,
+           is_word ? " (" : "", is_word ? field->possible : "",
+           is_word ? ")" : "");
 }
 
-/* The fields of an object as comments. */
-static void print_part(enum flo_spec_part part, const char *indent,
-                       const char *but)
+static enum flo_spec_part part_of(const struct flo_spec_field *field)
+{
+    enum flo_spec_part part = FLO_SPEC_SPEC;
+
+    return flo_spec_part_parse(field->possible, &part) ? part : FLO_SPEC_SPEC;
+}
+
+/* An object in one line, each of its fields explained above it. */
+static void print_object(const struct flo_spec_field *of, const char *indent)
+{
+    enum flo_spec_part part = part_of(of);
+    bool is_list = strcmp(of->kind, "LIST") == 0;
+    struct flo_spec_field field;
+    const char *between = "";
+    char mark[48];
+
+    for (size_t i = 0; flo_spec_field(i, &field); i++) {
+        if (field.part == part && is_for_people(&field)) {
+            snprintf(mark, sizeof(mark), "   - %s:", field.name);
+            print_meaning(&field, indent, mark);
+        }
+    }
+    printf("%s# %s: %s{", indent, of->name, is_list ? "[" : "");
+    for (size_t i = 0; flo_spec_field(i, &field); i++) {
+        if (field.part == part && is_for_people(&field)) {
+            printf("%s%s: ", between, field.name);
+            print_value(&field);
+            between = ", ";
+        }
+    }
+    printf("}%s\n", is_list ? "]" : "");
+}
+
+static void print_comment(const struct flo_spec_field *field,
+                          const char *indent)
+{
+    print_meaning(field, indent, "");
+    if (strcmp(field->kind, "PART") == 0 || strcmp(field->kind, "LIST") == 0) {
+        print_object(field, indent);
+    } else if (strcmp(field->kind, "GATES") == 0) {
+        printf("%s# gates: {failed: {max_pct: 2}}\n", indent);
+    } else if (strcmp(field->kind, "POLICY") == 0) {
+        printf("%s# policy: {tries: 3}\n", indent);
+    } else {
+        printf("%s# %s: ", indent, field->name);
+        print_value(field);
+        printf("\n");
+    }
+}
+
+/* The fields of a phase as comments. */
+static void print_phase(const char *indent)
 {
     struct flo_spec_field field;
 
     for (size_t i = 0; flo_spec_field(i, &field); i++) {
-        if (field.part == part && is_for_people(&field) &&
-            strstr(but, field.name) == NULL) {
-            print_meaning(&field, indent);
-            printf("%s# %s: ", indent, field.name);
-            print_value(&field);
+        if (field.part == FLO_SPEC_PHASE && is_for_people(&field) &&
+            strcmp(field.name, "name") != 0 &&
+            strcmp(field.name, "size") != 0) {
+            print_comment(&field, indent);
         }
     }
 }
@@ -63,30 +112,27 @@ static void print_phases(void)
 {
     printf("phases:\n"
            "  - name: canary\n"
-           "    size: 1\n");
-    print_part(FLO_SPEC_PHASE, "    ", "name size");
-    printf("  - size: 1%%\n"
-           "  - size: 10%%\n"
+           "    size: 1\n"
+           "  - size: 1%%\n");
+    print_phase("    ");
+    printf("  - size: 10%%\n"
            "  - size: 100%%\n");
 }
 
 static void print_field(const struct printer *printer,
                         const struct flo_spec_field *field)
 {
-    print_meaning(field, "");
     if (strcmp(field->name, "release") == 0) {
+        print_meaning(field, "", "");
         printf("release: %s\n", printer->release);
     } else if (strcmp(field->name, "target") == 0) {
+        print_meaning(field, "", "");
         printf("target:\n  group: %s\n", printer->group);
     } else if (strcmp(field->name, "phases") == 0) {
+        print_meaning(field, "", "");
         print_phases();
-    } else if (strcmp(field->kind, "GATES") == 0) {
-        printf("# gates: {failed: {max_pct: 2}}\n");
-    } else if (strcmp(field->kind, "POLICY") == 0) {
-        printf("# policy: {tries: 3}\n");
     } else {
-        printf("# %s: ", field->name);
-        print_value(field);
+        print_comment(field, "");
     }
     printf("\n");
 }

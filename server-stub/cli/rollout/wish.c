@@ -237,13 +237,14 @@ static int add_waits(const struct flo_args *args, json_t *spec,
 
 /* Flags that are a field of the table. */
 static const struct {
+    enum flo_spec_part part;
     const char *name;
     const char *flag;
     bool is_switch;
 } fields[] = {
 #define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard,         \
                       possible, flag, value, meaning)                          \
-    {name, flag, (value) == NULL},
+    {FLO_SPEC_##part, name, flag, (value) == NULL},
 #include "server-stub/core/spec/spec.def"
 };
 
@@ -255,7 +256,9 @@ static void add_fields(const struct flo_args *args, json_t *spec)
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
         if (flo_args_has(args, fields[i].flag)) {
             json_object_set_new(
-                spec, fields[i].name,
+                fields[i].part == FLO_SPEC_LIMITS ? object_at(spec, "limits")
+                                                  : spec,
+                fields[i].name,
                 fields[i].is_switch
                     ? json_true()
                     : scalar(flo_args_text(args, fields[i].flag, "")));
@@ -344,8 +347,12 @@ static int with_line(const struct flo_yaml *yaml, int rv, struct flo_err *err)
 /* The flag that gave the field at `path`; NULL: the file, or nobody. */
 static const char *flag_of(const struct flo_args *args, const char *path)
 {
-    size_t chars = strcspn(path, "[.");
+    static const char limits[] = "limits.";
+    const char *whole = path;
 
+    path +=
+        strncmp(path, limits, sizeof(limits) - 1) == 0 ? sizeof(limits) - 1 : 0;
+    size_t chars = strcspn(path, "[.");
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
         if (strlen(fields[i].name) == chars &&
             memcmp(fields[i].name, path, chars) == 0 &&
@@ -353,8 +360,7 @@ static const char *flag_of(const struct flo_args *args, const char *path)
             return fields[i].flag;
         }
     }
-    return chars == 6 && memcmp(path, "phases", 6) == 0 &&
-                   flo_args_has(args, "phase")
+    return strncmp(whole, "phases", 6) == 0 && flo_args_has(args, "phase")
                ? "phase"
                : NULL;
 }

@@ -60,6 +60,13 @@ void flo_rollout_state_set(struct flo_rollout *rollout,
                                                .state = (int)state});
 }
 
+bool flo_rollout_needs_own(const struct flo_rollout *rollout,
+                           const struct flo_rollout_member *member)
+{
+    return member->retries > 0 || (member->phase < rollout->phase_count &&
+                                   rollout->phases[member->phase].is_spread);
+}
+
 bool flo_rollout_action_names(const struct flo_rollout *rollout,
                               const struct flo_rollout_action *action,
                               size_t member)
@@ -68,6 +75,13 @@ bool flo_rollout_action_names(const struct flo_rollout *rollout,
 
     if (action->member != SIZE_MAX) {
         return action->member == member;
+    }
+    if (action->op == FLO_ORDER_DEPLOY) {
+        bool is_own = action->kind == FLO_ROLLOUT_DO_EACH;
+        if (flo_rollout_needs_own(rollout, m) != is_own ||
+            m->phase != action->phase || (action->is_fresh && !m->is_fresh)) {
+            return false;
+        }
     }
     if (action->kind == FLO_ROLLOUT_DO_RECALL && m->lapse == FLO_LAPSE_NONE) {
         return false;
@@ -91,12 +105,39 @@ uint32_t flo_rollout_touched(const struct flo_rollout *rollout)
     return to;
 }
 
+bool flo_rollout_is_spread(const struct flo_rollout *rollout)
+{
+    bool is_spread = false;
+
+    for (uint32_t i = 0; i < rollout->phase_count; i++) {
+        is_spread = is_spread || rollout->phases[i].is_spread;
+    }
+    return is_spread;
+}
+
+/* An order for buckets names devices by their hash.  Where phases are spread,
+ * those that were told are named one by one, until all were. */
+static bool is_by_name(const struct flo_rollout *rollout, uint32_t touched)
+{
+    return flo_rollout_is_spread(rollout) && touched < FLO_BUCKETS;
+}
+
 void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,
                          struct flo_rollout_actions *actions)
 {
     uint32_t touched = flo_rollout_touched(rollout);
 
-    flo_rollout_order(actions, FLO_ORDER_ROLLBACK, 0, 0, touched,
-                      FLO_STATES_ALL);
+    if (is_by_name(rollout, touched)) {
+        flo_rollout_do(actions,
+                       (struct flo_rollout_action){
+                           .kind = FLO_ROLLOUT_DO_EACH,
+                           .op = FLO_ORDER_ROLLBACK,
+                           .bucket_to = touched,
+                           .states = FLO_STATES_ALL & ~FLO_STATE_BIT(QUEUED),
+                           .member = SIZE_MAX});
+    } else {
+        flo_rollout_order(actions, FLO_ORDER_ROLLBACK, 0, 0, touched,
+                          FLO_STATES_ALL);
+    }
     flo_rollout_state_set(rollout, FLO_ROLLOUT_ROLLING_BACK, now_ms, actions);
 }

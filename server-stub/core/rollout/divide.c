@@ -86,6 +86,7 @@ static bool is_online(const struct flo_rollout_member *member)
 /* Bound of the buckets in which `devices` members lie: of those that are
  * online, if there are so many. */
 static uint32_t bound_of_devices(const struct flo_rollout *rollout,
+                                 const struct flo_rollout_phase *phase,
                                  uint32_t devices)
 {
     uint32_t online = 0;
@@ -94,8 +95,40 @@ static uint32_t bound_of_devices(const struct flo_rollout *rollout,
     for (size_t i = 0; i < rollout->member_count; i++) {
         online += rollout->members[i].is_online ? 1 : 0;
     }
+    /* A spread phase picks those that are online itself. */
+    bool is_any = online < devices || phase->is_spread;
     return flo_rollout_bound(rollout, 0, FLO_BUCKETS, devices,
-                             online < devices ? is_anybody : is_online);
+                             is_any ? is_anybody : is_online);
+}
+
+static uint32_t members_below(const struct flo_rollout *rollout, uint32_t to)
+{
+    uint32_t count = 0;
+
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        count += rollout->members[i].bucket < to ? 1 : 0;
+    }
+    return count;
+}
+
+/* A share is of the buckets, and has bounds in devices when they were given. */
+static uint32_t bound_of(const struct flo_rollout *rollout,
+                         const struct flo_rollout_phase *phase)
+{
+    if (phase->devices > 0) {
+        return bound_of_devices(rollout, phase, phase->devices);
+    }
+    uint32_t to = (uint32_t)(phase->share_pct * FLO_BUCKETS / 100);
+    uint32_t count = phase->devices_min > 0 || phase->devices_max > 0
+                         ? members_below(rollout, to)
+                         : 0;
+    if (phase->devices_min > 0 && count < phase->devices_min) {
+        return bound_of_devices(rollout, phase, phase->devices_min);
+    }
+    if (phase->devices_max > 0 && count > phase->devices_max) {
+        return bound_of_devices(rollout, phase, phase->devices_max);
+    }
+    return to;
 }
 
 void flo_rollout_divide(struct flo_rollout *rollout)
@@ -106,13 +139,12 @@ void flo_rollout_divide(struct flo_rollout *rollout)
            rollout->phase_count <= FLO_ROLLOUT_PHASES_MAX);
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         struct flo_rollout_phase *phase = &rollout->phases[i];
-        uint32_t to = phase->devices > 0
-                          ? bound_of_devices(rollout, phase->devices)
-                          : (uint32_t)(phase->share_pct * FLO_BUCKETS / 100);
+        uint32_t to = bound_of(rollout, phase);
         phase->bucket_from = from;
         phase->bucket_to = to > from ? to : from;
         phase->told_to = from;
         from = phase->bucket_to;
     }
     flo_rollout_count(rollout);
+    flo_rollout_spread(rollout);
 }

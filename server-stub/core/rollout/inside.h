@@ -71,8 +71,36 @@ void flo_rollout_phase_leave(struct flo_rollout *rollout,
 /* Tell the members whose turn it is by the rollout's pace (pace.c). */
 void flo_rollout_tell(struct flo_rollout *rollout, uint64_t now_ms,
                       struct flo_rollout_actions *actions);
+/* That one now: it joined, or came back, after its phase told all others. */
+void flo_rollout_tell_one(struct flo_rollout *rollout, size_t index,
+                          uint64_t now_ms, struct flo_rollout_actions *actions);
 /* Every device of the phases that began had its turn. */
 bool flo_rollout_told_all(const struct flo_rollout *rollout);
+/* Is a number of devices under way together limited? */
+bool flo_rollout_has_limits(const struct flo_rollout *rollout);
+/* Those of a phase that are not there do not count until they come. */
+void flo_rollout_phase_absent(struct flo_rollout *rollout, uint32_t index);
+/* Its deploy order is for it alone: an attempt again, or a spread phase. */
+bool flo_rollout_needs_own(const struct flo_rollout *rollout,
+                           const struct flo_rollout_member *member);
+/* Why a queued member of a phase that began is not told, apart from pace and
+ * limits; *until_ms: until when, or UINT64_MAX. */
+enum flo_hold {
+    FLO_HOLD_NONE,
+    FLO_HOLD_WINDOW,
+    FLO_HOLD_ZONE, /* there is a window, and nobody knows the zone */
+    FLO_HOLD_OFFLINE,
+    FLO_HOLD_RETRY
+};
+enum flo_hold flo_rollout_hold_of(const struct flo_rollout *rollout,
+                                  const struct flo_rollout_member *member,
+                                  uint64_t now_ms, uint64_t *until_ms);
+/* Pick the devices of spread phases over the strata: members change buckets
+ * with each other (pace/spread.c).  After the phases have their sizes. */
+void flo_rollout_spread(struct flo_rollout *rollout);
+/* Kind of a member's bad end. */
+enum flo_failure flo_rollout_failure(const struct flo_rollout *rollout,
+                                     const struct flo_rollout_member *member);
 /* Gates, leaving phases, ends: called after every event. */
 void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
                         struct flo_rollout_actions *actions);

@@ -87,6 +87,34 @@ bool flo_rollout_member_is_under_way(const struct flo_rollout_member *member)
     return !flo_execution_is_end((enum flo_execution)member->state);
 }
 
+enum flo_failure flo_rollout_failure(const struct flo_rollout *rollout,
+                                     const struct flo_rollout_member *member)
+{
+    return flo_failure_of((enum flo_execution)member->state,
+                          member->cause > 0 ? rollout->causes[member->cause - 1]
+                                            : "");
+}
+
+/* Ends of one kind; a device that fell silent counts as one. */
+static void tally_failure(const struct flo_rollout *rollout,
+                          struct flo_rollout_phase *phase,
+                          const struct flo_rollout_member *member,
+                          uint32_t sign)
+{
+    bool is_lapsed = member->lapse != FLO_LAPSE_NONE &&
+                     flo_rollout_member_is_under_way(member);
+
+    if (is_lapsed) {
+        phase->failures[member->lapse == FLO_LAPSE_SILENT
+                            ? FLO_FAILURE_SILENT
+                            : FLO_FAILURE_TIMEOUT] += sign;
+    } else if (flo_execution_kind((enum flo_execution)member->state) ==
+                   FLO_EXECUTION_END_BAD &&
+               !is_excused(rollout, member)) {
+        phase->failures[flo_rollout_failure(rollout, member)] += sign;
+    }
+}
+
 /* sign: 1 adds it, UINT32_MAX takes it away. */
 static void tally(struct flo_rollout *rollout,
                   const struct flo_rollout_member *member, uint32_t sign)
@@ -110,6 +138,9 @@ static void tally(struct flo_rollout *rollout,
                           : 0;
     phase->excused += is_excused(rollout, member) ? sign : 0;
     phase->struck += is_struck(rollout, member) ? sign : 0;
+    phase->due +=
+        member->state == FLO_EXECUTION_QUEUED && !member->is_away ? sign : 0;
+    tally_failure(rollout, phase, member, sign);
 }
 
 void flo_rollout_member_is(struct flo_rollout *rollout, size_t index,
@@ -159,7 +190,8 @@ void flo_rollout_count(struct flo_rollout *rollout)
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         struct flo_rollout_phase *phase = &rollout->phases[i];
         phase->members = phase->away = phase->silent = 0;
-        phase->overdue = phase->excused = phase->struck = 0;
+        phase->overdue = phase->excused = phase->struck = phase->due = 0;
+        memset(phase->failures, 0, sizeof(phase->failures));
         memset(phase->counts, 0, sizeof(phase->counts));
     }
     for (size_t i = 0; i < rollout->member_count; i++) {
@@ -202,6 +234,8 @@ size_t flo_rollout_member_insert(struct flo_rollout *rollout,
         .is_back = event->is_superseded,
         .bucket = event->bucket % FLO_BUCKETS,
         .is_dirty = true,
+        .place = event->place != NULL ? *event->place
+                                      : (struct flo_rollout_place){0},
         .heard_at_ms = event->now_ms,
         .since_at_ms = event->now_ms,
         .watched_at_ms = event->now_ms,

@@ -29,11 +29,35 @@ static void pause(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, FLO_ROLLOUT_PAUSED, now_ms, actions);
 }
 
+/* Orders of their own are signed again. */
+static void resume_each(const struct flo_rollout *rollout, uint32_t phase,
+                        struct flo_rollout_actions *actions)
+{
+    const struct flo_rollout_action each = {
+        .kind = FLO_ROLLOUT_DO_EACH,
+        .op = FLO_ORDER_DEPLOY,
+        .phase = phase,
+        .bucket_from = rollout->phases[phase].bucket_from,
+        .bucket_to = rollout->phases[phase].bucket_to,
+        .states = FLO_STATE_BIT(NOTIFIED) | FLO_STATE_BIT(ACCEPTED),
+        .member = SIZE_MAX};
+    bool is_any = false;
+
+    for (size_t i = 0; i < rollout->member_count && !is_any; i++) {
+        is_any = flo_rollout_action_names(rollout, &each, i);
+    }
+    if (is_any) {
+        flo_rollout_do(actions, each);
+    }
+}
+
 /* Some members get their phase's deploy order again: those that the pause found
  * not reached or not begun, and those that joined during it. */
 static void resume(struct flo_rollout *rollout, uint64_t now_ms,
                    struct flo_rollout_actions *actions)
 {
+    uint64_t until_ms;
+
     flo_rollout_do(actions, (struct flo_rollout_action){
                                 .kind = FLO_ROLLOUT_DO_ORDER,
                                 .op = FLO_ORDER_RESUME,
@@ -44,7 +68,10 @@ static void resume(struct flo_rollout *rollout, uint64_t now_ms,
         struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
         if (phase != NULL && phase->state != FLO_PHASE_WAITING &&
             member->state == FLO_EXECUTION_QUEUED &&
-            member->bucket < phase->told_to) {
+            member->bucket < phase->told_to &&
+            !flo_rollout_has_limits(rollout) &&
+            flo_rollout_hold_of(rollout, member, now_ms, &until_ms) ==
+                FLO_HOLD_NONE) {
             flo_rollout_member_tell(rollout, i, now_ms);
         }
     }
@@ -68,6 +95,7 @@ static void resume(struct flo_rollout *rollout, uint64_t now_ms,
                                     .states = FLO_STATE_BIT(NOTIFIED) |
                                               FLO_STATE_BIT(ACCEPTED),
                                     .member = SIZE_MAX});
+        resume_each(rollout, i, actions);
     }
     flo_rollout_state_set(rollout, FLO_ROLLOUT_RUNNING, now_ms, actions);
 }

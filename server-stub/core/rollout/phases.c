@@ -34,13 +34,18 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index,
     if (phase->bucket_from == phase->bucket_to) {
         return; /* no bucket: no device can ever be in it */
     }
-    flo_rollout_do(
-        actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_ORDER,
-                                             .op = FLO_ORDER_DEPLOY,
-                                             .phase = index,
-                                             .bucket_from = phase->bucket_from,
-                                             .bucket_to = phase->bucket_to,
-                                             .member = SIZE_MAX});
+    if (!phase->is_spread) { /* else each device gets an order of its own */
+        flo_rollout_do(actions, (struct flo_rollout_action){
+                                    .kind = FLO_ROLLOUT_DO_ORDER,
+                                    .op = FLO_ORDER_DEPLOY,
+                                    .phase = index,
+                                    .bucket_from = phase->bucket_from,
+                                    .bucket_to = phase->bucket_to,
+                                    .member = SIZE_MAX});
+    }
+    if (flo_rollout_has_limits(rollout)) {
+        flo_rollout_phase_absent(rollout, index);
+    }
     flo_rollout_tell(rollout, now_ms, actions);
 }
 
@@ -97,19 +102,20 @@ static void halt(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, FLO_ROLLOUT_HALTED, now_ms, actions);
 }
 
-static void gate_broke(struct flo_rollout *rollout, uint32_t gate,
-                       const struct flo_gate_result *result, uint64_t now_ms,
-                       struct flo_rollout_actions *actions)
+static void pause(struct flo_rollout *rollout, uint64_t now_ms,
+                  struct flo_rollout_actions *actions)
 {
-    const struct flo_gate_rule *rule = &rollout->gates[gate];
-    uint32_t phase = rollout->phase;
+    flo_rollout_order(actions, FLO_ORDER_PAUSE, 0, 0,
+                      flo_rollout_touched(rollout), FLO_STATES_NOT_ACCEPTED);
+    flo_rollout_state_set(rollout, FLO_ROLLOUT_PAUSED, now_ms, actions);
+}
 
-    reason_of(rollout, gate, result, "failed");
-    flo_rollout_why(actions, "gate %s fails: %s", flo_gate_word(rule->gate),
-                    rollout->reason);
-    rollout->phases[phase].state = FLO_PHASE_FAILED;
-    phase_changed(rollout, phase, actions);
-    switch (rule->has_action ? rule->action : rollout->on_fail) {
+static void phase_failed(struct flo_rollout *rollout, enum flo_on_fail on_fail,
+                         uint64_t now_ms, struct flo_rollout_actions *actions)
+{
+    rollout->phases[rollout->phase].state = FLO_PHASE_FAILED;
+    phase_changed(rollout, rollout->phase, actions);
+    switch (on_fail) {
     case FLO_ON_FAIL_ROLLBACK:
         flo_rollout_go_back(rollout, now_ms, actions);
         break;
@@ -117,19 +123,60 @@ static void gate_broke(struct flo_rollout *rollout, uint32_t gate,
         halt(rollout, now_ms, actions);
         break;
     case FLO_ON_FAIL_PAUSE:
-        flo_rollout_order(actions, FLO_ORDER_PAUSE, 0, 0,
-                          flo_rollout_touched(rollout),
-                          FLO_STATES_NOT_ACCEPTED);
-        flo_rollout_state_set(rollout, FLO_ROLLOUT_PAUSED, now_ms, actions);
+        pause(rollout, now_ms, actions);
         break;
     }
+}
+
+static void gate_broke(struct flo_rollout *rollout, uint32_t gate,
+                       const struct flo_gate_result *result, uint64_t now_ms,
+                       struct flo_rollout_actions *actions)
+{
+    const struct flo_gate_rule *rule = &rollout->gates[gate];
+
+    reason_of(rollout, gate, result, "failed");
+    flo_rollout_why(actions, "gate %s fails: %s", flo_gate_word(rule->gate),
+                    rollout->reason);
+    phase_failed(rollout, rule->has_action ? rule->action : rollout->on_fail,
+                 now_ms, actions);
+}
+
+/* Too many failures of one kind.  true: that stopped it. */
+static bool aborts_check(struct flo_rollout *rollout, uint64_t now_ms,
+                         struct flo_rollout_actions *actions)
+{
+    struct flo_failure_counts counts;
+    char causes[100];
+    uint32_t failed;
+
+    flo_rollout_failures(rollout, &counts);
+    for (uint32_t i = 0; i < rollout->abort_count; i++) {
+        const struct flo_abort_rule *rule = &rollout->aborts[i];
+        if (!flo_abort_is_due(rule, &counts, &failed)) {
+            continue;
+        }
+        flo_rollout_causes_text(rollout, causes, sizeof(causes));
+        snprintf(rollout->reason, sizeof(rollout->reason),
+                 "%s: %u of %u that ended failed (%s), %.4g %% stop it: phase "
+                 "%u failed",
+                 causes, failed, counts.ended, flo_failure_word(rule->kind),
+                 rule->fail_pct, rollout->phase + 1);
+        flo_rollout_why(actions, "abort_on[%u] fails: %s", i, rollout->reason);
+        phase_failed(rollout,
+                     rule->action != FLO_ABORT_ACTION_NONE
+                         ? (enum flo_on_fail)rule->action
+                         : rollout->on_fail,
+                     now_ms, actions);
+        return true;
+    }
+    return false;
 }
 
 /* All devices ended and the verdict is open: a person is asked.  A device that
  * comes back later, or the next evidence, may still decide it. */
 static void hold(struct flo_rollout *rollout, uint32_t gate,
                  const struct flo_gate_result *result, bool is_held,
-                 struct flo_rollout_actions *actions)
+                 uint64_t now_ms, struct flo_rollout_actions *actions)
 {
     struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
     bool is_share =
@@ -152,6 +199,10 @@ static void hold(struct flo_rollout *rollout, uint32_t gate,
     }
     flo_rollout_why(actions, "%s", rollout->reason);
     phase_changed(rollout, rollout->phase, actions);
+    if (is_held && rollout->pauses_when_unsure &&
+        rollout->state == FLO_ROLLOUT_RUNNING) {
+        pause(rollout, now_ms, actions);
+    }
 }
 
 static bool is_soaked(const struct flo_rollout_phase *phase, uint64_t now_ms)
@@ -192,13 +243,16 @@ static void gates_check(struct flo_rollout *rollout, uint64_t now_ms,
         phase->state != FLO_PHASE_PASSED) {
         return;
     }
+    if (aborts_check(rollout, now_ms, actions)) {
+        return;
+    }
     enum flo_verdict verdict =
         flo_rollout_verdict(rollout, rollout->phase, &gate, &result);
     if (verdict == FLO_VERDICT_FAIL) {
         gate_broke(rollout, gate, &result, now_ms, actions);
     } else if (phase->state != FLO_PHASE_PASSED) {
         hold(rollout, gate, &result,
-             should_hold(rollout, gate, &result, now_ms), actions);
+             should_hold(rollout, gate, &result, now_ms), now_ms, actions);
     }
 }
 

@@ -44,6 +44,31 @@ static bool is_its_turn(const struct flo_rollout *rollout, size_t index)
            member->bucket < rollout->phases[member->phase].told_to;
 }
 
+/* ... and nothing holds it. */
+static bool may_begin(const struct flo_rollout *rollout, size_t index,
+                      uint64_t now_ms)
+{
+    const struct flo_rollout_member *member = &rollout->members[index];
+    uint64_t until_ms;
+
+    return is_its_turn(rollout, index) && !flo_rollout_has_limits(rollout) &&
+           flo_rollout_hold_of(rollout, member, now_ms, &until_ms) ==
+               FLO_HOLD_NONE;
+}
+
+/* A member that is there already, with other labels. */
+static void moved(struct flo_rollout *rollout, size_t index,
+                  const struct flo_rollout_event *event,
+                  struct flo_rollout_actions *actions)
+{
+    if (event->place != NULL) {
+        uint32_t stratum = rollout->members[index].place.stratum;
+        rollout->members[index].place = *event->place;
+        rollout->members[index].place.stratum = stratum;
+    }
+    flo_rollout_why(actions, "ignored: it is a member already");
+}
+
 static int joined(struct flo_rollout *rollout,
                   const struct flo_rollout_event *event,
                   struct flo_rollout_actions *actions, struct flo_err *err)
@@ -52,8 +77,9 @@ static int joined(struct flo_rollout *rollout,
                    rollout->state == FLO_ROLLOUT_COMPLETED;
 
     assert(rollout->member_count <= rollout->member_capacity);
-    if (flo_rollout_find(rollout, event->device) != SIZE_MAX) {
-        flo_rollout_why(actions, "ignored: it is a member already");
+    size_t there = flo_rollout_find(rollout, event->device);
+    if (there != SIZE_MAX) {
+        moved(rollout, there, event, actions);
         return 0;
     }
     if (rollout->member_count >= rollout->member_capacity) {
@@ -61,13 +87,11 @@ static int joined(struct flo_rollout *rollout,
                         rollout->id, event->device);
     }
     size_t place = flo_rollout_member_insert(rollout, event);
-    if (deploys && !event->is_superseded && is_its_turn(rollout, place)) {
-        flo_rollout_member_tell(rollout, place, event->now_ms);
-        flo_rollout_do(actions, (struct flo_rollout_action){
-                                    .kind = FLO_ROLLOUT_DO_DESIRED,
-                                    .op = FLO_ORDER_DEPLOY,
-                                    .phase = rollout->members[place].phase,
-                                    .member = place});
+    bool is_over = rollout->state == FLO_ROLLOUT_COMPLETED;
+    if (deploys && !event->is_superseded &&
+        (may_begin(rollout, place, event->now_ms) ||
+         (is_over && is_its_turn(rollout, place)))) {
+        flo_rollout_tell_one(rollout, place, event->now_ms, actions);
     }
     member_stored(place, actions);
     return 0;
@@ -86,6 +110,10 @@ static void heard(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
             rollout, index,
             was_silent ? FLO_LAPSE_NONE : (enum flo_lapse)member->lapse, false);
         member->watched_at_ms = now_ms;
+        if (member->state == FLO_EXECUTION_QUEUED &&
+            rollout->state == FLO_ROLLOUT_COMPLETED) {
+            flo_rollout_tell_one(rollout, index, now_ms, actions);
+        }
         member_stored(index, actions);
     }
 }
@@ -102,8 +130,10 @@ static void gone(struct flo_rollout *rollout, size_t index,
     struct flo_rollout_member *member = &rollout->members[index];
 
     member->is_online = false;
-    if (phase_is_started(rollout, index) && !member->is_away &&
-        member->state != FLO_EXECUTION_QUEUED && is_before_trial(member)) {
+    bool is_told = member->state != FLO_EXECUTION_QUEUED ||
+                   flo_rollout_has_limits(rollout);
+    if (phase_is_started(rollout, index) && !member->is_away && is_told &&
+        is_before_trial(member)) {
         flo_rollout_member_is(rollout, index, FLO_LAPSE_NONE, true);
         member_stored(index, actions);
     }
@@ -186,6 +216,33 @@ static bool waits(struct flo_rollout *rollout, size_t index,
     return true;
 }
 
+/* A bad end that another attempt may mend does not count: the device waits for
+ * its turn again. */
+static bool is_tried_again(struct flo_rollout *rollout, size_t index,
+                           uint64_t now_ms, struct flo_rollout_actions *actions)
+{
+    struct flo_rollout_member *member = &rollout->members[index];
+
+    if (rollout->state != FLO_ROLLOUT_RUNNING ||
+        flo_execution_kind((enum flo_execution)member->state) !=
+            FLO_EXECUTION_END_BAD) {
+        return false;
+    }
+    enum flo_failure kind = flo_rollout_failure(rollout, member);
+    if (member->retries >= rollout->retries_max[kind]) {
+        return false;
+    }
+    member->retries++;
+    flo_rollout_why(actions, "%.8s tries again (%u of %u, %s) in %llu s",
+                    member->device, member->retries, rollout->retries_max[kind],
+                    flo_failure_word(kind),
+                    (unsigned long long)rollout->retry_wait_ms / 1000);
+    flo_rollout_member_set(rollout, index, FLO_EXECUTION_QUEUED, NULL, now_ms);
+    member->attempt++; /* older news about the last one are old */
+    member->is_back = false;
+    return true;
+}
+
 static void executed(struct flo_rollout *rollout, size_t index,
                      const struct flo_rollout_event *event,
                      struct flo_rollout_actions *actions)
@@ -220,8 +277,11 @@ static void executed(struct flo_rollout *rollout, size_t index,
     } else {
         member->is_back = false;
     }
+    bool is_again = is_tried_again(rollout, index, event->now_ms, actions);
     member_stored(index, actions);
-    (void)waits(rollout, index, event, actions);
+    if (!is_again) {
+        (void)waits(rollout, index, event, actions);
+    }
 }
 
 static void seen_back(struct flo_rollout *rollout, size_t index,
@@ -448,6 +508,9 @@ int flo_rollout_step(struct flo_rollout *rollout,
     assert(rollout->phase < FLO_ROLLOUT_PHASES_MAX);
     actions->count = 0;
     actions->why[0] = '\0';
+    rollout->wall_ahead_ms =
+        event->wall_ms == 0 ? 0
+                            : (int64_t)event->wall_ms - (int64_t)event->now_ms;
     switch ((enum effect)effect_of[event->kind][rollout->state]) {
     case R:
         return flo_fail(err, FLO_E_ROLLOUT_STATE,

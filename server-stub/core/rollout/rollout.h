@@ -15,7 +15,9 @@
 #include <flotilla/base.h>
 #include <flotilla/proto.h>
 
+#include "server-stub/core/failure/failure.h"
 #include "server-stub/core/gate/gate.h"
+#include "server-stub/core/pace/window.h"
 
 #define FLO_ROLLOUT_PHASES_MAX 16
 #define FLO_ROLLOUT_ACTIONS_MAX 128
@@ -49,23 +51,49 @@ enum flo_lapse {
     FLO_LAPSE_OVERDUE /* is heard, but stays in one state for too long */
 };
 
+/* So many devices of one label value may be under way together. */
+#define FLO_LIMITS_MAX 4
+struct flo_rollout_limit {
+    char label[FLO_NAME_MAX + 1];
+    uint32_t most;
+};
+/* A zone of members: the shell keeps its offset right. */
+#define FLO_ZONES_MAX 255
+struct flo_rollout_zone {
+    int32_t offset_s;
+    bool is_known;
+};
+
+/* Facts about a device from its labels, as numbers that the shell gives out. */
+struct flo_rollout_place {
+    uint8_t zone;     /* in zones[], from 1; 0: nobody knows its zone */
+    uint32_t stratum; /* of the labels by which phases are spread */
+    uint32_t
+        slots[FLO_LIMITS_MAX]; /* in busy[], from 1; 0: without the label */
+};
+
 /* A device in the rollout.  Sorted by device id. */
 struct flo_rollout_member {
     char device[37];
-    uint8_t phase;   /* FLO_ROLLOUT_PHASES_MAX: in none */
-    uint8_t state;   /* enum flo_execution */
-    uint8_t lapse;   /* enum flo_lapse */
-    uint8_t cause;   /* of a bad end: place in causes[], from 1; 0: unknown */
-    bool is_online;  /* as far as we know */
-    bool is_away;    /* not there before it tried the release: it waits, does
-                        not count, and follows when it comes back */
-    bool is_waiting; /* ... says so itself: for mains, a cool, an idle or an
-                        unmetered device; is_away with it */
-    bool is_back;    /* a rollback waits for it no more: it left the release,
-                        or said that it has nothing to go back to */
-    bool is_dirty;   /* changed since the shell stored it */
-    uint32_t bucket;
+    uint8_t phase;    /* FLO_ROLLOUT_PHASES_MAX: in none */
+    uint8_t state;    /* enum flo_execution */
+    uint8_t lapse;    /* enum flo_lapse */
+    uint8_t cause;    /* of a bad end: place in causes[], from 1; 0: unknown */
+    bool is_online;   /* as far as we know */
+    bool is_away;     /* not there before it tried the release: it waits, does
+                         not count, and follows when it comes back */
+    bool is_waiting;  /* ... says so itself: for mains, a cool, an idle or an
+                         unmetered device; is_away with it */
+    bool is_back;     /* a rollback waits for it no more: it left the release,
+                         or said that it has nothing to go back to */
+    bool is_dirty;    /* changed since the shell stored it */
+    bool is_ready;    /* nothing but the pace is between it and its turn */
+    bool is_fresh;    /* it was told in this step */
+    uint8_t retries;  /* attempts that ended badly and did not count */
+    uint32_t bucket;  /* of its hash, or that of another with which it changed
+                         places to spread a phase */
     uint32_t attempt; /* of the execution that `state` is about; 0: none */
+    struct flo_rollout_place place;
     uint64_t heard_at_ms;
     uint64_t since_at_ms;   /* of `state`, for people */
     uint64_t watched_at_ms; /* of `state`, for its deadline: our own absence
@@ -78,7 +106,14 @@ struct flo_rollout_phase {
      * this phase. */
     uint32_t devices;
     double share_pct;
-    uint64_t soak_ms; /* wait after the last device ended well */
+    uint32_t devices_min;    /* at least, whatever the share says; 0: any */
+    uint32_t devices_max;    /* at most; 0: any */
+    bool is_spread;          /* its devices are picked over the strata */
+    uint64_t soak_ms;        /* wait after the last device ended well */
+    double starts_per_s;     /* 0: as the rollout's */
+    double ramp_factor;      /* of the pace, after ... */
+    uint32_t ramp_successes; /* ... so many good ends each; 0: none */
+    uint32_t concurrent_max; /* devices under way together; 0: any */
     /* Fixed at the start: [from, to). */
     uint32_t bucket_from;
     uint32_t bucket_to;
@@ -94,6 +129,8 @@ struct flo_rollout_phase {
     uint32_t overdue;
     uint32_t excused; /* rejected because the release is not for them */
     uint32_t struck;  /* the release itself failed there */
+    uint32_t due;     /* queued, and not away: their turn comes */
+    uint32_t failures[FLO_FAILURES];
     uint32_t counts[FLO_EXECUTION_COUNT];
 };
 
@@ -119,7 +156,20 @@ struct flo_rollout {
     /* For each gate that needs evidence: its last result in this phase. */
     struct flo_gate_result compared[FLO_GATES_MAX];
     enum flo_on_fail on_fail;
-    double starts_per_s; /* devices told; 0: all at once */
+    bool pauses_when_unsure; /* on_inconclusive: pause */
+    struct flo_abort_rule aborts[FLO_ABORTS_MAX];
+    uint32_t abort_count;
+    double starts_per_s;     /* devices told; 0: all at once */
+    uint32_t concurrent_max; /* devices under way together; 0: any */
+    struct flo_window window;
+    struct flo_rollout_zone zones[FLO_ZONES_MAX];
+    struct flo_rollout_limit limits[FLO_LIMITS_MAX];
+    uint32_t limit_count;
+    uint32_t *busy; /* under way per slot: the shell's array */
+    size_t busy_count;
+    uint32_t retries_max[FLO_FAILURES];
+    uint64_t retry_wait_ms;
+    int64_t wall_ahead_ms;                      /* of the cores' time */
     uint64_t deadlines_ms[FLO_EXECUTION_COUNT]; /* of states; 0: none */
     char causes[FLO_ROLLOUT_CAUSES_MAX][FLO_NAME_MAX + 1];
     uint32_t cause_count;
@@ -141,8 +191,10 @@ struct flo_rollout_event {
     enum flo_rollout_event_kind kind;
     uint64_t now_ms;
     const char *device;
+    uint64_t wall_ms; /* 0: as now_ms */
     uint32_t bucket;
     uint32_t attempt;
+    const struct flo_rollout_place *place; /* joined; NULL: nothing is known */
     enum flo_execution execution;
     bool is_online;     /* joined */
     bool is_superseded; /* joined: a newer rollout has it */
@@ -167,6 +219,8 @@ enum flo_rollout_action_kind {
                                flo_rollout_action_names */
     FLO_ROLLOUT_DO_RECALL,  /* sign a rollback for each of those that
                                flo_rollout_action_names, for it alone */
+    FLO_ROLLOUT_DO_EACH,    /* sign `op` (of `phase`, when it deploys) for each
+                               of those, for it alone */
     FLO_ROLLOUT_DO_MEMBER,  /* store members[member] */
     FLO_ROLLOUT_DO_MEMBERS, /* store all members that are dirty */
     FLO_ROLLOUT_DO_VERDICT  /* gates[gate] says something else than before:
@@ -180,7 +234,9 @@ struct flo_rollout_action {
     uint32_t bucket_from;
     uint32_t bucket_to;
     uint32_t states; /* bit per enum flo_execution */
-    size_t member;   /* DO_MEMBER; DO_DESIRED: this one only, or SIZE_MAX */
+    size_t member;   /* DO_MEMBER; DO_DESIRED, DO_EACH: this one only, or
+                        SIZE_MAX */
+    bool is_fresh;   /* only those that were told in this step */
     uint32_t gate;   /* DO_VERDICT */
 };
 /* `why`: the reason of a decision, also of none; a line for each, apart by line
@@ -232,6 +288,12 @@ void flo_rollout_count(struct flo_rollout *rollout);
 /* Numbers of its devices, for gates while `phase` is the present one. */
 void flo_rollout_counts(const struct flo_rollout *rollout, uint32_t phase,
                         struct flo_gate_counts *out);
+/* Ends of the phases that count, by the kind of failure. */
+void flo_rollout_failures(const struct flo_rollout *rollout,
+                          struct flo_failure_counts *out);
+/* Phases are spread, so members have buckets that are not of their hash: an
+ * order for buckets must hold for all of them. */
+bool flo_rollout_is_spread(const struct flo_rollout *rollout);
 /* Verdict of gates[gate] while `phase` is the present one.  A gate that needs
  * evidence gives the verdict of the last evidence. */
 void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate,

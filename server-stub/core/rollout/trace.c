@@ -54,6 +54,9 @@ static void trace_action(const struct flo_rollout *rollout,
     case FLO_ROLLOUT_DO_DESIRED:
         trace_desired(rollout, action, "desired  ", out);
         break;
+    case FLO_ROLLOUT_DO_EACH:
+        trace_desired(rollout, action, "each     ", out);
+        break;
     case FLO_ROLLOUT_DO_RECALL:
         trace_desired(rollout, action, "recall   ", out);
         break;

@@ -65,7 +65,22 @@ void flo_rollout_counts(const struct flo_rollout *rollout, uint32_t phase,
             out->good += one.good;
             out->bad += one.bad;
             out->members += one.members;
-            out->queued += rollout->phases[i].counts[FLO_EXECUTION_QUEUED];
+            out->queued += rollout->phases[i].due;
+        }
+    }
+}
+
+void flo_rollout_failures(const struct flo_rollout *rollout,
+                          struct flo_failure_counts *out)
+{
+    *out = (struct flo_failure_counts){0};
+    for (uint32_t i = 0; i < rollout->phase_count; i++) {
+        if (phase_counts(&rollout->phases[i])) {
+            struct numbers one = numbers_of(&rollout->phases[i]);
+            out->ended += one.good + one.bad;
+            for (uint32_t kind = 0; kind < FLO_FAILURES; kind++) {
+                out->failed[kind] += rollout->phases[i].failures[kind];
+            }
         }
     }
 }

@@ -7,41 +7,20 @@
 
 #include "proto/policy.h"
 #include "server-stub/core/request/request.h"
-#include "server-stub/core/spec/spec.h"
+#include "server-stub/core/spec/inside.h"
 
-enum kind {
-    TEXT,
-    NAME,
-    WORD,
-    TRUTH,
-    COUNT,
-    SIZE,
-    DEVICES,
-    SHARE,
-    DURATION,
-    RATE,
-    PER_S,
-    PART,
-    LIST,
-    GATES,
-    POLICY
-};
-static const char *const parts[] = {"SPEC", "TARGET", "PHASE"};
-static const size_t part_bytes[] = {sizeof(struct flo_spec),
-                                    sizeof(struct flo_spec_target),
-                                    sizeof(struct flo_spec_phase)};
+static const char *const parts[] = {"SPEC",  "TARGET", "LIMITS",
+                                    "ABORT", "RAMP",   "PHASE"};
+static const size_t part_bytes[] = {
+    sizeof(struct flo_spec),        sizeof(struct flo_spec_target),
+    sizeof(struct flo_spec_limits), sizeof(struct flo_abort_rule),
+    sizeof(struct flo_spec_ramp),   sizeof(struct flo_spec_phase)};
 
-struct field {
-    enum flo_spec_part part;
-    const char *name;
-    enum kind kind;
-    size_t offset; /* in the part's struct */
-    double least, most;
-    const char *standard;
-    const char *possible;
-};
 #define STRUCT_SPEC struct flo_spec
 #define STRUCT_TARGET struct flo_spec_target
+#define STRUCT_LIMITS struct flo_spec_limits
+#define STRUCT_ABORT struct flo_abort_rule
+#define STRUCT_RAMP struct flo_spec_ramp
 #define STRUCT_PHASE struct flo_spec_phase
 static const struct field fields[] = {
 #define FLO_SPEC(part, name, kind, member, least, most, standard, possible,    \
@@ -67,44 +46,6 @@ bool flo_spec_field(size_t index, struct flo_spec_field *out)
     return true;
 }
 
-/* ---- where, and what is wrong there ---- */
-
-/* A part that is being read: "" or "phases[1]." stands in front of its
- * fields. */
-struct place {
-    enum flo_spec_part part;
-    void *base;
-    const json_t *json;
-    char path[FLO_SPEC_PATH_MAX];
-    struct flo_spec *spec;
-    struct flo_err *err;
-};
-
-static int wrong(const struct place *place, const char *name,
-                 const char *should)
-{
-    const json_t *value = json_object_get(place->json, name);
-    char path[2 * FLO_SPEC_PATH_MAX];
-    char given[80];
-
-    if (json_is_string(value)) {
-        snprintf(given, sizeof(given), "`%.60s`", json_string_value(value));
-    } else if (json_is_number(value)) {
-        snprintf(given, sizeof(given), "%.10g", json_number_value(value));
-    } else {
-        snprintf(given, sizeof(given), "%s",
-                 json_is_array(value)    ? "a list"
-                 : json_is_object(value) ? "an object"
-                 : json_is_true(value)   ? "true"
-                                         : "false");
-    }
-    snprintf(path, sizeof(path), "%s%s", place->path, name);
-    flo_fail(place->err, FLO_E_REST_SCHEMA, "%s: %s is not %s", path, given,
-             should);
-    flo_request_at(place->err, path);
-    return FLO_E_REST_SCHEMA;
-}
-
 void flo_spec_path(const struct flo_err *err, char *out)
 {
     const char *from = err->what;
@@ -123,219 +64,11 @@ void flo_spec_path(const struct flo_err *err, char *out)
     }
 }
 
-/* ---- values ---- */
-
-static void *at(const struct field *field, const struct place *place)
-{
-    assert(field->offset < part_bytes[field->part]);
-    return (char *)place->base + field->offset;
-}
-
-static int read_text(const struct field *field, const struct place *place,
-                     const json_t *value)
-{
-    char should[80];
-    size_t bytes = json_string_length(value);
-    size_t chars = 0;
-
-    for (size_t i = 0; i < bytes; i++) {
-        chars += ((uint8_t)json_string_value(value)[i] & 0xc0) != 0x80;
-    }
-    if (json_is_string(value) && bytes > (size_t)field->most &&
-        chars <= (size_t)field->most) {
-        return flo_fail(place->err, FLO_E_REST_MEANING,
-                        "%s%s: %zu characters of %zu bytes; %.0f bytes have "
-                        "room",
-                        place->path, field->name, chars, bytes, field->most);
-    }
-    if (!json_is_string(value) || bytes < (size_t)field->least ||
-        bytes > (size_t)field->most) {
-        snprintf(should, sizeof(should), "a text of %.0f to %.0f bytes",
-                 field->least, field->most);
-        return wrong(place, field->name, should);
-    }
-    memcpy(at(field, place), json_string_value(value), bytes + 1);
-    return 0;
-}
-
-static int read_name(const struct field *field, const struct place *place,
-                     const json_t *value)
-{
-    if (!json_is_string(value) ||
-        !flo_name_is_valid(json_string_value(value))) {
-        return wrong(place, field->name,
-                     "a name: a-z 0-9 . _ - and at most 64 of them");
-    }
-    snprintf(at(field, place), FLO_NAME_MAX + 1, "%s",
-             json_string_value(value));
-    return 0;
-}
-
-/* Place of `word` in "one|two|three"; -1: none. */
-static int word_index(const char *words, const char *word)
-{
-    size_t chars = strlen(word);
-
-    for (int i = 0; chars > 0; i++) {
-        size_t one = strcspn(words, "|");
-        if (one == chars && memcmp(words, word, chars) == 0) {
-            return i;
-        }
-        if (words[one] == '\0') {
-            break;
-        }
-        words += one + 1;
-    }
-    return -1;
-}
-
-static int read_word(const struct field *field, const struct place *place,
-                     const json_t *value)
-{
-    char should[120];
-    int index = json_is_string(value)
-                    ? word_index(field->possible, json_string_value(value))
-                    : -1;
-
-    if (index < 0) {
-        snprintf(should, sizeof(should), "one of %s", field->possible);
-        return wrong(place, field->name, should);
-    }
-    *(uint32_t *)at(field, place) = (uint32_t)index;
-    return 0;
-}
-
-static bool is_within(const struct field *field, double value)
-{
-    return value >= field->least && value <= field->most;
-}
-
-static int read_count(const struct field *field, const struct place *place,
-                      const json_t *value)
-{
-    char should[80];
-
-    if (!json_is_integer(value) ||
-        !is_within(field, (double)json_integer_value(value))) {
-        snprintf(should, sizeof(should), "a whole number from %.0f to %.0f",
-                 field->least, field->most);
-        return wrong(place, field->name, should);
-    }
-    *(uint64_t *)at(field, place) = (uint64_t)json_integer_value(value);
-    return 0;
-}
-
-/* One phase says its size once. */
-static int put_size(const struct field *field, const struct place *place,
-                    struct flo_spec_size size)
-{
-    struct flo_spec_size *out = at(field, place);
-    bool is_twice = out->devices > 0 || out->share_pct > 0;
-
-    *out = size;
-    return is_twice
-               ? flo_fail(place->err, FLO_E_REST_MEANING,
-                          "%s%s: the size is said twice; exactly one of size, "
-                          "devices and share_pct belongs here",
-                          place->path, field->name)
-               : 0;
-}
-
-static int read_size(const struct field *field, const struct place *place,
-                     const json_t *value)
-{
-    struct flo_spec_size size = {0};
-    json_int_t devices = json_integer_value(value);
-    bool is_good =
-        json_is_integer(value)
-            ? devices >= 1 && devices <= FLO_ROLLOUT_MEMBERS_MAX
-            : json_is_string(value) &&
-                  flo_spec_size_parse(json_string_value(value), &size);
-
-    if (!is_good) {
-        return wrong(place, field->name,
-                     "a number of devices as 10 or a share as 10%");
-    }
-    size.devices = json_is_integer(value) ? (uint32_t)devices : size.devices;
-    return put_size(field, place, size);
-}
-
-static int read_devices(const struct field *field, const struct place *place,
-                        const json_t *value)
-{
-    if (!json_is_integer(value) ||
-        !is_within(field, (double)json_integer_value(value))) {
-        return wrong(place, field->name,
-                     "a whole number of devices from 1 to 200000");
-    }
-    return put_size(
-        field, place,
-        (struct flo_spec_size){.devices = (uint32_t)json_integer_value(value)});
-}
-
-static int read_share(const struct field *field, const struct place *place,
-                      const json_t *value)
-{
-    double share = json_number_value(value);
-
-    if (!json_is_number(value) || share <= 0 || !is_within(field, share)) {
-        return wrong(place, field->name, "a share above 0 and up to 100");
-    }
-    return put_size(field, place, (struct flo_spec_size){.share_pct = share});
-}
-
-static int read_duration(const struct field *field, const struct place *place,
-                         const json_t *value)
-{
-    uint64_t ms;
-    char should[120];
-
-    if (!json_is_string(value) ||
-        !flo_duration_parse(json_string_value(value), &ms) ||
-        !is_within(field, (double)ms)) {
-        snprintf(should, sizeof(should),
-                 "a duration as 30s, 15m, 6h or 2d from %.0f ms to %.0f d",
-                 field->least, field->most / 86400000);
-        return wrong(place, field->name, should);
-    }
-    *(uint64_t *)at(field, place) = ms;
-    return 0;
-}
-
-static int put_rate(const struct field *field, const struct place *place,
-                    const char *name, double per_min)
-{
-    double value = field->kind == PER_S ? per_min / 60 : per_min;
-
-    if (!is_within(field, value)) {
-        return wrong(place, name,
-                     "a rate as 300/min, 5/s or 20/h, up to 100000/s");
-    }
-    *(double *)at(field, place) = per_min;
-    return 0;
-}
-
-static int read_rate(const struct field *field, const struct place *place,
-                     const json_t *value)
-{
-    double per_min = -1;
-
-    if (json_is_string(value)) {
-        flo_spec_rate_parse(json_string_value(value), &per_min);
-    }
-    return put_rate(field, place, field->name, per_min);
-}
-
-static int read_part(const struct field *field, const struct place *place,
-                     const json_t *value);
-static int read_list(const struct field *field, const struct place *place,
-                     const json_t *value);
-
 static int read_gates(const struct place *place, const struct field *field,
                       const json_t *value)
 {
     if (!json_is_object(value)) {
-        return wrong(place, field->name, "an object");
+        return flo_spec_wrong(place, field->name, "an object");
     }
     int rv = flo_gates_parse(value, place->spec->gates,
                              &place->spec->gate_count, place->err);
@@ -352,7 +85,7 @@ static int read_policy(const struct place *place, const json_t *value)
     struct flo_err inner = {0};
 
     if (!json_is_object(value)) {
-        return wrong(place, "policy", "an object");
+        return flo_spec_wrong(place, "policy", "an object");
     }
     json_t *whole = json_pack("{s:O}", "policy", value);
     int rv = flo_request_check("policy{@policy}", whole, place->err);
@@ -369,38 +102,39 @@ static int read_policy(const struct place *place, const json_t *value)
                           (int)chars, name + 1, name + 2 + chars);
 }
 
+/* ---- parts ---- */
+
+bool flo_spec_part_parse(const char *word, enum flo_spec_part *out)
+{
+    for (size_t i = 0; i < FLO_COUNT(parts); i++) {
+        if (strcmp(parts[i], word) == 0) {
+            *out = (enum flo_spec_part)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum flo_spec_part part_of(const char *word)
+{
+    enum flo_spec_part part = FLO_SPEC_SPEC;
+    bool is_part = flo_spec_part_parse(word, &part);
+
+    assert(is_part);
+    (void)is_part;
+    return part;
+}
+
+static int read_part(const struct field *field, const struct place *place,
+                     const json_t *value);
+static int read_list(const struct field *field, const struct place *place,
+                     const json_t *value);
+
 static int read_value(const struct field *field, const struct place *place,
                       const json_t *value)
 {
+    assert(field->offset < part_bytes[field->part]);
     switch (field->kind) {
-    case TEXT:
-        return read_text(field, place, value);
-    case NAME:
-        return read_name(field, place, value);
-    case WORD:
-        return read_word(field, place, value);
-    case TRUTH:
-        if (!json_is_boolean(value)) {
-            return wrong(place, field->name, "true or false");
-        }
-        *(bool *)at(field, place) = json_is_true(value);
-        return 0;
-    case COUNT:
-        return read_count(field, place, value);
-    case SIZE:
-        return read_size(field, place, value);
-    case DEVICES:
-        return read_devices(field, place, value);
-    case SHARE:
-        return read_share(field, place, value);
-    case DURATION:
-        return read_duration(field, place, value);
-    case RATE:
-        return read_rate(field, place, value);
-    case PER_S:
-        return put_rate(field, place, field->name,
-                        json_is_number(value) ? 60 * json_number_value(value)
-                                              : -1);
     case PART:
         return read_part(field, place, value);
     case LIST:
@@ -409,57 +143,9 @@ static int read_value(const struct field *field, const struct place *place,
         return read_gates(place, field, value);
     case POLICY:
         return 0; /* it was read first: other fields overrule it */
+    default:
+        return flo_spec_read_value(field, place, value);
     }
-    return 0;
-}
-
-/* ---- twins: the same value as a number, for programs ---- */
-
-static const char *twin_end(enum kind kind)
-{
-    return kind == DURATION ? "_ms" : kind == RATE ? "_per_min" : NULL;
-}
-
-static bool twin_name(const struct field *field, char *out, size_t bytes)
-{
-    const char *end = twin_end(field->kind);
-
-    out[0] = '\0';
-    return end != NULL &&
-           snprintf(out, bytes, "%s%s", field->name, end) < (int)bytes;
-}
-
-static int read_twin(const struct field *field, const struct place *place,
-                     const char *name, const json_t *value)
-{
-    char should[80];
-
-    if (field->kind == RATE) {
-        return put_rate(field, place, name,
-                        json_is_number(value) ? json_number_value(value) : -1);
-    }
-    if (!json_is_integer(value) ||
-        !is_within(field, (double)json_integer_value(value))) {
-        snprintf(should, sizeof(should),
-                 "a whole number of milliseconds from %.0f to %.0f",
-                 field->least, field->most);
-        return wrong(place, name, should);
-    }
-    *(uint64_t *)at(field, place) = (uint64_t)json_integer_value(value);
-    return 0;
-}
-
-/* ---- parts ---- */
-
-static enum flo_spec_part part_of(const char *word)
-{
-    size_t i = 0;
-
-    while (i < FLO_COUNT(parts) && strcmp(parts[i], word) != 0) {
-        i++;
-    }
-    assert(i < FLO_COUNT(parts));
-    return (enum flo_spec_part)i;
 }
 
 static bool is_known(enum flo_spec_part part, const char *name)
@@ -468,8 +154,9 @@ static bool is_known(enum flo_spec_part part, const char *name)
 
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
         if (fields[i].part == part &&
-            (strcmp(fields[i].name, name) == 0 ||
-             (twin_name(&fields[i], twin, sizeof(twin)) &&
+            ((strcmp(fields[i].name, name) == 0 && fields[i].kind != PER) ||
+             (fields[i].kind == PER && flo_spec_is_per(name)) ||
+             (flo_spec_twin_name(&fields[i], twin, sizeof(twin)) &&
               strcmp(twin, name) == 0))) {
             return true;
         }
@@ -512,15 +199,19 @@ static int read_fields(const struct place *place)
         if (field->part != place->part) {
             continue;
         }
+        if (field->kind == PER) {
+            rv = flo_spec_read_per(field, place);
+            continue;
+        }
         const json_t *value = json_object_get(place->json, field->name);
         if (value != NULL && !json_is_null(value)) {
             rv = read_value(field, place, value);
         }
-        value = twin_name(field, twin, sizeof(twin))
+        value = flo_spec_twin_name(field, twin, sizeof(twin))
                     ? json_object_get(place->json, twin)
                     : NULL;
         if (rv == 0 && value != NULL && !json_is_null(value)) {
-            rv = read_twin(field, place, twin, value);
+            rv = flo_spec_read_twin(field, place, twin, value);
         }
     }
     return rv;
@@ -532,22 +223,31 @@ static void put_standards(enum flo_spec_part part, void *base)
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
         const struct field *field = &fields[i];
         struct place place = {.part = part, .base = base};
-        if (field->part != part || field->standard[0] == '\0') {
+        if (field->part != part) {
+            continue;
+        }
+        if (field->kind == WORD) {
+            *(uint32_t *)flo_spec_at(field, &place) =
+                (uint32_t)flo_spec_word_index(field->possible, field->standard);
+        }
+        if (field->standard[0] == '\0') {
             continue;
         }
         if (field->kind == NAME) {
-            snprintf(at(field, &place), FLO_NAME_MAX + 1, "%s",
+            snprintf(flo_spec_at(field, &place), FLO_NAME_MAX + 1, "%s",
                      field->standard);
-        } else if (field->kind == WORD) {
-            *(uint32_t *)at(field, &place) =
-                (uint32_t)word_index(field->possible, field->standard);
         } else if (field->kind == COUNT) {
-            *(uint64_t *)at(field, &place) =
+            *(uint64_t *)flo_spec_at(field, &place) =
                 strtoull(field->standard, NULL, 10);
+        } else if (field->kind == REAL) {
+            *(double *)flo_spec_at(field, &place) =
+                strtod(field->standard, NULL);
+        } else if (field->kind == FAILURE) {
+            flo_failure_parse(field->standard, flo_spec_at(field, &place));
         } else if (field->kind == DURATION) {
-            flo_duration_parse(field->standard, at(field, &place));
+            flo_duration_parse(field->standard, flo_spec_at(field, &place));
         } else if (field->kind == RATE) {
-            flo_spec_rate_parse(field->standard, at(field, &place));
+            flo_spec_rate_parse(field->standard, flo_spec_at(field, &place));
         }
     }
 }
@@ -577,7 +277,7 @@ static int read_inside(const struct field *field, const struct place *place,
 static int read_part(const struct field *field, const struct place *place,
                      const json_t *value)
 {
-    return read_inside(field, place, value, at(field, place), "");
+    return read_inside(field, place, value, flo_spec_at(field, place), "");
 }
 
 static int read_list(const struct field *field, const struct place *place,
@@ -589,19 +289,23 @@ static int read_list(const struct field *field, const struct place *place,
     size_t count = json_array_size(value);
     int rv = 0;
 
-    assert(part == FLO_SPEC_PHASE); /* the only list so far */
-    if (!json_is_array(value) || !is_within(field, (double)count)) {
+    assert(part == FLO_SPEC_PHASE || part == FLO_SPEC_ABORT);
+    if (!json_is_array(value) || !flo_spec_is_within(field, (double)count)) {
         snprintf(should, sizeof(should), "a list of %.0f to %.0f objects",
                  field->least, field->most);
-        return wrong(place, field->name, should);
+        return flo_spec_wrong(place, field->name, should);
     }
     for (size_t i = 0; i < count && rv == 0; i++) {
         snprintf(index, sizeof(index), "[%zu]", i);
-        rv =
-            read_inside(field, place, json_array_get(value, i),
-                        (char *)at(field, place) + i * part_bytes[part], index);
+        rv = read_inside(
+            field, place, json_array_get(value, i),
+            (char *)flo_spec_at(field, place) + i * part_bytes[part], index);
     }
-    place->spec->phase_count = (uint32_t)count;
+    if (part == FLO_SPEC_PHASE) {
+        place->spec->phase_count = (uint32_t)count;
+    } else {
+        place->spec->abort_count = (uint32_t)count;
+    }
     return rv;
 }
 
@@ -644,6 +348,51 @@ static int check_gates(const struct flo_spec *spec, struct flo_err *err)
     return 0;
 }
 
+/* All phases that are spread are spread by the same labels: a device has one
+ * stratum. */
+static int check_spread(const struct flo_spec *spec, struct flo_err *err)
+{
+    const struct flo_spec_phase *first = NULL;
+
+    for (uint32_t i = 0; i < spec->phase_count; i++) {
+        const struct flo_spec_phase *phase = &spec->phases[i];
+        if (phase->spread[0][0] == '\0') {
+            continue;
+        }
+        first = first != NULL ? first : phase;
+        if (memcmp(first->spread, phase->spread, sizeof(phase->spread)) != 0) {
+            return flo_fail(err, FLO_E_REST_MEANING,
+                            "phases[%u].spread: all phases are spread by the "
+                            "same labels, in the same order",
+                            i);
+        }
+    }
+    return 0;
+}
+
+static int check_bounds(const struct flo_spec *spec, struct flo_err *err)
+{
+    for (uint32_t i = 0; i < spec->phase_count; i++) {
+        const struct flo_spec_phase *phase = &spec->phases[i];
+        bool has_bounds = phase->min_devices > 0 || phase->max_devices > 0;
+        if (has_bounds && phase->size.devices > 0) {
+            return flo_fail(
+                err, FLO_E_REST_MEANING,
+                "phases[%u].%s: only a size that is a share has "
+                "bounds",
+                i, phase->min_devices > 0 ? "min_devices" : "max_devices");
+        }
+        if (phase->max_devices > 0 && phase->min_devices > phase->max_devices) {
+            return flo_fail(err, FLO_E_REST_MEANING,
+                            "phases[%u].min_devices: %llu is above max_devices "
+                            "(%llu)",
+                            i, (unsigned long long)phase->min_devices,
+                            (unsigned long long)phase->max_devices);
+        }
+    }
+    return 0;
+}
+
 /* A target that names nobody is never everybody. */
 static int check_target(const struct place *place)
 {
@@ -665,7 +414,7 @@ static int check_release(struct flo_spec *spec, const struct place *place)
     }
     return flo_release_title_parse(spec->release, spec->model,
                                    spec->model_version, &err) < 0
-               ? wrong(place, "release", "a release as tiny@2.1.0")
+               ? flo_spec_wrong(place, "release", "a release as tiny@2.1.0")
                : 0;
 }
 
@@ -707,27 +456,7 @@ int flo_spec_read(const json_t *json, struct flo_spec *out, struct flo_err *err)
     name_phases(out);
     flo_spec_draft(out, &draft);
     rv = flo_rollout_check(&draft, err);
+    rv = rv < 0 ? rv : check_bounds(out, err);
+    rv = rv < 0 ? rv : check_spread(out, err);
     return rv < 0 ? rv : check_gates(out, err);
-}
-
-void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out)
-{
-    memset(out, 0, sizeof(*out));
-    memcpy(out->release, spec->release, sizeof(out->release));
-    out->phase_count = spec->phase_count;
-    for (uint32_t i = 0; i < spec->phase_count; i++) {
-        const struct flo_spec_phase *from = &spec->phases[i];
-        struct flo_rollout_phase *to = &out->phases[i];
-        memcpy(to->name, from->name, sizeof(to->name));
-        to->devices = from->size.devices;
-        to->share_pct = from->size.share_pct;
-        to->soak_ms = from->soak_ms;
-    }
-    memcpy(out->gates, spec->gates, sizeof(out->gates));
-    out->gate_count = spec->gate_count;
-    out->on_fail = spec->on_fail > FLO_ON_FAIL_PAUSE
-                       ? FLO_ON_FAIL_HALT /* abort is another word for it */
-                       : (enum flo_on_fail)spec->on_fail;
-    out->starts_per_s = spec->rate_per_min / 60;
-    flo_rollout_deadlines(out, &spec->policy);
 }

@@ -22,10 +22,29 @@ struct flo_spec_size {
     uint32_t devices; /* or ... */
     double share_pct;
 };
+/* The pace grows by `factor` after every so many good ends. */
+struct flo_spec_ramp {
+    double factor;
+    uint64_t on_successes; /* 0: no ramp */
+};
+#define FLO_SPEC_SPREAD_MAX 4
 struct flo_spec_phase {
     char name[FLO_NAME_MAX + 1];
     struct flo_spec_size size;
+    uint64_t min_devices; /* 0: none, as all below */
+    uint64_t max_devices;
+    char spread[FLO_SPEC_SPREAD_MAX][FLO_NAME_MAX + 1];
     uint64_t soak_ms;
+    uint64_t min_requests;
+    double rate_per_min;
+    struct flo_spec_ramp ramp;
+    uint64_t max_concurrent;
+};
+struct flo_spec_limits {
+    struct flo_window window;
+    uint64_t max_concurrent;
+    struct flo_rollout_limit per[FLO_LIMITS_MAX];
+    uint32_t per_count;
 };
 struct flo_spec_target {
     char group[FLO_NAME_MAX + 1];
@@ -41,7 +60,14 @@ struct flo_spec {
     uint32_t phase_count;
     struct flo_gate_rule gates[FLO_GATES_MAX];
     uint32_t gate_count;
-    uint32_t on_fail; /* enum flo_on_fail */
+    uint32_t on_fail;         /* enum flo_on_fail */
+    uint32_t on_inconclusive; /* 0 hold, 1 pause */
+    struct flo_abort_rule aborts[FLO_ABORTS_MAX];
+    uint32_t abort_count;
+    uint32_t retries[FLO_FAILURES];
+    uint64_t retry_wait_ms;
+    uint64_t deadlines_ms[FLO_EXECUTION_COUNT]; /* 0: the standard */
+    struct flo_spec_limits limits;
     double rate_per_min;
     struct flo_policy policy;
     bool has_jitter; /* it was said */
@@ -71,7 +97,14 @@ bool flo_spec_rate_parse(const char *text, double *per_min);
 
 /* ---- the table ---- */
 
-enum flo_spec_part { FLO_SPEC_SPEC, FLO_SPEC_TARGET, FLO_SPEC_PHASE };
+enum flo_spec_part {
+    FLO_SPEC_SPEC,
+    FLO_SPEC_TARGET,
+    FLO_SPEC_LIMITS,
+    FLO_SPEC_ABORT,
+    FLO_SPEC_RAMP,
+    FLO_SPEC_PHASE
+};
 struct flo_spec_field {
     enum flo_spec_part part;
     const char *name;
@@ -80,6 +113,8 @@ struct flo_spec_field {
     const char *possible;
     const char *meaning;
 };
+/* "PHASE"; false when it is none. */
+bool flo_spec_part_parse(const char *word, enum flo_spec_part *out);
 /* Row `index` of spec.def; false after the last. */
 bool flo_spec_field(size_t index, struct flo_spec_field *out);
 

@@ -73,7 +73,7 @@ int flo_orders_issue_row(struct flo_controller *controller,
     row.rollout = order->rollout;
     row.model = row.model != NULL ? row.model : order->model;
     row.release = release;
-    row.phase = order->phase;
+    row.phase = row.phase > 0 ? row.phase : order->phase;
     row.seq = order->seq;
     row.issued_at_ms = order->issued_at_ms;
     row.expires_at_ms = order->expires_at_ms;
@@ -100,14 +100,5 @@ int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
         controller, order,
         (struct flo_fleet_order){.is_tracked = is_tracked,
                                  .release_bytes = release_bytes},
-        id, err);
-}
-
-int flo_orders_issue_desired(struct flo_controller *controller,
-                             struct flo_order *order, char *id,
-                             struct flo_err *err)
-{
-    return flo_orders_issue_row(
-        controller, order, (struct flo_fleet_order){.is_desired_only = true},
         id, err);
 }

@@ -19,10 +19,6 @@ FLO_MUST_USE int flo_orders_issue(struct flo_controller *controller,
                                   struct flo_order *order, bool is_tracked,
                                   uint64_t release_bytes, char *id,
                                   struct flo_err *err);
-/* The same for one that only desired documents carry. */
-FLO_MUST_USE int flo_orders_issue_desired(struct flo_controller *controller,
-                                          struct flo_order *order, char *id,
-                                          struct flo_err *err);
 /* The same; `row` says how it travels. */
 FLO_MUST_USE int flo_orders_issue_row(struct flo_controller *controller,
                                       struct flo_order *order,

@@ -61,6 +61,7 @@ static int parse_order(void *context, const struct flo_fleet_order *order)
     struct parsed *parsed = context;
 
     parsed->row.release_bytes = order->release_bytes;
+    parsed->row.phase = order->phase;
     snprintf(parsed->model, sizeof(parsed->model), "%s", order->model);
     parsed->row.model = parsed->model;
     return flo_order_parse(order->body, strlen(order->body), parsed->fleet,

@@ -3,169 +3,83 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
 
-/* A rollout without a jitter of its own gets one.  Devices that come back
- * together (a broker that was away) then begin no faster than the pace
- * either. */
-#define JITTER_MS_MAX 60000
-
-static void entry_policy(const struct flo_rollout_entry *entry, uint32_t phase,
-                         struct flo_policy *out)
-{
-    double per_s = entry->core.starts_per_s;
-    uint32_t devices = entry->core.phases[phase].members;
-
-    *out = entry->wish.policy;
-    if (!entry->wish.has_jitter && per_s > 0 && devices > per_s) {
-        double ms = 1000 * devices / per_s;
-        out->start_jitter_ms =
-            ms > JITTER_MS_MAX ? JITTER_MS_MAX : (uint64_t)ms;
-    }
-}
-
-static int take_number(void *context, const struct flo_fleet_release *release)
-{
-    *(uint64_t *)context = release->number;
-    return 0;
-}
-
-static int do_order(struct flo_controller *controller,
-                    struct flo_rollout_entry *entry,
-                    const struct flo_rollout_action *action,
-                    struct flo_err *err)
-{
-    struct flo_order order = {.op = action->op, .phase = action->phase};
-    char id[FLO_NAME_MAX + 1];
-    uint64_t number = 0;
-    int rv = flo_fleet_release_get(controller->store, entry->model,
-                                   entry->version, take_number, &number, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    snprintf(order.scope.group, sizeof(order.scope.group), "%s", entry->group);
-    snprintf(order.scope.salt, sizeof(order.scope.salt), "%s", entry->core.id);
-    order.scope.bucket_from = action->bucket_from;
-    order.scope.bucket_to = action->bucket_to;
-    snprintf(order.by, sizeof(order.by), "%s",
-             entry->by[0] != '\0' ? entry->by : "controller");
-    snprintf(order.rollout, sizeof(order.rollout), "%s", entry->core.id);
-    if (action->op == FLO_ORDER_DEPLOY) {
-        entry_policy(entry, action->phase, &order.policy);
-        memcpy(order.model, entry->model, sizeof(order.model));
-        memcpy(order.version, entry->version, sizeof(order.version));
-        order.release = entry->release;
-        order.number = number;
-        order.lift = entry->lift;
-        order.below_floor = entry->wish.is_below_floor;
-    } else if (action->op == FLO_ORDER_ROLLBACK) {
-        memcpy(order.model, entry->model, sizeof(order.model));
-        order.from[0] = entry->release;
-        order.from_numbers[0] = number;
-        order.from_count = 1;
-        order.to_previous = true;
-        snprintf(order.reason, sizeof(order.reason), "%.127s",
-                 entry->core.reason);
-    }
-    return flo_orders_issue_row(
-        controller, &order,
-        (struct flo_fleet_order){.model = entry->model,
-                                 .release_bytes = action->op == FLO_ORDER_DEPLOY
-                                                      ? entry->release_bytes
-                                                      : 0},
-        id, err);
-}
-
-static int take_id(void *context, const struct flo_fleet_order *order)
-{
-    snprintf(context, FLO_NAME_MAX + 1, "%s", order->id);
-    return 0;
-}
-
-static int take_rollout(void *context, const struct flo_fleet_order *order)
-{
-    snprintf(context, FLO_NAME_MAX + 1, "%s", order->rollout);
-    return 0;
-}
-
-int flo_rollouts_of_order(struct flo_controller *controller, const char *order,
-                          char *rollout, struct flo_err *err)
-{
-    rollout[0] = '\0';
-    int rv = flo_fleet_order_get(controller->store, order, take_rollout,
-                                 rollout, err);
-    return rv == FLO_E_ABSENT ? 0 : rv;
-}
-
-/* The order that a device's desired holds in a model's place. */
-struct holding {
-    char id[FLO_NAME_MAX + 1]; /* "": none */
-    char rollout[FLO_NAME_MAX + 1];
-    uint64_t seq; /* 0: it is about a rollout, not about the model */
-};
-
-static int take_holding(void *context, const struct flo_fleet_order *order)
-{
-    struct holding *holding = context;
-    enum flo_order_op op;
-    bool is_about_model =
-        flo_order_op_parse(order->op, &op) &&
-        flo_order_fact(op)->subject == FLO_ORDER_SUBJECT_MODEL;
-
-    snprintf(holding->rollout, sizeof(holding->rollout), "%s", order->rollout);
-    holding->seq = is_about_model ? order->seq : 0;
-    return 0;
-}
-
-static int may_write(struct flo_controller *controller,
-                     const struct flo_rollout_entry *entry,
-                     enum flo_order_op op, const char *device,
-                     struct holding *holding, bool *out, struct flo_err *err)
-{
-    *holding = (struct holding){.seq = 0};
-    int rv = flo_fleet_desired_get(controller->store, device, entry->model,
-                                   holding->id, err);
-
-    *out = rv == 0;
-    if (rv < 0 || holding->id[0] == '\0') {
-        return rv;
-    }
-    rv = flo_fleet_order_get(controller->store, holding->id, take_holding,
-                             holding, err);
-    rv = rv == FLO_E_ABSENT ? 0 : rv;
-    *out =
-        rv == 0 && flo_intent_may_write(op, entry->core.id, holding->rollout);
-    return rv;
-}
-
-/* Those that an action names and that may be told, and the highest number of
- * an order that one of them holds now. */
-struct meant {
-    struct flo_text_list devices;
+/* Members of a phase have the same order, or as many as they have clocks that
+ * differ.  `held`: the highest number of an order that one of them has. */
+struct clock {
+    uint8_t zone;
     uint64_t held;
+    const struct flo_rollout_member *member; /* one of them */
+    char order[FLO_NAME_MAX + 1];
+};
+struct meant {
+    struct clock clocks[FLO_ZONES_MAX + 1];
+    size_t clock_count;
+    struct flo_text_list devices;
+    uint8_t *clock_of; /* of each device: place in clocks[] */
+    size_t room;
 };
 
+static uint8_t clock_of(struct meant *meant,
+                        const struct flo_rollout_entry *entry,
+                        const struct flo_rollout_member *member, uint64_t held)
+{
+    bool has_window = entry->core.window.length_s > 0;
+    uint8_t zone = has_window ? member->place.zone : 0;
+    size_t i = 0;
+
+    while (i < meant->clock_count && meant->clocks[i].zone != zone) {
+        i++;
+    }
+    if (i == meant->clock_count) {
+        meant->clocks[meant->clock_count++] =
+            (struct clock){.zone = zone, .member = member};
+    }
+    if (held > meant->clocks[i].held) {
+        meant->clocks[i].held = held;
+    }
+    return (uint8_t)i;
+}
+
+static int add_meant(struct meant *meant, const struct flo_rollout_entry *entry,
+                     const struct flo_rollout_member *member, uint64_t held,
+                     struct flo_err *err)
+{
+    if (meant->devices.count == meant->room) {
+        size_t room = 2 * meant->room + 64;
+        uint8_t *more = realloc(meant->clock_of, room);
+        if (more == NULL) {
+            return flo_fail(err, FLO_E_MEMORY, "%zu devices", room);
+        }
+        meant->clock_of = more;
+        meant->room = room;
+    }
+    meant->clock_of[meant->devices.count] =
+        clock_of(meant, entry, member, held);
+    flo_text_list_add(&meant->devices, member->device);
+    return 0;
+}
+
+/* Those that the action names and that may be told. */
 static int find_meant(struct flo_controller *controller,
                       const struct flo_rollout_entry *entry,
                       const struct flo_rollout_action *action,
                       struct meant *out, struct flo_err *err)
 {
-    struct holding holding;
     int rv = 0;
 
     for (size_t i = 0; i < entry->core.member_count && rv == 0; i++) {
-        const char *device = entry->core.members[i].device;
+        const struct flo_rollout_member *member = &entry->core.members[i];
+        uint64_t held = 0;
         bool is_meant = flo_rollout_action_names(&entry->core, action, i);
         if (is_meant) {
-            rv = may_write(controller, entry, action->op, device, &holding,
-                           &is_meant, err);
+            rv = flo_rollouts_may_write(controller, entry, action->op,
+                                        member->device, &held, &is_meant, err);
         }
         if (rv == 0 && is_meant) {
-            flo_text_list_add(&out->devices, device);
-            out->held = holding.seq > out->held ? holding.seq : out->held;
+            rv = add_meant(out, entry, member, held, err);
         }
     }
     return rv;
@@ -176,72 +90,23 @@ static int do_desired(struct flo_controller *controller,
                       const struct flo_rollout_action *action,
                       struct flo_err *err)
 {
-    struct meant meant = {.held = 0};
-    char order[FLO_NAME_MAX + 1];
-    uint64_t phase = action->op == FLO_ORDER_DEPLOY ? action->phase : 0;
-    int rv = flo_fleet_order_of(controller->store, entry->core.id,
-                                flo_order_op_word(action->op), phase, take_id,
-                                order, err);
+    struct meant meant = {.clock_count = 0};
+    int rv = find_meant(controller, entry, action, &meant, err);
 
-    if (rv == 0) {
-        rv = find_meant(controller, entry, action, &meant, err);
-    }
-    if (rv == 0) { /* after a long pause, or for a newcomer, it may be old */
-        rv = flo_orders_freshen(controller, order, meant.held, err);
+    for (size_t i = 0; i < meant.clock_count && rv == 0; i++) {
+        struct clock *clock = &meant.clocks[i];
+        rv = flo_rollouts_order_for(controller, entry, action->op,
+                                    action->phase, clock->member, clock->held,
+                                    clock->order, err);
     }
     for (size_t i = 0; i < meant.devices.count && rv == 0; i++) {
         rv = flo_fleet_desired_set(controller->store, meant.devices.items[i],
-                                   entry->model, order, err);
+                                   entry->model,
+                                   meant.clocks[meant.clock_of[i]].order, err);
         flo_outgoing_desired(controller, meant.devices.items[i]);
     }
     flo_text_list_clear(&meant.devices);
-    return rv;
-}
-
-/* One device goes back to the release that it ran before: a gate asked for it.
- */
-static int recall(struct flo_controller *controller,
-                  const struct flo_rollout_entry *entry, const char *device,
-                  struct flo_err *err)
-{
-    struct flo_order order = {
-        .op = FLO_ORDER_ROLLBACK, .from_count = 1, .to_previous = true};
-    char id[FLO_NAME_MAX + 1];
-    int rv =
-        flo_fleet_release_get(controller->store, entry->model, entry->version,
-                              take_number, &order.from_numbers[0], err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    snprintf(order.scope.device, sizeof(order.scope.device), "%s", device);
-    order.scope.bucket_to = FLO_BUCKETS;
-    snprintf(order.by, sizeof(order.by), "controller");
-    snprintf(order.rollout, sizeof(order.rollout), "%s", entry->core.id);
-    memcpy(order.model, entry->model, sizeof(order.model));
-    order.from[0] = entry->release;
-    snprintf(order.reason, sizeof(order.reason), "%.127s", entry->core.reason);
-    rv = flo_orders_issue_desired(controller, &order, id, err);
-    if (rv == 0) {
-        rv = flo_fleet_desired_set(controller->store, device, entry->model, id,
-                                   err);
-        flo_outgoing_desired(controller, device);
-    }
-    return rv;
-}
-
-static int do_recall(struct flo_controller *controller,
-                     struct flo_rollout_entry *entry,
-                     const struct flo_rollout_action *action,
-                     struct flo_err *err)
-{
-    struct meant meant = {.held = 0};
-    int rv = find_meant(controller, entry, action, &meant, err);
-
-    for (size_t i = 0; i < meant.devices.count && rv == 0; i++) {
-        rv = recall(controller, entry, meant.devices.items[i], err);
-    }
-    flo_text_list_clear(&meant.devices);
+    free(meant.clock_of);
     return rv;
 }
 
@@ -351,11 +216,12 @@ int flo_rollouts_carry_out(struct flo_controller *controller,
     case FLO_ROLLOUT_DO_PHASE:
         return do_phase(controller, entry, action, err);
     case FLO_ROLLOUT_DO_ORDER:
-        return do_order(controller, entry, action, err);
+        return flo_rollouts_order(controller, entry, action, err);
     case FLO_ROLLOUT_DO_DESIRED:
         return do_desired(controller, entry, action, err);
     case FLO_ROLLOUT_DO_RECALL:
-        return do_recall(controller, entry, action, err);
+    case FLO_ROLLOUT_DO_EACH:
+        return flo_rollouts_order_each(controller, entry, action, err);
     case FLO_ROLLOUT_DO_MEMBER:
         return do_member(controller, entry, action->member, err);
     case FLO_ROLLOUT_DO_MEMBERS:

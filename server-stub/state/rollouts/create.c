@@ -36,14 +36,17 @@ static int join_row(void *context, const struct flo_fleet_device *device)
 {
     struct join *join = context;
     struct flo_rollout_actions actions;
+    struct flo_rollout_place place;
     struct flo_rollout_event event = {
         .kind = FLO_ROLLOUT_EVENT_JOINED,
         .now_ms = join->now_ms,
         .device = device->id,
         .is_online = device->is_online,
+        .place = &place,
         .bucket = flo_bucket(join->entry->core.id, device->id)};
     int rv = flo_rollouts_grow(join->entry, join->err);
 
+    flo_rollouts_place(join->entry, device, &place);
     return rv < 0 ? rv
                   : flo_rollout_step(&join->entry->core, &event, &actions,
                                      join->err);

@@ -7,6 +7,43 @@
 /* Room for one member more. */
 FLO_MUST_USE int flo_rollouts_grow(struct flo_rollout_entry *entry,
                                    struct flo_err *err);
+/* Does it look at labels or zones of its devices? */
+bool flo_rollouts_has_places(const struct flo_rollout_entry *entry);
+/* The numbers of a device's labels and zone. */
+void flo_rollouts_place(struct flo_rollout_entry *entry,
+                        const struct flo_fleet_device *device,
+                        struct flo_rollout_place *out);
+/* The same for all members, after loading. */
+FLO_MUST_USE int flo_rollouts_place_all(struct flo_controller *controller,
+                                        struct flo_rollout_entry *entry,
+                                        struct flo_err *err);
+/* Clocks change: now and then before a step. */
+void flo_rollouts_look_at_zones(struct flo_rollout_entry *entry);
+void flo_rollouts_places_clear(struct flo_rollout_entry *entry);
+/* Sign an order of the rollout for its buckets, or for single devices and
+ * their desired (orders.c). */
+FLO_MUST_USE int flo_rollouts_order(struct flo_controller *controller,
+                                    struct flo_rollout_entry *entry,
+                                    const struct flo_rollout_action *action,
+                                    struct flo_err *err);
+FLO_MUST_USE int flo_rollouts_order_each(
+    struct flo_controller *controller, struct flo_rollout_entry *entry,
+    const struct flo_rollout_action *action, struct flo_err *err);
+/* The newest order of a phase for all of its devices whose clocks are as this
+ * member's; signed when there is none, or when its number is below `held`. */
+FLO_MUST_USE int flo_rollouts_order_for(struct flo_controller *controller,
+                                        struct flo_rollout_entry *entry,
+                                        enum flo_order_op op, uint32_t phase,
+                                        const struct flo_rollout_member *member,
+                                        uint64_t held, char *id,
+                                        struct flo_err *err);
+/* May this rollout write the device's desired, or is a newer one there?  *held:
+ * the number of the order about the model that it has; 0: none. */
+FLO_MUST_USE int flo_rollouts_may_write(struct flo_controller *controller,
+                                        const struct flo_rollout_entry *entry,
+                                        enum flo_order_op op,
+                                        const char *device, uint64_t *held,
+                                        bool *out, struct flo_err *err);
 /* Keep and log a step and its reasons. */
 void flo_rollouts_explain(struct flo_rollout_entry *entry,
                           const struct flo_rollout_event *event,

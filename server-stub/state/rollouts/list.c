@@ -10,6 +10,7 @@ void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
 {
     if (entry != NULL) {
         free(entry->core.members);
+        flo_rollouts_places_clear(entry);
         free(entry->others);
         json_decref(entry->spec);
         json_decref(entry->overlaps);

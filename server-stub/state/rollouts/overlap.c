@@ -44,6 +44,19 @@ static int is_taken_away(struct flo_controller *controller,
     return rv;
 }
 
+struct newcomer {
+    struct flo_rollout_entry *entry;
+    struct flo_rollout_place place;
+};
+
+static int take_place(void *context, const struct flo_fleet_device *device)
+{
+    struct newcomer *newcomer = context;
+
+    flo_rollouts_place(newcomer->entry, device, &newcomer->place);
+    return 0;
+}
+
 static int join_one(struct flo_controller *controller,
                     const struct flo_text_list *ids, size_t place,
                     const char *device, struct flo_err *err)
@@ -67,12 +80,18 @@ static int join_one(struct flo_controller *controller,
     if (rv == 0) { /* looking for others may have pushed it out */
         rv = flo_rollouts_find(controller, ids->items[place], &entry, err);
     }
+    struct newcomer newcomer = {.entry = entry};
+    if (rv == 0 && flo_rollouts_has_places(entry)) {
+        rv = flo_fleet_device_get(controller->store, device, take_place,
+                                  &newcomer, err);
+    }
     return rv < 0 ? rv
                   : flo_rollouts_step(
                         controller, entry,
                         (struct flo_rollout_event){
                             .kind = FLO_ROLLOUT_EVENT_JOINED,
                             .device = device,
+                            .place = &newcomer.place,
                             .is_superseded = is_superseded,
                             .bucket = flo_bucket(entry->core.id, device)},
                         err);

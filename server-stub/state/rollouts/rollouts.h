@@ -9,8 +9,10 @@
 
 #include "server-stub/core/rollout/rollout.h"
 #include "server-stub/core/spec/spec.h"
+#include "server-stub/state/rollouts/words.h"
 
 struct flo_controller;
+struct flo_zone;
 
 /* In memory: all that are under way, and some that ended, for reading and for
  * devices that come back late.  Fewer may be under way: a limit for those that
@@ -39,6 +41,10 @@ struct flo_rollout_entry {
     json_t *overlaps;     /* at its start; NULL: read from the store since */
     json_t *evidence;     /* of the newest verdicts, in the order of the gates;
                              null where none came; NULL: none at all */
+    /* Words behind the numbers of members' places. */
+    struct flo_word_set strata, values, zone_names;
+    struct flo_zone *zones[FLO_ZONES_MAX]; /* NULL: not known here */
+    uint64_t zones_at_ms;                  /* look at offsets, not before */
     struct flo_buf trace; /* lines, the newest last: explain.c */
     uint64_t trace_cut;   /* bytes that fell out of it */
     uint64_t used;        /* uses when it was last looked for */
@@ -102,6 +108,9 @@ FLO_MUST_USE int flo_rollouts_step_running(struct flo_controller *controller,
 /* A device came to its groups. */
 FLO_MUST_USE int flo_rollouts_join(struct flo_controller *controller,
                                    const char *device, struct flo_err *err);
+/* A device reported: its zone, perhaps, which nobody knew. */
+FLO_MUST_USE int flo_rollouts_reported(struct flo_controller *controller,
+                                       const char *device, struct flo_err *err);
 /* Write the rows of rollouts that device events changed: once a transaction,
  * before its commit. */
 FLO_MUST_USE int flo_rollouts_write(struct flo_controller *controller,

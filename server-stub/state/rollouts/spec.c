@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/zone.h"
+
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
 
@@ -11,6 +13,23 @@ static int take_release(void *context, const struct flo_fleet_release *release)
 
     entry->release_bytes = release->bytes;
     return flo_digest_parse(release->digest, &entry->release) ? 0 : FLO_E_DB;
+}
+
+/* A window in a zone that nobody knows would never open. */
+static int check_zone(const struct flo_spec *wish, struct flo_err *err)
+{
+    const struct flo_window *window = &wish->limits.window;
+    struct flo_zone *zone = NULL;
+
+    if (window->length_s == 0 || window->is_local) {
+        return 0;
+    }
+    int rv = flo_zone_open(window->zone, &zone, err);
+    flo_zone_close(zone);
+    if (rv == FLO_E_ABSENT && err != NULL) {
+        rv = err->code = FLO_E_REST_SCHEMA;
+    }
+    return rv < 0 ? flo_wrap(err, rv, "limits.window") : 0;
 }
 
 int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
@@ -23,6 +42,7 @@ int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
         return flo_fail(err, FLO_E_MEMORY, "rollout");
     }
     rv = flo_spec_read(spec, &entry->wish, err);
+    rv = rv < 0 ? rv : check_zone(&entry->wish, err);
     if (rv == 0) {
         flo_spec_draft(&entry->wish, &entry->core);
         memcpy(entry->group, entry->wish.target.group, sizeof(entry->group));

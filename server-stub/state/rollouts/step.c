@@ -27,6 +27,8 @@ int flo_rollouts_step(struct flo_controller *controller,
     int rv = 0;
 
     event.now_ms = flo_controller_now_ms(controller);
+    event.wall_ms = flo_wall_ms();
+    flo_rollouts_look_at_zones(entry);
     if (event.kind == FLO_ROLLOUT_EVENT_JOINED) {
         rv = flo_rollouts_grow(entry, err);
     } else if (goes_on_again(&entry->core, event.kind)) {

@@ -284,6 +284,10 @@ static int read_one(struct flo_controller *controller, const char *id,
         return rv;
     }
     flo_rollout_count(&load.entry->core);
+    if ((rv = flo_rollouts_place_all(controller, load.entry, err)) < 0) {
+        flo_rollouts_entry_free(load.entry);
+        return rv;
+    }
     rv = flo_rollouts_keep(controller, load.entry, err);
     *out = load.entry;
     return rv;

@@ -213,12 +213,10 @@ int flo_fleet_member_put(struct flo_fleet_store *store, const char *rollout,
                          const char *error_json, const char *detail_json,
                          struct flo_err *err)
 {
-    struct flo_field_change changes[12] = {
+    struct flo_field_change changes[13] = {
         set_text(FLO_FIELD_MEMBER_ROLLOUT, rollout),
         set_text(FLO_FIELD_MEMBER_DEVICE, member->device),
-        {.field = FLO_FIELD_MEMBER_BUCKET,
-         .how = FLO_CHANGE_SET_FIRST,
-         .value.number = member->bucket},
+        set_number(FLO_FIELD_MEMBER_BUCKET, member->bucket),
         set_text(FLO_FIELD_MEMBER_STATE,
                  flo_execution_word((enum flo_execution)member->state)),
         set_number(FLO_FIELD_MEMBER_ATTEMPT, member->attempt),
@@ -227,10 +225,11 @@ int flo_fleet_member_put(struct flo_fleet_store *store, const char *rollout,
         set_number(FLO_FIELD_MEMBER_BACK, member->is_back),
         set_number(FLO_FIELD_MEMBER_BAD, is_bad(member)),
         set_number(FLO_FIELD_MEMBER_SINCE_AT, member->since_at_ms),
+        set_number(FLO_FIELD_MEMBER_RETRIES, member->retries),
     };
 
     return flo_fleet_put(store, FLO_TABLE_MEMBER, changes,
-                         add_texts(changes, 10, error_json, detail_json), err);
+                         add_texts(changes, 11, error_json, detail_json), err);
 }
 
 int flo_fleet_member_detail(struct flo_fleet_store *store, const char *rollout,
@@ -262,6 +261,7 @@ static void member_of(const struct flo_row *row, struct flo_rollout_member *out)
         .is_away = flo_row_flag(row, FLO_FIELD_MEMBER_AWAY),
         .since_at_ms = flo_row_number(row, FLO_FIELD_MEMBER_SINCE_AT),
         .heard_at_ms = flo_row_number(row, FLO_FIELD_MEMBER_SINCE_AT),
+        .retries = (uint8_t)flo_row_number(row, FLO_FIELD_MEMBER_RETRIES),
     };
     snprintf(out->device, sizeof(out->device), "%s",
              flo_row_text(row, FLO_FIELD_MEMBER_DEVICE));

@@ -161,5 +161,6 @@ const char *const flo_sqlite_schema[] = {
     "ALTER TABLE device_rows RENAME TO device;"
     "CREATE UNIQUE INDEX device_name ON device(name) WHERE retired = 0;"
     "CREATE INDEX device_count ON device(retired, online, drifts);",
+    "ALTER TABLE member ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

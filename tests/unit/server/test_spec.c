@@ -158,31 +158,136 @@ static void phases_grow_and_say_their_size_once(void **state)
 /* Each field of the table is taken where it stands, with its own example. */
 static void every_field_of_the_table_is_read(void **state)
 {
+    static const char *const before[] = {
+        [FLO_SPEC_SPEC] = "",
+        [FLO_SPEC_TARGET] = "target: {",
+        [FLO_SPEC_LIMITS] = "limits: {",
+        [FLO_SPEC_ABORT] = "abort_on: [{",
+        [FLO_SPEC_RAMP] = "phases: [{size: 100%, ramp: {",
+        [FLO_SPEC_PHASE] = "phases: [{size: 100%, "};
+    static const char *const after[] = {
+        [FLO_SPEC_SPEC] = "",    [FLO_SPEC_TARGET] = "}",
+        [FLO_SPEC_LIMITS] = "}", [FLO_SPEC_ABORT] = "}]",
+        [FLO_SPEC_RAMP] = "}}]", [FLO_SPEC_PHASE] = "}]"};
     struct flo_spec_field field;
     char text[512];
+    char word[64];
+    size_t count = 0;
     (void)state;
 
     for (size_t i = 0; flo_spec_field(i, &field); i++) {
-        char word[64];
-        snprintf(word, sizeof(word), "%.*s", (int)strcspn(field.possible, "|"),
-                 field.possible);
-        if (field.possible[0] == '\0' || strcmp(field.kind, "PART") == 0 ||
-            strcmp(field.kind, "LIST") == 0) {
+        bool is_part =
+            strcmp(field.kind, "PART") == 0 || strcmp(field.kind, "LIST") == 0;
+        bool is_size = strcmp(field.kind, "SIZE") == 0 ||
+                       strcmp(field.kind, "DEVICES") == 0 ||
+                       strcmp(field.kind, "SHARE") == 0;
+        if (is_part || field.possible[0] == '\0') {
             continue;
         }
-        bool is_release = strcmp(field.name, "release") == 0;
-        snprintf(text, sizeof(text),
-                 field.part == FLO_SPEC_SPEC     ? "%s%s: %s\n"
-                 : field.part == FLO_SPEC_TARGET ? "%starget: {%s: %s}\n"
-                                                 : "%sphases: [{%s: %s%s}]\n",
-                 is_release ? "" : "release: tiny@2\n", field.name, word,
-                 strcmp(field.kind, "SIZE") == 0 ||
-                         strcmp(field.kind, "DEVICES") == 0 ||
-                         strcmp(field.kind, "SHARE") == 0
-                     ? ""
-                     : ", size: 100%");
+        snprintf(word, sizeof(word), "%.*s", (int)strcspn(field.possible, "|"),
+                 field.possible);
+        snprintf(text, sizeof(text), "%s%s%s: %s%s\n",
+                 strcmp(field.name, "release") == 0 ? "" : "release: tiny@2\n",
+                 is_size ? "phases: [{" : before[field.part], field.name, word,
+                 after[field.part]);
         reads(text);
+        count++;
     }
+    assert_true(count > 30);
+}
+
+static void the_whole_policy_is_read(void **state)
+{
+    struct flo_rollout draft;
+    (void)state;
+
+    reads("release: tiny@2\n"
+          "phases:\n"
+          "  - name: canary\n"
+          "    size: 1%\n"
+          "    min_devices: 5\n"
+          "    max_devices: 20\n"
+          "    spread: [hw, site]\n"
+          "    min_requests: 100\n"
+          "    rate: 60/min\n"
+          "    ramp: {factor: 1.5, on_successes: 20}\n"
+          "    max_concurrent: 4\n"
+          "  - size: 100%\n"
+          "limits:\n"
+          "  per_site: 2\n"
+          "  per_rack: 1\n"
+          "  max_concurrent: 50\n"
+          "  window: mon-fri 01:00-05:00 device-local\n"
+          "retries: {network: 3, disk: 1}\n"
+          "retry_wait: 5m\n"
+          "abort_on:\n"
+          "  - {kind: network, fail_pct: 5, min_executed: 10, action: abort}\n"
+          "  - {fail_pct: 30}\n"
+          "on_inconclusive: pause\n"
+          "deadlines: {downloading: 6h, soaking: 1d}\n");
+    flo_spec_draft(&spec, &draft);
+
+    assert_int_equal(draft.phases[0].devices_min, 5);
+    assert_int_equal(draft.phases[0].devices_max, 20);
+    assert_true(draft.phases[0].is_spread && !draft.phases[1].is_spread);
+    assert_string_equal(spec.phases[0].spread[1], "site");
+    assert_int_equal(spec.phases[0].min_requests, 100);
+    assert_true(draft.phases[0].starts_per_s == 1);
+    assert_true(draft.phases[0].ramp_factor == 1.5);
+    assert_int_equal(draft.phases[0].ramp_successes, 20);
+    assert_int_equal(draft.phases[1].ramp_successes, 0);
+    assert_int_equal(draft.phases[0].concurrent_max, 4);
+    assert_int_equal(draft.limit_count, 2);
+    assert_string_equal(draft.limits[1].label, "rack");
+    assert_int_equal(draft.concurrent_max, 50);
+    assert_int_equal(draft.window.length_s, 4 * 3600);
+    assert_int_equal(draft.window.days, 0x1f);
+    assert_int_equal(draft.retries_max[FLO_FAILURE_NETWORK], 3);
+    assert_int_equal(draft.retries_max[FLO_FAILURE_TIMEOUT], 0);
+    assert_int_equal(draft.retry_wait_ms, 300000);
+    assert_int_equal(draft.abort_count, 2);
+    assert_int_equal(draft.aborts[0].kind, FLO_FAILURE_NETWORK);
+    assert_int_equal(draft.aborts[0].action, FLO_ON_FAIL_HALT);
+    assert_int_equal(draft.aborts[1].kind, FLO_FAILURE_ANY);
+    assert_int_equal(draft.aborts[1].action, FLO_ABORT_ACTION_NONE);
+    assert_true(draft.pauses_when_unsure);
+    assert_int_equal(draft.deadlines_ms[FLO_EXECUTION_DOWNLOADING],
+                     6 * 3600000);
+    assert_int_equal(draft.deadlines_ms[FLO_EXECUTION_SOAKING], 86400000);
+
+    reads("{\"release\":\"tiny@2\",\"retries\":2}");
+    assert_int_equal(spec.retries[FLO_FAILURE_NETWORK], 2);
+    assert_int_equal(spec.retries[FLO_FAILURE_PROBE], 0);
+}
+
+static void what_cannot_be_is_refused_with_its_place(void **state)
+{
+    (void)state;
+
+    refuses("release: tiny@2\nretries: {probe: 1}\n", 2,
+            "retries.probe: another attempt cannot mend");
+    refuses("release: tiny@2\nretries: {net: 1}\n", 2,
+            "member `retries.net` is not known here");
+    refuses("release: tiny@2\nretries:\n  disk: 11\n", 3,
+            "retries.disk: 11 is not a whole number from 0 to 10");
+    refuses("release: tiny@2\nlimits: {per_site: 0}\n", 2,
+            "limits.per_site: 0 is not");
+    refuses("release: tiny@2\nlimits:\n  window: at night\n", 3,
+            "limits.window: `at night` is not a window");
+    refuses("release: tiny@2\ndeadlines:\n  succeeded: 1h\n", 3,
+            "deadlines.succeeded: a state between");
+    refuses("release: tiny@2\nabort_on:\n  - {kind: bad}\n", 3,
+            "abort_on[0].kind: `bad` is not one of any|silent|trial");
+    refuses("release: tiny@2\nphases:\n  - {size: 5, min_devices: 2}\n", 3,
+            "phases[0].min_devices: only a size that is a share");
+    refuses("release: tiny@2\nphases:\n"
+            "  - {size: 5%, min_devices: 9, max_devices: 8}\n",
+            3, "phases[0].min_devices: 9 is above max_devices (8)");
+    refuses("release: tiny@2\nphases:\n"
+            "  - {size: 5, spread: [hw]}\n  - {size: 9, spread: [site]}\n",
+            4, "phases[1].spread: all phases are spread by the same");
+    refuses("release: tiny@2\nphases:\n  - {size: 5, spread: [hw, hw]}\n", 3,
+            "phases[0].spread: a list is not a list of 1 to 4");
 }
 
 int main(void)
@@ -194,6 +299,8 @@ int main(void)
         cmocka_unit_test(an_unknown_field_names_the_nearest),
         cmocka_unit_test(phases_grow_and_say_their_size_once),
         cmocka_unit_test(every_field_of_the_table_is_read),
+        cmocka_unit_test(the_whole_policy_is_read),
+        cmocka_unit_test(what_cannot_be_is_refused_with_its_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

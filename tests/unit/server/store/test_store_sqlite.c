@@ -194,7 +194,7 @@ fields_that_an_older_file_has_not_are_made_from_its_rows(void **state)
     snprintf(path, sizeof(path), "%s/control.db", dir);
     assert_int_equal(flo_db_open(path, FLO_DB_SYNC_NORMAL, 100, &db, &err), 0);
     assert_int_equal(flo_db_migrate(db, flo_sqlite_schema,
-                                    flo_sqlite_schema_count - 4, &err),
+                                    flo_sqlite_schema_count - 5, &err),
                      0);
     assert_int_equal(flo_db_exec(db, older, &err), 0);
     flo_db_close(db);

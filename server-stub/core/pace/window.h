@@ -1,0 +1,38 @@
+/* Window: the hours of a day in which devices may begin.
+ *
+ *   "01:00-05:00"                         each day, in device-local time
+ *   "mon-fri 22:00-04:00 Europe/Paris"    in one zone, for all devices
+ *   "sat,sun 00:00-24:00 +02:00"
+ *
+ * A window may pass midnight; its day is that on which it opens.  Device-local
+ * time is the wall clock of the device's own zone.  Zones come in as offsets:
+ * who knows zones gives the offset of the moment.  Pure. */
+#ifndef FLOTILLA_SERVER_WINDOW_H
+#define FLOTILLA_SERVER_WINDOW_H
+
+#include <flotilla/base.h>
+
+#define FLO_WINDOW_ZONE_MAX 47
+#define FLO_WINDOW_ALL_DAYS 0x7fu
+
+struct flo_window {
+    uint32_t from_s;   /* second of the local day */
+    uint32_t length_s; /* 0: no window, devices begin at any time */
+    uint8_t days;      /* bit 0: Monday */
+    bool is_local;     /* the device's own zone */
+    char zone[FLO_WINDOW_ZONE_MAX + 1]; /* else this one */
+};
+/* false when the text is no window. */
+bool flo_window_parse(const char *text, struct flo_window *out);
+
+/* Is it open at `wall_ms` where clocks are `offset_s` ahead of UTC?
+ * *change_ms: when that changes at the latest, by the same offset. */
+bool flo_window_is_open(const struct flo_window *window, int32_t offset_s,
+                        uint64_t wall_ms, uint64_t *change_ms);
+
+/* The same window by UTC clocks, as an order states it: a device needs no
+ * zone.  Only from_s, length_s and days are set. */
+void flo_window_in_utc(const struct flo_window *window, int32_t offset_s,
+                       struct flo_window *out);
+
+#endif

@@ -1,0 +1,75 @@
+/* From a specification to a draft of a rollout. */
+#include <assert.h>
+#include <string.h>
+
+#include "server-stub/core/spec/spec.h"
+
+/* abort is another word for halt. */
+static enum flo_on_fail on_fail_of(uint32_t word)
+{
+    return word > FLO_ON_FAIL_PAUSE ? FLO_ON_FAIL_HALT : (enum flo_on_fail)word;
+}
+
+static void draft_phase(const struct flo_spec_phase *from,
+                        struct flo_rollout_phase *to)
+{
+    memcpy(to->name, from->name, sizeof(to->name));
+    to->devices = from->size.devices;
+    to->share_pct = from->size.share_pct;
+    to->devices_min = (uint32_t)from->min_devices;
+    to->devices_max = (uint32_t)from->max_devices;
+    to->is_spread = from->spread[0][0] != '\0';
+    to->soak_ms = from->soak_ms;
+    to->starts_per_s = from->rate_per_min / 60;
+    to->ramp_factor = from->ramp.factor;
+    to->ramp_successes = (uint32_t)from->ramp.on_successes;
+    to->concurrent_max = (uint32_t)from->max_concurrent;
+}
+
+static void draft_aborts(const struct flo_spec *spec, struct flo_rollout *out)
+{
+    out->abort_count = spec->abort_count;
+    for (uint32_t i = 0; i < spec->abort_count; i++) {
+        out->aborts[i] = spec->aborts[i];
+        if (spec->aborts[i].action != FLO_ABORT_ACTION_NONE) {
+            out->aborts[i].action = on_fail_of(spec->aborts[i].action);
+        }
+    }
+}
+
+static void draft_deadlines(const struct flo_spec *spec,
+                            struct flo_rollout *out)
+{
+    flo_rollout_deadlines(out, &spec->policy);
+    for (int state = 0; state < FLO_EXECUTION_COUNT; state++) {
+        if (spec->deadlines_ms[state] > 0) {
+            out->deadlines_ms[state] = spec->deadlines_ms[state];
+        }
+    }
+}
+
+void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out)
+{
+    const struct flo_spec_limits *limits = &spec->limits;
+
+    assert(spec->phase_count <= FLO_ROLLOUT_PHASES_MAX);
+    memset(out, 0, sizeof(*out));
+    memcpy(out->release, spec->release, sizeof(out->release));
+    out->phase_count = spec->phase_count;
+    for (uint32_t i = 0; i < spec->phase_count; i++) {
+        draft_phase(&spec->phases[i], &out->phases[i]);
+    }
+    memcpy(out->gates, spec->gates, sizeof(out->gates));
+    out->gate_count = spec->gate_count;
+    out->on_fail = on_fail_of(spec->on_fail);
+    out->pauses_when_unsure = spec->on_inconclusive == 1;
+    draft_aborts(spec, out);
+    out->starts_per_s = spec->rate_per_min / 60;
+    out->concurrent_max = (uint32_t)limits->max_concurrent;
+    out->window = limits->window;
+    memcpy(out->limits, limits->per, sizeof(out->limits));
+    out->limit_count = limits->per_count;
+    memcpy(out->retries_max, spec->retries, sizeof(out->retries_max));
+    out->retry_wait_ms = spec->retry_wait_ms;
+    draft_deadlines(spec, out);
+}

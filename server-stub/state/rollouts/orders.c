@@ -1,0 +1,311 @@
+/* Orders of a rollout: for ranges of buckets, and for single devices.
+ *
+ * A phase has one deploy order for all of its devices.  With a window it has
+ * one for each way in which clocks of its devices differ from UTC: the order
+ * states the window by UTC, so that a device which hears of it late needs no
+ * zone to know that it must wait. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/core/orders/intent.h"
+#include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/inside.h"
+
+/* A rollout without a jitter of its own gets one.  Devices that come back
+ * together (a broker that was away) then begin no faster than the pace
+ * either. */
+#define JITTER_MS_MAX 60000
+
+/* ---- building ---- */
+
+/* The window by UTC of a member; length_s 0: there is none. */
+static struct flo_window window_of(const struct flo_rollout_entry *entry,
+                                   const struct flo_rollout_member *member)
+{
+    struct flo_window out = {0};
+    uint8_t zone = member->place.zone;
+    int32_t offset_s = zone > 0 ? entry->core.zones[zone - 1].offset_s : 0;
+
+    if (entry->core.window.length_s > 0) {
+        flo_window_in_utc(&entry->core.window, offset_s, &out);
+    }
+    return out;
+}
+
+static void entry_policy(const struct flo_rollout_entry *entry, uint32_t phase,
+                         const struct flo_window *window,
+                         struct flo_policy *out)
+{
+    double per_s = entry->core.starts_per_s;
+    uint32_t devices = entry->core.phases[phase].members;
+    uint64_t requests = entry->wish.phases[phase].min_requests;
+
+    *out = entry->wish.policy;
+    if (!entry->wish.has_jitter && per_s > 0 && devices > per_s) {
+        double ms = 1000 * devices / per_s;
+        out->start_jitter_ms =
+            ms > JITTER_MS_MAX ? JITTER_MS_MAX : (uint64_t)ms;
+    }
+    if (requests > 0) {
+        out->soak_requests = requests;
+    }
+    if (window->length_s > 0) {
+        out->window_from_s = window->from_s;
+        out->window_length_s = window->length_s;
+        out->window_days = window->days;
+    }
+}
+
+static int take_number(void *context, const struct flo_fleet_release *release)
+{
+    *(uint64_t *)context = release->number;
+    return 0;
+}
+
+/* All but the scope. */
+static int build(struct flo_controller *controller,
+                 const struct flo_rollout_entry *entry, enum flo_order_op op,
+                 uint32_t phase, const struct flo_window *window,
+                 struct flo_order *out, struct flo_err *err)
+{
+    uint64_t number = 0;
+    int rv = flo_fleet_release_get(controller->store, entry->model,
+                                   entry->version, take_number, &number, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    *out = (struct flo_order){.op = op, .phase = phase};
+    snprintf(out->by, sizeof(out->by), "%s",
+             entry->by[0] != '\0' ? entry->by : "controller");
+    snprintf(out->rollout, sizeof(out->rollout), "%s", entry->core.id);
+    if (op == FLO_ORDER_DEPLOY) {
+        entry_policy(entry, phase, window, &out->policy);
+        memcpy(out->model, entry->model, sizeof(out->model));
+        memcpy(out->version, entry->version, sizeof(out->version));
+        out->release = entry->release;
+        out->number = number;
+        out->lift = entry->lift;
+        out->below_floor = entry->wish.is_below_floor;
+    } else if (op == FLO_ORDER_ROLLBACK) {
+        memcpy(out->model, entry->model, sizeof(out->model));
+        out->from[0] = entry->release;
+        out->from_numbers[0] = number;
+        out->from_count = 1;
+        out->to_previous = true;
+        snprintf(out->reason, sizeof(out->reason), "%.127s",
+                 entry->core.reason);
+    }
+    return 0;
+}
+
+/* Buckets of members that changed places are not those of their hash. */
+static void scope_of(const struct flo_rollout_entry *entry, uint32_t from,
+                     uint32_t to, struct flo_scope *out)
+{
+    bool is_all = flo_rollout_is_spread(&entry->core);
+
+    snprintf(out->group, sizeof(out->group), "%s", entry->group);
+    snprintf(out->salt, sizeof(out->salt), "%s", entry->core.id);
+    out->bucket_from = is_all ? 0 : from;
+    out->bucket_to = is_all ? FLO_BUCKETS : to;
+}
+
+/* ---- for buckets ---- */
+
+static int issue(struct flo_controller *controller,
+                 const struct flo_rollout_entry *entry, struct flo_order *order,
+                 uint64_t row_phase, char *id, struct flo_err *err)
+{
+    return flo_orders_issue_row(
+        controller, order,
+        (struct flo_fleet_order){.model = entry->model,
+                                 .phase = row_phase,
+                                 .release_bytes = order->op == FLO_ORDER_DEPLOY
+                                                      ? entry->release_bytes
+                                                      : 0},
+        id, err);
+}
+
+int flo_rollouts_order(struct flo_controller *controller,
+                       struct flo_rollout_entry *entry,
+                       const struct flo_rollout_action *action,
+                       struct flo_err *err)
+{
+    const struct flo_window none = {0};
+    struct flo_order order;
+    char id[FLO_NAME_MAX + 1];
+
+    if (action->op == FLO_ORDER_DEPLOY && entry->core.window.length_s > 0) {
+        return 0; /* one for each clock, when it is told: order_for */
+    }
+    int rv =
+        build(controller, entry, action->op, action->phase, &none, &order, err);
+    if (rv < 0) {
+        return rv;
+    }
+    scope_of(entry, action->bucket_from, action->bucket_to, &order.scope);
+    return issue(controller, entry, &order, 0, id, err);
+}
+
+static int take_id(void *context, const struct flo_fleet_order *order)
+{
+    snprintf(context, FLO_NAME_MAX + 1, "%s", order->id);
+    return 0;
+}
+
+/* The phase under which an order for one clock is found again. */
+static uint64_t row_phase_of(uint32_t phase, const struct flo_window *window)
+{
+    uint64_t minute = window->from_s / 60;
+
+    return window->length_s == 0
+               ? phase
+               : phase + FLO_ROLLOUT_PHASES_MAX *
+                             (1 + minute + 1440 * (uint64_t)window->days);
+}
+
+int flo_rollouts_order_for(struct flo_controller *controller,
+                           struct flo_rollout_entry *entry,
+                           enum flo_order_op op, uint32_t phase,
+                           const struct flo_rollout_member *member,
+                           uint64_t held, char *id, struct flo_err *err)
+{
+    struct flo_window window = op == FLO_ORDER_DEPLOY ? window_of(entry, member)
+                                                      : (struct flo_window){0};
+    uint64_t row_phase =
+        op == FLO_ORDER_DEPLOY ? row_phase_of(phase, &window) : 0;
+    struct flo_order order;
+    int rv =
+        flo_fleet_order_of(controller->store, entry->core.id,
+                           flo_order_op_word(op), row_phase, take_id, id, err);
+
+    if (rv == 0) { /* after a long pause, or for a newcomer, it may be old */
+        return flo_orders_freshen(controller, id, held, err);
+    }
+    if (rv != FLO_E_ABSENT || window.length_s == 0) {
+        return rv;
+    }
+    const struct flo_rollout_phase *of = &entry->core.phases[phase];
+    rv = build(controller, entry, op, phase, &window, &order, err);
+    if (rv < 0) {
+        return rv;
+    }
+    scope_of(entry, of->bucket_from, of->bucket_to, &order.scope);
+    return issue(controller, entry, &order, row_phase, id, err);
+}
+
+/* ---- for one device ---- */
+
+static int take_rollout(void *context, const struct flo_fleet_order *order)
+{
+    snprintf(context, FLO_NAME_MAX + 1, "%s", order->rollout);
+    return 0;
+}
+
+int flo_rollouts_of_order(struct flo_controller *controller, const char *order,
+                          char *rollout, struct flo_err *err)
+{
+    rollout[0] = '\0';
+    int rv = flo_fleet_order_get(controller->store, order, take_rollout,
+                                 rollout, err);
+    return rv == FLO_E_ABSENT ? 0 : rv;
+}
+
+/* The order that a device's desired holds in a model's place. */
+struct holding {
+    char rollout[FLO_NAME_MAX + 1];
+    uint64_t seq; /* 0: it is about a rollout, not about the model */
+};
+
+static int take_holding(void *context, const struct flo_fleet_order *order)
+{
+    struct holding *holding = context;
+    enum flo_order_op op;
+    bool is_about_model =
+        flo_order_op_parse(order->op, &op) &&
+        flo_order_fact(op)->subject == FLO_ORDER_SUBJECT_MODEL;
+
+    snprintf(holding->rollout, sizeof(holding->rollout), "%s", order->rollout);
+    holding->seq = is_about_model ? order->seq : 0;
+    return 0;
+}
+
+int flo_rollouts_may_write(struct flo_controller *controller,
+                           const struct flo_rollout_entry *entry,
+                           enum flo_order_op op, const char *device,
+                           uint64_t *held, bool *out, struct flo_err *err)
+{
+    char order[FLO_NAME_MAX + 1];
+    struct holding holding = {.seq = 0};
+    int rv = flo_fleet_desired_get(controller->store, device, entry->model,
+                                   order, err);
+
+    *out = rv == 0;
+    *held = 0;
+    if (rv < 0 || order[0] == '\0') {
+        return rv;
+    }
+    rv = flo_fleet_order_get(controller->store, order, take_holding, &holding,
+                             err);
+    rv = rv == FLO_E_ABSENT ? 0 : rv;
+    *held = holding.seq;
+    *out = rv == 0 && flo_intent_may_write(op, entry->core.id, holding.rollout);
+    return rv;
+}
+
+static int order_one(struct flo_controller *controller,
+                     struct flo_rollout_entry *entry, enum flo_order_op op,
+                     uint32_t phase, const struct flo_rollout_member *member,
+                     struct flo_err *err)
+{
+    struct flo_window window = window_of(entry, member);
+    struct flo_order order;
+    char id[FLO_NAME_MAX + 1];
+    int rv = build(controller, entry, op, phase, &window, &order, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    snprintf(order.scope.device, sizeof(order.scope.device), "%s",
+             member->device);
+    order.scope.bucket_to = FLO_BUCKETS;
+    if (op == FLO_ORDER_ROLLBACK) {
+        snprintf(order.by, sizeof(order.by), "controller");
+    }
+    rv = flo_orders_issue_row(
+        controller, &order,
+        (struct flo_fleet_order){
+            .is_desired_only = true,
+            .release_bytes = op == FLO_ORDER_DEPLOY ? entry->release_bytes : 0},
+        id, err);
+    if (rv == 0) {
+        rv = flo_fleet_desired_set(controller->store, member->device,
+                                   entry->model, id, err);
+        flo_outgoing_desired(controller, member->device);
+    }
+    return rv;
+}
+
+int flo_rollouts_order_each(struct flo_controller *controller,
+                            struct flo_rollout_entry *entry,
+                            const struct flo_rollout_action *action,
+                            struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < entry->core.member_count && rv == 0; i++) {
+        const struct flo_rollout_member *member = &entry->core.members[i];
+        bool is_meant = flo_rollout_action_names(&entry->core, action, i);
+        uint64_t held;
+        if (is_meant) {
+            rv = flo_rollouts_may_write(controller, entry, action->op,
+                                        member->device, &held, &is_meant, err);
+        }
+        if (rv == 0 && is_meant) {
+            rv = order_one(controller, entry, action->op, action->phase, member,
+                           err);
+        }
+    }
+    return rv;
+}

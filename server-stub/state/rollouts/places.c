@@ -1,0 +1,238 @@
+/* Places of members: the numbers that a rollout's core knows instead of labels
+ * and time zones.
+ *
+ * A device's zone is its label `tz`, else what its profile says: a name
+ * ("Europe/Paris") or an offset ("+02:00").  Offsets change with summer time,
+ * so the shell looks at them again all the time; the core gets numbers. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/zone.h"
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/objects.h"
+#include "server-stub/state/rollouts/inside.h"
+
+#define ZONE_LABEL "tz"
+#define LOOK_MS 20000 /* between two looks at the offsets */
+
+bool flo_rollouts_has_places(const struct flo_rollout_entry *entry)
+{
+    return entry->core.window.length_s > 0 || entry->core.limit_count > 0 ||
+           flo_rollout_is_spread(&entry->core);
+}
+
+/* ---- zones ---- */
+
+static void look(struct flo_rollout_entry *entry, size_t index)
+{
+    const struct flo_zone *zone = entry->zones[index];
+    struct flo_rollout_zone *out = &entry->core.zones[index];
+
+    out->is_known = zone != NULL;
+    out->offset_s = zone != NULL ? flo_zone_offset_s(zone, flo_wall_ms()) : 0;
+}
+
+void flo_rollouts_look_at_zones(struct flo_rollout_entry *entry)
+{
+    uint64_t now_ms = flo_now_ms();
+
+    if (entry->zone_names.count == 0 || now_ms < entry->zones_at_ms) {
+        return;
+    }
+    entry->zones_at_ms = now_ms + LOOK_MS;
+    for (size_t i = 0; i < entry->zone_names.count; i++) {
+        look(entry, i);
+    }
+}
+
+/* Its number; 0: nobody knows it, or there are too many. */
+static uint8_t zone_number(struct flo_rollout_entry *entry, const char *name)
+{
+    size_t before = entry->zone_names.count;
+    uint32_t number =
+        before == FLO_ZONES_MAX ? 0 : flo_word_number(&entry->zone_names, name);
+
+    if (number == 0 || number > FLO_ZONES_MAX) {
+        return 0;
+    }
+    if (entry->zone_names.count > before) {
+        struct flo_err err = {0};
+        if (flo_zone_open(name, &entry->zones[number - 1], &err) < 0) {
+            flo_log(FLO_LOG_WARN, "rollout", "%s: %s", entry->core.id,
+                    err.what);
+        }
+        look(entry, number - 1);
+    }
+    return entry->zones[number - 1] != NULL ? (uint8_t)number : 0;
+}
+
+static const char *text_at(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text != NULL ? text : "";
+}
+
+static uint8_t zone_of(struct flo_rollout_entry *entry,
+                       const struct flo_fleet_device *device,
+                       const json_t *labels)
+{
+    if (!entry->core.window.is_local) {
+        return zone_number(entry, entry->core.window.zone);
+    }
+    uint8_t number = text_at(labels, ZONE_LABEL)[0] != '\0'
+                         ? zone_number(entry, text_at(labels, ZONE_LABEL))
+                         : 0;
+    if (number > 0) {
+        return number;
+    }
+    json_t *profile = flo_object_parsed(device->profile);
+    const char *name = text_at(profile, "zone");
+    number = name[0] != '\0' ? zone_number(entry, name) : 0;
+    json_decref(profile);
+    return number;
+}
+
+/* ---- strata and slots ---- */
+
+static uint32_t stratum_of(struct flo_rollout_entry *entry,
+                           const json_t *labels)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) key = {0};
+
+    for (uint32_t i = 0; i < entry->wish.phase_count; i++) {
+        const struct flo_spec_phase *phase = &entry->wish.phases[i];
+        for (size_t k = 0; k < FLO_SPEC_SPREAD_MAX && phase->spread[k][0] != 0;
+             k++) {
+            flo_buf_printf(&key, "%s\n", text_at(labels, phase->spread[k]));
+        }
+        if (key.bytes > 0) {
+            break; /* all phases are spread by the same labels */
+        }
+    }
+    return key.data == NULL ? 0 : flo_word_number(&entry->strata, key.data);
+}
+
+/* The core counts in an array of all slots. */
+static bool has_slot(struct flo_rollout_entry *entry, uint32_t slot)
+{
+    struct flo_rollout *core = &entry->core;
+
+    if (slot <= core->busy_count) {
+        return slot > 0;
+    }
+    size_t count = 2 * (size_t)slot + 32;
+    uint32_t *busy = realloc(core->busy, count * sizeof(*busy));
+    if (busy == NULL) {
+        return false;
+    }
+    memset(busy, 0, count * sizeof(*busy));
+    core->busy = busy;
+    core->busy_count = count;
+    return true;
+}
+
+static uint32_t slot_of(struct flo_rollout_entry *entry, uint32_t limit,
+                        const json_t *labels)
+{
+    const char *value = text_at(labels, entry->core.limits[limit].label);
+    char key[300];
+
+    if (value[0] == '\0') {
+        return 0;
+    }
+    snprintf(key, sizeof(key), "%u %.280s", limit, value);
+    uint32_t slot = flo_word_number(&entry->values, key);
+    return has_slot(entry, slot) ? slot : 0;
+}
+
+void flo_rollouts_place(struct flo_rollout_entry *entry,
+                        const struct flo_fleet_device *device,
+                        struct flo_rollout_place *out)
+{
+    *out = (struct flo_rollout_place){0};
+    if (!flo_rollouts_has_places(entry)) {
+        return;
+    }
+    json_t *labels = flo_object_parsed(device->labels);
+    if (flo_rollout_is_spread(&entry->core)) {
+        out->stratum = stratum_of(entry, labels);
+    }
+    for (uint32_t i = 0; i < entry->core.limit_count; i++) {
+        out->slots[i] = slot_of(entry, i, labels);
+    }
+    if (entry->core.window.length_s > 0) {
+        out->zone = zone_of(entry, device, labels);
+    }
+    json_decref(labels);
+}
+
+void flo_rollouts_places_clear(struct flo_rollout_entry *entry)
+{
+    for (size_t i = 0; i < FLO_ZONES_MAX; i++) {
+        flo_zone_close(entry->zones[i]);
+    }
+    flo_word_set_clear(&entry->zone_names);
+    flo_word_set_clear(&entry->strata);
+    flo_word_set_clear(&entry->values);
+    free(entry->core.busy);
+}
+
+/* ---- members that are there already ---- */
+
+static int replace_row(void *context, const struct flo_fleet_device *device)
+{
+    struct flo_rollout_entry *entry = context;
+    size_t index = flo_rollout_find(&entry->core, device->id);
+
+    if (index != SIZE_MAX) {
+        flo_rollouts_place(entry, device, &entry->core.members[index].place);
+    }
+    return 0;
+}
+
+int flo_rollouts_place_all(struct flo_controller *controller,
+                           struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    struct flo_fleet_device_filter filter = {.online = -1};
+
+    return flo_rollouts_has_places(entry)
+               ? flo_fleet_device_list(controller->store, &filter, replace_row,
+                                       entry, err)
+               : 0;
+}
+
+static int place_again(struct flo_controller *controller, const char *device,
+                       struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+        if (flo_rollouts_has_places(entry) &&
+            flo_rollout_state_is_active(entry->core.state) &&
+            flo_rollout_find(&entry->core, device) != SIZE_MAX) {
+            rv = flo_fleet_device_get(controller->store, device, replace_row,
+                                      entry, err);
+        }
+    }
+    return rv;
+}
+
+int flo_rollouts_reported(struct flo_controller *controller, const char *device,
+                          struct flo_err *err)
+{
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        const struct flo_rollout_entry *entry = controller->rollouts.items[i];
+        size_t index = entry->core.window.is_local &&
+                               entry->core.window.length_s > 0 &&
+                               flo_rollout_state_is_active(entry->core.state)
+                           ? flo_rollout_find(&entry->core, device)
+                           : SIZE_MAX;
+        if (index != SIZE_MAX && entry->core.members[index].place.zone == 0) {
+            return place_again(controller, device, err);
+        }
+    }
+    return 0;
+}
