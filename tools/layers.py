@@ -17,7 +17,7 @@ STORE = ["server-stub/store/store.h", "server-stub/store/windows.h",
 # Rooms of the agent's shell, the lowest first; each may include those below it.
 SHELL_ROOMS = ["queue", "outbox", "https", "device", "report", "derived", "hooks", "serving",
                "update",
-               "hardware", "orders"]
+               "hardware", "trust", "orders"]
 SHELL_LOW = ["base/", "proto/", "updater/include/", "agent/include/",
              "agent/core/memory/strain.h",
              "agent/core/checkup/checkup.h", "agent/core/linking.h",
@@ -52,9 +52,11 @@ MAY = [
      for i, room in enumerate(SHELL_ROOMS)] + [
     ("agent/shell/link/", SHELL_LOW + ["agent/shell/link/",
                                        "agent/shell/loop.h",
+                                       "agent/shell/trust/",
                                        "agent/shell/queue/"]),
     ("agent/shell/local/", SHELL_LOW + ["agent/shell/local/",
                                         "agent/shell/loop.h",
+                                        "agent/shell/trust/",
                                         "agent/shell/report/"]),
     ("agent/", ["base/", "proto/", "updater/include/", "agent/"]),
     ("server-stub/core/", ["base/", "proto/", "server-stub/core/"]),

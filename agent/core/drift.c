@@ -51,7 +51,8 @@ enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t index,
         flo_digest_equal(&model->execution.release.digest, &target->release)) {
         return on_the_way(agent, model);
     }
-    if (target->refusal == FLO_E_TARGET_DENIED) {
+    if (target->refusal == FLO_E_TARGET_DENIED ||
+        target->refusal == FLO_E_TARGET_REVOKED) {
         return FLO_DRIFT_DENIED;
     }
     if (target->refusal == FLO_E_MEMORY_BUDGET) {

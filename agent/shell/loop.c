@@ -10,6 +10,8 @@
 #include "agent/shell/hooks/hooks.h"
 #include "agent/shell/loop.h"
 #include "agent/shell/queue/timers.h"
+#include "agent/shell/report/operators.h"
+#include "agent/shell/trust/trust.h"
 
 #define FLUSH_MS 50
 #define BREATH_MS 20
@@ -131,12 +133,8 @@ static bool carry_out(struct flo_shell *shell,
     case FLO_DO_DENY:
         flo_shell_deny(shell, action);
         return true;
-    case FLO_DO_FREEZE: /* by order it was kept before */
-        shell->device_is_dirty =
-            shell->device_is_dirty || shell->device.is_frozen != action->flag;
-        shell->device.is_frozen = action->flag;
-        return true;
-    case FLO_DO_NOTE: /* the trace has it */
+    case FLO_DO_FREEZE: /* the record says by which lane */
+    case FLO_DO_NOTE:   /* the trace has it */
         return true;
     default:
         break;
@@ -302,6 +300,7 @@ static void look_at_drift(struct flo_shell *shell, uint32_t model)
 static void settle(struct flo_shell *shell)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        flo_shell_trust_look(shell, i);
         look_at_drift(shell, i);
     }
     if (flo_events_is_waiting(shell->db) &&
@@ -373,6 +372,37 @@ void flo_loop_order(struct flo_shell *shell, const json_t *envelope,
         step(shell, &shell->intake.event);
     }
     end_turn(shell);
+}
+
+static bool is_going_back(const struct flo_shell *shell)
+{
+    bool is = false;
+
+    for (size_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        is = is || shell->agent.models[i].going_back.is_active;
+    }
+    return is;
+}
+
+int flo_loop_order_by_hand(struct flo_shell *shell, const json_t *envelope,
+                           const char *id, struct flo_err *err)
+{
+    flo_loop_order(shell, envelope, false);
+    return is_going_back(shell) || flo_control_is_answered(shell, id)
+               ? 0
+               : flo_fail(err, FLO_E_STATE,
+                          "order %s was not kept; the log says why", id);
+}
+
+int flo_loop_trust(struct flo_shell *shell, const json_t *envelope,
+                   uint64_t *number, struct flo_err *err)
+{
+    int rv;
+
+    take_waiting(shell, true);
+    rv = flo_shell_trust_by_hand(shell, envelope, number, err);
+    end_turn(shell);
+    return rv;
 }
 
 int flo_loop_install(struct flo_shell *shell,

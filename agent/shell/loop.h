@@ -15,6 +15,16 @@ void flo_loop_event(struct flo_shell *shell,
 /* The same for an order; `is_list`: it stands in a group's list. */
 void flo_loop_order(struct flo_shell *shell, const json_t *envelope,
                     bool is_list);
+/* The same for an order that a person brings and that flo_orders_check found
+ * good.  Who waits for `id` hears of its answer, now or later.  FLO_E_STATE: it
+ * could not be kept. */
+FLO_MUST_USE int flo_loop_order_by_hand(struct flo_shell *shell,
+                                        const json_t *envelope, const char *id,
+                                        struct flo_err *err);
+/* The same for a trust statement; *number is that of the one that holds then.
+ */
+FLO_MUST_USE int flo_loop_trust(struct flo_shell *shell, const json_t *envelope,
+                                uint64_t *number, struct flo_err *err);
 /* The same for a bundle; `execution` has release and bundle. */
 FLO_MUST_USE int flo_loop_install(struct flo_shell *shell,
                                   const struct flo_agent_execution *execution,

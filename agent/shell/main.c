@@ -26,6 +26,8 @@ static const struct flo_verb *const verbs[] = {
     &flo_verb_update,
     &flo_verb_rollback,
     &flo_verb_remove,
+    &flo_verb_order,
+    &flo_verb_trust,
     &flo_verb_doctor,
     &flo_verb_explain,
     &flo_verb_serve,

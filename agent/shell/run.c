@@ -13,6 +13,7 @@
 #include "agent/shell/local/local.h"
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/run.h"
+#include "agent/shell/trust/trust.h"
 #include "base/cgroup.h"
 #include "base/host/service.h"
 
@@ -114,6 +115,8 @@ static int read_record(struct flo_shell *shell, const char *name,
     if (flo_slots_heal(slots)) {
         write_slots(shell, slots);
     }
+    flo_shell_raise_floor(shell, slots);
+    flo_shell_trust_forget(shell, slots);
     if (needs_place(slots)) {
         place(shell, slots);
     }
@@ -326,7 +329,8 @@ void flo_shell_boot(struct flo_shell *shell)
     event.boot.models = booted;
     event.boot.models_max =
         (uint32_t)flo_config_u64(shell->settings.config, "models_max");
-    event.boot.is_frozen = shell->device.is_frozen;
+    event.boot.is_frozen =
+        shell->device.is_frozen || shell->device.is_frozen_emergency;
     event.boot.waits = shell->settings.waits;
     event.boot.lacks = shell->watch.lacks;
     flo_shell_pauses(shell, &pauses);
@@ -376,7 +380,7 @@ static void device_again(struct flo_shell *shell)
     }
     flo_log(FLO_LOG_INFO, "store", "the device's record can be read again");
     flo_shell_device_move(shell);
-    if (!shell->device.is_frozen) {
+    if (!shell->device.is_frozen && !shell->device.is_frozen_emergency) {
         flo_loop_event(shell, &event);
     }
     flo_shell_clock_tell(shell);
@@ -503,6 +507,7 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
     if (rv == 0 && !is_local) {
         rv = flo_control_open(shell, err);
         rv = rv < 0 ? rv : flo_watch_open(shell, err);
+        rv = rv < 0 ? rv : flo_shell_trust_open(shell, err);
     }
     if (rv == 0 && !is_local && shell->identity.is_there &&
         !shell->device_is_unread) {
@@ -534,6 +539,7 @@ void flo_shell_close(struct flo_shell *shell)
         shell->mqtt = NULL;
     }
     flo_upload_cancel(shell);
+    flo_shell_trust_close(shell);
     flo_watch_close(shell);
     flo_control_close(shell->control);
     shell->control = NULL;

@@ -7,6 +7,7 @@
  *   link/ local/          input: the controller, the control socket
  *   loop.c                events into the core, actions out
  *   orders/               from an envelope to an event
+ *   trust/                the trusted keys change
  *   hooks/                releases without requests: link, hook, health
  *   update/               the updater's jobs, slots, files to remove
  *   hardware/             sensors, findings, the log for those far away
@@ -174,6 +175,7 @@ struct flo_shell_memory {
 };
 struct flo_shell;
 struct flo_upload;
+struct flo_https;
 struct flo_job_child;
 struct flo_control;
 struct flo_hook;
@@ -199,7 +201,12 @@ struct flo_shell_model {
     bool slots_is_dirty;
     struct flo_order assigned; /* the newest deploy order that was told */
     bool is_interrupted;       /* an older rollback came in its way */
-    enum flo_drift drift;      /* as it was reported */
+    struct {
+        struct flo_digest release; /* of which this was found out */
+        uint64_t number;           /* of the trust statement */
+        int why;                   /* FLO_E_SIG_...; 0: it is trusted */
+    } signature; /* of the current release, which serves on in any case */
+    enum flo_drift drift; /* as it was reported */
     uint64_t drift_at_ms;
     struct {
         struct flo_digest release; /* zero: there is room for all */
@@ -219,6 +226,15 @@ struct flo_shell_model {
         struct flo_release_ref release;
         uint32_t rung; /* that its engine was loaded at */
     } seats[FLO_AGENT_ROLES];
+};
+
+/* The trusted keys, as they may change (trust/). */
+struct flo_shell_trust {
+    /* The record knows a newer statement than the file: nothing signed is taken
+     * until that is here again. */
+    bool is_behind;
+    struct flo_https *fetch; /* statements are asked for; NULL: no */
+    struct event *timer;     /* to ask again */
 };
 
 struct flo_shell {
@@ -247,8 +263,9 @@ struct flo_shell {
     struct event *timer, *heartbeat, *flush, *collect;
     struct event *signals[3];
     uint64_t heartbeat_ms;
-    bool is_local;                /* one command without a running agent */
-    json_t *local_answer;         /* its last word */
+    bool is_local;        /* one command without a running agent */
+    json_t *local_answer; /* its last word */
+    char local_order[FLO_NAME_MAX + 1]; /* whose answer it is to be */
     struct flo_intake intake;     /* of the order that is taken just now */
     struct flo_digest installing; /* what an operator at the device waits for */
     bool local_is_to_end; /* without an agent: ... until its trial has ended */
@@ -265,6 +282,7 @@ struct flo_shell {
     struct flo_afar afar[4];
     size_t afar_count;
     struct flo_upload *upload; /* of a report; NULL: none */
+    struct flo_shell_trust trust;
 
     uint64_t rev;
     uint64_t telemetry_sequence;

@@ -165,6 +165,17 @@ static int read_from_numbers(const json_t *args, struct flo_order *out,
     return 0;
 }
 
+static int read_allow(const json_t *args, struct flo_order *out,
+                      struct flo_err *err)
+{
+    int rv = read_name(args, "model", true, out->model, err);
+
+    if (rv == 0) {
+        rv = read_rollback_from(args, out, err);
+    }
+    return rv < 0 ? rv : read_from_numbers(args, out, err);
+}
+
 static int read_rollback(const json_t *args, struct flo_order *out,
                          struct flo_err *err)
 {
@@ -252,6 +263,8 @@ static int read_args(const json_t *root, struct flo_order *out,
         return read_remove(args, out, err);
     case FLO_ORDER_LOGS:
         return read_logs(args, out, err);
+    case FLO_ORDER_ALLOW:
+        return read_allow(args, out, err);
     case FLO_ORDER_PAUSE:
     case FLO_ORDER_RESUME:
     case FLO_ORDER_ABORT:
@@ -401,15 +414,18 @@ static void set_text(json_t *json, const char *key, const char *text)
     }
 }
 
-static void set_from_numbers(json_t *json, const struct flo_order *order)
+static void set_from(json_t *json, const struct flo_order *order)
 {
+    json_t *from = json_array();
     json_t *numbers = json_array();
     bool is_said = false;
 
     for (uint32_t i = 0; i < order->from_count; i++) {
         is_said = is_said || order->from_numbers[i] > 0;
+        json_array_append_new(from, digest_json(&order->from[i]));
         json_array_append_new(numbers, integer(order->from_numbers[i]));
     }
+    json_object_set_new(json, "from", from);
     if (is_said) {
         json_object_set(json, "from_numbers", numbers);
     }
@@ -436,13 +452,10 @@ static json_t *args_json(const struct flo_order *order)
         }
         json_object_set_new(json, "phase", integer(order->phase));
         json_object_set_new(json, "policy", flo_policy_json(&order->policy));
+    } else if (order->op == FLO_ORDER_ALLOW) {
+        set_from(json, order);
     } else if (order->op == FLO_ORDER_ROLLBACK) {
-        json_t *from = json_array();
-        for (uint32_t i = 0; i < order->from_count; i++) {
-            json_array_append_new(from, digest_json(&order->from[i]));
-        }
-        json_object_set_new(json, "from", from);
-        set_from_numbers(json, order);
+        set_from(json, order);
         json_object_set_new(json, "to",
                             order->to_previous ? json_string("previous")
                                                : digest_json(&order->to));

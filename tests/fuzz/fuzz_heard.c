@@ -70,15 +70,36 @@ static void take(const json_t *envelope)
     flo_buf_deinit(&text);
 }
 
+static void take_trust(const json_t *envelope)
+{
+    struct flo_buf text = {.bytes_max = FLO_TRUST_BYTES_MAX};
+    struct flo_trust *next = NULL;
+    enum flo_trust_standing standing;
+
+    flo_json_dump_canonical(envelope, &text);
+    if (!text.failed &&
+        flo_trust_parse(text.data, text.bytes, &next, NULL) == 0 &&
+        flo_trust_follows(trust, next, &standing, NULL) == 0 &&
+        standing == FLO_TRUST_NEXT) {
+        abort(); /* nobody here has a key that it trusts */
+    }
+    flo_trust_free(next);
+    flo_buf_deinit(&text);
+}
+
 static void check(enum flo_topic topic, const struct flo_heard *heard)
 {
     bool is_cmd = topic == FLO_TOPIC_CMD;
 
-    size_t orders_max = topic == FLO_TOPIC_DESIRED ? FLO_HEARD_ORDERS_MAX
-                        : topic == FLO_TOPIC_ORDER ? FLO_HEARD_LIST_MAX
-                                                   : 1;
+    size_t orders_max =
+        topic == FLO_TOPIC_DESIRED ? FLO_HEARD_ORDERS_MAX
+        : topic == FLO_TOPIC_ORDER || topic == FLO_TOPIC_EMERGENCY
+            ? FLO_HEARD_LIST_MAX
+            : 1;
 
     if (heard->order_count > orders_max ||
+        heard->trust_count >
+            (topic == FLO_TOPIC_TRUST ? FLO_HEARD_TRUST_MAX : 0) ||
         heard->assignment_count > FLO_ASSIGNMENTS_MAX ||
         heard->assignment_count > heard->order_count ||
         (!is_cmd &&
@@ -105,6 +126,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     topic = data[0] == 'd'   ? FLO_TOPIC_DESIRED
             : data[0] == 'c' ? FLO_TOPIC_CMD
+            : data[0] == 't' ? FLO_TOPIC_TRUST
+            : data[0] == 'e' ? FLO_TOPIC_EMERGENCY
                              : FLO_TOPIC_ORDER;
     if (flo_heard_read(topic, (const char *)data + 1, bytes - 1, &heard, &err) <
         0) {
@@ -116,6 +139,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     check(topic, &heard);
     for (size_t i = 0; i < heard.order_count; i++) {
         take(heard.orders[i]);
+    }
+    for (size_t i = 0; i < heard.trust_count; i++) {
+        take_trust(heard.trust[i]);
     }
     flo_heard_deinit(&heard);
     return 0;

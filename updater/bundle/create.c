@@ -420,6 +420,13 @@ static int add_documents(struct writer *writer, struct flo_err *err)
     const struct flo_bundle_spec *spec = writer->spec;
     int rv = 0;
 
+    if (spec->trust != NULL) {
+        rv = begin_entry(writer, "trust.json", spec->trust->bytes, err);
+        if (rv == 0) {
+            rv = add_data(writer, spec->trust->envelope, spec->trust->bytes,
+                          err);
+        }
+    }
     for (size_t i = 0; rv == 0 && i < spec->document_count; i++) {
         const struct flo_bundle_document *document =
             &spec->documents[writer->order[i]];

@@ -15,6 +15,7 @@
 #include "updater/bundle/input.h"
 
 #define PIECE_BYTES (256u << 10)
+#define TRUST_NAME "trust.json"
 #define DOCUMENT_NAME "release.json"
 #define DOCUMENT_PREFIX "release-" /* a digit and `.json` follow */
 #define BLOB_PREFIX "blobs/sha256-"
@@ -141,6 +142,58 @@ static int read_data(struct reader *reader, size_t wanted, size_t *got,
     }
     *got = (size_t)bytes;
     return 0;
+}
+
+/* ---- trust statements ---- */
+
+static int read_whole(struct reader *reader, uint64_t bytes, char *out,
+                      struct flo_err *err)
+{
+    uint64_t done = 0;
+
+    while (done < bytes) {
+        size_t got = 0;
+        uint64_t rest = bytes - done;
+        int rv = read_data(
+            reader, rest < PIECE_BYTES ? (size_t)rest : PIECE_BYTES, &got, err);
+        if (rv < 0) {
+            return rv;
+        }
+        if (got == 0) {
+            return flo_fail(err, FLO_E_BUNDLE_SIZE,
+                            "the entry " TRUST_NAME " ends too early");
+        }
+        memcpy(out + done, reader->piece, got);
+        done += got;
+    }
+    out[bytes] = '\0';
+    return 0;
+}
+
+static int read_trust(struct reader *reader, uint64_t bytes,
+                      struct flo_err *err)
+{
+    const struct flo_bundle_handlers *handlers = reader->handlers;
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+
+    if (reader->entries != 1) {
+        return flo_fail(err, FLO_E_BUNDLE_ORDER,
+                        "entry " TRUST_NAME " is not the first");
+    }
+    if (bytes > FLO_BUNDLE_TRUST_BYTES_MAX) {
+        return flo_fail(err, FLO_E_BUNDLE_LIMIT,
+                        "entry " TRUST_NAME " has %" PRIu64
+                        " bytes, allowed are %d",
+                        bytes, FLO_BUNDLE_TRUST_BYTES_MAX);
+    }
+    text = malloc(bytes + 1);
+    if (text == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory to read a bundle");
+    }
+    int rv = read_whole(reader, bytes, text, err);
+    return rv < 0 || handlers->on_trust == NULL
+               ? rv
+               : handlers->on_trust(handlers->context, text, bytes, err);
 }
 
 /* ---- the release document ---- */
@@ -404,6 +457,9 @@ static int read_named(struct reader *reader, const char *path, uint64_t bytes,
     int number = document_number(path, &is_numbered);
     int rv = 0;
 
+    if (strcmp(path, TRUST_NAME) == 0) {
+        return read_trust(reader, bytes, err);
+    }
     if (number >= 0) {
         return take_document(reader, (uint32_t)number, is_numbered, bytes,
                              shown, err);

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/host/digest.h"
 #include "updater/core/eras.h"
 
 /* A new era: numbers begin again; the statements stay. */
@@ -24,6 +25,7 @@ void flo_slots_begin_era(struct flo_slots *slots, uint32_t era)
 {
     slots->era = era;
     memset(&slots->stated, 0, sizeof(slots->stated));
+    memset(&slots->emergency, 0, sizeof(slots->emergency));
     for (uint32_t i = 0; i < slots->denial_count;) {
         slots->denials[i].statement = 0;
         if (slots->denials[i].cause == FLO_DENIAL_ALLOWED) {
@@ -34,24 +36,109 @@ void flo_slots_begin_era(struct flo_slots *slots, uint32_t era)
     }
 }
 
-bool flo_device_trust(struct flo_device *device,
-                      const struct flo_digest *order_keys)
+/* ---- trusted keys ---- */
+
+void flo_trust_facts(const struct flo_trust *trust, const char *device,
+                     struct flo_trust_facts *out)
 {
-    assert(!flo_digest_is_zero(order_keys));
-    if (flo_digest_equal(&device->order_keys, order_keys)) {
-        return false;
+    struct flo_digest holder;
+    struct flo_trust_key key;
+
+    memset(out, 0, sizeof(*out));
+    out->number = flo_trust_number(trust);
+    out->document = *flo_trust_digest(trust);
+    out->epoch = flo_trust_epoch(trust);
+    flo_trust_order_keys(trust, &out->order_keys);
+    for (size_t i = 0; i < flo_trust_count(trust); i++) {
+        flo_trust_key(trust, i, &key);
+        out->has_emergency =
+            out->has_emergency || (key.roles & FLO_ROLE_EMERGENCY) != 0;
     }
-    if (!flo_digest_is_zero(&device->order_keys)) {
+    if (device[0] != '\0') {
+        flo_sha256(device, strlen(device), &holder);
+        memcpy(out->holder, holder.bytes, sizeof(out->holder));
+    }
+}
+
+/* Orders of other keys said all this. */
+static void forget_orders(struct flo_device *device)
+{
+    device->trusted_time_ms = 0;
+    device->claimed_time_ms = 0;
+    device->freeze_emergency.number = 0;
+    flo_device_begin_era(device);
+}
+
+static void hold(struct flo_device *device, const struct flo_trust_facts *facts)
+{
+    device->trust_number = facts->number;
+    device->trust_document = facts->document;
+    device->order_keys = facts->order_keys;
+    memcpy(device->holder, facts->holder, sizeof(device->holder));
+    device->is_frozen_emergency =
+        device->is_frozen_emergency && facts->has_emergency;
+}
+
+/* Enrolled, for the first time or again: the list came from a controller that a
+ * person chose. */
+static enum flo_trust_hold enrol(struct flo_device *device,
+                                 const struct flo_trust_facts *facts)
+{
+    bool is_other = !flo_digest_is_zero(&device->order_keys) &&
+                    !flo_digest_equal(&device->order_keys, &facts->order_keys);
+
+    if (is_other) {
         device->epoch = 0;
-        device->trusted_time_ms = 0;
-        device->claimed_time_ms = 0;
         device->all_paused = false;
         memset(device->pauses, 0,
                sizeof(device->pauses)); /* others' rollouts */
-        flo_device_begin_era(device);
+        forget_orders(device);
     }
-    device->order_keys = *order_keys;
-    return true;
+    hold(device, facts);
+    return FLO_TRUST_TAKEN;
+}
+
+/* The unsigned list: only an enrolment, or a person at the device, changes it.
+ */
+static enum flo_trust_hold take_list(struct flo_device *device,
+                                     const struct flo_trust_facts *facts)
+{
+    if (device->trust_number > 1) {
+        return FLO_TRUST_BEHIND;
+    }
+    return device->trust_number == 1 &&
+                   flo_digest_equal(&device->order_keys, &facts->order_keys)
+               ? FLO_TRUST_HELD
+               : enrol(device, facts);
+}
+
+enum flo_trust_hold flo_device_trust(struct flo_device *device,
+                                     const struct flo_trust_facts *facts)
+{
+    assert(facts->number > 0 && !flo_digest_is_zero(&facts->order_keys));
+    if (memcmp(device->holder, facts->holder, sizeof(device->holder)) != 0) {
+        return enrol(device, facts);
+    }
+    if (facts->number == 1) {
+        return take_list(device, facts);
+    }
+    if (device->trust_number == 0) {
+        return enrol(device, facts);
+    }
+    if (facts->number < device->trust_number ||
+        (facts->number == device->trust_number &&
+         !flo_digest_equal(&facts->document, &device->trust_document))) {
+        return FLO_TRUST_BEHIND;
+    }
+    if (facts->number == device->trust_number) {
+        return FLO_TRUST_HELD;
+    }
+    if (device->epoch != 0 && facts->epoch > device->epoch) {
+        device->epoch = facts->epoch;
+        forget_orders(device);
+    }
+    hold(device, facts);
+    return FLO_TRUST_TAKEN;
 }
 
 uint64_t flo_device_time(const struct flo_device *device, uint64_t wall_ms,

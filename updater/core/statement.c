@@ -1,4 +1,5 @@
-/* Statements: per subject the order with the highest number holds.
+/* Statements: per subject the order with the highest number holds.  Orders of
+ * an emergency key have subjects of their own: lanes are never compared.
  *
  * Pure.  A broker may deliver signed orders in any order, twice, late or
  * never, and a hostile one does so on purpose.  The kept number is the maximum
@@ -52,12 +53,30 @@ static void held_of_rollout(const struct flo_device *device,
     held->is_same = pause != NULL && pause->said == said_by(order);
 }
 
+static void held_of_emergency(const struct flo_device *device,
+                              const struct flo_slots *slots,
+                              const struct flo_order *order, struct held *held)
+{
+    if (flo_order_fact(order->op)->subject == FLO_ORDER_SUBJECT_FREEZE) {
+        held->number = device->freeze_emergency.number;
+        held->body = &device->freeze_emergency.body;
+    } else if (slots->era == device->era) {
+        assert(flo_order_fact(order->op)->subject == FLO_ORDER_SUBJECT_MODEL);
+        held->number = slots->emergency.number;
+        held->body = &slots->emergency.body;
+    }
+}
+
 static struct held held_of(const struct flo_device *device,
                            const struct flo_slots *slots,
                            const struct flo_order *order)
 {
     struct held held = {.number = 0};
 
+    if (order->is_emergency) {
+        held_of_emergency(device, slots, order, &held);
+        return held;
+    }
     switch (flo_order_fact(order->op)->subject) {
     case FLO_ORDER_SUBJECT_MODEL:
         held_of_model(device, slots, &held);
@@ -100,7 +119,9 @@ int flo_statement_look(const struct flo_device *device,
     if (order->epoch > device->epoch) {
         return 0; /* an era begins with it */
     }
-    if (order->seq > device->top + FLO_NUMBER_JUMP_MAX) {
+    /* Numbers of an emergency key are times: the clock is their bound. */
+    if (!order->is_emergency &&
+        order->seq > device->top + FLO_NUMBER_JUMP_MAX) {
         return flo_fail(err, FLO_E_CMD_FORMAT,
                         "order %s: number %llu, the highest taken is %llu",
                         order->id, (unsigned long long)order->seq,
@@ -134,7 +155,10 @@ static bool deny_from(struct flo_slots *slots, const struct flo_order *order)
         struct flo_denial said = {.release = order->from[i],
                                   .number = order->from_numbers[i],
                                   .statement = order->seq,
-                                  .cause = FLO_DENIAL_ORDERED};
+                                  .cause = order->op == FLO_ORDER_ALLOW
+                                               ? FLO_DENIAL_ALLOWED
+                                               : FLO_DENIAL_ORDERED,
+                                  .lane = order->is_emergency};
         is_folded = flo_slots_deny(slots, &said) || is_folded;
     }
     return is_folded;
@@ -146,7 +170,7 @@ static bool keep_denials(struct flo_slots *slots, const struct flo_order *order)
                                 .number = order->number,
                                 .statement = order->lift};
 
-    if (order->op == FLO_ORDER_ROLLBACK) {
+    if (order->op == FLO_ORDER_ROLLBACK || order->op == FLO_ORDER_ALLOW) {
         return deny_from(slots, order);
     }
     return order->lift > 0 && flo_slots_deny(slots, &lifted);
@@ -156,6 +180,12 @@ static void state(struct flo_slots *slots, const struct flo_order *order,
                   const struct flo_digest *body)
 {
     struct flo_stated *stated = &slots->stated;
+
+    if (order->is_emergency) { /* what is assigned stays assigned */
+        slots->emergency.number = order->seq;
+        slots->emergency.body = *body;
+        return;
+    }
     bool is_deploy = order->op == FLO_ORDER_DEPLOY;
 
     assert(flo_order_fact(order->op)->subject == FLO_ORDER_SUBJECT_MODEL);
@@ -184,9 +214,11 @@ static bool keep_about_device(struct flo_device *device,
                               said_by(order));
         return true;
     case FLO_ORDER_SUBJECT_FREEZE:
-        device->freeze.number = order->seq;
-        device->freeze.body = *body;
-        device->is_frozen = order->op == FLO_ORDER_FREEZE;
+        *(order->is_emergency ? &device->freeze_emergency : &device->freeze) =
+            (struct flo_subject){order->seq, *body};
+        *(order->is_emergency ? &device->is_frozen_emergency
+                              : &device->is_frozen) =
+            order->op == FLO_ORDER_FREEZE;
         return true;
     case FLO_ORDER_SUBJECT_CONFIG:
         device->config.number = order->seq;
@@ -215,7 +247,7 @@ static bool keep_head(struct flo_device *device, const struct flo_order *order)
         device->epoch = order->epoch;
         flo_device_begin_era(device);
     }
-    if (order->seq > device->top) {
+    if (order->seq > device->top && !order->is_emergency) {
         device->top = order->seq;
     }
     return device->epoch != before.epoch || device->top != before.top;

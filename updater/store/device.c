@@ -13,7 +13,7 @@
  *   192  4 x body[32]: freeze, emergency freeze, config, report
  *   320  24 x { rollout[64], u64 number, u8 said: 0 resumed, 1 paused,
  *               2 aborted, zero[7] }                        (80 bytes each)
- *  2240  zero[1852]
+ *  2240  holder[16]         2256  zero[1836]
  *  4092  u32 crc32c over 0..4091
  *
  * Two of them, at 0 and 4096, written in turn (record.c).  4096 bytes may tear
@@ -54,7 +54,8 @@ struct disk_device {
         uint8_t said;
         uint8_t zero[7];
     } pauses[FLO_PAUSES_MAX];
-    uint8_t zero_2[1852];
+    uint8_t holder[16];
+    uint8_t zero_2[1836];
     uint8_t crc32c[4];
 };
 _Static_assert(sizeof(struct disk_device) == 4096, "on-disk layout");
@@ -62,7 +63,7 @@ _Static_assert(offsetof(struct disk_device, number) == 56, "on-disk layout");
 _Static_assert(offsetof(struct disk_device, order_keys) == 128,
                "on-disk layout");
 _Static_assert(offsetof(struct disk_device, pauses) == 320, "on-disk layout");
-_Static_assert(offsetof(struct disk_device, zero_2) == 2240, "on-disk layout");
+_Static_assert(offsetof(struct disk_device, holder) == 2240, "on-disk layout");
 
 static uint16_t flags_of(const struct flo_device *device)
 {
@@ -100,6 +101,7 @@ static void encode(const struct flo_device *device, struct disk_device *disk)
     flo_put_u64(disk->models_folded, device->models_folded);
     memcpy(disk->order_keys, device->order_keys.bytes, 32);
     memcpy(disk->trust_document, device->trust_document.bytes, 32);
+    memcpy(disk->holder, device->holder, sizeof(disk->holder));
     for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
         const struct flo_pause *pause = &device->pauses[i];
         memcpy(disk->pauses[i].rollout, pause->rollout,
@@ -136,6 +138,7 @@ static void decode(const struct disk_device *disk, struct flo_device *device)
     device->models_folded = flo_get_u64(disk->models_folded);
     memcpy(device->order_keys.bytes, disk->order_keys, 32);
     memcpy(device->trust_document.bytes, disk->trust_document, 32);
+    memcpy(device->holder, disk->holder, sizeof(device->holder));
     for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
         struct flo_pause *pause = &device->pauses[i];
         memcpy(pause->rollout, disk->pauses[i].rollout, 64);

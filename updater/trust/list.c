@@ -1,7 +1,9 @@
 /* trust.json: the unsigned list of trusted keys, or the statement that took its
  * place. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "updater/trust/trust.h"
 
@@ -129,8 +131,7 @@ int flo_trust_parse(const char *json, size_t bytes, struct flo_trust **out,
                : parse_list(root, out, err);
 }
 
-int flo_trust_load(const char *path, struct flo_trust **out,
-                   struct flo_err *err)
+static int load(const char *path, struct flo_trust **out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *json = NULL;
     size_t bytes = 0;
@@ -141,6 +142,42 @@ int flo_trust_load(const char *path, struct flo_trust **out,
     }
     rv = flo_trust_parse(json, bytes, out, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+}
+
+static void before_of(const char *path, char out[4300])
+{
+    snprintf(out, 4300, "%.4200s.before", path);
+}
+
+int flo_trust_load(const char *path, struct flo_trust **out,
+                   struct flo_err *err)
+{
+    char before[4300];
+    int rv = load(path, out, err);
+
+    before_of(path, before);
+    return rv < 0 && load(before, out, NULL) == 0 ? 0 : rv;
+}
+
+int flo_trust_store(const char *path, const struct flo_trust *trust,
+                    struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char before[4300];
+
+    flo_trust_text(trust, &text);
+    if (text.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for the trusted keys");
+    }
+    /* A second name of the file that is replaced; without it nothing is lost
+     * but the way back from a rotten one. */
+    before_of(path, before);
+    if (unlink(before) < 0 && errno != ENOENT) {
+        flo_log(FLO_LOG_WARN, "trust", "%s stays", before);
+    } else if (link(path, before) < 0 && errno != ENOENT) {
+        flo_log(FLO_LOG_WARN, "trust", "%s is not kept as %s", path, before);
+    }
+    return flo_file_write(path, text.data, text.bytes, 0644, err);
 }
 
 static void write_list(const struct flo_trust *trust, struct flo_buf *out)

@@ -155,6 +155,34 @@ void flo_release_verified_deinit(struct flo_release_verified *verified)
     verified->body = NULL;
 }
 
+/* Ids and numbers of the two lanes cannot be taken for each other's: an
+ * emergency order is called e-..., and its number is the signer's clock. */
+static int check_lane(const struct flo_order_verified *verified,
+                      struct flo_err *err)
+{
+    const struct flo_order *order = &verified->order;
+    bool is_called = strncmp(order->id, "e-", 2) == 0;
+
+    if (order->is_emergency ? !flo_order_fact(order->op)->is_emergency
+                            : order->op == FLO_ORDER_ALLOW) {
+        return flo_fail(err, FLO_E_SIG_UNKNOWN_KEY,
+                        "%s key %s may not ask for %s",
+                        flo_role_word(verified->role), verified->keyid,
+                        flo_order_op_word(order->op));
+    }
+    if (is_called != order->is_emergency) {
+        return flo_fail(err, FLO_E_CMD_FORMAT,
+                        "order %s by an %s key: e-... names emergency orders",
+                        order->id, flo_role_word(verified->role));
+    }
+    return order->is_emergency && order->seq != order->issued_at_ms
+               ? flo_fail(err, FLO_E_CMD_FORMAT,
+                          "order %s: its number %llu is not its time %llu",
+                          order->id, (unsigned long long)order->seq,
+                          (unsigned long long)order->issued_at_ms)
+               : 0;
+}
+
 int flo_order_verify(const void *data, size_t bytes,
                      const struct flo_trust *trust,
                      struct flo_order_verified *out, struct flo_err *err)
@@ -182,12 +210,10 @@ int flo_order_verify(const void *data, size_t bytes,
     }
     verified.role = (signer->roles & FLO_ROLE_ORDER) != 0 ? FLO_ROLE_ORDER
                                                           : FLO_ROLE_EMERGENCY;
-    if (verified.role == FLO_ROLE_EMERGENCY &&
-        !flo_order_fact(verified.order.op)->is_emergency) {
-        return flo_fail(
-            err, FLO_E_SIG_UNKNOWN_KEY, "emergency key %s may not ask for %s",
-            signer->key.keyid, flo_order_op_word(verified.order.op));
+    verified.order.is_emergency = verified.role == FLO_ROLE_EMERGENCY;
+    rv = check_lane(&verified, err);
+    if (rv == 0) {
+        *out = verified;
     }
-    *out = verified;
-    return 0;
+    return rv;
 }

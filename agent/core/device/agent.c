@@ -98,9 +98,10 @@ static void take_order(struct step *s)
         break;
     case FLO_ORDER_FREEZE:
     case FLO_ORDER_UNFREEZE:
-        set_frozen(s, order->op == FLO_ORDER_FREEZE);
+        set_frozen(s, order->op == FLO_ORDER_FREEZE || s->event->stays_frozen);
         break;
     case FLO_ORDER_CONFIG: /* pacing: the shell's */
+    case FLO_ORDER_ALLOW:  /* the record says it */
         break;
     case FLO_ORDER_REMOVE:
         flo_remove_order(s);
@@ -353,6 +354,9 @@ static void dispatch(struct step *s)
     case FLO_AGENT_CONDITIONS:
         s->agent->lacks = s->event->lacks;
         for_each_model(s, flo_wait_changed);
+        break;
+    case FLO_AGENT_TRUST:
+        flo_trust_changed(s);
         break;
     case FLO_AGENT_STOP:
         for_each_model(s, flo_execution_stop);

@@ -123,6 +123,9 @@ void flo_rest_wanted(struct step *s);
 void flo_rest_evict(struct step *s);
 void flo_rest_pressure(struct step *s);
 
+/* ---- trusted keys (trust.c) ---- */
+void flo_trust_changed(struct step *s);
+
 /* ---- engines report (engine_events.c) ---- */
 void flo_engine_loading(struct step *s); /* it gets on with it */
 void flo_engine_loaded(struct step *s);

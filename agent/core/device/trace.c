@@ -23,7 +23,7 @@ static const char *const event_words[FLO_AGENT_EVENT_COUNT] = {
     [FLO_AGENT_PLACED] = "memory",   [FLO_AGENT_WANTED] = "memory",
     [FLO_AGENT_EVICT] = "memory",    [FLO_AGENT_CONDITIONS] = "device",
     [FLO_AGENT_PRESSURE] = "memory", [FLO_AGENT_ACTIVATED] = "link",
-    [FLO_AGENT_ILL] = "link",
+    [FLO_AGENT_ILL] = "link",        [FLO_AGENT_TRUST] = "trust",
 };
 
 static const char *role_word(enum flo_agent_role role)
@@ -231,6 +231,10 @@ static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
         break;
     case FLO_AGENT_CONDITIONS:
         add_lacks(out, event->lacks);
+        break;
+    case FLO_AGENT_TRUST:
+        flo_buf_text(out, "the trusted keys changed");
+        add_error(out, &event->error);
         break;
     case FLO_AGENT_TIMER:
         flo_buf_text(out, "due");

@@ -228,6 +228,9 @@ enum flo_agent_event_kind {
     FLO_AGENT_EVICT,      /* on demand: another model needs its memory */
     FLO_AGENT_PRESSURE,   /* memory is short: what is not needed may leave */
     FLO_AGENT_CONDITIONS, /* lacks: the device's surroundings changed */
+    FLO_AGENT_TRUST,      /* the trusted keys changed.  error: the release on
+                             its way may not begin; is_forgotten: nor may the
+                             previous one serve again */
     FLO_AGENT_TIMER,      /* now_ms reached timer_ms */
     FLO_AGENT_STOP,       /* the agent is told to stop: its last event */
     FLO_AGENT_EVENT_COUNT
@@ -263,6 +266,8 @@ struct flo_agent_event {
     bool is_other_rung; /* the current engine has another one's memory */
     uint32_t lacks;     /* a set of enum flo_wait */
     bool is_linked;     /* the engine that is ready has no requests */
+    bool is_forgotten;
+    bool stays_frozen; /* of an unfreeze: the other lane's freeze holds */
     struct flo_agent_error error;
     struct flo_agent_detail detail;
     struct flo_digest release;

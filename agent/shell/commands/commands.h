@@ -7,7 +7,8 @@
 #include "agent/shell/run.h"
 
 extern const struct flo_verb flo_verb_enroll, flo_verb_status, flo_verb_update,
-    flo_verb_rollback, flo_verb_remove, flo_verb_doctor, flo_verb_explain;
+    flo_verb_rollback, flo_verb_remove, flo_verb_doctor, flo_verb_explain,
+    flo_verb_order, flo_verb_trust;
 /* The line that was typed: the state of each. */
 extern struct flo_args flo_agent_line;
 
@@ -23,6 +24,10 @@ typedef int (*flo_begin_fn)(struct flo_shell *shell, void *context,
 FLO_MUST_USE int flo_ask(const struct flo_args *args, json_t *request,
                          flo_each_line_fn each, flo_begin_fn begin,
                          void *context, json_t **out, struct flo_err *err);
+/* Hand one trust statement to the device; *answer has the `number` that holds
+ * then. */
+FLO_MUST_USE int flo_give_trust(const struct flo_args *args, json_t *envelope,
+                                json_t **answer, struct flo_err *err);
 /* The error that an answer tells, or 0. */
 FLO_MUST_USE int flo_answer_error(const json_t *json, struct flo_err *err);
 

@@ -71,7 +71,7 @@ static int take_trust(struct flo_enrol_answer *out, const json_t *json,
     struct flo_trust *trust = NULL;
     int rv;
 
-    flo_json_dump(json, &out->trust);
+    flo_json_dump_canonical(json, &out->trust);
     rv = out->trust.failed
              ? flo_fail(err, FLO_E_MEMORY, "trust")
              : flo_trust_parse(out->trust.data, out->trust.bytes, &trust, err);

@@ -2,6 +2,7 @@
  * request, a one-time token.  The answer is the identity (contracts section 7).
  * The certificate of the other side must come from the authority whose
  * fingerprint is in the token. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -126,6 +127,17 @@ static int save(const char *dir, const char *name, const char *text,
     return flo_file_write(path, text, strlen(text), mode, err);
 }
 
+static int remove_before(const char *dir, struct flo_err *err)
+{
+    char path[4200];
+
+    if (!flo_path_join(path, sizeof(path), dir, "trust.json.before") ||
+        (unlink(path) < 0 && errno != ENOENT)) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
+    }
+    return 0;
+}
+
 static int save_answer(const struct wish *wish, const char *dir,
                        const struct flo_enrol_answer *answer,
                        struct flo_err *err)
@@ -136,6 +148,9 @@ static int save_answer(const struct wish *wish, const char *dir,
 
     if (rv == 0) {
         rv = save(dir, "trust.json", answer->trust.data, 0644, err);
+    }
+    if (rv == 0) { /* of another enrolment, perhaps of another fleet */
+        rv = remove_before(dir, err);
     }
     if (rv == 0) {
         rv = save(dir, "device.pem", answer->certificate, 0644, err);

@@ -14,7 +14,8 @@
 #include "agent/shell/commands/commands.h"
 #include "agent/shell/loop.h"
 
-#define HEAD_READ (-100000) /* stop after the documents; no FLO_E_ code */
+#define HEAD_READ (-100000)  /* stop after the documents; no FLO_E_ code */
+#define TRUST_READ (-100001) /* stop after the trust statements */
 
 struct update {
     char bundle[256];
@@ -24,6 +25,7 @@ struct update {
     struct flo_agent_execution execution; /* under way */
     bool is_to_end;                       /* ... and waited for */
     bool is_quiet;
+    json_t *trust; /* the statements that it brings */
 };
 
 /* ---- which releases are in it? ---- */
@@ -54,16 +56,73 @@ static int stop_at_blob(void *context, const struct flo_digest *digest,
     return HEAD_READ;
 }
 
+static int take_statements(void *context, const char *text, size_t bytes,
+                           struct flo_err *err)
+{
+    struct update *update = context;
+    int rv = flo_json_parse(text, bytes, FLO_BUNDLE_TRUST_BYTES_MAX,
+                            &update->trust, err);
+
+    return rv < 0 ? rv : TRUST_READ;
+}
+
+/* The statements come first: the releases may be signed by a key that they
+ * name. */
+static int give_statements(const struct flo_args *args, struct update *update,
+                           struct flo_err *err)
+{
+    json_t *list = NULL;
+    int rv = flo_json_get_array(update->trust, "statements", 64, &list, err);
+
+    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
+        FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+        rv = flo_give_trust(args, json_array_get(list, i), &answer, err);
+    }
+    json_decref(update->trust);
+    update->trust = NULL;
+    return rv < 0 ? flo_wrap(err, rv, "trust.json of the bundle") : 0;
+}
+
+static int read_bundle(const struct flo_args *args,
+                       const struct flo_settings *settings,
+                       struct update *update, struct flo_err *err)
+{
+    struct flo_bundle_handlers handlers = {.context = update,
+                                           .on_trust = take_statements,
+                                           .on_release = take_head,
+                                           .on_blob = stop_at_blob};
+    struct flo_bundle_facts facts;
+    struct flo_identity identity;
+    int rv = HEAD_READ;
+
+    /* At most twice: once more by the keys that came with it. */
+    for (bool is_first = true; rv == TRUST_READ || is_first; is_first = false) {
+        rv = flo_identity_load(settings, &identity, err);
+        if (rv == 0 && identity.trust == NULL) {
+            rv = flo_fail(err, FLO_E_STATE, "%s has no trusted keys",
+                          settings->state_dir);
+            flo_err_fix(err, "flotilla-agent enroll, or put trust.json there");
+        }
+        if (rv == 0) {
+            rv = flo_bundle_read(update->bundle, identity.trust, &handlers,
+                                 &facts, err);
+        }
+        flo_identity_deinit(&identity);
+        handlers.on_trust = NULL;
+        if (rv == TRUST_READ) {
+            int given = give_statements(args, update, err);
+            rv = given < 0 ? given : TRUST_READ;
+        }
+    }
+    return rv == HEAD_READ ? 0 : rv;
+}
+
 /* The worker verifies everything again, in its sandbox; this process only
  * learns the names. */
 static int read_head(const struct flo_args *args, struct update *update,
                      struct flo_err *err)
 {
-    struct flo_bundle_handlers handlers = {
-        .context = update, .on_release = take_head, .on_blob = stop_at_blob};
-    struct flo_bundle_facts facts;
     struct flo_settings settings;
-    struct flo_identity identity;
     char path[4096];
     const char *bundle = flo_args_text(args, "bundle", "");
     int rv = flo_run_settings(args, &settings, err);
@@ -79,17 +138,7 @@ static int read_head(const struct flo_args *args, struct update *update,
     snprintf(update->bundle, sizeof(update->bundle), "%.255s", path);
     snprintf(update->state_dir, sizeof(update->state_dir), "%.4000s",
              settings.state_dir);
-    rv = flo_identity_load(&settings, &identity, err);
-    if (rv == 0 && identity.trust == NULL) {
-        rv = flo_fail(err, FLO_E_STATE, "%s has no trusted keys",
-                      settings.state_dir);
-        flo_err_fix(err, "flotilla-agent enroll, or put trust.json there");
-    }
-    if (rv == 0) {
-        rv = flo_bundle_read(path, identity.trust, &handlers, &facts, err);
-        rv = rv == HEAD_READ ? 0 : rv;
-    }
-    flo_identity_deinit(&identity);
+    rv = read_bundle(args, &settings, update, err);
     flo_settings_deinit(&settings);
     return rv;
 }

@@ -1,4 +1,5 @@
 /* Denials: which releases may not run here, and who says so. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/shell/device/device.h"
@@ -40,13 +41,67 @@ void flo_shell_allow_by_hand(struct flo_shell *shell, uint32_t model,
     }
 }
 
-void flo_shell_refusal(const struct flo_slots *slots,
+void flo_shell_raise_floor(const struct flo_shell *shell,
+                           struct flo_slots *slots)
+{
+    uint64_t floor = shell->identity.trust == NULL
+                         ? 0
+                         : flo_trust_floor(shell->identity.trust, slots->model);
+
+    if (floor > slots->floor_hard) {
+        slots->floor_hard = floor;
+    }
+}
+
+int flo_shell_check_signature(const struct flo_shell *shell,
+                              const struct flo_digest *release,
+                              struct flo_err *err)
+{
+    const struct flo_trust *trust = shell->identity.trust;
+    struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
+    struct flo_release_verified *verified;
+    int rv;
+
+    if (trust == NULL) {
+        return flo_fail(err, FLO_E_SIG_UNKNOWN_KEY, "no trusted keys");
+    }
+    if (shell->trust.is_behind) {
+        return flo_fail(err, FLO_E_TRUST_NUMBER,
+                        "trust.json has statement %llu, %llu was taken here",
+                        (unsigned long long)flo_trust_number(trust),
+                        (unsigned long long)shell->device.trust_number);
+    }
+    verified = calloc(1, sizeof(*verified));
+    if (verified == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "a release document");
+    }
+    rv = flo_store_envelope_load(shell->store, release, &text, err);
+    if (rv == 0) {
+        rv = flo_release_verify(text.data, text.bytes, trust, verified, err);
+    }
+    if (rv == 0) {
+        flo_release_verified_deinit(verified);
+    }
+    free(verified);
+    flo_buf_deinit(&text);
+    return rv;
+}
+
+void flo_shell_refusal(const struct flo_trust *trust,
+                       const struct flo_slots *slots,
                        const struct flo_digest *release, uint64_t number,
                        struct flo_agent_error *out)
 {
     struct flo_err err = {0};
 
     memset(out, 0, sizeof(*out));
+    if (trust != NULL && flo_trust_is_release_revoked(trust, release)) {
+        out->code = FLO_E_TARGET_REVOKED;
+        snprintf(out->what, sizeof(out->what),
+                 "trust statement %llu revoked it",
+                 (unsigned long long)flo_trust_number(trust));
+        return;
+    }
     if (flo_slots_permit(slots, release, number, &err) < 0) {
         out->code = err.code;
         snprintf(out->what, sizeof(out->what), "%.255s", err.what);

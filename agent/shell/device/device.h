@@ -73,6 +73,8 @@ void flo_shell_clock_tell(const struct flo_shell *shell);
 void flo_shell_clock_peer(struct flo_shell *shell);
 
 /* persist.c */
+/* The trusted keys changed, or the record was read: compare the two. */
+void flo_shell_trust_hold(struct flo_shell *shell);
 /* Read the device record; a damaged one is replaced by an empty one.  A record
  * that cannot be read may say more than is known here.  It is not written over,
  * no order is taken, and updates wait as in a freeze. */
@@ -120,12 +122,21 @@ void flo_shell_stated_acked(struct flo_shell *shell, uint32_t model,
 void flo_shell_deny(struct flo_shell *shell,
                     const struct flo_agent_action *action);
 /* Why this release may not run here; code 0: it may. */
-void flo_shell_refusal(const struct flo_slots *slots,
+void flo_shell_refusal(const struct flo_trust *trust,
+                       const struct flo_slots *slots,
                        const struct flo_digest *release, uint64_t number,
                        struct flo_agent_error *out);
 /* A person at the device is newer than any order so far; but a fault stays. */
 void flo_shell_allow_by_hand(struct flo_shell *shell, uint32_t model,
                              const struct flo_digest *release);
+/* The hard floor that the trusted keys' statement says. */
+void flo_shell_raise_floor(const struct flo_shell *shell,
+                           struct flo_slots *slots);
+/* Is the envelope of this release still signed by a trusted key? FLO_E_SIG_...,
+ * FLO_E_TARGET_REVOKED, FLO_E_TRUST_NUMBER (the statement was lost). */
+FLO_MUST_USE int flo_shell_check_signature(const struct flo_shell *shell,
+                                           const struct flo_digest *release,
+                                           struct flo_err *err);
 /* Tell that the list of denials is full: releases of low numbers are denied as
  * one. */
 void flo_shell_tell_folded(struct flo_shell *shell,

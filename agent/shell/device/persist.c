@@ -6,11 +6,31 @@
 
 #define DEVICE_READS 3
 
+void flo_shell_trust_hold(struct flo_shell *shell)
+{
+    struct flo_trust_facts facts;
+    enum flo_trust_hold hold;
+
+    if (shell->identity.trust == NULL) {
+        return;
+    }
+    flo_trust_facts(shell->identity.trust, shell->identity.device, &facts);
+    hold = flo_device_trust(&shell->device, &facts);
+    shell->device_is_dirty = shell->device_is_dirty || hold == FLO_TRUST_TAKEN;
+    shell->trust.is_behind = hold == FLO_TRUST_BEHIND;
+    if (shell->trust.is_behind) {
+        flo_log(FLO_LOG_ERROR, "trust",
+                "%s has statement %llu, %llu was taken: no order and no "
+                "release is taken until it is here again",
+                shell->identity.trust_file, (unsigned long long)facts.number,
+                (unsigned long long)shell->device.trust_number);
+    }
+}
+
 int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err)
 {
     bool was_unread = shell->device_is_unread;
     struct flo_device device;
-    struct flo_digest order_keys;
     int reads = 0;
     int rv;
 
@@ -34,12 +54,7 @@ int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err)
         return rv;
     }
     shell->device = device; /* a damaged one is all zero */
-    if (shell->identity.trust != NULL) {
-        flo_trust_order_keys(shell->identity.trust, &order_keys);
-        if (flo_device_trust(&shell->device, &order_keys)) {
-            shell->device_is_dirty = true;
-        }
-    }
+    flo_shell_trust_hold(shell);
     return 0;
 }
 
@@ -78,9 +93,11 @@ void flo_shell_device_move(struct flo_shell *shell)
             begin_floor(&shell->models[i].slots);
             shell->models[i].slots_is_dirty = true;
         }
-        shell->device_is_dirty =
-            shell->device_is_dirty || shell->device.is_frozen;
+        shell->device_is_dirty = shell->device_is_dirty ||
+                                 shell->device.is_frozen ||
+                                 shell->device.is_frozen_emergency;
         shell->device.is_frozen = false;
+        shell->device.is_frozen_emergency = false;
         flo_shell_records_write(shell);
     }
     if (fleet == NULL || !is_dirty(shell)) {
@@ -256,6 +273,7 @@ int flo_shell_record(struct flo_shell *shell, const char *name,
     }
     if (rv == 0) {
         snprintf(shell->other.model, sizeof(shell->other.model), "%s", name);
+        flo_shell_raise_floor(shell, &shell->other);
         *out = &shell->other;
     }
     return rv;

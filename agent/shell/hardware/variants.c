@@ -80,7 +80,7 @@ static bool look(struct flo_shell *shell, uint32_t place, uint64_t now)
         flo_queue_wake(&shell->queue);
     }
     return is_idle && now >= variants->again_ms && shell->identity.is_there &&
-           !shell->is_local && !shell->device.is_frozen;
+           !shell->is_local && !shell->agent.is_frozen;
 }
 
 void flo_variants_look(struct flo_shell *shell, const uint32_t *places,

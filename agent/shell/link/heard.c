@@ -146,6 +146,18 @@ static int read_orders(struct flo_heard *out, struct flo_err *err)
     return rv;
 }
 
+static int read_trust(struct flo_heard *out, struct flo_err *err)
+{
+    json_t *list = NULL;
+    int rv = flo_json_get_array(out->json, "statements", FLO_HEARD_TRUST_MAX,
+                                &list, err);
+
+    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
+        out->trust[out->trust_count++] = json_array_get(list, i);
+    }
+    return rv;
+}
+
 static int read_fields(enum flo_topic topic, size_t bytes,
                        struct flo_heard *out, struct flo_err *err)
 {
@@ -155,7 +167,10 @@ static int read_fields(enum flo_topic topic, size_t bytes,
     case FLO_TOPIC_CMD:
         return read_cmd(out, err);
     case FLO_TOPIC_ORDER:
+    case FLO_TOPIC_EMERGENCY:
         return read_orders(out, err);
+    case FLO_TOPIC_TRUST:
+        return read_trust(out, err);
     default:
         return 0;
     }

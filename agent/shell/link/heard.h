@@ -1,4 +1,5 @@
-/* Messages of the controller to a device: desired, cmd, a group's orders.
+/* Messages of the controller to a device: desired, cmd, a group's orders, trust
+ * statements; and an emergency key's orders.
  *
  * Bytes in, a plain struct out; nothing is done here.  Orders are neither
  * verified nor read: flo_orders_take does. */
@@ -9,7 +10,8 @@
 
 #include "base/host/json.h"
 
-#define FLO_HEARD_LIST_MAX 8 /* of a group's list */
+#define FLO_HEARD_LIST_MAX 8   /* of a group's list */
+#define FLO_HEARD_TRUST_MAX 64 /* statements of a message */
 #define FLO_HEARD_ORDERS_MAX (FLO_ASSIGNMENTS_MAX + FLO_STATEMENTS_MAX)
 
 struct flo_heard {
@@ -24,6 +26,8 @@ struct flo_heard {
     /* Envelopes, objects all; of desired first those of the assignments. */
     const json_t *orders[FLO_HEARD_ORDERS_MAX];
     size_t order_count;
+    const json_t *trust[FLO_HEARD_TRUST_MAX]; /* envelopes, the oldest first */
+    size_t trust_count;
 };
 
 /* Read a message of that topic; one of other topics has nothing.  Fields that

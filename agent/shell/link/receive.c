@@ -7,6 +7,7 @@
 #include "agent/shell/link/heard.h"
 #include "agent/shell/link/link.h"
 #include "agent/shell/queue/timers.h"
+#include "agent/shell/trust/trust.h"
 
 #define QUEUE_MESSAGES_MAX 256
 #define PRESENCE_ON "{\"v\":1,\"online\":true}"
@@ -51,8 +52,13 @@ static void take(struct flo_shell *shell, enum flo_topic topic,
         flo_events_acked(shell->db, heard->boot, heard->ack);
         flo_shell_link_flush_events(shell);
     }
+    if (flo_shell_trust_hear(shell, heard->trust, heard->trust_count)) {
+        flo_shell_trust_fetch(shell);
+    }
     for (size_t i = 0; i < heard->order_count; i++) {
-        flo_loop_order(shell, heard->orders[i], topic == FLO_TOPIC_ORDER);
+        flo_loop_order(shell, heard->orders[i],
+                       topic == FLO_TOPIC_ORDER ||
+                           topic == FLO_TOPIC_EMERGENCY);
     }
     if (strcmp(heard->op, "report") == 0) {
         flo_shell_link_reported(shell);
@@ -94,6 +100,8 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
 
 static void subscribe_all(struct flo_shell *shell)
 {
+    subscribe(shell, FLO_TOPIC_TRUST, ""); /* before what it judges */
+    subscribe(shell, FLO_TOPIC_EMERGENCY, "");
     for (size_t i = 0; i < shell->identity.group_count; i++) {
         subscribe(shell, FLO_TOPIC_ORDER, shell->identity.groups[i]);
     }

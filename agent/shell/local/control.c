@@ -18,8 +18,8 @@
 #include "agent/shell/local/local.h"
 #include "agent/shell/report/operators.h"
 
-#define REQUEST_BYTES_MAX 8192
-#define UNREAD_BYTES_MAX (1u << 20) /* of answers */
+#define REQUEST_BYTES_MAX (128u << 10) /* a trust statement */
+#define UNREAD_BYTES_MAX (1u << 20)    /* of answers */
 
 /* ---- requests ---- */
 
@@ -75,6 +75,47 @@ static int update(struct flo_operator *client, const json_t *json,
     return flo_loop_install(shell, &execution, err);
 }
 
+/* The answer may come at once, or when the core has carried it out. */
+static int order(struct flo_operator *client, const json_t *json,
+                 struct flo_err *err)
+{
+    struct flo_shell *shell = client->control->shell;
+    json_t *envelope = NULL;
+    int rv = flo_json_get_object(json, "order", &envelope, err);
+
+    if (rv == 0) {
+        rv = flo_orders_check(shell, envelope, client->order, err);
+    }
+    if (rv == 0) {
+        client->wait = FLO_WAIT_ORDER;
+        rv = flo_loop_order_by_hand(shell, envelope, client->order, err);
+    }
+    return rv;
+}
+
+static int trust(struct flo_operator *client, const json_t *json,
+                 struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    json_t *envelope = NULL;
+    uint64_t number;
+    int rv = flo_json_get_object(json, "statement", &envelope, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_loop_trust(client->control->shell, envelope, &number, err);
+    if (rv < 0) {
+        return rv;
+    }
+    answer = json_pack("{s:i, s:b, s:I}", "v", 1, "done", 1, "number",
+                       (json_int_t)number);
+    if (answer != NULL) {
+        flo_operator_send(client, answer);
+    }
+    return 0;
+}
+
 static int operate(struct flo_shell *shell, const json_t *json,
                    enum flo_agent_event_kind kind, struct flo_err *err)
 {
@@ -109,6 +150,10 @@ static void take_request(struct flo_operator *client, const char *line,
     } else if (rv == 0 && strcmp(op, "remove") == 0) {
         client->wait = FLO_WAIT_ANSWER;
         rv = operate(shell, json, FLO_AGENT_REMOVE, &err);
+    } else if (rv == 0 && strcmp(op, "order") == 0) {
+        rv = order(client, json, &err);
+    } else if (rv == 0 && strcmp(op, "trust") == 0) {
+        rv = trust(client, json, &err);
     } else if (rv == 0 && strcmp(op, "update") == 0) {
         rv = update(client, json, &err);
     } else if (rv == 0) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/shell/orders/orders.h"
+#include "agent/shell/report/operators.h"
 
 static uint64_t took_ms(const struct flo_shell *shell, const char *order)
 {
@@ -87,6 +88,7 @@ static void answer(struct flo_shell *shell, const char *order,
         json_object_set_new(json, key, extra);
     }
     flo_json_dump(json, &text);
+    flo_control_ordered(shell, order, json);
     json_decref(json);
     if (!text.failed && is_stored && strcmp(outcome, "running") == 0) {
         flo_answers_forget(shell->db, order);
@@ -135,6 +137,12 @@ bool flo_shell_answer_again(struct flo_shell *shell, const char *order)
 
     if (is_there && !(shell->is_list && was_told(shell, order))) {
         acknowledge(shell, order, text);
+    }
+    if (is_there) {
+        FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+        if (flo_json_parse(text, strlen(text), 1 << 16, &json, NULL) == 0) {
+            flo_control_ordered(shell, order, json);
+        }
     }
     free(text);
     return is_there;

@@ -80,7 +80,11 @@ static void act(struct flo_shell *shell, const struct flo_order *order,
     }
     flo_shell_pauses(shell, &out->pauses);
     out->event = (struct flo_agent_event){
-        .kind = FLO_AGENT_ORDER, .order = order, .pauses = &out->pauses};
+        .kind = FLO_AGENT_ORDER,
+        .order = order,
+        .pauses = &out->pauses,
+        .stays_frozen =
+            shell->device.is_frozen || shell->device.is_frozen_emergency};
     assert(model != FLO_NO_MODEL || !is_about_model(order));
     if (model != FLO_NO_MODEL) {
         out->event.model = model;
@@ -103,7 +107,8 @@ static int keep(struct flo_shell *shell,
         &shell->device, record, &verified->order, &verified->body);
     int rv;
 
-    if (flo_shell_clock_claim(shell, verified->order.issued_at_ms)) {
+    if (!verified->order.is_emergency && /* two of these would be one voice */
+        flo_shell_clock_claim(shell, verified->order.issued_at_ms)) {
         kept.device = true;
     }
     shell->device_is_dirty = shell->device_is_dirty || kept.device;
@@ -160,7 +165,8 @@ static void gather(struct flo_shell *shell, const struct flo_slots *record,
     enum flo_execution end = FLO_EXECUTION_QUEUED;
     uint32_t attempts = 0;
 
-    facts->outcome = record->stated.outcome;
+    facts->outcome = order->is_emergency ? FLO_STATED_OPEN /* not kept */
+                                         : record->stated.outcome;
     facts->is_answered = facts->standing == FLO_STATEMENT_AGAIN &&
                          flo_shell_is_answered(shell, order->id);
     facts->is_absent = is_about_model(order) && model == FLO_NO_MODEL;
@@ -179,15 +185,16 @@ static void gather(struct flo_shell *shell, const struct flo_slots *record,
         model != FLO_NO_MODEL &&
         flo_digest_equal(&order->release,
                          &shell->agent.models[model].slots.current.digest);
-    flo_shell_refusal(record, &order->release, order->number, &facts->refusal);
+    flo_shell_refusal(shell->identity.trust, record, &order->release,
+                      order->number, &facts->refusal);
 }
 
 static void answer(struct flo_shell *shell, const struct flo_order *order,
                    const struct flo_slots *record,
                    const struct flo_intake_verdict *verdict)
 {
-    bool names_newer =
-        is_about_model(order) && record->stated.number == verdict->by;
+    bool names_newer = is_about_model(order) && !order->is_emergency &&
+                       record->stated.number == verdict->by;
 
     switch (verdict->kind) {
     case FLO_INTAKE_ACT:
@@ -285,18 +292,6 @@ static int admit(const struct flo_shell *shell, const struct flo_order *order,
                                  shell->identity.group_count, &time, err);
 }
 
-/* Numbers of two lanes are never compared; the second one is not built. */
-static int check_built(const struct flo_order_verified *verified,
-                       struct flo_err *err)
-{
-    return verified->role == FLO_ROLE_ORDER
-               ? 0
-               : flo_fail(err, FLO_E_NOT_BUILT,
-                          "order %s: the lane of emergency keys is not built "
-                          "yet",
-                          verified->order.id);
-}
-
 /* The model has a place from here on. */
 static int assign(struct flo_shell *shell, const struct flo_order *order,
                   struct flo_slots **record, struct flo_err *err)
@@ -323,9 +318,6 @@ static int take(struct flo_shell *shell,
     uint64_t by;
     int rv = admit(shell, order, err);
 
-    if (rv == 0) {
-        rv = check_built(verified, err);
-    }
     if (rv == 0) {
         rv = flo_epoch_admit(shell->device.epoch,
                              flo_trust_epoch(shell->identity.trust),
@@ -410,24 +402,56 @@ static void refuse_unknown(struct flo_shell *shell,
     refuse(shell, order->id, rv < 0 ? rv : err->code, rv < 0 ? &why : err);
 }
 
+static int verify(const struct flo_shell *shell, const json_t *envelope,
+                  struct flo_order_verified *out, struct flo_err *err)
+{
+    struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
+    int rv;
+
+    flo_json_dump_canonical(envelope, &text);
+    rv = text.failed ? flo_fail(err, FLO_E_META_TOO_LARGE, "order: too large")
+                     : flo_order_verify(text.data, text.bytes,
+                                        shell->identity.trust, out, err);
+    flo_buf_deinit(&text);
+    return rv;
+}
+
+int flo_orders_check(const struct flo_shell *shell, const json_t *envelope,
+                     char id[FLO_NAME_MAX + 1], struct flo_err *err)
+{
+    static struct flo_order_verified verified; /* large, one thread */
+    int rv;
+
+    if (shell->identity.trust == NULL) {
+        return flo_fail(err, FLO_E_STATE, "no trusted keys are here yet");
+    }
+    if (shell->trust.is_behind) {
+        return flo_fail(err, FLO_E_TRUST_NUMBER,
+                        "trust.json is older than what was taken here");
+    }
+    rv = verify(shell, envelope, &verified, err);
+    if (rv == 0) {
+        rv = admit(shell, &verified.order, err);
+    }
+    if (rv == 0) {
+        memcpy(id, verified.order.id, FLO_NAME_MAX + 1);
+    }
+    return rv;
+}
+
 bool flo_orders_take(struct flo_shell *shell, const json_t *envelope,
                      bool is_list, struct flo_intake *out)
 {
     static struct flo_order_verified verified; /* large, one thread */
-    struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
     struct flo_err err = {0};
     bool is_told = false;
     int rv;
 
-    if (shell->identity.trust == NULL) {
-        return false;
+    if (shell->identity.trust == NULL || shell->trust.is_behind) {
+        return false; /* it comes again */
     }
     shell->is_list = is_list;
-    flo_json_dump_canonical(envelope, &text);
-    rv = text.failed ? flo_fail(&err, FLO_E_META_TOO_LARGE, "order: too large")
-                     : flo_order_verify(text.data, text.bytes,
-                                        shell->identity.trust, &verified, &err);
-    flo_buf_deinit(&text);
+    rv = verify(shell, envelope, &verified, &err);
     if (rv == FLO_E_CMD_FORMAT && verified.order.id[0] != '\0') {
         refuse_unknown(shell, &verified.order, &err);
     } else if (rv < 0) {
@@ -469,8 +493,8 @@ int flo_orders_install(struct flo_shell *shell,
     shell->installing = wanted->release.digest;
     name_own(shell, "bundle", &out->execution);
     flo_shell_allow_by_hand(shell, model, &wanted->release.digest);
-    flo_shell_refusal(&shell->models[model].slots, &wanted->release.digest, 0,
-                      &out->event.deploy.refusal);
+    flo_shell_refusal(shell->identity.trust, &shell->models[model].slots,
+                      &wanted->release.digest, 0, &out->event.deploy.refusal);
     return 0;
 }
 
@@ -492,7 +516,7 @@ void flo_orders_repair(struct flo_shell *shell, uint32_t model,
     begin_deploy(model, intake);
     intake->execution.release = *release;
     name_own(shell, "repair", &intake->execution);
-    flo_shell_refusal(&shell->models[model].slots, &release->digest, 0,
-                      &intake->event.deploy.refusal);
+    flo_shell_refusal(shell->identity.trust, &shell->models[model].slots,
+                      &release->digest, 0, &intake->event.deploy.refusal);
     flo_queue_post(&shell->queue, &intake->event);
 }

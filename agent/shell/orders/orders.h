@@ -35,6 +35,12 @@ void flo_shell_pauses(const struct flo_shell *shell,
  * hear of it, before the next call. */
 bool flo_orders_take(struct flo_shell *shell, const json_t *envelope,
                      bool is_list, struct flo_intake *out);
+/* Is it well signed, for this device and in time?  `id` becomes the order's.
+ * FLO_E_SIG_..., FLO_E_CMD_..., FLO_E_TRUST_NUMBER. */
+FLO_MUST_USE int flo_orders_check(const struct flo_shell *shell,
+                                  const json_t *envelope,
+                                  char id[FLO_NAME_MAX + 1],
+                                  struct flo_err *err);
 /* A rollback that came late is over: must the assigned release come next?  The
  * same. */
 bool flo_orders_converge(struct flo_shell *shell, struct flo_intake *out);

@@ -137,13 +137,16 @@ static json_t *denied_json(const struct flo_slots *slots)
     return json;
 }
 
-static struct flo_agent_target target_of(const struct flo_shell_model *model)
+static struct flo_agent_target target_of(const struct flo_trust *trust,
+                                         const struct flo_shell_model *model)
 {
     const struct flo_slots *slots = &model->slots;
     struct flo_agent_target target = {
         .current_number = slots->current_number,
-        .is_current_denied =
-            flo_slots_is_denied(slots, &slots->current, slots->current_number)};
+        .is_current_denied = flo_slots_is_denied(slots, &slots->current,
+                                                 slots->current_number) ||
+                             (trust != NULL && flo_trust_is_release_revoked(
+                                                   trust, &slots->current))};
     struct flo_agent_error refusal;
     const struct flo_digest *wanted = flo_digest_is_zero(&slots->stated.target)
                                           ? &slots->current
@@ -161,7 +164,8 @@ static struct flo_agent_target target_of(const struct flo_shell_model *model)
         target.number = model->assigned.number;
     }
     if (!flo_digest_is_zero(&target.release)) {
-        flo_shell_refusal(slots, &target.release, target.number, &refusal);
+        flo_shell_refusal(trust, slots, &target.release, target.number,
+                          &refusal);
         if (refusal.code != 0) {
             target.refusal = refusal.code;
         }
@@ -172,7 +176,7 @@ static struct flo_agent_target target_of(const struct flo_shell_model *model)
 bool flo_report_drift(struct flo_shell *shell, uint32_t index)
 {
     struct flo_shell_model *model = &shell->models[index];
-    struct flo_agent_target target = target_of(model);
+    struct flo_agent_target target = target_of(shell->identity.trust, model);
     enum flo_drift drift = flo_agent_drift(&shell->agent, index, &target);
 
     if (drift == model->drift) {
@@ -311,6 +315,10 @@ static json_t *model_json(const struct flo_shell_model *model,
         slot_json(&agent->slots.previous, slots->previous_number), "candidate",
         slot_json(&agent->slots.candidate, slots->candidate_number));
 
+    if (json != NULL && model->signature.why != 0) {
+        json_object_set_new(json, "untrusted",
+                            json_string(flo_error_id(model->signature.why)));
+    }
     if (json != NULL) {
         json_object_set_new(json, "rung", integer(rung));
         json_object_set_new(json, "target", target_json(model));
@@ -410,6 +418,7 @@ json_t *flo_report_reported(const struct flo_shell *shell)
         add_power(shell, profile);
         json_object_set_new(json, "top", integer(shell->device.top));
         json_object_set_new(json, "epoch", integer(shell->device.epoch));
+        json_object_set_new(json, "trust", integer(shell->device.trust_number));
         json_object_set_new(json, "frozen_emergency",
                             json_boolean(shell->device.is_frozen_emergency));
     }

@@ -1,5 +1,6 @@
 /* Answers to operators at the control socket. */
 #include <stdlib.h>
+#include <string.h>
 
 #include <event2/bufferevent.h>
 
@@ -72,6 +73,52 @@ void flo_control_acked(struct flo_shell *shell,
         json_object_set_new(json, "error", flo_report_error(&action->error));
     }
     deliver(shell, FLO_WAIT_ANSWER, json, true);
+}
+
+static bool waits_for(const struct flo_operator *client, const char *order)
+{
+    return client != NULL && client->wait == FLO_WAIT_ORDER &&
+           strcmp(client->order, order) == 0;
+}
+
+void flo_control_ordered(struct flo_shell *shell, const char *order,
+                         const json_t *answer)
+{
+    bool is_here = shell->is_local && strcmp(shell->local_order, order) == 0;
+    bool is_end = strcmp(json_string_value(json_object_get(answer, "outcome")),
+                         "running") != 0;
+
+    for (size_t i = 0; shell->control != NULL && i < FLO_OPERATORS_MAX; i++) {
+        is_here = is_here || waits_for(shell->control->clients[i], order);
+    }
+    if (!is_here || !is_end) {
+        return;
+    }
+    json_t *json = json_deep_copy(answer);
+    for (size_t i = 0; shell->control != NULL && i < FLO_OPERATORS_MAX; i++) {
+        struct flo_operator *client = shell->control->clients[i];
+        if (json != NULL && waits_for(client, order)) {
+            json_object_set_new(json, "done", json_true());
+            flo_operator_send(client, json);
+            client->wait = FLO_WAIT_NOTHING;
+        }
+    }
+    if (shell->is_local && json != NULL) {
+        json_decref(shell->local_answer);
+        shell->local_answer = json_incref(json);
+        event_base_loopbreak(shell->base);
+    }
+    json_decref(json);
+}
+
+bool flo_control_is_answered(const struct flo_shell *shell, const char *order)
+{
+    bool waits = shell->is_local && shell->local_answer == NULL;
+
+    for (size_t i = 0; shell->control != NULL && i < FLO_OPERATORS_MAX; i++) {
+        waits = waits || waits_for(shell->control->clients[i], order);
+    }
+    return !waits;
 }
 
 void flo_control_report(struct flo_shell *shell,

@@ -10,18 +10,20 @@ struct evconnlistener;
 #define FLO_OPERATORS_MAX 16
 
 /* ANSWER: of a rollback or a removal.  UPDATE: until it serves on trial; END:
- * until the trial has ended. */
+ * until the trial has ended.  ORDER: the answer to a signed order. */
 enum flo_operator_wait {
     FLO_WAIT_NOTHING,
     FLO_WAIT_ANSWER,
     FLO_WAIT_UPDATE,
     FLO_WAIT_END,
+    FLO_WAIT_ORDER, /* the answer to that order */
 };
 
 struct flo_operator {
     struct flo_control *control;
     struct bufferevent *stream;
     enum flo_operator_wait wait;
+    char order[FLO_NAME_MAX + 1];
 };
 
 struct flo_control {
@@ -31,6 +33,11 @@ struct flo_control {
     struct flo_operator *clients[FLO_OPERATORS_MAX];
 };
 
+/* An order was answered: tell who waits for it. */
+void flo_control_ordered(struct flo_shell *shell, const char *order,
+                         const json_t *answer);
+/* Nobody waits for it any more. */
+bool flo_control_is_answered(const struct flo_shell *shell, const char *order);
 void flo_operator_free(struct flo_operator *client);
 void flo_operator_send(struct flo_operator *client, const json_t *json);
 

@@ -23,6 +23,9 @@ static int take_number(struct flo_shell *shell, const struct flo_slots *slots,
         flo_release_deinit(document);
         rv = flo_slots_admit(slots, &release->digest, facts->candidate_number,
                              err);
+        if (rv == 0) { /* the keys may have changed since the job began */
+            rv = flo_shell_check_signature(shell, &release->digest, err);
+        }
     }
     free(document);
     return rv;

@@ -372,6 +372,7 @@ struct flo_order {
     char fleet[FLO_NAME_MAX + 1];
     char id[FLO_NAME_MAX + 1];
     enum flo_order_op op;
+    bool is_emergency; /* by its key: another lane, with its own numbers */
     struct flo_scope scope;
     uint32_t epoch;
     uint64_t seq;
@@ -388,7 +389,7 @@ struct flo_order {
     uint64_t lift;    /* deploy: denials up to that number hold no more */
     bool below_floor; /* deploy: though it is older than what was committed */
     struct flo_policy policy; /* deploy; defaults filled in */
-    uint32_t from_count;      /* rollback */
+    uint32_t from_count;      /* rollback, allow */
     struct flo_digest from[FLO_ORDER_FROM_MAX];
     uint64_t from_numbers[FLO_ORDER_FROM_MAX]; /* 0: not said */
     bool to_previous;

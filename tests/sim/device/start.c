@@ -197,7 +197,7 @@ static void on_heartbeat(const struct sim_call *call)
 
 void sim_device_start(struct sim_device *device)
 {
-    struct flo_digest keys;
+    struct flo_trust_facts facts;
 
     if (device->runs || device->is_retired) {
         return;
@@ -214,8 +214,9 @@ void sim_device_start(struct sim_device *device)
     device->turn_is_due = device->has_unkept = false;
     device->rev = device->reported_revision = 0;
     memset(device->told, 0, sizeof(device->told));
-    flo_trust_order_keys(sim->controller.trust, &keys);
-    device->record_is_dirty = flo_device_trust(&device->record, &keys);
+    flo_trust_facts(sim->controller.trust, device->id, &facts);
+    device->record_is_dirty =
+        flo_device_trust(&device->record, &facts) == FLO_TRUST_TAKEN;
     for (uint32_t i = 0; i < sim->model_count; i++) {
         read_record(device, i);
     }

@@ -49,6 +49,11 @@ FLO_MUST_USE int flo_trust_parse(const char *json, size_t bytes,
                                  struct flo_trust **out, struct flo_err *err);
 FLO_MUST_USE int flo_trust_load(const char *path, struct flo_trust **out,
                                 struct flo_err *err);
+/* Put it in the file's place, whole or not at all.  The one before stays as
+ * PATH.before, which flo_trust_load reads where the file itself is damaged. */
+FLO_MUST_USE int flo_trust_store(const char *path,
+                                 const struct flo_trust *trust,
+                                 struct flo_err *err);
 /* Append as trust.json: the envelope, or the unsigned list. */
 void flo_trust_text(const struct flo_trust *trust, struct flo_buf *out);
 /* One digest of the keys that may sign orders, in whatever order they are. */
@@ -337,9 +342,14 @@ struct flo_bundle_facts {
     bool compressed;
 };
 
+#define FLO_BUNDLE_TRUST_BYTES_MAX (512 * 1024)
 /* Callbacks of the reader; each may be NULL; non-zero (negative) stops. */
 struct flo_bundle_handlers {
     void *context;
+    /* Before all: trust statements, {"v":1,"statements":[...]}, not looked at.
+     * The releases are verified by the keys that flo_bundle_read was given. */
+    int (*on_trust)(void *context, const char *text, size_t bytes,
+                    struct flo_err *err);
     /* First, for each: a release, verified.  Borrowed until flo_bundle_read
      * returns. */
     int (*on_release)(void *context,
@@ -364,7 +374,8 @@ struct flo_bundle_handlers {
 
 /* Read a bundle from front to back, never more than 12 MiB in memory.
  *
- * A bundle holds `release.json` (the envelope) first, or `release-0.json` to
+ * A bundle may begin with `trust.json`.  It holds `release.json` (the envelope)
+ * first, or `release-0.json` to
  * `release-7.json`; then `blobs/sha256-<hex>` for ways and lists of chunks of
  * these releases; of each at least one way of each file of a variant, but for
  * what on_lacking forgives.  Plain tar or tar.zst.
@@ -387,7 +398,8 @@ struct flo_bundle_spec {
      * the smaller number of a model, stands first in the bundle. */
     const struct flo_bundle_document *documents;
     size_t document_count;
-    const char *blob_dir; /* holds sha256-<hex> files */
+    const struct flo_bundle_document *trust; /* statements; NULL: none */
+    const char *blob_dir;                    /* holds sha256-<hex> files */
     /* Ways to carry; none: the smallest way without a base of each file. */
     const struct flo_digest *blobs;
     size_t blob_count;

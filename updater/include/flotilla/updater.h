@@ -79,7 +79,7 @@ struct flo_slots {
     uint64_t
         floor_hard; /* no order goes below: the highest `floor` committed */
     struct flo_stated stated;
-    struct { /* the emergency lane's; its keys are not built */
+    struct { /* the newest rollback by an emergency key */
         uint64_t number;
         struct flo_digest body;
     } emergency;
@@ -219,7 +219,7 @@ struct flo_device {
     uint64_t claimed_time_ms; /* the latest that one voice said */
     uint64_t top;             /* the highest number that was taken */
     bool is_frozen;
-    bool is_frozen_emergency; /* by a lane whose keys are not built */
+    bool is_frozen_emergency; /* by an emergency key */
     bool all_paused;          /* more rollouts than there is room for */
     uint64_t desired_rev;     /* for logs only: unsigned pacing */
     uint64_t heartbeat_ms;    /* by order; 0: default */
@@ -229,16 +229,36 @@ struct flo_device {
     uint64_t pauses_folded; /* numbers up to it, of rollouts not listed */
     uint64_t models_folded; /* numbers up to it, of models without record */
     struct flo_digest order_keys; /* flo_trust_order_keys; zero: not known */
+    uint8_t holder[16]; /* flo_device_holder of the enrolment; zero: none */
     struct flo_pause pauses[FLO_PAUSES_MAX];
     bool is_repaired; /* as in flo_slots */
 };
 
-/* Epoch, numbers and time in the record come from orders of these keys.  After
- * an enrolment with other keys (perhaps because a key was stolen) a new era
- * begins; denials and a freeze stay.  true: the record has changed; write it.
- */
-bool flo_device_trust(struct flo_device *device,
-                      const struct flo_digest *order_keys);
+/* The trusted keys as this device has them now. */
+struct flo_trust_facts {
+    uint64_t number;              /* 1: the unsigned list */
+    struct flo_digest document;   /* flo_trust_digest */
+    struct flo_digest order_keys; /* flo_trust_order_keys */
+    uint32_t epoch;
+    bool has_emergency; /* a key for emergencies is among them */
+    uint8_t holder[16]; /* flo_device_holder */
+};
+void flo_trust_facts(const struct flo_trust *trust, const char *device,
+                     struct flo_trust_facts *out);
+enum flo_trust_hold {
+    FLO_TRUST_HELD,  /* the record says so already */
+    FLO_TRUST_TAKEN, /* it does now: write it */
+    /* The record knows a newer statement than the file, or another one of that
+     * number: the file is not to be acted on. */
+    FLO_TRUST_BEHIND
+};
+/* Call at the start, and when a statement was taken.  Epoch, numbers and time
+ * in the record come from orders of certain keys.  With a later epoch a new era
+ * begins, in both lanes; so it does after an enrolment with other order keys
+ * (perhaps because a key was stolen).  Denials and freezes stay.  An emergency
+ * freeze ends when no key is left that could end it. */
+enum flo_trust_hold flo_device_trust(struct flo_device *device,
+                                     const struct flo_trust_facts *facts);
 /* max(wall clock, build time, last verified time): for expiry. */
 uint64_t flo_device_time(const struct flo_device *device, uint64_t wall_ms,
                          uint64_t build_ms);

@@ -3,6 +3,7 @@
 
 #include <sys/timex.h>
 
+#include "agent/shell/report/operators.h"
 #include "unit/remove_tree.h"
 
 bool is_kept_right; /* the clock */
@@ -16,6 +17,7 @@ int adjtimex(struct timex *kernel)
 
 struct flo_shell shell;
 struct flo_key *key;
+struct flo_key *emergency_key; /* no device knows it at first */
 char dir[64];
 unsigned acted;        /* of those that are no deploy order */
 uint64_t heartbeat_ms; /* as an order set it */
@@ -59,6 +61,12 @@ bool flo_shell_link_ack(struct flo_shell *unused, const char *text)
     snprintf(told, sizeof(told), "%s", text);
     answers += is_connected;
     return is_connected;
+}
+
+void flo_control_ordered(struct flo_shell *unused, const char *asked,
+                         const json_t *answer)
+{
+    (void)unused, (void)asked, (void)answer;
 }
 
 json_t *flo_report_error(const struct flo_agent_error *error)
@@ -115,6 +123,7 @@ int begin(void **state)
     assert_int_equal(flo_store_open(dir, true, &shell.store, &err), 0);
     shell.device.epoch = 1;
     assert_int_equal(flo_key_generate(&key, &err), 0);
+    assert_int_equal(flo_key_generate(&emergency_key, &err), 0);
     shell.identity.trust = flo_trust_new("demo");
     flo_public_key_pem(flo_key_public(key), pem);
     assert_int_equal(
@@ -129,6 +138,7 @@ int end(void **state)
     (void)state;
     assert_int_equal(notes, 0); /* where none is awaited */
     flo_key_free(key);
+    flo_key_free(emergency_key);
     flo_outbox_db_close(shell.db);
     flo_store_close(shell.store);
     flo_trust_free(shell.identity.trust);
@@ -170,9 +180,8 @@ bool is_denied_by_hand(void)
 
 unsigned epoch = 1; /* of the orders that come */
 
-/* An order of that number and time comes. */
-void order(uint64_t number, uint64_t issued_at_ms, const char *op,
-           const char *args)
+static void come(char lane, uint64_t number, uint64_t issued_at_ms,
+                 const char *op, const char *args)
 {
     struct flo_buf body = {0};
     struct flo_buf envelope = {0};
@@ -180,15 +189,17 @@ void order(uint64_t number, uint64_t issued_at_ms, const char *op,
     json_t *json = NULL;
 
     flo_buf_printf(&body,
-                   "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-%llu\","
+                   "{\"v\":1,\"fleet\":\"demo\",\"id\":\"%c-%llu\","
                    "\"op\":\"%s\",\"scope\":{\"group\":\"all\"},"
                    "\"epoch\":%u,\"seq\":%llu,\"issued_at_ms\":%llu,"
                    "\"expires_at_ms\":%llu,\"by\":\"ops\",\"args\":{%s}}",
-                   (unsigned long long)number, op, epoch,
+                   lane, (unsigned long long)number, op, epoch,
                    (unsigned long long)number, (unsigned long long)issued_at_ms,
                    (unsigned long long)(issued_at_ms + 3 * DAY_MS), args);
-    assert_int_equal(
-        flo_order_sign(body.data, body.bytes, key, &envelope, &err), 0);
+    assert_int_equal(flo_order_sign(body.data, body.bytes,
+                                    lane == 'e' ? emergency_key : key,
+                                    &envelope, &err),
+                     0);
     assert_int_equal(flo_json_parse(envelope.data, envelope.bytes,
                                     FLO_ENVELOPE_BYTES_MAX, &json, &err),
                      0);
@@ -198,6 +209,18 @@ void order(uint64_t number, uint64_t issued_at_ms, const char *op,
     json_decref(json);
     flo_buf_deinit(&envelope);
     flo_buf_deinit(&body);
+}
+
+/* An order of that number and time comes. */
+void order(uint64_t number, uint64_t issued_at_ms, const char *op,
+           const char *args)
+{
+    come('o', number, issued_at_ms, op, args);
+}
+
+void emergency(uint64_t at_ms, const char *op, const char *args)
+{
+    come('e', at_ms, at_ms, op, args);
 }
 
 const char *model = "tiny"; /* that the next ones are about */

@@ -35,6 +35,7 @@ extern char reported[FLO_NAME_MAX + 1]; /* an order that asked for a report */
 extern unsigned epoch;                  /* of the orders that come */
 extern const char *model;               /* that the next ones are about */
 extern struct flo_key *key;
+extern struct flo_key *emergency_key; /* no device knows it at first */
 
 /* cmocka's set-up and tear-down. */
 int begin(void **state);
@@ -53,6 +54,8 @@ bool is_denied_to_order(uint64_t number, const char *more);
 /* An order of that number and time comes. */
 void order(uint64_t number, uint64_t issued_at_ms, const char *op,
            const char *args);
+/* The same of the emergency key: its number is its time. */
+void emergency(uint64_t at_ms, const char *op, const char *args);
 /* A deploy order of that number; `more`: its arguments next to the release. */
 void deploy(uint64_t number, uint8_t which, const char *more);
 void roll_back(uint64_t number, uint8_t which);

@@ -33,11 +33,12 @@ const char *flo_rung_why_word(enum flo_rung_why why)
     return "";
 }
 
-void flo_shell_refusal(const struct flo_slots *slots,
+void flo_shell_refusal(const struct flo_trust *trust,
+                       const struct flo_slots *slots,
                        const struct flo_digest *release, uint64_t number,
                        struct flo_agent_error *out)
 {
-    (void)slots, (void)release, (void)number;
+    (void)trust, (void)slots, (void)release, (void)number;
     memset(out, 0, sizeof(*out));
 }
 

@@ -74,6 +74,13 @@ static struct flo_order rollout_order(enum flo_order_op op, uint64_t number,
     return order;
 }
 
+static struct flo_order emergency(struct flo_order order)
+{
+    order.is_emergency = true;
+    order.id[0] = 'e';
+    return order;
+}
+
 struct records {
     struct flo_device device;
     struct flo_slots slots;
@@ -131,7 +138,7 @@ static struct flo_order random_order(uint64_t number)
     unsigned rollout = 1 + roll(2);
     struct flo_order order;
 
-    switch (roll(9)) {
+    switch (roll(12)) {
     case 0:
     case 1:
         return deploy_of(number, release);
@@ -155,6 +162,15 @@ static struct flo_order random_order(uint64_t number)
     case 7:
         return rollout_order(roll(2) == 0 ? FLO_ORDER_RESUME : FLO_ORDER_ABORT,
                              number, rollout);
+    case 8:
+        return emergency(rollback_of(number, release));
+    case 9:
+        order = emergency(rollback_of(number, release));
+        order.op = FLO_ORDER_ALLOW;
+        return order;
+    case 10:
+        return emergency(order_of(
+            roll(2) == 0 ? FLO_ORDER_FREEZE : FLO_ORDER_UNFREEZE, number));
     default:
         order = order_of(FLO_ORDER_CONFIG, number);
         order.heartbeat_ms = 1000 * number;
@@ -405,6 +421,16 @@ static void an_era_that_only_the_model_knows_begins_once_more(void **state)
     assert_int_equal(records.slots.stated.number, 5);
 }
 
+/* Enrolled once more, each time as another device. */
+static enum flo_trust_hold enrol(struct flo_device *device,
+                                 const struct flo_digest *keys, uint8_t holder)
+{
+    const struct flo_trust_facts facts = {
+        .number = 1, .epoch = 1, .order_keys = *keys, .holder = {holder}};
+
+    return flo_device_trust(device, &facts);
+}
+
 static void other_order_keys_begin_an_era(void **state)
 {
     (void)state;
@@ -416,12 +442,12 @@ static void other_order_keys_begin_an_era(void **state)
     struct flo_digest stolen = digest_of(1);
     struct flo_digest keys = digest_of(2);
 
-    assert_true(flo_device_trust(&records.device, &stolen));
+    assert_int_equal(enrol(&records.device, &stolen, 1), FLO_TRUST_TAKEN);
     (void)tell(&records, &freeze);
     (void)tell(&records, &rollback);
     (void)tell(&records, &pause);
-    assert_false(flo_device_trust(&records.device, &stolen));
-    assert_true(flo_device_trust(&records.device, &keys));
+    assert_int_equal(enrol(&records.device, &stolen, 1), FLO_TRUST_HELD);
+    assert_int_equal(enrol(&records.device, &keys, 2), FLO_TRUST_TAKEN);
 
     assert_true(records.device.is_frozen);
     assert_int_equal(records.device.trusted_time_ms, 0);
@@ -429,6 +455,178 @@ static void other_order_keys_begin_an_era(void **state)
                      FLO_ROLLOUT_RESUMED); /* another fleet's name */
     assert_int_equal(tell(&records, &deploy), FLO_STATEMENT_NEW);
     assert_true(flo_slots_is_denied(&records.slots, &rollback.from[0], 0));
+}
+
+/* ---- two lanes ---- */
+
+static void no_lane_ends_the_others_freeze(void **state)
+{
+    (void)state;
+    struct records records = fresh();
+    struct flo_order stop = emergency(order_of(FLO_ORDER_FREEZE, 50));
+    struct flo_order go = order_of(FLO_ORDER_UNFREEZE, 60);
+    struct flo_order freeze = order_of(FLO_ORDER_FREEZE, 61);
+    struct flo_order end = emergency(order_of(FLO_ORDER_UNFREEZE, 70));
+
+    (void)tell(&records, &stop);
+    assert_int_equal(tell(&records, &go), FLO_STATEMENT_NEW);
+    assert_true(records.device.is_frozen_emergency);
+    assert_false(records.device.is_frozen);
+    (void)tell(&records, &freeze);
+    assert_int_equal(tell(&records, &end), FLO_STATEMENT_NEW);
+    assert_true(records.device.is_frozen);
+    assert_false(records.device.is_frozen_emergency);
+}
+
+static void an_emergency_number_leaves_the_order_lane_its_numbers(void **state)
+{
+    (void)state;
+    struct records records = fresh();
+    struct flo_order back = emergency(rollback_of(UINT64_C(1800000000000), 5));
+    struct flo_order deploy = deploy_of(7, 6);
+
+    assert_int_equal(tell(&records, &back), FLO_STATEMENT_NEW);
+    assert_int_equal(records.device.top, 0);
+    assert_int_equal(tell(&records, &deploy), FLO_STATEMENT_NEW);
+    assert_int_equal(records.slots.stated.number, 7);
+}
+
+static void only_an_emergency_key_lifts_what_one_took_back(void **state)
+{
+    (void)state;
+    struct records records = fresh();
+    struct flo_order back = emergency(rollback_of(50, 5));
+    struct flo_order deploy = deploy_of(105, 5);
+    struct flo_order allow = emergency(rollback_of(51, 5));
+
+    deploy.lift = 104;
+    allow.op = FLO_ORDER_ALLOW;
+    (void)tell(&records, &back);
+    (void)tell(&records, &deploy);
+    assert_true(flo_slots_is_denied(&records.slots, &deploy.release, 0));
+    (void)tell(&records, &allow);
+    assert_false(flo_slots_is_denied(&records.slots, &deploy.release, 0));
+    assert_int_equal(tell(&records, &back), FLO_STATEMENT_SUPERSEDED);
+    assert_false(flo_slots_is_denied(&records.slots, &deploy.release, 0));
+}
+
+/* ---- trusted keys ---- */
+
+static struct flo_trust_facts statement(uint64_t number, uint32_t of_epoch)
+{
+    return (struct flo_trust_facts){.number = number,
+                                    .document = digest_of(number),
+                                    .order_keys = digest_of(of_epoch),
+                                    .epoch = of_epoch,
+                                    .has_emergency = true,
+                                    .holder = {1}};
+}
+
+/* One that has taken the list, statement 2 and some orders. */
+static struct records enrolled(void)
+{
+    struct records records = fresh();
+    struct flo_digest keys = digest_of(1);
+    struct flo_trust_facts two = statement(2, 1);
+    struct flo_order freeze = order_of(FLO_ORDER_FREEZE, 50);
+    struct flo_order deploy = deploy_of(60, 5);
+    struct flo_order stop = emergency(order_of(FLO_ORDER_FREEZE, 70));
+
+    (void)enrol(&records.device, &keys, 1);
+    assert_int_equal(flo_device_trust(&records.device, &two), FLO_TRUST_TAKEN);
+    (void)tell(&records, &freeze);
+    (void)tell(&records, &deploy);
+    (void)tell(&records, &stop);
+    records.device.trusted_time_ms = 9;
+    return records;
+}
+
+static void a_statement_of_the_same_epoch_keeps_all_numbers(void **state)
+{
+    (void)state;
+    struct records records = enrolled();
+    struct flo_trust_facts three = statement(3, 1);
+
+    three.order_keys = digest_of(7); /* one more */
+    assert_int_equal(flo_device_trust(&records.device, &three),
+                     FLO_TRUST_TAKEN);
+    assert_int_equal(records.device.top, 60);
+    assert_int_equal(records.device.freeze.number, 50);
+    assert_int_equal(records.device.freeze_emergency.number, 70);
+    assert_int_equal(records.device.trusted_time_ms, 9);
+    assert_int_equal(records.device.trust_number, 3);
+    assert_int_equal(flo_device_trust(&records.device, &three), FLO_TRUST_HELD);
+}
+
+static void
+a_later_epoch_begins_both_lanes_again_and_thaws_nothing(void **state)
+{
+    (void)state;
+    struct records records = enrolled();
+    struct flo_trust_facts three = statement(3, 2);
+    struct flo_order deploy = deploy_of(1, 6);
+    struct flo_order stop = emergency(order_of(FLO_ORDER_UNFREEZE, 2));
+
+    assert_int_equal(flo_device_trust(&records.device, &three),
+                     FLO_TRUST_TAKEN);
+    assert_int_equal(records.device.epoch, 2);
+    assert_int_equal(records.device.top, 0);
+    assert_int_equal(records.device.trusted_time_ms, 0);
+    assert_true(records.device.is_frozen);
+    assert_true(records.device.is_frozen_emergency);
+    deploy.epoch = 2;
+    stop.epoch = 2;
+    assert_int_equal(tell(&records, &deploy), FLO_STATEMENT_NEW);
+    assert_int_equal(tell(&records, &stop), FLO_STATEMENT_NEW);
+    assert_false(records.device.is_frozen_emergency);
+}
+
+static void a_freeze_that_no_key_could_end_ends(void **state)
+{
+    (void)state;
+    struct records records = enrolled();
+    struct flo_trust_facts three = statement(3, 2);
+
+    three.has_emergency = false;
+    (void)flo_device_trust(&records.device, &three);
+    assert_false(records.device.is_frozen_emergency);
+    assert_true(records.device.is_frozen);
+}
+
+/* The file is older than the record, or another one: a copy that came back. */
+static void a_file_behind_the_record_is_not_acted_on(void **state)
+{
+    (void)state;
+    struct records records = enrolled();
+    struct flo_trust_facts three = statement(3, 1);
+    struct flo_trust_facts older = statement(2, 1);
+    struct flo_trust_facts other = statement(3, 1);
+    struct flo_trust_facts list = statement(1, 1);
+    struct flo_device before;
+
+    (void)flo_device_trust(&records.device, &three);
+    before = records.device;
+    other.document = digest_of(99);
+    assert_int_equal(flo_device_trust(&records.device, &older),
+                     FLO_TRUST_BEHIND);
+    assert_int_equal(flo_device_trust(&records.device, &other),
+                     FLO_TRUST_BEHIND);
+    assert_int_equal(flo_device_trust(&records.device, &list),
+                     FLO_TRUST_BEHIND);
+    assert_memory_equal(&before, &records.device, sizeof(before));
+}
+
+static void enrolling_again_takes_an_older_statement(void **state)
+{
+    (void)state;
+    struct records records = enrolled();
+    struct flo_trust_facts other = statement(1, 1);
+
+    other.holder[0] = 2;
+    assert_int_equal(flo_device_trust(&records.device, &other),
+                     FLO_TRUST_TAKEN);
+    assert_int_equal(records.device.trust_number, 1);
+    assert_int_equal(records.device.top, 60); /* the same order key */
 }
 
 static void more_pauses_than_there_is_room_for_pause_everything(void **state)
@@ -495,6 +693,15 @@ int main(void)
         cmocka_unit_test(of_an_older_epoch_nothing_is_taken),
         cmocka_unit_test(an_era_that_only_the_model_knows_begins_once_more),
         cmocka_unit_test(other_order_keys_begin_an_era),
+        cmocka_unit_test(no_lane_ends_the_others_freeze),
+        cmocka_unit_test(an_emergency_number_leaves_the_order_lane_its_numbers),
+        cmocka_unit_test(only_an_emergency_key_lifts_what_one_took_back),
+        cmocka_unit_test(a_statement_of_the_same_epoch_keeps_all_numbers),
+        cmocka_unit_test(
+            a_later_epoch_begins_both_lanes_again_and_thaws_nothing),
+        cmocka_unit_test(a_freeze_that_no_key_could_end_ends),
+        cmocka_unit_test(a_file_behind_the_record_is_not_acted_on),
+        cmocka_unit_test(enrolling_again_takes_an_older_statement),
         cmocka_unit_test(more_pauses_than_there_is_room_for_pause_everything),
         cmocka_unit_test(what_was_resumed_gives_way_and_is_not_asked_again),
         cmocka_unit_test(of_a_model_that_was_forgotten_only_newer_orders_count),

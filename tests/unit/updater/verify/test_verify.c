@@ -504,16 +504,62 @@ static void the_order_key_may_ask_for_everything(void **state)
     assert_string_equal(verified.order.rollout, "r-0001");
 }
 
+static const char emergency_freeze[] =
+    "{\"v\":1,\"fleet\":\"demo\",\"id\":\"e-5\",\"op\":\"freeze\","
+    "\"scope\":{\"group\":\"all\"},\"epoch\":1,\"seq\":5,\"issued_at_ms\":5,"
+    "\"expires_at_ms\":6,\"by\":\"ops\",\"args\":{}}";
+
+static const char allow_order[] =
+    "{\"v\":1,\"fleet\":\"demo\",\"id\":\"%s\",\"op\":\"allow\","
+    "\"scope\":{\"group\":\"all\"},\"epoch\":1,\"seq\":5,\"issued_at_ms\":5,"
+    "\"expires_at_ms\":6,\"by\":\"ops\",\"args\":{\"model\":\"tiny\",\"from\":"
+    "[\"" BLOB "\"]}}";
+
 static void the_emergency_key_may_stop_but_not_steer(void **state)
 {
     struct world *world = *state;
     struct flo_order_verified verified;
 
-    sign_order(world, freeze, world->emergency);
+    sign_order(world, emergency_freeze, world->emergency);
     assert_int_equal(verify_order(world, &verified), 0);
     assert_int_equal(verified.role, FLO_ROLE_EMERGENCY);
+    assert_true(verified.order.is_emergency);
     sign_order(world, pause_order, world->emergency);
     assert_int_equal(verify_order(world, &verified), FLO_E_SIG_UNKNOWN_KEY);
+}
+
+static void an_order_of_one_lane_cannot_be_taken_for_the_others(void **state)
+{
+    struct world *world = *state;
+    struct flo_order_verified verified;
+    char text[1024];
+
+    sign_order(world, freeze, world->emergency); /* o-0001 */
+    assert_int_equal(verify_order(world, &verified), FLO_E_CMD_FORMAT);
+    sign_order(world, emergency_freeze, world->order); /* e-5 */
+    assert_int_equal(verify_order(world, &verified), FLO_E_CMD_FORMAT);
+    snprintf(text, sizeof(text), allow_order, "o-5");
+    sign_order(world, text, world->order);
+    assert_int_equal(verify_order(world, &verified), FLO_E_SIG_UNKNOWN_KEY);
+    snprintf(text, sizeof(text), allow_order, "e-5");
+    sign_order(world, text, world->emergency);
+    assert_int_equal(verify_order(world, &verified), 0);
+    assert_int_equal(verified.order.from_count, 1);
+}
+
+static void an_emergency_orders_number_is_its_time(void **state)
+{
+    struct world *world = *state;
+    struct flo_order_verified verified;
+    char text[512];
+    char *at;
+
+    memcpy(text, emergency_freeze, sizeof(emergency_freeze));
+    at = strstr(text, "\"seq\":5");
+    at[6] = '6';
+    sign_order(world, text, world->emergency);
+    assert_int_equal(verify_order(world, &verified), FLO_E_CMD_FORMAT);
+    assert_non_null(strstr(world->err.what, "is not its time"));
 }
 
 static void a_release_key_may_not_give_orders(void **state)
@@ -705,6 +751,8 @@ int main(void)
         in_world(what_devices_would_refuse_is_not_signed),
         in_world(the_order_key_may_ask_for_everything),
         in_world(the_emergency_key_may_stop_but_not_steer),
+        in_world(an_order_of_one_lane_cannot_be_taken_for_the_others),
+        in_world(an_emergency_orders_number_is_its_time),
         in_world(a_release_key_may_not_give_orders),
         in_world(trust_reads_back_as_it_was_written),
         in_world(other_keys_for_orders_are_another_digest),

@@ -1,0 +1,161 @@
+/* order, trust: signed files that a person carries to the device.  Nobody who
+ * can only carry them can change them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/commands/commands.h"
+#include "agent/shell/loop.h"
+#include "base/host/json.h"
+
+#define FILE_BYTES_MAX (1u << 20)
+#define LIST_MAX 64
+
+static const struct flo_flag file_flags[] = {
+    {"file", "FILE", "the signed file", FLO_ASKED, .is_needed = true},
+    FLO_FLAGS_END,
+};
+
+/* A list under that key, or one envelope alone. */
+static int read_file(const struct flo_args *args, const char *key,
+                     json_t **list, struct flo_err *err)
+{
+    const char *path = flo_args_text(args, "file", "");
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    json_t *found = NULL;
+    size_t bytes;
+    int rv = flo_file_read(path, FILE_BYTES_MAX, &text, &bytes, err);
+
+    if (rv == 0) {
+        rv = flo_json_parse(text, bytes, FILE_BYTES_MAX, &json, err);
+    }
+    if (rv == 0 && json_object_get(json, "payload") != NULL) {
+        *list = json_pack("[O]", json);
+        return *list != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "%s", path);
+    }
+    if (rv == 0) {
+        rv = flo_json_get_array(json, key, LIST_MAX, &found, err);
+    }
+    if (rv == 0) {
+        *list = json_incref(found);
+    }
+    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+}
+
+/* true: it was shown as JSON. */
+static bool show_json(const struct flo_args *args, const json_t *answer)
+{
+    if (args->is_json) {
+        json_dumpf(answer, stdout, JSON_COMPACT);
+        printf("\n");
+    }
+    return args->is_json;
+}
+
+/* ---- order ---- */
+
+static int begin_order(struct flo_shell *shell, void *context,
+                       struct flo_err *err)
+{
+    int rv = flo_orders_check(shell, context, shell->local_order, err);
+
+    return rv < 0 ? rv
+                  : flo_loop_order_by_hand(shell, context, shell->local_order,
+                                           err);
+}
+
+static int give_order(const struct flo_args *args, json_t *envelope,
+                      struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    int rv = flo_ask(
+        args,
+        json_pack("{s:i, s:s, s:O}", "v", 1, "op", "order", "order", envelope),
+        NULL, begin_order, envelope, &answer, err);
+
+    if (rv == 0) {
+        rv = flo_answer_error(answer, err);
+    }
+    if (rv == 0 && !show_json(args, answer)) {
+        printf("order %s: %s\n",
+               json_string_value(json_object_get(answer, "order")),
+               json_string_value(json_object_get(answer, "outcome")));
+    }
+    return rv;
+}
+
+static int order(void *line, struct flo_err *err)
+{
+    const struct flo_args *args = line;
+    FLO_CLEANUP(flo_json_cleanup) json_t *list = NULL;
+    int rv = read_file(args, "orders", &list, err);
+
+    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
+        rv = give_order(args, json_array_get(list, i), err);
+    }
+    return rv;
+}
+
+const struct flo_verb flo_verb_order = {
+    .name = "order",
+    .usage = "--file FILE [-o json]",
+    .help = "obey signed orders of a file, as flotilla emergency writes it",
+    .flags = {file_flags, FLO_FLAGS_JSON},
+    .state = &flo_agent_line,
+    .run = order,
+};
+
+/* ---- trust ---- */
+
+static int begin_trust(struct flo_shell *shell, void *context,
+                       struct flo_err *err)
+{
+    uint64_t number;
+    int rv = flo_loop_trust(shell, context, &number, err);
+
+    if (rv == 0) {
+        shell->local_answer =
+            json_pack("{s:i, s:I}", "v", 1, "number", (json_int_t)number);
+    }
+    return rv;
+}
+
+int flo_give_trust(const struct flo_args *args, json_t *envelope,
+                   json_t **answer, struct flo_err *err)
+{
+    int rv = flo_ask(args,
+                     json_pack("{s:i, s:s, s:O}", "v", 1, "op", "trust",
+                               "statement", envelope),
+                     NULL, begin_trust, envelope, answer, err);
+
+    return rv < 0 ? rv : flo_answer_error(*answer, err);
+}
+
+static int trust(void *line, struct flo_err *err)
+{
+    const struct flo_args *args = line;
+    FLO_CLEANUP(flo_json_cleanup) json_t *list = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    int rv = read_file(args, "statements", &list, err);
+
+    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
+        json_decref(answer);
+        answer = NULL;
+        rv = flo_give_trust(args, json_array_get(list, i), &answer, err);
+    }
+    if (rv == 0 && answer != NULL && !show_json(args, answer)) {
+        printf(
+            "trust statement %lld holds\n",
+            (long long)json_integer_value(json_object_get(answer, "number")));
+    }
+    return rv;
+}
+
+const struct flo_verb flo_verb_trust = {
+    .name = "trust",
+    .usage = "--file FILE [-o json]",
+    .help = "take the trust statements of a file, as flotilla trust signs them",
+    .flags = {file_flags, FLO_FLAGS_JSON},
+    .state = &flo_agent_line,
+    .run = trust,
+};

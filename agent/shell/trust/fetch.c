@@ -1,0 +1,122 @@
+/* Statements by HTTPS: where the broker's list has a gap, and now and then in
+ * any case.  Who holds the broker cannot hold a statement back for ever. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/https/https.h"
+#include "agent/shell/queue/timers.h"
+#include "agent/shell/trust/trust.h"
+
+#define ANSWER_BYTES_MAX (1u << 20)
+#define FIRST_MS (60u * 60 * 1000)    /* at most so long after the start */
+#define EACH_MS (24ull * 3600 * 1000) /* half of it as jitter */
+#define LIST_MAX 64
+
+static uint64_t within(uint64_t ms)
+{
+    uint64_t random;
+
+    flo_random(&random, sizeof(random));
+    return random % ms;
+}
+
+/* The list of an answer or of the retained message (contracts section 3). */
+static int read_list(const char *data, size_t bytes, json_t **json,
+                     const json_t **out, size_t *count, struct flo_err *err)
+{
+    json_t *list = NULL;
+    int rv = flo_json_parse(data, bytes, ANSWER_BYTES_MAX, json, err);
+
+    if (rv == 0) {
+        rv = flo_json_get_array(*json, "statements", LIST_MAX, &list, err);
+    }
+    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
+        out[i] = json_array_get(list, i);
+    }
+    *count = json_array_size(list);
+    return rv;
+}
+
+static void on_done(void *context, const struct flo_http_answer *answer,
+                    const struct flo_err *failed)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    const json_t *list[LIST_MAX];
+    struct flo_shell *shell = context;
+    struct flo_err err = {0};
+    uint64_t before = flo_trust_number(shell->identity.trust);
+    size_t count = 0;
+    int rv;
+
+    shell->trust.fetch = NULL;
+    if (failed != NULL) {
+        flo_log_err(FLO_LOG_INFO, "trust", failed);
+        return;
+    }
+    rv = answer->status == 200
+             ? read_list((const char *)answer->body.data, answer->body.bytes,
+                         &json, list, &count, &err)
+             : flo_http_fail(answer, "the trust statements", &err);
+    if (rv < 0) {
+        flo_log_err(FLO_LOG_WARN, "trust", &err);
+        return;
+    }
+    (void)flo_shell_trust_hear(shell, list, count);
+    if (flo_trust_number(shell->identity.trust) > before) {
+        flo_shell_trust_fetch(shell); /* a long chain comes in parts */
+    }
+}
+
+void flo_shell_trust_fetch(struct flo_shell *shell)
+{
+    struct flo_err err = {0};
+    char path[96];
+
+    if (shell->trust.fetch != NULL || !shell->identity.is_there ||
+        shell->identity.trust == NULL || shell->is_local) {
+        return;
+    }
+    snprintf(path, sizeof(path), "/v1/trust/statements?after=%llu",
+             (unsigned long long)flo_trust_number(shell->identity.trust));
+    if (flo_https_start(
+            shell,
+            &(struct flo_https_ask){.path = path,
+                                    .answer_bytes_max = ANSWER_BYTES_MAX,
+                                    .done = on_done,
+                                    .context = shell},
+            &shell->trust.fetch, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "trust", &err);
+    }
+}
+
+static void on_timer(evutil_socket_t fd, short events, void *context)
+{
+    struct flo_shell *shell = context;
+
+    (void)fd, (void)events;
+    flo_shell_trust_fetch(shell);
+    flo_shell_later(shell->trust.timer,
+                    (unsigned)(EACH_MS / 2 + within(EACH_MS)));
+}
+
+int flo_shell_trust_open(struct flo_shell *shell, struct flo_err *err)
+{
+    shell->trust.timer = evtimer_new(shell->base, on_timer, shell);
+    if (shell->trust.timer == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "timers");
+    }
+    /* One that lost its statement asks at once. */
+    flo_shell_later(shell->trust.timer,
+                    shell->trust.is_behind ? 1000 : (unsigned)within(FIRST_MS));
+    return 0;
+}
+
+void flo_shell_trust_close(struct flo_shell *shell)
+{
+    flo_https_cancel(shell->trust.fetch);
+    shell->trust.fetch = NULL;
+    if (shell->trust.timer != NULL) {
+        event_free(shell->trust.timer);
+        shell->trust.timer = NULL;
+    }
+}

@@ -1,0 +1,260 @@
+#include "agent/shell/trust/trust.h"
+
+#include <string.h>
+
+/* ---- what a statement changes ---- */
+
+/* May nobody go back to the previous release any more? */
+static bool is_forgotten(const struct flo_trust *trust,
+                         const struct flo_slots *slots)
+{
+    return !flo_digest_is_zero(&slots->previous) &&
+           (flo_trust_is_release_revoked(trust, &slots->previous) ||
+            (slots->previous_number > 0 &&
+             slots->previous_number < flo_trust_floor(trust, slots->model)));
+}
+
+void flo_shell_trust_forget(const struct flo_shell *shell,
+                            struct flo_slots *slots)
+{
+    if (shell->identity.trust != NULL &&
+        is_forgotten(shell->identity.trust, slots)) {
+        memset(&slots->previous, 0, sizeof(slots->previous));
+        slots->previous_number = 0;
+    }
+}
+
+/* The release that is on its way, if its files are here: a job that runs checks
+ * it when it ends. */
+static void look_at_candidate(const struct flo_shell *shell, uint32_t index,
+                              struct flo_agent_error *out)
+{
+    const struct flo_agent_model *agent = &shell->agent.models[index];
+    const struct flo_digest *release = &agent->execution.release.digest;
+    struct flo_err err = {0};
+
+    if (!agent->has_execution) {
+        return;
+    }
+    if (flo_trust_is_release_revoked(shell->identity.trust, release)) {
+        flo_shell_refusal(shell->identity.trust, &shell->models[index].slots,
+                          release, 0, out);
+    } else if (flo_digest_equal(release,
+                                &shell->models[index].slots.candidate) &&
+               flo_shell_check_signature(shell, release, &err) < 0) {
+        out->code = err.code;
+        snprintf(out->what, sizeof(out->what), "%.255s", err.what);
+    }
+}
+
+static void act_on_model(struct flo_shell *shell, uint32_t index)
+{
+    struct flo_shell_model *model = &shell->models[index];
+    struct flo_agent_event event = {.kind = FLO_AGENT_TRUST, .model = index};
+    uint64_t floor = model->slots.floor_hard;
+
+    if (model->slots.model[0] == '\0') {
+        return;
+    }
+    look_at_candidate(shell, index, &event.error);
+    event.is_forgotten = is_forgotten(shell->identity.trust, &model->slots) &&
+                         !shell->agent.models[index].going_back.is_active;
+    flo_shell_raise_floor(shell, &model->slots);
+    if (event.is_forgotten) {
+        flo_shell_trust_forget(shell, &model->slots);
+    }
+    model->slots_is_dirty = model->slots_is_dirty || event.is_forgotten ||
+                            model->slots.floor_hard != floor;
+    flo_queue_post(&shell->queue, &event);
+}
+
+/* An emergency freeze ended because no key is left that could end it. */
+static void end_freeze(struct flo_shell *shell)
+{
+    static const struct flo_order unfreeze = {.op = FLO_ORDER_UNFREEZE};
+    const struct flo_agent_event event = {.kind = FLO_AGENT_ORDER,
+                                          .order = &unfreeze};
+
+    if (shell->agent.is_frozen && !shell->device.is_frozen &&
+        !shell->device.is_frozen_emergency) {
+        flo_queue_post(&shell->queue, &event);
+    }
+}
+
+static void tell(struct flo_shell *shell)
+{
+    const struct flo_trust *trust = shell->identity.trust;
+
+    flo_log(FLO_LOG_INFO, "trust", "statement %llu holds: %zu keys, epoch %u",
+            (unsigned long long)flo_trust_number(trust), flo_trust_count(trust),
+            flo_trust_epoch(trust));
+    flo_events_add(shell->db, FLO_EVENT_NEWS,
+                   json_pack("{s:s, s:I, s:I}", "type", "trust", "number",
+                             (json_int_t)flo_trust_number(trust), "epoch",
+                             (json_int_t)flo_trust_epoch(trust)),
+                   NULL);
+    shell->agent.revision++; /* the controller hears of it */
+}
+
+/* Once after all that came together. */
+static void act(struct flo_shell *shell)
+{
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        act_on_model(shell, i);
+    }
+    end_freeze(shell);
+    flo_shell_records_write(shell);
+    tell(shell);
+    flo_queue_wake(&shell->queue); /* also where no model is here */
+}
+
+/* ---- taking ---- */
+
+static int check_here(const struct flo_shell *shell, struct flo_err *err)
+{
+    if (shell->identity.trust == NULL) {
+        flo_fail(err, FLO_E_STATE, "no trusted keys are here yet");
+        return flo_err_fix(err, "flotilla-agent enroll");
+    }
+    return shell->device_is_unread
+               ? flo_fail(err, FLO_E_STATE,
+                          "slots/_device.bin cannot be read: the trusted keys "
+                          "stay as they are")
+               : 0;
+}
+
+static int take(struct flo_shell *shell, const char *text, size_t bytes,
+                enum flo_trust_standing *standing, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *next = NULL;
+    int rv = check_here(shell, err);
+
+    if (rv == 0) {
+        rv = flo_trust_parse(text, bytes, &next, err);
+    }
+    if (rv == 0 && !flo_trust_is_signed(next)) {
+        rv = flo_fail(err, FLO_E_META_WRONG_TYPE,
+                      "an unsigned list of keys comes at enrolment alone");
+    }
+    if (rv == 0) {
+        rv = flo_trust_follows(shell->identity.trust, next, standing, err);
+    }
+    if (rv < 0 || *standing != FLO_TRUST_NEXT) {
+        return rv;
+    }
+    /* The file first: a start that finds it newer than the record does the
+     * rest. */
+    rv = flo_trust_store(shell->identity.trust_file, next, err);
+    if (rv < 0) {
+        return rv;
+    }
+    struct flo_trust *before = shell->identity.trust;
+    shell->identity.trust = next;
+    next = before;
+    flo_shell_trust_hold(shell);
+    return 0;
+}
+
+static int take_one(struct flo_shell *shell, const json_t *envelope,
+                    enum flo_trust_standing *standing, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit)
+        text = {.bytes_max = FLO_TRUST_BYTES_MAX};
+
+    flo_json_dump_canonical(envelope, &text);
+    return text.failed ? flo_fail(err, FLO_E_META_TOO_LARGE,
+                                  "a trust statement has more than %d bytes",
+                                  FLO_TRUST_BYTES_MAX)
+                       : take(shell, (const char *)text.data, text.bytes,
+                              standing, err);
+}
+
+static uint64_t held_number(const struct flo_shell *shell)
+{
+    return shell->identity.trust == NULL
+               ? 0
+               : flo_trust_number(shell->identity.trust);
+}
+
+static int take_list(struct flo_shell *shell, const json_t *const *list,
+                     size_t count, enum flo_trust_standing *standing,
+                     struct flo_err *err)
+{
+    uint64_t before = held_number(shell);
+    int rv = 0;
+
+    *standing = FLO_TRUST_SAME;
+    for (size_t i = 0; rv == 0 && i < count; i++) {
+        rv = take_one(shell, list[i], standing, err);
+    }
+    if (held_number(shell) != before) {
+        act(shell);
+    }
+    return rv;
+}
+
+int flo_shell_trust_by_hand(struct flo_shell *shell, const json_t *envelope,
+                            uint64_t *number, struct flo_err *err)
+{
+    const json_t *list[] = {envelope};
+    enum flo_trust_standing standing;
+    int rv = take_list(shell, list, 1, &standing, err);
+
+    *number = held_number(shell);
+    return rv == 0 && standing == FLO_TRUST_GAP
+               ? flo_fail(err, FLO_E_TRUST_NUMBER,
+                          "statements between number %llu and this one are "
+                          "missing",
+                          (unsigned long long)*number)
+               : rv;
+}
+
+bool flo_shell_trust_hear(struct flo_shell *shell, const json_t *const *list,
+                          size_t count)
+{
+    enum flo_trust_standing standing;
+    struct flo_err err = {0};
+    int rv = take_list(shell, list, count, &standing, &err);
+
+    if (rv < 0) { /* a note: it comes again */
+        flo_shell_note(shell,
+                       rv == FLO_E_IO_WRITE || rv == FLO_E_DISK_FULL ||
+                               rv == FLO_E_STATE
+                           ? "note"
+                           : "security",
+                       &err);
+    }
+    return rv == 0 && standing == FLO_TRUST_GAP;
+}
+
+/* ---- what serves ---- */
+
+void flo_shell_trust_look(struct flo_shell *shell, uint32_t index)
+{
+    struct flo_shell_model *model = &shell->models[index];
+    const struct flo_digest *current = &model->slots.current;
+    uint64_t number = shell->identity.trust == NULL
+                          ? 0
+                          : flo_trust_number(shell->identity.trust);
+    struct flo_err err = {0};
+
+    if (number <= 1 || shell->trust.is_behind ||
+        (model->signature.number == number &&
+         flo_digest_equal(&model->signature.release, current))) {
+        return;
+    }
+    model->signature.release = *current;
+    model->signature.number = number;
+    model->signature.why = 0;
+    if (flo_digest_is_zero(current)) {
+        return;
+    }
+    int rv = flo_shell_check_signature(shell, current, &err);
+    if (rv == FLO_E_SIG_UNKNOWN_KEY || rv == FLO_E_SIG_REVOKED_KEY ||
+        rv == FLO_E_TARGET_REVOKED) {
+        model->signature.why = rv;
+        flo_wrap(&err, rv, "%s serves on", model->slots.model);
+        flo_shell_note(shell, "security", &err);
+        shell->agent.revision++;
+    }
+}
