@@ -215,6 +215,23 @@ static enum sim_rule device_is_known(const struct sim_device *device, char *why,
     return SIM_RULES;
 }
 
+/* Every rollout comes to an end of its own. */
+static enum sim_rule rollouts_end(char *why, size_t bytes)
+{
+    for (size_t i = 0; i < sim_people.rollout_count; i++) {
+        const char *id = sim_people.rollouts[i].id;
+        struct flo_rollout_entry *entry;
+        struct flo_err err = {0};
+        if (flo_rollouts_find(ours(), id, &entry, &err) == 0 &&
+            flo_rollout_state_is_active(entry->core.state)) {
+            return SAY(CONVERGES, "rollout %s is %s: %s", id,
+                       flo_rollout_state_word(entry->core.state),
+                       entry->core.reason);
+        }
+    }
+    return SIM_RULES;
+}
+
 static enum sim_rule rollouts_rest(char *why, size_t bytes)
 {
     for (uint32_t i = 0; i < sim->model_count; i++) {
@@ -244,6 +261,7 @@ enum sim_rule sim_check_rest(char *why, size_t bytes)
         return SAY(CONVERGES, "the controller is down");
     }
     rule = rollouts_rest(why, bytes);
+    rule = rule == SIM_RULES ? rollouts_end(why, bytes) : rule;
     for (uint32_t i = 0; i < sim->device_count && rule == SIM_RULES; i++) {
         const struct sim_device *device = &sim->devices[i];
         rule = device_rests(device, why, bytes);
@@ -373,16 +391,38 @@ static void check_disk(struct sim_device *device)
     }
 }
 
-void sim_check_calm(void)
+static int count_issued(void *context, const struct flo_audit_record *record,
+                        const struct flo_digest *hash)
+{
+    (void)hash;
+    *(uint64_t *)context += strcmp(record->what, "order.issue") == 0;
+    return 0;
+}
+
+static void check_audit(void)
 {
     struct flo_audit_walk walk = {0};
     struct flo_err err = {0};
+    uint64_t issued = 0;
+    uint64_t newest = 0;
+
+    if (flo_audit_verify(ours(), &walk, &err) < 0 ||
+        flo_fleet_audit_list(ours()->store, 0, 0, count_issued, &issued, &err) <
+            0 ||
+        flo_fleet_newest(ours()->store, "order", &newest, &err) < 0) {
+        sim_violated(SIM_RULE_AUDIT, NULL, "%s", err.what);
+    } else if (issued != newest) {
+        sim_violated(SIM_RULE_AUDIT, NULL, "%llu of %llu orders are in it",
+                     (unsigned long long)issued, (unsigned long long)newest);
+    }
+}
+
+void sim_check_calm(void)
+{
 
     check_rollouts();
     for (uint32_t i = 0; i < sim->device_count; i++) {
         check_disk(&sim->devices[i]);
     }
-    if (flo_audit_verify(ours(), &walk, &err) < 0) {
-        sim_violated(SIM_RULE_AUDIT, NULL, "%s", err.what);
-    }
+    check_audit();
 }

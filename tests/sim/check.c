@@ -79,15 +79,85 @@ void sim_check_job(struct sim_device *device, uint32_t model)
     }
 }
 
+/* By orders that the device kept, whatever its records say of them. */
+static void check_history(struct sim_device *device, uint32_t model)
+{
+    const struct flo_slots *slots = &device->disk.slots[model];
+    int release = sim_release_find(&slots->candidate);
+
+    if (release < 0) {
+        return;
+    }
+    if (device->seen.taken_back[release] > device->seen.lifted[release]) {
+        sim_violated(SIM_RULE_DENIED, device,
+                     "number %llu activates, order %llu took it back",
+                     (unsigned long long)slots->candidate_number,
+                     (unsigned long long)device->seen.taken_back[release]);
+    }
+    if (device->seen.has_failed[release]) {
+        sim_violated(SIM_RULE_DENIED, device,
+                     "number %llu activates, it failed here before",
+                     (unsigned long long)slots->candidate_number);
+    }
+}
+
+void sim_check_kept(struct sim_device *device, const struct flo_order *order)
+{
+    int release;
+
+    for (uint32_t i = 0;
+         order->op == FLO_ORDER_ROLLBACK && i < order->from_count; i++) {
+        release = sim_release_find(&order->from[i]);
+        if (release >= 0 && order->seq > device->seen.taken_back[release]) {
+            device->seen.taken_back[release] = order->seq;
+        }
+    }
+    release = sim_release_find(&order->release);
+    if (order->op == FLO_ORDER_DEPLOY && release >= 0 &&
+        order->lift > device->seen.lifted[release]) {
+        device->seen.lifted[release] = order->lift;
+    }
+}
+
+/* The begin of a trial counts its first start. */
+void sim_check_load(struct sim_device *device,
+                    const struct flo_agent_action *action)
+{
+    const struct flo_slots *slots = &device->disk.slots[action->model];
+    uint32_t model = action->model;
+
+    if (action->role != FLO_AGENT_BESIDE || slots->phase != FLO_SLOT_TRIAL ||
+        !flo_digest_equal(&action->release.digest, &slots->candidate)) {
+        return;
+    }
+    if (++device->seen.starts[model] > device->seen.tries[model]) {
+        sim_violated(SIM_RULE_TRIES, device, "start %u of %u",
+                     device->seen.starts[model], device->seen.tries[model]);
+    }
+}
+
+void sim_check_untry(struct sim_device *device, uint32_t model)
+{
+    device->seen.starts[model] -= device->seen.starts[model] > 0 ? 1 : 0;
+}
+
 /* The trial of a candidate was written. */
 void sim_check_trial(struct sim_device *device, uint32_t model)
 {
+    device->seen.starts[model] = 1;
+    device->seen.tries[model] =
+        (unsigned)device->agent.models[model].execution.policy.tries;
+    check_history(device, model);
+
     const struct flo_slots *slots = &device->disk.slots[model];
     const struct flo_stated *stated = &slots->stated;
     unsigned long long number = (unsigned long long)slots->candidate_number;
     bool is_named = stated->below_floor &&
                     flo_digest_equal(&stated->target, &slots->candidate);
     bool is_held = flo_digest_equal(&slots->candidate, &slots->previous);
+    uint64_t floor = slots->floor > device->seen.committed[model]
+                         ? slots->floor
+                         : device->seen.committed[model];
 
     if (device->disk.record.is_frozen) {
         sim_violated(SIM_RULE_FROZEN, device,
@@ -102,9 +172,9 @@ void sim_check_trial(struct sim_device *device, uint32_t model)
                      number);
     }
     if (!is_held && (slots->candidate_number < slots->floor_hard ||
-                     (slots->candidate_number < slots->floor && !is_named))) {
+                     (slots->candidate_number < floor && !is_named))) {
         sim_violated(SIM_RULE_FLOOR, device, "number %llu, floor %llu", number,
-                     (unsigned long long)slots->floor);
+                     (unsigned long long)floor);
     }
 }
 
@@ -173,6 +243,9 @@ static bool slots_go_back(struct sim_device *device, uint32_t i)
 
     is_less =
         goes_back(&device->seen.floor_hard[i], slots->floor_hard) || is_less;
+    if (slots->current_number > device->seen.committed[i]) {
+        device->seen.committed[i] = slots->current_number;
+    }
     if (slots->era != device->seen.era) {
         device->seen.stated[i] = slots->stated.number;
         return is_less;
@@ -205,6 +278,13 @@ void sim_check_written(struct sim_device *device)
 
 void sim_check_end(struct sim_device *device, const struct sim_story *story)
 {
+    int release = sim_release_find(&story->execution.release.digest);
+
+    if (release >= 0 && story->has_ended &&
+        story->execution.state == FLO_EXECUTION_ROLLED_BACK &&
+        story->execution.error.code != 0) {
+        device->seen.has_failed[release] = true;
+    }
     if (story->ends > 1 || (story->ends == 1 && !story->has_ended)) {
         sim_violated(SIM_RULE_ONCE, device, "%s ended, and then was %s",
                      story->execution.id,

@@ -281,6 +281,12 @@ struct sim_device {
         uint32_t epoch, era;
         uint64_t stated[SIM_MODELS_MAX], floor[SIM_MODELS_MAX];
         uint64_t floor_hard[SIM_MODELS_MAX];
+        uint64_t committed[SIM_MODELS_MAX]; /* the highest number */
+        /* By release: the order that took it back, and up to which one that
+         * was lifted; it failed here. */
+        uint64_t taken_back[SIM_RELEASES_MAX], lifted[SIM_RELEASES_MAX];
+        bool has_failed[SIM_RELEASES_MAX];
+        unsigned starts[SIM_MODELS_MAX], tries[SIM_MODELS_MAX]; /* on trial */
     } seen;
 };
 void sim_device_init(struct sim_device *device, uint32_t index);
@@ -404,6 +410,12 @@ void sim_check_flip(struct sim_device *device,
                     const struct flo_agent_action *action);
 void sim_check_trial(struct sim_device *device, uint32_t model);
 void sim_check_written(struct sim_device *device);
+/* An order was kept. */
+void sim_check_kept(struct sim_device *device, const struct flo_order *order);
+/* An engine is started; a start is given back. */
+void sim_check_load(struct sim_device *device,
+                    const struct flo_agent_action *action);
+void sim_check_untry(struct sim_device *device, uint32_t model);
 void sim_check_end(struct sim_device *device, const struct sim_story *story);
 void sim_check_order(struct sim_device *device, const struct flo_order *order);
 /* Does each device keep to its desired document? */

@@ -216,6 +216,7 @@ static bool carry_out(struct sim_device *device,
         sim_order_repair(device, action->model, &action->release);
         break;
     case FLO_DO_LOAD:
+        sim_check_load(device, action);
         sim_engine_load(device, action);
         break;
     case FLO_DO_UNLOAD:

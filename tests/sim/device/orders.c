@@ -472,6 +472,9 @@ static int take(struct sim_device *device,
     }
     if (standing != FLO_STATEMENT_AGAIN) {
         rv = keep(device, verified, record, err);
+        if (rv == 0) {
+            sim_check_kept(device, order);
+        }
     }
     if (rv == 0 && order->op == FLO_ORDER_DEPLOY &&
         standing != FLO_STATEMENT_SUPERSEDED) {

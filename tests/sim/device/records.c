@@ -107,6 +107,7 @@ static int change(struct sim_device *device,
         return flo_slots_count_try(slots, err);
     case FLO_DO_SLOT_UNTRY:
         flo_slots_return_try(slots);
+        sim_check_untry(device, action->model);
         return 0;
     case FLO_DO_SLOT_COMMIT:
         return flo_slots_commit(slots, err);

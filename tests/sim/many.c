@@ -1,0 +1,240 @@
+/* Many worlds, in processes of their own: an assertion of the product that does
+ * not hold ends one of them, and is a finding as any other. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/sim/run.h"
+
+#define JOBS_MAX 64
+
+/* Shared by all processes. */
+struct tally {
+    volatile uint64_t next, seed[JOBS_MAX], updates, steps, messages, worlds;
+    volatile uint64_t misfortunes;
+    volatile int has_failed, rule;
+    char what[JOBS_MAX][1100];
+};
+
+struct finding {
+    bool is_there;
+    uint64_t seed;
+    int rule; /* SIM_RULES: an assertion */
+    char what[1100];
+};
+
+/* ---- the processes ---- */
+
+static void add(volatile uint64_t *sum, uint64_t more)
+{
+    __atomic_add_fetch(sum, more, __ATOMIC_RELAXED);
+}
+
+static void run_one(struct tally *tally, unsigned worker, uint64_t seed,
+                    const struct sim_options *options)
+{
+    tally->seed[worker] = seed;
+    sim_world_play(seed, options);
+    add(&tally->updates, sim->updates);
+    add(&tally->steps, sim->steps);
+    add(&tally->messages, sim->messages);
+    add(&tally->worlds, 1);
+    tally->misfortunes = sim->misfortune_count;
+    bool has_failed = sim->has_failed;
+    if (has_failed) {
+        tally->rule = (int)sim->rule;
+        snprintf(tally->what[worker], sizeof(tally->what[worker]), "%s: %s",
+                 sim_rule_word(sim->rule), sim->what);
+    }
+    sim_world_close();
+    if (has_failed) {
+        exit(1);
+    }
+}
+
+static void work(struct tally *tally, unsigned worker,
+                 const struct sim_options *options)
+{
+    if (options->mutant != SIM_MUTANT_NONE) { /* its assertions are wanted */
+        (void)!freopen("/dev/null", "w", stderr);
+    }
+    while (!tally->has_failed) {
+        uint64_t seed = __atomic_fetch_add(&tally->next, 1, __ATOMIC_RELAXED);
+        if (seed >= options->from + options->count) {
+            break;
+        }
+        run_one(tally, worker, seed, options);
+    }
+    exit(0);
+}
+
+static void note(const struct tally *tally, unsigned worker, int status,
+                 struct finding *out)
+{
+    if (out->is_there && out->seed < tally->seed[worker]) {
+        return; /* the lowest seed is told */
+    }
+    out->is_there = true;
+    out->seed = tally->seed[worker];
+    out->rule = WIFSIGNALED(status) ? SIM_RULES : tally->rule;
+    snprintf(out->what, sizeof(out->what), "%s",
+             WIFSIGNALED(status) ? "an assertion of the product does not hold"
+                                 : tally->what[worker]);
+}
+
+static void run(const struct sim_options *options, struct tally *tally,
+                struct finding *out)
+{
+    pid_t pids[JOBS_MAX] = {0};
+
+    memset(tally, 0, sizeof(*tally));
+    *out = (struct finding){.rule = SIM_RULES};
+    tally->next = options->from;
+    fflush(stdout);
+    for (unsigned i = 0; i < options->jobs; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            work(tally, i, options);
+        }
+    }
+    for (unsigned left = options->jobs; left > 0; left--) {
+        int status;
+        pid_t pid = wait(&status);
+        for (unsigned i = 0; i < options->jobs; i++) {
+            if (pids[i] == pid && status != 0) {
+                tally->has_failed = 1;
+                note(tally, i, status, out);
+            }
+        }
+    }
+}
+
+static struct tally *tally_new(void)
+{
+    struct tally *tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE,
+                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (tally == MAP_FAILED) {
+        perror("mmap");
+        exit(1);
+    }
+    return tally;
+}
+
+/* ---- seeds ---- */
+
+static double seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* That the processes had a CPU. */
+static double worked_seconds(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_CHILDREN, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+int sim_run_seeds(const struct sim_options *options)
+{
+    struct tally *tally = tally_new();
+    struct finding finding;
+    double begin = seconds();
+
+    run(options, tally, &finding);
+    if (finding.is_there) {
+        printf("seed %llu: %s\n"
+               "again: flotilla-simulate --seed %llu --trace, or --shrink\n",
+               (unsigned long long)finding.seed, finding.what,
+               (unsigned long long)finding.seed);
+    }
+    printf("%llu worlds, %llu device updates, %llu steps, %llu messages in "
+           "%.1f s: %.0f updates a second of a core\n",
+           (unsigned long long)tally->worlds,
+           (unsigned long long)tally->updates, (unsigned long long)tally->steps,
+           (unsigned long long)tally->messages, seconds() - begin,
+           (double)tally->updates / worked_seconds());
+    return finding.is_there;
+}
+
+/* ---- shrinking ---- */
+
+static void say_without(uint64_t without)
+{
+    const char *comma = "";
+
+    for (unsigned i = 0; i < SIM_MISFORTUNES_MAX; i++) {
+        if ((without >> i & 1) != 0) {
+            printf("%s%u", comma, i);
+            comma = ",";
+        }
+    }
+}
+
+int sim_run_shrink(const struct sim_options *asked)
+{
+    struct sim_options options = *asked;
+    struct tally *tally = tally_new();
+    struct finding first;
+    struct finding finding;
+    unsigned left;
+
+    options.count = options.jobs = 1;
+    run(&options, tally, &first);
+    if (!first.is_there) {
+        printf("seed %llu violates nothing\n",
+               (unsigned long long)options.from);
+        return 0;
+    }
+    left = (unsigned)tally->misfortunes;
+    for (unsigned i = (unsigned)tally->misfortunes; i-- > 0;) {
+        uint64_t before = options.without;
+        options.without |= UINT64_C(1) << i;
+        run(&options, tally, &finding);
+        if (!finding.is_there || finding.rule != first.rule) {
+            options.without = before;
+        } else {
+            left--;
+            first = finding;
+        }
+    }
+    printf("seed %llu: %s\n%u misfortunes are left: flotilla-simulate --seed "
+           "%llu --trace --without ",
+           (unsigned long long)options.from, first.what, left,
+           (unsigned long long)options.from);
+    say_without(options.without);
+    putchar('\n');
+    return 1;
+}
+
+/* ---- mutants ---- */
+
+int sim_run_mutants(const struct sim_options *asked)
+{
+    struct sim_options options = *asked;
+    struct tally *tally = tally_new();
+    struct finding finding;
+    int unseen = 0;
+
+    for (int i = SIM_MUTANT_NONE + 1; i < SIM_MUTANTS; i++) {
+        options.mutant = (enum sim_mutant)i;
+        run(&options, tally, &finding);
+        printf("%-16s %s", sim_mutant_word(options.mutant),
+               finding.is_there ? "found" : "NOT FOUND");
+        printf(finding.is_there ? " by seed %llu: %s\n" : "\n",
+               (unsigned long long)finding.seed, finding.what);
+        unseen += !finding.is_there;
+    }
+    return unseen > 0;
+}
