@@ -376,7 +376,44 @@ def openapi_text():
     return openapi.text(re.search(r'FLO_VERSION "([^"]+)"', base).group(1))
 
 
-PAGES = {"errors.md": errors, "topics.md": topics, "states.md": states,
+def fields():
+    path = "server-stub/core/select/fields.def"
+    kinds = {"TEXT": "text", "LIST": "several", "AGE": "time since",
+             "FLAG": "true or false", "NUMBER": "number"}
+    units = {"NONE": "", "BYTES": ", as 200MiB", "MS": ", as 10m"}
+    lines = [["`%s`" % r[1], kinds[r[2]] + units[r[3]],
+              "yes" if r[4] == "MOVING" else "", r[5]]
+             for r in rows(path, "FLO_SELECT_FIELD")]
+    return ("# Fields of a device, and selectors\n\n" + NOTE % path +
+            "A selector says which devices are meant. `--where`, `-l`, "
+            "`--selector`, saved groups and REST (`where=`) read the same "
+            "language:\n\n```\n"
+            "hw=rpi5 and site in (lyon,nantes) and not lab\n"
+            "state=online and last_seen<10m and memory>=2GiB\n"
+            "release.help<2.4.0 or not model=help\n```\n\n"
+            "| form | meaning |\n| --- | --- |\n"
+            "| `a and b`, `a,b` | both |\n"
+            "| `a or b` | one of them; `and` binds tighter |\n"
+            "| `not a`, `!a`, `(a)` | the opposite, brackets |\n"
+            "| `= == != < <= > >=` | comparison; texts are ordered as people "
+            "count (gw-2 before gw-10) |\n"
+            "| `in (x,y)`, `not in (x,y)` | one of these values, none of them "
+            "|\n"
+            "| `name` | the field or the label is there |\n"
+            "| `label.KEY` | a label, also where a field has its name or no "
+            "device has it yet |\n"
+            "| `release.MODEL` | the version of that model that serves |\n"
+            "| `'a b'`, `\"a b\"` | a value with blanks or signs; a quote inside stands twice |\n\n"
+            "Sizes are `B kB MB GB TB KiB MiB GiB TiB`, times `ms s m h d w`. "
+            "A device that does not say a value is in no comparison with it; "
+            "`!=` and `not in` are opposites, so it is in those. A text has "
+            "at most 1,024 bytes, 64 comparisons, 256 values and 24 brackets "
+            "inside each other.\n\nFields that move change by themselves. A "
+            "group that has assignments may not be selected by one.\n\n" +
+            table(["field", "kind", "moves", "meaning"], lines))
+
+
+PAGES = {"fields.md": fields, "errors.md": errors, "topics.md": topics, "states.md": states,
          "metrics.md": metrics, "orders.md": orders, "config.md": config, "cli.md": cli, "api.md": api,
          "rollouts.md": rollouts, "policy.md": policy, "programs.md": programs,
          "proto/openapi/controller.json": openapi_text}

@@ -11,7 +11,8 @@ SERVE_LOW = ["base/", "proto/", "engine/wire/",
              "agent/serve/state.h", "agent/serve/timing.h"]
 SERVER = ["base/", "proto/", "updater/include/", "server-stub/core/"]
 # The headers that the rooms above the store include.
-STORE = ["server-stub/store/store.h", "server-stub/store/windows.h",
+STORE = ["server-stub/store/store.h", "server-stub/store/fleet.h",
+         "server-stub/store/windows.h",
          "server-stub/store/ids.h"]
 
 # Rooms of the agent's shell, the lowest first; each may include those below it.
@@ -67,7 +68,8 @@ MAY = [
     # The controller's rooms, from below: each may include those before it.
     ("server-stub/store/calls/", SERVER + [
         "server-stub/store/store.h", "server-stub/store/tables.h",
-        "server-stub/store/ids.h", "server-stub/store/calls/",
+        "server-stub/store/ids.h", "server-stub/store/fleet.h",
+        "server-stub/store/roster/roster.h", "server-stub/store/calls/",
         "server-stub/store/memory/memory.h",
         "server-stub/store/postgresql/postgresql.h",
         "server-stub/store/sqlite/sqlite.h"]),

@@ -57,9 +57,10 @@ class Shapes:
         self.used.add(word)
         number = lambda text: float(text) if "." in text or "e" in text \
             else int(text)
-        if kind in ("TEXT", "ID"):
+        if kind in ("TEXT", "ID", "LINE"):
             out = {"type": "string", "minLength": int(least),
-                   "maxLength": int(most), "pattern": TEXT}
+                   "maxLength": int(most), "pattern":
+                   "^" + PLAIN if kind == "LINE" else TEXT}
         elif kind in ("NAME", "TITLE"):
             out = {"type": "string",
                    "pattern": NAME if kind == "NAME" else TITLE}
@@ -107,7 +108,10 @@ class Shapes:
         if inside.startswith("@"):
             return {"$ref": "#/components/schemas/" + inside[1:]}
         if inside.startswith(":"):
-            return self.type(inside[1:], where)
+            out = self.type(inside[1:].rstrip("~"), where)
+            if inside.endswith("~"):
+                out["type"] = [out["type"], "null"]
+            return out
         if inside == "*":
             return {"$ref": "#/components/schemas/free"} if strict else {}
         return self.object(inside, where, strict)
@@ -133,7 +137,7 @@ class Shapes:
         elif word.inside.startswith(":"):
             out = {"type": "object", "additionalProperties": self.element(
                 word.inside, where, strict), "propertyNames": {
-                    "pattern": TEXT}}
+                    "pattern": NAME}}
         else:
             out = self.object(word.inside, where, strict)
         if word.null:
@@ -429,7 +433,7 @@ def call(shapes, row, answers):
         responses[code] = {"description": meaning, "content": json_content(
             shapes.answer(shape, handler))}
     out["responses"] = dict(responses, **problems())
-    if method == "POST" and ("RAW" not in flags or body):
+    if method == "POST" and "RAW" not in flags or body:
         schema = shapes.body(body, handler)
         out["requestBody"] = {"required": "oneOf" in schema or
                               "required" in schema,

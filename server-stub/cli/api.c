@@ -31,7 +31,7 @@ static int call(struct flo_cli *cli, struct flo_http_request *request,
                 const char *path, struct flo_http_answer *answer,
                 struct flo_err *err)
 {
-    char url[2048];
+    char url[9216];
     int rv = open_http(cli, err);
 
     if (rv < 0) {
@@ -113,6 +113,26 @@ int flo_api_get(struct flo_cli *cli, const char *path, json_t **answer,
     return send_bytes(cli, "GET", path, NULL, 0, answer, err);
 }
 
+void flo_api_query_add(struct flo_buf *path, const char *key, const char *value)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop"
+                                "qrstuvwxyz0123456789-._~";
+
+    if (value == NULL) {
+        return;
+    }
+    flo_buf_printf(
+        path, "%c%s=",
+        path->data != NULL && strchr(path->data, '?') != NULL ? '&' : '?', key);
+    for (; *value != '\0'; value++) {
+        if (strchr(plain, *value) != NULL) {
+            flo_buf_add(path, value, 1);
+        } else {
+            flo_buf_printf(path, "%%%02X", (unsigned char)*value);
+        }
+    }
+}
+
 int flo_api_list_model(struct flo_cli *cli, const char *path, json_t **items,
                        struct flo_err *err)
 {
@@ -138,7 +158,7 @@ int flo_api_send(struct flo_cli *cli, const char *path, const void *data,
 int flo_api_list(struct flo_cli *cli, const char *path, json_t **items,
                  struct flo_err *err)
 {
-    char next[1024];
+    char next[8192];
     json_t *all = json_array();
 
     snprintf(next, sizeof(next), "%s", path);

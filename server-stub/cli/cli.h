@@ -49,6 +49,9 @@ FLO_MUST_USE int flo_api_get(struct flo_cli *cli, const char *path,
 /* All pages of a list: an array. */
 FLO_MUST_USE int flo_api_list(struct flo_cli *cli, const char *path,
                               json_t **items, struct flo_err *err);
+/* Append "?key=value" or "&key=value", encoded; nothing for NULL. */
+void flo_api_query_add(struct flo_buf *path, const char *key,
+                       const char *value);
 /* The same, of the model of --model when that is given. */
 FLO_MUST_USE int flo_api_list_model(struct flo_cli *cli, const char *path,
                                     json_t **items, struct flo_err *err);

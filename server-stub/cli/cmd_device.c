@@ -1,5 +1,6 @@
 /* Commands about devices and their measurements. */
 #include <string.h>
+#include <time.h>
 
 #include <flotilla/proto.h>
 
@@ -70,41 +71,71 @@ static void print_devices(struct flo_cli *cli, const json_t *items,
                   FLO_COUNT(device_columns));
 }
 
-/* "&key=value" after the path; FLO_E_USAGE when the flag is no name. */
-static int add_filter(const struct flo_cli *cli, const char *flag, char *path,
-                      size_t bytes, struct flo_err *err)
+/* Devices as the flags ask for them; *next: the cursor of the next page, or
+ * NULL. */
+static int fetch_devices(struct flo_cli *cli, json_t **items, char *next,
+                         size_t next_bytes, struct flo_err *err)
 {
-    const char *value = flo_args_text(&cli->args, flag, NULL);
-    size_t used = strlen(path);
+    static const char *const flags[] = {"group",    "state", "model", "where",
+                                        "selector", "sort",  "cursor"};
+    const char *limit = flo_args_text(&cli->args, "limit", NULL);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) path = {0};
+    FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
 
-    if (value == NULL) {
-        return 0;
+    next[0] = '\0';
+    flo_buf_text(&path, "/v1/devices");
+    flo_api_query_add(&path, "limit", limit != NULL ? limit : "1000");
+    for (size_t i = 0; i < FLO_COUNT(flags); i++) {
+        flo_api_query_add(&path, flags[i],
+                          flo_args_text(&cli->args, flags[i], NULL));
     }
-    if (!flo_name_is_valid(value)) {
-        return flo_fail(err, FLO_E_USAGE, "--%s `%.80s` is no name", flag,
-                        value);
+    if (path.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "path");
     }
-    snprintf(path + used, bytes - used, "&%s=%s", flag, value);
+    if (limit == NULL) {
+        return flo_api_list(cli, path.data, items, err);
+    }
+    int rv = flo_api_get(cli, path.data, &page, err);
+    if (rv == 0) {
+        *items = json_incref(json_object_get(page, "items"));
+        snprintf(next, next_bytes, "%s", flo_out_text(page, "next", ""));
+    }
+    return rv;
+}
+
+static int list_devices(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
+    char next[256];
+    int rv = fetch_devices(cli, &items, next, sizeof(next), err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (!flo_args_has(&cli->args, "sort") &&
+        !flo_args_has(&cli->args, "limit")) {
+        flo_out_sort(&items);
+    }
+    print_devices(cli, items, flo_args_text(&cli->args, "model", NULL));
+    if (next[0] != '\0') {
+        flo_out_say(cli, "more: --cursor %s", next);
+    }
     return 0;
 }
 
 int flo_cmd_device_list(struct flo_cli *cli, struct flo_err *err)
 {
-    static const char *const flags[] = {"group", "state", "model"};
-    char path[512] = "/v1/devices?limit=1000";
-    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    int rv = 0;
+    static const struct timespec pause = {.tv_sec = 2};
+    bool is_watched = flo_args_has(&cli->args, "watch");
+    int rv;
 
-    for (size_t i = 0; i < FLO_COUNT(flags) && rv == 0; i++) {
-        rv = add_filter(cli, flags[i], path, sizeof(path), err);
-    }
-    if (rv == 0) {
-        rv = flo_api_list(cli, path, &items, err);
-    }
-    if (rv == 0) {
-        flo_out_sort(&items);
-        print_devices(cli, items, flo_args_text(&cli->args, "model", NULL));
-    }
+    do {
+        if (is_watched && cli->is_tty) {
+            printf("\033[H\033[J");
+        }
+        rv = list_devices(cli, err);
+        fflush(stdout);
+    } while (rv == 0 && is_watched && nanosleep(&pause, NULL) == 0);
     return rv;
 }
 

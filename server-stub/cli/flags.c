@@ -28,6 +28,32 @@ FLAGS(device_list) = {
     {"group", "G", "members of a group only", FLO_ASKED},
     {"state", "online|offline", "connected or not", FLO_ASKED},
     {"model", "M", "that have this model; its row alone", FLO_ASKED},
+    {"where", "SELECTOR",
+     "which devices, as 'hw=rpi5 and last_seen<10m' (docs/reference/fields.md)",
+     FLO_ASKED},
+    {"selector", "SELECTOR", "the same; both given: both must fit", FLO_ASKED,
+     .letter = 'l'},
+    {"sort", "FIELD,…", "order by fields or labels, -FIELD: downward (by name)",
+     FLO_ASKED},
+    {"limit", "N", "at most so many, and the cursor of the next", FLO_ASKED},
+    {"cursor", "CURSOR", "behind the last one of the page before", FLO_ASKED},
+    {"watch", NULL, "show it again every 2 s, until Ctrl-C", FLO_ASKED,
+     .letter = 'w'},
+    END};
+FLAGS(device_label) = {
+    {"where", "SELECTOR", "all devices that fit", FLO_ASKED},
+    {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
+    {"file", "CSV",
+     "a column `name` and one for each label; - takes a label away", FLO_ASKED},
+    {"dry-run", NULL, "with --where: say how many, change nothing", FLO_ASKED},
+    END};
+FLAGS(device_set) = {
+    {"name", "NAME", "its new name", FLO_ASKED},
+    {"note", "TEXT", "for people; an empty one takes it away", FLO_ASKED},
+    {"maintenance", "on|off|WHY", "it takes no rollout meanwhile", FLO_ASKED},
+    {"pin", "MODEL@VERSION", "it stays at this release (repeatable)",
+     FLO_ASKED},
+    {"unpin", "MODEL", "it follows its groups again (repeatable)", FLO_ASKED},
     END};
 FLAGS(device_get) = {
     {"profile", NULL, "its hardware, speed, runtimes and power", FLO_ASKED},

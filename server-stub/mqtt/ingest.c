@@ -318,9 +318,9 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     }
     struct flo_fleet_model known[FLO_REPORTED_MODELS_MAX];
     size_t count = read_models(models, known);
-    if ((rv = flo_fleet_device_reported(controller->store, message->device,
-                                        text.data, profile.data, drifts(models),
-                                        known, count, err)) < 0) {
+    if ((rv = flo_fleet_device_reported(
+             controller->store, message->device, text.data, message->json,
+             profile.data, drifts(models), known, count, err)) < 0) {
         return rv;
     }
     if ((rv = look_at_top(message, top, err)) < 0) {
@@ -340,6 +340,21 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
 
 /* ---- presence ---- */
 
+/* It was heard.  From the first time on it is a member of rollouts. */
+static int came(const struct flo_message *message, struct flo_err *err)
+{
+    struct flo_controller *controller = message->controller;
+    bool has_come;
+    int rv = flo_fleet_device_has_come(controller->store, message->device,
+                                       &has_come, err);
+
+    flo_fleet_device_heard(controller->store, message->device, message->now_ms,
+                           0);
+    return rv < 0 || has_come
+               ? rv
+               : flo_rollouts_reconsider(controller, message->device, err);
+}
+
 static int on_presence(const struct flo_message *message, struct flo_err *err)
 {
     bool online;
@@ -353,6 +368,9 @@ static int on_presence(const struct flo_message *message, struct flo_err *err)
                         message->device);
     rv = flo_fleet_device_online(message->controller->store, message->device,
                                  online, &is_news, err);
+    if (rv == 0 && online) {
+        rv = came(message, err);
+    }
     return rv < 0 ? rv
                   : flo_rollouts_step_all(
                         message->controller,
@@ -405,8 +423,7 @@ static int heard(const struct flo_message *message, enum flo_topic topic,
 {
     int rv = is_there(message, topic, err);
 
-    flo_fleet_device_heard(message->controller->store, message->device,
-                           message->now_ms, 0);
+    rv = rv < 0 ? rv : came(message, err);
     return rv < 0 ? rv
                   : flo_rollouts_step_all(message->controller,
                                           (struct flo_rollout_event){

@@ -36,6 +36,8 @@ static void on_news(void *context)
     for (size_t i = 0; i < count; i++) {
         flo_fleet_device_heard(controller->store, facts[i].device,
                                facts[i].seen_at_ms, facts[i].rss_bytes);
+        flo_fleet_device_ttft(controller->store, facts[i].device,
+                              facts[i].ttft_us);
     }
     if (count > 0 && flo_rollouts_any_active(controller) &&
         hear(controller, facts, count, &err) < 0) {

@@ -4,6 +4,7 @@
 
 #include "base/host/digest.h"
 
+#include "server-stub/core/select/labels.h"
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/objects.h"
@@ -38,7 +39,7 @@ static int read_request(const json_t *in, struct enrol *out,
         (rv = flo_json_opt_object(in, "profile", &out->profile, err)) < 0) {
         return rv;
     }
-    return 0;
+    return out->labels != NULL ? flo_labels_check(out->labels, err) : 0;
 }
 
 static int take_enrol_token(void *context, const struct flo_fleet_token *token)
@@ -190,8 +191,7 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
     snprintf(groups[1], sizeof(groups[1]), "%s", enrol.group);
     if ((rv = store_device(controller, &enrol,
                            (const char(*)[FLO_NAME_MAX + 1]) groups, count,
-                           err)) < 0 ||
-        (rv = flo_rollouts_join(controller, enrol.id, err)) < 0) {
+                           err)) < 0) {
         return rv;
     }
     flo_outgoing_desired(controller, enrol.id);
@@ -211,66 +211,6 @@ int flo_rest_enroll(struct flo_rest_call *call, struct flo_err *err)
 }
 
 /* ---- devices ---- */
-
-struct device_list {
-    json_t *items;
-    char last[37];
-};
-
-static int add_device(void *context, const struct flo_fleet_device *device)
-{
-    struct device_list *list = context;
-
-    json_array_append_new(list->items, flo_object_device(device));
-    snprintf(list->last, sizeof(list->last), "%s", device->id);
-    return 0;
-}
-
-/* key=value, cut at the first '=' in `room`. */
-static void read_label(const char *text, char *room, size_t bytes,
-                       struct flo_fleet_device_filter *filter)
-{
-    if (text != NULL) {
-        snprintf(room, bytes, "%s", text);
-        char *equals = room + strcspn(room, "=");
-        filter->label_value = *equals != '\0' ? equals + 1 : equals;
-        *equals = '\0';
-        filter->label = room;
-    }
-}
-
-static void read_filter(struct flo_rest_call *call, char *room, size_t bytes,
-                        struct flo_fleet_device_filter *out)
-{
-    const char *state = flo_httpd_query(call->request, "state");
-
-    *out = (struct flo_fleet_device_filter){
-        .after = flo_httpd_query(call->request, "cursor"),
-        .group = flo_httpd_query(call->request, "group"),
-        .model = flo_httpd_query(call->request, "model"),
-        .release = flo_httpd_query(call->request, "release"),
-        .limit = flo_rest_number(call, "limit", 1000),
-        .online = -1};
-    if (state != NULL) {
-        out->online = strcmp(state, "online") == 0 ? 1 : 0;
-    }
-    read_label(flo_httpd_query(call->request, "label"), room, bytes, out);
-}
-
-int flo_rest_devices(struct flo_rest_call *call, struct flo_err *err)
-{
-    struct flo_fleet_device_filter filter;
-    struct device_list list = {0};
-    char label[1400]; /* of 321 characters */
-
-    read_filter(call, label, sizeof(label), &filter);
-    list.items = json_array();
-    int rv = flo_fleet_device_list(call->controller->store, &filter, add_device,
-                                   &list, err);
-    bool more = json_array_size(list.items) == filter.limit;
-    call->out = flo_rest_list(list.items, more ? list.last : NULL);
-    return rv;
-}
 
 static int take_device(void *context, const struct flo_fleet_device *device)
 {

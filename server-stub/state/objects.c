@@ -303,6 +303,12 @@ json_t *flo_object_device(const struct flo_fleet_device *device)
                         json_integer((json_int_t)device->rss_bytes));
     json_object_set_new(json, "enrolled_at_ms",
                         json_integer((json_int_t)device->enrolled_at_ms));
+    json_object_set_new(json, "note", json_string(device->note));
+    json_object_set_new(json, "maintenance",
+                        device->maintenance[0] != '\0'
+                            ? json_string(device->maintenance)
+                            : json_null());
+    json_object_set_new(json, "pins", parse_or(device->pins, json_object()));
     return json;
 }
 

@@ -7,6 +7,7 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/emergency.h"
 #include "server-stub/state/telemetry_link.h"
+#include "server-stub/store/fleet.h"
 
 #define HEARTBEAT_MS 60000
 #define RESTORED_SKIP 100000 /* more orders than come between backups */
@@ -76,6 +77,9 @@ static int load(struct flo_controller *controller, struct flo_err *err)
     }
     if (rv == 0) {
         rv = flo_fleet_devices_offline(controller->store, err);
+    }
+    if (rv == 0) {
+        rv = flo_fleet_roster_load(controller->store, err);
     }
     if (rv < 0) {
         flo_fleet_roll_back(controller->store);

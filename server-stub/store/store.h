@@ -38,6 +38,8 @@
 #include <flotilla/base.h>
 #include <flotilla/proto.h>
 
+#include "base/host/json.h"
+
 #include "server-stub/core/audit.h"
 #include "server-stub/core/orders/orders.h"
 #include "server-stub/core/rollout/rollout.h"
@@ -110,10 +112,13 @@ FLO_MUST_USE int flo_fleet_next(struct flo_fleet_store *store,
 struct flo_fleet_device {
     const char *id;
     const char *name;
-    const char *labels;   /* JSON object */
-    const char *profile;  /* JSON object */
-    const char *reported; /* JSON object, or "" */
-    const char *groups;   /* JSON array of names */
+    const char *labels;      /* JSON object */
+    const char *profile;     /* JSON object */
+    const char *reported;    /* JSON object, or "" */
+    const char *groups;      /* JSON array of names */
+    const char *note;        /* of people */
+    const char *maintenance; /* why it takes no rollout; "": it does */
+    const char *pins;        /* JSON object, model to model@version; or "" */
     bool is_online;
     bool is_retired;
     uint64_t enrolled_at_ms;
@@ -156,6 +161,10 @@ FLO_MUST_USE int flo_fleet_device_is_active(struct flo_fleet_store *store,
  * say).  In memory: flo_fleet_facts_write writes it. */
 void flo_fleet_device_heard(struct flo_fleet_store *store, const char *id,
                             uint64_t at_ms, uint64_t rss_bytes);
+/* Its newest time to first token, 95 of 100 below (0: it did not say).  In
+ * memory alone. */
+void flo_fleet_device_ttft(struct flo_fleet_store *store, const char *id,
+                           uint64_t ttft_us);
 /* Is its hardware class another than the one given before?  In memory. */
 bool flo_fleet_device_hardware(struct flo_fleet_store *store, const char *id,
                                const char *hardware);
@@ -177,9 +186,10 @@ struct flo_fleet_model {
     char serving[2 * FLO_NAME_MAX + 2]; /* model@version; "": nothing yet */
 };
 /* drifts: of one of its models the device runs something else than it is told
- * to. */
+ * to.  `said` is what `reported` says. */
 FLO_MUST_USE int flo_fleet_device_reported(struct flo_fleet_store *store,
                                            const char *id, const char *reported,
+                                           const json_t *said,
                                            const char *profile, bool drifts,
                                            const struct flo_fleet_model *models,
                                            size_t model_count,
@@ -332,6 +342,11 @@ FLO_MUST_USE int flo_fleet_member_put(struct flo_fleet_store *store,
                                       const char *error_json,
                                       const char *detail_json,
                                       struct flo_err *err);
+/* It is a member no more. */
+FLO_MUST_USE int flo_fleet_member_remove(struct flo_fleet_store *store,
+                                         const char *rollout,
+                                         const char *device,
+                                         struct flo_err *err);
 /* Facts for people about a member; NULL detail keeps what is there. */
 FLO_MUST_USE int
 flo_fleet_member_detail(struct flo_fleet_store *store, const char *rollout,

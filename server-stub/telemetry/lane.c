@@ -235,6 +235,7 @@ static void tell_news(struct flo_lane *lane)
         memcpy(facts[i].device, device->id, sizeof(facts[i].device));
         facts[i].seen_at_ms = device->seen_at_ms;
         facts[i].rss_bytes = device->rss_bytes;
+        facts[i].ttft_us = device->ttft_us;
         device->is_news = false;
     }
     pthread_mutex_lock(&lane->mutex);

@@ -91,6 +91,7 @@ struct flo_lane_fact {
     char device[37];
     uint64_t seen_at_ms; /* wall */
     uint64_t rss_bytes;  /* agent and engines; 0: it did not say */
+    uint64_t ttft_us;    /* first token, 95 of 100 below; 0: no request */
 };
 /* The devices heard since the last call, malloc'ed; NULL: none.  At most once a
  * second there is something. */

@@ -38,6 +38,7 @@ struct flo_lane_device {
     uint64_t limited;
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
+    uint64_t ttft_us; /* of its newest window with requests */
     struct flo_lane_memory {
         uint64_t bytes;        /* agent, and engines of its models so far */
         uint32_t first;        /* checksum of the first model's name; 0: none */

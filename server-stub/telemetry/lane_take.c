@@ -156,6 +156,10 @@ static void note(struct flo_lane *lane, struct flo_lane_device *device,
 {
     device->seen_at_ms = flo_wall_ms();
     note_memory(device, window);
+    if (window->has[FLO_METRIC_NAME_TTFT]) {
+        device->ttft_us = flo_histogram_quantile(
+            &window->histograms[FLO_METRIC_NAME_TTFT], 0.95);
+    }
     if (!device->is_news) {
         device->is_news = true;
         lane->devices.news[lane->devices.news_count++] =

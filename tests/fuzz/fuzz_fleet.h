@@ -36,6 +36,7 @@ static inline struct flo_controller *open_fleet(void)
          0);
     must(flo_fleet_release_add(controller->store, &release, &err) == 0);
     must(flo_controller_commit(controller, &err) == 0);
+    flo_fleet_device_heard(controller->store, device.id, 1, 0);
     return controller;
 }
 

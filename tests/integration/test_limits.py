@@ -74,7 +74,9 @@ def test_a_viewers_query_does_not_stop_the_controller(controller, folder):
 
 def test_a_rollout_is_shown_without_its_devices_when_asked(controller,
                                                            folder):
-    Device(controller, folder, "shown", controller.enrol_token())
+    Device(controller, folder, "shown", controller.enrol_token()).connect()
+    until("it is there", 10, lambda: controller.ask(
+        "GET", "/v1/devices/shown").json["state"] == "online")
     Publisher(controller, folder).publish("1.0.0")
     path = "/v1/rollouts/" + start(controller, "tiny@1.0.0")["id"]
     whole = controller.ask("GET", path).json

@@ -61,6 +61,7 @@ int flo_httpd_status_of(int code)
     case FLO_E_REST_TOO_LARGE:
         return 413;
     case FLO_E_REST_MEANING:
+    case FLO_E_REST_SELECTOR:
         return 422;
     case FLO_E_REST_LIMIT:
         return 429;

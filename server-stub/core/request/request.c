@@ -252,8 +252,12 @@ static int check_element(struct span inside, const struct place *place,
     static const char object[] = "any_object";
 
     if (inside.at < inside.end && *inside.at == ':') {
-        return check_type((struct span){inside.at + 1, inside.end}, place,
-                          value, err);
+        bool may_be_null = inside.end[-1] == '~';
+        return may_be_null && json_is_null(value)
+                   ? 0
+                   : check_type(
+                         (struct span){inside.at + 1, inside.end - may_be_null},
+                         place, value, err);
     }
     int rv = check_type((struct span){object, object + sizeof(object) - 1},
                         place, value, err);
@@ -271,6 +275,13 @@ static int check_map(struct span inside, const struct place *place,
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
     {
         place_inside(place, name, &below);
+        if (rv == 0 && !flo_name_is_valid(name)) {
+            flo_fail(err, FLO_E_REST_SCHEMA,
+                     "`%.80s`: a name belongs here (a-z 0-9 . _ -, at most %d "
+                     "characters)",
+                     name, FLO_NAME_MAX);
+            rv = refused(FLO_E_REST_SCHEMA, below.pointer, err);
+        }
         if (rv == 0) {
             rv = check_element(inside, &below, value, err);
         }

@@ -9,7 +9,8 @@
  *   word{...}   an object with the members inside
  *   word[...]   an array of objects with the members inside
  *   word[:type] an array of such values
- *   word{:type} an object whose members are free, with such values
+ *   word{:type} an object whose members are names, with such values
+ *   word{:type~} the same; a value may be null
  *   word{*}     an object whose members are free
  *   @rollout    the fields of core/spec/spec.def, whose reader checks them
  *   word{@policy}  an object of proto/policy.def's fields; of gates.def with

@@ -81,6 +81,18 @@ static bool is_metric(const char *text)
     return flo_metric_parse(text, &metric);
 }
 
+/* Without control characters. */
+static bool is_line(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c < 0x20 || c == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool fits_text(const struct flo_rest_type *type, const char *text)
 {
     size_t chars = characters(text);
@@ -96,9 +108,15 @@ static bool fits_text(const struct flo_rest_type *type, const char *text)
         return is_metric(text);
     case FLO_REST_PAIR:
         return is_pair(text) && (double)chars <= type->most;
+    case FLO_REST_LINE:
+        if (!is_line(text)) {
+            return false;
+        }
+        break;
     default:
-        return (double)chars >= type->least && (double)chars <= type->most;
+        break;
     }
+    return (double)chars >= type->least && (double)chars <= type->most;
 }
 
 static bool fits_number(const struct flo_rest_type *type, double number)
@@ -109,10 +127,10 @@ static bool fits_number(const struct flo_rest_type *type, double number)
 
 static bool is_text_kind(enum flo_rest_kind kind)
 {
-    return kind == FLO_REST_TEXT || kind == FLO_REST_NAME ||
-           kind == FLO_REST_TITLE || kind == FLO_REST_WORD ||
-           kind == FLO_REST_METRIC || kind == FLO_REST_PAIR ||
-           kind == FLO_REST_ID;
+    return kind == FLO_REST_TEXT || kind == FLO_REST_LINE ||
+           kind == FLO_REST_NAME || kind == FLO_REST_TITLE ||
+           kind == FLO_REST_WORD || kind == FLO_REST_METRIC ||
+           kind == FLO_REST_PAIR || kind == FLO_REST_ID;
 }
 
 static bool is_number_kind(enum flo_rest_kind kind)

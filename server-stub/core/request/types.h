@@ -8,6 +8,7 @@
 
 enum flo_rest_kind {
     FLO_REST_TEXT,
+    FLO_REST_LINE,
     FLO_REST_NAME,
     FLO_REST_TITLE,
     FLO_REST_WORD,

@@ -48,6 +48,8 @@ void flo_rollout_state_set(struct flo_rollout *rollout,
 /* Put a device that joined in its place; the array has room. */
 size_t flo_rollout_member_insert(struct flo_rollout *rollout,
                                  const struct flo_rollout_event *event);
+/* Take it out, as if it never had been there. */
+void flo_rollout_member_remove(struct flo_rollout *rollout, size_t index);
 /* Its execution did not end yet. */
 bool flo_rollout_member_is_under_way(const struct flo_rollout_member *member);
 /* `cause`: error id of a bad end, or NULL. */

@@ -245,6 +245,15 @@ size_t flo_rollout_member_insert(struct flo_rollout *rollout,
     return place;
 }
 
+void flo_rollout_member_remove(struct flo_rollout *rollout, size_t index)
+{
+    assert(index < rollout->member_count);
+    tally(rollout, &rollout->members[index], UINT32_MAX);
+    rollout->member_count--;
+    memmove(&rollout->members[index], &rollout->members[index + 1],
+            (rollout->member_count - index) * sizeof(rollout->members[0]));
+}
+
 bool flo_rollout_member_stays(const struct flo_rollout_member *member)
 {
     enum flo_execution state = (enum flo_execution)member->state;

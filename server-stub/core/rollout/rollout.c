@@ -348,6 +348,23 @@ static void left(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
     }
 }
 
+/* One that has begun stays: its end counts. */
+static void withdrawn(struct flo_rollout *rollout, size_t index,
+                      struct flo_rollout_actions *actions)
+{
+    enum flo_execution state =
+        (enum flo_execution)rollout->members[index].state;
+
+    if (state != FLO_EXECUTION_QUEUED && state != FLO_EXECUTION_NOTIFIED) {
+        flo_rollout_why(actions, "ignored: it is %s already, its end counts",
+                        flo_execution_word(state));
+        return;
+    }
+    flo_rollout_member_remove(rollout, index);
+    flo_rollout_do(actions,
+                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_FORGET});
+}
+
 static bool is_unheard(const struct flo_rollout *rollout,
                        const struct flo_rollout_member *member, uint64_t now_ms)
 {
@@ -449,6 +466,10 @@ static int device_step(struct flo_rollout *rollout,
         left(rollout, index, event->now_ms, actions);
         return 0;
     }
+    if (event->kind == FLO_ROLLOUT_EVENT_WITHDRAWN) {
+        withdrawn(rollout, index, actions);
+        return 0;
+    }
     if (event->kind == FLO_ROLLOUT_EVENT_GONE) {
         gone(rollout, index, actions);
         return 0;
@@ -477,6 +498,7 @@ static int dispatch(struct flo_rollout *rollout,
     switch (event->kind) {
     case FLO_ROLLOUT_EVENT_JOINED:
     case FLO_ROLLOUT_EVENT_LEFT:
+    case FLO_ROLLOUT_EVENT_WITHDRAWN:
     case FLO_ROLLOUT_EVENT_HEARD:
     case FLO_ROLLOUT_EVENT_GONE:
     case FLO_ROLLOUT_EVENT_SUPERSEDED:

@@ -223,6 +223,7 @@ enum flo_rollout_action_kind {
                                of those, for it alone */
     FLO_ROLLOUT_DO_MEMBER,  /* store members[member] */
     FLO_ROLLOUT_DO_MEMBERS, /* store all members that are dirty */
+    FLO_ROLLOUT_DO_FORGET,  /* the event's device is no member any more */
     FLO_ROLLOUT_DO_VERDICT  /* gates[gate] says something else than before:
                                store the evidence that came with the event */
 };

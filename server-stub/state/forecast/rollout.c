@@ -164,9 +164,36 @@ static json_t *item_json(const struct flo_fleet_device *device,
     return item;
 }
 
+/* It will be no member, whatever it could do. */
+static void count_excuse(json_t *plan, enum flo_excuse excuse, const char *name)
+{
+    json_t *row =
+        row_of(json_object_get(plan, "excluded"), "id", flo_excuse_word(excuse),
+               "id", flo_excuse_word(excuse));
+    json_t *names = json_object_get(row, "names");
+
+    if (names == NULL) {
+        names = json_array();
+        json_object_set_new(row, "names", names);
+        json_object_set_new(row, "what",
+                            json_string(flo_excuse_meaning(excuse)));
+        json_object_set_new(row, "fix", json_string(flo_excuse_fix(excuse)));
+    }
+    add_to(row, "devices", 1);
+    if (json_array_size(names) < NAMES_MAX) {
+        json_array_append_new(names, json_string(name));
+    }
+}
+
 static int add_device(void *context, const struct flo_fleet_device *device)
 {
     struct forecasts *all = context;
+    enum flo_excuse excuse = flo_rollouts_excuse(all->entry, device);
+
+    if (excuse != FLO_EXCUSE_NONE) {
+        count_excuse(all->plan, excuse, device->name);
+        return 0;
+    }
     json_t *reported = flo_object_parsed(device->reported);
     struct flo_forecast one;
     json_t *list;
@@ -242,10 +269,10 @@ int flo_forecast_rollout(struct flo_controller *controller,
     all->entry = entry;
     all->cannot = json_array();
     all->others = json_array();
-    all->plan =
-        json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:[],s:[],s:[]}", "devices",
-                  0, "takes", 0, "has", 0, "cannot", 0, "silent", 0, "offline",
-                  0, "frozen", 0, "bytes", 0, "ways", "memory", "reasons");
+    all->plan = json_pack(
+        "{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:[],s:[],s:[],s:[]}", "devices", 0,
+        "takes", 0, "has", 0, "cannot", 0, "silent", 0, "offline", 0, "frozen",
+        0, "bytes", 0, "ways", "memory", "reasons", "excluded");
     rv = make_plan(all, err);
     if (rv == 0) {
         close_plan(all);

@@ -224,6 +224,9 @@ int flo_rollouts_carry_out(struct flo_controller *controller,
         return flo_rollouts_order_each(controller, entry, action, err);
     case FLO_ROLLOUT_DO_MEMBER:
         return do_member(controller, entry, action->member, err);
+    case FLO_ROLLOUT_DO_FORGET:
+        return flo_fleet_member_remove(controller->store, entry->core.id,
+                                       event->device, err);
     case FLO_ROLLOUT_DO_MEMBERS:
         return do_members(controller, entry, err);
     }

@@ -35,6 +35,7 @@ struct join {
 static int join_row(void *context, const struct flo_fleet_device *device)
 {
     struct join *join = context;
+    enum flo_excuse excuse = flo_rollouts_excuse(join->entry, device);
     struct flo_rollout_actions actions;
     struct flo_rollout_place place;
     struct flo_rollout_event event = {
@@ -44,8 +45,12 @@ static int join_row(void *context, const struct flo_fleet_device *device)
         .is_online = device->is_online,
         .place = &place,
         .bucket = flo_bucket(join->entry->core.id, device->id)};
-    int rv = flo_rollouts_grow(join->entry, join->err);
 
+    if (excuse != FLO_EXCUSE_NONE) {
+        join->entry->excused[excuse]++;
+        return 0;
+    }
+    int rv = flo_rollouts_grow(join->entry, join->err);
     flo_rollouts_place(join->entry, device, &place);
     return rv < 0 ? rv
                   : flo_rollout_step(&join->entry->core, &event, &actions,
@@ -166,6 +171,39 @@ static int start(struct flo_controller *controller,
                         err);
 }
 
+/* Somebody must be the canary; a plan says who cannot. */
+static int check_somebody(const struct flo_rollout_entry *entry, bool dry,
+                          struct flo_err *err)
+{
+    char reasons[160] = "";
+    size_t chars = 0;
+    int last = FLO_EXCUSE_NONE;
+
+    if (entry->core.member_count > 0) {
+        return 0;
+    }
+    for (int i = FLO_EXCUSE_NONE + 1; i < FLO_EXCUSE_COUNT; i++) {
+        if (entry->excused[i] > 0) {
+            chars += (size_t)snprintf(reasons + chars, sizeof(reasons) - chars,
+                                      "%s%u %s", chars > 0 ? ", " : "",
+                                      entry->excused[i],
+                                      flo_excuse_word((enum flo_excuse)i));
+            last = i;
+        }
+    }
+    if (last == FLO_EXCUSE_NONE) {
+        return flo_fail(err, FLO_E_GROUP_ABSENT, "no device is in group %s",
+                        entry->group);
+    }
+    if (dry) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_ORDER_NOBODY,
+             "no device of group %s can be a member: %s", entry->group,
+             reasons);
+    return flo_err_fix(err, "%s", flo_excuse_fix((enum flo_excuse)last));
+}
+
 int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
                         const char *by, bool dry,
                         struct flo_rollout_entry **out, struct flo_err *err)
@@ -205,10 +243,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
         rv = flo_fleet_device_list(controller->store, &filter, join_row, &join,
                                    err);
     }
-    if (rv == 0 && entry->core.member_count == 0) {
-        rv = flo_fail(err, FLO_E_GROUP_ABSENT, "no device is in group %s",
-                      entry->group);
-    }
+    rv = rv < 0 ? rv : check_somebody(entry, dry, err);
     rv = rv < 0 ? rv : has_room(controller, entry, err);
     if (rv < 0) {
         flo_rollouts_entry_free(entry);

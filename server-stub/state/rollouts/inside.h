@@ -69,6 +69,16 @@ FLO_MUST_USE int flo_rollouts_read_spec(struct flo_controller *controller,
  * [{"rollout","release","state","devices"}]; new reference. */
 json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
                               const struct flo_rollout_entry *entry);
+/* A device as this rollout sees it. */
+FLO_MUST_USE int flo_rollouts_look(struct flo_controller *controller,
+                                   const struct flo_rollout_entry *entry,
+                                   const char *device, enum flo_excuse *excuse,
+                                   bool *is_in_group, struct flo_err *err);
+/* The device's desired says nothing of the rollout any more. */
+FLO_MUST_USE int
+flo_rollouts_forget_order(struct flo_controller *controller,
+                          const struct flo_rollout_entry *entry,
+                          const char *device, struct flo_err *err);
 /* They let those go that have not begun. */
 FLO_MUST_USE int flo_rollouts_supersede(struct flo_controller *controller,
                                         const struct flo_rollout_entry *entry,

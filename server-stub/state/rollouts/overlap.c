@@ -63,14 +63,20 @@ static int join_one(struct flo_controller *controller,
 {
     char model[FLO_NAME_MAX + 1];
     struct flo_rollout_entry *entry;
+    enum flo_excuse excuse = FLO_EXCUSE_NONE;
     bool is_superseded = false;
     bool is_gone = false;
+    bool is_in_group;
     int rv = flo_rollouts_find(controller, ids->items[place], &entry, err);
 
     if (rv == 0) {
         rv = is_taken_away(controller, entry, &is_gone, err);
     }
-    if (rv < 0 || is_gone) {
+    if (rv == 0 && !is_gone) {
+        rv = flo_rollouts_look(controller, entry, device, &excuse, &is_in_group,
+                               err);
+    }
+    if (rv < 0 || is_gone || excuse != FLO_EXCUSE_NONE) {
         return rv;
     }
     if (rv == 0) {
@@ -153,10 +159,10 @@ json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
     return list;
 }
 
-/* Its order must not reach the device before that of the newer one. */
-static int forget_order(struct flo_controller *controller,
-                        const struct flo_rollout_entry *older,
-                        const char *device, struct flo_err *err)
+/* Its order must not reach the device before that of a newer one. */
+int flo_rollouts_forget_order(struct flo_controller *controller,
+                              const struct flo_rollout_entry *older,
+                              const char *device, struct flo_err *err)
 {
     char order[FLO_NAME_MAX + 1];
     char rollout[FLO_NAME_MAX + 1];
@@ -192,7 +198,8 @@ static int supersede_device(struct flo_controller *controller,
         err);
     bool is_done =
         rv == 0 && older->core.members[index].state == FLO_EXECUTION_SUPERSEDED;
-    return is_done ? forget_order(controller, older, device, err) : rv;
+    return is_done ? flo_rollouts_forget_order(controller, older, device, err)
+                   : rv;
 }
 
 int flo_rollouts_supersede(struct flo_controller *controller,

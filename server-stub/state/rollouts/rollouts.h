@@ -7,9 +7,11 @@
 
 #include "base/host/json.h"
 
+#include "server-stub/core/member/member.h"
 #include "server-stub/core/rollout/rollout.h"
 #include "server-stub/core/spec/spec.h"
 #include "server-stub/state/rollouts/words.h"
+#include "server-stub/store/fleet.h"
 
 struct flo_controller;
 struct flo_zone;
@@ -38,9 +40,10 @@ struct flo_rollout_entry {
     uint64_t lift;        /* denials up to this number do not count */
     bool is_unwritten;    /* its row: device events of this transaction */
     json_t *spec;         /* as asked */
-    json_t *overlaps;     /* at its start; NULL: read from the store since */
-    json_t *evidence;     /* of the newest verdicts, in the order of the gates;
-                             null where none came; NULL: none at all */
+    uint32_t excused[FLO_EXCUSE_COUNT]; /* of its group, when it was made */
+    json_t *overlaps; /* at its start; NULL: read from the store since */
+    json_t *evidence; /* of the newest verdicts, in the order of the gates;
+                         null where none came; NULL: none at all */
     /* Words behind the numbers of members' places. */
     struct flo_word_set strata, values, zone_names;
     struct flo_zone *zones[FLO_ZONES_MAX]; /* NULL: not known here */
@@ -105,6 +108,15 @@ FLO_MUST_USE int flo_rollouts_step_all(struct flo_controller *controller,
 FLO_MUST_USE int flo_rollouts_step_running(struct flo_controller *controller,
                                            struct flo_rollout_event event,
                                            struct flo_err *err);
+/* Why a device of its group is no member; of both only facts are read. */
+enum flo_excuse flo_rollouts_excuse(const struct flo_rollout_entry *entry,
+                                    const struct flo_fleet_device *device);
+/* Something about a device changed: maintenance, pins, groups, or it came for
+ * the first time.  Rollouts that it has not begun let it go where they must,
+ * and it joins those that it belongs to. */
+FLO_MUST_USE int flo_rollouts_reconsider(struct flo_controller *controller,
+                                         const char *device,
+                                         struct flo_err *err);
 /* A device came to its groups. */
 FLO_MUST_USE int flo_rollouts_join(struct flo_controller *controller,
                                    const char *device, struct flo_err *err);

@@ -17,6 +17,9 @@ static void device_of(struct flo_fleet_store *store, const struct flo_row *row,
         .profile = flo_row_text(row, FLO_FIELD_DEVICE_PROFILE),
         .reported = flo_row_text(row, FLO_FIELD_DEVICE_REPORTED),
         .groups = flo_row_text(row, FLO_FIELD_DEVICE_GROUPS),
+        .note = flo_row_text(row, FLO_FIELD_DEVICE_NOTE),
+        .maintenance = flo_row_text(row, FLO_FIELD_DEVICE_MAINTENANCE),
+        .pins = flo_row_text(row, FLO_FIELD_DEVICE_PINS),
         .is_online = flo_row_flag(row, FLO_FIELD_DEVICE_ONLINE),
         .is_retired = flo_row_flag(row, FLO_FIELD_DEVICE_RETIRED),
         .enrolled_at_ms = flo_row_number(row, FLO_FIELD_DEVICE_ENROLLED_AT),
@@ -133,6 +136,16 @@ int flo_fleet_device_add(struct flo_fleet_store *store,
             CHANGES(set_text(FLO_FIELD_DESIRED_DEVICE, device->id),
                     set_number(FLO_FIELD_DESIRED_REVISION, 1)),
             NULL, err);
+    }
+    if (rv == 0 && store->roster.is_loaded) {
+        FLO_CLEANUP(flo_json_cleanup) json_t *profile = NULL;
+        size_t number = flo_fleet_number(store, device->id);
+        if (flo_json_parse(device->profile, strlen(device->profile), 1 << 20,
+                           &profile, NULL) < 0) {
+            profile = NULL;
+        }
+        flo_roster_row(&store->roster, number, device);
+        flo_roster_report(&store->roster, number, NULL, profile);
     }
     return rv;
 }
@@ -258,6 +271,9 @@ int flo_fleet_device_online(struct flo_fleet_store *store, const char *id,
         fact->is_online_known = true;
         fact->is_online = online;
     }
+    if (*is_news) {
+        flo_roster_online(&store->roster, flo_fleet_number(store, id), online);
+    }
     return rv;
 }
 
@@ -340,8 +356,9 @@ static int put_models(struct flo_fleet_store *store, const char *id,
 }
 
 int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id,
-                              const char *reported, const char *profile,
-                              bool drifts, const struct flo_fleet_model *models,
+                              const char *reported, const json_t *said,
+                              const char *profile, bool drifts,
+                              const struct flo_fleet_model *models,
                               size_t model_count, struct flo_err *err)
 {
     const struct flo_field_change changes[] = {
@@ -352,7 +369,19 @@ int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id,
         store, FLO_TABLE_DEVICE, changes, profile != NULL ? 3 : 2,
         MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err);
 
-    return rv < 0 ? rv : put_models(store, id, models, model_count, err);
+    if (rv == 0) {
+        rv = put_models(store, id, models, model_count, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    const json_t *facts = json_object_get(said, "profile");
+    if (!json_is_object(facts)) { /* its earlier profile stays */
+        flo_roster_stale(&store->roster, flo_fleet_number(store, id));
+        return 0;
+    }
+    flo_roster_report(&store->roster, flo_fleet_number(store, id), said, facts);
+    return 0;
 }
 
 int flo_fleet_device_retire(struct flo_fleet_store *store, const char *id,
@@ -368,6 +397,7 @@ int flo_fleet_device_retire(struct flo_fleet_store *store, const char *id,
     if (fact != NULL) {
         fact->is_active = fact->is_online_known = false;
     }
+    flo_roster_gone(&store->roster, flo_fleet_number(store, id));
     if (rv == 0) {
         rv = flo_fleet_remove(
             store, FLO_TABLE_DEVICE_GROUP,
@@ -385,6 +415,11 @@ int flo_fleet_devices_offline(struct flo_fleet_store *store,
                               struct flo_err *err)
 {
     flo_fleet_facts_doubt(store);
+    for (size_t i = 0; i < store->roster.count; i++) {
+        if (store->roster.items[i].is_online) {
+            flo_roster_online(&store->roster, i, false);
+        }
+    }
     return flo_fleet_update(store, FLO_TABLE_DEVICE,
                             CHANGES(set_number(FLO_FIELD_DEVICE_ONLINE, 0)),
                             MATCHES(number_is(FLO_FIELD_DEVICE_ONLINE, 1)),

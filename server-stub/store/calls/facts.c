@@ -35,6 +35,13 @@ struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store,
     return &facts->items[number];
 }
 
+size_t flo_fleet_number(struct flo_fleet_store *store, const char *id)
+{
+    struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
+
+    return fact != NULL ? (size_t)(fact - store->facts.items) : SIZE_MAX;
+}
+
 void flo_fleet_facts_deinit(struct flo_fleet_facts *facts)
 {
     flo_ids_deinit(&facts->ids);
@@ -52,6 +59,16 @@ void flo_fleet_facts_doubt(struct flo_fleet_store *store)
         fact->awaits[0] = '\0';
         fact->hardware = fact->models = fact->model_names = 0;
         fact->boot[0] = '\0';
+    }
+}
+
+void flo_fleet_device_ttft(struct flo_fleet_store *store, const char *id,
+                           uint64_t ttft_us)
+{
+    struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
+
+    if (fact != NULL && ttft_us > 0) {
+        fact->ttft_us = ttft_us;
     }
 }
 

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "server-stub/store/ids.h"
+#include "server-stub/store/roster/roster.h"
 #include "server-stub/store/store.h"
 #include "server-stub/store/tables.h"
 
@@ -18,6 +19,7 @@ struct flo_fleet_fact {
     char awaits[FLO_NAME_MAX + 1]; /* this one alone does; "": look */
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
+    uint64_t ttft_us;     /* 95 of 100 below, of the newest window; 0: none */
     uint32_t hardware;    /* checksum of its class; 0: not given yet */
     uint32_t models;      /* checksum of what it has; 0: not known */
     uint32_t model_names; /* of their names alone */
@@ -54,6 +56,7 @@ struct flo_fleet_queue {
 struct flo_fleet_store {
     struct flo_store_engine *engine;
     struct flo_fleet_facts facts;
+    struct flo_roster roster; /* by the numbers of facts.ids */
     struct flo_fleet_queue queue;
     uint64_t statements;
     uint64_t changes;        /* statements that may have changed something */
@@ -72,6 +75,11 @@ void flo_fleet_queue_add(struct flo_fleet_store *store);
 /* Made when there is none; NULL without memory. */
 struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store,
                                       const char *id);
+/* The number of its fact; SIZE_MAX without memory. */
+size_t flo_fleet_number(struct flo_fleet_store *store, const char *id);
+/* The roster reads the device's row again. */
+FLO_MUST_USE int flo_fleet_roster_again(struct flo_fleet_store *store,
+                                        const char *id, struct flo_err *err);
 /* Is it connected?  From memory, after the first time. */
 FLO_MUST_USE int flo_fleet_device_is_online(struct flo_fleet_store *store,
                                             const char *id, bool *out,

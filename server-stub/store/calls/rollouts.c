@@ -208,6 +208,15 @@ static size_t add_texts(struct flo_field_change *changes, size_t count,
     return count;
 }
 
+int flo_fleet_member_remove(struct flo_fleet_store *store, const char *rollout,
+                            const char *device, struct flo_err *err)
+{
+    return flo_fleet_remove(store, FLO_TABLE_MEMBER,
+                            MATCHES(text_is(FLO_FIELD_MEMBER_ROLLOUT, rollout),
+                                    text_is(FLO_FIELD_MEMBER_DEVICE, device)),
+                            NULL, err);
+}
+
 int flo_fleet_member_put(struct flo_fleet_store *store, const char *rollout,
                          const struct flo_rollout_member *member,
                          const char *error_json, const char *detail_json,

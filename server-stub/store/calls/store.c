@@ -53,6 +53,7 @@ void flo_fleet_close(struct flo_fleet_store *store)
             flo_log_err(FLO_LOG_ERROR, "store", &err);
         }
         store->engine->ops->close(store->engine);
+        flo_roster_deinit(&store->roster);
         flo_fleet_facts_deinit(&store->facts);
         free(store);
     }
@@ -82,8 +83,12 @@ int flo_fleet_commit(struct flo_fleet_store *store, struct flo_err *err)
     int rv = store->engine->ops->commit(store->engine, err);
     store->is_open = false;
     if (rv < 0) {
+        flo_roster_cancel(&store->roster);
         flo_fleet_facts_doubt(store);
-    } else if (store->changes != store->changes_before) {
+    } else {
+        flo_roster_commit(&store->roster);
+    }
+    if (rv == 0 && store->changes != store->changes_before) {
         flo_fleet_queue_add(store);
     }
     return rv;
@@ -93,6 +98,7 @@ void flo_fleet_roll_back(struct flo_fleet_store *store)
 {
     store->engine->ops->cancel(store->engine);
     store->is_open = false;
+    flo_roster_cancel(&store->roster);
     flo_fleet_facts_doubt(store);
 }
 

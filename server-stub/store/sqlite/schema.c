@@ -162,5 +162,8 @@ const char *const flo_sqlite_schema[] = {
     "CREATE UNIQUE INDEX device_name ON device(name) WHERE retired = 0;"
     "CREATE INDEX device_count ON device(retired, online, drifts);",
     "ALTER TABLE member ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;",
+    "ALTER TABLE device ADD COLUMN note TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE device ADD COLUMN maintenance TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE device ADD COLUMN pins TEXT NOT NULL DEFAULT '';",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

@@ -42,6 +42,7 @@ static inline int enrol(struct world *world, const char *id, const char *name)
                                       .enrolled_at_ms = 1};
     int rv = flo_fleet_device_add(world->controller->store, &device, groups, 1,
                                   &world->err);
+    flo_fleet_device_heard(world->controller->store, id, 1, 0);
     return rv < 0 ? rv : flo_rollouts_join(world->controller, id, &world->err);
 }
 
@@ -255,6 +256,7 @@ static inline void enrol_in_lab(struct world *world)
     assert_int_equal(flo_fleet_device_add(world->controller->store, &device,
                                           groups, 2, &world->err),
                      0);
+    flo_fleet_device_heard(world->controller->store, NEWCOMER, 1, 0);
 }
 
 /* Two rollouts of 2.1.0: one is under way on all, one is done on "lab", whose

@@ -1,0 +1,293 @@
+/* Commands that write on devices: labels, notes, pins, maintenance. */
+#include <string.h>
+
+#include <flotilla/proto.h>
+
+#include "server-stub/cli/fleet/fleet.h"
+
+#define ITEMS_MAX 1000 /* of one request */
+
+/* ---- which ---- */
+
+static const char *where_of(const struct flo_cli *cli)
+{
+    return flo_args_text(&cli->args, "where",
+                         flo_args_text(&cli->args, "selector", NULL));
+}
+
+static int count_where(struct flo_cli *cli, uint64_t *out, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) path = {0};
+    FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
+
+    flo_buf_text(&path, "/v1/devices?limit=1&fields=id");
+    flo_api_query_add(&path, "where", where_of(cli));
+    int rv = path.failed ? flo_fail(err, FLO_E_MEMORY, "path")
+                         : flo_api_get(cli, path.data, &page, err);
+    *out = flo_out_u64(page, "total");
+    return rv;
+}
+
+/* ---- labels ---- */
+
+/* "key=value", "key-" (taken away). */
+static int read_change(const char *word, json_t *labels, struct flo_err *err)
+{
+    const char *equals = strchr(word, '=');
+    size_t chars = strlen(word);
+    char key[FLO_NAME_MAX + 1];
+    size_t key_chars = equals != NULL ? (size_t)(equals - word)
+                       : chars > 0 && word[chars - 1] == '-' ? chars - 1
+                                                             : 0;
+
+    if (key_chars == 0 || key_chars > FLO_NAME_MAX) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "`%.80s` is neither key=value nor key-", word);
+    }
+    memcpy(key, word, key_chars);
+    key[key_chars] = '\0';
+    json_object_set_new(labels, key,
+                        equals != NULL ? json_string(equals + 1) : json_null());
+    return json_object_get(labels, key) != NULL
+               ? 0
+               : flo_fail(err, FLO_E_USAGE, "`%.80s` is no UTF-8", word);
+}
+
+static int read_changes(const struct flo_cli *cli, size_t from, json_t *labels,
+                        struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = from; i < cli->args.word_count && rv == 0; i++) {
+        rv = read_change(cli->args.words[i], labels, err);
+    }
+    if (rv == 0 && json_object_size(labels) == 0) {
+        rv = flo_fail(err, FLO_E_USAGE,
+                      "no label: key=value or key- belongs here");
+    }
+    return rv;
+}
+
+static void done(struct flo_cli *cli, json_int_t devices, json_int_t changed)
+{
+    flo_out_done(cli,
+                 json_pack("{s:I,s:I}", "devices", devices, "changed", changed),
+                 "%lld of %lld devices changed\n", (long long)changed,
+                 (long long)devices);
+}
+
+/* One request after another, until the controller says that there is no
+ * next. */
+static int send_pages(struct flo_cli *cli, const char *path, json_t *body,
+                      json_int_t *devices, json_int_t *changed,
+                      struct flo_err *err)
+{
+    for (;;) {
+        FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+        int rv = flo_api_call(cli, "POST", path, body, &answer, err);
+        if (rv < 0) {
+            return rv;
+        }
+        *devices += (json_int_t)flo_out_u64(answer, "devices");
+        *changed += (json_int_t)flo_out_u64(answer, "changed");
+        json_t *next = json_object_get(answer, "next");
+        if (!json_is_string(next)) {
+            return 0;
+        }
+        flo_out_say(cli, "%lld devices …", (long long)*devices);
+        json_object_set(body, "cursor", next);
+    }
+}
+
+static int label_where(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *labels = json_object();
+    json_int_t devices = 0;
+    json_int_t changed = 0;
+    uint64_t count;
+    int rv = read_changes(cli, 0, labels, err);
+
+    if (rv == 0 && flo_args_has(&cli->args, "dry-run")) {
+        rv = count_where(cli, &count, err);
+        if (rv == 0) {
+            flo_out_done(cli, json_pack("{s:I}", "devices", (json_int_t)count),
+                         "%llu devices would be labelled; nothing changed\n",
+                         (unsigned long long)count);
+        }
+        return rv;
+    }
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *body =
+        json_pack("{s:s,s:O}", "where", where_of(cli), "labels", labels);
+    rv = rv < 0 ? rv
+                : send_pages(cli, "/v1/labels", body, &devices, &changed, err);
+    if (rv == 0) {
+        done(cli, devices, changed);
+    }
+    return rv;
+}
+
+/* A row names the device and its labels: an empty cell leaves one as it is,
+ * `-` takes it away. */
+static json_t *item_of(const json_t *row, struct flo_err *err)
+{
+    json_t *labels = json_object();
+    const char *device = flo_out_text(row, "name", NULL);
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)row, key, value)
+    {
+        const char *text = json_string_value(value);
+        if (strcmp(key, "name") == 0 || text[0] == '\0') {
+            continue;
+        }
+        json_object_set_new(labels, key,
+                            strcmp(text, "-") == 0 ? json_null()
+                                                   : json_incref(value));
+    }
+    if (device == NULL) {
+        json_decref(labels);
+        flo_fail(err, FLO_E_USAGE, "the head line has no column `name`");
+        return NULL;
+    }
+    return json_pack("{s:s,s:o}", "device", device, "labels", labels);
+}
+
+static int label_file(struct flo_cli *cli, const char *path,
+                      struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *rows = NULL;
+    json_int_t devices = 0;
+    json_int_t changed = 0;
+    int rv = flo_csv_read(path, &rows, err);
+
+    for (size_t from = 0; rv == 0 && from < json_array_size(rows);
+         from += ITEMS_MAX) {
+        FLO_CLEANUP(flo_json_cleanup)
+        json_t *body = json_pack("{s:[]}", "items");
+        for (size_t i = from;
+             i < json_array_size(rows) && i < from + ITEMS_MAX && rv == 0;
+             i++) {
+            json_t *item = item_of(json_array_get(rows, i), err);
+            rv = item == NULL ? FLO_E_USAGE : 0;
+            json_array_append_new(json_object_get(body, "items"), item);
+        }
+        rv = rv < 0 ? rv
+                    : send_pages(cli, "/v1/labels/batch", body, &devices,
+                                 &changed, err);
+    }
+    if (rv == 0) {
+        done(cli, devices, changed);
+    }
+    return rv;
+}
+
+static int label_one(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *labels = json_object();
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    const char *name = cli->args.words[0];
+    char path[160];
+    int rv = cli->args.word_count == 0 || !flo_name_is_valid(name)
+                 ? flo_fail(err, FLO_E_USAGE,
+                            "a device's name, --where or --file belongs here")
+                 : read_changes(cli, 1, labels, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *body = json_pack("{s:O}", "labels", labels);
+    snprintf(path, sizeof(path), "/v1/devices/%.64s", name);
+    rv = flo_api_call(cli, "PATCH", path, body, &answer, err);
+    if (rv == 0) {
+        struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+        flo_json_dump(json_object_get(answer, "labels"), &text);
+        flo_out_done(cli, json_incref(answer), "%s has the labels %s\n", name,
+                     text.data != NULL ? text.data : "");
+    }
+    return rv;
+}
+
+int flo_cmd_device_label(struct flo_cli *cli, struct flo_err *err)
+{
+    const char *file = flo_args_text(&cli->args, "file", NULL);
+
+    if (file != NULL && where_of(cli) != NULL) {
+        return flo_fail(err, FLO_E_USAGE, "--file and --where: one of both");
+    }
+    return file != NULL            ? label_file(cli, file, err)
+           : where_of(cli) != NULL ? label_where(cli, err)
+                                   : label_one(cli, err);
+}
+
+/* ---- notes, maintenance, pins ---- */
+
+static void add_pin(json_t *pins, const char *title, bool is_pinned)
+{
+    size_t chars = strcspn(title, "@");
+    char model[FLO_NAME_MAX + 1];
+
+    snprintf(model, sizeof(model), "%.*s", (int)chars, title);
+    json_object_set_new(pins, model,
+                        is_pinned ? json_string(title) : json_null());
+}
+
+static json_t *changes_of(const struct flo_cli *cli)
+{
+    static const char *const texts[] = {"name", "note"};
+    const char *maintenance = flo_args_text(&cli->args, "maintenance", NULL);
+    json_t *body = json_object();
+    json_t *pins = json_object();
+
+    for (size_t i = 0; i < FLO_COUNT(texts); i++) {
+        const char *text = flo_args_text(&cli->args, texts[i], NULL);
+        if (text != NULL) {
+            json_object_set_new(body, texts[i], json_string(text));
+        }
+    }
+    if (maintenance != NULL) {
+        json_object_set_new(body, "maintenance",
+                            json_string(strcmp(maintenance, "off") == 0 ? ""
+                                        : strcmp(maintenance, "on") == 0
+                                            ? "maintenance"
+                                            : maintenance));
+    }
+    for (size_t i = 0; i < cli->args.flag_count; i++) {
+        const char *flag = cli->args.flags[i]->name;
+        bool is_pin = strcmp(flag, "pin") == 0;
+        if (is_pin || strcmp(flag, "unpin") == 0) {
+            add_pin(pins, cli->args.values[i], is_pin);
+        }
+    }
+    if (json_object_size(pins) > 0) {
+        json_object_set(body, "pins", pins);
+    }
+    json_decref(pins);
+    return body;
+}
+
+int flo_cmd_device_set(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *body = changes_of(cli);
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    const char *name = cli->args.words[0];
+    char path[160];
+
+    if (!flo_name_is_valid(name)) {
+        return flo_fail(err, FLO_E_DEVICE_ABSENT, "no device `%.80s`", name);
+    }
+    if (json_object_size(body) == 0) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--name, --note, --maintenance, --pin or --unpin "
+                        "belongs here");
+    }
+    snprintf(path, sizeof(path), "/v1/devices/%s", name);
+    int rv = flo_api_call(cli, "PATCH", path, body, &answer, err);
+    if (rv == 0) {
+        flo_out_done(cli, json_incref(answer), "%s is changed\n",
+                     flo_out_text(answer, "name", name));
+    }
+    return rv;
+}

@@ -1,0 +1,224 @@
+/* Selectors: names of fields, and values in their units. */
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server-stub/core/select/inside.h"
+
+#define STEADY false
+#define MOVING true
+const struct flo_select_fact flo_select_facts[FLO_SELECT_FIELDS] = {
+#define FLO_SELECT_FIELD(name, word, kind, unit, changes, meaning)             \
+    [FLO_SELECT_##                                                             \
+        name] = {word, FLO_SELECT_##kind, FLO_SELECT_UNIT_##unit, changes},
+#include "server-stub/core/select/fields.def"
+#undef FLO_SELECT_FIELD
+};
+#undef STEADY
+#undef MOVING
+
+static const char *const words[] = {
+#define FLO_SELECT_FIELD(name, word, kind, unit, changes, meaning) word,
+#include "server-stub/core/select/fields.def"
+#undef FLO_SELECT_FIELD
+};
+
+enum flo_select_kind flo_select_kind_of(const struct flo_select_name *name)
+{
+    return name->field < FLO_SELECT_FIELDS ? flo_select_facts[name->field].kind
+                                           : FLO_SELECT_TEXT;
+}
+
+void flo_select_device_init(struct flo_select_device *device)
+{
+    memset(device, 0, sizeof(*device));
+    for (int i = 0; i < FLO_SELECT_FIELDS; i++) {
+        if (flo_select_facts[i].kind == FLO_SELECT_NUMBER) {
+            device->values[i].number = NAN;
+        }
+    }
+}
+
+/* ---- names ---- */
+
+/* "release.help" and "label.site": the part behind the dot. */
+static int keyed(const struct flo_select_token *token, const char *head,
+                 enum flo_select_field field, struct flo_select_name *out,
+                 bool *is_it, struct flo_err *err)
+{
+    size_t chars = strlen(head);
+
+    *is_it = strncmp(token->text, head, chars) == 0;
+    if (!*is_it) {
+        return 0;
+    }
+    if (!flo_name_is_valid(token->text + chars)) {
+        return flo_select_fail(
+            err, token->column + chars, "`%.80s` is no name of a %s",
+            token->text + chars, field == FLO_SELECT_LABEL ? "label" : "model");
+    }
+    out->field = (uint8_t)field;
+    snprintf(out->key, sizeof(out->key), "%.64s", token->text + chars);
+    return 0;
+}
+
+static int unknown(const struct flo_select_token *token, struct flo_err *err)
+{
+    const char *nearest = flo_nearest(token->text, words, FLO_SELECT_FIELDS);
+    int rv = flo_select_fail(err, token->column,
+                             "`%.80s` is no field, and no device has a label "
+                             "of that name%s%s%s",
+                             token->text, nearest != NULL ? "; nearest: `" : "",
+                             nearest != NULL ? nearest : "",
+                             nearest != NULL ? "`" : "");
+
+    flo_err_fix(err,
+                "see docs/reference/fields.md; label.%.64s is a label that no "
+                "device has yet",
+                token->text);
+    return rv;
+}
+
+int flo_select_name_read(const struct flo_select_token *token,
+                         const struct flo_select_known *known,
+                         struct flo_select_name *out, struct flo_err *err)
+{
+    bool is_it = false;
+    int rv = 0;
+
+    memset(out, 0, sizeof(*out));
+    for (int i = 0; i < FLO_SELECT_FIELDS; i++) {
+        if (strcmp(words[i], token->text) == 0) {
+            out->field = (uint8_t)i;
+            return 0;
+        }
+    }
+    rv = keyed(token, "label.", FLO_SELECT_LABEL, out, &is_it, err);
+    if (rv == 0 && !is_it) {
+        rv = keyed(token, "release.", FLO_SELECT_VERSION, out, &is_it, err);
+    }
+    if (rv < 0 || is_it) {
+        return rv;
+    }
+    if (!flo_name_is_valid(token->text) ||
+        (known != NULL && !known->has_label(known->context, token->text))) {
+        return unknown(token, err);
+    }
+    out->field = FLO_SELECT_LABEL;
+    snprintf(out->key, sizeof(out->key), "%.64s", token->text);
+    return 0;
+}
+
+/* ---- values ---- */
+
+struct scale {
+    const char *word;
+    double factor;
+};
+static const struct scale bytes[] = {
+    {"", 1},         {"B", 1},        {"KiB", 0x1p10}, {"MiB", 0x1p20},
+    {"GiB", 0x1p30}, {"TiB", 0x1p40}, {"kB", 1e3},     {"MB", 1e6},
+    {"GB", 1e9},     {"TB", 1e12},
+};
+static const struct scale times[] = {
+    {"ms", 1},     {"s", 1e3},         {"m", 60e3},
+    {"h", 3600e3}, {"d", 24 * 3600e3}, {"w", 7 * 24 * 3600e3},
+};
+static const struct scale plain[] = {{"", 1}, {"%", 1}};
+
+/* Digits with at most one point; *end is behind them. NAN: there are none. */
+static double digits(const char *text, const char **end)
+{
+    double value = 0;
+    double place = 1;
+    bool is_any = false;
+    bool is_behind = false;
+
+    for (; (*text >= '0' && *text <= '9') || (*text == '.' && !is_behind);
+         text++) {
+        if (*text == '.') {
+            is_behind = true;
+            continue;
+        }
+        is_any = true;
+        if (is_behind) {
+            place /= 10;
+            value += (*text - '0') * place;
+        } else {
+            value = value * 10 + (*text - '0');
+        }
+    }
+    *end = text;
+    return is_any ? value : NAN;
+}
+
+static int number(const struct flo_select_token *token, const char *word,
+                  const struct scale *scales, size_t count, const char *example,
+                  double *out, struct flo_err *err)
+{
+    bool is_less = token->text[0] == '-';
+    const char *unit;
+    double value = digits(token->text + is_less, &unit);
+
+    for (size_t i = 0; i < count && !isnan(value); i++) {
+        if (strcmp(unit, scales[i].word) == 0) {
+            *out = (is_less ? -1 : 1) * value * scales[i].factor;
+            return 0;
+        }
+    }
+    return flo_select_fail(err, token->column,
+                           "%s: %s belongs here, not `%.80s`", word, example,
+                           token->text);
+}
+
+/* Words of a text that has few of them. */
+static int check_word(const struct flo_select_token *token,
+                      const struct flo_select_name *name, struct flo_err *err)
+{
+    if (name->field == FLO_SELECT_STATE && strcmp(token->text, "online") != 0 &&
+        strcmp(token->text, "offline") != 0) {
+        return flo_select_fail(err, token->column,
+                               "state: online or offline belongs here, not "
+                               "`%.80s`",
+                               token->text);
+    }
+    return 0;
+}
+
+int flo_select_value_read(const struct flo_select_token *token,
+                          const struct flo_select_name *name, double *out,
+                          struct flo_err *err)
+{
+    const struct flo_select_fact *fact;
+
+    *out = 0;
+    if (name->field >= FLO_SELECT_FIELDS) {
+        return 0;
+    }
+    fact = &flo_select_facts[name->field];
+    switch (fact->kind) {
+    case FLO_SELECT_TEXT:
+    case FLO_SELECT_LIST:
+        break;
+    case FLO_SELECT_FLAG:
+        *out = strcmp(token->text, "true") == 0;
+        return *out > 0 || strcmp(token->text, "false") == 0
+                   ? 0
+                   : flo_select_fail(err, token->column,
+                                     "%s: true or false belongs here, not "
+                                     "`%.80s`",
+                                     fact->word, token->text);
+    case FLO_SELECT_AGE:
+    case FLO_SELECT_NUMBER:
+        return fact->unit == FLO_SELECT_UNIT_BYTES
+                   ? number(token, fact->word, bytes, FLO_COUNT(bytes),
+                            "a size as 200MiB", out, err)
+               : fact->unit == FLO_SELECT_UNIT_MS
+                   ? number(token, fact->word, times, FLO_COUNT(times),
+                            "a time as 10m or 250ms", out, err)
+                   : number(token, fact->word, plain, FLO_COUNT(plain),
+                            "a number", out, err);
+    }
+    return check_word(token, name, err);
+}

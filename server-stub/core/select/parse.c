@@ -1,0 +1,295 @@
+/* Selectors: from a text to a program in postfix order. */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server-stub/core/select/inside.h"
+
+struct parse {
+    const char *text;
+    size_t at;
+    size_t depth;
+    struct flo_select_token token; /* not taken yet */
+    const struct flo_select_known *known;
+    struct flo_selector *out;
+    struct flo_err *err;
+};
+
+static int next(struct parse *parse)
+{
+    return flo_select_token_next(parse->text, &parse->at, &parse->token,
+                                 parse->err);
+}
+
+static bool is(const struct parse *parse, const char *text)
+{
+    return flo_select_token_is(&parse->token, text);
+}
+
+static int emit(struct parse *parse, uint8_t code)
+{
+    struct flo_selector *out = parse->out;
+
+    if (out->code_count == sizeof(out->code)) {
+        return flo_select_fail(parse->err, parse->token.column,
+                               "too many words `not`");
+    }
+    out->code[out->code_count++] = code;
+    return 0;
+}
+
+static int unexpected(struct parse *parse, const char *wanted)
+{
+    return parse->token.kind == FLO_SELECT_TOKEN_END
+               ? flo_select_fail(parse->err, parse->token.column,
+                                 "%s is missing at the end", wanted)
+               : flo_select_fail(parse->err, parse->token.column,
+                                 "%s belongs here, not `%.80s`", wanted,
+                                 parse->token.text);
+}
+
+/* ---- a term ---- */
+
+static int add_value(struct parse *parse, struct flo_select_term *term)
+{
+    struct flo_selector *out = parse->out;
+    const struct flo_select_token *token = &parse->token;
+    size_t bytes = strlen(token->text) + 1;
+
+    if (token->kind != FLO_SELECT_TOKEN_WORD) {
+        return unexpected(parse, "a value");
+    }
+    if (out->value_count == FLO_SELECTOR_VALUES_MAX) {
+        return flo_select_fail(parse->err, token->column, "more than %d values",
+                               FLO_SELECTOR_VALUES_MAX);
+    }
+    assert(out->pool_bytes + bytes <= sizeof(out->pool));
+    out->values[out->value_count] = out->pool_bytes;
+    memcpy(out->pool + out->pool_bytes, token->text, bytes);
+    out->pool_bytes = (uint16_t)(out->pool_bytes + bytes);
+    int rv = flo_select_value_read(token, &term->name,
+                                   &out->numbers[out->value_count], parse->err);
+    out->value_count++;
+    term->value_count++;
+    return rv < 0 ? rv : next(parse);
+}
+
+static int values(struct parse *parse, struct flo_select_term *term)
+{
+    int rv = next(parse); /* `in` */
+
+    if (rv == 0 && !is(parse, "(")) {
+        return unexpected(parse, "`(`");
+    }
+    do {
+        rv = rv < 0 ? rv : next(parse); /* ( or , */
+        rv = rv < 0 ? rv : add_value(parse, term);
+    } while (rv == 0 && is(parse, ","));
+    if (rv == 0 && !is(parse, ")")) {
+        return unexpected(parse, "`,` or `)`");
+    }
+    return rv < 0 ? rv : next(parse);
+}
+
+static const struct {
+    const char *sign;
+    enum flo_select_how how;
+} signs[] = {
+    {"=", FLO_SELECT_IS},      {"==", FLO_SELECT_IS},
+    {"!=", FLO_SELECT_IS_NOT}, {"<", FLO_SELECT_BELOW},
+    {"<=", FLO_SELECT_UP_TO},  {">", FLO_SELECT_ABOVE},
+    {">=", FLO_SELECT_FROM},
+};
+
+/* "not in" belongs to the name before it; any other "not" to what follows. */
+static int not_in(struct parse *parse, bool *is_it)
+{
+    struct flo_select_token after;
+    size_t at = parse->at;
+
+    *is_it = false;
+    if (!is(parse, "not")) {
+        return 0;
+    }
+    int rv = flo_select_token_next(parse->text, &at, &after, parse->err);
+    *is_it = rv == 0 && flo_select_token_is(&after, "in");
+    return rv < 0 || !*is_it ? rv : next(parse);
+}
+
+/* Order has a sense for one value alone. */
+static int check_how(struct parse *parse, const struct flo_select_term *term,
+                     size_t column)
+{
+    enum flo_select_kind kind = flo_select_kind_of(&term->name);
+    bool is_order =
+        term->how >= FLO_SELECT_BELOW && term->how <= FLO_SELECT_FROM;
+
+    if (is_order && (kind == FLO_SELECT_LIST || kind == FLO_SELECT_FLAG)) {
+        return flo_select_fail(
+            parse->err, column, "%s is %s: = != and in belong here",
+            flo_select_facts[term->name.field].word,
+            kind == FLO_SELECT_LIST ? "a list" : "true or false");
+    }
+    return 0;
+}
+
+static int operation(struct parse *parse, struct flo_select_term *term)
+{
+    size_t column = parse->token.column;
+    bool is_not_in;
+    int rv = not_in(parse, &is_not_in);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (is_not_in || is(parse, "in")) {
+        term->how = is_not_in ? FLO_SELECT_NOT_IN : FLO_SELECT_IN;
+        return values(parse, term);
+    }
+    for (size_t i = 0; i < FLO_COUNT(signs); i++) {
+        if (is(parse, signs[i].sign)) {
+            term->how = (uint8_t)signs[i].how;
+            rv = check_how(parse, term, column);
+            rv = rv < 0 ? rv : next(parse);
+            return rv < 0 ? rv : add_value(parse, term);
+        }
+    }
+    return 0;
+}
+
+static int term(struct parse *parse)
+{
+    struct flo_selector *out = parse->out;
+    struct flo_select_term *term = &out->terms[out->term_count];
+
+    if (parse->token.kind != FLO_SELECT_TOKEN_WORD) {
+        return unexpected(parse, "a field or a label");
+    }
+    if (out->term_count == FLO_SELECTOR_TERMS_MAX) {
+        return flo_select_fail(parse->err, parse->token.column,
+                               "more than %d comparisons",
+                               FLO_SELECTOR_TERMS_MAX);
+    }
+    *term = (struct flo_select_term){.how = FLO_SELECT_THERE,
+                                     .value_first = out->value_count};
+    int rv = flo_select_name_read(&parse->token, parse->known, &term->name,
+                                  parse->err);
+    rv = rv < 0 ? rv : next(parse);
+    rv = rv < 0 ? rv : operation(parse, term);
+    return rv < 0 ? rv : emit(parse, (uint8_t)out->term_count++);
+}
+
+/* ---- what joins them ---- */
+
+static int any(struct parse *parse);
+
+static int nested(struct parse *parse)
+{
+    int rv = next(parse); /* ( */
+
+    rv = rv < 0 ? rv : any(parse);
+    if (rv == 0 && !is(parse, ")")) {
+        return unexpected(parse, "`)`");
+    }
+    return rv < 0 ? rv : next(parse);
+}
+
+static int one(struct parse *parse)
+{
+    bool is_not = is(parse, "not") || is(parse, "!");
+    int rv;
+
+    if (!is_not && !is(parse, "(")) {
+        return term(parse);
+    }
+    if (parse->depth == FLO_SELECTOR_DEPTH_MAX) {
+        return flo_select_fail(parse->err, parse->token.column,
+                               "more than %d brackets or `not` inside each "
+                               "other",
+                               FLO_SELECTOR_DEPTH_MAX);
+    }
+    parse->depth++;
+    if (is_not) {
+        rv = next(parse);
+        rv = rv < 0 ? rv : one(parse);
+        rv = rv < 0 ? rv : emit(parse, FLO_SELECT_CODE_NOT);
+    } else {
+        rv = nested(parse);
+    }
+    parse->depth--;
+    return rv;
+}
+
+static int all(struct parse *parse)
+{
+    int rv = one(parse);
+
+    while (rv == 0 && (is(parse, "and") || is(parse, ","))) {
+        rv = next(parse);
+        rv = rv < 0 ? rv : one(parse);
+        rv = rv < 0 ? rv : emit(parse, FLO_SELECT_CODE_AND);
+    }
+    return rv;
+}
+
+static int any(struct parse *parse)
+{
+    int rv = all(parse);
+
+    while (rv == 0 && is(parse, "or")) {
+        rv = next(parse);
+        rv = rv < 0 ? rv : all(parse);
+        rv = rv < 0 ? rv : emit(parse, FLO_SELECT_CODE_OR);
+    }
+    return rv;
+}
+
+static int check_text(const char *text, struct flo_err *err)
+{
+    size_t bytes = strlen(text);
+
+    if (bytes > FLO_SELECTOR_TEXT_MAX) {
+        return flo_select_fail(err, FLO_SELECTOR_TEXT_MAX + 1,
+                               "%zu bytes, %d are possible", bytes,
+                               FLO_SELECTOR_TEXT_MAX);
+    }
+    size_t valid = flo_utf8_valid(text, bytes);
+    return valid == bytes ? 0 : flo_select_fail(err, valid + 1, "no UTF-8");
+}
+
+int flo_selector_parse(const char *text, const struct flo_select_known *known,
+                       struct flo_selector *out, struct flo_err *err)
+{
+    struct flo_selector made = {.code_count = 0};
+    struct parse parse = {
+        .text = text, .known = known, .out = &made, .err = err};
+    int rv = check_text(text, err);
+
+    rv = rv < 0 ? rv : next(&parse);
+    rv = rv < 0 ? rv : any(&parse);
+    if (rv == 0 && parse.token.kind != FLO_SELECT_TOKEN_END) {
+        rv = unexpected(&parse, "`and`, `or` or the end");
+    }
+    if (rv == 0) {
+        *out = made;
+    }
+    return rv;
+}
+
+int flo_select_name_parse(const char *text,
+                          const struct flo_select_known *known,
+                          struct flo_select_name *out, struct flo_err *err)
+{
+    struct flo_select_token token;
+    struct flo_select_token after = {.kind = FLO_SELECT_TOKEN_END};
+    size_t at = 0;
+    int rv = check_text(text, err);
+
+    rv = rv < 0 ? rv : flo_select_token_next(text, &at, &token, err);
+    rv = rv < 0 ? rv : flo_select_token_next(text, &at, &after, err);
+    if (rv == 0 && (token.kind != FLO_SELECT_TOKEN_WORD ||
+                    after.kind != FLO_SELECT_TOKEN_END)) {
+        return flo_select_fail(err, token.column, "one field belongs here");
+    }
+    return rv < 0 ? rv : flo_select_name_read(&token, known, out, err);
+}

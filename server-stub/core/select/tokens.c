@@ -1,0 +1,117 @@
+/* Selectors: the words and signs of a text. */
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server-stub/core/select/inside.h"
+
+int flo_select_fail(struct flo_err *err, size_t column, const char *format, ...)
+{
+    char what[320];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(what, sizeof(what), format, args);
+    va_end(args);
+    return flo_fail(err, FLO_E_REST_SELECTOR, "selector, column %zu: %s",
+                    column, what);
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static bool is_sign(char c)
+{
+    return c != '\0' && strchr("=!<>(),", c) != NULL;
+}
+
+static bool is_quote(char c)
+{
+    return c == '"' || c == '\'';
+}
+
+static int too_long(const struct flo_select_token *out, struct flo_err *err)
+{
+    return flo_select_fail(err, out->column, "a word of more than %zu bytes",
+                           sizeof(out->text) - 1);
+}
+
+static int take(struct flo_select_token *out, const char *from, size_t bytes,
+                struct flo_err *err)
+{
+    if (bytes >= sizeof(out->text)) {
+        return too_long(out, err);
+    }
+    memcpy(out->text, from, bytes);
+    out->text[bytes] = '\0';
+    return 0;
+}
+
+/* A quote that stands twice is one of the text. */
+static int take_quoted(const char *text, size_t *at,
+                       struct flo_select_token *out, struct flo_err *err)
+{
+    char quote = text[*at];
+    size_t bytes = 0;
+
+    out->is_quoted = true;
+    for (++*at; text[*at] != '\0'; ++*at) {
+        if (text[*at] == quote && text[*at + 1] != quote) {
+            ++*at;
+            return 0;
+        }
+        *at += text[*at] == quote ? 1 : 0;
+        if (bytes + 1 == sizeof(out->text)) {
+            return too_long(out, err);
+        }
+        out->text[bytes++] = text[*at];
+    }
+    return flo_select_fail(err, out->column, "the quote has no end");
+}
+
+static int take_sign(const char *text, size_t *at, struct flo_select_token *out,
+                     struct flo_err *err)
+{
+    size_t bytes =
+        strchr("=!<>", text[*at]) != NULL && text[*at + 1] == '=' ? 2 : 1;
+    int rv = take(out, text + *at, bytes, err);
+
+    out->kind = FLO_SELECT_TOKEN_SIGN;
+    *at += bytes;
+    return rv;
+}
+
+int flo_select_token_next(const char *text, size_t *at,
+                          struct flo_select_token *out, struct flo_err *err)
+{
+    while (is_blank(text[*at])) {
+        ++*at;
+    }
+    *out = (struct flo_select_token){.kind = FLO_SELECT_TOKEN_WORD,
+                                     .column = *at + 1};
+    if (text[*at] == '\0') {
+        out->kind = FLO_SELECT_TOKEN_END;
+        return 0;
+    }
+    if (is_quote(text[*at])) {
+        return take_quoted(text, at, out, err);
+    }
+    if (is_sign(text[*at])) {
+        return take_sign(text, at, out, err);
+    }
+    size_t from = *at;
+    while (text[*at] != '\0' && !is_blank(text[*at]) && !is_sign(text[*at]) &&
+           !is_quote(text[*at])) {
+        ++*at;
+    }
+    return take(out, text + from, *at - from, err);
+}
+
+bool flo_select_token_is(const struct flo_select_token *token, const char *text)
+{
+    return token->kind != FLO_SELECT_TOKEN_END && !token->is_quoted &&
+           strcmp(token->text, text) == 0;
+}

@@ -1,0 +1,269 @@
+/* REST: what operators write on devices: labels for one or many, notes, pins,
+ * maintenance, names. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/core/select/labels.h"
+#include "server-stub/rest/fleet/fleet.h"
+#include "server-stub/state/objects.h"
+
+#define BULK_DEVICES_MAX 1000
+
+/* ---- one ---- */
+
+struct before {
+    char id[37];
+    json_t *labels;
+    json_t *pins;
+};
+
+static int take_before(void *context, const struct flo_fleet_device *device)
+{
+    struct before *before = context;
+
+    snprintf(before->id, sizeof(before->id), "%s", device->id);
+    before->labels = flo_object_parsed(device->labels);
+    before->pins = flo_object_parsed(device->pins);
+    return 0;
+}
+
+static int read_before(struct flo_controller *controller, const char *key,
+                       struct before *out, struct flo_err *err)
+{
+    *out = (struct before){.labels = NULL};
+    return flo_fleet_device_get(controller->store, key, take_before, out, err);
+}
+
+static void before_deinit(struct before *before)
+{
+    json_decref(before->labels);
+    json_decref(before->pins);
+}
+
+static int check_pin(struct flo_controller *controller, const char *model,
+                     const json_t *value, struct flo_err *err)
+{
+    const char *title = json_string_value(value);
+    char name[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+
+    int rv = flo_release_title_parse(title, name, version, err);
+    if (rv == 0 && strcmp(name, model) != 0) {
+        rv = flo_fail(err, FLO_E_REST_MEANING,
+                      "pins.%.64s: %s is a release of another model", model,
+                      title);
+    }
+    return rv < 0 ? rv
+                  : flo_fleet_release_get(controller->store, name, version,
+                                          NULL, NULL, err);
+}
+
+static int merge_pins(struct flo_rest_call *call, json_t *pins,
+                      struct flo_err *err)
+{
+    json_t *patch = json_object_get(call->in, "pins");
+    const char *model;
+    json_t *value;
+    int rv = 0;
+
+    json_object_foreach(patch, model, value)
+    {
+        if (json_is_null(value)) {
+            (void)json_object_del(pins, model);
+            continue;
+        }
+        rv = check_pin(call->controller, model, value, err);
+        if (rv < 0) {
+            return rv;
+        }
+        json_object_set(pins, model, value);
+    }
+    return json_object_size(pins) > FLO_ASSIGNMENTS_MAX
+               ? flo_fail(err, FLO_E_REST_SCHEMA, "pins: more than %d models",
+                          FLO_ASSIGNMENTS_MAX)
+               : 0;
+}
+
+static int read_edit(struct flo_rest_call *call, struct before *before,
+                     struct flo_fleet_edit *edit, struct flo_buf *labels,
+                     struct flo_buf *pins, struct flo_err *err)
+{
+    const json_t *patch = json_object_get(call->in, "labels");
+    bool is_news;
+    int rv = 0;
+
+    edit->name = flo_rest_text_in(call, "name", NULL);
+    edit->note = flo_rest_text_in(call, "note", NULL);
+    edit->maintenance = flo_rest_text_in(call, "maintenance", NULL);
+    if (rv == 0 && patch != NULL) {
+        rv = flo_labels_merge(before->labels, patch, &is_news, err);
+        flo_json_dump(before->labels, labels);
+        edit->labels = labels->data;
+    }
+    if (rv == 0 && json_object_get(call->in, "pins") != NULL) {
+        rv = merge_pins(call, before->pins, err);
+        flo_json_dump(before->pins, pins);
+        edit->pins = pins->data;
+    }
+    return rv == 0 && (labels->failed || pins->failed)
+               ? flo_fail(err, FLO_E_MEMORY, "a change of a device")
+               : rv;
+}
+
+static int take_device(void *context, const struct flo_fleet_device *device)
+{
+    struct flo_rest_call *call = context;
+
+    call->out = flo_object_device(device);
+    return 0;
+}
+
+int flo_rest_device_edit(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_controller *controller = call->controller;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) labels = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) pins = {0};
+    struct flo_fleet_edit edit = {.name = NULL};
+    struct before before;
+    int rv = read_before(controller, flo_httpd_param(call->request, "id"),
+                         &before, err);
+
+    rv = rv < 0 ? rv : read_edit(call, &before, &edit, &labels, &pins, err);
+    rv = rv < 0
+             ? rv
+             : flo_fleet_device_edit(controller->store, before.id, &edit, err);
+    if (rv == 0 && (edit.maintenance != NULL || edit.pins != NULL)) {
+        rv = flo_rollouts_reconsider(controller, before.id, err);
+    }
+    if (rv == 0) {
+        flo_outgoing_change(controller, FLO_OBJECT_DEVICE, before.id);
+        rv = flo_fleet_device_get(controller->store, before.id, take_device,
+                                  call, err);
+    }
+    before_deinit(&before);
+    return rv;
+}
+
+/* ---- many ---- */
+
+/* Change the labels of one; counts it. */
+static int label_one(struct flo_controller *controller, const char *key,
+                     const json_t *patch, json_int_t *changed,
+                     struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct before before;
+    bool is_news = false;
+    int rv = read_before(controller, key, &before, err);
+
+    if (rv == 0) {
+        rv = flo_labels_merge(before.labels, patch, &is_news, err);
+    }
+    if (rv == 0 && is_news) {
+        flo_json_dump(before.labels, &text);
+        rv = text.failed
+                 ? flo_fail(err, FLO_E_MEMORY, "labels")
+                 : flo_fleet_device_edit(
+                       controller->store, before.id,
+                       &(struct flo_fleet_edit){.labels = text.data}, err);
+        flo_outgoing_change(controller, FLO_OBJECT_DEVICE, before.id);
+        ++*changed;
+    }
+    before_deinit(&before);
+    return rv < 0 ? flo_wrap(err, rv, "device %.64s", key) : 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const struct flo_select_device *const *one = a;
+    const struct flo_select_device *const *other = b;
+
+    return strcmp((*one)->values[FLO_SELECT_ID].text,
+                  (*other)->values[FLO_SELECT_ID].text);
+}
+
+/* The ids are copied first: a change moves what the list borrows. */
+static int label_found(struct flo_rest_call *call,
+                       const struct flo_fleet_found *found, json_int_t *devices,
+                       json_int_t *changed, char *next, struct flo_err *err)
+{
+    const char *cursor = json_string_value(json_object_get(call->in, "cursor"));
+    const json_t *patch = json_object_get(call->in, "labels");
+    struct flo_text_list ids = {0};
+    int rv = 0;
+
+    next[0] = '\0';
+    for (size_t i = 0; i < found->count; i++) {
+        const char *id = found->items[i]->values[FLO_SELECT_ID].text;
+        if (cursor != NULL && strcmp(id, cursor) <= 0) {
+            continue;
+        }
+        if (ids.count == BULK_DEVICES_MAX) {
+            snprintf(next, 37, "%s", ids.items[ids.count - 1]);
+            break;
+        }
+        flo_text_list_add(&ids, id);
+    }
+    for (size_t i = 0; i < ids.count && rv == 0; i++) {
+        rv = label_one(call->controller, ids.items[i], patch, changed, err);
+    }
+    *devices = (json_int_t)ids.count;
+    flo_text_list_clear(&ids);
+    return rv;
+}
+
+static int label_where(struct flo_rest_call *call, json_int_t *devices,
+                       json_int_t *changed, char *next, struct flo_err *err)
+{
+    const char *where = json_string_value(json_object_get(call->in, "where"));
+    struct flo_fleet_query query = {.count = 0};
+    struct flo_fleet_found found = {0};
+    int rv = flo_fleet_query_where(call, where, &query, err);
+
+    rv = rv < 0 ? rv
+                : flo_fleet_query_find(call->controller, &query, &found, err);
+    if (rv == 0 && found.count > 1) {
+        qsort(found.items, found.count, sizeof(found.items[0]), by_id);
+    }
+    rv = rv < 0 ? rv : label_found(call, &found, devices, changed, next, err);
+    free(found.items);
+    flo_fleet_query_deinit(&query);
+    return rv;
+}
+
+/* At most a thousand devices for each request: more would hold up everything
+ * else.  `next` is the cursor of the next request. */
+int flo_rest_devices_label(struct flo_rest_call *call, struct flo_err *err)
+{
+    json_int_t devices = 0;
+    json_int_t changed = 0;
+    char next[37] = "";
+    int rv = label_where(call, &devices, &changed, next, err);
+
+    call->out =
+        json_pack("{s:I,s:I,s:o}", "devices", devices, "changed", changed,
+                  "next", next[0] != '\0' ? json_string(next) : json_null());
+    return rv;
+}
+
+int flo_rest_devices_batch(struct flo_rest_call *call, struct flo_err *err)
+{
+    const json_t *items = json_object_get(call->in, "items");
+    json_int_t changed = 0;
+    size_t i;
+    json_t *item;
+    int rv = 0;
+
+    json_array_foreach(items, i, item)
+    {
+        if (rv == 0) {
+            rv = label_one(call->controller,
+                           json_string_value(json_object_get(item, "device")),
+                           json_object_get(item, "labels"), &changed, err);
+        }
+    }
+    call->out =
+        json_pack("{s:I,s:I}", "devices", (json_int_t)json_array_size(items),
+                  "changed", changed);
+    return rv;
+}

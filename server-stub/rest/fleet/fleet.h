@@ -1,0 +1,34 @@
+/* Shared by the files of this folder; not for others. */
+#ifndef FLOTILLA_SERVER_REST_FLEET_H
+#define FLOTILLA_SERVER_REST_FLEET_H
+
+#include "server-stub/rest/rest.h"
+#include "server-stub/store/fleet.h"
+
+/* ---- query.c ---- */
+
+/* Selectors that must all fit; the caller's to deinit, also when reading one
+ * failed. */
+struct flo_fleet_query {
+    struct flo_selector *selectors[3];
+    size_t count;
+};
+/* One more selector. */
+FLO_MUST_USE int flo_fleet_query_where(struct flo_rest_call *call,
+                                       const char *where,
+                                       struct flo_fleet_query *query,
+                                       struct flo_err *err);
+void flo_fleet_query_deinit(struct flo_fleet_query *query);
+
+/* Devices that fit; borrowed until the next change of the store.  `items` is
+ * the caller's to free, also when finding failed. */
+struct flo_fleet_found {
+    const struct flo_select_device **items;
+    size_t count, room;
+};
+FLO_MUST_USE int flo_fleet_query_find(struct flo_controller *controller,
+                                      const struct flo_fleet_query *query,
+                                      struct flo_fleet_found *out,
+                                      struct flo_err *err);
+
+#endif

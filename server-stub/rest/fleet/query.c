@@ -1,0 +1,385 @@
+/* REST: lists of devices: chosen by selectors, in an order, a page of them, the
+ * members that are asked for. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/core/request/request.h"
+#include "server-stub/rest/fleet/fleet.h"
+#include "server-stub/state/objects.h"
+
+#define SORTS_MAX 4
+#define FIELDS_MAX 32
+
+/* ---- which ---- */
+
+/* A quote inside stands twice. */
+static void add_term(struct flo_buf *out, const char *field, size_t chars,
+                     const char *value)
+{
+    flo_buf_printf(out, "%s%.*s='", out->bytes > 0 ? " and " : "", (int)chars,
+                   field);
+    for (; *value != '\0'; value++) {
+        flo_buf_add(out, "\'\'", *value == '\'' ? 1 : 0);
+        flo_buf_add(out, value, 1);
+    }
+    flo_buf_text(out, "'");
+}
+
+/* ?group= and the like say in one word what a selector says. */
+static void add_words(const struct flo_rest_call *call, struct flo_buf *out)
+{
+    static const char *const words[] = {"group", "state", "model", "release"};
+    const char *label = flo_httpd_query(call->request, "label");
+
+    for (size_t i = 0; i < FLO_COUNT(words); i++) {
+        const char *value = flo_httpd_query(call->request, words[i]);
+        if (value != NULL) {
+            add_term(out, words[i], strlen(words[i]), value);
+        }
+    }
+    if (label != NULL) {
+        char key[FLO_NAME_MAX + 8];
+        size_t chars = strcspn(label, "=");
+        snprintf(key, sizeof(key), "label.%.*s", (int)chars, label);
+        add_term(out, key, strlen(key), label + chars + 1);
+    }
+}
+
+static int parse(const char *text, const struct flo_select_known *known,
+                 struct flo_fleet_query *query, struct flo_err *err)
+{
+    struct flo_selector *selector = calloc(1, sizeof(*selector));
+
+    if (selector == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "selector");
+    }
+    query->selectors[query->count++] = selector;
+    return flo_selector_parse(text, known, selector, err);
+}
+
+int flo_fleet_query_where(struct flo_rest_call *call, const char *where,
+                          struct flo_fleet_query *query, struct flo_err *err)
+{
+    struct flo_select_known known = flo_fleet_known(call->controller->store);
+
+    return parse(where, &known, query, err);
+}
+
+static int read_query(struct flo_rest_call *call, struct flo_fleet_query *query,
+                      struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) words = {0};
+    const char *where = flo_httpd_query(call->request, "where");
+    int rv = 0;
+
+    add_words(call, &words);
+    if (where != NULL) {
+        rv = flo_fleet_query_where(call, where, query, err);
+    }
+    const char *selector = flo_httpd_query(call->request, "selector");
+    if (rv == 0 && selector != NULL) {
+        rv = flo_fleet_query_where(call, selector, query, err);
+    }
+    if (rv == 0 && words.failed) {
+        rv = flo_fail(err, FLO_E_MEMORY, "query");
+    }
+    if (rv == 0 && words.bytes > 0) {
+        rv = parse(words.data, NULL, query, err);
+    }
+    return rv;
+}
+
+void flo_fleet_query_deinit(struct flo_fleet_query *query)
+{
+    for (size_t i = 0; i < query->count; i++) {
+        free(query->selectors[i]);
+    }
+    *query = (struct flo_fleet_query){.count = 0};
+}
+
+/* ---- all that fit ---- */
+
+static int keep(void *context, const struct flo_select_device *device)
+{
+    struct flo_fleet_found *found = context;
+
+    if (found->count == found->room) {
+        size_t room = 2 * found->room + 256;
+        const struct flo_select_device **items =
+            realloc(found->items, room * sizeof(*items));
+        if (items == NULL) {
+            return FLO_E_MEMORY;
+        }
+        found->items = items;
+        found->room = room;
+    }
+    found->items[found->count++] = device;
+    return 0;
+}
+
+int flo_fleet_query_find(struct flo_controller *controller,
+                         const struct flo_fleet_query *query,
+                         struct flo_fleet_found *out, struct flo_err *err)
+{
+    *out = (struct flo_fleet_found){0};
+    int rv = flo_fleet_select(
+        controller->store, (const struct flo_selector *const *)query->selectors,
+        query->count, flo_wall_ms(), keep, out, err);
+
+    return rv == FLO_E_MEMORY ? flo_fail(err, rv, "a list of devices") : rv;
+}
+
+/* ---- in which order ---- */
+
+struct sorting {
+    struct flo_select_name names[SORTS_MAX];
+    bool is_down[SORTS_MAX];
+    size_t count;
+};
+
+static int compare(const struct flo_select_device *a,
+                   const struct flo_select_device *b,
+                   const struct sorting *sorting)
+{
+    for (size_t i = 0; i < sorting->count; i++) {
+        int order = flo_select_compare(&sorting->names[i], a, b);
+        if (order != 0) {
+            return sorting->is_down[i] ? -order : order;
+        }
+    }
+    return strcmp(a->values[FLO_SELECT_ID].text, b->values[FLO_SELECT_ID].text);
+}
+
+static int compare_items(const void *a, const void *b, void *context)
+{
+    return compare(*(const struct flo_select_device *const *)a,
+                   *(const struct flo_select_device *const *)b, context);
+}
+
+/* "site,-last_seen" */
+static int read_sort(struct flo_rest_call *call, struct sorting *out,
+                     struct flo_err *err)
+{
+    struct flo_select_known known = flo_fleet_known(call->controller->store);
+    const char *text = flo_httpd_query(call->request, "sort");
+    int rv = 0;
+
+    while (rv == 0 && text != NULL) {
+        const char *comma = strchr(text, ',');
+        size_t chars = comma != NULL ? (size_t)(comma - text) : strlen(text);
+        bool is_down = text[0] == '-';
+        char word[2 * FLO_NAME_MAX];
+        if (out->count == SORTS_MAX) {
+            return flo_fail(err, FLO_E_REST_SCHEMA, "sort: more than %d fields",
+                            SORTS_MAX);
+        }
+        snprintf(word, sizeof(word), "%.*s", (int)(chars - is_down),
+                 text + is_down);
+        rv = flo_select_name_parse(word, &known, &out->names[out->count], err);
+        out->is_down[out->count++] = is_down;
+        text = comma != NULL ? comma + 1 : NULL;
+    }
+    return rv < 0 ? flo_wrap(err, rv, "sort") : 0;
+}
+
+/* Index of the first one behind the cursor, which is a device's id. */
+static int after_cursor(struct flo_rest_call *call,
+                        const struct flo_fleet_found *found,
+                        const struct sorting *sorting, size_t *out,
+                        struct flo_err *err)
+{
+    const char *cursor = flo_httpd_query(call->request, "cursor");
+    const struct flo_select_device *at;
+    struct flo_select_device plain;
+    size_t low = 0;
+    size_t high = found->count;
+
+    *out = 0;
+    if (cursor == NULL) {
+        return 0;
+    }
+    at = flo_fleet_facts_of(call->controller->store, cursor);
+    if (at == NULL && sorting->count > 0) {
+        return flo_fail(err, FLO_E_REST_MEANING,
+                        "cursor: the device %.64s is gone; begin again",
+                        cursor);
+    }
+    if (at == NULL) {
+        flo_select_device_init(&plain);
+        plain.values[FLO_SELECT_ID].text = cursor;
+        at = &plain;
+    }
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compare(found->items[middle], at, sorting) <= 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    *out = low;
+    return 0;
+}
+
+/* ---- what of them ---- */
+
+struct fields {
+    char paths[FIELDS_MAX][2 * FLO_NAME_MAX];
+    size_t count;
+};
+
+static int read_fields(struct flo_rest_call *call, struct fields *out,
+                       struct flo_err *err)
+{
+    const char *text = flo_httpd_query(call->request, "fields");
+
+    while (text != NULL) {
+        size_t chars = strcspn(text, ",");
+        if (out->count == FIELDS_MAX || chars == 0 ||
+            chars >= sizeof(out->paths[0])) {
+            return flo_fail(err, FLO_E_REST_SELECTOR,
+                            "fields: at most %d names of members belong here, "
+                            "apart by commas",
+                            FIELDS_MAX);
+        }
+        snprintf(out->paths[out->count++], sizeof(out->paths[0]), "%.*s",
+                 (int)chars, text);
+        text = text[chars] == ',' ? text + chars + 1 : NULL;
+    }
+    return 0;
+}
+
+/* Copy what stands at "labels.site"; a member of the device that is none is
+ * refused. */
+static int copy_path(json_t *to, json_t *from, const char *path,
+                     struct flo_err *err)
+{
+    char head[2 * FLO_NAME_MAX];
+    size_t chars = strcspn(path, ".");
+
+    snprintf(head, sizeof(head), "%.*s", (int)chars, path);
+    json_t *value = json_object_get(from, head);
+    if (value == NULL && err != NULL) {
+        const char *words[64];
+        const char *key;
+        json_t *member;
+        size_t count = 0;
+        json_object_foreach(from, key, member)
+        {
+            if (count < FLO_COUNT(words)) {
+                words[count++] = key;
+            }
+        }
+        flo_request_unknown("field", "", head, words, count, err);
+        return err->code = FLO_E_REST_SELECTOR;
+    }
+    if (path[chars] == '\0') {
+        json_object_set(to, head, value);
+        return 0;
+    }
+    json_t *inside = json_object_get(to, head);
+    if (!json_is_object(inside)) {
+        inside = json_object();
+        json_object_set_new(to, head, inside);
+    }
+    return json_is_object(value)
+               ? copy_path(inside, value, path + chars + 1, NULL)
+               : 0;
+}
+
+static int narrow(json_t **object, const struct fields *fields,
+                  struct flo_err *err)
+{
+    json_t *few = json_object();
+    int rv = 0;
+
+    for (size_t i = 0; i < fields->count && rv == 0; i++) {
+        rv = copy_path(few, *object, fields->paths[i], err);
+    }
+    if (rv < 0) {
+        json_decref(few);
+        return rv;
+    }
+    json_decref(*object);
+    *object = few;
+    return 0;
+}
+
+/* ---- the page ---- */
+
+static int take_object(void *context, const struct flo_fleet_device *device)
+{
+    *(json_t **)context = flo_object_device(device);
+    return 0;
+}
+
+static int add_device(struct flo_rest_call *call, const char *id,
+                      const struct fields *fields, json_t *items,
+                      struct flo_err *err)
+{
+    json_t *object = NULL;
+    int rv = flo_fleet_device_get(call->controller->store, id, take_object,
+                                  &object, err);
+
+    if (rv == 0 && fields->count > 0) {
+        rv = narrow(&object, fields, err);
+    }
+    if (rv < 0) {
+        json_decref(object);
+        return rv;
+    }
+    json_array_append_new(items, object);
+    return 0;
+}
+
+static int answer_page(struct flo_rest_call *call,
+                       const struct flo_fleet_found *found, size_t from,
+                       uint64_t limit, const struct fields *fields,
+                       struct flo_err *err)
+{
+    json_t *items = json_array();
+    size_t end =
+        found->count - from > limit ? from + (size_t)limit : found->count;
+    int rv = 0;
+
+    for (size_t i = from; i < end && rv == 0; i++) {
+        rv = add_device(call, found->items[i]->values[FLO_SELECT_ID].text,
+                        fields, items, err);
+    }
+    call->out = flo_rest_list(
+        items, end < found->count
+                   ? found->items[end - 1]->values[FLO_SELECT_ID].text
+                   : NULL);
+    json_object_set_new(call->out, "total",
+                        json_integer((json_int_t)found->count));
+    return rv;
+}
+
+int flo_rest_devices(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_fleet_query query = {.count = 0};
+    struct flo_fleet_found found = {0};
+    struct sorting sorting = {.count = 0};
+    struct fields fields = {.count = 0};
+    size_t from = 0;
+    int rv = read_query(call, &query, err);
+
+    rv = rv < 0 ? rv : read_sort(call, &sorting, err);
+    rv = rv < 0 ? rv : read_fields(call, &fields, err);
+    rv = rv < 0 ? rv
+                : flo_fleet_query_find(call->controller, &query, &found, err);
+    if (rv == 0) {
+        if (found.count > 1) {
+            qsort_r(found.items, found.count, sizeof(found.items[0]),
+                    compare_items, &sorting);
+        }
+        rv = after_cursor(call, &found, &sorting, &from, err);
+    }
+    if (rv == 0) {
+        rv = answer_page(call, &found, from,
+                         flo_rest_number(call, "limit", 1000), &fields, err);
+    }
+    free(found.items);
+    flo_fleet_query_deinit(&query);
+    return rv;
+}

@@ -1,0 +1,52 @@
+/* Something about a device changed: rollouts let it go, or it joins them. */
+#include "server-stub/core/orders/intent.h"
+#include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/inside.h"
+
+static bool has_not_begun(const struct flo_rollout_member *member)
+{
+    return member->state == FLO_EXECUTION_QUEUED ||
+           member->state == FLO_EXECUTION_NOTIFIED;
+}
+
+/* It is no member any more, if it has not begun. */
+static int withdraw(struct flo_controller *controller,
+                    struct flo_rollout_entry *entry, const char *device,
+                    struct flo_err *err)
+{
+    size_t index = flo_rollout_find(&entry->core, device);
+    enum flo_excuse excuse;
+    bool is_in_group;
+
+    if (index == SIZE_MAX || !has_not_begun(&entry->core.members[index])) {
+        return 0;
+    }
+    int rv = flo_rollouts_look(controller, entry, device, &excuse, &is_in_group,
+                               err);
+    if (rv < 0 || (excuse == FLO_EXCUSE_NONE && is_in_group)) {
+        return rv;
+    }
+    rv = flo_rollouts_step(
+        controller, entry,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_WITHDRAWN,
+                                   .device = device,
+                                   .note = is_in_group ? flo_excuse_word(excuse)
+                                                       : "left the group"},
+        err);
+    return rv < 0 ? rv
+                  : flo_rollouts_forget_order(controller, entry, device, err);
+}
+
+int flo_rollouts_reconsider(struct flo_controller *controller,
+                            const char *device, struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+        if (flo_intent_may_order(entry->core.state)) {
+            rv = withdraw(controller, entry, device, err);
+        }
+    }
+    return rv < 0 ? rv : flo_rollouts_join(controller, device, err);
+}

@@ -1,0 +1,185 @@
+/* Store: devices that fit a selector, from the roster in memory. */
+#include <string.h>
+
+#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/fleet.h"
+
+static int read_device(void *context, const struct flo_fleet_device *device)
+{
+    struct flo_fleet_store *store = context;
+    FLO_CLEANUP(flo_json_cleanup) json_t *report = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *profile = NULL;
+    size_t number = flo_fleet_number(store, device->id);
+
+    if (flo_json_parse(device->reported, strlen(device->reported), 1 << 20,
+                       &report, NULL) < 0) {
+        report = NULL;
+    }
+    if (flo_json_parse(device->profile, strlen(device->profile), 1 << 20,
+                       &profile, NULL) < 0) {
+        profile = NULL;
+    }
+    flo_roster_row(&store->roster, number, device);
+    flo_roster_report(&store->roster, number, report, profile);
+    return 0;
+}
+
+int flo_fleet_roster_load(struct flo_fleet_store *store, struct flo_err *err)
+{
+    const struct flo_fleet_device_filter filter = {.online = -1};
+
+    flo_roster_deinit(&store->roster);
+    store->roster.is_loaded = true;
+    int rv = flo_fleet_device_list(store, &filter, read_device, store, err);
+    flo_roster_commit(&store->roster);
+    if (rv == 0 && store->roster.is_lost) {
+        rv = flo_fail(err, FLO_E_MEMORY, "the roster of devices");
+    }
+    if (rv < 0) {
+        flo_roster_deinit(&store->roster);
+    }
+    return rv;
+}
+
+int flo_fleet_roster_again(struct flo_fleet_store *store, const char *id,
+                           struct flo_err *err)
+{
+    struct flo_err absent = {0};
+
+    if (!store->roster.is_loaded) {
+        return 0;
+    }
+    int rv = flo_fleet_device_get(store, id, read_device, store, &absent);
+    if (rv == FLO_E_DEVICE_ABSENT) {
+        return 0;
+    }
+    if (rv < 0 && err != NULL) {
+        *err = absent;
+    }
+    return rv;
+}
+
+/* Devices whose change was taken back are read from their rows. */
+static int settle(struct flo_fleet_store *store, struct flo_err *err)
+{
+    struct flo_roster *roster = &store->roster;
+    int rv = 0;
+
+    if (!roster->is_loaded || roster->is_lost) {
+        return flo_fleet_roster_load(store, err);
+    }
+    for (size_t i = 0; i < roster->count && roster->stale_count > 0 && rv == 0;
+         i++) {
+        if (roster->items[i].is_stale) {
+            roster->items[i].is_stale = false;
+            roster->stale_count--;
+            roster->items[i].is_there = false;
+            rv = flo_fleet_roster_again(store, store->facts.ids.items[i], err);
+        }
+    }
+    return rv;
+}
+
+/* Values that change with every message are facts of the store. */
+static void freshen(struct flo_fleet_store *store, size_t number)
+{
+    struct flo_roster_entry *entry = &store->roster.items[number];
+    union flo_select_value *values = entry->say.values;
+    uint64_t seen_at_ms = entry->seen_at_ms;
+    uint64_t rss_bytes = entry->rss_bytes;
+
+    if (number < store->facts.capacity) {
+        const struct flo_fleet_fact *fact = &store->facts.items[number];
+        seen_at_ms =
+            fact->seen_at_ms > seen_at_ms ? fact->seen_at_ms : seen_at_ms;
+        rss_bytes = fact->rss_bytes > 0 ? fact->rss_bytes : rss_bytes;
+        if (fact->ttft_us > 0) {
+            values[FLO_SELECT_TTFT_P95].number = (double)fact->ttft_us / 1000;
+        }
+    }
+    values[FLO_SELECT_STATE].text = entry->is_online ? "online" : "offline";
+    values[FLO_SELECT_LAST_SEEN].at_ms = seen_at_ms;
+    if (rss_bytes > 0) {
+        values[FLO_SELECT_RSS].number = (double)rss_bytes;
+    }
+}
+
+int flo_fleet_select(struct flo_fleet_store *store,
+                     const struct flo_selector *const *selectors, size_t count,
+                     uint64_t now_ms, flo_fleet_select_fn fn, void *context,
+                     struct flo_err *err)
+{
+    struct flo_roster *roster = &store->roster;
+    int rv = settle(store, err);
+
+    for (size_t i = 0; i < roster->count && rv == 0; i++) {
+        bool fits = roster->items[i].is_there;
+        if (fits) {
+            freshen(store, i);
+        }
+        for (size_t k = 0; k < count && fits; k++) {
+            fits = flo_selector_matches(selectors[k], &roster->items[i].say,
+                                        now_ms);
+        }
+        rv = fits ? fn(context, &roster->items[i].say) : 0;
+    }
+    return rv;
+}
+
+const struct flo_select_device *
+flo_fleet_facts_of(struct flo_fleet_store *store, const char *id)
+{
+    struct flo_err err = {0};
+    size_t number = flo_ids_find(&store->facts.ids, id);
+
+    if (settle(store, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "store", &err);
+        return NULL;
+    }
+    number = flo_ids_find(&store->facts.ids, id);
+    if (number >= store->roster.count ||
+        !store->roster.items[number].is_there) {
+        return NULL;
+    }
+    freshen(store, number);
+    return &store->roster.items[number].say;
+}
+
+bool flo_fleet_is_in_group(const struct flo_fleet_device *device,
+                           const char *group)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *groups = NULL;
+    bool is_there = strcmp(group, "all") == 0;
+
+    if (is_there || flo_json_parse(device->groups, strlen(device->groups),
+                                   1 << 16, &groups, NULL) < 0) {
+        return is_there;
+    }
+    for (size_t i = 0; i < json_array_size(groups) && !is_there; i++) {
+        const char *one = json_string_value(json_array_get(groups, i));
+        is_there = one != NULL && strcmp(one, group) == 0;
+    }
+    return is_there;
+}
+
+static bool has_label(void *context, const char *key)
+{
+    const struct flo_fleet_store *store = context;
+
+    for (size_t i = 0; i < store->roster.count; i++) {
+        const struct flo_roster_entry *entry = &store->roster.items[i];
+        const struct flo_select_label *label = entry->say.labels;
+        for (; entry->is_there && label != NULL && label->key != NULL;
+             label++) {
+            if (strcmp(label->key, key) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+struct flo_select_known flo_fleet_known(struct flo_fleet_store *store)
+{
+    return (struct flo_select_known){has_label, store};
+}

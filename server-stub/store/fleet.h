@@ -1,0 +1,55 @@
+/* Store: the fleet as operators change it and choose from it.
+ *
+ * As store.h: one thread, changes between begin and commit. */
+#ifndef FLOTILLA_SERVER_FLEET_H
+#define FLOTILLA_SERVER_FLEET_H
+
+#include "server-stub/core/select/select.h"
+#include "server-stub/store/store.h"
+
+/* ---- which devices ---- */
+
+/* Read all devices into memory: once, before any selector is asked. */
+FLO_MUST_USE int flo_fleet_roster_load(struct flo_fleet_store *store,
+                                       struct flo_err *err);
+/* Labels that some device has, for flo_selector_parse. */
+struct flo_select_known flo_fleet_known(struct flo_fleet_store *store);
+/* Every device that is not retired and fits all of `count` selectors.  The
+ * facts are borrowed until the next change of the store; ID is always there. */
+typedef int (*flo_fleet_select_fn)(void *context,
+                                   const struct flo_select_device *device);
+FLO_MUST_USE int flo_fleet_select(struct flo_fleet_store *store,
+                                  const struct flo_selector *const *selectors,
+                                  size_t count, uint64_t now_ms,
+                                  flo_fleet_select_fn fn, void *context,
+                                  struct flo_err *err);
+/* The facts of one device; NULL when it is not there.  Borrowed until the next
+ * call of the store. */
+const struct flo_select_device *
+flo_fleet_facts_of(struct flo_fleet_store *store, const char *id);
+
+/* Was it ever heard since it enrolled? */
+FLO_MUST_USE int flo_fleet_device_has_come(struct flo_fleet_store *store,
+                                           const char *id, bool *out,
+                                           struct flo_err *err);
+/* Does its list of groups name this one?  `all` names everybody. */
+bool flo_fleet_is_in_group(const struct flo_fleet_device *device,
+                           const char *group);
+
+/* ---- what operators write on one ---- */
+
+/* NULL: as it is. */
+struct flo_fleet_edit {
+    const char *name;
+    const char *labels; /* JSON object, whole */
+    const char *note;
+    const char *maintenance; /* "": it takes rollouts again */
+    const char *pins;        /* JSON object, whole */
+};
+/* FLO_E_STATE: the name is another device's. */
+FLO_MUST_USE int flo_fleet_device_edit(struct flo_fleet_store *store,
+                                       const char *id,
+                                       const struct flo_fleet_edit *edit,
+                                       struct flo_err *err);
+
+#endif

@@ -1,0 +1,159 @@
+/* Roster: places of devices, and what becomes of them with a transaction. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/store/roster/roster.h"
+
+void flo_roster_deinit(struct flo_roster *roster)
+{
+    for (size_t i = 0; i < roster->count; i++) {
+        free(roster->items[i].own);
+        free(roster->items[i].said);
+    }
+    free(roster->items);
+    free(roster->touched);
+    *roster = (struct flo_roster){0};
+}
+
+static bool grow(struct flo_roster *roster, size_t number)
+{
+    size_t count = roster->count == 0 ? 256 : roster->count;
+
+    while (count <= number) {
+        count *= 2;
+    }
+    struct flo_roster_entry *items =
+        realloc(roster->items, count * sizeof(*items));
+    if (items == NULL) {
+        return false;
+    }
+    roster->items = items;
+    memset(&items[roster->count], 0, (count - roster->count) * sizeof(*items));
+    for (size_t i = roster->count; i < count; i++) {
+        flo_select_device_init(&items[i].say);
+    }
+    roster->count = count;
+    return true;
+}
+
+static bool note(struct flo_roster *roster, size_t number)
+{
+    if (roster->touched_count == roster->touched_room) {
+        size_t room = 2 * roster->touched_room + 64;
+        size_t *touched = realloc(roster->touched, room * sizeof(*touched));
+        if (touched == NULL) {
+            return false;
+        }
+        roster->touched = touched;
+        roster->touched_room = room;
+    }
+    roster->touched[roster->touched_count++] = number;
+    return true;
+}
+
+/* The place of a device; made when there is none.  NULL: not loaded, or no
+ * memory (all is read again then). */
+static struct flo_roster_entry *touch(struct flo_roster *roster, size_t number)
+{
+    if (!roster->is_loaded) {
+        return NULL;
+    }
+    if (number == SIZE_MAX ||
+        (number >= roster->count && !grow(roster, number))) {
+        roster->is_lost = true;
+        return NULL;
+    }
+    struct flo_roster_entry *entry = &roster->items[number];
+    if (!entry->is_touched) {
+        if (!note(roster, number)) {
+            roster->is_lost = true;
+            return NULL;
+        }
+        entry->is_touched = true;
+    }
+    return entry;
+}
+
+void flo_roster_row(struct flo_roster *roster, size_t number,
+                    const struct flo_fleet_device *device)
+{
+    struct flo_roster_entry *entry = touch(roster, number);
+
+    if (entry == NULL) {
+        return;
+    }
+    void *own = flo_roster_own_facts(device, &entry->say);
+    if (own == NULL) {
+        roster->is_lost = true;
+        return;
+    }
+    free(entry->own);
+    entry->own = own;
+    entry->is_there = !device->is_retired;
+    entry->is_online = device->is_online;
+    entry->seen_at_ms = device->last_seen_at_ms;
+    entry->rss_bytes = device->rss_bytes;
+}
+
+void flo_roster_report(struct flo_roster *roster, size_t number,
+                       const json_t *report, const json_t *profile_or_null)
+{
+    struct flo_roster_entry *entry = touch(roster, number);
+
+    if (entry == NULL) {
+        return;
+    }
+    void *said = flo_roster_said_facts(report, profile_or_null, &entry->say);
+    if (said == NULL) {
+        roster->is_lost = true;
+        return;
+    }
+    free(entry->said);
+    entry->said = said;
+}
+
+void flo_roster_online(struct flo_roster *roster, size_t number, bool online)
+{
+    struct flo_roster_entry *entry = touch(roster, number);
+
+    if (entry != NULL) {
+        entry->is_online = online;
+    }
+}
+
+void flo_roster_gone(struct flo_roster *roster, size_t number)
+{
+    struct flo_roster_entry *entry = touch(roster, number);
+
+    if (entry != NULL) {
+        entry->is_there = false;
+    }
+}
+
+void flo_roster_stale(struct flo_roster *roster, size_t number)
+{
+    struct flo_roster_entry *entry = touch(roster, number);
+
+    if (entry != NULL && !entry->is_stale) {
+        entry->is_stale = true;
+        roster->stale_count++;
+    }
+}
+
+void flo_roster_commit(struct flo_roster *roster)
+{
+    for (size_t i = 0; i < roster->touched_count; i++) {
+        roster->items[roster->touched[i]].is_touched = false;
+    }
+    roster->touched_count = 0;
+}
+
+void flo_roster_cancel(struct flo_roster *roster)
+{
+    for (size_t i = 0; i < roster->touched_count; i++) {
+        struct flo_roster_entry *entry = &roster->items[roster->touched[i]];
+        roster->stale_count += entry->is_stale ? 0 : 1;
+        entry->is_stale = true;
+    }
+    flo_roster_commit(roster);
+}

@@ -1,0 +1,150 @@
+"""A fleet that changes: labels, selectors, groups, assignments, and what a
+device believes of them."""
+import json
+import os
+import subprocess
+
+import pytest
+
+from controller_parts import BIN, Device, Publisher, until
+
+
+@pytest.fixture(scope="module")
+def publisher(controller, folder):
+    return Publisher(controller, folder)
+
+
+@pytest.fixture(scope="module")
+def devices(controller, folder):
+    token = controller.enrol_token()
+    made = {}
+    for name, labels in (("gw-1", {"hw": "rpi5", "site": "lyon"}),
+                         ("gw-2", {"hw": "rpi5", "site": "nantes"}),
+                         ("gw-10", {"hw": "n100"})):
+        made[name] = Device(controller, folder, name, token, labels).connect()
+    until("three online", 10, lambda: names(controller, "state=online") ==
+          ["gw-1", "gw-2", "gw-10"])
+    yield made
+    for device in made.values():
+        device.client.close()
+
+
+@pytest.fixture(scope="module")
+def cli(controller):
+    token = controller.facts["token"]
+
+    def call(*words, code=0, stdin=None):
+        done = subprocess.run(
+            [os.path.join(BIN, "flotilla"), "--controller", controller.rest,
+             "--token-file", token, *words], capture_output=True, text=True,
+            input=stdin, timeout=30)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+    return call
+
+
+def ask(controller, method, path, body=None, status=200):
+    answer = controller.ask(method, path, body)
+    assert answer.status == status, answer.body
+    return answer.json
+
+
+def where(text, **more):
+    words = dict(more, where=text)
+    from urllib.parse import urlencode
+    return "/v1/devices?" + urlencode(words)
+
+
+def names(controller, text, **more):
+    more.setdefault("sort", "name")
+    return [d["name"] for d in
+            ask(controller, "GET", where(text, **more))["items"]]
+
+
+# ---- which devices ----
+
+def test_a_selector_says_which_devices_are_meant(controller, devices):
+    assert names(controller, "hw=rpi5 and site in (lyon,nantes)") == \
+        ["gw-1", "gw-2"]
+    assert names(controller, "not site") == ["gw-10"]
+    assert names(controller, "arch=x86_64 and cores=2", sort="-name") == \
+        ["gw-10", "gw-2", "gw-1"]
+    page = ask(controller, "GET", where("hw", sort="name", limit=2,
+                                        fields="name,labels.hw"))
+    assert page["items"] == [{"name": "gw-1", "labels": {"hw": "rpi5"}},
+                             {"name": "gw-2", "labels": {"hw": "rpi5"}}]
+    assert page["total"] == 3
+    rest = ask(controller, "GET", where("hw", sort="name", limit=2,
+                                        cursor=page["next"]))
+    assert [d["name"] for d in rest["items"]] == ["gw-10"]
+    assert rest["next"] is None
+
+
+def test_a_word_with_a_typing_error_selects_nobody_in_silence(controller,
+                                                              devices, cli):
+    problem = ask(controller, "GET", where("hw=rpi5 and memroy>1GiB"),
+                  status=422)
+    assert problem["code"] == "rest.selector"
+    assert "column 13" in problem["detail"]
+    assert "nearest: `memory`" in problem["detail"]
+    said = cli("device", "list", "-l", "statee=online", code=2)
+    assert "nearest: `state`" in said
+    assert ask(controller, "GET", where("hw", fields="nmae"),
+               status=422)["fix"] == "did you mean `name`?"
+    assert ask(controller, "GET", where("hw", sort="nmae"),
+               status=422)["code"] == "rest.selector"
+
+
+# ---- labels, notes ----
+
+def test_labels_change_for_one_for_many_and_by_a_file(controller, devices,
+                                                      cli):
+    cli("device", "label", "gw-1", "rack=r-7", "site-")
+    assert ask(controller, "GET", "/v1/devices/gw-1")["labels"] == \
+        {"hw": "rpi5", "rack": "r-7"}
+    said = cli("device", "label", "--where", "hw=rpi5", "--dry-run", "wave=1")
+    assert "2 devices" in said and names(controller, "label.wave") == []
+    assert "2 of 2" in cli("device", "label", "-l", "hw=rpi5", "wave=1")
+    assert "0 of 2" in cli("device", "label", "-l", "hw=rpi5", "wave=1")
+    assert names(controller, "wave=1") == ["gw-1", "gw-2"]
+    said = cli("device", "label", "--file", "-",
+               stdin='name,site,wave\ngw-1,"lyon",-\n\ngw-10,,2\n')
+    assert "2 of 2" in said
+    assert names(controller, "site=lyon or wave=2") == ["gw-1", "gw-10"]
+    assert names(controller, "wave=1") == ["gw-2"]
+    records = ask(controller, "GET", "/v1/audit?order=newest&limit=3")["items"]
+    assert {r["what"] for r in records} == {"device.label"}
+    assert "gw-10" in records[0]["detail"]
+
+
+def test_a_bad_label_changes_nothing(controller, devices, cli):
+    before = ask(controller, "GET", "/v1/devices/gw-1")["labels"]
+    for labels in ({"Upper": "x"}, {"x": 5}, {"x": "y" * 257}, {"x": "a\nb"}):
+        ask(controller, "PATCH", "/v1/devices/gw-1", {"labels": labels}, 400)
+    ask(controller, "PATCH", "/v1/devices/gw-1",
+        {"labels": {"x%d" % i: "y" for i in range(70)}}, 422)
+    ask(controller, "POST", "/v1/labels/batch", {
+        "items": [{"device": "gw-1", "labels": {"x": "y"}},
+                  {"device": "none", "labels": {"x": "y"}}]}, 404)
+    assert ask(controller, "GET", "/v1/devices/gw-1")["labels"] == before
+    cli("device", "label", "gw-1", "=x", code=2)
+    cli("device", "label", "--file", "-", stdin="site\nlyon\n", code=2)
+
+
+def test_notes_pins_and_maintenance_are_kept(controller, devices, publisher,
+                                             cli):
+    publisher.publish("1.0.0")
+    cli("device", "set", "gw-2", "--note", "fan is loud", "--maintenance",
+        "new fan", "--pin", "tiny@1.0.0")
+    device = ask(controller, "GET", "/v1/devices/gw-2")
+    assert (device["note"], device["maintenance"], device["pins"]) == \
+        ("fan is loud", "new fan", {"tiny": "tiny@1.0.0"})
+    assert names(controller, "maintenance and pinned=tiny@1.0.0") == ["gw-2"]
+    assert cli("device", "set", "gw-2", "--pin", "tiny@9", code=3)
+    cli("device", "set", "gw-2", "--note", "", "--maintenance", "off",
+        "--unpin", "tiny", "--name", "gw-3")
+    device = ask(controller, "GET", "/v1/devices/gw-3")
+    assert (device["note"], device["maintenance"], device["pins"]) == \
+        ("", None, {})
+    cli("device", "set", "gw-3", "--name", "gw-1", code=5)
+    cli("device", "set", "gw-3", "--name", "gw-2")

@@ -1,0 +1,190 @@
+/* Who is a member of a rollout: identities that never came, devices in
+ * maintenance, pinned ones, and who joins when that ends. */
+#include "server-stub/state/forecast/forecast.h"
+#include "server-stub/store/fleet.h"
+#include "unit/server/world.h"
+
+#define ALL_AT_ONCE                                                            \
+    "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"share_pct\":100}]}"
+#define SLOWLY                                                                 \
+    "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"share_pct\":10},"              \
+    "{\"share_pct\":100}]}"
+#define PHANTOMS 200
+
+static void add_phantoms(struct world *world)
+{
+    const char groups[1][FLO_NAME_MAX + 1] = {"all"};
+    char id[37];
+    char name[16];
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    for (int i = 0; i < PHANTOMS; i++) {
+        snprintf(id, sizeof(id), "%08x-dddd-4ddd-8ddd-dddddddddddd", i);
+        snprintf(name, sizeof(name), "none-%d", i);
+        struct flo_fleet_device device = {.id = id,
+                                          .name = name,
+                                          .labels = "{}",
+                                          .profile = "{}",
+                                          .groups = "[\"all\"]",
+                                          .enrolled_at_ms = 1};
+        assert_int_equal(flo_fleet_device_add(world->controller->store, &device,
+                                              groups, 1, &world->err),
+                         0);
+    }
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+static void edit(struct world *world, size_t device,
+                 const struct flo_fleet_edit *edit)
+{
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_fleet_device_edit(world->controller->store,
+                                           ids[device], edit, &world->err),
+                     0);
+    assert_int_equal(
+        flo_rollouts_reconsider(world->controller, ids[device], &world->err),
+        0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+static bool is_member(const struct flo_rollout_entry *entry, size_t device)
+{
+    return flo_rollout_find(&entry->core, ids[device]) != SIZE_MAX;
+}
+
+/* A tenth of 203 devices, of which three are there: the first phase had
+ * phantoms alone, waited for them, and never ended. */
+static void identities_that_never_came_hold_no_rollout_up(void **state)
+{
+    struct world *world = *state;
+
+    add_phantoms(world);
+    struct flo_rollout_entry *entry = start(world, SLOWLY);
+    assert_non_null(entry);
+    for (int turn = 0; turn < 3; turn++) {
+        for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+            event(world, i, "succeeded");
+        }
+        does(world, entry, FLO_ROLLOUT_EVENT_TICK);
+    }
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_COMPLETED);
+    assert_int_equal(entry->core.member_count, FLO_COUNT(ids));
+    assert_int_equal(entry->excused[FLO_EXCUSE_NEVER_CAME], PHANTOMS);
+}
+
+static void a_device_is_a_member_from_its_first_message_on(void **state)
+{
+    static const char *const words[] = {"presence", "reported"};
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = start(world, ALL_AT_ONCE);
+    char topic[FLO_TOPIC_TEXT];
+    const char *id = "00000001-dddd-4ddd-8ddd-dddddddddddd";
+    const char *payload = "{\"v\":1,\"online\":true}";
+    char order[FLO_NAME_MAX + 1];
+
+    assert_non_null(entry);
+    add_phantoms(world);
+    assert_true(flo_rollout_find(&entry->core, id) == SIZE_MAX);
+    for (size_t i = 0; i < FLO_COUNT(words); i++) {
+        id = i == 0 ? id : "00000002-dddd-4ddd-8ddd-dddddddddddd";
+        payload = i == 0 ? payload
+                         : "{\"v\":2,\"device\":\"00000002-dddd-4ddd-8ddd-"
+                           "dddddddddddd\",\"rev\":1}";
+        snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", id,
+                 words[i]);
+        assert_int_equal(flo_controller_begin(world->controller, &world->err),
+                         0);
+        assert_int_equal(flo_ingest(&world->ingest, topic, payload,
+                                    strlen(payload), false, &world->err),
+                         0);
+        assert_int_equal(flo_controller_commit(world->controller, &world->err),
+                         0);
+        assert_true(flo_rollout_find(&entry->core, id) != SIZE_MAX);
+        assert_int_equal(flo_fleet_desired_get(world->controller->store, id,
+                                               "tiny", order, &world->err),
+                         0);
+        assert_string_not_equal(order, "");
+    }
+}
+
+static void a_device_in_maintenance_takes_no_rollout(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry;
+    json_t *plan = NULL;
+
+    edit(world, 1, &(struct flo_fleet_edit){.maintenance = "new fan"});
+    entry = start(world, ALL_AT_ONCE);
+    assert_non_null(entry);
+    assert_false(is_member(entry, 1));
+    assert_string_equal(order_of(world, 1), "");
+    assert_int_equal(entry->excused[FLO_EXCUSE_MAINTENANCE], 1);
+    assert_int_equal(
+        flo_forecast_rollout(world->controller, entry, &plan, &world->err),
+        FLO_E_RELEASE_ABSENT); /* it has no document; see the plan in e2e */
+
+    /* One that was told and has not begun goes too; one that began stays. */
+    event(world, 2, "downloading");
+    edit(world, 0, &(struct flo_fleet_edit){.maintenance = "x"});
+    edit(world, 2, &(struct flo_fleet_edit){.maintenance = "x"});
+    assert_false(is_member(entry, 0));
+    assert_string_equal(order_of(world, 0), "");
+    assert_true(is_member(entry, 2));
+    event(world, 2, "succeeded");
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_COMPLETED);
+
+    /* At its end they are where their group is. */
+    edit(world, 0, &(struct flo_fleet_edit){.maintenance = ""});
+    edit(world, 1, &(struct flo_fleet_edit){.maintenance = ""});
+    assert_true(is_member(entry, 0) && is_member(entry, 1));
+    assert_string_not_equal(order_of(world, 1), "");
+    flo_rollouts_forget(world->controller);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(entry->core.member_count, 3);
+}
+
+static void a_pinned_device_takes_no_other_release(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry;
+
+    edit(world, 0, &(struct flo_fleet_edit){.pins = "{\"tiny\":\"tiny@1.0\"}"});
+    edit(world, 1,
+         &(struct flo_fleet_edit){.pins = "{\"tiny\":\"tiny@2.1.0\"}"});
+    edit(world, 2, &(struct flo_fleet_edit){.pins = "{\"ocr\":\"ocr@1.0\"}"});
+    entry = start(world, ALL_AT_ONCE);
+    assert_non_null(entry);
+    assert_false(is_member(entry, 0));
+    assert_true(is_member(entry, 1) && is_member(entry, 2));
+    edit(world, 0, &(struct flo_fleet_edit){.pins = "{}"});
+    assert_true(is_member(entry, 0));
+}
+
+static void a_rollout_of_nobody_says_why(void **state)
+{
+    struct world *world = *state;
+
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        edit(world, i, &(struct flo_fleet_edit){.maintenance = "x"});
+    }
+    assert_null(start(world, ALL_AT_ONCE));
+    assert_int_equal(world->err.code, FLO_E_ORDER_NOBODY);
+    assert_string_equal(world->err.what, "no device of group all can be a "
+                                         "member: 3 maintenance");
+    assert_string_equal(world->err.fix,
+                        "flotilla device set NAME --maintenance off");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_WORLD(identities_that_never_came_hold_no_rollout_up),
+        WITH_WORLD(a_device_is_a_member_from_its_first_message_on),
+        WITH_WORLD(a_device_in_maintenance_takes_no_rollout),
+        WITH_WORLD(a_pinned_device_takes_no_other_release),
+        WITH_WORLD(a_rollout_of_nobody_says_why),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
