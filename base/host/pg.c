@@ -51,6 +51,7 @@ static int code_of(const PGresult *result)
     }
     return strcmp(state, "53100") == 0   ? FLO_E_DISK_FULL
            : strcmp(state, "53200") == 0 ? FLO_E_MEMORY
+           : strcmp(state, "55P03") == 0 ? FLO_E_STATE_LOCKED
                                          : FLO_E_DB;
 }
 

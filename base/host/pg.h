@@ -4,7 +4,8 @@
  * connection and text.  Those that nobody waits for are sent without an answer
  * (libpq's pipeline); the next call that waits tells their error.
  *
- * FLO_E_DB with the server's sentence, FLO_E_DISK_FULL, FLO_E_MEMORY, and
+ * FLO_E_DB with the server's sentence, FLO_E_DISK_FULL, FLO_E_MEMORY,
+ * FLO_E_STATE_LOCKED (a lock was not given in time), and
  * FLO_E_DB_UNREACHABLE: the connection is lost, and all that was not committed
  * with it.  flo_pg_ready connects again. */
 #ifndef FLOTILLA_HOST_PG_H

@@ -35,6 +35,7 @@ static const char *const greeting[] = {
     "SET tcp_keepalives_count = 3",
     "SET idle_in_transaction_session_timeout = '60s'",
     "SET statement_timeout = '60s'",
+    "SET lock_timeout = '5s'",
     NULL,
 };
 
@@ -45,19 +46,16 @@ static struct postgresql *of(struct flo_store_engine *engine)
 
 /* ---- one controller at a time ---- */
 
+/* The session of a controller that has just ended may last for a moment. */
 static int lock(struct postgresql *store, struct flo_err *err)
 {
-    struct flo_pg_rows *rows = NULL;
-    int rv = flo_pg_query(store->pg,
-                          "SELECT pg_try_advisory_lock(" LOCK ")::int::bigint",
-                          FLO_DB_NONE, &rows, err);
+    int rv = flo_pg_run(store->pg, "SELECT 1 FROM pg_advisory_lock(" LOCK ")",
+                        FLO_DB_NONE, NULL, err);
 
-    if (rv == 0 && flo_pg_number(rows, 0, 0) == 0) {
-        rv = flo_fail(err, FLO_E_STATE_LOCKED,
-                      "another controller uses this database");
-    }
-    flo_pg_rows_free(rows);
-    return rv;
+    return rv == FLO_E_STATE_LOCKED
+               ? flo_fail(err, FLO_E_STATE_LOCKED,
+                          "another controller uses this database")
+               : rv;
 }
 
 /* The connection, with the lock. */

@@ -57,6 +57,10 @@ static inline struct flo_pg *cluster_connect(struct cluster *cluster)
         }
         nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
     }
+    char command[160];
+    snprintf(command, sizeof(command), "tail -20 %s/server.log >&2",
+             cluster->dir);
+    (void)!system(command);
     return NULL;
 }
 
