@@ -446,9 +446,31 @@ def call(shapes, row, answers):
             "Idempotency-Key", "the same key and request give the same "
             "answer for a day", minLength=1, maxLength=64,
             pattern="^[!-~]+$"))
+    if "TAGGED" in flags and method != "GET" and "{" in pattern:
+        out.setdefault("parameters", []).append(header(
+            "If-Match", "the ETag of the record as it was read; another one "
+            "is 412", minLength=1, pattern="^[!-~]+$"))
+    for status in (status, also.split(" ")[0]):
+        if status in responses:
+            responses[status]["headers"] = answer_headers(flags, shape)
     if what:
         out["x-audit"] = what
     return pattern, method.lower(), out
+
+
+def answer_headers(flags, shape):
+    names = ["RateLimit", "RateLimit-Policy"]
+    names += ["ETag"] if "TAGGED" in flags else []
+    names += ["Link"] if shape.startswith("items[") else []
+    return {name: {"$ref": "#/components/headers/" + name} for name in names}
+
+
+HEADERS = {
+    "RateLimit": "requests left of the token's bucket (r), seconds until it "
+                 "is full (t)",
+    "RateLimit-Policy": "requests of a full bucket (q), seconds to fill it (w)",
+    "ETag": "names the state that a change of the record depends on",
+    "Link": "the next page: <...>; rel=\"next\""}
 
 
 def stream(shapes, row):
@@ -538,6 +560,8 @@ def document(version):
         "paths": dict(sorted(paths.items())),
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "headers": {name: {"description": text, "schema": {
+                "type": "string"}} for name, text in HEADERS.items()},
             "responses": {"problem": {
                 "description": "It did not happen; `code` and `fix` say why "
                                "and what to do",

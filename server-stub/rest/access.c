@@ -74,6 +74,11 @@ int flo_rest_token_make(struct flo_rest_call *call, struct flo_err *err)
 
 static int add_token(void *context, const struct flo_fleet_token *token)
 {
+    struct flo_rest_page *page = context;
+
+    if (!flo_rest_page_takes(page)) {
+        return 0;
+    }
     json_t *json = json_pack("{s:s,s:s,s:s,s:I,s:I}", "id", token->id, "kind",
                              token->kind, "name", token->name, "created_at_ms",
                              (json_int_t)token->created_at_ms, "expires_at_ms",
@@ -86,17 +91,28 @@ static int add_token(void *context, const struct flo_fleet_token *token)
     } else {
         json_object_set_new(json, "role", json_string(token->role));
     }
-    json_array_append_new(context, json);
+    json_array_append_new(page->items, json);
+    if (flo_rest_page_is_full(page)) {
+        snprintf(page->last, sizeof(page->last), "%llu.%s",
+                 (unsigned long long)token->created_at_ms, token->id);
+    }
     return 0;
 }
 
 int flo_rest_tokens(struct flo_rest_call *call, struct flo_err *err)
 {
-    json_t *items = json_array();
-    int rv =
-        flo_fleet_token_list(call->controller->store, add_token, items, err);
+    struct flo_rest_page page = {.items = json_array(),
+                                 .limit = flo_rest_number(call, "limit", 1000)};
+    char id[FLO_CURSOR_TEXT];
+    uint64_t at_ms;
+    int rv = flo_rest_cursor(call, '.', id, &at_ms, err);
 
-    call->out = flo_rest_list(items, NULL);
+    if (rv == 0) {
+        rv = flo_fleet_token_list(call->controller->store,
+                                  at_ms > 0 ? at_ms : FLO_FLEET_ALL, id,
+                                  page.limit + 1, add_token, &page, err);
+    }
+    flo_rest_page_end(call, &page);
     return rv;
 }
 

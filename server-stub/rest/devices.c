@@ -246,6 +246,8 @@ static int add_event(void *context, const char *text)
 int flo_rest_timeline(struct flo_rest_call *call, struct flo_err *err)
 {
     char id[37];
+    char next[24];
+    uint64_t oldest = 0;
     uint64_t limit = flo_rest_number(call, "limit", 200);
     int rv = flo_fleet_device_get(call->controller->store,
                                   flo_httpd_param(call->request, "id"), take_id,
@@ -255,9 +257,11 @@ int flo_rest_timeline(struct flo_rest_call *call, struct flo_err *err)
         return rv;
     }
     json_t *items = json_array();
-    rv = flo_fleet_event_list(call->controller->store, id, limit, add_event,
-                              items, err);
-    call->out = flo_rest_list(items, NULL);
+    rv = flo_fleet_event_list(call->controller->store, id,
+                              flo_rest_number(call, "cursor", FLO_FLEET_ALL),
+                              limit, add_event, items, &oldest, err);
+    snprintf(next, sizeof(next), "%llu", (unsigned long long)oldest);
+    call->out = flo_rest_list(items, oldest > 0 ? next : NULL);
     return rv;
 }
 

@@ -10,7 +10,15 @@
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/rest.h"
 
-enum { READ = 0, WRITE = 1, RAW = 2, DEVICES = 4, SECRET = 8 };
+enum {
+    READ = 0,
+    WRITE = 1,
+    RAW = 2,
+    DEVICES = 4,
+    SECRET = 8,
+    URGENT = 16,
+    TAGGED = 32
+};
 
 struct route {
     const char *method;
@@ -162,6 +170,11 @@ static void request_digest(const struct flo_rest_call *call,
 
     flo_buf_printf(&text, "%s %s\n", flo_httpd_method(call->request),
                    flo_httpd_path(call->request));
+    for (size_t i = 0; flo_httpd_query_name(call->request, i) != NULL; i++) {
+        const char *name = flo_httpd_query_name(call->request, i);
+        flo_buf_printf(&text, "%s=%s\n", name,
+                       flo_httpd_query(call->request, name));
+    }
     flo_buf_add(&text, body, bytes);
     flo_sha256(text.data, text.bytes, out);
 }
@@ -339,6 +352,7 @@ static void read_call(struct flo_rest_call *call, const struct route *route)
         answer_err(call, &err);
         return;
     }
+    flo_rest_link_next(call);
     answer(call, call->status, text.data, text.bytes);
 }
 
@@ -367,6 +381,12 @@ static void on_call(void *context, struct flo_httpd_request *request)
         if (rv == FLO_E_REST_ROLE) {
             audit_refusal(&call, route, &err);
         }
+    }
+    if (rv == 0) {
+        rv = flo_rest_rate_take(&call,
+                                (route->flags & URGENT) != 0 ? FLO_RATE_URGENT
+                                                             : FLO_RATE_DEFAULT,
+                                &err);
     }
     if (rv == 0 && (rv = read_body(&call, route, &err)) < 0 &&
         (route->flags & WRITE) != 0) {
@@ -406,7 +426,7 @@ static void on_events(void *context, struct flo_httpd_request *request)
 int flo_rest_open(struct flo_rest *rest, struct flo_err *err)
 {
     static struct binding bindings[FLO_COUNT(routes)];
-    int rv = 0;
+    int rv = flo_rest_rate_open(rest, err);
 
     flo_rest_held_open(rest);
     for (size_t i = 0; i < FLO_COUNT(routes) && rv == 0; i++) {

@@ -7,10 +7,21 @@
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/emergency.h"
 
+/* Two people who publish and yank at once: the second one looks again. */
+static void tag(struct flo_rest_call *call, const char *digest,
+                const char *state)
+{
+    char text[FLO_DIGEST_TEXT + 32];
+
+    snprintf(text, sizeof(text), "%s %s", digest, state);
+    flo_rest_etag_of(call, text);
+}
+
 static int take_view(void *context, const struct flo_fleet_release *release)
 {
     struct flo_rest_call *call = context;
 
+    tag(call, release->digest, release->state);
     call->out = flo_object_release(release, true);
     return 0;
 }
@@ -160,8 +171,8 @@ static int add_verified(struct flo_rest_call *call,
 
     flo_digest_text(&verified->digest, digest);
     flo_release_title(release, title);
-    int rv = flo_fleet_release_list(call->controller->store, look_known, &known,
-                                    err);
+    int rv = flo_fleet_release_page(call->controller->store, release->model,
+                                    NULL, 0, 0, look_known, &known, err);
     if (rv < 0) {
         return rv;
     }
@@ -235,10 +246,19 @@ static int find(struct flo_rest_call *call, struct found *found,
                                      found->model, found->version, err);
 
     found->err = err;
-    return rv < 0
-               ? rv
-               : flo_fleet_release_get(call->controller->store, found->model,
-                                       found->version, take_found, found, err);
+    if (rv == 0) {
+        rv = flo_fleet_release_get(call->controller->store, found->model,
+                                   found->version, take_found, found, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    tag(call, found->digest, found->state);
+    rv = flo_rest_match(call, flo_httpd_param(call->request, "name"), err);
+    if (rv < 0) {
+        flo_release_free(found->release);
+    }
+    return rv;
 }
 
 static int show_changed(struct flo_rest_call *call, const struct found *found,
@@ -316,29 +336,35 @@ int flo_rest_release_unyank(struct flo_rest_call *call, struct flo_err *err)
 
 /* ---- reading ---- */
 
-struct release_list {
-    json_t *items;
-    const char *model; /* NULL: any */
-};
-
 static int add_release(void *context, const struct flo_fleet_release *release)
 {
-    const struct release_list *list = context;
+    struct flo_rest_page *page = context;
 
-    if (list->model == NULL || strcmp(list->model, release->model) == 0) {
-        json_array_append_new(list->items, flo_object_release(release, false));
+    if (flo_rest_page_takes(page)) {
+        json_array_append_new(page->items, flo_object_release(release, false));
+        if (flo_rest_page_is_full(page)) {
+            snprintf(page->last, sizeof(page->last), "%s@%llu", release->model,
+                     (unsigned long long)release->number);
+        }
     }
     return 0;
 }
 
 int flo_rest_releases(struct flo_rest_call *call, struct flo_err *err)
 {
-    struct release_list list = {json_array(),
-                                flo_httpd_query(call->request, "model")};
-    int rv = flo_fleet_release_list(call->controller->store, add_release, &list,
-                                    err);
+    struct flo_rest_page page = {.items = json_array(),
+                                 .limit = flo_rest_number(call, "limit", 1000)};
+    char model[FLO_CURSOR_TEXT];
+    uint64_t number;
+    int rv = flo_rest_cursor(call, '@', model, &number, err);
 
-    call->out = flo_rest_list(list.items, NULL);
+    if (rv == 0) {
+        rv = flo_fleet_release_page(call->controller->store,
+                                    flo_httpd_query(call->request, "model"),
+                                    model[0] != '\0' ? model : NULL, number,
+                                    page.limit + 1, add_release, &page, err);
+    }
+    flo_rest_page_end(call, &page);
     return rv;
 }
 

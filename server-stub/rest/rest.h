@@ -9,12 +9,14 @@
 #include "base/host/httpd.h"
 
 #include "server-stub/core/access.h"
+#include "server-stub/core/request/rate.h"
 #include "server-stub/core/timers.h"
 #include "server-stub/state/controller.h"
 
 #define FLO_TAG_PEOPLE 0
 #define FLO_TAG_DEVICES 1
 #define FLO_REST_BODY_MAX (1u << 20)
+#define FLO_CURSOR_TEXT 160
 #define FLO_REST_DEVICE_BODY_MAX (1u << 16) /* from strangers too */
 
 /* An answer that waits (held.c). */
@@ -48,6 +50,7 @@ struct flo_rest {
     uint64_t strangers_refused;   /* enrolments that the audit does not name */
     uint64_t strangers_log_at_ms; /* not before */
     struct flo_refusals refusals; /* of enrolment tokens */
+    struct flo_rates *rates;      /* of access tokens */
 };
 
 struct flo_rest_call {
@@ -135,10 +138,49 @@ bool flo_rest_flag_in(const struct flo_rest_call *call, const char *name,
  * calls.  A sync that fails is the answer of all that wait. */
 void flo_rest_answer(struct flo_rest *rest, struct flo_httpd_request *request,
                      int status, const char *body, size_t bytes);
+/* Tag of a record, from the text of what a change is about. */
+void flo_rest_etag_of(struct flo_rest_call *call, const char *text);
+/* FLO_E_REST_STALE: If-Match names another tag than call->etag.  `what`:
+ * "rollout r-0001". */
+FLO_MUST_USE int flo_rest_match(struct flo_rest_call *call, const char *what,
+                                struct flo_err *err);
+FLO_MUST_USE int flo_rest_rate_open(struct flo_rest *rest, struct flo_err *err);
+void flo_rest_rate_close(struct flo_rest *rest);
+/* One request of the call's token; FLO_E_REST_LIMIT.  Tells the limits in
+ * headers. */
+FLO_MUST_USE int flo_rest_rate_take(struct flo_rest_call *call,
+                                    enum flo_rate_kind kind,
+                                    struct flo_err *err);
 /* From flo_rest_open on; before the listeners and the controller end. */
 void flo_rest_held_open(struct flo_rest *rest);
 void flo_rest_held_close(struct flo_rest *rest);
 /* {"items":[...],"next":...}; takes both. */
 json_t *flo_rest_list(json_t *items, const char *next);
+
+/* A page of a list: ask the store for one row more than `limit`. */
+struct flo_rest_page {
+    json_t *items;
+    uint64_t limit;
+    bool has_more;
+    char last[FLO_CURSOR_TEXT]; /* key of the last element, the caller's */
+};
+/* false: the page is full, and there is more. */
+bool flo_rest_page_takes(struct flo_rest_page *page);
+/* The element that was just added is the last one: its key is wanted. */
+static inline bool flo_rest_page_is_full(const struct flo_rest_page *page)
+{
+    return json_array_size(page->items) >= page->limit;
+}
+/* The answer; `next` is the last element's key. */
+void flo_rest_page_end(struct flo_rest_call *call, struct flo_rest_page *page);
+/* ?cursor= as "<text>@<number>" or "<number>.<text>", which has the mark.
+ * Without one the number is 0 and the text "" (it has FLO_CURSOR_TEXT).
+ * FLO_E_REST_MEANING: no list gave it. */
+FLO_MUST_USE int flo_rest_cursor(const struct flo_rest_call *call, char mark,
+                                 char *text, uint64_t *number,
+                                 struct flo_err *err);
+/* `Link: <the same path and query, with the next cursor>; rel="next"` (RFC
+ * 8288) where the answer is a page with a next one. */
+void flo_rest_link_next(struct flo_rest_call *call);
 
 #endif

@@ -61,34 +61,39 @@ int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
     return rv;
 }
 
+/* ---- lists ---- */
+
 struct ids {
     struct flo_text_list list;
+    const char *word; /* of the cursor */
+    struct flo_rest_page *page;
 };
 
 static int add_id(void *context, const struct flo_fleet_rollout *rollout)
 {
     struct ids *ids = context;
+    const char *number = strchr(rollout->id, '-');
 
+    if (ids->list.count >= ids->page->limit) {
+        ids->page->has_more = true;
+        return 0;
+    }
     flo_text_list_add(&ids->list, rollout->id);
+    snprintf(ids->page->last, sizeof(ids->page->last), "%llu.%s",
+             number != NULL ? strtoull(number + 1, NULL, 10) : 0, ids->word);
     return 0;
 }
 
-/* All that are under way, and of those that ended the newest; older ones by
- * id.  Fewer than memory holds: each list would push the next one's out. */
-int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
+static int add_views(struct flo_rest_call *call, const struct ids *ids,
+                     const char *model, struct flo_err *err)
 {
-    const char *model = flo_httpd_query(call->request, "model");
-    struct ids ids = {0};
-    json_t *items = json_array();
-    uint64_t limit = flo_rest_number(call, "limit", FLO_ROLLOUTS_ACTIVE_MAX);
-    int rv = flo_fleet_rollout_list(call->controller->store, limit, add_id,
-                                    &ids, err);
+    int rv = 0;
 
-    for (size_t i = 0; i < ids.list.count && rv == 0; i++) {
+    for (size_t i = 0; i < ids->list.count && rv == 0; i++) {
         struct flo_rollout_entry *entry;
         json_t *view = NULL;
-        rv =
-            flo_rollouts_find(call->controller, ids.list.items[i], &entry, err);
+        rv = flo_rollouts_find(call->controller, ids->list.items[i], &entry,
+                               err);
         if (rv == 0 && model != NULL && strcmp(entry->model, model) != 0) {
             continue;
         }
@@ -96,11 +101,42 @@ int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
             rv = flo_object_rollout(call->controller, entry, 0, &view, err);
         }
         if (rv == 0) {
-            json_array_append_new(items, view);
+            json_array_append_new(ids->page->items, view);
         }
     }
+    return rv;
+}
+
+/* All that are under way, then those that ended, newest first.  A page has no
+ * more than memory holds: each list would push the next one's out. */
+int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_fleet_store *store = call->controller->store;
+    struct flo_rest_page page = {
+        .items = json_array(),
+        .limit = flo_rest_number(call, "limit", FLO_ROLLOUTS_ACTIVE_MAX)};
+    struct ids ids = {.page = &page, .word = "active"};
+    char word[FLO_CURSOR_TEXT];
+    uint64_t below;
+    int rv = flo_rest_cursor(call, '.', word, &below, err);
+    bool is_ended = strcmp(word, "ended") == 0;
+
+    if (rv == 0 && !is_ended) {
+        rv = flo_fleet_rollout_page(store, true,
+                                    below > 0 ? below : FLO_FLEET_ALL,
+                                    page.limit + 1, add_id, &ids, err);
+    }
+    ids.word = "ended";
+    if (rv == 0 && !page.has_more) {
+        rv = flo_fleet_rollout_page(
+            store, false, is_ended ? below : FLO_FLEET_ALL,
+            page.limit + 1 - ids.list.count, add_id, &ids, err);
+    }
+    rv = rv < 0 ? rv
+                : add_views(call, &ids, flo_httpd_query(call->request, "model"),
+                            err);
     flo_text_list_clear(&ids.list);
-    call->out = flo_rest_list(items, NULL);
+    flo_rest_page_end(call, &page);
     return rv;
 }
 
@@ -162,8 +198,8 @@ static int may_act(struct flo_controller *controller,
 
 int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
 {
-    const char *match = flo_httpd_header(call->request, "If-Match");
     struct flo_rollout_entry *entry;
+    char what[160];
     enum flo_rollout_event_kind kind =
         action_of(flo_rest_text_in(call, "action", ""));
     const char *reason = flo_rest_text_in(call, "reason", "");
@@ -177,12 +213,10 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
         return rv;
     }
     flo_object_rollout_etag(&entry->core, call->etag);
-    if (match != NULL && strcmp(match, "*") != 0 &&
-        strcmp(match, call->etag) != 0) {
-        return flo_fail(err, FLO_E_REST_CONFLICT,
-                        "rollout %s is %s now: If-Match %.40s is stale",
-                        entry->core.id,
-                        flo_rollout_state_word(entry->core.state), match);
+    snprintf(what, sizeof(what), "rollout %s, which is %s,", entry->core.id,
+             flo_rollout_state_word(entry->core.state));
+    if ((rv = flo_rest_match(call, what, err)) < 0) {
+        return rv;
     }
     if (kind == FLO_ROLLOUT_EVENT_ROLLBACK &&
         (rv = confirm(call, entry->core.release, err)) < 0) {
@@ -434,28 +468,45 @@ int flo_rest_order(struct flo_rest_call *call, struct flo_err *err)
 
 #define ORDERS_SHOWN 50
 
+struct order_ids {
+    struct flo_text_list list;
+    struct flo_rest_page *page;
+};
+
 static int add_order(void *context, const struct flo_fleet_order *order)
 {
-    flo_text_list_add(context, order->id);
+    struct order_ids *ids = context;
+
+    if (ids->list.count >= ids->page->limit) {
+        ids->page->has_more = true;
+        return 0;
+    }
+    flo_text_list_add(&ids->list, order->id);
+    snprintf(ids->page->last, sizeof(ids->page->last), "%llu",
+             (unsigned long long)order->seq);
     return 0;
 }
 
 /* Emergency orders, newest first. */
 int flo_rest_orders(struct flo_rest_call *call, struct flo_err *err)
 {
-    struct flo_text_list ids = {0};
-    json_t *items = json_array();
-    int rv = flo_fleet_order_tracked(call->controller->store, ORDERS_SHOWN,
-                                     add_order, &ids, err);
+    struct flo_rest_page page = {
+        .items = json_array(),
+        .limit = flo_rest_number(call, "limit", ORDERS_SHOWN)};
+    struct order_ids ids = {.page = &page};
+    int rv = flo_fleet_order_tracked(
+        call->controller->store, flo_rest_number(call, "cursor", FLO_FLEET_ALL),
+        page.limit + 1, add_order, &ids, err);
 
-    for (size_t i = 0; i < ids.count && rv == 0; i++) {
+    for (size_t i = 0; i < ids.list.count && rv == 0; i++) {
         json_t *view = NULL;
-        rv = flo_object_order(call->controller, ids.items[i], 0, &view, err);
+        rv = flo_object_order(call->controller, ids.list.items[i], 0, &view,
+                              err);
         if (rv == 0) {
-            json_array_append_new(items, view);
+            json_array_append_new(page.items, view);
         }
     }
-    flo_text_list_clear(&ids);
-    call->out = flo_rest_list(items, NULL);
+    flo_text_list_clear(&ids.list);
+    flo_rest_page_end(call, &page);
     return rv;
 }

@@ -258,10 +258,12 @@ FLO_MUST_USE int flo_fleet_event_add(struct flo_fleet_store *store,
                                      uint64_t at_ms, uint64_t received_at_ms,
                                      const char *json, bool *is_new,
                                      uint64_t *mark, struct flo_err *err);
-/* The newest `limit` events of a device, oldest first, as JSON texts. */
+/* The newest `limit` events of a device below the id `below`, oldest first, as
+ * JSON texts.  *oldest: the id of the first, 0 when there is none before it. */
 FLO_MUST_USE int flo_fleet_event_list(struct flo_fleet_store *store,
-                                      const char *device, uint64_t limit,
-                                      flo_fleet_text_fn fn, void *context,
+                                      const char *device, uint64_t below,
+                                      uint64_t limit, flo_fleet_text_fn fn,
+                                      void *context, uint64_t *oldest,
                                       struct flo_err *err);
 
 /* ---- releases ---- */
@@ -300,6 +302,14 @@ FLO_MUST_USE int flo_fleet_envelope_get(struct flo_fleet_store *store,
 FLO_MUST_USE int flo_fleet_release_list(struct flo_fleet_store *store,
                                         flo_fleet_release_fn fn, void *context,
                                         struct flo_err *err);
+/* By model and number: those of one model (NULL: of all), after this model and
+ * number (NULL: from the first).  limit 0: all. */
+FLO_MUST_USE int flo_fleet_release_page(struct flo_fleet_store *store,
+                                        const char *model,
+                                        const char *after_model,
+                                        uint64_t after_number, uint64_t limit,
+                                        flo_fleet_release_fn fn, void *context,
+                                        struct flo_err *err);
 FLO_MUST_USE int flo_fleet_release_state(struct flo_fleet_store *store,
                                          const char *digest, const char *state,
                                          struct flo_err *err);
@@ -326,6 +336,12 @@ FLO_MUST_USE int flo_fleet_rollout_get(struct flo_fleet_store *store,
                                        void *context, struct flo_err *err);
 /* Newest first, what is under way before all that ended. */
 FLO_MUST_USE int flo_fleet_rollout_list(struct flo_fleet_store *store,
+                                        uint64_t limit, flo_fleet_rollout_fn fn,
+                                        void *context, struct flo_err *err);
+/* Those under way, or those that ended, with a number below `below`, newest
+ * first. */
+FLO_MUST_USE int flo_fleet_rollout_page(struct flo_fleet_store *store,
+                                        bool is_active, uint64_t below,
                                         uint64_t limit, flo_fleet_rollout_fn fn,
                                         void *context, struct flo_err *err);
 /* Ids, oldest first, of what brings a device that came just now to where its
@@ -420,10 +436,12 @@ FLO_MUST_USE int flo_fleet_order_list(struct flo_fleet_store *store,
 FLO_MUST_USE int flo_fleet_order_groups(struct flo_fleet_store *store,
                                         uint64_t now_ms, flo_fleet_text_fn fn,
                                         void *context, struct flo_err *err);
-/* The newest that were asked for by themselves, newest first. */
+/* Those that were asked for by themselves, with a seq below `below`, newest
+ * first. */
 FLO_MUST_USE int flo_fleet_order_tracked(struct flo_fleet_store *store,
-                                         uint64_t limit, flo_fleet_order_fn fn,
-                                         void *context, struct flo_err *err);
+                                         uint64_t below, uint64_t limit,
+                                         flo_fleet_order_fn fn, void *context,
+                                         struct flo_err *err);
 /* Delete orders that nobody asks for any more (calls/orders.c), of the next
  * FLO_FLEET_PRUNE_ORDERS after seq *from; *from becomes where the next piece
  * begins, FLO_FLEET_ALL after the last.  Tracked ones stay, as rollouts do.
@@ -579,10 +597,12 @@ FLO_MUST_USE int flo_fleet_token_get(struct flo_fleet_store *store,
                                      const struct flo_digest *secret,
                                      flo_fleet_token_fn fn, void *context,
                                      struct flo_err *err);
-/* The newest first, at most 1,000. */
+/* The newest first, after the one made then with this id; FLO_FLEET_ALL and ""
+ * begin.  limit 0: all. */
 FLO_MUST_USE int flo_fleet_token_list(struct flo_fleet_store *store,
-                                      flo_fleet_token_fn fn, void *context,
-                                      struct flo_err *err);
+                                      uint64_t after_ms, const char *after_id,
+                                      uint64_t limit, flo_fleet_token_fn fn,
+                                      void *context, struct flo_err *err);
 /* One use less; FLO_E_ENROL_TOKEN when none was left. */
 FLO_MUST_USE int flo_fleet_token_use(struct flo_fleet_store *store,
                                      const char *id, struct flo_err *err);

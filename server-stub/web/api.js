@@ -18,8 +18,12 @@ export class Problem extends Error {
   }
 }
 
-export async function call(method, path, body) {
+// `etag`: of the record as the page shows it; another one is refused.
+export async function call(method, path, body, etag) {
   const headers = { Authorization: `Bearer ${session.token}` };
+  if (etag) {
+    headers["If-Match"] = etag;
+  }
   if (method === "POST") {
     headers["Idempotency-Key"] = randomId();
   }

@@ -186,7 +186,9 @@ async function act(rollout, action) {
     ? `/v1/releases/${encodeURIComponent(rollout.release)}/yank`
     : `/v1/rollouts/${encodeURIComponent(rollout.id)}/actions`;
   try {
-    await call("POST", path, action === "yank" ? {} : { action });
+    // A second person's "promote" must not leave the phase after this one.
+    await call("POST", path, action === "yank" ? {} : { action },
+      action === "promote" ? rollout.etag : null);
     announce(`${rollout.id}: ${action}`);
   } catch (problem) {
     await ask(`${problem.code}: ${problem.message} ${problem.fix}`);

@@ -151,7 +151,7 @@ def test_an_old_etag_and_another_body_under_a_used_key_are_refused(up):
     status, answer = rest(up, "POST", "/v1/rollouts/r-0001/actions",
                           {"action": "pause"}, headers={
                               "If-Match": '"stale"'})
-    assert (status, answer["code"]) == (409, "rest.conflict"), answer
+    assert (status, answer["code"]) == (412, "rest.stale"), answer
     assert up.ask("rollout", "get", "r-0001")["state"] == "completed"
 
 

@@ -454,7 +454,7 @@ def test_pause_resume_and_stale_etag(controller, devices, publisher):
         "If-Match": stale}).json["state"] == "paused"
     again = controller.ask("POST", path, {"action": "resume"}, headers={
         "If-Match": stale})
-    assert again.status == 409 and again.json["code"] == "rest.conflict"
+    assert again.status == 412 and again.json["code"] == "rest.stale"
     assert controller.ask("POST", path, {"action": "pause"}).status == 409
     assert controller.ask("POST", path, {"action": "fly"}).status == 400
     assert controller.ask("POST", path,

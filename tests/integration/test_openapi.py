@@ -10,14 +10,15 @@ import pytest
 import openapi_parts
 from controller_parts import BIN, ROOT, Device, Publisher, start, until
 
-# A schema says which requests are well-formed.  422 and 423 say that a value
-# does not fit the fleet: a confirmation, a signature, a freeze.  Our JSON
+# A schema says which requests are well-formed.  412, 422 and 423 say that a
+# value does not fit the fleet: a tag, a confirmation, a freeze.  Our JSON
 # reader takes no NUL, and free members cannot say so in their names.
 CONFIG = """
 [generation]
 allow-x00 = false
 [checks.positive_data_acceptance]
-expected-statuses = ["2xx", "401", "403", "404", "409", "422", "423", "429"]
+expected-statuses = ["2xx", "401", "403", "404", "409", "412", "422", "423",
+                     "429"]
 """
 # Three at a time: it is Python that takes the time.
 TURNS = (("coverage,stateful",), ("fuzzing", "--include-method", "GET"),

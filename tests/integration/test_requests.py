@@ -120,3 +120,82 @@ def test_devices_are_chosen_by_label_and_by_release(controller, folder):
     for query in ("label=lyon", "label=%22%3Dx", "release=tiny", "state=on"):
         answer = controller.ask("GET", "/v1/devices?" + query)
         assert answer.status == 400, (query, answer.json)
+
+
+def pages(controller, path):
+    """Elements of a list, page by page, by its Link headers."""
+    found = []
+    while path:
+        answer = controller.ask("GET", path)
+        assert answer.status == 200, answer.json
+        found += answer.json["items"]
+        link = re.match(r'<([^>]+)>; rel="next"$',
+                        answer.headers.get("Link", ""))
+        assert (link is None) == (answer.json["next"] is None)
+        path = link and link.group(1)
+    return found
+
+
+def test_every_list_comes_whole_in_pages(controller, folder):
+    publisher = Publisher(controller, folder)
+    for version in ("7.0.0", "7.0.1", "7.0.2"):
+        publisher.publish(version, model="paged")
+        publisher.publish(version, model="z")
+        assert controller.ask("POST", "/v1/orders", {
+            "op": "config", "everywhere": True, "confirm": "test",
+            "heartbeat_ms": 1000}).status == 202
+    for path, key in (("/v1/releases", "name"), ("/v1/tokens", "id"),
+                      ("/v1/orders", "id"), ("/v1/audit", "number"),
+                      ("/v1/rollouts", "id"), ("/v1/devices", "id"),
+                      ("/v1/releases?model=paged", "name")):
+        mark = "&" if "?" in path else "?"
+        whole = [one[key] for one in controller.ask("GET", path).json["items"]]
+        some = [one[key] for one in pages(controller, path + mark + "limit=2")]
+        # the audit grows with no read, tokens with no list
+        assert some == whole and len(set(some)) == len(some), path
+    assert len(pages(controller, "/v1/releases?model=paged&limit=1")) == 3
+    for path in ("/v1/tokens?cursor=x", "/v1/releases?cursor=z%40x"):
+        wrong = controller.ask("GET", path)
+        assert (wrong.status, wrong.json["code"]) == (422, "rest.meaning")
+        assert wrong.json["errors"][0]["parameter"] == "cursor"
+
+
+def test_a_change_may_say_which_state_it_means(controller, folder):
+    Publisher(controller, folder).publish("1.0.0", model="tagged")
+    path = "/v1/releases/tagged@1.0.0"
+    seen = controller.ask("GET", path).headers["ETag"]
+    yanked = controller.ask("POST", path + "/yank", {},
+                            headers={"If-Match": seen})
+    assert yanked.status == 200 and yanked.headers["ETag"] != seen
+    late = controller.ask("POST", path + "/unyank", {},
+                          headers={"If-Match": seen})
+    assert (late.status, late.json["code"]) == (412, "rest.stale")
+    assert yanked.headers["ETag"] in late.json["detail"]
+    for tag in ("*", 'W/"x", ' + yanked.headers["ETag"],
+                yanked.headers["ETag"].strip('"')):
+        assert controller.ask("POST", path + "/unyank", {}, headers={
+            "If-Match": tag}).status == 200, tag
+        assert controller.ask("POST", path + "/yank", {}).status == 200
+
+
+def test_who_asks_too_often_still_has_its_emergency_calls(controller):
+    robot = controller.access("operator")
+    read = controller.ask("GET", "/v1/version", token=robot)
+    assert "RateLimit" not in read.headers  # a public path
+    first = controller.ask("GET", "/v1/rollouts", token=robot)
+    policy = re.match(r'"default";q=(\d+);w=(\d+)$',
+                      first.headers["RateLimit-Policy"])
+    assert policy and first.headers["RateLimit"].startswith(
+        '"default";r=%d;t=' % (int(policy.group(1)) - 1))
+    urgent = {"op": "logs", "device": "nobody"}
+    for _ in range(200):
+        answer = controller.ask("POST", "/v1/orders", urgent, token=robot)
+        if answer.status == 429:
+            break
+        assert answer.status == 404
+    assert answer.json["code"] == "rest.limit"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.headers["RateLimit"].startswith('"urgent";r=0;t=')
+    # neither other calls of this token nor another token wait for that
+    assert controller.ask("GET", "/v1/rollouts", token=robot).status == 200
+    assert controller.ask("POST", "/v1/orders", urgent).status == 404

@@ -60,6 +60,8 @@ int flo_httpd_status_of(int code)
     switch (code) {
     case FLO_E_REST_TOO_LARGE:
         return 413;
+    case FLO_E_REST_STALE:
+        return 412;
     case FLO_E_REST_MEANING:
     case FLO_E_REST_SELECTOR:
         return 422;
@@ -125,7 +127,10 @@ void flo_httpd_add_header(struct flo_httpd_request *request, const char *name,
         return;
     }
     request->headers.bytes_max = HEADERS_BYTES_MAX;
-    flo_buf_printf(&request->headers, "%s: %s\r\n", name, value);
+    flo_buf_text(&request->headers, name);
+    flo_buf_add(&request->headers, ": ", 2);
+    flo_buf_text(&request->headers, value);
+    flo_buf_add(&request->headers, "\r\n", 2);
 }
 
 /* Status line and headers; bytes < 0: the length is not known. */

@@ -113,6 +113,7 @@ void flo_rest_held_close(struct flo_rest *rest)
     struct flo_rest_held *held;
 
     flo_outgoing_unsubscribe(rest->controller, rest);
+    flo_rest_rate_close(rest);
     while ((held = take(rest, UINT64_MAX)) != NULL) {
         free(held);
     }

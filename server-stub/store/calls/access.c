@@ -7,11 +7,11 @@
 
 /* So long it is still told why a token is no good. */
 #define TOKEN_EXPIRED_MS (UINT64_C(30) * 24 * 3600 * 1000)
-#define LISTED_MAX 1000
 
 struct tokens {
     flo_fleet_token_fn fn;
     void *context;
+    uint64_t count;
 };
 
 static int take_token(void *context, const struct flo_row *row)
@@ -54,7 +54,7 @@ int flo_fleet_token_get(struct flo_fleet_store *store, const char *id,
                         const struct flo_digest *secret, flo_fleet_token_fn fn,
                         void *context, struct flo_err *err)
 {
-    struct tokens tokens = {fn, context};
+    struct tokens tokens = {fn, context, 0};
     struct flo_match match =
         id != NULL ? text_is(FLO_FIELD_TOKEN_ID, id)
                    : (struct flo_match){.field = FLO_FIELD_TOKEN_SECRET,
@@ -68,17 +68,46 @@ int flo_fleet_token_get(struct flo_fleet_store *store, const char *id,
                              : rv;
 }
 
-int flo_fleet_token_list(struct flo_fleet_store *store, flo_fleet_token_fn fn,
-                         void *context, struct flo_err *err)
+static int take_counted(void *context, const struct flo_row *row)
 {
-    struct tokens tokens = {fn, context};
+    struct tokens *tokens = context;
 
+    tokens->count++;
+    return take_token(context, row);
+}
+
+int flo_fleet_token_list(struct flo_fleet_store *store, uint64_t after_ms,
+                         const char *after_id, uint64_t limit,
+                         flo_fleet_token_fn fn, void *context,
+                         struct flo_err *err)
+{
+    struct tokens tokens = {fn, context, 0};
+    int rv = 0;
+
+    if (after_ms != FLO_FLEET_ALL) { /* others of the same moment */
+        rv = flo_fleet_find(
+            store,
+            &(struct flo_query){
+                .table = FLO_TABLE_TOKEN,
+                WHERE(number_is(FLO_FIELD_TOKEN_CREATED_AT, after_ms),
+                      (struct flo_match){.field = FLO_FIELD_TOKEN_ID,
+                                         .how = FLO_MATCH_ABOVE,
+                                         .value.text = after_id}),
+                SORTED(UP(TOKEN_ID)),
+                .limit = limit},
+            take_counted, &tokens, err);
+    }
+    if (rv != 0 || (limit > 0 && tokens.count >= limit)) {
+        return rv;
+    }
     return flo_fleet_find(
         store,
         &(struct flo_query){.table = FLO_TABLE_TOKEN,
+                            WHERE(number_how(FLO_FIELD_TOKEN_CREATED_AT,
+                                             FLO_MATCH_BELOW, after_ms)),
                             SORTED(DOWN(TOKEN_CREATED_AT), UP(TOKEN_ID)),
-                            .limit = LISTED_MAX},
-        take_token, &tokens, err);
+                            .limit = limit > 0 ? limit - tokens.count : 0},
+        take_counted, &tokens, err);
 }
 
 int flo_fleet_token_use(struct flo_fleet_store *store, const char *id,

@@ -143,17 +143,20 @@ static int mark_move(struct flo_fleet_store *store, const char *device,
 
 /* ---- what is too old ---- */
 
+/* The id of the event so many places behind the newest one below `below`. */
 static int newest_after(struct flo_fleet_store *store, const char *device,
-                        uint64_t offset, uint64_t *id, bool *found,
-                        struct flo_err *err)
+                        uint64_t below, uint64_t offset, uint64_t *id,
+                        bool *found, struct flo_err *err)
 {
     struct flo_number number = {.field = FLO_FIELD_EVENT_ID};
     int rv = flo_fleet_find_one(
         store,
-        (struct flo_query){.table = FLO_TABLE_EVENT,
-                           WHERE(text_is(FLO_FIELD_EVENT_DEVICE, device)),
-                           SORTED(DOWN(EVENT_ID)),
-                           .offset = offset},
+        (struct flo_query){
+            .table = FLO_TABLE_EVENT,
+            WHERE(text_is(FLO_FIELD_EVENT_DEVICE, device),
+                  number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_BELOW, below)),
+            SORTED(DOWN(EVENT_ID)),
+            .offset = offset},
         flo_fleet_take_number, &number, found, err);
 
     *id = number.number;
@@ -167,7 +170,7 @@ static int events_prune(struct flo_fleet_store *store, const char *device,
 {
     uint64_t id;
     bool found;
-    int rv = newest_after(store, device, KEPT, &id, &found, err);
+    int rv = newest_after(store, device, FLO_FLEET_ALL, KEPT, &id, &found, err);
 
     if (rv < 0 || !found) {
         return rv;
@@ -240,25 +243,26 @@ int flo_fleet_event_add(struct flo_fleet_store *store, const char *device,
 }
 
 int flo_fleet_event_list(struct flo_fleet_store *store, const char *device,
-                         uint64_t limit, flo_fleet_text_fn fn, void *context,
-                         struct flo_err *err)
+                         uint64_t below, uint64_t limit, flo_fleet_text_fn fn,
+                         void *context, uint64_t *oldest, struct flo_err *err)
 {
     struct flo_text json = {FLO_FIELD_EVENT_JSON, fn, context};
-    uint64_t from = 0;
+    uint64_t before = 0;
     bool found;
+    int rv = newest_after(store, device, below, limit, &before, &found, err);
 
-    if (limit == 0) {
-        return 0;
-    }
-    int rv = newest_after(store, device, limit - 1, &from, &found, err);
-    return rv < 0 ? rv
-                  : flo_fleet_find(
-                        store,
-                        &(struct flo_query){
-                            .table = FLO_TABLE_EVENT,
-                            WHERE(text_is(FLO_FIELD_EVENT_DEVICE, device),
-                                  number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_FROM,
-                                             from)),
-                            SORTED(UP(EVENT_ID))},
-                        flo_fleet_take_text, &json, err);
+    *oldest = found ? before + 1 : 0;
+    return rv < 0 || limit == 0
+               ? rv
+               : flo_fleet_find(
+                     store,
+                     &(struct flo_query){
+                         .table = FLO_TABLE_EVENT,
+                         WHERE(text_is(FLO_FIELD_EVENT_DEVICE, device),
+                               number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_ABOVE,
+                                          found ? before : 0),
+                               number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_BELOW,
+                                          below)),
+                         SORTED(UP(EVENT_ID))},
+                     flo_fleet_take_text, &json, err);
 }

@@ -300,21 +300,23 @@ int flo_fleet_order_groups(struct flo_fleet_store *store, uint64_t now_ms,
     return flo_fleet_find(store, &query, flo_fleet_take_text, &group, err);
 }
 
-int flo_fleet_order_tracked(struct flo_fleet_store *store, uint64_t limit,
-                            flo_fleet_order_fn fn, void *context,
-                            struct flo_err *err)
+int flo_fleet_order_tracked(struct flo_fleet_store *store, uint64_t below,
+                            uint64_t limit, flo_fleet_order_fn fn,
+                            void *context, struct flo_err *err)
 {
     struct flo_orders_take take = {fn, context};
 
-    return limit == 0 ? 0
-                      : flo_fleet_find(
-                            store,
-                            &(struct flo_query){
-                                .table = FLO_TABLE_ORDER,
-                                WHERE(number_is(FLO_FIELD_ORDER_TRACKED, 1)),
-                                SORTED(DOWN(ORDER_SEQ)),
-                                .limit = limit},
-                            flo_fleet_take_order, &take, err);
+    return limit == 0
+               ? 0
+               : flo_fleet_find(store,
+                                &(struct flo_query){
+                                    .table = FLO_TABLE_ORDER,
+                                    WHERE(number_is(FLO_FIELD_ORDER_TRACKED, 1),
+                                          number_how(FLO_FIELD_ORDER_SEQ,
+                                                     FLO_MATCH_BELOW, below)),
+                                    SORTED(DOWN(ORDER_SEQ)),
+                                    .limit = limit},
+                                flo_fleet_take_order, &take, err);
 }
 
 int flo_fleet_order_held(struct flo_fleet_store *store, flo_fleet_order_fn fn,

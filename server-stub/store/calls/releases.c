@@ -9,6 +9,7 @@
 struct releases {
     flo_fleet_release_fn fn; /* or NULL */
     void *context;
+    uint64_t count;
 };
 
 static int take_release(void *context, const struct flo_row *row)
@@ -50,7 +51,7 @@ int flo_fleet_release_get(struct flo_fleet_store *store, const char *model,
                           const char *version, flo_fleet_release_fn fn,
                           void *context, struct flo_err *err)
 {
-    struct releases releases = {fn, context};
+    struct releases releases = {fn, context, 0};
     struct flo_query query = {.table = FLO_TABLE_RELEASE};
     bool found;
 
@@ -100,7 +101,7 @@ int flo_fleet_release_list(struct flo_fleet_store *store,
                            flo_fleet_release_fn fn, void *context,
                            struct flo_err *err)
 {
-    struct releases releases = {fn, context};
+    struct releases releases = {fn, context, 0};
 
     return flo_fleet_find(
         store,
@@ -109,6 +110,61 @@ int flo_fleet_release_list(struct flo_fleet_store *store,
             SORTED(UP(RELEASE_MODEL), UP(RELEASE_NUMBER), UP(RELEASE_VERSION)),
             .limit = LISTED_MAX},
         take_release, &releases, err);
+}
+
+static int take_counted(void *context, const struct flo_row *row)
+{
+    struct releases *releases = context;
+
+    releases->count++;
+    return take_release(context, row);
+}
+
+/* Those of one model with a number above. */
+static int find_of_model(struct flo_fleet_store *store, const char *model,
+                         uint64_t above, uint64_t limit,
+                         struct releases *releases, struct flo_err *err)
+{
+    return flo_fleet_find(
+        store,
+        &(struct flo_query){
+            .table = FLO_TABLE_RELEASE,
+            WHERE(text_is(FLO_FIELD_RELEASE_MODEL, model),
+                  number_how(FLO_FIELD_RELEASE_NUMBER, FLO_MATCH_ABOVE, above)),
+            SORTED(UP(RELEASE_NUMBER), UP(RELEASE_VERSION)),
+            .limit = limit},
+        take_counted, releases, err);
+}
+
+int flo_fleet_release_page(struct flo_fleet_store *store, const char *model,
+                           const char *after_model, uint64_t after_number,
+                           uint64_t limit, flo_fleet_release_fn fn,
+                           void *context, struct flo_err *err)
+{
+    struct releases releases = {fn, context, 0};
+    int rv = 0;
+
+    if (model != NULL) {
+        return find_of_model(store, model, after_number, limit, &releases, err);
+    }
+    if (after_model != NULL) {
+        rv = find_of_model(store, after_model, after_number, limit, &releases,
+                           err);
+    }
+    if (rv != 0 || (limit > 0 && releases.count >= limit)) {
+        return rv;
+    }
+    return flo_fleet_find(
+        store,
+        &(struct flo_query){
+            .table = FLO_TABLE_RELEASE,
+            WHERE((struct flo_match){
+                .field = FLO_FIELD_RELEASE_MODEL,
+                .how = FLO_MATCH_ABOVE,
+                .value.text = after_model != NULL ? after_model : ""}),
+            SORTED(UP(RELEASE_MODEL), UP(RELEASE_NUMBER), UP(RELEASE_VERSION)),
+            .limit = limit > 0 ? limit - releases.count : 0},
+        take_counted, &releases, err);
 }
 
 int flo_fleet_release_state(struct flo_fleet_store *store, const char *digest,

@@ -102,6 +102,27 @@ int flo_fleet_rollout_list(struct flo_fleet_store *store, uint64_t limit,
                             take_rollout, &rollouts, err);
 }
 
+int flo_fleet_rollout_page(struct flo_fleet_store *store, bool is_active,
+                           uint64_t below, uint64_t limit,
+                           flo_fleet_rollout_fn fn, void *context,
+                           struct flo_err *err)
+{
+    struct rollouts rollouts = {fn, context};
+
+    return limit == 0
+               ? 0
+               : flo_fleet_find(
+                     store,
+                     &(struct flo_query){
+                         .table = FLO_TABLE_ROLLOUT,
+                         WHERE(number_is(FLO_FIELD_ROLLOUT_ACTIVE, is_active),
+                               number_how(FLO_FIELD_ROLLOUT_NUMBER,
+                                          FLO_MATCH_BELOW, below)),
+                         SORTED(DOWN(ROLLOUT_NUMBER)),
+                         .limit = limit},
+                     take_rollout, &rollouts, err);
+}
+
 /* ---- what a device that came now joins ---- */
 
 struct joined {

@@ -472,6 +472,7 @@ the_newest_2000_events_of_a_device_are_kept_and_listed_in_order(void **state)
     struct flo_fleet_store *store = store_of(state);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) texts = {0};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) all = {0};
+    uint64_t oldest;
     struct flo_err err = {0};
     uint64_t mark;
     bool is_new;
@@ -486,14 +487,17 @@ the_newest_2000_events_of_a_device_are_kept_and_listed_in_order(void **state)
     }
     commit(store);
     assert_int_equal(mark, 2112);
-    assert_int_equal(
-        flo_fleet_event_list(store, DEVICE, 3, take_event, &texts, &err), 0);
+    assert_int_equal(flo_fleet_event_list(store, DEVICE, FLO_FLEET_ALL, 3,
+                                          take_event, &texts, &oldest, &err),
+                     0);
     assert_string_equal(texts.data, "2110 2111 2112 ");
-    assert_int_equal(
-        flo_fleet_event_list(store, DEVICE, 9999, take_event, &all, &err), 0);
+    assert_int_equal(flo_fleet_event_list(store, DEVICE, FLO_FLEET_ALL, 9999,
+                                          take_event, &all, &oldest, &err),
+                     0);
     assert_int_equal(strncmp(all.data, "113 114 ", 8), 0);
-    assert_int_equal(
-        flo_fleet_event_list(store, DEVICE, 0, take_event, NULL, &err), 0);
+    assert_int_equal(flo_fleet_event_list(store, DEVICE, FLO_FLEET_ALL, 0,
+                                          take_event, NULL, &oldest, &err),
+                     0);
 }
 
 static void

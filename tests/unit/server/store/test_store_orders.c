@@ -177,8 +177,9 @@ static void the_lists_of_groups_hold_what_did_not_expire(void **state)
     assert_non_null(strstr(groups.data, "all "));
     assert_non_null(strstr(groups.data, "lab "));
     assert_int_equal(groups.bytes, 8);
-    assert_int_equal(
-        flo_fleet_order_tracked(store, 1, take_order, &tracked, &err), 0);
+    assert_int_equal(flo_fleet_order_tracked(store, FLO_FLEET_ALL, 1,
+                                             take_order, &tracked, &err),
+                     0);
     assert_string_equal(tracked.data, "o-4 ");
 }
 

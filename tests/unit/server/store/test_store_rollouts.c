@@ -51,7 +51,9 @@ static struct flo_buf tokens_of(struct flo_fleet_store *store)
     struct flo_err err = {0};
 
     flo_buf_text(&ids, " ");
-    assert_int_equal(flo_fleet_token_list(store, take_token_id, &ids, &err), 0);
+    assert_int_equal(flo_fleet_token_list(store, FLO_FLEET_ALL, "", 1000,
+                                          take_token_id, &ids, &err),
+                     0);
     return ids;
 }
 

@@ -269,9 +269,10 @@ static void orders_are_found_without_reading_those_of_a_year(void **state)
     assert_int_equal(flo_fleet_order_groups(store, 1, take_text, NULL, &err),
                      0);
     plan_is(store, "SEARCH ord USING INDEX ord_expires (expires_at>?)\n");
-    assert_int_equal(flo_fleet_order_tracked(store, 1, take_order, NULL, &err),
+    assert_int_equal(flo_fleet_order_tracked(store, FLO_FLEET_ALL, 1,
+                                             take_order, NULL, &err),
                      0);
-    plan_is(store, "SCAN ord USING INDEX ord_tracked\n");
+    plan_is(store, "SEARCH ord USING INDEX ord_tracked (seq<?)\n");
     assert_int_equal(flo_fleet_order_held(store, take_order, NULL, &err), 0);
     plan_is(store, "SEARCH ord USING PRIMARY KEY (id=?)\n"
                    "SCAN assignment USING COVERING INDEX assignment_order\n"
@@ -293,6 +294,7 @@ static void messages_and_pages_read_by_index(void **state)
     struct flo_fleet_device_filter filter = {.online = -1, .group = "all"};
     struct flo_fleet_store *store = store_of(state);
     struct flo_fleet_device_count counts;
+    uint64_t oldest;
     struct flo_err err = {0};
     struct flo_order_progress progress;
 
@@ -314,10 +316,17 @@ static void messages_and_pages_read_by_index(void **state)
     assert_int_equal(flo_fleet_rollout_list(store, 5, take_rollout, NULL, &err),
                      0);
     plan_is(store, "SCAN rollout USING INDEX rollout_order\n");
-    assert_int_equal(
-        flo_fleet_event_list(store, DEVICE, 5, take_text, NULL, &err), 0);
+    assert_int_equal(flo_fleet_event_list(store, DEVICE, FLO_FLEET_ALL, 5,
+                                          take_text, NULL, &oldest, &err),
+                     0);
     plan_is(store,
-            "SEARCH event USING INDEX event_device (device=? AND id>?)\n");
+            "SEARCH event USING INDEX event_device (device=? AND id>? AND "
+            "id<?)\n");
+    assert_int_equal(
+        flo_fleet_rollout_page(store, false, 9, 5, take_rollout, NULL, &err),
+        0);
+    plan_is(store, "SEARCH rollout USING INDEX rollout_order (active=? AND "
+                   "number<?)\n");
 }
 
 static void
