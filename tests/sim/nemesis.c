@@ -249,6 +249,9 @@ static void on_end(const struct sim_call *call)
     }
     for (uint32_t i = 0; i < sim->device_count; i++) {
         struct sim_device *device = &sim->devices[i];
+        if (device->is_alone || device->disk_is_full) {
+            device->troubled_ms = sim->now_ms;
+        }
         if (call->a == NEMESIS_LINK) {
             device->is_alone = false;
         } else if (call->a == NEMESIS_DISK) {

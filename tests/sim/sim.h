@@ -184,13 +184,15 @@ extern const char *const sim_groups[SIM_GROUPS];
 struct sim_event {
     uint64_t sequence;
     char *text;
-    bool has_execution;
-    struct flo_agent_execution execution;
 };
 struct sim_story {
     struct flo_agent_execution execution;
     bool has_ended;
     unsigned ends; /* how often: for the checks */
+};
+struct sim_stories {
+    struct sim_story *items;
+    size_t count, room;
 };
 struct sim_answer {
     char order[FLO_NAME_MAX + 1];
@@ -206,8 +208,7 @@ struct sim_disk {
     uint64_t acked;
     struct sim_event *events;
     size_t event_count, event_room;
-    struct sim_story *stories;
-    size_t story_count, story_room;
+    struct sim_stories stories;
     struct sim_answer *answers;
     size_t answer_count, answer_room;
 };
@@ -265,6 +266,7 @@ struct sim_device {
     bool boot_is_stored;
     struct sim_event *memory;
     size_t memory_count, memory_room;
+    struct sim_stories stories; /* newer than the disk's */
     char told[16][FLO_NAME_MAX + 1];
     size_t told_next;
     bool is_list;

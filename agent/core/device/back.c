@@ -148,6 +148,30 @@ static void end_execution(struct step *s, const char *why)
     }
 }
 
+/* One more order while the previous release is being loaded. */
+static void order_meanwhile(struct step *s, bool is_wanted)
+{
+    const struct flo_order *order = s->event->order;
+    struct flo_agent_return *back = &s->model->going_back;
+
+    flo_do_note(s, "because a rollback is under way");
+    deny_all(s, order->from, order->from_count, order->seq);
+    if (!is_in(order, &back->from)) {
+        flo_do_ack(s, order->id, is_wanted ? "done" : "ignored", NULL);
+        return;
+    }
+    if (order->seq < back->number) {
+        flo_do_ack(s, order->id, "superseded", NULL);
+        return;
+    }
+    if (order->seq > back->number && back->order[0] != '\0') {
+        flo_do_ack(s, back->order, "superseded", NULL);
+    }
+    back->number = order->seq;
+    memcpy(back->order, order->id, sizeof(back->order));
+    flo_do_ack(s, order->id, "running", NULL);
+}
+
 void flo_back_order(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -167,16 +191,14 @@ void flo_back_order(struct step *s)
         flo_do_ack(s, order->id, "ignored", NULL);
         return;
     }
-    if (back->is_active && back->is_committed) {
-        flo_do_note(s, "because a rollback is under way");
-        deny_all(s, order->from, order->from_count, order->seq);
-        flo_do_ack(s, order->id, "running", NULL);
-        return;
-    }
     memcpy(why, "order ", 6);
     memcpy(why + 6, order->id, strlen(order->id) + 1);
     if (is_wanted) {
         end_execution(s, why);
+    }
+    if (back->is_active && back->is_committed) {
+        order_meanwhile(s, is_wanted);
+        return;
     }
     if (!is_in(order, &model->slots.current) && !is_last_resort(model, order)) {
         flo_do_note(s, "stays: %s is not taken back",

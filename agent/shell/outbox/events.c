@@ -34,9 +34,6 @@ static int event_store(struct flo_outbox_db *db,
                                  flo_db_number(event->kind)),
                    err);
     flo_buf_deinit(&text);
-    if (rv == 0 && event->has_execution) {
-        rv = flo_stories_keep(db, &event->execution, err);
-    }
     return rv;
 }
 
@@ -54,8 +51,14 @@ static int store_all(struct flo_outbox_db *db, struct flo_err *err)
     for (i = 0; rv == 0 && i < db->memory_count; i++) {
         rv = event_store(db, &db->memory[i], err);
     }
+    if (rv == 0) {
+        rv = flo_stories_keep(db, err);
+    }
     rv = flo_outbox_db_commit(db, rv, err);
-    db->is_boot_stored = db->is_boot_stored || rv == 0;
+    if (rv == 0) {
+        db->is_boot_stored = true;
+        db->story_count = 0;
+    }
     return rv;
 }
 
@@ -169,7 +172,7 @@ void flo_events_add(struct flo_outbox_db *db, enum flo_event_kind kind,
     db->waiting[kind]++;
     if (execution != NULL) {
         event->has_execution = true;
-        event->execution = *execution;
+        flo_stories_remember(db, execution);
     }
     if (is_urgent(execution)) {
         flo_events_flush(db);

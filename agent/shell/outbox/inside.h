@@ -14,6 +14,7 @@
 #define STORIES_MAX 200
 #define ANSWERS_MAX 256
 #define MEMORY_EVENTS_MAX 32
+#define MEMORY_STORIES_MAX 8
 #define TELEMETRY_ROW_BYTES                                                    \
     1024 /* for the cap: windows are about that long                           \
           */
@@ -25,7 +26,6 @@ struct memory_event {
     enum flo_event_kind kind;
     json_t *json;
     bool has_execution;
-    struct flo_agent_execution execution;
 };
 
 /* An error as a note. */
@@ -51,6 +51,8 @@ struct flo_outbox_db {
     uint64_t servings_more;                /* not told since */
     size_t memory_count;
     struct memory_event memory[MEMORY_EVENTS_MAX];
+    size_t story_count; /* newer than the file's, the oldest first */
+    struct flo_agent_execution stories[MEMORY_STORIES_MAX];
 };
 
 void flo_outbox_db_complain(const struct flo_err *err);
@@ -76,9 +78,11 @@ FLO_MUST_USE int flo_outbox_db_begin(struct flo_outbox_db *db,
 /* The end of it: all of it, or nothing when `rv` says so. */
 FLO_MUST_USE int flo_outbox_db_commit(struct flo_outbox_db *db, int rv,
                                       struct flo_err *err);
-/* Keep the outcome in an execution's last event. */
+/* An execution's last state: at first in memory, later with the events that
+ * told it. */
+void flo_stories_remember(struct flo_outbox_db *db,
+                          const struct flo_agent_execution *execution);
 FLO_MUST_USE int flo_stories_keep(struct flo_outbox_db *db,
-                                  const struct flo_agent_execution *execution,
                                   struct flo_err *err);
 /* Make room: the oldest windows go, counted as lost. */
 void flo_outbox_windows_drop(struct flo_outbox_db *db, uint64_t count);

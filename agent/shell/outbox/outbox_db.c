@@ -201,6 +201,7 @@ static int forget_past(struct flo_outbox_db *db, const char *device,
     }
     rv = flo_outbox_db_commit(db, rv, err);
     if (rv == 0) {
+        db->story_count = 0;
         read_start(db);
     }
     return rv;

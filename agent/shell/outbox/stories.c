@@ -119,9 +119,9 @@ static bool story_read(const json_t *json, struct flo_agent_execution *out)
     return is_possible(out);
 }
 
-int flo_stories_keep(struct flo_outbox_db *db,
-                     const struct flo_agent_execution *execution,
-                     struct flo_err *err)
+static int story_keep(struct flo_outbox_db *db,
+                      const struct flo_agent_execution *execution,
+                      struct flo_err *err)
 {
     json_t *json = story_json(execution);
     struct flo_buf text = {0};
@@ -145,6 +145,36 @@ int flo_stories_keep(struct flo_outbox_db *db,
                       flo_db_text(text.data)),
         err);
     flo_buf_deinit(&text);
+    return rv;
+}
+
+/* In memory they outlive the events that told them: those may be acknowledged
+ * while the disk is full. */
+void flo_stories_remember(struct flo_outbox_db *db,
+                          const struct flo_agent_execution *execution)
+{
+    size_t i = 0;
+
+    while (i < db->story_count &&
+           strcmp(db->stories[i].id, execution->id) != 0) {
+        i++;
+    }
+    if (i == MEMORY_STORIES_MAX) {
+        memmove(&db->stories[0], &db->stories[1],
+                (MEMORY_STORIES_MAX - 1) * sizeof(db->stories[0]));
+        i--;
+    }
+    db->stories[i] = *execution;
+    db->story_count = i == db->story_count ? i + 1 : db->story_count;
+}
+
+int flo_stories_keep(struct flo_outbox_db *db, struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; rv == 0 && i < db->story_count; i++) {
+        rv = story_keep(db, &db->stories[i], err);
+    }
     return rv;
 }
 
@@ -233,6 +263,22 @@ size_t flo_stories_models(struct flo_outbox_db *db,
     return count;
 }
 
+static bool remembered_last(const struct flo_outbox_db *db, const char *rollout,
+                            uint32_t *attempts, bool *has_ended,
+                            enum flo_execution *end)
+{
+    for (size_t i = db->story_count; i-- > 0;) {
+        const struct flo_agent_execution *story = &db->stories[i];
+        if (strcmp(story->rollout, rollout) == 0) {
+            *attempts = story->attempt;
+            *has_ended = flo_execution_is_end(story->state);
+            *end = story->state;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool flo_stories_last(struct flo_outbox_db *db, const char *rollout,
                       uint32_t *attempts, bool *has_ended,
                       enum flo_execution *end)
@@ -242,6 +288,9 @@ bool flo_stories_last(struct flo_outbox_db *db, const char *rollout,
 
     *attempts = 0;
     *has_ended = false;
+    if (remembered_last(db, rollout, attempts, has_ended, end)) {
+        return true;
+    }
     if (db->sqlite == NULL ||
         flo_db_query(db->sqlite,
                      "SELECT attempt, ended, state FROM story WHERE rollout "

@@ -579,6 +579,7 @@ void sim_device_deinit(struct sim_device *device)
     device->runs = false;
     sim_outbox_lose_memory(device, false);
     free(device->memory);
+    free(device->stories.items);
     sim_disk_deinit(&device->disk);
     sim_client_deinit(&device->client);
 }

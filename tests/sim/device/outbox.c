@@ -25,44 +25,62 @@ static void *grow(void *items, size_t count, size_t *room, size_t bytes)
 
 /* ---- stories ---- */
 
-static struct sim_story *story_of(struct sim_disk *disk, const char *id)
+static struct sim_story *story_find(struct sim_stories *stories, const char *id)
 {
-    for (size_t i = 0; i < disk->story_count; i++) {
-        if (strcmp(disk->stories[i].execution.id, id) == 0) {
-            return &disk->stories[i];
+    for (size_t i = 0; i < stories->count; i++) {
+        if (strcmp(stories->items[i].execution.id, id) == 0) {
+            return &stories->items[i];
         }
     }
-    disk->stories = grow(disk->stories, disk->story_count, &disk->story_room,
-                         sizeof(*disk->stories));
-    memset(&disk->stories[disk->story_count], 0, sizeof(*disk->stories));
-    return &disk->stories[disk->story_count++];
+    return NULL;
 }
 
-static void story_keep(struct sim_device *device,
-                       const struct flo_agent_execution *execution)
+static void story_put(struct sim_stories *stories,
+                      const struct sim_story *story)
 {
-    struct sim_story *story = story_of(&device->disk, execution->id);
-    bool has_ended = flo_execution_is_end(execution->state);
+    struct sim_story *place = story_find(stories, story->execution.id);
 
-    if (has_ended) {
-        story->ends++;
+    if (place == NULL) {
+        stories->items = grow(stories->items, stories->count, &stories->room,
+                              sizeof(*stories->items));
+        place = &stories->items[stories->count++];
+    }
+    *place = *story;
+}
+
+/* In memory at first; they outlive the events that told them there. */
+static void story_remember(struct sim_device *device,
+                           const struct flo_agent_execution *execution)
+{
+    const struct sim_story *before =
+        story_find(&device->stories, execution->id);
+    struct sim_story story = {0};
+
+    if (before == NULL) {
+        before = story_find(&device->disk.stories, execution->id);
+    }
+    story.ends = before == NULL ? 0 : before->ends;
+    story.has_ended = flo_execution_is_end(execution->state);
+    if (story.has_ended) {
+        story.ends++;
         sim->updates++;
     }
-    story->execution = *execution;
+    story.execution = *execution;
     if (execution->start_at_ms != 0) { /* by the wall clock, while it is off */
-        story->execution.start_at_ms +=
+        story.execution.start_at_ms +=
             sim_device_wall_ms(device) - sim_device_now_ms(device);
     }
-    story->has_ended = has_ended;
-    sim_check_end(device, story);
+    story_put(&device->stories, &story);
+    sim_check_end(device, &story);
 }
 
-struct sim_story *sim_story_last(struct sim_device *device, const char *rollout)
+static struct sim_story *last_of(struct sim_stories *stories,
+                                 const char *rollout)
 {
     struct sim_story *last = NULL;
 
-    for (size_t i = 0; i < device->disk.story_count; i++) {
-        struct sim_story *story = &device->disk.stories[i];
+    for (size_t i = 0; i < stories->count; i++) {
+        struct sim_story *story = &stories->items[i];
         if (strcmp(story->execution.rollout, rollout) == 0 &&
             (last == NULL ||
              story->execution.attempt > last->execution.attempt)) {
@@ -72,11 +90,18 @@ struct sim_story *sim_story_last(struct sim_device *device, const char *rollout)
     return last;
 }
 
+struct sim_story *sim_story_last(struct sim_device *device, const char *rollout)
+{
+    struct sim_story *last = last_of(&device->stories, rollout);
+
+    return last != NULL ? last : last_of(&device->disk.stories, rollout);
+}
+
 const struct sim_story *sim_story_open(const struct sim_device *device,
                                        const char *model)
 {
-    for (size_t i = device->disk.story_count; i-- > 0;) {
-        const struct sim_story *story = &device->disk.stories[i];
+    for (size_t i = device->disk.stories.count; i-- > 0;) {
+        const struct sim_story *story = &device->disk.stories.items[i];
         if (!story->has_ended &&
             strcmp(story->execution.release.model, model) == 0) {
             return story;
@@ -119,10 +144,11 @@ static bool has_stored(struct sim_device *device)
         disk->events = grow(disk->events, disk->event_count, &disk->event_room,
                             sizeof(*disk->events));
         disk->events[disk->event_count++] = device->memory[i];
-        if (device->memory[i].has_execution) {
-            story_keep(device, &device->memory[i].execution);
-        }
     }
+    for (size_t i = 0; i < device->stories.count; i++) {
+        story_put(&disk->stories, &device->stories.items[i]);
+    }
+    device->stories.count = 0;
     for (size_t i = 0; i < disk->answer_count; i++) {
         disk->answers[i].is_synced = true; /* the same log */
     }
@@ -188,8 +214,7 @@ void sim_outbox_add(struct sim_device *device, struct flo_buf *fields,
     event->text = fields->data;
     *fields = (struct flo_buf){0};
     if (execution != NULL) {
-        event->has_execution = true;
-        event->execution = *execution;
+        story_remember(device, execution);
     }
     if (is_urgent(execution)) {
         sim_outbox_flush(device);
@@ -352,6 +377,7 @@ void sim_outbox_lose_memory(struct sim_device *device, bool power)
     struct sim_disk *disk = &device->disk;
 
     events_drop(device->memory, &device->memory_count, UINT64_MAX);
+    device->stories.count = 0;
     device->flush_is_due = false;
     for (size_t i = 0; power && i < disk->answer_count;) {
         if (!disk->answers[i].is_synced && sim_chance(&device->random, 500)) {
@@ -369,6 +395,6 @@ void sim_disk_deinit(struct sim_disk *disk)
         answer_remove(disk, &disk->answers[0]);
     }
     free(disk->events);
-    free(disk->stories);
+    free(disk->stories.items);
     free(disk->answers);
 }

@@ -337,6 +337,8 @@ static void route(struct sim_message *message)
     case FLO_TOPIC_TELE:
         deliver(&sim->controller.client, message, false);
         break;
+    case FLO_TOPIC_TRUST: /* nobody states trust here */
+    case FLO_TOPIC_EMERGENCY:
     case FLO_TOPIC_MARK:
     case FLO_TOPIC_COUNT:
         break;

@@ -240,6 +240,38 @@ static void a_rollback_behind_a_commit_loads_the_previous_release(void **state)
     assert_story("rollback-committed");
 }
 
+static void a_rollback_during_another_ends_what_it_takes_back(void **state)
+{
+    (void)state;
+    boot();
+    world_order(&world, FLO_ORDER_ROLLBACK, 2);
+    world_desire(&world, 3, 1); /* it waits */
+    world_order(&world, FLO_ORDER_ROLLBACK, 3);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_CANCELLED);
+    assert_true(is_current(1));
+    assert_true(is_denied(2));
+    assert_true(is_denied(3));
+    assert_int_equal(world.acks_done, 2);
+    assert_story("rollback-during-rollback");
+}
+
+/* The last of them is told when it is done. */
+static void two_rollbacks_of_one_release_are_one(void **state)
+{
+    (void)state;
+    boot();
+    world_order(&world, FLO_ORDER_ROLLBACK, 2);
+    world_order(&world, FLO_ORDER_ROLLBACK, 2);
+    assert_int_equal(world.acks_running, 1);
+    world_run(&world, 5000);
+
+    assert_true(is_current(1));
+    assert_true(is_denied(2));
+    assert_int_equal(world.acks_done, 1);
+}
+
 static void a_rollback_without_room_for_two_stops_first(void **state)
 {
     (void)state;
@@ -489,6 +521,8 @@ int main(void)
         STORY(a_paused_rollout_starts_nothing),
         STORY(an_abort_cancels_what_has_not_served),
         STORY(a_rollback_behind_a_commit_loads_the_previous_release),
+        STORY(a_rollback_during_another_ends_what_it_takes_back),
+        STORY(two_rollbacks_of_one_release_are_one),
         STORY(a_rollback_without_room_for_two_stops_first),
         STORY(a_rollback_without_room_for_two_ends_a_load),
         STORY(a_rollback_on_trial_is_one_flip),

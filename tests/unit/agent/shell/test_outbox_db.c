@@ -197,6 +197,40 @@ static void let_disk_fail(bool fails)
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
+/* The controller knows that the execution ended; the file does not.  The next
+ * one of the same rollout is another one all the same. */
+static void an_end_that_a_full_disk_kept_out_counts(void **state)
+{
+    struct flo_outbox_db *db = open_db(1 << 20);
+    struct flo_agent_execution failed = execution(FLO_EXECUTION_FAILED);
+    struct flo_agent_execution open;
+    enum flo_execution end;
+    uint32_t attempts;
+    bool has_ended;
+
+    (void)state;
+    write_story(db);
+    let_disk_fail(true);
+    flo_log_level_set(FLO_LOG_ERROR);
+    flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"),
+                   &failed);
+    flo_events_acked(db, db->boot, flo_events_outbox(db)->last);
+    assert_true(flo_stories_last(db, "r-0001", &attempts, &has_ended, &end));
+    assert_int_equal(attempts, 1);
+    assert_true(has_ended);
+    assert_int_equal(end, FLO_EXECUTION_FAILED);
+
+    let_disk_fail(false);
+    flo_log_level_set(FLO_LOG_INFO);
+    note(db, "there is room again");
+    flo_outbox_db_close(db);
+    db = open_db(1 << 20);
+    assert_false(flo_stories_open(db, "tiny", &open));
+    assert_true(flo_stories_last(db, "r-0001", &attempts, &has_ended, &end));
+    assert_true(has_ended);
+    flo_outbox_db_close(db);
+}
+
 /* Boot and number of the newest event, as they are sent. */
 static void sent_as(struct flo_outbox_db *db, char *out, size_t out_bytes)
 {
@@ -774,6 +808,7 @@ int main(void)
         TEST(what_is_acknowledged_is_gone_and_numbers_go_on),
         TEST(all_that_is_sent_bears_the_present_boot),
         TEST(a_number_sent_without_a_disk_is_not_used_again),
+        TEST(an_end_that_a_full_disk_kept_out_counts),
         TEST(the_ack_of_another_boot_ends_nothing),
         TEST(a_disk_that_recovers_keeps_the_numbers_sent_without_it),
         TEST(the_oldest_telemetry_goes_first_and_is_counted),
