@@ -155,6 +155,9 @@ static enum sim_kind some_kind(void)
 static void new_release(enum sim_kind kind, uint32_t model, bool is_last)
 {
     unsigned share = sim_chance(&chance, 600) ? 1000 : 300;
+    if (!is_last && sim->release_count >= SIM_RELEASES_MAX - SIM_MODELS_MAX) {
+        return; /* the others are for the end */
+    }
     int release =
         sim_release_make(model, kind, share, sim_chance(&chance, 100));
     const char *group = !is_last && sim_chance(&chance, 150) ? "lab" : "all";
