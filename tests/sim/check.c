@@ -282,7 +282,8 @@ void sim_check_end(struct sim_device *device, const struct sim_story *story)
 
     if (release >= 0 && story->has_ended &&
         story->execution.state == FLO_EXECUTION_ROLLED_BACK &&
-        story->execution.error.code != 0) {
+        story->execution.error.code != 0 &&
+        story->execution.error.code != FLO_E_DISK_FULL) { /* not its fault */
         device->seen.has_failed[release] = true;
     }
     if (story->ends > 1 || (story->ends == 1 && !story->has_ended)) {
