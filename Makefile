@@ -60,6 +60,11 @@ fuzz: ## each fuzz target for SECONDS (default 60)
 bench: build ## benchmarks, JSON in build/bench
 	@mkdir -p build/bench && tests/bench/run.sh $(BIN) build/bench
 
+bench-gates: build ## statistical gates against simulated fleets (RUNS=2000 SEED=19)
+	@cmake --build build/release --target bench_gates
+	@mkdir -p build/bench && $(BIN)/bench_gates --json build/bench/gates.json \
+	    --runs $(or $(RUNS),2000) --seed $(or $(SEED),19)
+
 bench-engine: build ## speed beside llama.cpp, in turns (ONLY='smollm2-*' MINUTES=120)
 	@cmake --build build/release --target bench_form
 	@mkdir -p build/bench && python3 tests/bench/bench_engine.py $(BIN) \
