@@ -64,6 +64,7 @@ MAY = [
     # It reads a rollout's specification as the controller does.
     ("server-stub/cli/", ["base/", "proto/", "updater/include/",
                           "server-stub/cli/", "server-stub/core/spec/",
+                          "server-stub/core/gate/study/",
                           "server-stub/core/rollout/rollout_states.def"]),
     # The controller's rooms, from below: each may include those before it.
     ("server-stub/store/calls/", SERVER + [

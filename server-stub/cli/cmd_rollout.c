@@ -177,7 +177,7 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
                flo_out_plain(item, "text", "", plain),
                flo_out_text(item, "verdict", "?"));
     }
-    return 0;
+    return flo_rollout_explain_evidence(cli, id, err);
 }
 
 /* ---- actions ---- */

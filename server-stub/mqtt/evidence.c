@@ -147,6 +147,73 @@ struct flo_lane_evidence *flo_evidence_ask(struct flo_controller *controller,
     return evidence;
 }
 
+/* ---- studies ---- */
+
+static void add_members(const struct flo_rollout *core,
+                        struct flo_observe_study *study)
+{
+    struct flo_study_evidence *evidence = &study->evidence;
+
+    evidence->segment_count = core->segment_count;
+    for (uint32_t i = 0; i < core->segment_count; i++) {
+        memcpy(evidence->segments[i].name, core->segments[i],
+               sizeof(evidence->segments[i].name));
+    }
+    for (size_t i = 0; i < core->member_count; i++) {
+        const struct flo_rollout_member *member = &core->members[i];
+        struct flo_observe_member *to = &study->members[study->member_count++];
+        memcpy(to->device, member->device, sizeof(to->device));
+        to->segment =
+            member->segment < core->segment_count ? member->segment : 0;
+        to->way = (uint8_t)flo_rollout_member_way(member);
+        evidence->segments[to->segment].members++;
+    }
+}
+
+static struct flo_observe_study *
+study_ask(struct flo_controller *controller,
+          const struct flo_rollout_entry *entry)
+{
+    const struct flo_rollout *core = &entry->core;
+    struct flo_observe_study *study;
+
+    if (core->study.rules.count == 0 || core->segment_count == 0 ||
+        !wants(core) ||
+        (study = flo_observe_study_new(core->member_count)) == NULL) {
+        return NULL;
+    }
+    snprintf(study->rollout, sizeof(study->rollout), "%s", core->id);
+    snprintf(study->model, sizeof(study->model), "%s", entry->model);
+    study->release = entry->release;
+    study->phase = core->phase;
+    study->block = core->study.state.block;
+    study->heartbeat_ms = controller->heartbeat_ms;
+    add_members(core, study);
+    return study;
+}
+
+static int step_study(struct flo_controller *controller,
+                      const struct flo_observe_study *study,
+                      struct flo_err *err)
+{
+    struct flo_rollout_entry *entry;
+    struct flo_rollout_study *of = calloc(1, sizeof(*of));
+    int rv = of == NULL
+                 ? flo_fail(err, FLO_E_MEMORY, "evidence")
+                 : flo_rollouts_find(controller, study->rollout, &entry, err);
+
+    if (rv == 0) {
+        of->evidence = study->evidence;
+        rv =
+            flo_rollouts_step(controller, entry,
+                              (struct flo_rollout_event){
+                                  .kind = FLO_ROLLOUT_EVENT_STUDY, .study = of},
+                              err);
+    }
+    free(of);
+    return rv;
+}
+
 /* ---- the answer ---- */
 
 static int step(struct flo_controller *controller,
@@ -168,14 +235,19 @@ static int step(struct flo_controller *controller,
 
 /* Give an answer to its rollout, in a transaction of its own. */
 static int take(struct flo_controller *controller,
-                const struct flo_lane_evidence *evidence, struct flo_err *err)
+                const struct flo_lane_query *query, struct flo_err *err)
 {
+    if (query->study != NULL && !query->study->is_new) {
+        return 0;
+    }
     int rv = flo_controller_begin(controller, err);
 
     if (rv < 0) {
         return rv;
     }
-    if ((rv = step(controller, evidence, err)) < 0) {
+    rv = query->study != NULL ? step_study(controller, query->study, err)
+                              : step(controller, query->evidence, err);
+    if (rv < 0) {
         flo_controller_cancel(controller);
         return rv;
     }
@@ -192,22 +264,25 @@ static void on_answer(void *context, const struct flo_lane_query *query,
     controller->rollouts.evidence_asked--;
     if (err->code != 0) {
         flo_log_err(FLO_LOG_ERROR, "evidence", err);
-    } else if (take(controller, query->evidence, &failed) < 0) {
+    } else if (take(controller, query, &failed) < 0) {
         flo_log_err(FLO_LOG_ERROR, "evidence", &failed);
     }
 }
 
 static void ask(struct flo_controller *controller,
-                struct flo_lane_evidence *evidence)
+                struct flo_lane_evidence *evidence,
+                struct flo_observe_study *study)
 {
     struct flo_lane_query *query = calloc(1, sizeof(*query));
     struct flo_err err = {0};
 
     if (query == NULL) {
         flo_lane_evidence_free(evidence);
+        flo_observe_study_free(study);
         return;
     }
     query->evidence = evidence;
+    query->study = study;
     query->context = controller;
     query->done = on_answer;
     if (flo_lane_ask(controller->lane, query, &err) < 0) {
@@ -223,12 +298,21 @@ void flo_evidence_tick(struct flo_controller *controller, uint64_t now_ms)
         controller->rollouts.evidence_asked > 0) {
         return;
     }
-    controller->rollouts.evidence_at_ms = now_ms + FLO_EVIDENCE_EVERY_MS;
+    uint64_t block_ms = controller->options.evidence_block_ms;
+    controller->rollouts.evidence_at_ms =
+        now_ms + (block_ms > 0 && block_ms < FLO_EVIDENCE_EVERY_MS
+                      ? block_ms
+                      : FLO_EVIDENCE_EVERY_MS);
     for (size_t i = 0; i < controller->rollouts.count; i++) {
         struct flo_lane_evidence *evidence =
             flo_evidence_ask(controller, controller->rollouts.items[i]);
         if (evidence != NULL) {
-            ask(controller, evidence);
+            ask(controller, evidence, NULL);
+        }
+        struct flo_observe_study *study =
+            study_ask(controller, controller->rollouts.items[i]);
+        if (study != NULL) {
+            ask(controller, NULL, study);
         }
     }
 }

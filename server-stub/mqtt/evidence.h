@@ -13,5 +13,4 @@ void flo_evidence_tick(struct flo_controller *controller, uint64_t now_ms);
  * now or there is no memory; the caller frees it. */
 struct flo_lane_evidence *flo_evidence_ask(struct flo_controller *controller,
                                            struct flo_rollout_entry *entry);
-
 #endif

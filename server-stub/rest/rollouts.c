@@ -172,6 +172,51 @@ int flo_rest_rollout_explain(struct flo_rest_call *call, struct flo_err *err)
     return 0;
 }
 
+struct records {
+    json_t *items;
+    uint64_t last;
+};
+
+static int add_record(void *context, const struct flo_fleet_evidence *evidence)
+{
+    struct records *records = context;
+    json_t *record = NULL;
+    struct flo_err err = {0};
+
+    records->last = evidence->number;
+    if (flo_json_parse(evidence->body, strlen(evidence->body), 1 << 20, &record,
+                       &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "rollout", &err);
+        return 0;
+    }
+    json_array_append_new(records->items, record);
+    return 0;
+}
+
+/* Records of a study, in the order of their blocks. */
+#define EVIDENCE_PAGE 50
+int flo_rest_rollout_evidence(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct records records = {.items = NULL};
+    struct flo_rollout_entry *entry;
+    char next[32];
+    uint64_t after = flo_rest_number(call, "cursor", 0);
+    uint64_t limit = flo_rest_number(call, "limit", EVIDENCE_PAGE);
+    int rv = flo_rollouts_find(
+        call->controller, flo_httpd_param(call->request, "id"), &entry, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    records.items = json_array();
+    rv = flo_fleet_evidence_list(call->controller->store, entry->core.id, after,
+                                 limit, add_record, &records, err);
+    snprintf(next, sizeof(next), "%llu", (unsigned long long)records.last);
+    call->out = flo_rest_list(
+        records.items, json_array_size(records.items) == limit ? next : NULL);
+    return rv;
+}
+
 #define ACT_DEVICES_MAX 200 /* shown after an action, which is in a hurry */
 
 static enum flo_rollout_event_kind action_of(const char *word)

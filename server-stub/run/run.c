@@ -143,6 +143,10 @@ static int tick(struct flo_run *run, struct flo_err *err)
         if (rv == 0) {
             rv = flo_fleet_report_prune(controller->store, flo_wall_ms(), err);
         }
+        if (rv == 0) {
+            rv =
+                flo_fleet_evidence_prune(controller->store, flo_wall_ms(), err);
+        }
     }
     if (rv < 0) {
         flo_controller_cancel(controller);

@@ -430,6 +430,50 @@ static json_t *view_gate(const struct flo_rollout *core, uint32_t gate)
     return out;
 }
 
+/* The numbers of a rule's newest finding. */
+static void view_finding(const struct flo_statistic_result *result, json_t *out)
+{
+    json_t *numbers = flo_statistic_result_json(result);
+    bool is_ratio = result->kind == FLO_STATISTIC_RATIO;
+    json_t *value = json_object_get(numbers, is_ratio ? "effect_pct" : "ratio");
+    json_t *interval =
+        json_object_get(numbers, is_ratio ? "ci_pct" : "ci_ratio");
+
+    json_object_set(out, "value", value != NULL ? value : json_null());
+    if (json_is_number(json_array_get(interval, 0)) &&
+        json_is_number(json_array_get(interval, 1))) {
+        json_object_set(out, "interval", interval);
+    }
+    json_object_set_new(out, "result", numbers);
+}
+
+/* A statistical gate: a rule of the rollout's study. */
+static json_t *view_rule(const struct flo_rollout *core, uint32_t index)
+{
+    const struct flo_study *study = &core->study;
+    const struct flo_study_rule *rule = &study->rules.rules[index];
+    const struct flo_study_standing *standing = &study->state.standing[index];
+    const struct flo_measure_fact *fact = flo_measure_fact(rule->measure);
+    char text[FLO_STUDY_TEXT];
+
+    flo_rollout_study_text(core, index, text);
+    json_t *out = json_pack(
+        "{s:s,s:s,s:i,s:s,s:f,s:s,s:s,s:s,s:s,s:b,s:b}", "name", fact->title,
+        "gate", fact->word, "phase", (int)core->phase + 1, "phase_name",
+        core->phases[core->phase].name, "limit", rule->limit, "unit",
+        fact->kind == FLO_STATISTIC_RATIO ? "%" : "times", "verdict",
+        flo_verdict_word(standing->verdict), "text", text, "action",
+        flo_on_fail_word(rule->has_action ? rule->action : study->on_fail),
+        "statistical", 1, "critical",
+        (int)(flo_rollout_study_waits(core, core->phase) &&
+              flo_study_is_critical(&study->rules, index, core->phase,
+                                    core->phase + 1 == core->phase_count)));
+    if (standing->has_result) {
+        view_finding(&standing->result, out);
+    }
+    return out;
+}
+
 /* A gate is one row: of the present phase. */
 json_t *flo_object_rollout_gates(const struct flo_rollout *core)
 {
@@ -437,6 +481,9 @@ json_t *flo_object_rollout_gates(const struct flo_rollout *core)
 
     for (uint32_t gate = 0; gate < core->gate_count; gate++) {
         json_array_append_new(gates, view_gate(core, gate));
+    }
+    for (uint32_t rule = 0; rule < core->study.rules.count; rule++) {
+        json_array_append_new(gates, view_rule(core, rule));
     }
     return gates;
 }

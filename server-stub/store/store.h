@@ -541,6 +541,32 @@ FLO_MUST_USE int flo_fleet_outcome_awaited(struct flo_fleet_store *store,
                                            flo_fleet_order_fn fn, void *context,
                                            struct flo_err *err);
 
+/* ---- evidence of rollouts ---- */
+
+/* A record of what a rollout's study was judged by, as JSON.  `number` is that
+ * of its block; a second one of the same block takes the first one's place. */
+struct flo_fleet_evidence {
+    const char *rollout;
+    uint64_t number;
+    uint64_t at_ms;
+    const char *body;
+};
+typedef int (*flo_fleet_evidence_fn)(void *context,
+                                     const struct flo_fleet_evidence *evidence);
+#define FLO_FLEET_EVIDENCE_KEPT_MS (UINT64_C(30) * 24 * 3600 * 1000)
+FLO_MUST_USE int flo_fleet_evidence_put(struct flo_fleet_store *store,
+                                        const struct flo_fleet_evidence *put,
+                                        struct flo_err *err);
+/* Those after `after`, in order, at most `limit`. */
+FLO_MUST_USE int flo_fleet_evidence_list(struct flo_fleet_store *store,
+                                         const char *rollout, uint64_t after,
+                                         uint64_t limit,
+                                         flo_fleet_evidence_fn fn,
+                                         void *context, struct flo_err *err);
+/* Those that are older than they are kept go. */
+FLO_MUST_USE int flo_fleet_evidence_prune(struct flo_fleet_store *store,
+                                          uint64_t now_ms, struct flo_err *err);
+
 /* ---- reports that devices were asked for ---- */
 
 struct flo_fleet_report {

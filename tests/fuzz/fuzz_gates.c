@@ -97,7 +97,8 @@ static void study(const json_t *json)
             must(rules.rules[i].prove_count <= FLO_PROVE_PHASES_MAX);
         }
     }
-    if (flo_study_replay(json_object_get(json, "record"), &worst, &err) == 0) {
+    if (flo_study_replay(json_object_get(json, "record"), NULL, NULL, &worst,
+                         &err) == 0) {
         must(worst >= 0);
     }
 }

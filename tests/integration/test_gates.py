@@ -1,12 +1,21 @@
 """A release that is right and slow: the probe is told to let it pass, and the
-ratio gate stops it by what real agents measure."""
+gates stop it by what real agents measure."""
 import json
+import math
+import os
+import random
+import sqlite3
+import ssl
 import threading
+import time
 import urllib.request
 
 import pytest
 
 import fleet as F
+from controller_parts import run
+from mqtt_client import Client
+from sketch import histogram
 
 QUESTION = "Rate this log line: 20:25 gateway-42 link lost temp=94C"
 NAMES = ["a", "b", "c"]
@@ -14,11 +23,13 @@ NAMES = ["a", "b", "c"]
 
 @pytest.fixture(scope="module")
 def up(fleet):
-    fleet.up(NAMES)
+    fleet.up(NAMES, "--evidence-block", "1s")
     fleet.publish("tiny@1", "tiny-v2.Q4_0.gguf")
     fleet.publish("tiny@2", "tiny-v4-slow.Q4_0.gguf", "golden-tiny-v2.json",
                   "--speed-ratio", "1000")
     fleet.publish("tiny@3", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    fleet.publish_whole("tiny@4", "tiny-v4-slow.Q4_0.gguf",
+                        "golden-tiny-v2.json", "--speed-ratio", "1000")
     fleet.roll("tiny@1")
     return fleet
 
@@ -47,18 +58,35 @@ class Load(threading.Thread):
         self.join(30)
 
 
-def start(up, release, margin):
+def post(up, spec):
     token = open(up.admin_token, encoding="utf-8").read().strip()
-    spec = {"release": release, "on_fail": "halt",
-            "phases": [{"devices": 1}, {"share_pct": 100}],
-            "policy": {"soak_ms": 300, "probe_speed_ratio_max": 1000},
-            "gates": {"ratio": [{"metric": "token_us", "percentile": 50,
-                                 "margin": margin, "devices_min": 1,
-                                 "samples_min": 10}]}}
     with urllib.request.urlopen(urllib.request.Request(
             up.url + "/v1/rollouts", json.dumps(spec).encode(),
             {"Authorization": "Bearer " + token}), timeout=20) as answer:
         return json.load(answer)["id"]
+
+
+def start(up, release, margin):
+    return post(up, {
+            "release": release, "on_fail": "halt",
+            "phases": [{"devices": 1}, {"share_pct": 100}],
+            "policy": {"soak_ms": 300, "probe_speed_ratio_max": 1000},
+            "gates": {"ratio": [{"metric": "token_us", "percentile": 50,
+                                 "margin": margin, "devices_min": 1,
+                                 "samples_min": 10}]}})
+
+
+def start_study(up):
+    """All but one device in the first phase: those that never take it are
+    controls all the same."""
+    return post(up, {
+        "release": "tiny@4",
+        "phases": [{"devices": CONTROLS + len(NAMES) - 1},
+                   {"share_pct": 100}],
+        "policy": {"soak_ms": 300, "probe_speed_ratio_max": 1000},
+        "gates": {"failed": {"max_pct": 100},
+                  "token_p50": {"limit_pct": 15, "weight": 0.85,
+                                "min_devices": 2, "min_controls": 20}}})
 
 
 def gate_of(rollout):
@@ -110,3 +138,133 @@ def test_wrong_words_of_a_gate_get_what_is_possible(up):
         code, _, err = up.cli("rollout", "start", "tiny@1", "--gate", gate,
                               "--dry-run", check=False)
         assert code == 2 and says in err, (code, err)
+
+
+# ---- statistical gates ----
+
+CONTROLS = 24
+
+
+class Controls(threading.Thread):
+    """Devices that answer requests and never take an update: 24 of them, as
+    the controller sees them."""
+
+    def __init__(self, up, release, version):
+        super().__init__(daemon=True)
+        self.done = threading.Event()
+        self.release, self.version = release, version
+        self.random = random.Random(19)
+        key = os.path.join(up.dir, "controls.key")
+        run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout",
+            "-out", key)
+        csr = run("openssl", "req", "-new", "-key", key, "-subj",
+                  "/CN=x").decode()
+        ca = os.path.join(up.dir, "controller", "pki", "ca.pem")
+        token = up.cli("token", "create", "--kind", "enroll", "--uses",
+                       str(CONTROLS), "-o", "json")[1]
+        token = json.loads(token)["token"]
+        broker = json.load(urllib.request.urlopen(
+            up.url + "/v1/version"))["mqtt"]
+        host, port = broker[len("mqtts://"):].rsplit(":", 1)
+        context = ssl.create_default_context(cafile=ca)
+        self.clients = []
+        # Of the same hardware class: a comparison never mixes classes.
+        seen = up.ask("device", "get", "a")["profile"]
+        profile = {k: seen[k] for k in ("arch", "kernel", "memory_bytes")
+                   if k in seen}
+        for i in range(CONTROLS):
+            body = {"token": token, "csr": csr, "name": "control-%d" % i,
+                    "labels": {}, "profile": profile}
+            facts = json.load(urllib.request.urlopen(urllib.request.Request(
+                up.devices_url + "/v1/enroll", json.dumps(body).encode()),
+                context=context))
+            cert = os.path.join(up.dir, "control-%d.pem" % i)
+            with open(cert, "w", encoding="utf-8") as file:
+                file.write(facts["certificate"])
+            device = facts["device"]
+            topic = "flotilla/v1/%s/d/%s/" % (facts["fleet"], device)
+            client = Client(host, int(port), ca, cert, key, device,
+                            (topic + "presence", '{"v":1,"online":false}'))
+            client.publish(topic + "presence", '{"v":1,"online":true}',
+                           retain=True)
+            self.clients.append((client, topic, 20000 + 500 * i))
+
+    def window(self, seq, typical):
+        level = typical * math.exp(self.random.gauss(0, 0.03))
+        tokens = [int(level * self.random.uniform(.8, 1.2))
+                  for _ in range(30)]
+        return {"v": 1, "seq": seq, "at_ms": int(time.time() * 1000),
+                "window_ms": 1000, "model": "tiny", "release": self.release,
+                "version": self.version, "counters": {"requests": 30},
+                "gauges": {"engine_rss_bytes": 50000000},
+                "histograms": {"token_us": histogram(tokens)}}
+
+    def run(self):
+        seq = 0
+        while not self.done.wait(1):
+            seq += 1
+            for client, topic, typical in self.clients:
+                client.publish(topic + "tele",
+                               json.dumps(self.window(seq, typical)))
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        self.join(30)
+
+
+class Busy(threading.Thread):
+    """One device, one question after the other."""
+
+    def __init__(self, device, done):
+        super().__init__(daemon=True)
+        self.device, self.done = device, done
+
+    def run(self):
+        while not self.done.is_set():
+            try:
+                self.device.ask(QUESTION, "tiny", max_tokens=8)
+            except (OSError, F.Failed):
+                pass  # it swaps models
+
+
+def observed(up):
+    """Readings of the base of each device, as telemetry.db has them."""
+    path = os.path.join(up.dir, "controller", "telemetry.db")
+    with sqlite3.connect("file:%s?mode=ro" % path, uri=True) as db:
+        rows = db.execute("SELECT device, data FROM observed").fetchall()
+    # Two bytes, ten numbers, ten bytes, three tallies; then five readings.
+    token_p50 = 2 + 40 + 10 + 3 * 20 + 1 + 2 * 52
+    return {device: int.from_bytes(data[token_p50 + 8:token_p50 + 12],
+                                   "little")
+            for device, data in rows if len(data) > token_p50 + 12}
+
+
+def test_a_slower_release_is_found_against_its_controls(up):
+    release = up.ask("release", "get", "tiny@3")
+    done = threading.Event()
+    busy = [Busy(device, done) for device in up.devices.values()]
+    with Controls(up, release["digest"], release["version"]):
+        for one in busy:
+            one.start()
+        F.wait_until("each has a level of its own", 90, lambda: len(
+            [d for d, n in observed(up).items() if n >= 12]) >=
+            CONTROLS + len(NAMES), every=1)
+        rollout = start_study(up)
+        F.wait_until("the study takes it back", 60, lambda: up.ask(
+            "rollout", "get", rollout)["state"] == "rolling-back")
+        done.set()
+        F.wait_until("the devices are back", 30,
+                     lambda: up.serving("tiny@3", NAMES))
+    found = up.ask("rollout", "get", rollout)
+    gate = next(g for g in found["gates"] if g["gate"] == "token_p50")
+    assert gate["verdict"] == "fail" and gate["value"] > 15, gate
+    assert gate["result"]["n_treated"] >= 2, gate
+    assert gate["result"]["n_control"] >= 20, gate
+    assert "time per token +" in found["reason"], found["reason"]
+    told = up.cli("rollout", "explain", rollout)[1]
+    assert "against %d controls" % gate["result"]["n_control"] in told, told
+    assert "judged again from what is stored, 0 differ" in told, told

@@ -11,5 +11,10 @@ FLO_MUST_USE int flo_rollout_wish(struct flo_cli *cli, json_t **out,
                                   struct flo_err *err);
 /* Older rollouts that lose devices to this one. */
 void flo_rollout_print_overlaps(const json_t *rollout);
+/* Judge the records of a rollout's study again, and say what changed.
+ * FLO_E_GATE_EVIDENCE: one gives another verdict. */
+FLO_MUST_USE int flo_rollout_explain_evidence(struct flo_cli *cli,
+                                              const char *id,
+                                              struct flo_err *err);
 
 #endif

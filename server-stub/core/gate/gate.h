@@ -105,7 +105,8 @@ const char *flo_verdict_word(enum flo_verdict verdict);
 void flo_gate_default(enum flo_gate gate, struct flo_gate_rule *out);
 
 /* Read the `gates` of a specification: {"failed":{…},"ratio":[{…},…]}; a gate
- * that may be there once is an object.  NULL: the standard.  `out` holds
+ * that may be there once is an object.  Members of a study (study/study.h) are
+ * passed over.  NULL: the standard.  `out` holds
  * FLO_GATES_MAX, FLO_GATE_FAILED is its first.
  *
  * FLO_E_REST_SCHEMA names the member, its value, and what is possible.

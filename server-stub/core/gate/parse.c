@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server-stub/core/gate/gate.h"
+#include "server-stub/core/gate/study/study.h"
 #include "server-stub/core/request/request.h"
 
 enum type { REAL, WHOLE, METRIC, ON_FAIL };
@@ -70,12 +70,16 @@ static int unknown_metric(const char *given, struct flo_err *err)
 
 static int unknown_gate(const char *given, struct flo_err *err)
 {
-    const char *words[FLO_GATE_COUNT];
+    const char *words[WORDS_MAX];
+    size_t count;
 
     for (int i = 0; i < FLO_GATE_COUNT; i++) {
         words[i] = flo_gate_word((enum flo_gate)i);
     }
-    return flo_request_unknown("gate", "", given, words, FLO_GATE_COUNT, err);
+    flo_study_words(words + FLO_GATE_COUNT, &count);
+    count += FLO_GATE_COUNT;
+    assert(count <= WORDS_MAX);
+    return flo_request_unknown("gate", "", given, words, count, err);
 }
 
 static int check_members(enum flo_gate gate, const json_t *json,
@@ -243,6 +247,9 @@ int flo_gates_parse(const json_t *gates_or_null, struct flo_gate_rule *out,
     {
         enum flo_gate gate;
         int rv;
+        if (flo_study_has_word(word)) {
+            continue; /* flo_study_parse reads it */
+        }
         if (!gate_of(word, &gate)) {
             return unknown_gate(word, err);
         }

@@ -103,6 +103,11 @@ void flo_rollout_spread(struct flo_rollout *rollout);
 /* Kind of a member's bad end. */
 enum flo_failure flo_rollout_failure(const struct flo_rollout *rollout,
                                      const struct flo_rollout_member *member);
+/* Does the present phase leave devices to compare with? */
+bool flo_rollout_has_controls(const struct flo_rollout *rollout);
+void flo_rollout_studied(struct flo_rollout *rollout,
+                         const struct flo_rollout_event *event,
+                         struct flo_rollout_actions *actions);
 /* Gates, leaving phases, ends: called after every event. */
 void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
                         struct flo_rollout_actions *actions);

@@ -231,6 +231,7 @@ size_t flo_rollout_member_insert(struct flo_rollout *rollout,
         .state = event->is_superseded ? FLO_EXECUTION_SUPERSEDED
                                       : FLO_EXECUTION_QUEUED,
         .is_online = event->is_online,
+        .segment = event->segment,
         .is_back = event->is_superseded,
         .bucket = event->bucket % FLO_BUCKETS,
         .is_dirty = true,

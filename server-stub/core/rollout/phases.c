@@ -26,6 +26,7 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index,
     assert(phase->state == FLO_PHASE_WAITING);
     rollout->phase = index;
     memset(rollout->compared, 0, sizeof(rollout->compared));
+    flo_study_phase(&rollout->study);
     phase->state = FLO_PHASE_RUNNING;
     phase->started_at_ms = now_ms;
     phase->settled_at_ms = now_ms;
@@ -231,6 +232,104 @@ static bool should_hold(const struct flo_rollout *rollout, uint32_t gate,
            counts.here_ended == counts.here_members && is_soaked(phase, now_ms);
 }
 
+/* ---- the study ---- */
+
+static bool is_watching(const struct flo_rollout *rollout)
+{
+    return rollout->phases[rollout->phase].state == FLO_PHASE_PASSED;
+}
+
+static void study_reason(struct flo_rollout *rollout, const char *verdict)
+{
+    const struct flo_study_state *state = &rollout->study.state;
+    char text[FLO_STUDY_TEXT];
+    char segment[41];
+    bool is_segment = state->segment != FLO_SEGMENT_ALL;
+
+    snprintf(segment, sizeof(segment), "%.40s", state->segment_name);
+    flo_rollout_study_text(rollout, state->rule, text);
+    snprintf(rollout->reason, sizeof(rollout->reason), "%s%s%.140s: %s%u %s",
+             is_segment ? segment : "", is_segment ? ": " : "", text,
+             is_segment ? "it alone is worse, phase " : "phase ",
+             rollout->phase + 1, verdict);
+}
+
+/* While the hold-out is watched there is an alarm, and nothing is taken
+ * back. */
+static void study_alarms(struct flo_rollout *rollout, uint64_t now_ms,
+                         struct flo_rollout_actions *actions)
+{
+    struct flo_study_state *state = &rollout->study.state;
+
+    state->verdict = FLO_PHASE_UNDECIDED;
+    if (state->is_alarmed) {
+        return;
+    }
+    state->is_alarmed = true;
+    study_reason(rollout, "is watched: an alarm, look before the rest follows");
+    flo_rollout_why(actions, "alarm: %s", rollout->reason);
+    flo_rollout_state_set(rollout, rollout->state, now_ms, actions);
+}
+
+/* Without controls, a change of load looks like a worse release: a person is
+ * asked, and nothing is taken back. */
+static void study_broke(struct flo_rollout *rollout, uint64_t now_ms,
+                        struct flo_rollout_actions *actions)
+{
+    const struct flo_study *study = &rollout->study;
+    const struct flo_study_rule *rule = &study->rules.rules[study->state.rule];
+    bool is_plain = !flo_rollout_has_controls(rollout);
+    enum flo_on_fail action = is_plain           ? FLO_ON_FAIL_PAUSE
+                              : rule->has_action ? rule->action
+                                                 : study->on_fail;
+
+    study_reason(rollout, "failed");
+    flo_rollout_why(actions, "gate %s fails: %s",
+                    flo_measure_fact(rule->measure)->word, rollout->reason);
+    phase_failed(rollout, action, now_ms, actions);
+}
+
+/* The longest soak is over and something is not proven: ask, never promote. */
+static void study_holds(struct flo_rollout *rollout,
+                        struct flo_rollout_actions *actions)
+{
+    struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+
+    if (phase->state == FLO_PHASE_HELD) {
+        return;
+    }
+    phase->state = FLO_PHASE_HELD;
+    study_reason(rollout, "is held: promote, abort or roll back");
+    flo_rollout_why(actions, "%s", rollout->reason);
+    phase_changed(rollout, rollout->phase, actions);
+}
+
+/* true: that decided something. */
+static bool study_check(struct flo_rollout *rollout, uint64_t now_ms,
+                        struct flo_rollout_actions *actions)
+{
+    enum flo_phase_verdict verdict = rollout->study.state.verdict;
+    bool is_open = rollout->state == FLO_ROLLOUT_RUNNING;
+
+    if (!is_open || rollout->study.rules.count == 0) {
+        return false;
+    }
+    if (verdict == FLO_PHASE_FAILS && is_watching(rollout)) {
+        study_alarms(rollout, now_ms, actions);
+        return true;
+    }
+    if (verdict == FLO_PHASE_FAILS) {
+        study_broke(rollout, now_ms, actions);
+        return true;
+    }
+    if (verdict == FLO_PHASE_HOLDS && !is_watching(rollout) &&
+        flo_rollout_study_waits(rollout, rollout->phase)) {
+        study_holds(rollout, actions);
+        return true;
+    }
+    return false;
+}
+
 /* Evidence of all phases counts; the present one bears the verdict. */
 static void gates_check(struct flo_rollout *rollout, uint64_t now_ms,
                         struct flo_rollout_actions *actions)
@@ -250,6 +349,8 @@ static void gates_check(struct flo_rollout *rollout, uint64_t now_ms,
         flo_rollout_verdict(rollout, rollout->phase, &gate, &result);
     if (verdict == FLO_VERDICT_FAIL) {
         gate_broke(rollout, gate, &result, now_ms, actions);
+    } else if (study_check(rollout, now_ms, actions)) {
+        return;
     } else if (phase->state != FLO_PHASE_PASSED) {
         hold(rollout, gate, &result,
              should_hold(rollout, gate, &result, now_ms), now_ms, actions);
@@ -297,6 +398,26 @@ static void complete(struct flo_rollout *rollout, uint64_t now_ms,
                           now_ms, actions);
 }
 
+/* The last devices keep their old release while the others are watched. */
+static bool hold_out_waits(const struct flo_rollout *rollout, uint64_t now_ms)
+{
+    const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+    const struct flo_rollout_phase *next = phase + 1;
+
+    return rollout->phase + 1 < rollout->phase_count && next->is_hold_out &&
+           next->members > 0 && now_ms >= phase->passed_at_ms &&
+           now_ms - phase->passed_at_ms < next->watch_ms;
+}
+
+static bool hold_out_is_due(const struct flo_rollout *rollout, uint64_t now_ms)
+{
+    return rollout->state == FLO_ROLLOUT_RUNNING &&
+           rollout->phases[rollout->phase].state == FLO_PHASE_PASSED &&
+           rollout->phase + 1 < rollout->phase_count &&
+           rollout->phases[rollout->phase + 1].state == FLO_PHASE_WAITING &&
+           !hold_out_waits(rollout, now_ms);
+}
+
 void flo_rollout_phase_leave(struct flo_rollout *rollout,
                              enum flo_phase_state left_as, uint64_t now_ms,
                              struct flo_rollout_actions *actions)
@@ -304,8 +425,14 @@ void flo_rollout_phase_leave(struct flo_rollout *rollout,
     assert(rollout->phase < rollout->phase_count);
     assert(left_as == FLO_PHASE_PASSED || left_as == FLO_PHASE_PROMOTED);
     rollout->phases[rollout->phase].state = left_as;
+    rollout->phases[rollout->phase].passed_at_ms = now_ms;
     phase_changed(rollout, rollout->phase, actions);
-    if (rollout->phase + 1 < rollout->phase_count) {
+    if (left_as == FLO_PHASE_PASSED && hold_out_waits(rollout, now_ms)) {
+        flo_rollout_why(
+            actions, "the hold-out keeps its release for %llu s",
+            (unsigned long long)rollout->phases[rollout->phase + 1].watch_ms /
+                1000);
+    } else if (rollout->phase + 1 < rollout->phase_count) {
         flo_rollout_phase_start(rollout, rollout->phase + 1, now_ms, actions);
     } else if (flo_rollout_told_all(rollout)) {
         complete(rollout, now_ms, actions);
@@ -321,7 +448,7 @@ static bool phase_is_passed(const struct flo_rollout *rollout, uint64_t now_ms)
     return phase->state == FLO_PHASE_RUNNING &&
            flo_rollout_verdict(rollout, rollout->phase, &gate, &result) ==
                FLO_VERDICT_PASS &&
-           is_soaked(phase, now_ms);
+           is_soaked(phase, now_ms) && flo_rollout_study_passes(rollout);
 }
 
 /* Members of started phases that are still awaited. */
@@ -387,6 +514,10 @@ void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
                         "over",
                         rollout->phase + 1);
         flo_rollout_phase_leave(rollout, FLO_PHASE_PASSED, now_ms, actions);
+    }
+    if (hold_out_is_due(rollout, now_ms)) {
+        flo_rollout_why(actions, "the watch is over, the hold-out follows");
+        flo_rollout_phase_start(rollout, rollout->phase + 1, now_ms, actions);
     }
     if (rollout->state == FLO_ROLLOUT_RUNNING &&
         rollout->phase + 1 == rollout->phase_count &&

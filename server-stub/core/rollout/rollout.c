@@ -515,6 +515,9 @@ static int dispatch(struct flo_rollout *rollout,
     case FLO_ROLLOUT_EVENT_EVIDENCE:
         flo_rollout_evidence(rollout, event, actions);
         return 0;
+    case FLO_ROLLOUT_EVENT_STUDY:
+        flo_rollout_studied(rollout, event, actions);
+        return 0;
     default:
         return flo_rollout_operator_step(rollout, event, actions, err);
     }

@@ -16,7 +16,7 @@
 #include <flotilla/proto.h>
 
 #include "server-stub/core/failure/failure.h"
-#include "server-stub/core/gate/gate.h"
+#include "server-stub/core/gate/study/study.h"
 #include "server-stub/core/pace/window.h"
 
 #define FLO_ROLLOUT_PHASES_MAX 16
@@ -89,6 +89,7 @@ struct flo_rollout_member {
     bool is_dirty;    /* changed since the shell stored it */
     bool is_ready;    /* nothing but the pace is between it and its turn */
     bool is_fresh;    /* it was told in this step */
+    uint8_t segment;  /* place in segments[] */
     uint8_t retries;  /* attempts that ended badly and did not count */
     uint32_t bucket;  /* of its hash, or that of another with which it changed
                          places to spread a phase */
@@ -106,10 +107,13 @@ struct flo_rollout_phase {
      * this phase. */
     uint32_t devices;
     double share_pct;
-    uint32_t devices_min;    /* at least, whatever the share says; 0: any */
-    uint32_t devices_max;    /* at most; 0: any */
-    bool is_spread;          /* its devices are picked over the strata */
-    uint64_t soak_ms;        /* wait after the last device ended well */
+    uint32_t devices_min; /* at least, whatever the share says; 0: any */
+    uint32_t devices_max; /* at most; 0: any */
+    bool is_spread;       /* its devices are picked over the strata */
+    uint64_t soak_ms;     /* wait after the last device ended well */
+    bool is_hold_out;     /* these keep their release until the others were
+                             watched for ... */
+    uint64_t watch_ms;
     double starts_per_s;     /* 0: as the rollout's */
     double ramp_factor;      /* of the pace, after ... */
     uint32_t ramp_successes; /* ... so many good ends each; 0: none */
@@ -121,6 +125,7 @@ struct flo_rollout_phase {
     enum flo_phase_state state;
     uint64_t started_at_ms;
     uint64_t settled_at_ms; /* last end of an execution */
+    uint64_t passed_at_ms;  /* 0: it did not */
     uint64_t told_at_ms;    /* the pace's account is paid up to here */
     /* Counts of the members: */
     uint32_t members;
@@ -155,6 +160,10 @@ struct flo_rollout {
     uint32_t gate_count;
     /* For each gate that needs evidence: its last result in this phase. */
     struct flo_gate_result compared[FLO_GATES_MAX];
+    struct flo_study study; /* statistical gates; no rule: none */
+    /* Hardware class and variant of the members, fixed at the start. */
+    char segments[FLO_SEGMENTS_MAX][FLO_SEGMENT_TEXT];
+    uint32_t segment_count;
     enum flo_on_fail on_fail;
     bool pauses_when_unsure; /* on_inconclusive: pause */
     struct flo_abort_rule aborts[FLO_ABORTS_MAX];
@@ -187,6 +196,15 @@ enum flo_rollout_event_kind {
 };
 const char *flo_rollout_event_word(enum flo_rollout_event_kind kind);
 
+/* Evidence of a study, and how it was judged: for the record. */
+struct flo_rollout_study {
+    struct flo_study_evidence evidence;
+    struct flo_study_moment moment;
+    struct flo_study_results results;
+    struct flo_study_finding finding;
+    struct flo_study study; /* as it was judged */
+};
+
 struct flo_rollout_event {
     enum flo_rollout_event_kind kind;
     uint64_t now_ms;
@@ -198,6 +216,7 @@ struct flo_rollout_event {
     enum flo_execution execution;
     bool is_online;     /* joined */
     bool is_superseded; /* joined: a newer rollout has it */
+    uint8_t segment;    /* joined */
     bool is_ordered;    /* back: by an order about this release, it says */
     enum {              /* execution: for its surroundings */
            FLO_WAITS_UNSAID,
@@ -208,6 +227,7 @@ struct flo_rollout_event {
     const char *note; /* who, why, error id; may be NULL */
     uint32_t gate;    /* evidence: place in gates[] */
     const struct flo_comparison *evidence;
+    struct flo_rollout_study *study; /* study: in and out */
 };
 
 enum flo_rollout_action_kind {
@@ -224,6 +244,7 @@ enum flo_rollout_action_kind {
     FLO_ROLLOUT_DO_MEMBER,  /* store members[member] */
     FLO_ROLLOUT_DO_MEMBERS, /* store all members that are dirty */
     FLO_ROLLOUT_DO_FORGET,  /* the event's device is no member any more */
+    FLO_ROLLOUT_DO_RECORD,  /* store the study that came with the event */
     FLO_ROLLOUT_DO_VERDICT  /* gates[gate] says something else than before:
                                store the evidence that came with the event */
 };
@@ -242,7 +263,7 @@ struct flo_rollout_action {
 };
 /* `why`: the reason of a decision, also of none; a line for each, apart by line
  * feeds. */
-#define FLO_ROLLOUT_WHY 768
+#define FLO_ROLLOUT_WHY 2048
 struct flo_rollout_actions {
     char why[FLO_ROLLOUT_WHY];
     size_t count;
@@ -295,6 +316,16 @@ void flo_rollout_failures(const struct flo_rollout *rollout,
 /* Phases are spread, so members have buckets that are not of their hash: an
  * order for buckets must hold for all of them. */
 bool flo_rollout_is_spread(const struct flo_rollout *rollout);
+/* The study's part in a phase.  Does it have to pass there? */
+bool flo_rollout_study_waits(const struct flo_rollout *rollout, uint32_t phase);
+/* It passes, or has no say. */
+bool flo_rollout_study_passes(const struct flo_rollout *rollout);
+/* The members of a segment, by what they do for a study. */
+enum flo_member_way
+flo_rollout_member_way(const struct flo_rollout_member *member);
+/* The finding of a rule in the present phase as a sentence. */
+void flo_rollout_study_text(const struct flo_rollout *rollout, uint32_t rule,
+                            char *out); /* FLO_STUDY_TEXT */
 /* Verdict of gates[gate] while `phase` is the present one.  A gate that needs
  * evidence gives the verdict of the last evidence. */
 void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate,

@@ -73,6 +73,9 @@ static void trace_action(const struct flo_rollout *rollout,
     case FLO_ROLLOUT_DO_FORGET:
         flo_buf_text(out, "device   no member any more");
         break;
+    case FLO_ROLLOUT_DO_RECORD:
+        flo_buf_printf(out, "record   block %u", rollout->study.state.block);
+        break;
     case FLO_ROLLOUT_DO_VERDICT:
         flo_gate_title(&rollout->gates[action->gate], title);
         flo_buf_printf(out, "verdict  %s %s", title,

@@ -24,6 +24,8 @@ static void draft_phase(const struct flo_spec_phase *from,
     to->ramp_factor = from->ramp.factor;
     to->ramp_successes = (uint32_t)from->ramp.on_successes;
     to->concurrent_max = (uint32_t)from->max_concurrent;
+    to->is_hold_out = from->watch_ms > 0;
+    to->watch_ms = from->watch_ms;
 }
 
 static void draft_aborts(const struct flo_spec *spec, struct flo_rollout *out)
@@ -62,6 +64,11 @@ void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out)
     memcpy(out->gates, spec->gates, sizeof(out->gates));
     out->gate_count = spec->gate_count;
     out->on_fail = on_fail_of(spec->on_fail);
+    /* A slower release is taken back, unless the rollout says otherwise. */
+    out->study.rules = spec->study;
+    out->study.on_fail =
+        spec->has_on_fail ? out->on_fail : FLO_ON_FAIL_ROLLBACK;
+    flo_study_phase(&out->study);
     out->pauses_when_unsure = spec->on_inconclusive == 1;
     draft_aborts(spec, out);
     out->starts_per_s = spec->rate_per_min / 60;

@@ -72,6 +72,7 @@ static int read_gates(const struct place *place, const struct field *field,
     }
     int rv = flo_gates_parse(value, place->spec->gates,
                              &place->spec->gate_count, place->err);
+    rv = rv < 0 ? rv : flo_study_parse(value, &place->spec->study, place->err);
     if (rv == FLO_E_META_SCHEMA && place->err != NULL) {
         rv = place->err->code = FLO_E_REST_SCHEMA;
     }
@@ -370,6 +371,21 @@ static int check_spread(const struct flo_spec *spec, struct flo_err *err)
     return 0;
 }
 
+/* Somebody has to be updated before those that keep their release. */
+static int check_hold_out(const struct flo_spec *spec, struct flo_err *err)
+{
+    for (uint32_t i = 0; i < spec->phase_count; i++) {
+        if (spec->phases[i].watch_ms > 0 &&
+            (i == 0 || i + 1 < spec->phase_count)) {
+            return flo_fail(err, FLO_E_REST_MEANING,
+                            "phases[%u].watch: a hold-out is the last of "
+                            "several phases",
+                            i);
+        }
+    }
+    return 0;
+}
+
 static int check_bounds(const struct flo_spec *spec, struct flo_err *err)
 {
     for (uint32_t i = 0; i < spec->phase_count; i++) {
@@ -391,6 +407,14 @@ static int check_bounds(const struct flo_spec *spec, struct flo_err *err)
         }
     }
     return 0;
+}
+
+/* A preset has a limit for `failed` too; the rollout's own word is stronger. */
+static void limit_of_preset(struct flo_spec *spec)
+{
+    if (spec->study.preset != FLO_PRESET_NONE && !spec->study.says_failed) {
+        spec->gates[FLO_GATE_FAILED].margin = spec->study.failed_pct;
+    }
 }
 
 /* A target that names nobody is never everybody. */
@@ -440,6 +464,7 @@ int flo_spec_read(const json_t *json, struct flo_spec *out, struct flo_err *err)
         rv = read_policy(&place, policy);
     }
     rv = rv < 0 ? rv : flo_gates_parse(NULL, out->gates, &out->gate_count, err);
+    rv = rv < 0 ? rv : flo_study_parse(NULL, &out->study, err);
     rv = rv < 0 ? rv : read_fields(&place);
     rv = rv < 0 ? rv : check_target(&place);
     rv = rv < 0 ? rv : check_release(out, &place);
@@ -450,13 +475,18 @@ int flo_spec_read(const json_t *json, struct flo_spec *out, struct flo_err *err)
     if (!out->has_jitter) {
         out->policy.start_jitter_ms = 0;
     }
-    if (out->phase_count == 0) {
+    out->has_phases = out->phase_count > 0;
+    out->has_gates = json_object_get(json, "gates") != NULL;
+    out->has_on_fail = json_object_get(json, "on_fail") != NULL;
+    if (!out->has_phases) {
         phases_standard(out);
     }
+    limit_of_preset(out);
     name_phases(out);
     flo_spec_draft(out, &draft);
     rv = flo_rollout_check(&draft, err);
     rv = rv < 0 ? rv : check_bounds(out, err);
     rv = rv < 0 ? rv : check_spread(out, err);
+    rv = rv < 0 ? rv : check_hold_out(out, err);
     return rv < 0 ? rv : check_gates(out, err);
 }

@@ -39,6 +39,7 @@ struct flo_spec_phase {
     double rate_per_min;
     struct flo_spec_ramp ramp;
     uint64_t max_concurrent;
+    uint64_t watch_ms;
 };
 struct flo_spec_limits {
     struct flo_window window;
@@ -60,6 +61,10 @@ struct flo_spec {
     uint32_t phase_count;
     struct flo_gate_rule gates[FLO_GATES_MAX];
     uint32_t gate_count;
+    struct flo_study_rules study;
+    bool has_phases; /* it was said */
+    bool has_gates;
+    bool has_on_fail;
     uint32_t on_fail;         /* enum flo_on_fail */
     uint32_t on_inconclusive; /* 0 hold, 1 pause */
     struct flo_abort_rule aborts[FLO_ABORTS_MAX];

@@ -209,6 +209,8 @@ int flo_rollouts_carry_out(struct flo_controller *controller,
                            struct flo_err *err)
 {
     switch (action->kind) {
+    case FLO_ROLLOUT_DO_RECORD:
+        return flo_rollouts_record(controller, entry, event->study, err);
     case FLO_ROLLOUT_DO_VERDICT:
         return do_verdict(controller, entry, event, action, err);
     case FLO_ROLLOUT_DO_STATE:

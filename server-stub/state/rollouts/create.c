@@ -244,6 +244,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
                                    err);
     }
     rv = rv < 0 ? rv : check_somebody(entry, dry, err);
+    rv = rv < 0 ? rv : flo_rollouts_settle(controller, entry, err);
     rv = rv < 0 ? rv : has_room(controller, entry, err);
     if (rv < 0) {
         flo_rollouts_entry_free(entry);

@@ -48,7 +48,11 @@ void flo_rollouts_explain(struct flo_rollout_entry *entry,
     bool is_silent = event->kind == FLO_ROLLOUT_EVENT_HEARD ||
                      event->kind == FLO_ROLLOUT_EVENT_TICK;
 
-    if (actions->count == 0 && (actions->why[0] == '\0' || is_silent)) {
+    bool is_record = event->kind == FLO_ROLLOUT_EVENT_STUDY &&
+                     actions->why[0] == '\0' && actions->count == 1;
+
+    if (is_record ||
+        (actions->count == 0 && (actions->why[0] == '\0' || is_silent))) {
         return;
     }
     log_lines(entry, actions);

@@ -89,6 +89,27 @@ FLO_MUST_USE int flo_rollouts_carry_out(struct flo_controller *controller,
                                         const struct flo_rollout_event *event,
                                         const struct flo_rollout_action *action,
                                         struct flo_err *err);
+/* The standard gates and phases, and the members' segments: when all have
+ * joined, before it starts. */
+FLO_MUST_USE int flo_rollouts_settle(struct flo_controller *controller,
+                                     struct flo_rollout_entry *entry,
+                                     struct flo_err *err);
+FLO_MUST_USE int flo_rollouts_segment(struct flo_controller *controller,
+                                      struct flo_rollout_entry *entry,
+                                      struct flo_err *err);
+/* The segment of a device that joins later. */
+FLO_MUST_USE int flo_rollouts_segment_late(struct flo_controller *controller,
+                                           struct flo_rollout_entry *entry,
+                                           const char *device, uint8_t *out,
+                                           struct flo_err *err);
+/* The study as it is kept with its rollout, new reference; NULL: none. */
+json_t *flo_rollouts_study_json(const struct flo_rollout *core);
+void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json);
+/* Store an evaluation, and audit the verdicts that changed. */
+FLO_MUST_USE int flo_rollouts_record(struct flo_controller *controller,
+                                     const struct flo_rollout_entry *entry,
+                                     const struct flo_rollout_study *of,
+                                     struct flo_err *err);
 /* The rollout whose order this is; "" for one of none. */
 FLO_MUST_USE int flo_rollouts_of_order(struct flo_controller *controller,
                                        const char *order, char *rollout,

@@ -67,6 +67,7 @@ static int join_one(struct flo_controller *controller,
     bool is_superseded = false;
     bool is_gone = false;
     bool is_in_group;
+    uint8_t segment = 0;
     int rv = flo_rollouts_find(controller, ids->items[place], &entry, err);
 
     if (rv == 0) {
@@ -86,6 +87,10 @@ static int join_one(struct flo_controller *controller,
     if (rv == 0) { /* looking for others may have pushed it out */
         rv = flo_rollouts_find(controller, ids->items[place], &entry, err);
     }
+    if (rv == 0) {
+        rv =
+            flo_rollouts_segment_late(controller, entry, device, &segment, err);
+    }
     struct newcomer newcomer = {.entry = entry};
     if (rv == 0 && flo_rollouts_has_places(entry)) {
         rv = flo_fleet_device_get(controller->store, device, take_place,
@@ -99,6 +104,7 @@ static int join_one(struct flo_controller *controller,
                             .device = device,
                             .place = &newcomer.place,
                             .is_superseded = is_superseded,
+                            .segment = segment,
                             .bucket = flo_bucket(entry->core.id, device)},
                         err);
 }

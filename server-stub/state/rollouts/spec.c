@@ -57,6 +57,8 @@ int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
         flo_rollouts_entry_free(entry);
         return rv;
     }
+    uint64_t block_ms = controller->options.evidence_block_ms;
+    entry->core.study.block_ms = block_ms > 0 ? block_ms : FLO_BLOCK_MS;
     entry->spec = spec;
     *out = entry;
     return 0;

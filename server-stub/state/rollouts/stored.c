@@ -10,11 +10,12 @@
 static json_t *phase_json(const struct flo_rollout_phase *phase)
 {
     return json_pack(
-        "{s:I,s:I,s:I,s:s,s:I,s:I}", "from", (json_int_t)phase->bucket_from,
+        "{s:I,s:I,s:I,s:s,s:I,s:I,s:I}", "from", (json_int_t)phase->bucket_from,
         "to", (json_int_t)phase->bucket_to, "told", (json_int_t)phase->told_to,
         "state", flo_phase_state_word(phase->state), "started_at_ms",
         (json_int_t)phase->started_at_ms, "settled_at_ms",
-        (json_int_t)phase->settled_at_ms);
+        (json_int_t)phase->settled_at_ms, "passed_at_ms",
+        (json_int_t)phase->passed_at_ms);
 }
 
 int flo_rollouts_put(struct flo_controller *controller,
@@ -37,6 +38,10 @@ int flo_rollouts_put(struct flo_controller *controller,
                            json_pack("{s:s,s:I,s:I}", "by", entry->by, "lift",
                                      (json_int_t)entry->lift, "removal",
                                      (json_int_t)entry->removal));
+    json_t *study = flo_rollouts_study_json(core);
+    if (study != NULL) {
+        json_object_set_new(json, "study", study);
+    }
     flo_json_dump(json, &text);
     json_decref(json);
     flo_json_dump(entry->spec, &spec);
@@ -78,6 +83,7 @@ static bool phase_read(const json_t *json, struct flo_rollout_phase *phase)
     READ(phase->told_to, "told");
     READ(phase->started_at_ms, "started_at_ms");
     READ(phase->settled_at_ms, "settled_at_ms");
+    READ(phase->passed_at_ms, "passed_at_ms");
 #undef READ
     return is_known && phase->bucket_from <= phase->told_to &&
            phase->told_to <= phase->bucket_to &&
@@ -171,6 +177,7 @@ static int core_read(struct flo_rollout_entry *entry, const char *text,
             phase->told_at_ms = now_ms;
         }
     }
+    flo_rollouts_study_read(core, json_object_get(json, "study"));
     return evidence_read(entry, json_object_get(json, "evidence"), err);
 }
 

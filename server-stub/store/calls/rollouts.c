@@ -243,7 +243,7 @@ int flo_fleet_member_put(struct flo_fleet_store *store, const char *rollout,
                          const char *error_json, const char *detail_json,
                          struct flo_err *err)
 {
-    struct flo_field_change changes[13] = {
+    struct flo_field_change changes[14] = {
         set_text(FLO_FIELD_MEMBER_ROLLOUT, rollout),
         set_text(FLO_FIELD_MEMBER_DEVICE, member->device),
         set_number(FLO_FIELD_MEMBER_BUCKET, member->bucket),
@@ -256,10 +256,11 @@ int flo_fleet_member_put(struct flo_fleet_store *store, const char *rollout,
         set_number(FLO_FIELD_MEMBER_BAD, is_bad(member)),
         set_number(FLO_FIELD_MEMBER_SINCE_AT, member->since_at_ms),
         set_number(FLO_FIELD_MEMBER_RETRIES, member->retries),
+        set_number(FLO_FIELD_MEMBER_SEGMENT, member->segment),
     };
 
     return flo_fleet_put(store, FLO_TABLE_MEMBER, changes,
-                         add_texts(changes, 11, error_json, detail_json), err);
+                         add_texts(changes, 12, error_json, detail_json), err);
 }
 
 int flo_fleet_member_detail(struct flo_fleet_store *store, const char *rollout,
@@ -292,6 +293,7 @@ static void member_of(const struct flo_row *row, struct flo_rollout_member *out)
         .since_at_ms = flo_row_number(row, FLO_FIELD_MEMBER_SINCE_AT),
         .heard_at_ms = flo_row_number(row, FLO_FIELD_MEMBER_SINCE_AT),
         .retries = (uint8_t)flo_row_number(row, FLO_FIELD_MEMBER_RETRIES),
+        .segment = (uint8_t)flo_row_number(row, FLO_FIELD_MEMBER_SEGMENT),
     };
     snprintf(out->device, sizeof(out->device), "%s",
              flo_row_text(row, FLO_FIELD_MEMBER_DEVICE));
@@ -382,4 +384,65 @@ int flo_fleet_member_awaited(struct flo_fleet_store *store, const char *rollout,
                   number_is(FLO_FIELD_MEMBER_BACK, 0),
                   number_is(FLO_FIELD_DEVICE_ONLINE, 1))},
         NULL, 0, take_count, out, err);
+}
+
+/* ---- evidence ---- */
+
+struct listed {
+    flo_fleet_evidence_fn fn;
+    void *context;
+};
+
+static int take_evidence(void *context, const struct flo_row *row)
+{
+    const struct listed *listed = context;
+
+    return listed->fn(
+        listed->context,
+        &(struct flo_fleet_evidence){
+            .rollout = flo_row_text(row, FLO_FIELD_EVIDENCE_ROLLOUT),
+            .number = flo_row_number(row, FLO_FIELD_EVIDENCE_NUMBER),
+            .at_ms = flo_row_number(row, FLO_FIELD_EVIDENCE_AT),
+            .body = flo_row_text(row, FLO_FIELD_EVIDENCE_BODY)});
+}
+
+int flo_fleet_evidence_put(struct flo_fleet_store *store,
+                           const struct flo_fleet_evidence *put,
+                           struct flo_err *err)
+{
+    return flo_fleet_put(
+        store, FLO_TABLE_EVIDENCE,
+        CHANGES(set_text(FLO_FIELD_EVIDENCE_ROLLOUT, put->rollout),
+                set_number(FLO_FIELD_EVIDENCE_NUMBER, put->number),
+                set_number(FLO_FIELD_EVIDENCE_AT, put->at_ms),
+                set_text(FLO_FIELD_EVIDENCE_BODY, put->body)),
+        err);
+}
+
+int flo_fleet_evidence_list(struct flo_fleet_store *store, const char *rollout,
+                            uint64_t after, uint64_t limit,
+                            flo_fleet_evidence_fn fn, void *context,
+                            struct flo_err *err)
+{
+    struct listed listed = {fn, context};
+    struct flo_query query = {
+        .table = FLO_TABLE_EVIDENCE,
+        WHERE(text_is(FLO_FIELD_EVIDENCE_ROLLOUT, rollout),
+              number_how(FLO_FIELD_EVIDENCE_NUMBER, FLO_MATCH_ABOVE, after)),
+        SORTED(UP(EVIDENCE_NUMBER)),
+        .limit = limit};
+
+    return flo_fleet_find(store, &query, take_evidence, &listed, err);
+}
+
+int flo_fleet_evidence_prune(struct flo_fleet_store *store, uint64_t now_ms,
+                             struct flo_err *err)
+{
+    return now_ms <= FLO_FLEET_EVIDENCE_KEPT_MS
+               ? 0
+               : flo_fleet_remove(
+                     store, FLO_TABLE_EVIDENCE,
+                     MATCHES(number_how(FLO_FIELD_EVIDENCE_AT, FLO_MATCH_BELOW,
+                                        now_ms - FLO_FLEET_EVIDENCE_KEPT_MS)),
+                     NULL, err);
 }

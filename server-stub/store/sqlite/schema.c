@@ -165,5 +165,10 @@ const char *const flo_sqlite_schema[] = {
     "ALTER TABLE device ADD COLUMN note TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE device ADD COLUMN maintenance TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE device ADD COLUMN pins TEXT NOT NULL DEFAULT '';",
+    /* The records that statistical gates were judged by. */
+    "ALTER TABLE member ADD COLUMN segment INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE evidence (rollout TEXT NOT NULL, n INTEGER NOT NULL,"
+    " at INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (rollout, n));"
+    "CREATE INDEX evidence_at ON evidence(at);",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

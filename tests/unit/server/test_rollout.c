@@ -634,6 +634,7 @@ static void each_event_does_what_the_table_says(void **state)
 #undef FLO_ROLLOUT_EVENT
     };
     struct flo_comparison *evidence = calloc(1, sizeof(*evidence));
+    struct flo_rollout_study *study = calloc(1, sizeof(*study));
 
     (void)state;
     evidence->metric = FLO_METRIC_NAME_TTFT;
@@ -652,7 +653,8 @@ static void each_event_does_what_the_table_says(void **state)
                                      .attempt = 1,
                                      .execution = FLO_EXECUTION_ACCEPTED,
                                      .gate = 1,
-                                     .evidence = evidence});
+                                     .evidence = evidence,
+                                     .study = study});
             char says = table[kind][in];
             assert_int_equal(rv, says == 'R' ? FLO_E_ROLLOUT_STATE : 0);
             if (says == 'I') {
@@ -664,6 +666,7 @@ static void each_event_does_what_the_table_says(void **state)
             world_free(world);
         }
     }
+    free(study);
     free(evidence);
 }
 
@@ -672,6 +675,7 @@ static void no_sequence_of_events_breaks_the_step(void **state)
     (void)state;
     uint32_t random = 3;
     struct flo_comparison *evidence = calloc(1, sizeof(*evidence));
+    struct flo_rollout_study *study = calloc(1, sizeof(*study));
 
     evidence->metric = FLO_METRIC_NAME_TTFT;
     fill(&flo_evidence_class(evidence, "a")->updated, 3, 1000);
@@ -682,6 +686,9 @@ static void no_sequence_of_events_breaks_the_step(void **state)
         random = random * 1664525u + 1013904223u;
         world->rollout.on_fail = (enum flo_on_fail)((random >> 9) % 3);
         compare_ttft(world);
+        if (round % 2 == 0) {
+            flo_study_preset(FLO_PRESET_NORMAL, &world->rollout.study.rules);
+        }
         join_all(world);
         for (int i = 0; i < 400; i++) {
             random = random * 1664525u + 1013904223u;
@@ -695,7 +702,9 @@ static void no_sequence_of_events_breaks_the_step(void **state)
                 .execution =
                     (enum flo_execution)((random >> 21) % FLO_EXECUTION_COUNT),
                 .gate = 1,
-                .evidence = evidence};
+                .evidence = evidence,
+                .study = study};
+            study->evidence.phase = (random >> 4) % 3;
             evidence->phase = (random >> 5) % 3;
             evidence->is_last = (random >> 6) % 2 == 0;
             world->now_ms += random >> 14;
@@ -705,6 +714,7 @@ static void no_sequence_of_events_breaks_the_step(void **state)
         }
         world_free(world);
     }
+    free(study);
     free(evidence);
 }
 

@@ -231,7 +231,7 @@ static struct judged *judge(struct flo_study *study,
     assert_non_null(judged->record);
     char *text = json_dumps(judged->record, JSON_REAL_PRECISION(17));
     json_t *read = json_loads(text, 0, NULL);
-    if (flo_study_replay(read, &worst, &err) < 0) {
+    if (flo_study_replay(read, NULL, NULL, &worst, &err) < 0) {
         fail_msg("%s in %s", err.what, text);
     }
     assert_true(worst < 1e-9);
@@ -461,13 +461,14 @@ static void a_changed_record_is_found_out(void **state)
     json_t *treated = json_object_get(
         json_array_get(json_object_get(row, "segments"), 0), "treated");
     json_object_set_new(treated, "mean", json_real(0.0001));
-    assert_int_equal(flo_study_replay(judged->record, &worst, &err), 0);
+    assert_int_equal(flo_study_replay(judged->record, NULL, NULL, &worst, &err),
+                     0);
     assert_true(worst > 1e-9); /* the numbers are not those of the result */
     json_object_set_new(treated, "mean", json_real(0.9));
-    assert_int_equal(flo_study_replay(judged->record, &worst, &err),
+    assert_int_equal(flo_study_replay(judged->record, NULL, NULL, &worst, &err),
                      FLO_E_GATE_EVIDENCE);
     json_object_set_new(judged->record, "formulas", json_string("gates/9"));
-    assert_int_equal(flo_study_replay(judged->record, &worst, &err),
+    assert_int_equal(flo_study_replay(judged->record, NULL, NULL, &worst, &err),
                      FLO_E_GATE_EVIDENCE);
     json_decref(judged->record);
     free(judged);

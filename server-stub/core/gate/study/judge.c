@@ -199,12 +199,12 @@ static void remember(const struct judgement *judgement, uint16_t *changed)
     for (uint32_t i = 0; i < study->rules.count; i++) {
         struct flo_study_standing *standing = &study->state.standing[i];
         enum flo_verdict before = standing->verdict;
-        bool is_first = !standing->has_result;
         if (judgement->results->all[i].is_tested) {
             stand(standing, &judgement->results->all[i]);
-            *changed |= is_first || before != standing->verdict
-                            ? (uint16_t)(1u << i)
-                            : 0;
+            *changed |=
+                judgement->look != FLO_LOOK_NONE || before != standing->verdict
+                    ? (uint16_t)(1u << i)
+                    : 0;
         }
     }
 }

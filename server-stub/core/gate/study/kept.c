@@ -114,6 +114,8 @@ struct replay {
     struct flo_phase_gate gates[FLO_MEASURE_COUNT * (1 + FLO_SEGMENTS_MAX)];
     const char *names[FLO_MEASURE_COUNT * (1 + FLO_SEGMENTS_MAX)];
     size_t count;
+    flo_study_row_fn on_row; /* or NULL */
+    void *context;
     struct flo_err *err;
 };
 
@@ -295,6 +297,21 @@ static int read_arms(const struct replay *replay, const char *gate,
     return rv;
 }
 
+static void tell_row(const struct replay *replay, const char *gate,
+                     const struct flo_statistic_rule *rule,
+                     const struct flo_statistic_result *result,
+                     const char *stands)
+{
+    enum flo_measure measure;
+    char text[FLO_STUDY_TEXT];
+
+    if (replay->on_row != NULL && flo_measure_parse(gate, &measure) &&
+        flo_measure_fact(measure)->kind == rule->kind) {
+        flo_study_text(measure, rule, result, NULL, text);
+        replay->on_row(replay->context, measure, stands, text);
+    }
+}
+
 static int replay_all(struct replay *replay, const char *gate,
                       const struct flo_statistic_rule *rule, const json_t *row,
                       const struct flo_statistic_arms *arms, size_t count)
@@ -323,6 +340,7 @@ static int replay_all(struct replay *replay, const char *gate,
         !verdict_parse(text_of(row, "stands"), &stands)) {
         return refuse(replay, gate, "it has another verdict now");
     }
+    tell_row(replay, gate, rule, &result, flo_verdict_word(stands));
     double weight = rule->kind == FLO_STATISTIC_RATIO   ? rule->ratio.weight
                     : rule->kind == FLO_STATISTIC_COUNT ? rule->count.weight
                                                         : 0;
@@ -397,9 +415,11 @@ static int read_look(struct replay *replay)
     return 0;
 }
 
-int flo_study_replay(const json_t *record, double *worst, struct flo_err *err)
+int flo_study_replay(const json_t *record, flo_study_row_fn on_row,
+                     void *context, double *worst, struct flo_err *err)
 {
-    struct replay replay = {.record = record, .err = err};
+    struct replay replay = {
+        .record = record, .on_row = on_row, .context = context, .err = err};
     const json_t *rows = json_object_get(record, "rows");
     json_t *row;
     size_t i;

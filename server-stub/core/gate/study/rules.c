@@ -477,7 +477,8 @@ static int check_weights(const struct flo_study_rules *rules,
                             "`false`");
 }
 
-static const char *const own_words[] = {"preset", "hold_out_pct", "watch_ms"};
+static const char *const own_words[] = {"preset", "alarm_only", "hold_out_pct",
+                                        "watch_ms"};
 #define WATCH_MS_MAX UINT64_C(2592000000)
 
 bool flo_study_has_word(const char *word)
@@ -520,6 +521,10 @@ int flo_study_parse(const json_t *gates_or_null, struct flo_study_rules *out,
     if (rv == 0) {
         rv = flo_json_opt_real(gates_or_null, "hold_out_pct", 0, 50,
                                out->hold_out_pct, &out->hold_out_pct, err);
+    }
+    if (rv == 0) {
+        rv = flo_json_opt_bool(gates_or_null, "alarm_only", false,
+                               &out->is_alarm, err);
     }
     if (rv == 0) {
         rv = flo_json_opt_u64(gates_or_null, "watch_ms", 0, WATCH_MS_MAX,

@@ -94,8 +94,9 @@ struct flo_study_rules {
 };
 /* The rules of a preset. */
 void flo_study_preset(enum flo_preset preset, struct flo_study_rules *out);
-/* Read the study's members of a rollout's `gates`: "preset", "hold_out_pct",
- * "watch_ms", and a member for each measure, false: without it.  NULL: none.
+/* Read the study's members of a rollout's `gates`: "preset", "alarm_only",
+ * "hold_out_pct", "watch_ms", and a member for each measure, false: without it.
+ * NULL: none.
  *
  * FLO_E_REST_SCHEMA and FLO_E_REST_UNKNOWN as flo_gates_parse. */
 FLO_MUST_USE int flo_study_parse(const json_t *gates_or_null,
@@ -103,7 +104,7 @@ FLO_MUST_USE int flo_study_parse(const json_t *gates_or_null,
                                  struct flo_err *err);
 /* Is this member of `gates` the study's? */
 bool flo_study_has_word(const char *word);
-void flo_study_words(const char **out, size_t *count); /* 32 fit */
+void flo_study_words(const char **out, size_t *count); /* 24 fit */
 
 /* ---- evidence ---- */
 
@@ -151,10 +152,13 @@ struct flo_study_state {
     uint32_t segment; /* in which it fails; FLO_SEGMENT_ALL */
     char segment_name[FLO_SEGMENT_TEXT];
     uint16_t excluded; /* segments, a bit each: kept over phases */
+    bool is_alarmed;   /* while the hold-out is watched */
     struct flo_study_standing standing[FLO_MEASURE_COUNT];
 };
 struct flo_study {
     struct flo_study_rules rules;
+    enum flo_on_fail on_fail; /* where a rule does not say */
+    uint64_t block_ms;        /* the shortest soak */
     struct flo_study_state state;
 };
 
@@ -175,7 +179,8 @@ struct flo_study_finding {
     uint32_t look;     /* that was taken, or FLO_LOOK_NONE */
     uint16_t excludes; /* segments that fail alone, and hold fewer than half of
                           the members: a bit each */
-    uint16_t changed;  /* rules whose verdict changed: a bit each */
+    uint16_t changed; /* rules to be told of, a bit each: their verdict changed,
+                         or this was a look */
 };
 /* A new phase: looks begin again. */
 void flo_study_phase(struct flo_study *study);
@@ -209,15 +214,23 @@ json_t *flo_study_record(const struct flo_study *study, const char *rollout,
                          const struct flo_study_results *results,
                          const struct flo_study_finding *finding);
 /* Evaluate a record again.  *worst is the largest difference of a number.
+ * `on_row`, when there is one, gets each rule: the verdict that stood, and the
+ * finding as a sentence.
  *
  * FLO_E_GATE_EVIDENCE: it cannot be read, or a verdict differs. */
-FLO_MUST_USE int flo_study_replay(const json_t *record, double *worst,
+typedef void (*flo_study_row_fn)(void *context, enum flo_measure measure,
+                                 const char *stands, const char *text);
+FLO_MUST_USE int flo_study_replay(const json_t *record, flo_study_row_fn on_row,
+                                  void *context, double *worst,
                                   struct flo_err *err);
 
 /* ---- words ---- */
 
-/* One line: what was found, on how many, and what it is measured against. */
+/* The finding of a rule that stands in a phase. */
 #define FLO_STUDY_TEXT 240
+void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase,
+                   uint32_t segments, char *out);
+/* One line: what was found, on how many, and what it is measured against. */
 void flo_study_text(enum flo_measure measure,
                     const struct flo_statistic_rule *rule,
                     const struct flo_statistic_result *result,

@@ -154,3 +154,20 @@ void flo_study_text(enum flo_measure measure,
         break;
     }
 }
+
+void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase,
+                   uint32_t segments, char *out)
+{
+    const struct flo_study_standing *standing = &study->state.standing[rule];
+    enum flo_measure measure = study->rules.rules[rule].measure;
+    struct flo_statistic_rule test;
+
+    assert(rule < study->rules.count);
+    if (!standing->has_result) {
+        snprintf(out, FLO_STUDY_TEXT, "%s: no evidence came yet",
+                 flo_measure_fact(measure)->title);
+        return;
+    }
+    flo_study_test(&study->rules, rule, phase, segments, true, &test);
+    flo_study_text(measure, &test, &standing->result, NULL, out);
+}

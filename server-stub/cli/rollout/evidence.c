@@ -1,0 +1,148 @@
+/* `rollout explain`: the records that statistical gates were judged by, judged
+ * once more on this machine. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/host/digest.h"
+
+#include "server-stub/cli/rollout/rollout.h"
+#include "server-stub/core/gate/study/study.h"
+
+#define PAGE 50
+#define SAME 1e-9 /* parts of a number, or of 1 */
+
+struct told {
+    char stands[FLO_MEASURE_COUNT][16]; /* of the record before */
+    uint64_t phase;
+    uint64_t records, looks, differ;
+    double worst;
+    /* of the record that is judged */
+    const json_t *record;
+    bool is_begun;
+};
+
+static void say_head(struct told *told)
+{
+    const json_t *record = told->record;
+    const json_t *look = json_object_get(record, "look");
+
+    if (told->is_begun) {
+        return;
+    }
+    told->is_begun = true;
+    printf("evidence of block %" PRIu64 ", phase %" PRIu64,
+           flo_out_u64(record, "block"), flo_out_u64(record, "phase"));
+    if (json_is_integer(look)) {
+        printf(", look %" PRIu64, flo_out_u64(record, "look") + 1);
+    }
+    printf(": %s\n", flo_out_text(record, "verdict", "?"));
+}
+
+/* A row is told when its verdict changed, and at each look. */
+static void on_row(void *context, enum flo_measure measure, const char *stands,
+                   const char *text)
+{
+    struct told *told = context;
+    bool is_look = json_is_integer(json_object_get(told->record, "look"));
+    char plain[FLO_OUT_PLAIN];
+
+    const char *before = told->stands[measure];
+    bool is_open = before[0] == '\0' && strcmp(stands, "inconclusive") == 0;
+    if (is_look || (!is_open && strcmp(before, stands) != 0)) {
+        json_t *line = json_pack("{s:s}", "line", text);
+        say_head(told);
+        printf("    %s\n", flo_out_plain(line, "line", "", plain));
+        json_decref(line);
+    }
+    snprintf(told->stands[measure], sizeof(told->stands[measure]), "%s",
+             stands);
+}
+
+/* Is this the text that was stored? */
+static bool is_untouched(const json_t *record)
+{
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *copy = json_copy((json_t *)(uintptr_t)record);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct flo_digest digest;
+    char hex[FLO_DIGEST_TEXT];
+
+    json_object_del(copy, "digest");
+    flo_json_dump_canonical(copy, &text);
+    if (text.failed || text.data == NULL) {
+        return false;
+    }
+    flo_sha256(text.data, text.bytes, &digest);
+    flo_digest_text(&digest, hex);
+    return strcmp(hex, flo_out_text(record, "digest", "")) == 0;
+}
+
+static void judge(struct told *told, const json_t *record)
+{
+    struct flo_err err = {0};
+    double worst = 0;
+
+    told->record = record;
+    told->is_begun = false;
+    if (flo_out_u64(record, "phase") != told->phase) {
+        told->phase = flo_out_u64(record, "phase");
+        memset(told->stands, 0, sizeof(told->stands));
+    }
+    told->records++;
+    told->looks += json_is_integer(json_object_get(record, "look")) ? 1 : 0;
+    int rv = flo_study_replay(record, on_row, told, &worst, &err);
+    told->worst = fmax(told->worst, worst);
+    if (rv < 0 || worst > SAME || !is_untouched(record)) {
+        told->differ++;
+        say_head(told);
+        printf("    NOT the same: %s\n", rv < 0 ? err.what
+                                         : worst > SAME
+                                             ? "a number differs"
+                                             : "its digest is of another text");
+    }
+}
+
+static int read_page(struct flo_cli *cli, const char *id, struct told *told,
+                     char *cursor, size_t bytes, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
+    char path[256];
+    json_t *record;
+    size_t i;
+
+    snprintf(path, sizeof(path), "/v1/rollouts/%s/evidence?limit=%d&cursor=%s",
+             id, PAGE, cursor);
+    int rv = flo_api_get(cli, path, &page, err);
+    json_array_foreach(json_object_get(page, "items"), i, record)
+    {
+        judge(told, record);
+    }
+    snprintf(cursor, bytes, "%s", flo_out_text(page, "next", ""));
+    return rv;
+}
+
+int flo_rollout_explain_evidence(struct flo_cli *cli, const char *id,
+                                 struct flo_err *err)
+{
+    struct told told = {.phase = 0};
+    char cursor[32] = "0";
+    int rv = 0;
+
+    while (rv == 0 && cursor[0] != '\0') {
+        rv = read_page(cli, id, &told, cursor, sizeof(cursor), err);
+    }
+    if (rv < 0 || told.records == 0) {
+        return rv;
+    }
+    printf("%" PRIu64 " evaluations, %" PRIu64
+           " looks: judged again from what is stored, %" PRIu64
+           " differ (largest difference %.2g)\n",
+           told.records, told.looks, told.differ, told.worst);
+    return told.differ == 0 ? 0
+                            : flo_fail(err, FLO_E_GATE_EVIDENCE,
+                                       "rollout %s: %" PRIu64 " of %" PRIu64
+                                       " records give another verdict",
+                                       id, told.differ, told.records);
+}

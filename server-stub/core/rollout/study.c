@@ -1,0 +1,168 @@
+/* The study of a rollout: its moment in a phase, and what is told of it. */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/rollout.h"
+
+/* Devices that phases after this one will update. */
+static uint32_t members_behind(const struct flo_rollout *rollout,
+                               uint32_t phase)
+{
+    uint32_t behind = 0;
+
+    for (uint32_t i = phase + 1; i < rollout->phase_count; i++) {
+        behind += rollout->phases[i].members -
+                  rollout->phases[i].counts[FLO_EXECUTION_REMOVED] -
+                  rollout->phases[i].counts[FLO_EXECUTION_SUPERSEDED];
+    }
+    return behind;
+}
+
+/* The last phase that updates; devices of a hold-out come after it. */
+static bool is_last(const struct flo_rollout *rollout, uint32_t phase)
+{
+    uint32_t next = phase + 1;
+
+    return next >= rollout->phase_count || rollout->phases[next].is_hold_out ||
+           members_behind(rollout, phase) == 0;
+}
+
+static bool is_over(const struct flo_rollout *rollout)
+{
+    struct flo_gate_counts counts;
+
+    flo_rollout_counts(rollout, rollout->phase, &counts);
+    return counts.here_members > 0 && counts.here_ended == counts.here_members;
+}
+
+static struct flo_study_moment moment_of(const struct flo_rollout *rollout,
+                                         uint64_t now_ms)
+{
+    const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+    uint64_t soak_ms = phase->soak_ms > rollout->study.block_ms
+                           ? phase->soak_ms
+                           : rollout->study.block_ms;
+    bool is_soaking = is_over(rollout) && now_ms >= phase->settled_at_ms;
+
+    return (struct flo_study_moment){
+        .phase = rollout->phase,
+        .is_last = is_last(rollout, rollout->phase),
+        .is_plain = !flo_rollout_has_controls(rollout),
+        .is_watch = phase->state == FLO_PHASE_PASSED,
+        .soaked_s =
+            is_soaking ? (double)(now_ms - phase->settled_at_ms) / 1000 : -1,
+        .soak_s = (double)soak_ms / 1000};
+}
+
+bool flo_rollout_has_controls(const struct flo_rollout *rollout)
+{
+    return members_behind(rollout, rollout->phase) > 0;
+}
+
+enum flo_member_way
+flo_rollout_member_way(const struct flo_rollout_member *member)
+{
+    switch ((enum flo_execution)member->state) {
+    case FLO_EXECUTION_QUEUED:
+    case FLO_EXECUTION_NOTIFIED:
+        return FLO_MEMBER_WAITS;
+    case FLO_EXECUTION_ACCEPTED:
+    case FLO_EXECUTION_DOWNLOADING:
+    case FLO_EXECUTION_APPLYING:
+    case FLO_EXECUTION_VERIFYING:
+    case FLO_EXECUTION_STAGED:
+    case FLO_EXECUTION_PROBING:
+    case FLO_EXECUTION_ACTIVATING:
+        return member->is_waiting ? FLO_MEMBER_WAITS : FLO_MEMBER_BUSY;
+    case FLO_EXECUTION_SOAKING:
+    case FLO_EXECUTION_SUCCEEDED:
+        return member->lapse == FLO_LAPSE_SILENT ? FLO_MEMBER_SILENT
+                                                 : FLO_MEMBER_SWAPPED;
+    case FLO_EXECUTION_ROLLED_BACK:
+        return FLO_MEMBER_DIED;
+    default:
+        return FLO_MEMBER_OUT;
+    }
+}
+
+bool flo_rollout_study_waits(const struct flo_rollout *rollout, uint32_t phase)
+{
+    const struct flo_study_rules *rules = &rollout->study.rules;
+
+    assert(phase < rollout->phase_count);
+    if (rollout->phases[phase].members == 0 ||
+        members_behind(rollout, phase) == 0) {
+        return false;
+    }
+    for (uint32_t i = 0; i < rules->count; i++) {
+        if (flo_study_is_critical(rules, i, phase, is_last(rollout, phase))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool flo_rollout_study_passes(const struct flo_rollout *rollout)
+{
+    return rollout->study.state.verdict == FLO_PHASE_PASSES ||
+           (rollout->study.state.verdict != FLO_PHASE_FAILS &&
+            !flo_rollout_study_waits(rollout, rollout->phase));
+}
+
+void flo_rollout_study_text(const struct flo_rollout *rollout, uint32_t rule,
+                            char *out)
+{
+    flo_study_say(&rollout->study, rule, rollout->phase, rollout->segment_count,
+                  out);
+}
+
+/* ---- the event ---- */
+
+static void tell_changes(const struct flo_rollout *rollout,
+                         const struct flo_study_finding *finding,
+                         struct flo_rollout_actions *actions)
+{
+    const struct flo_study *study = &rollout->study;
+    char text[FLO_STUDY_TEXT];
+
+    for (uint32_t i = 0; i < study->rules.count; i++) {
+        if ((finding->changed >> i & 1) != 0) {
+            flo_rollout_study_text(rollout, i, text);
+            flo_rollout_why(actions, "%s", text);
+        }
+    }
+    if (finding->look != FLO_LOOK_NONE) {
+        flo_rollout_why(actions, "look %u of the phase: %s", finding->look + 1,
+                        flo_phase_verdict_word(finding->verdict));
+    }
+}
+
+void flo_rollout_studied(struct flo_rollout *rollout,
+                         const struct flo_rollout_event *event,
+                         struct flo_rollout_actions *actions)
+{
+    const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+    struct flo_rollout_study *of = event->study;
+
+    assert(of != NULL && of->evidence.segment_count <= FLO_SEGMENTS_MAX);
+    if (rollout->study.rules.count == 0 ||
+        of->evidence.phase != rollout->phase ||
+        (phase->state != FLO_PHASE_RUNNING && phase->state != FLO_PHASE_HELD &&
+         phase->state != FLO_PHASE_PASSED)) {
+        flo_rollout_why(actions,
+                        "ignored: evidence of phase %u, phase %u is %s",
+                        of->evidence.phase + 1, rollout->phase + 1,
+                        flo_phase_state_word(phase->state));
+        return;
+    }
+    of->moment = moment_of(rollout, event->now_ms);
+    flo_study_judge(&rollout->study, &of->evidence, &of->moment, &of->results,
+                    &of->finding);
+    of->study = rollout->study;
+    tell_changes(rollout, &of->finding, actions);
+    flo_rollout_do(actions, (struct flo_rollout_action){
+                                .kind = FLO_ROLLOUT_DO_RECORD,
+                                .state = (int)of->finding.verdict});
+}

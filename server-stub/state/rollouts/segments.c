@@ -1,0 +1,265 @@
+/* Segments of a rollout: hardware class and variant of each member, fixed when
+ * it starts.  A comparison never mixes them up. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/forecast/forecast.h"
+#include "server-stub/state/rollouts/inside.h"
+
+#define MEMBERS_MIN 20 /* of a segment; smaller ones are together */
+#define DRAFTS_MAX 255
+#define OTHER "other"
+
+struct draft {
+    char name[FLO_SEGMENT_TEXT];
+    uint32_t members;
+    uint8_t becomes;
+};
+struct segmenting {
+    struct flo_rollout_entry *entry;
+    struct flo_release *release; /* NULL: it has one variant */
+    struct draft drafts[DRAFTS_MAX];
+    size_t count;
+};
+
+/* ---- the name of a device's segment ---- */
+
+static int take_release(void *context, const struct flo_fleet_release *row)
+{
+    return flo_release_new(row->body, strlen(row->body), NULL,
+                           (struct flo_release **)context, NULL);
+}
+
+static const struct flo_release *find_release(void *context,
+                                              const struct flo_digest *digest)
+{
+    const struct segmenting *all = context;
+
+    return flo_digest_equal(digest, &all->entry->release) ? all->release : NULL;
+}
+
+static void variant_of(struct segmenting *all,
+                       const struct flo_fleet_device *device, char *out)
+{
+    struct flo_forecast_order order = {.release = all->release,
+                                       .digest = all->entry->release,
+                                       .below_floor = true,
+                                       .lifts = true};
+    struct flo_forecast one = {0};
+    json_t *reported = NULL;
+
+    out[0] = '\0';
+    if (all->release == NULL || device->reported[0] == '\0' ||
+        flo_json_parse(device->reported, strlen(device->reported), 1 << 20,
+                       &reported, NULL) < 0) {
+        return;
+    }
+    flo_forecast_device(reported, &order, find_release, all, &one);
+    json_decref(reported);
+    snprintf(out, FLO_NAME_MAX + 1, "%s", one.variant);
+}
+
+static void hardware_of(const struct flo_fleet_device *device, char *out)
+{
+    json_t *labels = NULL;
+    json_t *profile = NULL;
+
+    if (flo_json_parse(device->labels, strlen(device->labels), 1 << 20, &labels,
+                       NULL) < 0) {
+        labels = NULL;
+    }
+    const char *label = json_string_value(json_object_get(labels, "hw"));
+    if (label != NULL && label[0] != '\0') {
+        snprintf(out, FLO_HARDWARE_TEXT, "%.60s", label);
+    } else {
+        if (flo_json_parse(device->profile, strlen(device->profile), 1 << 20,
+                           &profile, NULL) < 0) {
+            profile = NULL;
+        }
+        flo_hardware_class(profile, out);
+    }
+    json_decref(labels);
+    json_decref(profile);
+}
+
+static void name_of(struct segmenting *all,
+                    const struct flo_fleet_device *device, char *out)
+{
+    char hardware[FLO_HARDWARE_TEXT];
+    char variant[FLO_NAME_MAX + 1];
+
+    hardware_of(device, hardware);
+    variant_of(all, device, variant);
+    snprintf(out, FLO_SEGMENT_TEXT, "%.60s%s%.30s", hardware,
+             variant[0] != '\0' ? " " : "", variant);
+}
+
+/* ---- at the start ---- */
+
+static uint8_t draft_of(struct segmenting *all, const char *name)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        if (strcmp(all->drafts[i].name, name) == 0) {
+            return (uint8_t)i;
+        }
+    }
+    if (all->count == DRAFTS_MAX) {
+        return DRAFTS_MAX - 1;
+    }
+    snprintf(all->drafts[all->count].name, FLO_SEGMENT_TEXT, "%s", name);
+    return (uint8_t)all->count++;
+}
+
+static int add_device(void *context, const struct flo_fleet_device *device)
+{
+    struct segmenting *all = context;
+    struct flo_rollout *core = &all->entry->core;
+    size_t index = flo_rollout_find(core, device->id);
+    char name[FLO_SEGMENT_TEXT];
+
+    if (index != SIZE_MAX) {
+        name_of(all, device, name);
+        core->members[index].segment = draft_of(all, name);
+        all->drafts[core->members[index].segment].members++;
+    }
+    return 0;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const struct draft *const *one = a;
+    const struct draft *const *other = b;
+
+    return (*one)->members != (*other)->members
+               ? ((*one)->members < (*other)->members ? 1 : -1)
+               : strcmp((*one)->name, (*other)->name);
+}
+
+static uint8_t add_segment(struct flo_rollout *core, const char *name)
+{
+    snprintf(core->segments[core->segment_count], FLO_SEGMENT_TEXT, "%s", name);
+    return (uint8_t)core->segment_count++;
+}
+
+/* The largest have a segment each; what is small, or too much, is one. */
+static void settle(struct segmenting *all)
+{
+    struct flo_rollout *core = &all->entry->core;
+    struct draft *sorted[DRAFTS_MAX];
+    uint8_t other = 0;
+    bool has_other = false;
+
+    for (size_t i = 0; i < all->count; i++) {
+        sorted[i] = &all->drafts[i];
+    }
+    qsort(sorted, all->count, sizeof(sorted[0]), by_size);
+    core->segment_count = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        bool is_own =
+            all->count == 1 || (sorted[i]->members >= MEMBERS_MIN &&
+                                core->segment_count < FLO_SEGMENTS_MAX - 1);
+        if (!is_own && !has_other) {
+            other = add_segment(core, OTHER);
+            has_other = true;
+        }
+        sorted[i]->becomes =
+            is_own ? add_segment(core, sorted[i]->name) : other;
+    }
+    for (size_t i = 0; i < core->member_count; i++) {
+        struct flo_rollout_member *member = &core->members[i];
+        member->segment = all->drafts[member->segment].becomes;
+        member->is_dirty = true;
+    }
+}
+
+static struct segmenting *segmenting_new(struct flo_controller *controller,
+                                         struct flo_rollout_entry *entry)
+{
+    struct segmenting *all = calloc(1, sizeof(*all));
+
+    if (all == NULL) {
+        return NULL;
+    }
+    all->entry = entry;
+    if (flo_fleet_release_get(controller->store, entry->model, entry->version,
+                              take_release, &all->release, NULL) < 0 ||
+        all->release->variant_count < 2) {
+        flo_release_free(all->release);
+        all->release = NULL;
+    }
+    return all;
+}
+
+static void segmenting_free(struct segmenting *all)
+{
+    flo_release_free(all->release);
+    free(all);
+}
+
+int flo_rollouts_segment(struct flo_controller *controller,
+                         struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    struct flo_fleet_device_filter filter = {.group = entry->group,
+                                             .online = -1};
+    struct segmenting *all = segmenting_new(controller, entry);
+
+    if (all == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "segments of a rollout");
+    }
+    int rv =
+        flo_fleet_device_list(controller->store, &filter, add_device, all, err);
+    if (rv == 0) {
+        settle(all);
+    }
+    segmenting_free(all);
+    return rv;
+}
+
+/* ---- later ---- */
+
+struct late {
+    struct segmenting *all;
+    uint8_t segment;
+};
+
+static int find_segment(void *context, const struct flo_fleet_device *device)
+{
+    struct late *late = context;
+    const struct flo_rollout *core = &late->all->entry->core;
+    char name[FLO_SEGMENT_TEXT];
+
+    name_of(late->all, device, name);
+    for (uint32_t i = 0; i < core->segment_count; i++) {
+        if (strcmp(core->segments[i], name) == 0) {
+            late->segment = (uint8_t)i;
+            return 0;
+        }
+        if (strcmp(core->segments[i], OTHER) == 0) {
+            late->segment = (uint8_t)i;
+        }
+    }
+    return 0;
+}
+
+int flo_rollouts_segment_late(struct flo_controller *controller,
+                              struct flo_rollout_entry *entry,
+                              const char *device, uint8_t *out,
+                              struct flo_err *err)
+{
+    struct late late = {.all = NULL};
+
+    *out = 0;
+    if (entry->core.segment_count < 2) {
+        return 0;
+    }
+    late.all = segmenting_new(controller, entry);
+    if (late.all == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "segments of a rollout");
+    }
+    int rv = flo_fleet_device_get(controller->store, device, find_segment,
+                                  &late, err);
+    *out = late.segment;
+    segmenting_free(late.all);
+    return rv;
+}

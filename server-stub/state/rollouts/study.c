@@ -1,0 +1,244 @@
+/* Studies of rollouts: the standard where a rollout says nothing, what is kept
+ * of a study, and its records. */
+#include <string.h>
+
+#include "base/host/digest.h"
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/inside.h"
+
+/* ---- phases of a preset ---- */
+
+static void add_phase(json_t *phases, const char *name, json_t *size,
+                      uint64_t soak_ms, uint64_t watch_ms)
+{
+    json_t *phase = json_pack("{s:s,s:o}", "name", name, "size", size);
+
+    if (soak_ms > 0) {
+        json_object_set_new(phase, "soak_ms",
+                            json_integer((json_int_t)soak_ms));
+    }
+    if (watch_ms > 0) {
+        json_object_set_new(phase, "watch_ms",
+                            json_integer((json_int_t)watch_ms));
+    }
+    json_array_append_new(phases, phase);
+}
+
+/* Each phase is larger than the one before: a small fleet has fewer of them. */
+static json_t *preset_phases(const struct flo_study_rules *rules,
+                             uint32_t members)
+{
+    uint32_t hold_out = flo_hold_out(rules->hold_out_pct, members);
+    uint32_t most = members - hold_out;
+    struct flo_preset_phase phase;
+    json_t *phases = json_array();
+    uint32_t before = 0;
+
+    for (uint32_t i = 0;
+         flo_preset_phase(rules->preset, i, members, hold_out, &phase); i++) {
+        bool is_all = phase.devices >= most;
+        if (phase.devices <= before) {
+            continue;
+        }
+        before = phase.devices;
+        add_phase(phases, is_all ? "rest" : phase.name,
+                  is_all && hold_out == 0
+                      ? json_string("100%")
+                      : json_integer((json_int_t)phase.devices),
+                  phase.soak_ms, 0);
+    }
+    if (hold_out > 0) {
+        add_phase(phases, "hold-out", json_string("100%"), 0, rules->watch_ms);
+    }
+    return phases;
+}
+
+/* Without a word about gates, a large fleet has those of `normal`.  Phases that
+ * a person gave are left as they are: there the gates halt, and hold nothing
+ * up. */
+static bool add_standard(const struct flo_spec *wish, uint32_t members,
+                         json_t *spec)
+{
+    if (wish->has_gates || members < FLO_FLEET_MIN) {
+        return false;
+    }
+    json_object_set_new(
+        spec, "gates",
+        wish->has_phases
+            ? json_pack("{s:s,s:b}", "preset", "normal", "alarm_only", 1)
+            : json_pack("{s:s}", "preset", "normal"));
+    return true;
+}
+
+static int read_again(struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    struct flo_rollout *core = &entry->core;
+    struct flo_rollout draft;
+    uint64_t block_ms = core->study.block_ms;
+    int rv = flo_spec_read(entry->spec, &entry->wish, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_spec_draft(&entry->wish, &draft);
+    core->phase_count = draft.phase_count;
+    memcpy(core->phases, draft.phases, sizeof(core->phases));
+    memcpy(core->gates, draft.gates, sizeof(core->gates));
+    core->gate_count = draft.gate_count;
+    core->study = draft.study;
+    core->study.block_ms = block_ms;
+    return 0;
+}
+
+int flo_rollouts_settle(struct flo_controller *controller,
+                        struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    uint32_t members = (uint32_t)entry->core.member_count;
+    bool has_changed = add_standard(&entry->wish, members, entry->spec);
+    int rv = has_changed ? read_again(entry, err) : 0;
+    const struct flo_study_rules *rules = &entry->wish.study;
+
+    if (rv == 0 && !entry->wish.has_phases &&
+        rules->preset != FLO_PRESET_NONE) {
+        json_object_set_new(entry->spec, "phases",
+                            preset_phases(rules, members));
+        rv = read_again(entry, err);
+    }
+    return rv < 0 || entry->core.study.rules.count == 0
+               ? rv
+               : flo_rollouts_segment(controller, entry, err);
+}
+
+/* ---- kept with the rollout ---- */
+
+static json_t *passed_json(const struct flo_study *study)
+{
+    json_t *passed = json_array();
+
+    for (uint32_t i = 0; i < study->rules.count; i++) {
+        if (study->state.standing[i].verdict == FLO_VERDICT_PASS) {
+            json_array_append_new(
+                passed,
+                json_string(
+                    flo_measure_fact(study->rules.rules[i].measure)->word));
+        }
+    }
+    return passed;
+}
+
+json_t *flo_rollouts_study_json(const struct flo_rollout *core)
+{
+    const struct flo_study_state *state = &core->study.state;
+    json_t *segments = json_array();
+
+    if (core->study.rules.count == 0) {
+        json_decref(segments);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < core->segment_count; i++) {
+        json_array_append_new(segments, json_string(core->segments[i]));
+    }
+    return json_pack(
+        "{s:o,s:I,s:I,s:I,s:b,s:o}", "segments", segments, "looks",
+        (json_int_t)state->looks, "block", (json_int_t)state->block, "excluded",
+        (json_int_t)state->excluded, "alarmed", (int)state->is_alarmed,
+        "passed", passed_json(&core->study));
+}
+
+static void read_passed(struct flo_study *study, const json_t *passed)
+{
+    enum flo_measure measure;
+    json_t *word;
+    size_t i;
+
+    json_array_foreach((json_t *)(uintptr_t)passed, i, word)
+    {
+        if (!json_is_string(word) ||
+            !flo_measure_parse(json_string_value(word), &measure)) {
+            continue;
+        }
+        for (uint32_t rule = 0; rule < study->rules.count; rule++) {
+            if (study->rules.rules[rule].measure == measure) {
+                study->state.standing[rule].verdict = FLO_VERDICT_PASS;
+            }
+        }
+    }
+}
+
+/* A field that cannot be read is as if the phase had just begun. */
+void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json)
+{
+    struct flo_study_state *state = &core->study.state;
+    const json_t *segments = json_object_get(json, "segments");
+    json_t *name;
+    size_t i;
+
+    json_array_foreach((json_t *)(uintptr_t)segments, i, name)
+    {
+        if (json_is_string(name) && core->segment_count < FLO_SEGMENTS_MAX) {
+            snprintf(core->segments[core->segment_count++], FLO_SEGMENT_TEXT,
+                     "%s", json_string_value(name));
+        }
+    }
+    state->looks = (uint32_t)json_integer_value(json_object_get(json, "looks"));
+    state->block = (uint32_t)json_integer_value(json_object_get(json, "block"));
+    state->excluded =
+        (uint16_t)json_integer_value(json_object_get(json, "excluded"));
+    state->is_alarmed = json_is_true(json_object_get(json, "alarmed"));
+    read_passed(&core->study, json_object_get(json, "passed"));
+}
+
+/* ---- records ---- */
+
+static int audit_changes(struct flo_controller *controller, const char *id,
+                         const struct flo_rollout_study *of,
+                         struct flo_err *err)
+{
+    const struct flo_study *study = &of->study;
+    char text[FLO_STUDY_TEXT];
+    int rv = 0;
+
+    for (uint32_t i = 0; i < study->rules.count && rv == 0; i++) {
+        if ((of->finding.changed >> i & 1) != 0) {
+            flo_study_say(study, i, of->evidence.phase,
+                          of->evidence.segment_count, text);
+            rv = flo_controller_audit(
+                controller, "controller", "rollout.verdict", id,
+                flo_verdict_word(study->state.standing[i].verdict), text, err);
+        }
+    }
+    return rv;
+}
+
+int flo_rollouts_record(struct flo_controller *controller,
+                        const struct flo_rollout_entry *entry,
+                        const struct flo_rollout_study *of, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct flo_digest digest;
+    char hex[FLO_DIGEST_TEXT];
+    json_t *record = flo_study_record(&of->study, entry->core.id, &of->evidence,
+                                      &of->moment, &of->results, &of->finding);
+
+    flo_json_dump_canonical(record, &text);
+    if (record != NULL && !text.failed) {
+        flo_sha256(text.data, text.bytes, &digest);
+        flo_digest_text(&digest, hex);
+        json_object_set_new(record, "digest", json_string(hex));
+        text.bytes = 0;
+        flo_json_dump_canonical(record, &text);
+    }
+    json_decref(record);
+    if (text.failed || text.data == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "evidence of %s", entry->core.id);
+    }
+    int rv = flo_fleet_evidence_put(
+        controller->store,
+        &(struct flo_fleet_evidence){.rollout = entry->core.id,
+                                     .number = of->evidence.block,
+                                     .at_ms = flo_wall_ms(),
+                                     .body = text.data},
+        err);
+    return rv < 0 ? rv : audit_changes(controller, entry->core.id, of, err);
+}

@@ -1,0 +1,334 @@
+/* Rollouts with statistical gates: a study halts, passes, holds and watches. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "server-stub/core/rollout/rollout.h"
+#include "tests/unit/server/golden.h"
+
+#define DEVICES 20
+#define CANARY 5
+#define BLOCK_MS 300000
+#define SOAK_MS 3600000
+
+struct world {
+    struct flo_rollout rollout;
+    struct flo_rollout_member members[DEVICES];
+    struct flo_rollout_actions actions;
+    struct flo_rollout_study study;
+    struct flo_buf trace;
+    struct flo_err err;
+    char names[DEVICES][37];
+    uint64_t now_ms;
+    uint32_t block;
+};
+
+static void set_phase(struct world *world, const char *name, uint32_t devices,
+                      uint64_t soak_ms)
+{
+    struct flo_rollout_phase *phase =
+        &world->rollout.phases[world->rollout.phase_count++];
+
+    snprintf(phase->name, sizeof(phase->name), "%s", name);
+    phase->devices = devices;
+    phase->soak_ms = soak_ms;
+}
+
+/* The canary, the rest, and, if wanted, a hold-out of five. */
+static struct world *world_new(bool has_hold_out)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    struct flo_rollout *rollout = &world->rollout;
+
+    world->now_ms = 1000000;
+    world->block = 100;
+    snprintf(rollout->id, sizeof(rollout->id), "r-0001");
+    snprintf(rollout->release, sizeof(rollout->release), "tiny@2");
+    rollout->created_at_ms = world->now_ms;
+    rollout->members = world->members;
+    rollout->member_capacity = DEVICES;
+    rollout->gate_count = 1;
+    flo_gate_default(FLO_GATE_FAILED, &rollout->gates[0]);
+    rollout->gates[0].silence_ms_max = UINT64_C(1) << 40;
+    flo_study_preset(FLO_PRESET_NORMAL, &rollout->study.rules);
+    flo_study_phase(&rollout->study);
+    rollout->study.on_fail = FLO_ON_FAIL_ROLLBACK;
+    rollout->study.block_ms = BLOCK_MS;
+    rollout->segment_count = 1;
+    snprintf(rollout->segments[0], FLO_SEGMENT_TEXT, "rpi5");
+    set_phase(world, "canary", CANARY, SOAK_MS);
+    set_phase(world, "rest", has_hold_out ? 15 : DEVICES, SOAK_MS);
+    if (has_hold_out) {
+        set_phase(world, "hold-out", DEVICES, 0);
+        rollout->phases[2].is_hold_out = true;
+        rollout->phases[2].watch_ms = UINT64_C(24) * 3600 * 1000;
+    }
+    for (int i = 0; i < DEVICES; i++) {
+        snprintf(world->names[i], sizeof(world->names[i]), "d%07d", i + 1);
+    }
+    return world;
+}
+
+static void world_free(struct world *world)
+{
+    flo_buf_deinit(&world->trace);
+    free(world);
+}
+
+static int step(struct world *world, struct flo_rollout_event event)
+{
+    event.now_ms = world->now_ms;
+    int rv =
+        flo_rollout_step(&world->rollout, &event, &world->actions, &world->err);
+    flo_rollout_trace(&world->rollout, &event, &world->actions, &world->trace);
+    return rv;
+}
+
+static void start(struct world *world)
+{
+    for (int i = 0; i < DEVICES; i++) {
+        struct flo_rollout_event event = {
+            .kind = FLO_ROLLOUT_EVENT_JOINED,
+            .now_ms = world->now_ms,
+            .device = world->names[i],
+            .is_online = true,
+            .bucket = (uint32_t)((uint64_t)i * FLO_BUCKETS / DEVICES)};
+        assert_int_equal(flo_rollout_step(&world->rollout, &event,
+                                          &world->actions, &world->err),
+                         0);
+    }
+    assert_int_equal(
+        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_START,
+                                               .note = "ops"}),
+        0);
+}
+
+static void go_well(struct world *world, int from, int to)
+{
+    static const enum flo_execution way[] = {
+        FLO_EXECUTION_ACCEPTED, FLO_EXECUTION_SOAKING, FLO_EXECUTION_SUCCEEDED};
+
+    for (int i = from; i < to; i++) {
+        for (size_t k = 0; k < FLO_COUNT(way); k++) {
+            assert_int_equal(step(world,
+                                  (struct flo_rollout_event){
+                                      .kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                      .device = world->names[i],
+                                      .attempt = 1,
+                                      .execution = way[k]}),
+                             0);
+        }
+    }
+}
+
+static void set_arm(struct flo_count_arm *arm, double devices, double events,
+                    double exposure)
+{
+    *arm = (struct flo_count_arm){.devices = devices,
+                                  .events = events,
+                                  .expected = exposure,
+                                  .exposure = exposure,
+                                  .sxx = events,
+                                  .sxl = events * exposure / devices,
+                                  .sll = exposure * exposure / devices};
+}
+
+/* A block ended: the release changed every latency by so much. */
+static void studies(struct world *world, double change)
+{
+    struct flo_study_evidence *evidence = &world->study.evidence;
+    struct flo_study_segment *segment = &evidence->segments[0];
+
+    memset(evidence, 0, sizeof(*evidence));
+    evidence->phase = world->rollout.phase;
+    evidence->block = world->block++;
+    evidence->segment_count = 1;
+    segment->members = 450;
+    for (int i = 0; i < FLO_MEASURE_COUNT; i++) {
+        struct flo_statistic_arms *arms = &segment->arms[i];
+        if (flo_measure_fact((enum flo_measure)i)->kind ==
+            FLO_STATISTIC_RATIO) {
+            arms->ratio.treated =
+                (struct flo_ratio_arm){50, log1p(change), 50 * 0.08 * 0.08};
+            arms->ratio.control =
+                (struct flo_ratio_arm){400, 0, 400 * 0.08 * 0.08};
+        } else if (i != FLO_MEASURE_DEATHS) {
+            set_arm(&arms->count.treated, 50, 1, 100000);
+            set_arm(&arms->count.control, 400, 8, 800000);
+        }
+    }
+    world->now_ms += BLOCK_MS;
+    assert_int_equal(
+        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY,
+                                               .study = &world->study}),
+        0);
+}
+
+static void a_slower_release_is_taken_back(void **state)
+{
+    (void)state;
+    struct world *world = world_new(true);
+
+    start(world);
+    go_well(world, 0, CANARY);
+    studies(world, 0.12);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
+    assert_non_null(strstr(world->rollout.reason, "TTFT p95 +12.0 %"));
+    golden_check("rollout-study-fails", world->trace.data);
+    world_free(world);
+}
+
+/* Through its phases, the watch, and the hold-out. */
+static void a_good_release_reaches_the_hold_out_after_the_watch(void **state)
+{
+    (void)state;
+    struct world *world = world_new(true);
+
+    start(world);
+    go_well(world, 0, CANARY);
+    for (int i = 0; i < 11; i++) {
+        studies(world, 0);
+        assert_int_equal(world->rollout.phase, 0);
+    }
+    studies(world, 0); /* the hour is over: the first look */
+    assert_int_equal(world->rollout.phase, 1);
+    go_well(world, CANARY, 15);
+    for (int i = 0; i < 12; i++) {
+        studies(world, 0);
+    }
+    assert_int_equal(world->rollout.phase, 1);
+    assert_int_equal(world->rollout.phases[1].state, FLO_PHASE_PASSED);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    for (int i = 0; i < 24 * 12 - 1; i++) {
+        studies(world, 0);
+        assert_int_equal(world->rollout.phase, 1);
+    }
+    studies(world, 0);
+    assert_int_equal(world->rollout.phase, 2);
+    go_well(world, 15, DEVICES);
+    world->now_ms += BLOCK_MS;
+    (void)step(world,
+               (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK});
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
+    world_free(world);
+}
+
+static void a_leak_in_the_watch_is_an_alarm_and_takes_nothing_back(void **state)
+{
+    (void)state;
+    struct world *world = world_new(true);
+
+    start(world);
+    go_well(world, 0, CANARY);
+    for (int i = 0; i < 12; i++) {
+        studies(world, 0);
+    }
+    go_well(world, CANARY, 15);
+    for (int i = 0; i < 12; i++) {
+        studies(world, 0);
+    }
+    size_t before = world->trace.bytes;
+    studies(world, 0.2);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    assert_non_null(strstr(world->trace.data + before, "why      alarm: "));
+    before = world->trace.bytes;
+    studies(world, 0.2); /* once is enough */
+    assert_null(strstr(world->trace.data + before, "why      alarm: "));
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    world_free(world);
+}
+
+static void a_phase_is_held_and_goes_on_when_evidence_comes_late(void **state)
+{
+    (void)state;
+    struct world *world = world_new(true);
+    struct flo_study_rules *rules = &world->rollout.study.rules;
+
+    for (uint32_t i = 0; i < rules->count; i++) {
+        rules->rules[i].devices_min = 60; /* more than there are */
+    }
+    start(world);
+    go_well(world, 0, CANARY);
+    for (int i = 0; i < 8 * 12; i++) {
+        assert_int_equal(world->rollout.phases[0].state, FLO_PHASE_RUNNING);
+        studies(world, 0);
+    }
+    assert_int_equal(world->rollout.phases[0].state, FLO_PHASE_HELD);
+    assert_non_null(strstr(world->rollout.reason, "is held"));
+    for (uint32_t i = 0; i < rules->count; i++) {
+        rules->rules[i].devices_min = 5;
+    }
+    for (int i = 0; i < 8 * 12; i++) {
+        studies(world, 0); /* the look at 16 soaks */
+    }
+    assert_int_equal(world->rollout.phase, 1);
+    world_free(world);
+}
+
+static void without_controls_a_failure_pauses(void **state)
+{
+    (void)state;
+    struct world *world = world_new(false);
+
+    start(world);
+    go_well(world, 0, CANARY);
+    for (int i = 0; i < 12; i++) {
+        studies(world, 0);
+    }
+    assert_int_equal(world->rollout.phase, 1);
+    go_well(world, CANARY, DEVICES);
+    studies(world, 0.2);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PAUSED);
+    world_free(world);
+
+    /* And without one it completes, though nothing can be proven. */
+    world = world_new(false);
+    start(world);
+    go_well(world, 0, CANARY);
+    for (int i = 0; i < 12; i++) {
+        studies(world, 0);
+    }
+    go_well(world, CANARY, DEVICES);
+    for (int i = 0; i < 12; i++) {
+        studies(world, 0);
+    }
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
+    world_free(world);
+}
+
+static void evidence_of_an_earlier_phase_is_ignored(void **state)
+{
+    (void)state;
+    struct world *world = world_new(true);
+
+    start(world);
+    go_well(world, 0, CANARY);
+    for (int i = 0; i < 12; i++) {
+        studies(world, 0);
+    }
+    world->study.evidence.phase = 0;
+    (void)step(world,
+               (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY,
+                                          .study = &world->study});
+    assert_int_equal(world->actions.count, 0);
+    assert_non_null(strstr(world->actions.why, "ignored: evidence of phase 1"));
+    world_free(world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_slower_release_is_taken_back),
+        cmocka_unit_test(a_good_release_reaches_the_hold_out_after_the_watch),
+        cmocka_unit_test(
+            a_leak_in_the_watch_is_an_alarm_and_takes_nothing_back),
+        cmocka_unit_test(a_phase_is_held_and_goes_on_when_evidence_comes_late),
+        cmocka_unit_test(without_controls_a_failure_pauses),
+        cmocka_unit_test(evidence_of_an_earlier_phase_is_ignored),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
