@@ -247,6 +247,72 @@ def spec_fields():
     return lines
 
 
+def study():
+    """Statistical gates: measures, their members, presets."""
+    folder = "server-stub/core/gate/study/"
+    measures = list(rows(folder + "measures.def", "FLO_MEASURE"))
+    kinds = {"RATIO": "a change in %", "COUNT": "a rate",
+             "DEATHS": "a hard stop"}
+    words = {r[0]: r[1] for r in measures}
+    members = [[kinds[r[0]], "`%s`" % r[1],
+                "`halt`, `rollback`, `pause`" if r[3] == "ON_FAIL" else
+                "a phase, `last`, `never`" if r[3] == "FROM" else
+                "%s to %s" % (r[4], r[5]), r[6]]
+               for r in rows(folder + "measures.def", "FLO_MEASURE_FIELD")]
+    presets = list(rows(folder + "presets.def", "FLO_PRESET"))
+    phases = list(rows(folder + "presets.def", "FLO_PRESET_PHASE"))
+    rules = list(rows(folder + "presets.def", "FLO_PRESET_RULE"))
+
+    def said(preset, measure):
+        for r in rules:
+            if (r[0], r[1]) != (preset, measure):
+                continue
+            if measure == "DEATHS":
+                return "on"
+            kind = [m[2] for m in measures if m[0] == measure][0]
+            start = {"1": "", "LAST": ", critical in the last phase",
+                     "NEVER": ", never critical"}.get(
+                         r[5], ", critical from phase %s" % r[5])
+            prove = ", ".join(r[6:])
+            return ("+%s %%, prove %s %%, weight %s%s" % (
+                r[2], prove, r[4], start) if kind == "RATIO" else
+                    "%s times and +%s%s, weight %s%s" % (
+                        r[2], r[3], "" if r[5] == "NEVER" else
+                        ", prove +%s" % prove, r[4], start))
+        return "–"
+
+    def phase(r):
+        least = "at least %s" % r[3] if r[3] != "0" else ""
+        most = "at most %s" % r[4] if int(r[4]) < 200000 else ""
+        bounds_of = ", ".join(x for x in (least, most) if x)
+        return "%s %%%s, soak %d min" % (
+            r[2], " (%s)" % bounds_of if bounds_of else "", int(r[5]) // 60)
+
+    return ("\n## Statistical gates\n\nMembers of `gates` next to those above. "
+            "Each compares updated devices with controls of the same segment "
+            "(`docs/internals/gates.md`). `preset` is `cautious`, `normal`, "
+            "`fast` or `none`; a gate's member changes it, `false` leaves it "
+            "out. `alarm_only: true`: gates halt, and no phase waits for them. "
+            "`hold_out_pct` and `watch_ms` are of a preset's hold-out. Without "
+            "`gates`, 200 devices and more have `normal`.\n\n" +
+            table(["gate", "kind", "meaning"],
+                  [["`%s`" % r[1], kinds[r[2]], r[6]] for r in measures]) +
+            "\n" + table(["kind", "member", "possible", "meaning"], members) +
+            "\nPresets:\n\n" +
+            table([""] + ["`%s`" % p[1] for p in presets],
+                  [["phases"] + ["; ".join(phase(r) for r in phases
+                                           if r[0] == p[0])
+                                 for p in presets],
+                   ["hold-out"] + ["%s %% (50 to 500 devices), %d h" %
+                                   (p[2], int(p[3]) // 3600)
+                                   for p in presets],
+                   ["`failed`"] + ["%s %%" % p[4] for p in presets]] +
+                  [["`%s`" % words[m[0]]] + [said(p[0], m[0])
+                                             for p in presets]
+                   for m in measures
+                   if any(r[1] == m[0] for r in rules)]))
+
+
 def rollouts():
     lines = [["`%s`" % r[1], "yes" if r[2] == "1" else "no", r[3]]
              for r in rows("server-stub/core/rollout/rollout_states.def",
@@ -292,7 +358,7 @@ def rollouts():
             table(["gate", "at most", "unit", "meaning"], gates) +
             "\nMembers of a gate in `gates` of a rollout:\n\n" +
             table(["gate", "member", "possible", "standard", "meaning"],
-                  fields))
+                  fields) + study())
 
 
 def policy():

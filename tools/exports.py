@@ -16,20 +16,7 @@ import circles  # noqa: E402
 API = ("engine/include/flotilla/engine.h", "engine/include/flotilla/grammar.h")
 # Functions that only tests call, each with its reason.
 TESTS_ALONE = {
-    "flo_hold_out": "statistical gates: rollouts take them next",
-    "flo_measure_parse": "statistical gates: rollouts take them next",
-    "flo_observe_study_new": "statistical gates: rollouts take them next",
-    "flo_preset_word": "statistical gates: rollouts take them next",
-    "flo_statistic_replay": "statistical gates: rollouts take them next",
-    "flo_study_has_word": "statistical gates: rollouts take them next",
-    "flo_study_judge": "statistical gates: rollouts take them next",
-    "flo_study_parse": "statistical gates: rollouts take them next",
-    "flo_study_phase": "statistical gates: rollouts take them next",
-    "flo_study_record": "statistical gates: rollouts take them next",
-    "flo_study_replay": "statistical gates: rollouts take them next",
-    "flo_study_test": "statistical gates: rollouts take them next",
-    "flo_study_text": "statistical gates: rollouts take them next",
-    "flo_study_words": "statistical gates: rollouts take them next",
+    "flo_statistic_replay": "a golden vector is one whole test",
     "flo_memory_way_word": "golden traces of the plan",
     "flo_strain_cause_word": "golden traces of the strain's steps",
     "flo_strain_word": "golden traces of the strain's steps",

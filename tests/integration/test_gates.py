@@ -168,7 +168,7 @@ class Controls(threading.Thread):
         host, port = broker[len("mqtts://"):].rsplit(":", 1)
         context = ssl.create_default_context(cafile=ca)
         self.clients = []
-        # Of the same hardware class: a comparison never mixes classes.
+        # A comparison never mixes hardware classes: they have the same one.
         seen = up.ask("device", "get", "a")["profile"]
         profile = {k: seen[k] for k in ("arch", "kernel", "memory_bytes")
                    if k in seen}

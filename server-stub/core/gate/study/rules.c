@@ -101,7 +101,7 @@ static const struct row rows[] = {
 #undef LAST
 #undef NEVER
 
-const char *flo_preset_word(enum flo_preset preset)
+static const char *preset_word(enum flo_preset preset)
 {
     assert(preset <= FLO_PRESET_NONE);
     return preset < FLO_PRESET_COUNT ? presets[preset].word : "none";
@@ -444,7 +444,7 @@ static int read_preset(const json_t *gates, struct flo_study_rules *out,
         return 0;
     }
     for (int i = 0; i <= FLO_PRESET_NONE; i++) {
-        words[i] = flo_preset_word((enum flo_preset)i);
+        words[i] = preset_word((enum flo_preset)i);
         if (word != NULL && strcmp(words[i], word) == 0) {
             flo_study_preset((enum flo_preset)i, out);
             return 0;

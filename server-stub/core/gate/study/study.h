@@ -50,7 +50,6 @@ enum flo_preset {
     FLO_PRESET_COUNT,
     FLO_PRESET_NONE = FLO_PRESET_COUNT
 };
-const char *flo_preset_word(enum flo_preset preset);
 /* Up to and with phase `index`, of a fleet of so many members of which
  * `hold_out` keep their release.  false: the preset has no such phase. */
 struct flo_preset_phase {
