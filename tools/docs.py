@@ -300,10 +300,10 @@ def study():
             "\n" + table(["kind", "member", "possible", "meaning"], members) +
             "\nPresets:\n\n" +
             table([""] + ["`%s`" % p[1] for p in presets],
-                  [["phases"] + ["; ".join(phase(r) for r in phases
-                                           if r[0] == p[0])
-                                 for p in presets],
-                   ["hold-out"] + ["%s %% (50 to 500 devices), %d h" %
+                  [["phase %d" % (i + 1)] +
+                   [([phase(r) for r in phases if r[0] == p[0]] +
+                     4 * ["–"])[i] for p in presets] for i in range(4)] +
+                  [["hold-out"] + ["%s %% (50 to 500 devices), %d h" %
                                    (p[2], int(p[3]) // 3600)
                                    for p in presets],
                    ["`failed`"] + ["%s %%" % p[4] for p in presets]] +

@@ -4,10 +4,6 @@
 import { call } from "/app/api.js";
 import { announce, bytes, h, table, text } from "/app/dom.js";
 
-// One device first: the command line's phases.
-const PHASES = [{ name: "canary", devices: 1 }, { name: "phase-2", share_pct: 1 },
-  { name: "phase-3", share_pct: 10 }, { name: "phase-4", share_pct: 100 }];
-
 function planned(rollout) {
   const plan = rollout.plan;
   const parts = [
@@ -33,7 +29,7 @@ export function openStart(release, groups) {
   const go = h("button", { type: "submit", disabled: true }, "Start");
   let asked = 0;
 
-  const body = () => ({ release, group: group.value, phases: PHASES, reason: reason.value });
+  const body = () => ({ release, group: group.value, reason: reason.value });
 
   async function plan() {
     asked += 1;
@@ -50,7 +46,10 @@ export function openStart(release, groups) {
         + `network${p.offline > 0 ? `, ${p.offline} of them are offline` : ""}`
         + `${p.frozen > 0 ? `, ${p.frozen} are frozen` : ""}. ${p.has} have it, ${p.cannot} `
         + `cannot, ${p.silent} never reported.`;
-      shown.replaceChildren(...planned(answer));
+      const phases = (answer.phases || []).map((q) => `${q.name} ${q.devices}`).join(", ");
+      const gates = (answer.gates || []).map((g) => g.name).join(", ");
+      shown.replaceChildren(h("p", { class: "soft" }, `Phases: ${phases}. Gates: ${gates}.`),
+        ...planned(answer));
       go.textContent = `▶ Start on ${p.takes} of ${p.devices} devices`;
       go.disabled = p.takes + p.silent === 0;
     } catch (problem) {
@@ -79,8 +78,8 @@ export function openStart(release, groups) {
   h("h2", { id: "start-title" }, `Roll out ${release}`),
   h("label", {}, "Group", group), say, shown,
   h("label", {}, "Why (goes to the audit)", reason), error,
-  h("p", { class: "soft" }, "One device first, then 1 %, 10 % and all. Other phases, gates and "
-    + "policies: ", h("code", { class: "mono" }, `flotilla rollout start ${release} --help`)),
+  h("p", { class: "soft" }, "Phases and gates are the standard ones for a group of this size. "
+    + "Others, and policies: ", h("code", { class: "mono" }, `flotilla rollout start ${release} --help`)),
   h("div", { class: "row" },
     h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), go)));
   group.addEventListener("change", plan);

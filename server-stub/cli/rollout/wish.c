@@ -131,28 +131,23 @@ static int read_phase(const char *text, size_t index, bool is_only,
                           text);
 }
 
-/* One device first: in a small fleet, 1 % of the buckets may hold no device,
- * and an empty phase is left at once. */
 static int read_phases(const struct flo_args *args, json_t *spec,
                        struct flo_err *err)
 {
-    static const char *const standard[] = {"1", "1%", "10%", "100%"};
     const char *text;
     const char *second;
     bool is_given = flo_args_has(args, "phase");
     bool is_only = is_given && !flo_args_each(args, "phase", 1, &second);
     int rv = 0;
 
-    if (!is_given && json_object_get(spec, "phases") != NULL) {
-        return 0;
+    if (!is_given) {
+        return 0; /* those of the file, or of the controller */
     }
     json_t *phases = json_array();
     json_object_set_new(spec, "phases", phases);
     for (size_t i = 0;
-         rv == 0 && (is_given ? flo_args_each(args, "phase", i, &text)
-                              : i < FLO_COUNT(standard));
-         i++) {
-        rv = read_phase(is_given ? text : standard[i], i, is_only, phases, err);
+         rv == 0 && flo_args_each(args, "phase", i, &text); i++) {
+        rv = read_phase(text, i, is_only, phases, err);
     }
     return rv;
 }

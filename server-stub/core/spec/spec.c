@@ -314,13 +314,19 @@ static int read_list(const struct field *field, const struct place *place,
 
 #define UNSAID_MS UINT64_MAX
 
+/* One device first: in a small fleet, 1 % of the buckets may hold no device,
+ * and an empty phase is left at once. */
 static void phases_standard(struct flo_spec *spec)
 {
-    spec->phase_count = 2;
+    static const double shares[] = {1, 10, 100};
+
     spec->phases[0] = (struct flo_spec_phase){.size = {.devices = 1}};
     snprintf(spec->phases[0].name, sizeof(spec->phases[0].name), "canary");
-    spec->phases[1] = (struct flo_spec_phase){.size = {.share_pct = 100}};
-    snprintf(spec->phases[1].name, sizeof(spec->phases[1].name), "all");
+    for (size_t i = 0; i < FLO_COUNT(shares); i++) {
+        spec->phases[i + 1] =
+            (struct flo_spec_phase){.size = {.share_pct = shares[i]}};
+    }
+    spec->phase_count = 1 + (uint32_t)FLO_COUNT(shares);
 }
 
 static void name_phases(struct flo_spec *spec)

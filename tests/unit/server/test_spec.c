@@ -61,9 +61,10 @@ static void a_short_file_gets_the_standards(void **state)
     assert_string_equal(spec.model, "tiny");
     assert_string_equal(spec.model_version, "2.1.0");
     assert_string_equal(spec.target.group, "all");
-    assert_int_equal(spec.phase_count, 2);
+    assert_int_equal(spec.phase_count, 4);
     assert_int_equal(spec.phases[0].size.devices, 1);
-    assert_true(spec.phases[1].size.share_pct == 100);
+    assert_true(spec.phases[1].size.share_pct == 1);
+    assert_true(spec.phases[3].size.share_pct == 100);
     assert_int_equal(spec.gate_count, 1);
     assert_true(spec.rate_per_min == 1200);
     assert_false(spec.has_jitter);

@@ -1,0 +1,261 @@
+/* Studies in the controller: the standard of a large fleet, segments, records,
+ * and a study over a start. */
+#include <math.h>
+
+#include "server-stub/core/gate/study/study.h"
+#include "tests/unit/server/world.h"
+
+#define MORE 247 /* with those of the world, 250 devices */
+
+/* Some are of another hardware class; five are of a third one. */
+static void enrol_more(struct world *world)
+{
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    for (int i = 0; i < MORE; i++) {
+        const char groups[1][FLO_NAME_MAX + 1] = {"all"};
+        char id[37];
+        char name[16];
+        snprintf(id, sizeof(id), "%08d-0000-4000-8000-000000000000", i);
+        snprintf(name, sizeof(name), "more-%d", i);
+        struct flo_fleet_device device = {
+            .id = id,
+            .name = name,
+            .labels = i < 5    ? "{\"hw\":\"rare\"}"
+                      : i < 65 ? "{\"hw\":\"rpi5\"}"
+                               : "{}",
+            .profile = "{\"arch\":\"x86_64\",\"kernel\":\"avx2\"}",
+            .groups = "[\"all\"]",
+            .enrolled_at_ms = 1};
+        assert_int_equal(flo_fleet_device_add(world->controller->store, &device,
+                                              groups, 1, &world->err),
+                         0);
+    }
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+static struct flo_rollout_entry *create(struct world *world, const char *text)
+{
+    struct flo_rollout_entry *entry = NULL;
+    json_t *json = json_loads(text, 0, NULL);
+
+    assert_non_null(json);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    int rv = flo_rollouts_create(world->controller, json, "ops", false, &entry,
+                                 &world->err);
+    json_decref(json);
+    if (rv < 0) {
+        fail_msg("%s", world->err.what);
+    }
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    return entry;
+}
+
+static void a_large_fleet_has_the_gates_of_normal(void **state)
+{
+    struct world *world = *state;
+
+    enrol_more(world);
+    struct flo_rollout *core =
+        &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
+    assert_int_equal(core->phase_count, 4);
+    assert_string_equal(core->phases[0].name, "canary");
+    assert_int_equal(core->phases[0].soak_ms, 3600000);
+    assert_true(core->phases[3].is_hold_out);
+    assert_int_equal(core->phases[3].watch_ms, 86400000);
+    assert_int_equal(core->phases[0].members, 20);
+    assert_int_equal(core->phases[3].members, 50);
+    assert_int_equal(core->study.rules.count, 8);
+    assert_false(core->study.rules.is_alarm);
+}
+
+static void phases_of_a_person_get_an_alarm(void **state)
+{
+    struct world *world = *state;
+
+    enrol_more(world);
+    struct flo_rollout *core =
+        &create(world, "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"size\":10},"
+                       "{\"size\":\"100%\"}]}")
+             ->core;
+    assert_int_equal(core->phase_count, 2);
+    assert_int_equal(core->study.rules.count, 8);
+    assert_true(core->study.rules.is_alarm);
+    assert_false(flo_rollout_study_waits(core, 0));
+}
+
+static void a_small_fleet_has_one_gate(void **state)
+{
+    struct world *world = *state;
+
+    struct flo_rollout *core =
+        &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
+    assert_int_equal(core->phase_count, 4);
+    assert_int_equal(core->phases[0].devices, 1);
+    assert_int_equal(core->study.rules.count, 0);
+}
+
+static void a_preset_fits_a_small_group(void **state)
+{
+    struct world *world = *state;
+
+    struct flo_rollout *core =
+        &create(world, "{\"release\":\"tiny@2.1.0\",\"gates\":{\"preset\":"
+                       "\"normal\"}}")
+             ->core;
+    assert_int_equal(core->phase_count, 1); /* all three at once */
+    assert_int_equal(core->study.rules.count, 8);
+    assert_false(flo_rollout_study_waits(core, 0)); /* no control is left */
+}
+
+static void small_classes_are_one_segment(void **state)
+{
+    struct world *world = *state;
+    uint32_t members[3] = {0};
+
+    enrol_more(world);
+    struct flo_rollout *core =
+        &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
+    assert_int_equal(core->segment_count, 3);
+    assert_string_equal(core->segments[0], "x86_64 avx2 256m");
+    assert_string_equal(core->segments[1], "rpi5");
+    assert_string_equal(core->segments[2], "other");
+    for (size_t i = 0; i < core->member_count; i++) {
+        members[core->members[i].segment]++;
+    }
+    assert_int_equal(members[0], 182);
+    assert_int_equal(members[1], 60);
+    assert_int_equal(members[2], 8); /* five, and the world's three */
+}
+
+/* ---- evidence ---- */
+
+static void studies(struct world *world, struct flo_rollout_entry *entry,
+                    uint32_t block, double change)
+{
+    struct flo_rollout_study *of = calloc(1, sizeof(*of));
+    struct flo_study_evidence *evidence = &of->evidence;
+
+    evidence->phase = entry->core.phase;
+    evidence->block = block;
+    evidence->segment_count = entry->core.segment_count;
+    for (uint32_t i = 0; i < evidence->segment_count; i++) {
+        evidence->segments[i].members = 50;
+        evidence->segments[i].arms[FLO_MEASURE_TTFT_P95].ratio =
+            (struct flo_ratio_segment){{20, change, 20 * 0.0064},
+                                       {100, 0, 100 * 0.0064}};
+    }
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_rollouts_step(world->controller, entry,
+                          (struct flo_rollout_event){
+                              .kind = FLO_ROLLOUT_EVENT_STUDY, .study = of},
+                          &world->err),
+        0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    free(of);
+}
+
+static int replay(void *context, const struct flo_fleet_evidence *evidence)
+{
+    struct flo_err err = {0};
+    json_t *record = json_loads(evidence->body, 0, NULL);
+    double worst;
+
+    assert_non_null(record);
+    if (flo_study_replay(record, NULL, NULL, &worst, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    assert_true(worst < 1e-9);
+    assert_non_null(json_object_get(record, "digest"));
+    json_decref(record);
+    ++*(int *)context;
+    return 0;
+}
+
+static void each_evaluation_is_stored_and_gives_the_same_verdict(void **state)
+{
+    struct world *world = *state;
+    int records = 0;
+
+    enrol_more(world);
+    struct flo_rollout_entry *entry =
+        create(world, "{\"release\":\"tiny@2.1.0\"}");
+    char id[FLO_NAME_MAX + 1];
+    snprintf(id, sizeof(id), "%s", entry->core.id);
+    studies(world, entry, 100, 0);
+    studies(world, entry, 101, 0);
+    studies(world, entry, 102, 0.2);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
+    assert_non_null(strstr(entry->core.reason, "TTFT p95 +22.1 %"));
+    assert_int_equal(flo_fleet_evidence_list(world->controller->store, id, 0,
+                                             10, replay, &records, &world->err),
+                     0);
+    assert_int_equal(records, 3);
+    records = 0;
+    assert_int_equal(flo_fleet_evidence_list(world->controller->store, id, 101,
+                                             10, replay, &records, &world->err),
+                     0);
+    assert_int_equal(records, 1);
+    assert_int_equal(flo_fleet_evidence_prune(world->controller->store,
+                                              flo_wall_ms(), &world->err),
+                     0);
+    assert_int_equal(
+        flo_fleet_evidence_prune(world->controller->store,
+                                 flo_wall_ms() + 2 * FLO_FLEET_EVIDENCE_KEPT_MS,
+                                 &world->err),
+        0);
+    records = 0;
+    assert_int_equal(flo_fleet_evidence_list(world->controller->store, id, 0,
+                                             10, replay, &records, &world->err),
+                     0);
+    assert_int_equal(records, 0);
+}
+
+static void a_study_survives_a_start(void **state)
+{
+    struct world *world = *state;
+
+    enrol_more(world);
+    struct flo_rollout_entry *entry =
+        create(world, "{\"release\":\"tiny@2.1.0\"}");
+    char id[FLO_NAME_MAX + 1];
+    snprintf(id, sizeof(id), "%s", entry->core.id);
+    studies(world, entry, 100, 0);
+    entry->core.study.state.looks = 2;
+    entry->core.study.state.standing[0].verdict = FLO_VERDICT_PASS;
+    studies(world, entry, 101, 0);
+    uint8_t segment = entry->core.members[7].segment;
+    char device[37];
+    snprintf(device, sizeof(device), "%s", entry->core.members[7].device);
+
+    flo_rollouts_forget(world->controller);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
+    assert_int_equal(entry->core.study.rules.count, 8);
+    assert_int_equal(entry->core.study.state.looks, 2);
+    assert_int_equal(entry->core.study.state.block, 101);
+    assert_int_equal(entry->core.study.state.standing[0].verdict,
+                     FLO_VERDICT_PASS);
+    assert_int_equal(entry->core.segment_count, 3);
+    assert_string_equal(entry->core.segments[1], "rpi5");
+    size_t index = flo_rollout_find(&entry->core, device);
+    assert_int_equal(entry->core.members[index].segment, segment);
+    assert_true(entry->core.phases[3].is_hold_out);
+}
+
+int main(void)
+{
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_large_fleet_has_the_gates_of_normal),
+        TEST(phases_of_a_person_get_an_alarm),
+        TEST(a_small_fleet_has_one_gate),
+        TEST(a_preset_fits_a_small_group),
+        TEST(small_classes_are_one_segment),
+        TEST(each_evaluation_is_stored_and_gives_the_same_verdict),
+        TEST(a_study_survives_a_start),
+    };
+#undef TEST
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
