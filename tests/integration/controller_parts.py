@@ -364,9 +364,12 @@ class Publisher:
         return made.json["digest"]
 
 
+TWO_PHASES = [{"devices": 1}, {"share_pct": 100}]
+
+
 def start(controller, release, **more):
-    answer = controller.ask("POST", "/v1/rollouts",
-                            dict({"release": release}, **more))
+    answer = controller.ask("POST", "/v1/rollouts", dict(
+        {"release": release, "phases": TWO_PHASES}, **more))
     assert answer.status == 201, answer.body
     return answer.json
 

@@ -388,7 +388,7 @@ def test_a_good_rollout_goes_through_both_phases(controller, devices,
         "group.absent"
     plan = controller.ask("POST", "/v1/rollouts?dry_run=true",
                           {"release": "tiny@1.0.0"})
-    assert plan.status == 200 and plan.json["phases"][1]["devices"] == 2
+    assert plan.status == 200 and plan.json["phases"][3]["devices"] == 2
     assert controller.ask("GET", "/v1/rollouts").json["items"] == before
     made = start(controller, "tiny@1.0.0", policy={"soak_ms": 500})
     number = made["id"]

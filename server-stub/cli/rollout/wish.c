@@ -145,8 +145,7 @@ static int read_phases(const struct flo_args *args, json_t *spec,
     }
     json_t *phases = json_array();
     json_object_set_new(spec, "phases", phases);
-    for (size_t i = 0;
-         rv == 0 && flo_args_each(args, "phase", i, &text); i++) {
+    for (size_t i = 0; rv == 0 && flo_args_each(args, "phase", i, &text); i++) {
         rv = read_phase(text, i, is_only, phases, err);
     }
     return rv;
