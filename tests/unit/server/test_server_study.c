@@ -29,6 +29,10 @@ static void enrol_more(struct world *world)
         assert_int_equal(flo_fleet_device_add(world->controller->store, &device,
                                               groups, 1, &world->err),
                          0);
+        bool is_news;
+        assert_int_equal(flo_fleet_device_online(world->controller->store, id,
+                                                 true, &is_news, &world->err),
+                         0);
     }
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
@@ -185,7 +189,7 @@ static void each_evaluation_is_stored_and_gives_the_same_verdict(void **state)
     studies(world, entry, 100, 0);
     studies(world, entry, 101, 0);
     studies(world, entry, 102, 0.2);
-    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
     assert_non_null(strstr(entry->core.reason, "TTFT p95 +22.1 %"));
     assert_int_equal(flo_fleet_evidence_list(world->controller->store, id, 0,
                                              10, replay, &records, &world->err),
