@@ -136,9 +136,9 @@ static inline struct flo_rollout_entry *start(struct world *world,
                             json_pack("{s:{s:i}}", "failed", "max_pct", 0));
     }
     if (json_object_get(json, "phases") == NULL) {
-        json_object_set_new(json, "phases",
-                            json_pack("[{s:i},{s:i}]", "devices", 1,
-                                      "share_pct", 100));
+        json_object_set_new(
+            json, "phases",
+            json_pack("[{s:i},{s:i}]", "devices", 1, "share_pct", 100));
     }
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     int rv = flo_rollouts_create(world->controller, json, "ops", false, &entry,
