@@ -287,7 +287,7 @@ def test_unknown_release_group_and_device_have_their_own_errors(up):
              "group.absent"),
             (("rollout", "get", "r-9999"), 3, "rollout.absent"),
             (("device", "get", "nobody"), 3, "device.absent"),
-            (("rollout", "start", "tiny"), 7, "meta.name"),
+            (("rollout", "start", "tiny"), 2, "cli.usage"),
             (("rolout", "list"), 2, "cli.usage")):
         got, _, err = up.cli(*args, check=False)
         assert got == code, (args, err)
