@@ -153,7 +153,7 @@ def test_a_model_is_removed_and_stays_away(controller, fleet, flotilla):
     bad = controller.ask("POST", "/v1/orders", {
         "op": "remove", "model": "help", "everywhere": True,
         "confirm": "tiny"})
-    assert bad.status == 400, bad.body
+    assert bad.status == 422, bad.body
     flotilla("model", "remove", "hepl", "--everywhere", "--confirm", "hepl",
              code=10)
     out = flotilla("model", "remove", "help", "--everywhere", "--confirm",
