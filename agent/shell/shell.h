@@ -235,6 +235,7 @@ struct flo_shell_trust {
     bool is_behind;
     struct flo_https *fetch; /* statements are asked for; NULL: no */
     struct event *timer;     /* to ask again */
+    uint64_t doubt_ms;       /* not before: for what strangers cause */
 };
 
 struct flo_shell {

@@ -121,7 +121,31 @@ struct wanted {
     struct flo_release *releases[FLO_BUNDLE_RELEASES_MAX];
     struct flo_bundle_document documents[FLO_BUNDLE_RELEASES_MAX];
     struct fetched fetched;
+    struct flo_buf trust;
+    struct flo_bundle_document statements;
 };
+
+/* Devices without a network learn of new keys by the bundle. */
+static int fetch_trust(struct flo_cli *cli, struct wanted *wanted,
+                       struct flo_bundle_spec *spec, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    int rv = flo_api_get(cli, "/v1/trust/statements", &answer, err);
+
+    if (rv < 0 || json_array_size(json_object_get(answer, "statements")) == 0) {
+        return rv;
+    }
+    flo_json_dump(answer, &wanted->trust);
+    wanted->statements =
+        (struct flo_bundle_document){wanted->trust.data, wanted->trust.bytes};
+    spec->trust = &wanted->statements;
+    return wanted->trust.failed ||
+                   wanted->trust.bytes > FLO_BUNDLE_TRUST_BYTES_MAX
+               ? flo_fail(err, FLO_E_META_TOO_LARGE,
+                          "the trust statements have more than %d bytes",
+                          FLO_BUNDLE_TRUST_BYTES_MAX)
+               : 0;
+}
 
 static int fetch_all(struct flo_cli *cli, struct wanted *wanted,
                      struct flo_bundle_spec *spec, struct flo_err *err)
@@ -155,6 +179,7 @@ static int fetch_all(struct flo_cli *cli, struct wanted *wanted,
 
 static void wanted_free(struct wanted *wanted)
 {
+    flo_buf_deinit(&wanted->trust);
     for (size_t i = 0; i < FLO_BUNDLE_RELEASES_MAX; i++) {
         flo_release_free(wanted->releases[i]);
         flo_buf_deinit(&wanted->envelopes[i]);
@@ -213,6 +238,9 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
     }
     flo_ticker_start(&ticker, "bundle create");
     int rv = fetch_all(cli, wanted, &spec, err);
+    if (rv == 0) {
+        rv = fetch_trust(cli, wanted, &spec, err);
+    }
     if (rv == 0) {
         rv = flo_bundle_create(to, &spec, &facts, err);
     }

@@ -118,6 +118,53 @@ int flo_cmd_release_get(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
+/* The same body, and so the same release. */
+int flo_cmd_release_resign(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf old = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {0};
+    struct flo_envelope parts = {0};
+    struct flo_digest id;
+    char path[256];
+    const char *title;
+    int rv = release_path(cli, "", path, sizeof(path), &title, err);
+
+    if (rv == 0) {
+        rv = flo_api_get(cli, path, &release, err);
+    }
+    if (rv == 0 &&
+        !flo_digest_parse(flo_out_text(release, "digest", ""), &id)) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "%s has no digest", title);
+    }
+    if (rv == 0) {
+        rv = flo_api_get_envelope(cli, &id, &old, err);
+    }
+    if (rv == 0) {
+        rv = flo_envelope_parse(old.data, old.bytes, FLO_TYPE_RELEASE, &parts,
+                                err);
+    }
+    if (rv == 0) {
+        rv = flo_key_load(flo_args_text(&cli->args, "key", ""), &key, err);
+    }
+    if (rv == 0) {
+        rv = flo_release_sign(parts.body, parts.body_bytes, key, &out, err);
+    }
+    flo_envelope_deinit(&parts);
+    if (rv == 0) {
+        rv = flo_api_send(cli, "/v1/releases", out.data, out.bytes, NULL, err);
+    }
+    if (rv == 0) {
+        flo_out_done(cli,
+                     json_pack("{s:s,s:s}", "release", title, "keyid",
+                               flo_key_public(key)->keyid),
+                     "%s is signed by %.16s…\n", title,
+                     flo_key_public(key)->keyid);
+    }
+    return rv;
+}
+
 int flo_cmd_release_publish(struct flo_cli *cli, struct flo_err *err)
 {
     char path[256];

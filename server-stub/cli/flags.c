@@ -128,6 +128,8 @@ FLAGS(release_sign) = {
     {"to", "FILE", "where the signed document goes", FLO_ASKED,
      .is_needed = true},
     END};
+FLAGS(release_resign) = {
+    {"key", "KEY", "private key file", FLO_ASKED, .is_needed = true}, END};
 FLAGS(release_publish) = {END};
 FLAGS(release_yank) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                        END};
@@ -276,6 +278,65 @@ FLAGS(trust_verify) = {{"from", "FILE",
                         "what devices hold now (else the controller is asked)",
                         FLO_ASKED},
                        END};
+FLAGS(trust_publish) = {END};
+FLAGS(trust_status) = {END};
+FLAGS(emergency_freeze) = {
+    {"key", "KEY", "private emergency key file", FLO_ASKED, .is_needed = true},
+    {"to", "FILE", "the orders; others in it that still hold stay", FLO_ASKED,
+     .is_needed = true},
+    {"from", "FILE", "what devices hold now (else the controller is asked)",
+     FLO_ASKED},
+    {"group", "G", "members of this group only", FLO_ASKED},
+    {"device", "ID", "this device only, by its id", FLO_ASKED},
+    {"ttl", "DURATION", "devices take it for so long (72h)", FLO_ASKED},
+    {"publish", NULL, "the controller carries it", FLO_ASKED},
+    END};
+FLAGS(emergency_unfreeze) = {
+    {"key", "KEY", "private emergency key file", FLO_ASKED, .is_needed = true},
+    {"to", "FILE", "the orders; others in it that still hold stay", FLO_ASKED,
+     .is_needed = true},
+    {"from", "FILE", "what devices hold now (else the controller is asked)",
+     FLO_ASKED},
+    {"group", "G", "members of this group only", FLO_ASKED},
+    {"device", "ID", "this device only, by its id", FLO_ASKED},
+    {"ttl", "DURATION", "devices take it for so long (72h)", FLO_ASKED},
+    {"publish", NULL, "the controller carries it", FLO_ASKED},
+    END};
+FLAGS(emergency_rollback) = {
+    {"model", "M", "the model", FLO_ASKED, .is_needed = true},
+    {"release", "DIGEST|MODEL@VERSION", "a release that is meant (repeatable)",
+     FLO_ASKED, .is_needed = true},
+    {"back-to", "DIGEST|MODEL@VERSION", "go to this one (previous)", FLO_ASKED},
+    {"reason", "TEXT", "why, in the order", FLO_ASKED},
+    {"key", "KEY", "private emergency key file", FLO_ASKED, .is_needed = true},
+    {"to", "FILE", "the orders; others in it that still hold stay", FLO_ASKED,
+     .is_needed = true},
+    {"from", "FILE", "what devices hold now (else the controller is asked)",
+     FLO_ASKED},
+    {"group", "G", "members of this group only", FLO_ASKED},
+    {"device", "ID", "this device only, by its id", FLO_ASKED},
+    {"ttl", "DURATION", "devices take it for so long (72h)", FLO_ASKED},
+    {"publish", NULL, "the controller carries it", FLO_ASKED},
+    END};
+FLAGS(emergency_allow) = {
+    {"model", "M", "the model", FLO_ASKED, .is_needed = true},
+    {"release", "DIGEST|MODEL@VERSION", "a release that is meant (repeatable)",
+     FLO_ASKED, .is_needed = true},
+    {"key", "KEY", "private emergency key file", FLO_ASKED, .is_needed = true},
+    {"to", "FILE", "the orders; others in it that still hold stay", FLO_ASKED,
+     .is_needed = true},
+    {"from", "FILE", "what devices hold now (else the controller is asked)",
+     FLO_ASKED},
+    {"group", "G", "members of this group only", FLO_ASKED},
+    {"device", "ID", "this device only, by its id", FLO_ASKED},
+    {"ttl", "DURATION", "devices take it for so long (72h)", FLO_ASKED},
+    {"publish", NULL, "the controller carries it", FLO_ASKED},
+    END};
+FLAGS(emergency_list) = {END};
+FLAGS(emergency_account) = {{"to", "DIR",
+                             "folder of account.key, account.pem, ca.pem",
+                             FLO_ASKED, .is_needed = true},
+                            END};
 FLAGS(bundle_create) = {
     {"to", "FILE", "the bundle", FLO_ASKED, .is_needed = true},
     {"variant", "NAME", "the files of this variant alone", FLO_ASKED},

@@ -218,7 +218,7 @@ static int subscribe(struct flo_batches *batches, struct flo_err *err)
 
     for (int i = 0; i < FLO_TOPIC_COUNT && rv == 0; i++) {
         const struct flo_topic_fact *fact = flo_topic_fact((enum flo_topic)i);
-        if (!fact->is_device_writing ||
+        if ((!fact->is_device_writing && i != FLO_TOPIC_EMERGENCY) ||
             (i == FLO_TOPIC_TELE && !batches->is_external)) {
             continue;
         }

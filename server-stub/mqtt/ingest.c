@@ -293,9 +293,12 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     json_t *models;
     uint64_t rev;
     uint64_t top;
+    uint64_t trust;
     int rv;
 
     if ((rv = flo_json_get_uuid(message->json, "device", &id, err)) < 0 ||
+        (rv = flo_json_opt_u64(message->json, "trust", 0, INT64_MAX, 0, &trust,
+                               err)) < 0 ||
         (rv = flo_json_opt_u64(message->json, "rev", 0, WALL_MS_MAX, 0, &rev,
                                err)) < 0 ||
         (rv = flo_json_opt_u64(message->json, "top", 0, WALL_MS_MAX, 0, &top,
@@ -320,7 +323,7 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     size_t count = read_models(models, known);
     if ((rv = flo_fleet_device_reported(
              controller->store, message->device, text.data, message->json,
-             profile.data, drifts(models), known, count, err)) < 0) {
+             profile.data, drifts(models), trust, known, count, err)) < 0) {
         return rv;
     }
     if ((rv = look_at_top(message, top, err)) < 0) {
@@ -432,6 +435,38 @@ static int heard(const struct flo_message *message, enum flo_topic topic,
                                           err);
 }
 
+/* Orders of an emergency key, from whoever may write that topic.  One that is
+ * not good is told, and the others count. */
+static int on_emergency(struct flo_controller *controller, const char *data,
+                        size_t bytes, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    json_t *orders = NULL;
+    bool is_news;
+    int rv;
+
+    if (bytes == 0) {
+        return 0;
+    }
+    rv = flo_json_parse(data, bytes, PAYLOAD_BYTES_MAX, &json, err);
+    if (rv == 0) {
+        rv = flo_json_get_array(json, "orders", FLO_EMERGENCIES_SENT_MAX,
+                                &orders, err);
+    }
+    for (size_t i = 0; rv == 0 && i < json_array_size(orders); i++) {
+        struct flo_err why = {0};
+        rv = flo_emergency_seen(controller, json_array_get(orders, i), &is_news,
+                                &why);
+        if (rv < 0 && flo_error_exit(rv) == FLO_EXIT_VERIFY) {
+            flo_log_err(FLO_LOG_WARN, "orders", &why);
+            rv = 0;
+        } else if (rv < 0) {
+            *err = why;
+        }
+    }
+    return rv;
+}
+
 static int take(struct flo_ingest *ingest, const char *topic_text,
                 const char *data, size_t bytes, bool retained,
                 struct flo_err *err)
@@ -447,6 +482,9 @@ static int take(struct flo_ingest *ingest, const char *topic_text,
 
     if (rv < 0) {
         return rv;
+    }
+    if (topic == FLO_TOPIC_EMERGENCY) {
+        return on_emergency(controller, data, bytes, err);
     }
     if (!flo_topic_fact(topic)->is_device_writing) {
         return 0; /* our own */

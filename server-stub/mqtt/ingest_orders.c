@@ -523,6 +523,10 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
     if (!flo_outcome_parse(word, &next)) {
         return flo_fail(err, FLO_E_MQTT_SCHEMA, "outcome `%s`", word);
     }
+    if (flo_emergency_is_named(order)) {
+        return flo_emergency_answered(message->controller, order,
+                                      message->device, word, took_ms, err);
+    }
     rv = acked_find(message->ingest, order, &acked, &absent);
     if (rv == FLO_E_ABSENT) {
         return 0;

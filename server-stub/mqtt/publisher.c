@@ -10,6 +10,7 @@
 #include "server-stub/mqtt/publisher.h"
 
 #define PIECE_MS 5
+#define TRUST_BYTES_MAX 64512 /* a packet holds 65536, with its topic */
 
 /* Devices whose desired documents are still to leave. */
 struct spread {
@@ -111,6 +112,39 @@ static void send_group(struct flo_publisher *publisher, const char *group)
     }
     flo_publisher_send(publisher, FLO_TOPIC_ORDER, group, text.data,
                        text.bytes);
+}
+
+/* Nothing is retained before there is a statement: it would say nothing. */
+static void send_trust(struct flo_publisher *publisher)
+{
+    struct flo_controller *controller = publisher->controller;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct flo_err err = {0};
+
+    if (!flo_trust_is_signed(controller->trust)) {
+        return;
+    }
+    if (flo_trust_statements_text(controller, 0, true, TRUST_BYTES_MAX, &text,
+                                  &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "trust", &err);
+        return;
+    }
+    flo_publisher_send(publisher, FLO_TOPIC_TRUST, "", text.data, text.bytes);
+}
+
+/* Also those that came by other ways, and those that a broker forgot. */
+static void send_emergency(struct flo_publisher *publisher)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct flo_err err = {0};
+    size_t count = 0;
+
+    if (flo_emergency_text(publisher->controller, &text, &count, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "orders", &err);
+    } else if (count > 0) {
+        flo_publisher_send(publisher, FLO_TOPIC_EMERGENCY, "", text.data,
+                           text.bytes);
+    }
 }
 
 static void send_ack(struct flo_publisher *publisher, const struct flo_ack *ack)
@@ -226,6 +260,12 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
     struct flo_publisher *publisher = context;
 
     if (publisher->mqtt != NULL) {
+        if (outgoing->has_trust) {
+            send_trust(publisher);
+        }
+        if (outgoing->has_emergency) {
+            send_emergency(publisher);
+        }
         for (size_t i = 0; i < outgoing->groups.count; i++) {
             send_group(publisher, outgoing->groups.items[i]);
         }
@@ -283,6 +323,8 @@ void flo_publisher_send_all(struct flo_publisher *publisher,
             0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
     }
+    send_trust(publisher); /* the orders are signed by keys that it names */
+    send_emergency(publisher);
     flo_text_list_add(&groups, "all");
     flo_text_list_unique(&groups);
     for (size_t i = 0; i < groups.count; i++) {

@@ -128,35 +128,6 @@ int flo_rest_token_delete(struct flo_rest_call *call, struct flo_err *err)
     return flo_fleet_token_delete(call->controller->store, id, err);
 }
 
-/* ---- trust ---- */
-
-int flo_rest_trust_add(struct flo_rest_call *call, struct flo_err *err)
-{
-    char keyid[FLO_KEYID_TEXT];
-    size_t bytes;
-    const char *body = flo_httpd_body(call->request, &bytes);
-    const char *pem = flo_rest_text_in(call, "pem", body);
-
-    if (pem != body) { /* {"pem":"..."}, or the PEM itself */
-        bytes = strlen(pem);
-    }
-    int rv = flo_pki_trust_add(call->controller, pem != NULL ? pem : "", bytes,
-                               keyid, err);
-    call->out = json_pack("{s:s,s:[s]}", "keyid", rv == 0 ? keyid : "", "roles",
-                          "release");
-    return rv;
-}
-
-int flo_rest_trust(struct flo_rest_call *call, struct flo_err *err)
-{
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-
-    flo_trust_text(call->controller->trust, &text);
-    return text.failed ? flo_fail(err, FLO_E_MEMORY, "trust")
-                       : flo_json_parse(text.data, text.bytes, 1 << 20,
-                                        &call->out, err);
-}
-
 /* ---- audit ---- */
 
 struct audit_list {

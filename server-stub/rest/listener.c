@@ -446,5 +446,8 @@ int flo_rest_open(struct flo_rest *rest, struct flo_err *err)
     if (rv == 0) {
         rv = flo_reports_open(rest, err);
     }
+    if (rv == 0) {
+        rv = flo_rest_statements_open(rest, err);
+    }
     return rv < 0 ? rv : flo_web_open(rest, err);
 }

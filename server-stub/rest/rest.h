@@ -110,6 +110,13 @@ FLO_MUST_USE int flo_rest_authenticate(struct flo_controller *controller,
                                        struct flo_err *err);
 /* Blobs stream, so they are not in the table. */
 FLO_MUST_USE int flo_blobs_open(struct flo_rest *rest, struct flo_err *err);
+/* Devices by certificate on their listener, people by token on theirs. */
+FLO_MUST_USE int flo_rest_may_read(struct flo_controller *controller,
+                                   struct flo_httpd_request *request,
+                                   struct flo_err *err);
+/* Trust statements, which devices fetch too. */
+FLO_MUST_USE int flo_rest_statements_open(struct flo_rest *rest,
+                                          struct flo_err *err);
 /* Reports of devices come streamed too. */
 FLO_MUST_USE int flo_reports_open(struct flo_rest *rest, struct flo_err *err);
 bool flo_blob_exists(const struct flo_controller *controller,

@@ -16,6 +16,7 @@
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/pki.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/trust/trust.h"
 #include "server-stub/store/store.h"
 #include "server-stub/telemetry/lane.h"
 
@@ -60,6 +61,7 @@ struct flo_controller {
     struct flo_addresses addresses;
     struct flo_pki pki;
     struct flo_trust *trust; /* publishers' keys and our order key */
+    struct flo_trust_change trust_change;
     struct flo_rollouts rollouts;
     struct flo_orders orders;
     struct flo_audit audit;

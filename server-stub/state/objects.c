@@ -67,11 +67,10 @@ static const struct said said_memory[] = {{"budget", IS_NUMBER},
 static const struct said said_slot[] = {{"release", FLO_DIGEST_TEXT - 1},
                                         {"version", FLO_NAME_MAX},
                                         {"number", IS_NUMBER}};
-static const struct said said_model[] = {{"model", FLO_NAME_MAX},
-                                         {"state", FLO_NAME_MAX},
-                                         {"rung", IS_NUMBER},
-                                         {"variant", FLO_NAME_MAX},
-                                         {"instead_of", FLO_NAME_MAX}};
+static const struct said said_model[] = {
+    {"model", FLO_NAME_MAX},      {"state", FLO_NAME_MAX},
+    {"rung", IS_NUMBER},          {"variant", FLO_NAME_MAX},
+    {"instead_of", FLO_NAME_MAX}, {"untrusted", FLO_NAME_MAX}};
 static const struct said said_target[] = {{"release", FLO_DIGEST_TEXT - 1},
                                           {"order", FLO_NAME_MAX},
                                           {"number", IS_NUMBER},
@@ -269,6 +268,10 @@ static void view_reported(json_t *json, const json_t *reported)
     json_object_set_new(json, "memory",
                         view_memory(json_object_get(reported, "memory")));
     view_number(json, reported, "top");
+    view_number(json, reported, "trust");
+    json_object_set_new(json, "frozen_emergency",
+                        json_boolean(json_is_true(
+                            json_object_get(reported, "frozen_emergency"))));
     json_object_set_new(
         json, "frozen",
         json_boolean(json_is_true(json_object_get(reported, "frozen"))));

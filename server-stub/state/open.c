@@ -73,7 +73,7 @@ static int load(struct flo_controller *controller, struct flo_err *err)
         rv = flo_pki_admin_token(controller, err);
     }
     if (rv == 0) {
-        rv = flo_pki_trust_load(controller, err);
+        rv = flo_trust_open(controller, err);
     }
     if (rv == 0) {
         rv = flo_fleet_devices_offline(controller->store, err);

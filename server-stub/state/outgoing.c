@@ -114,6 +114,16 @@ void flo_outgoing_group(struct flo_controller *controller, const char *group)
     flo_text_list_add(&controller->outgoing.groups, group);
 }
 
+void flo_outgoing_trust(struct flo_controller *controller)
+{
+    controller->outgoing.has_trust = true;
+}
+
+void flo_outgoing_emergency(struct flo_controller *controller)
+{
+    controller->outgoing.has_emergency = true;
+}
+
 void flo_outgoing_ack(struct flo_controller *controller, const char *device,
                       const char *boot, uint64_t sequence)
 {

@@ -67,6 +67,8 @@ struct flo_outgoing {
     struct flo_text_list audit; /* JSON of each new record */
     size_t telemetry_devices;   /* so many sent telemetry */
     bool has_retired;           /* a device was retired */
+    bool has_emergency;         /* an emergency key's order is new here */
+    bool has_trust;             /* a trust statement was published */
 };
 
 struct flo_subscriber {
@@ -98,6 +100,9 @@ void flo_outgoing_ask(struct flo_controller *controller, const char *device,
                       const char *order);
 void flo_outgoing_change(struct flo_controller *controller,
                          enum flo_object object, const char *key);
+/* Before all orders of the same change. */
+void flo_outgoing_trust(struct flo_controller *controller);
+void flo_outgoing_emergency(struct flo_controller *controller);
 /* Takes the reference. */
 void flo_outgoing_audit(struct flo_controller *controller, json_t *record);
 /* Without repetitions, in order, to all that subscribed. */

@@ -5,7 +5,6 @@
  * every start for the present addresses), mqtt.{key,pem} (CN controller);
  * DIR/keys/order.key; DIR/trust/release-<keyid>.pem.  With ":memory:" all keys
  * are made and kept in memory. */
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -275,92 +274,6 @@ void flo_pki_close(struct flo_pki *pki)
     free(pki->ca_pem);
     flo_key_free(pki->ca_key);
     flo_key_free(pki->order_key);
-}
-
-/* ---- trust ---- */
-
-static bool is_release_key(const char *name)
-{
-    size_t chars = strlen(name);
-
-    return strncmp(name, "release-", 8) == 0 && chars > 12 &&
-           strcmp(name + chars - 4, ".pem") == 0;
-}
-
-static int trust_load_file(struct flo_controller *controller, const char *name,
-                           struct flo_err *err)
-{
-    char FLO_CLEANUP(flo_free_cleanup) *pem = NULL;
-    char folder[4096];
-    char path[4096];
-    size_t bytes;
-    int rv = path_of(controller, "trust", folder, err);
-
-    if (rv == 0 && !flo_path_join(path, sizeof(path), folder, name)) {
-        rv = flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", name);
-    }
-    if (rv == 0) {
-        rv = flo_file_read(path, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
-    }
-    if (rv == 0) {
-        rv = flo_trust_add(controller->trust, pem, FLO_ROLE_RELEASE, NULL, err);
-    }
-    return rv < 0 ? flo_wrap(err, rv, "trust/%s", name) : 0;
-}
-
-int flo_pki_trust_load(struct flo_controller *controller, struct flo_err *err)
-{
-    char folder[4096];
-    struct dirent *entry;
-    int rv;
-
-    flo_trust_free(controller->trust);
-    controller->trust = flo_trust_new(controller->fleet);
-    if (controller->trust == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "trust");
-    }
-    rv = flo_trust_add(controller->trust, controller->pki.order_public_pem,
-                       FLO_ROLE_ORDER, NULL, err);
-    if (rv < 0 || in_memory(controller) ||
-        (rv = path_of(controller, "trust", folder, err)) < 0) {
-        return rv;
-    }
-    DIR *dir = opendir(folder);
-    if (dir == NULL) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", folder);
-    }
-    while (rv == 0 && (entry = readdir(dir)) != NULL) {
-        if (is_release_key(entry->d_name)) {
-            rv = trust_load_file(controller, entry->d_name, err);
-        }
-    }
-    closedir(dir);
-    return rv;
-}
-
-int flo_pki_trust_add(struct flo_controller *controller, const char *pem,
-                      size_t bytes, char *keyid, struct flo_err *err)
-{
-    struct flo_public_key key;
-    char canonical[FLO_PUBLIC_KEY_PEM_MAX];
-    char name[128];
-    char path[4096];
-    int rv = flo_public_key_parse(pem, bytes, &key, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    flo_public_key_pem(&key, canonical);
-    memcpy(keyid, key.keyid, sizeof(key.keyid));
-    if (!in_memory(controller)) {
-        snprintf(name, sizeof(name), "trust/release-%.16s.pem", key.keyid);
-        if ((rv = path_of(controller, name, path, err)) < 0 ||
-            (rv = flo_public_key_save(&key, path, err)) < 0) {
-            return rv;
-        }
-    }
-    return flo_trust_add(controller->trust, canonical, FLO_ROLE_RELEASE, NULL,
-                         err);
 }
 
 /* ---- tokens ---- */

@@ -32,13 +32,6 @@ struct flo_pki {
 FLO_MUST_USE int flo_pki_open(struct flo_controller *controller,
                               struct flo_err *err);
 void flo_pki_close(struct flo_pki *pki);
-/* Publishers' keys of DIR/trust and the order key. */
-FLO_MUST_USE int flo_pki_trust_load(struct flo_controller *controller,
-                                    struct flo_err *err);
-/* Add a publisher's public key; *keyid receives 65 bytes. */
-FLO_MUST_USE int flo_pki_trust_add(struct flo_controller *controller,
-                                   const char *pem, size_t bytes, char *keyid,
-                                   struct flo_err *err);
 /* First start: an admin's token in DIR/admin.token. */
 FLO_MUST_USE int flo_pki_admin_token(struct flo_controller *controller,
                                      struct flo_err *err);

@@ -22,6 +22,7 @@ int flo_controller_commit(struct flo_controller *controller,
         flo_controller_cancel(controller);
         return rv;
     }
+    flo_trust_settle(controller, true);
     flo_outgoing_flush(controller);
     flo_audit_head_grew(controller);
     return 0;
@@ -32,6 +33,7 @@ void flo_controller_cancel(struct flo_controller *controller)
     struct flo_err err = {0};
 
     flo_fleet_roll_back(controller->store);
+    flo_trust_settle(controller, false);
     flo_outgoing_clear(&controller->outgoing);
     if (!controller->rollouts.has_changed) {
         return; /* reading them again would forget who was heard when */

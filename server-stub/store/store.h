@@ -186,14 +186,14 @@ struct flo_fleet_model {
     char serving[2 * FLO_NAME_MAX + 2]; /* model@version; "": nothing yet */
 };
 /* drifts: of one of its models the device runs something else than it is told
- * to.  `said` is what `reported` says. */
-FLO_MUST_USE int flo_fleet_device_reported(struct flo_fleet_store *store,
-                                           const char *id, const char *reported,
-                                           const json_t *said,
-                                           const char *profile, bool drifts,
-                                           const struct flo_fleet_model *models,
-                                           size_t model_count,
-                                           struct flo_err *err);
+ * to.  trust: the number of its trust statement.  `said` is what `reported`
+ * says. */
+FLO_MUST_USE int
+flo_fleet_device_reported(struct flo_fleet_store *store, const char *id,
+                          const char *reported, const json_t *said,
+                          const char *profile, bool drifts, uint64_t trust,
+                          const struct flo_fleet_model *models,
+                          size_t model_count, struct flo_err *err);
 FLO_MUST_USE int flo_fleet_device_retire(struct flo_fleet_store *store,
                                          const char *id, struct flo_err *err);
 /* Nobody is online until presence says so. */
@@ -208,6 +208,52 @@ struct flo_fleet_device_count {
 FLO_MUST_USE int flo_fleet_device_counts(struct flo_fleet_store *store,
                                          struct flo_fleet_device_count *out,
                                          struct flo_err *err);
+
+/* How many have which trust statement, the highest number first. */
+typedef int (*flo_fleet_trust_fn)(void *context, uint64_t number,
+                                  uint64_t devices);
+FLO_MUST_USE int flo_fleet_device_trusts(struct flo_fleet_store *store,
+                                         flo_fleet_trust_fn fn, void *context,
+                                         struct flo_err *err);
+
+/* ---- trust statements and emergency orders ---- */
+
+/* FLO_E_STATE: that number is taken. */
+FLO_MUST_USE int flo_fleet_statement_add(struct flo_fleet_store *store,
+                                         uint64_t number, const char *envelope,
+                                         struct flo_err *err);
+typedef int (*flo_fleet_statement_fn)(void *context, uint64_t number,
+                                      const char *envelope);
+/* Those above `after`, the oldest first; or the newest first. */
+FLO_MUST_USE int flo_fleet_trust_statements(struct flo_fleet_store *store,
+                                            uint64_t after,
+                                            bool is_newest_first,
+                                            flo_fleet_statement_fn fn,
+                                            void *context, struct flo_err *err);
+/* An order of an emergency key, as the controller learned of it.  `envelope`
+ * and `op` "": only a device's answer came. */
+struct flo_fleet_emergency {
+    const char *id;
+    const char *op;
+    const char *envelope;
+    uint64_t seq; /* its time */
+    uint64_t expires_at_ms;
+    uint64_t heard_at_ms;
+    uint64_t outcomes[8]; /* devices by enum flo_order_outcome */
+};
+/* Its facts stay, but an envelope takes the place of none: then, and
+ * where it was not known at all, *is_news. */
+FLO_MUST_USE int
+flo_fleet_emergency_put(struct flo_fleet_store *store,
+                        const struct flo_fleet_emergency *emergency,
+                        bool *is_news, struct flo_err *err);
+typedef int (*flo_fleet_emergency_fn)(
+    void *context, const struct flo_fleet_emergency *emergency);
+/* The newest so many, the newest first. */
+FLO_MUST_USE int flo_fleet_emergencies(struct flo_fleet_store *store,
+                                       size_t count_max,
+                                       flo_fleet_emergency_fn fn, void *context,
+                                       struct flo_err *err);
 
 /* ---- desired ---- */
 

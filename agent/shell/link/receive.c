@@ -55,6 +55,9 @@ static void take(struct flo_shell *shell, enum flo_topic topic,
     if (flo_shell_trust_hear(shell, heard->trust, heard->trust_count)) {
         flo_shell_trust_fetch(shell);
     }
+    if (topic == FLO_TOPIC_TRUST) {
+        flo_shell_link_ask_again(shell);
+    }
     for (size_t i = 0; i < heard->order_count; i++) {
         flo_loop_order(shell, heard->orders[i],
                        topic == FLO_TOPIC_ORDER ||

@@ -9,6 +9,7 @@
 
 #include "agent/shell/orders/orders.h"
 #include "agent/shell/queue/timers.h"
+#include "agent/shell/trust/trust.h"
 
 /* ---- deploy ---- */
 
@@ -402,6 +403,21 @@ static void refuse_unknown(struct flo_shell *shell,
     refuse(shell, order->id, rv < 0 ? rv : err->code, rv < 0 ? &why : err);
 }
 
+/* It is signed by whom a statement may name that did not come yet. */
+static void distrust(struct flo_shell *shell)
+{
+    if (flo_trust_is_signed(shell->identity.trust)) {
+        shell->has_unkept = true;
+        flo_shell_trust_doubt(shell);
+    }
+}
+
+static bool is_next_epoch(const struct flo_shell *shell,
+                          const struct flo_order *order)
+{
+    return order->epoch == flo_trust_epoch(shell->identity.trust) + 1;
+}
+
 static int verify(const struct flo_shell *shell, const json_t *envelope,
                   struct flo_order_verified *out, struct flo_err *err)
 {
@@ -456,10 +472,17 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope,
         refuse_unknown(shell, &verified.order, &err);
     } else if (rv < 0) {
         refuse(shell, "", rv, &err);
+        if (rv == FLO_E_SIG_UNKNOWN_KEY) {
+            distrust(shell);
+        }
     } else {
         flo_shell_order_received(shell, verified.order.id);
         rv = take(shell, &verified, out, &is_told, &err);
-        if (rv < 0) {
+        if (rv == FLO_E_CMD_EPOCH && is_next_epoch(shell, &verified.order)) {
+            flo_shell_note(shell, "security", &err); /* no answer: it may come
+                                                        before its statement */
+            distrust(shell);
+        } else if (rv < 0) {
             refuse(shell, verified.order.id, rv, &err);
         }
     }

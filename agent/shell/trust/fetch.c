@@ -10,6 +10,7 @@
 #define ANSWER_BYTES_MAX (1u << 20)
 #define FIRST_MS (60u * 60 * 1000)    /* at most so long after the start */
 #define EACH_MS (24ull * 3600 * 1000) /* half of it as jitter */
+#define DOUBT_MS (60u * 1000)
 #define LIST_MAX 64
 
 static uint64_t within(uint64_t ms)
@@ -86,6 +87,16 @@ void flo_shell_trust_fetch(struct flo_shell *shell)
                                     .context = shell},
             &shell->trust.fetch, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "trust", &err);
+    }
+}
+
+void flo_shell_trust_doubt(struct flo_shell *shell)
+{
+    uint64_t now = flo_now_ms();
+
+    if (now >= shell->trust.doubt_ms) {
+        shell->trust.doubt_ms = now + DOUBT_MS;
+        flo_shell_trust_fetch(shell);
     }
 }
 

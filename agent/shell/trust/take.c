@@ -103,6 +103,7 @@ static void act(struct flo_shell *shell)
         act_on_model(shell, i);
     }
     end_freeze(shell);
+    shell->has_unkept = true; /* orders of keys that were not known */
     flo_shell_records_write(shell);
     tell(shell);
     flo_queue_wake(&shell->queue); /* also where no model is here */

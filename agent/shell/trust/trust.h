@@ -35,5 +35,7 @@ FLO_MUST_USE int flo_shell_trust_open(struct flo_shell *shell,
 void flo_shell_trust_close(struct flo_shell *shell);
 /* Ask the controller, whatever the broker says. */
 void flo_shell_trust_fetch(struct flo_shell *shell);
+/* The same, for something that strangers can cause: once a minute. */
+void flo_shell_trust_doubt(struct flo_shell *shell);
 
 #endif

@@ -52,6 +52,23 @@ static int find_old(struct flo_cli *cli, const struct flo_trust *held,
                             "take none away");
 }
 
+/* A key that the controller made for its orders: its private half stays there.
+ */
+static int add_order_key(struct flo_cli *cli, struct flo_trust *draft,
+                         struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    int rv = flo_context_load(cli, err);
+
+    if (rv == 0) {
+        rv = flo_api_call(cli, "POST", "/v1/trust/order-keys", NULL, &answer,
+                          err);
+    }
+    return rv < 0 ? rv
+                  : flo_trust_add(draft, flo_out_text(answer, "pem", ""),
+                                  FLO_ROLE_ORDER, NULL, err);
+}
+
 /* The new key, or certificate of an authority, in place of the old one. */
 static int change(struct flo_cli *cli, struct flo_trust *draft, unsigned role,
                   struct flo_err *err)
@@ -73,6 +90,9 @@ static int change(struct flo_cli *cli, struct flo_trust *draft, unsigned role,
             rv = flo_trust_drop(draft, old, err);
         }
     }
+    if (rv == 0 && path == NULL) {
+        return add_order_key(cli, draft, err);
+    }
     return rv < 0 ? rv : flo_trust_add_file(draft, path, role, err);
 }
 
@@ -90,6 +110,9 @@ int flo_cmd_key_rotate(struct flo_cli *cli, struct flo_err *err)
                         "or ca",
                         word);
     }
+    if (cli->args.words[1] == NULL && role != FLO_ROLE_ORDER) {
+        return flo_fail(err, FLO_E_USAGE, "the new key is missing: NEW.pub");
+    }
     rv = flo_trust_held(cli, &held, err);
     if (rv == 0) {
         rv = flo_trust_begin(cli, held, &draft, err);
@@ -102,9 +125,8 @@ int flo_cmd_key_rotate(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- revoke ---- */
 
-/* The id of a release that the controller has. */
-static int find_release(struct flo_cli *cli, const char *title,
-                        struct flo_digest *out, struct flo_err *err)
+int flo_trust_find_release(struct flo_cli *cli, const char *title,
+                           struct flo_digest *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
     char model[FLO_NAME_MAX + 1];
@@ -139,7 +161,7 @@ static int revoke(struct flo_cli *cli, struct flo_trust *draft,
     if (strchr(what, '@') == NULL) {
         return flo_trust_revoke_key(draft, what, err);
     }
-    rv = find_release(cli, what, &release, err);
+    rv = flo_trust_find_release(cli, what, &release, err);
     return rv < 0 ? rv : flo_trust_revoke_release(draft, &release, err);
 }
 

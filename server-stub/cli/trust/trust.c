@@ -13,7 +13,9 @@ bool flo_trust_is_local(int (*run)(struct flo_cli *cli, struct flo_err *err))
     return run == flo_cmd_key_list || run == flo_cmd_key_rotate ||
            run == flo_cmd_key_revoke || run == flo_cmd_trust_init ||
            run == flo_cmd_trust_show || run == flo_cmd_trust_sign ||
-           run == flo_cmd_trust_verify;
+           run == flo_cmd_trust_verify || run == flo_cmd_emergency_freeze ||
+           run == flo_cmd_emergency_unfreeze ||
+           run == flo_cmd_emergency_rollback || run == flo_cmd_emergency_allow;
 }
 
 /* ---- init ---- */
@@ -216,4 +218,67 @@ int flo_cmd_trust_verify(struct flo_cli *cli, struct flo_err *err)
                      (unsigned long long)flo_trust_number(held));
     }
     return rv;
+}
+
+/* ---- publish, status ---- */
+
+static void tell_untrusted(const struct flo_cli *cli, const json_t *answer)
+{
+    const json_t *list = json_object_get(answer, "untrusted_releases");
+
+    for (size_t i = 0; !cli->args.is_json && i < json_array_size(list); i++) {
+        const char *title = json_string_value(json_array_get(list, i));
+        printf("%s  its key is gone: devices that serve it go on, no other "
+               "takes it (flotilla release resign %s --key KEY)\n",
+               title, title);
+    }
+}
+
+int flo_cmd_trust_publish(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *trust = NULL;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    int rv = flo_trust_file(cli->args.words[0], &trust, err);
+
+    if (rv == 0) {
+        flo_trust_text(trust, &text);
+        rv = flo_api_send(cli, "/v1/trust/statements", text.data, text.bytes,
+                          &answer, err);
+    }
+    if (rv == 0) {
+        flo_out_done(cli, json_incref(answer),
+                     "statement %llu is published, epoch %llu; flotilla trust "
+                     "status tells who has it\n",
+                     (unsigned long long)flo_out_u64(answer, "number"),
+                     (unsigned long long)flo_out_u64(answer, "epoch"));
+        tell_untrusted(cli, answer);
+    }
+    return rv;
+}
+
+int flo_cmd_trust_status(struct flo_cli *cli, struct flo_err *err)
+{
+    static const struct flo_column numbers[] = {
+        {"STATEMENT", "number", CELL_TEXT}, {"DEVICES", "devices", CELL_TEXT}};
+    FLO_CLEANUP(flo_json_cleanup) json_t *status = NULL;
+    int rv = flo_api_get(cli, "/v1/trust/status", &status, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (cli->args.is_json) {
+        flo_out_json(status);
+        return 0;
+    }
+    printf("statement %llu (%s), epoch %llu; %llu of %llu devices are behind\n",
+           (unsigned long long)flo_out_u64(status, "number"),
+           json_is_true(json_object_get(status, "signed")) ? "signed"
+                                                           : "unsigned list",
+           (unsigned long long)flo_out_u64(status, "epoch"),
+           (unsigned long long)flo_out_u64(status, "behind"),
+           (unsigned long long)flo_out_u64(status, "devices"));
+    flo_out_table(cli, json_object_get(status, "numbers"), numbers,
+                  FLO_COUNT(numbers));
+    return 0;
 }

@@ -28,6 +28,10 @@ FLO_MUST_USE int flo_trust_add_file(struct flo_trust *draft, const char *path,
                                     unsigned role, struct flo_err *err);
 FLO_MUST_USE int flo_trust_add_authority(struct flo_trust *draft,
                                          const char *path, struct flo_err *err);
+/* The id of MODEL@VERSION at the controller. */
+FLO_MUST_USE int flo_trust_find_release(struct flo_cli *cli, const char *title,
+                                        struct flo_digest *out,
+                                        struct flo_err *err);
 /* Its keys as rows of a table. */
 json_t *flo_trust_rows(const struct flo_trust *trust);
 

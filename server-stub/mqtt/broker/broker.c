@@ -86,8 +86,10 @@ static int acl_text(struct flo_controller *controller, struct flo_buf *out,
                    "topic readwrite flotilla/v1/%s/#\n"
                    "topic read $SYS/#\n\n"
                    "user " FLO_LANE_CLIENT "\n"
-                   "topic read flotilla/v1/%s/d/+/tele\n\n",
-                   controller->fleet, controller->fleet);
+                   "topic read flotilla/v1/%s/d/+/tele\n\n"
+                   "user " FLO_EMERGENCY_CLIENT "\n"
+                   "topic readwrite flotilla/v1/%s/c/emergency\n\n",
+                   controller->fleet, controller->fleet, controller->fleet);
     for (size_t i = 0; i < retired.count; i++) {
         flo_buf_printf(out, "user %s\ntopic deny #\n\n", retired.items[i]);
     }

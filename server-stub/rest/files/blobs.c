@@ -54,8 +54,8 @@ static int digest_of(struct flo_httpd_request *request, struct flo_digest *out,
 /* ---- out ---- */
 
 /* Devices by certificate on their listener, people by token on theirs. */
-static int may_read(struct flo_controller *controller,
-                    struct flo_httpd_request *request, struct flo_err *err)
+int flo_rest_may_read(struct flo_controller *controller,
+                      struct flo_httpd_request *request, struct flo_err *err)
 {
     struct flo_rest_call call = {0};
     const char *device = flo_httpd_peer_name(request);
@@ -89,7 +89,7 @@ static void on_get(void *context, struct flo_httpd_request *request)
     int fd = -1;
 
     rest->requests++;
-    if (may_read(controller, request, &err) == 0 &&
+    if (flo_rest_may_read(controller, request, &err) == 0 &&
         flo_rest_query_check(request, "", &err) == 0 &&
         digest_of(request, &digest, &err) == 0) {
         flo_digest_text(&digest, text);
@@ -127,7 +127,7 @@ static void on_envelope(void *context, struct flo_httpd_request *request)
     int rv;
 
     rest->requests++;
-    if ((rv = may_read(controller, request, &err)) == 0 &&
+    if ((rv = flo_rest_may_read(controller, request, &err)) == 0 &&
         (rv = flo_rest_query_check(request, "", &err)) == 0 &&
         (rv = digest_of(request, &digest, &err)) == 0) {
         flo_digest_text(&digest, text);

@@ -4,8 +4,6 @@
 
 #include "server-stub/state/controller.h"
 
-#define EPOCH 1
-
 /* A name for `by`: letters that are not allowed become '-'. */
 static void by_name(const char *by, char *out)
 {
@@ -54,7 +52,7 @@ int flo_orders_issue_row(struct flo_controller *controller,
     snprintf(order->fleet, sizeof(order->fleet), "%s", controller->fleet);
     by_name(order->by, by);
     memcpy(order->by, by, sizeof(by));
-    order->epoch = EPOCH;
+    order->epoch = flo_trust_epoch(controller->trust);
     order->issued_at_ms = flo_wall_ms();
     order->expires_at_ms = order->issued_at_ms + FLO_ORDER_LIFE_MS;
     if ((rv = sign(controller, order, &body, &envelope, err)) < 0) {

@@ -357,16 +357,17 @@ static int put_models(struct flo_fleet_store *store, const char *id,
 
 int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id,
                               const char *reported, const json_t *said,
-                              const char *profile, bool drifts,
+                              const char *profile, bool drifts, uint64_t trust,
                               const struct flo_fleet_model *models,
                               size_t model_count, struct flo_err *err)
 {
     const struct flo_field_change changes[] = {
         set_text(FLO_FIELD_DEVICE_REPORTED, reported),
         set_number(FLO_FIELD_DEVICE_DRIFTS, drifts),
+        set_number(FLO_FIELD_DEVICE_TRUST, trust),
         set_text(FLO_FIELD_DEVICE_PROFILE, profile)};
     int rv = flo_fleet_update(
-        store, FLO_TABLE_DEVICE, changes, profile != NULL ? 3 : 2,
+        store, FLO_TABLE_DEVICE, changes, profile != NULL ? 4 : 3,
         MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err);
 
     if (rv == 0) {

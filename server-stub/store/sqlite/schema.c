@@ -170,5 +170,14 @@ const char *const flo_sqlite_schema[] = {
     "CREATE TABLE evidence (rollout TEXT NOT NULL, n INTEGER NOT NULL,"
     " at INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (rollout, n));"
     "CREATE INDEX evidence_at ON evidence(at);",
+    "CREATE TABLE trust_statement (number INTEGER PRIMARY KEY,"
+    " envelope TEXT NOT NULL, at INTEGER NOT NULL);"
+    "CREATE TABLE emergency (id TEXT PRIMARY KEY, op TEXT NOT NULL,"
+    " envelope TEXT NOT NULL, seq INTEGER NOT NULL,"
+    " expires_at INTEGER NOT NULL, heard_at INTEGER NOT NULL)"
+    " WITHOUT ROWID;"
+    "CREATE INDEX emergency_seq ON emergency(seq);"
+    "ALTER TABLE device ADD COLUMN trust INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX device_trust ON device(retired, trust);",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

@@ -72,7 +72,7 @@ static void devices_report(struct world *world)
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         assert_int_equal(flo_fleet_device_reported(
                              world->controller->store, ids[i], reports[i], NULL,
-                             NULL, false, NULL, 0, &world->err),
+                             NULL, false, 1, NULL, 0, &world->err),
                          0);
         assert_int_equal(flo_fleet_device_online(world->controller->store,
                                                  ids[i], i != 1, &is_news,

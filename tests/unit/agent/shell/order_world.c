@@ -4,6 +4,7 @@
 #include <sys/timex.h>
 
 #include "agent/shell/report/operators.h"
+#include "agent/shell/trust/trust.h"
 #include "unit/remove_tree.h"
 
 bool is_kept_right; /* the clock */
@@ -63,6 +64,14 @@ bool flo_shell_link_ack(struct flo_shell *unused, const char *text)
     return is_connected;
 }
 
+unsigned doubts; /* the controller was asked for statements */
+
+void flo_shell_trust_doubt(struct flo_shell *unused)
+{
+    (void)unused;
+    doubts++;
+}
+
 void flo_control_ordered(struct flo_shell *unused, const char *asked,
                          const json_t *answer)
 {
@@ -109,6 +118,7 @@ int begin(void **state)
     acted = 0;
     heartbeat_ms = 0;
     alarms = 0;
+    doubts = 0;
     notes = 0;
     is_kept_right = false;
     begun_ms = flo_wall_ms();

@@ -25,6 +25,7 @@ extern uint64_t heartbeat_ms; /* as an order set it */
 extern int denied;  /* as the core was told with the deploy; -1: it was not */
 extern int refusal; /* ... and why */
 extern char told[2048]; /* the last answer */
+extern unsigned doubts; /* the controller was asked for statements */
 extern unsigned alarms; /* told as security */
 extern unsigned notes;  /* told as anything else; end() awaits none */
 extern uint64_t begun_ms;

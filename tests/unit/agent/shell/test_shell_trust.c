@@ -316,6 +316,32 @@ static void orders_of_a_revoked_key_are_refused_from_then_on(void **state)
     key = lost;
 }
 
+/* The broker held the statement back, or brought the order first. */
+static void an_order_of_the_next_epoch_waits_for_its_statement(void **state)
+{
+    (void)state;
+    struct flo_key *lost = key;
+
+    assert_false(hear(2));
+    assert_false(hear(3));
+    key = other;
+    epoch = 2;
+    order(1, begun_ms, "freeze", "");
+    assert_int_equal(answers, 0);
+    assert_int_equal(doubts, 1);
+    assert_true(shell.has_unkept);
+    key = lost;
+    order(2, begun_ms, "freeze", ""); /* the lost key, an epoch too far */
+    assert_int_equal(answers, 0);
+    assert_int_equal(alarms, 2);
+    assert_false(hear(4));
+    key = other;
+    order(1, begun_ms, "freeze", "");
+    assert_true(shell.device.is_frozen);
+    key = lost;
+    epoch = 1;
+}
+
 static void a_statements_floor_stops_an_older_release(void **state)
 {
     (void)state;
@@ -467,6 +493,7 @@ int main(void)
         T(a_file_that_is_newer_holds_and_an_older_one_stops_orders),
         T(a_rotten_file_is_replaced_by_the_one_before),
         T(orders_of_a_revoked_key_are_refused_from_then_on),
+        T(an_order_of_the_next_epoch_waits_for_its_statement),
         T(a_statements_floor_stops_an_older_release),
         T(a_revoked_release_is_refused_and_nobody_goes_back_to_it),
         T(an_emergency_key_freezes_though_the_controller_says_go),

@@ -378,8 +378,8 @@ static void devices_are_found_by_label_release_and_connection(void **state)
     assert_int_equal(add_device(store, OTHER, "gw-2", "lab"), 0);
     assert_int_equal(flo_fleet_device_add(store, &device, NULL, 0, &err), 0);
     assert_int_equal(flo_fleet_device_reported(store, OTHER, "{}", NULL, NULL,
-                                               true, models, FLO_COUNT(models),
-                                               &err),
+                                               true, 3, models,
+                                               FLO_COUNT(models), &err),
                      0);
     assert_int_equal(
         flo_fleet_device_online(store, OTHER, true, &is_news, &err), 0);
@@ -398,7 +398,7 @@ static void devices_are_found_by_label_release_and_connection(void **state)
     filter.release = "tiny@2.1.0"; /* of another of its models */
     assert_int_equal(listed(store, filter), 1);
     assert_int_equal(flo_fleet_device_reported(store, OTHER, "{}", NULL, NULL,
-                                               true, models + 1, 1, &err),
+                                               true, 3, models + 1, 1, &err),
                      0);
     assert_int_equal(listed(store, filter), 0);
     filter = (struct flo_fleet_device_filter){
@@ -500,6 +500,99 @@ the_newest_2000_events_of_a_device_are_kept_and_listed_in_order(void **state)
                      0);
 }
 
+static int take_statement(void *context, uint64_t number, const char *envelope)
+{
+    flo_buf_printf(context, "%llu:%s ", (unsigned long long)number, envelope);
+    return 0;
+}
+
+static int take_trust(void *context, uint64_t number, uint64_t devices)
+{
+    flo_buf_printf(context, "%llux%llu ", (unsigned long long)devices,
+                   (unsigned long long)number);
+    return 0;
+}
+
+static void statements_are_kept_once_and_counted_by_device(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) said = {0};
+    struct flo_err err = {0};
+
+    assert_int_equal(
+        flo_fleet_trust_statements(store, 0, true, take_statement, &said, &err),
+        0);
+    assert_int_equal(said.bytes, 0);
+    assert_int_equal(flo_fleet_statement_add(store, 2, "two", &err), 0);
+    assert_int_equal(flo_fleet_statement_add(store, 3, "three", &err), 0);
+    assert_int_equal(flo_fleet_statement_add(store, 3, "other", &err),
+                     FLO_E_STATE);
+    assert_int_equal(
+        flo_fleet_trust_statements(store, 0, true, take_statement, &said, &err),
+        0);
+    assert_int_equal(flo_fleet_trust_statements(store, 2, false, take_statement,
+                                                &said, &err),
+                     0);
+    assert_string_equal(said.data, "3:three 2:two 3:three ");
+
+    assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
+    assert_int_equal(add_device(store, OTHER, "gw-2", "lab"), 0);
+    assert_int_equal(flo_fleet_device_reported(store, OTHER, "{}", NULL, NULL,
+                                               false, 3, NULL, 0, &err),
+                     0);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) counts = {0};
+    assert_int_equal(flo_fleet_device_trusts(store, take_trust, &counts, &err),
+                     0);
+    assert_string_equal(counts.data, "1x3 1x0 ");
+}
+
+static int take_emergency(void *context,
+                          const struct flo_fleet_emergency *emergency)
+{
+    flo_buf_printf(context, "%s %s%s %llu; ", emergency->id, emergency->op,
+                   emergency->envelope,
+                   (unsigned long long)emergency->outcomes[FLO_OUTCOME_DONE]);
+    return 0;
+}
+
+static void emergencies_are_known_by_their_answers_or_whole(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_fleet_emergency answered = {
+        .id = "e-5", .op = "", .envelope = "", .seq = 5};
+    struct flo_fleet_emergency whole = {
+        .id = "e-5", .op = "freeze", .envelope = "{}", .seq = 5};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) said = {0};
+    struct flo_err err = {0};
+    char id[FLO_NAME_MAX + 1];
+    bool is_news;
+
+    assert_int_equal(flo_fleet_emergency_put(store, &answered, &is_news, &err),
+                     0);
+    assert_true(is_news);
+    assert_int_equal(
+        flo_fleet_outcome_put(store, "e-5", DEVICE, FLO_OUTCOME_DONE, 1, &err),
+        0);
+    assert_int_equal(flo_fleet_emergency_put(store, &whole, &is_news, &err), 0);
+    assert_true(is_news);
+    assert_int_equal(flo_fleet_emergency_put(store, &answered, &is_news, &err),
+                     0);
+    assert_false(is_news);
+    /* a device that makes up names pushes out no order that was seen */
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(id, sizeof(id), "e-%u", 1000 + i);
+        answered.id = id;
+        answered.seq = 1000 + i;
+        assert_int_equal(
+            flo_fleet_emergency_put(store, &answered, &is_news, &err), 0);
+    }
+    assert_int_equal(
+        flo_fleet_emergencies(store, 999, take_emergency, &said, &err), 0);
+    assert_non_null(strstr(said.data, "e-5 freeze{} 1; "));
+    assert_non_null(strstr(said.data, "e-1199  0; "));
+    assert_null(strstr(said.data, "e-1135 "));
+}
+
 static void
 when_a_device_was_heard_is_known_at_once_and_stored_in_pieces(void **state)
 {
@@ -538,6 +631,8 @@ int main(void)
             a_listing_meets_each_row_once_though_its_callback_changes_them),
         OVER_ALL(
             the_newest_2000_events_of_a_device_are_kept_and_listed_in_order),
+        OVER_ALL(statements_are_kept_once_and_counted_by_device),
+        OVER_ALL(emergencies_are_known_by_their_answers_or_whole),
         OVER_ALL(when_a_device_was_heard_is_known_at_once_and_stored_in_pieces),
     };
     return run_over_all("store", tests, FLO_COUNT(tests));

@@ -49,7 +49,7 @@ static void report(struct flo_fleet_store *store, const char *id,
     assert_int_equal(flo_json_parse(text, strlen(text), 65536, &json, &err), 0);
     flo_json_dump(json_object_get(json, "profile"), &profile);
     assert_int_equal(flo_fleet_device_reported(store, id, text, json,
-                                               profile.data, false, NULL, 0,
+                                               profile.data, false, 1, NULL, 0,
                                                &err),
                      0);
 }

@@ -1,0 +1,446 @@
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/host/json.h"
+#include "server-stub/state/controller.h"
+
+#define ORDER_KEY "keys/order.key"
+#define NEXT_KEY "keys/order-next.key"
+#define BEFORE_KEY "keys/order-before.key"
+
+static bool in_memory(const struct flo_controller *controller)
+{
+    return strcmp(controller->dir, ":memory:") == 0;
+}
+
+static int path_of(const struct flo_controller *controller, const char *name,
+                   char *out, struct flo_err *err)
+{
+    return flo_path_join(out, 4096, controller->dir, name)
+               ? 0
+               : flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long",
+                          controller->dir, name);
+}
+
+/* ---- the unsigned list ---- */
+
+static bool is_release_key(const char *name)
+{
+    size_t chars = strlen(name);
+
+    return strncmp(name, "release-", 8) == 0 && chars > 12 &&
+           strcmp(name + chars - 4, ".pem") == 0;
+}
+
+static int list_file(struct flo_controller *controller, const char *name,
+                     struct flo_err *err)
+{
+    char FLO_CLEANUP(flo_free_cleanup) *pem = NULL;
+    char folder[4096];
+    char path[4096];
+    size_t bytes;
+    int rv = path_of(controller, "trust", folder, err);
+
+    if (rv == 0 && !flo_path_join(path, sizeof(path), folder, name)) {
+        rv = flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", name);
+    }
+    if (rv == 0) {
+        rv = flo_file_read(path, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
+    }
+    if (rv == 0) {
+        rv = flo_trust_add(controller->trust, pem, FLO_ROLE_RELEASE, NULL, err);
+    }
+    return rv < 0 ? flo_wrap(err, rv, "trust/%s", name) : 0;
+}
+
+static int make_list(struct flo_controller *controller, struct flo_err *err)
+{
+    char folder[4096];
+    struct dirent *entry;
+    int rv;
+
+    flo_trust_free(controller->trust);
+    controller->trust = flo_trust_new(controller->fleet);
+    if (controller->trust == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "trust");
+    }
+    rv = flo_trust_add(controller->trust, controller->pki.order_public_pem,
+                       FLO_ROLE_ORDER, NULL, err);
+    if (rv < 0 || in_memory(controller) ||
+        (rv = path_of(controller, "trust", folder, err)) < 0) {
+        return rv;
+    }
+    DIR *dir = opendir(folder);
+    if (dir == NULL) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", folder);
+    }
+    while (rv == 0 && (entry = readdir(dir)) != NULL) {
+        if (is_release_key(entry->d_name)) {
+            rv = list_file(controller, entry->d_name, err);
+        }
+    }
+    closedir(dir);
+    return rv;
+}
+
+int flo_trust_list_add(struct flo_controller *controller, const char *pem,
+                       size_t bytes, char *keyid, struct flo_err *err)
+{
+    struct flo_public_key key;
+    char canonical[FLO_PUBLIC_KEY_PEM_MAX];
+    char name[128];
+    char path[4096];
+    int rv = flo_public_key_parse(pem, bytes, &key, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (flo_trust_is_signed(controller->trust)) {
+        flo_fail(err, FLO_E_STATE,
+                 "root keys say whom this fleet trusts (statement %llu)",
+                 (unsigned long long)flo_trust_number(controller->trust));
+        return flo_err_fix(err, "flotilla key rotate release NEW.pub --keep, "
+                                "flotilla trust sign, flotilla trust publish");
+    }
+    flo_public_key_pem(&key, canonical);
+    memcpy(keyid, key.keyid, sizeof(key.keyid));
+    if (!in_memory(controller)) {
+        snprintf(name, sizeof(name), "trust/release-%.16s.pem", key.keyid);
+        if ((rv = path_of(controller, name, path, err)) < 0 ||
+            (rv = flo_public_key_save(&key, path, err)) < 0) {
+            return rv;
+        }
+    }
+    return flo_trust_add(controller->trust, canonical, FLO_ROLE_RELEASE, NULL,
+                         err);
+}
+
+/* ---- the order key ---- */
+
+static bool may_order(const struct flo_trust *trust, const struct flo_key *key)
+{
+    struct flo_trust_key one;
+
+    for (size_t i = 0; key != NULL && i < flo_trust_count(trust); i++) {
+        flo_trust_key(trust, i, &one);
+        if ((one.roles & FLO_ROLE_ORDER) != 0 &&
+            strcmp(one.keyid, flo_key_public(key)->keyid) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* *out NULL: none is there. */
+static int load_key(struct flo_controller *controller, const char *name,
+                    struct flo_key **out, struct flo_err *err)
+{
+    struct flo_err absent = {0};
+    char path[4096];
+    int rv = path_of(controller, name, path, err);
+
+    *out = NULL;
+    if (rv < 0 || in_memory(controller)) {
+        return rv;
+    }
+    rv = flo_key_load(path, out, &absent);
+    if (rv == FLO_E_ABSENT) {
+        return 0;
+    }
+    if (rv < 0) {
+        *err = absent;
+    }
+    return rv;
+}
+
+int flo_trust_order_key(struct flo_controller *controller, char *pem,
+                        char *keyid, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
+    char path[4096];
+    int rv = load_key(controller, NEXT_KEY, &key, err);
+
+    if (rv == 0 && key == NULL) {
+        rv = flo_key_generate(&key, err);
+        if (rv == 0 && !in_memory(controller)) {
+            rv = path_of(controller, NEXT_KEY, path, err);
+            rv = rv < 0 ? rv : flo_key_save(key, path, err);
+        }
+    }
+    if (rv == 0) {
+        flo_public_key_pem(flo_key_public(key), pem);
+        memcpy(keyid, flo_key_public(key)->keyid, FLO_KEYID_TEXT);
+    }
+    return rv;
+}
+
+static void use_key(struct flo_controller *controller, struct flo_key *key)
+{
+    controller->pki.order_key = key;
+    flo_public_key_pem(flo_key_public(key), controller->pki.order_public_pem);
+}
+
+/* The key that is in use gets its name.  The one before stays: a power cut may
+ * still undo the commit.  After a crash the next start finds the right one. */
+static void name_key(const struct flo_controller *controller)
+{
+    char path[4096];
+    char before[4096];
+    char next[4096];
+    struct flo_err err = {0};
+
+    if (in_memory(controller) ||
+        path_of(controller, NEXT_KEY, next, &err) < 0 ||
+        path_of(controller, BEFORE_KEY, before, &err) < 0 ||
+        path_of(controller, ORDER_KEY, path, &err) < 0) {
+        return;
+    }
+    if ((unlink(before) < 0 && errno != ENOENT) ||
+        (link(path, before) < 0 && errno != ENOENT) ||
+        flo_key_save(controller->pki.order_key, path, &err) < 0 ||
+        (unlink(next) < 0 && errno != ENOENT)) {
+        flo_log(FLO_LOG_ERROR, "trust", "%s is not the key in use", path);
+    }
+}
+
+/* A key of ours that the statement names.  *other NULL: the one in use. */
+static int choose_key(struct flo_controller *controller,
+                      const struct flo_trust *trust, struct flo_key **other,
+                      struct flo_err *err)
+{
+    static const char *const names[] = {NEXT_KEY, BEFORE_KEY};
+
+    *other = NULL;
+    if (may_order(trust, controller->pki.order_key)) {
+        return 0;
+    }
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        int rv = load_key(controller, names[i], other, err);
+        if (rv < 0 || may_order(trust, *other)) {
+            return rv;
+        }
+        flo_key_free(*other);
+        *other = NULL;
+    }
+    flo_fail(err, FLO_E_STATE,
+             "trust statement %llu names no order key of this controller",
+             (unsigned long long)flo_trust_number(trust));
+    return flo_err_fix(err, "flotilla key rotate order drafts one with a key "
+                            "that is here");
+}
+
+/* ---- at the start ---- */
+
+struct newest {
+    struct flo_trust **out;
+    struct flo_err *err;
+};
+
+static int take_newest(void *context, uint64_t number, const char *envelope)
+{
+    struct newest *newest = context;
+    int rv =
+        flo_trust_parse(envelope, strlen(envelope), newest->out, newest->err);
+
+    (void)number;
+    return rv < 0 ? rv : 1; /* the first one is enough */
+}
+
+static int load_newest(struct flo_controller *controller,
+                       struct flo_trust **out, struct flo_err *err)
+{
+    struct newest newest = {out, err};
+    int rv = flo_fleet_trust_statements(controller->store, 0, true, take_newest,
+                                        &newest, err);
+
+    return rv > 0 ? 0 : rv;
+}
+
+int flo_trust_open(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_trust *newest = NULL;
+    struct flo_key *next = NULL;
+    struct flo_err lost = {0};
+    int rv = load_newest(controller, &newest, err);
+
+    if (rv < 0 || newest == NULL) {
+        return rv < 0 ? rv : make_list(controller, err);
+    }
+    flo_trust_free(controller->trust);
+    controller->trust = newest;
+    if (choose_key(controller, newest, &next, &lost) < 0) {
+        /* People can still publish a statement. */
+        flo_log_err(FLO_LOG_ERROR, "trust", &lost);
+        return 0;
+    }
+    if (next != NULL) {
+        flo_key_free(controller->pki.order_key);
+        use_key(controller, next);
+        name_key(controller);
+    }
+    return 0;
+}
+
+/* ---- publishing ---- */
+
+static int check_next(const struct flo_controller *controller,
+                      const struct flo_trust *next, bool *is_news,
+                      struct flo_err *err)
+{
+    enum flo_trust_standing standing;
+    int rv;
+
+    if (!flo_trust_is_signed(next)) {
+        return flo_fail(err, FLO_E_META_WRONG_TYPE,
+                        "this is an unsigned list of keys");
+    }
+    rv = flo_trust_follows(controller->trust, next, &standing, err);
+    if (rv < 0) {
+        return rv;
+    }
+    *is_news = standing == FLO_TRUST_NEXT;
+    return standing == FLO_TRUST_NEXT || standing == FLO_TRUST_SAME
+               ? 0
+               : flo_fail(
+                     err, FLO_E_TRUST_NUMBER,
+                     "trust statement %llu, published is number %llu",
+                     (unsigned long long)flo_trust_number(next),
+                     (unsigned long long)flo_trust_number(controller->trust));
+}
+
+static void change(struct flo_controller *controller, struct flo_trust *next,
+                   struct flo_key *key)
+{
+    struct flo_trust_change *change = &controller->trust_change;
+
+    change->is_open = true;
+    change->trust = controller->trust;
+    change->order_key = NULL;
+    controller->trust = next;
+    if (key != NULL) {
+        change->order_key = controller->pki.order_key;
+        use_key(controller, key);
+    }
+}
+
+void flo_trust_settle(struct flo_controller *controller, bool is_committed)
+{
+    struct flo_trust_change change = controller->trust_change;
+
+    if (!change.is_open) {
+        return;
+    }
+    controller->trust_change = (struct flo_trust_change){.is_open = false};
+    if (!is_committed) {
+        flo_trust_free(controller->trust);
+        controller->trust = change.trust;
+        if (change.order_key != NULL) {
+            flo_key_free(controller->pki.order_key);
+            use_key(controller, change.order_key);
+        }
+        return;
+    }
+    flo_trust_free(change.trust);
+    if (change.order_key != NULL) {
+        flo_key_free(change.order_key);
+        name_key(controller);
+    }
+}
+
+int flo_trust_publish(struct flo_controller *controller, const char *text,
+                      size_t bytes, bool *is_news, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *next = NULL;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf envelope = {0};
+    struct flo_key *key = NULL;
+    uint32_t epoch = flo_trust_epoch(controller->trust);
+    int rv = flo_trust_parse(text, bytes, &next, err);
+
+    if (rv == 0) {
+        rv = check_next(controller, next, is_news, err);
+    }
+    if (rv < 0 || !*is_news) {
+        return rv;
+    }
+    rv = choose_key(controller, next, &key, err);
+    if (rv < 0) {
+        return rv;
+    }
+    flo_trust_text(next, &envelope);
+    rv = envelope.failed ? flo_fail(err, FLO_E_MEMORY, "trust statement")
+                         : flo_fleet_statement_add(controller->store,
+                                                   flo_trust_number(next),
+                                                   envelope.data, err);
+    if (rv < 0) {
+        flo_key_free(key);
+        return rv;
+    }
+    change(controller, next, key);
+    next = NULL;
+    flo_outgoing_trust(controller);
+    /* Devices take no order of the epoch before any more. */
+    return key != NULL || flo_trust_epoch(controller->trust) != epoch
+               ? flo_orders_renew_each(controller, err)
+               : 0;
+}
+
+/* ---- to the devices ---- */
+
+struct chosen {
+    struct flo_buf *list; /* envelopes in their order, with commas */
+    size_t bytes_max;
+    uint64_t number; /* the highest */
+    bool is_newest;
+};
+
+/* Those that have room: from the first on, or up to the last. */
+static int choose(void *context, uint64_t number, const char *envelope)
+{
+    struct chosen *chosen = context;
+    struct flo_buf before = *chosen->list;
+    size_t bytes = strlen(envelope) + 1;
+
+    if (before.bytes + bytes > chosen->bytes_max) {
+        return 1;
+    }
+    if (number > chosen->number) {
+        chosen->number = number;
+    }
+    if (!chosen->is_newest || before.bytes == 0) {
+        flo_buf_text(chosen->list, before.bytes > 0 ? "," : "");
+        flo_buf_text(chosen->list, envelope);
+        return 0;
+    }
+    *chosen->list = (struct flo_buf){0};
+    flo_buf_text(chosen->list, envelope);
+    flo_buf_text(chosen->list, ",");
+    flo_buf_add(chosen->list, before.data, before.bytes);
+    flo_buf_deinit(&before);
+    return 0;
+}
+
+int flo_trust_statements_text(struct flo_controller *controller, uint64_t after,
+                              bool is_newest, size_t bytes_max,
+                              struct flo_buf *out, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf list = {0};
+    struct chosen chosen = {.list = &list,
+                            .bytes_max = bytes_max - 64, /* what is around */
+                            .is_newest = is_newest};
+    int rv = flo_fleet_trust_statements(controller->store, after, is_newest,
+                                        choose, &chosen, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_buf_printf(out, "{\"v\":1,\"number\":%llu,\"statements\":[",
+                   (unsigned long long)flo_trust_number(controller->trust));
+    flo_buf_add(out, list.data, list.bytes);
+    flo_buf_text(out, "]}");
+    return list.failed || out->failed
+               ? flo_fail(err, FLO_E_MEMORY, "trust statements")
+               : 0;
+}

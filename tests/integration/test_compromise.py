@@ -1,0 +1,280 @@
+"""Drills: a key, a disk or a device is in other hands.  Each ends with a healthy
+fleet, and nobody touched a device (docs/runbook.md has the recipes)."""
+import glob
+import json
+import os
+import shutil
+import tempfile
+import time
+
+import pytest
+
+import fleet as F
+from bad_parts import GOLDEN, OLD, ORDER, Controller, refused, serves
+from conftest import Small
+from controller_parts import sign
+from mqtt_client import Client, Refused
+
+NAMES = ["a", "b"]
+
+
+class Fleet(Small):
+    """Two devices on tiny@2, before that tiny@1; two of three root keys sign."""
+
+    def bring_up(self):
+        self.up(NAMES)
+        self.publish("tiny@1", "tiny-v2.Q4_0.gguf")
+        self.publish("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+        self.roll("tiny@1")
+        self.roll("tiny@2")
+        self.vault = os.path.join(self.dir, "vault")
+        for name in ("root-a", "root-b", "root-c", "emergency"):
+            self.cli("key", "create", name, "--to", self.vault)
+        draft = os.path.join(self.vault, "2.json")
+        self.cli("trust", "init", "--to", draft, "--threshold", "2",
+                 "--root", self.pub("root-a"), "--root", self.pub("root-b"),
+                 "--root", self.pub("root-c"),
+                 "--emergency", self.pub("emergency"))
+        self.publish_statement(draft, self.key)
+        self.id = self.ask("device", "get", "a")["id"]
+        return self
+
+    def pub(self, name):
+        return os.path.join(self.vault, name + ".pub")
+
+    def private(self, name):
+        return os.path.join(self.vault, name + ".key")
+
+    def publish_statement(self, draft, *more):
+        """It goes round, is published, and every device has it."""
+        for key in (self.private("root-a"), self.private("root-c"), *more):
+            self.cli("trust", "sign", draft, "--key", key)
+        self.cli("trust", "verify", draft)
+        self.cli("trust", "publish", draft)
+        number = self.ask("trust", "status")["number"]
+        self.all_have(number)
+        return number
+
+    def all_have(self, number, devices=None):
+        def have():
+            status = self.ask("trust", "status")
+            return status["numbers"] == [
+                {"number": number, "devices": devices or len(self.devices)}]
+        F.wait_until("statement %d everywhere" % number, 15, have)
+
+    def keyid(self, role):
+        [key] = [k for k in self.ask("key", "list") if k["role"] == role]
+        return key["keyid"]
+
+    def device(self, name, *words, check=True):
+        return self.program("flotilla-agent", words[0], "--config",
+                            self.devices[name].config, *words[1:], check=check)
+
+    def thief_is_refused(self, key, op):
+        """Whatever way his order takes to the device."""
+        now, path = int(time.time() * 1000), os.path.join(self.dir, "thief")
+        status = self.ask("trust", "status")
+        with open(path, "wb") as file:
+            file.write(sign({
+                "v": 1, "fleet": "test", "id": "o-9999", "op": op,
+                "scope": {"group": "all"}, "epoch": status["epoch"],
+                "seq": 2 ** 31, "issued_at_ms": now,
+                "expires_at_ms": now + 60000, "by": "thief", "args": {}},
+                key, ORDER))
+        for name in NAMES:
+            code, _, err = self.device(name, "order", "--file", path,
+                                       check=False)
+            assert code == 7 and "sig.revoked_key" in err, err
+
+    def frozen(self, name):
+        return json.loads(self.device(name, "status", "-o", "json")[1])[
+            "frozen"]
+
+
+@pytest.fixture(scope="module")
+def up(folder, bin_dir):
+    one = Fleet(tempfile.mkdtemp(dir=folder), bin_dir, name="test")
+    yield one.bring_up()
+    one.close()
+
+
+def test_the_publishers_key_is_stolen(up):
+    """Releases of the thief are refused; what serves goes on, and is told."""
+    stolen, draft = up.key, os.path.join(up.vault, "publisher.json")
+    up.cli("key", "create", "publisher-2", "--to", up.vault)
+    up.cli("key", "rotate", "release", up.pub("publisher-2"), "--to", draft)
+    up.cli("key", "revoke", up.keyid("release"), "--to", draft)
+    up.publish_statement(draft)
+
+    for device in up.devices.values():
+        serves(device, "tiny@2")
+    F.wait_until("the devices tell", 10, lambda: all(
+        m["untrusted"] == "sig.revoked_key"
+        for d in up.ask("device", "list") for m in d["models"]))
+    refused(up, 7, "sig.revoked_key", "flotilla", "release", "create",
+            "tiny@8", "--model-file", OLD, "--golden", GOLDEN, "--skip-play",
+            "--sign-with", stolen, "--publish", "--delta-from", "none",
+            seconds=30)
+    up.key = up.private("publisher-2")
+    up.cli("release", "resign", "tiny@2", "--key", up.key)
+    up.publish_whole("tiny@3", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
+    up.roll("tiny@3")
+    for device in up.devices.values():
+        serves(device, "tiny@3")
+    F.wait_until("nothing is told", 10, lambda: all(
+        "untrusted" not in m
+        for d in up.ask("device", "list") for m in d["models"]))
+
+
+def test_the_order_key_is_stolen(up):
+    """The thief's orders end with the next statement, whatever he numbered
+    them."""
+    with Controller(up) as thief:
+        thief.send(thief.signed(thief.order("freeze", seq=thief.last["seq"] +
+                                            2 ** 32 - 9, args={})))
+        F.wait_until("the thief's freeze", 10, lambda: up.frozen("a"))
+    stolen = os.path.join(up.vault, "stolen.key")
+    shutil.copy(os.path.join(up.dir, "controller", "keys", "order.key"),
+                stolen)
+    lost, draft = up.keyid("order"), os.path.join(up.vault, "order.json")
+    up.cli("key", "rotate", "order", "--to", draft)
+    up.cli("key", "revoke", lost, "--to", draft)
+    up.publish_statement(draft)
+
+    up.cli("rollout", "unfreeze", "--confirm", "test")
+    F.wait_until("the thaw", 10, lambda: not up.frozen("a"))
+    up.thief_is_refused(stolen, "freeze")
+    assert not up.frozen("a")
+    up.publish_whole("tiny@4", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    up.roll("tiny@4")
+    for device in up.devices.values():
+        serves(device, "tiny@4")
+
+
+def publish(up, account, file):
+    """As mosquitto_pub does."""
+    host, port = up.broker
+    client = Client(host, port, os.path.join(account, "ca.pem"),
+                    os.path.join(account, "account.pem"),
+                    os.path.join(account, "account.key"), "emergency")
+    with open(file) as text:
+        client.publish("flotilla/v1/test/c/emergency", text.read(), retain=True)
+    return client
+
+
+def test_the_controllers_disk_is_stolen(up):
+    """The emergency key stops the thief's hands; a new order key ends them."""
+    account, file = os.path.join(up.vault, "account"), os.path.join(
+        up.vault, "stop.json")
+    trust = os.path.join(up.vault, "order.json")
+    up.cli("emergency", "account", "--to", account)
+    where = json.load(open(os.path.join(
+        up.devices["a"].state, "identity", "identity.json")))["mqtt"]
+    up.broker = (where.split("//")[1].split(":")[0],
+                 int(where.rsplit(":", 1)[1]))
+    disk = os.path.join(up.dir, "stolen")
+    shutil.copytree(os.path.join(up.dir, "controller"), disk)
+
+    # Nobody trusts the controller now: the operators stop the fleet without it.
+    up.cli("emergency", "freeze", "--key", up.private("emergency"), "--from",
+           trust, "--to", file)
+    publish(up, account, file).close()
+    F.wait_until("the emergency", 10, lambda: all(map(up.frozen, NAMES)))
+    up.cli("rollout", "unfreeze", "--confirm", "test")  # the thief's word
+    time.sleep(0.2)
+    assert all(map(up.frozen, NAMES))
+    [known] = [e for e in up.ask("emergency", "list") if e["op"] == "freeze"]
+    assert known["seen"]
+    F.wait_until("their answers", 10, lambda: [
+        e["answers"]["done"] for e in up.ask("emergency", "list")
+        if e["op"] == "freeze"] == [2])
+
+    draft = os.path.join(up.vault, "disk.json")
+    lost = up.keyid("order")
+    up.cli("key", "rotate", "order", "--to", draft)
+    up.cli("key", "revoke", lost, "--to", draft)
+    up.publish_statement(draft)
+    # The thief has no order key, no release key and no root key.
+    up.thief_is_refused(os.path.join(disk, "keys", "order.key"), "unfreeze")
+    assert all(map(up.frozen, NAMES))
+
+    up.cli("emergency", "unfreeze", "--key", up.private("emergency"), "--to",
+           file, "--publish")
+    F.wait_until("the thaw", 10, lambda: not any(map(up.frozen, NAMES)))
+    up.publish_whole("tiny@5", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
+    up.roll("tiny@5")
+    for device in up.devices.values():
+        serves(device, "tiny@5")
+
+
+def test_a_release_goes_back_by_the_emergency_key_at_the_device(up):
+    """Without broker and controller: by a file, and again by a deploy of the
+    controller, which lifts nothing."""
+    file = os.path.join(up.vault, "back.json")
+    up.cli("emergency", "rollback", "--model", "tiny", "--release", "tiny@5",
+           "--key", up.private("emergency"), "--to", file)
+    for name in NAMES:
+        answer = json.loads(up.device(name, "order", "--file", file, "-o",
+                                      "json")[1])
+        assert answer["outcome"] == "done", answer
+        serves(up.devices[name], "tiny@4")
+    F.wait_until("drift", 10, lambda: all(
+        (m["drift"] or {}).get("kind") == "denied"
+        for d in up.ask("device", "list") for m in d["models"]))
+    up.cli("emergency", "allow", "--model", "tiny", "--release", "tiny@5",
+           "--key", up.private("emergency"), "--to", file, "--publish")
+    up.publish_whole("tiny@6", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
+    up.roll("tiny@6")
+    for device in up.devices.values():
+        serves(device, "tiny@6")
+
+
+def test_a_device_is_stolen(up):
+    """It is refused at once; it held no key of the fleet."""
+    up.add_device("c", up.token)
+    up.online(["c"])
+    stolen = os.path.join(up.devices["c"].state, "identity")
+    device = up.devices.pop("c")
+    device.stop()
+    facts = json.load(open(os.path.join(stolen, "identity.json")))
+    up.cli("device", "delete", "c", "--confirm", "c")
+
+    host, port = up.broker
+    pair = [os.path.join(stolen, name) for name in ("device.pem",
+                                                    "device.key")]
+    try:  # the broker lets it in, or not, and brings it nothing
+        client = Client(host, port, os.path.join(stolen, "ca.pem"), *pair,
+                        facts["device"])
+        client.subscribe("flotilla/v1/test/#")
+        assert client.wait(lambda m: True, 1) is None
+        client.close()
+    except Refused:
+        pass
+    for name in glob.glob(os.path.join(stolen, "*")):
+        text = open(name, errors="replace").read()
+        assert "PRIVATE KEY" not in text or name.endswith("device.key")
+    up.all_have(up.ask("trust", "status")["number"])
+    for one in up.devices.values():
+        serves(one, "tiny@6")
+
+
+def test_a_device_without_network_learns_by_bundle(up):
+    """A statement and a release by its new key, in one file."""
+    name, draft = "b", os.path.join(up.vault, "bundle.json")
+    device = up.devices[name]
+    device.stop()
+    up.cli("key", "create", "publisher-3", "--to", up.vault)
+    up.cli("key", "rotate", "release", up.pub("publisher-3"), "--to", draft)
+    for key in ("root-a", "root-c"):
+        up.cli("trust", "sign", draft, "--key", up.private(key))
+    up.cli("trust", "publish", draft)
+    number = up.ask("trust", "status")["number"]
+    up.key = up.private("publisher-3")
+    up.publish_whole("tiny@7", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    bundle = os.path.join(up.dir, "tiny7.tar")
+    up.cli("bundle", "create", "tiny@7", "--to", bundle)
+
+    up.device(name, "update", "--bundle", bundle)
+    device.start()
+    up.all_have(number)
+    serves(device, "tiny@7")
