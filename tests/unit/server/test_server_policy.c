@@ -119,7 +119,7 @@ static void an_order_states_the_window_by_utc(void **state)
 {
     struct world *world = *state;
     struct flo_order order;
-    uint32_t seen[3] = {0};
+    uint32_t seen = 0;
     struct flo_rollout_entry *entry =
         start(world, "{\"release\":\"tiny@2.1.0\",\"group\":\"many\",\"rate\":"
                      "\"1000/s\",\"phases\":[{\"size\":\"100%\"}],\"limits\":"
@@ -141,9 +141,9 @@ static void an_order_states_the_window_by_utc(void **state)
                          (uint32_t)(2 * 3600 - offset_s + 86400) % 86400);
         assert_int_equal(order.policy.window_days, 127);
         assert_int_equal(order.phase, 0);
-        seen[m->place.zone - 1]++;
+        seen++;
     }
-    assert_true(seen[0] + seen[1] + seen[2] >= MANY / 2);
+    assert_true(seen >= MANY / 2);
 }
 
 static void a_device_begins_when_its_zone_becomes_known(void **state)
