@@ -3,6 +3,7 @@
  *
  *   end   it does nothing and, when it is killed, does not end before the
  *         process ends that traces it: like one that syncs a large file.
+ *   still it does nothing, for ever.
  *   disk  for 3 s it waits as for a disk, then it is an engine. */
 #include <signal.h>
 #include <stdlib.h>
@@ -54,6 +55,10 @@ int main(void)
         end_slowly();
     } else if (how != NULL && strcmp(how, "disk") == 0) {
         wait_for_disk();
+    } else if (how != NULL && strcmp(how, "still") == 0) {
+        for (;;) {
+            pause();
+        }
     }
     return 1;
 }
