@@ -17,6 +17,14 @@ const char *flo_renewal_word(enum flo_renewal_why why)
     return words[why];
 }
 
+/* Lists have removals for others, too, who may have got the model since. */
+static bool is_overtaken(const struct flo_renewal_order *order)
+{
+    return order->seq < order->rollback &&
+           (order->op == FLO_ORDER_DEPLOY ||
+            (order->op == FLO_ORDER_REMOVE && !order->is_listed));
+}
+
 enum flo_renewal_why flo_renewal_next(struct flo_renewal *renewal,
                                       const struct flo_renewal_order *order)
 {
@@ -29,7 +37,7 @@ enum flo_renewal_why flo_renewal_next(struct flo_renewal *renewal,
     } else if (flo_order_is_aged(order->issued_at_ms, order->expires_at_ms,
                                  renewal->now_ms)) {
         why = FLO_RENEWAL_AGED;
-    } else if (order->op == FLO_ORDER_DEPLOY && order->seq < order->rollback) {
+    } else if (is_overtaken(order)) {
         why = FLO_RENEWAL_OVERTAKEN;
     } else if (is_listed_rollback && renewal->has_listed_rollback) {
         why = FLO_RENEWAL_IN_TURN;
@@ -40,8 +48,13 @@ enum flo_renewal_why flo_renewal_next(struct flo_renewal *renewal,
     return why;
 }
 
+bool flo_renewal_is_of_model(enum flo_order_op op)
+{
+    return op == FLO_ORDER_DEPLOY || op == FLO_ORDER_REMOVE;
+}
+
 bool flo_renewal_is_own(enum flo_order_op op, size_t holders)
 {
-    return op == FLO_ORDER_DEPLOY && holders > 0 &&
+    return flo_renewal_is_of_model(op) && holders > 0 &&
            holders <= FLO_RENEWAL_OWN_MAX;
 }

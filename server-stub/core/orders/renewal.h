@@ -14,8 +14,8 @@ enum flo_renewal_why {
     FLO_RENEWAL_NOT,
     FLO_RENEWAL_ASKED,     /* each one: devices know higher numbers */
     FLO_RENEWAL_AGED,      /* more than half of its life is over */
-    FLO_RENEWAL_OVERTAKEN, /* a deploy before a newer rollback: devices that
-                              heard of the rollback do not take it */
+    FLO_RENEWAL_OVERTAKEN, /* a deploy or a removal before a newer rollback:
+                              devices that heard of that do not take it */
     FLO_RENEWAL_IN_TURN,   /* a rollback before it was signed again, and
                               rollbacks in lists keep their order */
     FLO_RENEWAL_COUNT
@@ -42,8 +42,10 @@ struct flo_renewal_order {
 enum flo_renewal_why flo_renewal_next(struct flo_renewal *renewal,
                                       const struct flo_renewal_order *order);
 
-/* A deploy that desired documents hold is signed again for each holder, with
- * that device as its scope.  With more holders than this it keeps its scope.
+/* What desired documents may hold: what a device is to do with a model. */
+bool flo_renewal_is_of_model(enum flo_order_op op);
+/* Such an order is signed again for each holder, with that device as its scope.
+ *  With more holders than this it keeps its scope.
  *
  * With the group's scope and a newer number, a carrier of messages could bring
  * it to members that got another order since.  It would be the newest there

@@ -28,8 +28,8 @@ FLO_MUST_USE int flo_orders_issue_row(struct flo_controller *controller,
  * groups (flo_fleet_order_standing), then those that desired documents hold. */
 FLO_MUST_USE int flo_orders_renew(struct flo_controller *controller,
                                   struct flo_err *err);
-/* The second half of it: after a rollback, deploys that desired documents hold
- * are due at once (orders.is_overtaken). */
+/* The second half of it: after a rollback, what desired documents say about its
+ * model is due at once (orders.is_overtaken). */
 FLO_MUST_USE int flo_orders_overtaken(struct flo_controller *controller,
                                       struct flo_err *err);
 /* All of them: devices know higher numbers than this store. */
@@ -41,8 +41,8 @@ FLO_MUST_USE int flo_orders_renew_each(struct flo_controller *controller,
  * would answer that the other one is newer. */
 FLO_MUST_USE int flo_orders_freshen(struct flo_controller *controller, char *id,
                                     uint64_t held, struct flo_err *err);
-/* A rollback of that number goes to this device alone: the deploy of the model
- * that its desired holds is signed again for it, unless it is newer. */
+/* A rollback of that number goes to this device alone: what its desired says
+ * about the model is signed again for it, unless it is newer. */
 FLO_MUST_USE int flo_orders_outlast(struct flo_controller *controller,
                                     const char *device, const char *model,
                                     uint64_t rollback, struct flo_err *err);

@@ -135,7 +135,7 @@ static int renew_own(struct flo_controller *controller, const char *old,
     int rv =
         flo_fleet_order_get(controller->store, old, parse_order, &parsed, err);
 
-    if (rv == 0 && parsed.order.op == FLO_ORDER_DEPLOY) {
+    if (rv == 0 && flo_renewal_is_of_model(parsed.order.op)) {
         rv = flo_fleet_desired_holders(controller->store, old, collect_holder,
                                        &holders, err);
     }
@@ -164,7 +164,7 @@ int flo_orders_outlast(struct flo_controller *controller, const char *device,
     }
     rv =
         flo_fleet_order_get(controller->store, held, parse_order, &parsed, err);
-    return rv == 0 && parsed.order.op == FLO_ORDER_DEPLOY &&
+    return rv == 0 && flo_renewal_is_of_model(parsed.order.op) &&
                    parsed.order.seq < rollback
                ? issue_own(controller, &parsed, device, err)
                : rv;
@@ -178,10 +178,10 @@ static int find_rollbacks(struct flo_controller *controller,
 
     for (size_t i = 0; i < all->count && rv == 0; i++) {
         struct held *held = &all->items[i];
-        if (held->order.op != FLO_ORDER_DEPLOY) {
+        if (!flo_renewal_is_of_model(held->order.op)) {
             continue;
         }
-        if (i > 0 && held[-1].order.op == FLO_ORDER_DEPLOY &&
+        if (i > 0 && flo_renewal_is_of_model(held[-1].order.op) &&
             strcmp(held[-1].model, held->model) == 0) {
             held->order.rollback = held[-1].order.rollback;
             continue;

@@ -78,7 +78,7 @@ int flo_scope_read(struct flo_scope_list *list, const char *group,
 /* The order that a desired document holds. */
 struct held_order {
     char release[FLO_DIGEST_TEXT];
-    bool is_deploy;
+    bool is_deploy, is_removal;
 };
 
 static int note_order(void *context, const struct flo_fleet_order *order)
@@ -87,13 +87,16 @@ static int note_order(void *context, const struct flo_fleet_order *order)
 
     held->is_deploy =
         strcmp(order->op, flo_order_op_word(FLO_ORDER_DEPLOY)) == 0;
+    held->is_removal =
+        strcmp(order->op, flo_order_op_word(FLO_ORDER_REMOVE)) == 0;
     snprintf(held->release, sizeof(held->release), "%s", order->release);
     return 0;
 }
 
-/* A device that was told to run another release keeps that: the rollback in
- * its group's list is enough for it.  Where no list has the rollback, those
- * that have the release are told by their desired, whatever it said. */
+/* A device that was told to run another release, or none, keeps that: the
+ * rollback in its group's list is enough for it.  Where no list has the
+ * rollback, those that have the release are told by their desired, whatever it
+ * said. */
 static int wants_rewrite(const struct flo_scope_list *list, const char *device,
                          bool *out, struct flo_err *err)
 {
@@ -107,9 +110,9 @@ static int wants_rewrite(const struct flo_scope_list *list, const char *device,
         return rv;
     }
     rv = flo_fleet_order_get(store, order, note_order, &held, err);
-    if (rv == 0 && held.is_deploy && strcmp(held.release, list->release) != 0) {
-        *out = false;
-    }
+    *out = rv < 0 ||
+           !(held.is_removal ||
+             (held.is_deploy && strcmp(held.release, list->release) != 0));
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 

@@ -178,8 +178,10 @@ static void walks_over_orders_say_which_are_signed_again_and_why(void **state)
         order_of(FLO_ORDER_ROLLBACK, 4, 40, true),
         order_of(FLO_ORDER_ABORT, 5, 10, true),
         order_of(FLO_ORDER_ROLLBACK, 6, 5, true),
+        order_of(FLO_ORDER_REMOVE, 7, 5, true),
     };
     const struct flo_renewal_order held[] = {
+        order_of(FLO_ORDER_REMOVE, 6, 3, false),
         order_of(FLO_ORDER_DEPLOY, 7, 3, false),
         order_of(FLO_ORDER_ROLLBACK, 8, 40, false),
         order_of(FLO_ORDER_ROLLBACK, 9, 2, false),
@@ -204,6 +206,7 @@ static void few_holders_of_a_deploy_get_an_order_each(void **state)
     assert_true(flo_renewal_is_own(FLO_ORDER_DEPLOY, FLO_RENEWAL_OWN_MAX));
     assert_false(flo_renewal_is_own(FLO_ORDER_DEPLOY, FLO_RENEWAL_OWN_MAX + 1));
     assert_false(flo_renewal_is_own(FLO_ORDER_DEPLOY, 0));
+    assert_true(flo_renewal_is_own(FLO_ORDER_REMOVE, 1));
     assert_false(flo_renewal_is_own(FLO_ORDER_ROLLBACK, 1));
 }
 

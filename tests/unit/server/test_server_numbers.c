@@ -182,6 +182,31 @@ static void a_deploy_that_a_rollback_overtook_gets_a_newer_number(void **state)
     assert_string_equal(order_of(world, 0), "o-0004");
 }
 
+/* A rollback says nothing about a model's place on a device. */
+static void a_removal_that_a_rollback_overtook_gets_a_newer_number(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+    const struct flo_remove what = {
+        .model = "tiny", .group = "all", .by = "ops", .reason = ""};
+
+    bring_to_two_releases(world);
+    assert_int_equal(
+        flo_orders_remove(world->controller, &what, id, &world->err), 0);
+    assert_string_equal(id, "o-0003");
+    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
+                                "bad", id, &world->err),
+                     0);
+    assert_string_equal(order_of(world, 0), "o-0003");
+    hour(world);
+
+    assert_string_equal(op_of(world, ids[0]), "remove");
+    assert_string_equal(order_of(world, 0), "o-0005");
+    assert_string_equal(order_of(world, 1), "o-0006");
+    hour(world);
+    assert_string_equal(order_of(world, 0), "o-0005");
+}
+
 static int take_order(void *context, const struct flo_fleet_order *order)
 {
     struct flo_err err = {0};
@@ -427,6 +452,7 @@ int main(void)
         WITH_WORLD(a_refusal_for_a_wrong_clock_ends_nothing_that_was_asked),
         WITH_WORLD(rollbacks_that_are_signed_again_keep_their_order),
         WITH_WORLD(a_deploy_that_a_rollback_overtook_gets_a_newer_number),
+        WITH_WORLD(a_removal_that_a_rollback_overtook_gets_a_newer_number),
         WITH_WORLD(what_is_signed_again_for_a_device_is_for_no_other),
         WITH_WORLD(one_that_came_too_late_is_signed_again_for_that_device),
         WITH_WORLD(a_newcomer_gets_no_order_of_another_device),
