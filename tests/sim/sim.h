@@ -11,7 +11,9 @@
  *   nemesis.c      misfortunes (nemesis.def)
  *   check.c        rules (rules.def) that hold at each step; calm.c: in the end
  *   world/         schedule, host, broker, mirror, the shipped controller
- *   device/        an agent's shell around the shipped cores */
+ *   device/        an agent's shell around the shipped cores
+ *
+ * tests/fleet puts the same devices into another world, the real one. */
 #ifndef FLOTILLA_TESTS_SIM_H
 #define FLOTILLA_TESTS_SIM_H
 
@@ -73,6 +75,8 @@ struct sim_call {
     struct sim_message *message; /* its reference */
 };
 void sim_later(uint64_t in_ms, struct sim_call call);
+/* When the next one is due; UINT64_MAX: there is none. */
+uint64_t sim_schedule_next(void);
 /* Run what is due up to then, or until something was violated. */
 void sim_run_until(uint64_t at_ms);
 void sim_schedule_clear(void);
@@ -173,10 +177,12 @@ int sim_release_find(const struct flo_digest *digest); /* -1: none */
 int sim_release_make(uint32_t model, enum sim_kind kind, unsigned share,
                      uint64_t floor);
 void sim_releases_clear(void);
+/* Its release, for a job; sim_job_next or sim_job_failed when it is there. */
+void sim_mirror_fetch(struct sim_device *device, uint32_t model, uint32_t job);
 /* How a release behaves on a device. */
 enum sim_kind sim_behaviour(const struct sim_device *device, int release);
 const char *sim_kind_word(enum sim_kind kind);
-extern const char *const sim_models[SIM_MODELS_MAX];
+extern const char *sim_models[SIM_MODELS_MAX];
 extern const char *const sim_groups[SIM_GROUPS];
 
 /* ---- device ---- */
@@ -243,6 +249,7 @@ struct sim_device {
     bool is_alone;  /* its link is cut */
     bool disk_is_full;
     bool fits_both;
+    unsigned pace; /* how long its work takes; 1000: as usual */
     uint32_t lacks;
     uint64_t cut_after; /* power fails after so many actions; 0: not */
     struct sim_disk disk;
@@ -364,6 +371,11 @@ bool sim_publish(struct sim_device *device, enum flo_topic topic,
 
 /* work.c */
 void sim_job_start(struct sim_device *device, uint32_t model, uint32_t job);
+/* Go on with that step. */
+void sim_job_next(struct sim_device *device, uint32_t model, uint32_t job,
+                  uint64_t step);
+void sim_job_failed(struct sim_device *device, uint32_t model, uint32_t job,
+                    int code);
 void sim_engine_load(struct sim_device *device,
                      const struct flo_agent_action *action);
 void sim_engine_unload(struct sim_device *device,
@@ -430,6 +442,8 @@ void sim_check_calm(void); /* when it is */
 
 struct sim_world {
     uint64_t seed, now_ms;
+    uint64_t wall_ms; /* when now_ms was 0 */
+    char fleet[FLO_NAME_MAX + 1];
     bool is_traced, has_failed, is_calm;
     bool is_wired;    /* with messages in the trace */
     bool was_hostile; /* the broker, for a while */

@@ -42,7 +42,8 @@ struct flo_renewal_order {
 enum flo_renewal_why flo_renewal_next(struct flo_renewal *renewal,
                                       const struct flo_renewal_order *order);
 
-/* What desired documents may hold: what a device is to do with a model. */
+/* An order that says what a device is to do with a model: desired documents
+ * hold such. */
 bool flo_renewal_is_of_model(enum flo_order_op op);
 /* Such an order is signed again for each holder, with that device as its scope.
  *  With more holders than this it keeps its scope.

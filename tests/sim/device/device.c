@@ -16,17 +16,7 @@ uint64_t sim_device_now_ms(const struct sim_device *device)
 
 uint64_t sim_device_wall_ms(const struct sim_device *device)
 {
-    return (uint64_t)((int64_t)(SIM_WALL_MS + sim->now_ms) + device->skew_ms);
-}
-
-const char *sim_name(const struct sim_device *device)
-{
-    static char names[4][16];
-    static unsigned next;
-    char *name = names[next++ % 4];
-
-    snprintf(name, sizeof(names[0]), "gw-%u", device->index + 1);
-    return name;
+    return (uint64_t)((int64_t)(sim->wall_ms + sim->now_ms) + device->skew_ms);
 }
 
 /* ---- other actions ---- */
@@ -555,7 +545,10 @@ void sim_device_heard(struct sim_device *device,
         sim_outbox_acked(device, boot, number);
         sim_outbox_send(device);
     }
-    take_orders(device, text, message->topic == FLO_TOPIC_ORDER);
+    if (message->topic == FLO_TOPIC_DESIRED ||
+        message->topic == FLO_TOPIC_CMD || message->topic == FLO_TOPIC_ORDER) {
+        take_orders(device, text, message->topic == FLO_TOPIC_ORDER);
+    }
 }
 
 /* ---- the whole ---- */
@@ -571,6 +564,7 @@ void sim_device_init(struct sim_device *device, uint32_t index)
     device->fits_both = sim_chance(&device->random, 800);
     device->is_synchronised = sim_chance(&device->random, 500);
     device->heartbeat_ms = 60000;
+    device->pace = 1000;
     sim_client_init(&device->client, (int)index, 3600000);
 }
 

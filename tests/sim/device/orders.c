@@ -245,7 +245,7 @@ static int keep(struct sim_device *device,
     struct flo_time_sources sources = {
         .clock_ms = sim_device_wall_ms(device),
         .is_synchronised = device->is_synchronised,
-        .peer_until_ms = SIM_WALL_MS + UINT64_C(800) * 86400000};
+        .peer_until_ms = sim->wall_ms + UINT64_C(800) * 86400000};
     int rv = 0;
 
     if (flo_time_claim(

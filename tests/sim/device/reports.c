@@ -12,7 +12,7 @@ bool sim_publish(struct sim_device *device, enum flo_topic topic,
     if (sim->is_wired && topic != FLO_TOPIC_REPORTED) {
         sim_trace(sim_name(device), "says %s", data);
     }
-    return flo_topic_build(topic, SIM_FLEET, device->id, name, &err) == 0 &&
+    return flo_topic_build(topic, sim->fleet, device->id, name, &err) == 0 &&
            sim_client_publish(&device->client, topic, name, data, bytes);
 }
 

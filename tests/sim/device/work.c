@@ -7,10 +7,18 @@
 
 /* ---- updater ---- */
 
+static void on_job(const struct sim_call *call);
+
 struct failure {
     int code;
     bool is_passing;
 };
+
+static uint64_t takes_ms(struct sim_device *device, uint64_t from_ms,
+                         uint64_t to_ms)
+{
+    return sim_between(&device->random, from_ms, to_ms) * device->pace / 1000;
+}
 
 /* The end of a job: by the release, its mirror and the disk. */
 static struct failure failure_of(struct sim_device *device, int release)
@@ -31,9 +39,8 @@ static struct failure failure_of(struct sim_device *device, int release)
 }
 
 static void job_ends(struct sim_device *device, uint32_t model, uint32_t job,
-                     int release)
+                     int release, struct failure failure)
 {
-    struct failure failure = failure_of(device, release);
     struct flo_agent_event event = {
         .kind = failure.code == 0 ? FLO_AGENT_STAGED : FLO_AGENT_JOB_FAILED,
         .model = model,
@@ -52,15 +59,20 @@ static void job_ends(struct sim_device *device, uint32_t model, uint32_t job,
     sim_device_post(device, 0, &event);
 }
 
-static void on_job(const struct sim_call *call)
+void sim_job_failed(struct sim_device *device, uint32_t model, uint32_t job,
+                    int code)
+{
+    if (device->job == job) {
+        job_ends(device, model, job, -1, (struct failure){code, true});
+    }
+}
+
+void sim_job_next(struct sim_device *device, uint32_t model, uint32_t job,
+                  uint64_t step)
 {
     static const enum flo_execution states[JOB_STEPS] = {
         FLO_EXECUTION_ACCEPTED, FLO_EXECUTION_DOWNLOADING,
         FLO_EXECUTION_APPLYING, FLO_EXECUTION_VERIFYING};
-    struct sim_device *device = call->device;
-    uint32_t model = (uint32_t)(call->a >> 32);
-    uint32_t job = (uint32_t)call->a;
-    uint64_t number = call->b;
     struct flo_agent_event event = {
         .kind = FLO_AGENT_PROGRESS, .model = model, .job = job};
 
@@ -70,23 +82,33 @@ static void on_job(const struct sim_call *call)
     const struct flo_agent_execution *execution =
         &device->agent.models[model].execution;
     int release = sim_release_find(&execution->release.digest);
-    if (number == JOB_STEPS || (number == 1 && sim->mirror.is_down)) {
-        job_ends(device, model, job, release);
+    if (step == JOB_STEPS) {
+        job_ends(device, model, job, release, failure_of(device, release));
         return;
     }
-    event.state = states[number];
+    event.state = states[step];
     sim_device_post(device, 0, &event);
-    sim_later(
-        sim_between(&device->random, 100,
-                    sim->mirror.is_slow && number == 1 ? 60000 : 2000),
-        (struct sim_call){
-            .fn = on_job, .device = device, .a = call->a, .b = number + 1});
+    if (states[step] == FLO_EXECUTION_DOWNLOADING) {
+        sim_mirror_fetch(device, model, job);
+        return;
+    }
+    sim_later(takes_ms(device, 100, 2000),
+              (struct sim_call){.fn = on_job,
+                                .device = device,
+                                .a = (uint64_t)model << 32 | job,
+                                .b = step + 1});
+}
+
+static void on_job(const struct sim_call *call)
+{
+    sim_job_next(call->device, (uint32_t)(call->a >> 32), (uint32_t)call->a,
+                 call->b);
 }
 
 void sim_job_start(struct sim_device *device, uint32_t model, uint32_t job)
 {
     device->job = job;
-    sim_later(sim_between(&device->random, 10, 300),
+    sim_later(takes_ms(device, 10, 300),
               (struct sim_call){.fn = on_job,
                                 .device = device,
                                 .a = (uint64_t)model << 32 | job});
@@ -159,7 +181,7 @@ void sim_engine_load(struct sim_device *device,
         .state = SIM_ENGINE_LOADS,
         .number = ++device->engine_number,
         .release = sim_release_find(&action->release.digest)};
-    sim_later(sim_between(&device->random, 100, 3000),
+    sim_later(takes_ms(device, 100, 3000),
               (struct sim_call){.fn = on_loaded,
                                 .device = device,
                                 .a = engine->number,
@@ -175,7 +197,7 @@ void sim_engine_unload(struct sim_device *device,
     device->models[action->model].engines[action->role] =
         (struct sim_engine){.state = SIM_ENGINE_NONE};
     if (action->role == FLO_AGENT_CURRENT && action->flag) {
-        sim_device_post(device, sim_between(&device->random, 1, 200), &drained);
+        sim_device_post(device, takes_ms(device, 1, 200), &drained);
     }
 }
 
@@ -276,6 +298,6 @@ void sim_engine_probe(struct sim_device *device, uint32_t model)
     event.error.code = probe_error(device, engine->release);
     snprintf(event.error.what, sizeof(event.error.what), "as simulated");
     event.detail.cases = event.detail.passed = 10;
-    sim_device_post_engine(device, sim_between(&device->random, 200, 5000),
-                           engine->number, &event);
+    sim_device_post_engine(device, takes_ms(device, 200, 5000), engine->number,
+                           &event);
 }

@@ -5,7 +5,7 @@
 #include "base/host/digest.h"
 #include "tests/sim/sim.h"
 
-const char *const sim_models[SIM_MODELS_MAX] = {"tiny", "alarm"};
+const char *sim_models[SIM_MODELS_MAX] = {"tiny", "alarm"};
 const char *const sim_groups[SIM_GROUPS] = {"all", "lab"};
 
 const char *sim_kind_word(enum sim_kind kind)
@@ -89,6 +89,27 @@ int sim_release_make(uint32_t model, enum sim_kind kind, unsigned share,
         abort();
     }
     return sim->release_count++;
+}
+
+#define STEP_APPLYING 2
+
+static void on_fetched(const struct sim_call *call)
+{
+    sim_job_next(call->device, (uint32_t)(call->a >> 32), (uint32_t)call->a,
+                 STEP_APPLYING);
+}
+
+void sim_mirror_fetch(struct sim_device *device, uint32_t model, uint32_t job)
+{
+    if (sim->mirror.is_down) {
+        sim_job_failed(device, model, job, FLO_E_NET_UNREACHABLE);
+        return;
+    }
+    sim_later(
+        sim_between(&device->random, 100, sim->mirror.is_slow ? 60000 : 2000),
+        (struct sim_call){.fn = on_fetched,
+                          .device = device,
+                          .a = (uint64_t)model << 32 | job});
 }
 
 void sim_releases_clear(void)

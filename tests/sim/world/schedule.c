@@ -119,11 +119,16 @@ static void run(struct sim_call *call)
     sim->is_controllers = false;
 }
 
+uint64_t sim_schedule_next(void)
+{
+    return heap.count > 0 ? heap.items[0].at_ms : UINT64_MAX;
+}
+
 void sim_run_until(uint64_t at_ms)
 {
     while (heap.count > 0 && heap.items[0].at_ms <= at_ms && !sim->has_failed) {
         struct sim_call call = take_first();
-        sim->now_ms = call.at_ms;
+        sim->now_ms = call.at_ms > sim->now_ms ? call.at_ms : sim->now_ms;
         run(&call);
     }
     if (!sim->has_failed && at_ms > sim->now_ms) {

@@ -26,6 +26,16 @@ void sim_trace(const char *who, const char *format, ...)
     putchar('\n');
 }
 
+const char *sim_name(const struct sim_device *device)
+{
+    static char names[4][16];
+    static unsigned next;
+    char *name = names[next++ % 4];
+
+    snprintf(name, sizeof(names[0]), "gw-%u", device->index + 1);
+    return name;
+}
+
 static void on_device(const struct sim_call *call)
 {
     sim_device_start(call->device);
@@ -34,6 +44,8 @@ static void on_device(const struct sim_call *call)
 static void world_open(uint64_t seed, const struct sim_options *options)
 {
     sim->seed = seed;
+    sim->wall_ms = SIM_WALL_MS;
+    snprintf(sim->fleet, sizeof(sim->fleet), "%s", SIM_FLEET);
     sim->is_traced = options->is_traced;
     sim->is_wired = options->is_wired;
     sim->without = options->without;
