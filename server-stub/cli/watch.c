@@ -55,17 +55,44 @@ static void phase_line(const json_t *phase, struct flo_buf *out)
     flo_buf_text(out, "\n");
 }
 
+/* A statistical gate: its finding, and on a terminal when it is looked at
+ * next.  Four looks fit into the longest soak. */
+static void gate_line(const json_t *gate, struct flo_buf *out)
+{
+    uint64_t at_ms = flo_out_u64(gate, "look_at_ms");
+    uint64_t now_ms = flo_wall_ms();
+    char text[FLO_OUT_PLAIN];
+
+    flo_buf_printf(out, "   %s", flo_out_plain(gate, "text", "?", text));
+    if (at_ms > 0 && isatty(STDERR_FILENO)) {
+        flo_buf_printf(out, ", look %llu of 4, next in %llu min",
+                       (unsigned long long)flo_out_u64(gate, "look"),
+                       (unsigned long long)(at_ms > now_ms
+                                                ? (at_ms - now_ms) / 60000 + 1
+                                                : 0));
+    }
+    flo_buf_text(out, "\n");
+}
+
 static void rollout_text(const json_t *rollout, struct flo_buf *out)
 {
     const json_t *phases = json_object_get(rollout, "phases");
     char reason[FLO_OUT_PLAIN];
+    size_t i;
+    json_t *gate;
 
     flo_buf_printf(out, "%s  %s  %s  %s\n", flo_out_text(rollout, "id", "?"),
                    flo_out_text(rollout, "release", "?"),
                    flo_out_text(rollout, "state", "?"),
                    flo_out_plain(rollout, "reason", "", reason));
-    for (size_t i = 0; i < json_array_size(phases); i++) {
+    for (i = 0; i < json_array_size(phases); i++) {
         phase_line(json_array_get(phases, i), out);
+    }
+    json_array_foreach(json_object_get(rollout, "gates"), i, gate)
+    {
+        if (json_is_true(json_object_get(gate, "statistical"))) {
+            gate_line(gate, out);
+        }
     }
 }
 

@@ -474,6 +474,14 @@ static json_t *view_rule(const struct flo_rollout *core, uint32_t index)
     if (standing->has_result) {
         view_finding(&standing->result, out);
     }
+    uint32_t look;
+    uint64_t at_ms;
+    if (standing->verdict == FLO_VERDICT_INCONCLUSIVE &&
+        json_is_true(json_object_get(out, "critical")) &&
+        flo_rollout_next_look(core, &look, &at_ms)) {
+        json_object_set_new(out, "look", json_integer((json_int_t)look));
+        json_object_set_new(out, "look_at_ms", json_integer((json_int_t)at_ms));
+    }
     return out;
 }
 

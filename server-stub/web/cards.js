@@ -146,7 +146,7 @@ function gates(one) {
     ? ` (95 % CI ${g.interval[0].toFixed(1)} to ${g.interval[1].toFixed(1)})` : "";
   return table(["gate", "phase", "value", "limit", "verdict"], one.gates.map((g) => [
     g.name, String(g.phase ?? "–"),
-    g.updated || g.statistical ? g.text
+    g.updated || g.statistical ? `${g.text}${g.look ? `, look ${g.look} of 4` : ""}`
       : `${g.bad} of ${g.ended} ended = ${Number(g.value).toPrecision(3)} ${g.unit}${interval(g)}`,
     `${g.limit} ${g.unit}`, state(g.verdict)]));
 }

@@ -76,6 +76,11 @@ bool flo_rollout_action_names(const struct flo_rollout *rollout,
     if (action->member != SIZE_MAX) {
         return action->member == member;
     }
+    bool is_excluded = flo_rollout_is_excluded(rollout, m);
+    if ((action->is_excluded && !is_excluded) ||
+        (action->op == FLO_ORDER_DEPLOY && is_excluded)) {
+        return false;
+    }
     if (action->op == FLO_ORDER_DEPLOY) {
         bool is_own = action->kind == FLO_ROLLOUT_DO_EACH;
         if (flo_rollout_needs_own(rollout, m) != is_own ||

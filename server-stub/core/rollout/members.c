@@ -57,12 +57,24 @@ flo_rollout_phase_of(struct flo_rollout *rollout,
                : NULL;
 }
 
+bool flo_rollout_is_excluded(const struct flo_rollout *rollout,
+                             const struct flo_rollout_member *member)
+{
+    return member->segment < FLO_SEGMENTS_MAX &&
+           (rollout->study.state.excluded >> member->segment & 1) != 0;
+}
+
 /* The release is not for this device, which is no failure. */
 static bool is_excused(const struct flo_rollout *rollout,
                        const struct flo_rollout_member *member)
 {
     static const int codes[] = {FLO_E_TARGET_INCOMPATIBLE, FLO_E_NOT_BUILT};
 
+    /* It was taken back for its segment, and for no fault of its own. */
+    if (member->state == FLO_EXECUTION_ROLLED_BACK &&
+        flo_rollout_is_excluded(rollout, member)) {
+        return true;
+    }
     for (size_t i = 0; i < FLO_COUNT(codes) && member->cause > 0; i++) {
         if (member->state == FLO_EXECUTION_REJECTED &&
             strcmp(rollout->causes[member->cause - 1],
@@ -77,7 +89,8 @@ static bool is_excused(const struct flo_rollout *rollout,
 static bool is_struck(const struct flo_rollout *rollout,
                       const struct flo_rollout_member *member)
 {
-    return member->state == FLO_EXECUTION_ROLLED_BACK ||
+    return (member->state == FLO_EXECUTION_ROLLED_BACK &&
+            !flo_rollout_is_excluded(rollout, member)) ||
            (member->state == FLO_EXECUTION_FAILED && member->cause > 0 &&
             strncmp(rollout->causes[member->cause - 1], "probe.", 6) == 0);
 }
@@ -215,6 +228,16 @@ void flo_rollout_member_tell(struct flo_rollout *rollout, size_t index,
     }
 }
 
+static uint8_t state_of_newcomer(const struct flo_rollout *rollout,
+                                 const struct flo_rollout_event *event)
+{
+    const struct flo_rollout_member member = {.segment = event->segment};
+
+    return event->is_superseded ? FLO_EXECUTION_SUPERSEDED
+           : flo_rollout_is_excluded(rollout, &member) ? FLO_EXECUTION_CANCELLED
+                                                       : FLO_EXECUTION_QUEUED;
+}
+
 size_t flo_rollout_member_insert(struct flo_rollout *rollout,
                                  const struct flo_rollout_event *event)
 {
@@ -228,8 +251,7 @@ size_t flo_rollout_member_insert(struct flo_rollout *rollout,
     struct flo_rollout_member *member = &rollout->members[place];
     *member = (struct flo_rollout_member){
         .phase = (uint8_t)phase_of_bucket(rollout, event->bucket),
-        .state = event->is_superseded ? FLO_EXECUTION_SUPERSEDED
-                                      : FLO_EXECUTION_QUEUED,
+        .state = state_of_newcomer(rollout, event),
         .is_online = event->is_online,
         .segment = event->segment,
         .is_back = event->is_superseded,

@@ -243,15 +243,16 @@ static void study_reason(struct flo_rollout *rollout, const char *verdict)
 {
     const struct flo_study_state *state = &rollout->study.state;
     char text[FLO_STUDY_TEXT];
-    char segment[41];
-    bool is_segment = state->segment != FLO_SEGMENT_ALL;
 
-    snprintf(segment, sizeof(segment), "%.40s", state->segment_name);
-    flo_rollout_study_text(rollout, state->rule, text);
-    snprintf(rollout->reason, sizeof(rollout->reason), "%s%s%.140s: %s%u %s",
-             is_segment ? segment : "", is_segment ? ": " : "", text,
-             is_segment ? "it alone is worse, phase " : "phase ",
-             rollout->phase + 1, verdict);
+    if (state->named.is_tested) {
+        flo_study_text(rollout->study.rules.rules[state->rule].measure,
+                       &state->named.rule, &state->named.result,
+                       state->segment_name, text);
+    } else {
+        flo_rollout_study_text(rollout, state->rule, text);
+    }
+    snprintf(rollout->reason, sizeof(rollout->reason), "%.185s: phase %u %s",
+             text, rollout->phase + 1, verdict);
 }
 
 /* While the hold-out is watched there is an alarm, and nothing is taken
@@ -304,6 +305,46 @@ static void study_holds(struct flo_rollout *rollout,
     phase_changed(rollout, rollout->phase, actions);
 }
 
+/* Segments that alone are worse go back; the others go on.  Whoever was not
+ * told is not told any more. */
+static void exclude(struct flo_rollout *rollout, uint64_t now_ms,
+                    struct flo_rollout_actions *actions)
+{
+    struct flo_study_state *state = &rollout->study.state;
+    const struct flo_rollout_action back = {
+        .kind = FLO_ROLLOUT_DO_EACH,
+        .op = FLO_ORDER_ROLLBACK,
+        .bucket_to = flo_rollout_touched(rollout),
+        .states = FLO_STATES_HOLDING | FLO_STATES_BEFORE_TRIAL |
+                  FLO_STATE_BIT(NOTIFIED) | FLO_STATE_BIT(PROBING),
+        .member = SIZE_MAX,
+        .is_excluded = true};
+    bool is_any = false;
+
+    study_reason(rollout, "goes on without it");
+    flo_rollout_why(actions, "excluded: %s", rollout->reason);
+    state->excluded |= state->excludes;
+    state->excludes = 0;
+    state->verdict = FLO_PHASE_UNDECIDED;
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        struct flo_rollout_member *member = &rollout->members[i];
+        if (flo_rollout_is_excluded(rollout, member) &&
+            member->state == FLO_EXECUTION_QUEUED) {
+            member->state = FLO_EXECUTION_CANCELLED;
+            member->is_back = true;
+            member->is_dirty = true;
+        }
+        is_any = is_any || flo_rollout_action_names(rollout, &back, i);
+    }
+    flo_rollout_count(rollout);
+    flo_rollout_do(actions,
+                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
+    if (is_any) {
+        flo_rollout_do(actions, back);
+    }
+    flo_rollout_state_set(rollout, rollout->state, now_ms, actions);
+}
+
 /* true: that decided something. */
 static bool study_check(struct flo_rollout *rollout, uint64_t now_ms,
                         struct flo_rollout_actions *actions)
@@ -316,6 +357,10 @@ static bool study_check(struct flo_rollout *rollout, uint64_t now_ms,
     }
     if (verdict == FLO_PHASE_FAILS && is_watching(rollout)) {
         study_alarms(rollout, now_ms, actions);
+        return true;
+    }
+    if (verdict == FLO_PHASE_FAILS && rollout->study.state.excludes != 0) {
+        exclude(rollout, now_ms, actions);
         return true;
     }
     if (verdict == FLO_PHASE_FAILS) {

@@ -255,11 +255,12 @@ struct flo_rollout_action {
     uint32_t phase;
     uint32_t bucket_from;
     uint32_t bucket_to;
-    uint32_t states; /* bit per enum flo_execution */
-    size_t member;   /* DO_MEMBER; DO_DESIRED, DO_EACH: this one only, or
-                        SIZE_MAX */
-    bool is_fresh;   /* only those that were told in this step */
-    uint32_t gate;   /* DO_VERDICT */
+    uint32_t states;  /* bit per enum flo_execution */
+    size_t member;    /* DO_MEMBER; DO_DESIRED, DO_EACH: this one only, or
+                         SIZE_MAX */
+    bool is_fresh;    /* only those that were told in this step */
+    bool is_excluded; /* only those of excluded segments */
+    uint32_t gate;    /* DO_VERDICT */
 };
 /* `why`: the reason of a decision, also of none; a line for each, apart by line
  * feeds. */
@@ -316,6 +317,10 @@ void flo_rollout_failures(const struct flo_rollout *rollout,
 /* Phases are spread, so members have buckets that are not of their hash: an
  * order for buckets must hold for all of them. */
 bool flo_rollout_is_spread(const struct flo_rollout *rollout);
+/* Its segment alone is worse with the release: it went back, and gets it no
+ * more in this rollout. */
+bool flo_rollout_is_excluded(const struct flo_rollout *rollout,
+                             const struct flo_rollout_member *member);
 /* The study's part in a phase.  Does it have to pass there? */
 bool flo_rollout_study_waits(const struct flo_rollout *rollout, uint32_t phase);
 /* It passes, or has no say. */
@@ -323,6 +328,10 @@ bool flo_rollout_study_passes(const struct flo_rollout *rollout);
 /* The members of a segment, by what they do for a study. */
 enum flo_member_way
 flo_rollout_member_way(const struct flo_rollout_member *member);
+/* The next look at the present phase, from 1, and when it comes.  false:
+ * devices are under way, or there is none. */
+bool flo_rollout_next_look(const struct flo_rollout *rollout, uint32_t *look,
+                           uint64_t *at_ms);
 /* The finding of a rule in the present phase as a sentence. */
 void flo_rollout_study_text(const struct flo_rollout *rollout, uint32_t rule,
                             char *out); /* FLO_STUDY_TEXT */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server-stub/core/gate/statistics/numbers.h"
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
@@ -109,6 +110,24 @@ bool flo_rollout_study_passes(const struct flo_rollout *rollout)
     return rollout->study.state.verdict == FLO_PHASE_PASSES ||
            (rollout->study.state.verdict != FLO_PHASE_FAILS &&
             !flo_rollout_study_waits(rollout, rollout->phase));
+}
+
+bool flo_rollout_next_look(const struct flo_rollout *rollout, uint32_t *look,
+                           uint64_t *at_ms)
+{
+    const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+    uint32_t looks = rollout->study.state.looks;
+    struct flo_study_moment moment = moment_of(rollout, phase->settled_at_ms);
+
+    if (moment.soaked_s < 0 || looks >= FLO_LOOKS_MAX ||
+        phase->state == FLO_PHASE_PASSED ||
+        !flo_rollout_study_waits(rollout, rollout->phase)) {
+        return false;
+    }
+    *look = looks + 1;
+    *at_ms = phase->settled_at_ms +
+             (uint64_t)(moment.soak_s * 1000 * (double)(1u << looks));
+    return true;
 }
 
 void flo_rollout_study_text(const struct flo_rollout *rollout, uint32_t rule,

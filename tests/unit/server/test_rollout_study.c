@@ -319,6 +319,89 @@ static void evidence_of_an_earlier_phase_is_ignored(void **state)
     world_free(world);
 }
 
+/* Two segments: the last five devices are of the second one. */
+static struct world *world_of_two(void)
+{
+    struct world *world = world_new(true);
+
+    world->rollout.segment_count = 2;
+    snprintf(world->rollout.segments[1], FLO_SEGMENT_TEXT, "rare");
+    return world;
+}
+
+static void set_segments(struct world *world)
+{
+    for (int i = 0; i < DEVICES; i++) {
+        world->members[i].segment = i % 4 == 3 ? 1 : 0;
+    }
+}
+
+static void studies_rare(struct world *world, double change)
+{
+    struct flo_study_evidence *evidence = &world->study.evidence;
+
+    memset(evidence, 0, sizeof(*evidence));
+    evidence->phase = world->rollout.phase;
+    evidence->block = world->block++;
+    evidence->segment_count = 2;
+    for (int s = 0; s < 2; s++) {
+        double by = s == 1 ? change : 0;
+        int treated = s == 1 ? 5 : 50;
+        int control = s == 1 ? 60 : 400;
+        snprintf(evidence->segments[s].name, FLO_SEGMENT_TEXT, "%s",
+                 world->rollout.segments[s]);
+        evidence->segments[s].members = s == 1 ? 100 : 400;
+        evidence->segments[s].arms[FLO_MEASURE_TTFT_P95].ratio =
+            (struct flo_ratio_segment){{treated, log1p(by), treated * 0.0064},
+                                       {control, 0, control * 0.0064}};
+    }
+    world->now_ms += BLOCK_MS;
+    assert_int_equal(
+        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY,
+                                               .study = &world->study}),
+        0);
+}
+
+static void a_bad_segment_goes_back_and_the_others_go_on(void **state)
+{
+    (void)state;
+    struct world *world = world_of_two();
+    struct flo_gate_counts counts;
+
+    start(world);
+    set_segments(world);
+    go_well(world, 0, CANARY); /* d0000004 is of the rare ones */
+    studies_rare(world, 0.35);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    assert_non_null(strstr(world->rollout.reason, "rare: "));
+    assert_int_equal(world->rollout.study.state.excluded, 2);
+    for (int i = 0; i < DEVICES; i++) {
+        bool is_rare = i % 4 == 3;
+        enum flo_execution now = (enum flo_execution)world->members[i].state;
+        assert_int_equal(now, i < CANARY ? FLO_EXECUTION_SUCCEEDED
+                              : is_rare  ? FLO_EXECUTION_CANCELLED
+                                         : FLO_EXECUTION_QUEUED);
+    }
+
+    /* It went back, and that is no bad end. */
+    assert_int_equal(
+        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
+                                               .device = world->names[3],
+                                               .is_ordered = true}),
+        0);
+    assert_int_equal(world->members[3].state, FLO_EXECUTION_ROLLED_BACK);
+    flo_rollout_counts(&world->rollout, 0, &counts);
+    assert_int_equal(counts.bad, 0);
+    assert_int_equal(counts.here_members, CANARY - 1);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+
+    /* Its numbers stop nobody any more. */
+    studies_rare(world, 0.35);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    golden_check("rollout-study-excludes", world->trace.data);
+    world_free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +412,7 @@ int main(void)
         cmocka_unit_test(a_phase_is_held_and_goes_on_when_evidence_comes_late),
         cmocka_unit_test(without_controls_a_failure_pauses),
         cmocka_unit_test(evidence_of_an_earlier_phase_is_ignored),
+        cmocka_unit_test(a_bad_segment_goes_back_and_the_others_go_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

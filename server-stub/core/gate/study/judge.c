@@ -75,21 +75,26 @@ static void add_count(struct flo_count_arm *to,
 
 /* Counts of all segments are added up; a ratio keeps them apart. */
 static size_t arms_of_all(const struct flo_study_evidence *evidence,
-                          enum flo_measure measure,
+                          enum flo_measure measure, uint16_t excluded,
                           struct flo_statistic_arms *out)
 {
     enum flo_statistic_kind kind = flo_measure_fact(measure)->kind;
+    size_t count = 0;
 
-    if (kind == FLO_STATISTIC_RATIO) {
-        for (uint32_t i = 0; i < evidence->segment_count; i++) {
-            out[i] = evidence->segments[i].arms[measure];
-        }
-        return evidence->segment_count;
+    if (kind != FLO_STATISTIC_RATIO) {
+        memset(out, 0, sizeof(*out));
+        count = 1;
     }
-    memset(out, 0, sizeof(*out));
     for (uint32_t i = 0; i < evidence->segment_count; i++) {
         const struct flo_statistic_arms *arms =
             &evidence->segments[i].arms[measure];
+        if ((excluded >> i & 1) != 0) {
+            continue; /* it went back */
+        }
+        if (kind == FLO_STATISTIC_RATIO) {
+            out[count++] = *arms;
+            continue;
+        }
         if (kind == FLO_STATISTIC_COUNT) {
             add_count(&out->count.treated, &arms->count.treated);
             add_count(&out->count.control, &arms->count.control);
@@ -100,7 +105,7 @@ static size_t arms_of_all(const struct flo_study_evidence *evidence,
             out->deaths.control.exposure += arms->deaths.control.exposure;
         }
     }
-    return 1;
+    return count;
 }
 
 /* ---- all tests ---- */
@@ -132,7 +137,8 @@ static void test_all(const struct judgement *judgement, uint32_t rule)
     struct flo_study_row *row = &judgement->results->all[rule];
     enum flo_measure measure = judgement->study->rules.rules[rule].measure;
     struct flo_statistic_arms arms[FLO_SEGMENTS_MAX];
-    size_t count = arms_of_all(evidence, measure, arms);
+    size_t count =
+        arms_of_all(evidence, measure, judgement->study->state.excluded, arms);
 
     flo_study_test(&judgement->study->rules, rule, judgement->moment->phase,
                    evidence->segment_count, true, &row->rule);
@@ -333,8 +339,15 @@ static void conclude(const struct judgement *judgement,
         out->verdict == FLO_PHASE_FAILS ? failing_alone(judgement, &list) : 0;
     bool is_named = gate != FLO_PHASE_NO_GATE;
     state->verdict = out->verdict;
+    state->excludes = judgement->moment->is_plain ? 0 : out->excludes;
     state->rule = is_named ? list.rules[gate] : FLO_SEGMENT_ALL;
     state->segment = is_named ? list.segments[gate] : FLO_SEGMENT_ALL;
+    if (is_named && state->segment == FLO_SEGMENT_ALL) {
+        state->named = judgement->results->all[state->rule];
+    } else if (is_named) {
+        state->named =
+            judgement->results->segments[state->rule][state->segment];
+    }
     snprintf(state->segment_name, sizeof(state->segment_name), "%s",
              state->segment != FLO_SEGMENT_ALL
                  ? judgement->evidence->segments[state->segment].name

@@ -316,17 +316,24 @@ static int replay_all(struct replay *replay, const char *gate,
                       const struct flo_statistic_rule *rule, const json_t *row,
                       const struct flo_statistic_arms *arms, size_t count)
 {
-    struct flo_statistic_arms sum;
+    struct flo_statistic_arms used[FLO_SEGMENTS_MAX];
     struct flo_statistic_result result;
     enum flo_verdict stands;
     bool is_ratio = rule->kind == FLO_STATISTIC_RATIO;
+    size_t used_count = is_ratio ? 0 : 1;
 
-    memset(&sum, 0, sizeof(sum));
-    for (size_t i = 0; i < count && !is_ratio; i++) {
-        add_arms(rule->kind, &arms[i], &sum);
+    memset(used, 0, sizeof(used));
+    for (size_t i = 0; i < count; i++) {
+        if (is_excluded(replay, i)) {
+            continue;
+        }
+        if (is_ratio) {
+            used[used_count++] = arms[i];
+        } else {
+            add_arms(rule->kind, &arms[i], &used[0]);
+        }
     }
-    if (!flo_statistic_evaluate(rule, is_ratio ? arms : &sum,
-                                is_ratio ? count : 1, replay->look,
+    if (!flo_statistic_evaluate(rule, used, used_count, replay->look,
                                 replay->is_plain, &result)) {
         return refuse(replay, gate, "it has numbers that cannot be");
     }

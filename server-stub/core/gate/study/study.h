@@ -150,8 +150,10 @@ struct flo_study_state {
     uint32_t rule;    /* that fails, or is waited for; FLO_SEGMENT_ALL: none */
     uint32_t segment; /* in which it fails; FLO_SEGMENT_ALL */
     char segment_name[FLO_SEGMENT_TEXT];
-    uint16_t excluded; /* segments, a bit each: kept over phases */
-    bool is_alarmed;   /* while the hold-out is watched */
+    struct flo_study_row named; /* the test of that rule and segment */
+    uint16_t excluded;          /* segments, a bit each: kept over phases */
+    uint16_t excludes;          /* those that fail alone now */
+    bool is_alarmed;            /* while the hold-out is watched */
     struct flo_study_standing standing[FLO_MEASURE_COUNT];
 };
 struct flo_study {
