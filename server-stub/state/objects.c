@@ -353,6 +353,11 @@ void flo_object_rollout_etag(const struct flo_rollout *rollout, char *out)
 }
 
 /* Phases are counted from 1 for people, here and everywhere. */
+static double tenth(double value)
+{
+    return (double)(int64_t)(value * 10 + 0.5) / 10;
+}
+
 static json_t *view_phase(const struct flo_rollout *core, uint32_t index)
 {
     const struct flo_rollout_phase *phase = &core->phases[index];
@@ -365,15 +370,24 @@ static json_t *view_phase(const struct flo_rollout *core, uint32_t index)
                                 json_integer((json_int_t)phase->counts[state]));
         }
     }
-    return json_pack("{s:i,s:s,s:b,s:[i,i],s:i,s:i,s:i,s:i,s:o,s:s,s:I}",
-                     "number", (int)index + 1, "name", phase->name, "canary",
-                     (int)flo_rollout_is_canary(core, index), "buckets",
-                     (int)phase->bucket_from, (int)phase->bucket_to, "devices",
-                     (int)phase->members, "silent", (int)phase->silent,
-                     "overdue", (int)phase->overdue, "away", (int)phase->away,
-                     "counts", counts, "state",
-                     flo_phase_state_word(phase->state), "started_at_ms",
-                     (json_int_t)phase->started_at_ms);
+    json_t *out =
+        json_pack("{s:i,s:s,s:b,s:[i,i],s:i,s:i,s:i,s:i,s:o,s:s,s:I}", "number",
+                  (int)index + 1, "name", phase->name, "canary",
+                  (int)flo_rollout_is_canary(core, index), "buckets",
+                  (int)phase->bucket_from, (int)phase->bucket_to, "devices",
+                  (int)phase->members, "silent", (int)phase->silent, "overdue",
+                  (int)phase->overdue, "away", (int)phase->away, "counts",
+                  counts, "state", flo_phase_state_word(phase->state),
+                  "started_at_ms", (json_int_t)phase->started_at_ms);
+    struct flo_study_sight sight;
+    if (flo_rollout_sees(core, index, &sight)) {
+        json_object_set_new(out, "finds_pct",
+                            json_real(tenth(sight.finds_pct)));
+        json_object_set_new(out, "proves_pct",
+                            json_real(tenth(sight.proves_pct)));
+        json_object_set_new(out, "prove_pct", json_real(sight.prove_pct));
+    }
+    return out;
 }
 
 static json_t *view_arm(const struct flo_gate_arm *arm)

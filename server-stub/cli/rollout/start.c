@@ -6,12 +6,33 @@
 
 #include "server-stub/cli/rollout/rollout.h"
 
+/* A phase that can prove less than it has to will be held. */
+static void print_blind(const json_t *rollout)
+{
+    json_t *phase;
+    size_t i;
+
+    json_array_foreach(json_object_get(rollout, "phases"), i, phase)
+    {
+        double can = json_number_value(json_object_get(phase, "proves_pct"));
+        double has = json_number_value(json_object_get(phase, "prove_pct"));
+        if (can > has) {
+            printf("phase %s is too small: at its first look it can prove "
+                   "+%.1f %%, and has to prove +%.4g %%\n",
+                   flo_out_text(phase, "name", "?"), can, has);
+        }
+    }
+}
+
 /* Who takes it, who cannot and why: of each reason the first names. */
 static void print_plan(const struct flo_cli *cli, const json_t *rollout)
 {
     static const struct flo_column phases[] = {
         {"PHASE", "name", CELL_TEXT},
         {"DEVICES", "devices", CELL_TEXT},
+        {"FINDS %", "finds_pct", CELL_TEXT},
+        {"CAN PROVE %", "proves_pct", CELL_TEXT},
+        {"HAS TO PROVE %", "prove_pct", CELL_TEXT},
     };
     static const struct flo_column ways[] = {
         {"WAY", "way", CELL_TEXT},
@@ -49,6 +70,7 @@ static void print_plan(const struct flo_cli *cli, const json_t *rollout)
     flo_rollout_print_overlaps(rollout);
     flo_out_table(cli, json_object_get(rollout, "phases"), phases,
                   FLO_COUNT(phases));
+    print_blind(rollout);
     flo_out_table(cli, json_object_get(plan, "ways"), ways, FLO_COUNT(ways));
     flo_out_table(cli, json_object_get(plan, "memory"), memory,
                   FLO_COUNT(memory));

@@ -328,6 +328,9 @@ bool flo_rollout_study_passes(const struct flo_rollout *rollout);
 /* The members of a segment, by what they do for a study. */
 enum flo_member_way
 flo_rollout_member_way(const struct flo_rollout_member *member);
+/* The changes that a phase can see, with those before it. */
+bool flo_rollout_sees(const struct flo_rollout *rollout, uint32_t phase,
+                      struct flo_study_sight *out);
 /* The next look at the present phase, from 1, and when it comes.  false:
  * devices are under way, or there is none. */
 bool flo_rollout_next_look(const struct flo_rollout *rollout, uint32_t *look,

@@ -112,6 +112,19 @@ bool flo_rollout_study_passes(const struct flo_rollout *rollout)
             !flo_rollout_study_waits(rollout, rollout->phase));
 }
 
+bool flo_rollout_sees(const struct flo_rollout *rollout, uint32_t phase,
+                      struct flo_study_sight *out)
+{
+    uint32_t treated = 0;
+
+    for (uint32_t i = 0; i <= phase; i++) {
+        treated += rollout->phases[i].members;
+    }
+    return !rollout->phases[phase].is_hold_out &&
+           flo_study_sees(&rollout->study, phase, treated,
+                          members_behind(rollout, phase), out);
+}
+
 bool flo_rollout_next_look(const struct flo_rollout *rollout, uint32_t *look,
                            uint64_t *at_ms)
 {

@@ -91,6 +91,19 @@ static int read_again(struct flo_rollout_entry *entry, struct flo_err *err)
     return 0;
 }
 
+/* A rollout of the same model knows how much devices differ. */
+static void learn_spread(const struct flo_controller *controller,
+                         struct flo_rollout_entry *entry)
+{
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        const struct flo_rollout_entry *other = controller->rollouts.items[i];
+        if (strcmp(other->model, entry->model) == 0 &&
+            other->core.study.spread > 0) {
+            entry->core.study.spread = other->core.study.spread;
+        }
+    }
+}
+
 int flo_rollouts_settle(struct flo_controller *controller,
                         struct flo_rollout_entry *entry, struct flo_err *err)
 {
@@ -105,6 +118,7 @@ int flo_rollouts_settle(struct flo_controller *controller,
                             preset_phases(rules, members));
         rv = read_again(entry, err);
     }
+    learn_spread(controller, entry);
     return rv < 0 || entry->core.study.rules.count == 0
                ? rv
                : flo_rollouts_segment(controller, entry, err);
@@ -140,10 +154,10 @@ json_t *flo_rollouts_study_json(const struct flo_rollout *core)
         json_array_append_new(segments, json_string(core->segments[i]));
     }
     return json_pack(
-        "{s:o,s:I,s:I,s:I,s:b,s:o}", "segments", segments, "looks",
-        (json_int_t)state->looks, "block", (json_int_t)state->block, "excluded",
-        (json_int_t)state->excluded, "alarmed", (int)state->is_alarmed,
-        "passed", passed_json(&core->study));
+        "{s:f,s:o,s:I,s:I,s:I,s:b,s:o}", "spread", core->study.spread,
+        "segments", segments, "looks", (json_int_t)state->looks, "block",
+        (json_int_t)state->block, "excluded", (json_int_t)state->excluded,
+        "alarmed", (int)state->is_alarmed, "passed", passed_json(&core->study));
 }
 
 static void read_passed(struct flo_study *study, const json_t *passed)
@@ -185,6 +199,8 @@ void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json)
     state->block = (uint32_t)json_integer_value(json_object_get(json, "block"));
     state->excluded =
         (uint16_t)json_integer_value(json_object_get(json, "excluded"));
+    double spread = json_number_value(json_object_get(json, "spread"));
+    core->study.spread = spread > 0 && spread < 10 ? spread : 0;
     state->is_alarmed = json_is_true(json_object_get(json, "alarmed"));
     read_passed(&core->study, json_object_get(json, "passed"));
 }

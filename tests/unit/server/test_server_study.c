@@ -226,6 +226,7 @@ static void a_study_survives_a_start(void **state)
     snprintf(id, sizeof(id), "%s", entry->core.id);
     studies(world, entry, 100, 0);
     entry->core.study.state.looks = 2;
+    entry->core.study.spread = 0.07;
     entry->core.study.state.standing[0].verdict = FLO_VERDICT_PASS;
     studies(world, entry, 101, 0);
     uint8_t segment = entry->core.members[7].segment;
@@ -238,6 +239,7 @@ static void a_study_survives_a_start(void **state)
     assert_int_equal(entry->core.study.rules.count, 8);
     assert_int_equal(entry->core.study.state.looks, 2);
     assert_int_equal(entry->core.study.state.block, 101);
+    assert_true(fabs(entry->core.study.spread - 0.08) < 0.01);
     assert_int_equal(entry->core.study.state.standing[0].verdict,
                      FLO_VERDICT_PASS);
     assert_int_equal(entry->core.segment_count, 3);

@@ -446,6 +446,23 @@ static void without_controls_a_limit_is_doubled_and_nothing_passes(void **state)
     free(study);
 }
 
+static void a_phase_says_what_it_can_see(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_sight sight;
+
+    assert_true(flo_study_sees(study, 0, 20, 400, &sight));
+    assert_true(fabs(sight.finds_pct - 9.5) < 0.3);
+    assert_true(fabs(sight.proves_pct - 7.8) < 0.3);
+    assert_true(fabs(sight.prove_pct - 12) < 1e-9);
+    study->spread = 0.15 * 1.2; /* devices that drift much */
+    assert_true(flo_study_sees(study, 0, 20, 400, &sight));
+    assert_true(sight.proves_pct > sight.prove_pct); /* it will be held */
+    assert_false(flo_study_sees(study, 2, 20, 0, &sight));
+    free(study);
+}
+
 /* ---- records ---- */
 
 static void a_changed_record_is_found_out(void **state)
@@ -552,6 +569,7 @@ int main(void)
         cmocka_unit_test(an_alarm_waits_for_nothing),
         cmocka_unit_test(
             without_controls_a_limit_is_doubled_and_nothing_passes),
+        cmocka_unit_test(a_phase_says_what_it_can_see),
         cmocka_unit_test(a_changed_record_is_found_out),
         cmocka_unit_test(a_record_of_one_segment_is_small),
         cmocka_unit_test(sentences_say_what_was_found),

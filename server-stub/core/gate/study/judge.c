@@ -354,6 +354,58 @@ static void conclude(const struct judgement *judgement,
                  : "");
 }
 
+/* ---- before it begins ---- */
+
+bool flo_study_sees(const struct flo_study *study, uint32_t phase,
+                    uint32_t treated, uint32_t controls,
+                    struct flo_study_sight *out)
+{
+    double spread = study->spread > 0 ? study->spread : FLO_SPREAD_USUAL;
+    double least = INFINITY;
+
+    for (uint32_t i = 0; i < study->rules.count; i++) {
+        const struct flo_study_rule *rule = &study->rules.rules[i];
+        int reading = flo_measure_fact(rule->measure)->reading;
+        if (reading >= 0 && reading != FLO_READING_ENGINE_RSS) {
+            least = fmin(least, prove_of(rule, phase));
+        }
+    }
+    if (isinf(least) || treated == 0 || controls == 0) {
+        return false;
+    }
+    double of_mean = spread * sqrt(1.0 / treated + 1.0 / controls);
+    *out = (struct flo_study_sight){
+        .finds_pct = flo_change_pct(4.7 * of_mean),
+        .proves_pct = flo_change_pct(2 * flo_look_z(0) * of_mean),
+        .prove_pct = least};
+    return true;
+}
+
+/* Controls of all segments, in the first ratio that has enough of them. */
+static void note_spread(struct flo_study *study,
+                        const struct flo_study_evidence *evidence)
+{
+    for (uint32_t i = 0; i < study->rules.count; i++) {
+        enum flo_measure measure = study->rules.rules[i].measure;
+        double squares = 0;
+        double freedom = 0;
+        if (flo_measure_fact(measure)->reading < 0 ||
+            measure == FLO_MEASURE_ENGINE_RSS) {
+            continue;
+        }
+        for (uint32_t s = 0; s < evidence->segment_count; s++) {
+            const struct flo_ratio_arm *control =
+                &evidence->segments[s].arms[measure].ratio.control;
+            squares += control->devices > 1 ? fmax(control->m2, 0) : 0;
+            freedom += control->devices > 1 ? (double)control->devices - 1 : 0;
+        }
+        if (freedom >= 20 && squares > 0) {
+            study->spread = sqrt(squares / freedom);
+            return;
+        }
+    }
+}
+
 void flo_study_judge(struct flo_study *study,
                      const struct flo_study_evidence *evidence,
                      const struct flo_study_moment *moment,
@@ -376,6 +428,7 @@ void flo_study_judge(struct flo_study *study,
             test_segments(&judgement, i);
         }
     }
+    note_spread(study, evidence);
     remember(&judgement, &out->changed);
     study->state.looks += judgement.look != FLO_LOOK_NONE ? 1 : 0;
     study->state.block = evidence->block;

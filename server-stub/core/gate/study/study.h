@@ -160,6 +160,7 @@ struct flo_study {
     struct flo_study_rules rules;
     enum flo_on_fail on_fail; /* where a rule does not say */
     uint64_t block_ms;        /* the shortest soak */
+    double spread; /* of a control's difference, as seen last; 0: not yet */
     struct flo_study_state state;
 };
 
@@ -172,6 +173,18 @@ struct flo_study_moment {
     double soaked_s; /* below 0: devices are under way */
     double soak_s;
 };
+/* The changes that a phase finds in about 90 % of cases, and that it can prove
+ * to be absent at its first look, by so many devices; and `prove` of its
+ * strictest ratio.  false: it has no ratio, or no control. */
+#define FLO_SPREAD_USUAL 0.084 /* drift of 5 %, and noise */
+struct flo_study_sight {
+    double finds_pct;
+    double proves_pct;
+    double prove_pct;
+};
+bool flo_study_sees(const struct flo_study *study, uint32_t phase,
+                    uint32_t treated, uint32_t controls,
+                    struct flo_study_sight *out);
 /* The longest soak, in soaks; then a person is asked. */
 #define FLO_SOAKS_MAX 8
 
