@@ -14,6 +14,9 @@ TYPES = "server-stub/core/request/types.def"
 GATES = "server-stub/core/gate/gates.def"
 NAME = "^[a-z0-9][a-z0-9._-]{0,63}$"
 TITLE = "^[a-z0-9][a-z0-9._-]{0,63}@[a-z0-9][a-z0-9._-]{0,63}$"
+GRANT = "(viewer|operator|releaser|admin|auditor|" \
+    "(viewer|operator):[a-z0-9][a-z0-9._-]{0,63})"
+GRANTS = "^%s(,%s){0,7}$" % (GRANT, GRANT)
 TEXT = "^[^\\u0000]*$"
 PLAIN = "[^\\u0000-\\u001f\\u007f]*$"
 
@@ -64,6 +67,9 @@ class Shapes:
         elif kind in ("NAME", "TITLE"):
             out = {"type": "string",
                    "pattern": NAME if kind == "NAME" else TITLE}
+        elif kind == "GRANTS":
+            out = {"type": "string", "maxLength": int(most),
+                   "pattern": GRANTS}
         elif kind == "METRIC":
             out = {"type": "string", "enum": [
                 r[1] for r in rows("proto/metrics.def", "FLO_METRIC")]}
@@ -433,7 +439,7 @@ def call(shapes, row, answers):
         responses[code] = {"description": meaning, "content": json_content(
             shapes.answer(shape, handler))}
     out["responses"] = dict(responses, **problems())
-    if method == "POST" and "RAW" not in flags or body:
+    if method in ("POST", "PATCH") and "RAW" not in flags or body:
         schema = shapes.body(body, handler)
         out["requestBody"] = {"required": "oneOf" in schema or
                               "required" in schema,

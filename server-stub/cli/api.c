@@ -155,29 +155,63 @@ int flo_api_send(struct flo_cli *cli, const char *path, const void *data,
     return send_bytes(cli, "POST", path, data, bytes, answer, err);
 }
 
-int flo_api_list(struct flo_cli *cli, const char *path, json_t **items,
-                 struct flo_err *err)
+/* Pages until there are `limit` elements or no more. */
+static int list_up_to(struct flo_cli *cli, const char *path, uint64_t limit,
+                      json_t **items, struct flo_err *err)
 {
-    char next[8192];
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) next = {0};
     json_t *all = json_array();
 
-    snprintf(next, sizeof(next), "%s", path);
+    flo_buf_text(&next, path);
     for (;;) {
         FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
-        int rv = flo_api_get(cli, next, &page, err);
+        int rv = next.failed ? flo_fail(err, FLO_E_MEMORY, "list")
+                             : flo_api_get(cli, next.data, &page, err);
         if (rv < 0) {
             json_decref(all);
             return rv;
         }
         json_array_extend(all, json_object_get(page, "items"));
         const char *cursor = json_string_value(json_object_get(page, "next"));
-        if (cursor == NULL) {
+        if (cursor == NULL || json_array_size(all) >= limit) {
+            while (json_array_size(all) > limit) {
+                json_array_remove(all, json_array_size(all) - 1);
+            }
             *items = all;
             return 0;
         }
-        snprintf(next, sizeof(next), "%s%ccursor=%.400s", path,
-                 strchr(path, '?') != NULL ? '&' : '?', cursor);
+        next.bytes = 0;
+        flo_buf_text(&next, path);
+        flo_api_query_add(&next, "cursor", cursor);
     }
+}
+
+int flo_api_list(struct flo_cli *cli, const char *path, json_t **items,
+                 struct flo_err *err)
+{
+    return list_up_to(cli, path, UINT64_MAX, items, err);
+}
+
+int flo_api_some(struct flo_cli *cli, const char *path, uint64_t standard,
+                 json_t **items, struct flo_err *err)
+{
+    const char *model = flo_args_text(&cli->args, "model", NULL);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) whole = {0};
+    uint64_t limit;
+    int rv =
+        flo_args_u64(&cli->args, "limit", 1, 1000000, standard, &limit, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_buf_text(&whole, path);
+    flo_api_query_add(&whole, "model", model);
+    return whole.failed
+               ? flo_fail(err, FLO_E_MEMORY, "list")
+               : list_up_to(cli, whole.data,
+                            flo_args_has(&cli->args, "all") ? UINT64_MAX
+                                                            : limit,
+                            items, err);
 }
 
 static void blob_path(const struct flo_digest *digest, char *out, size_t bytes)

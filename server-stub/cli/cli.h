@@ -46,6 +46,10 @@ FLO_MUST_USE int flo_api_call(struct flo_cli *cli, const char *method,
                               json_t **answer, struct flo_err *err);
 FLO_MUST_USE int flo_api_get(struct flo_cli *cli, const char *path,
                              json_t **answer, struct flo_err *err);
+/* The first `standard` elements of a list, or --limit, or with --all each. */
+FLO_MUST_USE int flo_api_some(struct flo_cli *cli, const char *path,
+                              uint64_t standard, json_t **items,
+                              struct flo_err *err);
 /* All pages of a list: an array. */
 FLO_MUST_USE int flo_api_list(struct flo_cli *cli, const char *path,
                               json_t **items, struct flo_err *err);
@@ -83,6 +87,7 @@ struct flo_column {
         CELL_BYTES,
         CELL_MS,
         CELL_AGO,
+        CELL_IN, /* a time to come */
         CELL_RELEASE,
         CELL_ERROR, /* "id: what" */
         CELL_BRIEF, /* a text's begin */

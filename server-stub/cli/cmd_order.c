@@ -325,6 +325,8 @@ int flo_cmd_model_remove(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- what became of orders ---- */
 
+#define ORDERS_SHOWN 50
+
 int flo_cmd_order_list(struct flo_cli *cli, struct flo_err *err)
 {
     static const struct flo_column columns[] = {
@@ -341,7 +343,7 @@ int flo_cmd_order_list(struct flo_cli *cli, struct flo_err *err)
         {"REASON", "body.args.reason", CELL_TEXT},
     };
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    int rv = flo_api_list(cli, "/v1/orders", &items, err);
+    int rv = flo_api_some(cli, "/v1/orders", ORDERS_SHOWN, &items, err);
 
     if (rv == 0) {
         flo_out_table(cli, items, columns, FLO_COUNT(columns));

@@ -17,10 +17,12 @@ static const struct flo_column rollout_columns[] = {
     {"BECAUSE", "reason", CELL_TEXT},
 };
 
+#define ROLLOUTS_SHOWN 56 /* a page of the controller */
+
 int flo_cmd_rollout_list(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    int rv = flo_api_list_model(cli, "/v1/rollouts", &items, err);
+    int rv = flo_api_some(cli, "/v1/rollouts", ROLLOUTS_SHOWN, &items, err);
 
     if (rv == 0) {
         flo_out_table(cli, items, rollout_columns, FLO_COUNT(rollout_columns));

@@ -135,7 +135,10 @@ FLAGS(release_yank) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                        END};
 FLAGS(release_unyank) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                          END};
-FLAGS(rollout_list) = {{"model", "M", "of this model only", FLO_ASKED}, END};
+FLAGS(rollout_list) = {{"model", "M", "of this model only", FLO_ASKED},
+                       {"limit", "N", "so many (56)", FLO_ASKED},
+                       {"all", NULL, "each there ever was", FLO_ASKED},
+                       END};
 FLAGS(rollout_get) = {
     {"output", "table|json|name|yaml",
      "how it is printed; yaml: as a file for `rollout start -f`", FLO_ASKED,
@@ -202,7 +205,9 @@ FLAGS(rollout_freeze) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                          END};
 FLAGS(rollout_unfreeze) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                            END};
-FLAGS(order_list) = {END};
+FLAGS(order_list) = {{"limit", "N", "so many (50)", FLO_ASKED},
+                     {"all", NULL, "each there ever was", FLO_ASKED},
+                     END};
 FLAGS(order_get) = {END};
 FLAGS(order_report) = {END};
 FLAGS(order_wait) = {END};
@@ -218,14 +223,30 @@ FLAGS(telemetry_query) = {
 FLAGS(token_create) = {
     {"kind", "enroll|access", "for devices or people", FLO_ASKED},
     {"group", "G", "devices land in this group", FLO_ASKED},
-    {"role", "viewer|operator|releaser|admin", "of people", FLO_ASKED},
-    {"name", "NAME", "whose it is", FLO_ASKED},
+    {"role", "ROLE[:GROUP],…",
+     "viewer, operator, releaser, admin, auditor; operator:G for one group",
+     FLO_ASKED},
+    {"user", "USER", "whose it is; it has that role, or --role", FLO_ASKED},
+    {"name", "NAME", "a word for people", FLO_ASKED},
     {"uses", "N", "devices that may enrol with it (1)", FLO_ASKED},
     {"ttl", "DURATION", "valid for (24h)", FLO_ASKED},
     {"to", "FILE", "write the secret there, mode 0600", FLO_ASKED},
     END};
 FLAGS(token_list) = {END};
 FLAGS(token_delete) = {END};
+FLAGS(user_list) = {END};
+FLAGS(user_get) = {END};
+FLAGS(user_create) = {{"role", "ROLE[:GROUP],…",
+                       "viewer (standard), operator, releaser, admin, auditor",
+                       FLO_ASKED},
+                      END};
+FLAGS(user_set) = {
+    {"role", "ROLE[:GROUP],…", "the new role; tokens that may more go",
+     FLO_ASKED},
+    {"disable", NULL, "refuse it and delete its tokens", FLO_ASKED},
+    {"enable", NULL, "take it again", FLO_ASKED},
+    END};
+FLAGS(user_delete) = {END};
 FLAGS(key_create) = {
     {"to", "DIR", "folder of NAME.key and NAME.pub (.)", FLO_ASKED}, END};
 FLAGS(key_trust) = {END};

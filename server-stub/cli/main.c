@@ -25,11 +25,13 @@ static const struct flo_verb *const verbs[] = {
 };
 
 static const char *const aliases[][2] = {
-    {"devices", "device"}, {"releases", "release"}, {"rollouts", "rollout"},
-    {"models", "model"},   {"tokens", "token"},     {"keys", "key"},
-    {"bundles", "bundle"}, {"contexts", "context"}, {"orders", "order"},
-    {"ls", "list"},        {"rm", "delete"},        {"show", "get"},
-    {NULL, NULL},
+    {"devices", "device"},   {"releases", "release"},
+    {"rollouts", "rollout"}, {"models", "model"},
+    {"tokens", "token"},     {"users", "user"},
+    {"keys", "key"},         {"bundles", "bundle"},
+    {"contexts", "context"}, {"orders", "order"},
+    {"ls", "list"},          {"rm", "delete"},
+    {"show", "get"},         {NULL, NULL},
 };
 
 /* Commands that need no controller. */

@@ -125,6 +125,16 @@ static void cell(const json_t *item, const struct flo_column *column, char *out)
         } else {
             flo_out_ms(now > at ? now - at : 0, out);
         }
+    } else if (json_is_integer(value) && column->form == CELL_IN) {
+        uint64_t at = (uint64_t)json_integer_value(value);
+        uint64_t now = flo_wall_ms();
+        if (at == 0) {
+            strcpy(out, "never");
+        } else if (at <= now) {
+            strcpy(out, "expired");
+        } else {
+            flo_out_ms(at - now, out);
+        }
     } else if (json_is_integer(value)) {
         snprintf(out, CELL_BYTES_MAX, "%" JSON_INTEGER_FORMAT,
                  json_integer_value(value));

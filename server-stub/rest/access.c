@@ -45,20 +45,84 @@ static int make_enrol(struct flo_rest_call *call, uint64_t ttl_ms,
     return rv;
 }
 
+struct owner {
+    char role[FLO_GRANTS_TEXT];
+    bool is_disabled;
+};
+
+static int take_owner(void *context, const struct flo_fleet_person *person)
+{
+    struct owner *owner = context;
+
+    snprintf(owner->role, sizeof(owner->role), "%s", person->role);
+    owner->is_disabled = person->is_disabled;
+    return 0;
+}
+
+/* A user's token may what the user may, or less. */
+static int check_owner(const struct owner *owner, const char *user,
+                       const char *role, struct flo_err *err)
+{
+    struct flo_grants more;
+    struct flo_grants less;
+
+    if (owner->is_disabled) {
+        return flo_fail(err, FLO_E_STATE, "user %s is disabled", user);
+    }
+    if (flo_grants_parse(owner->role, &more) && flo_grants_parse(role, &less) &&
+        flo_grants_include(&more, &less)) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_REST_MEANING,
+             "user %s has %s: its token cannot have %s", user, owner->role,
+             role);
+    flo_err_at(err, "/role");
+    return FLO_E_REST_MEANING;
+}
+
+static int role_of(struct flo_rest_call *call, const char *user, char *role,
+                   struct flo_err *err)
+{
+    const char *given = flo_rest_text_in(call, "role", NULL);
+    struct owner owner = {.role = ""};
+    int rv = 0;
+
+    if (user != NULL) {
+        rv = flo_fleet_person_get(call->controller->store, user, take_owner,
+                                  &owner, err);
+    } else if (given == NULL) {
+        flo_fail(err, FLO_E_REST_MEANING,
+                 "a token has a role, or that of its user");
+        flo_err_at(err, "/role");
+        return FLO_E_REST_MEANING;
+    }
+    snprintf(role, FLO_GRANTS_TEXT, "%s", given != NULL ? given : owner.role);
+    return rv < 0 || user == NULL ? rv : check_owner(&owner, user, role, err);
+}
+
 static int make_access(struct flo_rest_call *call, uint64_t ttl_ms,
                        struct flo_err *err)
 {
     char id[FLO_TOKEN_ID_TEXT];
     char text[FLO_TOKEN_TEXT];
-    const char *role = flo_rest_text_in(call, "role", "");
-    const char *name = flo_rest_text_in(call, "name", "");
-    uint64_t expires = flo_wall_ms() + ttl_ms;
-    int rv =
-        flo_token_make(call->controller, name, role, expires, id, text, err);
+    char role[FLO_GRANTS_TEXT];
+    const char *user = flo_rest_text_in(call, "user", NULL);
+    struct flo_fleet_token wish = {.id = id,
+                                   .name = flo_rest_text_in(call, "name", ""),
+                                   .role = role,
+                                   .person = user,
+                                   .expires_at_ms = flo_wall_ms() + ttl_ms};
+    int rv = role_of(call, user, role, err);
 
-    call->out = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I}", "id", id, "kind",
-                          "access", "token", text, "role", role, "name", name,
-                          "expires_at_ms", (json_int_t)expires);
+    if (rv < 0 ||
+        (rv = flo_token_make(call->controller, &wish, id, text, err)) < 0) {
+        return rv;
+    }
+    call->out =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:I}", "id", id, "kind", "access",
+                  "token", text, "role", role, "name", wish.name, "user",
+                  user != NULL ? json_string(user) : json_null(),
+                  "expires_at_ms", (json_int_t)wish.expires_at_ms);
     return rv;
 }
 
@@ -72,13 +136,14 @@ int flo_rest_token_make(struct flo_rest_call *call, struct flo_err *err)
                     : make_access(call, ttl_ms, err);
 }
 
-static int add_token(void *context, const struct flo_fleet_token *token)
+static uint64_t newer(uint64_t a, uint64_t b)
 {
-    struct flo_rest_page *page = context;
+    return a > b ? a : b;
+}
 
-    if (!flo_rest_page_takes(page)) {
-        return 0;
-    }
+json_t *flo_rest_view_token(const struct flo_rest *rest,
+                            const struct flo_fleet_token *token)
+{
     json_t *json = json_pack("{s:s,s:s,s:s,s:I,s:I}", "id", token->id, "kind",
                              token->kind, "name", token->name, "created_at_ms",
                              (json_int_t)token->created_at_ms, "expires_at_ms",
@@ -88,10 +153,33 @@ static int add_token(void *context, const struct flo_fleet_token *token)
         json_object_set_new(json, "group", json_string(token->group));
         json_object_set_new(json, "uses_left",
                             json_integer((json_int_t)token->uses_left));
-    } else {
-        json_object_set_new(json, "role", json_string(token->role));
+        return json;
     }
-    json_array_append_new(page->items, json);
+    uint64_t used_ms =
+        newer(token->used_at_ms, flo_rest_used_at_ms(rest, token->id));
+    json_object_set_new(json, "role", json_string(token->role));
+    json_object_set_new(json, "user",
+                        token->person[0] != '\0' ? json_string(token->person)
+                                                 : json_null());
+    json_object_set_new(json, "last_used_at_ms",
+                        json_integer((json_int_t)used_ms));
+    return json;
+}
+
+struct token_page {
+    struct flo_rest_page page;
+    const struct flo_rest *rest;
+};
+
+static int add_token(void *context, const struct flo_fleet_token *token)
+{
+    struct token_page *list = context;
+    struct flo_rest_page *page = &list->page;
+
+    if (!flo_rest_page_takes(page)) {
+        return 0;
+    }
+    json_array_append_new(page->items, flo_rest_view_token(list->rest, token));
     if (flo_rest_page_is_full(page)) {
         snprintf(page->last, sizeof(page->last), "%llu.%s",
                  (unsigned long long)token->created_at_ms, token->id);
@@ -101,8 +189,10 @@ static int add_token(void *context, const struct flo_fleet_token *token)
 
 int flo_rest_tokens(struct flo_rest_call *call, struct flo_err *err)
 {
-    struct flo_rest_page page = {.items = json_array(),
-                                 .limit = flo_rest_number(call, "limit", 1000)};
+    struct token_page list = {
+        .page = {.items = json_array(),
+                 .limit = flo_rest_number(call, "limit", 1000)},
+        .rest = call->rest};
     char id[FLO_CURSOR_TEXT];
     uint64_t at_ms;
     int rv = flo_rest_cursor(call, '.', id, &at_ms, err);
@@ -110,9 +200,9 @@ int flo_rest_tokens(struct flo_rest_call *call, struct flo_err *err)
     if (rv == 0) {
         rv = flo_fleet_token_list(call->controller->store,
                                   at_ms > 0 ? at_ms : FLO_FLEET_ALL, id,
-                                  page.limit + 1, add_token, &page, err);
+                                  list.page.limit + 1, add_token, &list, err);
     }
-    flo_rest_page_end(call, &page);
+    flo_rest_page_end(call, &list.page);
     return rv;
 }
 

@@ -11,9 +11,11 @@
 
 struct token {
     struct flo_digest secret;
-    enum flo_access role;
+    struct flo_grants grants;
     bool is_access;
     char name[65];
+    char person[65];
+    char role[FLO_GRANTS_TEXT];
     uint64_t expires_at_ms;
 };
 
@@ -23,9 +25,11 @@ static int take_token(void *context, const struct flo_fleet_token *token)
 
     out->secret = token->secret;
     out->is_access = strcmp(token->kind, "access") == 0 &&
-                     flo_access_parse(token->role, &out->role);
+                     flo_grants_parse(token->role, &out->grants);
     out->expires_at_ms = token->expires_at_ms;
     snprintf(out->name, sizeof(out->name), "%s", token->name);
+    snprintf(out->person, sizeof(out->person), "%s", token->person);
+    snprintf(out->role, sizeof(out->role), "%s", token->role);
     return 0;
 }
 
@@ -66,15 +70,78 @@ int flo_rest_authenticate(struct flo_controller *controller,
         (token.expires_at_ms != 0 && token.expires_at_ms <= flo_wall_ms())) {
         return no_token(err);
     }
-    snprintf(call->who, sizeof(call->who), "%s %s", id, token.name);
-    snprintf(call->name, sizeof(call->name), "%s", token.name);
+    const char *name = token.person[0] != '\0' ? token.person : token.name;
+    snprintf(call->who, sizeof(call->who), "%s %s", id, name);
+    snprintf(call->name, sizeof(call->name), "%s", name);
+    snprintf(call->person, sizeof(call->person), "%s", token.person);
     snprintf(call->token_id, sizeof(call->token_id), "%s", id);
-    if (!flo_access_holds(token.role, needs)) {
-        return flo_fail(
-            err, FLO_E_REST_ROLE, "this needs the role %s, the token %s has %s",
-            flo_access_word(needs), token.name, flo_access_word(token.role));
+    call->grants = token.grants;
+    call->is_scoped = !flo_grants_hold(&token.grants, needs);
+    if (!flo_grants_hold_somewhere(&token.grants, needs)) {
+        return flo_fail(err, FLO_E_REST_ROLE,
+                        "this needs the role %s, the token %s has %s",
+                        flo_access_word(needs), token.name, token.role);
     }
     return 0;
+}
+
+/* ---- for whom ---- */
+
+int flo_rest_may_group(const struct flo_rest_call *call, const char *group,
+                       struct flo_err *err)
+{
+    if (!call->is_scoped ||
+        flo_grants_hold_group(&call->grants, FLO_ACCESS_OPERATOR, group)) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_REST_ROLE,
+             "%s is an operator of some groups, and %s is none of them",
+             call->name, group);
+    return flo_err_fix(err, "name a group of yours, or ask an operator of the "
+                            "whole fleet");
+}
+
+struct membership {
+    const struct flo_rest_call *call;
+    bool may;
+};
+
+static int look_at_groups(void *context, const struct flo_fleet_device *device)
+{
+    struct membership *membership = context;
+    json_t *groups = NULL;
+    json_t *group;
+    size_t i;
+
+    if (flo_json_parse(device->groups, strlen(device->groups), 65536, &groups,
+                       NULL) < 0) {
+        return 0;
+    }
+    json_array_foreach(groups, i, group)
+    {
+        const char *name = json_string_value(group);
+        membership->may =
+            membership->may ||
+            (name != NULL && flo_grants_hold_group(&membership->call->grants,
+                                                   FLO_ACCESS_OPERATOR, name));
+    }
+    json_decref(groups);
+    return 0;
+}
+
+int flo_rest_may_device(const struct flo_rest_call *call, const char *device,
+                        struct flo_err *err)
+{
+    struct membership membership = {.call = call};
+
+    if (!call->is_scoped) {
+        return 0;
+    }
+    int rv = flo_fleet_device_get(call->controller->store, device,
+                                  look_at_groups, &membership, err);
+    return rv < 0           ? rv
+           : membership.may ? 0
+                            : flo_rest_may_group(call, device, err);
 }
 
 /* ---- parameters ---- */

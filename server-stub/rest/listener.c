@@ -17,7 +17,8 @@ enum {
     DEVICES = 4,
     SECRET = 8,
     URGENT = 16,
-    TAGGED = 32
+    TAGGED = 32,
+    SCOPED = 64
 };
 
 struct route {
@@ -358,6 +359,21 @@ static void read_call(struct flo_rest_call *call, const struct route *route)
 
 /* ---- the way through ---- */
 
+/* A role for some groups does where the handler looks for which. */
+static int check_scope(struct flo_rest_call *call, const struct route *route,
+                       struct flo_err *err)
+{
+    if (!call->is_scoped || route->access == FLO_ACCESS_VIEWER ||
+        (route->flags & SCOPED) != 0) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_REST_ROLE,
+             "%s is an operator of some groups; this is about the whole fleet",
+             call->name);
+    audit_refusal(call, route, err);
+    return FLO_E_REST_ROLE;
+}
+
 static void on_call(void *context, struct flo_httpd_request *request)
 {
     const struct binding *binding = context;
@@ -381,6 +397,10 @@ static void on_call(void *context, struct flo_httpd_request *request)
         if (rv == FLO_E_REST_ROLE) {
             audit_refusal(&call, route, &err);
         }
+    }
+    if (rv == 0 && call.token_id[0] != '\0') {
+        flo_rest_used(call.rest, call.token_id);
+        rv = check_scope(&call, route, &err);
     }
     if (rv == 0) {
         rv = flo_rest_rate_take(&call,

@@ -4,7 +4,7 @@
 
 #include <event2/event.h>
 
-#include "server-stub/core/access.h"
+#include "server-stub/core/access/tokens.h"
 #include "server-stub/rest/live.h"
 #include "server-stub/state/objects.h"
 

@@ -8,7 +8,8 @@
 
 #include "base/host/httpd.h"
 
-#include "server-stub/core/access.h"
+#include "server-stub/core/access/grants.h"
+#include "server-stub/core/access/tokens.h"
 #include "server-stub/core/request/rate.h"
 #include "server-stub/core/timers.h"
 #include "server-stub/state/controller.h"
@@ -37,6 +38,13 @@ struct flo_batches;
 struct flo_broker;
 struct flo_live;
 
+#define FLO_REST_USES_MAX 256
+struct flo_rest_use {
+    char token_id[FLO_TOKEN_ID_TEXT];
+    bool is_news; /* not written yet */
+    uint64_t at_ms;
+};
+
 /* The caller's; it sets these pointers, at the latest when calls come. */
 struct flo_rest {
     struct flo_controller *controller;
@@ -51,14 +59,19 @@ struct flo_rest {
     uint64_t strangers_log_at_ms; /* not before */
     struct flo_refusals refusals; /* of enrolment tokens */
     struct flo_rates *rates;      /* of access tokens */
+    struct flo_rest_use uses[FLO_REST_USES_MAX];
+    uint64_t uses_write_at_ms; /* not before */
 };
 
 struct flo_rest_call {
     struct flo_rest *rest;
     struct flo_controller *controller;
     struct flo_httpd_request *request;
-    char who[96];      /* "<token id> <name>", for audit */
-    char name[65];     /* of the token: `by` of orders */
+    char who[96];  /* "<token id> <name>", for audit */
+    char name[65]; /* of the person or token: `by` of orders */
+    struct flo_grants grants;
+    bool is_scoped;    /* its role is of groups, not of the whole fleet */
+    char person[65];   /* whose token it is, or "" */
     char token_id[64]; /* scope of idempotency keys; "": a stranger */
     json_t *in;        /* body, or NULL */
     int status;        /* of answers.def unless the handler says */
@@ -108,6 +121,20 @@ FLO_MUST_USE int flo_rest_authenticate(struct flo_controller *controller,
                                        enum flo_access needs,
                                        struct flo_rest_call *call,
                                        struct flo_err *err);
+/* May the caller, an operator, change something of this group, of this device?
+ * FLO_E_REST_ROLE. */
+FLO_MUST_USE int flo_rest_may_group(const struct flo_rest_call *call,
+                                    const char *group, struct flo_err *err);
+FLO_MUST_USE int flo_rest_may_device(const struct flo_rest_call *call,
+                                     const char *device, struct flo_err *err);
+/* When each token was used last, for people (rest->uses); flush writes it once
+ * a minute. */
+void flo_rest_used(struct flo_rest *rest, const char *token_id);
+uint64_t flo_rest_used_at_ms(const struct flo_rest *rest, const char *token_id);
+void flo_rest_used_write(struct flo_rest *rest, uint64_t now_ms);
+/* As the list of tokens shows it. */
+json_t *flo_rest_view_token(const struct flo_rest *rest,
+                            const struct flo_fleet_token *token);
 /* Blobs stream, so they are not in the table. */
 FLO_MUST_USE int flo_blobs_open(struct flo_rest *rest, struct flo_err *err);
 /* Devices by certificate on their listener, people by token on theirs. */

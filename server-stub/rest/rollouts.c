@@ -37,12 +37,32 @@ static int add_forecast(struct flo_rest_call *call,
     return rv;
 }
 
+/* The groups that a specification names; none is the whole fleet. */
+static int may_start(const struct flo_rest_call *call, struct flo_err *err)
+{
+    const char *group = json_string_value(json_object_get(call->in, "group"));
+    const char *target = json_string_value(
+        json_object_get(json_object_get(call->in, "target"), "group"));
+    int rv = 0;
+
+    if (group != NULL || target == NULL) {
+        rv = flo_rest_may_group(call, group != NULL ? group : "all", err);
+    }
+    return rv < 0 || target == NULL ? rv
+                                    : flo_rest_may_group(call, target, err);
+}
+
 int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
     bool is_dry = flo_rest_flag(call, "dry_run");
-    int rv = flo_rollouts_create(call->controller, call->in, call->name, is_dry,
-                                 &entry, err);
+    int rv = may_start(call, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_rollouts_create(call->controller, call->in, call->name, is_dry,
+                             &entry, err);
 
     if (rv < 0) {
         return rv;
@@ -258,6 +278,9 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
         return rv;
     }
     flo_object_rollout_etag(&entry->core, call->etag);
+    if ((rv = flo_rest_may_group(call, entry->group, err)) < 0) {
+        return rv;
+    }
     snprintf(what, sizeof(what), "rollout %s, which is %s,", entry->core.id,
              flo_rollout_state_word(entry->core.state));
     if ((rv = flo_rest_match(call, what, err)) < 0) {
@@ -480,6 +503,10 @@ int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
     bool is_dry = flo_rest_flag(call, "dry_run");
     int rv = read_scope(call, &what, err);
 
+    if (rv == 0) {
+        rv = what.device != NULL ? flo_rest_may_device(call, what.device, err)
+                                 : flo_rest_may_group(call, what.group, err);
+    }
     if (rv < 0) {
         return rv;
     }

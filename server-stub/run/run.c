@@ -168,6 +168,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     if (tick(run, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "tick", &err);
     }
+    flo_rest_used_write(&run->rest, flo_now_ms());
     flo_evidence_tick(run->controller, flo_now_ms());
     if (write_facts(run, flo_now_ms(), &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "tick", &err);

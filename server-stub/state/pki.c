@@ -12,7 +12,7 @@
 
 #include "base/host/digest.h"
 
-#include "server-stub/core/access.h"
+#include "server-stub/core/access/tokens.h"
 #include "server-stub/state/controller.h"
 
 #define CA_DAYS 7300
@@ -278,22 +278,20 @@ void flo_pki_close(struct flo_pki *pki)
 
 /* ---- tokens ---- */
 
-int flo_token_make(struct flo_controller *controller, const char *name,
-                   const char *role, uint64_t expires_at_ms, char *id,
-                   char *out, struct flo_err *err)
+int flo_token_make(struct flo_controller *controller,
+                   const struct flo_fleet_token *wish, char *id, char *out,
+                   struct flo_err *err)
 {
     uint8_t random[38];
-    struct flo_fleet_token token = {.id = id,
-                                    .kind = "access",
-                                    .name = name,
-                                    .role = role,
-                                    .group = "",
-                                    .created_at_ms = flo_wall_ms(),
-                                    .expires_at_ms = expires_at_ms};
+    struct flo_fleet_token token = *wish;
 
     flo_random(random, sizeof(random));
     flo_access_token_text(random, id, out);
     flo_secret_wipe(random, sizeof(random));
+    token.id = id;
+    token.kind = "access";
+    token.group = "";
+    token.created_at_ms = flo_wall_ms();
     flo_sha256(out, strlen(out), &token.secret);
     return flo_fleet_token_add(controller->store, &token, err);
 }
@@ -304,6 +302,7 @@ int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err)
     char text[FLO_TOKEN_TEXT + 1];
     char path[4096];
     char made[8];
+    struct flo_fleet_token wish = {.name = "admin", .role = "admin"};
     int rv = flo_fleet_setting_get(controller->store, "admin", made,
                                    sizeof(made), err);
 
@@ -311,8 +310,7 @@ int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err)
         return rv;
     }
     if ((rv = path_of(controller, "admin.token", path, err)) < 0 ||
-        (rv = flo_token_make(controller, "admin", "admin", 0, id, text, err)) <
-            0) {
+        (rv = flo_token_make(controller, &wish, id, text, err)) < 0) {
         return rv;
     }
     strcat(text, "\n");

@@ -6,6 +6,8 @@
 
 #include "base/host/crypto.h"
 
+#include "server-stub/store/store.h"
+
 struct flo_controller;
 
 /* Keys and certificates in memory; files below DIR (pki.c). */
@@ -37,8 +39,7 @@ FLO_MUST_USE int flo_pki_admin_token(struct flo_controller *controller,
                                      struct flo_err *err);
 /* An access token: stored, its text in `out` (FLO_TOKEN_TEXT). */
 FLO_MUST_USE int flo_token_make(struct flo_controller *controller,
-                                const char *name, const char *role,
-                                uint64_t expires_at_ms, char *id, char *out,
-                                struct flo_err *err);
+                                const struct flo_fleet_token *wish, char *id,
+                                char *out, struct flo_err *err);
 
 #endif

@@ -650,12 +650,14 @@ struct flo_fleet_token {
     const char *id;
     const char *kind; /* access enroll */
     const char *name;
-    const char *role;  /* access */
-    const char *group; /* enroll */
+    const char *role;   /* access */
+    const char *group;  /* enroll */
+    const char *person; /* access: whose it is; NULL or "": nobody's */
     struct flo_digest secret;
     uint64_t uses_left; /* enroll */
     uint64_t created_at_ms;
     uint64_t expires_at_ms; /* 0: never */
+    uint64_t used_at_ms;    /* access; 0: never, or in the last minute */
 };
 typedef int (*flo_fleet_token_fn)(void *context,
                                   const struct flo_fleet_token *token);
@@ -675,12 +677,46 @@ FLO_MUST_USE int flo_fleet_token_list(struct flo_fleet_store *store,
                                       uint64_t after_ms, const char *after_id,
                                       uint64_t limit, flo_fleet_token_fn fn,
                                       void *context, struct flo_err *err);
+/* It was used then, for people; nothing happens when it is gone. */
+FLO_MUST_USE int flo_fleet_token_used(struct flo_fleet_store *store,
+                                      const char *id, uint64_t at_ms,
+                                      struct flo_err *err);
 /* One use less; FLO_E_ENROL_TOKEN when none was left. */
 FLO_MUST_USE int flo_fleet_token_use(struct flo_fleet_store *store,
                                      const char *id, struct flo_err *err);
 /* FLO_E_ABSENT. */
 FLO_MUST_USE int flo_fleet_token_delete(struct flo_fleet_store *store,
                                         const char *id, struct flo_err *err);
+/* Somebody with a name (the API: a user). */
+struct flo_fleet_person {
+    const char *name;
+    const char *role; /* grants: core/access/grants.h */
+    bool is_disabled;
+    uint64_t created_at_ms;
+};
+typedef int (*flo_fleet_person_fn)(void *context,
+                                   const struct flo_fleet_person *person);
+/* New, or with another role or state. */
+FLO_MUST_USE int flo_fleet_person_put(struct flo_fleet_store *store,
+                                      const struct flo_fleet_person *person,
+                                      struct flo_err *err);
+/* FLO_E_ABSENT. */
+FLO_MUST_USE int flo_fleet_person_get(struct flo_fleet_store *store,
+                                      const char *name, flo_fleet_person_fn fn,
+                                      void *context, struct flo_err *err);
+/* By name, after this one ("": from the first). */
+FLO_MUST_USE int flo_fleet_person_list(struct flo_fleet_store *store,
+                                       const char *after, uint64_t limit,
+                                       flo_fleet_person_fn fn, void *context,
+                                       struct flo_err *err);
+/* With all tokens of that name.  FLO_E_ABSENT. */
+FLO_MUST_USE int flo_fleet_person_delete(struct flo_fleet_store *store,
+                                         const char *name, struct flo_err *err);
+/* The tokens of a person. */
+FLO_MUST_USE int flo_fleet_person_tokens(struct flo_fleet_store *store,
+                                         const char *name,
+                                         flo_fleet_token_fn fn, void *context,
+                                         struct flo_err *err);
 /* Delete enrolment tokens that expired 30 days ago, or expired used up. */
 FLO_MUST_USE int flo_fleet_token_prune(struct flo_fleet_store *store,
                                        uint64_t now_ms, struct flo_err *err);

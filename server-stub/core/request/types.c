@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/policy.h"
+#include "server-stub/core/access/grants.h"
 #include "server-stub/core/request/types.h"
 
 #include <flotilla/proto.h>
@@ -95,6 +96,7 @@ static bool is_line(const char *text)
 
 static bool fits_text(const struct flo_rest_type *type, const char *text)
 {
+    struct flo_grants grants;
     size_t chars = characters(text);
 
     switch (type->kind) {
@@ -106,6 +108,8 @@ static bool fits_text(const struct flo_rest_type *type, const char *text)
         return is_one_of(type->form, text);
     case FLO_REST_METRIC:
         return is_metric(text);
+    case FLO_REST_GRANTS:
+        return flo_grants_parse(text, &grants);
     case FLO_REST_PAIR:
         return is_pair(text) && (double)chars <= type->most;
     case FLO_REST_LINE:
@@ -130,7 +134,8 @@ static bool is_text_kind(enum flo_rest_kind kind)
     return kind == FLO_REST_TEXT || kind == FLO_REST_LINE ||
            kind == FLO_REST_NAME || kind == FLO_REST_TITLE ||
            kind == FLO_REST_WORD || kind == FLO_REST_METRIC ||
-           kind == FLO_REST_PAIR || kind == FLO_REST_ID;
+           kind == FLO_REST_GRANTS || kind == FLO_REST_PAIR ||
+           kind == FLO_REST_ID;
 }
 
 static bool is_number_kind(enum flo_rest_kind kind)
@@ -156,6 +161,12 @@ static int misfit(const struct flo_rest_type *type, const char *where,
         return flo_fail(err, FLO_E_REST_SCHEMA,
                         "`%s`: one of %s belongs here, not %s", where,
                         type->form, value);
+    case FLO_REST_GRANTS:
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "`%s`: viewer, operator, releaser, admin or auditor "
+                        "belongs here, the first two also as operator:GROUP, "
+                        "up to %d apart by commas, not %s",
+                        where, FLO_GRANTS_MAX, value);
     case FLO_REST_METRIC:
         return flo_fail(err, FLO_E_REST_SCHEMA,
                         "`%s`: a metric belongs here (ttft_us, errors …: "

@@ -13,6 +13,7 @@ enum flo_rest_kind {
     FLO_REST_TITLE,
     FLO_REST_WORD,
     FLO_REST_METRIC,
+    FLO_REST_GRANTS,
     FLO_REST_PAIR,
     FLO_REST_WHOLE,
     FLO_REST_REAL,

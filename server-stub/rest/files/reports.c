@@ -269,9 +269,15 @@ static int take_one(void *context, const struct flo_fleet_report *report)
 
 int flo_rest_report(struct flo_rest_call *call, struct flo_err *err)
 {
-    return flo_fleet_report_get(call->controller->store,
-                                flo_httpd_param(call->request, "id"), take_one,
-                                call, err);
+    int rv = flo_fleet_report_get(call->controller->store,
+                                  flo_httpd_param(call->request, "id"),
+                                  take_one, call, err);
+
+    return rv < 0 ? rv
+                  : flo_rest_may_device(
+                        call,
+                        json_string_value(json_object_get(call->out, "device")),
+                        err);
 }
 
 static int take_id(void *context, const struct flo_fleet_device *device)
@@ -293,7 +299,7 @@ int flo_rest_reports(struct flo_rest_call *call, struct flo_err *err)
     int rv = flo_fleet_device_get(store, flo_httpd_param(call->request, "id"),
                                   take_id, id, err);
 
-    if (rv < 0) {
+    if (rv < 0 || (rv = flo_rest_may_device(call, id, err)) < 0) {
         return rv;
     }
     json_t *items = json_array();

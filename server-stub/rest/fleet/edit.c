@@ -128,6 +128,7 @@ int flo_rest_device_edit(struct flo_rest_call *call, struct flo_err *err)
     int rv = read_before(controller, flo_httpd_param(call->request, "id"),
                          &before, err);
 
+    rv = rv < 0 ? rv : flo_rest_may_device(call, before.id, err);
     rv = rv < 0 ? rv : read_edit(call, &before, &edit, &labels, &pins, err);
     rv = rv < 0
              ? rv

@@ -27,6 +27,8 @@ static int take_token(void *context, const struct flo_row *row)
         .uses_left = flo_row_number(row, FLO_FIELD_TOKEN_USES),
         .created_at_ms = flo_row_number(row, FLO_FIELD_TOKEN_CREATED_AT),
         .expires_at_ms = flo_row_number(row, FLO_FIELD_TOKEN_EXPIRES_AT),
+        .person = flo_row_text(row, FLO_FIELD_TOKEN_PERSON),
+        .used_at_ms = flo_row_number(row, FLO_FIELD_TOKEN_USED_AT),
     };
 
     return tokens->fn(tokens->context, &token);
@@ -46,7 +48,9 @@ int flo_fleet_token_add(struct flo_fleet_store *store,
                 set_digest(FLO_FIELD_TOKEN_SECRET, &token->secret),
                 set_number(FLO_FIELD_TOKEN_USES, token->uses_left),
                 set_number(FLO_FIELD_TOKEN_CREATED_AT, token->created_at_ms),
-                set_number(FLO_FIELD_TOKEN_EXPIRES_AT, token->expires_at_ms)),
+                set_number(FLO_FIELD_TOKEN_EXPIRES_AT, token->expires_at_ms),
+                set_text(FLO_FIELD_TOKEN_PERSON,
+                         token->person != NULL ? token->person : "")),
         NULL, err);
 }
 
@@ -110,6 +114,15 @@ int flo_fleet_token_list(struct flo_fleet_store *store, uint64_t after_ms,
         take_counted, &tokens, err);
 }
 
+int flo_fleet_token_used(struct flo_fleet_store *store, const char *id,
+                         uint64_t at_ms, struct flo_err *err)
+{
+    return flo_fleet_update(store, FLO_TABLE_TOKEN,
+                            CHANGES(set_number(FLO_FIELD_TOKEN_USED_AT, at_ms)),
+                            MATCHES(text_is(FLO_FIELD_TOKEN_ID, id)), NULL,
+                            err);
+}
+
 int flo_fleet_token_use(struct flo_fleet_store *store, const char *id,
                         struct flo_err *err)
 {
@@ -158,6 +171,109 @@ int flo_fleet_token_prune(struct flo_fleet_store *store, uint64_t now_ms,
                                 number_how(FLO_FIELD_TOKEN_EXPIRES_AT,
                                            FLO_MATCH_BELOW, now_ms)),
                         NULL, err);
+}
+
+/* ---- people ---- */
+
+struct people {
+    flo_fleet_person_fn fn;
+    void *context;
+};
+
+static int take_person(void *context, const struct flo_row *row)
+{
+    const struct people *people = context;
+    struct flo_fleet_person person = {
+        .name = flo_row_text(row, FLO_FIELD_PERSON_NAME),
+        .role = flo_row_text(row, FLO_FIELD_PERSON_ROLE),
+        .is_disabled = flo_row_flag(row, FLO_FIELD_PERSON_DISABLED),
+        .created_at_ms = flo_row_number(row, FLO_FIELD_PERSON_CREATED_AT),
+    };
+
+    return people->fn(people->context, &person);
+}
+
+int flo_fleet_person_put(struct flo_fleet_store *store,
+                         const struct flo_fleet_person *person,
+                         struct flo_err *err)
+{
+    return flo_fleet_put(
+        store, FLO_TABLE_PERSON,
+        CHANGES(
+            set_text(FLO_FIELD_PERSON_NAME, person->name),
+            set_text(FLO_FIELD_PERSON_ROLE, person->role),
+            set_number(FLO_FIELD_PERSON_DISABLED, person->is_disabled),
+            ((struct flo_field_change){.field = FLO_FIELD_PERSON_CREATED_AT,
+                                       .how = FLO_CHANGE_SET_FIRST,
+                                       .value.number = person->created_at_ms})),
+        err);
+}
+
+int flo_fleet_person_get(struct flo_fleet_store *store, const char *name,
+                         flo_fleet_person_fn fn, void *context,
+                         struct flo_err *err)
+{
+    struct people people = {fn, context};
+    bool found;
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_PERSON,
+                           WHERE(text_is(FLO_FIELD_PERSON_NAME, name))},
+        take_person, &people, &found, err);
+
+    return rv == 0 && !found
+               ? flo_fail(err, FLO_E_ABSENT, "no user %.64s", name)
+               : rv;
+}
+
+int flo_fleet_person_list(struct flo_fleet_store *store, const char *after,
+                          uint64_t limit, flo_fleet_person_fn fn, void *context,
+                          struct flo_err *err)
+{
+    struct people people = {fn, context};
+
+    return flo_fleet_find(
+        store,
+        &(struct flo_query){
+            .table = FLO_TABLE_PERSON,
+            WHERE((struct flo_match){.field = FLO_FIELD_PERSON_NAME,
+                                     .how = FLO_MATCH_ABOVE,
+                                     .value.text = after}),
+            SORTED(UP(PERSON_NAME)),
+            .limit = limit},
+        take_person, &people, err);
+}
+
+int flo_fleet_person_delete(struct flo_fleet_store *store, const char *name,
+                            struct flo_err *err)
+{
+    uint64_t changed = 0;
+    int rv = flo_fleet_remove(store, FLO_TABLE_PERSON,
+                              MATCHES(text_is(FLO_FIELD_PERSON_NAME, name)),
+                              &changed, err);
+
+    if (rv == 0 && changed == 0) {
+        return flo_fail(err, FLO_E_ABSENT, "no user %.64s", name);
+    }
+    return rv < 0
+               ? rv
+               : flo_fleet_remove(
+                     store, FLO_TABLE_TOKEN,
+                     MATCHES(text_is(FLO_FIELD_TOKEN_PERSON, name)), NULL, err);
+}
+
+int flo_fleet_person_tokens(struct flo_fleet_store *store, const char *name,
+                            flo_fleet_token_fn fn, void *context,
+                            struct flo_err *err)
+{
+    struct tokens tokens = {fn, context, 0};
+
+    return flo_fleet_find(
+        store,
+        &(struct flo_query){.table = FLO_TABLE_TOKEN,
+                            WHERE(text_is(FLO_FIELD_TOKEN_PERSON, name)),
+                            SORTED(UP(TOKEN_ID))},
+        take_token, &tokens, err);
 }
 
 /* ---- stored answers ---- */

@@ -179,5 +179,10 @@ const char *const flo_sqlite_schema[] = {
     "CREATE INDEX emergency_seq ON emergency(seq);"
     "ALTER TABLE device ADD COLUMN trust INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX device_trust ON device(retired, trust);",
+    "ALTER TABLE token ADD COLUMN person TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE token ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE person (name TEXT PRIMARY KEY, role TEXT NOT NULL,"
+    " disabled INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL)"
+    " WITHOUT ROWID;",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

@@ -6,7 +6,8 @@
 
 #include <cmocka.h>
 
-#include "server-stub/core/access.h"
+#include "server-stub/core/access/grants.h"
+#include "server-stub/core/access/tokens.h"
 #include "server-stub/core/audit.h"
 #include "server-stub/core/orders/orders.h"
 #include "server-stub/core/telemetry/telemetry.h"
@@ -185,15 +186,112 @@ static void progress_runs_until_nobody_is_awaited(void **state)
 
 /* ---- access ---- */
 
+static struct flo_grants grants_of(const char *text)
+{
+    struct flo_grants grants;
+
+    assert_true(flo_grants_parse(text, &grants));
+    return grants;
+}
+
 static void a_role_includes_those_before_it(void **state)
 {
     (void)state;
-    assert_true(flo_access_holds(FLO_ACCESS_ADMIN, FLO_ACCESS_RELEASER));
-    assert_true(flo_access_holds(FLO_ACCESS_VIEWER, FLO_ACCESS_VIEWER));
-    assert_false(flo_access_holds(FLO_ACCESS_OPERATOR, FLO_ACCESS_RELEASER));
-    enum flo_access access;
-    assert_false(flo_access_parse("none", &access));
-    assert_false(flo_access_parse("root", &access));
+    struct flo_grants admin = grants_of("admin");
+    struct flo_grants plain = grants_of("operator");
+    struct flo_grants auditor = grants_of("auditor");
+
+    assert_true(flo_grants_hold(&admin, FLO_ACCESS_RELEASER));
+    assert_true(flo_grants_hold(&admin, FLO_ACCESS_AUDITOR));
+    assert_true(flo_grants_hold(&plain, FLO_ACCESS_VIEWER));
+    assert_false(flo_grants_hold(&plain, FLO_ACCESS_RELEASER));
+    assert_false(flo_grants_hold(&plain, FLO_ACCESS_AUDITOR));
+    assert_true(flo_grants_hold(&auditor, FLO_ACCESS_VIEWER));
+    assert_true(flo_grants_hold(&auditor, FLO_ACCESS_AUDITOR));
+    assert_false(flo_grants_hold(&auditor, FLO_ACCESS_OPERATOR));
+}
+
+static void a_role_may_be_of_a_group_alone(void **state)
+{
+    (void)state;
+    struct flo_grants grants = grants_of("operator:store-eu,viewer");
+
+    assert_true(flo_grants_hold_somewhere(&grants, FLO_ACCESS_OPERATOR));
+    assert_false(flo_grants_hold(&grants, FLO_ACCESS_OPERATOR));
+    assert_true(flo_grants_hold(&grants, FLO_ACCESS_VIEWER));
+    assert_true(
+        flo_grants_hold_group(&grants, FLO_ACCESS_OPERATOR, "store-eu"));
+    assert_false(
+        flo_grants_hold_group(&grants, FLO_ACCESS_OPERATOR, "store-eu2"));
+    assert_false(flo_grants_hold_group(&grants, FLO_ACCESS_OPERATOR, "all"));
+    assert_false(flo_grants_hold_somewhere(&grants, FLO_ACCESS_RELEASER));
+
+    struct flo_grants all = grants_of("operator:all");
+    assert_true(flo_grants_hold(&all, FLO_ACCESS_OPERATOR));
+}
+
+static void a_token_may_have_what_its_user_has_or_less(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *more;
+        const char *less;
+        bool includes;
+    } rows[] = {
+        {"admin", "admin", true},
+        {"admin", "operator:lab,auditor,releaser", true},
+        {"operator:lab", "viewer:lab", true},
+        {"operator:lab", "viewer", false},
+        {"operator:lab", "operator:shop", false},
+        {"operator:lab,operator:shop", "operator:shop", true},
+        {"operator", "operator:shop", true},
+        {"auditor", "viewer", true},
+        {"releaser", "auditor", false},
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        struct flo_grants more = grants_of(rows[i].more);
+        struct flo_grants less = grants_of(rows[i].less);
+        if (flo_grants_include(&more, &less) != rows[i].includes) {
+            fail_msg("%s and %s", rows[i].more, rows[i].less);
+        }
+    }
+}
+
+static void words_that_are_no_roles_are_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "",
+        "none",
+        "root",
+        "Admin",
+        "operator:",
+        ":lab",
+        "operator:a b",
+        "admin:lab",
+        "auditor:x",
+        "releaser:x",
+        "viewer,",
+        ",viewer",
+        "viewer;lab",
+        "viewer,,viewer",
+        "operator:A",
+        "viewer ",
+        "viewer,viewer,viewer,viewer,viewer,viewer,viewer,viewer,viewer",
+    };
+    struct flo_grants grants;
+    char long_name[80] = "operator:";
+
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        if (flo_grants_parse(bad[i], &grants)) {
+            fail_msg("`%s` passed", bad[i]);
+        }
+    }
+    memset(long_name + 9, 'a', FLO_NAME_MAX + 1);
+    assert_false(flo_grants_parse(long_name, &grants));
+    long_name[9 + FLO_NAME_MAX] = '\0';
+    assert_true(flo_grants_parse(long_name, &grants));
 }
 
 static void a_token_is_read_back_and_damage_is_seen(void **state)
@@ -503,6 +601,9 @@ int main(void)
         cmocka_unit_test(an_outcome_ends_once_but_refused_may_be_done),
         cmocka_unit_test(progress_runs_until_nobody_is_awaited),
         cmocka_unit_test(a_role_includes_those_before_it),
+        cmocka_unit_test(a_role_may_be_of_a_group_alone),
+        cmocka_unit_test(a_token_may_have_what_its_user_has_or_less),
+        cmocka_unit_test(words_that_are_no_roles_are_refused),
         cmocka_unit_test(a_token_is_read_back_and_damage_is_seen),
         cmocka_unit_test(an_enrolment_token_carries_the_authority),
         cmocka_unit_test(an_untouched_chain_holds),

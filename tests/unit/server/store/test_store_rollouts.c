@@ -76,6 +76,64 @@ static void the_newest_token_is_listed_whatever_their_number(void **state)
     flo_buf_deinit(&ids);
 }
 
+static int take_person(void *context, const struct flo_fleet_person *person)
+{
+    flo_buf_printf(context, "%s %s%s %llu; ", person->name, person->role,
+                   person->is_disabled ? " disabled" : "",
+                   (unsigned long long)person->created_at_ms);
+    return 0;
+}
+
+static void put_person(struct flo_fleet_store *store, const char *name,
+                       const char *role, bool is_disabled, uint64_t at_ms)
+{
+    struct flo_err err = {0};
+
+    assert_int_equal(flo_fleet_person_put(
+                         store,
+                         &(struct flo_fleet_person){.name = name,
+                                                    .role = role,
+                                                    .is_disabled = is_disabled,
+                                                    .created_at_ms = at_ms},
+                         &err),
+                     0);
+}
+
+static void a_person_changes_and_takes_its_tokens_along(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) people = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) tokens = {0};
+    struct flo_err err = {0};
+    struct flo_fleet_token token = {.id = "t1",
+                                    .kind = "access",
+                                    .name = "laptop",
+                                    .role = "viewer",
+                                    .group = "",
+                                    .person = "mira"};
+
+    put_person(store, "mira", "operator", false, 5);
+    put_person(store, "anna", "admin", false, 6);
+    put_person(store, "mira", "viewer", true, 9);
+    assert_int_equal(flo_fleet_token_add(store, &token, &err), 0);
+    add_token(store, "t2", "access", 0, 1, 1);
+    assert_int_equal(flo_fleet_token_used(store, "t1", 77, &err), 0);
+    assert_int_equal(
+        flo_fleet_person_list(store, "", 9, take_person, &people, &err), 0);
+    assert_string_equal(people.data, "anna admin 6; mira viewer disabled 5; ");
+    assert_int_equal(
+        flo_fleet_person_tokens(store, "mira", take_token_id, &tokens, &err),
+        0);
+    assert_string_equal(tokens.data, "t1 ");
+
+    assert_int_equal(flo_fleet_person_delete(store, "mira", &err), 0);
+    assert_int_equal(flo_fleet_person_delete(store, "mira", &err),
+                     FLO_E_ABSENT);
+    struct flo_buf left = tokens_of(store);
+    assert_string_equal(left.data, " t2 ");
+    flo_buf_deinit(&left);
+}
+
 static void enrolment_tokens_of_no_use_go(void **state)
 {
     const uint64_t day_ms = 86400000;
@@ -406,6 +464,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         OVER_ALL(a_token_has_as_many_uses_as_it_was_made_for),
         OVER_ALL(the_newest_token_is_listed_whatever_their_number),
+        OVER_ALL(a_person_changes_and_takes_its_tokens_along),
         OVER_ALL(enrolment_tokens_of_no_use_go),
         OVER_ALL(what_is_under_way_is_listed_before_all_that_ended),
         OVER_ALL(a_counter_gives_each_number_once_and_none_that_was_skipped),

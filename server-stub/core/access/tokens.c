@@ -1,37 +1,13 @@
-/* Access: roles by rank, tokens by form. */
+/* Tokens: written and recognised. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "server-stub/core/access.h"
+#include "server-stub/core/access/tokens.h"
 
-static const char *const words[] = {"none", "viewer", "operator", "releaser",
-                                    "admin"};
 #define PAT "flt_pat_"
 #define BASE32 "abcdefghijklmnopqrstuvwxyz234567"
 #define HEX "0123456789abcdef"
-
-const char *flo_access_word(enum flo_access access)
-{
-    return words[access];
-}
-
-bool flo_access_parse(const char *word, enum flo_access *out)
-{
-    for (size_t i = FLO_ACCESS_VIEWER; i < FLO_COUNT(words); i++) {
-        if (strcmp(words[i], word) == 0) {
-            *out = (enum flo_access)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool flo_access_holds(enum flo_access has, enum flo_access needs)
-{
-    assert(has <= FLO_ACCESS_ADMIN && needs <= FLO_ACCESS_ADMIN);
-    return has >= needs;
-}
 
 void flo_access_token_text(const uint8_t random[38], char *id, char *out)
 {

@@ -1,23 +1,11 @@
-/* Access: roles and the tokens that carry them.  Pure.
+/* Tokens: their forms.  Pure.
  *
- * A role includes those before it.  The controller keeps only the SHA-256 of a
- * token: its secret is 256 random bits, which need no slow hash. */
-#ifndef FLOTILLA_SERVER_ACCESS_H
-#define FLOTILLA_SERVER_ACCESS_H
+ * The controller keeps only the SHA-256 of a token: its secret is 256 random
+ * bits, which need no slow hash. */
+#ifndef FLOTILLA_SERVER_ACCESS_TOKENS_H
+#define FLOTILLA_SERVER_ACCESS_TOKENS_H
 
 #include <flotilla/base.h>
-
-enum flo_access {
-    FLO_ACCESS_NONE,
-    FLO_ACCESS_VIEWER,
-    FLO_ACCESS_OPERATOR,
-    FLO_ACCESS_RELEASER,
-    FLO_ACCESS_ADMIN
-};
-const char *flo_access_word(enum flo_access access);
-/* viewer, operator, releaser, admin. */
-bool flo_access_parse(const char *word, enum flo_access *out);
-bool flo_access_holds(enum flo_access has, enum flo_access needs);
 
 #define FLO_TOKEN_ID_TEXT 13 /* 12 hex digits and a NUL */
 #define FLO_TOKEN_TEXT 128

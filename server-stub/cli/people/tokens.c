@@ -1,0 +1,122 @@
+/* Commands about tokens. */
+#include <string.h>
+
+#include "server-stub/cli/cli.h"
+
+/* Role and owner: without a user a token is a viewer. */
+static void set_access(const struct flo_cli *cli, json_t *body)
+{
+    const char *user = flo_args_text(&cli->args, "user", NULL);
+    const char *role =
+        flo_args_text(&cli->args, "role", user == NULL ? "viewer" : NULL);
+
+    json_object_set_new(
+        body, "name",
+        json_string(flo_args_text(&cli->args, "name",
+                                  user != NULL ? user : "unnamed")));
+    if (role != NULL) {
+        json_object_set_new(body, "role", json_string(role));
+    }
+    if (user != NULL) {
+        json_object_set_new(body, "user", json_string(user));
+    }
+}
+
+int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
+{
+    uint64_t uses;
+    uint64_t ttl_ms;
+    const char *kind = flo_args_text(&cli->args, "kind", "enroll");
+    const char *file = flo_args_text(&cli->args, "to", NULL);
+    FLO_CLEANUP(flo_json_cleanup) json_t *body = json_object();
+    FLO_CLEANUP(flo_json_cleanup) json_t *token = NULL;
+    /* How many are too many the controller knows. */
+    int rv = flo_args_u64(&cli->args, "uses", 1, INT64_MAX, 1, &uses, err);
+
+    if (rv == 0) {
+        rv = flo_args_ms(&cli->args, "ttl", 86400000, &ttl_ms, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if (strcmp(kind, "enroll") != 0 && strcmp(kind, "access") != 0) {
+        flo_fail(err, FLO_E_USAGE, "--kind `%s` is no kind of token", kind);
+        return flo_err_fix(err, "--kind enroll (a device) or --kind access "
+                                "(a person or program)");
+    }
+    json_object_set_new(body, "kind", json_string(kind));
+    json_object_set_new(body, "ttl_ms", json_integer((json_int_t)ttl_ms));
+    if (strcmp(kind, "enroll") == 0) {
+        json_object_set_new(body, "uses", json_integer((json_int_t)uses));
+        json_object_set_new(
+            body, "group",
+            json_string(flo_args_text(&cli->args, "group", "all")));
+    } else if (flo_args_has(&cli->args, "group") ||
+               flo_args_has(&cli->args, "uses")) {
+        flo_fail(err, FLO_E_USAGE,
+                 "--group and --uses belong to --kind enroll: an access token "
+                 "is for its role");
+        return flo_err_fix(err, "a role of one group: --role operator:G");
+    } else {
+        set_access(cli, body);
+    }
+    rv = flo_api_call(cli, "POST", "/v1/tokens", body, &token, err);
+    if (rv < 0) {
+        return rv;
+    }
+    const char *secret = flo_out_text(token, "token", "");
+    if (file != NULL) {
+        rv = flo_file_write(file, secret, strlen(secret), 0600, err);
+        json_object_del(token, "token");
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if (cli->args.is_json) {
+        flo_out_json(token);
+    } else if (file == NULL) {
+        printf("%s\n", secret);
+    }
+    flo_out_say(cli, "%s token %s (shown once)%s%s", kind,
+                flo_out_text(token, "id", "?"), file != NULL ? " in " : "",
+                file != NULL ? file : "");
+    if (json_object_get(token, "controller") != NULL) {
+        flo_out_say(cli,
+                    "on the device: flotilla-agent enroll --controller %s "
+                    "--token-file %s",
+                    flo_out_text(token, "controller", "?"),
+                    file != NULL ? file : "FILE");
+    }
+    return 0;
+}
+
+int flo_cmd_token_list(struct flo_cli *cli, struct flo_err *err)
+{
+    static const struct flo_column columns[] = {
+        {"ID", "id", CELL_TEXT},
+        {"KIND", "kind", CELL_TEXT},
+        {"ROLE", "role", CELL_TEXT},
+        {"NAME", "name", CELL_TEXT},
+        {"USER", "user", CELL_TEXT},
+        {"GROUP", "group", CELL_TEXT},
+        {"USES", "uses_left", CELL_TEXT},
+        {"EXPIRES", "expires_at_ms", CELL_IN},
+        {"LAST USED", "last_used_at_ms", CELL_AGO},
+    };
+    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
+    int rv = flo_api_list(cli, "/v1/tokens", &items, err);
+
+    if (rv == 0) {
+        flo_out_table(cli, items, columns, FLO_COUNT(columns));
+    }
+    return rv;
+}
+
+int flo_cmd_token_delete(struct flo_cli *cli, struct flo_err *err)
+{
+    char path[256];
+    const char *id = cli->args.words[0];
+
+    snprintf(path, sizeof(path), "/v1/tokens/%.100s", id);
+    return flo_api_call(cli, "DELETE", path, NULL, NULL, err);
+}

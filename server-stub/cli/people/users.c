@@ -1,0 +1,129 @@
+/* Commands about users: people with a name, who own tokens. */
+#include <string.h>
+
+#include "server-stub/cli/cli.h"
+
+static const struct flo_column user_columns[] = {
+    {"NAME", "name", CELL_TEXT},
+    {"ROLE", "role", CELL_TEXT},
+    {"DISABLED", "disabled", CELL_TEXT},
+    {"AGE", "created_at_ms", CELL_AGO},
+};
+
+int flo_cmd_user_list(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
+    int rv = flo_api_list(cli, "/v1/users", &items, err);
+
+    if (rv == 0) {
+        flo_out_table(cli, items, user_columns, FLO_COUNT(user_columns));
+    }
+    return rv;
+}
+
+static int user_path(const struct flo_cli *cli, char *out, size_t bytes,
+                     struct flo_err *err)
+{
+    const char *name = cli->args.words[0];
+
+    if (!flo_name_is_valid(name)) {
+        return flo_fail(err, FLO_E_ABSENT, "no user `%.80s`", name);
+    }
+    snprintf(out, bytes, "/v1/users/%s", name);
+    return 0;
+}
+
+static void show(const struct flo_cli *cli, const json_t *user)
+{
+    static const struct flo_column tokens[] = {
+        {"TOKEN", "id", CELL_TEXT},
+        {"NAME", "name", CELL_TEXT},
+        {"ROLE", "role", CELL_TEXT},
+        {"EXPIRES", "expires_at_ms", CELL_IN},
+        {"LAST USED", "last_used_at_ms", CELL_AGO},
+    };
+
+    if (cli->args.is_json) {
+        flo_out_json(user);
+        return;
+    }
+    printf("%s: %s%s\n", flo_out_text(user, "name", "?"),
+           flo_out_text(user, "role", "?"),
+           json_is_true(json_object_get(user, "disabled")) ? " (disabled)"
+                                                           : "");
+    if (json_array_size(json_object_get(user, "tokens")) > 0) {
+        flo_out_table(cli, json_object_get(user, "tokens"), tokens,
+                      FLO_COUNT(tokens));
+    }
+}
+
+int flo_cmd_user_get(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *user = NULL;
+    char path[128];
+    int rv = user_path(cli, path, sizeof(path), err);
+
+    rv = rv < 0 ? rv : flo_api_get(cli, path, &user, err);
+    if (rv == 0) {
+        show(cli, user);
+    }
+    return rv;
+}
+
+int flo_cmd_user_create(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *user = NULL;
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *body = json_pack("{s:s,s:s}", "name", cli->args.words[0], "role",
+                             flo_args_text(&cli->args, "role", "viewer"));
+    int rv = flo_api_call(cli, "POST", "/v1/users", body, &user, err);
+
+    if (rv == 0) {
+        show(cli, user);
+        flo_out_say(cli,
+                    "a token for it: flotilla token create --kind access "
+                    "--user %s",
+                    cli->args.words[0]);
+    }
+    return rv;
+}
+
+int flo_cmd_user_set(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *user = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *body = json_object();
+    const char *role = flo_args_text(&cli->args, "role", NULL);
+    bool disable = flo_args_has(&cli->args, "disable");
+    bool enable = flo_args_has(&cli->args, "enable");
+    char path[128];
+    int rv = user_path(cli, path, sizeof(path), err);
+
+    if (rv == 0 && (disable && enable)) {
+        rv = flo_fail(err, FLO_E_USAGE,
+                      "--disable and --enable exclude each "
+                      "other");
+    }
+    if (rv == 0 && role == NULL && !disable && !enable) {
+        rv = flo_fail(err, FLO_E_USAGE,
+                      "--role, --disable or --enable says what to change");
+    }
+    if (role != NULL) {
+        json_object_set_new(body, "role", json_string(role));
+    }
+    if (disable || enable) {
+        json_object_set_new(body, "disabled", json_boolean(disable));
+    }
+    rv = rv < 0 ? rv : flo_api_call(cli, "PATCH", path, body, &user, err);
+    if (rv == 0) {
+        show(cli, user);
+    }
+    return rv;
+}
+
+int flo_cmd_user_delete(struct flo_cli *cli, struct flo_err *err)
+{
+    char path[128];
+    int rv = user_path(cli, path, sizeof(path), err);
+
+    return rv < 0 ? rv : flo_api_call(cli, "DELETE", path, NULL, NULL, err);
+}
