@@ -196,6 +196,7 @@ def bounds(row):
 
 KINDS = {"TEXT": "text", "NAME": "name", "TRUTH": "true or false",
          "COUNT": "whole number", "SIZE": "`10` or `10%`",
+         "TIME": "`2027-01-31T01:00:00Z`; as `%s_ms` since 1970",
          "REAL": "number", "NAMES": "list of names",
          "WINDOW": "`mon-fri 01:00-05:00 device-local`",
          "PER": "whole number", "FAILURE": "a kind below, or `any`",
@@ -319,7 +320,15 @@ def rollouts():
                            "FLO_ROLLOUT_STATE")]
     words = [r[1] for r in rows("server-stub/core/rollout/rollout_states.def",
                                 "FLO_ROLLOUT_STATE")]
-    cells = {"T": "taken", "I": "–", "R": "refused"}
+    cells = {"DOES": "yes", "NONE": "–", "SAME": "same",
+             "STATE": "`rollout.state`", "APPROVAL": "`rollout.approval`",
+             "ENDED": "`rollout.ended`"}
+    verbs = [["`%s`" % r[1]] + [cells[c] for c in r[2:-1]] + [r[-1]]
+             for r in rows("server-stub/core/rollout/rollout_verbs.def",
+                           "^FLO_ROLLOUT_VERB")]
+    verbs += [["`%s`" % r[0]] + ["yes"] * len(words) + [r[1]]
+              for r in rows("server-stub/core/rollout/rollout_verbs.def",
+                            "^FLO_ROLLOUT_READ")]
     events = [["`%s`" % r[1]] + [cells[c] for c in r[2:-1]] + [r[-1]]
               for r in rows("server-stub/core/rollout/rollout_events.def",
                             "FLO_ROLLOUT_EVENT")]
@@ -332,11 +341,20 @@ def rollouts():
     return ("# Rollouts\n\n" + NOTE % "server-stub/core/*.def" +
             "## States\n\n" + table(["state", "still changes by itself",
                                      "meaning"], lines) +
-            "\n## Events\n\nA cell says what the event does in that state; "
-            "`–` is ignored, `refused` answers `rollout.state`. The trace "
-            "(`flotilla rollout explain ID`) says why something was ignored."
-            "\n\n" + table(["event"] + ["`%s`" % w for w in words] +
-                            ["meaning"], events) +
+            "\n## Verbs\n\nThe answer of each verb of `flotilla rollout` in "
+            "each state. yes: allowed; `same`: it is so already, nothing "
+            "happens and nothing is refused; `–`: does not concern it; an "
+            "error id: refused with it. A change freeze refuses `start`, "
+            "`resume` and `promote` with `fleet.change_freeze` (423) and says "
+            "until when; a frozen fleet refuses them with `fleet.frozen`. "
+            "Table: `server-stub/core/rollout/rollout_verbs.def`.\n\n" +
+            table(["verb"] + ["`%s`" % w for w in words] + ["meaning"],
+                  verbs) +
+            "\n## Events\n\nEvents that no person asks for; cells as above. "
+            "The trace (`flotilla rollout explain ID`) says why something was "
+            "ignored.\n\n" +
+            table(["event"] + ["`%s`" % w for w in words] + ["meaning"],
+                  events) +
             "\n## Specification\n\nThe fields of rollout.yaml (`flotilla rollout "
             "init`, `start -f`), of the body of `POST /v1/rollouts`, and the "
             "flags of `flotilla rollout start`. All but `release` may be left "

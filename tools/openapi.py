@@ -258,6 +258,7 @@ LONG_DURATION = "^([1-9][0-9]{0,5}s|[1-9][0-9]{0,3}m|[1-6]?[1-9][0-9]?h|" \
 WINDOW = "^((mon|tue|wed|thu|fri|sat|sun)" \
     "([-,](mon|tue|wed|thu|fri|sat|sun))? )?0[0-9]:[0-5][0-9]-1[0-9]:[0-5]" \
     "[0-9]( device-local| UTC| [+-]0[0-9]:[0-5][0-9])?$"
+MOMENT = "^20[3-9][0-9]-0[1-9]-[01][1-9]T[01][0-9]:[0-5][0-9]:[0-5][0-9]Z$"
 SPEC = "server-stub/core/spec/spec.def"
 
 
@@ -293,6 +294,11 @@ def specification(part):
             value = {"type": ["array", "null"], "minItems": int(least),
                      "maxItems": int(most), "uniqueItems": True,
                      "items": {"type": "string", "pattern": NAME}}
+        elif kind == "TIME":
+            value = {"type": ["string", "null"], "pattern": MOMENT}
+            properties[name + "_ms"] = {
+                "type": ["integer", "null"], **limits,
+                "description": meaning + ", in ms since 1970"}
         elif kind == "WINDOW":
             value = {"type": ["string", "null"], "pattern": WINDOW}
         elif kind == "FAILURE":
@@ -439,7 +445,7 @@ def call(shapes, row, answers):
         responses[code] = {"description": meaning, "content": json_content(
             shapes.answer(shape, handler))}
     out["responses"] = dict(responses, **problems())
-    if method in ("POST", "PATCH") and "RAW" not in flags or body:
+    if method in ("POST", "PATCH", "PUT") and ("RAW" not in flags or body):
         schema = shapes.body(body, handler)
         out["requestBody"] = {"required": "oneOf" in schema or
                               "required" in schema,

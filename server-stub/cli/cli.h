@@ -87,7 +87,8 @@ struct flo_column {
         CELL_BYTES,
         CELL_MS,
         CELL_AGO,
-        CELL_IN, /* a time to come */
+        CELL_IN,   /* a time to come */
+        CELL_TIME, /* of ms since 1970, to the minute */
         CELL_RELEASE,
         CELL_ERROR, /* "id: what" */
         CELL_BRIEF, /* a text's begin */

@@ -68,6 +68,28 @@ void flo_rollout_print_overlaps(const json_t *rollout)
     }
 }
 
+/* Approvals so far, and what it waits for. */
+static void print_next(const json_t *rollout)
+{
+    const json_t *approvals = json_object_get(rollout, "approvals");
+    char text[FLO_OUT_PLAIN];
+    char in[32];
+    size_t i;
+    json_t *one;
+
+    json_array_foreach(json_object_get(approvals, "given"), i, one)
+    {
+        printf("approved: %s\n", flo_out_plain(one, "by", "?", text));
+    }
+    if (json_object_get(rollout, "next") != NULL) {
+        uint64_t at = flo_out_u64(rollout, "next.at_ms");
+        uint64_t now = flo_wall_ms();
+        flo_out_ms(at > now ? at - now : 0, in);
+        printf("waits for: %s; looked at again within %s\n",
+               flo_out_plain(rollout, "next.what", "?", text), in);
+    }
+}
+
 static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
 {
     static const struct flo_column devices[] = {
@@ -104,6 +126,7 @@ static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
            json_array_size(json_object_get(rollout, "phases")),
            flo_out_plain(rollout, "reason", "", reason));
     print_why(rollout);
+    print_next(rollout);
     flo_rollout_print_overlaps(rollout);
     if (json_array_size(json_object_get(rollout, "causes")) > 0) {
         flo_out_table(cli, json_object_get(rollout, "causes"), causes,
@@ -213,6 +236,11 @@ static int act(struct flo_cli *cli, const char *action, struct flo_err *err)
 int flo_cmd_rollout_pause(struct flo_cli *cli, struct flo_err *err)
 {
     return act(cli, "pause", err);
+}
+
+int flo_cmd_rollout_approve(struct flo_cli *cli, struct flo_err *err)
+{
+    return act(cli, "approve", err);
 }
 
 int flo_cmd_rollout_resume(struct flo_cli *cli, struct flo_err *err)

@@ -179,6 +179,22 @@ FLAGS(rollout_start) = {
 FLAGS(rollout_watch) = {END};
 FLAGS(rollout_wait) = {
     {"for", "STATE", "the state to wait for (completed)", FLO_ASKED}, END};
+FLAGS(rollout_approve) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
+                          END};
+FLAGS(approval_list) = {END};
+FLAGS(approval_set) = {
+    {"people", "N", "other people than who started it (1)", FLO_ASKED}, END};
+FLAGS(approval_delete) = {END};
+FLAGS(freeze_list) = {END};
+FLAGS(freeze_create) = {
+    {"from", "TIME", "as 2027-12-20T18:00:00Z", FLO_ASKED},
+    {"until", "TIME", "as 2027-12-27T06:00:00Z", FLO_ASKED},
+    {"window", "WINDOW", "hours of each week, as \"fri 16:00-24:00 UTC\"",
+     FLO_ASKED},
+    {"group", "G", "for rollouts that touch this group (all)", FLO_ASKED},
+    {"reason", "TEXT", "why, for those who must wait", FLO_ASKED},
+    END};
+FLAGS(freeze_delete) = {END};
 FLAGS(rollout_pause) = {END};
 FLAGS(rollout_resume) = {END};
 FLAGS(rollout_promote) = {END};

@@ -117,6 +117,10 @@ static void cell(const json_t *item, const struct flo_column *column, char *out)
         flo_out_bytes((uint64_t)json_integer_value(value), out);
     } else if (json_is_integer(value) && column->form == CELL_MS) {
         flo_out_ms((uint64_t)json_integer_value(value), out);
+    } else if (json_is_integer(value) && column->form == CELL_TIME) {
+        char at[25];
+        flo_time_text((uint64_t)json_integer_value(value), at);
+        snprintf(out, CELL_BYTES_MAX, "%.16sZ", at);
     } else if (json_is_integer(value) && column->form == CELL_AGO) {
         uint64_t at = (uint64_t)json_integer_value(value);
         uint64_t now = flo_wall_ms();

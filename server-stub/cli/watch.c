@@ -5,7 +5,7 @@
 
 #include <flotilla/proto.h>
 
-#include "server-stub/cli/cli.h"
+#include "server-stub/cli/rollout/rollout.h"
 
 #define POLL_MS 250
 
@@ -94,6 +94,10 @@ static void rollout_text(const json_t *rollout, struct flo_buf *out)
             gate_line(gate, out);
         }
     }
+    if (json_object_get(rollout, "next") != NULL) {
+        flo_buf_printf(out, " waits for: %s\n",
+                       flo_out_plain(rollout, "next.what", "?", reason));
+    }
 }
 
 /* On a terminal the block is drawn over the last one; else only changes. */
@@ -165,12 +169,14 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
     if (!flo_name_is_valid(id)) {
         return flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout `%.80s`", id);
     }
+    flo_interrupt_catch();
     snprintf(path, sizeof(path), "/v1/rollouts/%s", id);
     snprintf(brief, sizeof(brief), "/v1/rollouts/%s?devices=0", id);
     for (;;) {
         FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
         FLO_CLEANUP(flo_json_cleanup) json_t *whole = NULL;
         int rv = flo_api_get(cli, brief, &rollout, err);
+        flo_interrupt_look("rollout", id, "rollout watch", "rollout abort");
         const char *state = flo_out_text(rollout, "state", "?");
         if (was_there && may_come_back(rv) &&
             flo_now_ms() - begin <= timeout_ms) {
@@ -309,10 +315,15 @@ static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
     char brief[320];
     bool is_brief = false;
 
+    bool is_order = strstr(path, "/orders/") != NULL;
+    flo_interrupt_catch();
     snprintf(brief, sizeof(brief), "%s?devices=0", path);
     for (;;) {
         json_t *now = NULL;
         int rv = flo_api_get(cli, is_brief ? brief : path, &now, err);
+        flo_interrupt_look(is_order ? "order" : "the rollback of rollout",
+                           strrchr(path, '/') + 1,
+                           is_order ? "order wait" : "rollout get", NULL);
         if (rv < 0) {
             return rv;
         }

@@ -75,6 +75,9 @@ int flo_rest_authenticate(struct flo_controller *controller,
     snprintf(call->name, sizeof(call->name), "%s", name);
     snprintf(call->person, sizeof(call->person), "%s", token.person);
     snprintf(call->token_id, sizeof(call->token_id), "%s", id);
+    bool is_person = token.person[0] != '\0';
+    snprintf(call->account, sizeof(call->account), "%s:%s",
+             is_person ? "user" : "token", is_person ? token.person : id);
     call->grants = token.grants;
     call->is_scoped = !flo_grants_hold(&token.grants, needs);
     if (!flo_grants_hold_somewhere(&token.grants, needs)) {

@@ -70,8 +70,9 @@ struct flo_rest_call {
     char who[96];  /* "<token id> <name>", for audit */
     char name[65]; /* of the person or token: `by` of orders */
     struct flo_grants grants;
-    bool is_scoped;    /* its role is of groups, not of the whole fleet */
-    char person[65];   /* whose token it is, or "" */
+    bool is_scoped;  /* its role is of groups, not of the whole fleet */
+    char person[65]; /* whose token it is, or "" */
+    char account[FLO_ACCOUNT_TEXT]; /* user:NAME, or token:ID of nobody's */
     char token_id[64]; /* scope of idempotency keys; "": a stranger */
     json_t *in;        /* body, or NULL */
     int status;        /* of answers.def unless the handler says */

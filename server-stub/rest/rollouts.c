@@ -56,13 +56,14 @@ int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
     bool is_dry = flo_rest_flag(call, "dry_run");
+    const struct flo_actor by = {call->name, call->account};
     int rv = may_start(call, err);
 
     if (rv < 0) {
         return rv;
     }
-    rv = flo_rollouts_create(call->controller, call->in, call->name, is_dry,
-                             &entry, err);
+    rv = flo_rollouts_create(call->controller, call->in, &by, is_dry, &entry,
+                             err);
 
     if (rv < 0) {
         return rv;
@@ -243,7 +244,8 @@ static enum flo_rollout_event_kind action_of(const char *word)
 {
     static const enum flo_rollout_event_kind actions[] = {
         FLO_ROLLOUT_EVENT_RESUME, FLO_ROLLOUT_EVENT_ABORT,
-        FLO_ROLLOUT_EVENT_ROLLBACK, FLO_ROLLOUT_EVENT_PROMOTE};
+        FLO_ROLLOUT_EVENT_ROLLBACK, FLO_ROLLOUT_EVENT_PROMOTE,
+        FLO_ROLLOUT_EVENT_APPROVE};
 
     for (size_t i = 0; i < FLO_COUNT(actions); i++) {
         if (strcmp(flo_rollout_event_word(actions[i]), word) == 0) {
@@ -253,12 +255,39 @@ static enum flo_rollout_event_kind action_of(const char *word)
     return FLO_ROLLOUT_EVENT_PAUSE;
 }
 
+/* Devices would take nothing up in a frozen fleet, and nothing starts in a
+ * change freeze. */
 static int may_act(struct flo_controller *controller,
+                   struct flo_rollout_entry *entry,
                    enum flo_rollout_event_kind kind, struct flo_err *err)
 {
-    return kind == FLO_ROLLOUT_EVENT_RESUME || kind == FLO_ROLLOUT_EVENT_PROMOTE
-               ? flo_rollouts_may_go_on(controller, err)
-               : 0;
+    bool starts = (kind == FLO_ROLLOUT_EVENT_RESUME ||
+                   kind == FLO_ROLLOUT_EVENT_PROMOTE) &&
+                  (entry->core.state == FLO_ROLLOUT_RUNNING ||
+                   entry->core.state == FLO_ROLLOUT_PAUSED);
+    uint64_t until_ms;
+    int rv = starts ? flo_rollouts_may_go_on(controller, err) : 0;
+
+    return rv == 0 && starts
+               ? flo_rollouts_check_bars(controller, entry, &until_ms, err)
+               : rv;
+}
+
+static int act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
+               enum flo_rollout_event_kind kind, struct flo_err *err)
+{
+    const struct flo_actor by = {call->name, call->account};
+    const char *reason = flo_rest_text_in(call, "reason", "");
+    char note[128];
+
+    snprintf(note, sizeof(note), "%s%s%.60s", call->name,
+             reason[0] != '\0' ? ", " : "", reason);
+    return kind == FLO_ROLLOUT_EVENT_APPROVE
+               ? flo_rollouts_approve(call->controller, entry, &by, note, err)
+               : flo_rollouts_step(
+                     call->controller, entry,
+                     (struct flo_rollout_event){.kind = kind, .note = note},
+                     err);
 }
 
 int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
@@ -267,20 +296,14 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
     char what[160];
     enum flo_rollout_event_kind kind =
         action_of(flo_rest_text_in(call, "action", ""));
-    const char *reason = flo_rest_text_in(call, "reason", "");
-    char note[128];
-    int rv;
+    int rv = flo_rollouts_find(
+        call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
-    if ((rv = may_act(call->controller, kind, err)) < 0 ||
-        (rv = flo_rollouts_find(call->controller,
-                                flo_httpd_param(call->request, "id"), &entry,
-                                err)) < 0) {
+    if (rv < 0 || (rv = flo_rest_may_group(call, entry->group, err)) < 0 ||
+        (rv = may_act(call->controller, entry, kind, err)) < 0) {
         return rv;
     }
     flo_object_rollout_etag(&entry->core, call->etag);
-    if ((rv = flo_rest_may_group(call, entry->group, err)) < 0) {
-        return rv;
-    }
     snprintf(what, sizeof(what), "rollout %s, which is %s,", entry->core.id,
              flo_rollout_state_word(entry->core.state));
     if ((rv = flo_rest_match(call, what, err)) < 0) {
@@ -290,12 +313,7 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
         (rv = confirm(call, entry->core.release, err)) < 0) {
         return rv;
     }
-    snprintf(note, sizeof(note), "%s%s%.60s", call->name,
-             reason[0] != '\0' ? ", " : "", reason);
-    rv = flo_rollouts_step(
-        call->controller, entry,
-        (struct flo_rollout_event){.kind = kind, .note = note}, err);
-    if (rv < 0) {
+    if ((rv = act(call, entry, kind, err)) < 0) {
         return rv;
     }
     flo_object_rollout_etag(&entry->core, call->etag);

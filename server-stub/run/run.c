@@ -121,6 +121,9 @@ static int tick(struct flo_run *run, struct flo_err *err)
         return rv;
     }
     if (ticks) {
+        rv = flo_rollouts_calendar(controller, err);
+    }
+    if (rv == 0 && ticks) {
         rv = flo_rollouts_step_all(
             controller,
             (struct flo_rollout_event){.kind = stalled

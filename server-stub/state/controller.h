@@ -16,6 +16,7 @@
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/pki.h"
 #include "server-stub/state/rollouts/rollouts.h"
+#include "server-stub/state/rules/rules.h"
 #include "server-stub/state/trust/trust.h"
 #include "server-stub/store/store.h"
 #include "server-stub/telemetry/lane.h"
@@ -63,6 +64,7 @@ struct flo_controller {
     struct flo_trust *trust; /* publishers' keys and our order key */
     struct flo_trust_change trust_change;
     struct flo_rollouts rollouts;
+    struct flo_rules rules;
     struct flo_orders orders;
     struct flo_audit audit;
     struct flo_outgoing outgoing;

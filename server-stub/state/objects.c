@@ -588,6 +588,52 @@ static int view_member(void *context, const struct flo_rollout_member *member,
     return 0;
 }
 
+/* Secrets apart: which token it was is nobody's business. */
+static json_t *view_approvals(const struct flo_rollout_entry *entry)
+{
+    json_t *given = json_array();
+    size_t i;
+    json_t *one;
+
+    json_array_foreach(entry->approvals, i, one)
+    {
+        json_t *shown = json_object();
+        copy_field(shown, one, "by");
+        copy_field(shown, one, "at_ms");
+        json_array_append_new(given, shown);
+    }
+    return json_pack("{s:i,s:o}", "needed", (int)entry->core.approvals_needed,
+                     "given", given);
+}
+
+static void view_time(json_t *json, const char *key, uint64_t at_ms)
+{
+    if (at_ms > 0) {
+        json_object_set_new(json, key, json_integer((json_int_t)at_ms));
+    }
+}
+
+/* Approvals and times before its begin, and the thing that it waits for. */
+static void view_begin(const struct flo_controller *controller,
+                       const struct flo_rollout_entry *entry, json_t *json)
+{
+    const struct flo_rollout *core = &entry->core;
+    struct flo_rollout_next next;
+
+    if (core->approvals_needed > 0) {
+        json_object_set_new(json, "approvals", view_approvals(entry));
+    }
+    view_time(json, "start_at_ms", core->start_at_ms);
+    view_time(json, "expires_at_ms", core->expires_at_ms);
+    view_time(json, "barred_until_ms", core->barred_until_ms);
+    if (flo_rollout_next(core, flo_controller_now_ms(controller),
+                         controller->heartbeat_ms, &next)) {
+        json_object_set_new(json, "next",
+                            json_pack("{s:s,s:I}", "what", next.what, "at_ms",
+                                      (json_int_t)next.at_ms));
+    }
+}
+
 int flo_object_rollout(struct flo_controller *controller,
                        struct flo_rollout_entry *entry, uint64_t devices_max,
                        json_t **out, struct flo_err *err)
@@ -619,6 +665,7 @@ int flo_object_rollout(struct flo_controller *controller,
     }
     json_object_set_new(json, "model", json_string(entry->model));
     json_object_set_new(json, "by", json_string(entry->by));
+    view_begin(controller, entry, json);
     if (json_array_size(entry->overlaps) > 0) {
         json_object_set(json, "overlaps", entry->overlaps);
     }

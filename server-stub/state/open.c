@@ -81,6 +81,7 @@ static int load(struct flo_controller *controller, struct flo_err *err)
     if (rv == 0) {
         rv = flo_fleet_roster_load(controller->store, err);
     }
+    rv = rv < 0 ? rv : flo_rules_load(controller, err);
     if (rv < 0) {
         flo_fleet_roll_back(controller->store);
         return rv;
@@ -224,6 +225,7 @@ void flo_controller_close(struct flo_controller *controller)
         return;
     }
     flo_rollouts_forget(controller);
+    flo_rules_clear(&controller->rules);
     flo_outgoing_clear(&controller->outgoing);
     flo_audit_head_close(controller);
     flo_trust_free(controller->trust);

@@ -35,6 +35,9 @@ void flo_controller_cancel(struct flo_controller *controller)
     flo_fleet_roll_back(controller->store);
     flo_trust_settle(controller, false);
     flo_outgoing_clear(&controller->outgoing);
+    if (flo_rules_load(controller, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "rules", &err);
+    }
     if (!controller->rollouts.has_changed) {
         return; /* reading them again would forget who was heard when */
     }

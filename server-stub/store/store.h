@@ -271,6 +271,11 @@ FLO_MUST_USE int flo_fleet_desired_set(struct flo_fleet_store *store,
                                        const char *device, const char *model,
                                        const char *order, struct flo_err *err);
 typedef int (*flo_fleet_text_fn)(void *context, const char *text);
+/* Devices of a group, by id; an answer of `fn` other than 0 ends it and is the
+ * result. */
+FLO_MUST_USE int flo_fleet_group_each(struct flo_fleet_store *store,
+                                      const char *group, flo_fleet_text_fn fn,
+                                      void *context, struct flo_err *err);
 /* The assignments of a device, in order of the models' names. */
 typedef int (*flo_fleet_assignment_fn)(void *context, const char *model,
                                        const char *order);

@@ -25,8 +25,9 @@ static void set_up(void)
     controller = open_fleet();
     ingest.controller = controller;
     must(flo_controller_begin(controller, &err) == 0);
-    must(flo_rollouts_create(controller, spec, "ops", false, &entry, &err) ==
-         0);
+    must(flo_rollouts_create(controller, spec,
+                             &(struct flo_actor){"ops", "user:ops"}, false,
+                             &entry, &err) == 0);
     must(flo_orders_fleet(controller, FLO_ORDER_CONFIG, "ops", 1000, id,
                           &err) == 0);
     must(flo_controller_commit(controller, &err) == 0);

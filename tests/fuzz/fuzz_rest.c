@@ -56,7 +56,9 @@ static void start_rollout(json_t *body)
     if (flo_controller_begin(controller, &err) < 0) {
         return;
     }
-    if (flo_rollouts_create(controller, body, "ops", true, &entry, &err) == 0) {
+    if (flo_rollouts_create(controller, body,
+                            &(struct flo_actor){"ops", "user:ops"}, true,
+                            &entry, &err) == 0) {
         must(entry->core.phase_count > 0);
         flo_rollouts_entry_free(entry);
     }

@@ -2,6 +2,7 @@
 made of Python."""
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 
@@ -361,14 +362,71 @@ def test_a_rollout_is_a_file_that_comes_back(
 def test_a_timeout_that_is_no_duration_starts_nothing(
         controller, devices, publisher):
     publisher.publish("3.1.0")
-    before = [controller.ask("GET", "/v1/" + what).json
-              for what in ("rollouts", "orders")]
+
+    def known():
+        return [[one["id"] for one in controller.ask(
+            "GET", "/v1/" + what).json["items"]]
+            for what in ("rollouts", "orders")]
+
+    before = known()
     for words in (("rollout", "start", "tiny@3.1.0"), take_back("3.1.0")):
         for wait in ((), ("--wait",)):
             code, _, err = cli(controller, *words, "--timeout", "120", *wait)
             assert code == 2 and "--timeout is `120`" in err, (code, err)
-    assert before == [controller.ask("GET", "/v1/" + what).json
-                      for what in ("rollouts", "orders")]
+    assert before == known()
+
+
+def as_anna(controller, folder, *words):
+    """The command as another person."""
+    token = os.path.join(folder, "anna.token")
+    if not os.path.exists(token):
+        code, _, err = cli(controller, "token", "create", "--kind", "access",
+                           "--name", "anna", "--role", "operator", "--to",
+                           token)
+        assert code == 0, err
+    done = subprocess.run(
+        [os.path.join(BIN, "flotilla"), *words, "--controller",
+         controller.rest, "--token-file", token], capture_output=True,
+        text=True, timeout=30)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_second_person_approves_and_a_change_freeze_holds(
+        controller, devices, publisher, folder):
+    publisher.publish("3.1.1")
+    assert cli(controller, "approval", "set", "all")[0] == 0
+    code, out, err = cli(controller, "rollout", "start", "tiny@3.1.1")
+    assert code == 0 and "awaiting-approval: waits for 1 more" in out, (
+        out, err)
+    rollout = out.split()[1]
+    code, _, err = cli(controller, "rollout", "approve", rollout)
+    assert code == 4 and "error[rollout.approver]" in err, (code, err)
+    code, _, err = cli(controller, "rollout", "resume", rollout)
+    assert code == 5 and "error[rollout.approval]" in err, (code, err)
+    watch = begin(controller, "rollout", "watch", rollout)
+    assert "awaiting-approval" in watch.stderr.readline()
+    watch.send_signal(signal.SIGINT)
+    _, err = watch.communicate(timeout=10)
+    assert watch.returncode == 130, err
+    assert "rollout %s goes on without this terminal" % rollout in err
+    assert "flotilla rollout abort %s" % rollout in err
+    code, out, err = as_anna(controller, folder, "rollout", "approve", rollout)
+    assert code == 0 and "approved: anna" in out and "running" in out, (out,
+                                                                        err)
+    assert cli(controller, "rollout", "abort", rollout)[0] == 0
+    assert cli(controller, "approval", "delete", "all")[0] == 0
+
+    assert cli(controller, "change-freeze", "create", "audit", "--from",
+               "2020-01-01T00:00:00Z", "--until", "2090-01-01T00:00:00Z",
+               "--reason", "year's end")[0] == 0
+    code, _, err = cli(controller, "rollout", "start", "tiny@3.1.1")
+    assert code == 10 and "error[fleet.change_freeze]" in err, (code, err)
+    assert "until 2090-01-01" in err and "year's end" in err, err
+    assert controller.ask("POST", "/v1/rollouts", {
+        "release": "tiny@3.1.1"}).status == 423
+    assert "2090-01-01" in cli(controller, "change-freeze", "list")[1]
+    assert cli(controller, "change-freeze", "delete", "audit")[0] == 0
+    assert cli(controller, "change-freeze", "delete", "audit")[0] == 3
 
 
 def test_a_frozen_fleet_says_so_and_begins_nothing(

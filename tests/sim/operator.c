@@ -121,7 +121,9 @@ static struct sim_rollout *begin_rollout(int release, const char *group,
     }
     bool is_done = begin(&err);
     if (is_done) {
-        int rv = flo_rollouts_create(ours(), json, "ops", false, &entry, &err);
+        int rv = flo_rollouts_create(ours(), json,
+                                     &(struct flo_actor){"ops", "user:ops"},
+                                     false, &entry, &err);
         if (rv == 0) {
             snprintf(rollout->id, sizeof(rollout->id), "%s", entry->core.id);
         }

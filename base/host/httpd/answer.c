@@ -68,6 +68,7 @@ int flo_httpd_status_of(int code)
     case FLO_E_REST_LIMIT:
         return 429;
     case FLO_E_FROZEN:
+    case FLO_E_CHANGE_FREEZE:
         return 423;
     case FLO_E_REST_METHOD:
         return 405;

@@ -103,10 +103,15 @@ int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
     } else if (dry) {
         print_plan(cli, rollout);
     } else {
-        printf("rollout %s started: %s on %s\n",
+        const char *state = flo_out_text(rollout, "state", "?");
+        bool has_begun = strcmp(state, "running") == 0;
+        char next[FLO_OUT_PLAIN];
+        printf("rollout %s started: %s on %s%s%s%s%s\n",
                flo_out_text(rollout, "id", "?"),
                flo_out_text(rollout, "release", "?"),
-               flo_out_text(rollout, "group", "?"));
+               flo_out_text(rollout, "group", "?"), has_begun ? "" : ", ",
+               has_begun ? "" : state, has_begun ? "" : ": waits for ",
+               has_begun ? "" : flo_out_plain(rollout, "next.what", "?", next));
         flo_rollout_print_overlaps(rollout);
     }
     if (dry || !flo_args_has(&cli->args, "wait")) {

@@ -7,7 +7,9 @@
 bool flo_intent_goes_on(enum flo_rollout_state state)
 {
     return state == FLO_ROLLOUT_RUNNING || state == FLO_ROLLOUT_PAUSED ||
-           state == FLO_ROLLOUT_DRAFT;
+           state == FLO_ROLLOUT_DRAFT ||
+           state == FLO_ROLLOUT_AWAITING_APPROVAL ||
+           state == FLO_ROLLOUT_SCHEDULED;
 }
 
 /* It orders nothing any more, but its devices may have the release. */

@@ -148,7 +148,7 @@ static bool window_is_open(const struct flo_rollout *rollout,
                            uint64_t now_ms, uint64_t *change_at_ms)
 {
     const struct flo_rollout_zone *zone = zone_of(rollout, member);
-    uint64_t wall_ms = (uint64_t)((int64_t)now_ms + rollout->wall_ahead_ms);
+    uint64_t wall_ms = flo_rollout_wall_ms(rollout, now_ms);
     uint64_t change_ms = UINT64_MAX;
 
     *change_at_ms = UINT64_MAX;
@@ -321,7 +321,7 @@ static void desired(const struct flo_rollout *rollout, uint32_t index,
 void flo_rollout_tell(struct flo_rollout *rollout, uint64_t now_ms,
                       struct flo_rollout_actions *actions)
 {
-    if (rollout->state != FLO_ROLLOUT_RUNNING) {
+    if (rollout->state != FLO_ROLLOUT_RUNNING || rollout->barred_until_ms > 0) {
         return;
     }
     struct look look = look_at(rollout, now_ms);

@@ -111,6 +111,16 @@ void flo_rollout_studied(struct flo_rollout *rollout,
 /* Gates, leaving phases, ends: called after every event. */
 void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
                         struct flo_rollout_actions *actions);
+static inline uint64_t flo_rollout_wall_ms(const struct flo_rollout *rollout,
+                                           uint64_t now_ms)
+{
+    return (uint64_t)((int64_t)now_ms + rollout->wall_ahead_ms);
+}
+/* Until when it may be in its state, wall clock; 0: there is no end. */
+uint64_t flo_rollout_end_ms(const struct flo_rollout *rollout);
+/* Its time is over, or has not come: true when that is all for a tick. */
+bool flo_rollout_expire(struct flo_rollout *rollout, uint64_t now_ms,
+                        struct flo_rollout_actions *actions);
 uint32_t flo_rollout_touched(const struct flo_rollout *rollout);
 /* Order every touched device back and wait for them. */
 void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,

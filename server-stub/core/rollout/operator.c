@@ -1,6 +1,7 @@
 /* Operators' events of a rollout: start, pause, resume, promote, abort,
  * rollback, freeze, taken back by an emergency order. */
 #include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -100,20 +101,129 @@ static void resume(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, FLO_ROLLOUT_RUNNING, now_ms, actions);
 }
 
-static void start(struct flo_rollout *rollout, uint64_t now_ms,
-                  struct flo_rollout_actions *actions)
+static void add_reason(struct flo_rollout *rollout, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void add_reason(struct flo_rollout *rollout, const char *format, ...)
 {
-    flo_rollout_divide(rollout);
-    flo_rollout_state_set(rollout, FLO_ROLLOUT_RUNNING, now_ms, actions);
-    flo_rollout_phase_start(rollout, 0, now_ms, actions);
+    size_t used = strlen(rollout->reason);
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(rollout->reason + used, sizeof(rollout->reason) - used, format,
+              list);
+    va_end(list);
+}
+
+static void store_members(struct flo_rollout_actions *actions)
+{
     flo_rollout_do(actions,
                    (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
 }
 
+static void store_reason(const struct flo_rollout *rollout,
+                         struct flo_rollout_actions *actions)
+{
+    flo_rollout_why(actions, "%s", rollout->reason);
+    flo_rollout_do(actions,
+                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_STATE,
+                                               .state = (int)rollout->state});
+}
+
+/* ---- to the begin ---- */
+
+static void begin(struct flo_rollout *rollout, uint64_t now_ms,
+                  struct flo_rollout_actions *actions)
+{
+    flo_rollout_divide(rollout);
+    rollout->put_off_ms = 0;
+    flo_rollout_state_set(rollout, FLO_ROLLOUT_RUNNING, now_ms, actions);
+    flo_rollout_phase_start(rollout, 0, now_ms, actions);
+    store_members(actions);
+}
+
+static void schedule(struct flo_rollout *rollout, uint64_t now_ms,
+                     struct flo_rollout_actions *actions)
+{
+    char at[25];
+
+    if (rollout->start_at_ms > 0) {
+        flo_time_text(rollout->start_at_ms, at);
+        add_reason(rollout, "; begins at %s", at);
+    }
+    flo_rollout_state_set(rollout, FLO_ROLLOUT_SCHEDULED, now_ms, actions);
+}
+
+static void start(struct flo_rollout *rollout, uint64_t now_ms,
+                  struct flo_rollout_actions *actions)
+{
+    if (rollout->approvals < rollout->approvals_needed) {
+        add_reason(rollout, "; %u of %u approvals", rollout->approvals,
+                   rollout->approvals_needed);
+        flo_rollout_state_set(rollout, FLO_ROLLOUT_AWAITING_APPROVAL, now_ms,
+                              actions);
+        store_members(actions); /* for a restart */
+    } else if (rollout->start_at_ms > flo_rollout_wall_ms(rollout, now_ms)) {
+        schedule(rollout, now_ms, actions);
+        store_members(actions);
+    } else {
+        begin(rollout, now_ms, actions);
+    }
+}
+
+/* With the last of them it is scheduled: the shell begins it, now or at its
+ * time. */
+static void approve(struct flo_rollout *rollout, uint64_t now_ms,
+                    struct flo_rollout_actions *actions)
+{
+    rollout->approvals++;
+    add_reason(rollout, "; %u of %u approvals", rollout->approvals,
+               rollout->approvals_needed);
+    if (rollout->approvals < rollout->approvals_needed) {
+        store_reason(rollout, actions);
+    } else {
+        schedule(rollout, now_ms, actions);
+    }
+}
+
+/* Its time came, and something forbids it: said once. */
+static void put_off(struct flo_rollout *rollout, const char *reason_before,
+                    const struct flo_rollout_event *event,
+                    struct flo_rollout_actions *actions)
+{
+    rollout->put_off_ms = event->until_ms;
+    if (strcmp(reason_before, rollout->reason) != 0) {
+        store_reason(rollout, actions);
+    }
+}
+
+/* A change freeze: no device starts, and what is under way goes on.  A pause
+ * keeps its own reason. */
+static void barred(struct flo_rollout *rollout, const char *reason_before,
+                   const struct flo_rollout_event *event,
+                   struct flo_rollout_actions *actions)
+{
+    rollout->barred_until_ms = event->until_ms;
+    if (rollout->state == FLO_ROLLOUT_PAUSED) {
+        snprintf(rollout->reason, sizeof(rollout->reason), "%s", reason_before);
+    } else {
+        store_reason(rollout, actions);
+    }
+}
+
+/* Something was ordered. */
+static bool has_begun(const struct flo_rollout *rollout)
+{
+    return rollout->state != FLO_ROLLOUT_DRAFT &&
+           rollout->state != FLO_ROLLOUT_AWAITING_APPROVAL &&
+           rollout->state != FLO_ROLLOUT_SCHEDULED;
+}
+
+/* ---- to the end ---- */
+
 static void abort_(struct flo_rollout *rollout, uint64_t now_ms,
                    struct flo_rollout_actions *actions)
 {
-    if (rollout->state == FLO_ROLLOUT_DRAFT) {
+    if (!has_begun(rollout)) {
         flo_rollout_state_set(rollout, FLO_ROLLOUT_ABORTED, now_ms, actions);
         return;
     }
@@ -126,7 +236,7 @@ static void abort_(struct flo_rollout *rollout, uint64_t now_ms,
 static void taken_back(struct flo_rollout *rollout, uint64_t now_ms,
                        struct flo_rollout_actions *actions)
 {
-    if (rollout->state == FLO_ROLLOUT_DRAFT) {
+    if (!has_begun(rollout)) {
         flo_rollout_state_set(rollout, FLO_ROLLOUT_ABORTED, now_ms, actions);
         return;
     }
@@ -134,11 +244,52 @@ static void taken_back(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, FLO_ROLLOUT_ROLLING_BACK, now_ms, actions);
 }
 
+/* Until when it may be in this state; 0: there is no end. */
+uint64_t flo_rollout_end_ms(const struct flo_rollout *rollout)
+{
+    uint64_t end_ms = rollout->expires_at_ms;
+    uint64_t by_ms = rollout->state == FLO_ROLLOUT_AWAITING_APPROVAL
+                         ? rollout->approve_by_ms
+                         : 0;
+
+    return by_ms > 0 && (end_ms == 0 || by_ms < end_ms) ? by_ms : end_ms;
+}
+
+bool flo_rollout_expire(struct flo_rollout *rollout, uint64_t now_ms,
+                        struct flo_rollout_actions *actions)
+{
+    char at[25];
+    uint64_t end_ms = flo_rollout_end_ms(rollout);
+    bool is_open = !has_begun(rollout) ||
+                   rollout->state == FLO_ROLLOUT_RUNNING ||
+                   rollout->state == FLO_ROLLOUT_PAUSED;
+
+    if (!is_open || end_ms == 0 ||
+        flo_rollout_wall_ms(rollout, now_ms) < end_ms) {
+        return !has_begun(rollout); /* no time passes for its devices yet */
+    }
+    flo_time_text(end_ms, at);
+    snprintf(rollout->reason, sizeof(rollout->reason), "expired at %s%s", at,
+             rollout->state == FLO_ROLLOUT_AWAITING_APPROVAL
+                 ? ": nobody approved it"
+                 : "");
+    flo_rollout_why(actions, "%s", rollout->reason);
+    rollout->expires_at_ms = 0; /* once: a person may resume */
+    if (!rollout->pauses_when_expired || !has_begun(rollout)) {
+        abort_(rollout, now_ms, actions);
+    } else if (rollout->state == FLO_ROLLOUT_RUNNING) {
+        pause(rollout, now_ms, actions);
+    }
+    return true;
+}
+
 int flo_rollout_operator_step(struct flo_rollout *rollout,
                               const struct flo_rollout_event *event,
                               struct flo_rollout_actions *actions,
                               struct flo_err *err)
 {
+    char before[sizeof(rollout->reason)];
+
     assert(rollout->phase < rollout->phase_count);
     if (event->kind == FLO_ROLLOUT_EVENT_RESUME &&
         rollout->phases[rollout->phase].state == FLO_PHASE_FAILED) {
@@ -148,6 +299,7 @@ int flo_rollout_operator_step(struct flo_rollout *rollout,
         flo_err_fix(err, "promote it to go on all the same, or roll it back");
         return FLO_E_ROLLOUT_STATE;
     }
+    memcpy(before, rollout->reason, sizeof(before));
     snprintf(rollout->reason, sizeof(rollout->reason), "%s%s%s",
              flo_rollout_event_word(event->kind),
              event->note != NULL && event->note[0] != '\0' ? ": " : "",
@@ -155,6 +307,18 @@ int flo_rollout_operator_step(struct flo_rollout *rollout,
     switch (event->kind) {
     case FLO_ROLLOUT_EVENT_START:
         start(rollout, event->now_ms, actions);
+        break;
+    case FLO_ROLLOUT_EVENT_APPROVE:
+        approve(rollout, event->now_ms, actions);
+        break;
+    case FLO_ROLLOUT_EVENT_BEGIN:
+        begin(rollout, event->now_ms, actions);
+        break;
+    case FLO_ROLLOUT_EVENT_PUT_OFF:
+        put_off(rollout, before, event, actions);
+        break;
+    case FLO_ROLLOUT_EVENT_BARRED:
+        barred(rollout, before, event, actions);
         break;
     case FLO_ROLLOUT_EVENT_PAUSE:
     case FLO_ROLLOUT_EVENT_FREEZE:

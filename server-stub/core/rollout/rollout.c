@@ -9,16 +9,21 @@
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
-/* The effect of an event in a state: rollout_events.def. */
-enum effect { T, I, R };
+/* The effect of an event in a state: rollout_events.def, rollout_verbs.def. */
+enum effect { DOES, SAME, NONE, STATE, APPROVAL, ENDED };
+#define ROW(a, b, c, d, e, f, g, h, i, j, k, meaning)                          \
+    {a, b, c, d, e, f, g, h, i, j, k},
 static const uint8_t effect_of[][FLO_ROLLOUT_STATE_COUNT] = {
-#define FLO_ROLLOUT_EVENT(name, word, ...) {EFFECT_ROW(__VA_ARGS__)},
-#define EFFECT_ROW(a, b, c, d, e, f, g, h, i, meaning) a, b, c, d, e, f, g, h, i
+#define FLO_ROLLOUT_EVENT(name, word, ...) ROW(__VA_ARGS__)
 #include "server-stub/core/rollout/rollout_events.def"
 #undef FLO_ROLLOUT_EVENT
-#undef EFFECT_ROW
+#define FLO_ROLLOUT_VERB(name, word, ...) ROW(__VA_ARGS__)
+#define FLO_ROLLOUT_READ(...)
+#include "server-stub/core/rollout/rollout_verbs.def"
+#undef FLO_ROLLOUT_VERB
+#undef FLO_ROLLOUT_READ
 };
-_Static_assert(FLO_ROLLOUT_STATE_COUNT == 9, "a column per state");
+_Static_assert(FLO_ROLLOUT_STATE_COUNT == 11, "a column per state");
 
 static bool phase_is_started(const struct flo_rollout *rollout, size_t index)
 {
@@ -52,6 +57,7 @@ static bool may_begin(const struct flo_rollout *rollout, size_t index,
     uint64_t until_ms;
 
     return is_its_turn(rollout, index) && !flo_rollout_has_limits(rollout) &&
+           rollout->barred_until_ms == 0 &&
            flo_rollout_hold_of(rollout, member, now_ms, &until_ms) ==
                FLO_HOLD_NONE;
 }
@@ -75,8 +81,13 @@ static int joined(struct flo_rollout *rollout,
 {
     bool deploys = rollout->state == FLO_ROLLOUT_RUNNING ||
                    rollout->state == FLO_ROLLOUT_COMPLETED;
+    bool has_begun = deploys || rollout->state == FLO_ROLLOUT_PAUSED;
 
     assert(rollout->member_count <= rollout->member_capacity);
+    if (rollout->is_snapshot && has_begun) {
+        flo_rollout_why(actions, "ignored: the membership is a snapshot");
+        return 0;
+    }
     size_t there = flo_rollout_find(rollout, event->device);
     if (there != SIZE_MAX) {
         moved(rollout, there, event, actions);
@@ -507,7 +518,9 @@ static int dispatch(struct flo_rollout *rollout,
     case FLO_ROLLOUT_EVENT_STAYS:
         return device_step(rollout, event, actions, err);
     case FLO_ROLLOUT_EVENT_TICK:
-        tick(rollout, event->now_ms, actions);
+        if (!flo_rollout_expire(rollout, event->now_ms, actions)) {
+            tick(rollout, event->now_ms, actions);
+        }
         return 0;
     case FLO_ROLLOUT_EVENT_LISTENING:
         listening(rollout, event->now_ms);
@@ -523,6 +536,26 @@ static int dispatch(struct flo_rollout *rollout,
     }
 }
 
+/* An event that the table does not take: ignored, or refused with its error. */
+static int undone(const struct flo_rollout *rollout,
+                  const struct flo_rollout_event *event, enum effect effect,
+                  struct flo_rollout_actions *actions, struct flo_err *err)
+{
+    static const int codes[] = {[STATE] = FLO_E_ROLLOUT_STATE,
+                                [APPROVAL] = FLO_E_ROLLOUT_APPROVAL,
+                                [ENDED] = FLO_E_ROLLOUT_ENDED};
+    const char *state = flo_rollout_state_word(rollout->state);
+
+    if (effect == NONE || effect == SAME) {
+        flo_rollout_why(actions, "ignored: the rollout is %s%s", state,
+                        effect == SAME ? " already" : "");
+        return 0;
+    }
+    return flo_fail(err, codes[effect],
+                    "rollout %s is %s: %s is not possible now", rollout->id,
+                    state, flo_rollout_event_word(event->kind));
+}
+
 int flo_rollout_step(struct flo_rollout *rollout,
                      const struct flo_rollout_event *event,
                      struct flo_rollout_actions *actions, struct flo_err *err)
@@ -536,18 +569,9 @@ int flo_rollout_step(struct flo_rollout *rollout,
     rollout->wall_ahead_ms =
         event->wall_ms == 0 ? 0
                             : (int64_t)event->wall_ms - (int64_t)event->now_ms;
-    switch ((enum effect)effect_of[event->kind][rollout->state]) {
-    case R:
-        return flo_fail(err, FLO_E_ROLLOUT_STATE,
-                        "rollout %s is %s: %s is not possible now", rollout->id,
-                        flo_rollout_state_word(rollout->state),
-                        flo_rollout_event_word(event->kind));
-    case I:
-        flo_rollout_why(actions, "ignored: the rollout is %s",
-                        flo_rollout_state_word(rollout->state));
-        return 0;
-    case T:
-        break;
+    enum effect effect = (enum effect)effect_of[event->kind][rollout->state];
+    if (effect != DOES) {
+        return undone(rollout, event, effect, actions, err);
     }
     int rv = dispatch(rollout, event, actions, err);
     /* Devices are heard all the time.  Without an action nothing follows but

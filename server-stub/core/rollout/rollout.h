@@ -178,7 +178,16 @@ struct flo_rollout {
     size_t busy_count;
     uint32_t retries_max[FLO_FAILURES];
     uint64_t retry_wait_ms;
-    int64_t wall_ahead_ms;                      /* of the cores' time */
+    int64_t wall_ahead_ms; /* of the cores' time */
+    uint32_t approvals_needed;
+    uint32_t approvals;
+    uint64_t start_at_ms;     /* wall clock; 0: at once */
+    uint64_t expires_at_ms;   /* wall clock; 0: never */
+    uint64_t approve_by_ms;   /* wall clock: until then people may; 0: ever */
+    bool pauses_when_expired; /* else it is aborted */
+    bool is_snapshot;         /* who joins after the begin is no member */
+    uint64_t put_off_ms;      /* scheduled: not before this, wall clock */
+    uint64_t barred_until_ms; /* wall clock: no device starts; 0: it may */
     uint64_t deadlines_ms[FLO_EXECUTION_COUNT]; /* of states; 0: none */
     char causes[FLO_ROLLOUT_CAUSES_MAX][FLO_NAME_MAX + 1];
     uint32_t cause_count;
@@ -187,11 +196,17 @@ struct flo_rollout {
     size_t member_capacity;
 };
 
-/* Events, and their effects in each state: rollout_events.def. */
+/* Events, and their effects in each state: rollout_events.def, and
+ * rollout_verbs.def for those that people ask for. */
 enum flo_rollout_event_kind {
 #define FLO_ROLLOUT_EVENT(name, ...) FLO_ROLLOUT_EVENT_##name,
 #include "server-stub/core/rollout/rollout_events.def"
 #undef FLO_ROLLOUT_EVENT
+#define FLO_ROLLOUT_VERB(name, ...) FLO_ROLLOUT_EVENT_##name,
+#define FLO_ROLLOUT_READ(...)
+#include "server-stub/core/rollout/rollout_verbs.def"
+#undef FLO_ROLLOUT_VERB
+#undef FLO_ROLLOUT_READ
     FLO_ROLLOUT_EVENT_COUNT
 };
 const char *flo_rollout_event_word(enum flo_rollout_event_kind kind);
@@ -223,9 +238,10 @@ struct flo_rollout_event {
            FLO_WAITS_NO,
            FLO_WAITS_YES
     } waits;
-    bool is_retained; /* said once, not now: no device was heard */
-    const char *note; /* who, why, error id; may be NULL */
-    uint32_t gate;    /* evidence: place in gates[] */
+    bool is_retained;  /* said once, not now: no device was heard */
+    const char *note;  /* who, why, error id; may be NULL */
+    uint64_t until_ms; /* put-off, barred: wall clock; 0: it ended */
+    uint32_t gate;     /* evidence: place in gates[] */
     const struct flo_comparison *evidence;
     struct flo_rollout_study *study; /* study: in and out */
 };
@@ -347,6 +363,16 @@ void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate,
 enum flo_verdict flo_rollout_verdict(const struct flo_rollout *rollout,
                                      uint32_t phase, uint32_t *worst,
                                      struct flo_gate_result *result);
+/* The thing that a rollout waits for, and when it looks at it again at the
+ * latest, by the time of the cores.  `report_ms`: devices report so often.
+ * false: it ended, and waits for nothing. */
+#define FLO_ROLLOUT_NEXT 240
+struct flo_rollout_next {
+    char what[FLO_ROLLOUT_NEXT];
+    uint64_t at_ms;
+};
+bool flo_rollout_next(const struct flo_rollout *rollout, uint64_t now_ms,
+                      uint64_t report_ms, struct flo_rollout_next *out);
 /* Stored evidence, after loading: its verdict counts again. */
 void flo_rollout_remember(struct flo_rollout *rollout, uint32_t gate,
                           const struct flo_comparison *evidence);

@@ -53,6 +53,11 @@ const char *flo_rollout_event_word(enum flo_rollout_event_kind kind)
 #define FLO_ROLLOUT_EVENT(name, word, ...) word,
 #include "server-stub/core/rollout/rollout_events.def"
 #undef FLO_ROLLOUT_EVENT
+#define FLO_ROLLOUT_VERB(name, word, ...) word,
+#define FLO_ROLLOUT_READ(...)
+#include "server-stub/core/rollout/rollout_verbs.def"
+#undef FLO_ROLLOUT_VERB
+#undef FLO_ROLLOUT_READ
     };
     assert(kind < FLO_ROLLOUT_EVENT_COUNT);
     return words[kind];

@@ -69,6 +69,11 @@ void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out)
     out->study.on_fail =
         spec->has_on_fail ? out->on_fail : FLO_ON_FAIL_ROLLBACK;
     flo_study_phase(&out->study);
+    out->is_snapshot = spec->membership == 1;
+    out->start_at_ms = spec->start_at_ms;
+    out->expires_at_ms = spec->expires_at_ms;
+    out->pauses_when_expired = spec->on_expiry == 1;
+    out->approvals_needed = (uint32_t)spec->approvals;
     out->pauses_when_unsure = spec->on_inconclusive == 1;
     draft_aborts(spec, out);
     out->starts_per_s = spec->rate_per_min / 60;

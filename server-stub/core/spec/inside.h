@@ -15,6 +15,7 @@ enum flo_spec_kind {
     DEVICES,
     SHARE,
     DURATION,
+    TIME,
     RATE,
     PER_S,
     NAMES,

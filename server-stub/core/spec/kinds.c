@@ -176,6 +176,16 @@ static int read_duration(const struct field *field, const struct place *place,
     return 0;
 }
 
+static int read_time(const struct field *field, const struct place *place,
+                     const json_t *value)
+{
+    return json_is_string(value) && flo_time_parse(json_string_value(value),
+                                                   flo_spec_at(field, place))
+               ? 0
+               : flo_spec_wrong(place, field->name,
+                                "a time by UTC as 2027-01-31T01:00:00Z");
+}
+
 static int put_rate(const struct field *field, const struct place *place,
                     const char *name, double per_min)
 {
@@ -275,6 +285,8 @@ int flo_spec_read_value(const struct field *field, const struct place *place,
         return read_share(field, place, value);
     case DURATION:
         return read_duration(field, place, value);
+    case TIME:
+        return read_time(field, place, value);
     case RATE:
         return read_rate(field, place, value);
     case PER_S:
@@ -305,7 +317,9 @@ int flo_spec_read_value(const struct field *field, const struct place *place,
 
 static const char *twin_end(enum flo_spec_kind kind)
 {
-    return kind == DURATION ? "_ms" : kind == RATE ? "_per_min" : NULL;
+    return kind == DURATION || kind == TIME ? "_ms"
+           : kind == RATE                   ? "_per_min"
+                                            : NULL;
 }
 
 bool flo_spec_twin_name(const struct field *field, char *out, size_t bytes)

@@ -392,6 +392,14 @@ static int check_hold_out(const struct flo_spec *spec, struct flo_err *err)
     return 0;
 }
 
+static int check_times(const struct flo_spec *spec, struct flo_err *err)
+{
+    return spec->expires_at_ms > 0 && spec->expires_at_ms <= spec->start_at_ms
+               ? flo_fail(err, FLO_E_REST_MEANING,
+                          "expires_at: it is not after start_at")
+               : 0;
+}
+
 static int check_bounds(const struct flo_spec *spec, struct flo_err *err)
 {
     for (uint32_t i = 0; i < spec->phase_count; i++) {
@@ -491,6 +499,7 @@ int flo_spec_read(const json_t *json, struct flo_spec *out, struct flo_err *err)
     name_phases(out);
     flo_spec_draft(out, &draft);
     rv = flo_rollout_check(&draft, err);
+    rv = rv < 0 ? rv : check_times(out, err);
     rv = rv < 0 ? rv : check_bounds(out, err);
     rv = rv < 0 ? rv : check_spread(out, err);
     rv = rv < 0 ? rv : check_hold_out(out, err);

@@ -57,6 +57,11 @@ struct flo_spec {
     char model_version[FLO_NAME_MAX + 1];
     struct flo_spec_target target;
     char reason[FLO_SPEC_REASON_BYTES_MAX + 1];
+    uint32_t membership;    /* 0 continuous, 1 snapshot */
+    uint64_t start_at_ms;   /* wall clock; 0: at once */
+    uint64_t expires_at_ms; /* wall clock; 0: never */
+    uint32_t on_expiry;     /* 0 abort, 1 pause */
+    uint64_t approvals;
     struct flo_spec_phase phases[FLO_ROLLOUT_PHASES_MAX];
     uint32_t phase_count;
     struct flo_gate_rule gates[FLO_GATES_MAX];

@@ -6,26 +6,6 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
 
-static int settle_lift(struct flo_controller *controller,
-                       struct flo_rollout_entry *entry, struct flo_err *err)
-{
-    char release[FLO_DIGEST_TEXT];
-    uint64_t taken_back = 0;
-    uint64_t newest = 0;
-    int rv;
-
-    flo_digest_text(&entry->release, release);
-    rv = flo_fleet_order_newest(controller->store, "rollback", entry->model,
-                                release, &taken_back, err);
-    if (rv == 0) {
-        rv = flo_fleet_newest(controller->store, "order", &newest, err);
-    }
-    if (rv == 0) {
-        entry->lift = flo_intent_lift(entry->wish.lifts, taken_back, newest);
-    }
-    return rv;
-}
-
 struct join {
     struct flo_rollout_entry *entry;
     uint64_t now_ms;
@@ -55,62 +35,6 @@ static int join_row(void *context, const struct flo_fleet_device *device)
     return rv < 0 ? rv
                   : flo_rollout_step(&join->entry->core, &event, &actions,
                                      join->err);
-}
-
-int flo_rollouts_may_go_on(struct flo_controller *controller,
-                           struct flo_err *err)
-{
-    bool is_frozen = false;
-    int rv = flo_fleet_is_frozen(controller->store, &is_frozen, err);
-
-    if (rv < 0 || !is_frozen) {
-        return rv;
-    }
-    flo_fail(err, FLO_E_FROZEN, "the fleet %s is frozen", controller->fleet);
-    flo_err_fix(err, "flotilla rollout unfreeze --confirm %s",
-                controller->fleet);
-    return FLO_E_FROZEN;
-}
-
-static int take_state(void *context, const struct flo_fleet_release *release)
-{
-    snprintf(context, 16, "%s", release->state);
-    return 0;
-}
-
-static int may_start(struct flo_controller *controller,
-                     const struct flo_rollout_entry *entry, struct flo_err *err)
-{
-    char release[16];
-    int rv = flo_fleet_release_get(controller->store, entry->model,
-                                   entry->version, take_state, release, err);
-
-    if (rv < 0 || (rv = flo_rollouts_check_room(
-                       controller, FLO_ROLLOUTS_STARTED_MAX, err)) < 0) {
-        return rv;
-    }
-    if (strcmp(release, "yanked") == 0) {
-        return flo_fail(err, FLO_E_RELEASE_YANKED, "%s was withdrawn",
-                        entry->core.release);
-    }
-    if (strcmp(release, "published") != 0) {
-        flo_fail(err, FLO_E_STATE, "%s is a %s", entry->core.release, release);
-        flo_err_fix(err, "publish it first");
-        return FLO_E_STATE;
-    }
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        const struct flo_rollout_entry *other = controller->rollouts.items[i];
-        if ((other->core.state == FLO_ROLLOUT_RUNNING ||
-             other->core.state == FLO_ROLLOUT_PAUSED) &&
-            strcmp(other->model, entry->model) == 0 &&
-            strcmp(other->group, entry->group) == 0) {
-            return flo_fail(
-                err, FLO_E_REST_CONFLICT, "rollout %s of %s is %s for group %s",
-                other->core.id, other->core.release,
-                flo_rollout_state_word(other->core.state), other->group);
-        }
-    }
-    return 0;
 }
 
 struct full {
@@ -150,17 +74,23 @@ static int has_room(struct flo_controller *controller,
                             "the group");
 }
 
+/* Approvals and a time may come before the begin. */
+static bool begins_now(const struct flo_rollout_entry *entry)
+{
+    return entry->core.approvals_needed == 0 &&
+           entry->core.start_at_ms <= flo_wall_ms();
+}
+
 static int start(struct flo_controller *controller,
-                 struct flo_rollout_entry *entry, const char *by,
-                 struct flo_err *err)
+                 struct flo_rollout_entry *entry, struct flo_err *err)
 {
     const char *reason = entry->wish.reason;
     char note[128];
     int rv = flo_rollouts_put(controller, entry, err);
 
-    snprintf(note, sizeof(note), "%s%s%.60s", by, reason[0] != '\0' ? ", " : "",
-             reason);
-    if (rv == 0) {
+    snprintf(note, sizeof(note), "%.60s%s%.60s", entry->by,
+             reason[0] != '\0' ? ", " : "", reason);
+    if (rv == 0 && begins_now(entry)) {
         rv = flo_rollouts_supersede(controller, entry, err);
     }
     return rv < 0 ? rv
@@ -204,8 +134,48 @@ static int check_somebody(const struct flo_rollout_entry *entry, bool dry,
     return flo_err_fix(err, "%s", flo_excuse_fix((enum flo_excuse)last));
 }
 
+/* Without an end an approval that nobody gives would wait for ever. */
+#define APPROVAL_MS (UINT64_C(7) * 24 * 3600 * 1000)
+
+static int settle_people(struct flo_controller *controller,
+                         struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    uint64_t wall_ms = flo_wall_ms();
+    struct flo_rollout *core = &entry->core;
+    int rv = flo_rollouts_people_needed(controller, entry,
+                                        &core->approvals_needed, err);
+
+    if (rv == 0 && core->approvals_needed > 0) {
+        core->approve_by_ms = wall_ms + APPROVAL_MS;
+    }
+    if (rv == 0 && core->expires_at_ms > 0 && core->expires_at_ms <= wall_ms) {
+        return flo_fail(err, FLO_E_REST_MEANING,
+                        "expires_at: that time has passed");
+    }
+    return rv;
+}
+
+static int may_be_made(struct flo_controller *controller,
+                       struct flo_rollout_entry *entry, bool dry,
+                       struct flo_err *err)
+{
+    uint64_t until_ms;
+    int rv = settle_people(controller, entry, err);
+
+    if (rv < 0 || (!dry && !begins_now(entry))) {
+        return rv; /* asked again when it begins */
+    }
+    if (!dry && (rv = flo_rollouts_may_go_on(controller, err)) < 0) {
+        return rv;
+    }
+    rv = flo_rollouts_may_start(controller, entry, err);
+    return rv < 0 || dry
+               ? rv
+               : flo_rollouts_check_bars(controller, entry, &until_ms, err);
+}
+
 int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
-                        const char *by, bool dry,
+                        const struct flo_actor *by, bool dry,
                         struct flo_rollout_entry **out, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
@@ -217,14 +187,9 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
         json_decref(copy);
         return rv;
     }
-    snprintf(entry->by, sizeof(entry->by), "%s", by);
-    rv = dry ? 0 : flo_rollouts_may_go_on(controller, err);
-    if (rv == 0) {
-        rv = may_start(controller, entry, err);
-    }
-    if (rv == 0) {
-        rv = settle_lift(controller, entry, err);
-    }
+    snprintf(entry->by, sizeof(entry->by), "%s", by->name);
+    snprintf(entry->account, sizeof(entry->account), "%s", by->account);
+    rv = flo_rollouts_settle_lift(controller, entry, err);
     if (rv == 0) {
         rv = flo_fleet_order_removal(controller->store, entry->model,
                                      entry->group, &entry->removal, err);
@@ -244,6 +209,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
                                    err);
     }
     rv = rv < 0 ? rv : check_somebody(entry, dry, err);
+    rv = rv < 0 ? rv : may_be_made(controller, entry, dry, err);
     rv = rv < 0 ? rv : flo_rollouts_settle(controller, entry, err);
     rv = rv < 0 ? rv : has_room(controller, entry, err);
     if (rv < 0) {
@@ -258,5 +224,5 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
     }
     controller->rollouts.has_changed = true;
     rv = flo_rollouts_keep(controller, entry, err);
-    return rv < 0 ? rv : start(controller, entry, by, err);
+    return rv < 0 ? rv : start(controller, entry, err);
 }

@@ -7,6 +7,28 @@
 /* Room for one member more. */
 FLO_MUST_USE int flo_rollouts_grow(struct flo_rollout_entry *entry,
                                    struct flo_err *err);
+/* Approvals that it needs: of its own wish, and by the rules of groups. */
+FLO_MUST_USE int flo_rollouts_people_needed(struct flo_controller *controller,
+                                            struct flo_rollout_entry *entry,
+                                            uint32_t *out, struct flo_err *err);
+/* The change freeze that lasts longest; *until_ms 0: none is on. */
+FLO_MUST_USE int flo_rollouts_bar_of(struct flo_controller *controller,
+                                     struct flo_rollout_entry *entry,
+                                     uint64_t wall_ms,
+                                     const struct flo_rule_freeze **which,
+                                     uint64_t *until_ms, struct flo_err *err);
+/* "change freeze audit until 2027-...". */
+void flo_rollouts_bar_text(const struct flo_rule_freeze *freeze,
+                           uint64_t until_ms, char *out, size_t bytes);
+/* Its release is published, there is room, and none of its model and group
+ * runs. */
+FLO_MUST_USE int flo_rollouts_may_start(struct flo_controller *controller,
+                                        const struct flo_rollout_entry *entry,
+                                        struct flo_err *err);
+/* The number up to which denials do not count, as of now. */
+FLO_MUST_USE int flo_rollouts_settle_lift(struct flo_controller *controller,
+                                          struct flo_rollout_entry *entry,
+                                          struct flo_err *err);
 /* Does it look at labels or zones of its devices? */
 bool flo_rollouts_has_places(const struct flo_rollout_entry *entry);
 /* The numbers of a device's labels and zone. */

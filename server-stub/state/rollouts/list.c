@@ -14,6 +14,7 @@ void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
         free(entry->others);
         json_decref(entry->spec);
         json_decref(entry->overlaps);
+        json_decref(entry->approvals);
         json_decref(entry->evidence);
         flo_buf_deinit(&entry->trace);
         free(entry);

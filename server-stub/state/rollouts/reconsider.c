@@ -44,7 +44,8 @@ int flo_rollouts_reconsider(struct flo_controller *controller,
 
     for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
         struct flo_rollout_entry *entry = controller->rollouts.items[i];
-        if (flo_intent_may_order(entry->core.state)) {
+        if (flo_intent_may_order(entry->core.state) ||
+            flo_intent_goes_on(entry->core.state)) {
             rv = withdraw(controller, entry, device, err);
         }
     }

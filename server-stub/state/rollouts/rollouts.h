@@ -16,12 +16,21 @@
 struct flo_controller;
 struct flo_zone;
 
+#define FLO_ACCOUNT_TEXT 72
+
 /* In memory: all that are under way, and some that ended, for reading and for
  * devices that come back late.  Fewer may be under way: a limit for those that
  * are started, and one that includes rollouts taken back after their end. */
 #define FLO_ROLLOUTS_MAX 64
 #define FLO_ROLLOUTS_STARTED_MAX 48
 #define FLO_ROLLOUTS_ACTIVE_MAX 56
+
+/* Who asks: the name that people see, and the account behind it.  A person has
+ * one account for all tokens; a token of nobody is one of its own. */
+struct flo_actor {
+    const char *name;
+    const char *account; /* "user:mira", "token:t-0001" */
+};
 
 /* A rollout in memory: the core's struct and the facts that orders need. */
 struct flo_rollout_entry {
@@ -35,11 +44,15 @@ struct flo_rollout_entry {
     struct flo_digest *others; /* other releases of the model, the newest of
                                   them; NULL: not listed yet; owned */
     size_t other_count;
-    struct flo_spec wish; /* `spec`, read */
-    char by[65];          /* who started it */
-    uint64_t lift;        /* denials up to this number do not count */
-    bool is_unwritten;    /* its row: device events of this transaction */
-    json_t *spec;         /* as asked */
+    struct flo_spec wish;           /* `spec`, read */
+    char by[65];                    /* who started it */
+    char account[FLO_ACCOUNT_TEXT]; /* ... and the account */
+    json_t *approvals;              /* [{"by","account","at_ms"}] */
+    uint64_t rules_seen;            /* revision of the rules of the last look */
+    uint64_t bars_at_ms;            /* look at change freezes, not before */
+    uint64_t lift;                  /* denials up to this number do not count */
+    bool is_unwritten; /* its row: device events of this transaction */
+    json_t *spec;      /* as asked */
     uint32_t excused[FLO_EXCUSE_COUNT]; /* of its group, when it was made */
     json_t *overlaps; /* at its start; NULL: read from the store since */
     json_t *evidence; /* of the newest verdicts, in the order of the gates;
@@ -84,9 +97,23 @@ FLO_MUST_USE int flo_rollouts_may_go_on(struct flo_controller *controller,
                                         struct flo_err *err);
 /* From a POSTed body to a rollout: dry (a plan, nothing stored) or started. */
 FLO_MUST_USE int flo_rollouts_create(struct flo_controller *controller,
-                                     json_t *spec, const char *by, bool dry,
-                                     struct flo_rollout_entry **out,
+                                     json_t *spec, const struct flo_actor *by,
+                                     bool dry, struct flo_rollout_entry **out,
                                      struct flo_err *err);
+/* The word of another person: the last one that is needed begins it, or
+ * schedules it.  FLO_E_ROLLOUT_APPROVER. */
+FLO_MUST_USE int flo_rollouts_approve(struct flo_controller *controller,
+                                      struct flo_rollout_entry *entry,
+                                      const struct flo_actor *by,
+                                      const char *note, struct flo_err *err);
+/* FLO_E_CHANGE_FREEZE: one is on, *until_ms says for how long. */
+FLO_MUST_USE int flo_rollouts_check_bars(struct flo_controller *controller,
+                                         struct flo_rollout_entry *entry,
+                                         uint64_t *until_ms,
+                                         struct flo_err *err);
+/* Before each tick: begin those whose time came, look at change freezes. */
+FLO_MUST_USE int flo_rollouts_calendar(struct flo_controller *controller,
+                                       struct flo_err *err);
 void flo_rollouts_entry_free(struct flo_rollout_entry *entry);
 /* A release of the model came: rollouts list its releases again. */
 void flo_rollouts_release_added(struct flo_controller *controller,

@@ -60,6 +60,7 @@ int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
     uint64_t block_ms = controller->options.evidence_block_ms;
     entry->core.study.block_ms = block_ms > 0 ? block_ms : FLO_BLOCK_MS;
     entry->spec = spec;
+    entry->approvals = json_array();
     *out = entry;
     return 0;
 }

@@ -34,6 +34,13 @@ int flo_rollouts_put(struct flo_controller *controller,
                              "since_at_ms", (json_int_t)core->since_at_ms,
                              "phase", (json_int_t)core->phase, "phases", phases,
                              "evidence", entry->evidence);
+    json_object_update_new(
+        json,
+        json_pack(
+            "{s:s,s:i,s:O,s:I,s:b}", "account", entry->account, "people",
+            (int)core->approvals_needed, "approvals", entry->approvals,
+            "approve_by_ms", (json_int_t)core->approve_by_ms, "expired",
+            (int)(entry->wish.expires_at_ms > 0 && core->expires_at_ms == 0)));
     json_object_update_new(json,
                            json_pack("{s:s,s:I,s:I}", "by", entry->by, "lift",
                                      (json_int_t)entry->lift, "removal",
@@ -134,6 +141,28 @@ static int evidence_read(struct flo_rollout_entry *entry, json_t *stored,
     return 0;
 }
 
+static void read_people(const json_t *json, struct flo_rollout_entry *entry)
+{
+    struct flo_rollout *core = &entry->core;
+    json_t *approvals = json_object_get(json, "approvals");
+    const char *account = json_string_value(json_object_get(json, "account"));
+
+    snprintf(entry->account, sizeof(entry->account), "%s",
+             account != NULL ? account : "");
+    if (json_is_array(approvals)) {
+        json_decref(entry->approvals);
+        entry->approvals = json_incref(approvals);
+    }
+    core->approvals = (uint32_t)json_array_size(entry->approvals);
+    core->approvals_needed =
+        (uint32_t)json_integer_value(json_object_get(json, "people"));
+    core->approve_by_ms =
+        (uint64_t)json_integer_value(json_object_get(json, "approve_by_ms"));
+    if (json_is_true(json_object_get(json, "expired"))) {
+        core->expires_at_ms = 0;
+    }
+}
+
 static int core_read(struct flo_rollout_entry *entry, const char *text,
                      json_t *words, uint64_t now_ms, struct flo_err *err)
 {
@@ -153,6 +182,7 @@ static int core_read(struct flo_rollout_entry *entry, const char *text,
     entry->removal =
         (uint64_t)json_integer_value(json_object_get(json, "removal"));
     entry->lift = (uint64_t)json_integer_value(json_object_get(json, "lift"));
+    read_people(json, entry);
     const char *by = json_string_value(json_object_get(json, "by"));
     snprintf(entry->by, sizeof(entry->by), "%s", by != NULL ? by : "");
     core->phase = (uint32_t)json_integer_value(json_object_get(json, "phase"));

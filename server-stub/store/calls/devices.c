@@ -451,3 +451,32 @@ int flo_fleet_device_counts(struct flo_fleet_store *store,
                             WHERE(number_is(FLO_FIELD_DEVICE_RETIRED, 0))},
         by, FLO_COUNT(by), take_counts, out, err);
 }
+
+/* ---- groups ---- */
+
+struct group_each {
+    flo_fleet_text_fn fn;
+    void *context;
+};
+
+static int take_group_device(void *context, const struct flo_row *row)
+{
+    const struct group_each *each = context;
+
+    return each->fn(each->context,
+                    flo_row_text(row, FLO_FIELD_DEVICE_GROUP_DEVICE));
+}
+
+int flo_fleet_group_each(struct flo_fleet_store *store, const char *group,
+                         flo_fleet_text_fn fn, void *context,
+                         struct flo_err *err)
+{
+    struct group_each each = {fn, context};
+
+    return flo_fleet_find(
+        store,
+        &(struct flo_query){
+            .table = FLO_TABLE_DEVICE_GROUP,
+            WHERE(text_is(FLO_FIELD_DEVICE_GROUP_GROUP, group))},
+        take_group_device, &each, err);
+}

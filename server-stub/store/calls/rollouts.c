@@ -182,8 +182,11 @@ int flo_fleet_rollout_joined(struct flo_fleet_store *store, const char *device,
                              flo_fleet_text_fn fn, void *context,
                              struct flo_err *err)
 {
-    static const struct flo_value states[] = {
-        {.text = "running"}, {.text = "paused"}, {.text = "completed"}};
+    static const struct flo_value states[] = {{.text = "awaiting-approval"},
+                                              {.text = "scheduled"},
+                                              {.text = "running"},
+                                              {.text = "paused"},
+                                              {.text = "completed"}};
     struct flo_query query = {
         .table = FLO_TABLE_ROLLOUT,
         .join = FLO_FIELD_RELEASE_DIGEST,

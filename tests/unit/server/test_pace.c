@@ -483,6 +483,219 @@ static void a_spread_phase_orders_each_device_by_name(void **state)
     ends_as(world, FLO_ROLLOUT_HALTED, "pace-spread");
 }
 
+/* ---- what it waits for ---- */
+
+static void waits_for(struct world *world, const char *what, uint64_t in_ms)
+{
+    struct flo_rollout_next next;
+
+    assert_true(flo_rollout_next(&world->rollout, world->now_ms, 60000, &next));
+    if (strcmp(next.what, what) != 0 || next.at_ms != world->now_ms + in_ms) {
+        fail_msg("%s in %lld ms, not %s in %llu", next.what,
+                 (long long)(next.at_ms - world->now_ms), what,
+                 (unsigned long long)in_ms);
+    }
+}
+
+/* All of a first phase may wait for mains: nothing decides, and nothing is
+ * wrong. */
+static void
+a_phase_whose_devices_all_wait_says_when_it_looks_again(void **state)
+{
+    (void)state;
+    struct world *world = world_new(6);
+    world->rollout.phase_count = 2;
+    world->rollout.phases[0] = (struct flo_rollout_phase){.devices = 2};
+    world->rollout.phases[1] = (struct flo_rollout_phase){.share_pct = 100};
+    start(world);
+    world->rollout.deadlines_ms[FLO_EXECUTION_NOTIFIED] = 5400000;
+    waits_for(world, "phase 1: 2 are under way", 3600000);
+
+    for (size_t device = 1; device <= 2; device++) {
+        step(world,
+             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                        .device = world->names[device - 1],
+                                        .attempt = 1,
+                                        .execution = FLO_EXECUTION_ACCEPTED,
+                                        .waits = FLO_WAITS_YES});
+    }
+    wait_ms(world, 600000);
+    assert_int_equal(world->rollout.phase, 0);
+    waits_for(world, "phase 1: 2 wait for their surroundings", 60000);
+    world->now_ms += 45000;
+    waits_for(world, "phase 1: 2 wait for their surroundings", 15000);
+    world_free(world);
+}
+
+static void each_state_that_does_not_last_says_what_it_waits_for(void **state)
+{
+    (void)state;
+    struct world *world = world_new(4);
+    struct flo_rollout_next next;
+    window_of(world, "01:00-05:00");
+    world->places[3].zone = 0;
+    world->is_offline[2] = true;
+    world->rollout.approvals_needed = 1;
+    world->rollout.expires_at_ms = world->now_ms + 7 * 24 * HOUR_MS;
+    world->rollout.start_at_ms = world->now_ms + 2 * HOUR_MS;
+    start(world);
+    waits_for(world, "1 more approval", 7 * 24 * HOUR_MS);
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_APPROVE,
+                                           .note = "anna"});
+    waits_for(world, "its time", 2 * HOUR_MS);
+    step(world,
+         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PUT_OFF,
+                                    .note = "change freeze",
+                                    .until_ms = world->now_ms + 3 * HOUR_MS});
+    waits_for(world, "what forbids its begin", 3 * HOUR_MS);
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BEGIN});
+    waits_for(world,
+              "phase 1: 1 is under way, 1 waits for its window, 1 has a window "
+              "and no zone (label tz), 1 is away",
+              60000);
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PAUSE});
+    waits_for(world,
+              "a person (resume, promote, abort, rollback); 1 is under way, 1 "
+              "is away",
+              1000);
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_ABORT});
+    waits_for(world, "1 is under way, 1 is away", 60000);
+    says(world, 1, 1, FLO_EXECUTION_CANCELLED, NULL);
+    wait_ms(world, 1000);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ABORTED);
+    assert_false(
+        flo_rollout_next(&world->rollout, world->now_ms, 60000, &next));
+    world_free(world);
+}
+
+/* ---- to the begin ---- */
+
+static struct world *world_with_canary(size_t devices, uint32_t canary)
+{
+    struct world *world = world_new(devices);
+
+    world->rollout.phase_count = 2;
+    world->rollout.phases[0] = (struct flo_rollout_phase){.devices = canary};
+    snprintf(world->rollout.phases[0].name, FLO_NAME_MAX, "canary");
+    world->rollout.phases[1] = (struct flo_rollout_phase){.share_pct = 100};
+    snprintf(world->rollout.phases[1].name, FLO_NAME_MAX, "all");
+    return world;
+}
+
+static void operator_does(struct world *world, enum flo_rollout_event_kind kind)
+{
+    step(world, (struct flo_rollout_event){.kind = kind, .note = "ops"});
+}
+
+static void a_second_person_and_a_time_come_before_the_begin(void **state)
+{
+    (void)state;
+    struct world *world = world_with_canary(3, 1);
+    world->rollout.approvals_needed = 2;
+    world->rollout.start_at_ms = MONDAY_MS + HOUR_MS;
+    world->rollout.expires_at_ms = MONDAY_MS + 2 * HOUR_MS;
+    start(world);
+    operator_does(world, FLO_ROLLOUT_EVENT_APPROVE);
+    wait_ms(world, 1000);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_AWAITING_APPROVAL);
+    operator_does(world, FLO_ROLLOUT_EVENT_APPROVE);
+    wait_ms(world, HOUR_MS - 1000);
+    step(world,
+         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PUT_OFF,
+                                    .note = "change freeze audit",
+                                    .until_ms = MONDAY_MS + HOUR_MS + 60000});
+    step(world,
+         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PUT_OFF,
+                                    .note = "change freeze audit",
+                                    .until_ms = MONDAY_MS + HOUR_MS + 60000});
+    assert_int_equal(state_of(world, 1), FLO_EXECUTION_QUEUED);
+    operator_does(world, FLO_ROLLOUT_EVENT_BEGIN);
+    says(world, 1, 1, FLO_EXECUTION_SUCCEEDED, NULL);
+    says(world, 2, 1, FLO_EXECUTION_SUCCEEDED, NULL);
+    says(world, 3, 1, FLO_EXECUTION_SUCCEEDED, NULL);
+
+    ends_as(world, FLO_ROLLOUT_COMPLETED, "rollout-approved");
+}
+
+static void who_nobody_approves_expires(void **state)
+{
+    (void)state;
+    struct world *world = world_with_canary(3, 1);
+    world->rollout.approvals_needed = 1;
+    world->rollout.expires_at_ms = MONDAY_MS + HOUR_MS;
+    start(world);
+    wait_ms(world, HOUR_MS - 1);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_AWAITING_APPROVAL);
+    wait_ms(world, 1);
+
+    ends_as(world, FLO_ROLLOUT_ABORTED, "rollout-expires");
+}
+
+static void one_that_expires_under_way_is_aborted_or_paused(void **state)
+{
+    (void)state;
+    for (int pauses = 0; pauses < 2; pauses++) {
+        struct world *world = world_with_canary(3, 1);
+        world->rollout.expires_at_ms = MONDAY_MS + HOUR_MS;
+        world->rollout.pauses_when_expired = pauses == 1;
+        start(world);
+        says(world, 1, 1, FLO_EXECUTION_DOWNLOADING, NULL);
+        wait_ms(world, HOUR_MS);
+        assert_int_equal(world->rollout.state,
+                         pauses ? FLO_ROLLOUT_PAUSED : FLO_ROLLOUT_ABORTING);
+        if (pauses) { /* a person may go on */
+            operator_does(world, FLO_ROLLOUT_EVENT_RESUME);
+            wait_ms(world, 1000);
+            assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+        }
+        world_free(world);
+    }
+}
+
+static void a_snapshot_takes_who_joins_before_the_begin(void **state)
+{
+    (void)state;
+    for (int snapshot = 0; snapshot < 2; snapshot++) {
+        struct world *world = world_with_canary(3, 1);
+        struct flo_rollout_event joined = {
+            .kind = FLO_ROLLOUT_EVENT_JOINED,
+            .device = "e0000001-0000-4000-8000-000000000000",
+            .is_online = true};
+        world->rollout.is_snapshot = snapshot == 1;
+        world->rollout.approvals_needed = 1;
+        start(world);
+        step(world, joined);
+        assert_int_equal(world->rollout.member_count, 4);
+        operator_does(world, FLO_ROLLOUT_EVENT_APPROVE);
+        operator_does(world, FLO_ROLLOUT_EVENT_BEGIN);
+        joined.device = "e0000002-0000-4000-8000-000000000000";
+        step(world, joined);
+        assert_int_equal(world->rollout.member_count, snapshot ? 4 : 5);
+        world_free(world);
+    }
+}
+
+static void a_change_freeze_starts_nobody_and_ends_nobody(void **state)
+{
+    (void)state;
+    struct world *world = world_with_canary(4, 2);
+    start(world);
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BARRED,
+                                           .note = "change freeze audit",
+                                           .until_ms = MONDAY_MS + HOUR_MS});
+    says(world, 1, 1, FLO_EXECUTION_SUCCEEDED, NULL);
+    says(world, 2, 1, FLO_EXECUTION_SUCCEEDED, NULL);
+    wait_ms(world, 1000);
+    assert_int_equal(world->rollout.phase, 1);
+    assert_int_equal(state_of(world, 3), FLO_EXECUTION_QUEUED);
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BARRED,
+                                           .note = "the change freeze ended"});
+    wait_ms(world, 1000);
+    assert_int_equal(state_of(world, 3), FLO_EXECUTION_NOTIFIED);
+
+    ends_as(world, FLO_ROLLOUT_RUNNING, "rollout-barred");
+}
+
 /* ---- failures ---- */
 
 static void a_lost_network_is_tried_again_and_a_bad_release_is_not(void **state)
@@ -611,6 +824,14 @@ int main(void)
         cmocka_unit_test(a_spread_phase_orders_each_device_by_name),
         cmocka_unit_test(
             a_lost_network_is_tried_again_and_a_bad_release_is_not),
+        cmocka_unit_test(
+            a_phase_whose_devices_all_wait_says_when_it_looks_again),
+        cmocka_unit_test(each_state_that_does_not_last_says_what_it_waits_for),
+        cmocka_unit_test(a_second_person_and_a_time_come_before_the_begin),
+        cmocka_unit_test(who_nobody_approves_expires),
+        cmocka_unit_test(one_that_expires_under_way_is_aborted_or_paused),
+        cmocka_unit_test(a_snapshot_takes_who_joins_before_the_begin),
+        cmocka_unit_test(a_change_freeze_starts_nobody_and_ends_nobody),
         cmocka_unit_test(too_many_failures_of_one_kind_stop_it),
         cmocka_unit_test(a_phase_that_is_unsure_may_pause),
         cmocka_unit_test(each_error_has_one_kind),

@@ -119,9 +119,11 @@ static void an_overlap_is_told_in_the_plan_and_at_the_start(void **state)
                          0);
         assert_int_equal(flo_controller_begin(world->controller, &world->err),
                          0);
-        assert_int_equal(flo_rollouts_create(world->controller, spec, "ops",
-                                             dry == 1, &entry, &world->err),
-                         0);
+        assert_int_equal(
+            flo_rollouts_create(world->controller, spec,
+                                &(struct flo_actor){"ops", "user:ops"},
+                                dry == 1, &entry, &world->err),
+            0);
         json_decref(spec);
         assert_int_equal(
             flo_object_rollout(world->controller, entry, 0, &view, &world->err),

@@ -44,8 +44,9 @@ static struct flo_rollout_entry *create(struct world *world, const char *text)
 
     assert_non_null(json);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    int rv = flo_rollouts_create(world->controller, json, "ops", false, &entry,
-                                 &world->err);
+    int rv = flo_rollouts_create(world->controller, json,
+                                 &(struct flo_actor){"ops", "user:ops"}, false,
+                                 &entry, &world->err);
     json_decref(json);
     if (rv < 0) {
         fail_msg("%s", world->err.what);

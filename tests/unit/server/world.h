@@ -141,8 +141,9 @@ static inline struct flo_rollout_entry *start(struct world *world,
             json_pack("[{s:i},{s:i}]", "devices", 1, "share_pct", 100));
     }
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    int rv = flo_rollouts_create(world->controller, json, "ops", false, &entry,
-                                 &world->err);
+    int rv = flo_rollouts_create(world->controller, json,
+                                 &(struct flo_actor){"ops", "user:ops"}, false,
+                                 &entry, &world->err);
     json_decref(json);
     if (rv < 0) {
         flo_controller_cancel(world->controller);

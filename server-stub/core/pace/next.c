@@ -1,0 +1,253 @@
+/* Next: what a rollout waits for, and when it looks again.
+ *
+ * Every state that does not last says so: a rollout that stands still without a
+ * word is what people call a hang. */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/rollout.h"
+
+#define TICK_MS 1000
+#define EVIDENCE_MS 5000 /* the shell asks for it so often */
+
+struct awaited {
+    uint64_t now_ms;
+    uint64_t report_ms;
+    uint64_t at_ms; /* the earliest */
+    uint32_t under_way, ready, waiting, away, lost;
+    uint32_t held[FLO_HOLD_RETRY + 1];
+};
+
+static void look_at(struct awaited *awaited, uint64_t at_ms)
+{
+    uint64_t soonest = awaited->now_ms + TICK_MS;
+
+    at_ms = at_ms < soonest ? soonest : at_ms;
+    awaited->at_ms = at_ms < awaited->at_ms ? at_ms : awaited->at_ms;
+}
+
+/* A device speaks at least once in a report's interval. */
+static void by_report(struct awaited *awaited,
+                      const struct flo_rollout_member *member)
+{
+    uint64_t next_ms = member->heard_at_ms + awaited->report_ms;
+
+    look_at(awaited, next_ms > awaited->now_ms
+                         ? next_ms
+                         : awaited->now_ms + awaited->report_ms);
+}
+
+static void by_deadline(struct awaited *awaited,
+                        const struct flo_rollout *rollout,
+                        const struct flo_rollout_member *member)
+{
+    uint64_t limit = rollout->state == FLO_ROLLOUT_ROLLING_BACK
+                         ? rollout->deadlines_ms[FLO_EXECUTION_ACTIVATING]
+                         : rollout->deadlines_ms[member->state];
+
+    look_at(awaited, member->heard_at_ms +
+                         rollout->gates[FLO_GATE_FAILED].silence_ms_max);
+    if (limit > 0) {
+        look_at(awaited, member->watched_at_ms + limit);
+    }
+}
+
+static void add_queued(struct awaited *awaited,
+                       const struct flo_rollout *rollout,
+                       const struct flo_rollout_member *member)
+{
+    uint64_t until_ms;
+    enum flo_hold hold =
+        flo_rollout_hold_of(rollout, member, awaited->now_ms, &until_ms);
+
+    if (hold == FLO_HOLD_NONE) {
+        awaited->ready++;
+        look_at(awaited, awaited->now_ms);
+        return;
+    }
+    awaited->held[hold]++;
+    if (until_ms != UINT64_MAX) {
+        look_at(awaited, until_ms);
+    } else {
+        by_report(awaited, member);
+    }
+}
+
+static void add(struct awaited *awaited, const struct flo_rollout *rollout,
+                const struct flo_rollout_member *member)
+{
+    if (member->state == FLO_EXECUTION_QUEUED) {
+        add_queued(awaited, rollout, member);
+    } else if (member->lapse != FLO_LAPSE_NONE) {
+        awaited->lost++;
+        by_report(awaited, member);
+    } else if (member->is_waiting) {
+        awaited->waiting++;
+        by_report(awaited, member);
+    } else if (member->is_away) {
+        awaited->away++;
+        by_report(awaited, member);
+    } else {
+        awaited->under_way++;
+        by_deadline(awaited, rollout, member);
+    }
+}
+
+/* Devices of phases that began which did not end, or did not go back. */
+static struct awaited members_of(const struct flo_rollout *rollout,
+                                 uint64_t now_ms, uint64_t report_ms)
+{
+    struct awaited awaited = {
+        .now_ms = now_ms, .report_ms = report_ms, .at_ms = UINT64_MAX};
+    bool is_back = rollout->state == FLO_ROLLOUT_ROLLING_BACK;
+    bool is_running = rollout->state == FLO_ROLLOUT_RUNNING;
+
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        const struct flo_rollout_member *member = &rollout->members[i];
+        bool is_begun =
+            member->phase < rollout->phase_count &&
+            rollout->phases[member->phase].state != FLO_PHASE_WAITING;
+        bool is_queued = member->state == FLO_EXECUTION_QUEUED;
+        bool is_open = is_back ? !member->is_back && !is_queued
+                               : flo_rollout_member_is_under_way(member);
+        if (is_begun && is_open && (is_running || !is_queued)) {
+            add(&awaited, rollout, member);
+        }
+    }
+    return awaited;
+}
+
+/* ---- words ---- */
+
+static void say(struct flo_rollout_next *out, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void say(struct flo_rollout_next *out, const char *format, ...)
+{
+    size_t used = strlen(out->what);
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(out->what + used, sizeof(out->what) - used, format, list);
+    va_end(list);
+}
+
+static void say_count(struct flo_rollout_next *out, uint32_t count,
+                      const char *one, const char *many)
+{
+    if (count > 0) {
+        bool is_first =
+            out->what[0] == '\0' || out->what[strlen(out->what) - 1] == ' ';
+        say(out, "%s%u %s", is_first ? "" : ", ", count,
+            count == 1 ? one : many);
+    }
+}
+
+static void say_devices(struct flo_rollout_next *out,
+                        const struct awaited *awaited)
+{
+    say_count(out, awaited->under_way, "is under way", "are under way");
+    say_count(out, awaited->ready, "comes in its turn", "come in their turn");
+    say_count(out, awaited->held[FLO_HOLD_WINDOW], "waits for its window",
+              "wait for their window");
+    say_count(out, awaited->held[FLO_HOLD_ZONE],
+              "has a window and no zone (label tz)",
+              "have a window and no zone (label tz)");
+    say_count(out, awaited->held[FLO_HOLD_RETRY], "waits to try again",
+              "wait to try again");
+    say_count(out, awaited->waiting, "waits for its surroundings",
+              "wait for their surroundings");
+    say_count(out, awaited->away + awaited->held[FLO_HOLD_OFFLINE], "is away",
+              "are away");
+    say_count(out, awaited->lost, "does not answer", "do not answer");
+}
+
+/* ---- states ---- */
+
+static void next_running(const struct flo_rollout *rollout,
+                         struct awaited *awaited, struct flo_rollout_next *out)
+{
+    const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+
+    if (rollout->barred_until_ms > 0) {
+        say(out, "the end of the change freeze; ");
+        look_at(awaited, (uint64_t)((int64_t)rollout->barred_until_ms -
+                                    rollout->wall_ahead_ms));
+    }
+    if (phase->state == FLO_PHASE_HELD) {
+        say(out, "a person (promote, abort, rollback) or more evidence; ");
+        look_at(awaited, awaited->now_ms + EVIDENCE_MS);
+    }
+    say(out, "phase %u: ", rollout->phase + 1);
+    say_devices(out, awaited);
+    bool is_nobody = out->what[strlen(out->what) - 1] == ' ';
+    if (is_nobody && phase->soak_ms > 0) {
+        say(out, "its soak");
+        look_at(awaited, phase->settled_at_ms + phase->soak_ms);
+    } else if (is_nobody) {
+        say(out, "its gates");
+        look_at(awaited, awaited->now_ms);
+    }
+}
+
+static void next_to_begin(const struct flo_rollout *rollout,
+                          struct awaited *awaited, struct flo_rollout_next *out)
+{
+    uint64_t at_ms = rollout->put_off_ms > rollout->start_at_ms
+                         ? rollout->put_off_ms
+                         : rollout->start_at_ms;
+
+    if (rollout->state == FLO_ROLLOUT_AWAITING_APPROVAL) {
+        say_count(out, rollout->approvals_needed - rollout->approvals,
+                  "more approval", "more approvals");
+        at_ms = flo_rollout_end_ms(rollout);
+    } else {
+        say(out, "%s",
+            rollout->put_off_ms > 0 ? "what forbids its begin" : "its time");
+    }
+    look_at(awaited, at_ms > 0
+                         ? (uint64_t)((int64_t)at_ms - rollout->wall_ahead_ms)
+                         : awaited->now_ms);
+}
+
+bool flo_rollout_next(const struct flo_rollout *rollout, uint64_t now_ms,
+                      uint64_t report_ms, struct flo_rollout_next *out)
+{
+    struct awaited awaited = members_of(rollout, now_ms, report_ms);
+
+    assert(report_ms > 0);
+    *out = (struct flo_rollout_next){.at_ms = 0};
+    if (!flo_rollout_state_is_active(rollout->state)) {
+        return false;
+    }
+    switch (rollout->state) {
+    case FLO_ROLLOUT_RUNNING:
+        next_running(rollout, &awaited, out);
+        break;
+    case FLO_ROLLOUT_PAUSED:
+        say(out, "a person (resume, promote, abort, rollback); ");
+        say_devices(out, &awaited);
+        look_at(&awaited, now_ms); /* gates are looked at all the time */
+        break;
+    case FLO_ROLLOUT_ABORTING:
+    case FLO_ROLLOUT_ROLLING_BACK:
+        say_devices(out, &awaited);
+        look_at(&awaited, now_ms + report_ms);
+        break;
+    default:
+        next_to_begin(rollout, &awaited, out);
+        break;
+    }
+    size_t used = strlen(out->what);
+    if (used >= 2 && strcmp(out->what + used - 2, "; ") == 0) {
+        out->what[used - 2] = '\0';
+    }
+    if (out->what[0] == '\0') {
+        say(out, "its end");
+        look_at(&awaited, now_ms);
+    }
+    out->at_ms = awaited.at_ms;
+    return true;
+}

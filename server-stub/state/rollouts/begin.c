@@ -1,0 +1,236 @@
+/* To the begin of a rollout: approvals, its time, and what forbids it. */
+#include <string.h>
+
+#include "server-stub/core/orders/intent.h"
+#include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/inside.h"
+
+#define LOOK_AGAIN_MS 60000 /* at what forbids a begin, without a time */
+#define BARS_MS 10000       /* between two looks at the change freezes */
+
+/* ---- the begin ---- */
+
+/* Devices that a newer rollout of the model has stay with it. */
+static int leave_to_newer(struct flo_controller *controller,
+                          struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
+        const struct flo_rollout_entry *newer = controller->rollouts.items[i];
+        if (newer == entry || strcmp(newer->model, entry->model) != 0 ||
+            !flo_intent_may_order(newer->core.state) ||
+            !flo_intent_is_older(entry->core.id, newer->core.id)) {
+            continue;
+        }
+        for (size_t m = 0; m < newer->core.member_count && rv == 0; m++) {
+            const struct flo_rollout_member *member = &newer->core.members[m];
+            bool is_there = member->state != FLO_EXECUTION_REMOVED &&
+                            member->state != FLO_EXECUTION_SUPERSEDED;
+            if (is_there &&
+                flo_rollout_find(&entry->core, member->device) != SIZE_MAX) {
+                rv = flo_rollouts_step(controller, entry,
+                                       (struct flo_rollout_event){
+                                           .kind = FLO_ROLLOUT_EVENT_SUPERSEDED,
+                                           .device = member->device,
+                                           .note = newer->core.id},
+                                       err);
+            }
+        }
+    }
+    return rv;
+}
+
+static int put_off(struct flo_controller *controller,
+                   struct flo_rollout_entry *entry, const char *why,
+                   uint64_t until_ms, struct flo_err *err)
+{
+    return flo_rollouts_step(
+        controller, entry,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PUT_OFF,
+                                   .note = why,
+                                   .until_ms = until_ms},
+        err);
+}
+
+/* An error of the store is none of the rollout's. */
+static bool is_ours(int code)
+{
+    return code == FLO_E_DB || code == FLO_E_DB_DAMAGED ||
+           code == FLO_E_MEMORY || code == FLO_E_INTERNAL;
+}
+
+static int begin(struct flo_controller *controller,
+                 struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    struct flo_err why = {0};
+    uint64_t until_ms = flo_wall_ms() + LOOK_AGAIN_MS;
+    uint64_t bar_ms = 0;
+    int rv = flo_rollouts_check_bars(controller, entry, &bar_ms, &why);
+
+    if (rv == 0) {
+        rv = flo_rollouts_may_go_on(controller, &why);
+    }
+    if (rv == 0) {
+        rv = flo_rollouts_may_start(controller, entry, &why);
+    }
+    if (rv < 0 && is_ours(rv)) {
+        *err = why;
+        return rv;
+    }
+    if (rv < 0) {
+        return put_off(controller, entry, why.what,
+                       bar_ms > 0 ? bar_ms : until_ms, err);
+    }
+    rv = flo_rollouts_settle_lift(controller, entry, err);
+    rv = rv < 0 ? rv : flo_rollouts_supersede(controller, entry, err);
+    rv = rv < 0 ? rv : leave_to_newer(controller, entry, err);
+    return rv < 0 ? rv
+                  : flo_rollouts_step(
+                        controller, entry,
+                        (struct flo_rollout_event){
+                            .kind = FLO_ROLLOUT_EVENT_BEGIN, .note = entry->by},
+                        err);
+}
+
+static bool is_due(const struct flo_rollout *core, uint64_t wall_ms)
+{
+    return core->state == FLO_ROLLOUT_SCHEDULED &&
+           wall_ms >= core->start_at_ms && wall_ms >= core->put_off_ms;
+}
+
+/* ---- approvals ---- */
+
+static bool is_person(const char *account)
+{
+    return strncmp(account, "user:", 5) == 0;
+}
+
+/* The same account, or one that people could take for it. */
+static bool is_same(const char *name, const char *account,
+                    const struct flo_actor *by)
+{
+    return strcmp(account, by->account) == 0 || strcmp(name, by->name) == 0;
+}
+
+/* Somebody holds a token of nobody: who started it as a person, perhaps. */
+static int may_approve(const struct flo_rollout_entry *entry,
+                       const struct flo_actor *by, struct flo_err *err)
+{
+    size_t i;
+    json_t *one;
+
+    if (is_same(entry->by, entry->account, by)) {
+        return flo_fail(err, FLO_E_ROLLOUT_APPROVER,
+                        "%.64s started rollout %s: another person approves it",
+                        by->name, entry->core.id);
+    }
+    if (is_person(entry->account) && !is_person(by->account)) {
+        flo_fail(err, FLO_E_ROLLOUT_APPROVER,
+                 "the token %.64s belongs to no person, and %.64s started "
+                 "rollout %s as one",
+                 by->name, entry->by, entry->core.id);
+        return flo_err_fix(err, "approve it with a token of a user: flotilla "
+                                "user list");
+    }
+    json_array_foreach(entry->approvals, i, one)
+    {
+        const char *name = json_string_value(json_object_get(one, "by"));
+        const char *account =
+            json_string_value(json_object_get(one, "account"));
+        if (name != NULL && account != NULL && is_same(name, account, by)) {
+            return flo_fail(err, FLO_E_ROLLOUT_APPROVER,
+                            "%.64s approved rollout %s already", by->name,
+                            entry->core.id);
+        }
+    }
+    return 0;
+}
+
+int flo_rollouts_approve(struct flo_controller *controller,
+                         struct flo_rollout_entry *entry,
+                         const struct flo_actor *by, const char *note,
+                         struct flo_err *err)
+{
+    bool is_awaited = entry->core.state == FLO_ROLLOUT_AWAITING_APPROVAL;
+    int rv = is_awaited ? may_approve(entry, by, err) : 0;
+
+    if (rv == 0 && is_awaited) {
+        json_array_append_new(entry->approvals,
+                              json_pack("{s:s,s:s,s:I}", "by", by->name,
+                                        "account", by->account, "at_ms",
+                                        (json_int_t)flo_wall_ms()));
+    }
+    rv = rv < 0 ? rv
+                : flo_rollouts_step(
+                      controller, entry,
+                      (struct flo_rollout_event){
+                          .kind = FLO_ROLLOUT_EVENT_APPROVE, .note = note},
+                      err);
+    return rv == 0 && is_due(&entry->core, flo_wall_ms())
+               ? begin(controller, entry, err)
+               : rv;
+}
+
+/* ---- time ---- */
+
+static int look_at_bars(struct flo_controller *controller,
+                        struct flo_rollout_entry *entry, uint64_t wall_ms,
+                        struct flo_err *err)
+{
+    const struct flo_rule_freeze *freeze = NULL;
+    char text[300] = "the change freeze ended";
+    uint64_t until_ms = 0;
+    int rv = flo_rollouts_bar_of(controller, entry, wall_ms, &freeze, &until_ms,
+                                 err);
+
+    if (rv < 0 || until_ms == entry->core.barred_until_ms) {
+        return rv;
+    }
+    if (until_ms > 0) {
+        flo_rollouts_bar_text(freeze, until_ms, text, sizeof(text));
+    }
+    return flo_rollouts_step(
+        controller, entry,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BARRED,
+                                   .note = text,
+                                   .until_ms = until_ms},
+        err);
+}
+
+/* Bars are looked at now and then, when rules change, and when one ends. */
+static bool wants_a_look(struct flo_controller *controller,
+                         struct flo_rollout_entry *entry, uint64_t wall_ms)
+{
+    bool is_open = entry->core.state == FLO_ROLLOUT_RUNNING ||
+                   entry->core.state == FLO_ROLLOUT_PAUSED;
+    bool is_over = entry->core.barred_until_ms > 0 &&
+                   wall_ms >= entry->core.barred_until_ms;
+    uint64_t now_ms = flo_now_ms();
+
+    if (!is_open || (entry->rules_seen == controller->rules.revision &&
+                     now_ms < entry->bars_at_ms && !is_over)) {
+        return false;
+    }
+    entry->rules_seen = controller->rules.revision;
+    entry->bars_at_ms = now_ms + BARS_MS;
+    return true;
+}
+
+int flo_rollouts_calendar(struct flo_controller *controller,
+                          struct flo_err *err)
+{
+    uint64_t wall_ms = flo_wall_ms();
+    int rv = 0;
+
+    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+        if (is_due(&entry->core, wall_ms)) {
+            rv = begin(controller, entry, err);
+        }
+        if (rv == 0 && wants_a_look(controller, entry, wall_ms)) {
+            rv = look_at_bars(controller, entry, wall_ms, err);
+        }
+    }
+    return rv;
+}

@@ -1,0 +1,317 @@
+/* Rules for rollouts: see rules.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/zone.h"
+
+#include "server-stub/state/controller.h"
+
+#define SETTING "rules"
+#define SETTING_BYTES_MAX 65536
+
+/* ---- freezes ---- */
+
+bool flo_rule_freeze_is_on(const struct flo_rule_freeze *freeze,
+                           uint64_t wall_ms, uint64_t *until_ms)
+{
+    if (freeze->window_text[0] == '\0') {
+        *until_ms = freeze->until_ms;
+        return wall_ms >= freeze->from_ms && wall_ms < freeze->until_ms;
+    }
+    return flo_window_is_open(&freeze->window,
+                              flo_zone_offset_s(freeze->zone, wall_ms), wall_ms,
+                              until_ms);
+}
+
+/* Hours without a zone are those of UTC: a freeze is one for all devices. */
+static int read_window(struct flo_rule_freeze *freeze, struct flo_err *err)
+{
+    int rv;
+
+    if (freeze->window_text[0] == '\0') {
+        return 0;
+    }
+    if (!flo_window_parse(freeze->window_text, &freeze->window)) {
+        return flo_fail(err, FLO_E_REST_MEANING,
+                        "window: `%s` is no window as `fri 16:00-24:00 "
+                        "Europe/Paris`",
+                        freeze->window_text);
+    }
+    rv = flo_zone_open(freeze->window.is_local ? "UTC" : freeze->window.zone,
+                       &freeze->zone, err);
+    if (rv == FLO_E_ABSENT && err != NULL) {
+        rv = err->code = FLO_E_REST_MEANING;
+    }
+    return rv < 0 ? flo_wrap(err, rv, "window") : 0;
+}
+
+/* ---- the setting ---- */
+
+json_t *flo_rule_approval_json(const struct flo_rule_approval *approval)
+{
+    return json_pack("{s:s,s:i,s:s,s:I}", "group", approval->group, "people",
+                     (int)approval->people, "by", approval->by, "at_ms",
+                     (json_int_t)approval->at_ms);
+}
+
+json_t *flo_rule_freeze_json(const struct flo_rule_freeze *freeze,
+                             uint64_t wall_ms)
+{
+    uint64_t until_ms = 0;
+    bool is_on = flo_rule_freeze_is_on(freeze, wall_ms, &until_ms);
+    json_t *json =
+        json_pack("{s:s,s:s,s:s,s:s,s:I,s:b}", "name", freeze->name, "group",
+                  freeze->group, "reason", freeze->reason, "by", freeze->by,
+                  "at_ms", (json_int_t)freeze->at_ms, "on", (int)is_on);
+
+    if (freeze->window_text[0] != '\0') {
+        json_object_set_new(json, "window", json_string(freeze->window_text));
+    } else {
+        json_object_set_new(json, "from_ms",
+                            json_integer((json_int_t)freeze->from_ms));
+        json_object_set_new(json, "until_ms",
+                            json_integer((json_int_t)freeze->until_ms));
+    }
+    if (is_on) {
+        json_object_set_new(json, "ends_at_ms",
+                            json_integer((json_int_t)until_ms));
+    }
+    return json;
+}
+
+static int save(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_rules *rules = &controller->rules;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    json_t *approvals = json_array();
+    json_t *freezes = json_array();
+
+    for (size_t i = 0; i < rules->approval_count; i++) {
+        json_array_append_new(approvals,
+                              flo_rule_approval_json(&rules->approvals[i]));
+    }
+    for (size_t i = 0; i < rules->freeze_count; i++) {
+        json_array_append_new(freezes,
+                              flo_rule_freeze_json(&rules->freezes[i], 0));
+    }
+    json_t *json =
+        json_pack("{s:o,s:o}", "approvals", approvals, "freezes", freezes);
+    flo_json_dump(json, &text);
+    json_decref(json);
+    rules->revision++;
+    if (text.bytes >= SETTING_BYTES_MAX) {
+        return flo_fail(err, FLO_E_REST_LIMIT, "the rules have %zu bytes",
+                        text.bytes);
+    }
+    return text.failed ? flo_fail(err, FLO_E_MEMORY, "rules")
+                       : flo_fleet_setting_set(controller->store, SETTING,
+                                               text.data, err);
+}
+
+static void copy_text(const json_t *json, const char *key, char *out,
+                      size_t bytes)
+{
+    const char *text = json_string_value(json_object_get(json, key));
+
+    snprintf(out, bytes, "%s", text != NULL ? text : "");
+}
+
+static uint64_t number(const json_t *json, const char *key)
+{
+    return (uint64_t)json_integer_value(json_object_get(json, key));
+}
+
+static void read_approval(const json_t *json, struct flo_rules *rules)
+{
+    struct flo_rule_approval *out = &rules->approvals[rules->approval_count++];
+
+    copy_text(json, "group", out->group, sizeof(out->group));
+    copy_text(json, "by", out->by, sizeof(out->by));
+    out->people = (uint32_t)number(json, "people");
+    out->at_ms = number(json, "at_ms");
+}
+
+static int read_freeze(const json_t *json, struct flo_rules *rules,
+                       struct flo_err *err)
+{
+    struct flo_rule_freeze *out = &rules->freezes[rules->freeze_count++];
+
+    copy_text(json, "name", out->name, sizeof(out->name));
+    copy_text(json, "group", out->group, sizeof(out->group));
+    copy_text(json, "reason", out->reason, sizeof(out->reason));
+    copy_text(json, "by", out->by, sizeof(out->by));
+    copy_text(json, "window", out->window_text, sizeof(out->window_text));
+    out->from_ms = number(json, "from_ms");
+    out->until_ms = number(json, "until_ms");
+    out->at_ms = number(json, "at_ms");
+    return read_window(out, err);
+}
+
+void flo_rules_clear(struct flo_rules *rules)
+{
+    uint64_t revision = rules->revision;
+
+    for (size_t i = 0; i < rules->freeze_count; i++) {
+        flo_zone_close(rules->freezes[i].zone);
+    }
+    memset(rules, 0, sizeof(*rules));
+    rules->revision = revision + 1;
+}
+
+int flo_rules_load(struct flo_controller *controller, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    FLO_CLEANUP(flo_free_cleanup) char *text = malloc(SETTING_BYTES_MAX);
+    struct flo_rules *rules = &controller->rules;
+    size_t i;
+    json_t *one;
+
+    flo_rules_clear(rules);
+    if (text == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "rules");
+    }
+    int rv = flo_fleet_setting_get(controller->store, SETTING, text,
+                                   SETTING_BYTES_MAX, err);
+    if (rv < 0 || text[0] == '\0') {
+        return rv;
+    }
+    rv = flo_json_parse(text, strlen(text), SETTING_BYTES_MAX, &json, err);
+    json_array_foreach(json_object_get(json, "approvals"), i, one)
+    {
+        if (rules->approval_count < FLO_RULES_MAX) {
+            read_approval(one, rules);
+        }
+    }
+    json_array_foreach(json_object_get(json, "freezes"), i, one)
+    {
+        if (rv == 0 && rules->freeze_count < FLO_RULES_MAX) {
+            rv = read_freeze(one, rules, err);
+        }
+    }
+    return rv;
+}
+
+/* ---- changes ---- */
+
+static int no_room(struct flo_err *err)
+{
+    return flo_fail(err, FLO_E_REST_LIMIT, "there are %d of them already",
+                    FLO_RULES_MAX);
+}
+
+const struct flo_rule_approval *
+flo_rules_approval(const struct flo_controller *controller, const char *group)
+{
+    const struct flo_rules *rules = &controller->rules;
+
+    for (size_t i = 0; i < rules->approval_count; i++) {
+        if (strcmp(rules->approvals[i].group, group) == 0) {
+            return &rules->approvals[i];
+        }
+    }
+    return NULL;
+}
+
+const struct flo_rule_freeze *
+flo_rules_freeze(const struct flo_controller *controller, const char *name)
+{
+    const struct flo_rules *rules = &controller->rules;
+
+    for (size_t i = 0; i < rules->freeze_count; i++) {
+        if (strcmp(rules->freezes[i].name, name) == 0) {
+            return &rules->freezes[i];
+        }
+    }
+    return NULL;
+}
+
+int flo_rules_set_approval(struct flo_controller *controller, const char *group,
+                           uint32_t people, const char *by, struct flo_err *err)
+{
+    struct flo_rules *rules = &controller->rules;
+    const struct flo_rule_approval *there =
+        flo_rules_approval(controller, group);
+    size_t at = there != NULL ? (size_t)(there - rules->approvals)
+                              : rules->approval_count;
+
+    if (people == 0 && there == NULL) {
+        return flo_fail(err, FLO_E_ABSENT,
+                        "no approval is needed for group %.64s", group);
+    }
+    if (people == 0) {
+        rules->approval_count--;
+        memmove(&rules->approvals[at], &rules->approvals[at + 1],
+                (rules->approval_count - at) * sizeof(rules->approvals[0]));
+        return save(controller, err);
+    }
+    if (at == FLO_RULES_MAX) {
+        return no_room(err);
+    }
+    struct flo_rule_approval *approval = &rules->approvals[at];
+    *approval =
+        (struct flo_rule_approval){.people = people, .at_ms = flo_wall_ms()};
+    snprintf(approval->group, sizeof(approval->group), "%s", group);
+    snprintf(approval->by, sizeof(approval->by), "%s", by);
+    rules->approval_count += there == NULL ? 1 : 0;
+    return save(controller, err);
+}
+
+static int check_freeze(const struct flo_rule_freeze *freeze,
+                        struct flo_err *err)
+{
+    bool has_times = freeze->from_ms > 0 || freeze->until_ms > 0;
+    bool has_window = freeze->window_text[0] != '\0';
+
+    if (has_times == has_window) {
+        return flo_fail(err, FLO_E_REST_MEANING,
+                        "a change freeze has from and until, or a window");
+    }
+    return has_times && freeze->until_ms <= freeze->from_ms
+               ? flo_fail(err, FLO_E_REST_MEANING, "until is not after from")
+               : 0;
+}
+
+int flo_rules_set_freeze(struct flo_controller *controller,
+                         const struct flo_rule_freeze *freeze,
+                         struct flo_err *err)
+{
+    struct flo_rules *rules = &controller->rules;
+    struct flo_rule_freeze made = *freeze;
+    const struct flo_rule_freeze *there =
+        flo_rules_freeze(controller, freeze->name);
+    size_t at =
+        there != NULL ? (size_t)(there - rules->freezes) : rules->freeze_count;
+    int rv = check_freeze(freeze, err);
+
+    made.zone = NULL;
+    made.at_ms = flo_wall_ms();
+    if (rv == 0 && at == FLO_RULES_MAX) {
+        rv = no_room(err);
+    }
+    if (rv < 0 || (rv = read_window(&made, err)) < 0) {
+        return rv;
+    }
+    if (there != NULL) {
+        flo_zone_close(rules->freezes[at].zone);
+    }
+    rules->freezes[at] = made;
+    rules->freeze_count += there == NULL ? 1 : 0;
+    return save(controller, err);
+}
+
+int flo_rules_delete_freeze(struct flo_controller *controller, const char *name,
+                            struct flo_err *err)
+{
+    struct flo_rules *rules = &controller->rules;
+    const struct flo_rule_freeze *there = flo_rules_freeze(controller, name);
+
+    if (there == NULL) {
+        return flo_fail(err, FLO_E_ABSENT, "no change freeze %.64s", name);
+    }
+    size_t at = (size_t)(there - rules->freezes);
+    flo_zone_close(rules->freezes[at].zone);
+    rules->freeze_count--;
+    memmove(&rules->freezes[at], &rules->freezes[at + 1],
+            (rules->freeze_count - at) * sizeof(rules->freezes[0]));
+    return save(controller, err);
+}

@@ -1,0 +1,80 @@
+/* Rules of the fleet for rollouts: groups whose rollouts need the word of other
+ * people, and change freezes, in which nothing starts but emergencies.
+ *
+ * They are few, and stand together in one setting. */
+#ifndef FLOTILLA_SERVER_STATE_RULES_H
+#define FLOTILLA_SERVER_STATE_RULES_H
+
+#include <flotilla/base.h>
+
+#include "base/host/json.h"
+
+#include "server-stub/core/pace/window.h"
+
+struct flo_controller;
+struct flo_zone;
+
+#define FLO_RULES_MAX 64 /* of each kind */
+#define FLO_RULE_PEOPLE_MAX 5
+#define FLO_RULE_WINDOW_TEXT 96
+#define FLO_RULE_REASON 128
+
+/* Rollouts that touch this group need so many approvals. */
+struct flo_rule_approval {
+    char group[FLO_NAME_MAX + 1];
+    uint32_t people;
+    char by[65];
+    uint64_t at_ms;
+};
+/* From a time to another one, or in hours of each week. */
+struct flo_rule_freeze {
+    char name[FLO_NAME_MAX + 1];
+    char group[FLO_NAME_MAX + 1]; /* "all": the whole fleet */
+    uint64_t from_ms, until_ms;   /* wall clock; 0: by the window */
+    char window_text[FLO_RULE_WINDOW_TEXT];
+    struct flo_window window;
+    struct flo_zone *zone; /* of the window; owned */
+    char reason[FLO_RULE_REASON + 1];
+    char by[65];
+    uint64_t at_ms;
+};
+struct flo_rules {
+    struct flo_rule_approval approvals[FLO_RULES_MAX];
+    size_t approval_count;
+    struct flo_rule_freeze freezes[FLO_RULES_MAX];
+    size_t freeze_count;
+    uint64_t revision; /* grows with each change */
+};
+
+/* From the setting; also after a change that was taken back. */
+FLO_MUST_USE int flo_rules_load(struct flo_controller *controller,
+                                struct flo_err *err);
+void flo_rules_clear(struct flo_rules *rules);
+
+/* `people` 0: the group needs none any more.  FLO_E_ABSENT, FLO_E_REST_LIMIT.
+ */
+FLO_MUST_USE int flo_rules_set_approval(struct flo_controller *controller,
+                                        const char *group, uint32_t people,
+                                        const char *by, struct flo_err *err);
+/* Make it, or change the one of that name; the window is parsed here.
+ * FLO_E_REST_MEANING, FLO_E_REST_LIMIT. */
+FLO_MUST_USE int flo_rules_set_freeze(struct flo_controller *controller,
+                                      const struct flo_rule_freeze *freeze,
+                                      struct flo_err *err);
+FLO_MUST_USE int flo_rules_delete_freeze(struct flo_controller *controller,
+                                         const char *name, struct flo_err *err);
+
+/* Is the freeze on?  *until_ms: till when, wall clock. */
+bool flo_rule_freeze_is_on(const struct flo_rule_freeze *freeze,
+                           uint64_t wall_ms, uint64_t *until_ms);
+
+/* As people see them; new references. */
+json_t *flo_rule_approval_json(const struct flo_rule_approval *approval);
+json_t *flo_rule_freeze_json(const struct flo_rule_freeze *freeze,
+                             uint64_t wall_ms);
+const struct flo_rule_approval *
+flo_rules_approval(const struct flo_controller *controller, const char *group);
+const struct flo_rule_freeze *
+flo_rules_freeze(const struct flo_controller *controller, const char *name);
+
+#endif

@@ -1,0 +1,425 @@
+/* To the begin of a rollout: approvals by rules of groups, its time, change
+ * freezes, and what is kept over a restart. */
+#include "server-stub/state/objects.h"
+#include "server-stub/state/rollouts/inside.h"
+#include "tests/unit/server/world.h"
+
+#define HOUR_MS UINT64_C(3600000)
+#define PLAIN "{\"release\":\"tiny@2.1.0\"}"
+
+static const struct flo_actor mira = {"ops",
+                                      "user:ops"}; /* world.h starts as she */
+static const struct flo_actor mira_too = {"ops", "token:t-2"};
+static const struct flo_actor anna = {"anna", "user:anna"};
+static const struct flo_actor tom = {"tom", "user:tom"};
+
+static void begin(struct world *world)
+{
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+}
+
+static void commit(struct world *world)
+{
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+static void needs(struct world *world, const char *group, uint32_t people)
+{
+    begin(world);
+    assert_int_equal(flo_rules_set_approval(world->controller, group, people,
+                                            "root", &world->err),
+                     0);
+    commit(world);
+}
+
+static int approves(struct world *world, struct flo_rollout_entry *entry,
+                    const struct flo_actor *by)
+{
+    begin(world);
+    int rv = flo_rollouts_approve(world->controller, entry, by, by->name,
+                                  &world->err);
+    commit(world);
+    return rv;
+}
+
+static void calendar(struct world *world)
+{
+    begin(world);
+    assert_int_equal(flo_rollouts_calendar(world->controller, &world->err), 0);
+    commit(world);
+}
+
+static struct flo_rollout_entry *reloaded(struct world *world, const char *id)
+{
+    struct flo_rollout_entry *entry = NULL;
+
+    flo_rollouts_forget(world->controller);
+    assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
+    return entry;
+}
+
+static void freeze_now(struct world *world, const char *group)
+{
+    struct flo_rule_freeze freeze = {.from_ms = flo_wall_ms() - HOUR_MS,
+                                     .until_ms = flo_wall_ms() + HOUR_MS};
+
+    snprintf(freeze.name, sizeof(freeze.name), "audit");
+    snprintf(freeze.group, sizeof(freeze.group), "%s", group);
+    snprintf(freeze.reason, sizeof(freeze.reason), "yearly audit");
+    begin(world);
+    assert_int_equal(
+        flo_rules_set_freeze(world->controller, &freeze, &world->err), 0);
+    commit(world);
+}
+
+static uint32_t told(const struct flo_rollout_entry *entry)
+{
+    uint32_t count = 0;
+
+    for (size_t i = 0; i < entry->core.member_count; i++) {
+        count += entry->core.members[i].state != FLO_EXECUTION_QUEUED;
+    }
+    return count;
+}
+
+/* A device of "all" that is in this group too. */
+static void put_into(struct world *world, const char *group)
+{
+    char groups[2][FLO_NAME_MAX + 1] = {"all", ""};
+    struct flo_fleet_device device = {
+        .id = "99999999-9999-4999-8999-999999999999",
+        .name = "vip-1",
+        .labels = "{}",
+        .profile = "{}",
+        .groups = "[\"all\"]",
+        .enrolled_at_ms = 1};
+
+    snprintf(groups[1], sizeof(groups[1]), "%s", group);
+    begin(world);
+    assert_int_equal(flo_fleet_device_add(world->controller->store, &device,
+                                          (const char(*)[FLO_NAME_MAX + 1])
+                                              groups,
+                                          2, &world->err),
+                     0);
+    flo_fleet_device_heard(world->controller->store, device.id, 1, 0);
+    commit(world);
+}
+
+/* ---- approvals ---- */
+
+static void who_started_it_may_not_approve_it(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry;
+
+    needs(world, "all", 1);
+    entry = start(world, PLAIN);
+    assert_non_null(entry);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_AWAITING_APPROVAL);
+    assert_int_equal(told(entry), 0);
+
+    assert_int_equal(approves(world, entry, &mira), FLO_E_ROLLOUT_APPROVER);
+    assert_int_equal(approves(world, entry, &mira_too), FLO_E_ROLLOUT_APPROVER);
+    assert_int_equal(
+        approves(world, entry, &(struct flo_actor){"eve", mira.account}),
+        FLO_E_ROLLOUT_APPROVER);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_AWAITING_APPROVAL);
+    assert_int_equal(approves(world, entry, &anna), 0);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
+    assert_true(told(entry) > 0);
+    assert_int_equal(approves(world, entry, &tom), 0); /* it is so already */
+    assert_int_equal(json_array_size(entry->approvals), 1);
+}
+
+static void a_person_needs_a_person_and_not_a_token_of_nobody(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry;
+
+    needs(world, "all", 1);
+    entry = start(world, PLAIN);
+    assert_non_null(entry);
+    assert_int_equal(
+        approves(world, entry, &(struct flo_actor){"ci", "token:t-9"}),
+        FLO_E_ROLLOUT_APPROVER);
+    assert_non_null(strstr(world->err.what, "belongs to no person"));
+    assert_int_equal(approves(world, entry, &anna), 0);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
+}
+
+static void two_people_are_two_people_also_after_a_restart(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry;
+
+    needs(world, "all", 2);
+    entry = start(world, "{\"release\":\"tiny@2.1.0\",\"approvals\":1}");
+    assert_non_null(entry);
+    assert_int_equal(entry->core.approvals_needed, 2);
+    assert_int_equal(approves(world, entry, &anna), 0);
+    assert_int_equal(approves(world, entry, &anna), FLO_E_ROLLOUT_APPROVER);
+    needs(world, "all", 0); /* a rule that ends frees none that waits */
+    entry = reloaded(world, "r-0001");
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_AWAITING_APPROVAL);
+    assert_int_equal(approves(world, entry, &mira), FLO_E_ROLLOUT_APPROVER);
+    assert_int_equal(approves(world, entry, &anna), FLO_E_ROLLOUT_APPROVER);
+    assert_int_equal(approves(world, entry, &tom), 0);
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
+}
+
+static void a_rule_holds_for_each_rollout_that_touches_its_group(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry;
+
+    put_into(world, "vip");
+    needs(world, "elsewhere", 3);
+    needs(world, "vip", 1);
+    entry = start(world, PLAIN); /* of all */
+    assert_non_null(entry);
+    assert_int_equal(entry->core.approvals_needed, 1);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_AWAITING_APPROVAL);
+}
+
+static void nobody_waits_for_an_approval_for_ever(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_next next;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"approvals\":1}");
+
+    assert_non_null(entry);
+    uint64_t now_ms = flo_controller_now_ms(world->controller);
+    assert_true(flo_rollout_next(&entry->core, now_ms, 60000, &next));
+    assert_in_range(next.at_ms - now_ms, 6 * 24 * HOUR_MS, 8 * 24 * HOUR_MS);
+    entry->core.approve_by_ms = flo_wall_ms() - 1;
+    does(world, entry, FLO_ROLLOUT_EVENT_TICK);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ABORTED);
+}
+
+/* ---- time ---- */
+
+static void one_that_is_scheduled_begins_at_its_time(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"start_at\":"
+                     "\"2099-01-01T00:00:00Z\"}");
+
+    assert_non_null(entry);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_SCHEDULED);
+    calendar(world);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_SCHEDULED);
+    assert_int_equal(told(entry), 0);
+    entry = reloaded(world, "r-0001");
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_SCHEDULED);
+    entry->core.start_at_ms = flo_wall_ms() - 1;
+    calendar(world);
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
+    assert_true(told(entry) > 0);
+}
+
+static void what_runs_puts_it_off_and_says_so(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *scheduled =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"start_at\":"
+                     "\"2099-01-01T00:00:00Z\"}");
+    struct flo_rollout_entry *running = start(world, PLAIN);
+
+    assert_non_null(scheduled);
+    assert_non_null(running);
+    scheduled->core.start_at_ms = flo_wall_ms() - 1;
+    calendar(world);
+    assert_int_equal(scheduled->core.state, FLO_ROLLOUT_SCHEDULED);
+    assert_non_null(strstr(scheduled->core.reason, "rollout r-0002 of"));
+    assert_true(scheduled->core.put_off_ms > flo_wall_ms());
+    does(world, running, FLO_ROLLOUT_EVENT_ABORT);
+    scheduled->core.put_off_ms = 0;
+    calendar(world);
+    assert_int_equal(scheduled->core.state, FLO_ROLLOUT_RUNNING);
+}
+
+static void a_time_that_has_passed_is_refused_as_an_end(void **state)
+{
+    struct world *world = *state;
+
+    assert_null(start(world, "{\"release\":\"tiny@2.1.0\",\"expires_at\":"
+                             "\"2020-01-01T00:00:00Z\"}"));
+    assert_int_equal(world->err.code, FLO_E_REST_MEANING);
+}
+
+/* ---- change freezes ---- */
+
+static void nothing_starts_in_a_change_freeze(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry;
+
+    freeze_now(world, "all");
+    assert_null(start(world, PLAIN));
+    assert_int_equal(world->err.code, FLO_E_CHANGE_FREEZE);
+    assert_non_null(strstr(world->err.what, "change freeze audit until 20"));
+
+    /* One for later is taken, and put off until the freeze ends. */
+    entry = start(world, "{\"release\":\"tiny@2.1.0\",\"start_at\":"
+                         "\"2099-01-01T00:00:00Z\"}");
+    assert_non_null(entry);
+    entry->core.start_at_ms = flo_wall_ms() - 1;
+    calendar(world);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_SCHEDULED);
+    assert_int_equal(entry->core.put_off_ms,
+                     world->controller->rules.freezes[0].until_ms);
+    begin(world);
+    assert_int_equal(
+        flo_rules_delete_freeze(world->controller, "audit", &world->err), 0);
+    commit(world);
+    entry->core.put_off_ms = 0;
+    calendar(world);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
+}
+
+static void
+one_that_runs_tells_nobody_in_it_and_goes_back_all_the_same(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = start(world, PLAIN);
+
+    assert_non_null(entry);
+    uint32_t before = told(entry);
+    freeze_now(world, "all");
+    calendar(world);
+    assert_int_equal(entry->core.barred_until_ms,
+                     world->controller->rules.freezes[0].until_ms);
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        size_t at = flo_rollout_find(&entry->core, ids[i]);
+        if (entry->core.members[at].state != FLO_EXECUTION_QUEUED) {
+            event(world, i, "succeeded");
+        }
+    }
+    entry->core.phases[1].told_at_ms = 0;
+    does(world, entry, FLO_ROLLOUT_EVENT_TICK);
+    assert_int_equal(entry->core.phase, 1);
+    assert_int_equal(told(entry), before);
+    does(world, entry, FLO_ROLLOUT_EVENT_ROLLBACK);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
+}
+
+static void a_freeze_of_a_group_holds_only_what_touches_it(void **state)
+{
+    struct world *world = *state;
+
+    freeze_now(world, "vip");
+    assert_non_null(start(world, PLAIN));
+    put_into(world, "vip");
+    add_release_of(world, "help", 7, "7", NEXT_DIGEST);
+    assert_null(start(world, "{\"release\":\"help@7\"}"));
+    assert_int_equal(world->err.code, FLO_E_CHANGE_FREEZE);
+}
+
+static void a_freeze_has_times_or_hours_of_the_week(void **state)
+{
+    struct world *world = *state;
+    struct flo_controller *controller = world->controller;
+    struct flo_rule_freeze freeze = {.name = "weekend", .group = "all"};
+    uint64_t until_ms;
+
+    begin(world);
+    assert_int_equal(flo_rules_set_freeze(controller, &freeze, &world->err),
+                     FLO_E_REST_MEANING);
+    snprintf(freeze.window_text, sizeof(freeze.window_text),
+             "fri 16:00-24:00 No/Where");
+    assert_int_equal(flo_rules_set_freeze(controller, &freeze, &world->err),
+                     FLO_E_REST_MEANING);
+    snprintf(freeze.window_text, sizeof(freeze.window_text),
+             "fri 16:00-24:00 Europe/Paris");
+    assert_int_equal(flo_rules_set_freeze(controller, &freeze, &world->err), 0);
+    assert_int_equal(flo_rules_set_freeze(controller, &freeze, &world->err), 0);
+    assert_int_equal(controller->rules.freeze_count, 1);
+    commit(world);
+    assert_int_equal(flo_rules_load(controller, &world->err), 0);
+    /* Friday 2026-01-09, 15:30 UTC is 16:30 in Paris. */
+    assert_true(flo_rule_freeze_is_on(&controller->rules.freezes[0],
+                                      UINT64_C(1767972600000), &until_ms));
+    assert_int_equal(until_ms, UINT64_C(1767999600000));
+    assert_false(flo_rule_freeze_is_on(&controller->rules.freezes[0],
+                                       UINT64_C(1767970800000) - 1, &until_ms));
+
+    /* A change that is taken back is none. */
+    begin(world);
+    assert_int_equal(
+        flo_rules_delete_freeze(controller, "weekend", &world->err), 0);
+    flo_controller_cancel(controller);
+    assert_int_equal(controller->rules.freeze_count, 1);
+}
+
+/* ---- reading ---- */
+
+/* Verbs that read are allowed in each state, and each that does not last says
+ * what it waits for. */
+static void each_state_can_be_read(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = start(world, PLAIN);
+    static const char *const reads[] = {
+#define FLO_ROLLOUT_VERB(...)
+#define FLO_ROLLOUT_READ(word, meaning) word,
+#include "server-stub/core/rollout/rollout_verbs.def"
+#undef FLO_ROLLOUT_VERB
+#undef FLO_ROLLOUT_READ
+    };
+
+    assert_non_null(entry);
+    assert_true(FLO_COUNT(reads) >= 6);
+    for (int in = 0; in < FLO_ROLLOUT_STATE_COUNT; in++) {
+        json_t *shown = NULL;
+        entry->core.state = (enum flo_rollout_state)in;
+        assert_int_equal(flo_object_rollout(world->controller, entry, 10,
+                                            &shown, &world->err),
+                         0);
+        const json_t *next = json_object_get(shown, "next");
+        bool is_active =
+            flo_rollout_state_is_active((enum flo_rollout_state)in);
+        assert_int_equal(next != NULL, is_active);
+        if (is_active) {
+            assert_true(json_string_length(json_object_get(next, "what")) > 0 ||
+                        in == FLO_ROLLOUT_ABORTING ||
+                        in == FLO_ROLLOUT_ROLLING_BACK);
+            assert_true(json_integer_value(json_object_get(next, "at_ms")) > 0);
+        }
+        assert_non_null(json_object_get(shown, "reason"));
+        assert_non_null(json_object_get(shown, "since_at_ms"));
+        json_decref(shown);
+        shown = flo_rollouts_explained(entry);
+        assert_non_null(json_object_get(shown, "trace"));
+        json_decref(shown);
+    }
+}
+
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(who_started_it_may_not_approve_it),
+        TEST(a_person_needs_a_person_and_not_a_token_of_nobody),
+        TEST(two_people_are_two_people_also_after_a_restart),
+        TEST(a_rule_holds_for_each_rollout_that_touches_its_group),
+        TEST(nobody_waits_for_an_approval_for_ever),
+        TEST(one_that_is_scheduled_begins_at_its_time),
+        TEST(what_runs_puts_it_off_and_says_so),
+        TEST(a_time_that_has_passed_is_refused_as_an_end),
+        TEST(nothing_starts_in_a_change_freeze),
+        TEST(one_that_runs_tells_nobody_in_it_and_goes_back_all_the_same),
+        TEST(a_freeze_of_a_group_holds_only_what_touches_it),
+        TEST(a_freeze_has_times_or_hours_of_the_week),
+        TEST(each_state_can_be_read),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
