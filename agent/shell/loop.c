@@ -77,9 +77,13 @@ static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
     }
 }
 
+/* A denial is on disk before the end that it belongs to is told. */
 static void report(struct flo_shell *shell, uint32_t model,
                    const struct flo_agent_execution *execution)
 {
+    if (flo_execution_is_end(execution->state)) {
+        flo_shell_model_write(shell, model);
+    }
     flo_events_add(shell->db, FLO_EVENT_NEWS, flo_report_execution(execution),
                    execution);
     flo_shell_stated_end(shell, model, execution);

@@ -129,8 +129,7 @@ static void acknowledge(struct step *s)
     }
 }
 
-/* The candidate is forgotten: on disk, and its engine. */
-static void drop_candidate(struct step *s)
+static void deny(struct step *s)
 {
     struct flo_agent_model *model = s->model;
     int code = model->execution.error.code;
@@ -147,6 +146,13 @@ static void drop_candidate(struct step *s)
         action->cause = cause;
         action->number = model->execution.seq;
     }
+}
+
+/* The candidate is forgotten: on disk, and its engine. */
+static void drop_candidate(struct step *s)
+{
+    struct flo_agent_model *model = s->model;
+
     if (flo_ref_is(&model->slots.candidate)) {
         flo_do_release(s, FLO_DO_SLOT_CLEAR, &model->slots.candidate);
         flo_agent_turn(model, FLO_TURN_CLEAR);
@@ -216,9 +222,11 @@ void flo_execution_end(struct step *s, enum flo_move move, int code,
         !flo_ref_is(&model->slots.current)) {
         flo_do(s, FLO_DO_CLOSE)->flag = true; /* nothing comes in its place */
     }
-    /* The story comes first, then the record that says it is over.  A power cut
-     * between the two leaves a candidate whose execution has ended; the next
+    /* The denial comes first: a story that ended is not told again, and its
+     * order may come once more.  The candidate goes last.  A power cut before
+     * that leaves one that is denied, or whose execution has ended; the next
      * start clears it. */
+    deny(s);
     finish(s, has_served && move != FLO_MOVE_SUPERSEDE ? FLO_MOVE_TAKE_BACK
                                                        : move);
     drop_candidate(s);

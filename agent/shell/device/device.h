@@ -87,8 +87,10 @@ void flo_shell_device_write(struct flo_shell *shell);
 /* The same, for callers that must know whether it is on the disk. */
 FLO_MUST_USE int flo_shell_device_keep(struct flo_shell *shell,
                                        struct flo_err *err);
-/* Write both records, where they have changed; a failed write is tried
+/* Write the model's record where it has changed; a failed write is tried
  * again. */
+void flo_shell_model_write(struct flo_shell *shell, uint32_t model);
+/* The same for all records. */
 void flo_shell_records_write(struct flo_shell *shell);
 /* The place of a model here; FLO_NO_MODEL: it has none. */
 uint32_t flo_shell_model(const struct flo_shell *shell, const char *name);

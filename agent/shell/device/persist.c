@@ -125,8 +125,9 @@ void flo_shell_device_write(struct flo_shell *shell)
     }
 }
 
-static void write_model(struct flo_shell *shell, struct flo_shell_model *model)
+void flo_shell_model_write(struct flo_shell *shell, uint32_t index)
 {
+    struct flo_shell_model *model = &shell->models[index];
     struct flo_err err = {0};
 
     if (!model->slots_is_dirty || model->slots.model[0] == '\0') {
@@ -143,7 +144,7 @@ void flo_shell_records_write(struct flo_shell *shell)
 {
     flo_shell_device_write(shell);
     for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
-        write_model(shell, &shell->models[i]);
+        flo_shell_model_write(shell, (uint32_t)i);
     }
 }
 
@@ -193,7 +194,7 @@ void flo_shell_model_free(struct flo_shell *shell, uint32_t model)
 {
     struct flo_shell_model *place = &shell->models[model];
 
-    write_model(shell, place);
+    flo_shell_model_write(shell, model);
     memset(&place->slots, 0, sizeof(place->slots));
     memset(&place->assigned, 0, sizeof(place->assigned));
     memset(&place->fresh, 0, sizeof(place->fresh));

@@ -144,6 +144,9 @@ static void model_free(struct sim_device *device, uint32_t index)
 static void report(struct sim_device *device, uint32_t model,
                    const struct flo_agent_execution *execution)
 {
+    if (flo_execution_is_end(execution->state)) {
+        sim_model_write(device, model);
+    }
     sim_report_execution(device, execution);
     stated_end(&device->models[model], execution);
 }

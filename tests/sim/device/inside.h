@@ -5,6 +5,7 @@
 #include "tests/sim/sim.h"
 
 /* Write the records that changed. */
+void sim_model_write(struct sim_device *device, uint32_t model);
 void sim_records_write(struct sim_device *device);
 /* false: nothing was written; the core hears of it. */
 bool sim_slot_action(struct sim_device *device,

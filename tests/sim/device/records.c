@@ -41,17 +41,24 @@ bool sim_device_record_keep(struct sim_device *device, struct flo_err *err)
     return true;
 }
 
+void sim_model_write(struct sim_device *device, uint32_t index)
+{
+    struct sim_model *model = &device->models[index];
+    struct flo_err err = {0};
+
+    if (model->is_dirty && model->slots.model[0] != '\0') {
+        model->is_dirty =
+            !sim_device_slots_write(device, index, &model->slots, &err);
+    }
+}
+
 void sim_records_write(struct sim_device *device)
 {
     struct flo_err err = {0};
 
     (void)sim_device_record_keep(device, &err);
     for (uint32_t i = 0; i < sim->model_count; i++) {
-        struct sim_model *model = &device->models[i];
-        if (model->is_dirty && model->slots.model[0] != '\0') {
-            model->is_dirty =
-                !sim_device_slots_write(device, i, &model->slots, &err);
-        }
+        sim_model_write(device, i);
     }
 }
 

@@ -70,6 +70,7 @@ static void power_may_fail_behind_any_action_of_a_bad_update(void **state)
             world_run(&world, 120000);
         }
         assert_int_equal(world_story(&world, "r-0001.1")->ends, 1);
+        assert_true(is_denied(3));
         assert_true(is_current(2));
         assert_true(flo_digest_is_zero(&world.slots.candidate));
     }
