@@ -13,7 +13,6 @@
 #include "agent/shell/report/operators.h"
 #include "agent/shell/trust/trust.h"
 
-#define FLUSH_MS 50
 #define BREATH_MS 20
 #define SLEEP_MS_MIN 1000
 
@@ -301,16 +300,22 @@ static void look_at_drift(struct flo_shell *shell, uint32_t model)
                    NULL);
 }
 
+void flo_loop_flush_later(struct flo_shell *shell)
+{
+    uint64_t ms = flo_events_flush_ms(shell->db);
+
+    if (ms != 0 && !evtimer_pending(shell->flush, NULL)) {
+        flo_shell_later(shell->flush, (unsigned)ms);
+    }
+}
+
 static void settle(struct flo_shell *shell)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         flo_shell_trust_look(shell, i);
         look_at_drift(shell, i);
     }
-    if (flo_events_is_waiting(shell->db) &&
-        !evtimer_pending(shell->flush, NULL)) {
-        flo_shell_later(shell->flush, FLUSH_MS);
-    }
+    flo_loop_flush_later(shell);
     if (shell->reported_revision != shell->agent.revision) {
         shell->reported_revision = shell->agent.revision;
         flo_shell_link_reported(shell);

@@ -37,5 +37,7 @@ FLO_MUST_USE int flo_loop_operator(struct flo_shell *shell,
                                    const char *name, struct flo_err *err);
 /* Time to remove what nothing names, or to start the job that waits. */
 void flo_loop_collect(struct flo_shell *shell);
+/* The write of waiting events, when there are any; seldom on a full disk. */
+void flo_loop_flush_later(struct flo_shell *shell);
 
 #endif

@@ -359,6 +359,7 @@ static void on_flush(evutil_socket_t fd, short events, void *context)
     (void)fd;
     (void)events;
     flo_events_flush(shell->db);
+    flo_loop_flush_later(shell);
     flo_shell_link_flush(shell);
 }
 

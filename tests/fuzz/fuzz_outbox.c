@@ -211,7 +211,7 @@ static void check_next(void)
     flo_events_add(&outbox_db, FLO_EVENT_NOTE,
                    json_pack("{s:s}", "type", "note"), NULL);
     flo_events_flush(&outbox_db);
-    must(!flo_events_is_waiting(&outbox_db));
+    must(flo_events_flush_ms(&outbox_db) == 0);
     text = flo_events_text(&outbox_db, sequence);
     must(text != NULL && outbox_db.corrupt == corrupt &&
          strstr(text, outbox_db.boot) != NULL);

@@ -9,6 +9,8 @@
 #include "agent/shell/outbox/inside.h"
 
 #define UUID_CHARS 36
+#define FLUSH_MS 50
+#define FLUSH_MS_MAX 30000
 
 struct flo_outbox *flo_events_outbox(struct flo_outbox_db *db)
 {
@@ -103,9 +105,15 @@ static struct memory_event *remember(struct flo_outbox_db *db)
     return event;
 }
 
-bool flo_events_is_waiting(const struct flo_outbox_db *db)
+uint64_t flo_events_flush_ms(const struct flo_outbox_db *db)
 {
-    return db->memory_count > 0;
+    uint64_t ms = FLUSH_MS;
+
+    for (uint32_t i = 0; i < db->flush_failures && ms < FLUSH_MS_MAX; i++) {
+        ms *= 2;
+    }
+    ms = ms < FLUSH_MS_MAX ? ms : FLUSH_MS_MAX;
+    return db->memory_count > 0 ? ms : 0;
 }
 
 void flo_events_flush(struct flo_outbox_db *db)
@@ -127,6 +135,7 @@ void flo_events_flush(struct flo_outbox_db *db)
     }
     flo_outbox_stored(&db->outbox, last);
     if (rv < 0) {
+        db->flush_failures++;
         if (db->is_boot_stored) {
             leave_boot(db);
         }
@@ -138,6 +147,7 @@ void flo_events_flush(struct flo_outbox_db *db)
         json_decref(db->memory[i].json);
     }
     db->memory_count = 0;
+    db->flush_failures = 0;
 }
 
 /* Must the event be on the disk before the next action?  An end must, and the

@@ -22,8 +22,9 @@ void flo_events_add(struct flo_outbox_db *db, enum flo_event_kind kind,
 int64_t flo_events_waiting(struct flo_outbox_db *db, enum flo_event_kind kind);
 /* Write those that are in memory only. */
 void flo_events_flush(struct flo_outbox_db *db);
-/* Are there such? */
-bool flo_events_is_waiting(const struct flo_outbox_db *db);
+/* In how many ms to do so; 0: there are none.  Each failure in a row doubles
+ * the time, up to 30 s: a full disk does not stop the loop all the time. */
+uint64_t flo_events_flush_ms(const struct flo_outbox_db *db);
 /* Text of a stored event; the caller frees.  For a damaged or lost event: a
  * note that says so. */
 char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence);

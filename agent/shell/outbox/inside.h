@@ -51,7 +51,8 @@ struct flo_outbox_db {
     uint64_t servings_more;                /* not told since */
     size_t memory_count;
     struct memory_event memory[MEMORY_EVENTS_MAX];
-    size_t story_count; /* newer than the file's, the oldest first */
+    uint32_t flush_failures; /* in a row */
+    size_t story_count;      /* newer than the file's, the oldest first */
     struct flo_agent_execution stories[MEMORY_STORIES_MAX];
 };
 

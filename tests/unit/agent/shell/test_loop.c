@@ -216,10 +216,10 @@ bool flo_report_drift(struct flo_shell *unused, uint32_t model)
     return false;
 }
 
-bool flo_events_is_waiting(const struct flo_outbox_db *unused)
+uint64_t flo_events_flush_ms(const struct flo_outbox_db *unused)
 {
     (void)unused;
-    return false;
+    return 0;
 }
 
 void flo_shell_model_write(struct flo_shell *unused, uint32_t model)

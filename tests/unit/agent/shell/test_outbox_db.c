@@ -231,6 +231,32 @@ static void an_end_that_a_full_disk_kept_out_counts(void **state)
     flo_outbox_db_close(db);
 }
 
+static void a_full_disk_is_tried_ever_more_seldom(void **state)
+{
+    struct flo_outbox_db *db = open_db(1 << 20);
+
+    (void)state;
+    assert_int_equal(flo_events_flush_ms(db), 0);
+    note(db, "waits");
+    assert_int_equal(flo_events_flush_ms(db), 50);
+    let_disk_fail(true);
+    flo_log_level_set(FLO_LOG_ERROR);
+    flo_events_flush(db);
+    assert_int_equal(flo_events_flush_ms(db), 100);
+    for (int i = 0; i < 40; i++) {
+        flo_events_flush(db);
+    }
+    assert_int_equal(flo_events_flush_ms(db), 30000);
+
+    let_disk_fail(false);
+    flo_log_level_set(FLO_LOG_INFO);
+    flo_events_flush(db);
+    assert_int_equal(flo_events_flush_ms(db), 0);
+    note(db, "the next");
+    assert_int_equal(flo_events_flush_ms(db), 50);
+    flo_outbox_db_close(db);
+}
+
 /* Boot and number of the newest event, as they are sent. */
 static void sent_as(struct flo_outbox_db *db, char *out, size_t out_bytes)
 {
@@ -809,6 +835,7 @@ int main(void)
         TEST(all_that_is_sent_bears_the_present_boot),
         TEST(a_number_sent_without_a_disk_is_not_used_again),
         TEST(an_end_that_a_full_disk_kept_out_counts),
+        TEST(a_full_disk_is_tried_ever_more_seldom),
         TEST(the_ack_of_another_boot_ends_nothing),
         TEST(a_disk_that_recovers_keeps_the_numbers_sent_without_it),
         TEST(the_oldest_telemetry_goes_first_and_is_counted),
