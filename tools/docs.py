@@ -11,15 +11,16 @@ from deftable import ROOT, rows, table
 
 
 NOTE = "Made by `make docs` from `%s`; change the table, not this page.\n\n"
-EXIT = {"USAGE": 2, "ABSENT": 3, "AUTH": 4, "STATE": 5, "NETWORK": 6,
-        "VERIFY": 7, "ROLLOUT": 8, "PARTLY": 9, "REFUSED": 10, "OTHER": 1,
-        "INTERNAL": 70}
 
 
 def errors():
-    lines = [["`%s`" % r[1], EXIT[r[2]], r[3], r[4]]
+    exits = list(rows("base/exits.def", "FLO_EXIT"))
+    number = {r[0]: int(r[1]) for r in exits}
+    lines = [["`%s`" % r[1], number[r[2]], r[3], r[4]]
              for r in rows("base/errors.def", "FLO_ERROR")]
-    return ("# Errors\n\n" + NOTE % "base/errors.def" +
+    return ("# Errors\n\n" + NOTE % "base/errors.def` and `base/exits.def" +
+            "Exit codes, the same of every program:\n\n" +
+            table(["exit", "meaning"], [[r[1], r[2]] for r in exits]) + "\n" +
             "Printed as `error[<id>]: what`, then `why:` and `fix:` lines. "
             "The id is a stable contract; the exit code belongs to its "
             "class.\n\n" + table(["id", "exit", "meaning", "what to do"],

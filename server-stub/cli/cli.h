@@ -7,6 +7,7 @@
 #include "base/args/args.h"
 #include "base/host/http_client.h"
 #include "base/host/json.h"
+#include "server-stub/cli/output/output.h"
 
 /* ---- the call ---- */
 
@@ -75,54 +76,6 @@ FLO_MUST_USE int flo_api_get_envelope(struct flo_cli *cli,
 FLO_MUST_USE int flo_api_get_blob(struct flo_cli *cli,
                                   const struct flo_digest *digest,
                                   const char *path, struct flo_err *err);
-
-/* ---- output ---- */
-
-/* One column: head and the path of the cell ("serving.version"). */
-struct flo_column {
-    const char *head;
-    const char *path;
-    enum {
-        CELL_TEXT,
-        CELL_BYTES,
-        CELL_MS,
-        CELL_AGO,
-        CELL_IN,   /* a time to come */
-        CELL_TIME, /* of ms since 1970, to the minute */
-        CELL_RELEASE,
-        CELL_ERROR, /* "id: what" */
-        CELL_BRIEF, /* a text's begin */
-    } form;
-};
-/* The result of a command: with -o json the object, else the line.  Takes the
- * object. */
-void flo_out_done(const struct flo_cli *cli, json_t *object, const char *format,
-                  ...) FLO_PRINTF(3, 4);
-/* -o json: the items unchanged; -o name: first column; else aligned columns. */
-void flo_out_table(const struct flo_cli *cli, const json_t *items,
-                   const struct flo_column *columns, size_t count);
-void flo_out_json(const json_t *json);
-/* By "name", as people count: gw-2 before gw-10.  New array in *items. */
-void flo_out_sort(json_t **items);
-/* Value at a dotted path; NULL when absent. */
-const json_t *flo_out_at(const json_t *json, const char *path);
-const char *flo_out_text(const json_t *json, const char *path,
-                         const char *standard);
-/* The same for a terminal: nothing in it moves the cursor.  `out` holds
- * FLO_OUT_PLAIN and is returned. */
-#define FLO_OUT_PLAIN 320
-const char *flo_out_plain(const json_t *json, const char *path,
-                          const char *standard, char *out);
-uint64_t flo_out_u64(const json_t *json, const char *path);
-/* "304 KiB", "1.7 MiB"; "850 ms", "2.1 s", "4 m 02 s"; `out` holds 32. */
-void flo_out_bytes(uint64_t bytes, char *out);
-void flo_out_ms(uint64_t ms, char *out);
-/* A line of progress on stderr, unless -q. */
-void flo_out_say(const struct flo_cli *cli, const char *format, ...)
-    FLO_PRINTF(2, 3);
-/* Ask for a typed word unless --confirm gives it; FLO_E_USAGE otherwise. */
-FLO_MUST_USE int flo_out_confirm(const struct flo_cli *cli, const char *what,
-                                 const char *word, struct flo_err *err);
 
 /* ---- commands: a row per verb in commands.def ---- */
 

@@ -172,12 +172,6 @@ int flo_cmd_key_trust(struct flo_cli *cli, struct flo_err *err)
 
 int flo_cmd_audit_list(struct flo_cli *cli, struct flo_err *err)
 {
-    static const struct flo_column columns[] = {
-        {"N", "number", CELL_TEXT},       {"AGO", "at_ms", CELL_AGO},
-        {"WHO", "who", CELL_TEXT},        {"WHAT", "what", CELL_TEXT},
-        {"OBJECT", "object", CELL_TEXT},  {"RESULT", "result", CELL_TEXT},
-        {"DETAIL", "detail", CELL_BRIEF},
-    };
     char path[128];
     uint64_t limit;
     const bool all = flo_args_has(&cli->args, "all");
@@ -195,8 +189,8 @@ int flo_cmd_audit_list(struct flo_cli *cli, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    flo_out_table(cli, all ? items : json_object_get(page, "items"), columns,
-                  FLO_COUNT(columns));
+    flo_out_table(cli, all ? items : json_object_get(page, "items"),
+                  FLO_COLUMNS(audit));
     if (!all && cli->is_tty && json_is_string(json_object_get(page, "next"))) {
         flo_out_say(cli, "the newest %llu; --limit N or --all for more",
                     (unsigned long long)limit);
@@ -212,7 +206,7 @@ int flo_cmd_audit_verify(struct flo_cli *cli, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    flo_out_json(answer);
+    flo_out_json(cli, answer);
     return json_is_true(json_object_get(answer, "ok"))
                ? 0
                : flo_fail(err, FLO_E_AUDIT_CHAIN, "%s",
@@ -258,7 +252,7 @@ int flo_cmd_version(struct flo_cli *cli, struct flo_err *err)
         json_object_set(both, "controller", version);
     }
     flo_out_done(cli, both, "flotilla %s\n", FLO_VERSION);
-    if (is_there && !cli->args.is_json) {
+    if (is_there && !flo_out_is_data(cli)) {
         printf("controller %s at %s\nfleet %s%s\n",
                flo_out_text(version, "version", "?"), cli->controller,
                flo_out_text(version, "fleet", "?"),

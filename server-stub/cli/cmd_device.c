@@ -1,23 +1,9 @@
 /* Commands about devices and their measurements. */
 #include <string.h>
-#include <time.h>
 
 #include <flotilla/proto.h>
 
-#include "server-stub/cli/cli.h"
-
-static const struct flo_column device_columns[] = {
-    {"NAME", "name", CELL_TEXT},
-    {"STATE", "state", CELL_TEXT},
-    {"GROUPS", "groups", CELL_TEXT},
-    {"SERVING", "serving", CELL_RELEASE},
-    {"MODEL", "serving.state", CELL_TEXT},
-    {"PREVIOUS", "slots.previous.version", CELL_TEXT},
-    {"EXECUTION", "execution.state", CELL_TEXT},
-    {"DRIFT", "drift.kind", CELL_TEXT},
-    {"RSS", "rss_bytes", CELL_BYTES},
-    {"LAST SEEN", "last_seen_at_ms", CELL_AGO},
-};
+#include "server-stub/cli/live/live.h"
 
 static bool is_of_model(const json_t *model, const char *only)
 {
@@ -25,8 +11,10 @@ static bool is_of_model(const json_t *model, const char *only)
            strcmp(flo_out_text(model, "serving.model", ""), only) == 0;
 }
 
-/* A row for each model of a device; the first one tells of the device, too. */
-static void add_rows(json_t *rows, json_t *device, const char *only)
+/* A row for each model of a device; the first one tells of the device, too, in
+ * a sheet each one. */
+static void add_rows(json_t *rows, json_t *device, const char *only,
+                     bool is_sheet)
 {
     const json_t *models = json_object_get(device, "models");
     size_t before = json_array_size(rows);
@@ -35,7 +23,7 @@ static void add_rows(json_t *rows, json_t *device, const char *only)
 
     json_array_foreach(models, i, model)
     {
-        bool is_first = json_array_size(rows) == before;
+        bool is_first = is_sheet || json_array_size(rows) == before;
         if (!is_of_model(model, only)) {
             continue;
         }
@@ -57,18 +45,17 @@ static void add_rows(json_t *rows, json_t *device, const char *only)
 static void print_devices(struct flo_cli *cli, const json_t *items,
                           const char *only)
 {
-    const char *form = flo_args_text(&cli->args, "output", "table");
-    bool is_plain = cli->args.is_json || strcmp(form, "name") == 0;
+    bool is_sheet = flo_out_form(cli) == FLO_OUT_CSV;
+    bool is_plain = flo_out_is_data(cli) && !is_sheet;
     FLO_CLEANUP(flo_json_cleanup) json_t *rows = json_array();
     json_t *device;
     size_t i;
 
     json_array_foreach(items, i, device)
     {
-        add_rows(rows, device, only);
+        add_rows(rows, device, only, is_sheet);
     }
-    flo_out_table(cli, is_plain ? items : rows, device_columns,
-                  FLO_COUNT(device_columns));
+    flo_out_table(cli, is_plain ? items : rows, FLO_COLUMNS(device));
 }
 
 /* Devices as the flags ask for them; *next: the cursor of the next page, or
@@ -125,17 +112,19 @@ static int list_devices(struct flo_cli *cli, struct flo_err *err)
 
 int flo_cmd_device_list(struct flo_cli *cli, struct flo_err *err)
 {
-    static const struct timespec pause = {.tv_sec = 2};
     bool is_watched = flo_args_has(&cli->args, "watch");
     int rv;
 
+    if (is_watched) {
+        flo_stop_catch();
+    }
     do {
         if (is_watched && cli->is_tty) {
             printf("\033[H\033[J");
         }
         rv = list_devices(cli, err);
         fflush(stdout);
-    } while (rv == 0 && is_watched && nanosleep(&pause, NULL) == 0);
+    } while (rv == 0 && is_watched && flo_stop_pause(2000));
     return rv;
 }
 
@@ -154,23 +143,11 @@ static int device_path(const struct flo_cli *cli, const char *rest, char *out,
 static int show_timeline(struct flo_cli *cli, const char *path,
                          struct flo_err *err)
 {
-    static const struct flo_column columns[] = {
-        {"AGO", "at_ms", CELL_AGO},
-        {"WHAT", "type", CELL_TEXT},
-        {"EXECUTION", "execution", CELL_TEXT},
-        {"STATE", "state", CELL_TEXT},
-        {"SERVING", "serving", CELL_TEXT},
-        {"DRIFT", "kind", CELL_TEXT},
-        {"VERSION", "version", CELL_TEXT},
-        {"BYTES", "detail.bytes", CELL_BYTES},
-        {"TOOK", "detail.took_ms", CELL_MS},
-        {"ERROR", "error", CELL_ERROR},
-    };
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
     int rv = flo_api_list(cli, path, &items, err);
 
     if (rv == 0) {
-        flo_out_table(cli, items, columns, FLO_COUNT(columns));
+        flo_out_table(cli, items, FLO_COLUMNS(timeline));
     }
     return rv;
 }
@@ -283,16 +260,6 @@ static void print_variants(const json_t *device)
 /* The hardware and its state, as the device says. */
 static void print_profile(const struct flo_cli *cli, const json_t *device)
 {
-    static const struct flo_column runtimes[] = {
-        {"RUNTIME", "name", CELL_TEXT},    {"API", "api", CELL_TEXT},
-        {"VERSION", "version", CELL_TEXT}, {"STATE", "state", CELL_TEXT},
-        {"WHY", "why", CELL_TEXT},
-    };
-    static const struct flo_column accelerators[] = {
-        {"ACCELERATOR", "kind", CELL_TEXT},
-        {"NAME", "name", CELL_TEXT},
-        {"MEMORY", "memory_bytes", CELL_BYTES},
-    };
     const json_t *profile = json_object_get(device, "profile");
     const json_t *list = json_object_get(profile, "runtimes");
 
@@ -314,11 +281,11 @@ static void print_profile(const struct flo_cli *cli, const json_t *device)
     print_bench(profile);
     print_state(profile);
     if (json_array_size(list) > 0) {
-        flo_out_table(cli, list, runtimes, FLO_COUNT(runtimes));
+        flo_out_table(cli, list, FLO_COLUMNS(runtime));
     }
     list = json_object_get(profile, "accelerators");
     if (json_array_size(list) > 0) {
-        flo_out_table(cli, list, accelerators, FLO_COUNT(accelerators));
+        flo_out_table(cli, list, FLO_COLUMNS(accelerator));
     }
 }
 
@@ -338,8 +305,8 @@ int flo_cmd_device_get(struct flo_cli *cli, struct flo_err *err)
         return show_timeline(cli, path, err);
     }
     rv = flo_api_get(cli, path, &device, err);
-    if (rv == 0 && cli->args.is_json) {
-        flo_out_json(device);
+    if (rv == 0 && flo_out_is_data(cli)) {
+        flo_out_object(cli, device, FLO_COLUMNS(device));
     } else if (rv == 0) {
         FLO_CLEANUP(flo_json_cleanup) json_t *one = json_array();
         json_array_append(one, device);
@@ -376,18 +343,10 @@ int flo_cmd_device_delete(struct flo_cli *cli, struct flo_err *err)
 
 static void print_findings(const struct flo_cli *cli, const json_t *report)
 {
-    static const struct flo_column columns[] = {
-        {"LEVEL", "level", CELL_TEXT},
-        {"FOUND", "what", CELL_TEXT},
-        {"MEASURED", "measured", CELL_TEXT},
-        {"EXPECTED", "expected", CELL_TEXT},
-        {"UNIT", "unit", CELL_TEXT},
-        {"FIX", "fix", CELL_TEXT},
-    };
     const json_t *findings = json_object_get(report, "findings");
 
     if (json_array_size(findings) > 0) {
-        flo_out_table(cli, findings, columns, FLO_COUNT(columns));
+        flo_out_table(cli, findings, FLO_COLUMNS(finding));
     }
 }
 
@@ -437,8 +396,8 @@ static int show_report(struct flo_cli *cli, const char *id, struct flo_err *err)
 
     snprintf(path, sizeof(path), "/v1/reports/%.100s", id);
     int rv = flo_api_get(cli, path, &report, err);
-    if (rv == 0 && cli->args.is_json) {
-        flo_out_json(report);
+    if (rv == 0 && flo_out_is_data(cli)) {
+        flo_out_json(cli, report);
     } else if (rv == 0) {
         print_report(cli, report);
     }
@@ -679,8 +638,8 @@ int flo_cmd_telemetry_query(struct flo_cli *cli, struct flo_err *err)
         json_object_set_new(body, "model", json_string(model));
     }
     rv = flo_api_call(cli, "POST", "/v1/telemetry/query", body, &answer, err);
-    if (rv == 0 && cli->args.is_json) {
-        flo_out_json(answer);
+    if (rv == 0 && flo_out_is_data(cli)) {
+        flo_out_json(cli, answer);
         return 0;
     }
     if (rv == 0) {

@@ -9,12 +9,6 @@
 /* The devices that did not get there (yet). */
 static void print_missing(const struct flo_cli *cli, const json_t *order)
 {
-    static const struct flo_column columns[] = {
-        {"DEVICE", "name", CELL_TEXT},
-        {"ONLINE", "online", CELL_TEXT},
-        {"OUTCOME", "outcome", CELL_TEXT},
-        {"WHY", "error", CELL_ERROR},
-    };
     FLO_CLEANUP(flo_json_cleanup) json_t *missing = json_array();
     size_t i;
     json_t *device;
@@ -27,7 +21,7 @@ static void print_missing(const struct flo_cli *cli, const json_t *order)
         }
     }
     if (json_array_size(missing) > 0) {
-        flo_out_table(cli, missing, columns, FLO_COUNT(columns));
+        flo_out_table(cli, missing, FLO_COLUMNS(order_device));
     }
     uint64_t all =
         flo_out_u64(order, "scope_devices") - flo_out_u64(order, "done");
@@ -68,22 +62,22 @@ static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    if (!cli->args.is_json) {
+    if (!flo_out_is_data(cli)) {
         printf("order %s signed and sent to %llu devices\n",
                flo_out_text(order, "id", "?"),
                (unsigned long long)flo_out_u64(order, "scope_devices"));
         fflush(stdout);
     }
     if (!flo_args_has(&cli->args, "wait")) {
-        if (cli->args.is_json) {
-            flo_out_json(order);
+        if (flo_out_is_data(cli)) {
+            flo_out_object(cli, order, FLO_COLUMNS(order));
         }
         return 0;
     }
     rv = flo_watch_order(cli, flo_out_text(order, "id", ""), timeout_ms, &ended,
                          err);
-    if (cli->args.is_json && ended != NULL) {
-        flo_out_json(ended);
+    if (flo_out_is_data(cli) && ended != NULL) {
+        flo_out_object(cli, ended, FLO_COLUMNS(order));
     } else if (ended != NULL) {
         print_answers(ended);
         print_missing(cli, ended);
@@ -133,16 +127,6 @@ static int add_yank(const struct flo_args *args, json_t *body,
 
 static void print_plan(const struct flo_cli *cli, const json_t *plan)
 {
-    static const struct flo_column targets[] = {
-        {"WAY", "way", CELL_TEXT},         {"TO", "to", CELL_TEXT},
-        {"DEVICES", "devices", CELL_TEXT}, {"ONLINE", "online", CELL_TEXT},
-        {"OFFLINE", "offline", CELL_TEXT}, {"EACH", "bytes_each", CELL_BYTES},
-    };
-    static const struct flo_column devices[] = {
-        {"DEVICE", "name", CELL_TEXT},   {"ONLINE", "online", CELL_TEXT},
-        {"WAY", "way", CELL_TEXT},       {"TO", "to", CELL_TEXT},
-        {"REASON", "reason", CELL_TEXT},
-    };
     FLO_CLEANUP(flo_json_cleanup) json_t *some = json_array();
     const json_t *rollouts = json_object_get(plan, "rollouts");
     char bytes[32];
@@ -166,8 +150,7 @@ static void print_plan(const struct flo_cli *cli, const json_t *plan)
                "unfrozen\n",
                flo_out_text(plan, "release", "?"));
     }
-    flo_out_table(cli, json_object_get(plan, "targets"), targets,
-                  FLO_COUNT(targets));
+    flo_out_table(cli, json_object_get(plan, "targets"), FLO_COLUMNS(way_back));
     json_array_foreach(json_object_get(plan, "items"), i, item)
     {
         if (strcmp(flo_out_text(item, "way", ""), "kept") != 0) {
@@ -175,7 +158,7 @@ static void print_plan(const struct flo_cli *cli, const json_t *plan)
         }
     }
     if (json_array_size(some) > 0) {
-        flo_out_table(cli, some, devices, FLO_COUNT(devices));
+        flo_out_table(cli, some, FLO_COLUMNS(way_back_device));
     }
     json_array_foreach(rollouts, i, item)
     {
@@ -193,11 +176,6 @@ static void print_plan(const struct flo_cli *cli, const json_t *plan)
 
 static void print_removal(const struct flo_cli *cli, const json_t *plan)
 {
-    static const struct flo_column targets[] = {
-        {"WAY", "way", CELL_TEXT},         {"RELEASE", "to", CELL_TEXT},
-        {"DEVICES", "devices", CELL_TEXT}, {"ONLINE", "online", CELL_TEXT},
-        {"OFFLINE", "offline", CELL_TEXT},
-    };
     const json_t *rollouts = json_object_get(plan, "rollouts");
     json_t *item;
     size_t i;
@@ -208,8 +186,7 @@ static void print_removal(const struct flo_cli *cli, const json_t *plan)
            flo_out_text(plan, "model", "?"),
            (unsigned long long)flo_out_u64(plan, "assigned"),
            (unsigned long long)flo_out_u64(plan, "offline"));
-    flo_out_table(cli, json_object_get(plan, "targets"), targets,
-                  FLO_COUNT(targets));
+    flo_out_table(cli, json_object_get(plan, "targets"), FLO_COLUMNS(removal));
     json_array_foreach(rollouts, i, item)
     {
         printf("%s%s", i == 0 ? "rollouts that end: " : ", ",
@@ -257,9 +234,9 @@ static int plan_and_confirm(struct flo_cli *cli, const json_t *body,
     if (is_dry || !flo_args_has(&cli->args, "confirm")) {
         rv = get_plan(cli, body, &plan, err);
     }
-    if (rv == 0 && plan != NULL && is_dry && cli->args.is_json) {
-        flo_out_json(plan);
-    } else if (rv == 0 && plan != NULL && !cli->args.is_json) {
+    if (rv == 0 && plan != NULL && is_dry && flo_out_is_data(cli)) {
+        flo_out_json(cli, plan);
+    } else if (rv == 0 && plan != NULL && !flo_out_is_data(cli)) {
         if (json_object_get(plan, "model") != NULL) {
             print_removal(cli, plan);
         } else {
@@ -329,24 +306,11 @@ int flo_cmd_model_remove(struct flo_cli *cli, struct flo_err *err)
 
 int flo_cmd_order_list(struct flo_cli *cli, struct flo_err *err)
 {
-    static const struct flo_column columns[] = {
-        {"ID", "id", CELL_TEXT},
-        {"OP", "op", CELL_TEXT},
-        {"STATE", "state", CELL_TEXT},
-        {"MODEL", "body.args.model", CELL_TEXT},
-        {"GROUP", "group", CELL_TEXT},
-        {"DONE", "done", CELL_TEXT},
-        {"FAILED", "failed", CELL_TEXT},
-        {"AWAITED", "awaited", CELL_TEXT},
-        {"PENDING", "pending", CELL_TEXT},
-        {"AGE", "issued_at_ms", CELL_AGO},
-        {"REASON", "body.args.reason", CELL_TEXT},
-    };
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
     int rv = flo_api_some(cli, "/v1/orders", ORDERS_SHOWN, &items, err);
 
     if (rv == 0) {
-        flo_out_table(cli, items, columns, FLO_COUNT(columns));
+        flo_out_table(cli, items, FLO_COLUMNS(order));
     }
     return rv;
 }
@@ -370,8 +334,8 @@ int flo_cmd_order_get(struct flo_cli *cli, struct flo_err *err)
         snprintf(path, sizeof(path), "/v1/orders/%s", id);
         rv = flo_api_get(cli, path, &order, err);
     }
-    if (rv == 0 && cli->args.is_json) {
-        flo_out_json(order);
+    if (rv == 0 && flo_out_is_data(cli)) {
+        flo_out_object(cli, order, FLO_COLUMNS(order));
     } else if (rv == 0) {
         print_answers(order);
         print_missing(cli, order);
@@ -392,8 +356,8 @@ int flo_cmd_order_wait(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = flo_watch_order(cli, id, timeout_ms, &ended, err);
     }
-    if (ended != NULL && cli->args.is_json) {
-        flo_out_json(ended);
+    if (ended != NULL && flo_out_is_data(cli)) {
+        flo_out_object(cli, ended, FLO_COLUMNS(order));
     } else if (ended != NULL) {
         print_answers(ended);
         print_missing(cli, ended);

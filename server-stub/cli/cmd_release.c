@@ -43,19 +43,13 @@ int flo_cmd_model_import(struct flo_cli *cli, struct flo_err *err)
     return 0;
 }
 
-static const struct flo_column release_columns[] = {
-    {"MODEL", "model", CELL_TEXT},   {"VERSION", "version", CELL_TEXT},
-    {"NUMBER", "number", CELL_TEXT}, {"STATE", "state", CELL_TEXT},
-    {"DIGEST", "digest", CELL_TEXT},
-};
-
 int flo_cmd_release_list(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
     int rv = flo_api_list_model(cli, "/v1/releases", &items, err);
 
     if (rv == 0) {
-        flo_out_table(cli, items, release_columns, FLO_COUNT(release_columns));
+        flo_out_table(cli, items, FLO_COLUMNS(release));
     }
     return rv;
 }
@@ -108,11 +102,11 @@ int flo_cmd_release_get(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = flo_api_get(cli, path, &release, err);
     }
-    if (rv == 0 && cli->args.is_json) {
-        flo_out_json(release);
+    if (rv == 0 && flo_out_is_data(cli)) {
+        flo_out_object(cli, release, FLO_COLUMNS(release));
     } else if (rv == 0) {
         json_array_append(one, release);
-        flo_out_table(cli, one, release_columns, FLO_COUNT(release_columns));
+        flo_out_table(cli, one, FLO_COLUMNS(release));
         rv = show_document(release, err);
     }
     return rv;

@@ -154,8 +154,8 @@ static int publish(struct flo_cli *cli, const char *title, json_t *release,
 static void show_end(const struct flo_cli *cli, const char *title,
                      const json_t *release)
 {
-    if (cli->args.is_json) {
-        flo_out_json(release);
+    if (flo_out_is_data(cli)) {
+        flo_out_object(cli, release, FLO_COLUMNS(release));
         return;
     }
     printf("%s %s %s\n", flo_out_text(release, "state", "draft"), title,

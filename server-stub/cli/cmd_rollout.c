@@ -8,15 +8,6 @@
 
 #include "server-stub/cli/rollout/rollout.h"
 
-static const struct flo_column rollout_columns[] = {
-    {"ID", "id", CELL_TEXT},           {"RELEASE", "release", CELL_TEXT},
-    {"GROUP", "group", CELL_TEXT},     {"STATE", "state", CELL_TEXT},
-    {"PHASE", "phase", CELL_TEXT},     {"HAVE IT", "holders", CELL_TEXT},
-    {"OF", "members", CELL_TEXT},      {"AGE", "created_at_ms", CELL_AGO},
-    {"WHY", "spec.reason", CELL_TEXT}, {"STATE SINCE", "since_at_ms", CELL_AGO},
-    {"BECAUSE", "reason", CELL_TEXT},
-};
-
 #define ROLLOUTS_SHOWN 56 /* a page of the controller */
 
 int flo_cmd_rollout_list(struct flo_cli *cli, struct flo_err *err)
@@ -25,7 +16,7 @@ int flo_cmd_rollout_list(struct flo_cli *cli, struct flo_err *err)
     int rv = flo_api_some(cli, "/v1/rollouts", ROLLOUTS_SHOWN, &items, err);
 
     if (rv == 0) {
-        flo_out_table(cli, items, rollout_columns, FLO_COUNT(rollout_columns));
+        flo_out_table(cli, items, FLO_COLUMNS(rollout));
     }
     return rv;
 }
@@ -92,29 +83,11 @@ static void print_next(const json_t *rollout)
 
 static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
 {
-    static const struct flo_column devices[] = {
-        {"DEVICE", "name", CELL_TEXT},  {"PHASE", "phase", CELL_TEXT},
-        {"STATE", "state", CELL_TEXT},  {"CODEC", "codec", CELL_TEXT},
-        {"BYTES", "bytes", CELL_BYTES}, {"TOOK", "took_ms", CELL_MS},
-        {"ERROR", "error", CELL_ERROR},
-    };
-    static const struct flo_column gates[] = {
-        {"GATE", "name", CELL_TEXT},     {"PHASE", "phase", CELL_TEXT},
-        {"VALUE", "value", CELL_TEXT},   {"LIMIT", "limit", CELL_TEXT},
-        {"UNIT", "unit", CELL_TEXT},     {"VERDICT", "verdict", CELL_TEXT},
-        {"EVIDENCE", "text", CELL_TEXT},
-    };
-    static const struct flo_column causes[] = {
-        {"CAUSE", "id", CELL_TEXT},
-        {"DEVICES", "devices", CELL_TEXT},
-        {"MEANS", "meaning", CELL_TEXT},
-        {"DO", "fix", CELL_TEXT},
-    };
 
     char reason[FLO_OUT_PLAIN];
 
-    if (cli->args.is_json) {
-        flo_out_json(rollout);
+    if (flo_out_is_data(cli)) {
+        flo_out_object(cli, rollout, FLO_COLUMNS(rollout));
         return;
     }
     printf("%s  %s  group %s  %s  phase %llu of %zu  %s\n",
@@ -129,13 +102,12 @@ static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
     print_next(rollout);
     flo_rollout_print_overlaps(rollout);
     if (json_array_size(json_object_get(rollout, "causes")) > 0) {
-        flo_out_table(cli, json_object_get(rollout, "causes"), causes,
-                      FLO_COUNT(causes));
+        flo_out_table(cli, json_object_get(rollout, "causes"),
+                      FLO_COLUMNS(cause));
     }
-    flo_out_table(cli, json_object_get(rollout, "gates"), gates,
-                  FLO_COUNT(gates));
-    flo_out_table(cli, json_object_get(rollout, "devices"), devices,
-                  FLO_COUNT(devices));
+    flo_out_table(cli, json_object_get(rollout, "gates"), FLO_COLUMNS(gate));
+    flo_out_table(cli, json_object_get(rollout, "devices"),
+                  FLO_COLUMNS(rollout_device));
 }
 
 /* The file that started it, without its comments. */
@@ -184,8 +156,8 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = flo_api_get(cli, path, &told, err);
     }
-    if (rv < 0 || cli->args.is_json) {
-        return rv < 0 ? rv : (flo_out_json(told), 0);
+    if (rv < 0 || flo_out_is_data(cli)) {
+        return rv < 0 ? rv : (flo_out_json(cli, told), 0);
     }
     if (flo_out_u64(told, "cut_bytes") > 0) {
         printf("(older lines are in the controller's log)\n");

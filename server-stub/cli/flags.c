@@ -5,8 +5,14 @@
 #define END FLO_FLAGS_END
 
 const struct flo_flag flo_global_flags[] = {
-    {"output", "table|json|name", "how answers are printed", FLO_ASKED,
+    {"output", "table|wide|json|jsonl|yaml|csv|name",
+     "how answers are printed; wide and csv: all columns", FLO_ASKED,
      .letter = 'o'},
+    {"fields", "NAME,…", "these fields alone, as name,serving.version",
+     FLO_ASKED},
+    {"sort", "NAME,…", "order of a list, -NAME: downward", FLO_ASKED},
+    {"color", "auto|always|never",
+     "colours (auto: on a terminal, unless NO_COLOR is set)", FLO_ASKED},
     {"controller", "URL", "use this controller", FLO_ASKED},
     {"token-file", "FILE", "use the token in this file", FLO_ASKED},
     {"ca", "FILE", "trust this authority alone (the controller's pki/ca.pem)",
@@ -140,7 +146,7 @@ FLAGS(rollout_list) = {{"model", "M", "of this model only", FLO_ASKED},
                        {"all", NULL, "each there ever was", FLO_ASKED},
                        END};
 FLAGS(rollout_get) = {
-    {"output", "table|json|name|yaml",
+    {"output", "table|wide|json|jsonl|yaml|csv|name",
      "how it is printed; yaml: as a file for `rollout start -f`", FLO_ASKED,
      .letter = 'o'},
     END};

@@ -50,7 +50,9 @@ static int run(struct flo_args *args, struct flo_err *err)
 
     cli.is_tty = isatty(STDOUT_FILENO) == 1;
     int rv = is_local(command) ? 0 : flo_context_load(&cli, err);
-    return rv < 0 ? rv : command->run(&cli, err);
+    rv = rv < 0 ? rv : command->run(&cli, err);
+    int end = rv >= 0 ? flo_out_end(err) : 0;
+    return end < 0 ? end : rv;
 }
 
 int main(int argc, char **argv)

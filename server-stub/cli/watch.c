@@ -1,19 +1,12 @@
 /* Watching: a rollout or an order until it ends, with a line of progress. */
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <flotilla/proto.h>
 
-#include "server-stub/cli/rollout/rollout.h"
+#include "server-stub/cli/live/live.h"
 
 #define POLL_MS 250
-
-static void rest(void)
-{
-    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
-    nanosleep(&pause, NULL);
-}
 
 /* One line per phase: name, bar, counts by state word. */
 static void phase_line(const json_t *phase, struct flo_buf *out)
@@ -150,6 +143,18 @@ static int verdict(const json_t *rollout, const char *wanted,
     return flo_err_why(err, "%s", flo_out_text(rollout, "reason", "no reason"));
 }
 
+static int rollout_goes_on(const char *id, struct flo_err *err)
+{
+    char what[128], next[256];
+
+    snprintf(what, sizeof(what), "rollout %.100s", id);
+    snprintf(next, sizeof(next),
+             "flotilla rollout watch %.60s; to end it: flotilla rollout abort "
+             "%.60s",
+             id, id);
+    return flo_stop_told(err, what, next);
+}
+
 /* A controller that answered before and does not now may be back soon. */
 static bool may_come_back(int rv)
 {
@@ -169,14 +174,14 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
     if (!flo_name_is_valid(id)) {
         return flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout `%.80s`", id);
     }
-    flo_interrupt_catch();
+    flo_stop_catch();
     snprintf(path, sizeof(path), "/v1/rollouts/%s", id);
     snprintf(brief, sizeof(brief), "/v1/rollouts/%s?devices=0", id);
     for (;;) {
         FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
         FLO_CLEANUP(flo_json_cleanup) json_t *whole = NULL;
-        int rv = flo_api_get(cli, brief, &rollout, err);
-        flo_interrupt_look("rollout", id, "rollout watch", "rollout abort");
+        int rv = flo_stop_asked() ? rollout_goes_on(id, err)
+                                  : flo_api_get(cli, brief, &rollout, err);
         const char *state = flo_out_text(rollout, "state", "?");
         if (was_there && may_come_back(rv) &&
             flo_now_ms() - begin <= timeout_ms) {
@@ -186,7 +191,7 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
                 flo_buf_deinit(&last);
             }
             is_away = true;
-            rest();
+            (void)flo_stop_pause(POLL_MS);
             continue;
         }
         if (rv == 0) {
@@ -205,16 +210,18 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
             rv = verdict(rollout, wanted, err);
         }
         if (is_over) {
-            if (cli->args.is_json && rollout != NULL) {
+            if (flo_out_is_data(cli) && rollout != NULL) {
                 struct flo_err gone = {0};
-                flo_out_json(flo_api_get(cli, path, &whole, &gone) == 0
-                                 ? whole
-                                 : rollout);
+                flo_out_object(cli,
+                               flo_api_get(cli, path, &whole, &gone) == 0
+                                   ? whole
+                                   : rollout,
+                               FLO_COLUMNS(rollout));
             }
             flo_buf_deinit(&last);
             return rv;
         }
-        rest();
+        (void)flo_stop_pause(POLL_MS);
     }
 }
 
@@ -305,6 +312,18 @@ static struct answers answers_of_rollback(const json_t *rollout)
     return answers;
 }
 
+/* The last word of the path is an order or a rollout. */
+static int answers_go_on(const char *path, struct flo_err *err)
+{
+    const char *id = strrchr(path, '/') + 1;
+    char next[160];
+
+    snprintf(next, sizeof(next), "flotilla %s %.100s",
+             strstr(path, "/orders/") != NULL ? "order wait" : "rollout get",
+             id);
+    return flo_stop_told(err, id, next);
+}
+
 /* Until all that are online answered.  The devices are asked for at the begin
  * and at the end, and all the time of a controller that does not count them. */
 static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
@@ -315,15 +334,13 @@ static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
     char brief[320];
     bool is_brief = false;
 
-    bool is_order = strstr(path, "/orders/") != NULL;
-    flo_interrupt_catch();
+    flo_stop_catch();
     snprintf(brief, sizeof(brief), "%s?devices=0", path);
     for (;;) {
         json_t *now = NULL;
-        int rv = flo_api_get(cli, is_brief ? brief : path, &now, err);
-        flo_interrupt_look(is_order ? "order" : "the rollback of rollout",
-                           strrchr(path, '/') + 1,
-                           is_order ? "order wait" : "rollout get", NULL);
+        int rv = flo_stop_asked()
+                     ? answers_go_on(path, err)
+                     : flo_api_get(cli, is_brief ? brief : path, &now, err);
         if (rv < 0) {
             return rv;
         }
@@ -340,7 +357,7 @@ static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
         if (answers.awaited > 0 && !is_late) {
             is_brief = says_awaited(now);
             json_decref(now);
-            rest();
+            (void)flo_stop_pause(POLL_MS);
             continue;
         }
         json_t *whole = NULL;

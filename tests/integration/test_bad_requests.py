@@ -213,7 +213,7 @@ def test_nothing_that_is_typed_wrong_does_anything(up):
                                            "cli.usage"),
             (("token", "create", "a"), "cli.usage"),
             (("device", "list", "--nonsense"), "cli.usage"),
-            (("device", "list", "-o", "yaml"), "cli.usage"),
+            (("device", "list", "-o", "yml"), "cli.usage"),
             (("device", "list", "--state", "maybe"), "cli.usage"),
             (("rollout", "wait", "r-0001", "--for", "complet"), "cli.usage"),
             (("rollout", "wait", "r-0001", "--timeout", "-5s"), "cli.usage"),

@@ -1,5 +1,7 @@
 """Output and exit codes of `flotilla`, against a real controller and devices
 made of Python."""
+import csv
+import io
 import json
 import os
 import signal
@@ -509,8 +511,31 @@ def test_flags_of_every_command_may_stand_before_it(controller):
         code, out, err = cli(controller, *words)
         assert code == 0, err
         assert isinstance(json.loads(out), list)
-    code, _, err = cli(controller, "-o", "yaml", "device", "list")
-    assert code == 2 and "--output is `yaml`, not one of" in err
+    code, _, err = cli(controller, "-o", "yml", "device", "list")
+    assert code == 2 and "--output is `yml`, not one of" in err
+
+
+def test_each_form_of_an_answer_is_of_one_description(controller, devices):
+    def out(*words):
+        code, out, err = cli(controller, "device", *words)
+        assert code == 0, err
+        return out
+
+    whole = json.loads(out("list", "-o", "json"))
+    assert [json.loads(line) for line in out(
+        "list", "-o", "jsonl").splitlines()] == whole
+    rows = list(csv.DictReader(io.StringIO(out("list", "-o", "csv"))))
+    assert [(row["name"], row["id"]) for row in rows] == [
+        (device["name"], device["id"]) for device in whole]
+    assert out("list", "--fields", "name,id", "--sort", "-name",
+               "--no-headers").split() == [
+        word for device in whole[::-1]
+        for word in (device["name"], device["id"])]
+    assert out("get", "b", "-o", "yaml", "--fields", "name") == "name: b\n"
+    assert "\033" not in out("list", "-o", "wide")
+    assert "\033[32monline" in out("list", "--color", "always")
+    code, _, err = cli(controller, "device", "list", "--fields", "nmae")
+    assert code == 2 and "did you mean `name`?" in err, (code, err)
 
 
 def test_the_agent_says_where_it_looked_for_its_configuration():

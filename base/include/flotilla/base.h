@@ -25,20 +25,11 @@
 
 /* ---- errors ---- */
 
-/* Exit codes of all programs; see base/errors.def. */
+/* Exit codes of all programs: FLO_EXIT_<NAME>. */
 enum flo_exit {
-    FLO_EXIT_OK = 0,
-    FLO_EXIT_OTHER = 1,
-    FLO_EXIT_USAGE = 2,
-    FLO_EXIT_ABSENT = 3,
-    FLO_EXIT_AUTH = 4,
-    FLO_EXIT_STATE = 5,
-    FLO_EXIT_NETWORK = 6,
-    FLO_EXIT_VERIFY = 7,
-    FLO_EXIT_ROLLOUT = 8,
-    FLO_EXIT_PARTLY = 9,
-    FLO_EXIT_REFUSED = 10,
-    FLO_EXIT_INTERNAL = 70,
+#define FLO_EXIT(name, number, meaning) FLO_EXIT_##name = number,
+#include "base/exits.def"
+#undef FLO_EXIT
 };
 
 /* Negative error codes FLO_E_<NAME>, one per row of base/errors.def. */

@@ -72,8 +72,8 @@ int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    if (cli->args.is_json) {
-        flo_out_json(token);
+    if (flo_out_is_data(cli)) {
+        flo_out_object(cli, token, FLO_COLUMNS(token));
     } else if (file == NULL) {
         printf("%s\n", secret);
     }
@@ -92,22 +92,11 @@ int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
 
 int flo_cmd_token_list(struct flo_cli *cli, struct flo_err *err)
 {
-    static const struct flo_column columns[] = {
-        {"ID", "id", CELL_TEXT},
-        {"KIND", "kind", CELL_TEXT},
-        {"ROLE", "role", CELL_TEXT},
-        {"NAME", "name", CELL_TEXT},
-        {"USER", "user", CELL_TEXT},
-        {"GROUP", "group", CELL_TEXT},
-        {"USES", "uses_left", CELL_TEXT},
-        {"EXPIRES", "expires_at_ms", CELL_IN},
-        {"LAST USED", "last_used_at_ms", CELL_AGO},
-    };
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
     int rv = flo_api_list(cli, "/v1/tokens", &items, err);
 
     if (rv == 0) {
-        flo_out_table(cli, items, columns, FLO_COUNT(columns));
+        flo_out_table(cli, items, FLO_COLUMNS(token));
     }
     return rv;
 }

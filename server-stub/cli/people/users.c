@@ -3,20 +3,13 @@
 
 #include "server-stub/cli/cli.h"
 
-static const struct flo_column user_columns[] = {
-    {"NAME", "name", CELL_TEXT},
-    {"ROLE", "role", CELL_TEXT},
-    {"DISABLED", "disabled", CELL_TEXT},
-    {"AGE", "created_at_ms", CELL_AGO},
-};
-
 int flo_cmd_user_list(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
     int rv = flo_api_list(cli, "/v1/users", &items, err);
 
     if (rv == 0) {
-        flo_out_table(cli, items, user_columns, FLO_COUNT(user_columns));
+        flo_out_table(cli, items, FLO_COLUMNS(user));
     }
     return rv;
 }
@@ -35,16 +28,9 @@ static int user_path(const struct flo_cli *cli, char *out, size_t bytes,
 
 static void show(const struct flo_cli *cli, const json_t *user)
 {
-    static const struct flo_column tokens[] = {
-        {"TOKEN", "id", CELL_TEXT},
-        {"NAME", "name", CELL_TEXT},
-        {"ROLE", "role", CELL_TEXT},
-        {"EXPIRES", "expires_at_ms", CELL_IN},
-        {"LAST USED", "last_used_at_ms", CELL_AGO},
-    };
 
-    if (cli->args.is_json) {
-        flo_out_json(user);
+    if (flo_out_is_data(cli)) {
+        flo_out_object(cli, user, FLO_COLUMNS(user));
         return;
     }
     printf("%s: %s%s\n", flo_out_text(user, "name", "?"),
@@ -52,8 +38,8 @@ static void show(const struct flo_cli *cli, const json_t *user)
            json_is_true(json_object_get(user, "disabled")) ? " (disabled)"
                                                            : "");
     if (json_array_size(json_object_get(user, "tokens")) > 0) {
-        flo_out_table(cli, json_object_get(user, "tokens"), tokens,
-                      FLO_COUNT(tokens));
+        flo_out_table(cli, json_object_get(user, "tokens"),
+                      FLO_COLUMNS(user_token));
     }
 }
 

@@ -9,12 +9,6 @@
  * with its line.  New reference. */
 FLO_MUST_USE int flo_rollout_wish(struct flo_cli *cli, json_t **out,
                                   struct flo_err *err);
-/* Ctrl-C is caught from now on, and looked for here: says that the thing goes
- * on, how to look again and how to stop it, and ends the program with 130.
- * `again`, `stop`: words of a command that takes the id; stop may be NULL. */
-void flo_interrupt_catch(void);
-void flo_interrupt_look(const char *what, const char *id, const char *again,
-                        const char *stop);
 /* Older rollouts that lose devices to this one. */
 void flo_rollout_print_overlaps(const json_t *rollout);
 /* Judge the records of a rollout's study again, and say what changed.

@@ -30,12 +30,7 @@ static int list(struct flo_cli *cli, const char *path,
 
 int flo_cmd_approval_list(struct flo_cli *cli, struct flo_err *err)
 {
-    static const struct flo_column columns[] = {{"GROUP", "group", CELL_TEXT},
-                                                {"PEOPLE", "people", CELL_TEXT},
-                                                {"BY", "by", CELL_TEXT},
-                                                {"SINCE", "at_ms", CELL_AGO}};
-
-    return list(cli, "/v1/approvals", columns, FLO_COUNT(columns), err);
+    return list(cli, "/v1/approvals", FLO_COLUMNS(approval), err);
 }
 
 int flo_cmd_approval_set(struct flo_cli *cli, struct flo_err *err)
@@ -53,7 +48,7 @@ int flo_cmd_approval_set(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         flo_out_done(cli, answer,
                      "rollouts that touch group %s need the approval of %llu "
-                     "%s who did not start them",
+                     "%s who did not start them\n",
                      group, (unsigned long long)people,
                      people == 1 ? "person" : "people");
     }
@@ -69,7 +64,7 @@ int flo_cmd_approval_delete(struct flo_cli *cli, struct flo_err *err)
 
     rv = rv < 0 ? rv : flo_api_call(cli, "DELETE", path, NULL, &answer, err);
     if (rv == 0) {
-        flo_out_done(cli, answer, "rollouts of group %s need no approval",
+        flo_out_done(cli, answer, "rollouts of group %s need no approval\n",
                      group);
     }
     return rv;
@@ -79,14 +74,7 @@ int flo_cmd_approval_delete(struct flo_cli *cli, struct flo_err *err)
 
 int flo_cmd_freeze_list(struct flo_cli *cli, struct flo_err *err)
 {
-    static const struct flo_column columns[] = {
-        {"NAME", "name", CELL_TEXT},       {"GROUP", "group", CELL_TEXT},
-        {"ON", "on", CELL_TEXT},           {"FROM", "from_ms", CELL_TIME},
-        {"UNTIL", "until_ms", CELL_TIME},  {"WINDOW", "window", CELL_TEXT},
-        {"ENDS", "ends_at_ms", CELL_TIME}, {"BY", "by", CELL_TEXT},
-        {"WHY", "reason", CELL_BRIEF}};
-
-    return list(cli, "/v1/change-freezes", columns, FLO_COUNT(columns), err);
+    return list(cli, "/v1/change-freezes", FLO_COLUMNS(change_freeze), err);
 }
 
 static int add_time(const struct flo_args *args, const char *flag,
@@ -132,7 +120,7 @@ int flo_cmd_freeze_create(struct flo_cli *cli, struct flo_err *err)
     rv = rv < 0 ? rv : flo_api_call(cli, "PUT", path, body, &answer, err);
     if (rv == 0) {
         flo_out_done(cli, answer,
-                     "change freeze %s: nothing starts in it but emergencies",
+                     "change freeze %s: nothing starts in it but emergencies\n",
                      name);
     }
     return rv;
@@ -147,7 +135,7 @@ int flo_cmd_freeze_delete(struct flo_cli *cli, struct flo_err *err)
 
     rv = rv < 0 ? rv : flo_api_call(cli, "DELETE", path, NULL, &answer, err);
     if (rv == 0) {
-        flo_out_done(cli, answer, "change freeze %s ended", name);
+        flo_out_done(cli, answer, "change freeze %s ended\n", name);
     }
     return rv;
 }

@@ -27,30 +27,6 @@ static void print_blind(const json_t *rollout)
 /* Who takes it, who cannot and why: of each reason the first names. */
 static void print_plan(const struct flo_cli *cli, const json_t *rollout)
 {
-    static const struct flo_column phases[] = {
-        {"PHASE", "name", CELL_TEXT},
-        {"DEVICES", "devices", CELL_TEXT},
-        {"FINDS %", "finds_pct", CELL_TEXT},
-        {"CAN PROVE %", "proves_pct", CELL_TEXT},
-        {"HAS TO PROVE %", "prove_pct", CELL_TEXT},
-    };
-    static const struct flo_column ways[] = {
-        {"WAY", "way", CELL_TEXT},
-        {"VARIANT", "variant", CELL_TEXT},
-        {"DEVICES", "devices", CELL_TEXT},
-        {"BYTES EACH", "bytes_each", CELL_BYTES},
-        {"BYTES", "bytes", CELL_BYTES},
-        {"OF FILES", "full_bytes", CELL_BYTES},
-    };
-    static const struct flo_column memory[] = {
-        {"MEMORY", "way", CELL_TEXT},
-        {"DEVICES", "devices", CELL_TEXT},
-    };
-    static const struct flo_column reasons[] = {
-        {"CANNOT", "id", CELL_TEXT},   {"DEVICES", "devices", CELL_TEXT},
-        {"FIRST", "names", CELL_TEXT}, {"WHY", "what", CELL_TEXT},
-        {"DO", "fix", CELL_TEXT},
-    };
     const json_t *plan = json_object_get(rollout, "plan");
     char bytes[32];
 
@@ -68,15 +44,15 @@ static void print_plan(const struct flo_cli *cli, const json_t *rollout)
            (unsigned long long)flo_out_u64(plan, "cannot"),
            (unsigned long long)flo_out_u64(plan, "silent"));
     flo_rollout_print_overlaps(rollout);
-    flo_out_table(cli, json_object_get(rollout, "phases"), phases,
-                  FLO_COUNT(phases));
+    flo_out_table(cli, json_object_get(rollout, "phases"),
+                  FLO_COLUMNS(planned_phase));
     print_blind(rollout);
-    flo_out_table(cli, json_object_get(plan, "ways"), ways, FLO_COUNT(ways));
-    flo_out_table(cli, json_object_get(plan, "memory"), memory,
-                  FLO_COUNT(memory));
+    flo_out_table(cli, json_object_get(plan, "ways"), FLO_COLUMNS(planned_way));
+    flo_out_table(cli, json_object_get(plan, "memory"),
+                  FLO_COLUMNS(planned_memory));
     if (flo_out_u64(plan, "cannot") > 0) {
-        flo_out_table(cli, json_object_get(plan, "reasons"), reasons,
-                      FLO_COUNT(reasons));
+        flo_out_table(cli, json_object_get(plan, "reasons"),
+                      FLO_COLUMNS(planned_refusal));
     }
 }
 
@@ -98,8 +74,8 @@ int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    if (cli->args.is_json) {
-        flo_out_json(rollout);
+    if (flo_out_is_data(cli)) {
+        flo_out_object(cli, rollout, FLO_COLUMNS(rollout));
     } else if (dry) {
         print_plan(cli, rollout);
     } else {

@@ -263,20 +263,11 @@ int flo_cmd_emergency_allow(struct flo_cli *cli, struct flo_err *err)
 
 int flo_cmd_emergency_list(struct flo_cli *cli, struct flo_err *err)
 {
-    static const struct flo_column columns[] = {
-        {"ID", "id", CELL_TEXT},
-        {"OP", "op", CELL_TEXT},
-        {"MODEL", "model", CELL_TEXT},
-        {"ISSUED", "issued_at_ms", CELL_AGO},
-        {"DONE", "answers.done", CELL_TEXT},
-        {"IGNORED", "answers.ignored", CELL_TEXT},
-        {"REFUSED", "answers.refused", CELL_TEXT},
-        {"RUNNING", "answers.running", CELL_TEXT}};
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
     int rv = flo_api_list(cli, "/v1/emergencies", &items, err);
 
     if (rv == 0) {
-        flo_out_table(cli, items, columns, FLO_COUNT(columns));
+        flo_out_table(cli, items, FLO_COLUMNS(emergency));
     }
     return rv;
 }

@@ -5,10 +5,6 @@
 #include "base/host/crypto.h"
 #include "server-stub/cli/trust/trust.h"
 
-static const struct flo_column columns[] = {{"ROLE", "role", CELL_TEXT},
-                                            {"NAME", "name", CELL_TEXT},
-                                            {"KEYID", "keyid", CELL_TEXT}};
-
 int flo_cmd_key_list(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *trust = NULL;
@@ -18,7 +14,7 @@ int flo_cmd_key_list(struct flo_cli *cli, struct flo_err *err)
 
     if (rv == 0) {
         FLO_CLEANUP(flo_json_cleanup) json_t *rows = flo_trust_rows(trust);
-        flo_out_table(cli, rows, columns, FLO_COUNT(columns));
+        flo_out_table(cli, rows, FLO_COLUMNS(key));
     }
     return rv;
 }

@@ -84,11 +84,6 @@ int flo_cmd_trust_init(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- show ---- */
 
-static const struct flo_column columns[] = {{"ROLE", "role", CELL_TEXT},
-                                            {"NAME", "name", CELL_TEXT},
-                                            {"SIGNED", "signed", CELL_TEXT},
-                                            {"KEYID", "keyid", CELL_TEXT}};
-
 static void show_lists(const json_t *object)
 {
     static const char *const words[] = {"revoked_keys", "revoked_releases",
@@ -137,15 +132,15 @@ int flo_cmd_trust_show(struct flo_cli *cli, struct flo_err *err)
         return rv;
     }
     FLO_CLEANUP(flo_json_cleanup) json_t *object = object_of(trust);
-    if (cli->args.is_json) {
-        flo_out_json(object);
+    if (flo_out_is_data(cli)) {
+        flo_out_json(cli, object);
         return 0;
     }
     printf("statement %llu of fleet %s, epoch %u; %u of %u root keys signed\n",
            (unsigned long long)flo_trust_number(trust), flo_trust_fleet(trust),
            flo_trust_epoch(trust), tally.own, tally.own_needed);
-    flo_out_table(cli, json_object_get(object, "keys"), columns,
-                  FLO_COUNT(columns));
+    flo_out_table(cli, json_object_get(object, "keys"),
+                  FLO_COLUMNS(signing_key));
     show_lists(object);
     return 0;
 }
@@ -226,7 +221,8 @@ static void tell_untrusted(const struct flo_cli *cli, const json_t *answer)
 {
     const json_t *list = json_object_get(answer, "untrusted_releases");
 
-    for (size_t i = 0; !cli->args.is_json && i < json_array_size(list); i++) {
+    for (size_t i = 0; !flo_out_is_data(cli) && i < json_array_size(list);
+         i++) {
         const char *title = json_string_value(json_array_get(list, i));
         printf("%s  its key is gone: devices that serve it go on, no other "
                "takes it (flotilla release resign %s --key KEY)\n",
@@ -259,16 +255,14 @@ int flo_cmd_trust_publish(struct flo_cli *cli, struct flo_err *err)
 
 int flo_cmd_trust_status(struct flo_cli *cli, struct flo_err *err)
 {
-    static const struct flo_column numbers[] = {
-        {"STATEMENT", "number", CELL_TEXT}, {"DEVICES", "devices", CELL_TEXT}};
     FLO_CLEANUP(flo_json_cleanup) json_t *status = NULL;
     int rv = flo_api_get(cli, "/v1/trust/status", &status, err);
 
     if (rv < 0) {
         return rv;
     }
-    if (cli->args.is_json) {
-        flo_out_json(status);
+    if (flo_out_is_data(cli)) {
+        flo_out_json(cli, status);
         return 0;
     }
     printf("statement %llu (%s), epoch %llu; %llu of %llu devices are behind\n",
@@ -278,7 +272,7 @@ int flo_cmd_trust_status(struct flo_cli *cli, struct flo_err *err)
            (unsigned long long)flo_out_u64(status, "epoch"),
            (unsigned long long)flo_out_u64(status, "behind"),
            (unsigned long long)flo_out_u64(status, "devices"));
-    flo_out_table(cli, json_object_get(status, "numbers"), numbers,
-                  FLO_COUNT(numbers));
+    flo_out_table(cli, json_object_get(status, "numbers"),
+                  FLO_COLUMNS(trust_number));
     return 0;
 }

@@ -1,0 +1,108 @@
+/* Aligned columns for people. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/cli/output/output.h"
+
+#define GAP 2
+#define LEAST_WIDTH 6 /* of a column that is cut to fit the terminal */
+
+struct table {
+    const struct flo_out_wish *wish;
+    const struct flo_column *columns;
+    size_t count;
+    size_t widths[FLO_COLUMNS_MAX];
+};
+
+static void measure(struct table *table, const json_t *items)
+{
+    char cell[FLO_CELL_BYTES];
+
+    for (size_t i = 0; i < table->count; i++) {
+        table->widths[i] =
+            table->wish->has_heads ? flo_text_width(table->columns[i].head) : 0;
+        for (size_t k = 0; k < flo_items_count(items); k++) {
+            flo_cell_show(flo_items_at(items, k), &table->columns[i],
+                          table->wish->now_ms, cell);
+            size_t chars = flo_text_width(cell);
+            table->widths[i] =
+                chars > table->widths[i] ? chars : table->widths[i];
+        }
+    }
+}
+
+/* The widest column gives way until the line fits the terminal. */
+static void fit(struct table *table)
+{
+    for (;;) {
+        size_t all = GAP * (table->count - 1), widest = 0;
+        for (size_t i = 0; i < table->count; i++) {
+            all += table->widths[i];
+            widest = table->widths[i] >= table->widths[widest] ? i : widest;
+        }
+        if (all <= table->wish->width || table->widths[widest] <= LEAST_WIDTH) {
+            return;
+        }
+        size_t over = all - table->wish->width;
+        size_t second = LEAST_WIDTH;
+        for (size_t i = 0; i < table->count; i++) {
+            if (i != widest && table->widths[i] > second &&
+                table->widths[i] < table->widths[widest]) {
+                second = table->widths[i];
+            }
+        }
+        size_t room = table->widths[widest] - second;
+        table->widths[widest] -= over < room ? over : room > 0 ? room : 1;
+    }
+}
+
+static void add_cell(const struct table *table, size_t i, const char *text,
+                     const char *tone, struct flo_buf *out)
+{
+    char cell[FLO_CELL_BYTES];
+    bool is_last = i + 1 == table->count;
+
+    flo_text_cut(text, table->widths[i], cell);
+    size_t chars = flo_text_width(cell);
+    if (tone[0] != '\0') {
+        flo_buf_printf(out, "%s%s%s", tone, cell, FLO_TONE_END);
+    } else {
+        flo_buf_text(out, cell);
+    }
+    if (!is_last) {
+        flo_buf_printf(out, "%*s", (int)(table->widths[i] - chars + GAP), "");
+    }
+}
+
+void flo_out_rows(const struct flo_out_wish *wish, const json_t *items,
+                  const struct flo_column *columns, size_t count,
+                  struct flo_buf *out)
+{
+    struct table table = {.wish = wish, .columns = columns, .count = count};
+    char cell[FLO_CELL_BYTES];
+
+    if (count == 0) {
+        return;
+    }
+    measure(&table, items);
+    if (wish->width > 0 && wish->form == FLO_OUT_TABLE) {
+        fit(&table);
+    }
+    for (size_t i = 0; wish->has_heads && i < count; i++) {
+        add_cell(&table, i, columns[i].head,
+                 wish->has_colour ? FLO_TONE_HEAD : "", out);
+    }
+    flo_buf_text(out, wish->has_heads ? "\n" : "");
+    for (size_t k = 0; k < flo_items_count(items); k++) {
+        for (size_t i = 0; i < count; i++) {
+            flo_cell_show(flo_items_at(items, k), &columns[i], wish->now_ms,
+                          cell);
+            add_cell(&table, i, cell,
+                     wish->has_colour && columns[i].form == CELL_STATE
+                         ? flo_tone_of(cell)
+                         : "",
+                     out);
+        }
+        flo_buf_text(out, "\n");
+    }
+}
