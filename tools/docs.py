@@ -102,6 +102,19 @@ def metrics():
             table(["name", "kind", "unit", "meaning"], lines))
 
 
+def prometheus():
+    lines = [["`%s`" % r[1], r[2].lower(), r[3] or "–",
+              ", ".join("`%s`" % w for w in r[4].split()) or "–", r[5]]
+             for r in rows("server-stub/core/exposition/exposed.def",
+                           "FLO_EXPOSED")]
+    return ("# Metrics for Prometheus\n\n" +
+            NOTE % "server-stub/core/exposition/exposed.def" +
+            "`GET /metrics` of the controller. How to scrape it, who may, and "
+            "how many series there are: "
+            "[monitoring.md](../monitoring.md).\n\n" +
+            table(["name", "type", "unit", "labels", "meaning"], lines))
+
+
 def orders():
     roles = {"ORDER": "order", "EMERGENCY": "order, emergency"}
     lines = [["`%s`" % r[1], r[2].lower(), r[3] if r[3] != "0" else "–",
@@ -499,7 +512,7 @@ def fields():
 
 
 PAGES = {"fields.md": fields, "errors.md": errors, "topics.md": topics, "states.md": states,
-         "metrics.md": metrics, "orders.md": orders, "config.md": config, "cli.md": cli, "api.md": api,
+         "metrics.md": metrics, "prometheus.md": prometheus, "orders.md": orders, "config.md": config, "cli.md": cli, "api.md": api,
          "rollouts.md": rollouts, "policy.md": policy, "programs.md": programs,
          "proto/openapi/controller.json": openapi_text}
 

@@ -116,7 +116,8 @@ static int store_release(struct flo_rest_call *call,
                                     .body = verified->body,
                                     .bytes = full_bytes(release),
                                     .created_at_ms = flo_wall_ms()};
-    flo_lane_release(call->controller->lane, digest, release->model);
+    flo_lane_release(call->controller->lane, digest, release->model,
+                     release->version);
     flo_rollouts_release_added(call->controller, release->model);
     return flo_fleet_release_add(call->controller->store, &row, err);
 }

@@ -38,6 +38,7 @@ struct flo_batches;
 struct flo_broker;
 struct flo_live;
 
+#define FLO_REST_CERTIFICATES 4
 #define FLO_REST_USES_MAX 256
 struct flo_rest_use {
     char token_id[FLO_TOKEN_ID_TEXT];
@@ -60,7 +61,10 @@ struct flo_rest {
     struct flo_refusals refusals; /* of enrolment tokens */
     struct flo_rates *rates;      /* of access tokens */
     struct flo_rest_use uses[FLO_REST_USES_MAX];
-    uint64_t uses_write_at_ms; /* not before */
+    uint64_t uses_write_at_ms;   /* not before */
+    uint64_t started_at_ms;      /* wall */
+    uint64_t certificates_at_ms; /* looked at again, not before */
+    uint64_t certificate_ends_ms[FLO_REST_CERTIFICATES];
 };
 
 struct flo_rest_call {
@@ -114,7 +118,8 @@ FLO_MUST_USE int flo_rest_upload_open(struct flo_rest *rest,
 
 /* All routes into rest->httpd. */
 FLO_MUST_USE int flo_rest_open(struct flo_rest *rest, struct flo_err *err);
-/* /metrics: the controller's own numbers in Prometheus' text form. */
+/* /metrics: the fleet's and the controller's numbers in Prometheus' text
+ * form. */
 FLO_MUST_USE int flo_metrics_open(struct flo_rest *rest, struct flo_err *err);
 /* The actor whose bearer token came; FLO_E_REST_AUTH, FLO_E_REST_ROLE. */
 FLO_MUST_USE int flo_rest_authenticate(struct flo_controller *controller,

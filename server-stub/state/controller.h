@@ -18,6 +18,7 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rules/rules.h"
 #include "server-stub/state/trust/trust.h"
+#include "server-stub/state/watch/updates.h"
 #include "server-stub/store/store.h"
 #include "server-stub/telemetry/lane.h"
 
@@ -67,6 +68,7 @@ struct flo_controller {
     struct flo_rules rules;
     struct flo_orders orders;
     struct flo_audit audit;
+    struct flo_update_counts updates;
     struct flo_outgoing outgoing;
     struct flo_subscribers subscribers;
 };

@@ -31,7 +31,8 @@ static int tell_release(void *context, const struct flo_fleet_release *release)
 {
     struct flo_controller *controller = context;
 
-    flo_lane_release(controller->lane, release->digest, release->model);
+    flo_lane_release(controller->lane, release->digest, release->model,
+                     release->version);
     return 0;
 }
 

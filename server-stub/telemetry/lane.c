@@ -69,9 +69,12 @@ void flo_lane_device(struct flo_lane *lane, const char *device,
 }
 
 void flo_lane_release(struct flo_lane *lane, const char *digest,
-                      const char *model)
+                      const char *model, const char *version)
 {
-    tell(lane, command_new(FLO_LANE_RELEASE, digest, model, strlen(model)));
+    char title[2 * FLO_NAME_MAX + 2];
+
+    snprintf(title, sizeof(title), "%.64s@%.64s", model, version);
+    tell(lane, command_new(FLO_LANE_RELEASE, digest, title, strlen(title)));
 }
 
 void flo_lane_feed(struct flo_lane *lane,
@@ -453,11 +456,13 @@ int flo_lane_open(const char *dir, const char *fleet, uint64_t block_ms,
     lane->room.sender_max = QUEUE_DEVICE_MAX;
     lane->releases = calloc(FLO_LANE_RELEASES_MAX, sizeof(*lane->releases));
     lane->histograms = calloc(FLO_METRIC_COUNT, sizeof(*lane->histograms));
+    lane->tally = flo_tally_new();
     lane->wake_fd = flo_wake_open();
     lane->news_fd = flo_wake_open();
     lane->base = event_base_new();
     int rv = lane->base == NULL || lane->wake_fd < 0 || lane->news_fd < 0 ||
-                     lane->releases == NULL || lane->histograms == NULL
+                     lane->releases == NULL || lane->histograms == NULL ||
+                     lane->tally == NULL
                  ? flo_fail(err, FLO_E_MEMORY, "telemetry")
                  : flo_windows_open(dir, &lane->store, err);
     if (rv == 0) {
@@ -533,6 +538,7 @@ void flo_lane_close(struct flo_lane *lane)
     flo_lane_devices_free(&lane->devices);
     free(lane->releases);
     free(lane->histograms);
+    flo_tally_free(lane->tally);
     flo_fd_cleanup(&lane->wake_fd);
     flo_fd_cleanup(&lane->news_fd);
     pthread_mutex_destroy(&lane->mutex);
@@ -566,6 +572,11 @@ void flo_lane_count(struct flo_lane *lane, struct flo_lane_counters *out)
         .queries = atomic_load(&lane->asked),
         .listens = atomic_load(&lane->listens),
     };
+}
+
+struct flo_tally *flo_lane_tally(const struct flo_lane *lane)
+{
+    return lane->tally;
 }
 
 bool flo_lane_is_shedding(struct flo_lane *lane)

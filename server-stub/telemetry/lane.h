@@ -20,6 +20,7 @@
 #include "server-stub/core/telemetry/telemetry.h"
 #include "server-stub/telemetry/lane_evidence.h"
 #include "server-stub/telemetry/observe/observe.h"
+#include "server-stub/telemetry/tally.h"
 
 struct event_base;
 struct flo_lane;
@@ -56,7 +57,7 @@ void flo_lane_device(struct flo_lane *lane, const char *device,
 /* Devices can only name releases that were told here; others are kept as "of
  * no known release". */
 void flo_lane_release(struct flo_lane *lane, const char *digest,
-                      const char *model);
+                      const char *model, const char *version);
 /* A message of an external broker. */
 void flo_lane_feed(struct flo_lane *lane,
                    const struct flo_mqtt_message *message);
@@ -108,6 +109,8 @@ struct flo_lane_counters {
     bool listens;
 };
 void flo_lane_count(struct flo_lane *lane, struct flo_lane_counters *out);
+/* Sums by release and hardware class; as long as the lane. */
+struct flo_tally *flo_lane_tally(const struct flo_lane *lane);
 /* Did it leave anything out within the last minute? */
 bool flo_lane_is_shedding(struct flo_lane *lane);
 

@@ -25,7 +25,7 @@ struct flo_lane_command {
     struct flo_lane_query *query;
     size_t bytes;
     char *key;  /* device, digest or topic; both point into the block */
-    char *data; /* class ("" none), model, or payload */
+    char *data; /* class ("" none), model@version, or payload */
     char block[];
 };
 
@@ -67,6 +67,7 @@ bool flo_lane_may_come(struct flo_lane_device *device, uint64_t now_ms);
 struct flo_lane_known {
     struct flo_digest digest;
     char model[FLO_NAME_MAX + 1];
+    char title[2 * FLO_NAME_MAX + 2]; /* model@version */
 };
 
 struct flo_lane {
@@ -85,6 +86,7 @@ struct flo_lane {
     struct flo_lane_known *releases; /* [FLO_LANE_RELEASES_MAX] */
     size_t release_count, release_next;
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] */
+    struct flo_tally *tally;          /* has a mutex of its own */
     size_t batch;                     /* windows of the open transaction */
     bool is_open;                     /* it is */
     bool stops;

@@ -105,9 +105,9 @@ static struct flo_lane_known *find_release(const struct flo_lane *lane,
 
 /* An unpublished release makes no key: a device must not make rows without end
  * by inventing releases.  A release's model is what its publisher called it,
- * whatever a device says. */
-static void judge_release(const struct flo_lane *lane,
-                          struct flo_telemetry_window *window)
+ * whatever a device says.  Its model@version is returned, "" when unknown. */
+static const char *judge_release(const struct flo_lane *lane,
+                                 struct flo_telemetry_window *window)
 {
     const struct flo_lane_known *known = find_release(lane, &window->release);
 
@@ -116,6 +116,7 @@ static void judge_release(const struct flo_lane *lane,
     }
     snprintf(window->model, sizeof(window->model), "%s",
              known != NULL ? known->model : "");
+    return known != NULL ? known->title : "";
 }
 
 static uint64_t gauge_of(const struct flo_telemetry_window *window,
@@ -176,7 +177,7 @@ static bool store(struct flo_lane *lane, struct flo_lane_device *device,
     struct flo_telemetry_window known = *window;
     int rv = begin(lane, &err);
 
-    judge_release(lane, &known);
+    const char *title = judge_release(lane, &known);
     if (rv == 0) {
         rv = flo_windows_put(lane->store, device->id, device->hardware,
                              flo_wall_ms(), &known, &is_new, &err);
@@ -195,6 +196,7 @@ static bool store(struct flo_lane *lane, struct flo_lane_device *device,
     }
     flo_observer_take(lane->observer, device->id, device->hardware, &known,
                       flo_wall_ms());
+    flo_tally_add(lane->tally, title, device->hardware, &known, flo_now_ms());
     lane->batch += window->part == 0 ? 1 : 0;
     return true;
 }
@@ -273,7 +275,7 @@ void flo_lane_take(struct flo_lane *lane,
 
 /* The newest FLO_LANE_RELEASES_MAX are known. */
 static void learn_release(struct flo_lane *lane, const char *text,
-                          const char *model)
+                          const char *title)
 {
     struct flo_digest digest;
 
@@ -283,7 +285,9 @@ static void learn_release(struct flo_lane *lane, const char *text,
     }
     struct flo_lane_known *to = &lane->releases[lane->release_next];
     to->digest = digest;
-    snprintf(to->model, sizeof(to->model), "%s", model);
+    snprintf(to->title, sizeof(to->title), "%s", title);
+    snprintf(to->model, sizeof(to->model), "%.*s", (int)strcspn(title, "@"),
+             title);
     lane->release_next = (lane->release_next + 1) % FLO_LANE_RELEASES_MAX;
     if (lane->release_count < FLO_LANE_RELEASES_MAX) {
         lane->release_count++;

@@ -264,24 +264,30 @@ static bool is_word(const char *text)
                strlen(text);
 }
 
-void flo_hardware_class(const json_t *profile, char *out)
+void flo_hardware_class_of(const char *arch, const char *kernel, double memory,
+                           char *out)
 {
-    const char *arch = json_string_value(json_object_get(profile, "arch"));
-    const char *kernel = json_string_value(json_object_get(profile, "kernel"));
-    json_int_t memory =
-        json_integer_value(json_object_get(profile, "memory_bytes"));
     unsigned long long mib = 256;
 
     if (!is_word(arch)) {
         snprintf(out, FLO_HARDWARE_TEXT, "unknown");
         return;
     }
-    while (mib < 1 << 20 && (json_int_t)(mib << 20) < memory) {
+    while (mib < 1 << 20 && (double)(mib << 20) < memory) {
         mib *= 2;
     }
     snprintf(out, FLO_HARDWARE_TEXT, "%s %s %llu%c", arch,
              is_word(kernel) ? kernel : "plain", mib < 1024 ? mib : mib >> 10,
              mib < 1024 ? 'm' : 'g');
+}
+
+void flo_hardware_class(const json_t *profile, char *out)
+{
+    flo_hardware_class_of(
+        json_string_value(json_object_get(profile, "arch")),
+        json_string_value(json_object_get(profile, "kernel")),
+        (double)json_integer_value(json_object_get(profile, "memory_bytes")),
+        out);
 }
 
 /* ---- folding ---- */

@@ -72,6 +72,9 @@ uint64_t flo_telemetry_resolution(const struct flo_telemetry_query *query);
  * the next power of two.  It is "unknown" when the profile names none that can
  * be one.  `out` holds FLO_HARDWARE_TEXT. */
 void flo_hardware_class(const json_t *profile_or_null, char *out);
+/* The same of its parts; `memory` in bytes, NAN: not said. */
+void flo_hardware_class_of(const char *arch_or_null, const char *kernel_or_null,
+                           double memory, char *out);
 
 /* One stored row, in the order of key and time. */
 struct flo_telemetry_row {

@@ -295,9 +295,9 @@ void __wrap_flo_lane_device(struct flo_lane *told, const char *device,
 }
 
 void __wrap_flo_lane_release(struct flo_lane *told, const char *digest,
-                             const char *model)
+                             const char *model, const char *version)
 {
-    (void)told, (void)digest, (void)model;
+    (void)told, (void)digest, (void)model, (void)version;
 }
 
 /* ---- timers of the controller ---- */

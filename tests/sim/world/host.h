@@ -53,7 +53,7 @@ void __wrap_flo_lane_close(struct flo_lane *closed);
 void __wrap_flo_lane_device(struct flo_lane *told, const char *device,
                             const char *hardware_or_null);
 void __wrap_flo_lane_release(struct flo_lane *told, const char *digest,
-                             const char *model);
+                             const char *model, const char *version);
 struct event *__wrap_event_new(struct event_base *base, evutil_socket_t fd,
                                short what, event_callback_fn fn, void *context);
 int __wrap_event_add(struct event *event, const struct timeval *in);

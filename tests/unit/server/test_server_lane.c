@@ -43,7 +43,7 @@ static int set_up(void **state)
         flo_lane_open(":memory:", "demo", FLO_BLOCK_MS, &world->lane, NULL), 0);
     flo_lane_device(world->lane, ONE, "x86_64 avx2 4g");
     flo_lane_device(world->lane, TWO, "aarch64 neon 1g");
-    flo_lane_release(world->lane, RELEASE, "tiny");
+    flo_lane_release(world->lane, RELEASE, "tiny", "1");
     assert_int_equal(
         flo_lane_start(world->lane, world->base, NULL, on_news, world, NULL),
         0);
@@ -201,7 +201,7 @@ static void each_model_of_a_message_counts_for_its_own_release(void **state)
     char topic[FLO_TOPIC_TEXT];
     size_t series;
 
-    flo_lane_release(world->lane, OTHER_RELEASE, "help");
+    flo_lane_release(world->lane, OTHER_RELEASE, "help", "1");
     snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/tele", ONE);
     snprintf(text, sizeof(text),
              "{\"v\":2,\"seq\":1,\"at_ms\":%llu,\"window_ms\":60000,"
@@ -239,7 +239,7 @@ static void a_query_of_one_model_counts_no_other(void **state)
     struct world *world = *state;
     size_t series;
 
-    flo_lane_release(world->lane, OTHER_RELEASE, "help");
+    flo_lane_release(world->lane, OTHER_RELEASE, "help", "1");
     for (int i = 0; i < 10; i++) {
         feed(world, ONE, RELEASE);
     }

@@ -1,0 +1,152 @@
+/* Metrics: the controller's own health. */
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/host/crypto.h"
+#include "server-stub/mqtt/batches.h"
+#include "server-stub/mqtt/broker/broker.h"
+#include "server-stub/rest/live.h"
+#include "server-stub/rest/metrics/metrics.h"
+#include "server-stub/state/audit/head.h"
+
+#define CERTIFICATES_MS 60000 /* between two looks at the files */
+
+static double cpu_seconds(void)
+{
+    struct rusage usage;
+
+    if (getrusage(RUSAGE_SELF, &usage) < 0) {
+        return 0;
+    }
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+/* ---- certificates ---- */
+
+static uint64_t end_of(const char *path)
+{
+    struct flo_certificate certificate;
+    char *pem = NULL;
+    size_t bytes;
+    uint64_t end_ms = 0;
+
+    if (path[0] != '\0' &&
+        flo_file_read(path, FLO_PEM_BYTES_MAX, &pem, &bytes, NULL) == 0 &&
+        flo_certificate_read(pem, bytes, &certificate, NULL) == 0) {
+        end_ms = certificate.not_after_ms;
+    }
+    free(pem);
+    return end_ms;
+}
+
+static void add_certificates(struct flo_rest *rest, struct flo_samples *samples)
+{
+    static const char *const names[FLO_REST_CERTIFICATES] = {
+        "ca", "server", "mqtt", "telemetry"};
+    const struct flo_pki *pki = &rest->controller->pki;
+    const char *const paths[FLO_REST_CERTIFICATES] = {
+        pki->ca_file, pki->server_cert_file, pki->mqtt_cert_file,
+        pki->lane_cert_file};
+    uint64_t now_ms = flo_now_ms();
+    bool is_due = now_ms >= rest->certificates_at_ms;
+
+    for (size_t i = 0; i < FLO_REST_CERTIFICATES; i++) {
+        if (is_due) {
+            rest->certificate_ends_ms[i] = end_of(paths[i]);
+        }
+        if (rest->certificate_ends_ms[i] > 0) {
+            flo_samples_add(samples, FLO_EXPOSED_CERTIFICATE,
+                            (const char *const[]){names[i]},
+                            (double)(rest->certificate_ends_ms[i] / 1000));
+        }
+    }
+    if (is_due) {
+        rest->certificates_at_ms = now_ms + CERTIFICATES_MS;
+    }
+}
+
+/* ---- numbers ---- */
+
+static void add_lane(const struct flo_controller *controller,
+                     struct flo_samples *samples)
+{
+    struct flo_lane_counters lane;
+
+    flo_lane_count(controller->lane, &lane);
+    const struct {
+        enum flo_exposed metric;
+        uint64_t value;
+    } rows[] = {{FLO_EXPOSED_TELEMETRY, lane.listens ? 1 : 0},
+                {FLO_EXPOSED_TELEMETRY_WINDOWS, lane.windows},
+                {FLO_EXPOSED_TELEMETRY_REPEATED, lane.repeated},
+                {FLO_EXPOSED_TELEMETRY_DROPPED, lane.dropped},
+                {FLO_EXPOSED_TELEMETRY_SHED, lane.shed},
+                {FLO_EXPOSED_TELEMETRY_LIMITED, lane.limited},
+                {FLO_EXPOSED_TELEMETRY_LOST, lane.lost},
+                {FLO_EXPOSED_TELEMETRY_QUERIES, lane.queries}};
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        flo_samples_add(samples, rows[i].metric, NULL, (double)rows[i].value);
+    }
+}
+
+static void add_store(const struct flo_controller *controller,
+                      struct flo_samples *samples)
+{
+    struct flo_fleet_store *store = controller->store;
+    struct flo_err failed = {0};
+    uint64_t durable = flo_fleet_durable(store, &failed);
+    bool is_disk = strcmp(controller->dir, ":memory:") != 0;
+    const struct {
+        enum flo_exposed metric;
+        uint64_t value;
+    } rows[] = {
+        {FLO_EXPOSED_STATEMENTS, flo_fleet_statements(store)},
+        {FLO_EXPOSED_COMMITS_FAILED, controller->commits_failed},
+        {FLO_EXPOSED_COMMITS_WAITING, flo_fleet_committed(store) - durable},
+        {FLO_EXPOSED_STORE_FAILED, failed.code != 0 ? 1 : 0},
+        {FLO_EXPOSED_DISK_FREE, is_disk ? flo_disk_free(controller->dir) : 0}};
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        flo_samples_add(samples, rows[i].metric, NULL, (double)rows[i].value);
+    }
+}
+
+void flo_metrics_controller(struct flo_rest *rest, struct flo_samples *samples)
+{
+    struct flo_controller *controller = rest->controller;
+    struct flo_batches_counters messages = flo_batches_count(rest->batches);
+    uint64_t rss = 0;
+
+    (void)flo_process_memory(getpid(), &rss, NULL, NULL);
+    const struct {
+        enum flo_exposed metric;
+        uint64_t value;
+    } rows[] = {
+        {FLO_EXPOSED_BROKER, messages.is_connected ? 1 : 0},
+        {FLO_EXPOSED_BROKER_STARTS, flo_broker_starts(rest->broker)},
+        {FLO_EXPOSED_LIVE_CLIENTS, flo_live_clients(rest->live)},
+        {FLO_EXPOSED_MESSAGES, messages.messages},
+        {FLO_EXPOSED_MESSAGES_DROPPED, messages.dropped},
+        {FLO_EXPOSED_BATCHES, messages.batches},
+        {FLO_EXPOSED_ORDERS_SIGNED, controller->orders.signed_count},
+        {FLO_EXPOSED_HTTP_REQUESTS, rest->requests},
+        {FLO_EXPOSED_AUDIT_BROKEN, controller->audit.is_broken ? 1 : 0},
+        {FLO_EXPOSED_AUDIT_SIGNED, flo_audit_head_newest(controller).number},
+        {FLO_EXPOSED_STRANGERS, rest->strangers_refused},
+        {FLO_EXPOSED_PROCESS_MEMORY, rss}};
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        flo_samples_add(samples, rows[i].metric, NULL, (double)rows[i].value);
+    }
+    flo_samples_add(samples, FLO_EXPOSED_BUILD,
+                    (const char *const[]){FLO_VERSION}, 1);
+    flo_samples_add(samples, FLO_EXPOSED_PROCESS_CPU, NULL, cpu_seconds());
+    flo_samples_add(samples, FLO_EXPOSED_PROCESS_START, NULL,
+                    (double)(rest->started_at_ms / 1000));
+    add_lane(controller, samples);
+    add_store(controller, samples);
+    add_certificates(rest, samples);
+}

@@ -1,0 +1,119 @@
+/* Metrics: rollouts, their devices and gates. */
+#include <stdlib.h>
+
+#include "server-stub/rest/metrics/metrics.h"
+
+#define DAY_MS (UINT64_C(24) * 3600 * 1000)
+
+/* Under way, or halted a short time ago: somebody looks at it. */
+static bool is_shown(const struct flo_rollout *rollout, uint64_t now_ms)
+{
+    return flo_rollout_state_is_active(rollout->state) ||
+           (rollout->state == FLO_ROLLOUT_HALTED &&
+            rollout->since_at_ms + DAY_MS > now_ms);
+}
+
+static void add_devices(const struct flo_rollout *rollout,
+                        struct flo_samples *samples)
+{
+    for (int state = 0; state < FLO_EXECUTION_COUNT; state++) {
+        uint64_t count = 0;
+        for (uint32_t i = 0; i < rollout->phase_count; i++) {
+            count += rollout->phases[i].counts[state];
+        }
+        if (count > 0) {
+            flo_samples_add(samples, FLO_EXPOSED_ROLLOUT_DEVICES,
+                            (const char *const[]){
+                                rollout->id, rollout->release,
+                                flo_execution_word((enum flo_execution)state)},
+                            (double)count);
+        }
+    }
+}
+
+static void add_gates(const struct flo_rollout *rollout,
+                      struct flo_samples *samples)
+{
+    const struct flo_study *study = &rollout->study;
+    char title[FLO_GATE_TITLE];
+
+    for (uint32_t i = 0; i < rollout->gate_count; i++) {
+        struct flo_gate_result result;
+        flo_rollout_gate(rollout, i, rollout->phase, &result);
+        flo_gate_title(&rollout->gates[i], title);
+        flo_samples_add(samples, FLO_EXPOSED_ROLLOUT_GATE,
+                        (const char *const[]){rollout->id, title,
+                                              flo_verdict_word(result.verdict)},
+                        1);
+    }
+    for (uint32_t i = 0; i < study->rules.count; i++) {
+        const struct flo_study_standing *standing = &study->state.standing[i];
+        const char *word =
+            flo_measure_fact(study->rules.rules[i].measure)->word;
+        if (standing->has_result) {
+            flo_samples_add(
+                samples, FLO_EXPOSED_ROLLOUT_GATE,
+                (const char *const[]){rollout->id, word,
+                                      flo_verdict_word(standing->verdict)},
+                1);
+        }
+    }
+}
+
+static void add_updates(const struct flo_controller *controller,
+                        struct flo_samples *samples)
+{
+    const struct flo_update_counts *updates = &controller->updates;
+
+    for (size_t i = 0; i < updates->count; i++) {
+        for (int state = 0; state < FLO_EXECUTION_COUNT; state++) {
+            enum flo_execution end = (enum flo_execution)state;
+            if (flo_execution_is_end(end)) {
+                flo_samples_add(samples, FLO_EXPOSED_UPDATES,
+                                (const char *const[]){updates->items[i].release,
+                                                      flo_execution_word(end)},
+                                (double)updates->items[i].ends[state]);
+            }
+        }
+    }
+}
+
+void flo_metrics_rollouts(const struct flo_controller *controller,
+                          struct flo_samples *samples)
+{
+    const struct flo_rollouts *rollouts = &controller->rollouts;
+    uint64_t now_ms = flo_controller_now_ms(controller);
+    uint64_t states[FLO_ROLLOUT_STATE_COUNT] = {0};
+    uint64_t active = 0;
+    uint64_t attention = 0;
+
+    for (size_t i = 0; i < rollouts->count; i++) {
+        const struct flo_rollout *rollout = &rollouts->items[i]->core;
+        const char *state = flo_rollout_state_word(rollout->state);
+        states[rollout->state]++;
+        active += flo_rollout_state_is_active(rollout->state) ? 1 : 0;
+        if (!is_shown(rollout, now_ms)) {
+            continue;
+        }
+        attention += rollout->state == FLO_ROLLOUT_PAUSED ||
+                             rollout->state == FLO_ROLLOUT_HALTED
+                         ? 1
+                         : 0;
+        flo_samples_add(
+            samples, FLO_EXPOSED_ROLLOUT_PHASE,
+            (const char *const[]){rollout->id, rollout->release, state},
+            rollout->phase + 1);
+        add_devices(rollout, samples);
+        add_gates(rollout, samples);
+    }
+    for (int i = 0; i < FLO_ROLLOUT_STATE_COUNT; i++) {
+        flo_samples_add(samples, FLO_EXPOSED_ROLLOUTS,
+                        (const char *const[]){
+                            flo_rollout_state_word((enum flo_rollout_state)i)},
+                        (double)states[i]);
+    }
+    flo_samples_add(samples, FLO_EXPOSED_ROLLOUTS_ACTIVE, NULL, (double)active);
+    flo_samples_add(samples, FLO_EXPOSED_ROLLOUTS_ATTENTION, NULL,
+                    (double)attention);
+    add_updates(controller, samples);
+}

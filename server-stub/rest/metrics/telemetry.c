@@ -1,0 +1,63 @@
+/* Metrics: requests on devices, by release and hardware class. */
+#include <stdlib.h>
+
+#include "server-stub/rest/metrics/metrics.h"
+
+static const struct {
+    enum flo_metric metric;
+    enum flo_exposed exposed;
+} rows[] = {{FLO_METRIC_NAME_TTFT, FLO_EXPOSED_TTFT},
+            {FLO_METRIC_NAME_TOKEN, FLO_EXPOSED_TOKEN},
+            {FLO_METRIC_NAME_REQUEST, FLO_EXPOSED_REQUEST},
+            {FLO_METRIC_NAME_QUEUE, FLO_EXPOSED_QUEUE},
+            {FLO_METRIC_NAME_REQUESTS, FLO_EXPOSED_REQUESTS},
+            {FLO_METRIC_NAME_ERRORS, FLO_EXPOSED_ERRORS},
+            {FLO_METRIC_NAME_TOKENS_IN, FLO_EXPOSED_TOKENS_IN},
+            {FLO_METRIC_NAME_TOKENS_OUT, FLO_EXPOSED_TOKENS_OUT},
+            {FLO_METRIC_NAME_ENGINE_RESTARTS, FLO_EXPOSED_ENGINE_RESTARTS},
+            {FLO_METRIC_NAME_LOST, FLO_EXPOSED_WINDOWS_LOST},
+            {FLO_METRIC_NAME_MESSAGES_REFUSED, FLO_EXPOSED_MESSAGES_REFUSED}};
+
+/* Microseconds to seconds. */
+static struct flo_summary summary_of(const struct flo_tally_time *time)
+{
+    struct flo_summary summary = {.has_quantiles = time->recent > 0,
+                                  .sum = (double)time->sum / 1e6,
+                                  .count = (double)time->count};
+
+    for (size_t i = 0; i < FLO_EXPOSED_QUANTILES; i++) {
+        summary.quantiles[i] = (double)time->quantiles[i] / 1e6;
+    }
+    return summary;
+}
+
+static void add_line(struct flo_samples *samples,
+                     const struct flo_tally_line *line)
+{
+    const char *const labels[] = {line->release, line->hardware};
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        if (flo_exposed_fact(rows[i].exposed)->type ==
+            FLO_EXPOSED_TYPE_SUMMARY) {
+            struct flo_summary summary =
+                summary_of(&line->times[rows[i].metric]);
+            flo_samples_add_summary(samples, rows[i].exposed, labels, &summary);
+        } else {
+            flo_samples_add(samples, rows[i].exposed, labels,
+                            (double)line->counters[rows[i].metric]);
+        }
+    }
+}
+
+void flo_metrics_telemetry(const struct flo_controller *controller,
+                           struct flo_samples *samples)
+{
+    size_t count;
+    struct flo_tally_line *lines =
+        flo_tally_read(flo_lane_tally(controller->lane), flo_now_ms(), &count);
+
+    for (size_t i = 0; i < count; i++) {
+        add_line(samples, &lines[i]);
+    }
+    free(lines);
+}

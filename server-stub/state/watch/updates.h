@@ -1,0 +1,23 @@
+/* Updates: how many ended in which way, by release, since the start.
+ *
+ * Telemetry says nothing of them; a device's events do, each once.  For
+ * /metrics and alerts. */
+#ifndef FLOTILLA_SERVER_STATE_WATCH_UPDATES_H
+#define FLOTILLA_SERVER_STATE_WATCH_UPDATES_H
+
+#include <flotilla/proto.h>
+
+#define FLO_UPDATES_RELEASES_MAX 64 /* the last one stands for all others */
+struct flo_update_count {
+    char release[2 * FLO_NAME_MAX + 2]; /* model@version, or "other" */
+    uint64_t ends[FLO_EXECUTION_COUNT];
+};
+struct flo_update_counts {
+    struct flo_update_count items[FLO_UPDATES_RELEASES_MAX];
+    size_t count;
+};
+/* A device's update ended in `end`. */
+void flo_updates_count(struct flo_update_counts *counts, const char *release,
+                       enum flo_execution end);
+
+#endif

@@ -1,0 +1,167 @@
+/* Tally: telemetry of the last minutes, by release and hardware class. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/telemetry/tally.h"
+
+#define SPANS 2
+
+struct pair {
+    struct flo_tally_line sums; /* names, counters, counts and sums of times */
+    struct flo_histogram *histograms[SPANS][FLO_METRIC_COUNT]; /* or NULL */
+    uint64_t span[SPANS]; /* number of the span that each is of */
+};
+
+struct flo_tally {
+    pthread_mutex_t mutex;
+    struct pair *pairs[FLO_TALLY_PAIRS_MAX];
+    size_t count;
+    struct flo_histogram scratch;
+};
+
+struct flo_tally *flo_tally_new(void)
+{
+    struct flo_tally *tally = calloc(1, sizeof(*tally));
+
+    if (tally != NULL) {
+        pthread_mutex_init(&tally->mutex, NULL);
+    }
+    return tally;
+}
+
+void flo_tally_free(struct flo_tally *tally)
+{
+    if (tally == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < tally->count; i++) {
+        for (size_t k = 0; k < SPANS * FLO_METRIC_COUNT; k++) {
+            free(tally->pairs[i]
+                     ->histograms[k / FLO_METRIC_COUNT][k % FLO_METRIC_COUNT]);
+        }
+        free(tally->pairs[i]);
+    }
+    pthread_mutex_destroy(&tally->mutex);
+    free(tally);
+}
+
+/* NULL without memory. */
+static struct pair *pair_of(struct flo_tally *tally, const char *release,
+                            const char *hardware)
+{
+    for (size_t i = 0; i < tally->count; i++) {
+        struct flo_tally_line *sums = &tally->pairs[i]->sums;
+        if (strcmp(sums->release, release) == 0 &&
+            strcmp(sums->hardware, hardware) == 0) {
+            return tally->pairs[i];
+        }
+    }
+    if (tally->count == FLO_TALLY_PAIRS_MAX) {
+        return tally->pairs[FLO_TALLY_PAIRS_MAX - 1];
+    }
+    struct pair *pair = calloc(1, sizeof(*pair));
+    if (pair == NULL) {
+        return NULL;
+    }
+    bool is_last = tally->count == FLO_TALLY_PAIRS_MAX - 1;
+    snprintf(pair->sums.release, sizeof(pair->sums.release), "%s",
+             is_last ? FLO_TALLY_OTHER : release);
+    snprintf(pair->sums.hardware, sizeof(pair->sums.hardware), "%s",
+             is_last ? FLO_TALLY_OTHER : hardware);
+    tally->pairs[tally->count++] = pair;
+    return pair;
+}
+
+/* The histograms of a span, empty where they were of an older one. */
+static struct flo_histogram **span_of(struct pair *pair, uint64_t number)
+{
+    size_t place = number % SPANS;
+
+    if (pair->span[place] != number) {
+        pair->span[place] = number;
+        for (size_t i = 0; i < FLO_METRIC_COUNT; i++) {
+            if (pair->histograms[place][i] != NULL) {
+                *pair->histograms[place][i] = (struct flo_histogram){0};
+            }
+        }
+    }
+    return pair->histograms[place];
+}
+
+static void add_time(struct pair *pair, size_t metric,
+                     const struct flo_histogram *histogram, uint64_t number)
+{
+    struct flo_histogram **to = &span_of(pair, number)[metric];
+
+    pair->sums.times[metric].count += histogram->count;
+    pair->sums.times[metric].sum += histogram->sum;
+    if (*to == NULL) {
+        *to = calloc(1, sizeof(**to));
+    }
+    if (*to != NULL) {
+        flo_histogram_merge(*to, histogram);
+    }
+}
+
+void flo_tally_add(struct flo_tally *tally, const char *release,
+                   const char *hardware,
+                   const struct flo_telemetry_window *window, uint64_t now_ms)
+{
+    pthread_mutex_lock(&tally->mutex);
+    struct pair *pair =
+        pair_of(tally, release[0] != '\0' ? release : "unknown", hardware);
+    for (size_t i = 0; i < FLO_METRIC_COUNT && pair != NULL; i++) {
+        enum flo_metric_kind kind = flo_metric_fact((enum flo_metric)i)->kind;
+        if (window->has[i] && kind == FLO_METRIC_COUNTER) {
+            pair->sums.counters[i] += (uint64_t)window->values[i];
+        } else if (window->has[i] && kind == FLO_METRIC_HISTOGRAM) {
+            add_time(pair, i, &window->histograms[i],
+                     now_ms / FLO_TALLY_SPAN_MS);
+        }
+    }
+    pthread_mutex_unlock(&tally->mutex);
+}
+
+/* ---- reading ---- */
+
+static void read_times(struct flo_tally *tally, const struct pair *pair,
+                       uint64_t number, struct flo_tally_line *out)
+{
+    struct flo_histogram *scratch = &tally->scratch;
+
+    for (size_t i = 0; i < FLO_METRIC_COUNT; i++) {
+        *scratch = (struct flo_histogram){0};
+        for (size_t k = 0; k < SPANS; k++) {
+            if (pair->histograms[k][i] != NULL && pair->span[k] + 1 >= number) {
+                flo_histogram_merge(scratch, pair->histograms[k][i]);
+            }
+        }
+        out->times[i].recent = scratch->count;
+        for (size_t q = 0; q < FLO_EXPOSED_QUANTILES && scratch->count > 0;
+             q++) {
+            out->times[i].quantiles[q] =
+                flo_histogram_quantile(scratch, flo_exposed_quantiles[q]);
+        }
+    }
+}
+
+struct flo_tally_line *flo_tally_read(struct flo_tally *tally, uint64_t now_ms,
+                                      size_t *count)
+{
+    struct flo_tally_line *lines = NULL;
+
+    pthread_mutex_lock(&tally->mutex);
+    *count = tally->count;
+    if (tally->count > 0) {
+        lines = calloc(tally->count, sizeof(*lines));
+    }
+    for (size_t i = 0; i < tally->count && lines != NULL; i++) {
+        lines[i] = tally->pairs[i]->sums;
+        read_times(tally, tally->pairs[i], now_ms / FLO_TALLY_SPAN_MS,
+                   &lines[i]);
+    }
+    pthread_mutex_unlock(&tally->mutex);
+    *count = lines != NULL ? *count : 0;
+    return lines;
+}
