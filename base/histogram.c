@@ -11,9 +11,11 @@
 #include <flotilla/base.h>
 
 enum {
-    EXACT = 64,     /* values below have their own bucket */
-    PER_OCTAVE = 32 /* buckets, thus 5 bits after the leading one */
+    EXACT = 64,      /* values below have their own bucket */
+    PER_OCTAVE = 32, /* buckets, thus 5 bits after the leading one */
+    STRIDE = 32      /* buckets that are looked at together */
 };
+_Static_assert(FLO_HISTOGRAM_BUCKETS % STRIDE == 0, "none is left over");
 
 /* The last bucket ends at 2^40 - 1. */
 _Static_assert(EXACT + (40 - 6) * PER_OCTAVE == FLO_HISTOGRAM_BUCKETS,
@@ -48,6 +50,32 @@ static uint64_t bucket_high(size_t index)
     return index < EXACT ? index : flo_histogram_low(index + 1) - 1;
 }
 
+/* The first bucket from there on that is not empty; FLO_HISTOGRAM_BUCKETS:
+ * none.  Most are: a window has some ten values, and is read, merged and
+ * packed several times. */
+static size_t next_used(const struct flo_histogram *histogram, size_t index)
+{
+    const uint32_t *buckets = histogram->buckets;
+
+    while (index < FLO_HISTOGRAM_BUCKETS) {
+        if (index % STRIDE == 0) {
+            uint32_t any = 0;
+            for (size_t i = 0; i < STRIDE; i++) {
+                any |= buckets[index + i];
+            }
+            if (any == 0) {
+                index += STRIDE;
+                continue;
+            }
+        }
+        if (buckets[index] != 0) {
+            break;
+        }
+        index++;
+    }
+    return index;
+}
+
 static uint64_t saturating_add(uint64_t a, uint64_t b)
 {
     uint64_t sum = UINT64_MAX;
@@ -79,10 +107,9 @@ void flo_histogram_add(struct flo_histogram *histogram, uint64_t value)
 void flo_histogram_merge(struct flo_histogram *into,
                          const struct flo_histogram *from)
 {
-    for (size_t i = 0; i < FLO_HISTOGRAM_BUCKETS; i++) {
-        if (from->buckets[i] != 0) {
-            bucket_add(into, i, from->buckets[i]);
-        }
+    for (size_t i = next_used(from, 0); i < FLO_HISTOGRAM_BUCKETS;
+         i = next_used(from, i + 1)) {
+        bucket_add(into, i, from->buckets[i]);
     }
     into->sum = saturating_add(into->sum, from->sum);
 }
@@ -102,14 +129,11 @@ uint64_t flo_histogram_quantile(const struct flo_histogram *histogram, double q)
     }
     uint64_t seen = 0;
     size_t last = 0;
-    for (size_t i = 0; i < FLO_HISTOGRAM_BUCKETS; i++) {
-        if (histogram->buckets[i] != 0) {
-            seen += histogram->buckets[i];
-            last = i;
-            if (seen >= rank) {
-                break;
-            }
-        }
+    for (size_t i = next_used(histogram, 0);
+         i < FLO_HISTOGRAM_BUCKETS && seen < rank;
+         i = next_used(histogram, i + 1)) {
+        seen += histogram->buckets[i];
+        last = i;
     }
     return bucket_high(last);
 }
@@ -156,12 +180,11 @@ size_t flo_histogram_pack(const struct flo_histogram *histogram, uint8_t *out)
     size_t used = 0;
     size_t next = 0; /* index before, plus one */
 
-    for (size_t i = 0; i < FLO_HISTOGRAM_BUCKETS; i++) {
-        if (histogram->buckets[i] != 0) {
-            used += flo_varint_put(out + used, i + 1 - next);
-            used += flo_varint_put(out + used, histogram->buckets[i]);
-            next = i + 1;
-        }
+    for (size_t i = next_used(histogram, 0); i < FLO_HISTOGRAM_BUCKETS;
+         i = next_used(histogram, i + 1)) {
+        used += flo_varint_put(out + used, i + 1 - next);
+        used += flo_varint_put(out + used, histogram->buckets[i]);
+        next = i + 1;
     }
     used += flo_varint_put(out + used, 0);
     used += flo_varint_put(out + used, histogram->sum);
@@ -184,32 +207,30 @@ static int decode_refuse(struct flo_err *err, const char *what, size_t offset)
                     offset);
 }
 
-/* Could the buckets' values have this sum? */
-static bool sum_is_possible(const struct flo_histogram *histogram)
-{
-    uint64_t low = 0;
-    uint64_t high = 0;
+/* The least and the largest sum that the values of its buckets can have. */
+struct bounds {
+    uint64_t low, high;
+};
 
-    for (size_t i = 0; i < FLO_HISTOGRAM_BUCKETS; i++) {
-        uint64_t count = histogram->buckets[i];
-        uint64_t part = UINT64_MAX;
-        (void)flo_mul_u64(count, flo_histogram_low(i), &part);
-        low = saturating_add(low, part);
-        bool is_open = (i == FLO_HISTOGRAM_BUCKETS - 1 && count > 0) ||
-                       count == UINT32_MAX;
-        part = UINT64_MAX;
-        if (!is_open) {
-            (void)flo_mul_u64(count, bucket_high(i), &part);
-        }
-        high = saturating_add(high, part);
+static void bounds_add(struct bounds *bounds, size_t index, uint32_t count)
+{
+    bool is_open = index == FLO_HISTOGRAM_BUCKETS - 1 || count == UINT32_MAX;
+    uint64_t part = UINT64_MAX;
+
+    (void)flo_mul_u64(count, flo_histogram_low(index), &part);
+    bounds->low = saturating_add(bounds->low, part);
+    part = UINT64_MAX;
+    if (!is_open) {
+        (void)flo_mul_u64(count, bucket_high(index), &part);
     }
-    return histogram->sum >= low && histogram->sum <= high;
+    bounds->high = saturating_add(bounds->high, part);
 }
 
 int flo_histogram_unpack(const uint8_t *binary, size_t bytes, size_t *from,
                          struct flo_histogram *out, struct flo_err *err)
 {
     struct flo_histogram result = {0};
+    struct bounds bounds = {0};
     size_t at = *from;
     size_t next = 0;
 
@@ -232,11 +253,12 @@ int flo_histogram_unpack(const uint8_t *binary, size_t bytes, size_t *from,
         next += (size_t)gap;
         result.buckets[next - 1] = (uint32_t)count;
         result.count += count;
+        bounds_add(&bounds, next - 1, (uint32_t)count);
     }
     if (!flo_varint_get(binary, bytes, &at, &result.sum)) {
         return decode_refuse(err, "bad sum", at);
     }
-    if (!sum_is_possible(&result)) {
+    if (result.sum < bounds.low || result.sum > bounds.high) {
         return decode_refuse(err, "impossible sum", at);
     }
     *out = result;

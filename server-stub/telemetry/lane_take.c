@@ -201,12 +201,12 @@ static bool store(struct flo_lane *lane, struct flo_lane_device *device,
     return true;
 }
 
-/* When a message has several parts, all are looked at before one is stored. */
-static int read_message(struct flo_lane *lane,
-                        const struct flo_mqtt_message *message, json_t **json,
-                        size_t *parts, struct flo_err *err)
+/* When a message has several parts, all are looked at before one is stored.
+ * The window is the last one's. */
+static int read_message(const struct flo_mqtt_message *message, json_t **json,
+                        size_t *parts, struct flo_telemetry_window *window,
+                        struct flo_err *err)
 {
-    struct flo_telemetry_window window = {.histograms = lane->histograms};
     uint64_t v;
     int rv = flo_json_parse(message->data, message->bytes, PAYLOAD_BYTES_MAX,
                             json, err);
@@ -216,21 +216,21 @@ static int read_message(struct flo_lane *lane,
     }
     rv = flo_telemetry_parts(*json, parts, err);
     for (size_t i = 0; i < *parts && rv == 0; i++) {
-        rv = flo_telemetry_parse(*json, i, &window, err);
+        rv = flo_telemetry_parse(*json, i, window, err);
     }
     return rv;
 }
 
 static void take_parts(struct flo_lane *lane, struct flo_lane_device *device,
-                       const json_t *json, size_t parts)
+                       const json_t *json, size_t parts,
+                       struct flo_telemetry_window *window)
 {
     bool goes_on = true;
 
     for (size_t i = 0; i < parts && goes_on; i++) {
-        struct flo_telemetry_window window = {.histograms = lane->histograms};
-        goes_on = flo_telemetry_parse(json, i, &window, NULL) == 0;
+        goes_on = parts == 1 || flo_telemetry_parse(json, i, window, NULL) == 0;
         if (goes_on) {
-            goes_on = store(lane, device, &window);
+            goes_on = store(lane, device, window);
         }
     }
     if (lane->batch >= BATCH_WINDOWS) {
@@ -242,6 +242,7 @@ void flo_lane_take(struct flo_lane *lane,
                    const struct flo_mqtt_message *message)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    struct flo_telemetry_window window = {.histograms = lane->histograms};
     struct flo_lane_device *device;
     size_t parts = 0;
     char key[FLO_NAME_MAX + 1];
@@ -260,7 +261,7 @@ void flo_lane_take(struct flo_lane *lane,
         limited(lane, device);
         return;
     }
-    if (read_message(lane, message, &json, &parts, &err) < 0) {
+    if (read_message(message, &json, &parts, &window, &err) < 0) {
         uint64_t dropped = atomic_fetch_add(&lane->dropped, 1);
         if (dropped < 100 || dropped % 1000 == 0) {
             flo_log(FLO_LOG_WARN, "telemetry", "dropped a window of %s: %s: %s",
@@ -268,7 +269,7 @@ void flo_lane_take(struct flo_lane *lane,
         }
         return;
     }
-    take_parts(lane, device, json, parts);
+    take_parts(lane, device, json, parts, &window);
 }
 
 /* ---- what it is told ---- */

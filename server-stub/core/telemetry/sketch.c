@@ -177,12 +177,17 @@ static bool get_gauge(struct blob *blob, struct flo_sketch_number *out)
 static int unpack_histogram(struct flo_sketch *sketch, enum flo_metric metric,
                             struct blob *blob, struct flo_err *err)
 {
+    struct flo_histogram *into = &sketch->histograms[metric];
     struct flo_histogram more;
+
+    if (into->count == 0) {
+        return flo_histogram_unpack(blob->data, blob->bytes, &blob->at, into,
+                                    err);
+    }
     int rv =
         flo_histogram_unpack(blob->data, blob->bytes, &blob->at, &more, err);
-
     if (rv == 0) {
-        flo_histogram_merge(&sketch->histograms[metric], &more);
+        flo_histogram_merge(into, &more);
     }
     return rv;
 }
