@@ -174,6 +174,9 @@ static void lost(struct fleet_link *link)
     struct sim_device *device = link->device;
 
     stream_close(link);
+    if (fleet_of(device)->script == FLEET_HOSTILE) {
+        forget_messages(link); /* for another attack */
+    }
     fleet.figures.connections_lost += device->client.believes;
     if (device->client.believes) {
         device->client.believes = false;
