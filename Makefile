@@ -1,6 +1,6 @@
 # Flotilla: the commands that people type. CMake does the work.
 .DELETE_ON_ERROR:
-.PHONY: help deps build build-tests demo demo-real demo-clean quick test lanes test-all check bench bench-engine \
+.PHONY: help deps build build-tests demo demo-real demo-clean quick test lanes test-all check bench bench-engine bench-fleet bench-gates \
         sweep fuzz docs install packages clean
 
 BIN := build/bin
@@ -64,6 +64,13 @@ bench-gates: build ## statistical gates against simulated fleets (RUNS=2000 SEED
 	@cmake --build build/release --target bench_gates
 	@mkdir -p build/bench && $(BIN)/bench_gates --json build/bench/gates.json \
 	    --runs $(or $(RUNS),2000) --seed $(or $(SEED),19)
+
+bench-fleet: build ## simulated fleets on the real controller (DEVICES=1000,3000,10000 CPUS=0,1 ONLY=flood)
+	@cmake --build build/release -j $(JOBS) --target flotilla-sim
+	@mkdir -p build/bench && python3 tests/bench/bench_fleet.py build/release \
+	    build/bench/fleet.json --devices $(or $(DEVICES),1000,3000,10000) \
+	    --cpus $(or $(CPUS),0,1) $(if $(ONLY),--only $(ONLY)) \
+	    $(if $(STORE),--store $(STORE)) $(if $(SECONDS),--seconds $(SECONDS))
 
 bench-engine: build ## speed beside llama.cpp, in turns (ONLY='smollm2-*' MINUTES=120)
 	@cmake --build build/release --target bench_form
