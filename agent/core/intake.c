@@ -67,6 +67,7 @@ static bool is_open(const struct flo_intake_facts *facts)
     case FLO_ORDER_REMOVE:
         return facts->outcome == FLO_STATED_OPEN;
     case FLO_ORDER_CONFIG:
+    case FLO_ORDER_GROUPS:
         return false;
     default:
         return true;

@@ -40,7 +40,6 @@
 #include "base/host/json.h"
 #include "base/host/mqtt.h"
 
-#define FLO_GROUPS_MAX 32
 #define FLO_NO_MODEL FLO_AGENT_MODELS_MAX /* no place here */
 
 /* A person's words about a model. */
@@ -82,7 +81,8 @@ struct flo_identity {
     char name[FLO_NAME_MAX + 1];
     char controller[513];
     char broker[513];
-    char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1]; /* as the enrolment said */
+    /* As the enrolment said: flo_shell_groups has those that hold. */
+    char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
     size_t group_count;
     char ca_file[4200], cert_file[4200], key_file[4200], trust_file[4200];
     struct flo_trust *trust; /* NULL: none */
@@ -303,5 +303,17 @@ struct flo_shell {
                         the clock was set since */
     int64_t clock_ahead_ms; /* of the time since boot, when it was looked at */
 };
+
+/* The groups that the device is in, `all` among them: as the newest statement
+ * says, or (none came yet) as the enrolment did.  Borrowed. */
+static inline const char (*flo_shell_groups(const struct flo_shell *shell,
+                                            size_t *count))[FLO_NAME_MAX + 1]
+{
+    bool is_stated = shell->device.group_count > 0;
+
+    *count =
+        is_stated ? shell->device.group_count : shell->identity.group_count;
+    return is_stated ? shell->device.groups : shell->identity.groups;
+}
 
 #endif

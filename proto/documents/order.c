@@ -245,6 +245,31 @@ static int read_logs(const json_t *args, struct flo_order *out,
     return rv;
 }
 
+/* A statement about one device: with a group's scope it would be about all of
+ * them. */
+static int read_groups(const json_t *args, struct flo_order *out,
+                       struct flo_err *err)
+{
+    json_t *groups;
+    int rv = flo_json_get_array(args, "groups", FLO_GROUPS_MAX, &groups, err);
+
+    if (rv == 0 && out->scope.device[0] == '\0') {
+        rv = flo_fail(err, FLO_E_META_SCHEMA,
+                      "field `scope`: `groups` is about one device");
+    }
+    for (size_t i = 0; rv == 0 && i < json_array_size(groups); i++) {
+        const char *group = json_string_value(json_array_get(groups, i));
+        if (group == NULL || !flo_name_is_valid(group)) {
+            return flo_fail(err, FLO_E_META_SCHEMA, "groups[%zu] is no name",
+                            i);
+        }
+        strcpy(out->groups[out->group_count++], group);
+    }
+    return rv == 0 && out->group_count == 0
+               ? flo_fail(err, FLO_E_META_SCHEMA, "field `groups` is empty")
+               : rv;
+}
+
 static int read_args(const json_t *root, struct flo_order *out,
                      struct flo_err *err)
 {
@@ -263,6 +288,8 @@ static int read_args(const json_t *root, struct flo_order *out,
         return read_remove(args, out, err);
     case FLO_ORDER_LOGS:
         return read_logs(args, out, err);
+    case FLO_ORDER_GROUPS:
+        return read_groups(args, out, err);
     case FLO_ORDER_ALLOW:
         return read_allow(args, out, err);
     case FLO_ORDER_PAUSE:
@@ -465,6 +492,12 @@ static json_t *args_json(const struct flo_order *order)
     } else if (order->op == FLO_ORDER_LOGS) {
         json_object_set_new(json, "lines", integer(order->lines));
         json_object_set_new(json, "since_ms", integer(order->since_ms));
+    } else if (order->op == FLO_ORDER_GROUPS) {
+        json_t *groups = json_array();
+        for (uint32_t i = 0; i < order->group_count; i++) {
+            json_array_append_new(groups, json_string(order->groups[i]));
+        }
+        json_object_set_new(json, "groups", groups);
     } else if (order->op == FLO_ORDER_REMOVE) {
         set_text(json, "keep", order->keeps_blobs ? "blobs" : "none");
     }

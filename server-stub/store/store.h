@@ -44,7 +44,6 @@
 #include "server-stub/core/orders/orders.h"
 #include "server-stub/core/rollout/rollout.h"
 
-#define FLO_GROUPS_MAX 8 /* of a device */
 
 struct flo_fleet_store;
 

@@ -14,6 +14,7 @@ void flo_device_begin_era(struct flo_device *device)
     device->freeze.number = 0;
     device->config.number = 0;
     device->report.number = 0;
+    device->stated_groups.number = 0;
     device->pauses_folded = 0;
     device->models_folded = 0;
     for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
@@ -87,6 +88,9 @@ static enum flo_trust_hold enrol(struct flo_device *device,
     bool is_other = !flo_digest_is_zero(&device->order_keys) &&
                     !flo_digest_equal(&device->order_keys, &facts->order_keys);
 
+    if (memcmp(device->holder, facts->holder, sizeof(device->holder)) != 0) {
+        device->group_count = 0; /* another identity was in them */
+    }
     if (is_other) {
         device->epoch = 0;
         device->all_paused = false;

@@ -96,6 +96,10 @@ static struct held held_of(const struct flo_device *device,
         held.number = device->report.number;
         held.body = &device->report.body;
         break;
+    case FLO_ORDER_SUBJECT_GROUPS:
+        held.number = device->stated_groups.number;
+        held.body = &device->stated_groups.body;
+        break;
     }
     return held;
 }
@@ -228,6 +232,11 @@ static bool keep_about_device(struct flo_device *device,
     case FLO_ORDER_SUBJECT_REPORT:
         device->report.number = order->seq;
         device->report.body = *body;
+        return true;
+    case FLO_ORDER_SUBJECT_GROUPS:
+        device->stated_groups = (struct flo_subject){order->seq, *body};
+        device->group_count = order->group_count;
+        memcpy(device->groups, order->groups, sizeof(device->groups));
         return true;
     case FLO_ORDER_SUBJECT_MODEL:
         break;

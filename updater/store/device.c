@@ -13,7 +13,9 @@
  *   192  4 x body[32]: freeze, emergency freeze, config, report
  *   320  24 x { rollout[64], u64 number, u8 said: 0 resumed, 1 paused,
  *               2 aborted, zero[7] }                        (80 bytes each)
- *  2240  holder[16]         2256  zero[1836]
+ *  2240  holder[16]         2256  u64 number of groups
+ *  2264  body[32] of groups 2296  u8 count of groups  2297  zero[7]
+ *  2304  16 x group[64]     3328  zero[764]
  *  4092  u32 crc32c over 0..4091
  *
  * Two of them, at 0 and 4096, written in turn (record.c).  4096 bytes may tear
@@ -55,7 +57,12 @@ struct disk_device {
         uint8_t zero[7];
     } pauses[FLO_PAUSES_MAX];
     uint8_t holder[16];
-    uint8_t zero_2[1836];
+    uint8_t groups_number[8];
+    uint8_t groups_body[32];
+    uint8_t group_count;
+    uint8_t zero_2[7];
+    char groups[FLO_GROUPS_MAX][64];
+    uint8_t zero_3[764];
     uint8_t crc32c[4];
 };
 _Static_assert(sizeof(struct disk_device) == 4096, "on-disk layout");
@@ -64,6 +71,7 @@ _Static_assert(offsetof(struct disk_device, order_keys) == 128,
                "on-disk layout");
 _Static_assert(offsetof(struct disk_device, pauses) == 320, "on-disk layout");
 _Static_assert(offsetof(struct disk_device, holder) == 2240, "on-disk layout");
+_Static_assert(offsetof(struct disk_device, groups) == 2304, "on-disk layout");
 
 static uint16_t flags_of(const struct flo_device *device)
 {
@@ -109,6 +117,13 @@ static void encode(const struct flo_device *device, struct disk_device *disk)
         flo_put_u64(disk->pauses[i].number, pause->number);
         disk->pauses[i].said = (uint8_t)pause->said;
     }
+    flo_put_u64(disk->groups_number, device->stated_groups.number);
+    memcpy(disk->groups_body, device->stated_groups.body.bytes, 32);
+    disk->group_count = (uint8_t)device->group_count;
+    for (size_t i = 0; i < device->group_count; i++) {
+        memcpy(disk->groups[i], device->groups[i],
+               strnlen(device->groups[i], 64));
+    }
 }
 
 static void decode(const struct disk_device *disk, struct flo_device *device)
@@ -145,6 +160,12 @@ static void decode(const struct disk_device *disk, struct flo_device *device)
         pause->number = flo_get_u64(disk->pauses[i].number);
         pause->said = (enum flo_rollout_said)disk->pauses[i].said;
     }
+    device->stated_groups.number = flo_get_u64(disk->groups_number);
+    memcpy(device->stated_groups.body.bytes, disk->groups_body, 32);
+    device->group_count = disk->group_count;
+    for (size_t i = 0; i < device->group_count; i++) {
+        memcpy(device->groups[i], disk->groups[i], 64);
+    }
 }
 
 /* A right CRC, and words of a newer format. */
@@ -157,6 +178,11 @@ static int check(const struct disk_device *disk, const char *path,
                             "%s/slots/%s: %u of a rollout does not fit", path,
                             NAME, disk->pauses[i].said);
         }
+    }
+    if (disk->group_count > FLO_GROUPS_MAX) {
+        return flo_fail(err, FLO_E_STATE_SLOT,
+                        "%s/slots/%s: %u groups do not fit", path, NAME,
+                        disk->group_count);
     }
     return 0;
 }

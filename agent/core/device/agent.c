@@ -102,6 +102,7 @@ static void take_order(struct step *s)
         break;
     case FLO_ORDER_CONFIG: /* pacing: the shell's */
     case FLO_ORDER_ALLOW:  /* the record says it */
+    case FLO_ORDER_GROUPS:
         break;
     case FLO_ORDER_REMOVE:
         flo_remove_order(s);

@@ -85,6 +85,18 @@ static int read_statements(struct flo_heard *out, struct flo_err *err)
     return rv;
 }
 
+static int read_groups(struct flo_heard *out, struct flo_err *err)
+{
+    json_t *groups = NULL;
+    int rv = flo_json_opt_object(out->json, "groups", &groups, err);
+
+    if (rv == 0 && groups != NULL) {
+        rv = check_size(groups, err);
+        add_order(out, groups);
+    }
+    return rv;
+}
+
 /* Only the orders are signed: the fields next to them may delay, and no more.
  * A wish that is not allowed counts as no wish. */
 static int read_desired(size_t bytes, struct flo_heard *out,
@@ -99,6 +111,9 @@ static int read_desired(size_t bytes, struct flo_heard *out,
     }
     if (rv == 0) {
         rv = flo_json_get_u64(out->json, "rev", 0, INT64_MAX, &out->rev, err);
+    }
+    if (rv == 0) {
+        rv = read_groups(out, err);
     }
     if (rv == 0) {
         rv = read_assignments(out, err);

@@ -12,7 +12,7 @@
 
 #define FLO_HEARD_LIST_MAX 8   /* of a group's list */
 #define FLO_HEARD_TRUST_MAX 64 /* statements of a message */
-#define FLO_HEARD_ORDERS_MAX (FLO_ASSIGNMENTS_MAX + FLO_STATEMENTS_MAX)
+#define FLO_HEARD_ORDERS_MAX (1 + FLO_ASSIGNMENTS_MAX + FLO_STATEMENTS_MAX)
 
 struct flo_heard {
     json_t *json;          /* owns what the pointers below show */
@@ -23,7 +23,8 @@ struct flo_heard {
     const char *op;        /* cmd; "": none */
     struct flo_assignment assignments[FLO_ASSIGNMENTS_MAX]; /* desired */
     size_t assignment_count;
-    /* Envelopes, objects all; of desired first those of the assignments. */
+    /* Envelopes, objects all.  Of desired first the statement about groups: the
+     * other orders may be for one of them; then those of the assignments. */
     const json_t *orders[FLO_HEARD_ORDERS_MAX];
     size_t order_count;
     const json_t *trust[FLO_HEARD_TRUST_MAX]; /* envelopes, the oldest first */

@@ -13,21 +13,6 @@
 #define PRESENCE_ON "{\"v\":1,\"online\":true}"
 #define PRESENCE_OFF "{\"v\":1,\"online\":false}"
 
-/* ---- topics ---- */
-
-static void subscribe(struct flo_shell *shell, enum flo_topic topic,
-                      const char *key)
-{
-    char path[FLO_TOPIC_TEXT];
-    struct flo_err err = {0};
-
-    if (flo_mqtt_is_connected(shell->mqtt) &&
-        flo_shell_link_topic(shell, topic, key, path) &&
-        flo_mqtt_subscribe(shell->mqtt, path, 1, &err) < 0) {
-        flo_log_err(FLO_LOG_WARN, "mqtt", &err);
-    }
-}
-
 /* ---- in ---- */
 
 static void take_desired(struct flo_shell *shell, const struct flo_heard *heard)
@@ -103,13 +88,12 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
 
 static void subscribe_all(struct flo_shell *shell)
 {
-    subscribe(shell, FLO_TOPIC_TRUST, ""); /* before what it judges */
-    subscribe(shell, FLO_TOPIC_EMERGENCY, "");
-    for (size_t i = 0; i < shell->identity.group_count; i++) {
-        subscribe(shell, FLO_TOPIC_ORDER, shell->identity.groups[i]);
-    }
-    subscribe(shell, FLO_TOPIC_CMD, shell->identity.device);
-    subscribe(shell, FLO_TOPIC_DESIRED, shell->identity.device);
+    flo_shell_link_subscribe(shell, FLO_TOPIC_TRUST,
+                             ""); /* before what it judges */
+    flo_shell_link_subscribe(shell, FLO_TOPIC_EMERGENCY, "");
+    flo_shell_link_groups(shell);
+    flo_shell_link_subscribe(shell, FLO_TOPIC_CMD, shell->identity.device);
+    flo_shell_link_subscribe(shell, FLO_TOPIC_DESIRED, shell->identity.device);
 }
 
 /* A subscription brings what the broker retains once more. */

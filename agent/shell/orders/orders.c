@@ -78,6 +78,9 @@ static void act(struct flo_shell *shell, const struct flo_order *order,
 {
     if (order->op == FLO_ORDER_CONFIG) {
         flo_shell_set_heartbeat(shell, order->heartbeat_ms);
+    } else if (order->op == FLO_ORDER_GROUPS) {
+        flo_shell_link_groups(shell);
+        flo_shell_link_reported(shell);
     }
     flo_shell_pauses(shell, &out->pauses);
     out->event = (struct flo_agent_event){
@@ -285,12 +288,12 @@ static int admit(const struct flo_shell *shell, const struct flo_order *order,
                  struct flo_err *err)
 {
     struct flo_agent_time time;
+    size_t count;
+    const char(*groups)[FLO_NAME_MAX + 1] = flo_shell_groups(shell, &count);
 
     flo_shell_clock_look(shell, &time);
-    return flo_agent_order_admit(order, shell->identity.device,
-                                 (const char(*)[FLO_NAME_MAX + 1])
-                                     shell->identity.groups,
-                                 shell->identity.group_count, &time, err);
+    return flo_agent_order_admit(order, shell->identity.device, groups, count,
+                                 &time, err);
 }
 
 /* The model has a place from here on. */

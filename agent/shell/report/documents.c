@@ -398,10 +398,11 @@ json_t *flo_report_reported(const struct flo_shell *shell)
     json_t *profile = flo_machine_json(&shell->settings, &shell->machine,
                                        flo_store_disk_free(shell->store));
     json_t *json;
-    size_t i;
+    size_t group_count;
+    const char(*in)[FLO_NAME_MAX + 1] = flo_shell_groups(shell, &group_count);
 
-    for (i = 0; i < shell->identity.group_count; i++) {
-        json_array_append_new(groups, json_string(shell->identity.groups[i]));
+    for (size_t i = 0; i < group_count; i++) {
+        json_array_append_new(groups, json_string(in[i]));
     }
     json_object_set(
         profile, "labels",

@@ -62,6 +62,31 @@ void flo_shell_link_reported(struct flo_shell *shell)
     flo_buf_deinit(&text);
 }
 
+void flo_shell_link_subscribe(struct flo_shell *shell, enum flo_topic topic,
+                              const char *key)
+{
+    char path[FLO_TOPIC_TEXT];
+    struct flo_err err = {0};
+
+    if (flo_mqtt_is_connected(shell->mqtt) &&
+        flo_shell_link_topic(shell, topic, key, path) &&
+        flo_mqtt_subscribe(shell->mqtt, path, 1, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "mqtt", &err);
+    }
+}
+
+/* A group that it left may still be heard until the session ends: its orders
+ * are out of scope. */
+void flo_shell_link_groups(struct flo_shell *shell)
+{
+    size_t count;
+    const char(*groups)[FLO_NAME_MAX + 1] = flo_shell_groups(shell, &count);
+
+    for (size_t i = 0; i < count; i++) {
+        flo_shell_link_subscribe(shell, FLO_TOPIC_ORDER, groups[i]);
+    }
+}
+
 bool flo_shell_link_ack(struct flo_shell *shell, const char *text)
 {
     return flo_shell_link_publish(shell, FLO_TOPIC_ACK, text, strlen(text), 0);

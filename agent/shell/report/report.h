@@ -51,6 +51,10 @@ void flo_shell_link_flush(struct flo_shell *shell);
 void flo_shell_link_flush_events(struct flo_shell *shell);
 void flo_shell_link_flush_telemetry(struct flo_shell *shell);
 void flo_shell_link_reported(struct flo_shell *shell);
+void flo_shell_link_subscribe(struct flo_shell *shell, enum flo_topic topic,
+                              const char *key);
+/* Hear the orders of each group that the device is in. */
+void flo_shell_link_groups(struct flo_shell *shell);
 bool flo_shell_link_ack(struct flo_shell *shell, const char *text);
 
 /* operators.c */

@@ -42,7 +42,8 @@ enum flo_order_subject {
     FLO_ORDER_SUBJECT_ROLLOUT,
     FLO_ORDER_SUBJECT_FREEZE,
     FLO_ORDER_SUBJECT_CONFIG,
-    FLO_ORDER_SUBJECT_REPORT
+    FLO_ORDER_SUBJECT_REPORT,
+    FLO_ORDER_SUBJECT_GROUPS
 };
 struct flo_order_fact {
     const char *word;
@@ -308,6 +309,7 @@ FLO_MUST_USE int flo_release_title_parse(const char *text, char *model,
  * is one device. */
 #define FLO_BUCKETS 1000000000
 #define FLO_ORDER_FROM_MAX 16
+#define FLO_GROUPS_MAX 16              /* of a device, with `all` */
 #define FLO_HEARTBEAT_MS_MIN 200       /* between two reports of a device */
 #define FLO_HEARTBEAT_MS_MAX 604800000 /* a week */
 
@@ -399,6 +401,8 @@ struct flo_order {
     bool keeps_blobs;      /* remove: its files stay until the disk is short */
     uint32_t lines;        /* logs: the newest so many */
     uint64_t since_ms;     /* logs: and not older than this; 0: any */
+    uint32_t group_count;  /* groups: at least one */
+    char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
 };
 #define FLO_LOG_LINES_MAX 4000 /* logs */
 

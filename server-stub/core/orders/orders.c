@@ -35,6 +35,7 @@ static bool replaces(const struct flo_order_card *later,
     case FLO_ORDER_SUBJECT_FREEZE:
     case FLO_ORDER_SUBJECT_CONFIG:
     case FLO_ORDER_SUBJECT_REPORT:
+    case FLO_ORDER_SUBJECT_GROUPS:
         break;
     }
     return true;

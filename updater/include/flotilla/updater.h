@@ -231,6 +231,9 @@ struct flo_device {
     struct flo_digest order_keys; /* flo_trust_order_keys; zero: not known */
     uint8_t holder[16]; /* flo_device_holder of the enrolment; zero: none */
     struct flo_pause pauses[FLO_PAUSES_MAX];
+    struct flo_subject stated_groups;
+    uint32_t group_count; /* 0: nothing was stated; those of the enrolment */
+    char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
     bool is_repaired; /* as in flo_slots */
 };
 

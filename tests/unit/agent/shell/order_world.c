@@ -93,6 +93,19 @@ void flo_shell_report_afar(struct flo_shell *unused,
     snprintf(reported, sizeof(reported), "%s", order->id);
 }
 
+unsigned heard_groups; /* the shell was told to hear its groups */
+
+void flo_shell_link_groups(struct flo_shell *unused)
+{
+    (void)unused;
+    heard_groups++;
+}
+
+void flo_shell_link_reported(struct flo_shell *unused)
+{
+    (void)unused;
+}
+
 void flo_shell_set_heartbeat(struct flo_shell *unused, uint64_t ms)
 {
     (void)unused;
@@ -117,6 +130,9 @@ int begin(void **state)
     memset(&shell, 0, sizeof(shell));
     acted = 0;
     heartbeat_ms = 0;
+    heard_groups = 0;
+    scope = "{\"group\":\"all\"}";
+    signer = NULL;
     alarms = 0;
     doubts = 0;
     notes = 0;
@@ -132,6 +148,8 @@ int begin(void **state)
     assert_int_equal(flo_outbox_db_open(dir, 1 << 20, &shell.db, &err), 0);
     assert_int_equal(flo_store_open(dir, true, &shell.store, &err), 0);
     shell.device.epoch = 1;
+    snprintf(shell.identity.device, sizeof(shell.identity.device), "%s",
+             DEVICE_ID);
     assert_int_equal(flo_key_generate(&key, &err), 0);
     assert_int_equal(flo_key_generate(&emergency_key, &err), 0);
     shell.identity.trust = flo_trust_new("demo");
@@ -190,6 +208,9 @@ bool is_denied_by_hand(void)
 
 unsigned epoch = 1; /* of the orders that come */
 
+const char *scope;      /* of the orders that come */
+struct flo_key *signer; /* of them; NULL: the fleet's */
+
 static void come(char lane, uint64_t number, uint64_t issued_at_ms,
                  const char *op, const char *args)
 {
@@ -200,14 +221,16 @@ static void come(char lane, uint64_t number, uint64_t issued_at_ms,
 
     flo_buf_printf(&body,
                    "{\"v\":1,\"fleet\":\"demo\",\"id\":\"%c-%llu\","
-                   "\"op\":\"%s\",\"scope\":{\"group\":\"all\"},"
+                   "\"op\":\"%s\",\"scope\":%s,"
                    "\"epoch\":%u,\"seq\":%llu,\"issued_at_ms\":%llu,"
                    "\"expires_at_ms\":%llu,\"by\":\"ops\",\"args\":{%s}}",
-                   lane, (unsigned long long)number, op, epoch,
+                   lane, (unsigned long long)number, op, scope, epoch,
                    (unsigned long long)number, (unsigned long long)issued_at_ms,
                    (unsigned long long)(issued_at_ms + 3 * DAY_MS), args);
     assert_int_equal(flo_order_sign(body.data, body.bytes,
-                                    lane == 'e' ? emergency_key : key,
+                                    lane == 'e'      ? emergency_key
+                                    : signer != NULL ? signer
+                                                     : key,
                                     &envelope, &err),
                      0);
     assert_int_equal(flo_json_parse(envelope.data, envelope.bytes,

@@ -56,6 +56,27 @@ static int read_models(size_t assignments, size_t statements,
     return read_text(&text, heard);
 }
 
+/* The orders after it may be for a group that it names. */
+static void the_statement_about_groups_is_heard_first(void **state)
+{
+    static const char text[] =
+        "{\"v\":2,\"rev\":3,\"assignments\":[{\"model\":\"a\",\"order\":"
+        "{\"payload\":\"a\"}}],\"statements\":[{\"payload\":\"s\"}],"
+        "\"groups\":{\"payload\":\"g\"}}";
+    struct flo_heard heard;
+    struct flo_err err = {0};
+
+    (void)state;
+    assert_int_equal(
+        flo_heard_read(FLO_TOPIC_DESIRED, text, strlen(text), &heard, &err), 0);
+    assert_int_equal(heard.order_count, 3);
+    assert_string_equal(
+        json_string_value(json_object_get(heard.orders[0], "payload")), "g");
+    assert_string_equal(
+        json_string_value(json_object_get(heard.orders[1], "payload")), "a");
+    flo_heard_deinit(&heard);
+}
+
 static void eight_assignments_and_sixteen_statements_are_heard(void **state)
 {
     struct flo_heard heard;
@@ -65,7 +86,7 @@ static void eight_assignments_and_sixteen_statements_are_heard(void **state)
         read_models(FLO_ASSIGNMENTS_MAX, FLO_STATEMENTS_MAX, 1034, &heard), 0);
     assert_int_equal(heard.rev, 3);
     assert_int_equal(heard.assignment_count, FLO_ASSIGNMENTS_MAX);
-    assert_int_equal(heard.order_count, FLO_HEARD_ORDERS_MAX);
+    assert_int_equal(heard.order_count, FLO_HEARD_ORDERS_MAX - 1);
     assert_string_equal(heard.assignments[7].model, "m7");
     assert_int_equal(heard.assignments[7].bytes, 107);
     flo_heard_deinit(&heard);
@@ -108,6 +129,7 @@ static void one_model_twice_another_version_or_too_much_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_statement_about_groups_is_heard_first),
         cmocka_unit_test(eight_assignments_and_sixteen_statements_are_heard),
         cmocka_unit_test(nine_assignments_or_an_order_of_5_kib_are_refused),
         cmocka_unit_test(
