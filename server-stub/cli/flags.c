@@ -72,6 +72,41 @@ FLAGS(device_logs) = {{"lines", "N", "the newest so many (500)", FLO_ASKED},
 FLAGS(device_doctor) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                         END};
 FLAGS(device_delete) = {END};
+FLAGS(group_create) = {
+    {"where", "SELECTOR", "whoever fits is a member (docs/reference/fields.md)",
+     FLO_ASKED},
+    {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
+    {"priority", "N", "where two groups disagree the higher wins (100)",
+     FLO_ASKED},
+    {"note", "TEXT", "for people", FLO_ASKED},
+    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+    END};
+FLAGS(group_list) = {END};
+FLAGS(group_get) = {END};
+FLAGS(group_set) = {
+    {"where", "SELECTOR", "the new selector of a group that has one",
+     FLO_ASKED},
+    {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
+    {"priority", "N", "where two groups disagree the higher wins", FLO_ASKED},
+    {"note", "TEXT", "for people; an empty one takes it away", FLO_ASKED},
+    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+    END};
+FLAGS(group_add) = {
+    {"where", "SELECTOR", "all devices that fit now", FLO_ASKED},
+    {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
+    {"file", "CSV", "a column `name`; -: standard input", FLO_ASKED},
+    {"dry-run", NULL, "say how many, change nothing", FLO_ASKED},
+    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+    END};
+FLAGS(group_remove) = {
+    {"where", "SELECTOR", "all devices that fit now", FLO_ASKED},
+    {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
+    {"file", "CSV", "a column `name`; -: standard input", FLO_ASKED},
+    {"dry-run", NULL, "say how many, change nothing", FLO_ASKED},
+    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+    END};
+FLAGS(group_delete) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
+                       END};
 FLAGS(model_import) = {END};
 FLAGS(model_remove) = {
     {"everywhere", NULL, "in the whole fleet", FLO_ASKED},

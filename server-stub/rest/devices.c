@@ -188,6 +188,9 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
         return rv;
     }
     size_t count = strcmp(enrol.group, "all") == 0 ? 1 : 2;
+    if ((rv = flo_groups_enrol(controller, enrol.group, err)) < 0) {
+        return rv;
+    }
     snprintf(groups[1], sizeof(groups[1]), "%s", enrol.group);
     if ((rv = store_device(controller, &enrol,
                            (const char(*)[FLO_NAME_MAX + 1]) groups, count,

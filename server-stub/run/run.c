@@ -23,6 +23,8 @@
 #define FACTS_MS 15000 /* between two rounds of writing changed facts */
 #define FACTS_TICK 1000
 #define HEARD_MS 60000
+#define GROUPS_MS 200     /* until changed devices are looked at */
+#define GROUPS_PAUSE_MS 5 /* ... and between two pieces */
 #define PRUNE_PAUSE_MS 20 /* between two pieces, for everything else */
 
 struct flo_run {
@@ -34,6 +36,7 @@ struct flo_run {
     bool ends_broker; /* it does not wait for the next controller */
     struct event *tick;
     struct event *prune;
+    struct event *groups; /* devices that changed are looked at */
     struct event *signals[2];
     uint64_t ticked_at_ms;
     uint64_t hour;        /* of the wall clock: orders age by that */
@@ -200,6 +203,18 @@ static void on_prune(evutil_socket_t fd, short what, void *context)
     }
 }
 
+static void on_groups(evutil_socket_t fd, short what, void *context)
+{
+    static const struct timeval more = {.tv_usec = GROUPS_PAUSE_MS * 1000};
+    static const struct timeval none = {.tv_usec = GROUPS_MS * 1000};
+    struct flo_run *run = context;
+
+    (void)fd;
+    (void)what;
+    event_add(run->groups,
+              flo_groups_turn(run->controller, flo_now_ms()) ? &more : &none);
+}
+
 static void on_signal(evutil_socket_t number, short what, void *context)
 {
     struct flo_run *run = context;
@@ -219,10 +234,12 @@ static int timers_open(struct flo_run *run, struct flo_err *err)
 
     run->tick = event_new(base, -1, EV_PERSIST, on_tick, run);
     run->prune = event_new(base, -1, 0, on_prune, run);
-    if (run->tick == NULL || run->prune == NULL ||
+    run->groups = event_new(base, -1, 0, on_groups, run);
+    if (run->tick == NULL || run->prune == NULL || run->groups == NULL ||
         event_add(run->tick, &every) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "timer");
     }
+    event_active(run->groups, EV_TIMEOUT, 0);
     for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
         run->signals[i] = evsignal_new(base, numbers[i], on_signal, run);
         if (run->signals[i] == NULL || event_add(run->signals[i], NULL) < 0) {
@@ -421,6 +438,9 @@ static void close_all(struct flo_run *run)
     }
     if (run->prune != NULL) {
         event_free(run->prune);
+    }
+    if (run->groups != NULL) {
+        event_free(run->groups);
     }
     for (size_t i = 0; i < FLO_COUNT(run->signals); i++) {
         if (run->signals[i] != NULL) {

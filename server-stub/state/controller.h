@@ -12,6 +12,7 @@
 
 #include "server-stub/state/addresses.h"
 #include "server-stub/state/audit/audit.h"
+#include "server-stub/state/groups/groups.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/pki.h"
@@ -67,6 +68,7 @@ struct flo_controller {
     struct flo_rollouts rollouts;
     struct flo_rules rules;
     struct flo_orders orders;
+    struct flo_groups groups;
     struct flo_audit audit;
     struct flo_update_counts updates;
     struct flo_outgoing outgoing;

@@ -44,7 +44,6 @@
 #include "server-stub/core/orders/orders.h"
 #include "server-stub/core/rollout/rollout.h"
 
-
 struct flo_fleet_store;
 
 /* ":memory:" as `dir` is the engine in memory, postgresql://… that database. */

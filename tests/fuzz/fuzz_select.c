@@ -29,6 +29,11 @@ static void ask(const struct flo_selector *selector)
     must(flo_selector_matches(selector, &device, 1000) ==
          flo_selector_matches(selector, &device, 1000));
     (void)flo_selector_matches(selector, &empty, 0);
+    (void)flo_selector_moving(selector);
+    for (size_t i = 0;
+         flo_selector_value(selector, FLO_SELECT_GROUP, i) != NULL; i++) {
+        must(i < FLO_SELECTOR_VALUES_MAX);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)

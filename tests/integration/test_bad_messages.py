@@ -136,10 +136,12 @@ def test_a_broker_cannot_put_a_device_into_a_group(up):
         body = me.order("deploy", scope={"group": "canary"}, args={
             "model": "tiny", "release": digest, "version": "2",
             "rollout": "r-9001"})  # truly signed, for others
+        moved = me.order("groups", args={"groups": ["all", "canary"]}, scope={
+            "device": "22222222-2222-4222-8222-222222222222"})
         me.client.messages.clear()
         rev = me.desired["rev"] + 7
         me.client.publish(me.topic + "desired", json.dumps(dict(
-            me.desired, rev=rev, groups=["all", "canary"],
+            me.desired, rev=rev, groups=me.signed(moved),
             assignments=[{"model": "tiny", "order": me.signed(body)}])))
         later = me.order("unfreeze", args={})
         me.send(me.signed(later))

@@ -1,5 +1,6 @@
 """A fleet that changes: labels, selectors, groups, assignments, and what a
 device believes of them."""
+import base64
 import json
 import os
 import subprocess
@@ -148,3 +149,91 @@ def test_notes_pins_and_maintenance_are_kept(controller, devices, publisher,
         ("", None, {})
     cli("device", "set", "gw-3", "--name", "gw-1", code=5)
     cli("device", "set", "gw-3", "--name", "gw-2")
+
+
+# ---- groups ----
+
+def members(controller, group):
+    return names(controller, "group=" + group)
+
+
+def stated(device):
+    """The statement about groups of its desired; a device verifies it."""
+    document = device.desired(lambda d: "groups" in d)
+    return json.loads(base64.b64decode(document["groups"]["payload"]))
+
+
+def test_named_devices_join_and_leave_a_group(controller, devices, cli):
+    said = cli("group", "create", "lab", "--note", "the bench", "--priority",
+               "200")
+    assert "group lab is made" in said
+    cli("group", "create", "lab", code=5)
+    cli("group", "create", "all", code=5)
+    assert "2 of 2 devices joined lab" in cli("group", "add", "lab", "gw-1",
+                                              "gw-10")
+    assert "1 of 2" in cli("group", "add", "lab", "--where", "hw=rpi5")
+    assert members(controller, "lab") == ["gw-1", "gw-2", "gw-10"]
+    assert "2 of 2" in cli("group", "remove", "lab", "--file", "-",
+                           stdin="name,rack\ngw-1,7\ngw-2,8\n")
+    assert members(controller, "lab") == ["gw-10"]
+    devices["gw-10"].report(1)
+    body = stated(devices["gw-10"])
+    assert (body["op"], body["args"]) == ("groups", {"groups": ["all", "lab"]})
+    assert body["scope"] == {"device": devices["gw-10"].id}
+    devices["gw-10"].report(2, groups=["lab", "all"])
+    assert devices["gw-10"].desired(lambda d: "groups" not in d and
+                                    d["rev"] > 1)
+    table = cli("group", "list")
+    assert "lab " in table and "static" in table and "the bench" in table
+    assert "gw-10" in cli("group", "get", "lab")
+    cli("group", "get", "nowhere", code=3)
+    cli("group", "add", "lab", "gw-1", "none", code=3)
+    assert members(controller, "lab") == ["gw-10"]
+    records = ask(controller, "GET", "/v1/audit?order=newest&limit=1")["items"]
+    assert (records[0]["what"], records[0]["object"]) == \
+        ("group.members", "/v1/groups/lab/members")
+
+
+def test_a_group_by_selector_follows_the_labels(controller, devices, cli):
+    cli("group", "create", "rpis", "--where", "hw=rpi5 and not group=lab")
+    until("both", 5, lambda: members(controller, "rpis") == ["gw-1", "gw-2"])
+    cli("group", "add", "lab", "gw-1")
+    until("one leaves", 5, lambda: members(controller, "rpis") == ["gw-2"])
+    cli("group", "remove", "lab", "gw-1")
+    cli("device", "label", "gw-10", "hw=rpi5")
+    until("one joins", 5, lambda: members(controller, "rpis") == ["gw-1",
+                                                                  "gw-2"])
+    cli("group", "set", "rpis", "--where", "hw=rpi5")
+    until("all", 5, lambda: members(controller, "rpis") ==
+          ["gw-1", "gw-2", "gw-10"])
+    cli("device", "label", "gw-10", "hw=n100")
+    until("again", 5, lambda: members(controller, "rpis") == ["gw-1", "gw-2"])
+    cli("group", "add", "rpis", "gw-10", code=5)
+    cli("group", "create", "x", "--where", "group=rpis", code=2)
+    cli("group", "create", "x", "--where", "hww=rpi5", code=2)
+    ask(controller, "POST", "/v1/tokens", {"kind": "enroll", "group": "rpis"},
+        409)
+
+
+def test_a_change_of_a_group_can_ask_for_the_state_it_has_seen(controller,
+                                                               devices, cli):
+    answer = controller.ask("GET", "/v1/groups/lab")
+    stale = controller.ask("PATCH", "/v1/groups/lab", {"note": "x"},
+                           headers={"If-Match": '"0"'})
+    assert stale.status == 412, stale.body
+    fresh = controller.ask("PATCH", "/v1/groups/lab", {"note": "x"}, headers={
+        "If-Match": answer.headers["ETag"]})
+    assert fresh.status == 200 and fresh.json["note"] == "x"
+    first = ask(controller, "GET", "/v1/groups?limit=1")
+    assert [g["name"] for g in first["items"]] == ["lab"]
+    rest = ask(controller, "GET", "/v1/groups?limit=1&cursor=" + first["next"])
+    assert ([g["name"] for g in rest["items"]], rest["next"]) == \
+        (["rpis"], None)
+
+
+def test_a_deleted_group_lets_its_devices_go(controller, devices, cli):
+    cli("group", "delete", "rpis", "--confirm", "rpis")
+    cli("group", "delete", "lab", "--confirm", "lab")
+    until("both are gone", 5, lambda: ask(
+        controller, "GET", "/v1/groups")["items"] == [])
+    assert ask(controller, "GET", "/v1/devices/gw-10")["groups"] == ["all"]

@@ -23,8 +23,8 @@ struct flo_heard {
     const char *op;        /* cmd; "": none */
     struct flo_assignment assignments[FLO_ASSIGNMENTS_MAX]; /* desired */
     size_t assignment_count;
-    /* Envelopes, objects all.  Of desired first the statement about groups: the
-     * other orders may be for one of them; then those of the assignments. */
+    /* Envelopes, objects all.  The statement about groups comes first: the
+     * other orders may be for one of them.  Those of the assignments follow. */
     const json_t *orders[FLO_HEARD_ORDERS_MAX];
     size_t order_count;
     const json_t *trust[FLO_HEARD_TRUST_MAX]; /* envelopes, the oldest first */

@@ -293,3 +293,33 @@ int flo_select_name_parse(const char *text,
     }
     return rv < 0 ? rv : flo_select_name_read(&token, known, out, err);
 }
+
+const char *flo_selector_moving(const struct flo_selector *selector)
+{
+    for (size_t i = 0; i < selector->term_count; i++) {
+        uint8_t field = selector->terms[i].name.field;
+        if (field == FLO_SELECT_VERSION) {
+            return "release.MODEL";
+        }
+        if (field < FLO_SELECT_FIELDS && flo_select_facts[field].is_moving) {
+            return flo_select_facts[field].word;
+        }
+    }
+    return NULL;
+}
+
+const char *flo_selector_value(const struct flo_selector *selector,
+                               enum flo_select_field field, size_t i)
+{
+    for (size_t t = 0; t < selector->term_count; t++) {
+        const struct flo_select_term *term = &selector->terms[t];
+        if (term->name.field != field) {
+            continue;
+        }
+        if (i < term->value_count) {
+            return selector->pool + selector->values[term->value_first + i];
+        }
+        i -= term->value_count;
+    }
+    return NULL;
+}

@@ -99,6 +99,13 @@ FLO_MUST_USE int flo_selector_parse(const char *text,
 bool flo_selector_matches(const struct flo_selector *selector,
                           const struct flo_select_device *device,
                           uint64_t now_ms);
+/* The word of the first field that changes by itself, or NULL. */
+const char *flo_selector_moving(const struct flo_selector *selector);
+/* The i-th text that the selector compares this field with, or NULL after the
+ * last. */
+const char *flo_selector_value(const struct flo_selector *selector,
+                               enum flo_select_field field, size_t i);
+
 /* One name, for an order of devices; the same errors. */
 FLO_MUST_USE int flo_select_name_parse(const char *text,
                                        const struct flo_select_known *known,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
+#include "server-stub/store/groups.h"
 
 #define CARDS_MAX 1024
 
@@ -78,6 +79,18 @@ static int write_orders(struct flo_controller *controller, const char *device,
     return rv;
 }
 
+static int write_statement(void *context,
+                           const struct flo_fleet_group_statement *statement)
+{
+    struct flo_buf *out = context;
+
+    if (statement->envelope[0] != '\0') {
+        flo_buf_text(out, ",\"groups\":");
+        flo_buf_text(out, statement->envelope);
+    }
+    return 0;
+}
+
 static void put(struct flo_buf *out, const char *key,
                 const struct flo_buf *part)
 {
@@ -101,6 +114,10 @@ int flo_orders_desired_text(struct flo_controller *controller,
         flo_buf_printf(out, "{\"v\":2,\"rev\":%llu,\"heartbeat_ms\":%llu",
                        (unsigned long long)rev,
                        (unsigned long long)controller->heartbeat_ms);
+        rv = flo_fleet_group_statement_get(controller->store, device,
+                                           write_statement, out, err);
+    }
+    if (rv == 0) {
         put(out, "assignments", &desired.assignments);
         put(out, "statements", &desired.statements);
         flo_buf_text(out, "}");

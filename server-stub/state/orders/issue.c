@@ -34,19 +34,13 @@ static int sign(struct flo_controller *controller,
     return rv;
 }
 
-int flo_orders_issue_row(struct flo_controller *controller,
-                         struct flo_order *order, struct flo_fleet_order row,
-                         char *id, struct flo_err *err)
+/* Number, id, times. */
+static int complete(struct flo_controller *controller, struct flo_order *order,
+                    struct flo_err *err)
 {
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) envelope = {0};
-    char release[FLO_DIGEST_TEXT] = "";
     char by[FLO_NAME_MAX + 1];
     int rv = flo_fleet_next(controller->store, "order", &order->seq, err);
 
-    if (rv < 0) {
-        return rv;
-    }
     snprintf(order->id, sizeof(order->id), "o-%04llu",
              (unsigned long long)order->seq);
     snprintf(order->fleet, sizeof(order->fleet), "%s", controller->fleet);
@@ -55,6 +49,31 @@ int flo_orders_issue_row(struct flo_controller *controller,
     order->epoch = flo_trust_epoch(controller->trust);
     order->issued_at_ms = flo_wall_ms();
     order->expires_at_ms = order->issued_at_ms + FLO_ORDER_LIFE_MS;
+    return rv;
+}
+
+int flo_orders_sign_alone(struct flo_controller *controller,
+                          struct flo_order *order, struct flo_buf *envelope,
+                          struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
+    int rv = complete(controller, order, err);
+
+    return rv < 0 ? rv : sign(controller, order, &body, envelope, err);
+}
+
+int flo_orders_issue_row(struct flo_controller *controller,
+                         struct flo_order *order, struct flo_fleet_order row,
+                         char *id, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) envelope = {0};
+    char release[FLO_DIGEST_TEXT] = "";
+    int rv = complete(controller, order, err);
+
+    if (rv < 0) {
+        return rv;
+    }
     if ((rv = sign(controller, order, &body, &envelope, err)) < 0) {
         return rv;
     }

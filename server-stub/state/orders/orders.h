@@ -24,6 +24,12 @@ FLO_MUST_USE int flo_orders_issue_row(struct flo_controller *controller,
                                       struct flo_order *order,
                                       struct flo_fleet_order row, char *id,
                                       struct flo_err *err);
+/* Complete and sign one that is not stored as an order; `envelope` is
+ * appended. */
+FLO_MUST_USE int flo_orders_sign_alone(struct flo_controller *controller,
+                                       struct flo_order *order,
+                                       struct flo_buf *envelope,
+                                       struct flo_err *err);
 /* Sign again the orders that are due (core/orders/renewal.h): those in lists of
  * groups (flo_fleet_order_standing), then those that desired documents hold. */
 FLO_MUST_USE int flo_orders_renew(struct flo_controller *controller,

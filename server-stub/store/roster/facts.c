@@ -179,6 +179,26 @@ static json_t *parsed(const char *text)
     return json;
 }
 
+uint32_t flo_roster_names(const json_t *names)
+{
+    uint32_t sum = 0;
+
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        sum += name != NULL ? flo_crc32c(1, name, strlen(name)) : 1;
+    }
+    return sum != 0 ? sum : 1;
+}
+
+uint32_t flo_roster_names_text(const char *text)
+{
+    json_t *names = parsed(text);
+    uint32_t sum = flo_roster_names(names);
+
+    json_decref(names);
+    return sum;
+}
+
 void *flo_roster_own_facts(const struct flo_fleet_device *device,
                            struct flo_select_device *out)
 {

@@ -12,6 +12,7 @@ void flo_roster_deinit(struct flo_roster *roster)
     }
     free(roster->items);
     free(roster->touched);
+    free(roster->changed);
     *roster = (struct flo_roster){0};
 }
 
@@ -36,19 +37,52 @@ static bool grow(struct flo_roster *roster, size_t number)
     return true;
 }
 
-static bool note(struct flo_roster *roster, size_t number)
+/* One number more at the end of a list. */
+static bool append(size_t **list, size_t *count, size_t *room, size_t number)
 {
-    if (roster->touched_count == roster->touched_room) {
-        size_t room = 2 * roster->touched_room + 64;
-        size_t *touched = realloc(roster->touched, room * sizeof(*touched));
-        if (touched == NULL) {
+    if (*count == *room) {
+        size_t more = 2 * *room + 64;
+        size_t *items = realloc(*list, more * sizeof(*items));
+        if (items == NULL) {
             return false;
         }
-        roster->touched = touched;
-        roster->touched_room = room;
+        *list = items;
+        *room = more;
     }
-    roster->touched[roster->touched_count++] = number;
+    (*list)[(*count)++] = number;
     return true;
+}
+
+static bool change(struct flo_roster *roster, size_t number)
+{
+    struct flo_roster_entry *entry = &roster->items[number];
+
+    if (!entry->is_changed) {
+        entry->is_changed = append(&roster->changed, &roster->changed_count,
+                                   &roster->changed_room, number);
+    }
+    return entry->is_changed;
+}
+
+size_t flo_roster_changed(struct flo_roster *roster)
+{
+    if (roster->changed_first == roster->changed_count) {
+        roster->changed_first = roster->changed_count = 0;
+        return SIZE_MAX;
+    }
+    size_t number = roster->changed[roster->changed_first++];
+    roster->items[number].is_changed = false;
+    return number;
+}
+
+void flo_roster_change_all(struct flo_roster *roster)
+{
+    for (size_t i = 0; i < roster->count; i++) {
+        if (roster->items[i].is_there && !change(roster, i)) {
+            roster->is_lost = true;
+            return;
+        }
+    }
 }
 
 /* The place of a device; made when there is none.  NULL: not loaded, or no
@@ -65,11 +99,16 @@ static struct flo_roster_entry *touch(struct flo_roster *roster, size_t number)
     }
     struct flo_roster_entry *entry = &roster->items[number];
     if (!entry->is_touched) {
-        if (!note(roster, number)) {
+        if (!append(&roster->touched, &roster->touched_count,
+                    &roster->touched_room, number)) {
             roster->is_lost = true;
             return NULL;
         }
         entry->is_touched = true;
+    }
+    if (!change(roster, number)) {
+        roster->is_lost = true;
+        return NULL;
     }
     return entry;
 }
@@ -89,6 +128,7 @@ void flo_roster_row(struct flo_roster *roster, size_t number,
     }
     free(entry->own);
     entry->own = own;
+    entry->groups_are = flo_roster_names_text(device->groups);
     entry->is_there = !device->is_retired;
     entry->is_online = device->is_online;
     entry->seen_at_ms = device->last_seen_at_ms;
@@ -110,6 +150,10 @@ void flo_roster_report(struct flo_roster *roster, size_t number,
     }
     free(entry->said);
     entry->said = said;
+    entry->groups_said =
+        json_is_array(json_object_get(report, "groups"))
+            ? flo_roster_names(json_object_get(report, "groups"))
+            : 0;
 }
 
 void flo_roster_online(struct flo_roster *roster, size_t number, bool online)
@@ -154,6 +198,7 @@ void flo_roster_cancel(struct flo_roster *roster)
         struct flo_roster_entry *entry = &roster->items[roster->touched[i]];
         roster->stale_count += entry->is_stale ? 0 : 1;
         entry->is_stale = true;
+        entry->stated = 0;
     }
     flo_roster_commit(roster);
 }

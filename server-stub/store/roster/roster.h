@@ -16,7 +16,12 @@ struct flo_roster_entry {
     bool is_stale; /* its row may say something else */
     bool is_touched;
     bool is_online;
-    uint64_t seen_at_ms; /* as it was read; newer ones are facts */
+    bool is_changed;      /* stands in `changed` */
+    uint32_t groups_are;  /* checksum of its groups; 0: not known */
+    uint32_t groups_said; /* of those that it reported */
+    uint8_t stated;       /* desired carries a statement: 0 not known, 1 no,
+                             2 yes */
+    uint64_t seen_at_ms;  /* as it was read; newer ones are facts */
     uint64_t rss_bytes;
     struct flo_select_device say;
     void *own;  /* texts of its row */
@@ -30,6 +35,8 @@ struct flo_roster {
     size_t stale_count;
     size_t *touched; /* by this transaction */
     size_t touched_count, touched_room;
+    size_t *changed; /* since somebody asked */
+    size_t changed_first, changed_count, changed_room;
     bool is_lost; /* no memory: all is read again */
 };
 
@@ -41,12 +48,18 @@ void flo_roster_report(struct flo_roster *roster, size_t number,
                        const json_t *report, const json_t *profile_or_null);
 void flo_roster_online(struct flo_roster *roster, size_t number, bool online);
 void flo_roster_gone(struct flo_roster *roster, size_t number);
+/* The number of the next one that changed, or SIZE_MAX. */
+size_t flo_roster_changed(struct flo_roster *roster);
+void flo_roster_change_all(struct flo_roster *roster);
 /* Its row is read before the next use. */
 void flo_roster_stale(struct flo_roster *roster, size_t number);
 /* The transaction ended: kept, or taken back. */
 void flo_roster_commit(struct flo_roster *roster);
 void flo_roster_cancel(struct flo_roster *roster);
 
+/* The same for the same names, in any order; never 0. */
+uint32_t flo_roster_names(const json_t *names);
+uint32_t flo_roster_names_text(const char *text);
 /* ---- facts.c: texts of a row and of a report ---- */
 
 /* A new block for free(), and values that point into it; NULL without memory:

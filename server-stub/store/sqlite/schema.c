@@ -184,5 +184,15 @@ const char *const flo_sqlite_schema[] = {
     "CREATE TABLE person (name TEXT PRIMARY KEY, role TEXT NOT NULL,"
     " disabled INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL)"
     " WITHOUT ROWID;",
+    "ALTER TABLE device_group ADD COLUMN since INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE fleet_group (name TEXT PRIMARY KEY,"
+    " selector TEXT NOT NULL, priority INTEGER NOT NULL, note TEXT NOT NULL,"
+    " created_at INTEGER NOT NULL, ends INTEGER NOT NULL DEFAULT 0)"
+    " WITHOUT ROWID;"
+    "INSERT INTO fleet_group SELECT DISTINCT grp, '', 100, '', 0, 0"
+    " FROM device_group WHERE grp <> 'all';"
+    "ALTER TABLE desired ADD COLUMN groups TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE desired ADD COLUMN statement TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE desired ADD COLUMN stated_at INTEGER NOT NULL DEFAULT 0;",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

@@ -224,6 +224,29 @@ static void bounds_are_refused_and_not_exceeded(void **state)
     assert_false(flo_selector_matches(&selector, &one, NOW_MS));
 }
 
+static void what_moves_by_itself_is_known(void **state)
+{
+    static struct flo_selector selector;
+    struct flo_err err = {0};
+
+    (void)state;
+    assert_int_equal(
+        flo_selector_parse("hw=rpi5 and memory>1GiB", NULL, &selector, &err),
+        0);
+    assert_null(flo_selector_moving(&selector));
+    assert_int_equal(
+        flo_selector_parse("hw=rpi5 or rss<1GiB", NULL, &selector, &err), 0);
+    assert_string_equal(flo_selector_moving(&selector), "rss");
+    assert_int_equal(flo_selector_parse("group=a and x or group in (b,c)", NULL,
+                                        &selector, &err),
+                     0);
+    assert_string_equal(flo_selector_value(&selector, FLO_SELECT_GROUP, 0),
+                        "a");
+    assert_string_equal(flo_selector_value(&selector, FLO_SELECT_GROUP, 2),
+                        "c");
+    assert_null(flo_selector_value(&selector, FLO_SELECT_GROUP, 3));
+}
+
 static void devices_are_ordered_as_people_count(void **state)
 {
     struct flo_select_device one = device();
@@ -281,6 +304,7 @@ int main(void)
         cmocka_unit_test(each_operator_says_what_people_mean),
         cmocka_unit_test(an_error_names_the_column_and_the_nearest_field),
         cmocka_unit_test(bounds_are_refused_and_not_exceeded),
+        cmocka_unit_test(what_moves_by_itself_is_known),
         cmocka_unit_test(devices_are_ordered_as_people_count),
         cmocka_unit_test(ten_thousand_devices_take_less_than_50_ms),
     };

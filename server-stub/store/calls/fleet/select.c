@@ -3,6 +3,7 @@
 
 #include "server-stub/store/calls/inside.h"
 #include "server-stub/store/fleet.h"
+#include "server-stub/store/groups.h"
 
 static int read_device(void *context, const struct flo_fleet_device *device)
 {
@@ -182,4 +183,46 @@ static bool has_label(void *context, const char *key)
 struct flo_select_known flo_fleet_known(struct flo_fleet_store *store)
 {
     return (struct flo_select_known){has_label, store};
+}
+
+/* ---- devices that changed ---- */
+
+int flo_fleet_changed_next(struct flo_fleet_store *store, char *device,
+                           struct flo_err *err)
+{
+    int rv = settle(store, err);
+    size_t number = rv == 0 ? flo_roster_changed(&store->roster) : SIZE_MAX;
+
+    snprintf(device, 37, "%s",
+             number != SIZE_MAX ? store->facts.ids.items[number] : "");
+    return rv;
+}
+
+void flo_fleet_changed_all(struct flo_fleet_store *store)
+{
+    flo_roster_change_all(&store->roster);
+}
+
+bool flo_fleet_changed_any(const struct flo_fleet_store *store)
+{
+    return store->roster.changed_first < store->roster.changed_count;
+}
+
+enum flo_groups_news flo_fleet_groups_news(struct flo_fleet_store *store,
+                                           const char *device)
+{
+    size_t number = flo_ids_find(&store->facts.ids, device);
+    const struct flo_roster_entry *entry;
+
+    if (number >= store->roster.count) {
+        return FLO_GROUPS_KNOWN;
+    }
+    entry = &store->roster.items[number];
+    if (!entry->is_there || entry->groups_said == 0) {
+        return FLO_GROUPS_KNOWN;
+    }
+    if (entry->groups_said != entry->groups_are) {
+        return entry->is_online ? FLO_GROUPS_DIFFER : FLO_GROUPS_KNOWN;
+    }
+    return entry->stated != 1 ? FLO_GROUPS_TOLD : FLO_GROUPS_KNOWN;
 }

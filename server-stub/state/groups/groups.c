@@ -1,0 +1,228 @@
+/* Groups: devices that changed, one after another. */
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/groups/inside.h"
+#include "server-stub/store/fleet.h"
+
+#define TURN_MS 10     /* then everything else has its turn */
+#define SWEEP_MS 60000 /* between two looks at what changes by itself */
+
+void flo_groups_changed(struct flo_controller *controller)
+{
+    controller->groups.is_read = false;
+    flo_fleet_changed_all(controller->store);
+}
+
+/* ---- one ---- */
+
+/* Its groups changed: rollouts, and whoever looks at it. */
+static int moved(struct flo_controller *controller, const char *device,
+                 struct flo_err *err)
+{
+    flo_outgoing_change(controller, FLO_OBJECT_DEVICE, device);
+    return flo_rollouts_reconsider(controller, device, err);
+}
+
+static int change(struct flo_controller *controller, const char *device,
+                  const struct flo_group_change *change, bool *is_news,
+                  struct flo_err *err)
+{
+    struct flo_err full = {0};
+    uint64_t since = 0;
+    int rv = flo_fleet_newest(controller->store, "order", &since, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_fleet_group_member(controller->store, change->group, device,
+                                change->is_member, since, is_news, &full);
+    if (rv == FLO_E_TARGET_LIMIT) { /* it stays out, and the log says why */
+        flo_log(FLO_LOG_WARN, "group", "%s", full.what);
+        return 0;
+    }
+    if (rv < 0 && err != NULL) {
+        *err = full;
+    }
+    return rv;
+}
+
+/* Its groups by selector, its rollouts, its statement. */
+static int look(struct flo_controller *controller, const char *device,
+                struct flo_err *err)
+{
+    struct flo_group_change changes[FLO_FLEET_GROUPS_MAX];
+    bool is_moved = false;
+    int rv = flo_groups_read(controller, err);
+    size_t count = rv == 0 ? flo_groups_find(controller, device, changes) : 0;
+
+    /* Who leaves makes room for what joins. */
+    for (int joins = 0; joins < 2; joins++) {
+        for (size_t i = 0; i < count && rv == 0; i++) {
+            bool is_news = false;
+            if (changes[i].is_member == (joins == 1)) {
+                rv = change(controller, device, &changes[i], &is_news, err);
+            }
+            is_moved = is_moved || is_news;
+        }
+    }
+    if (rv == 0 && is_moved) {
+        rv = moved(controller, device, err);
+    }
+    return rv < 0 ? rv : flo_groups_tell(controller, device, err);
+}
+
+int flo_groups_member(struct flo_controller *controller, const char *group,
+                      const char *device, bool is_member, bool *is_news,
+                      struct flo_err *err)
+{
+    uint64_t since = 0;
+    int rv = flo_fleet_newest(controller->store, "order", &since, err);
+
+    rv = rv < 0 ? rv
+                : flo_fleet_group_member(controller->store, group, device,
+                                         is_member, since, is_news, err);
+    return rv < 0 || !*is_news ? rv : moved(controller, device, err);
+}
+
+struct closed {
+    bool is_there;
+    bool is_closed;
+};
+
+static int look_whether_closed(void *context,
+                               const struct flo_fleet_group *group)
+{
+    *(struct closed *)context =
+        (struct closed){true, group->selector[0] != '\0' || group->ends};
+    return 0;
+}
+
+static int look_at_group(struct flo_controller *controller, const char *group,
+                         struct closed *out, struct flo_err *err)
+{
+    struct flo_err absent = {0};
+    int rv;
+
+    *out = (struct closed){.is_there = strcmp(group, "all") == 0};
+    rv = out->is_there ? 0
+                       : flo_fleet_group_get(controller->store, group,
+                                             look_whether_closed, out, &absent);
+    if (rv < 0 && rv != FLO_E_GROUP_ABSENT) {
+        *err = absent;
+        return rv;
+    }
+    if (!out->is_closed) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_STATE, "group %s takes no named devices", group);
+    return flo_err_fix(err, "flotilla group get %s", group);
+}
+
+int flo_groups_may_enrol(struct flo_controller *controller, const char *group,
+                         struct flo_err *err)
+{
+    struct closed closed;
+
+    return look_at_group(controller, group, &closed, err);
+}
+
+int flo_groups_enrol(struct flo_controller *controller, const char *group,
+                     struct flo_err *err)
+{
+    struct closed closed;
+    int rv = look_at_group(controller, group, &closed, err);
+
+    return rv < 0 || closed.is_there
+               ? rv
+               : flo_fleet_group_put(
+                     controller->store,
+                     &(struct flo_fleet_group){.name = group,
+                                               .selector = "",
+                                               .priority = FLO_GROUP_PRIORITY,
+                                               .note = "",
+                                               .created_at_ms = flo_wall_ms()},
+                     err);
+}
+
+/* ---- many ---- */
+
+struct ended {
+    struct flo_text_list names;
+};
+
+static int add_ended(void *context, const struct flo_fleet_group *group)
+{
+    struct ended *ended = context;
+
+    if (group->ends) {
+        flo_text_list_add(&ended->names, group->name);
+    }
+    return 0;
+}
+
+/* Groups whose last member left are gone. */
+static int delete_ended(struct flo_controller *controller, struct flo_err *err)
+{
+    struct ended ended = {0};
+    int rv = flo_fleet_group_list(controller->store, add_ended, &ended, err);
+
+    for (size_t i = 0; i < ended.names.count && rv == 0; i++) {
+        struct flo_fleet_group_count count;
+        rv = flo_fleet_group_counts(controller->store, ended.names.items[i],
+                                    &count, err);
+        if (rv == 0 && count.devices == 0) {
+            rv = flo_fleet_group_delete(controller->store, ended.names.items[i],
+                                        err);
+            controller->groups.is_read = false;
+        }
+    }
+    flo_text_list_clear(&ended.names);
+    return rv;
+}
+
+static int look_at_some(struct flo_controller *controller, uint64_t now_ms,
+                        struct flo_err *err)
+{
+    char device[37];
+    int rv = 0;
+
+    while (rv == 0 && flo_now_ms() < now_ms + TURN_MS) {
+        rv = flo_fleet_changed_next(controller->store, device, err);
+        if (rv < 0 || device[0] == '\0') {
+            break;
+        }
+        rv = look(controller, device, err);
+    }
+    if (rv == 0 && controller->groups.ends &&
+        !flo_fleet_changed_any(controller->store)) {
+        rv = delete_ended(controller, err);
+    }
+    return rv;
+}
+
+bool flo_groups_turn(struct flo_controller *controller, uint64_t now_ms)
+{
+    struct flo_groups *groups = &controller->groups;
+    struct flo_err err = {0};
+
+    if (groups->is_moving && now_ms >= groups->sweep_at_ms) {
+        groups->sweep_at_ms = now_ms + SWEEP_MS;
+        flo_fleet_changed_all(controller->store);
+    }
+    if (!flo_fleet_changed_any(controller->store) && !groups->ends) {
+        return false;
+    }
+    int rv = flo_controller_begin(controller, &err);
+    if (rv == 0 && (rv = look_at_some(controller, now_ms, &err)) < 0) {
+        flo_controller_cancel(controller);
+    } else if (rv == 0) {
+        rv = flo_controller_commit(controller, &err);
+    }
+    if (rv < 0) {
+        flo_log_err(FLO_LOG_ERROR, "group", &err);
+        flo_fleet_changed_all(controller->store); /* after a pause */
+        return false;
+    }
+    return flo_fleet_changed_any(controller->store);
+}

@@ -1,0 +1,116 @@
+/* Groups by selector: which ones a device is in. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/groups/inside.h"
+#include "server-stub/store/fleet.h"
+
+void flo_groups_deinit(struct flo_groups *groups)
+{
+    for (size_t i = 0; i < groups->rule_count; i++) {
+        free(groups->rules[i].selector);
+    }
+    free(groups->rules);
+    *groups = (struct flo_groups){.rules = NULL};
+}
+
+struct reading {
+    struct flo_groups *groups;
+    struct flo_err *err;
+};
+
+/* One that is no selector any more keeps the members that it has. */
+static bool parse_rule(struct flo_groups *groups, const char *text,
+                       struct flo_group_rule *rule)
+{
+    struct flo_err err = {0};
+
+    if (flo_selector_parse(text, NULL, rule->selector, &err) < 0) {
+        flo_wrap(&err, err.code, "group %s", rule->name);
+        flo_log_err(FLO_LOG_ERROR, "group", &err);
+        free(rule->selector);
+        return false;
+    }
+    groups->is_moving =
+        groups->is_moving || flo_selector_moving(rule->selector) != NULL;
+    return true;
+}
+
+/* A stored selector was read once; labels may be gone since. */
+static int read_rule(void *context, const struct flo_fleet_group *group)
+{
+    struct reading *reading = context;
+    struct flo_groups *groups = reading->groups;
+    struct flo_group_rule *rule = &groups->rules[groups->rule_count];
+
+    if ((group->selector[0] == '\0' && !group->ends) ||
+        groups->rule_count == FLO_FLEET_GROUPS_MAX) {
+        return 0;
+    }
+    *rule = (struct flo_group_rule){.selector = NULL};
+    snprintf(rule->name, sizeof(rule->name), "%s", group->name);
+    groups->ends = groups->ends || group->ends;
+    if (group->ends) {
+        groups->rule_count++;
+        return 0;
+    }
+    rule->selector = calloc(1, sizeof(*rule->selector));
+    if (rule->selector == NULL) {
+        return flo_fail(reading->err, FLO_E_MEMORY, "group %s", group->name);
+    }
+    groups->rule_count += parse_rule(groups, group->selector, rule);
+    return 0;
+}
+
+int flo_groups_read(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_groups *groups = &controller->groups;
+    struct reading reading = {groups, err};
+
+    if (groups->is_read) {
+        return 0;
+    }
+    flo_groups_deinit(groups);
+    groups->rules = calloc(FLO_FLEET_GROUPS_MAX, sizeof(*groups->rules));
+    if (groups->rules == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "groups");
+    }
+    int rv = flo_fleet_group_list(controller->store, read_rule, &reading, err);
+    groups->is_read = rv == 0;
+    return rv;
+}
+
+static bool is_member(const struct flo_select_device *device, const char *group)
+{
+    const char *const *name = device->values[FLO_SELECT_GROUP].list;
+
+    for (; name != NULL && *name != NULL; name++) {
+        if (strcmp(*name, group) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A change of membership moves the facts, so all are found before one is
+ * made. */
+size_t flo_groups_find(struct flo_controller *controller, const char *device,
+                       struct flo_group_change *out)
+{
+    const struct flo_groups *groups = &controller->groups;
+    const struct flo_select_device *facts =
+        flo_fleet_facts_of(controller->store, device);
+    uint64_t now_ms = flo_wall_ms();
+    size_t count = 0;
+
+    for (size_t i = 0; facts != NULL && i < groups->rule_count; i++) {
+        const struct flo_group_rule *rule = &groups->rules[i];
+        bool fits = rule->selector != NULL &&
+                    flo_selector_matches(rule->selector, facts, now_ms);
+        if (fits != is_member(facts, rule->name)) {
+            out[count++] = (struct flo_group_change){rule->name, fits};
+        }
+    }
+    return count;
+}
