@@ -13,6 +13,32 @@ install(CODE [[
 ]])
 install(FILES README.md LICENSE DESTINATION share/doc/flotilla)
 install(DIRECTORY docs DESTINATION share/doc/flotilla)
+# Manual pages from docs/reference; completion of each program by its own file,
+# because shells look for it by the program's name.
+find_package(Python3 COMPONENTS Interpreter)
+if(Python3_FOUND)
+    install(CODE "execute_process(COMMAND ${Python3_EXECUTABLE}
+        ${CMAKE_SOURCE_DIR}/tools/man.py ${CMAKE_BINARY_DIR}/man
+        COMMAND_ERROR_IS_FATAL ANY)")
+    foreach(section 1 5 7 8)
+        install(DIRECTORY ${CMAKE_BINARY_DIR}/man/
+            DESTINATION share/man/man${section}
+            FILES_MATCHING PATTERN "*.${section}")
+    endforeach()
+endif()
+foreach(PROGRAMS flotilla flotilla-agent flotilla-controller flotilla-engine
+        flotilla-model flotilla-updater)
+    foreach(shell bash zsh fish)
+        configure_file(server-stub/cli/shells/flotilla.${shell}
+            completion/${PROGRAMS}.${shell} @ONLY)
+    endforeach()
+    install(FILES ${CMAKE_BINARY_DIR}/completion/${PROGRAMS}.bash
+        DESTINATION share/bash-completion/completions RENAME ${PROGRAMS})
+    install(FILES ${CMAKE_BINARY_DIR}/completion/${PROGRAMS}.zsh
+        DESTINATION share/zsh/vendor-completions RENAME _${PROGRAMS})
+    install(FILES ${CMAKE_BINARY_DIR}/completion/${PROGRAMS}.fish
+        DESTINATION share/fish/vendor_completions.d)
+endforeach()
 # The engine's library, its public headers and the example that they compile.
 set(FLOTILLA_LIBDIR lib CACHE STRING "the library's folder below the prefix")
 install(TARGETS flotilla_engine flotilla_base

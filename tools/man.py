@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Manual pages and shell completion from docs/reference, which `make docs`
-makes from the tables and from what the programs say of themselves.
+"""Manual pages from docs/reference, which `make docs` makes from the tables and
+from what the programs say of themselves.
 
-usage: man.py DIR      writes DIR/*.1, *.5, *.8 and DIR/completions/flotilla*
+usage: man.py DIR      writes DIR/*.1, *.5, *.7, *.8: flotilla(1), a page for
+                       each noun as flotilla-rollout(1), and the other programs
 """
 import os
 import re
@@ -106,77 +107,43 @@ def page(name, section, about, source, program):
     return "\n".join(line for line in out if line is not None) + "\n"
 
 
-def commands():
-    """{"noun verb": [flags]} of the flotilla command."""
+def nouns():
+    """{noun: page text} of flotilla's commands that have verbs."""
     out = {}
     for heading, body in sections(read("cli.md")):
         words = heading.split()[1:]
-        out[" ".join(words)] = re.findall(r"^\| `(--[a-z0-9-]+)", body, re.M)
-    return out
+        if len(words) == 2:
+            out.setdefault(words[0], []).append("## %s\n%s" % (heading, body))
+    return {noun: "".join(parts) for noun, parts in out.items()}
 
 
-def programs():
-    """{program: ({sub-command: [options]})} of the other programs."""
-    out = {}
-    for heading, body in sections(read("programs.md")):
-        words = heading.split()
-        flags = sorted(set(re.findall(r"(?<![\w-])(--[a-z][a-z0-9-]*)", body)))
-        out.setdefault(words[0], {})[" ".join(words[1:])] = flags
-    return out
-
-
-def completion():
-    known = {"flotilla": commands(), **programs()}
-    everywhere = known["flotilla"].pop("of every command") + ["--help"]
-    out = ["# bash completion for Flotilla's programs; made by tools/man.py.",
-           "_flotilla_words()", "{", '    case "$1" in']
-    for program, calls in sorted(known.items()):
-        first = sorted({call.split()[0] for call in calls if call})
-        out.append('    "%s") echo "%s" ;;' % (
-            program, " ".join(first + calls.get("", []))))
-        for noun in first:
-            verbs = sorted(call.split()[1] for call in calls
-                           if call.startswith(noun + " "))
-            if verbs:
-                out.append('    "%s %s") echo "%s" ;;' % (
-                    program, noun, " ".join(verbs)))
-        for call, flags in sorted(calls.items()):
-            if call:
-                more = everywhere if program == "flotilla" else []
-                out.append('    "%s %s:flags") echo "%s" ;;' % (
-                    program, call, " ".join(sorted(set(flags + more)))))
-    out += ["    esac", "}", "_flotilla()", "{",
-            '    local now="${COMP_WORDS[COMP_CWORD]}" at words',
-            '    local path="${COMP_WORDS[0]##*/}"', "    COMPREPLY=()",
-            "    for ((at = 1; at < COMP_CWORD; at++)); do",
-            '        case "${COMP_WORDS[at]}" in', "        -*) ;;",
-            '        *) [ -n "$(_flotilla_words "$path" | tr " " "\\n" |',
-            '               grep -Fx -- "${COMP_WORDS[at]}")" ] &&',
-            '               path="$path ${COMP_WORDS[at]}" ;;', "        esac",
-            "    done",
-            '    words="$(_flotilla_words "$path")"',
-            '    case "$now" in -*) words="$words $(_flotilla_words'
-            ' "$path:flags")" ;; esac',
-            '    [ -n "$words" ] &&',
-            '        mapfile -t COMPREPLY < <(compgen -W "$words" -- "$now")',
-            '    [ ${#COMPREPLY[@]} -gt 0 ] ||',
-            '        mapfile -t COMPREPLY < <(compgen -f -- "$now")',
-            "}", "complete -F _flotilla " + " ".join(sorted(known))]
-    return "\n".join(out) + "\n"
+def noun_page(noun, text):
+    name = "flotilla-" + noun
+    verbs = ", ".join(re.findall(r"^## flotilla \S+ (\S+)", text, re.M))
+    return "\n".join([
+        '.TH %s 1 "" Flotilla' % name.upper().replace("-", "\\-"),
+        ".SH NAME", "%s \\- %s" % (name.replace("-", "\\-"), escape(verbs)),
+        *roff(text), ".SH SEE ALSO",
+        "flotilla(1): flags of every command; flotilla\\-errors(7): exit codes"
+        ]) + "\n"
 
 
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     folder = sys.argv[1]
-    os.makedirs(os.path.join(folder, "completions"), exist_ok=True)
+    os.makedirs(folder, exist_ok=True)
     for name, section, *rest in PAGES:
         path = os.path.join(folder, "%s.%d" % (name, section))
         with open(path, "w", encoding="utf-8") as out:
             out.write(page(name, section, *rest))
-    with open(os.path.join(folder, "completions", "flotilla"), "w",
-              encoding="utf-8") as out:
-        out.write(completion())
+    taken = {name for name, *_ in PAGES}  # flotilla-model is a program
+    for noun, text in nouns().items():
+        name = "flotilla-" + noun
+        if name not in taken:
+            with open(os.path.join(folder, name + ".1"), "w",
+                      encoding="utf-8") as out:
+                out.write(noun_page(noun, text))
     return 0
 
 

@@ -97,6 +97,11 @@ struct flo_args_program {
     bool tells_json; /* errors on stdout too, where JSON is asked for */
     /* In place of the verb's own run(); NULL: that. */
     int (*run)(struct flo_args *args, struct flo_err *err);
+    /* Names of what exists, for completion: a line "name<TAB>meaning" each.
+     * `what` is the word of a usage or a flag's value: "NAME", "G".  NULL:
+     * none. */
+    void (*names)(const struct flo_args *line, const char *what,
+                  struct flo_buf *out);
     const char *more; /* end of the help, or NULL */
 };
 
@@ -119,6 +124,10 @@ FLO_MUST_USE int flo_args_read(const struct flo_args_program *program, int argc,
 /* Help of the program (both NULL), of a noun's verbs, or of a verb.  help.c */
 void flo_args_help(const struct flo_args_program *program, const char *noun,
                    const struct flo_verb *verb, struct flo_buf *out);
+/* Words that may stand where the cursor is: argv[argc - 1] is typed so far.  A
+ * line "word<TAB>meaning" each; ":files" for names of files.  complete.c */
+void flo_args_complete(const struct flo_args_program *program, int argc,
+                       char *const *argv, struct flo_buf *out);
 /* Words that a usage allows; returns the characters of those that it needs. */
 size_t flo_args_words(const char *usage, size_t *min, size_t *max);
 

@@ -46,6 +46,13 @@ bool flo_args_is_help(const char *word);
 /* "noun" or "noun verb"; NULL: there is none. */
 const struct flo_verb *flo_args_verb_of(const struct flo_args_program *program,
                                         const char *noun, const char *verb);
+/* A noun or verb behind its alias. */
+const char *flo_args_plain(const struct flo_args_program *program,
+                           const char *word);
+/* The verb that is named now, after the noun if there is one; aliases too. */
+const struct flo_verb *
+flo_args_verb_named(const struct flo_args_program *program, const char *noun,
+                    const char *word);
 /* With text in `help` that is the answer. */
 FLO_MUST_USE int flo_args_find_verb(const struct flo_args_program *program,
                                     int argc, char *const *argv,

@@ -50,6 +50,12 @@ int flo_args_main(const struct flo_args_program *program, int argc, char **argv)
     struct flo_err err = {0};
     bool is_one = program->count == 1 && program->verbs[0]->name[0] == '\0';
 
+    if (argc > 1 && strcmp(argv[1], "__complete") == 0) {
+        flo_args_complete(program, argc - 2, argv + 2, &help);
+        fputs(help.failed || help.data == NULL ? "" : help.data, stdout);
+        flo_buf_deinit(&help);
+        return FLO_EXIT_OK;
+    }
     if (argc < 2 && !is_one) {
         flo_args_help(program, NULL, NULL, &help);
         fputs(help.failed ? "" : help.data, stderr);

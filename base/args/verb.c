@@ -8,8 +8,8 @@ bool flo_args_is_help(const char *word)
     return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
-static const char *plain(const struct flo_args_program *program,
-                         const char *word)
+const char *flo_args_plain(const struct flo_args_program *program,
+                           const char *word)
 {
     const char *const(*at)[2] = program->aliases;
 
@@ -36,6 +36,19 @@ const struct flo_verb *flo_args_verb_of(const struct flo_args_program *program,
         }
     }
     return NULL;
+}
+
+const struct flo_verb *
+flo_args_verb_named(const struct flo_args_program *program, const char *noun,
+                    const char *word)
+{
+    const char *name = flo_args_plain(program, word);
+    const struct flo_verb *verb = noun == NULL
+                                      ? flo_args_verb_of(program, name, NULL)
+                                      : flo_args_verb_of(program, noun, word);
+
+    return verb != NULL || noun == NULL ? verb
+                                        : flo_args_verb_of(program, noun, name);
 }
 
 static bool is_noun(const struct flo_args_program *program, const char *noun)
@@ -166,7 +179,7 @@ int flo_args_find_verb(const struct flo_args_program *program, int argc,
         flo_err_fix(err, "%s --help lists them", program->name);
         return FLO_E_USAGE;
     }
-    const char *noun = plain(program, argv[at]);
+    const char *noun = flo_args_plain(program, argv[at]);
     out->verb = flo_args_verb_of(program, noun, NULL);
     if (out->verb == NULL && !is_noun(program, noun)) {
         return refuse_verb(program, NULL, argv[at], err);
@@ -177,11 +190,7 @@ int flo_args_find_verb(const struct flo_args_program *program, int argc,
             return want_verb(program, noun, asks_help, help, err);
         }
         out->last = at;
-        out->verb = flo_args_verb_of(program, noun, argv[at]);
-        if (out->verb == NULL) {
-            out->verb =
-                flo_args_verb_of(program, noun, plain(program, argv[at]));
-        }
+        out->verb = flo_args_verb_named(program, noun, argv[at]);
         if (out->verb == NULL) {
             return refuse_verb(program, noun, argv[at], err);
         }

@@ -113,6 +113,44 @@ int flo_api_get(struct flo_cli *cli, const char *path, json_t **answer,
     return send_bytes(cli, "GET", path, NULL, 0, answer, err);
 }
 
+int flo_api_read(struct flo_cli *cli, const char *path, json_t **answer,
+                 struct flo_err *err)
+{
+    struct flo_http_answer got = {0};
+    struct flo_http_request request = {.answer_bytes_max = ANSWER_BYTES_MAX};
+    int rv = call(cli, &request, path, &got, err);
+
+    rv = rv < 0 ? rv : answer_json(&got, answer, err);
+    flo_buf_deinit(&got.body);
+    return rv;
+}
+
+int flo_api_stream(struct flo_cli *cli, const char *path, const char *last_id,
+                   int (*on_data)(void *context, const void *data,
+                                  size_t bytes),
+                   int (*on_progress)(void *context, uint64_t done,
+                                      uint64_t total),
+                   void *context, struct flo_err *err)
+{
+    char last[96];
+    const char *headers[] = {"Accept: text/event-stream",
+                             last_id != NULL ? last : NULL, NULL};
+    struct flo_http_answer got = {0};
+    struct flo_http_request request = {.headers = headers,
+                                       .on_data = on_data,
+                                       .on_progress = on_progress,
+                                       .context = context};
+
+    snprintf(last, sizeof(last), "Last-Event-ID: %.64s",
+             last_id != NULL ? last_id : "");
+    int rv = call(cli, &request, path, &got, err);
+    if (rv == 0 && got.status != 200) {
+        rv = flo_http_fail(&got, path, err);
+    }
+    flo_buf_deinit(&got.body);
+    return rv;
+}
+
 void flo_api_query_add(struct flo_buf *path, const char *key, const char *value)
 {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop"

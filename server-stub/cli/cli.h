@@ -47,6 +47,16 @@ FLO_MUST_USE int flo_api_call(struct flo_cli *cli, const char *method,
                               json_t **answer, struct flo_err *err);
 FLO_MUST_USE int flo_api_get(struct flo_cli *cli, const char *path,
                              json_t **answer, struct flo_err *err);
+/* The JSON of any answer, whatever its status says. */
+FLO_MUST_USE int flo_api_read(struct flo_cli *cli, const char *path,
+                              json_t **answer, struct flo_err *err);
+/* An answer that does not end, behind `last_id` (NULL: from now on): the
+ * callbacks of http_client.h end it. */
+FLO_MUST_USE int
+flo_api_stream(struct flo_cli *cli, const char *path, const char *last_id,
+               int (*on_data)(void *context, const void *data, size_t bytes),
+               int (*on_progress)(void *context, uint64_t done, uint64_t total),
+               void *context, struct flo_err *err);
 /* The first `standard` elements of a list, or --limit, or with --all each. */
 FLO_MUST_USE int flo_api_some(struct flo_cli *cli, const char *path,
                               uint64_t standard, json_t **items,
@@ -90,6 +100,9 @@ extern const struct flo_flag flo_global_flags[];
  * stand on machines without a network. */
 bool flo_trust_is_local(int (*run)(struct flo_cli *cli, struct flo_err *err));
 
+/* Names at the controller that a word of a usage stands for: completion.c */
+void flo_complete_names(struct flo_cli *cli, const char *what,
+                        struct flo_buf *out);
 /* A release goes back: flags say which, where and what becomes of it. */
 FLO_MUST_USE int flo_order_take_back(struct flo_cli *cli, struct flo_err *err);
 /* Progress of a rollout or an order until it ends; exit code or error. */

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/host/crypto.h"
-#include "server-stub/cli/cli.h"
+#include "server-stub/cli/live/live.h"
 
 int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
 {
@@ -170,7 +170,7 @@ int flo_cmd_key_trust(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
-int flo_cmd_audit_list(struct flo_cli *cli, struct flo_err *err)
+static int show_audit_list(struct flo_cli *cli, struct flo_err *err)
 {
     char path[128];
     uint64_t limit;
@@ -196,6 +196,11 @@ int flo_cmd_audit_list(struct flo_cli *cli, struct flo_err *err)
                     (unsigned long long)limit);
     }
     return 0;
+}
+
+int flo_cmd_audit_list(struct flo_cli *cli, struct flo_err *err)
+{
+    return flo_follow(cli, "audit", show_audit_list, err);
 }
 
 int flo_cmd_audit_verify(struct flo_cli *cli, struct flo_err *err)

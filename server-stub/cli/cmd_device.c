@@ -112,20 +112,7 @@ static int list_devices(struct flo_cli *cli, struct flo_err *err)
 
 int flo_cmd_device_list(struct flo_cli *cli, struct flo_err *err)
 {
-    bool is_watched = flo_args_has(&cli->args, "watch");
-    int rv;
-
-    if (is_watched) {
-        flo_stop_catch();
-    }
-    do {
-        if (is_watched && cli->is_tty) {
-            printf("\033[H\033[J");
-        }
-        rv = list_devices(cli, err);
-        fflush(stdout);
-    } while (rv == 0 && is_watched && flo_stop_pause(2000));
-    return rv;
+    return flo_follow(cli, "device", list_devices, err);
 }
 
 /* "/v1/devices/<name><rest>"; FLO_E_USAGE for a word that cannot be a name. */

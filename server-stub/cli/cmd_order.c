@@ -4,7 +4,7 @@
 
 #include <flotilla/proto.h>
 
-#include "server-stub/cli/cli.h"
+#include "server-stub/cli/live/live.h"
 
 /* The devices that did not get there (yet). */
 static void print_missing(const struct flo_cli *cli, const json_t *order)
@@ -304,7 +304,7 @@ int flo_cmd_model_remove(struct flo_cli *cli, struct flo_err *err)
 
 #define ORDERS_SHOWN 50
 
-int flo_cmd_order_list(struct flo_cli *cli, struct flo_err *err)
+static int show_order_list(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
     int rv = flo_api_some(cli, "/v1/orders", ORDERS_SHOWN, &items, err);
@@ -313,6 +313,11 @@ int flo_cmd_order_list(struct flo_cli *cli, struct flo_err *err)
         flo_out_table(cli, items, FLO_COLUMNS(order));
     }
     return rv;
+}
+
+int flo_cmd_order_list(struct flo_cli *cli, struct flo_err *err)
+{
+    return flo_follow(cli, "order", show_order_list, err);
 }
 
 static int order_id(struct flo_cli *cli, const char **out, struct flo_err *err)

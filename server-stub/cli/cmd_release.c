@@ -8,7 +8,7 @@
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
 #include "base/ticker.h"
-#include "server-stub/cli/cli.h"
+#include "server-stub/cli/live/live.h"
 
 int flo_cmd_model_import(struct flo_cli *cli, struct flo_err *err)
 {
@@ -43,7 +43,7 @@ int flo_cmd_model_import(struct flo_cli *cli, struct flo_err *err)
     return 0;
 }
 
-int flo_cmd_release_list(struct flo_cli *cli, struct flo_err *err)
+static int show_release_list(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
     int rv = flo_api_list_model(cli, "/v1/releases", &items, err);
@@ -52,6 +52,11 @@ int flo_cmd_release_list(struct flo_cli *cli, struct flo_err *err)
         flo_out_table(cli, items, FLO_COLUMNS(release));
     }
     return rv;
+}
+
+int flo_cmd_release_list(struct flo_cli *cli, struct flo_err *err)
+{
+    return flo_follow(cli, "release", show_release_list, err);
 }
 
 /* "/v1/releases/<model@version><rest>" of the one positional word. */

@@ -6,11 +6,12 @@
 
 #include "base/host/yaml.h"
 
+#include "server-stub/cli/live/live.h"
 #include "server-stub/cli/rollout/rollout.h"
 
 #define ROLLOUTS_SHOWN 56 /* a page of the controller */
 
-int flo_cmd_rollout_list(struct flo_cli *cli, struct flo_err *err)
+static int show_rollout_list(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
     int rv = flo_api_some(cli, "/v1/rollouts", ROLLOUTS_SHOWN, &items, err);
@@ -19,6 +20,11 @@ int flo_cmd_rollout_list(struct flo_cli *cli, struct flo_err *err)
         flo_out_table(cli, items, FLO_COLUMNS(rollout));
     }
     return rv;
+}
+
+int flo_cmd_rollout_list(struct flo_cli *cli, struct flo_err *err)
+{
+    return flo_follow(cli, "rollout", show_rollout_list, err);
 }
 
 static int rollout_path(const char *id, const char *rest, char *out,

@@ -43,8 +43,8 @@ FLAGS(device_list) = {
      FLO_ASKED},
     {"limit", "N", "at most so many, and the cursor of the next", FLO_ASKED},
     {"cursor", "CURSOR", "behind the last one of the page before", FLO_ASKED},
-    {"watch", NULL, "show it again every 2 s, until Ctrl-C", FLO_ASKED,
-     .letter = 'w'},
+    {"watch", NULL, "show it again when something changes, until Ctrl-C",
+     FLO_ASKED, .letter = 'w'},
     END};
 FLAGS(device_label) = {
     {"where", "SELECTOR", "all devices that fit", FLO_ASKED},
@@ -117,7 +117,11 @@ FLAGS(model_remove) = {
     {"reason", "TEXT", "why, for the audit", FLO_ASKED},
     {"wait", NULL, "wait until every online device answered", FLO_ASKED},
     END};
-FLAGS(release_list) = {{"model", "M", "of this model only", FLO_ASKED}, END};
+FLAGS(release_list) = {{"model", "M", "of this model only", FLO_ASKED},
+                       {"watch", NULL,
+                        "show it again when something changes, until Ctrl-C",
+                        FLO_ASKED, .letter = 'w'},
+                       END};
 FLAGS(release_get) = {END};
 FLAGS(release_create) = {
     {"model-file", "GGUF", "the model", FLO_ASKED},
@@ -179,6 +183,9 @@ FLAGS(release_unyank) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
 FLAGS(rollout_list) = {{"model", "M", "of this model only", FLO_ASKED},
                        {"limit", "N", "so many (56)", FLO_ASKED},
                        {"all", NULL, "each there ever was", FLO_ASKED},
+                       {"watch", NULL,
+                        "show it again when something changes, until Ctrl-C",
+                        FLO_ASKED, .letter = 'w'},
                        END};
 FLAGS(rollout_get) = {
     {"output", "table|wide|json|jsonl|yaml|csv|name",
@@ -264,6 +271,9 @@ FLAGS(rollout_unfreeze) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                            END};
 FLAGS(order_list) = {{"limit", "N", "so many (50)", FLO_ASKED},
                      {"all", NULL, "each there ever was", FLO_ASKED},
+                     {"watch", NULL,
+                      "show it again when something changes, until Ctrl-C",
+                      FLO_ASKED, .letter = 'w'},
                      END};
 FLAGS(order_get) = {END};
 FLAGS(order_report) = {END};
@@ -425,7 +435,12 @@ FLAGS(bundle_create) = {
 FLAGS(audit_list) = {
     {"limit", "N", "records, the newest first (50)", FLO_ASKED},
     {"all", NULL, "every record, the oldest first", FLO_ASKED},
+    {"watch", NULL, "show it again when something changes, until Ctrl-C",
+     FLO_ASKED, .letter = 'w'},
     END};
 FLAGS(audit_verify) = {END};
+FLAGS(doctor) = {END};
+FLAGS(top) = {END};
+FLAGS(completion) = {END};
 FLAGS(explain) = {END};
 FLAGS(version) = {END};

@@ -41,7 +41,9 @@ static bool is_local(const struct command *command)
            command->run == flo_cmd_key_create ||
            command->run == flo_cmd_release_sign ||
            command->run == flo_cmd_rollout_init ||
-           command->run == flo_cmd_version || flo_trust_is_local(command->run);
+           command->run == flo_cmd_version || command->run == flo_cmd_doctor ||
+           command->run == flo_cmd_completion ||
+           flo_trust_is_local(command->run);
 }
 
 static int run(struct flo_args *args, struct flo_err *err)
@@ -55,6 +57,13 @@ static int run(struct flo_args *args, struct flo_err *err)
     return end < 0 ? end : rv;
 }
 
+static void names(const struct flo_args *line, const char *what,
+                  struct flo_buf *out)
+{
+    cli.args = *line;
+    flo_complete_names(&cli, what, out);
+}
+
 int main(int argc, char **argv)
 {
     static const struct flo_args_program program = {
@@ -66,6 +75,7 @@ int main(int argc, char **argv)
         .flags = flo_global_flags,
         .aliases = aliases,
         .run = run,
+        .names = names,
     };
 
     signal(SIGPIPE, SIG_IGN);

@@ -35,16 +35,17 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
                         : is_full                 ? "full"
                                                   : "ready";
     call->status = strcmp(state, "ready") == 0 ? 200 : 503;
-    call->out =
-        json_pack("{s:s,s:b,s:b,s:I,s:I,s:{s:s,s:I,s:I}}", "status", state,
-                  "audit_ok", (int)!controller->audit.is_broken, "broker",
-                  (int)is_up, "devices_online", (json_int_t)count.online,
-                  "devices_max", (json_int_t)devices_max, "telemetry", "state",
-                  !lane.listens                            ? "waiting"
-                  : flo_lane_is_shedding(controller->lane) ? "shedding"
-                                                           : "ok",
-                  "shed", (json_int_t)(lane.shed + lane.lost), "limited",
-                  (json_int_t)lane.limited);
+    call->out = json_pack(
+        "{s:s,s:b,s:b,s:I,s:I,s:I,s:{s:s,s:I,s:I}}", "status", state,
+        "audit_ok", (int)!controller->audit.is_broken, "broker", (int)is_up,
+        "devices_online", (json_int_t)count.online, "devices_max",
+        (json_int_t)devices_max, "disk_free_bytes",
+        (json_int_t)flo_disk_free(controller->dir), "telemetry", "state",
+        !lane.listens                            ? "waiting"
+        : flo_lane_is_shedding(controller->lane) ? "shedding"
+                                                 : "ok",
+        "shed", (json_int_t)(lane.shed + lane.lost), "limited",
+        (json_int_t)lane.limited);
     return 0;
 }
 
@@ -53,11 +54,12 @@ int flo_rest_version(struct flo_rest_call *call, struct flo_err *err)
     bool is_frozen = false;
     int rv = flo_fleet_is_frozen(call->controller->store, &is_frozen, err);
 
-    call->out = json_pack(
-        "{s:s,s:s,s:s,s:I,s:s,s:b}", "version", FLO_VERSION, "fleet",
-        call->controller->fleet, "boot", call->controller->boot, "heartbeat_ms",
-        (json_int_t)call->controller->heartbeat_ms, "mqtt",
-        call->controller->addresses.mqtt, "frozen", (int)is_frozen);
+    call->out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:b,s:I}", "version",
+                          FLO_VERSION, "fleet", call->controller->fleet, "boot",
+                          call->controller->boot, "heartbeat_ms",
+                          (json_int_t)call->controller->heartbeat_ms, "mqtt",
+                          call->controller->addresses.mqtt, "frozen",
+                          (int)is_frozen, "now_ms", (json_int_t)flo_wall_ms());
     return rv;
 }
 

@@ -41,7 +41,7 @@ static const char *const elsewhere[] = {"gone", NULL};
 static void look(const struct flo_args_program *program, int argc, char **argv)
 {
     struct flo_args *args = NULL;
-    struct flo_buf help = {0};
+    struct flo_buf help = {0}, said = {0};
     struct flo_err err = {0};
 
     memset(&line, 0, sizeof(line));
@@ -60,6 +60,11 @@ static void look(const struct flo_args_program *program, int argc, char **argv)
         }
     }
     flo_buf_deinit(&help);
+    flo_args_complete(program, argc - 1, argv + 1, &said);
+    if (said.bytes > 0 && ((const char *)said.data)[said.bytes - 1] != '\n') {
+        abort();
+    }
+    flo_buf_deinit(&said);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)

@@ -361,6 +361,55 @@ def test_a_rollout_is_a_file_that_comes_back(
     cli(controller, "rollout", "abort", json.loads(out)["id"])
 
 
+def test_the_doctor_names_each_link_and_what_to_do(controller, devices):
+    code, out, err = cli(controller, "doctor", "-o", "json")
+    found = {row["check"]: row for row in json.loads(out)}
+    assert code == 0 and found["token"]["found"].startswith("admin"), out
+    assert {found[check]["level"] for check in (
+        "login", "controller", "clock", "broker", "disk")} == {"ok"}, out
+    assert all(row["do"] for row in found.values() if row["level"] != "ok")
+    done = subprocess.run(
+        [os.path.join(BIN, "flotilla"), "doctor", "--controller",
+         "http://127.0.0.1:1", "--token-file", controller.facts["token"]],
+        capture_output=True, text=True, timeout=30)
+    assert done.returncode == 6 and "net.unreachable" in done.stdout, done
+    assert "✗ controller" in done.stdout and "do: " in done.stdout
+
+
+def test_top_and_a_watched_list_show_what_changes(controller, devices):
+    code, out, err = cli(controller, "top")
+    assert code == 0 and "fleet test " in out and "\033" not in out, (out, err)
+    assert "3 devices   online 3 (100.0 %)" in out
+    watch = begin(controller, "device", "list", "-w", "--fields",
+                  "name,state", "--no-headers", "--sort", "name")
+    assert watch.stdout.readline().split() == ["a", "online"]
+    goes(controller, devices[0], "offline")
+    until("offline shown", 10, lambda: watch.stdout.readline().split() == [
+        "a", "offline"])
+    goes(controller, devices[0], "online")
+    watch.send_signal(signal.SIGINT)
+    watch.communicate(timeout=10)
+    assert watch.returncode == 0
+
+
+def test_names_that_exist_are_completed(controller, devices, served):
+    where = ("--controller", controller.rest, "--token-file",
+             controller.facts["token"])
+
+    def words(*line):
+        said = subprocess.run(
+            [os.path.join(BIN, "flotilla"), "__complete", *where, *line],
+            capture_output=True, text=True, timeout=20).stdout
+        return [name.split("\t")[0] for name in said.splitlines()]
+    assert words("device", "get", "") == ["a", "b", "c"]
+    assert words("rollout", "watch", served[0]) == [served[0]]
+    assert words("release", "get", "tiny@1.0") == ["tiny@1.0.0"]
+    assert words("device", "list", "--group", "") == ["all"]
+    # A controller that is away is no reason to wait or to say anything.
+    where = ("--controller", "http://127.0.0.1:1", "--token-file", "/none")
+    assert words("device", "get", "") == []
+
+
 def test_a_timeout_that_is_no_duration_starts_nothing(
         controller, devices, publisher):
     publisher.publish("3.1.0")

@@ -134,14 +134,15 @@ def test_a_usage_names_flags_that_its_command_has(program):
 def test_the_shell_completes_nouns_verbs_and_flags(pages):
     def complete(*words):
         said = subprocess.run(
-            ["bash", "-c", 'source "$0/completions/flotilla"\n'
-             'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _flotilla\n'
-             'echo "${COMPREPLY[@]}"', pages, *words],
-            capture_output=True, text=True, cwd=pages)
+            ["bash", "-c", 'source <("$0/flotilla" completion bash)\n'
+             'COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}; _flotilla\n'
+             'echo "${COMPREPLY[@]}"', BIN, *words],
+            capture_output=True, text=True, cwd=pages,
+            env=dict(os.environ, PATH=BIN + ":" + os.environ["PATH"]))
         assert said.stderr == ""
         return said.stdout.split()
     assert complete("flotilla", "roll") == ["rollout"]
-    assert "freeze" in complete("/usr/bin/flotilla", "rollout", "")
+    assert "freeze" in complete(BIN + "/flotilla", "rollout", "")
     assert complete("flotilla", "-q", "rollout", "start", "--soak-r") == \
         ["--soak-requests"]
     assert "--packed" in complete("flotilla-engine", "bench", "--")

@@ -162,6 +162,7 @@ FLO_MUST_USE int flo_out_confirm(const struct flo_cli *cli, const char *what,
 
 /* Characters of a line of the terminal at `fd`; 0: not a terminal. */
 size_t flo_terminal_width(int fd);
+size_t flo_terminal_height(int fd);
 /* --color, NO_COLOR, CLICOLOR_FORCE, TERM=dumb, and whether it is one. */
 bool flo_terminal_has_colour(const struct flo_args *args, int fd);
 /* Width on the screen: characters, wide ones twice. */

@@ -7,6 +7,7 @@
 #include "server-stub/cli/output/output.h"
 
 #define WIDTH_STANDARD 80
+#define HEIGHT_STANDARD 24
 
 static size_t number_of(const char *variable)
 {
@@ -28,6 +29,17 @@ size_t flo_terminal_width(int fd)
         return size.ws_col;
     }
     return said > 0 ? said : WIDTH_STANDARD;
+}
+
+size_t flo_terminal_height(int fd)
+{
+    struct winsize size = {0};
+    size_t said = number_of("LINES");
+
+    if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_row > 0) {
+        return size.ws_row;
+    }
+    return said > 0 ? said : HEIGHT_STANDARD;
 }
 
 /* Set, and not to nothing. */
@@ -57,10 +69,17 @@ bool flo_terminal_has_colour(const struct flo_args *args, int fd)
 
 /* ---- width ---- */
 
-/* One character: its code, its bytes. */
+#define WITHOUT_WIDTH 0x300 /* a combining mark */
+
+/* One character, or a whole colour: its code, its bytes. */
 static unsigned next(const char *text, size_t *bytes)
 {
     const unsigned char *c = (const unsigned char *)text;
+    if (c[0] == 033 && c[1] == '[') {
+        *bytes = 2 + strspn(text + 2, "0123456789;");
+        *bytes += text[*bytes] == 'm';
+        return WITHOUT_WIDTH;
+    }
     size_t more = c[0] < 0xc0 ? 0 : c[0] < 0xe0 ? 1 : c[0] < 0xf0 ? 2 : 3;
     unsigned code = more == 0 ? c[0] : c[0] & (0x3fu >> more);
 
@@ -119,14 +138,17 @@ void flo_text_cut(const char *text, size_t width, char out[FLO_CELL_BYTES])
     }
     for (; *text != '\0'; text += bytes) {
         size_t more = columns_of(next(text, &bytes));
-        if (columns + more + 1 > width || used + bytes + 4 > FLO_CELL_BYTES) {
+        if (columns + more + 1 > width || used + bytes + 8 > FLO_CELL_BYTES) {
             break;
         }
         memcpy(out + used, text, bytes);
         used += bytes;
         columns += more;
     }
-    snprintf(out + used, FLO_CELL_BYTES - used, "%s", width > 0 ? "…" : "");
+    out[used] = '\0';
+    bool has_tone = strchr(out, 033) != NULL;
+    snprintf(out + used, FLO_CELL_BYTES - used, "%s%s", width > 0 ? "…" : "",
+             has_tone ? FLO_TONE_END : "");
 }
 
 /* ---- colours ---- */

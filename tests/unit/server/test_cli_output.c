@@ -9,6 +9,8 @@
 
 #include "base/host/yaml.h"
 #include "server-stub/cli/output/output.h"
+#include "server-stub/cli/view/frames.h"
+#include "server-stub/cli/view/view.h"
 
 #define NOW 1700000000000ull
 
@@ -189,6 +191,89 @@ static void wide_characters_count_twice(void **state)
     assert_string_equal(cut, "日本…");
 }
 
+static void add_event(void *context, const char *event)
+{
+    strcat(context, event);
+    strcat(context, ";");
+}
+
+static void events_are_heard_in_any_pieces(void **state)
+{
+    static const char stream[] = "event: device\nid: 7\ndata: {\"event\":1}\n\n"
+                                 ": alive\n\ndata: x\n\nevent:order\r\n"
+                                 "id:12\r\n\r\nevent: half";
+    (void)state;
+
+    for (size_t piece = 1; piece < sizeof(stream); piece++) {
+        struct flo_frames frames = {.used = 0};
+        char heard[64] = "";
+        for (size_t at = 0; at < sizeof(stream) - 1; at += piece) {
+            size_t left = sizeof(stream) - 1 - at;
+            flo_frames_feed(&frames, stream + at, left < piece ? left : piece,
+                            add_event, heard);
+        }
+        assert_string_equal(heard, "device;order;");
+        assert_string_equal(frames.id, "12");
+    }
+}
+
+static const char half_way[] =
+    "{\"id\":\"r-0002\",\"release\":\"tiny@2.0\",\"group\":\"lab\",\"state\":"
+    "\"running\",\"reason\":\"start: mira\",\"phase\":2,\"members\":110,"
+    "\"phases\":[{\"number\":1,\"name\":\"canary\",\"devices\":10,\"counts\":{"
+    "\"succeeded\":10}},{\"number\":2,\"name\":\"rest\",\"devices\":100,"
+    "\"counts\":"
+    "{\"succeeded\":40,\"failed\":2,\"downloading\":8,\"queued\":50}}],"
+    "\"gates\":[{\"name\":\"ttft_us\",\"verdict\":\"pass\",\"value\":1.01,"
+    "\"limit\":1.15,\"unit\":\"times\",\"updated\":{\"value\":503},\"waiting\":"
+    "{"
+    "\"value\":497}}],\"causes\":[{\"id\":\"disk.full\",\"devices\":2,"
+    "\"device\":\"gw-\\u001b7\",\"meaning\":\"no room\",\"fix\":\"make "
+    "room\"}],"
+    "\"next\":{\"what\":\"phase 2: 8 are under way\",\"at_ms\":1700000060000},"
+    "\"spec\":{\"phases\":[{},{\"soak\":\"0s\"}]}}";
+
+static void
+a_rollout_is_shown_with_funnel_gates_causes_and_what_is_next(void **state)
+{
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *rollout = json_loads(half_way, 0, NULL);
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {0};
+    struct flo_view view = {.gate_count = 0};
+    (void)state;
+
+    flo_view_rollout(&view, rollout, NOW, true, false, &out);
+    assert_string_equal(
+        out.data,
+        "r-0002  tiny@2.0  group lab  running  phase 2 of 2  start: mira\n"
+        " 1 canary       10  ████████████████████  10 succeeded\n"
+        " 2 rest        100  ████████············  50 queued  8 downloading  "
+        "40 succeeded  2 failed\n"
+        " all  queued 50 · downloading 8 · succeeded 50 · failed 2\n"
+        "GATE     CANDIDATE  CONTROL  VALUE       LIMIT       TREND  VERDICT\n"
+        "ttft_us  503        497      1.01 times  1.15 times  ▄      pass\n"
+        " failed  disk.full: gw-\\x1b7 and 1 more – no room\n"
+        "         do: make room\n"
+        " waits for: phase 2: 8 are under way; looked at again within 1 m 00 s"
+        "\n Ctrl-C leaves; the rollout goes on\n");
+}
+
+static void the_time_left_is_of_the_devices_that_ended_meanwhile(void **state)
+{
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *rollout = json_loads(half_way, 0, NULL);
+    struct flo_view view = {.begin_ms = NOW - 10000, .begin_good = 30};
+    (void)state;
+
+    /* 20 in 10 s; 60 are left */
+    assert_int_equal(flo_view_left_ms(&view, rollout, NOW), 30000);
+    view.begin_good = 50; /* none since */
+    assert_int_equal(flo_view_left_ms(&view, rollout, NOW), 0);
+    json_object_set_new(rollout, "state", json_string("halted"));
+    view.begin_good = 30;
+    assert_int_equal(flo_view_left_ms(&view, rollout, NOW), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +286,10 @@ int main(void)
         cmocka_unit_test(a_cell_of_a_sheet_is_no_formula),
         cmocka_unit_test(yaml_reads_back_as_what_it_was),
         cmocka_unit_test(wide_characters_count_twice),
+        cmocka_unit_test(events_are_heard_in_any_pieces),
+        cmocka_unit_test(
+            a_rollout_is_shown_with_funnel_gates_causes_and_what_is_next),
+        cmocka_unit_test(the_time_left_is_of_the_devices_that_ended_meanwhile),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -347,6 +347,67 @@ static void a_program_of_one_command_has_no_verb(void **state)
     assert_non_null(strstr(said, "usage: boat --to HOST\n"));
 }
 
+/* Names that exist: the context "c1", as --context says, and ships. */
+static void names(const struct flo_args *of, const char *what,
+                  struct flo_buf *out)
+{
+    flo_buf_printf(out, "%s-of-%s\tis there\n", what,
+                   flo_args_text(of, "context", "nowhere"));
+}
+
+/* The lines for "yard <text>"; the last word is typed so far. */
+static const char *complete(const char *text)
+{
+    struct flo_args_program with = program;
+    static char copy[512];
+    char *argv[32];
+    int argc = 0;
+    struct flo_buf out = {0};
+
+    with.names = names;
+    snprintf(copy, sizeof(copy), "%s", text);
+    for (char *at = copy; at != NULL;) {
+        char *space = strchr(at, ' ');
+        argv[argc++] = at;
+        if (space != NULL) {
+            *space++ = '\0';
+        }
+        at = space;
+    }
+    flo_args_complete(&with, argc, argv, &out);
+    snprintf(said, sizeof(said), "%.*s", (int)out.bytes,
+             out.data != NULL ? (char *)out.data : "");
+    flo_buf_deinit(&out);
+    return said;
+}
+
+static void the_shell_is_told_what_may_stand_there(void **state)
+{
+    (void)state;
+    assert_string_equal(complete(""), "ship\t\nundo\tback\n");
+    assert_string_equal(complete("u"), "undo\tback\n");
+    assert_string_equal(complete("ships li"), "list\tships\n");
+    assert_string_equal(complete("-o json ship m"), "make\ta ship\n");
+    assert_string_equal(complete("ship make --fo"), "--force\twrite over it\n");
+    assert_string_equal(complete("ship make -o "), "table\t\njson\t\n");
+    assert_string_equal(complete("ship list --output=j"), "json\t\n");
+    assert_string_equal(complete("ship make --file "), ":files\n");
+    assert_string_equal(complete("nosuch verb "), "");
+    assert_string_equal(complete("ship make a b c"), "");
+}
+
+static void names_are_asked_for_with_the_flags_that_were_given(void **state)
+{
+    (void)state;
+    assert_string_equal(complete("ship make --file f "),
+                        "NAME-of-nowhere\tis there\n");
+    assert_string_equal(complete("ship make one "),
+                        "OTHER-of-nowhere\tis there\n");
+    assert_string_equal(complete("--context=c1 ship send a b N"),
+                        "NAME-of-c1\tis there\n");
+    assert_string_equal(complete("undo "), "ID-of-nowhere\tis there\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +424,8 @@ int main(void)
         cmocka_unit_test(help_comes_from_the_tables),
         cmocka_unit_test(a_line_without_a_verb_is_of_the_standard_one),
         cmocka_unit_test(a_program_of_one_command_has_no_verb),
+        cmocka_unit_test(the_shell_is_told_what_may_stand_there),
+        cmocka_unit_test(names_are_asked_for_with_the_flags_that_were_given),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

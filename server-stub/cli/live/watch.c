@@ -5,119 +5,62 @@
 #include <flotilla/proto.h>
 
 #include "server-stub/cli/live/live.h"
+#include "server-stub/cli/view/view.h"
 
 #define POLL_MS 250
 
-/* One line per phase: name, bar, counts by state word. */
-static void phase_line(const json_t *phase, struct flo_buf *out)
-{
-    const json_t *counts = json_object_get(phase, "counts");
-    uint64_t devices = flo_out_u64(phase, "devices");
-    uint64_t good = 0;
-    char name[FLO_OUT_PLAIN];
-    static const char *const besides[] = {"away", "silent", "overdue"};
+/* On a terminal the block is drawn over the last one, cut to its size; else
+ * only changes. */
+struct block {
+    struct flo_view view;
+    struct flo_buf last;
+    size_t lines; /* on the screen */
+};
 
-    for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
-        if (flo_execution_kind((enum flo_execution)i) ==
-            FLO_EXECUTION_END_GOOD) {
-            good +=
-                flo_out_u64(counts, flo_execution_word((enum flo_execution)i));
-        }
+static void draw_over(struct block *block, const struct flo_buf *text)
+{
+    size_t width = flo_terminal_width(STDERR_FILENO);
+    size_t height = flo_terminal_height(STDERR_FILENO);
+    const char *at = text->data;
+    char line[FLO_CELL_BYTES], cut[FLO_CELL_BYTES];
+
+    if (block->lines > 0) {
+        fprintf(stderr, "\033[%zuA", block->lines);
     }
-    flo_buf_printf(out, " %llu %-10s %4llu  ",
-                   (unsigned long long)flo_out_u64(phase, "number"),
-                   flo_out_plain(phase, "name", "?", name),
-                   (unsigned long long)devices);
-    for (uint64_t i = 0; i < 20; i++) {
-        flo_buf_text(out, devices > 0 && i * devices < good * 20 ? "█" : "·");
+    for (block->lines = 0; at[0] != '\0' && block->lines + 1 < height;
+         block->lines++) {
+        size_t chars = strcspn(at, "\n");
+        snprintf(line, sizeof(line), "%.*s", (int)chars, at);
+        flo_text_cut(line, width, cut);
+        fprintf(stderr, "%s\033[K\n", cut);
+        at += chars + (at[chars] == '\n');
     }
-    for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
-        const char *word = flo_execution_word((enum flo_execution)i);
-        if (flo_out_u64(counts, word) > 0) {
-            flo_buf_printf(out, "  %llu %s",
-                           (unsigned long long)flo_out_u64(counts, word), word);
-        }
-    }
-    for (size_t i = 0; i < FLO_COUNT(besides); i++) {
-        if (flo_out_u64(phase, besides[i]) > 0) {
-            flo_buf_printf(out, "  %llu %s",
-                           (unsigned long long)flo_out_u64(phase, besides[i]),
-                           besides[i]);
-        }
-    }
-    flo_buf_text(out, "\n");
+    fputs("\033[J", stderr);
 }
 
-/* A statistical gate: its finding, and on a terminal when it is looked at
- * next.  Four looks fit into the longest soak. */
-static void gate_line(const json_t *gate, struct flo_buf *out)
-{
-    uint64_t at_ms = flo_out_u64(gate, "look_at_ms");
-    uint64_t now_ms = flo_wall_ms();
-    char text[FLO_OUT_PLAIN];
-
-    flo_buf_printf(out, "   %s", flo_out_plain(gate, "text", "?", text));
-    if (at_ms > 0 && isatty(STDERR_FILENO)) {
-        flo_buf_printf(out, ", look %llu of 4, next in %llu min",
-                       (unsigned long long)flo_out_u64(gate, "look"),
-                       (unsigned long long)(at_ms > now_ms
-                                                ? (at_ms - now_ms) / 60000 + 1
-                                                : 0));
-    }
-    flo_buf_text(out, "\n");
-}
-
-static void rollout_text(const json_t *rollout, struct flo_buf *out)
-{
-    const json_t *phases = json_object_get(rollout, "phases");
-    char reason[FLO_OUT_PLAIN];
-    size_t i;
-    json_t *gate;
-
-    flo_buf_printf(out, "%s  %s  %s  %s\n", flo_out_text(rollout, "id", "?"),
-                   flo_out_text(rollout, "release", "?"),
-                   flo_out_text(rollout, "state", "?"),
-                   flo_out_plain(rollout, "reason", "", reason));
-    for (i = 0; i < json_array_size(phases); i++) {
-        phase_line(json_array_get(phases, i), out);
-    }
-    json_array_foreach(json_object_get(rollout, "gates"), i, gate)
-    {
-        if (json_is_true(json_object_get(gate, "statistical"))) {
-            gate_line(gate, out);
-        }
-    }
-    if (json_object_get(rollout, "next") != NULL) {
-        flo_buf_printf(out, " waits for: %s\n",
-                       flo_out_plain(rollout, "next.what", "?", reason));
-    }
-}
-
-/* On a terminal the block is drawn over the last one; else only changes. */
 static void draw(const struct flo_cli *cli, const json_t *rollout,
-                 struct flo_buf *last)
+                 struct block *block)
 {
+    bool is_tty = isatty(STDERR_FILENO) == 1;
     struct flo_buf text = {0};
-    size_t lines = 0;
 
     if (flo_args_has(&cli->args, "quiet")) {
         return;
     }
-    rollout_text(rollout, &text);
-    if (text.data == NULL ||
-        (last->data != NULL && strcmp(text.data, last->data) == 0)) {
+    flo_view_rollout(&block->view, rollout, flo_wall_ms(), is_tty,
+                     flo_terminal_has_colour(&cli->args, STDERR_FILENO), &text);
+    if (text.failed || (block->last.data != NULL &&
+                        strcmp(text.data, block->last.data) == 0)) {
         flo_buf_deinit(&text);
         return;
     }
-    for (const char *c = last->data; c != NULL && *c != '\0'; c++) {
-        lines += *c == '\n';
+    if (is_tty) {
+        draw_over(block, &text);
+    } else {
+        fputs(text.data, stderr);
     }
-    if (lines > 0 && isatty(STDERR_FILENO)) {
-        fprintf(stderr, "\033[%zuA\033[J", lines);
-    }
-    fputs(text.data, stderr);
-    flo_buf_deinit(last);
-    *last = text;
+    flo_buf_deinit(&block->last);
+    block->last = text;
 }
 
 static bool is_in(const char *word, const char *const *words)
@@ -167,7 +110,7 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
     static const char *const ends[] = {"completed", "aborted", "rolled-back",
                                        "halted", NULL};
     char path[256], brief[256]; /* with its devices, without */
-    struct flo_buf last = {0};
+    struct block block = {.lines = 0};
     uint64_t begin = flo_now_ms();
     bool was_there = false, is_away = false;
 
@@ -188,7 +131,9 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
             if (!is_away && !flo_args_has(&cli->args, "quiet")) {
                 fputs("the controller cannot be reached; trying again\n",
                       stderr);
-                flo_buf_deinit(&last);
+                flo_buf_deinit(&block.last);
+                block.last = (struct flo_buf){0};
+                block.lines = 0;
             }
             is_away = true;
             (void)flo_stop_pause(POLL_MS);
@@ -197,7 +142,7 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
         if (rv == 0) {
             was_there = true;
             is_away = false;
-            draw(cli, rollout, &last);
+            draw(cli, rollout, &block);
         }
         bool is_over =
             rv < 0 || strcmp(state, wanted) == 0 || is_in(state, ends);
@@ -218,7 +163,7 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
                                    : rollout,
                                FLO_COLUMNS(rollout));
             }
-            flo_buf_deinit(&last);
+            flo_buf_deinit(&block.last);
             return rv;
         }
         (void)flo_stop_pause(POLL_MS);
