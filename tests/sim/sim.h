@@ -326,6 +326,8 @@ struct sim_intake {
     struct flo_agent_execution execution;
     struct flo_agent_pauses pauses;
 };
+/* device/start.c: was its clock set? */
+void sim_clock_look(struct sim_device *device);
 bool sim_order_take(struct sim_device *device, const char *envelope,
                     size_t bytes, bool is_list, struct sim_intake *out);
 bool sim_order_converge(struct sim_device *device, struct sim_intake *out);

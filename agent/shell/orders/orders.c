@@ -382,6 +382,10 @@ static void refuse(struct flo_shell *shell, const char *order, int code,
         flo_shell_note(shell, "note", err);
         return;
     }
+    if (code == FLO_E_CMD_EXPIRED || code == FLO_E_CMD_FUTURE) {
+        /* The clock may be right again before the next heartbeat looks. */
+        shell->has_unkept = flo_shell_clock_was_set(shell) || shell->has_unkept;
+    }
     if (order[0] != '\0' && flo_shell_answer_again(shell, order)) {
         return;
     }

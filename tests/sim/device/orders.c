@@ -505,6 +505,9 @@ static void refuse(struct sim_device *device, const char *order,
         sim_report_event(device, "note", err);
         return;
     }
+    if (err->code == FLO_E_CMD_EXPIRED || err->code == FLO_E_CMD_FUTURE) {
+        sim_clock_look(device);
+    }
     if (order[0] != '\0' && answer_again(device, order)) {
         return;
     }

@@ -175,16 +175,22 @@ static void boot(struct sim_device *device)
     }
 }
 
+/* When it was set, orders that it refused may be right now. */
+void sim_clock_look(struct sim_device *device)
+{
+    if (device->skew_ms != device->skew_before_ms) {
+        device->skew_before_ms = device->skew_ms;
+        device->has_unkept = true;
+    }
+}
+
 static void on_heartbeat(const struct sim_call *call)
 {
     struct sim_device *device = call->device;
 
     sim_report(device);
     sim_records_write(device);
-    if (device->skew_ms != device->skew_before_ms) { /* it was set */
-        device->skew_before_ms = device->skew_ms;
-        device->has_unkept = true;
-    }
+    sim_clock_look(device);
     if (device->has_unkept && device->client.believes) {
         device->has_unkept = false;
         sim_client_subscribe(&device->client);

@@ -112,6 +112,24 @@ static void an_order_that_cannot_be_kept_has_to_come_again(void **state)
     notes = 0;
 }
 
+/* A clock may jump and be right again between two heartbeats. */
+static void an_order_that_a_wrong_clock_refused_has_to_come_again(void **state)
+{
+    int64_t ahead_ms = (int64_t)flo_wall_ms() - (int64_t)flo_now_ms();
+
+    (void)state;
+    shell.clock_ahead_ms = ahead_ms - 30 * (int64_t)DAY_MS; /* seen last */
+    order(7, begun_ms - 400 * DAY_MS, "unfreeze", "");
+    assert_true(was_told("cmd.expired"));
+    assert_true(shell.has_unkept);
+
+    shell.has_unkept = false; /* asked for: it is as old as before */
+    order(7, begun_ms - 400 * DAY_MS, "unfreeze", "");
+    assert_false(shell.has_unkept);
+    assert_int_equal(acted, 0);
+    alarms = 0;
+}
+
 static void an_older_deploy_is_superseded_and_no_alarm(void **state)
 {
     struct flo_digest want = {{5}};
@@ -418,6 +436,8 @@ int main(void)
             an_order_lifts_what_was_too_slow_and_no_fault, begin, end),
         cmocka_unit_test_setup_teardown(
             an_order_for_a_report_is_done_when_the_report_is_there, begin, end),
+        cmocka_unit_test_setup_teardown(
+            an_order_that_a_wrong_clock_refused_has_to_come_again, begin, end),
         cmocka_unit_test_setup_teardown(
             an_order_that_cannot_be_kept_has_to_come_again, begin, end),
         cmocka_unit_test_setup_teardown(
