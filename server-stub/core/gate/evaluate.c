@@ -14,9 +14,11 @@
 static void share_test(const struct flo_share_rule *limit,
                        struct flo_gate_result *out, uint32_t told)
 {
-    struct flo_share best;
+    struct flo_share best = {.verdict = FLO_VERDICT_PASS};
 
-    (void)flo_share_evaluate(limit, out->bad, told, told, &best);
+    if (out->bad > 0) { /* no limit is broken without */
+        (void)flo_share_evaluate(limit, out->bad, told, told, &best);
+    }
     (void)flo_share_evaluate(limit, out->bad, out->done,
                              out->is_over ? out->done : out->members,
                              &out->share);

@@ -140,15 +140,23 @@ struct flo_ln_sides flo_ln_incomplete_beta(double x, double a, double b)
 
 /* ---- mixtures ---- */
 
+/* The part of `against` that does not depend on p, and costs most. */
+static double base_of(const struct flo_beta_mixture *mixture)
+{
+    assert(mixture->a > 0 && mixture->b > 0);
+    assert(mixture->hits >= 0 && mixture->misses >= 0);
+    return ln_beta(mixture->a + mixture->hits, mixture->b + mixture->misses) -
+           ln_beta(mixture->a, mixture->b);
+}
+
 /* ln of the e-value against exactly p, two-sided. */
-static double against(const struct flo_beta_mixture *mixture, double p)
+static double against(const struct flo_beta_mixture *mixture, double base,
+                      double p)
 {
     double hits = mixture->hits;
     double misses = mixture->misses;
 
-    assert(mixture->a > 0 && mixture->b > 0 && hits >= 0 && misses >= 0);
-    return ln_beta(mixture->a + hits, mixture->b + misses) -
-           ln_beta(mixture->a, mixture->b) - (hits > 0 ? hits * log(p) : 0) -
+    return base - (hits > 0 ? hits * log(p) : 0) -
            (misses > 0 ? misses * log1p(-p) : 0);
 }
 
@@ -158,7 +166,7 @@ double flo_mixture_above(const struct flo_beta_mixture *mixture, double p)
                                          mixture->b + mixture->misses)
                       .above;
 
-    return against(mixture, p) + with -
+    return against(mixture, base_of(mixture), p) + with -
            flo_ln_incomplete_beta(p, mixture->a, mixture->b).above;
 }
 
@@ -166,9 +174,14 @@ double flo_mixture_above(const struct flo_beta_mixture *mixture, double p)
 static double interval_end(const struct flo_beta_mixture *mixture,
                            double inside, double outside)
 {
+    double base = base_of(mixture);
+
     for (int i = 0; i < HALVINGS; i++) {
         double middle = (inside + outside) / 2;
-        if (against(mixture, middle) < LN_20) {
+        if (middle == inside || middle == outside) {
+            break; /* no number lies between */
+        }
+        if (against(mixture, base, middle) < LN_20) {
             inside = middle;
         } else {
             outside = middle;
@@ -200,6 +213,9 @@ double flo_share_upper(double hits, double misses, double alpha)
     }
     for (int i = 0; i < HALVINGS; i++) {
         double middle = (low + high) / 2;
+        if (middle == low || middle == high) {
+            break;
+        }
         if (flo_ln_incomplete_beta(middle, hits + 1, misses).below < level) {
             low = middle;
         } else {
