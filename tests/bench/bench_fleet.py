@@ -169,17 +169,21 @@ class Bench:
             "a broker", 20, lambda: broker_of(self.fleet.dir)))
 
     def spent(self):
+        sim = getattr(self, "sim", None)
         return {"controller": self.controller.cpu_s(),
-                "broker": self.broker.cpu_s(), "at": time.monotonic()}
+                "broker": self.broker.cpu_s(), "at": time.monotonic(),
+                "simulator": Process(sim.process.pid).cpu_s() if sim else 0}
 
     def cost(self, before):
-        """Processor time since then, and its share of the time."""
+        """Time and processor time since then."""
         now = self.spent()
         took = now["at"] - before["at"]
         return {"took_s": round(took, 2),
                 "controller_cpu_s": round(
                     now["controller"] - before["controller"], 2),
-                "broker_cpu_s": round(now["broker"] - before["broker"], 2)}
+                "broker_cpu_s": round(now["broker"] - before["broker"], 2),
+                "simulator_cpu_s": round(
+                    now["simulator"] - before["simulator"], 2)}
 
     # ---- parts ----
 
@@ -241,6 +245,7 @@ class Bench:
 
     def order(self, op):
         """From its POST until 99 % of the answers were sent, and stored."""
+        spent = self.spent()
         begin, at_ms = time.monotonic(), int(time.time() * 1000)
         name = self.rest.json("POST", "/v1/orders", {
             "op": op, "confirm": FLEET, "everywhere": True})["id"]
@@ -255,7 +260,7 @@ class Bench:
                 all_stored = now
             time.sleep(0.01)
         sent = self.sim.ask("order", name, at_ms)
-        return {"op": op, "post_s": round(posted - begin, 4),
+        return {"op": op, "cost": self.cost(spent), "post_s": round(posted - begin, 4),
                 "answered": sent["answered"],
                 "sent_p99_s": sent.get("p99_ms", 0) / 1000,
                 "stored_p99_s": stored and round(stored, 3),

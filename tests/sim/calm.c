@@ -67,22 +67,57 @@ void sim_check_emergency_later(size_t number)
 
 /* ---- rollouts under way ---- */
 
-/* Devices on which it failed, as the controller has acknowledged. */
+/* The controller has acknowledged that it failed there. */
+static bool has_failed_on(struct sim_device *device, const char *rollout)
+{
+    const struct sim_story *story = sim_story_last(device, rollout);
+
+    return story != NULL && story->has_ended &&
+           story->execution.error.code != 0 &&
+           story->execution.state != FLO_EXECUTION_REJECTED &&
+           flo_execution_kind(story->execution.state) ==
+               FLO_EXECUTION_END_BAD &&
+           device->memory_count == 0 && device->disk.event_count == 0;
+}
+
+struct failures {
+    const char *rollout;
+    uint32_t count;
+};
+
+/* A device from which the model was removed is no part of it any more. */
+static int count_failure(void *context, const struct flo_rollout_member *member,
+                         const char *name, bool is_online,
+                         const char *error_json, const char *detail_json)
+{
+    struct failures *failures = context;
+    enum flo_execution state = (enum flo_execution)member->state;
+
+    (void)name, (void)is_online, (void)error_json, (void)detail_json;
+    failures->count +=
+        flo_execution_kind(state) != FLO_EXECUTION_END_OTHER &&
+        has_failed_on(&sim->devices[strtoul(member->device, NULL, 16)],
+                      failures->rollout);
+    return 0;
+}
+
 static uint32_t failures_of(const struct sim_rollout *rollout)
 {
-    uint32_t count = 0;
+    struct failures failures = {.rollout = rollout->id};
+    uint32_t i = 0;
+    struct flo_err err = {0};
 
-    for (uint32_t i = 0; i < sim->device_count; i++) {
-        struct sim_device *device = &sim->devices[i];
-        const struct sim_story *story = sim_story_last(device, rollout->id);
-        count += story != NULL && story->has_ended &&
-                 story->execution.error.code != 0 &&
-                 story->execution.state != FLO_EXECUTION_REJECTED &&
-                 flo_execution_kind(story->execution.state) ==
-                     FLO_EXECUTION_END_BAD &&
-                 device->memory_count == 0 && device->disk.event_count == 0;
+    while (i < sim->device_count &&
+           !has_failed_on(&sim->devices[i], rollout->id)) {
+        i++;
     }
-    return count;
+    if (i < sim->device_count &&
+        flo_fleet_member_list(ours()->store, rollout->id, FLO_FLEET_ALL,
+                              count_failure, &failures, &err) < 0) {
+        sim_violated(SIM_RULE_KNOWN, NULL, "rollout %s: %s", rollout->id,
+                     err.what);
+    }
+    return failures.count;
 }
 
 /* Their gates allow no failure at all. */
