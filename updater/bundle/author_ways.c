@@ -20,7 +20,8 @@
 #define CHUNK_BYTES_MAX (8u << 20)
 /* Larger chunks before more of them. */
 #define CHUNKS_WANTED_MAX 400
-/* Bytes for each of the old model, for files beyond 2 GiB, too. */
+/* Bytes for each of the old file, should it need a suffix array (beyond 2 GiB).
+ */
 #define DELTA_MEMORY 9
 
 /* ---- files ---- */
@@ -226,7 +227,8 @@ static uint64_t best_full_bytes(const struct flo_release_file *file)
     return best;
 }
 
-/* Worth a way?  A compressed download for 3 %, a delta for half. */
+/* Worth a way?  A compressed download for 3 %, a typed delta for 10 %.  A
+ * bsdiff40 patch, slow to apply and of 16 MiB, for half. */
 static bool is_worth(const struct flo_release_file *file,
                      const struct flo_author_blob *blob)
 {
@@ -236,7 +238,9 @@ static bool is_worth(const struct flo_release_file *file,
     if (blob->codec == FLO_CODEC_ZSTD) {
         return blob->bytes <= file->bytes - file->bytes * 3 / 100;
     }
-    return blob->bytes <= best_full_bytes(file) / 2;
+    uint64_t best = best_full_bytes(file);
+    return blob->codec == FLO_CODEC_TENSOR1 ? blob->bytes <= best - best / 10
+                                            : blob->bytes <= best / 2;
 }
 
 /* ---- making them ---- */
@@ -244,9 +248,9 @@ static bool is_worth(const struct flo_release_file *file,
 /* One way, made by a thread of its own. */
 struct task {
     const struct author_build *build;
-    int fd; /* of the file, shared */
-    enum flo_codec codec;
-    int base_fd; /* -1: it needs no base */
+    int fd;             /* of the file, shared */
+    const char *choice; /* of flo_delta_create */
+    int base_fd;        /* -1: it needs no base */
     uint64_t base_bytes;
     struct flo_digest base;
     const char *base_path;
@@ -274,16 +278,15 @@ static void *make_some(void *context)
             open_nameless(task->build->out_dir, &task->patch_fd, &task->err);
         if (task->rv == 0) {
             task->rv = flo_delta_create(
-                flo_codec_word(task->codec),
-                task->base_fd < 0 ? task->fd : task->base_fd, task->fd,
-                task->patch_fd, &task->made, &task->err);
+                task->choice, task->base_fd < 0 ? task->fd : task->base_fd,
+                task->fd, task->patch_fd, &task->made, &task->err);
         }
         atomic_store(&task->is_done, true);
     }
     return NULL;
 }
 
-/* "zstd, bsdiff40": the ways that are not done yet. */
+/* "zstd, delta": the ways that are not done yet. */
 static bool is_done(struct tasks *tasks, char *left, size_t bytes)
 {
     size_t chars = 0;
@@ -291,9 +294,9 @@ static bool is_done(struct tasks *tasks, char *left, size_t bytes)
     left[0] = '\0';
     for (size_t i = 0; i < tasks->count; i++) {
         if (!atomic_load(&tasks->list[i].is_done) && chars < bytes) {
-            chars += (size_t)snprintf(left + chars, bytes - chars, "%s%s",
-                                      chars == 0 ? "" : ", ",
-                                      flo_codec_word(tasks->list[i].codec));
+            chars +=
+                (size_t)snprintf(left + chars, bytes - chars, "%s%s",
+                                 chars == 0 ? "" : ", ", tasks->list[i].choice);
         }
     }
     return left[0] == '\0';
@@ -388,7 +391,7 @@ static int take_way(struct author_build *build, struct flo_release_file *file,
     if (!is_worth(file, blob)) {
         return 0;
     }
-    if (task->codec != FLO_CODEC_RAW) {
+    if (blob->codec != FLO_CODEC_RAW) {
         rv = flo_delta_inspect(task->patch_fd, &facts, err);
     }
     if (rv == 0) {
@@ -422,7 +425,7 @@ static int add_delta(struct tasks *tasks, const struct flo_release_file *file,
     int rv;
 
     *task = *standard;
-    task->codec = FLO_CODEC_BSDIFF40;
+    task->choice = "delta";
     task->base_path = base_path;
     rv = flo_file_open(base_path, &task->base_fd, err);
     if (rv == 0) {
@@ -448,8 +451,8 @@ int flo_author_make_ways(struct author_build *build,
     int rv = 0;
 
     tasks.list[0] = tasks.list[1] = standard;
-    tasks.list[0].codec = FLO_CODEC_RAW;
-    tasks.list[1].codec = FLO_CODEC_ZSTD;
+    tasks.list[0].choice = "raw";
+    tasks.list[1].choice = "zstd";
     for (size_t i = 0; rv == 0 && i < source->base_count; i++) {
         rv = add_delta(&tasks, file, &standard, source->base_paths[i], err);
     }

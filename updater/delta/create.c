@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define SUFFIX_ARRAY_BYTES_MAX (256ull << 20) /* of the old file */
+
 typedef int delta_create_fn(const struct delta_input *input, int fd,
                             struct flo_err *err);
 
@@ -62,31 +64,54 @@ static void unmap_file(const uint8_t *data, uint64_t bytes)
     }
 }
 
-/* Which codecs a choice measures; false for an unknown word. */
-static bool choose(const char *choice, bool *wanted, struct flo_err *err)
+/* Which codecs a choice measures. */
+struct choice {
+    bool wanted[FLO_CODEC_COUNT];
+    bool is_delta; /* the best delta: the files decide on bsdiff40 */
+};
+
+/* false for an unknown word. */
+static bool choose(const char *word, struct choice *out, struct flo_err *err)
 {
+    bool is_auto = strcmp(word, "auto") == 0;
     enum flo_codec codec;
 
-    memset(wanted, 0, FLO_CODEC_COUNT * sizeof *wanted);
-    if (strcmp(choice, "auto") == 0 || strcmp(choice, "full") == 0) {
-        wanted[FLO_CODEC_RAW] = true;
-        wanted[FLO_CODEC_ZSTD] = true;
-        wanted[FLO_CODEC_BSDIFF40] = choice[0] == 'a';
+    *out = (struct choice){.is_delta = is_auto || strcmp(word, "delta") == 0};
+    out->wanted[FLO_CODEC_TENSOR1] = out->is_delta;
+    if (is_auto || strcmp(word, "full") == 0) {
+        out->wanted[FLO_CODEC_RAW] = true;
+        out->wanted[FLO_CODEC_ZSTD] = true;
         return true;
     }
-    if (!flo_codec_parse(choice, &codec)) {
-        (void)flo_fail(err, FLO_E_USAGE,
-                       "no codec \"%s\": auto full raw zstd bsdiff40 tensor1",
-                       choice);
+    if (out->is_delta) {
+        return true;
+    }
+    if (!flo_codec_parse(word, &codec)) {
+        (void)flo_fail(
+            err, FLO_E_USAGE,
+            "no codec \"%s\": auto full delta raw zstd bsdiff40 tensor1", word);
         return false;
     }
     if (codecs[codec].create == NULL) {
-        (void)flo_fail(err, FLO_E_NOT_BUILT, "codec %s is not built yet",
-                       choice);
+        (void)flo_fail(err, FLO_E_NOT_BUILT, "codec %s is not built yet", word);
         return false;
     }
-    wanted[codec] = true;
+    out->wanted[codec] = true;
     return true;
+}
+
+static bool is_gguf(const uint8_t *data, uint64_t bytes)
+{
+    return bytes >= 4 && memcmp(data, "GGUF", 4) == 0;
+}
+
+/* The typed delta of two models is the smaller one and costs a fiftieth.  Other
+ * files may gain by a suffix array, as long as it fits into memory. */
+static bool has_use_of_bsdiff40(const struct delta_input *input)
+{
+    return input->old_bytes <= SUFFIX_ARRAY_BYTES_MAX &&
+           !(is_gguf(input->old, input->old_bytes) &&
+             is_gguf(input->new, input->new_bytes));
 }
 
 static int measure(enum flo_codec codec, const struct delta_input *input,
@@ -127,45 +152,68 @@ static int copy_file(int from, int to, uint64_t bytes, struct flo_err *err)
     return rv;
 }
 
-/* Encode with every wanted codec; the smallest stays in *scratch.  Ties go to
- * the codec that is cheaper to decode, which comes first in the table. */
-static int measure_all(const struct delta_input *input, const bool *wanted,
+/* The smallest stays in *scratch. */
+static int measure_one(enum flo_codec codec, const struct delta_input *input,
                        struct flo_delta_made *out, int *scratch,
                        struct flo_err *err)
 {
-    out->full_bytes = input->new_bytes;
-    for (int i = 0; i < FLO_CODEC_COUNT; i++) {
-        uint64_t bytes = 0;
-        int fd = -1;
-        if (!wanted[i]) {
-            continue;
-        }
-        int rv = measure((enum flo_codec)i, input, &bytes, &fd, err);
-        if (rv < 0) {
-            return flo_wrap(err, rv, "%s", flo_codec_word((enum flo_codec)i));
-        }
-        if (!codecs[i].has_base && bytes < out->full_bytes) {
-            out->full_bytes = bytes;
-        }
-        if (*scratch < 0 || bytes < out->bytes) {
-            flo_fd_cleanup(scratch);
-            *scratch = fd;
-            out->bytes = bytes;
-            out->codec = (enum flo_codec)i;
-        } else {
-            (void)close(fd);
-        }
+    uint64_t bytes = 0;
+    int fd = -1;
+    int rv = measure(codec, input, &bytes, &fd, err);
+
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s", flo_codec_word(codec));
+    }
+    if (!codecs[codec].has_base && bytes < out->full_bytes) {
+        out->full_bytes = bytes;
+    }
+    if (*scratch < 0 || bytes < out->bytes) {
+        flo_fd_cleanup(scratch);
+        *scratch = fd;
+        out->bytes = bytes;
+        out->codec = codec;
+    } else {
+        (void)close(fd);
     }
     return 0;
 }
 
-static int create_mapped(const struct delta_input *input, const bool *wanted,
+/* Encode with every wanted codec.  Ties go to the one that is cheaper to
+ * decode, which comes first in the list.  bsdiff40 makes what the typed delta
+ * refuses (an index too long). */
+static int measure_all(const struct delta_input *input, struct choice choice,
+                       struct flo_delta_made *out, int *scratch,
+                       struct flo_err *err)
+{
+    static const enum flo_codec order[] = {
+        FLO_CODEC_RAW, FLO_CODEC_ZSTD, FLO_CODEC_TENSOR1, FLO_CODEC_BSDIFF40};
+    int rv = 0;
+
+    out->full_bytes = input->new_bytes;
+    if (choice.is_delta && has_use_of_bsdiff40(input)) {
+        choice.wanted[FLO_CODEC_BSDIFF40] = true;
+    }
+    for (size_t i = 0; rv == 0 && i < FLO_COUNT(order); i++) {
+        if (!choice.wanted[order[i]]) {
+            continue;
+        }
+        rv = measure_one(order[i], input, out, scratch, err);
+        if (rv == FLO_E_PATCH_LIMIT && choice.is_delta &&
+            order[i] == FLO_CODEC_TENSOR1) {
+            choice.wanted[FLO_CODEC_BSDIFF40] = true;
+            rv = 0;
+        }
+    }
+    return rv;
+}
+
+static int create_mapped(const struct delta_input *input, struct choice choice,
                          int patch_fd, struct flo_delta_made *out,
                          struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int scratch = -1;
     uint64_t begin_us = flo_now_us();
-    int rv = measure_all(input, wanted, out, &scratch, err);
+    int rv = measure_all(input, choice, out, &scratch, err);
 
     if (rv == 0) {
         out->create_ms = (flo_now_us() - begin_us) / 1000;
@@ -178,14 +226,14 @@ static int create_mapped(const struct delta_input *input, const bool *wanted,
     return rv < 0 ? rv : flo_sha256_fd(patch_fd, &out->digest, NULL, err);
 }
 
-int flo_delta_create(const char *choice, int old_fd, int new_fd, int patch_fd,
+int flo_delta_create(const char *word, int old_fd, int new_fd, int patch_fd,
                      struct flo_delta_made *out, struct flo_err *err)
 {
     struct delta_input input = {0};
     struct flo_delta_made made = {0};
-    bool wanted[FLO_CODEC_COUNT];
+    struct choice choice;
 
-    if (!choose(choice, wanted, err)) {
+    if (!choose(word, &choice, err)) {
         return err == NULL ? FLO_E_USAGE : err->code;
     }
     int rv = map_file(old_fd, "old file", &input.old, &input.old_bytes, err);
@@ -193,7 +241,7 @@ int flo_delta_create(const char *choice, int old_fd, int new_fd, int patch_fd,
         rv = map_file(new_fd, "new file", &input.new, &input.new_bytes, err);
     }
     if (rv == 0) {
-        rv = create_mapped(&input, wanted, patch_fd, &made, err);
+        rv = create_mapped(&input, choice, patch_fd, &made, err);
     }
     unmap_file(input.old, input.old_bytes);
     unmap_file(input.new, input.new_bytes);

@@ -303,12 +303,17 @@ struct flo_delta_made {
     struct flo_digest digest; /* of the patch */
 };
 
-/* Make a patch (publisher: wants 5 bytes of memory per byte of old, 9 above
- * 2 GiB).
- * choice: raw zstd bsdiff40 tensor1, or "full" (smaller of raw, zstd) or "auto"
- * (the smallest of all by measurement).  patch_fd is truncated and written.
+/* Make a patch.  Publishers only: both files are mapped, and bsdiff40 wants 5
+ * bytes of memory per byte of old, 9 above 2 GiB.
+ *
+ * word: a codec (raw zstd bsdiff40 tensor1), or the smallest by measurement of
+ *   full   raw and zstd
+ *   delta  tensor1; also bsdiff40 where old or new is no GGUF and old has 256
+ *          MiB at most, or where tensor1 refuses the pair
+ *   auto   both
+ * patch_fd is truncated and written.
  * FLO_E_NOT_BUILT, FLO_E_MEMORY, FLO_E_IO_READ, FLO_E_IO_WRITE. */
-FLO_MUST_USE int flo_delta_create(const char *choice, int old_fd, int new_fd,
+FLO_MUST_USE int flo_delta_create(const char *word, int old_fd, int new_fd,
                                   int patch_fd, struct flo_delta_made *out,
                                   struct flo_err *err);
 

@@ -289,6 +289,14 @@ static void auto_takes_the_smallest_by_measurement(void **state)
     new[777]++;
     create_bytes("auto", old, sizeof old, new, sizeof new, &patch);
     assert_memory_equal(patch.data, "BSDIFF40", 8);
+    /* of two models the typed one, without a look at bsdiff40 */
+    memcpy(old, "GGUF", 4);
+    memcpy(new, "GGUF", 4);
+    create_bytes("delta", old, sizeof old, new, sizeof new, &patch);
+    assert_memory_equal(patch.data, "FLTPD", 5);
+    memcpy(new, "text", 4);
+    create_bytes("delta", old, sizeof old, new, sizeof new, &patch);
+    assert_memory_equal(patch.data, "BSDIFF40", 8);
     /* no relation, but compressible: zstd */
     memset(new, 'z', sizeof new);
     create_bytes("auto", old, sizeof old, new, sizeof new, &patch);

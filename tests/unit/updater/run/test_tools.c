@@ -92,7 +92,7 @@ static void a_delta_goes_there_and_back(void **state)
                                     &json, &err),
                      0);
     assert_string_equal(json_string_value(json_object_get(json, "codec")),
-                        "bsdiff40");
+                        "tensor1");
     assert_true(json_integer_value(json_object_get(json, "bytes")) < 320000);
     assert_true(json_integer_value(json_object_get(json, "full_bytes")) >
                 1600000);

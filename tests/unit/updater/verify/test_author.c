@@ -105,9 +105,9 @@ a_small_update_gets_all_three_ways_and_each_leads_there(void **state)
                      0);
     const struct flo_release_file *file = &release.files[0];
     assert_int_equal(file->way_count, 3);
-    assert_int_equal(file->ways[2].codec, FLO_CODEC_BSDIFF40);
+    assert_int_equal(file->ways[2].codec, FLO_CODEC_TENSOR1);
     assert_true(file->ways[2].bytes * 100 <= file->bytes * 20);
-    assert_int_equal(file->ways[2].memory_bytes, FLO_DELTA_MEMORY_BYTES_MAX);
+    assert_int_equal(file->ways[2].memory_bytes, 8 << 20);
     assert_int_equal(flo_release_chunks(file), 2);
     assert_int_equal(release.golden_count, 1);
     assert_string_equal(release.variants[0].engine[0], "llama");
@@ -132,7 +132,7 @@ a_small_update_gets_all_three_ways_and_each_leads_there(void **state)
     flo_release_deinit(&release);
 }
 
-static void a_large_update_keeps_the_full_download_only(void **state)
+static void a_fine_tune_gets_a_typed_delta(void **state)
 {
     struct world *world = *state;
 
@@ -140,12 +140,25 @@ static void a_large_update_keeps_the_full_download_only(void **state)
     world->files[0].base_paths[0] = MODELS "tiny-v1.Q4_0.gguf";
     assert_int_equal(build(world), 0);
     const struct flo_author_blob *delta =
-        find_blob(world, "model.gguf", FLO_CODEC_BSDIFF40);
+        find_blob(world, "model.gguf", FLO_CODEC_TENSOR1);
     assert_non_null(delta);
-    assert_false(delta->kept); /* measured, 97 %, not worth it */
+    assert_true(delta->kept); /* 71 % of zstd's; bsdiff40 has 103 % */
+    assert_null(find_blob(world, "model.gguf", FLO_CODEC_BSDIFF40));
+}
+
+static void an_unrelated_base_leaves_the_full_download_only(void **state)
+{
+    struct world *world = *state;
+
+    world->files[0].base_paths[0] = MODELS "smollm2-ops-lora.gguf";
+    assert_int_equal(build(world), 0);
+    const struct flo_author_blob *delta =
+        find_blob(world, "model.gguf", FLO_CODEC_TENSOR1);
+    assert_non_null(delta);
+    assert_false(delta->kept); /* measured, not worth it */
     assert_int_equal(open_blob(world, &delta->digest), -1);
     assert_true(find_blob(world, "model.gguf", FLO_CODEC_ZSTD)->kept);
-    assert_null(strstr(world->result.body.data, "bsdiff40"));
+    assert_null(strstr(world->result.body.data, "tensor1"));
 }
 
 static void the_same_file_as_base_needs_no_delta(void **state)
@@ -154,7 +167,7 @@ static void the_same_file_as_base_needs_no_delta(void **state)
 
     world->files[0].base_paths[0] = world->files[0].path;
     assert_int_equal(build(world), 0);
-    assert_null(find_blob(world, "model.gguf", FLO_CODEC_BSDIFF40));
+    assert_null(find_blob(world, "model.gguf", FLO_CODEC_TENSOR1));
 }
 
 static void two_authors_write_the_same_document(void **state)
@@ -357,7 +370,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         in_world(a_small_update_gets_all_three_ways_and_each_leads_there),
-        in_world(a_large_update_keeps_the_full_download_only),
+        in_world(a_fine_tune_gets_a_typed_delta),
+        in_world(an_unrelated_base_leaves_the_full_download_only),
         in_world(the_same_file_as_base_needs_no_delta),
         in_world(two_authors_write_the_same_document),
         in_world(models_that_devices_refuse_are_refused_here),
