@@ -17,13 +17,15 @@ STORE = ["server-stub/store/store.h", "server-stub/store/fleet.h",
          "server-stub/store/ids.h"]
 
 # Rooms of the agent's shell, the lowest first; each may include those below it.
-SHELL_ROOMS = ["queue", "outbox", "https", "device", "report", "derived", "hooks", "serving",
+SHELL_ROOMS = ["queue", "outbox", "https", "identity", "device", "report",
+               "renewal", "derived", "hooks", "serving",
                "update",
                "hardware", "trust", "orders"]
 SHELL_LOW = ["base/", "proto/", "updater/include/", "agent/include/",
              "agent/core/memory/strain.h",
              "agent/core/checkup/checkup.h", "agent/core/linking.h",
              "agent/serve/serve.h",
+             "agent/core/renew.h", "agent/shell/identity/pair.h",
              "agent/shell/shell.h", "agent/config.def",
              "agent/runtimes.def"]
 # Folder -> project folders whose headers it may include. First match counts.
@@ -53,6 +55,7 @@ MAY = [
         "agent/shell/%s/" % below for below in SHELL_ROOMS[:i + 1]])
      for i, room in enumerate(SHELL_ROOMS)] + [
     ("agent/shell/link/", SHELL_LOW + ["agent/shell/link/",
+                                       "agent/shell/renewal/",
                                        "agent/shell/loop.h",
                                        "agent/shell/trust/",
                                        "agent/shell/queue/"]),

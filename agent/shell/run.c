@@ -9,9 +9,11 @@
 
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/hooks/hooks.h"
+#include "agent/shell/identity/identity.h"
 #include "agent/shell/link/link.h"
 #include "agent/shell/local/local.h"
 #include "agent/shell/queue/timers.h"
+#include "agent/shell/renewal/renewal.h"
 #include "agent/shell/run.h"
 #include "agent/shell/trust/trust.h"
 #include "base/cgroup.h"
@@ -385,7 +387,8 @@ static void device_again(struct flo_shell *shell)
         flo_loop_event(shell, &event);
     }
     flo_shell_clock_tell(shell);
-    if (shell->identity.is_there && flo_shell_link_open(shell, &err) < 0) {
+    if (shell->identity.is_there && (flo_shell_link_open(shell, &err) < 0 ||
+                                     flo_renewal_open(shell, &err) < 0)) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
     }
 }
@@ -513,6 +516,7 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
     if (rv == 0 && !is_local && shell->identity.is_there &&
         !shell->device_is_unread) {
         rv = flo_shell_link_open(shell, err);
+        rv = rv < 0 ? rv : flo_renewal_open(shell, err);
     }
     return rv;
 }
@@ -528,6 +532,7 @@ void flo_shell_close(struct flo_shell *shell)
 {
     size_t i;
 
+    flo_renewal_close(shell);
     flo_shell_job_cancel(shell, 0);
     flo_shell_seats_close(shell);
     flo_hooks_close(shell);

@@ -12,8 +12,10 @@
  *   update/               the updater's jobs, slots, files to remove
  *   hardware/             sensors, findings, the log for those far away
  *   serving/              engines: load, pack, probe
+ *   renewal/              the next certificate, whom to believe
  *   report/               output: to the controller, to an operator
- *   device/               identity, config and records of this device
+ *   device/               config and records of this device
+ *   identity/             who it is: keys, certificates, authorities
  *   https/                one call to the controller, off the loop
  *   outbox/ queue/        messages for the controller, events for the core */
 #ifndef FLOTILLA_AGENT_SHELL_H
@@ -28,6 +30,7 @@
 #include "agent/core/checkup/checkup.h"
 #include "agent/core/memory/strain.h"
 #include "agent/serve/serve.h"
+#include "agent/shell/identity/pair.h"
 #include "agent/shell/outbox/answers.h"
 #include "agent/shell/outbox/events.h"
 #include "agent/shell/outbox/notes.h"
@@ -85,8 +88,10 @@ struct flo_identity {
     char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
     size_t group_count;
     char ca_file[4200], cert_file[4200], key_file[4200], trust_file[4200];
-    struct flo_trust *trust; /* NULL: none */
-    uint64_t enrolled_at_ms; /* as its certificate says; 0: not known */
+    struct flo_identity_pairs pairs; /* keys and certificates */
+    size_t pair;                     /* in use: cert_file and key_file */
+    struct flo_trust *trust;         /* NULL: none */
+    uint64_t enrolled_at_ms; /* as its first certificate says; 0: not known */
 };
 struct flo_machine {
     char arch[16];
@@ -178,6 +183,7 @@ struct flo_upload;
 struct flo_https;
 struct flo_job_child;
 struct flo_control;
+struct flo_renewal;
 struct flo_hook;
 struct flo_shell_loading;
 
@@ -253,6 +259,7 @@ struct flo_shell {
     struct flo_outbox_db *db;
     struct flo_serve *serve;
     struct flo_mqtt *mqtt;
+    struct flo_renewal *renewal; /* NULL: not enrolled */
     struct flo_control *control;
     struct flo_hook *hooks; /* a list: releases without requests */
     struct flo_job_child *job;

@@ -51,6 +51,10 @@ FLO_MUST_USE int flo_key_parse(const char *pem, size_t bytes,
 /* As flo_secret_read and flo_key_parse. */
 FLO_MUST_USE int flo_key_load(const char *path, struct flo_key **out,
                               struct flo_err *err);
+/* PEM into `out`, which holds FLO_KEY_PEM_MAX; wipe it afterwards. */
+#define FLO_KEY_PEM_MAX 512
+FLO_MUST_USE int flo_key_pem(const struct flo_key *key, char *out,
+                             struct flo_err *err);
 /* PEM with mode 0600, whole or not at all. */
 FLO_MUST_USE int flo_key_save(const struct flo_key *key, const char *path,
                               struct flo_err *err);
@@ -97,14 +101,17 @@ bool flo_signature_is_low(const uint8_t *signature);
 struct flo_certificate_wish {
     const char *common_name; /* 1..64 of A-Z a-z 0-9 blank . _ : @ - */
     unsigned days;           /* 1..36500, cut at the authority's end */
+    uint64_t life_ms;        /* instead of days, 1000 or more; 0: days */
     bool is_server;          /* extended key usage serverAuth */
     bool is_client;          /* extended key usage clientAuth */
     const char *const *dns;  /* names it may serve; at most 16 */
     size_t dns_count;
     const char *const *addresses; /* IPv4 or IPv6 texts; at most 16 */
     size_t address_count;
-    uint64_t now_ms; /* 0: the wall clock; it is valid from an hour before */
+    uint64_t now_ms; /* 0: the wall clock; see FLO_BACKDATED_MS */
 };
+/* So long before its time a certificate is valid: clocks differ. */
+#define FLO_BACKDATED_MS UINT64_C(3600000)
 
 /* Contents of a certificate. */
 struct flo_certificate {
@@ -152,10 +159,45 @@ flo_certificate_issue_for(const struct flo_key *authority,
 FLO_MUST_USE int flo_certificate_read(const char *pem, size_t bytes,
                                       struct flo_certificate *out,
                                       struct flo_err *err);
-/* Did this authority issue it, and is it valid now?  FLO_E_NET_TLS if not. */
+/* Did one of these authorities issue it, and is it valid now?  FLO_E_NET_TLS if
+ * not. */
 FLO_MUST_USE int flo_certificate_verify(const char *pem, size_t bytes,
                                         const char *authority_pem,
                                         size_t authority_bytes,
                                         struct flo_err *err);
+
+/* ---- authorities ---- */
+
+/* A certificate within a PEM text of several; borrowed. */
+struct flo_pem_part {
+    const char *pem;
+    size_t bytes;
+};
+/* Cut a PEM text into its certificates; nothing is read.  FLO_E_SIG_FORMAT:
+ * there is none, one without an end, or more than `max`. */
+FLO_MUST_USE int flo_certificates_split(const char *pem, size_t bytes,
+                                        struct flo_pem_part *out, size_t max,
+                                        size_t *count, struct flo_err *err);
+/* The file name under which OpenSSL looks for an authority in a folder, as
+ * "1a2b3c4d.0"; `out` holds FLO_AUTHORITY_NAME. */
+#define FLO_AUTHORITY_NAME 16
+FLO_MUST_USE int flo_authority_file_name(const char *pem, size_t bytes,
+                                         char *out, struct flo_err *err);
+
+/* A certificate that its authority takes back. */
+struct flo_revoked {
+    const char *serial; /* hex */
+    uint64_t at_ms;
+};
+/* Append the PEM of an authority's list of revoked certificates.  It holds to
+ * the authority's end: brokers refuse everybody when a list has ended.  Among
+ * two lists readers take the one with the later `now_ms`, in whole seconds.
+ * FLO_E_STATE: authority key and certificate do not belong together.
+ * FLO_E_SIG_FORMAT: a serial that is no hex. */
+FLO_MUST_USE int flo_crl_make(const struct flo_key *authority,
+                              const char *authority_pem, size_t authority_bytes,
+                              const struct flo_revoked *revoked, size_t count,
+                              uint64_t now_ms, struct flo_buf *pem,
+                              struct flo_err *err);
 
 #endif

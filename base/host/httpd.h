@@ -45,6 +45,9 @@ struct flo_httpd_tls {
     const char *key_file;
     const char *client_ca_file; /* NULL: clients show no certificate */
     bool client_cert_required;  /* false: optional, see flo_httpd_peer_name */
+    /* Admit certificates of these authorities before and after their time too;
+     * only flo_httpd_peer shows them. */
+    bool admits_out_of_date;
 };
 
 typedef void (*flo_httpd_handler)(void *context,
@@ -64,6 +67,13 @@ void flo_httpd_close(struct flo_httpd *httpd);
 FLO_MUST_USE int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
                                   const struct flo_httpd_tls *tls, int tag,
                                   uint16_t *port, struct flo_err *err);
+
+/* Read the files of the listeners with this tag again, for connections that
+ * are made from now on; a listener whose files are not whole stays as it is.
+ * `ends`: connections made before end after their answer, idle ones now.  Not
+ * from inside a handler of theirs.  FLO_E_NET_TLS. */
+FLO_MUST_USE int flo_httpd_tls_again(struct flo_httpd *httpd, int tag,
+                                     bool ends, struct flo_err *err);
 
 /* `pattern`: "/v1/devices/{id}"; a final "/..." matches any rest (as "...").
  * More than one method may share a pattern.  Unknown path: 404
@@ -106,8 +116,18 @@ const char *flo_httpd_body(const struct flo_httpd_request *request,
                            size_t *bytes);
 /* "Authorization: Bearer X" -> X; NULL when absent. */
 const char *flo_httpd_bearer(const struct flo_httpd_request *request);
-/* CN of the verified client certificate; NULL when none. */
+/* CN of the verified client certificate, which is not out of date; NULL when
+ * none. */
 const char *flo_httpd_peer_name(const struct flo_httpd_request *request);
+/* The client's certificate, of one of the listener's authorities. */
+struct flo_httpd_peer {
+    char name[FLO_NAME_MAX + 1]; /* CN */
+    char serial[65];             /* hex */
+    bool is_out_of_date;         /* its time is over, or not yet there */
+};
+/* NULL: it has shown none.  Out of date only where the listener admits that. */
+const struct flo_httpd_peer *
+flo_httpd_peer(const struct flo_httpd_request *request);
 int flo_httpd_listener_tag(const struct flo_httpd_request *request);
 /* Is "host", "host:port" or "[::1]:port" one of `hosts` (NULL-terminated)? */
 bool flo_httpd_host_is(const char *const *hosts, const char *host);

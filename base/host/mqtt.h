@@ -72,6 +72,13 @@ FLO_MUST_USE int flo_mqtt_open(struct event_base *base,
  * of OpenSSL take away what paho's threads use. */
 void flo_mqtt_close(struct flo_mqtt *mqtt, const char *bye);
 
+/* Take this certificate and key (as in the options) from the next connection
+ * on.  `at_once`: leave the present one and connect again; the session stays,
+ * the last will is not sent, and what is under way is delivered first or after.
+ * FLO_E_MEMORY: nothing has changed. */
+FLO_MUST_USE int flo_mqtt_use(struct flo_mqtt *mqtt, const char *cert_file,
+                              const char *key_file, bool at_once,
+                              struct flo_err *err);
 bool flo_mqtt_is_connected(const struct flo_mqtt *mqtt);
 FLO_MUST_USE int flo_mqtt_subscribe(struct flo_mqtt *mqtt, const char *filter,
                                     int qos, struct flo_err *err);

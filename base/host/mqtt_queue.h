@@ -11,6 +11,7 @@ enum flo_mqtt_item_kind {
     FLO_MQTT_CONNECTED, /* flag: session present */
     FLO_MQTT_FAILED,    /* text, code: paho's, reason: MQTT 5's */
     FLO_MQTT_LOST,      /* text, reason: of the server's DISCONNECT or 0 */
+    FLO_MQTT_LEFT,      /* as we wished */
     FLO_MQTT_MESSAGE,   /* text: topic, flag: retained, data */
     FLO_MQTT_DELIVERED, /* token, flag: delivered, reason */
     FLO_MQTT_REFUSED,   /* text: topic, reason */

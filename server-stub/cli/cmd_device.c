@@ -245,11 +245,24 @@ static void print_variants(const json_t *device)
 }
 
 /* The hardware and its state, as the device says. */
+static void print_certificate(const json_t *device)
+{
+    const json_t *certificate = json_object_get(device, "certificate");
+    char until[25];
+
+    if (json_is_object(certificate)) {
+        flo_time_text(flo_out_u64(certificate, "until_ms"), until);
+        printf("certificate: until %s, number %llu\n", until,
+               (unsigned long long)flo_out_u64(certificate, "number"));
+    }
+}
+
 static void print_profile(const struct flo_cli *cli, const json_t *device)
 {
     const json_t *profile = json_object_get(device, "profile");
     const json_t *list = json_object_get(profile, "runtimes");
 
+    print_certificate(device);
     print_memory(device);
     print_variants(device);
     print_no_memory(device);

@@ -424,6 +424,12 @@ FLAGS(emergency_account) = {{"to", "DIR",
                              "folder of account.key, account.pem, ca.pem",
                              FLO_ASKED, .is_needed = true},
                             END};
+FLAGS(ca_status) = {END};
+FLAGS(ca_rotate) = {END};
+FLAGS(ca_retire) = {END};
+FLAGS(ca_show) = {
+    {"revoked", NULL, "the list of revoked certificates instead", FLO_ASKED},
+    END};
 FLAGS(bundle_create) = {
     {"to", "FILE", "the bundle", FLO_ASKED, .is_needed = true},
     {"variant", "NAME", "the files of this variant alone", FLO_ASKED},

@@ -304,6 +304,18 @@ static int executions(const struct flo_message *message, const json_t *models,
     return rv;
 }
 
+/* The certificate that it connects with. */
+static int certificate(const struct flo_message *message, struct flo_err *err)
+{
+    const json_t *object = json_object_get(message->json, "certificate");
+    const char *serial = json_string_value(json_object_get(object, "serial"));
+
+    return serial == NULL
+               ? 0
+               : flo_fleet_certificate_held(message->controller->store,
+                                            message->device, serial, err);
+}
+
 static int on_reported(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
@@ -347,7 +359,8 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
              profile.data, drifts(models), trust, known, count, err)) < 0) {
         return rv;
     }
-    if ((rv = look_at_top(message, top, err)) < 0) {
+    if ((rv = look_at_top(message, top, err)) < 0 ||
+        (rv = certificate(message, err)) < 0) {
         return rv;
     }
     flo_telemetry_link_device(controller, message->device, facts);

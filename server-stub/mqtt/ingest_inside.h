@@ -43,7 +43,8 @@ FLO_MUST_USE int flo_ingest_back_on_rollouts(const struct flo_message *message,
                                              bool is_ordered,
                                              struct flo_err *err);
 /* The device's answer may have been lost.  An answer that is awaited for some
- * time is asked for by name, once a minute at most. */
+ * time is asked for by name, once a minute at most.  When the device was away,
+ * all that is awaited of it is asked for. */
 FLO_MUST_USE int flo_ingest_ask(const struct flo_message *message,
                                 struct flo_err *err);
 /* Is there a rollout that a report can concern so? */

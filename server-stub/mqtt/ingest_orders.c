@@ -158,6 +158,7 @@ int flo_ingest_back_on_orders(const struct flo_message *message,
 #define ASKED_MAX 8 /* rollbacks; others wait for the next time */
 struct asked {
     const struct flo_message *message;
+    bool is_back; /* it was away: the broker kept nothing for it */
     size_t count;
     struct {
         char model[FLO_NAME_MAX + 1];
@@ -172,7 +173,7 @@ static int ask_for(void *context, const struct flo_fleet_order *order)
     bool is_rollback = strcmp(order->op, "rollback") == 0;
 
     if (!flo_answer_is_missing(order->issued_at_ms, order->expires_at_ms,
-                               message->now_ms) ||
+                               message->now_ms, asked->is_back) ||
         (is_rollback && asked->count == ASKED_MAX)) {
         return 0;
     }
@@ -188,12 +189,12 @@ static int ask_for(void *context, const struct flo_fleet_order *order)
 int flo_ingest_ask(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_fleet_store *store = message->controller->store;
+    struct asked asked = {.message = message};
 
     if (!flo_fleet_device_may_ask(store, message->device,
-                                  FLO_ANSWER_ASK_AGAIN_MS)) {
+                                  FLO_ANSWER_ASK_AGAIN_MS, &asked.is_back)) {
         return 0;
     }
-    struct asked asked = {.message = message};
     int rv =
         flo_fleet_outcome_awaited(store, message->device, ask_for, &asked, err);
     /* A rollback that comes by name may be newer than the deploy that the

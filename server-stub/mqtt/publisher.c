@@ -26,7 +26,8 @@ struct flo_publisher {
     struct flo_controller *controller;
     struct flo_mqtt *mqtt;     /* NULL: not connected yet */
     struct flo_broker *broker; /* NULL: external */
-    bool is_acl_due;           /* the broker's could not be written */
+    bool is_due;               /* the broker's files could not be written */
+    bool is_restart_due;       /* ... or it is to be started again */
     struct spread spread;
     struct flo_held_messages held;
 };
@@ -157,6 +158,14 @@ static void send_ack(struct flo_publisher *publisher, const struct flo_ack *ack)
                        strlen(text));
 }
 
+/* Its clock may stand still, or there is a newer authority. */
+static void send_renew(struct flo_publisher *publisher, const char *device)
+{
+    static const char text[] = "{\"v\":1,\"op\":\"renew\"}";
+
+    flo_publisher_send(publisher, FLO_TOPIC_CMD, device, text, strlen(text));
+}
+
 static int take_order(void *context, const struct flo_fleet_order *order)
 {
     struct flo_buf *text = context;
@@ -243,14 +252,22 @@ static void spread_add(struct spread *spread,
 
 /* ---- after a commit ---- */
 
-/* A device was retired: the embedded broker must refuse it. */
-static void write_acl(struct flo_publisher *publisher)
+/* Whom brokers let in has changed: a device was retired, an authority came or
+ * is gone.  An external broker's people copy the files. */
+static void tell_broker(struct flo_publisher *publisher, bool restarts)
 {
     struct flo_err err = {0};
+    int rv = flo_pki_revoked_write(publisher->controller, &err);
 
-    publisher->is_acl_due = publisher->broker != NULL &&
-                            flo_broker_acl(publisher->broker, &err) < 0;
-    if (publisher->is_acl_due) {
+    if (rv == 0 && publisher->broker != NULL) {
+        rv = flo_broker_again(publisher->broker, &err);
+    }
+    if (rv == 0 && publisher->broker != NULL && restarts) {
+        rv = flo_broker_restart(publisher->broker, &err);
+    }
+    publisher->is_due = rv < 0;
+    publisher->is_restart_due = rv < 0 && restarts;
+    if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "broker", &err);
     }
 }
@@ -277,19 +294,23 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
         for (size_t i = 0; i < outgoing->acks.count; i++) {
             send_ack(publisher, &outgoing->acks.items[i]);
         }
+        for (size_t i = 0; i < outgoing->renewals.count; i++) {
+            send_renew(publisher, outgoing->renewals.items[i]);
+        }
         for (size_t i = 0; i < outgoing->asks.count; i++) {
             send_ask(publisher, &outgoing->asks.items[i]);
         }
     }
-    if (outgoing->has_retired) {
-        write_acl(publisher);
+    if (outgoing->has_retired || outgoing->has_authorities) {
+        tell_broker(publisher,
+                    outgoing->lost_authority || publisher->is_restart_due);
     }
 }
 
 void flo_publisher_tick(struct flo_publisher *publisher)
 {
-    if (publisher->is_acl_due) {
-        write_acl(publisher);
+    if (publisher->is_due) {
+        tell_broker(publisher, publisher->is_restart_due);
     }
 }
 

@@ -10,8 +10,6 @@
 #include "server-stub/state/objects.h"
 #include "server-stub/state/telemetry_link.h"
 
-#define DEVICE_DAYS 825
-
 /* ---- enrolment ---- */
 
 struct enrol {
@@ -87,20 +85,6 @@ static int use_token(struct flo_rest_call *call, struct enrol *enrol,
     return flo_fleet_token_use(store, enrol->token_id, err);
 }
 
-static int issue(struct flo_controller *controller, const struct enrol *enrol,
-                 struct flo_buf *pem, struct flo_err *err)
-{
-    const struct flo_pki *pki = &controller->pki;
-    struct flo_certificate_wish wish = {
-        .common_name = enrol->id, .days = DEVICE_DAYS, .is_client = true};
-    int rv =
-        flo_certificate_issue(pki->ca_key, pki->ca_pem, pki->ca_bytes,
-                              enrol->csr, strlen(enrol->csr), &wish, pem, err);
-
-    return rv == 0 && pem->failed ? flo_fail(err, FLO_E_MEMORY, "certificate")
-                                  : rv;
-}
-
 static int store_device(struct flo_controller *controller, struct enrol *enrol,
                         const char (*groups)[FLO_NAME_MAX + 1], size_t count,
                         struct flo_err *err)
@@ -154,12 +138,12 @@ static int answer_enrolled(struct flo_rest_call *call,
 
     flo_address_url(api, "https", controller->addresses.public,
                     controller->addresses.port_devices);
-    call->out =
-        json_pack("{s:s,s:s,s:s,s:s%,s:o,s:s,s:s,s:o}", "device", enrol->id,
-                  "fleet", controller->fleet, "certificate", pem->data, "ca",
-                  controller->pki.ca_pem, controller->pki.ca_bytes, "trust",
-                  trust_json(controller), "mqtt", controller->addresses.mqtt,
-                  "api", api, "groups", groups);
+    call->out = json_pack(
+        "{s:s,s:s,s:s,s:s%,s:o,s:s,s:s,s:o,s:I}", "device", enrol->id, "fleet",
+        controller->fleet, "certificate", pem->data, "ca",
+        controller->pki.ca.data, controller->pki.ca.bytes, "trust",
+        trust_json(controller), "mqtt", controller->addresses.mqtt, "api", api,
+        "groups", groups, "at_ms", (json_int_t)flo_wall_ms());
     return call->out != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "enrolment");
 }
 
@@ -184,7 +168,9 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
         return rv;
     }
     flo_uuid_make(enrol.id);
-    if ((rv = issue(controller, &enrol, &pem, err)) < 0) {
+    struct flo_certificate facts;
+    if ((rv = flo_pki_issue(controller, flo_pki_newest(&controller->pki),
+                            enrol.id, enrol.csr, &pem, &facts, err)) < 0) {
         return rv;
     }
     size_t count = strcmp(enrol.group, "all") == 0 ? 1 : 2;

@@ -56,7 +56,8 @@ struct flo_rest {
     struct flo_rest_held_list held;
     bool has_lane; /* telemetry was heard once */
     uint64_t requests;
-    uint64_t strangers_refused;   /* enrolments that the audit does not name */
+    uint64_t renewals;          /* certificates given to devices that had one */
+    uint64_t strangers_refused; /* enrolments that the audit does not name */
     uint64_t strangers_log_at_ms; /* not before */
     struct flo_refusals refusals; /* of enrolment tokens */
     struct flo_rates *rates;      /* of access tokens */

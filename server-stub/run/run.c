@@ -39,12 +39,70 @@ struct flo_run {
     struct event *groups; /* devices that changed are looked at */
     struct event *signals[2];
     uint64_t ticked_at_ms;
-    uint64_t hour;        /* of the wall clock: orders age by that */
-    uint64_t orders_from; /* number from which orders are to be pruned */
-    size_t facts_from;    /* device from which facts are to be written */
-    uint64_t heard_at_ms; /* when the connected are looked at again */
-    uint64_t facts_at_ms; /* when the next round of it begins */
+    uint64_t hour;           /* of the wall clock: orders age by that */
+    uint64_t orders_from;    /* number from which orders are to be pruned */
+    size_t facts_from;       /* device from which facts are to be written */
+    uint64_t heard_at_ms;    /* when the connected are looked at again */
+    uint64_t renewals_at_ms; /* when devices are asked again */
+    uint64_t facts_at_ms;    /* when the next round of it begins */
 };
+
+/* ---- certificates ---- */
+
+static void on_committed(void *context, const struct flo_outgoing *outgoing)
+{
+    struct flo_run *run = context;
+    struct flo_err err = {0};
+
+    if (outgoing->has_authorities &&
+        (flo_httpd_tls_again(run->rest.httpd, FLO_TAG_PEOPLE, false, &err) <
+             0 ||
+         flo_httpd_tls_again(run->rest.httpd, FLO_TAG_DEVICES,
+                             outgoing->lost_authority, &err) < 0)) {
+        flo_log_err(FLO_LOG_ERROR, "rest", &err);
+    }
+}
+
+/* Our own certificates, long before they end; nobody is disconnected. */
+static int renew_leaves(struct flo_run *run, struct flo_err *err)
+{
+    struct flo_controller *controller = run->controller;
+    struct flo_httpd *httpd = run->rest.httpd;
+    int rv;
+
+    if (!flo_pki_leaves_are_due(&controller->pki, flo_wall_ms())) {
+        return 0;
+    }
+    flo_log(FLO_LOG_INFO, "pki", "the controller's certificates are renewed");
+    if ((rv = flo_pki_leaves(controller, err)) < 0 ||
+        (rv = flo_httpd_tls_again(httpd, FLO_TAG_PEOPLE, false, err)) < 0 ||
+        (rv = flo_httpd_tls_again(httpd, FLO_TAG_DEVICES, false, err)) < 0) {
+        return rv;
+    }
+    return run->rest.broker != NULL ? flo_broker_again(run->rest.broker, err)
+                                    : 0;
+}
+
+static int ask_to_renew(struct flo_run *run, uint64_t now_ms,
+                        struct flo_err *err)
+{
+    struct flo_controller *controller = run->controller;
+    int rv;
+
+    if (now_ms < run->renewals_at_ms ||
+        !flo_batches_listens(run->rest.batches)) {
+        return 0;
+    }
+    run->renewals_at_ms = now_ms + flo_pki_ask_pause_ms(controller);
+    if ((rv = flo_controller_begin(controller, err)) < 0) {
+        return rv;
+    }
+    if ((rv = flo_pki_ask(controller, flo_wall_ms(), err)) < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    return flo_controller_commit(controller, err);
+}
 
 /* ---- timers ---- */
 
@@ -103,6 +161,18 @@ static int hear_connected(struct flo_run *run, uint64_t now_ms,
     return flo_fleet_online_each(run->controller->store, hear_one, &hearing);
 }
 
+/* A certificate that can no longer be renewed is forgotten. */
+static int prune_certificates(struct flo_controller *controller,
+                              struct flo_err *err)
+{
+    uint64_t now_ms = flo_wall_ms();
+    uint64_t kept_ms = controller->options.certificate_grace_ms;
+
+    return now_ms <= kept_ms ? 0
+                             : flo_fleet_certificate_prune(
+                                   controller->store, now_ms - kept_ms, err);
+}
+
 /* After a time without ticks (the machine slept, the disk hung), unread
  * messages wait.  That time does not count as silence. */
 static int tick(struct flo_run *run, struct flo_err *err)
@@ -153,6 +223,9 @@ static int tick(struct flo_run *run, struct flo_err *err)
             rv =
                 flo_fleet_evidence_prune(controller->store, flo_wall_ms(), err);
         }
+        if (rv == 0) {
+            rv = prune_certificates(controller, err);
+        }
     }
     if (rv < 0) {
         flo_controller_cancel(controller);
@@ -175,6 +248,10 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
         flo_log_err(FLO_LOG_ERROR, "tick", &err);
     }
     flo_rest_used_write(&run->rest, flo_now_ms());
+    if (renew_leaves(run, &err) < 0 ||
+        ask_to_renew(run, flo_now_ms(), &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "pki", &err);
+    }
     flo_evidence_tick(run->controller, flo_now_ms());
     if (write_facts(run, flo_now_ms(), &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "tick", &err);
@@ -348,6 +425,7 @@ static int listeners_open(struct flo_run *run, struct flo_err *err)
     int rv = flo_httpd_open(run->base, &options, httpd, err);
 
     devices.client_ca_file = pki->ca_file;
+    devices.admits_out_of_date = true; /* for renewal alone */
     if (rv < 0 || (rv = flo_rest_open(&run->rest, err)) < 0 ||
         (rv = flo_metrics_open(&run->rest, err)) < 0 ||
         (rv = flo_httpd_listen(*httpd, controller->options.listen,
@@ -376,8 +454,8 @@ static void say(const struct flo_run *run)
                         ? controller->addresses.public
                         : controller->addresses.people,
                     controller->addresses.port);
-    flo_hex_encode(controller->pki.ca_fingerprint.bytes, FLO_DIGEST_BYTES,
-                   fingerprint);
+    flo_hex_encode(flo_pki_oldest(&controller->pki)->fingerprint.bytes,
+                   FLO_DIGEST_BYTES, fingerprint);
     flo_address_url(devices, "https", controller->addresses.public,
                     controller->addresses.port_devices);
     printf("fleet    %s\n"
@@ -419,6 +497,8 @@ static int open_all(struct flo_run *run, struct flo_err *err)
                                        rest->broker != NULL, err)) < 0) {
         return rv;
     }
+    flo_outgoing_subscribe(controller,
+                           (struct flo_subscriber){run, on_committed, NULL});
     return timers_open(run, err);
 }
 
@@ -426,6 +506,7 @@ static void close_all(struct flo_run *run)
 {
     struct flo_controller *controller = run->controller;
 
+    flo_outgoing_unsubscribe(controller, run);
     flo_disk_close(&run->disk);
     flo_lane_stop(controller->lane);
     flo_batches_close(run->rest.batches);

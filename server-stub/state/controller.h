@@ -15,7 +15,7 @@
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
-#include "server-stub/state/pki.h"
+#include "server-stub/state/pki/pki.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rules/rules.h"
 #include "server-stub/state/trust/trust.h"
@@ -44,6 +44,8 @@ struct flo_controller_options {
                                    comes back; 0: it ends with it */
     uint64_t evidence_block_ms; /* of statistical gates; 0: FLO_BLOCK_MS */
     bool imports; /* copy control.db of `dir` into `store`, which is empty */
+    uint64_t certificate_life_ms;  /* of devices and of our own; 0: standard */
+    uint64_t certificate_grace_ms; /* so long after its end one is renewed */
     bool is_restored; /* the data come from a backup: new orders and rollouts
                        * get numbers higher than all that devices may have seen,
                        * and the rollouts in it are paused */

@@ -249,6 +249,20 @@ static void view_model(json_t *json, const json_t *model)
 }
 
 /* The first model stands among the device's own fields; the list has all. */
+/* The certificate that the device says it connects with. */
+static json_t *view_certificate(const json_t *said)
+{
+    const json_t *serial = json_object_get(said, "serial");
+    const json_t *until = json_object_get(said, "until_ms");
+    const json_t *number = json_object_get(said, "number");
+
+    return is_text(serial, 64) && json_is_integer(until) &&
+                   json_is_integer(number)
+               ? json_pack("{s:O,s:O,s:O}", "serial", serial, "until_ms", until,
+                           "number", number)
+               : json_null();
+}
+
 static void view_reported(json_t *json, const json_t *reported)
 {
     const json_t *agent = json_object_get(reported, "agent");
@@ -267,6 +281,9 @@ static void view_reported(json_t *json, const json_t *reported)
     json_object_set_new(json, "models", list);
     json_object_set_new(json, "memory",
                         view_memory(json_object_get(reported, "memory")));
+    json_object_set_new(
+        json, "certificate",
+        view_certificate(json_object_get(reported, "certificate")));
     view_number(json, reported, "top");
     view_number(json, reported, "trust");
     json_object_set_new(json, "frozen_emergency",

@@ -185,6 +185,9 @@ int flo_controller_open(const struct flo_controller_options *options,
         return flo_fail(err, FLO_E_MEMORY, "controller");
     }
     controller->options = *options;
+    if (controller->options.certificate_life_ms == 0) {
+        controller->options.certificate_life_ms = FLO_CERTIFICATE_LIFE_MS;
+    }
     snprintf(controller->dir, sizeof(controller->dir), "%s", options->dir);
     flo_uuid_make(controller->boot);
     controller->clock_offset_ms = flo_wall_ms() - flo_now_ms();

@@ -178,6 +178,7 @@ void flo_outgoing_clear(struct flo_outgoing *outgoing)
 {
     flo_text_list_clear(&outgoing->desired);
     flo_text_list_clear(&outgoing->cleared);
+    flo_text_list_clear(&outgoing->renewals);
     flo_text_list_clear(&outgoing->groups);
     flo_text_list_clear(&outgoing->audit);
     free(outgoing->acks.items);

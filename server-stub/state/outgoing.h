@@ -58,9 +58,10 @@ struct flo_changes {
 };
 
 struct flo_outgoing {
-    struct flo_text_list desired; /* device ids */
-    struct flo_text_list cleared; /* device ids: remove the retained message */
-    struct flo_text_list groups;  /* whose order list changed */
+    struct flo_text_list desired;  /* device ids */
+    struct flo_text_list cleared;  /* device ids: remove the retained message */
+    struct flo_text_list renewals; /* device ids: ask for a new certificate */
+    struct flo_text_list groups;   /* whose order list changed */
     struct flo_acks acks;
     struct flo_asks asks;
     struct flo_changes changes;
@@ -69,6 +70,8 @@ struct flo_outgoing {
     bool has_retired;           /* a device was retired */
     bool has_emergency;         /* an emergency key's order is new here */
     bool has_trust;             /* a trust statement was published */
+    bool has_authorities;       /* one was added, or is gone */
+    bool lost_authority;        /* one is gone */
 };
 
 struct flo_subscriber {
@@ -79,7 +82,7 @@ struct flo_subscriber {
     void (*on_durable)(void *context, uint64_t number,
                        const struct flo_err *failed);
 };
-#define FLO_SUBSCRIBERS_MAX 3
+#define FLO_SUBSCRIBERS_MAX 4
 struct flo_subscribers {
     struct flo_subscriber items[FLO_SUBSCRIBERS_MAX];
     size_t count;

@@ -41,6 +41,7 @@
 #include "base/host/json.h"
 
 #include "server-stub/core/audit.h"
+#include "server-stub/core/certificate.h"
 #include "server-stub/core/orders/orders.h"
 #include "server-stub/core/rollout/rollout.h"
 
@@ -175,6 +176,9 @@ FLO_MUST_USE int flo_fleet_online_each(struct flo_fleet_store *store,
 FLO_MUST_USE int flo_fleet_facts_write(struct flo_fleet_store *store,
                                        size_t count_max, size_t *from,
                                        struct flo_err *err);
+/* As far as memory knows. */
+bool flo_fleet_device_seems_online(struct flo_fleet_store *store,
+                                   const char *id);
 FLO_MUST_USE int flo_fleet_device_online(struct flo_fleet_store *store,
                                          const char *id, bool online,
                                          bool *is_news, struct flo_err *err);
@@ -192,8 +196,58 @@ flo_fleet_device_reported(struct flo_fleet_store *store, const char *id,
                           const char *profile, bool drifts, uint64_t trust,
                           const struct flo_fleet_model *models,
                           size_t model_count, struct flo_err *err);
+/* Its certificates are revoked. */
 FLO_MUST_USE int flo_fleet_device_retire(struct flo_fleet_store *store,
                                          const char *id, struct flo_err *err);
+/* Certificates of devices. */
+struct flo_fleet_certificate {
+    const char *serial; /* hex */
+    const char *device;
+    const char *authority; /* its name: state/pki/pki.h */
+    enum flo_certificate_state state;
+    uint64_t issued_at_ms;
+    uint64_t until_ms;
+};
+typedef int (*flo_fleet_certificate_fn)(
+    void *context, const struct flo_fleet_certificate *certificate);
+/* FLO_E_STATE: the serial is there. */
+FLO_MUST_USE int
+flo_fleet_certificate_add(struct flo_fleet_store *store,
+                          const struct flo_fleet_certificate *certificate,
+                          struct flo_err *err);
+/* FLO_E_ABSENT. */
+FLO_MUST_USE int flo_fleet_certificate_get(struct flo_fleet_store *store,
+                                           const char *serial,
+                                           flo_fleet_certificate_fn fn,
+                                           void *context, struct flo_err *err);
+/* Issued to a device since then. */
+FLO_MUST_USE int flo_fleet_certificate_count(struct flo_fleet_store *store,
+                                             const char *device,
+                                             uint64_t since_ms, uint64_t *out,
+                                             struct flo_err *err);
+/* The device says that it holds this one of its own: those that it held before
+ * are replaced. */
+FLO_MUST_USE int flo_fleet_certificate_held(struct flo_fleet_store *store,
+                                            const char *device,
+                                            const char *serial,
+                                            struct flo_err *err);
+/* Those in a state that end after `until_ms`, in order of device and issue. */
+FLO_MUST_USE int flo_fleet_certificate_list(struct flo_fleet_store *store,
+                                            enum flo_certificate_state state,
+                                            uint64_t until_ms,
+                                            flo_fleet_certificate_fn fn,
+                                            void *context, struct flo_err *err);
+/* How many in a state end from one time (excluded) to the other. */
+FLO_MUST_USE int flo_fleet_certificate_ending(struct flo_fleet_store *store,
+                                              enum flo_certificate_state state,
+                                              uint64_t after_ms, uint64_t to_ms,
+                                              uint64_t *out,
+                                              struct flo_err *err);
+/* Forget those that ended before then. */
+FLO_MUST_USE int flo_fleet_certificate_prune(struct flo_fleet_store *store,
+                                             uint64_t before_ms,
+                                             struct flo_err *err);
+
 /* Nobody is online until presence says so. */
 FLO_MUST_USE int flo_fleet_devices_offline(struct flo_fleet_store *store,
                                            struct flo_err *err);
@@ -577,9 +631,10 @@ FLO_MUST_USE int flo_fleet_outcome_progress(struct flo_fleet_store *store,
                                             const char *order,
                                             struct flo_order_progress *out,
                                             struct flo_err *err);
-/* Was it not asked for its answers within pause_ms?  It is now. */
+/* Was it not asked for its answers within pause_ms, or since it came
+ * (*is_back)? It is now. */
 bool flo_fleet_device_may_ask(struct flo_fleet_store *store, const char *device,
-                              uint64_t pause_ms);
+                              uint64_t pause_ms, bool *is_back);
 /* Is it awaited in a tracked order? */
 FLO_MUST_USE int flo_fleet_device_is_awaited(struct flo_fleet_store *store,
                                              const char *device, bool *out,

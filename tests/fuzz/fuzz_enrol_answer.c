@@ -1,12 +1,12 @@
-/* Answers to an enrolment, by a controller or by another in its place: each is
- * refused with a reason, or all of it can be used. */
+/* Answers to an enrolment and to a renewal, by a controller or by another in
+ * its place: each is refused with a reason, or all of it can be used. */
 #include <stdlib.h>
 #include <string.h>
 
 #include <flotilla/release.h>
 
-#include "agent/shell/commands/enrol_answer.h"
-#include "agent/shell/device/device.h"
+#include "agent/shell/identity/enrol_answer.h"
+#include "agent/shell/identity/identity.h"
 #include "tests/fuzz/must.h"
 
 #define CONTROLLER "https://10.0.0.1:8443"
@@ -45,14 +45,43 @@ static void check(const struct flo_enrol_answer *answer)
     flo_buf_deinit(&text);
 }
 
+/* The same bytes as the answer to a renewal of the device that they name, for
+ * the key that they hold. */
+static void renewed(const struct flo_enrol_answer *as, const uint8_t *data,
+                    size_t bytes)
+{
+    struct flo_renew_answer answer;
+    struct flo_certificate facts;
+    struct flo_err err = {0};
+
+    must(flo_certificate_read(as->certificate, strlen(as->certificate), &facts,
+                              NULL) == 0);
+    if (flo_renew_answer_read((const char *)data, bytes, as->device,
+                              facts.key.keyid, &answer, &err) == 0) {
+        must(strcmp(answer.certificate, as->certificate) == 0);
+        must(answer.at_ms >= facts.not_before_ms &&
+             answer.at_ms <= facts.not_after_ms);
+        flo_renew_answer_deinit(&answer);
+        must(flo_renew_answer_read((const char *)data, bytes, as->device, "",
+                                   &answer, &err) < 0 &&
+             answer.json == NULL);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
+    struct flo_renew_answer other;
     struct flo_enrol_answer answer;
     struct flo_err err = {0};
 
     if (flo_enrol_answer_read((const char *)data, bytes, &answer, &err) == 0) {
         check(&answer);
+        renewed(&answer, data, bytes);
         flo_enrol_answer_deinit(&answer);
+    } else if (flo_renew_answer_read((const char *)data, bytes,
+                                     "00000000-0000-4000-8000-000000000000", "",
+                                     &other, &err) == 0) {
+        must(false); /* no certificate is of no key */
     } else {
         must(err.code != 0 && err.what[0] != '\0' && answer.json == NULL);
     }

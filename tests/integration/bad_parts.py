@@ -230,8 +230,8 @@ def rogue(up):
     facts = json.load(open(os.path.join(identity, "identity.json")))
     host, port = facts["mqtt"].split("//")[1].split(":")
     device.where = (host, int(port), os.path.join(identity, "ca.pem"),
-                    os.path.join(identity, "device.pem"),
-                    os.path.join(identity, "device.key"))
+                    os.path.join(identity, "device-a.pem"),
+                    os.path.join(identity, "device-a.pem"))
     device.id = facts["device"]
     device.topic = "flotilla/v1/test/d/%s/" % device.id
     yield device

@@ -28,10 +28,13 @@ def test_the_log_comes_and_no_prompt_is_in_it(gateway):
     assert "flotilla-agent" in text and "tiny" in text
     whole = json.dumps(report)
     assert secret not in whole and "brown" not in whole
-    for name in ("device.key", "device.pem"):
-        path = os.path.join(gateway.devices["gw"].state, "identity", name)
-        with open(path, encoding="ascii") as file:
-            assert file.read().split("\n")[1] not in whole
+    path = os.path.join(gateway.devices["gw"].state, "identity",
+                        "device-a.pem")
+    with open(path, encoding="ascii") as file:
+        lines = file.read().split("\n")
+    assert sum(line.startswith("-----BEGIN") for line in lines) == 2
+    for before, line in zip(lines, lines[1:]):
+        assert not before.startswith("-----BEGIN") or line not in whole
     few = gateway.ask("device", "logs", "gw", "--lines", "2")
     assert len(few["lines"]) == 2 and few["cut_lines"] > 0
 

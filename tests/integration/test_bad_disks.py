@@ -179,7 +179,7 @@ def test_symlinks_in_the_state_are_not_followed(up, lab):
 
 
 def test_open_secrets_and_foreign_authorities_are_refused(up, lab):
-    key = in_state(lab, "identity", "device.key")
+    key = in_state(lab, "identity", "device-a.pem")
     lab.stop()
     os.chmod(key, 0o644)  # CF03
     refused(up, 2, "cfg.perm", "flotilla-agent", "--config", lab.config)

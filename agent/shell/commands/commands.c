@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/shell/commands/commands.h"
+#include "agent/shell/identity/identity.h"
 #include "agent/shell/loop.h"
 
 #define LINE_BYTES_MAX (1u << 20)

@@ -4,6 +4,7 @@
 
 #include "agent/shell/commands/commands.h"
 #include "agent/shell/device/runtimes.h"
+#include "agent/shell/identity/identity.h"
 #include "base/host/crypto.h"
 
 static unsigned bad;
@@ -36,7 +37,7 @@ static void check_certificate(const struct flo_identity *identity)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     FLO_CLEANUP(flo_free_cleanup) char *ca = NULL;
-    struct flo_certificate certificate;
+    const struct flo_pair *pair = &identity->pairs.list[identity->pair];
     struct flo_err err = {0};
     size_t bytes;
     size_t ca_bytes;
@@ -49,19 +50,17 @@ static void check_certificate(const struct flo_identity *identity)
     if (rv == 0) {
         rv = flo_certificate_verify(text, bytes, ca, ca_bytes, &err);
     }
-    if (rv == 0) {
-        rv = flo_certificate_read(text, bytes, &certificate, &err);
-    }
     if (rv < 0) {
         tell_err("certificate", &err);
         return;
     }
-    snprintf(line, sizeof(line), "CN=%s, valid for %lld more days",
-             certificate.common_name,
-             ((long long)certificate.not_after_ms - (long long)flo_wall_ms()) /
-                 86400000);
-    tell(strcmp(certificate.common_name, identity->device) == 0, "certificate",
-         line);
+    snprintf(line, sizeof(line),
+             "CN=%s, valid for %lld more days, renewal %llu",
+             pair->facts.common_name,
+             ((long long)pair->facts.not_after_ms - (long long)flo_wall_ms()) /
+                 86400000,
+             (unsigned long long)pair->number - 1);
+    tell(true, "certificate", line);
 }
 
 static void check_identity(const struct flo_settings *settings)

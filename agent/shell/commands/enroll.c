@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 #include "agent/shell/commands/commands.h"
-#include "agent/shell/commands/enrol_answer.h"
+#include "agent/shell/identity/enrol_answer.h"
+#include "agent/shell/identity/pair.h"
 #include "base/host/crypto.h"
 #include "base/host/http_client.h"
 #include "base/host/tls_time.h"
@@ -138,7 +139,26 @@ static int remove_before(const char *dir, struct flo_err *err)
     return 0;
 }
 
+static int save_pair(const struct wish *wish, const struct flo_key *key,
+                     const struct flo_enrol_answer *answer, struct flo_err *err)
+{
+    struct flo_identity_pairs pairs;
+    size_t place = 0;
+    int rv = flo_pairs_name(wish->state_dir, &pairs, err);
+
+    if (rv == 0) {
+        rv = flo_pairs_write(&pairs, FLO_PAIRS, key, answer->certificate,
+                             answer->at_ms, flo_wall_ms(), &place, err);
+    }
+    if (rv == 0) {
+        printf(" ✓ key kept           %s (0600, never leaves the device)\n",
+               pairs.files[place]);
+    }
+    return rv;
+}
+
 static int save_answer(const struct wish *wish, const char *dir,
+                       const struct flo_key *key,
                        const struct flo_enrol_answer *answer,
                        struct flo_err *err)
 {
@@ -153,7 +173,7 @@ static int save_answer(const struct wish *wish, const char *dir,
         rv = remove_before(dir, err);
     }
     if (rv == 0) {
-        rv = save(dir, "device.pem", answer->certificate, 0644, err);
+        rv = save_pair(wish, key, answer, err);
     }
     if (rv == 0) {
         rv = save(dir, "ca.pem", answer->ca, 0644, err);
@@ -171,7 +191,8 @@ static int save_answer(const struct wish *wish, const char *dir,
 }
 
 static int ask(const struct wish *wish, const char *dir, const char *token,
-               const char *fingerprint, const char *csr, struct flo_err *err)
+               const char *fingerprint, const struct flo_key *key,
+               const char *csr, struct flo_err *err)
 {
     struct flo_http_options options = {.ca_fingerprint = fingerprint,
                                        .timeout_ms = 30000};
@@ -221,7 +242,7 @@ static int ask(const struct wish *wish, const char *dir, const char *token,
         rv = flo_enrol_answer_read(answer.body.data, answer.body.bytes, &got,
                                    err);
         if (rv == 0) {
-            rv = save_answer(wish, dir, &got, err);
+            rv = save_answer(wish, dir, key, &got, err);
             flo_enrol_answer_deinit(&got);
         }
     }
@@ -269,25 +290,15 @@ static int enroll(const struct wish *wish, struct flo_err *err)
     if (rv == 0) {
         rv = flo_key_generate(&key, err);
     }
-    flo_path_join(path, sizeof(path), dir, "device.key");
     if (rv == 0) {
-        rv = flo_key_save(key, path, err);
-    }
-    if (rv == 0) {
-        printf(" ✓ key made           P-256, %s (0600, never leaves the "
-               "device)\n",
-               path);
         rv = flo_csr_make(key, wish->name, &csr, err);
     }
     if (rv == 0) {
-        rv = ask(wish, dir, token, fingerprint, csr.data, err);
+        rv = ask(wish, dir, token, fingerprint, key, csr.data, err);
     }
     flo_secret_wipe(token, sizeof(token));
     flo_buf_deinit(&csr);
     flo_key_free(key);
-    if (rv < 0) {
-        unlink(path); /* a key without a certificate is of no use */
-    }
     return rv;
 }
 

@@ -12,6 +12,7 @@
 #include <flotilla/release.h>
 
 #include "agent/shell/commands/commands.h"
+#include "agent/shell/identity/identity.h"
 #include "agent/shell/loop.h"
 
 #define HEAD_READ (-100000)  /* stop after the documents; no FLO_E_ code */

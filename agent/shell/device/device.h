@@ -1,4 +1,4 @@
-/* The device: configuration, identity, clock, persistent records. */
+/* The device: configuration, clock, persistent records. */
 #ifndef FLOTILLA_AGENT_DEVICE_DEVICE_H
 #define FLOTILLA_AGENT_DEVICE_DEVICE_H
 
@@ -30,11 +30,6 @@ const struct flo_model_wish *flo_wish_of(const struct flo_settings *settings,
                                          const char *model);
 void flo_wishes_deinit(struct flo_settings *settings);
 
-/* identity.c */
-FLO_MUST_USE int flo_identity_load(const struct flo_settings *settings,
-                                   struct flo_identity *out,
-                                   struct flo_err *err);
-void flo_identity_deinit(struct flo_identity *identity);
 /* profile.c */
 void flo_machine_look(const struct flo_settings *settings,
                       struct flo_machine *out);

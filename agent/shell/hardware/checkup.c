@@ -48,18 +48,14 @@ static uint64_t token_bytes(struct flo_shell *shell,
 static void take_certificate(const struct flo_shell *shell,
                              struct flo_checkup *out)
 {
-    FLO_CLEANUP(flo_free_cleanup) char *pem = NULL;
-    struct flo_certificate facts;
-    size_t bytes;
+    const struct flo_identity *identity = &shell->identity;
+    const struct flo_pair *pair = &identity->pairs.list[identity->pair];
 
-    if (shell->identity.is_there &&
-        flo_file_read(shell->identity.cert_file, FLO_PEM_BYTES_MAX, &pem,
-                      &bytes, NULL) == 0 &&
-        flo_certificate_read(pem, bytes, &facts, NULL) == 0) {
+    if (identity->is_there) {
         out->has_certificate = true;
-        out->certificate_days =
-            ((int64_t)facts.not_after_ms - (int64_t)flo_shell_clock_ms(shell)) /
-            DAY_MS;
+        out->certificate_days = ((int64_t)pair->facts.not_after_ms -
+                                 (int64_t)flo_shell_clock_ms(shell)) /
+                                DAY_MS;
     }
 }
 

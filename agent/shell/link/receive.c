@@ -7,6 +7,7 @@
 #include "agent/shell/link/heard.h"
 #include "agent/shell/link/link.h"
 #include "agent/shell/queue/timers.h"
+#include "agent/shell/renewal/renewal.h"
 #include "agent/shell/trust/trust.h"
 
 #define QUEUE_MESSAGES_MAX 256
@@ -50,6 +51,8 @@ static void take(struct flo_shell *shell, enum flo_topic topic,
     }
     if (strcmp(heard->op, "report") == 0) {
         flo_shell_link_reported(shell);
+    } else if (strcmp(heard->op, "renew") == 0) {
+        flo_renewal_asked(shell);
     }
 }
 
@@ -112,6 +115,7 @@ static void on_connected(void *context, bool session_present)
     flo_log(FLO_LOG_INFO, "mqtt", "connected to %s%s", shell->identity.broker,
             session_present ? "" : ", new session");
     flo_shell_clock_peer(shell);
+    flo_renewal_connected(shell);
     shell->has_unkept = false;
     subscribe_all(shell);
     flo_shell_link_publish(shell, FLO_TOPIC_PRESENCE, PRESENCE_ON,
@@ -139,6 +143,8 @@ static void on_disconnected(void *context, const struct flo_err *err,
             flo_error_id(err->code), (unsigned long long)retry_in_ms);
     if (err->code == FLO_E_MQTT_IDENTITY) {
         flo_shell_note(shell, "security", err);
+    } else if (err->code == FLO_E_NET_TLS) {
+        flo_renewal_refused(shell);
     }
 }
 
@@ -172,6 +178,10 @@ static void on_refused(void *context, const char *topic, int reason)
     flo_shell_note(context, "security", &err);
 }
 
+/* No session outlives its connection: the outbox and retained messages heal
+ * what is lost.  mosquitto 2.0.11 crashes on a reload (SIGHUP) while it keeps
+ * the session of a client that is away and whose name comes from its
+ * certificate (docs/decisions/packages.md). */
 int flo_shell_link_open(struct flo_shell *shell, struct flo_err *err)
 {
     const struct flo_identity *identity = &shell->identity;
@@ -194,7 +204,6 @@ int flo_shell_link_open(struct flo_shell *shell, struct flo_err *err)
         .will_topic = will,
         .will_text = PRESENCE_OFF,
         .keepalive_s = (uint32_t)(flo_config_u64(config, "keepalive") / 1000),
-        .session_expiry_s = 3600,
         .retry_ms_max = flo_config_u64(config, "retry_max"),
         .queue_messages_max = QUEUE_MESSAGES_MAX,
         .payload_bytes_max = 65536,

@@ -392,6 +392,16 @@ static void add_power(const struct flo_shell *shell, json_t *profile)
     }
 }
 
+/* The one that it connects with. */
+static json_t *certificate_json(const struct flo_identity *identity)
+{
+    const struct flo_pair *pair = &identity->pairs.list[identity->pair];
+
+    return json_pack("{s:s, s:I, s:I}", "serial", pair->facts.serial, "number",
+                     (json_int_t)pair->number, "until_ms",
+                     (json_int_t)pair->facts.not_after_ms);
+}
+
 json_t *flo_report_reported(const struct flo_shell *shell)
 {
     json_t *groups = json_array();
@@ -417,6 +427,8 @@ json_t *flo_report_reported(const struct flo_shell *shell)
     if (json != NULL) {
         json_object_set_new(json, "memory", flo_report_memory(shell));
         add_power(shell, profile);
+        json_object_set_new(json, "certificate",
+                            certificate_json(&shell->identity));
         json_object_set_new(json, "top", integer(shell->device.top));
         json_object_set_new(json, "epoch", integer(shell->device.epoch));
         json_object_set_new(json, "trust", integer(shell->device.trust_number));

@@ -22,8 +22,7 @@ enum {
     SERIAL_BYTES = 16
 };
 
-#define HOUR_MS UINT64_C(3600000)
-#define DAY_MS (24 * HOUR_MS)
+#define DAY_MS UINT64_C(86400000)
 
 static void x509_deinit(X509 **certificate)
 {
@@ -36,7 +35,7 @@ static void key_deinit(EVP_PKEY **key)
 }
 
 /* With libcrypto's own word for it, which is then forgotten. */
-static int ssl_fail(struct flo_err *err, int code, const char *what)
+int flo_x509_fail(struct flo_err *err, int code, const char *what)
 {
     const char *why = ERR_reason_error_string(ERR_peek_last_error());
 
@@ -56,7 +55,7 @@ static EVP_PKEY *public_of(const struct flo_public_key *key)
     return d2i_PUBKEY(NULL, &at, sizeof(spki));
 }
 
-static EVP_PKEY *private_of(const struct flo_key *key)
+EVP_PKEY *flo_x509_private(const struct flo_key *key)
 {
     mbedtls_pk_context pk = key->pk; /* 2.28 wants it not const; same key */
     uint8_t der[256];
@@ -130,12 +129,12 @@ static int pem_open(const char *pem, size_t bytes, BIO **out,
 }
 
 /* Append what `bio` holds, and free it; NULL: it could not be written. */
-static int bio_append(BIO *bio, struct flo_buf *pem, struct flo_err *err)
+int flo_x509_append(BIO *bio, struct flo_buf *pem, struct flo_err *err)
 {
     char *data;
 
     if (bio == NULL) {
-        return ssl_fail(err, FLO_E_INTERNAL, "write PEM");
+        return flo_x509_fail(err, FLO_E_INTERNAL, "write PEM");
     }
     long bytes = BIO_get_mem_data(bio, &data);
     flo_buf_add(pem, data, (size_t)bytes);
@@ -153,7 +152,7 @@ int flo_csr_make(const struct flo_key *key, const char *common_name,
     if (rv < 0) {
         return rv;
     }
-    FLO_CLEANUP(key_deinit) EVP_PKEY *pair = private_of(key);
+    FLO_CLEANUP(key_deinit) EVP_PKEY *pair = flo_x509_private(key);
     X509_REQ *request = X509_REQ_new();
     BIO *bio = BIO_new(BIO_s_mem());
     if (pair == NULL || request == NULL || bio == NULL ||
@@ -166,7 +165,7 @@ int flo_csr_make(const struct flo_key *key, const char *common_name,
         bio = NULL;
     }
     X509_REQ_free(request);
-    return bio_append(bio, pem, err);
+    return flo_x509_append(bio, pem, err);
 }
 
 /* The key of a request whose own signature is right. */
@@ -184,8 +183,8 @@ static int request_key(X509_REQ *request, struct flo_public_key *out,
                         "the request is not signed with ECDSA and SHA-256");
     }
     if (X509_REQ_verify(request, key) != 1) {
-        return ssl_fail(err, FLO_E_SIG_BAD,
-                        "the request is not signed by its own key");
+        return flo_x509_fail(err, FLO_E_SIG_BAD,
+                             "the request is not signed by its own key");
     }
     return 0;
 }
@@ -202,7 +201,8 @@ static int csr_key(const char *pem, size_t bytes, struct flo_public_key *out,
     X509_REQ *request = PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL);
     BIO_free(bio);
     if (request == NULL) {
-        return ssl_fail(err, FLO_E_SIG_FORMAT, "not a signing request in PEM");
+        return flo_x509_fail(err, FLO_E_SIG_FORMAT,
+                             "not a signing request in PEM");
     }
     rv = request_key(request, out, err);
     X509_REQ_free(request);
@@ -227,7 +227,13 @@ static int check_wish(const struct flo_certificate_wish *wish,
     unsigned char address[16];
     int bytes;
 
-    if (wish->days < 1 || wish->days > DAYS_MAX) {
+    if (wish->life_ms != 0 &&
+        (wish->life_ms < 1000 || wish->life_ms > DAYS_MAX * DAY_MS)) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "a life of %llu ms is not within 1 s and %d days",
+                        (unsigned long long)wish->life_ms, (int)DAYS_MAX);
+    }
+    if (wish->life_ms == 0 && (wish->days < 1 || wish->days > DAYS_MAX)) {
         return flo_fail(err, FLO_E_USAGE, "%u days are not within 1 to %d",
                         wish->days, (int)DAYS_MAX);
     }
@@ -325,7 +331,7 @@ static bool add_usages(X509 *certificate, X509 *issuer,
 }
 
 /* Texts, so that a time_t of 32 bits does not bound them. */
-static bool set_time(ASN1_TIME *time, uint64_t wall_ms)
+bool flo_x509_time(ASN1_TIME *time, uint64_t wall_ms)
 {
     char text[25];
     char x509[16];
@@ -356,7 +362,8 @@ static bool fill_cert(X509 *certificate, X509 *issuer, uint64_t end_max_ms,
                       const struct flo_certificate_wish *wish)
 {
     uint64_t now_ms = wish_now_ms(wish);
-    uint64_t end_ms = now_ms + wish->days * DAY_MS;
+    uint64_t end_ms =
+        now_ms + (wish->life_ms != 0 ? wish->life_ms : wish->days * DAY_MS);
     bool is_authority = issuer == NULL;
     X509 *by = is_authority ? certificate : issuer;
 
@@ -364,10 +371,11 @@ static bool fill_cert(X509 *certificate, X509 *issuer, uint64_t end_max_ms,
            name_add(X509_get_subject_name(certificate), wish->common_name) &&
            X509_set_issuer_name(certificate, X509_get_subject_name(by)) == 1 &&
            set_serial(certificate) &&
-           set_time(X509_getm_notBefore(certificate),
-                    now_ms > HOUR_MS ? now_ms - HOUR_MS : 0) &&
-           set_time(X509_getm_notAfter(certificate),
-                    end_ms > end_max_ms ? end_max_ms : end_ms) &&
+           flo_x509_time(X509_getm_notBefore(certificate),
+                         now_ms > FLO_BACKDATED_MS ? now_ms - FLO_BACKDATED_MS
+                                                   : 0) &&
+           flo_x509_time(X509_getm_notAfter(certificate),
+                         end_ms > end_max_ms ? end_max_ms : end_ms) &&
            add_extension(certificate, by, NID_basic_constraints,
                          is_authority ? "critical,CA:TRUE,pathlen:0"
                                       : "CA:FALSE") &&
@@ -387,7 +395,7 @@ static int write_cert(const struct flo_key *key, X509 *issuer,
                       const struct flo_certificate_wish *wish,
                       struct flo_buf *pem, struct flo_err *err)
 {
-    FLO_CLEANUP(key_deinit) EVP_PKEY *pair = private_of(key);
+    FLO_CLEANUP(key_deinit) EVP_PKEY *pair = flo_x509_private(key);
     FLO_CLEANUP(key_deinit) EVP_PKEY *subject = public_of(holder);
     FLO_CLEANUP(x509_deinit) X509 *certificate = X509_new();
     BIO *bio = BIO_new(BIO_s_mem());
@@ -400,7 +408,7 @@ static int write_cert(const struct flo_key *key, X509 *issuer,
         BIO_free(bio);
         bio = NULL;
     }
-    return bio_append(bio, pem, err);
+    return flo_x509_append(bio, pem, err);
 }
 
 int flo_authority_make(const struct flo_key *key,
@@ -416,8 +424,8 @@ int flo_authority_make(const struct flo_key *key,
 
 /* ---- reading ---- */
 
-static int x509_parse(const char *pem, size_t bytes, X509 **out,
-                      struct flo_err *err)
+int flo_x509_parse(const char *pem, size_t bytes, X509 **out,
+                   struct flo_err *err)
 {
     BIO *bio;
     int rv = pem_open(pem, bytes, &bio, err);
@@ -427,9 +435,9 @@ static int x509_parse(const char *pem, size_t bytes, X509 **out,
     }
     *out = PEM_read_bio_X509(bio, NULL, NULL, NULL);
     BIO_free(bio);
-    return *out == NULL
-               ? ssl_fail(err, FLO_E_SIG_FORMAT, "not a certificate in PEM")
-               : 0;
+    return *out == NULL ? flo_x509_fail(err, FLO_E_SIG_FORMAT,
+                                        "not a certificate in PEM")
+                        : 0;
 }
 
 static uint64_t time_of(const ASN1_TIME *time)
@@ -474,7 +482,7 @@ int flo_certificate_read(const char *pem, size_t bytes,
     FLO_CLEANUP(x509_deinit) X509 *certificate = NULL;
     struct flo_certificate result = {0};
     unsigned int digest_bytes = 0;
-    int rv = x509_parse(pem, bytes, &certificate, err);
+    int rv = flo_x509_parse(pem, bytes, &certificate, err);
 
     if (rv < 0 || (rv = public_from(X509_get0_pubkey(certificate), &result.key,
                                     err)) < 0) {
@@ -499,28 +507,49 @@ int flo_certificate_read(const char *pem, size_t bytes,
         (X509_get_extension_flags(certificate) & EXFLAG_CA) != 0;
     if (X509_digest(certificate, EVP_sha256(), result.fingerprint.bytes,
                     &digest_bytes) != 1) {
-        return ssl_fail(err, FLO_E_MEMORY, "fingerprint of a certificate");
+        return flo_x509_fail(err, FLO_E_MEMORY, "fingerprint of a certificate");
     }
     *out = result;
     return 0;
 }
 
-/* 0, or libcrypto's number for the cause. */
-static int chain_problem(X509 *certificate, X509 *authority)
+/* All authorities of a PEM text into a store. */
+static int read_anchors(const char *pem, size_t bytes, X509_STORE *anchors,
+                        struct flo_err *err)
 {
-    X509_STORE *anchors = X509_STORE_new();
+    X509 *authority;
+    size_t count = 0;
+    BIO *bio;
+    int rv = pem_open(pem, bytes, &bio, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    while ((authority = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+        count += X509_STORE_add_cert(anchors, authority) == 1;
+        X509_free(authority);
+    }
+    BIO_free(bio);
+    if (count == 0) {
+        return flo_x509_fail(err, FLO_E_SIG_FORMAT, "no authority in PEM");
+    }
+    ERR_clear_error(); /* the end of the text counts as one */
+    return 0;
+}
+
+/* 0, or libcrypto's number for the cause. */
+static int chain_problem(X509 *certificate, X509_STORE *anchors)
+{
     X509_STORE_CTX *check = X509_STORE_CTX_new();
     int problem = X509_V_ERR_OUT_OF_MEM;
 
-    if (anchors != NULL && check != NULL &&
-        X509_STORE_add_cert(anchors, authority) == 1 &&
+    if (check != NULL &&
         X509_STORE_CTX_init(check, anchors, certificate, NULL) == 1) {
         problem = X509_verify_cert(check) == 1
                       ? X509_V_OK
                       : X509_STORE_CTX_get_error(check);
     }
     X509_STORE_CTX_free(check);
-    X509_STORE_free(anchors);
     return problem;
 }
 
@@ -529,16 +558,17 @@ int flo_certificate_verify(const char *pem, size_t bytes,
                            struct flo_err *err)
 {
     FLO_CLEANUP(x509_deinit) X509 *certificate = NULL;
-    FLO_CLEANUP(x509_deinit) X509 *authority = NULL;
-    int rv = x509_parse(pem, bytes, &certificate, err);
+    X509_STORE *anchors = X509_STORE_new();
+    int rv = anchors == NULL ? flo_fail(err, FLO_E_MEMORY, "authorities")
+                             : flo_x509_parse(pem, bytes, &certificate, err);
 
-    if (rv < 0 || (rv = x509_parse(authority_pem, authority_bytes, &authority,
-                                   err)) < 0) {
-        return rv;
+    if (rv == 0) {
+        rv = read_anchors(authority_pem, authority_bytes, anchors, err);
     }
-    int problem = chain_problem(certificate, authority);
+    int problem = rv == 0 ? chain_problem(certificate, anchors) : X509_V_OK;
+    X509_STORE_free(anchors);
     if (problem == X509_V_OK) {
-        return 0;
+        return rv;
     }
     ERR_clear_error();
     return flo_fail(err, FLO_E_NET_TLS, "the certificate does not hold: %s",
@@ -554,7 +584,7 @@ static int read_authority(const struct flo_key *key, const char *pem,
 {
     int rv = flo_certificate_read(pem, bytes, facts, err);
 
-    if (rv < 0 || (rv = x509_parse(pem, bytes, out, err)) < 0) {
+    if (rv < 0 || (rv = flo_x509_parse(pem, bytes, out, err)) < 0) {
         return flo_wrap(err, rv, "authority");
     }
     if (strcmp(facts->key.keyid, key->public_half.keyid) != 0 ||

@@ -8,6 +8,7 @@
 #include <mbedtls/ecdsa.h>
 #include <mbedtls/ecp.h>
 #include <mbedtls/pk.h>
+#include <openssl/x509.h>
 
 #include "base/host/crypto.h"
 
@@ -18,6 +19,18 @@ struct flo_key {
     mbedtls_pk_context pk; /* EC key on secp256r1 */
     struct flo_public_key public_half;
 };
+
+/* A pair of libcrypto for this key; the caller frees it. */
+EVP_PKEY *flo_x509_private(const struct flo_key *key);
+/* Fail with libcrypto's own word for it, which is then forgotten. */
+int flo_x509_fail(struct flo_err *err, int code, const char *what);
+/* Append what `bio` holds, and free it; NULL: it could not be written. */
+FLO_MUST_USE int flo_x509_append(BIO *bio, struct flo_buf *pem,
+                                 struct flo_err *err);
+bool flo_x509_time(ASN1_TIME *time, uint64_t wall_ms);
+/* The first certificate of a PEM text; the caller frees it. */
+FLO_MUST_USE int flo_x509_parse(const char *pem, size_t bytes, X509 **out,
+                                struct flo_err *err);
 
 /* SubjectPublicKeyInfo of a point; `out` holds FLO_SPKI_BYTES. */
 void flo_spki_write(const uint8_t *point, uint8_t *out);

@@ -215,17 +215,25 @@ int flo_key_load(const char *path, struct flo_key **out, struct flo_err *err)
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
+int flo_key_pem(const struct flo_key *key, char *out, struct flo_err *err)
+{
+    mbedtls_pk_context pk = key->pk; /* 2.28 wants it not const; same key */
+    int result =
+        mbedtls_pk_write_key_pem(&pk, (unsigned char *)out, FLO_KEY_PEM_MAX);
+
+    return result != 0 ? mbed_fail(err, FLO_E_INTERNAL, result, "write a key")
+                       : 0;
+}
+
 int flo_key_save(const struct flo_key *key, const char *path,
                  struct flo_err *err)
 {
-    unsigned char pem[512];
-    mbedtls_pk_context pk = key->pk; /* 2.28 wants it not const; same key */
-    int result = mbedtls_pk_write_key_pem(&pk, pem, sizeof(pem));
+    char pem[FLO_KEY_PEM_MAX];
+    int rv = flo_key_pem(key, pem, err);
 
-    if (result != 0) {
-        return mbed_fail(err, FLO_E_INTERNAL, result, "write a key");
+    if (rv == 0) {
+        rv = flo_file_write(path, pem, strlen(pem), 0600, err);
     }
-    int rv = flo_file_write(path, pem, strlen((const char *)pem), 0600, err);
     flo_secret_wipe(pem, sizeof(pem));
     return rv;
 }

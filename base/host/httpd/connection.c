@@ -561,8 +561,7 @@ static void on_event(struct bufferevent *bev, short what, void *context)
 {
     struct httpd_connection *connection = context;
     if ((what & BEV_EVENT_CONNECTED) != 0) {
-        flo_httpd_tls_peer_name(bev, connection->peer_name,
-                                sizeof(connection->peer_name));
+        flo_httpd_tls_peer(bev, &connection->peer);
         return;
     }
     bool is_flushing =
@@ -619,6 +618,21 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     }
     if (connection->state == HTTPD_HEAD || connection->state == HTTPD_LINGER) {
         connection_free(connection);
+    }
+}
+
+void flo_httpd_connections_end(struct httpd_listener *listener)
+{
+    struct httpd_connection *next;
+    for (struct httpd_connection *connection = listener->httpd->connections;
+         connection != NULL; connection = next) {
+        next = connection->next;
+        if (connection->listener == listener &&
+            connection->state == HTTPD_HEAD && !connection->head_begun) {
+            connection_free(connection);
+        } else if (connection->listener == listener) {
+            connection->closes = true;
+        }
     }
 }
 

@@ -32,6 +32,7 @@ struct httpd_listener {
     struct evconnlistener *evl;
     struct event *resume; /* accept again after an error */
     SSL_CTX *tls;
+    struct flo_httpd_tls files; /* strings are ours; of `tls` */
     int tag;
     char *unix_path; /* to unlink; NULL: TCP */
 };
@@ -67,7 +68,7 @@ struct httpd_connection {
     uint64_t file_offset, file_left;
     char peer_address[64];
     uint64_t peer_client;
-    char peer_name[FLO_NAME_MAX + 1];
+    struct flo_httpd_peer peer; /* name "": none */
 };
 
 struct flo_httpd_request {
@@ -127,10 +128,17 @@ void flo_httpd_resume(struct flo_httpd *httpd);
 /* tls.c */
 FLO_MUST_USE int flo_httpd_tls_make(const struct flo_httpd_tls *tls,
                                     SSL_CTX **out, struct flo_err *err);
-/* CN of the verified client certificate, or "". */
-void flo_httpd_tls_peer_name(struct bufferevent *bev, char *out, size_t bytes);
+/* The client's certificate that was verified, or name "". */
+void flo_httpd_tls_peer(struct bufferevent *bev, struct flo_httpd_peer *out);
+/* A listener's own copy of what it was given. */
+FLO_MUST_USE int flo_httpd_tls_keep(struct flo_httpd_tls *to,
+                                    const struct flo_httpd_tls *from,
+                                    struct flo_err *err);
+void flo_httpd_tls_forget(struct flo_httpd_tls *files);
 
 /* connection.c */
+/* End the idle connections of a listener, the others after their answer. */
+void flo_httpd_connections_end(struct httpd_listener *listener);
 void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
                       const struct sockaddr *address, int bytes);
 

@@ -180,6 +180,9 @@ int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
     listener->httpd = httpd;
     listener->tag = tag;
     int rv = tls == NULL ? 0 : flo_httpd_tls_make(tls, &listener->tls, err);
+    if (rv == 0 && tls != NULL) {
+        rv = flo_httpd_tls_keep(&listener->files, tls, err);
+    }
     if (rv == 0) {
         bool is_unix = strncmp(address, "unix:", 5) == 0;
         rv = is_unix ? listen_unix(address + 5, &fd, err)

@@ -54,6 +54,7 @@ void flo_httpd_listener_free(struct httpd_listener *listener)
         free(listener->unix_path);
     }
     SSL_CTX_free(listener->tls);
+    flo_httpd_tls_forget(&listener->files);
     free(listener);
 }
 

@@ -224,8 +224,15 @@ const char *flo_httpd_bearer(const struct flo_httpd_request *request)
 
 const char *flo_httpd_peer_name(const struct flo_httpd_request *request)
 {
-    const char *name = request->connection->peer_name;
-    return name[0] != '\0' ? name : NULL;
+    const struct flo_httpd_peer *peer = flo_httpd_peer(request);
+    return peer != NULL && !peer->is_out_of_date ? peer->name : NULL;
+}
+
+const struct flo_httpd_peer *
+flo_httpd_peer(const struct flo_httpd_request *request)
+{
+    const struct flo_httpd_peer *peer = &request->connection->peer;
+    return peer->name[0] != '\0' ? peer : NULL;
 }
 
 int flo_httpd_listener_tag(const struct flo_httpd_request *request)

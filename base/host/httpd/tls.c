@@ -3,6 +3,7 @@
 
 #include <openssl/err.h>
 #include <openssl/x509.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int tls_fail(struct flo_err *err, const char *what, const char *file)
@@ -14,6 +15,17 @@ static int tls_fail(struct flo_err *err, const char *what, const char *file)
     flo_fail(err, FLO_E_NET_TLS, "%s %s cannot be used", what, file);
     flo_err_why(err, "%s", why);
     return FLO_E_NET_TLS;
+}
+
+/* The problem stays as the result of the whole, so that it is seen later. */
+static int admit_out_of_date(int good, X509_STORE_CTX *store)
+{
+    int problem = X509_STORE_CTX_get_error(store);
+    bool is_clients = X509_STORE_CTX_get_error_depth(store) == 0;
+
+    return good == 1 ||
+           (is_clients && (problem == X509_V_ERR_CERT_HAS_EXPIRED ||
+                           problem == X509_V_ERR_CERT_NOT_YET_VALID));
 }
 
 int flo_httpd_tls_make(const struct flo_httpd_tls *tls, SSL_CTX **out,
@@ -44,12 +56,12 @@ int flo_httpd_tls_make(const struct flo_httpd_tls *tls, SSL_CTX **out,
             rv = tls_fail(err, "client CA", tls->client_ca_file);
         } else {
             SSL_CTX_set_client_CA_list(context, names);
-            SSL_CTX_set_verify(context,
-                               SSL_VERIFY_PEER |
-                                   (tls->client_cert_required
-                                        ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT
-                                        : 0),
-                               NULL);
+            SSL_CTX_set_verify(
+                context,
+                SSL_VERIFY_PEER |
+                    (tls->client_cert_required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+                                               : 0),
+                tls->admits_out_of_date ? admit_out_of_date : NULL);
         }
     }
     if (rv < 0) {
@@ -60,21 +72,61 @@ int flo_httpd_tls_make(const struct flo_httpd_tls *tls, SSL_CTX **out,
     return 0;
 }
 
-void flo_httpd_tls_peer_name(struct bufferevent *bev, char *out, size_t bytes)
+static bool read_peer(const X509 *certificate, struct flo_httpd_peer *out)
+{
+    const ASN1_INTEGER *serial = X509_get0_serialNumber(certificate);
+    size_t serial_bytes = (size_t)ASN1_STRING_length(serial);
+    size_t room = sizeof(out->name);
+    int n = X509_NAME_get_text_by_NID(X509_get_subject_name(certificate),
+                                      NID_commonName, out->name, (int)room);
+
+    if (serial_bytes * 2 < sizeof(out->serial)) {
+        flo_hex_encode(ASN1_STRING_get0_data(serial), serial_bytes,
+                       out->serial);
+    }
+    /* A NUL inside, or a name that was cut, is no name. */
+    return n > 0 && (size_t)n < room - 1 && strlen(out->name) == (size_t)n;
+}
+
+void flo_httpd_tls_peer(struct bufferevent *bev, struct flo_httpd_peer *out)
 {
     SSL *ssl = bufferevent_openssl_get_ssl(bev);
     X509 *certificate = ssl == NULL ? NULL : SSL_get1_peer_certificate(ssl);
-    out[0] = '\0';
+
+    *out = (struct flo_httpd_peer){0};
     if (certificate == NULL) {
         return;
     }
-    if (SSL_get_verify_result(ssl) == X509_V_OK) {
-        int n = X509_NAME_get_text_by_NID(X509_get_subject_name(certificate),
-                                          NID_commonName, out, (int)bytes);
-        /* A NUL inside, or a name that was cut, is no name. */
-        if (n <= 0 || (size_t)n >= bytes - 1 || strlen(out) != (size_t)n) {
-            out[0] = '\0';
-        }
+    long problem = SSL_get_verify_result(ssl);
+    out->is_out_of_date = problem == X509_V_ERR_CERT_HAS_EXPIRED ||
+                          problem == X509_V_ERR_CERT_NOT_YET_VALID;
+    if ((problem != X509_V_OK && !out->is_out_of_date) ||
+        !read_peer(certificate, out)) {
+        *out = (struct flo_httpd_peer){0};
     }
     X509_free(certificate);
+}
+
+/* ---- files that are read again ---- */
+
+int flo_httpd_tls_keep(struct flo_httpd_tls *to,
+                       const struct flo_httpd_tls *from, struct flo_err *err)
+{
+    bool has_ca = from->client_ca_file != NULL;
+
+    *to = *from;
+    to->cert_file = strdup(from->cert_file);
+    to->key_file = strdup(from->key_file);
+    to->client_ca_file = has_ca ? strdup(from->client_ca_file) : NULL;
+    return to->cert_file != NULL && to->key_file != NULL &&
+                   (to->client_ca_file != NULL) == has_ca
+               ? 0
+               : flo_fail(err, FLO_E_MEMORY, "no memory for TLS");
+}
+
+void flo_httpd_tls_forget(struct flo_httpd_tls *files)
+{
+    free((void *)(uintptr_t)files->cert_file);
+    free((void *)(uintptr_t)files->key_file);
+    free((void *)(uintptr_t)files->client_ca_file);
 }

@@ -30,6 +30,9 @@ static void handle(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item)
     case FLO_MQTT_LOST:
         flo_mqtt_on_lost(mqtt, item);
         break;
+    case FLO_MQTT_LEFT:
+        flo_mqtt_on_left(mqtt);
+        break;
     case FLO_MQTT_MESSAGE:
         if (handlers->on_message != NULL) {
             struct flo_mqtt_message message = {.topic = item->text,

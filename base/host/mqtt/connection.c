@@ -19,6 +19,9 @@
 #define IDENTITY_SHIFT 4  /* takeover: the window starts 16 times wider */
 #define AUTHORITY_BYTES_MAX (64u << 10)
 #define SHORT_LIVES_MAX 3
+#define LEAVE_MS 1000
+#define LEAVE_LOOK_MS 2000
+#define REQUESTS_LOOK_MS 10
 
 /* ---- paho's threads ---- */
 
@@ -239,19 +242,6 @@ static void explain(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
     }
 }
 
-void flo_mqtt_on_retry(evutil_socket_t fd, short events, void *context)
-{
-    struct flo_mqtt *mqtt = context;
-    int rv = start_connect(mqtt);
-
-    (void)fd;
-    (void)events;
-    if (rv != MQTTASYNC_SUCCESS) {
-        struct flo_mqtt_item item = {.kind = FLO_MQTT_FAILED, .code = rv};
-        flo_mqtt_push(mqtt, &item, MQTTAsync_strerror(rv));
-    }
-}
-
 /* ---- how it goes ---- */
 
 void flo_mqtt_on_connected(struct flo_mqtt *mqtt, bool session_present)
@@ -285,6 +275,10 @@ void flo_mqtt_on_lost(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item)
 {
     struct flo_err err = {0};
 
+    if (mqtt->is_leaving) {
+        flo_mqtt_on_left(mqtt);
+        return;
+    }
     /* paho may say it twice: with the reason, then without. */
     if (!mqtt->is_connected && !mqtt->is_connecting) {
         return;
@@ -307,6 +301,120 @@ void flo_mqtt_on_lost(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item)
         mqtt->takeovers++;
     }
     plan_retry(mqtt, &err);
+}
+
+/* ---- with another certificate ---- */
+
+static void paho_left(void *context, MQTTAsync_successData5 *data)
+{
+    struct flo_mqtt_item item = {.kind = FLO_MQTT_LEFT};
+
+    (void)data;
+    flo_mqtt_push(context, &item, NULL);
+}
+
+static void paho_leave_failed(void *context, MQTTAsync_failureData5 *data)
+{
+    (void)data;
+    paho_left(context, NULL);
+}
+
+static void look_again(struct flo_mqtt *mqtt, unsigned in_ms)
+{
+    struct timeval later = {.tv_sec = (time_t)(in_ms / 1000),
+                            .tv_usec = (suseconds_t)(in_ms % 1000) * 1000};
+
+    evtimer_add(mqtt->retry, &later);
+}
+
+/* Requests are given a second: paho tells those undelivered that are under way
+ * now, and sends them all the same.  A message without a request goes out again
+ * in the same session.  paho itself would look every three seconds only. */
+static bool go_on_leaving(struct flo_mqtt *mqtt)
+{
+    MQTTAsync_disconnectOptions disconnect =
+        MQTTAsync_disconnectOptions_initializer5;
+
+    if (mqtt->leave_by_ms == 0) {
+        look_again(mqtt, LEAVE_LOOK_MS);
+        return MQTTAsync_isConnected(mqtt->client) != 0;
+    }
+    if (flo_now_ms() < mqtt->leave_by_ms && flo_mqtt_requests_are_open(mqtt)) {
+        look_again(mqtt, REQUESTS_LOOK_MS);
+        return true;
+    }
+    mqtt->leave_by_ms = 0;
+    disconnect.context = mqtt;
+    disconnect.onSuccess5 = paho_left;
+    disconnect.onFailure5 = paho_leave_failed;
+    look_again(mqtt, LEAVE_LOOK_MS);
+    return MQTTAsync_disconnect(mqtt->client, &disconnect) == MQTTASYNC_SUCCESS;
+}
+
+void flo_mqtt_on_retry(evutil_socket_t fd, short events, void *context)
+{
+    struct flo_mqtt *mqtt = context;
+    int rv;
+
+    (void)fd;
+    (void)events;
+    if (mqtt->is_leaving) {
+        if (!go_on_leaving(mqtt)) {
+            flo_mqtt_on_left(mqtt);
+        }
+        return;
+    }
+    rv = start_connect(mqtt);
+    if (rv != MQTTASYNC_SUCCESS) {
+        struct flo_mqtt_item item = {.kind = FLO_MQTT_FAILED, .code = rv};
+        flo_mqtt_push(mqtt, &item, MQTTAsync_strerror(rv));
+    }
+}
+
+static void leave(struct flo_mqtt *mqtt)
+{
+    mqtt->is_connected = false;
+    mqtt->is_leaving = true;
+    mqtt->leave_by_ms = flo_now_ms() + LEAVE_MS;
+    flo_mqtt_on_retry(-1, 0, mqtt);
+}
+
+/* Also when a broker that said nothing was lost before paho came to it: then
+ * paho ends the next connection in its place. */
+void flo_mqtt_on_left(struct flo_mqtt *mqtt)
+{
+    struct flo_err why = {0};
+
+    if (!mqtt->is_leaving && !mqtt->is_connected) {
+        return;
+    }
+    mqtt->is_leaving = false;
+    mqtt->attempts = 0;
+    flo_fail(&why, FLO_E_NET_UNREACHABLE,
+             "broker %s: left, to connect with another certificate",
+             mqtt->options.url);
+    plan_retry(mqtt, &why);
+}
+
+int flo_mqtt_use(struct flo_mqtt *mqtt, const char *cert_file,
+                 const char *key_file, bool at_once, struct flo_err *err)
+{
+    char *cert = strdup(cert_file);
+    char *key = strdup(key_file);
+
+    if (cert == NULL || key == NULL) {
+        free(cert);
+        free(key);
+        return flo_fail(err, FLO_E_MEMORY, "certificate of MQTT");
+    }
+    free((void *)(uintptr_t)mqtt->options.cert_file);
+    free((void *)(uintptr_t)mqtt->options.key_file);
+    mqtt->options.cert_file = cert;
+    mqtt->options.key_file = key;
+    if (at_once && mqtt->is_connected) {
+        leave(mqtt);
+    }
+    return 0;
 }
 
 /* ---- paho's client ---- */

@@ -20,6 +20,8 @@ struct flo_mqtt {
     struct event *retry;
     bool is_connected;
     bool is_connecting;
+    bool is_leaving;      /* to connect again */
+    uint64_t leave_by_ms; /* 0: paho was told to */
     uint64_t connected_at_ms;
     uint32_t attempts; /* in a row without a steady connection */
     uint32_t takeovers;
@@ -41,6 +43,9 @@ void flo_mqtt_on_connected(struct flo_mqtt *mqtt, bool session_present);
 /* It is lost, or could not be made: another try is planned. */
 void flo_mqtt_on_lost(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item);
 
+/* It was left, to connect again. */
+void flo_mqtt_on_left(struct flo_mqtt *mqtt);
+
 /* ---- requests.c ---- */
 /* Any thread. */
 void flo_mqtt_push(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
@@ -49,6 +54,8 @@ void flo_mqtt_property(MQTTProperties *properties, enum MQTTPropertyCodes code,
                        uint32_t value);
 /* The broker forgot the session: whatever was under way is lost. */
 void flo_mqtt_requests_fail(struct flo_mqtt *mqtt);
+/* Requests are under way. */
+bool flo_mqtt_requests_are_open(struct flo_mqtt *mqtt);
 void flo_mqtt_requests_free(struct flo_mqtt *mqtt);
 
 #endif

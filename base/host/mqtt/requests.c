@@ -96,6 +96,19 @@ void flo_mqtt_requests_fail(struct flo_mqtt *mqtt)
     pthread_mutex_unlock(&mqtt->mutex);
 }
 
+bool flo_mqtt_requests_are_open(struct flo_mqtt *mqtt)
+{
+    bool is_open = false;
+
+    pthread_mutex_lock(&mqtt->mutex);
+    for (const struct flo_mqtt_request *request = mqtt->requests;
+         request != NULL; request = request->all) {
+        is_open = is_open || (request->is_open && request->token != 0);
+    }
+    pthread_mutex_unlock(&mqtt->mutex);
+    return is_open;
+}
+
 void flo_mqtt_requests_free(struct flo_mqtt *mqtt)
 {
     while (mqtt->requests != NULL) {

@@ -99,9 +99,9 @@ bool flo_answer_covers(const struct flo_answer_order *answered,
 }
 
 bool flo_answer_is_missing(uint64_t issued_at_ms, uint64_t expires_at_ms,
-                           uint64_t now_ms)
+                           uint64_t now_ms, bool is_back)
 {
-    return issued_at_ms + FLO_ANSWER_ASK_AFTER_MS < now_ms &&
+    return (is_back || issued_at_ms + FLO_ANSWER_ASK_AFTER_MS < now_ms) &&
            expires_at_ms > now_ms;
 }
 

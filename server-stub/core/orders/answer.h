@@ -51,12 +51,13 @@ bool flo_answer_covers(const struct flo_answer_order *answered,
                        const struct flo_answer_order *awaited);
 
 /* An answer may have been lost.  Its order is sent once more by name, when the
- * answer cannot be on its way any more and the order still holds. */
+ * answer cannot be on its way any more and the order still holds.  `is_back`:
+ * the device was away, and has perhaps never seen the order. */
 #define FLO_ANSWER_ASK_AFTER_MS 10000
 /* A device is asked no more often. */
 #define FLO_ANSWER_ASK_AGAIN_MS 60000
 bool flo_answer_is_missing(uint64_t issued_at_ms, uint64_t expires_at_ms,
-                           uint64_t now_ms);
+                           uint64_t now_ms, bool is_back);
 
 /* An error id about signatures or signed metadata.  A device that distrusts an
  * order cannot refuse it by name. */

@@ -112,10 +112,13 @@ static int acl_write(struct flo_controller *controller, struct flo_err *err)
     return rv < 0 ? rv : flo_file_write(path, text.data, text.bytes, 0600, err);
 }
 
-int flo_broker_acl(struct flo_broker *broker, struct flo_err *err)
+int flo_broker_again(struct flo_broker *broker, struct flo_err *err)
 {
     int rv = acl_write(broker->controller, err);
 
+    if (rv == 0) {
+        rv = flo_broker_authorities(broker->controller, err);
+    }
     if (rv == 0 && broker->pid > 0) {
         kill(broker->pid, SIGHUP);
     }
@@ -148,19 +151,21 @@ static void config_text(const struct flo_controller *controller, uint16_t port,
     }
     flo_buf_printf(text,
                    "listener %u %s\n"
-                   "cafile %s\ncertfile %s\nkeyfile %s\n"
+                   "capath %s/mosquitto/authorities\n"
+                   "certfile %s\nkeyfile %s\ncrlfile %s\n"
                    "tls_version tlsv1.2\n"
                    "require_certificate true\n"
                    "use_identity_as_username true\n"
                    "use_username_as_clientid true\n"
                    "allow_anonymous false\n"
                    "acl_file %s/mosquitto/acl\n",
-                   port, controller->addresses.devices, pki->ca_file,
+                   port, controller->addresses.devices, controller->dir,
                    pki->server_cert_file, pki->server_key_file,
-                   controller->dir);
+                   pki->revoked_file, controller->dir);
 }
 
-/* The digest covers more than the file: the authority, the limit of connected
+/* The digest covers more than the file: the oldest authority (one that is gone
+ * stays in mosquitto's memory), the limit of connected
  * devices, and the time without a controller.  It covers the backup from which
  * the data come too: a running broker keeps lists of orders that the data do
  * not know. */
@@ -178,7 +183,7 @@ static int config_digest(struct flo_broker *broker, const struct flo_buf *text,
     if (rv < 0) {
         return rv;
     }
-    flo_digest_text(&controller->pki.ca_fingerprint, authority);
+    flo_digest_text(&flo_pki_oldest(&controller->pki)->fingerprint, authority);
     flo_buf_printf(&all, "%s%s %s %llu %llu\n", text->data, authority, restored,
                    (unsigned long long)broker->devices_max,
                    (unsigned long long)controller->options.broker_linger_ms);
@@ -386,6 +391,16 @@ static void wait_for_it(const struct flo_broker *broker)
     freeaddrinfo(list);
 }
 
+int flo_broker_restart(struct flo_broker *broker, struct flo_err *err)
+{
+    int rv = config_write(broker, err);
+
+    if (rv == 0 && broker->pid > 0) {
+        kill(broker->pid, SIGTERM); /* the watch starts it again */
+    }
+    return rv;
+}
+
 static void died(struct flo_broker *broker, int status)
 {
     uint64_t lived_ms = flo_now_ms() - broker->started_at_ms;
@@ -468,6 +483,7 @@ int flo_broker_open(struct flo_controller *controller, struct event_base *base,
     if ((!is_adopted &&
          (rv = port_choose(controller, &broker->port, err)) < 0) ||
         (rv = acl_write(controller, err)) < 0 ||
+        (rv = flo_broker_authorities(controller, err)) < 0 ||
         (rv = config_write(broker, err)) < 0) {
         return rv;
     }

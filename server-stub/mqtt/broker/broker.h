@@ -28,8 +28,15 @@ FLO_MUST_USE int flo_broker_open(struct flo_controller *controller,
                                  struct flo_broker **out, struct flo_err *err);
 /* `ends`: the kept one too; it does not wait for the next controller. */
 void flo_broker_close(struct flo_broker *broker, bool ends);
-/* Write the ACL again (retired devices) and let the broker read it. */
-FLO_MUST_USE int flo_broker_acl(struct flo_broker *broker, struct flo_err *err);
+/* Write its files again (retired devices, authorities) and let the broker read
+ * them, and our certificates and the list of revoked ones.  No device loses its
+ * connection. */
+FLO_MUST_USE int flo_broker_again(struct flo_broker *broker,
+                                  struct flo_err *err);
+/* End it; it comes back at once.  For an authority that is gone: mosquitto
+ * drops none that it has seen, and no connection that one has opened. */
+FLO_MUST_USE int flo_broker_restart(struct flo_broker *broker,
+                                    struct flo_err *err);
 /* How often mosquitto was started. */
 uint64_t flo_broker_starts(const struct flo_broker *broker_or_null);
 /* The number of devices that can be connected at once; 0: an external broker,

@@ -20,6 +20,10 @@ FLO_MUST_USE int flo_broker_lock_open(const char *dir, struct flo_err *err);
 /* mosquitto's path; NULL: it is not installed. */
 const char *flo_broker_program(void);
 
+/* authorities.c: write DIR/mosquitto/authorities. */
+FLO_MUST_USE int flo_broker_authorities(struct flo_controller *controller,
+                                        struct flo_err *err);
+
 /* Raise this process's limit of open files as far as allowed; the broker
  * inherits it.  Returns how many devices can be connected at once.  Warns when
  * they are fewer than are enrolled. */

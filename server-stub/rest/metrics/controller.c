@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/host/crypto.h"
+#include "proto/lifetime.h"
 #include "server-stub/mqtt/batches.h"
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/rest/live.h"
@@ -65,6 +66,36 @@ static void add_certificates(struct flo_rest *rest, struct flo_samples *samples)
     if (is_due) {
         rest->certificates_at_ms = now_ms + CERTIFICATES_MS;
     }
+}
+
+/* Certificates of devices, and authorities. */
+static void add_held(const struct flo_rest *rest, struct flo_samples *samples)
+{
+    struct flo_controller *controller = rest->controller;
+    uint64_t now_ms = flo_wall_ms();
+    uint64_t life_ms = controller->options.certificate_life_ms;
+    uint64_t soon_ms = now_ms + life_ms - flo_lifetime_ending_ms(life_ms);
+    const struct {
+        const char *state;
+        uint64_t after_ms, to_ms;
+    } rows[] = {{"ending", now_ms, soon_ms}, {"ended", 0, now_ms}};
+    struct flo_err err = {0};
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        uint64_t count = 0;
+        if (flo_fleet_certificate_ending(controller->store,
+                                         FLO_CERTIFICATE_HELD, rows[i].after_ms,
+                                         rows[i].to_ms, &count, &err) < 0) {
+            flo_log_err(FLO_LOG_WARN, "metrics", &err);
+            continue;
+        }
+        flo_samples_add(samples, FLO_EXPOSED_DEVICE_CERTIFICATES,
+                        (const char *const[]){rows[i].state}, (double)count);
+    }
+    flo_samples_add(samples, FLO_EXPOSED_AUTHORITIES, NULL,
+                    (double)controller->pki.authority_count);
+    flo_samples_add(samples, FLO_EXPOSED_RENEWALS, NULL,
+                    (double)rest->renewals);
 }
 
 /* ---- numbers ---- */
@@ -149,4 +180,5 @@ void flo_metrics_controller(struct flo_rest *rest, struct flo_samples *samples)
     add_lane(controller, samples);
     add_store(controller, samples);
     add_certificates(rest, samples);
+    add_held(rest, samples);
 }

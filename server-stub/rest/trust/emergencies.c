@@ -107,6 +107,7 @@ int flo_rest_emergency_account(struct flo_rest_call *call, struct flo_err *err)
 {
     const struct flo_controller *controller = call->controller;
     const struct flo_pki *pki = &controller->pki;
+    const struct flo_authority *authority = flo_pki_newest(pki);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) pem = {0};
     const char *csr = flo_rest_text_in(call, "csr", "");
     struct flo_certificate_wish wish = {.common_name = FLO_EMERGENCY_CLIENT,
@@ -117,15 +118,16 @@ int flo_rest_emergency_account(struct flo_rest_call *call, struct flo_err *err)
         flo_topic_build(FLO_TOPIC_EMERGENCY, controller->fleet, "", topic, err);
 
     if (rv == 0) {
-        rv = flo_certificate_issue(pki->ca_key, pki->ca_pem, pki->ca_bytes, csr,
-                                   strlen(csr), &wish, &pem, err);
+        rv = flo_certificate_issue(authority->key, authority->pem,
+                                   authority->bytes, csr, strlen(csr), &wish,
+                                   &pem, err);
     }
     if (rv == 0 && pem.failed) {
         rv = flo_fail(err, FLO_E_MEMORY, "certificate");
     }
     call->out = json_pack("{s:s,s:s%,s:s,s:s}", "certificate",
                           rv == 0 ? (const char *)pem.data : "", "ca",
-                          pki->ca_pem, pki->ca_bytes, "mqtt",
+                          pki->ca.data, pki->ca.bytes, "mqtt",
                           controller->addresses.mqtt, "topic", topic);
     return rv;
 }

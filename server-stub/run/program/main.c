@@ -12,6 +12,8 @@
 
 #define LINGER_MS 60000
 #define LINGER_MS_MAX 3600000
+#define LIFE_MS_MIN 5000
+#define LIFE_MS_MAX (UINT64_C(3650) * 86400000)
 
 struct line {
     struct flo_args args;
@@ -19,9 +21,12 @@ struct line {
     bool is_check;
     bool asks_fingerprint;
 };
-static struct line line = {.options.listen = "127.0.0.1:8080",
-                           .options.broker_linger_ms = LINGER_MS,
-                           .options.evidence_block_ms = FLO_BLOCK_MS};
+static struct line line = {
+    .options.listen = "127.0.0.1:8080",
+    .options.broker_linger_ms = LINGER_MS,
+    .options.evidence_block_ms = FLO_BLOCK_MS,
+    .options.certificate_life_ms = FLO_CERTIFICATE_LIFE_MS,
+    .options.certificate_grace_ms = FLO_CERTIFICATE_GRACE_MS};
 
 static int take_name(void *state, const char *name, struct flo_err *err)
 {
@@ -69,6 +74,16 @@ static const struct flo_flag flags[] = {
      "so long mosquitto waits for a controller that is restarted, 0s to 1h "
      "(60s); 0s, or Ctrl-C: it ends with it",
      FLO_MS(struct line, options.broker_linger_ms), .max = LINGER_MS_MAX},
+    {"certificate-life", "DURATION",
+     "of devices' certificates and our own, 5s to 3650d (90d); they are "
+     "renewed "
+     "at two thirds of it",
+     FLO_MS(struct line, options.certificate_life_ms), .min = LIFE_MS_MIN,
+     .max = LIFE_MS_MAX},
+    {"certificate-grace", "DURATION",
+     "so long after its certificate's end a device is still renewed, 0s to "
+     "3650d (730d); 0s: it needs a new token",
+     FLO_MS(struct line, options.certificate_grace_ms), .max = LIFE_MS_MAX},
     {"fleet", "NAME", "name of the fleet, at first start (demo)",
      TO_TEXT(fleet)},
     {"heartbeat", "DURATION", "how often devices report, 200ms to 7d (60s)",

@@ -271,6 +271,9 @@ int flo_fleet_device_online(struct flo_fleet_store *store, const char *id,
         fact->is_online_known = true;
         fact->is_online = online;
     }
+    if (*is_news && online && fact != NULL) {
+        fact->is_back = true;
+    }
     if (*is_news) {
         flo_roster_online(&store->roster, flo_fleet_number(store, id), online);
     }
@@ -408,6 +411,9 @@ int flo_fleet_device_retire(struct flo_fleet_store *store, const char *id,
         rv = flo_fleet_remove(
             store, FLO_TABLE_DEVICE_MODEL,
             MATCHES(text_is(FLO_FIELD_DEVICE_MODEL_DEVICE, id)), NULL, err);
+    }
+    if (rv == 0) {
+        rv = flo_fleet_certificate_revoke(store, id, err);
     }
     return rv < 0 ? rv : flo_fleet_desired_forget(store, id, err);
 }

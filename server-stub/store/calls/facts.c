@@ -57,7 +57,8 @@ void flo_fleet_facts_doubt(struct flo_fleet_store *store)
         fact->is_online_known = fact->is_mark_dirty = false;
         fact->awaits_nothing = false;
         fact->awaits[0] = '\0';
-        fact->hardware = fact->models = fact->model_names = 0;
+        fact->hardware = fact->certificate = 0;
+        fact->models = fact->model_names = 0;
         fact->boot[0] = '\0';
     }
 }
@@ -103,6 +104,14 @@ bool flo_fleet_device_hardware(struct flo_fleet_store *store, const char *id,
     return true;
 }
 
+bool flo_fleet_device_seems_online(struct flo_fleet_store *store,
+                                   const char *id)
+{
+    const struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
+
+    return fact != NULL && fact->is_online_known && fact->is_online;
+}
+
 int flo_fleet_online_each(struct flo_fleet_store *store, flo_fleet_id_fn fn,
                           void *context)
 {
@@ -120,15 +129,17 @@ int flo_fleet_online_each(struct flo_fleet_store *store, flo_fleet_id_fn fn,
 }
 
 bool flo_fleet_device_may_ask(struct flo_fleet_store *store, const char *device,
-                              uint64_t pause_ms)
+                              uint64_t pause_ms, bool *is_back)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
     uint64_t now_ms = flo_now_ms();
 
-    if (fact == NULL ||
-        (fact->asked_at_ms != 0 && now_ms - fact->asked_at_ms < pause_ms)) {
+    *is_back = fact != NULL && fact->is_back;
+    if (fact == NULL || (!fact->is_back && fact->asked_at_ms != 0 &&
+                         now_ms - fact->asked_at_ms < pause_ms)) {
         return false;
     }
+    fact->is_back = false;
     fact->asked_at_ms = now_ms;
     return true;
 }

@@ -21,8 +21,10 @@ struct flo_fleet_fact {
     uint64_t rss_bytes;
     uint64_t ttft_us;     /* 95 of 100 below, of the newest window; 0: none */
     uint32_t hardware;    /* checksum of its class; 0: not given yet */
+    uint32_t certificate; /* checksum of the serial that it holds */
     uint32_t models;      /* checksum of what it has; 0: not known */
     uint32_t model_names; /* of their names alone */
+    bool is_back;         /* it came, and was not asked since */
     uint64_t asked_at_ms; /* for answers, by flo_now_ms; 0: never */
     char boot[37]; /* of the outbox that the rest is about; "": none yet */
     bool is_mark_known;
@@ -94,6 +96,10 @@ FLO_MUST_USE int flo_fleet_mark_put(struct flo_fleet_store *store,
 FLO_MUST_USE int flo_fleet_desired_forget(struct flo_fleet_store *store,
                                           const char *device,
                                           struct flo_err *err);
+/* Take back all certificates of a device. */
+FLO_MUST_USE int flo_fleet_certificate_revoke(struct flo_fleet_store *store,
+                                              const char *device,
+                                              struct flo_err *err);
 void flo_fleet_facts_deinit(struct flo_fleet_facts *facts);
 
 /* ---- an engine's calls, counted ---- */

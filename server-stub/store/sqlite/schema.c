@@ -194,5 +194,10 @@ const char *const flo_sqlite_schema[] = {
     "ALTER TABLE desired ADD COLUMN groups TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE desired ADD COLUMN statement TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE desired ADD COLUMN stated_at INTEGER NOT NULL DEFAULT 0;",
+    "CREATE TABLE certificate (serial TEXT PRIMARY KEY, device TEXT NOT NULL,"
+    " authority TEXT NOT NULL, state TEXT NOT NULL,"
+    " issued_at INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX certificate_device ON certificate(device, issued_at);"
+    "CREATE INDEX certificate_until ON certificate(state, until);",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

@@ -115,12 +115,21 @@ static void
 an_answer_is_missed_after_ten_seconds_while_the_order_holds(void **state)
 {
     (void)state;
+    assert_false(flo_answer_is_missing(
+        NOW_MS, NOW_MS + HOUR_MS, NOW_MS + FLO_ANSWER_ASK_AFTER_MS, false));
+    assert_true(flo_answer_is_missing(
+        NOW_MS, NOW_MS + HOUR_MS, NOW_MS + FLO_ANSWER_ASK_AFTER_MS + 1, false));
     assert_false(flo_answer_is_missing(NOW_MS, NOW_MS + HOUR_MS,
-                                       NOW_MS + FLO_ANSWER_ASK_AFTER_MS));
-    assert_true(flo_answer_is_missing(NOW_MS, NOW_MS + HOUR_MS,
-                                      NOW_MS + FLO_ANSWER_ASK_AFTER_MS + 1));
-    assert_false(
-        flo_answer_is_missing(NOW_MS, NOW_MS + HOUR_MS, NOW_MS + HOUR_MS));
+                                       NOW_MS + HOUR_MS, false));
+}
+
+static void of_a_device_that_is_back_it_is_missed_at_once(void **state)
+{
+    (void)state;
+    assert_true(
+        flo_answer_is_missing(NOW_MS, NOW_MS + HOUR_MS, NOW_MS + 1, true));
+    assert_false(flo_answer_is_missing(NOW_MS, NOW_MS + HOUR_MS,
+                                       NOW_MS + HOUR_MS, true));
 }
 
 static void only_errors_of_trust_say_that_an_order_is_distrusted(void **state)
@@ -329,6 +338,7 @@ int main(void)
         cmocka_unit_test(an_answer_covers_only_earlier_orders_about_the_same),
         cmocka_unit_test(
             an_answer_is_missed_after_ten_seconds_while_the_order_holds),
+        cmocka_unit_test(of_a_device_that_is_back_it_is_missed_at_once),
         cmocka_unit_test(only_errors_of_trust_say_that_an_order_is_distrusted),
         cmocka_unit_test(walks_over_orders_say_which_are_signed_again_and_why),
         cmocka_unit_test(few_holders_of_a_deploy_get_an_order_each),

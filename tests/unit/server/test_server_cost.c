@@ -164,6 +164,53 @@ static void an_answer_to_an_order_takes_two_statements_at_most(void **state)
     assert_in_range(cost(world, "ack", text, "\"}"), 0, DEVICES + OF_A_BATCH);
 }
 
+/* How many orders the device is asked for by name when it says this. */
+static size_t asked(struct world *world, const char *device, const char *word,
+                    const char *text)
+{
+    struct flo_controller *controller = world->controller;
+    char topic[FLO_TOPIC_TEXT];
+
+    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", device, word);
+    assert_int_equal(flo_controller_begin(controller, &world->err), 0);
+    assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text),
+                                false, &world->err),
+                     0);
+    size_t count = controller->outgoing.asks.count;
+    assert_int_equal(flo_controller_commit(controller, &world->err), 0);
+    return count;
+}
+
+static size_t reports(struct world *world, const char *device)
+{
+    char text[256];
+
+    snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"rev\":1}",
+             device);
+    return asked(world, device, "reported", text);
+}
+
+/* The broker keeps nothing for a device that is away. */
+static void who_was_away_is_asked_when_it_comes(void **state)
+{
+    struct world *world = *state;
+    struct flo_controller *controller = world->controller;
+    char order[FLO_NAME_MAX + 1];
+
+    asked(world, ids[0], "presence", "{\"v\":1,\"online\":true}");
+    reports(world, ids[0]);
+    asked(world, ids[0], "presence", "{\"v\":1,\"online\":false}");
+    assert_int_equal(flo_controller_begin(controller, &world->err), 0);
+    assert_int_equal(flo_orders_fleet(controller, FLO_ORDER_FREEZE, "ops", 0,
+                                      order, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(controller, &world->err), 0);
+    asked(world, ids[0], "presence", "{\"v\":1,\"online\":true}");
+
+    assert_int_equal(reports(world, ids[0]), 1);
+    assert_int_equal(reports(world, ids[0]), 0);
+}
+
 /* An answer that was lost on the way is asked for by name: devices do not
  * repeat what they told for a list. */
 static void who_is_awaited_for_long_is_asked_when_it_reports(void **state)
@@ -173,6 +220,8 @@ static void who_is_awaited_for_long_is_asked_when_it_reports(void **state)
     char order[FLO_NAME_MAX + 1];
     char text[256];
 
+    asked(world, ids[0], "presence", "{\"v\":1,\"online\":true}");
+    reports(world, ids[0]); /* it is there already */
     assert_int_equal(flo_controller_begin(controller, &world->err), 0);
     assert_int_equal(flo_orders_fleet(controller, FLO_ORDER_FREEZE, "ops", 0,
                                       order, &world->err),
@@ -251,6 +300,7 @@ int main(void)
         TEST(presence_and_reports_take_two_statements_at_most),
         TEST(an_answer_to_an_order_takes_two_statements_at_most),
         TEST(who_is_awaited_for_long_is_asked_when_it_reports),
+        TEST(who_was_away_is_asked_when_it_comes),
         TEST(an_event_of_a_batch_that_was_taken_back_is_not_acknowledged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 
 #include "agent/shell/link/link.h"
 #include "agent/shell/queue/timers.h"
+#include "agent/shell/renewal/renewal.h"
 #include "agent/shell/trust/trust.h"
 #include "unit/remove_tree.h"
 
@@ -43,6 +44,21 @@ int flo_mqtt_open(struct event_base *base,
     broker.agent = *handlers;
     *out = &broker;
     return 0;
+}
+
+void flo_renewal_connected(struct flo_shell *unused)
+{
+    (void)unused;
+}
+
+void flo_renewal_refused(struct flo_shell *unused)
+{
+    (void)unused;
+}
+
+void flo_renewal_asked(struct flo_shell *unused)
+{
+    (void)unused;
 }
 
 bool flo_mqtt_is_connected(const struct flo_mqtt *mqtt)

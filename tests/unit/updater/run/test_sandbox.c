@@ -152,7 +152,7 @@ static void nothing_leaves_a_worker(void **state)
 
 /* A device's folder as it is next to a worker. */
 static const char *const files[] = {
-    "identity/trust.json", "identity/device.key",
+    "identity/trust.json", "identity/device-a.pem",
     "identity/other.key",  "slots/tiny.bin",
     "blobs/sha256-a",      "partial/a.part",
     "packed/sha256-a.b",   "outbox.db"};

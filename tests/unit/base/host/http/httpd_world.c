@@ -46,12 +46,26 @@ static void on_describe(void *context, struct flo_httpd_request *request)
     const char *query = flo_httpd_query(request, "q");
     const char *bearer = flo_httpd_bearer(request);
     const char *peer = flo_httpd_peer_name(request);
+    const struct flo_httpd_peer *shown = flo_httpd_peer(request);
     (void)context;
-    snprintf(text, sizeof(text), "id=%s q=%s bearer=%s peer=%s from=%s tag=%d",
-             id, query != NULL ? query : "-", bearer != NULL ? bearer : "-",
+    snprintf(text, sizeof(text),
+             "id=%s q=%s bearer=%s peer=%s from=%s tag=%d shown=%s.%s%s", id,
+             query != NULL ? query : "-", bearer != NULL ? bearer : "-",
              peer != NULL ? peer : "-", flo_httpd_peer_address(request),
-             flo_httpd_listener_tag(request));
+             flo_httpd_listener_tag(request), shown != NULL ? shown->name : "-",
+             shown != NULL ? shown->serial : "-",
+             shown != NULL && shown->is_out_of_date ? " late" : "");
     answer_text(request, text);
+}
+
+/* The listeners with client certificates read their files again. */
+static void on_again(void *context, struct flo_httpd_request *request)
+{
+    struct flo_err err = {0};
+    const char *ends = flo_httpd_query(request, "ends");
+    (void)context;
+    int rv = flo_httpd_tls_again(world.httpd, 4, ends != NULL, &err);
+    answer_text(request, rv == 0 ? "read again" : err.what);
 }
 
 static void on_rest(void *context, struct flo_httpd_request *request)
@@ -183,15 +197,15 @@ static EVP_PKEY *key_write(const char *name)
     return key;
 }
 
-static X509 *cert_write(const char *name, EVP_PKEY *key, X509 *issuer,
-                        EVP_PKEY *issuer_key)
+static X509 *cert_write_for(const char *name, EVP_PKEY *key, X509 *issuer,
+                            EVP_PKEY *issuer_key, long seconds)
 {
     char path[96];
     X509 *cert = X509_new();
     X509_set_version(cert, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(cert), (long)name[0]);
     X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+    X509_gmtime_adj(X509_getm_notAfter(cert), seconds);
     X509_set_pubkey(cert, key);
     X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
                                (const unsigned char *)name, -1, -1, 0);
@@ -210,6 +224,12 @@ static X509 *cert_write(const char *name, EVP_PKEY *key, X509 *issuer,
     return cert;
 }
 
+static X509 *cert_write(const char *name, EVP_PKEY *key, X509 *issuer,
+                        EVP_PKEY *issuer_key)
+{
+    return cert_write_for(name, key, issuer, issuer_key, 3600);
+}
+
 static void pki_make(void)
 {
     EVP_PKEY *ca_key = key_write("ca"), *server_key = key_write("server");
@@ -218,12 +238,39 @@ static void pki_make(void)
     X509 *other = cert_write("other", other_key, NULL, other_key);
     X509_free(cert_write("server", server_key, ca, ca_key));
     X509_free(cert_write("device", device_key, ca, ca_key));
+    EVP_PKEY *late_key = key_write("late");
+    X509_free(cert_write_for("late", late_key, ca, ca_key, -60));
+    EVP_PKEY_free(late_key);
     X509_free(ca);
     X509_free(other);
     EVP_PKEY_free(ca_key);
     EVP_PKEY_free(server_key);
     EVP_PKEY_free(device_key);
     EVP_PKEY_free(other_key);
+}
+
+/* The authorities of the optional listener, in a file of their own. */
+static const char *bundle_write(void)
+{
+    static char path[96];
+    snprintf(path, sizeof(path), "%s/bundle.pem", world.folder);
+    world_trust("ca", NULL);
+    return path;
+}
+
+void world_trust(const char *one, const char *two)
+{
+    const char *const names[] = {one, two};
+    char path[96], bytes[4096];
+    snprintf(path, sizeof(path), "%s/bundle.pem", world.folder);
+    FILE *out = fopen(path, "w");
+    for (size_t i = 0; i < FLO_COUNT(names) && names[i] != NULL; i++) {
+        snprintf(path, sizeof(path), "%s/%s.pem", world.folder, names[i]);
+        FILE *in = fopen(path, "r");
+        fwrite(bytes, 1, fread(bytes, 1, sizeof(bytes), in), out);
+        fclose(in);
+    }
+    fclose(out);
 }
 
 int world_open(void **state)
@@ -248,6 +295,7 @@ int world_open(void **state)
     snprintf(cert, sizeof(cert), "%s/server.pem", world.folder);
     snprintf(key, sizeof(key), "%s/server.key", world.folder);
     snprintf(ca, sizeof(ca), "%s/ca.pem", world.folder);
+    optional.client_ca_file = bundle_write();
     snprintf(address, sizeof(address), "unix:%s/sock", world.folder);
     snprintf(path, sizeof(path), "%s/file", world.folder);
     FILE *file = fopen(path, "w");
@@ -265,6 +313,7 @@ int world_open(void **state)
     assert_int_equal(
         flo_httpd_listen(h, "127.0.0.1:0", &tls, 3, &world.tls_port, &err), 0);
     optional.client_cert_required = false;
+    optional.admits_out_of_date = true;
     assert_int_equal(flo_httpd_listen(h, "127.0.0.1:0", &optional, 4,
                                       &world.optional_port, &err),
                      0);
@@ -275,6 +324,7 @@ int world_open(void **state)
     ROUTE("GET", "/v1/things/{id}", 0, on_describe);
     ROUTE("GET", "/v1/things/{id}/more", 0, on_describe);
     ROUTE("GET", "/app/...", 0, on_rest);
+    ROUTE("GET", "/again", 0, on_again);
     ROUTE("GET", "/file", 0, on_file);
     ROUTE("GET", "/keep", 0, on_keep);
     ROUTE("GET", "/later", 0, on_later);

@@ -19,7 +19,7 @@ struct world {
     char folder[64]; /* of the file, the socket, NAME.pem and NAME.key */
     uint16_t port;
     uint16_t tls_port;      /* client certificate required */
-    uint16_t optional_port; /* ... or not */
+    uint16_t optional_port; /* ... or not; out of date too */
     struct flo_httpd_request *kept;
     int closed;  /* on_closed calls */
     int streams; /* chunks that stream_chunk took */
@@ -30,6 +30,9 @@ extern struct world world;
 /* cmocka's set-up and tear-down of a group. */
 int world_open(void **state);
 int world_close(void **state);
+
+/* Authorities that the optional listener knows after GET /again; NULL: none. */
+void world_trust(const char *one, const char *two);
 
 /* Behind the first line and the headers of a request. */
 #define END "Host: localhost\r\nConnection: close\r\n\r\n"

@@ -195,6 +195,79 @@ static void client_certificates_are_required_or_optional(void **state)
     alive();
 }
 
+/* Renewal is for them; every other path sees nobody. */
+static void a_certificate_that_has_ended_is_shown_but_names_nobody(void **state)
+{
+    (void)state;
+    char *text = ask_tls(world.optional_port, "late");
+    assert_non_null(strstr(text, "peer=- "));
+    assert_non_null(strstr(text, "shown=late.6c late"));
+    free(text);
+    text = ask_tls(world.tls_port, "late");
+    assert_string_equal(text, "");
+    free(text);
+    text = ask_tls(world.optional_port, "device");
+    assert_non_null(strstr(text, "shown=device.64"));
+    assert_null(strstr(text, "late"));
+    free(text);
+}
+
+static void again(const char *query, const char *says)
+{
+    char request[128];
+    snprintf(request, sizeof(request), "GET /again%s HTTP/1.1\r\n" END, query);
+    expect(request, "HTTP/1.1 200 ", says);
+}
+
+static void knows(const char *client, bool is_known)
+{
+    char *text = ask_tls(world.optional_port, client);
+    assert_int_equal(text[0] != '\0', is_known);
+    free(text);
+}
+
+static void a_listener_reads_its_authorities_again(void **state)
+{
+    (void)state;
+    knows("other", false);
+    world_trust("ca", "other");
+    knows("other", false);
+    again("", "read again");
+    knows("other", true);
+    knows("device", true);
+    world_trust("other", NULL);
+    again("", "read again");
+    knows("other", true);
+    knows("device", false);
+    world_trust(NULL, NULL); /* not whole: it stays as it is */
+    again("", "client CA");
+    knows("other", true);
+    world_trust("ca", NULL);
+    again("", "read again");
+    knows("device", true);
+}
+
+/* A connection of before may hold a certificate that no longer counts. */
+static void connections_of_before_end_when_they_are_told_to(void **state)
+{
+    (void)state;
+    int kept[2];
+    for (int i = 0; i < 2; i++) { /* idle: the handshake is still to come */
+        kept[i] = dial(world.optional_port);
+    }
+    alive();
+    again("", "read again");
+    char byte;
+    struct timeval moment = {.tv_usec = 50000};
+    setsockopt(kept[0], SOL_SOCKET, SO_RCVTIMEO, &moment, sizeof(moment));
+    assert_int_equal(recv(kept[0], &byte, 1, 0), -1); /* still there */
+    again("?ends=1", "read again");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(recv(kept[i], &byte, 1, 0), 0);
+        close(kept[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +279,10 @@ int main(void)
         cmocka_unit_test(a_port_that_is_none_is_not_another_one),
         cmocka_unit_test(a_file_comes_whole_over_tls),
         cmocka_unit_test(client_certificates_are_required_or_optional),
+        cmocka_unit_test(
+            a_certificate_that_has_ended_is_shown_but_names_nobody),
+        cmocka_unit_test(a_listener_reads_its_authorities_again),
+        cmocka_unit_test(connections_of_before_end_when_they_are_told_to),
     };
 
     signal(SIGPIPE, SIG_IGN);

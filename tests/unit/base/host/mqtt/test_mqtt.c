@@ -460,6 +460,123 @@ static void an_authority_that_is_no_certificate_is_told(void **state)
     assert_int_equal(system(line), 0);
 }
 
+/* Messages go both ways all the time; each that was taken arrives, and the
+ * broker says to nobody that the device was away. */
+static void a_client_changes_its_certificate_and_loses_nothing(void **state)
+{
+    char cert[256], key[256];
+    char topic[] = "flotilla/v1/demo/d/" ID_A "/event";
+    struct side *watcher = side_open("controller", NULL, 0, NULL);
+    struct side *device = side_open(ID_A, PRESENCE_A, 3600, TOPIC_A);
+    int up = 0, down = 0;
+    struct flo_err err = {0};
+
+    (void)state;
+    snprintf(cert, sizeof(cert), "%s/%s.pem", broker.dir, ID_A);
+    snprintf(key, sizeof(key), "%s/%s.key", broker.dir, ID_A);
+    UNTIL(device, watcher, device->connects == 1 && watcher->connects == 1);
+    assert_int_equal(flo_mqtt_subscribe(watcher->mqtt, PRESENCE_A, 1, NULL), 0);
+    assert_int_equal(flo_mqtt_subscribe(watcher->mqtt, topic, 1, NULL), 0);
+    assert_int_equal(flo_mqtt_publish(watcher->mqtt, topic, "begin", 5, 1,
+                                      false, 0, 0, NULL),
+                     0); /* comes after the subscription is there */
+    assert_int_equal(flo_mqtt_publish(watcher->mqtt, TOPIC_A, "begin", 5, 1,
+                                      true, 10, 0, NULL),
+                     0);
+    UNTIL(device, watcher,
+          strcmp(watcher->last_data, "begin") == 0 &&
+              strcmp(device->last_data, "begin") == 0);
+    watcher->messages = device->messages = 0;
+    int offline = 0, wanted = device->connects;
+    for (int i = 0; i < 5; i++) {
+        for (int j = 0; j < 40; j++) { /* in the middle of it */
+            if (j == 20) {
+                assert_int_equal(
+                    flo_mqtt_use(device->mqtt, cert, key, true, &err), 0);
+                wanted++;
+            }
+            up += flo_mqtt_publish(device->mqtt, topic, "up", 2, 1, false, 0, 1,
+                                   NULL) == 0;
+            down += flo_mqtt_publish(watcher->mqtt, TOPIC_A, "down", 4, 1,
+                                     false, 0, 0, NULL) == 0;
+            if (j % 5 == 0) {
+                turn(device);
+                turn(watcher);
+            }
+            offline += strstr(watcher->last_data, "false") != NULL;
+        }
+        UNTIL(device, watcher, device->connects == wanted);
+        assert_true(device->last_session);
+    }
+
+    UNTIL(device, watcher,
+          device->delivered == up && watcher->messages >= up &&
+              device->messages >= down);
+    assert_int_equal(down, 200);
+    assert_in_range(up, 100, 200);
+    assert_int_equal(device->undelivered, 0);
+    assert_int_equal(offline, 0);
+    assert_int_equal(device->losses, 5);
+    assert_loss(device, FLO_E_NET_UNREACHABLE);
+    side_close(device);
+    side_close(watcher);
+}
+
+static void use_again(struct side *device)
+{
+    char cert[256], key[256];
+
+    snprintf(cert, sizeof(cert), "%s/%s.pem", broker.dir, ID_A);
+    snprintf(key, sizeof(key), "%s/%s.key", broker.dir, ID_A);
+    assert_int_equal(flo_mqtt_use(device->mqtt, cert, key, true, NULL), 0);
+}
+
+/* It works, and stays connected. */
+static void works(struct side *device, uint64_t token)
+{
+    int delivered = device->delivered;
+
+    UNTIL(device, NOBODY, flo_mqtt_is_connected(device->mqtt));
+    for (int i = 0; i < 300; i++) {
+        turn(device);
+    }
+    UNTIL(device, NOBODY, flo_mqtt_is_connected(device->mqtt));
+    assert_int_equal(flo_mqtt_publish(device->mqtt, PRESENCE_A, "x", 1, 1,
+                                      false, 0, token, NULL),
+                     0);
+    UNTIL(device, NOBODY, device->delivered > delivered);
+}
+
+static void a_broker_that_hangs_or_dies_while_it_is_left_is_found(void **state)
+{
+    struct side *device = side_open_for(ID_A, NULL, 3600, TOPIC_A, 5);
+    (void)state;
+
+    UNTIL(device, NOBODY, device->connects == 1);
+    kill(broker.pid, SIGSTOP);
+    assert_int_equal(flo_mqtt_publish(device->mqtt, PRESENCE_A, "x", 1, 1,
+                                      false, 0, 1, NULL),
+                     0);
+    use_again(device);
+    for (int i = 0; i < 400; i++) { /* two seconds */
+        turn(device);
+    }
+    kill(broker.pid, SIGCONT);
+    works(device, 2);
+
+    kill(broker.pid, SIGSTOP);
+    use_again(device);
+    turn(device);
+    kill(broker.pid, SIGKILL);
+    broker_kill(&broker);
+    broker_start(&broker);
+    works(device, 3);
+    use_again(device);
+    use_again(device); /* before it was left */
+    works(device, 4);
+    side_close(device);
+}
+
 static void plain_mqtt_is_for_loopback_only(void **state)
 {
     struct event_base *base = event_base_new();
@@ -493,6 +610,8 @@ int main(void)
         cmocka_unit_test(a_large_message_is_dropped_and_counted),
         cmocka_unit_test(a_broker_of_another_ca_is_refused),
         cmocka_unit_test(an_authority_that_is_no_certificate_is_told),
+        cmocka_unit_test(a_client_changes_its_certificate_and_loses_nothing),
+        cmocka_unit_test(a_broker_that_hangs_or_dies_while_it_is_left_is_found),
         cmocka_unit_test(plain_mqtt_is_for_loopback_only),
     };
 

@@ -1,11 +1,10 @@
-#include "agent/shell/commands/enrol_answer.h"
-
-#include "agent/shell/device/device.h"
+#include "agent/shell/identity/enrol_answer.h"
 
 #include <string.h>
 
 #include <flotilla/release.h>
 
+#include "agent/shell/identity/identity.h"
 #include "base/host/crypto.h"
 
 static int read_fields(struct flo_enrol_answer *out, json_t **trust,
@@ -22,6 +21,8 @@ static int read_fields(struct flo_enrol_answer *out, json_t **trust,
             0 ||
         (rv = flo_json_get_text(json, "mqtt", 512, &out->broker, err)) < 0 ||
         (rv = flo_json_opt_text(json, "api", 512, "", &out->api, err)) < 0 ||
+        (rv = flo_json_opt_u64(json, "at_ms", 0, INT64_MAX, 0, &out->at_ms,
+                               err)) < 0 ||
         (rv = flo_json_get_object(json, "trust", trust, err)) < 0 ||
         (rv = flo_json_get_array(json, "groups", FLO_GROUPS_MAX, groups, err)) <
             0) {
@@ -42,27 +43,41 @@ static int check_groups(const json_t *groups, struct flo_err *err)
     return 0;
 }
 
-static int check_certificates(const struct flo_enrol_answer *answer,
-                              struct flo_err *err)
+/* The certificate of that device.  A time that is not within its life is of a
+ * controller whose clock was set meanwhile: its begin counts. */
+static int check_certificate(const char *pem, const char *device,
+                             struct flo_certificate *facts, uint64_t *at_ms,
+                             struct flo_err *err)
 {
-    struct flo_certificate facts;
-    int rv = flo_certificate_read(answer->certificate,
-                                  strlen(answer->certificate), &facts, err);
+    int rv = flo_certificate_read(pem, strlen(pem), facts, err);
 
     if (rv < 0) {
         return flo_wrap(err, rv, "certificate");
     }
-    if (strcmp(facts.common_name, answer->device) != 0) {
+    if (strcmp(facts->common_name, device) != 0) {
         return flo_fail(err, FLO_E_NET_TLS, "certificate: it is for %s, not %s",
-                        facts.common_name, answer->device);
+                        facts->common_name, device);
     }
-    rv = flo_certificate_read(answer->ca, strlen(answer->ca), &facts, err);
+    if (*at_ms < facts->not_before_ms || *at_ms >= facts->not_after_ms) {
+        *at_ms = facts->not_before_ms;
+    }
+    return 0;
+}
+
+static int check_certificates(struct flo_enrol_answer *answer,
+                              struct flo_err *err)
+{
+    struct flo_authority_names names;
+    struct flo_certificate facts;
+    int rv = check_certificate(answer->certificate, answer->device, &facts,
+                               &answer->at_ms, err);
+
     if (rv < 0) {
-        return flo_wrap(err, rv, "ca");
+        return rv;
     }
-    return facts.is_authority
-               ? 0
-               : flo_fail(err, FLO_E_NET_TLS, "ca: it is no authority");
+    answer->from_ms = facts.not_before_ms;
+    rv = flo_authorities_read(answer->ca, strlen(answer->ca), &names, err);
+    return rv < 0 ? flo_wrap(err, rv, "ca") : 0;
 }
 
 static int take_trust(struct flo_enrol_answer *out, const json_t *json,
@@ -124,10 +139,11 @@ int flo_enrol_answer_identity(const struct flo_enrol_answer *answer,
                               struct flo_buf *out, struct flo_err *err)
 {
     json_t *identity = json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:O}", "v", 1, "device", answer->device,
-        "fleet", answer->fleet, "name", name, "controller",
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:O, s:I}", "v", 1, "device",
+        answer->device, "fleet", answer->fleet, "name", name, "controller",
         answer->api[0] != '\0' ? answer->api : controller, "mqtt",
-        answer->broker, "groups", answer->groups);
+        answer->broker, "groups", answer->groups, "enrolled_at_ms",
+        (json_int_t)answer->from_ms);
 
     if (identity != NULL) {
         flo_json_dump_pretty(identity, out);
@@ -136,4 +152,64 @@ int flo_enrol_answer_identity(const struct flo_enrol_answer *answer,
     return identity == NULL || out->failed
                ? flo_fail(err, FLO_E_MEMORY, "identity")
                : 0;
+}
+
+/* ---- renewal ---- */
+
+static int read_renewed(struct flo_renew_answer *out, const char *device,
+                        const char *keyid, struct flo_err *err)
+{
+    struct flo_authority_names names;
+    struct flo_certificate facts;
+    const char *id;
+    int rv = flo_json_get_uuid(out->json, "device", &id, err);
+
+    if (rv < 0 ||
+        (rv = flo_json_get_text(out->json, "certificate", FLO_PEM_BYTES_MAX,
+                                &out->certificate, err)) < 0 ||
+        (rv = flo_json_opt_text(out->json, "ca", FLO_PEM_BYTES_MAX, "",
+                                &out->ca, err)) < 0 ||
+        (rv = flo_json_get_u64(out->json, "at_ms", 0, INT64_MAX, &out->at_ms,
+                               err)) < 0 ||
+        (rv = check_certificate(out->certificate, device, &facts, &out->at_ms,
+                                err)) < 0) {
+        return rv;
+    }
+    if (out->ca[0] != '\0' &&
+        (rv = flo_authorities_read(out->ca, strlen(out->ca), &names, err)) <
+            0) {
+        return flo_wrap(err, rv, "ca");
+    }
+    if (strcmp(id, device) != 0) {
+        return flo_fail(err, FLO_E_NET_TLS, "it is for %s, not %s", id, device);
+    }
+    return strcmp(facts.key.keyid, keyid) == 0
+               ? 0
+               : flo_fail(err, FLO_E_SIG_BAD,
+                          "certificate: it is of another key");
+}
+
+int flo_renew_answer_read(const char *data, size_t bytes, const char *device,
+                          const char *keyid, struct flo_renew_answer *out,
+                          struct flo_err *err)
+{
+    int rv;
+
+    *out = (struct flo_renew_answer){0};
+    rv = flo_json_parse(data, bytes, FLO_ENROL_ANSWER_BYTES_MAX, &out->json,
+                        err);
+    if (rv == 0) {
+        rv = read_renewed(out, device, keyid, err);
+    }
+    if (rv < 0) {
+        flo_renew_answer_deinit(out);
+        return flo_wrap(err, rv, "the controller's answer");
+    }
+    return 0;
+}
+
+void flo_renew_answer_deinit(struct flo_renew_answer *answer)
+{
+    json_decref(answer->json);
+    *answer = (struct flo_renew_answer){0};
 }

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/shell/device/device.h"
+#include "agent/shell/identity/identity.h"
 #include "base/host/crypto.h"
 
 #define FILE_NAME "identity/identity.json"
@@ -68,6 +68,10 @@ static int read_identity(const struct flo_settings *settings,
         rv = flo_json_get_text(json, "mqtt", 512, &broker, err);
     }
     if (rv == 0) {
+        rv = flo_json_opt_u64(json, "enrolled_at_ms", 0, INT64_MAX, 0,
+                              &out->enrolled_at_ms, err);
+    }
+    if (rv == 0) {
         rv = read_groups(json, out, err);
     }
     if (rv < 0) {
@@ -96,8 +100,6 @@ static int set_paths(const char *state_dir, struct flo_identity *out,
         size_t bytes;
     } files[] = {
         {"identity/ca.pem", out->ca_file, sizeof(out->ca_file)},
-        {"identity/device.pem", out->cert_file, sizeof(out->cert_file)},
-        {"identity/device.key", out->key_file, sizeof(out->key_file)},
         {"identity/trust.json", out->trust_file, sizeof(out->trust_file)},
         {FILE_NAME, json, json_bytes},
     };
@@ -112,19 +114,24 @@ static int set_paths(const char *state_dir, struct flo_identity *out,
     return 0;
 }
 
-/* It is not earlier than when the fleet issued this device's certificate. */
-static uint64_t read_enrolled_at(const struct flo_identity *identity)
+void flo_identity_use(struct flo_identity *identity, size_t place)
 {
-    FLO_CLEANUP(flo_free_cleanup) char *pem = NULL;
-    struct flo_certificate facts;
-    size_t bytes;
+    const char *file = identity->pairs.files[place];
 
-    if (flo_file_read(identity->cert_file, FLO_PEM_BYTES_MAX, &pem, &bytes,
-                      NULL) < 0 ||
-        flo_certificate_read(pem, bytes, &facts, NULL) < 0) {
-        return 0;
+    identity->pair = place;
+    snprintf(identity->cert_file, sizeof(identity->cert_file), "%s", file);
+    snprintf(identity->key_file, sizeof(identity->key_file), "%s", file);
+}
+
+static int read_pairs(const char *state_dir, struct flo_identity *out,
+                      struct flo_err *err)
+{
+    int rv = flo_pairs_open(state_dir, out->device, &out->pairs, err);
+
+    if (rv == 0) {
+        flo_identity_use(out, flo_pairs_newest(&out->pairs));
     }
-    return facts.not_before_ms;
+    return rv;
 }
 
 int flo_identity_load(const struct flo_settings *settings,
@@ -133,7 +140,6 @@ int flo_identity_load(const struct flo_settings *settings,
     char path[4200];
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
-    struct flo_key *key = NULL;
     size_t bytes;
     int rv;
 
@@ -164,10 +170,8 @@ int flo_identity_load(const struct flo_settings *settings,
     if (rv < 0) {
         return flo_wrap(err, rv, "%s", path);
     }
-    rv = flo_key_load(out->key_file, &key, err); /* mode and owner */
-    flo_key_free(key);
+    rv = read_pairs(settings->state_dir, out, err);
     out->is_there = rv == 0;
-    out->enrolled_at_ms = rv == 0 ? read_enrolled_at(out) : 0;
     return rv;
 }
 

@@ -1,4 +1,5 @@
-/* The controller's answer to an enrolment: bytes in, a checked struct out.
+/* The controller's answers to an enrolment and to a renewal: bytes in, a
+ * checked struct out.
  *
  * Before the whole answer is good, nothing is stored.  With identity.json a
  * device counts as enrolled; with an unreadable certificate it could never
@@ -17,7 +18,9 @@ struct flo_enrol_answer {
     const char *device;
     const char *fleet;
     const char *certificate; /* PEM, its common name is `device` */
-    const char *ca;          /* PEM */
+    const char *ca;          /* PEM, one or several */
+    uint64_t at_ms;          /* the controller's time */
+    uint64_t from_ms;        /* the certificate's begin */
     const char *broker;
     const char *api; /* "": not said */
     const json_t *groups;
@@ -37,5 +40,22 @@ FLO_MUST_USE int
 flo_enrol_answer_identity(const struct flo_enrol_answer *answer,
                           const char *name, const char *controller,
                           struct flo_buf *out, struct flo_err *err);
+
+struct flo_renew_answer {
+    json_t *json;            /* owns `certificate` */
+    const char *certificate; /* PEM, of this device and this key */
+    const char *ca;          /* PEM, several; "": not said */
+    uint64_t at_ms;          /* the controller's time */
+};
+/* The answer to a renewal of `device`, for the key `keyid`.
+ *
+ * FLO_E_META_...   not JSON; a field is missing or wrong
+ * FLO_E_SIG_...    a certificate that cannot be read, or of another key
+ * FLO_E_NET_TLS    a certificate of another device */
+FLO_MUST_USE int flo_renew_answer_read(const char *data, size_t bytes,
+                                       const char *device, const char *keyid,
+                                       struct flo_renew_answer *out,
+                                       struct flo_err *err);
+void flo_renew_answer_deinit(struct flo_renew_answer *answer);
 
 #endif

@@ -1,0 +1,60 @@
+/* Pair: a device's key and its certificate, in one file.
+ *
+ *   flotilla-pair 1 NUMBER ISSUED_MS TAKEN_MS
+ *   -----BEGIN CERTIFICATE----- ...
+ *   -----BEGIN EC PRIVATE KEY----- ...
+ *
+ * There are two places, identity/device-a.pem and device-b.pem.  A renewal
+ * writes the place that is not in use, and the pair with the highest number
+ * counts.  So at any instant a usable pair is on the disk, and a job that
+ * began with the older one ends with it. */
+#ifndef FLOTILLA_AGENT_PAIR_H
+#define FLOTILLA_AGENT_PAIR_H
+
+#include <flotilla/base.h>
+
+#include "base/host/crypto.h"
+
+#define FLO_PAIRS 2
+#define FLO_PAIR_HEAD "flotilla-pair 1 "
+
+struct flo_pair {
+    bool is_there;
+    uint64_t number;    /* from 1, grows by one */
+    uint64_t issued_ms; /* by the controller's clock */
+    uint64_t taken_ms;  /* by this device's clock */
+    struct flo_certificate facts;
+};
+struct flo_identity_pairs {
+    struct flo_pair list[FLO_PAIRS];
+    char files[FLO_PAIRS][4200];
+};
+
+/* pair.c: a pair of this device (NULL: of any).
+ *
+ * FLO_E_SIG_FORMAT  no pair, or certificate and key do not belong together
+ * FLO_E_NET_TLS     the certificate is of another device */
+FLO_MUST_USE int flo_pair_read(const char *data, size_t bytes,
+                               const char *device, struct flo_pair *out,
+                               struct flo_err *err);
+/* pairs.c: both places below a state directory.  A damaged one is not there
+ * while the other one is whole.  FLO_E_ABSENT: neither is there.
+ * FLO_E_CFG_PERM: others may read it. */
+FLO_MUST_USE int flo_pairs_open(const char *state_dir, const char *device,
+                                struct flo_identity_pairs *out,
+                                struct flo_err *err);
+/* The place that counts. */
+size_t flo_pairs_newest(const struct flo_identity_pairs *pairs);
+/* Write a pair into the place that is not `in_use` (FLO_PAIRS: into the first,
+ * and the second is removed).  *place becomes its. */
+FLO_MUST_USE int flo_pairs_write(struct flo_identity_pairs *pairs,
+                                 size_t in_use, const struct flo_key *key,
+                                 const char *certificate, uint64_t issued_ms,
+                                 uint64_t taken_ms, size_t *place,
+                                 struct flo_err *err);
+/* Only the paths. */
+FLO_MUST_USE int flo_pairs_name(const char *state_dir,
+                                struct flo_identity_pairs *out,
+                                struct flo_err *err);
+
+#endif

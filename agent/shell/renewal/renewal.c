@@ -1,0 +1,329 @@
+#include "agent/shell/renewal/renewal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/core/renew.h"
+#include "agent/shell/identity/enrol_answer.h"
+#include "agent/shell/queue/timers.h"
+#include "agent/shell/renewal/asking.h"
+
+struct flo_renewal {
+    struct flo_shell *shell;
+    struct flo_renew core;
+    struct event *tick;
+    struct flo_asking *asking; /* NULL: none is under way */
+    bool is_proven;            /* a broker took the pair in use */
+    uint64_t statement;        /* its number: its authorities are believed */
+};
+
+static struct flo_renew_now now(const struct flo_shell *shell)
+{
+    struct flo_renew_now now = {.now_ms = flo_now_ms(),
+                                .clock_ms = flo_shell_clock_ms(shell)};
+
+    flo_random(&now.random, sizeof(now.random));
+    return now;
+}
+
+static struct flo_renew_life life_of(const struct flo_identity *identity)
+{
+    const struct flo_pair *pair = &identity->pairs.list[identity->pair];
+    struct flo_renew_life life = {.issued_ms = pair->issued_ms,
+                                  .until_ms = pair->facts.not_after_ms,
+                                  .taken_ms = pair->taken_ms};
+
+    memcpy(&life.place, pair->facts.fingerprint.bytes, sizeof(life.place));
+    return life;
+}
+
+/* Without memory for it, the connection stays as it is until the next start. */
+static void connect_with(struct flo_shell *shell, bool at_once)
+{
+    const struct flo_identity *identity = &shell->identity;
+    struct flo_err err = {0};
+
+    if (flo_mqtt_use(shell->mqtt, identity->cert_file, identity->key_file,
+                     at_once, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "certificate", &err);
+    }
+}
+
+static void want(struct flo_shell *shell, enum flo_renew_why why)
+{
+    struct flo_renewal *renewal = shell->renewal;
+
+    if (renewal != NULL) {
+        struct flo_renew_now at = now(shell);
+        flo_renew_want(&renewal->core, why, &at);
+    }
+}
+
+/* ---- whom to believe ---- */
+
+static int believe(struct flo_shell *shell, const char *const *pems,
+                   size_t count, struct flo_err *err)
+{
+    bool is_news = false;
+    int rv =
+        flo_authorities_write(&shell->identity, pems, count, &is_news, err);
+
+    if (rv == 0 && is_news) {
+        flo_log(FLO_LOG_INFO, "certificate", "%zu authorities are believed",
+                count);
+        want(shell, FLO_RENEW_AUTHORITY);
+    }
+    return rv;
+}
+
+static bool has_statement(const struct flo_shell *shell)
+{
+    const struct flo_trust *trust = shell->identity.trust;
+
+    return trust != NULL && flo_trust_ca_count(trust) > 0;
+}
+
+/* A statement may come at any time; its list of authorities may have been on
+ * its way to the disk at the end of the life before. */
+static void believe_statement(struct flo_renewal *renewal)
+{
+    const struct flo_trust *trust = renewal->shell->identity.trust;
+    const char *pems[FLO_AUTHORITIES_MAX];
+    struct flo_err err = {0};
+    size_t count;
+
+    if (!has_statement(renewal->shell) ||
+        flo_trust_number(trust) == renewal->statement) {
+        return;
+    }
+    renewal->statement = flo_trust_number(trust);
+    count = flo_trust_ca_count(trust);
+    count = count < FLO_COUNT(pems) ? count : FLO_COUNT(pems);
+    for (size_t i = 0; i < count; i++) {
+        pems[i] = flo_trust_ca(trust, i);
+    }
+    if (believe(renewal->shell, pems, count, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "certificate", &err);
+    }
+}
+
+/* Only where no statement says whom to believe. */
+static void believe_answer(struct flo_shell *shell,
+                           const struct flo_renew_answer *answer)
+{
+    struct flo_err err = {0};
+
+    if (answer->ca[0] != '\0' && !has_statement(shell) &&
+        believe(shell, &answer->ca, 1, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "certificate", &err);
+    }
+}
+
+/* ---- the answer ---- */
+
+static void tell(struct flo_shell *shell, enum flo_renew_why why)
+{
+    const struct flo_identity *identity = &shell->identity;
+    const struct flo_pair *pair = &identity->pairs.list[identity->pair];
+    char until[25];
+
+    flo_time_text(pair->facts.not_after_ms, until);
+    flo_log(FLO_LOG_INFO, "certificate", "renewed (%s): number %llu until %s",
+            flo_renew_word(why), (unsigned long long)pair->number, until);
+    flo_events_add(shell->db, FLO_EVENT_NEWS,
+                   json_pack("{s:s, s:s, s:I, s:I}", "type", "certificate",
+                             "why", flo_renew_word(why), "number",
+                             (json_int_t)pair->number, "until_ms",
+                             (json_int_t)pair->facts.not_after_ms),
+                   NULL);
+}
+
+/* The new pair is on the disk, then everything uses it. */
+static int take(struct flo_renewal *renewal, const struct flo_asked *asked,
+                struct flo_renew_answer *answer, struct flo_err *err)
+{
+    struct flo_shell *shell = renewal->shell;
+    struct flo_identity *identity = &shell->identity;
+    size_t place;
+    int rv = flo_renew_answer_read(
+        asked->answer, asked->answer_bytes, identity->device,
+        flo_key_public(asked->key)->keyid, answer, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_pairs_write(&identity->pairs, identity->pair, asked->key,
+                         answer->certificate, answer->at_ms,
+                         flo_shell_clock_ms(shell), &place, err);
+    if (rv < 0) {
+        return rv;
+    }
+    flo_identity_use(identity, place);
+    renewal->is_proven = false;
+    /* One voice about the time, as an order is. */
+    if (flo_shell_clock_claim(
+            shell, identity->pairs.list[place].facts.not_before_ms)) {
+        shell->device_is_dirty = true;
+    }
+    connect_with(shell, true);
+    return 0;
+}
+
+static void look_later(struct flo_renewal *renewal)
+{
+    flo_shell_later(renewal->tick,
+                    (unsigned)flo_renew_pause_ms(&renewal->core));
+}
+
+static void on_asked(void *context, const struct flo_asked *asked)
+{
+    struct flo_renewal *renewal = context;
+    struct flo_shell *shell = renewal->shell;
+    enum flo_renew_why why = renewal->core.why;
+    struct flo_err err = asked->err;
+    struct flo_renew_answer answer = {0};
+    struct flo_renew_now at = now(shell);
+    int rv =
+        asked->answer != NULL ? take(renewal, asked, &answer, &err) : err.code;
+
+    renewal->asking = NULL;
+    if (rv == 0) {
+        struct flo_renew_life life = life_of(&shell->identity);
+        flo_renew_done(&renewal->core, &life, &at);
+        tell(shell, why);
+        believe_answer(shell, &answer);
+    } else {
+        flo_renew_failed(&renewal->core, asked->after_ms, &at);
+        flo_log_err(FLO_LOG_WARN, "certificate", &err);
+        flo_log(FLO_LOG_INFO, "certificate", "error id %s, again in %llu ms",
+                flo_error_id(err.code),
+                (unsigned long long)(renewal->core.next_ms - at.now_ms));
+    }
+    flo_renew_answer_deinit(&answer);
+    look_later(renewal);
+}
+
+/* ---- looking ---- */
+
+static void warn(struct flo_shell *shell)
+{
+    const struct flo_identity *identity = &shell->identity;
+    struct flo_err err = {0};
+    char until[25];
+
+    flo_time_text(identity->pairs.list[identity->pair].facts.not_after_ms,
+                  until);
+    flo_fail(&err, FLO_E_CERT_ENDING,
+             "the certificate ends on %s and could not be renewed at %s", until,
+             identity->controller);
+    flo_shell_note(shell, "note", &err);
+}
+
+static void look(struct flo_renewal *renewal)
+{
+    struct flo_shell *shell = renewal->shell;
+    struct flo_renew_now at = now(shell);
+    struct flo_err err = {0};
+
+    believe_statement(renewal);
+    if (flo_renew_warns(&renewal->core, &at)) {
+        warn(shell);
+    }
+    enum flo_renew_why why = flo_renew_look(&renewal->core, &at);
+    if (why != FLO_RENEW_NOT) {
+        flo_log(FLO_LOG_INFO, "certificate", "asking for the next: %s",
+                flo_renew_word(why));
+        if (flo_asking_start(shell, on_asked, renewal, &renewal->asking, &err) <
+            0) {
+            flo_renew_failed(&renewal->core, 0, &at);
+            flo_log_err(FLO_LOG_WARN, "certificate", &err);
+        }
+    }
+    look_later(renewal);
+}
+
+static void on_tick(evutil_socket_t fd, short events, void *context)
+{
+    (void)fd, (void)events;
+    look(context);
+}
+
+/* ---- what happens ---- */
+
+void flo_renewal_connected(struct flo_shell *shell)
+{
+    if (shell->renewal != NULL) {
+        shell->renewal->is_proven = true;
+    }
+}
+
+/* A broker elsewhere may not know the newest authority yet. */
+static void try_other(struct flo_shell *shell)
+{
+    struct flo_identity *identity = &shell->identity;
+    size_t other = identity->pair == 0 ? 1 : 0;
+    const struct flo_pair *pair = &identity->pairs.list[other];
+
+    if (pair->is_there &&
+        pair->facts.not_after_ms > flo_shell_clock_ms(shell)) {
+        flo_identity_use(identity, other);
+        flo_log(FLO_LOG_INFO, "certificate",
+                "refused: the next try is with number %llu",
+                (unsigned long long)pair->number);
+        connect_with(shell, false);
+    }
+}
+
+void flo_renewal_refused(struct flo_shell *shell)
+{
+    if (shell->renewal != NULL && !shell->renewal->is_proven) {
+        try_other(shell);
+    }
+    want(shell, FLO_RENEW_REFUSED);
+}
+
+void flo_renewal_asked(struct flo_shell *shell)
+{
+    want(shell, FLO_RENEW_ASKED);
+}
+
+/* ---- the whole ---- */
+
+int flo_renewal_open(struct flo_shell *shell, struct flo_err *err)
+{
+    struct flo_renewal *renewal;
+    struct flo_renew_life life;
+    struct flo_renew_now at;
+
+    if (!shell->identity.is_there || shell->renewal != NULL) {
+        return 0;
+    }
+    renewal = calloc(1, sizeof(*renewal));
+    if (renewal == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "renewal");
+    }
+    renewal->shell = shell;
+    renewal->tick = evtimer_new(shell->base, on_tick, renewal);
+    if (renewal->tick == NULL) {
+        free(renewal);
+        return flo_fail(err, FLO_E_MEMORY, "renewal");
+    }
+    shell->renewal = renewal;
+    life = life_of(&shell->identity);
+    at = now(shell);
+    flo_renew_begin(&renewal->core, &life, &at);
+    look_later(renewal);
+    return 0;
+}
+
+void flo_renewal_close(struct flo_shell *shell)
+{
+    struct flo_renewal *renewal = shell->renewal;
+
+    if (renewal != NULL) {
+        flo_asking_cancel(renewal->asking);
+        event_free(renewal->tick);
+        free(renewal);
+        shell->renewal = NULL;
+    }
+}

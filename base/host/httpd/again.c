@@ -1,0 +1,25 @@
+/* HTTP server: files of TLS that are read again. */
+#include "base/host/httpd/internal.h"
+
+int flo_httpd_tls_again(struct flo_httpd *httpd, int tag, bool ends,
+                        struct flo_err *err)
+{
+    struct httpd_listener *listener = httpd->listeners;
+
+    for (; listener != NULL; listener = listener->next) {
+        SSL_CTX *context;
+        if (listener->tag != tag || listener->tls == NULL) {
+            continue;
+        }
+        int rv = flo_httpd_tls_make(&listener->files, &context, err);
+        if (rv < 0) {
+            return rv;
+        }
+        SSL_CTX_free(listener->tls); /* connections have theirs */
+        listener->tls = context;
+        if (ends) {
+            flo_httpd_connections_end(listener);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,96 @@
+#include "server-stub/core/certificate.h"
+
+#include <assert.h>
+#include <string.h>
+
+static const char *const words[FLO_CERTIFICATE_STATES] = {
+    [FLO_CERTIFICATE_ISSUED] = "issued",
+    [FLO_CERTIFICATE_HELD] = "held",
+    [FLO_CERTIFICATE_REPLACED] = "replaced",
+    [FLO_CERTIFICATE_REVOKED] = "revoked",
+};
+
+const char *flo_certificate_word(enum flo_certificate_state state)
+{
+    assert(state < FLO_CERTIFICATE_STATES);
+    return words[state];
+}
+
+enum flo_certificate_state flo_certificate_parse(const char *word)
+{
+    int state = 0;
+
+    while (state < FLO_CERTIFICATE_STATES && strcmp(words[state], word) != 0) {
+        state++;
+    }
+    return (enum flo_certificate_state)state;
+}
+
+/* The key of one that was replaced is of no use after its end: a copy of an
+ * old disk is not let in again. */
+static int check_out_of_date(const struct flo_certificate_ask *ask,
+                             struct flo_err *err)
+{
+    char text[25];
+
+    if (!ask->is_known) {
+        return flo_fail(err, FLO_E_CERT_OVERDUE,
+                        "the certificate is out of date and not known here");
+    }
+    flo_time_text(ask->until_ms, text);
+    if (ask->until_ms > ask->now_ms) {
+        return 0; /* not yet valid: a clock was put right since */
+    }
+    if (ask->state == FLO_CERTIFICATE_REPLACED) {
+        return flo_fail(err, FLO_E_CERT_OVERDUE,
+                        "the certificate ended on %.10s, and the device had a "
+                        "later one",
+                        text);
+    }
+    return ask->now_ms - ask->until_ms <= ask->grace_ms
+               ? 0
+               : flo_fail(err, FLO_E_CERT_OVERDUE,
+                          "the certificate ended on %.10s, more than %llu days "
+                          "ago",
+                          text, (unsigned long long)(ask->grace_ms / 86400000));
+}
+
+int flo_certificate_may_renew(const struct flo_certificate_ask *ask,
+                              struct flo_err *err)
+{
+    assert(ask->life_ms > 0);
+    if (!ask->is_active) {
+        return flo_fail(err, FLO_E_CERT_REVOKED, "the device is retired");
+    }
+    if (ask->is_known && ask->state == FLO_CERTIFICATE_REVOKED) {
+        return flo_fail(err, FLO_E_CERT_REVOKED,
+                        "the certificate was taken back");
+    }
+    if (ask->is_out_of_date) {
+        int rv = check_out_of_date(ask, err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    return ask->count < FLO_CERTIFICATES_MAX
+               ? 0
+               : flo_fail(err, FLO_E_REST_LIMIT,
+                          "the device got %llu certificates in a twelfth of "
+                          "their life",
+                          (unsigned long long)ask->count);
+}
+
+int flo_authority_may_retire(bool is_newest, uint64_t holders,
+                             bool is_confirmed, struct flo_err *err)
+{
+    if (is_newest) {
+        return flo_fail(err, FLO_E_STATE,
+                        "it is the newest authority: devices get certificates "
+                        "of it");
+    }
+    return holders == 0 || is_confirmed
+               ? 0
+               : flo_fail(err, FLO_E_CA_HELD,
+                          "%llu devices hold certificates of it",
+                          (unsigned long long)holders);
+}

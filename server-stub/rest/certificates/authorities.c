@@ -1,0 +1,202 @@
+/* REST: the fleet's authorities, rolled and retired. */
+#include <string.h>
+
+#include "server-stub/rest/rest.h"
+
+#define NAMES_MAX 1000 /* of devices, in an answer */
+
+/* ---- who holds what ---- */
+
+struct holders {
+    const struct flo_pki *pki;
+    uint64_t counts[FLO_AUTHORITIES_MAX];
+    uint64_t others; /* certificates of authorities that are gone */
+};
+
+static int count_holder(void *context, const char *device,
+                        const char *authority)
+{
+    struct holders *holders = context;
+    const struct flo_authority *its =
+        flo_pki_authority(holders->pki, authority);
+
+    (void)device;
+    *(its == NULL ? &holders->others
+                  : &holders->counts[its - holders->pki->authorities]) += 1;
+    return 0;
+}
+
+struct names {
+    struct flo_controller *controller;
+    const char *authority;
+    json_t *list;
+    struct flo_err *err;
+};
+
+static int add_name(void *context, const struct flo_fleet_device *device)
+{
+    json_array_append_new(context, json_string(device->name));
+    return 0;
+}
+
+static int name_holder(void *context, const char *device, const char *authority)
+{
+    const struct names *names = context;
+
+    return strcmp(authority, names->authority) != 0 ||
+                   json_array_size(names->list) >= NAMES_MAX
+               ? 0
+               : flo_fleet_device_get(names->controller->store, device,
+                                      add_name, names->list, names->err);
+}
+
+/* Names of the devices that hold certificates of it. */
+static int holders_of(struct flo_controller *controller, const char *authority,
+                      json_t **out, struct flo_err *err)
+{
+    struct names names = {controller, authority, json_array(), err};
+    int rv = flo_pki_holders(controller, name_holder, &names, err);
+
+    if (rv < 0) {
+        json_decref(names.list);
+        return rv;
+    }
+    *out = names.list;
+    return 0;
+}
+
+/* ---- status ---- */
+
+static json_t *view(const struct flo_authority *authority, uint64_t devices)
+{
+    char hex[2 * FLO_DIGEST_BYTES + 1];
+
+    flo_hex_encode(authority->fingerprint.bytes, FLO_DIGEST_BYTES, hex);
+    return json_pack("{s:s,s:s,s:I,s:I,s:I,s:s}", "name", authority->name,
+                     "fingerprint", hex, "from_ms",
+                     (json_int_t)authority->from_ms, "until_ms",
+                     (json_int_t)authority->until_ms, "devices",
+                     (json_int_t)devices, "certificate", authority->pem);
+}
+
+static int status(struct flo_controller *controller, json_t **out,
+                  struct flo_err *err)
+{
+    const struct flo_pki *pki = &controller->pki;
+    const struct flo_controller_options *options = &controller->options;
+    struct holders holders = {.pki = pki};
+    uint64_t now_ms = flo_wall_ms();
+    uint64_t ending = 0;
+    uint64_t ended = 0;
+    int rv = flo_pki_holders(controller, count_holder, &holders, err);
+
+    if (rv < 0 ||
+        (rv = flo_fleet_certificate_ending(
+             controller->store, FLO_CERTIFICATE_HELD, now_ms,
+             now_ms + options->certificate_life_ms / 6, &ending, err)) < 0 ||
+        (rv = flo_fleet_certificate_ending(controller->store,
+                                           FLO_CERTIFICATE_HELD, 0, now_ms,
+                                           &ended, err)) < 0) {
+        return rv;
+    }
+    json_t *list = json_array();
+    for (size_t i = 0; i < pki->authority_count; i++) {
+        json_t *one = view(&pki->authorities[i], holders.counts[i]);
+        json_object_set_new(one, "is_newest",
+                            json_boolean(i + 1 == pki->authority_count));
+        json_object_set_new(one, "signs_controller", json_boolean(i == 0));
+        json_array_append_new(list, one);
+    }
+    *out = json_pack("{s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "authorities", list,
+                     "life_ms", (json_int_t)options->certificate_life_ms,
+                     "grace_ms", (json_int_t)options->certificate_grace_ms,
+                     "ending", (json_int_t)ending, "ended", (json_int_t)ended,
+                     "cut_off", (json_int_t)holders.others,
+                     "controller_until_ms", (json_int_t)pki->leaves_until_ms);
+    return *out != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "authorities");
+}
+
+int flo_rest_ca(struct flo_rest_call *call, struct flo_err *err)
+{
+    return status(call->controller, &call->out, err);
+}
+
+/* For a broker elsewhere: PEM, a list for each authority. */
+int flo_rest_ca_revoked(struct flo_rest_call *call, struct flo_err *err)
+{
+    char FLO_CLEANUP(flo_free_cleanup) *pem = NULL;
+    size_t bytes;
+    int rv = flo_file_read(call->controller->pki.revoked_file, 64u << 20, &pem,
+                           &bytes, err);
+
+    if (rv == 0) {
+        call->out = json_pack("{s:s%,s:s%}", "revoked", pem, bytes,
+                              "authorities", call->controller->pki.ca.data,
+                              call->controller->pki.ca.bytes);
+    }
+    return rv;
+}
+
+/* ---- rolling ---- */
+
+int flo_rest_ca_rotate(struct flo_rest_call *call, struct flo_err *err)
+{
+    int rv = flo_pki_rotate(call->controller, err);
+
+    return rv < 0 ? rv : status(call->controller, &call->out, err);
+}
+
+static int refuse(json_t *devices, const struct flo_authority *authority,
+                  struct flo_err *err)
+{
+    char names[160] = "";
+
+    for (size_t i = 0; i < json_array_size(devices) && i < 4; i++) {
+        size_t at = strlen(names);
+        snprintf(names + at, sizeof(names) - at, "%s%s", i == 0 ? "" : ", ",
+                 json_string_value(json_array_get(devices, i)));
+    }
+    flo_err_why(err, "%s%s", names,
+                json_array_size(devices) > 4 ? " and more" : "");
+    return flo_err_fix(err,
+                       "wait (flotilla ca status); or --confirm %s: they must "
+                       "enrol again",
+                       authority->name);
+}
+
+int flo_rest_ca_retire(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_controller *controller = call->controller;
+    const struct flo_authority *found;
+    json_t *devices;
+    const char *name;
+    const char *confirm;
+    int rv;
+
+    if ((rv = flo_json_get_text(call->in, "authority", 64, &name, err)) < 0 ||
+        (rv = flo_json_opt_text(call->in, "confirm", 64, "", &confirm, err)) <
+            0) {
+        return rv;
+    }
+    if ((found = flo_pki_authority(&controller->pki, name)) == NULL) {
+        return flo_fail(err, FLO_E_ABSENT, "no authority %.64s", name);
+    }
+    struct flo_authority gone = *found;
+    bool is_newest = found == flo_pki_newest(&controller->pki);
+    if ((rv = holders_of(controller, gone.name, &devices, err)) < 0) {
+        return rv;
+    }
+    rv = flo_authority_may_retire(is_newest, json_array_size(devices),
+                                  strcmp(confirm, gone.name) == 0, err);
+    if (rv == FLO_E_CA_HELD) {
+        rv = refuse(devices, &gone, err);
+    }
+    if (rv == 0) {
+        rv = flo_pki_retire(controller, gone.name, err);
+    }
+    if (rv == 0 && (rv = status(controller, &call->out, err)) == 0) {
+        json_object_set(call->out, "devices_cut_off", devices);
+    }
+    json_decref(devices);
+    return rv;
+}

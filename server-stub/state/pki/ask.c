@@ -1,0 +1,100 @@
+/* Devices that are asked to renew. */
+#include <string.h>
+
+#include "proto/lifetime.h"
+#include "server-stub/state/pki/inside.h"
+
+#define PAUSE_MS_MIN 1000
+#define PAUSE_MS_MAX 60000
+
+uint64_t flo_pki_ask_pause_ms(const struct flo_controller *controller)
+{
+    uint64_t pause_ms = controller->options.certificate_life_ms / 200;
+
+    return pause_ms < PAUSE_MS_MIN   ? PAUSE_MS_MIN
+           : pause_ms > PAUSE_MS_MAX ? PAUSE_MS_MAX
+                                     : pause_ms;
+}
+
+/* A statement that lists authorities says whom devices believe.  Before it
+ * lists the newest, no device takes a certificate of it. */
+static bool is_newest_known(const struct flo_controller *controller)
+{
+    const struct flo_trust *trust = controller->trust;
+    const struct flo_authority *newest = flo_pki_newest(&controller->pki);
+    size_t count = flo_trust_ca_count(trust);
+
+    for (size_t i = 0; i < count; i++) {
+        const char *pem = flo_trust_ca(trust, i);
+        struct flo_certificate facts;
+        if (flo_certificate_read(pem, strlen(pem), &facts, NULL) == 0 &&
+            flo_digest_equal(&facts.fingerprint, &newest->fingerprint)) {
+            return true;
+        }
+    }
+    return count == 0;
+}
+
+struct asking {
+    struct flo_controller *controller;
+    uint64_t now_ms;
+    bool is_rolled; /* those of an older authority are asked too */
+    size_t count;
+};
+
+static bool is_wanted(const struct asking *asking,
+                      const struct flo_fleet_certificate *one)
+{
+    const struct flo_pki *pki = &asking->controller->pki;
+    uint64_t life_ms = one->until_ms > one->issued_at_ms
+                           ? one->until_ms - one->issued_at_ms
+                           : 0;
+    bool is_ending =
+        asking->now_ms >= one->issued_at_ms + flo_lifetime_ending_ms(life_ms);
+
+    return is_ending ||
+           (asking->is_rolled &&
+            strcmp(one->authority, flo_pki_newest(pki)->name) != 0);
+}
+
+static int ask_one(void *context, const struct flo_fleet_certificate *one)
+{
+    struct asking *asking = context;
+    struct flo_controller *controller = asking->controller;
+    struct flo_pki *pki = &controller->pki;
+
+    if (asking->count >= FLO_PKI_ASKED_MAX ||
+        strcmp(one->device, pki->asked) <= 0 || !is_wanted(asking, one) ||
+        !flo_fleet_device_seems_online(controller->store, one->device)) {
+        return 0;
+    }
+    asking->count++;
+    flo_text_list_add(&controller->outgoing.renewals, one->device);
+    return 0;
+}
+
+int flo_pki_ask(struct flo_controller *controller, uint64_t now_ms,
+                struct flo_err *err)
+{
+    struct flo_pki *pki = &controller->pki;
+    struct asking asking = {.controller = controller,
+                            .now_ms = now_ms,
+                            .is_rolled = pki->authority_count > 1 &&
+                                         is_newest_known(controller)};
+    uint64_t life_ms = controller->options.certificate_life_ms;
+    uint64_t ending = 0;
+    int rv = flo_fleet_certificate_ending(
+        controller->store, FLO_CERTIFICATE_HELD, now_ms,
+        now_ms + (life_ms - flo_lifetime_ending_ms(life_ms)), &ending, err);
+
+    if (rv < 0 || (ending == 0 && !asking.is_rolled)) {
+        return rv;
+    }
+    rv = flo_fleet_certificate_list(controller->store, FLO_CERTIFICATE_HELD,
+                                    now_ms, ask_one, &asking, err);
+    const struct flo_text_list *asked = &controller->outgoing.renewals;
+    snprintf(pki->asked, sizeof(pki->asked), "%s",
+             asking.count < FLO_PKI_ASKED_MAX ? ""
+                                              : asked->items[asked->count - 1]);
+    return rv;
+}

@@ -1,0 +1,36 @@
+/* PKI: paths and keys below DIR. */
+#include "server-stub/state/pki/inside.h"
+
+int flo_pki_path(const struct flo_controller *controller, const char *name,
+                 char *out, struct flo_err *err)
+{
+    return flo_path_join(out, 4096, controller->dir, name)
+               ? 0
+               : flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long",
+                          controller->dir, name);
+}
+
+int flo_pki_key(const struct flo_controller *controller, const char *name,
+                char *path, struct flo_key **out, struct flo_err *err)
+{
+    int rv;
+
+    if (flo_pki_in_memory(controller)) {
+        return flo_key_generate(out, err);
+    }
+    if ((rv = flo_pki_path(controller, name, path, err)) < 0) {
+        return rv;
+    }
+    rv = flo_key_load(path, out, err);
+    if (rv != FLO_E_ABSENT) {
+        return rv;
+    }
+    if ((rv = flo_key_generate(out, err)) < 0) {
+        return rv;
+    }
+    if ((rv = flo_key_save(*out, path, err)) < 0) {
+        flo_key_free(*out);
+        *out = NULL;
+    }
+    return rv;
+}

@@ -1,0 +1,131 @@
+/* PKI: its keys, trust and the first admin's token.
+ *
+ * DIR/pki/ca.pem and ca*.key (authorities.c), server.{key,pem}, mqtt.{key,pem},
+ * telemetry.{key,pem} (leaves.c), revoked.pem (certificates.c);
+ * DIR/keys/order.key; DIR/trust/release-<keyid>.pem.  With ":memory:" all keys
+ * are made and kept in memory. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/host/digest.h"
+
+#include "server-stub/core/access/tokens.h"
+#include "server-stub/state/pki/inside.h"
+
+static int order_key_open(struct flo_controller *controller,
+                          struct flo_err *err)
+{
+    struct flo_pki *pki = &controller->pki;
+    char path[4096];
+    int rv =
+        flo_pki_key(controller, "keys/order.key", path, &pki->order_key, err);
+
+    if (rv == 0) {
+        flo_public_key_pem(flo_key_public(pki->order_key),
+                           pki->order_public_pem);
+    }
+    return rv;
+}
+
+/* A key that enrolled devices know is never made again.  With another key the
+ * devices would take no order, and each of them would have to be enrolled
+ * again. */
+static int check_known(const struct flo_controller *controller,
+                       struct flo_err *err)
+{
+    static const char *const names[] = {"pki/ca.pem", "keys/order.key"};
+    size_t count = FLO_COUNT(names) - controller->options.makes_order_key;
+    struct flo_fleet_device_count found;
+    char path[4096];
+    int rv = flo_fleet_device_counts(controller->store, &found, err);
+
+    for (size_t i = 0; i < count && rv == 0 && found.devices > 0; i++) {
+        rv = flo_pki_path(controller, names[i], path, err);
+        if (rv == 0 && access(path, F_OK) < 0 && errno == ENOENT) {
+            rv = flo_fail(err, FLO_E_KEYS_ABSENT,
+                          "%s is not there, and %llu devices know it", path,
+                          (unsigned long long)found.devices);
+        }
+    }
+    return rv;
+}
+
+int flo_pki_open(struct flo_controller *controller, struct flo_err *err)
+{
+    static const char *const folders[] = {"pki", "keys", "trust", "blobs",
+                                          "mosquitto"};
+    char path[4096];
+    int rv = flo_pki_in_memory(controller) ? 0 : check_known(controller, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+
+    for (size_t i = 0; i < FLO_COUNT(folders) && !flo_pki_in_memory(controller);
+         i++) {
+        if ((rv = flo_pki_path(controller, folders[i], path, err)) < 0 ||
+            (rv = flo_dir_make(path, 0700, err)) < 0) {
+            return rv;
+        }
+    }
+    if ((rv = flo_pki_authorities_open(controller, err)) < 0 ||
+        (rv = order_key_open(controller, err)) < 0 ||
+        (rv = flo_pki_path(controller, "pki/revoked.pem",
+                           controller->pki.revoked_file, err)) < 0) {
+        return flo_wrap(err, rv, "keys");
+    }
+    rv = flo_pki_leaves(controller, err);
+    return rv < 0 ? rv : flo_pki_revoked_write(controller, err);
+}
+
+void flo_pki_close(struct flo_pki *pki)
+{
+    flo_pki_authorities_close(pki);
+    flo_key_free(pki->order_key);
+}
+
+/* ---- tokens ---- */
+
+int flo_token_make(struct flo_controller *controller,
+                   const struct flo_fleet_token *wish, char *id, char *out,
+                   struct flo_err *err)
+{
+    uint8_t random[38];
+    struct flo_fleet_token token = *wish;
+
+    flo_random(random, sizeof(random));
+    flo_access_token_text(random, id, out);
+    flo_secret_wipe(random, sizeof(random));
+    token.id = id;
+    token.kind = "access";
+    token.group = "";
+    token.created_at_ms = flo_wall_ms();
+    flo_sha256(out, strlen(out), &token.secret);
+    return flo_fleet_token_add(controller->store, &token, err);
+}
+
+int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err)
+{
+    char id[FLO_TOKEN_ID_TEXT];
+    char text[FLO_TOKEN_TEXT + 1];
+    char path[4096];
+    char made[8];
+    struct flo_fleet_token wish = {.name = "admin", .role = "admin"};
+    int rv = flo_fleet_setting_get(controller->store, "admin", made,
+                                   sizeof(made), err);
+
+    if (rv < 0 || made[0] != '\0' || flo_pki_in_memory(controller)) {
+        return rv;
+    }
+    if ((rv = flo_pki_path(controller, "admin.token", path, err)) < 0 ||
+        (rv = flo_token_make(controller, &wish, id, text, err)) < 0) {
+        return rv;
+    }
+    strcat(text, "\n");
+    rv = flo_file_write(path, text, strlen(text), 0600, err);
+    flo_secret_wipe(text, sizeof(text));
+    return rv < 0 ? rv
+                  : flo_fleet_setting_set(controller->store, "admin", "1", err);
+}

@@ -1,0 +1,107 @@
+/* Certificates of the controller itself: of its listeners and the broker
+ * (server), and of its two MQTT clients. */
+#include <string.h>
+
+#include "proto/lifetime.h"
+#include "server-stub/state/pki/inside.h"
+
+/* Host names and addresses of the server certificate. */
+struct hosts {
+    const char *dns[8];
+    size_t dns_count;
+    const char *addresses[8];
+    size_t address_count;
+};
+
+static void hosts_add(struct hosts *hosts, const char *host)
+{
+    bool is_address = strspn(host, "0123456789.") == strlen(host) ||
+                      strchr(host, ':') != NULL;
+    const char **list = is_address ? hosts->addresses : hosts->dns;
+    size_t *count = is_address ? &hosts->address_count : &hosts->dns_count;
+
+    for (size_t i = 0; i < *count; i++) {
+        if (strcmp(list[i], host) == 0) {
+            return;
+        }
+    }
+    if (host[0] != '\0' && *count < 8) {
+        list[(*count)++] = host;
+    }
+}
+
+/* The chain holds the authority: devices that enrol know only its
+ * fingerprint. */
+static int leaf_make(struct flo_controller *controller, const char *key_name,
+                     char *key_file, const char *name, char *file,
+                     const struct flo_certificate_wish *wish,
+                     struct flo_err *err)
+{
+    const struct flo_authority *by = flo_pki_oldest(&controller->pki);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) pem = {0};
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
+    int rv = flo_pki_key(controller, key_name, key_file, &key, err);
+
+    if (rv < 0 || (rv = flo_pki_path(controller, name, file, err)) < 0) {
+        return rv;
+    }
+    rv = flo_certificate_issue_for(by->key, by->pem, by->bytes,
+                                   flo_key_public(key), wish, &pem, err);
+    if (rv == 0) {
+        flo_buf_add(&pem, by->pem, by->bytes);
+        rv = pem.failed ? flo_fail(err, FLO_E_MEMORY, "certificate")
+                        : flo_file_write(file, pem.data, pem.bytes, 0644, err);
+    }
+    return rv;
+}
+
+int flo_pki_leaves(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_pki *pki = &controller->pki;
+    struct hosts hosts = {0};
+    uint64_t life_ms = controller->options.certificate_life_ms;
+    uint64_t now_ms = flo_wall_ms();
+
+    pki->leaves_at_ms = now_ms;
+    pki->leaves_until_ms = now_ms + life_ms;
+    if (flo_pki_in_memory(controller)) {
+        return 0;
+    }
+    hosts_add(&hosts, "localhost");
+    hosts_add(&hosts, "127.0.0.1");
+    hosts_add(&hosts, controller->addresses.people);
+    hosts_add(&hosts, controller->addresses.devices);
+    hosts_add(&hosts, controller->addresses.public);
+    struct flo_certificate_wish server = {.common_name = "flotilla-controller",
+                                          .life_ms = life_ms,
+                                          .now_ms = now_ms,
+                                          .is_server = true,
+                                          .dns = hosts.dns,
+                                          .dns_count = hosts.dns_count,
+                                          .addresses = hosts.addresses,
+                                          .address_count = hosts.address_count};
+    struct flo_certificate_wish client = {.common_name = "controller",
+                                          .life_ms = life_ms,
+                                          .now_ms = now_ms,
+                                          .is_client = true};
+    int rv = leaf_make(controller, "pki/server.key", pki->server_key_file,
+                       "pki/server.pem", pki->server_cert_file, &server, err);
+    if (rv == 0) {
+        rv = leaf_make(controller, "pki/mqtt.key", pki->mqtt_key_file,
+                       "pki/mqtt.pem", pki->mqtt_cert_file, &client, err);
+    }
+    client.common_name = FLO_LANE_CLIENT;
+    return rv < 0 ? rv
+                  : leaf_make(controller, "pki/telemetry.key",
+                              pki->lane_key_file, "pki/telemetry.pem",
+                              pki->lane_cert_file, &client, err);
+}
+
+bool flo_pki_leaves_are_due(const struct flo_pki *pki, uint64_t now_ms)
+{
+    uint64_t life_ms = pki->leaves_until_ms - pki->leaves_at_ms;
+
+    /* A clock that went back past their begin makes them invalid too. */
+    return now_ms >= pki->leaves_at_ms + flo_lifetime_due_ms(life_ms) ||
+           now_ms + FLO_BACKDATED_MS < pki->leaves_at_ms;
+}

@@ -1,0 +1,135 @@
+/* PKI: the fleet's authorities, our certificates, those of devices, the order
+ * key, trust.
+ *
+ * Authorities stand from the oldest to the newest; devices accept all of them.
+ * The oldest signs our own certificates, because every device knows it.  The
+ * newest that a device knows signs the device's.  So an authority is rolled in
+ * two steps: another one is added, and the oldest is retired when no device
+ * holds a certificate of it any more. */
+#ifndef FLOTILLA_SERVER_STATE_PKI_H
+#define FLOTILLA_SERVER_STATE_PKI_H
+
+#include <flotilla/base.h>
+
+#include "base/host/crypto.h"
+#include "server-stub/core/certificate.h"
+#include "server-stub/store/store.h"
+
+struct flo_controller;
+
+#define FLO_AUTHORITIES_MAX 4
+#define FLO_AUTHORITY_TEXT 17
+
+struct flo_authority {
+    char name[FLO_AUTHORITY_TEXT]; /* first 16 hex of its fingerprint */
+    char *pem;
+    size_t bytes;
+    struct flo_key *key;
+    struct flo_digest fingerprint;
+    uint64_t from_ms, until_ms;
+};
+
+/* Keys and certificates in memory; files below DIR (keys.c). */
+struct flo_pki {
+    char ca_file[4096]; /* PEM of all authorities, the oldest first */
+    char revoked_file[4096];
+    char server_cert_file[4096];
+    char server_key_file[4096];
+    char mqtt_cert_file[4096];
+    char mqtt_key_file[4096];
+    char lane_cert_file[4096];
+    char lane_key_file[4096];
+    struct flo_authority authorities[FLO_AUTHORITIES_MAX];
+    size_t authority_count;
+    struct flo_buf ca;                      /* as ca_file */
+    uint64_t leaves_at_ms, leaves_until_ms; /* our own certificates */
+    uint64_t revoked_at_ms;                 /* of the newest list */
+    char asked[37];                         /* the last device that was */
+    struct flo_key *order_key;
+    char order_public_pem[FLO_PUBLIC_KEY_PEM_MAX];
+};
+
+static inline const struct flo_authority *
+flo_pki_oldest(const struct flo_pki *pki)
+{
+    return &pki->authorities[0];
+}
+static inline const struct flo_authority *
+flo_pki_newest(const struct flo_pki *pki)
+{
+    return &pki->authorities[pki->authority_count - 1];
+}
+
+/* Make the missing keys and certificates below DIR and read all; server
+ * certificate for the given hosts.
+ *
+ * FLO_E_KEYS_ABSENT  enrolled devices know the missing key */
+FLO_MUST_USE int flo_pki_open(struct flo_controller *controller,
+                              struct flo_err *err);
+void flo_pki_close(struct flo_pki *pki);
+
+/* ---- authorities.c: inside a transaction ---- */
+
+/* By its name, or the first digits of it; NULL: none. */
+const struct flo_authority *flo_pki_authority(const struct flo_pki *pki,
+                                              const char *name);
+/* Another authority, the newest from now on.  Readers of ca_file and brokers
+ * hear of it after the commit (outgoing.h).  FLO_E_STATE: there are
+ * FLO_AUTHORITIES_MAX. */
+FLO_MUST_USE int flo_pki_rotate(struct flo_controller *controller,
+                                struct flo_err *err);
+/* It is not accepted from now on, and its key is gone.  Not the newest one. */
+FLO_MUST_USE int flo_pki_retire(struct flo_controller *controller,
+                                const char *name, struct flo_err *err);
+
+/* ---- leaves.c ---- */
+
+/* Certificates of our own, for the present addresses.  The keys stay. */
+FLO_MUST_USE int flo_pki_leaves(struct flo_controller *controller,
+                                struct flo_err *err);
+/* Two thirds of their life are over. */
+bool flo_pki_leaves_are_due(const struct flo_pki *pki, uint64_t now_ms);
+
+/* ---- certificates.c: inside a transaction ---- */
+
+/* A certificate of a device for the key in its request, from an authority;
+ * appended.  As flo_certificate_issue. */
+FLO_MUST_USE int flo_pki_issue(struct flo_controller *controller,
+                               const struct flo_authority *authority,
+                               const char *device, const char *csr,
+                               struct flo_buf *pem,
+                               struct flo_certificate *facts,
+                               struct flo_err *err);
+/* Write the list of revoked certificates, one for each authority. */
+FLO_MUST_USE int flo_pki_revoked_write(struct flo_controller *controller,
+                                       struct flo_err *err);
+/* Devices that hold certificates of each authority.  One that has not said
+ * which it holds counts with the newest that it was given. */
+typedef int (*flo_pki_holder_fn)(void *context, const char *device,
+                                 const char *authority);
+FLO_MUST_USE int flo_pki_holders(struct flo_controller *controller,
+                                 flo_pki_holder_fn fn, void *context,
+                                 struct flo_err *err);
+
+/* ---- ask.c ---- */
+
+/* Ask connected devices to renew, in a transaction: those whose certificate
+ * ends soon (their clock may stand still), and those that hold one of an older
+ * authority.  FLO_PKI_ASKED_MAX at most; the next call goes on from there. */
+#define FLO_PKI_ASKED_MAX 500
+FLO_MUST_USE int flo_pki_ask(struct flo_controller *controller, uint64_t now_ms,
+                             struct flo_err *err);
+/* Pause between two calls. */
+uint64_t flo_pki_ask_pause_ms(const struct flo_controller *controller);
+
+/* ---- keys.c ---- */
+
+/* First start: an admin's token in DIR/admin.token. */
+FLO_MUST_USE int flo_pki_admin_token(struct flo_controller *controller,
+                                     struct flo_err *err);
+/* An access token: stored, its text in `out` (FLO_TOKEN_TEXT). */
+FLO_MUST_USE int flo_token_make(struct flo_controller *controller,
+                                const struct flo_fleet_token *wish, char *id,
+                                char *out, struct flo_err *err);
+
+#endif

@@ -1,0 +1,270 @@
+"""Certificates of seconds: devices renew while they work, one is killed in the
+middle, one was in a drawer, one is retired, and the authority is rolled as
+after its key was stolen.  One device answers all the time."""
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import time
+
+import pytest
+
+import fleet as F
+from conftest import Small
+
+LIFE_S = 6
+LIFE = "%ds" % LIFE_S
+
+
+@pytest.fixture(scope="module")
+def up(folder, bin_dir):
+    one = Small(folder, bin_dir, name="test")
+    one.up(["drawer", "stolen"], "--certificate-life", LIFE,
+           "--certificate-grace", "1h")
+    lab = os.path.join(one.dir, "lab.token")
+    one.cli("token", "create", "--kind", "enroll", "--uses", "2", "--group",
+            "lab", "--to", lab, "-q")
+    for name in ("busy", "killed"):
+        one.add_device(name, lab)
+    one.online(["busy", "killed"])
+    one.publish("tiny@1", "tiny-v2.Q4_0.gguf")
+    one.roll("tiny@1", "--group", "lab")
+    # It goes into the drawer now and comes out when its certificate has ended.
+    one.devices["drawer"].stop()
+    one.drawer_until = one.ask("device", "get", "drawer")["certificate"][
+        "until_ms"] / 1000
+    one.stream = F.Streamer(one.devices["busy"], "tiny", ["hello", "what"],
+                            max_tokens=16)
+    one.stream.start()
+    yield one
+    one.stream.stop()
+    one.close()
+
+
+def number(up, name):
+    return (up.ask("device", "get", name)["certificate"] or {"number": 0})[
+        "number"]
+
+
+def pairs(device):
+    """Its files of key and certificate, the newest last."""
+    found = []
+    for name in ("device-a.pem", "device-b.pem"):
+        path = os.path.join(device.state, "identity", name)
+        if os.path.exists(path):
+            with open(path) as file:
+                found.append((int(file.readline().split()[2]), path))
+    return [path for _, path in sorted(found)]
+
+
+def context(up, pair):
+    one = ssl.create_default_context(
+        cafile=os.path.join(up.dir, "controller", "pki", "ca.pem"))
+    one.load_cert_chain(pair, pair)
+    return one
+
+
+def address(url):
+    host, port = url.split("//")[1].split(":")
+    return host, int(port)
+
+
+def dial(url):
+    """A connection; a broker that is started again takes a moment."""
+    def ask():
+        try:
+            return socket.create_connection(address(url), timeout=5)
+        except ConnectionRefusedError:
+            return None
+    return F.wait_until("somebody at " + url, 10, ask)
+
+
+def broker_takes(up, pair):
+    """Does the broker get as far as an answer to CONNECT?"""
+    url = up.ask("version")["controller"]["mqtt"]
+    body = b"\x00\x04MQTT\x04\x02\x00\x3c\x00\x01x"
+    with dial(url) as plain:
+        try:
+            with context(up, pair).wrap_socket(
+                    plain, server_hostname=address(url)[0]) as tls:
+                tls.sendall(bytes([0x10, len(body)]) + body)
+                return tls.recv(4) != b""
+        except (ssl.SSLError, ConnectionError):
+            return False
+
+
+def renews(up, pair):
+    """Status of a renewal with this pair, and the problem; "tls" when the
+    listener does not let it in."""
+    csr = subprocess.run(
+        ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null", "-subj",
+         "/CN=x"], check=True, capture_output=True).stdout.decode()
+    body = json.dumps({"v": 1, "csr": csr}).encode()
+    host = address(up.devices_url)[0]
+    with dial(up.devices_url) as plain:
+        try:
+            with context(up, pair).wrap_socket(plain,
+                                               server_hostname=host) as tls:
+                tls.sendall(b"POST /v1/enroll/renew HTTP/1.1\r\nHost: %s\r\n"
+                            b"Connection: close\r\nContent-Length: %d\r\n\r\n"
+                            % (host.encode(), len(body)) + body)
+                answer = b""
+                while piece := tls.recv(65536):
+                    answer += piece
+        except (ssl.SSLError, ConnectionError):
+            return "tls", ""
+    answer = answer.decode()
+    return int(answer.split()[1]), json.loads(
+        answer.split("\r\n\r\n", 1)[1]).get("code", "")
+
+
+def log_of(device):
+    with open(device.log, errors="replace") as file:
+        return file.read()
+
+
+def test_devices_renew_while_they_answer_and_update(up):
+    killed = up.devices["killed"]
+    up.publish_whole("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    end = time.monotonic() + LIFE_S * 2 / 3
+    chance = random.Random(19)
+    while time.monotonic() < end:  # at any moment of its renewals
+        time.sleep(chance.uniform(0.3, 1))
+        killed.stop(signal.SIGKILL)
+        assert 1 <= len(pairs(killed)) <= 2
+        killed.start()
+
+    up.online(["busy", "killed"])
+    before = number(up, "busy")
+    ended = up.roll("tiny@2", "--group", "lab", "--soak", "2s")
+    states = {d["name"]: d["state"] for d in ended["devices"]}
+    assert (states["busy"], states["killed"]) == ("succeeded", "succeeded")
+    F.wait_until("the next renewal", 20, lambda: number(up, "busy") > before)
+    assert before >= 2 and number(up, "killed") >= 2
+    assert up.stream.failed == [] and len(up.stream.spans) > 20
+    renewed = log_of(up.devices["busy"]).count("certificate renewed")
+    assert renewed >= 2
+    timeline = up.ask("device", "get", "busy", "--timeline")
+    told = [e for e in timeline if e["type"] == "certificate"]
+    assert [e["number"] for e in sorted(told, key=lambda e: e["number"])] == \
+        list(range(2, 2 + len(told))) and len(told) >= renewed - 1
+
+
+def test_the_controllers_own_certificates_renew_and_drop_nobody(up):
+    log = os.path.join(up.dir, "controller.log")
+    with open(log) as file:
+        text = file.read()
+    assert text.count("the controller's certificates are renewed") >= 1
+    assert "connection lost" not in text  # it is a client of its broker too
+    # Each connection of the device ended because it renewed.
+    text = log_of(up.devices["busy"])
+    assert text.count("connected to mqtts") <= \
+        text.count("certificate renewed") + 1
+
+
+def test_a_device_comes_out_of_the_drawer(up):
+    drawer = up.devices["drawer"]
+    F.wait_until("the end of its certificate", 30,
+                 lambda: time.time() > up.drawer_until + 1)
+    ended = os.path.join(up.dir, "ended.pem")
+    shutil.copy(pairs(drawer)[-1], ended)
+    assert not broker_takes(up, ended)
+    drawer.start()
+    up.online(["drawer"])
+    assert number(up, "drawer") >= 2
+    assert "it was refused" in log_of(drawer) or \
+        "two thirds" in log_of(drawer)
+    # Its old key is of no use any more: a later one took its place.
+    assert renews(up, ended) == (403, "certificate.overdue")
+
+
+def test_a_stolen_device_is_refused_everywhere(up):
+    stolen = up.devices["stolen"]
+    stolen.stop()
+    pair = pairs(stolen)[-1]
+    until = up.ask("device", "get", "stolen")["certificate"]["until_ms"]
+    if until / 1000 < time.time() + 3:  # not because it is too old
+        stolen.start()
+        F.wait_until("its renewal", 20, lambda: up.ask(
+            "device", "get", "stolen")["certificate"]["until_ms"] > until)
+        stolen.stop()
+        pair = pairs(stolen)[-1]
+    assert broker_takes(up, pair)
+    up.cli("device", "delete", "stolen", "--confirm", "stolen")
+
+    F.wait_until("the broker reads the list", 5,
+                 lambda: not broker_takes(up, pair))
+    assert renews(up, pair) == (403, "certificate.revoked")
+    # A broker elsewhere is told the same by the list.
+    for flag, name in (("--revoked", "revoked.pem"), (None, "ca.pem")):
+        with open(os.path.join(up.dir, name), "w") as file:
+            file.write(up.cli("ca", "show", *([flag] if flag else []))[1])
+    check = subprocess.run(
+        ["openssl", "verify", "-crl_check", "-CAfile",
+         os.path.join(up.dir, "ca.pem"), "-CRLfile",
+         os.path.join(up.dir, "revoked.pem"), pair], capture_output=True)
+    assert b"revoked" in check.stderr
+    assert broker_takes(up, pairs(up.devices["busy"])[-1])
+
+
+def test_a_stolen_authority_is_rolled_without_a_visit(up):
+    names = ["busy", "killed", "drawer"]
+    up.online(names)
+    old = up.ask("ca", "status")["authorities"][0]["name"]
+    before = os.path.join(up.dir, "before.pem")
+    shutil.copy(pairs(up.devices["busy"])[-1], before)
+    os.chmod(before, 0o600)
+    up.ask("ca", "rotate")
+    code, _, said = up.cli("ca", "retire", old, check=False)
+    assert code != 0 and "ca.held" in said and "busy" in said
+
+    F.wait_until("nobody holds the old", 30, lambda: [
+        a["devices"] for a in up.ask("ca", "status")["authorities"]] == [0, 3])
+    # Its certificates for a thief still hold: so it is retired.
+    shutil.copy(pairs(up.devices["busy"])[-1], before)
+    thief = forge(up, old)
+    assert renews(up, thief)[0] != "tls" and broker_takes(up, thief)
+    status = up.ask("ca", "retire", old)
+    assert status["devices_cut_off"] == []
+    assert [a["devices"] for a in status["authorities"]] == [3]
+
+    F.wait_until("the thief is out", 10, lambda: not broker_takes(up, thief))
+    assert renews(up, thief)[0] == "tls"
+    up.online(names)
+    later = number(up, "busy")
+    up.roll("tiny@1", "--group", "lab", "--below-floor", "--lift")
+    F.wait_until("renewal goes on", 20, lambda: number(up, "busy") > later)
+    assert up.stream.failed == []
+    with open(os.path.join(up.dir, "controller.log")) as file:
+        assert "mosquitto ended (signal" not in file.read()
+
+
+def forge(up, name):
+    """A certificate for `busy` by the key of the authority, which was copied
+    before it was retired."""
+    pki = os.path.join(up.dir, "controller", "pki")
+    out = os.path.join(up.dir, "thief.pem")
+    device = up.ask("device", "get", "busy")["id"]
+    key = os.path.join(up.dir, "thief.key")
+    first = open(os.path.join(pki, "ca.pem")).read().split(
+        "-----END CERTIFICATE-----\n")[0] + "-----END CERTIFICATE-----\n"
+    with open(os.path.join(up.dir, "first.pem"), "w") as file:
+        file.write(first)
+
+    def openssl(*args, **more):
+        return subprocess.run(["openssl", *args], check=True,
+                              capture_output=True, **more).stdout
+    openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key)
+    csr = openssl("req", "-new", "-key", key, "-subj", "/CN=" + device)
+    pem = openssl("x509", "-req", "-CA", os.path.join(up.dir, "first.pem"),
+                  "-CAkey", os.path.join(pki, "ca.key"), "-set_serial", "77",
+                  "-days", "9", input=csr)
+    with open(out, "wb") as file:
+        file.write(pem + open(key, "rb").read())
+    assert name
+    return out
