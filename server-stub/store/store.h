@@ -454,6 +454,21 @@ FLO_MUST_USE int flo_fleet_rollout_joined(struct flo_fleet_store *store,
                                           const char *device,
                                           flo_fleet_text_fn fn, void *context,
                                           struct flo_err *err);
+/* A rollout that says which release a group should have: it runs, is paused or
+ * completed, and its release is published.  The newest first. */
+struct flo_fleet_claim {
+    const char *rollout;
+    const char *model;
+    const char *version;
+    const char *digest;
+    bool is_completed;
+};
+typedef int (*flo_fleet_claim_fn)(void *context,
+                                  const struct flo_fleet_claim *claim);
+FLO_MUST_USE int flo_fleet_rollout_claims(struct flo_fleet_store *store,
+                                          const char *group,
+                                          flo_fleet_claim_fn fn, void *context,
+                                          struct flo_err *err);
 /* With facts for people (flo_fleet_member_detail), or NULL. */
 FLO_MUST_USE int flo_fleet_member_put(struct flo_fleet_store *store,
                                       const char *rollout,

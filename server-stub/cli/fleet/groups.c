@@ -61,6 +61,15 @@ static void show(const struct flo_cli *cli, const json_t *group)
     }
 }
 
+static void show_assignments(struct flo_cli *cli, const json_t *group)
+{
+    const json_t *list = json_object_get(group, "assignments");
+
+    if (json_array_size(list) > 0) {
+        flo_out_table(cli, list, FLO_COLUMNS(group_assignment));
+    }
+}
+
 static int show_members(struct flo_cli *cli, const char *name,
                         struct flo_err *err)
 {
@@ -91,6 +100,9 @@ int flo_cmd_group_get(struct flo_cli *cli, struct flo_err *err)
     rv = rv < 0 ? rv : flo_api_get(cli, path, &group, err);
     if (rv == 0) {
         show(cli, group);
+    }
+    if (rv == 0 && !flo_out_is_data(cli)) {
+        show_assignments(cli, group);
     }
     return rv < 0 || flo_out_is_data(cli) ? rv : show_members(cli, name, err);
 }

@@ -19,8 +19,9 @@ const char *flo_excuse_fix(enum flo_excuse excuse);
 struct flo_member_facts {
     bool has_come; /* it was heard since its enrolment */
     bool is_in_maintenance;
-    const char *pin; /* model@version that is pinned for the rollout's model;
-                        NULL: none */
+    bool is_outranked; /* a rollout to a group with a higher priority holds */
+    const char *pin;   /* model@version that is pinned for the rollout's model;
+                          NULL: none */
 };
 /* `release` is the rollout's, as model@version.  The first reason that holds,
  * in the order of the table. */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/core/member/claim.h"
 #include "server-stub/rest/fleet/fleet.h"
 #include "server-stub/store/groups.h"
 
@@ -84,6 +85,43 @@ static int answer(struct flo_rest_call *call, const struct group *group,
     return view(call, group, &call->out, err);
 }
 
+/* ---- what it is assigned ---- */
+
+/* The newest completed rollout of each model counts. */
+static int add_assignment(void *context, const struct flo_fleet_claim *claim)
+{
+    json_t *list = context;
+    char title[2 * FLO_NAME_MAX + 2];
+    json_t *other;
+    size_t i;
+
+    if (!claim->is_completed) {
+        return 0;
+    }
+    json_array_foreach(list, i, other)
+    {
+        if (strcmp(json_string_value(json_object_get(other, "model")),
+                   claim->model) == 0) {
+            return 0;
+        }
+    }
+    snprintf(title, sizeof(title), "%.64s@%.64s", claim->model, claim->version);
+    json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "model",
+                                          claim->model, "release", title,
+                                          "rollout", claim->rollout));
+    return 0;
+}
+
+static int add_assignments(struct flo_rest_call *call, const char *group,
+                           struct flo_err *err)
+{
+    json_t *list = json_array();
+
+    json_object_set_new(call->out, "assignments", list);
+    return flo_fleet_rollout_claims(call->controller->store, group,
+                                    add_assignment, list, err);
+}
+
 static int read_group(struct flo_rest_call *call, struct group *out,
                       struct flo_err *err)
 {
@@ -97,7 +135,8 @@ int flo_rest_group(struct flo_rest_call *call, struct flo_err *err)
     struct group group;
     int rv = read_group(call, &group, err);
 
-    return rv < 0 ? rv : answer(call, &group, err);
+    rv = rv < 0 ? rv : answer(call, &group, err);
+    return rv < 0 ? rv : add_assignments(call, group.name, err);
 }
 
 /* ---- all ---- */
@@ -252,7 +291,7 @@ static void read_in(struct flo_rest_call *call, struct group *group)
 
 int flo_rest_group_add(struct flo_rest_call *call, struct flo_err *err)
 {
-    struct group group = {.priority = FLO_GROUP_PRIORITY,
+    struct group group = {.priority = FLO_PRIORITY_STANDARD,
                           .created_at_ms = flo_wall_ms()};
     int rv = 0;
 
@@ -264,9 +303,7 @@ int flo_rest_group_add(struct flo_rest_call *call, struct flo_err *err)
         rv = check_selector(call, group.name, group.selector, err);
     }
     rv = rv < 0 ? rv : put(call, &group, err);
-    if (rv == 0 && group.selector[0] != '\0') {
-        flo_groups_changed(call->controller);
-    }
+    flo_groups_changed(call->controller);
     return rv < 0 ? rv : answer(call, &group, err);
 }
 

@@ -1,6 +1,7 @@
 /* Groups: devices that changed, one after another. */
 #include <string.h>
 
+#include "server-stub/core/member/claim.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/groups/inside.h"
 #include "server-stub/store/fleet.h"
@@ -135,14 +136,14 @@ int flo_groups_enrol(struct flo_controller *controller, const char *group,
 
     return rv < 0 || closed.is_there
                ? rv
-               : flo_fleet_group_put(
-                     controller->store,
-                     &(struct flo_fleet_group){.name = group,
-                                               .selector = "",
-                                               .priority = FLO_GROUP_PRIORITY,
-                                               .note = "",
-                                               .created_at_ms = flo_wall_ms()},
-                     err);
+               : flo_fleet_group_put(controller->store,
+                                     &(struct flo_fleet_group){
+                                         .name = group,
+                                         .selector = "",
+                                         .priority = FLO_PRIORITY_STANDARD,
+                                         .note = "",
+                                         .created_at_ms = flo_wall_ms()},
+                                     err);
 }
 
 /* ---- many ---- */

@@ -12,9 +12,12 @@
 struct flo_controller;
 
 #define FLO_FLEET_GROUPS_MAX 256
-#define FLO_GROUP_PRIORITY 100 /* of a new one; `all` has 0 */
-#define FLO_GROUP_PRIORITY_MAX 1000
 
+/* A group whose priority is not the standard one. */
+struct flo_group_rank {
+    char name[FLO_NAME_MAX + 1];
+    uint64_t priority;
+};
 /* A group by selector. */
 struct flo_group_rule {
     char name[FLO_NAME_MAX + 1];
@@ -23,6 +26,8 @@ struct flo_group_rule {
 struct flo_groups {
     struct flo_group_rule *rules;
     size_t rule_count;
+    struct flo_group_rank *ranks;
+    size_t rank_count, rank_room;
     bool is_read;         /* the rules are those of the store */
     bool is_moving;       /* one of them asks for what changes by itself */
     bool ends;            /* a group is to be deleted when it is empty */
@@ -32,6 +37,13 @@ struct flo_groups {
 void flo_groups_deinit(struct flo_groups *groups);
 /* The rules changed: all devices are looked at again. */
 void flo_groups_changed(struct flo_controller *controller);
+/* The priority of a group, by which claims are compared. */
+FLO_MUST_USE int flo_groups_priority(struct flo_controller *controller,
+                                     const char *group, uint64_t *out,
+                                     struct flo_err *err);
+/* Rules and ranks are those of the store from here on. */
+FLO_MUST_USE int flo_groups_read(struct flo_controller *controller,
+                                 struct flo_err *err);
 /* A device joins or leaves a group of named members.  FLO_E_TARGET_LIMIT. */
 FLO_MUST_USE int flo_groups_member(struct flo_controller *controller,
                                    const char *group, const char *device,

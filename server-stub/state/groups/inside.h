@@ -10,9 +10,6 @@ struct flo_group_change {
     const char *group;
     bool is_member;
 };
-/* The rules as the store has them. */
-FLO_MUST_USE int flo_groups_read(struct flo_controller *controller,
-                                 struct flo_err *err);
 /* Groups by selector that the device should join or leave: at most
  * FLO_FLEET_GROUPS_MAX. */
 size_t flo_groups_find(struct flo_controller *controller, const char *device,

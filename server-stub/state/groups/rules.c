@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/core/member/claim.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/groups/inside.h"
 #include "server-stub/store/fleet.h"
@@ -12,6 +13,7 @@ void flo_groups_deinit(struct flo_groups *groups)
         free(groups->rules[i].selector);
     }
     free(groups->rules);
+    free(groups->ranks);
     *groups = (struct flo_groups){.rules = NULL};
 }
 
@@ -37,6 +39,43 @@ static bool parse_rule(struct flo_groups *groups, const char *text,
     return true;
 }
 
+static int read_rank(struct flo_groups *groups,
+                     const struct flo_fleet_group *group, struct flo_err *err)
+{
+    if (group->priority == FLO_PRIORITY_STANDARD || group->ends) {
+        return 0;
+    }
+    if (groups->rank_count == groups->rank_room) {
+        size_t room = 2 * groups->rank_room + 8;
+        struct flo_group_rank *ranks =
+            realloc(groups->ranks, room * sizeof(*ranks));
+        if (ranks == NULL) {
+            return flo_fail(err, FLO_E_MEMORY, "groups");
+        }
+        groups->ranks = ranks;
+        groups->rank_room = room;
+    }
+    struct flo_group_rank *rank = &groups->ranks[groups->rank_count++];
+    *rank = (struct flo_group_rank){.priority = group->priority};
+    snprintf(rank->name, sizeof(rank->name), "%s", group->name);
+    return 0;
+}
+
+int flo_groups_priority(struct flo_controller *controller, const char *group,
+                        uint64_t *out, struct flo_err *err)
+{
+    const struct flo_groups *groups = &controller->groups;
+    int rv = flo_groups_read(controller, err);
+
+    *out = FLO_PRIORITY_STANDARD;
+    for (size_t i = 0; rv == 0 && i < groups->rank_count; i++) {
+        if (strcmp(groups->ranks[i].name, group) == 0) {
+            *out = groups->ranks[i].priority;
+        }
+    }
+    return rv;
+}
+
 /* A stored selector was read once; labels may be gone since. */
 static int read_rule(void *context, const struct flo_fleet_group *group)
 {
@@ -44,9 +83,10 @@ static int read_rule(void *context, const struct flo_fleet_group *group)
     struct flo_groups *groups = reading->groups;
     struct flo_group_rule *rule = &groups->rules[groups->rule_count];
 
-    if ((group->selector[0] == '\0' && !group->ends) ||
+    int rv = read_rank(groups, group, reading->err);
+    if (rv < 0 || (group->selector[0] == '\0' && !group->ends) ||
         groups->rule_count == FLO_FLEET_GROUPS_MAX) {
-        return 0;
+        return rv;
     }
     *rule = (struct flo_group_rule){.selector = NULL};
     snprintf(rule->name, sizeof(rule->name), "%s", group->name);

@@ -204,6 +204,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
         .entry = entry, .now_ms = entry->core.created_at_ms, .err = err};
     struct flo_fleet_device_filter filter = {.group = entry->group,
                                              .online = -1};
+    rv = rv < 0 ? rv : flo_rollouts_look_above(controller, entry, err);
     if (rv == 0) {
         rv = flo_fleet_device_list(controller->store, &filter, join_row, &join,
                                    err);

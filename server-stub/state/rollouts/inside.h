@@ -91,9 +91,34 @@ FLO_MUST_USE int flo_rollouts_read_spec(struct flo_controller *controller,
  * [{"rollout","release","state","devices"}]; new reference. */
 json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
                               const struct flo_rollout_entry *entry);
+/* Which groups outrank it for its model: into entry->above (above.c). */
+FLO_MUST_USE int flo_rollouts_look_above(struct flo_controller *controller,
+                                         struct flo_rollout_entry *entry,
+                                         struct flo_err *err);
+bool flo_rollouts_is_outranked(const struct flo_rollout_entry *entry,
+                               const struct flo_fleet_device *device);
+/* Ids of rollouts, the one with the most say last (claims.c). */
+FLO_MUST_USE int flo_rollouts_sort(struct flo_controller *controller,
+                                   struct flo_text_list *ids,
+                                   struct flo_err *err);
+/* The device holds an order of a rollout that has less say than one of these,
+ * sorted as above: it is ordered once more. */
+FLO_MUST_USE int flo_rollouts_return(struct flo_controller *controller,
+                                     const struct flo_text_list *ids,
+                                     const char *device, struct flo_err *err);
+/* Was the model taken away from its group since it began? */
+FLO_MUST_USE int
+flo_rollouts_is_taken_away(struct flo_controller *controller,
+                           const struct flo_rollout_entry *entry, bool *out,
+                           struct flo_err *err);
+/* An order of its own for a member of a completed rollout. */
+FLO_MUST_USE int flo_rollouts_order_again(struct flo_controller *controller,
+                                          struct flo_rollout_entry *entry,
+                                          const char *device,
+                                          struct flo_err *err);
 /* A device as this rollout sees it. */
 FLO_MUST_USE int flo_rollouts_look(struct flo_controller *controller,
-                                   const struct flo_rollout_entry *entry,
+                                   struct flo_rollout_entry *entry,
                                    const char *device, enum flo_excuse *excuse,
                                    bool *is_in_group, struct flo_err *err);
 /* The device's desired says nothing of the rollout any more. */

@@ -12,6 +12,7 @@ void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
         free(entry->core.members);
         flo_rollouts_places_clear(entry);
         free(entry->others);
+        flo_text_list_clear(&entry->above);
         json_decref(entry->spec);
         json_decref(entry->overlaps);
         json_decref(entry->approvals);

@@ -29,6 +29,7 @@ enum flo_excuse flo_rollouts_excuse(const struct flo_rollout_entry *entry,
         .is_in_maintenance = device->maintenance[0] != '\0'};
 
     pin_of(device, entry->model, pin);
+    facts.is_outranked = flo_rollouts_is_outranked(entry, device);
     facts.pin = pin[0] != '\0' ? pin : NULL;
     return flo_member_excuse(&facts, entry->core.release);
 }
@@ -49,13 +50,16 @@ static int look_at(void *context, const struct flo_fleet_device *device)
 }
 
 int flo_rollouts_look(struct flo_controller *controller,
-                      const struct flo_rollout_entry *entry, const char *device,
+                      struct flo_rollout_entry *entry, const char *device,
                       enum flo_excuse *excuse, bool *is_in_group,
                       struct flo_err *err)
 {
     struct look look = {.entry = entry};
-    int rv =
-        flo_fleet_device_get(controller->store, device, look_at, &look, err);
+    int rv = flo_rollouts_look_above(controller, entry, err);
+
+    rv = rv < 0 ? rv
+                : flo_fleet_device_get(controller->store, device, look_at,
+                                       &look, err);
 
     *excuse = look.excuse;
     *is_in_group = look.is_in_group;

@@ -4,6 +4,7 @@
  * one for each way in which clocks of its devices differ from UTC: the order
  * states the window by UTC, so that a device which hears of it late needs no
  * zone to know that it must wait. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -308,4 +309,16 @@ int flo_rollouts_order_each(struct flo_controller *controller,
         }
     }
     return rv;
+}
+
+int flo_rollouts_order_again(struct flo_controller *controller,
+                             struct flo_rollout_entry *entry,
+                             const char *device, struct flo_err *err)
+{
+    size_t index = flo_rollout_find(&entry->core, device);
+
+    assert(index != SIZE_MAX);
+    const struct flo_rollout_member *member = &entry->core.members[index];
+    return order_one(controller, entry, FLO_ORDER_DEPLOY, member->phase, member,
+                     err);
 }

@@ -30,20 +30,6 @@ static int is_overruled(struct flo_controller *controller,
     return rv;
 }
 
-/* Was the model taken away from the rollout's group since it began?  Numbers
- * say so: a clock that is set would turn the two round. */
-static int is_taken_away(struct flo_controller *controller,
-                         const struct flo_rollout_entry *entry, bool *out,
-                         struct flo_err *err)
-{
-    uint64_t removal;
-    int rv = flo_fleet_order_removal(controller->store, entry->model,
-                                     entry->group, &removal, err);
-
-    *out = rv == 0 && removal > entry->removal;
-    return rv;
-}
-
 struct newcomer {
     struct flo_rollout_entry *entry;
     struct flo_rollout_place place;
@@ -71,7 +57,7 @@ static int join_one(struct flo_controller *controller,
     int rv = flo_rollouts_find(controller, ids->items[place], &entry, err);
 
     if (rv == 0) {
-        rv = is_taken_away(controller, entry, &is_gone, err);
+        rv = flo_rollouts_is_taken_away(controller, entry, &is_gone, err);
     }
     if (rv == 0 && !is_gone) {
         rv = flo_rollouts_look(controller, entry, device, &excuse, &is_in_group,
@@ -118,9 +104,11 @@ int flo_rollouts_join(struct flo_controller *controller, const char *device,
     int rv =
         flo_fleet_rollout_joined(controller->store, device, add_id, &ids, err);
 
+    rv = rv < 0 ? rv : flo_rollouts_sort(controller, &ids, err);
     for (size_t i = 0; i < ids.count && rv == 0; i++) {
         rv = join_one(controller, &ids, i, device, err);
     }
+    rv = rv < 0 ? rv : flo_rollouts_return(controller, &ids, device, err);
     flo_text_list_clear(&ids);
     return rv;
 }

@@ -11,6 +11,7 @@
 #include "server-stub/core/rollout/rollout.h"
 #include "server-stub/core/spec/spec.h"
 #include "server-stub/state/rollouts/words.h"
+#include "server-stub/state/text_list.h"
 #include "server-stub/store/fleet.h"
 
 struct flo_controller;
@@ -54,6 +55,7 @@ struct flo_rollout_entry {
     bool is_unwritten; /* its row: device events of this transaction */
     json_t *spec;      /* as asked */
     uint32_t excused[FLO_EXCUSE_COUNT]; /* of its group, when it was made */
+    struct flo_text_list above;         /* groups that outrank it: above.c */
     json_t *overlaps; /* at its start; NULL: read from the store since */
     json_t *evidence; /* of the newest verdicts, in the order of the gates;
                          null where none came; NULL: none at all */

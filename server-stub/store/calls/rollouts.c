@@ -210,6 +210,47 @@ int flo_fleet_rollout_joined(struct flo_fleet_store *store, const char *device,
     return rv;
 }
 
+/* ---- what a group has ---- */
+
+struct claims {
+    flo_fleet_claim_fn fn;
+    void *context;
+};
+
+static int take_claim(void *context, const struct flo_row *row)
+{
+    const struct claims *claims = context;
+    const char *state = flo_row_text(row, FLO_FIELD_ROLLOUT_STATE);
+    struct flo_fleet_claim claim = {
+        .rollout = flo_row_text(row, FLO_FIELD_ROLLOUT_ID),
+        .model = flo_row_text(row, FLO_FIELD_RELEASE_MODEL),
+        .version = flo_row_text(row, FLO_FIELD_RELEASE_VERSION),
+        .digest = flo_row_text(row, FLO_FIELD_RELEASE_DIGEST),
+        .is_completed = strcmp(state, "completed") == 0};
+
+    return claims->fn(claims->context, &claim);
+}
+
+int flo_fleet_rollout_claims(struct flo_fleet_store *store, const char *group,
+                             flo_fleet_claim_fn fn, void *context,
+                             struct flo_err *err)
+{
+    static const struct flo_value states[] = {
+        {.text = "running"}, {.text = "paused"}, {.text = "completed"}};
+    struct claims claims = {fn, context};
+    struct flo_query query = {
+        .table = FLO_TABLE_ROLLOUT,
+        .join = FLO_FIELD_RELEASE_DIGEST,
+        .by = FLO_FIELD_ROLLOUT_DIGEST,
+        .needs_joined = true,
+        WHERE(text_is(FLO_FIELD_RELEASE_STATE, "published"),
+              one_of(FLO_FIELD_ROLLOUT_STATE, states, FLO_COUNT(states)),
+              text_is(FLO_FIELD_ROLLOUT_GROUP, group)),
+        SORTED(DOWN(ROLLOUT_NUMBER))};
+
+    return flo_fleet_find(store, &query, take_claim, &claims, err);
+}
+
 /* ---- members ---- */
 
 static bool is_bad(const struct flo_rollout_member *member)

@@ -1,0 +1,61 @@
+/* Groups with more say than a rollout's own: a device in one of them is no
+ * member while that group has another release of the model. */
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/inside.h"
+
+struct above {
+    const struct flo_rollout_entry *entry;
+    bool is_known; /* the newest claim on the model was seen */
+    bool is_other; /* it is for another release */
+};
+
+static int look_at_claim(void *context, const struct flo_fleet_claim *claim)
+{
+    struct above *above = context;
+    char release[FLO_DIGEST_TEXT];
+
+    if (above->is_known || strcmp(claim->model, above->entry->model) != 0 ||
+        strcmp(claim->rollout, above->entry->core.id) == 0) {
+        return 0;
+    }
+    flo_digest_text(&above->entry->release, release);
+    above->is_known = true;
+    above->is_other = strcmp(claim->digest, release) != 0;
+    return 0;
+}
+
+int flo_rollouts_look_above(struct flo_controller *controller,
+                            struct flo_rollout_entry *entry,
+                            struct flo_err *err)
+{
+    const struct flo_groups *groups = &controller->groups;
+    uint64_t own = 0;
+    int rv = flo_groups_priority(controller, entry->group, &own, err);
+
+    flo_text_list_clear(&entry->above);
+    for (size_t i = 0; i < groups->rank_count && rv == 0; i++) {
+        struct above above = {.entry = entry};
+        if (groups->ranks[i].priority <= own) {
+            continue;
+        }
+        rv = flo_fleet_rollout_claims(controller->store, groups->ranks[i].name,
+                                      look_at_claim, &above, err);
+        if (rv == 0 && above.is_other) {
+            flo_text_list_add(&entry->above, groups->ranks[i].name);
+        }
+    }
+    return rv;
+}
+
+bool flo_rollouts_is_outranked(const struct flo_rollout_entry *entry,
+                               const struct flo_fleet_device *device)
+{
+    for (size_t i = 0; i < entry->above.count; i++) {
+        if (flo_fleet_is_in_group(device, entry->above.items[i])) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,193 @@
+/* Claims: of several rollouts that say which release of a model a device
+ * should have, one has the say (core/member/claim.h).
+ *
+ * A device that left a group, or came into one with a higher priority, is
+ * ordered once more: by the completed rollout that has the say now, although
+ * the order that it holds may be newer. */
+#include <string.h>
+
+#include "server-stub/core/member/claim.h"
+#include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/inside.h"
+
+/* ---- who has the say ---- */
+
+static int claim_of(struct flo_controller *controller, const char *rollout,
+                    struct flo_claim *out, struct flo_err *err)
+{
+    struct flo_rollout_entry *entry;
+    int rv = flo_rollouts_find(controller, rollout, &entry, err);
+
+    *out = (struct flo_claim){.rollout = rollout};
+    return rv < 0 ? rv
+                  : flo_groups_priority(controller, entry->group,
+                                        &out->priority, err);
+}
+
+/* The one with the most say comes last.  They are few. */
+int flo_rollouts_sort(struct flo_controller *controller,
+                      struct flo_text_list *ids, struct flo_err *err)
+{
+    int rv = flo_groups_read(controller, err);
+
+    if (rv < 0 || controller->groups.rank_count == 0) {
+        return rv; /* they are by age already */
+    }
+    for (size_t i = 1; i < ids->count && rv == 0; i++) {
+        for (size_t at = i; at > 0 && rv == 0; at--) {
+            struct flo_claim low, high;
+            char *item = ids->items[at];
+            rv = claim_of(controller, ids->items[at - 1], &low, err);
+            rv = rv < 0 ? rv : claim_of(controller, item, &high, err);
+            if (rv < 0 || flo_claim_compare(&low, &high) <= 0) {
+                break;
+            }
+            ids->items[at] = ids->items[at - 1];
+            ids->items[at - 1] = item;
+        }
+    }
+    return rv;
+}
+
+/* Was the model taken away from the rollout's group since it began?  Numbers
+ * say so: a clock that is set would turn the two round. */
+int flo_rollouts_is_taken_away(struct flo_controller *controller,
+                               const struct flo_rollout_entry *entry, bool *out,
+                               struct flo_err *err)
+{
+    uint64_t removal;
+    int rv = flo_fleet_order_removal(controller->store, entry->model,
+                                     entry->group, &removal, err);
+
+    *out = rv == 0 && removal > entry->removal;
+    return rv;
+}
+
+/* ---- a device comes back to a claim ---- */
+
+struct held {
+    bool is_any;
+    char rollout[FLO_NAME_MAX + 1]; /* "": the order is of people */
+    struct flo_claim claim;
+    bool is_in_group;
+};
+
+static int read_held(struct flo_controller *controller, const char *device,
+                     const char *model, struct held *out, struct flo_err *err)
+{
+    char order[FLO_NAME_MAX + 1];
+    struct flo_rollout_entry *entry;
+    enum flo_excuse excuse;
+    int rv =
+        flo_fleet_desired_get(controller->store, device, model, order, err);
+
+    *out = (struct held){.is_any = rv == 0 && order[0] != '\0'};
+    if (out->is_any) {
+        rv = flo_rollouts_of_order(controller, order, out->rollout, err);
+    }
+    if (rv < 0 || out->rollout[0] == '\0') {
+        return rv;
+    }
+    rv = claim_of(controller, out->rollout, &out->claim, err);
+    rv = rv < 0 ? rv : flo_rollouts_find(controller, out->rollout, &entry, err);
+    return rv < 0 ? rv
+                  : flo_rollouts_look(controller, entry, device, &excuse,
+                                      &out->is_in_group, err);
+}
+
+/* An order of people stays.  Without any order the device had the release
+ * already, before it went to another group. */
+static bool is_due(const struct held *held, const struct flo_claim *winner,
+                   const struct flo_rollout_member *member)
+{
+    if (!held->is_any) {
+        return flo_execution_kind((enum flo_execution)member->state) ==
+               FLO_EXECUTION_END_GOOD;
+    }
+    return held->rollout[0] != '\0' &&
+           flo_claim_returns(winner, &held->claim, held->is_in_group);
+}
+
+/* A change freeze holds it back, and what a snapshot left out stays out. */
+static int order_if_due(struct flo_controller *controller,
+                        struct flo_rollout_entry *entry, const char *device,
+                        const struct held *held, const struct flo_claim *winner,
+                        struct flo_err *err)
+{
+    struct flo_err barred = {0};
+    enum flo_excuse excuse = FLO_EXCUSE_NONE;
+    uint64_t until_ms;
+    bool is_in_group;
+    bool is_gone = false;
+    size_t index = flo_rollout_find(&entry->core, device);
+
+    if (entry->core.state != FLO_ROLLOUT_COMPLETED || index == SIZE_MAX ||
+        entry->core.members[index].phase >= entry->core.phase_count ||
+        !is_due(held, winner, &entry->core.members[index]) ||
+        flo_rollouts_check_bars(controller, entry, &until_ms, &barred) < 0) {
+        return 0;
+    }
+    int rv = flo_rollouts_look(controller, entry, device, &excuse, &is_in_group,
+                               err);
+    rv = rv < 0 ? rv
+                : flo_rollouts_is_taken_away(controller, entry, &is_gone, err);
+    return rv < 0 || is_gone || excuse != FLO_EXCUSE_NONE
+               ? rv
+               : flo_rollouts_order_again(controller, entry, device, err);
+}
+
+static int return_to(struct flo_controller *controller, const char *rollout,
+                     const char *device, struct flo_err *err)
+{
+    struct flo_rollout_entry *entry;
+    struct flo_claim winner;
+    struct held held;
+    char model[FLO_NAME_MAX + 1];
+    int rv = flo_rollouts_find(controller, rollout, &entry, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    snprintf(model, sizeof(model), "%s", entry->model);
+    rv = read_held(controller, device, model, &held, err);
+    rv = rv < 0 ? rv : claim_of(controller, rollout, &winner, err);
+    /* Looking for the other one may have pushed it out. */
+    rv = rv < 0 ? rv : flo_rollouts_find(controller, rollout, &entry, err);
+    return rv < 0
+               ? rv
+               : order_if_due(controller, entry, device, &held, &winner, err);
+}
+
+static bool is_last_of_model(struct flo_controller *controller,
+                             const struct flo_text_list *ids, size_t place,
+                             struct flo_err *err)
+{
+    struct flo_rollout_entry *entry;
+    char model[FLO_NAME_MAX + 1];
+
+    if (flo_rollouts_find(controller, ids->items[place], &entry, err) < 0) {
+        return false;
+    }
+    snprintf(model, sizeof(model), "%s", entry->model);
+    for (size_t i = place + 1; i < ids->count; i++) {
+        if (flo_rollouts_find(controller, ids->items[i], &entry, err) == 0 &&
+            strcmp(entry->model, model) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int flo_rollouts_return(struct flo_controller *controller,
+                        const struct flo_text_list *ids, const char *device,
+                        struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < ids->count && rv == 0; i++) {
+        if (is_last_of_model(controller, ids, i, err)) {
+            rv = return_to(controller, ids->items[i], device, err);
+        }
+    }
+    return rv;
+}
