@@ -144,6 +144,26 @@ int flo_args_read_ms(const struct flo_flag *flag, const char *text,
                     text, least, most);
 }
 
+/* The nearest word of "json|table", if one is near. */
+static int offer_choice(const char *text, const char *list, struct flo_err *err)
+{
+    char words[16][32];
+    const char *names[16];
+    size_t count = 0;
+
+    for (const char *at = list; at != NULL && count < FLO_COUNT(words);
+         at = strchr(at, '|')) {
+        at += *at == '|';
+        snprintf(words[count], sizeof(words[0]), "%.*s", (int)strcspn(at, "|"),
+                 at);
+        names[count] = words[count];
+        count++;
+    }
+    const char *near = flo_nearest(text, names, count);
+    return near != NULL ? flo_err_fix(err, "did you mean `%s`?", near)
+                        : FLO_E_USAGE;
+}
+
 /* "json|table" lists what is possible; "FILE|none" does not. */
 static int check_choice(const struct flo_flag *flag, const char *text,
                         struct flo_err *err)
@@ -161,8 +181,9 @@ static int check_choice(const struct flo_flag *flag, const char *text,
             return 0;
         }
     }
-    return flo_fail(err, FLO_E_USAGE, "--%s is `%.80s`, not one of %s",
-                    flag->name, text, list);
+    flo_fail(err, FLO_E_USAGE, "--%s is `%.80s`, not one of %s", flag->name,
+             text, list);
+    return offer_choice(text, list, err);
 }
 
 /* Put it where the flag says. */

@@ -74,7 +74,8 @@ FLO_MUST_USE int flo_http_call(struct flo_http *http,
                                struct flo_http_answer *answer,
                                struct flo_err *err);
 /* Turn a non-2xx answer into an error: a problem document's code, detail and
- * fix if there is one, else FLO_E_NET_STATUS. */
+ * fix if there is one, else FLO_E_NET_STATUS.  `what` stands in front; "": it
+ * says enough. */
 int flo_http_fail(const struct flo_http_answer *answer, const char *what,
                   struct flo_err *err);
 /* true: trying again later can help (5xx, 408, 425, 429, no answer). */

@@ -88,7 +88,7 @@ static int send_bytes(struct flo_cli *cli, const char *method, const char *path,
     int rv = call(cli, &request, path, &got, err);
     if (rv == 0) {
         rv = got.status / 100 == 2 ? answer_json(&got, answer, err)
-                                   : flo_http_fail(&got, path, err);
+                                   : flo_http_fail(&got, "", err);
     }
     flo_buf_deinit(&got.body);
     return rv;

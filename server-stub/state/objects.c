@@ -532,7 +532,14 @@ json_t *flo_object_rollout_gates(const struct flo_rollout *core)
 
 #define CAUSES_SHOWN 8
 
-static json_t *view_causes(const struct flo_rollout *core)
+static int take_name(void *context, const struct flo_fleet_device *device)
+{
+    snprintf(context, FLO_NAME_MAX + 1, "%s", device->name);
+    return 0;
+}
+
+static json_t *view_causes(const struct flo_controller *controller,
+                           const struct flo_rollout *core)
 {
     struct flo_rollout_cause causes[CAUSES_SHOWN];
     size_t count = flo_rollout_causes(core, causes, CAUSES_SHOWN);
@@ -540,10 +547,15 @@ static json_t *view_causes(const struct flo_rollout *core)
 
     for (size_t i = 0; i < count; i++) {
         int code = flo_error_code(causes[i].id);
+        const char *device = core->members[causes[i].member].device;
+        char name[FLO_NAME_MAX + 1] = "";
+        struct flo_err gone = {0};
+        (void)!flo_fleet_device_get(controller->store, device, take_name, name,
+                                    &gone);
         json_array_append_new(
-            list, json_pack("{s:s,s:i,s:s,s:s,s:s}", "id", causes[i].id,
-                            "devices", (int)causes[i].devices, "device",
-                            core->members[causes[i].member].device, "meaning",
+            list, json_pack("{s:s,s:i,s:s,s:s,s:s,s:s}", "id", causes[i].id,
+                            "devices", (int)causes[i].devices, "device", device,
+                            "name", name[0] != '\0' ? name : device, "meaning",
                             code < 0 ? flo_error_meaning(code) : "", "fix",
                             code < 0 ? flo_error_fix(code) : ""));
     }
@@ -673,7 +685,7 @@ int flo_object_rollout(struct flo_controller *controller,
         core->reason, "on_fail", flo_on_fail_word(core->on_fail), "phase",
         (int)core->phase + 1, "members", (int)core->member_count, "phases",
         phases, "gates", flo_object_rollout_gates(core), "causes",
-        view_causes(core), "holders", holders(core), "starts_per_s",
+        view_causes(controller, core), "holders", holders(core), "starts_per_s",
         core->starts_per_s, "created_at_ms", (json_int_t)core->created_at_ms,
         "since_at_ms", (json_int_t)core->since_at_ms, "etag", etag, "spec",
         entry->spec);

@@ -49,7 +49,8 @@ static int problem_fail(const struct flo_http_answer *answer, const char *what,
     if (detail == NULL || code == 0) {
         return 0;
     }
-    (void)flo_fail(err, code, "%s: %s", what, detail);
+    (void)flo_fail(err, code, "%s%s%s", what, what[0] != '\0' ? ": " : "",
+                   detail);
     const char *why = text_of(problem, "why");
     const char *fix = text_of(problem, "fix");
     if (why != NULL) {
@@ -70,5 +71,6 @@ int flo_http_fail(const struct flo_http_answer *answer, const char *what,
         return code;
     }
     return flo_fail(err, code_of_status(answer->status),
-                    "%s: the server answered %d", what, answer->status);
+                    "%s%sthe server answered %d", what,
+                    what[0] != '\0' ? ": " : "", answer->status);
 }

@@ -83,7 +83,12 @@ static int verdict(const json_t *rollout, const char *wanted,
     }
     flo_fail(err, FLO_E_ROLLOUT_HALTED, "rollout %s is %s, not %s",
              flo_out_text(rollout, "id", "?"), state, wanted);
-    return flo_err_why(err, "%s", flo_out_text(rollout, "reason", "no reason"));
+    flo_err_why(err, "%s", flo_out_text(rollout, "reason", "no reason"));
+    return flo_err_fix(err,
+                       "flotilla rollout explain %.60s; take it back: flotilla "
+                       "rollout rollback %.60s",
+                       flo_out_text(rollout, "id", "?"),
+                       flo_out_text(rollout, "id", "?"));
 }
 
 static int rollout_goes_on(const char *id, struct flo_err *err)

@@ -72,14 +72,24 @@ static int refuse(const char *flag, const char *word, const json_t *items,
 }
 
 /* A column that the table does not know: the words of its path. */
+struct unknown {
+    char path[64], head[64];
+};
+
 static struct flo_column column_of(const struct flo_column *columns,
-                                   size_t count, const char *word, char *path)
+                                   size_t count, const char *word,
+                                   struct unknown *unknown)
 {
     const struct flo_column *column = known(columns, count, word);
 
-    snprintf(path, 64, "%s", word);
+    snprintf(unknown->path, sizeof(unknown->path), "%s", word);
+    for (size_t i = 0; i < sizeof(unknown->head); i++) {
+        char c = unknown->path[i];
+        unknown->head[i] = c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+    }
     return column != NULL ? *column
-                          : (struct flo_column){.head = path, .path = path};
+                          : (struct flo_column){.head = unknown->head,
+                                                .path = unknown->path};
 }
 
 int flo_choose_columns(const struct flo_out_wish *wish, const json_t *items,
@@ -87,7 +97,7 @@ int flo_choose_columns(const struct flo_out_wish *wish, const json_t *items,
                        struct flo_column *chosen, size_t *shown,
                        struct flo_err *err)
 {
-    static char paths[FLO_COLUMNS_MAX][64]; /* heads of unknown ones */
+    static struct unknown unknown[FLO_COLUMNS_MAX];
     const char *at = wish->fields;
     bool is_all = wish->form == FLO_OUT_WIDE || wish->form == FLO_OUT_CSV;
     char word[64];
@@ -103,7 +113,7 @@ int flo_choose_columns(const struct flo_out_wish *wish, const json_t *items,
             return flo_fail(err, FLO_E_USAGE, "--fields: more than %d",
                             FLO_COLUMNS_MAX);
         }
-        chosen[*shown] = column_of(columns, count, word, paths[*shown]);
+        chosen[*shown] = column_of(columns, count, word, &unknown[*shown]);
         if (known(columns, count, word) == NULL && flo_items_count(items) > 0 &&
             !is_in_items(items, word)) {
             return refuse("--fields", word, items, columns, count, err);

@@ -47,9 +47,12 @@ static void print_plan(const struct flo_cli *cli, const json_t *rollout)
     flo_out_table(cli, json_object_get(rollout, "phases"),
                   FLO_COLUMNS(planned_phase));
     print_blind(rollout);
-    flo_out_table(cli, json_object_get(plan, "ways"), FLO_COLUMNS(planned_way));
-    flo_out_table(cli, json_object_get(plan, "memory"),
-                  FLO_COLUMNS(planned_memory));
+    if (json_array_size(json_object_get(plan, "ways")) > 0) {
+        flo_out_table(cli, json_object_get(plan, "ways"),
+                      FLO_COLUMNS(planned_way));
+        flo_out_table(cli, json_object_get(plan, "memory"),
+                      FLO_COLUMNS(planned_memory));
+    }
     if (flo_out_u64(plan, "cannot") > 0) {
         flo_out_table(cli, json_object_get(plan, "reasons"),
                       FLO_COLUMNS(planned_refusal));

@@ -251,7 +251,11 @@ static void cause_lines(const json_t *causes, struct flo_buf *out)
     {
         uint64_t devices = flo_out_u64(cause, "devices");
         flo_buf_printf(out, " failed  %s: %s%s", flo_out_text(cause, "id", "?"),
-                       flo_out_plain(cause, "device", "?", device),
+                       flo_out_plain(cause,
+                                     flo_out_text(cause, "name", NULL) != NULL
+                                         ? "name"
+                                         : "device",
+                                     "?", device),
                        devices > 1 ? "" : " – ");
         if (devices > 1) {
             flo_buf_printf(out, " and %llu more – ",
@@ -318,13 +322,11 @@ static void end_lines(const struct flo_view *view, const json_t *rollout,
     uint64_t left_ms = flo_view_left_ms(view, rollout, now_ms);
 
     if (json_object_get(rollout, "next") != NULL) {
-        flo_buf_printf(out, " waits for: %s",
+        bool is_timed = is_tty && at_ms > now_ms;
+        flo_out_ms(is_timed ? at_ms - now_ms : 0, in);
+        flo_buf_printf(out, " waits%s%s for: %s\n", is_timed ? " at most " : "",
+                       is_timed ? in : "",
                        flo_out_plain(rollout, "next.what", "?", what));
-        if (is_tty && at_ms > now_ms) {
-            flo_out_ms(at_ms - now_ms, in);
-            flo_buf_printf(out, "; looked at again within %s", in);
-        }
-        flo_buf_text(out, "\n");
     }
     if (is_tty && left_ms > 0) {
         flo_out_ms(left_ms, left);

@@ -254,8 +254,8 @@ a_rollout_is_shown_with_funnel_gates_causes_and_what_is_next(void **state)
         "ttft_us  503        497      1.01 times  1.15 times  ▄      pass\n"
         " failed  disk.full: gw-\\x1b7 and 1 more – no room\n"
         "         do: make room\n"
-        " waits for: phase 2: 8 are under way; looked at again within 1 m 00 s"
-        "\n Ctrl-C leaves; the rollout goes on\n");
+        " waits at most 1 m 00 s for: phase 2: 8 are under way\n"
+        " Ctrl-C leaves; the rollout goes on\n");
 }
 
 static void the_time_left_is_of_the_devices_that_ended_meanwhile(void **state)
