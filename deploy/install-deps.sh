@@ -45,6 +45,17 @@ install_client() {
     rm -f /tmp/flotilla-pip.$$
 }
 
+# axe-core for the page's test, into build/node_modules, where npm is there.
+install_axe() {
+    [ $wants_optional -eq 1 ] && command -v npm >/dev/null || return 0
+    folder=$(dirname "$0")/../build
+    [ ! -d "$folder/node_modules/axe-core" ] || return 0
+    mkdir -p "$folder"
+    npm install --silent --no-save --no-audit --no-fund --ignore-scripts \
+        --prefix "$folder" axe-core@4.10.2 >/dev/null 2>&1 ||
+        echo "skipped: the page's test with axe-core"
+}
+
 missing=
 for package in $needed; do
     status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
@@ -54,7 +65,7 @@ for package in $needed; do
     *) missing="$missing $package" ;;
     esac
 done
-[ -n "$missing" ] || { install_client; exit 0; }
+[ -n "$missing" ] || { install_client; install_axe; exit 0; }
 
 sudo=
 if [ "$(id -u)" -ne 0 ]; then
@@ -78,3 +89,4 @@ DEBIAN_FRONTEND=noninteractive $sudo apt-get install -qy \
 }
 rm -f /tmp/flotilla-deps.$$
 install_client
+install_axe

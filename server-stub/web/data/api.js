@@ -53,7 +53,8 @@ function randomId() {
 }
 
 // Server-sent events read by fetch (EventSource cannot send the token).
-// on.event(name, data), on.open(), on.closed(why); reconnects by itself.
+// on.event(name, data), on.open(), on.alive() at any byte, on.closed(why);
+// it reconnects by itself.
 export function follow(on) {
   let stopped = false;
   let lastId = null;
@@ -79,6 +80,7 @@ export function follow(on) {
       if (done) {
         return;
       }
+      on.alive?.();
       text += decoder.decode(value, { stream: true });
       const blocks = text.split("\n\n");
       text = blocks.pop();

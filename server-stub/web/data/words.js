@@ -1,0 +1,101 @@
+// Numbers and names for people.
+
+// A device may say anything: an object can refuse to become text.
+export function text(value) {
+  return typeof value === "string" || typeof value === "number" ? String(value) : "–";
+}
+
+export const number = (value) => typeof value === "number"
+  ? Math.round(value).toLocaleString("en") : "–";
+
+export const many = (n, noun) => `${number(n)} ${noun}${n === 1 ? "" : "s"}`;
+
+export function bytes(value) {
+  if (typeof value !== "number") {
+    return "–";
+  }
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 || value >= 100 ? value.toFixed(0) : value.toFixed(1)} ${units[unit]}`;
+}
+
+export function duration(ms) {
+  if (typeof ms !== "number" || !Number.isFinite(ms)) {
+    return "–";
+  }
+  if (ms < 1000) {
+    return `${ms < 10 && ms > 0 ? ms.toFixed(1) : ms.toFixed(0)} ms`;
+  }
+  const s = Math.floor(ms / 1000);
+  return ms < 60000 ? `${(ms / 1000).toFixed(1)} s`
+    : s < 3600 ? `${Math.floor(s / 60)} m ${s % 60} s`
+      : s < 172800 ? `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} m`
+        : `${Math.floor(s / 86400)} d`;
+}
+
+export function ago(at) {
+  return at ? `${duration(Math.max(0, Date.now() - at))} ago` : "never";
+}
+
+const two = (n) => String(n).padStart(2, "0");
+
+// Today's times without a day.
+export function clock(at) {
+  if (!at) {
+    return "–";
+  }
+  const then = new Date(at);
+  const time = `${two(then.getHours())}:${two(then.getMinutes())}:${two(then.getSeconds())}`;
+  return then.toDateString() === new Date().toDateString() ? time
+    : `${two(then.getMonth() + 1)}-${two(then.getDate())} ${time.slice(0, 5)}`;
+}
+
+export function title(serving) {
+  return serving?.version ? `${text(serving.model)}@${text(serving.version)}` : "–";
+}
+
+// The models that a device has; one that was removed is no model of it.
+export function models(device) {
+  return (device.models || []).filter((m) => m && m.state !== "removed");
+}
+
+// The class and shape of a state word.  A release that was taken back is never
+// green, and neither is a state that asks for a hand.
+const KINDS = {
+  ok: ["succeeded", "already-installed", "online", "completed", "passed", "pass", "holds",
+    "ready", "published", "done", "ok", "kept", "has"],
+  bad: ["failed", "rejected", "timed-out", "halted", "fail", "down", "yanked", "silent",
+    "overdue", "cannot", "denied", "refused"],
+  warn: ["held", "paused", "partly", "warn", "drift", "degraded", "download", "awaiting-approval"],
+  back: ["rolled-back", "rolling-back", "taken-back"],
+  hold: ["maintenance", "quarantined", "frozen"],
+  off: ["offline", "queued", "waiting", "cancelled", "superseded", "removed", "on-demand",
+    "draft", "aborted", "inconclusive", "away", "info", "open", "scheduled", "notified"],
+};
+const BY_WORD = new Map(Object.entries(KINDS).flatMap(([kind, words]) =>
+  words.map((word) => [word, kind])));
+
+export const kind = (word) => BY_WORD.get(word) || "busy";
+
+// The state of a rollout for people: one whose release nobody has any more was
+// taken back, whatever it once completed.
+export function rolloutState(one) {
+  return one.state === "completed" && one.holders === 0 ? "taken-back" : one.state;
+}
+
+export const isOpen = (one) => ["running", "paused", "rolling-back", "aborting",
+  "awaiting-approval", "scheduled"].includes(one.state);
+
+// Names as people count: gw-2 before gw-10, r-9999 before r-10000.
+const order = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+export const byName = (a, b) => order.compare(a.name || a.id, b.name || b.id);
+
+// Failing ones stand first, then those under way, then the newest.
+export function rolloutOrder(a, b) {
+  const rank = (r) => r.state === "halted" && r.holders > 0 ? 0 : isOpen(r) ? 1 : 2;
+  return rank(a) - rank(b) || order.compare(b.id, a.id);
+}

@@ -1,0 +1,60 @@
+// The frame of each screen: fleet, tabs, search, connection, emergency.
+
+import { live, listen } from "/app/data/live.js";
+import { me, maySomewhere } from "/app/data/access.js";
+import { clock, duration } from "/app/data/words.js";
+import { go, link } from "/app/data/url.js";
+import { Component, html } from "/app/parts/html.js";
+
+const TABS = [["fleet", "Fleet"], ["rollouts", "Rollouts"], ["telemetry", "Telemetry"], ["activity", "Activity"]];
+const HOME = { devices: "fleet", orders: "activity" };
+
+function find(event) {
+  event.preventDefault();
+  const words = event.target.elements.find.value.trim();
+  if (/^r-\d+$/.test(words)) {
+    go(["rollouts", words]);
+  } else if (/^o-\d+$/.test(words)) {
+    go(["orders", words]);
+  } else if (/^[^\s@=]+@[^\s@=]+$/.test(words)) {
+    go(["fleet"], { where: `release = '${words.replace(/'/g, "")}'` });
+  } else if (/[=<>()]/.test(words)) {
+    go(["fleet"], { where: words });
+  } else if (words) {
+    go(["devices", words]);
+  }
+}
+
+export class Frame extends Component {
+  componentDidMount() {
+    this.off = listen((name) => name === "live" && this.setState({}));
+    this.timer = setInterval(() => live.state === "stale" && this.setState({}), 1000);
+  }
+
+  componentWillUnmount() {
+    this.off();
+    clearInterval(this.timer);
+  }
+
+  render({ fleet, at, children, signOut }) {
+    const tab = HOME[at.path[0]] || at.path[0];
+    const stale = live.state === "stale";
+    return html`<a class="skip" href="#main">Skip to content</a>
+    <header class="bar">
+      <a class="fleet" href=${link(["fleet"])}>${fleet}</a>
+      <nav aria-label="Screens"><ul>${TABS.map(([path, word]) => html`<li><a href=${link([path])}
+        aria-current=${tab === path ? "page" : null}>${word}</a></li>`)}</ul></nav>
+      <form role="search" onsubmit=${find}><input name="find" id="find" type="search" autocomplete="off"
+        aria-label="Find a device, rollout, order, release or selector" placeholder="Find device, rollout, release …  /" /></form>
+      <span class="push" id="live" role="status" data-state=${live.state}>${stale ? "stale" : live.state === "live" ? "live" : "connecting"}</span>
+      <span class="me">${me?.user || me?.name || ""} · ${me?.role || ""}</span>
+      <button type="button" class="plain" onclick=${signOut}>Sign out</button>
+      ${maySomewhere("operator") ? html`<a id="emergency" class="btn danger" href=${link(["emergency"])}>⚠ Emergency… <kbd>g e</kbd></a>` : null}
+    </header>
+    ${stale ? html`<div class="notice n-bad stale" role="alert"><b>The controller is away since ${clock(live.since)} (${
+  duration(Date.now() - live.since)}).</b> All below is from then. ${live.why}. The page tries again by itself.
+      <p>Without the controller: <code>flotilla emergency rollback RELEASE --key FILE</code>; on one device:
+      <code>flotilla-agent rollback</code>.</p></div>` : null}
+    <main id="main" tabindex="-1" class=${stale ? "is-stale" : ""}>${children}</main>`;
+  }
+}

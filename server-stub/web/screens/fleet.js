@@ -1,0 +1,168 @@
+// The fleet: the failing thing first, where it is, what runs, who needs a look.
+
+import { call } from "/app/data/api.js";
+import { maySomewhere } from "/app/data/access.js";
+import { condition, count, hardware, mapKind, RANK, readAll, releasesOf, why } from "/app/data/fleet.js";
+import { ago, bytes, isOpen, many, models, number, rolloutOrder, rolloutState, text, title } from "/app/data/words.js";
+import { link, read, set } from "/app/data/url.js";
+import { html } from "/app/parts/html.js";
+import { Card, Chips, Counts, Meter, Same, State, Table } from "/app/parts/parts.js";
+import { Problems, Screen } from "/app/parts/screen.js";
+
+const LOOK = "drifts or state = offline";
+const CHIPS = [["needs a look", LOOK], ["all", ""], ["drift", "drifts"], ["offline", "state = offline"],
+  ["disk < 1 GiB", "disk_free < 1GiB"], ["hot", "temperature > 80"], ["maintenance", "maintenance"]];
+const SHOWN = 25;
+const ROWS = { site: (d) => text(d.labels?.site ?? "no site"), hardware, release: (d) =>
+  models(d).map((m) => title(m.serving)).join(", ") || "none" };
+const DETAIL = "id,name,state,labels,maintenance,profile.arch,profile.class,profile.temperature_mc,models,rss_bytes,last_seen_at_ms";
+
+const WORST_ROWS = 12;
+
+// A row of the map: one cell is one device, the worst first.
+function cells(devices) {
+  const by = Map.groupBy ? Map.groupBy(devices, condition) : devices.reduce((m, d) =>
+    m.set(condition(d), [...(m.get(condition(d)) || []), d]), new Map());
+  return RANK.flatMap((word) => (by.get(word) || []).map(() => mapKind(word)));
+}
+
+const PER_LINE = 100;
+
+function Cells({ devices, label }) {
+  const list = cells(devices).slice(0, 4 * PER_LINE);
+  const lines = Math.ceil(list.length / PER_LINE);
+  const runs = [];
+  list.forEach((kind, i) => {
+    const last = runs.at(-1);
+    const x = i % PER_LINE;
+    if (last && last.kind === kind && x > 0) {
+      last.n += 1;
+    } else {
+      runs.push({ kind, x, y: Math.floor(i / PER_LINE), n: 1 });
+    }
+  });
+  return html`<svg class="map" viewBox=${`0 0 ${PER_LINE * 6} ${lines * 10}`} width="100%" role="img" aria-label=${label}>${
+    runs.map((r) => html`<path class="k-${r.kind}" d=${`M${r.x * 6} ${r.y * 10 + 5}h${r.n * 6 - 1}`} />`)}</svg>`;
+}
+
+function Where({ devices, rows }) {
+  const of = ROWS[rows] || ROWS.site;
+  const groups = new Map();
+  devices.forEach((d) => groups.set(of(d), (groups.get(of(d)) || []).concat(d)));
+  const weight = (list) => list.filter((d) => !["ok", "updating"].includes(condition(d))).length;
+  const sorted = [...groups].map(([name, list]) => ({ name, list, weight: weight(list) }))
+    .sort((a, b) => b.weight - a.weight || b.list.length - a.list.length);
+  const rest = sorted.slice(WORST_ROWS);
+  const field = { site: "site", hardware: "class", release: "release" }[rows] || "site";
+  const filter = (name) => /^(no site|none|unknown)$/.test(name) ? "" : `${field} = '${name.replace(/'/g, "")}'`;
+  return html`<${Card} title="Where" at="c8" head=${html`<${Chips} label="Rows of the map" items=${Object.keys(ROWS).map((word) =>
+    ({ word, on: word === (ROWS[rows] ? rows : "site"), href: link(["fleet"], { ...read().query, rows: word }) }))} />
+    <span class="soft">one cell is one device, the worst first</span>`}>
+    <p class="legend"><${State} word="failed" /><span class="st warn">drift</span><span class="st off">offline</span>
+      <span class="st hold">maintenance</span><span class="st busy">updating</span></p>
+    <${Table} label="Devices by place" heads=${["", "needs a look", "devices", "#all"]} rows=${
+  sorted.slice(0, WORST_ROWS).map(({ name, list, weight: n }) => [
+    filter(name) ? html`<a href=${link(["fleet"], { where: filter(name), rows })}>${name}</a>` : name,
+    n > 0 ? html`<b>${number(n)}</b> of ${number(list.length)}` : "–",
+    html`<${Cells} devices=${list} label=${`${name}: ${n} of ${list.length} need a look`} />`, number(list.length)])} />
+    ${rest.length > 0 ? html`<p class="soft">${number(rest.length)} more with ${
+  many(rest.reduce((n, r) => n + r.list.length, 0), "device")}, ${number(rest.reduce((n, r) => n + r.weight, 0))} of them need a look.</p>` : null}<//>`;
+}
+
+function Notices({ rollouts, total, offline, frozen }) {
+  const bad = rollouts.filter((r) => r.state === "halted" && r.holders > 0
+    || isOpen(r) && (r.causes || []).length > 0 || r.state === "paused");
+  return html`<ul class="alerts" aria-label="What fails">
+    ${bad.slice(0, 5).map((r) => html`<li class=${r.state === "halted" ? "a-bad" : ""}><${State} word=${rolloutState(r)} />
+      <span><b>${r.causes?.[0] ? `${r.causes[0].meaning || r.causes[0].id} on ${many(r.causes[0].devices, "device")}` : r.reason || "paused"}.</b>
+        ${" "}${r.release} by ${r.id}; ${number(r.holders)} of ${number(r.members)} have it.</span>
+      <a class="btn" href=${link(["rollouts", r.id])}>Open ${r.id}</a></li>`)}
+    ${frozen ? html`<li><${State} word="frozen" /><span><b>The fleet is frozen.</b> Nothing starts until it is unfrozen.</span>
+      <a class="btn" href=${link(["emergency"])}>Emergency</a></li>` : null}
+    ${total > 0 && offline * 4 > total ? html`<li><${State} word="offline" /><span><b>${number(offline)} of ${many(total, "device")} are offline.</b></span>
+      <a class="btn" href=${link(["fleet"], { where: "state = offline" })}>Show ${number(offline)}</a></li>` : null}</ul>`;
+}
+
+const Empty = () => html`<${Card} title="No device yet"><p>Make a token, then run one line on the device:</p>
+  <pre class="code wrap" tabindex="0">flotilla token create --kind enroll --uses 1 --to enroll.token
+flotilla-agent enroll --controller https://HOST:PORT --token-file enroll.token</pre>
+  <p class="soft">The device appears here by itself.</p><//>`;
+
+export class Fleet extends Screen {
+  topics = ["device", "rollout", "order", "release"];
+  every = 10000;
+
+  async read({ query }) {
+    const where = query.where ?? LOOK;
+    const at = where ? `&where=${encodeURIComponent(where)}` : "";
+    const [version, list, rollouts, total, offline, drift] = await Promise.all([
+      call("GET", "/v1/version"),
+      call("GET", `/v1/devices?limit=${Math.min(Number(query.limit) || SHOWN, 1000)}&sort=${encodeURIComponent(query.sort || "-state,name")}&fields=${DETAIL}${at}`)
+        .catch((problem) => ({ items: [], total: 0, problem })),
+      call("GET", "/v1/rollouts"), count(""), count("state = offline"), count("drifts")]);
+    if (!this.state.devices || Date.now() > this.mapNext) {
+      this.mapNext = Date.now() + Math.max(5000, total * 6);
+      setTimeout(() => readAll("", null).then((devices) => this.setState({ devices })).catch(() => {}), 0);
+    }
+    return { version, list, rollouts: rollouts.items.sort(rolloutOrder), total, offline, drift };
+  }
+
+  hear(name) {
+    if (name === "order" || name === "rollout") { // few, and somebody waits for them
+      this.next = Math.min(this.next, Date.now() + 1000);
+    }
+  }
+
+  componentDidUpdate(before) {
+    super.componentDidUpdate(before);
+    if (this.state.data && performance.getEntriesByName("interactive").length === 0) {
+      performance.mark("interactive"); // the list can be used
+    }
+  }
+
+  draw({ version, list, rollouts, total, offline, drift }, { query }, { devices }) {
+    const where = query.where ?? LOOK;
+    const open = rollouts.filter((r) => isOpen(r) || r.state === "halted").slice(0, 6);
+    const conditions = new Map();
+    (devices || []).forEach((d) => conditions.set(condition(d), (conditions.get(condition(d)) || 0) + 1));
+    const runs = devices ? releasesOf(devices) : [];
+    if (total === 0) {
+      return html`<h1>0 devices</h1><${Empty} />`;
+    }
+    const tile = (word, n, to) => ({ word, n: number(n), kind: n > 0 ? mapKind(word) : null, href: link(["fleet"], { where: to }) });
+    return html`<div class="head mid"><h1>${many(total, "device")}</h1>
+      <span class="soft">${number(total - offline)} of ${number(total)} online</span><span class="push"></span>
+      ${maySomewhere("operator") ? html`<a class="btn primary" href=${link(["rollouts", "new"])}>New rollout…</a>` : null}</div>
+    <${Card} label="Summary"><${Counts} items=${[conditions.get("failed") ? { word: "failed", n: number(conditions.get("failed")), kind: "bad" } : null,
+  tile("drift", drift, "drifts"), tile("offline", offline, "state = offline"),
+  conditions.get("maintenance") ? tile("maintenance", conditions.get("maintenance"), "maintenance") : null,
+  conditions.has("updating") ? { word: "updating", n: number(conditions.get("updating")), kind: "busy" } : null,
+  devices ? { word: "ok", n: number(conditions.get("ok") || 0), kind: "ok" } : null,
+  { word: "rollouts under way", n: number(rollouts.filter(isOpen).length), href: link(["rollouts"]) }]} /><//>
+    <${Notices} rollouts=${rollouts} total=${total} offline=${offline} frozen=${version.frozen} />
+    ${devices ? html`<${Where} devices=${devices} rows=${query.rows} />`
+  : html`<section class="card c8" aria-label="Where"><p class="soft" role="status">Reading ${many(total, "device")}…</p></section>`}
+    <div class="col c4"><${Card} title="Rollouts under way" label="Rollouts">${open.length === 0
+  ? html`<p class="soft">None. <a href=${link(["rollouts"])}>All rollouts</a></p>`
+  : open.map((r) => html`<div class="block"><p><a href=${link(["rollouts", r.id])}>${r.id}</a> ${r.release} <${State} word=${rolloutState(r)} /></p>
+      <${Meter} label=${`${r.holders} of ${r.members} have it`} of=${r.members} parts=${[["ok", r.holders]]} />
+      <p class="soft">phase ${r.phase} of ${r.phases.length} · ${number(r.holders)} of ${number(r.members)} have it</p></div>`)}<//>
+    <${Card} title="What runs" label="Models"><${Table} label="Releases in the field" heads=${["release", "#runs", "#drift", "#offline"]} rows=${
+  runs.slice(0, 10).map((r) => ({ hit: r.drift > 0, cells: [html`<a href=${link(["telemetry"], { model: r.model })}>${r.name}</a>`,
+    number(r.devices), r.drift > 0 ? html`<span class="st warn">${number(r.drift)}</span>` : "–", r.offline > 0 ? number(r.offline) : "–"] }))} /><//></div>
+    <${Card} title=${where === LOOK ? "Devices that need a look" : "Devices"} label="Devices">
+      <form class="row mid" onsubmit=${(e) => { e.preventDefault(); set({ where: e.target.elements.where.value }); }}>
+        <label class="grow"><span class="vh">where</span><input class="mono" name="where" spellcheck="false" autocomplete="off"
+          placeholder="all; or: site = lyon and disk_free < 1GiB" value=${where} key=${where} /></label><button type="submit">Show</button></form>
+      <${Chips} label="Ready filters" items=${CHIPS.map(([word, w]) => ({ word, on: w === where, href: `${link(["fleet"], { ...query, where: null })}${
+  Object.keys({ ...query, where: undefined }).some((k) => k !== "where" && query[k]) ? "&" : "?"}where=${encodeURIComponent(w)}` }))} />
+      <${Problems} problem=${list.problem} />
+      <${Table} label="Devices" heads=${["device", "state", "why", "+site", "+hardware", "serves", "+#memory", "+#°C", "#seen"]} rows=${
+  list.items.map((d) => ({ hit: condition(d) === "failed", cells: [html`<a href=${link(["devices", d.name])}>${text(d.name)}</a>`,
+    html`<${State} word=${condition(d) === "ok" ? text(d.state) : condition(d)} />`, why(d), text(d.labels?.site), hardware(d),
+    models(d).map((m) => title(m.serving)).join(", ") || "–", bytes(d.rss_bytes),
+    typeof d.profile?.temperature_mc === "number" ? (d.profile.temperature_mc / 1000).toFixed(0) : "–", ago(d.last_seen_at_ms)] }))} />
+      <p class="soft">${number(list.items.length)} of ${number(list.total)} shown.${list.total > list.items.length ? html` <a href=${link(["fleet"], { ...query, limit: list.items.length * 4 })}>Show more</a>, or narrow it by a selector.` : ""}</p><//>
+    <${Same} command=${`flotilla device list${where ? ` --where '${where}'` : ""}`} call=${`GET /v1/devices${where ? `?where=${encodeURIComponent(where)}` : ""}`} />`;
+  }
+}

@@ -1,0 +1,83 @@
+// A new rollout: its plan (who gets it by which way, who not and why), then the
+// start.
+
+import { call } from "/app/data/api.js";
+import { maySomewhere } from "/app/data/access.js";
+import { bytes, many, number, text } from "/app/data/words.js";
+import { go, link, set } from "/app/data/url.js";
+import { announce } from "/app/parts/announce.js";
+import { html } from "/app/parts/html.js";
+import { Card, Counts, Same, Table } from "/app/parts/parts.js";
+import { Problems, Screen } from "/app/parts/screen.js";
+
+export class Plan extends Screen {
+  topics = ["release"];
+
+  body({ query }) {
+    const spec = { release: query.release, group: query.group || "all" };
+    return query.soak ? { ...spec, soak: query.soak } : spec;
+  }
+
+  async read(props) {
+    const releases = (await call("GET", "/v1/releases")).items.filter((r) => r.state === "published");
+    const devices = (await call("GET", "/v1/devices?limit=1000&fields=groups")).items;
+    const groups = [...new Set(["all", ...devices.flatMap((d) => d.groups || [])])].sort();
+    let answer = null, problem = null;
+    if (props.query.release && maySomewhere("operator")) {
+      answer = await call("POST", "/v1/rollouts?dry_run=true", this.body(props)).catch((p) => { problem = p; return null; });
+    }
+    return { releases, groups, answer, problem };
+  }
+
+  async start(event) {
+    event.preventDefault();
+    const reason = event.target.elements.reason.value;
+    this.setState({ busy: true, failed: null });
+    try {
+      const made = await call("POST", "/v1/rollouts", { ...this.body(this.props), ...(reason ? { reason } : {}) });
+      announce(`${made.id} started`);
+      go(["rollouts", made.id]);
+    } catch (failed) {
+      this.setState({ failed, busy: false });
+    }
+  }
+
+  draw({ releases, groups, answer, problem }, { query }, { busy, failed }) {
+    const p = answer?.plan;
+    const pick = (name) => (event) => set({ [name]: event.target.value });
+    return html`<h1>New rollout${query.release ? `: ${query.release} to ${query.group || "all"}` : ""}</h1>
+    <${Card} label="What and for whom"><div class="row mid">
+      <label>release <select id="release" onchange=${pick("release")}><option value="">choose…</option>${releases.map((r) => {
+  const name = `${r.model}@${r.version}`;
+  return html`<option value=${name} selected=${name === query.release}>${name}</option>`;
+})}</select></label>
+      <label>group <select id="group" onchange=${pick("group")}>${groups.map((g) => html`<option value=${g} selected=${g === (query.group || "all")}>${g}</option>`)}</select></label>
+      <label>soak on each device <select id="soak" onchange=${pick("soak")}>${["", "30s", "5m", "15m", "1h", "24h"].map((s) =>
+  html`<option value=${s} selected=${s === (query.soak || "")}>${s || "standard"}</option>`)}</select></label></div><//>
+    <${Problems} problem=${problem} />
+    ${!p ? html`<p class="soft">${maySomewhere("operator") ? "Choose a release: the plan stands here before anything starts."
+    : "This token may look, not plan or start. Ask an operator."}</p>` : html`
+    <${Card} label="Plan"><${Counts} items=${[{ n: number(p.takes), word: `of ${number(p.devices)} get it` },
+  { n: number(p.cannot), word: "cannot", kind: p.cannot > 0 ? "warn" : null }, { n: number(p.has), word: "have it" },
+  { n: number(p.silent), word: "never reported", kind: p.silent > 0 ? "off" : null },
+  { n: number(p.offline), word: "of them offline", kind: p.offline > 0 ? "off" : null },
+  { n: bytes(p.bytes), word: "to send" }]} /><//>
+    <div class="col c8">
+    ${p.reasons.length + p.excluded.length > 0 ? html`<${Card} title="Who does not get it"><${Table} label="Left out" heads=${["cause", "#devices", "why", "do", "+first"]} rows=${
+    [...p.reasons, ...p.excluded].map((r) => [html`<code>${r.id}</code>`, number(r.devices), r.what, r.fix, r.names.map(text).join(", ")])} /><//>` : null}
+    <${Card} title="Phases"><${Table} label="Phases" heads=${["phase", "#devices", "chosen by"]} rows=${(answer.phases || []).map((f) =>
+    [html`<b>${f.number} ${f.name}</b>`, number(f.devices), f.canary ? "canary, spread over the fleet" : "stable hash"])} />
+      <p class="soft">Gates: ${(answer.gates || []).map((g) => g.name).join(", ") || "none"}. When one fails: ${answer.on_fail}.</p><//>
+    <${Card} title="Bytes"><${Table} label="Ways" heads=${["way", "variant", "#devices", "#each", "#sum", "+#whole instead"]} rows=${p.ways.map((w) =>
+    [w.way, w.variant, number(w.devices), bytes(w.bytes_each), bytes(w.bytes), bytes(w.full_bytes)])} />
+      <p class="soft">Each device keeps its release as previous: taking it back needs no download.</p><//></div>
+    <div class="col c4">${(answer.overlaps || []).map((o) => html`<div class="notice n-warn"><b>Overlap.</b> <a href=${link(["rollouts", o.rollout])}>${o.rollout}</a> ${o.release}, ${o.state}, holds ${
+    many(o.devices, "device")} of these. The newest wins: they read superseded there.</div>`)}
+    <${Card} title="Start"><form onsubmit=${(e) => this.start(e)}>
+      <label class="field"><span>Why (goes to the audit)</span><input name="reason" maxlength="120" autocomplete="off" /></label>
+      <${Problems} problem=${failed} />
+      <button type="submit" id="start" class="primary" disabled=${busy || p.takes + p.silent === 0}>Start on ${number(p.takes)} of ${many(p.devices, "device")}</button></form>
+      <p class="soft">Phases and gates are the standard ones for a group of this size. Others: <code>flotilla rollout init</code></p><//></div>`}
+    <${Same} command=${`flotilla rollout start ${query.release || "MODEL@VERSION"} --group ${query.group || "all"} --dry-run`} call="POST /v1/rollouts?dry_run=true" />`;
+  }
+}

@@ -1,0 +1,24 @@
+// An access token opens the page and stays in this tab.
+
+import { Component, html } from "/app/parts/html.js";
+
+export class SignIn extends Component {
+  async open(event) {
+    event.preventDefault();
+    try {
+      await this.props.open(event.target.elements.token.value);
+    } catch (problem) {
+      this.setState({ why: problem.message });
+    }
+  }
+
+  render({ why }, state) {
+    return html`<main id="main"><h1>Flotilla</h1><section class="card c6" aria-label="Sign in"><h2>Sign in</h2>
+      <form onsubmit=${(event) => this.open(event)}>
+        <label class="field"><span>Paste an access token. It stays in this tab until it is closed.</span>
+          <input name="token" id="token" type="password" autocomplete="off" required placeholder="flt_pat_…" /></label>
+        ${state.why || why ? html`<p class="error" role="alert">${state.why || why}</p>` : null}
+        <button type="submit" class="primary">Open</button></form>
+      <p class="soft">Make one: <code>flotilla token create --kind access --role operator</code></p></section></main>`;
+  }
+}
