@@ -258,7 +258,7 @@ class Bench:
                 stored = now
             if acked >= self.devices:
                 all_stored = now
-            time.sleep(0.01)
+            time.sleep(0.025)
         sent = self.sim.ask("order", name, at_ms)
         return {"op": op, "cost": self.cost(spent), "post_s": round(posted - begin, 4),
                 "answered": sent["answered"],
