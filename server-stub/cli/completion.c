@@ -63,6 +63,10 @@ static const struct {
     {NULL, "A,B", "/v1/releases?limit=" NAMES_MAX, "version", "model"},
     {NULL, "M", "/v1/releases?limit=" NAMES_MAX, "model", ""},
     {NULL, "MODEL", "/v1/releases?limit=" NAMES_MAX, "model", ""},
+    {NULL, "DEVICE", "/v1/devices?fields=name,state&sort=name&limit=" NAMES_MAX,
+     "name", "state"},
+    {"group", "NAME", "/v1/groups?limit=" NAMES_MAX, "name", "selector"},
+    {NULL, "G", "/v1/groups?limit=" NAMES_MAX, "name", "selector"},
     {NULL, "G", "/v1/devices?fields=groups&limit=" NAMES_MAX, "groups", ""},
 };
 
@@ -77,9 +81,8 @@ static void add_name(struct flo_buf *out, const char *name, const char *meaning)
 
 /* Once each. */
 static void add_names(const json_t *items, const char *name,
-                      const char *meaning, struct flo_buf *out)
+                      const char *meaning, json_t *seen, struct flo_buf *out)
 {
-    FLO_CLEANUP(flo_json_cleanup) json_t *seen = json_object();
     size_t i, k;
     json_t *item, *one;
 
@@ -114,7 +117,7 @@ void flo_complete_names(struct flo_cli *cli, const char *what,
                         struct flo_buf *out)
 {
     const struct flo_verb *verb = cli->args.verb;
-    FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *seen = json_object();
     struct flo_err err = {0};
 
     if (strcmp(what, "ERROR-ID") == 0) {
@@ -131,14 +134,14 @@ void flo_complete_names(struct flo_cli *cli, const char *what,
             noun == 0 ||
             (verb != NULL && strncmp(verb->name, places[i].noun, noun) == 0 &&
              verb->name[noun] == ' ');
+        FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
         if (!is_noun || strcmp(places[i].what, what) != 0) {
             continue;
         }
         if (flo_context_load(cli, &err) == 0 &&
             flo_api_get(cli, places[i].path, &page, &err) == 0) {
             add_names(json_object_get(page, "items"), places[i].name,
-                      places[i].meaning, out);
+                      places[i].meaning, seen, out);
         }
-        return;
     }
 }

@@ -31,28 +31,38 @@ static void measure(struct table *table, const json_t *items)
     }
 }
 
-/* The widest column gives way until the line fits the terminal. */
+/* The widest column but the first: who cannot read the whole name can do
+ * nothing with the row.  It is the last to give way. */
+static size_t widest_of(const struct table *table)
+{
+    size_t widest = table->count > 1 ? 1 : 0;
+
+    for (size_t i = 1; i < table->count; i++) {
+        widest = table->widths[i] >= table->widths[widest] ? i : widest;
+    }
+    return table->widths[widest] > LEAST_WIDTH ? widest : 0;
+}
+
+/* The widest gives way to the width of the next, until the line fits the
+ * terminal or nothing more can. */
 static void fit(struct table *table)
 {
     for (;;) {
-        size_t all = GAP * (table->count - 1), widest = 0;
+        size_t all = GAP * (table->count - 1), second = LEAST_WIDTH;
+        size_t widest = widest_of(table);
+        size_t room = table->widths[widest];
         for (size_t i = 0; i < table->count; i++) {
             all += table->widths[i];
-            widest = table->widths[i] >= table->widths[widest] ? i : widest;
-        }
-        if (all <= table->wish->width || table->widths[widest] <= LEAST_WIDTH) {
-            return;
-        }
-        size_t over = all - table->wish->width;
-        size_t second = LEAST_WIDTH;
-        for (size_t i = 0; i < table->count; i++) {
-            if (i != widest && table->widths[i] > second &&
-                table->widths[i] < table->widths[widest]) {
+            if (i > 0 && table->widths[i] > second && table->widths[i] < room) {
                 second = table->widths[i];
             }
         }
-        size_t room = table->widths[widest] - second;
-        table->widths[widest] -= over < room ? over : room > 0 ? room : 1;
+        if (all <= table->wish->width || room <= LEAST_WIDTH) {
+            return;
+        }
+        size_t over = all - table->wish->width;
+        room -= second;
+        table->widths[widest] -= over < room ? over : room;
     }
 }
 

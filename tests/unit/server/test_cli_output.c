@@ -106,6 +106,14 @@ static void a_terminal_shortens_the_widest_column_and_a_pipe_none(void **state)
     (void)state;
 
     assert_string_equal(render(json, wish), "gw-1  a note that is f…  0.1.0\n");
+    wish.fields = "name,note";
+    wish.width = 45; /* the first column says which row it is: it stays */
+    assert_string_equal(
+        render("[{\"name\":\"gateway-in-the-basement\",\"note\":\"a note "
+               "that is far too long for the line\"}]",
+               wish),
+        "gateway-in-the-basement  a note that is far …\n");
+    wish.fields = "name,note,agent";
     wish.width = 0;
     assert_string_equal(
         render(json, wish),
