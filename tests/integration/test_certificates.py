@@ -22,6 +22,10 @@ LIFE = "%ds" % LIFE_S
 
 @pytest.fixture(scope="module")
 def up(folder, bin_dir):
+    # A broker that reads what it freed finds nonsense there, and dies at once.
+    patch = pytest.MonkeyPatch()
+    patch.setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0:"
+                 "glibc.malloc.perturb=255")
     one = Small(folder, bin_dir, name="test")
     one.up(["drawer", "stolen"], "--certificate-life", LIFE,
            "--certificate-grace", "1h")
@@ -43,6 +47,7 @@ def up(folder, bin_dir):
     yield one
     one.stream.stop()
     one.close()
+    patch.undo()
 
 
 def number(up, name):
@@ -210,6 +215,24 @@ def test_a_stolen_device_is_refused_everywhere(up):
          os.path.join(up.dir, "revoked.pem"), pair], capture_output=True)
     assert b"revoked" in check.stderr
     assert broker_takes(up, pairs(up.devices["busy"])[-1])
+
+
+def test_an_order_waits_for_who_is_away_while_the_broker_reads_again(up):
+    """mosquitto 2.0.11 dies when it kept a session of the device."""
+    up.devices["killed"].stop(signal.SIGKILL)
+    for name in ("gone-1", "gone-2"):
+        state = os.path.join(up.dir, name)
+        os.makedirs(state, mode=0o700)
+        up.program("flotilla-agent", "enroll", "--controller", up.devices_url,
+                   "--token-file", up.token, "--state-dir", state, "--name",
+                   name)
+        up.cli("device", "delete", name, "--confirm", name)
+    up.cli("rollout", "freeze", "--confirm", "test")
+    up.devices["killed"].start()
+    up.online(["killed"])
+    F.wait_until("the order", 10, lambda: up.ask(
+        "device", "get", "killed")["frozen"])
+    up.cli("rollout", "unfreeze", "--confirm", "test")
 
 
 def test_a_stolen_authority_is_rolled_without_a_visit(up):
