@@ -25,6 +25,11 @@ struct flo_http_options {
      * this SHA-256 (hex prefix of >= 32 digits); host name still checked.
      * For enrolment only, instead of ca_file. */
     const char *ca_fingerprint;
+    /* For addresses that a person gave us: no proxy, and only public hosts,
+     * whatever their name resolves to.  takes_private: also private networks
+     * and loopback, never link-local ones (metadata of clouds). */
+    bool is_direct;
+    bool takes_private;
 };
 
 struct flo_http_request {
@@ -45,6 +50,12 @@ struct flo_http_request {
     int (*on_progress)(void *context, uint64_t done, uint64_t total);
     void *context;
 };
+
+/* May a direct call connect to this address?  Pure; `address` is a struct
+ * sockaddr. */
+bool flo_http_may_connect(const void *address, bool takes_private);
+/* Did a direct call meet an address to which it may not connect? */
+bool flo_http_was_refused(const struct flo_http *http);
 
 struct flo_http_answer {
     int status; /* 0: no answer */

@@ -437,6 +437,46 @@ FLAGS(bundle_create) = {
      FLO_ASKED},
     {"compress", NULL, "tar.zst instead of tar", FLO_ASKED},
     END};
+FLAGS(alert_list) = {
+    {"all", NULL, "also those that are over, for seven days", FLO_ASKED}, END};
+FLAGS(alert_ack) = {{"reason", "TEXT", "why, for others", FLO_ASKED}, END};
+FLAGS(alert_silence) = {
+    {"for", "DURATION", "so long, up to 30d (2h)", FLO_ASKED},
+    {"end", NULL, "it tells again", FLO_ASKED},
+    {"reason", "TEXT", "why, for others", FLO_ASKED},
+    END};
+FLAGS(alert_rule_list) = {END};
+FLAGS(alert_rule_create) = {
+    {"where", "SELECTOR", "count devices that fit (docs/reference/fields.md)",
+     FLO_ASKED},
+    {"metric", "M",
+     "a metric of docs/reference/prometheus.md; of a counter its increase",
+     FLO_ASKED},
+    {"match", "LABEL=VALUE", "only series with this label (repeatable)",
+     FLO_ASKED},
+    {"by", "LABEL", "an alert for each value of this label", FLO_ASKED},
+    {"per", "M", "divide by this metric", FLO_ASKED},
+    {"per-least", "N", "with less of it nothing is said (1)", FLO_ASKED},
+    {"window", "DURATION", "of an increase (15m)", FLO_ASKED},
+    {"above", "N|N%", "bad above; N% of all devices", FLO_ASKED},
+    {"below", "N|N%", "bad below", FLO_ASKED},
+    {"clear", "N", "well again only at this value (the threshold)", FLO_ASKED},
+    {"for", "DURATION", "bad for so long before anybody is told (0s)",
+     FLO_ASKED},
+    {"keep", "DURATION", "well for so long before it is over (5m)", FLO_ASKED},
+    {"repeat", "DURATION", "between reminders; 0s: none (24h)", FLO_ASKED},
+    {"severity", "page|ticket", "page: it wakes somebody (ticket)", FLO_ASKED},
+    {"text", "TEXT", "what is said of it", FLO_ASKED},
+    END};
+FLAGS(alert_rule_delete) = {END};
+FLAGS(webhook_list) = {END};
+FLAGS(webhook_create) = {
+    {"page-only", NULL, "alerts of severity page alone", FLO_ASKED}, END};
+FLAGS(webhook_delete) = {END};
+FLAGS(webhook_deliveries) = {{"limit", "N", "at most so many (50)", FLO_ASKED},
+                             {"all", NULL, "every one", FLO_ASKED},
+                             END};
+FLAGS(webhook_replay) = {END};
 FLAGS(audit_list) = {
     {"limit", "N", "records, the newest first (50)", FLO_ASKED},
     {"all", NULL, "every record, the oldest first", FLO_ASKED},

@@ -16,6 +16,7 @@
 #include "server-stub/rest/rest.h"
 #include "server-stub/run/disk.h"
 #include "server-stub/run/run.h"
+#include "server-stub/run/watching/watching.h"
 #include "server-stub/state/audit/head.h"
 
 #define TICK_MS 1000
@@ -31,6 +32,7 @@ struct flo_run {
     struct flo_controller *controller;
     struct event_base *base;
     struct flo_disk disk;
+    struct flo_watching watching;
     struct flo_rest rest; /* with the listeners, the broker and MQTT */
     const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX + 5]; /* with NULL */
     bool ends_broker; /* it does not wait for the next controller */
@@ -253,6 +255,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
         flo_log_err(FLO_LOG_ERROR, "pki", &err);
     }
     flo_evidence_tick(run->controller, flo_now_ms());
+    flo_watching_tick(&run->watching, flo_now_ms());
     if (write_facts(run, flo_now_ms(), &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "tick", &err);
     }
@@ -494,7 +497,8 @@ static int open_all(struct flo_run *run, struct flo_err *err)
         (rv = flo_batches_open(controller, run->base, rest->broker,
                                &rest->batches, err)) < 0 ||
         (rv = flo_telemetry_feed_start(controller, run->base,
-                                       rest->broker != NULL, err)) < 0) {
+                                       rest->broker != NULL, err)) < 0 ||
+        (rv = flo_watching_open(rest, run->base, &run->watching, err)) < 0) {
         return rv;
     }
     flo_outgoing_subscribe(controller,
@@ -507,6 +511,7 @@ static void close_all(struct flo_run *run)
     struct flo_controller *controller = run->controller;
 
     flo_outgoing_unsubscribe(controller, run);
+    flo_watching_close(&run->watching);
     flo_disk_close(&run->disk);
     flo_lane_stop(controller->lane);
     flo_batches_close(run->rest.batches);

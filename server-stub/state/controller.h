@@ -20,6 +20,7 @@
 #include "server-stub/state/rules/rules.h"
 #include "server-stub/state/trust/trust.h"
 #include "server-stub/state/watch/updates.h"
+#include "server-stub/state/watch/watch.h"
 #include "server-stub/store/store.h"
 #include "server-stub/telemetry/lane.h"
 
@@ -50,6 +51,9 @@ struct flo_controller_options {
                        * get numbers higher than all that devices may have seen,
                        * and the rollouts in it are paused */
     bool is_tls;      /* HTTPS for people on loopback too */
+    const char *webhook_ca;      /* authority of webhooks; NULL: the system's */
+    const char *alert_command;   /* run for each message, or NULL */
+    bool takes_private_webhooks; /* in private networks and on loopback too */
     bool makes_order_key; /* also where devices know the one that is gone */
 };
 
@@ -73,6 +77,7 @@ struct flo_controller {
     struct flo_groups groups;
     struct flo_audit audit;
     struct flo_update_counts updates;
+    struct flo_watches *watch; /* alerts */
     struct flo_outgoing outgoing;
     struct flo_subscribers subscribers;
 };

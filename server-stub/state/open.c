@@ -81,6 +81,9 @@ static int load(struct flo_controller *controller, struct flo_err *err)
     if (rv == 0) {
         rv = flo_fleet_roster_load(controller->store, err);
     }
+    if (rv == 0) {
+        rv = flo_watches_open(controller, err);
+    }
     rv = rv < 0 ? rv : flo_rules_load(controller, err);
     if (rv < 0) {
         flo_fleet_roll_back(controller->store);
@@ -230,6 +233,7 @@ void flo_controller_close(struct flo_controller *controller)
     flo_rollouts_forget(controller);
     flo_rules_clear(&controller->rules);
     flo_groups_deinit(&controller->groups);
+    flo_watches_close(controller->watch);
     flo_outgoing_clear(&controller->outgoing);
     flo_audit_head_close(controller);
     flo_trust_free(controller->trust);

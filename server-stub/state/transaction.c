@@ -6,6 +6,9 @@
 int flo_controller_begin(struct flo_controller *controller, struct flo_err *err)
 {
     controller->rollouts.has_changed = false;
+    if (controller->watch != NULL) {
+        controller->watch->has_changed = false;
+    }
     return flo_fleet_begin(controller->store, err);
 }
 
@@ -37,6 +40,10 @@ void flo_controller_cancel(struct flo_controller *controller)
     flo_outgoing_clear(&controller->outgoing);
     if (flo_rules_load(controller, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "rules", &err);
+    }
+    if (controller->watch != NULL && controller->watch->has_changed &&
+        flo_watch_load(controller, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "alert", &err);
     }
     if (!controller->rollouts.has_changed) {
         return; /* reading them again would forget who was heard when */

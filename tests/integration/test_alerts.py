@@ -1,16 +1,23 @@
-"""The controller, watched: metrics for Prometheus, and the rules and the
-dashboard that are shipped for them.  promtool's part is
+"""The controller, watched: metrics for Prometheus, the rules and the dashboard
+that are shipped for them, and its own alerts with their webhooks.  promtool's part is
 skipped by name without Debian's prometheus."""
+import hashlib
+import hmac
+import http.server
 import json
 import os
 import re
 import shutil
+import signal
+import ssl
 import subprocess
 import tempfile
+import threading
+import time
 
 import pytest
 
-from controller_parts import ROOT, Controller
+from controller_parts import ROOT, Controller, run, until
 
 DEPLOY = os.path.join(ROOT, "deploy")
 RULES = os.path.join(DEPLOY, "prometheus", "flotilla.rules.yml")
@@ -50,7 +57,6 @@ def test_metrics_follow_the_conventions_of_prometheus(controller):
 
 
 def test_the_devices_listener_tells_no_metrics(controller):
-    import ssl
     context = ssl.create_default_context(cafile=controller.ca)
     answer = controller.ask("GET", "/metrics", token="", context=context,
                             base=controller.facts["devices"])
@@ -77,6 +83,8 @@ def test_rules_and_dashboard_name_metrics_that_exist():
 def test_each_shipped_alert_has_its_section_for_the_night():
     named = re.findall(r"docs/alerts.md#([\w-]+)", read(
         "deploy/prometheus/flotilla.rules.yml"))
+    named += re.findall(r'^FLO_ALERT_DEFAULT\("([\w-]+)"', read(
+        "server-stub/core/alert/defaults.def"), re.M)
     sections = re.findall(r"^## ([\w-]+)\n\n- \*\*Means\*\*[^#]*"
                           r"- \*\*Look\*\*[^#]*- \*\*Do\*\*",
                           read("docs/alerts.md"), re.M)
@@ -90,3 +98,209 @@ def test_the_shipped_rules_are_valid_and_say_what_they_promise():
              os.path.join(DEPLOY, "prometheus", "prometheus.yml"))
     promtool("test", "rules",
              os.path.join(DEPLOY, "prometheus", "flotilla.test.yml"))
+
+
+# ---- alerts ----
+
+class Receiver:
+    """A small HTTPS server whose paths behave as their name says, until
+    `heals`; it keeps what it was sent, with the headers."""
+
+    def __init__(self, folder):
+        self.ca = os.path.join(folder, "receiver.pem")
+        key = os.path.join(folder, "receiver.key")
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+            "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out",
+            self.ca, "-days", "2", "-subj", "/CN=localhost", "-addext",
+            "subjectAltName=DNS:localhost")
+        self.heals = threading.Event()
+        self.came = []
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.came.append((self.path, self.headers, body))
+                status = {"/error": 500, "/moved": 302, "/gone": 410}.get(
+                    self.path, 200)
+                if self.path == "/hang":
+                    receiver.heals.wait(30)
+                self.send_response(200 if receiver.heals.is_set() else status)
+                self.send_header("Location", "https://localhost:1/")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.ca, key)
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0),
+                                                      Handler)
+        self.server.socket = context.wrap_socket(self.server.socket,
+                                                 server_side=True)
+        self.server.handle_error = lambda *_: None
+        threading.Thread(target=self.server.serve_forever,
+                         daemon=True).start()
+
+    def url(self, path):
+        return "https://localhost:%d%s" % (self.server.server_port, path)
+
+    def bodies(self, path):
+        return [json.loads(b) for p, _, b in self.came if p == path]
+
+
+@pytest.fixture
+def receiver():
+    folder = tempfile.mkdtemp(prefix="flo-receiver-")
+    receiver = Receiver(folder)
+    yield receiver
+    receiver.heals.set()
+    receiver.server.shutdown()
+    receiver.server.server_close()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def watched(receiver):
+    folder = tempfile.mkdtemp(prefix="flo-alerts-")
+    command = os.path.join(folder, "mail")
+    with open(command, "w", encoding="utf-8") as file:
+        file.write("#!/bin/sh\ncat >>%s/mails\necho >>%s/mails\n" %
+                   (folder, folder))
+    os.chmod(command, 0o700)
+    flags = ["--webhook-ca", receiver.ca, "--webhook-private",
+             "--alert-command", command]
+    controller = Controller(folder).start(*flags)
+    controller.flags, controller.mails = flags, folder + "/mails"
+    yield controller
+    controller.stop()
+    shutil.rmtree(folder)
+
+
+def ask(controller, method, path, body=None, status=200):
+    answer = controller.ask(method, path, body)
+    assert answer.status == status, answer.body
+    return answer.json
+
+
+def watch_devices(controller, above, **more):
+    """A rule that is bad at once, or well at once."""
+    return ask(controller, "PUT", "/v1/alert-rules/no-devices",
+               dict({"metric": "flotilla_devices", "above": above,
+                     "keep_ms": 0, "severity": "page", "text": "devices"},
+                    **more))
+
+
+def alerts(controller, everything=False):
+    return [a for a in ask(controller, "GET", "/v1/alerts" +
+                           ("?all=true" if everything else ""))["items"]
+            if a["rule"] == "no-devices"]
+
+
+def hook(controller, receiver, path):
+    return ask(controller, "POST", "/v1/webhooks",
+               {"url": receiver.url(path)}, 201)
+
+
+def deliveries(controller, made):
+    return ask(controller, "GET", "/v1/webhooks/%s/deliveries" %
+               made["id"])["items"]
+
+
+def check_signature(secret, headers, body):
+    signed = headers["Flotilla-Timestamp"].encode() + b"." + body
+    assert headers["Flotilla-Signature"] == "v1=" + hmac.new(
+        secret.encode(), signed, hashlib.sha256).hexdigest()
+    assert abs(int(headers["Flotilla-Timestamp"]) - time.time()) < 60
+    assert headers["Flotilla-Delivery"] == json.loads(body)["id"]
+
+
+def test_news_outlive_bad_receivers_and_a_killed_controller(watched, receiver):
+    hooks = {path: hook(watched, receiver, path)
+             for path in ("/well", "/error", "/moved", "/gone", "/hang")}
+    watch_devices(watched, -1)
+    until("a hanging receiver", 15, lambda: receiver.bodies("/hang"))
+    until("one that is well", 15, lambda: receiver.bodies("/well"))
+    path, headers, body = [c for c in receiver.came if c[0] == "/well"][0]
+    check_signature(hooks["/well"]["secret"], headers, body)
+    news = json.loads(body)
+    assert news["news"] == "firing" and news["severity"] == "page"
+    assert news["runbook"] == "docs/alerts.md#no-devices"
+
+    def states():
+        return {path: (deliveries(watched, made)[0]["state"],
+                       deliveries(watched, made)[0]["error"])
+                for path, made in hooks.items()}
+    until("their answers", 10, lambda: [
+        s for s in (states(),) if s["/error"][1] and s["/moved"][1] and
+        s["/gone"][1] and s["/well"][0] == "sent"])
+    assert states()["/gone"] == ("dead", "the receiver answered 410")
+    assert states()["/error"] == ("waiting", "the receiver answered 500")
+    assert states()["/moved"] == (
+        "waiting",
+        "the receiver answered 302: redirects are not followed")
+
+    watched.stop(signal.SIGKILL)
+    receiver.heals.set()
+    watched.start(*watched.flags)
+    until("the rest", 15, lambda: all(
+        s[0] == "sent" for p, s in states().items() if p != "/gone"))
+    assert [a["state"] for a in alerts(watched)] == ["firing"]
+    for path in ("/error", "/moved", "/hang"):
+        assert len({b["id"] for b in receiver.bodies(path)}) == 1
+        assert len(receiver.bodies(path)) >= 2
+    assert len(receiver.bodies("/well")) == 1
+
+    assert ask(watched, "POST", "/v1/webhooks/%s/replay" %
+               hooks["/gone"]["id"])["count"] == 1
+    watch_devices(watched, 1000)
+    until("its end", 10, lambda: [b for b in receiver.bodies("/well")
+                                  if b["news"] == "resolved"])
+    until("the dead one again", 10, lambda: len(
+        receiver.bodies("/gone")) >= 3)
+    assert [b["news"] for b in receiver.bodies("/well")] == ["firing",
+                                                             "resolved"]
+    with open(watched.mails, encoding="utf-8") as file:
+        assert '"news":"firing"' in file.read()
+
+
+def test_people_have_an_alert_or_silence_its_rule(watched, receiver):
+    hook(watched, receiver, "/well")
+    ask(watched, "PUT", "/v1/alert-rules/no-devices",
+        {"metric": "flotilla_devices", "above": 5})
+    silenced = ask(watched, "POST", "/v1/alert-rules/no-devices/silence",
+                   {"silence_ms": 3600000, "reason": "planned"})
+    assert silenced["silence_reason"] == "planned"
+    watch_devices(watched, -1)
+    alert = until("it fires", 10, lambda: alerts(watched))[0]
+    assert alert["silenced"] and not receiver.bodies("/well")
+    ack = ask(watched, "POST", "/v1/alerts/%d/ack" % alert["id"],
+              {"reason": "mine"})
+    assert ack["acked"] and ack["ack_reason"] == "mine"
+    ask(watched, "POST", "/v1/alert-rules/no-devices/silence",
+        {"silence_ms": 0, "reason": "over"})
+    until("news after the silence", 10, lambda: receiver.bodies("/well"))
+    ask(watched, "DELETE", "/v1/alert-rules/no-devices")
+    until("its end", 10, lambda: not alerts(watched))
+    assert alerts(watched, True)[0]["state"] == "resolved"
+
+
+def test_a_webhook_is_an_admins_and_goes_to_public_hosts_alone(controller):
+    for url in ("http://example.org/", "https://a:b@example.org/",
+                "ftp://example.org/", "https:///path"):
+        answer = controller.ask("POST", "/v1/webhooks", {"url": url})
+        assert answer.status == 422, answer.body
+    operator = controller.access("operator")
+    assert controller.ask("POST", "/v1/webhooks",
+                          {"url": "https://example.org/"},
+                          token=operator).status == 403
+    made = ask(controller, "POST", "/v1/webhooks",
+               {"url": "https://127.0.0.1:1/"}, 201)
+    assert "secret" not in ask(controller, "GET", "/v1/webhooks")["items"][0]
+    watch_devices(controller, -1)
+    until("a refusal", 10, lambda: [
+        d for d in deliveries(controller, made) if d["failed"] > 0 and
+        "no address that a webhook may have" in d["error"]])
+    ask(controller, "DELETE", "/v1/webhooks/" + made["id"])
+    ask(controller, "DELETE", "/v1/alert-rules/no-devices")

@@ -27,6 +27,7 @@ struct flo_http {
     CURL *curl;
     char curl_error[CURL_ERROR_SIZE];
     struct flo_http_options options; /* its strings are owned here */
+    bool was_refused;                /* an address, by is_direct */
 };
 
 /* One call under way. */
@@ -346,6 +347,25 @@ static void set_no_proxy(CURL *curl)
     flo_buf_deinit(&list);
 }
 
+static curl_socket_t open_direct(void *context, curlsocktype purpose,
+                                 struct curl_sockaddr *address)
+{
+    struct flo_http *http = context;
+
+    if (purpose != CURLSOCKTYPE_IPCXN ||
+        !flo_http_may_connect(&address->addr, http->options.takes_private)) {
+        http->was_refused = true;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(address->family, address->socktype | SOCK_CLOEXEC,
+                  address->protocol);
+}
+
+bool flo_http_was_refused(const struct flo_http *http)
+{
+    return http->was_refused;
+}
+
 static void set_options(CURL *curl, const struct flo_http_options *options)
 {
     uint64_t connect_ms = options->connect_timeout_ms;
@@ -368,6 +388,10 @@ static void set_options(CURL *curl, const struct flo_http_options *options)
     curl_easy_setopt(curl, CURLOPT_MAX_RECV_SPEED_LARGE,
                      (curl_off_t)options->rate_bytes_per_s);
     curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (options->is_direct) {
+        curl_easy_setopt(curl, CURLOPT_PROXY, "");
+        curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_direct);
+    }
     if (options->unix_socket != NULL) {
         curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, options->unix_socket);
     }
@@ -512,6 +536,7 @@ int flo_http_call(struct flo_http *http, const struct flo_http_request *request,
     http->curl_error[0] = '\0';
     curl_easy_reset(http->curl); /* keeps the connections */
     set_options(http->curl, &http->options);
+    curl_easy_setopt(http->curl, CURLOPT_OPENSOCKETDATA, http);
     set_callbacks(&call);
     int rv = set_body(&call, err);
     if (rv == 0) {

@@ -20,6 +20,17 @@ const struct flo_exposed_fact *flo_exposed_fact(enum flo_exposed metric)
     return &facts[metric];
 }
 
+bool flo_exposed_parse(const char *word, enum flo_exposed *out)
+{
+    for (int i = 0; i < FLO_EXPOSED_COUNT; i++) {
+        if (strcmp(facts[i].word, word) == 0) {
+            *out = (enum flo_exposed)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- samples ---- */
 
 void flo_samples_deinit(struct flo_samples *samples)
@@ -103,22 +114,22 @@ void flo_samples_add_summary(struct flo_samples *samples,
     add(samples, metric, FLO_PART_COUNT, place, summary->count);
 }
 
-static size_t samples_count(const struct flo_samples *samples)
+size_t flo_samples_count(const struct flo_samples *samples)
 {
     return samples->items.bytes / sizeof(struct flo_exposed_sample);
 }
 
-static const struct flo_exposed_sample *
-sample_at(const struct flo_samples *samples, size_t index)
+const struct flo_exposed_sample *
+flo_samples_at(const struct flo_samples *samples, size_t index)
 {
     const void *items = samples->items.data;
 
-    assert(index < samples_count(samples));
+    assert(index < flo_samples_count(samples));
     return (const struct flo_exposed_sample *)items + index;
 }
 
-static const char *labels_of(const struct flo_samples *samples,
-                             const struct flo_exposed_sample *sample)
+const char *flo_samples_labels(const struct flo_samples *samples,
+                               const struct flo_exposed_sample *sample)
 {
     return samples->pool.data + sample->labels;
 }
@@ -148,7 +159,7 @@ static void add_sample(const struct flo_samples *samples,
     static const char *const endings[] = {[FLO_PART_SUM] = "_sum",
                                           [FLO_PART_COUNT] = "_count",
                                           [FLO_PART_VALUE] = ""};
-    const char *labels = labels_of(samples, sample);
+    const char *labels = flo_samples_labels(samples, sample);
     bool is_quantile = sample->part < FLO_EXPOSED_QUANTILES;
 
     flo_buf_text(out, facts[sample->metric].word);
@@ -170,12 +181,13 @@ static void add_sample(const struct flo_samples *samples,
 void flo_exposition_text(const struct flo_samples *samples, struct flo_buf *out)
 {
     static const char *const types[] = {"gauge", "counter", "summary"};
-    size_t count = samples_count(samples);
+    size_t count = flo_samples_count(samples);
 
     for (int metric = 0; metric < FLO_EXPOSED_COUNT; metric++) {
         bool has_head = false;
         for (size_t i = 0; i < count; i++) {
-            const struct flo_exposed_sample *sample = sample_at(samples, i);
+            const struct flo_exposed_sample *sample =
+                flo_samples_at(samples, i);
             if (sample->metric != metric) {
                 continue;
             }

@@ -25,6 +25,7 @@ struct flo_exposed_fact {
     const char *help;
 };
 const struct flo_exposed_fact *flo_exposed_fact(enum flo_exposed metric);
+bool flo_exposed_parse(const char *word, enum flo_exposed *out);
 
 /* The quantiles of a summary. */
 #define FLO_EXPOSED_QUANTILES 3
@@ -58,6 +59,11 @@ struct flo_summary {
 void flo_samples_add_summary(struct flo_samples *samples,
                              enum flo_exposed metric, const char *const *labels,
                              const struct flo_summary *summary);
+size_t flo_samples_count(const struct flo_samples *samples);
+const struct flo_exposed_sample *
+flo_samples_at(const struct flo_samples *samples, size_t index);
+const char *flo_samples_labels(const struct flo_samples *samples,
+                               const struct flo_exposed_sample *sample);
 bool flo_samples_failed(const struct flo_samples *samples); /* no memory */
 
 /* Append all as Prometheus' text, format 0.0.4.  A row without a sample is left

@@ -1,7 +1,7 @@
 /* Metrics: GET /metrics. */
 #include "server-stub/rest/metrics/metrics.h"
 
-static void gather(struct flo_rest *rest, struct flo_samples *samples)
+void flo_metrics_gather(struct flo_rest *rest, struct flo_samples *samples)
 {
     uint64_t began_us = flo_now_us();
 
@@ -31,7 +31,7 @@ static void on_metrics(void *context, struct flo_httpd_request *request)
         flo_httpd_answer_err(request, &err);
         return;
     }
-    gather(rest, &samples);
+    flo_metrics_gather(rest, &samples);
     flo_exposition_text(&samples, &text);
     flo_httpd_answer(
         request, text.failed || flo_samples_failed(&samples) ? 500 : 200,

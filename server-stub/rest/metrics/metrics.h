@@ -12,6 +12,9 @@
  * "other". */
 #define FLO_METRICS_PAIRS_MAX 128
 
+/* All samples, into an empty `samples`. */
+void flo_metrics_gather(struct flo_rest *rest, struct flo_samples *samples);
+
 /* Its parts, a file each. */
 void flo_metrics_devices(struct flo_controller *controller,
                          struct flo_samples *samples);

@@ -94,6 +94,15 @@ static const struct flo_flag flags[] = {
      "what was observed before useless",
      FLO_MS(struct line, options.evidence_block_ms), .min = 1000,
      .max = 3600000},
+    {"alert-command", "PROGRAM",
+     "run for each message about an alert, which is its standard input: no "
+     "shell, no arguments",
+     TO_TEXT(alert_command)},
+    {"webhook-ca", "FILE", "authority of webhooks (the system's)",
+     TO_TEXT(webhook_ca)},
+    {"webhook-private", NULL,
+     "webhooks may be in private networks and on loopback, too",
+     TO_SWITCH(takes_private_webhooks)},
     {"restored", NULL,
      "DIR comes from a backup: give new orders numbers that no device has "
      "seen, pause what ran then",

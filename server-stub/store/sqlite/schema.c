@@ -199,5 +199,14 @@ const char *const flo_sqlite_schema[] = {
     " issued_at INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX certificate_device ON certificate(device, issued_at);"
     "CREATE INDEX certificate_until ON certificate(state, until);",
+    /* Alert rules, alerts and webhooks, and messages about alerts. */
+    "CREATE TABLE watch (kind TEXT NOT NULL, id TEXT NOT NULL,"
+    " body TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;"
+    "CREATE TABLE delivery (n INTEGER PRIMARY KEY, target TEXT NOT NULL,"
+    " state TEXT NOT NULL, body TEXT NOT NULL, error TEXT NOT NULL,"
+    " failed INTEGER NOT NULL, next_at INTEGER NOT NULL,"
+    " at INTEGER NOT NULL);"
+    "CREATE INDEX delivery_due ON delivery(state, next_at);"
+    "CREATE INDEX delivery_target ON delivery(target, n);",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

@@ -1,0 +1,220 @@
+/* Alert: levels, states, who is told, and the increase of counters. */
+#include <assert.h>
+#include <string.h>
+
+#include "base/host/digest.h"
+
+#include "server-stub/core/alert/alert.h"
+
+#define FIRST_PAUSE_MS 5000
+#define PAUSE_MS_MAX UINT64_C(3600000)
+#define ATTEMPTS_MAX 32 /* about a day */
+
+static const char *const words[] = {
+#define FLO_ALERT_STATE(name, word, meaning) word,
+#define FLO_ALERT_MOVE(...)
+#include "server-stub/core/alert/alert_states.def"
+#undef FLO_ALERT_STATE
+#undef FLO_ALERT_MOVE
+};
+
+const char *flo_alert_state_word(enum flo_alert_state state)
+{
+    assert(state < FLO_ALERT_STATES);
+    return words[state];
+}
+
+bool flo_alert_state_parse(const char *word, enum flo_alert_state *out)
+{
+    for (int i = 0; i < FLO_ALERT_STATES; i++) {
+        if (strcmp(words[i], word) == 0) {
+            *out = (enum flo_alert_state)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool move(struct flo_alert *alert, enum flo_alert_level level,
+                 uint64_t now_ms)
+{
+    static const struct {
+        enum flo_alert_state state;
+        enum flo_alert_level level;
+        enum flo_alert_state next;
+    } moves[] = {
+#define FLO_ALERT_STATE(...)
+#define FLO_ALERT_MOVE(state, level, next)                                     \
+    {FLO_ALERT_##state, FLO_ALERT_##level, FLO_ALERT_##next},
+#include "server-stub/core/alert/alert_states.def"
+#undef FLO_ALERT_STATE
+#undef FLO_ALERT_MOVE
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(moves); i++) {
+        if (moves[i].state == alert->state && moves[i].level == level) {
+            alert->state = moves[i].next;
+            alert->since_ms = now_ms;
+            return true;
+        }
+    }
+    return false;
+}
+
+enum flo_alert_level flo_alert_level(const struct flo_alert_rule *rule,
+                                     double value)
+{
+    double past = rule->is_below ? rule->limit - value : value - rule->limit;
+    double back = rule->is_below ? value - rule->clear : rule->clear - value;
+
+    return past > 0    ? FLO_ALERT_BAD
+           : back >= 0 ? FLO_ALERT_WELL
+                       : FLO_ALERT_MIDDLE;
+}
+
+static bool has_lasted(const struct flo_alert *alert,
+                       const struct flo_alert_rule *rule, uint64_t now_ms)
+{
+    uint64_t wait_ms =
+        alert->state == FLO_ALERT_PENDING ? rule->for_ms : rule->keep_ms;
+
+    return (alert->state == FLO_ALERT_PENDING ||
+            alert->state == FLO_ALERT_CLEARING) &&
+           now_ms >= alert->since_ms + wait_ms;
+}
+
+bool flo_alert_step(struct flo_alert *alert, const struct flo_alert_rule *rule,
+                    enum flo_alert_level level, uint64_t now_ms)
+{
+    bool is_moved = move(alert, level, now_ms);
+
+    assert(level != FLO_ALERT_LASTED);
+    if (has_lasted(alert, rule, now_ms)) {
+        is_moved = move(alert, FLO_ALERT_LASTED, now_ms) || is_moved;
+    }
+    if (is_moved && alert->state == FLO_ALERT_FIRING && alert->fired_ms == 0) {
+        alert->fired_ms = now_ms;
+    }
+    if (is_moved && alert->state == FLO_ALERT_PENDING) {
+        alert->fired_ms = 0;
+        alert->told_ms = 0;
+        alert->is_acked = false;
+    }
+    return is_moved;
+}
+
+const char *flo_alert_news_word(enum flo_alert_news news)
+{
+    static const char *const names[] = {"", "firing", "still-firing",
+                                        "resolved"};
+
+    return names[news];
+}
+
+enum flo_alert_news flo_alert_news(struct flo_alert *alert,
+                                   const struct flo_alert_rule *rule,
+                                   bool is_silenced, uint64_t now_ms)
+{
+    bool is_open = alert->state == FLO_ALERT_FIRING;
+    enum flo_alert_news news = FLO_ALERT_NEWS_NONE;
+
+    if (is_silenced) {
+        return news;
+    }
+    if (is_open && alert->told_ms == 0) {
+        news = FLO_ALERT_NEWS_FIRING;
+    } else if (is_open && !alert->is_acked && rule->repeat_ms > 0 &&
+               now_ms >= alert->told_ms + rule->repeat_ms) {
+        news = FLO_ALERT_NEWS_STILL;
+    } else if (alert->state == FLO_ALERT_RESOLVED && alert->told_ms != 0) {
+        news = FLO_ALERT_NEWS_RESOLVED;
+    }
+    if (news != FLO_ALERT_NEWS_NONE) {
+        alert->told_ms = news == FLO_ALERT_NEWS_RESOLVED ? 0 : now_ms;
+    }
+    return news;
+}
+
+/* ---- a counter's increase ---- */
+
+double flo_alert_increase(struct flo_alert_increase *increase, double value,
+                          uint64_t window_ms, uint64_t now_ms)
+{
+    uint64_t slot_ms = window_ms / FLO_ALERT_SLOTS + 1;
+
+    if (!increase->has_last) {
+        increase->has_last = true;
+    } else if (value >= increase->last) {
+        increase->sum += value - increase->last;
+    } else {
+        increase->sum += value;
+    }
+    increase->last = value;
+    if (increase->count == 0 || now_ms >= increase->slot_at_ms + slot_ms) {
+        size_t place =
+            (size_t)(increase->head + increase->count) % FLO_ALERT_SLOTS;
+        if (increase->count == FLO_ALERT_SLOTS) {
+            increase->head = (uint8_t)((increase->head + 1) % FLO_ALERT_SLOTS);
+        } else {
+            increase->count++;
+        }
+        increase->slots[place] = increase->sum;
+        increase->slot_at_ms = now_ms;
+    }
+    return increase->sum - increase->slots[increase->head];
+}
+
+/* ---- deliveries ---- */
+
+uint64_t flo_alert_retry_ms(uint64_t failed)
+{
+    uint64_t pause_ms = FIRST_PAUSE_MS;
+
+    if (failed >= ATTEMPTS_MAX) {
+        return 0;
+    }
+    for (uint64_t i = 1; i < failed && pause_ms < PAUSE_MS_MAX; i++) {
+        pause_ms *= 2;
+    }
+    return pause_ms < PAUSE_MS_MAX ? pause_ms : PAUSE_MS_MAX;
+}
+
+#define BLOCK 64
+/* RFC 2104; a key that is longer than a block is hashed first. */
+static void hmac(const char *key, const struct flo_buf *text,
+                 struct flo_digest *out)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) inner = {0};
+    uint8_t pad[BLOCK] = {0};
+    uint8_t outer[BLOCK + FLO_DIGEST_BYTES];
+    struct flo_digest digest;
+
+    if (strlen(key) > BLOCK) {
+        flo_sha256(key, strlen(key), &digest);
+        memcpy(pad, digest.bytes, FLO_DIGEST_BYTES);
+    } else {
+        memcpy(pad, key, strlen(key));
+    }
+    for (size_t i = 0; i < BLOCK; i++) {
+        outer[i] = (uint8_t)(pad[i] ^ 0x5c);
+        pad[i] ^= 0x36;
+    }
+    flo_buf_add(&inner, pad, BLOCK);
+    flo_buf_add(&inner, text->data, text->bytes);
+    flo_sha256(inner.data, inner.bytes, &digest);
+    memcpy(outer + BLOCK, digest.bytes, FLO_DIGEST_BYTES);
+    flo_sha256(outer, sizeof(outer), out);
+}
+
+void flo_alert_sign(const char *secret, uint64_t seconds, const char *body,
+                    size_t bytes, char *out)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct flo_digest digest;
+
+    flo_buf_printf(&text, "%llu.", (unsigned long long)seconds);
+    flo_buf_add(&text, body, bytes);
+    hmac(secret, &text, &digest);
+    memcpy(out, "v1=", 3);
+    flo_hex_encode(digest.bytes, FLO_DIGEST_BYTES, out + 3);
+}

@@ -1,0 +1,179 @@
+/* Watching: the tick of alerts, and the way of a message. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/rest/metrics/metrics.h"
+#include "server-stub/run/watching/sender.h"
+#include "server-stub/run/watching/watching.h"
+
+#define DUE_MAX 64
+#define HOUR_MS UINT64_C(3600000)
+#define KEPT_MS (30 * 24 * HOUR_MS)
+
+/* ---- an attempt ended ---- */
+
+static int write_attempt(struct flo_controller *controller,
+                         const struct flo_fleet_delivery *delivery,
+                         struct flo_err *err)
+{
+    int rv = flo_controller_begin(controller, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_fleet_delivery_tried(controller->store, delivery, err);
+    if (rv < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    return flo_controller_commit(controller, err);
+}
+
+static void on_sent(void *context, const struct flo_sending *sent)
+{
+    struct flo_watching *watching = context;
+    struct flo_controller *controller = watching->rest->controller;
+    bool is_taken = sent->err.code == 0;
+    uint64_t failed = sent->failed + (is_taken ? 0 : 1);
+    uint64_t wait_ms = flo_alert_retry_ms(failed);
+    bool is_dead = !is_taken && (wait_ms == 0 || sent->status == 410);
+    struct flo_fleet_delivery delivery = {
+        .number = sent->number,
+        .state = is_taken  ? FLO_DELIVERY_SENT
+                 : is_dead ? FLO_DELIVERY_DEAD
+                           : FLO_DELIVERY_WAITING,
+        .error = sent->err.what,
+        .failed = failed,
+        .next_at_ms = flo_wall_ms() + wait_ms};
+    struct flo_err err = {0};
+
+    if (!is_taken) {
+        flo_log(FLO_LOG_WARN, "alert", "message d-%llu to %s: %s%s",
+                (unsigned long long)sent->number, sent->target, sent->err.what,
+                is_dead ? ": given up" : "");
+    }
+    if (write_attempt(controller, &delivery, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "alert", &err);
+    }
+}
+
+/* ---- what is due ---- */
+
+static int take_due(void *context, const struct flo_fleet_delivery *delivery)
+{
+    struct flo_watching *watching = context;
+    const struct flo_controller *controller = watching->rest->controller;
+    bool is_command = strcmp(delivery->target, FLO_WATCH_COMMAND) == 0;
+    const struct flo_watch_webhook *hook =
+        flo_watch_webhook_find(controller, delivery->target);
+
+    if ((hook == NULL && !is_command) ||
+        (is_command && controller->options.alert_command == NULL) ||
+        flo_sender_is_busy(watching->sender, delivery->target)) {
+        return 0;
+    }
+    struct flo_sending *sending = calloc(1, sizeof(*sending));
+    char *body = strdup(delivery->body);
+    if (sending == NULL || body == NULL) {
+        free(sending);
+        free(body);
+        return 0; /* the next time */
+    }
+    sending->body = body;
+    sending->number = delivery->number;
+    sending->failed = delivery->failed;
+    snprintf(sending->target, sizeof(sending->target), "%s", delivery->target);
+    if (hook != NULL) {
+        snprintf(sending->url, sizeof(sending->url), "%s", hook->url);
+        snprintf(sending->secret, sizeof(sending->secret), "%s", hook->secret);
+    }
+    flo_sender_send(watching->sender, sending);
+    return 0;
+}
+
+/* Only what is on the disk: it keeps its id whatever happens. */
+static void send_due(struct flo_watching *watching)
+{
+    struct flo_controller *controller = watching->rest->controller;
+    struct flo_fleet_store *store = controller->store;
+    const struct flo_watches *watch = controller->watch;
+    struct flo_err err = {0};
+
+    if ((watch->webhook_count == 0 && !watch->has_command) ||
+        flo_fleet_durable(store, NULL) < flo_fleet_committed(store)) {
+        return;
+    }
+    if (flo_fleet_delivery_due(store, flo_wall_ms(), DUE_MAX, take_due,
+                               watching, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "alert", &err);
+    }
+}
+
+static void prune(struct flo_watching *watching, uint64_t now_ms)
+{
+    struct flo_controller *controller = watching->rest->controller;
+    struct flo_err err = {0};
+
+    if (now_ms < watching->prune_at_ms) {
+        return;
+    }
+    watching->prune_at_ms = now_ms + HOUR_MS;
+    if (flo_controller_begin(controller, &err) < 0) {
+        return;
+    }
+    if (flo_fleet_delivery_prune(controller->store, flo_wall_ms() - KEPT_MS,
+                                 NULL, &err) < 0) {
+        flo_controller_cancel(controller);
+    } else if (flo_controller_commit(controller, &err) == 0) {
+        return;
+    }
+    flo_log_err(FLO_LOG_ERROR, "alert", &err);
+}
+
+static void evaluate(struct flo_watching *watching, uint64_t now_ms)
+{
+    struct flo_controller *controller = watching->rest->controller;
+    struct flo_samples FLO_CLEANUP(flo_samples_deinit) samples = {0};
+    uint64_t every_ms = controller->heartbeat_ms < FLO_WATCH_EVERY_MS
+                            ? controller->heartbeat_ms
+                            : FLO_WATCH_EVERY_MS;
+    struct flo_err err = {0};
+
+    if (now_ms < watching->evaluate_at_ms) {
+        return;
+    }
+    watching->evaluate_at_ms = now_ms + every_ms;
+    flo_metrics_gather(watching->rest, &samples);
+    if (!flo_samples_failed(&samples) &&
+        flo_watch_evaluate(controller, &samples, flo_wall_ms(), &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "alert", &err);
+    }
+}
+
+void flo_watching_tick(struct flo_watching *watching, uint64_t now_ms)
+{
+    evaluate(watching, now_ms);
+    send_due(watching);
+    prune(watching, now_ms);
+}
+
+int flo_watching_open(struct flo_rest *rest, struct event_base *base,
+                      struct flo_watching *watching, struct flo_err *err)
+{
+    const struct flo_controller_options *options = &rest->controller->options;
+    const struct flo_sender_options sending = {
+        .ca_file = options->webhook_ca,
+        .command = options->alert_command,
+        .takes_private = options->takes_private_webhooks};
+
+    watching->rest = rest;
+    rest->controller->watch->has_command = options->alert_command != NULL;
+    return flo_sender_open(&sending, base, on_sent, watching, &watching->sender,
+                           err);
+}
+
+void flo_watching_close(struct flo_watching *watching)
+{
+    flo_sender_close(watching->sender);
+    watching->sender = NULL;
+}

@@ -1,0 +1,266 @@
+/* Watch: the values of rules, their alerts, and the news about them. */
+#include <math.h>
+#include <string.h>
+
+#include "server-stub/state/watch/inside.h"
+#include "server-stub/store/fleet.h"
+
+#define KEPT_MS (UINT64_C(7) * 24 * 3600 * 1000) /* that are over */
+
+static struct flo_watch_alert *find(struct flo_watches *watch,
+                                    const struct flo_alert_rule *rule,
+                                    const char *series)
+{
+    size_t of_rule = 0;
+
+    for (size_t i = 0; i < watch->alert_count; i++) {
+        struct flo_watch_alert *alert = &watch->alerts[i];
+        if (strcmp(alert->rule, rule->name) != 0 ||
+            (alert->core.state == FLO_ALERT_RESOLVED && alert->id != 0)) {
+            continue;
+        }
+        of_rule++;
+        if (strcmp(alert->series, series) == 0) {
+            return alert;
+        }
+    }
+    if (of_rule >= FLO_WATCH_SERIES_MAX ||
+        watch->alert_count == FLO_WATCH_ALERTS_MAX) {
+        return NULL;
+    }
+    struct flo_watch_alert *alert = &watch->alerts[watch->alert_count++];
+    memset(alert, 0, sizeof(*alert));
+    snprintf(alert->rule, sizeof(alert->rule), "%s", rule->name);
+    snprintf(alert->series, sizeof(alert->series), "%s", series);
+    return alert;
+}
+
+/* ---- values ---- */
+
+static int count_device(void *context, const struct flo_select_device *device)
+{
+    (void)device;
+    *(uint64_t *)context += 1;
+    return 0;
+}
+
+/* A rule whose value cannot be had leaves the others alone. */
+static void value_of_devices(struct flo_controller *controller,
+                             const struct flo_alert_rule *rule, uint64_t now_ms)
+{
+    struct flo_err err = {0};
+    static struct flo_selector selector; /* large; one thread */
+    const struct flo_selector *selectors[] = {&selector};
+    struct flo_fleet_store *store = controller->store;
+    struct flo_watch_alert *alert = find(controller->watch, rule, "");
+    struct flo_select_known known = {0}; /* a label that nobody has is fine */
+    uint64_t fit = 0;
+    uint64_t all = 0;
+    int rv = flo_selector_parse(rule->where, &known, &selector, &err);
+
+    if (rv == 0) {
+        rv = flo_fleet_select(store, selectors, 1, now_ms, count_device, &fit,
+                              &err);
+    }
+    if (rv == 0 && rule->is_percent) {
+        rv = flo_fleet_select(store, NULL, 0, now_ms, count_device, &all, &err);
+    }
+    if (rv == 0 && alert != NULL) {
+        alert->has_value = true;
+        alert->value = !rule->is_percent ? (double)fit
+                       : all == 0        ? 0
+                                         : 100 * (double)fit / (double)all;
+    }
+    if (rv < 0) {
+        flo_log_err(FLO_LOG_ERROR, "alert", &err);
+    }
+}
+
+static bool is_time(enum flo_exposed metric)
+{
+    return metric == FLO_EXPOSED_CERTIFICATE ||
+           metric == FLO_EXPOSED_PROCESS_START;
+}
+
+/* The samples of a metric, added up by series. */
+static void add_up(struct flo_watches *watch, const struct flo_alert_rule *rule,
+                   const struct flo_samples *samples, enum flo_exposed metric,
+                   bool is_per)
+{
+    char series[FLO_ALERT_SERIES];
+
+    for (size_t i = 0; i < flo_samples_count(samples); i++) {
+        const struct flo_exposed_sample *sample = flo_samples_at(samples, i);
+        if (sample->metric != metric ||
+            !flo_alert_rule_takes(rule, flo_samples_labels(samples, sample),
+                                  series)) {
+            continue;
+        }
+        struct flo_watch_alert *alert = find(watch, rule, series);
+        if (alert != NULL) {
+            alert->has_value = alert->has_value || !is_per;
+            *(is_per ? &alert->per : &alert->total) += sample->value;
+        }
+    }
+}
+
+static double settle(struct flo_alert_increase *increase,
+                     enum flo_exposed metric, double value,
+                     const struct flo_alert_rule *rule, uint64_t now_ms)
+{
+    if (flo_exposed_fact(metric)->type == FLO_EXPOSED_TYPE_COUNTER) {
+        return flo_alert_increase(increase, value, rule->window_ms, now_ms);
+    }
+    return is_time(metric) ? value - (double)(now_ms / 1000) : value;
+}
+
+static void values_of_metric(struct flo_watches *watch,
+                             const struct flo_alert_rule *rule,
+                             const struct flo_samples *samples, uint64_t now_ms)
+{
+    add_up(watch, rule, samples, rule->metric, false);
+    if (rule->has_per) {
+        add_up(watch, rule, samples, rule->per, true);
+    }
+    for (size_t i = 0; i < watch->alert_count; i++) {
+        struct flo_watch_alert *alert = &watch->alerts[i];
+        if (!alert->has_value || strcmp(alert->rule, rule->name) != 0) {
+            continue;
+        }
+        alert->value =
+            settle(&alert->increase, rule->metric, alert->total, rule, now_ms);
+        if (rule->has_per) {
+            double per = settle(&alert->per_increase, rule->per, alert->per,
+                                rule, now_ms);
+            alert->value =
+                per > 0 && per >= rule->per_least ? alert->value / per : 0;
+        }
+    }
+}
+
+/* ---- alerts ---- */
+
+static int step(struct flo_controller *controller,
+                const struct flo_watch_rule *watched,
+                struct flo_watch_alert *alert, uint64_t now_ms,
+                struct flo_err *err)
+{
+    const struct flo_alert_rule *rule = &watched->rule;
+    enum flo_alert_level level =
+        alert->has_value ? flo_alert_level(rule, alert->value) : FLO_ALERT_WELL;
+    bool is_over = alert->core.state == FLO_ALERT_RESOLVED;
+    bool is_moved =
+        !is_over && flo_alert_step(&alert->core, rule, level, now_ms);
+    bool is_silenced = watched->silenced_until_ms > now_ms;
+    enum flo_alert_news news =
+        is_over ? FLO_ALERT_NEWS_NONE
+                : flo_alert_news(&alert->core, rule, is_silenced, now_ms);
+    int rv = 0;
+
+    if (is_moved && alert->core.state == FLO_ALERT_FIRING && alert->id == 0) {
+        rv = flo_fleet_next(controller->store, "alert", &alert->id, err);
+    }
+    if (is_moved && alert->core.state == FLO_ALERT_RESOLVED) {
+        alert->resolved_ms = now_ms;
+    }
+    if (rv == 0 && (is_moved || news != FLO_ALERT_NEWS_NONE) &&
+        alert->id != 0) {
+        flo_log(
+            alert->core.state == FLO_ALERT_FIRING ? FLO_LOG_WARN : FLO_LOG_INFO,
+            "alert", "%s%s%s is %s: %g %s", alert->rule,
+            alert->series[0] != '\0' ? " " : "", alert->series,
+            flo_alert_state_word(alert->core.state), alert->value, rule->text);
+        rv = flo_watch_write_alert(controller, alert, err);
+    }
+    return rv < 0 || news == FLO_ALERT_NEWS_NONE
+               ? rv
+               : flo_watch_tell(controller, watched, alert, news, now_ms, err);
+}
+
+/* Alerts that never fired and have no value go, and those that are over for
+ * long. */
+static int tidy(struct flo_controller *controller, uint64_t now_ms,
+                struct flo_err *err)
+{
+    struct flo_watches *watch = controller->watch;
+    char id[24];
+    int rv = 0;
+
+    for (size_t i = watch->alert_count; i-- > 0 && rv == 0;) {
+        struct flo_watch_alert *alert = &watch->alerts[i];
+        bool is_idle = alert->core.state == FLO_ALERT_OK && !alert->has_value;
+        bool is_old = alert->core.state == FLO_ALERT_RESOLVED &&
+                      alert->resolved_ms + KEPT_MS < now_ms;
+        if (is_old && alert->id != 0) {
+            snprintf(id, sizeof(id), "%llu", (unsigned long long)alert->id);
+            rv = flo_fleet_watch_delete(controller->store, FLO_WATCH_ALERT, id,
+                                        err);
+        }
+        if (rv == 0 && (is_idle || is_old)) {
+            watch->alerts[i] = watch->alerts[--watch->alert_count];
+        }
+    }
+    return rv;
+}
+
+/* A rule that was deleted, or another one now: its alert is over. */
+static int without_rule(struct flo_controller *controller,
+                        struct flo_watch_alert *alert, uint64_t now_ms,
+                        struct flo_err *err)
+{
+    if (alert->core.state == FLO_ALERT_RESOLVED) {
+        return 0;
+    }
+    alert->core.state = FLO_ALERT_RESOLVED;
+    alert->core.since_ms = now_ms;
+    alert->resolved_ms = now_ms;
+    return alert->id == 0 ? 0 : flo_watch_write_alert(controller, alert, err);
+}
+
+static int evaluate(struct flo_controller *controller,
+                    const struct flo_samples *samples, uint64_t now_ms,
+                    struct flo_err *err)
+{
+    struct flo_watches *watch = controller->watch;
+    int rv = 0;
+
+    for (size_t i = 0; i < watch->alert_count; i++) {
+        watch->alerts[i].has_value = false;
+        watch->alerts[i].total = 0;
+        watch->alerts[i].per = 0;
+    }
+    for (size_t i = 0; i < watch->rule_count && rv == 0; i++) {
+        const struct flo_alert_rule *rule = &watch->rules[i].rule;
+        if (rule->where[0] != '\0') {
+            value_of_devices(controller, rule, now_ms);
+        } else {
+            values_of_metric(watch, rule, samples, now_ms);
+        }
+    }
+    for (size_t i = 0; i < watch->alert_count && rv == 0; i++) {
+        struct flo_watch_alert *alert = &watch->alerts[i];
+        const struct flo_watch_rule *rule =
+            flo_watch_rule_find(controller, alert->rule);
+        rv = rule != NULL ? step(controller, rule, alert, now_ms, err)
+                          : without_rule(controller, alert, now_ms, err);
+    }
+    return rv < 0 ? rv : tidy(controller, now_ms, err);
+}
+
+int flo_watch_evaluate(struct flo_controller *controller,
+                       const struct flo_samples *samples, uint64_t now_ms,
+                       struct flo_err *err)
+{
+    int rv = flo_controller_begin(controller, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    controller->watch->has_changed = true;
+    rv = evaluate(controller, samples, now_ms, err);
+    if (rv < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    return flo_controller_commit(controller, err);
+}

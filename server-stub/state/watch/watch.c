@@ -1,0 +1,590 @@
+/* Watch: rules, alerts and webhooks in memory, and their documents. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/state/watch/inside.h"
+
+#define BODY_BYTES_MAX 8192
+
+static uint64_t number_at(const json_t *json, const char *key)
+{
+    json_int_t value = json_integer_value(json_object_get(json, key));
+
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+static void text_at(const json_t *json, const char *key, char *out,
+                    size_t bytes)
+{
+    const char *text = json_string_value(json_object_get(json, key));
+
+    snprintf(out, bytes, "%s", text != NULL ? text : "");
+}
+
+static int put(struct flo_controller *controller, enum flo_watch_kind kind,
+               const char *id, json_t *json, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
+
+    flo_json_dump(json, &body);
+    bool is_lost = json == NULL || body.failed;
+    json_decref(json);
+    controller->watch->has_changed = true;
+    return is_lost ? flo_fail(err, FLO_E_MEMORY, "what is watched")
+                   : flo_fleet_watch_put(controller->store, kind, id, body.data,
+                                         err);
+}
+
+/* ---- rules ---- */
+
+static int write_rule(struct flo_controller *controller,
+                      const struct flo_watch_rule *rule, struct flo_err *err)
+{
+    return put(controller, FLO_WATCH_RULE, rule->rule.name,
+               json_pack("{s:O,s:I,s:s,s:s}", "rule", rule->json, "until_ms",
+                         (json_int_t)rule->silenced_until_ms, "by",
+                         rule->silenced_by, "reason", rule->silence_reason),
+               err);
+}
+
+struct flo_watch_rule *flo_watch_rule_find(struct flo_controller *controller,
+                                           const char *name)
+{
+    struct flo_watches *watch = controller->watch;
+
+    for (size_t i = 0; i < watch->rule_count; i++) {
+        if (strcmp(watch->rules[i].rule.name, name) == 0) {
+            return &watch->rules[i];
+        }
+    }
+    return NULL;
+}
+
+/* Its place by name; there is room. */
+static struct flo_watch_rule *insert_rule(struct flo_watches *watch,
+                                          const char *name)
+{
+    size_t at = watch->rule_count++;
+
+    while (at > 0 && strcmp(watch->rules[at - 1].rule.name, name) > 0) {
+        watch->rules[at] = watch->rules[at - 1];
+        at--;
+    }
+    memset(&watch->rules[at], 0, sizeof(watch->rules[at]));
+    return &watch->rules[at];
+}
+
+static int keep_rule(struct flo_controller *controller, const char *name,
+                     json_t *json, struct flo_watch_rule **out,
+                     struct flo_err *err)
+{
+    struct flo_watches *watch = controller->watch;
+    static struct flo_selector selector; /* large; one thread */
+    struct flo_select_known known = {0};
+    struct flo_alert_rule rule;
+    struct flo_watch_rule *found = flo_watch_rule_find(controller, name);
+    int rv = flo_alert_rule_parse(name, json, &rule, err);
+
+    if (rv == 0 && rule.where[0] != '\0') {
+        rv = flo_selector_parse(rule.where, &known, &selector, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if (found == NULL && watch->rule_count == FLO_WATCH_RULES_MAX) {
+        flo_fail(err, FLO_E_REST_LIMIT, "there are %d alert rules already",
+                 FLO_WATCH_RULES_MAX);
+        return flo_err_fix(err, "delete one: flotilla alert-rule delete NAME");
+    }
+    found = found != NULL ? found : insert_rule(watch, name);
+    json_decref(found->json);
+    found->json = json_incref(json);
+    found->rule = rule;
+    *out = found;
+    return 0;
+}
+
+int flo_watch_rule_set(struct flo_controller *controller, const char *name,
+                       json_t *json, struct flo_err *err)
+{
+    struct flo_watch_rule *rule;
+    int rv;
+
+    controller->watch->has_changed = true;
+    rv = keep_rule(controller, name, json, &rule, err);
+    return rv < 0 ? rv : write_rule(controller, rule, err);
+}
+
+static int absent(const char *name, struct flo_err *err)
+{
+    flo_fail(err, FLO_E_ABSENT, "no alert rule is named %.64s", name);
+    return flo_err_fix(err, "flotilla alert-rule list");
+}
+
+int flo_watch_rule_delete(struct flo_controller *controller, const char *name,
+                          struct flo_err *err)
+{
+    struct flo_watches *watch = controller->watch;
+    struct flo_watch_rule *rule = flo_watch_rule_find(controller, name);
+
+    if (rule == NULL) {
+        return absent(name, err);
+    }
+    int rv =
+        flo_fleet_watch_delete(controller->store, FLO_WATCH_RULE, name, err);
+    watch->has_changed = true;
+    json_decref(rule->json);
+    memmove(rule, rule + 1,
+            (size_t)(watch->rules + watch->rule_count - rule - 1) *
+                sizeof(*rule));
+    watch->rule_count--;
+    return rv;
+}
+
+int flo_watch_silence(struct flo_controller *controller, const char *name,
+                      uint64_t until_ms, const char *by, const char *reason,
+                      struct flo_err *err)
+{
+    struct flo_watch_rule *rule = flo_watch_rule_find(controller, name);
+
+    if (rule == NULL) {
+        return absent(name, err);
+    }
+    rule->silenced_until_ms = until_ms;
+    snprintf(rule->silenced_by, sizeof(rule->silenced_by), "%s",
+             until_ms > 0 ? by : "");
+    snprintf(rule->silence_reason, sizeof(rule->silence_reason), "%s",
+             until_ms > 0 ? reason : "");
+    return write_rule(controller, rule, err);
+}
+
+json_t *flo_watch_view_rule(const struct flo_watch_rule *rule)
+{
+    json_t *json = json_copy(rule->json);
+    bool is_silenced = rule->silenced_until_ms > flo_wall_ms();
+
+    json_object_set_new(json, "name", json_string(rule->rule.name));
+    json_object_set_new(
+        json, "silenced_until_ms",
+        json_integer(is_silenced ? (json_int_t)rule->silenced_until_ms : 0));
+    json_object_set_new(json, "silenced_by",
+                        json_string(is_silenced ? rule->silenced_by : ""));
+    json_object_set_new(json, "silence_reason",
+                        json_string(is_silenced ? rule->silence_reason : ""));
+    return json;
+}
+
+static int load_rule(void *context, const char *id, const char *body)
+{
+    struct flo_controller *controller = context;
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    struct flo_watch_rule *rule;
+    struct flo_err err = {0};
+    int rv = flo_json_parse(body, strlen(body), BODY_BYTES_MAX, &json, &err);
+
+    if (rv == 0) {
+        rv = keep_rule(controller, id, json_object_get(json, "rule"), &rule,
+                       &err);
+    }
+    if (rv < 0) {
+        flo_log_err(FLO_LOG_ERROR, "alert", &err);
+        return 0; /* the others count */
+    }
+    rule->silenced_until_ms = number_at(json, "until_ms");
+    text_at(json, "by", rule->silenced_by, sizeof(rule->silenced_by));
+    text_at(json, "reason", rule->silence_reason, sizeof(rule->silence_reason));
+    return 0;
+}
+
+/* ---- alerts ---- */
+
+static json_t *document_of(const struct flo_watch_alert *alert)
+{
+    return json_pack("{s:I,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:f,s:b,s:s,s:s}", "id",
+                     (json_int_t)alert->id, "rule", alert->rule, "series",
+                     alert->series, "state",
+                     flo_alert_state_word(alert->core.state), "since_ms",
+                     (json_int_t)alert->core.since_ms, "fired_ms",
+                     (json_int_t)alert->core.fired_ms, "told_ms",
+                     (json_int_t)alert->core.told_ms, "resolved_ms",
+                     (json_int_t)alert->resolved_ms, "value", alert->value,
+                     "acked", (int)alert->core.is_acked, "acked_by",
+                     alert->acked_by, "ack_reason", alert->ack_reason);
+}
+
+int flo_watch_write_alert(struct flo_controller *controller,
+                          const struct flo_watch_alert *alert,
+                          struct flo_err *err)
+{
+    char id[24];
+
+    snprintf(id, sizeof(id), "%llu", (unsigned long long)alert->id);
+    return put(controller, FLO_WATCH_ALERT, id, document_of(alert), err);
+}
+
+static int load_alert(void *context, const char *id, const char *body)
+{
+    struct flo_controller *controller = context;
+    struct flo_watches *watch = controller->watch;
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    const char *word;
+
+    (void)id;
+    if (watch->alert_count == FLO_WATCH_ALERTS_MAX ||
+        flo_json_parse(body, strlen(body), BODY_BYTES_MAX, &json, NULL) < 0) {
+        return 0;
+    }
+    struct flo_watch_alert *alert = &watch->alerts[watch->alert_count];
+    memset(alert, 0, sizeof(*alert));
+    word = json_string_value(json_object_get(json, "state"));
+    if (word == NULL || !flo_alert_state_parse(word, &alert->core.state)) {
+        return 0;
+    }
+    watch->alert_count++;
+    alert->id = number_at(json, "id");
+    alert->core.since_ms = number_at(json, "since_ms");
+    alert->core.fired_ms = number_at(json, "fired_ms");
+    alert->core.told_ms = number_at(json, "told_ms");
+    alert->core.is_acked = json_is_true(json_object_get(json, "acked"));
+    alert->resolved_ms = number_at(json, "resolved_ms");
+    alert->value = json_number_value(json_object_get(json, "value"));
+    text_at(json, "rule", alert->rule, sizeof(alert->rule));
+    text_at(json, "series", alert->series, sizeof(alert->series));
+    text_at(json, "acked_by", alert->acked_by, sizeof(alert->acked_by));
+    text_at(json, "ack_reason", alert->ack_reason, sizeof(alert->ack_reason));
+    return 0;
+}
+
+int flo_watch_ack(struct flo_controller *controller, uint64_t id,
+                  const char *by, const char *reason, struct flo_err *err)
+{
+    struct flo_watches *watch = controller->watch;
+
+    for (size_t i = 0; i < watch->alert_count; i++) {
+        struct flo_watch_alert *alert = &watch->alerts[i];
+        if (alert->id != id || id == 0) {
+            continue;
+        }
+        if (alert->core.state == FLO_ALERT_RESOLVED) {
+            return flo_fail(err, FLO_E_STATE, "alert %llu is over",
+                            (unsigned long long)id);
+        }
+        alert->core.is_acked = true;
+        snprintf(alert->acked_by, sizeof(alert->acked_by), "%s", by);
+        snprintf(alert->ack_reason, sizeof(alert->ack_reason), "%s", reason);
+        return flo_watch_write_alert(controller, alert, err);
+    }
+    flo_fail(err, FLO_E_ABSENT, "no alert has the number %llu",
+             (unsigned long long)id);
+    return flo_err_fix(err, "flotilla alert list --all");
+}
+
+const struct flo_watch_alert *
+flo_watch_alert_at(const struct flo_controller *controller, size_t place)
+{
+    const struct flo_watches *watch = controller->watch;
+    const struct flo_watch_alert *found = NULL;
+    uint64_t below = UINT64_MAX;
+
+    for (size_t n = 0; n <= place; n++) {
+        found = NULL;
+        for (size_t i = 0; i < watch->alert_count; i++) {
+            const struct flo_watch_alert *alert = &watch->alerts[i];
+            if (alert->id != 0 && alert->id < below &&
+                (found == NULL || alert->id > found->id)) {
+                found = alert;
+            }
+        }
+        if (found == NULL) {
+            return NULL;
+        }
+        below = found->id;
+    }
+    return found;
+}
+
+json_t *flo_watch_view_alert(const struct flo_controller *controller,
+                             const struct flo_watch_alert *alert)
+{
+    const struct flo_watches *watch = controller->watch;
+    const struct flo_watch_rule *rule = NULL;
+    json_t *json = document_of(alert);
+
+    for (size_t i = 0; i < watch->rule_count; i++) {
+        rule = strcmp(watch->rules[i].rule.name, alert->rule) == 0
+                   ? &watch->rules[i]
+                   : rule;
+    }
+    json_object_del(json, "told_ms");
+    json_object_set_new(
+        json, "severity",
+        json_string(rule != NULL && rule->rule.is_page ? "page" : "ticket"));
+    json_object_set_new(json, "text",
+                        json_string(rule != NULL ? rule->rule.text : ""));
+    json_object_set_new(json, "limit",
+                        json_real(rule != NULL ? rule->rule.limit : 0));
+    json_object_set_new(
+        json, "silenced",
+        json_boolean(rule != NULL && rule->silenced_until_ms > flo_wall_ms()));
+    json_object_set_new(json, "runbook",
+                        json_sprintf("docs/alerts.md#%s", alert->rule));
+    return json;
+}
+
+/* ---- all of it ---- */
+
+static int load_webhook(void *context, const char *id, const char *body)
+{
+    struct flo_controller *controller = context;
+    struct flo_watches *watch = controller->watch;
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+
+    if (watch->webhook_count == FLO_WATCH_WEBHOOKS_MAX ||
+        flo_json_parse(body, strlen(body), BODY_BYTES_MAX, &json, NULL) < 0) {
+        return 0;
+    }
+    struct flo_watch_webhook *hook = &watch->webhooks[watch->webhook_count++];
+    snprintf(hook->id, sizeof(hook->id), "%s", id);
+    text_at(json, "url", hook->url, sizeof(hook->url));
+    text_at(json, "secret", hook->secret, sizeof(hook->secret));
+    hook->is_page_only = json_is_true(json_object_get(json, "page_only"));
+    hook->created_ms = number_at(json, "created_ms");
+    return 0;
+}
+
+static int write_webhook(struct flo_controller *controller,
+                         const struct flo_watch_webhook *hook,
+                         struct flo_err *err)
+{
+    return put(controller, FLO_WATCH_WEBHOOK, hook->id,
+               json_pack("{s:s,s:s,s:b,s:I}", "url", hook->url, "secret",
+                         hook->secret, "page_only", (int)hook->is_page_only,
+                         "created_ms", (json_int_t)hook->created_ms),
+               err);
+}
+
+/* A new store gets the shipped rules once: a deleted one does not come back. */
+static int ship_rules(struct flo_controller *controller, struct flo_err *err)
+{
+    const char *name;
+    const char *text;
+    char shipped[8];
+    int rv = flo_fleet_setting_get(controller->store, "alert_rules", shipped,
+                                   sizeof(shipped), err);
+
+    if (rv < 0 || shipped[0] != '\0') {
+        return rv;
+    }
+    for (size_t i = 0; rv == 0 && (text = flo_alert_default(i, &name)) != NULL;
+         i++) {
+        FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+        rv = flo_json_parse(text, strlen(text), BODY_BYTES_MAX, &json, err);
+        rv = rv < 0 ? rv : flo_watch_rule_set(controller, name, json, err);
+    }
+    return rv < 0 ? rv
+                  : flo_fleet_setting_set(controller->store, "alert_rules", "1",
+                                          err);
+}
+
+static void forget(struct flo_watches *watch)
+{
+    for (size_t i = 0; i < watch->rule_count; i++) {
+        json_decref(watch->rules[i].json);
+    }
+    watch->rule_count = 0;
+    watch->alert_count = 0;
+    watch->webhook_count = 0;
+}
+
+int flo_watch_load(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_watches *watch = controller->watch;
+    struct flo_fleet_store *store = controller->store;
+    int rv;
+
+    if (watch == NULL) {
+        watch = calloc(1, sizeof(*watch));
+        if (watch == NULL) {
+            return flo_fail(err, FLO_E_MEMORY, "what is watched");
+        }
+        controller->watch = watch;
+        watch->rules = calloc(FLO_WATCH_RULES_MAX, sizeof(*watch->rules));
+        watch->alerts = calloc(FLO_WATCH_ALERTS_MAX, sizeof(*watch->alerts));
+        if (watch->rules == NULL || watch->alerts == NULL) {
+            return flo_fail(err, FLO_E_MEMORY, "what is watched");
+        }
+    }
+    forget(watch);
+    watch->is_due = true;
+    if ((rv = flo_fleet_watch_each(store, FLO_WATCH_RULE, load_rule, controller,
+                                   err)) < 0 ||
+        (rv = flo_fleet_watch_each(store, FLO_WATCH_ALERT, load_alert,
+                                   controller, err)) < 0 ||
+        (rv = flo_fleet_watch_each(store, FLO_WATCH_WEBHOOK, load_webhook,
+                                   controller, err)) < 0) {
+        return rv;
+    }
+    watch->has_changed = false;
+    return 0;
+}
+
+int flo_watches_open(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = flo_watch_load(controller, err);
+
+    if (rv == 0) {
+        rv = ship_rules(controller, err);
+        controller->watch->has_changed = false;
+    }
+    return rv;
+}
+
+void flo_watches_close(struct flo_watches *watch)
+{
+    if (watch != NULL) {
+        forget(watch);
+        free(watch->rules);
+        free(watch->alerts);
+        free(watch);
+    }
+}
+
+/* ---- webhooks ---- */
+
+const struct flo_watch_webhook *
+flo_watch_webhook_find(const struct flo_controller *controller, const char *id)
+{
+    const struct flo_watches *watch = controller->watch;
+
+    for (size_t i = 0; i < watch->webhook_count; i++) {
+        if (strcmp(watch->webhooks[i].id, id) == 0) {
+            return &watch->webhooks[i];
+        }
+    }
+    return NULL;
+}
+
+static int check_url(const char *url, struct flo_err *err)
+{
+    size_t host =
+        strncmp(url, "https://", 8) == 0 ? strcspn(url + 8, "/?#") : 0;
+    bool has_name = host > 0 && memchr(url + 8, '@', host) != NULL;
+
+    if (host > 0 && !has_name && strlen(url) <= 512 &&
+        strpbrk(url, " \"\\<>\r\n\t") == NULL) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_REST_MEANING,
+             "url: a webhook is https://HOST/PATH, without a name or password");
+    return flo_err_at(err, "/url");
+}
+
+int flo_watch_webhook_add(struct flo_controller *controller, const char *url,
+                          bool is_page_only, struct flo_watch_webhook *out,
+                          struct flo_err *err)
+{
+    struct flo_watches *watch = controller->watch;
+    struct flo_watch_webhook hook = {.is_page_only = is_page_only,
+                                     .created_ms = flo_wall_ms()};
+    uint8_t bytes[32 + 6];
+    char hex[2 * sizeof(bytes) + 1];
+    int rv = check_url(url, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (watch->webhook_count == FLO_WATCH_WEBHOOKS_MAX) {
+        flo_fail(err, FLO_E_REST_LIMIT, "there are %d webhooks already",
+                 FLO_WATCH_WEBHOOKS_MAX);
+        return flo_err_fix(err, "delete one: flotilla webhook delete ID");
+    }
+    flo_random(bytes, sizeof(bytes));
+    flo_hex_encode(bytes, sizeof(bytes), hex);
+    snprintf(hook.secret, sizeof(hook.secret), "%.64s", hex);
+    snprintf(hook.id, sizeof(hook.id), "w%.12s", hex + 64);
+    snprintf(hook.url, sizeof(hook.url), "%s", url);
+    rv = write_webhook(controller, &hook, err);
+    if (rv == 0) {
+        watch->webhooks[watch->webhook_count++] = hook;
+        *out = hook;
+    }
+    return rv;
+}
+
+int flo_watch_webhook_delete(struct flo_controller *controller, const char *id,
+                             struct flo_err *err)
+{
+    struct flo_watches *watch = controller->watch;
+    const struct flo_watch_webhook *hook =
+        flo_watch_webhook_find(controller, id);
+
+    if (hook == NULL) {
+        flo_fail(err, FLO_E_ABSENT, "no webhook has the id %.64s", id);
+        return flo_err_fix(err, "flotilla webhook list");
+    }
+    int rv =
+        flo_fleet_watch_delete(controller->store, FLO_WATCH_WEBHOOK, id, err);
+    if (rv == 0) {
+        rv = flo_fleet_delivery_prune(controller->store, 0, id, err);
+    }
+    watch->has_changed = true;
+    watch->webhooks[hook - watch->webhooks] =
+        watch->webhooks[--watch->webhook_count];
+    return rv;
+}
+
+/* ---- news ---- */
+
+static int deliver(struct flo_controller *controller, const char *target,
+                   json_t *body, uint64_t now_ms, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char id[32];
+    struct flo_fleet_delivery delivery = {.target = target,
+                                          .state = FLO_DELIVERY_WAITING,
+                                          .error = "",
+                                          .next_at_ms = now_ms,
+                                          .at_ms = now_ms};
+    int rv =
+        flo_fleet_next(controller->store, "delivery", &delivery.number, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    snprintf(id, sizeof(id), "d-%llu", (unsigned long long)delivery.number);
+    json_object_set_new(body, "id", json_string(id));
+    flo_json_dump(body, &text);
+    if (text.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "news of an alert");
+    }
+    delivery.body = text.data;
+    controller->watch->is_due = true;
+    return flo_fleet_delivery_add(controller->store, &delivery, err);
+}
+
+int flo_watch_tell(struct flo_controller *controller,
+                   const struct flo_watch_rule *rule,
+                   const struct flo_watch_alert *alert,
+                   enum flo_alert_news news, uint64_t now_ms,
+                   struct flo_err *err)
+{
+    const struct flo_watches *watch = controller->watch;
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *body = flo_watch_view_alert(controller, alert);
+    int rv = 0;
+
+    json_object_set_new(body, "alert", json_integer((json_int_t)alert->id));
+    json_object_set_new(body, "news", json_string(flo_alert_news_word(news)));
+    json_object_set_new(body, "fleet", json_string(controller->fleet));
+    json_object_set_new(body, "at_ms", json_integer((json_int_t)now_ms));
+    json_object_set_new(body, "v", json_integer(1));
+    for (size_t i = 0; i < watch->webhook_count && rv == 0; i++) {
+        if (rule->rule.is_page || !watch->webhooks[i].is_page_only) {
+            rv = deliver(controller, watch->webhooks[i].id, body, now_ms, err);
+        }
+    }
+    if (rv == 0 && watch->has_command) {
+        rv = deliver(controller, FLO_WATCH_COMMAND, body, now_ms, err);
+    }
+    return rv;
+}

@@ -1,0 +1,115 @@
+/* Watch: the alert rules of a fleet, its alerts, and who is told.
+ *
+ * All live in memory, few as they are, and each change is written through.
+ * Values come from the samples of /metrics and from the roster.  A change that
+ * is taken back makes all be read again. */
+#ifndef FLOTILLA_SERVER_STATE_WATCH_WATCH_H
+#define FLOTILLA_SERVER_STATE_WATCH_WATCH_H
+
+#include "server-stub/core/alert/alert.h"
+#include "server-stub/store/watch.h"
+
+struct flo_controller;
+
+#define FLO_WATCH_RULES_MAX 64
+#define FLO_WATCH_SERIES_MAX 32 /* of a rule: those that came first */
+#define FLO_WATCH_ALERTS_MAX 512
+#define FLO_WATCH_WEBHOOKS_MAX 16
+#define FLO_WATCH_EVERY_MS 15000 /* between two evaluations */
+
+struct flo_watch_rule {
+    struct flo_alert_rule rule;
+    json_t *json;               /* as asked */
+    uint64_t silenced_until_ms; /* wall; 0: it is not */
+    char silenced_by[65];
+    char silence_reason[257];
+};
+/* A rule on one series; in memory from its first bad value on, or as long as a
+ * counter is there. */
+struct flo_watch_alert {
+    uint64_t id; /* 0: it never fired */
+    char rule[FLO_NAME_MAX + 1];
+    char series[FLO_ALERT_SERIES];
+    struct flo_alert core; /* times: wall */
+    double value;
+    bool has_value; /* in this evaluation */
+    double total, per;
+    struct flo_alert_increase increase, per_increase;
+    char acked_by[65];
+    char ack_reason[257];
+    uint64_t resolved_ms;
+};
+struct flo_watch_webhook {
+    char id[FLO_NAME_MAX + 1];
+    char url[513];
+    char secret[65];
+    bool is_page_only;
+    uint64_t created_ms;
+};
+struct flo_watches {
+    struct flo_watch_rule *rules; /* [FLO_WATCH_RULES_MAX], by name */
+    size_t rule_count;
+    struct flo_watch_alert *alerts; /* [FLO_WATCH_ALERTS_MAX] */
+    size_t alert_count;
+    struct flo_watch_webhook webhooks[FLO_WATCH_WEBHOOKS_MAX];
+    size_t webhook_count;
+    bool has_command; /* mail: each message for it, too */
+    bool has_changed; /* in this transaction */
+    bool is_due;      /* deliveries may be */
+};
+
+/* Read all, in a transaction; a new store gets the shipped rules. */
+FLO_MUST_USE int flo_watches_open(struct flo_controller *controller,
+                                  struct flo_err *err);
+/* Read all again: a change was taken back. */
+FLO_MUST_USE int flo_watch_load(struct flo_controller *controller,
+                                struct flo_err *err);
+void flo_watches_close(struct flo_watches *watch);
+
+/* Evaluate all rules with these samples: a transaction of its own where
+ * something changed. */
+FLO_MUST_USE int flo_watch_evaluate(struct flo_controller *controller,
+                                    const struct flo_samples *samples,
+                                    uint64_t now_ms, struct flo_err *err);
+
+/* ---- people; within a transaction ---- */
+
+struct flo_watch_rule *flo_watch_rule_find(struct flo_controller *controller,
+                                           const char *name);
+/* A new rule, or another one of that name.  Its selector is parsed.
+ * FLO_E_REST_LIMIT. */
+FLO_MUST_USE int flo_watch_rule_set(struct flo_controller *controller,
+                                    const char *name, json_t *json,
+                                    struct flo_err *err);
+FLO_MUST_USE int flo_watch_rule_delete(struct flo_controller *controller,
+                                       const char *name, struct flo_err *err);
+/* until_ms 0: it ends. */
+FLO_MUST_USE int flo_watch_silence(struct flo_controller *controller,
+                                   const char *name, uint64_t until_ms,
+                                   const char *by, const char *reason,
+                                   struct flo_err *err);
+FLO_MUST_USE int flo_watch_ack(struct flo_controller *controller, uint64_t id,
+                               const char *by, const char *reason,
+                               struct flo_err *err);
+/* Those that fired, the newest first; NULL after the last. */
+const struct flo_watch_alert *
+flo_watch_alert_at(const struct flo_controller *controller, size_t place);
+json_t *flo_watch_view_alert(const struct flo_controller *controller,
+                             const struct flo_watch_alert *alert);
+json_t *flo_watch_view_rule(const struct flo_watch_rule *rule);
+
+/* ---- webhooks ---- */
+
+#define FLO_WATCH_COMMAND "command" /* the target that is no webhook */
+/* https://…, without a name or password.  `secret` gets its new one.
+ * FLO_E_REST_MEANING, FLO_E_REST_LIMIT. */
+FLO_MUST_USE int flo_watch_webhook_add(struct flo_controller *controller,
+                                       const char *url, bool is_page_only,
+                                       struct flo_watch_webhook *out,
+                                       struct flo_err *err);
+FLO_MUST_USE int flo_watch_webhook_delete(struct flo_controller *controller,
+                                          const char *id, struct flo_err *err);
+const struct flo_watch_webhook *
+flo_watch_webhook_find(const struct flo_controller *controller, const char *id);
+
+#endif

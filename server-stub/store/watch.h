@@ -1,0 +1,77 @@
+/* Store: what the controller watches for, and messages about it on their way.
+ *
+ * As store.h: one thread, changes between begin and commit.  Rules, alerts and
+ * webhooks are few and live in memory (state/watch); here they are documents by
+ * name.  Deliveries stay until they were taken, across restarts. */
+#ifndef FLOTILLA_SERVER_STORE_WATCH_H
+#define FLOTILLA_SERVER_STORE_WATCH_H
+
+#include "server-stub/store/store.h"
+
+enum flo_watch_kind {
+    FLO_WATCH_RULE,
+    FLO_WATCH_ALERT,
+    FLO_WATCH_WEBHOOK,
+    FLO_WATCH_KINDS
+};
+FLO_MUST_USE int flo_fleet_watch_put(struct flo_fleet_store *store,
+                                     enum flo_watch_kind kind, const char *id,
+                                     const char *body, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_watch_delete(struct flo_fleet_store *store,
+                                        enum flo_watch_kind kind,
+                                        const char *id, struct flo_err *err);
+typedef int (*flo_fleet_watch_fn)(void *context, const char *id,
+                                  const char *body);
+/* In order of id. */
+FLO_MUST_USE int flo_fleet_watch_each(struct flo_fleet_store *store,
+                                      enum flo_watch_kind kind,
+                                      flo_fleet_watch_fn fn, void *context,
+                                      struct flo_err *err);
+
+#define FLO_DELIVERY_WAITING "waiting"
+#define FLO_DELIVERY_SENT "sent"
+#define FLO_DELIVERY_DEAD "dead" /* nobody took it; replay sends it again */
+struct flo_fleet_delivery {
+    uint64_t number; /* its id for the receiver, the same in each attempt */
+    const char *target;
+    const char *state;
+    const char *body;
+    const char *error;   /* of the last attempt, or "" */
+    uint64_t failed;     /* attempts */
+    uint64_t next_at_ms; /* wall; not before */
+    uint64_t at_ms;      /* made */
+};
+typedef int (*flo_fleet_delivery_fn)(void *context,
+                                     const struct flo_fleet_delivery *delivery);
+FLO_MUST_USE int
+flo_fleet_delivery_add(struct flo_fleet_store *store,
+                       const struct flo_fleet_delivery *delivery,
+                       struct flo_err *err);
+/* An attempt ended; number, state, error, failed and next_at_ms count. */
+FLO_MUST_USE int
+flo_fleet_delivery_tried(struct flo_fleet_store *store,
+                         const struct flo_fleet_delivery *delivery,
+                         struct flo_err *err);
+/* That wait and are due, the oldest first. */
+FLO_MUST_USE int flo_fleet_delivery_due(struct flo_fleet_store *store,
+                                        uint64_t now_ms, uint64_t limit,
+                                        flo_fleet_delivery_fn fn, void *context,
+                                        struct flo_err *err);
+/* The newest first, below this number. */
+FLO_MUST_USE int flo_fleet_delivery_list(struct flo_fleet_store *store,
+                                         const char *target, uint64_t below,
+                                         uint64_t limit,
+                                         flo_fleet_delivery_fn fn,
+                                         void *context, struct flo_err *err);
+/* All of a target that are dead wait again from now on. */
+FLO_MUST_USE int flo_fleet_delivery_replay(struct flo_fleet_store *store,
+                                           const char *target, uint64_t now_ms,
+                                           uint64_t *count,
+                                           struct flo_err *err);
+/* Forget what was made before that time, and all of a target (or NULL). */
+FLO_MUST_USE int flo_fleet_delivery_prune(struct flo_fleet_store *store,
+                                          uint64_t before_ms,
+                                          const char *target_or_null,
+                                          struct flo_err *err);
+
+#endif
