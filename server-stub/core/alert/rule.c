@@ -97,7 +97,7 @@ static int take_labels(const json_t *json, struct flo_alert_rule *out,
         if (text == NULL || strlen(text) >= sizeof(out->labels[0].value) ||
             strlen(key) >= sizeof(out->labels[0].name) ||
             out->label_count == FLO_ALERT_LABELS_MAX) {
-            flo_fail(err, FLO_E_REST_SCHEMA,
+            flo_fail(err, FLO_E_REST_MEANING,
                      "match: at most %d labels with a text each",
                      FLO_ALERT_LABELS_MAX);
             return flo_err_at(err, "/match");
@@ -158,10 +158,10 @@ static int take_limit(const json_t *json, struct flo_alert_rule *out,
     double inf = (double)INFINITY;
     int rv;
 
-    if ((rv = flo_json_opt_real(json, "above", -1e300, 1e300, inf, &above,
-                                err)) < 0 ||
-        (rv = flo_json_opt_real(json, "below", -1e300, 1e300, inf, &below,
-                                err)) < 0) {
+    if ((rv = flo_json_opt_real(json, "above", -1e15, 1e15, inf, &above, err)) <
+            0 ||
+        (rv = flo_json_opt_real(json, "below", -1e15, 1e15, inf, &below, err)) <
+            0) {
         return rv;
     }
     if (isinf(above) == isinf(below)) {
@@ -171,8 +171,8 @@ static int take_limit(const json_t *json, struct flo_alert_rule *out,
     }
     out->is_below = isinf(above);
     out->limit = out->is_below ? below : above;
-    rv = flo_json_opt_real(json, "clear", -1e300, 1e300, out->limit,
-                           &out->clear, err);
+    rv = flo_json_opt_real(json, "clear", -1e15, 1e15, out->limit, &out->clear,
+                           err);
     if (rv == 0 &&
         (out->is_below ? out->clear < out->limit : out->clear > out->limit)) {
         flo_fail(err, FLO_E_REST_MEANING,
@@ -193,7 +193,7 @@ int flo_alert_rule_parse(const char *name, const json_t *json,
 
     if ((rv = take_source(json, &rule, err)) < 0 ||
         (rv = take_limit(json, &rule, err)) < 0 ||
-        (rv = flo_json_opt_real(json, "per_least", 0, 1e300, 1, &rule.per_least,
+        (rv = flo_json_opt_real(json, "per_least", 0, 1e15, 1, &rule.per_least,
                                 err)) < 0 ||
         (rv = flo_json_opt_u64(json, "for_ms", 0, 7 * DAY_MS, 0, &rule.for_ms,
                                err)) < 0 ||
