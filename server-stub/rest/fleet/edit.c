@@ -136,6 +136,9 @@ int flo_rest_device_edit(struct flo_rest_call *call, struct flo_err *err)
     if (rv == 0 && (edit.maintenance != NULL || edit.pins != NULL)) {
         rv = flo_rollouts_reconsider(controller, before.id, err);
     }
+    if (rv == 0 && edit.labels != NULL) {
+        rv = flo_rollouts_relabelled(controller, before.id, err);
+    }
     if (rv == 0) {
         flo_outgoing_change(controller, FLO_OBJECT_DEVICE, before.id);
         rv = flo_fleet_device_get(controller->store, before.id, take_device,
@@ -167,6 +170,7 @@ static int label_one(struct flo_controller *controller, const char *key,
                  : flo_fleet_device_edit(
                        controller->store, before.id,
                        &(struct flo_fleet_edit){.labels = text.data}, err);
+        rv = rv < 0 ? rv : flo_rollouts_relabelled(controller, before.id, err);
         flo_outgoing_change(controller, FLO_OBJECT_DEVICE, before.id);
         ++*changed;
     }

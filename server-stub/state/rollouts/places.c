@@ -203,8 +203,8 @@ int flo_rollouts_place_all(struct flo_controller *controller,
                : 0;
 }
 
-static int place_again(struct flo_controller *controller, const char *device,
-                       struct flo_err *err)
+int flo_rollouts_relabelled(struct flo_controller *controller,
+                            const char *device, struct flo_err *err)
 {
     int rv = 0;
 
@@ -213,6 +213,7 @@ static int place_again(struct flo_controller *controller, const char *device,
         if (flo_rollouts_has_places(entry) &&
             flo_rollout_state_is_active(entry->core.state) &&
             flo_rollout_find(&entry->core, device) != SIZE_MAX) {
+            controller->rollouts.has_changed = true;
             rv = flo_fleet_device_get(controller->store, device, replace_row,
                                       entry, err);
         }
@@ -231,7 +232,7 @@ int flo_rollouts_reported(struct flo_controller *controller, const char *device,
                            ? flo_rollout_find(&entry->core, device)
                            : SIZE_MAX;
         if (index != SIZE_MAX && entry->core.members[index].place.zone == 0) {
-            return place_again(controller, device, err);
+            return flo_rollouts_relabelled(controller, device, err);
         }
     }
     return 0;

@@ -9,6 +9,14 @@ static bool has_not_begun(const struct flo_rollout_member *member)
            member->state == FLO_EXECUTION_NOTIFIED;
 }
 
+/* A snapshot keeps whom it began with, also who leaves the group. */
+static bool keeps(const struct flo_rollout *core)
+{
+    return core->is_snapshot && (core->state == FLO_ROLLOUT_RUNNING ||
+                                 core->state == FLO_ROLLOUT_PAUSED ||
+                                 core->state == FLO_ROLLOUT_COMPLETED);
+}
+
 /* It is no member any more, if it has not begun. */
 static int withdraw(struct flo_controller *controller,
                     struct flo_rollout_entry *entry, const char *device,
@@ -23,6 +31,7 @@ static int withdraw(struct flo_controller *controller,
     }
     int rv = flo_rollouts_look(controller, entry, device, &excuse, &is_in_group,
                                err);
+    is_in_group = is_in_group || keeps(&entry->core);
     if (rv < 0 || (excuse == FLO_EXCUSE_NONE && is_in_group)) {
         return rv;
     }

@@ -146,6 +146,11 @@ enum flo_excuse flo_rollouts_excuse(const struct flo_rollout_entry *entry,
 FLO_MUST_USE int flo_rollouts_reconsider(struct flo_controller *controller,
                                          const char *device,
                                          struct flo_err *err);
+/* The labels of a device changed.  Its site and its zone are those of now, also
+ * for a snapshot: limits and windows are about the place where it stands. */
+FLO_MUST_USE int flo_rollouts_relabelled(struct flo_controller *controller,
+                                         const char *device,
+                                         struct flo_err *err);
 /* A device came to its groups. */
 FLO_MUST_USE int flo_rollouts_join(struct flo_controller *controller,
                                    const char *device, struct flo_err *err);

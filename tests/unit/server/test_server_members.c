@@ -1,6 +1,7 @@
 /* Who is a member of a rollout: identities that never came, devices in
  * maintenance, pinned ones, and who joins when that ends. */
 #include "server-stub/state/forecast/forecast.h"
+#include "server-stub/store/calls/inside.h"
 #include "server-stub/store/fleet.h"
 #include "unit/server/world.h"
 
@@ -177,6 +178,144 @@ static void a_rollout_of_nobody_says_why(void **state)
                         "flotilla device set NAME --maintenance off");
 }
 
+/* ---- groups and labels that change under way ---- */
+
+#define OF_LAB(membership)                                                     \
+    "{\"release\":\"tiny@2.1.0\",\"group\":\"lab\",\"membership\":"            \
+    "\"" membership "\",\"phases\":[{\"devices\":1},{\"share_pct\":100}]}"
+#define OF_SITES(membership)                                                   \
+    "{\"release\":\"tiny@2.1.0\",\"membership\":\"" membership                 \
+    "\",\"phases\":[{\"share_pct\":100}],\"limits\":{\"per_site\":1}}"
+
+static void set_group(struct world *world, size_t device, bool is_in)
+{
+    struct flo_fleet_store *store = world->controller->store;
+    int rv;
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_fleet_update(
+            store, FLO_TABLE_DEVICE,
+            CHANGES(set_text(FLO_FIELD_DEVICE_GROUPS,
+                             is_in ? "[\"all\",\"lab\"]" : "[\"all\"]")),
+            MATCHES(text_is(FLO_FIELD_DEVICE_ID, ids[device])), NULL,
+            &world->err),
+        0);
+    if (is_in) {
+        rv = flo_fleet_insert(
+            store, FLO_TABLE_DEVICE_GROUP,
+            CHANGES(set_text(FLO_FIELD_DEVICE_GROUP_GROUP, "lab"),
+                    set_text(FLO_FIELD_DEVICE_GROUP_DEVICE, ids[device])),
+            NULL, &world->err);
+    } else {
+        rv = flo_fleet_remove(
+            store, FLO_TABLE_DEVICE_GROUP,
+            MATCHES(text_is(FLO_FIELD_DEVICE_GROUP_GROUP, "lab"),
+                    text_is(FLO_FIELD_DEVICE_GROUP_DEVICE, ids[device])),
+            NULL, &world->err);
+    }
+    assert_int_equal(rv, 0);
+    assert_int_equal(
+        flo_rollouts_reconsider(world->controller, ids[device], &world->err),
+        0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+static size_t waiting(const struct flo_rollout_entry *entry)
+{
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        size_t index = flo_rollout_find(&entry->core, ids[i]);
+        if (index != SIZE_MAX &&
+            entry->core.members[index].state == FLO_EXECUTION_QUEUED) {
+            return i;
+        }
+    }
+    return SIZE_MAX;
+}
+
+static void
+who_joins_or_leaves_the_group_joins_or_leaves_the_rollout(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry;
+
+    set_group(world, 0, true);
+    set_group(world, 1, true);
+    entry = start(world, OF_LAB("continuous"));
+    assert_non_null(entry);
+    assert_false(is_member(entry, 2));
+    set_group(world, 2, true);
+    assert_true(is_member(entry, 2));
+    size_t leaves = waiting(entry);
+    assert_true(leaves != SIZE_MAX);
+    set_group(world, leaves, false);
+    assert_false(is_member(entry, leaves));
+}
+
+static void a_snapshot_keeps_the_members_that_it_began_with(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry;
+
+    set_group(world, 0, true);
+    set_group(world, 1, true);
+    entry = start(world, OF_LAB("snapshot"));
+    assert_non_null(entry);
+    set_group(world, 2, true);
+    assert_false(is_member(entry, 2));
+    size_t leaves = waiting(entry);
+    assert_true(leaves < 2);
+    set_group(world, leaves, false);
+    assert_true(is_member(entry, leaves));
+    flo_rollouts_forget(world->controller);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(entry->core.member_count, 2);
+    /* What a person says of the device itself counts all the same. */
+    edit(world, leaves, &(struct flo_fleet_edit){.maintenance = "new fan"});
+    assert_false(is_member(entry, leaves));
+}
+
+static void relabel(struct world *world, size_t device, const char *labels)
+{
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_fleet_device_edit(world->controller->store, ids[device],
+                              &(struct flo_fleet_edit){.labels = labels},
+                              &world->err),
+        0);
+    assert_int_equal(
+        flo_rollouts_relabelled(world->controller, ids[device], &world->err),
+        0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+/* One of a site at a time: a device that moved to another one begins. */
+static void a_device_counts_where_its_label_says_now(void **state)
+{
+    static const char *const specs[] = {OF_SITES("continuous"),
+                                        OF_SITES("snapshot")};
+    struct world *world = *state;
+
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        relabel(world, i, "{\"site\":\"lyon\"}");
+    }
+    for (size_t i = 0; i < FLO_COUNT(specs); i++) {
+        struct flo_rollout_entry *entry = start(world, specs[i]);
+        assert_non_null(entry);
+        does(world, entry, FLO_ROLLOUT_EVENT_TICK);
+        size_t moves = waiting(entry);
+        assert_true(moves != SIZE_MAX);
+        relabel(world, moves, "{\"site\":\"nantes\"}");
+        entry->core.phases[0].told_at_ms = 0; /* no need to wait for the pace */
+        does(world, entry, FLO_ROLLOUT_EVENT_TICK);
+        assert_true(waiting(entry) != moves);
+        relabel(world, moves, "{\"site\":\"lyon\"}");
+        does(world, entry, FLO_ROLLOUT_EVENT_ABORT);
+        entry->core.state = FLO_ROLLOUT_ABORTED; /* devices do not answer */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +324,9 @@ int main(void)
         WITH_WORLD(a_device_in_maintenance_takes_no_rollout),
         WITH_WORLD(a_pinned_device_takes_no_other_release),
         WITH_WORLD(a_rollout_of_nobody_says_why),
+        WITH_WORLD(who_joins_or_leaves_the_group_joins_or_leaves_the_rollout),
+        WITH_WORLD(a_snapshot_keeps_the_members_that_it_began_with),
+        WITH_WORLD(a_device_counts_where_its_label_says_now),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
