@@ -157,6 +157,7 @@ def test_a_rollout_and_its_watcher_outlast_a_killed_controller(up):
                  lambda: "trying again" in open(said).read())
     up.start_controller()
     assert waiting.wait(60) == 0, open(said).read()
+    assert "the controller answers again, after" in open(said).read()
     for device in up.devices.values():
         serves(device, release)
     end_once(up, started)

@@ -73,6 +73,7 @@ int flo_httpd_status_of(int code)
     case FLO_E_REST_METHOD:
         return 405;
     case FLO_E_INFER_BUSY:
+    case FLO_E_DB_UNREACHABLE:
         return 503;
     case FLO_E_REST_AUTH:
     case FLO_E_LOCAL_AUTH:

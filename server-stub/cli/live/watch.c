@@ -104,9 +104,40 @@ static int rollout_goes_on(const char *id, struct flo_err *err)
 }
 
 /* A controller that answered before and does not now may be back soon. */
-static bool may_come_back(int rv)
+struct presence {
+    bool was_there;
+    uint64_t away_at_ms; /* since then it does not answer; 0: it does */
+};
+
+static const char *absence(int rv)
 {
-    return rv == FLO_E_NET_UNREACHABLE || rv == FLO_E_NET_TIMEOUT;
+    return rv == FLO_E_NET_UNREACHABLE  ? "the controller cannot be reached"
+           : rv == FLO_E_NET_TIMEOUT    ? "the controller does not answer"
+           : rv == FLO_E_DB_UNREACHABLE ? "the controller has no database"
+           : rv == FLO_E_REST_LIMIT     ? "the controller is busy"
+                                        : NULL;
+}
+
+/* true: it is worth another try.  Says so once, and says its end. */
+static bool is_only_away(const struct flo_cli *cli, struct presence *presence,
+                         int rv)
+{
+    uint64_t now_ms = flo_now_ms();
+
+    if (rv == 0 && presence->away_at_ms > 0) {
+        flo_out_say(cli, "the controller answers again, after %.0f s",
+                    (double)(now_ms - presence->away_at_ms) / 1000);
+        presence->away_at_ms = 0;
+    }
+    presence->was_there = presence->was_there || rv == 0;
+    if (rv == 0 || !presence->was_there || absence(rv) == NULL) {
+        return false;
+    }
+    if (presence->away_at_ms == 0) {
+        flo_out_say(cli, "%s; trying again", absence(rv));
+        presence->away_at_ms = now_ms;
+    }
+    return true;
 }
 
 int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
@@ -117,7 +148,7 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
     char path[256], brief[256]; /* with its devices, without */
     struct block block = {.lines = 0};
     uint64_t begin = flo_now_ms();
-    bool was_there = false, is_away = false;
+    struct presence presence = {.was_there = false};
 
     if (!flo_name_is_valid(id)) {
         return flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout `%.80s`", id);
@@ -131,22 +162,18 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
         int rv = flo_stop_asked() ? rollout_goes_on(id, err)
                                   : flo_api_get(cli, brief, &rollout, err);
         const char *state = flo_out_text(rollout, "state", "?");
-        if (was_there && may_come_back(rv) &&
-            flo_now_ms() - begin <= timeout_ms) {
-            if (!is_away && !flo_args_has(&cli->args, "quiet")) {
-                fputs("the controller cannot be reached; trying again\n",
-                      stderr);
-                flo_buf_deinit(&block.last);
-                block.last = (struct flo_buf){0};
-                block.lines = 0;
-            }
-            is_away = true;
+        bool was_away = presence.away_at_ms > 0;
+        bool is_away = is_only_away(cli, &presence, rv);
+        if (was_away || is_away) { /* lines of ours stand below the block */
+            flo_buf_deinit(&block.last);
+            block.last = (struct flo_buf){0};
+            block.lines = 0;
+        }
+        if (is_away && flo_now_ms() - begin <= timeout_ms) {
             (void)flo_stop_pause(POLL_MS);
             continue;
         }
         if (rv == 0) {
-            was_there = true;
-            is_away = false;
             draw(cli, rollout, &block);
         }
         bool is_over =
@@ -281,6 +308,7 @@ static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
 {
     uint64_t begin = flo_now_ms();
     uint64_t last = UINT64_MAX;
+    struct presence presence = {.was_there = false};
     char brief[320];
     bool is_brief = false;
 
@@ -291,6 +319,11 @@ static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
         int rv = flo_stop_asked()
                      ? answers_go_on(path, err)
                      : flo_api_get(cli, is_brief ? brief : path, &now, err);
+        if (is_only_away(cli, &presence, rv) &&
+            flo_now_ms() - begin <= timeout_ms) {
+            (void)flo_stop_pause(POLL_MS);
+            continue;
+        }
         if (rv < 0) {
             return rv;
         }

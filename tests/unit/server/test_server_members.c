@@ -271,7 +271,7 @@ static void a_snapshot_keeps_the_members_that_it_began_with(void **state)
     assert_int_equal(
         flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
     assert_int_equal(entry->core.member_count, 2);
-    /* What a person says of the device itself counts all the same. */
+    /* Maintenance of the device itself counts all the same. */
     edit(world, leaves, &(struct flo_fleet_edit){.maintenance = "new fan"});
     assert_false(is_member(entry, leaves));
 }
