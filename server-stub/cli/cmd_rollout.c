@@ -89,7 +89,6 @@ static void print_next(const json_t *rollout)
 
 static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
 {
-
     char reason[FLO_OUT_PLAIN];
 
     if (flo_out_is_data(cli)) {
@@ -112,8 +111,7 @@ static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
                       FLO_COLUMNS(cause));
     }
     flo_out_table(cli, json_object_get(rollout, "gates"), FLO_COLUMNS(gate));
-    flo_out_table(cli, json_object_get(rollout, "devices"),
-                  FLO_COLUMNS(rollout_device));
+    flo_rollout_print_devices(cli, rollout);
 }
 
 /* The file that started it, without its comments. */
@@ -149,6 +147,36 @@ int flo_cmd_rollout_get(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
+/* An event and the reason why it changed nothing, as two lines. */
+static bool is_ignored(const json_t *trace, size_t i)
+{
+    const char *why = json_string_value(json_array_get(trace, i + 1));
+    const char *after = json_string_value(json_array_get(trace, i + 2));
+
+    return why != NULL && strstr(why, " why      ignored: ") != NULL &&
+           (after == NULL || after[0] == '[');
+}
+
+static void print_trace(const json_t *trace, bool is_whole)
+{
+    char plain[FLO_OUT_PLAIN];
+    size_t left_out = 0;
+
+    for (size_t i = 0; i < json_array_size(trace); i++) {
+        if (!is_whole && is_ignored(trace, i)) {
+            left_out++;
+            i++; /* its reason */
+            continue;
+        }
+        json_t *line = json_pack("{s:O}", "line", json_array_get(trace, i));
+        printf("%s\n", flo_out_plain(line, "line", "", plain));
+        json_decref(line);
+    }
+    if (left_out > 0) {
+        printf("(%zu events changed nothing: --all)\n", left_out);
+    }
+}
+
 int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
 {
     char path[256];
@@ -168,12 +196,8 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
     if (flo_out_u64(told, "cut_bytes") > 0) {
         printf("(older lines are in the controller's log)\n");
     }
-    json_array_foreach(json_object_get(told, "trace"), i, item)
-    {
-        json_t *line = json_pack("{s:O}", "line", item);
-        printf("%s\n", flo_out_plain(line, "line", "", plain));
-        json_decref(line);
-    }
+    print_trace(json_object_get(told, "trace"),
+                flo_args_has(&cli->args, "all"));
     json_array_foreach(json_object_get(told, "gates"), i, item)
     {
         printf("gate %s: %s: %s\n", flo_out_text(item, "gate", "?"),

@@ -191,7 +191,8 @@ FLAGS(rollout_get) = {
      "how it is printed; yaml: as a file for `rollout start -f`", FLO_ASKED,
      .letter = 'o'},
     END};
-FLAGS(rollout_explain) = {END};
+FLAGS(rollout_explain) = {
+    {"all", NULL, "events that changed nothing too", FLO_ASKED}, END};
 FLAGS(rollout_init) = {{"group", "G", "devices of this group (all)", FLO_ASKED},
                        END};
 FLAGS(rollout_start) = {

@@ -25,8 +25,7 @@ static int confirm(const struct flo_rest_call *call, const char *expected,
 /* ---- rollouts ---- */
 
 static int add_forecast(struct flo_rest_call *call,
-                        const struct flo_rollout_entry *entry,
-                        struct flo_err *err)
+                        struct flo_rollout_entry *entry, struct flo_err *err)
 {
     json_t *plan = NULL;
     int rv = flo_forecast_rollout(call->controller, entry, &plan, err);

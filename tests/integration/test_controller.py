@@ -389,6 +389,11 @@ def test_a_good_rollout_goes_through_both_phases(controller, devices,
     plan = controller.ask("POST", "/v1/rollouts?dry_run=true",
                           {"release": "tiny@1.0.0"})
     assert plan.status == 200 and plan.json["phases"][3]["devices"] == 2
+    cost = plan.json["plan"]
+    assert [p["devices"] for p in cost["phases"]] == [
+        p["devices"] for p in plan.json["phases"]]
+    assert cost["time_ms"] == cost["phases"][-1]["ends_after_ms"] >= 900000
+    assert cost["refusals"] == [] and cost["undo"]["kept"] == 0
     assert controller.ask("GET", "/v1/rollouts").json["items"] == before
     made = start(controller, "tiny@1.0.0", policy={"soak_ms": 500})
     number = made["id"]

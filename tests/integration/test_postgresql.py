@@ -106,6 +106,8 @@ def test_a_server_killed_in_a_rollout_loses_nothing(fleet, server):
         "rollout", "list", check=False)[0] == 0)
     assert waiting.wait(90) == 0, open(said).read()
     assert "the controller answers again, after" in open(said).read()
+    plan = fleet.ask("rollout", "start", "tiny@3", "--dry-run")["plan"]
+    assert plan["has"] == 1 and plan["takes"] == 0, plan
     F.wait_until("it serves", 30, lambda: fleet.serving("tiny@3"))
 
 

@@ -209,6 +209,8 @@ def test_a_model_without_memory_is_refused_and_the_other_serves_on(up):
 
     assert "memory.budget" in json.dumps(up.rollout_device(started["id"], "a"))
     # The plan had said so before, with the device's own words.
+    assert plan["undo"] == {"kept": 0, "first": 0, "to": []}
+    assert "eligible   0" in told and "excluded 1 (memory.budget 1)" in told
     assert plan["cannot"] == 1 and plan["takes"] == 0, plan
     assert plan["reasons"][0]["id"] == "memory.budget"
     assert plan["reasons"][0]["names"] == ["a"]

@@ -9,6 +9,12 @@
  * with its line.  New reference. */
 FLO_MUST_USE int flo_rollout_wish(struct flo_cli *cli, json_t **out,
                                   struct flo_err *err);
+/* Its phases and devices: those that failed or are under way first; all of them
+ * with -o wide. */
+void flo_rollout_print_devices(const struct flo_cli *cli,
+                               const json_t *rollout);
+/* The rollout with its `plan`, of a dry run. */
+void flo_rollout_print_plan(const struct flo_cli *cli, const json_t *rollout);
 /* Older rollouts that lose devices to this one. */
 void flo_rollout_print_overlaps(const json_t *rollout);
 /* Judge the records of a rollout's study again, and say what changed.

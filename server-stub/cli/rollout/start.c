@@ -6,59 +6,6 @@
 
 #include "server-stub/cli/rollout/rollout.h"
 
-/* A phase that can prove less than it has to will be held. */
-static void print_blind(const json_t *rollout)
-{
-    json_t *phase;
-    size_t i;
-
-    json_array_foreach(json_object_get(rollout, "phases"), i, phase)
-    {
-        double can = json_number_value(json_object_get(phase, "proves_pct"));
-        double has = json_number_value(json_object_get(phase, "prove_pct"));
-        if (can > has) {
-            printf("phase %s is too small: at its first look it can prove "
-                   "+%.1f %%, and has to prove +%.4g %%\n",
-                   flo_out_text(phase, "name", "?"), can, has);
-        }
-    }
-}
-
-/* Who takes it, who cannot and why: of each reason the first names. */
-static void print_plan(const struct flo_cli *cli, const json_t *rollout)
-{
-    const json_t *plan = json_object_get(rollout, "plan");
-    char bytes[32];
-
-    flo_out_bytes(flo_out_u64(plan, "bytes"), bytes);
-    printf("%s to group %s: %llu of %llu devices take it (%s over the network, "
-           "%llu are offline, %llu frozen), %llu have it, %llu cannot, %llu "
-           "never reported\n",
-           flo_out_text(rollout, "release", "?"),
-           flo_out_text(rollout, "group", "?"),
-           (unsigned long long)flo_out_u64(plan, "takes"),
-           (unsigned long long)flo_out_u64(plan, "devices"), bytes,
-           (unsigned long long)flo_out_u64(plan, "offline"),
-           (unsigned long long)flo_out_u64(plan, "frozen"),
-           (unsigned long long)flo_out_u64(plan, "has"),
-           (unsigned long long)flo_out_u64(plan, "cannot"),
-           (unsigned long long)flo_out_u64(plan, "silent"));
-    flo_rollout_print_overlaps(rollout);
-    flo_out_table(cli, json_object_get(rollout, "phases"),
-                  FLO_COLUMNS(planned_phase));
-    print_blind(rollout);
-    if (json_array_size(json_object_get(plan, "ways")) > 0) {
-        flo_out_table(cli, json_object_get(plan, "ways"),
-                      FLO_COLUMNS(planned_way));
-        flo_out_table(cli, json_object_get(plan, "memory"),
-                      FLO_COLUMNS(planned_memory));
-    }
-    if (flo_out_u64(plan, "cannot") > 0) {
-        flo_out_table(cli, json_object_get(plan, "reasons"),
-                      FLO_COLUMNS(planned_refusal));
-    }
-}
-
 int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *spec = NULL;
@@ -80,7 +27,7 @@ int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
     if (flo_out_is_data(cli)) {
         flo_out_object(cli, rollout, FLO_COLUMNS(rollout));
     } else if (dry) {
-        print_plan(cli, rollout);
+        flo_rollout_print_plan(cli, rollout);
     } else {
         const char *state = flo_out_text(rollout, "state", "?");
         bool has_begun = strcmp(state, "running") == 0;

@@ -31,7 +31,7 @@ static uint64_t good_of(const json_t *phase)
     return good;
 }
 
-static void phase_line(const json_t *phase, struct flo_buf *out)
+void flo_view_phase(const json_t *phase, struct flo_buf *out)
 {
     static const char *const besides[] = {"away", "silent", "overdue"};
     const json_t *counts = json_object_get(phase, "counts");
@@ -372,7 +372,7 @@ void flo_view_rollout(struct flo_view *view, const json_t *rollout,
     head_line(rollout, has_colour, out);
     json_array_foreach(phases, i, phase)
     {
-        phase_line(phase, out);
+        flo_view_phase(phase, out);
     }
     funnel_line(phases, out);
     if (is_tty) {

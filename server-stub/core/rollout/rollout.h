@@ -300,6 +300,24 @@ FLO_MUST_USE int flo_rollout_check(const struct flo_rollout *rollout,
  * plan (dry run) does only this.  A phase of so many devices counts those that
  * are online, or a canary might be one that is not there. */
 void flo_rollout_divide(struct flo_rollout *rollout);
+/* A device's way, as far as the policy knows it. */
+struct flo_rollout_trip {
+    uint64_t jitter_ms;
+    uint64_t download_ms; /* 0: the policy does not bound the speed */
+    uint64_t soak_ms;
+};
+struct flo_rollout_expected {
+    uint32_t devices;
+    uint32_t zoneless;  /* have a window, and nobody knows their zone */
+    uint64_t begins_ms; /* wall clock, as those below */
+    uint64_t told_ms;   /* the last device */
+    uint64_t ends_ms;   /* its soak too */
+};
+/* The time that each phase takes at least: nobody fails, nobody is away.  The
+ * members are divided; `out` has room for all phases. */
+void flo_rollout_expect(struct flo_rollout *rollout,
+                        const struct flo_rollout_trip *trip, uint64_t wall_ms,
+                        struct flo_rollout_expected *out);
 /* The deadlines of states at the controller.  The device has its own; these
  * come half a step (or a minute) later. */
 void flo_rollout_deadlines(struct flo_rollout *rollout,

@@ -353,6 +353,8 @@ static void decide(struct scene *scene, struct flo_forecast *out)
 {
     struct flo_digest current = release_of(scene->model, "current");
 
+    snprintf(out->before, sizeof(out->before), "%.64s",
+             text_of(json_object_get(scene->model, "current"), "version"));
     if (flo_digest_equal(&current, &scene->order->digest)) {
         out->result = FLO_FORECAST_HAS;
         out->way = "present";

@@ -41,6 +41,8 @@ struct flo_forecast {
     uint64_t full_bytes; /* of the files that are not there */
     const char *memory;  /* how its candidate finds room: a way of the memory
                             planner, "on-demand", "alone", or "unknown" */
+    char before[FLO_NAME_MAX + 1]; /* version that it runs now: a rollback
+                                      goes there without a download; "": none */
     bool is_frozen;
     struct flo_err why;
 };
@@ -53,7 +55,7 @@ void flo_forecast_device(const json_t *reported,
 /* All devices of a rollout that is not started: contracts section 8.4.  New
  * reference.  FLO_E_RELEASE_ABSENT, FLO_E_MEMORY. */
 FLO_MUST_USE int flo_forecast_rollout(struct flo_controller *controller,
-                                      const struct flo_rollout_entry *entry,
+                                      struct flo_rollout_entry *entry,
                                       json_t **out, struct flo_err *err);
 
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/forecast/forecast.h"
+#include "server-stub/state/forecast/cost.h"
 #include "server-stub/state/objects.h"
 
 #define ITEMS_MAX 200
@@ -22,6 +22,7 @@ struct forecasts {
     struct known known[RELEASES_MAX];
     uint64_t uses;
     json_t *plan, *cannot, *others;
+    struct flo_forecast_costs costs;
 };
 
 /* ---- releases ---- */
@@ -200,6 +201,7 @@ static int add_device(void *context, const struct flo_fleet_device *device)
 
     flo_forecast_device(reported, &all->order, find_release, all, &one);
     json_decref(reported);
+    flo_forecast_cost_add(&all->costs, &all->entry->core, device, &one);
     add_to(all->plan, "devices", 1);
     add_to(all->plan, flo_forecast_word(one.result), 1);
     if (one.result == FLO_FORECAST_TAKES) {
@@ -256,7 +258,7 @@ static void close_plan(struct forecasts *all)
 }
 
 int flo_forecast_rollout(struct flo_controller *controller,
-                         const struct flo_rollout_entry *entry, json_t **out,
+                         struct flo_rollout_entry *entry, json_t **out,
                          struct flo_err *err)
 {
     struct forecasts *all = calloc(1, sizeof(*all));
@@ -276,6 +278,7 @@ int flo_forecast_rollout(struct flo_controller *controller,
     rv = make_plan(all, err);
     if (rv == 0) {
         close_plan(all);
+        flo_forecast_cost_close(&all->costs, controller, entry, all->plan);
         *out = json_incref(all->plan);
     }
     for (size_t i = 0; i < RELEASES_MAX; i++) {

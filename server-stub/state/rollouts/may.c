@@ -82,6 +82,7 @@ void flo_rollouts_bar_text(const struct flo_rule_freeze *freeze,
     char at[25];
 
     flo_time_text(until_ms, at);
+    snprintf(at + 16, 2, "Z"); /* to the minute */
     snprintf(out, bytes, "change freeze %s until %s%s%s", freeze->name, at,
              freeze->reason[0] != '\0' ? ": " : "", freeze->reason);
 }

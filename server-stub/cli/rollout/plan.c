@@ -1,0 +1,278 @@
+/* The plan of a rollout, for people: who takes it, what it costs, how long it
+ * takes at least, and what the way back costs. */
+#include <string.h>
+
+#include "server-stub/cli/rollout/rollout.h"
+
+#define WAYS_SHOWN 4
+
+static unsigned long long count(const json_t *json, const char *path)
+{
+    return flo_out_u64(json, path);
+}
+
+/* "21.3 MiB" of a cell. */
+static const char *bytes_at(const json_t *json, const char *path, char *out)
+{
+    flo_out_bytes(flo_out_u64(json, path), out);
+    return out;
+}
+
+/* Reasons with their numbers: "maintenance 2, target.ram 212". */
+static void reasons(const json_t *plan, struct flo_buf *out)
+{
+    static const char *const lists[] = {"excluded", "reasons"};
+    const char *between = "";
+    char id[FLO_OUT_PLAIN];
+
+    for (size_t l = 0; l < FLO_COUNT(lists); l++) {
+        size_t i;
+        json_t *row;
+        json_array_foreach(json_object_get(plan, lists[l]), i, row)
+        {
+            flo_buf_printf(out, "%s%s %llu", between,
+                           flo_out_plain(row, "id", "?", id),
+                           count(row, "devices"));
+            between = ", ";
+        }
+    }
+}
+
+static unsigned long long excluded(const json_t *plan)
+{
+    unsigned long long sum = 0;
+    size_t i;
+    json_t *row;
+
+    json_array_foreach(json_object_get(plan, "excluded"), i, row)
+    {
+        sum += count(row, "devices");
+    }
+    return sum;
+}
+
+static void line_eligible(const json_t *plan)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) why = {0};
+    unsigned long long out = excluded(plan) + count(plan, "cannot");
+
+    reasons(plan, &why);
+    printf("  eligible   %llu", count(plan, "takes"));
+    if (count(plan, "offline") > 0) {
+        printf(" (%llu offline)", count(plan, "offline"));
+    }
+    printf(" · already there %llu", count(plan, "has"));
+    if (count(plan, "silent") > 0) {
+        printf(" · never reported %llu", count(plan, "silent"));
+    }
+    if (count(plan, "frozen") > 0) {
+        printf(" · frozen %llu", count(plan, "frozen"));
+    }
+    printf(" · excluded %llu", out);
+    printf(out > 0 && why.data != NULL ? " (%s)\n" : "\n", why.data);
+}
+
+static void line_transfer(const json_t *plan)
+{
+    const json_t *ways = json_object_get(plan, "ways");
+    uint64_t all = flo_out_u64(plan, "bytes");
+    uint64_t full = 0;
+    char text[32];
+    size_t i;
+    json_t *way;
+
+    printf("  transfer   ");
+    json_array_foreach(ways, i, way)
+    {
+        full += flo_out_u64(way, "full_bytes");
+        if (i < WAYS_SHOWN) {
+            printf("%s%s %llu × %s", i > 0 ? " + " : "",
+                   flo_out_text(way, "way", "?"), count(way, "devices"),
+                   bytes_at(way, "bytes_each", text));
+        }
+    }
+    printf("%s → %s",
+           i > WAYS_SHOWN ? " + …"
+           : i == 0       ? "nothing"
+                          : "",
+           bytes_at(plan, "bytes", text));
+    if (full > all && all > 0) {
+        flo_out_bytes(full, text);
+        printf(" (full would be %s; saved %.0f %%)", text,
+               100.0 * (double)(full - all) / (double)full);
+    }
+    printf("\n");
+}
+
+static unsigned long long zoneless_in(const json_t *plan)
+{
+    unsigned long long sum = 0;
+    json_t *phase;
+    size_t i;
+
+    json_array_foreach(json_object_get(plan, "phases"), i, phase)
+    {
+        sum += count(phase, "zoneless");
+    }
+    return sum;
+}
+
+/* "canary 10 → 45 m 00 s → 399 → …", with the end of each phase. */
+static void line_time(const json_t *rollout, const json_t *plan)
+{
+    const json_t *policy = flo_out_at(rollout, "spec.policy");
+    unsigned long long zoneless = zoneless_in(plan);
+    char text[32], name[FLO_OUT_PLAIN];
+    size_t i;
+    json_t *phase;
+
+    if (zoneless > 0) {
+        printf("  time       %llu of %llu devices have no zone and never begin "
+               "in a device-local window: label tz\n",
+               zoneless, count(plan, "devices"));
+    }
+    if (zoneless > 0 && zoneless == count(plan, "devices")) {
+        return;
+    }
+    printf("  time       at least ");
+    flo_out_ms(flo_out_u64(plan, "time_ms"), text);
+    printf("%s: ", text);
+    json_array_foreach(json_object_get(plan, "phases"), i, phase)
+    {
+        flo_out_ms(flo_out_u64(phase, "ends_after_ms"), text);
+        printf("%s%s %llu by %s", i > 0 ? " → " : "",
+               flo_out_plain(phase, "name", "?", name), count(phase, "devices"),
+               text);
+    }
+    printf("%s\n", flo_out_u64(policy, "rate_bytes_per_s") > 0
+                       ? ""
+                       : "; downloads come on top");
+}
+
+static void line_undo(const json_t *plan)
+{
+    const json_t *undo = json_object_get(plan, "undo");
+    char version[FLO_OUT_PLAIN];
+    size_t i;
+    json_t *row;
+
+    printf("  undo       %llu keep the release before (", count(undo, "kept"));
+    json_array_foreach(json_object_get(undo, "to"), i, row)
+    {
+        printf("%s%s: %llu", i > 0 ? ", " : "",
+               flo_out_plain(row, "version", "?", version),
+               count(row, "devices"));
+    }
+    printf(count(undo, "kept") == 0 ? "none)" : "): 0 bytes to go back");
+    if (count(undo, "first") > 0) {
+        printf(" · %llu have none to go back to", count(undo, "first"));
+    }
+    printf("\n");
+}
+
+/* A start now would wait, or would be refused. */
+static void line_now(const json_t *rollout, const json_t *plan)
+{
+    char text[FLO_OUT_PLAIN];
+    size_t i;
+    json_t *row;
+
+    if (count(rollout, "approvals.needed") > 0) {
+        printf("  approval   %llu other %s must approve it\n",
+               count(rollout, "approvals.needed"),
+               count(rollout, "approvals.needed") == 1 ? "person" : "people");
+    }
+    json_array_foreach(json_object_get(plan, "refusals"), i, row)
+    {
+        printf("  now        a start is refused: %s\n",
+               flo_out_plain(row, "what", "?", text));
+    }
+}
+
+/* A phase that can prove less than it has to will be held. */
+static void print_blind(const json_t *rollout)
+{
+    json_t *phase;
+    size_t i;
+
+    json_array_foreach(json_object_get(rollout, "phases"), i, phase)
+    {
+        double can = json_number_value(json_object_get(phase, "proves_pct"));
+        double has = json_number_value(json_object_get(phase, "prove_pct"));
+        if (can > has) {
+            printf("phase %s is too small: at its first look it can prove "
+                   "+%.1f %%, and has to prove +%.4g %%\n",
+                   flo_out_text(phase, "name", "?"), can, has);
+        }
+    }
+}
+
+static bool is_studied(const json_t *rollout)
+{
+    json_t *phase;
+    size_t i;
+
+    json_array_foreach(json_object_get(rollout, "phases"), i, phase)
+    {
+        if (json_object_get(phase, "finds_pct") != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool knows_memory(const json_t *plan)
+{
+    json_t *way;
+    size_t i;
+
+    json_array_foreach(json_object_get(plan, "memory"), i, way)
+    {
+        if (strcmp(flo_out_text(way, "way", ""), "unknown") != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void flo_rollout_print_plan(const struct flo_cli *cli, const json_t *rollout)
+{
+    const json_t *plan = json_object_get(rollout, "plan");
+    char release[FLO_OUT_PLAIN], group[FLO_OUT_PLAIN];
+
+    printf("plan for %s on %s: %llu devices\n",
+           flo_out_plain(rollout, "release", "?", release),
+           flo_out_plain(rollout, "group", "?", group),
+           count(plan, "devices") + excluded(plan));
+    line_eligible(plan);
+    line_transfer(plan);
+    line_time(rollout, plan);
+    line_undo(plan);
+    line_now(rollout, plan);
+    flo_rollout_print_overlaps(rollout);
+    if (is_studied(rollout)) {
+        flo_out_table(cli, json_object_get(rollout, "phases"),
+                      FLO_COLUMNS(planned_phase));
+        print_blind(rollout);
+    }
+    if (json_array_size(json_object_get(plan, "ways")) > 1) {
+        flo_out_table(cli, json_object_get(plan, "ways"),
+                      FLO_COLUMNS(planned_way));
+    }
+    if (knows_memory(plan)) {
+        flo_out_table(cli, json_object_get(plan, "memory"),
+                      FLO_COLUMNS(planned_memory));
+    }
+    if (json_array_size(json_object_get(plan, "groups")) > 0) {
+        flo_out_table(cli, json_object_get(plan, "groups"),
+                      FLO_COLUMNS(planned_group));
+    }
+    if (excluded(plan) > 0) {
+        flo_out_table(cli, json_object_get(plan, "excluded"),
+                      FLO_COLUMNS(planned_excuse));
+    }
+    if (count(plan, "cannot") > 0) {
+        flo_out_table(cli, json_object_get(plan, "reasons"),
+                      FLO_COLUMNS(planned_refusal));
+    }
+}

@@ -1,0 +1,86 @@
+/* A rollout for people: a line for each phase, and the devices that matter.
+ *
+ * Ten thousand rows hide the three that failed.  Those come first; devices that
+ * wait for their turn or are done are counted. */
+#include <string.h>
+
+#include <flotilla/proto.h>
+
+#include "server-stub/cli/rollout/rollout.h"
+#include "server-stub/cli/view/view.h"
+
+#define DEVICES_SHOWN 20
+
+static void print_phases(const json_t *rollout)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    size_t i;
+    json_t *phase;
+
+    json_array_foreach(json_object_get(rollout, "phases"), i, phase)
+    {
+        flo_view_phase(phase, &text);
+    }
+    printf("%s", text.data != NULL ? text.data : "");
+}
+
+/* The lowest is shown first. */
+enum rank { BAD, UNDER_WAY, WAITS, GOOD, RANKS };
+
+static enum rank rank_of(const json_t *device)
+{
+    const char *word = flo_out_text(device, "state", "");
+    enum flo_execution state;
+
+    if (json_is_object(json_object_get(device, "error"))) {
+        return BAD;
+    }
+    for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
+        state = (enum flo_execution)i;
+        if (strcmp(flo_execution_word(state), word) == 0) {
+            return state == FLO_EXECUTION_QUEUED  ? WAITS
+                   : !flo_execution_is_end(state) ? UNDER_WAY
+                   : flo_execution_kind(state) == FLO_EXECUTION_END_GOOD ? GOOD
+                                                                         : BAD;
+        }
+    }
+    return BAD;
+}
+
+/* All of a small rollout, and of a large one those that do not simply wait
+ * and are not simply done. */
+static json_t *chosen(const json_t *devices, size_t shown)
+{
+    json_t *list = json_array();
+    enum rank most = json_array_size(devices) <= shown ? RANKS : WAITS;
+
+    for (enum rank rank = BAD; rank < most; rank++) {
+        json_t *device;
+        size_t i;
+        json_array_foreach(devices, i, device)
+        {
+            if (json_array_size(list) < shown && rank_of(device) == rank) {
+                json_array_append(list, device);
+            }
+        }
+    }
+    return list;
+}
+
+void flo_rollout_print_devices(const struct flo_cli *cli, const json_t *rollout)
+{
+    const json_t *devices = json_object_get(rollout, "devices");
+    size_t all = json_array_size(devices);
+    bool is_wide = flo_out_form(cli) == FLO_OUT_WIDE;
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *list = chosen(devices, is_wide ? all : DEVICES_SHOWN);
+    size_t count = json_array_size(list);
+
+    print_phases(rollout);
+    if (count > 0 || all == 0) {
+        flo_out_table(cli, list, FLO_COLUMNS(rollout_device));
+    }
+    if (count < all) {
+        printf("%zu more devices: -o wide\n", all - count);
+    }
+}

@@ -1,0 +1,38 @@
+/* Costs of a rollout that is not started; forecast.h shows them. */
+#ifndef FLOTILLA_SERVER_STATE_FORECAST_COST_H
+#define FLOTILLA_SERVER_STATE_FORECAST_COST_H
+
+#include "server-stub/state/forecast/forecast.h"
+
+struct flo_fleet_device;
+struct flo_rollout;
+
+#define FLO_FORECAST_SUMS_MAX 256 /* groups, or versions; more do not count */
+
+struct flo_forecast_sum {
+    char name[FLO_NAME_MAX + 1];
+    uint32_t devices;
+    uint32_t takes;
+    uint64_t bytes;
+};
+/* Zeros are no costs. */
+struct flo_forecast_costs {
+    struct flo_forecast_sum phases[16]; /* FLO_ROLLOUT_PHASES_MAX */
+    struct flo_forecast_sum groups[FLO_FORECAST_SUMS_MAX];
+    size_t group_count;
+    struct flo_forecast_sum before[FLO_FORECAST_SUMS_MAX]; /* by version */
+    size_t before_count;
+    uint32_t kept;       /* a rollback of them needs no download */
+    uint32_t first;      /* they have no release of the model before it */
+    uint64_t bytes_most; /* of one device */
+};
+void flo_forecast_cost_add(struct flo_forecast_costs *costs,
+                           const struct flo_rollout *core,
+                           const struct flo_fleet_device *device,
+                           const struct flo_forecast *one);
+/* Into the plan: phases with their time, groups, the way back, refusals. */
+void flo_forecast_cost_close(struct flo_forecast_costs *costs,
+                             struct flo_controller *controller,
+                             struct flo_rollout_entry *entry, json_t *plan);
+
+#endif
