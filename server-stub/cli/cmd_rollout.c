@@ -194,7 +194,8 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
         return rv < 0 ? rv : (flo_out_json(cli, told), 0);
     }
     if (flo_out_u64(told, "cut_bytes") > 0) {
-        printf("(older lines are in the controller's log)\n");
+        printf(
+            "(steps of devices and older lines are in the controller's log)\n");
     }
     print_trace(json_object_get(told, "trace"),
                 flo_args_has(&cli->args, "all"));

@@ -1,8 +1,9 @@
 /* Explain: a rollout's decisions and their reasons, kept in memory for people.
  *
  * Each step that did something, or that ignored something with a reason, adds
- * its trace (core/rollout/trace.c).  The newest FLO_EXPLAIN_BYTES of a rollout
- * are kept while it is in memory; the log has all of it. */
+ * its trace (core/rollout/trace.c).  FLO_EXPLAIN_BYTES of a rollout are kept
+ * while it is in memory: of older times the decisions alone, and the newest
+ * when that is too much.  The log has all of it. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -10,12 +11,58 @@
 
 #define FLO_EXPLAIN_BYTES 65536
 
+/* Steps of single devices: ten thousand of them hide why a phase went on.  A
+ * step is an event's line and those below it, which are indented. */
+static bool is_of_device(const char *step)
+{
+    const char *line = strchr(step, '\n');
+    bool is_one = false;
+
+    while (line != NULL && line[1] == ' ') {
+        line += 1 + strspn(line + 1, " ");
+        if (strncmp(line, "device ", 7) != 0 &&
+            strncmp(line, "why      ignored", 16) != 0) {
+            return false;
+        }
+        is_one = true;
+        line = strchr(line, '\n');
+    }
+    return is_one;
+}
+
+/* The older half loses the steps of devices: room for decisions. */
+static void thin(struct flo_rollout_entry *entry)
+{
+    struct flo_buf *trace = &entry->trace;
+    char *to = trace->data;
+    const char *end = trace->data + trace->bytes;
+    const char *half = trace->data + trace->bytes / 2;
+
+    for (const char *step = trace->data; step < end;) {
+        const char *next = strstr(step, "\n[");
+        next = next != NULL ? next + 1 : end;
+        if (step < half && is_of_device(step)) {
+            entry->trace_cut += (uint64_t)(next - step);
+        } else {
+            memmove(to, step, (size_t)(next - step));
+            to += next - step;
+        }
+        step = next;
+    }
+    trace->bytes = (size_t)(to - trace->data);
+    trace->data[trace->bytes] = '\0';
+}
+
 /* Half of it goes at once, at the end of a line. */
 static void cut(struct flo_rollout_entry *entry)
 {
     struct flo_buf *trace = &entry->trace;
 
     if (trace->bytes <= FLO_EXPLAIN_BYTES) {
+        return;
+    }
+    thin(entry);
+    if (trace->bytes <= FLO_EXPLAIN_BYTES * 3 / 4) {
         return;
     }
     size_t from = trace->bytes - FLO_EXPLAIN_BYTES / 2;

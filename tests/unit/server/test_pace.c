@@ -366,6 +366,22 @@ static void who_is_offline_takes_no_place_and_follows_later(void **state)
     ends_as(world, FLO_ROLLOUT_COMPLETED, "pace-offline");
 }
 
+static void a_phase_has_a_limit_of_its_own(void **state)
+{
+    (void)state;
+    struct world *world = world_new(6);
+    world->rollout.concurrent_max = 5;
+    world->rollout.phases[0].concurrent_max = 2;
+    start(world);
+
+    assert_int_equal(count_of(world, FLO_EXECUTION_NOTIFIED), 2);
+    says(world, 1, 1, FLO_EXECUTION_SUCCEEDED, NULL);
+    wait_ms(world, 1000);
+    assert_int_equal(count_of(world, FLO_EXECUTION_NOTIFIED), 2);
+    assert_int_equal(count_of(world, FLO_EXECUTION_QUEUED), 3);
+    world_free(world);
+}
+
 static void a_ramp_grows_with_success(void **state)
 {
     (void)state;
@@ -818,6 +834,7 @@ int main(void)
         cmocka_unit_test(texts_that_are_no_window_are_refused),
         cmocka_unit_test(never_more_than_two_of_a_site),
         cmocka_unit_test(who_is_offline_takes_no_place_and_follows_later),
+        cmocka_unit_test(a_phase_has_a_limit_of_its_own),
         cmocka_unit_test(a_ramp_grows_with_success),
         cmocka_unit_test(a_share_has_bounds_in_devices),
         cmocka_unit_test(a_spread_canary_has_each_stratum_and_the_rest_by_size),

@@ -406,6 +406,20 @@ static void explain_keeps_a_bounded_past(void **state)
     scene_end(&scene);
 }
 
+/* Ten thousand devices say more than the buffer holds. */
+static void explain_keeps_decisions_longer_than_steps_of_devices(void **state)
+{
+    struct scene scene;
+    scene_begin(&scene, *state);
+
+    for (int i = 0; i < 3000; i++) {
+        event(scene.world, scene.canary, "notified");
+    }
+    assert_non_null(strstr(scene.entry->trace.data, " start "));
+    assert_non_null(strstr(scene.entry->trace.data, "state    running"));
+    scene_end(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,6 +432,7 @@ int main(void)
         WITH_WORLD(a_verdict_counts_again_after_the_rollout_is_read),
         WITH_WORLD(explain_says_what_was_decided_and_why),
         WITH_WORLD(explain_keeps_a_bounded_past),
+        WITH_WORLD(explain_keeps_decisions_longer_than_steps_of_devices),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* The plan before a rollout: what a device would do with a release, by its last
  * report.  The functions are the device's own; here they get its report. */
-#include "server-stub/state/forecast/forecast.h"
+#include "server-stub/state/forecast/cost.h"
 #include "tests/unit/server/world.h"
 
 #define BASE                                                                   \
@@ -242,6 +242,44 @@ static void a_second_model_counts_in_the_memory(void **state)
     assert_string_equal(out.memory, "unknown");
 }
 
+static void costs_are_counted_by_phase_group_and_way_back(void **state)
+{
+    static const char *const groups[] = {"[\"all\",\"lab\"]",
+                                         "[\"all\",\"lab\",\"vip\"]", ""};
+    static const struct flo_forecast told[] = {
+        {.result = FLO_FORECAST_TAKES, .bytes = 70, .before = "1"},
+        {.result = FLO_FORECAST_TAKES, .bytes = 30},
+        {.result = FLO_FORECAST_CANNOT, .bytes = 900, .before = "1"}};
+    struct flo_rollout_member members[3] = {
+        {.device = "a", .phase = 0},
+        {.device = "b", .phase = 1},
+        {.device = "c", .phase = FLO_ROLLOUT_PHASES_MAX}};
+    struct flo_rollout *core = calloc(1, sizeof(*core));
+    struct flo_forecast_costs *costs = calloc(1, sizeof(*costs));
+
+    (void)state;
+    core->members = members;
+    core->member_count = core->member_capacity = FLO_COUNT(members);
+    for (size_t i = 0; i < FLO_COUNT(members); i++) {
+        struct flo_fleet_device device = {.id = members[i].device,
+                                          .groups = groups[i]};
+        flo_forecast_cost_add(costs, core, &device, &told[i]);
+    }
+    assert_int_equal(costs->phases[0].bytes, 70);
+    assert_int_equal(costs->phases[1].bytes, 30);
+    assert_int_equal(costs->group_count, 2);
+    assert_string_equal(costs->groups[0].name, "lab");
+    assert_int_equal(costs->groups[0].bytes, 100);
+    assert_int_equal(costs->groups[1].takes, 1);
+    assert_int_equal(costs->kept, 1);
+    assert_int_equal(costs->first, 1);
+    assert_int_equal(costs->before_count, 1);
+    assert_string_equal(costs->before[0].name, "1");
+    assert_int_equal(costs->bytes_most, 70);
+    free(costs);
+    free(core);
+}
+
 static void a_device_that_has_the_release_fetches_nothing(void **state)
 {
     (void)state;
@@ -261,6 +299,7 @@ int main(void)
         cmocka_unit_test(floors_and_denials_hold_as_on_the_device),
         cmocka_unit_test(a_second_model_counts_in_the_memory),
         cmocka_unit_test(a_device_that_has_the_release_fetches_nothing),
+        cmocka_unit_test(costs_are_counted_by_phase_group_and_way_back),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
