@@ -1,0 +1,72 @@
+/* Lease: which of several controllers on one database leads.
+ *
+ * The database holds one row: an epoch, a beat and a holder.  The leader raises
+ * the beat.  A follower that saw no other beat for FLO_LEASE_MS by its own
+ * monotonic clock takes the lead with the next epoch, if the row is still the
+ * one that it saw.  A leader counts from before each beat that the database
+ * confirmed, and ends FLO_LEASE_MARGIN_MS earlier.  So clocks are never
+ * compared; they may run differently by the share of the margin (a fifth).
+ *
+ * The lease alone is no fence: a leader may be stopped between its look at the
+ * clock and its next step.  Each commit checks the epoch in the database too
+ * (docs/decisions/controllers.md).  Pure. */
+#ifndef FLOTILLA_SERVER_CORE_LEASE_H
+#define FLOTILLA_SERVER_CORE_LEASE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FLO_LEASE_MS 5000
+#define FLO_LEASE_MARGIN_MS 1000
+#define FLO_LEASE_BEAT_MS 1000 /* between two beats, and between two looks */
+#define FLO_LEASE_LOOK_MS 500
+
+struct flo_lease_row {
+    uint64_t epoch; /* 0: nobody has led yet */
+    uint64_t beat;
+    bool is_held; /* its leader has not given it back */
+};
+
+enum flo_lease_state {
+    FLO_LEASE_FOLLOWER,
+    FLO_LEASE_CANDIDATE, /* its claim is under way */
+    FLO_LEASE_LEADER,
+    FLO_LEASE_ENDED /* it led; its memory is stale and must go */
+};
+
+enum flo_lease_do {
+    FLO_LEASE_WAIT,
+    FLO_LEASE_LOOK, /* read the row */
+    FLO_LEASE_TAKE, /* epoch + 1 where epoch and beat are those of `row` */
+    FLO_LEASE_BEAT, /* beat + 1 where the epoch is `epoch` */
+    FLO_LEASE_STOP  /* forget everything and follow again */
+};
+
+struct flo_lease {
+    enum flo_lease_state state;
+    uint64_t epoch;           /* of the leader that we are, or were */
+    struct flo_lease_row row; /* as it was seen */
+    bool has_seen;
+    uint64_t seen_ms;  /* when that row was first there */
+    uint64_t asked_ms; /* before the last question was sent */
+    bool is_asking;
+    uint64_t until_ms; /* of the leader */
+};
+
+/* Everything zero is a follower that saw nothing. */
+
+/* The next step at this time.  Only FLO_LEASE_WAIT and FLO_LEASE_STOP come
+ * while an answer is awaited. */
+enum flo_lease_do flo_lease_next(struct flo_lease *lease, uint64_t now_ms);
+/* Answers to LOOK; to TAKE and BEAT, whether the row was changed; and to any:
+ * none came, so nobody knows. */
+void flo_lease_saw(struct flo_lease *lease, const struct flo_lease_row *row,
+                   uint64_t now_ms);
+void flo_lease_changed(struct flo_lease *lease, bool is_changed);
+void flo_lease_unanswered(struct flo_lease *lease);
+
+/* It may act now. */
+bool flo_lease_leads(const struct flo_lease *lease, uint64_t now_ms);
+const char *flo_lease_state_word(enum flo_lease_state state);
+
+#endif

@@ -1,0 +1,153 @@
+/* Lease: one controller's way from follower to leader and out again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "server-stub/core/lease/lease.h"
+
+#define T 1000000 /* now, at the begin of each scene */
+
+static const struct flo_lease_row held = {
+    .epoch = 7, .beat = 40, .is_held = true};
+
+static void looks_and_sees(struct flo_lease *lease,
+                           const struct flo_lease_row *row, uint64_t now_ms)
+{
+    assert_int_equal(flo_lease_next(lease, now_ms), FLO_LEASE_LOOK);
+    flo_lease_saw(lease, row, now_ms);
+}
+
+static struct flo_lease leader_at(uint64_t now_ms)
+{
+    struct flo_lease lease = {0};
+
+    looks_and_sees(&lease, &(struct flo_lease_row){0}, now_ms);
+    assert_int_equal(flo_lease_next(&lease, now_ms), FLO_LEASE_TAKE);
+    flo_lease_changed(&lease, true);
+    return lease;
+}
+
+static void the_first_of_a_database_leads_at_once(void **state)
+{
+    struct flo_lease lease = leader_at(T);
+
+    (void)state;
+    assert_int_equal(lease.epoch, 1);
+    assert_true(flo_lease_leads(&lease, T));
+    assert_string_equal(flo_lease_state_word(lease.state), "leader");
+}
+
+static void a_lease_that_was_given_back_is_taken_at_once(void **state)
+{
+    struct flo_lease lease = {0};
+    struct flo_lease_row row = held;
+
+    (void)state;
+    row.is_held = false;
+    looks_and_sees(&lease, &row, T);
+    assert_int_equal(flo_lease_next(&lease, T), FLO_LEASE_TAKE);
+    flo_lease_changed(&lease, true);
+    assert_int_equal(lease.epoch, 8);
+}
+
+static void a_beat_makes_a_follower_wait_again(void **state)
+{
+    struct flo_lease lease = {0};
+    struct flo_lease_row row = held;
+
+    (void)state;
+    looks_and_sees(&lease, &row, T);
+    assert_int_equal(flo_lease_next(&lease, T + 100), FLO_LEASE_WAIT);
+    row.beat++;
+    looks_and_sees(&lease, &row, T + FLO_LEASE_MS - 1);
+    assert_int_equal(lease.seen_ms, T + FLO_LEASE_MS - 1);
+    looks_and_sees(&lease, &row, T + 2 * FLO_LEASE_MS - 2);
+    assert_int_equal(flo_lease_next(&lease, T + 2 * FLO_LEASE_MS - 1),
+                     FLO_LEASE_TAKE);
+}
+
+static void a_claim_that_another_was_faster_with_follows(void **state)
+{
+    struct flo_lease lease = {0};
+
+    (void)state;
+    looks_and_sees(&lease, &held, T);
+    assert_int_equal(flo_lease_next(&lease, T + FLO_LEASE_MS), FLO_LEASE_TAKE);
+    flo_lease_changed(&lease, false);
+    assert_int_equal(lease.state, FLO_LEASE_FOLLOWER);
+    assert_int_equal(flo_lease_next(&lease, T + FLO_LEASE_MS), FLO_LEASE_LOOK);
+}
+
+/* The row may name this very controller: nobody else can tell, so it waits. */
+static void a_claim_without_an_answer_is_waited_out(void **state)
+{
+    struct flo_lease lease = {0};
+    struct flo_lease_row row = held;
+
+    (void)state;
+    looks_and_sees(&lease, &held, T);
+    assert_int_equal(flo_lease_next(&lease, T + FLO_LEASE_MS), FLO_LEASE_TAKE);
+    flo_lease_unanswered(&lease);
+    row.epoch++, row.beat++;
+    looks_and_sees(&lease, &row, T + FLO_LEASE_MS);
+    assert_int_equal(flo_lease_next(&lease, T + FLO_LEASE_MS + 400),
+                     FLO_LEASE_WAIT);
+    looks_and_sees(&lease, &row, T + FLO_LEASE_MS + 500);
+    assert_false(flo_lease_leads(&lease, T + FLO_LEASE_MS + 500));
+}
+
+static void a_leader_counts_from_before_its_question(void **state)
+{
+    struct flo_lease lease = leader_at(T);
+
+    (void)state;
+    assert_int_equal(flo_lease_next(&lease, T + 999), FLO_LEASE_WAIT);
+    assert_int_equal(flo_lease_next(&lease, T + 1000), FLO_LEASE_BEAT);
+    assert_int_equal(flo_lease_next(&lease, T + 3000), FLO_LEASE_WAIT);
+    flo_lease_changed(&lease, true); /* heard at T + 3000 */
+    assert_true(flo_lease_leads(&lease, T + 4999));
+    assert_false(flo_lease_leads(&lease, T + 5000));
+}
+
+static void a_leader_without_answers_stops_before_others_begin(void **state)
+{
+    struct flo_lease lease = leader_at(T);
+
+    (void)state;
+    assert_int_equal(flo_lease_next(&lease, T + 1000), FLO_LEASE_BEAT);
+    flo_lease_unanswered(&lease);
+    assert_int_equal(flo_lease_next(&lease, T + 2000), FLO_LEASE_BEAT);
+    assert_false(flo_lease_leads(&lease, T + 4000));
+    assert_int_equal(flo_lease_next(&lease, T + 4000), FLO_LEASE_STOP);
+    assert_int_equal(flo_lease_next(&lease, T + 4000), FLO_LEASE_STOP);
+}
+
+static void a_leader_whose_row_is_another_s_stops_at_once(void **state)
+{
+    struct flo_lease lease = leader_at(T);
+
+    (void)state;
+    assert_int_equal(flo_lease_next(&lease, T + 1000), FLO_LEASE_BEAT);
+    flo_lease_changed(&lease, false);
+    assert_false(flo_lease_leads(&lease, T + 1001));
+    assert_int_equal(flo_lease_next(&lease, T + 1001), FLO_LEASE_STOP);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_of_a_database_leads_at_once),
+        cmocka_unit_test(a_lease_that_was_given_back_is_taken_at_once),
+        cmocka_unit_test(a_beat_makes_a_follower_wait_again),
+        cmocka_unit_test(a_claim_that_another_was_faster_with_follows),
+        cmocka_unit_test(a_claim_without_an_answer_is_waited_out),
+        cmocka_unit_test(a_leader_counts_from_before_its_question),
+        cmocka_unit_test(a_leader_without_answers_stops_before_others_begin),
+        cmocka_unit_test(a_leader_whose_row_is_another_s_stops_at_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
