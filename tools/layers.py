@@ -87,7 +87,7 @@ MAY = [
                                          "server-stub/store/sql/"]),
     ("server-stub/store/postgresql/", SERVER + [
         "server-stub/store/tables.h", "server-stub/store/sql/",
-        "server-stub/store/postgresql/"]),
+        "server-stub/store/lead.h", "server-stub/store/postgresql/"]),
     ("server-stub/store/sqlite/", SERVER + ["server-stub/store/tables.h",
                                             "server-stub/store/sql/",
                                             "server-stub/store/windows.h",

@@ -43,6 +43,9 @@ struct flo_mqtt_message {
 
 struct flo_mqtt_handlers {
     void *context;
+    /* Asked before each connection is made; false: asked again soon.  NULL:
+     * always. */
+    bool (*may_connect)(void *context);
     /* session_present: the broker still knew us.  Subscribe here. */
     void (*on_connected)(void *context, bool session_present);
     /* Once per lost or failed connection; a reconnect is already planned.

@@ -26,7 +26,6 @@ struct flo_pg {
     unsigned names; /* of this connection */
     unsigned pending;
     bool has_forgotten; /* names that the server still knows */
-    uint64_t connections;
     uint64_t tried_ms;
     struct flo_err lost;   /* why the connection is gone */
     struct flo_err failed; /* of a statement that nobody waited for */
@@ -52,6 +51,7 @@ static int code_of(const PGresult *result)
     return strcmp(state, "53100") == 0   ? FLO_E_DISK_FULL
            : strcmp(state, "53200") == 0 ? FLO_E_MEMORY
            : strcmp(state, "55P03") == 0 ? FLO_E_STATE_LOCKED
+           : strcmp(state, "FLO01") == 0 ? FLO_E_STATE_SUPERSEDED
                                          : FLO_E_DB;
 }
 
@@ -390,7 +390,6 @@ static int connect_now(struct flo_pg *pg, struct flo_err *err)
         }
         return rv;
     }
-    pg->connections++;
     return 0;
 }
 
@@ -468,9 +467,4 @@ int flo_pg_ready(struct flo_pg *pg, struct flo_err *err)
         return flo_fail(err, FLO_E_DB_UNREACHABLE, "%s", pg->lost.what);
     }
     return connect_now(pg, err);
-}
-
-uint64_t flo_pg_connections(const struct flo_pg *pg)
-{
-    return pg->connections;
 }

@@ -5,7 +5,8 @@
  * (libpq's pipeline); the next call that waits tells their error.
  *
  * FLO_E_DB with the server's sentence, FLO_E_DISK_FULL, FLO_E_MEMORY,
- * FLO_E_STATE_LOCKED (a lock was not given in time), and
+ * FLO_E_STATE_LOCKED (a lock was not given in time), FLO_E_STATE_SUPERSEDED
+ * (SQLSTATE FLO01 of a function of ours), and
  * FLO_E_DB_UNREACHABLE: the connection is lost, and all that was not committed
  * with it.  flo_pg_ready connects again. */
 #ifndef FLOTILLA_HOST_PG_H
@@ -27,8 +28,6 @@ void flo_pg_close(struct flo_pg *pg);
 /* The connection is there.  One that was lost is made again, at most once a
  * second. */
 FLO_MUST_USE int flo_pg_ready(struct flo_pg *pg, struct flo_err *err);
-/* How often it was made: all before it that was not committed is gone. */
-uint64_t flo_pg_connections(const struct flo_pg *pg);
 
 /* Send it and wait for nothing. */
 FLO_MUST_USE int flo_pg_send(struct flo_pg *pg, const char *sql,

@@ -111,6 +111,14 @@ void flo_service_ready(struct flo_service *service, struct event_base *base)
     say(service, "READY=1");
 }
 
+void flo_service_pause(struct flo_service *service)
+{
+    if (service != NULL && service->alive != NULL) {
+        event_free(service->alive);
+        service->alive = NULL;
+    }
+}
+
 void flo_service_stop(struct flo_service *service)
 {
     if (service == NULL) {

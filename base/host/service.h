@@ -18,6 +18,9 @@ struct flo_service *flo_service_open(void);
  * starts the service again. */
 void flo_service_ready(struct flo_service *service, struct event_base *base);
 
+/* The event base of `ready` is about to be freed; another one may follow. */
+void flo_service_pause(struct flo_service *service);
+
 /* Says STOPPING=1 and frees.  Before the event loop is freed. */
 void flo_service_stop(struct flo_service *service);
 

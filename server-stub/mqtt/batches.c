@@ -327,11 +327,26 @@ static void heal(struct flo_batches *batches)
 void flo_batches_tick(struct flo_batches *batches)
 {
     flo_publisher_tick(batches->publisher);
+    if (!flo_controller_may_act(batches->controller)) {
+        return;
+    }
+    if (flo_publisher_skipped(batches->publisher)) {
+        batches->listens = false;
+    }
     if (!batches->listens && flo_mqtt_is_connected(batches->mqtt)) {
         listen_to_devices(batches);
     } else if (flo_batches_listens(batches)) {
         heal(batches);
     }
+}
+
+/* All leaders have one name at the broker: a connection ends that of the one
+ * before, and must not end that of the one after. */
+static bool may_connect(void *context)
+{
+    const struct flo_batches *batches = context;
+
+    return flo_controller_may_act(batches->controller);
 }
 
 static void on_connected(void *context, bool session_present)
@@ -342,7 +357,9 @@ static void on_connected(void *context, bool session_present)
     (void)session_present;
     flo_log(FLO_LOG_INFO, "mqtt", "connected to %s",
             controller->addresses.mqtt_own);
-    listen_to_devices(batches);
+    if (flo_controller_may_act(controller)) {
+        listen_to_devices(batches);
+    }
 }
 
 static void on_disconnected(void *context, const struct flo_err *err,
@@ -400,6 +417,7 @@ int flo_batches_open(struct flo_controller *controller, struct event_base *base,
     };
     struct flo_mqtt_handlers handlers = {
         .context = batches,
+        .may_connect = may_connect,
         .on_connected = on_connected,
         .on_disconnected = on_disconnected,
         .on_message = flo_batches_take,

@@ -28,6 +28,7 @@ struct flo_publisher {
     struct flo_broker *broker; /* NULL: external */
     bool is_due;               /* the broker's files could not be written */
     bool is_restart_due;       /* ... or it is to be started again */
+    bool has_skipped;          /* a message, while another may lead */
     struct spread spread;
     struct flo_held_messages held;
 };
@@ -40,6 +41,10 @@ static void send_now(struct flo_publisher *publisher, enum flo_topic topic,
     struct flo_err err = {0};
 
     if (publisher->mqtt == NULL || !flo_mqtt_is_connected(publisher->mqtt)) {
+        return;
+    }
+    if (!flo_controller_may_act(publisher->controller)) {
+        publisher->has_skipped = true;
         return;
     }
     if (flo_topic_build(topic, publisher->controller->fleet, key, name, &err) <
@@ -312,6 +317,14 @@ void flo_publisher_tick(struct flo_publisher *publisher)
     if (publisher->is_due) {
         tell_broker(publisher, publisher->is_restart_due);
     }
+}
+
+bool flo_publisher_skipped(struct flo_publisher *publisher)
+{
+    bool has_skipped = publisher->has_skipped;
+
+    publisher->has_skipped = false;
+    return has_skipped;
 }
 
 /* ---- everything ---- */

@@ -34,6 +34,9 @@ void flo_publisher_send(struct flo_publisher *publisher, enum flo_topic topic,
 void flo_publisher_send_all(struct flo_publisher *publisher,
                             void (*then)(void *context), void *context);
 /* Try again to write the ACL of the broker, if that failed. */
+/* Since the last call, did a message stay behind because another controller may
+ * lead?  Then all must be sent again. */
+bool flo_publisher_skipped(struct flo_publisher *publisher);
 void flo_publisher_tick(struct flo_publisher *publisher);
 
 #endif

@@ -536,7 +536,8 @@ static void close_all(struct flo_run *run)
     event_base_free(run->base);
 }
 
-int flo_controller_run(struct flo_controller *controller, struct flo_err *err)
+int flo_controller_run(struct flo_controller *controller,
+                       struct flo_service *service, struct flo_err *err)
 {
     struct flo_run run = {.controller = controller,
                           .base = event_base_new(),
@@ -545,7 +546,6 @@ int flo_controller_run(struct flo_controller *controller, struct flo_err *err)
     if (run.base == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "event loop");
     }
-    struct flo_service *service = flo_service_open();
     int rv = open_all(&run, err);
     if (rv == 0) {
         say(&run);

@@ -40,9 +40,13 @@ struct flo_controller_options {
     const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX];
     size_t host_name_count;
     const char *fleet;
-    uint64_t heartbeat_ms;      /* 0: keep, 60000 at first */
-    uint64_t broker_linger_ms;  /* so long mosquitto waits for a controller that
-                                   comes back; 0: it ends with it */
+    uint64_t heartbeat_ms;     /* 0: keep, 60000 at first */
+    uint64_t broker_linger_ms; /* so long mosquitto waits for a controller that
+                                  comes back; 0: it ends with it */
+    uint64_t epoch; /* of the database, that this process leads in; 0: alone */
+    /* Does it still lead?  From any thread; NULL: it is alone. */
+    bool (*may_act)(void *context);
+    void *may_act_context;
     uint64_t evidence_block_ms; /* of statistical gates; 0: FLO_BLOCK_MS */
     bool imports; /* copy control.db of `dir` into `store`, which is empty */
     uint64_t certificate_life_ms;  /* of devices and of our own; 0: standard */
@@ -95,6 +99,15 @@ static inline uint64_t
 flo_controller_now_ms(const struct flo_controller *controller)
 {
     return flo_now_ms() + controller->clock_offset_ms;
+}
+
+/* May a message leave now?  A leader that waits for its database says nothing:
+ * another one may lead. */
+static inline bool
+flo_controller_may_act(const struct flo_controller *controller)
+{
+    return controller->options.may_act == NULL ||
+           controller->options.may_act(controller->options.may_act_context);
 }
 
 FLO_MUST_USE int flo_controller_begin(struct flo_controller *controller,

@@ -173,7 +173,7 @@ static int open_tables(struct flo_controller *controller, struct flo_err *err)
                                 "database");
     }
     int rv = flo_fleet_open(address != NULL ? address : controller->dir,
-                            &controller->store, err);
+                            controller->options.epoch, &controller->store, err);
     return rv == 0 && address != NULL && has_file
                ? import(controller, file, moved, err)
                : rv;

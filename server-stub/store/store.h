@@ -47,8 +47,11 @@
 
 struct flo_fleet_store;
 
-/* ":memory:" as `dir` is the engine in memory, postgresql://… that database. */
-FLO_MUST_USE int flo_fleet_open(const char *dir, struct flo_fleet_store **out,
+/* ":memory:" as `dir` is the engine in memory, postgresql://… that database.
+ * `epoch`: the one of the database that this process leads in (lead.h), 0
+ * otherwise. */
+FLO_MUST_USE int flo_fleet_open(const char *dir, uint64_t epoch,
+                                struct flo_fleet_store **out,
                                 struct flo_err *err);
 void flo_fleet_close(struct flo_fleet_store *store);
 /* Copy all rows of DIR/control.db into an empty store, in one transaction.

@@ -86,7 +86,7 @@ int main(int argc, char **argv)
         return 2;
     }
     for (size_t i = 0; i < engines; i++) {
-        if (flo_fleet_open(argv[1 + i], &stores[i], &err) < 0) {
+        if (flo_fleet_open(argv[1 + i], 0, &stores[i], &err) < 0) {
             die(&err);
         }
         (void)turn(stores[i], 16); /* statements are prepared */

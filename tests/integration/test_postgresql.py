@@ -111,13 +111,25 @@ def test_a_server_killed_in_a_rollout_loses_nothing(fleet, server):
     F.wait_until("it serves", 30, lambda: fleet.serving("tiny@3"))
 
 
-def test_a_second_controller_is_refused(fleet, server, bin_dir, folder):
+def check_second(bin_dir, data, server):
     done = subprocess.run(
-        [os.path.join(bin_dir, "flotilla-controller"), "--data",
-         os.path.join(folder, "second"), "--store", server.address,
-         "--check"], capture_output=True, text=True, timeout=30)
+        [os.path.join(bin_dir, "flotilla-controller"), "--data", data,
+         "--store", server.address, "--check"],
+        capture_output=True, text=True, timeout=30)
     assert done.returncode != 0
-    assert "another controller uses this database" in done.stderr
+    return done.stderr
+
+
+def test_a_second_controller_is_refused(fleet, server, bin_dir, folder):
+    """One without the fleet's keys could never lead; one with them does not
+    stand by where each starts a broker."""
+    second = os.path.join(folder, "second")
+    assert "has no keys of this fleet" in check_second(bin_dir, second, server)
+    for part in ("pki", "keys"):
+        shutil.copytree(os.path.join(fleet.dir, "controller", part),
+                        os.path.join(second, part))
+    assert "another controller uses this database" in check_second(
+        bin_dir, second, server)
 
 
 def test_a_password_in_the_address_is_refused_and_not_repeated(bin_dir, folder):

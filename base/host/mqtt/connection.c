@@ -15,8 +15,9 @@
 #define BUFFERED_MAX 100000
 #define CONNECT_TIMEOUT_S 10
 #define RETRY_FLOOR_MS 50 /* see retry_delay_ms */
-#define STEADY_MS 30000   /* a connection that counts as good */
-#define IDENTITY_SHIFT 4  /* takeover: the window starts 16 times wider */
+#define MAY_NOT_MS 250
+#define STEADY_MS 30000  /* a connection that counts as good */
+#define IDENTITY_SHIFT 4 /* takeover: the window starts 16 times wider */
 #define AUTHORITY_BYTES_MAX (64u << 10)
 #define SHORT_LIVES_MAX 3
 #define LEAVE_MS 1000
@@ -353,6 +354,7 @@ static bool go_on_leaving(struct flo_mqtt *mqtt)
 
 void flo_mqtt_on_retry(evutil_socket_t fd, short events, void *context)
 {
+    static const struct timeval soon = {.tv_usec = MAY_NOT_MS * 1000};
     struct flo_mqtt *mqtt = context;
     int rv;
 
@@ -362,6 +364,11 @@ void flo_mqtt_on_retry(evutil_socket_t fd, short events, void *context)
         if (!go_on_leaving(mqtt)) {
             flo_mqtt_on_left(mqtt);
         }
+        return;
+    }
+    if (mqtt->handlers.may_connect != NULL &&
+        !mqtt->handlers.may_connect(mqtt->handlers.context)) {
+        evtimer_add(mqtt->retry, &soon);
         return;
     }
     rv = start_connect(mqtt);

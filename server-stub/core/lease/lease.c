@@ -20,10 +20,6 @@ static bool is_over(const struct flo_lease *lease, uint64_t now_ms)
 
 static enum flo_lease_do lead(struct flo_lease *lease, uint64_t now_ms)
 {
-    if (now_ms >= lease->until_ms) {
-        lease->state = FLO_LEASE_ENDED;
-        return FLO_LEASE_STOP;
-    }
     return lease->is_asking || now_ms - lease->asked_ms < FLO_LEASE_BEAT_MS
                ? FLO_LEASE_WAIT
                : ask(lease, FLO_LEASE_BEAT, now_ms);
@@ -90,7 +86,7 @@ void flo_lease_changed(struct flo_lease *lease, bool is_changed)
 }
 
 /* A claim without an answer may stand in the row: it is waited out like that of
- * anybody else.  A leader asks again until its time is over. */
+ * anybody else.  A leader asks on. */
 void flo_lease_unanswered(struct flo_lease *lease)
 {
     lease->is_asking = false;
@@ -103,16 +99,4 @@ void flo_lease_unanswered(struct flo_lease *lease)
 bool flo_lease_leads(const struct flo_lease *lease, uint64_t now_ms)
 {
     return lease->state == FLO_LEASE_LEADER && now_ms < lease->until_ms;
-}
-
-const char *flo_lease_state_word(enum flo_lease_state state)
-{
-    static const char *const words[] = {
-        [FLO_LEASE_FOLLOWER] = "follower",
-        [FLO_LEASE_CANDIDATE] = "candidate",
-        [FLO_LEASE_LEADER] = "leader",
-        [FLO_LEASE_ENDED] = "ended",
-    };
-
-    return words[state];
 }

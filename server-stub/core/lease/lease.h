@@ -4,8 +4,10 @@
  * the beat.  A follower that saw no other beat for FLO_LEASE_MS by its own
  * monotonic clock takes the lead with the next epoch, if the row is still the
  * one that it saw.  A leader counts from before each beat that the database
- * confirmed, and ends FLO_LEASE_MARGIN_MS earlier.  So clocks are never
- * compared; they may run differently by the share of the margin (a fifth).
+ * confirmed, and does nothing after FLO_LEASE_MARGIN_MS less.  So clocks are
+ * never compared; they may run differently by the share of the margin (a
+ * fifth).  Its memory stays true until another epoch begins: when the database
+ * comes back and the row is still its own, it goes on.
  *
  * The lease alone is no fence: a leader may be stopped between its look at the
  * clock and its next step.  Each commit checks the epoch in the database too
@@ -30,8 +32,8 @@ struct flo_lease_row {
 enum flo_lease_state {
     FLO_LEASE_FOLLOWER,
     FLO_LEASE_CANDIDATE, /* its claim is under way */
-    FLO_LEASE_LEADER,
-    FLO_LEASE_ENDED /* it led; its memory is stale and must go */
+    FLO_LEASE_LEADER,    /* the newest epoch that it knows of is its own */
+    FLO_LEASE_ENDED      /* it led; its memory is stale and must go */
 };
 
 enum flo_lease_do {
@@ -67,6 +69,4 @@ void flo_lease_unanswered(struct flo_lease *lease);
 
 /* It may act now. */
 bool flo_lease_leads(const struct flo_lease *lease, uint64_t now_ms);
-const char *flo_lease_state_word(enum flo_lease_state state);
-
 #endif

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "base/args/args.h"
+#include "base/host/service.h"
 #include "server-stub/mqtt/broker/broker.h"
+#include "server-stub/run/program/standby.h"
 #include "server-stub/run/run.h"
 
 #define LINGER_MS 60000
@@ -18,6 +20,7 @@
 struct line {
     struct flo_args args;
     struct flo_controller_options options;
+    const char *peer_host;
     bool is_check;
     bool asks_fingerprint;
 };
@@ -68,6 +71,10 @@ static const struct flo_flag flags[] = {
      "another name under which it is served, as that of a reverse proxy; up "
      "to 8 times",
      .take = take_name},
+    {"peer-host", "NAME",
+     "with --store: under which other controllers reach the listeners of this "
+     "one (their hosts)",
+     FLO_TEXT(struct line, peer_host)},
     {"broker", "URL|embedded", "MQTT broker (embedded: starts mosquitto)",
      TO_TEXT(broker)},
     {"broker-linger", "DURATION",
@@ -146,34 +153,53 @@ static int lock(const char *dir, struct flo_err *err)
     return 0;
 }
 
-/* The fingerprint of DIR/pki/ca.pem; a controller may run meanwhile. */
 static int print_fingerprint(const char *dir, struct flo_err *err)
 {
-    struct flo_certificate certificate;
-    char path[4096];
     char hex[65];
-    char *pem = NULL;
-    size_t bytes;
+    int rv = flo_standby_fingerprint(dir, hex, err);
 
-    if (!flo_path_join(path, sizeof(path), dir, "pki/ca.pem")) {
-        return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
-    }
-    int rv = flo_file_read(path, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
     if (rv == 0) {
-        rv = flo_certificate_read(pem, bytes, &certificate, err);
-    }
-    free(pem);
-    if (rv == 0) {
-        flo_hex_encode(certificate.fingerprint.bytes, FLO_DIGEST_BYTES, hex);
         puts(hex);
     }
     return rv;
 }
 
+/* It leads, or is alone. */
+static int serve(struct flo_controller_options *options,
+                 struct flo_standby *standby, struct flo_service *service,
+                 struct flo_err *err)
+{
+    struct flo_controller *controller = NULL;
+    int rv = flo_controller_open(options, &controller, err);
+
+    if (rv == 0) {
+        flo_standby_leads(standby, controller);
+    }
+    if (rv == 0 && !line.is_check) {
+        rv = flo_controller_run(controller, service, err);
+    } else {
+        flo_service_stop(service);
+    }
+    if (rv == 0 && line.is_check) {
+        printf("fleet %s in %s is fine\n", controller->fleet, controller->dir);
+    }
+    flo_controller_close(controller);
+    return rv;
+}
+
+/* Such a controller does a thing that is done once, by the only one. */
+static bool is_alone(const struct flo_controller_options *options)
+{
+    return line.is_check || options->imports || options->is_restored ||
+           options->makes_order_key || options->broker == NULL ||
+           strcmp(options->broker, "embedded") == 0;
+}
+
 static int run(void *state, struct flo_err *err)
 {
     struct flo_controller_options *options = &((struct line *)state)->options;
-    struct flo_controller *controller = NULL;
+    struct flo_standby *standby = NULL;
+    bool goes_on = true;
     char *dir = NULL;
 
     umask(077);
@@ -185,18 +211,21 @@ static int run(void *state, struct flo_err *err)
     if (rv == 0) {
         rv = lock(options->dir, err);
     }
+    struct flo_service *service = flo_service_open();
     if (rv == 0) {
         dir = realpath(options->dir, NULL); /* mosquitto wants it whole */
         options->dir = dir != NULL ? dir : options->dir;
-        rv = flo_controller_open(options, &controller, err);
     }
-    if (rv == 0 && !line.is_check) {
-        rv = flo_controller_run(controller, err);
+    if (rv == 0 && options->store != NULL) {
+        rv = flo_standby_until_lead(options, line.peer_host, is_alone(options),
+                                    service, &standby, &goes_on, err);
     }
-    if (rv == 0 && line.is_check) {
-        printf("fleet %s in %s is fine\n", controller->fleet, controller->dir);
+    if (rv == 0 && goes_on) {
+        rv = serve(options, standby, service, err);
+    } else {
+        flo_service_stop(service);
     }
-    flo_controller_close(controller);
+    flo_standby_close(standby);
     free(dir);
     return rv;
 }
@@ -216,6 +245,7 @@ int main(int argc, char **argv)
     static const struct flo_args_program program = {
         .name = "flotilla-controller", .verbs = verbs, .count = 1};
 
+    flo_standby_remember(argv);
     if (argc == 5 && strcmp(argv[1], FLO_BROKER_KEEPER) == 0) {
         umask(077);
         return flo_broker_keeper(argv[2], argv[3], argv[4]);

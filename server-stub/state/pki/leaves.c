@@ -72,6 +72,9 @@ int flo_pki_leaves(struct flo_controller *controller, struct flo_err *err)
     hosts_add(&hosts, controller->addresses.people);
     hosts_add(&hosts, controller->addresses.devices);
     hosts_add(&hosts, controller->addresses.public);
+    for (size_t i = 0; i < controller->options.host_name_count; i++) {
+        hosts_add(&hosts, controller->options.host_names[i]);
+    }
     struct flo_certificate_wish server = {.common_name = "flotilla-controller",
                                           .life_ms = life_ms,
                                           .now_ms = now_ms,

@@ -9,8 +9,8 @@
 
 /* ---- opening ---- */
 
-static int open_engine(const char *dir, struct flo_store_engine **out,
-                       struct flo_err *err)
+static int open_engine(const char *dir, uint64_t epoch,
+                       struct flo_store_engine **out, struct flo_err *err)
 {
     if (strcmp(dir, ":memory:") == 0) {
         return flo_memory_open(out, err);
@@ -19,22 +19,23 @@ static int open_engine(const char *dir, struct flo_store_engine **out,
         return flo_sqlite_open(dir, out, err);
     }
 #ifdef FLOTILLA_POSTGRESQL
-    return flo_postgresql_open(dir, out, err);
+    return flo_postgresql_open(dir, epoch, out, err);
 #else
+    (void)epoch;
     return flo_fail(err, FLO_E_NOT_BUILT,
                     "this program was built without libpq");
 #endif
 }
 
-int flo_fleet_open(const char *dir, struct flo_fleet_store **out,
-                   struct flo_err *err)
+int flo_fleet_open(const char *dir, uint64_t epoch,
+                   struct flo_fleet_store **out, struct flo_err *err)
 {
     struct flo_fleet_store *store = calloc(1, sizeof(*store));
 
     if (store == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "store");
     }
-    int rv = open_engine(dir, &store->engine, err);
+    int rv = open_engine(dir, epoch, &store->engine, err);
 
     if (rv < 0) {
         free(store);

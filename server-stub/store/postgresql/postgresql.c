@@ -15,14 +15,15 @@
 #include "server-stub/store/postgresql/postgresql.h"
 #include "server-stub/store/sql/sql.h"
 
-#define LOCK "7165921834" /* of all controllers */
 #define COMMIT_ASK_MS 30000
 
 struct postgresql {
     struct flo_store_engine engine; /* first */
     struct flo_pg *pg;
-    uint64_t connection; /* of the open transaction */
-    uint64_t commits;    /* number of the newest one */
+    uint64_t epoch;   /* in which all commits happen */
+    uint64_t commits; /* number of the newest one */
+    char name[64];
+    const char *greeting[16];
     bool is_open, is_broken;
     struct flo_sql sql;
 };
@@ -44,34 +45,6 @@ static struct postgresql *of(struct flo_store_engine *engine)
     return (struct postgresql *)engine;
 }
 
-/* ---- one controller at a time ---- */
-
-/* The session of a controller that has just ended may last for a moment. */
-static int lock(struct postgresql *store, struct flo_err *err)
-{
-    int rv = flo_pg_run(store->pg, "SELECT 1 FROM pg_advisory_lock(" LOCK ")",
-                        FLO_DB_NONE, NULL, err);
-
-    return rv == FLO_E_STATE_LOCKED
-               ? flo_fail(err, FLO_E_STATE_LOCKED,
-                          "another controller uses this database")
-               : rv;
-}
-
-/* The connection, with the lock. */
-static int ready(struct postgresql *store, struct flo_err *err)
-{
-    int rv = flo_pg_ready(store->pg, err);
-
-    if (rv == 0 && flo_pg_connections(store->pg) != store->connection) {
-        rv = lock(store, err);
-        if (rv == 0) {
-            store->connection = flo_pg_connections(store->pg);
-        }
-    }
-    return rv;
-}
-
 /* ---- statements ---- */
 
 /* The first error of a transaction ends it; it stays open until its owner
@@ -90,7 +63,7 @@ static int enter(struct postgresql *store, struct flo_err *err)
     if (store->is_broken) {
         return flo_fail(err, FLO_E_DB, "the transaction has failed");
     }
-    return store->is_open ? 0 : ready(store, err);
+    return store->is_open ? 0 : flo_pg_ready(store->pg, err);
 }
 
 static int run(struct postgresql *store, uint64_t *changed, struct flo_err *err)
@@ -238,7 +211,7 @@ static int remove_rows(struct flo_store_engine *engine, enum flo_table table,
 static int begin(struct flo_store_engine *engine, struct flo_err *err)
 {
     struct postgresql *store = of(engine);
-    int rv = ready(store, err);
+    int rv = flo_pg_ready(store->pg, err);
 
     if (rv == 0) {
         rv = flo_pg_send(store->pg, "BEGIN", FLO_DB_NONE, err);
@@ -266,20 +239,25 @@ static int read_commits(struct postgresql *store, uint64_t *out,
                         struct flo_err *err)
 {
     struct flo_pg_rows *rows = NULL;
-    int rv = flo_pg_query(store->pg, "SELECT n FROM flotilla_commit",
-                          FLO_DB_NONE, &rows, err);
+    int rv = flo_pg_query(
+        store->pg, "SELECT n FROM flotilla_lease WHERE epoch = $1::bigint",
+        FLO_DB_VALUES(flo_db_number((int64_t)store->epoch)), &rows, err);
 
+    if (rv == 0 && flo_pg_rows_count(rows) == 0) {
+        rv = flo_fail(err, FLO_E_STATE_SUPERSEDED,
+                      "another controller leads since epoch %llu",
+                      (unsigned long long)store->epoch);
+    }
     if (rv == 0) {
-        *out = flo_pg_rows_count(rows) == 0
-                   ? 0
-                   : (uint64_t)flo_pg_number(rows, 0, 0);
+        *out = (uint64_t)flo_pg_number(rows, 0, 0);
     }
     flo_pg_rows_free(rows);
     return rv;
 }
 
-/* Did the transaction of that number end well?  Nobody else commits: the lock
- * is ours again, or it is told that it is not. */
+/* Did the transaction of that number end well?  Nobody else commits in this
+ * epoch.  After another one has begun nobody can tell, and it does not matter:
+ * this process knows nothing any more. */
 static int ask_again(struct postgresql *store, uint64_t number,
                      struct flo_err *err)
 {
@@ -291,9 +269,9 @@ static int ask_again(struct postgresql *store, uint64_t number,
             "the database was lost while it committed; it is asked again");
     do {
         (void)nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
-        rv = ready(store, err);
+        rv = flo_pg_ready(store->pg, err);
         rv = rv < 0 ? rv : read_commits(store, &found, err);
-    } while (rv < 0 && flo_now_ms() < until_ms);
+    } while (rv < 0 && rv != FLO_E_STATE_SUPERSEDED && flo_now_ms() < until_ms);
     if (rv < 0) {
         return flo_wrap(err, rv, "whether a commit ended well is not known");
     }
@@ -303,16 +281,20 @@ static int ask_again(struct postgresql *store, uint64_t number,
                           "the database was lost before the commit");
 }
 
+/* The fence: in an epoch of another leader the function fails, and the
+ * transaction with it. */
 static int commit(struct flo_store_engine *engine, struct flo_err *err)
 {
-    static const char count[] = "UPDATE flotilla_commit SET n = $1::bigint";
+    static const char fence[] = "SELECT flo_commit($1::bigint, $2::bigint)";
     struct postgresql *store = of(engine);
     uint64_t number = store->commits + 1;
     int rv = enter(store, err);
 
     if (rv == 0) {
-        rv = flo_pg_send(store->pg, count,
-                         FLO_DB_VALUES(flo_db_number((int64_t)number)), err);
+        rv = flo_pg_send(store->pg, fence,
+                         FLO_DB_VALUES(flo_db_number((int64_t)number),
+                                       flo_db_number((int64_t)store->epoch)),
+                         err);
     }
     if (rv == 0) {
         rv = flo_pg_run(store->pg, "COMMIT", FLO_DB_NONE, NULL, err);
@@ -381,24 +363,42 @@ static const struct flo_store_ops ops = {
     .remove = remove_rows,
 };
 
-static int open_commits(struct postgresql *store, struct flo_err *err)
+/* Without a lease (tests, tools): a new epoch begins with this opening, and
+ * whoever opened before can commit no more. */
+static int begin_epoch(struct postgresql *store, struct flo_err *err)
 {
-    int rv = flo_pg_run(store->pg,
-                        "CREATE TABLE IF NOT EXISTS flotilla_commit (n bigint"
-                        " NOT NULL)",
-                        FLO_DB_NONE, NULL, err);
+    struct flo_pg_rows *rows = NULL;
+    int rv = flo_pg_query(store->pg,
+                          "UPDATE flotilla_lease SET epoch = epoch + 1,"
+                          " beat = beat + 1, held = 0, holder = ''"
+                          " RETURNING epoch",
+                          FLO_DB_NONE, &rows, err);
 
     if (rv == 0) {
-        rv = flo_pg_run(store->pg,
-                        "INSERT INTO flotilla_commit SELECT 0 WHERE NOT EXISTS"
-                        " (SELECT 1 FROM flotilla_commit)",
-                        FLO_DB_NONE, NULL, err);
+        store->epoch = (uint64_t)flo_pg_number(rows, 0, 0);
     }
-    return rv < 0 ? rv : read_commits(store, &store->commits, err);
+    flo_pg_rows_free(rows);
+    return rv;
 }
 
-int flo_postgresql_open(const char *address, struct flo_store_engine **out,
-                        struct flo_err *err)
+/* The session's name tells a later leader which ones to end. */
+static void make_greeting(struct postgresql *store)
+{
+    size_t count = 0;
+
+    for (; greeting[count] != NULL; count++) {
+        store->greeting[count] = greeting[count];
+    }
+    if (store->epoch != 0) {
+        snprintf(store->name, sizeof(store->name),
+                 "SET application_name = '" FLO_POSTGRESQL_LEADER "%llu'",
+                 (unsigned long long)store->epoch);
+        store->greeting[count] = store->name;
+    }
+}
+
+int flo_postgresql_open(const char *address, uint64_t epoch,
+                        struct flo_store_engine **out, struct flo_err *err)
 {
     struct postgresql *store = calloc(1, sizeof(*store));
 
@@ -407,15 +407,20 @@ int flo_postgresql_open(const char *address, struct flo_store_engine **out,
     }
     store->engine.ops = &ops;
     store->sql.dialect = &flo_sql_postgresql;
-    int rv = flo_pg_open(address, greeting, &store->pg, err);
+    store->epoch = epoch;
+    make_greeting(store);
+    int rv = flo_pg_open(address, store->greeting, &store->pg, err);
     if (rv == 0) {
-        rv = ready(store, err);
+        rv = flo_postgresql_lease(store->pg, err);
+    }
+    if (rv == 0 && epoch == 0) {
+        rv = begin_epoch(store, err);
     }
     if (rv == 0) {
         rv = flo_postgresql_schema(store->pg, err);
     }
     if (rv == 0) {
-        rv = open_commits(store, err);
+        rv = read_commits(store, &store->commits, err);
     }
     if (rv < 0) {
         close_engine(&store->engine);

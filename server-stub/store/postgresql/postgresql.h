@@ -12,9 +12,10 @@ static inline bool flo_postgresql_is(const char *address)
     return strncmp(address, "postgresql://", 13) == 0 ||
            strncmp(address, "postgres://", 11) == 0;
 }
-/* FLO_E_DB_UNREACHABLE, FLO_E_STATE_LOCKED: another controller uses the
- * database, FLO_E_NOT_BUILT: this program has no libpq. */
-FLO_MUST_USE int flo_postgresql_open(const char *address,
+/* `epoch`: of the lease that was taken (store/lead.h); 0: begin one without,
+ * which ends that of any other.  FLO_E_DB_UNREACHABLE; FLO_E_STATE_SUPERSEDED:
+ * another controller leads. */
+FLO_MUST_USE int flo_postgresql_open(const char *address, uint64_t epoch,
                                      struct flo_store_engine **out,
                                      struct flo_err *err);
 

@@ -94,8 +94,10 @@ static int make_fields(struct flo_pg *pg, enum flo_table table,
     return rv;
 }
 
-static int make(struct flo_pg *pg, struct flo_buf *sql, struct flo_err *err)
+static int make_tables(struct flo_pg *pg, struct flo_err *err)
 {
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct flo_buf *sql = &text;
     int rv = flo_pg_run(pg, natural, FLO_DB_NONE, NULL, err);
 
     for (int table = 0; rv == 0 && table < FLO_TABLES; table++) {
@@ -110,15 +112,55 @@ static int make(struct flo_pg *pg, struct flo_buf *sql, struct flo_err *err)
     return rv;
 }
 
-int flo_postgresql_schema(struct flo_pg *pg, struct flo_err *err)
+/* ---- the lease ---- */
+
+/* Two controllers may be started at once: one after the other makes it. */
+static const char *const lease[] = {
+    "SELECT 1 FROM pg_advisory_xact_lock(7165921834)",
+    "CREATE TABLE IF NOT EXISTS flotilla_lease (epoch bigint NOT NULL,"
+    " beat bigint NOT NULL, held bigint NOT NULL, n bigint NOT NULL,"
+    " holder text NOT NULL, people text NOT NULL, devices text NOT NULL,"
+    " authority text NOT NULL)",
+    "INSERT INTO flotilla_lease SELECT 0, 0, 0, 0, '', '', '', ''"
+    " WHERE NOT EXISTS (SELECT 1 FROM flotilla_lease)",
+    "CREATE OR REPLACE FUNCTION flo_commit(number bigint, leader bigint)"
+    " RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
+    " UPDATE flotilla_lease SET n = number WHERE epoch = leader;"
+    " IF NOT FOUND THEN RAISE EXCEPTION"
+    " 'another controller leads since epoch %', leader"
+    " USING ERRCODE = 'FLO01'; END IF; END $$",
+};
+
+static int make_lease(struct flo_pg *pg, struct flo_err *err)
 {
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) sql = {0};
+    int rv = 0;
+
+    for (size_t i = 0; rv == 0 && i < FLO_COUNT(lease); i++) {
+        rv = flo_pg_run(pg, lease[i], FLO_DB_NONE, NULL, err);
+    }
+    return rv;
+}
+
+static int in_transaction(struct flo_pg *pg,
+                          int (*make)(struct flo_pg *pg, struct flo_err *err),
+                          struct flo_err *err)
+{
     int rv = flo_pg_run(pg, "BEGIN", FLO_DB_NONE, NULL, err);
 
-    rv = rv < 0 ? rv : make(pg, &sql, err);
+    rv = rv < 0 ? rv : make(pg, err);
     if (rv == 0) {
         return flo_pg_run(pg, "COMMIT", FLO_DB_NONE, NULL, err);
     }
     (void)!flo_pg_run(pg, "ROLLBACK", FLO_DB_NONE, NULL, NULL);
     return rv;
+}
+
+int flo_postgresql_lease(struct flo_pg *pg, struct flo_err *err)
+{
+    return in_transaction(pg, make_lease, err);
+}
+
+int flo_postgresql_schema(struct flo_pg *pg, struct flo_err *err)
+{
+    return in_transaction(pg, make_tables, err);
 }

@@ -45,7 +45,7 @@ static inline int open_store(void **state, const char *dir)
         assert_non_null(mkdtemp(fixture->dir));
         dir = fixture->dir;
     }
-    if (flo_fleet_open(dir, &fixture->store, &err) < 0) {
+    if (flo_fleet_open(dir, 0, &fixture->store, &err) < 0) {
         fail_msg("%s", err.what);
     }
     *state = fixture;

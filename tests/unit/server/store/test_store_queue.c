@@ -345,7 +345,7 @@ static void what_was_settled_is_there_after_a_restart(void **state)
     await(&disk.woken, 1);
     assert_int_equal(flo_fleet_flush(store, &err), 0);
     flo_fleet_close(store);
-    assert_int_equal(flo_fleet_open(fixture->dir, &fixture->store, &err), 0);
+    assert_int_equal(flo_fleet_open(fixture->dir, 0, &fixture->store, &err), 0);
     is_set(fixture->store, "one");
 }
 
@@ -383,7 +383,7 @@ static void a_log_that_nobody_synced_is_synced_when_it_is_opened(void **state)
     flo_fleet_close(fixture->store);
     pid_t child = fork();
     if (child == 0) {
-        if (flo_fleet_open(fixture->dir, &fixture->store, &err) == 0) {
+        if (flo_fleet_open(fixture->dir, 0, &fixture->store, &err) == 0) {
             start(state);
             shut(true);
             _exit(put(fixture->store, "one") == 0 ? 0 : 1);
@@ -393,7 +393,7 @@ static void a_log_that_nobody_synced_is_synced_when_it_is_opened(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
     log_syncs = 0;
-    assert_int_equal(flo_fleet_open(fixture->dir, &fixture->store, &err), 0);
+    assert_int_equal(flo_fleet_open(fixture->dir, 0, &fixture->store, &err), 0);
     is_set(fixture->store, "one");
     assert_int_equal(log_syncs, 1);
 }

@@ -21,7 +21,7 @@ static void an_edited_audit_file_is_found(void **state)
     struct flo_err err = {0};
 
     assert_non_null(mkdtemp(dir));
-    assert_int_equal(flo_fleet_open(dir, &store, &err), 0);
+    assert_int_equal(flo_fleet_open(dir, 0, &store, &err), 0);
     for (int i = 0; i < 50; i++) {
         struct flo_audit_record record = {.at_ms = (uint64_t)i,
                                           .who = "ops",
@@ -43,7 +43,7 @@ static void an_edited_audit_file_is_found(void **state)
         flo_db_exec(db, "UPDATE audit SET who = 'nobody' WHERE n = 17", &err),
         0);
     flo_db_close(db);
-    assert_int_equal(flo_fleet_open(dir, &store, &err), 0);
+    assert_int_equal(flo_fleet_open(dir, 0, &store, &err), 0);
     walk = (struct flo_audit_walk){0};
     assert_int_equal(
         flo_fleet_audit_list(store, 0, 0, walk_record, &walk, &err),
@@ -102,7 +102,7 @@ static void secrets_that_older_controllers_kept_are_wiped_at_open(void **state)
     flo_db_close(db);
     assert_true(file_has(dir, "control.db", SECRET));
 
-    assert_int_equal(flo_fleet_open(dir, &store, &err), 0);
+    assert_int_equal(flo_fleet_open(dir, 0, &store, &err), 0);
 
     assert_false(file_has(dir, "control.db", SECRET));
     assert_false(file_has(dir, "control.db-wal", SECRET));
@@ -200,7 +200,7 @@ fields_that_an_older_file_has_not_are_made_from_its_rows(void **state)
     assert_int_equal(flo_db_exec(db, older, &err), 0);
     flo_db_close(db);
 
-    assert_int_equal(flo_fleet_open(dir, &store, &err), 0);
+    assert_int_equal(flo_fleet_open(dir, 0, &store, &err), 0);
     assert_int_equal(
         flo_fleet_device_list(store, &filter, take_device, &found, &err), 0);
     flo_buf_text(&found, "| ");

@@ -1,0 +1,257 @@
+/* Relay: pairs of connections on libevent. */
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/listener.h>
+
+#include "base/host/relay.h"
+
+#define PAIRS_MAX 4096
+#define BYTES_AHEAD                                                            \
+    (256u << 10) /* read, and not yet taken by the other side                  \
+                  */
+#define ADDRESS_MAX 320
+
+struct pair {
+    struct flo_relay *relay;
+    struct pair *next;
+    struct pair **link;
+    struct bufferevent *sides[2]; /* the client's, the target's */
+    bool ends;                    /* one side is gone: the rest is written */
+};
+struct flo_relay {
+    struct event_base *base;
+    struct evconnlistener *listener;
+    struct pair *pairs;
+    size_t count;
+    char target[ADDRESS_MAX];
+};
+
+/* ---- addresses ---- */
+
+static int resolve(const char *text, bool passive, struct addrinfo **out,
+                   struct flo_err *err)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags =
+                                 (passive ? AI_PASSIVE : 0) | AI_NUMERICSERV};
+    const char *colon = strrchr(text, ':');
+    char host[ADDRESS_MAX];
+
+    if (colon == NULL || colon == text || strlen(text) >= sizeof(host)) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "`%.200s` is no HOST:PORT", text);
+    }
+    bool bracket = text[0] == '[' && colon[-1] == ']';
+    snprintf(host, sizeof(host), "%.*s",
+             (int)(colon - text) - (bracket ? 2 : 0), text + (bracket ? 1 : 0));
+    int rv = getaddrinfo(host, colon + 1, &hints, out);
+    return rv == 0 ? 0
+                   : flo_fail(err, FLO_E_CFG_RANGE, "address %.200s: %s", text,
+                              gai_strerror(rv));
+}
+
+/* ---- pairs ---- */
+
+static void pair_free(struct pair *pair)
+{
+    *pair->link = pair->next;
+    if (pair->next != NULL) {
+        pair->next->link = pair->link;
+    }
+    pair->relay->count--;
+    for (size_t i = 0; i < 2; i++) {
+        if (pair->sides[i] != NULL) {
+            bufferevent_free(pair->sides[i]);
+        }
+    }
+    free(pair);
+}
+
+static struct bufferevent *other_of(const struct pair *pair,
+                                    const struct bufferevent *side)
+{
+    return pair->sides[side == pair->sides[0]];
+}
+
+static void on_read(struct bufferevent *side, void *context)
+{
+    struct pair *pair = context;
+    struct bufferevent *other = other_of(pair, side);
+    struct evbuffer *to = bufferevent_get_output(other);
+
+    if (pair->ends) {
+        return;
+    }
+    evbuffer_add_buffer(to, bufferevent_get_input(side));
+    if (evbuffer_get_length(to) > BYTES_AHEAD) {
+        bufferevent_disable(side, EV_READ);
+    }
+}
+
+/* All of it was written: more may be read. */
+static void on_written(struct bufferevent *side, void *context)
+{
+    struct pair *pair = context;
+
+    if (pair->ends) {
+        pair_free(pair);
+        return;
+    }
+    bufferevent_enable(other_of(pair, side), EV_READ);
+}
+
+static void on_event(struct bufferevent *side, short what, void *context)
+{
+    struct pair *pair = context;
+
+    if ((what & BEV_EVENT_CONNECTED) != 0) {
+        return;
+    }
+    struct bufferevent *other = other_of(pair, side);
+    bool had_ended = pair->ends;
+    pair->ends = true;
+    evbuffer_add_buffer(bufferevent_get_output(other),
+                        bufferevent_get_input(side));
+    bufferevent_disable(other, EV_READ);
+    if (had_ended || evbuffer_get_length(bufferevent_get_output(other)) == 0) {
+        pair_free(pair);
+    } else {
+        bufferevent_disable(side, EV_READ | EV_WRITE);
+    }
+}
+
+static int pair_open(struct flo_relay *relay, evutil_socket_t fd,
+                     const struct addrinfo *to)
+{
+    struct pair *pair = calloc(1, sizeof(*pair));
+
+    if (pair == NULL) {
+        evutil_closesocket(fd);
+        return -1;
+    }
+    pair->relay = relay;
+    pair->next = relay->pairs;
+    pair->link = &relay->pairs;
+    if (pair->next != NULL) {
+        pair->next->link = &pair->next;
+    }
+    relay->pairs = pair;
+    relay->count++;
+    pair->sides[0] =
+        bufferevent_socket_new(relay->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    if (pair->sides[0] == NULL) {
+        evutil_closesocket(fd);
+    } else {
+        pair->sides[1] =
+            bufferevent_socket_new(relay->base, -1, BEV_OPT_CLOSE_ON_FREE);
+    }
+    if (pair->sides[1] == NULL) {
+        pair_free(pair);
+        return -1;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        bufferevent_setcb(pair->sides[i], on_read, on_written, on_event, pair);
+    }
+    if (bufferevent_socket_connect(pair->sides[1], to->ai_addr,
+                                   (int)to->ai_addrlen) < 0) {
+        return -1; /* on_event may have freed it */
+    }
+    bufferevent_enable(pair->sides[0], EV_READ | EV_WRITE);
+    bufferevent_enable(pair->sides[1], EV_READ | EV_WRITE);
+    return 0;
+}
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd,
+                      struct sockaddr *from, int bytes, void *context)
+{
+    struct flo_relay *relay = context;
+    struct addrinfo *to = NULL;
+
+    (void)listener, (void)from, (void)bytes;
+    if (relay->target[0] == '\0' || relay->count >= PAIRS_MAX ||
+        resolve(relay->target, false, &to, NULL) < 0) {
+        evutil_closesocket(fd);
+        return;
+    }
+    (void)pair_open(relay, fd, to);
+    freeaddrinfo(to);
+}
+
+/* ---- the whole ---- */
+
+void flo_relay_to(struct flo_relay *relay, const char *address)
+{
+    if (strcmp(relay->target, address) != 0) {
+        while (relay->pairs != NULL) {
+            pair_free(relay->pairs);
+        }
+        snprintf(relay->target, sizeof(relay->target), "%s", address);
+    }
+}
+
+static uint16_t port_of(struct evconnlistener *listener)
+{
+    struct sockaddr_storage name;
+    socklen_t bytes = sizeof(name);
+    char text[8] = "0";
+
+    if (getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)&name,
+                    &bytes) == 0) {
+        (void)getnameinfo((struct sockaddr *)&name, bytes, NULL, 0, text,
+                          sizeof(text), NI_NUMERICSERV);
+    }
+    return (uint16_t)strtoul(text, NULL, 10);
+}
+
+int flo_relay_open(struct event_base *base, const char *address,
+                   struct flo_relay **out, uint16_t *port, struct flo_err *err)
+{
+    struct addrinfo *at = NULL;
+    int rv = resolve(address, true, &at, err);
+    struct flo_relay *relay = rv < 0 ? NULL : calloc(1, sizeof(*relay));
+
+    if (rv == 0 && relay == NULL) {
+        rv = flo_fail(err, FLO_E_MEMORY, "relay");
+    }
+    if (rv == 0) {
+        relay->base = base;
+        relay->listener = evconnlistener_new_bind(
+            base, on_accept, relay,
+            LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE,
+            1024, at->ai_addr, (int)at->ai_addrlen);
+        if (relay->listener == NULL) {
+            rv = errno == EADDRINUSE
+                     ? flo_fail(err, FLO_E_PORT_IN_USE, "%s is in use", address)
+                     : flo_fail_errno(err, FLO_E_IO_OPEN, "listen on %s",
+                                      address);
+        }
+    }
+    if (at != NULL) {
+        freeaddrinfo(at);
+    }
+    if (rv < 0) {
+        free(relay);
+        return rv;
+    }
+    *port = port_of(relay->listener);
+    *out = relay;
+    return 0;
+}
+
+void flo_relay_close(struct flo_relay *relay)
+{
+    if (relay != NULL) {
+        flo_relay_to(relay, "");
+        while (relay->pairs != NULL) {
+            pair_free(relay->pairs);
+        }
+        evconnlistener_free(relay->listener);
+        free(relay);
+    }
+}

@@ -1,0 +1,422 @@
+/* Standby: relays to the leader, and the end of a lead. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "base/host/crypto.h"
+#include "base/host/relay.h"
+#include "base/host/service.h"
+#include "server-stub/run/program/standby.h"
+#include "server-stub/store/lead.h"
+
+#define LOOK_MS 50
+/* A living leader beats within that time. */
+#define ALONE_MS (2 * FLO_LEASE_MS)
+
+/* ---- the program, as it was started ---- */
+
+static struct {
+    char **argv, **environment;
+    char path[4096];
+    sigset_t signals;
+} started;
+
+extern char **environ;
+
+void flo_standby_remember(char **argv)
+{
+    size_t count = 0;
+    ssize_t bytes =
+        readlink("/proc/self/exe", started.path, sizeof(started.path) - 1);
+
+    started.path[bytes > 0 ? bytes : 0] = '\0';
+    started.argv = argv;
+    pthread_sigmask(SIG_SETMASK, NULL, &started.signals);
+    while (environ[count] != NULL) {
+        count++;
+    }
+    started.environment = calloc(count + 1, sizeof(char *));
+    for (size_t i = 0; started.environment != NULL && i < count; i++) {
+        started.environment[i] = strdup(environ[i]);
+    }
+}
+
+#ifdef FLOTILLA_POSTGRESQL
+
+/* On the lead's thread: no other one does anything after it. */
+static void start_again(void *context)
+{
+    (void)context;
+    pthread_sigmask(SIG_SETMASK, &started.signals, NULL);
+    if (flo_process_close_at_exec(3) == 0) {
+        execve(started.path, started.argv, started.environment);
+    }
+    _exit(1);
+}
+
+#endif
+
+/* ---- keys ---- */
+
+int flo_standby_fingerprint(const char *dir, char hex[65], struct flo_err *err)
+{
+    struct flo_certificate certificate;
+    char path[4096];
+    char *pem = NULL;
+    size_t bytes;
+
+    if (!flo_path_join(path, sizeof(path), dir, "pki/ca.pem")) {
+        return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
+    }
+    int rv = flo_file_read(path, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
+    if (rv == 0) {
+        rv = flo_certificate_read(pem, bytes, &certificate, err);
+    }
+    free(pem);
+    if (rv == 0) {
+        flo_hex_encode(certificate.fingerprint.bytes, FLO_DIGEST_BYTES, hex);
+    }
+    return rv;
+}
+
+#ifdef FLOTILLA_POSTGRESQL
+
+/* A controller without the fleet's keys would find out when it has to lead. */
+static int check_keys(const char *dir, const char *authority,
+                      struct flo_err *err)
+{
+    char path[4096];
+    char hex[65];
+    int rv = authority[0] == '\0' ? 0 : flo_standby_fingerprint(dir, hex, err);
+
+    if (authority[0] == '\0' || (rv < 0 && rv != FLO_E_ABSENT)) {
+        return rv;
+    }
+    if (rv == 0 && strcmp(hex, authority) != 0) {
+        flo_fail(err, FLO_E_KEYS_ABSENT,
+                 "%s/pki/ca.pem is not the authority of this fleet", dir);
+        return flo_err_fix(err, "give it pki, keys, trust and blobs of the "
+                                "leader's folder");
+    }
+    if (rv < 0 || !flo_path_join(path, sizeof(path), dir, "keys/order.key") ||
+        access(path, R_OK) < 0) {
+        flo_fail(err, FLO_E_KEYS_ABSENT, "%s has no keys of this fleet", dir);
+        return flo_err_fix(err, "give it pki, keys, trust and blobs of the "
+                                "leader's folder");
+    }
+    return 0;
+}
+
+/* The name of this folder, kept in it. */
+static int read_holder(const char *dir, char out[37], struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    char path[4096];
+    size_t bytes = 0;
+
+    if (!flo_path_join(path, sizeof(path), dir, "controller.id")) {
+        return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
+    }
+    int rv = flo_file_read(path, 64, &text, &bytes, err);
+    if (rv == 0 && bytes >= 36) {
+        snprintf(out, 37, "%.36s", text);
+        if (flo_uuid_is_valid(out)) {
+            return 0;
+        }
+    }
+    if (rv < 0 && rv != FLO_E_ABSENT) {
+        return rv;
+    }
+    flo_uuid_make(out);
+    return flo_file_write(path, out, 36, 0600, err);
+}
+
+/* ---- standing by ---- */
+
+struct flo_standby {
+    struct flo_lead *lead;
+    struct event_base *base;
+    struct event *look;
+    struct event *signals[2];
+    struct flo_relay *people, *devices; /* NULL: alone */
+    char listens_people[FLO_LEAD_ADDRESS], listens_devices[FLO_LEAD_ADDRESS];
+    char holder[37];
+    struct flo_lead_row first; /* as the row was at the start */
+    uint64_t since_ms, told_epoch;
+    bool is_alone, is_refused, has_ended;
+};
+
+static bool may_act(void *context)
+{
+    return flo_lead_leads(context, NULL);
+}
+
+static void tell(struct flo_standby *standby, const struct flo_lead_row *row)
+{
+    if (row->lease.epoch != standby->told_epoch) {
+        standby->told_epoch = row->lease.epoch;
+        flo_log(FLO_LOG_INFO, "lease", "stands by, %s leads, epoch %llu",
+                row->people[0] != '\0' ? row->people : "another controller",
+                (unsigned long long)row->lease.epoch);
+    }
+}
+
+static void on_look(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_standby *standby = context;
+    struct flo_lead_row row;
+
+    (void)fd;
+    (void)what;
+    if (flo_lead_leads(standby->lead, NULL)) {
+        event_base_loopbreak(standby->base);
+        return;
+    }
+    flo_lead_seen(standby->lead, &row);
+    if (standby->is_alone) {
+        standby->is_refused = (row.lease.is_held &&
+                               row.lease.beat != standby->first.lease.beat) ||
+                              flo_now_ms() - standby->since_ms > ALONE_MS;
+        if (standby->is_refused) {
+            event_base_loopbreak(standby->base);
+        }
+        return;
+    }
+    bool is_led = row.lease.is_held && row.lease.epoch != 0;
+    if (is_led) {
+        tell(standby, &row);
+    }
+    flo_relay_to(standby->people, is_led ? row.people : "");
+    if (standby->devices != NULL) {
+        flo_relay_to(standby->devices, is_led ? row.devices : "");
+    }
+}
+
+static void on_signal(evutil_socket_t number, short what, void *context)
+{
+    struct flo_standby *standby = context;
+
+    (void)what;
+    flo_log(FLO_LOG_INFO, "controller", "%s: stopping", strsignal((int)number));
+    standby->has_ended = true;
+    event_base_loopbreak(standby->base);
+}
+
+static int loop_open(struct flo_standby *standby, struct flo_err *err)
+{
+    static const int numbers[] = {SIGINT, SIGTERM};
+    static const struct timeval every = {.tv_usec = LOOK_MS * 1000};
+    bool is_fine = true;
+
+    standby->look = event_new(standby->base, -1, EV_PERSIST, on_look, standby);
+    is_fine = standby->look != NULL && event_add(standby->look, &every) == 0;
+    for (size_t i = 0; i < FLO_COUNT(numbers) && is_fine; i++) {
+        standby->signals[i] =
+            evsignal_new(standby->base, numbers[i], on_signal, standby);
+        is_fine = standby->signals[i] != NULL &&
+                  event_add(standby->signals[i], NULL) == 0;
+    }
+    return is_fine ? 0 : flo_fail(err, FLO_E_MEMORY, "event loop");
+}
+
+/* It ends before the leader's own listeners begin. */
+static void loop_close(struct flo_standby *standby)
+{
+    flo_relay_close(standby->people);
+    flo_relay_close(standby->devices);
+    standby->people = standby->devices = NULL;
+    if (standby->look != NULL) {
+        event_free(standby->look);
+        standby->look = NULL;
+    }
+    for (size_t i = 0; i < FLO_COUNT(standby->signals); i++) {
+        if (standby->signals[i] != NULL) {
+            event_free(standby->signals[i]);
+            standby->signals[i] = NULL;
+        }
+    }
+    if (standby->base != NULL) {
+        event_base_free(standby->base);
+        standby->base = NULL;
+    }
+}
+
+/* HOST:PORT with the port that was chosen, for this process (`out`), and with
+ * the host under which others reach it. */
+static void say_address(const char *listen, uint16_t port, const char *host,
+                        char own[FLO_LEAD_ADDRESS],
+                        char public[FLO_LEAD_ADDRESS])
+{
+    int chars = (int)(strrchr(listen, ':') - listen);
+    bool is_v6 = host != NULL && strchr(host, ':') != NULL;
+
+    snprintf(own, FLO_LEAD_ADDRESS, "%.*s:%u", chars, listen, port);
+    if (host == NULL) {
+        snprintf(public, FLO_LEAD_ADDRESS, "%s", own);
+    } else {
+        snprintf(public, FLO_LEAD_ADDRESS, is_v6 ? "[%s]:%u" : "%s:%u", host,
+                 port);
+    }
+}
+
+static int relay_open(struct flo_standby *standby, const char **listen,
+                      const char *host, struct flo_relay **relay,
+                      char own[FLO_LEAD_ADDRESS], char public[FLO_LEAD_ADDRESS],
+                      struct flo_err *err)
+{
+    uint16_t port = 0;
+    int rv =
+        strrchr(*listen, ':') == NULL || strlen(*listen) > 250
+            ? flo_fail(err, FLO_E_USAGE, "`%.200s` is no HOST:PORT", *listen)
+            : flo_relay_open(standby->base, *listen, relay, &port, err);
+
+    if (rv == 0) {
+        say_address(*listen, port, host, own, public);
+        *listen = own;
+    }
+    return rv;
+}
+
+/* Devices know one port: without --listen-devices only people are passed on. */
+static int relays_open(struct flo_standby *standby,
+                       struct flo_controller_options *options, const char *host,
+                       struct flo_lead_self *self,
+                       char people[FLO_LEAD_ADDRESS],
+                       char devices[FLO_LEAD_ADDRESS], struct flo_err *err)
+{
+    int rv = 0;
+
+    if (!standby->is_alone) {
+        rv = relay_open(standby, &options->listen, host, &standby->people,
+                        standby->listens_people, people, err);
+        self->people = people;
+    }
+    if (rv == 0 && !standby->is_alone && options->listen_devices != NULL) {
+        rv = relay_open(standby, &options->listen_devices, host,
+                        &standby->devices, standby->listens_devices, devices,
+                        err);
+        self->devices = devices;
+    }
+    return rv;
+}
+
+static int result_of(struct flo_standby *standby, struct flo_err *err)
+{
+    if (!standby->is_refused) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_STATE_LOCKED, "another controller uses this database");
+    return flo_err_fix(err, "to stand by next to it, give both the same "
+                            "--broker mqtts://HOST:PORT");
+}
+
+static int stand_by(struct flo_standby *standby,
+                    struct flo_controller_options *options, const char *host,
+                    struct flo_service *service, struct flo_err *err)
+{
+    char people[FLO_LEAD_ADDRESS], devices[FLO_LEAD_ADDRESS];
+    struct flo_lead_self self = {.holder = standby->holder,
+                                 .people = "",
+                                 .devices = "",
+                                 .lost = start_again};
+    int rv = read_holder(options->dir, standby->holder, err);
+
+    if (rv == 0) {
+        rv = relays_open(standby, options, host, &self, people, devices, err);
+    }
+    if (rv == 0) {
+        rv = flo_lead_open(options->store, &self, &standby->lead, err);
+    }
+    if (rv == 0) {
+        flo_lead_seen(standby->lead, &standby->first);
+        rv = check_keys(options->dir, standby->first.authority, err);
+    }
+    if (rv == 0) {
+        rv = loop_open(standby, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if (!standby->is_alone) {
+        flo_service_ready(service, standby->base);
+    }
+    event_base_dispatch(standby->base);
+    flo_service_pause(service);
+    return result_of(standby, err);
+}
+
+int flo_standby_until_lead(struct flo_controller_options *options,
+                           const char *peer_host_or_null, bool is_alone,
+                           struct flo_service *service,
+                           struct flo_standby **out, bool *leads,
+                           struct flo_err *err)
+{
+    struct flo_standby *standby = calloc(1, sizeof(*standby));
+
+    if (standby == NULL || (standby->base = event_base_new()) == NULL) {
+        free(standby);
+        return flo_fail(err, FLO_E_MEMORY, "event loop");
+    }
+    *out = standby;
+    standby->is_alone = is_alone;
+    standby->since_ms = flo_now_ms();
+    int rv = stand_by(standby, options, peer_host_or_null, service, err);
+    loop_close(standby);
+    *leads = rv == 0 && !standby->has_ended;
+    if (*leads) {
+        options->may_act = may_act;
+        options->may_act_context = standby->lead;
+        (void)flo_lead_leads(standby->lead, &options->epoch);
+    }
+    return rv;
+}
+
+void flo_standby_leads(struct flo_standby *standby,
+                       const struct flo_controller *controller)
+{
+    char hex[65];
+
+    if (standby != NULL) {
+        flo_hex_encode(flo_pki_oldest(&controller->pki)->fingerprint.bytes, FLO_DIGEST_BYTES,
+                       hex);
+        flo_lead_authority(standby->lead, hex);
+    }
+}
+
+void flo_standby_close(struct flo_standby *standby)
+{
+    if (standby != NULL) {
+        flo_lead_close(standby->lead);
+        free(standby);
+    }
+}
+
+#else
+
+int flo_standby_until_lead(struct flo_controller_options *options,
+                           const char *peer_host_or_null, bool is_alone,
+                           struct flo_service *service,
+                           struct flo_standby **out, bool *leads,
+                           struct flo_err *err)
+{
+    (void)options, (void)peer_host_or_null, (void)is_alone, (void)service;
+    (void)out, (void)leads;
+    return flo_fail(err, FLO_E_NOT_BUILT,
+                    "this program was built without libpq");
+}
+
+void flo_standby_leads(struct flo_standby *standby,
+                       const struct flo_controller *controller)
+{
+    (void)standby, (void)controller;
+}
+
+void flo_standby_close(struct flo_standby *standby)
+{
+    (void)standby;
+}
+
+#endif

@@ -1,0 +1,51 @@
+/* Lead: this controller's part in the lease of a database, on a thread of its
+ * own (core/lease/, postgresql/lead.c).
+ *
+ * The thread looks, takes and beats; everybody else asks whether it leads.
+ * Without libpq in the build there is none of it. */
+#ifndef FLOTILLA_SERVER_LEAD_H
+#define FLOTILLA_SERVER_LEAD_H
+
+#include <flotilla/base.h>
+
+#include "server-stub/core/lease/lease.h"
+
+struct flo_lead;
+
+#define FLO_LEAD_ADDRESS 320
+struct flo_lead_row {
+    struct flo_lease_row lease;
+    char holder[FLO_NAME_MAX + 1]; /* who took it */
+    char people[FLO_LEAD_ADDRESS]; /* HOST:PORT of its listener, "" none */
+    char devices[FLO_LEAD_ADDRESS];
+    char authority[65]; /* fingerprint of the fleet's; "" before it is known */
+};
+
+struct flo_lead_self {
+    /* The folder's: whoever opens it knows that no other process does.  A
+     * lease of that name is not waited out. */
+    const char *holder;
+    const char *people;
+    const char *devices;
+    /* Another epoch began: all that this process remembers is stale.  On the
+     * lead's thread, which ends after it. */
+    void (*lost)(void *context);
+    void *context;
+};
+
+/* Connect, make the row, and start.  Copies `self`. */
+FLO_MUST_USE int flo_lead_open(const char *address,
+                               const struct flo_lead_self *self,
+                               struct flo_lead **out, struct flo_err *err);
+/* End the thread, and give the lease back.  NULL is fine. */
+void flo_lead_close(struct flo_lead *lead);
+
+/* From any thread: may it act now?  With the epoch of its lead, 0 before it
+ * led. */
+bool flo_lead_leads(struct flo_lead *lead, uint64_t *epoch_or_null);
+/* The row as it was last seen by the follower. */
+void flo_lead_seen(struct flo_lead *lead, struct flo_lead_row *out);
+/* Told to followers with the next beat. */
+void flo_lead_authority(struct flo_lead *lead, const char *fingerprint);
+
+#endif

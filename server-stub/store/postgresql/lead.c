@@ -1,0 +1,313 @@
+/* Lead: the thread that keeps the lease, and its row. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "server-stub/store/lead.h"
+#include "server-stub/store/postgresql/inside.h"
+
+#define PAUSE_MS 50
+#define FAILED_MS 250
+
+struct flo_lead {
+    pthread_t thread;
+    pthread_mutex_t mutex; /* of all below but `pg` */
+    struct flo_pg *pg;     /* of the thread */
+    struct flo_lease lease;
+    struct flo_lead_row seen;
+    struct flo_lead_self self;
+    char holder[FLO_NAME_MAX + 1];
+    char people[FLO_LEAD_ADDRESS];
+    char devices[FLO_LEAD_ADDRESS];
+    char authority[65];
+    bool is_running, ends;
+    bool has_failed; /* the last question: said once */
+};
+
+/* Answers that are too late are worth nothing. */
+static const char *const greeting[] = {
+    "SET synchronous_commit = on",
+    "SET tcp_keepalives_idle = 2",
+    "SET tcp_keepalives_interval = 1",
+    "SET tcp_keepalives_count = 3",
+    "SET statement_timeout = '3s'",
+    "SET lock_timeout = '2s'",
+    NULL,
+};
+
+/* ---- the row ---- */
+
+static void read_row(const struct flo_pg_rows *rows, struct flo_lead_row *out)
+{
+    out->lease.epoch = (uint64_t)flo_pg_number(rows, 0, 0);
+    out->lease.beat = (uint64_t)flo_pg_number(rows, 0, 1);
+    out->lease.is_held = flo_pg_number(rows, 0, 2) != 0;
+    snprintf(out->holder, sizeof(out->holder), "%s", flo_pg_text(rows, 0, 3));
+    snprintf(out->people, sizeof(out->people), "%s", flo_pg_text(rows, 0, 4));
+    snprintf(out->devices, sizeof(out->devices), "%s", flo_pg_text(rows, 0, 5));
+    snprintf(out->authority, sizeof(out->authority), "%s",
+             flo_pg_text(rows, 0, 6));
+}
+
+static int look(struct flo_lead *lead, struct flo_lead_row *out,
+                struct flo_err *err)
+{
+    struct flo_pg_rows *rows = NULL;
+    int rv = flo_pg_query(lead->pg,
+                          "SELECT epoch, beat, held, holder, people, devices,"
+                          " authority FROM flotilla_lease",
+                          FLO_DB_NONE, &rows, err);
+
+    if (rv == 0 && flo_pg_rows_count(rows) != 1) {
+        rv = flo_fail(err, FLO_E_DB, "the table flotilla_lease has %llu rows",
+                      (unsigned long long)flo_pg_rows_count(rows));
+    }
+    if (rv == 0) {
+        *out = (struct flo_lead_row){.holder = ""};
+        read_row(rows, out);
+    }
+    flo_pg_rows_free(rows);
+    return rv;
+}
+
+/* The sessions of the leader before end first: one of them may hold the row,
+ * and would hold other rows, for as long as its machine is stopped. */
+static int take(struct flo_lead *lead, const struct flo_lease_row *row,
+                uint64_t *changed, struct flo_err *err)
+{
+    const struct flo_db_value values[] = {
+        flo_db_number((int64_t)row->epoch), flo_db_number((int64_t)row->beat),
+        flo_db_text(lead->holder),          flo_db_text(lead->people),
+        flo_db_text(lead->devices),
+    };
+    int rv = flo_pg_run(
+        lead->pg,
+        "SELECT pg_terminate_backend(s.pid) FROM pg_stat_activity s,"
+        " flotilla_lease l WHERE l.epoch = $1::bigint AND l.beat = $2::bigint"
+        " AND s.datname = current_database() AND s.pid <> pg_backend_pid()"
+        " AND s.application_name = '" FLO_POSTGRESQL_LEADER
+        "' || l.epoch::text",
+        values, 2, NULL, err);
+
+    return rv < 0 ? rv
+                  : flo_pg_run(lead->pg,
+                               "UPDATE flotilla_lease SET epoch = epoch + 1,"
+                               " beat = beat + 1, held = 1, holder = $3::text,"
+                               " people = $4::text, devices = $5::text"
+                               " WHERE epoch = $1::bigint AND"
+                               " beat = $2::bigint",
+                               values, 5, changed, err);
+}
+
+static int beat(struct flo_lead *lead, uint64_t epoch, const char *authority,
+                uint64_t *changed, struct flo_err *err)
+{
+    return flo_pg_run(
+        lead->pg,
+        "UPDATE flotilla_lease SET beat = beat + 1, authority = CASE WHEN"
+        " $2::text = '' THEN authority ELSE $2::text END"
+        " WHERE epoch = $1::bigint",
+        FLO_DB_VALUES(flo_db_number((int64_t)epoch), flo_db_text(authority)),
+        changed, err);
+}
+
+static void give_back(struct flo_lead *lead)
+{
+    (void)!flo_pg_run(lead->pg,
+                      "UPDATE flotilla_lease SET held = 0, beat = beat + 1"
+                      " WHERE epoch = $1::bigint",
+                      FLO_DB_VALUES(flo_db_number((int64_t)lead->lease.epoch)),
+                      NULL, NULL);
+}
+
+/* ---- the thread ---- */
+
+static void pause_ms(long ms)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
+}
+
+static void failed(struct flo_lead *lead, const struct flo_err *err)
+{
+    bool is_leader;
+
+    pthread_mutex_lock(&lead->mutex);
+    flo_lease_unanswered(&lead->lease);
+    is_leader = lead->lease.state == FLO_LEASE_LEADER;
+    pthread_mutex_unlock(&lead->mutex);
+    if (!lead->has_failed) {
+        flo_log(FLO_LOG_WARN, "lease", "%s, no answer of the database: %s",
+                is_leader ? "leader" : "follower", err->what);
+    }
+    lead->has_failed = true;
+    pause_ms(FAILED_MS);
+}
+
+static void tell(struct flo_lead *lead, bool is_changed)
+{
+    pthread_mutex_lock(&lead->mutex);
+    bool was_leader = lead->lease.state == FLO_LEASE_LEADER;
+    flo_lease_changed(&lead->lease, is_changed);
+    bool is_leader = lead->lease.state == FLO_LEASE_LEADER;
+    uint64_t epoch = lead->lease.epoch;
+    pthread_mutex_unlock(&lead->mutex);
+    if (is_leader && !was_leader) {
+        flo_log(FLO_LOG_INFO, "lease", "leads, epoch %llu",
+                (unsigned long long)epoch);
+    }
+}
+
+static void saw(struct flo_lead *lead, struct flo_lead_row *row)
+{
+    pthread_mutex_lock(&lead->mutex);
+    /* A process before this one, in the same folder, left it. */
+    row->lease.is_held =
+        row->lease.is_held && strcmp(row->holder, lead->holder) != 0;
+    flo_lease_saw(&lead->lease, &row->lease, flo_now_ms());
+    lead->seen = *row;
+    pthread_mutex_unlock(&lead->mutex);
+}
+
+/* One question to the database. */
+static void ask(struct flo_lead *lead, enum flo_lease_do what,
+                const struct flo_lease *lease, const char *authority)
+{
+    struct flo_err err = {0};
+    struct flo_lead_row row;
+    uint64_t changed = 0;
+    int rv = flo_pg_ready(lead->pg, &err);
+
+    if (rv == 0 && what == FLO_LEASE_LOOK) {
+        rv = look(lead, &row, &err);
+    } else if (rv == 0) {
+        rv = what == FLO_LEASE_TAKE
+                 ? take(lead, &lease->row, &changed, &err)
+                 : beat(lead, lease->epoch, authority, &changed, &err);
+    }
+    if (rv < 0) {
+        failed(lead, &err);
+        return;
+    }
+    lead->has_failed = false;
+    if (what == FLO_LEASE_LOOK) {
+        saw(lead, &row);
+    } else {
+        tell(lead, changed == 1);
+    }
+}
+
+static void *run(void *context)
+{
+    struct flo_lead *lead = context;
+
+    for (;;) {
+        char authority[65];
+        pthread_mutex_lock(&lead->mutex);
+        bool ends = lead->ends;
+        enum flo_lease_do what = flo_lease_next(&lead->lease, flo_now_ms());
+        struct flo_lease lease = lead->lease;
+        memcpy(authority, lead->authority, sizeof(authority));
+        pthread_mutex_unlock(&lead->mutex);
+        if (ends) {
+            return NULL;
+        }
+        if (what == FLO_LEASE_STOP) {
+            flo_log(FLO_LOG_WARN, "lease",
+                    "another controller leads since epoch %llu",
+                    (unsigned long long)lease.epoch);
+            lead->self.lost(lead->self.context);
+            return NULL;
+        }
+        if (what == FLO_LEASE_WAIT) {
+            pause_ms(PAUSE_MS);
+        } else {
+            ask(lead, what, &lease, authority);
+        }
+    }
+}
+
+/* ---- for others ---- */
+
+bool flo_lead_leads(struct flo_lead *lead, uint64_t *epoch_or_null)
+{
+    pthread_mutex_lock(&lead->mutex);
+    bool leads = flo_lease_leads(&lead->lease, flo_now_ms());
+    if (epoch_or_null != NULL) {
+        *epoch_or_null = lead->lease.epoch;
+    }
+    pthread_mutex_unlock(&lead->mutex);
+    return leads;
+}
+
+void flo_lead_seen(struct flo_lead *lead, struct flo_lead_row *out)
+{
+    pthread_mutex_lock(&lead->mutex);
+    *out = lead->seen;
+    pthread_mutex_unlock(&lead->mutex);
+}
+
+void flo_lead_authority(struct flo_lead *lead, const char *fingerprint)
+{
+    pthread_mutex_lock(&lead->mutex);
+    snprintf(lead->authority, sizeof(lead->authority), "%s", fingerprint);
+    pthread_mutex_unlock(&lead->mutex);
+}
+
+/* ---- opening ---- */
+
+void flo_lead_close(struct flo_lead *lead)
+{
+    if (lead == NULL) {
+        return;
+    }
+    if (lead->is_running) {
+        pthread_mutex_lock(&lead->mutex);
+        lead->ends = true;
+        pthread_mutex_unlock(&lead->mutex);
+        pthread_join(lead->thread, NULL);
+        if (lead->lease.state == FLO_LEASE_LEADER) {
+            give_back(lead);
+        }
+    }
+    pthread_mutex_destroy(&lead->mutex);
+    flo_pg_close(lead->pg);
+    free(lead);
+}
+
+static void keep_self(struct flo_lead *lead, const struct flo_lead_self *self)
+{
+    lead->self = *self;
+    snprintf(lead->holder, sizeof(lead->holder), "%s", self->holder);
+    snprintf(lead->people, sizeof(lead->people), "%s", self->people);
+    snprintf(lead->devices, sizeof(lead->devices), "%s", self->devices);
+}
+
+int flo_lead_open(const char *address, const struct flo_lead_self *self,
+                  struct flo_lead **out, struct flo_err *err)
+{
+    struct flo_lead *lead = calloc(1, sizeof(*lead));
+
+    if (lead == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "lease");
+    }
+    pthread_mutex_init(&lead->mutex, NULL);
+    keep_self(lead, self);
+    int rv = flo_pg_open(address, greeting, &lead->pg, err);
+    if (rv == 0) {
+        rv = flo_postgresql_lease(lead->pg, err);
+    }
+    if (rv == 0) {
+        rv = look(lead, &lead->seen, err);
+    }
+    if (rv == 0) {
+        lead->is_running = pthread_create(&lead->thread, NULL, run, lead) == 0;
+        rv = lead->is_running ? 0 : flo_fail(err, FLO_E_MEMORY, "thread");
+    }
+    if (rv < 0) {
+        flo_lead_close(lead);
+        return rv;
+    }
+    *out = lead;
+    return 0;
+}
