@@ -3,7 +3,8 @@
  * One fetch belongs to one job.  Errors of one mirror are told apart.  After a
  * passing one (no answer, 5xx, too slow) it is tried again after a pause with
  * full jitter.  A permanent one (404, 403, wrong bytes, a captive portal) puts
- * the mirror aside for this artifact. */
+ * the mirror aside for this artifact.  A mirror may lead to another place with
+ * 307, once: digests make that safe. */
 #ifndef FLOTILLA_UPDATER_FETCH_H
 #define FLOTILLA_UPDATER_FETCH_H
 
@@ -30,9 +31,10 @@ struct flo_fetch {
     void *context;
 
     /* Results. */
-    uint64_t fetched_bytes;  /* over the network, bodies only */
-    bool is_passing;         /* the last error may pass with time */
-    struct flo_http *handle; /* opened at first use */
+    uint64_t fetched_bytes;     /* over the network, bodies only */
+    bool is_passing;            /* the last error may pass with time */
+    struct flo_http *handle;    /* opened at first use */
+    struct flo_http *elsewhere; /* for a store to which a mirror leads */
 };
 
 void flo_fetch_deinit(struct flo_fetch *fetch);

@@ -33,7 +33,8 @@ struct transfer {
 void flo_fetch_deinit(struct flo_fetch *fetch)
 {
     flo_http_close(fetch->handle);
-    fetch->handle = NULL;
+    flo_http_close(fetch->elsewhere);
+    fetch->handle = fetch->elsewhere = NULL;
 }
 
 bool flo_fetch_is_stopped(const struct flo_fetch *fetch)
@@ -164,6 +165,42 @@ static int open_handle(struct flo_fetch *fetch, struct flo_err *err)
                : flo_http_open(&fetch->http, &fetch->handle, err);
 }
 
+/* A store to which a mirror leads gets no certificate and no token of ours.
+ * Its bytes are checked as those of any mirror. */
+static int follow(struct flo_fetch *fetch, struct flo_http_request *request,
+                  struct flo_http_answer *answer, struct flo_err *err)
+{
+    struct flo_http_options options = fetch->http;
+    char url[sizeof(answer->location)];
+
+    options.ca_file = options.cert_file = options.key_file = NULL;
+    options.bearer = options.unix_socket = options.ca_fingerprint = NULL;
+    int rv = fetch->elsewhere != NULL
+                 ? 0
+                 : flo_http_open(&options, &fetch->elsewhere, err);
+    if (rv < 0) {
+        return rv;
+    }
+    snprintf(url, sizeof(url), "%s", answer->location);
+    flo_buf_deinit(&answer->body);
+    *answer = (struct flo_http_answer){.status = 0};
+    request->url = url;
+    return flo_http_call(fetch->elsewhere, request, answer, err);
+}
+
+/* It may lead elsewhere, once (307 with the whole address). */
+static int call(struct flo_fetch *fetch, struct flo_http_request *request,
+                struct flo_http_answer *answer, struct flo_err *err)
+{
+    int rv = flo_http_call(fetch->handle, request, answer, err);
+
+    return rv == 0 && answer->status == 307 &&
+                   (strncmp(answer->location, "https://", 8) == 0 ||
+                    strncmp(answer->location, "http://", 7) == 0)
+               ? follow(fetch, request, answer, err)
+               : rv;
+}
+
 /* A mirror's answer or fault is its own failure.  Only trouble of this device
  * ends the job before the next mirror was asked. */
 static enum outcome judge(int rv, const struct flo_http_answer *answer)
@@ -225,7 +262,7 @@ static enum outcome get_artifact(struct flo_fetch *fetch, const char *url,
         .on_progress = on_progress,
         .context = &transfer,
     };
-    int rv = flo_http_call(fetch->handle, &request, &answer, err);
+    int rv = call(fetch, &request, &answer, err);
     enum outcome outcome;
 
     *retry_ms = answer.retry_after_ms;
@@ -455,7 +492,7 @@ static enum outcome get_document(struct flo_fetch *fetch, const char *url,
         .context = &transfer,
     };
     enum outcome outcome = GOOD;
-    int rv = flo_http_call(fetch->handle, &request, &answer, err);
+    int rv = call(fetch, &request, &answer, err);
 
     *retry_ms = answer.retry_after_ms;
     if (rv == FLO_E_REST_TOO_LARGE) {

@@ -78,6 +78,22 @@ int flo_rest_may_read(struct flo_controller *controller,
                                "device %.36s is retired or unknown", device);
 }
 
+/* A device is led to another store, after the checks that hold here. */
+static void answer_elsewhere(const struct flo_controller *controller,
+                             struct flo_httpd_request *request,
+                             const struct flo_digest *digest)
+{
+    const char *url = controller->options.blobs_url;
+    char hex[2 * FLO_DIGEST_BYTES + 1];
+    char to[512];
+
+    flo_hex_encode(digest->bytes, FLO_DIGEST_BYTES, hex);
+    snprintf(to, sizeof(to), "%.400s%ssha256-%s", url,
+             url[strlen(url) - 1] == '/' ? "" : "/", hex);
+    flo_httpd_add_header(request, "Location", to);
+    flo_httpd_answer(request, 307, "text/plain", "", 0);
+}
+
 static void on_get(void *context, struct flo_httpd_request *request)
 {
     struct flo_rest *rest = context;
@@ -100,6 +116,12 @@ static void on_get(void *context, struct flo_httpd_request *request)
     }
     if (fd < 0) {
         flo_httpd_answer_err(request, &err);
+        return;
+    }
+    if (controller->options.blobs_url != NULL &&
+        flo_httpd_listener_tag(request) == FLO_TAG_DEVICES) {
+        close(fd);
+        answer_elsewhere(controller, request, &digest);
         return;
     }
     flo_httpd_add_header(request, "Cache-Control",

@@ -71,6 +71,10 @@ static const struct flo_flag flags[] = {
      "another name under which it is served, as that of a reverse proxy; up "
      "to 8 times",
      .take = take_name},
+    {"blobs-url", "URL",
+     "devices are sent to URL/sha256-HEX for artifacts (307): a store that "
+     "holds the files of DIR/blobs",
+     TO_TEXT(blobs_url)},
     {"peer-host", "NAME",
      "with --store: under which other controllers reach the listeners of this "
      "one (their hosts)",
@@ -203,6 +207,16 @@ static int run(void *state, struct flo_err *err)
     char *dir = NULL;
 
     umask(077);
+    if (options->blobs_url != NULL &&
+        (strlen(options->blobs_url) > 400 ||
+         (strncmp(options->blobs_url, "https://", 8) != 0 &&
+          strncmp(options->blobs_url, "http://", 7) != 0))) {
+        return flo_fail(
+            err, FLO_E_USAGE,
+            "--blobs-url `%.100s` is no https:// or http:// address "
+            "of at most 400 characters",
+            options->blobs_url);
+    }
     if (line.asks_fingerprint) {
         return print_fingerprint(options->dir, err);
     }

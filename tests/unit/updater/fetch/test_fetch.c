@@ -516,6 +516,44 @@ static void a_mirror_that_lacks_it_is_left_for_the_next(void **state)
     }
 }
 
+static void lead(struct mirror *from, const struct mirror *to,
+                 const struct flo_digest *digest, char text[512])
+{
+    char hex[65];
+
+    flo_hex_encode(digest->bytes, FLO_DIGEST_BYTES, hex);
+    snprintf(text, 512,
+             "HTTP/1.1 307 X\r\nLocation: %s/v1/blobs/sha256:%s\r\n"
+             "Content-Length: 0\r\nConnection: close\r\n\r\n",
+             to->url, hex);
+    from->raw = text;
+    from->raw_bytes = strlen(text);
+    from->raw_times = 1;
+}
+
+static void a_mirror_may_lead_elsewhere_once(void **state)
+{
+    struct world *world = *state;
+    char text[512];
+
+    lead(&world->mirrors[0], &world->mirrors[1], &world->plain.digest, text);
+    world->mirrors[1].cut_after = 1234567;
+    world->mirrors[1].cut_count = 1;
+    assert_int_equal(fetch(world, &world->artifact), 0);
+    assert_int_equal(world->mirrors[1].sent_bytes, SIZE);
+    assert_string_not_equal(world->mirrors[1].last_range, "");
+    flo_store_part_remove(world->store, &world->plain.digest);
+
+    world->mirrors[1].flip_at = 5; /* bytes of elsewhere are checked, too */
+    assert_int_equal(fetch(world, &world->artifact), FLO_E_TARGET_HASH);
+    world->mirrors[1].flip_at = -1;
+
+    lead(&world->mirrors[0], &world->mirrors[0], &world->plain.digest, text);
+    world->mirrors[0].requests = 0;
+    assert_int_not_equal(fetch(world, &world->artifact), 0);
+    assert_int_equal(world->mirrors[0].requests, 2);
+}
+
 static void what_no_mirror_has_is_a_lasting_error(void **state)
 {
     struct world *world = *state;
@@ -756,6 +794,7 @@ int main(void)
         with_world(only_the_bad_chunk_of_a_rotten_blob_is_fetched),
         with_world(a_mirror_without_range_costs_bytes_but_works),
         with_world(a_captive_portal_is_told_apart),
+        with_world(a_mirror_may_lead_elsewhere_once),
         with_world(a_mirror_that_answers_garbage_is_left_for_the_next),
         with_world(garbage_from_everybody_is_an_error_of_the_network),
         with_world(a_mirror_that_lacks_it_is_left_for_the_next),
