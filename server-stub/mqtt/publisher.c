@@ -264,8 +264,10 @@ static void tell_broker(struct flo_publisher *publisher, bool restarts)
     struct flo_err err = {0};
     int rv = flo_pki_revoked_write(publisher->controller, &err);
 
-    if (rv == 0 && publisher->broker != NULL) {
-        rv = flo_broker_again(publisher->broker, &err);
+    if (rv == 0) {
+        rv = publisher->broker != NULL
+                 ? flo_broker_again(publisher->broker, &err)
+                 : flo_broker_external(publisher->controller, &err);
     }
     if (rv == 0 && publisher->broker != NULL && restarts) {
         rv = flo_broker_restart(publisher->broker, &err);

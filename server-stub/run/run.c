@@ -491,6 +491,7 @@ static int open_all(struct flo_run *run, struct flo_err *err)
                  "%s", broker);
         snprintf(controller->addresses.mqtt_own,
                  sizeof(controller->addresses.mqtt_own), "%s", broker);
+        rv = flo_broker_external(controller, err);
     }
     if (rv < 0 ||
         (rv = flo_live_open(controller, run->base, &rest->live, err)) < 0 ||

@@ -70,9 +70,8 @@ static int acl_retired(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-/* Text of the ACL, appended: controller, patterns of devices, the retired. */
-static int acl_text(struct flo_controller *controller, struct flo_buf *out,
-                    struct flo_err *err)
+int flo_broker_acl_text(struct flo_controller *controller, struct flo_buf *out,
+                        struct flo_err *err)
 {
     struct flo_fleet_device_filter filter = {.online = -1,
                                              .with_retired = true};
@@ -104,7 +103,7 @@ static int acl_write(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     char path[4096];
-    int rv = acl_text(controller, &text, err);
+    int rv = flo_broker_acl_text(controller, &text, err);
 
     if (rv == 0) {
         rv = path_of(controller, "mosquitto/acl", path, err);
@@ -127,11 +126,10 @@ int flo_broker_again(struct flo_broker *broker, struct flo_err *err)
 
 /* ---- configuration ---- */
 
-static void config_text(const struct flo_controller *controller, uint16_t port,
-                        struct flo_buf *text)
+void flo_broker_config_text(struct flo_buf *text, uint16_t port,
+                            const char *host,
+                            const struct flo_broker_places *places)
 {
-    const struct flo_pki *pki = &controller->pki;
-
     flo_buf_printf(text, "# Made by flotilla-controller; edits are lost.\n"
                          "per_listener_settings true\n"
                          "persistence false\n"
@@ -151,17 +149,31 @@ static void config_text(const struct flo_controller *controller, uint16_t port,
     }
     flo_buf_printf(text,
                    "listener %u %s\n"
-                   "capath %s/mosquitto/authorities\n"
+                   "%s\n"
                    "certfile %s\nkeyfile %s\ncrlfile %s\n"
                    "tls_version tlsv1.2\n"
                    "require_certificate true\n"
                    "use_identity_as_username true\n"
                    "use_username_as_clientid true\n"
                    "allow_anonymous false\n"
-                   "acl_file %s/mosquitto/acl\n",
-                   port, controller->addresses.devices, controller->dir,
-                   pki->server_cert_file, pki->server_key_file,
-                   pki->revoked_file, controller->dir);
+                   "acl_file %s\n",
+                   port, host, places->authorities, places->certificate,
+                   places->key, places->revoked, places->acl);
+}
+
+static void config_text(const struct flo_controller *controller, uint16_t port,
+                        struct flo_buf *text)
+{
+    const struct flo_pki *pki = &controller->pki;
+    char authorities[4200], acl[4200];
+    struct flo_broker_places places = {authorities, pki->server_cert_file,
+                                       pki->server_key_file, pki->revoked_file,
+                                       acl};
+
+    snprintf(authorities, sizeof(authorities),
+             "capath %s/mosquitto/authorities", controller->dir);
+    snprintf(acl, sizeof(acl), "%s/mosquitto/acl", controller->dir);
+    flo_broker_config_text(text, port, controller->addresses.devices, &places);
 }
 
 /* The digest covers more than the file: the oldest authority (one that is gone

@@ -37,6 +37,10 @@ FLO_MUST_USE int flo_broker_again(struct flo_broker *broker,
  * drops none that it has seen, and no connection that one has opened. */
 FLO_MUST_USE int flo_broker_restart(struct flo_broker *broker,
                                     struct flo_err *err);
+/* Without a broker of ours: DIR/broker with all that a mosquitto needs which
+ * somebody else starts, for the address of options.broker (external.c). */
+FLO_MUST_USE int flo_broker_external(struct flo_controller *controller,
+                                     struct flo_err *err);
 /* How often mosquitto was started. */
 uint64_t flo_broker_starts(const struct flo_broker *broker_or_null);
 /* The number of devices that can be connected at once; 0: an external broker,

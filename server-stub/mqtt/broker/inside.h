@@ -24,6 +24,18 @@ const char *flo_broker_program(void);
 FLO_MUST_USE int flo_broker_authorities(struct flo_controller *controller,
                                         struct flo_err *err);
 
+/* Text of the ACL, appended: controller, patterns of devices, the retired. */
+FLO_MUST_USE int flo_broker_acl_text(struct flo_controller *controller,
+                                     struct flo_buf *out, struct flo_err *err);
+/* Text of mosquitto.conf, appended; `host` "": all addresses. */
+struct flo_broker_places {
+    const char *authorities; /* the whole line: cafile FILE, capath FOLDER */
+    const char *certificate, *key, *revoked, *acl;
+};
+void flo_broker_config_text(struct flo_buf *text, uint16_t port,
+                            const char *host,
+                            const struct flo_broker_places *places);
+
 /* Raise this process's limit of open files as far as allowed; the broker
  * inherits it.  Returns how many devices can be connected at once.  Warns when
  * they are fewer than are enrolled. */

@@ -380,8 +380,8 @@ void flo_standby_leads(struct flo_standby *standby,
     char hex[65];
 
     if (standby != NULL) {
-        flo_hex_encode(flo_pki_oldest(&controller->pki)->fingerprint.bytes, FLO_DIGEST_BYTES,
-                       hex);
+        flo_hex_encode(flo_pki_oldest(&controller->pki)->fingerprint.bytes,
+                       FLO_DIGEST_BYTES, hex);
         flo_lead_authority(standby->lead, hex);
     }
 }

@@ -100,6 +100,26 @@ int flo_pki_leaves(struct flo_controller *controller, struct flo_err *err)
                               pki->lane_cert_file, &client, err);
 }
 
+int flo_pki_broker(struct flo_controller *controller, const char *host,
+                   struct flo_err *err)
+{
+    char key_file[4096], file[4096];
+    struct hosts hosts = {0};
+
+    hosts_add(&hosts, host);
+    struct flo_certificate_wish wish = {
+        .common_name = "flotilla-broker",
+        .life_ms = controller->options.certificate_life_ms,
+        .now_ms = flo_wall_ms(),
+        .is_server = true,
+        .dns = hosts.dns,
+        .dns_count = hosts.dns_count,
+        .addresses = hosts.addresses,
+        .address_count = hosts.address_count};
+    return leaf_make(controller, "broker/broker.key", key_file,
+                     "broker/broker.pem", file, &wish, err);
+}
+
 bool flo_pki_leaves_are_due(const struct flo_pki *pki, uint64_t now_ms)
 {
     uint64_t life_ms = pki->leaves_until_ms - pki->leaves_at_ms;

@@ -1,0 +1,113 @@
+/* Broker of its own life: the files that a mosquitto needs which somebody else
+ * starts.
+ *
+ * DIR/broker holds its configuration, ACL, certificate and key, with paths that
+ * are relative to that folder.  The leader writes them at its start, and again
+ * when a device is retired or an authority comes or goes; somebody brings them
+ * to the broker and sends it SIGHUP (docs/install.md). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/mqtt/broker/inside.h"
+
+static int write_file(const struct flo_controller *controller, const char *name,
+                      const struct flo_buf *text, struct flo_err *err)
+{
+    char path[4096];
+
+    if (text->failed) {
+        return flo_fail(err, FLO_E_MEMORY, "%s", name);
+    }
+    return flo_path_join(path, sizeof(path), controller->dir, name)
+               ? flo_file_write(path, text->data, text->bytes, 0600, err)
+               : flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", name);
+}
+
+#define FILE_BYTES_MAX (64u << 20)
+#define PORT 8883 /* where the address names none */
+
+/* mqtts://HOST, with :PORT, HOST in brackets when it is an IPv6 address.
+ * false: it is another address, as mqtt:// on loopback, or none at all. */
+static bool split(const char *url, char host[256], uint16_t *port)
+{
+    if (url == NULL || strncmp(url, "mqtts://", 8) != 0) {
+        return false;
+    }
+    const char *begin = url + 8 + (url[8] == '[');
+    size_t chars = strcspn(begin, url[8] == '[' ? "]" : ":/");
+    const char *colon = strchr(begin + chars, ':');
+
+    if (chars == 0 || chars > 250) {
+        return false;
+    }
+    snprintf(host, 256, "%.*s", (int)chars, begin);
+    *port = colon != NULL ? (uint16_t)strtoul(colon + 1, NULL, 10) : PORT;
+    return *port != 0;
+}
+
+/* Every address of the broker's machine, but on loopback only that one. */
+static const char *listens_on(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ? host
+                                                                     : "";
+}
+
+static int write_acl(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    int rv = flo_broker_acl_text(controller, &text, err);
+
+    return rv < 0 ? rv : write_file(controller, "broker/acl", &text, err);
+}
+
+static int copy_file(const struct flo_controller *controller, const char *from,
+                     const char *name, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *data = NULL;
+    struct flo_buf text = {0};
+    int rv = flo_file_read(from, FILE_BYTES_MAX, &data, &text.bytes, err);
+
+    text.data = data;
+    return rv < 0 ? rv : write_file(controller, name, &text, err);
+}
+
+static int write_keys(struct flo_controller *controller, const char *host,
+                      struct flo_err *err)
+{
+    char path[4096];
+
+    if (!flo_path_join(path, sizeof(path), controller->dir, "broker")) {
+        return flo_fail(err, FLO_E_IO_OPEN, "path of broker is too long");
+    }
+    int rv = flo_dir_make(path, 0700, err);
+    if (rv == 0) {
+        rv = flo_pki_broker(controller, host, err);
+    }
+    if (rv == 0) {
+        rv = copy_file(controller, controller->pki.ca_file, "broker/ca.pem",
+                       err);
+    }
+    return rv < 0 ? rv
+                  : copy_file(controller, controller->pki.revoked_file,
+                              "broker/revoked.pem", err);
+}
+
+int flo_broker_external(struct flo_controller *controller, struct flo_err *err)
+{
+    static const struct flo_broker_places places = {
+        "cafile ca.pem", "broker.pem", "broker.key", "revoked.pem", "acl"};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char host[256];
+    uint16_t port;
+
+    if (!split(controller->options.broker, host, &port)) {
+        return 0;
+    }
+    int rv = write_keys(controller, host, err);
+    if (rv == 0) {
+        rv = write_acl(controller, err);
+    }
+    flo_broker_config_text(&text, port, listens_on(host), &places);
+    return rv < 0 ? rv
+                  : write_file(controller, "broker/mosquitto.conf", &text, err);
+}

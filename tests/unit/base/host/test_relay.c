@@ -1,0 +1,201 @@
+/* Relay: bytes go both ways; a new target ends what was there. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <event2/event.h>
+
+#include "base/host/relay.h"
+
+#define LARGE (3u << 20)
+
+struct world {
+    struct event_base *base;
+    struct flo_relay *relay;
+    uint16_t port;
+    int listener;
+    char target[64];
+};
+
+static struct sockaddr_in loopback(uint16_t port)
+{
+    return (struct sockaddr_in){.sin_family = AF_INET,
+                                .sin_port = htons(port),
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+static int open_world(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    struct sockaddr_in at = loopback(0);
+    socklen_t bytes = sizeof(at);
+    struct flo_err err = {0};
+
+    world->base = event_base_new();
+    world->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(world->listener, (struct sockaddr *)&at, bytes), 0);
+    assert_int_equal(listen(world->listener, 8), 0);
+    getsockname(world->listener, (struct sockaddr *)&at, &bytes);
+    snprintf(world->target, sizeof(world->target), "127.0.0.1:%u",
+             ntohs(at.sin_port));
+    assert_int_equal(flo_relay_open(world->base, "127.0.0.1:0", &world->relay,
+                                    &world->port, &err),
+                     0);
+    *state = world;
+    return 0;
+}
+
+static int close_world(void **state)
+{
+    struct world *world = *state;
+
+    flo_relay_close(world->relay);
+    event_base_free(world->base);
+    close(world->listener);
+    free(world);
+    return 0;
+}
+
+static void turn(struct world *world)
+{
+    event_base_loop(world->base, EVLOOP_NONBLOCK);
+    usleep(500);
+}
+
+static int client(struct world *world)
+{
+    struct sockaddr_in to = loopback(world->port);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    return fd;
+}
+
+static int server(struct world *world)
+{
+    int fd = -1;
+
+    for (int i = 0; i < 10000 && fd < 0; i++) {
+        turn(world);
+        fd = accept(world->listener, NULL, NULL);
+    }
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* -1: nothing yet, 0: the end, else bytes. */
+static ssize_t take(int fd, char *to, size_t bytes)
+{
+    ssize_t got = recv(fd, to, bytes, MSG_DONTWAIT);
+
+    return got < 0 && errno != EAGAIN ? 0 : got;
+}
+
+static void until_ended(struct world *world, int fd)
+{
+    char text[8];
+
+    for (int i = 0; i < 10000 && take(fd, text, sizeof(text)) != 0; i++) {
+        turn(world);
+    }
+    assert_int_equal(take(fd, text, sizeof(text)), 0);
+}
+
+/* More than the relay holds, and the end behind it. */
+static void all_bytes_arrive_before_the_end(void **state)
+{
+    struct world *world = *state;
+    static char data[65536];
+    size_t sent = 0, taken = 0;
+
+    flo_relay_to(world->relay, world->target);
+    int one = client(world), other = server(world);
+    assert_int_equal(send(one, "hello", 5, 0), 5);
+    for (int i = 0; i < 10000 && taken < 5; i++) {
+        ssize_t got = take(other, data, sizeof(data));
+        taken += got > 0 ? (size_t)got : 0;
+        turn(world);
+    }
+    assert_memory_equal(data, "hello", 5);
+    taken = 0;
+    for (int i = 0; i < 100000 && taken < LARGE; i++) {
+        size_t left = LARGE - sent < sizeof(data) ? LARGE - sent : sizeof(data);
+        ssize_t put = left == 0 ? 0 : send(other, data, left, MSG_DONTWAIT);
+        sent += put > 0 ? (size_t)put : 0;
+        if (sent == LARGE && other >= 0) {
+            close(other);
+            other = -1;
+        }
+        turn(world);
+        ssize_t got = take(one, data, sizeof(data));
+        taken += got > 0 ? (size_t)got : 0;
+    }
+    assert_int_equal(taken, LARGE);
+    until_ended(world, one);
+    close(one);
+}
+
+static void a_new_target_ends_connections_to_the_old_one(void **state)
+{
+    struct world *world = *state;
+
+    flo_relay_to(world->relay, world->target);
+    int one = client(world), other = server(world);
+    flo_relay_to(world->relay, world->target); /* the same: nothing happens */
+    char text[8];
+    turn(world);
+    assert_int_equal(take(one, text, sizeof(text)), -1);
+    flo_relay_to(world->relay, "127.0.0.1:9");
+    until_ended(world, one);
+    until_ended(world, other);
+    close(one);
+    close(other);
+}
+
+static void without_a_target_a_connection_ends(void **state)
+{
+    struct world *world = *state;
+    int one = client(world);
+
+    until_ended(world, one);
+    close(one);
+}
+
+static void an_address_that_is_taken_is_said(void **state)
+{
+    struct world *world = *state;
+    struct flo_relay *none = NULL;
+    struct flo_err err = {0};
+    uint16_t port;
+
+    assert_int_equal(
+        flo_relay_open(world->base, world->target, &none, &port, &err),
+        FLO_E_PORT_IN_USE);
+    assert_int_equal(
+        flo_relay_open(world->base, "nonsense", &none, &port, &err),
+        FLO_E_CFG_RANGE);
+}
+
+#define RELAY(test)                                                            \
+    cmocka_unit_test_setup_teardown(test, open_world, close_world)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RELAY(all_bytes_arrive_before_the_end),
+        RELAY(a_new_target_ends_connections_to_the_old_one),
+        RELAY(without_a_target_a_connection_ends),
+        RELAY(an_address_that_is_taken_is_said),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
