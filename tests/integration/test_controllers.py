@@ -1,0 +1,313 @@
+"""Two controllers on one PostgreSQL and one mosquitto that none of them starts:
+whoever leads is killed, stopped, or cut off.  Skipped without Debian's
+postgresql."""
+import functools
+import http.server
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+import fleet as F
+from conftest import Small
+from test_postgresql import Server
+
+OTHER = {"a": "b", "b": "a"}
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Cut:
+    """The database's socket once more.  While it is cut, connections stay
+    open, nothing passes, and new ones are not answered."""
+
+    def __init__(self, folder, target):
+        self.dir, self.target, self.is_cut = folder, target, False
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(os.path.join(folder, ".s.PGSQL.5432"))
+        self.listener.listen(64)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                one = self.listener.accept()[0]
+            except OSError:
+                return
+            other = socket.socket(socket.AF_UNIX)
+            other.connect(os.path.join(self.target, ".s.PGSQL.5432"))
+            for pair in ((one, other), (other, one)):
+                threading.Thread(target=self.carry, args=pair,
+                                 daemon=True).start()
+
+    def carry(self, source, target):
+        try:
+            while True:
+                data = source.recv(65536)
+                while self.is_cut:
+                    time.sleep(0.02)
+                if not data:
+                    break
+                target.sendall(data)
+        except OSError:
+            pass
+        for one in (source, target):
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+class Blobs(http.server.SimpleHTTPRequestHandler):
+    """A store of another kind, to which the controllers lead."""
+    asked = []
+
+    def log_message(self, *_):
+        self.asked.append(self.path)
+
+
+class Pair(Small):
+    """Small, with controllers `a` and `b`; people and devices know `a`."""
+
+    def begin(self, server):
+        self.server = server
+        self.broker = "mqtts://127.0.0.1:%d" % free_port()
+        self.cut = Cut(os.path.join(self.dir, "cut"), server.dir)
+        self.ports = {name: (free_port(), free_port()) for name in "ab"}
+        self.running = {}
+        self.offsets = {}
+        self.blobs = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), functools.partial(
+                Blobs, directory=os.path.join(self.dir, "a", "blobs")))
+        threading.Thread(target=self.blobs.serve_forever, daemon=True).start()
+        self.start("a")
+        home = os.path.join(self.dir, "a", "broker")
+        F.wait_until("the broker's files", 20, lambda: os.path.exists(
+            os.path.join(home, "mosquitto.conf")))
+        self.mosquitto = subprocess.Popen(
+            ["/usr/sbin/mosquitto", "-c", "mosquitto.conf"], cwd=home,
+            stderr=subprocess.DEVNULL)
+        self.processes.append(self.mosquitto)
+        self.url = "http://127.0.0.1:%d" % self.ports["a"][0]
+        self.port = self.ports["a"][0]
+        self.devices_url = "https://127.0.0.1:%d" % self.ports["a"][1]
+        F.wait_until("the leader", 20, self.healthy)
+        self.admin_token = os.path.join(self.dir, "a", "admin.token")
+        for part in ("pki", "keys", "trust"):
+            shutil.copytree(os.path.join(self.dir, "a", part),
+                            os.path.join(self.dir, "b", part))
+        os.symlink(os.path.join(self.dir, "a", "blobs"),
+                   os.path.join(self.dir, "b", "blobs"))
+        os.symlink(os.path.join(self.dir, "a", "audit.head"),
+                   os.path.join(self.dir, "b", "audit.head"))
+        self.start("b")
+        self.until_said("b", "stands by")
+
+    def start_controller(self, *more):
+        pass  # begin() did
+
+    def log_of(self, name):
+        return os.path.join(self.dir, name + ".log")
+
+    def start(self, name):
+        people, devices = self.ports[name]
+        place = self.cut.dir if name == "a" else self.server.dir
+        self.mark(name)
+        self.running[name] = self.spawn(
+            [self.path("flotilla-controller"), "--data",
+             os.path.join(self.dir, name), "--listen",
+             "127.0.0.1:%d" % people, "--listen-devices",
+             "127.0.0.1:%d" % devices, "--fleet", "test", "--heartbeat", "1s",
+             "--broker", self.broker, "--blobs-url",
+             "http://127.0.0.1:%d" % self.blobs.server_port, "--store",
+             "postgresql:///postgres?host=%s&user=flotilla" % place],
+            self.log_of(name))
+
+    def mark(self, name):
+        log = self.log_of(name)
+        self.offsets[name] = os.path.getsize(log) if os.path.exists(log) else 0
+
+    def said(self, name, text):
+        with open(self.log_of(name), encoding="utf-8", errors="replace") as f:
+            f.seek(self.offsets[name])
+            return text in f.read()
+
+    def until_said(self, name, text, seconds=20):
+        F.wait_until("%s: %s" % (name, text), seconds,
+                     lambda: self.said(name, text))
+
+    def sql(self, text):
+        done = subprocess.run(
+            ["psql", "-h", self.server.dir, "-U", "flotilla", "-d", "postgres",
+             "-AtF", " ", "-c", text], capture_output=True, text=True,
+            check=True)
+        return [line.split(" ") for line in done.stdout.splitlines()]
+
+    def epoch(self):
+        return int(self.sql("SELECT epoch FROM flotilla_lease")[0][0])
+
+    def through(self, name, *args, **more):
+        """A command by way of that controller."""
+        self.env["FLOTILLA_CONTROLLER"] = ("http://127.0.0.1:%d"
+                                           % self.ports[name][0])
+        self.env["FLOTILLA_TOKEN_FILE"] = self.admin_token
+        try:
+            return self.ask(*args, **more)
+        finally:
+            del self.env["FLOTILLA_CONTROLLER"]
+            del self.env["FLOTILLA_TOKEN_FILE"]
+
+    def leads_within(self, name, seconds, begin):
+        self.until_said(name, "leads, epoch", seconds)
+        self.until_said(name, "connected to", seconds)
+        F.wait_until("REST of %s" % name, seconds, lambda: self.try_through(
+            name, "rollout", "list") is not None)
+        took = time.monotonic() - begin
+        print("%s leads and serves after %.1f s" % (name, took))
+        assert took < 10, took
+
+    def try_through(self, name, *args):
+        try:
+            return self.through(name, *args)
+        except (F.Failed, ValueError):
+            return None
+
+    def nothing_was_lost_or_done_twice(self):
+        for device, boot, low, high, count in self.sql(
+                "SELECT device, boot, min(seq), max(seq), count(*) FROM event"
+                " GROUP BY device, boot"):
+            assert (int(low), int(high)) == (1, int(count)), (device, boot)
+        double = self.sql("SELECT seq, count(*) FROM ord GROUP BY seq"
+                          " HAVING count(*) > 1")
+        assert double == []
+        acts = re.findall(r"activating\s+(\S+)", open(
+            self.devices["gw"].log, encoding="utf-8").read())
+        assert len(acts) == len(set(acts)), acts
+
+
+@pytest.fixture(scope="module")
+def server():
+    one = Server().start()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def pair(folder, bin_dir, server):
+    os.mkdir(os.path.join(folder, "cut"))
+    one = Pair(folder, bin_dir, name="test")
+    try:
+        one.begin(server)
+        one.up(["gw"])
+        one.publish_whole("tiny@1", "tiny-v1.Q4_0.gguf", "golden-tiny-v1.json")
+        one.publish_whole("tiny@2", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
+        one.publish_whole("tiny@3", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
+        yield one
+    finally:
+        for process in one.running.values():
+            process.send_signal(signal.SIGCONT)
+        one.cut.is_cut = False
+        one.close()
+
+
+def test_a_rollout_goes_through_the_one_that_stands_by(pair):
+    started = pair.through("b", "rollout", "start", "tiny@1", "--phase", "100%",
+                           "--soak", "500ms")["id"]
+    pair.cli("rollout", "wait", started, "--for", "completed", "--timeout",
+             "60s", "-q")
+    assert pair.serving("tiny@1")
+    assert any("/sha256-" in path for path in Blobs.asked), Blobs.asked
+
+
+def test_the_leader_is_killed_while_a_device_soaks(pair):
+    started = pair.ask("rollout", "start", "tiny@2", "--phase", "100%",
+                       "--soak", "7s")["id"]
+    F.wait_until("it soaks", 30, lambda: (pair.ask(
+        "device", "get", "gw")["models"][0].get("execution") or {}).get(
+            "state") == "soaking")
+    pair.mark("b")
+    begin = time.monotonic()
+    pair.running["a"].kill()
+    pair.running["a"].wait()
+    pair.leads_within("b", 20, begin)
+    pair.start("a")  # people and devices know its address: it passes them on
+    pair.until_said("a", "stands by")
+    pair.cli("rollout", "wait", started, "--for", "completed", "--timeout",
+             "30s", "-q")
+    assert pair.serving("tiny@2")
+    pair.nothing_was_lost_or_done_twice()
+
+
+def test_a_leader_that_was_stopped_and_goes_on_does_nothing(pair):
+    old = pair.epoch()
+    pair.mark("a")
+    begin = time.monotonic()
+    pair.running["b"].send_signal(signal.SIGSTOP)
+    pair.leads_within("a", 20, begin)
+    pair.cli("rollout", "rollback", "--release", "tiny@2", "--everywhere",
+             "--confirm", "tiny@2", "--reason", "drill", "--wait")
+    F.wait_until("it is back", 20, lambda: pair.serving("tiny@1"))
+    orders = pair.sql("SELECT count(*) FROM ord")
+    pair.mark("b")
+    pair.mark("a")
+    pair.running["b"].send_signal(signal.SIGCONT)
+    pair.until_said("b", "another controller leads since epoch %d" % old)
+    pair.until_said("b", "stands by")
+    assert pair.running["b"].poll() is None
+    assert not pair.said("b", "connected to")
+    assert not pair.said("a", "no broker"), "it took the broker away"
+    assert pair.sql("SELECT count(*) FROM ord") == orders
+    assert pair.through("b", "rollout", "list") == pair.ask("rollout", "list")
+    assert pair.serving("tiny@1")
+    pair.nothing_was_lost_or_done_twice()
+
+
+def test_sessions_of_the_leader_that_end_change_nothing(pair):
+    old = pair.epoch()
+    pair.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+             " WHERE pid <> pg_backend_pid() AND application_name LIKE"
+             " 'flotilla-%'")
+    F.wait_until("it stores again", 10, lambda: pair.try_through(
+        "b", "rollout", "list") is not None)
+    assert pair.epoch() == old
+    assert pair.cli("audit", "verify")[0] == 0
+
+
+def test_a_leader_without_its_database_leaves_the_fleet_to_the_other(pair):
+    old = pair.epoch()
+    pair.mark("a")
+    pair.mark("b")
+    begin = time.monotonic()
+    pair.cut.is_cut = True
+    pair.leads_within("b", 20, begin)
+    assert pair.epoch() == old + 1
+    started = pair.through("b", "rollout", "start", "tiny@3", "--phase",
+                           "100%", "--soak", "500ms")["id"]
+    pair.mark("b")
+    pair.cut.is_cut = False
+    pair.until_said("a", "another controller leads since epoch %d" % old)
+    pair.until_said("a", "stands by")
+    assert not pair.said("b", "no broker"), "it took the broker away"
+    pair.cli("rollout", "wait", started, "--for", "completed", "--timeout",
+             "30s", "-q")
+    assert pair.cli("audit", "verify")[0] == 0
+    pair.nothing_was_lost_or_done_twice()
+
+
+def test_a_leader_that_ends_in_good_order_waits_for_nobody(pair):
+    pair.mark("a")
+    begin = time.monotonic()
+    pair.running["b"].terminate()
+    pair.running["b"].wait(10)
+    pair.leads_within("a", 10, begin)
+    assert time.monotonic() - begin < 5
