@@ -100,10 +100,10 @@ FLO_MUST_USE int flo_pki_issue(struct flo_controller *controller,
                                struct flo_buf *pem,
                                struct flo_certificate *facts,
                                struct flo_err *err);
-/* Write the list of revoked certificates, one for each authority. */
 /* Key and certificate of a broker that others start, in DIR/broker. */
 FLO_MUST_USE int flo_pki_broker(struct flo_controller *controller,
                                 const char *host, struct flo_err *err);
+/* Write the list of revoked certificates, one for each authority. */
 FLO_MUST_USE int flo_pki_revoked_write(struct flo_controller *controller,
                                        struct flo_err *err);
 /* Devices that hold certificates of each authority.  One that has not said
