@@ -208,5 +208,9 @@ const char *const flo_sqlite_schema[] = {
     " at INTEGER NOT NULL);"
     "CREATE INDEX delivery_due ON delivery(state, next_at);"
     "CREATE INDEX delivery_target ON delivery(target, n);",
+    /* Certificates of a device are looked up by it: an index that begins with
+     * the state would be taken instead, and it lists the whole fleet. */
+    "DROP INDEX certificate_until;"
+    "CREATE INDEX certificate_until ON certificate(until, state);",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);
