@@ -59,7 +59,7 @@ int flo_cmd_alert_ack(struct flo_cli *cli, struct flo_err *err)
     body = json_pack("{s:s}", "reason", reason);
     rv = flo_api_call(cli, "POST", path, body, &alert, err);
     if (rv == 0) {
-        flo_out_done(cli, alert, "alert %llu is yours: no reminders",
+        flo_out_done(cli, alert, "alert %llu is yours: no reminders\n",
                      (unsigned long long)id);
     }
     return rv;
@@ -99,7 +99,7 @@ int flo_cmd_alert_silence(struct flo_cli *cli, struct flo_err *err)
                      reason);
     rv = flo_api_call(cli, "POST", path, body, &rule, err);
     if (rv == 0) {
-        flo_out_done(cli, rule, ends ? "%s tells again" : "%s is silenced",
+        flo_out_done(cli, rule, ends ? "%s tells again\n" : "%s is silenced\n",
                      cli->args.words[0]);
     }
     return rv;
@@ -222,7 +222,7 @@ int flo_cmd_alert_rule_create(struct flo_cli *cli, struct flo_err *err)
     }
     rv = rv < 0 ? rv : flo_api_call(cli, "PUT", path, body, &rule, err);
     if (rv == 0) {
-        flo_out_done(cli, rule, "%s is watched", cli->args.words[0]);
+        flo_out_done(cli, rule, "%s is watched\n", cli->args.words[0]);
     }
     return rv;
 }
@@ -323,7 +323,7 @@ int flo_cmd_webhook_replay(struct flo_cli *cli, struct flo_err *err)
 
     rv = rv < 0 ? rv : flo_api_call(cli, "POST", path, NULL, &answer, err);
     if (rv == 0) {
-        flo_out_done(cli, answer, "%llu messages are sent again",
+        flo_out_done(cli, answer, "%llu messages are sent again\n",
                      (unsigned long long)flo_out_u64(answer, "count"));
     }
     return rv;

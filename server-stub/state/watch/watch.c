@@ -303,6 +303,19 @@ flo_watch_alert_at(const struct flo_controller *controller, size_t place)
     return found;
 }
 
+/* Rules of people have no section of the runbook. */
+static bool is_shipped(const char *rule)
+{
+    const char *name;
+
+    for (size_t i = 0; flo_alert_default(i, &name) != NULL; i++) {
+        if (strcmp(name, rule) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 json_t *flo_watch_view_alert(const struct flo_controller *controller,
                              const struct flo_watch_alert *alert)
 {
@@ -327,7 +340,9 @@ json_t *flo_watch_view_alert(const struct flo_controller *controller,
         json, "silenced",
         json_boolean(rule != NULL && rule->silenced_until_ms > flo_wall_ms()));
     json_object_set_new(json, "runbook",
-                        json_sprintf("docs/alerts.md#%s", alert->rule));
+                        is_shipped(alert->rule)
+                            ? json_sprintf("docs/alerts.md#%s", alert->rule)
+                            : json_string(""));
     return json;
 }
 
