@@ -26,7 +26,8 @@ def test_ten_thousand_desired_are_published_in_five_seconds(folder):
                 base.execute("INSERT INTO device (id, name, labels, profile,"
                              " groups, enrolled_at) VALUES (?,?,'{}','{}',"
                              "'[\"all\"]',1)", (row, "n%d" % i))
-                base.execute("INSERT INTO device_group VALUES ('all',?)",
+                base.execute("INSERT INTO device_group (grp, device)"
+                             " VALUES ('all',?)",
                              (row,))
                 base.execute("INSERT INTO desired (device, rev)"
                              " VALUES (?,1)", (row,))

@@ -70,7 +70,8 @@ def test_a_gate_stops_a_release_that_fails_on_some(fleet):
 
 def test_nobody_speaks_for_another_device(fleet):
     """The hostile ones say of their neighbours that they are gone."""
-    assert fleet.sim.ask("figures")["attacks"] > 10
+    S.F.wait_until("attacks", 30,
+                   lambda: fleet.sim.ask("figures")["attacks"] > 10)
     online = {d["name"] for d in fleet.ask("device", "list", "-l",
                                            "state=online")}
     assert of_script(fleet, "steady") <= online

@@ -174,7 +174,7 @@ int flo_rest_ca_retire(struct flo_rest_call *call, struct flo_err *err)
     int rv;
 
     if ((rv = flo_json_get_text(call->in, "authority", 64, &name, err)) < 0 ||
-        (rv = flo_json_opt_text(call->in, "confirm", 64, "", &confirm, err)) <
+        (rv = flo_json_opt_text(call->in, "confirm", 129, "", &confirm, err)) <
             0) {
         return rv;
     }
