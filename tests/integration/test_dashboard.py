@@ -78,7 +78,8 @@ def make_controller():
                 ("00000000-0000-4000-8000-%012x" % i, "n%d" % i,
                  json.dumps({"site": site}),
                  json.dumps(said.get("profile", {})), json.dumps(said)))
-            base.execute("INSERT INTO device_group VALUES ('all', ?)",
+            base.execute("INSERT INTO device_group (grp, device)"
+                         " VALUES ('all', ?)",
                          ("00000000-0000-4000-8000-%012x" % i,))
         for number in (1, 9):
             base.execute(

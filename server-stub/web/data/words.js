@@ -58,6 +58,9 @@ export function title(serving) {
   return serving?.version ? `${text(serving.model)}@${text(serving.version)}` : "–";
 }
 
+// A release by its digest, where no name is known.
+export const digest = (value) => /^sha256:0+$/.test(value || "") || !value ? "no release" : value.slice(7, 15);
+
 // The models that a device has; one that was removed is no model of it.
 export function models(device) {
   return (device.models || []).filter((m) => m && m.state !== "removed");

@@ -74,7 +74,7 @@ export class Chart extends Component {
     this.plot = new uPlot({
       width: Math.max(this.place.clientWidth, 100), height: HEIGHT, legend: { show: false },
       cursor: { drag: { x: false } },
-      scales: { y: { range: (u, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+      scales: { x: { range: (u, from, to) => to - from < 60 ? [to - 60, to] : [from, to] }, y: { range: (u, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
       axes: [{ ...axis, space: 70, values: (u, at) => at.map((s) => clock(s * 1000).slice(0, 5)) },
         { ...axis, size: 66, values: (u, at) => at.map((v) => format(v)) }],
       series: [{}, ...series.flatMap((one, i) => {

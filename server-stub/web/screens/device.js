@@ -4,7 +4,7 @@ import { call } from "/app/data/api.js";
 import { may } from "/app/data/access.js";
 import { condition, why } from "/app/data/fleet.js";
 import { ask, gauge, histogram, SPANS } from "/app/data/series.js";
-import { ago, bytes, clock, duration, kind, models, text, title } from "/app/data/words.js";
+import { ago, bytes, clock, digest, duration, kind, models, text, title } from "/app/data/words.js";
 import { link } from "/app/data/url.js";
 import { Armed } from "/app/parts/armed.js";
 import { Chart } from "/app/parts/chart.js";
@@ -23,7 +23,8 @@ const CHARTS = [["ttft_us", "Time to first token", (v) => duration(v), histogram
 function line(event) {
   const state = text(event.state ?? event.outcome ?? event.kind ?? event.event ?? event.type ?? "");
   const said = [event.model, event.release, event.rollout ?? event.execution, event.reason, event.what,
-    event.error?.id && `${text(event.error.id)} ${text(event.error.what ?? "")}`].filter((w) => typeof w === "string" && w);
+    event.error?.id && `${text(event.error.id)} ${text(event.error.what ?? "")}`].filter((w) => typeof w === "string" && w)
+    .map((w) => w.startsWith("sha256:") ? digest(w) : w);
   const detail = event.detail || {};
   return { state, words: said.join(" · "), at: event.at_ms ?? event.received_at_ms ?? event.since_at_ms,
     more: [num(detail.bytes) && bytes(detail.bytes), num(detail.took_ms) && duration(detail.took_ms)].filter((w) => w).join(", ") };
@@ -79,9 +80,9 @@ export class Device extends Screen {
     return { d, timeline: timeline.items.reverse(), numbers };
   }
 
-  name(digest, d) {
-    const known = models(d).flatMap((m) => [m.serving, m.slots?.current, m.slots?.previous]).find((s) => s?.release === digest);
-    return known?.version ? text(known.version) : digest.slice(7, 15) || "all";
+  name(release, d) {
+    const known = models(d).flatMap((m) => [m.serving, m.slots?.current, m.slots?.previous]).find((s) => s?.release === release);
+    return known?.version ? text(known.version) : digest(release);
   }
 
   draw({ d, timeline, numbers }, { query, path }, { remove, edit }) {

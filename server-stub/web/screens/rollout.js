@@ -108,15 +108,18 @@ function Funnel({ one }) {
       cells: [html`<${State} word=${w} />`, number(n), `${(100 * n / Math.max(one.members, 1)).toFixed(1)} %`] }))} />`}<//>`;
 }
 
+// Who failed with a cause, then who was taken back with it.
+const badness = (d) => d.error?.id ? 3 : d.state === "rolled-back" ? 1 : FAILED.includes(d.state) ? 2 : 0;
+
 function Members({ one, query }) {
   const show = query.show || "all";
   const list = (one.devices || []).filter((d) => show === "all" || (show === "failed"
     ? FAILED.includes(d.state) || d.overdue || d.silent : !["succeeded", "already-installed"].includes(d.state)))
-    .sort((a, b) => Number(FAILED.includes(b.state)) - Number(FAILED.includes(a.state)));
+    .sort((a, b) => badness(b) - badness(a));
   return html`<${Card} title="Devices" at="c8" head=${html`<${Chips} label="Which devices" items=${["all", "failed", "not done"].map((word) =>
     ({ word, on: word === show, href: link(["rollouts", one.id], { ...query, show: word === "all" ? null : word }) }))} />`}>
     <${Table} label="Devices of this rollout" heads=${["device", "state", "why", "+#phase", "+by", "+#bytes", "+#took"]} rows=${list.slice(0, query.more ? SHOWN : ROWS).map((d) => ({
-  hit: FAILED.includes(d.state), cells: [html`<a href=${link(["devices", d.name || d.id])}>${text(d.name || d.id)}</a>`,
+  hit: badness(d) > 1, cells: [html`<a href=${link(["devices", d.name || d.id])}>${text(d.name || d.id)}</a>`,
     html`<${State} word=${d.state} />${["away", "silent", "overdue"].filter((w) => d[w]).map((w) => html` <${State} word=${w} />`)}`,
     d.error ? html`<code>${text(d.error.id)}</code> ${text(d.error.what || "")}` : "", d.phase > 0 ? d.phase : "–", text(d.codec), bytes(d.bytes), duration(d.took_ms)] }))} />
     <p class="soft">${number(Math.min(list.length, query.more ? SHOWN : ROWS))} of ${number(one.members)} shown. ${

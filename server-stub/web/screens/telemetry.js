@@ -2,7 +2,7 @@
 
 import { call } from "/app/data/api.js";
 import { ask, gauge, histogram, rates, SPANS, sumOf } from "/app/data/series.js";
-import { bytes, duration, number } from "/app/data/words.js";
+import { bytes, digest, duration, number } from "/app/data/words.js";
 import { link, set } from "/app/data/url.js";
 import { Chart } from "/app/parts/chart.js";
 import { html } from "/app/parts/html.js";
@@ -34,7 +34,7 @@ export class Telemetry extends Screen {
     return requests.map((s) => {
       const failed = e.get(keyOf(s)), all = sumOf(s), first = t.get(keyOf(s));
       const release = names.get(s.key.release);
-      return { hardware: s.key.hardware || "unknown", release, name: release ? `${release.model}@${release.version}` : (s.key.release || "").slice(7, 15),
+      return { hardware: s.key.hardware || "unknown", release, name: release ? `${release.model}@${release.version}` : digest(s.key.release),
         number: release?.number || 0, model: release?.model || "", requests: all, errors: all > 0 ? 100 * (failed ? sumOf(failed) : 0) / all : null,
         p50: first && quantile(first, 0.5), p95: first && quantile(first, 0.95), first, memory: m.get(keyOf(s)), failed, all: s };
     });
