@@ -378,18 +378,18 @@ class Story:
              "the adapter is dropped" % (time.monotonic() - begin))
         self.check_swap(cast.adapter_release, cast.first, begin)
 
-    def full_download(self):
+    def trained_again(self):
         if self.args.real:
             return
-        step("⑥", "a release trained again: the full file is the better way")
+        step("⑥", "a release trained again: each weight has moved")
         files = parts.retrained()
         self.publish("retrained@1", files[0], files[1])
-        made, full, deltas, _ = self.publish("retrained@2", files[2], files[3])
-        measured = [w for w in made["ways"] if w.get("base")]
-        if deltas or not measured:
-            raise F.Failed("a delta was kept: %s" % deltas)
-        good("delta would have %.0f %% of the file: dropped by itself, devices "
-             "fetch %s" % (100 * measured[0]["ratio"], size(full)))
+        _, full, deltas, _ = self.publish("retrained@2", files[2], files[3])
+        if not deltas or deltas[0]["bytes"] >= full:
+            raise F.Failed("no delta was kept: %s" % deltas)
+        good("the delta has %.0f %% of the file (%s instead of %s): it knows "
+             "what a model is" % (100 * deltas[0]["ratio"],
+                                  size(deltas[0]["bytes"]), size(full)))
 
     def end(self):
         for streamer in self.streamers:
@@ -413,7 +413,7 @@ class Story:
         self.kills()
         self.emergency()
         self.adapter_release()
-        self.full_download()
+        self.trained_again()
         self.end()
         say("  demo is done: %.0f s, %d devices, %d rollouts\n" % (
             time.monotonic() - self.begin, len(self.names),
