@@ -26,22 +26,23 @@ function cells(devices) {
   return RANK.flatMap((word) => (by.get(word) || []).map(() => mapKind(word)));
 }
 
-const PER_LINE = 100;
+// Cells to a line: as many as the largest row has, so that small sites are seen.
+const perLine = (rows) => Math.min(100, Math.max(40, ...rows.map((r) => r.list.length)));
 
-function Cells({ devices, label }) {
-  const list = cells(devices).slice(0, 4 * PER_LINE);
-  const lines = Math.ceil(list.length / PER_LINE);
+function Cells({ devices, label, line }) {
+  const list = cells(devices).slice(0, 4 * line);
+  const lines = Math.ceil(list.length / line);
   const runs = [];
   list.forEach((kind, i) => {
     const last = runs.at(-1);
-    const x = i % PER_LINE;
+    const x = i % line;
     if (last && last.kind === kind && x > 0) {
       last.n += 1;
     } else {
-      runs.push({ kind, x, y: Math.floor(i / PER_LINE), n: 1 });
+      runs.push({ kind, x, y: Math.floor(i / line), n: 1 });
     }
   });
-  return html`<svg class="map" viewBox=${`0 0 ${PER_LINE * 6} ${lines * 10}`} width="100%" role="img" aria-label=${label}>${
+  return html`<svg class="map" viewBox=${`0 0 ${line * 6} ${lines * 10}`} width="100%" role="img" aria-label=${label}>${
     runs.map((r) => html`<path class="k-${r.kind}" d=${`M${r.x * 6} ${r.y * 10 + 5}h${r.n * 6 - 1}`} />`)}</svg>`;
 }
 
@@ -52,7 +53,8 @@ function Where({ devices, rows }) {
   const weight = (list) => list.filter((d) => !["ok", "updating"].includes(condition(d))).length;
   const sorted = [...groups].map(([name, list]) => ({ name, list, weight: weight(list) }))
     .sort((a, b) => b.weight - a.weight || b.list.length - a.list.length);
-  const rest = sorted.slice(WORST_ROWS);
+  const shown = sorted.slice(0, WORST_ROWS), rest = sorted.slice(WORST_ROWS);
+  const line = perLine(shown);
   const field = { site: "site", hardware: "class", release: "release" }[rows] || "site";
   const filter = (name) => /^(no site|none|unknown)$/.test(name) ? "" : `${field} = '${name.replace(/'/g, "")}'`;
   return html`<${Card} title="Where" at="c8" head=${html`<${Chips} label="Rows of the map" items=${Object.keys(ROWS).map((word) =>
@@ -61,10 +63,10 @@ function Where({ devices, rows }) {
     <p class="legend"><${State} word="failed" /><span class="st warn">drift</span><span class="st off">offline</span>
       <span class="st hold">maintenance</span><span class="st busy">updating</span></p>
     <${Table} label="Devices by place" heads=${["", "needs a look", "devices", "#all"]} rows=${
-  sorted.slice(0, WORST_ROWS).map(({ name, list, weight: n }) => [
+  shown.map(({ name, list, weight: n }) => [
     filter(name) ? html`<a href=${link(["fleet"], { where: filter(name), rows })}>${name}</a>` : name,
     n > 0 ? html`<b>${number(n)}</b> of ${number(list.length)}` : "–",
-    html`<${Cells} devices=${list} label=${`${name}: ${n} of ${list.length} need a look`} />`, number(list.length)])} />
+    html`<${Cells} devices=${list} line=${line} label=${`${name}: ${n} of ${list.length} need a look`} />`, number(list.length)])} />
     ${rest.length > 0 ? html`<p class="soft">${number(rest.length)} more with ${
   many(rest.reduce((n, r) => n + r.list.length, 0), "device")}, ${number(rest.reduce((n, r) => n + r.weight, 0))} of them need a look.</p>` : null}<//>`;
 }
