@@ -6,10 +6,10 @@ until [ -s mosquitto.conf ]; do sleep 1; done
 mosquitto -c mosquitto.conf &
 broker=$!
 trap 'kill -TERM $broker' TERM INT
-seen=$(cksum acl broker.pem)
+seen=$(cksum acl broker.pem revoked.pem)
 while kill -0 $broker 2>/dev/null; do
     sleep 1
-    now=$(cksum acl broker.pem)
+    now=$(cksum acl broker.pem revoked.pem)
     [ "$now" = "$seen" ] || kill -HUP $broker
     seen=$now
 done

@@ -35,9 +35,9 @@ class Client:
         if will:
             flags |= 0x04 | 0x08 | 0x20
             payload += _text(will[0]) + _text(will[1])
-        self._send(0x10, _text("MQTT") + bytes([4, flags]) +
-                   struct.pack(">H", 60) + payload)
-        try:
+        try:  # with TLS 1.3 the refusal of a certificate comes after all this
+            self._send(0x10, _text("MQTT") + bytes([4, flags]) +
+                       struct.pack(">H", 60) + payload)
             kind, body = self._read()
         except (OSError, ssl.SSLError) as error:
             raise Refused(str(error)) from error
