@@ -173,9 +173,11 @@ int flo_rest_ca_retire(struct flo_rest_call *call, struct flo_err *err)
     const char *confirm;
     int rv;
 
-    if ((rv = flo_json_get_text(call->in, "authority", 64, &name, err)) < 0 ||
-        (rv = flo_json_opt_text(call->in, "confirm", 129, "", &confirm, err)) <
-            0) {
+    /* Bytes: the listener has counted the characters. */
+    if ((rv = flo_json_get_text(call->in, "authority", 4 * 64, &name, err)) <
+            0 ||
+        (rv = flo_json_opt_text(call->in, "confirm", 4 * 129, "", &confirm,
+                                err)) < 0) {
         return rv;
     }
     if ((found = flo_pki_authority(&controller->pki, name)) == NULL) {
