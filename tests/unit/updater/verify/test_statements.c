@@ -117,8 +117,24 @@ static int by_rollout(const void *a, const void *b)
                   ((const struct flo_pause *)b)->rollout);
 }
 
+/* Bytes between the members of a denial may be anything. */
+static void settle_denial(struct flo_denial *denial)
+{
+    struct flo_denial was = *denial;
+
+    memset(denial, 0, sizeof(*denial));
+    denial->release = was.release;
+    denial->number = was.number;
+    denial->statement = was.statement;
+    denial->cause = was.cause;
+    denial->lane = was.lane;
+}
+
 static void settle(struct records *records)
 {
+    for (size_t i = 0; i < FLO_COUNT(records->slots.denials); i++) {
+        settle_denial(&records->slots.denials[i]);
+    }
     qsort(records->device.pauses, FLO_PAUSES_MAX,
           sizeof(records->device.pauses[0]), by_rollout);
 }
