@@ -169,17 +169,12 @@ int flo_rest_ca_retire(struct flo_rest_call *call, struct flo_err *err)
     struct flo_controller *controller = call->controller;
     const struct flo_authority *found;
     json_t *devices;
-    const char *name;
-    const char *confirm;
+    const char *name =
+        json_string_value(json_object_get(call->in, "authority"));
+    const char *confirm =
+        json_string_value(json_object_get(call->in, "confirm"));
     int rv;
 
-    /* Bytes: the listener has counted the characters. */
-    if ((rv = flo_json_get_text(call->in, "authority", 4 * 64, &name, err)) <
-            0 ||
-        (rv = flo_json_opt_text(call->in, "confirm", 4 * 129, "", &confirm,
-                                err)) < 0) {
-        return rv;
-    }
     if ((found = flo_pki_authority(&controller->pki, name)) == NULL) {
         return flo_fail(err, FLO_E_ABSENT, "no authority %.64s", name);
     }
@@ -188,8 +183,9 @@ int flo_rest_ca_retire(struct flo_rest_call *call, struct flo_err *err)
     if ((rv = holders_of(controller, gone.name, &devices, err)) < 0) {
         return rv;
     }
-    rv = flo_authority_may_retire(is_newest, json_array_size(devices),
-                                  strcmp(confirm, gone.name) == 0, err);
+    rv = flo_authority_may_retire(
+        is_newest, json_array_size(devices),
+        confirm != NULL && strcmp(confirm, gone.name) == 0, err);
     if (rv == FLO_E_CA_HELD) {
         rv = refuse(devices, &gone, err);
     }
