@@ -11,11 +11,15 @@ descriptor here and one in the broker: see `ulimit -Hn`.
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))), "fleet"))
+
+import simulated as S  # noqa: E402
 
 SCRAPES = 40
 
@@ -61,42 +65,16 @@ def main():
     bins, program, devices = sys.argv[1], sys.argv[2], int(sys.argv[3])
     interval = sys.argv[4] if len(sys.argv) > 4 else "5000"
     with tempfile.TemporaryDirectory(prefix="flo-scrape-") as folder:
-        controller = subprocess.Popen(
-            [os.path.join(bins, "flotilla-controller"), "--data",
-             folder + "/data", "--listen", "127.0.0.1:0", "--fleet", "bench",
-             "--broker-linger", "0s"], stdout=subprocess.PIPE, text=True,
-            stderr=open(folder + "/log", "w", encoding="utf-8"))
-        facts = {}
-        for line in controller.stdout:
-            word, value = line.split(None, 1)
-            facts[word] = value.split()[0]
-            if word == "token":
-                break
-        with open(facts["token"], encoding="utf-8") as file:
-            bearer = "Bearer " + file.read().strip()
-        request = urllib.request.Request(
-            facts["rest"] + "/v1/tokens",
-            json.dumps({"kind": "enroll", "uses": devices}).encode(),
-            {"Authorization": bearer, "Content-Type": "application/json"})
-        with urllib.request.urlopen(request) as answer:
-            token = json.load(answer)["token"]
-        descriptor = os.open(folder + "/token", os.O_CREAT | os.O_WRONLY, 0o600)
-        os.write(descriptor, token.encode())
-        os.close(descriptor)
-        sim = subprocess.Popen(
-            [program, "--controller",
-             facts["devices"], "--token-file", folder + "/token", "--devices",
-             str(devices), "--interval", interval], stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env=dict(os.environ,
-                     SSL_CERT_FILE=folder + "/data/pki/ca.pem"))
+        fleet = S.Simulated(folder, bins, name="bench")
+        simulator = None
         try:
-            print(json.dumps(measure(facts["rest"], devices)))
+            fleet.up(uses=devices)
+            simulator = fleet.simulate(program, devices, interval=interval)
+            print(json.dumps(measure(fleet.url, devices)))
         finally:
-            sim.terminate()
-            sim.wait()
-            controller.terminate()
-            controller.wait()
+            if simulator:
+                simulator.close()
+            fleet.close()
 
 
 if __name__ == "__main__":
