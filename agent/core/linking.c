@@ -47,13 +47,9 @@ enum flo_linking_do flo_linking_begin(struct flo_linking *activation,
 
 static uint64_t again_ms(uint32_t failures)
 {
-    uint64_t ms = FLO_HOOK_AGAIN_MS_MIN;
-
     assert(failures > 0);
-    while (--failures > 0 && ms < FLO_HOOK_AGAIN_MS_MAX) {
-        ms *= 2;
-    }
-    return ms < FLO_HOOK_AGAIN_MS_MAX ? ms : FLO_HOOK_AGAIN_MS_MAX;
+    return flo_backoff_ms(FLO_HOOK_AGAIN_MS_MIN, failures,
+                          FLO_HOOK_AGAIN_MS_MAX);
 }
 
 static enum flo_linking_do hook_failed(struct flo_linking *activation,

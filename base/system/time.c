@@ -17,6 +17,16 @@ static uint64_t clock_us(clockid_t id)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+uint64_t flo_backoff_ms(uint64_t first_ms, uint64_t failures, uint64_t most_ms)
+{
+    uint64_t ms = first_ms;
+
+    for (uint64_t i = 1; i < failures && ms < most_ms; i++) {
+        ms *= 2;
+    }
+    return ms < most_ms ? ms : most_ms;
+}
+
 uint64_t flo_now_ms(void)
 {
     return clock_us(CLOCK_BOOTTIME) / 1000;

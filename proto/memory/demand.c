@@ -173,9 +173,5 @@ uint64_t flo_memory_load_ms(uint64_t unread_bytes, uint64_t disk_bytes_per_s,
 
 uint64_t flo_memory_backoff_ms(uint32_t failures)
 {
-    uint64_t ms = 1000;
-    for (uint32_t i = 1; i < failures && ms < BACKOFF_MS_MAX; i++) {
-        ms *= 2;
-    }
-    return failures == 0 ? 0 : ms < BACKOFF_MS_MAX ? ms : BACKOFF_MS_MAX;
+    return failures == 0 ? 0 : flo_backoff_ms(1000, failures, BACKOFF_MS_MAX);
 }

@@ -107,13 +107,10 @@ static struct memory_event *remember(struct flo_outbox_db *db)
 
 uint64_t flo_events_flush_ms(const struct flo_outbox_db *db)
 {
-    uint64_t ms = FLUSH_MS;
-
-    for (uint32_t i = 0; i < db->flush_failures && ms < FLUSH_MS_MAX; i++) {
-        ms *= 2;
-    }
-    ms = ms < FLUSH_MS_MAX ? ms : FLUSH_MS_MAX;
-    return db->memory_count > 0 ? ms : 0;
+    return db->memory_count == 0
+               ? 0
+               : flo_backoff_ms(FLUSH_MS, (uint64_t)db->flush_failures + 1,
+                                FLUSH_MS_MAX);
 }
 
 void flo_events_flush(struct flo_outbox_db *db)

@@ -235,6 +235,9 @@ void flo_random(void *out, size_t bytes);
 
 /* Milliseconds since boot, suspend included (CLOCK_BOOTTIME): all timers. */
 uint64_t flo_now_ms(void);
+/* The pause before the next try after so many failures in a row: first_ms, and
+ * twice as long with each further failure, at most most_ms. */
+uint64_t flo_backoff_ms(uint64_t first_ms, uint64_t failures, uint64_t most_ms);
 /* Microseconds of CLOCK_MONOTONIC: latencies. */
 uint64_t flo_now_us(void);
 /* Microseconds that the calling thread had a CPU. */

@@ -168,15 +168,9 @@ double flo_alert_increase(struct flo_alert_increase *increase, double value,
 
 uint64_t flo_alert_retry_ms(uint64_t failed)
 {
-    uint64_t pause_ms = FIRST_PAUSE_MS;
-
-    if (failed >= ATTEMPTS_MAX) {
-        return 0;
-    }
-    for (uint64_t i = 1; i < failed && pause_ms < PAUSE_MS_MAX; i++) {
-        pause_ms *= 2;
-    }
-    return pause_ms < PAUSE_MS_MAX ? pause_ms : PAUSE_MS_MAX;
+    return failed >= ATTEMPTS_MAX
+               ? 0
+               : flo_backoff_ms(FIRST_PAUSE_MS, failed, PAUSE_MS_MAX);
 }
 
 #define BLOCK 64
