@@ -154,8 +154,8 @@ flo_certificate_issue_for(const struct flo_key *authority,
                           const struct flo_public_key *holder,
                           const struct flo_certificate_wish *wish,
                           struct flo_buf *pem, struct flo_err *err);
-/* Read the first certificate of a PEM text.  FLO_E_SIG_FORMAT: malformed, or
- * not P-256. */
+/* Read the first certificate of a PEM text.  FLO_E_SIG_FORMAT: malformed,
+ * not P-256, or a life that has no begin, no end, or the end first. */
 FLO_MUST_USE int flo_certificate_read(const char *pem, size_t bytes,
                                       struct flo_certificate *out,
                                       struct flo_err *err);

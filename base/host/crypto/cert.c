@@ -503,6 +503,12 @@ int flo_certificate_read(const char *pem, size_t bytes,
                    result.serial);
     result.not_before_ms = time_of(X509_get0_notBefore(certificate));
     result.not_after_ms = time_of(X509_get0_notAfter(certificate));
+    if (result.not_before_ms == 0 ||
+        result.not_after_ms <= result.not_before_ms) {
+        return flo_fail(err, FLO_E_SIG_FORMAT,
+                        "the certificate's life has no begin, no end, or the "
+                        "end first");
+    }
     result.is_authority =
         (X509_get_extension_flags(certificate) & EXFLAG_CA) != 0;
     if (X509_digest(certificate, EVP_sha256(), result.fingerprint.bytes,

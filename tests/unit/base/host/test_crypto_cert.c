@@ -5,6 +5,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -363,6 +365,50 @@ static void what_is_no_certificate_is_refused(void **state)
     assert_string_equal(read.serial, "kept");
 }
 
+/* The authority's certificate, its life changed; the signature does not matter
+ * to reading. */
+static int read_with_life(struct world *world, const char *begin,
+                          const char *end)
+{
+    BIO *in = BIO_new_mem_buf(world->authority_pem.data,
+                              (int)world->authority_pem.bytes);
+    X509 *certificate = PEM_read_bio_X509(in, NULL, NULL, NULL);
+    BIO *out = BIO_new(BIO_s_mem());
+    struct flo_certificate read = {.serial = "kept"};
+    char *pem;
+
+    /* Not checked on the way in: month 13 has to get through. */
+    assert_int_equal(
+        ASN1_STRING_set(X509_getm_notBefore(certificate), begin, -1), 1);
+    assert_int_equal(ASN1_STRING_set(X509_getm_notAfter(certificate), end, -1),
+                     1);
+    assert_int_equal(i2d_re_X509_tbs(certificate, NULL) > 0, 1);
+    assert_int_equal(PEM_write_bio_X509(out, certificate), 1);
+    long bytes = BIO_get_mem_data(out, &pem);
+    int rv = flo_certificate_read(pem, (size_t)bytes, &read, NULL);
+    assert_string_equal(read.serial, rv < 0 ? "kept" : read.serial);
+    BIO_free(in);
+    BIO_free(out);
+    X509_free(certificate);
+    return rv;
+}
+
+static void a_life_without_begin_or_end_is_refused(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(read_with_life(world, "260101000000Z", "261201000000Z"),
+                     0);
+    assert_int_equal(read_with_life(world, "260101000000Z", "261301000000Z"),
+                     FLO_E_SIG_FORMAT);
+    assert_int_equal(read_with_life(world, "261301000000Z", "261201000000Z"),
+                     FLO_E_SIG_FORMAT);
+    assert_int_equal(read_with_life(world, "261201000000Z", "260101000000Z"),
+                     FLO_E_SIG_FORMAT);
+    assert_int_equal(read_with_life(world, "261201000000Z", "261201000000Z"),
+                     FLO_E_SIG_FORMAT);
+}
+
 int main(void)
 {
 #define WITH_WORLD(test)                                                       \
@@ -380,6 +426,7 @@ int main(void)
         WITH_WORLD(impossible_wishes_are_refused),
         WITH_WORLD(the_most_names_fit),
         WITH_WORLD(what_is_no_certificate_is_refused),
+        WITH_WORLD(a_life_without_begin_or_end_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
