@@ -118,20 +118,23 @@ static void add_line(char *line)
 
 /* ---- then ---- */
 
-/* It goes out with the first number awaited, and with the present boot. */
+/* It goes out with the first number awaited, and with the present boot where
+ * it holds the place of one. */
 static bool is_as_stored(const char *text, const char *kept)
 {
     static const char key[] = "\"boot\":\"";
+    enum { UUID = 36 };
     const char *boot = strstr(kept, key);
     const char *rest = strchr(text, ',');
 
-    if (strncmp(text, "{\"from\":", 8) != 0 || boot == NULL || rest == NULL) {
+    if (boot == NULL || strlen(boot) < strlen(key) + UUID) {
         return strcmp(text, kept) == 0;
     }
     size_t before = (size_t)(boot - kept) + strlen(key) - 1;
-    return strlen(rest + 1) == strlen(kept + 1) &&
+    return strncmp(text, "{\"from\":", 8) == 0 && rest != NULL &&
+           strlen(rest + 1) == strlen(kept + 1) &&
            strncmp(rest + 1, kept + 1, before) == 0 &&
-           strcmp(rest + 1 + before + 36, kept + 1 + before + 36) == 0;
+           strcmp(rest + 1 + before + UUID, kept + 1 + before + UUID) == 0;
 }
 
 /* The stored message, or a note in its place. */
