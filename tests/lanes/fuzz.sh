@@ -1,6 +1,8 @@
 #!/bin/sh
 # Every libFuzzer target for some seconds over its corpus, as many at a time as
 # there are CPUs.  usage: fuzz.sh [SECONDS]
+# A short run looks for regressions and takes the same way each time; a longer
+# one (make fuzz) looks for new faults with a seed of its own.
 set -eu
 cd "$(dirname "$0")/../.."
 seconds=${1:-2}
@@ -8,7 +10,8 @@ if [ "${2-}" ]; then # one target, called by xargs below
     name=$(basename "$2")
     work="build/fuzz/work/$name"
     mkdir -p "$work" "tests/fuzz/corpora/${name#fuzz_}"
-    "$2" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+    [ "$seconds" -lt 10 ] && seed=1 || seed=0 # 0: drawn
+    "$2" -seed="$seed" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
         -artifact_prefix="$work/" "$work" "tests/fuzz/corpora/${name#fuzz_}" \
         >"$work.log" 2>&1 || {
         echo "CRASH $name"
