@@ -123,11 +123,11 @@ class Publisher:
         if base is not None:
             patch = os.path.join(self.folder, "patch")
             subprocess.run([self.updater, "delta", "create", base, path, patch,
-                            "--codec", "bsdiff", "--json"], check=True,
+                            "--codec", "tensor", "--json"], check=True,
                            stdout=subprocess.DEVNULL)
             patch_digest, patch_size = self.blob(patch)
             os.unlink(patch)
-            ways.append({"codec": "bsdiff40", "bytes": patch_size,
+            ways.append({"codec": "tensor1", "bytes": patch_size,
                          "digest": "sha256:" + patch_digest,
                          "base": "sha256:" + sha256(base)})
         return {"name": name, "role": role, "digest": "sha256:" + digest,
@@ -567,7 +567,12 @@ class Sweep:
         # From a bundle all artifacts are taken in one pass.
         if len(parts) > (2 if self.is_agent else 1):
             faults.append("%d downloads under way" % len(parts))
-        faults += ["partial/%s is of neither release" % part for part in parts
+        made = [name for name in os.listdir(os.path.join(state, "partial"))
+                if name.endswith(".made")]
+        if len(made) > 1:
+            faults.append("%d files are being made" % len(made))
+        faults += ["partial/%s is of neither release" % part
+                   for part in parts + made
                    if not os.path.exists(os.path.join(
                        self.publisher.blobs, "sha256-" + part[:64]))]
         for name in os.listdir(os.path.join(state, "blobs")):

@@ -97,6 +97,16 @@ void flo_event_word(int fd, const char *word)
     send_line(fd, &buf);
 }
 
+void flo_event_resumed(int fd, uint64_t kept, uint64_t total)
+{
+    struct flo_buf buf = {0};
+
+    begin(&buf, "resumed");
+    add_number(&buf, "kept", kept);
+    add_number(&buf, "total", total);
+    send_line(fd, &buf);
+}
+
 void flo_event_fallback(int fd, enum flo_codec from, enum flo_codec to,
                         const struct flo_err *err)
 {

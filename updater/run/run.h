@@ -49,6 +49,8 @@ void flo_event_planned(int fd, const struct flo_release *release,
 void flo_event_downloading(int fd, uint64_t done, uint64_t total);
 /* "applying", "verifying" */
 void flo_event_word(int fd, const char *word);
+/* The first `kept` bytes of a file were made before a cut, and are right. */
+void flo_event_resumed(int fd, uint64_t kept, uint64_t total);
 void flo_event_fallback(int fd, enum flo_codec from, enum flo_codec to,
                         const struct flo_err *err);
 void flo_event_staged(int fd, const struct flo_digest *release,

@@ -183,6 +183,9 @@ static void look_at_disk(struct stage *stage)
                 stage->wanted[wanted_count++] = file->ways[w].digest;
             }
         }
+        if (!is_here) { /* what a patch was making of it */
+            stage->wanted[wanted_count++] = file->digest;
+        }
     }
     uint64_t taken = flo_store_partials_keep(stage->store, stage->wanted,
                                              wanted_count, &stage->job->others);
@@ -205,6 +208,12 @@ static void make_room(const struct stage *stage)
     }
 }
 
+/* A typed delta goes on in the file that an earlier worker began. */
+static bool goes_on(const struct flo_way *way)
+{
+    return way->codec == FLO_CODEC_TENSOR1;
+}
+
 /* The room of downloads on ways that are not taken was counted as free. */
 static void drop_others(struct stage *stage)
 {
@@ -214,9 +223,16 @@ static void drop_others(struct stage *stage)
     for (uint32_t i = 0; i < stage->plan.step_count; i++) {
         const struct flo_release_file *file =
             &release->files[stage->plan.steps[i].file];
-        if (!stage->plan.steps[i].is_present) {
-            stage->wanted[count++] =
-                file->ways[stage->plan.steps[i].way].digest;
+        const struct flo_way *way = &file->ways[stage->plan.steps[i].way];
+        if (stage->plan.steps[i].is_present) {
+            continue;
+        }
+        stage->wanted[count++] = way->digest;
+        if (goes_on(way)) {
+            stage->wanted[count++] = file->digest;
+            flo_store_part_remove(stage->store, &file->digest);
+        } else {
+            flo_store_made_remove(stage->store, &file->digest);
         }
     }
     (void)flo_store_partials_keep(stage->store, stage->wanted, count,
@@ -405,8 +421,23 @@ static int finish_raw(struct stage *stage, const struct flo_release_file *file,
 
 struct applying {
     struct stage *stage;
+    uint64_t bytes; /* of the file to make */
     int fd;
 };
+
+/* So much of the file stands there from before. */
+static int on_resume(void *context, uint64_t kept, struct flo_err *err)
+{
+    const struct applying *applying = context;
+
+    if (lseek(applying->fd, (off_t)kept, SEEK_SET) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "the file under way");
+    }
+    if (kept > 0) {
+        flo_event_resumed(applying->stage->event_fd, kept, applying->bytes);
+    }
+    return 0;
+}
 
 static int on_new_bytes(void *context, const void *data, size_t bytes,
                         struct flo_err *err)
@@ -425,25 +456,46 @@ static int on_applied(void *context, uint64_t done, uint64_t total)
     return is_stopped(applying->stage, NULL) ? FLO_E_INTERRUPTED : 0;
 }
 
-/* Patch (and base) to a nameless file; verified, then named. */
+/* A file without a name, or the one that an earlier worker began. */
+static int open_result(struct stage *stage, const struct flo_release_file *file,
+                       const struct flo_way *way, int *fd, uint64_t *done,
+                       struct flo_err *err)
+{
+    *done = 0;
+    return goes_on(way)
+               ? flo_store_made_open(stage->store, &file->digest, file->bytes,
+                                     fd, done, err)
+               : flo_store_blob_create(stage->store, file->bytes, fd, err);
+}
+
+static int name_result(struct stage *stage, const struct flo_release_file *file,
+                       const struct flo_way *way, int fd, struct flo_err *err)
+{
+    return goes_on(way)
+               ? flo_store_made_publish(stage->store, fd, &file->digest, err)
+               : flo_store_blob_publish(stage->store, fd, &file->digest, err);
+}
+
+/* Patch (and base) to a file that nobody reads yet; verified, then named. */
 static int apply(struct stage *stage, const struct flo_release_file *file,
                  const struct flo_way *way, int patch_fd, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int base_fd = -1;
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     bool has_base = !flo_digest_is_zero(&way->base);
+    uint64_t done = 0;
     int rv = 0;
 
     if (has_base) {
         rv = flo_store_blob_open(stage->store, &way->base, &base_fd, NULL, err);
     }
     if (rv == 0) {
-        rv = flo_store_blob_create(stage->store, file->bytes, &fd, err);
+        rv = open_result(stage, file, way, &fd, &done, err);
     }
     if (rv < 0) {
         return rv;
     }
-    struct applying applying = {stage, fd};
+    struct applying applying = {stage, file->bytes, fd};
     struct flo_delta_job job = {
         .codec = way->codec,
         .patch_fd = patch_fd,
@@ -451,6 +503,9 @@ static int apply(struct stage *stage, const struct flo_release_file *file,
         .base_digest = has_base ? &way->base : NULL,
         .new_bytes = file->bytes,
         .new_digest = &file->digest,
+        .done_fd = fd,
+        .done_bytes = done,
+        .on_resume = on_resume,
         .on_data = on_new_bytes,
         .on_progress = on_applied,
         .context = &applying,
@@ -460,10 +515,7 @@ static int apply(struct stage *stage, const struct flo_release_file *file,
         say(stage, "verifying");
         rv = verify(stage, file, fd, err);
     }
-    if (rv == 0) {
-        rv = flo_store_blob_publish(stage->store, fd, &file->digest, err);
-    }
-    return rv;
+    return rv < 0 ? rv : name_result(stage, file, way, fd, err);
 }
 
 static int get_file(struct stage *stage, const struct flo_release_file *file,
@@ -490,6 +542,7 @@ static int get_file(struct stage *stage, const struct flo_release_file *file,
     /* A broken patch fails again: it is not kept. */
     if (rv == 0 || flo_error_exit(rv) == FLO_EXIT_VERIFY) {
         flo_store_part_remove(stage->store, &way->digest);
+        flo_store_made_remove(stage->store, &file->digest);
     }
     return rv;
 }

@@ -271,13 +271,15 @@ void flo_store_part_remove(struct flo_store *store,
     unlinkat(store->partial_fd, name, 0);
 }
 
-int flo_store_part_publish(struct flo_store *store, int fd,
-                           const struct flo_digest *digest, struct flo_err *err)
+/* Make a file of partial/ that has these bytes and this name the blob. */
+static int publish_partial(struct flo_store *store, int fd,
+                           const struct flo_digest *digest, const char *suffix,
+                           struct flo_err *err)
 {
     char part[FLO_PART_NAME];
     char blob[FLO_BLOB_NAME];
 
-    flo_store_part_name(digest, ".part", part);
+    flo_store_part_name(digest, suffix, part);
     flo_store_blob_name(digest, blob);
     if (fchmod(fd, 0400) < 0 || fdatasync(fd) < 0) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "sync %s/partial/%s",
@@ -292,4 +294,59 @@ int flo_store_part_publish(struct flo_store *store, int fd,
     int rv = flo_store_blobs_sync(store, err);
 
     return rv < 0 ? rv : flo_store_sync_dir(store->partial_fd, "partial", err);
+}
+
+int flo_store_part_publish(struct flo_store *store, int fd,
+                           const struct flo_digest *digest, struct flo_err *err)
+{
+    return publish_partial(store, fd, digest, ".part", err);
+}
+
+/* ---- a file that a patch makes ---- */
+
+int flo_store_made_open(struct flo_store *store,
+                        const struct flo_digest *digest, uint64_t bytes,
+                        int *fd, uint64_t *done, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int opened = -1;
+    char name[FLO_PART_NAME];
+    struct stat st;
+
+    flo_store_part_name(digest, ".made", name);
+    int rv = flo_file_open_beneath(store->partial_fd, name,
+                                   O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK,
+                                   0600, &opened, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s/partial", store->path);
+    }
+    if (fstat(opened, &st) < 0 || !S_ISREG(st.st_mode)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "%s/partial/%s: not a regular file",
+                        store->path, name);
+    }
+    *done = (uint64_t)st.st_size < bytes ? (uint64_t)st.st_size : bytes;
+    if ((uint64_t)st.st_size > bytes && ftruncate(opened, (off_t)bytes) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s/partial/%s", store->path,
+                              name);
+    }
+    rv = flo_store_reserve(store, opened, bytes, err);
+    if (rv == 0) {
+        *fd = opened;
+        opened = -1;
+    }
+    return rv;
+}
+
+int flo_store_made_publish(struct flo_store *store, int fd,
+                           const struct flo_digest *digest, struct flo_err *err)
+{
+    return publish_partial(store, fd, digest, ".made", err);
+}
+
+void flo_store_made_remove(struct flo_store *store,
+                           const struct flo_digest *digest)
+{
+    char name[FLO_PART_NAME];
+
+    flo_store_part_name(digest, ".made", name);
+    unlinkat(store->partial_fd, name, 0);
 }

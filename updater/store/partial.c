@@ -1,4 +1,4 @@
-/* partial/: which downloads under way are worth keeping. */
+/* partial/: which downloads and files under way are worth keeping. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -37,7 +37,8 @@ static bool read_name(const char *name, struct flo_digest *out, bool *is_map)
     }
     memcpy(hex, name, 64);
     *is_map = strcmp(name + 64, ".map") == 0;
-    return (*is_map || strcmp(name + 64, ".part") == 0) &&
+    return (*is_map || strcmp(name + 64, ".part") == 0 ||
+            strcmp(name + 64, ".made") == 0) &&
            flo_hex_decode(hex, out->bytes, sizeof(out->bytes));
 }
 

@@ -7,7 +7,7 @@
 #include <flotilla/updater.h>
 
 #define FLO_BLOB_NAME 72 /* "sha256-" + 64 hex + NUL */
-#define FLO_PART_NAME 72 /* 64 hex + ".part" or ".map" + NUL */
+#define FLO_PART_NAME 72 /* 64 hex + ".part", ".map" or ".made" + NUL */
 
 struct flo_store {
     char *path;
@@ -25,7 +25,7 @@ void flo_store_blob_name(const struct flo_digest *digest,
 /* The digest with which the name of a file begins.  Returns the rest of the
  * name, or NULL: not a name of ours. */
 const char *flo_store_name_read(const char *name, struct flo_digest *digest);
-/* suffix: ".part", ".map" */
+/* suffix: ".part", ".map", ".made" */
 void flo_store_part_name(const struct flo_digest *digest, const char *suffix,
                          char out[FLO_PART_NAME]);
 /* The facts of a plain file in a folder.  By opening it: a worker's sandbox
@@ -49,6 +49,20 @@ void flo_store_part_remove(struct flo_store *store,
 /* Was this file a blob that was found damaged?  A download has a map. */
 bool flo_store_part_is_damaged(struct flo_store *store,
                                const struct flo_digest *digest);
+/* partial/<hex>.made, which a patch turns into the file of that digest: open it
+ * or begin it, with room for all its bytes.  *done are the first bytes that an
+ * earlier worker may have made; none of them is known to be right, and zeros
+ * may stand where the disk did not get to. */
+FLO_MUST_USE int flo_store_made_open(struct flo_store *store,
+                                     const struct flo_digest *digest,
+                                     uint64_t bytes, int *fd, uint64_t *done,
+                                     struct flo_err *err);
+/* As flo_store_part_publish. */
+FLO_MUST_USE int flo_store_made_publish(struct flo_store *store, int fd,
+                                        const struct flo_digest *digest,
+                                        struct flo_err *err);
+void flo_store_made_remove(struct flo_store *store,
+                           const struct flo_digest *digest);
 /* Remove every partial download but these and those of `others`; returns the
  * bytes on disk of the ones in `keep`. */
 uint64_t flo_store_partials_keep(struct flo_store *store,

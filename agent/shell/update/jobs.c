@@ -196,7 +196,12 @@ static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
             return false;
         }
     }
-    if (strcmp(word, "fallback") == 0) {
+    if (strcmp(word, "resumed") == 0) {
+        flo_log(FLO_LOG_INFO, "updater",
+                "an update goes on after a cut: %lld of %lld bytes stand",
+                (long long)json_integer_value(json_object_get(json, "kept")),
+                (long long)json_integer_value(json_object_get(json, "total")));
+    } else if (strcmp(word, "fallback") == 0) {
         const json_t *error = json_object_get(json, "error");
         flo_log(FLO_LOG_WARN, "updater", "the updater takes another way: %s",
                 json_string_value(json_object_get(error, "what")) == NULL
