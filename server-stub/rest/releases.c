@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server-stub/core/orders/offer.h"
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/emergency.h"
@@ -103,6 +104,21 @@ static int look_known(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
+struct brings {
+    struct flo_fleet_store *store;
+    const char *release;
+};
+
+static int note_brings(void *context, const struct flo_digest *digest,
+                       struct flo_err *err)
+{
+    const struct brings *brings = context;
+    char text[FLO_DIGEST_TEXT];
+
+    flo_digest_text(digest, text);
+    return flo_fleet_release_brings(brings->store, brings->release, text, err);
+}
+
 static int store_release(struct flo_rest_call *call,
                          const struct flo_release_verified *verified,
                          const char *digest, struct flo_err *err)
@@ -119,7 +135,9 @@ static int store_release(struct flo_rest_call *call,
     flo_lane_release(call->controller->lane, digest, release->model,
                      release->version);
     flo_rollouts_release_added(call->controller, release->model);
-    return flo_fleet_release_add(call->controller->store, &row, err);
+    struct brings brings = {call->controller->store, digest};
+    int rv = flo_fleet_release_add(brings.store, &row, err);
+    return rv < 0 ? rv : flo_offer_each(release, note_brings, &brings, err);
 }
 
 /* Does the new release fit what is known of its model? */

@@ -62,7 +62,12 @@ struct flo_rest {
     struct flo_refusals refusals; /* of enrolment tokens */
     struct flo_rates *rates;      /* of access tokens */
     struct flo_rest_use uses[FLO_REST_USES_MAX];
-    uint64_t uses_write_at_ms;   /* not before */
+    uint64_t uses_write_at_ms; /* not before */
+    struct {
+        char device[37];
+        uint64_t at_ms;
+    } refused[16]; /* devices that asked for artifacts of others */
+    size_t refused_next;
     uint64_t started_at_ms;      /* wall */
     uint64_t certificates_at_ms; /* looked at again, not before */
     uint64_t certificate_ends_ms[FLO_REST_CERTIFICATES];

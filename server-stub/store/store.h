@@ -326,6 +326,16 @@ FLO_MUST_USE int flo_fleet_desired_set(struct flo_fleet_store *store,
                                        const char *device, const char *model,
                                        const char *order, struct flo_err *err);
 typedef int (*flo_fleet_text_fn)(void *context, const char *text);
+/* May the device fetch a release's envelope, an artifact?  A deploy in its
+ * desired named the release once, and the device is not retired since. */
+FLO_MUST_USE int flo_fleet_offers_release(struct flo_fleet_store *store,
+                                          const char *device,
+                                          const char *release, bool *out,
+                                          struct flo_err *err);
+FLO_MUST_USE int flo_fleet_offers_artifact(struct flo_fleet_store *store,
+                                           const char *device,
+                                           const char *digest, bool *out,
+                                           struct flo_err *err);
 /* Devices of a group, by id; an answer of `fn` other than 0 ends it and is the
  * result. */
 FLO_MUST_USE int flo_fleet_group_each(struct flo_fleet_store *store,
@@ -390,6 +400,11 @@ typedef int (*flo_fleet_release_fn)(void *context,
 FLO_MUST_USE int flo_fleet_release_add(struct flo_fleet_store *store,
                                        const struct flo_fleet_release *release,
                                        struct flo_err *err);
+/* An artifact that a release brings; once more is no failure. */
+FLO_MUST_USE int flo_fleet_release_brings(struct flo_fleet_store *store,
+                                          const char *release,
+                                          const char *digest,
+                                          struct flo_err *err);
 /* By model and version, or by digest (model NULL, version the digest); fn may
  * be NULL.  FLO_E_RELEASE_ABSENT. */
 FLO_MUST_USE int flo_fleet_release_get(struct flo_fleet_store *store,

@@ -243,7 +243,7 @@ def test_blobs_are_checked_ranged_and_idempotent(controller):
     assert left == []
 
 
-def test_a_device_reads_blobs_by_its_certificate(controller, devices):
+def test_a_device_reads_no_blob_that_it_was_not_offered(controller, devices):
     data = b"for devices"
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
     controller.ask("PUT", "/v1/blobs/" + digest, data)
@@ -255,7 +255,7 @@ def test_a_device_reads_blobs_by_its_certificate(controller, devices):
     context.load_cert_chain(devices[0].cert, devices[0].key)
     mine = controller.ask("GET", "/v1/blobs/" + digest, token="", base=base,
                           context=context, headers={"Range": "bytes=4-"})
-    assert mine.status == 206 and mine.body == data[4:]
+    assert mine.status == 403 and mine.json["code"] == "blob.not_offered"
     people = controller.ask("GET", "/v1/devices", base=base, context=context)
     assert people.status == 404
 
@@ -310,13 +310,16 @@ def test_one_signed_body_is_one_release_whatever_wraps_it(
     assert controller.ask("POST", name + "/publish", b"").json["code"] == \
         "release.yanked"
 
-    # the newest envelope is what devices get, by the release's id
+    # the newest envelope is what is given out, by the release's id: to people,
+    # and to devices that were offered the release
     context = ssl.create_default_context(cafile=controller.ca)
     base, path = controller.facts["devices"], "/v1/envelopes/" + release
     assert controller.ask("GET", path, token="", base=base,
                           context=context).status in (401, 403)
     context.load_cert_chain(devices[0].cert, devices[0].key)
-    got = controller.ask("GET", path, token="", base=base, context=context)
+    refused = controller.ask("GET", path, token="", base=base, context=context)
+    assert (refused.status, refused.json["code"]) == (403, "blob.not_offered")
+    got = controller.ask("GET", path)
     assert got.status == 200 and got.body == canonical(more)
     assert controller.ask("GET", "/v1/blobs/" + release).status == 404
     assert controller.ask("GET", path[:-1] + "0").status == 404

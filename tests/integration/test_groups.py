@@ -3,11 +3,12 @@ device believes of them."""
 import base64
 import json
 import os
+import ssl
 import subprocess
 
 import pytest
 
-from controller_parts import BIN, Device, Publisher, until
+from controller_parts import BIN, Device, Publisher, start, until
 
 
 @pytest.fixture(scope="module")
@@ -237,3 +238,43 @@ def test_a_deleted_group_lets_its_devices_go(controller, devices, cli):
     until("both are gone", 5, lambda: ask(
         controller, "GET", "/v1/groups")["items"] == [])
     assert ask(controller, "GET", "/v1/devices/gw-10")["groups"] == ["all"]
+
+
+# ---- what a device may fetch ----
+
+def fetch(controller, device, what):
+    context = ssl.create_default_context(cafile=controller.ca)
+    context.load_cert_chain(device.cert, device.key)
+    return controller.ask("GET", what, token="", context=context,
+                          base=controller.facts["devices"])
+
+
+def test_a_device_fetches_what_it_was_offered_and_nothing_else(
+        controller, devices, publisher, cli):
+    data = b"weights of the lab"
+    release = publisher.publish("7.0.0", data)
+    blob = "/v1/blobs/" + publisher.document("7.0.0", data)[1]
+    envelope = "/v1/envelopes/" + release
+    cli("group", "create", "offered")
+    cli("group", "add", "offered", "gw-1")
+    mine, other = devices["gw-1"], devices["gw-2"]
+    for device in (mine, other):
+        for what in (blob, envelope):
+            refused = fetch(controller, device, what)
+            assert (refused.status, refused.json["code"]) == \
+                (403, "blob.not_offered")
+    rollout = start(controller, "tiny@7.0.0", group="offered",
+                    phases=[{"share_pct": 100}])["id"]
+    assert fetch(controller, mine, blob).body == data
+    assert fetch(controller, mine, envelope).status == 200
+    for what in (blob, envelope, "/v1/blobs/" + release):
+        assert fetch(controller, other, what).status == 403
+    # Taken from it, it may still be repaired from here.
+    cli("rollout", "abort", rollout)
+    assert fetch(controller, mine, blob).body == data
+    told = [r for r in ask(controller, "GET",
+                           "/v1/audit?order=newest&limit=50")["items"]
+            if r["what"] == "blob.get"]
+    assert {r["who"] for r in told} == {"device " + mine.id,
+                                        "device " + other.id}
+    assert len(told) == 2 and told[0]["result"] == "blob.not_offered"

@@ -13,7 +13,7 @@
 
 #include "base/host/digest.h"
 
-#include "server-stub/rest/rest.h"
+#include "server-stub/rest/files/offers.h"
 
 #define BLOB_BYTES_MAX (UINT64_C(64) << 30)
 #define SYNC_BYTES (UINT64_C(8) << 20) /* at once: the loop waits meanwhile */
@@ -107,7 +107,8 @@ static void on_get(void *context, struct flo_httpd_request *request)
     rest->requests++;
     if (flo_rest_may_read(controller, request, &err) == 0 &&
         flo_rest_query_check(request, "", &err) == 0 &&
-        digest_of(request, &digest, &err) == 0) {
+        digest_of(request, &digest, &err) == 0 &&
+        flo_rest_may_fetch(rest, request, &digest, false, &err) == 0) {
         flo_digest_text(&digest, text);
         if (!blob_path(controller, &digest, path) ||
             (fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0) {
@@ -151,7 +152,8 @@ static void on_envelope(void *context, struct flo_httpd_request *request)
     rest->requests++;
     if ((rv = flo_rest_may_read(controller, request, &err)) == 0 &&
         (rv = flo_rest_query_check(request, "", &err)) == 0 &&
-        (rv = digest_of(request, &digest, &err)) == 0) {
+        (rv = digest_of(request, &digest, &err)) == 0 &&
+        (rv = flo_rest_may_fetch(rest, request, &digest, true, &err)) == 0) {
         flo_digest_text(&digest, text);
         rv = flo_fleet_envelope_get(controller->store, text, answer_envelope,
                                     request, &err);

@@ -64,6 +64,10 @@ int flo_fleet_desired_set(struct flo_fleet_store *store, const char *device,
     if (rv < 0 || is_there == 0) { /* retired */
         return rv;
     }
+    if (order[0] != '\0' &&
+        (rv = flo_fleet_offer_add(store, device, order, err)) < 0) {
+        return rv;
+    }
     return order[0] == '\0'
                ? flo_fleet_remove(
                      store, FLO_TABLE_ASSIGNMENT,
@@ -183,6 +187,7 @@ int flo_fleet_desired_forget(struct flo_fleet_store *store, const char *device,
     int rv = flo_fleet_remove(store, FLO_TABLE_ASSIGNMENT,
                               MATCHES(of_device(device)), NULL, err);
 
+    rv = rv < 0 ? rv : flo_fleet_offer_forget(store, device, err);
     return rv < 0 ? rv
                   : flo_fleet_remove(
                         store, FLO_TABLE_DESIRED,

@@ -64,7 +64,11 @@ struct flo_fleet_store {
     uint64_t changes;        /* statements that may have changed something */
     uint64_t changes_before; /* the transaction */
     uint64_t events;         /* added since it was opened */
-    bool is_open;            /* between begin and commit */
+    struct {
+        char order[FLO_NAME_MAX + 1];
+        char release[FLO_DIGEST_TEXT]; /* "": it is no deploy */
+    } deploy;     /* the order that was added or looked up last */
+    bool is_open; /* between begin and commit */
 };
 
 /* Before a transaction: wait while too many commits wait, or for what failed
@@ -92,6 +96,16 @@ void flo_fleet_facts_doubt(struct flo_fleet_store *store);
 FLO_MUST_USE int flo_fleet_mark_put(struct flo_fleet_store *store,
                                     const char *device, const char *boot,
                                     uint64_t mark, struct flo_err *err);
+/* Whom an order of its desired tells to run a release may fetch it. */
+FLO_MUST_USE int flo_fleet_offer_add(struct flo_fleet_store *store,
+                                     const char *device, const char *order,
+                                     struct flo_err *err);
+/* The order is what the next offer is about, most likely. */
+void flo_fleet_offer_remember(struct flo_fleet_store *store, const char *order,
+                              const char *op, const char *release);
+FLO_MUST_USE int flo_fleet_offer_forget(struct flo_fleet_store *store,
+                                        const char *device,
+                                        struct flo_err *err);
 /* A device that is retired should run nothing. */
 FLO_MUST_USE int flo_fleet_desired_forget(struct flo_fleet_store *store,
                                           const char *device,

@@ -56,31 +56,35 @@ int flo_fleet_order_add(struct flo_fleet_store *store,
 {
     int rv = supersede(store, order, err);
 
-    return rv < 0
-               ? rv
-               : flo_fleet_insert(
-                     store, FLO_TABLE_ORDER,
-                     CHANGES(
-                         set_text(FLO_FIELD_ORDER_ID, order->id),
-                         set_text(FLO_FIELD_ORDER_OP, order->op),
-                         set_text(FLO_FIELD_ORDER_GROUP, order->group),
-                         set_text(FLO_FIELD_ORDER_ENVELOPE, order->envelope),
-                         set_text(FLO_FIELD_ORDER_BODY, order->body),
-                         set_text(FLO_FIELD_ORDER_ROLLOUT, order->rollout),
-                         set_text(FLO_FIELD_ORDER_MODEL, order->model),
-                         set_text(FLO_FIELD_ORDER_RELEASE, order->release),
-                         set_number(FLO_FIELD_ORDER_PHASE, order->phase),
-                         set_number(FLO_FIELD_ORDER_SEQ, order->seq),
-                         set_number(FLO_FIELD_ORDER_ISSUED_AT,
-                                    order->issued_at_ms),
-                         set_number(FLO_FIELD_ORDER_EXPIRES_AT,
-                                    order->expires_at_ms),
-                         set_number(FLO_FIELD_ORDER_TRACKED, order->is_tracked),
-                         set_number(FLO_FIELD_ORDER_RELEASE_BYTES,
-                                    order->release_bytes),
-                         set_number(FLO_FIELD_ORDER_DESIRED_ONLY,
-                                    order->is_desired_only)),
-                     NULL, err);
+    rv = rv < 0
+             ? rv
+             : flo_fleet_insert(
+                   store, FLO_TABLE_ORDER,
+                   CHANGES(
+                       set_text(FLO_FIELD_ORDER_ID, order->id),
+                       set_text(FLO_FIELD_ORDER_OP, order->op),
+                       set_text(FLO_FIELD_ORDER_GROUP, order->group),
+                       set_text(FLO_FIELD_ORDER_ENVELOPE, order->envelope),
+                       set_text(FLO_FIELD_ORDER_BODY, order->body),
+                       set_text(FLO_FIELD_ORDER_ROLLOUT, order->rollout),
+                       set_text(FLO_FIELD_ORDER_MODEL, order->model),
+                       set_text(FLO_FIELD_ORDER_RELEASE, order->release),
+                       set_number(FLO_FIELD_ORDER_PHASE, order->phase),
+                       set_number(FLO_FIELD_ORDER_SEQ, order->seq),
+                       set_number(FLO_FIELD_ORDER_ISSUED_AT,
+                                  order->issued_at_ms),
+                       set_number(FLO_FIELD_ORDER_EXPIRES_AT,
+                                  order->expires_at_ms),
+                       set_number(FLO_FIELD_ORDER_TRACKED, order->is_tracked),
+                       set_number(FLO_FIELD_ORDER_RELEASE_BYTES,
+                                  order->release_bytes),
+                       set_number(FLO_FIELD_ORDER_DESIRED_ONLY,
+                                  order->is_desired_only)),
+                   NULL, err);
+    if (rv == 0) {
+        flo_fleet_offer_remember(store, order->id, order->op, order->release);
+    }
+    return rv;
 }
 
 int flo_fleet_orders_only_held(struct flo_fleet_store *store,

@@ -323,6 +323,7 @@ void flo_sql_put(struct flo_sql *sql, enum flo_table table,
         add_word(sql, word);
         add(sql, how == FLO_CHANGE_RAISE ? ")" : "");
     }
+    add(sql, before[0] == ')' ? ") DO NOTHING" : ""); /* a key alone */
 }
 
 void flo_sql_update(struct flo_sql *sql, enum flo_table table,

@@ -212,5 +212,16 @@ const char *const flo_sqlite_schema[] = {
      * the state would be taken instead, and it lists the whole fleet. */
     "DROP INDEX certificate_until;"
     "CREATE INDEX certificate_until ON certificate(until, state);",
+    "CREATE TABLE offer (device TEXT NOT NULL, release TEXT NOT NULL,"
+    " PRIMARY KEY (device, release)) WITHOUT ROWID;"
+    "INSERT INTO offer SELECT DISTINCT assignment.device, ord.release"
+    " FROM assignment JOIN ord ON ord.id = assignment.ord"
+    " WHERE ord.op = 'deploy';"
+    "CREATE TABLE artifact (digest TEXT NOT NULL, release TEXT NOT NULL,"
+    " PRIMARY KEY (digest, release)) WITHOUT ROWID;"
+    "INSERT OR IGNORE INTO artifact SELECT part.value, release.digest"
+    " FROM release, json_tree(release.body, '$.files') AS part"
+    " WHERE json_valid(release.body) AND part.key IN ('digest', 'base')"
+    " AND part.type = 'text';",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

@@ -9,6 +9,7 @@
 
 #include "server-stub/core/orders/answer.h"
 #include "server-stub/core/orders/intent.h"
+#include "server-stub/core/orders/offer.h"
 #include "server-stub/core/orders/renewal.h"
 #include "server-stub/core/orders/take_back.h"
 
@@ -331,6 +332,49 @@ static void a_restored_controller_skips_numbers_within_bounds(void **state)
                      FLO_INTENT_TOP_ALARM);
 }
 
+/* ---- offers ---- */
+
+static int add_digest(void *context, const struct flo_digest *digest,
+                      struct flo_err *err)
+{
+    (void)err;
+    flo_buf_printf(context, "%c ", digest->bytes[0]);
+    return digest->bytes[0] == '!' ? 7 : 0;
+}
+
+static struct flo_digest named(char name)
+{
+    return (struct flo_digest){.bytes = {(uint8_t)name}};
+}
+
+static void
+a_release_brings_its_files_the_ways_to_them_and_bases_of_deltas(void **state)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) out = {0};
+    struct flo_release *release = calloc(1, sizeof(*release));
+    struct flo_err err = {0};
+
+    (void)state;
+    assert_non_null(release);
+    release->base = named('R'); /* a release is no artifact */
+    release->file_count = 2;
+    release->files[0] = (struct flo_release_file){
+        .digest = named('f'),
+        .chunk_list = named('c'),
+        .way_count = 3,
+        .ways = {{.digest = named('f')},
+                 {.codec = FLO_CODEC_ZSTD, .digest = named('z')},
+                 {.codec = FLO_CODEC_TENSOR1,
+                  .digest = named('d'),
+                  .base = named('b')}}};
+    release->files[1] = (struct flo_release_file){
+        .digest = named('g'), .way_count = 1, .ways = {{.digest = named('!')}}};
+
+    assert_int_equal(flo_offer_each(release, add_digest, &out, &err), 7);
+    assert_string_equal(out.data, "f c f z d b g ! ");
+    free(release);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +397,8 @@ int main(void)
         cmocka_unit_test(
             denials_are_lifted_when_asked_or_when_it_was_taken_back),
         cmocka_unit_test(a_restored_controller_skips_numbers_within_bounds),
+        cmocka_unit_test(
+            a_release_brings_its_files_the_ways_to_them_and_bases_of_deltas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

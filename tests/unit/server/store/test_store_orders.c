@@ -554,6 +554,98 @@ static void who_is_awaited_in_one_order_is_known_by_heart(void **state)
     assert_false(is_awaited);
 }
 
+/* ---- offers ---- */
+
+static bool offers(struct flo_fleet_store *store, const char *device,
+                   const char *digest)
+{
+    bool artifact = true;
+    bool release = true;
+    struct flo_err err = {0};
+
+    assert_int_equal(
+        flo_fleet_offers_artifact(store, device, digest, &artifact, &err), 0);
+    assert_int_equal(
+        flo_fleet_offers_release(store, device, digest, &release, &err), 0);
+    assert_false(artifact && release);
+    return artifact || release;
+}
+
+static void desire(struct flo_fleet_store *store, const char *device,
+                   const char *order)
+{
+    struct flo_err err = {0};
+
+    assert_int_equal(flo_fleet_desired_set(store, device, "tiny", order, &err),
+                     0);
+}
+
+/* Releases a and b: each a file of its own, and one that is in both. */
+static void
+a_device_may_fetch_what_a_deploy_of_its_desired_named_once(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_err err = {0};
+
+    for (const char *release = "ab"; *release != '\0'; release++) {
+        char digest[] = {*release, '\0'};
+        char own[] = {*release, '1', '\0'};
+        for (int again = 0; again < 2; again++) {
+            assert_int_equal(flo_fleet_release_brings(store, digest, own, &err),
+                             0);
+            assert_int_equal(
+                flo_fleet_release_brings(store, digest, "both", &err), 0);
+        }
+    }
+    assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
+    assert_int_equal(add_device(store, OTHER, "gw-2", "lab"), 0);
+    add_order(store, "o-1",
+              (struct flo_fleet_order){.op = "deploy", .release = "a"});
+    add_order(store, "o-2",
+              (struct flo_fleet_order){.op = "rollback", .release = "b"});
+    desire(store, OTHER, "o-2");
+    assert_false(offers(store, OTHER, "b")); /* told to leave it */
+    assert_false(offers(store, DEVICE, "a"));
+
+    desire(store, DEVICE, "o-1");
+    desire(store, DEVICE, "o-1");
+    assert_true(offers(store, DEVICE, "a"));
+    assert_true(offers(store, DEVICE, "a1"));
+    assert_true(offers(store, DEVICE, "both"));
+    assert_false(offers(store, DEVICE, "b1"));
+    assert_false(offers(store, OTHER, "a1"));
+    assert_false(offers(store, OTHER, "both"));
+
+    /* It may be repaired after that. */
+    desire(store, DEVICE, "o-2");
+    desire(store, DEVICE, "");
+    assert_true(offers(store, DEVICE, "a1"));
+}
+
+static void an_offer_ends_with_the_identity_that_it_was_made_to(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_err err = {0};
+
+    assert_int_equal(flo_fleet_release_brings(store, "a", "a1", &err), 0);
+    add_order(store, "o-1",
+              (struct flo_fleet_order){.op = "deploy", .release = "a"});
+    add_order(store, "o-2",
+              (struct flo_fleet_order){.op = "freeze", .release = ""});
+    assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
+    desire(store, DEVICE, "o-1");
+    assert_int_equal(flo_fleet_device_retire(store, DEVICE, &err), 0);
+    assert_false(offers(store, DEVICE, "a1"));
+    desire(store, DEVICE, "o-1"); /* too late */
+    assert_false(offers(store, DEVICE, "a1"));
+
+    assert_int_equal(add_device(store, OTHER, "gw-1", "lab"), 0);
+    assert_false(offers(store, OTHER, "a1"));
+    desire(store, OTHER, "o-1");
+    assert_true(offers(store, OTHER, "a1"));
+    assert_true(offers(store, OTHER, "a"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -572,6 +664,8 @@ int main(void)
         OVER_ALL(reasons_are_listed_by_how_frequent_they_are),
         OVER_ALL(a_device_is_awaited_until_it_answered),
         OVER_ALL(who_is_awaited_in_one_order_is_known_by_heart),
+        OVER_ALL(a_device_may_fetch_what_a_deploy_of_its_desired_named_once),
+        OVER_ALL(an_offer_ends_with_the_identity_that_it_was_made_to),
     };
     return run_over_all("store", tests, FLO_COUNT(tests));
 }

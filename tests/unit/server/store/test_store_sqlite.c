@@ -136,7 +136,12 @@ static const char older[] =
     "INSERT INTO ord VALUES ('o-1', 'freeze', 'all', '{}', '{}', '', '', 0, 1,"
     " 1, 2, 0, 0, 0), ('o-2', 'freeze', 'all', '{}', '{}', '', '', 0, 2, 1, 2,"
     " 0, 0, 0), ('o-3', 'deploy', 'all', '{}',"
-    " '{\"args\":{\"model\":\"tiny\"}}', '', '', 0, 3, 1, 2, 0, 0, 1);"
+    " '{\"args\":{\"model\":\"tiny\"}}', '', 'sha256:r', 0, 3, 1, 2, 0, 0, 1);"
+    "INSERT INTO release (model, version, number, digest, state, body, bytes,"
+    " created_at) VALUES ('tiny', '2.1.0', 1, 'sha256:r', 'published',"
+    " '{\"files\":[{\"digest\":\"sha256:f\",\"get\":[{\"digest\":"
+    "\"sha256:f\"},{\"digest\":\"sha256:d\",\"base\":\"sha256:b\"}],"
+    "\"chunks\":{\"digest\":\"sha256:c\"}}]}', 1, 1);"
     "INSERT INTO desired VALUES ('d-1', 7, 'o-3'), ('d-2', 1, '');";
 
 static int take_text(void *context, const char *text)
@@ -225,6 +230,13 @@ fields_that_an_older_file_has_not_are_made_from_its_rows(void **state)
     assert_string_equal(order, "o-3");
     assert_int_equal(flo_fleet_desired_rev(store, "d-1", &from, &err), 0);
     assert_int_equal(from, 7);
+    for (const char *part = "fdbcx"; *part != '\0'; part++) {
+        char digest[] = {'s', 'h', 'a', '2', '5', '6', ':', *part, '\0'};
+        bool offered;
+        assert_int_equal(
+            flo_fleet_offers_artifact(store, "d-1", digest, &offered, &err), 0);
+        assert_int_equal(offered, *part != 'x');
+    }
     flo_fleet_close(store);
     remove_tree(dir);
 }
@@ -329,6 +341,23 @@ static void messages_and_pages_read_by_index(void **state)
                    "number<?)\n");
 }
 
+/* A year of releases is neither read nor searched. */
+static void a_device_s_artifact_is_looked_up_by_two_keys(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_err err = {0};
+    bool offered;
+
+    assert_int_equal(
+        flo_fleet_offers_artifact(store, DEVICE, "sha256:f", &offered, &err),
+        0);
+    plan_is(store, "SEARCH offer USING PRIMARY KEY (device=? AND release=?)\n"
+                   "SEARCH artifact USING PRIMARY KEY (digest=?)\n");
+    assert_int_equal(
+        flo_fleet_offers_release(store, DEVICE, "sha256:r", &offered, &err), 0);
+    plan_is(store, "SEARCH offer USING PRIMARY KEY (device=? AND release=?)\n");
+}
+
 static void
 what_stands_is_found_without_reading_the_orders_of_a_year(void **state)
 {
@@ -352,6 +381,9 @@ int main(void)
             fields_that_an_older_file_has_not_are_made_from_its_rows),
         cmocka_unit_test_setup_teardown(
             orders_are_found_without_reading_those_of_a_year, in_sqlite,
+            close_store),
+        cmocka_unit_test_setup_teardown(
+            a_device_s_artifact_is_looked_up_by_two_keys, in_sqlite,
             close_store),
         cmocka_unit_test_setup_teardown(messages_and_pages_read_by_index,
                                         in_sqlite, close_store),

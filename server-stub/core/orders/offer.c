@@ -1,0 +1,25 @@
+/* Offers: the digests of a release document. */
+#include "server-stub/core/orders/offer.h"
+
+static int offer(const struct flo_digest *digest, flo_offer_fn fn,
+                 void *context, struct flo_err *err)
+{
+    return flo_digest_is_zero(digest) ? 0 : fn(context, digest, err);
+}
+
+int flo_offer_each(const struct flo_release *release, flo_offer_fn fn,
+                   void *context, struct flo_err *err)
+{
+    int rv = 0;
+
+    for (uint32_t f = 0; f < release->file_count && rv == 0; f++) {
+        const struct flo_release_file *file = &release->files[f];
+        rv = offer(&file->digest, fn, context, err);
+        rv = rv != 0 ? rv : offer(&file->chunk_list, fn, context, err);
+        for (uint32_t w = 0; w < file->way_count && rv == 0; w++) {
+            rv = offer(&file->ways[w].digest, fn, context, err);
+            rv = rv != 0 ? rv : offer(&file->ways[w].base, fn, context, err);
+        }
+    }
+    return rv;
+}

@@ -1,0 +1,106 @@
+/* Store: what devices may fetch.
+ *
+ * An offer is a release that a deploy of a device's desired named once.  A
+ * request looks up one artifact and one device: two indexes, no document. */
+#include <stdio.h>
+#include <string.h>
+
+#include "server-stub/store/calls/inside.h"
+
+int flo_fleet_release_brings(struct flo_fleet_store *store, const char *release,
+                             const char *digest, struct flo_err *err)
+{
+    return flo_fleet_put(store, FLO_TABLE_ARTIFACT,
+                         CHANGES(set_text(FLO_FIELD_ARTIFACT_DIGEST, digest),
+                                 set_text(FLO_FIELD_ARTIFACT_RELEASE, release)),
+                         err);
+}
+
+/* ---- offering ---- */
+
+void flo_fleet_offer_remember(struct flo_fleet_store *store, const char *order,
+                              const char *op, const char *release)
+{
+    snprintf(store->deploy.order, sizeof(store->deploy.order), "%s", order);
+    snprintf(store->deploy.release, sizeof(store->deploy.release), "%s",
+             strcmp(op, "deploy") == 0 ? release : "");
+}
+
+static int take_order(void *context, const struct flo_row *row)
+{
+    flo_fleet_offer_remember(context, flo_row_text(row, FLO_FIELD_ORDER_ID),
+                             flo_row_text(row, FLO_FIELD_ORDER_OP),
+                             flo_row_text(row, FLO_FIELD_ORDER_RELEASE));
+    return 0;
+}
+
+/* Thousands of devices get one order, which is read once. */
+int flo_fleet_offer_add(struct flo_fleet_store *store, const char *device,
+                        const char *order, struct flo_err *err)
+{
+    bool found = true;
+    int rv =
+        strcmp(store->deploy.order, order) == 0
+            ? 0
+            : flo_fleet_find_one(
+                  store,
+                  (struct flo_query){.table = FLO_TABLE_ORDER,
+                                     WHERE(text_is(FLO_FIELD_ORDER_ID, order))},
+                  take_order, store, &found, err);
+
+    return rv < 0 || !found || store->deploy.release[0] == '\0'
+               ? rv
+               : flo_fleet_put(store, FLO_TABLE_OFFER,
+                               CHANGES(set_text(FLO_FIELD_OFFER_DEVICE, device),
+                                       set_text(FLO_FIELD_OFFER_RELEASE,
+                                                store->deploy.release)),
+                               err);
+}
+
+int flo_fleet_offer_forget(struct flo_fleet_store *store, const char *device,
+                           struct flo_err *err)
+{
+    return flo_fleet_remove(store, FLO_TABLE_OFFER,
+                            MATCHES(text_is(FLO_FIELD_OFFER_DEVICE, device)),
+                            NULL, err);
+}
+
+/* ---- asking ---- */
+
+static int take_offer(void *context, const struct flo_row *row)
+{
+    (void)context;
+    (void)row;
+    return 0;
+}
+
+static int find_offer(struct flo_fleet_store *store, const char *device,
+                      struct flo_match of, bool *out, struct flo_err *err)
+{
+    return flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_OFFER,
+                           WHERE(text_is(FLO_FIELD_OFFER_DEVICE, device), of)},
+        take_offer, NULL, out, err);
+}
+
+int flo_fleet_offers_release(struct flo_fleet_store *store, const char *device,
+                             const char *release, bool *out,
+                             struct flo_err *err)
+{
+    return find_offer(store, device, text_is(FLO_FIELD_OFFER_RELEASE, release),
+                      out, err);
+}
+
+int flo_fleet_offers_artifact(struct flo_fleet_store *store, const char *device,
+                              const char *digest, bool *out,
+                              struct flo_err *err)
+{
+    struct flo_match brings = {.field = FLO_FIELD_OFFER_RELEASE,
+                               .how = FLO_MATCH_AMONG,
+                               .among = FLO_FIELD_ARTIFACT_RELEASE,
+                               .where = FLO_FIELD_ARTIFACT_DIGEST,
+                               .value.text = digest};
+
+    return find_offer(store, device, brings, out, err);
+}
