@@ -369,6 +369,9 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     if (rv == 0) {
         rv = executions(message, models, err);
     }
+    if (rv == 0 && !message->retained) {
+        rv = flo_ingest_forgotten(message, models, err);
+    }
     if (rv == 0) {
         rv = back_by_report(message, rev, err);
     }

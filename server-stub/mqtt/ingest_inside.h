@@ -35,6 +35,11 @@ FLO_MUST_USE int flo_ingest_rollout(struct flo_controller *controller,
                                     const char *id,
                                     struct flo_rollout_entry **out,
                                     struct flo_err *err);
+/* Executions that the report of a device does not know, though it has nothing
+ * more to tell, are over. */
+FLO_MUST_USE int flo_ingest_forgotten(const struct flo_message *message,
+                                      const json_t *models,
+                                      struct flo_err *err);
 /* The device is back from this release, or (NULL) from all releases that its
  * report does not name. is_ordered: a rollback of the release was done
  * there. */

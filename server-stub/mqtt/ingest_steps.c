@@ -1,6 +1,10 @@
 /* Ingest, for every kind of message: find the rollout that a device speaks of,
  * and step it. */
+#include <string.h>
+
+#include "server-stub/core/orders/take_back.h"
 #include "server-stub/mqtt/ingest_inside.h"
+#include "server-stub/state/controller.h"
 
 /* Text of a device that has no line ends goes to the store as it came. */
 static bool is_one_line(const char *text, size_t bytes)
@@ -72,6 +76,137 @@ int flo_ingest_rollout(struct flo_controller *controller, const char *id,
     }
     if (rv < 0 && err != NULL) {
         *err = absent;
+    }
+    return rv;
+}
+
+/* ---- executions that a device forgot ---- */
+
+/* All that it told is stored, and it told nothing since. */
+static int has_told_all(const struct flo_message *message, bool *out,
+                        struct flo_err *err)
+{
+    const json_t *events = json_object_get(message->json, "events");
+    const char *boot = json_string_value(json_object_get(events, "boot"));
+    json_int_t last = json_integer_value(json_object_get(events, "last"));
+    json_int_t acked = json_integer_value(json_object_get(events, "acked"));
+    uint64_t mark;
+
+    *out = boot != NULL && flo_uuid_is_valid(boot) && last >= 0 &&
+           last <= WALL_MS_MAX && acked == last;
+    if (!*out) {
+        return 0;
+    }
+    int rv = flo_fleet_event_mark(message->controller->store, message->device,
+                                  boot, &mark, err);
+    *out = rv == 0 && mark <= (uint64_t)last;
+    return rv;
+}
+
+static bool is_known(const json_t *models, const char *rollout)
+{
+    size_t i;
+    json_t *model;
+
+    json_array_foreach(models, i, model)
+    {
+        const char *id = json_string_value(
+            json_object_get(json_object_get(model, "execution"), "rollout"));
+        if (id != NULL && strcmp(id, rollout) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_forgotten(const struct flo_message *message,
+                         const struct flo_rollout_entry *entry,
+                         const json_t *models)
+{
+    const struct flo_rollout *core = &entry->core;
+    size_t index = flo_rollout_find(core, message->device);
+
+    return index != SIZE_MAX &&
+           core->members[index].state > FLO_EXECUTION_NOTIFIED &&
+           !flo_execution_is_end(
+               (enum flo_execution)core->members[index].state) &&
+           !is_known(models, core->id);
+}
+
+struct wanted {
+    bool is_deploy;
+    char rollout[FLO_NAME_MAX + 1];
+};
+
+static int take_wanted(void *context, const struct flo_fleet_order *order)
+{
+    struct wanted *wanted = context;
+
+    wanted->is_deploy =
+        strcmp(order->op, flo_order_op_word(FLO_ORDER_DEPLOY)) == 0;
+    snprintf(wanted->rollout, sizeof(wanted->rollout), "%s", order->rollout);
+    return 0;
+}
+
+/* Does its desired ask for something else? */
+static int is_overtaken(const struct flo_message *message,
+                        const struct flo_rollout_entry *entry, bool *out,
+                        struct flo_err *err)
+{
+    struct flo_fleet_store *store = message->controller->store;
+    char order[FLO_NAME_MAX + 1];
+    struct wanted wanted = {.is_deploy = false};
+    int rv =
+        flo_fleet_desired_get(store, message->device, entry->model, order, err);
+
+    if (rv == 0 && order[0] != '\0') {
+        struct flo_err absent = {0};
+        rv = flo_fleet_order_get(store, order, take_wanted, &wanted, &absent);
+        if (rv < 0 && rv != FLO_E_ABSENT && err != NULL) {
+            *err = absent;
+        }
+        rv = rv == FLO_E_ABSENT ? 0 : rv;
+    }
+    *out = !wanted.is_deploy || strcmp(wanted.rollout, entry->core.id) != 0;
+    return rv;
+}
+
+static int forget(const struct flo_message *message,
+                  struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    struct flo_rollout_event event = {.kind = FLO_ROLLOUT_EVENT_FORGOTTEN,
+                                      .device = message->device};
+    char digest[FLO_DIGEST_TEXT];
+    int rv = is_overtaken(message, entry, &event.is_overtaken, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_digest_text(&entry->release, digest);
+    event.is_current =
+        flo_return_stands(message->json, digest, &event.is_denied);
+    return flo_ingest_step(message, entry, event, err);
+}
+
+int flo_ingest_forgotten(const struct flo_message *message,
+                         const json_t *models, struct flo_err *err)
+{
+    struct flo_rollouts *rollouts = &message->controller->rollouts;
+    bool is_sure = false;
+    bool is_asked = false;
+    int rv = 0;
+
+    for (size_t i = 0; i < rollouts->count && rv == 0; i++) {
+        if (!is_forgotten(message, rollouts->items[i], models)) {
+            continue;
+        }
+        if (!is_asked) {
+            is_asked = true;
+            rv = has_told_all(message, &is_sure, err);
+        }
+        if (rv == 0 && is_sure) {
+            rv = forget(message, rollouts->items[i], err);
+        }
     }
     return rv;
 }

@@ -374,6 +374,10 @@ FLO_MUST_USE int flo_fleet_event_add(struct flo_fleet_store *store,
                                      uint64_t at_ms, uint64_t received_at_ms,
                                      const char *json, bool *is_new,
                                      uint64_t *mark, struct flo_err *err);
+/* The mark of an outbox, 0 when nothing came from it. */
+FLO_MUST_USE int flo_fleet_event_mark(struct flo_fleet_store *store,
+                                      const char *device, const char *boot,
+                                      uint64_t *mark, struct flo_err *err);
 /* The newest `limit` events of a device below the id `below`, oldest first, as
  * JSON texts.  *oldest: the id of the first, 0 when there is none before it. */
 FLO_MUST_USE int flo_fleet_event_list(struct flo_fleet_store *store,

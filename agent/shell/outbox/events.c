@@ -204,6 +204,13 @@ int64_t flo_events_waiting(struct flo_outbox_db *db, enum flo_event_kind kind)
     return db->waiting[kind];
 }
 
+json_t *flo_events_told_json(const struct flo_outbox_db *db)
+{
+    return json_pack("{s:s, s:I, s:I}", "boot", db->boot, "last",
+                     (json_int_t)db->sequence, "acked",
+                     (json_int_t)db->outbox.acked);
+}
+
 static char *damaged_event(struct flo_outbox_db *db, uint64_t sequence)
 {
     struct flo_buf text = {0};

@@ -20,6 +20,9 @@ void flo_events_add(struct flo_outbox_db *db, enum flo_event_kind kind,
                     json_t *event, const struct flo_agent_execution *execution);
 /* Those that no acknowledgement has ended. */
 int64_t flo_events_waiting(struct flo_outbox_db *db, enum flo_event_kind kind);
+/* {"boot","last","acked"}: the number of the newest event, stored or not, and
+ * up to which they are acknowledged; new reference. */
+json_t *flo_events_told_json(const struct flo_outbox_db *db);
 /* Write those that are in memory only. */
 void flo_events_flush(struct flo_outbox_db *db);
 /* In how many ms to do so; 0: there are none.  Each failure in a row doubles

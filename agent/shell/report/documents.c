@@ -429,6 +429,10 @@ json_t *flo_report_reported(const struct flo_shell *shell)
         add_power(shell, profile);
         json_object_set_new(json, "certificate",
                             certificate_json(&shell->identity));
+        if (shell->db != NULL) {
+            json_object_set_new(json, "events",
+                                flo_events_told_json(shell->db));
+        }
         json_object_set_new(json, "top", integer(shell->device.top));
         json_object_set_new(json, "epoch", integer(shell->device.epoch));
         json_object_set_new(json, "trust", integer(shell->device.trust_number));

@@ -110,6 +110,22 @@ bool flo_return_names(const json_t *report, const char *release)
     return model_of(report, release) != NULL;
 }
 
+bool flo_return_stands(const json_t *report, const char *release,
+                       bool *is_denied_there)
+{
+    bool is_there = false;
+    size_t i;
+    json_t *model;
+
+    *is_denied_there = false;
+    json_array_foreach(json_object_get(report, "models"), i, model)
+    {
+        is_there = is_there || is_current(model, release);
+        *is_denied_there = *is_denied_there || is_denied(model, release);
+    }
+    return is_there;
+}
+
 bool flo_return_report_counts(uint64_t report_rev, uint64_t desired_rev)
 {
     return report_rev >= desired_rev;

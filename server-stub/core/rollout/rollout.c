@@ -348,6 +348,36 @@ static void stays(struct flo_rollout *rollout, size_t index,
     member_stored(index, actions);
 }
 
+/* The device lost what it told of its execution: with the power while its disk
+ * was full, with a damaged outbox or an old copy of its state.  Nobody else
+ * would end it.  Its attempt does not count: the device gives the number
+ * again. */
+static void forgotten(struct flo_rollout *rollout, size_t index,
+                      const struct flo_rollout_event *event,
+                      struct flo_rollout_actions *actions)
+{
+    struct flo_rollout_member *member = &rollout->members[index];
+    enum flo_execution now = (enum flo_execution)member->state;
+    enum flo_execution next = event->is_current     ? FLO_EXECUTION_SUCCEEDED
+                              : event->is_overtaken ? FLO_EXECUTION_SUPERSEDED
+                              : event->is_denied    ? FLO_EXECUTION_REJECTED
+                                                    : FLO_EXECUTION_NOTIFIED;
+
+    if (!flo_rollout_member_is_under_way(member) ||
+        now == FLO_EXECUTION_QUEUED || now == FLO_EXECUTION_NOTIFIED ||
+        event->now_ms < member->since_at_ms + FLO_ROLLOUT_FORGOTTEN_MS) {
+        flo_rollout_why(actions, "ignored: nothing to forget");
+        return;
+    }
+    flo_rollout_why(actions, "%.8s knows nothing of .%u %s", member->device,
+                    member->attempt, flo_execution_word(now));
+    member->attempt -= member->attempt > 0 ? 1 : 0;
+    flo_rollout_member_set(rollout, index, next, NULL, event->now_ms);
+    member->is_back =
+        next == FLO_EXECUTION_SUPERSEDED || next == FLO_EXECUTION_REJECTED;
+    member_stored(index, actions);
+}
+
 static void left(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                  struct flo_rollout_actions *actions)
 {
@@ -498,6 +528,8 @@ static int device_step(struct flo_rollout *rollout,
         seen_back(rollout, index, event, actions);
     } else if (event->kind == FLO_ROLLOUT_EVENT_STAYS) {
         stays(rollout, index, actions);
+    } else if (event->kind == FLO_ROLLOUT_EVENT_FORGOTTEN) {
+        forgotten(rollout, index, event, actions);
     }
     return 0;
 }
@@ -516,6 +548,7 @@ static int dispatch(struct flo_rollout *rollout,
     case FLO_ROLLOUT_EVENT_EXECUTION:
     case FLO_ROLLOUT_EVENT_BACK:
     case FLO_ROLLOUT_EVENT_STAYS:
+    case FLO_ROLLOUT_EVENT_FORGOTTEN:
         return device_step(rollout, event, actions, err);
     case FLO_ROLLOUT_EVENT_TICK:
         if (!flo_rollout_expire(rollout, event->now_ms, actions)) {

@@ -196,6 +196,10 @@ struct flo_rollout {
     size_t member_capacity;
 };
 
+/* So long an execution must have stood still before a report that does not know
+ * it ends it: messages of different topics may overtake each other. */
+#define FLO_ROLLOUT_FORGOTTEN_MS 60000
+
 /* Events, and their effects in each state: rollout_events.def, and
  * rollout_verbs.def for those that people ask for. */
 enum flo_rollout_event_kind {
@@ -233,6 +237,9 @@ struct flo_rollout_event {
     bool is_superseded; /* joined: a newer rollout has it */
     uint8_t segment;    /* joined */
     bool is_ordered;    /* back: by an order about this release, it says */
+    bool is_current;    /* forgotten: it runs this release */
+    bool is_overtaken;  /* forgotten: its desired holds something else */
+    bool is_denied;     /* forgotten: it will not take this release */
     enum {              /* execution: for its surroundings */
            FLO_WAITS_UNSAID,
            FLO_WAITS_NO,

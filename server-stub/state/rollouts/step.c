@@ -17,6 +17,7 @@ static bool is_of_a_device(enum flo_rollout_event_kind kind)
            kind == FLO_ROLLOUT_EVENT_BACK || kind == FLO_ROLLOUT_EVENT_STAYS ||
            kind == FLO_ROLLOUT_EVENT_SUPERSEDED ||
            kind == FLO_ROLLOUT_EVENT_LEFT ||
+           kind == FLO_ROLLOUT_EVENT_FORGOTTEN ||
            kind == FLO_ROLLOUT_EVENT_WITHDRAWN;
 }
 

@@ -242,6 +242,21 @@ int flo_fleet_event_add(struct flo_fleet_store *store, const char *device,
     return rv;
 }
 
+int flo_fleet_event_mark(struct flo_fleet_store *store, const char *device,
+                         const char *boot, uint64_t *mark, struct flo_err *err)
+{
+    struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
+    int rv = fact == NULL ? flo_fail(err, FLO_E_MEMORY, "event") : 0;
+
+    if (rv == 0 && strcmp(fact->boot, boot) != 0) {
+        rv = mark_load(store, device, boot, fact, err);
+    }
+    if (rv == 0) {
+        *mark = fact->is_mark_known ? fact->mark : 0;
+    }
+    return rv;
+}
+
 int flo_fleet_event_list(struct flo_fleet_store *store, const char *device,
                          uint64_t below, uint64_t limit, flo_fleet_text_fn fn,
                          void *context, uint64_t *oldest, struct flo_err *err)

@@ -247,10 +247,14 @@ void sim_report(struct sim_device *device)
             comma = ",";
         }
     }
-    flo_buf_printf(&text, "],\"frozen\":%s,\"top\":%llu,\"epoch\":%u}",
+    flo_buf_printf(&text,
+                   "],\"frozen\":%s,\"top\":%llu,\"epoch\":%u,"
+                   "\"events\":{\"boot\":\"%s\",\"last\":%llu,"
+                   "\"acked\":%llu}}",
                    device->agent.is_frozen ? "true" : "false",
-                   (unsigned long long)device->record.top,
-                   device->record.epoch);
+                   (unsigned long long)device->record.top, device->record.epoch,
+                   device->boot, (unsigned long long)device->sequence,
+                   (unsigned long long)device->outbox.acked);
     (void)sim_publish(device, FLO_TOPIC_REPORTED, text.data, text.bytes);
     flo_buf_deinit(&text);
 }

@@ -380,6 +380,46 @@ static void a_device_with_nothing_to_go_back_to_ends_the_waiting(void **state)
     ends_as(world, FLO_ROLLOUT_ROLLED_BACK, "rollout-stays");
 }
 
+static void an_execution_that_its_device_forgot_is_over(void **state)
+{
+    (void)state;
+    static const struct {
+        bool is_current, is_overtaken, is_denied;
+        enum flo_execution end;
+    } cases[] = {{false, false, false, FLO_EXECUTION_NOTIFIED},
+                 {false, false, true, FLO_EXECUTION_REJECTED},
+                 {false, true, true, FLO_EXECUTION_SUPERSEDED},
+                 {true, true, true, FLO_EXECUTION_SUCCEEDED}};
+
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        struct world *world = world_started(3, 3);
+        struct flo_rollout_event event = {.kind = FLO_ROLLOUT_EVENT_FORGOTTEN,
+                                          .device =
+                                              world->rollout.members[0].device,
+                                          .is_current = cases[i].is_current,
+                                          .is_overtaken = cases[i].is_overtaken,
+                                          .is_denied = cases[i].is_denied};
+        world->rollout.gates[FLO_GATE_FAILED].margin = 100;
+        says(world, 1, 2, FLO_EXECUTION_DOWNLOADING, NULL);
+
+        /* Its own word may have overtaken an older report. */
+        assert_int_equal(step(world, event), 0);
+        assert_int_equal(state_of(world, 1), FLO_EXECUTION_DOWNLOADING);
+        wait_ms(world, FLO_ROLLOUT_FORGOTTEN_MS);
+        assert_int_equal(step(world, event), 0);
+        assert_int_equal(state_of(world, 1), cases[i].end);
+
+        /* It gives that number again, which is news. */
+        says(world, 1, 2, FLO_EXECUTION_ACCEPTED, NULL);
+        assert_int_equal(state_of(world, 1), FLO_EXECUTION_ACCEPTED);
+        says(world, 1, 2, FLO_EXECUTION_SUCCEEDED, NULL);
+        wait_ms(world, FLO_ROLLOUT_FORGOTTEN_MS);
+        assert_int_equal(step(world, event), 0);
+        assert_int_equal(state_of(world, 1), FLO_EXECUTION_SUCCEEDED);
+        world_free(world);
+    }
+}
+
 static void halt_takes_nothing_back(void **state)
 {
     (void)state;
@@ -778,6 +818,7 @@ int main(void)
         cmocka_unit_test(any_order_of_events_gives_the_same_counts),
         cmocka_unit_test(counts_kept_by_steps_equal_counts_made_again),
         cmocka_unit_test(a_device_that_joins_later_falls_into_its_phase),
+        cmocka_unit_test(an_execution_that_its_device_forgot_is_over),
         cmocka_unit_test(halt_takes_nothing_back),
         cmocka_unit_test(a_broken_gate_is_promoted_but_not_resumed),
         cmocka_unit_test(a_late_failure_in_a_passed_phase_breaks_the_gate),

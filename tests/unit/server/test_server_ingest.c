@@ -470,6 +470,74 @@ static void who_speaks_is_online_and_who_left_stays_away(void **state)
     assert_false(is_online(world->controller->store, ids[0]));
 }
 
+/* The words of a device whose disk was full when its power failed. */
+static void reports(struct world *world, size_t device, unsigned last,
+                    unsigned acked, const char *models)
+{
+    char text[1024];
+
+    snprintf(text, sizeof(text),
+             "{\"v\":2,\"device\":\"%s\",\"rev\":1,\"models\":[%s],"
+             "\"events\":{\"boot\":\"44444444-4444-4444-8444-444444444444\","
+             "\"last\":%u,\"acked\":%u}}",
+             ids[device], models, last, acked);
+    send(world, device, "reported", text);
+}
+
+static void what_a_device_has_forgotten_is_not_awaited(void **state)
+{
+    static const char runs[] =
+        "{\"model\":\"tiny\",\"state\":\"ready\",\"execution\":{\"id\":"
+        "\"r-0001.1\",\"rollout\":\"r-0001\",\"state\":\"downloading\"}}";
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+    struct flo_rollout_member *member =
+        &entry->core.members[flo_rollout_find(&entry->core, ids[canary])];
+
+    event(world, canary, "downloading");
+    member->since_at_ms = 1;
+    /* It does not know it yet, it knows it, it has more to tell. */
+    reports(world, canary, 0, 0, "");
+    reports(world, canary, 1, 1, runs);
+    reports(world, canary, 2, 1, "");
+    assert_int_equal(member->state, FLO_EXECUTION_DOWNLOADING);
+
+    reports(world, canary, 1, 1, "");
+    assert_int_equal(member->state, FLO_EXECUTION_NOTIFIED);
+
+    /* It begins again, with the same number, and loses its end, too. */
+    event(world, canary, "downloading");
+    member->since_at_ms = 1;
+    reports(world, canary, 2, 2,
+            "{\"model\":\"tiny\",\"state\":\"ready\",\"current\":{"
+            "\"release\":\"" DIGEST "\",\"version\":\"2.1.0\"}}");
+    assert_int_equal(member->state, FLO_EXECUTION_SUCCEEDED);
+}
+
+static void
+what_a_device_forgot_is_superseded_by_what_it_should_do(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+
+    event(world, canary, "accepted");
+    does(world, entry, FLO_ROLLOUT_EVENT_ABORT);
+    add_release(world, 2, "2.2.0", NEXT_DIGEST);
+    assert_non_null(start(world, "{\"release\":\"tiny@2.2.0\",\"phases\":[{"
+                                 "\"share_pct\":100}]}"));
+    assert_string_equal(op_of(world, ids[canary]), "deploy");
+    struct flo_rollout_member *member =
+        &entry->core.members[flo_rollout_find(&entry->core, ids[canary])];
+    assert_int_equal(member->state, FLO_EXECUTION_ACCEPTED);
+    member->since_at_ms = 1;
+    reports(world, canary, 1, 1, "");
+    assert_int_equal(member->state, FLO_EXECUTION_SUPERSEDED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -493,6 +561,8 @@ int main(void)
         WITH_WORLD(a_release_taken_back_leaves_newcomers_the_one_before),
         WITH_WORLD(specifications_out_of_bounds_are_refused),
         WITH_WORLD(who_speaks_is_online_and_who_left_stays_away),
+        WITH_WORLD(what_a_device_has_forgotten_is_not_awaited),
+        WITH_WORLD(what_a_device_forgot_is_superseded_by_what_it_should_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -817,6 +817,30 @@ static void without_a_disk_an_executions_event_outlives_notes(void **state)
     flo_outbox_db_close(db);
 }
 
+static void it_says_how_much_of_what_it_told_is_acknowledged(void **state)
+{
+    (void)state;
+    struct flo_outbox_db *db = open_db(1 << 20);
+    const char *boot = NULL;
+    int last = -1;
+    int acked = -1;
+
+    note(db, "one");
+    note(db, "two");
+    flo_events_flush(db);
+    flo_events_acked(db, "", 1);
+    flo_events_add(db, FLO_EVENT_NEWS, json_object(), NULL); /* in memory */
+    json_t *told = flo_events_told_json(db);
+    assert_int_equal(json_unpack(told, "{s:s, s:i, s:i !}", "boot", &boot,
+                                 "last", &last, "acked", &acked),
+                     0);
+    assert_true(flo_uuid_is_valid(boot));
+    assert_int_equal(last, 3);
+    assert_int_equal(acked, 1);
+    json_decref(told);
+    flo_outbox_db_close(db);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -832,6 +856,7 @@ int main(void)
         TEST(an_end_closes_the_story_in_the_same_write),
         TEST(a_story_that_no_device_wrote_is_none),
         TEST(what_is_acknowledged_is_gone_and_numbers_go_on),
+        TEST(it_says_how_much_of_what_it_told_is_acknowledged),
         TEST(all_that_is_sent_bears_the_present_boot),
         TEST(a_number_sent_without_a_disk_is_not_used_again),
         TEST(an_end_that_a_full_disk_kept_out_counts),
