@@ -7,7 +7,8 @@
 static int usage(void)
 {
     fprintf(stderr,
-            "flotilla-simulate [--seed N | --seeds N] [--from N] [--jobs N]\n"
+            "flotilla-simulate [--seed N | --seeds N] [--from N] [--jobs N] "
+            "[--all]\n"
             "                  [--only NEMESIS,...] [--without N,...] "
             "[--devices N]\n"
             "                  [--trace | --wire | --shrink] [--mutant NAME | "
@@ -61,6 +62,10 @@ int main(int argc, char **argv)
         }
         if (strcmp(argv[i], "--shrink") == 0) {
             run = sim_run_shrink;
+            continue;
+        }
+        if (strcmp(argv[i], "--all") == 0) { /* violations, too */
+            options.is_patient = true;
             continue;
         }
         if (strcmp(argv[i], "--wire") == 0) {

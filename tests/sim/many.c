@@ -17,12 +17,13 @@
 struct tally {
     volatile uint64_t next, seed[JOBS_MAX], updates, steps, messages, worlds;
     volatile uint64_t misfortunes;
-    volatile int has_failed, rule;
+    volatile int has_failed, rule[JOBS_MAX];
     char what[JOBS_MAX][1100];
 };
 
 struct finding {
     bool is_there;
+    unsigned findings;
     uint64_t seed;
     int rule; /* SIM_RULES: an assertion */
     char what[1100];
@@ -47,7 +48,7 @@ static void run_one(struct tally *tally, unsigned worker, uint64_t seed,
     tally->misfortunes = sim->misfortune_count;
     bool has_failed = sim->has_failed;
     if (has_failed) {
-        tally->rule = (int)sim->rule;
+        tally->rule[worker] = (int)sim->rule;
         snprintf(tally->what[worker], sizeof(tally->what[worker]), "%s: %s",
                  sim_rule_word(sim->rule), sim->what);
     }
@@ -73,18 +74,41 @@ static void work(struct tally *tally, unsigned worker,
     exit(0);
 }
 
-static void note(const struct tally *tally, unsigned worker, int status,
-                 struct finding *out)
+static void say(uint64_t seed, const char *what)
 {
-    if (out->is_there && out->seed < tally->seed[worker]) {
-        return; /* the lowest seed is told */
+    printf("seed %llu: %s\n"
+           "again: flotilla-simulate --seed %llu --trace, or --shrink\n",
+           (unsigned long long)seed, what, (unsigned long long)seed);
+}
+
+static void note(const struct tally *tally, unsigned worker, int status,
+                 bool is_told, struct finding *out)
+{
+    uint64_t seed = tally->seed[worker];
+    const char *what = WIFSIGNALED(status)
+                           ? "an assertion of the product does not hold"
+                           : tally->what[worker];
+
+    out->findings++;
+    if (is_told) {
+        say(seed, what);
+    }
+    if (out->is_there && out->seed < seed) {
+        return; /* the lowest seed is kept */
     }
     out->is_there = true;
-    out->seed = tally->seed[worker];
-    out->rule = WIFSIGNALED(status) ? SIM_RULES : tally->rule;
-    snprintf(out->what, sizeof(out->what), "%s",
-             WIFSIGNALED(status) ? "an assertion of the product does not hold"
-                                 : tally->what[worker]);
+    out->seed = seed;
+    out->rule = WIFSIGNALED(status) ? SIM_RULES : tally->rule[worker];
+    snprintf(out->what, sizeof(out->what), "%s", what);
+}
+
+static void start(struct tally *tally, unsigned worker, pid_t *pid,
+                  const struct sim_options *options)
+{
+    *pid = fork();
+    if (*pid == 0) {
+        work(tally, worker, options);
+    }
 }
 
 static void run(const struct sim_options *options, struct tally *tally,
@@ -97,19 +121,23 @@ static void run(const struct sim_options *options, struct tally *tally,
     tally->next = options->from;
     fflush(stdout);
     for (unsigned i = 0; i < options->jobs; i++) {
-        pids[i] = fork();
-        if (pids[i] == 0) {
-            work(tally, i, options);
-        }
+        start(tally, i, &pids[i], options);
     }
-    for (unsigned left = options->jobs; left > 0; left--) {
+    for (unsigned left = options->jobs; left > 0;) {
         int status;
+        unsigned i = 0;
         pid_t pid = wait(&status);
-        for (unsigned i = 0; i < options->jobs; i++) {
-            if (pids[i] == pid && status != 0) {
-                tally->has_failed = 1;
-                note(tally, i, status, out);
-            }
+        while (i < options->jobs && pids[i] != pid) {
+            i++;
+        }
+        if (i < options->jobs && status != 0) {
+            tally->has_failed = !options->is_patient;
+            note(tally, i, status, options->is_patient, out);
+        }
+        if (status != 0 && options->is_patient) {
+            start(tally, i, &pids[i], options);
+        } else {
+            left--;
         }
     }
 }
@@ -153,18 +181,15 @@ int sim_run_seeds(const struct sim_options *options)
     double begin = seconds();
 
     run(options, tally, &finding);
-    if (finding.is_there) {
-        printf("seed %llu: %s\n"
-               "again: flotilla-simulate --seed %llu --trace, or --shrink\n",
-               (unsigned long long)finding.seed, finding.what,
-               (unsigned long long)finding.seed);
+    if (finding.is_there && !options->is_patient) {
+        say(finding.seed, finding.what);
     }
     printf("%llu worlds, %llu device updates, %llu steps, %llu messages in "
-           "%.1f s: %.0f updates a second of a core\n",
+           "%.1f s, %u violations: %.0f updates a second of a core\n",
            (unsigned long long)tally->worlds,
            (unsigned long long)tally->updates, (unsigned long long)tally->steps,
            (unsigned long long)tally->messages, seconds() - begin,
-           (double)tally->updates / worked_seconds());
+           finding.findings, (double)tally->updates / worked_seconds());
     return finding.is_there;
 }
 

@@ -149,6 +149,10 @@ static void strike_at(struct sim_device *device, unsigned kind,
     case NEMESIS_DISK:
         device->disk_is_full = true;
         break;
+    case NEMESIS_OUTBOX:
+        device->disk.outbox_is_damaged = true;
+        kill(device, random);
+        break;
     case NEMESIS_ROT:
         rot(device, random);
         break;

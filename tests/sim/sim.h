@@ -195,6 +195,7 @@ struct sim_story {
     struct flo_agent_execution execution;
     bool has_ended;
     unsigned ends; /* how often: for the checks */
+    bool is_told;
 };
 struct sim_stories {
     struct sim_story *items;
@@ -211,6 +212,7 @@ struct sim_disk {
     struct flo_slots slots[SIM_MODELS_MAX];
     uint32_t blobs, damaged; /* releases, as bits */
     char boot[37];           /* of the outbox; "": none is stored */
+    bool outbox_is_damaged;  /* seen at the next start */
     uint64_t acked;
     struct sim_event *events;
     size_t event_count, event_room;
@@ -247,6 +249,7 @@ struct sim_device {
     bool is_synchronised;
     bool was_ahead; /* its clock, by days */
     bool is_alone;  /* its link is cut */
+    bool outbox_was_lost;
     bool disk_is_full;
     bool fits_both;
     unsigned pace; /* how long its work takes; 1000: as usual */

@@ -300,9 +300,39 @@ void sim_outbox_acked(struct sim_device *device, const char *boot,
     events_drop(device->memory, &device->memory_count, sequence);
 }
 
+static void answer_remove(struct sim_disk *disk, struct sim_answer *answer)
+{
+    free(answer->text);
+    disk->answer_count--;
+    memmove(answer, answer + 1,
+            (size_t)(disk->answers + disk->answer_count - answer) *
+                sizeof(*answer));
+}
+
+/* It is set aside, with all that it said. */
+static void outbox_set_aside(struct sim_device *device)
+{
+    struct sim_disk *disk = &device->disk;
+
+    sim_trace(sim_name(device), "its outbox is damaged");
+    events_drop(disk->events, &disk->event_count, UINT64_MAX);
+    while (disk->answer_count > 0) {
+        answer_remove(disk, &disk->answers[0]);
+    }
+    disk->stories.count = 0;
+    disk->acked = 0;
+    disk->boot[0] = '\0';
+    disk->outbox_is_damaged = false;
+    device->outbox_was_lost = true;
+}
+
 void sim_outbox_open(struct sim_device *device)
 {
     struct sim_disk *disk = &device->disk;
+
+    if (disk->outbox_is_damaged) {
+        outbox_set_aside(device);
+    }
     uint64_t last = disk->event_count == 0
                         ? 0
                         : disk->events[disk->event_count - 1].sequence;
@@ -329,15 +359,6 @@ struct sim_answer *sim_answer_find(struct sim_device *device, const char *order)
         }
     }
     return NULL;
-}
-
-static void answer_remove(struct sim_disk *disk, struct sim_answer *answer)
-{
-    free(answer->text);
-    disk->answer_count--;
-    memmove(answer, answer + 1,
-            (size_t)(disk->answers + disk->answer_count - answer) *
-                sizeof(*answer));
 }
 
 void sim_answer_forget(struct sim_device *device, const char *order)

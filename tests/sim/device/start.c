@@ -223,10 +223,10 @@ void sim_device_start(struct sim_device *device)
     flo_trust_facts(sim->controller.trust, device->id, &facts);
     device->record_is_dirty =
         flo_device_trust(&device->record, &facts) == FLO_TRUST_TAKEN;
+    sim_outbox_open(device);
     for (uint32_t i = 0; i < sim->model_count; i++) {
         read_record(device, i);
     }
-    sim_outbox_open(device);
     boot(device);
     if (device->runs) {
         sim_client_dial(&device->client);

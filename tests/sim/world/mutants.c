@@ -6,6 +6,7 @@
 
 #include "agent/core/device/internal.h"
 #include "server-stub/core/orders/renewal.h"
+#include "server-stub/mqtt/ingest_inside.h"
 #include "server-stub/state/controller.h"
 
 static enum sim_mutant present;
@@ -151,6 +152,15 @@ HANDED(enum flo_renewal_why, flo_renewal_next,
     enum flo_renewal_why why = __real_flo_renewal_next(renewal, order);
 
     return present == SIM_MUTANT_RENEWAL ? FLO_RENEWAL_NOT : why;
+}
+
+HANDED(int, flo_ingest_forgotten,
+       (const struct flo_message *message, const json_t *models,
+        struct flo_err *err))
+{
+    return present == SIM_MUTANT_FORGET
+               ? 0
+               : __real_flo_ingest_forgotten(message, models, err);
 }
 
 HANDED(int, flo_fleet_event_add,
