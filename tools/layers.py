@@ -45,6 +45,7 @@ MAY = [
                                            "agent/serve/requests/"]),
     ("agent/serve/probe/", SERVE_LOW + ["agent/serve/engines/",
                                         "agent/serve/probe/",
+                                        "agent/core/likelihood.h",
                                         "agent/core/speed.h"]),
     ("agent/serve/residence/", ["base/", "proto/",
                                 "agent/serve/serve.h",

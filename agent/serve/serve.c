@@ -1,6 +1,7 @@
 /* Serving: open, close, and the numbers; see serve.h. */
 #include "agent/serve/api/api.h"
 #include "agent/serve/probe/probe.h"
+#include "agent/serve/probe/score.h"
 #include "agent/serve/requests/requests.h"
 
 #include <assert.h>
@@ -86,6 +87,7 @@ void flo_serve_close(struct flo_serve *serve)
     if (serve->probe != NULL) {
         flo_probe_close(serve->probe);
     }
+    flo_score_stop(serve->score, false);
     flo_router_close(serve);
     flo_serve_engine_free_all(serve);
     flo_reaper_close(serve);

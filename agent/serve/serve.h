@@ -376,6 +376,24 @@ FLO_MUST_USE int flo_serve_probe(
     void (*done)(void *context, const struct flo_probe_result *result),
     void *context, struct flo_err *err);
 
+/* ---- score ---- */
+
+struct flo_serve_scored {
+    uint32_t answers; /* that were compared; 0: none has a golden answer */
+    int64_t ppm;      /* perplexity of the mean answer, in millionths */
+    int error;        /* 0, or why it has no end */
+};
+/* How likely are the golden answers of these cases (taken, whatever the result)
+ * to the live engine?  Each is played once, as work that can wait; at most 64,
+ * of 64 tokens.  `done` is called once: FLO_E_INFER_BUSY when a probe came in
+ * between, FLO_E_ENGINE_CRASH when another engine is live.  FLO_E_STATE:
+ * nothing is live, or a probe or a score runs.  FLO_E_NOT_BUILT: the live
+ * engine tells no probabilities. */
+FLO_MUST_USE int flo_serve_score(
+    struct flo_serve *serve, unsigned model, struct flo_golden *golden,
+    void (*done)(void *context, const struct flo_serve_scored *scored),
+    void *context, struct flo_err *err);
+
 /* ---- numbers ---- */
 
 /* For one model; `held` are its requests that wait. */

@@ -17,6 +17,7 @@
 struct event;
 struct flo_httpd;
 struct probe;
+struct score;
 struct serve_engine;
 struct serve_killed;
 struct serve_request;
@@ -93,6 +94,7 @@ struct flo_serve {
     uint32_t n_held, n_running;
     struct event *turn; /* waiting requests may go on */
     struct probe *probe;
+    struct score *score; /* of a live engine; gives way to a probe */
     struct serve_counters counters;
     bool is_closing;
 };

@@ -399,6 +399,7 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
 
     (void)fd;
     (void)events;
+    flo_shell_score_look(shell);
     if (!flo_telemetry_close_all(shell)) {
         flo_shell_link_reported(shell); /* no window tells that it lives */
     }

@@ -224,6 +224,11 @@ struct flo_shell_model {
     struct flo_digest fresh; /* staged, and no engine was lost since: it needs
                                 no new hash */
     struct flo_measure_window telemetry;
+    struct {
+        struct flo_digest release, former; /* of which this was measured */
+        uint64_t again_ms;                 /* not before; 0: measured */
+        int64_t own_ppm, former_ppm;       /* 0: not known */
+    } golden;
     uint64_t recent_token_us[64]; /* of the last requests, a ring */
     size_t recent_count;
     struct {
@@ -263,7 +268,12 @@ struct flo_shell {
     struct flo_control *control;
     struct flo_hook *hooks; /* a list: releases without requests */
     struct flo_job_child *job;
-    uint32_t probing;     /* the model whose candidate is probed */
+    uint32_t probing; /* the model whose candidate is probed */
+    struct {
+        uint32_t model;
+        bool is_on, is_former;
+        struct flo_digest release, former;
+    } scoring;            /* the live release on golden answers */
     uint32_t waiting_job; /* until processes end that hold room; 0: none */
     uint32_t waiting_model;
     uint64_t waiting_since_ms;

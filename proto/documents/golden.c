@@ -379,6 +379,23 @@ static int read_case_2(const json_t *object, struct flo_golden_case *out,
 
 /* ---- documents ---- */
 
+/* The whole answer: of format 1 as the publisher noted it, of format 2 the text
+ * that it must be. */
+static const char *answer_of(const json_t *object,
+                             const struct flo_golden_case *out)
+{
+    const json_t *noted = json_object_get(object, "expect_text");
+
+    for (uint32_t i = 0; i < out->n_expect; i++) {
+        if (out->expect[i].kind == FLO_GOLDEN_IS) {
+            return out->expect[i].text;
+        }
+    }
+    return json_string_length(noted) <= FLO_GOLDEN_MATCH_BYTES_MAX
+               ? json_string_value(noted)
+               : NULL;
+}
+
 static int read_case(const json_t *object, bool is_2,
                      struct flo_golden_case *out, struct flo_err *err)
 {
@@ -396,6 +413,7 @@ static int read_case(const json_t *object, bool is_2,
         return flo_wrap(err, rv, "case %s", out->id);
     }
     out->prompt_bytes = out->prompt != NULL ? strlen(out->prompt) : 0;
+    out->answer = answer_of(object, out);
     out->tokens_max = (uint32_t)tokens_max;
     return 0;
 }

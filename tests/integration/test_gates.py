@@ -1,5 +1,5 @@
-"""A release that is right and slow: the probe is told to let it pass, and the
-gates stop it by what real agents measure."""
+"""A release that is right and slow, and one whose answers are worse: both pass
+their probes, and the gates stop them by what real agents measure."""
 import json
 import math
 import os
@@ -13,6 +13,7 @@ import urllib.request
 import pytest
 
 import fleet as F
+from conftest import MODELS
 from controller_parts import run
 from mqtt_client import Client
 from sketch import histogram
@@ -30,8 +31,23 @@ def up(fleet):
     fleet.publish("tiny@3", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
     fleet.publish_whole("tiny@4", "tiny-v4-slow.Q4_0.gguf",
                         "golden-tiny-v2.json", "--speed-ratio", "1000")
+    fleet.publish_whole("tiny@5", "tiny-v3-bad-swap.Q4_0.gguf",
+                        forgiving(fleet), "--speed-ratio", "1000")
     fleet.roll("tiny@1")
     return fleet
+
+
+def forgiving(fleet):
+    """Golden answers that the worse model gives, too."""
+    path = os.path.join(fleet.dir, "forgiving.json")
+    with open(os.path.join(MODELS, "golden-tiny-v2.json"),
+              encoding="utf-8") as file:
+        golden = json.load(file)
+    golden["cases"] = [c for c in golden["cases"] if c["id"].split("-")[0] in
+                       ("severity", "code", "intent", "chat")]
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(golden, file)
+    return path
 
 
 class Load(threading.Thread):
@@ -76,17 +92,26 @@ def start(up, release, margin):
                                  "samples_min": 10}]}})
 
 
-def start_study(up):
-    """All but one device in the first phase: those that never take it are
-    controls all the same."""
+def group_of(up, names, others="", count=0):
+    """A new group with these devices in it."""
+    group = "g%d-%s" % (count, names[0])
+    up.cli("group", "create", group, "--where",
+           "name in (%s)%s" % (",".join(names), others))
+    F.wait_until("all are in " + group, 20, lambda: len(up.ask(
+        "device", "list", "--group", group)) == count + len(names))
+    return group
+
+
+def start_study(up, release, names, gates):
+    """All but one of these devices in the first phase, and those that never take
+    it: they are controls all the same."""
     return post(up, {
-        "release": "tiny@4",
-        "phases": [{"devices": CONTROLS + len(NAMES) - 1},
+        "release": release,
+        "group": group_of(up, names, " or kind=control", CONTROLS),
+        "phases": [{"devices": CONTROLS + len(names) - 1},
                    {"share_pct": 100}],
         "policy": {"soak_ms": 300, "probe_speed_ratio_max": 1000},
-        "gates": {"failed": {"max_pct": 100},
-                  "token_p50": {"limit_pct": 15, "weight": 0.85,
-                                "min_devices": 2, "min_controls": 20}}})
+        "gates": {"failed": {"max_pct": 100}, **gates}})
 
 
 def gate_of(rollout):
@@ -174,7 +199,7 @@ class Controls(threading.Thread):
                    if k in seen}
         for i in range(CONTROLS):
             body = {"token": token, "csr": csr, "name": "control-%d" % i,
-                    "labels": {}, "profile": profile}
+                    "labels": {"kind": "control"}, "profile": profile}
             facts = json.load(urllib.request.urlopen(urllib.request.Request(
                 up.devices_url + "/v1/enroll", json.dumps(body).encode()),
                 context=context))
@@ -196,7 +221,8 @@ class Controls(threading.Thread):
         return {"v": 1, "seq": seq, "at_ms": int(time.time() * 1000),
                 "window_ms": 1000, "model": "tiny", "release": self.release,
                 "version": self.version, "counters": {"requests": 30},
-                "gauges": {"engine_rss_bytes": 50000000},
+                "gauges": {"engine_rss_bytes": 50000000,
+                           "golden_own_ppm": 1150000},
                 "histograms": {"token_us": histogram(tokens)}}
 
     def run(self):
@@ -231,40 +257,82 @@ class Busy(threading.Thread):
                 pass  # it swaps models
 
 
-def observed(up):
+TOKEN_P50, GOLDEN = 2, 5  # places in readings.def
+
+
+def observed(up, reading):
     """Readings of the base of each device, as telemetry.db has them."""
     path = os.path.join(up.dir, "controller", "telemetry.db")
     with sqlite3.connect("file:%s?mode=ro" % path, uri=True) as db:
         rows = db.execute("SELECT device, data FROM observed").fetchall()
-    # Two bytes, ten numbers, ten bytes, three tallies; then five readings.
-    token_p50 = 2 + 40 + 10 + 3 * 20 + 1 + 2 * 52
-    return {device: int.from_bytes(data[token_p50 + 8:token_p50 + 12],
-                                   "little")
-            for device, data in rows if len(data) > token_p50 + 12}
+    # Two bytes, ten numbers, ten bytes, three tallies; then the readings.
+    at = 2 + 40 + 10 + 3 * 20 + 1 + reading * 52 + 8
+    return {device: int.from_bytes(data[at:at + 4], "little")
+            for device, data in rows if len(data) > at + 4}
 
 
-def test_a_slower_release_is_found_against_its_controls(up):
+def wait_for_levels(up, reading, names):
+    ids = {d["id"] for d in up.ask("device", "list")
+           if d["name"] in names or d["name"].startswith("control-")}
+    assert len(ids) == CONTROLS + len(names)
+    try:
+        F.wait_until("each has a level of its own", 40, lambda: ids <= {
+            d for d, n in observed(up, reading).items() if n >= 12}, every=1)
+    except F.Failed:
+        raise AssertionError([observed(up, reading).get(i) for i in ids])
+
+
+@pytest.fixture(scope="module")
+def controls(up):
     release = up.ask("release", "get", "tiny@3")
+    with Controls(up, release["digest"], release["version"]) as one:
+        yield one
+
+
+def study(up, release, names, gate, rule):
+    """A rollout that is taken back by this gate; its finding."""
+    rollout = start_study(up, release, names, {gate: {
+        "min_devices": 2, "min_controls": 20, "weight": 0.85, **rule}})
+    F.wait_until("the study takes it back", 60, lambda: up.ask(
+        "rollout", "get", rollout)["state"] == "rolling-back")
+    F.wait_until("the devices are back", 30,
+                 lambda: up.serving("tiny@3", names))
+    found = up.ask("rollout", "get", rollout)
+    row = next(g for g in found["gates"] if g["gate"] == gate)
+    assert row["verdict"] == "fail", row
+    assert row["result"]["n_treated"] >= 2, row
+    assert row["result"]["n_control"] >= 20, row
+    told = up.cli("rollout", "explain", rollout)[1]
+    assert "against %d controls" % row["result"]["n_control"] in told, told
+    assert "judged again from what is stored, 0 differ" in told, told
+    return found, row
+
+
+def test_a_slower_release_is_found_against_its_controls(up, controls):
     done = threading.Event()
     busy = [Busy(device, done) for device in up.devices.values()]
-    with Controls(up, release["digest"], release["version"]):
-        for one in busy:
-            one.start()
-        F.wait_until("each has a level of its own", 90, lambda: len(
-            [d for d, n in observed(up).items() if n >= 12]) >=
-            CONTROLS + len(NAMES), every=1)
-        rollout = start_study(up)
-        F.wait_until("the study takes it back", 60, lambda: up.ask(
-            "rollout", "get", rollout)["state"] == "rolling-back")
+    for one in busy:
+        one.start()
+    try:
+        wait_for_levels(up, TOKEN_P50, NAMES)
+        found, gate = study(up, "tiny@4", NAMES, "token_p50",
+                            {"limit_pct": 15})
+    finally:
         done.set()
-        F.wait_until("the devices are back", 30,
-                     lambda: up.serving("tiny@3", NAMES))
-    found = up.ask("rollout", "get", rollout)
-    gate = next(g for g in found["gates"] if g["gate"] == "token_p50")
-    assert gate["verdict"] == "fail" and gate["value"] > 15, gate
-    assert gate["result"]["n_treated"] >= 2, gate
-    assert gate["result"]["n_control"] >= 20, gate
+    assert gate["value"] > 15, gate
     assert "time per token +" in found["reason"], found["reason"]
-    told = up.cli("rollout", "explain", rollout)[1]
-    assert "against %d controls" % gate["result"]["n_control"] in told, told
-    assert "judged again from what is stored, 0 differ" in told, told
+
+
+def test_a_release_with_worse_answers_is_found_though_its_probe_passes(
+        up, controls):
+    names = ["d", "e", "f"]
+    for name in names:
+        up.add_device(name, up.token)
+    up.online(names)
+    up.roll("tiny@3", "--group", group_of(up, names))
+    wait_for_levels(up, GOLDEN, names)
+    found, gate = study(up, "tiny@5", names, "golden_loss",
+                        {"limit_pct": 10})
+    assert gate["value"] > 10, gate
+    assert "perplexity of golden answers +" in found["reason"], found
+    assert not [d for d in found["devices"] if d["state"] == "failed"], found

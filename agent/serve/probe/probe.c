@@ -3,6 +3,7 @@
  * First every golden case on the candidate, then its speed next to the live
  * engine (probe_speed.c), then its memory. */
 #include "agent/serve/probe/probe_inside.h"
+#include "agent/serve/probe/score.h"
 
 #include <assert.h>
 #include <event2/event.h>
@@ -406,6 +407,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model,
                         serve->probe != NULL ? "a probe runs already"
                                              : "no candidate is loaded");
     }
+    flo_score_stop(serve->score, true); /* its work would disturb times */
     struct probe *probe = calloc(1, sizeof(*probe));
     if (probe == NULL) {
         flo_golden_deinit(golden);

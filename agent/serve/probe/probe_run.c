@@ -29,8 +29,8 @@ static struct flo_wire_text text_of(const char *text)
     return (struct flo_wire_text){text, strlen(text)};
 }
 
-static void put_generate(struct flo_wire_generate *g,
-                         const struct flo_golden_case *c)
+void flo_probe_put_case(struct flo_wire_generate *g,
+                        const struct flo_golden_case *c)
 {
     _Static_assert(FLO_GOLDEN_MESSAGES_MAX <= FLO_WIRE_MESSAGES_MAX,
                    "a case's conversation fits");
@@ -73,7 +73,7 @@ int flo_probe_start(struct probe *probe, struct serve_engine *engine,
         message.embed.inputs[0].data = prompt_of(c);
     } else {
         message.type = FLO_WIRE_GENERATE;
-        put_generate(&message.generate, c);
+        flo_probe_put_case(&message.generate, c);
         bool is_candidate = engine == probe->candidate;
         const struct flo_serve_route *route = &probe->place->route;
         const char *adapter =

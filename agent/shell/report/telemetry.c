@@ -69,6 +69,21 @@ uint32_t flo_report_rung(const struct flo_shell *shell, enum flo_rung_why *why)
     return rung;
 }
 
+/* Measured once for each pair of releases, and told in each window. */
+static void set_golden(struct flo_shell *shell, uint32_t model)
+{
+    struct flo_measures *measures = &shell->models[model].telemetry.measures;
+    int64_t own_ppm = shell->models[model].golden.own_ppm;
+    int64_t former_ppm = shell->models[model].golden.former_ppm;
+
+    if (own_ppm > 0) {
+        flo_measure_set(measures, FLO_METRIC_NAME_GOLDEN_OWN, own_ppm);
+    }
+    if (former_ppm > 0) {
+        flo_measure_set(measures, FLO_METRIC_NAME_GOLDEN_FORMER, former_ppm);
+    }
+}
+
 /* Measurements that are taken once a window. */
 static void measure_now(struct flo_shell *shell, uint32_t model)
 {
@@ -92,6 +107,10 @@ static void measure_now(struct flo_shell *shell, uint32_t model)
     flo_measure_count(measures, FLO_METRIC_NAME_MESSAGES_REFUSED,
                       shell->messages_refused);
     shell->messages_refused = 0;
+    if (flo_digest_equal(&shell->models[model].golden.release,
+                         &shell->models[model].telemetry.release.digest)) {
+        set_golden(shell, model);
+    }
     if (flo_machine_temperature(FLO_THERMAL, &temperature)) {
         flo_measure_set(measures, FLO_METRIC_NAME_TEMPERATURE, temperature);
     }

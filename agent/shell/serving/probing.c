@@ -2,8 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/golden.h>
-
 #include "agent/shell/serving/serving.h"
 
 static void probed(void *context, const struct flo_probe_result *result)
@@ -110,6 +108,17 @@ static int read_golden(struct files *files,
         flo_golden_deinit(golden);
     }
     return rv;
+}
+
+int flo_shell_golden_read(struct flo_shell *shell,
+                          const struct flo_digest *release,
+                          struct flo_golden *golden, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_shell_files_free) struct flo_shell_files files = {0};
+    int rv = flo_shell_files_get(shell, release, &files, err);
+    struct files named = {shell, files.release};
+
+    return rv < 0 ? rv : read_golden(&named, files.variant, golden, err);
 }
 
 void flo_shell_probe(struct flo_shell *shell,

@@ -2,6 +2,8 @@
 #ifndef FLOTILLA_AGENT_SERVING_SERVING_H
 #define FLOTILLA_AGENT_SERVING_SERVING_H
 
+#include <flotilla/golden.h>
+
 #include "agent/shell/report/report.h"
 
 /* engines.c, hosted.c, opening.c, probing.c */
@@ -14,6 +16,15 @@ void flo_shell_load_alone(struct flo_shell *shell,
                           const struct flo_agent_action *action);
 void flo_shell_probe(struct flo_shell *shell,
                      const struct flo_agent_action *action);
+
+/* probing.c: the golden cases of a release that is on this device.
+ * FLO_E_PROBE_GOLDEN: it brings none. */
+FLO_MUST_USE int flo_shell_golden_read(struct flo_shell *shell,
+                                       const struct flo_digest *release,
+                                       struct flo_golden *golden,
+                                       struct flo_err *err);
+/* scoring.c: measure the live releases that were not measured yet. */
+void flo_shell_score_look(struct flo_shell *shell);
 
 /* seats.c: load it once the plan is known and there is room. */
 void flo_shell_seat(struct flo_shell *shell,

@@ -64,6 +64,7 @@ struct flo_golden_case {
     size_t audio_bytes;
     uint32_t n_messages;
     struct flo_golden_message *messages;
+    const char *answer; /* the whole of it, for a score; NULL: not known */
     uint32_t tokens_max;
     bool trims; /* blanks at both ends of an answer do not count */
     uint32_t n_expect;

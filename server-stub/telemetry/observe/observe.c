@@ -83,17 +83,19 @@ static void take(struct flo_observer *observer,
         .errors = counter(window, FLO_METRIC_NAME_ERRORS),
         .engine_ends = counter(window, FLO_METRIC_NAME_ENGINE_RESTARTS),
         .is_after_start = is_after_start,
-        .rss_bytes = counter(window, FLO_METRIC_NAME_ENGINE_RSS)};
+        .golden_former = counter(window, FLO_METRIC_NAME_GOLDEN_FORMER)};
     struct flo_observer_roster *roster = entry->roster != FLO_OBSERVER_NONE
                                              ? &observer->rosters[entry->roster]
                                              : NULL;
 
-    in.has_rss = in.rss_bytes > 0;
     for (int i = 0; i < FLO_READING_COUNT; i++) {
         const struct flo_reading_fact *fact =
             flo_reading_fact((enum flo_observed_reading)i);
         if (fact->sketch != FLO_NO_SKETCH && window->has[fact->metric]) {
             in.histograms[fact->sketch] = &window->histograms[fact->metric];
+        } else if (fact->sketch == FLO_NO_SKETCH) {
+            in.gauges[i - FLO_READING_ENGINE_RSS] =
+                counter(window, fact->metric);
         }
     }
     if (flo_observed_take(&entry->observed, &in,

@@ -264,9 +264,43 @@ static void matchers_that_an_engine_cannot_serve_are_left_out(void **state)
     flo_golden_deinit(&golden);
 }
 
+static void the_whole_answer_is_known_where_the_document_has_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *of_case, *answer;
+    } rows[] = {
+        {"\"prompt\":\"p\",\"expect\":[{\"exact\":\"low\"}]", "low"},
+        {"\"prompt\":\"p\",\"expect\":[{\"contains\":\"lo\"}],"
+         "\"expect_text\":\"low\"",
+         "low"},
+        {"\"prompt\":\"p\",\"expect\":[{\"contains\":\"lo\"}]", NULL},
+        {"\"prompt\":\"p\",\"expect\":[{\"contains\":\"lo\"}],"
+         "\"expect_text\":7",
+         NULL},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+
+        char text[512];
+        snprintf(text, sizeof(text),
+                 "{\"format\":\"flotilla-golden-2\",\"cases\":[{\"id\":\"a\","
+                 "\"max_new_tokens\":4,%s}]}",
+                 rows[i].of_case);
+        assert_int_equal(flo_golden_read(text, strlen(text), &golden, &err), 0);
+        const char *answer = golden.cases[0].answer;
+        assert_true((answer == NULL) == (rows[i].answer == NULL));
+        if (answer != NULL) {
+            assert_string_equal(answer, rows[i].answer);
+        }
+        flo_golden_deinit(&golden);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_whole_answer_is_known_where_the_document_has_it),
         cmocka_unit_test(texts_are_compared_after_the_trim),
         cmocka_unit_test(a_pattern_fits_the_whole_answer),
         cmocka_unit_test(a_hard_pattern_takes_linear_time),

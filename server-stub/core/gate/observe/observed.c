@@ -118,7 +118,7 @@ static void forget_open(struct flo_readings *readings)
     if (readings != NULL) {
         memset(readings->pairs, 0, sizeof(readings->pairs));
         memset(readings->opened, 0, sizeof(readings->opened));
-        readings->gauge = (struct flo_mean){0};
+        memset(readings->gauges, 0, sizeof(readings->gauges));
         readings->fresh = 0;
     }
 }
@@ -214,8 +214,18 @@ void flo_observed_split(struct flo_observed *observed, uint8_t phase,
     }
 }
 
+/* Its golden answers are those of its own release from here on. */
+static void forget_former(struct flo_observed *observed)
+{
+    if (observed->readings != NULL && observed->arm == FLO_ARM_TREATED) {
+        observed->readings->series[FLO_READING_GOLDEN].base =
+            (struct flo_mean){0};
+    }
+}
+
 void flo_observed_release(struct flo_observed *observed)
 {
+    forget_former(observed);
     observed->rollout = 0;
     observed->arm = FLO_ARM_NONE;
     observed->split = 0;
@@ -319,9 +329,22 @@ static bool is_steady(const struct flo_observed *observed,
             window->block >= observed->split + FLO_WARM_BLOCKS);
 }
 
-static void add_samples(struct flo_readings *readings,
+/* An updated device is measured by the answers that it was measured by
+ * before. */
+static uint64_t gauge_of(const struct flo_observed *observed,
+                         const struct flo_observed_window *window, size_t gauge)
+{
+    bool is_former = gauge == FLO_READING_GOLDEN - FLO_READING_ENGINE_RSS &&
+                     observed->arm == FLO_ARM_TREATED;
+
+    return is_former ? window->golden_former : window->gauges[gauge];
+}
+
+static void add_samples(const struct flo_observed *observed,
                         const struct flo_observed_window *window)
 {
+    struct flo_readings *readings = observed->readings;
+
     for (size_t i = 0; i < FLO_SKETCHES; i++) {
         if (window->histograms[i] != NULL && window->histograms[i]->count > 0) {
             readings->opened[i] = readings->pairs[i].count > 0
@@ -330,10 +353,12 @@ static void add_samples(struct flo_readings *readings,
             flo_pairs_merge(&readings->pairs[i], window->histograms[i]);
         }
     }
-    if (window->has_rss) {
-        readings->gauge.sum +=
-            log(window->rss_bytes > 1 ? (double)window->rss_bytes : 1);
-        readings->gauge.count++;
+    for (size_t i = 0; i < FLO_GAUGES; i++) {
+        uint64_t value = gauge_of(observed, window, i);
+        if (value > 0) {
+            readings->gauges[i].sum += log((double)value);
+            readings->gauges[i].count++;
+        }
     }
 }
 
@@ -358,7 +383,7 @@ bool flo_observed_take(struct flo_observed *observed,
     observed->heard = window->block;
     add_numbers(observed, window);
     if (observed->readings != NULL && is_steady(observed, window)) {
-        add_samples(observed->readings, window);
+        add_samples(observed, window);
     }
     return is_swap;
 }
@@ -367,11 +392,14 @@ bool flo_observed_take(struct flo_observed *observed,
 
 static void read_gauge(struct flo_readings *readings, int reading)
 {
-    if (readings->gauge.count > 0) {
-        readings->y[reading] = flo_mean_of(&readings->gauge);
+    struct flo_mean *gauge =
+        &readings->gauges[reading - FLO_READING_ENGINE_RSS];
+
+    if (gauge->count > 0) {
+        readings->y[reading] = flo_mean_of(gauge);
         readings->fresh |= (uint8_t)(1u << reading);
     }
-    readings->gauge = (struct flo_mean){0};
+    *gauge = (struct flo_mean){0};
 }
 
 static void read_sketch(struct flo_readings *readings, size_t sketch,

@@ -25,6 +25,7 @@ enum flo_observed_reading {
 #undef FLO_READING
     FLO_READING_COUNT
 };
+#define FLO_GAUGES (FLO_READING_COUNT - FLO_READING_ENGINE_RSS)
 struct flo_reading_fact {
     const char *word;
     enum flo_metric metric;
@@ -58,7 +59,7 @@ void flo_pairs_merge(struct flo_pairs *pairs,
 struct flo_readings {
     struct flo_pairs pairs[FLO_SKETCHES];
     uint32_t opened[FLO_SKETCHES]; /* block of its first window */
-    struct flo_mean gauge;
+    struct flo_mean gauges[FLO_GAUGES];
     struct flo_series series[FLO_READING_COUNT];
     double y[FLO_READING_COUNT]; /* of the block that ended */
     uint8_t fresh;               /* a bit for each that the block has */
@@ -109,9 +110,9 @@ struct flo_observed_window {
     uint64_t requests;
     uint64_t errors;
     uint64_t engine_ends;
-    bool is_after_start; /* the agent began in it */
-    bool has_rss;
-    uint64_t rss_bytes;
+    bool is_after_start;         /* the agent began in it */
+    uint64_t gauges[FLO_GAUGES]; /* 0: none */
+    uint64_t golden_former;      /* for GOLDEN, once it is treated; 0: none */
     /* By sketch; NULL: none. */
     const struct flo_histogram *histograms[FLO_SKETCHES];
 };

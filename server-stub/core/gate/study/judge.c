@@ -356,6 +356,13 @@ static void conclude(const struct judgement *judgement,
 
 /* ---- before it begins ---- */
 
+static bool is_speed(enum flo_measure measure)
+{
+    int reading = flo_measure_fact(measure)->reading;
+
+    return reading >= 0 && reading < FLO_READING_ENGINE_RSS;
+}
+
 bool flo_study_sees(const struct flo_study *study, uint32_t phase,
                     uint32_t treated, uint32_t controls,
                     struct flo_study_sight *out)
@@ -365,8 +372,7 @@ bool flo_study_sees(const struct flo_study *study, uint32_t phase,
 
     for (uint32_t i = 0; i < study->rules.count; i++) {
         const struct flo_study_rule *rule = &study->rules.rules[i];
-        int reading = flo_measure_fact(rule->measure)->reading;
-        if (reading >= 0 && reading != FLO_READING_ENGINE_RSS) {
+        if (is_speed(rule->measure)) {
             least = fmin(least, prove_of(rule, phase));
         }
     }
@@ -389,8 +395,7 @@ static void note_spread(struct flo_study *study,
         enum flo_measure measure = study->rules.rules[i].measure;
         double squares = 0;
         double freedom = 0;
-        if (flo_measure_fact(measure)->reading < 0 ||
-            measure == FLO_MEASURE_ENGINE_RSS) {
+        if (!is_speed(measure)) {
             continue;
         }
         for (uint32_t s = 0; s < evidence->segment_count; s++) {

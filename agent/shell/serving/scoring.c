@@ -1,0 +1,107 @@
+/* The score of a live release: how likely the golden answers that came with it
+ * are to it, and those of the release before it.  Both are measured once after
+ * each change of releases and told in every window; the controller compares the
+ * second with the first of the release before (docs/internals/gates.md). */
+#include <string.h>
+
+#include "agent/shell/serving/serving.h"
+
+#define AGAIN_MS 30000 /* after something came in between */
+
+static void begin(struct flo_shell *shell);
+
+/* On trial the committed release is the one before. */
+static struct flo_digest former_of(const struct flo_slots *slots,
+                                   const struct flo_digest *live)
+{
+    return flo_digest_equal(live, &slots->current) ? slots->previous
+                                                   : slots->current;
+}
+
+static void end(struct flo_shell *shell, uint64_t again_ms)
+{
+    struct flo_shell_model *model = &shell->models[shell->scoring.model];
+
+    shell->scoring.is_on = false;
+    model->golden.release = shell->scoring.release;
+    model->golden.former = shell->scoring.former;
+    model->golden.again_ms = again_ms;
+}
+
+static void scored(void *context, const struct flo_serve_scored *result)
+{
+    struct flo_shell *shell = context;
+    struct flo_shell_model *model = &shell->models[shell->scoring.model];
+
+    if (result->error != 0) {
+        end(shell, flo_now_ms() + AGAIN_MS);
+        return;
+    }
+    *(shell->scoring.is_former ? &model->golden.former_ppm
+                               : &model->golden.own_ppm) = result->ppm;
+    flo_log(FLO_LOG_INFO, "probe",
+            "%s: %u golden answers of %s, perplexity %.4f", model->slots.model,
+            result->answers,
+            shell->scoring.is_former ? "the release before" : "its own",
+            (double)result->ppm / 1e6);
+    if (shell->scoring.is_former ||
+        flo_digest_is_zero(&shell->scoring.former)) {
+        end(shell, 0);
+        return;
+    }
+    shell->scoring.is_former = true;
+    begin(shell);
+}
+
+static void begin(struct flo_shell *shell)
+{
+    const struct flo_digest *release = shell->scoring.is_former
+                                           ? &shell->scoring.former
+                                           : &shell->scoring.release;
+    struct flo_golden golden = {0};
+    struct flo_err err = {0};
+    int rv = flo_shell_golden_read(shell, release, &golden, &err);
+
+    if (rv == 0) {
+        rv = flo_serve_score(shell->serve, shell->scoring.model, &golden,
+                             scored, shell, &err);
+    }
+    if (rv < 0) {
+        flo_log(FLO_LOG_DEBUG, "probe", "no score: %s", err.what);
+        end(shell, rv == FLO_E_STATE ? flo_now_ms() + AGAIN_MS : 0);
+    }
+}
+
+/* Is there something to be measured for this model? */
+static bool wants(struct flo_shell *shell, uint32_t place)
+{
+    struct flo_shell_model *model = &shell->models[place];
+    const struct flo_digest *live = &model->telemetry.release.digest;
+    struct flo_digest former = former_of(&model->slots, live);
+    bool is_same = flo_digest_equal(live, &model->golden.release) &&
+                   flo_digest_equal(&former, &model->golden.former);
+
+    if (flo_digest_is_zero(live) ||
+        (is_same && (model->golden.again_ms == 0 ||
+                     flo_now_ms() < model->golden.again_ms))) {
+        return false;
+    }
+    if (!is_same) {
+        memset(&model->golden, 0, sizeof(model->golden));
+    }
+    shell->scoring.model = place;
+    shell->scoring.is_former = false;
+    shell->scoring.release = *live;
+    shell->scoring.former = former;
+    return true;
+}
+
+void flo_shell_score_look(struct flo_shell *shell)
+{
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        if (!shell->scoring.is_on && wants(shell, i)) {
+            shell->scoring.is_on = true;
+            begin(shell);
+        }
+    }
+}
