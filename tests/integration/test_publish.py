@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from controller_parts import BIN, ROOT
+from controller_parts import BIN, ROOT, Device, until
 
 FLOTILLA = os.path.join(BIN, "flotilla")
 MODELS = os.path.join(ROOT, "tests", "models")
@@ -230,3 +230,35 @@ def test_a_release_of_many_files_has_variants_and_a_way_to_serve(
         code, _, err = make("vision@2", *words, flag, value)
         assert code in (2, 7) and value.split("=")[0][:4] in err or \
             "floor" in err, (flag, value, err)
+
+
+def test_deltas_begin_with_what_devices_have(controller, folder, create, make):
+    models = ["tiny-v2.Q4_0", "tiny-v3-bad-noise.Q4_0", "tiny-v1.Q4_0",
+              "tiny-v3-bad-swap.Q4_0"]
+    digests = []
+    for number, model in enumerate(models, 1):
+        code, out, err = create(
+            "spread@%d" % number, "--golden", GOLDEN, "--skip-play",
+            "--publish", model=os.path.join(MODELS, model + ".gguf"))
+        assert code == 0, err
+        digests.append(out.split()[-1])
+    device = Device(controller, folder, "spread-1", controller.enrol_token())
+    device.connect().report(1, [{
+        "model": "spread", "state": "ready", "execution": None,
+        "serving": {"release": digests[0], "version": "1"},
+        "current": {"release": digests[0]}}])
+    until("its release is known", 10, lambda: controller.ask(
+        "GET", "/v1/devices?release=spread%401").json["total"] == 1)
+
+    code, out, err = make(
+        "spread@5", "--model-file", os.path.join(MODELS, "tiny-v2.1.Q4_0.gguf"),
+        "--golden", GOLDEN, "--skip-play", "-o", "json")
+
+    assert code == 0, err
+    ways = {way["base"]: way for way in json.loads(out)["ways"]
+            if "base" in way}
+    # The two newest, and the one that a device runs; nobody runs the second.
+    assert set(ways) == {"4", "3", "1"}, ways
+    saved = ways["1"]["saves_bytes"]
+    assert ways["1"]["devices"] == 1 and 1000000 < saved < 1734464, ways
+    assert "from 1: " in err and "1 device, 1." in err, err

@@ -9,13 +9,19 @@
 #include "server-stub/cli/cli.h"
 #include "server-stub/cli/create/parts.h"
 
+/* A release that a delta begins with. */
+struct flo_create_base {
+    char path[1200]; /* its file, fetched */
+    char version[FLO_NAME_MAX + 1];
+    uint64_t devices; /* that run it now */
+};
+
 struct flo_create {
     char model_name[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     char fleet[FLO_NAME_MAX + 1];
     char dir[1024];
-    char bases[FLO_AUTHOR_BASES_MAX][1200];
-    char base_names[FLO_AUTHOR_BASES_MAX][FLO_NAME_MAX + 1];
+    struct flo_create_base bases[FLO_AUTHOR_BASES_MAX]; /* of files[0] */
     char golden[1200];      /* where its prompts are, given or made */
     char player[1200];      /* the base's model, fetched */
     char lora[1200];        /* the adapter and its scale */
@@ -29,7 +35,8 @@ struct flo_create {
 };
 
 /* Number of the new release, and the releases that its deltas begin with:
- * those of --delta-from, or the two newest published ones. */
+ * those of --delta-from; or the two newest published ones, and up to two more
+ * that most devices run. */
 FLO_MUST_USE int flo_create_find_bases(struct flo_cli *cli,
                                        struct flo_create *create,
                                        struct flo_err *err);

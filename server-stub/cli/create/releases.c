@@ -2,6 +2,7 @@
  * the name of the new release. */
 #include "server-stub/cli/create/create.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/host/digest.h"
@@ -22,9 +23,24 @@ static bool digest_of(const json_t *release, const char *role,
     return false;
 }
 
+/* How many devices run that release. */
+static int count_devices(struct flo_cli *cli, const char *title,
+                         uint64_t *devices, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
+    char path[256];
+
+    snprintf(path, sizeof(path), "/v1/devices?limit=1&fields=id&release=%.130s",
+             title);
+    int rv = flo_api_get(cli, path, &page, err);
+    *devices = rv < 0 ? 0 : flo_out_u64(page, "total");
+    return rv;
+}
+
 static int add_base(struct flo_cli *cli, struct flo_create *create,
                     const char *version, struct flo_err *err)
 {
+    char title[2 * FLO_NAME_MAX + 2];
     char path[256];
     struct flo_digest digest;
     struct flo_author_file *file = &create->files[0];
@@ -36,8 +52,8 @@ static int add_base(struct flo_cli *cli, struct flo_create *create,
         return flo_fail(err, FLO_E_USAGE, "at most %d releases to delta from",
                         FLO_AUTHOR_BASES_MAX);
     }
-    snprintf(path, sizeof(path), "/v1/releases/%s@%.64s", create->model_name,
-             version);
+    snprintf(title, sizeof(title), "%s@%.64s", create->model_name, version);
+    snprintf(path, sizeof(path), "/v1/releases/%s", title);
     int rv = flo_api_get(cli, path, &release, err);
     if (rv < 0) {
         return rv;
@@ -45,32 +61,65 @@ static int add_base(struct flo_cli *cli, struct flo_create *create,
     if (!digest_of(release, file->role, &digest)) {
         return 0; /* of another kind: there is nothing to begin with */
     }
-    snprintf(create->bases[n], sizeof(create->bases[n]), "%s/base-%zu",
-             create->dir, n);
-    snprintf(create->base_names[n], sizeof(create->base_names[n]), "%.64s",
-             version);
+    struct flo_create_base *base = &create->bases[n];
+    snprintf(base->path, sizeof(base->path), "%s/base-%zu", create->dir, n);
+    snprintf(base->version, sizeof(base->version), "%.64s", version);
+    rv = count_devices(cli, title, &base->devices, err);
+    if (rv < 0) {
+        return rv;
+    }
     flo_ticker_start(&ticker, "   fetching what deltas begin with");
-    rv = flo_api_get_blob(cli, &digest, create->bases[n], err);
+    rv = flo_api_get_blob(cli, &digest, base->path, err);
     flo_ticker_stop(&ticker);
     if (rv == 0) {
-        file->base_paths[n] = create->bases[n];
+        file->base_paths[n] = base->path;
         file->base_count++;
     }
     return rv;
 }
 
-/* Number of the new release, and the two newest published ones as bases when
- * --delta-from is auto. */
-int flo_create_find_bases(struct flo_cli *cli, struct flo_create *create,
-                          struct flo_err *err)
-{
-    const char *choice = flo_args_text(&cli->args, "delta-from", "auto");
-    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    const char *newest[2] = {NULL, NULL};
-    uint64_t numbers[2] = {0, 0};
-    int rv = flo_api_list(cli, "/v1/releases", &items, err);
+/* A release of the model that deltas may begin with. */
+struct candidate {
+    const json_t *release;
+    uint64_t number;
+    uint64_t devices;
+};
 
-    for (size_t i = 0; rv == 0 && i < json_array_size(items); i++) {
+/* Newest releases that are asked about; nobody keeps more alive. */
+#define CANDIDATES_MAX 64
+#define NEWEST_WANTED 2
+#define BASES_WANTED 4
+
+static int by_number(const void *a, const void *b)
+{
+    uint64_t x = ((const struct candidate *)a)->number;
+    uint64_t y = ((const struct candidate *)b)->number;
+
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static int by_devices(const void *a, const void *b)
+{
+    uint64_t x = ((const struct candidate *)a)->devices;
+    uint64_t y = ((const struct candidate *)b)->devices;
+
+    return x < y ? 1 : x > y ? -1 : by_number(a, b);
+}
+
+/* Published releases of the model, the newest first; also the number of the new
+ * release.  The caller frees *out. */
+static int find_candidates(struct flo_create *create, const json_t *items,
+                           struct candidate **out, size_t *out_count,
+                           struct flo_err *err)
+{
+    size_t room = json_array_size(items);
+    struct candidate *list = calloc(room + 1, sizeof(*list));
+    size_t count = 0;
+
+    if (list == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for %zu releases", room);
+    }
+    for (size_t i = 0; i < room; i++) {
         const json_t *item = json_array_get(items, i);
         uint64_t number = flo_out_u64(item, "number");
         if (strcmp(flo_out_text(item, "model", ""), create->model_name) != 0) {
@@ -79,29 +128,59 @@ int flo_create_find_bases(struct flo_cli *cli, struct flo_create *create,
         if (number >= create->author.number) {
             create->author.number = number + 1;
         }
-        if (strcmp(flo_out_text(item, "state", ""), "published") == 0 &&
-            number > numbers[1]) {
-            size_t at = number > numbers[0] ? 0 : 1;
-            if (at == 0) {
-                newest[1] = newest[0];
-                numbers[1] = numbers[0];
-            }
-            newest[at] = flo_out_text(item, "version", "");
-            numbers[at] = number;
+        if (strcmp(flo_out_text(item, "state", ""), "published") == 0) {
+            list[count++] = (struct candidate){item, number, 0};
         }
     }
+    qsort(list, count, sizeof(*list), by_number);
+    *out = list;
+    *out_count = count < CANDIDATES_MAX ? count : CANDIDATES_MAX;
+    return 0;
+}
+
+/* The newest, which devices will have when this one comes, and those that most
+ * devices have now. */
+static int add_best(struct flo_cli *cli, struct flo_create *create,
+                    struct candidate *list, size_t count, struct flo_err *err)
+{
+    char title[2 * FLO_NAME_MAX + 2];
+    size_t newest = count < NEWEST_WANTED ? count : NEWEST_WANTED;
+    int rv = 0;
+
+    for (size_t i = newest; rv == 0 && i < count; i++) {
+        snprintf(title, sizeof(title), "%s@%.64s", create->model_name,
+                 flo_out_text(list[i].release, "version", ""));
+        rv = count_devices(cli, title, &list[i].devices, err);
+    }
+    qsort(list + newest, count - newest, sizeof(*list), by_devices);
+    for (size_t i = 0; rv == 0 && i < count && i < BASES_WANTED; i++) {
+        if (i < newest || list[i].devices > 0) {
+            rv = add_base(cli, create,
+                          flo_out_text(list[i].release, "version", ""), err);
+        }
+    }
+    return rv;
+}
+
+int flo_create_find_bases(struct flo_cli *cli, struct flo_create *create,
+                          struct flo_err *err)
+{
+    const char *choice = flo_args_text(&cli->args, "delta-from", "auto");
+    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
+    FLO_CLEANUP(flo_free_cleanup) struct candidate *list = NULL;
+    size_t count = 0;
+    int rv = flo_api_list(cli, "/v1/releases", &items, err);
+
+    rv = rv < 0 ? rv : find_candidates(create, items, &list, &count, err);
     if (rv < 0 || strcmp(choice, "none") == 0) {
         return rv;
     }
     if (strcmp(choice, "auto") == 0) {
-        for (size_t i = 0; rv == 0 && i < 2 && newest[i] != NULL; i++) {
-            rv = add_base(cli, create, newest[i], err);
-        }
-        return rv;
+        return add_best(cli, create, list, count, err);
     }
-    char list[512];
-    snprintf(list, sizeof(list), "%s", choice);
-    for (char *save, *v = strtok_r(list, ",", &save); rv == 0 && v != NULL;
+    char words[512];
+    snprintf(words, sizeof(words), "%s", choice);
+    for (char *save, *v = strtok_r(words, ",", &save); rv == 0 && v != NULL;
          v = strtok_r(NULL, ",", &save)) {
         rv = add_base(cli, create, v, err);
     }
