@@ -262,6 +262,8 @@ static void print_profile(const struct flo_cli *cli, const json_t *device)
     const json_t *profile = json_object_get(device, "profile");
     const json_t *list = json_object_get(profile, "runtimes");
 
+    print_line(device, "replaces", "took the place of");
+    print_line(device, "replaced_by", "its place has");
     print_certificate(device);
     print_memory(device);
     print_variants(device);
@@ -335,6 +337,52 @@ int flo_cmd_device_delete(struct flo_cli *cli, struct flo_err *err)
         flo_out_done(cli,
                      json_pack("{s:s,s:s}", "device", name, "state", "retired"),
                      "%s is retired\n", name);
+    }
+    return rv;
+}
+
+/* The new device, and why it may still take no rollout. */
+static void print_place(struct flo_cli *cli, json_t *device)
+{
+    char name[FLO_OUT_PLAIN];
+    char why[FLO_OUT_PLAIN];
+
+    flo_out_plain(device, "name", "?", name);
+    flo_out_plain(device, "maintenance", "", why);
+    flo_out_done(cli, json_incref(device), "%s is the new device now, id %s\n",
+                 name, flo_out_text(device, "id", "?"));
+    if (why[0] != '\0') {
+        flo_out_say(cli,
+                    "it is in maintenance (%s) and takes no rollout; to end "
+                    "that: flotilla device set %s --maintenance off",
+                    why, name);
+    }
+}
+
+int flo_cmd_device_replace(struct flo_cli *cli, struct flo_err *err)
+{
+    const char *next = cli->args.words[1];
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    char path[256];
+    const char *name;
+    int rv = device_path(cli, "/replace", path, sizeof(path), &name, err);
+
+    if (rv == 0 && !flo_name_is_valid(next)) {
+        rv = flo_fail(err, FLO_E_DEVICE_ABSENT, "no device `%.80s`", next);
+    }
+    if (rv == 0) {
+        rv = flo_out_confirm(cli, "The old device leaves the fleet for good.",
+                             name, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *body = json_pack("{s:s,s:s}", "by", next, "reason",
+                             flo_args_text(&cli->args, "reason", ""));
+    rv = flo_api_call(cli, "POST", path, body, &answer, err);
+    if (rv == 0) {
+        print_place(cli, answer);
     }
     return rv;
 }

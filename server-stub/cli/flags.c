@@ -72,6 +72,8 @@ FLAGS(device_logs) = {{"lines", "N", "the newest so many (500)", FLO_ASKED},
 FLAGS(device_doctor) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                         END};
 FLAGS(device_delete) = {END};
+FLAGS(device_replace) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
+                         END};
 FLAGS(group_create) = {
     {"where", "SELECTOR", "whoever fits is a member (docs/reference/fields.md)",
      FLO_ASKED},

@@ -1,4 +1,4 @@
-/* REST: enrolment, devices, their timeline, retiring them. */
+/* REST: enrolment, devices, their timeline, retiring and replacing them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +7,7 @@
 #include "server-stub/core/select/labels.h"
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/devices/devices.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/state/telemetry_link.h"
 
@@ -262,18 +263,24 @@ int flo_rest_device_retire(struct flo_rest_call *call, struct flo_err *err)
                                   flo_httpd_param(call->request, "id"), take_id,
                                   id, err);
 
-    if (rv < 0 ||
-        (rv = flo_fleet_device_retire(controller->store, id, err)) < 0 ||
-        (rv = flo_rollouts_step_all(
-             controller,
-             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LEFT,
-                                        .device = id},
-             err)) < 0) {
-        return rv;
-    }
-    flo_lane_device(controller->lane, id, NULL);
-    flo_text_list_add(&controller->outgoing.cleared, id);
-    controller->outgoing.has_retired = true;
-    flo_outgoing_change(controller, FLO_OBJECT_DEVICE, id);
-    return flo_fleet_device_get(controller->store, id, take_device, call, err);
+    rv = rv < 0 ? rv : flo_devices_retire(controller, id, err);
+    return rv < 0 ? rv
+                  : flo_fleet_device_get(controller->store, id, take_device,
+                                         call, err);
+}
+
+int flo_rest_device_replace(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_fleet_store *store = call->controller->store;
+    char old[37];
+    char next[37];
+    int rv = flo_fleet_device_get(store, flo_httpd_param(call->request, "id"),
+                                  take_id, old, err);
+
+    rv = rv < 0 ? rv
+                : flo_fleet_device_get(store, flo_rest_text_in(call, "by", ""),
+                                       take_id, next, err);
+    rv = rv < 0 ? rv : flo_devices_replace(call->controller, old, next, err);
+    return rv < 0 ? rv
+                  : flo_fleet_device_get(store, next, take_device, call, err);
 }

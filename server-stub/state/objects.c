@@ -303,6 +303,11 @@ json_t *flo_object_parsed(const char *text_or_null)
     return parse_or(text_or_null, json_object());
 }
 
+static json_t *id_or_null(const char *id)
+{
+    return id[0] != '\0' ? json_string(id) : json_null();
+}
+
 json_t *flo_object_device(const struct flo_fleet_device *device)
 {
     json_t *reported = parse_or(device->reported, json_object());
@@ -329,6 +334,8 @@ json_t *flo_object_device(const struct flo_fleet_device *device)
                             ? json_string(device->maintenance)
                             : json_null());
     json_object_set_new(json, "pins", parse_or(device->pins, json_object()));
+    json_object_set_new(json, "replaces", id_or_null(device->replaces));
+    json_object_set_new(json, "replaced_by", id_or_null(device->replaced_by));
     return json;
 }
 

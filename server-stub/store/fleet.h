@@ -51,5 +51,9 @@ FLO_MUST_USE int flo_fleet_device_edit(struct flo_fleet_store *store,
                                        const char *id,
                                        const struct flo_fleet_edit *edit,
                                        struct flo_err *err);
+/* `next` took the place of `old`: their rows name each other. */
+FLO_MUST_USE int flo_fleet_device_replaced(struct flo_fleet_store *store,
+                                           const char *old, const char *next,
+                                           struct flo_err *err);
 
 #endif

@@ -121,6 +121,8 @@ struct flo_fleet_device {
     const char *note;        /* of people */
     const char *maintenance; /* why it takes no rollout; "": it does */
     const char *pins;        /* JSON object, model to model@version; or "" */
+    const char *replaces;    /* device whose place it took, or "" */
+    const char *replaced_by; /* the opposite */
     bool is_online;
     bool is_retired;
     uint64_t enrolled_at_ms;

@@ -79,7 +79,7 @@ struct flo_index_facts {
     int count;
     enum flo_field fields[FLO_INDEX_FIELDS_MAX];
 };
-#define FLO_TABLE_FIELDS_MAX 16
+#define FLO_TABLE_FIELDS_MAX 20
 extern const struct flo_field_facts flo_fields[FLO_FIELDS];
 extern const struct flo_table_facts flo_tables[FLO_TABLES];
 extern const struct flo_index_facts flo_indexes[];

@@ -278,3 +278,48 @@ def test_a_device_fetches_what_it_was_offered_and_nothing_else(
     assert {r["who"] for r in told} == {"device " + mine.id,
                                         "device " + other.id}
     assert len(told) == 2 and told[0]["result"] == "blob.not_offered"
+
+
+# ---- other hardware in the place of a device ----
+
+def test_new_hardware_takes_the_place_of_a_device(
+        controller, devices, publisher, folder, tmp_path, cli):
+    release = publisher.publish("8.0.0", b"for the till")
+    blob = "/v1/blobs/" + publisher.document("8.0.0", b"for the till")[1]
+    cli("group", "create", "tills")
+    cli("group", "add", "tills", "gw-10")
+    cli("device", "set", "gw-10", "--note", "behind the till")
+    rollout = start(controller, "tiny@8.0.0", group="tills",
+                    phases=[{"share_pct": 100}])["id"]
+    old = devices["gw-10"]
+    old.desired(lambda d: rollout in json.dumps(d))
+    taken = Device(controller, str(tmp_path), "gw-10",
+                   controller.enrol_token())
+    assert "flotilla device replace gw-10 NEW" in taken.answer.json["fix"]
+    new = Device(controller, folder, "new-10", controller.enrol_token(),
+                 {"mac": "02:10"}).connect()
+    assert fetch(controller, new, blob).status == 403
+
+    said = cli("device", "replace", "gw-10", "new-10", "--confirm", "gw-10",
+               "--reason", "CHG-9")
+
+    assert said == "gw-10 is the new device now, id %s\n" % new.id
+    now = ask(controller, "GET", "/v1/devices/gw-10")
+    assert (now["id"], now["replaces"]) == (new.id, old.id)
+    assert (now["note"], now["groups"]) == ("behind the till",
+                                            ["all", "tills"])
+    assert (now["labels"]["hw"], now["labels"]["mac"]) == ("n100", "02:10")
+    assert "took the place of: " + old.id in cli("device", "get", "gw-10")
+    gone = ask(controller, "GET", "/v1/devices/" + old.id)
+    assert (gone["state"], gone["replaced_by"]) == ("retired", new.id)
+    # Its certificate is refused; the new one is told and may fetch.
+    refused = fetch(controller, old, blob)
+    assert (refused.status, refused.json["code"]) == (403, "rest.role")
+    until("it may fetch", 10, lambda: fetch(
+        controller, new, "/v1/envelopes/" + release).status == 200)
+    told = [r for r in ask(controller, "GET",
+                           "/v1/audit?order=newest&limit=50")["items"]
+            if r["what"] == "device.replace"]
+    assert len(told) == 1 and "CHG-9" in told[0]["detail"]
+    cli("device", "replace", "gw-2", "gw-10", "--confirm", "gw-2", code=5)
+    new.client.close()

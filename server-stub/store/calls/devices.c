@@ -20,6 +20,8 @@ static void device_of(struct flo_fleet_store *store, const struct flo_row *row,
         .note = flo_row_text(row, FLO_FIELD_DEVICE_NOTE),
         .maintenance = flo_row_text(row, FLO_FIELD_DEVICE_MAINTENANCE),
         .pins = flo_row_text(row, FLO_FIELD_DEVICE_PINS),
+        .replaces = flo_row_text(row, FLO_FIELD_DEVICE_REPLACES),
+        .replaced_by = flo_row_text(row, FLO_FIELD_DEVICE_REPLACED_BY),
         .is_online = flo_row_flag(row, FLO_FIELD_DEVICE_ONLINE),
         .is_retired = flo_row_flag(row, FLO_FIELD_DEVICE_RETIRED),
         .enrolled_at_ms = flo_row_number(row, FLO_FIELD_DEVICE_ENROLLED_AT),
@@ -99,8 +101,8 @@ static int name_is_free(struct flo_fleet_store *store, const char *name,
     }
     flo_fail(err, FLO_E_STATE, "a device named %s is enrolled already", name);
     return flo_err_fix(err,
-                       "choose another name; if that device is gone: "
-                       "flotilla device delete %s",
+                       "choose another name; for new hardware in that "
+                       "device's place then: flotilla device replace %s NEW",
                        name);
 }
 

@@ -223,5 +223,7 @@ const char *const flo_sqlite_schema[] = {
     " FROM release, json_tree(release.body, '$.files') AS part"
     " WHERE json_valid(release.body) AND part.key IN ('digest', 'base')"
     " AND part.type = 'text';",
+    "ALTER TABLE device ADD COLUMN replaces TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE device ADD COLUMN replaced_by TEXT NOT NULL DEFAULT '';",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

@@ -84,3 +84,18 @@ int flo_fleet_device_edit(struct flo_fleet_store *store, const char *id,
                           MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err);
     return rv < 0 ? rv : flo_fleet_roster_again(store, id, err);
 }
+
+int flo_fleet_device_replaced(struct flo_fleet_store *store, const char *old,
+                              const char *next, struct flo_err *err)
+{
+    int rv =
+        flo_fleet_update(store, FLO_TABLE_DEVICE,
+                         CHANGES(set_text(FLO_FIELD_DEVICE_REPLACED_BY, next)),
+                         MATCHES(text_is(FLO_FIELD_DEVICE_ID, old)), NULL, err);
+
+    return rv < 0 ? rv
+                  : flo_fleet_update(
+                        store, FLO_TABLE_DEVICE,
+                        CHANGES(set_text(FLO_FIELD_DEVICE_REPLACES, old)),
+                        MATCHES(text_is(FLO_FIELD_DEVICE_ID, next)), NULL, err);
+}

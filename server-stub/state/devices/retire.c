@@ -1,0 +1,21 @@
+/* Devices: one leaves the fleet for good. */
+#include "server-stub/state/controller.h"
+#include "server-stub/state/devices/devices.h"
+
+int flo_devices_retire(struct flo_controller *controller, const char *id,
+                       struct flo_err *err)
+{
+    const struct flo_rollout_event left = {.kind = FLO_ROLLOUT_EVENT_LEFT,
+                                           .device = id};
+    int rv = flo_fleet_device_retire(controller->store, id, err);
+
+    rv = rv < 0 ? rv : flo_rollouts_step_all(controller, left, err);
+    if (rv < 0) {
+        return rv;
+    }
+    flo_lane_device(controller->lane, id, NULL);
+    flo_text_list_add(&controller->outgoing.cleared, id);
+    controller->outgoing.has_retired = true;
+    flo_outgoing_change(controller, FLO_OBJECT_DEVICE, id);
+    return 0;
+}

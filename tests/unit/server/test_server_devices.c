@@ -1,0 +1,208 @@
+/* Devices that leave, and hardware that takes a place. */
+#include "server-stub/state/devices/devices.h"
+#include "server-stub/state/groups/groups.h"
+#include "server-stub/store/fleet.h"
+#include "unit/server/world.h"
+
+#define OF_LAB                                                                 \
+    "{\"release\":\"tiny@2.1.0\",\"group\":\"lab\","                           \
+    "\"phases\":[{\"share_pct\":100}]}"
+
+static void begin(struct world *world)
+{
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+}
+
+static void commit(struct world *world)
+{
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+static void make_group(struct world *world, const char *name,
+                       const char *selector)
+{
+    begin(world);
+    assert_int_equal(
+        flo_fleet_group_put(world->controller->store,
+                            &(struct flo_fleet_group){.name = name,
+                                                      .selector = selector,
+                                                      .priority = 100,
+                                                      .note = ""},
+                            &world->err),
+        0);
+    flo_groups_changed(world->controller);
+    commit(world);
+}
+
+static void join(struct world *world, size_t device, const char *group)
+{
+    bool is_news;
+
+    begin(world);
+    assert_int_equal(flo_groups_member(world->controller, group, ids[device],
+                                       true, &is_news, &world->err),
+                     0);
+    commit(world);
+}
+
+static void write_on(struct world *world, size_t device,
+                     const struct flo_fleet_edit *edit)
+{
+    begin(world);
+    assert_int_equal(flo_fleet_device_edit(world->controller->store,
+                                           ids[device], edit, &world->err),
+                     0);
+    commit(world);
+}
+
+static int replace(struct world *world, size_t old, size_t next)
+{
+    begin(world);
+    int rv = flo_devices_replace(world->controller, ids[old], ids[next],
+                                 &world->err);
+    if (rv < 0) {
+        flo_controller_cancel(world->controller);
+    } else {
+        commit(world);
+    }
+    return rv;
+}
+
+static int show(void *context, const struct flo_fleet_device *device)
+{
+    flo_buf_printf(
+        context, "%s %s %s note=%s maintenance=%s pins=%s %s%.4s%.4s",
+        device->name, device->labels, device->groups, device->note,
+        device->maintenance, device->pins, device->is_retired ? "retired " : "",
+        device->replaces, device->replaced_by);
+    return 0;
+}
+
+static void shows(struct world *world, size_t device, const char *expected)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+
+    assert_int_equal(flo_fleet_device_get(world->controller->store, ids[device],
+                                          show, &text, &world->err),
+                     0);
+    assert_string_equal(text.data, expected);
+}
+
+static void other_hardware_takes_what_people_decided(void **state)
+{
+    struct world *world = *state;
+
+    make_group(world, "lab", "");
+    make_group(world, "spare", "");
+    make_group(world, "old-ones", "hw=rpi4");
+    join(world, 0, "lab");
+    join(world, 1, "spare");
+    write_on(world, 0,
+             &(struct flo_fleet_edit){.labels =
+                                          "{\"site\":\"lyon\",\"hw\":\"rpi4\"}",
+                                      .note = "behind the till",
+                                      .pins = "{\"tiny\":\"tiny@2.1.0\"}"});
+    write_on(world, 1,
+             &(struct flo_fleet_edit){
+                 .labels = "{\"mac\":\"02:1\",\"site\":\"store room\"}",
+                 .maintenance = "not built in yet",
+                 .note = "new"});
+
+    assert_int_equal(replace(world, 0, 1), 0);
+
+    shows(world, 1,
+          "gw-1 {\"mac\":\"02:1\",\"site\":\"lyon\",\"hw\":\"rpi4\"}"
+          " [\"all\",\"lab\"] note=behind the till maintenance="
+          " pins={\"tiny\":\"tiny@2.1.0\"} 1111");
+    shows(world, 0,
+          "gw-1 {\"site\":\"lyon\",\"hw\":\"rpi4\"} [\"all\",\"lab\"]"
+          " note=behind the till maintenance="
+          " pins={\"tiny\":\"tiny@2.1.0\"} retired 2222");
+}
+
+/* Its own group brings it to where the old one was, and no rollout waits for
+ * the old one. */
+static void the_new_one_is_brought_to_the_old_one_s_releases(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry;
+    bool offered = true;
+
+    make_group(world, "lab", "");
+    join(world, 0, "lab");
+    join(world, 2, "lab");
+    entry = start(world, OF_LAB);
+    assert_non_null(entry);
+    event(world, 0, "downloading");
+    assert_string_equal(order_of(world, 1), "");
+
+    assert_int_equal(replace(world, 0, 1), 0);
+
+    assert_string_not_equal(order_of(world, 1), "");
+    assert_int_equal(flo_fleet_offers_release(world->controller->store, ids[1],
+                                              DIGEST, &offered, &world->err),
+                     0);
+    assert_true(offered);
+    assert_int_equal(flo_fleet_offers_release(world->controller->store, ids[0],
+                                              DIGEST, &offered, &world->err),
+                     0);
+    assert_false(offered);
+    event(world, 1, "succeeded");
+    event(world, 2, "succeeded");
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_COMPLETED);
+}
+
+static void a_place_is_taken_once(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(replace(world, 0, 0), FLO_E_STATE);
+    assert_int_equal(replace(world, 0, 1), 0);
+    assert_int_equal(replace(world, 0, 2), FLO_E_STATE);
+    assert_string_equal(world->err.what, "gw-1 was replaced already");
+    assert_int_equal(replace(world, 2, 1), FLO_E_STATE);
+    assert_int_equal(replace(world, 2, 0), FLO_E_STATE);
+    assert_string_equal(world->err.what, "gw-1 is retired");
+    shows(world, 2, "gw-3 {} [\"all\"] note= maintenance= pins= ");
+
+    /* The one that came breaks too. */
+    assert_int_equal(replace(world, 1, 2), 0);
+    shows(world, 2, "gw-1 {} [\"all\"] note= maintenance= pins= 2222");
+    shows(world, 1,
+          "gw-1 {} [\"all\"] note= maintenance= pins= retired "
+          "11113333");
+}
+
+static void one_that_was_retired_in_haste_is_replaced_too(void **state)
+{
+    struct world *world = *state;
+
+    make_group(world, "lab", "");
+    join(world, 0, "lab");
+    write_on(world, 0, &(struct flo_fleet_edit){.note = "behind the till"});
+    begin(world);
+    assert_int_equal(flo_devices_retire(world->controller, ids[0], &world->err),
+                     0);
+    commit(world);
+
+    write_on(world, 2, &(struct flo_fleet_edit){.name = "gw-1"});
+    assert_int_equal(replace(world, 0, 1), FLO_E_STATE); /* the name is 2's */
+    assert_int_equal(replace(world, 0, 2), 0);
+    shows(world, 2,
+          "gw-1 {} [\"all\",\"lab\"] note=behind the till maintenance= pins= "
+          "1111");
+}
+
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(other_hardware_takes_what_people_decided),
+        TEST(the_new_one_is_brought_to_the_old_one_s_releases),
+        TEST(a_place_is_taken_once),
+        TEST(one_that_was_retired_in_haste_is_replaced_too),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
