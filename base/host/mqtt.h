@@ -82,6 +82,10 @@ void flo_mqtt_close(struct flo_mqtt *mqtt, const char *bye);
 FLO_MUST_USE int flo_mqtt_use(struct flo_mqtt *mqtt, const char *cert_file,
                               const char *key_file, bool at_once,
                               struct flo_err *err);
+/* A lost connection is made again within retry_ms_min of the options, or this
+ * time when it is longer (never more than retry_ms_max): many clients of one
+ * broker do not come at once. */
+void flo_mqtt_spread(struct flo_mqtt *mqtt, uint64_t ms);
 bool flo_mqtt_is_connected(const struct flo_mqtt *mqtt);
 FLO_MUST_USE int flo_mqtt_subscribe(struct flo_mqtt *mqtt, const char *filter,
                                     int qos, struct flo_err *err);

@@ -164,6 +164,27 @@ int flo_process_spawn(const char *const argv[], int fd, pid_t *pid,
     return spawn(argv, environ, fd, pid, err);
 }
 
+int flo_process_spawn_with(const char *const argv[], const char *variable,
+                           pid_t *pid, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char **environment = NULL;
+    size_t chars = strcspn(variable, "=") + 1;
+    size_t count = 0;
+
+    while (environ[count] != NULL) {
+        if (strncmp(environ[count++], variable, chars) == 0) {
+            return spawn(argv, environ, -1, pid, err);
+        }
+    }
+    environment = calloc(count + 2, sizeof(*environment));
+    if (environment == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "start %s", argv[0]);
+    }
+    memcpy(environment, environ, count * sizeof(*environment));
+    environment[count] = (char *)(uintptr_t)variable;
+    return spawn(argv, environment, -1, pid, err);
+}
+
 int flo_process_spawn_bare(const char *const argv[], const char *const keep[],
                            int fd, pid_t *pid, struct flo_err *err)
 {

@@ -10,6 +10,7 @@
 #define RETRY_MS_MAX 10000
 #define STALL_MS 5000
 #define REFUSAL_MS 3600000
+#define RECONNECT_US 1500 /* a handshake takes the broker 1,000 */
 
 uint64_t flo_broker_retry_ms(uint64_t retry_ms, uint64_t lived_ms)
 {
@@ -24,6 +25,15 @@ uint64_t flo_broker_retry_ms(uint64_t retry_ms, uint64_t lived_ms)
 uint64_t flo_broker_retry_ms_max(void)
 {
     return RETRY_MS_MAX;
+}
+
+uint64_t flo_reconnect_ms(uint64_t devices)
+{
+    uint64_t ms = devices * RECONNECT_US / 1000;
+
+    return ms < FLO_RECONNECT_MS_MIN   ? FLO_RECONNECT_MS_MIN
+           : ms > FLO_RECONNECT_MS_MAX ? FLO_RECONNECT_MS_MAX
+                                       : ms;
 }
 
 bool flo_alone_is_over(struct flo_alone *alone, bool is_controlled,

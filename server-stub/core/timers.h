@@ -14,6 +14,10 @@ uint64_t flo_broker_retry_ms(uint64_t retry_ms, uint64_t lived_ms);
 /* The pause after a start that failed. */
 uint64_t flo_broker_retry_ms_max(void);
 
+/* Devices that lost the broker come back within this time, evenly: as many at
+ * once as it has processor time for. */
+uint64_t flo_reconnect_ms(uint64_t devices);
+
 /* ---- a broker without its controller ---- */
 
 struct flo_alone {

@@ -69,6 +69,7 @@ struct flo_controller {
     char boot[37];
     uint64_t clock_offset_ms;
     uint64_t heartbeat_ms;
+    uint64_t devices_at_start;
     uint64_t commits_failed;
     struct flo_fleet_store *store;
     struct flo_lane *lane; /* telemetry's */

@@ -14,6 +14,7 @@
 
 static int settings_load(struct flo_controller *controller, struct flo_err *err)
 {
+    struct flo_fleet_device_count count = {0};
     const struct flo_controller_options *options = &controller->options;
     char text[FLO_NAME_MAX + 1];
     int rv = flo_fleet_setting_get(controller->store, "fleet", text,
@@ -55,7 +56,12 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
     }
     snprintf(text, sizeof(text), "%llu",
              (unsigned long long)controller->heartbeat_ms);
-    return flo_fleet_setting_set(controller->store, "heartbeat_ms", text, err);
+    rv = flo_fleet_setting_set(controller->store, "heartbeat_ms", text, err);
+    if (rv == 0) {
+        rv = flo_fleet_device_counts(controller->store, &count, err);
+        controller->devices_at_start = count.devices;
+    }
+    return rv;
 }
 
 static int load(struct flo_controller *controller, struct flo_err *err)

@@ -262,6 +262,8 @@ struct flo_fleet_device_count {
     uint64_t online;
     uint64_t drifting;
 };
+/* Devices that it has heard of since it was opened. */
+size_t flo_fleet_devices_seen(const struct flo_fleet_store *store);
 FLO_MUST_USE int flo_fleet_device_counts(struct flo_fleet_store *store,
                                          struct flo_fleet_device_count *out,
                                          struct flo_err *err);

@@ -53,7 +53,8 @@ struct fleet_link {
     unsigned in_flight, in_flight_max;
     size_t waiting; /* of the list */
     struct fleet_out *first, *last;
-    uint64_t said_ms; /* something to the broker */
+    uint64_t spread_ms; /* all come back within it */
+    uint64_t said_ms;   /* something to the broker */
 };
 struct fleet_device {
     struct fleet_link link;

@@ -1,7 +1,8 @@
 /* Link: a device's connection to the broker, MQTT 5 over TLS.
  *
  * It is what tests/sim/device knows as sim_client.  A connection that is lost
- * is tried again as the agent does it: 50 ms and full jitter.  Messages that
+ * is tried again as the agent does it: 50 ms and full jitter, over the time
+ * that the controller wishes.  Messages that
  * were not acknowledged go out again. */
 #include <netdb.h>
 #include <stdlib.h>
@@ -226,6 +227,16 @@ static void take_up(struct fleet_link *link, const uint8_t *body, size_t bytes)
     pump(link);
 }
 
+static void take_spread(struct fleet_link *link, const char *desired)
+{
+    static const char key[] = "\"reconnect_ms\":";
+    const char *at = strstr(desired, key);
+
+    if (at != NULL) {
+        link->spread_ms = strtoull(at + strlen(key), NULL, 10);
+    }
+}
+
 static void take_publish(struct fleet_link *link,
                          const struct fleet_packet *packet)
 {
@@ -256,6 +267,9 @@ static void take_publish(struct fleet_link *link,
     }
     struct sim_message *message =
         sim_message_new(name, at, (size_t)(end - at), false);
+    if (message->topic == FLO_TOPIC_DESIRED) {
+        take_spread(link, message->data);
+    }
     if (message->bytes > 0) {
         sim_device_heard(link->device, message);
     }
@@ -450,6 +464,9 @@ void sim_client_dial(struct sim_client *client)
     }
     for (uint32_t i = 0; i < link->attempts && window_ms < RETRY_MS_MAX; i++) {
         window_ms *= 2;
+    }
+    if (window_ms < link->spread_ms) {
+        window_ms = link->spread_ms;
     }
     link->attempts++;
     sim_later(RETRY_FLOOR_MS + sim_below(&device->random, window_ms),

@@ -126,6 +126,11 @@ static int read_desired(size_t bytes, struct flo_heard *out,
                                     0, &out->heartbeat_ms, NULL) < 0) {
         out->heartbeat_ms = 0;
     }
+    if (rv == 0 && flo_json_opt_u64(out->json, "reconnect_ms",
+                                    FLO_RECONNECT_MS_MIN, FLO_RECONNECT_MS_MAX,
+                                    0, &out->reconnect_ms, NULL) < 0) {
+        out->reconnect_ms = 0;
+    }
     return rv;
 }
 

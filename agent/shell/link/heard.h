@@ -18,6 +18,7 @@ struct flo_heard {
     json_t *json;          /* owns what the pointers below show */
     uint64_t rev;          /* desired */
     uint64_t heartbeat_ms; /* desired: a wish; 0: none that is allowed */
+    uint64_t reconnect_ms; /* desired: another wish */
     uint64_t ack;          /* cmd: events up to this one are stored; 0: none */
     const char *boot;      /* cmd: of these events; "": not said */
     const char *op;        /* cmd; "": none */

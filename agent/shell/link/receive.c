@@ -22,6 +22,9 @@ static void take_desired(struct flo_shell *shell, const struct flo_heard *heard)
         !flo_config_is_set(shell->settings.config, "heartbeat")) {
         flo_shell_set_heartbeat(shell, heard->heartbeat_ms);
     }
+    if (heard->reconnect_ms != 0) {
+        flo_mqtt_spread(shell->mqtt, heard->reconnect_ms);
+    }
     if (heard->rev != shell->rev) {
         shell->rev = heard->rev;
         flo_shell_link_reported(shell);

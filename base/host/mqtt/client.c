@@ -313,6 +313,11 @@ void flo_mqtt_close(struct flo_mqtt *mqtt, const char *bye)
     free(mqtt);
 }
 
+void flo_mqtt_spread(struct flo_mqtt *mqtt, uint64_t ms)
+{
+    mqtt->spread_ms = ms;
+}
+
 bool flo_mqtt_is_connected(const struct flo_mqtt *mqtt)
 {
     return mqtt != NULL && mqtt->is_connected;

@@ -151,6 +151,8 @@ static int start_connect(struct flo_mqtt *mqtt)
 }
 
 /* Uniform from a floor to min * 2^attempts more, at most max: full jitter.
+ * At least the time over which all clients are spread: those who came while the
+ * broker was not there yet would all come at its start.
  * paho tells a failed connection before it is through with it: a new one begun
  * at once gets the same socket number and is closed in its place. */
 static uint64_t retry_delay_ms(const struct flo_mqtt *mqtt)
@@ -166,6 +168,9 @@ static uint64_t retry_delay_ms(const struct flo_mqtt *mqtt)
     }
     while (steps-- > 0 && window < max) {
         window *= 2;
+    }
+    if (window < mqtt->spread_ms) {
+        window = mqtt->spread_ms;
     }
     if (window > max) {
         window = max;
@@ -390,6 +395,7 @@ static void leave(struct flo_mqtt *mqtt)
  * paho ends the next connection in its place. */
 void flo_mqtt_on_left(struct flo_mqtt *mqtt)
 {
+    uint64_t spread_ms = mqtt->spread_ms;
     struct flo_err why = {0};
 
     if (!mqtt->is_leaving && !mqtt->is_connected) {
@@ -400,7 +406,9 @@ void flo_mqtt_on_left(struct flo_mqtt *mqtt)
     flo_fail(&why, FLO_E_NET_UNREACHABLE,
              "broker %s: left, to connect with another certificate",
              mqtt->options.url);
+    mqtt->spread_ms = 0; /* it left alone */
     plan_retry(mqtt, &why);
+    mqtt->spread_ms = spread_ms;
 }
 
 int flo_mqtt_use(struct flo_mqtt *mqtt, const char *cert_file,

@@ -23,7 +23,8 @@ struct flo_mqtt {
     bool is_leaving;      /* to connect again */
     uint64_t leave_by_ms; /* 0: paho was told to */
     uint64_t connected_at_ms;
-    uint32_t attempts; /* in a row without a steady connection */
+    uint64_t spread_ms; /* all clients come back within it; 0: not said */
+    uint32_t attempts;  /* in a row without a steady connection */
     uint32_t takeovers;
     uint32_t short_lives;  /* working connections closed early, in a row */
     pthread_mutex_t mutex; /* of what follows: paho's threads use it too */

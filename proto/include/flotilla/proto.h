@@ -312,6 +312,9 @@ FLO_MUST_USE int flo_release_title_parse(const char *text, char *model,
 #define FLO_GROUPS_MAX 16              /* of a device, with `all` */
 #define FLO_HEARTBEAT_MS_MIN 200       /* between two reports of a device */
 #define FLO_HEARTBEAT_MS_MAX 604800000 /* a week */
+/* Devices come back to a broker within a time of these bounds. */
+#define FLO_RECONNECT_MS_MIN 500
+#define FLO_RECONNECT_MS_MAX 300000
 
 struct flo_scope {
     char group[FLO_NAME_MAX + 1]; /* "all": everybody; empty: device scope */

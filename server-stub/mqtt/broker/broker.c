@@ -196,7 +196,8 @@ static int config_digest(struct flo_broker *broker, const struct flo_buf *text,
         return rv;
     }
     flo_digest_text(&flo_pki_oldest(&controller->pki)->fingerprint, authority);
-    flo_buf_printf(&all, "%s%s %s %llu %llu\n", text->data, authority, restored,
+    flo_buf_printf(&all, "%s%s%s %s %llu %llu\n", text->data,
+                   flo_broker_openssl, authority, restored,
                    (unsigned long long)broker->devices_max,
                    (unsigned long long)controller->options.broker_linger_ms);
     flo_sha256(all.data, all.bytes, &digest);
@@ -218,8 +219,13 @@ static int config_write(struct flo_broker *broker, struct flo_err *err)
     if (text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "mosquitto.conf");
     }
-    rv = config_digest(broker, &text, err);
-    return rv < 0 ? rv : flo_file_write(path, text.data, text.bytes, 0600, err);
+    if ((rv = config_digest(broker, &text, err)) < 0 ||
+        (rv = flo_file_write(path, text.data, text.bytes, 0600, err)) < 0 ||
+        (rv = path_of(controller, "mosquitto/openssl.cnf", path, err)) < 0) {
+        return rv;
+    }
+    return flo_file_write(path, flo_broker_openssl, strlen(flo_broker_openssl),
+                          0600, err);
 }
 
 /* ---- port ---- */
@@ -264,29 +270,22 @@ static int port_choose(struct flo_controller *controller, uint16_t *out,
 static int start(struct flo_broker *broker, struct flo_err *err)
 {
     struct flo_controller *controller = broker->controller;
-    const char *program = flo_broker_program();
-    char path[4096];
     char self[4096];
     char linger[32];
-    int rv = path_of(controller, "mosquitto/mosquitto.conf", path, err);
+    int rv;
 
-    if (program == NULL) {
-        flo_fail(err, FLO_E_PROCESS, "mosquitto is not installed");
-        flo_err_fix(err, "apt-get install mosquitto, or --broker URL");
-        return FLO_E_PROCESS;
+    if (flo_broker_program() == NULL) {
+        return flo_broker_spawn(controller->dir, &broker->pid, err);
     }
     broker->is_kept =
         controller->options.broker_linger_ms > 0 &&
         flo_process_sibling("flotilla-controller", self, sizeof(self));
     snprintf(linger, sizeof(linger), "%llu",
              (unsigned long long)controller->options.broker_linger_ms);
-    const char *const alone[] = {program, "-c", path, NULL};
     const char *const kept[] = {self,   FLO_BROKER_KEEPER, controller->dir,
                                 linger, broker->config,    NULL};
-    if (rv == 0) {
-        rv = flo_process_spawn(broker->is_kept ? kept : alone, -1, &broker->pid,
-                               err);
-    }
+    rv = broker->is_kept ? flo_process_spawn(kept, -1, &broker->pid, err)
+                         : flo_broker_spawn(controller->dir, &broker->pid, err);
     broker->started_at_ms = flo_now_ms();
     if (rv == 0) {
         broker->pid_started = flo_broker_started(broker->pid);

@@ -19,6 +19,9 @@ uint64_t flo_broker_started(pid_t pid);
 FLO_MUST_USE int flo_broker_lock_open(const char *dir, struct flo_err *err);
 /* mosquitto's path; NULL: it is not installed. */
 const char *flo_broker_program(void);
+/* Start mosquitto with DIR/mosquitto/mosquitto.conf and openssl.cnf. */
+FLO_MUST_USE int flo_broker_spawn(const char *dir, pid_t *pid,
+                                  struct flo_err *err);
 
 /* authorities.c: write DIR/mosquitto/authorities. */
 FLO_MUST_USE int flo_broker_authorities(struct flo_controller *controller,
@@ -35,6 +38,9 @@ struct flo_broker_places {
 void flo_broker_config_text(struct flo_buf *text, uint16_t port,
                             const char *host,
                             const struct flo_broker_places *places);
+
+/* Settings of OpenSSL for the broker: those of the system, and no tickets. */
+extern const char flo_broker_openssl[];
 
 /* Raise this process's limit of open files as far as allowed; the broker
  * inherits it.  Returns how many devices can be connected at once.  Warns when

@@ -23,19 +23,6 @@
 #define STOP_MS 3000
 #define LOG_BYTES_MAX (1 << 20)
 
-static const char *const programs[] = {
-    "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto"};
-
-const char *flo_broker_program(void)
-{
-    for (size_t i = 0; i < FLO_COUNT(programs); i++) {
-        if (access(programs[i], X_OK) == 0) {
-            return programs[i];
-        }
-    }
-    return NULL;
-}
-
 /* ---- which process ---- */
 
 uint64_t flo_broker_started(pid_t pid)
@@ -193,7 +180,6 @@ int flo_broker_keeper(const char *dir, const char *linger_ms,
 {
     struct flo_broker_pids pids = {.keeper = getpid()};
     struct flo_err err = {0};
-    char conf[4096];
     sigset_t signals;
 
     sigemptyset(&signals);
@@ -201,17 +187,11 @@ int flo_broker_keeper(const char *dir, const char *linger_ms,
     sigaddset(&signals, SIGHUP);
     sigaddset(&signals, SIGCHLD);
     sigprocmask(SIG_BLOCK, &signals, NULL);
-    const char *const argv[] = {flo_broker_program(), "-c", conf, NULL};
     snprintf(pids.config, sizeof(pids.config), "%s", config);
     int lock = flo_broker_lock_open(dir, &err);
     int rv = lock < 0 ? lock : detach(dir, &err);
-    if (rv == 0 &&
-        (argv[0] == NULL ||
-         !flo_path_join(conf, sizeof(conf), dir, "mosquitto/mosquitto.conf"))) {
-        rv = flo_fail(&err, FLO_E_PROCESS, "mosquitto is not installed");
-    }
     if (rv == 0) {
-        rv = flo_process_spawn(argv, -1, &pids.broker, &err);
+        rv = flo_broker_spawn(dir, &pids.broker, &err);
     }
     if (rv == 0) {
         pids.keeper_started = flo_broker_started(pids.keeper);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/core/timers.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/store/groups.h"
 
@@ -99,6 +100,15 @@ static void put(struct flo_buf *out, const char *key,
     flo_buf_text(out, "]");
 }
 
+static uint64_t reconnect_ms(const struct flo_controller *controller)
+{
+    uint64_t seen = flo_fleet_devices_seen(controller->store);
+
+    return flo_reconnect_ms(seen > controller->devices_at_start
+                                ? seen
+                                : controller->devices_at_start);
+}
+
 int flo_orders_desired_text(struct flo_controller *controller,
                             const char *device, struct flo_buf *out,
                             struct flo_err *err)
@@ -111,9 +121,12 @@ int flo_orders_desired_text(struct flo_controller *controller,
         rv = write_orders(controller, device, &desired, err);
     }
     if (rv == 0) {
-        flo_buf_printf(out, "{\"v\":2,\"rev\":%llu,\"heartbeat_ms\":%llu",
+        flo_buf_printf(out,
+                       "{\"v\":2,\"rev\":%llu,\"heartbeat_ms\":%llu,"
+                       "\"reconnect_ms\":%llu",
                        (unsigned long long)rev,
-                       (unsigned long long)controller->heartbeat_ms);
+                       (unsigned long long)controller->heartbeat_ms,
+                       (unsigned long long)reconnect_ms(controller));
         rv = flo_fleet_group_statement_get(controller->store, device,
                                            write_statement, out, err);
     }

@@ -445,6 +445,11 @@ static int take_counts(void *context, const struct flo_row *row, uint64_t count)
     return 0;
 }
 
+size_t flo_fleet_devices_seen(const struct flo_fleet_store *store)
+{
+    return store->facts.ids.count;
+}
+
 int flo_fleet_device_counts(struct flo_fleet_store *store,
                             struct flo_fleet_device_count *out,
                             struct flo_err *err)

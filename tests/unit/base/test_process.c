@@ -139,6 +139,25 @@ static void a_bare_child_has_no_variable_that_is_not_named(void **state)
     assert_int_equal(WEXITSTATUS(wait_exit(pid)), 0);
 }
 
+static void a_child_gets_a_variable_that_we_do_not_have(void **state)
+{
+    const char *const argv[] = {"/bin/sh", "-c",
+                                "[ \"$FLO_OURS$FLO_GIVEN\" = 12 ]", NULL};
+    pid_t pid = -1;
+    (void)state;
+    setenv("FLO_OURS", "1", 1);
+    unsetenv("FLO_GIVEN");
+
+    assert_int_equal(flo_process_spawn_with(argv, "FLO_GIVEN=2", &pid, NULL),
+                     0);
+    assert_int_equal(WEXITSTATUS(wait_exit(pid)), 0);
+    setenv("FLO_GIVEN", "2", 1);
+    assert_int_equal(flo_process_spawn_with(argv, "FLO_GIVEN=3", &pid, NULL),
+                     0);
+    assert_int_equal(WEXITSTATUS(wait_exit(pid)), 0);
+    unsetenv("FLO_GIVEN");
+}
+
 static void a_program_that_cannot_start_is_an_error(void **state)
 {
     const char *const missing[] = {"/no/such/program", NULL};
@@ -290,6 +309,7 @@ int main(void)
         cmocka_unit_test(a_descriptor_that_is_three_already_stays_open),
         cmocka_unit_test(signals_are_plain_in_the_child),
         cmocka_unit_test(a_bare_child_has_no_variable_that_is_not_named),
+        cmocka_unit_test(a_child_gets_a_variable_that_we_do_not_have),
         cmocka_unit_test(a_program_that_cannot_start_is_an_error),
         cmocka_unit_test(a_child_dies_with_its_parent),
         cmocka_unit_test(memory_of_a_process_is_known_until_it_is_gone),

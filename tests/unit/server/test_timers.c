@@ -54,6 +54,11 @@ static void each_pause_is_as_its_trace_says(void **state)
     tell_ends(&text, "a broker that recovers", mixed, FLO_COUNT(mixed));
     flo_buf_printf(&text, "after a start that failed: %llu ms\n",
                    (unsigned long long)flo_broker_retry_ms_max());
+    for (uint64_t devices = 1; devices <= 1000000; devices *= 100) {
+        flo_buf_printf(&text, "%llu devices come back within %llu ms\n",
+                       (unsigned long long)devices,
+                       (unsigned long long)flo_reconnect_ms(devices));
+    }
     tell_alone(&text, 10000, UINT64_MAX);
     tell_alone(&text, 10000, 69000);
     tell_alone(&text, 10000, 71000);

@@ -77,6 +77,29 @@ static void the_statement_about_groups_is_heard_first(void **state)
     flo_heard_deinit(&heard);
 }
 
+static uint64_t reconnect_ms_of(const char *text)
+{
+    struct flo_heard heard;
+    struct flo_err err = {0};
+
+    assert_int_equal(
+        flo_heard_read(FLO_TOPIC_DESIRED, text, strlen(text), &heard, &err), 0);
+    uint64_t ms = heard.reconnect_ms;
+    flo_heard_deinit(&heard);
+    return ms;
+}
+
+static void a_wish_for_too_long_a_reconnect_counts_as_none(void **state)
+{
+    (void)state;
+    assert_int_equal(reconnect_ms_of("{\"v\":2,\"rev\":1,\"assignments\":[],"
+                                     "\"reconnect_ms\":15000}"),
+                     15000);
+    assert_int_equal(reconnect_ms_of("{\"v\":2,\"rev\":1,\"assignments\":[],"
+                                     "\"reconnect_ms\":300001}"),
+                     0);
+}
+
 static void eight_assignments_and_sixteen_statements_are_heard(void **state)
 {
     struct flo_heard heard;
@@ -130,6 +153,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_statement_about_groups_is_heard_first),
+        cmocka_unit_test(a_wish_for_too_long_a_reconnect_counts_as_none),
         cmocka_unit_test(eight_assignments_and_sixteen_statements_are_heard),
         cmocka_unit_test(nine_assignments_or_an_order_of_5_kib_are_refused),
         cmocka_unit_test(

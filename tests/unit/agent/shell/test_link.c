@@ -61,6 +61,11 @@ void flo_renewal_asked(struct flo_shell *unused)
     (void)unused;
 }
 
+void flo_mqtt_spread(struct flo_mqtt *mqtt, uint64_t ms)
+{
+    (void)mqtt, (void)ms;
+}
+
 bool flo_mqtt_is_connected(const struct flo_mqtt *mqtt)
 {
     return mqtt != NULL;

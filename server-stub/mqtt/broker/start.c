@@ -1,0 +1,51 @@
+/* Broker: start mosquitto. */
+#include <string.h>
+#include <unistd.h>
+
+#include "server-stub/mqtt/broker/inside.h"
+
+static const char *const programs[] = {
+    "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto"};
+
+/* Neither agents nor controllers keep TLS sessions, and keys of tickets end
+ * with the broker.  Two tickets a connection were a fifth of its handshake.
+ * The sections have the names of Debian's own file. */
+const char flo_broker_openssl[] = "# Made by flotilla-controller; edits are "
+                                  "lost.\n"
+                                  "openssl_conf = openssl_init\n"
+                                  ".include /etc/ssl/openssl.cnf\n"
+                                  "[openssl_init]\n"
+                                  "ssl_conf = ssl_sect\n"
+                                  "[ssl_sect]\n"
+                                  "system_default = system_default_sect\n"
+                                  "[system_default_sect]\n"
+                                  "NumTickets = 0\n";
+
+const char *flo_broker_program(void)
+{
+    for (size_t i = 0; i < FLO_COUNT(programs); i++) {
+        if (access(programs[i], X_OK) == 0) {
+            return programs[i];
+        }
+    }
+    return NULL;
+}
+
+int flo_broker_spawn(const char *dir, pid_t *pid, struct flo_err *err)
+{
+    char conf[4096];
+    char openssl[4200] = "OPENSSL_CONF=";
+    size_t chars = strlen(openssl);
+    const char *const argv[] = {flo_broker_program(), "-c", conf, NULL};
+
+    if (argv[0] == NULL) {
+        flo_fail(err, FLO_E_PROCESS, "mosquitto is not installed");
+        return flo_err_fix(err, "apt-get install mosquitto, or --broker URL");
+    }
+    if (!flo_path_join(conf, sizeof(conf), dir, "mosquitto/mosquitto.conf") ||
+        !flo_path_join(openssl + chars, sizeof(openssl) - chars, dir,
+                       "mosquitto/openssl.cnf")) {
+        return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
+    }
+    return flo_process_spawn_with(argv, openssl, pid, err);
+}
