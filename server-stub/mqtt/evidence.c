@@ -166,6 +166,7 @@ static void add_members(const struct flo_rollout *core,
         to->segment =
             member->segment < core->segment_count ? member->segment : 0;
         to->way = (uint8_t)flo_rollout_member_way(member);
+        to->site = member->place.site;
         evidence->segments[to->segment].members++;
     }
 }

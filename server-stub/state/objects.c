@@ -423,9 +423,11 @@ static json_t *view_arm(const struct flo_gate_arm *arm)
 static void view_share(const struct flo_gate_result *result, json_t *out)
 {
     json_object_set_new(out, "value", json_real(result->share.share_pct));
-    json_object_set_new(
-        out, "interval",
-        json_pack("[f,f]", result->share.low_pct, result->share.high_pct));
+    if (result->share.has_interval) {
+        json_object_set_new(
+            out, "interval",
+            json_pack("[f,f]", result->share.low_pct, result->share.high_pct));
+    }
     json_object_set_new(out, "bad", json_integer(result->bad));
     json_object_set_new(out, "ended", json_integer(result->done));
     json_object_set_new(out, "devices", json_integer(result->members));

@@ -22,6 +22,7 @@ static void evaluate(double bad, double good, double p0, struct flo_share *out)
     struct flo_interval span = flo_mixture_interval(&mixture, 0);
 
     assert(bad >= 0 && good >= 0 && p0 > 0);
+    out->has_interval = true;
     out->low_pct = 100 * span.low;
     out->high_pct = 100 * span.high;
     if (p0 >= 1) { /* no share is above it */

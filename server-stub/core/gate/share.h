@@ -31,8 +31,9 @@ struct flo_share {
     double share_pct; /* 0 when nothing ended */
     double low_pct;   /* 95 % interval, valid at any time */
     double high_pct;
-    double ln_e; /* evidence against the limit */
-    double tail; /* chance of so many at the limit */
+    bool has_interval; /* something ended, and some may fail */
+    double ln_e;       /* evidence against the limit */
+    double tail;       /* chance of so many at the limit */
 };
 
 /* false: no numbers that can be; *out is inconclusive then. */

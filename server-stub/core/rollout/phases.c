@@ -243,6 +243,8 @@ static void study_reason(struct flo_rollout *rollout, const char *verdict)
 {
     const struct flo_study_state *state = &rollout->study.state;
     char text[FLO_STUDY_TEXT];
+    char further[FLO_STUDY_TEXT];
+    char whole[512 + FLO_STUDY_TEXT];
 
     if (state->named.is_tested) {
         flo_study_text(rollout->study.rules.rules[state->rule].measure,
@@ -251,8 +253,11 @@ static void study_reason(struct flo_rollout *rollout, const char *verdict)
     } else {
         flo_rollout_study_text(rollout, state->rule, text);
     }
-    snprintf(rollout->reason, sizeof(rollout->reason), "%.185s: phase %u %s",
-             text, rollout->phase + 1, verdict);
+    flo_study_further(&rollout->study, further);
+    snprintf(whole, sizeof(whole), "%.185s: phase %u %s%s%s", text,
+             rollout->phase + 1, verdict,
+             further[0] != '\0' ? "; also worse: " : "", further);
+    snprintf(rollout->reason, sizeof(rollout->reason), "%.255s", whole);
 }
 
 /* While the hold-out is watched there is an alarm, and nothing is taken

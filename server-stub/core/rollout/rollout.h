@@ -68,6 +68,7 @@ struct flo_rollout_zone {
 struct flo_rollout_place {
     uint8_t zone;     /* in zones[], from 1; 0: nobody knows its zone */
     uint32_t stratum; /* of the labels by which phases are spread */
+    uint32_t site;    /* checksum of its label `site`; 0: it has none */
     uint32_t
         slots[FLO_LIMITS_MAX]; /* in busy[], from 1; 0: without the label */
 };

@@ -32,6 +32,8 @@ FLO_MUST_USE int flo_rollouts_settle_lift(struct flo_controller *controller,
 /* Does it look at labels or zones of its devices? */
 bool flo_rollouts_has_places(const struct flo_rollout_entry *entry);
 /* The numbers of a device's labels and zone. */
+/* Checksum of the label `site`; 0: there is none. */
+uint32_t flo_rollouts_site(const json_t *labels);
 void flo_rollouts_place(struct flo_rollout_entry *entry,
                         const struct flo_fleet_device *device,
                         struct flo_rollout_place *out);

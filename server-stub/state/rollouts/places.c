@@ -14,12 +14,14 @@
 #include "server-stub/state/rollouts/inside.h"
 
 #define ZONE_LABEL "tz"
+#define SITE_LABEL "site"
 #define LOOK_MS 20000 /* between two looks at the offsets */
 
 bool flo_rollouts_has_places(const struct flo_rollout_entry *entry)
 {
     return entry->core.window.length_s > 0 || entry->core.limit_count > 0 ||
-           flo_rollout_is_spread(&entry->core);
+           flo_rollout_is_spread(&entry->core) ||
+           entry->core.study.rules.count > 0;
 }
 
 /* ---- zones ---- */
@@ -94,7 +96,14 @@ static uint8_t zone_of(struct flo_rollout_entry *entry,
     return number;
 }
 
-/* ---- strata and slots ---- */
+/* ---- sites, strata and slots ---- */
+
+uint32_t flo_rollouts_site(const json_t *labels)
+{
+    const char *site = text_at(labels, SITE_LABEL);
+
+    return site[0] != '\0' ? flo_crc32c(1, site, strlen(site)) | 1 : 0;
+}
 
 static uint32_t stratum_of(struct flo_rollout_entry *entry,
                            const json_t *labels)
@@ -156,6 +165,7 @@ void flo_rollouts_place(struct flo_rollout_entry *entry,
         return;
     }
     json_t *labels = flo_object_parsed(device->labels);
+    out->site = flo_rollouts_site(labels);
     if (flo_rollout_is_spread(&entry->core)) {
         out->stratum = stratum_of(entry, labels);
     }

@@ -60,15 +60,21 @@ static void variant_of(struct segmenting *all,
     snprintf(out, FLO_NAME_MAX + 1, "%s", one.variant);
 }
 
-static void hardware_of(const struct flo_fleet_device *device, char *out)
+static json_t *labels_of(const struct flo_fleet_device *device)
 {
     json_t *labels = NULL;
+
+    return flo_json_parse(device->labels, strlen(device->labels), 1 << 20,
+                          &labels, NULL) < 0
+               ? NULL
+               : labels;
+}
+
+static void hardware_of(const struct flo_fleet_device *device,
+                        const json_t *labels, char *out)
+{
     json_t *profile = NULL;
 
-    if (flo_json_parse(device->labels, strlen(device->labels), 1 << 20, &labels,
-                       NULL) < 0) {
-        labels = NULL;
-    }
     const char *label = json_string_value(json_object_get(labels, "hw"));
     if (label != NULL && label[0] != '\0') {
         snprintf(out, FLO_HARDWARE_TEXT, "%.60s", label);
@@ -79,17 +85,17 @@ static void hardware_of(const struct flo_fleet_device *device, char *out)
         }
         flo_hardware_class(profile, out);
     }
-    json_decref(labels);
     json_decref(profile);
 }
 
 static void name_of(struct segmenting *all,
-                    const struct flo_fleet_device *device, char *out)
+                    const struct flo_fleet_device *device, const json_t *labels,
+                    char *out)
 {
     char hardware[FLO_HARDWARE_TEXT];
     char variant[FLO_NAME_MAX + 1];
 
-    hardware_of(device, hardware);
+    hardware_of(device, labels, hardware);
     variant_of(all, device, variant);
     snprintf(out, FLO_SEGMENT_TEXT, "%.60s%s%.30s", hardware,
              variant[0] != '\0' ? " " : "", variant);
@@ -119,9 +125,13 @@ static int add_device(void *context, const struct flo_fleet_device *device)
     char name[FLO_SEGMENT_TEXT];
 
     if (index != SIZE_MAX) {
-        name_of(all, device, name);
-        core->members[index].segment = draft_of(all, name);
-        all->drafts[core->members[index].segment].members++;
+        struct flo_rollout_member *member = &core->members[index];
+        json_t *labels = labels_of(device);
+        name_of(all, device, labels, name);
+        member->place.site = flo_rollouts_site(labels);
+        member->segment = draft_of(all, name);
+        all->drafts[member->segment].members++;
+        json_decref(labels);
     }
     return 0;
 }
@@ -228,8 +238,10 @@ static int find_segment(void *context, const struct flo_fleet_device *device)
     struct late *late = context;
     const struct flo_rollout *core = &late->all->entry->core;
     char name[FLO_SEGMENT_TEXT];
+    json_t *labels = labels_of(device);
 
-    name_of(late->all, device, name);
+    name_of(late->all, device, labels, name);
+    json_decref(labels);
     for (uint32_t i = 0; i < core->segment_count; i++) {
         if (strcmp(core->segments[i], name) == 0) {
             late->segment = (uint8_t)i;

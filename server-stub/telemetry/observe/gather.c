@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/core/gate/statistics/sites.h"
 #include "server-stub/telemetry/observe/inside.h"
 
 #define COVERAGE_BLOCKS_MIN 6 /* half an hour */
@@ -96,6 +97,7 @@ static void place_members(struct flo_observer *observer,
             continue; /* nothing was heard of it yet */
         }
         entry->roster = number;
+        entry->site = member->site;
         swaps |= flo_observed_place(&entry->observed, &roster->rollout,
                                     (enum flo_member_way)member->way,
                                     member->segment, observer->block);
@@ -220,8 +222,12 @@ static void gather_ratio(struct gather *gather, enum flo_measure measure,
         if (is_compared(gather, entry) && entry->observed.segment == segment &&
             flo_observed_difference(&entry->observed, reading, &item->d)) {
             item->is_treated = is_treated(&entry->observed);
+            item->site = entry->site;
             count++;
         }
+    }
+    if (flo_sites_join(gather->differences, &count) == FLO_SITES_FEW) {
+        gather->study->evidence.few_sites |= (uint16_t)(1u << segment);
     }
     flo_arms_build(gather->differences, count, gather->scratch, &arms);
     gather->study->evidence.segments[segment].arms[measure].ratio = arms.arms;

@@ -13,6 +13,7 @@ struct flo_observer_entry {
     uint32_t device; /* number */
     uint32_t next;   /* of the same device; FLO_OBSERVER_NONE */
     uint32_t class;  /* of its hardware and model: a curve outside rollouts */
+    uint32_t site;   /* as its study says */
     uint32_t roster; /* the study that it is in; FLO_OBSERVER_NONE */
     uint64_t seq;    /* of its last window */
     uint64_t at_ms;  /* when that came */

@@ -43,7 +43,8 @@ void flo_observer_save(struct flo_observer *observer);
 struct flo_observe_member {
     char device[37];
     uint8_t segment;
-    uint8_t way; /* enum flo_member_way */
+    uint8_t way;   /* enum flo_member_way */
+    uint32_t site; /* checksum of its label `site`; 0: it has none */
 };
 struct flo_observe_study {
     char rollout[FLO_NAME_MAX + 1];

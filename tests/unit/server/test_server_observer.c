@@ -24,6 +24,7 @@ struct world {
     uint64_t now_ms;
     uint64_t seq;
     double load; /* of the whole fleet: times 1 */
+    int sites;   /* of the controls; the updated stand at another; 0: none */
 };
 
 static void open_all(struct world *world)
@@ -140,6 +141,9 @@ static struct flo_observe_study *ask(struct world *world, int swapped)
         id_of(d, study->members[d].device);
         study->members[d].way =
             d < swapped ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
+        study->members[d].site = world->sites > 0 && d >= swapped
+                                     ? (uint32_t)(d % world->sites) + 2
+                                     : (uint32_t)world->sites / 10;
     }
     assert_int_equal(
         flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
@@ -178,6 +182,21 @@ static void a_slower_release_is_seen_against_the_controls(void **state)
     ask_only(world, 0);
     live(world, 6, TREATED, 1.2);
     assert_found(ask(world, TREATED), 1.2);
+}
+
+static void updated_devices_of_one_site_are_no_comparison(void **state)
+{
+    struct world *world = *state;
+
+    world->sites = 10;
+    live(world, 20, 0, 1);
+    ask_only(world, 0);
+    live(world, 6, TREATED, 1.2);
+    struct flo_observe_study *study = ask(world, TREATED);
+    assert_int_equal(study->evidence.few_sites, 1);
+    assert_int_equal(p95_of(study)->treated.devices, 0);
+    assert_int_equal(p95_of(study)->control.devices, 0);
+    flo_observe_study_free(study);
 }
 
 static void load_on_the_whole_fleet_is_no_change(void **state)
@@ -292,6 +311,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_slower_release_is_seen_against_the_controls),
+        TEST(updated_devices_of_one_site_are_no_comparison),
         TEST(load_on_the_whole_fleet_is_no_change),
         TEST(a_start_of_the_controller_loses_no_evidence),
         TEST(without_its_past_a_device_is_not_compared),

@@ -294,6 +294,77 @@ static void a_slower_release_fails_at_any_block(void **state)
     free(study);
 }
 
+static void a_failed_gates_level_names_further_culprits(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    char text[FLO_STUDY_TEXT];
+    double delta = 0;
+
+    /* The largest slowdown of the first token that is not proven yet. */
+    do {
+        delta += 0.0001;
+        set_ratio(&evidence->segments[0], FLO_MEASURE_TTFT_P95, delta);
+    } while (verdict(study, evidence, &under_way) == FLO_PHASE_UNDECIDED);
+    set_ratio(&evidence->segments[0], FLO_MEASURE_TTFT_P95, delta - 0.0001);
+    flo_study_phase(study);
+    assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_UNDECIDED);
+    flo_study_further(study, text);
+    assert_string_equal(text, "");
+    set_ratio(&evidence->segments[0], FLO_MEASURE_TOKEN_P50, 0.12);
+    struct judged *judged = judge(study, evidence, &under_way);
+    assert_int_equal(study->rules.rules[study->state.rule].measure,
+                     FLO_MEASURE_TOKEN_P50);
+    flo_study_further(study, text);
+    assert_string_equal(text, "TTFT p95");
+    const json_t *further = json_object_get(judged->record, "further");
+    assert_int_equal(json_array_size(further), 1);
+    assert_string_equal(json_string_value(json_array_get(further, 0)),
+                        "ttft_p95");
+    json_decref(judged->record);
+    free(judged);
+    free(evidence);
+    free(study);
+}
+
+static void two_gates_that_fail_are_both_named(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    char text[FLO_STUDY_TEXT];
+
+    set_ratio(&evidence->segments[0], FLO_MEASURE_TOKEN_P50, 0.12);
+    set_ratio(&evidence->segments[0], FLO_MEASURE_GOLDEN, 0.24);
+    assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_FAILS);
+    assert_int_equal(study->rules.rules[study->state.rule].measure,
+                     FLO_MEASURE_GOLDEN);
+    flo_study_further(study, text);
+    assert_string_equal(text, "time per token");
+    free(evidence);
+    free(study);
+}
+
+static void updated_devices_at_few_sites_are_no_comparison(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    char text[FLO_STUDY_TEXT];
+
+    memset(&evidence->segments[0].arms[FLO_MEASURE_TTFT_P95], 0,
+           sizeof(evidence->segments[0].arms[0]));
+    evidence->few_sites = 1;
+    assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_UNDECIDED);
+    flo_study_say(study, study->state.rule, 0, 1, text);
+    assert_string_equal(text,
+                        "TTFT p95: no comparison, the updated devices stand at "
+                        "fewer than 5 sites and controls at others");
+    free(evidence);
+    free(study);
+}
+
 static void too_little_evidence_is_held_and_never_passes(void **state)
 {
     (void)state;
@@ -564,6 +635,9 @@ int main(void)
         cmocka_unit_test(wrong_words_get_what_is_possible),
         cmocka_unit_test(a_good_release_passes_at_the_look_and_not_before),
         cmocka_unit_test(a_slower_release_fails_at_any_block),
+        cmocka_unit_test(a_failed_gates_level_names_further_culprits),
+        cmocka_unit_test(two_gates_that_fail_are_both_named),
+        cmocka_unit_test(updated_devices_at_few_sites_are_no_comparison),
         cmocka_unit_test(too_little_evidence_is_held_and_never_passes),
         cmocka_unit_test(a_new_phase_looks_from_the_beginning),
         cmocka_unit_test(a_bad_segment_alone_is_excluded),

@@ -73,6 +73,7 @@ void flo_curve_end(struct flo_curve *curve);
 
 struct flo_difference {
     double d;
+    uint32_t site; /* checksum of its label; 0: it has none */
     bool is_treated;
 };
 struct flo_arms {

@@ -323,6 +323,68 @@ void flo_study_phase(struct flo_study *study)
                                             .segment = FLO_SEGMENT_ALL};
 }
 
+/* ---- further culprits ---- */
+
+static uint16_t failing_rules(const struct gate_list *list)
+{
+    uint16_t failing = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        failing |= list->gates[i].verdict == FLO_VERDICT_FAIL
+                       ? (uint16_t)(1u << list->rules[i])
+                       : 0;
+    }
+    return failing;
+}
+
+/* Does the rule fail with so many times its weight? */
+static bool fails_at(const struct judgement *judgement, uint32_t rule,
+                     double times)
+{
+    const struct flo_study *study = judgement->study;
+    const struct flo_study_evidence *evidence = judgement->evidence;
+    enum flo_measure measure = study->rules.rules[rule].measure;
+    struct flo_statistic_arms arms[FLO_SEGMENTS_MAX];
+    struct flo_statistic_rule test = judgement->results->all[rule].rule;
+    struct flo_statistic_result result;
+
+    if (!judgement->results->all[rule].is_tested ||
+        test.kind == FLO_STATISTIC_DEATHS) {
+        return false;
+    }
+    *(test.kind == FLO_STATISTIC_RATIO ? &test.ratio.weight
+                                       : &test.count.weight) *= times;
+    size_t count = arms_of_all(evidence, measure, study->state.excluded, arms);
+    return flo_statistic_evaluate(&test, arms, count, FLO_LOOK_NONE,
+                                  judgement->moment->is_plain, &result) &&
+           result.verdict == FLO_VERDICT_FAIL;
+}
+
+/* Holm: the level of the rules that failed goes to the others, by weight. */
+static uint16_t further_of(const struct judgement *judgement,
+                           const struct gate_list *list)
+{
+    const struct flo_study_rules *rules = &judgement->study->rules;
+    uint16_t failing = failing_rules(list);
+    bool has_grown = true;
+
+    while (has_grown) {
+        double all = FLO_FAILED_WEIGHT;
+        double left = FLO_FAILED_WEIGHT;
+        has_grown = false;
+        for (uint32_t i = 0; i < rules->count; i++) {
+            all += rules->rules[i].weight;
+            left += (failing >> i & 1) == 0 ? rules->rules[i].weight : 0;
+        }
+        for (uint32_t i = 0; i < rules->count && !has_grown; i++) {
+            has_grown =
+                (failing >> i & 1) == 0 && fails_at(judgement, i, all / left);
+            failing |= has_grown ? (uint16_t)(1u << i) : 0;
+        }
+    }
+    return failing;
+}
+
 static void conclude(const struct judgement *judgement,
                      struct flo_study_finding *out)
 {
@@ -342,6 +404,10 @@ static void conclude(const struct judgement *judgement,
     state->excludes = judgement->moment->is_plain ? 0 : out->excludes;
     state->rule = is_named ? list.rules[gate] : FLO_SEGMENT_ALL;
     state->segment = is_named ? list.segments[gate] : FLO_SEGMENT_ALL;
+    state->further =
+        out->verdict == FLO_PHASE_FAILS
+            ? (uint16_t)(further_of(judgement, &list) & ~(1u << state->rule))
+            : 0;
     if (is_named && state->segment == FLO_SEGMENT_ALL) {
         state->named = judgement->results->all[state->rule];
     } else if (is_named) {
@@ -437,6 +503,7 @@ void flo_study_judge(struct flo_study *study,
     remember(&judgement, &out->changed);
     study->state.looks += judgement.look != FLO_LOOK_NONE ? 1 : 0;
     study->state.block = evidence->block;
+    study->state.few_sites = evidence->few_sites;
     study->state.treated = evidence->treated;
     study->state.controls = evidence->controls;
     conclude(&judgement, out);

@@ -66,6 +66,21 @@ static json_t *segments_json(const struct flo_study *study,
     return segments;
 }
 
+static json_t *further_json(const struct flo_study *study)
+{
+    json_t *further = json_array();
+
+    for (uint32_t i = 0; i < study->rules.count; i++) {
+        if ((study->state.further >> i & 1) != 0) {
+            json_array_append_new(
+                further,
+                json_string(
+                    flo_measure_fact(study->rules.rules[i].measure)->word));
+        }
+    }
+    return further;
+}
+
 json_t *flo_study_record(const struct flo_study *study, const char *rollout,
                          const struct flo_study_evidence *evidence,
                          const struct flo_study_moment *moment,
@@ -94,14 +109,14 @@ json_t *flo_study_record(const struct flo_study *study, const char *rollout,
                           ? json_null()
                           : json_integer((json_int_t)state->segment);
     return json_pack(
-        "{s:s,s:s,s:I,s:I,s:I,s:o,s:f,s:f,s:b,s:b,s:o,s:o,s:s,s:o,s:o}",
+        "{s:s,s:s,s:I,s:I,s:I,s:o,s:f,s:f,s:b,s:b,s:o,s:o,s:s,s:o,s:o,s:o}",
         "formulas", FLO_FORMULAS, "rollout", rollout, "phase",
         (json_int_t)evidence->phase + 1, "block", (json_int_t)evidence->block,
         "at_ms", (json_int_t)evidence->at_ms, "look", look, "soaked_s",
         moment->soaked_s, "soak_s", moment->soak_s, "plain", moment->is_plain,
         "watch", moment->is_watch, "segments", segments_json(study, evidence),
         "rows", rows, "verdict", flo_phase_verdict_word(finding->verdict),
-        "gate", gate, "segment", segment);
+        "gate", gate, "segment", segment, "further", further_json(study));
 }
 
 /* ---- replay ---- */

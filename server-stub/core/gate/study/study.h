@@ -119,6 +119,8 @@ struct flo_study_evidence {
     uint64_t at_ms;
     uint32_t treated; /* devices, in all segments */
     uint32_t controls;
+    uint16_t few_sites; /* segments whose updated devices stand at too few
+                           sites to be compared, a bit each */
     uint32_t segment_count;
     struct flo_study_segment segments[FLO_SEGMENTS_MAX];
 };
@@ -153,7 +155,10 @@ struct flo_study_state {
     struct flo_study_row named; /* the test of that rule and segment */
     uint16_t excluded;          /* segments, a bit each: kept over phases */
     uint16_t excludes;          /* those that fail alone now */
-    bool is_alarmed;            /* while the hold-out is watched */
+    uint16_t few_sites;         /* of the newest evidence */
+    uint16_t further; /* rules that are to blame too, once one fails: a bit
+                         each (Holm) */
+    bool is_alarmed;  /* while the hold-out is watched */
     struct flo_study_standing standing[FLO_MEASURE_COUNT];
 };
 struct flo_study {
@@ -240,6 +245,8 @@ FLO_MUST_USE int flo_study_replay(const json_t *record, flo_study_row_fn on_row,
 
 /* ---- words ---- */
 
+/* Titles of the rules in `further`, ", " between; "" for none. */
+void flo_study_further(const struct flo_study *study, char *out);
 /* The finding of a rule that stands in a phase. */
 #define FLO_STUDY_TEXT 240
 void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server-stub/core/gate/statistics/numbers.h"
+#include "server-stub/core/gate/statistics/sites.h"
 #include "server-stub/core/gate/study/study.h"
 
 /* A text that is built piece by piece and never overflows. */
@@ -155,6 +156,19 @@ void flo_study_text(enum flo_measure measure,
     }
 }
 
+void flo_study_further(const struct flo_study *study, char *out)
+{
+    struct line line = {.out = out};
+
+    out[0] = '\0';
+    for (uint32_t i = 0; i < study->rules.count; i++) {
+        if ((study->state.further >> i & 1) != 0) {
+            say(&line, "%s%s", line.used > 0 ? ", " : "",
+                flo_measure_fact(study->rules.rules[i].measure)->title);
+        }
+    }
+}
+
 void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase,
                    uint32_t segments, char *out)
 {
@@ -166,6 +180,15 @@ void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase,
     if (!standing->has_result) {
         snprintf(out, FLO_STUDY_TEXT, "%s: no evidence came yet",
                  flo_measure_fact(measure)->title);
+        return;
+    }
+    if (study->state.few_sites != 0 &&
+        standing->result.kind == FLO_STATISTIC_RATIO &&
+        !standing->result.ratio.has_effect) {
+        snprintf(out, FLO_STUDY_TEXT,
+                 "%s: no comparison, the updated devices stand at fewer than "
+                 "%d sites and controls at others",
+                 flo_measure_fact(measure)->title, FLO_SITES_MIN);
         return;
     }
     flo_study_test(&study->rules, rule, phase, segments, true, &test);

@@ -1,0 +1,118 @@
+/* Sites: see sites.h. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "server-stub/core/gate/statistics/sites.h"
+
+#define TOGETHER 2 /* devices a site, from which on they stand together */
+
+/* By site, and at a site the updated devices first. */
+static int by_site(const void *a, const void *b)
+{
+    const struct flo_difference *one = a;
+    const struct flo_difference *other = b;
+
+    if (one->site != other->site) {
+        return one->site < other->site ? -1 : 1;
+    }
+    return (int)other->is_treated - (int)one->is_treated;
+}
+
+struct tally {
+    size_t treated;       /* devices with a site */
+    size_t treated_alone; /* ... at sites without a control */
+    size_t sites_treated;
+    size_t sites_control;
+    size_t sites_other; /* of controls, without an updated device */
+};
+
+static void add_site(struct tally *tally, size_t treated, size_t controls)
+{
+    tally->treated += treated;
+    tally->treated_alone += controls == 0 ? treated : 0;
+    tally->sites_treated += treated > 0 ? 1 : 0;
+    tally->sites_control += controls > 0 ? 1 : 0;
+    tally->sites_other += treated == 0 ? 1 : 0;
+}
+
+/* The end of the run that begins at `from`: one site, or one arm of it. */
+static size_t end_of(const struct flo_difference *items, size_t count,
+                     size_t from, bool is_arm)
+{
+    size_t end = from + 1;
+
+    while (end < count && items[end].site == items[from].site &&
+           (!is_arm || items[end].is_treated == items[from].is_treated)) {
+        end++;
+    }
+    return end;
+}
+
+static struct tally tally_of(const struct flo_difference *items, size_t count)
+{
+    struct tally tally = {0};
+
+    for (size_t at = 0; at < count;) {
+        size_t end = end_of(items, count, at, false);
+        size_t treated = 0;
+        for (size_t i = at; i < end; i++) {
+            treated += items[i].is_treated ? 1 : 0;
+        }
+        if (items[at].site != 0) {
+            add_site(&tally, treated, end - at - treated);
+        }
+        at = end;
+    }
+    return tally;
+}
+
+/* Few sites with several devices each while controls stand elsewhere; or most
+ * of the updated devices have no control at their site. */
+static bool is_by_site(const struct tally *tally)
+{
+    bool is_few = tally->sites_treated < FLO_SITES_MIN &&
+                  tally->treated >= TOGETHER * tally->sites_treated &&
+                  tally->sites_other > 0;
+
+    return tally->treated > 0 && tally->sites_other > 0 &&
+           (is_few || (2 * tally->treated_alone > tally->treated &&
+                       tally->treated >= TOGETHER * tally->sites_treated));
+}
+
+static size_t join(struct flo_difference *items, size_t count)
+{
+    size_t used = 0;
+
+    for (size_t at = 0; at < count;) {
+        size_t end =
+            items[at].site == 0 ? at + 1 : end_of(items, count, at, true);
+        double sum = 0;
+        for (size_t i = at; i < end; i++) {
+            sum += items[i].d;
+        }
+        items[used] = items[at];
+        items[used++].d = sum / (double)(end - at);
+        at = end;
+    }
+    return used;
+}
+
+enum flo_sites flo_sites_join(struct flo_difference *items, size_t *count)
+{
+    assert(items != NULL || *count == 0);
+    if (*count == 0) {
+        return FLO_SITES_SPREAD;
+    }
+    qsort(items, *count, sizeof(*items), by_site);
+    struct tally tally = tally_of(items, *count);
+    if (!is_by_site(&tally)) {
+        return FLO_SITES_SPREAD;
+    }
+    if (tally.sites_treated < FLO_SITES_MIN ||
+        tally.sites_control < FLO_SITES_MIN) {
+        *count = 0;
+        return FLO_SITES_FEW;
+    }
+    *count = join(items, *count);
+    return FLO_SITES_JOINED;
+}
