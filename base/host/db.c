@@ -289,7 +289,7 @@ int flo_db_migrate(struct flo_db *db, const char *const *scripts, size_t count,
         }
         rv = version_read(db, &version, err);
         if (rv == 0 && (version < 0 || (uint64_t)version > count)) {
-            rv = flo_fail(err, FLO_E_STATE,
+            rv = flo_fail(err, FLO_E_DB_NEWER,
                           "the database has schema version %lld, this program "
                           "knows up to %zu",
                           (long long)version, count);

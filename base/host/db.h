@@ -48,7 +48,7 @@ FLO_MUST_USE int flo_db_exec(struct flo_db *db, const char *sql,
 
 /* Bring the schema from version PRAGMA user_version up to `count`: script i
  * makes version i + 1.  Each runs in its own transaction: whole or not at
- * all.  FLO_E_STATE when the file is newer than this program. */
+ * all.  FLO_E_DB_NEWER: the file is newer than this program. */
 FLO_MUST_USE int flo_db_migrate(struct flo_db *db, const char *const *scripts,
                                 size_t count, struct flo_err *err);
 

@@ -148,7 +148,7 @@ int flo_outbox_db_open(const char *state_dir, uint64_t bytes_max,
     }
     /* Any other reason passes and the file is sound: it is left, and serving
      * comes first. */
-    is_newer = why.code == FLO_E_STATE;
+    is_newer = why.code == FLO_E_DB_NEWER;
     if (is_newer || why.code == FLO_E_DB_DAMAGED) {
         db->corrupt += !is_newer;
         if (flo_db_set_aside(path, is_newer ? "newer" : "damaged", &again) <

@@ -4,12 +4,25 @@
 
 #include "base/host/pg.h"
 
-/* Make the tables of tables.def, and the fields and indexes that an older
- * controller did not know; a transaction of its own. */
-FLO_MUST_USE int flo_postgresql_schema(struct flo_pg *pg, struct flo_err *err);
-/* The row of the lease, and the function that fences commits; a transaction of
- * its own. */
+/* Make the tables of tables.def, or bring older ones to it; a transaction of
+ * its own, in which no other controller does the same.  FLO_E_DB_NEWER: a later
+ * program made them.  FLO_E_STATE_SUPERSEDED: `epoch` is over. */
+FLO_MUST_USE int flo_postgresql_schema(struct flo_pg *pg, uint64_t epoch,
+                                       struct flo_err *err);
+/* Does this program know the step of the tables?  FLO_E_DB_NEWER. */
+FLO_MUST_USE int flo_postgresql_known(struct flo_pg *pg, struct flo_err *err);
+/* The row of the lease, the function that fences commits, and the row that
+ * counts steps; a transaction of its own.  FLO_E_DB_NEWER. */
 FLO_MUST_USE int flo_postgresql_lease(struct flo_pg *pg, struct flo_err *err);
+
+/* A statement of a step, in their order.  The last number is the newest. */
+struct flo_postgresql_step {
+    int number;
+    const char *sql;
+};
+extern const struct flo_postgresql_step flo_postgresql_steps[];
+extern const size_t flo_postgresql_step_count;
+
 /* Name of a leader's sessions, before its epoch. */
 #define FLO_POSTGRESQL_LEADER "flotilla-leader-"
 

@@ -72,7 +72,8 @@ static int look(struct flo_lead *lead, struct flo_lead_row *out,
 }
 
 /* The sessions of the leader before end first: one of them may hold the row,
- * and would hold other rows, for as long as its machine is stopped. */
+ * and would hold other rows, for as long as its machine is stopped.  A program
+ * that is too old for the tables must not lead: it passes on, and says so. */
 static int take(struct flo_lead *lead, const struct flo_lease_row *row,
                 uint64_t *changed, struct flo_err *err)
 {
@@ -81,7 +82,12 @@ static int take(struct flo_lead *lead, const struct flo_lease_row *row,
         flo_db_text(lead->holder),          flo_db_text(lead->people),
         flo_db_text(lead->devices),
     };
-    int rv = flo_pg_run(
+    int rv = flo_postgresql_known(lead->pg, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_pg_run(
         lead->pg,
         "SELECT pg_terminate_backend(s.pid) FROM pg_stat_activity s,"
         " flotilla_lease l WHERE l.epoch = $1::bigint AND l.beat = $2::bigint"
@@ -137,7 +143,8 @@ static void failed(struct flo_lead *lead, const struct flo_err *err)
     is_leader = lead->lease.state == FLO_LEASE_LEADER;
     pthread_mutex_unlock(&lead->mutex);
     if (!lead->has_failed) {
-        flo_log(FLO_LOG_WARN, "lease", "%s, no answer of the database: %s",
+        flo_log(FLO_LOG_WARN, "lease",
+                "%s, a question to the database failed: %s",
                 is_leader ? "leader" : "follower", err->what);
     }
     lead->has_failed = true;

@@ -417,7 +417,7 @@ int flo_postgresql_open(const char *address, uint64_t epoch,
         rv = begin_epoch(store, err);
     }
     if (rv == 0) {
-        rv = flo_postgresql_schema(store->pg, err);
+        rv = flo_postgresql_schema(store->pg, store->epoch, err);
     }
     if (rv == 0) {
         rv = read_commits(store, &store->commits, err);

@@ -13,8 +13,8 @@ static inline bool flo_postgresql_is(const char *address)
            strncmp(address, "postgres://", 11) == 0;
 }
 /* `epoch`: of the lease that was taken (store/lead.h); 0: begin one without,
- * which ends that of any other.  FLO_E_DB_UNREACHABLE; FLO_E_STATE_SUPERSEDED:
- * another controller leads. */
+ * which ends that of any other.  FLO_E_DB_UNREACHABLE; FLO_E_DB_NEWER;
+ * FLO_E_STATE_SUPERSEDED: another controller leads. */
 FLO_MUST_USE int flo_postgresql_open(const char *address, uint64_t epoch,
                                      struct flo_store_engine **out,
                                      struct flo_err *err);

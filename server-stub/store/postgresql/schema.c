@@ -1,8 +1,10 @@
 /* PostgreSQL: the tables of tables.def as they are there, or are made.
  *
- * Made from the table itself: a new field gets its column with an empty value,
- * a new index is made.  A field that is gone keeps its column, with its empty
- * value in new rows.  Texts are compared by their bytes. */
+ * A new database is made from the table itself, an older one goes the steps
+ * that it has not gone (steps.c).  The row of flotilla_schema counts them.
+ * Texts are compared by their bytes. */
+#include <inttypes.h>
+
 #include "server-stub/store/postgresql/inside.h"
 #include "server-stub/store/tables.h"
 
@@ -78,32 +80,15 @@ static int run(struct flo_pg *pg, struct flo_buf *sql, struct flo_err *err)
     return rv;
 }
 
-static int make_fields(struct flo_pg *pg, enum flo_table table,
-                       struct flo_buf *sql, struct flo_err *err)
-{
-    const struct flo_table_facts *facts = &flo_tables[table];
-    int rv = 0;
-
-    for (int field = facts->first; rv == 0 && field < facts->end; field++) {
-        flo_buf_printf(sql,
-                       "ALTER TABLE \"%s\" ADD COLUMN IF NOT EXISTS \"%s\" %s",
-                       facts->word, flo_fields[field].word,
-                       type_of((enum flo_field)field));
-        rv = run(pg, sql, err);
-    }
-    return rv;
-}
-
 static int make_tables(struct flo_pg *pg, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     struct flo_buf *sql = &text;
-    int rv = flo_pg_run(pg, natural, FLO_DB_NONE, NULL, err);
+    int rv = 0;
 
     for (int table = 0; rv == 0 && table < FLO_TABLES; table++) {
         say_table((enum flo_table)table, sql);
         rv = run(pg, sql, err);
-        rv = rv < 0 ? rv : make_fields(pg, (enum flo_table)table, sql, err);
     }
     for (int i = 0; rv == 0 && i < flo_index_count; i++) {
         say_index(&flo_indexes[i], sql);
@@ -112,11 +97,132 @@ static int make_tables(struct flo_pg *pg, struct flo_err *err)
     return rv;
 }
 
+/* ---- steps ---- */
+
+static int read_number(struct flo_pg *pg, const char *sql, int64_t *out,
+                       struct flo_err *err)
+{
+    struct flo_pg_rows *rows = NULL;
+    int rv = flo_pg_query(pg, sql, FLO_DB_NONE, &rows, err);
+
+    if (rv == 0) {
+        *out = flo_pg_rows_count(rows) == 1 ? flo_pg_number(rows, 0, 0) : 0;
+    }
+    flo_pg_rows_free(rows);
+    return rv;
+}
+
+static int newest(void)
+{
+    return flo_postgresql_steps[flo_postgresql_step_count - 1].number;
+}
+
+/* 0: nothing was counted yet. */
+static int read_step(struct flo_pg *pg, int64_t *out, struct flo_err *err)
+{
+    int rv = read_number(pg, "SELECT step FROM flotilla_schema", out, err);
+
+    if (rv == 0 && *out > newest()) {
+        rv = flo_fail(err, FLO_E_DB_NEWER,
+                      "the database is at schema step %" PRId64
+                      ", this program knows up to %d",
+                      *out, newest());
+    }
+    return rv;
+}
+
+int flo_postgresql_known(struct flo_pg *pg, struct flo_err *err)
+{
+    int64_t step;
+
+    return read_step(pg, &step, err);
+}
+
+static int go_steps(struct flo_pg *pg, int64_t from, struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; rv == 0 && i < flo_postgresql_step_count; i++) {
+        const struct flo_postgresql_step *step = &flo_postgresql_steps[i];
+        if (step->number > from) {
+            rv = flo_pg_run(pg, step->sql, FLO_DB_NONE, NULL, err);
+            rv = rv < 0 ? flo_wrap(err, rv, "schema step %d, %.60s",
+                                   step->number, step->sql)
+                        : 0;
+        }
+    }
+    return rv;
+}
+
+static int upgrade(struct flo_pg *pg, int64_t from, struct flo_err *err)
+{
+    int64_t is_there = 0;
+    int rv = from > 0 ? 0
+                      : read_number(pg,
+                                    "SELECT (to_regclass('device') IS NOT NULL)"
+                                    "::int::bigint",
+                                    &is_there, err);
+
+    from = from == 0 && is_there != 0 ? 1 : from;
+    if (rv == 0) {
+        rv = from == 0 ? make_tables(pg, err) : go_steps(pg, from, err);
+    }
+    rv = rv < 0 ? rv
+                : flo_pg_run(pg, "UPDATE flotilla_schema SET step = $1::bigint",
+                             FLO_DB_VALUES(flo_db_number(newest())), NULL, err);
+    if (rv == 0 && from > 0) {
+        flo_log(FLO_LOG_INFO, "store",
+                "the database went from schema step %" PRId64 " to %d", from,
+                newest());
+    }
+    return rv;
+}
+
+/* Another leader's database is not touched: its row of the lease is asked last,
+ * so that the lease beats meanwhile. */
+static int fence(struct flo_pg *pg, uint64_t epoch, struct flo_err *err)
+{
+    uint64_t changed = 0;
+    int rv = flo_pg_run(
+        pg, "UPDATE flotilla_lease SET n = n WHERE epoch = $1::bigint",
+        FLO_DB_VALUES(flo_db_number((int64_t)epoch)), &changed, err);
+
+    return rv < 0 || changed == 1
+               ? rv
+               : flo_fail(err, FLO_E_STATE_SUPERSEDED,
+                          "another controller leads since epoch %" PRIu64,
+                          epoch);
+}
+
+/* One after the other, however long it takes. */
+#define LOCK "SELECT 1 FROM pg_advisory_xact_lock(7165921834)"
+static const char *const patience[] = {
+    "SET LOCAL lock_timeout = 0",
+    "SET LOCAL statement_timeout = 0",
+    LOCK,
+};
+
+static int make_all(struct flo_pg *pg, uint64_t epoch, struct flo_err *err)
+{
+    int64_t step = 0;
+    int rv = 0;
+
+    for (size_t i = 0; rv == 0 && i < FLO_COUNT(patience); i++) {
+        rv = flo_pg_run(pg, patience[i], FLO_DB_NONE, NULL, err);
+    }
+    rv = rv < 0 ? rv : read_step(pg, &step, err);
+    rv = rv < 0 ? rv : flo_pg_run(pg, natural, FLO_DB_NONE, NULL, err);
+    if (rv == 0 && step < newest()) {
+        rv = upgrade(pg, step, err);
+    }
+    return rv < 0 ? rv : fence(pg, epoch, err);
+}
+
 /* ---- the lease ---- */
 
 /* Two controllers may be started at once: one after the other makes it. */
 static const char *const lease[] = {
-    "SELECT 1 FROM pg_advisory_xact_lock(7165921834)",
+    LOCK,
     "CREATE TABLE IF NOT EXISTS flotilla_lease (epoch bigint NOT NULL,"
     " beat bigint NOT NULL, held bigint NOT NULL, n bigint NOT NULL,"
     " holder text NOT NULL, people text NOT NULL, devices text NOT NULL,"
@@ -129,25 +235,30 @@ static const char *const lease[] = {
     " IF NOT FOUND THEN RAISE EXCEPTION"
     " 'another controller leads since epoch %', leader"
     " USING ERRCODE = 'FLO01'; END IF; END $$",
+    "CREATE TABLE IF NOT EXISTS flotilla_schema (step bigint NOT NULL)",
+    "INSERT INTO flotilla_schema SELECT 0"
+    " WHERE NOT EXISTS (SELECT 1 FROM flotilla_schema)",
 };
 
-static int make_lease(struct flo_pg *pg, struct flo_err *err)
+static int make_lease(struct flo_pg *pg, uint64_t none, struct flo_err *err)
 {
     int rv = 0;
 
+    (void)none;
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(lease); i++) {
         rv = flo_pg_run(pg, lease[i], FLO_DB_NONE, NULL, err);
     }
-    return rv;
+    return rv < 0 ? rv : flo_postgresql_known(pg, err);
 }
 
 static int in_transaction(struct flo_pg *pg,
-                          int (*make)(struct flo_pg *pg, struct flo_err *err),
-                          struct flo_err *err)
+                          int (*make)(struct flo_pg *pg, uint64_t epoch,
+                                      struct flo_err *err),
+                          uint64_t epoch, struct flo_err *err)
 {
     int rv = flo_pg_run(pg, "BEGIN", FLO_DB_NONE, NULL, err);
 
-    rv = rv < 0 ? rv : make(pg, err);
+    rv = rv < 0 ? rv : make(pg, epoch, err);
     if (rv == 0) {
         return flo_pg_run(pg, "COMMIT", FLO_DB_NONE, NULL, err);
     }
@@ -157,10 +268,11 @@ static int in_transaction(struct flo_pg *pg,
 
 int flo_postgresql_lease(struct flo_pg *pg, struct flo_err *err)
 {
-    return in_transaction(pg, make_lease, err);
+    return in_transaction(pg, make_lease, 0, err);
 }
 
-int flo_postgresql_schema(struct flo_pg *pg, struct flo_err *err)
+int flo_postgresql_schema(struct flo_pg *pg, uint64_t epoch,
+                          struct flo_err *err)
 {
-    return in_transaction(pg, make_tables, err);
+    return in_transaction(pg, make_all, epoch, err);
 }

@@ -196,7 +196,7 @@ static void migrations_run_once_and_in_order(void **state)
 
     assert_int_equal(number_of(db, "SELECT sum(a) FROM t"), 33);
     assert_int_equal(number_of(db, "PRAGMA user_version"), 3);
-    assert_int_equal(flo_db_migrate(db, scripts, 2, NULL), FLO_E_STATE);
+    assert_int_equal(flo_db_migrate(db, scripts, 2, NULL), FLO_E_DB_NEWER);
 }
 
 static void a_failed_migration_leaves_the_version_before(void **state)

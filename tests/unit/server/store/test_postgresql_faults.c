@@ -196,26 +196,6 @@ static void an_address_that_is_none_is_said(void **state)
         FLO_E_CFG_RANGE);
 }
 
-/* As a program of tomorrow would find the tables of today. */
-static void a_field_that_is_new_gets_its_column(void **state)
-{
-    struct fixture *fixture = *state;
-    struct flo_err err = {0};
-    struct flo_pg *pg = cluster_connect(&cluster);
-
-    begin(fixture->store);
-    assert_int_equal(add_device(fixture->store, DEVICE, "gw-1", "north"), 0);
-    commit(fixture->store);
-    flo_fleet_close(fixture->store);
-    assert_int_equal(flo_pg_run(pg, "ALTER TABLE device DROP COLUMN drifts",
-                                FLO_DB_NONE, NULL, &err),
-                     0);
-    flo_pg_close(pg);
-    assert_int_equal(flo_fleet_open(cluster.address, 0, &fixture->store, &err),
-                     0);
-    assert_false(is_online(fixture->store, DEVICE));
-}
-
 /* Serial numbers aside, which are given again. */
 static void a_file_of_sqlite_is_copied_into_an_empty_database(void **state)
 {
@@ -274,7 +254,6 @@ int main(void)
         FAULT(a_second_opening_ends_the_commits_of_the_first),
         FAULT(a_second_opening_finds_what_the_first_one_left),
         FAULT(an_address_that_is_none_is_said),
-        FAULT(a_field_that_is_new_gets_its_column),
         FAULT(a_file_of_sqlite_is_copied_into_an_empty_database),
     };
 

@@ -1,0 +1,263 @@
+/* PostgreSQL: databases of older and newer programs.
+ *
+ * postgresql_step_1.sql has the tables of the first build, with rows. */
+#define OVER_POSTGRESQL
+#include <pthread.h>
+
+#include "server-stub/store/lead.h"
+#include "server-stub/store/postgresql/inside.h"
+#include "tests/unit/server/store/store.h"
+
+static void tell(const char *sql)
+{
+    struct flo_pg *pg = cluster_connect(&cluster);
+    struct flo_err err = {0};
+
+    if (flo_pg_run(pg, sql, FLO_DB_NONE, NULL, &err) < 0) {
+        fail_msg("%.80s: %s", sql, err.what);
+    }
+    flo_pg_close(pg);
+}
+
+static int64_t number_of(const char *sql)
+{
+    struct flo_pg *pg = cluster_connect(&cluster);
+    struct flo_pg_rows *rows = NULL;
+
+    assert_int_equal(flo_pg_query(pg, sql, FLO_DB_NONE, &rows, NULL), 0);
+    int64_t number = flo_pg_number(rows, 0, 0);
+    flo_pg_rows_free(rows);
+    flo_pg_close(pg);
+    return number;
+}
+
+static void make_step_1(void)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    struct flo_pg *pg = cluster_connect(&cluster);
+    struct flo_err err = {0};
+    size_t bytes;
+    char *rest = NULL;
+
+    assert_int_equal(
+        flo_file_read("tests/unit/server/store/postgresql_step_1.sql", 65536,
+                      &text, &bytes, NULL),
+        0);
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        if (flo_pg_run(pg, line, FLO_DB_NONE, NULL, &err) < 0) {
+            fail_msg("%.80s: %s", line, err.what);
+        }
+    }
+    flo_pg_close(pg);
+}
+
+/* Tables, fields with type, default and collation, keys and indexes. */
+static void shape(struct flo_buf *out)
+{
+    static const char sql[] =
+        "SELECT format('%s.%s %s %s %s %s %s', table_name, column_name,"
+        " data_type, is_nullable, column_default, collation_name, is_identity)"
+        " AS line FROM information_schema.columns WHERE table_schema = 'public'"
+        " UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'"
+        " UNION ALL SELECT format('schema step %s', step) FROM flotilla_schema"
+        " ORDER BY line";
+    struct flo_pg *pg = cluster_connect(&cluster);
+    struct flo_pg_rows *rows = NULL;
+
+    assert_int_equal(flo_pg_query(pg, sql, FLO_DB_NONE, &rows, NULL), 0);
+    assert_true(flo_pg_rows_count(rows) > 100);
+    for (uint64_t i = 0; i < flo_pg_rows_count(rows); i++) {
+        flo_buf_printf(out, "%s\n", flo_pg_text(rows, i, 0));
+    }
+    flo_pg_rows_free(rows);
+    flo_pg_close(pg);
+}
+
+static struct flo_fleet_store *open_now(void)
+{
+    struct flo_fleet_store *store = NULL;
+    struct flo_err err = {0};
+
+    if (flo_fleet_open(cluster.address, 0, &store, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    return store;
+}
+
+static int clean(void **state)
+{
+    (void)state;
+    flo_log_level_set(FLO_LOG_ERROR);
+    cluster_clean(&cluster);
+    return 0;
+}
+
+static void a_database_of_the_first_build_becomes_one_that_is_new(void **state)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) fresh = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) upgraded = {0};
+
+    (void)state;
+    flo_fleet_close(open_now());
+    shape(&fresh);
+    cluster_clean(&cluster);
+    make_step_1();
+
+    flo_fleet_close(open_now());
+
+    shape(&upgraded);
+    size_t same = 0; /* to the line that differs */
+    for (size_t i = 0;
+         upgraded.data[i] == fresh.data[i] && upgraded.data[i] != '\0'; i++) {
+        same = upgraded.data[i] == '\n' ? i + 1 : same;
+    }
+    assert_string_equal(upgraded.data + same, fresh.data + same);
+}
+
+static void rows_of_the_first_build_are_kept_and_filled_in(void **state)
+{
+    struct flo_err err = {0};
+    uint64_t rev = 0;
+
+    (void)state;
+    make_step_1();
+
+    struct flo_fleet_store *store = open_now();
+
+    assert_false(is_online(store, DEVICE));
+    assert_int_equal(flo_fleet_desired_rev(store, DEVICE, &rev, &err), 0);
+    assert_int_equal(rev, 7);
+    flo_fleet_close(store);
+    assert_int_equal(number_of("SELECT count(*) FROM fleet_group"
+                               " WHERE name = 'north' AND priority = 100"),
+                     1);
+    assert_int_equal(number_of("SELECT count(*) FROM fleet_group"), 1);
+    assert_int_equal(number_of("SELECT count(*) FROM offer WHERE device ="
+                               " '" DEVICE "' AND release = 'sha256:r'"),
+                     1);
+    assert_int_equal(number_of("SELECT count(*) FROM artifact WHERE digest IN"
+                               " ('sha256:f', 'sha256:b', 'sha256:d')"),
+                     3);
+}
+
+/* Builds that did not count left any state between the first and this one. */
+static void a_database_that_was_not_counted_keeps_its_fields(void **state)
+{
+    (void)state;
+    flo_fleet_close(open_now());
+    tell("DROP TABLE flotilla_schema");
+    tell("ALTER TABLE device DROP COLUMN pins");
+    tell("INSERT INTO device (id, name, note) VALUES ('" DEVICE "', 'a', 'b')");
+
+    flo_fleet_close(open_now());
+
+    assert_int_equal(number_of("SELECT count(*) FROM device"
+                               " WHERE note = 'b' AND pins = ''"),
+                     1);
+}
+
+static void lost(void *context)
+{
+    (void)context;
+}
+
+static void a_database_of_a_newer_program_is_refused(void **state)
+{
+    struct flo_lead_self self = {
+        .holder = "one", .people = "", .devices = "", .lost = lost};
+    struct flo_fleet_store *store = NULL;
+    struct flo_lead *lead = NULL;
+    struct flo_err err = {0};
+
+    (void)state;
+    flo_fleet_close(open_now());
+    tell("UPDATE flotilla_schema SET step = 99");
+    assert_int_equal(flo_fleet_open(cluster.address, 0, &store, &err),
+                     FLO_E_DB_NEWER);
+    assert_non_null(strstr(err.what, "step 99"));
+    assert_null(store);
+    assert_int_equal(flo_lead_open(cluster.address, &self, &lead, &err),
+                     FLO_E_DB_NEWER);
+    assert_int_equal(number_of("SELECT epoch FROM flotilla_lease"), 1);
+}
+
+/* It stood by before the newer program changed the tables. */
+static void an_older_program_that_stands_by_does_not_take_the_lead(void **state)
+{
+    struct flo_lead_self self = {
+        .holder = "one", .people = "", .devices = "", .lost = lost};
+    struct flo_lead *lead = NULL;
+    struct flo_err err = {0};
+
+    (void)state;
+    flo_fleet_close(open_now());
+    tell("UPDATE flotilla_lease SET held = 1, beat = beat + 1");
+    assert_int_equal(flo_lead_open(cluster.address, &self, &lead, &err), 0);
+    tell("UPDATE flotilla_schema SET step = 99");
+    tell("UPDATE flotilla_lease SET held = 0, beat = beat + 1");
+    for (int i = 0; i < 200; i++) {
+        assert_false(flo_lead_leads(lead, NULL));
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    tell("UPDATE flotilla_schema SET step = 1");
+    for (int i = 0; i < 1000 && !flo_lead_leads(lead, NULL); i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    assert_true(flo_lead_leads(lead, NULL));
+    flo_lead_close(lead);
+}
+
+static void *open_at_once(void *context)
+{
+    struct flo_fleet_store *store = NULL;
+
+    *(int *)context = flo_fleet_open(cluster.address, 0, &store, NULL);
+    flo_fleet_close(store);
+    return NULL;
+}
+
+/* The later one begins an epoch, which may end the other's opening. */
+static void of_two_that_start_at_once_one_upgrades(void **state)
+{
+    pthread_t threads[4];
+    int results[4];
+    int opened = 0;
+
+    (void)state;
+    make_step_1();
+    tell("CREATE TABLE flotilla_schema (step bigint NOT NULL)");
+    tell("INSERT INTO flotilla_schema VALUES (0)");
+    tell("CREATE TABLE went (n bigint)");
+    tell("CREATE FUNCTION went() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+         " INSERT INTO went VALUES (1); RETURN NEW; END $$");
+    tell("CREATE TRIGGER went BEFORE UPDATE ON flotilla_schema FOR EACH ROW"
+         " EXECUTE FUNCTION went()");
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, open_at_once, &results[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        assert_true(results[i] == 0 || results[i] == FLO_E_STATE_SUPERSEDED);
+        opened += results[i] == 0;
+    }
+    assert_true(opened > 0);
+    assert_int_equal(number_of("SELECT count(*) FROM went"), 1);
+}
+
+#define STEP(test) cmocka_unit_test_setup(test, clean)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STEP(a_database_of_the_first_build_becomes_one_that_is_new),
+        STEP(rows_of_the_first_build_are_kept_and_filled_in),
+        STEP(a_database_that_was_not_counted_keeps_its_fields),
+        STEP(a_database_of_a_newer_program_is_refused),
+        STEP(an_older_program_that_stands_by_does_not_take_the_lead),
+        STEP(of_two_that_start_at_once_one_upgrades),
+    };
+
+    return run_over_all("steps", tests, FLO_COUNT(tests));
+}
