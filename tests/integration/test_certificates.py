@@ -180,8 +180,8 @@ def test_a_device_comes_out_of_the_drawer(up):
     shutil.copy(pairs(drawer)[-1], ended)
     assert not broker_takes(up, ended)
     drawer.start()
+    F.wait_until("it renewed", 20, lambda: number(up, "drawer") >= 2)
     up.online(["drawer"])
-    assert number(up, "drawer") >= 2
     assert "it was refused" in log_of(drawer) or \
         "two thirds" in log_of(drawer)
     # Its old key is of no use any more: a later one took its place.

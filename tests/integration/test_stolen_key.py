@@ -41,7 +41,10 @@ def test_a_device_enrolled_again_obeys_the_new_order_key(up):
             "deploy", seq=thief.last["seq"] + 2 ** 31, args={
                 "model": "tiny", "release": digest, "version": "2",
                 "rollout": "r-9001", "policy": {"soak_ms": 30 * 86400000}})))
-    serves(device, "tiny@2")
+    # It is obeyed, and brings nothing: the controller offered no tiny@2.
+    F.wait_until("it is obeyed", 20, lambda: "end r-9001.1 failed" in
+                 open(device.log, errors="replace").read())
+    serves(device, "tiny@1")
     up.cli("rollout", "freeze", "--confirm", "test")
     F.wait_until("the freeze", 20, lambda: frozen(up))
 
