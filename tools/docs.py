@@ -128,17 +128,24 @@ def orders():
                                   "`POST /v1/orders`", "effect"], lines))
 
 
-def config():
-    if not os.path.exists(os.path.join(ROOT, "agent/config.def")):
-        return None
+def config_of(source, title):
     lines = [["`%s`" % r[1], r[2].lower().replace("_", " "), r[3], r[4],
               r[5] if r[5] != "NULL" else "–"]
-             for r in rows("agent/config.def", "FLO_CONFIG")]
+             for r in rows(source, "FLO_CONFIG")]
     meanings = "".join("- `%s`: %s\n" % (r[1], r[6])
-                       for r in rows("agent/config.def", "FLO_CONFIG"))
-    return ("# The agent's configuration\n\n" + NOTE % "agent/config.def" +
+                       for r in rows(source, "FLO_CONFIG"))
+    return ("# %s\n\n" % title + NOTE % source +
             table(["key", "type", "min", "max", "default"], lines) + "\n" +
             meanings)
+
+
+def config():
+    return config_of("agent/config.def", "The agent's configuration")
+
+
+def oidc():
+    return config_of("server-stub/run/login/oidc.def",
+                     "The controller's identity provider: oidc.yaml")
 
 
 def bodies(shape, fields):
@@ -512,7 +519,7 @@ def fields():
 
 
 PAGES = {"fields.md": fields, "errors.md": errors, "topics.md": topics, "states.md": states,
-         "metrics.md": metrics, "prometheus.md": prometheus, "orders.md": orders, "config.md": config, "cli.md": cli, "api.md": api,
+         "metrics.md": metrics, "prometheus.md": prometheus, "orders.md": orders, "config.md": config, "oidc.md": oidc, "cli.md": cli, "api.md": api,
          "rollouts.md": rollouts, "policy.md": policy, "programs.md": programs,
          "proto/openapi/controller.json": openapi_text}
 

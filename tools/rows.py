@@ -11,6 +11,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TABLES = (
     ("base/errors.def", r"^FLO_ERROR\((\w+)", ("FLO_E_{0}",)),
     ("agent/config.def", r'^FLO_CONFIG\(\w+, "([\w.]+)"', ('"{0}"',)),
+    ("server-stub/run/login/oidc.def", r'^FLO_CONFIG\(\w+, "([\w.]+)"',
+     ('"{0}"',)),
     ("agent/runtimes.def", r'^FLO_CONFIG\(\w+, "([\w.]+)"', ('"{0}"',)),
     ("server-stub/store/tables.def", r"^FLO_FIELD\((\w+), (\w+)",
      ("FLO_FIELD_{0}_{1}", "{0}_{1}")),

@@ -4,6 +4,7 @@
 
 #include "base/host/digest.h"
 
+#include "server-stub/core/oidc/oidc.h"
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/audit/head.h"
 
@@ -144,6 +145,13 @@ static uint64_t newer(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+json_t *flo_rest_view_user(const struct flo_fleet_token *token)
+{
+    return token->person[0] != '\0' && !flo_oidc_is_account(token->person)
+               ? json_string(token->person)
+               : json_null();
+}
+
 json_t *flo_rest_view_token(const struct flo_rest *rest,
                             const struct flo_fleet_token *token)
 {
@@ -161,9 +169,10 @@ json_t *flo_rest_view_token(const struct flo_rest *rest,
     uint64_t used_ms =
         newer(token->used_at_ms, flo_rest_used_at_ms(rest, token->id));
     json_object_set_new(json, "role", json_string(token->role));
-    json_object_set_new(json, "user",
-                        token->person[0] != '\0' ? json_string(token->person)
-                                                 : json_null());
+    json_object_set_new(json, "user", flo_rest_view_user(token));
+    if (flo_oidc_is_account(token->person)) {
+        json_object_set_new(json, "kind", json_string("session"));
+    }
     json_object_set_new(json, "last_used_at_ms",
                         json_integer((json_int_t)used_ms));
     return json;

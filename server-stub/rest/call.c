@@ -4,6 +4,7 @@
 
 #include "base/host/digest.h"
 
+#include "server-stub/core/oidc/oidc.h"
 #include "server-stub/core/request/request.h"
 #include "server-stub/rest/rest.h"
 
@@ -70,7 +71,9 @@ int flo_rest_authenticate(struct flo_controller *controller,
         (token.expires_at_ms != 0 && token.expires_at_ms <= flo_wall_ms())) {
         return no_token(err);
     }
-    const char *name = token.person[0] != '\0' ? token.person : token.name;
+    bool is_session = flo_oidc_is_account(token.person);
+    const char *name =
+        token.person[0] != '\0' && !is_session ? token.person : token.name;
     snprintf(call->who, sizeof(call->who), "%s %s", id, name);
     snprintf(call->name, sizeof(call->name), "%s", name);
     snprintf(call->person, sizeof(call->person), "%s", token.person);

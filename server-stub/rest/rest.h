@@ -37,6 +37,7 @@ struct flo_rest_held_list {
 struct flo_batches;
 struct flo_broker;
 struct flo_live;
+struct flo_login_desk;
 
 #define FLO_REST_CERTIFICATES 4
 #define FLO_REST_USES_MAX 256
@@ -53,6 +54,7 @@ struct flo_rest {
     struct flo_batches *batches;
     struct flo_broker *broker; /* NULL: external */
     struct flo_live *live;
+    struct flo_login_desk *login; /* NULL: no identity provider */
     struct flo_rest_held_list held;
     bool has_lane; /* telemetry was heard once */
     uint64_t requests;
@@ -144,6 +146,8 @@ FLO_MUST_USE int flo_rest_may_device(const struct flo_rest_call *call,
 void flo_rest_used(struct flo_rest *rest, const char *token_id);
 uint64_t flo_rest_used_at_ms(const struct flo_rest *rest, const char *token_id);
 void flo_rest_used_write(struct flo_rest *rest, uint64_t now_ms);
+/* The local user whose token it is, or null: a session's account is none. */
+json_t *flo_rest_view_user(const struct flo_fleet_token *token);
 /* As the list of tokens shows it. */
 json_t *flo_rest_view_token(const struct flo_rest *rest,
                             const struct flo_fleet_token *token);

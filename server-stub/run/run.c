@@ -15,6 +15,7 @@
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/rest.h"
 #include "server-stub/run/disk.h"
+#include "server-stub/run/login/login.h"
 #include "server-stub/run/run.h"
 #include "server-stub/run/watching/watching.h"
 #include "server-stub/state/audit/head.h"
@@ -33,7 +34,9 @@ struct flo_run {
     struct event_base *base;
     struct flo_disk disk;
     struct flo_watching watching;
-    struct flo_rest rest; /* with the listeners, the broker and MQTT */
+    struct flo_oidc_file *oidc;
+    struct flo_asker *asker; /* of the identity provider; NULL: none */
+    struct flo_rest rest;    /* with the listeners, the broker and MQTT */
     const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX + 5]; /* with NULL */
     bool ends_broker; /* it does not wait for the next controller */
     struct event *tick;
@@ -474,6 +477,24 @@ static void say(const struct flo_run *run)
     fflush(stdout);
 }
 
+static int login_open(struct flo_run *run, struct flo_err *err)
+{
+    const char *path = run->controller->options.oidc;
+
+    if (path == NULL) {
+        return 0;
+    }
+    int rv = flo_oidc_file_open(path, &run->oidc, err);
+    if (rv == 0) {
+        rv = flo_asker_open(run->oidc, run->base, is_plain(run->controller),
+                            &run->asker, err);
+    }
+    if (rv == 0) {
+        run->rest.login = flo_asker_desk(run->asker);
+    }
+    return rv;
+}
+
 static int open_all(struct flo_run *run, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
@@ -481,6 +502,9 @@ static int open_all(struct flo_run *run, struct flo_err *err)
     const char *broker = controller->options.broker;
     int rv = flo_disk_open(controller, run->base, &run->disk, err);
 
+    if (rv == 0) {
+        rv = login_open(run, err);
+    }
     if (rv == 0) {
         rv = listeners_open(run, err);
     }
@@ -517,7 +541,9 @@ static void close_all(struct flo_run *run)
     flo_lane_stop(controller->lane);
     flo_batches_close(run->rest.batches);
     flo_broker_close(run->rest.broker, run->ends_broker);
+    flo_asker_close(run->asker);
     flo_httpd_close(run->rest.httpd);
+    flo_oidc_file_close(run->oidc);
     flo_rest_held_close(&run->rest);
     flo_live_close(run->rest.live);
     if (run->tick != NULL) {

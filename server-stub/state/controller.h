@@ -56,8 +56,9 @@ struct flo_controller_options {
                        * get numbers higher than all that devices may have seen,
                        * and the rollouts in it are paused */
     bool is_tls;      /* HTTPS for people on loopback too */
-    const char *webhook_ca;      /* authority of webhooks; NULL: the system's */
-    const char *alert_command;   /* run for each message, or NULL */
+    const char *webhook_ca;    /* authority of webhooks; NULL: the system's */
+    const char *alert_command; /* run for each message, or NULL */
+    const char *oidc; /* file about the identity provider; NULL: none */
     bool takes_private_webhooks; /* in private networks and on loopback too */
     bool makes_order_key; /* also where devices know the one that is gone */
 };

@@ -10,7 +10,8 @@
  * a second is a fifth of what the controller answers. */
 const struct flo_rate_policy flo_rate_policies[FLO_RATE_KINDS] = {
     [FLO_RATE_DEFAULT] = {"default", 60000, 60000},
-    [FLO_RATE_URGENT] = {"urgent", 120, 60000}};
+    [FLO_RATE_URGENT] = {"urgent", 120, 60000},
+    [FLO_RATE_LOGIN] = {"login", 60, 60000}};
 
 static uint64_t used_at(const struct flo_rate_bucket *bucket, uint64_t now_ms)
 {

@@ -13,7 +13,12 @@ struct flo_rate_policy {
     uint64_t quota;   /* requests that a full bucket holds */
     uint64_t fill_ms; /* an empty bucket is full again */
 };
-enum flo_rate_kind { FLO_RATE_DEFAULT, FLO_RATE_URGENT, FLO_RATE_KINDS };
+enum flo_rate_kind {
+    FLO_RATE_DEFAULT,
+    FLO_RATE_URGENT,
+    FLO_RATE_LOGIN, /* by address: nobody has a token yet */
+    FLO_RATE_KINDS
+};
 extern const struct flo_rate_policy flo_rate_policies[FLO_RATE_KINDS];
 
 #define FLO_RATE_BUCKETS 512

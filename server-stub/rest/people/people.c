@@ -249,11 +249,10 @@ static int take_me(void *context, const struct flo_fleet_token *token)
 {
     struct flo_rest_call *call = context;
 
-    call->out = json_pack(
-        "{s:s,s:s,s:o,s:s,s:I}", "token", token->id, "name", token->name,
-        "user",
-        token->person[0] != '\0' ? json_string(token->person) : json_null(),
-        "role", token->role, "expires_at_ms", (json_int_t)token->expires_at_ms);
+    call->out = json_pack("{s:s,s:s,s:o,s:s,s:I}", "token", token->id, "name",
+                          token->name, "user", flo_rest_view_user(token),
+                          "role", token->role, "expires_at_ms",
+                          (json_int_t)token->expires_at_ms);
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "base/args/args.h"
 #include "base/host/service.h"
 #include "server-stub/mqtt/broker/broker.h"
+#include "server-stub/run/login/login.h"
 #include "server-stub/run/program/standby.h"
 #include "server-stub/run/run.h"
 
@@ -114,6 +115,9 @@ static const struct flo_flag flags[] = {
     {"webhook-private", NULL,
      "webhooks may be in private networks and on loopback, too",
      TO_SWITCH(takes_private_webhooks)},
+    {"oidc", "FILE",
+     "people log in by the identity provider of this file (docs/login.md)",
+     TO_TEXT(oidc)},
     {"restored", NULL,
      "DIR comes from a backup: give new orders numbers that no device has "
      "seen, pause what ran then",
@@ -165,6 +169,15 @@ static int print_fingerprint(const char *dir, struct flo_err *err)
     if (rv == 0) {
         puts(hex);
     }
+    return rv;
+}
+
+static int check_oidc(const char *path, struct flo_err *err)
+{
+    struct flo_oidc_file *file = NULL;
+    int rv = path != NULL ? flo_oidc_file_open(path, &file, err) : 0;
+
+    flo_oidc_file_close(file);
     return rv;
 }
 
@@ -222,6 +235,9 @@ static int run(void *state, struct flo_err *err)
     }
     /* root's command for a service: its keys and files */
     int rv = flo_process_as_owner(options->dir, err);
+    if (rv == 0) {
+        rv = check_oidc(options->oidc, err);
+    }
     if (rv == 0) {
         rv = lock(options->dir, err);
     }

@@ -1,0 +1,30 @@
+/* JWS: signatures of tokens that others made (RFC 7515, RFC 7518).
+ *
+ * RS256 and ES256 alone.  There is no way to say "none" or a shared secret. */
+#ifndef FLOTILLA_HOST_JWS_H
+#define FLOTILLA_HOST_JWS_H
+
+#include <flotilla/base.h>
+
+enum flo_jws_algorithm { FLO_JWS_RS256, FLO_JWS_ES256 };
+
+#define FLO_JWS_RSA_BYTES_MIN 256 /* 2048 bits */
+#define FLO_JWS_RSA_BYTES_MAX 512 /* 4096 bits */
+
+/* A provider's public key, numbers big-endian. */
+struct flo_jws_key {
+    enum flo_jws_algorithm algorithm;
+    size_t modulus_bytes; /* RS256 */
+    uint8_t modulus[FLO_JWS_RSA_BYTES_MAX];
+    uint32_t exponent;
+    uint8_t x[32]; /* ES256: a point of P-256 */
+    uint8_t y[32];
+};
+
+/* FLO_E_SIG_FORMAT: the key is none, or the signature has another length.
+ * FLO_E_SIG_BAD: it is no signature of this key over these bytes. */
+FLO_MUST_USE int flo_jws_verify(const struct flo_jws_key *key, const void *data,
+                                size_t bytes, const uint8_t *signature,
+                                size_t signature_bytes, struct flo_err *err);
+
+#endif
