@@ -52,6 +52,10 @@ bool flo_mqtt_room_enter(struct flo_mqtt_room *room, const char *topic,
 void flo_mqtt_room_leave(struct flo_mqtt_room *room, const char *topic,
                          size_t bytes);
 
+/* Messages in there of its sender, and of those with the same hash. */
+size_t flo_mqtt_room_waiting(const struct flo_mqtt_room *room,
+                             const char *topic);
+
 struct flo_mqtt_queue {
     pthread_mutex_t mutex;
     struct flo_mqtt_item *first;

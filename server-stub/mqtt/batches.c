@@ -11,8 +11,8 @@
 #include "server-stub/mqtt/publisher.h"
 
 #define BATCH_MS 20
-#define HEAL_MS 5000 /* after the last one that was dropped */
-#define BATCH_MESSAGES 2000
+#define HEAL_MS 5000     /* after the last one that was dropped */
+#define BATCH_TURN_MS 20 /* of writing: people's requests wait meanwhile */
 #define QUEUE_MESSAGES_MAX 200000
 #define QUEUE_DEVICE_MAX 256 /* an agent sends far fewer without an answer */
 
@@ -25,12 +25,13 @@ struct queued {
 };
 
 /* In the order of arrival: an answer that overtakes its device's events ends
- * an execution with the wrong word. */
+ * an execution with the wrong word.  An answer whose device has nothing else
+ * waiting goes before all other devices' messages: orders are urgent. */
 struct line {
     struct queued *first;
     struct queued **last;
-    struct flo_mqtt_room room;
 };
+enum { ANSWERS, OTHERS, LINES };
 
 struct flo_batches {
     struct flo_controller *controller;
@@ -38,26 +39,36 @@ struct flo_batches {
     struct flo_publisher *publisher;
     struct flo_ingest ingest;
     struct event *batch;
-    struct line line;
-    uint64_t batches;        /* since the start */
-    uint64_t refused;        /* messages, for want of room here */
-    uint64_t dropped_before; /* messages, when it was looked at */
-    uint64_t heal_at_ms;     /* 0: none was dropped since */
-    bool is_external;        /* the broker: telemetry comes here too */
-    bool listens;            /* since it was connected */
+    struct line lines[LINES];
+    struct flo_mqtt_room room; /* of both */
+    uint64_t batches;          /* since the start */
+    uint64_t refused;          /* messages, for want of room here */
+    uint64_t dropped_before;   /* messages, when it was looked at */
+    uint64_t heal_at_ms;       /* 0: none was dropped since */
+    bool is_external;          /* the broker: telemetry comes here too */
+    bool listens;              /* since it was connected */
     uint64_t mark;
 };
 
 /* ---- batches ---- */
 
-static void line_init(struct line *line, size_t messages_max)
+static void lines_init(struct flo_batches *batches, size_t messages_max)
 {
-    line->last = &line->first;
-    line->room.messages_max = messages_max;
-    line->room.sender_max = QUEUE_DEVICE_MAX;
+    for (size_t i = 0; i < LINES; i++) {
+        batches->lines[i].last = &batches->lines[i].first;
+    }
+    batches->room.messages_max = messages_max;
+    batches->room.sender_max = QUEUE_DEVICE_MAX;
 }
 
-static void remove_at(struct line *line, struct queued **at)
+static bool is_empty(const struct flo_batches *batches)
+{
+    return batches->lines[ANSWERS].first == NULL &&
+           batches->lines[OTHERS].first == NULL;
+}
+
+static void remove_at(struct flo_batches *batches, struct line *line,
+                      struct queued **at)
 {
     struct queued *message = *at;
 
@@ -65,15 +76,17 @@ static void remove_at(struct line *line, struct queued **at)
     if (line->last == &message->next) {
         line->last = at;
     }
-    flo_mqtt_room_leave(&line->room, message->topic, message->bytes);
+    flo_mqtt_room_leave(&batches->room, message->topic, message->bytes);
     free(message->topic);
     free(message);
 }
 
-static void line_deinit(struct line *line)
+/* The first ones of a line. */
+static void remove_some(struct flo_batches *batches, struct line *line,
+                        size_t count)
 {
-    while (line->first != NULL) {
-        remove_at(line, &line->first);
+    while (count-- > 0 && line->first != NULL) {
+        remove_at(batches, line, &line->first);
     }
 }
 
@@ -87,20 +100,35 @@ static void plan(struct flo_batches *batches, uint64_t ms)
     }
 }
 
-/* Take up to BATCH_MESSAGES in one transaction.  They stay in the queue until
- * it is committed; a store that fails gets them again. */
-static int write_batch(struct flo_batches *batches, size_t *taken,
-                       struct flo_err *err)
+static int write_line(struct flo_batches *batches, const struct line *line,
+                      uint64_t until_ms, size_t *taken, struct flo_err *err)
 {
-    struct flo_controller *controller = batches->controller;
-    int rv = flo_controller_begin(controller, err);
+    int rv = 0;
 
-    for (struct queued *message = batches->line.first;
-         message != NULL && *taken < BATCH_MESSAGES && rv == 0;
+    for (struct queued *message = line->first;
+         message != NULL && rv == 0 && (*taken == 0 || flo_now_ms() < until_ms);
          message = message->next) {
         rv = flo_ingest(&batches->ingest, message->topic, message->data,
                         message->bytes, message->retained, err);
         ++*taken;
+    }
+    return rv;
+}
+
+/* Take what fits into BATCH_TURN_MS in one transaction.  They stay in the
+ * queue until it is committed; a store that fails gets them again. */
+static int write_batch(struct flo_batches *batches, size_t taken[LINES],
+                       struct flo_err *err)
+{
+    struct flo_controller *controller = batches->controller;
+    uint64_t until_ms = flo_now_ms() + BATCH_TURN_MS;
+    int rv = flo_controller_begin(controller, err);
+
+    for (size_t i = 0; i < LINES && rv == 0; i++) {
+        if (i == ANSWERS || flo_now_ms() < until_ms) {
+            rv = write_line(batches, &batches->lines[i], until_ms, &taken[i],
+                            err);
+        }
     }
     if (rv < 0) {
         flo_controller_cancel(controller);
@@ -111,9 +139,10 @@ static int write_batch(struct flo_batches *batches, size_t *taken,
 }
 
 /* A message that cannot be handled must not stop those after it. */
-static void drop_last(struct flo_batches *batches, size_t taken)
+static void drop_last(struct flo_batches *batches, struct line *line,
+                      size_t taken)
 {
-    struct queued **at = &batches->line.first;
+    struct queued **at = &line->first;
 
     for (size_t i = 1; i < taken && *at != NULL; i++) {
         at = &(*at)->next;
@@ -123,32 +152,33 @@ static void drop_last(struct flo_batches *batches, size_t taken)
     }
     flo_log(FLO_LOG_ERROR, "mqtt", "dropped a message on %.120s", (*at)->topic);
     batches->ingest.dropped++;
-    remove_at(&batches->line, at);
+    remove_at(batches, line, at);
 }
 
 static void on_batch(evutil_socket_t fd, short what, void *context)
 {
     struct flo_batches *batches = context;
     struct flo_err err = {0};
-    size_t taken = 0;
+    size_t taken[LINES] = {0};
 
     (void)fd;
     (void)what;
-    if (batches->line.first == NULL) {
+    if (is_empty(batches)) {
         return;
     }
-    if (write_batch(batches, &taken, &err) < 0) {
+    if (write_batch(batches, taken, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
         if (err.code == FLO_E_INTERNAL) {
-            drop_last(batches, taken);
+            size_t last = taken[OTHERS] > 0 ? OTHERS : ANSWERS;
+            drop_last(batches, &batches->lines[last], taken[last]);
         }
         plan(batches, err.code == FLO_E_INTERNAL ? 0 : 1000);
         return;
     }
-    while (taken-- > 0) {
-        remove_at(&batches->line, &batches->line.first);
+    for (size_t i = 0; i < LINES; i++) {
+        remove_some(batches, &batches->lines[i], taken[i]);
     }
-    if (batches->line.first != NULL) {
+    if (!is_empty(batches)) {
         plan(batches, 0);
     }
 }
@@ -184,7 +214,6 @@ static bool is_of_topic(const char *name, enum flo_topic topic)
 void flo_batches_take(void *context, const struct flo_mqtt_message *message)
 {
     struct flo_batches *batches = context;
-    struct line *line = &batches->line;
     struct flo_err why = {0};
 
     if (is_of_topic(message->topic, FLO_TOPIC_TELE)) {
@@ -192,7 +221,8 @@ void flo_batches_take(void *context, const struct flo_mqtt_message *message)
         return;
     }
 
-    if (!flo_mqtt_room_enter(&line->room, message->topic, message->bytes)) {
+    bool is_first = flo_mqtt_room_waiting(&batches->room, message->topic) == 0;
+    if (!flo_mqtt_room_enter(&batches->room, message->topic, message->bytes)) {
         batches->refused++;
         flo_fail(&why, FLO_E_REST_LIMIT, "too many of it wait");
         flo_ingest_dropped(&batches->ingest, message->topic, &why);
@@ -200,10 +230,14 @@ void flo_batches_take(void *context, const struct flo_mqtt_message *message)
     }
     struct queued *copy = queued_copy(message);
     if (copy == NULL) {
-        flo_mqtt_room_leave(&line->room, message->topic, message->bytes);
+        flo_mqtt_room_leave(&batches->room, message->topic, message->bytes);
         batches->ingest.dropped++;
         return;
     }
+    struct line *line =
+        &batches->lines[is_first && is_of_topic(message->topic, FLO_TOPIC_ACK)
+                            ? ANSWERS
+                            : OTHERS];
     *line->last = copy;
     line->last = &copy->next;
     plan(batches, BATCH_MS);
@@ -310,7 +344,7 @@ static void heal(struct flo_batches *batches)
         batches->heal_at_ms = flo_now_ms() + HEAL_MS;
     }
     if (batches->heal_at_ms == 0 || flo_now_ms() < batches->heal_at_ms ||
-        batches->line.first != NULL) {
+        !is_empty(batches)) {
         return;
     }
     batches->heal_at_ms = 0;
@@ -391,7 +425,7 @@ int flo_batches_open(struct flo_controller *controller, struct event_base *base,
     batches->controller = controller;
     batches->ingest.controller = controller;
     batches->is_external = broker_or_null == NULL;
-    line_init(&batches->line, QUEUE_MESSAGES_MAX);
+    lines_init(batches, QUEUE_MESSAGES_MAX);
     *out = batches;
     batches->batch = event_new(base, -1, 0, on_batch, batches);
     if (batches->batch == NULL) {
@@ -446,7 +480,9 @@ void flo_batches_close(struct flo_batches *batches)
     if (batches->mqtt != NULL) {
         flo_mqtt_close(batches->mqtt, NULL);
     }
-    line_deinit(&batches->line);
+    for (size_t i = 0; i < LINES; i++) {
+        remove_some(batches, &batches->lines[i], SIZE_MAX);
+    }
     if (batches->batch != NULL) {
         event_free(batches->batch);
     }

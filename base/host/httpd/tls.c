@@ -39,6 +39,7 @@ int flo_httpd_tls_make(const struct flo_httpd_tls *tls, SSL_CTX **out,
     SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
                                      SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_num_tickets(context, 0);
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     int rv = 0;
     if (SSL_CTX_use_certificate_chain_file(context, tls->cert_file) != 1) {

@@ -45,6 +45,12 @@ void flo_mqtt_room_leave(struct flo_mqtt_room *room, const char *topic,
     (*sender_of(room, topic))--;
 }
 
+size_t flo_mqtt_room_waiting(const struct flo_mqtt_room *room,
+                             const char *topic)
+{
+    return *sender_of((struct flo_mqtt_room *)(uintptr_t)room, topic);
+}
+
 /* ---- queue ---- */
 
 int flo_mqtt_queue_init(struct flo_mqtt_queue *queue, size_t messages_max,
