@@ -22,7 +22,8 @@ class Fleet(Small):
     """Two devices on tiny@2, before that tiny@1; two of three root keys sign."""
 
     def bring_up(self):
-        self.up(NAMES)
+        # A device renews at most once in a twelfth of that life.
+        self.up(NAMES, "--certificate-life", "90s")
         self.publish("tiny@1", "tiny-v2.Q4_0.gguf")
         self.publish("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
         self.roll("tiny@1")
@@ -207,26 +208,81 @@ def test_the_controllers_disk_is_stolen(up):
         serves(device, "tiny@5")
 
 
+def authorities(up):
+    return [(a["name"], a["devices"])
+            for a in up.ask("ca", "status")["authorities"]]
+
+
+def believed(device):
+    with open(os.path.join(device.state, "identity", "ca.pem")) as file:
+        return file.read()
+
+
+def test_the_authority_is_stolen_while_a_device_sleeps(up):
+    """The next one comes by a signed statement, also to who slept through
+    it."""
+    new, draft = (os.path.join(up.vault, name) for name in
+                  ("new.pem", "authority.json"))
+    [(old, _)] = authorities(up)
+    up.devices["b"].stop()
+    up.ask("ca", "rotate")
+    with open(new, "w") as file:
+        file.write("-----BEGIN" + up.cli("ca", "show")[1].split(
+            "-----BEGIN")[-1])
+    # The new one alone would cut off every device: refused.
+    for file, keep, code in ((draft + ".alone", [], 5),
+                             (draft, ["--keep"], 0)):
+        up.cli("key", "rotate", "ca", new, *keep, "--to", file)
+        for key in ("root-a", "root-c"):
+            up.cli("trust", "sign", file, "--key", up.private(key))
+        said = up.cli("trust", "publish", file, check=False)
+        assert said[0] == code and ("trust.authority" in said[2]) == (code > 0)
+
+    F.wait_until("the waking one renewed", 15, lambda: [
+        devices for _, devices in authorities(up)] == [1, 1])
+    code, _, said = up.cli("ca", "retire", old, check=False)
+    assert code == 5 and "ca.held" in said and "b" in said
+    up.devices["b"].start()
+    up.all_have(up.ask("trust", "status")["number"])
+    F.wait_until("both renewed", 15, lambda: [
+        devices for _, devices in authorities(up)] == [0, 2])
+    assert up.ask("ca", "retire", old)["devices_cut_off"] == []
+    # The thief has the key of an authority that nobody believes any more.
+    last = os.path.join(up.vault, "authority-2.json")
+    up.cli("key", "rotate", "ca", new, "--to", last)
+    up.publish_statement(last)
+    F.wait_until("nobody believes it", 10, lambda: all(
+        believed(device) == open(new).read()
+        for device in up.devices.values()))
+    # Tokens of before pin the authority that is gone.
+    up.token = os.path.join(up.vault, "enroll.token")
+    up.cli("token", "create", "--kind", "enroll", "--to", up.token, "-q")
+    up.publish_whole("tiny@6", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    up.roll("tiny@6")
+    for device in up.devices.values():
+        serves(device, "tiny@6")
+
+
 def test_a_release_goes_back_by_the_emergency_key_at_the_device(up):
     """Without broker and controller: by a file, and again by a deploy of the
     controller, which lifts nothing."""
     file = os.path.join(up.vault, "back.json")
-    up.cli("emergency", "rollback", "--model", "tiny", "--release", "tiny@5",
+    up.cli("emergency", "rollback", "--model", "tiny", "--release", "tiny@6",
            "--key", up.private("emergency"), "--to", file)
     for name in NAMES:
         answer = json.loads(up.device(name, "order", "--file", file, "-o",
                                       "json")[1])
         assert answer["outcome"] == "done", answer
-        serves(up.devices[name], "tiny@4")
+        serves(up.devices[name], "tiny@5")
     F.wait_until("drift", 10, lambda: all(
         (m["drift"] or {}).get("kind") == "denied"
         for d in up.ask("device", "list") for m in d["models"]))
-    up.cli("emergency", "allow", "--model", "tiny", "--release", "tiny@5",
+    up.cli("emergency", "allow", "--model", "tiny", "--release", "tiny@6",
            "--key", up.private("emergency"), "--to", file, "--publish")
-    up.publish_whole("tiny@6", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
-    up.roll("tiny@6")
+    up.publish_whole("tiny@7", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
+    up.roll("tiny@7")
     for device in up.devices.values():
-        serves(device, "tiny@6")
+        serves(device, "tiny@7")
 
 
 def test_a_device_is_stolen(up):
@@ -254,7 +310,7 @@ def test_a_device_is_stolen(up):
         assert "PRIVATE KEY" not in text or name == pair
     up.all_have(up.ask("trust", "status")["number"])
     for one in up.devices.values():
-        serves(one, "tiny@6")
+        serves(one, "tiny@7")
 
 
 def test_a_device_without_network_learns_by_bundle(up):
@@ -269,11 +325,11 @@ def test_a_device_without_network_learns_by_bundle(up):
     up.cli("trust", "publish", draft)
     number = up.ask("trust", "status")["number"]
     up.key = up.private("publisher-3")
-    up.publish_whole("tiny@7", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
-    bundle = os.path.join(up.dir, "tiny7.tar")
-    up.cli("bundle", "create", "tiny@7", "--to", bundle)
+    up.publish_whole("tiny@8", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    bundle = os.path.join(up.dir, "tiny8.tar")
+    up.cli("bundle", "create", "tiny@8", "--to", bundle)
 
     up.device(name, "update", "--bundle", bundle)
     device.start()
     up.all_have(number)
-    serves(device, "tiny@7")
+    serves(device, "tiny@8")

@@ -166,6 +166,23 @@ int flo_trust_add_file(struct flo_trust *draft, const char *path, unsigned role,
                          err);
 }
 
+static bool lists(const struct flo_trust *draft, const char *pem)
+{
+    struct flo_certificate wanted, one;
+
+    if (flo_certificate_read(pem, strlen(pem), &wanted, NULL) < 0) {
+        return false;
+    }
+    for (size_t i = 0; i < flo_trust_ca_count(draft); i++) {
+        const char *its = flo_trust_ca(draft, i);
+        if (flo_certificate_read(its, strlen(its), &one, NULL) == 0 &&
+            flo_digest_equal(&one.fingerprint, &wanted.fingerprint)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int flo_trust_add_authority(struct flo_trust *draft, const char *path,
                             struct flo_err *err)
 {
@@ -173,7 +190,7 @@ int flo_trust_add_authority(struct flo_trust *draft, const char *path,
     size_t bytes = 0;
     int rv = flo_file_read(path, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
 
-    if (rv == 0) {
+    if (rv == 0 && !lists(draft, pem)) {
         rv = flo_trust_add_ca(draft, pem, err);
     }
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;

@@ -65,6 +65,30 @@ static int add_order_key(struct flo_cli *cli, struct flo_trust *draft,
                                   FLO_ROLE_ORDER, NULL, err);
 }
 
+/* While a statement lists none, devices believe those that the controller
+ * names; to keep them is to list them. */
+static int keep_authorities(struct flo_cli *cli, struct flo_trust *draft,
+                            struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    int rv = flo_context_load(cli, err);
+    size_t i;
+    json_t *one;
+
+    if (rv < 0) {
+        return flo_err_fix(err, "the statement lists no authority to keep, and "
+                                "the controller's are not known here");
+    }
+    rv = flo_api_get(cli, "/v1/ca", &answer, err);
+    json_array_foreach(json_object_get(answer, "authorities"), i, one)
+    {
+        rv = rv < 0 ? rv
+                    : flo_trust_add_ca(
+                          draft, flo_out_text(one, "certificate", ""), err);
+    }
+    return rv;
+}
+
 /* The new key, or certificate of an authority, in place of the old one. */
 static int change(struct flo_cli *cli, struct flo_trust *draft, unsigned role,
                   struct flo_err *err)
@@ -77,8 +101,10 @@ static int change(struct flo_cli *cli, struct flo_trust *draft, unsigned role,
     if (role == 0) {
         if (!keeps) {
             flo_trust_clear_ca(draft);
+        } else if (flo_trust_ca_count(draft) == 0) {
+            rv = keep_authorities(cli, draft, err);
         }
-        return flo_trust_add_authority(draft, path, err);
+        return rv < 0 ? rv : flo_trust_add_authority(draft, path, err);
     }
     if (!keeps) {
         rv = find_old(cli, draft, role, old, err);

@@ -286,6 +286,31 @@ int flo_trust_open(struct flo_controller *controller, struct flo_err *err)
 
 /* ---- publishing ---- */
 
+/* Devices believe the authorities that a statement lists, and no others: one
+ * without the issuer of the controller's certificates would cut off all. */
+static int check_authorities(const struct flo_controller *controller,
+                             const struct flo_trust *next, struct flo_err *err)
+{
+    const struct flo_authority *signs = &controller->pki.authorities[0];
+    size_t count = flo_trust_ca_count(next);
+    struct flo_certificate facts;
+
+    for (size_t i = 0; i < count; i++) {
+        const char *pem = flo_trust_ca(next, i);
+        if (flo_certificate_read(pem, strlen(pem), &facts, NULL) == 0 &&
+            flo_digest_equal(&facts.fingerprint, &signs->fingerprint)) {
+            return 0;
+        }
+    }
+    return count == 0 ? 0
+                      : flo_fail(err, FLO_E_TRUST_AUTHORITY,
+                                 "trust statement %llu lists %zu authorities, "
+                                 "and not %s, which signs the controller's "
+                                 "certificates",
+                                 (unsigned long long)flo_trust_number(next),
+                                 count, signs->name);
+}
+
 static int check_next(const struct flo_controller *controller,
                       const struct flo_trust *next, bool *is_news,
                       struct flo_err *err)
@@ -365,7 +390,8 @@ int flo_trust_publish(struct flo_controller *controller, const char *text,
     if (rv < 0 || !*is_news) {
         return rv;
     }
-    rv = choose_key(controller, next, &key, err);
+    rv = check_authorities(controller, next, err);
+    rv = rv < 0 ? rv : choose_key(controller, next, &key, err);
     if (rv < 0) {
         return rv;
     }
