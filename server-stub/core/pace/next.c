@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server-stub/core/experiment/ratio.h"
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
@@ -164,6 +165,54 @@ static void say_devices(struct flo_rollout_next *out,
     say_count(out, awaited->lost, "does not answer", "do not answer");
 }
 
+/* ---- an experiment ---- */
+
+static bool is_holding(const struct flo_rollout_member *member)
+{
+    return member->state == FLO_EXECUTION_SOAKING ||
+           member->state == FLO_EXECUTION_SUCCEEDED ||
+           member->state == FLO_EXECUTION_ALREADY_INSTALLED;
+}
+
+/* Devices of the phases that began are one arm, all others the other arm.  A
+ * device is seen that is there with the release of its arm. */
+static void arms_of(const struct flo_rollout *rollout,
+                    struct flo_sample_arm *updated,
+                    struct flo_sample_arm *waiting)
+{
+    *updated = (struct flo_sample_arm){0};
+    *waiting = (struct flo_sample_arm){0};
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        const struct flo_rollout_member *member = &rollout->members[i];
+        bool is_updated = member->phase <= rollout->phase;
+        bool is_there = member->is_online && member->lapse == FLO_LAPSE_NONE;
+        if (member->phase >= rollout->phase_count ||
+            member->state == FLO_EXECUTION_REMOVED ||
+            member->state == FLO_EXECUTION_SUPERSEDED) {
+            continue; /* it left, or something newer has it */
+        }
+        struct flo_sample_arm *arm = is_updated ? updated : waiting;
+        arm->assigned++;
+        arm->seen += is_there && (!is_updated || is_holding(member)) ? 1 : 0;
+    }
+}
+
+static void say_experiment(const struct flo_rollout *rollout,
+                           struct flo_rollout_next *out)
+{
+    struct flo_sample_arm updated;
+    struct flo_sample_arm waiting;
+
+    arms_of(rollout, &updated, &waiting);
+    say(out, "a person (promote, abort, rollback); %u of %u : %u of %u devices",
+        updated.seen, updated.assigned, waiting.seen, waiting.assigned);
+    say(out, "%s",
+        flo_sample_ratio_fits(&updated, &waiting)
+            ? " are compared"
+            : " do not fit the shares: trust no comparison, look at who is "
+              "missing");
+}
+
 /* ---- states ---- */
 
 static void next_running(const struct flo_rollout *rollout,
@@ -177,13 +226,21 @@ static void next_running(const struct flo_rollout *rollout,
                                     rollout->wall_ahead_ms));
     }
     if (phase->state == FLO_PHASE_HELD) {
-        say(out, "a person (promote, abort, rollback) or more evidence; ");
+        say(out, "%s",
+            phase->is_until_promoted
+                ? ""
+                : "a person (promote, abort, rollback) or more evidence; ");
         look_at(awaited, awaited->now_ms + EVIDENCE_MS);
     }
     say(out, "phase %u: ", rollout->phase + 1);
     say_devices(out, awaited);
     bool is_nobody = out->what[strlen(out->what) - 1] == ' ';
-    if (is_nobody && phase->soak_ms > 0) {
+    if (phase->is_until_promoted && awaited->under_way == 0 &&
+        awaited->ready == 0) {
+        say(out, "%s", is_nobody ? "" : "; ");
+        say_experiment(rollout, out);
+        look_at(awaited, awaited->now_ms + EVIDENCE_MS);
+    } else if (is_nobody && phase->soak_ms > 0) {
         say(out, "its soak");
         look_at(awaited, phase->settled_at_ms + phase->soak_ms);
     } else if (is_nobody) {

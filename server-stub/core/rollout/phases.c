@@ -495,7 +495,7 @@ static bool phase_is_passed(const struct flo_rollout *rollout, uint64_t now_ms)
     struct flo_gate_result result;
     uint32_t gate;
 
-    return phase->state == FLO_PHASE_RUNNING &&
+    return phase->state == FLO_PHASE_RUNNING && !phase->is_until_promoted &&
            flo_rollout_verdict(rollout, rollout->phase, &gate, &result) ==
                FLO_VERDICT_PASS &&
            is_soaked(phase, now_ms) && flo_rollout_study_passes(rollout);

@@ -108,12 +108,13 @@ struct flo_rollout_phase {
      * this phase. */
     uint32_t devices;
     double share_pct;
-    uint32_t devices_min; /* at least, whatever the share says; 0: any */
-    uint32_t devices_max; /* at most; 0: any */
-    bool is_spread;       /* its devices are picked over the strata */
-    uint64_t soak_ms;     /* wait after the last device ended well */
-    bool is_hold_out;     /* these keep their release until the others were
-                             watched for ... */
+    uint32_t devices_min;   /* at least, whatever the share says; 0: any */
+    uint32_t devices_max;   /* at most; 0: any */
+    bool is_spread;         /* its devices are picked over the strata */
+    uint64_t soak_ms;       /* wait after the last device ended well */
+    bool is_until_promoted; /* its gates may stop it, and never leave it */
+    bool is_hold_out;       /* these keep their release until the others were
+                               watched for ... */
     uint64_t watch_ms;
     double starts_per_s;     /* 0: as the rollout's */
     double ramp_factor;      /* of the pace, after ... */

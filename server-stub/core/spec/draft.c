@@ -24,6 +24,7 @@ static void draft_phase(const struct flo_spec_phase *from,
     to->ramp_factor = from->ramp.factor;
     to->ramp_successes = (uint32_t)from->ramp.on_successes;
     to->concurrent_max = (uint32_t)from->max_concurrent;
+    to->is_until_promoted = from->until == 1;
     to->is_hold_out = from->watch_ms > 0;
     to->watch_ms = from->watch_ms;
 }

@@ -39,6 +39,7 @@ struct flo_spec_phase {
     double rate_per_min;
     struct flo_spec_ramp ramp;
     uint64_t max_concurrent;
+    uint32_t until; /* 0 passed, 1 promoted */
     uint64_t watch_ms;
 };
 struct flo_spec_limits {

@@ -603,6 +603,42 @@ static void operator_does(struct world *world, enum flo_rollout_event_kind kind)
     step(world, (struct flo_rollout_event){.kind = kind, .note = "ops"});
 }
 
+/* Half of 200 devices have the other release until a person decides. */
+static void an_experiment_says_when_its_arms_are_no_comparison(void **state)
+{
+    (void)state;
+    struct world *world = world_with_canary(200, 100);
+    world->rollout.phases[0].is_until_promoted = true;
+    start(world);
+    wait_ms(world, 1000);
+    for (size_t device = 1; device <= 100; device++) {
+        says(world, device, 1, FLO_EXECUTION_SUCCEEDED, NULL);
+    }
+    waits_for(world,
+              "phase 1: a person (promote, abort, rollback); 100 of 100 : 100 "
+              "of 100 devices are compared",
+              5000);
+
+    for (size_t device = 1; device <= 30; device++) {
+        member(world, device)->is_online = false;
+        member(world, device + 100)->is_online = false;
+    }
+    waits_for(world,
+              "phase 1: a person (promote, abort, rollback); 70 of 100 : 70 "
+              "of 100 devices are compared",
+              5000);
+
+    for (size_t device = 101; device <= 130; device++) {
+        member(world, device)->is_online = true;
+    }
+    waits_for(world,
+              "phase 1: a person (promote, abort, rollback); 70 of 100 : 100 "
+              "of 100 devices do not fit the shares: trust no comparison, look "
+              "at who is missing",
+              5000);
+    world_free(world);
+}
+
 static void a_second_person_and_a_time_come_before_the_begin(void **state)
 {
     (void)state;
@@ -844,6 +880,7 @@ int main(void)
         cmocka_unit_test(
             a_phase_whose_devices_all_wait_says_when_it_looks_again),
         cmocka_unit_test(each_state_that_does_not_last_says_what_it_waits_for),
+        cmocka_unit_test(an_experiment_says_when_its_arms_are_no_comparison),
         cmocka_unit_test(a_second_person_and_a_time_come_before_the_begin),
         cmocka_unit_test(who_nobody_approves_expires),
         cmocka_unit_test(one_that_expires_under_way_is_aborted_or_paused),

@@ -182,6 +182,63 @@ static void a_slower_release_is_taken_back(void **state)
     world_free(world);
 }
 
+/* An experiment: a quarter has the release until a person says more. */
+static struct world *world_of_experiment(void)
+{
+    struct world *world = world_new(false);
+
+    world->rollout.phases[0].is_until_promoted = true;
+    start(world);
+    go_well(world, 0, CANARY);
+    return world;
+}
+
+static void an_experiment_stays_until_a_person_promotes_it(void **state)
+{
+    (void)state;
+    struct world *world = world_of_experiment();
+    struct flo_rollout_next next;
+
+    for (int block = 0; block < 20; block++) {
+        studies(world, -0.01);
+    }
+    assert_int_equal(world->rollout.phase, 0);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    assert_true(flo_rollout_next(&world->rollout, world->now_ms, 60000, &next));
+    assert_string_equal(next.what, "phase 1: a person (promote, abort, "
+                                   "rollback); 5 of 5 : 15 of 15 devices are "
+                                   "compared");
+
+    assert_int_equal(
+        step(world,
+             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PROMOTE,
+                                        .note = "ops"}),
+        0);
+    assert_int_equal(world->rollout.phase, 1);
+    go_well(world, CANARY, DEVICES);
+    world->now_ms += SOAK_MS;
+    assert_int_equal(
+        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK}),
+        0);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
+    world_free(world);
+}
+
+static void a_guard_takes_the_worse_arm_of_an_experiment_back(void **state)
+{
+    (void)state;
+    struct world *world = world_of_experiment();
+
+    for (int block = 0; block < 20; block++) {
+        studies(world, 0);
+    }
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    studies(world, 0.12);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
+    assert_non_null(strstr(world->rollout.reason, "TTFT p95 +12.0 %"));
+    world_free(world);
+}
+
 /* Through its phases, the watch, and the hold-out. */
 static void a_good_release_reaches_the_hold_out_after_the_watch(void **state)
 {
@@ -406,6 +463,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slower_release_is_taken_back),
+        cmocka_unit_test(an_experiment_stays_until_a_person_promotes_it),
+        cmocka_unit_test(a_guard_takes_the_worse_arm_of_an_experiment_back),
         cmocka_unit_test(a_good_release_reaches_the_hold_out_after_the_watch),
         cmocka_unit_test(
             a_leak_in_the_watch_is_an_alarm_and_takes_nothing_back),

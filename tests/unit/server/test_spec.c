@@ -214,6 +214,7 @@ static void the_whole_policy_is_read(void **state)
           "    min_requests: 100\n"
           "    rate: 60/min\n"
           "    ramp: {factor: 1.5, on_successes: 20}\n"
+          "    until: promoted\n"
           "    max_concurrent: 4\n"
           "  - size: 100%\n"
           "limits:\n"
@@ -232,6 +233,8 @@ static void the_whole_policy_is_read(void **state)
 
     assert_int_equal(draft.phases[0].devices_min, 5);
     assert_int_equal(draft.phases[0].devices_max, 20);
+    assert_true(draft.phases[0].is_until_promoted);
+    assert_false(draft.phases[1].is_until_promoted);
     assert_true(draft.phases[0].is_spread && !draft.phases[1].is_spread);
     assert_string_equal(spec.phases[0].spread[1], "site");
     assert_int_equal(spec.phases[0].min_requests, 100);
@@ -289,6 +292,9 @@ static void what_cannot_be_is_refused_with_its_place(void **state)
     refuses("release: tiny@2\nphases:\n"
             "  - {size: 5, spread: [hw]}\n  - {size: 9, spread: [site]}\n",
             4, "phases[1].spread: all phases are spread by the same");
+    refuses("release: tiny@2\nphases:\n"
+            "  - {size: 50%}\n  - {size: 100%, until: promoted}\n",
+            4, "phases[1].until: the last phase leaves no device to compare");
     refuses("release: tiny@2\nphases:\n  - {size: 5, spread: [hw, hw]}\n", 3,
             "phases[0].spread: a list is not a list of 1 to 4");
 }
