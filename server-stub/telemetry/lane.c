@@ -12,6 +12,7 @@
 
 #include "server-stub/telemetry/lane_inside.h"
 
+#define TRENDS_PER_SECOND 500
 #define NICE 10 /* the thread gives way to all others of the machine */
 #define QUEUE_MESSAGES_MAX 20000
 #define QUEUE_DEVICE_MAX 1024
@@ -259,6 +260,7 @@ static void on_second(evutil_socket_t fd, short what, void *context)
     tell_news(lane);
     flo_lane_commit(lane);
     flo_observer_tick(lane->observer, flo_wall_ms());
+    flo_trends_store(lane->trends, TRENDS_PER_SECOND);
     uint64_t dropped = lane->mqtt != NULL ? flo_mqtt_dropped(lane->mqtt) : 0;
     if (dropped != lane->dropped_before) {
         lane->dropped_before = dropped;
@@ -361,6 +363,7 @@ static void *run(void *context)
     event_base_dispatch(lane->base);
     flo_lane_commit(lane);
     flo_observer_save(lane->observer);
+    flo_trends_store(lane->trends, SIZE_MAX);
     return NULL;
 }
 
@@ -468,6 +471,9 @@ int flo_lane_open(const char *dir, const char *fleet, uint64_t block_ms,
     if (rv == 0) {
         rv = flo_observer_open(lane->store, block_ms, &lane->observer, err);
     }
+    if (rv == 0) {
+        rv = flo_trends_open(lane->store, &lane->trends, err);
+    }
     if (rv < 0) {
         flo_lane_close(lane);
         return rv;
@@ -534,6 +540,7 @@ void flo_lane_close(struct flo_lane *lane)
         event_base_free(lane->base);
     }
     flo_observer_close(lane->observer);
+    flo_trends_close(lane->trends);
     flo_windows_close(lane->store);
     flo_lane_devices_free(&lane->devices);
     free(lane->releases);
@@ -577,6 +584,11 @@ void flo_lane_count(struct flo_lane *lane, struct flo_lane_counters *out)
 struct flo_tally *flo_lane_tally(const struct flo_lane *lane)
 {
     return lane->tally;
+}
+
+struct flo_trends *flo_lane_trends(const struct flo_lane *lane)
+{
+    return lane->trends;
 }
 
 bool flo_lane_is_shedding(struct flo_lane *lane)

@@ -21,6 +21,7 @@
 #include "server-stub/telemetry/lane_evidence.h"
 #include "server-stub/telemetry/observe/observe.h"
 #include "server-stub/telemetry/tally.h"
+#include "server-stub/telemetry/trends.h"
 
 struct event_base;
 struct flo_lane;
@@ -111,6 +112,7 @@ struct flo_lane_counters {
 void flo_lane_count(struct flo_lane *lane, struct flo_lane_counters *out);
 /* Sums by release and hardware class; as long as the lane. */
 struct flo_tally *flo_lane_tally(const struct flo_lane *lane);
+struct flo_trends *flo_lane_trends(const struct flo_lane *lane);
 /* Did it leave anything out within the last minute? */
 bool flo_lane_is_shedding(struct flo_lane *lane);
 

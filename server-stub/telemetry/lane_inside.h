@@ -87,6 +87,7 @@ struct flo_lane {
     size_t release_count, release_next;
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] */
     struct flo_tally *tally;          /* has a mutex of its own */
+    struct flo_trends *trends;        /* so has this */
     size_t batch;                     /* windows of the open transaction */
     bool is_open;                     /* it is */
     bool stops;

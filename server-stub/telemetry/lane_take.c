@@ -196,6 +196,8 @@ static bool store(struct flo_lane *lane, struct flo_lane_device *device,
     }
     flo_observer_take(lane->observer, device->id, device->hardware, &known,
                       flo_wall_ms());
+    flo_trends_take(lane->trends, device->id, device->hardware, &known,
+                    flo_wall_ms());
     flo_tally_add(lane->tally, title, device->hardware, &known, flo_now_ms());
     lane->batch += window->part == 0 ? 1 : 0;
     return true;
@@ -306,6 +308,7 @@ void flo_lane_learn(struct flo_lane *lane,
         flo_lane_keep(&lane->devices, command->key);
     if (command->data[0] == '\0') {
         flo_observer_forget(lane->observer, command->key);
+        flo_trends_forget(lane->trends, command->key);
     }
     if (device != NULL) {
         snprintf(device->hardware, sizeof(device->hardware), "%s",

@@ -264,7 +264,8 @@ def observed(up, reading):
     """Readings of the base of each device, as telemetry.db has them."""
     path = os.path.join(up.dir, "controller", "telemetry.db")
     with sqlite3.connect("file:%s?mode=ro" % path, uri=True) as db:
-        rows = db.execute("SELECT device, data FROM observed").fetchall()
+        rows = db.execute("SELECT device, data FROM observed "
+                          "WHERE model <> ''").fetchall()
     # Two bytes, ten numbers, ten bytes, three tallies; then the readings.
     at = 2 + 40 + 10 + 3 * 20 + 1 + reading * 52 + 8
     return {device: int.from_bytes(data[at:at + 4], "little")

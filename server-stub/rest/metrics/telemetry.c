@@ -49,6 +49,30 @@ static void add_line(struct flo_samples *samples,
     }
 }
 
+static void add_trends(struct flo_samples *samples,
+                       const struct flo_trend_line *line)
+{
+    const char *class[] = {line->hardware};
+
+    for (int i = 0; i < FLO_TREND_COUNT; i++) {
+        const struct flo_trend_fact *fact =
+            flo_trend_fact((enum flo_trend_kind)i);
+        const struct flo_trend_sum *sum = &line->kinds[i];
+        const char *const labels[] = {line->hardware, fact->word};
+        if (sum->known == 0) {
+            continue;
+        }
+        flo_samples_add(samples, FLO_EXPOSED_TREND_DEVICES, labels, sum->there);
+        flo_samples_add(samples, FLO_EXPOSED_TREND_KNOWN, labels, sum->known);
+        flo_samples_add(samples, FLO_EXPOSED_TREND_SLOPE, labels,
+                        i == FLO_TREND_HEATING ? sum->slope / 1000
+                                               : sum->slope);
+    }
+    if (line->full_s > 0) {
+        flo_samples_add(samples, FLO_EXPOSED_DISK_FULL, class, line->full_s);
+    }
+}
+
 void flo_metrics_telemetry(const struct flo_controller *controller,
                            struct flo_samples *samples)
 {
@@ -60,4 +84,10 @@ void flo_metrics_telemetry(const struct flo_controller *controller,
         add_line(samples, &lines[i]);
     }
     free(lines);
+    struct flo_trend_line *trends = flo_trends_read(
+        flo_lane_trends(controller->lane), flo_wall_ms(), &count);
+    for (size_t i = 0; i < count; i++) {
+        add_trends(samples, &trends[i]);
+    }
+    free(trends);
 }

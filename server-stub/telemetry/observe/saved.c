@@ -13,6 +13,9 @@ static int load_row(void *context, const char *device, const char *model,
     struct flo_err err = {0};
     bool has_readings;
 
+    if (model[0] == '\0') {
+        return 0; /* trends of the device (telemetry/trends.h) */
+    }
     if (flo_observed_unpack(data, bytes, &observed, &readings, &has_readings,
                             &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "telemetry", &err);

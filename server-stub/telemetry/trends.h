@@ -1,0 +1,45 @@
+/* Trends: the last days of each device's heat, room and crashes.
+ *
+ * The lane's thread adds windows; the control thread reads the lines for
+ * /metrics and alerts.  Points live in telemetry.db too, in the table of
+ * evidence, as the row of a device without a model.  424 bytes a device and its
+ * class.  Any thread. */
+#ifndef FLOTILLA_SERVER_TELEMETRY_TRENDS_H
+#define FLOTILLA_SERVER_TELEMETRY_TRENDS_H
+
+#include "server-stub/core/telemetry/telemetry.h"
+#include "server-stub/core/trend/trend.h"
+#include "server-stub/store/windows.h"
+
+struct flo_trends;
+
+/* Reads what the store has. */
+FLO_MUST_USE int flo_trends_open(struct flo_windows *store,
+                                 struct flo_trends **out, struct flo_err *err);
+void flo_trends_close(struct flo_trends *trends);
+/* A window of a known device.  `now_ms`: wall clock. */
+void flo_trends_take(struct flo_trends *trends, const char *device,
+                     const char *hardware,
+                     const struct flo_telemetry_window *window,
+                     uint64_t now_ms);
+/* It was retired. */
+void flo_trends_forget(struct flo_trends *trends, const char *device);
+/* Store some of those with a new point; SIZE_MAX: all.  The caller has no
+ * transaction open. */
+void flo_trends_store(struct flo_trends *trends, size_t most);
+
+struct flo_trend_line {
+    char hardware[FLO_HARDWARE_TEXT];
+    struct flo_trend_sum {
+        uint32_t known; /* devices with points enough */
+        uint32_t there; /* of them: with that trend */
+        double slope;   /* of the median device, per day */
+    } kinds[FLO_TREND_COUNT];
+    double full_s; /* the first device that will be full; 0: none */
+};
+/* Lines by hardware class, malloc'ed for the caller; NULL: none. */
+#define FLO_TREND_LINES_MAX 128
+struct flo_trend_line *flo_trends_read(struct flo_trends *trends,
+                                       uint64_t now_ms, size_t *count);
+
+#endif
