@@ -75,3 +75,24 @@ class Page:
         self.process.wait(20)
         os.close(self.to)
         os.close(self.of)
+
+
+def go(page, path, selector):
+    page.run("location.hash = %s" % json.dumps("#/" + path))
+    page.until("document.querySelector(%s)" % json.dumps(selector))
+
+
+def has(page, selector, words, seconds=10):
+    page.until("document.querySelector(%s)?.innerText.includes(%s)" % (
+        json.dumps(selector), json.dumps(words)), seconds)
+
+
+def write(page, selector, words):
+    page.run("(i => { i.value = %s; i.dispatchEvent(new Event('input',"
+             " {bubbles: true})) })(document.querySelector(%s))" % (
+                 json.dumps(words), json.dumps(selector)))
+
+
+def press(page, words, place="main"):
+    page.run("[...document.querySelectorAll('%s button')].find(b =>"
+             " b.innerText === '%s').click()" % (place, words))

@@ -9,6 +9,7 @@ import tempfile
 import pytest
 
 import chromium
+from chromium import go, has, press, write
 from controller_parts import Controller
 
 if not chromium.PROGRAM:
@@ -116,27 +117,6 @@ def sign_in(page, controller, token):
     page.open("about:blank")
     page.open(controller.rest)
     page.until("document.querySelector('[aria-label=Summary]')")
-
-
-def go(page, path, selector):
-    page.run("location.hash = %s" % json.dumps("#/" + path))
-    page.until("document.querySelector(%s)" % json.dumps(selector))
-
-
-def has(page, selector, words):
-    page.until("document.querySelector(%s)?.innerText.includes(%s)" % (
-        json.dumps(selector), json.dumps(words)), 10)
-
-
-def write(page, selector, words):
-    page.run("(i => { i.value = %s; i.dispatchEvent(new Event('input',"
-             " {bubbles: true})) })(document.querySelector(%s))" % (
-                 json.dumps(words), json.dumps(selector)))
-
-
-def press(page, words, place="main"):
-    page.run("[...document.querySelectorAll('%s button')].find(b =>"
-             " b.innerText === '%s').click()" % (place, words))
 
 
 def test_a_large_fleet_is_there_at_once(page, controller):

@@ -10,12 +10,21 @@ import { html } from "/app/parts/html.js";
 import { Card, Counts, Same, Table } from "/app/parts/parts.js";
 import { Problems, Screen } from "/app/parts/screen.js";
 
+// Fields of the address, as the specification of a rollout writes them.
+const FIELDS = [["phases", "phases up to", "1, 10%, 100%"], ["soak", "soak on each device", "15m"],
+  ["failed", "halt above failed %", "2"], ["pace", "begin at most", "1200/min"]];
+const FLAGS = (query) => [...String(query.phases || "").split(",").map((word) => word.trim()).filter((word) => word).map((word) => ` --phase ${word}`),
+  query.soak ? ` --soak ${query.soak}` : "", query.failed ? ` --max-failed ${query.failed}` : "", query.pace ? ` --pace ${query.pace}` : ""].join("");
+
 export class Plan extends Screen {
   topics = ["release"];
 
   body({ query }) {
-    const spec = { release: query.release, group: query.group || "all" };
-    return query.soak ? { ...spec, soak: query.soak } : spec;
+    const sizes = String(query.phases || "").split(",").map((word) => word.trim()).filter((word) => word)
+      .map((word) => ({ size: /^\d+$/.test(word) ? Number(word) : word }));
+    return { release: query.release, group: query.group || "all", ...(query.soak ? { soak: query.soak } : {}),
+      ...(sizes.length > 0 ? { phases: sizes } : {}), ...(query.pace ? { rate: query.pace } : {}),
+      ...(query.failed ? { gates: { failed: { max_pct: Number(query.failed) } } } : {}) };
   }
 
   async read(props) {
@@ -51,9 +60,10 @@ export class Plan extends Screen {
   const name = `${r.model}@${r.version}`;
   return html`<option value=${name} selected=${name === query.release}>${name}</option>`;
 })}</select></label>
-      <label>group <select id="group" onchange=${pick("group")}>${groups.map((g) => html`<option value=${g} selected=${g === (query.group || "all")}>${g}</option>`)}</select></label>
-      <label>soak on each device <select id="soak" onchange=${pick("soak")}>${["", "30s", "5m", "15m", "1h", "24h"].map((s) =>
-  html`<option value=${s} selected=${s === (query.soak || "")}>${s || "standard"}</option>`)}</select></label></div><//>
+      <label>group <select id="group" onchange=${pick("group")}>${groups.map((g) => html`<option value=${g} selected=${g === (query.group || "all")}>${g}</option>`)}</select></label></div>
+      <div class="row mid">${FIELDS.map(([name, word, say]) => html`<label>${word} <input id=${name} autocomplete="off" spellcheck="false" size="14"
+        placeholder=${say} value=${query[name] || ""} onchange=${pick(name)} /></label>`)}</div>
+      <p class="soft">An empty field takes the standard for a group of this size.</p><//>
     <${Problems} problem=${problem} />
     ${!p ? html`<p class="soft">${maySomewhere("operator") ? "Choose a release: the plan stands here before anything starts."
     : "This token may look, not plan or start. Ask an operator."}</p>` : html`
@@ -77,7 +87,7 @@ export class Plan extends Screen {
       <label class="field"><span>Why (goes to the audit)</span><input name="reason" maxlength="120" autocomplete="off" /></label>
       <${Problems} problem=${failed} />
       <button type="submit" id="start" class="primary" disabled=${busy || p.takes + p.silent === 0}>Start on ${number(p.takes)} of ${many(p.devices, "device")}</button></form>
-      <p class="soft">Phases and gates are the standard ones for a group of this size. Others: <code>flotilla rollout init</code></p><//></div>`}
-    <${Same} command=${`flotilla rollout start ${query.release || "MODEL@VERSION"} --group ${query.group || "all"} --dry-run`} call="POST /v1/rollouts?dry_run=true" />`;
+      <p class="soft">Windows, limits of a site and other gates stand in a file: <code>flotilla rollout init</code></p><//></div>`}
+    <${Same} command=${`flotilla rollout start ${query.release || "MODEL@VERSION"} --group ${query.group || "all"}${FLAGS(query)} --dry-run`} call="POST /v1/rollouts?dry_run=true" />`;
   }
 }

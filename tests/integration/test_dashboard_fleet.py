@@ -1,0 +1,148 @@
+"""A browser drives simulated devices on the real broker and HTTPS: a rollout
+from plan to end, a release that its gate halts, and an emergency rollback.
+
+FLOTILLA_PAGE_FLEET=1000 takes more devices.  A failing test leaves what the
+page showed in FLOTILLA_PAGE_SHOTS (a folder of build/)."""
+import os
+import sys
+
+import pytest
+
+import chromium
+from chromium import go, has, write
+from conftest import BIN, ROOT
+
+sys.path.insert(0, os.path.join(ROOT, "tests", "fleet"))
+
+import simulated as S  # noqa: E402
+
+if not chromium.PROGRAM:
+    pytest.skip("chromium-headless-shell is not installed",
+                allow_module_level=True)
+DEVICES = int(os.environ.get("FLOTILLA_PAGE_FLEET", "300"))
+BUILD = os.environ.get("FLOTILLA_BUILD", os.path.join(ROOT, "build",
+                                                      "release"))
+SHOTS = os.environ.get("FLOTILLA_PAGE_SHOTS",
+                       os.path.join(BUILD, "dashboard"))
+WAIT = 60  # at most; a busy machine is slow, not wrong
+PLAN = "rollouts/new?release=%s&phases=%s&soak=200ms&pace=%d/min&failed=%s"
+
+
+@pytest.fixture(scope="module")
+def fleet(folder, bin_dir):
+    one = S.Simulated(folder, BIN, name="prod").up()
+    one.publish("tiny@1", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
+    one.publish("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    one.sim = one.simulate(os.path.join(BUILD, "tests", "flotilla-sim"),
+                           DEVICES, seed=19, scripts="slow=50,failing=200",
+                           interval=1000, pace=20)
+    one.sim.connected()
+    yield one
+    if one.sim.process.poll() is None:
+        one.sim.process.kill()
+        one.sim.process.wait()
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def browser(fleet):
+    one = chromium.Page(fleet.dir)
+    one.open(fleet.url)
+    one.run("sessionStorage.setItem('flotilla.token', '%s')" % fleet.admin)
+    one.open("about:blank")
+    one.open(fleet.url)
+    has(one, "main h1", format(DEVICES, ",") + " devices")
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def page(browser, request):
+    """The page; what it showed is kept if the test fails."""
+    failed = request.session.testsfailed
+    yield browser
+    if request.session.testsfailed > failed:
+        os.makedirs(SHOTS, exist_ok=True)
+        browser.picture(os.path.join(SHOTS, request.node.name + ".png"))
+
+
+def start(page, release, phases, seconds, failed):
+    """Start on the page what the plan says; the rollout's id."""
+    go(page, PLAN % (release.replace("@", "%40"), phases.replace("%", "%25"),
+                     DEVICES * 60 // seconds, failed), "#start")
+    has(page, "#start", "of %s device" % format(DEVICES, ","))
+    page.run("document.getElementById('start').click()")
+    page.until("/^#.rollouts.r-/.test(location.hash)", WAIT)
+    return page.run("location.hash.split('/')[2]")
+
+
+def test_a_rollout_goes_from_its_plan_through_its_phases_to_its_end(page):
+    start(page, "tiny@1", "5, 20%, 100%", 1, 100)
+    # Each change of the page is kept, so that no state of a moment is missed.
+    page.run("window.seen = new Set(); new MutationObserver(() => {"
+             " const words = document.querySelector('[aria-label=Summary]')"
+             " ?.innerText.replace(/\\s+/g, ' '); words && seen.add(words); })"
+             ".observe(document.getElementById('main'), {childList: true,"
+             " characterData: true, subtree: true}); 0")
+    page.until("document.querySelector('main .head .st')?.innerText ==="
+               " 'completed'", WAIT)
+
+    seen = page.run("[...seen]")
+    assert len({words.split(" have it")[0] for words in seen}) > 1, seen
+    phases = page.text("[aria-label=Phases] tbody")
+    assert phases.count("passed") == 3, phases
+    assert "succeeded" in page.text("[aria-label=Funnel]")
+    assert "failed" in page.text("[aria-label=Funnel]"), "some always fail"
+
+
+def test_a_bad_release_is_halted_and_the_page_says_why_first(page):
+    start(page, "tiny@2", "100%", 6, 1)
+    page.until("document.querySelector('main .head .st')?.innerText ==="
+               " 'halted'", WAIT)
+    has(page, "main .n-bad", "Next:")
+
+    cause = page.text("main .n-bad")
+    assert cause.startswith("a golden prompt got another answer"), cause
+    assert "probe.golden on " in cause and " have tiny@2 now" in cause, cause
+    assert page.run("document.querySelector('main .n-bad').offsetTop <"
+                    " document.querySelector('[aria-label=Gates]').offsetTop")
+    gates = page.text("[aria-label=Gates]")
+    assert "1 of 1 failed" in gates and "95 % CI" in gates, gates
+    assert "0.0 to 100.0" not in gates
+    first = page.text("[aria-label=Devices] tbody tr, "
+                      "[aria-label='Devices of this rollout'] tbody tr")
+    assert "failed" in first and "probe.golden" in first, first
+    # The whole fleet shows it before all else.
+    go(page, "fleet", ".alerts li")
+    has(page, ".alerts", "a golden prompt got another answer")
+
+
+def test_an_emergency_takes_the_release_back_after_its_name_is_typed(
+        page, fleet):
+    go(page, "emergency?release=tiny%402", "#go-back")
+    assert page.run("document.getElementById('act').disabled")
+    write(page, "#reason", "r-0002 was halted")
+    write(page, "#typed", "tiny@2")
+    page.until("!document.getElementById('act').disabled", WAIT)
+    button = page.text("#act")
+    assert "■ Take " in button and "Take 0" not in button, button
+    page.run("document.getElementById('act').click()")
+    page.until("location.hash.startsWith('#/orders/')", WAIT)
+    page.until("/^(done|partly)$/.test(document.querySelector('main .head .st')"
+               "?.innerText)", WAIT)
+    # Those on which the release before it failed have nothing to go back to.
+    done, all = (int(word.replace(",", "")) for word in
+                 page.text("main .huge").split()[:3:2])
+    words = page.text("[aria-label=Progress]").replace("\n", " ")
+    assert all == DEVICES and 0.8 * all < done, words
+    assert "%d cannot" % (all - done) in words, words
+    assert done == all or "no previous release" in page.text(
+        "[aria-label=Devices] tbody tr")
+    go(page, "rollouts/r-0002", "[aria-label=Summary]")
+    page.until("/^(rolled|taken)-back$/.test(document.querySelector("
+               "'main .head .st')?.innerText)", WAIT)
+    page.until("Number(document.querySelector('[aria-label=Summary]').innerText"
+               ".match(/(\\d+) of [\\d,]+\\s+have it/)[1]) <= %d" % (all - done),
+               WAIT)
+    go(page, "activity", "[aria-label=Audit] tbody tr")
+    has(page, "[aria-label=Audit]", "order.emergency")
