@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 
 import pytest
 
@@ -295,6 +296,42 @@ def test_a_frozen_fleet_is_seen(page, controller):
         assert controller.ask("POST", "/v1/orders", {
             "op": op, "everywhere": True, "confirm": "test"}).status == 202
         page.until("%s.includes('is frozen') === %s" % (notes, shown), 25)
+
+
+def test_an_alert_is_counted_in_the_frame_and_taken_by_a_person(
+        page, controller):
+    assert controller.ask("POST", "/v1/orders", {
+        "op": "config", "everywhere": True, "heartbeat_ms": 1000,
+        "confirm": "test"}).status == 202  # alerts are looked at as often
+    assert controller.ask("PUT", "/v1/alert-rules/any-drift", {
+        "where": "drifts", "above": 0, "severity": "page",
+        "text": "devices drift"}).status == 200
+    go(page, "fleet", "[aria-label=Alerts] li")
+    page.until("document.getElementById('alerts')")
+    own = "[...document.querySelectorAll('[aria-label=Alerts] li')].find(e =>" \
+          " e.innerText.includes('any-drift'))"
+    page.until(own, 30)
+    words = page.run(own + ".innerText")
+    assert "Nobody has it yet." in words and "limit 0: devices drift" in words
+    before = page.text("#alerts")
+    page.run(own + ".querySelector('button').click()")
+    write(page, "dialog input", "looking at it")
+    page.run("document.querySelector('dialog button.act').click()")
+    page.until(own + ".innerText.includes('has it: looking at it')", 20)
+    page.until("document.getElementById('alerts')?.innerText !== '%s'" % before)
+
+
+def test_a_change_freeze_says_until_when_and_by_whom(page, controller):
+    now = int(time.time() * 1000)
+    assert controller.ask("PUT", "/v1/change-freezes/sale", {
+        "from_ms": now - 1000, "until_ms": now + 3600000,
+        "reason": "CHG-7"}).status == 200
+    go(page, "rollouts", "[aria-label='Change freezes'] tbody tr")
+    row = page.text("[aria-label='Change freezes'] tbody tr")
+    assert "sale" in row and "frozen" in row and "CHG-7" in row, row
+    go(page, "fleet", "[aria-label=Summary]")
+    has(page, ".alerts", "Change freeze sale for all until", 20)
+    assert controller.ask("DELETE", "/v1/change-freezes/sale").status == 200
 
 
 SCREENS = ("fleet", "rollouts", "rollouts/r-0001", "emergency", "telemetry",

@@ -39,11 +39,17 @@ export const RANK = ["failed", "drift", "offline", "maintenance", "updating", "o
 const MAP_KINDS = { failed: "bad", drift: "warn", offline: "off", maintenance: "hold", updating: "busy", ok: "ok" };
 export const mapKind = (word) => MAP_KINDS[word];
 
+// The meaning of the words of agent/core/drift.c, for people.
+const DRIFTS = { behind: "it runs another release than the assigned one", ahead: "it runs a newer release than the assigned one",
+  denied: "the assigned release failed here before", "below-floor": "a newer release ran here before",
+  frozen: "the fleet is frozen", paused: "its rollout is paused" };
+
 // Why it needs a look, as a sentence.
 export function why(device) {
   const drift = models(device).find((m) => m.drift);
   if (drift) {
-    return `${text(drift.model)}: ${text(drift.drift.kind)}${drift.drift.why ? `, ${text(drift.drift.why)}` : ""}`;
+    const said = drift.drift.why || DRIFTS[drift.drift.kind];
+    return `${text(drift.model)}: ${text(drift.drift.kind)}${said ? `, ${text(said)}` : ""}`;
   }
   return device.state === "online" ? "" : "not heard; it follows at contact";
 }
@@ -54,7 +60,7 @@ export function releasesOf(devices) {
   const all = new Map();
   for (const device of devices) {
     for (const m of models(device)) {
-      const name = title(m.serving);
+      const name = m.serving?.version ? title(m.serving) : "none";
       const one = all.get(name) || { name, model: text(m.model ?? m.serving?.model), devices: 0, drift: 0, offline: 0 };
       one.devices += 1;
       one.drift += m.drift ? 1 : 0;

@@ -71,11 +71,13 @@ export class Chart extends Component {
     }
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 },
       ticks: { show: false }, font: "11px system-ui, sans-serif" };
+    const data = columns(series);
+    const [begin, end] = [data[0][0], data[0].at(-1)];
     this.plot = new uPlot({
       width: Math.max(this.place.clientWidth, 100), height: HEIGHT, legend: { show: false },
       cursor: { drag: { x: false } },
-      scales: { x: { range: (u, from, to) => to - from < 60 ? [to - 60, to] : [from, to] }, y: { range: (u, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
-      axes: [{ ...axis, space: 70, values: (u, at) => at.map((s) => clock(s * 1000).slice(0, 5)) },
+      scales: { x: { range: [Math.min(begin, end - 60), end] }, y: { range: (u, low, high) => [0, high > 0 ? high * 1.25 : 1] } },
+      axes: [{ ...axis, size: 30, space: 70, values: (u, at) => at.map((s) => clock(s * 1000).slice(0, end - begin < 600 ? 8 : 5)) },
         { ...axis, size: 66, values: (u, at) => at.map((v) => format(v)) }],
       series: [{}, ...series.flatMap((one, i) => {
         const stroke = colour(COLOURS[i % COLOURS.length]);
@@ -83,7 +85,7 @@ export class Chart extends Component {
           { stroke, width: 1, dash: [4, 3], points: { show: false } }];
       })],
       hooks: { draw: [marks(list)] },
-    }, columns(series), this.place);
+    }, data, this.place);
   }
 
   render({ series, format, label }) {

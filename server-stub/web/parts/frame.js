@@ -1,8 +1,9 @@
 // The frame of each screen: fleet, tabs, search, connection, emergency.
 
+import { alerts, onAlerts } from "/app/data/alerts.js";
 import { live, listen } from "/app/data/live.js";
 import { me, maySomewhere } from "/app/data/access.js";
-import { clock, duration } from "/app/data/words.js";
+import { clock, duration, many } from "/app/data/words.js";
 import { go, link } from "/app/data/url.js";
 import { Component, html } from "/app/parts/html.js";
 
@@ -28,16 +29,19 @@ function find(event) {
 export class Frame extends Component {
   componentDidMount() {
     this.off = listen((name) => name === "live" && this.setState({}));
+    this.quiet = onAlerts(() => this.setState({}));
     this.timer = setInterval(() => live.state === "stale" && this.setState({}), 1000);
   }
 
   componentWillUnmount() {
     this.off();
+    this.quiet();
     clearInterval(this.timer);
   }
 
   render({ fleet, at, children, signOut }) {
     const tab = HOME[at.path[0]] || at.path[0];
+    const fire = alerts.items.filter((a) => !a.acked && !a.silenced).length;
     const stale = live.state === "stale";
     return html`<a class="skip" href="#main">Skip to content</a>
     <header class="bar">
@@ -47,6 +51,7 @@ export class Frame extends Component {
       <form role="search" onsubmit=${find}><input name="find" id="find" type="search" autocomplete="off"
         aria-label="Find a device, rollout, order, release or selector" placeholder="Find device, rollout, release …  /" /></form>
       <span class="push" id="live" role="status" data-state=${live.state}>${stale ? "stale" : live.state === "live" ? "live" : "connecting"}</span>
+      ${fire > 0 ? html`<a id="alerts" class="st bad" href=${link(["fleet"])}>${many(fire, "alert")}</a>` : null}
       <span class="me">${me?.user || me?.name || ""} · ${me?.role || ""}</span>
       <button type="button" class="plain" onclick=${signOut}>Sign out</button>
       ${maySomewhere("operator") ? html`<a id="emergency" class="btn danger" href=${link(["emergency"])}>⚠ Emergency… <kbd>g e</kbd></a>` : null}

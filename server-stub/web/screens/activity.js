@@ -2,7 +2,7 @@
 
 import { call } from "/app/data/api.js";
 import { may, mayAudit } from "/app/data/access.js";
-import { ago, clock, duration, many, number, text } from "/app/data/words.js";
+import { ago, clock, duration, kind, many, number, text } from "/app/data/words.js";
 import { link } from "/app/data/url.js";
 import { Armed } from "/app/parts/armed.js";
 import { html } from "/app/parts/html.js";
@@ -10,8 +10,12 @@ import { Card, Meter, Same, State, Table } from "/app/parts/parts.js";
 import { Screen } from "/app/parts/screen.js";
 
 const SOON_MS = 30 * 86400000;
+const DETAIL = 90;
 const QUIET = /^(blob\.|report\.|device\.enroll)/;
 
+const brief = (words) => html`<span class="long" title=${words}>${words.length > DETAIL ? `${words.slice(0, DETAIL)}…` : words}</span>`;
+// A refused request has the id of its error.
+const isBad = (result) => kind(result) === "bad" || String(result).includes(".");
 const left = (at) => at > 0 && at < Date.now() + 1e12 * 4 ? at - Date.now() : null;
 
 function Ends({ at }) {
@@ -52,8 +56,8 @@ export class Activity extends Screen {
   verified.ok ? "whole" : "broken"}, signed up to ${number(verified.signed)}`} />` : html`<span class="soft">who may verify: auditor, admin</span>`}>
       <form class="row mid" onsubmit=${(e) => { e.preventDefault(); location.hash = link(["activity"], { ...query, find: e.target.elements.words.value }).slice(1); }}>
         <label class="grow"><span class="vh">Find in the audit</span><input name="words" placeholder="who, what or object" value=${query.find || ""} /></label><button type="submit">Filter</button></form>
-      <${Table} label="Audit" heads=${["when", "who", "what", "object", "result", "+from or why", "+#record"]} rows=${found.map((a) => ({ hit: a.result !== "ok",
-  cells: [clock(a.at_ms), text(a.who), text(a.what), text(a.object), html`<${State} word=${a.result} />`, text(a.detail || "–"), number(a.number)] }))} />
+      <${Table} label="Audit" heads=${["when", "who", "what", "object", "result", "+from or why", "+#record"]} rows=${found.map((a) => ({ hit: isBad(a.result),
+  cells: [clock(a.at_ms), text(a.who), text(a.what), text(a.object), isBad(a.result) ? html`<span class="st bad">${text(a.result)}</span>` : html`<${State} word=${a.result} />`, brief(text(a.detail || "–")), number(a.number)] }))} />
       <p class="soft">${many(found.length, "record")} shown. ${query.all ? html`<a href=${link(["activity"], { ...query, all: null })}>Leave out uploads and reports</a>`
   : html`Uploads and reports that went well are left out; <a href=${link(["activity"], { ...query, all: "yes", limit: 500 })}>show all</a>`}. Export: <code>flotilla audit list -o jsonl</code></p><//>
     <div class="col c4">${trust ? html`<${Card} title=${`Keys: trust ${number(trust.number)}`} head=${html`<span class="soft">${trust.signed ? "signed by root keys" : "not signed: a list of the controller"}</span>`}>

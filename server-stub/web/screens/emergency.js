@@ -27,7 +27,7 @@ export class Emergency extends Screen {
 
   async read({ query }) {
     if (!this.served) {
-      this.served = releasesOf(await readAll("")).filter((r) => r.name !== "–");
+      this.served = releasesOf(await readAll("")).filter((r) => r.name !== "none");
     }
     const [version, releases] = await Promise.all([call("GET", "/v1/version"), call("GET", "/v1/releases")]);
     const chosen = query.release || this.served[0]?.name;

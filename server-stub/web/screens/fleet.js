@@ -3,8 +3,9 @@
 import { call } from "/app/data/api.js";
 import { maySomewhere } from "/app/data/access.js";
 import { condition, count, hardware, mapKind, RANK, readAll, releasesOf, why } from "/app/data/fleet.js";
-import { ago, bytes, isOpen, many, models, number, rolloutOrder, rolloutState, text, title } from "/app/data/words.js";
+import { ago, bytes, clock, isOpen, many, models, number, rolloutOrder, rolloutState, text, title } from "/app/data/words.js";
 import { link, read, set } from "/app/data/url.js";
+import { Alerts } from "/app/parts/alerts.js";
 import { html } from "/app/parts/html.js";
 import { Card, Chips, Counts, Meter, Same, State, Table } from "/app/parts/parts.js";
 import { Problems, Screen } from "/app/parts/screen.js";
@@ -27,7 +28,7 @@ function cells(devices) {
 }
 
 // Cells to a line: as many as the largest row has, so that small sites are seen.
-const perLine = (rows) => Math.min(100, Math.max(40, ...rows.map((r) => r.list.length)));
+const perLine = (rows) => Math.min(100, Math.max(24, ...rows.map((r) => r.list.length)));
 
 function Cells({ devices, label, line }) {
   const list = cells(devices).slice(0, 4 * line);
@@ -64,14 +65,14 @@ function Where({ devices, rows }) {
       <span class="st hold">maintenance</span><span class="st busy">updating</span></p>
     <${Table} label="Devices by place" heads=${["", "needs a look", "devices", "#all"]} rows=${
   shown.map(({ name, list, weight: n }) => [
-    filter(name) ? html`<a href=${link(["fleet"], { where: filter(name), rows })}>${name}</a>` : name,
+    filter(name) ? html`<a class="nb" href=${link(["fleet"], { where: filter(name), rows })}>${name}</a>` : name,
     n > 0 ? html`<b>${number(n)}</b> of ${number(list.length)}` : "–",
     html`<${Cells} devices=${list} line=${line} label=${`${name}: ${n} of ${list.length} need a look`} />`, number(list.length)])} />
     ${rest.length > 0 ? html`<p class="soft">${number(rest.length)} more with ${
   many(rest.reduce((n, r) => n + r.list.length, 0), "device")}, ${number(rest.reduce((n, r) => n + r.weight, 0))} of them need a look.</p>` : null}<//>`;
 }
 
-function Notices({ rollouts, total, offline, frozen }) {
+function Notices({ rollouts, total, offline, frozen, freezes }) {
   const model = (r) => r.release.split("@")[0];
   const newest = (r) => !rollouts.some((o) => model(o) === model(r) && o.created_at_ms > r.created_at_ms);
   const bad = rollouts.filter((r) => r.state === "halted" && (r.holders > 0 || newest(r))
@@ -83,6 +84,8 @@ function Notices({ rollouts, total, offline, frozen }) {
       <a class="btn" href=${link(["rollouts", r.id])}>Open ${r.id}</a></li>`)}
     ${frozen ? html`<li><${State} word="frozen" /><span><b>The fleet is frozen.</b> Nothing starts until it is unfrozen.</span>
       <a class="btn" href=${link(["emergency"])}>Emergency</a></li>` : null}
+    ${freezes.map((f) => html`<li><${State} word="frozen" /><span><b>Change freeze ${f.name} for ${text(f.group || "all")}${f.ends_at_ms ? ` until ${clock(f.ends_at_ms)}` : ""}.</b>
+        ${" "}${text(f.reason || "no reason given")}, by ${text(f.by)}. Emergencies go through.</span><a class="btn" href=${link(["rollouts"])}>All freezes</a></li>`)}
     ${total > 0 && offline * 4 > total ? html`<li><${State} word="offline" /><span><b>${number(offline)} of ${many(total, "device")} are offline.</b></span>
       <a class="btn" href=${link(["fleet"], { where: "state = offline" })}>Show ${number(offline)}</a></li>` : null}</ul>`;
 }
@@ -99,16 +102,16 @@ export class Fleet extends Screen {
   async read({ query }) {
     const where = query.where ?? LOOK;
     const at = where ? `&where=${encodeURIComponent(where)}` : "";
-    const [version, list, rollouts, total, offline, drift] = await Promise.all([
+    const [version, list, rollouts, total, offline, drift, freezes] = await Promise.all([
       call("GET", "/v1/version"),
       call("GET", `/v1/devices?limit=${Math.min(Number(query.limit) || SHOWN, 1000)}&sort=${encodeURIComponent(query.sort || "-state,name")}&fields=${DETAIL}${at}`)
         .catch((problem) => ({ items: [], total: 0, problem })),
-      call("GET", "/v1/rollouts"), count(""), count("state = offline"), count("drifts")]);
+      call("GET", "/v1/rollouts"), count(""), count("state = offline"), count("drifts"), call("GET", "/v1/change-freezes")]);
     if (!this.state.devices || Date.now() > this.mapNext) {
       this.mapNext = Date.now() + Math.max(5000, total * 6);
       setTimeout(() => readAll("", null).then((devices) => this.setState({ devices })).catch(() => {}), 0);
     }
-    return { version, list, rollouts: rollouts.items.sort(rolloutOrder), total, offline, drift };
+    return { version, list, rollouts: rollouts.items.sort(rolloutOrder), total, offline, drift, freezes: freezes.items.filter((f) => f.on) };
   }
 
   hear(name) {
@@ -124,7 +127,7 @@ export class Fleet extends Screen {
     }
   }
 
-  draw({ version, list, rollouts, total, offline, drift }, { query }, { devices }) {
+  draw({ version, list, rollouts, total, offline, drift, freezes }, { query }, { devices }) {
     const where = query.where ?? LOOK;
     const open = rollouts.filter((r) => isOpen(r) || r.state === "halted").slice(0, 6);
     const conditions = new Map();
@@ -143,7 +146,7 @@ export class Fleet extends Screen {
   conditions.has("updating") ? { word: "updating", n: number(conditions.get("updating")), kind: "busy" } : null,
   devices ? { word: "ok", n: number(conditions.get("ok") || 0), kind: "ok" } : null,
   { word: "rollouts under way", n: number(rollouts.filter(isOpen).length), href: link(["rollouts"]) }]} /><//>
-    <${Notices} rollouts=${rollouts} total=${total} offline=${offline} frozen=${version.frozen} />
+    <${Notices} rollouts=${rollouts} total=${total} offline=${offline} frozen=${version.frozen} freezes=${freezes} /><${Alerts} />
     ${devices ? html`<${Where} devices=${devices} rows=${query.rows} />`
   : html`<section class="card c8" aria-label="Where"><p class="soft" role="status">Reading ${many(total, "device")}…</p></section>`}
     <div class="col c4"><${Card} title="Rollouts under way" label="Rollouts">${open.length === 0
@@ -152,7 +155,7 @@ export class Fleet extends Screen {
       <${Meter} label=${`${r.holders} of ${r.members} have it`} of=${r.members} parts=${[["ok", r.holders]]} />
       <p class="soft">phase ${r.phase} of ${r.phases.length} · ${number(r.holders)} of ${number(r.members)} have it</p></div>`)}<//>
     <${Card} title="What runs" label="Models"><${Table} label="Releases in the field" heads=${["release", "#runs", "#drift", "#offline"]} rows=${
-  runs.slice(0, 10).map((r) => ({ hit: r.drift > 0, cells: [html`<a href=${link(["telemetry"], { model: r.model })}>${r.name}</a>`,
+  runs.slice(0, 10).map((r) => ({ hit: r.drift > 0, cells: [r.name === "none" ? "no release" : html`<a href=${link(["telemetry"], { model: r.model })}>${r.name}</a>`,
     number(r.devices), r.drift > 0 ? html`<span class="st warn">${number(r.drift)}</span>` : "–", r.offline > 0 ? number(r.offline) : "–"] }))} /><//></div>
     <${Card} title=${where === LOOK ? "Devices that need a look" : "Devices"} label="Devices">
       <form class="row mid" onsubmit=${(e) => { e.preventDefault(); set({ where: e.target.elements.where.value }); }}>
@@ -162,7 +165,7 @@ export class Fleet extends Screen {
   Object.keys({ ...query, where: undefined }).some((k) => k !== "where" && query[k]) ? "&" : "?"}where=${encodeURIComponent(w)}` }))} />
       <${Problems} problem=${list.problem} />
       <${Table} label="Devices" heads=${["device", "state", "why", "+site", "+hardware", "serves", "+#memory", "+#°C", "#seen"]} rows=${
-  list.items.map((d) => ({ hit: condition(d) === "failed", cells: [html`<a href=${link(["devices", d.name])}>${text(d.name)}</a>`,
+  [...list.items].sort((a, b) => RANK.indexOf(condition(a)) - RANK.indexOf(condition(b))).map((d) => ({ hit: condition(d) === "failed", cells: [html`<a href=${link(["devices", d.name])}>${text(d.name)}</a>`,
     html`<${State} word=${condition(d) === "ok" ? text(d.state) : condition(d)} />`, why(d), text(d.labels?.site), hardware(d),
     models(d).map((m) => title(m.serving)).join(", ") || "–", bytes(d.rss_bytes),
     typeof d.profile?.temperature_mc === "number" ? (d.profile.temperature_mc / 1000).toFixed(0) : "–", ago(d.last_seen_at_ms)] }))} />

@@ -65,7 +65,7 @@ export class Plan extends Screen {
         placeholder=${say} value=${query[name] || ""} onchange=${pick(name)} /></label>`)}</div>
       <p class="soft">An empty field takes the standard for a group of this size.</p><//>
     <${Problems} problem=${problem} />
-    ${!p ? html`<p class="soft">${maySomewhere("operator") ? "Choose a release: the plan stands here before anything starts."
+    ${!p ? html`<p class="soft">${maySomewhere("operator") ? query.release ? problem ? "" : "Reading the plan…" : "Choose a release: the plan stands here before anything starts."
     : "This token may look, not plan or start. Ask an operator."}</p>` : html`
     <${Card} label="Plan"><${Counts} items=${[{ n: number(p.takes), word: `of ${number(p.devices)} get it` },
   { n: number(p.cannot), word: "cannot", kind: p.cannot > 0 ? "warn" : null }, { n: number(p.has), word: "have it" },

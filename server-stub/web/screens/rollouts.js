@@ -2,7 +2,7 @@
 
 import { call } from "/app/data/api.js";
 import { maySomewhere } from "/app/data/access.js";
-import { ago, bytes, number, rolloutOrder, rolloutState, text } from "/app/data/words.js";
+import { ago, bytes, clock, number, rolloutOrder, rolloutState, text } from "/app/data/words.js";
 import { link } from "/app/data/url.js";
 import { html } from "/app/parts/html.js";
 import { Card, Same, State, Table } from "/app/parts/parts.js";
@@ -12,11 +12,11 @@ export class Rollouts extends Screen {
   topics = ["rollout", "release"];
 
   async read() {
-    const [rollouts, releases] = await Promise.all([call("GET", "/v1/rollouts"), call("GET", "/v1/releases")]);
-    return { rollouts: rollouts.items.sort(rolloutOrder), releases: releases.items };
+    const [rollouts, releases, freezes] = await Promise.all([call("GET", "/v1/rollouts"), call("GET", "/v1/releases"), call("GET", "/v1/change-freezes")]);
+    return { rollouts: rollouts.items.sort(rolloutOrder), releases: releases.items, freezes: freezes.items };
   }
 
-  draw({ rollouts, releases }) {
+  draw({ rollouts, releases, freezes }) {
     const can = maySomewhere("operator");
     return html`<div class="head mid"><h1>Rollouts</h1><span class="push"></span>${can
       ? html`<a class="btn primary" href=${link(["rollouts", "new"])}>New rollout…</a>` : null}</div>
@@ -30,6 +30,11 @@ export class Rollouts extends Screen {
   releases.map((r) => [`${r.model}@${r.version}`, html`<${State} word=${r.state} />`, number(r.number), bytes(r.bytes),
     html`<span class="mono">${(r.digest || "").slice(0, 23)}…</span>`, can && r.state === "published"
       ? html`<a class="btn" href=${link(["rollouts", "new"], { release: `${r.model}@${r.version}` })}>Roll out<span class="vh"> ${r.model}@${r.version}</span>…</a>` : ""])} /><//>
+    <${Card} title="Change freezes" head=${html`<span class="soft">no rollout begins in them; emergencies go through</span>`}>${freezes.length === 0
+  ? html`<p class="soft">None. Make one: <code>flotilla change-freeze create NAME</code></p>`
+  : html`<${Table} label="Change freezes" heads=${["name", "state", "for", "+when", "#ends", "why", "+by"]} rows=${freezes.map((f) => [html`<b>${f.name}</b>`,
+    html`<${State} word=${f.on ? "frozen" : "waiting"} />`, text(f.group || "all"), f.window || `${clock(f.from_ms)} to ${clock(f.until_ms)}`, f.on ? clock(f.ends_at_ms) : "–",
+    text(f.reason || "–"), text(f.by)])} />`}<//>
     <${Same} command="flotilla rollout list" call="GET /v1/rollouts" />`;
   }
 }
