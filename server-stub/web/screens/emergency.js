@@ -10,7 +10,8 @@ import { html } from "/app/parts/html.js";
 import { Card, Same, State, Table } from "/app/parts/parts.js";
 import { Problems, Screen } from "/app/parts/screen.js";
 
-const WAYS = { kept: "≈ 1 s, no download", download: "downloads it again", cannot: "nothing before it" };
+const WAYS = { kept: "≈ 1 s, no download", download: "downloads it again", cannot: "nothing before it", first: "no release before it: it keeps this one" };
+const STAYS = ["cannot", "first"];
 
 export class Emergency extends Screen {
   topics = ["order"];
@@ -72,11 +73,11 @@ export class Emergency extends Screen {
   r.model}@${r.version}</option>`)}</select></label></div>
       <${Problems} problem=${problem} />
       ${plan ? html`<p class="big" id="go-back">${number(plan.go_back)} of ${many(plan.devices, "device")} go back</p>
-      <${Table} label="Who goes back" heads=${["way", "to", "#devices", "#online", "#offline", "when"]} rows=${plan.targets.map((t) => ({ hit: t.way === "cannot",
-    cells: [html`<${State} word=${t.way} />`, t.to || "–", html`<b>${number(t.devices)}</b>`, number(t.online), number(t.offline),
+      <${Table} label="Who goes back" heads=${["way", "to", "#devices", "+#online", "+#offline", "when"]} rows=${plan.targets.map((t) => ({ hit: STAYS.includes(t.way),
+    cells: [html`<${State} word=${STAYS.includes(t.way) ? "cannot" : t.way} />`, t.to || "–", html`<b>${number(t.devices)}</b>`, number(t.online), number(t.offline),
       `${WAYS[t.way] || t.way}${t.bytes_each > 0 ? `, ${bytes(t.bytes_each)} each` : ""}${t.offline > 0 ? "; offline ones at contact" : ""}`] }))} />
-      ${(plan.items || []).filter((d) => d.way === "cannot").length > 0 ? html`<p>Cannot: ${plan.items.filter((d) => d.way === "cannot").slice(0, 12).map((d) =>
-    html`<a href=${link(["devices", d.name || d.id])}>${text(d.name || d.id)}</a> (${text(d.reason)}) `)}</p>` : null}
+      ${(plan.items || []).filter((d) => STAYS.includes(d.way)).length > 0 ? html`<p>Cannot: ${plan.items.filter((d) => STAYS.includes(d.way)).slice(0, 12).map((d) =>
+    html`<a href=${link(["devices", d.name || d.id])}>${text(d.name || d.id)}</a> (${text(d.reason || WAYS[d.way])}) `)}</p>` : null}
       <p><b>With it:</b> ${plan.rollouts.length > 0 ? `${plan.rollouts.join(", ")} stopped first · ` : ""}${plan.silent > 0 ? `${number(plan.silent)} never reported and are not told · ` : ""}
       ${plan.frozen && plan.download > 0 ? `the fleet is frozen: ${plan.download} download when it is unfrozen · ` : ""}
       ${query.scope ? "the release stays published" : html`<label><input type="checkbox" checked=${state.yank} onchange=${(e) => this.setState({ yank: e.target.checked })} />
