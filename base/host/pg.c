@@ -2,8 +2,12 @@
 #include <assert.h>
 #include <endian.h>
 #include <libpq-fe.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/host/pg.h"
 
@@ -12,6 +16,7 @@
 #define VALUES_MAX 64
 #define PENDING_MAX 64 /* answers that nobody waited for */
 #define AGAIN_MS 1000
+#define HURRY_MS 200
 #define NUMBER_TEXT 24
 
 struct statement {
@@ -27,8 +32,16 @@ struct flo_pg {
     unsigned pending;
     bool has_forgotten; /* names that the server still knows */
     uint64_t tried_ms;
+    uint64_t answer_ms; /* 0: an answer is waited for without end */
+    bool hurries;
     struct flo_err lost;   /* why the connection is gone */
     struct flo_err failed; /* of a statement that nobody waited for */
+    /* A connection that is being made for somebody who hurries. */
+    pthread_t connector;
+    bool is_connecting;
+    atomic_bool has_connected;
+    PGconn *next;
+    struct flo_err next_err;
 };
 
 /* ---- errors ---- */
@@ -62,8 +75,10 @@ static bool is_lost(const struct flo_pg *pg)
 
 static int fail_lost(struct flo_pg *pg, struct flo_err *err)
 {
-    char why[256] = "no memory";
+    char why[256];
 
+    snprintf(why, sizeof(why), "no answer within %llu ms",
+             (unsigned long long)pg->answer_ms);
     if (pg->conn != NULL) {
         first_line(PQerrorMessage(pg->conn), why);
     }
@@ -173,10 +188,36 @@ static void take_error(struct flo_pg *pg, const PGresult *result,
     }
 }
 
+/* Until the next answer is there.  A server that is stopped, or behind a
+ * network that carries nothing, keeps its connection: it is given up. */
+static void await(struct flo_pg *pg, uint64_t until_ms)
+{
+    while (pg->answer_ms != 0 && PQisBusy(pg->conn) != 0) {
+        struct pollfd one = {.fd = PQsocket(pg->conn), .events = POLLIN};
+        uint64_t now_ms = flo_now_ms();
+        if (now_ms >= until_ms) {
+            PQfinish(pg->conn);
+            pg->conn = NULL;
+            return;
+        }
+        if (poll(&one, 1, (int)(until_ms - now_ms)) > 0 &&
+            PQconsumeInput(pg->conn) != 1) {
+            return; /* the answer says why */
+        }
+    }
+}
+
+static PGresult *next_answer(struct flo_pg *pg, uint64_t until_ms)
+{
+    await(pg, until_ms);
+    return pg->conn == NULL ? NULL : PQgetResult(pg->conn);
+}
+
 /* The answers of all that was sent; *out: the last one, if it is wanted. */
 static int collect(struct flo_pg *pg, PGresult **out, struct flo_err *err)
 {
     struct flo_err first = pg->failed;
+    uint64_t until_ms = flo_now_ms() + pg->answer_ms;
     PGresult *last = NULL;
 
     pg->failed = (struct flo_err){0};
@@ -185,14 +226,16 @@ static int collect(struct flo_pg *pg, PGresult **out, struct flo_err *err)
     }
     for (unsigned i = 0; i < pg->pending && !is_lost(pg); i++) {
         PGresult *result;
-        while ((result = PQgetResult(pg->conn)) != NULL) {
+        while ((result = next_answer(pg, until_ms)) != NULL) {
             take_error(pg, result, &first);
             PQclear(last);
             last = result;
         }
     }
     pg->pending = 0;
-    PQclear(PQgetResult(pg->conn)); /* the sync's own */
+    if (pg->conn != NULL) {
+        PQclear(next_answer(pg, until_ms)); /* the sync's own */
+    }
     if (is_lost(pg)) {
         PQclear(last);
         return fail_lost(pg, err);
@@ -343,54 +386,133 @@ static void on_notice(void *context, const char *text)
     (void)context, (void)text;
 }
 
-static int greet(struct flo_pg *pg, struct flo_err *err)
+static int greet(PGconn *conn, const char *const *greeting, struct flo_err *err)
 {
     int rv = 0;
 
-    for (size_t i = 0; rv == 0 && pg->greeting[i] != NULL; i++) {
-        PGresult *result = PQexec(pg->conn, pg->greeting[i]);
+    for (size_t i = 0; rv == 0 && greeting[i] != NULL; i++) {
+        PGresult *result = PQexec(conn, greeting[i]);
         ExecStatusType status = PQresultStatus(result);
+        char why[256];
         if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
-            rv = fail_result(pg, result, err);
+            first_line(PQerrorMessage(conn), why);
+            rv =
+                flo_fail(err,
+                         PQstatus(conn) == CONNECTION_OK ? code_of(result)
+                                                         : FLO_E_DB_UNREACHABLE,
+                         "%s", why);
         }
         PQclear(result);
     }
     return rv;
 }
 
-static int connect_now(struct flo_pg *pg, struct flo_err *err)
+/* On the owner's thread, or on one of its own: it reads only what stays. */
+static PGconn *connect_to(const char *address, const char *const *greeting,
+                          struct flo_err *err)
 {
     static const char *const words[] = {"connect_timeout", "application_name",
                                         "client_encoding", "tcp_user_timeout",
                                         "dbname",          NULL};
-    const char *const values[] = {"5",     "flotilla-controller", "UTF8",
-                                  "15000", pg->address,           NULL};
+    const char *const values[] = {
+        "5", "flotilla-controller", "UTF8", "15000", address, NULL};
+    PGconn *conn = PQconnectdbParams(words, values, 1);
+    char why[256] = "no memory";
+    int rv = 0;
 
+    if (conn == NULL || PQstatus(conn) != CONNECTION_OK) {
+        if (conn != NULL) {
+            first_line(PQerrorMessage(conn), why);
+        }
+        rv = flo_fail(err, FLO_E_DB_UNREACHABLE, "%s", why);
+    } else {
+        PQsetNoticeProcessor(conn, on_notice, NULL);
+        rv = greet(conn, greeting, err);
+    }
+    if (rv == 0 && PQenterPipelineMode(conn) != 1) {
+        rv = flo_fail(err, FLO_E_DB, "the pipeline was refused");
+    }
+    if (rv < 0) {
+        PQfinish(conn);
+        return NULL;
+    }
+    return conn;
+}
+
+static int take_connection(struct flo_pg *pg, PGconn *conn,
+                           const struct flo_err *why, struct flo_err *err)
+{
     PQfinish(pg->conn);
+    pg->conn = conn;
     forget_statements(pg);
     pg->pending = 0;
     pg->names = 0;
     pg->has_forgotten = false;
     pg->failed = (struct flo_err){0};
-    pg->tried_ms = flo_now_ms();
-    pg->conn = PQconnectdbParams(words, values, 1);
-    if (is_lost(pg)) {
-        return fail_lost(pg, err);
-    }
-    PQsetNoticeProcessor(pg->conn, on_notice, NULL);
-    int rv = greet(pg, err);
-    if (rv == 0 && PQenterPipelineMode(pg->conn) != 1) {
-        rv = fail_result(pg, NULL, err);
-    }
-    if (rv < 0) {
-        PQfinish(pg->conn);
-        pg->conn = NULL;
-        if (err != NULL) {
-            pg->lost = *err;
-        }
-        return rv;
+    if (conn == NULL) {
+        pg->lost = *why;
+        return flo_fail(err, why->code, "%s", why->what);
     }
     return 0;
+}
+
+static int connect_now(struct flo_pg *pg, struct flo_err *err)
+{
+    struct flo_err why = {0};
+
+    pg->tried_ms = flo_now_ms();
+    PGconn *conn = connect_to(pg->address, pg->greeting, &why);
+    return take_connection(pg, conn, &why, err);
+}
+
+/* ---- for those who hurry ---- */
+
+static void *connect_apart(void *context)
+{
+    struct flo_pg *pg = context;
+
+    pg->next_err = (struct flo_err){0};
+    pg->next = connect_to(pg->address, pg->greeting, &pg->next_err);
+    atomic_store(&pg->has_connected, true);
+    return NULL;
+}
+
+static int end_connecting(struct flo_pg *pg, struct flo_err *err)
+{
+    pthread_join(pg->connector, NULL);
+    pg->is_connecting = false;
+    return take_connection(pg, pg->next, &pg->next_err, err);
+}
+
+/* Names are looked up, hosts tried and greetings said on another thread. */
+static int connect_soon(struct flo_pg *pg, struct flo_err *err)
+{
+    uint64_t until_ms = flo_now_ms() + HURRY_MS;
+
+    if (!pg->is_connecting) {
+        pg->tried_ms = flo_now_ms();
+        atomic_store(&pg->has_connected, false);
+        pg->is_connecting =
+            pthread_create(&pg->connector, NULL, connect_apart, pg) == 0;
+        if (!pg->is_connecting) {
+            return flo_fail(err, FLO_E_MEMORY, "thread");
+        }
+    } else {
+        until_ms = 0;
+    }
+    while (!atomic_load(&pg->has_connected) && flo_now_ms() < until_ms) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return atomic_load(&pg->has_connected)
+               ? end_connecting(pg, err)
+               : flo_fail(err, FLO_E_DB_UNREACHABLE, "%s; connecting again",
+                          pg->lost.what);
+}
+
+void flo_pg_hurry(struct flo_pg *pg, uint64_t answer_ms)
+{
+    pg->hurries = true;
+    pg->answer_ms = answer_ms;
 }
 
 /* Everybody on the machine can list a process's arguments. */
@@ -445,6 +567,9 @@ int flo_pg_open(const char *address, const char *const *greeting,
 void flo_pg_close(struct flo_pg *pg)
 {
     if (pg != NULL) {
+        if (pg->is_connecting) {
+            (void)!end_connecting(pg, NULL);
+        }
         PQfinish(pg->conn);
         forget_statements(pg);
         free(pg->address);
@@ -463,8 +588,8 @@ int flo_pg_ready(struct flo_pg *pg, struct flo_err *err)
         pg->has_forgotten = false;
         return 0;
     }
-    if (flo_now_ms() - pg->tried_ms < AGAIN_MS) {
+    if (!pg->is_connecting && flo_now_ms() - pg->tried_ms < AGAIN_MS) {
         return flo_fail(err, FLO_E_DB_UNREACHABLE, "%s", pg->lost.what);
     }
-    return connect_now(pg, err);
+    return pg->hurries ? connect_soon(pg, err) : connect_now(pg, err);
 }

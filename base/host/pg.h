@@ -28,6 +28,10 @@ void flo_pg_close(struct flo_pg *pg);
 /* The connection is there.  One that was lost is made again, at most once a
  * second. */
 FLO_MUST_USE int flo_pg_ready(struct flo_pg *pg, struct flo_err *err);
+/* For a thread that must not stand still: from now on the connection is made
+ * again on another thread, for which flo_pg_ready waits 200 ms at most.  All
+ * answers of a call come within `answer_ms`, else the connection is lost. */
+void flo_pg_hurry(struct flo_pg *pg, uint64_t answer_ms);
 
 /* Send it and wait for nothing. */
 FLO_MUST_USE int flo_pg_send(struct flo_pg *pg, const char *sql,

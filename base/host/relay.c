@@ -23,7 +23,9 @@ struct pair {
     struct pair *next;
     struct pair **link;
     struct bufferevent *sides[2]; /* the client's, the target's */
-    bool ends;                    /* one side is gone: the rest is written */
+    bool is_connected;
+    bool is_otherwise; /* the target is the other one */
+    bool ends;         /* one side is gone: the rest is written */
 };
 struct flo_relay {
     struct event_base *base;
@@ -31,6 +33,7 @@ struct flo_relay {
     struct pair *pairs;
     size_t count;
     char target[ADDRESS_MAX];
+    char otherwise[ADDRESS_MAX]; /* "": none */
 };
 
 /* ---- addresses ---- */
@@ -106,11 +109,18 @@ static void on_written(struct bufferevent *side, void *context)
     bufferevent_enable(other_of(pair, side), EV_READ);
 }
 
+static bool is_dialled_otherwise(struct pair *pair);
+
 static void on_event(struct bufferevent *side, short what, void *context)
 {
     struct pair *pair = context;
 
     if ((what & BEV_EVENT_CONNECTED) != 0) {
+        pair->is_connected = true;
+        return;
+    }
+    if (side == pair->sides[1] && !pair->is_connected && !pair->ends &&
+        is_dialled_otherwise(pair)) {
         return;
     }
     struct bufferevent *other = other_of(pair, side);
@@ -126,14 +136,63 @@ static void on_event(struct bufferevent *side, short what, void *context)
     }
 }
 
-static int pair_open(struct flo_relay *relay, evutil_socket_t fd,
-                     const struct addrinfo *to)
+enum dialled {
+    DIALLED,
+    DIALLED_ENDED, /* on_event has seen to the pair, which may be gone */
+    DIALLED_NOT
+};
+
+/* Bytes that the client has sent meanwhile wait for the target. */
+static enum dialled dial(struct pair *pair, const char *address)
+{
+    struct bufferevent *side =
+        bufferevent_socket_new(pair->relay->base, -1, BEV_OPT_CLOSE_ON_FREE);
+    struct addrinfo *to = NULL;
+
+    if (side == NULL || resolve(address, false, &to, NULL) < 0) {
+        if (side != NULL) {
+            bufferevent_free(side);
+        }
+        return DIALLED_NOT;
+    }
+    if (pair->sides[1] != NULL) {
+        struct evbuffer *unsent = bufferevent_get_output(pair->sides[1]);
+        evbuffer_unfreeze(unsent, 1);
+        evbuffer_add_buffer(bufferevent_get_output(side), unsent);
+        bufferevent_free(pair->sides[1]);
+    }
+    pair->sides[1] = side;
+    bufferevent_setcb(side, on_read, on_written, on_event, pair);
+    int rv = bufferevent_socket_connect(side, to->ai_addr, (int)to->ai_addrlen);
+    freeaddrinfo(to);
+    if (rv < 0) {
+        return DIALLED_ENDED;
+    }
+    bufferevent_enable(side, EV_READ | EV_WRITE);
+    bufferevent_enable(pair->sides[0], EV_READ | EV_WRITE);
+    return DIALLED;
+}
+
+/* true: the pair goes on, or is gone. */
+static bool is_dialled_otherwise(struct pair *pair)
+{
+    if (pair->is_otherwise || pair->relay->otherwise[0] == '\0') {
+        return false;
+    }
+    pair->is_otherwise = true;
+    if (dial(pair, pair->relay->otherwise) == DIALLED_NOT) {
+        pair_free(pair);
+    }
+    return true;
+}
+
+static void pair_open(struct flo_relay *relay, evutil_socket_t fd)
 {
     struct pair *pair = calloc(1, sizeof(*pair));
 
     if (pair == NULL) {
         evutil_closesocket(fd);
-        return -1;
+        return;
     }
     pair->relay = relay;
     pair->next = relay->pairs;
@@ -143,44 +202,34 @@ static int pair_open(struct flo_relay *relay, evutil_socket_t fd,
     }
     relay->pairs = pair;
     relay->count++;
+    pair->is_otherwise = relay->target[0] == '\0';
     pair->sides[0] =
         bufferevent_socket_new(relay->base, fd, BEV_OPT_CLOSE_ON_FREE);
     if (pair->sides[0] == NULL) {
         evutil_closesocket(fd);
-    } else {
-        pair->sides[1] =
-            bufferevent_socket_new(relay->base, -1, BEV_OPT_CLOSE_ON_FREE);
-    }
-    if (pair->sides[1] == NULL) {
         pair_free(pair);
-        return -1;
+        return;
     }
-    for (size_t i = 0; i < 2; i++) {
-        bufferevent_setcb(pair->sides[i], on_read, on_written, on_event, pair);
+    bufferevent_setcb(pair->sides[0], on_read, on_written, on_event, pair);
+    if (dial(pair, pair->is_otherwise ? relay->otherwise : relay->target) ==
+            DIALLED_NOT &&
+        !is_dialled_otherwise(pair)) {
+        pair_free(pair);
     }
-    if (bufferevent_socket_connect(pair->sides[1], to->ai_addr,
-                                   (int)to->ai_addrlen) < 0) {
-        return -1; /* on_event may have freed it */
-    }
-    bufferevent_enable(pair->sides[0], EV_READ | EV_WRITE);
-    bufferevent_enable(pair->sides[1], EV_READ | EV_WRITE);
-    return 0;
 }
 
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd,
                       struct sockaddr *from, int bytes, void *context)
 {
     struct flo_relay *relay = context;
-    struct addrinfo *to = NULL;
+    bool is_nobody = relay->target[0] == '\0' && relay->otherwise[0] == '\0';
 
     (void)listener, (void)from, (void)bytes;
-    if (relay->target[0] == '\0' || relay->count >= PAIRS_MAX ||
-        resolve(relay->target, false, &to, NULL) < 0) {
+    if (is_nobody || relay->count >= PAIRS_MAX) {
         evutil_closesocket(fd);
         return;
     }
-    (void)pair_open(relay, fd, to);
-    freeaddrinfo(to);
+    pair_open(relay, fd);
 }
 
 /* ---- the whole ---- */
@@ -193,6 +242,11 @@ void flo_relay_to(struct flo_relay *relay, const char *address)
         }
         snprintf(relay->target, sizeof(relay->target), "%s", address);
     }
+}
+
+void flo_relay_otherwise(struct flo_relay *relay, const char *address)
+{
+    snprintf(relay->otherwise, sizeof(relay->otherwise), "%s", address);
 }
 
 static uint16_t port_of(struct evconnlistener *listener)

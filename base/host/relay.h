@@ -18,6 +18,9 @@ FLO_MUST_USE int flo_relay_open(struct event_base *base, const char *address,
 /* From now on to this HOST:PORT.  Connections to another one end.  "": nobody
  * is there, new ones are closed at once. */
 void flo_relay_to(struct flo_relay *relay, const char *address);
+/* Who comes while nobody is there, or cannot be connected, goes to this
+ * HOST:PORT. */
+void flo_relay_otherwise(struct flo_relay *relay, const char *address);
 /* NULL is fine. */
 void flo_relay_close(struct flo_relay *relay);
 

@@ -246,6 +246,10 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
+    if (run->controller->options.on_tick != NULL) {
+        run->controller->options.on_tick(
+            run->controller->options.on_tick_context);
+    }
     flo_disk_tick(&run->disk);
     flo_batches_tick(run->rest.batches);
     flo_audit_head_tick(run->controller, flo_now_ms());

@@ -48,6 +48,9 @@ struct flo_controller_options {
     /* Does it still lead?  From any thread; NULL: it is alone. */
     bool (*may_act)(void *context);
     void *may_act_context;
+    /* Called each second by the state's thread; NULL: nobody asks. */
+    void (*on_tick)(void *context);
+    void *on_tick_context;
     uint64_t evidence_block_ms; /* of statistical gates; 0: FLO_BLOCK_MS */
     bool imports; /* copy control.db of `dir` into `store`, which is empty */
     uint64_t certificate_life_ms;  /* of devices and of our own; 0: standard */
@@ -63,6 +66,11 @@ struct flo_controller_options {
     bool makes_order_key; /* also where devices know the one that is gone */
 };
 
+/* In memory, and not as it is stored. */
+struct flo_stale {
+    bool has_rules, has_watch, has_rollouts;
+};
+
 struct flo_controller {
     struct flo_controller_options options;
     char dir[4096];
@@ -72,6 +80,7 @@ struct flo_controller {
     uint64_t heartbeat_ms;
     uint64_t devices_at_start;
     uint64_t commits_failed;
+    struct flo_stale stale;
     struct flo_fleet_store *store;
     struct flo_lane *lane; /* telemetry's */
     struct flo_addresses addresses;

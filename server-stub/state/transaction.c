@@ -3,8 +3,33 @@
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/controller.h"
 
+/* A cancel may not be able to read: the store has failed.  There is no change
+ * before it was read. */
+static int read_stale(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_stale *stale = &controller->stale;
+    int rv = stale->has_rules ? flo_rules_load(controller, err) : 0;
+
+    stale->has_rules = stale->has_rules && rv < 0;
+    if (rv == 0 && stale->has_watch) {
+        rv = flo_watch_load(controller, err);
+        stale->has_watch = rv < 0;
+    }
+    if (rv == 0 && stale->has_rollouts) {
+        flo_rollouts_forget(controller);
+        rv = flo_rollouts_load(controller, err);
+        stale->has_rollouts = rv < 0;
+    }
+    return rv;
+}
+
 int flo_controller_begin(struct flo_controller *controller, struct flo_err *err)
 {
+    int rv = read_stale(controller, err);
+
+    if (rv < 0) {
+        return rv;
+    }
     controller->rollouts.has_changed = false;
     if (controller->watch != NULL) {
         controller->watch->has_changed = false;
@@ -38,19 +63,15 @@ void flo_controller_cancel(struct flo_controller *controller)
     flo_fleet_roll_back(controller->store);
     flo_trust_settle(controller, false);
     flo_outgoing_clear(&controller->outgoing);
-    if (flo_rules_load(controller, &err) < 0) {
-        flo_log_err(FLO_LOG_ERROR, "rules", &err);
-    }
-    if (controller->watch != NULL && controller->watch->has_changed &&
-        flo_watch_load(controller, &err) < 0) {
-        flo_log_err(FLO_LOG_ERROR, "alert", &err);
-    }
-    if (!controller->rollouts.has_changed) {
-        return; /* reading them again would forget who was heard when */
-    }
+    controller->stale.has_rules = true;
+    controller->stale.has_watch =
+        controller->stale.has_watch ||
+        (controller->watch != NULL && controller->watch->has_changed);
+    /* Reading them again forgets who was heard when. */
+    controller->stale.has_rollouts =
+        controller->stale.has_rollouts || controller->rollouts.has_changed;
     controller->rollouts.has_changed = false;
-    flo_rollouts_forget(controller);
-    if (flo_rollouts_load(controller, &err) < 0) {
-        flo_log_err(FLO_LOG_ERROR, "rollouts", &err);
+    if (read_stale(controller, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "store", &err);
     }
 }

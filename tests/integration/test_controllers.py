@@ -3,6 +3,7 @@ whoever leads is killed, stopped, or cut off.  Skipped without Debian's
 postgresql."""
 import functools
 import http.server
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -84,6 +87,7 @@ class Pair(Small):
         self.broker = "mqtts://127.0.0.1:%d" % free_port()
         self.cut = Cut(os.path.join(self.dir, "cut"), server.dir)
         self.ports = {name: (free_port(), free_port()) for name in "ab"}
+        self.health = {name: free_port() for name in "ab"}
         self.running = {}
         self.offsets = {}
         self.blobs = http.server.ThreadingHTTPServer(
@@ -128,6 +132,7 @@ class Pair(Small):
              os.path.join(self.dir, name), "--listen",
              "127.0.0.1:%d" % people, "--listen-devices",
              "127.0.0.1:%d" % devices, "--fleet", "test", "--heartbeat", "1s",
+             "--listen-health", "127.0.0.1:%d" % self.health[name],
              "--broker", self.broker, "--blobs-url",
              "http://127.0.0.1:%d" % self.blobs.server_port, "--store",
              "postgresql:///postgres?host=%s&user=flotilla" % place],
@@ -181,6 +186,15 @@ class Pair(Small):
             return self.through(name, *args)
         except (F.Failed, ValueError):
             return None
+
+    def get(self, port, path):
+        """Status, the header Retry-After, and the answer."""
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:%d%s" % (port, path),
+                                        timeout=5) as answer:
+                return answer.status, None, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers["Retry-After"], json.load(error)
 
     def missing(self):
         """Devices' events between the first and the newest that are not
@@ -290,8 +304,13 @@ def test_a_leader_without_its_database_leaves_the_fleet_to_the_other(pair):
     old = pair.epoch()
     pair.mark("a")
     pair.mark("b")
+    assert pair.get(pair.health["a"], "/ready")[2]["lease"] == "leads"
+    assert pair.get(pair.health["b"], "/ready")[2]["lease"] == "stands-by"
     begin = time.monotonic()
     pair.cut.is_cut = True
+    F.wait_until("it is not ready", 10, lambda: pair.get(
+        pair.health["a"], "/ready")[:2] == (503, "1"))
+    assert pair.get(pair.health["a"], "/health")[0] == 200
     pair.leads_within("b", 20, begin)
     assert pair.epoch() == old + 1
     started = pair.through("b", "rollout", "start", "tiny@3", "--phase",
@@ -314,6 +333,28 @@ def test_a_leader_that_ends_in_good_order_waits_for_nobody(pair):
     pair.running["b"].wait(10)
     pair.leads_within("a", 10, begin)
     assert time.monotonic() - begin < 5
+
+
+def test_who_comes_while_nobody_leads_is_told_so(pair):
+    """The leader is killed; the other finds out 5 s later."""
+    pair.running["a"].kill()
+    pair.running["a"].wait()
+    pair.start("b")
+    pair.until_said("b", "lease leads, epoch", 20)
+    pair.start("a")
+    pair.until_said("a", "stands by")
+    pair.running["b"].kill()
+    pair.running["b"].wait()
+    answers = []
+
+    def is_told():
+        answers.append(pair.get(pair.ports["a"][0], "/v1/devices"))
+        return answers[-1][0] == 503
+
+    F.wait_until("503", 10, is_told)
+    assert answers[-1][1] == "1"
+    assert answers[-1][2]["type"].endswith("lead.none"), answers[-1]
+    pair.until_said("a", "lease leads, epoch", 20)
 
 
 def test_no_event_is_lost(pair):

@@ -74,6 +74,7 @@ int flo_httpd_status_of(int code)
         return 405;
     case FLO_E_INFER_BUSY:
     case FLO_E_DB_UNREACHABLE:
+    case FLO_E_LEAD_NONE:
         return 503;
     case FLO_E_REST_AUTH:
     case FLO_E_LOCAL_AUTH:

@@ -10,6 +10,7 @@
 #include "base/host/service.h"
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/run/login/login.h"
+#include "server-stub/run/program/pulse.h"
 #include "server-stub/run/program/standby.h"
 #include "server-stub/run/run.h"
 
@@ -22,6 +23,7 @@ struct line {
     struct flo_args args;
     struct flo_controller_options options;
     const char *peer_host;
+    const char *listen_health;
     bool is_check;
     bool asks_fingerprint;
 };
@@ -80,6 +82,10 @@ static const struct flo_flag flags[] = {
      "with --store: under which other controllers reach the listeners of this "
      "one (their hosts)",
      FLO_TEXT(struct line, peer_host)},
+    {"listen-health", "HOST:PORT",
+     "plain HTTP for supervisors and load balancers: GET /pulse, GET /ready "
+     "(none)",
+     FLO_TEXT(struct line, listen_health)},
     {"broker", "URL|embedded", "MQTT broker (embedded: starts mosquitto)",
      TO_TEXT(broker)},
     {"broker-linger", "DURATION",
@@ -181,6 +187,15 @@ static int check_oidc(const char *path, struct flo_err *err)
     return rv;
 }
 
+static void on_tick(void *context)
+{
+    const struct flo_controller_options *options = &line.options;
+    bool may_act =
+        options->may_act == NULL || options->may_act(options->may_act_context);
+
+    flo_pulse_tell(context, may_act ? FLO_PULSE_LEADS : FLO_PULSE_WAITS);
+}
+
 /* It leads, or is alone. */
 static int serve(struct flo_controller_options *options,
                  struct flo_standby *standby, struct flo_service *service,
@@ -216,6 +231,7 @@ static int run(void *state, struct flo_err *err)
 {
     struct flo_controller_options *options = &((struct line *)state)->options;
     struct flo_standby *standby = NULL;
+    struct flo_pulse *pulse = NULL;
     bool goes_on = true;
     char *dir = NULL;
 
@@ -246,9 +262,16 @@ static int run(void *state, struct flo_err *err)
         dir = realpath(options->dir, NULL); /* mosquitto wants it whole */
         options->dir = dir != NULL ? dir : options->dir;
     }
+    if (rv == 0 && !line.is_check) {
+        rv = flo_pulse_open(line.listen_health, &pulse, err);
+        options->on_tick = on_tick;
+        options->on_tick_context = pulse;
+    }
     if (rv == 0 && options->store != NULL) {
         rv = flo_standby_until_lead(options, line.peer_host, is_alone(options),
-                                    service, &standby, &goes_on, err);
+                                    pulse, service, &standby, &goes_on, err);
+    } else if (rv == 0 && pulse != NULL) {
+        rv = flo_pulse_start(pulse, err);
     }
     if (rv == 0 && goes_on) {
         rv = serve(options, standby, service, err);
@@ -256,6 +279,7 @@ static int run(void *state, struct flo_err *err)
         flo_service_stop(service);
     }
     flo_standby_close(standby);
+    flo_pulse_close(pulse);
     free(dir);
     return rv;
 }

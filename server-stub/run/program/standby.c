@@ -7,8 +7,10 @@
 #include <event2/event.h>
 
 #include "base/host/crypto.h"
+#include "base/host/httpd.h"
 #include "base/host/relay.h"
 #include "base/host/service.h"
+#include "server-stub/run/program/pulse.h"
 #include "server-stub/run/program/standby.h"
 #include "server-stub/store/lead.h"
 
@@ -137,6 +139,7 @@ static int read_holder(const char *dir, char out[37], struct flo_err *err)
 /* ---- standing by ---- */
 
 struct flo_standby {
+    struct flo_pulse *pulse;
     struct flo_lead *lead;
     struct event_base *base;
     struct event *look;
@@ -146,6 +149,7 @@ struct flo_standby {
     char holder[37];
     struct flo_lead_row first; /* as the row was at the start */
     uint64_t since_ms, told_epoch;
+    uint64_t beat, beaten_ms; /* the newest beat, and when it was seen */
     bool is_alone, is_refused, has_ended;
 };
 
@@ -162,6 +166,20 @@ static void tell(struct flo_standby *standby, const struct flo_lead_row *row)
                 row->people[0] != '\0' ? row->people : "another controller",
                 (unsigned long long)row->lease.epoch);
     }
+}
+
+/* The row of a leader that beats.  Without the database nobody can tell. */
+static bool is_led_by(struct flo_standby *standby,
+                      const struct flo_lead_row *row)
+{
+    uint64_t now_ms = flo_now_ms();
+
+    if (standby->beaten_ms == 0 || standby->beat != row->lease.beat) {
+        standby->beat = row->lease.beat;
+        standby->beaten_ms = now_ms;
+    }
+    return row->lease.is_held && row->lease.epoch != 0 &&
+           now_ms - standby->beaten_ms < ALONE_MS;
 }
 
 static void on_look(evutil_socket_t fd, short what, void *context)
@@ -185,10 +203,11 @@ static void on_look(evutil_socket_t fd, short what, void *context)
         }
         return;
     }
-    bool is_led = row.lease.is_held && row.lease.epoch != 0;
+    bool is_led = is_led_by(standby, &row);
     if (is_led) {
         tell(standby, &row);
     }
+    flo_pulse_tell(standby->pulse, is_led ? FLO_PULSE_STANDS : FLO_PULSE_WAITS);
     flo_relay_to(standby->people, is_led ? row.people : "");
     if (standby->devices != NULL) {
         flo_relay_to(standby->devices, is_led ? row.devices : "");
@@ -280,6 +299,13 @@ static int relay_open(struct flo_standby *standby, const char **listen,
     return rv;
 }
 
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 ||
+           strncmp(address, "[::1]:", 6) == 0 ||
+           strncmp(address, "localhost:", 10) == 0;
+}
+
 /* Devices know one port: without --listen-devices only people are passed on. */
 static int relays_open(struct flo_standby *standby,
                        struct flo_controller_options *options, const char *host,
@@ -301,6 +327,41 @@ static int relays_open(struct flo_standby *standby,
         self->devices = devices;
     }
     return rv;
+}
+
+/* Those who come while nobody leads hear it in the listener's own protocol.  A
+ * folder without certificates yet closes their connections. */
+static int answer_otherwise(struct flo_standby *standby,
+                            const struct flo_controller_options *options,
+                            struct flo_err *err)
+{
+    char certificate[4096], key[4096], address[32];
+    struct flo_httpd_tls tls = {.cert_file = certificate, .key_file = key};
+    bool is_plain = !options->is_tls && is_loopback(options->listen);
+    bool has_pair =
+        flo_path_join(certificate, sizeof(certificate), options->dir,
+                      "pki/server.pem") &&
+        flo_path_join(key, sizeof(key), options->dir, "pki/server.key") &&
+        access(certificate, R_OK) == 0 && access(key, R_OK) == 0;
+    uint16_t port;
+    int rv = 0;
+
+    if (standby->people != NULL && (is_plain || has_pair)) {
+        rv = flo_pulse_listen(standby->pulse, is_plain ? NULL : &tls, &port,
+                              err);
+        if (rv == 0) {
+            snprintf(address, sizeof(address), "127.0.0.1:%u", port);
+            flo_relay_otherwise(standby->people, address);
+        }
+    }
+    if (rv == 0 && standby->devices != NULL && has_pair) {
+        rv = flo_pulse_listen(standby->pulse, &tls, &port, err);
+        if (rv == 0) {
+            snprintf(address, sizeof(address), "127.0.0.1:%u", port);
+            flo_relay_otherwise(standby->devices, address);
+        }
+    }
+    return rv < 0 ? rv : flo_pulse_start(standby->pulse, err);
 }
 
 static int result_of(struct flo_standby *standby, struct flo_err *err)
@@ -327,6 +388,9 @@ static int stand_by(struct flo_standby *standby,
     if (rv == 0) {
         rv = relays_open(standby, options, host, &self, people, devices, err);
     }
+    if (rv == 0 && standby->pulse != NULL) {
+        rv = answer_otherwise(standby, options, err);
+    }
     if (rv == 0) {
         rv = flo_lead_open(options->store, &self, &standby->lead, err);
     }
@@ -350,7 +414,7 @@ static int stand_by(struct flo_standby *standby,
 
 int flo_standby_until_lead(struct flo_controller_options *options,
                            const char *peer_host_or_null, bool is_alone,
-                           struct flo_service *service,
+                           struct flo_pulse *pulse, struct flo_service *service,
                            struct flo_standby **out, bool *leads,
                            struct flo_err *err)
 {
@@ -361,6 +425,7 @@ int flo_standby_until_lead(struct flo_controller_options *options,
         return flo_fail(err, FLO_E_MEMORY, "event loop");
     }
     *out = standby;
+    standby->pulse = pulse;
     standby->is_alone = is_alone;
     standby->since_ms = flo_now_ms();
     int rv = stand_by(standby, options, peer_host_or_null, service, err);
@@ -398,11 +463,12 @@ void flo_standby_close(struct flo_standby *standby)
 
 int flo_standby_until_lead(struct flo_controller_options *options,
                            const char *peer_host_or_null, bool is_alone,
-                           struct flo_service *service,
+                           struct flo_pulse *pulse, struct flo_service *service,
                            struct flo_standby **out, bool *leads,
                            struct flo_err *err)
 {
-    (void)options, (void)peer_host_or_null, (void)is_alone, (void)service;
+    (void)options, (void)peer_host_or_null, (void)is_alone, (void)pulse;
+    (void)service;
     (void)out, (void)leads;
     return flo_fail(err, FLO_E_NOT_BUILT,
                     "this program was built without libpq");

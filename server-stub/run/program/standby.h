@@ -9,6 +9,7 @@
 
 #include "server-stub/state/controller.h"
 
+struct flo_pulse;
 struct flo_service;
 struct flo_standby;
 
@@ -21,14 +22,15 @@ FLO_MUST_USE int flo_standby_fingerprint(const char *dir, char hex[65],
 
 /* Wait for the lead of options->store, and put it into `options`.  *leads is
  * false after a signal that ends the program.  `is_alone`: it does not stand
- * by.
+ * by.  `pulse` (NULL: none) is started, and answers those who come while
+ * nobody leads.
  *
  * FLO_E_STATE_LOCKED  is_alone, and another controller leads
  * FLO_E_KEYS_ABSENT   the fleet's keys are not those of this folder
  * FLO_E_NOT_BUILT     this program has no libpq */
 FLO_MUST_USE int flo_standby_until_lead(struct flo_controller_options *options,
                                         const char *peer_host_or_null,
-                                        bool is_alone,
+                                        bool is_alone, struct flo_pulse *pulse,
                                         struct flo_service *service,
                                         struct flo_standby **out, bool *leads,
                                         struct flo_err *err);

@@ -8,6 +8,7 @@
 #include "server-stub/store/postgresql/inside.h"
 
 #define PAUSE_MS 50
+#define ANSWER_MS 4000
 #define FAILED_MS 250
 
 struct flo_lead {
@@ -302,6 +303,7 @@ int flo_lead_open(const char *address, const struct flo_lead_self *self,
     keep_self(lead, self);
     int rv = flo_pg_open(address, greeting, &lead->pg, err);
     if (rv == 0) {
+        flo_pg_hurry(lead->pg, ANSWER_MS);
         rv = flo_postgresql_lease(lead->pg, err);
     }
     if (rv == 0) {

@@ -6,7 +6,9 @@
  *
  * A lost connection ends its transaction.  The next begin connects again.  When
  * it is lost while a commit is answered, a row that the transaction wrote says
- * how it ended. */
+ * how it ended.  Nobody waits long for that word: the commit counts as failed,
+ * and where it stands nevertheless the epoch ends.  The memory of this process
+ * is stale then, and it starts again (core/lease). */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,14 +17,18 @@
 #include "server-stub/store/postgresql/postgresql.h"
 #include "server-stub/store/sql/sql.h"
 
-#define COMMIT_ASK_MS 30000
+/* The state's thread stands still for so long.  A lease is over before. */
+#define ANSWER_MS 6000
+#define ASK_MS 2000 /* ... after a commit without an answer */
 
 struct postgresql {
     struct flo_store_engine engine; /* first */
     struct flo_pg *pg;
     uint64_t epoch;   /* in which all commits happen */
     uint64_t commits; /* number of the newest one */
-    char name[64];
+    uint64_t doubted; /* number of one without an answer; 0: none */
+    char session[48]; /* its name; "": without a lease */
+    char name[80];
     const char *greeting[16];
     bool is_open, is_broken;
     struct flo_sql sql;
@@ -35,14 +41,117 @@ static const char *const greeting[] = {
     "SET tcp_keepalives_interval = 2",
     "SET tcp_keepalives_count = 3",
     "SET idle_in_transaction_session_timeout = '60s'",
-    "SET statement_timeout = '60s'",
-    "SET lock_timeout = '5s'",
+    "SET statement_timeout = '5s'",
+    "SET lock_timeout = '3s'",
     NULL,
 };
 
 static struct postgresql *of(struct flo_store_engine *engine)
 {
     return (struct postgresql *)engine;
+}
+
+/* ---- a commit without an answer ---- */
+
+static int fail_superseded(const struct postgresql *store, struct flo_err *err)
+{
+    return flo_fail(err, FLO_E_STATE_SUPERSEDED,
+                    "another controller leads since epoch %llu",
+                    (unsigned long long)store->epoch);
+}
+
+/* A commit under way holds the row. */
+static int read_commits(struct postgresql *store, uint64_t *out,
+                        struct flo_err *err)
+{
+    struct flo_pg_rows *rows = NULL;
+    int rv = flo_pg_query(
+        store->pg,
+        "UPDATE flotilla_lease SET n = n WHERE epoch = $1::bigint RETURNING n",
+        FLO_DB_VALUES(flo_db_number((int64_t)store->epoch)), &rows, err);
+
+    if (rv == 0 && flo_pg_rows_count(rows) == 0) {
+        rv = fail_superseded(store, err);
+    }
+    if (rv == 0) {
+        *out = (uint64_t)flo_pg_number(rows, 0, 0);
+    }
+    flo_pg_rows_free(rows);
+    return rv;
+}
+
+/* The session before shall not do later what it has not done yet. */
+static int end_sessions(struct postgresql *store, struct flo_err *err)
+{
+    struct flo_pg_rows *rows = NULL;
+    int rv = flo_pg_query(
+        store->pg,
+        "SELECT count(*) FILTER (WHERE NOT pg_terminate_backend(pid, 200))"
+        " FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid() AND application_name = $1::text",
+        FLO_DB_VALUES(flo_db_text(store->session)), &rows, err);
+
+    if (rv == 0 && flo_pg_number(rows, 0, 0) > 0) {
+        rv = flo_fail(err, FLO_E_DB_UNREACHABLE,
+                      "the server has not ended the session before");
+    }
+    flo_pg_rows_free(rows);
+    return rv;
+}
+
+/* Did the doubted transaction end well?  Nobody else commits in this epoch.
+ * After another one has begun nobody can tell, and it does not matter: this
+ * process knows nothing any more. */
+static int ask(struct postgresql *store, bool *is_there, struct flo_err *err)
+{
+    uint64_t found = 0;
+    int rv = flo_pg_ready(store->pg, err);
+
+    if (rv == 0 && store->session[0] != '\0') {
+        rv = end_sessions(store, err);
+    }
+    rv = rv < 0 ? rv : read_commits(store, &found, err);
+    *is_there = rv == 0 && found == store->doubted;
+    return rv;
+}
+
+/* Its own lease beats no more, and that is the way to start again. */
+static int end_epoch(struct postgresql *store, struct flo_err *err)
+{
+    int rv = flo_pg_run(
+        store->pg,
+        "UPDATE flotilla_lease SET epoch = epoch + 1, beat = beat + 1,"
+        " held = 0 WHERE epoch = $1::bigint",
+        FLO_DB_VALUES(flo_db_number((int64_t)store->epoch)), NULL, err);
+
+    return rv < 0
+               ? rv
+               : flo_fail(err, FLO_E_STATE_SUPERSEDED,
+                          "a commit that counted as failed stands: epoch %llu "
+                          "ends, and the controller reads all of it again",
+                          (unsigned long long)store->epoch);
+}
+
+/* Nothing is read or changed before it is known. */
+static int settle_doubt(struct postgresql *store, struct flo_err *err)
+{
+    bool is_there = false;
+    int rv = ask(store, &is_there, err);
+
+    if (rv < 0) {
+        return flo_wrap(err, rv, "whether a commit ended well is not known");
+    }
+    if (is_there) {
+        return end_epoch(store, err);
+    }
+    store->doubted = 0;
+    return 0;
+}
+
+static int ready(struct postgresql *store, struct flo_err *err)
+{
+    return store->doubted != 0 ? settle_doubt(store, err)
+                               : flo_pg_ready(store->pg, err);
 }
 
 /* ---- statements ---- */
@@ -63,7 +172,7 @@ static int enter(struct postgresql *store, struct flo_err *err)
     if (store->is_broken) {
         return flo_fail(err, FLO_E_DB, "the transaction has failed");
     }
-    return store->is_open ? 0 : flo_pg_ready(store->pg, err);
+    return store->is_open ? 0 : ready(store, err);
 }
 
 static int run(struct postgresql *store, uint64_t *changed, struct flo_err *err)
@@ -211,7 +320,7 @@ static int remove_rows(struct flo_store_engine *engine, enum flo_table table,
 static int begin(struct flo_store_engine *engine, struct flo_err *err)
 {
     struct postgresql *store = of(engine);
-    int rv = flo_pg_ready(store->pg, err);
+    int rv = ready(store, err);
 
     if (rv == 0) {
         rv = flo_pg_send(store->pg, "BEGIN", FLO_DB_NONE, err);
@@ -233,52 +342,29 @@ static void cancel(struct flo_store_engine *engine)
     store->is_open = store->is_broken = false;
 }
 
-/* ---- a commit without an answer ---- */
+/* ---- commits ---- */
 
-static int read_commits(struct postgresql *store, uint64_t *out,
-                        struct flo_err *err)
+/* While the transaction's memory is still there: a session that ended, a server
+ * that fails over. */
+static int ask_a_moment(struct postgresql *store, struct flo_err *err)
 {
-    struct flo_pg_rows *rows = NULL;
-    int rv = flo_pg_query(
-        store->pg, "SELECT n FROM flotilla_lease WHERE epoch = $1::bigint",
-        FLO_DB_VALUES(flo_db_number((int64_t)store->epoch)), &rows, err);
-
-    if (rv == 0 && flo_pg_rows_count(rows) == 0) {
-        rv = flo_fail(err, FLO_E_STATE_SUPERSEDED,
-                      "another controller leads since epoch %llu",
-                      (unsigned long long)store->epoch);
-    }
-    if (rv == 0) {
-        *out = (uint64_t)flo_pg_number(rows, 0, 0);
-    }
-    flo_pg_rows_free(rows);
-    return rv;
-}
-
-/* Did the transaction of that number end well?  Nobody else commits in this
- * epoch.  After another one has begun nobody can tell, and it does not matter:
- * this process knows nothing any more. */
-static int ask_again(struct postgresql *store, uint64_t number,
-                     struct flo_err *err)
-{
-    uint64_t until_ms = flo_now_ms() + COMMIT_ASK_MS;
-    uint64_t found = 0;
+    uint64_t until_ms = flo_now_ms() + ASK_MS;
+    bool is_there = false;
     int rv;
 
     flo_log(FLO_LOG_WARN, "store",
             "the database was lost while it committed; it is asked again");
     do {
-        (void)nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
-        rv = flo_pg_ready(store->pg, err);
-        rv = rv < 0 ? rv : read_commits(store, &found, err);
-    } while (rv < 0 && rv != FLO_E_STATE_SUPERSEDED && flo_now_ms() < until_ms);
+        (void)nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+        rv = ask(store, &is_there, err);
+    } while (rv == FLO_E_DB_UNREACHABLE && flo_now_ms() < until_ms);
     if (rv < 0) {
         return flo_wrap(err, rv, "whether a commit ended well is not known");
     }
-    return found == number
-               ? 0
-               : flo_fail(err, FLO_E_DB_UNREACHABLE,
-                          "the database was lost before the commit");
+    store->doubted = 0;
+    return is_there ? 0
+                    : flo_fail(err, FLO_E_DB_UNREACHABLE,
+                               "the database was lost before the commit");
 }
 
 /* The fence: in an epoch of another leader the function fails, and the
@@ -298,7 +384,10 @@ static int commit(struct flo_store_engine *engine, struct flo_err *err)
     }
     if (rv == 0) {
         rv = flo_pg_run(store->pg, "COMMIT", FLO_DB_NONE, NULL, err);
-        rv = rv == FLO_E_DB_UNREACHABLE ? ask_again(store, number, err) : rv;
+        if (rv == FLO_E_DB_UNREACHABLE) {
+            store->doubted = number;
+            rv = ask_a_moment(store, err);
+        }
     }
     if (rv == 0) {
         store->commits = number;
@@ -390,9 +479,11 @@ static void make_greeting(struct postgresql *store)
         store->greeting[count] = greeting[count];
     }
     if (store->epoch != 0) {
-        snprintf(store->name, sizeof(store->name),
-                 "SET application_name = '" FLO_POSTGRESQL_LEADER "%llu'",
+        snprintf(store->session, sizeof(store->session),
+                 FLO_POSTGRESQL_LEADER "%llu",
                  (unsigned long long)store->epoch);
+        snprintf(store->name, sizeof(store->name),
+                 "SET application_name = '%s'", store->session);
         store->greeting[count] = store->name;
     }
 }
@@ -421,6 +512,9 @@ int flo_postgresql_open(const char *address, uint64_t epoch,
     }
     if (rv == 0) {
         rv = read_commits(store, &store->commits, err);
+    }
+    if (rv == 0) {
+        flo_pg_hurry(store->pg, ANSWER_MS);
     }
     if (rv < 0) {
         close_engine(&store->engine);

@@ -2,6 +2,7 @@
  * freezes, and what is kept over a restart. */
 #include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/store/calls/inside.h"
 #include "tests/unit/server/world.h"
 
 #define HOUR_MS UINT64_C(3600000)
@@ -400,6 +401,48 @@ static void each_state_can_be_read(void **state)
     }
 }
 
+/* ---- a store that is lost ---- */
+
+static int lost_commit(struct flo_store_engine *engine, struct flo_err *err)
+{
+    (void)engine;
+    return flo_fail(err, FLO_E_DB_UNREACHABLE, "lost");
+}
+
+static int lost_find(struct flo_store_engine *engine,
+                     const struct flo_query *query, flo_row_take take,
+                     void *context, struct flo_err *err)
+{
+    (void)query, (void)take, (void)context;
+    return lost_commit(engine, err);
+}
+
+static void a_store_that_is_lost_in_a_commit_costs_no_rollout(void **state)
+{
+    struct world *world = *state;
+    struct flo_controller *controller = world->controller;
+    struct flo_store_engine *engine = controller->store->engine;
+    const struct flo_store_ops *ops = engine->ops;
+    struct flo_store_ops lost = *ops;
+
+    assert_non_null(start(world, PLAIN));
+    lost.commit = lost_commit;
+    lost.find = lost_find;
+    begin(world);
+    controller->rollouts.has_changed = true;
+    engine->ops = &lost;
+    flo_log_level_set(FLO_LOG_ERROR);
+    assert_true(flo_controller_commit(controller, &world->err) < 0);
+    assert_int_equal(flo_controller_begin(controller, &world->err),
+                     FLO_E_DB_UNREACHABLE);
+
+    engine->ops = ops;
+
+    begin(world);
+    commit(world);
+    assert_int_equal(controller->rollouts.count, 1);
+}
+
 #define TEST(name)                                                             \
     cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
@@ -419,6 +462,7 @@ int main(void)
         TEST(a_freeze_of_a_group_holds_only_what_touches_it),
         TEST(a_freeze_has_times_or_hours_of_the_week),
         TEST(each_state_can_be_read),
+        TEST(a_store_that_is_lost_in_a_commit_costs_no_rollout),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,6 +170,53 @@ static void without_a_target_a_connection_ends(void **state)
     close(one);
 }
 
+/* In the words that the client sent before it was known. */
+static void who_finds_nobody_comes_to_the_other_address(void **state)
+{
+    static const char *const targets[] = {"", "127.0.0.1:9", "nonsense"};
+    struct world *world = *state;
+
+    flo_relay_otherwise(world->relay, world->target);
+    for (size_t i = 0; i < 3; i++) {
+        char text[8] = "";
+        ssize_t got = -1;
+        flo_relay_to(world->relay, targets[i]);
+        int one = client(world);
+        assert_int_equal(send(one, "hello", 5, 0), 5);
+        int other = server(world);
+        for (int j = 0; j < 10000 && got < 0; j++) {
+            turn(world);
+            got = take(other, text, sizeof(text));
+        }
+        assert_int_equal(got, 5);
+        assert_int_equal(send(other, "503", 3, 0), 3);
+        close(other);
+        got = -1;
+        for (int j = 0; j < 10000 && got < 0; j++) {
+            turn(world);
+            got = take(one, text, sizeof(text));
+        }
+        assert_int_equal(got, 3);
+        until_ended(world, one);
+        close(one);
+    }
+}
+
+static void who_finds_nobody_anywhere_is_closed(void **state)
+{
+    struct world *world = *state;
+
+    flo_relay_to(world->relay, "127.0.0.1:9");
+    flo_relay_otherwise(world->relay, "127.0.0.1:9");
+    int one = client(world);
+    until_ended(world, one);
+    close(one);
+    flo_relay_otherwise(world->relay, "nonsense");
+    one = client(world);
+    until_ended(world, one);
+    close(one);
+}
+
 static void an_address_that_is_taken_is_said(void **state)
 {
     struct world *world = *state;
@@ -194,6 +241,8 @@ int main(void)
         RELAY(all_bytes_arrive_before_the_end),
         RELAY(a_new_target_ends_connections_to_the_old_one),
         RELAY(without_a_target_a_connection_ends),
+        RELAY(who_finds_nobody_comes_to_the_other_address),
+        RELAY(who_finds_nobody_anywhere_is_closed),
         RELAY(an_address_that_is_taken_is_said),
     };
 

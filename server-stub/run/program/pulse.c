@@ -1,0 +1,205 @@
+/* Pulse: three routes on a thread. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "base/host/httpd.h"
+#include "server-stub/run/program/pulse.h"
+
+#define STALE_MS 5000
+#define DEAD_MS 60000
+#define LOOK_MS 50
+
+struct flo_pulse {
+    pthread_t thread;
+    struct event_base *base;
+    struct flo_httpd *httpd;
+    struct event *look;
+    bool is_running;
+    atomic_bool ends;
+    atomic_int state;
+    atomic_uint_least64_t told_ms;
+};
+
+static const char *const words[] = {
+    [FLO_PULSE_WAITS] = "waits",
+    [FLO_PULSE_STANDS] = "stands-by",
+    [FLO_PULSE_LEADS] = "leads",
+};
+
+void flo_pulse_tell(struct flo_pulse *pulse, enum flo_pulse_state state)
+{
+    if (pulse != NULL) {
+        atomic_store(&pulse->state, (int)state);
+        atomic_store(&pulse->told_ms, flo_now_ms());
+    }
+}
+
+static uint64_t silence_ms(struct flo_pulse *pulse)
+{
+    return flo_now_ms() - atomic_load(&pulse->told_ms);
+}
+
+static void answer_state(struct flo_httpd_request *request, const char *status,
+                         int state)
+{
+    char body[96];
+    int bytes =
+        snprintf(body, sizeof(body), "{\"status\":\"%s\",\"lease\":\"%s\"}",
+                 status, words[state]);
+
+    flo_httpd_answer(request, 200, "application/json", body, (size_t)bytes);
+}
+
+static void on_health(void *context, struct flo_httpd_request *request)
+{
+    struct flo_pulse *pulse = context;
+    struct flo_err err = {0};
+
+    if (silence_ms(pulse) < DEAD_MS) {
+        answer_state(request, "ok", atomic_load(&pulse->state));
+        return;
+    }
+    flo_fail(&err, FLO_E_LEAD_NONE,
+             "this controller has done nothing for %llu s",
+             (unsigned long long)silence_ms(pulse) / 1000);
+    flo_httpd_answer_err(request, &err);
+}
+
+static void refuse(struct flo_pulse *pulse, struct flo_httpd_request *request)
+{
+    struct flo_err err = {0};
+
+    if (silence_ms(pulse) >= STALE_MS) {
+        flo_fail(&err, FLO_E_LEAD_NONE,
+                 "this controller waits for its database or its disk");
+    } else {
+        flo_fail(&err, FLO_E_LEAD_NONE,
+                 "this controller stands by and knows no leader");
+    }
+    flo_httpd_answer_err(request, &err);
+}
+
+static void on_ready(void *context, struct flo_httpd_request *request)
+{
+    struct flo_pulse *pulse = context;
+    int state = atomic_load(&pulse->state);
+
+    if (state != FLO_PULSE_WAITS && silence_ms(pulse) < STALE_MS) {
+        answer_state(request, "ready", state);
+    } else {
+        refuse(pulse, request);
+    }
+}
+
+static void on_other(void *context, struct flo_httpd_request *request)
+{
+    refuse(context, request);
+}
+
+/* ---- the thread ---- */
+
+static void on_look(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_pulse *pulse = context;
+
+    (void)fd;
+    (void)what;
+    if (atomic_load(&pulse->ends)) {
+        event_base_loopbreak(pulse->base);
+    }
+}
+
+static void *run(void *context)
+{
+    struct flo_pulse *pulse = context;
+
+    event_base_dispatch(pulse->base);
+    return NULL;
+}
+
+void flo_pulse_close(struct flo_pulse *pulse)
+{
+    if (pulse == NULL) {
+        return;
+    }
+    if (pulse->is_running) {
+        atomic_store(&pulse->ends, true);
+        pthread_join(pulse->thread, NULL);
+    }
+    flo_httpd_close(pulse->httpd);
+    if (pulse->look != NULL) {
+        event_free(pulse->look);
+    }
+    if (pulse->base != NULL) {
+        event_base_free(pulse->base);
+    }
+    free(pulse);
+}
+
+static int routes_open(struct flo_pulse *pulse, struct flo_err *err)
+{
+    static const char *const methods[] = {"GET", "POST", "PUT", "PATCH",
+                                          "DELETE"};
+    struct flo_httpd *httpd = pulse->httpd;
+    int rv = flo_httpd_route(httpd, "GET", "/health", 0, on_health, pulse, err);
+
+    rv = rv < 0
+             ? rv
+             : flo_httpd_route(httpd, "GET", "/ready", 0, on_ready, pulse, err);
+    rv = rv < 0 ? rv
+                : flo_httpd_route(httpd, "GET", "/healthz", 0, on_health, pulse,
+                                  err);
+    for (size_t i = 0; rv == 0 && i < FLO_COUNT(methods); i++) {
+        rv = flo_httpd_route(httpd, methods[i], "/...", 1 << 20, on_other,
+                             pulse, err);
+    }
+    return rv;
+}
+
+int flo_pulse_open(const char *listen, struct flo_pulse **out,
+                   struct flo_err *err)
+{
+    static const struct flo_httpd_options options = {.connections_max = 64,
+                                                     .server_name = "flotilla"};
+    struct flo_pulse *pulse = calloc(1, sizeof(*pulse));
+    uint16_t port;
+
+    if (pulse == NULL || (pulse->base = event_base_new()) == NULL) {
+        flo_pulse_close(pulse);
+        return flo_fail(err, FLO_E_MEMORY, "event loop");
+    }
+    flo_pulse_tell(pulse, FLO_PULSE_WAITS);
+    int rv = flo_httpd_open(pulse->base, &options, &pulse->httpd, err);
+    rv = rv < 0 ? rv : routes_open(pulse, err);
+    if (rv == 0 && listen != NULL) {
+        rv = flo_httpd_listen(pulse->httpd, listen, NULL, 0, &port, err);
+    }
+    if (rv < 0) {
+        flo_pulse_close(pulse);
+        return rv;
+    }
+    *out = pulse;
+    return 0;
+}
+
+int flo_pulse_listen(struct flo_pulse *pulse, const struct flo_httpd_tls *tls,
+                     uint16_t *port, struct flo_err *err)
+{
+    return flo_httpd_listen(pulse->httpd, "127.0.0.1:0", tls, 0, port, err);
+}
+
+int flo_pulse_start(struct flo_pulse *pulse, struct flo_err *err)
+{
+    static const struct timeval every = {.tv_usec = LOOK_MS * 1000};
+
+    pulse->look = event_new(pulse->base, -1, EV_PERSIST, on_look, pulse);
+    if (pulse->look == NULL || event_add(pulse->look, &every) < 0) {
+        return flo_fail(err, FLO_E_MEMORY, "event loop");
+    }
+    pulse->is_running = pthread_create(&pulse->thread, NULL, run, pulse) == 0;
+    return pulse->is_running ? 0 : flo_fail(err, FLO_E_MEMORY, "thread");
+}

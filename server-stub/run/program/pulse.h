@@ -1,0 +1,39 @@
+/* Pulse: what supervisors and load balancers ask this process.
+ *
+ * A thread of its own answers, so it does when the state's thread waits for a
+ * database, and on a controller that stands by.
+ *
+ *   /health  this process works: restart it when it does not say so
+ *   /ready   requests that are sent here reach a leader
+ *
+ * Relays send here who comes while nobody leads: 503, lead.none. */
+#ifndef FLOTILLA_SERVER_PULSE_H
+#define FLOTILLA_SERVER_PULSE_H
+
+#include <flotilla/base.h>
+
+struct flo_pulse;
+struct flo_httpd_tls;
+
+enum flo_pulse_state {
+    FLO_PULSE_WAITS,  /* no controller leads, as far as this one knows */
+    FLO_PULSE_STANDS, /* by, and knows a leader */
+    FLO_PULSE_LEADS
+};
+
+/* `listen`: plain HTTP for everybody there; NULL: only flo_pulse_listen.
+ * FLO_E_PORT_IN_USE. */
+FLO_MUST_USE int flo_pulse_open(const char *listen, struct flo_pulse **out,
+                                struct flo_err *err);
+/* One more listener, on a free port of loopback; before flo_pulse_start. */
+FLO_MUST_USE int flo_pulse_listen(struct flo_pulse *pulse,
+                                  const struct flo_httpd_tls *tls,
+                                  uint16_t *port, struct flo_err *err);
+FLO_MUST_USE int flo_pulse_start(struct flo_pulse *pulse, struct flo_err *err);
+/* From any thread, once a second at least: a state that is not told is stale
+ * after 5 s (not ready) and 60 s (not healthy).  NULL is fine. */
+void flo_pulse_tell(struct flo_pulse *pulse, enum flo_pulse_state state);
+/* NULL is fine. */
+void flo_pulse_close(struct flo_pulse *pulse);
+
+#endif
