@@ -89,6 +89,44 @@ static void on_durable(void *context, uint64_t number,
     }
 }
 
+/* ---- accounts ---- */
+
+static void send_account(struct flo_publisher *publisher,
+                         const struct flo_buf *text)
+{
+    struct flo_err err = {0};
+
+    if (text->failed || publisher->mqtt == NULL ||
+        !flo_mqtt_is_connected(publisher->mqtt) ||
+        !flo_controller_may_act(publisher->controller)) {
+        return; /* all are told at the next connection */
+    }
+    if (flo_mqtt_publish(publisher->mqtt, FLO_BROKER_ACCOUNTS, text->data,
+                         text->bytes, 1, false, 0, 0, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "mqtt", &err);
+    }
+}
+
+static void make_account(struct flo_publisher *publisher, const char *device)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+
+    if (publisher->controller->options.has_accounts) {
+        flo_broker_account_text(publisher->controller->fleet, device, &text);
+        send_account(publisher, &text);
+    }
+}
+
+static void end_account(struct flo_publisher *publisher, const char *device)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+
+    if (publisher->controller->options.has_accounts) {
+        flo_broker_account_gone_text(device, &text);
+        send_account(publisher, &text);
+    }
+}
+
 /* ---- documents ---- */
 
 static void send_desired(struct flo_publisher *publisher, const char *device)
@@ -103,6 +141,7 @@ static void send_desired(struct flo_publisher *publisher, const char *device)
         }
         return;
     }
+    make_account(publisher, device); /* before its first message */
     flo_publisher_send(publisher, FLO_TOPIC_DESIRED, device, text.data,
                        text.bytes);
 }
@@ -297,6 +336,7 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
         for (size_t i = 0; i < outgoing->cleared.count; i++) {
             flo_publisher_send(publisher, FLO_TOPIC_DESIRED,
                                outgoing->cleared.items[i], "", 0);
+            end_account(publisher, outgoing->cleared.items[i]);
         }
         for (size_t i = 0; i < outgoing->acks.count; i++) {
             send_ack(publisher, &outgoing->acks.items[i]);

@@ -32,9 +32,10 @@ struct flo_controller_options {
     const char *listen;         /* people: HTTP */
     const char *listen_devices; /* devices: HTTPS; NULL: same host, any port */
     const char *broker;         /* "embedded" or mqtts://host:port */
-    const char *blobs_url;      /* where devices fetch artifacts; NULL: here */
-    const char *public_host;    /* under which devices reach us; NULL: the host
-                                   of listen_devices */
+    bool has_accounts;       /* `broker` is a mosquitto with dynamic security */
+    const char *blobs_url;   /* where devices fetch artifacts; NULL: here */
+    const char *public_host; /* under which devices reach us; NULL: the host
+                                of listen_devices */
     /* More names under which people and devices reach us (a reverse proxy's);
      * `listen`, `listen_devices`, public_host, localhost and IP addresses are
      * served without. */

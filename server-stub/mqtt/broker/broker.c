@@ -156,9 +156,9 @@ void flo_broker_config_text(struct flo_buf *text, uint16_t port,
                    "use_identity_as_username true\n"
                    "use_username_as_clientid true\n"
                    "allow_anonymous false\n"
-                   "acl_file %s\n",
+                   "%s\n",
                    port, host, places->authorities, places->certificate,
-                   places->key, places->revoked, places->acl);
+                   places->key, places->revoked, places->rights);
 }
 
 static void config_text(const struct flo_controller *controller, uint16_t port,
@@ -172,7 +172,7 @@ static void config_text(const struct flo_controller *controller, uint16_t port,
 
     snprintf(authorities, sizeof(authorities),
              "capath %s/mosquitto/authorities", controller->dir);
-    snprintf(acl, sizeof(acl), "%s/mosquitto/acl", controller->dir);
+    snprintf(acl, sizeof(acl), "acl_file %s/mosquitto/acl", controller->dir);
     flo_broker_config_text(text, port, controller->addresses.devices, &places);
 }
 

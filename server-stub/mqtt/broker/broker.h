@@ -41,6 +41,13 @@ FLO_MUST_USE int flo_broker_restart(struct flo_broker *broker,
  * somebody else starts, for the address of options.broker (external.c). */
 FLO_MUST_USE int flo_broker_external(struct flo_controller *controller,
                                      struct flo_err *err);
+/* For mosquitto's dynamic-security plugin (options.has_accounts): the commands
+ * that make a device's account, which are harmless where it is, and those that
+ * end it.  Topic FLO_BROKER_ACCOUNTS. */
+#define FLO_BROKER_ACCOUNTS "$CONTROL/dynamic-security/v1"
+void flo_broker_account_text(const char *fleet, const char *device,
+                             struct flo_buf *out);
+void flo_broker_account_gone_text(const char *device, struct flo_buf *out);
 /* How often mosquitto was started. */
 uint64_t flo_broker_starts(const struct flo_broker *broker_or_null);
 /* The number of devices that can be connected at once; 0: an external broker,

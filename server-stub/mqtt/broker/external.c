@@ -7,6 +7,7 @@
  * to the broker and sends it SIGHUP (docs/install.md). */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server-stub/mqtt/broker/inside.h"
 
@@ -60,6 +61,26 @@ static int write_acl(struct flo_controller *controller, struct flo_err *err)
     return rv < 0 ? rv : write_file(controller, "broker/acl", &text, err);
 }
 
+/* Once: the plugin keeps its file itself, maybe in this folder. */
+static int write_accounts(struct flo_controller *controller,
+                          struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char path[4096];
+    int rv = flo_broker_accounts_text(controller, &text, err);
+
+    if (rv == 0 &&
+        flo_path_join(path, sizeof(path), controller->dir,
+                      "broker/dynamic-security.json") &&
+        access(path, F_OK) == 0) {
+        return 0;
+    }
+
+    return rv < 0 ? rv
+                  : write_file(controller, "broker/dynamic-security.json",
+                               &text, err);
+}
+
 static int copy_file(const struct flo_controller *controller, const char *from,
                      const char *name, struct flo_err *err)
 {
@@ -94,8 +115,11 @@ static int write_keys(struct flo_controller *controller, const char *host,
 
 int flo_broker_external(struct flo_controller *controller, struct flo_err *err)
 {
-    static const struct flo_broker_places places = {
-        "cafile ca.pem", "broker.pem", "broker.key", "revoked.pem", "acl"};
+    static const struct flo_broker_places standard = {
+        "cafile ca.pem", "broker.pem", "broker.key", "revoked.pem",
+        "acl_file acl"};
+    struct flo_broker_places places = standard;
+    char plugin[256];
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     char host[256];
     uint16_t port;
@@ -106,6 +130,11 @@ int flo_broker_external(struct flo_controller *controller, struct flo_err *err)
     int rv = write_keys(controller, host, err);
     if (rv == 0) {
         rv = write_acl(controller, err);
+    }
+    if (rv == 0 && controller->options.has_accounts) {
+        rv = write_accounts(controller, err);
+        flo_broker_accounts_line(plugin, sizeof(plugin));
+        places.rights = plugin;
     }
     flo_broker_config_text(&text, port, listens_on(host), &places);
     return rv < 0 ? rv

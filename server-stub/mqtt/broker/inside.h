@@ -33,7 +33,8 @@ FLO_MUST_USE int flo_broker_acl_text(struct flo_controller *controller,
 /* Text of mosquitto.conf, appended; `host` "": all addresses. */
 struct flo_broker_places {
     const char *authorities; /* the whole line: cafile FILE, capath FOLDER */
-    const char *certificate, *key, *revoked, *acl;
+    const char *certificate, *key, *revoked;
+    const char *rights; /* the lines: acl_file FILE, or a plugin's */
 };
 void flo_broker_config_text(struct flo_buf *text, uint16_t port,
                             const char *host,
@@ -41,6 +42,12 @@ void flo_broker_config_text(struct flo_buf *text, uint16_t port,
 
 /* Settings of OpenSSL for the broker: those of the system, and no tickets. */
 extern const char flo_broker_openssl[];
+
+/* dynamic.c: the plugin's file, and its lines in mosquitto.conf. */
+FLO_MUST_USE int flo_broker_accounts_text(struct flo_controller *controller,
+                                          struct flo_buf *out,
+                                          struct flo_err *err);
+void flo_broker_accounts_line(char *out, size_t bytes);
 
 /* Raise this process's limit of open files as far as allowed; the broker
  * inherits it.  Returns how many devices can be connected at once.  Warns when

@@ -88,6 +88,10 @@ static const struct flo_flag flags[] = {
      FLO_TEXT(struct line, listen_health)},
     {"broker", "URL|embedded", "MQTT broker (embedded: starts mosquitto)",
      TO_TEXT(broker)},
+    {"broker-accounts", NULL,
+     "the broker is a mosquitto with the dynamic-security plugin: make and end "
+     "devices' accounts there",
+     TO_SWITCH(has_accounts)},
     {"broker-linger", "DURATION",
      "so long mosquitto waits for a controller that is restarted, 0s to 1h "
      "(60s); 0s, or Ctrl-C: it ends with it",

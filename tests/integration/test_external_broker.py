@@ -1,0 +1,115 @@
+"""A mosquitto that the controller does not start: rights by the ACL file, or by
+accounts of the dynamic-security plugin."""
+import json
+import os
+import re
+import socket
+import subprocess
+
+import pytest
+
+import fleet as F
+from conftest import Small
+
+PLUGIN = "mosquitto_dynamic_security.so"
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def has_plugin():
+    return any(os.path.exists(os.path.join("/usr/lib", folder, PLUGIN))
+               for folder in os.listdir("/usr/lib"))
+
+
+class External(Small):
+    more = ()
+    mosquitto = None
+
+    def start_controller(self, *_):
+        self.home = os.path.join(self.dir, "controller", "broker")
+        super().start_controller(
+            "--broker", "mqtts://127.0.0.1:%d" % free_port(), *self.more)
+
+    def hears(self, device, other, word):
+        """Is a message of `device` under another's topic taken?"""
+        identity = os.path.join(self.devices[device].state, "identity")
+        pem = os.path.join(identity, "device-a.pem")
+        port = re.search(r"listener (\d+)", open(os.path.join(
+            self.home, "mosquitto.conf")).read()).group(1)
+        done = subprocess.run(
+            ["mosquitto_pub", "-V", "5", "-q", "1", "-h", "127.0.0.1", "-p",
+             port, "--cafile", os.path.join(identity, "ca.pem"), "--cert",
+             pem, "--key", pem, "-i", self.id_of(device), "-t",
+             "flotilla/v1/test/d/%s/%s" % (self.id_of(other), word), "-m",
+             "{}", "-d"], capture_output=True, text=True, timeout=30)
+        assert "PUBACK" in done.stdout, done.stdout + done.stderr
+        return "RC:135" not in done.stdout
+
+    def id_of(self, device):
+        path = os.path.join(self.devices[device].state, "identity",
+                            "identity.json")
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)["device"]
+
+    def healthy(self):
+        """Its controller writes the broker's files, and waits for it."""
+        if self.mosquitto is None and os.path.exists(
+                os.path.join(self.home, "mosquitto.conf")):
+            self.mosquitto = subprocess.Popen(
+                ["/usr/sbin/mosquitto", "-c", "mosquitto.conf"],
+                cwd=self.home, stderr=subprocess.DEVNULL)
+            self.processes.append(self.mosquitto)
+        return super().healthy()
+
+
+@pytest.fixture(params=["acl", "accounts"])
+def external(request, folder, bin_dir):
+    if request.param == "accounts" and not has_plugin():
+        pytest.skip("mosquitto has no dynamic-security plugin here")
+    home = os.path.join(folder, request.param)
+    os.mkdir(home)
+    one = External(home, bin_dir, name="test")
+    one.more = ("--broker-accounts",) if request.param == "accounts" else ()
+    try:
+        yield one.up(["gw"])
+    finally:
+        one.close()
+
+
+def test_the_loop_goes_over_a_broker_of_somebody_else(external):
+    """The device enrolled after the broker's start; so does the next one."""
+    conf = open(os.path.join(external.home, "mosquitto.conf")).read()
+    assert ("plugin " in conf) == bool(external.more)
+    external.publish_whole("tiny@1", "tiny-v1.Q4_0.gguf",
+                           "golden-tiny-v1.json")
+    external.publish_whole("tiny@2", "tiny-v2.Q4_0.gguf",
+                           "golden-tiny-v2.json")
+    for release in ("tiny@1", "tiny@2"):
+        started = external.ask("rollout", "start", release, "--phase", "100%",
+                               "--soak", "500ms")["id"]
+        external.cli("rollout", "wait", started, "--for", "completed",
+                     "--timeout", "60s", "-q")
+    external.cli("rollout", "rollback", "--release", "tiny@2", "--everywhere",
+                 "--confirm", "tiny@2", "--reason", "drill", "--wait")
+    F.wait_until("it is back", 20, lambda: external.serving("tiny@1"))
+    external.add_device("gw-2", external.token)
+    external.online(["gw", "gw-2"])
+    external.devices["gw"].stop()
+    assert external.hears("gw", "gw", "event")
+    assert not external.hears("gw", "gw-2", "event")
+    assert not external.hears("gw", "gw", "desired")
+    if not external.more:
+        return
+    kept = os.path.join(external.home, "dynamic-security.json")
+
+    def names():
+        with open(kept) as file:
+            return [one["username"] for one in json.load(file)["clients"]]
+
+    assert len(names()) == 5  # two devices, and three of the controller
+    external.cli("device", "delete", "gw-2", "--confirm", "gw-2")
+    F.wait_until("its account is gone", 10, lambda: len(names()) == 4)
