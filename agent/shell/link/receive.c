@@ -31,6 +31,13 @@ static void take_desired(struct flo_shell *shell, const struct flo_heard *heard)
     }
 }
 
+static uint64_t trust_number(const struct flo_shell *shell)
+{
+    return shell->identity.trust == NULL
+               ? 0
+               : flo_trust_number(shell->identity.trust);
+}
+
 static void take(struct flo_shell *shell, enum flo_topic topic,
                  const struct flo_heard *heard)
 {
@@ -41,10 +48,11 @@ static void take(struct flo_shell *shell, enum flo_topic topic,
         flo_events_acked(shell->db, heard->boot, heard->ack);
         flo_shell_link_flush_events(shell);
     }
+    uint64_t before = trust_number(shell);
     if (flo_shell_trust_hear(shell, heard->trust, heard->trust_count)) {
         flo_shell_trust_fetch(shell);
     }
-    if (topic == FLO_TOPIC_TRUST) {
+    if (trust_number(shell) != before) { /* for orders of its keys */
         flo_shell_link_ask_again(shell);
     }
     for (size_t i = 0; i < heard->order_count; i++) {

@@ -210,6 +210,13 @@ int flo_shell_trust_by_hand(struct flo_shell *shell, const json_t *envelope,
                : rv;
 }
 
+/* The statement is good, and is asked for again with a heartbeat. */
+static bool is_of_this_device(int code)
+{
+    return code == FLO_E_IO_OPEN || code == FLO_E_IO_WRITE ||
+           code == FLO_E_DISK_FULL || code == FLO_E_STATE;
+}
+
 bool flo_shell_trust_hear(struct flo_shell *shell, const json_t *const *list,
                           size_t count)
 {
@@ -217,18 +224,31 @@ bool flo_shell_trust_hear(struct flo_shell *shell, const json_t *const *list,
     struct flo_err err = {0};
     int rv = take_list(shell, list, count, &standing, &err);
 
-    if (rv < 0) { /* a note: it comes again */
-        flo_shell_note(shell,
-                       rv == FLO_E_IO_WRITE || rv == FLO_E_DISK_FULL ||
-                               rv == FLO_E_STATE
-                           ? "note"
-                           : "security",
-                       &err);
+    if (rv < 0) {
+        bool is_ours = is_of_this_device(rv);
+        flo_shell_note(shell, is_ours ? "note" : "security", &err);
+        shell->has_unkept = shell->has_unkept || is_ours;
     }
     return rv == 0 && standing == FLO_TRUST_GAP;
 }
 
-/* ---- what serves ---- */
+/* ---- what serves, and what served before ---- */
+
+/* It was current when the statement came, or a way back led over it. */
+static void forget_previous(struct flo_shell *shell, uint32_t index)
+{
+    struct flo_shell_model *model = &shell->models[index];
+    const struct flo_agent_event event = {
+        .kind = FLO_AGENT_TRUST, .model = index, .is_forgotten = true};
+
+    if (shell->agent.models[index].going_back.is_active ||
+        !is_forgotten(shell->identity.trust, &model->slots)) {
+        return;
+    }
+    flo_shell_trust_forget(shell, &model->slots);
+    model->slots_is_dirty = true;
+    flo_queue_post(&shell->queue, &event);
+}
 
 void flo_shell_trust_look(struct flo_shell *shell, uint32_t index)
 {
@@ -239,9 +259,12 @@ void flo_shell_trust_look(struct flo_shell *shell, uint32_t index)
                           : flo_trust_number(shell->identity.trust);
     struct flo_err err = {0};
 
-    if (number <= 1 || shell->trust.is_behind ||
-        (model->signature.number == number &&
-         flo_digest_equal(&model->signature.release, current))) {
+    if (number <= 1 || shell->trust.is_behind) {
+        return;
+    }
+    forget_previous(shell, index);
+    if (model->signature.number == number &&
+        flo_digest_equal(&model->signature.release, current)) {
         return;
     }
     model->signature.release = *current;

@@ -11,8 +11,8 @@
 /* take.c */
 /* Take envelopes of statements, the oldest first, each if it follows the one
  * that is held.  A statement that does not follow changes nothing, and a
- * refusal is told.  true: statements between them and the held one are missing.
- */
+ * refusal is told.  One that could not be stored is asked for again
+ * (has_unkept).  true: statements between them and the held one are missing. */
 bool flo_shell_trust_hear(struct flo_shell *shell, const json_t *const *list,
                           size_t count);
 /* One that a person brings; *number is that of the one that holds then.  Fails
@@ -26,7 +26,7 @@ FLO_MUST_USE int flo_shell_trust_by_hand(struct flo_shell *shell,
 void flo_shell_trust_forget(const struct flo_shell *shell,
                             struct flo_slots *slots);
 /* After each turn of the loop: tell when the key of a release that serves is no
- * longer trusted. */
+ * longer trusted.  Nobody goes back to what is revoked or below the floor. */
 void flo_shell_trust_look(struct flo_shell *shell, uint32_t model);
 
 /* fetch.c */

@@ -227,10 +227,12 @@ static void what_cannot_be_stored_does_not_hold(void **state)
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
     limit.rlim_cur = 0;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    shell.has_unkept = false;
     assert_false(hear(2));
     limit.rlim_cur = limit.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
     assert_int_equal(shell.device.trust_number, 1);
+    assert_true(shell.has_unkept); /* a heartbeat asks for it again */
     assert_int_equal(alarms, 0);
     assert_int_equal(notes, 1);
     notes = 0;
@@ -398,6 +400,27 @@ static void an_emergency_key_freezes_though_the_controller_says_go(void **state)
     assert_int_equal(alarms, 0);
 }
 
+/* The one that served when the floor rose is the previous one later. */
+static void a_release_below_the_floor_is_not_gone_back_to(void **state)
+{
+    (void)state;
+    struct flo_slots *slots = &shell.models[0].slots;
+
+    assert_false(hear(2));
+    assert_false(hear(3)); /* tiny: floor 4 */
+    snprintf(slots->model, sizeof(slots->model), "tiny");
+    slots->previous.bytes[0] = 7;
+    slots->previous_number = 4;
+    flo_shell_trust_look(&shell, 0);
+    assert_false(flo_digest_is_zero(&slots->previous));
+
+    slots->previous_number = 3;
+    flo_shell_trust_look(&shell, 0);
+    assert_true(flo_digest_is_zero(&slots->previous));
+    assert_int_equal(slots->previous_number, 0);
+    assert_true(shell.models[0].slots_is_dirty);
+}
+
 static void
 an_emergency_order_that_is_played_again_changes_nothing(void **state)
 {
@@ -496,6 +519,7 @@ int main(void)
         T(an_order_of_the_next_epoch_waits_for_its_statement),
         T(a_statements_floor_stops_an_older_release),
         T(a_revoked_release_is_refused_and_nobody_goes_back_to_it),
+        T(a_release_below_the_floor_is_not_gone_back_to),
         T(an_emergency_key_freezes_though_the_controller_says_go),
         T(an_emergency_order_that_is_played_again_changes_nothing),
         T(an_emergency_key_that_nobody_named_is_refused),
