@@ -204,6 +204,7 @@ static void close_all(void)
     EVP_PKEY_free(fleet.key);
     sim_schedule_clear();
     sim_orders_forget();
+    sim_trust_forget();
     flo_trust_free(sim->controller.trust);
     free(sim->devices);
     free(fleet.devices);

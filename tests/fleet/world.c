@@ -39,6 +39,19 @@ void sim_trace(const char *who, const char *format, ...)
     fputc('\n', stderr);
 }
 
+/* Statements come by MQTT alone here. */
+void sim_trust_fetch(struct sim_device *device)
+{
+    (void)device;
+}
+
+bool sim_trust_forbids(const struct flo_trust *trust, const char *model,
+                       const struct flo_digest *release, uint64_t number)
+{
+    return flo_trust_is_release_revoked(trust, release) ||
+           number < flo_trust_floor(trust, model);
+}
+
 /* ---- messages ---- */
 
 struct sim_message *sim_message_new(const char *topic, const void *data,

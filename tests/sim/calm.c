@@ -196,6 +196,13 @@ static enum sim_rule device_rests(const struct sim_device *device, char *why,
                    sim_name(device), (unsigned long long)device->outbox.acked,
                    (unsigned long long)device->outbox.last);
     }
+    if (flo_trust_number(sim_trust_of(device)) !=
+        flo_trust_number(sim_trust_newest())) {
+        return SAY(CONVERGES, "%s trusts statement %llu of %llu",
+                   sim_name(device),
+                   (unsigned long long)flo_trust_number(sim_trust_of(device)),
+                   (unsigned long long)flo_trust_number(sim_trust_newest()));
+    }
     for (uint32_t i = 0; i < sim->model_count; i++) {
         const struct flo_agent_model *agent = &device->agent.models[i];
         if (agent->has_execution || agent->going_back.is_active) {

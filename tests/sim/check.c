@@ -56,12 +56,18 @@ static bool is_paused(const struct sim_device *device, const char *rollout,
                FLO_ROLLOUT_PAUSED_BY_ORDER;
 }
 
+static bool is_frozen(const struct sim_device *device)
+{
+    return device->disk.record.is_frozen ||
+           device->disk.record.is_frozen_emergency;
+}
+
 void sim_check_job(struct sim_device *device, uint32_t model)
 {
     const struct flo_agent_execution *execution =
         &device->agent.models[model].execution;
 
-    if (device->disk.record.is_frozen) {
+    if (is_frozen(device)) {
         sim_violated(SIM_RULE_FROZEN, device, "%s downloads while frozen",
                      execution->id);
     }
@@ -94,6 +100,19 @@ static void check_history(struct sim_device *device, uint32_t model)
                      (unsigned long long)slots->candidate_number,
                      (unsigned long long)device->seen.taken_back[release]);
     }
+    if (device->seen.is_stopped[release]) {
+        sim_violated(SIM_RULE_DENIED, device,
+                     "number %llu activates, an emergency key took it back",
+                     (unsigned long long)slots->candidate_number);
+    }
+    if (sim_trust_forbids(sim_trust_of(device), slots->model, &slots->candidate,
+                          slots->candidate_number)) {
+        sim_violated(
+            SIM_RULE_TRUSTED, device,
+            "number %llu activates, statement %llu forbids it",
+            (unsigned long long)slots->candidate_number,
+            (unsigned long long)flo_trust_number(sim_trust_of(device)));
+    }
     if (device->seen.has_failed[release]) {
         sim_violated(SIM_RULE_DENIED, device,
                      "number %llu activates, it failed here before",
@@ -108,7 +127,10 @@ void sim_check_kept(struct sim_device *device, const struct flo_order *order)
     for (uint32_t i = 0;
          order->op == FLO_ORDER_ROLLBACK && i < order->from_count; i++) {
         release = sim_release_find(&order->from[i]);
-        if (release >= 0 && order->seq > device->seen.taken_back[release]) {
+        if (release >= 0 && order->is_emergency) {
+            device->seen.is_stopped[release] = true;
+        } else if (release >= 0 &&
+                   order->seq > device->seen.taken_back[release]) {
             device->seen.taken_back[release] = order->seq;
         }
     }
@@ -159,7 +181,7 @@ void sim_check_trial(struct sim_device *device, uint32_t model)
                          ? slots->floor
                          : device->seen.committed[model];
 
-    if (device->disk.record.is_frozen) {
+    if (is_frozen(device)) {
         sim_violated(SIM_RULE_FROZEN, device,
                      "number %llu activates while "
                      "frozen",
@@ -246,10 +268,14 @@ static bool slots_go_back(struct sim_device *device, uint32_t i)
     if (slots->current_number > device->seen.committed[i]) {
         device->seen.committed[i] = slots->current_number;
     }
-    if (slots->era != device->seen.era) {
+    if (slots->era != device->seen.slots_era[i]) {
+        device->seen.slots_era[i] = slots->era;
         device->seen.stated[i] = slots->stated.number;
+        device->seen.emergency[i] = slots->emergency.number;
         return is_less;
     }
+    is_less = goes_back(&device->seen.emergency[i], slots->emergency.number) ||
+              is_less;
     return goes_back(&device->seen.stated[i], slots->stated.number) || is_less;
 }
 
@@ -260,11 +286,17 @@ void sim_check_written(struct sim_device *device)
         record->epoch < device->seen.epoch || record->era < device->seen.era;
 
     if (record->era > device->seen.era) {
-        device->seen.top = 0;
+        device->seen.top = device->seen.trusted_time_ms = 0;
+        device->seen.freeze_emergency = 0;
     }
     device->seen.epoch = record->epoch;
     device->seen.era = record->era;
     is_less = goes_back(&device->seen.top, record->top) || is_less;
+    is_less =
+        goes_back(&device->seen.trust_number, record->trust_number) || is_less;
+    is_less = goes_back(&device->seen.freeze_emergency,
+                        record->freeze_emergency.number) ||
+              is_less;
     is_less =
         goes_back(&device->seen.trusted_time_ms, record->trusted_time_ms) ||
         is_less;
@@ -274,6 +306,29 @@ void sim_check_written(struct sim_device *device)
     if (is_less) {
         sim_violated(SIM_RULE_MONOTONE, device, "a record went back");
     }
+}
+
+/* It is the one of that number that the root key signed, after the one before
+ * it. */
+void sim_check_trust(struct sim_device *device)
+{
+    const struct flo_trust *trust = sim_trust_of(device);
+    uint64_t number = flo_trust_number(trust);
+
+    if (sim->statement_count == 0) {
+        return; /* another world */
+    }
+    if (number > sim->statement_count ||
+        !flo_digest_equal(
+            flo_trust_digest(trust),
+            flo_trust_digest(sim->statements[number - 1].trust)) ||
+        number != device->seen.statement + 1) {
+        sim_violated(SIM_RULE_TRUSTED, device,
+                     "statement %llu was taken after %llu",
+                     (unsigned long long)number,
+                     (unsigned long long)device->seen.statement);
+    }
+    device->seen.statement = number;
 }
 
 void sim_check_end(struct sim_device *device, const struct sim_story *story)

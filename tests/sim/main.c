@@ -36,14 +36,15 @@ static bool read_kinds(const char *text, uint64_t *out)
     return true;
 }
 
-static void read_numbers(const char *text, uint64_t *out)
+static bool read_numbers(const char *text, uint64_t *out)
 {
     char *end = (char *)(uintptr_t)text;
 
-    while (*end != '\0') {
+    while (*end >= '0' && *end <= '9') {
         *out |= UINT64_C(1) << (strtoul(end, &end, 10) & 63);
         end += *end == ',';
     }
+    return *end == '\0';
 }
 
 int main(int argc, char **argv)
@@ -92,7 +93,9 @@ int main(int argc, char **argv)
                 return usage();
             }
         } else if (strcmp(argv[i], "--without") == 0) {
-            read_numbers(value, &options.without);
+            if (!read_numbers(value, &options.without)) {
+                return usage();
+            }
         } else if (strcmp(argv[i], "--only") != 0 ||
                    !read_kinds(value, &options.only)) {
             return usage();

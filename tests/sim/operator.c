@@ -331,6 +331,22 @@ static void remove_model(void)
               is_done ? id : err.what);
 }
 
+/* ---- keys that no controller has ---- */
+
+static void emergency(void)
+{
+    int release = newest((uint32_t)sim_below(&chance, sim->model_count));
+    uint64_t what = sim_below(&chance, 3);
+
+    if (what == 0) {
+        sim_emergency_order(FLO_ORDER_FREEZE, -1);
+    } else if (what == 1) {
+        sim_emergency_order(FLO_ORDER_UNFREEZE, -1);
+    } else if (release >= 0) {
+        sim_emergency_order(FLO_ORDER_ROLLBACK, release);
+    }
+}
+
 /* ---- the plan ---- */
 
 static void on_base(const struct sim_call *call)
@@ -366,6 +382,12 @@ static void on_act(const struct sim_call *call)
     } else {
         remove_model();
     }
+    if (sim_chance(&chance, 150)) {
+        (void)sim_trust_state(&chance);
+    }
+    if (sim_chance(&chance, 150)) {
+        emergency();
+    }
     sim_later(sim_between(&chance, 1000, 90000),
               (struct sim_call){.fn = call->fn});
 }
@@ -396,6 +418,7 @@ void sim_operator_tidy(void)
 {
     struct flo_err err = {0};
 
+    sim_emergency_order(FLO_ORDER_UNFREEZE, -1);
     sim->is_controllers = true;
     if (begin(&err)) {
         (void)end(unfreeze_if(&err), &err);

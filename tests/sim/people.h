@@ -32,6 +32,11 @@ extern struct sim_people sim_people;
 
 /* Nothing goes wrong any more: end the freeze and what is under way. */
 void sim_operator_tidy(void);
+/* world/trust.c: the next statement; false: it is not published. */
+bool sim_trust_state(struct sim_random *chance);
+const struct flo_trust *sim_trust_newest(void);
+/* An order of the emergency key; release -1: a freeze or its end. */
+void sim_emergency_order(enum flo_order_op op, int release);
 void sim_check_emergency_later(size_t number);
 /* At times, while the controller is there. */
 void sim_check_running(void);

@@ -28,6 +28,7 @@
 #define SIM_RELEASES_MAX 24
 #define SIM_GROUPS 2 /* all, lab */
 #define SIM_WAITING_MAX 64
+#define SIM_STATEMENTS_MAX 16
 #define SIM_WALL_MS UINT64_C(1900000000000)
 
 /* ---- numbers by chance ---- */
@@ -147,6 +148,8 @@ void sim_broker_start(void);
  */
 void sim_broker_replay(void);
 bool sim_broker_is_up(void);
+/* Any client with an account: it is retained. */
+void sim_broker_publish(const char *topic, const char *text);
 
 /* ---- controller ---- */
 
@@ -209,6 +212,7 @@ struct sim_answer {
 /* All that outlives a power cut.  Writes are synced, but for answers. */
 struct sim_disk {
     struct flo_device record;
+    const struct flo_trust *trust; /* NULL: the list of the enrolment */
     struct flo_slots slots[SIM_MODELS_MAX];
     uint32_t blobs, damaged; /* releases, as bits */
     char boot[37];           /* of the outbox; "": none is stored */
@@ -260,6 +264,8 @@ struct sim_device {
     struct flo_agent agent;
     struct flo_device record;
     bool record_is_dirty;
+    bool trust_is_behind;
+    uint64_t doubt_ms;
     struct flo_slots other;
     struct sim_model models[SIM_MODELS_MAX];
     uint32_t job; /* number; 0: none */
@@ -289,8 +295,10 @@ struct sim_device {
     uint64_t reachable_since_ms; /* 0: it is not */
     uint64_t troubled_ms;        /* the last time something hit it */
     struct {
-        uint64_t top, trusted_time_ms;
-        uint32_t epoch, era;
+        uint64_t top, trusted_time_ms, trust_number;
+        uint64_t statement; /* of whom to trust; from 1 */
+        uint64_t freeze_emergency, emergency[SIM_MODELS_MAX];
+        uint32_t epoch, era, slots_era[SIM_MODELS_MAX];
         uint64_t stated[SIM_MODELS_MAX], floor[SIM_MODELS_MAX];
         uint64_t floor_hard[SIM_MODELS_MAX];
         uint64_t committed[SIM_MODELS_MAX]; /* the highest number */
@@ -298,6 +306,7 @@ struct sim_device {
          * was lifted; it failed here. */
         uint64_t taken_back[SIM_RELEASES_MAX], lifted[SIM_RELEASES_MAX];
         bool has_failed[SIM_RELEASES_MAX];
+        bool is_stopped[SIM_RELEASES_MAX]; /* by an emergency key */
         unsigned starts[SIM_MODELS_MAX], tries[SIM_MODELS_MAX]; /* on trial */
     } seen;
 };
@@ -322,6 +331,13 @@ void sim_device_post_engine(struct sim_device *device, uint64_t in_ms,
 bool sim_device_record_keep(struct sim_device *device, struct flo_err *err);
 bool sim_device_slots_write(struct sim_device *device, uint32_t model,
                             struct flo_slots *slots, struct flo_err *err);
+
+/* trust.c; sim_trust_fetch is the world's: by HTTPS, if it can. */
+const struct flo_trust *sim_trust_of(const struct sim_device *device);
+void sim_trust_hear(struct sim_device *device, const char *text);
+void sim_trust_fetch(struct sim_device *device);
+void sim_trust_fetched(struct sim_device *device, const char *text);
+void sim_trust_forget(void); /* the cache of statements */
 
 /* orders.c */
 struct sim_intake {
@@ -435,6 +451,11 @@ void sim_check_kept(struct sim_device *device, const struct flo_order *order);
 void sim_check_load(struct sim_device *device,
                     const struct flo_agent_action *action);
 void sim_check_untry(struct sim_device *device, uint32_t model);
+/* As the product should see it; the world's. */
+bool sim_trust_forbids(const struct flo_trust *trust, const char *model,
+                       const struct flo_digest *release, uint64_t number);
+/* A statement was taken. */
+void sim_check_trust(struct sim_device *device);
 void sim_check_end(struct sim_device *device, const struct sim_story *story);
 void sim_check_order(struct sim_device *device, const struct flo_order *order);
 /* Does each device keep to its desired document? */
@@ -463,6 +484,11 @@ struct sim_world {
     struct sim_release releases[SIM_RELEASES_MAX];
     int release_count;
     struct flo_key *publisher, *stranger;
+    struct sim_statement { /* of whom to trust; the first is the list */
+        struct flo_trust *trust;
+        struct flo_buf envelope;
+    } statements[SIM_STATEMENTS_MAX];
+    size_t statement_count;
     const struct sim_device *actor; /* whose clock it is; NULL: the rest's */
     bool is_controllers;            /* ... the controller's */
     struct sim_misfortune misfortunes[SIM_MISFORTUNES_MAX];

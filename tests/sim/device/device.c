@@ -177,11 +177,7 @@ static bool carry_out(struct sim_device *device,
     case FLO_DO_DENY:
         deny(device, action);
         return true;
-    case FLO_DO_FREEZE:
-        device->record_is_dirty =
-            device->record_is_dirty || device->record.is_frozen != action->flag;
-        device->record.is_frozen = action->flag;
-        return true;
+    case FLO_DO_FREEZE: /* the record says by which lane */
     case FLO_DO_NOTE:
         return true;
     default:
@@ -366,6 +362,7 @@ static bool take_waiting(struct sim_device *device)
 static void settle(struct sim_device *device)
 {
     for (uint32_t i = 0; i < sim->model_count; i++) {
+        sim_trust_look(device, i);
         if (device->models[i].slots.model[0] != '\0' &&
             sim_report_drift(device, i)) {
             device->agent.revision++;
@@ -470,7 +467,7 @@ void sim_device_disconnected(struct sim_device *device)
 
 /* The end of the object that begins at `at`; envelopes have no braces in their
  * texts. */
-static const char *object_end(const char *at)
+const char *sim_object_end(const char *at)
 {
     int depth = 0;
 
@@ -514,7 +511,7 @@ static void take_orders(struct sim_device *device, const char *text,
     const char *at = text;
 
     while ((at = strstr(at, begin)) != NULL) {
-        const char *end = object_end(at);
+        const char *end = sim_object_end(at);
         if (!take_order(device, at, (size_t)(end - at), is_list)) {
             return;
         }
@@ -548,10 +545,14 @@ void sim_device_heard(struct sim_device *device,
         sim_outbox_acked(device, boot, number);
         sim_outbox_send(device);
     }
-    if (message->topic == FLO_TOPIC_DESIRED ||
-        message->topic == FLO_TOPIC_CMD || message->topic == FLO_TOPIC_ORDER) {
-        take_orders(device, text, message->topic == FLO_TOPIC_ORDER);
+    if (message->topic == FLO_TOPIC_TRUST) {
+        sim_trust_hear(device, text);
+        sim_device_end_turn(device);
+        return;
     }
+    take_orders(device, text,
+                message->topic == FLO_TOPIC_ORDER ||
+                    message->topic == FLO_TOPIC_EMERGENCY);
 }
 
 /* ---- the whole ---- */
@@ -568,6 +569,7 @@ void sim_device_init(struct sim_device *device, uint32_t index)
     device->is_synchronised = sim_chance(&device->random, 500);
     device->heartbeat_ms = 60000;
     device->pace = 1000;
+    device->seen.statement = 1;
     sim_client_init(&device->client, (int)index, 3600000);
 }
 

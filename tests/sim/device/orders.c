@@ -4,13 +4,14 @@
 #include <string.h>
 
 #include "base/host/digest.h"
-#include "tests/sim/sim.h"
+#include "tests/sim/device/inside.h"
 
 /* ---- verified once ---- */
 
 #define CACHE_MAX 4096
 static struct {
     struct flo_digest text;
+    const struct flo_trust *trust; /* by whose keys */
     int rv;
     struct flo_err err;
     struct flo_order_verified *verified;
@@ -24,22 +25,25 @@ void sim_orders_forget(void)
     memset(cache, 0, sizeof(cache));
 }
 
-/* The same envelope gives the same result for all devices. */
-static int verify(const char *envelope, size_t bytes,
-                  const struct flo_order_verified **out, struct flo_err *err)
+/* The same envelope gives the same result for all devices that trust the same
+ * keys. */
+static int verify(const struct flo_trust *trust, const char *envelope,
+                  size_t bytes, const struct flo_order_verified **out,
+                  struct flo_err *err)
 {
     struct flo_digest digest;
     size_t at;
 
     flo_sha256(envelope, bytes, &digest);
     at = (digest.bytes[0] | (size_t)digest.bytes[1] << 8) % CACHE_MAX;
-    if (cache[at].verified == NULL ||
+    if (cache[at].verified == NULL || cache[at].trust != trust ||
         !flo_digest_equal(&cache[at].text, &digest)) {
         free(cache[at].verified);
         cache[at].verified = calloc(1, sizeof(*cache[at].verified));
         cache[at].text = digest;
+        cache[at].trust = trust;
         cache[at].err = (struct flo_err){0};
-        cache[at].rv = flo_order_verify(envelope, bytes, sim->controller.trust,
+        cache[at].rv = flo_order_verify(envelope, bytes, trust,
                                         cache[at].verified, &cache[at].err);
     }
     *out = cache[at].verified;
@@ -173,7 +177,11 @@ static void act(struct sim_device *device, const struct flo_order *order,
 {
     sim_order_pauses(device, &out->pauses);
     out->event = (struct flo_agent_event){
-        .kind = FLO_AGENT_ORDER, .order = order, .pauses = &out->pauses};
+        .kind = FLO_AGENT_ORDER,
+        .order = order,
+        .pauses = &out->pauses,
+        .stays_frozen =
+            device->record.is_frozen || device->record.is_frozen_emergency};
     if (model < SIM_MODELS_MAX) {
         out->event.model = model;
         out->event.fits_both = device->fits_both;
@@ -216,6 +224,7 @@ static struct flo_slots *record_of(struct sim_device *device, const char *name)
         device->other = device->disk.slots[model];
     }
     snprintf(device->other.model, sizeof(device->other.model), "%s", name);
+    sim_trust_floor(device, &device->other);
     return &device->other;
 }
 
@@ -248,7 +257,8 @@ static int keep(struct sim_device *device,
         .peer_until_ms = sim->wall_ms + UINT64_C(800) * 86400000};
     int rv = 0;
 
-    if (flo_time_claim(
+    if (!verified->order.is_emergency &&
+        flo_time_claim(
             &device->record.trusted_time_ms, &device->record.claimed_time_ms,
             verified->order.issued_at_ms, flo_time_limit(&sources))) {
         kept.device = true;
@@ -289,26 +299,14 @@ static bool names_here(const struct sim_device *device, uint32_t model,
     return false;
 }
 
-static void refusal_of(const struct flo_slots *slots,
-                       const struct flo_digest *release, uint64_t number,
-                       struct flo_agent_error *out)
-{
-    struct flo_err err = {0};
-
-    memset(out, 0, sizeof(*out));
-    if (flo_slots_permit(slots, release, number, &err) < 0) {
-        out->code = err.code;
-        snprintf(out->what, sizeof(out->what), "%.255s", err.what);
-    }
-}
-
 static void gather(struct sim_device *device, const struct flo_slots *record,
                    uint32_t model, struct flo_intake_facts *facts,
                    uint32_t *attempt)
 {
     const struct flo_order *order = facts->order;
 
-    facts->outcome = record->stated.outcome;
+    facts->outcome = order->is_emergency ? FLO_STATED_OPEN /* not kept */
+                                         : record->stated.outcome;
     facts->is_answered = facts->standing == FLO_STATEMENT_AGAIN &&
                          sim_answer_find(device, order->id) != NULL;
     facts->is_absent = is_about_model(order) && model == SIM_MODELS_MAX;
@@ -331,7 +329,8 @@ static void gather(struct sim_device *device, const struct flo_slots *record,
         model < SIM_MODELS_MAX &&
         flo_digest_equal(&order->release,
                          &device->agent.models[model].slots.current.digest);
-    refusal_of(record, &order->release, order->number, &facts->refusal);
+    sim_trust_refusal(device, record, &order->release, order->number,
+                      &facts->refusal);
 }
 
 static void tell(struct sim_device *device, const struct flo_order *order,
@@ -458,7 +457,7 @@ static int take(struct sim_device *device,
 
     if (rv == 0) {
         rv = flo_epoch_admit(device->record.epoch,
-                             flo_trust_epoch(sim->controller.trust),
+                             flo_trust_epoch(sim_trust_of(device)),
                              order->epoch, err);
     }
     if (rv == 0 && is_about_model(order)) {
@@ -524,15 +523,26 @@ bool sim_order_take(struct sim_device *device, const char *envelope,
     const struct flo_order_verified *verified;
     struct flo_err err = {0};
     bool is_told = false;
-    int rv = verify(envelope, bytes, &verified, &err);
+    int rv;
 
+    if (device->trust_is_behind) {
+        return false; /* it comes again */
+    }
+    rv = verify(sim_trust_of(device), envelope, bytes, &verified, &err);
     device->is_list = is_list;
     if (rv < 0) {
         refuse(device, "", &err);
+        if (rv == FLO_E_SIG_UNKNOWN_KEY) {
+            sim_trust_doubt(device);
+        }
         return false;
     }
     rv = take(device, verified, out, &is_told, &err);
-    if (rv < 0) {
+    if (rv == FLO_E_CMD_EPOCH &&
+        verified->order.epoch == flo_trust_epoch(sim_trust_of(device)) + 1) {
+        sim_report_event(device, "security", &err);
+        sim_trust_doubt(device);
+    } else if (rv < 0) {
         refuse(device, verified->order.id, &err);
     }
     return is_told;
@@ -559,7 +569,7 @@ void sim_order_repair(struct sim_device *device, uint32_t model,
     snprintf(execution->id, sizeof(execution->id), "repair.%.8s.%u",
              hex + strlen("sha256:"), execution->attempt);
     flo_policy_default(&execution->policy);
-    refusal_of(&device->models[model].slots, &release->digest, 0,
-               &event.deploy.refusal);
+    sim_trust_refusal(device, &device->models[model].slots, &release->digest, 0,
+                      &event.deploy.refusal);
     sim_device_post(device, 0, &event);
 }

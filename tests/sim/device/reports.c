@@ -248,11 +248,12 @@ void sim_report(struct sim_device *device)
         }
     }
     flo_buf_printf(&text,
-                   "],\"frozen\":%s,\"top\":%llu,\"epoch\":%u,"
+                   "],\"frozen\":%s,\"top\":%llu,\"epoch\":%u,\"trust\":%llu,"
                    "\"events\":{\"boot\":\"%s\",\"last\":%llu,"
                    "\"acked\":%llu}}",
                    device->agent.is_frozen ? "true" : "false",
                    (unsigned long long)device->record.top, device->record.epoch,
+                   (unsigned long long)device->record.trust_number,
                    device->boot, (unsigned long long)device->sequence,
                    (unsigned long long)device->outbox.acked);
     (void)sim_publish(device, FLO_TOPIC_REPORTED, text.data, text.bytes);

@@ -4,6 +4,9 @@
 
 #include "tests/sim/device/inside.h"
 
+#define TRUST_FIRST_MS 3600000
+#define TRUST_EACH_MS 43200000
+
 static struct flo_release_ref ref_of(const struct flo_digest *digest)
 {
     struct flo_release_ref ref = {.digest = *digest};
@@ -144,6 +147,8 @@ static void read_record(struct sim_device *device, uint32_t index)
     if (flo_slots_heal(&model->slots)) {
         write_slots(device, index);
     }
+    sim_trust_floor(device, &model->slots);
+    sim_trust_previous(device, &model->slots);
     if (!needs_place(&model->slots) &&
         sim_story_open(device, sim_models[index]) == NULL) {
         memset(&model->slots, 0, sizeof(model->slots));
@@ -165,7 +170,8 @@ static void boot(struct sim_device *device)
     }
     event.boot.models = booted;
     event.boot.models_max = SIM_MODELS_MAX;
-    event.boot.is_frozen = device->record.is_frozen;
+    event.boot.is_frozen =
+        device->record.is_frozen || device->record.is_frozen_emergency;
     event.boot.lacks = device->lacks;
     sim_order_pauses(device, &pauses);
     event.boot.pauses = &pauses;
@@ -201,10 +207,14 @@ static void on_heartbeat(const struct sim_call *call)
               (struct sim_call){.fn = on_heartbeat, .device = device});
 }
 
+static void on_trust_due(const struct sim_call *call)
+{
+    sim_trust_fetch(call->device);
+    sim_later(TRUST_EACH_MS, *call);
+}
+
 void sim_device_start(struct sim_device *device)
 {
-    struct flo_trust_facts facts;
-
     if (device->runs || device->is_retired) {
         return;
     }
@@ -220,9 +230,7 @@ void sim_device_start(struct sim_device *device)
     device->turn_is_due = device->has_unkept = false;
     device->rev = device->reported_revision = 0;
     memset(device->told, 0, sizeof(device->told));
-    flo_trust_facts(sim->controller.trust, device->id, &facts);
-    device->record_is_dirty =
-        flo_device_trust(&device->record, &facts) == FLO_TRUST_TAKEN;
+    sim_trust_hold(device);
     sim_outbox_open(device);
     for (uint32_t i = 0; i < sim->model_count; i++) {
         read_record(device, i);
@@ -230,6 +238,10 @@ void sim_device_start(struct sim_device *device)
     boot(device);
     if (device->runs) {
         sim_client_dial(&device->client);
+        sim_later(device->trust_is_behind
+                      ? 1000
+                      : sim_below(&device->random, TRUST_FIRST_MS),
+                  (struct sim_call){.fn = on_trust_due, .device = device});
         sim_later(sim_between(&device->random, 1, device->heartbeat_ms),
                   (struct sim_call){.fn = on_heartbeat, .device = device});
     }

@@ -32,6 +32,10 @@ static struct failure failure_of(struct sim_device *device, int release)
     if (sim->mirror.lies) {
         return (struct failure){FLO_E_TARGET_HASH, false};
     }
+    if (flo_trust_is_release_revoked(sim_trust_of(device),
+                                     &sim->releases[release].ref.digest)) {
+        return (struct failure){FLO_E_TARGET_REVOKED, false};
+    }
     if (sim_behaviour(device, release) == SIM_NAN) {
         return (struct failure){FLO_E_MODEL_NONFINITE, false};
     }

@@ -18,6 +18,7 @@ static struct {
     struct sim_message *reported[SIM_DEVICES_MAX];
     struct sim_message *presence[SIM_DEVICES_MAX];
     struct sim_message *orders[SIM_GROUPS];
+    struct sim_message *trust, *emergency;
     struct sim_message *old[REPLAYS]; /* some that went to devices */
     size_t old_count;
 } broker;
@@ -38,10 +39,16 @@ static int group_of(const char *text, size_t bytes)
 static void read_name(struct sim_message *message)
 {
     static const char *const words[FLO_TOPIC_COUNT] = {
-        [FLO_TOPIC_DESIRED] = "desired",   [FLO_TOPIC_CMD] = "cmd",
-        [FLO_TOPIC_ORDER] = "order",       [FLO_TOPIC_MARK] = "mark",
-        [FLO_TOPIC_REPORTED] = "reported", [FLO_TOPIC_EVENT] = "event",
-        [FLO_TOPIC_ACK] = "ack",           [FLO_TOPIC_TELE] = "tele",
+        [FLO_TOPIC_DESIRED] = "desired",
+        [FLO_TOPIC_CMD] = "cmd",
+        [FLO_TOPIC_ORDER] = "order",
+        [FLO_TOPIC_TRUST] = "trust",
+        [FLO_TOPIC_EMERGENCY] = "emergency",
+        [FLO_TOPIC_MARK] = "mark",
+        [FLO_TOPIC_REPORTED] = "reported",
+        [FLO_TOPIC_EVENT] = "event",
+        [FLO_TOPIC_ACK] = "ack",
+        [FLO_TOPIC_TELE] = "tele",
         [FLO_TOPIC_PRESENCE] = "presence"};
     const char *rest = message->name + strlen("flotilla/v1/" SIM_FLEET "/");
     const char *word = strrchr(message->name, '/') + 1;
@@ -301,8 +308,8 @@ static void to_devices(struct sim_message *message)
         deliver(client_of(message->device), message, false);
         return;
     }
-    for (uint32_t i = 0; i < sim->device_count && message->group >= 0; i++) {
-        if (message->group == 0 || sim->devices[i].is_in_lab) {
+    for (uint32_t i = 0; i < sim->device_count; i++) {
+        if (message->group <= 0 || sim->devices[i].is_in_lab) {
             deliver(&sim->devices[i].client, message, false);
         }
     }
@@ -337,12 +344,30 @@ static void route(struct sim_message *message)
     case FLO_TOPIC_TELE:
         deliver(&sim->controller.client, message, false);
         break;
-    case FLO_TOPIC_TRUST: /* nobody states trust here */
+    case FLO_TOPIC_TRUST:
+        replace(&broker.trust, message);
+        to_devices(message);
+        break;
     case FLO_TOPIC_EMERGENCY:
+        replace(&broker.emergency, message);
+        to_devices(message);
+        deliver(&sim->controller.client, message, false);
+        break;
     case FLO_TOPIC_MARK:
     case FLO_TOPIC_COUNT:
         break;
     }
+}
+
+void sim_broker_publish(const char *topic, const char *text)
+{
+    struct sim_message *message =
+        sim_message_new(topic, text, strlen(text), true);
+
+    if (broker.is_up) {
+        route(message);
+    }
+    sim_message_drop(message);
 }
 
 /* ---- to the broker ---- */
@@ -588,6 +613,8 @@ void sim_client_subscribe(struct sim_client *client)
     const struct sim_device *device = device_of(client);
 
     client->listens = true;
+    deliver_retained(client, device == NULL ? NULL : broker.trust);
+    deliver_retained(client, broker.emergency);
     if (device != NULL) {
         deliver_retained(client, broker.orders[0]);
         deliver_retained(client, device->is_in_lab ? broker.orders[1] : NULL);
@@ -619,6 +646,9 @@ static void forget_all(void)
         sim_message_drop(broker.orders[i]);
         broker.orders[i] = NULL;
     }
+    sim_message_drop(broker.trust);
+    sim_message_drop(broker.emergency);
+    broker.trust = broker.emergency = NULL;
 }
 
 static void forget_client(struct sim_client *client)

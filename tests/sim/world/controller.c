@@ -200,23 +200,6 @@ void sim_controller_kill(void)
 
 /* ---- keys and devices ---- */
 
-static void make_trust(void)
-{
-    char pem[FLO_PUBLIC_KEY_PEM_MAX];
-    struct flo_err err = {0};
-
-    sim->controller.trust = flo_trust_new(SIM_FLEET);
-    flo_public_key_pem(flo_key_public(sim->publisher), pem);
-    if (sim->controller.trust == NULL ||
-        flo_trust_add(sim->controller.trust, pem, FLO_ROLE_RELEASE, NULL,
-                      &err) < 0 ||
-        flo_trust_add(sim->controller.trust,
-                      sim->controller.controller->pki.order_public_pem,
-                      FLO_ROLE_ORDER, NULL, &err) < 0) {
-        abort();
-    }
-}
-
 static int enrol(const struct sim_device *device, struct flo_err *err)
 {
     const char groups[SIM_GROUPS][FLO_NAME_MAX + 1] = {"all", "lab"};
@@ -256,13 +239,14 @@ void sim_controller_init(void)
     if (ours() == NULL) {
         abort();
     }
-    make_trust();
+    sim_trust_begin();
 }
 
 void sim_controller_deinit(void)
 {
     sim_controller_kill();
     sim_client_deinit(&sim->controller.client);
-    flo_trust_free(sim->controller.trust);
+    sim_trust_end();
+    sim_emergency_forget();
     sim_store_forget();
 }

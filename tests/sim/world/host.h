@@ -9,10 +9,18 @@
 #include "server-stub/store/memory/memory.h"
 #include "tests/sim/sim.h"
 
-/* A key of the process: 0 the publisher's, 1 a stranger's. */
+/* A key of the process: 0 the publisher's, 1 a stranger's; from 2 on the
+ * controller's. */
+#define SIM_KEY_ROOT 14
+#define SIM_KEY_EMERGENCY 15
 struct flo_key *sim_key(size_t number);
 void sim_keys_again(void);
 void sim_store_forget(void);
+
+/* trust.c */
+void sim_trust_begin(void);
+void sim_trust_end(void);
+void sim_emergency_forget(void);
 
 uint64_t __wrap_flo_now_ms(void);
 uint64_t __wrap_flo_now_us(void);

@@ -134,6 +134,43 @@ HANDED(bool, flo_slots_heal, (struct flo_slots * slots))
     return present != SIM_MUTANT_HEAL && __real_flo_slots_heal(slots);
 }
 
+/* ---- trust ---- */
+
+HANDED(int, flo_trust_follows,
+       (const struct flo_trust *held, const struct flo_trust *next,
+        enum flo_trust_standing *out, struct flo_err *err))
+{
+    int rv = __real_flo_trust_follows(held, next, out, err);
+
+    if (present == SIM_MUTANT_TRUST_OLDER && rv == 0 &&
+        *out == FLO_TRUST_OLDER) {
+        *out = FLO_TRUST_NEXT;
+    }
+    return rv;
+}
+
+HANDED(bool, flo_trust_is_release_revoked,
+       (const struct flo_trust *trust, const struct flo_digest *release))
+{
+    return present != SIM_MUTANT_TRUST_REVOKED &&
+           __real_flo_trust_is_release_revoked(trust, release);
+}
+
+HANDED(uint64_t, flo_trust_floor,
+       (const struct flo_trust *trust, const char *model))
+{
+    return present == SIM_MUTANT_TRUST_FLOOR
+               ? 0
+               : __real_flo_trust_floor(trust, model);
+}
+
+bool sim_trust_forbids(const struct flo_trust *trust, const char *model,
+                       const struct flo_digest *release, uint64_t number)
+{
+    return __real_flo_trust_is_release_revoked(trust, release) ||
+           number < __real_flo_trust_floor(trust, model);
+}
+
 /* ---- the controller ---- */
 
 HANDED(enum flo_verdict, flo_rollout_verdict,

@@ -88,6 +88,7 @@ void sim_world_close(void)
     sim_schedule_clear();
     sim_releases_clear();
     sim_orders_forget();
+    sim_trust_forget();
     free(sim->devices);
 }
 
@@ -126,6 +127,7 @@ static void world_run(void)
     sim_run_until(sim->now_ms + 120000);
     sim_operator_finish();
     run_until_holds(sim_check_rest, REST_MS);
+    sim_run_until(sim->now_ms + 5000); /* what is not needed is deleted */
     if (!sim->has_failed) {
         sim_check_calm();
     }
