@@ -13,7 +13,7 @@
 static int open_http(struct flo_cli *cli, struct flo_err *err)
 {
     struct flo_http_options options = {
-        .bearer = cli->token,
+        .bearer = cli->token[0] != '\0' ? cli->token : NULL,
         .ca_file = cli->ca_file[0] != '\0' ? cli->ca_file : NULL,
         .ca_fingerprint =
             cli->fingerprint[0] != '\0' ? cli->fingerprint : NULL};
@@ -25,6 +25,67 @@ static int open_http(struct flo_cli *cli, struct flo_err *err)
 static bool options_are_bare(const struct flo_cli *cli)
 {
     return cli->ca_file[0] == '\0' && cli->fingerprint[0] == '\0';
+}
+
+/* ---- -v and --debug-http ---- */
+
+/* A token by its id alone: "flt_pat_<12 digits>_". */
+static void show_request(const struct flo_cli *cli,
+                         const struct flo_http_request *request)
+{
+    fprintf(stderr, "> %s %s\n",
+            request->method != NULL ? request->method : "GET", request->url);
+    if (cli->token[0] != '\0') {
+        fprintf(stderr, "> Authorization: Bearer %.21s...\n", cli->token);
+    }
+    for (size_t i = 0; request->headers != NULL && request->headers[i] != NULL;
+         i++) {
+        fprintf(stderr, "> %s\n", request->headers[i]);
+    }
+    if (request->body_bytes > 0) {
+        fprintf(stderr, "> (%zu bytes)\n", request->body_bytes);
+    }
+}
+
+static void show_answer(const struct flo_http_answer *answer, uint64_t ms)
+{
+    const char *const rows[][2] = {{"Content-Type", answer->content_type},
+                                   {"ETag", answer->etag},
+                                   {"Content-Range", answer->content_range},
+                                   {"Location", answer->location}};
+
+    fprintf(stderr, "< %d in %llu ms\n", answer->status,
+            (unsigned long long)ms);
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        if (rows[i][1][0] != '\0') {
+            fprintf(stderr, "< %s: %s\n", rows[i][0], rows[i][1]);
+        }
+    }
+    if (answer->body.bytes > 0) {
+        fprintf(stderr, "< (%zu bytes)\n", answer->body.bytes);
+    }
+}
+
+static int traced(struct flo_cli *cli, const struct flo_http_request *request,
+                  const char *path, struct flo_http_answer *answer,
+                  struct flo_err *err)
+{
+    bool shows_all = flo_args_has(&cli->args, "debug-http");
+    uint64_t began_ms = flo_now_ms();
+
+    if (shows_all) {
+        show_request(cli, request);
+    }
+    int rv = flo_http_call(cli->http, request, answer, err);
+    uint64_t ms = flo_now_ms() - began_ms;
+    if (shows_all) {
+        show_answer(answer, ms);
+    } else if (flo_args_has(&cli->args, "verbose")) {
+        fprintf(stderr, "%s %s %d in %llu ms\n",
+                request->method != NULL ? request->method : "GET", path,
+                answer->status, (unsigned long long)ms);
+    }
+    return rv;
 }
 
 static int call(struct flo_cli *cli, struct flo_http_request *request,
@@ -39,7 +100,7 @@ static int call(struct flo_cli *cli, struct flo_http_request *request,
     }
     snprintf(url, sizeof(url), "%s%s", cli->controller, path);
     request->url = url;
-    rv = flo_http_call(cli->http, request, answer, err);
+    rv = traced(cli, request, path, answer, err);
     if (rv == FLO_E_NET_TLS && options_are_bare(cli)) {
         flo_err_fix(err,
                     "its own authority: flotilla login %.120s --token-file "

@@ -30,6 +30,10 @@ struct flo_cli {
  * FLO_E_REST_AUTH when the remembered token is for another controller: a secret
  * is sent only to its own machine. */
 FLO_MUST_USE int flo_context_load(struct flo_cli *cli, struct flo_err *err);
+/* The address and the authority alone, for who has no token yet. */
+FLO_MUST_USE int flo_context_know(struct flo_cli *cli, struct flo_err *err);
+/* The remembered token in use is deleted; the address stays. */
+FLO_MUST_USE int flo_context_forget(struct flo_cli *cli, struct flo_err *err);
 /* A variable of the environment; NULL also where --context rules it out. */
 const char *flo_context_variable(const struct flo_cli *cli, const char *name);
 /* Remember address, token and authority: the authority's file is copied, or its

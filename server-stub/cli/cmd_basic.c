@@ -1,4 +1,4 @@
-/* Commands about the tool itself: login, context, key, token, audit, explain,
+/* Commands about the tool itself: context, key, token, audit, explain,
  * version. */
 #include <errno.h>
 #include <fcntl.h>
@@ -8,48 +8,6 @@
 
 #include "base/host/crypto.h"
 #include "server-stub/cli/live/live.h"
-
-int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
-{
-    char path[1200];
-    const char *url = cli->args.words[0];
-    FLO_CLEANUP(flo_json_cleanup) json_t *version = NULL;
-    FLO_CLEANUP(flo_json_cleanup) json_t *devices = NULL;
-    const char *name = flo_args_text(&cli->args, "name", "default");
-
-    if (!flo_args_has(&cli->args, "token-file")) {
-        return flo_fail(err, FLO_E_USAGE, "login needs --token-file FILE");
-    }
-    /* As if given by flags: the same checks of address and file mode. */
-    static const struct flo_flag address = {.name = "controller"};
-    cli->args.flags[cli->args.flag_count] = &address;
-    cli->args.values[cli->args.flag_count++] = url;
-    int rv = flo_context_load(cli, err);
-    if (rv == 0 && strncmp(cli->token, "flt_pat_", 8) != 0) {
-        flo_fail(err, FLO_E_REST_AUTH, "%s holds %s",
-                 flo_args_text(&cli->args, "token-file", "the file"),
-                 strncmp(cli->token, "flt1.", 5) == 0
-                     ? "an enrolment token, which is for devices"
-                     : "no access token (flt_pat_…)");
-        rv = flo_err_fix(err, "DATA/admin.token of the controller, or flotilla "
-                              "token create --kind access");
-    }
-    if (rv == 0) {
-        rv = flo_api_get(cli, "/v1/version", &version, err);
-    }
-    if (rv == 0) {
-        rv = flo_api_get(cli, "/v1/devices?limit=1", &devices, err);
-    }
-    if (rv == 0) {
-        rv = flo_context_save(name, cli, path, sizeof(path), err);
-    }
-    if (rv == 0) {
-        printf("logged in to fleet %s at %s · context \"%s\" written to %s\n",
-               flo_out_text(version, "fleet", "?"), cli->controller, name,
-               path);
-    }
-    return rv;
-}
 
 int flo_cmd_context_view(struct flo_cli *cli, struct flo_err *err)
 {

@@ -149,22 +149,16 @@ static int remembered_authority(struct flo_cli *cli, const char *path,
 
 /* ---- contexts ---- */
 
-/* <dir>/<name>.context has the address in the first line; <name>.token is next
- * to it. */
-static int load_remembered(struct flo_cli *cli, struct flo_err *err)
+/* The name of the context in use. */
+static int current_name(struct flo_cli *cli, const char *dir,
+                        char out[FLO_NAME_MAX + 1], struct flo_err *err)
 {
-    char dir[PATH_BYTES];
     char path[PATH_BYTES + 128];
     FLO_CLEANUP(flo_free_cleanup) char *current = NULL;
-    FLO_CLEANUP(flo_free_cleanup) char *url = NULL;
     size_t bytes;
     const char *name =
         flo_args_global(&cli->args, "context", getenv("FLOTILLA_CONTEXT"));
-    int rv = config_dir(dir, sizeof(dir), err);
 
-    if (rv < 0) {
-        return rv;
-    }
     if (name == NULL) {
         snprintf(path, sizeof(path), "%s/current", dir);
         if (flo_file_read(path, 256, &current, &bytes, NULL) < 0) {
@@ -175,6 +169,27 @@ static int load_remembered(struct flo_cli *cli, struct flo_err *err)
     }
     if (!flo_name_is_valid(name)) {
         return flo_fail(err, FLO_E_USAGE, "context `%s` is not a name", name);
+    }
+    snprintf(out, FLO_NAME_MAX + 1, "%s", name);
+    return 0;
+}
+
+/* <dir>/<name>.context has the address in the first line; <name>.token is next
+ * to it. */
+static int load_remembered(struct flo_cli *cli, struct flo_err *err)
+{
+    char dir[PATH_BYTES];
+    char path[PATH_BYTES + 128];
+    char name[FLO_NAME_MAX + 1];
+    FLO_CLEANUP(flo_free_cleanup) char *url = NULL;
+    size_t bytes;
+    int rv = config_dir(dir, sizeof(dir), err);
+
+    if (rv == 0) {
+        rv = current_name(cli, dir, name, err);
+    }
+    if (rv < 0) {
+        return rv;
     }
     snprintf(path, sizeof(path), "%s/%s.context", dir, name);
     rv = flo_file_read(path, 1024, &url, &bytes, err);
@@ -206,6 +221,33 @@ const char *flo_context_variable(const struct flo_cli *cli, const char *name)
 {
     return flo_args_global(&cli->args, "context", NULL) != NULL ? NULL
                                                                 : getenv(name);
+}
+
+int flo_context_know(struct flo_cli *cli, struct flo_err *err)
+{
+    int rv =
+        set_controller(cli, flo_args_text(&cli->args, "controller", ""), err);
+
+    return rv < 0 ? rv : load_authority(cli, err);
+}
+
+int flo_context_forget(struct flo_cli *cli, struct flo_err *err)
+{
+    char dir[PATH_BYTES];
+    char path[PATH_BYTES + 128];
+    char name[FLO_NAME_MAX + 1];
+    int rv = config_dir(dir, sizeof(dir), err);
+
+    if (rv == 0) {
+        rv = current_name(cli, dir, name, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    snprintf(path, sizeof(path), "%s/%s.token", dir, name);
+    return unlink(path) == 0 || errno == ENOENT
+               ? 0
+               : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
 }
 
 int flo_context_load(struct flo_cli *cli, struct flo_err *err)

@@ -13,6 +13,12 @@ const struct flo_flag flo_global_flags[] = {
     {"sort", "NAME,…", "order of a list, -NAME: downward", FLO_ASKED},
     {"color", "auto|always|never",
      "colours (auto: on a terminal, unless NO_COLOR is set)", FLO_ASKED},
+    {"ascii", NULL, "no symbols in tables and views (data stays as it is)",
+     FLO_ASKED},
+    {"verbose", NULL, "each request and its answer's status on stderr",
+     FLO_ASKED, .letter = 'v'},
+    {"debug-http", NULL,
+     "the same with headers and sizes, without bodies and secrets", FLO_ASKED},
     {"controller", "URL", "use this controller", FLO_ASKED},
     {"token-file", "FILE", "use the token in this file", FLO_ASKED},
     {"ca", "FILE", "trust this authority alone (the controller's pki/ca.pem)",
@@ -27,8 +33,15 @@ const struct flo_flag flo_global_flags[] = {
     {"no-headers", NULL, "no head line in tables", FLO_ASKED},
     END};
 
-FLAGS(login) = {{"name", "CONTEXT", "remember it under this name", FLO_ASKED},
-                END};
+FLAGS(login) = {
+    {"name", "CONTEXT", "remember it under this name", FLO_ASKED},
+    {"token", NULL, "ask for a token, also where an identity provider is",
+     FLO_ASKED},
+    {"port", "N",
+     "port of 127.0.0.1 to which the browser comes back (a free one)",
+     FLO_ASKED},
+    END};
+FLAGS(logout) = {END};
 FLAGS(context_view) = {END};
 FLAGS(device_list) = {
     {"group", "G", "members of a group only", FLO_ASKED},

@@ -51,6 +51,9 @@ static int run(struct flo_args *args, struct flo_err *err)
     const struct command *command = (const struct command *)args->verb;
 
     cli.is_tty = isatty(STDOUT_FILENO) == 1;
+    if (flo_args_has(args, "ascii") && !flo_out_is_data(&cli)) {
+        flo_ascii_open();
+    }
     int rv = is_local(command) ? 0 : flo_context_load(&cli, err);
     rv = rv < 0 ? rv : command->run(&cli, err);
     int end = rv >= 0 ? flo_out_end(err) : 0;

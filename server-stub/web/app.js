@@ -2,6 +2,7 @@
 
 import { call, session } from "/app/data/api.js";
 import { know } from "/app/data/access.js";
+import { comeBack } from "/app/data/login.js";
 import { connect, disconnect } from "/app/data/live.js";
 import { read } from "/app/data/url.js";
 import { Frame } from "/app/parts/frame.js";
@@ -42,8 +43,18 @@ class App extends Component {
       });
     });
     window.addEventListener("signed-out", () => this.signOut("That token is not valid (any more)."));
-    if (session.token) {
-      this.start().catch((problem) => this.signOut(problem.message));
+    this.open();
+  }
+
+  async open() {
+    try {
+      await comeBack();
+      if (session.token) {
+        await this.start();
+      }
+      this.setState({ at: read() });
+    } catch (problem) {
+      this.signOut(problem.message);
     }
   }
 
@@ -75,7 +86,7 @@ class App extends Component {
         }} />`;
     }
     const Shown = screenOf(at.path);
-    return html`<${Frame} fleet=${fleet} at=${at} signOut=${() => this.signOut("")}>
+    return html`<${Frame} fleet=${fleet} at=${at} signOut=${() => session.end().then(() => this.signOut(""))}>
       <${Shown} key=${at.path.join("/")} path=${at.path} query=${at.query} fleet=${fleet} /><//><${Keys} />`;
   }
 }

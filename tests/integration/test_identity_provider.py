@@ -22,7 +22,16 @@ SCHEMA = "/usr/share/dbconfig-common/data/glewlwyd/install/sqlite3"
 if shutil.which("glewlwyd") is None or not os.path.exists(SCHEMA):
     pytest.skip("no program 'glewlwyd': deploy/install-deps.sh --optional",
                 allow_module_level=True)
-BACK = "http://127.0.0.1:7777/callback"  # nobody listens: the browser is played
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+PORT = free_port()  # the provider knows exact addresses alone
+BACK = "http://127.0.0.1:%d/callback" % PORT
 SECRET = "the-client-is-ours"
 # The plugin's switches; each absent one is off.
 PLUGIN = {
@@ -73,12 +82,16 @@ class Browser:
                   {"username": name, "password": "password of " + name})
         self.must("PUT", "/auth/grant/flotilla", {"scope": "openid"})
 
-    def follow(self, url):
-        """The words with which the provider sends the browser back."""
+    def back(self, url):
+        """The address to which the provider sends the browser."""
         status, headers, body = self.ask("GET", url + "&g_continue")
         assert status == 302, (status, body)
         assert headers["Location"].startswith(BACK), headers["Location"]
-        query = urllib.parse.urlparse(headers["Location"]).query
+        return headers["Location"]
+
+    def follow(self, url):
+        """The words with which the provider sends the browser back."""
+        query = urllib.parse.urlparse(self.back(url)).query
         return dict(urllib.parse.parse_qsl(query))
 
 
@@ -91,9 +104,7 @@ class Provider:
     def __init__(self, folder):
         self.dir = folder
         self.ca = os.path.join(folder, "ca.pem")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.base = "https://127.0.0.1:%d/api" % self.port
         self.issuer = self.base + "/oidc"
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt",
@@ -365,6 +376,42 @@ def test_an_answer_that_is_not_of_this_login_is_refused(controller, provider):
     evil = controller.ask("POST", "/v1/login/start",
                           {"redirect": "https://evil.example.com/"}, token="")
     assert evil.status == 422 and evil.json["code"] == "rest.meaning"
+
+
+def test_the_command_signs_in_by_a_browser_and_logs_out(
+        controller, provider, tmp_path):
+    env = {"XDG_CONFIG_HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    flotilla = os.path.join(BIN, "flotilla")
+    process = subprocess.Popen(
+        [flotilla, "login", controller.rest, "--port", str(PORT)], env=env,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True)
+    said = ""
+    while not said.startswith("  https://"):
+        said = process.stderr.readline()
+        assert said != "", process.wait(20)
+    browser = Browser(provider)
+    browser.sign_in("mira")
+    back = browser.back(said.strip())
+    # a page that guesses gets nothing, and the command waits on
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(BACK + "?state=x&code=y", timeout=20)
+    with urllib.request.urlopen(back, timeout=20) as page:
+        assert b"terminal" in page.read()
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    assert "as mira (operator:store-eu,viewer)" in out, out
+    kept = tmp_path / "flotilla" / "default.token"
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+    def run(*words):
+        return subprocess.run([flotilla, *words], env=env, capture_output=True,
+                              text=True, timeout=20, stdin=subprocess.DEVNULL)
+    assert run("device", "list").returncode == 0
+    token = kept.read_text().strip()
+    assert "session has ended" in run("logout").stdout
+    assert controller.ask("GET", "/v1/me", token=token).status == 401
+    assert not kept.exists() and run("device", "list").returncode != 0
 
 
 def test_keys_may_change_at_the_provider(controller, provider):

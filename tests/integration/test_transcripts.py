@@ -231,6 +231,19 @@ def test_a_wrong_line_says_what_to_do_next(desk, devices, releases):
     desk.check("wrong")
 
 
+def test_global_flags_show_what_is_said_and_leave_symbols_out(desk):
+    desk.run("approval", "list", "-v")
+    desk.run("-v", "group", "create", "lab")
+    desk.run("approval", "list", "--debug-http", "-o", "json")
+    token = open(desk.controller.facts["token"]).read().strip()
+    assert token[:20] in desk.text and token[:30] not in desk.text
+    desk.text = desk.text.replace(token[:20], "flt_pat_<id>")
+    desk.run("login", desk.controller.rest, "--token-file",
+             desk.controller.facts["token"], "--ascii")
+    desk.run("group", "delete", "lab", "--confirm", "lab")
+    desk.check("globals")
+
+
 def test_telemetry_is_asked_for(desk, devices, releases):
     for device in devices:
         device.client.publish(device.topic("tele"), json.dumps({

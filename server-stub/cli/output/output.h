@@ -158,6 +158,13 @@ void flo_out_say(const struct flo_cli *cli, const char *format, ...)
 FLO_MUST_USE int flo_out_confirm(const struct flo_cli *cli, const char *what,
                                  const char *word, struct flo_err *err);
 
+/* ---- --ascii: ascii.c ---- */
+
+/* Append the text with a character of ASCII for each symbol of ours. */
+void flo_ascii(const char *text, size_t bytes, struct flo_buf *out);
+/* stdout and stderr write so from now on. */
+void flo_ascii_open(void);
+
 /* ---- the terminal: terminal.c ---- */
 
 /* Characters of a line of the terminal at `fd`; 0: not a terminal. */

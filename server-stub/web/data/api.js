@@ -6,6 +6,11 @@ export const session = {
   get token() { return sessionStorage.getItem(KEY); },
   open(token) { sessionStorage.setItem(KEY, token.trim()); },
   close() { sessionStorage.removeItem(KEY); },
+  // A session ends at the controller too; a pasted token stays valid.
+  async end() {
+    await call("POST", "/v1/logout").catch(() => {});
+    this.close();
+  },
 };
 
 // An error of the controller: id, sentence and what to do.

@@ -26,6 +26,10 @@ function find(event) {
   }
 }
 
+// A session or token that ends within a day says when.
+const ends = (who) => who?.expires_at_ms && who.expires_at_ms - Date.now() < 86400000
+  ? ` · until ${clock(who.expires_at_ms)}` : "";
+
 export class Frame extends Component {
   componentDidMount() {
     this.off = listen((name) => name === "live" && this.setState({}));
@@ -52,7 +56,7 @@ export class Frame extends Component {
         aria-label="Find a device, rollout, order, release or selector" placeholder="Find device, rollout, release …  /" /></form>
       <span class="push" id="live" role="status" data-state=${live.state}>${stale ? "stale" : live.state === "live" ? "live" : "connecting"}</span>
       ${fire > 0 ? html`<a id="alerts" class="st bad" href=${link(["fleet"])}>${many(fire, "alert")}</a>` : null}
-      <span class="me">${me?.user || me?.name || ""} · ${me?.role || ""}</span>
+      <span class="me">${me?.user || me?.name || ""} · ${me?.role || ""}${ends(me)}</span>
       <button type="button" class="plain" onclick=${signOut}>Sign out</button>
       ${maySomewhere("operator") ? html`<a id="emergency" class="btn danger" href=${link(["emergency"])}>⚠ Emergency… <kbd>g e</kbd></a>` : null}
     </header>

@@ -282,6 +282,16 @@ static void the_time_left_is_of_the_devices_that_ended_meanwhile(void **state)
     assert_int_equal(flo_view_left_ms(&view, rollout, NOW), 0);
 }
 
+static void symbols_become_one_character_each_and_names_stay(void **state)
+{
+    static const char text[] = "a · b → c… ✓ é ▁█ 漢";
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) out = {0};
+
+    (void)state;
+    flo_ascii(text, sizeof(text) - 1, &out);
+    assert_string_equal(out.data, "a - b > c~ + é _# 漢");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +308,7 @@ int main(void)
         cmocka_unit_test(
             a_rollout_is_shown_with_funnel_gates_causes_and_what_is_next),
         cmocka_unit_test(the_time_left_is_of_the_devices_that_ended_meanwhile),
+        cmocka_unit_test(symbols_become_one_character_each_and_names_stay),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,23 @@
+/* Callback: the words that a browser brings back from an identity provider.
+ * Pure. */
+#ifndef FLOTILLA_CLI_CALLBACK_H
+#define FLOTILLA_CLI_CALLBACK_H
+
+#include <flotilla/base.h>
+
+#define FLO_CALLBACK_HEAD_MAX 8192
+#define FLO_CALLBACK_PATH "/callback"
+
+struct flo_callback {
+    char code[2049];
+    char state[65];
+    char error[257];
+    char issuer[512]; /* RFC 9207; "" none */
+};
+
+/* The first line of a browser's request ("GET /callback?code=… HTTP/1.1"), or
+ * the address as a person pastes it.  false: it is neither, it has no state, or
+ * neither code nor error, or a part twice or too long. */
+bool flo_callback_read(const char *text, struct flo_callback *out);
+
+#endif
