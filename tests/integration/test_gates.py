@@ -82,10 +82,11 @@ def post(up, spec):
         return json.load(answer)["id"]
 
 
-def start(up, release, margin):
+def start(up, release, margin, on_fail="halt", until="passed"):
     return post(up, {
-            "release": release, "on_fail": "halt",
-            "phases": [{"devices": 1}, {"share_pct": 100}],
+            "release": release, "on_fail": on_fail, "lift": True,
+            "below_floor": True,
+            "phases": [{"devices": 1, "until": until}, {"share_pct": 100}],
             "policy": {"soak_ms": 300, "probe_speed_ratio_max": 1000},
             "gates": {"ratio": [{"metric": "token_us", "percentile": 50,
                                  "margin": margin, "devices_min": 1,
@@ -151,6 +152,40 @@ def test_a_release_as_fast_is_held_until_there_is_evidence(up):
     with Load(up):
         up.cli("rollout", "wait", rollout, "--timeout", "60s", "-q")
     assert gate_of(up.ask("rollout", "get", rollout))["verdict"] == "pass"
+
+
+def compared(up, rollout):
+    return up.ask("rollout", "get", rollout).get("next", {}).get("what", "")
+
+
+def test_an_experiment_stays_until_a_person_promotes_it(up):
+    rollout = up.ask("rollout", "start", "tiny@1", "--phase",
+                     "1,until=promoted,spread=site", "--phase", "100%",
+                     "--soak", "300ms", "--below-floor")["id"]
+    F.wait_until("both arms are compared", 30, lambda: compared(up, rollout) ==
+                 "phase 1: a person (promote, abort, rollback); 1 of 1 : 2 of "
+                 "2 devices are compared")
+    phases = up.ask("rollout", "get", rollout)["phases"]
+    assert [p["state"] for p in phases] == ["running", "waiting"], phases
+    assert phases[0]["counts"] == {"succeeded": 1}, phases
+    up.cli("rollout", "promote", rollout)
+    up.cli("rollout", "wait", rollout, "--timeout", "60s", "-q")
+    F.wait_until("all have it", 30, lambda: up.serving("tiny@1"))
+    up.cli("rollout", "rollback", rollout, "--confirm", "tiny@1")
+    up.cli("rollout", "wait", rollout, "--for", "rolled-back", "--timeout",
+           "60s", "-q")
+    F.wait_until("all are back", 30, lambda: up.serving("tiny@3"))
+
+
+def test_the_worse_arm_of_an_experiment_goes_back_by_itself(up):
+    with Load(up):
+        rollout = start(up, "tiny@2", 1.5, on_fail="rollback",
+                        until="promoted")
+        up.cli("rollout", "wait", rollout, "--for", "rolled-back",
+               "--timeout", "60s", "-q")
+    found = up.ask("rollout", "get", rollout)
+    assert "token_us p50" in found["reason"], found["reason"]
+    F.wait_until("it is back", 30, lambda: up.serving("tiny@3"))
 
 
 def test_wrong_words_of_a_gate_get_what_is_possible(up):

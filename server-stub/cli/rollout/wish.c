@@ -36,10 +36,20 @@ static json_t *object_at(json_t *object, const char *key)
 
 /* ---- "VALUE,MEMBER=VALUE": phases and gates ---- */
 
-/* "hw+site": the list of both. */
-static json_t *list_or_scalar(const char *text)
+static bool is_list(const char *name)
 {
-    if (strchr(text, '+') == NULL) {
+#define FLO_SPEC(part, field, kind, ...)                                       \
+    if (strcmp(#kind, "NAMES") == 0 && strcmp(field, name) == 0) {             \
+        return true;                                                           \
+    }
+#include "server-stub/core/spec/spec.def"
+    return false;
+}
+
+/* "hw+site": the list of both; "hw" alone is one where a list is wanted. */
+static json_t *list_or_scalar(const char *name, const char *text)
+{
+    if (strchr(text, '+') == NULL && !is_list(name)) {
         return scalar(text);
     }
     json_t *list = json_array();
@@ -61,7 +71,7 @@ static void put_member(json_t *object, char *path, const char *value)
         object = object_at(object, path);
         path = dot + 1;
     }
-    json_object_set_new(object, path, list_or_scalar(value));
+    json_object_set_new(object, path, list_or_scalar(path, value));
 }
 
 static int read_members(const char *flag, char *rest, json_t *object,
