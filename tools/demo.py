@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+import webbrowser
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import fleet as F  # noqa: E402
@@ -46,6 +47,12 @@ def size(count):
         return "%d B" % count
     return "%.0f KiB" % (count / 1024) if count < 1 << 20 \
         else "%.2f MiB" % (count / (1 << 20))
+
+
+def opened(url):
+    """Only for a person in front of a screen."""
+    has_screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return bool(sys.stdout.isatty() and has_screen and webbrowser.open(url))
 
 
 class Story:
@@ -428,12 +435,14 @@ class Story:
                       % (fleet.env["XDG_CONFIG_HOME"], fleet.bin))
         say("  now you:\n"
             "    . '%s' && flotilla device list\n"
-            "    open %s   (token: cat '%s')\n"
+            "    the page: %s   (token: cat '%s')%s\n"
             "    curl -N --unix-socket %s http://localhost/v1/chat/completions "
             "-d '{\"model\":\"%s\",\"stream\":true,\"messages\":"
             "[{\"role\":\"user\",\"content\":\"%s\"}]}'\n"
             "  Ctrl-C stops everything; `make demo-clean` removes it." % (
-                env, fleet.url, fleet.admin_token, device.api,
+                env, fleet.url, fleet.admin_token,
+                ", opened in a browser" if opened(fleet.url) else "",
+                device.api,
                 self.cast.model, self.cast.question))
         try:
             while True:
@@ -461,7 +470,11 @@ def main():
         return 1
     try:
         story.play()
-        if not args.once:
+        if args.once:
+            say("  what now: `make demo` stays, opens the page and lets you "
+                "ask; \"First steps\" in README.md\n  makes a fleet by hand; "
+                "docs/publishing.md brings a model of your own.")
+        else:
             story.stay()
         return 0
     except F.Failed as error:
