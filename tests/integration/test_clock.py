@@ -5,6 +5,7 @@ them verifies certificates, and none may ask a clock that says 1970.
 """
 import os
 import shutil
+import subprocess
 import time
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import fleet as F
 from bad_parts import rest
 from conftest import ROOT
+from controller_parts import Controller, Device
 
 CLOCK = os.environ.get("FLOTILLA_CLOCK", os.path.join(
     ROOT, "build", "release", "tests", "libclock.so"))
@@ -81,3 +83,29 @@ def test_an_expired_certificate_is_refused_all_the_same(fleet_of_1970):
     device.start()
     set_right(fleet)
     fleet.online(["a"])
+
+
+def test_a_controller_whose_authority_has_ended_makes_the_next(tmp_path):
+    """It starts, says so, and devices enrol by the new one."""
+    controller = Controller(str(tmp_path))
+    os.mkdir(controller.dir)
+    controller.start().stop()
+    pki = os.path.join(controller.dir, "pki")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-new", "-days", "1", "-subj",
+         "/CN=Flotilla test", "-key", os.path.join(pki, "ca.key"), "-out",
+         os.path.join(pki, "ca.pem")], check=True, capture_output=True,
+        env=dict(os.environ, LD_PRELOAD=CLOCK, FLO_CLOCK_SHIFT="-172800"))
+
+    controller.start()
+    try:
+        now = controller.ask("GET", "/v1/ca").json["authorities"]
+        assert [a["signs_controller"] for a in now] == [False, True]
+        device = Device(controller, str(tmp_path), "a",
+                        controller.enrol_token())
+        assert device.answer.status == 201
+        device.connect().client.close()
+        with open(controller.dir + ".log") as log:
+            assert "another one is made" in log.read()
+    finally:
+        controller.stop()

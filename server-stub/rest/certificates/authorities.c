@@ -104,7 +104,9 @@ static int status(struct flo_controller *controller, json_t **out,
         json_t *one = view(&pki->authorities[i], holders.counts[i]);
         json_object_set_new(one, "is_newest",
                             json_boolean(i + 1 == pki->authority_count));
-        json_object_set_new(one, "signs_controller", json_boolean(i == 0));
+        json_object_set_new(
+            one, "signs_controller",
+            json_boolean(&pki->authorities[i] == flo_pki_oldest(pki)));
         json_array_append_new(list, one);
     }
     *out = json_pack("{s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "authorities", list,

@@ -171,7 +171,7 @@ static int read_list(struct flo_controller *controller, const char *pem,
     return list_text(&controller->pki, &controller->pki.ca, err);
 }
 
-/* ---- open ---- */
+/* ---- the first one ---- */
 
 static int make_first(struct flo_controller *controller, struct flo_err *err)
 {
@@ -187,26 +187,6 @@ static int make_first(struct flo_controller *controller, struct flo_err *err)
         return rv;
     }
     return list_write(controller, err);
-}
-
-int flo_pki_authorities_open(struct flo_controller *controller,
-                             struct flo_err *err)
-{
-    struct flo_pki *pki = &controller->pki;
-    char FLO_CLEANUP(flo_free_cleanup) *pem = NULL;
-    size_t bytes;
-    int rv;
-
-    if (flo_pki_in_memory(controller)) {
-        return make_first(controller, err);
-    }
-    if ((rv = flo_pki_path(controller, "pki/ca.pem", pki->ca_file, err)) < 0) {
-        return rv;
-    }
-    rv = flo_file_read(pki->ca_file, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
-    return rv == FLO_E_ABSENT ? make_first(controller, err)
-           : rv < 0           ? rv
-                              : read_list(controller, pem, bytes, err);
 }
 
 /* ---- rolled ---- */
@@ -225,7 +205,19 @@ const struct flo_authority *flo_pki_authority(const struct flo_pki *pki,
     return NULL;
 }
 
-int flo_pki_rotate(struct flo_controller *controller, struct flo_err *err)
+const struct flo_authority *flo_pki_oldest(const struct flo_pki *pki)
+{
+    uint64_t now_ms = flo_wall_ms();
+
+    for (size_t i = 0; i < pki->authority_count; i++) {
+        if (now_ms < pki->authorities[i].until_ms) {
+            return &pki->authorities[i];
+        }
+    }
+    return &pki->authorities[0];
+}
+
+static int add_next(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_pki *pki = &controller->pki;
     struct flo_key *key;
@@ -254,11 +246,62 @@ int flo_pki_rotate(struct flo_controller *controller, struct flo_err *err)
     }
     if ((rv = list_write(controller, err)) < 0) {
         authority_free(&pki->authorities[--pki->authority_count]);
+    }
+    return rv;
+}
+
+int flo_pki_rotate(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = add_next(controller, err);
+
+    if (rv == 0) {
+        controller->outgoing.has_authorities = true;
+    }
+    return rv;
+}
+
+/* ---- open ---- */
+
+/* Without one that holds the controller could not start, and nobody could add
+ * one.  Its devices enrol again: docs/runbook.md. */
+static int follow_ended(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_pki *pki = &controller->pki;
+    char text[25];
+
+    if (flo_wall_ms() < flo_pki_oldest(pki)->until_ms) {
+        return 0;
+    }
+    flo_time_text(flo_pki_newest(pki)->until_ms, text);
+    flo_log(FLO_LOG_WARN, "pki",
+            "authority %s ended on %s: another one is made",
+            flo_pki_newest(pki)->name, text);
+    return add_next(controller, err);
+}
+
+int flo_pki_authorities_open(struct flo_controller *controller,
+                             struct flo_err *err)
+{
+    struct flo_pki *pki = &controller->pki;
+    char FLO_CLEANUP(flo_free_cleanup) *pem = NULL;
+    size_t bytes;
+    int rv;
+
+    if (flo_pki_in_memory(controller)) {
+        return make_first(controller, err);
+    }
+    if ((rv = flo_pki_path(controller, "pki/ca.pem", pki->ca_file, err)) < 0) {
         return rv;
     }
-    controller->outgoing.has_authorities = true;
-    return 0;
+    rv = flo_file_read(pki->ca_file, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
+    if (rv == FLO_E_ABSENT) {
+        return make_first(controller, err);
+    }
+    rv = rv < 0 ? rv : read_list(controller, pem, bytes, err);
+    return rv < 0 ? rv : follow_ended(controller, err);
 }
+
+/* ---- retired ---- */
 
 /* After the list on the disk has it no more; a key that stays harms nothing. */
 static void forget_key(const struct flo_controller *controller,

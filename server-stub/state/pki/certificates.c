@@ -180,7 +180,9 @@ int flo_pki_revoked_write(struct flo_controller *controller,
                              ? now_ms
                              : pki->revoked_at_ms + 1000;
     for (size_t i = 0; rv == 0 && i < pki->authority_count; i++) {
-        rv = add_list(controller, &pki->authorities[i], &text, err);
+        if (now_ms < pki->authorities[i].until_ms) { /* else it says nothing */
+            rv = add_list(controller, &pki->authorities[i], &text, err);
+        }
     }
     return rv < 0 ? rv
                   : flo_file_write(pki->revoked_file, text.data, text.bytes,

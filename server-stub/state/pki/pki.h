@@ -49,11 +49,9 @@ struct flo_pki {
     char order_public_pem[FLO_PUBLIC_KEY_PEM_MAX];
 };
 
-static inline const struct flo_authority *
-flo_pki_oldest(const struct flo_pki *pki)
-{
-    return &pki->authorities[0];
-}
+/* The oldest that has not ended: devices know it longest, so it signs the
+ * controller's own certificates. */
+const struct flo_authority *flo_pki_oldest(const struct flo_pki *pki);
 static inline const struct flo_authority *
 flo_pki_newest(const struct flo_pki *pki)
 {

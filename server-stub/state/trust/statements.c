@@ -291,7 +291,7 @@ int flo_trust_open(struct flo_controller *controller, struct flo_err *err)
 static int check_authorities(const struct flo_controller *controller,
                              const struct flo_trust *next, struct flo_err *err)
 {
-    const struct flo_authority *signs = &controller->pki.authorities[0];
+    const struct flo_authority *signs = flo_pki_oldest(&controller->pki);
     size_t count = flo_trust_ca_count(next);
     struct flo_certificate facts;
 
