@@ -254,6 +254,7 @@ int sim_run_mutants(const struct sim_options *asked)
 
     for (int i = SIM_MUTANT_NONE + 1; i < SIM_MUTANTS; i++) {
         options.mutant = (enum sim_mutant)i;
+        options.from = sim_mutant_seed(options.mutant);
         run(&options, tally, &finding);
         printf("%-16s %s", sim_mutant_word(options.mutant),
                finding.is_there ? "found" : "NOT FOUND");

@@ -24,6 +24,21 @@ void flo_shell_trust_forget(const struct flo_shell *shell,
     }
 }
 
+/* Its number is known once its document is here, or by its order. */
+static bool is_below(const struct flo_shell *shell, uint32_t index,
+                     const struct flo_digest *release)
+{
+    const struct flo_shell_model *model = &shell->models[index];
+    uint64_t number = flo_digest_equal(release, &model->slots.candidate)
+                          ? model->slots.candidate_number
+                      : flo_digest_equal(release, &model->assigned.release)
+                          ? model->assigned.number
+                          : 0;
+
+    return number > 0 &&
+           number < flo_trust_floor(shell->identity.trust, model->slots.model);
+}
+
 /* The release that is on its way, if its files are here: a job that runs checks
  * it when it ends. */
 static void look_at_candidate(const struct flo_shell *shell, uint32_t index,
@@ -39,6 +54,11 @@ static void look_at_candidate(const struct flo_shell *shell, uint32_t index,
     if (flo_trust_is_release_revoked(shell->identity.trust, release)) {
         flo_shell_refusal(shell->identity.trust, &shell->models[index].slots,
                           release, 0, out);
+    } else if (is_below(shell, index, release)) {
+        out->code = FLO_E_TARGET_FLOOR;
+        snprintf(out->what, sizeof(out->what),
+                 "trust statement %llu raised the floor above it",
+                 (unsigned long long)flo_trust_number(shell->identity.trust));
     } else if (flo_digest_equal(release,
                                 &shell->models[index].slots.candidate) &&
                flo_shell_check_signature(shell, release, &err) < 0) {

@@ -11,6 +11,7 @@ const char *flo_renewal_word(enum flo_renewal_why why)
         [FLO_RENEWAL_AGED] = "half of its life is over",
         [FLO_RENEWAL_OVERTAKEN] = "a rollback is newer",
         [FLO_RENEWAL_IN_TURN] = "rollbacks keep their order",
+        [FLO_RENEWAL_EPOCH] = "a later epoch began",
     };
 
     assert(why < FLO_RENEWAL_COUNT);
@@ -34,6 +35,8 @@ enum flo_renewal_why flo_renewal_next(struct flo_renewal *renewal,
 
     if (renewal->is_each) {
         why = FLO_RENEWAL_ASKED;
+    } else if (order->epoch < renewal->epoch) {
+        why = FLO_RENEWAL_EPOCH;
     } else if (flo_order_is_aged(order->issued_at_ms, order->expires_at_ms,
                                  renewal->now_ms)) {
         why = FLO_RENEWAL_AGED;

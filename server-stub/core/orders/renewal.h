@@ -18,14 +18,16 @@ enum flo_renewal_why {
                               devices that heard of that do not take it */
     FLO_RENEWAL_IN_TURN,   /* a rollback before it was signed again, and
                               rollbacks in lists keep their order */
+    FLO_RENEWAL_EPOCH,     /* devices take nothing of its epoch any more */
     FLO_RENEWAL_COUNT
 };
 const char *flo_renewal_word(enum flo_renewal_why why);
 
-/* The caller's; zero but for the first two. */
+/* The caller's; zero but for the first three. */
 struct flo_renewal {
     uint64_t now_ms;
     bool is_each;
+    uint32_t epoch;           /* of the trusted keys; 0: not looked at */
     bool has_listed_rollback; /* one was signed again in this walk */
 };
 
@@ -35,6 +37,7 @@ struct flo_renewal_order {
     uint64_t rollback; /* sequence of the newest rollback of its model */
     uint64_t issued_at_ms;
     uint64_t expires_at_ms;
+    uint32_t epoch; /* 0: not looked at */
     bool is_listed; /* in the list of a group; else only desired holds it */
 };
 

@@ -265,15 +265,23 @@ int flo_orders_renew_each(struct flo_controller *controller,
     return rv == 0 ? renew_held(controller, true, err) : rv;
 }
 
+/* An order that nobody held when the epoch moved was not signed again then. */
 int flo_orders_freshen(struct flo_controller *controller, char *id,
                        uint64_t held, struct flo_err *err)
 {
     struct all_held all = {.err = err};
-    struct flo_renewal renewal = {.now_ms = flo_wall_ms()};
+    struct flo_renewal renewal = {.now_ms = flo_wall_ms(),
+                                  .epoch = flo_trust_epoch(controller->trust)};
+    struct parsed parsed = {.fleet = controller->fleet, .err = err};
     int rv =
         flo_fleet_order_get(controller->store, id, collect_held, &all, err);
 
     if (rv == 0) {
+        rv = flo_fleet_order_get(controller->store, id, parse_order, &parsed,
+                                 err);
+    }
+    if (rv == 0) {
+        all.items[0].order.epoch = parsed.order.epoch;
         rv = find_rollbacks(controller, &all, err);
     }
     if (rv == 0 &&

@@ -109,6 +109,26 @@ void sim_trust_refusal(const struct sim_device *device,
 
 /* ---- what a statement changes ---- */
 
+static void look_at_candidate(const struct sim_device *device, uint32_t index,
+                              struct flo_agent_error *out)
+{
+    const struct sim_model *model = &device->models[index];
+    const struct flo_digest *release =
+        &device->agent.models[index].execution.release.digest;
+    uint64_t number = flo_digest_equal(release, &model->slots.candidate)
+                          ? model->slots.candidate_number
+                      : flo_digest_equal(release, &model->assigned.release)
+                          ? model->assigned.number
+                          : 0;
+
+    if (flo_trust_is_release_revoked(sim_trust_of(device), release)) {
+        sim_trust_refusal(device, &model->slots, release, 0, out);
+    } else if (number > 0 && number < flo_trust_floor(sim_trust_of(device),
+                                                      model->slots.model)) {
+        out->code = FLO_E_TARGET_FLOOR;
+    }
+}
+
 static void act_on_model(struct sim_device *device, uint32_t index)
 {
     struct sim_model *model = &device->models[index];
@@ -119,11 +139,8 @@ static void act_on_model(struct sim_device *device, uint32_t index)
     if (model->slots.model[0] == '\0') {
         return;
     }
-    if (agent->has_execution &&
-        flo_trust_is_release_revoked(sim_trust_of(device),
-                                     &agent->execution.release.digest)) {
-        sim_trust_refusal(device, &model->slots,
-                          &agent->execution.release.digest, 0, &event.error);
+    if (agent->has_execution) {
+        look_at_candidate(device, index, &event.error);
     }
     event.is_forgotten = is_forgotten(sim_trust_of(device), &model->slots) &&
                          !agent->going_back.is_active;

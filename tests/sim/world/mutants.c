@@ -13,7 +13,14 @@ static enum sim_mutant present;
 
 static const char *const words[SIM_MUTANTS] = {
     "none",
-#define SIM_MUTANT(name, word, meaning) word,
+#define SIM_MUTANT(name, word, seed, meaning) word,
+#include "tests/sim/mutants.def"
+#undef SIM_MUTANT
+};
+
+static const uint32_t seeds[SIM_MUTANTS] = {
+    1,
+#define SIM_MUTANT(name, word, seed, meaning) seed,
 #include "tests/sim/mutants.def"
 #undef SIM_MUTANT
 };
@@ -21,6 +28,11 @@ static const char *const words[SIM_MUTANTS] = {
 void sim_mutant_set(enum sim_mutant mutant)
 {
     present = mutant;
+}
+
+uint32_t sim_mutant_seed(enum sim_mutant mutant)
+{
+    return seeds[mutant];
 }
 
 const char *sim_mutant_word(enum sim_mutant mutant)

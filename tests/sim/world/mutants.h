@@ -6,12 +6,14 @@
 
 enum sim_mutant {
     SIM_MUTANT_NONE,
-#define SIM_MUTANT(name, word, meaning) SIM_MUTANT_##name,
+#define SIM_MUTANT(name, word, seed, meaning) SIM_MUTANT_##name,
 #include "tests/sim/mutants.def"
 #undef SIM_MUTANT
     SIM_MUTANTS
 };
 void sim_mutant_set(enum sim_mutant mutant);
+/* Where to begin the search for it. */
+uint32_t sim_mutant_seed(enum sim_mutant mutant);
 const char *sim_mutant_word(enum sim_mutant mutant);
 bool sim_mutant_find(const char *word, enum sim_mutant *out);
 

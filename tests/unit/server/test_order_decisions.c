@@ -209,6 +209,18 @@ static void walks_over_orders_say_which_are_signed_again_and_why(void **state)
     golden_check("renewal", text.data);
 }
 
+static void an_order_of_an_epoch_before_is_signed_again(void **state)
+{
+    struct flo_renewal renewal = {.now_ms = NOW_MS, .epoch = 2};
+    struct flo_renewal_order order = order_of(FLO_ORDER_DEPLOY, 7, 1, false);
+
+    (void)state;
+    order.epoch = 1;
+    assert_int_equal(flo_renewal_next(&renewal, &order), FLO_RENEWAL_EPOCH);
+    order.epoch = 2;
+    assert_int_equal(flo_renewal_next(&renewal, &order), FLO_RENEWAL_NOT);
+}
+
 static void few_holders_of_a_deploy_get_an_order_each(void **state)
 {
     (void)state;
@@ -385,6 +397,7 @@ int main(void)
         cmocka_unit_test(of_a_device_that_is_back_it_is_missed_at_once),
         cmocka_unit_test(only_errors_of_trust_say_that_an_order_is_distrusted),
         cmocka_unit_test(walks_over_orders_say_which_are_signed_again_and_why),
+        cmocka_unit_test(an_order_of_an_epoch_before_is_signed_again),
         cmocka_unit_test(few_holders_of_a_deploy_get_an_order_each),
         cmocka_unit_test(
             a_device_is_back_when_its_report_names_the_release_nowhere),

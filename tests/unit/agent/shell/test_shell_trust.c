@@ -400,6 +400,25 @@ static void an_emergency_key_freezes_though_the_controller_says_go(void **state)
     assert_int_equal(alarms, 0);
 }
 
+static void a_floor_stops_a_release_on_its_way(void **state)
+{
+    (void)state;
+    struct flo_agent_model *agent = &shell.agent.models[0];
+    struct flo_agent_event event;
+    bool is_stopped = false;
+
+    deploy(7, 9, ",\"number\":3");
+    agent->has_execution = true;
+    agent->execution.release.digest = (struct flo_digest){{9}};
+    assert_false(hear(2));
+    assert_false(hear(3)); /* tiny: floor 4 */
+    while (flo_queue_take(&shell.queue, &event)) {
+        is_stopped = is_stopped || (event.kind == FLO_AGENT_TRUST &&
+                                    event.error.code == FLO_E_TARGET_FLOOR);
+    }
+    assert_true(is_stopped);
+}
+
 /* The one that served when the floor rose is the previous one later. */
 static void a_release_below_the_floor_is_not_gone_back_to(void **state)
 {
@@ -519,6 +538,7 @@ int main(void)
         T(an_order_of_the_next_epoch_waits_for_its_statement),
         T(a_statements_floor_stops_an_older_release),
         T(a_revoked_release_is_refused_and_nobody_goes_back_to_it),
+        T(a_floor_stops_a_release_on_its_way),
         T(a_release_below_the_floor_is_not_gone_back_to),
         T(an_emergency_key_freezes_though_the_controller_says_go),
         T(an_emergency_order_that_is_played_again_changes_nothing),
