@@ -5,13 +5,20 @@
 
 void flo_base64url_encode(const void *data, size_t bytes, char *out)
 {
-    flo_base64_encode(data, bytes, out);
-    size_t chars = strcspn(out, "=");
+    const uint8_t *from = data;
+    char four[5];
 
-    out[chars] = '\0';
-    for (size_t i = 0; i < chars; i++) {
-        out[i] = (char)(out[i] == '+' ? '-' : out[i] == '/' ? '_' : out[i]);
+    /* Group by group: `out` has no room for the padding. */
+    for (size_t i = 0; i < bytes; i += 3) {
+        size_t left = bytes - i < 3 ? bytes - i : 3;
+        flo_base64_encode(from + i, left, four);
+        for (size_t c = 0; c <= left; c++) {
+            *out++ = (char)(four[c] == '+'   ? '-'
+                            : four[c] == '/' ? '_'
+                                             : four[c]);
+        }
     }
+    *out = '\0';
 }
 
 /* Value of a character; -1: it is none of the alphabet. */

@@ -22,7 +22,7 @@
 
 /* ---- base64url, without padding (RFC 7515 §2) ---- */
 
-/* `out` holds 4 * ((bytes + 2) / 3) + 1. */
+/* `out` holds a character for each six bits, and the end. */
 void flo_base64url_encode(const void *data, size_t bytes, char *out);
 /* Strict: -1 for padding, foreign characters and bits left over; `out` holds
  * 3 * (chars / 4) + 2. */
