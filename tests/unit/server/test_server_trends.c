@@ -136,6 +136,8 @@ static void points_survive_a_start_of_the_controller(void **state)
 {
     struct world *world = *state;
 
+    /* The start is now by the clock, which judges what was stored. */
+    world->now_ms = flo_wall_ms() - UINT64_C(12) * 24 * HOUR_MS;
     live(world, 12, DEVICES);
     close_all(world);
     open_all(world);
