@@ -17,8 +17,8 @@ install(DIRECTORY docs DESTINATION share/doc/flotilla)
 # because shells look for it by the program's name.
 find_package(Python3 COMPONENTS Interpreter)
 if(Python3_FOUND)
-    install(CODE "execute_process(COMMAND ${Python3_EXECUTABLE}
-        ${CMAKE_SOURCE_DIR}/tools/man.py ${CMAKE_BINARY_DIR}/man
+    install(CODE "execute_process(COMMAND \"${Python3_EXECUTABLE}\"
+        \"${CMAKE_SOURCE_DIR}/tools/man.py\" \"${CMAKE_BINARY_DIR}/man\"
         COMMAND_ERROR_IS_FATAL ANY)")
     foreach(section 1 5 7 8)
         install(DIRECTORY ${CMAKE_BINARY_DIR}/man/

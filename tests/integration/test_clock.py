@@ -20,12 +20,18 @@ CLOCK = os.environ.get("FLOTILLA_CLOCK", os.path.join(
 YEAR_S = 365 * 86400
 
 
-def set_clock(fleet, shift_s):
-    """All programs of the fleet that start from now on have that clock."""
-    library = os.path.join(fleet.dir, "libclock.so")
+def with_clock(folder, shift_s):
+    """The environment of programs that have that clock.  A preloaded library's
+    path has no blank, and a checkout's may."""
+    library = os.path.join(folder, "libclock.so")
     if not os.path.exists(library):
         shutil.copy(CLOCK, library)
-    fleet.env.update(LD_PRELOAD=library, FLO_CLOCK_SHIFT=str(int(shift_s)))
+    return {"LD_PRELOAD": library, "FLO_CLOCK_SHIFT": str(int(shift_s))}
+
+
+def set_clock(fleet, shift_s):
+    """All programs of the fleet that start from now on have that clock."""
+    fleet.env.update(with_clock(fleet.dir, shift_s))
 
 
 def set_right(fleet):
@@ -95,7 +101,7 @@ def test_a_controller_whose_authority_has_ended_makes_the_next(tmp_path):
         ["openssl", "req", "-x509", "-new", "-days", "1", "-subj",
          "/CN=Flotilla test", "-key", os.path.join(pki, "ca.key"), "-out",
          os.path.join(pki, "ca.pem")], check=True, capture_output=True,
-        env=dict(os.environ, LD_PRELOAD=CLOCK, FLO_CLOCK_SHIFT="-172800"))
+        env=dict(os.environ, **with_clock(str(tmp_path), -172800)))
 
     controller.start()
     try:
