@@ -4,6 +4,7 @@ from plan to end, a release that its gate halts, and an emergency rollback.
 FLOTILLA_PAGE_FLEET=1000 takes more devices.  A failing test leaves what the
 page showed in FLOTILLA_PAGE_SHOTS (a folder of build/)."""
 import os
+import re
 import sys
 
 import pytest
@@ -101,9 +102,12 @@ def test_a_bad_release_is_halted_and_the_page_says_why_first(page):
                " 'halted'", WAIT)
     has(page, "main .n-bad", "Next:")
 
+    # Most fail their golden prompts, some are too slow; who is first is chance.
     cause = page.text("main .n-bad")
-    assert cause.startswith("a golden prompt got another answer"), cause
-    assert "probe.golden on " in cause and " have tiny@2 now" in cause, cause
+    said = re.match(r"(a golden prompt got another answer|the candidate is too "
+                    r"slow on this device)\s+probe\.(golden|speed) on ", cause)
+    assert said, cause
+    assert " have tiny@2 now" in cause, cause
     assert page.run("document.querySelector('main .n-bad').offsetTop <"
                     " document.querySelector('[aria-label=Gates]').offsetTop")
     gates = page.text("[aria-label=Gates]")
@@ -111,10 +115,10 @@ def test_a_bad_release_is_halted_and_the_page_says_why_first(page):
     assert "0.0 to 100.0" not in gates
     first = page.text("[aria-label=Devices] tbody tr, "
                       "[aria-label='Devices of this rollout'] tbody tr")
-    assert "failed" in first and "probe.golden" in first, first
+    assert "failed" in first and "probe." in first, first
     # The whole fleet shows it before all else.
     go(page, "fleet", ".alerts li")
-    has(page, ".alerts", "a golden prompt got another answer")
+    has(page, ".alerts", said[1])
 
 
 def test_an_emergency_takes_the_release_back_after_its_name_is_typed(
@@ -144,5 +148,6 @@ def test_an_emergency_takes_the_release_back_after_its_name_is_typed(
     page.until("Number(document.querySelector('[aria-label=Summary]').innerText"
                ".match(/(\\d+) of [\\d,]+\\s+have it/)[1]) <= %d" % (all - done),
                WAIT)
+    # Later orders, back to the release that a group has, may fill the audit.
     go(page, "activity", "[aria-label=Audit] tbody tr")
-    has(page, "[aria-label=Audit]", "order.emergency")
+    has(page, "#main", "rollback\tall")
