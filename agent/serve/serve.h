@@ -77,7 +77,8 @@ struct flo_serve_request_stats {
     struct flo_digest release;
     uint64_t queue_us, ttft_us, total_us;
     uint64_t load_us;  /* of queue_us: the wait for the model's load */
-    uint64_t token_us; /* mean per generated token after the first */
+    uint64_t token_us; /* mean per generated token after the first, by the
+                          engine's clock */
     uint32_t tokens_in, tokens_out;
     int error; /* 0 or FLO_E_... */
 };

@@ -54,6 +54,8 @@ struct serve_request {
     struct event *hold; /* how long it may be held */
     uint64_t came_us, first_us, last_us;
     uint64_t queue_us, prompt_us;
+    uint64_t answer_us; /* from first to last token, by the engine's clock:
+                           frames that waited here come in one heap */
     uint64_t load_us; /* of queue_us, for a load */
     uint32_t tokens_out;
     uint64_t created_s;

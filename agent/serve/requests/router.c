@@ -88,8 +88,7 @@ static void tell(struct serve_request *request, uint32_t tokens_in, int error)
         stats.ttft_us = request->first_us - request->came_us;
     }
     if (request->tokens_out > 1) {
-        stats.token_us =
-            (request->last_us - request->first_us) / (request->tokens_out - 1);
+        stats.token_us = request->answer_us / (request->tokens_out - 1);
     }
     counters->requests++;
     counters->tokens_in += tokens_in;
@@ -237,6 +236,7 @@ static void on_done(struct serve_request *request,
     }
     request->queue_us += done->queue_us;
     request->prompt_us = done->prompt_wall_us;
+    request->answer_us = done->answer_us;
     if (done->nonfinite > 0) {
         flo_fail(&err, FLO_E_PROBE_NONFINITE,
                  "%u of %u tokens came from NaN or infinity", done->nonfinite,

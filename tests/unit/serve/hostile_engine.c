@@ -28,39 +28,46 @@ static void send_frame(int fd, const struct flo_wire_message *message)
     flo_buf_deinit(&out);
 }
 
-#define FLOOD_BYTES 1000000
+/* An answer whose tokens come in one heap. */
+struct heap {
+    uint32_t tokens;
+    uint32_t bytes; /* of each */
+    uint64_t answer_us;
+};
+#define HEAP_BYTES_MAX 1000000
 
-static void answer_flood(int fd, const struct flo_wire_message *got,
-                         const char text[FLOOD_BYTES])
+static void answer_heap(int fd, const struct flo_wire_message *got,
+                        const struct heap *heap)
 {
+    static char text[HEAP_BYTES_MAX];
+
     struct flo_wire_message answer = {.type = FLO_WIRE_PONG};
 
     if (got->type == FLO_WIRE_GENERATE) {
         answer.type = FLO_WIRE_TOKEN;
         answer.request = got->request;
-        answer.token.text = (struct flo_wire_text){text, FLOOD_BYTES};
+        memset(text, 'a', sizeof(text));
+        answer.token.text = (struct flo_wire_text){text, heap->bytes};
         answer.token.is_finite = true;
-        for (; answer.token.index < 20; answer.token.index++) {
+        for (; answer.token.index < heap->tokens; answer.token.index++) {
             send_frame(fd, &answer);
         }
         answer = (struct flo_wire_message){.type = FLO_WIRE_DONE,
                                            .request = got->request};
-        answer.done.tokens_in = answer.done.tokens_out = 20;
+        answer.done.tokens_in = answer.done.tokens_out = heap->tokens;
+        answer.done.answer_us = heap->answer_us;
     }
     if (got->type == FLO_WIRE_GENERATE || got->type == FLO_WIRE_PING) {
         send_frame(fd, &answer);
     }
 }
 
-/* An engine whose every token has most of a megabyte of text. */
-static void flood(int fd)
+static void answer_in_heaps(int fd, const struct heap *heap)
 {
-    static char text[FLOOD_BYTES];
     static struct flo_wire_message got;
     struct flo_buf in = {0};
     char piece[4096];
     ssize_t n;
-    memset(text, 'a', sizeof(text));
     send_frame(fd, &(struct flo_wire_message){.type = FLO_WIRE_READY,
                                               .ready.context = 512});
     while ((n = recv(fd, piece, sizeof(piece), 0)) > 0) {
@@ -68,7 +75,7 @@ static void flood(int fd)
         flo_buf_add(&in, piece, (size_t)n);
         /* Several come at once where the machine is busy. */
         while ((used = flo_wire_read(in.data, in.bytes, &got, NULL)) > 0) {
-            answer_flood(fd, &got, text);
+            answer_heap(fd, &got, heap);
             in.bytes -= (size_t)used;
             memmove(in.data, in.data + used, in.bytes);
         }
@@ -133,7 +140,9 @@ static void misbehave(int fd)
             send(fd, out.data, out.bytes, 0);
         }
     } else if (strcmp(deed, "flood") == 0) {
-        flood(fd);
+        answer_in_heaps(fd, &(struct heap){20, HEAP_BYTES_MAX, 0});
+    } else if (strcmp(deed, "heap") == 0) {
+        answer_in_heaps(fd, &(struct heap){4, 1, 3000});
     } else if (strcmp(deed, "early") == 0) {
         answer_early(fd);
     } else if (strcmp(deed, "packed") == 0) {

@@ -114,6 +114,7 @@ static void on_request(void *context, unsigned model,
     world.requests_of[model]++;
     world.release_of[model] = stats->release;
     world.load_us = stats->load_us;
+    world.token_us = stats->token_us;
     world.stats_errors += stats->error != 0;
     if (world.unloads && stats->error != 0) {
         world.unloads = false;

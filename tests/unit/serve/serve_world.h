@@ -36,7 +36,7 @@ struct world {
     int requests_of[FLO_SERVE_MODELS_MAX], wanted[FLO_SERVE_MODELS_MAX];
     int swapped[FLO_SERVE_MODELS_MAX]; /* candidates that were loaded */
     struct flo_digest release_of[FLO_SERVE_MODELS_MAX]; /* the last one's */
-    uint64_t load_us;                                   /* the last one's */
+    uint64_t load_us, token_us;                         /* the last one's */
     bool reloads;       /* a lost engine is loaded again */
     bool loads_wanted;  /* a wanted model is loaded, as "spare" */
     bool unloads;       /* the first error unloads the current one by force */

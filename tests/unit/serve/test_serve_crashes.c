@@ -162,6 +162,20 @@ static void an_answer_too_long_to_be_kept_ends_alone(void **state)
     world_close();
 }
 
+static void the_time_of_a_token_is_the_engines_where_frames_waited(void **state)
+{
+    static struct client client;
+    (void)state;
+    world_open_with(HOSTILE_ENGINE, 60000, 0);
+    setenv("FLO_HOSTILE", "heap", 1);
+    open_current(V2, "2.0.0");
+    unsetenv("FLO_HOSTILE");
+    ask(&client, "/v1/chat/completions", CHAT);
+    assert_int_equal(client.status, 200);
+    assert_int_equal(world.token_us, 1000);
+    world_close();
+}
+
 /* It serves nobody from then on, and the agent must hear of that by the role
  * that it now thinks of. */
 static void
@@ -197,6 +211,8 @@ int main(void)
         cmocka_unit_test(a_hostile_engine_is_killed_and_replaced),
         cmocka_unit_test(an_answer_before_its_question_ends_the_engine),
         cmocka_unit_test(an_answer_too_long_to_be_kept_ends_alone),
+        cmocka_unit_test(
+            the_time_of_a_token_is_the_engines_where_frames_waited),
         cmocka_unit_test(
             the_end_of_an_engine_that_is_promoted_is_the_current_ones),
     };
