@@ -12,7 +12,9 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "fleet"))
 import simulated as S  # noqa: E402
 
 DEVICES = 200
-SCRIPTS = "slow=50,failing=50,crashing=25,offline=25,flapping=50,hostile=30"
+# In thousandths.  The share that fails is large: the first phase of the second
+# rollout, 30 % by chance, has one of them but once in 50,000 runs.
+SCRIPTS = "slow=50,failing=300,crashing=25,offline=25,flapping=50,hostile=30"
 PROGRAM = os.path.join(os.environ.get("FLOTILLA_BUILD", os.path.join(
     ROOT, "build", "release")), "tests", "flotilla-sim")
 PHASES = ("2%", "20%", "100%")
@@ -64,8 +66,9 @@ def test_a_gate_stops_a_release_that_fails_on_some(fleet):
     ended = fleet.ended(rollout, 30)
 
     assert ended["state"] == "halted"
-    told = {d["phase"] for d in ended["devices"] if d["state"] != "queued"}
-    assert told == {1}
+    assert [d for d in ended["devices"]
+            if d["phase"] > 1 and d["state"] != "queued"] == [], \
+        fleet.ask("rollout", "explain", rollout)
 
 
 def test_nobody_speaks_for_another_device(fleet):
