@@ -117,8 +117,8 @@ static int read_record(struct flo_shell *shell, const char *name,
     if (flo_slots_heal(slots)) {
         write_slots(shell, slots);
     }
-    flo_shell_raise_floor(shell, slots);
-    flo_shell_trust_forget(shell, slots);
+    flo_slots_raise_floor(slots, shell->identity.trust);
+    flo_slots_forget(slots, shell->identity.trust);
     if (needs_place(slots)) {
         place(shell, slots);
     }

@@ -206,14 +206,6 @@ void flo_trends_store(struct flo_trends *trends, size_t most)
 
 /* ---- reading ---- */
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* Points of a device that is not heard any more say nothing of the present. */
 static bool is_fresh(const struct item *item, enum flo_trend_kind kind,
                      uint64_t now_ms)
@@ -243,8 +235,7 @@ static void sum_up(const struct flo_trends *trends, size_t count, size_t class,
         }
     }
     if (sum->known > 0) {
-        qsort(slopes, sum->known, sizeof(*slopes), by_value);
-        sum->slope = slopes[sum->known / 2];
+        sum->slope = flo_trend_median(slopes, sum->known);
     }
 }
 

@@ -9,7 +9,6 @@ import socket
 import sqlite3
 import ssl
 import subprocess
-import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -207,13 +206,6 @@ database = { type="sqlite3"; path="%s"; };
         admin = self.admin()
         admin.must("PUT", "/mod/plugin/oidc", self.plugin())
         admin.must("PUT", "/mod/plugin/oidc/reset")
-
-
-@pytest.fixture(scope="module")
-def folder():
-    path = tempfile.mkdtemp(prefix="flo-id-", dir="/tmp")
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

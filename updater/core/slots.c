@@ -287,3 +287,30 @@ int flo_slots_permit(const struct flo_slots *slots,
     }
     return number > 0 ? flo_slots_admit(slots, release, number, err) : 0;
 }
+
+void flo_slots_raise_floor(struct flo_slots *slots,
+                           const struct flo_trust *trust)
+{
+    uint64_t floor = trust == NULL ? 0 : flo_trust_floor(trust, slots->model);
+
+    if (floor > slots->floor_hard) {
+        slots->floor_hard = floor;
+    }
+}
+
+bool flo_slots_is_forgotten(const struct flo_slots *slots,
+                            const struct flo_trust *trust)
+{
+    return trust != NULL && !flo_digest_is_zero(&slots->previous) &&
+           (flo_trust_is_release_revoked(trust, &slots->previous) ||
+            (slots->previous_number > 0 &&
+             slots->previous_number < flo_trust_floor(trust, slots->model)));
+}
+
+void flo_slots_forget(struct flo_slots *slots, const struct flo_trust *trust)
+{
+    if (flo_slots_is_forgotten(slots, trust)) {
+        memset(&slots->previous, 0, sizeof(slots->previous));
+        slots->previous_number = 0;
+    }
+}

@@ -41,18 +41,6 @@ void flo_shell_allow_by_hand(struct flo_shell *shell, uint32_t model,
     }
 }
 
-void flo_shell_raise_floor(const struct flo_shell *shell,
-                           struct flo_slots *slots)
-{
-    uint64_t floor = shell->identity.trust == NULL
-                         ? 0
-                         : flo_trust_floor(shell->identity.trust, slots->model);
-
-    if (floor > slots->floor_hard) {
-        slots->floor_hard = floor;
-    }
-}
-
 int flo_shell_check_signature(const struct flo_shell *shell,
                               const struct flo_digest *release,
                               struct flo_err *err)

@@ -126,9 +126,6 @@ void flo_shell_refusal(const struct flo_trust *trust,
 /* A person at the device is newer than any order so far; but a fault stays. */
 void flo_shell_allow_by_hand(struct flo_shell *shell, uint32_t model,
                              const struct flo_digest *release);
-/* The hard floor that the trusted keys' statement says. */
-void flo_shell_raise_floor(const struct flo_shell *shell,
-                           struct flo_slots *slots);
 /* Is the envelope of this release still signed by a trusted key? FLO_E_SIG_...,
  * FLO_E_TARGET_REVOKED, FLO_E_TRUST_NUMBER (the statement was lost). */
 FLO_MUST_USE int flo_shell_check_signature(const struct flo_shell *shell,

@@ -274,7 +274,7 @@ int flo_shell_record(struct flo_shell *shell, const char *name,
     }
     if (rv == 0) {
         snprintf(shell->other.model, sizeof(shell->other.model), "%s", name);
-        flo_shell_raise_floor(shell, &shell->other);
+        flo_slots_raise_floor(&shell->other, shell->identity.trust);
         *out = &shell->other;
     }
     return rv;

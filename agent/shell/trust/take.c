@@ -4,26 +4,6 @@
 
 /* ---- what a statement changes ---- */
 
-/* May nobody go back to the previous release any more? */
-static bool is_forgotten(const struct flo_trust *trust,
-                         const struct flo_slots *slots)
-{
-    return !flo_digest_is_zero(&slots->previous) &&
-           (flo_trust_is_release_revoked(trust, &slots->previous) ||
-            (slots->previous_number > 0 &&
-             slots->previous_number < flo_trust_floor(trust, slots->model)));
-}
-
-void flo_shell_trust_forget(const struct flo_shell *shell,
-                            struct flo_slots *slots)
-{
-    if (shell->identity.trust != NULL &&
-        is_forgotten(shell->identity.trust, slots)) {
-        memset(&slots->previous, 0, sizeof(slots->previous));
-        slots->previous_number = 0;
-    }
-}
-
 /* Its number is known once its document is here, or by its order. */
 static bool is_below(const struct flo_shell *shell, uint32_t index,
                      const struct flo_digest *release)
@@ -77,11 +57,12 @@ static void act_on_model(struct flo_shell *shell, uint32_t index)
         return;
     }
     look_at_candidate(shell, index, &event.error);
-    event.is_forgotten = is_forgotten(shell->identity.trust, &model->slots) &&
-                         !shell->agent.models[index].going_back.is_active;
-    flo_shell_raise_floor(shell, &model->slots);
+    event.is_forgotten =
+        flo_slots_is_forgotten(&model->slots, shell->identity.trust) &&
+        !shell->agent.models[index].going_back.is_active;
+    flo_slots_raise_floor(&model->slots, shell->identity.trust);
     if (event.is_forgotten) {
-        flo_shell_trust_forget(shell, &model->slots);
+        flo_slots_forget(&model->slots, shell->identity.trust);
     }
     model->slots_is_dirty = model->slots_is_dirty || event.is_forgotten ||
                             model->slots.floor_hard != floor;
@@ -262,10 +243,10 @@ static void forget_previous(struct flo_shell *shell, uint32_t index)
         .kind = FLO_AGENT_TRUST, .model = index, .is_forgotten = true};
 
     if (shell->agent.models[index].going_back.is_active ||
-        !is_forgotten(shell->identity.trust, &model->slots)) {
+        !flo_slots_is_forgotten(&model->slots, shell->identity.trust)) {
         return;
     }
-    flo_shell_trust_forget(shell, &model->slots);
+    flo_slots_forget(&model->slots, shell->identity.trust);
     model->slots_is_dirty = true;
     flo_queue_post(&shell->queue, &event);
 }

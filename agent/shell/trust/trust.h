@@ -22,9 +22,6 @@ bool flo_shell_trust_hear(struct flo_shell *shell, const json_t *const *list,
 FLO_MUST_USE int flo_shell_trust_by_hand(struct flo_shell *shell,
                                          const json_t *envelope,
                                          uint64_t *number, struct flo_err *err);
-/* At the start: nobody goes back to what is revoked or below the floor. */
-void flo_shell_trust_forget(const struct flo_shell *shell,
-                            struct flo_slots *slots);
 /* After each turn of the loop: tell when the key of a release that serves is no
  * longer trusted.  Nobody goes back to what is revoked or below the floor. */
 void flo_shell_trust_look(struct flo_shell *shell, uint32_t model);

@@ -74,6 +74,14 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+double flo_trend_median(double *values, size_t count)
+{
+    assert(count > 0);
+    qsort(values, count, sizeof(values[0]), by_value);
+    return count % 2 == 1 ? values[count / 2]
+                          : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
 /* Variance of the sum of signs without a trend; equal values make it less. */
 static double variance(const struct flo_trend *trend)
 {
@@ -113,9 +121,7 @@ static double signs(const struct flo_trend *trend, uint64_t span_ms,
             slopes[count++] = rise / (spans * (double)span_ms / DAY_MS);
         }
     }
-    qsort(slopes, count, sizeof(slopes[0]), by_value);
-    *slope = count % 2 == 1 ? slopes[count / 2]
-                            : (slopes[count / 2 - 1] + slopes[count / 2]) / 2;
+    *slope = flo_trend_median(slopes, count);
     return sum;
 }
 

@@ -50,6 +50,9 @@ struct flo_trend_finding {
 void flo_trend_judge(const struct flo_trend *trend, enum flo_trend_kind kind,
                      uint64_t now_ms, struct flo_trend_finding *out);
 
+/* The middle of so many values (at least 1), which it sorts. */
+double flo_trend_median(double *values, size_t count);
+
 /* All trends of a device as bytes, without open spans. */
 #define FLO_TREND_BYTES_MAX (1 + FLO_TREND_COUNT * (1 + 8 * FLO_TREND_POINTS))
 size_t flo_trend_pack(const struct flo_trend *trends, uint8_t *out);

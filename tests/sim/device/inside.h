@@ -16,10 +16,6 @@ bool sim_device_step(struct sim_device *device, struct flo_agent_event *event);
 const char *sim_object_end(const char *at);
 /* trust.c */
 void sim_trust_hold(struct sim_device *device);
-void sim_trust_floor(const struct sim_device *device, struct flo_slots *slots);
-/* Nobody goes back to what is revoked or below the floor. */
-void sim_trust_previous(const struct sim_device *device,
-                        struct flo_slots *slots);
 void sim_trust_refusal(const struct sim_device *device,
                        const struct flo_slots *slots,
                        const struct flo_digest *release, uint64_t number,

@@ -224,7 +224,7 @@ static struct flo_slots *record_of(struct sim_device *device, const char *name)
         device->other = device->disk.slots[model];
     }
     snprintf(device->other.model, sizeof(device->other.model), "%s", name);
-    sim_trust_floor(device, &device->other);
+    flo_slots_raise_floor(&device->other, sim_trust_of(device));
     return &device->other;
 }
 

@@ -147,8 +147,8 @@ static void read_record(struct sim_device *device, uint32_t index)
     if (flo_slots_heal(&model->slots)) {
         write_slots(device, index);
     }
-    sim_trust_floor(device, &model->slots);
-    sim_trust_previous(device, &model->slots);
+    flo_slots_raise_floor(&model->slots, sim_trust_of(device));
+    flo_slots_forget(&model->slots, sim_trust_of(device));
     if (!needs_place(&model->slots) &&
         sim_story_open(device, sim_models[index]) == NULL) {
         memset(&model->slots, 0, sizeof(model->slots));

@@ -65,31 +65,6 @@ void sim_trust_hold(struct sim_device *device)
     device->trust_is_behind = hold == FLO_TRUST_BEHIND;
 }
 
-static bool is_forgotten(const struct flo_trust *trust,
-                         const struct flo_slots *slots)
-{
-    return !flo_digest_is_zero(&slots->previous) &&
-           (flo_trust_is_release_revoked(trust, &slots->previous) ||
-            (slots->previous_number > 0 &&
-             slots->previous_number < flo_trust_floor(trust, slots->model)));
-}
-
-void sim_trust_floor(const struct sim_device *device, struct flo_slots *slots)
-{
-    uint64_t floor = flo_trust_floor(sim_trust_of(device), slots->model);
-
-    slots->floor_hard = floor > slots->floor_hard ? floor : slots->floor_hard;
-}
-
-void sim_trust_previous(const struct sim_device *device,
-                        struct flo_slots *slots)
-{
-    if (is_forgotten(sim_trust_of(device), slots)) {
-        memset(&slots->previous, 0, sizeof(slots->previous));
-        slots->previous_number = 0;
-    }
-}
-
 void sim_trust_refusal(const struct sim_device *device,
                        const struct flo_slots *slots,
                        const struct flo_digest *release, uint64_t number,
@@ -142,11 +117,12 @@ static void act_on_model(struct sim_device *device, uint32_t index)
     if (agent->has_execution) {
         look_at_candidate(device, index, &event.error);
     }
-    event.is_forgotten = is_forgotten(sim_trust_of(device), &model->slots) &&
-                         !agent->going_back.is_active;
-    sim_trust_floor(device, &model->slots);
+    event.is_forgotten =
+        flo_slots_is_forgotten(&model->slots, sim_trust_of(device)) &&
+        !agent->going_back.is_active;
+    flo_slots_raise_floor(&model->slots, sim_trust_of(device));
     if (event.is_forgotten) {
-        sim_trust_previous(device, &model->slots);
+        flo_slots_forget(&model->slots, sim_trust_of(device));
     }
     model->is_dirty = model->is_dirty || event.is_forgotten ||
                       model->slots.floor_hard != floor;
@@ -161,10 +137,10 @@ void sim_trust_look(struct sim_device *device, uint32_t index)
 
     if (model->slots.model[0] == '\0' || device->trust_is_behind ||
         device->agent.models[index].going_back.is_active ||
-        !is_forgotten(sim_trust_of(device), &model->slots)) {
+        !flo_slots_is_forgotten(&model->slots, sim_trust_of(device))) {
         return;
     }
-    sim_trust_previous(device, &model->slots);
+    flo_slots_forget(&model->slots, sim_trust_of(device));
     model->is_dirty = true;
     sim_device_post(device, 0, &event);
 }

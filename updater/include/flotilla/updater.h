@@ -153,6 +153,18 @@ FLO_MUST_USE int flo_slots_permit(const struct flo_slots *slots,
                                   const struct flo_digest *release,
                                   uint64_t number, struct flo_err *err);
 
+/* ---- the trusted keys' statement; NULL says nothing (core/slots.c) ---- */
+
+/* Its floor for this model holds from now on. */
+void flo_slots_raise_floor(struct flo_slots *slots,
+                           const struct flo_trust *trust);
+/* May nobody go back to the previous release any more?  It was revoked, or is
+ * below the floor. */
+bool flo_slots_is_forgotten(const struct flo_slots *slots,
+                            const struct flo_trust *trust);
+/* Forget it then. */
+void flo_slots_forget(struct flo_slots *slots, const struct flo_trust *trust);
+
 /* ---- denials (core/denials.c) ---- */
 
 struct flo_device;

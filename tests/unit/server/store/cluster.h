@@ -95,18 +95,38 @@ static inline void cluster_stop(struct cluster *cluster)
     (void)!remove_tree(cluster->dir);
 }
 
+/* A statement without an answer. */
+static inline void cluster_tell(struct cluster *cluster, const char *sql)
+{
+    struct flo_pg *pg = cluster_connect(cluster);
+    struct flo_err err = {0};
+
+    assert_non_null(pg);
+    if (flo_pg_run(pg, sql, FLO_DB_NONE, NULL, &err) < 0) {
+        fail_msg("%.80s: %s", sql, err.what);
+    }
+    flo_pg_close(pg);
+}
+
+/* The first column of the first row. */
+static inline int64_t cluster_number(struct cluster *cluster, const char *sql)
+{
+    struct flo_pg *pg = cluster_connect(cluster);
+    struct flo_pg_rows *rows = NULL;
+
+    assert_non_null(pg);
+    assert_int_equal(flo_pg_query(pg, sql, FLO_DB_NONE, &rows, NULL), 0);
+    int64_t number = flo_pg_number(rows, 0, 0);
+    flo_pg_rows_free(rows);
+    flo_pg_close(pg);
+    return number;
+}
+
 /* An empty database. */
 static inline void cluster_clean(struct cluster *cluster)
 {
-    struct flo_pg *pg = cluster_connect(cluster);
-
-    assert_non_null(pg);
-    assert_int_equal(
-        flo_pg_run(pg, "DROP SCHEMA public CASCADE", FLO_DB_NONE, NULL, NULL),
-        0);
-    assert_int_equal(
-        flo_pg_run(pg, "CREATE SCHEMA public", FLO_DB_NONE, NULL, NULL), 0);
-    flo_pg_close(pg);
+    cluster_tell(cluster, "DROP SCHEMA public CASCADE");
+    cluster_tell(cluster, "CREATE SCHEMA public");
 }
 
 #endif

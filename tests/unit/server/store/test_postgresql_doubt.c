@@ -112,32 +112,12 @@ static struct flo_fleet_store *open_behind(uint64_t epoch)
     return store;
 }
 
-static void tell(const char *sql)
-{
-    struct flo_pg *pg = cluster_connect(&cluster);
-
-    assert_int_equal(flo_pg_run(pg, sql, FLO_DB_NONE, NULL, NULL), 0);
-    flo_pg_close(pg);
-}
-
-static int64_t number_of(const char *sql)
-{
-    struct flo_pg *pg = cluster_connect(&cluster);
-    struct flo_pg_rows *rows = NULL;
-
-    assert_int_equal(flo_pg_query(pg, sql, FLO_DB_NONE, &rows, NULL), 0);
-    int64_t number = flo_pg_number(rows, 0, 0);
-    flo_pg_rows_free(rows);
-    flo_pg_close(pg);
-    return number;
-}
-
 /* Epoch 7 of a lease. */
 static struct flo_fleet_store *lead(void)
 {
     cluster_clean(&cluster);
     flo_fleet_close(open_behind(0));
-    tell("UPDATE flotilla_lease SET epoch = 7, held = 1");
+    cluster_tell(&cluster, "UPDATE flotilla_lease SET epoch = 7, held = 1");
     return open_behind(7);
 }
 
@@ -183,9 +163,11 @@ static void a_commit_that_stands_unheard_ends_the_epoch(void **state)
     atomic_store(&holds, false);
 
     assert_int_equal(begin_then(store, &err), FLO_E_STATE_SUPERSEDED);
-    assert_int_equal(number_of("SELECT epoch FROM flotilla_lease"), 8);
-    assert_int_equal(number_of("SELECT count(*) FROM setting"
-                               " WHERE name = 'a' AND value = '2'"),
+    assert_int_equal(
+        cluster_number(&cluster, "SELECT epoch FROM flotilla_lease"), 8);
+    assert_int_equal(cluster_number(&cluster,
+                                    "SELECT count(*) FROM setting"
+                                    " WHERE name = 'a' AND value = '2'"),
                      1);
     assert_int_equal(flo_fleet_begin(store, &err), FLO_E_STATE_SUPERSEDED);
     flo_fleet_close(store);
@@ -217,9 +199,11 @@ static void a_commit_that_never_came_leaves_the_epoch(void **state)
     assert_int_equal(begin_then(store, &err), 0);
 
     flo_fleet_roll_back(store);
-    assert_int_equal(number_of("SELECT epoch FROM flotilla_lease"), 7);
-    assert_int_equal(number_of("SELECT count(*) FROM setting"
-                               " WHERE name = 'a' AND value = '1'"),
+    assert_int_equal(
+        cluster_number(&cluster, "SELECT epoch FROM flotilla_lease"), 7);
+    assert_int_equal(cluster_number(&cluster,
+                                    "SELECT count(*) FROM setting"
+                                    " WHERE name = 'a' AND value = '1'"),
                      1);
     assert_int_equal(change(store, "3", &err), 0);
     flo_fleet_close(store);

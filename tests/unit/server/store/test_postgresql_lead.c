@@ -38,17 +38,6 @@ static bool leads_within(struct flo_lead *lead, uint64_t ms)
     return flo_lead_leads(lead, NULL);
 }
 
-static void tell(const char *sql)
-{
-    struct flo_pg *pg = cluster_connect(&cluster);
-    struct flo_err err = {0};
-
-    if (flo_pg_run(pg, sql, FLO_DB_NONE, NULL, &err) < 0) {
-        fail_msg("%s", err.what);
-    }
-    flo_pg_close(pg);
-}
-
 static int clean(void **state)
 {
     (void)state;
@@ -86,7 +75,8 @@ static void a_restart_in_the_same_folder_waits_for_nothing(void **state)
 
     (void)state;
     assert_true(leads_within(before, 10000));
-    tell("UPDATE flotilla_lease SET epoch = 7, beat = beat + 1");
+    cluster_tell(&cluster,
+                 "UPDATE flotilla_lease SET epoch = 7, beat = beat + 1");
     begin_ms = flo_now_ms();
     struct flo_lead *again = open_lead("one", "");
     assert_true(leads_within(again, 10000));
@@ -102,9 +92,10 @@ static void a_leader_whose_sessions_end_leads_on(void **state)
 
     (void)state;
     assert_true(leads_within(lead, 10000));
-    tell("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-         " WHERE pid <> pg_backend_pid() AND"
-         " application_name = 'flotilla-controller'");
+    cluster_tell(&cluster,
+                 "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                 " WHERE pid <> pg_backend_pid() AND"
+                 " application_name = 'flotilla-controller'");
     nanosleep(&(struct timespec){.tv_sec = 4, .tv_nsec = 500000000}, NULL);
     assert_true(leads_within(lead, 10000));
     assert_true(flo_lead_leads(lead, &epoch));
@@ -119,8 +110,9 @@ static void a_leader_that_was_superseded_is_told_once(void **state)
 
     (void)state;
     assert_true(leads_within(lead, 10000));
-    tell("UPDATE flotilla_lease SET epoch = epoch + 1, beat = beat + 1,"
-         " holder = 'two'");
+    cluster_tell(&cluster,
+                 "UPDATE flotilla_lease SET epoch = epoch + 1, beat = beat + 1,"
+                 " holder = 'two'");
     for (int i = 0; i < 500 && lost_count == 0; i++) {
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }

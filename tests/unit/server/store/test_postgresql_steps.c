@@ -8,29 +8,6 @@
 #include "server-stub/store/postgresql/inside.h"
 #include "tests/unit/server/store/store.h"
 
-static void tell(const char *sql)
-{
-    struct flo_pg *pg = cluster_connect(&cluster);
-    struct flo_err err = {0};
-
-    if (flo_pg_run(pg, sql, FLO_DB_NONE, NULL, &err) < 0) {
-        fail_msg("%.80s: %s", sql, err.what);
-    }
-    flo_pg_close(pg);
-}
-
-static int64_t number_of(const char *sql)
-{
-    struct flo_pg *pg = cluster_connect(&cluster);
-    struct flo_pg_rows *rows = NULL;
-
-    assert_int_equal(flo_pg_query(pg, sql, FLO_DB_NONE, &rows, NULL), 0);
-    int64_t number = flo_pg_number(rows, 0, 0);
-    flo_pg_rows_free(rows);
-    flo_pg_close(pg);
-    return number;
-}
-
 static void make_step_1(void)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
@@ -129,16 +106,20 @@ static void rows_of_the_first_build_are_kept_and_filled_in(void **state)
     assert_int_equal(flo_fleet_desired_rev(store, DEVICE, &rev, &err), 0);
     assert_int_equal(rev, 7);
     flo_fleet_close(store);
-    assert_int_equal(number_of("SELECT count(*) FROM fleet_group"
-                               " WHERE name = 'north' AND priority = 100"),
+    assert_int_equal(cluster_number(&cluster,
+                                    "SELECT count(*) FROM fleet_group"
+                                    " WHERE name = 'north' AND priority = 100"),
                      1);
-    assert_int_equal(number_of("SELECT count(*) FROM fleet_group"), 1);
-    assert_int_equal(number_of("SELECT count(*) FROM offer WHERE device ="
-                               " '" DEVICE "' AND release = 'sha256:r'"),
+    assert_int_equal(
+        cluster_number(&cluster, "SELECT count(*) FROM fleet_group"), 1);
+    assert_int_equal(cluster_number(&cluster,
+                                    "SELECT count(*) FROM offer WHERE device ="
+                                    " '" DEVICE "' AND release = 'sha256:r'"),
                      1);
-    assert_int_equal(number_of("SELECT count(*) FROM artifact WHERE digest IN"
-                               " ('sha256:f', 'sha256:b', 'sha256:d')"),
-                     3);
+    assert_int_equal(
+        cluster_number(&cluster, "SELECT count(*) FROM artifact WHERE digest IN"
+                                 " ('sha256:f', 'sha256:b', 'sha256:d')"),
+        3);
 }
 
 /* Builds that did not count left any state between the first and this one. */
@@ -146,14 +127,17 @@ static void a_database_that_was_not_counted_keeps_its_fields(void **state)
 {
     (void)state;
     flo_fleet_close(open_now());
-    tell("DROP TABLE flotilla_schema");
-    tell("ALTER TABLE device DROP COLUMN pins");
-    tell("INSERT INTO device (id, name, note) VALUES ('" DEVICE "', 'a', 'b')");
+    cluster_tell(&cluster, "DROP TABLE flotilla_schema");
+    cluster_tell(&cluster, "ALTER TABLE device DROP COLUMN pins");
+    cluster_tell(&cluster,
+                 "INSERT INTO device (id, name, note) VALUES ('" DEVICE
+                 "', 'a', 'b')");
 
     flo_fleet_close(open_now());
 
-    assert_int_equal(number_of("SELECT count(*) FROM device"
-                               " WHERE note = 'b' AND pins = ''"),
+    assert_int_equal(cluster_number(&cluster,
+                                    "SELECT count(*) FROM device"
+                                    " WHERE note = 'b' AND pins = ''"),
                      1);
 }
 
@@ -172,14 +156,15 @@ static void a_database_of_a_newer_program_is_refused(void **state)
 
     (void)state;
     flo_fleet_close(open_now());
-    tell("UPDATE flotilla_schema SET step = 99");
+    cluster_tell(&cluster, "UPDATE flotilla_schema SET step = 99");
     assert_int_equal(flo_fleet_open(cluster.address, 0, &store, &err),
                      FLO_E_DB_NEWER);
     assert_non_null(strstr(err.what, "step 99"));
     assert_null(store);
     assert_int_equal(flo_lead_open(cluster.address, &self, &lead, &err),
                      FLO_E_DB_NEWER);
-    assert_int_equal(number_of("SELECT epoch FROM flotilla_lease"), 1);
+    assert_int_equal(
+        cluster_number(&cluster, "SELECT epoch FROM flotilla_lease"), 1);
 }
 
 /* It stood by before the newer program changed the tables. */
@@ -192,15 +177,17 @@ static void an_older_program_that_stands_by_does_not_take_the_lead(void **state)
 
     (void)state;
     flo_fleet_close(open_now());
-    tell("UPDATE flotilla_lease SET held = 1, beat = beat + 1");
+    cluster_tell(&cluster,
+                 "UPDATE flotilla_lease SET held = 1, beat = beat + 1");
     assert_int_equal(flo_lead_open(cluster.address, &self, &lead, &err), 0);
-    tell("UPDATE flotilla_schema SET step = 99");
-    tell("UPDATE flotilla_lease SET held = 0, beat = beat + 1");
+    cluster_tell(&cluster, "UPDATE flotilla_schema SET step = 99");
+    cluster_tell(&cluster,
+                 "UPDATE flotilla_lease SET held = 0, beat = beat + 1");
     for (int i = 0; i < 200; i++) {
         assert_false(flo_lead_leads(lead, NULL));
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }
-    tell("UPDATE flotilla_schema SET step = 1");
+    cluster_tell(&cluster, "UPDATE flotilla_schema SET step = 1");
     for (int i = 0; i < 1000 && !flo_lead_leads(lead, NULL); i++) {
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }
@@ -226,13 +213,18 @@ static void of_two_that_start_at_once_one_upgrades(void **state)
 
     (void)state;
     make_step_1();
-    tell("CREATE TABLE flotilla_schema (step bigint NOT NULL)");
-    tell("INSERT INTO flotilla_schema VALUES (0)");
-    tell("CREATE TABLE went (n bigint)");
-    tell("CREATE FUNCTION went() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-         " INSERT INTO went VALUES (1); RETURN NEW; END $$");
-    tell("CREATE TRIGGER went BEFORE UPDATE ON flotilla_schema FOR EACH ROW"
-         " EXECUTE FUNCTION went()");
+    cluster_tell(&cluster,
+                 "CREATE TABLE flotilla_schema (step bigint NOT NULL)");
+    cluster_tell(&cluster, "INSERT INTO flotilla_schema VALUES (0)");
+    cluster_tell(&cluster, "CREATE TABLE went (n bigint)");
+    cluster_tell(
+        &cluster,
+        "CREATE FUNCTION went() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO went VALUES (1); RETURN NEW; END $$");
+    cluster_tell(
+        &cluster,
+        "CREATE TRIGGER went BEFORE UPDATE ON flotilla_schema FOR EACH ROW"
+        " EXECUTE FUNCTION went()");
     for (int i = 0; i < 4; i++) {
         assert_int_equal(
             pthread_create(&threads[i], NULL, open_at_once, &results[i]), 0);
@@ -243,7 +235,7 @@ static void of_two_that_start_at_once_one_upgrades(void **state)
         opened += results[i] == 0;
     }
     assert_true(opened > 0);
-    assert_int_equal(number_of("SELECT count(*) FROM went"), 1);
+    assert_int_equal(cluster_number(&cluster, "SELECT count(*) FROM went"), 1);
 }
 
 #define STEP(test) cmocka_unit_test_setup(test, clean)

@@ -26,24 +26,37 @@ static struct flo_digest offer_typed(struct world *world,
     return publisher_sign(&world->publisher, world->publisher.key, &release);
 }
 
+struct made_path {
+    char text[256];
+};
+
+static struct made_path path_of_made(const struct world *world,
+                                     const struct flo_digest *file)
+{
+    struct made_path path;
+    char name[FLO_PART_NAME];
+
+    flo_store_part_name(file, ".made", name);
+    snprintf(path.text, sizeof(path.text), "%s/partial/%s", world->state_dir,
+             name);
+    return path;
+}
+
 /* The first bytes of NEW as a worker made them, then zeros up to its end.
  * Returns the inode. */
 static ino_t leave_made(struct world *world, const struct flo_digest *file,
                         size_t bytes)
 {
-    char name[FLO_PART_NAME];
-    char path[256];
     struct stat st;
     char *data = NULL;
     size_t whole = 0;
 
     assert_int_equal(flo_file_read(NEW, 1 << 23, &data, &whole, NULL), 0);
     memset(data + bytes, 0, whole - bytes);
-    flo_store_part_name(file, ".made", name);
-    snprintf(path, sizeof(path), "%s/partial/%s", world->state_dir, name);
-    assert_int_equal(flo_file_write(path, data, whole, 0600, NULL), 0);
+    struct made_path path = path_of_made(world, file);
+    assert_int_equal(flo_file_write(path.text, data, whole, 0600, NULL), 0);
     free(data);
-    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(stat(path.text, &st), 0);
     return st.st_ino;
 }
 
@@ -91,14 +104,11 @@ static void what_was_made_and_rotted_is_made_again(void **state)
     struct world *world = *state;
     struct flo_digest file;
     struct flo_digest digest = offer_typed(world, &file);
-    char name[FLO_PART_NAME];
-    char path[256];
 
     put_blob_of(world, OLD);
     leave_made(world, &file, 1700000);
-    flo_store_part_name(&file, ".made", name);
-    snprintf(path, sizeof(path), "%s/partial/%s", world->state_dir, name);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    struct made_path path = path_of_made(world, &file);
+    int fd = open(path.text, O_WRONLY | O_CLOEXEC);
     assert_int_equal(pwrite(fd, "rot", 3, 900000), 3);
     close(fd);
 
@@ -114,14 +124,11 @@ static void a_longer_file_of_that_name_is_made_again(void **state)
     struct world *world = *state;
     struct flo_digest file;
     struct flo_digest digest = offer_typed(world, &file);
-    char name[FLO_PART_NAME];
-    char path[256];
 
     put_blob_of(world, OLD);
-    flo_store_part_name(&file, ".made", name);
-    snprintf(path, sizeof(path), "%s/partial/%s", world->state_dir, name);
-    assert_int_equal(flo_file_write(path, "x", 1, 0600, NULL), 0);
-    assert_int_equal(truncate(path, 1 << 22), 0);
+    struct made_path path = path_of_made(world, &file);
+    assert_int_equal(flo_file_write(path.text, "x", 1, 0600, NULL), 0);
+    assert_int_equal(truncate(path.text, 1 << 22), 0);
 
     stage(world, &digest, NULL);
 
