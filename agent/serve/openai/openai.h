@@ -56,7 +56,7 @@ struct serve_request {
     uint64_t queue_us, prompt_us;
     uint64_t answer_us; /* from first to last token, by the engine's clock:
                            frames that waited here come in one heap */
-    uint64_t load_us; /* of queue_us, for a load */
+    uint64_t load_us;   /* of queue_us, for a load */
     uint32_t tokens_out;
     uint64_t created_s;
     char id[48];
