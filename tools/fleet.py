@@ -29,8 +29,14 @@ def model_status(status, name=None):
     return {"slots": dict.fromkeys(("current", "previous", "candidate"))}
 
 
+# A wait that ends a failure: a busy machine is none.
+PATIENCE = 60  # seconds at least
+
+
 def wait_until(what, seconds, ask, every=0.05):
-    """ask() until it gives something true; that is returned."""
+    """ask() until it gives something true; that is returned.  Who asserts how
+    long a thing takes measures it: this one is patient."""
+    seconds = max(seconds, PATIENCE)
     end = time.monotonic() + seconds
     while True:
         got = ask()
@@ -39,6 +45,33 @@ def wait_until(what, seconds, ask, every=0.05):
         if time.monotonic() > end:
             raise Failed("%s: not within %g s" % (what, seconds))
         time.sleep(every)
+
+
+_held = []
+
+
+def held_port():
+    """A free port of loopback that nobody else is given: it stays bound here,
+    and who is told it may listen on it, end, and listen again.  (Both sides
+    allow reuse, and this one never listens.)"""
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.bind(("127.0.0.1", 0))
+    _held.append(one)
+    return one.getsockname()[1]
+
+
+def controller_addresses(ports, more):
+    """Flags for these three ports: people, devices, broker.  Those that `more`
+    has stay as they are."""
+    flags = []
+    if "--listen" not in more:
+        flags += ["--listen", "127.0.0.1:%d" % ports[0]]
+        if "--listen-devices" not in more:
+            flags += ["--listen-devices", "127.0.0.1:%d" % ports[1]]
+    if "--broker" not in more:
+        flags += ["--broker", "embedded:%d" % ports[2]]
+    return flags
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -92,7 +125,7 @@ class Device:
     def stop(self, how=signal.SIGTERM):
         if self.process and self.process.poll() is None:
             self.process.send_signal(how)
-            self.process.wait(10)
+            self.process.wait(PATIENCE)
 
     def children(self, name):
         """Pids of the agent's children that run the program `name`."""
@@ -117,7 +150,7 @@ class Device:
     def connection(self, timeout=60):
         return UnixConnection(self.api, timeout)
 
-    def get(self, path, timeout=10):
+    def get(self, path, timeout=PATIENCE):
         connection = self.connection(timeout)
         try:
             connection.request("GET", path)
@@ -249,7 +282,8 @@ class Fleet:
                     "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
             self.env.pop(key, None)
         self.url = self.devices_url = None
-        self.port = 0
+        self.ports = [held_port() for _ in range(3)]
+        self.port = self.ports[0]
         self.controller = None
         os.makedirs(self.dir, exist_ok=True)
         os.makedirs(self.run, mode=0o700, exist_ok=True)
@@ -290,8 +324,8 @@ class Fleet:
         log = os.path.join(self.dir, "controller.log")
         begin = os.path.getsize(log) if os.path.exists(log) else 0
         self.controller = self.spawn(
-            [self.path("flotilla-controller"), "--data", data, "--listen",
-             "127.0.0.1:%d" % self.port, "--fleet", self.name,
+            [self.path("flotilla-controller"), "--data", data,
+             *controller_addresses(self.ports, more), "--fleet", self.name,
              "--heartbeat", "1s", "--broker-linger", "0s", *more], log)
 
         def ready():
@@ -314,7 +348,7 @@ class Fleet:
     def healthy(self):
         try:
             connection = http.client.HTTPConnection("127.0.0.1", self.port,
-                                                    timeout=2)
+                                                    timeout=10)
             connection.request("GET", "/readyz")
             status = connection.getresponse().status
             connection.close()

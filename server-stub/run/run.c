@@ -504,6 +504,7 @@ static int open_all(struct flo_run *run, struct flo_err *err)
     struct flo_controller *controller = run->controller;
     struct flo_rest *rest = &run->rest;
     const char *broker = controller->options.broker;
+    uint16_t port;
     int rv = flo_disk_open(controller, run->base, &run->disk, err);
 
     if (rv == 0) {
@@ -512,7 +513,7 @@ static int open_all(struct flo_run *run, struct flo_err *err)
     if (rv == 0) {
         rv = listeners_open(run, err);
     }
-    if (rv == 0 && (broker == NULL || strcmp(broker, "embedded") == 0)) {
+    if (rv == 0 && flo_address_is_embedded(broker, &port)) {
         rv = flo_broker_open(controller, run->base, &rest->broker, err);
     } else if (rv == 0) {
         snprintf(controller->addresses.mqtt, sizeof(controller->addresses.mqtt),

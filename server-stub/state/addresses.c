@@ -112,6 +112,27 @@ int flo_address_bind(const char *host, uint16_t port, uint16_t *bound)
     return rv;
 }
 
+bool flo_address_is_embedded(const char *broker_or_null, uint16_t *port)
+{
+    static const char word[] = "embedded";
+    size_t chars = sizeof(word) - 1;
+
+    *port = 0;
+    if (broker_or_null == NULL || strcmp(broker_or_null, word) == 0) {
+        return true;
+    }
+    if (strncmp(broker_or_null, word, chars) != 0 ||
+        broker_or_null[chars] != ':') {
+        return false;
+    }
+    const char *digits = broker_or_null + chars + 1;
+    size_t count = strspn(digits, "0123456789");
+    unsigned long number = strtoul(digits, NULL, 10);
+    *port = (uint16_t)number;
+    return count > 0 && count <= 5 && digits[count] == '\0' && number > 0 &&
+           number <= UINT16_MAX;
+}
+
 uint16_t flo_address_standard_port(const struct flo_controller *controller,
                                    uint16_t standard)
 {

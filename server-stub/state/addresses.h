@@ -34,6 +34,9 @@ const char *flo_address_local(const char *host);
 /* Can a listener have this port (0: any) of `host`?  0 and the port, else -1
  * with errno. */
 int flo_address_bind(const char *host, uint16_t port, uint16_t *bound);
+/* Is this --broker, or its absence, a mosquitto that we start: "embedded", or
+ * "embedded:PORT"?  `port` is 0 where none is named. */
+bool flo_address_is_embedded(const char *broker_or_null, uint16_t *port);
 /* The standard port, if it is free and --listen itself names a port; else 0,
  * so the kernel chooses (tests listen on port 0). */
 uint16_t flo_address_standard_port(const struct flo_controller *controller,

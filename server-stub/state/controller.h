@@ -31,7 +31,7 @@ struct flo_controller_options {
     const char *store;          /* postgresql://…; NULL: a file in `dir` */
     const char *listen;         /* people: HTTP */
     const char *listen_devices; /* devices: HTTPS; NULL: same host, any port */
-    const char *broker;         /* "embedded" or mqtts://host:port */
+    const char *broker;         /* "embedded[:port]" or mqtts://host:port */
     bool has_accounts;       /* `broker` is a mosquitto with dynamic security */
     const char *blobs_url;   /* where devices fetch artifacts; NULL: here */
     const char *public_host; /* under which devices reach us; NULL: the host

@@ -122,9 +122,10 @@ def expect(done, code, ids, seconds=None, took=0):
     assert seconds is None or took < seconds, (took, err)
 
 
-def refused(fleet, code, ids, program, *args, seconds=2):
+def refused(fleet, code, ids, program, *args, seconds=20):
+    """In good time: who waits for something waits for 30 s and more."""
     begin = time.monotonic()
-    done = fleet.program(program, *args, check=False, timeout=10)
+    done = fleet.program(program, *args, check=False, timeout=60)
     expect(done, code, ids, seconds, time.monotonic() - begin)
     return done
 
@@ -139,7 +140,7 @@ def scratch(fleet, name, data):
 def rest(fleet, method, path, body=None, token=None, headers=()):
     """(status, JSON or text) of one call on the people's listener."""
     connection = http.client.HTTPConnection("127.0.0.1", fleet.port,
-                                            timeout=10)
+                                            timeout=60)
     head = {"Authorization": "Bearer " + (token or fleet.admin)}
     head.update(headers)
     if isinstance(body, dict):
@@ -153,7 +154,7 @@ def rest(fleet, method, path, body=None, token=None, headers=()):
     return answer.status, json.loads(text) if text[:1] in b"{[" else text
 
 
-def raw(where, *pieces, seconds=5):
+def raw(where, *pieces, seconds=60):
     """Bytes of the answer to these bytes; "" when hung up without one."""
     if isinstance(where, int):
         one = socket.create_connection(("127.0.0.1", where), seconds)
@@ -296,7 +297,7 @@ class Controller:
     def signed(self, body, key=None, kind=ORDER):
         return json.loads(sign(body, key or self.key, kind))
 
-    def told(self, *words, seconds=5):
+    def told(self, *words, seconds=60):
         """An ack or event of the device that has all these words."""
         return self.client.wait(lambda m: (m[0].endswith("/ack") or m[0]
                                 .endswith("/event")) and all(

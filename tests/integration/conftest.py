@@ -79,7 +79,7 @@ class Small(F.Fleet):
         started = self.ask("rollout", "start", release, "--phase", "100%",
                            "--soak", "500ms", *more)
         self.cli("rollout", "wait", started["id"], "--for", wait,
-                 "--timeout", "60s", "-q")
+                 "--timeout", "120s", "-q")
         return self.ask("rollout", "get", started["id"])
 
 

@@ -9,16 +9,20 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 import uuid
 
-import openapi_parts
-from mqtt_client import Client, Refused
-
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+
+import fleet as F  # noqa: E402
+import openapi_parts  # noqa: E402
+from mqtt_client import Client, Refused  # noqa: E402
+
 BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
 
 
@@ -28,6 +32,8 @@ def run(*command, data=None):
 
 
 def until(what, seconds, test):
+    """Like F.wait_until, which it is as patient as."""
+    seconds = max(seconds, F.PATIENCE)
     end = time.monotonic() + seconds
     while True:
         value = test()
@@ -56,12 +62,13 @@ class Controller:
     def __init__(self, folder):
         self.dir = os.path.join(folder, "data")
         self.process = None
+        self.ports = [F.held_port() for _ in range(3)]
         self.ready_status = 200
 
     def start(self, *more):
         self.process = subprocess.Popen(
             [os.path.join(BIN, "flotilla-controller"), "--data", self.dir,
-             "--listen", "127.0.0.1:0", "--fleet", "test",
+             *F.controller_addresses(self.ports, more), "--fleet", "test",
              "--heartbeat", "1s", "--broker-linger", "0s", *more],
             stdout=subprocess.PIPE, stderr=open(self.dir + ".log", "ab"),
             text=True)
@@ -82,7 +89,7 @@ class Controller:
     def stop(self, how=signal.SIGTERM):
         if self.process is not None:
             self.process.send_signal(how)
-            code = self.process.wait(20)
+            code = self.process.wait(F.PATIENCE)
             self.process.stdout.close()
             self.process = None
             assert how == signal.SIGKILL or code == 0, \
@@ -99,7 +106,7 @@ class Controller:
         request = urllib.request.Request((base or self.rest) + path, body,
                                          heads, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=20,
+            with urllib.request.urlopen(request, timeout=F.PATIENCE,
                                         context=context) as reply:
                 answer = Answer(reply.status, reply.headers, reply.read())
         except urllib.error.HTTPError as error:
@@ -135,7 +142,7 @@ def metric(controller, name):
                 line.startswith("flotilla_%s " % name)][0].split()[1])
 
 
-def read_events(controller, last=None, count=1, seconds=10, enough=None,
+def read_events(controller, last=None, count=1, seconds=F.PATIENCE, enough=None,
                 attached=None):
     """The next events, until they are enough (so many); `attached` is set
     when none is missed any more."""
@@ -245,14 +252,14 @@ class Device:
                             retain=True)
         return self
 
-    def desired(self, test=lambda d: True, seconds=10):
+    def desired(self, test=lambda d: True, seconds=F.PATIENCE):
         def fits(message):
             return message[0].endswith("/desired") and message[1] and \
                 test(json.loads(message[1]))
         found = self.client.wait(fits, seconds)
         return json.loads(found[1]) if found else None
 
-    def order(self, op, seconds=10, about=""):
+    def order(self, op, seconds=F.PATIENCE, about=""):
         """The order that desired carries, once it is of this kind and names
         this digest."""
         def body(document):

@@ -12,6 +12,10 @@ def _text(value):
     return struct.pack(">H", len(raw)) + raw
 
 
+# seconds; a busy machine refuses nothing
+PATIENCE = 60
+
+
 class Refused(Exception):
     """The broker said no, or closed the connection."""
 
@@ -22,7 +26,7 @@ class Client:
         context = ssl.create_default_context(cafile=ca)
         if cert:
             context.load_cert_chain(cert, key)
-        plain = socket.create_connection((host, port), timeout=10)
+        plain = socket.create_connection((host, port), timeout=PATIENCE)
         self.socket = context.wrap_socket(plain, server_hostname=host)
         # OpenSSL's object may not be read and written at the same time.
         self.io = threading.Lock()
@@ -126,7 +130,7 @@ class Client:
         self.next_id += 1
         return self.next_id
 
-    def subscribe(self, topic, seconds=10):
+    def subscribe(self, topic, seconds=PATIENCE):
         """Granted QoS, or 0x80."""
         number = self._number()
         self._send(0x82, struct.pack(">H", number) + _text(topic) + b"\x01")
@@ -138,9 +142,9 @@ class Client:
         self._send(0x32 | (1 if retain else 0),
                    _text(topic) + struct.pack(">H", number) + raw)
         if wait:
-            self._await_ack(number, 10)
+            self._await_ack(number, PATIENCE)
 
-    def wait(self, test, seconds=10):
+    def wait(self, test, seconds=PATIENCE):
         """First message (topic, payload, retained) that passes, or None."""
         end, seen = time.monotonic() + seconds, 0
         with self.lock:
@@ -154,7 +158,7 @@ class Client:
                     return None
                 self.lock.wait(left)
 
-    def wait_closed(self, seconds=10):
+    def wait_closed(self, seconds=PATIENCE):
         end = time.monotonic() + seconds
         with self.lock:
             while not self.closed and time.monotonic() < end:

@@ -151,7 +151,7 @@ class Runtimes:
             "release": release, "phases": [{"share_pct": 100}],
             "policy": {"soak_ms": 500, "runtime_wait_ms": 50}}).encode())
         self.fleet.cli("rollout", "wait", started["id"], "--for", "halted",
-                       "--timeout", "60s", "-q")
+                       "--timeout", "120s", "-q")
         return self.fleet.rollout_device(started["id"], "gw")["error"]
 
     def fails(self, release):

@@ -110,7 +110,7 @@ class Swaps:
                 "rollout", "start", new, "--phase", "100%", "--soak",
                 "%dms" % (SOAK * 1000), "--below-floor", "--lift")
             self.fleet.cli("rollout", "wait", started["id"], "--timeout",
-                           "60s", "-q")
+                           "120s", "-q")
         one.end = time.monotonic()
         self.previous[model], self.serving[model] = one.old, new
 

@@ -2,6 +2,7 @@
 on and is taken over, when it is ours and as it would be started now."""
 import os
 import signal
+import time
 
 import pytest
 
@@ -107,7 +108,8 @@ def test_a_stranger_with_that_pid_is_left_alone(one):
 def test_a_broker_that_nobody_comes_back_to_ends(tmp_path):
     controller = Controller(str(tmp_path)).start("--broker-linger", "1s")
     keeper, mosquitto = pids(controller)
+    begin = time.monotonic()
     controller.stop()
-    assert is_there(mosquitto)
+    assert is_there(mosquitto) or time.monotonic() - begin >= 1
     until("both end", 20,
           lambda: not is_there(keeper) and not is_there(mosquitto))

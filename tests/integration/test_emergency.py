@@ -140,7 +140,7 @@ def test_a_rollback_that_was_committed_is_published_at_the_next_start(up):
     serves(a, "tiny@1")
     order = next(one["id"] for one in up.ask("order", "list")
                  if one["op"] == "rollback")
-    up.cli("order", "wait", order, "--timeout", "30s")
+    up.cli("order", "wait", order, "--timeout", "120s")
     assert up.ask("release", "get", "tiny@2")["state"] == "yanked"
 
 

@@ -120,7 +120,7 @@ def test_the_first_release_has_nothing_to_go_back_to_and_stays(up):
                               "--confirm", "tiny@1", check=False)
         assert code == 9 and "error[rollout.partly]" in err, (code, err)
         up.cli("rollout", "wait", rollout, "--for", "rolled-back",
-               "--timeout", "30s", "-q")
+               "--timeout", "120s", "-q")
         found = up.ask("rollout", "get", rollout)
         for one in found["devices"]:
             assert one["stays"] and not one["back"], one
@@ -147,7 +147,7 @@ def test_a_rollout_and_its_watcher_outlast_a_killed_controller(up):
     with open(said, "wb") as log:
         waiting = subprocess.Popen(
             [up.path("flotilla"), "rollout", "wait", started, "--timeout",
-             "60s"], env=up.env, stdout=log, stderr=log)
+             "120s"], env=up.env, stdout=log, stderr=log)
     F.wait_until("it is under way", 20, lambda: any(
         up.rollout_device(started, name)["state"] not in ("queued", "notified")
         for name in ("a", "b")))
@@ -201,7 +201,7 @@ def test_the_agent_is_killed_in_an_update_and_ends_it(up):
         device.process.kill()
         device.process.wait()
         device.start()
-    up.cli("rollout", "wait", rollout, "--timeout", "60s", "-q")
+    up.cli("rollout", "wait", rollout, "--timeout", "120s", "-q")
     for one in up.devices.values():
         serves(one, release)
     end_once(up, rollout)
@@ -366,7 +366,7 @@ def test_a_model_that_does_not_fit_is_refused_with_numbers(up):
     started = up.ask("rollout", "start", new_release(up), "--phase", "100%", "--soak",
                      "300ms", "--max-failed", "0")
     up.cli("rollout", "wait", started["id"], "--for", "halted", "--timeout",
-           "60s", "-q")
+           "120s", "-q")
     one = up.rollout_device(started["id"], "b")
     assert one["error"]["id"] == "memory.budget", one
     assert any(c.isdigit() for c in one["error"]["what"])

@@ -123,7 +123,7 @@ def test_a_release_twice_as_slow_is_halted_by_its_telemetry(up):
     with Load(up):
         rollout = start(up, "tiny@2", 1.5)
         up.cli("rollout", "wait", rollout, "--for", "halted", "--timeout",
-               "60s", "-q")
+               "120s", "-q")
     found = up.ask("rollout", "get", rollout)
     gate = gate_of(found)
     assert found["state"] == "halted", found["reason"]
@@ -139,7 +139,7 @@ def test_a_release_twice_as_slow_is_halted_by_its_telemetry(up):
     assert "state    halted" in told, told
     up.cli("rollout", "rollback", rollout, "--confirm", "tiny@2")
     up.cli("rollout", "wait", rollout, "--for", "rolled-back", "--timeout",
-           "60s", "-q")
+           "120s", "-q")
 
 
 def test_a_release_as_fast_is_held_until_there_is_evidence(up):
@@ -150,7 +150,7 @@ def test_a_release_as_fast_is_held_until_there_is_evidence(up):
     F.wait_until("the first phase is held", 30, lambda: up.ask(
         "rollout", "get", rollout)["phases"][0]["state"] == "held")
     with Load(up):
-        up.cli("rollout", "wait", rollout, "--timeout", "60s", "-q")
+        up.cli("rollout", "wait", rollout, "--timeout", "120s", "-q")
     assert gate_of(up.ask("rollout", "get", rollout))["verdict"] == "pass"
 
 
@@ -169,11 +169,11 @@ def test_an_experiment_stays_until_a_person_promotes_it(up):
     assert [p["state"] for p in phases] == ["running", "waiting"], phases
     assert phases[0]["counts"] == {"succeeded": 1}, phases
     up.cli("rollout", "promote", rollout)
-    up.cli("rollout", "wait", rollout, "--timeout", "60s", "-q")
+    up.cli("rollout", "wait", rollout, "--timeout", "120s", "-q")
     F.wait_until("all have it", 30, lambda: up.serving("tiny@1"))
     up.cli("rollout", "rollback", rollout, "--confirm", "tiny@1")
     up.cli("rollout", "wait", rollout, "--for", "rolled-back", "--timeout",
-           "60s", "-q")
+           "120s", "-q")
     F.wait_until("all are back", 30, lambda: up.serving("tiny@3"))
 
 
@@ -182,7 +182,7 @@ def test_the_worse_arm_of_an_experiment_goes_back_by_itself(up):
         rollout = start(up, "tiny@2", 1.5, on_fail="rollback",
                         until="promoted")
         up.cli("rollout", "wait", rollout, "--for", "rolled-back",
-               "--timeout", "60s", "-q")
+               "--timeout", "120s", "-q")
     found = up.ask("rollout", "get", rollout)
     assert "token_us p50" in found["reason"], found["reason"]
     F.wait_until("it is back", 30, lambda: up.serving("tiny@3"))

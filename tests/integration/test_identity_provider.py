@@ -15,6 +15,7 @@ import urllib.request
 
 import pytest
 
+import fleet as F
 from controller_parts import BIN, Controller, until
 
 SCHEMA = "/usr/share/dbconfig-common/data/glewlwyd/install/sqlite3"
@@ -23,13 +24,7 @@ if shutil.which("glewlwyd") is None or not os.path.exists(SCHEMA):
                 allow_module_level=True)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-PORT = free_port()  # the provider knows exact addresses alone
+PORT = F.held_port()  # the provider knows exact addresses alone
 BACK = "http://127.0.0.1:%d/callback" % PORT
 SECRET = "the-client-is-ours"
 # The plugin's switches; each absent one is off.
@@ -103,7 +98,7 @@ class Provider:
     def __init__(self, folder):
         self.dir = folder
         self.ca = os.path.join(folder, "ca.pem")
-        self.port = free_port()
+        self.port = F.held_port()
         self.base = "https://127.0.0.1:%d/api" % self.port
         self.issuer = self.base + "/oidc"
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt",

@@ -85,7 +85,7 @@ class Gate:
             "release": release, "phases": [{"share_pct": 100}],
             "policy": policy}).encode())
         self.fleet.cli("rollout", "wait", started["id"], "--for", wait,
-                       "--timeout", "60s", "-q")
+                       "--timeout", "120s", "-q")
         return self.fleet.rollout_device(started["id"], "gw")
 
     def health(self):
@@ -169,7 +169,7 @@ def test_an_agent_that_is_killed_in_the_hook_runs_it_again(gate):
     os.unlink(gate.slow)
     gate.device.start()
     gate.fleet.cli("rollout", "wait", started["id"], "--for", "completed",
-                   "--timeout", "60s", "-q")
+                   "--timeout", "120s", "-q")
     assert gate.serves("5")
     assert gate.hooks().count("activate 5") == 2
 

@@ -115,7 +115,7 @@ def test_one_goes_back_while_the_other_downloads(up):
         assert state(up, "tiny") == "downloading"
         assert up.device.ask(QUESTION, "alarm")[1] == "alarm@1"
         up.cli("rollout", "wait", started["id"], "--for", "completed",
-               "--timeout", "60s", "-q")
+               "--timeout", "120s", "-q")
 
     assert versions(up, "tiny") == ["2", "1", None]
     assert versions(up, "alarm") == ["1", None, None]

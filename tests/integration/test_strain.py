@@ -121,7 +121,7 @@ def test_an_update_waits_for_mains_and_an_unmetered_network(fleet, sensors):
     sensors.put("/proc/net/route", ROUTES % "eth0")
     sensors.battery(15, "Charging")
     fleet.cli("rollout", "wait", started, "--for", "completed", "--timeout",
-              "60s", "-q")
+              "120s", "-q")
 
 
 def test_an_idle_device_is_measured_once_and_says_so(fleet):

@@ -133,10 +133,12 @@ static int open_port(uint64_t wish, int *out, uint16_t *port,
                                   .sin_port = htons((uint16_t)wish)};
     socklen_t bytes = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int one = 1; /* a login of a moment ago keeps no port */
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, bytes) < 0 ||
-        listen(fd, 4) < 0 ||
+    if (fd < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+        bind(fd, (struct sockaddr *)&address, bytes) < 0 || listen(fd, 4) < 0 ||
         getsockname(fd, (struct sockaddr *)&address, &bytes) < 0) {
         flo_fail_errno(err, FLO_E_PORT_IN_USE, "127.0.0.1:%llu",
                        (unsigned long long)wish);

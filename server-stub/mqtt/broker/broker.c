@@ -230,8 +230,9 @@ static int config_write(struct flo_broker *broker, struct flo_err *err)
 
 /* ---- port ---- */
 
-/* The port of the last start, else the standard one, else a free one.  A kept
- * port that another process holds is an error: devices know that port. */
+/* The port of --broker, else of the last start, else the standard one, else a
+ * free one.  A kept port that another process holds is an error: devices know
+ * that port. */
 static int port_choose(struct flo_controller *controller, uint16_t *out,
                        struct flo_err *err)
 {
@@ -242,9 +243,12 @@ static int port_choose(struct flo_controller *controller, uint16_t *out,
     if (rv < 0) {
         return rv;
     }
-    uint16_t port = kept[0] != '\0'
-                        ? (uint16_t)strtoul(kept, NULL, 10)
-                        : flo_address_standard_port(controller, 8883);
+    uint16_t port;
+    flo_address_is_embedded(controller->options.broker, &port);
+    if (port == 0) {
+        port = kept[0] != '\0' ? (uint16_t)strtoul(kept, NULL, 10)
+                               : flo_address_standard_port(controller, 8883);
+    }
     if (flo_address_bind(controller->addresses.devices, port, out) < 0) {
         flo_fail(err, FLO_E_PORT_IN_USE,
                  "the broker's address %s:%u is taken: %s",
@@ -354,7 +358,10 @@ static bool adopt(struct flo_broker *broker)
                               sizeof(kept), NULL) < 0) {
         return false;
     }
-    broker->port = (uint16_t)strtoul(kept, NULL, 10);
+    flo_address_is_embedded(controller->options.broker, &broker->port);
+    if (broker->port == 0) {
+        broker->port = (uint16_t)strtoul(kept, NULL, 10);
+    }
     config_text(controller, broker->port, &text);
     if (config_digest(broker, &text, NULL) < 0 ||
         controller->options.broker_linger_ms == 0 ||

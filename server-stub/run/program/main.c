@@ -86,7 +86,9 @@ static const struct flo_flag flags[] = {
      "plain HTTP for supervisors and load balancers: GET /pulse, GET /ready "
      "(none)",
      FLO_TEXT(struct line, listen_health)},
-    {"broker", "URL|embedded", "MQTT broker (embedded: starts mosquitto)",
+    {"broker", "URL|embedded[:PORT]",
+     "MQTT broker (embedded: starts mosquitto, on a standard or free port that "
+     "is kept, or on this one)",
      TO_TEXT(broker)},
     {"broker-accounts", NULL,
      "the broker is a mosquitto with the dynamic-security plugin: make and end "
@@ -226,9 +228,11 @@ static int serve(struct flo_controller_options *options,
 /* Such a controller does a thing that is done once, by the only one. */
 static bool is_alone(const struct flo_controller_options *options)
 {
+    uint16_t port;
+
     return line.is_check || options->imports || options->is_restored ||
-           options->makes_order_key || options->broker == NULL ||
-           strcmp(options->broker, "embedded") == 0;
+           options->makes_order_key ||
+           flo_address_is_embedded(options->broker, &port);
 }
 
 static int run(void *state, struct flo_err *err)
