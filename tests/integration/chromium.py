@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 
+PATIENCE = 60  # seconds; a busy machine is slow, not wrong
 PROGRAM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 
 
@@ -55,8 +56,8 @@ class Page:
         self.call("Page.navigate", url=url)
         self.until("document.readyState === 'complete'")
 
-    def until(self, script, seconds=20):
-        end = time.monotonic() + seconds
+    def until(self, script):
+        end = time.monotonic() + PATIENCE
         while not self.run("!!(%s)" % script):
             assert time.monotonic() < end, (script, self.text())
             time.sleep(0.05)
@@ -72,7 +73,7 @@ class Page:
 
     def close(self):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
         os.close(self.to)
         os.close(self.of)
 
@@ -82,9 +83,9 @@ def go(page, path, selector):
     page.until("document.querySelector(%s)" % json.dumps(selector))
 
 
-def has(page, selector, words, seconds=10):
+def has(page, selector, words):
     page.until("document.querySelector(%s)?.innerText.includes(%s)" % (
-        json.dumps(selector), json.dumps(words)), seconds)
+        json.dumps(selector), json.dumps(words)))
 
 
 def write(page, selector, words):

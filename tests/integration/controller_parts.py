@@ -72,7 +72,7 @@ class Controller:
              "--heartbeat", "1s", "--broker-linger", "0s", *more],
             stdout=subprocess.PIPE, stderr=open(self.dir + ".log", "ab"),
             text=True)
-        self.facts = {}
+        self.facts, self.started = {}, time.monotonic()
         for line in self.process.stdout:
             word, value = line.split(None, 1)
             self.facts[word] = value.split()[0]

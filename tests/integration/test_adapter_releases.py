@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import signal
+import threading
 
 import pytest
 
@@ -134,10 +135,11 @@ def failed(up, release, meanwhile=None):
     """A rollout that the device's probe stops; the error of the device."""
     serving = answer(up.devices["a"])
     pid = one_engine(up.devices["a"])
+    beside = threading.Thread(target=meanwhile or (lambda: None))
+    beside.start()  # before the rollout: a candidate may be quick
     started = up.ask("rollout", "start", release, "--phase", "100%", "--soak",
                      "500ms")
-    if meanwhile is not None:
-        meanwhile()
+    beside.join()
     device = F.wait_until("the end on the device", 60, lambda: next(
         (d for d in up.ask("rollout", "get", started["id"])["devices"]
          if d["state"] in ("failed", "rolled-back")), None))

@@ -85,10 +85,9 @@ def test_a_stranger_leaves_no_trace_in_the_audit(controller, folder):
     before, counted = records(), metric(controller, "strangers_refused_total")
     stranger = {"token": "flt1." + "a" * 26 + "." + known.split(".")[2],
                 "csr": "x"}
-    begin = time.monotonic()
     for body in (b"", b"{", b"[]", stranger) * 25:
         refused(body)
-    minutes = (time.monotonic() - begin) / 60
+    minutes = (time.monotonic() - controller.started) / 60
     assert records() == before
     assert metric(controller, "strangers_refused_total") == counted + 100
     lines = open(controller.dir + ".log").read().count(
@@ -703,10 +702,10 @@ def test_live_events_resume_where_they_ended(controller, devices):
         controller, enough=lambda found: both <= told(found),
         attached=attached)))
     thread.start()
-    assert attached.wait(10)
+    assert attached.wait(60)
     devices[0].report(1)
     devices[1].report(1)
-    thread.join(10)
+    thread.join(60)
     assert both <= told(box)
     missed = read_events(controller, last=int(box[0]["id"]), count=1)
     assert missed[0]["id"] == box[1]["id"]

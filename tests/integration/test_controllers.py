@@ -173,7 +173,7 @@ class Pair(Small):
             name, "rollout", "list") is not None)
         took = time.monotonic() - begin
         print("%s leads and serves after %.1f s" % (name, took))
-        assert took < 10, took
+        assert took < 30, took
 
     def try_through(self, name, *args):
         try:
@@ -322,11 +322,12 @@ def test_a_leader_without_its_database_leaves_the_fleet_to_the_other(pair):
 
 def test_a_leader_that_ends_in_good_order_waits_for_nobody(pair):
     pair.mark("a")
-    begin = time.monotonic()
     pair.running["b"].terminate()
-    pair.running["b"].wait(10)
+    pair.running["b"].wait(60)
+    begin = time.monotonic()
+    pair.until_said("a", "leads, epoch")
+    assert time.monotonic() - begin < 4, "its lease would have held for 5 s"
     pair.leads_within("a", 10, begin)
-    assert time.monotonic() - begin < 5
 
 
 def test_who_comes_while_nobody_leads_is_told_so(pair):

@@ -182,7 +182,7 @@ def test_a_model_is_removed_by_its_typed_name_only(page):
     write(page, "dialog .typed", "help")
     page.until("!" + button + ".disabled")
     page.run(button + ".click()")
-    page.until("document.querySelector('dialog') === null", 10)
+    page.until("document.querySelector('dialog') === null")
 
 
 def test_a_rollout_shows_its_plan_then_starts_and_ends(page):
@@ -190,8 +190,8 @@ def test_a_rollout_shows_its_plan_then_starts_and_ends(page):
     words = page.text("[aria-label=Plan]")
     assert "of " + format(DEVICES, ",") in words, words
     page.run("document.getElementById('start').click()")
-    page.until("/^#.rollouts.r-/.test(location.hash)", 10)
-    page.until("document.querySelector('[aria-label=Funnel] tbody tr')", 10)
+    page.until("/^#.rollouts.r-/.test(location.hash)")
+    page.until("document.querySelector('[aria-label=Funnel] tbody tr')")
     assert "Pause" in page.text("main")
     press(page, "Abort…")
     has(page, "dialog", "Abort r-")
@@ -207,7 +207,7 @@ def test_a_release_is_taken_back_only_after_its_name_is_typed(page):
     page.until("!document.getElementById('act').disabled")
     assert page.text("#act") == "■ Take 1 device back"
     page.run("document.getElementById('act').click()")
-    page.until("location.hash.startsWith('#/orders/')", 10)
+    page.until("location.hash.startsWith('#/orders/')")
     has(page, "[role=status].huge", "0 of %s devices done" % format(DEVICES, ","))
 
 
@@ -295,7 +295,7 @@ def test_a_frozen_fleet_is_seen(page, controller):
     for op, shown in (("freeze", "true"), ("unfreeze", "false")):
         assert controller.ask("POST", "/v1/orders", {
             "op": op, "everywhere": True, "confirm": "test"}).status == 202
-        page.until("%s.includes('is frozen') === %s" % (notes, shown), 25)
+        page.until("%s.includes('is frozen') === %s" % (notes, shown))
 
 
 def test_an_alert_is_counted_in_the_frame_and_taken_by_a_person(
@@ -310,14 +310,14 @@ def test_an_alert_is_counted_in_the_frame_and_taken_by_a_person(
     page.until("document.getElementById('alerts')")
     own = "[...document.querySelectorAll('[aria-label=Alerts] li')].find(e =>" \
           " e.innerText.includes('any-drift'))"
-    page.until(own, 30)
+    page.until(own)
     words = page.run(own + ".innerText")
     assert "Nobody has it yet." in words and "limit 0: devices drift" in words
     before = page.text("#alerts")
     page.run(own + ".querySelector('button').click()")
     write(page, "dialog input", "looking at it")
     page.run("document.querySelector('dialog button.act').click()")
-    page.until(own + ".innerText.includes('has it: looking at it')", 20)
+    page.until(own + ".innerText.includes('has it: looking at it')")
     page.until("document.getElementById('alerts')?.innerText !== '%s'" % before)
 
 
@@ -330,7 +330,7 @@ def test_a_change_freeze_says_until_when_and_by_whom(page, controller):
     row = page.text("[aria-label='Change freezes'] tbody tr")
     assert "sale" in row and "frozen" in row and "CHG-7" in row, row
     go(page, "fleet", "[aria-label=Summary]")
-    has(page, ".alerts", "Change freeze sale for all until", 20)
+    has(page, ".alerts", "Change freeze sale for all until")
     assert controller.ask("DELETE", "/v1/change-freezes/sale").status == 200
 
 
@@ -373,12 +373,14 @@ def test_axe_finds_nothing(page, scheme):
 
 def test_a_page_that_nothing_happens_to_asks_for_nothing(page):
     go(page, "fleet", "[aria-label=Where] table")
-    page.until("document.getElementById('live').dataset.state === 'live'", 5)
+    page.until("document.getElementById('live').dataset.state === 'live'")
     asked = page.run(
         "new Promise(done => { const ask = window.fetch; let n = 0;"
+        " const begin = performance.now();"
         " window.fetch = (...args) => { n += 1; return ask(...args); };"
-        " setTimeout(() => { window.fetch = ask; done(n); }, 3000); })")
-    assert asked <= 3, "at most one request a second"
+        " setTimeout(() => { window.fetch = ask;"
+        " done(1000 * (n - 1) / (performance.now() - begin)); }, 3000); })")
+    assert asked <= 1, "at most one request a second"
 
 
 def test_a_viewer_sees_no_emergency_and_no_start(page, controller):

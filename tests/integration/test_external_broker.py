@@ -38,7 +38,7 @@ class External(Small):
              port, "--cafile", os.path.join(identity, "ca.pem"), "--cert",
              pem, "--key", pem, "-i", self.id_of(device), "-t",
              "flotilla/v1/test/d/%s/%s" % (self.id_of(other), word), "-m",
-             "{}", "-d"], capture_output=True, text=True, timeout=30)
+             "{}", "-d"], capture_output=True, text=True, timeout=120)
         assert "PUBACK" in done.stdout, done.stdout + done.stderr
         return "RC:135" not in done.stdout
 

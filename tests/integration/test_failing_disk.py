@@ -55,7 +55,7 @@ class Failing(Device):
     def status(self):
         return json.loads(subprocess.run(
             [os.path.join(self.bin, "flotilla-agent"), "status", "--config",
-             self.config, "-o", "json"], check=True, timeout=30,
+             self.config, "-o", "json"], check=True, timeout=120,
             stdout=subprocess.PIPE).stdout)
 
     def versions(self):
@@ -198,7 +198,7 @@ def test_while_it_cannot_be_read_nothing_is_updated(device):
     update = subprocess.run(
         [os.path.join(device.bin, "flotilla-agent"), "update", "--config",
          device.config, "--bundle", device.bundles[1]],
-        capture_output=True, text=True, timeout=30)
+        capture_output=True, text=True, timeout=120)
     assert update.returncode != 0
     assert "slots/_device.bin" in update.stderr
     device.work()

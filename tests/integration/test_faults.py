@@ -19,7 +19,7 @@ from conftest import MODELS
 from controller_parts import pass_time
 from qwen2 import qwen2
 
-TEN_DAYS = {"start_jitter_ms": 10 * 86400000}
+A_MONTH = {"start_jitter_ms": 30 * 86400000}  # at once in one of a million runs
 QUESTION = "Rate this log line: 20:25 gateway-42 link lost temp=94C"
 
 
@@ -219,7 +219,7 @@ def start_with(up, release, policy, group="all", silence_ms=3600000):
             "policy": policy}).encode(),
         {"Authorization": "Bearer " + token,
          "Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         return json.load(answer)["id"]
 
 
@@ -230,7 +230,7 @@ def test_a_device_that_waits_waits_on_behind_its_restart(up):
         F.wait_until(why, 20, lambda: (up.ask("device", "get", "b").get(
             "execution") or {}).get("reason") == why)
 
-    rollout = start_with(up, new_release(up), TEN_DAYS)
+    rollout = start_with(up, new_release(up), A_MONTH)
     waits("its start is spread")
     up.cli("rollout", "pause", rollout)
     waits("the rollout is paused")
@@ -248,7 +248,7 @@ def test_a_device_that_waits_waits_on_behind_its_restart(up):
 
 def test_a_device_that_never_had_a_release_is_heard_while_it_waits(up):
     with newcomer(up, "fresh"):
-        rollout = start_with(up, "tiny@1", TEN_DAYS, "fresh", 3000)
+        rollout = start_with(up, "tiny@1", A_MONTH, "fresh", 3000)
         F.wait_until("accepted", 20, lambda: (up.rollout_device(
             rollout, "fresh") or {}).get("state") == "accepted")
         up.cli("rollout", "pause", rollout)
@@ -259,7 +259,7 @@ def test_a_device_that_never_had_a_release_is_heard_while_it_waits(up):
 
 def test_two_agents_on_one_state_directory_the_second_is_refused(up):
     code, _, err = up.program("flotilla-agent", "--config",
-                              up.devices["a"].config, check=False, timeout=20)
+                              up.devices["a"].config, check=False, timeout=120)
     assert code == 5
     assert "error[state.locked]" in err
     assert str(up.devices["a"].process.pid) in err
@@ -299,7 +299,7 @@ def test_the_port_in_use_is_named(up):
     other = os.path.join(up.dir, "second")
     code, _, err = up.program(
         "flotilla-controller", "--data", other, "--listen",
-        "127.0.0.1:%d" % up.port, "--fleet", "other", check=False, timeout=20)
+        "127.0.0.1:%d" % up.port, "--fleet", "other", check=False, timeout=120)
     assert code == 5
     assert "error[net.port_in_use]" in err and str(up.port) in err
 

@@ -78,7 +78,7 @@ def post(up, spec):
     token = open(up.admin_token, encoding="utf-8").read().strip()
     with urllib.request.urlopen(urllib.request.Request(
             up.url + "/v1/rollouts", json.dumps(spec).encode(),
-            {"Authorization": "Bearer " + token}), timeout=20) as answer:
+            {"Authorization": "Bearer " + token}), timeout=120) as answer:
         return json.load(answer)["id"]
 
 

@@ -39,7 +39,7 @@ def cli(controller):
         done = subprocess.run(
             [os.path.join(BIN, "flotilla"), "--controller", controller.rest,
              "--token-file", token, *words], capture_output=True, text=True,
-            input=stdin, timeout=30)
+            input=stdin, timeout=120)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
     return call

@@ -37,7 +37,7 @@ def test_the_programs_stand_side_by_side_and_run(root, prefix):
     assert sorted(os.listdir(folder)) == PROGRAMS
     for name in PROGRAMS:
         said = subprocess.run([os.path.join(folder, name), "--version"],
-                              capture_output=True, text=True, timeout=20)
+                              capture_output=True, text=True, timeout=120)
         assert said.returncode == 0 and said.stdout.startswith(name + " ")
 
 
@@ -108,7 +108,7 @@ def test_every_command_has_its_place_in_the_manual(pages):
 def verbs(program):
     """[the words of each of its commands], from its help."""
     said = subprocess.run([os.path.join(BIN, program), "--help"],
-                          capture_output=True, text=True, timeout=20).stdout
+                          capture_output=True, text=True, timeout=120).stdout
     listed = said.split("\nFlags of every command")[0]
     return said, [name.split() for name in re.findall(
         r"^  ([a-z][a-z-]*(?: [a-z-]+)?)  ", listed, re.M)] or [[]]
@@ -121,7 +121,7 @@ def test_a_usage_names_flags_that_its_command_has(program):
     for call in calls:
         said = subprocess.run(
             [os.path.join(BIN, program), *call, "--help"],
-            capture_output=True, text=True, timeout=20)
+            capture_output=True, text=True, timeout=120)
         assert said.returncode == 0 and said.stderr == "", call
         usage, rows = said.stdout.split("\n", 1)
         assert usage.startswith(" ".join(["usage:", program, *call]))

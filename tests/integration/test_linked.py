@@ -39,7 +39,7 @@ class Gate:
 
     def write(self, hook):
         self.runtimes.write("gate", dict({
-            "api": "none", "memory": "256MiB", "ready": "2s",
+            "api": "none", "memory": "256MiB", "ready": "30s",
             "check": [sys.executable, PROGRAM, "check", "{tree}", "{file}"],
             "read": [os.path.dirname(PROGRAM), sys.prefix],
             "soak_health": self.url, "soak_every": "100ms",

@@ -44,7 +44,7 @@ class Server:
 
     def close(self):
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(timeout=20) == 0
+        assert self.process.wait(timeout=60) == 0
 
     def connect(self):
         connection = http.client.HTTPConnection("localhost", timeout=60)
@@ -380,7 +380,7 @@ def test_no_byte_of_a_strangers_body_is_waited_for(server):
     asked = time.time()
     assert server.tcp("Host: localhost\r\nContent-Length: 1000000\r\n",
                       "/v1/completions", "POST") == 401
-    assert time.time() - asked < 5
+    assert time.time() - asked < 20
 
 
 def test_a_page_of_another_site_does_not_compute_where_no_token_is(
@@ -410,7 +410,7 @@ def test_a_client_that_leaves_is_cancelled(server):
     answer.read1(100)
     connection.sock.close()
     answer.close()
-    end = time.time() + 20
+    end = time.time() + 60
     while (server.metric("flotilla_requests_cancelled_total") == before and
            server.metric("flotilla_requests_running") > 0):
         assert time.time() < end

@@ -53,7 +53,7 @@ def chat(client, **fields):
     return client.chat.completions.create(model=NAME, **fields)
 
 
-def until(what, seconds=20):
+def until(what, seconds=60):
     end = time.time() + seconds
     while not what():
         assert time.time() < end

@@ -116,7 +116,7 @@ def check_second(bin_dir, data, server):
     done = subprocess.run(
         [os.path.join(bin_dir, "flotilla-controller"), "--data", data,
          "--store", server.address, "--check"],
-        capture_output=True, text=True, timeout=30)
+        capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
     return done.stderr
 
@@ -138,7 +138,7 @@ def test_a_password_in_the_address_is_refused_and_not_repeated(bin_dir, folder):
         [os.path.join(bin_dir, "flotilla-controller"), "--data",
          os.path.join(folder, "third"), "--store",
          "postgresql://u:hunter2@127.0.0.1/x", "--check"],
-        capture_output=True, text=True, timeout=30)
+        capture_output=True, text=True, timeout=120)
     assert done.returncode == 2, done
     assert "passfile" in done.stderr and "hunter2" not in done.stderr
 

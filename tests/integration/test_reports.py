@@ -123,7 +123,7 @@ def test_the_command_asks_waits_and_prints(controller, gateway, folder):
                       "measured": 4.1, "expected": 11.5, "unit": "tokens/s",
                       "fix": "stop other programs"}],
         "lines": ["warn engine \u001b[2J slow"]})
-    out, errors = command.communicate(timeout=30)
+    out, errors = command.communicate(timeout=120)
     assert command.returncode == 0, errors
     assert "3 of 4 cores are taken" in out and "4.1" in out
     assert "threads: 4" in out and "kernel: avx2" in out

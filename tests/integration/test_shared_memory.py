@@ -94,7 +94,7 @@ class Several:
 
     def close(self):
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(30) == 0
+        assert self.process.wait(60) == 0
 
 
 @pytest.fixture(scope="module")
@@ -154,15 +154,17 @@ class Clients:
 def test_models_on_demand_take_turns_and_disturb_nobody(server):
     clients = Clients(server)
     try:
+        loaded = time.time()
         status, _, body = server.ask("site")
         assert status == 200 and body["timings"]["load_ms"] > 0
+        loaded += body["timings"]["load_ms"] / 1000
         assert set(server.engines()) == set(STAY + ["site"])
         # It serves for ten seconds before it gives way.
         began = time.time()
         status, _, body = server.ask("spare")
         assert status == 200, body
-        assert 5 < time.time() - began < 25
-        assert body["timings"]["load_ms"] > 5000
+        assert 9 < time.time() - loaded and time.time() - began < 60
+        assert body["timings"]["load_ms"] > 1000 * (9 - (began - loaded))
         assert set(server.engines()) == set(STAY + ["spare"])
         status, _, body = server.ask("spare")
         assert body["timings"]["load_ms"] == 0

@@ -146,7 +146,7 @@ def test_an_idle_device_is_measured_once_and_says_so(fleet):
 def test_the_engines_benchmark_takes_two_seconds_at_most(bin_dir):
     done = subprocess.run(
         [os.path.join(bin_dir, "flotilla-engine"), "bench", "--device",
-         "--json"], capture_output=True, check=True, timeout=30)
+         "--json"], capture_output=True, check=True, timeout=120)
     result = json.loads(done.stdout)
     assert result["threads"] >= 1 and result["kernel"]
     assert result["took_ms"] <= 2000 * 4  # the machine may be busy

@@ -257,7 +257,7 @@ def test_telemetry_is_asked_for(desk, devices, releases):
         [os.path.join(BIN, "flotilla"), *query, "requests", "--controller",
          desk.controller.rest, "--token-file",
          desk.controller.facts["token"]],
-        capture_output=True, text=True, timeout=20).stdout)
+        capture_output=True, text=True, timeout=120).stdout)
     desk.run(*query, "ttft_us", "--by", "release")
     desk.run(*query, "errors")
     desk.run(*query, "agent_rss_bytes", "--by", "device", "-o", "csv",
