@@ -64,11 +64,12 @@ static struct sockaddr_un socket_in(const char *dir)
 
 static void *accept_all(void *context)
 {
-    struct sockaddr_un to = socket_in(cluster.dir);
     int one;
 
     (void)context;
     while ((one = accept(listener, NULL, NULL)) >= 0) {
+        /* Not before: this thread may be there before the server's folder. */
+        struct sockaddr_un to = socket_in(cluster.dir);
         int other = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (connect(other, (struct sockaddr *)&to, sizeof(to)) < 0) {
             close(one);
