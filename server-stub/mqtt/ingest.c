@@ -95,6 +95,8 @@ static int execution(const struct flo_message *message, const char *id,
         err);
     bool is_left = said->device != NULL;
     *said = (struct flo_said){0};
+    flo_rollouts_carried(&entry->core, message->device,
+                         json_object_get(object, "detail"));
     if (rv == 0 && is_left) {
         rv = flo_fleet_member_detail(message->controller->store, rollout,
                                      message->device, error.data, detail.data,

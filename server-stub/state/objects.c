@@ -586,6 +586,28 @@ static json_int_t holders(const struct flo_rollout *core)
     return count;
 }
 
+/* What was fetched, and what the files would have been, of devices that said
+ * both; NULL: none did. */
+static json_t *view_transfer(const struct flo_rollout *core)
+{
+    uint64_t bytes = 0;
+    uint64_t full = 0;
+    int devices = 0;
+
+    for (size_t i = 0; i < core->member_count; i++) {
+        const struct flo_rollout_member *member = &core->members[i];
+        if (member->full_bytes > 0) {
+            bytes += member->fetched_bytes;
+            full += member->full_bytes;
+            devices++;
+        }
+    }
+    return devices == 0
+               ? NULL
+               : json_pack("{s:i,s:I,s:I}", "devices", devices, "bytes",
+                           (json_int_t)bytes, "full_bytes", (json_int_t)full);
+}
+
 struct members {
     const struct flo_rollout *core;
     json_t *list;
@@ -704,6 +726,10 @@ int flo_object_rollout(struct flo_controller *controller,
     json_object_set_new(json, "model", json_string(entry->model));
     json_object_set_new(json, "by", json_string(entry->by));
     view_begin(controller, entry, json);
+    json_t *transfer = view_transfer(core);
+    if (transfer != NULL) {
+        json_object_set_new(json, "transfer", transfer);
+    }
     if (json_array_size(entry->overlaps) > 0) {
         json_object_set(json, "overlaps", entry->overlaps);
     }

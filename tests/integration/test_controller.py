@@ -412,7 +412,8 @@ def test_a_good_rollout_goes_through_both_phases(controller, devices,
 
     canary.event(number, digest, "probing")
     canary.event(number, digest, "succeeded", detail={
-        "codec": "bsdiff40", "bytes": 123, "took_ms": 7})
+        "codec": "bsdiff40", "bytes": 123, "full_bytes": 1230,
+        "took_ms": 7})
     for device in others:
         assert device.order("deploy", about=digest)[1]["args"]["phase"] == 1
         device.event(number, digest, "succeeded")
@@ -420,6 +421,8 @@ def test_a_good_rollout_goes_through_both_phases(controller, devices,
                  "completed" else None)(rollout(controller, number)))
     facts = [d for d in done["devices"] if d["name"] == canary.name][0]
     assert (facts["codec"], facts["bytes"]) == ("bsdiff40", 123)
+    assert done["transfer"] == {"devices": 1, "bytes": 123,
+                                "full_bytes": 1230}
     for device in devices:
         device.serving = digest
 

@@ -96,12 +96,7 @@ static void line_transfer(const json_t *plan)
            : i == 0       ? "nothing"
                           : "",
            bytes_at(plan, "bytes", text));
-    if (full > all && all > 0) {
-        flo_out_bytes(full, text);
-        printf(" (full would be %s; saved %.0f %%)", text,
-               100.0 * (double)(full - all) / (double)full);
-    }
-    printf("\n");
+    flo_rollout_print_saved(all, full);
 }
 
 static unsigned long long zoneless_in(const json_t *plan)

@@ -13,6 +13,9 @@ FLO_MUST_USE int flo_rollout_wish(struct flo_cli *cli, json_t **out,
  * with -o wide. */
 void flo_rollout_print_devices(const struct flo_cli *cli,
                                const json_t *rollout);
+/* " (full would be 1.6 MiB; saved 82 %)" where something is saved, and the end
+ * of the line. */
+void flo_rollout_print_saved(uint64_t bytes, uint64_t full_bytes);
 /* The rollout with its `plan`, of a dry run. */
 void flo_rollout_print_plan(const struct flo_cli *cli, const json_t *rollout);
 /* Older rollouts that lose devices to this one. */

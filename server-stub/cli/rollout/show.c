@@ -67,6 +67,32 @@ static json_t *chosen(const json_t *devices, size_t shown)
     return list;
 }
 
+void flo_rollout_print_saved(uint64_t bytes, uint64_t full_bytes)
+{
+    char text[32];
+
+    if (full_bytes > bytes && bytes > 0) {
+        flo_out_bytes(full_bytes, text);
+        printf(" (full would be %s; saved %.0f %%)", text,
+               100.0 * (double)(full_bytes - bytes) / (double)full_bytes);
+    }
+    printf("\n");
+}
+
+static void print_transfer(const json_t *rollout)
+{
+    const json_t *transfer = json_object_get(rollout, "transfer");
+    uint64_t bytes = flo_out_u64(transfer, "bytes");
+    char text[32];
+
+    if (transfer != NULL) {
+        flo_out_bytes(bytes, text);
+        printf("fetched %s by %llu devices", text,
+               (unsigned long long)flo_out_u64(transfer, "devices"));
+        flo_rollout_print_saved(bytes, flo_out_u64(transfer, "full_bytes"));
+    }
+}
+
 void flo_rollout_print_devices(const struct flo_cli *cli, const json_t *rollout)
 {
     const json_t *devices = json_object_get(rollout, "devices");
@@ -77,6 +103,7 @@ void flo_rollout_print_devices(const struct flo_cli *cli, const json_t *rollout)
     size_t count = json_array_size(list);
 
     print_phases(rollout);
+    print_transfer(rollout);
     if (count > 0 || all == 0) {
         flo_out_table(cli, list, FLO_COLUMNS(rollout_device));
     }

@@ -96,6 +96,9 @@ struct flo_rollout_member {
                          places to spread a phase */
     uint32_t attempt; /* of the execution that `state` is about; 0: none */
     struct flo_rollout_place place;
+    /* For people: what its newest execution fetches, and the files without any
+     * delta; 0: it has not said. */
+    uint64_t fetched_bytes, full_bytes;
     uint64_t heard_at_ms;
     uint64_t since_at_ms;   /* of `state`, for people */
     uint64_t watched_at_ms; /* of `state`, for its deadline: our own absence

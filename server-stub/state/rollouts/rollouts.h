@@ -75,6 +75,11 @@ struct flo_said {
     const char *detail;
 };
 
+/* Take the bytes of an execution's `detail` over to its member; NULL: nothing
+ * was said. */
+void flo_rollouts_carried(struct flo_rollout *rollout, const char *device,
+                          const json_t *detail);
+
 struct flo_rollouts {
     struct flo_rollout_entry *items[FLO_ROLLOUTS_MAX]; /* the oldest first */
     size_t count;

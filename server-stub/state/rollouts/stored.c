@@ -262,6 +262,9 @@ static int load_row(void *context, const struct flo_fleet_rollout *row)
                      flo_controller_now_ms(load->controller), load->err);
 }
 
+/* A terabyte for each device: sums of all stay far below 2^64. */
+#define FLO_BYTES_SAID_MAX ((json_int_t)1 << 40)
+
 /* The error that is stored with a member, as its cause. */
 static uint8_t cause_of(struct flo_rollout *core, const char *error_json)
 {
@@ -276,6 +279,48 @@ static uint8_t cause_of(struct flo_rollout *core, const char *error_json)
     return id != NULL ? flo_rollout_cause(core, id) : 0;
 }
 
+/* ---- what devices fetch ---- */
+
+/* A device's word: no number, or one that is too large, is none. */
+static uint64_t bytes_said(const json_t *detail, const char *key)
+{
+    const json_t *value = json_object_get(detail, key);
+    json_int_t bytes = json_is_integer(value) ? json_integer_value(value) : 0;
+
+    return bytes > 0 && bytes <= FLO_BYTES_SAID_MAX ? (uint64_t)bytes : 0;
+}
+
+static void take_carried(struct flo_rollout_member *member,
+                         const json_t *detail)
+{
+    if (json_is_object(detail)) {
+        member->fetched_bytes = bytes_said(detail, "bytes");
+        member->full_bytes = bytes_said(detail, "full_bytes");
+    }
+}
+
+void flo_rollouts_carried(struct flo_rollout *rollout, const char *device,
+                          const json_t *detail)
+{
+    size_t index = flo_rollout_find(rollout, device);
+
+    if (index != SIZE_MAX) {
+        take_carried(&rollout->members[index], detail);
+    }
+}
+
+static void read_carried(struct flo_rollout_member *member,
+                         const char *detail_json)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+
+    if (detail_json[0] != '\0' &&
+        flo_json_parse(detail_json, strlen(detail_json), 1 << 16, &json,
+                       NULL) == 0) {
+        take_carried(member, json);
+    }
+}
+
 static int load_member(void *context, const struct flo_rollout_member *member,
                        const char *name, bool is_online, const char *error_json,
                        const char *detail_json)
@@ -285,7 +330,6 @@ static int load_member(void *context, const struct flo_rollout_member *member,
 
     (void)name;
     (void)is_online; /* until its presence says that it is not */
-    (void)detail_json;
     if (rv == 0) {
         struct flo_rollout *core = &load->entry->core;
         struct flo_rollout_member *loaded =
@@ -297,6 +341,7 @@ static int load_member(void *context, const struct flo_rollout_member *member,
             !flo_execution_is_end((enum flo_execution)member->state);
         loaded->heard_at_ms = flo_controller_now_ms(load->controller);
         loaded->watched_at_ms = loaded->heard_at_ms;
+        read_carried(loaded, detail_json);
         if (flo_execution_kind((enum flo_execution)loaded->state) ==
             FLO_EXECUTION_END_BAD) {
             loaded->cause = cause_of(core, error_json);

@@ -126,6 +126,11 @@ function Members({ one, query }) {
   !query.more && list.length > ROWS ? html`<a href=${link(["rollouts", one.id], { ...query, more: "yes" })}>Show more</a>` : ""}</p><//>`;
 }
 
+// What the deltas saved, once a device has said it.
+const fetched = (t) => t.full_bytes > t.bytes
+  ? `fetched, ${bytes(t.full_bytes - t.bytes)} saved (${Math.floor(100 * (1 - t.bytes / t.full_bytes))} %)`
+  : "fetched";
+
 export class Rollout extends Screen {
   topics = ["rollout"];
   every = 1000;
@@ -157,6 +162,7 @@ export class Rollout extends Screen {
   { n: number(failed), word: `failed of ${number(touched(one))}`, kind: failed > 0 ? "bad" : null },
   { n: `${number(one.holders)} of ${number(one.members)}`, word: "have it" },
   { n: `${(one.gates || []).filter((g) => g.verdict === "pass").length} of ${(one.gates || []).length}`, word: "gates hold" },
+  one.transfer ? { n: bytes(one.transfer.bytes), word: fetched(one.transfer) } : null,
   one.next ? { n: one.next.at_ms ? clock(one.next.at_ms) : "–", word: text(one.next.what) } : null,
   one.approvals ? { n: `${one.approvals.given.length} of ${one.approvals.needed}`, word: "approvals" } : null]} /><//>
     <${Phases} one=${one} /><${Gates} rollout=${one} chosen=${query.gate} /><${Funnel} one=${one} /><${Members} one=${one} query=${query} />

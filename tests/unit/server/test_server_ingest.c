@@ -227,6 +227,60 @@ what_a_device_says_of_an_execution_is_shown_by_its_kind(void **state)
     json_decref(view);
 }
 
+static void fetches(struct world *world, size_t device, const char *seq,
+                    const char *state, const char *detail)
+{
+    char text[512];
+
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"boot\":\"44444444-4444-4444-8444-444444444444\","
+             "\"seq\":%s,\"type\":\"execution\",\"execution\":\"r-0001.1\","
+             "\"state\":\"%s\",\"detail\":%s}",
+             seq, state, detail);
+    send(world, device, "event", text);
+}
+
+static void assert_transfer(struct world *world, int devices, int bytes,
+                            int full_bytes)
+{
+    struct flo_rollout_entry *entry = NULL;
+    json_t *view = NULL;
+
+    assert_int_equal(
+        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(
+        flo_object_rollout(world->controller, entry, 0, &view, &world->err), 0);
+    json_t *wanted = json_pack("{s:i,s:i,s:i}", "devices", devices, "bytes",
+                               bytes, "full_bytes", full_bytes);
+    assert_true(json_equal(json_object_get(view, "transfer"), wanted));
+    json_decref(wanted);
+    json_decref(view);
+}
+
+/* The newest execution of a device counts, and a liar for nothing. */
+static void what_devices_fetch_is_added_up_also_after_a_restart(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"share_pct\":"
+                     "100}]}");
+
+    assert_non_null(entry);
+    fetches(world, 0, "1", "downloading",
+            "{\"codec\":\"tensor1\",\"bytes\":10,\"full_bytes\":100}");
+    fetches(world, 1, "1", "downloading", "{\"bytes\":100,\"full_bytes\":100}");
+    assert_transfer(world, 2, 110, 200);
+
+    fetches(world, 1, "2", "verifying", "{\"bytes\":30,\"full_bytes\":120}");
+    fetches(world, 2, "1", "downloading",
+            "{\"bytes\":-5,\"full_bytes\":9223372036854775807}");
+    assert_transfer(world, 2, 40, 220);
+
+    flo_rollouts_forget(world->controller);
+    assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
+    assert_transfer(world, 2, 40, 220);
+}
+
 static void an_aborted_rollout_ends_though_no_execution_began(void **state)
 {
     struct world *world = *state;
@@ -550,6 +604,7 @@ int main(void)
         WITH_WORLD(a_device_that_drifts_is_counted_until_it_does_no_more),
         WITH_WORLD(a_refused_order_is_a_rejected_execution),
         WITH_WORLD(what_a_device_says_of_an_execution_is_shown_by_its_kind),
+        WITH_WORLD(what_devices_fetch_is_added_up_also_after_a_restart),
         WITH_WORLD(an_aborted_rollout_ends_though_no_execution_began),
         WITH_WORLD(a_pause_behind_a_phase_without_buckets_is_resumed),
         WITH_WORLD(a_newcomer_gets_what_its_group_was_brought_to),
