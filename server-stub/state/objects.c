@@ -586,7 +586,7 @@ static json_int_t holders(const struct flo_rollout *core)
     return count;
 }
 
-/* What was fetched, and what the files would have been, of devices that said
+/* Bytes that were fetched, and those of the whole files, of devices that said
  * both; NULL: none did. */
 static json_t *view_transfer(const struct flo_rollout *core)
 {

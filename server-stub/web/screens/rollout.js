@@ -126,7 +126,7 @@ function Members({ one, query }) {
   !query.more && list.length > ROWS ? html`<a href=${link(["rollouts", one.id], { ...query, more: "yes" })}>Show more</a>` : ""}</p><//>`;
 }
 
-// What the deltas saved, once a device has said it.
+// Bytes that the deltas saved, once a device has said it.
 const fetched = (t) => t.full_bytes > t.bytes
   ? `fetched, ${bytes(t.full_bytes - t.bytes)} saved (${Math.floor(100 * (1 - t.bytes / t.full_bytes))} %)`
   : "fetched";
