@@ -322,7 +322,7 @@ static void nobody_waits_for_one_that_syncs_when_it_is_killed(void **state)
     struct serve_packer *packer = start_slow(&pid, &tracer);
     uint64_t started_ms = flo_now_ms();
     flo_serve_pack_cancel(packer);
-    assert_true(flo_now_ms() - started_ms < 5000);
+    assert_true(flo_now_ms() - started_ms < 30000);
     assert_int_equal(flo_serve_killed_pid(world.serve), pid);
 
     kill(tracer, SIGKILL);
@@ -341,7 +341,7 @@ static void the_end_of_all_waits_for_it_but_not_for_ever(void **state)
     uint64_t started_ms = flo_now_ms();
     flo_serve_close(world.serve);
     world.serve = NULL;
-    assert_in_range(flo_now_ms() - started_ms, 2000, 10000);
+    assert_in_range(flo_now_ms() - started_ms, 2000, 60000);
     kill(tracer, SIGKILL);
 }
 

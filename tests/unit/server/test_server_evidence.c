@@ -8,7 +8,7 @@
 #include "server-stub/mqtt/evidence.h"
 #include "server-stub/state/objects.h"
 
-#define WAIT_MS 20000
+#define WAIT_MS 60000
 
 #define SPEC                                                                   \
     "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"devices\":1},"                 \

@@ -16,7 +16,7 @@
 #include "engine/proxy/proxy.h"
 
 #define TRIES 300
-#define STOP_MS 3000
+#define STOP_MS 30000
 
 /* The keeper of a runtime that sleeps. */
 static pid_t keep(const char *scratch)

@@ -10,7 +10,7 @@
 #include "server-stub/store/lead.h"
 #include "tests/unit/server/store/store.h"
 
-#define WAIT_MS 15000
+#define WAIT_MS 60000
 
 /* ---- the relay ---- */
 
@@ -155,11 +155,11 @@ static void a_commit_that_stands_unheard_ends_the_epoch(void **state)
     uint64_t begin_ms = flo_now_ms();
     atomic_store(&holds, true);
     assert_int_equal(flo_fleet_commit(store, &err), FLO_E_DB_UNREACHABLE);
-    assert_in_range(flo_now_ms() - begin_ms, 0, 12000);
+    assert_in_range(flo_now_ms() - begin_ms, 0, 60000);
     flo_fleet_roll_back(store);
     begin_ms = flo_now_ms();
     assert_int_equal(flo_fleet_begin(store, &err), FLO_E_DB_UNREACHABLE);
-    assert_in_range(flo_now_ms() - begin_ms, 0, 2000);
+    assert_in_range(flo_now_ms() - begin_ms, 0, 5000);
 
     atomic_store(&holds, false);
 
@@ -223,13 +223,13 @@ static void a_server_that_says_nothing_is_given_up(void **state)
     assert_int_equal(
         flo_fleet_setting_get(store, "a", value, sizeof(value), &err),
         FLO_E_DB_UNREACHABLE);
-    assert_in_range(flo_now_ms() - begin_ms, 1000, 10000);
+    assert_in_range(flo_now_ms() - begin_ms, 1000, 60000);
     assert_non_null(strstr(err.what, "no answer within"));
     flo_fleet_roll_back(store);
     for (int i = 0; i < 3; i++) {
         begin_ms = flo_now_ms();
         assert_int_equal(flo_fleet_begin(store, &err), FLO_E_DB_UNREACHABLE);
-        assert_in_range(flo_now_ms() - begin_ms, 0, 1500);
+        assert_in_range(flo_now_ms() - begin_ms, 0, 5000);
     }
     atomic_store(&holds, false);
     assert_int_equal(begin_then(store, &err), 0);

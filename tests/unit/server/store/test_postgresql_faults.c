@@ -50,7 +50,7 @@ static void begin_again(struct flo_fleet_store *store)
     struct flo_err err = {0};
     int rv = -1;
 
-    for (int i = 0; i < 100 && rv < 0; i++) {
+    for (int i = 0; i < 600 && rv < 0; i++) {
         rv = flo_fleet_begin(store, &err);
         nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
     }

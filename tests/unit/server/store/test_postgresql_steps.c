@@ -188,7 +188,7 @@ static void an_older_program_that_stands_by_does_not_take_the_lead(void **state)
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }
     cluster_tell(&cluster, "UPDATE flotilla_schema SET step = 1");
-    for (int i = 0; i < 1000 && !flo_lead_leads(lead, NULL); i++) {
+    for (int i = 0; i < 6000 && !flo_lead_leads(lead, NULL); i++) {
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }
     assert_true(flo_lead_leads(lead, NULL));

@@ -278,7 +278,7 @@ int world_open(void **state)
     static char cert[96], key[96], ca[96], address[96], path[96];
     static const char *const hosts[] = {"127.0.0.1", "localhost", NULL};
     struct flo_httpd_options options = {
-        .connections_max = 8, .head_timeout_ms = 300, .hosts = hosts};
+        .connections_max = 8, .head_timeout_ms = 2000, .hosts = hosts};
     struct flo_httpd_tls tls = {.cert_file = cert,
                                 .key_file = key,
                                 .client_ca_file = ca,

@@ -29,7 +29,7 @@ static void idle_connections_make_room_for_a_new_client(void **state)
     }
     uint64_t from = flo_now_ms();
     alive();
-    assert_true(flo_now_ms() - from < 1000);
+    assert_true(flo_now_ms() - from < 1800);
     for (size_t i = 0; i < FLO_COUNT(held); i++) {
         close(held[i]);
     }
@@ -59,7 +59,7 @@ static void many_clients_at_once_are_answered_one_after_the_other(void **state)
 
 static void a_crowd_at_one_listener_leaves_room_at_another(void **state)
 {
-    int crowd[200]; /* they would take places for 2.5 s */
+    int crowd[200]; /* each would take a place for 2 s */
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(crowd); i++) {
         crowd[i] = dial(world.port);
@@ -69,7 +69,7 @@ static void a_crowd_at_one_listener_leaves_room_at_another(void **state)
     say(fd, "GET /v1/things/1 HTTP/1.1\r\n" END);
     char *text = hear(fd, NULL);
     assert_non_null(strstr(text, "HTTP/1.1 200 "));
-    assert_true(flo_now_ms() - from < 1000);
+    assert_true(flo_now_ms() - from < 1800);
     free(text);
     for (size_t i = 0; i < FLO_COUNT(crowd); i++) {
         close(crowd[i]);

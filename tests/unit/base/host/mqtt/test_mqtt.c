@@ -156,10 +156,10 @@ static void assert_loss(const struct side *side, int code)
     }
 }
 
-/* Turn the loops of both until the counter reaches the value or 20 s pass. */
+/* Turn the loops of both until the counter reaches the value or 60 s pass. */
 #define UNTIL(a, b, condition)                                                 \
     do {                                                                       \
-        uint64_t end_ms_ = flo_now_ms() + 20000;                               \
+        uint64_t end_ms_ = flo_now_ms() + 60000;                               \
         while (!(condition) && flo_now_ms() < end_ms_) {                       \
             turn(a);                                                           \
             if ((b) != NULL) {                                                 \
