@@ -56,9 +56,18 @@ void flo_buf_printf(struct flo_buf *buf, const char *format, ...)
 {
     va_list args;
 
+    if (!buf_reserve(buf, 0)) {
+        return;
+    }
+    size_t room = buf->capacity - buf->bytes; /* with the final NUL */
     va_start(args, format);
-    int chars = vsnprintf(NULL, 0, format, args);
+    int chars = vsnprintf(buf->data + buf->bytes, room, format, args);
     va_end(args);
+    if (chars >= 0 && (size_t)chars < room) {
+        buf->bytes += (size_t)chars;
+        return;
+    }
+    buf->data[buf->bytes] = '\0'; /* a part of it did not fit */
     if (chars < 0 || !buf_reserve(buf, (size_t)chars)) {
         buf->failed = true;
         return;

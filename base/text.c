@@ -38,9 +38,17 @@ static size_t utf8_sequence(const unsigned char *p, size_t left)
 
 size_t flo_utf8_valid(const char *text, size_t bytes)
 {
+    uint64_t word;
     size_t i = 0;
 
     while (i < bytes) {
+        if (bytes - i >= sizeof(word)) { /* ASCII, eight at a time */
+            memcpy(&word, text + i, sizeof(word));
+            if ((word & UINT64_C(0x8080808080808080)) == 0) {
+                i += sizeof(word);
+                continue;
+            }
+        }
         size_t step = utf8_sequence((const unsigned char *)text + i, bytes - i);
         if (step == 0) {
             break;

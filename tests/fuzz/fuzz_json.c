@@ -1,5 +1,5 @@
 /* Strict JSON: whatever is accepted must come back from its canonical text,
- * and no getter may stumble over it. */
+ * no getter may stumble over it, and jansson's own reader must see the same. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +29,26 @@ static void ask_all(const json_t *object)
     (void)flo_json_get_uuid(object, key, &text, &err);
 }
 
+static void same_as_jansson(const json_t *json, const uint8_t *data,
+                            size_t bytes)
+{
+    struct flo_buf own = {0}, known = {0};
+    json_t *other =
+        json_loadb((const char *)data, bytes, JSON_REJECT_DUPLICATES, NULL);
+
+    if (other == NULL) {
+        abort();
+    }
+    flo_json_dump(json, &own);
+    flo_json_dump(other, &known);
+    if (own.failed || known.failed || strcmp(own.data, known.data) != 0) {
+        abort();
+    }
+    json_decref(other);
+    flo_buf_deinit(&own);
+    flo_buf_deinit(&known);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct flo_buf one = {0};
@@ -41,6 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         return 0;
     }
     ask_all(json);
+    same_as_jansson(json, data, bytes);
     flo_json_dump_canonical(json, &one);
     if (one.failed ||
         flo_json_parse(one.data, one.bytes, 1 << 24, &back, &err) < 0) {

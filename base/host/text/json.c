@@ -4,24 +4,21 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/host/text/json_quick.h"
+
 /* The memory of the tree is bounded before the tree is built: brackets outside
  * of strings are counted. */
 static int check_parts(const char *text, size_t bytes, struct flo_err *err)
 {
     size_t depth = 0, parts = 0;
     size_t parts_max = FLO_JSON_PARTS_MAX * (1 + (bytes >> 20));
-    bool in_text = false;
 
     for (size_t i = 0; i < bytes; i++) {
         char c = text[i];
-        if (in_text) {
-            if (c == '\\') {
-                i++;
-            } else if (c == '"') {
-                in_text = false;
+        if (c == '"') { /* past its text */
+            for (i++; i < bytes && text[i] != '"'; i++) {
+                i += text[i] == '\\';
             }
-        } else if (c == '"') {
-            in_text = true;
         } else if (c == '{' || c == '[') {
             if (++depth > FLO_JSON_DEPTH_MAX) {
                 return flo_fail(err, FLO_E_META_JSON_DEPTH,
@@ -59,7 +56,10 @@ int flo_json_parse(const char *text, size_t bytes, size_t bytes_max,
     if (rv < 0) {
         return rv;
     }
-    json_t *json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
+    json_t *json = flo_json_quick(text, bytes);
+    if (json == NULL) { /* its own reader knows why not */
+        json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
+    }
     if (json == NULL) {
         if (json_error_code(&why) == json_error_out_of_memory) {
             return flo_fail(err, FLO_E_MEMORY, "JSON of %zu bytes", bytes);

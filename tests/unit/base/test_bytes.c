@@ -174,6 +174,21 @@ static void a_buffer_grows_to_its_bound_and_then_stays_failed(void **state)
     assert_null(buf.data);
 }
 
+static void a_printed_text_that_does_not_fit_leaves_no_part(void **state)
+{
+    struct flo_buf buf = {.bytes_max = 80};
+    (void)state;
+
+    flo_buf_printf(&buf, "%s", "");   /* some room */
+    flo_buf_printf(&buf, "%070d", 1); /* more than there was */
+    assert_int_equal(buf.bytes, 70);
+    flo_buf_printf(&buf, "%s", "9876543210x");
+    assert_true(buf.failed);
+    assert_int_equal(buf.bytes, 70);
+    assert_int_equal(strlen(buf.data), 70);
+    flo_buf_deinit(&buf);
+}
+
 static void a_large_buffer_keeps_what_was_added(void **state)
 {
     struct flo_buf buf = {0};
@@ -214,6 +229,7 @@ int main(void)
         cmocka_unit_test(base64_that_is_not_the_one_text_is_refused),
         cmocka_unit_test(digests_have_one_text),
         cmocka_unit_test(a_buffer_grows_to_its_bound_and_then_stays_failed),
+        cmocka_unit_test(a_printed_text_that_does_not_fit_leaves_no_part),
         cmocka_unit_test(a_large_buffer_keeps_what_was_added),
         cmocka_unit_test(json_text_is_escaped_and_bad_bytes_replaced),
     };

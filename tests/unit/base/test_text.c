@@ -123,11 +123,19 @@ static void utf8_stops_at_the_first_bad_byte(void **state)
         {"ab\xe2\x82", 2}, /* cut */
         {"\x80", 0},
     };
+    char text[33] = "0123456789abcdef0123456789abcdef";
     (void)state;
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         assert_int_equal(flo_utf8_valid(rows[i].text, strlen(rows[i].text)),
                          rows[i].valid);
+    }
+    for (size_t i = 0; i < 32; i++) { /* wherever it stands */
+        char c = text[i];
+        text[i] = '\xff';
+        assert_int_equal(flo_utf8_valid(text, 32), i);
+        text[i] = c;
+        assert_int_equal(flo_utf8_valid(text, i), i);
     }
 }
 

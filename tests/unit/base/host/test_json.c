@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/host/json.h"
+#include "base/host/text/json_quick.h"
 
 static json_t *parsed(const char *text)
 {
@@ -298,6 +299,72 @@ static void the_canonical_text_does_not_depend_on_order(void **state)
     flo_buf_deinit(&small);
 }
 
+static void the_quick_way_builds_the_tree_of_jansson(void **state)
+{
+    static const char *const texts[] = {
+        " { } ",
+        "[]",
+        "{\"b\":1,\"a\":[true,false,null,{\"c\":[[]]}]}\r\n\t",
+        "[0,-0,7,-12,999999999999999999,-999999999999999999]",
+        "[0.1,-0.0,1e3,1E-7,1e+2,12.5e-3,0.10000000000000001,5e-324,1e-400]",
+        "[\"\",\"plain\",\"caf\xc3\xa9\",\"a\x7f\"]",
+        "[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\",\"x\\u0041y\\u00e9\\uFFFD\\u20ac\"]",
+        "{\"k\\u0065y\":\"a\\nb\",\"other\":\"c\\td\"}",
+        "{\"\":\"an empty key\"}",
+    };
+    struct flo_buf quick = {0}, known = {0};
+    (void)state;
+
+    for (size_t i = 0; i < FLO_COUNT(texts); i++) {
+        FLO_CLEANUP(flo_json_cleanup)
+        json_t *ours = flo_json_quick(texts[i], strlen(texts[i]));
+        FLO_CLEANUP(flo_json_cleanup)
+        json_t *theirs = json_loadb(texts[i], strlen(texts[i]),
+                                    JSON_REJECT_DUPLICATES, NULL);
+
+        assert_non_null(ours);
+        assert_non_null(theirs);
+        assert_true(json_equal(ours, theirs));
+        quick.bytes = known.bytes = 0;
+        flo_json_dump(ours, &quick); /* order, whole or not, sign of zero */
+        flo_json_dump(theirs, &known);
+        assert_string_equal(quick.data, known.data);
+    }
+    flo_buf_deinit(&quick);
+    flo_buf_deinit(&known);
+}
+
+static void the_quick_way_leaves_the_rest_to_jansson(void **state)
+{
+    static const char *const taken[] = {
+        "[\"\\ud83d\\ude00\"]", "[9223372036854775807]",
+        "[-9223372036854775808]",
+        "[1."
+        "00000000000000000000000000000000000000000000000000000000000000001]"};
+    static const char *const refused[] = {
+        "[1,]", "{\"a\":1,\"a\":2}", "[tru]", "[\"\\u0000\"]", "[1e999]",
+        "{} x", "{\"a\" 1}",         "[\"a]", "[01]",          "[-]"};
+    char wanted[256];
+    json_error_t why;
+    struct flo_err err;
+    json_t *json;
+    (void)state;
+
+    for (size_t i = 0; i < FLO_COUNT(taken); i++) {
+        assert_null(flo_json_quick(taken[i], strlen(taken[i])));
+        json_decref(parsed(taken[i]));
+    }
+    for (size_t i = 0; i < FLO_COUNT(refused); i++) {
+        size_t bytes = strlen(refused[i]);
+        assert_true(flo_json_parse(refused[i], bytes, 4096, &json, &err) < 0);
+        assert_null(
+            json_loadb(refused[i], bytes, JSON_REJECT_DUPLICATES, &why));
+        snprintf(wanted, sizeof(wanted), "%s at byte %d", why.text,
+                 why.position);
+        assert_string_equal(err.what, wanted);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +378,8 @@ int main(void)
         cmocka_unit_test(a_refusal_names_field_value_and_limit),
         cmocka_unit_test(an_optional_field_may_be_missing_but_not_wrong),
         cmocka_unit_test(the_canonical_text_does_not_depend_on_order),
+        cmocka_unit_test(the_quick_way_builds_the_tree_of_jansson),
+        cmocka_unit_test(the_quick_way_leaves_the_rest_to_jansson),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
