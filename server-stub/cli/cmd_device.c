@@ -244,6 +244,27 @@ static void print_variants(const json_t *device)
     }
 }
 
+/* "pinned to tiny@3, runs tiny@2: on-its-way (downloading)". */
+static void print_pins(const json_t *device)
+{
+    size_t i;
+    json_t *pin;
+
+    json_array_foreach(json_object_get(device, "pinned"), i, pin)
+    {
+        char release[FLO_OUT_PLAIN], runs[FLO_OUT_PLAIN], why[FLO_OUT_PLAIN];
+        const char *state = flo_out_text(pin, "state", "?");
+        flo_out_plain(pin, "why", "", why);
+        printf("pinned to %s, runs %s: %s%s%s\n",
+               flo_out_plain(pin, "release", "?", release),
+               flo_out_plain(pin, "runs", "none", runs), state,
+               why[0] == '\0'                  ? ""
+               : strcmp(state, "refused") == 0 ? " because "
+                                               : ", ",
+               why);
+    }
+}
+
 /* The hardware and its state, as the device says. */
 static void print_certificate(const json_t *device)
 {
@@ -264,6 +285,7 @@ static void print_profile(const struct flo_cli *cli, const json_t *device)
 
     print_line(device, "replaces", "took the place of");
     print_line(device, "replaced_by", "its place has");
+    print_pins(device);
     print_certificate(device);
     print_memory(device);
     print_variants(device);

@@ -74,6 +74,10 @@ FLAGS(device_set) = {
      FLO_ASKED},
     {"unpin", "MODEL", "it follows its groups again (repeatable)", FLO_ASKED},
     END};
+FLAGS(device_pin) = {{"where", "SELECTOR", "all devices that fit", FLO_ASKED},
+                     END};
+FLAGS(device_unpin) = {{"where", "SELECTOR", "all devices that fit", FLO_ASKED},
+                       END};
 FLAGS(device_get) = {
     {"profile", NULL, "its hardware, speed, runtimes and power", FLO_ASKED},
     {"timeline", NULL, "what happened, oldest first", FLO_ASKED},

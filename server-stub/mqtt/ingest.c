@@ -65,10 +65,10 @@ static int execution(const struct flo_message *message, const char *id,
         return 0;
     }
     int rv = flo_ingest_rollout(message->controller, rollout, &entry, err);
-    if (rv == 0 && entry == NULL && flo_execution_is_end(state) &&
-        state != FLO_EXECUTION_SUCCEEDED &&
-        state != FLO_EXECUTION_ALREADY_INSTALLED) {
-        return flo_ingest_send_failed(message, rollout, err);
+    if (rv == 0 && entry == NULL && flo_execution_is_end(state)) {
+        return flo_ingest_sent(
+            message, rollout,
+            flo_execution_kind(state) == FLO_EXECUTION_END_GOOD, err);
     }
     if (rv < 0 || entry == NULL ||
         (release != NULL && (!flo_digest_parse(release, &digest) ||

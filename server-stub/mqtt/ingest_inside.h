@@ -59,10 +59,11 @@ FLO_MUST_USE int flo_ingest_back_on_orders(const struct flo_message *message,
 /* A device reported something about security. */
 FLO_MUST_USE int flo_ingest_distrusted(const struct flo_message *message,
                                        struct flo_err *err);
-/* A release that an order --to sends to a device failed there: it did not get
- * back. */
-FLO_MUST_USE int flo_ingest_send_failed(const struct flo_message *message,
-                                        const char *order, struct flo_err *err);
+/* A release that people sent to a device, by a rollback --to or by a pin, ended
+ * there. */
+FLO_MUST_USE int flo_ingest_sent(const struct flo_message *message,
+                                 const char *order, bool is_good,
+                                 struct flo_err *err);
 FLO_MUST_USE int flo_ingest_ack(const struct flo_message *message,
                                 struct flo_err *err);
 

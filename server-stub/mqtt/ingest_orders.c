@@ -272,7 +272,7 @@ static int deploy_refused(const struct flo_message *message,
     int rv = flo_ingest_rollout(message->controller, rollout, &entry, err);
 
     if (rv < 0 || entry == NULL) {
-        return rv < 0 ? rv : flo_ingest_send_failed(message, rollout, err);
+        return rv < 0 ? rv : flo_ingest_sent(message, rollout, false, err);
     }
     size_t index = flo_rollout_find(&entry->core, message->device);
     if (index == SIZE_MAX ||
@@ -421,11 +421,11 @@ static int outcome(const struct flo_message *message, const char *order,
     return rv;
 }
 
-/* A release that was sent with a rollback (--to) did not get there. */
-int flo_ingest_send_failed(const struct flo_message *message, const char *order,
-                           struct flo_err *err)
+int flo_ingest_sent(const struct flo_message *message, const char *order,
+                    bool is_good, struct flo_err *err)
 {
-    return outcome(message, order, FLO_OUTCOME_REFUSED, 0, err);
+    return outcome(message, order,
+                   is_good ? FLO_OUTCOME_DONE : FLO_OUTCOME_REFUSED, 0, err);
 }
 
 struct earlier {

@@ -210,11 +210,20 @@ static int take_device(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
+static int take_whole(void *context, const struct flo_fleet_device *device)
+{
+    struct flo_rest_call *call = context;
+
+    json_object_set_new((call->out = flo_object_device(device)), "pinned",
+                        flo_devices_pins(call->controller, device));
+    return 0;
+}
+
 int flo_rest_device(struct flo_rest_call *call, struct flo_err *err)
 {
     return flo_fleet_device_get(call->controller->store,
                                 flo_httpd_param(call->request, "id"),
-                                take_device, call, err);
+                                take_whole, call, err);
 }
 
 static int take_id(void *context, const struct flo_fleet_device *device)
@@ -280,7 +289,9 @@ int flo_rest_device_replace(struct flo_rest_call *call, struct flo_err *err)
     rv = rv < 0 ? rv
                 : flo_fleet_device_get(store, flo_rest_text_in(call, "by", ""),
                                        take_id, next, err);
-    rv = rv < 0 ? rv : flo_devices_replace(call->controller, old, next, err);
+    rv = rv < 0 ? rv
+                : flo_devices_replace(call->controller, old, next, call->name,
+                                      err);
     return rv < 0 ? rv
                   : flo_fleet_device_get(store, next, take_device, call, err);
 }

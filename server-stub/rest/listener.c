@@ -248,10 +248,23 @@ static void stranger_refused(const struct flo_rest_call *call,
     }
 }
 
+/* A plan has a word of its own: "rollout.plan". */
+static const char *audit_word(const struct flo_rest_call *call,
+                              const struct route *route, char *room)
+{
+    if (!flo_rest_flag(call, "dry_run")) {
+        return route->what;
+    }
+    snprintf(room, FLO_NAME_MAX, "%.*s.plan", (int)strcspn(route->what, "."),
+             route->what);
+    return room;
+}
+
 static void audit_refusal(struct flo_rest_call *call, const struct route *route,
                           const struct flo_err *why)
 {
     struct flo_err err = {0};
+    char word[FLO_NAME_MAX];
 
     if (call->token_id[0] == '\0' ||
         (route->access == FLO_ACCESS_NONE &&
@@ -264,7 +277,8 @@ static void audit_refusal(struct flo_rest_call *call, const struct route *route,
         flo_log_err(FLO_LOG_ERROR, "rest", &err);
         return;
     }
-    if (flo_controller_audit(call->controller, call->who, route->what,
+    if (flo_controller_audit(call->controller, call->who,
+                             audit_word(call, route, word),
                              flo_httpd_path(call->request),
                              flo_error_id(why->code), why->what, &err) < 0 ||
         flo_controller_commit(call->controller, &err) < 0) {

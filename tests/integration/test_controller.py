@@ -735,9 +735,12 @@ def test_roles(controller, devices):
                           token=operator).status == 403
     assert controller.ask("PUT", "/v1/blobs/sha256:" + "1" * 64, b"x",
                           token=operator).status == 403
+    assert controller.ask("POST", "/v1/rollouts?dry_run=true",
+                          {"release": "tiny@1.0.0"},
+                          token=viewer).status == 403
     records = controller.ask("GET", "/v1/audit").json["items"]
-    assert any(r["what"] == "rollout.start" and r["result"] == "rest.role"
-               for r in records)
+    assert {"rollout.start", "rollout.plan"} <= {
+        r["what"] for r in records if r["result"] == "rest.role"}
     listed = controller.ask("GET", "/v1/tokens").json["items"]
     assert all("token" not in t and "secret" not in t for t in listed)
     mine = [t for t in listed if t.get("role") == "operator"][0]

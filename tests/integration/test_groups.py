@@ -142,9 +142,16 @@ def test_notes_pins_and_maintenance_are_kept(controller, devices, publisher,
     assert (device["note"], device["maintenance"], device["pins"]) == \
         ("fan is loud", "new fan", {"tiny": "tiny@1.0.0"})
     assert names(controller, "maintenance and pinned=tiny@1.0.0") == ["gw-2"]
+    assert "1.0.0" in json.dumps(devices["gw-2"].order("deploy")[1])
+    assert "pinned to tiny@1.0.0, runs none: on-its-way" in \
+        cli("device", "get", "gw-2")
+    assert "0 of 1 devices changed" in cli(
+        "device", "pin", "--where", "pinned=tiny@1.0.0", "tiny@1.0.0")
     assert cli("device", "set", "gw-2", "--pin", "tiny@9", code=3)
     cli("device", "set", "gw-2", "--note", "", "--maintenance", "off",
-        "--unpin", "tiny", "--name", "gw-3")
+        "--name", "gw-3")
+    cli("device", "unpin", "gw-3", "tiny")
+    assert devices["gw-2"].desired(lambda d: d["assignments"] == [])
     device = ask(controller, "GET", "/v1/devices/gw-3")
     assert (device["note"], device["maintenance"], device["pins"]) == \
         ("", None, {})

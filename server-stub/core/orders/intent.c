@@ -40,6 +40,11 @@ bool flo_intent_is_older(const char *id, const char *other)
                                   : strcmp(id, other) < 0;
 }
 
+bool flo_intent_is_of_people(const char *rollout)
+{
+    return rollout[0] == '\0' || strncmp(rollout, "o-", 2) == 0;
+}
+
 bool flo_intent_may_write(enum flo_order_op op, const char *rollout,
                           const char *held)
 {

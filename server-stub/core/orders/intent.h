@@ -30,6 +30,10 @@ enum flo_intent_stop flo_intent_stop(enum flo_rollout_state state,
 /* Ids are numbers of at least four digits: r-9999 is older than r-10000. */
 bool flo_intent_is_older(const char *id, const char *other);
 
+/* Is it the name of an order?  A deploy that people asked for bears one in the
+ * place of its rollout. */
+bool flo_intent_is_of_people(const char *rollout);
+
 /* May `rollout` write an order about its model into a desired document?  The
  * document holds an order about that model of the rollout `held` ("" an order
  * of none).  A deploy is written unless a newer rollout stands there.  A pause,

@@ -5,9 +5,11 @@
 
 #include "server-stub/core/select/labels.h"
 #include "server-stub/rest/fleet/fleet.h"
+#include "server-stub/state/devices/devices.h"
 #include "server-stub/state/objects.h"
 
 #define BULK_DEVICES_MAX 1000
+#define BULK_PINS_MAX 100 /* each is an order to sign */
 
 /* ---- one ---- */
 
@@ -40,8 +42,9 @@ static void before_deinit(struct before *before)
     json_decref(before->pins);
 }
 
-static int check_pin(struct flo_controller *controller, const char *model,
-                     const json_t *value, struct flo_err *err)
+static int check_pin(struct flo_controller *controller, const char *id,
+                     const char *model, const json_t *value,
+                     struct flo_err *err)
 {
     const char *title = json_string_value(value);
     char name[FLO_NAME_MAX + 1];
@@ -53,12 +56,11 @@ static int check_pin(struct flo_controller *controller, const char *model,
                       "pins.%.64s: %s is a release of another model", model,
                       title);
     }
-    return rv < 0 ? rv
-                  : flo_fleet_release_get(controller->store, name, version,
-                                          NULL, NULL, err);
+    return rv < 0 ? rv : flo_devices_may_pin(controller, id, title, err);
 }
 
-static int merge_pins(struct flo_rest_call *call, json_t *pins,
+/* A pin that stands already is not asked about again. */
+static int merge_pins(struct flo_rest_call *call, const char *id, json_t *pins,
                       struct flo_err *err)
 {
     json_t *patch = json_object_get(call->in, "pins");
@@ -72,7 +74,10 @@ static int merge_pins(struct flo_rest_call *call, json_t *pins,
             (void)json_object_del(pins, model);
             continue;
         }
-        rv = check_pin(call->controller, model, value, err);
+        if (json_equal(json_object_get(pins, model), value)) {
+            continue;
+        }
+        rv = check_pin(call->controller, id, model, value, err);
         if (rv < 0) {
             return rv;
         }
@@ -101,7 +106,7 @@ static int read_edit(struct flo_rest_call *call, struct before *before,
         edit->labels = labels->data;
     }
     if (rv == 0 && json_object_get(call->in, "pins") != NULL) {
-        rv = merge_pins(call, before->pins, err);
+        rv = merge_pins(call, before->id, before->pins, err);
         flo_json_dump(before->pins, pins);
         edit->pins = pins->data;
     }
@@ -115,6 +120,8 @@ static int take_device(void *context, const struct flo_fleet_device *device)
     struct flo_rest_call *call = context;
 
     call->out = flo_object_device(device);
+    json_object_set_new(call->out, "pinned",
+                        flo_devices_pins(call->controller, device));
     return 0;
 }
 
@@ -127,6 +134,7 @@ int flo_rest_device_edit(struct flo_rest_call *call, struct flo_err *err)
     struct before before;
     int rv = read_before(controller, flo_httpd_param(call->request, "id"),
                          &before, err);
+    json_t *pinned = json_deep_copy(before.pins);
 
     rv = rv < 0 ? rv : flo_rest_may_device(call, before.id, err);
     rv = rv < 0 ? rv : read_edit(call, &before, &edit, &labels, &pins, err);
@@ -134,7 +142,8 @@ int flo_rest_device_edit(struct flo_rest_call *call, struct flo_err *err)
              ? rv
              : flo_fleet_device_edit(controller->store, before.id, &edit, err);
     if (rv == 0 && (edit.maintenance != NULL || edit.pins != NULL)) {
-        rv = flo_rollouts_reconsider(controller, before.id, err);
+        rv = flo_devices_pin(controller, before.id, call->name, pinned,
+                             before.pins, err);
     }
     if (rv == 0 && edit.labels != NULL) {
         rv = flo_rollouts_relabelled(controller, before.id, err);
@@ -144,6 +153,7 @@ int flo_rest_device_edit(struct flo_rest_call *call, struct flo_err *err)
         rv = flo_fleet_device_get(controller->store, before.id, take_device,
                                   call, err);
     }
+    json_decref(pinned);
     before_deinit(&before);
     return rv;
 }
@@ -187,15 +197,13 @@ static int by_id(const void *a, const void *b)
                   (*other)->values[FLO_SELECT_ID].text);
 }
 
-/* The ids are copied first: a change moves what the list borrows. */
-static int label_found(struct flo_rest_call *call,
-                       const struct flo_fleet_found *found, json_int_t *devices,
-                       json_int_t *changed, char *next, struct flo_err *err)
+/* The ids behind the cursor are copied: a change moves what the list borrows.
+ * `next` is the cursor of the next request, "" at the end. */
+static void take_some(const struct flo_rest_call *call,
+                      const struct flo_fleet_found *found, size_t max,
+                      struct flo_text_list *ids, char *next)
 {
     const char *cursor = json_string_value(json_object_get(call->in, "cursor"));
-    const json_t *patch = json_object_get(call->in, "labels");
-    struct flo_text_list ids = {0};
-    int rv = 0;
 
     next[0] = '\0';
     for (size_t i = 0; i < found->count; i++) {
@@ -203,22 +211,17 @@ static int label_found(struct flo_rest_call *call,
         if (cursor != NULL && strcmp(id, cursor) <= 0) {
             continue;
         }
-        if (ids.count == BULK_DEVICES_MAX) {
-            snprintf(next, 37, "%s", ids.items[ids.count - 1]);
+        if (ids->count == max) {
+            snprintf(next, 37, "%s", ids->items[ids->count - 1]);
             break;
         }
-        flo_text_list_add(&ids, id);
+        flo_text_list_add(ids, id);
     }
-    for (size_t i = 0; i < ids.count && rv == 0; i++) {
-        rv = label_one(call->controller, ids.items[i], patch, changed, err);
-    }
-    *devices = (json_int_t)ids.count;
-    flo_text_list_clear(&ids);
-    return rv;
 }
 
-static int label_where(struct flo_rest_call *call, json_int_t *devices,
-                       json_int_t *changed, char *next, struct flo_err *err)
+/* At most `max` of the devices that `where` means, by their ids. */
+static int find_some(struct flo_rest_call *call, size_t max,
+                     struct flo_text_list *ids, char *next, struct flo_err *err)
 {
     const char *where = json_string_value(json_object_get(call->in, "where"));
     struct flo_fleet_query query = {.count = 0};
@@ -230,7 +233,9 @@ static int label_where(struct flo_rest_call *call, json_int_t *devices,
     if (rv == 0 && found.count > 1) {
         qsort(found.items, found.count, sizeof(found.items[0]), by_id);
     }
-    rv = rv < 0 ? rv : label_found(call, &found, devices, changed, next, err);
+    if (rv == 0) {
+        take_some(call, &found, max, ids, next);
+    }
     free(found.items);
     flo_fleet_query_deinit(&query);
     return rv;
@@ -240,14 +245,69 @@ static int label_where(struct flo_rest_call *call, json_int_t *devices,
  * else.  `next` is the cursor of the next request. */
 int flo_rest_devices_label(struct flo_rest_call *call, struct flo_err *err)
 {
-    json_int_t devices = 0;
+    const json_t *patch = json_object_get(call->in, "labels");
+    struct flo_text_list ids = {0};
     json_int_t changed = 0;
     char next[37] = "";
-    int rv = label_where(call, &devices, &changed, next, err);
+    int rv = find_some(call, BULK_DEVICES_MAX, &ids, next, err);
 
-    call->out =
-        json_pack("{s:I,s:I,s:o}", "devices", devices, "changed", changed,
-                  "next", next[0] != '\0' ? json_string(next) : json_null());
+    for (size_t i = 0; i < ids.count && rv == 0; i++) {
+        rv = label_one(call->controller, ids.items[i], patch, &changed, err);
+    }
+    call->out = json_pack("{s:I,s:I,s:o}", "devices", (json_int_t)ids.count,
+                          "changed", changed, "next",
+                          next[0] != '\0' ? json_string(next) : json_null());
+    flo_text_list_clear(&ids);
+    return rv;
+}
+
+/* Pin on one, or take a pin off; who cannot is noted and keeps what it has. */
+static int pin_one(struct flo_rest_call *call, const char *id, json_int_t *pins,
+                   json_t *refused, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct flo_err why = {0};
+    struct before before;
+    int rv = read_before(call->controller, id, &before, err);
+    json_t *old = json_deep_copy(before.pins);
+
+    if (rv == 0 && merge_pins(call, id, before.pins, &why) < 0) {
+        json_array_append_new(refused, json_pack("{s:s,s:s,s:s}", "device", id,
+                                                 "id", flo_error_id(why.code),
+                                                 "what", why.what));
+    } else if (rv == 0 && !json_equal(old, before.pins)) {
+        flo_json_dump(before.pins, &text);
+        rv = text.failed
+                 ? flo_fail(err, FLO_E_MEMORY, "pins")
+                 : flo_fleet_device_edit(
+                       call->controller->store, id,
+                       &(struct flo_fleet_edit){.pins = text.data}, err);
+        rv = rv < 0 ? rv
+                    : flo_devices_pin(call->controller, id, call->name, old,
+                                      before.pins, err);
+        flo_outgoing_change(call->controller, FLO_OBJECT_DEVICE, id);
+        ++*pins;
+    }
+    json_decref(old);
+    before_deinit(&before);
+    return rv;
+}
+
+int flo_rest_devices_pin(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_text_list ids = {0};
+    json_t *refused = json_array();
+    json_int_t changed = 0;
+    char next[37] = "";
+    int rv = find_some(call, BULK_PINS_MAX, &ids, next, err);
+
+    for (size_t i = 0; i < ids.count && rv == 0; i++) {
+        rv = pin_one(call, ids.items[i], &changed, refused, err);
+    }
+    call->out = json_pack("{s:I,s:I,s:o,s:o}", "devices", (json_int_t)ids.count,
+                          "changed", changed, "refused", refused, "next",
+                          next[0] != '\0' ? json_string(next) : json_null());
+    flo_text_list_clear(&ids);
     return rv;
 }
 

@@ -160,8 +160,23 @@ static int move(struct flo_controller *controller, const char *device,
     return rv;
 }
 
+/* The pins of the old one bring the new one to their releases; other hardware
+ * may refuse one, and says so itself. */
+static int move_pins(struct flo_controller *controller, const struct place *old,
+                     const struct place *next, const char *by,
+                     struct flo_err *err)
+{
+    json_t *before = flo_object_parsed(text_of(next, "pins"));
+    json_t *after = flo_object_parsed(text_of(old, "pins"));
+    int rv = flo_devices_pin(controller, next->id, by, before, after, err);
+
+    json_decref(before);
+    json_decref(after);
+    return rv;
+}
+
 static int take_over(struct flo_controller *controller, const struct place *old,
-                     struct place *next, struct flo_err *err)
+                     struct place *next, const char *by, struct flo_err *err)
 {
     int rv = old->is_retired ? 0 : flo_devices_retire(controller, old->id, err);
 
@@ -177,11 +192,11 @@ static int take_over(struct flo_controller *controller, const struct place *old,
                 : flo_fleet_device_replaced(controller->store, old->id,
                                             next->id, err);
     rv = rv < 0 ? rv : flo_rollouts_relabelled(controller, next->id, err);
-    return rv < 0 ? rv : flo_rollouts_reconsider(controller, next->id, err);
+    return rv < 0 ? rv : move_pins(controller, old, next, by, err);
 }
 
 int flo_devices_replace(struct flo_controller *controller, const char *old,
-                        const char *next, struct flo_err *err)
+                        const char *next, const char *by, struct flo_err *err)
 {
     struct place from = {.id = NULL};
     struct place to = {.id = NULL};
@@ -189,7 +204,7 @@ int flo_devices_replace(struct flo_controller *controller, const char *old,
 
     rv = rv < 0 ? rv : read_place(controller, next, &to, err);
     rv = rv < 0 ? rv : check(&from, &to, err);
-    rv = rv < 0 ? rv : take_over(controller, &from, &to, err);
+    rv = rv < 0 ? rv : take_over(controller, &from, &to, by, err);
     if (rv == 0) {
         flo_outgoing_change(controller, FLO_OBJECT_DEVICE, old);
         flo_outgoing_change(controller, FLO_OBJECT_DEVICE, next);

@@ -52,6 +52,14 @@ void flo_forecast_device(const json_t *reported,
                          flo_forecast_find_fn find, void *context,
                          struct flo_forecast *out);
 
+/* One device and one release.  A release without a document here, or a device
+ * that never reported, is FLO_FORECAST_SILENT. */
+FLO_MUST_USE int flo_forecast_one(struct flo_controller *controller,
+                                  const json_t *reported,
+                                  const struct flo_digest *digest, bool lifts,
+                                  struct flo_forecast *out,
+                                  struct flo_err *err);
+
 /* All devices of a rollout that is not started: contracts section 8.4.  New
  * reference.  FLO_E_RELEASE_ABSENT, FLO_E_MEMORY. */
 FLO_MUST_USE int flo_forecast_rollout(struct flo_controller *controller,

@@ -69,6 +69,37 @@ static const struct flo_release *find_release(void *context,
     return to->release;
 }
 
+static void forget_releases(struct forecasts *all)
+{
+    for (size_t i = 0; i < RELEASES_MAX; i++) {
+        flo_release_free(all->known[i].release);
+    }
+}
+
+int flo_forecast_one(struct flo_controller *controller, const json_t *reported,
+                     const struct flo_digest *digest, bool lifts,
+                     struct flo_forecast *out, struct flo_err *err)
+{
+    struct forecasts *all = calloc(1, sizeof(*all));
+    struct flo_release *release;
+
+    *out = (struct flo_forecast){.result = FLO_FORECAST_SILENT};
+    if (all == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "forecast");
+    }
+    all->controller = controller;
+    release = read_release(controller, digest);
+    if (release != NULL) {
+        struct flo_forecast_order order = {
+            .release = release, .digest = *digest, .lifts = lifts};
+        flo_forecast_device(reported, &order, find_release, all, out);
+    }
+    flo_release_free(release);
+    forget_releases(all);
+    free(all);
+    return 0;
+}
+
 /* ---- counting ---- */
 
 static void add_to(json_t *object, const char *key, uint64_t more)
@@ -281,9 +312,7 @@ int flo_forecast_rollout(struct flo_controller *controller,
         flo_forecast_cost_close(&all->costs, controller, entry, all->plan);
         *out = json_incref(all->plan);
     }
-    for (size_t i = 0; i < RELEASES_MAX; i++) {
-        flo_release_free(all->known[i].release);
-    }
+    forget_releases(all);
     json_decref(all->plan);
     json_decref(all->cannot);
     json_decref(all->others);

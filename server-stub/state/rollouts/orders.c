@@ -198,9 +198,14 @@ int flo_rollouts_order_for(struct flo_controller *controller,
 
 /* ---- for one device ---- */
 
+static const char *rollout_of(const struct flo_fleet_order *order)
+{
+    return flo_intent_is_of_people(order->rollout) ? "" : order->rollout;
+}
+
 static int take_rollout(void *context, const struct flo_fleet_order *order)
 {
-    snprintf(context, FLO_NAME_MAX + 1, "%s", order->rollout);
+    snprintf(context, FLO_NAME_MAX + 1, "%s", rollout_of(order));
     return 0;
 }
 
@@ -227,7 +232,8 @@ static int take_holding(void *context, const struct flo_fleet_order *order)
         flo_order_op_parse(order->op, &op) &&
         flo_order_fact(op)->subject == FLO_ORDER_SUBJECT_MODEL;
 
-    snprintf(holding->rollout, sizeof(holding->rollout), "%s", order->rollout);
+    snprintf(holding->rollout, sizeof(holding->rollout), "%s",
+             rollout_of(order));
     holding->seq = is_about_model ? order->seq : 0;
     return 0;
 }

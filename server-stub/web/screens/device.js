@@ -57,7 +57,8 @@ function facts(d) {
     ["runtimes", (p.runtimes || []).map((r) => `${text(r.name)} ${text(r.state)}`).join(", ")],
     ["accelerators", (p.accelerators || []).map((a) => `${text(a.kind)} ${text(a.name)} ${bytes(a.memory_bytes ?? null)}`).join(", ")],
     ["agent", typeof d.agent === "string" ? d.agent : null], ["trust", num(d.trust)],
-    ["pins", Object.entries(d.pins || {}).map(([m, v]) => `${m} ${text(v)}`).join(", ")], ["note", typeof d.note === "string" ? d.note : ""],
+    ...(d.pinned || []).map((pin) => ["pinned to", html`${text(pin.release)}, runs ${text(pin.runs ?? "none")}: <${State} word=${text(pin.state)} />${
+      pin.why ? `${pin.state === "refused" ? " because " : " "}${text(pin.why)}` : ""}`]), ["note", typeof d.note === "string" ? d.note : ""],
     ["enrolled", clock(d.enrolled_at_ms)], ["seen", ago(d.last_seen_at_ms)]].filter(([, v]) => v !== 0);
 }
 

@@ -58,7 +58,7 @@ static void write_on(struct world *world, size_t device,
 static int replace(struct world *world, size_t old, size_t next)
 {
     begin(world);
-    int rv = flo_devices_replace(world->controller, ids[old], ids[next],
+    int rv = flo_devices_replace(world->controller, ids[old], ids[next], "ops",
                                  &world->err);
     if (rv < 0) {
         flo_controller_cancel(world->controller);
@@ -196,9 +196,187 @@ static void one_that_was_retired_in_haste_is_replaced_too(void **state)
 #define TEST(name)                                                             \
     cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
+/* ---- pins ---- */
+
+static int pin(struct world *world, size_t device, const char *before,
+               const char *after)
+{
+    json_t *old = json_loads(before, 0, NULL);
+    json_t *next = json_loads(after, 0, NULL);
+    const char *title = json_string_value(json_object_get(next, "tiny"));
+
+    begin(world);
+    int rv = title != NULL ? flo_devices_may_pin(world->controller, ids[device],
+                                                 title, &world->err)
+                           : 0;
+    rv = rv < 0 ? rv
+                : flo_fleet_device_edit(world->controller->store, ids[device],
+                                        &(struct flo_fleet_edit){.pins = after},
+                                        &world->err);
+    rv = rv < 0 ? rv
+                : flo_devices_pin(world->controller, ids[device], "ops", old,
+                                  next, &world->err);
+    json_decref(old);
+    json_decref(next);
+    if (rv < 0) {
+        flo_controller_cancel(world->controller);
+    } else {
+        commit(world);
+    }
+    return rv;
+}
+
+static int take_rows(void *context, const struct flo_fleet_device *device)
+{
+    struct world *world = ((void **)context)[0];
+    struct flo_buf *text = ((void **)context)[1];
+    json_t *rows = flo_devices_pins(world->controller, device);
+    const json_t *row = json_array_get(rows, 0);
+
+    flo_buf_printf(text, "%s %s",
+                   json_string_value(json_object_get(row, "state")),
+                   json_string_value(json_object_get(row, "why")));
+    json_decref(rows);
+    return 0;
+}
+
+static void pin_shows(struct world *world, size_t device, const char *expected)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    void *both[] = {world, &text};
+
+    assert_int_equal(flo_fleet_device_get(world->controller->store, ids[device],
+                                          take_rows, both, &world->err),
+                     0);
+    assert_string_equal(text.data, expected);
+}
+
+static int take_release_of(void *context, const struct flo_fleet_order *order)
+{
+    snprintf(context, FLO_DIGEST_TEXT, "%s", order->release);
+    return 0;
+}
+
+static const char *ordered(struct world *world, size_t device)
+{
+    static char release[FLO_DIGEST_TEXT];
+    const char *order = order_of(world, device);
+
+    release[0] = '\0';
+    if (order[0] != '\0') {
+        assert_int_equal(flo_fleet_order_get(world->controller->store, order,
+                                             take_release_of, release,
+                                             &world->err),
+                         0);
+    }
+    return release;
+}
+
+static void reports(struct world *world, size_t device, const char *digest)
+{
+    char text[1024];
+
+    snprintf(text, sizeof(text),
+             "{\"v\":2,\"device\":\"%s\",\"at_ms\":1,\"models\":[{\"model\":"
+             "\"tiny\",\"current\":{\"release\":\"%s\",\"version\":\"x\","
+             "\"number\":1}}]}",
+             ids[device], digest);
+    send(world, device, "reported", text);
+}
+
+static void
+a_pin_brings_its_release_and_unpinning_the_groups_release(void **state)
+{
+    struct world *world = *state;
+
+    bring_to_two_releases(world);
+    reports(world, 0, NEXT_DIGEST);
+
+    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.1.0\"}"), 0);
+    assert_string_equal(ordered(world, 0), DIGEST);
+    pin_shows(world, 0, "on-its-way the device has the order");
+    reports(world, 0, DIGEST);
+    pin_shows(world, 0, "there ");
+    assert_string_equal(ordered(world, 1), NEXT_DIGEST);
+
+    assert_int_equal(pin(world, 0, "{\"tiny\":\"tiny@2.1.0\"}", "{}"), 0);
+    assert_string_equal(ordered(world, 0), NEXT_DIGEST);
+}
+
+static void a_pinned_device_says_why_it_refuses(void **state)
+{
+    struct world *world = *state;
+    char text[256];
+
+    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.1.0\"}"), 0);
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"refused\",\"error\":{"
+             "\"id\":\"target.floor\",\"what\":\"1 is below 3\"},\"at_ms\":1,"
+             "\"took_ms\":1}",
+             order_of(world, 0));
+    send(world, 0, "ack", text);
+
+    pin_shows(world, 0, "refused target.floor: 1 is below 3");
+    /* Its labels change: an order of people is no rollout's. */
+    begin(world);
+    assert_int_equal(
+        flo_rollouts_reconsider(world->controller, ids[0], &world->err), 0);
+    commit(world);
+    assert_string_equal(ordered(world, 0), DIGEST);
+}
+
+static void an_update_of_a_pin_that_fails_is_told_by_the_pin(void **state)
+{
+    struct world *world = *state;
+    char order[FLO_NAME_MAX + 1];
+
+    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.1.0\"}"), 0);
+    snprintf(order, sizeof(order), "%s", order_of(world, 0));
+    event_of(world, order, DIGEST, 0, "failed");
+
+    pin_shows(world, 0, "refused it gave no reason");
+}
+
+static void a_yanked_release_is_not_pinned(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    bring_to_two_releases(world);
+    assert_int_equal(pin(world, 1, "{}", "{\"tiny\":\"tiny@2.2.0\"}"), 0);
+    begin(world);
+    assert_int_equal(takes_back(world->controller, "tiny@2.2.0", "all", "ops",
+                                "slow", id, &world->err),
+                     0);
+    commit(world);
+
+    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.2.0\"}"),
+                     FLO_E_RELEASE_YANKED);
+    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@9\"}"),
+                     FLO_E_RELEASE_ABSENT);
+    pin_shows(world, 1, "refused the release was withdrawn");
+}
+
+static void pins_move_with_the_place_and_bring_the_new_hardware(void **state)
+{
+    struct world *world = *state;
+
+    bring_to_two_releases(world);
+    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.1.0\"}"), 0);
+
+    assert_int_equal(replace(world, 0, 1), 0);
+
+    assert_string_equal(ordered(world, 1), DIGEST);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_pin_brings_its_release_and_unpinning_the_groups_release),
+        TEST(a_pinned_device_says_why_it_refuses),
+        TEST(an_update_of_a_pin_that_fails_is_told_by_the_pin),
+        TEST(a_yanked_release_is_not_pinned),
+        TEST(pins_move_with_the_place_and_bring_the_new_hardware),
         TEST(other_hardware_takes_what_people_decided),
         TEST(the_new_one_is_brought_to_the_old_one_s_releases),
         TEST(a_place_is_taken_once),

@@ -1,0 +1,117 @@
+/* Commands that pin a release on devices, or take a pin off: one or many. */
+#include <string.h>
+
+#include <flotilla/proto.h>
+
+#include "server-stub/cli/fleet/fleet.h"
+
+/* {"tiny":"tiny@3"}, or {"tiny":null}. */
+static int read_pins(const char *word, bool is_pin, json_t **out,
+                     struct flo_err *err)
+{
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    int rv = 0;
+
+    if (is_pin) {
+        rv = flo_release_title_parse(word, model, version, err);
+    } else if (!flo_name_is_valid(word)) {
+        rv = flo_fail(err, FLO_E_USAGE, "`%.80s` is no model", word);
+    }
+    if (rv == 0) {
+        *out = json_pack("{s:{s:o}}", "pins", is_pin ? model : word,
+                         is_pin ? json_string(word) : json_null());
+    }
+    return rv;
+}
+
+static void print_refused(struct flo_cli *cli, const json_t *answer)
+{
+    size_t i;
+    json_t *row;
+
+    json_array_foreach(json_object_get(answer, "refused"), i, row)
+    {
+        char what[FLO_OUT_PLAIN];
+        flo_out_say(cli, "%s: %s: %s", flo_out_text(row, "device", "?"),
+                    flo_out_text(row, "id", "?"),
+                    flo_out_plain(row, "what", "", what));
+    }
+}
+
+/* One request after another; who cannot is named, and counted at the end. */
+static int pin_where(struct flo_cli *cli, const char *where, json_t *body,
+                     struct flo_err *err)
+{
+    json_int_t devices = 0, changed = 0, refused = 0;
+    json_t *next;
+
+    json_object_set_new(body, "where", json_string(where));
+    do {
+        FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+        int rv = flo_api_call(cli, "POST", "/v1/pins", body, &answer, err);
+        if (rv < 0) {
+            return rv;
+        }
+        devices += (json_int_t)flo_out_u64(answer, "devices");
+        changed += (json_int_t)flo_out_u64(answer, "changed");
+        refused +=
+            (json_int_t)json_array_size(json_object_get(answer, "refused"));
+        print_refused(cli, answer);
+        next = json_object_get(answer, "next");
+        json_object_set(body, "cursor", next);
+    } while (json_is_string(next));
+    flo_out_done(cli,
+                 json_pack("{s:I,s:I,s:I}", "devices", devices, "changed",
+                           changed, "refused", refused),
+                 "%lld of %lld devices changed, %lld cannot\n",
+                 (long long)changed, (long long)devices, (long long)refused);
+    return 0;
+}
+
+static int pin_one(struct flo_cli *cli, const char *name, json_t *body,
+                   struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    char path[160];
+
+    if (!flo_name_is_valid(name)) {
+        return flo_fail(err, FLO_E_DEVICE_ABSENT, "no device `%.80s`", name);
+    }
+    snprintf(path, sizeof(path), "/v1/devices/%s", name);
+    int rv = flo_api_call(cli, "PATCH", path, body, &answer, err);
+    if (rv == 0) {
+        flo_out_done(cli, json_incref(answer),
+                     "%s is changed; flotilla device get %s shows how far it "
+                     "is\n",
+                     flo_out_text(answer, "name", name), name);
+    }
+    return rv;
+}
+
+static int pin(struct flo_cli *cli, bool is_pin, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *body = NULL;
+    const char *where = flo_args_text(&cli->args, "where", NULL);
+    size_t count = where != NULL ? 1 : 2;
+
+    if (cli->args.word_count != count) {
+        return flo_fail(err, FLO_E_USAGE, "%s and a %s belong here",
+                        where != NULL ? "--where" : "a device",
+                        is_pin ? "release model@version" : "model");
+    }
+    int rv = read_pins(cli->args.words[count - 1], is_pin, &body, err);
+    return rv < 0          ? rv
+           : where != NULL ? pin_where(cli, where, body, err)
+                           : pin_one(cli, cli->args.words[0], body, err);
+}
+
+int flo_cmd_device_pin(struct flo_cli *cli, struct flo_err *err)
+{
+    return pin(cli, true, err);
+}
+
+int flo_cmd_device_unpin(struct flo_cli *cli, struct flo_err *err)
+{
+    return pin(cli, false, err);
+}

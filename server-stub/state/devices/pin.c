@@ -1,0 +1,397 @@
+/* Pins: an order of its own brings a device to the release that people pinned
+ * on it.  The order stands in the device's desired until the pin goes, and is
+ * signed again as all of those are. */
+#include <string.h>
+
+#include "server-stub/core/member/pin.h"
+#include "server-stub/core/orders/intent.h"
+#include "server-stub/state/controller.h"
+#include "server-stub/state/devices/devices.h"
+#include "server-stub/state/forecast/forecast.h"
+#include "server-stub/state/objects.h"
+
+/* ---- the release ---- */
+
+struct pinned {
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    char text[FLO_DIGEST_TEXT];
+    struct flo_digest digest;
+    uint64_t number, bytes;
+    char state[16];
+};
+
+static int take_release(void *context, const struct flo_fleet_release *release)
+{
+    struct pinned *pinned = context;
+
+    snprintf(pinned->text, sizeof(pinned->text), "%s", release->digest);
+    snprintf(pinned->state, sizeof(pinned->state), "%s", release->state);
+    pinned->number = release->number;
+    pinned->bytes = release->bytes;
+    (void)flo_digest_parse(release->digest, &pinned->digest);
+    return 0;
+}
+
+static int read_release(struct flo_controller *controller, const char *title,
+                        struct pinned *out, struct flo_err *err)
+{
+    *out = (struct pinned){.number = 0};
+    int rv = flo_release_title_parse(title, out->model, out->version, err);
+
+    return rv < 0 ? rv
+                  : flo_fleet_release_get(controller->store, out->model,
+                                          out->version, take_release, out, err);
+}
+
+/* Denials of a release that was taken back count no longer, as in a rollout of
+ * it; a fault that the device found stays. */
+static int lift_of(struct flo_controller *controller,
+                   const struct pinned *pinned, uint64_t *out,
+                   struct flo_err *err)
+{
+    uint64_t taken_back = 0;
+    uint64_t newest = 0;
+    int rv =
+        flo_fleet_order_newest(controller->store, "rollback", pinned->model,
+                               pinned->text, &taken_back, err);
+
+    rv = rv < 0 ? rv
+                : flo_fleet_newest(controller->store, "order", &newest, err);
+    *out = rv < 0 ? 0 : flo_intent_lift(false, taken_back, newest);
+    return rv;
+}
+
+/* ---- may it be pinned? ---- */
+
+static int check_release(const struct pinned *pinned, const char *title,
+                         struct flo_err *err)
+{
+    if (strcmp(pinned->state, "yanked") == 0) {
+        return flo_fail(err, FLO_E_RELEASE_YANKED, "%s was withdrawn", title);
+    }
+    if (strcmp(pinned->state, "published") != 0) {
+        flo_fail(err, FLO_E_STATE, "%s is a %s", title, pinned->state);
+        return flo_err_fix(err, "publish it first");
+    }
+    return 0;
+}
+
+static int check_freezes(const struct flo_controller *controller,
+                         const struct flo_fleet_device *device,
+                         struct flo_err *err)
+{
+    const struct flo_rules *rules = &controller->rules;
+
+    for (size_t i = 0; i < rules->freeze_count; i++) {
+        const struct flo_rule_freeze *freeze = &rules->freezes[i];
+        uint64_t until_ms;
+        char at[25];
+        if (flo_rule_freeze_is_on(freeze, flo_wall_ms(), &until_ms) &&
+            flo_fleet_is_in_group(device, freeze->group)) {
+            flo_time_text(until_ms, at);
+            return flo_fail(err, FLO_E_CHANGE_FREEZE,
+                            "change freeze %s until %s", freeze->name, at);
+        }
+    }
+    return 0;
+}
+
+struct asked {
+    struct flo_controller *controller;
+    const struct pinned *pinned;
+    uint64_t lift;
+    int rv;
+    struct flo_err *err;
+};
+
+static int ask_device(void *context, const struct flo_fleet_device *device)
+{
+    struct asked *asked = context;
+    struct flo_forecast one;
+    json_t *reported = flo_object_parsed(device->reported);
+
+    asked->rv =
+        flo_forecast_one(asked->controller, reported, &asked->pinned->digest,
+                         asked->lift > 0, &one, asked->err);
+    json_decref(reported);
+    if (asked->rv == 0 && one.result == FLO_FORECAST_CANNOT) {
+        if (asked->err != NULL) {
+            *asked->err = one.why;
+        }
+        asked->rv = one.why.code;
+    } else if (asked->rv == 0 && one.result != FLO_FORECAST_HAS) {
+        asked->rv = check_freezes(asked->controller, device, asked->err);
+    }
+    return 0;
+}
+
+int flo_devices_may_pin(struct flo_controller *controller, const char *id,
+                        const char *title, struct flo_err *err)
+{
+    struct pinned pinned;
+    struct asked asked = {
+        .controller = controller, .pinned = &pinned, .err = err};
+    int rv = read_release(controller, title, &pinned, err);
+
+    rv = rv < 0 ? rv : check_release(&pinned, title, err);
+    rv = rv < 0 ? rv : lift_of(controller, &pinned, &asked.lift, err);
+    rv = rv < 0 ? rv
+                : flo_fleet_device_get(controller->store, id, ask_device,
+                                       &asked, err);
+    return rv < 0 ? rv : asked.rv;
+}
+
+/* ---- on and off ---- */
+
+static int put_on(struct flo_controller *controller, const char *id,
+                  const char *by, const char *title, struct flo_err *err)
+{
+    struct flo_order order = {.op = FLO_ORDER_DEPLOY,
+                              .scope.bucket_to = FLO_BUCKETS};
+    char name[FLO_NAME_MAX + 1];
+    struct pinned pinned;
+    int rv = read_release(controller, title, &pinned, err);
+
+    rv = rv < 0 ? rv : lift_of(controller, &pinned, &order.lift, err);
+    if (rv < 0) {
+        return rv;
+    }
+    order.release = pinned.digest;
+    order.number = pinned.number;
+    memcpy(order.model, pinned.model, sizeof(order.model));
+    memcpy(order.version, pinned.version, sizeof(order.version));
+    snprintf(order.scope.device, sizeof(order.scope.device), "%s", id);
+    snprintf(order.by, sizeof(order.by), "%.64s", by);
+    flo_policy_default(&order.policy);
+    rv = flo_orders_issue_row(
+        controller, &order,
+        (struct flo_fleet_order){.is_desired_only = true,
+                                 .release_bytes = pinned.bytes},
+        name, err);
+    rv = rv < 0 ? rv
+                : flo_fleet_outcome_put(controller->store, name, id,
+                                        FLO_OUTCOME_PENDING, 0, err);
+    rv = rv < 0 ? rv
+                : flo_fleet_desired_set(controller->store, id, pinned.model,
+                                        name, err);
+    flo_outgoing_desired(controller, id);
+    return rv;
+}
+
+/* The order of a pin that a desired holds: a deploy of people. */
+struct held {
+    bool is_of_people;
+    char release[FLO_DIGEST_TEXT];
+    char name[FLO_NAME_MAX + 1]; /* that its end is told by */
+};
+
+static int take_held(void *context, const struct flo_fleet_order *order)
+{
+    struct held *held = context;
+
+    held->is_of_people =
+        strcmp(order->op, flo_order_op_word(FLO_ORDER_DEPLOY)) == 0 &&
+        flo_intent_is_of_people(order->rollout);
+    snprintf(held->release, sizeof(held->release), "%s", order->release);
+    snprintf(held->name, sizeof(held->name), "%s", order->rollout);
+    return 0;
+}
+
+static int read_held(struct flo_controller *controller, const char *id,
+                     const char *model, struct held *out, struct flo_err *err)
+{
+    char order[FLO_NAME_MAX + 1];
+    int rv = flo_fleet_desired_get(controller->store, id, model, order, err);
+
+    *out = (struct held){.is_of_people = false};
+    if (rv < 0 || order[0] == '\0') {
+        return rv;
+    }
+    rv = flo_fleet_order_get(controller->store, order, take_held, out, NULL);
+    return rv == FLO_E_ABSENT ? 0 : rv;
+}
+
+/* Another order of people, as a rollback, stays. */
+static int take_off(struct flo_controller *controller, const char *id,
+                    const char *model, const char *title, struct flo_err *err)
+{
+    struct pinned pinned;
+    struct held held;
+    int rv = read_release(controller, title, &pinned, NULL);
+
+    if (rv == FLO_E_RELEASE_ABSENT) {
+        return 0;
+    }
+    rv = rv < 0 ? rv : read_held(controller, id, model, &held, err);
+    if (rv < 0 || !held.is_of_people ||
+        strcmp(held.release, pinned.text) != 0) {
+        return rv;
+    }
+    rv = flo_fleet_desired_set(controller->store, id, model, "", err);
+    flo_outgoing_desired(controller, id);
+    return rv;
+}
+
+static const char *title_of(const json_t *pins, const char *model)
+{
+    const char *title = json_string_value(json_object_get(pins, model));
+
+    return title != NULL ? title : "";
+}
+
+/* Rollouts look again in between: what let a pinned device go may take it, and
+ * what has not begun lets it go before its order is written over. */
+int flo_devices_pin(struct flo_controller *controller, const char *id,
+                    const char *by, const json_t *before, const json_t *after,
+                    struct flo_err *err)
+{
+    const char *model;
+    json_t *value;
+    int rv = 0;
+
+    json_object_foreach((json_t *)(uintptr_t)before, model, value)
+    {
+        if (rv == 0 && json_object_get(after, model) == NULL) {
+            rv = take_off(controller, id, model, title_of(before, model), err);
+        }
+    }
+    rv = rv < 0 ? rv : flo_rollouts_reconsider(controller, id, err);
+    json_object_foreach((json_t *)(uintptr_t)after, model, value)
+    {
+        const char *title = title_of(after, model);
+        if (rv == 0 && strcmp(title_of(before, model), title) != 0) {
+            rv = put_on(controller, id, by, title, err);
+        }
+    }
+    return rv;
+}
+
+/* ---- as people see them ---- */
+
+struct answered {
+    bool is_refused;
+    char why[320];
+};
+
+static int take_answer(void *context, const struct flo_fleet_outcome *outcome)
+{
+    struct answered *answered = context;
+    json_t *error = flo_object_parsed(outcome->error);
+    const char *id = json_string_value(json_object_get(error, "id"));
+    const char *what = json_string_value(json_object_get(error, "what"));
+
+    answered->is_refused = outcome->outcome == FLO_OUTCOME_REFUSED;
+    if (id != NULL) {
+        snprintf(answered->why, sizeof(answered->why), "%.48s: %.256s", id,
+                 what != NULL ? what : "");
+    }
+    json_decref(error);
+    return 0;
+}
+
+static const json_t *model_of(const json_t *reported, const char *name)
+{
+    size_t i;
+    json_t *model;
+
+    json_array_foreach(json_object_get(reported, "models"), i, model)
+    {
+        const char *word = json_string_value(json_object_get(model, "model"));
+        if (word != NULL && strcmp(word, name) == 0) {
+            return model;
+        }
+    }
+    return NULL;
+}
+
+static const char *text_at(const json_t *json, const char *part,
+                           const char *key)
+{
+    const char *text =
+        json_string_value(json_object_get(json_object_get(json, part), key));
+
+    return text != NULL ? text : "";
+}
+
+/* The step of an execution towards the release, if it is a word of ours. */
+static const char *step_of(const json_t *model, const char *release)
+{
+    const char *word = text_at(model, "execution", "state");
+    enum flo_execution state;
+
+    return strcmp(text_at(model, "execution", "release"), release) == 0 &&
+                   flo_execution_parse(word, &state) &&
+                   !flo_execution_is_end(state)
+               ? flo_execution_word(state)
+               : NULL;
+}
+
+static json_t *row_of(struct flo_controller *controller,
+                      const struct flo_fleet_device *device,
+                      const json_t *reported, const char *title)
+{
+    struct pinned pinned;
+    struct held held = {.is_of_people = false};
+    struct answered answered = {.is_refused = false};
+    const char *why;
+
+    if (read_release(controller, title, &pinned, NULL) < 0 ||
+        read_held(controller, device->id, pinned.model, &held, NULL) < 0) {
+        return NULL;
+    }
+    const json_t *model = model_of(reported, pinned.model);
+    bool is_ordered = strcmp(held.release, pinned.text) == 0;
+    if (is_ordered && held.is_of_people &&
+        flo_fleet_outcome_list(controller->store, held.name, 1, take_answer,
+                               &answered, NULL) < 0) {
+        return NULL;
+    }
+    const char *version = text_at(model, "current", "version");
+    struct flo_pin_facts facts = {
+        .is_current =
+            strcmp(text_at(model, "current", "release"), pinned.text) == 0,
+        .is_yanked = strcmp(pinned.state, "yanked") == 0,
+        .is_ordered = is_ordered,
+        .is_refused = answered.is_refused,
+        .refusal = answered.why[0] != '\0' ? answered.why : NULL,
+        .step = step_of(model, pinned.text),
+        .is_online = device->is_online,
+        .is_frozen =
+            json_is_true(json_object_get(reported, "frozen")) ||
+            json_is_true(json_object_get(reported, "frozen_emergency"))};
+    enum flo_pin_state state = flo_pin_judge(&facts, &why);
+    json_t *row =
+        json_pack("{s:s,s:s,s:s,s:s}", "model", pinned.model, "release", title,
+                  "state", flo_pin_word(state), "why", why);
+    char runs[2 * FLO_NAME_MAX + 2];
+    snprintf(runs, sizeof(runs), "%s@%.64s", pinned.model, version);
+    json_object_set_new(row, "runs",
+                        flo_name_is_valid(version) ? json_string(runs)
+                                                   : json_null());
+    return row;
+}
+
+json_t *flo_devices_pins(struct flo_controller *controller,
+                         const struct flo_fleet_device *device)
+{
+    json_t *pins = flo_object_parsed(device->pins);
+    json_t *reported = flo_object_parsed(device->reported);
+    json_t *rows = json_array();
+    const char *model;
+    json_t *title;
+
+    json_object_foreach(pins, model, title)
+    {
+        json_t *row =
+            json_is_string(title)
+                ? row_of(controller, device, reported, json_string_value(title))
+                : NULL;
+        if (row != NULL) {
+            json_array_append_new(rows, row);
+        }
+    }
+    json_decref(pins);
+    json_decref(reported);
+    return rows;
+}
