@@ -82,20 +82,24 @@ static void what_was_written_is_read(void **state)
     slots.is_removed = true;
     slots.emergency.number = 9;
     slots.emergency.body = digest_of(5);
-    slots.stated = (struct flo_stated){.number = 117,
-                                       .target = digest_of(3),
-                                       .body = digest_of(6),
-                                       .op = FLO_ORDER_ROLLBACK,
-                                       .outcome = FLO_STATED_REFUSED,
-                                       .below_floor = true,
-                                       .rollout = "r-0002",
-                                       .order = "o-0117"};
+    /* Field by field: bytes between fields are compared, too, and those of a
+     * whole struct would be what the stack had. */
+    slots.stated.number = 117;
+    slots.stated.target = digest_of(3);
+    slots.stated.body = digest_of(6);
+    slots.stated.op = FLO_ORDER_ROLLBACK;
+    slots.stated.outcome = FLO_STATED_REFUSED;
+    slots.stated.below_floor = true;
+    strcpy(slots.stated.rollout, "r-0002");
+    strcpy(slots.stated.order, "o-0117");
     for (uint8_t i = 0; i < FLO_DENIALS_MAX; i++) {
-        struct flo_denial said = {.release = digest_of((uint8_t)(100 + i)),
-                                  .number = i,
-                                  .statement = 200 + i,
-                                  .cause = (enum flo_denial_cause)(i % 5),
-                                  .lane = i % 2};
+        struct flo_denial said;
+        memset(&said, 0, sizeof(said));
+        said.release = digest_of((uint8_t)(100 + i));
+        said.number = i;
+        said.statement = 200 + i;
+        said.cause = (enum flo_denial_cause)(i % 5);
+        said.lane = i % 2;
         (void)flo_slots_deny(&slots, &said);
     }
     memset(slots.rollout, 'x', FLO_NAME_MAX);
