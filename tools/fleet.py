@@ -50,13 +50,13 @@ def wait_until(what, seconds, ask, every=0.05):
 _held = []
 
 
-def held_port():
-    """A free port of loopback that nobody else is given: it stays bound here,
+def held_port(port=0):
+    """A free port of loopback, or this one, that nobody else is given: it stays bound here,
     and who is told it may listen on it, end, and listen again.  (Both sides
     allow reuse, and this one never listens.)"""
     one = socket.socket()
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    one.bind(("127.0.0.1", 0))
+    one.bind(("127.0.0.1", port))
     _held.append(one)
     return one.getsockname()[1]
 

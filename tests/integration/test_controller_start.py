@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 
+import fleet as F
 from controller_parts import (BIN, Controller, Device, Publisher, held, listens,
                               start, until)
 
@@ -78,6 +79,22 @@ def test_a_port_in_use_is_said(controller, folder):
         capture_output=True, text=True, timeout=120)
     assert second.returncode == 5
     assert "error[net.port_in_use]" in second.stderr
+
+
+def test_ports_that_were_free_at_the_first_start_are_kept(folder):
+    place = os.path.join(folder, "kept")
+    os.makedirs(place)
+    flags = ("--listen", "127.0.0.1:0", "--broker", "embedded")
+    one = Controller(place).start(*flags)
+    names = [one.facts["devices"], one.facts["broker"]]
+    one.stop()
+    for name in names:
+        F.held_port(int(name.rsplit(":", 1)[1]))
+    one.start(*flags)
+    try:
+        assert [one.facts["devices"], one.facts["broker"]] == names
+    finally:
+        one.stop()
 
 
 def test_it_runs_without_root_in_a_folder_with_a_space(folder):
