@@ -450,6 +450,9 @@ def call(shapes, row, answers):
         out["requestBody"] = {"required": "oneOf" in schema or
                               "required" in schema,
                               "content": json_content(schema)}
+        if "YAML" in flags: # the same tree, for people
+            out["requestBody"]["content"]["application/yaml"] = {
+                "schema": schema}
     elif method == "POST":
         out["requestBody"] = {"required": True, "content": json_content(
             {"$ref": "#/components/schemas/envelope"})}

@@ -3,8 +3,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/host/digest.h"
+#include "base/host/yaml.h"
 
 #include "server-stub/core/request/request.h"
 #include "server-stub/rest/live.h"
@@ -18,7 +20,8 @@ enum {
     SECRET = 8,
     URGENT = 16,
     TAGGED = 32,
-    SCOPED = 64
+    SCOPED = 64,
+    YAML = 128
 };
 
 struct route {
@@ -58,7 +61,7 @@ struct binding {
 
 /* ---- body ---- */
 
-/* Errors of the JSON reader are, in a request, errors of the request. */
+/* Errors of the readers are, in a request, errors of the request. */
 static int as_request(int code, struct flo_err *err)
 {
     int to = code == FLO_E_META_TOO_LARGE    ? FLO_E_REST_TOO_LARGE
@@ -66,6 +69,7 @@ static int as_request(int code, struct flo_err *err)
              : code == FLO_E_META_JSON_DEPTH ? FLO_E_REST_SCHEMA
              : code == FLO_E_META_SCHEMA     ? FLO_E_REST_SCHEMA
              : code == FLO_E_META_NAME       ? FLO_E_REST_SCHEMA
+             : code == FLO_E_CFG_PARSE       ? FLO_E_REST_SCHEMA
                                              : code;
 
     if (err != NULL) {
@@ -97,6 +101,29 @@ static json_t *whole_numbers(json_t *json)
     return json_incref(json);
 }
 
+static bool is_yaml(const struct flo_rest_call *call)
+{
+    static const char type[] = "application/yaml"; /* RFC 9512 */
+    const char *given = flo_httpd_header(call->request, "Content-Type");
+
+    return given != NULL && strncasecmp(given, type, sizeof(type) - 1) == 0 &&
+           strchr("; ", given[sizeof(type) - 1]) != NULL;
+}
+
+/* The same tree as that of a JSON body. */
+static int parse_yaml(struct flo_rest_call *call, const char *body,
+                      size_t bytes, struct flo_err *err)
+{
+    struct flo_yaml *yaml = NULL;
+    int rv = flo_yaml_parse(body, bytes, "body", &yaml, err);
+
+    if (rv == 0) {
+        call->in = json_incref(flo_yaml_root(yaml));
+    }
+    flo_yaml_free(yaml);
+    return rv;
+}
+
 static int parse_body(struct flo_rest_call *call, const struct route *route,
                       struct flo_err *err)
 {
@@ -108,7 +135,10 @@ static int parse_body(struct flo_rest_call *call, const struct route *route,
     if (is_raw || bytes == 0) {
         return 0;
     }
-    int rv = flo_json_parse(body, bytes, FLO_REST_BODY_MAX, &call->in, err);
+    int rv =
+        (route->flags & YAML) != 0 && is_yaml(call)
+            ? parse_yaml(call, body, bytes, err)
+            : flo_json_parse(body, bytes, FLO_REST_BODY_MAX, &call->in, err);
     if (rv < 0) {
         return as_request(rv, err);
     }

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/host/yaml.h"
+
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/forecast/forecast.h"
 #include "server-stub/state/objects.h"
@@ -34,6 +36,19 @@ static int add_forecast(struct flo_rest_call *call,
         json_object_set_new(call->out, "plan", plan);
     }
     return rv;
+}
+
+/* The specification as `rollout start --file` takes it. */
+static int add_file(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+
+    flo_yaml_dump(call->in, &text);
+    if (text.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "rollout.yaml");
+    }
+    json_object_set_new(call->out, "file", json_stringn(text.data, text.bytes));
+    return 0;
 }
 
 /* The groups that a specification names; none is the whole fleet. */
@@ -76,6 +91,7 @@ int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
                             &call->out, err);
     if (is_dry) {
         rv = rv < 0 ? rv : add_forecast(call, entry, err);
+        rv = rv < 0 ? rv : add_file(call, err);
         flo_rollouts_entry_free(entry);
     }
     return rv;

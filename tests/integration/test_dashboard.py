@@ -189,6 +189,23 @@ def test_a_rollout_shows_its_plan_then_starts_and_ends(page):
     go(page, "rollouts/new?release=tiny%401", "#start")
     words = page.text("[aria-label=Plan]")
     assert "of " + format(DEVICES, ",") in words, words
+    file = "document.getElementById('file')"
+    assert "release: tiny@1\n" in page.run(file + ".value")
+
+    def edit(text):
+        page.run("(f => { f.value = %s; f.dispatchEvent(new Event('change')) })"
+                 "(%s)" % (json.dumps(text), file))
+
+    edit("release: tiny@1\nphases:\n  - size: 7\n  - size: 100%\n")
+    page.until("document.querySelectorAll('[aria-label=Phases] tbody tr')"
+               ".length === 2")
+    assert page.run("document.querySelector('fieldset').disabled")
+    assert "--file rollout.yaml" in page.text("main footer")
+    edit("release: [")
+    has(page, "main", "body:2:1: did not find")
+    page.run("document.getElementById('form').click()")
+    page.until("!document.querySelector('fieldset').disabled")
+    page.until("document.getElementById('start')")
     page.run("document.getElementById('start').click()")
     page.until("/^#.rollouts.r-/.test(location.hash)")
     page.until("document.querySelector('[aria-label=Funnel] tbody tr')")

@@ -199,3 +199,27 @@ def test_who_asks_too_often_still_has_its_emergency_calls(controller):
     # neither other calls of this token nor another token wait for that
     assert controller.ask("GET", "/v1/rollouts", token=robot).status == 200
     assert controller.ask("POST", "/v1/orders", urgent).status == 404
+
+
+def test_a_rollout_is_planned_from_its_file_as_from_its_body(controller,
+                                                            folder):
+    Device(controller, folder, "gw-9", controller.enrol_token())
+    kind = {"Content-Type": "application/yaml; charset=utf-8"}
+    form = controller.ask("POST", "/v1/rollouts?dry_run=true", {
+        "release": "tiny@1.0.0", "soak": "20m", "phases": [{"size": "5%"}]})
+    assert form.status == 200, form.json
+    text = form.json["file"]
+    assert "release: tiny@1.0.0\n" in text, text
+
+    def planned(words, to="/v1/rollouts?dry_run=true"):
+        return controller.ask("POST", to, words.encode(), headers=kind)
+
+    read = planned("# by hand\n" + text)
+    assert read.status == 200 and read.json["spec"] == form.json["spec"]
+    broken = planned("release: tiny@1.0.0\nphases: [")
+    assert (broken.status, broken.json["code"]) == (400, "rest.schema")
+    assert "body:" in broken.json["detail"], broken.json
+    for words in ("", "- 1", "release: &a tiny@1.0.0", "soak: 5"):
+        assert planned(words).status == 400, words
+    other = planned("op: freeze", "/v1/orders")
+    assert (other.status, other.json["code"]) == (400, "rest.schema")

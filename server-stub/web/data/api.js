@@ -23,7 +23,8 @@ export class Problem extends Error {
   }
 }
 
-// `etag`: of the record as the page shows it; another one is refused.
+// `body`: an object, or a text of YAML.  `etag`: of the record as the page shows
+// it; another one is refused.
 export async function call(method, path, body, etag) {
   const headers = { Authorization: `Bearer ${session.token}` };
   if (etag) {
@@ -33,11 +34,11 @@ export async function call(method, path, body, etag) {
     headers["Idempotency-Key"] = randomId();
   }
   if (body !== undefined) {
-    headers["Content-Type"] = "application/json";
+    headers["Content-Type"] = typeof body === "string" ? "application/yaml" : "application/json";
   }
   const answer = await fetch(path, {
     method, headers, cache: "no-store",
-    body: body === undefined ? undefined : JSON.stringify(body),
+    body: body === undefined || typeof body === "string" ? body : JSON.stringify(body),
   });
   const text = await answer.text();
   let data = {};

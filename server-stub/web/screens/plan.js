@@ -19,7 +19,11 @@ const FLAGS = (query) => [...String(query.phases || "").split(",").map((word) =>
 export class Plan extends Screen {
   topics = ["release"];
 
+  // The file as a person left it, else the form.
   body({ query }) {
+    if (this.state.file) {
+      return this.state.file;
+    }
     const sizes = String(query.phases || "").split(",").map((word) => word.trim()).filter((word) => word)
       .map((word) => ({ size: /^\d+$/.test(word) ? Number(word) : word }));
     return { release: query.release, group: query.group || "all", ...(query.soak ? { soak: query.soak } : {}),
@@ -31,19 +35,21 @@ export class Plan extends Screen {
     const releases = (await call("GET", "/v1/releases")).items.filter((r) => r.state === "published");
     const devices = (await call("GET", "/v1/devices?limit=1000&fields=groups")).items;
     const groups = [...new Set(["all", ...devices.flatMap((d) => d.groups || [])])].sort();
+    const asked = this.body(props);
     let answer = null, problem = null;
-    if (props.query.release && maySomewhere("operator")) {
-      answer = await call("POST", "/v1/rollouts?dry_run=true", this.body(props)).catch((p) => { problem = p; return null; });
+    if ((props.query.release || this.state.file) && maySomewhere("operator")) {
+      answer = await call("POST", "/v1/rollouts?dry_run=true", asked).catch((p) => { problem = p; return null; });
     }
-    return { releases, groups, answer, problem };
+    return { releases, groups, answer, problem, asked };
   }
 
   async start(event) {
     event.preventDefault();
-    const reason = event.target.elements.reason.value;
+    const reason = event.target.elements.reason?.value;
+    const body = this.state.data.asked; // its plan is what the page shows
     this.setState({ busy: true, failed: null });
     try {
-      const made = await call("POST", "/v1/rollouts", { ...this.body(this.props), ...(reason ? { reason } : {}) });
+      const made = await call("POST", "/v1/rollouts", reason ? { ...body, reason } : body);
       announce(`${made.id} started`);
       go(["rollouts", made.id]);
     } catch (failed) {
@@ -51,11 +57,18 @@ export class Plan extends Screen {
     }
   }
 
-  draw({ releases, groups, answer, problem }, { query }, { busy, failed }) {
+  // An empty file is the form again.
+  edit(text) {
+    this.setState({ file: text.trim() ? text : null, failed: null }, () => this.readNow());
+  }
+
+  draw({ releases, groups, answer, problem }, { query }, { busy, failed, file }) {
     const p = answer?.plan;
+    const held = Boolean(file);
     const pick = (name) => (event) => set({ [name]: event.target.value });
-    return html`<h1>New rollout${query.release ? `: ${query.release} to ${query.group || "all"}` : ""}</h1>
-    <${Card} label="What and for whom"><div class="row mid">
+    const release = held ? answer?.release : query.release;
+    return html`<h1>New rollout${release ? `: ${release} to ${held ? answer.group : query.group || "all"}` : ""}</h1>
+    <${Card} label="What and for whom" at="c8"><fieldset disabled=${held}><div class="row mid">
       <label>release <select id="release" onchange=${pick("release")}><option value="">choose…</option>${releases.map((r) => {
   const name = `${r.model}@${r.version}`;
   return html`<option value=${name} selected=${name === query.release}>${name}</option>`;
@@ -63,7 +76,12 @@ export class Plan extends Screen {
       <label>group <select id="group" onchange=${pick("group")}>${groups.map((g) => html`<option value=${g} selected=${g === (query.group || "all")}>${g}</option>`)}</select></label></div>
       <div class="row mid">${FIELDS.map(([name, word, say]) => html`<label>${word} <input id=${name} autocomplete="off" spellcheck="false" size="14"
         placeholder=${say} value=${query[name] || ""} onchange=${pick(name)} /></label>`)}</div>
-      <p class="soft">An empty field takes the standard for a group of this size.</p><//>
+      <p class="soft">An empty field takes the standard for a group of this size.</p></fieldset><//>
+    <${Card} title="rollout.yaml" at="c4"><textarea id="file" class="mono" rows="8" spellcheck="false" aria-label="rollout.yaml"
+      placeholder="choose a release, or paste a file" disabled=${!maySomewhere("operator")}
+      value=${held ? file : answer?.file || ""} onchange=${(e) => this.edit(e.target.value)}></textarea>
+      <p class="soft">${held ? html`The file holds, the form rests. <button type="button" id="form" onclick=${() => this.edit("")}>Back to the form</button>`
+    : html`Edit it, and the file holds. All fields: <code>flotilla rollout init</code>`}</p><//>
     <${Problems} problem=${problem} />
     ${!p ? html`<p class="soft">${maySomewhere("operator") ? query.release ? problem ? "" : "Reading the plan…" : "Choose a release: the plan stands here before anything starts."
     : "This token may look, not plan or start. Ask an operator."}</p>` : html`
@@ -84,10 +102,10 @@ export class Plan extends Screen {
     <div class="col c4">${(answer.overlaps || []).map((o) => html`<div class="notice n-warn"><b>Overlap.</b> <a href=${link(["rollouts", o.rollout])}>${o.rollout}</a> ${o.release}, ${o.state}, holds ${
     many(o.devices, "device")} of these. The newest wins: they read superseded there.</div>`)}
     <${Card} title="Start"><form onsubmit=${(e) => this.start(e)}>
-      <label class="field"><span>Why (goes to the audit)</span><input name="reason" maxlength="120" autocomplete="off" /></label>
+      ${held ? null : html`<label class="field"><span>Why (goes to the audit)</span><input name="reason" maxlength="120" autocomplete="off" /></label>`}
       <${Problems} problem=${failed} />
-      <button type="submit" id="start" class="primary" disabled=${busy || p.takes + p.silent === 0}>Start on ${number(p.takes)} of ${many(p.devices, "device")}</button></form>
-      <p class="soft">Windows, limits of a site and other gates stand in a file: <code>flotilla rollout init</code></p><//></div>`}
-    <${Same} command=${`flotilla rollout start ${query.release || "MODEL@VERSION"} --group ${query.group || "all"}${FLAGS(query)} --dry-run`} call="POST /v1/rollouts?dry_run=true" />`;
+      <button type="submit" id="start" class="primary" disabled=${busy || p.takes + p.silent === 0}>Start on ${number(p.takes)} of ${many(p.devices, "device")}</button></form><//></div>`}
+    <${Same} command=${held ? "flotilla rollout start --file rollout.yaml --dry-run"
+    : `flotilla rollout start ${query.release || "MODEL@VERSION"} --group ${query.group || "all"}${FLAGS(query)} --dry-run`} call="POST /v1/rollouts?dry_run=true" />`;
   }
 }
