@@ -26,9 +26,9 @@
  *
  * FLO_E_META_JSON        not strict JSON; the sentence has the byte offset
  * FLO_E_META_SCHEMA      a whole number beyond int64
- * FLO_E_META_JSON_DEPTH  nested deeper; found before anything is built
+ * FLO_E_META_JSON_DEPTH  nested deeper
  * FLO_E_META_TOO_LARGE   more than bytes_max bytes, or so many parts; found
- *                        before anything is built, too
+ *                        before anything is built
  * FLO_E_MEMORY */
 FLO_MUST_USE int flo_json_parse(const char *text, size_t bytes,
                                 size_t bytes_max, json_t **out,

@@ -235,7 +235,7 @@ void sim_check_order(struct sim_device *device, const struct flo_order *order)
     bool is_mine = strcmp(order->scope.device, device->id) == 0;
     bool is_ours =
         strcmp(order->scope.group, "all") == 0 ||
-        (strcmp(order->scope.group, "lab") == 0 && device->is_in_lab);
+        (strcmp(order->scope.group, "lab") == 0 && device->was_in_lab);
     uint32_t bucket = order->scope.salt[0] == '\0'
                           ? 0
                           : flo_bucket(order->scope.salt, device->id);

@@ -5,11 +5,12 @@
 
 #include "base/host/json.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/groups/groups.h"
 #include "server-stub/state/orders/emergency.h"
 #include "server-stub/telemetry/lane.h"
 #include "tests/sim/people.h"
 
-static struct sim_random chance;
+static struct sim_random chance, moves;
 struct sim_people sim_people;
 
 static struct flo_controller *ours(void)
@@ -347,6 +348,34 @@ static void emergency(void)
     }
 }
 
+/* ---- groups ---- */
+
+static void on_move(const struct sim_call *call)
+{
+    struct sim_device *device =
+        &sim->devices[sim_below(&moves, sim->device_count)];
+    struct flo_err err = {0};
+    bool is_news = false;
+
+    if (sim->is_calm) {
+        return;
+    }
+    sim->is_controllers = true;
+    if (begin(&err)) {
+        bool joins = !sim_people_have_in_lab(device);
+        int rv =
+            flo_groups_member(ours(), "lab", device->id, joins, &is_news, &err);
+        device->was_in_lab = device->was_in_lab || joins;
+        device->moved_ms = sim->now_ms;
+        bool is_done = end(rv, &err);
+        sim_trace("ops", "%s %s the lab%s%s", sim_name(device),
+                  joins ? "joins" : "leaves", is_done ? "" : ": no, ",
+                  is_done ? "" : err.what);
+    }
+    sim_later(sim_between(&moves, 10000, 200000),
+              (struct sim_call){.fn = call->fn});
+}
+
 /* ---- the plan ---- */
 
 static void on_base(const struct sim_call *call)
@@ -396,9 +425,12 @@ void sim_operator_plan(void)
 {
     memset(&sim_people, 0, sizeof(sim_people));
     chance = sim_random_of(sim->seed, "people");
+    moves = sim_random_of(sim->seed, "moves");
     sim_later(6000, (struct sim_call){.fn = on_base});
     sim_later(sim_between(&chance, 20000, 90000),
               (struct sim_call){.fn = on_act});
+    sim_later(sim_between(&moves, 20000, 200000),
+              (struct sim_call){.fn = on_move});
 }
 
 /* ---- the end ---- */

@@ -148,6 +148,10 @@ void sim_broker_start(void);
  */
 void sim_broker_replay(void);
 bool sim_broker_is_up(void);
+/* A device learned its groups: it listens to their topics. */
+void sim_broker_groups(struct sim_device *device);
+/* The member of its report that names them, with a comma; "": none does. */
+const char *sim_groups_report(const struct sim_device *device);
 /* Any client with an account: it is retained. */
 void sim_broker_publish(const char *topic, const char *text);
 
@@ -243,7 +247,9 @@ struct sim_model {
 struct sim_device {
     uint32_t index;
     char id[37];
-    bool is_in_lab, is_retired;
+    bool is_in_lab, is_retired; /* as it enrolled: sim_device_is_in_lab */
+    bool was_in_lab;            /* people put it there, once */
+    uint64_t moved_ms;          /* the last time that they moved it */
     struct sim_client client;
     struct sim_random random;
     uint32_t life;
@@ -310,6 +316,9 @@ struct sim_device {
         unsigned starts[SIM_MODELS_MAX], tries[SIM_MODELS_MAX]; /* on trial */
     } seen;
 };
+/* As it knows of itself: by a statement of the controller, or by its enrolment.
+ */
+bool sim_device_is_in_lab(const struct sim_device *device);
 void sim_device_init(struct sim_device *device, uint32_t index);
 void sim_device_deinit(struct sim_device *device);
 void sim_device_start(struct sim_device *device);

@@ -6,8 +6,8 @@
 
 #include "base/host/text/json_quick.h"
 
-/* The memory of the tree is bounded before the tree is built: brackets outside
- * of strings are counted. */
+/* The memory of a tree is bounded before the tree is built: brackets outside of
+ * strings are counted. */
 static int check_parts(const char *text, size_t bytes, struct flo_err *err)
 {
     size_t depth = 0, parts = 0;
@@ -52,11 +52,16 @@ int flo_json_parse(const char *text, size_t bytes, size_t bytes_max,
     if (valid < bytes) {
         return flo_fail(err, FLO_E_META_JSON, "not UTF-8 at byte %zu", valid);
     }
-    int rv = check_parts(text, bytes, err);
+    /* A part has two bytes: a short document cannot have too many. */
+    bool is_short = bytes <= 2 * FLO_JSON_PARTS_MAX;
+    json_t *json = is_short ? flo_json_quick(text, bytes) : NULL;
+    int rv = json != NULL ? 0 : check_parts(text, bytes, err);
     if (rv < 0) {
         return rv;
     }
-    json_t *json = flo_json_quick(text, bytes);
+    if (!is_short) {
+        json = flo_json_quick(text, bytes);
+    }
     if (json == NULL) { /* its own reader knows why not */
         json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
     }

@@ -2,7 +2,7 @@
  *
  * jansson's own reader hands each byte through a callback and two buffers.
  * This one looks at the text as it lies there, for the same tree in about a
- * third of the time (tests/bench/bench_json.c).  It has no errors of its own:
+ * fifth of the time (tests/bench/bench_json.c).  It has no errors of its own:
  * what it does not take goes to jansson, whose sentence names cause and byte.
  */
 #include "base/host/text/json_quick.h"

@@ -557,6 +557,17 @@ void sim_device_heard(struct sim_device *device,
 
 /* ---- the whole ---- */
 
+bool sim_device_is_in_lab(const struct sim_device *device)
+{
+    const struct flo_device *record = &device->record;
+    bool is_in_lab = record->group_count == 0 && device->is_in_lab;
+
+    for (uint32_t i = 0; i < record->group_count; i++) {
+        is_in_lab = is_in_lab || strcmp(record->groups[i], "lab") == 0;
+    }
+    return is_in_lab;
+}
+
 void sim_device_init(struct sim_device *device, uint32_t index)
 {
     memset(device, 0, sizeof(*device));
@@ -565,6 +576,7 @@ void sim_device_init(struct sim_device *device, uint32_t index)
              index);
     device->random = sim_random_of(sim->seed * 1000 + index, "device");
     device->is_in_lab = sim_chance(&device->random, 300);
+    device->was_in_lab = device->is_in_lab;
     device->fits_both = sim_chance(&device->random, 800);
     device->is_synchronised = sim_chance(&device->random, 500);
     device->heartbeat_ms = 60000;

@@ -175,6 +175,10 @@ static bool is_about_model(const struct flo_order *order)
 static void act(struct sim_device *device, const struct flo_order *order,
                 uint32_t model, struct sim_intake *out)
 {
+    if (order->op == FLO_ORDER_GROUPS) {
+        sim_broker_groups(device);
+        sim_report(device);
+    }
     sim_order_pauses(device, &out->pauses);
     out->event = (struct flo_agent_event){
         .kind = FLO_AGENT_ORDER,
@@ -422,7 +426,8 @@ static int admit(const struct sim_device *device, const struct flo_order *order,
                           ? (wall_ms > set_ms ? wall_ms : set_ms)
                           : flo_device_time(&device->record, wall_ms, set_ms);
     return flo_agent_order_admit(order, device->id, groups,
-                                 device->is_in_lab ? 2 : 1, &time, err);
+                                 sim_device_is_in_lab(device) ? 2 : 1, &time,
+                                 err);
 }
 
 static int assign(struct sim_device *device, const struct flo_order *order,

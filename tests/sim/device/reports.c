@@ -237,9 +237,9 @@ void sim_report(struct sim_device *device)
     flo_buf_printf(&text,
                    "{\"v\":2,\"device\":\"%s\",\"name\":\"%s\",\"agent\":"
                    "\"sim\",\"rev\":%llu,\"profile\":{\"arch\":\"x86_64\"},"
-                   "\"models\":[",
+                   "%s\"models\":[",
                    device->id, sim_name(device),
-                   (unsigned long long)device->rev);
+                   (unsigned long long)device->rev, sim_groups_report(device));
     for (uint32_t i = 0; i < sim->model_count; i++) {
         if (device->models[i].slots.model[0] != '\0') {
             flo_buf_text(&text, comma);

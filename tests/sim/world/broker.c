@@ -309,7 +309,7 @@ static void to_devices(struct sim_message *message)
         return;
     }
     for (uint32_t i = 0; i < sim->device_count; i++) {
-        if (message->group <= 0 || sim->devices[i].is_in_lab) {
+        if (message->group <= 0 || sim_device_is_in_lab(&sim->devices[i])) {
             deliver(&sim->devices[i].client, message, false);
         }
     }
@@ -617,13 +617,27 @@ void sim_client_subscribe(struct sim_client *client)
     deliver_retained(client, broker.emergency);
     if (device != NULL) {
         deliver_retained(client, broker.orders[0]);
-        deliver_retained(client, device->is_in_lab ? broker.orders[1] : NULL);
+        deliver_retained(client, sim_device_is_in_lab(device) ? broker.orders[1]
+                                                              : NULL);
         deliver_retained(client, broker.desired[device->index]);
         return;
     }
     for (uint32_t i = 0; i < sim->device_count; i++) {
         deliver_retained(client, broker.reported[i]);
         deliver_retained(client, broker.presence[i]);
+    }
+}
+
+const char *sim_groups_report(const struct sim_device *device)
+{
+    return sim_device_is_in_lab(device) ? "\"groups\":[\"all\",\"lab\"],"
+                                        : "\"groups\":[\"all\"],";
+}
+
+void sim_broker_groups(struct sim_device *device)
+{
+    if (device->client.listens && sim_device_is_in_lab(device)) {
+        deliver_retained(&device->client, broker.orders[1]);
     }
 }
 

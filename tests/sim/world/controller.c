@@ -16,6 +16,7 @@
 #define FACTS_MS 15000
 #define FACTS_TICK 1000
 #define CHECK_TICKS 10
+#define PIECES_MAX 100
 
 static struct {
     uint64_t ticked_ms, hour, heard_ms, facts_ms;
@@ -116,6 +117,10 @@ static void on_tick(const struct sim_call *call)
     flo_batches_tick(sim->controller.batches);
     if (tick(&err) < 0 || write_facts(flo_now_ms(), &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "tick", &err);
+    }
+    for (int i = 0; i < PIECES_MAX && ours() != NULL &&
+                    flo_groups_turn(ours(), flo_now_ms());
+         i++) {
     }
     if (call->b % CHECK_TICKS == 0) {
         sim_check_running();

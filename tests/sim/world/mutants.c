@@ -8,6 +8,7 @@
 #include "server-stub/core/orders/renewal.h"
 #include "server-stub/mqtt/ingest_inside.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/groups/inside.h"
 
 static enum sim_mutant present;
 
@@ -220,6 +221,15 @@ HANDED(int, flo_fleet_event_add,
     return __real_flo_fleet_event_add(
         store, device, boot, seq, present == SIM_MUTANT_MARK ? 0 : from, at_ms,
         received_at_ms, json, is_new, mark, err);
+}
+
+HANDED(int, flo_groups_tell,
+       (struct flo_controller * controller, const char *device,
+        struct flo_err *err))
+{
+    return present == SIM_MUTANT_GROUPS
+               ? 0
+               : __real_flo_groups_tell(controller, device, err);
 }
 
 HANDED(int, flo_controller_audit,
