@@ -100,6 +100,10 @@ FLAGS(group_create) = {
     {"note", "TEXT", "for people", FLO_ASKED},
     {"reason", "TEXT", "why, for the audit", FLO_ASKED},
     END};
+FLAGS(claim_import) = {END};
+FLAGS(claim_list) = {END};
+FLAGS(claim_remove) = {END};
+FLAGS(claim_policy) = {END};
 FLAGS(group_list) = {END};
 FLAGS(group_get) = {END};
 FLAGS(group_set) = {

@@ -8,6 +8,7 @@
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/devices/devices.h"
+#include "server-stub/state/devices/serials.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/state/telemetry_link.h"
 
@@ -17,6 +18,9 @@ struct enrol {
     const char *token;
     const char *csr;
     const char *name;
+    const char *serial;
+    struct flo_serial_found claim;
+    json_t *made; /* labels of the list alone; owned */
     json_t *labels;
     json_t *profile;
     char id[37];
@@ -34,6 +38,8 @@ static int read_request(const json_t *in, struct enrol *out,
 
     if ((rv = flo_json_get_text(in, "csr", 8192, &out->csr, err)) < 0 ||
         (rv = flo_json_opt_name(in, "name", NULL, &out->name, err)) < 0 ||
+        (rv = flo_json_opt_text(in, "serial", FLO_NAME_MAX, NULL, &out->serial,
+                                err)) < 0 ||
         (rv = flo_json_opt_object(in, "labels", &out->labels, err)) < 0 ||
         (rv = flo_json_opt_object(in, "profile", &out->profile, err)) < 0) {
         return rv;
@@ -84,6 +90,29 @@ static int use_token(struct flo_rest_call *call, struct enrol *enrol,
                         "the enrolment token has expired");
     }
     return flo_fleet_token_use(store, enrol->token_id, err);
+}
+
+/* The row of its serial says more than the device. */
+static int read_claim(struct flo_controller *controller, struct enrol *enrol,
+                      struct flo_err *err)
+{
+    const char *name;
+    const json_t *labels;
+    bool is_news;
+    int rv = flo_serials_look(controller, enrol->serial, &enrol->claim, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    name = json_string_value(json_object_get(enrol->claim.body, "name"));
+    labels = json_object_get(enrol->claim.body, "labels");
+    enrol->name = name != NULL ? name : enrol->name;
+    if (enrol->labels == NULL && labels != NULL) {
+        enrol->labels = enrol->made = json_object();
+    }
+    return labels == NULL
+               ? 0
+               : flo_labels_merge(enrol->labels, labels, &is_news, err);
 }
 
 static int store_device(struct flo_controller *controller, struct enrol *enrol,
@@ -148,13 +177,57 @@ static int answer_enrolled(struct flo_rest_call *call,
     return call->out != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "enrolment");
 }
 
+static json_t *groups_json(const struct enrol *enrol)
+{
+    const json_t *more = json_object_get(enrol->claim.body, "groups");
+    json_t *list = json_pack("[s]", "all");
+    size_t i;
+    json_t *group;
+
+    if (strcmp(enrol->group, "all") != 0) {
+        json_array_append_new(list, json_string(enrol->group));
+    }
+    json_array_foreach(more, i, group)
+    {
+        if (strcmp(json_string_value(group), enrol->group) != 0) {
+            json_array_append(list, group);
+        }
+    }
+    return list;
+}
+
+static int let_in(struct flo_rest_call *call, struct enrol *enrol,
+                  struct flo_err *err)
+{
+    struct flo_controller *controller = call->controller;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) pem = {0};
+    struct flo_certificate facts;
+    char groups[2][FLO_NAME_MAX + 1] = {"all"};
+    size_t count = strcmp(enrol->group, "all") == 0 ? 1 : 2;
+    int rv;
+
+    flo_uuid_make(enrol->id);
+    snprintf(groups[1], sizeof(groups[1]), "%s", enrol->group);
+    if ((rv = flo_pki_issue(controller, flo_pki_newest(&controller->pki),
+                            enrol->id, enrol->csr, &pem, &facts, err)) < 0 ||
+        (rv = flo_groups_enrol(controller, enrol->group, err)) < 0 ||
+        (rv = store_device(controller, enrol,
+                           (const char(*)[FLO_NAME_MAX + 1]) groups, count,
+                           err)) < 0 ||
+        (rv = flo_serials_take(controller, &enrol->claim, enrol->id, err)) <
+            0) {
+        return rv;
+    }
+    flo_outgoing_desired(controller, enrol->id);
+    flo_outgoing_change(controller, FLO_OBJECT_DEVICE, enrol->id);
+    return answer_enrolled(call, enrol, &pem, groups_json(enrol), err);
+}
+
 static int enrol_device(struct flo_rest_call *call, const json_t *in,
                         struct flo_err *err)
 {
     struct flo_controller *controller = call->controller;
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) pem = {0};
     struct enrol enrol = {0};
-    char groups[2][FLO_NAME_MAX + 1] = {"all"};
     int rv;
 
     if ((rv = flo_json_get_text(in, "token", 128, &enrol.token, err)) < 0 ||
@@ -168,36 +241,40 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
         }
         return rv;
     }
-    flo_uuid_make(enrol.id);
-    struct flo_certificate facts;
-    if ((rv = flo_pki_issue(controller, flo_pki_newest(&controller->pki),
-                            enrol.id, enrol.csr, &pem, &facts, err)) < 0) {
+    rv = read_claim(controller, &enrol, err);
+    rv = rv < 0 ? rv : let_in(call, &enrol, err);
+    json_decref(enrol.claim.body);
+    json_decref(enrol.made);
+    return rv;
+}
+
+/* The refused enrolment is taken back whole; that it waits is kept. */
+static int keep_waiting(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_controller *controller = call->controller;
+    const char *serial = flo_rest_text_in(call, "serial", "");
+
+    flo_controller_cancel(controller);
+    int rv = flo_controller_begin(controller, err);
+    if (rv < 0) {
         return rv;
     }
-    size_t count = strcmp(enrol.group, "all") == 0 ? 1 : 2;
-    if ((rv = flo_groups_enrol(controller, enrol.group, err)) < 0) {
-        return rv;
-    }
-    snprintf(groups[1], sizeof(groups[1]), "%s", enrol.group);
-    if ((rv = store_device(controller, &enrol,
-                           (const char(*)[FLO_NAME_MAX + 1]) groups, count,
-                           err)) < 0) {
-        return rv;
-    }
-    flo_outgoing_desired(controller, enrol.id);
-    flo_outgoing_change(controller, FLO_OBJECT_DEVICE, enrol.id);
-    json_t *list = json_array();
-    for (size_t i = 0; i < count; i++) {
-        json_array_append_new(list, json_string(groups[i]));
-    }
-    return answer_enrolled(call, &enrol, &pem, list, err);
+    rv = flo_serials_wait(controller, serial, err);
+    return rv < 0 ? rv : flo_controller_commit(controller, err);
 }
 
 int flo_rest_enroll(struct flo_rest_call *call, struct flo_err *err)
 {
-    return call->in == NULL
-               ? flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here")
-               : enrol_device(call, call->in, err);
+    struct flo_err why = {0};
+
+    if (call->in == NULL) {
+        return flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here");
+    }
+    int rv = enrol_device(call, call->in, err);
+    if (rv == FLO_E_ENROL_WAITS && keep_waiting(call, &why) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "rest", &why);
+    }
+    return rv;
 }
 
 /* ---- devices ---- */

@@ -175,7 +175,8 @@ def read_events(controller, last=None, count=1, seconds=F.PATIENCE, enough=None,
 class Device:
     """An agent, as far as the controller sees it."""
 
-    def __init__(self, controller, folder, name, token, labels=None):
+    def __init__(self, controller, folder, name, token, labels=None,
+                 **more):
         self.controller, self.name = controller, name
         self.key = os.path.join(folder, name + ".key")
         self.cert = os.path.join(folder, name + ".pem")
@@ -187,7 +188,8 @@ class Device:
         self.answer = controller.ask(
             "POST", "/v1/enroll", {"token": token, "csr": csr, "name": name,
                                    "labels": labels or {},
-                                   "profile": {"arch": "x86_64", "cpus": 2}},
+                                   "profile": {"arch": "x86_64", "cpus": 2},
+                                   **more},
             token="", base=controller.facts["devices"], context=context)
         if self.answer.status != 201:
             return

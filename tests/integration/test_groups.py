@@ -330,3 +330,29 @@ def test_new_hardware_takes_the_place_of_a_device(
     assert len(told) == 1 and "CHG-9" in told[0]["detail"]
     cli("device", "replace", "gw-2", "gw-10", "--confirm", "gw-2", code=5)
     new.client.close()
+
+
+def test_a_prepared_serial_number_says_who_a_device_is(controller, folder, cli):
+    token = controller.enrol_token()
+
+    def comes(name, serial):
+        device = Device(controller, folder, name, token, serial=serial)
+        return device.answer.status, device.answer.json.get("code")
+    cli("claim", "import", "-", stdin="serial,name,group,note,site\n"
+        "SN-0001,till-1,tills,by the door,lyon\n")
+    assert comes("raw-1", "sn-0001")[0] == 201
+    till = ask(controller, "GET", "/v1/devices/till-1")
+    assert (till["groups"], till["note"], till["labels"]) == \
+        (["all", "tills"], "by the door", {"site": "lyon"})
+    assert comes("raw-2", "SN-0001") == (403, "enrol.claimed")
+    cli("claim", "policy", "wait")
+    assert comes("raw-3", "SN-0002") == (403, "enrol.waiting")
+    assert {c["serial"]: c["state"] for c in
+            ask(controller, "GET", "/v1/claims")["items"]} == \
+        {"sn-0001": "claimed", "sn-0002": "waiting"}
+    cli("claim", "policy", "refuse")
+    assert comes("raw-4", "SN-0003") == (403, "enrol.serial")
+    cli("claim", "policy", "open")
+    cli("claim", "remove", "sn-0002")
+    cli("device", "delete", "till-1", "--confirm", "till-1")
+    assert comes("raw-5", "SN-0001")[0] == 201

@@ -20,6 +20,7 @@
 struct wish {
     const char *controller, *token_file, *state_dir, *name;
     char host[FLO_NAME_MAX + 1];
+    char serial[FLO_NAME_MAX + 1]; /* "": none is known */
     char folder[4096];
     json_t *labels;
 };
@@ -57,6 +58,26 @@ static int name_of_host(struct wish *wish, struct flo_err *err)
     return 0;
 }
 
+/* A number that people gave, or the machine's own: that of its device tree, or
+ * of its firmware, which only root reads. */
+static void take_serial(struct wish *wish, const char *given)
+{
+    static const char *const files[] = {
+        "/sys/firmware/devicetree/base/serial-number",
+        "/sys/class/dmi/id/product_serial"};
+
+    snprintf(wish->serial, sizeof(wish->serial), "%s",
+             given != NULL ? given : "");
+    for (size_t i = 0; i < FLO_COUNT(files) && wish->serial[0] == '\0'; i++) {
+        FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+        size_t bytes;
+        if (flo_file_read(files[i], 4096, &text, &bytes, NULL) == 0) {
+            text[strcspn(text, " \t\r\n")] = '\0';
+            snprintf(wish->serial, sizeof(wish->serial), "%.64s", text);
+        }
+    }
+}
+
 static int fill(struct wish *wish, const struct flo_args *args,
                 struct flo_err *err)
 {
@@ -67,6 +88,7 @@ static int fill(struct wish *wish, const struct flo_args *args,
     wish->token_file = flo_args_text(args, "token-file", "");
     wish->state_dir = flo_args_text(args, "state-dir", NULL);
     wish->name = flo_args_text(args, "name", NULL);
+    take_serial(wish, flo_args_text(args, "serial", NULL));
     for (size_t i = 0; rv == 0 && flo_args_each(args, "label", i, &label);
          i++) {
         rv = take_label(wish, label, err);
@@ -215,6 +237,9 @@ static int ask(const struct wish *wish, const char *dir, const char *token,
         "{s:s, s:s, s:s, s:O, s:o}", "token", token, "csr", csr, "name",
         wish->name, "labels", wish->labels, "profile",
         flo_machine_json(&settings, &machine, flo_disk_free(wish->state_dir)));
+    if (wish->serial[0] != '\0') {
+        json_object_set_new(body, "serial", json_string(wish->serial));
+    }
     flo_settings_deinit(&settings);
     if (body == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "enrolment");
@@ -323,12 +348,15 @@ static const struct flo_flag flags[] = {
      .is_needed = true},
     {"token-file", "FILE", "the enrolment token", FLO_ASKED, .is_needed = true},
     {"name", "NAME", "of this device (default: the machine's)", FLO_ASKED},
+    {"serial", "NUMBER", "of this device (default: the machine's own)",
+     FLO_ASKED},
     {"label", "KEY=VALUE", "of this device; several times", FLO_ASKED},
     FLO_FLAGS_END,
 };
 const struct flo_verb flo_verb_enroll = {
     .name = "enroll",
-    .usage = "--controller URL --token-file FILE [--name NAME] [--label K=V]",
+    .usage = "--controller URL --token-file FILE [--name NAME] [--serial "
+             "NUMBER] [--label K=V]",
     .help = "become a device of a fleet",
     .flags = {flags},
     .state = &flo_agent_line,

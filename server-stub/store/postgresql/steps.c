@@ -77,5 +77,7 @@ const struct flo_postgresql_step flo_postgresql_steps[] = {
         " FROM release, regexp_matches(body,"
         " '\"(digest|base)\" *: *\"([^\"]+)\"', 'g') AS m"
         " ON CONFLICT DO NOTHING"},
+    {2, MAKE("claim", "serial" TEXT ", body" TEXT ", device" TEXT ", at" NUMBER
+                      ", PRIMARY KEY (serial)")},
 };
 const size_t flo_postgresql_step_count = FLO_COUNT(flo_postgresql_steps);

@@ -225,5 +225,7 @@ const char *const flo_sqlite_schema[] = {
     " AND part.type = 'text';",
     "ALTER TABLE device ADD COLUMN replaces TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE device ADD COLUMN replaced_by TEXT NOT NULL DEFAULT '';",
+    "CREATE TABLE claim (serial TEXT PRIMARY KEY, body TEXT NOT NULL,"
+    " device TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

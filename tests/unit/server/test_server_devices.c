@@ -1,5 +1,6 @@
 /* Devices that leave, and hardware that takes a place. */
 #include "server-stub/state/devices/devices.h"
+#include "server-stub/state/devices/serials.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/store/fleet.h"
 #include "unit/server/world.h"
@@ -369,9 +370,97 @@ static void pins_move_with_the_place_and_bring_the_new_hardware(void **state)
     assert_string_equal(ordered(world, 1), DIGEST);
 }
 
+/* ---- serial numbers ---- */
+
+static int prepare(struct world *world, const char *text)
+{
+    json_t *item = json_loads(text, 0, NULL);
+
+    begin(world);
+    int rv = flo_serials_prepare(world->controller, item, &world->err);
+    commit(world);
+    json_decref(item);
+    return rv;
+}
+
+static int comes(struct world *world, size_t device, const char *serial)
+{
+    struct flo_serial_found found;
+
+    begin(world);
+    int rv = flo_serials_look(world->controller, serial, &found, &world->err);
+    rv = rv < 0 ? rv
+                : flo_serials_take(world->controller, &found, ids[device],
+                                   &world->err);
+    commit(world);
+    json_decref(found.body);
+    return rv;
+}
+
+static void set_policy(struct world *world, enum flo_unlisted policy)
+{
+    begin(world);
+    assert_int_equal(
+        flo_serials_set_policy(world->controller, policy, &world->err), 0);
+    commit(world);
+}
+
+static void a_listed_serial_number_brings_note_and_groups(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(prepare(world, "{\"serial\":\"SN 1\",\"note\":\"till\","
+                                    "\"groups\":[\"lab\"]}"),
+                     0);
+    assert_int_equal(comes(world, 0, "sn-1"), 0);
+
+    shows(world, 0, "gw-1 {} [\"all\",\"lab\"] note=till maintenance= pins= ");
+}
+
+static void a_serial_number_claimed_twice_names_both(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(prepare(world, "{\"serial\":\"sn-1\"}"), 0);
+    assert_int_equal(comes(world, 0, "sn-1"), 0);
+
+    assert_int_equal(comes(world, 1, "SN-1"), FLO_E_ENROL_CLAIMED);
+    assert_non_null(strstr(world->err.what, "sn-1 was claimed by gw-1"));
+    /* The list is imported again: who has it stays. */
+    assert_int_equal(prepare(world, "{\"serial\":\"sn-1\"}"), 0);
+    assert_int_equal(comes(world, 1, "sn-1"), FLO_E_ENROL_CLAIMED);
+    begin(world);
+    assert_int_equal(flo_devices_retire(world->controller, ids[0], &world->err),
+                     0);
+    commit(world);
+    assert_int_equal(comes(world, 1, "sn-1"), 0);
+}
+
+static void the_policy_says_what_becomes_of_others(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(comes(world, 0, NULL), 0);
+    set_policy(world, FLO_UNLISTED_WAIT);
+    assert_int_equal(comes(world, 0, "sn-7"), FLO_E_ENROL_WAITS);
+    assert_int_equal(comes(world, 0, NULL), FLO_E_ENROL_SERIAL);
+    begin(world);
+    assert_int_equal(flo_serials_wait(world->controller, "sn-7", &world->err),
+                     0);
+    commit(world);
+    assert_int_equal(comes(world, 0, "sn-7"), FLO_E_ENROL_WAITS);
+    assert_int_equal(prepare(world, "{\"serial\":\"sn-7\"}"), 0);
+    assert_int_equal(comes(world, 0, "sn-7"), 0);
+    set_policy(world, FLO_UNLISTED_REFUSE);
+    assert_int_equal(comes(world, 1, "sn-8"), FLO_E_ENROL_SERIAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_listed_serial_number_brings_note_and_groups),
+        TEST(a_serial_number_claimed_twice_names_both),
+        TEST(the_policy_says_what_becomes_of_others),
         TEST(a_pin_brings_its_release_and_unpinning_the_groups_release),
         TEST(a_pinned_device_says_why_it_refuses),
         TEST(an_update_of_a_pin_that_fails_is_told_by_the_pin),

@@ -1,0 +1,129 @@
+/* Commands on the prepared list of serial numbers. */
+#include <string.h>
+
+#include <flotilla/proto.h>
+
+#include "server-stub/cli/fleet/fleet.h"
+
+#define ITEMS_MAX 1000 /* of one request */
+
+/* Groups stand in one cell, apart by blanks. */
+static json_t *groups_of(const char *cell)
+{
+    json_t *groups = json_array();
+
+    while (*(cell += strspn(cell, " ")) != '\0') {
+        size_t chars = strcspn(cell, " ");
+        json_array_append_new(groups, json_stringn(cell, chars));
+        cell += chars;
+    }
+    return groups;
+}
+
+/* A row: serial, and as wished name, note and group; any other column is a
+ * label. */
+static json_t *item_of(const json_t *row, struct flo_err *err)
+{
+    json_t *labels = json_object();
+    json_t *item = json_object();
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)row, key, value)
+    {
+        const char *text = json_string_value(value);
+        if (text[0] == '\0') {
+            continue;
+        }
+        if (strcmp(key, "group") == 0) {
+            json_object_set_new(item, "groups", groups_of(text));
+        } else if (strcmp(key, "serial") == 0 || strcmp(key, "name") == 0 ||
+                   strcmp(key, "note") == 0) {
+            json_object_set(item, key, value);
+        } else {
+            json_object_set(labels, key, value);
+        }
+    }
+    json_object_set_new(item, "labels", labels);
+    if (json_object_get(item, "serial") == NULL) {
+        json_decref(item);
+        flo_fail(err, FLO_E_USAGE, "each row needs a value in `serial`");
+        return NULL;
+    }
+    return item;
+}
+
+int flo_cmd_claim_import(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *rows = NULL;
+    json_int_t claims = 0;
+    int rv = flo_csv_read(cli->args.words[0], &rows, err);
+
+    for (size_t from = 0; rv == 0 && from < json_array_size(rows);
+         from += ITEMS_MAX) {
+        FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+        FLO_CLEANUP(flo_json_cleanup)
+        json_t *body = json_pack("{s:[]}", "items");
+        for (size_t i = from;
+             i < json_array_size(rows) && i < from + ITEMS_MAX && rv == 0;
+             i++) {
+            json_t *item = item_of(json_array_get(rows, i), err);
+            rv = item == NULL ? FLO_E_USAGE : 0;
+            json_array_append_new(json_object_get(body, "items"), item);
+        }
+        rv = rv < 0
+                 ? rv
+                 : flo_api_call(cli, "POST", "/v1/claims", body, &answer, err);
+        claims += (json_int_t)flo_out_u64(answer, "claims");
+    }
+    if (rv == 0) {
+        flo_out_done(cli, json_pack("{s:I}", "claims", claims),
+                     "%lld serial numbers are prepared\n", (long long)claims);
+    }
+    return rv;
+}
+
+int flo_cmd_claim_list(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
+    int rv = flo_api_list(cli, "/v1/claims", &items, err);
+
+    if (rv == 0) {
+        flo_out_table(cli, items, FLO_COLUMNS(claim));
+    }
+    return rv;
+}
+
+int flo_cmd_claim_remove(struct flo_cli *cli, struct flo_err *err)
+{
+    const char *serial = cli->args.words[0];
+    char path[160];
+
+    if (!flo_name_is_valid(serial)) {
+        return flo_fail(err, FLO_E_ABSENT,
+                        "`%.80s` is not on the list: flotilla claim list",
+                        serial);
+    }
+    snprintf(path, sizeof(path), "/v1/claims/%s", serial);
+    int rv = flo_api_call(cli, "DELETE", path, NULL, NULL, err);
+    if (rv == 0) {
+        flo_out_done(cli, json_pack("{s:s}", "serial", serial),
+                     "%s is off the list\n", serial);
+    }
+    return rv;
+}
+
+int flo_cmd_claim_policy(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *body = json_pack("{s:s}", "unlisted", cli->args.words[0]);
+    int rv = flo_api_call(cli, "PUT", "/v1/claims", body, &answer, err);
+
+    if (rv == 0) {
+        flo_out_done(cli, json_incref(answer),
+                     "serial numbers that are not on the list: %s\n",
+                     cli->args.words[0]);
+    }
+    return rv;
+}
