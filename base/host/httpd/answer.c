@@ -75,6 +75,7 @@ int flo_httpd_status_of(int code)
     case FLO_E_INFER_BUSY:
     case FLO_E_DB_UNREACHABLE:
     case FLO_E_LEAD_NONE:
+    case FLO_E_STATE_SUPERSEDED: /* this controller just lost the lead */
         return 503;
     case FLO_E_REST_AUTH:
     case FLO_E_LOCAL_AUTH:

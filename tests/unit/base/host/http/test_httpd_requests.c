@@ -193,6 +193,20 @@ static void any_cut_of_a_chunked_body_gives_the_same(void **state)
     }
 }
 
+/* A client that asks again finds the controller that leads: 409 would be an
+ * end, and a device would give its update up. */
+static void a_controller_that_lost_the_lead_is_away_for_a_moment(void **state)
+{
+    static const int codes[] = {FLO_E_STATE_SUPERSEDED, FLO_E_LEAD_NONE,
+                                FLO_E_DB_UNREACHABLE};
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(codes); i++) {
+        assert_int_equal(flo_httpd_status_of(codes[i]), 503);
+    }
+    assert_int_equal(flo_httpd_status_of(FLO_E_STATE), 409);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +222,7 @@ int main(void)
         cmocka_unit_test(chunked_bodies_are_put_together),
         cmocka_unit_test(pipelined_requests_are_answered_in_order),
         cmocka_unit_test(any_cut_of_a_chunked_body_gives_the_same),
+        cmocka_unit_test(a_controller_that_lost_the_lead_is_away_for_a_moment),
     };
 
     signal(SIGPIPE, SIG_IGN);
