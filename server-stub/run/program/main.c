@@ -83,7 +83,7 @@ static const struct flo_flag flags[] = {
      "one (their hosts)",
      FLO_TEXT(struct line, peer_host)},
     {"listen-health", "HOST:PORT",
-     "plain HTTP for supervisors and load balancers: GET /pulse, GET /ready "
+     "plain HTTP for supervisors and load balancers: GET /health, GET /ready "
      "(none)",
      FLO_TEXT(struct line, listen_health)},
     {"broker", "URL|embedded[:PORT]",
