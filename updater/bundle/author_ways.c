@@ -258,6 +258,8 @@ struct task {
     struct flo_delta_made made;
     struct flo_err err;
     int rv;
+    atomic_uint percent;
+    uint64_t began_ms;
     atomic_bool is_done;
 };
 
@@ -267,6 +269,13 @@ struct tasks {
     atomic_size_t next;
 };
 
+static void note_progress(void *context, uint64_t done, uint64_t total)
+{
+    struct task *task = context;
+
+    atomic_store(&task->percent, (unsigned)(done * 100 / (total | 1)));
+}
+
 static void *make_some(void *context)
 {
     struct tasks *tasks = context;
@@ -274,29 +283,41 @@ static void *make_some(void *context)
 
     while ((i = atomic_fetch_add(&tasks->next, 1)) < tasks->count) {
         struct task *task = &tasks->list[i];
+        struct flo_delta_making making = {.on_progress = note_progress,
+                                          .context = task};
+        task->began_ms = flo_now_ms();
         task->rv =
             open_nameless(task->build->out_dir, &task->patch_fd, &task->err);
         if (task->rv == 0) {
             task->rv = flo_delta_create(
                 task->choice, task->base_fd < 0 ? task->fd : task->base_fd,
-                task->fd, task->patch_fd, &task->made, &task->err);
+                task->fd, task->patch_fd, &making, &task->made, &task->err);
         }
         atomic_store(&task->is_done, true);
     }
     return NULL;
 }
 
-/* "zstd, delta": the ways that are not done yet. */
+/* "zstd, delta 45 % (about 12 s left)": the ways that are not done yet. */
 static bool is_done(struct tasks *tasks, char *left, size_t bytes)
 {
     size_t chars = 0;
 
     left[0] = '\0';
     for (size_t i = 0; i < tasks->count; i++) {
-        if (!atomic_load(&tasks->list[i].is_done) && chars < bytes) {
+        struct task *task = &tasks->list[i];
+        unsigned percent = atomic_load(&task->percent);
+        if (atomic_load(&task->is_done) || chars >= bytes) {
+            continue;
+        }
+        chars += (size_t)snprintf(left + chars, bytes - chars, "%s%s",
+                                  chars == 0 ? "" : ", ", task->choice);
+        if (percent > 0 && percent < 100 && chars < bytes) {
+            uint64_t took_ms = flo_now_ms() - task->began_ms;
             chars +=
-                (size_t)snprintf(left + chars, bytes - chars, "%s%s",
-                                 chars == 0 ? "" : ", ", tasks->list[i].choice);
+                (size_t)snprintf(left + chars, bytes - chars,
+                                 " %u %% (about %" PRIu64 " s left)", percent,
+                                 took_ms * (100 - percent) / percent / 1000);
         }
     }
     return left[0] == '\0';
@@ -308,7 +329,7 @@ static void wait_for(const struct author_build *build, const char *file,
 {
     const struct flo_author *author = build->author;
     struct timespec until;
-    char left[64], what[256];
+    char left[192], what[512];
 
     (void)clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec++;

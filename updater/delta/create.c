@@ -3,6 +3,7 @@
 #include "updater/delta/internal.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -207,29 +208,54 @@ static int measure_all(const struct delta_input *input, struct choice choice,
     return rv;
 }
 
-static int create_mapped(const struct delta_input *input, struct choice choice,
+static void *digest_old(void *context)
+{
+    struct delta_input *input = context;
+
+    flo_sha256(input->old, (size_t)input->old_bytes, &input->old_digest);
+    return NULL;
+}
+
+/* Both digests, side by side where a thread can be had. */
+static void take_digests(struct delta_input *input)
+{
+    pthread_t thread;
+    bool has_thread = pthread_create(&thread, NULL, digest_old, input) == 0;
+
+    flo_sha256(input->new, (size_t)input->new_bytes, &input->new_digest);
+    if (has_thread) {
+        (void)pthread_join(thread, NULL);
+    } else {
+        (void)digest_old(input);
+    }
+}
+
+static int create_mapped(struct delta_input *input, struct choice choice,
                          int patch_fd, struct flo_delta_made *out,
                          struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int scratch = -1;
     uint64_t begin_us = flo_now_us();
+
+    take_digests(input);
     int rv = measure_all(input, choice, out, &scratch, err);
 
     if (rv == 0) {
         out->create_ms = (flo_now_us() - begin_us) / 1000;
         out->old_bytes = input->old_bytes;
         out->new_bytes = input->new_bytes;
-        flo_sha256(input->old, (size_t)input->old_bytes, &out->old_digest);
-        flo_sha256(input->new, (size_t)input->new_bytes, &out->new_digest);
+        out->old_digest = input->old_digest;
+        out->new_digest = input->new_digest;
         rv = copy_file(scratch, patch_fd, out->bytes, err);
     }
     return rv < 0 ? rv : flo_sha256_fd(patch_fd, &out->digest, NULL, err);
 }
 
 int flo_delta_create(const char *word, int old_fd, int new_fd, int patch_fd,
+                     const struct flo_delta_making *making,
                      struct flo_delta_made *out, struct flo_err *err)
 {
-    struct delta_input input = {0};
+    struct delta_input input = {.making = making};
     struct flo_delta_made made = {0};
     struct choice choice;
 

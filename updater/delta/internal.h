@@ -49,6 +49,9 @@ struct delta_input {
     uint64_t old_bytes;
     const uint8_t *new;
     uint64_t new_bytes;
+    struct flo_digest old_digest;
+    struct flo_digest new_digest;
+    const struct flo_delta_making *making; /* may be NULL */
 };
 FLO_MUST_USE int flo_delta_zstd_create(const struct delta_input *input, int fd,
                                        struct flo_err *err);

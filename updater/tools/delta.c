@@ -36,6 +36,22 @@ static double ratio_of(uint64_t part, uint64_t whole)
 
 /* ---- create ---- */
 
+/* The estimate of the end counts from the begin of the work. */
+static void tell_progress(void *context, uint64_t done, uint64_t total)
+{
+    const uint64_t *began_ms = context;
+    uint64_t took_s = (flo_now_ms() - *began_ms) / 1000;
+    char what[sizeof tool_ticker.what];
+
+    if (took_s > 0 && done > 0) {
+        (void)snprintf(
+            what, sizeof what, "delta create, about %" PRIu64 " s left, MiB",
+            (uint64_t)((double)took_s * (double)(total - done) / (double)done));
+        flo_ticker_tell(&tool_ticker, what, (size_t)(done >> 20),
+                        (size_t)(total >> 20));
+    }
+}
+
 static int create(void *state, struct flo_err *err)
 {
     const struct tool_line *line = state;
@@ -45,6 +61,10 @@ static int create(void *state, struct flo_err *err)
     FLO_CLEANUP(flo_fd_cleanup) int new_fd = -1;
     FLO_CLEANUP(flo_fd_cleanup) int patch_fd = -1;
     struct flo_delta_made made;
+    uint64_t began_ms = flo_now_ms();
+    struct flo_delta_making making = {.threads = line->threads,
+                                      .on_progress = tell_progress,
+                                      .context = &began_ms};
     /* People say "bsdiff". */
     const char *choice = strcmp(codec, "bsdiff") == 0   ? "bsdiff40"
                          : strcmp(codec, "tensor") == 0 ? "tensor1"
@@ -58,7 +78,8 @@ static int create(void *state, struct flo_err *err)
         rv = tool_create(paths[2], &patch_fd, err);
     }
     if (rv == 0) {
-        rv = flo_delta_create(choice, old_fd, new_fd, patch_fd, &made, err);
+        rv = flo_delta_create(choice, old_fd, new_fd, patch_fd, &making, &made,
+                              err);
     }
     if (rv == 0) {
         rv = tool_commit(patch_fd, paths[2], err);
@@ -87,11 +108,14 @@ static int create(void *state, struct flo_err *err)
 static const struct flo_flag create_flags[] = {
     {"codec", "CODEC", "auto (default), full, bsdiff, zstd or tensor",
      FLO_TEXT(struct tool_line, codec)},
+    {"threads", "N", "of the tensor codec; one for each core, at most 12",
+     FLO_U32(struct tool_line, threads), .min = 1, .max = 12},
     FLO_FLAGS_END,
 };
 const struct flo_verb tool_delta_create = {
     .name = "delta create",
-    .usage = "OLD NEW PATCH [--codec auto|full|bsdiff|zstd|tensor] [--json]",
+    .usage = "OLD NEW PATCH [--codec auto|full|bsdiff|zstd|tensor] "
+             "[--threads N] [--json]",
     .help = "a patch from one file to another",
     .flags = {create_flags, FLO_FLAGS_JSON},
     .state = &tool_line,

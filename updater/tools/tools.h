@@ -15,6 +15,7 @@ struct tool_line {
     struct flo_args args;
     const char *codec, *base, *expected; /* of deltas; digests as text */
     const char *partial;
+    uint32_t threads;
     uint64_t memory_bytes_max;
     const char *blobs, *variant, *without; /* of a bundle */
     bool is_compressed;

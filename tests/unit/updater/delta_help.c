@@ -69,7 +69,8 @@ void create_bytes(const char *choice, const void *old, size_t old_bytes,
     int patch_fd = file_of("", 0);
 
     assert_int_equal(
-        flo_delta_create(choice, old_fd, new_fd, patch_fd, &made, &err), 0);
+        flo_delta_create(choice, old_fd, new_fd, patch_fd, NULL, &made, &err),
+        0);
     out->bytes = 0;
     char *data = malloc((size_t)made.bytes + 1);
     assert_int_equal(

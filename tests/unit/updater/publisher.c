@@ -145,7 +145,8 @@ void publisher_add_way(struct publisher *publisher, struct flo_release *release,
     int old_fd = open(base != NULL ? base : source, O_RDONLY | O_CLOEXEC);
     int new_fd = open(source, O_RDONLY | O_CLOEXEC);
     int patch_fd = open(draft, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    must(flo_delta_create(choice, old_fd, new_fd, patch_fd, &made, NULL) == 0,
+    must(flo_delta_create(choice, old_fd, new_fd, patch_fd, NULL, &made,
+                          NULL) == 0,
          choice);
     close(old_fd);
     close(new_fd);

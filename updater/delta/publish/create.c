@@ -1,211 +1,206 @@
-/* Make a typed delta: plan the parts, code their payloads, write index and
- * head.  Publishers only. */
-#include "updater/delta/publish/plan.h"
+/* Make a typed delta: plan the parts, code their groups on all cores, write
+ * index and head.  Publishers only.
+ *
+ * Threads take the groups in the order of the plan.  This thread writes them in
+ * the same order, so the bytes never depend on the count of threads. */
+#include "updater/delta/publish/group.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <zstd.h>
-
-/* Typed parts that save less than this part of their bytes are packed. */
-#define SAVES_ONE_IN 32
-#define LEVEL_PREFIX 12
-#define LEVEL_ALONE 5
+/* Each thread has 3.2 MiB; with zstd and the plan all stay below 64 MiB. */
+#define THREADS_MAX 12
+#define INDEX_LEVEL 12
 
 struct create {
     const struct delta_input *input;
     struct tensor_plan plan;
-    struct tensor_model *model;
-    ZSTD_CCtx *zstd;
-    uint8_t *payload; /* [TENSOR_PART_BYTES_MAX] */
+    struct tensor_packer packer;
     int fd;
     struct flo_buf entries;
     struct flo_buf hashes;
     uint32_t part_count;
     uint64_t old_end;
+    uint64_t done; /* bytes of the new file */
 };
 
-static void add_hash(struct flo_buf *out, const uint8_t *data, size_t bytes)
-{
-    struct flo_digest hash;
+/* ---- groups, one after the other ---- */
 
-    flo_sha256(data, bytes, &hash);
-    flo_buf_add(out, &hash, TENSOR_HASH_BYTES);
-}
-
-/* The payload goes out, the entry and its hashes into the index. */
-static int emit(struct create *create, const struct tensor_entry *part,
-                const uint8_t *payload, struct flo_err *err)
+static void write_entry(struct create *create, struct tensor_entry part)
 {
-    flo_tensor_entry_write(part, create->old_end, &create->entries);
+    bool has_old = part.op != TENSOR_ZERO && part.op != TENSOR_PLAIN;
+
+    if (part.op == TENSOR_PACKED && part.old_bytes == 0) {
+        part.old_at = create->old_end; /* the shortest way to say it */
+    }
+    flo_tensor_entry_write(&part, create->old_end, &create->entries);
     create->part_count++;
-    if (part->op != TENSOR_ZERO && part->op != TENSOR_PLAIN) {
-        create->old_end = part->old_at + part->old_bytes;
-    }
-    if (part->op != TENSOR_COPY && part->op != TENSOR_ZERO) {
-        add_hash(&create->hashes, create->input->new + part->new_at,
-                 (size_t)part->new_bytes);
-    }
-    if (part->op == TENSOR_PACKED || part->op == TENSOR_TYPED) {
-        add_hash(&create->hashes, payload, part->payload_bytes);
-    }
-    int rv =
-        part->payload_bytes == 0
-            ? 0
-            : flo_fd_write_all(create->fd, payload, part->payload_bytes, err);
-    return rv < 0 ? flo_wrap(err, rv, "patch") : 0;
+    create->done += part.new_bytes;
+    create->old_end = has_old ? part.old_at + part.old_bytes : create->old_end;
 }
 
-/* ---- packed and plain ---- */
-
-static size_t pack(struct create *create, const struct tensor_entry *part,
-                   uint64_t old_bytes)
-{
-    (void)ZSTD_CCtx_reset(create->zstd, ZSTD_reset_session_and_parameters);
-    (void)ZSTD_CCtx_setParameter(create->zstd, ZSTD_c_compressionLevel,
-                                 old_bytes > 0 ? LEVEL_PREFIX : LEVEL_ALONE);
-    (void)ZSTD_CCtx_setParameter(create->zstd, ZSTD_c_windowLog, 22);
-    (void)ZSTD_CCtx_refPrefix(create->zstd, create->input->old + part->old_at,
-                              (size_t)old_bytes);
-    return ZSTD_compress2(create->zstd, create->payload, TENSOR_PART_BYTES_MAX,
-                          create->input->new + part->new_at,
-                          (size_t)part->new_bytes);
-}
-
-static int emit_packed(struct create *create, struct tensor_entry part,
+static int write_group(struct create *create, const struct tensor_group *group,
                        struct flo_err *err)
 {
-    const uint8_t *fresh = create->input->new + part.new_at;
-    size_t alone = pack(create, &part, 0);
-    /* The hash costs as well. */
-    size_t least = ZSTD_isError(alone) || alone + 32 > part.new_bytes
-                       ? (size_t)part.new_bytes
-                       : alone;
+    const struct flo_delta_making *making = create->input->making;
 
-    part.op = TENSOR_PACKED;
-    if (part.old_bytes > 0) {
-        size_t bytes = pack(create, &part, part.old_bytes);
-        if (!ZSTD_isError(bytes) && bytes + 32 < least) {
-            part.payload_bytes = (uint32_t)bytes;
-            return emit(create, &part, create->payload, err);
+    for (size_t i = 0; i < group->made.count; i++) {
+        write_entry(create, group->made.parts[i]);
+    }
+    flo_buf_add(&create->hashes, group->hashes.data, group->hashes.bytes);
+    int rv = flo_fd_write_all(create->fd, group->payload.data,
+                              group->payload.bytes, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "patch");
+    }
+    if (making != NULL && making->on_progress != NULL) {
+        making->on_progress(making->context, create->done,
+                            create->input->new_bytes);
+    }
+    return 0;
+}
+
+/* ---- groups, side by side ---- */
+
+/* Groups under way; group n lies in slot n modulo `slot_count`. */
+struct shop {
+    struct create *create;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    size_t next_part; /* of the plan, not taken yet */
+    size_t taken;     /* groups */
+    size_t written;   /* groups */
+    size_t slot_count;
+    bool is_stopped;
+    struct slot {
+        struct tensor_group group;
+        bool is_made;
+        int rv;
+        struct flo_err err;
+    } slots[THREADS_MAX + 2];
+};
+
+/* The next group, once its slot is free; NULL: no more work. */
+static struct slot *take(struct shop *shop)
+{
+    const struct tensor_plan *plan = &shop->create->plan;
+    struct slot *slot = NULL;
+
+    (void)pthread_mutex_lock(&shop->lock);
+    while (!shop->is_stopped && shop->next_part < plan->count &&
+           shop->taken - shop->written >= shop->slot_count) {
+        (void)pthread_cond_wait(&shop->changed, &shop->lock);
+    }
+    if (!shop->is_stopped && shop->next_part < plan->count) {
+        slot = &shop->slots[shop->taken++ % shop->slot_count];
+        *slot = (struct slot){.group.first = shop->next_part};
+        shop->next_part = flo_tensor_group_end(plan, shop->next_part);
+        slot->group.end = shop->next_part;
+    }
+    (void)pthread_mutex_unlock(&shop->lock);
+    return slot;
+}
+
+static void *work(void *context)
+{
+    struct shop *shop = context;
+    struct tensor_desk desk;
+    struct slot *slot;
+    struct flo_err err = {0};
+    int rv = flo_tensor_desk_init(&desk, &shop->create->plan,
+                                  &shop->create->packer, &err);
+
+    while ((slot = take(shop)) != NULL) {
+        if (rv == 0) {
+            slot->rv = flo_tensor_group_make(&desk, &slot->group, &slot->err);
+        } else {
+            slot->rv = rv;
+            slot->err = err;
         }
+        (void)pthread_mutex_lock(&shop->lock);
+        slot->is_made = true;
+        (void)pthread_cond_broadcast(&shop->changed);
+        (void)pthread_mutex_unlock(&shop->lock);
     }
-    part.payload_bytes = (uint32_t)least;
-    if (least < part.new_bytes) {
-        part.old_at = create->old_end;
-        part.old_bytes = 0;
-        (void)pack(create, &part, 0);
-        return emit(create, &part, create->payload, err);
+    flo_tensor_desk_deinit(&desk);
+    return NULL;
+}
+
+/* Wait for the group that comes next, and write it. */
+static int write_next(struct shop *shop, struct flo_err *err)
+{
+    struct slot *slot = &shop->slots[shop->written % shop->slot_count];
+
+    (void)pthread_mutex_lock(&shop->lock);
+    while (shop->written == shop->taken || !slot->is_made) {
+        (void)pthread_cond_wait(&shop->changed, &shop->lock);
     }
-    part.op = TENSOR_PLAIN;
-    return emit(create, &part, fresh, err);
-}
-
-/* ---- groups of typed parts ---- */
-
-static struct tensor_part typed_part(const struct create *create,
-                                     const struct tensor_entry *part)
-{
-    return (struct tensor_part){
-        .old_type = flo_block_type(part->old_id),
-        .new_type = flo_block_type(part->new_id),
-        .old = create->input->old + part->old_at,
-        .values = part->values,
-        .columns = part->columns,
-    };
-}
-
-static bool is_typed(const struct tensor_entry *part)
-{
-    return part->op == TENSOR_TYPED || part->op == TENSOR_MORE;
-}
-
-/* Parts from `first` on that share a payload: the index behind them. */
-static size_t group_end(const struct create *create, size_t first)
-{
-    uint64_t bytes = 0;
-    size_t end = first;
-
-    for (size_t i = first; i < create->plan.count; i++) {
-        const struct tensor_entry *part = &create->plan.parts[i];
-        bytes += is_typed(part) ? part->new_bytes : 0;
-        if (bytes > TENSOR_PART_BYTES_MAX || part->op == TENSOR_PACKED ||
-            part->op == TENSOR_PLAIN) {
-            break;
-        }
-        end = is_typed(part) ? i + 1 : end;
+    (void)pthread_mutex_unlock(&shop->lock);
+    int rv = slot->rv;
+    if (rv == 0) {
+        rv = write_group(shop->create, &slot->group, err);
+    } else if (err != NULL) {
+        *err = slot->err;
     }
-    return end > first ? end : first + 1;
+    flo_tensor_group_deinit(&slot->group);
+    (void)pthread_mutex_lock(&shop->lock);
+    shop->written++;
+    slot->is_made = false;
+    shop->is_stopped = rv < 0;
+    (void)pthread_cond_broadcast(&shop->changed);
+    (void)pthread_mutex_unlock(&shop->lock);
+    return rv;
 }
 
-/* Bytes of the payload; 0: it would save too little. */
-static size_t code_group(struct create *create, size_t first, size_t end)
+static int write_all(struct shop *shop, struct flo_err *err)
 {
-    struct range_coder coder;
-    uint64_t bytes = 0;
-
-    flo_tensor_model_reset(create->model);
-    range_encode_begin(&coder, create->payload, TENSOR_PART_BYTES_MAX);
-    for (size_t i = first; i < end; i++) {
-        const struct tensor_entry *entry = &create->plan.parts[i];
-        if (is_typed(entry)) {
-            struct tensor_part part = typed_part(create, entry);
-            flo_tensor_encode(create->model, &coder, &part,
-                              create->input->new + entry->new_at);
-            bytes += entry->new_bytes;
-        }
-    }
-    size_t payload = range_encode_end(&coder);
-    return coder.is_full || payload > bytes - bytes / SAVES_ONE_IN ? 0
-                                                                   : payload;
-}
-
-static int emit_group(struct create *create, size_t first, size_t end,
-                      struct flo_err *err)
-{
-    size_t bytes = code_group(create, first, end);
+    const struct tensor_plan *plan = &shop->create->plan;
+    size_t groups = 0;
     int rv = 0;
 
-    if (bytes == 0 && end - first > 1) { /* who of them is it? */
-        for (size_t i = first; rv == 0 && i < end; i++) {
-            rv = is_typed(&create->plan.parts[i])
-                     ? emit_group(create, i, i + 1, err)
-                     : emit(create, &create->plan.parts[i], NULL, err);
-        }
-        return rv;
+    for (size_t i = 0; i < plan->count; i = flo_tensor_group_end(plan, i)) {
+        groups++;
     }
-    if (bytes == 0) {
-        return emit_packed(create, create->plan.parts[first], err);
-    }
-    for (size_t i = first; rv == 0 && i < end; i++) {
-        struct tensor_entry part = create->plan.parts[i];
-        if (is_typed(&part)) {
-            part.op = i == first ? TENSOR_TYPED : TENSOR_MORE;
-            part.payload_bytes = i == first ? (uint32_t)bytes : 0;
-        }
-        rv = emit(create, &part, create->payload, err);
+    for (size_t i = 0; rv == 0 && i < groups; i++) {
+        rv = write_next(shop, err);
     }
     return rv;
 }
 
-static int emit_all(struct create *create, struct flo_err *err)
+static size_t thread_count(const struct delta_input *input)
 {
-    size_t end;
-    int rv = 0;
+    size_t wanted = input->making == NULL ? 0 : input->making->threads;
 
-    for (size_t i = 0; rv == 0 && i < create->plan.count; i = end) {
-        const struct tensor_entry *part = &create->plan.parts[i];
-        end = i + 1;
-        if (is_typed(part)) {
-            end = group_end(create, i);
-            rv = emit_group(create, i, end, err);
-        } else if (part->op == TENSOR_PACKED) {
-            rv = emit_packed(create, *part, err);
-        } else {
-            rv = emit(create, part, NULL, err);
-        }
+    wanted = wanted == 0 ? flo_cpus_allowed() : wanted;
+    return wanted < 1 ? 1 : wanted < THREADS_MAX ? wanted : THREADS_MAX;
+}
+
+static int make_groups(struct create *create, struct flo_err *err)
+{
+    struct shop shop = {.create = create};
+    pthread_t threads[THREADS_MAX];
+    size_t wanted = thread_count(create->input);
+    size_t count = 0;
+    int rv;
+
+    shop.slot_count = wanted + 2;
+    (void)pthread_mutex_init(&shop.lock, NULL);
+    (void)pthread_cond_init(&shop.changed, NULL);
+    while (count < wanted &&
+           pthread_create(&threads[count], NULL, work, &shop) == 0) {
+        count++;
     }
+    rv = count > 0 ? write_all(&shop, err)
+                   : flo_fail(err, FLO_E_MEMORY, "no thread to make a patch");
+    for (size_t i = 0; i < count; i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+    for (size_t i = 0; i < shop.slot_count; i++) { /* after an error */
+        flo_tensor_group_deinit(&shop.slots[i].group);
+    }
+    (void)pthread_cond_destroy(&shop.changed);
+    (void)pthread_mutex_destroy(&shop.lock);
     return rv;
 }
 
@@ -252,19 +247,19 @@ static int write_patch(struct create *create, int payload_fd, int fd,
                         create->part_count, index->bytes,
                         TENSOR_INDEX_BYTES_MAX);
     }
-    (void)ZSTD_CCtx_reset(create->zstd, ZSTD_reset_session_and_parameters);
-    (void)ZSTD_CCtx_setParameter(create->zstd, ZSTD_c_compressionLevel,
-                                 LEVEL_PREFIX);
+    ZSTD_CCtx *zstd = create->packer.zstd;
+    (void)ZSTD_CCtx_reset(zstd, ZSTD_reset_session_and_parameters);
+    (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, INDEX_LEVEL);
     size_t packed =
-        ZSTD_compress2(create->zstd, create->payload, TENSOR_PART_BYTES_MAX,
+        ZSTD_compress2(zstd, create->packer.bytes, TENSOR_PART_BYTES_MAX,
                        index->data, index->bytes);
     bool is_packed = !ZSTD_isError(packed) && packed < index->bytes;
-    const void *data =
-        is_packed ? (const void *)create->payload : (const void *)index->data;
+    const void *data = is_packed ? (const void *)create->packer.bytes
+                                 : (const void *)index->data;
     head.index_bytes = (uint32_t)index->bytes;
     head.packed_bytes = is_packed ? (uint32_t)packed : head.index_bytes;
-    flo_sha256(create->input->old, (size_t)head.old_bytes, &head.old_digest);
-    flo_sha256(create->input->new, (size_t)head.new_bytes, &head.new_digest);
+    head.old_digest = create->input->old_digest;
+    head.new_digest = create->input->new_digest;
     flo_sha256(data == NULL ? bytes : data, head.packed_bytes,
                &head.index_digest);
     flo_tensor_head_write(&head, bytes);
@@ -281,16 +276,6 @@ static int write_patch(struct create *create, int payload_fd, int fd,
     return rv < 0 ? flo_wrap(err, rv, "patch") : 0;
 }
 
-static void deinit(struct create *create)
-{
-    flo_tensor_plan_deinit(&create->plan);
-    flo_tensor_model_free(create->model);
-    ZSTD_freeCCtx(create->zstd);
-    free(create->payload);
-    flo_buf_deinit(&create->entries);
-    flo_buf_deinit(&create->hashes);
-}
-
 int flo_delta_tensor1_create(const struct delta_input *input, int fd,
                              struct flo_err *err)
 {
@@ -301,19 +286,19 @@ int flo_delta_tensor1_create(const struct delta_input *input, int fd,
         return scratch;
     }
     create.fd = scratch;
-    create.model = flo_tensor_model_new();
-    create.zstd = ZSTD_createCCtx();
-    create.payload = malloc(TENSOR_PART_BYTES_MAX);
-    int rv =
-        create.model == NULL || create.zstd == NULL || create.payload == NULL
-            ? flo_fail(err, FLO_E_MEMORY, "no memory to make a patch")
-            : flo_tensor_plan_make(input, &create.plan, err);
+    int rv = flo_tensor_packer_init(&create.packer, err);
     if (rv == 0) {
-        rv = emit_all(&create, err);
+        rv = flo_tensor_plan_make(input, &create.plan, err);
+    }
+    if (rv == 0) {
+        rv = make_groups(&create, err);
     }
     if (rv == 0) {
         rv = write_patch(&create, scratch, fd, err);
     }
-    deinit(&create);
+    flo_tensor_plan_deinit(&create.plan);
+    flo_tensor_packer_deinit(&create.packer);
+    flo_buf_deinit(&create.entries);
+    flo_buf_deinit(&create.hashes);
     return rv;
 }

@@ -303,18 +303,29 @@ struct flo_delta_made {
     struct flo_digest digest; /* of the patch */
 };
 
+/* How a patch is made; all zero: as if there were none. */
+struct flo_delta_making {
+    unsigned threads; /* of tensor1; 0: one for each core, at most 12 */
+    /* Bytes of the new file that tensor1 has coded, in the caller's thread. */
+    void (*on_progress)(void *context, uint64_t done, uint64_t total);
+    void *context;
+};
+
 /* Make a patch.  Publishers only: both files are mapped, and bsdiff40 wants 5
- * bytes of memory per byte of old, 9 above 2 GiB.
+ * bytes of memory per byte of old, 9 above 2 GiB.  tensor1 takes at most 64 MiB
+ * and makes the same bytes with any number of threads.
  *
  * word: a codec (raw zstd bsdiff40 tensor1), or the smallest by measurement of
  *   full   raw and zstd
  *   delta  tensor1; also bsdiff40 where old or new is no GGUF and old has 256
  *          MiB at most, or where tensor1 refuses the pair
  *   auto   both
- * patch_fd is truncated and written.
+ * patch_fd is truncated and written; `making` may be NULL.
  * FLO_E_NOT_BUILT, FLO_E_MEMORY, FLO_E_IO_READ, FLO_E_IO_WRITE. */
 FLO_MUST_USE int flo_delta_create(const char *word, int old_fd, int new_fd,
-                                  int patch_fd, struct flo_delta_made *out,
+                                  int patch_fd,
+                                  const struct flo_delta_making *making,
+                                  struct flo_delta_made *out,
                                   struct flo_err *err);
 
 struct flo_delta_facts {

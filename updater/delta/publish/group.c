@@ -1,0 +1,248 @@
+/* See group.h. */
+#include "updater/delta/publish/group.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Typed parts that save less than this part of their bytes are packed. */
+#define SAVES_ONE_IN 32
+#define LEVEL_PREFIX 12
+#define LEVEL_ALONE 5
+/* Three MiB at most are packed at once: tables of 16 MiB are enough. */
+#define WINDOW_LOG 22
+#define TABLE_LOG 21
+
+/* ---- the tools of a thread ---- */
+
+int flo_tensor_packer_init(struct tensor_packer *packer, struct flo_err *err)
+{
+    packer->zstd = ZSTD_createCCtx();
+    packer->bytes = malloc(TENSOR_PART_BYTES_MAX);
+    (void)pthread_mutex_init(&packer->lock, NULL);
+    return packer->zstd != NULL && packer->bytes != NULL
+               ? 0
+               : flo_fail(err, FLO_E_MEMORY, "no memory to make a patch");
+}
+
+void flo_tensor_packer_deinit(struct tensor_packer *packer)
+{
+    ZSTD_freeCCtx(packer->zstd);
+    free(packer->bytes);
+    (void)pthread_mutex_destroy(&packer->lock);
+}
+
+int flo_tensor_desk_init(struct tensor_desk *desk,
+                         const struct tensor_plan *plan,
+                         struct tensor_packer *packer, struct flo_err *err)
+{
+    *desk = (struct tensor_desk){.plan = plan,
+                                 .packer = packer,
+                                 .model = flo_tensor_model_new(),
+                                 .payload = malloc(TENSOR_PART_BYTES_MAX)};
+    return desk->model != NULL && desk->payload != NULL
+               ? 0
+               : flo_fail(err, FLO_E_MEMORY, "no memory to make a patch");
+}
+
+void flo_tensor_desk_deinit(struct tensor_desk *desk)
+{
+    flo_tensor_model_free(desk->model);
+    free(desk->payload);
+}
+
+void flo_tensor_group_deinit(struct tensor_group *group)
+{
+    flo_tensor_plan_deinit(&group->made);
+    flo_buf_deinit(&group->hashes);
+    flo_buf_deinit(&group->payload);
+}
+
+static void add_hash(struct flo_buf *out, const uint8_t *data, size_t bytes)
+{
+    struct flo_digest hash;
+
+    flo_sha256(data, bytes, &hash);
+    flo_buf_add(out, &hash, TENSOR_HASH_BYTES);
+}
+
+static void add(const struct tensor_desk *desk, struct tensor_group *group,
+                const struct tensor_entry *part, const uint8_t *payload)
+{
+    flo_tensor_plan_add(&group->made, part);
+    if (part->op != TENSOR_COPY && part->op != TENSOR_ZERO) {
+        add_hash(&group->hashes, desk->plan->input->new + part->new_at,
+                 (size_t)part->new_bytes);
+    }
+    if (part->op == TENSOR_PACKED || part->op == TENSOR_TYPED) {
+        add_hash(&group->hashes, payload, part->payload_bytes);
+    }
+    flo_buf_add(&group->payload, payload, part->payload_bytes);
+}
+
+/* ---- packed and plain ---- */
+
+static size_t pack(const struct tensor_desk *desk,
+                   const struct tensor_entry *part, uint64_t old_bytes)
+{
+    const struct delta_input *input = desk->plan->input;
+    ZSTD_CCtx *zstd = desk->packer->zstd;
+    int level = old_bytes > 0 ? LEVEL_PREFIX : LEVEL_ALONE;
+
+    (void)ZSTD_CCtx_reset(zstd, ZSTD_reset_session_and_parameters);
+    (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, level);
+    (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_windowLog, WINDOW_LOG);
+    if (old_bytes > 0) {
+        (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_hashLog, TABLE_LOG);
+        (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_chainLog, TABLE_LOG);
+    }
+    (void)ZSTD_CCtx_refPrefix(zstd, input->old + part->old_at,
+                              (size_t)old_bytes);
+    return ZSTD_compress2(zstd, desk->packer->bytes, TENSOR_PART_BYTES_MAX,
+                          input->new + part->new_at, (size_t)part->new_bytes);
+}
+
+static void add_packed(const struct tensor_desk *desk,
+                       struct tensor_group *group, struct tensor_entry part)
+{
+    size_t alone = pack(desk, &part, 0);
+    /* The hash costs as well. */
+    size_t least = ZSTD_isError(alone) || alone + 32 > part.new_bytes
+                       ? (size_t)part.new_bytes
+                       : alone;
+
+    part.op = TENSOR_PACKED;
+    if (part.old_bytes > 0) {
+        size_t bytes = pack(desk, &part, part.old_bytes);
+        if (!ZSTD_isError(bytes) && bytes + 32 < least) {
+            part.payload_bytes = (uint32_t)bytes;
+            add(desk, group, &part, desk->packer->bytes);
+            return;
+        }
+    }
+    part.payload_bytes = (uint32_t)least;
+    if (least < part.new_bytes) {
+        part.old_bytes = 0;
+        (void)pack(desk, &part, 0);
+        add(desk, group, &part, desk->packer->bytes);
+        return;
+    }
+    part.op = TENSOR_PLAIN;
+    add(desk, group, &part, desk->plan->input->new + part.new_at);
+}
+
+static void pack_part(const struct tensor_desk *desk,
+                      struct tensor_group *group,
+                      const struct tensor_entry *part)
+{
+    (void)pthread_mutex_lock(&desk->packer->lock);
+    add_packed(desk, group, *part);
+    (void)pthread_mutex_unlock(&desk->packer->lock);
+}
+
+/* ---- typed parts ---- */
+
+static struct tensor_part typed_part(const struct tensor_desk *desk,
+                                     const struct tensor_entry *part)
+{
+    return (struct tensor_part){
+        .old_type = flo_block_type(part->old_id),
+        .new_type = flo_block_type(part->new_id),
+        .old = desk->plan->input->old + part->old_at,
+        .values = part->values,
+        .columns = part->columns,
+    };
+}
+
+static bool is_typed(const struct tensor_entry *part)
+{
+    return part->op == TENSOR_TYPED || part->op == TENSOR_MORE;
+}
+
+size_t flo_tensor_group_end(const struct tensor_plan *plan, size_t first)
+{
+    uint64_t bytes = 0;
+    size_t end = first;
+
+    if (!is_typed(&plan->parts[first])) {
+        return first + 1;
+    }
+    for (size_t i = first; i < plan->count; i++) {
+        const struct tensor_entry *part = &plan->parts[i];
+        bytes += is_typed(part) ? part->new_bytes : 0;
+        if (bytes > TENSOR_PART_BYTES_MAX || part->op == TENSOR_PACKED ||
+            part->op == TENSOR_PLAIN) {
+            break;
+        }
+        end = is_typed(part) ? i + 1 : end;
+    }
+    return end > first ? end : first + 1;
+}
+
+/* Bytes of the payload; 0: it would save too little. */
+static size_t code_typed(struct tensor_desk *desk, size_t first, size_t end)
+{
+    struct range_coder coder;
+    uint64_t bytes = 0;
+
+    flo_tensor_model_reset(desk->model);
+    range_encode_begin(&coder, desk->payload, TENSOR_PART_BYTES_MAX);
+    for (size_t i = first; i < end; i++) {
+        const struct tensor_entry *entry = &desk->plan->parts[i];
+        if (is_typed(entry)) {
+            struct tensor_part part = typed_part(desk, entry);
+            flo_tensor_encode(desk->model, &coder, &part,
+                              desk->plan->input->new + entry->new_at);
+            bytes += entry->new_bytes;
+        }
+    }
+    size_t payload = range_encode_end(&coder);
+    return coder.is_full || payload > bytes - bytes / SAVES_ONE_IN ? 0
+                                                                   : payload;
+}
+
+static void add_typed(struct tensor_desk *desk, struct tensor_group *group,
+                      size_t first, size_t end, size_t bytes)
+{
+    for (size_t i = first; i < end; i++) {
+        struct tensor_entry part = desk->plan->parts[i];
+        if (is_typed(&part)) {
+            part.op = i == first ? TENSOR_TYPED : TENSOR_MORE;
+            part.payload_bytes = i == first ? (uint32_t)bytes : 0;
+        }
+        add(desk, group, &part, desk->payload);
+    }
+}
+
+static void make(struct tensor_desk *desk, struct tensor_group *group,
+                 size_t first, size_t end)
+{
+    const struct tensor_entry *part = &desk->plan->parts[first];
+
+    if (part->op == TENSOR_PACKED) {
+        pack_part(desk, group, part);
+        return;
+    }
+    if (!is_typed(part)) {
+        add(desk, group, part, NULL);
+        return;
+    }
+    size_t bytes = code_typed(desk, first, end);
+    if (bytes > 0) {
+        add_typed(desk, group, first, end, bytes);
+    } else if (end - first == 1) {
+        pack_part(desk, group, part);
+    } else { /* who of them is it? */
+        for (size_t i = first; i < end; i++) {
+            make(desk, group, i, i + 1);
+        }
+    }
+}
+
+int flo_tensor_group_make(struct tensor_desk *desk, struct tensor_group *group,
+                          struct flo_err *err)
+{
+    make(desk, group, group->first, group->end);
+    return group->made.failed || group->hashes.failed || group->payload.failed
+               ? flo_fail(err, FLO_E_MEMORY, "no memory to make a patch")
+               : 0;
+}
