@@ -16,7 +16,7 @@
 #include "updater/delta/tensor/format.h"
 
 #define OLD_BYTES 40000
-#define NEW_BYTES_MAX (4u << 20)
+#define NEW_BYTES_MAX (128u << 10)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t room,
@@ -130,7 +130,9 @@ static void apply_index(const uint8_t *entries, size_t entry_bytes,
     flo_buf_deinit(&hashes);
 }
 
-/* 8 bytes for each of up to 8 parts: types, values / 256, columns / 32. */
+/* 8 bytes for each of up to 8 parts: types, values / 256, columns / 32.  At
+ * most 1,024 values each: a run is short, and ends of rows are reached.
+ */
 #define PART_BYTES 8
 
 static void decode_parts(const uint8_t *data, size_t bytes)
@@ -154,8 +156,8 @@ static void decode_parts(const uint8_t *data, size_t bytes)
             .old_type = flo_block_type(data[0]),
             .new_type = flo_block_type(data[1]),
             .old = old_file + data[4],
-            .values = flo_get_u16(data + 2) % 64 * 256u,
-            .columns = flo_get_u16(data + 6) * 32u,
+            .values = (flo_get_u16(data + 2) + 3u) % 4 * 256 + 256,
+            .columns = flo_get_u16(data + 6) % 64 * 32u,
         };
         if (!flo_tensor_part_is_sound(part.old_type, part.new_type, part.values,
                                       part.columns) ||

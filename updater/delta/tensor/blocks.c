@@ -32,7 +32,7 @@ static const struct block_type types[] = {
     {7, 0, 32, 24, 32, 5, 0, 0, false, 0, 0, 0, OFFSET_M, RULE_RANGE, 31, 1,
      0, 2, {NIBBLES(8, 16), {C, 0, 0, 4, 1, 1, 8, 0, 4}}},
     {8, 0, 32, 34, 32, 8, 128, 128, false, 0, 0, 0, OFFSET_NONE, RULE_LARGEST,
-     127, 1, 0, 0, {{C, 0, 0, 2, 8, 1, 1, 0, 0}}},
+     127, 1, 0, 0, {{C, 0, 0, 2, 8, 32, 1, 0, 0}}},
     {20, 0, 32, 18, 32, 4, 0, 0, true, 0, 0, 0, OFFSET_NONE, RULE_SIGNED, 127,
      1, 0, 0, {NIBBLES(2, 16)}},
     {23, 0, 256, 136, 32, 4, 0, 0, true, 6, 0, 32, OFFSET_NONE, RULE_SIGNED,
@@ -50,7 +50,7 @@ static const struct block_type types[] = {
      63, 0, 2, {NIBBLES(48, 32), {C, 0, 0, 16, 1, 32, 8, 0, 4}, K4_SCALES(4)}},
     {14, 0, 256, 210, 16, 6, 0, 32, false, 8, 128, 128, OFFSET_NONE,
      RULE_SIGNED, 32, -128, 208, 0, {NIBBLES(0, 64),
-     {C, 0, 0, 128, 2, 32, 4, 0, 4}, {S, 0, 16, 192, 8, 1, 1, 0, 0}}},
+     {C, 0, 0, 128, 2, 32, 4, 0, 4}, {S, 0, 16, 192, 8, 16, 1, 0, 0}}},
 };
 #undef C
 #undef S
@@ -85,11 +85,12 @@ static size_t count_of(const struct block_type *type,
     return field->list == LIST_CODES ? type->values : field->count;
 }
 
-static void read_field(const struct block_field *field, size_t count,
-                       const uint8_t *bytes, uint8_t *list)
+/* Inlined for the common runs: their loops become vectors. */
+__attribute__((always_inline)) static inline void
+read_runs(const struct block_field *field, size_t run, size_t count,
+          const uint8_t *bytes, uint8_t *list)
 {
     unsigned mask = (1u << field->bits) - 1;
-    size_t run = field->run;
 
     for (size_t at = 0; at < count; at += run * field->per) {
         for (unsigned turn = 0; turn < field->per; turn++) {
@@ -103,11 +104,23 @@ static void read_field(const struct block_field *field, size_t count,
     }
 }
 
-static void write_field(const struct block_field *field, size_t count,
-                        const uint8_t *list, uint8_t *bytes)
+static void read_field(const struct block_field *field, size_t count,
+                       const uint8_t *bytes, uint8_t *list)
+{
+    if (field->run == 16) {
+        read_runs(field, 16, count, bytes, list);
+    } else if (field->run == 32) {
+        read_runs(field, 32, count, bytes, list);
+    } else {
+        read_runs(field, field->run, count, bytes, list);
+    }
+}
+
+__attribute__((always_inline)) static inline void
+write_runs(const struct block_field *field, size_t run, size_t count,
+           const uint8_t *list, uint8_t *bytes)
 {
     unsigned mask = (1u << field->bits) - 1;
-    size_t run = field->run;
 
     for (size_t at = 0; at < count; at += run * field->per) {
         for (unsigned turn = 0; turn < field->per; turn++) {
@@ -118,6 +131,18 @@ static void write_field(const struct block_field *field, size_t count,
             list += run;
         }
         bytes += run;
+    }
+}
+
+static void write_field(const struct block_field *field, size_t count,
+                        const uint8_t *list, uint8_t *bytes)
+{
+    if (field->run == 16) {
+        write_runs(field, 16, count, list, bytes);
+    } else if (field->run == 32) {
+        write_runs(field, 32, count, list, bytes);
+    } else {
+        write_runs(field, field->run, count, list, bytes);
     }
 }
 
@@ -144,21 +169,19 @@ void flo_block_unpack(const struct block_type *type, const uint8_t *bytes,
     flip(out->scales, BLOCK_PARTS_MAX, type->scale_flip);
 }
 
-void flo_block_pack(const struct block_type *type, const struct block *block,
+void flo_block_pack(const struct block_type *type, struct block *block,
                     uint8_t *bytes)
 {
-    struct block copy = *block;
-
-    flip(copy.codes, type->values, type->code_flip);
-    flip(copy.scales, BLOCK_PARTS_MAX, type->scale_flip);
+    flip(block->codes, type->values, type->code_flip);
+    flip(block->scales, BLOCK_PARTS_MAX, type->scale_flip);
     memset(bytes, 0, type->bytes);
-    flo_put_u16(bytes + type->d_at, copy.d);
+    flo_put_u16(bytes + type->d_at, block->d);
     if (type->offset != OFFSET_NONE) {
-        flo_put_u16(bytes + type->m_at, copy.m);
+        flo_put_u16(bytes + type->m_at, block->m);
     }
     for (const struct block_field *field = type->fields;
          field->list != LIST_END; field++) {
-        write_field(field, count_of(type, field), list_of(&copy, field),
+        write_field(field, count_of(type, field), list_of(block, field),
                     bytes + field->offset);
     }
 }

@@ -67,8 +67,8 @@ struct block {
 const struct block_type *flo_block_type(uint32_t id);
 void flo_block_unpack(const struct block_type *type, const uint8_t *bytes,
                       struct block *out);
-/* Every bit of the bytes is written. */
-void flo_block_pack(const struct block_type *type, const struct block *block,
+/* Every bit of the bytes is written; the block is of no use afterwards. */
+void flo_block_pack(const struct block_type *type, struct block *block,
                     uint8_t *bytes);
 
 /* Numbers in units of 2^-32, at most 2^40 in magnitude. */

@@ -151,29 +151,77 @@ struct run {
     size_t count;
     uint32_t column;
     int64_t step;
+    bool is_still; /* the grid of the old block: codes stay where they are */
     struct inverse inverse;
 };
 
+/* Apart from the rest, which leaves it no registers. */
+__attribute__((noinline)) static void
+guess_values(const struct block_type *type, const struct inverse *inverse,
+             const int64_t *values, size_t count, struct guess *guesses)
+{
+    const struct inverse grid = *inverse;
+    int most = (1 << type->code_bits) - 1;
+    int zero = type->zero * 1024;
+
+    for (size_t i = 0; i < count; i++) {
+        int position = position_of(&grid, values[i]);
+        guesses[i] = type->is_grid ? guess_of_steps(position)
+                                   : guess_of(position + zero, most);
+    }
+}
+
+/* The same type on another grid: each of at most 16 codes has one guess. */
+static void guess_codes(const struct block_type *type,
+                        const struct forecast *forecast, size_t part,
+                        const struct run *run, struct guess *guesses)
+{
+    const uint8_t *old = forecast->old.codes + run->first;
+    int64_t values[GROUP_VALUES];
+    struct guess table[16];
+
+    if (type->code_bits > 4) {
+        for (size_t i = 0; i < run->count; i++) {
+            values[i] = forecast->steps[part] * (old[i] - type->zero) +
+                        forecast->offsets[part];
+        }
+        guess_values(type, &run->inverse, values, run->count, guesses);
+        return;
+    }
+    for (int code = 0; code < 1 << type->code_bits; code++) {
+        int level = type->is_grid ? flo_block_steps[code] : code - type->zero;
+        values[code] = forecast->steps[part] * level + forecast->offsets[part];
+    }
+    guess_values(type, &run->inverse, values, (size_t)1 << type->code_bits,
+                 table);
+    for (size_t i = 0; i < run->count; i++) {
+        guesses[i] = table[old[i]];
+    }
+}
+
+/* Old codes, or zeros where there are none. */
+static void guess_flat(const struct block_type *type,
+                       const struct forecast *forecast, const struct run *run,
+                       struct guess *guesses)
+{
+    for (size_t i = 0; i < run->count; i++) {
+        int code = forecast->is_same_type ? forecast->old.codes[run->first + i]
+                                          : type->zero;
+        guesses[i] = (struct guess){(int16_t)code, 1, 0};
+    }
+}
+
 static inline void guess_run(const struct block_type *type,
-                             const struct forecast *forecast,
+                             const struct forecast *forecast, size_t part,
                              const struct run *run, struct guess *guesses)
 {
-    int most = (1 << type->code_bits) - 1;
-
-    for (size_t i = 0; i < run->count; i++) {
-        int position;
-        if (run->inverse.is_flat) {
-            guesses[i] = guess_of((forecast->is_same_type
-                                       ? forecast->old.codes[run->first + i]
-                                       : type->zero) *
-                                      1024,
-                                  most);
-            continue;
-        }
-        position = position_of(&run->inverse, forecast->values[run->first + i]);
-        guesses[i] = type->is_grid
-                         ? guess_of_steps(position)
-                         : guess_of(position + type->zero * 1024, most);
+    if (run->is_still || run->inverse.is_flat) {
+        guess_flat(type, forecast, run, guesses);
+    } else if (forecast->is_same_type) {
+        guess_codes(type, forecast, part, run, guesses);
+    } else {
+        guess_values(type, &run->inverse, forecast->values + run->first,
+                     run->count, guesses);
     }
 }
 
@@ -193,9 +241,11 @@ RANGE_INLINE void code_moved(struct tensor_model *model,
                      (model->step_mean > 0 ? model->step_mean : 1);
 
     weight = weight < 64 ? 64 : weight > 65536 ? 65536 : weight;
+    uint32_t *columns = moved->column + run->column;
+    uint64_t sum = 0;
+
     for (size_t i = 0; i < run->count; i++) {
-        uint32_t column = run->column + (uint32_t)i;
-        int level = (base + lg4(moved->column[column])) / 2;
+        int level = (base + lg4(columns[i])) / 2;
         int got =
             code_small(coder, decodes, slots, level,
                        recent | (others < 3 ? others : 3) << 2, guesses[i],
@@ -205,15 +255,18 @@ RANGE_INLINE void code_moved(struct tensor_model *model,
         codes[i] = (uint8_t)got;
         others += size != 0;
         recent = (recent << 1 | (size != 0)) & 3;
-        size = size < 16 ? size : 16;
-        activity_learn(moved, column, (uint32_t)(size * weight), shift);
+        size = (size < 16 ? size : 16) * (uint32_t)weight;
+        activity_move(&columns[i], size, shift);
+        sum += size;
     }
+    moved->row_sum += sum;
+    moved->row_count += (uint32_t)run->count;
 }
 
 RANGE_INLINE void
 code_run(struct tensor_model *model, struct range_coder *coder, bool decodes,
          const struct block_type *type, struct code_slots *slots,
-         const struct forecast *forecast, const struct run *run,
+         const struct forecast *forecast, size_t part, const struct run *run,
          unsigned *history, struct block *block)
 {
     struct activity *moved = &model->moved[MOVED_CODES];
@@ -227,7 +280,9 @@ code_run(struct tensor_model *model, struct range_coder *coder, bool decodes,
     int shift = activity_shift(moved);
     bool is_same = true;
 
-    guess_run(type, forecast, run, guesses);
+    if (!run->is_still || !decodes) {
+        guess_run(type, forecast, part, run, guesses);
+    }
     for (size_t i = 0; !decodes && i < run->count; i++) {
         is_same = is_same && codes[i] == guesses[i].code;
     }
@@ -237,11 +292,15 @@ code_run(struct tensor_model *model, struct range_coder *coder, bool decodes,
                    &slots->same_group[group_level][*history & 7], is_same) != 0;
     *history = *history << 1 | !is_same;
     if (is_same) {
-        for (size_t i = 0; i < run->count; i++) {
-            codes[i] = (uint8_t)guesses[i].code;
+        for (size_t i = 0; decodes && i < run->count; i++) {
+            codes[i] = run->is_still ? forecast->old.codes[run->first + i]
+                                     : (uint8_t)guesses[i].code;
         }
         activity_rest(moved, run->column, run->count, shift);
     } else {
+        if (run->is_still && decodes) {
+            guess_run(type, forecast, part, run, guesses);
+        }
         code_moved(model, coder, decodes, slots, run, guesses, most, base,
                    codes);
     }
@@ -274,18 +333,23 @@ RANGE_INLINE void code_codes(struct tensor_model *model,
 
     for (size_t i = 0; i < type->values; i += type->part_values) {
         size_t k = i / type->part_values;
-        struct run run = {
-            .first = i,
-            .count = type->part_values,
-            .column = (uint32_t)((first + i) % part->columns % columns)};
+        struct run run = {.first = i,
+                          .count = type->part_values,
+                          .column =
+                              (uint32_t)(first + i) % part->columns % columns};
         int64_t offset = forecast->offsets[k];
         run.step = forecast->steps[k];
         if (!is_exact) { /* the quantizer itself had more digits */
             flo_block_grid(type, block, k, &run.step, &offset);
         }
-        run.inverse = inverse_of(run.step, offset);
+        run.is_still = forecast->is_same_type &&
+                       run.step == forecast->steps[k] &&
+                       offset == forecast->offsets[k];
+        if (!run.is_still) {
+            run.inverse = inverse_of(run.step, offset);
+        }
         code_run(model, coder, decodes, type, code_class(model, part), forecast,
-                 &run, history, block);
+                 k, &run, history, block);
     }
 }
 
@@ -348,7 +412,7 @@ RANGE_INLINE void code_block(struct tensor_model *model,
                              unsigned *history)
 {
     const struct block_type *type = part->new_type;
-    struct block block = {0};
+    struct block block; /* filled field by field: zeroing it costs */
     uint64_t index = first / type->values;
 
     if (part->old_type == type) {
@@ -359,12 +423,12 @@ RANGE_INLINE void code_block(struct tensor_model *model,
         flo_block_unpack(type, old, &forecast->old);
     }
     flo_tensor_forecast(model, part, first, forecast);
+    block.m = 0;
     if (!decodes) {
         flo_block_unpack(type, fresh, &block);
     }
     uint32_t columns = model->moved[MOVED_D].columns;
-    uint32_t column =
-        (uint32_t)(first % part->columns / type->values % columns);
+    uint32_t column = (uint32_t)first % part->columns / type->values % columns;
     code_halves(model, coder, decodes, part, forecast, column, &block);
     if (type->scale_bits != 0) {
         code_parts(model, coder, decodes, part, forecast, column, &block);
@@ -414,5 +478,9 @@ bool flo_tensor_codes_decode(struct tensor_model *model,
                              struct range_coder *coder,
                              const struct tensor_part *part, uint8_t *fresh)
 {
-    return code_coded(model, coder, true, part, fresh);
+    struct range_coder local = *coder; /* that nothing else points to */
+    bool is_whole = code_coded(model, &local, true, part, fresh);
+
+    *coder = local;
+    return is_whole;
 }

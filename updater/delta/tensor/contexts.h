@@ -137,13 +137,16 @@ static inline int activity_shift(const struct activity *moved)
                               : 6;
 }
 
+static inline void activity_move(uint32_t *mean, uint32_t size, int shift)
+{
+    *mean = (uint32_t)((int64_t)*mean +
+                       (((int64_t)size - (int64_t)*mean) >> shift));
+}
+
 static inline void activity_learn(struct activity *moved, uint32_t column,
                                   uint32_t size, int shift)
 {
-    uint32_t *mean = &moved->column[column];
-
-    *mean = (uint32_t)((int64_t)*mean +
-                       (((int64_t)size - (int64_t)*mean) >> shift));
+    activity_move(&moved->column[column], size, shift);
     moved->row_sum += size;
     moved->row_count++;
 }

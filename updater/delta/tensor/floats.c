@@ -134,9 +134,9 @@ RANGE_INLINE void code_group(struct tensor_model *model,
                                      [state[0] & 3],
                    is_same) != 0;
     state[0] = state[0] << 1 | !is_same;
+    uint32_t in_row = (uint32_t)first % part->columns;
+    uint32_t column = in_row % moved->columns;
     for (size_t i = 0; i < count; i++) {
-        uint32_t column =
-            (uint32_t)((first + i) % part->columns % moved->columns);
         uint32_t value = guesses[i];
         if (is_same) {
             activity_learn(moved, column, 0, shift);
@@ -149,6 +149,8 @@ RANGE_INLINE void code_group(struct tensor_model *model,
         if (decodes) {
             float_put(floats, fresh, first + i, value);
         }
+        in_row = in_row + 1 == part->columns ? 0 : in_row + 1;
+        column = in_row == 0 || column + 1 == moved->columns ? 0 : column + 1;
     }
     state[1] = recent;
 }
@@ -199,5 +201,9 @@ bool flo_tensor_floats_decode(struct tensor_model *model,
                               struct range_coder *coder,
                               const struct tensor_part *part, uint8_t *fresh)
 {
-    return code_floats(model, coder, true, part, fresh);
+    struct range_coder local = *coder; /* that nothing else points to */
+    bool is_whole = code_floats(model, &local, true, part, fresh);
+
+    *coder = local;
+    return is_whole;
 }

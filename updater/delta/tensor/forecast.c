@@ -232,7 +232,6 @@ void flo_tensor_forecast(struct tensor_model *model,
         forecast->is_same_type = true;
         forecast->d = forecast->old.d;
         forecast->m = forecast->old.m;
-        flo_block_values(type, &forecast->old, forecast->values);
         for (size_t k = 0; k < parts; k++) {
             flo_block_grid(type, &forecast->old, k, &forecast->steps[k],
                            &forecast->offsets[k]);

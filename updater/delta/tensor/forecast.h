@@ -6,7 +6,7 @@
 #include "updater/delta/tensor/contexts.h"
 
 struct forecast {
-    int64_t values[BLOCK_VALUES_MAX];
+    int64_t values[BLOCK_VALUES_MAX]; /* of another type */
     int64_t steps[BLOCK_PARTS_MAX];
     int64_t offsets[BLOCK_PARTS_MAX]; /* what is added: -dmin * min */
     uint16_t d;

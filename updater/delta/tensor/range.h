@@ -159,10 +159,14 @@ extern const uint16_t flo_slot_rates[SLOT_COUNT_MAX + 1];
 RANGE_INLINE void slot_learn(slot_t *slot, unsigned bit)
 {
     uint32_t count = *slot & 1023;
-    int64_t p = *slot >> 10;
-    int64_t goal = bit != 0 ? (1 << 22) - 1 : 0;
+    uint64_t p = *slot >> 10;
+    uint64_t rate = flo_slot_rates[count];
 
-    p += (goal - p) * flo_slot_rates[count] / 65536;
+    if (bit != 0) { /* callers branch on it as well: one jump for all */
+        p += ((1 << 22) - 1 - p) * rate >> 16;
+    } else {
+        p -= p * rate >> 16;
+    }
     *slot = (uint32_t)p << 10 | (count < SLOT_COUNT_MAX ? count + 1 : count);
 }
 

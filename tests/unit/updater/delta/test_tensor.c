@@ -14,7 +14,7 @@
 
 #include "base/quant/quant.h"
 #include "model_help.h"
-#include "updater/delta/tensor/blocks.h"
+#include "updater/delta/tensor/contexts.h"
 
 #define GOLDEN "tests/golden/delta/types.tensor1"
 
@@ -84,6 +84,38 @@ static void values_of_a_block_are_those_of_the_engine(void **state)
             double found = (double)values[i] / 4294967296.0;
             assert_true(fabs(found - (double)expected[i]) <=
                         1e-6 * (1 + fabs(found)));
+        }
+    }
+}
+
+/* The decoder takes this for granted: it computes no guess there. */
+static void codes_on_a_grid_that_stays_are_guessed_right(void **state)
+{
+    (void)state;
+
+    for (size_t t = 3; t < MODEL_TYPES; t++) {
+        const struct block_type *type = flo_block_type(model_types[t]);
+        int most = (1 << type->code_bits) - 1;
+        for (uint32_t d = 0; d < 65536; d += 7) {
+            struct block block = {.d = (uint16_t)d, .m = (uint16_t)(d * 31)};
+            int64_t step, offset;
+            fill(block.scales, sizeof block.scales, d);
+            fill(block.mins, sizeof block.mins, d + 1);
+            flo_block_grid(type, &block, d % BLOCK_PARTS_MAX, &step, &offset);
+            struct inverse inverse = inverse_of(step, offset);
+            for (int code = 0; !inverse.is_flat && code <= most; code++) {
+                int level =
+                    type->is_grid ? flo_block_steps[code] : code - type->zero;
+                int position = position_of(&inverse, step * level + offset);
+                struct guess guess =
+                    type->is_grid
+                        ? guess_of_steps(position)
+                        : guess_of(position + type->zero * 1024, most);
+
+                assert_int_equal(guess.code, code);
+                assert_int_equal(guess.toward, 1);
+                assert_int_equal(guess.margin, 0);
+            }
         }
     }
 }
@@ -349,6 +381,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_unpacked_block_packs_to_the_same_bits),
         cmocka_unit_test(values_of_a_block_are_those_of_the_engine),
+        cmocka_unit_test(codes_on_a_grid_that_stays_are_guessed_right),
         cmocka_unit_test(a_small_update_of_each_type_is_exact_and_small),
         cmocka_unit_test(all_bytes_of_each_pair_of_types_come_back),
         cmocka_unit_test(a_change_of_type_costs_less_than_half),
