@@ -12,6 +12,9 @@
 #define BLOCKS_MAX (1u << 20)
 #define BLOCK_BYTES_MIN 64u
 #define COPY_BYTES_MIN 4096u
+/* The same where zstd sees the old bytes anyway: a copy splits what is packed,
+ * and each piece costs two hashes and a frame. */
+#define COPY_BYTES_NEAR_MIN (48u << 10)
 #define FACTOR UINT64_C(0x9e3779b97f4a7c15)
 /* A piece that is packed, and how far around its place one looks. */
 #define PACK_BYTES (1u << 20)
@@ -103,9 +106,20 @@ static void widen(const struct delta_input *input, struct run *run,
     }
 }
 
-/* The next run of COPY_BYTES_MIN at least. */
+/* Do the bytes around the place of what is packed hold the run?  `near` is the
+ * place of new byte `low`. */
+static bool is_in_prefix(const struct run *run, uint64_t low, uint64_t near)
+{
+    uint64_t place = near + (run->new_at - low);
+    uint64_t apart =
+        run->old_at > place ? run->old_at - place : place - run->old_at;
+
+    return apart < AROUND_BYTES / 2;
+}
+
+/* The next run that is worth a part of its own. */
 static bool find_run(const struct tensor_match *match, uint64_t low,
-                     uint64_t high, struct run *run)
+                     uint64_t high, uint64_t near, struct run *run)
 {
     const struct delta_input *input = match->input;
     size_t size = match->block_bytes;
@@ -121,8 +135,14 @@ static bool find_run(const struct tensor_match *match, uint64_t low,
             memcmp(input->new + at, input->old + old_at, size) == 0) {
             *run = (struct run){at, old_at, size};
             widen(input, run, low, high);
-            if (run->bytes >= COPY_BYTES_MIN) {
+            bool is_near = is_in_prefix(run, low, near);
+            if (run->bytes >=
+                (is_near ? COPY_BYTES_NEAR_MIN : COPY_BYTES_MIN)) {
                 return true;
+            }
+            if (is_near && run->bytes > size) { /* go on at its end */
+                at = run->new_at + run->bytes - size;
+                hash = hash_of(input->new + at, size);
             }
         }
         if (at + size >= high) {
@@ -190,7 +210,7 @@ void flo_tensor_match_plan(struct tensor_match *match, struct tensor_plan *plan,
                                                          .new_bytes = bytes});
         return;
     }
-    while (find_run(match, new_at, high, &run)) {
+    while (find_run(match, new_at, high, near, &run)) {
         add_packed(match, plan, new_at, run.new_at - new_at, near);
         flo_tensor_plan_copy(plan, run.new_at, run.old_at, run.bytes);
         new_at = run.new_at + run.bytes;

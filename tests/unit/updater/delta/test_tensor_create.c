@@ -144,10 +144,50 @@ static void a_patch_that_cannot_be_written_ends_all_threads(void **state)
     free(new.data);
 }
 
+/* Each piece that is packed costs two hashes and a frame. */
+static void a_header_with_small_changes_is_one_part(void **state)
+{
+    (void)state;
+    static uint8_t rows[256 * 512 / 32 * 18];
+    static char text[60000];
+    struct model_tensor tensor = {"w", 2, 256, 512, rows};
+    struct flo_delta_facts facts;
+    struct flo_delta_made made;
+    struct flo_err err = {0};
+
+    weights_fill(2, rows, 256 * 512, 1);
+    fill((uint8_t *)text, sizeof text - 1, 3);
+    for (size_t i = 0; i < sizeof text - 1; i++) {
+        text[i] = (char)('a' + (text[i] & 15));
+    }
+    struct bytes old = model_of(&tensor, 1, text);
+    text[9000] = 'Z';
+    text[30000] = 'Z';
+    text[50000] = 'Z';
+    struct bytes new = model_of(&tensor, 1, text);
+    int old_fd = file_of(old.data, old.bytes);
+    int new_fd = file_of(new.data, new.bytes);
+    int patch_fd = file_of("", 0);
+
+    assert_int_equal(flo_delta_create("tensor1", old_fd, new_fd, patch_fd, NULL,
+                                      &made, &err),
+                     0);
+
+    assert_int_equal(flo_delta_inspect(patch_fd, &facts, &err), 0);
+    assert_true(facts.part_count <= 2); /* the header, the tensor */
+    assert_true(made.bytes < 320);
+    (void)close(old_fd);
+    (void)close(new_fd);
+    (void)close(patch_fd);
+    free(old.data);
+    free(new.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_number_of_threads_makes_the_same_bytes),
+        cmocka_unit_test(a_header_with_small_changes_is_one_part),
         cmocka_unit_test(a_patch_that_cannot_be_written_ends_all_threads),
     };
 
