@@ -136,6 +136,7 @@ bool flo_outcome_is_news(enum flo_order_outcome now,
         return next != FLO_OUTCOME_PENDING;
     case FLO_OUTCOME_RUNNING:
         return next > FLO_OUTCOME_RUNNING;
+    case FLO_OUTCOME_IGNORED:
     case FLO_OUTCOME_REFUSED:
     case FLO_OUTCOME_SUPERSEDED:
         return next == FLO_OUTCOME_DONE;

@@ -50,8 +50,8 @@ enum flo_order_outcome {
 };
 const char *flo_outcome_word(enum flo_order_outcome outcome);
 bool flo_outcome_parse(const char *word, enum flo_order_outcome *out);
-/* Is `next` news after `now`?  An end stays, but a refused order may be done
- * after all. */
+/* Is `next` news after `now`?  An end stays, but a refused order, or one
+ * that did not seem to concern the device, may be done after all. */
 bool flo_outcome_is_news(enum flo_order_outcome now,
                          enum flo_order_outcome next);
 

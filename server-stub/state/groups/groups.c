@@ -17,12 +17,14 @@ void flo_groups_changed(struct flo_controller *controller)
 
 /* ---- one ---- */
 
-/* Its groups changed: rollouts, and whoever looks at it. */
+/* Its groups changed: orders, rollouts, and whoever looks at it. */
 static int moved(struct flo_controller *controller, const char *device,
                  struct flo_err *err)
 {
+    int rv = flo_orders_leave(controller, device, err);
+
     flo_outgoing_change(controller, FLO_OBJECT_DEVICE, device);
-    return flo_rollouts_reconsider(controller, device, err);
+    return rv < 0 ? rv : flo_rollouts_reconsider(controller, device, err);
 }
 
 static int change(struct flo_controller *controller, const char *device,

@@ -56,6 +56,10 @@ FLO_MUST_USE int flo_orders_outlast(struct flo_controller *controller,
 FLO_MUST_USE int flo_orders_send_again(struct flo_controller *controller,
                                        const char *device, const char *order,
                                        struct flo_err *err);
+/* The groups of a device changed: what people ordered for a group that it left
+ * is in its desired no more, and awaits it no more. */
+FLO_MUST_USE int flo_orders_leave(struct flo_controller *controller,
+                                  const char *device, struct flo_err *err);
 /* A device has a model no more: its desired says so no longer, unless it is
  * told something else about the model by now. */
 FLO_MUST_USE int flo_orders_removed(struct flo_controller *controller,

@@ -207,6 +207,78 @@ static void people_who_took_a_release_back_are_not_overruled(void **state)
     assert_string_equal(told(world, 0).rollout, "r-0002");
 }
 
+/* A removal, or a rollback that takes nothing else along. */
+static void order(struct world *world, bool is_removal, char *id)
+{
+    const struct flo_remove gone = {.model = "tiny",
+                                    .group = "lab",
+                                    .keeps_blobs = true,
+                                    .by = "ops",
+                                    .reason = ""};
+    const struct flo_take_back back = {.release = "tiny@2.1.0",
+                                       .group = "lab",
+                                       .is_decided = true,
+                                       .by = "ops",
+                                       .reason = ""};
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(
+        is_removal
+            ? flo_orders_remove(world->controller, &gone, id, &world->err)
+            : flo_orders_take_back(world->controller, &back, id, &world->err),
+        0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+static enum flo_order_outcome outcome_of(struct world *world, size_t device,
+                                         const char *id)
+{
+    enum flo_order_outcome outcome;
+    bool known;
+
+    assert_int_equal(flo_fleet_outcome_get(world->controller->store, id,
+                                           ids[device], &known, &outcome,
+                                           &world->err),
+                     0);
+    assert_true(known);
+    return outcome;
+}
+
+/* Its disk was full: the device could take neither order before it left. */
+static void what_people_ordered_for_a_group_leaves_with_the_group(void **state)
+{
+    for (int is_removal = 0; is_removal < 2; is_removal++) {
+        char id[FLO_NAME_MAX + 1];
+        char held[FLO_NAME_MAX + 1];
+        struct world *world;
+
+        if (is_removal) {
+            world_teardown(state);
+            world_setup(state);
+        }
+        world = *state;
+        two_groups(world, 100);
+        move(world, 2, "lab", true);
+        order(world, is_removal, id);
+        assert_int_equal(outcome_of(world, 1, id), FLO_OUTCOME_PENDING);
+        move(world, 1, "lab", false);
+
+        assert_int_equal(flo_fleet_desired_get(world->controller->store, ids[1],
+                                               "tiny", held, &world->err),
+                         0);
+        assert_string_equal(held, "");
+        assert_int_equal(outcome_of(world, 1, id), FLO_OUTCOME_IGNORED);
+        assert_int_equal(outcome_of(world, 2, id), FLO_OUTCOME_PENDING);
+
+        /* It had begun all the same: its answer stands. */
+        char text[160];
+        snprintf(text, sizeof(text),
+                 "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", id);
+        send(world, 1, "ack", text);
+        assert_int_equal(outcome_of(world, 1, id), FLO_OUTCOME_DONE);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +288,7 @@ int main(void)
         WITH_WORLD(a_group_with_a_higher_priority_has_the_say),
         WITH_WORLD(a_pin_and_maintenance_hold_a_moved_device),
         WITH_WORLD(people_who_took_a_release_back_are_not_overruled),
+        WITH_WORLD(what_people_ordered_for_a_group_leaves_with_the_group),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

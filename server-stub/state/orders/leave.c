@@ -1,0 +1,128 @@
+/* Orders for a group that a device has left: they concern it no more.
+ *
+ * The device itself takes no order for a group that it is not in.  Without this
+ * its desired would say for ever what it never does, and the order would await
+ * it.  Orders of rollouts leave with the rollout (state/rollouts). */
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/orders/inside.h"
+#include "server-stub/store/fleet.h"
+
+struct leaver {
+    struct flo_controller *controller;
+    const char *device;
+    struct flo_text_list models, orders; /* what its desired says */
+    struct flo_text_list awaited;
+};
+
+struct scope {
+    const char *device;
+    struct flo_fleet_store *store;
+    char group[FLO_NAME_MAX + 1];
+    bool is_of_people;
+};
+
+static int take_scope(void *context, const struct flo_fleet_order *order)
+{
+    struct scope *scope = context;
+
+    snprintf(scope->group, sizeof(scope->group), "%s", order->group);
+    scope->is_of_people = order->rollout[0] == '\0';
+    return 0;
+}
+
+static int look_whether_inside(void *context,
+                               const struct flo_fleet_device *device)
+{
+    struct scope *scope = context;
+
+    scope->is_of_people =
+        scope->is_of_people && !flo_fleet_is_in_group(device, scope->group);
+    return 0;
+}
+
+/* Is it people's order for a group that the device is not in? */
+static int is_for_others(const struct leaver *leaver, const char *order,
+                         bool *out, struct flo_err *err)
+{
+    struct flo_fleet_store *store = leaver->controller->store;
+    struct scope scope = {0};
+    int rv = flo_fleet_order_get(store, order, take_scope, &scope, err);
+
+    if (rv == 0 && scope.group[0] != '\0' && scope.is_of_people) {
+        rv = flo_fleet_device_get(store, leaver->device, look_whether_inside,
+                                  &scope, err);
+    }
+    *out = rv == 0 && scope.group[0] != '\0' && scope.is_of_people;
+    return rv == FLO_E_ABSENT ? 0 : rv;
+}
+
+static int add_desired(void *context, const char *model, const char *order)
+{
+    struct leaver *leaver = context;
+
+    flo_text_list_add(&leaver->models, model);
+    flo_text_list_add(&leaver->orders, order);
+    return 0;
+}
+
+static int add_awaited(void *context, const struct flo_fleet_order *order)
+{
+    struct leaver *leaver = context;
+
+    flo_text_list_add(&leaver->awaited, order->id);
+    return 0;
+}
+
+static int drop(const struct leaver *leaver, size_t index, struct flo_err *err)
+{
+    struct flo_controller *controller = leaver->controller;
+    bool is_gone;
+    int rv = is_for_others(leaver, leaver->orders.items[index], &is_gone, err);
+
+    if (rv < 0 || !is_gone) {
+        return rv;
+    }
+    flo_outgoing_desired(controller, leaver->device);
+    return flo_fleet_desired_set(controller->store, leaver->device,
+                                 leaver->models.items[index], "", err);
+}
+
+static int await_no_more(const struct leaver *leaver, const char *order,
+                         struct flo_err *err)
+{
+    struct flo_controller *controller = leaver->controller;
+    bool is_gone, is_news;
+    int rv = is_for_others(leaver, order, &is_gone, err);
+
+    if (rv < 0 || !is_gone) {
+        return rv;
+    }
+    flo_outgoing_change(controller, FLO_OBJECT_ORDER, order);
+    return flo_fleet_outcome_advance(controller->store, order, leaver->device,
+                                     FLO_OUTCOME_IGNORED, 0, 0, "", &is_news,
+                                     err);
+}
+
+int flo_orders_leave(struct flo_controller *controller, const char *device,
+                     struct flo_err *err)
+{
+    struct leaver leaver = {.controller = controller, .device = device};
+    int rv = flo_fleet_desired_each(controller->store, device, add_desired,
+                                    &leaver, err);
+
+    rv = rv < 0 ? rv
+                : flo_fleet_outcome_awaited(controller->store, device,
+                                            add_awaited, &leaver, err);
+    for (size_t i = 0; i < leaver.orders.count && rv == 0; i++) {
+        rv = drop(&leaver, i, err);
+    }
+    for (size_t i = 0; i < leaver.awaited.count && rv == 0; i++) {
+        rv = await_no_more(&leaver, leaver.awaited.items[i], err);
+    }
+    flo_text_list_clear(&leaver.models);
+    flo_text_list_clear(&leaver.orders);
+    flo_text_list_clear(&leaver.awaited);
+    return rv;
+}
