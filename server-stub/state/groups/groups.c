@@ -24,7 +24,8 @@ static int moved(struct flo_controller *controller, const char *device,
     int rv = flo_orders_leave(controller, device, err);
 
     flo_outgoing_change(controller, FLO_OBJECT_DEVICE, device);
-    return rv < 0 ? rv : flo_rollouts_reconsider(controller, device, err);
+    rv = rv < 0 ? rv : flo_rollouts_reconsider(controller, device, err);
+    return rv < 0 ? rv : flo_orders_left(controller, device, err);
 }
 
 static int change(struct flo_controller *controller, const char *device,

@@ -1,8 +1,8 @@
-/* Orders for a group that a device has left: they concern it no more.
+/* Orders for a group that a device has left.
  *
  * The device itself takes no order for a group that it is not in.  Without this
- * its desired would say for ever what it never does, and the order would await
- * it.  Orders of rollouts leave with the rollout (state/rollouts). */
+ * its desired would say for ever what it never does, and people's orders would
+ * await it. */
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -17,10 +17,9 @@ struct leaver {
 };
 
 struct scope {
-    const char *device;
-    struct flo_fleet_store *store;
-    char group[FLO_NAME_MAX + 1];
-    bool is_of_people;
+    char group[FLO_NAME_MAX + 1];   /* "": it is for one device */
+    char rollout[FLO_NAME_MAX + 1]; /* "": it is of people */
+    bool is_outside;
 };
 
 static int take_scope(void *context, const struct flo_fleet_order *order)
@@ -28,34 +27,42 @@ static int take_scope(void *context, const struct flo_fleet_order *order)
     struct scope *scope = context;
 
     snprintf(scope->group, sizeof(scope->group), "%s", order->group);
-    scope->is_of_people = order->rollout[0] == '\0';
+    snprintf(scope->rollout, sizeof(scope->rollout), "%s", order->rollout);
     return 0;
 }
 
-static int look_whether_inside(void *context,
-                               const struct flo_fleet_device *device)
+static int look_whether_outside(void *context,
+                                const struct flo_fleet_device *device)
 {
     struct scope *scope = context;
 
-    scope->is_of_people =
-        scope->is_of_people && !flo_fleet_is_in_group(device, scope->group);
+    scope->is_outside = !flo_fleet_is_in_group(device, scope->group);
     return 0;
+}
+
+static int read_scope(const struct leaver *leaver, const char *order,
+                      struct scope *out, struct flo_err *err)
+{
+    struct flo_fleet_store *store = leaver->controller->store;
+
+    *out = (struct scope){0};
+    int rv = flo_fleet_order_get(store, order, take_scope, out, err);
+    if (rv == 0 && out->group[0] != '\0') {
+        rv = flo_fleet_device_get(store, leaver->device, look_whether_outside,
+                                  out, err);
+    }
+    return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
 /* Is it people's order for a group that the device is not in? */
 static int is_for_others(const struct leaver *leaver, const char *order,
                          bool *out, struct flo_err *err)
 {
-    struct flo_fleet_store *store = leaver->controller->store;
-    struct scope scope = {0};
-    int rv = flo_fleet_order_get(store, order, take_scope, &scope, err);
+    struct scope scope;
+    int rv = read_scope(leaver, order, &scope, err);
 
-    if (rv == 0 && scope.group[0] != '\0' && scope.is_of_people) {
-        rv = flo_fleet_device_get(store, leaver->device, look_whether_inside,
-                                  &scope, err);
-    }
-    *out = rv == 0 && scope.group[0] != '\0' && scope.is_of_people;
-    return rv == FLO_E_ABSENT ? 0 : rv;
+    *out = rv == 0 && scope.is_outside && scope.rollout[0] == '\0';
+    return rv;
 }
 
 static int add_desired(void *context, const char *model, const char *order)
@@ -74,6 +81,15 @@ static int add_awaited(void *context, const struct flo_fleet_order *order)
     flo_text_list_add(&leaver->awaited, order->id);
     return 0;
 }
+
+static void leaver_deinit(struct leaver *leaver)
+{
+    flo_text_list_clear(&leaver->models);
+    flo_text_list_clear(&leaver->orders);
+    flo_text_list_clear(&leaver->awaited);
+}
+
+/* ---- of people ---- */
 
 static int drop(const struct leaver *leaver, size_t index, struct flo_err *err)
 {
@@ -121,8 +137,34 @@ int flo_orders_leave(struct flo_controller *controller, const char *device,
     for (size_t i = 0; i < leaver.awaited.count && rv == 0; i++) {
         rv = await_no_more(&leaver, leaver.awaited.items[i], err);
     }
-    flo_text_list_clear(&leaver.models);
-    flo_text_list_clear(&leaver.orders);
-    flo_text_list_clear(&leaver.awaited);
+    leaver_deinit(&leaver);
+    return rv;
+}
+
+/* ---- of rollouts ---- */
+
+static int keep(const struct leaver *leaver, const char *order,
+                struct flo_err *err)
+{
+    struct scope scope;
+    int rv = read_scope(leaver, order, &scope, err);
+
+    return rv < 0 || !scope.is_outside
+               ? rv
+               : flo_orders_by_name(leaver->controller, leaver->device, order,
+                                    err);
+}
+
+int flo_orders_left(struct flo_controller *controller, const char *device,
+                    struct flo_err *err)
+{
+    struct leaver leaver = {.controller = controller, .device = device};
+    int rv = flo_fleet_desired_each(controller->store, device, add_desired,
+                                    &leaver, err);
+
+    for (size_t i = 0; i < leaver.orders.count && rv == 0; i++) {
+        rv = keep(&leaver, leaver.orders.items[i], err);
+    }
+    leaver_deinit(&leaver);
     return rv;
 }

@@ -60,6 +60,14 @@ FLO_MUST_USE int flo_orders_send_again(struct flo_controller *controller,
  * is in its desired no more, and awaits it no more. */
 FLO_MUST_USE int flo_orders_leave(struct flo_controller *controller,
                                   const char *device, struct flo_err *err);
+/* What rollouts of those groups gave it, and do not take back, it keeps: their
+ * orders are signed again for it by name. */
+FLO_MUST_USE int flo_orders_left(struct flo_controller *controller,
+                                 const char *device, struct flo_err *err);
+/* Sign an order of a group again for one device, into its desired. */
+FLO_MUST_USE int flo_orders_by_name(struct flo_controller *controller,
+                                    const char *device, const char *order,
+                                    struct flo_err *err);
 /* A device has a model no more: its desired says so no longer, unless it is
  * told something else about the model by now. */
 FLO_MUST_USE int flo_orders_removed(struct flo_controller *controller,

@@ -150,6 +150,17 @@ static int renew_own(struct flo_controller *controller, const char *old,
     return rv;
 }
 
+int flo_orders_by_name(struct flo_controller *controller, const char *device,
+                       const char *order, struct flo_err *err)
+{
+    struct parsed parsed = {
+        .row.is_desired_only = true, .fleet = controller->fleet, .err = err};
+    int rv = flo_fleet_order_get(controller->store, order, parse_order, &parsed,
+                                 err);
+
+    return rv < 0 ? rv : issue_own(controller, &parsed, device, err);
+}
+
 int flo_orders_outlast(struct flo_controller *controller, const char *device,
                        const char *model, uint64_t rollback,
                        struct flo_err *err)

@@ -115,7 +115,8 @@ static void a_device_that_moves_comes_to_its_new_groups_release(void **state)
     struct told before = told(world, 0);
     assert_string_equal(before.rollout, "r-0002");
     move(world, 0, "shop", false);
-    assert_string_equal(told(world, 0).rollout, "r-0002"); /* it keeps it */
+    assert_string_equal(told(world, 0).rollout, "r-0002"); /* it keeps it, */
+    assert_string_equal(told(world, 0).scope, ids[0]);     /* by its name */
     move(world, 0, "lab", true);
 
     struct told now = told(world, 0);
