@@ -28,15 +28,23 @@ static size_t path_split(const char *path, const char **after)
     return brace != NULL ? (size_t)(brace - path) : strlen(path);
 }
 
+static int check_fleet(const char *fleet, struct flo_err *err)
+{
+    return flo_name_is_valid(fleet)
+               ? 0
+               : flo_fail(err, FLO_E_MQTT_TOPIC,
+                          "fleet name `%s` is not allowed", fleet);
+}
+
 int flo_topic_build(enum flo_topic topic, const char *fleet, const char *key,
                     char *out, struct flo_err *err)
 {
     const char *after;
     size_t before = path_split(topics[topic].path, &after);
+    int rv = check_fleet(fleet, err);
 
-    if (!flo_name_is_valid(fleet)) {
-        return flo_fail(err, FLO_E_MQTT_TOPIC, "fleet name `%s` is not allowed",
-                        fleet);
+    if (rv < 0) {
+        return rv;
     }
     if (after != NULL && strcmp(key, "+") != 0 && !flo_name_is_valid(key)) {
         return flo_fail(err, FLO_E_MQTT_TOPIC,
@@ -46,6 +54,16 @@ int flo_topic_build(enum flo_topic topic, const char *fleet, const char *key,
              topics[topic].path, after != NULL ? key : "",
              after != NULL ? after : "");
     return 0;
+}
+
+int flo_topic_common(const char *fleet, char *out, struct flo_err *err)
+{
+    int rv = check_fleet(fleet, err);
+
+    if (rv == 0) {
+        snprintf(out, FLO_TOPIC_TEXT, "flotilla/v1/%s/c/+", fleet);
+    }
+    return rv;
 }
 
 /* Does `rest` have the form of `path`, with a valid name as key? */

@@ -299,7 +299,7 @@ static void publish_mark(void *context)
 
     batches->mark++;
     snprintf(text, sizeof(text),
-             "{\"v\":1,\"epoch\":1,\"boot\":\"%s\",\"n\":%llu}",
+             "{\"v\":1,\"epoch\":1,\"boot\":\"%s\",\"n\":%llu,\"all\":true}",
              batches->controller->boot, (unsigned long long)batches->mark);
     flo_publisher_send(batches->publisher, FLO_TOPIC_MARK, "", text,
                        strlen(text));

@@ -157,6 +157,10 @@ static void send_group(struct flo_publisher *publisher, const char *group)
     }
     flo_publisher_send(publisher, FLO_TOPIC_ORDER, group, text.data,
                        text.bytes);
+    if (strcmp(group, "all") == 0) {
+        flo_publisher_send(publisher, FLO_TOPIC_ORDER_ALL, "", text.data,
+                           text.bytes);
+    }
 }
 
 /* Nothing is retained before there is a statement: it would say nothing. */

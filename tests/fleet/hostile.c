@@ -107,7 +107,7 @@ static void rule(struct sim_device *device)
     static const char *const all[] = {"#", "flotilla/v1/+/d/+/tele"};
     struct flo_buf packet = {0};
 
-    say(device, FLO_TOPIC_ORDER, "all", "{\"v\":1,\"orders\":[]}");
+    say(device, FLO_TOPIC_ORDER_ALL, "", "{\"v\":1,\"orders\":[]}");
     say(device, FLO_TOPIC_DESIRED, device->id, "{\"v\":2,\"rev\":1}");
     fleet_packet_subscribe(&packet, 65535, all, FLO_COUNT(all));
     fleet_link_write(device, packet.data, packet.bytes);

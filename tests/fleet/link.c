@@ -475,26 +475,27 @@ void sim_client_dial(struct sim_client *client)
 
 void sim_client_subscribe(struct sim_client *client)
 {
-    static const enum flo_topic topics[] = {
-        FLO_TOPIC_TRUST, FLO_TOPIC_EMERGENCY, FLO_TOPIC_ORDER, FLO_TOPIC_CMD,
-        FLO_TOPIC_DESIRED};
+    static const enum flo_topic topics[] = {FLO_TOPIC_CMD, FLO_TOPIC_DESIRED};
     struct fleet_link *link = link_of(client);
-    char names[FLO_COUNT(topics)][FLO_TOPIC_TEXT];
-    const char *filters[FLO_COUNT(topics)];
+    char names[1 + FLO_COUNT(topics)][FLO_TOPIC_TEXT];
+    const char *filters[FLO_COUNT(names)];
     struct flo_buf packet = {0};
     struct flo_err err = {0};
+    int rv = flo_topic_common(fleet.name, names[0], &err);
 
-    for (size_t i = 0; i < FLO_COUNT(topics); i++) {
-        const char *key =
-            topics[i] == FLO_TOPIC_ORDER ? "all" : link->device->id;
-        if (flo_topic_build(topics[i], fleet.name, key, names[i], &err) < 0) {
-            abort();
-        }
+    for (size_t i = 0; i < FLO_COUNT(topics) && rv == 0; i++) {
+        rv = flo_topic_build(topics[i], fleet.name, link->device->id,
+                             names[1 + i], &err);
+    }
+    if (rv < 0) {
+        abort();
+    }
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
         filters[i] = names[i];
     }
     if (link->is_up) {
         fleet_packet_subscribe(&packet, next_id(link), filters,
-                               FLO_COUNT(topics));
+                               FLO_COUNT(filters));
         fleet_link_write(link->device, packet.data, packet.bytes);
         flo_buf_deinit(&packet);
     }

@@ -128,6 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             : data[0] == 'c' ? FLO_TOPIC_CMD
             : data[0] == 't' ? FLO_TOPIC_TRUST
             : data[0] == 'e' ? FLO_TOPIC_EMERGENCY
+            : data[0] == 'm' ? FLO_TOPIC_MARK
                              : FLO_TOPIC_ORDER;
     if (flo_heard_read(topic, (const char *)data + 1, bytes - 1, &heard, &err) <
         0) {

@@ -249,7 +249,7 @@ class Device:
                               '{"v":1,"online":false}'))
         for topic in ("desired", "cmd"):
             assert self.client.subscribe(self.topic(topic)) == 1
-        assert self.client.subscribe("flotilla/v1/test/g/all/order") == 1
+        assert self.client.subscribe("flotilla/v1/test/c/order") == 1
         self.client.publish(self.topic("presence"), '{"v":1,"online":true}',
                             retain=True)
         return self

@@ -163,7 +163,7 @@ def test_messages_that_are_no_messages_change_nothing(up):
                         b'{"v":1,"op":"%n%s"}', b"[" * 60000,
                         b'{"v":1,"v":1}', os.urandom(60000)):
             me.client.publish(me.topic + "cmd", payload)
-            me.client.publish("flotilla/v1/test/g/all/order", payload)
+            me.client.publish("flotilla/v1/test/c/order", payload)
             me.client.publish(me.topic + "desired", payload)
         body = me.order("unfreeze", args={})
         me.send(me.signed(body))
@@ -172,12 +172,12 @@ def test_messages_that_are_no_messages_change_nothing(up):
         old = me.order("freeze", scope={"group": "all"}, args={},
                        issued_at_ms=1763000000000,
                        expires_at_ms=1763000060000)
-        me.client.publish("flotilla/v1/test/g/all/order", json.dumps(
+        me.client.publish("flotilla/v1/test/c/order", json.dumps(
             {"v": 1, "orders": [me.signed(old)]}), retain=True)
         assert me.told(old["id"], "cmd.expired")
         assert frozen(up) is False
         # put back what the broker held
-        me.client.publish("flotilla/v1/test/g/all/order",
+        me.client.publish("flotilla/v1/test/c/order",
                           '{"v":1,"orders":[]}', retain=True)
         me.client.publish(me.topic + "desired", json.dumps(me.desired),
                           retain=True)
@@ -252,7 +252,7 @@ def test_a_device_cannot_speak_for_or_listen_to_others(up, rogue):
     heartbeat(up)
     me.subscribe("#")  # what came before its answer has come
     assert not [m for m in me.messages if rogue.id not in m[0] and
-                "/c/mark" not in m[0] and "/g/" not in m[0]], me.messages
+                "/c/" not in m[0] and "/g/" not in m[0]], me.messages
     before = up.ask("device", "get", "a")
     for word in ("reported", "event", "tele", "presence", "cmd", "desired"):
         try:

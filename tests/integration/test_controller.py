@@ -130,13 +130,16 @@ def test_acl_matrix(controller, devices):
     one.is_heard()
     heard = {m[0] for m in one.client.messages[before:]}
     own = {one.topic("desired"), one.topic("cmd"),
-           "flotilla/v1/test/g/all/order", "flotilla/v1/test/c/mark"}
+           "flotilla/v1/test/c/order", "flotilla/v1/test/g/all/order",
+           "flotilla/v1/test/c/mark"}
     assert heard <= own, heard
+    assert "flotilla/v1/test/g/all/order" in heard, "older agents hear it"
     # A device's messages to others' topics do not arrive.
     seen = len(two.client.messages)
     sent = (
             (two.topic("desired"), '{"v":1,"rev":99}'),
             (two.topic("cmd"), '{"v":1,"ack":99}'),
+            ("flotilla/v1/test/c/order", '{"v":1,"orders":[]}'),
             ("flotilla/v1/test/g/all/order", '{"v":1,"orders":[]}'),
             ("flotilla/v1/test/c/mark", '{"v":1}'),
             (two.topic("presence"), '{"v":1,"online":false}'))
@@ -563,7 +566,7 @@ def test_emergency_rollback(controller, devices, publisher, folder):
     assert (order["scope_devices"], order["done"]) == (3, 0)
     for device in devices:
         listed = device.client.wait(
-            lambda m: m[0].endswith("/g/all/order") and order["id"] in
+            lambda m: m[0].endswith("/c/order") and order["id"] in
             json.dumps([json.loads(base64.b64decode(e["payload"]))
                         for e in json.loads(m[1])["orders"]]))
         assert listed, "the group's list has the order"

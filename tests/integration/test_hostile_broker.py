@@ -27,7 +27,7 @@ class Broker(Controller):
 
     def __enter__(self):
         super().__enter__()
-        self.group = "flotilla/v1/test/g/all/order"
+        self.group = "flotilla/v1/test/c/order"
         self.client.subscribe(self.group)
         return self
 

@@ -187,10 +187,14 @@ static int read_fields(enum flo_topic topic, size_t bytes,
     case FLO_TOPIC_CMD:
         return read_cmd(out, err);
     case FLO_TOPIC_ORDER:
+    case FLO_TOPIC_ORDER_ALL:
     case FLO_TOPIC_EMERGENCY:
         return read_orders(out, err);
     case FLO_TOPIC_TRUST:
         return read_trust(out, err);
+    case FLO_TOPIC_MARK:
+        out->is_for_all = json_is_true(json_object_get(out->json, "all"));
+        return 0;
     default:
         return 0;
     }

@@ -30,6 +30,7 @@ struct flo_heard {
     size_t order_count;
     const json_t *trust[FLO_HEARD_TRUST_MAX]; /* envelopes, the oldest first */
     size_t trust_count;
+    bool is_for_all; /* mark: c/order has the orders of the group all */
 };
 
 /* Read a message of that topic; one of other topics has nothing.  Fields that

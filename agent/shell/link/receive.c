@@ -43,6 +43,9 @@ static void take(struct flo_shell *shell, enum flo_topic topic,
 {
     if (topic == FLO_TOPIC_DESIRED) {
         take_desired(shell, heard);
+    } else if (topic == FLO_TOPIC_MARK && !heard->is_for_all) {
+        /* A controller from before c/order. */
+        flo_shell_link_subscribe(shell, FLO_TOPIC_ORDER, "all");
     }
     if (heard->ack > 0) {
         flo_events_acked(shell->db, heard->boot, heard->ack);
@@ -58,6 +61,7 @@ static void take(struct flo_shell *shell, enum flo_topic topic,
     for (size_t i = 0; i < heard->order_count; i++) {
         flo_loop_order(shell, heard->orders[i],
                        topic == FLO_TOPIC_ORDER ||
+                           topic == FLO_TOPIC_ORDER_ALL ||
                            topic == FLO_TOPIC_EMERGENCY);
     }
     if (strcmp(heard->op, "report") == 0) {
@@ -100,11 +104,35 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
 
 /* ---- the connection ---- */
 
-static void subscribe_all(struct flo_shell *shell)
+/* A broker whose rights were written before c/+ was asked for. */
+static void subscribe_each(struct flo_shell *shell)
 {
     flo_shell_link_subscribe(shell, FLO_TOPIC_TRUST,
                              ""); /* before what it judges */
     flo_shell_link_subscribe(shell, FLO_TOPIC_EMERGENCY, "");
+    flo_shell_link_subscribe(shell, FLO_TOPIC_ORDER, "all");
+}
+
+static bool common(const struct flo_shell *shell, char *filter)
+{
+    struct flo_err err = {0};
+
+    if (flo_topic_common(shell->identity.fleet, filter, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
+        return false;
+    }
+    return true;
+}
+
+static void subscribe_all(struct flo_shell *shell)
+{
+    char filter[FLO_TOPIC_TEXT];
+    struct flo_err err = {0};
+
+    if (common(shell, filter) &&
+        flo_mqtt_subscribe(shell->mqtt, filter, 1, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "mqtt", &err);
+    }
     flo_shell_link_groups(shell);
     flo_shell_link_subscribe(shell, FLO_TOPIC_CMD, shell->identity.device);
     flo_shell_link_subscribe(shell, FLO_TOPIC_DESIRED, shell->identity.device);
@@ -182,8 +210,13 @@ static void on_delivered(void *context, uint64_t token, bool delivered,
 
 static void on_refused(void *context, const char *topic, int reason)
 {
+    char filter[FLO_TOPIC_TEXT];
     struct flo_err err = {0};
 
+    if (common(context, filter) && strcmp(topic, filter) == 0) {
+        subscribe_each(context);
+        return;
+    }
     flo_fail(&err, FLO_E_MQTT_ACL, "subscription to %s refused, reason 0x%02x",
              topic, (unsigned)reason);
     flo_shell_note(context, "security", &err);

@@ -75,15 +75,17 @@ void flo_shell_link_subscribe(struct flo_shell *shell, enum flo_topic topic,
     }
 }
 
-/* A group that it left may still be heard until the session ends: its orders
- * are out of scope. */
+/* The group all has c/order.  A group that it left may still be heard until the
+ * session ends: its orders are out of scope. */
 void flo_shell_link_groups(struct flo_shell *shell)
 {
     size_t count;
     const char(*groups)[FLO_NAME_MAX + 1] = flo_shell_groups(shell, &count);
 
     for (size_t i = 0; i < count; i++) {
-        flo_shell_link_subscribe(shell, FLO_TOPIC_ORDER, groups[i]);
+        if (strcmp(groups[i], "all") != 0) {
+            flo_shell_link_subscribe(shell, FLO_TOPIC_ORDER, groups[i]);
+        }
     }
 }
 

@@ -98,11 +98,15 @@ const struct flo_topic_fact *flo_topic_fact(enum flo_topic topic);
 
 #define FLO_TOPIC_TEXT 256
 /* Topic of a device or group (`key`: id, group, or "+" to subscribe to all;
- * ignored by c/mark). `out` holds FLO_TOPIC_TEXT. FLO_E_MQTT_TOPIC when fleet
+ * ignored by c/…). `out` holds FLO_TOPIC_TEXT. FLO_E_MQTT_TOPIC when fleet
  * or key are not valid names. */
 FLO_MUST_USE int flo_topic_build(enum flo_topic topic, const char *fleet,
                                  const char *key, char *out,
                                  struct flo_err *err);
+/* Filter of all that the controller says to everybody, c/+, in one: a broker
+ * may look at all subscribers of a topic for each that comes. */
+FLO_MUST_USE int flo_topic_common(const char *fleet, char *out,
+                                  struct flo_err *err);
 /* Which topic of this fleet it is and whose; `key` holds FLO_NAME_MAX + 1.
  * FLO_E_MQTT_TOPIC. */
 FLO_MUST_USE int flo_topic_parse(const char *text, const char *fleet,

@@ -44,6 +44,7 @@ static void device_acls(struct flo_buf *out, const char *fleet,
             fact->is_device_writing ? "publishClientSend" : "subscribePattern",
             fleet, path);
     }
+    acl(out, "subscribePattern", fleet, "c/+"); /* flo_topic_common */
 }
 
 static void role(struct flo_buf *out, const char *fleet, const char *device)

@@ -552,6 +552,7 @@ void sim_device_heard(struct sim_device *device,
     }
     take_orders(device, text,
                 message->topic == FLO_TOPIC_ORDER ||
+                    message->topic == FLO_TOPIC_ORDER_ALL ||
                     message->topic == FLO_TOPIC_EMERGENCY);
 }
 

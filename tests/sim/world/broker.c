@@ -58,6 +58,10 @@ static void read_name(struct sim_message *message)
         message->device = (int)strtoul(rest + 2, NULL, 16);
     } else if (rest[0] == 'g') {
         message->group = group_of(rest + 2, (size_t)(word - 1 - (rest + 2)));
+    } else if (strcmp(word, "order") == 0) {
+        message->group = 0;
+        message->topic = FLO_TOPIC_ORDER_ALL;
+        return;
     }
     for (int i = 0; i < FLO_TOPIC_COUNT; i++) {
         if (words[i] != NULL && strcmp(words[i], word) == 0) {
@@ -325,6 +329,11 @@ static void route(struct sim_message *message)
         to_devices(message);
         break;
     case FLO_TOPIC_ORDER:
+        if (message->group == 0) {
+            break; /* for older agents */
+        }
+        /* fall through */
+    case FLO_TOPIC_ORDER_ALL:
         replace(&broker.orders[message->group], message);
         to_devices(message);
         break;

@@ -32,6 +32,7 @@ struct flo_mqtt {
     size_t waiting;
     size_t came;
     size_t subscriptions;
+    char filters[2048]; /* a line each */
 };
 static struct flo_mqtt broker;
 
@@ -74,7 +75,8 @@ bool flo_mqtt_is_connected(const struct flo_mqtt *mqtt)
 int flo_mqtt_subscribe(struct flo_mqtt *mqtt, const char *filter, int qos,
                        struct flo_err *err)
 {
-    (void)filter, (void)qos, (void)err;
+    (void)qos, (void)err;
+    strcat(strcat(mqtt->filters, filter), "\n");
     mqtt->subscriptions++;
     return 0;
 }
@@ -319,6 +321,50 @@ a_message_that_is_refused_is_counted_and_changes_nothing(void **state)
     flo_buf_deinit(&text);
 }
 
+/* ---- subscriptions ---- */
+
+#define OWN                                                                    \
+    "flotilla/v1/demo/d/0a0a0a0a-0000-4000-8000-00000000000a/cmd\n"            \
+    "flotilla/v1/demo/d/0a0a0a0a-0000-4000-8000-00000000000a/desired\n"
+#define EACH                                                                   \
+    "flotilla/v1/demo/c/trust\nflotilla/v1/demo/c/emergency\n"                 \
+    "flotilla/v1/demo/g/all/order\n"
+
+static void mark(const char *text)
+{
+    const struct flo_mqtt_message message = {.topic = "flotilla/v1/demo/c/mark",
+                                             .data = text,
+                                             .bytes = strlen(text)};
+
+    broker.agent.on_message(&shell, &message);
+}
+
+static void what_is_for_everybody_is_one_subscription(void **state)
+{
+    (void)state;
+    broker.agent.on_connected(&shell, true);
+    mark("{\"v\":1,\"all\":true}");
+    assert_string_equal(broker.filters, "flotilla/v1/demo/c/+\n" OWN);
+}
+
+static void a_broker_that_refuses_it_is_asked_for_each(void **state)
+{
+    (void)state;
+    broker.agent.on_connected(&shell, true);
+    broker.filters[0] = '\0';
+    broker.agent.on_refused(&shell, "flotilla/v1/demo/c/+", NOT_AUTHORIZED);
+    assert_string_equal(broker.filters, EACH);
+}
+
+static void the_list_of_an_older_controller_is_heard(void **state)
+{
+    (void)state;
+    broker.agent.on_connected(&shell, true);
+    broker.filters[0] = '\0';
+    mark("{\"v\":1}");
+    assert_string_equal(broker.filters, "flotilla/v1/demo/g/all/order\n");
+}
+
 /* While the connection lasts nothing else would bring it. */
 static void an_order_that_no_disk_took_is_asked_for_again(void **state)
 {
@@ -349,6 +395,12 @@ int main(void)
             begin, end),
         cmocka_unit_test_setup_teardown(
             a_refusal_of_telemetry_is_told_once_per_connection, begin, end),
+        cmocka_unit_test_setup_teardown(
+            what_is_for_everybody_is_one_subscription, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_broker_that_refuses_it_is_asked_for_each, begin, end),
+        cmocka_unit_test_setup_teardown(
+            the_list_of_an_older_controller_is_heard, begin, end),
     };
 
     return cmocka_run_group_tests_name("link", tests, NULL, NULL);
