@@ -105,3 +105,10 @@ bool flo_note_may_go(bool is_security, uint64_t told_ms, uint64_t waiting,
 
     return !is_early && waiting < NOTES_MAX;
 }
+
+/* ---- reports ---- */
+
+uint64_t flo_report_pause_ms(uint64_t spread_ms, uint64_t random)
+{
+    return spread_ms <= FLO_RECONNECT_MS_MIN ? 0 : random % spread_ms;
+}

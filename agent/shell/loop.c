@@ -6,6 +6,8 @@
  * it. */
 #include <string.h>
 
+#include <flotilla/patience.h>
+
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/hooks/hooks.h"
 #include "agent/shell/loop.h"
@@ -309,6 +311,34 @@ void flo_loop_flush_later(struct flo_shell *shell)
     }
 }
 
+/* All devices of a group act on an order of its list at once.  Its answers go
+ * at once, too; what reported says of it comes over the time that the broker
+ * needs for so many. */
+static void spread_reports(struct flo_shell *shell)
+{
+    uint64_t random;
+
+    flo_random(&random, sizeof(random));
+    shell->report_at_ms =
+        flo_now_ms() + flo_report_pause_ms(shell->spread_ms, random);
+}
+
+static void report_change(struct flo_shell *shell)
+{
+    uint64_t now_ms = flo_now_ms();
+
+    if (shell->reported_revision == shell->agent.revision) {
+        return;
+    }
+    shell->reported_revision = shell->agent.revision;
+    if (now_ms < shell->report_at_ms) {
+        flo_shell_later(shell->report,
+                        (unsigned)(shell->report_at_ms - now_ms));
+    } else {
+        flo_shell_link_reported(shell);
+    }
+}
+
 static void settle(struct flo_shell *shell)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
@@ -316,10 +346,7 @@ static void settle(struct flo_shell *shell)
         look_at_drift(shell, i);
     }
     flo_loop_flush_later(shell);
-    if (shell->reported_revision != shell->agent.revision) {
-        shell->reported_revision = shell->agent.revision;
-        flo_shell_link_reported(shell);
-    }
+    report_change(shell);
     flo_shell_link_flush(shell);
 }
 
@@ -378,6 +405,9 @@ void flo_loop_order(struct flo_shell *shell, const json_t *envelope,
 {
     take_waiting(shell, true);
     if (flo_orders_take(shell, envelope, is_list, &shell->intake)) {
+        if (is_list) {
+            spread_reports(shell);
+        }
         step(shell, &shell->intake.event);
     }
     end_turn(shell);

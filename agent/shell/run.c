@@ -372,6 +372,12 @@ static void on_collect(evutil_socket_t fd, short events, void *context)
     flo_loop_collect(context);
 }
 
+static void on_report(evutil_socket_t fd, short events, void *context)
+{
+    (void)fd, (void)events;
+    flo_shell_link_reported(context);
+}
+
 static void device_again(struct flo_shell *shell)
 {
     const struct flo_order order = {.op = FLO_ORDER_UNFREEZE};
@@ -440,8 +446,10 @@ static int open_events(struct flo_shell *shell, struct flo_err *err)
         event_new(shell->base, -1, EV_PERSIST, on_heartbeat, shell);
     shell->flush = evtimer_new(shell->base, on_flush, shell);
     shell->collect = evtimer_new(shell->base, on_collect, shell);
+    shell->report = evtimer_new(shell->base, on_report, shell);
     if (shell->timer == NULL || shell->heartbeat == NULL ||
         shell->flush == NULL || shell->collect == NULL ||
+        shell->report == NULL ||
         flo_loop_open(shell, err) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
@@ -561,6 +569,7 @@ void flo_shell_close(struct flo_shell *shell)
     event_drop(shell->heartbeat);
     event_drop(shell->flush);
     event_drop(shell->collect);
+    event_drop(shell->report);
     flo_queue_close(&shell->queue);
     flo_identity_deinit(&shell->identity);
     flo_store_close(shell->store);

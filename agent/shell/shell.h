@@ -278,7 +278,7 @@ struct flo_shell {
     uint32_t waiting_model;
     uint64_t waiting_since_ms;
     bool waiting_is_told;
-    struct event *timer, *heartbeat, *flush, *collect;
+    struct event *timer, *heartbeat, *flush, *collect, *report;
     struct event *signals[3];
     uint64_t heartbeat_ms;
     bool is_local;        /* one command without a running agent */
@@ -292,6 +292,8 @@ struct flo_shell {
 
     struct flo_agent agent;
     uint64_t reported_revision;
+    uint64_t spread_ms;    /* the fleet does at once what it does within this */
+    uint64_t report_at_ms; /* no change is reported before */
     int64_t asleep_ms; /* the machine, since it started; at the last step */
     struct flo_queue queue;
     struct flo_derived derived;

@@ -344,11 +344,19 @@ class Bench:
         os.kill(self.broker.pid, 9)
         F.wait_until("all have noticed", 60, lambda: self.sim.ask("figures")[
             "connections_lost"] >= lost + self.devices, 0.05)
-        self.sim.connected(seconds=300)
-        back = time.monotonic() - begin
+        back = {}
+
+        def are_all_back():
+            now = self.sim.ask("figures")
+            for share in (0.5, 0.9, 0.99, 1):
+                if now["subscribed"] >= share * self.devices:
+                    back.setdefault(share, round(time.monotonic() - begin, 2))
+            return 1 in back
+        F.wait_until("all are back", 300, are_all_back, 0.2)
         self.all_online(300)
         self.processes()
-        return {"back_s": round(back, 2),
+        return {"back_s": back[1], "back_by_share_s": back,
+                "broker_cpu_s": round(self.broker.cpu_s(), 2),
                 "online_s": round(time.monotonic() - begin, 2)}
 
     def controller_restart(self):

@@ -138,6 +138,8 @@ void sim_client_died(struct sim_client *client);
 /* Ask for a connection; the client hears of it, or tries again. */
 void sim_client_dial(struct sim_client *client);
 void sim_client_subscribe(struct sim_client *client);
+/* As the last desired said, or 0. */
+uint64_t sim_client_spread_ms(const struct sim_client *client);
 bool sim_client_publish(struct sim_client *client, enum flo_topic topic,
                         const char *name, const void *data, size_t bytes);
 /* The link fails; each side notices later. */
@@ -294,7 +296,7 @@ struct sim_device {
     bool is_list;
     bool has_unkept;
     bool flush_is_due;
-    uint64_t rev, reported_revision;
+    uint64_t rev, reported_revision, report_at_ms;
     uint64_t timer_number;
     uint64_t heartbeat_ms;
     /* what the checks know */

@@ -180,6 +180,18 @@ static bool is_denied(const struct flo_slots *slots,
            flo_slots_is_denied(slots, release, 0);
 }
 
+/* A candidate that had all its starts failed here.  The same write says so: the
+ * story of its execution may be lost. */
+static void end_of_starts(struct flo_slots *slots)
+{
+    const struct flo_denial said = {.release = slots->candidate,
+                                    .number = slots->candidate_number,
+                                    .cause = FLO_DENIAL_FAULT};
+
+    (void)flo_slots_deny(slots, &said);
+    flo_slots_clear_candidate(slots);
+}
+
 /* An ordered rollback is stored with its denial before the way back begins, and
  * rotates the slots when its target is ready.  Between the two the power may
  * fail; this goes on.  A current release that is denied but has no previous
@@ -191,8 +203,10 @@ bool flo_slots_heal(struct flo_slots *slots)
                       slots->stated.outcome == FLO_STATED_REFUSED;
 
     assert(slots->stated.outcome <= FLO_STATED_FAILED);
-    if (is_denied(slots, &slots->candidate) ||
-        (slots->phase == FLO_SLOT_TRIAL && slots->tries_left == 0)) {
+    if (slots->phase == FLO_SLOT_TRIAL && slots->tries_left == 0) {
+        end_of_starts(slots);
+        is_changed = true;
+    } else if (is_denied(slots, &slots->candidate)) {
         flo_slots_clear_candidate(slots);
         is_changed = true;
     }

@@ -4,6 +4,7 @@
 #define FLOTILLA_AGENT_PATIENCE_H
 
 #include <flotilla/base.h>
+#include <flotilla/proto.h>
 
 /* ---- an engine without a sign of life ---- */
 
@@ -79,5 +80,12 @@ enum flo_work_verdict flo_work_look(struct flo_work *work,
  * minute; no kind has more than 64 notes that wait.  `told_ms` 0: never. */
 bool flo_note_may_go(bool is_security, uint64_t told_ms, uint64_t waiting,
                      uint64_t now_ms);
+
+/* ---- reports ---- */
+
+/* Pause before a change is reported that an order to a whole group brought: at
+ * random below `spread_ms`, as the controller wishes for so many devices.  A
+ * fleet of which all may speak within FLO_RECONNECT_MS_MIN does not wait. */
+uint64_t flo_report_pause_ms(uint64_t spread_ms, uint64_t random);
 
 #endif

@@ -23,6 +23,7 @@ static void take_desired(struct flo_shell *shell, const struct flo_heard *heard)
         flo_shell_set_heartbeat(shell, heard->heartbeat_ms);
     }
     if (heard->reconnect_ms != 0) {
+        shell->spread_ms = heard->reconnect_ms;
         flo_mqtt_spread(shell->mqtt, heard->reconnect_ms);
     }
     if (heard->rev != shell->rev) {

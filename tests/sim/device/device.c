@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/patience.h>
+
 #include "tests/sim/device/inside.h"
 
 static struct flo_agent_actions actions; /* one at a time */
@@ -359,6 +361,25 @@ static bool take_waiting(struct sim_device *device)
            sim_device_step(device, &intake.event);
 }
 
+static void on_report(const struct sim_call *call)
+{
+    sim_report(call->device);
+}
+
+static void report_change(struct sim_device *device)
+{
+    if (device->reported_revision == device->agent.revision) {
+        return;
+    }
+    device->reported_revision = device->agent.revision;
+    if (sim->now_ms < device->report_at_ms) {
+        sim_later(device->report_at_ms - sim->now_ms,
+                  (struct sim_call){.fn = on_report, .device = device});
+    } else {
+        sim_report(device);
+    }
+}
+
 static void settle(struct sim_device *device)
 {
     for (uint32_t i = 0; i < sim->model_count; i++) {
@@ -368,10 +389,7 @@ static void settle(struct sim_device *device)
             device->agent.revision++;
         }
     }
-    if (device->reported_revision != device->agent.revision) {
-        device->reported_revision = device->agent.revision;
-        sim_report(device);
-    }
+    report_change(device);
     sim_outbox_send(device);
 }
 
@@ -489,9 +507,16 @@ static bool take_order(struct sim_device *device, const char *envelope,
     if (!take_waiting(device)) {
         return false;
     }
-    if (sim_order_take(device, envelope, bytes, is_list, &intake) &&
-        !sim_device_step(device, &intake.event)) {
-        return false;
+    if (sim_order_take(device, envelope, bytes, is_list, &intake)) {
+        if (is_list) {
+            device->report_at_ms =
+                sim->now_ms +
+                flo_report_pause_ms(sim_client_spread_ms(&device->client),
+                                    sim_next(&device->random));
+        }
+        if (!sim_device_step(device, &intake.event)) {
+            return false;
+        }
     }
     sim_device_end_turn(device);
     return device->runs && !sim->has_failed;

@@ -228,7 +228,7 @@ void sim_device_start(struct sim_device *device)
     device->job = 0;
     device->waiting_count = 0;
     device->turn_is_due = device->has_unkept = false;
-    device->rev = device->reported_revision = 0;
+    device->rev = device->reported_revision = device->report_at_ms = 0;
     memset(device->told, 0, sizeof(device->told));
     sim_trust_hold(device);
     sim_outbox_open(device);

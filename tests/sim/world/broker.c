@@ -637,6 +637,12 @@ void sim_client_subscribe(struct sim_client *client)
     }
 }
 
+uint64_t sim_client_spread_ms(const struct sim_client *client)
+{
+    (void)client;
+    return 5000;
+}
+
 const char *sim_groups_report(const struct sim_device *device)
 {
     return sim_device_is_in_lab(device) ? "\"groups\":[\"all\",\"lab\"],"

@@ -132,9 +132,9 @@ FLO_MUST_USE int flo_slots_roll_back(struct flo_slots *slots,
  * ends that. */
 void flo_slots_remove(struct flo_slots *slots);
 /* At start: finish a step that a power cut interrupted.  It drops a denied
- * candidate, and one on trial without tries.  It rolls back a denied current
- * and forgets a denied previous, unless the device refused that rollback. true:
- * write the slots. */
+ * candidate, and one on trial without tries, which it denies.  It rolls back a
+ * denied current and forgets a denied previous, unless the device refused that
+ * rollback. true: write the slots. */
 bool flo_slots_heal(struct flo_slots *slots);
 
 /* May this release become the candidate?  A release in a slot always may.

@@ -139,12 +139,28 @@ static void security_is_told_once_a_minute_and_64_notes_wait(void **state)
     assert_false(flo_note_may_go(false, 0, 64, 1000));
 }
 
+static void a_small_fleet_reports_at_once_and_a_large_one_in_turn(void **state)
+{
+    uint64_t last = 0;
+
+    (void)state;
+    for (uint64_t random = 0; random < 100000; random += 777) {
+        assert_int_equal(flo_report_pause_ms(0, random), 0);
+        assert_int_equal(flo_report_pause_ms(FLO_RECONNECT_MS_MIN, random), 0);
+        uint64_t pause_ms = flo_report_pause_ms(15000, random);
+        assert_true(pause_ms < 15000);
+        last = pause_ms > last ? pause_ms : last;
+    }
+    assert_true(last > 14000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_wait_ends_as_its_trace_says),
         cmocka_unit_test(a_sign_of_life_begins_the_silence_again),
         cmocka_unit_test(security_is_told_once_a_minute_and_64_notes_wait),
+        cmocka_unit_test(a_small_fleet_reports_at_once_and_a_large_one_in_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

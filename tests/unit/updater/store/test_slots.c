@@ -108,6 +108,8 @@ static void a_crash_loop_ends_by_the_tries(void **state)
     assert_true(flo_slots_heal(&slots));
     assert_slot(slots.candidate, 0);
     assert_slot(slots.current, 1);
+    struct flo_digest second = release_of(2);
+    assert_int_equal(flo_slots_denial(&slots, &second, 0), FLO_DENIAL_FAULT);
 }
 
 static void
