@@ -449,8 +449,7 @@ static int open_events(struct flo_shell *shell, struct flo_err *err)
     shell->report = evtimer_new(shell->base, on_report, shell);
     if (shell->timer == NULL || shell->heartbeat == NULL ||
         shell->flush == NULL || shell->collect == NULL ||
-        shell->report == NULL ||
-        flo_loop_open(shell, err) < 0) {
+        shell->report == NULL || flo_loop_open(shell, err) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
     for (i = 0; i < FLO_COUNT(signals); i++) {

@@ -294,7 +294,7 @@ struct flo_shell {
     uint64_t reported_revision;
     uint64_t spread_ms;    /* the fleet does at once what it does within this */
     uint64_t report_at_ms; /* no change is reported before */
-    int64_t asleep_ms; /* the machine, since it started; at the last step */
+    int64_t asleep_ms;     /* the machine, since it started; at the last step */
     struct flo_queue queue;
     struct flo_derived derived;
     struct flo_shell_memory memory;

@@ -60,8 +60,8 @@ FLO_MUST_USE int flo_orders_send_again(struct flo_controller *controller,
  * is in its desired no more, and awaits it no more. */
 FLO_MUST_USE int flo_orders_leave(struct flo_controller *controller,
                                   const char *device, struct flo_err *err);
-/* What rollouts of those groups gave it, and do not take back, it keeps: their
- * orders are signed again for it by name. */
+/* Orders of those groups' rollouts that its desired still holds are signed
+ * again for it by name. */
 FLO_MUST_USE int flo_orders_left(struct flo_controller *controller,
                                  const char *device, struct flo_err *err);
 /* Sign an order of a group again for one device, into its desired. */
