@@ -472,6 +472,18 @@ static int outcome_of_earlier(const struct flo_message *message,
     return rv;
 }
 
+static int superseded(const struct flo_message *message,
+                      const struct flo_acked *acked, struct flo_err *err)
+{
+    bool is_sent;
+    int rv = flo_orders_outrank(message->controller, message->device,
+                                acked->model, acked->id, &is_sent, err);
+
+    return rv < 0 || is_sent ? rv
+                             : deploy_refused(message, acked->rollout, 1,
+                                              FLO_EXECUTION_SUPERSEDED, err);
+}
+
 /* The consequences of an answer for rollouts. */
 static int follow(const struct flo_message *message,
                   const struct flo_acked *acked,
@@ -491,8 +503,7 @@ static int follow(const struct flo_message *message,
         return deploy_refused(message, acked->rollout, 1,
                               FLO_EXECUTION_REJECTED, err);
     case FLO_ANSWER_SUPERSEDED:
-        return deploy_refused(message, acked->rollout, 1,
-                              FLO_EXECUTION_SUPERSEDED, err);
+        return superseded(message, acked, err);
     case FLO_ANSWER_REMOVED:
         return flo_orders_removed(message->controller, message->device,
                                   acked->model, err);

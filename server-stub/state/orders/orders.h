@@ -52,6 +52,14 @@ FLO_MUST_USE int flo_orders_freshen(struct flo_controller *controller, char *id,
 FLO_MUST_USE int flo_orders_outlast(struct flo_controller *controller,
                                     const char *device, const char *model,
                                     uint64_t rollback, struct flo_err *err);
+/* A device holds something newer about the model than this order of a group. If
+ * its desired holds the order all the same, sign it again for the device by
+ * name, above all others: a removal by name may lie between the rollout and the
+ * day on which the device joined its group. */
+FLO_MUST_USE int flo_orders_outrank(struct flo_controller *controller,
+                                    const char *device, const char *model,
+                                    const char *order, bool *is_sent,
+                                    struct flo_err *err);
 /* Sign one again that came to a device too late, if its desired holds it. */
 FLO_MUST_USE int flo_orders_send_again(struct flo_controller *controller,
                                        const char *device, const char *order,

@@ -161,6 +161,28 @@ int flo_orders_by_name(struct flo_controller *controller, const char *device,
     return rv < 0 ? rv : issue_own(controller, &parsed, device, err);
 }
 
+int flo_orders_outrank(struct flo_controller *controller, const char *device,
+                       const char *model, const char *order, bool *is_sent,
+                       struct flo_err *err)
+{
+    struct parsed parsed = {
+        .row.is_desired_only = true, .fleet = controller->fleet, .err = err};
+    char held[FLO_NAME_MAX + 1];
+    int rv = flo_fleet_desired_get(controller->store, device, model, held, err);
+
+    *is_sent = false;
+    if (rv < 0 || strcmp(held, order) != 0) {
+        return rv;
+    }
+    rv = flo_fleet_order_get(controller->store, order, parse_order, &parsed,
+                             err);
+    if (rv < 0 || parsed.order.scope.device[0] != '\0') {
+        return rv;
+    }
+    *is_sent = true;
+    return issue_own(controller, &parsed, device, err);
+}
+
 int flo_orders_outlast(struct flo_controller *controller, const char *device,
                        const char *model, uint64_t rollback,
                        struct flo_err *err)

@@ -280,6 +280,38 @@ static void what_people_ordered_for_a_group_leaves_with_the_group(void **state)
     }
 }
 
+/* Removed by name after the rollout, it joins the group of that rollout. */
+static void
+who_joins_a_group_gets_its_release_above_all_that_it_holds(void **state)
+{
+    struct world *world = *state;
+    const struct flo_remove gone = {
+        .model = "tiny", .device = ids[0], .by = "ops", .reason = ""};
+    char removal[FLO_NAME_MAX + 1];
+    char text[200];
+    uint64_t seq = 0;
+
+    two_groups(world, 100);
+    move(world, 0, "shop", false);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_orders_remove(world->controller, &gone, removal, &world->err), 0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    seq = told(world, 0).seq;
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", removal);
+    send(world, 0, "ack", text);
+
+    move(world, 0, "lab", true);
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"superseded\"}",
+             order_of(world, 0));
+    send(world, 0, "ack", text);
+    assert_string_equal(told(world, 0).rollout, "r-0001");
+    assert_string_equal(told(world, 0).scope, ids[0]);
+    assert_true(told(world, 0).seq > seq);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +322,7 @@ int main(void)
         WITH_WORLD(a_pin_and_maintenance_hold_a_moved_device),
         WITH_WORLD(people_who_took_a_release_back_are_not_overruled),
         WITH_WORLD(what_people_ordered_for_a_group_leaves_with_the_group),
+        WITH_WORLD(who_joins_a_group_gets_its_release_above_all_that_it_holds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
