@@ -472,13 +472,30 @@ static int outcome_of_earlier(const struct flo_message *message,
     return rv;
 }
 
+/* Numbers that were never given here are above all that could be signed. */
+static int may_outrank(const struct flo_message *message, bool *out,
+                       struct flo_err *err)
+{
+    const json_t *by = json_object_get(message->json, "by");
+    json_int_t number = json_integer_value(json_object_get(by, "number"));
+    uint64_t newest = 0;
+    int rv =
+        flo_fleet_newest(message->controller->store, "order", &newest, err);
+
+    *out = rv == 0 && number >= 0 && (uint64_t)number <= newest;
+    return rv;
+}
+
 static int superseded(const struct flo_message *message,
                       const struct flo_acked *acked, struct flo_err *err)
 {
-    bool is_sent;
-    int rv = flo_orders_outrank(message->controller, message->device,
-                                acked->model, acked->id, &is_sent, err);
+    bool may, is_sent = false;
+    int rv = may_outrank(message, &may, err);
 
+    if (rv == 0 && may) {
+        rv = flo_orders_outrank(message->controller, message->device,
+                                acked->model, acked->id, &is_sent, err);
+    }
     return rv < 0 || is_sent ? rv
                              : deploy_refused(message, acked->rollout, 1,
                                               FLO_EXECUTION_SUPERSEDED, err);
