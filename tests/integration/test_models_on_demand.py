@@ -10,8 +10,8 @@ import fleet as F
 from conftest import Small
 
 TINY = {"tiny@1": ("tiny-v1.Q8_0.gguf", "golden-tiny-v1.json")}
-ALARM = {"alarm@1": ("tiny-v1.Q4_0.gguf", "golden-tiny-v1.json"),
-         "alarm@2": ("tiny-v1.Q4_1.gguf", "golden-tiny-v1.json")}
+ALARM = {"alarm@1": ("tiny-v1.Q4_1.gguf", "golden-tiny-v1.json"),
+         "alarm@2": ("tiny-v1.Q4_0.gguf", "golden-tiny-v1.json")}
 SITE = {"site@1": ("tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")}
 QUESTION = "What does the digest say?"
 CONFIG = "memory_budget: %s\nmodels: {tiny: {pin: true, weight: 90}}\n"

@@ -12,10 +12,12 @@ import pytest
 import fleet as F
 from conftest import Small
 
-TINY = {"tiny@1": ("tiny-v2.Q4_0.gguf", "golden-tiny-v2.json"),
-        "tiny@2": ("tiny-v1.Q8_0.gguf", "golden-tiny-v1.json")}
-ALARM = {"alarm@1": ("tiny-v1.Q4_0.gguf", "golden-tiny-v1.json"),
-         "alarm@2": ("tiny-v1.Q4_1.gguf", "golden-tiny-v1.json")}
+# No new release reads more bytes for a token: the speed probe would deny it on
+# a busy machine.
+TINY = {"tiny@1": ("tiny-v1.Q8_0.gguf", "golden-tiny-v1.json"),
+        "tiny@2": ("tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")}
+ALARM = {"alarm@1": ("tiny-v1.Q4_1.gguf", "golden-tiny-v1.json"),
+         "alarm@2": ("tiny-v1.Q4_0.gguf", "golden-tiny-v1.json")}
 QUESTION = "What does the digest say?"
 
 
