@@ -247,6 +247,24 @@ FLAGS(rollout_start) = {
     {"dry-run", NULL, "show the plan, change nothing", FLO_ASKED},
     {"wait", NULL, "wait for its end (or until --timeout)", FLO_ASKED},
     END};
+FLAGS(experiment_start) = {
+    {"file", "FILE", "rollout.yaml (-: standard input); flags overrule it",
+     FLO_ASKED, .letter = 'f'},
+    {"share", "N|N%", "devices or share of the group that get it (50%)",
+     FLO_ASKED},
+#define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard,         \
+                      possible, flag, value, meaning)                          \
+    {flag, value, meaning, FLO_ASKED},
+#include "server-stub/core/spec/spec.def"
+    {"dry-run", NULL, "show the plan, change nothing", FLO_ASKED},
+    END};
+FLAGS(experiment_list) = {END};
+FLAGS(experiment_get) = {END};
+FLAGS(experiment_promote) = {END};
+FLAGS(experiment_stop) = {
+    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+    {"wait", NULL, "wait until every online device is back", FLO_ASKED},
+    END};
 FLAGS(rollout_watch) = {END};
 FLAGS(rollout_wait) = {
     {"for", "STATE", "the state to wait for (completed)", FLO_ASKED}, END};

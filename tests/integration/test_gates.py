@@ -372,3 +372,31 @@ def test_a_release_with_worse_answers_is_found_though_its_probe_passes(
     assert gate["value"] > 10, gate
     assert "perplexity of golden answers +" in found["reason"], found
     assert not [d for d in found["devices"] if d["state"] == "failed"], found
+
+
+def test_an_experiment_has_commands_of_its_own(up):
+    for share in ("0", "110%", "half"):
+        code, _, err = up.cli("experiment", "start", "tiny@1", "--share",
+                              share, check=False)
+        assert code == 2 and "--share" in err, (code, err)
+    group = group_of(up, NAMES)
+    made = up.ask("experiment", "start", "tiny@1", "--share", "1", "--soak",
+                  "300ms", "--group", group, "--below-floor")["id"]
+    F.wait_until("both arms are compared", 60, lambda: "are compared" in
+                 compared(up, made))
+    text = up.cli("experiment", "get", made)[1]
+    rows = [line.split() for line in text.splitlines()]
+    assert ["b", "tiny@1", "1", "1"] in rows, text
+    assert ["a", "what", "they", "have", "2", "2"] in rows, text
+    assert "1 of 1 : 2 of 2 devices are compared" in text, text
+    assert "experiment promote " + made in text, text
+    plain = [one["id"] for one in up.ask("rollout", "list", "--all")
+             if "until" not in json.dumps(one["spec"])]
+    listed = up.cli("experiment", "list")[1]
+    assert made in listed and plain[0] not in listed, listed
+    code, _, err = up.cli("experiment", "get", plain[0], check=False)
+    assert code != 0 and "is no experiment" in err, (code, err)
+    up.cli("experiment", "stop", made, "--confirm", "tiny@1")
+    up.cli("rollout", "wait", made, "--for", "rolled-back", "--timeout",
+           "120s", "-q")
+    F.wait_until("all are back", 60, lambda: up.serving("tiny@3", NAMES))

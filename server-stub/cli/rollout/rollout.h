@@ -9,6 +9,9 @@
  * with its line.  New reference. */
 FLO_MUST_USE int flo_rollout_wish(struct flo_cli *cli, json_t **out,
                                   struct flo_err *err);
+/* Send it, or with --dry-run show its plan; --wait follows it to its end. */
+FLO_MUST_USE int flo_rollout_send(struct flo_cli *cli, const json_t *spec,
+                                  struct flo_err *err);
 /* Its phases and devices: those that failed or are under way first; all of them
  * with -o wide. */
 void flo_rollout_print_devices(const struct flo_cli *cli,

@@ -1,4 +1,4 @@
-/* `rollout start`: send the specification, or show its plan. */
+/* `rollout start`: send a specification, or show its plan. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,16 +6,14 @@
 
 #include "server-stub/cli/rollout/rollout.h"
 
-int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
+int flo_rollout_send(struct flo_cli *cli, const json_t *spec,
+                     struct flo_err *err)
 {
-    FLO_CLEANUP(flo_json_cleanup) json_t *spec = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
     uint64_t timeout_ms;
     bool dry = flo_args_has(&cli->args, "dry-run");
     int rv = flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err);
-    if (rv == 0) {
-        rv = flo_rollout_wish(cli, &spec, err);
-    }
+
     if (rv == 0) {
         rv = flo_api_call(cli, "POST",
                           dry ? "/v1/rollouts?dry_run=true" : "/v1/rollouts",
@@ -45,4 +43,12 @@ int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
     }
     return flo_watch_rollout(cli, flo_out_text(rollout, "id", ""), "completed",
                              timeout_ms, err);
+}
+
+int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *spec = NULL;
+    int rv = flo_rollout_wish(cli, &spec, err);
+
+    return rv < 0 ? rv : flo_rollout_send(cli, spec, err);
 }
