@@ -14,7 +14,8 @@ SERVER = ["base/", "proto/", "updater/include/", "server-stub/core/"]
 STORE = ["server-stub/store/store.h", "server-stub/store/fleet.h",
          "server-stub/store/groups.h", "server-stub/store/serials.h",
          "server-stub/store/windows.h",
-         "server-stub/store/ids.h", "server-stub/store/watch.h"]
+         "server-stub/store/ids.h", "server-stub/store/watch.h",
+         "server-stub/store/lead.h"]
 
 # Rooms of the agent's shell, the lowest first; each may include those below it.
 SHELL_ROOMS = ["queue", "outbox", "https", "identity", "device", "report",

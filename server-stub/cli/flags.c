@@ -526,6 +526,7 @@ FLAGS(audit_list) = {
      FLO_ASKED, .letter = 'w'},
     END};
 FLAGS(audit_verify) = {END};
+FLAGS(controller_list) = {END};
 FLAGS(doctor) = {END};
 FLAGS(top) = {END};
 FLAGS(completion) = {END};

@@ -26,6 +26,8 @@
 
 #define FLO_CONTROLLER_HOST_NAMES_MAX 8
 
+struct flo_lead_view;
+
 struct flo_controller_options {
     const char *dir;
     const char *store;          /* postgresql://…; NULL: a file in `dir` */
@@ -49,6 +51,9 @@ struct flo_controller_options {
     /* Does it still lead?  From any thread; NULL: it is alone. */
     bool (*may_act)(void *context);
     void *may_act_context;
+    /* Who is there on the database (store/lead.h), with the same context. */
+    void (*view)(void *context, struct flo_lead_view *out);
+    const char *name; /* of this controller, for people */
     /* Called each second by the state's thread; NULL: nobody asks. */
     void (*on_tick)(void *context);
     void *on_tick_context;

@@ -13,6 +13,7 @@
 struct flo_lead;
 
 #define FLO_LEAD_ADDRESS 320
+#define FLO_LEAD_NAME 65
 struct flo_lead_row {
     struct flo_lease_row lease;
     char holder[FLO_NAME_MAX + 1]; /* who took it */
@@ -21,10 +22,40 @@ struct flo_lead_row {
     char authority[65]; /* fingerprint of the fleet's; "" before it is known */
 };
 
+/* A controller that opened the database within the last day. */
+struct flo_lead_member {
+    char holder[FLO_NAME_MAX + 1];
+    char name[FLO_LEAD_NAME];
+    char people[FLO_LEAD_ADDRESS]; /* as it said; "" none */
+    char devices[FLO_LEAD_ADDRESS];
+    char version[32];
+    uint64_t since_at_ms; /* it stands by, or leads; wall clock of the asker */
+    uint64_t heard_at_ms; /* its newest row */
+    bool is_holder;       /* of the newest epoch */
+};
+struct flo_lead_change {
+    uint64_t epoch;
+    uint64_t at_ms; /* it took the lead */
+    char holder[FLO_NAME_MAX + 1];
+    char name[FLO_LEAD_NAME];
+};
+#define FLO_LEAD_MEMBERS_MAX 16
+/* As a leader has read it, at most FLO_LEASE_SHOW_MS ago. */
+struct flo_lead_view {
+    uint64_t epoch;
+    bool leads; /* it may act now */
+    struct flo_lead_member members[FLO_LEAD_MEMBERS_MAX];
+    size_t member_count;
+    struct flo_lead_change changes[FLO_LEAD_MEMBERS_MAX]; /* newest first */
+    size_t change_count;
+    uint64_t changes_hour; /* of leader, within the last hour */
+};
+
 struct flo_lead_self {
     /* The folder's: whoever opens it knows that no other process does.  A
      * lease of that name is not waited out. */
     const char *holder;
+    const char *name; /* for people; NULL: none */
     const char *people;
     const char *devices;
     /* Another epoch began: all that this process remembers is stale.  On the
@@ -45,6 +76,8 @@ void flo_lead_close(struct flo_lead *lead);
 bool flo_lead_leads(struct flo_lead *lead, uint64_t *epoch_or_null);
 /* The row as it was last seen by the follower. */
 void flo_lead_seen(struct flo_lead *lead, struct flo_lead_row *out);
+/* The controllers there, as a leader read them last: no question is asked. */
+void flo_lead_view(struct flo_lead *lead, struct flo_lead_view *out);
 /* Told to followers with the next beat. */
 void flo_lead_authority(struct flo_lead *lead, const char *fingerprint);
 

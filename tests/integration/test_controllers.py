@@ -127,6 +127,7 @@ class Pair(Small):
              "127.0.0.1:%d" % people, "--listen-devices",
              "127.0.0.1:%d" % devices, "--fleet", "test", "--heartbeat", "1s",
              "--listen-health", "127.0.0.1:%d" % self.health[name],
+             "--name", name,
              "--broker", self.broker, "--blobs-url",
              "http://127.0.0.1:%d" % self.blobs.server_port, "--store",
              "postgresql:///postgres?host=%s&user=flotilla" % place],
@@ -190,6 +191,23 @@ class Pair(Small):
         except urllib.error.HTTPError as error:
             return error.code, error.headers["Retry-After"], json.load(error)
 
+    def shown(self, through):
+        """State by name, as people are told, or {} while nobody leads."""
+        answer = self.try_through(through, "controller", "list")
+        return {} if answer is None else {
+            one["name"]: one["state"] for one in answer["items"]}
+
+    def until_shown(self, through, **states):
+        F.wait_until("%s is told %s" % (through, states), 60,
+                     lambda: self.shown(through) == states)
+
+    def metric(self, port, name):
+        with urllib.request.urlopen("http://127.0.0.1:%d/metrics" % port,
+                                    timeout=60) as answer:
+            text = answer.read().decode()
+        return float(re.search(r"^%s (\S+)$" % re.escape(name), text,
+                               re.M).group(1))
+
     def missing(self):
         """Devices' events between the first and the newest that are not
         stored."""
@@ -240,6 +258,27 @@ def test_a_rollout_goes_through_the_one_that_stands_by(pair):
     assert any("/sha256-" in path for path in Blobs.asked), Blobs.asked
 
 
+def test_everybody_is_told_who_leads(pair):
+    for name in "ab":  # by its own listener, and passed on
+        pair.until_shown(name, a="leads", b="stands-by")
+    answer = pair.through("b", "controller", "list")
+    assert answer["shared"] and answer["leads"], answer
+    assert answer["epoch"] == pair.epoch()
+    assert answer["changes"][0]["name"] == "a", answer
+    rows = {one["name"]: one for one in answer["items"]}
+    assert rows["b"]["people"] == "127.0.0.1:%d" % pair.ports["b"][0]
+    assert rows["b"]["devices"] == "127.0.0.1:%d" % pair.ports["b"][1]
+    assert rows["a"]["since_ms"] <= rows["a"]["heard_at_ms"]
+    for name, leads in (("a", 1), ("b", 0)):
+        assert pair.metric(pair.health[name], "flotilla_leader") == leads
+        assert pair.metric(pair.health[name],
+                           "flotilla_leader_epoch") == pair.epoch()
+    found = [one for one in pair.through("b", "doctor")
+             if one["check"] == "lead"]
+    assert found[0]["level"] == "ok", found
+    assert found[0]["found"].startswith("a leads, epoch"), found
+
+
 def test_the_leader_is_killed_while_a_device_soaks(pair):
     started = pair.ask("rollout", "start", "tiny@2", "--phase", "100%",
                        "--soak", "7s")["id"]
@@ -251,8 +290,14 @@ def test_the_leader_is_killed_while_a_device_soaks(pair):
     pair.running["a"].kill()
     pair.running["a"].wait()
     pair.leads_within("b", 20, begin)
+    pair.until_shown("b", a="silent", b="leads")
+    assert pair.metric(pair.ports["b"][0], "flotilla_leader_changes") >= 2
+    assert pair.metric(pair.ports["b"][0],
+                       'flotilla_controllers{state="silent"}') == 1
     pair.start("a")  # people and devices know its address: it passes them on
     pair.until_said("a", "stands by")
+    pair.until_shown("a", a="stands-by", b="leads")
+    assert pair.metric(pair.health["b"], "flotilla_leader") == 1
     pair.cli("rollout", "wait", started, "--for", "completed", "--timeout",
              "120s", "-q")
     assert pair.serving("tiny@2")

@@ -231,6 +231,7 @@ def test_a_release_is_taken_back_only_after_its_name_is_typed(page):
 def test_a_yanked_release_is_not_offered_and_the_audit_says_who(page):
     go(page, "activity", "[aria-label=Audit] tbody tr")
     has(page, "[aria-label=Audit]", "order.emergency")
+    has(page, "[aria-label=Controllers]", "It is the only one")
     go(page, "rollouts/new", "#release")
     assert "tiny@1" in page.text("#release")
     assert "tiny@9" not in page.text("#release")
@@ -280,6 +281,32 @@ def test_a_halted_rollout_says_why_and_what_can_be_done(page):
     assert shown["buttons"] == ["Yank tiny@2…", "Roll back 2…"]
     assert drawn(page, "operator", state="halted")["buttons"] == [
         "Roll back 2…"]
+
+
+def test_the_page_names_who_leads_and_who_is_silent(page):
+    one = {"version": "1", "people": "10.0.0.1:8080", "devices": None,
+           "since_ms": 1}
+    shared = {"shared": True, "leads": True, "epoch": 7, "changes_hour": 2,
+              "changes": [{"epoch": 7, "name": "north", "at_ms": 1},
+                          {"epoch": 6, "name": "south", "at_ms": 1}],
+              "items": [{**one, "id": "1", "name": "north", "state": "leads",
+                         "heard_at_ms": 1},
+                        {**one, "id": "2", "name": "south", "state": "silent",
+                         "heard_at_ms": 1}]}
+    shown = page.run(
+        "Promise.all([import('/app/screens/activity.js'),"
+        " import('/app/parts/html.js')]).then(([a, p]) => { const place ="
+        " document.body.appendChild(document.createElement('div'));"
+        " p.render(p.html`<${a.Controllers} ...${%s} />`, place);"
+        " const shown = { text: place.innerText, hits:"
+        " [...place.querySelectorAll('tr.hit, .hit')].map(r => r.innerText),"
+        " states: [...place.querySelectorAll('tbody .st')].map("
+        "s => s.className) }; p.render(null, place); place.remove();"
+        " return shown; })" % json.dumps(shared))
+    assert "epoch 7, 2 changes of leader within an hour" in shown["text"]
+    assert "Led before: south" in shown["text"]
+    assert shown["states"] == ["st ok", "st bad"], shown
+    assert len(shown["hits"]) == 1 and "south" in shown["hits"][0], shown
 
 
 def test_who_may_only_look_sees_no_button_that_acts(page):

@@ -229,6 +229,60 @@ static void check_devices(struct doctor *doctor)
     }
 }
 
+static uint64_t count_state(const json_t *items, const char *state,
+                            char name[FLO_OUT_PLAIN])
+{
+    uint64_t count = 0;
+    const json_t *one;
+    size_t i;
+
+    json_array_foreach(items, i, one)
+    {
+        if (strcmp(flo_out_text(one, "state", ""), state) == 0 &&
+            count++ == 0) {
+            flo_out_plain(one, "name", "?", name);
+        }
+    }
+    return count;
+}
+
+#define CHANGES_MANY 3 /* within an hour, as the alert rule has it */
+
+static void check_lead(struct doctor *doctor)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    struct flo_err err = {0};
+    char leader[FLO_OUT_PLAIN] = "", silent[FLO_OUT_PLAIN] = "";
+    char standing[FLO_OUT_PLAIN] = "";
+
+    if (flo_api_get(doctor->cli, "/v1/controllers", &answer, &err) < 0) {
+        return; /* an older controller */
+    }
+    const json_t *items = json_object_get(answer, "items");
+    uint64_t changes = flo_out_u64(answer, "changes_hour");
+    if (!json_is_true(json_object_get(answer, "shared"))) {
+        tell(doctor, GOOD, "lead", "", "the only controller");
+        return;
+    }
+    uint64_t leads = count_state(items, "leads", leader);
+    uint64_t lost = count_state(items, "silent", silent);
+    uint64_t standby = count_state(items, "stands-by", standing);
+    bool is_odd =
+        leads != 1 || lost > 0 || standby == 0 || changes > CHANGES_MANY;
+    char next[FLO_OUT_PLAIN + 80];
+    snprintf(next, sizeof(next),
+             lost > 0 ? "start %s again; flotilla controller list"
+                      : "flotilla controller list; docs/runbook.md%.0s",
+             silent);
+    tell(doctor, is_odd ? ODD : GOOD, "lead", is_odd ? next : "",
+         "%s leads, epoch %llu; %llu stand by, %llu silent; %llu changes "
+         "within an hour",
+         leads == 1 ? leader : "nobody",
+         (unsigned long long)flo_out_u64(answer, "epoch"),
+         (unsigned long long)standby, (unsigned long long)lost,
+         (unsigned long long)changes);
+}
+
 static void check_rollouts(struct doctor *doctor)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
@@ -340,6 +394,7 @@ int flo_cmd_doctor(struct flo_cli *cli, struct flo_err *err)
             check_ready(&doctor);
             check_disk(&doctor);
             if (check_token(&doctor)) {
+                check_lead(&doctor);
                 check_devices(&doctor);
                 check_rollouts(&doctor);
                 check_trust(&doctor);

@@ -100,3 +100,26 @@ bool flo_lease_leads(const struct flo_lease *lease, uint64_t now_ms)
 {
     return lease->state == FLO_LEASE_LEADER && now_ms < lease->until_ms;
 }
+
+/* ---- who is there ---- */
+
+const char *flo_lease_place_word(enum flo_lease_place place)
+{
+    static const char *const words[FLO_LEASE_PLACES] = {
+        [FLO_LEASE_LEADS] = "leads",
+        [FLO_LEASE_STANDS] = "stands-by",
+        [FLO_LEASE_WAITS] = "waits",
+        [FLO_LEASE_SILENT] = "silent",
+    };
+
+    return words[place];
+}
+
+enum flo_lease_place flo_lease_place_of(bool is_holder, bool leads,
+                                        uint64_t age_ms)
+{
+    if (is_holder) {
+        return leads ? FLO_LEASE_LEADS : FLO_LEASE_WAITS;
+    }
+    return age_ms >= FLO_LEASE_SILENT_MS ? FLO_LEASE_SILENT : FLO_LEASE_STANDS;
+}

@@ -69,4 +69,23 @@ void flo_lease_unanswered(struct flo_lease *lease);
 
 /* It may act now. */
 bool flo_lease_leads(const struct flo_lease *lease, uint64_t now_ms);
+
+/* ---- who is there, for people ---- */
+
+#define FLO_LEASE_SHOW_MS 5000       /* between two rows of a controller */
+#define FLO_LEASE_SILENT_MS 15000    /* without one it is silent */
+#define FLO_LEASE_FORGET_MS 86400000 /* ... and forgotten */
+
+enum flo_lease_place {
+    FLO_LEASE_LEADS,
+    FLO_LEASE_STANDS, /* by */
+    FLO_LEASE_WAITS,  /* it led, and its lease is over: the database is away */
+    FLO_LEASE_SILENT,
+    FLO_LEASE_PLACES
+};
+const char *flo_lease_place_word(enum flo_lease_place place);
+/* `is_holder`: the newest epoch is its own; `leads`: and it may act;
+ * `age_ms`: of its row. */
+enum flo_lease_place flo_lease_place_of(bool is_holder, bool leads,
+                                        uint64_t age_ms);
 #endif

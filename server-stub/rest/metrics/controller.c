@@ -7,6 +7,7 @@
 #include "proto/lifetime.h"
 #include "server-stub/mqtt/batches.h"
 #include "server-stub/mqtt/broker/broker.h"
+#include "server-stub/rest/lead/controllers.h"
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/metrics/metrics.h"
 #include "server-stub/state/audit/head.h"
@@ -145,6 +146,28 @@ static void add_store(const struct flo_controller *controller,
     }
 }
 
+static void add_lead(const struct flo_rest *rest, struct flo_samples *samples)
+{
+    struct flo_lead_view view;
+    uint64_t counts[FLO_LEASE_PLACES] = {0};
+
+    flo_controllers_view(rest, &view);
+    for (size_t i = 0; i < view.member_count; i++) {
+        counts[flo_controllers_place(&view, &view.members[i], flo_wall_ms())]++;
+    }
+    flo_samples_add(samples, FLO_EXPOSED_LEADER, NULL, view.leads ? 1 : 0);
+    flo_samples_add(samples, FLO_EXPOSED_LEADER_EPOCH, NULL,
+                    (double)view.epoch);
+    flo_samples_add(samples, FLO_EXPOSED_LEADER_CHANGES, NULL,
+                    (double)view.changes_hour);
+    for (int place = 0; place < FLO_LEASE_PLACES; place++) {
+        flo_samples_add(samples, FLO_EXPOSED_CONTROLLERS,
+                        (const char *const[]){
+                            flo_lease_place_word((enum flo_lease_place)place)},
+                        (double)counts[place]);
+    }
+}
+
 void flo_metrics_controller(struct flo_rest *rest, struct flo_samples *samples)
 {
     struct flo_controller *controller = rest->controller;
@@ -177,6 +200,7 @@ void flo_metrics_controller(struct flo_rest *rest, struct flo_samples *samples)
     flo_samples_add(samples, FLO_EXPOSED_PROCESS_CPU, NULL, cpu_seconds());
     flo_samples_add(samples, FLO_EXPOSED_PROCESS_START, NULL,
                     (double)(rest->started_at_ms / 1000));
+    add_lead(rest, samples);
     add_lane(controller, samples);
     add_store(controller, samples);
     add_certificates(rest, samples);

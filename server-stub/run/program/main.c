@@ -78,6 +78,10 @@ static const struct flo_flag flags[] = {
      "devices are sent to URL/sha256-HEX for artifacts (307): a store that "
      "holds the files of DIR/blobs",
      TO_TEXT(blobs_url)},
+    {"name", "NAME",
+     "how people are told this controller from others on its database (the "
+     "machine's name)",
+     TO_TEXT(name)},
     {"peer-host", "NAME",
      "with --store: under which other controllers reach the listeners of this "
      "one (their hosts)",
@@ -199,7 +203,8 @@ static void on_tick(void *context)
     bool may_act =
         options->may_act == NULL || options->may_act(options->may_act_context);
 
-    flo_pulse_tell(context, may_act ? FLO_PULSE_LEADS : FLO_PULSE_WAITS);
+    flo_pulse_tell(context, may_act ? FLO_PULSE_LEADS : FLO_PULSE_WAITS,
+                   options->epoch);
 }
 
 /* It leads, or is alone. */
@@ -223,6 +228,24 @@ static int serve(struct flo_controller_options *options,
     }
     flo_controller_close(controller);
     return rv;
+}
+
+static int check_name(struct flo_controller_options *options,
+                      struct flo_err *err)
+{
+    static char machine[65];
+
+    if (options->name != NULL && !flo_name_is_valid(options->name)) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--name `%.80s`: a-z, 0-9, `.`, `_` and `-` belong "
+                        "there, at most 64 of them",
+                        options->name);
+    }
+    if (options->name == NULL) {
+        bool has_name = gethostname(machine, sizeof(machine) - 1) == 0;
+        options->name = has_name ? machine : "";
+    }
+    return 0;
 }
 
 /* Such a controller does a thing that is done once, by the only one. */
@@ -257,8 +280,10 @@ static int run(void *state, struct flo_err *err)
     if (line.asks_fingerprint) {
         return print_fingerprint(options->dir, err);
     }
-    /* root's command for a service: its keys and files */
-    int rv = flo_process_as_owner(options->dir, err);
+    int rv = check_name(options, err);
+    if (rv == 0) { /* root's command for a service: its keys and files */
+        rv = flo_process_as_owner(options->dir, err);
+    }
     if (rv == 0) {
         rv = check_oidc(options->oidc, err);
     }

@@ -1,4 +1,4 @@
-/* Pulse: three routes on a thread. */
+/* Pulse: some routes on a thread. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include <event2/event.h>
 
 #include "base/host/httpd.h"
+#include "server-stub/core/exposition/exposition.h"
 #include "server-stub/run/program/pulse.h"
 
 #define STALE_MS 5000
@@ -21,7 +22,7 @@ struct flo_pulse {
     bool is_running;
     atomic_bool ends;
     atomic_int state;
-    atomic_uint_least64_t told_ms;
+    atomic_uint_least64_t told_ms, epoch;
 };
 
 static const char *const words[] = {
@@ -30,9 +31,11 @@ static const char *const words[] = {
     [FLO_PULSE_LEADS] = "leads",
 };
 
-void flo_pulse_tell(struct flo_pulse *pulse, enum flo_pulse_state state)
+void flo_pulse_tell(struct flo_pulse *pulse, enum flo_pulse_state state,
+                    uint64_t epoch)
 {
     if (pulse != NULL) {
+        atomic_store(&pulse->epoch, epoch);
         atomic_store(&pulse->state, (int)state);
         atomic_store(&pulse->told_ms, flo_now_ms());
     }
@@ -95,6 +98,26 @@ static void on_ready(void *context, struct flo_httpd_request *request)
     }
 }
 
+/* The people's /metrics are the leader's, whoever is asked. */
+static void on_metrics(void *context, struct flo_httpd_request *request)
+{
+    struct flo_pulse *pulse = context;
+    struct flo_samples FLO_CLEANUP(flo_samples_deinit) samples = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    bool leads = atomic_load(&pulse->state) == FLO_PULSE_LEADS &&
+                 silence_ms(pulse) < STALE_MS;
+
+    flo_samples_add(&samples, FLO_EXPOSED_LEADER, NULL, leads ? 1 : 0);
+    flo_samples_add(&samples, FLO_EXPOSED_LEADER_EPOCH, NULL,
+                    (double)atomic_load(&pulse->epoch));
+    flo_samples_add(&samples, FLO_EXPOSED_BUILD,
+                    (const char *const[]){FLO_VERSION}, 1);
+    flo_exposition_text(&samples, &text);
+    flo_httpd_answer(
+        request, text.failed || flo_samples_failed(&samples) ? 500 : 200,
+        "text/plain; version=0.0.4; charset=utf-8", text.data, text.bytes);
+}
+
 static void on_other(void *context, struct flo_httpd_request *request)
 {
     refuse(context, request);
@@ -151,6 +174,9 @@ static int routes_open(struct flo_pulse *pulse, struct flo_err *err)
              ? rv
              : flo_httpd_route(httpd, "GET", "/ready", 0, on_ready, pulse, err);
     rv = rv < 0 ? rv
+                : flo_httpd_route(httpd, "GET", "/metrics", 0, on_metrics,
+                                  pulse, err);
+    rv = rv < 0 ? rv
                 : flo_httpd_route(httpd, "GET", "/healthz", 0, on_health, pulse,
                                   err);
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(methods); i++) {
@@ -172,7 +198,7 @@ int flo_pulse_open(const char *listen, struct flo_pulse **out,
         flo_pulse_close(pulse);
         return flo_fail(err, FLO_E_MEMORY, "event loop");
     }
-    flo_pulse_tell(pulse, FLO_PULSE_WAITS);
+    flo_pulse_tell(pulse, FLO_PULSE_WAITS, 0);
     int rv = flo_httpd_open(pulse->base, &options, &pulse->httpd, err);
     rv = rv < 0 ? rv : routes_open(pulse, err);
     if (rv == 0 && listen != NULL) {

@@ -5,6 +5,7 @@
  *
  *   /health  this process works: restart it when it does not say so
  *   /ready   requests that are sent here reach a leader
+ *   /metrics this process: does it lead, and the newest epoch that it knows of
  *
  * Relays send here who comes while nobody leads: 503, lead.none. */
 #ifndef FLOTILLA_SERVER_PULSE_H
@@ -32,7 +33,8 @@ FLO_MUST_USE int flo_pulse_listen(struct flo_pulse *pulse,
 FLO_MUST_USE int flo_pulse_start(struct flo_pulse *pulse, struct flo_err *err);
 /* From any thread, once a second at least: a state that is not told is stale
  * after 5 s (not ready) and 60 s (not healthy).  NULL is fine. */
-void flo_pulse_tell(struct flo_pulse *pulse, enum flo_pulse_state state);
+void flo_pulse_tell(struct flo_pulse *pulse, enum flo_pulse_state state,
+                    uint64_t epoch);
 /* NULL is fine. */
 void flo_pulse_close(struct flo_pulse *pulse);
 

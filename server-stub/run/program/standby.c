@@ -158,6 +158,11 @@ static bool may_act(void *context)
     return flo_lead_leads(context, NULL);
 }
 
+static void view(void *context, struct flo_lead_view *out)
+{
+    flo_lead_view(context, out);
+}
+
 static void tell(struct flo_standby *standby, const struct flo_lead_row *row)
 {
     if (row->lease.epoch != standby->told_epoch) {
@@ -207,7 +212,8 @@ static void on_look(evutil_socket_t fd, short what, void *context)
     if (is_led) {
         tell(standby, &row);
     }
-    flo_pulse_tell(standby->pulse, is_led ? FLO_PULSE_STANDS : FLO_PULSE_WAITS);
+    flo_pulse_tell(standby->pulse, is_led ? FLO_PULSE_STANDS : FLO_PULSE_WAITS,
+                   row.lease.epoch);
     flo_relay_to(standby->people, is_led ? row.people : "");
     if (standby->devices != NULL) {
         flo_relay_to(standby->devices, is_led ? row.devices : "");
@@ -380,6 +386,7 @@ static int stand_by(struct flo_standby *standby,
 {
     char people[FLO_LEAD_ADDRESS], devices[FLO_LEAD_ADDRESS];
     struct flo_lead_self self = {.holder = standby->holder,
+                                 .name = options->name,
                                  .people = "",
                                  .devices = "",
                                  .lost = start_again};
@@ -434,6 +441,7 @@ int flo_standby_until_lead(struct flo_controller_options *options,
     if (*leads) {
         options->may_act = may_act;
         options->may_act_context = standby->lead;
+        options->view = view;
         (void)flo_lead_leads(standby->lead, &options->epoch);
     }
     return rv;

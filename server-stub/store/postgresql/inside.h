@@ -23,6 +23,25 @@ struct flo_postgresql_step {
 extern const struct flo_postgresql_step flo_postgresql_steps[];
 extern const size_t flo_postgresql_step_count;
 
+/* The server's clock.  Ages are read by it, so nobody compares two clocks. */
+#define FLO_POSTGRESQL_NOW                                                     \
+    "(extract(epoch from clock_timestamp())*1000)::bigint"
+
+/* Who is there (members.c).  A row of this controller; `is_news`: it has begun
+ * to stand by, or to lead. */
+struct flo_lead_self;
+struct flo_lead_view;
+FLO_MUST_USE int flo_postgresql_show(struct flo_pg *pg,
+                                     const struct flo_lead_self *self,
+                                     bool is_news, struct flo_err *err);
+/* Forget who is long gone. */
+FLO_MUST_USE int flo_postgresql_forget(struct flo_pg *pg, struct flo_err *err);
+FLO_MUST_USE int flo_postgresql_view(struct flo_pg *pg,
+                                     struct flo_lead_view *out,
+                                     struct flo_err *err);
+/* It has ended in good order. */
+void flo_postgresql_leave(struct flo_pg *pg, const char *holder);
+
 /* Name of a leader's sessions, before its epoch. */
 #define FLO_POSTGRESQL_LEADER "flotilla-leader-"
 

@@ -18,10 +18,14 @@ struct flo_lead {
     struct flo_lease lease;
     struct flo_lead_row seen;
     struct flo_lead_self self;
+    struct flo_lead_view view; /* of a leader */
     char holder[FLO_NAME_MAX + 1];
+    char name[FLO_LEAD_NAME];
     char people[FLO_LEAD_ADDRESS];
     char devices[FLO_LEAD_ADDRESS];
     char authority[65];
+    uint64_t shown_ms, shown_epoch; /* of its own row; of the thread */
+    bool is_shown;
     bool is_running, ends;
     bool has_failed; /* the last question: said once */
 };
@@ -81,7 +85,7 @@ static int take(struct flo_lead *lead, const struct flo_lease_row *row,
     const struct flo_db_value values[] = {
         flo_db_number((int64_t)row->epoch), flo_db_number((int64_t)row->beat),
         flo_db_text(lead->holder),          flo_db_text(lead->people),
-        flo_db_text(lead->devices),
+        flo_db_text(lead->devices),         flo_db_text(lead->name),
     };
     int rv = flo_postgresql_known(lead->pg, err);
 
@@ -99,12 +103,18 @@ static int take(struct flo_lead *lead, const struct flo_lease_row *row,
 
     return rv < 0 ? rv
                   : flo_pg_run(lead->pg,
-                               "UPDATE flotilla_lease SET epoch = epoch + 1,"
+                               "WITH taken AS (UPDATE flotilla_lease SET"
+                               " epoch = epoch + 1,"
                                " beat = beat + 1, held = 1, holder = $3::text,"
                                " people = $4::text, devices = $5::text"
                                " WHERE epoch = $1::bigint AND"
-                               " beat = $2::bigint",
-                               values, 5, changed, err);
+                               " beat = $2::bigint RETURNING epoch)"
+                               " INSERT INTO flotilla_lead SELECT epoch,"
+                               " $3::text, $6::text, " FLO_POSTGRESQL_NOW
+                               " FROM taken ON CONFLICT (epoch) DO UPDATE SET"
+                               " holder = excluded.holder,"
+                               " name = excluded.name, at = excluded.at",
+                               values, 6, changed, err);
 }
 
 static int beat(struct flo_lead *lead, uint64_t epoch, const char *authority,
@@ -205,6 +215,59 @@ static void ask(struct flo_lead *lead, enum flo_lease_do what,
     }
 }
 
+/* ---- who is there ---- */
+
+static int show(struct flo_lead *lead, const struct flo_lease *lease,
+                struct flo_err *err)
+{
+    bool is_leader = lease->state == FLO_LEASE_LEADER;
+    bool is_news = !lead->is_shown || lead->shown_epoch != lease->epoch;
+    struct flo_lead_view view;
+    int rv = flo_pg_ready(lead->pg, err);
+
+    rv = rv < 0 ? rv : flo_postgresql_show(lead->pg, &lead->self, is_news, err);
+    if (rv < 0) {
+        return rv;
+    }
+    lead->is_shown = true;
+    lead->shown_epoch = lease->epoch;
+    if (is_leader) {
+        rv = flo_postgresql_forget(lead->pg, err);
+        rv = rv < 0 ? rv : flo_postgresql_view(lead->pg, &view, err);
+    }
+    if (rv == 0 && is_leader) {
+        pthread_mutex_lock(&lead->mutex);
+        lead->view = view;
+        pthread_mutex_unlock(&lead->mutex);
+    }
+    return rv;
+}
+
+/* The lease comes first: this is done when it has nothing to ask. */
+static bool is_due(const struct flo_lead *lead, const struct flo_lease *lease)
+{
+    return (lease->state == FLO_LEASE_LEADER &&
+            lead->shown_epoch != lease->epoch) ||
+           !lead->is_shown ||
+           flo_now_ms() - lead->shown_ms >= FLO_LEASE_SHOW_MS;
+}
+
+static void show_if_due(struct flo_lead *lead, const struct flo_lease *lease)
+{
+    struct flo_err err = {0};
+
+    if (!is_due(lead, lease)) {
+        pause_ms(PAUSE_MS);
+        return;
+    }
+    lead->shown_ms = flo_now_ms();
+    if (show(lead, lease, &err) < 0) {
+        flo_log(FLO_LOG_DEBUG, "lease", "who is there was not written: %s",
+                err.what);
+        pause_ms(FAILED_MS);
+    }
+}
+
 static void *run(void *context)
 {
     struct flo_lead *lead = context;
@@ -228,7 +291,7 @@ static void *run(void *context)
             return NULL;
         }
         if (what == FLO_LEASE_WAIT) {
-            pause_ms(PAUSE_MS);
+            show_if_due(lead, &lease);
         } else {
             ask(lead, what, &lease, authority);
         }
@@ -255,6 +318,15 @@ void flo_lead_seen(struct flo_lead *lead, struct flo_lead_row *out)
     pthread_mutex_unlock(&lead->mutex);
 }
 
+void flo_lead_view(struct flo_lead *lead, struct flo_lead_view *out)
+{
+    pthread_mutex_lock(&lead->mutex);
+    *out = lead->view;
+    out->epoch = lead->lease.epoch;
+    out->leads = flo_lease_leads(&lead->lease, flo_now_ms());
+    pthread_mutex_unlock(&lead->mutex);
+}
+
 void flo_lead_authority(struct flo_lead *lead, const char *fingerprint)
 {
     pthread_mutex_lock(&lead->mutex);
@@ -277,6 +349,7 @@ void flo_lead_close(struct flo_lead *lead)
         if (lead->lease.state == FLO_LEASE_LEADER) {
             give_back(lead);
         }
+        flo_postgresql_leave(lead->pg, lead->holder);
     }
     pthread_mutex_destroy(&lead->mutex);
     flo_pg_close(lead->pg);
@@ -289,6 +362,12 @@ static void keep_self(struct flo_lead *lead, const struct flo_lead_self *self)
     snprintf(lead->holder, sizeof(lead->holder), "%s", self->holder);
     snprintf(lead->people, sizeof(lead->people), "%s", self->people);
     snprintf(lead->devices, sizeof(lead->devices), "%s", self->devices);
+    snprintf(lead->name, sizeof(lead->name), "%s",
+             self->name != NULL ? self->name : "");
+    lead->self.holder = lead->holder;
+    lead->self.name = lead->name;
+    lead->self.people = lead->people;
+    lead->self.devices = lead->devices;
 }
 
 int flo_lead_open(const char *address, const struct flo_lead_self *self,

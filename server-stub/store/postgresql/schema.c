@@ -235,6 +235,11 @@ static const char *const lease[] = {
     " IF NOT FOUND THEN RAISE EXCEPTION"
     " 'another controller leads since epoch %', leader"
     " USING ERRCODE = 'FLO01'; END IF; END $$",
+    "CREATE TABLE IF NOT EXISTS flotilla_controller (holder text PRIMARY KEY,"
+    " name text NOT NULL, people text NOT NULL, devices text NOT NULL,"
+    " version text NOT NULL, since bigint NOT NULL, heard bigint NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS flotilla_lead (epoch bigint PRIMARY KEY,"
+    " holder text NOT NULL, name text NOT NULL, at bigint NOT NULL)",
     "CREATE TABLE IF NOT EXISTS flotilla_schema (step bigint NOT NULL)",
     "INSERT INTO flotilla_schema SELECT 0"
     " WHERE NOT EXISTS (SELECT 1 FROM flotilla_schema)",

@@ -70,14 +70,14 @@ export function models(device) {
 // green, and neither is a state that asks for a hand.
 const KINDS = {
   ok: ["succeeded", "already-installed", "online", "completed", "passed", "pass", "holds",
-    "ready", "published", "done", "ok", "kept", "has"],
+    "ready", "published", "done", "ok", "kept", "has", "leads"],
   bad: ["failed", "rejected", "timed-out", "halted", "fail", "down", "yanked", "silent",
     "overdue", "cannot", "denied", "refused"],
-  warn: ["held", "paused", "partly", "warn", "drift", "degraded", "download", "awaiting-approval"],
+  warn: ["held", "paused", "partly", "warn", "drift", "degraded", "download", "awaiting-approval", "waits"],
   back: ["rolled-back", "rolling-back", "taken-back"],
   hold: ["maintenance", "quarantined", "frozen"],
   off: ["offline", "queued", "waiting", "cancelled", "superseded", "removed", "on-demand",
-    "draft", "aborted", "inconclusive", "away", "info", "open", "scheduled", "notified"],
+    "draft", "aborted", "inconclusive", "away", "info", "open", "scheduled", "notified", "stands-by"],
 };
 const BY_WORD = new Map(Object.entries(KINDS).flatMap(([kind, words]) =>
   words.map((word) => [word, kind])));

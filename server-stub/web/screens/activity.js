@@ -23,6 +23,19 @@ function Ends({ at }) {
   return ms === null ? "never" : html`<span class=${ms < SOON_MS ? "st warn" : ""}>${ms < 0 ? "ended" : `in ${duration(ms)}`}</span>`;
 }
 
+// Who leads: one whose row is old is named first.
+export function Controllers({ shared, items, epoch, changes, changes_hour: many1h }) {
+  const leader = items.find((c) => c.state === "leads");
+  if (!shared) {
+    return html`<${Card} title="Controller" label="Controllers"><p>${text(leader?.name)} leads since ${clock(leader?.since_ms)}. It is the only one: its data are in files of its own, and none stands by.</p><//>`;
+  }
+  return html`<${Card} title="Controllers" head=${html`<span class="soft">epoch ${number(epoch)}, ${many(many1h, "change")} of leader within an hour</span>`}>
+    <${Table} label="Controllers" heads=${["name", "state", "since", "heard", "+people", "+version"]} rows=${items.map((c) => ({ hit: c.state === "silent" || c.state === "waits",
+  cells: [html`<b>${text(c.name)}</b>`, html`<${State} word=${c.state} />`, clock(c.since_ms), ago(c.heard_at_ms), text(c.people), text(c.version)] }))} />
+    ${changes.length > 1 ? html`<p class="soft">Led before: ${changes.slice(1, 5).map((c) => `${text(c.name)} from ${clock(c.at_ms)}`).join(", ")}.</p>` : null}
+    <p class="soft">The same: <code>flotilla controller list</code></p><//>`;
+}
+
 export class Activity extends Screen {
   topics = ["audit", "order"];
   every = 2000;
@@ -30,14 +43,14 @@ export class Activity extends Screen {
   async read({ query }) {
     const none = () => null;
     const deep = mayAudit();
-    const [orders, audit, trust, verified, tokens, users] = await Promise.all([call("GET", "/v1/orders?limit=20"),
-      call("GET", `/v1/audit?order=newest&limit=${query.limit || 25}`), call("GET", "/v1/trust/status").catch(none),
+    const [orders, audit, trust, controllers, verified, tokens, users] = await Promise.all([call("GET", "/v1/orders?limit=20"),
+      call("GET", `/v1/audit?order=newest&limit=${query.limit || 25}`), call("GET", "/v1/trust/status").catch(none), call("GET", "/v1/controllers").catch(none),
       deep ? call("GET", "/v1/audit/verify").catch(none) : null, deep ? call("GET", "/v1/tokens?limit=200").catch(none) : null,
       deep ? call("GET", "/v1/users").catch(none) : null]);
-    return { orders: orders.items, audit: audit.items, trust, verified, tokens: tokens?.items, users: users?.items };
+    return { orders: orders.items, audit: audit.items, trust, controllers, verified, tokens: tokens?.items, users: users?.items };
   }
 
-  draw({ orders, audit, trust, verified, tokens, users }, { query }, { revoke }) {
+  draw({ orders, audit, trust, controllers, verified, tokens, users }, { query }, { revoke }) {
     const soon = (tokens || []).filter((t) => left(t.expires_at_ms) !== null && left(t.expires_at_ms) > 0 && left(t.expires_at_ms) < 7 * 86400000);
     const shown = query.all ? audit : audit.filter((a) => !QUIET.test(a.what) || a.result !== "ok");
     const words = String(query.find || "").toLowerCase();
@@ -46,6 +59,7 @@ export class Activity extends Screen {
     return html`<h1>Activity and access</h1>
     ${verified && !verified.ok ? html`<div class="notice n-bad" role="alert"><p class="big">The audit's chain is broken: ${verified.error}</p><p><b>Next:</b> keep the data folder, compare with a signed head kept elsewhere: <code>flotilla audit verify</code></p></div>` : null}
     ${trust && trust.behind > 0 ? html`<div class="notice n-warn"><b>${many(trust.behind, "device")} of ${number(trust.devices)} do not know trust ${number(trust.number)} yet.</b> They take it at contact.</div>` : null}
+    ${(controllers?.items || []).filter((c) => c.state === "silent").map((c) => html`<div class="notice n-warn"><b>Controller ${text(c.name)} was last heard ${ago(c.heard_at_ms)}.</b> Start it again: it stands by. Until then one less can take the lead.</div>`)}
     ${soon.slice(0, 4).map((t) => html`<div class="notice n-warn"><b>Token ${t.name || t.id} ends in ${duration(left(t.expires_at_ms))}.</b> Who uses it is refused from then on.</div>`)}
     ${revoke ? html`<${Armed} title=${`Revoke ${revoke.name || revoke.id}`} typed=${revoke.name || revoke.id} button=${`Revoke ${revoke.name || revoke.id}`} command=${`flotilla token revoke ${revoke.id}`}
       close=${close} done=${() => { close(); this.readNow(); }} act=${() => call("DELETE", `/v1/tokens/${encodeURIComponent(revoke.id)}`)}><p>It is refused from now on. It cannot be undone.</p><//>` : null}
@@ -60,7 +74,7 @@ export class Activity extends Screen {
   cells: [clock(a.at_ms), text(a.who), text(a.what), text(a.object), isBad(a.result) ? html`<span class="st bad">${text(a.result)}</span>` : html`<${State} word=${a.result} />`, brief(text(a.detail || "–")), number(a.number)] }))} />
       <p class="soft">${many(found.length, "record")} shown. ${query.all ? html`<a href=${link(["activity"], { ...query, all: null })}>Leave out uploads and reports</a>`
   : html`Uploads and reports that went well are left out; <a href=${link(["activity"], { ...query, all: "yes", limit: 500 })}>show all</a>`}. Export: <code>flotilla audit list -o jsonl</code></p><//>
-    <div class="col c4">${trust ? html`<${Card} title=${`Keys: trust ${number(trust.number)}`} head=${html`<span class="soft">${trust.signed ? "signed by root keys" : "not signed: a list of the controller"}</span>`}>
+    <div class="col c4">${controllers ? html`<${Controllers} ...${controllers} />` : null}${trust ? html`<${Card} title=${`Keys: trust ${number(trust.number)}`} head=${html`<span class="soft">${trust.signed ? "signed by root keys" : "not signed: a list of the controller"}</span>`}>
       <${Meter} of=${trust.devices} label=${`${trust.devices - trust.behind} of ${trust.devices} have it`} parts=${[["ok", trust.devices - trust.behind]]} />
       <p>${number(trust.devices - trust.behind)} of ${many(trust.devices, "device")} have it.</p><p class="soft">Rotate: <code>flotilla key rotate</code></p><//>` : null}</div>
     ${tokens ? html`<${Card} title="Users and tokens" label="Access"><${Table} label="Users and tokens" heads=${["name", "kind", "role, scope", "+#last used", "#ends", ""]} rows=${[

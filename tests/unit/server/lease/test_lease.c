@@ -137,6 +137,23 @@ static void a_leader_whose_row_is_another_s_stops_at_once(void **state)
     assert_int_equal(flo_lease_next(&lease, T + 1001), FLO_LEASE_STOP);
 }
 
+static void a_controller_is_where_its_row_and_its_lease_say(void **state)
+{
+    (void)state;
+    assert_int_equal(flo_lease_place_of(true, true, 0), FLO_LEASE_LEADS);
+    /* Its own row may be old: it is the one that answers. */
+    assert_int_equal(flo_lease_place_of(true, true, FLO_LEASE_FORGET_MS),
+                     FLO_LEASE_LEADS);
+    assert_int_equal(flo_lease_place_of(true, false, 0), FLO_LEASE_WAITS);
+    assert_int_equal(flo_lease_place_of(false, true, FLO_LEASE_SILENT_MS - 1),
+                     FLO_LEASE_STANDS);
+    assert_int_equal(flo_lease_place_of(false, true, FLO_LEASE_SILENT_MS),
+                     FLO_LEASE_SILENT);
+    for (int place = 0; place < FLO_LEASE_PLACES; place++) {
+        assert_non_null(flo_lease_place_word((enum flo_lease_place)place));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +165,7 @@ int main(void)
         cmocka_unit_test(a_leader_counts_from_before_its_question),
         cmocka_unit_test(a_leader_without_answers_rests_before_others_begin),
         cmocka_unit_test(a_leader_whose_row_is_another_s_stops_at_once),
+        cmocka_unit_test(a_controller_is_where_its_row_and_its_lease_say),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,8 +17,11 @@ static void lost(void *context)
 
 static struct flo_lead *open_lead(const char *holder, const char *people)
 {
-    struct flo_lead_self self = {
-        .holder = holder, .people = people, .devices = "", .lost = lost};
+    struct flo_lead_self self = {.holder = holder,
+                                 .name = holder,
+                                 .people = people,
+                                 .devices = "",
+                                 .lost = lost};
     struct flo_lead *lead = NULL;
     struct flo_err err = {0};
 
@@ -143,6 +146,85 @@ static void the_authority_is_told_with_a_beat(void **state)
     flo_lead_close(lead);
 }
 
+static const struct flo_lead_member *member_of(const struct flo_lead_view *view,
+                                               const char *holder)
+{
+    for (size_t i = 0; i < view->member_count; i++) {
+        if (strcmp(view->members[i].holder, holder) == 0) {
+            return &view->members[i];
+        }
+    }
+    return NULL;
+}
+
+/* As the leader knows it in the end. */
+static void view_until(struct flo_lead *lead, size_t members,
+                       struct flo_lead_view *out)
+{
+    for (int i = 0; i < 6000; i++) {
+        flo_lead_view(lead, out);
+        if (out->member_count == members && out->change_count > 0) {
+            return;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    fail_msg("the leader knows %zu controllers, not %zu", out->member_count,
+             members);
+}
+
+static void the_leader_knows_who_stands_by_and_who_led(void **state)
+{
+    struct flo_lead *first = open_lead("one", "10.0.0.1:8080");
+    struct flo_lead_view view;
+
+    (void)state;
+    assert_true(leads_within(first, 60000));
+    struct flo_lead *second = open_lead("two", "10.0.0.2:8080");
+    view_until(first, 2, &view);
+    assert_true(view.leads);
+    assert_int_equal(view.epoch, 1);
+    assert_true(member_of(&view, "one")->is_holder);
+    assert_false(member_of(&view, "two")->is_holder);
+    assert_string_equal(member_of(&view, "two")->people, "10.0.0.2:8080");
+    assert_string_equal(member_of(&view, "two")->version, FLO_VERSION);
+    assert_in_range(flo_wall_ms() - member_of(&view, "two")->heard_at_ms, 0,
+                    600000);
+
+    /* It ended in good order: nobody misses it. */
+    flo_lead_close(first);
+    assert_true(leads_within(second, 60000));
+    view_until(second, 1, &view);
+    assert_true(member_of(&view, "two")->is_holder);
+    assert_int_equal(view.changes_hour, 2);
+    assert_int_equal(view.change_count, 2);
+    assert_string_equal(view.changes[0].name, "two");
+    assert_int_equal(view.changes[0].epoch, 2);
+    assert_string_equal(view.changes[1].name, "one");
+    flo_lead_close(second);
+}
+
+static void who_is_gone_for_a_day_is_forgotten(void **state)
+{
+    struct flo_lead *lead = open_lead("one", "");
+    struct flo_lead_view view;
+
+    (void)state;
+    assert_true(leads_within(lead, 60000));
+    cluster_tell(&cluster,
+                 "INSERT INTO flotilla_controller SELECT h, h, '', '', '1', 0,"
+                 " (extract(epoch from now()) * 1000)::bigint - age FROM"
+                 " (VALUES ('hour', 3600000), ('day', 90000000)) AS t(h, age)");
+    view_until(lead, 2, &view);
+    assert_non_null(member_of(&view, "hour"));
+    assert_in_range(flo_wall_ms() - member_of(&view, "hour")->heard_at_ms,
+                    3600000 - 60000, 3600000 + 600000);
+    assert_int_equal(cluster_number(&cluster,
+                                    "SELECT count(*) FROM flotilla_controller"
+                                    " WHERE holder = 'day'"),
+                     0);
+    flo_lead_close(lead);
+}
+
 #define LEAD(test)                                                             \
     {                                                                          \
 #test, test, clean, NULL, NULL                                         \
@@ -156,6 +238,8 @@ int main(void)
         LEAD(a_leader_whose_sessions_end_leads_on),
         LEAD(a_leader_that_was_superseded_is_told_once),
         LEAD(the_authority_is_told_with_a_beat),
+        LEAD(the_leader_knows_who_stands_by_and_who_led),
+        LEAD(who_is_gone_for_a_day_is_forgotten),
     };
     int rv = cluster_start(&cluster);
 

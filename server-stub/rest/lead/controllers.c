@@ -1,0 +1,97 @@
+/* REST: who leads, who stands by, and who led before. */
+#include <string.h>
+
+#include "server-stub/rest/lead/controllers.h"
+
+static void say_alone(const struct flo_rest *rest, struct flo_lead_view *out)
+{
+    const struct flo_controller *controller = rest->controller;
+    const struct flo_addresses *at = &controller->addresses;
+    struct flo_lead_member *one = &out->members[0];
+
+    *out = (struct flo_lead_view){.leads = true, .member_count = 1};
+    snprintf(one->holder, sizeof(one->holder), "%s", controller->boot);
+    snprintf(one->people, sizeof(one->people), "%s:%u", at->people, at->port);
+    snprintf(one->devices, sizeof(one->devices), "%s:%u", at->devices,
+             at->port_devices);
+    snprintf(one->version, sizeof(one->version), "%s", FLO_VERSION);
+    one->since_at_ms = rest->started_at_ms;
+    one->heard_at_ms = flo_wall_ms();
+    one->is_holder = true;
+    if (controller->options.name != NULL) {
+        snprintf(one->name, sizeof(one->name), "%s", controller->options.name);
+    }
+}
+
+void flo_controllers_view(const struct flo_rest *rest,
+                          struct flo_lead_view *out)
+{
+    const struct flo_controller_options *options = &rest->controller->options;
+
+    if (options->view == NULL) {
+        say_alone(rest, out);
+    } else {
+        options->view(options->may_act_context, out);
+    }
+}
+
+enum flo_lease_place flo_controllers_place(const struct flo_lead_view *view,
+                                           const struct flo_lead_member *one,
+                                           uint64_t now_ms)
+{
+    return flo_lease_place_of(
+        one->is_holder, view->leads,
+        now_ms > one->heard_at_ms ? now_ms - one->heard_at_ms : 0);
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text[0] != '\0' ? json_string(text) : json_null();
+}
+
+/* A name that people know it by: its own, else its address. */
+static json_t *name_of(const char *name, const char * or)
+{
+    return json_string(name[0] != '\0' ? name : or);
+}
+
+static json_t *member_json(const struct flo_lead_view *view,
+                           const struct flo_lead_member *one)
+{
+    enum flo_lease_place place =
+        flo_controllers_place(view, one, flo_wall_ms());
+
+    return json_pack("{s:s,s:o,s:s,s:o,s:o,s:s,s:I,s:I}", "id", one->holder,
+                     "name", name_of(one->name, one->people), "state",
+                     flo_lease_place_word(place), "people",
+                     text_or_null(one->people), "devices",
+                     text_or_null(one->devices), "version", one->version,
+                     "since_ms", (json_int_t)one->since_at_ms, "heard_at_ms",
+                     (json_int_t)one->heard_at_ms);
+}
+
+int flo_rest_controllers(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_lead_view view;
+    json_t *items = json_array(), *changes = json_array();
+
+    (void)err;
+    flo_controllers_view(call->rest, &view);
+    for (size_t i = 0; i < view.member_count; i++) {
+        json_array_append_new(items, member_json(&view, &view.members[i]));
+    }
+    for (size_t i = 0; i < view.change_count; i++) {
+        const struct flo_lead_change *one = &view.changes[i];
+        json_array_append_new(
+            changes,
+            json_pack("{s:I,s:o,s:s,s:I}", "epoch", (json_int_t)one->epoch,
+                      "name", name_of(one->name, one->holder), "id",
+                      one->holder, "at_ms", (json_int_t)one->at_ms));
+    }
+    call->out = json_pack(
+        "{s:b,s:b,s:I,s:I,s:o,s:o}", "shared",
+        (int)(call->controller->options.view != NULL), "leads", (int)view.leads,
+        "epoch", (json_int_t)view.epoch, "changes_hour",
+        (json_int_t)view.changes_hour, "items", items, "changes", changes);
+    return 0;
+}
