@@ -106,13 +106,17 @@ static bool is_gguf(const uint8_t *data, uint64_t bytes)
     return bytes >= 4 && memcmp(data, "GGUF", 4) == 0;
 }
 
+static bool can_bsdiff40(const struct delta_input *input)
+{
+    return input->old_bytes <= SUFFIX_ARRAY_BYTES_MAX;
+}
+
 /* The typed delta of two models is the smaller one and costs a fiftieth.  Other
  * files may gain by a suffix array, as long as it fits into memory. */
 static bool has_use_of_bsdiff40(const struct delta_input *input)
 {
-    return input->old_bytes <= SUFFIX_ARRAY_BYTES_MAX &&
-           !(is_gguf(input->old, input->old_bytes) &&
-             is_gguf(input->new, input->new_bytes));
+    return can_bsdiff40(input) && !(is_gguf(input->old, input->old_bytes) &&
+                                    is_gguf(input->new, input->new_bytes));
 }
 
 static int measure(enum flo_codec codec, const struct delta_input *input,
@@ -181,7 +185,7 @@ static int measure_one(enum flo_codec codec, const struct delta_input *input,
 
 /* Encode with every wanted codec.  Ties go to the one that is cheaper to
  * decode, which comes first in the list.  bsdiff40 makes what the typed delta
- * refuses (an index too long). */
+ * refuses (an index too long), if its suffix array fits into memory. */
 static int measure_all(const struct delta_input *input, struct choice choice,
                        struct flo_delta_made *out, int *scratch,
                        struct flo_err *err)
@@ -199,7 +203,7 @@ static int measure_all(const struct delta_input *input, struct choice choice,
             continue;
         }
         rv = measure_one(order[i], input, out, scratch, err);
-        if (rv == FLO_E_PATCH_LIMIT && choice.is_delta &&
+        if (rv == FLO_E_PATCH_LIMIT && choice.is_delta && can_bsdiff40(input) &&
             order[i] == FLO_CODEC_TENSOR1) {
             choice.wanted[FLO_CODEC_BSDIFF40] = true;
             rv = 0;

@@ -9,9 +9,11 @@
 #include <cmocka.h>
 
 #include <bzlib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 int file_of(const void *data, size_t bytes)
@@ -156,4 +158,25 @@ void fill(uint8_t *data, size_t bytes, uint32_t seed)
         seed = seed * 1664525 + 1013904223;
         data[i] = (uint8_t)(seed >> 24);
     }
+}
+
+bool limit_growth(uint64_t bytes)
+{
+#ifdef __SANITIZE_ADDRESS__
+    (void)bytes;
+    return true;
+#else
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long pages = 0;
+    bool is_read = file != NULL && fscanf(file, "%lu", &pages) == 1;
+    struct rlimit limit;
+
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    limit.rlim_cur =
+        (rlim_t)(pages * (unsigned long)sysconf(_SC_PAGESIZE) + bytes);
+    limit.rlim_max = limit.rlim_cur;
+    return is_read && setrlimit(RLIMIT_AS, &limit) == 0;
+#endif
 }

@@ -32,6 +32,10 @@ int apply_bytes(enum flo_codec codec, const void *old, size_t old_bytes,
 void create_bytes(const char *choice, const void *old, size_t old_bytes,
                   const void *new, size_t new_bytes, struct flo_buf *out);
 
+/* A child may not grow its address space by more than the limit; sanitizers
+ * live on address space, so they run without. */
+bool limit_growth(uint64_t bytes);
+
 /* Sign and magnitude, little-endian: written here once more, by hand. */
 void put_offset(uint8_t *p, int64_t value);
 void add_bzip2(struct flo_buf *out, const void *data, size_t bytes);

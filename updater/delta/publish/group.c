@@ -1,6 +1,7 @@
 /* See group.h. */
 #include "updater/delta/publish/group.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,14 +9,20 @@
 #define SAVES_ONE_IN 32
 #define LEVEL_PREFIX 12
 #define LEVEL_ALONE 5
+/* Parts that old bytes make smaller than this share are not tried without. */
+#define ALONE_ONE_IN 4
 /* Three MiB at most are packed at once: tables of 16 MiB are enough. */
 #define WINDOW_LOG 22
 #define TABLE_LOG 21
+/* Its tables come and go with the parts' sizes.  Each thread would keep its own
+ * in the allocator's pool; mapped ones are given back. */
+#define MAPPED_BYTES_MIN (1 << 20)
 
 /* ---- the tools of a thread ---- */
 
 int flo_tensor_packer_init(struct tensor_packer *packer, struct flo_err *err)
 {
+    (void)mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES_MIN);
     packer->zstd = ZSTD_createCCtx();
     packer->bytes = malloc(TENSOR_PART_BYTES_MAX);
     (void)pthread_mutex_init(&packer->lock, NULL);
@@ -101,33 +108,39 @@ static size_t pack(const struct tensor_desk *desk,
                           input->new + part->new_at, (size_t)part->new_bytes);
 }
 
+/* Does the last packing save enough?  The hash costs as well. */
+static bool is_below(size_t packed, uint64_t bytes)
+{
+    return !ZSTD_isError(packed) && packed + 32 < bytes;
+}
+
 static void add_packed(const struct tensor_desk *desk,
                        struct tensor_group *group, struct tensor_entry part)
 {
-    size_t alone = pack(desk, &part, 0);
-    /* The hash costs as well. */
-    size_t least = ZSTD_isError(alone) || alone + 32 > part.new_bytes
-                       ? (size_t)part.new_bytes
-                       : alone;
+    uint64_t new_bytes = part.new_bytes;
+    uint64_t old_bytes = part.old_bytes;
+    size_t with_old = old_bytes > 0 ? pack(desk, &part, old_bytes) : SIZE_MAX;
 
     part.op = TENSOR_PACKED;
-    if (part.old_bytes > 0) {
-        size_t bytes = pack(desk, &part, part.old_bytes);
-        if (!ZSTD_isError(bytes) && bytes + 32 < least) {
-            part.payload_bytes = (uint32_t)bytes;
+    if (!is_below(with_old, new_bytes / ALONE_ONE_IN)) {
+        size_t alone = pack(desk, &part, 0);
+        uint64_t least = is_below(alone, new_bytes) ? alone : new_bytes;
+        if (least < new_bytes && !is_below(with_old, least)) {
+            part.old_bytes = 0;
+            part.payload_bytes = (uint32_t)alone;
             add(desk, group, &part, desk->packer->bytes);
             return;
         }
+        if (!is_below(with_old, least)) {
+            part.op = TENSOR_PLAIN;
+            part.payload_bytes = (uint32_t)new_bytes;
+            add(desk, group, &part, desk->plan->input->new + part.new_at);
+            return;
+        }
+        with_old = pack(desk, &part, old_bytes); /* once more */
     }
-    part.payload_bytes = (uint32_t)least;
-    if (least < part.new_bytes) {
-        part.old_bytes = 0;
-        (void)pack(desk, &part, 0);
-        add(desk, group, &part, desk->packer->bytes);
-        return;
-    }
-    part.op = TENSOR_PLAIN;
-    add(desk, group, &part, desk->plan->input->new + part.new_at);
+    part.payload_bytes = (uint32_t)with_old;
+    add(desk, group, &part, desk->packer->bytes);
 }
 
 static void pack_part(const struct tensor_desk *desk,

@@ -1,5 +1,6 @@
 /* Bytes outside tensors of a known type: long equal runs are copied, the rest
- * is packed with the old bytes at its place as a dictionary.
+ * is packed with the old bytes at its place as a dictionary.  Where another
+ * part of the old file is more alike than that place, the place moves.
  *
  * The old file's blocks of some bytes are kept in a table by their hash; a
  * hash rolls over the new bytes.  Blocks grow with the file, so the table never
@@ -11,14 +12,26 @@
 
 #define BLOCKS_MAX (1u << 20)
 #define BLOCK_BYTES_MIN 64u
-#define COPY_BYTES_MIN 4096u
+#define COPY_BYTES_MIN 4096
 /* The same where zstd sees the old bytes anyway: a copy splits what is packed,
  * and each piece costs two hashes and a frame. */
 #define COPY_BYTES_NEAR_MIN (48u << 10)
+/* How far a comparison of two places looks, and how much worse than its best
+ * the count of equal bytes may become on the way. */
+#define LOOK_BYTES (64 << 10)
+#define LOOK_WORSE 2048
+/* The index is shared out along the new file, so that it never gets too long;
+ * so much is there from the start, and a rest stays for what this one guesses
+ * too low. */
+#define INDEX_BYTES_FREE (TENSOR_INDEX_BYTES_MAX / 16)
+#define INDEX_BYTES_SHARED (TENSOR_INDEX_BYTES_MAX / 8 * 7ull)
 #define FACTOR UINT64_C(0x9e3779b97f4a7c15)
-/* A piece that is packed, and how far around its place one looks. */
+/* A piece that is packed, and how far around its place one looks: short pieces
+ * are many, and zstd reads all of it for each. */
 #define PACK_BYTES (1u << 20)
 #define AROUND_BYTES (512u << 10)
+#define AROUND_BYTES_MIN (64u << 10)
+#define AROUND_FACTOR 16
 
 struct tensor_match {
     const struct delta_input *input;
@@ -114,18 +127,78 @@ static bool is_in_prefix(const struct run *run, uint64_t low, uint64_t near)
     uint64_t apart =
         run->old_at > place ? run->old_at - place : place - run->old_at;
 
-    return apart < AROUND_BYTES / 2;
+    return apart < AROUND_BYTES_MIN / 2;
 }
 
-/* The next run that is worth a part of its own. */
-static bool find_run(const struct tensor_match *match, uint64_t low,
-                     uint64_t high, uint64_t near, struct run *run)
+/* Equal bytes less different ones, from two places on, at the best end. */
+static int64_t likeness(const struct delta_input *input, uint64_t new_at,
+                        uint64_t old_at, uint64_t high)
+{
+    uint64_t left = high - new_at;
+    int64_t score = 0;
+    int64_t best = 0;
+
+    if (old_at >= input->old_bytes) {
+        return 0;
+    }
+    left = left < LOOK_BYTES ? left : LOOK_BYTES;
+    left = left < input->old_bytes - old_at ? left : input->old_bytes - old_at;
+    for (uint64_t i = 0; i < left && score + LOOK_WORSE >= best; i++) {
+        score += input->new[new_at + i] == input->old[old_at + i] ? 1 : -1;
+        best = score > best ? score : best;
+    }
+    return best;
+}
+
+/* The use that a run has. */
+enum use {
+    USE_NONE,
+    USE_COPY, /* a part of its own */
+    USE_PLACE /* bytes behind it are alike, too: the place moves there */
+};
+
+/* Has the plan more parts than this much of the new file may have?  Then only
+ * runs count that save a part. */
+static bool is_crowded(const struct tensor_match *match,
+                       const struct tensor_plan *plan, uint64_t new_at)
+{
+    uint64_t share = INDEX_BYTES_SHARED * new_at / match->input->new_bytes;
+
+    return plan->index_bytes > INDEX_BYTES_FREE + share;
+}
+
+static enum use use_of(const struct tensor_match *match,
+                       const struct tensor_plan *plan, const struct run *run,
+                       uint64_t low, uint64_t high, uint64_t near)
+{
+    const struct delta_input *input = match->input;
+    bool is_near = is_in_prefix(run, low, near);
+
+    if (is_crowded(match, plan, run->new_at)) {
+        return run->bytes >= PACK_BYTES ? USE_COPY : USE_NONE;
+    }
+    if (run->bytes >= (is_near ? COPY_BYTES_NEAR_MIN : COPY_BYTES_MIN)) {
+        return USE_COPY;
+    }
+    if (is_near) {
+        return USE_NONE;
+    }
+    int64_t there = likeness(input, run->new_at, run->old_at, high);
+    int64_t here =
+        likeness(input, run->new_at, near + (run->new_at - low), high);
+    return there - here >= COPY_BYTES_MIN ? USE_PLACE : USE_NONE;
+}
+
+/* The next run that is of use; `near` is the place of new byte `low`. */
+static enum use find_run(const struct tensor_match *match,
+                         const struct tensor_plan *plan, uint64_t low,
+                         uint64_t high, uint64_t near, struct run *run)
 {
     const struct delta_input *input = match->input;
     size_t size = match->block_bytes;
 
     if (high - low < size) {
-        return false;
+        return USE_NONE;
     }
     uint64_t hash = hash_of(input->new + low, size);
     for (uint64_t at = low;; at++) {
@@ -135,22 +208,30 @@ static bool find_run(const struct tensor_match *match, uint64_t low,
             memcmp(input->new + at, input->old + old_at, size) == 0) {
             *run = (struct run){at, old_at, size};
             widen(input, run, low, high);
-            bool is_near = is_in_prefix(run, low, near);
-            if (run->bytes >=
-                (is_near ? COPY_BYTES_NEAR_MIN : COPY_BYTES_MIN)) {
-                return true;
+            enum use use = use_of(match, plan, run, low, high, near);
+            if (use != USE_NONE) {
+                return use;
             }
-            if (is_near && run->bytes > size) { /* go on at its end */
+            if (run->bytes > size) { /* go on at its end */
                 at = run->new_at + run->bytes - size;
                 hash = hash_of(input->new + at, size);
             }
         }
         if (at + size >= high) {
-            return false;
+            return USE_NONE;
         }
         hash = hash * FACTOR + input->new[at + size] + 1 -
                match->out_factor *((uint64_t)input->new[at] + 1);
     }
+}
+
+static uint64_t around_of(uint64_t new_bytes)
+{
+    uint64_t around = new_bytes * AROUND_FACTOR;
+
+    return around < AROUND_BYTES_MIN ? AROUND_BYTES_MIN
+           : around < AROUND_BYTES   ? around
+                                     : AROUND_BYTES;
 }
 
 /* Bytes to pack, in pieces, each with the old bytes around its place. */
@@ -164,9 +245,10 @@ static void add_packed(const struct tensor_match *match,
         struct tensor_entry part = {.op = TENSOR_PACKED, .new_at = new_at + at};
         uint64_t left = bytes - at;
         part.new_bytes = left < PACK_BYTES ? left : PACK_BYTES;
+        uint64_t around = around_of(part.new_bytes);
         uint64_t from = near + at < old_bytes ? near + at : old_bytes;
-        uint64_t to = from + part.new_bytes + AROUND_BYTES;
-        from = from > AROUND_BYTES ? from - AROUND_BYTES : 0;
+        uint64_t to = from + part.new_bytes + around;
+        from = from > around ? from - around : 0;
         part.old_at = from;
         part.old_bytes = (to < old_bytes ? to : old_bytes) - from;
         flo_tensor_plan_add(plan, &part);
@@ -210,11 +292,16 @@ void flo_tensor_match_plan(struct tensor_match *match, struct tensor_plan *plan,
                                                          .new_bytes = bytes});
         return;
     }
-    while (find_run(match, new_at, high, near, &run)) {
+    enum use use;
+    while ((use = find_run(match, plan, new_at, high, near, &run)) !=
+           USE_NONE) {
+        uint64_t copied = use == USE_COPY ? run.bytes : 0;
         add_packed(match, plan, new_at, run.new_at - new_at, near);
-        flo_tensor_plan_copy(plan, run.new_at, run.old_at, run.bytes);
-        new_at = run.new_at + run.bytes;
-        near = run.old_at + run.bytes;
+        if (copied > 0) {
+            flo_tensor_plan_copy(plan, run.new_at, run.old_at, copied);
+        }
+        new_at = run.new_at + copied;
+        near = run.old_at + copied;
     }
     add_packed(match, plan, new_at, high - new_at, near);
 }

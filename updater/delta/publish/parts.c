@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 
+/* An entry has about so many bytes; decoded parts have two hashes as well. */
+#define ENTRY_BYTES 12
+
 void flo_tensor_plan_deinit(struct tensor_plan *plan)
 {
     free(plan->parts);
@@ -21,6 +24,8 @@ void flo_tensor_plan_add(struct tensor_plan *plan,
             plan->room = room;
         }
     }
+    bool has_hashes = part->op != TENSOR_COPY && part->op != TENSOR_ZERO;
+    plan->index_bytes += ENTRY_BYTES + (has_hashes ? 2 * TENSOR_HASH_BYTES : 0);
     if (!plan->failed) {
         plan->parts[plan->count++] = *part;
     }

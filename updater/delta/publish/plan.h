@@ -12,7 +12,8 @@ struct tensor_plan {
     struct tensor_entry *parts;
     size_t count;
     size_t room;
-    bool failed; /* no memory */
+    uint64_t index_bytes; /* about: entries and hashes */
+    bool failed;          /* no memory */
 };
 
 void flo_tensor_plan_deinit(struct tensor_plan *plan);
@@ -30,7 +31,8 @@ FLO_MUST_USE int flo_tensor_match_open(const struct delta_input *input,
                                        struct flo_err *err);
 void flo_tensor_match_close(struct tensor_match *match);
 /* Plan new bytes that no tensor explains.  `near` is where their like begins in
- * the old file, as far as one knows. */
+ * the old file, as far as one knows.  Parts stay so few that the index has room
+ * for a file of 20 GiB. */
 void flo_tensor_match_plan(struct tensor_match *match, struct tensor_plan *plan,
                            uint64_t new_at, uint64_t bytes, uint64_t near);
 

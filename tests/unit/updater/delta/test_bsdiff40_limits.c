@@ -8,11 +8,9 @@
 #include <cmocka.h>
 
 #include <malloc.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,29 +23,6 @@ static int count_only(void *context, const void *data, size_t bytes,
     (void)err;
     *(uint64_t *)context += bytes;
     return 0;
-}
-
-/* The child may not grow its address space by more than the limit; sanitizers
- * live on address space, so they run without. */
-static bool limit_growth(uint64_t bytes)
-{
-#ifdef __SANITIZE_ADDRESS__
-    (void)bytes;
-    return true;
-#else
-    FILE *file = fopen("/proc/self/statm", "r");
-    unsigned long pages = 0;
-    bool is_read = file != NULL && fscanf(file, "%lu", &pages) == 1;
-    struct rlimit limit;
-
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    limit.rlim_cur =
-        (rlim_t)(pages * (unsigned long)sysconf(_SC_PAGESIZE) + bytes);
-    limit.rlim_max = limit.rlim_cur;
-    return is_read && setrlimit(RLIMIT_AS, &limit) == 0;
-#endif
 }
 
 static void applying_takes_less_than_16_mib_for_any_size(void **state)
