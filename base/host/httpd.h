@@ -68,6 +68,13 @@ FLO_MUST_USE int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
                                   const struct flo_httpd_tls *tls, int tag,
                                   uint16_t *port, struct flo_err *err);
 
+/* A copy of the socket of the listener with this tag; the caller's.  Another
+ * thread's httpd takes it as the address "fd:N", and takes connections from it
+ * while this one cannot.  -1: there is none. */
+int flo_httpd_listener_copy(const struct flo_httpd *httpd, int tag);
+/* Do listeners with this tag take connections?  At first they do. */
+void flo_httpd_listener_turn(struct flo_httpd *httpd, int tag, bool is_on);
+
 /* Read the files of the listeners with this tag again, for connections that
  * are made from now on; a listener whose files are not whole stays as it is.
  * `ends`: connections made before end after their answer, idle ones now.  Not

@@ -17,6 +17,8 @@
 #define PENDING_MAX 64 /* answers that nobody waited for */
 #define AGAIN_MS 1000
 #define HURRY_MS 200
+#define HEED_MS 1000 /* ... and then every */
+#define LOOK_MS 100
 #define NUMBER_TEXT 24
 
 struct statement {
@@ -33,6 +35,9 @@ struct flo_pg {
     bool has_forgotten; /* names that the server still knows */
     uint64_t tried_ms;
     uint64_t answer_ms; /* 0: an answer is waited for without end */
+    uint64_t waited_ms; /* for the one that was given up */
+    bool (*may_wait)(void *context); /* NULL: for answer_ms */
+    void *may_wait_context;
     bool hurries;
     struct flo_err lost;   /* why the connection is gone */
     struct flo_err failed; /* of a statement that nobody waited for */
@@ -78,7 +83,7 @@ static int fail_lost(struct flo_pg *pg, struct flo_err *err)
     char why[256];
 
     snprintf(why, sizeof(why), "no answer within %llu ms",
-             (unsigned long long)pg->answer_ms);
+             (unsigned long long)pg->waited_ms);
     if (pg->conn != NULL) {
         first_line(PQerrorMessage(pg->conn), why);
     }
@@ -190,26 +195,30 @@ static void take_error(struct flo_pg *pg, const PGresult *result,
 
 /* Until the next answer is there.  A server that is stopped, or behind a
  * network that carries nothing, keeps its connection: it is given up. */
-static void await(struct flo_pg *pg, uint64_t until_ms)
+static void await(struct flo_pg *pg, uint64_t since_ms)
 {
     while (pg->answer_ms != 0 && PQisBusy(pg->conn) != 0) {
         struct pollfd one = {.fd = PQsocket(pg->conn), .events = POLLIN};
-        uint64_t now_ms = flo_now_ms();
-        if (now_ms >= until_ms) {
+        uint64_t waited_ms = flo_now_ms() - since_ms;
+        if (waited_ms >= pg->answer_ms ||
+            (waited_ms >= HEED_MS && pg->may_wait != NULL &&
+             !pg->may_wait(pg->may_wait_context))) {
+            pg->waited_ms = waited_ms;
             PQfinish(pg->conn);
             pg->conn = NULL;
             return;
         }
-        if (poll(&one, 1, (int)(until_ms - now_ms)) > 0 &&
-            PQconsumeInput(pg->conn) != 1) {
+        uint64_t left_ms = pg->answer_ms - waited_ms;
+        left_ms = pg->may_wait != NULL && left_ms > LOOK_MS ? LOOK_MS : left_ms;
+        if (poll(&one, 1, (int)left_ms) > 0 && PQconsumeInput(pg->conn) != 1) {
             return; /* the answer says why */
         }
     }
 }
 
-static PGresult *next_answer(struct flo_pg *pg, uint64_t until_ms)
+static PGresult *next_answer(struct flo_pg *pg, uint64_t since_ms)
 {
-    await(pg, until_ms);
+    await(pg, since_ms);
     return pg->conn == NULL ? NULL : PQgetResult(pg->conn);
 }
 
@@ -217,7 +226,7 @@ static PGresult *next_answer(struct flo_pg *pg, uint64_t until_ms)
 static int collect(struct flo_pg *pg, PGresult **out, struct flo_err *err)
 {
     struct flo_err first = pg->failed;
-    uint64_t until_ms = flo_now_ms() + pg->answer_ms;
+    uint64_t since_ms = flo_now_ms();
     PGresult *last = NULL;
 
     pg->failed = (struct flo_err){0};
@@ -226,7 +235,7 @@ static int collect(struct flo_pg *pg, PGresult **out, struct flo_err *err)
     }
     for (unsigned i = 0; i < pg->pending && !is_lost(pg); i++) {
         PGresult *result;
-        while ((result = next_answer(pg, until_ms)) != NULL) {
+        while ((result = next_answer(pg, since_ms)) != NULL) {
             take_error(pg, result, &first);
             PQclear(last);
             last = result;
@@ -234,7 +243,7 @@ static int collect(struct flo_pg *pg, PGresult **out, struct flo_err *err)
     }
     pg->pending = 0;
     if (pg->conn != NULL) {
-        PQclear(next_answer(pg, until_ms)); /* the sync's own */
+        PQclear(next_answer(pg, since_ms)); /* the sync's own */
     }
     if (is_lost(pg)) {
         PQclear(last);
@@ -513,6 +522,13 @@ void flo_pg_hurry(struct flo_pg *pg, uint64_t answer_ms)
 {
     pg->hurries = true;
     pg->answer_ms = answer_ms;
+}
+
+void flo_pg_heed(struct flo_pg *pg, bool (*may_wait)(void *context),
+                 void *context)
+{
+    pg->may_wait = may_wait;
+    pg->may_wait_context = context;
 }
 
 /* Everybody on the machine can list a process's arguments. */

@@ -33,6 +33,11 @@ FLO_MUST_USE int flo_pg_ready(struct flo_pg *pg, struct flo_err *err);
  * answers of a call come within `answer_ms`, else the connection is lost. */
 void flo_pg_hurry(struct flo_pg *pg, uint64_t answer_ms);
 
+/* Somebody else knows whether the server is there: after the first second of a
+ * wait it is asked ten times a second, and at false the connection is lost. */
+void flo_pg_heed(struct flo_pg *pg, bool (*may_wait)(void *context),
+                 void *context);
+
 /* Send it and wait for nothing. */
 FLO_MUST_USE int flo_pg_send(struct flo_pg *pg, const char *sql,
                              const struct flo_db_value *values, size_t count,

@@ -21,6 +21,7 @@
 #include "server-stub/state/audit/head.h"
 
 #define TICK_MS 1000
+#define BEAT_MS 200 /* of the thread: it does not stand still */
 #define HOUR_MS (UINT64_C(3600) * 1000)
 #define FACTS_MS 15000 /* between two rounds of writing changed facts */
 #define FACTS_TICK 1000
@@ -39,7 +40,7 @@ struct flo_run {
     struct flo_rest rest;    /* with the listeners, the broker and MQTT */
     const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX + 5]; /* with NULL */
     bool ends_broker; /* it does not wait for the next controller */
-    struct event *tick;
+    struct event *tick, *beat;
     struct event *prune;
     struct event *groups; /* devices that changed are looked at */
     struct event *signals[2];
@@ -246,10 +247,6 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    if (run->controller->options.on_tick != NULL) {
-        run->controller->options.on_tick(
-            run->controller->options.on_tick_context);
-    }
     flo_disk_tick(&run->disk);
     flo_batches_tick(run->rest.batches);
     flo_audit_head_tick(run->controller, flo_now_ms());
@@ -265,6 +262,18 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     flo_watching_tick(&run->watching, flo_now_ms());
     if (write_facts(run, flo_now_ms(), &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "tick", &err);
+    }
+}
+
+static void on_beat(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_run *run = context;
+    const struct flo_controller_options *options = &run->controller->options;
+
+    (void)fd;
+    (void)what;
+    if (options->on_tick != NULL) {
+        options->on_tick(options->on_tick_context);
     }
 }
 
@@ -317,13 +326,16 @@ static int timers_open(struct flo_run *run, struct flo_err *err)
 {
     static const int numbers[] = {SIGINT, SIGTERM};
     struct timeval every = {.tv_sec = TICK_MS / 1000};
+    struct timeval beat = {.tv_usec = BEAT_MS * 1000};
     struct event_base *base = run->base;
 
     run->tick = event_new(base, -1, EV_PERSIST, on_tick, run);
+    run->beat = event_new(base, -1, EV_PERSIST, on_beat, run);
     run->prune = event_new(base, -1, 0, on_prune, run);
     run->groups = event_new(base, -1, 0, on_groups, run);
-    if (run->tick == NULL || run->prune == NULL || run->groups == NULL ||
-        event_add(run->tick, &every) < 0) {
+    if (run->tick == NULL || run->beat == NULL || run->prune == NULL ||
+        run->groups == NULL || event_add(run->tick, &every) < 0 ||
+        event_add(run->beat, &beat) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "timer");
     }
     event_active(run->groups, EV_TIMEOUT, 0);
@@ -418,6 +430,19 @@ static void host_names(const struct flo_controller *controller,
     out[count] = NULL;
 }
 
+static void say_listening(struct flo_run *run, int tag,
+                          const struct flo_httpd_tls *tls_or_null)
+{
+    const struct flo_controller_options *options = &run->controller->options;
+    int fd = options->on_listening != NULL
+                 ? flo_httpd_listener_copy(run->rest.httpd, tag)
+                 : -1;
+
+    if (fd >= 0) {
+        options->on_listening(options->on_tick_context, fd, tls_or_null);
+    }
+}
+
 static int listeners_open(struct flo_run *run, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
@@ -447,6 +472,8 @@ static int listeners_open(struct flo_run *run, struct flo_err *err)
                                &controller->addresses.port_devices, err)) < 0) {
         return rv;
     }
+    say_listening(run, FLO_TAG_PEOPLE, is_plain(controller) ? NULL : &people);
+    say_listening(run, FLO_TAG_DEVICES, &devices);
     return keep_devices_port(controller, err);
 }
 
@@ -553,6 +580,9 @@ static void close_all(struct flo_run *run)
     flo_live_close(run->rest.live);
     if (run->tick != NULL) {
         event_free(run->tick);
+    }
+    if (run->beat != NULL) {
+        event_free(run->beat);
     }
     if (run->prune != NULL) {
         event_free(run->prune);

@@ -26,6 +26,7 @@
 
 #define FLO_CONTROLLER_HOST_NAMES_MAX 8
 
+struct flo_httpd_tls;
 struct flo_lead_view;
 
 struct flo_controller_options {
@@ -51,11 +52,18 @@ struct flo_controller_options {
     /* Does it still lead?  From any thread; NULL: it is alone. */
     bool (*may_act)(void *context);
     void *may_act_context;
+    /* store/store.h: flo_fleet_heed, with the same context. */
+    bool (*may_wait)(void *context, bool is_commit);
     /* Who is there on the database (store/lead.h), with the same context. */
     void (*view)(void *context, struct flo_lead_view *out);
     const char *name; /* of this controller, for people */
-    /* Called each second by the state's thread; NULL: nobody asks. */
+    /* Called five times a second by the state's thread; NULL: nobody asks. */
     void (*on_tick)(void *context);
+    /* A listener is there; takes `fd`, a copy of its socket, on which no
+     * connection is taken while this thread does.  TLS: NULL for none.  With
+     * the context of on_tick. */
+    void (*on_listening)(void *context, int fd,
+                         const struct flo_httpd_tls *tls_or_null);
     void *on_tick_context;
     uint64_t evidence_block_ms; /* of statistical gates; 0: FLO_BLOCK_MS */
     bool imports; /* copy control.db of `dir` into `store`, which is empty */

@@ -180,6 +180,10 @@ static int open_tables(struct flo_controller *controller, struct flo_err *err)
     }
     int rv = flo_fleet_open(address != NULL ? address : controller->dir,
                             controller->options.epoch, &controller->store, err);
+    if (rv == 0) {
+        flo_fleet_heed(controller->store, controller->options.may_wait,
+                       controller->options.may_act_context);
+    }
     return rv == 0 && address != NULL && has_file
                ? import(controller, file, moved, err)
                : rv;

@@ -74,6 +74,9 @@ void flo_lead_close(struct flo_lead *lead);
 /* From any thread: may it act now?  With the epoch of its lead, 0 before it
  * led. */
 bool flo_lead_leads(struct flo_lead *lead, uint64_t *epoch_or_null);
+/* From any thread: is an answer to another connection to be waited for
+ * (flo_lease_may_wait)? */
+bool flo_lead_may_wait(struct flo_lead *lead, bool is_commit);
 /* The row as it was last seen by the follower. */
 void flo_lead_seen(struct flo_lead *lead, struct flo_lead_row *out);
 /* The controllers there, as a leader read them last: no question is asked. */

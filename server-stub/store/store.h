@@ -53,6 +53,11 @@ struct flo_fleet_store;
 FLO_MUST_USE int flo_fleet_open(const char *dir, uint64_t epoch,
                                 struct flo_fleet_store **out,
                                 struct flo_err *err);
+/* Whether a database that does not answer is waited for, asked from the thread
+ * that waits (lead.h: flo_lead_may_wait). */
+void flo_fleet_heed(struct flo_fleet_store *store,
+                    bool (*may_wait_or_null)(void *context, bool is_commit),
+                    void *context);
 void flo_fleet_close(struct flo_fleet_store *store);
 /* Copy all rows of DIR/control.db into an empty store, in one transaction.
  * FLO_E_STATE: it is not empty. */

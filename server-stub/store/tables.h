@@ -193,6 +193,10 @@ struct flo_store_engine {
 
 struct flo_store_ops {
     void (*close)(struct flo_store_engine *engine);
+    /* store.h: flo_fleet_heed.  NULL: the engine waits for nobody. */
+    void (*heed)(struct flo_store_engine *engine,
+                 bool (*may_wait_or_null)(void *context, bool is_commit),
+                 void *context);
     int (*begin)(struct flo_store_engine *engine, struct flo_err *err);
     /* A change that fails is taken back. */
     int (*commit)(struct flo_store_engine *engine, struct flo_err *err);

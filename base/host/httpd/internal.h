@@ -35,6 +35,7 @@ struct httpd_listener {
     struct flo_httpd_tls files; /* strings are ours; of `tls` */
     int tag;
     char *unix_path; /* to unlink; NULL: TCP */
+    bool is_off;
 };
 
 /* Where a connection stands; it goes round HEAD..FLUSH once per request. */

@@ -140,6 +140,22 @@ static int listen_tcp(const char *text, int *out, uint16_t *port,
     return 0;
 }
 
+/* "fd:N": a socket that listens already. */
+static int listen_copy(const char *text, int *out, struct flo_err *err)
+{
+    int fd = atoi(text + 3);
+    int listens = 0;
+    socklen_t bytes = sizeof(listens);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) < 0 ||
+        listens == 0) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "%.32s is no socket that listens",
+                        text);
+    }
+    *out = fd;
+    return 0;
+}
+
 static void on_accept(struct evconnlistener *evl, evutil_socket_t fd,
                       struct sockaddr *address, int bytes, void *context)
 {
@@ -152,7 +168,7 @@ static void on_resume(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     struct httpd_listener *listener = context;
-    if (!listener->httpd->is_paused) {
+    if (!listener->httpd->is_paused && !listener->is_off) {
         evconnlistener_enable(listener->evl);
     }
 }
@@ -185,8 +201,10 @@ int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
     }
     if (rv == 0) {
         bool is_unix = strncmp(address, "unix:", 5) == 0;
-        rv = is_unix ? listen_unix(address + 5, &fd, err)
-                     : listen_tcp(address, &fd, &bound, err);
+        bool is_copy = strncmp(address, "fd:", 3) == 0;
+        rv = is_unix   ? listen_unix(address + 5, &fd, err)
+             : is_copy ? listen_copy(address, &fd, err)
+                       : listen_tcp(address, &fd, &bound, err);
         if (rv == 0 && is_unix) {
             listener->unix_path = strdup(address + 5);
         }

@@ -1,6 +1,7 @@
 /* HTTP server: its listeners as long as they stand: pause, resume, free. */
 #include "base/host/httpd/internal.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -35,8 +36,33 @@ void flo_httpd_resume(struct flo_httpd *httpd)
     }
     httpd->is_paused = false;
     for (struct httpd_listener *l = httpd->listeners; l != NULL; l = l->next) {
-        if (evtimer_pending(l->resume, NULL) == 0) {
+        if (evtimer_pending(l->resume, NULL) == 0 && !l->is_off) {
             evconnlistener_enable(l->evl);
+        }
+    }
+}
+
+int flo_httpd_listener_copy(const struct flo_httpd *httpd, int tag)
+{
+    for (struct httpd_listener *l = httpd->listeners; l != NULL; l = l->next) {
+        if (l->tag == tag) {
+            return fcntl(evconnlistener_get_fd(l->evl), F_DUPFD_CLOEXEC, 3);
+        }
+    }
+    return -1;
+}
+
+void flo_httpd_listener_turn(struct flo_httpd *httpd, int tag, bool is_on)
+{
+    for (struct httpd_listener *l = httpd->listeners; l != NULL; l = l->next) {
+        if (l->tag != tag || l->is_off == !is_on) {
+            continue;
+        }
+        l->is_off = !is_on;
+        if (is_on && !httpd->is_paused) {
+            evconnlistener_enable(l->evl);
+        } else {
+            evconnlistener_disable(l->evl);
         }
     }
 }

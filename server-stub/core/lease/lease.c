@@ -101,6 +101,16 @@ bool flo_lease_leads(const struct flo_lease *lease, uint64_t now_ms)
     return lease->state == FLO_LEASE_LEADER && now_ms < lease->until_ms;
 }
 
+bool flo_lease_may_wait(const struct flo_lease *lease, bool is_commit,
+                        uint64_t now_ms)
+{
+    uint64_t held_ms =
+        is_commit ? FLO_LEASE_MS - FLO_LEASE_MARGIN_MS : FLO_LEASE_UNHEARD_MS;
+    uint64_t heard_ms = lease->until_ms - (FLO_LEASE_MS - FLO_LEASE_MARGIN_MS);
+
+    return lease->state == FLO_LEASE_LEADER && now_ms < heard_ms + held_ms;
+}
+
 /* ---- who is there ---- */
 
 const char *flo_lease_place_word(enum flo_lease_place place)

@@ -22,6 +22,9 @@
 #define FLO_LEASE_MARGIN_MS 1000
 #define FLO_LEASE_BEAT_MS 1000 /* between two beats, and between two looks */
 #define FLO_LEASE_LOOK_MS 500
+/* Without a confirmed beat for so long the database is unheard: a beat is
+ * overdue by most of a second. */
+#define FLO_LEASE_UNHEARD_MS 1800
 
 struct flo_lease_row {
     uint64_t epoch; /* 0: nobody has led yet */
@@ -69,6 +72,13 @@ void flo_lease_unanswered(struct flo_lease *lease);
 
 /* It may act now. */
 bool flo_lease_leads(const struct flo_lease *lease, uint64_t now_ms);
+
+/* Another connection of a leader has no answer.  Is it to be waited for?  While
+ * beats come, the database is slow; without them it is gone.  A statement that
+ * is given up is undone, and ends with that.  A commit may stand, and then the
+ * epoch ends with it: it is waited for as long as the lease holds. */
+bool flo_lease_may_wait(const struct flo_lease *lease, bool is_commit,
+                        uint64_t now_ms);
 
 /* ---- who is there, for people ---- */
 

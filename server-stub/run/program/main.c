@@ -207,6 +207,12 @@ static void on_tick(void *context)
                    options->epoch);
 }
 
+static void on_listening(void *context, int fd,
+                         const struct flo_httpd_tls *tls_or_null)
+{
+    flo_pulse_guard(context, fd, tls_or_null);
+}
+
 /* It leads, or is alone. */
 static int serve(struct flo_controller_options *options,
                  struct flo_standby *standby, struct flo_service *service,
@@ -299,6 +305,8 @@ static int run(void *state, struct flo_err *err)
         rv = flo_pulse_open(line.listen_health, &pulse, err);
         options->on_tick = on_tick;
         options->on_tick_context = pulse;
+        /* A file of its own does not go away. */
+        options->on_listening = options->store != NULL ? on_listening : NULL;
     }
     if (rv == 0 && options->store != NULL) {
         rv = flo_standby_until_lead(options, line.peer_host, is_alone(options),
@@ -311,8 +319,8 @@ static int run(void *state, struct flo_err *err)
     } else {
         flo_service_stop(service);
     }
+    flo_pulse_close(pulse); /* it asks the lead */
     flo_standby_close(standby);
-    flo_pulse_close(pulse);
     free(dir);
     return rv;
 }

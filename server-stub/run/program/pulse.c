@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
@@ -13,6 +14,16 @@
 #define STALE_MS 5000
 #define DEAD_MS 60000
 #define LOOK_MS 50
+#define STILL_MS 500 /* and the database unheard: the thread waits for it */
+#define GUARDS_MAX 2
+#define TAG_GUARD 7
+
+/* A listener of the state's thread, as it is handed over. */
+struct guard {
+    int fd;
+    bool is_tls;
+    char cert_file[4096], key_file[4096];
+};
 
 struct flo_pulse {
     pthread_t thread;
@@ -23,6 +34,12 @@ struct flo_pulse {
     atomic_bool ends;
     atomic_int state;
     atomic_uint_least64_t told_ms, epoch;
+    pthread_mutex_t mutex; /* of all below */
+    struct guard guards[GUARDS_MAX];
+    size_t guard_count, opened; /* the first ones listen */
+    bool (*is_heard)(void *context);
+    void *is_heard_context;
+    bool is_on; /* of the thread: connections are taken */
 };
 
 static const char *const words[] = {
@@ -44,6 +61,20 @@ void flo_pulse_tell(struct flo_pulse *pulse, enum flo_pulse_state state,
 static uint64_t silence_ms(struct flo_pulse *pulse)
 {
     return flo_now_ms() - atomic_load(&pulse->told_ms);
+}
+
+/* The state's thread stands still behind a database that is gone. */
+static bool is_stuck(struct flo_pulse *pulse)
+{
+    if (atomic_load(&pulse->state) != FLO_PULSE_LEADS ||
+        silence_ms(pulse) < STILL_MS) {
+        return false;
+    }
+    pthread_mutex_lock(&pulse->mutex);
+    bool is_stuck =
+        pulse->is_heard != NULL && !pulse->is_heard(pulse->is_heard_context);
+    pthread_mutex_unlock(&pulse->mutex);
+    return is_stuck;
 }
 
 static void answer_state(struct flo_httpd_request *request, const char *status,
@@ -76,7 +107,8 @@ static void refuse(struct flo_pulse *pulse, struct flo_httpd_request *request)
 {
     struct flo_err err = {0};
 
-    if (silence_ms(pulse) >= STALE_MS) {
+    if (silence_ms(pulse) >= STALE_MS ||
+        atomic_load(&pulse->state) == FLO_PULSE_LEADS) {
         flo_fail(&err, FLO_E_LEAD_NONE,
                  "this controller waits for its database or its disk");
     } else {
@@ -91,7 +123,8 @@ static void on_ready(void *context, struct flo_httpd_request *request)
     struct flo_pulse *pulse = context;
     int state = atomic_load(&pulse->state);
 
-    if (state != FLO_PULSE_WAITS && silence_ms(pulse) < STALE_MS) {
+    if (state != FLO_PULSE_WAITS && silence_ms(pulse) < STALE_MS &&
+        !is_stuck(pulse)) {
         answer_state(request, "ready", state);
     } else {
         refuse(pulse, request);
@@ -123,6 +156,79 @@ static void on_other(void *context, struct flo_httpd_request *request)
     refuse(context, request);
 }
 
+/* ---- for a thread that stands still ---- */
+
+void flo_pulse_guard(struct flo_pulse *pulse, int fd,
+                     const struct flo_httpd_tls *tls_or_null)
+{
+    pthread_mutex_lock(&pulse->mutex);
+    bool fits = pulse->guard_count < GUARDS_MAX;
+    if (fits) {
+        struct guard *one = &pulse->guards[pulse->guard_count++];
+        one->fd = fd;
+        one->is_tls = tls_or_null != NULL;
+        if (one->is_tls) {
+            snprintf(one->cert_file, sizeof(one->cert_file), "%s",
+                     tls_or_null->cert_file);
+            snprintf(one->key_file, sizeof(one->key_file), "%s",
+                     tls_or_null->key_file);
+        }
+    }
+    pthread_mutex_unlock(&pulse->mutex);
+    if (!fits) {
+        close(fd);
+    }
+}
+
+void flo_pulse_mind(struct flo_pulse *pulse, bool (*is_heard)(void *context),
+                    void *context)
+{
+    pthread_mutex_lock(&pulse->mutex);
+    pulse->is_heard = is_heard;
+    pulse->is_heard_context = context;
+    pthread_mutex_unlock(&pulse->mutex);
+}
+
+static void open_guard(struct flo_pulse *pulse, struct guard *one)
+{
+    struct flo_httpd_tls tls = {.cert_file = one->cert_file,
+                                .key_file = one->key_file};
+    struct flo_err err = {0};
+    char address[24];
+    uint16_t port;
+
+    snprintf(address, sizeof(address), "fd:%d", one->fd);
+    if (flo_httpd_listen(pulse->httpd, address, one->is_tls ? &tls : NULL,
+                         TAG_GUARD, &port, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "pulse", &err);
+        close(one->fd);
+    }
+    one->fd = -1;
+}
+
+/* Its certificates may be new ones since the last time. */
+static void turn_guards(struct flo_pulse *pulse)
+{
+    struct flo_err err = {0};
+    bool is_on = is_stuck(pulse);
+
+    pthread_mutex_lock(&pulse->mutex);
+    bool is_new = pulse->opened < pulse->guard_count;
+    while (pulse->opened < pulse->guard_count) {
+        open_guard(pulse, &pulse->guards[pulse->opened++]);
+    }
+    pthread_mutex_unlock(&pulse->mutex);
+    if (!is_new && is_on == pulse->is_on) {
+        return;
+    }
+    if (is_on &&
+        flo_httpd_tls_again(pulse->httpd, TAG_GUARD, false, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "pulse", &err);
+    }
+    flo_httpd_listener_turn(pulse->httpd, TAG_GUARD, is_on);
+    pulse->is_on = is_on;
+}
+
 /* ---- the thread ---- */
 
 static void on_look(evutil_socket_t fd, short what, void *context)
@@ -134,6 +240,7 @@ static void on_look(evutil_socket_t fd, short what, void *context)
     if (atomic_load(&pulse->ends)) {
         event_base_loopbreak(pulse->base);
     }
+    turn_guards(pulse);
 }
 
 static void *run(void *context)
@@ -153,7 +260,11 @@ void flo_pulse_close(struct flo_pulse *pulse)
         atomic_store(&pulse->ends, true);
         pthread_join(pulse->thread, NULL);
     }
+    for (size_t i = pulse->opened; i < pulse->guard_count; i++) {
+        close(pulse->guards[i].fd);
+    }
     flo_httpd_close(pulse->httpd);
+    pthread_mutex_destroy(&pulse->mutex);
     if (pulse->look != NULL) {
         event_free(pulse->look);
     }
@@ -194,7 +305,11 @@ int flo_pulse_open(const char *listen, struct flo_pulse **out,
     struct flo_pulse *pulse = calloc(1, sizeof(*pulse));
     uint16_t port;
 
-    if (pulse == NULL || (pulse->base = event_base_new()) == NULL) {
+    if (pulse == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "pulse");
+    }
+    pthread_mutex_init(&pulse->mutex, NULL);
+    if ((pulse->base = event_base_new()) == NULL) {
         flo_pulse_close(pulse);
         return flo_fail(err, FLO_E_MEMORY, "event loop");
     }

@@ -7,7 +7,9 @@
  *   /ready   requests that are sent here reach a leader
  *   /metrics this process: does it lead, and the newest epoch that it knows of
  *
- * Relays send here who comes while nobody leads: 503, lead.none. */
+ * Relays send here who comes while nobody leads: 503, lead.none.  A leader
+ * whose thread stands still behind a database that is gone has its new
+ * connections answered here, too. */
 #ifndef FLOTILLA_SERVER_PULSE_H
 #define FLOTILLA_SERVER_PULSE_H
 
@@ -31,6 +33,15 @@ FLO_MUST_USE int flo_pulse_listen(struct flo_pulse *pulse,
                                   const struct flo_httpd_tls *tls,
                                   uint16_t *port, struct flo_err *err);
 FLO_MUST_USE int flo_pulse_start(struct flo_pulse *pulse, struct flo_err *err);
+/* A listener of the state's thread, `fd` a copy of its socket, which is taken.
+ * While the thread has said nothing for half a second and the database is
+ * unheard, those who come are answered here.  From any thread, twice at most;
+ * before flo_pulse_mind nobody is. */
+void flo_pulse_guard(struct flo_pulse *pulse, int fd,
+                     const struct flo_httpd_tls *tls_or_null);
+/* Who knows whether the database is heard; asked until flo_pulse_close. */
+void flo_pulse_mind(struct flo_pulse *pulse, bool (*is_heard)(void *context),
+                    void *context);
 /* From any thread, once a second at least: a state that is not told is stale
  * after 5 s (not ready) and 60 s (not healthy).  NULL is fine. */
 void flo_pulse_tell(struct flo_pulse *pulse, enum flo_pulse_state state,

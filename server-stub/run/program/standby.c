@@ -158,6 +158,16 @@ static bool may_act(void *context)
     return flo_lead_leads(context, NULL);
 }
 
+static bool may_wait(void *context, bool is_commit)
+{
+    return flo_lead_may_wait(context, is_commit);
+}
+
+static bool is_heard(void *context)
+{
+    return flo_lead_may_wait(context, false);
+}
+
 static void view(void *context, struct flo_lead_view *out)
 {
     flo_lead_view(context, out);
@@ -441,7 +451,11 @@ int flo_standby_until_lead(struct flo_controller_options *options,
     if (*leads) {
         options->may_act = may_act;
         options->may_act_context = standby->lead;
+        options->may_wait = may_wait;
         options->view = view;
+        if (pulse != NULL) {
+            flo_pulse_mind(pulse, is_heard, standby->lead);
+        }
         (void)flo_lead_leads(standby->lead, &options->epoch);
     }
     return rv;

@@ -45,6 +45,15 @@ int flo_fleet_open(const char *dir, uint64_t epoch,
     return 0;
 }
 
+void flo_fleet_heed(struct flo_fleet_store *store,
+                    bool (*may_wait_or_null)(void *context, bool is_commit),
+                    void *context)
+{
+    if (store->engine->ops->heed != NULL) {
+        store->engine->ops->heed(store->engine, may_wait_or_null, context);
+    }
+}
+
 void flo_fleet_close(struct flo_fleet_store *store)
 {
     struct flo_err err = {0};

@@ -311,6 +311,14 @@ bool flo_lead_leads(struct flo_lead *lead, uint64_t *epoch_or_null)
     return leads;
 }
 
+bool flo_lead_may_wait(struct flo_lead *lead, bool is_commit)
+{
+    pthread_mutex_lock(&lead->mutex);
+    bool may_wait = flo_lease_may_wait(&lead->lease, is_commit, flo_now_ms());
+    pthread_mutex_unlock(&lead->mutex);
+    return may_wait;
+}
+
 void flo_lead_seen(struct flo_lead *lead, struct flo_lead_row *out)
 {
     pthread_mutex_lock(&lead->mutex);

@@ -17,9 +17,11 @@
 #include "server-stub/store/postgresql/postgresql.h"
 #include "server-stub/store/sql/sql.h"
 
-/* The state's thread stands still for so long.  A lease is over before. */
+/* The state's thread stands still for so long behind a server that is slow (its
+ * statement_timeout is 5 s).  Behind one that is gone it goes on earlier: the
+ * thread that beats says so (heed). */
 #define ANSWER_MS 6000
-#define ASK_MS 2000 /* ... after a commit without an answer */
+#define ASK_MS 2000 /* ... after a commit whose session ended */
 
 struct postgresql {
     struct flo_store_engine engine; /* first */
@@ -30,7 +32,9 @@ struct postgresql {
     char session[48]; /* its name; "": without a lease */
     char name[80];
     const char *greeting[16];
-    bool is_open, is_broken;
+    bool is_open, is_broken, is_committing;
+    bool (*may_wait)(void *context, bool is_commit); /* NULL: nobody knows */
+    void *may_wait_context;
     struct flo_sql sql;
 };
 
@@ -49,6 +53,26 @@ static const char *const greeting[] = {
 static struct postgresql *of(struct flo_store_engine *engine)
 {
     return (struct postgresql *)engine;
+}
+
+/* ---- waiting ---- */
+
+static bool may_wait(void *context)
+{
+    struct postgresql *store = context;
+
+    return store->may_wait(store->may_wait_context, store->is_committing);
+}
+
+static void heed(struct flo_store_engine *engine,
+                 bool (*may_wait_or_null)(void *context, bool is_commit),
+                 void *context)
+{
+    struct postgresql *store = of(engine);
+
+    store->may_wait = may_wait_or_null;
+    store->may_wait_context = context;
+    flo_pg_heed(store->pg, may_wait_or_null != NULL ? may_wait : NULL, store);
 }
 
 /* ---- a commit without an answer ---- */
@@ -345,10 +369,12 @@ static void cancel(struct flo_store_engine *engine)
 /* ---- commits ---- */
 
 /* While the transaction's memory is still there: a session that ended, a server
- * that fails over. */
+ * that fails over.  One that is gone is asked once. */
 static int ask_a_moment(struct postgresql *store, struct flo_err *err)
 {
-    uint64_t until_ms = flo_now_ms() + ASK_MS;
+    bool is_gone = store->may_wait != NULL &&
+                   !store->may_wait(store->may_wait_context, true);
+    uint64_t until_ms = flo_now_ms() + (is_gone ? 0 : ASK_MS);
     bool is_there = false;
     int rv;
 
@@ -383,7 +409,9 @@ static int commit(struct flo_store_engine *engine, struct flo_err *err)
                          err);
     }
     if (rv == 0) {
+        store->is_committing = true;
         rv = flo_pg_run(store->pg, "COMMIT", FLO_DB_NONE, NULL, err);
+        store->is_committing = false;
         if (rv == FLO_E_DB_UNREACHABLE) {
             store->doubted = number;
             rv = ask_a_moment(store, err);
@@ -437,6 +465,7 @@ static void close_engine(struct flo_store_engine *engine)
 static const struct flo_store_ops ops = {
     .close = close_engine,
     .begin = begin,
+    .heed = heed,
     .commit = commit,
     .cancel = cancel,
     .hold = hold,

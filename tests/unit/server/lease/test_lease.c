@@ -137,6 +137,27 @@ static void a_leader_whose_row_is_another_s_stops_at_once(void **state)
     assert_int_equal(flo_lease_next(&lease, T + 1001), FLO_LEASE_STOP);
 }
 
+static void a_leader_waits_for_an_answer_while_beats_come(void **state)
+{
+    struct flo_lease lease = {.state = FLO_LEASE_LEADER,
+                              .until_ms =
+                                  10000 + FLO_LEASE_MS - FLO_LEASE_MARGIN_MS};
+    uint64_t unheard_ms = 10000 + FLO_LEASE_UNHEARD_MS;
+
+    (void)state;
+    /* A beat that is due is no beat that is missed. */
+    assert_true(FLO_LEASE_UNHEARD_MS > FLO_LEASE_BEAT_MS);
+    assert_true(flo_lease_may_wait(&lease, false, unheard_ms - 1));
+    assert_false(flo_lease_may_wait(&lease, false, unheard_ms));
+    /* A commit: exactly as long as it leads. */
+    for (uint64_t now_ms = 10000; now_ms < 16000; now_ms += 7) {
+        assert_int_equal(flo_lease_may_wait(&lease, true, now_ms),
+                         flo_lease_leads(&lease, now_ms));
+    }
+    lease.state = FLO_LEASE_ENDED;
+    assert_false(flo_lease_may_wait(&lease, true, 10000));
+}
+
 static void a_controller_is_where_its_row_and_its_lease_say(void **state)
 {
     (void)state;
@@ -165,6 +186,7 @@ int main(void)
         cmocka_unit_test(a_leader_counts_from_before_its_question),
         cmocka_unit_test(a_leader_without_answers_rests_before_others_begin),
         cmocka_unit_test(a_leader_whose_row_is_another_s_stops_at_once),
+        cmocka_unit_test(a_leader_waits_for_an_answer_while_beats_come),
         cmocka_unit_test(a_controller_is_where_its_row_and_its_lease_say),
     };
 

@@ -237,12 +237,114 @@ static void a_server_that_says_nothing_is_given_up(void **state)
     flo_fleet_close(store);
 }
 
+/* ---- somebody else knows that the server is gone ---- */
+
+struct word {
+    bool statements, commits; /* they are waited for */
+};
+
+static bool say_word(void *context, bool is_commit)
+{
+    const struct word *word = context;
+
+    return is_commit ? word->commits : word->statements;
+}
+
+static void a_statement_ends_when_the_server_is_said_to_be_gone(void **state)
+{
+    struct flo_fleet_store *store = lead();
+    struct word word = {.statements = true, .commits = true};
+    struct flo_err err = {0};
+    char value[8];
+
+    (void)state;
+    flo_fleet_heed(store, say_word, &word);
+    assert_int_equal(change(store, "1", &err), 0);
+    word.statements = false; /* while it answers, nobody asks */
+    assert_int_equal(change(store, "2", &err), 0);
+    begin(store);
+    uint64_t begin_ms = flo_now_ms();
+    atomic_store(&holds, true);
+    assert_int_equal(
+        flo_fleet_setting_get(store, "a", value, sizeof(value), &err),
+        FLO_E_DB_UNREACHABLE);
+    uint64_t took_ms = flo_now_ms() - begin_ms;
+    print_message("a statement was given up after %llu ms\n",
+                  (unsigned long long)took_ms);
+    assert_in_range(took_ms, 1000, 5000); /* 6000 without the word */
+    flo_fleet_roll_back(store);
+    atomic_store(&holds, false);
+    assert_int_equal(begin_then(store, &err), 0);
+    flo_fleet_roll_back(store);
+    assert_int_equal(
+        cluster_number(&cluster, "SELECT epoch FROM flotilla_lease"), 7);
+    flo_fleet_close(store);
+}
+
+/* The word about statements does not end it; and it stands. */
+static void a_commit_is_waited_for_while_it_is_led(void **state)
+{
+    struct flo_fleet_store *store = lead();
+    struct word word = {.commits = true};
+    struct flo_err err = {0};
+
+    (void)state;
+    flo_fleet_heed(store, say_word, &word);
+    begin(store);
+    assert_int_equal(flo_fleet_setting_set(store, "a", "2", &err), 0);
+    uint64_t begin_ms = flo_now_ms();
+    atomic_store(&holds, true);
+    assert_int_equal(flo_fleet_commit(store, &err), FLO_E_DB_UNREACHABLE);
+    assert_in_range(flo_now_ms() - begin_ms, 6000, 60000);
+    flo_fleet_roll_back(store);
+    atomic_store(&holds, false);
+    word = (struct word){true, true};
+    assert_int_equal(begin_then(store, &err), FLO_E_STATE_SUPERSEDED);
+    flo_fleet_close(store);
+}
+
+static void a_commit_given_up_with_the_lease_is_settled_later(void **state)
+{
+    struct flo_fleet_store *store = lead();
+    struct word word = {.commits = false};
+    struct flo_err err = {0};
+
+    (void)state;
+    flo_fleet_heed(store, say_word, &word);
+    begin(store);
+    assert_int_equal(flo_fleet_setting_set(store, "a", "2", &err), 0);
+    uint64_t begin_ms = flo_now_ms();
+    atomic_store(&holds, true);
+    assert_int_equal(flo_fleet_commit(store, &err), FLO_E_DB_UNREACHABLE);
+    uint64_t took_ms = flo_now_ms() - begin_ms;
+    print_message("a commit was given up after %llu ms\n",
+                  (unsigned long long)took_ms);
+    assert_in_range(took_ms, 1000, 5000); /* 6000 and 2000 without the word */
+    assert_non_null(strstr(err.what, "whether a commit ended well"));
+    flo_fleet_roll_back(store);
+    atomic_store(&holds, false);
+    word = (struct word){true, true};
+
+    /* The server had taken it: nobody says that it failed. */
+    assert_int_equal(begin_then(store, &err), FLO_E_STATE_SUPERSEDED);
+    assert_int_equal(
+        cluster_number(&cluster, "SELECT epoch FROM flotilla_lease"), 8);
+    assert_int_equal(cluster_number(&cluster,
+                                    "SELECT count(*) FROM setting"
+                                    " WHERE name = 'a' AND value = '2'"),
+                     1);
+    flo_fleet_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_commit_that_stands_unheard_ends_the_epoch),
         cmocka_unit_test(a_commit_that_never_came_leaves_the_epoch),
         cmocka_unit_test(a_server_that_says_nothing_is_given_up),
+        cmocka_unit_test(a_statement_ends_when_the_server_is_said_to_be_gone),
+        cmocka_unit_test(a_commit_is_waited_for_while_it_is_led),
+        cmocka_unit_test(a_commit_given_up_with_the_lease_is_settled_later),
     };
 
     flo_log_level_set(FLO_LOG_ERROR);

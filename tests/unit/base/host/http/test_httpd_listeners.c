@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <event2/event.h>
 #include <openssl/ssl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -268,6 +269,67 @@ static void connections_of_before_end_when_they_are_told_to(void **state)
     }
 }
 
+/* ---- a listener of two ---- */
+
+static void answer_here(void *context, struct flo_httpd_request *request)
+{
+    (void)context;
+    flo_httpd_answer(request, 200, "text/plain", "the other", 9);
+}
+
+/* The one that is open stands still: nobody runs its loop. */
+static void another_takes_connections_while_a_thread_stands_still(void **state)
+{
+    struct event_base *bases[2] = {event_base_new(), event_base_new()};
+    struct flo_httpd *still, *other;
+    struct flo_err err = {0};
+    char address[32];
+    uint16_t port;
+
+    (void)state;
+    assert_int_equal(
+        flo_httpd_open(bases[0], &(struct flo_httpd_options){0}, &still, &err),
+        0);
+    assert_int_equal(
+        flo_httpd_open(bases[1], &(struct flo_httpd_options){0}, &other, &err),
+        0);
+    assert_int_equal(
+        flo_httpd_listen(still, "127.0.0.1:0", NULL, 3, &port, &err), 0);
+    assert_int_equal(flo_httpd_listener_copy(still, 4), -1);
+    snprintf(address, sizeof(address), "fd:%d",
+             flo_httpd_listener_copy(still, 3));
+    assert_int_equal(
+        flo_httpd_route(other, "GET", "/...", 0, answer_here, NULL, &err), 0);
+    assert_int_equal(flo_httpd_listen(other, address, NULL, 5, NULL, &err), 0);
+    flo_httpd_listener_turn(other, 5, false);
+
+    int fd = dial(port);
+    say(fd, "GET /x HTTP/1.1\r\n" END);
+    for (int i = 0; i < 20; i++) {
+        event_base_loop(bases[1], EVLOOP_NONBLOCK);
+    }
+    char bytes[256];
+    assert_int_equal(recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT), -1);
+
+    flo_httpd_listener_turn(other, 5, true);
+    ssize_t count = -1;
+    for (int i = 0; i < 6000 && count < 0; i++) {
+        event_base_loop(bases[1], EVLOOP_NONBLOCK);
+        count = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+        usleep(count < 0 ? 10000 : 0);
+    }
+    assert_true(count > 12);
+    assert_memory_equal(bytes, "HTTP/1.1 200", 12);
+    close(fd);
+
+    assert_int_equal(flo_httpd_listen(other, "fd:0", NULL, 5, NULL, &err),
+                     FLO_E_CFG_RANGE);
+    flo_httpd_close(other);
+    flo_httpd_close(still);
+    event_base_free(bases[0]);
+    event_base_free(bases[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +345,7 @@ int main(void)
             a_certificate_that_has_ended_is_shown_but_names_nobody),
         cmocka_unit_test(a_listener_reads_its_authorities_again),
         cmocka_unit_test(connections_of_before_end_when_they_are_told_to),
+        cmocka_unit_test(another_takes_connections_while_a_thread_stands_still),
     };
 
     signal(SIGPIPE, SIG_IGN);
