@@ -84,7 +84,8 @@ static void apply(const void *patch, size_t bytes)
 static void apply_index(const uint8_t *entries, size_t entry_bytes,
                         const uint8_t *payloads, size_t payload_bytes)
 {
-    struct tensor_head head = {.old_bytes = OLD_BYTES,
+    struct tensor_head head = {.predictor = FLO_TENSOR_PREDICTOR_FOLLOWS,
+                               .old_bytes = OLD_BYTES,
                                .new_bytes = NEW_BYTES_MAX,
                                .old_digest = old_digest,
                                .memory_bytes = TENSOR_MEMORY_BYTES,
@@ -159,6 +160,11 @@ static void decode_parts(const uint8_t *data, size_t bytes)
             .values = (flo_get_u16(data + 2) + 3u) % 4 * 256 + 256,
             .columns = flo_get_u16(data + 6) % 64 * 32u,
         };
+        part.is_followed =
+            (data[5] & 1) != 0 &&
+            flo_tensor_part_is_sound(part.old_type, part.new_type, part.values,
+                                     part.columns) &&
+            flo_tensor_part_can_follow(&part);
         if (!flo_tensor_part_is_sound(part.old_type, part.new_type, part.values,
                                       part.columns) ||
             flo_tensor_bytes(part.old_type, part.values) + 256 > OLD_BYTES ||

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Each thread has 3.2 MiB; with zstd and the plan all stay below 64 MiB. */
+/* Each thread has 3.5 MiB; with zstd and the plan all stay below 64 MiB. */
 #define THREADS_MAX 12
 #define INDEX_LEVEL 12
 
@@ -21,6 +21,7 @@ struct create {
     struct flo_buf entries;
     struct flo_buf hashes;
     uint32_t part_count;
+    bool has_followed;
     uint64_t old_end;
     uint64_t done; /* bytes of the new file */
 };
@@ -36,6 +37,7 @@ static void write_entry(struct create *create, struct tensor_entry part)
     }
     flo_tensor_entry_write(&part, create->old_end, &create->entries);
     create->part_count++;
+    create->has_followed = create->has_followed || part.op == TENSOR_FOLLOWED;
     create->done += part.new_bytes;
     create->old_end = has_old ? part.old_at + part.old_bytes : create->old_end;
 }
@@ -230,7 +232,10 @@ static int move_payloads(int from, int to, uint64_t bytes, struct flo_err *err)
 static int write_patch(struct create *create, int payload_fd, int fd,
                        struct flo_err *err)
 {
-    struct tensor_head head = {.old_bytes = create->input->old_bytes,
+    struct tensor_head head = {.predictor = create->has_followed
+                                                ? FLO_TENSOR_PREDICTOR_FOLLOWS
+                                                : FLO_TENSOR_PREDICTOR,
+                               .old_bytes = create->input->old_bytes,
                                .new_bytes = create->input->new_bytes,
                                .memory_bytes = TENSOR_MEMORY_BYTES,
                                .part_count = create->part_count};

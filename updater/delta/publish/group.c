@@ -80,7 +80,7 @@ static void add(const struct tensor_desk *desk, struct tensor_group *group,
         add_hash(&group->hashes, desk->plan->input->new + part->new_at,
                  (size_t)part->new_bytes);
     }
-    if (part->op == TENSOR_PACKED || part->op == TENSOR_TYPED) {
+    if (part->op == TENSOR_PACKED || tensor_op_begins(part->op)) {
         add_hash(&group->hashes, payload, part->payload_bytes);
     }
     flo_buf_add(&group->payload, payload, part->payload_bytes);
@@ -166,61 +166,101 @@ static struct tensor_part typed_part(const struct tensor_desk *desk,
     };
 }
 
-static bool is_typed(const struct tensor_entry *part)
-{
-    return part->op == TENSOR_TYPED || part->op == TENSOR_MORE;
-}
-
 size_t flo_tensor_group_end(const struct tensor_plan *plan, size_t first)
 {
     uint64_t bytes = 0;
     size_t end = first;
 
-    if (!is_typed(&plan->parts[first])) {
+    if (!tensor_op_is_typed(plan->parts[first].op)) {
         return first + 1;
     }
     for (size_t i = first; i < plan->count; i++) {
         const struct tensor_entry *part = &plan->parts[i];
-        bytes += is_typed(part) ? part->new_bytes : 0;
+        bytes += tensor_op_is_typed(part->op) ? part->new_bytes : 0;
         if (bytes > TENSOR_PART_BYTES_MAX || part->op == TENSOR_PACKED ||
             part->op == TENSOR_PLAIN) {
             break;
         }
-        end = is_typed(part) ? i + 1 : end;
+        end = tensor_op_is_typed(part->op) ? i + 1 : end;
     }
     return end > first ? end : first + 1;
 }
 
-/* Bytes of the payload; 0: it would save too little. */
-static size_t code_typed(struct tensor_desk *desk, size_t first, size_t end)
+/* One way of coding a group. */
+struct coding {
+    bool is_followed;
+    size_t bytes; /* of the payload; 0: it saves too little */
+};
+
+static void code_parts(struct tensor_desk *desk, size_t first, size_t end,
+                       struct coding *coding)
 {
     struct range_coder coder;
     uint64_t bytes = 0;
 
+    coding->bytes = 0;
     flo_tensor_model_reset(desk->model);
     range_encode_begin(&coder, desk->payload, TENSOR_PART_BYTES_MAX);
     for (size_t i = first; i < end; i++) {
         const struct tensor_entry *entry = &desk->plan->parts[i];
-        if (is_typed(entry)) {
-            struct tensor_part part = typed_part(desk, entry);
-            flo_tensor_encode(desk->model, &coder, &part,
-                              desk->plan->input->new + entry->new_at);
-            bytes += entry->new_bytes;
+        if (!tensor_op_is_typed(entry->op)) {
+            continue;
         }
+        struct tensor_part part = typed_part(desk, entry);
+        part.is_followed =
+            coding->is_followed && flo_tensor_part_can_follow(&part);
+        if (!flo_tensor_encode(desk->model, &coder, &part,
+                               desk->plan->input->new + entry->new_at)) {
+            return;
+        }
+        bytes += entry->new_bytes;
     }
     size_t payload = range_encode_end(&coder);
-    return coder.is_full || payload > bytes - bytes / SAVES_ONE_IN ? 0
-                                                                   : payload;
+    if (!coder.is_full && payload <= bytes - bytes / SAVES_ONE_IN &&
+        (!coding->is_followed || flo_tensor_follows_well(desk->model))) {
+        coding->bytes = payload;
+    }
+}
+
+static bool can_follow(const struct tensor_desk *desk, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++) {
+        const struct tensor_entry *entry = &desk->plan->parts[i];
+        if (tensor_op_is_typed(entry->op)) {
+            struct tensor_part part = typed_part(desk, entry);
+            if (flo_tensor_part_can_follow(&part)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static struct coding code_typed(struct tensor_desk *desk, size_t first,
+                                size_t end)
+{
+    struct coding coding = {.is_followed = can_follow(desk, first, end)};
+
+    if (coding.is_followed) {
+        code_parts(desk, first, end, &coding);
+    }
+    if (coding.bytes == 0) {
+        coding.is_followed = false;
+        code_parts(desk, first, end, &coding);
+    }
+    return coding;
 }
 
 static void add_typed(struct tensor_desk *desk, struct tensor_group *group,
-                      size_t first, size_t end, size_t bytes)
+                      size_t first, size_t end, const struct coding *coding)
 {
     for (size_t i = first; i < end; i++) {
         struct tensor_entry part = desk->plan->parts[i];
-        if (is_typed(&part)) {
-            part.op = i == first ? TENSOR_TYPED : TENSOR_MORE;
-            part.payload_bytes = i == first ? (uint32_t)bytes : 0;
+        if (tensor_op_is_typed(part.op)) {
+            part.op = i > first             ? TENSOR_MORE
+                      : coding->is_followed ? TENSOR_FOLLOWED
+                                            : TENSOR_TYPED;
+            part.payload_bytes = i == first ? (uint32_t)coding->bytes : 0;
         }
         add(desk, group, &part, desk->payload);
     }
@@ -235,13 +275,13 @@ static void make(struct tensor_desk *desk, struct tensor_group *group,
         pack_part(desk, group, part);
         return;
     }
-    if (!is_typed(part)) {
+    if (!tensor_op_is_typed(part->op)) {
         add(desk, group, part, NULL);
         return;
     }
-    size_t bytes = code_typed(desk, first, end);
-    if (bytes > 0) {
-        add_typed(desk, group, first, end, bytes);
+    const struct coding coding = code_typed(desk, first, end);
+    if (coding.bytes > 0) {
+        add_typed(desk, group, first, end, &coding);
     } else if (end - first == 1) {
         pack_part(desk, group, part);
     } else { /* who of them is it? */

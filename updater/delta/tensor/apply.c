@@ -21,6 +21,7 @@ struct apply {
     struct tensor_model *model;
     struct range_coder coder;
     bool is_in_group;
+    bool is_followed; /* the group */
     ZSTD_DCtx *zstd;
 };
 
@@ -198,7 +199,7 @@ static int make_typed(struct apply *apply, const struct tensor_entry *entry,
 {
     int rv = 0;
 
-    if (entry->op == TENSOR_TYPED) {
+    if (tensor_op_begins(entry->op)) {
         rv = end_group(apply, entry, err);
         if (rv == 0) {
             rv = read_payload(apply, entry, err);
@@ -206,6 +207,7 @@ static int make_typed(struct apply *apply, const struct tensor_entry *entry,
         flo_tensor_model_reset(apply->model);
         range_decode_begin(&apply->coder, apply->payload, entry->payload_bytes);
         apply->is_in_group = true;
+        apply->is_followed = entry->op == TENSOR_FOLLOWED;
     }
     if (rv == 0) {
         rv = read_old(apply, entry, err);
@@ -213,13 +215,14 @@ static int make_typed(struct apply *apply, const struct tensor_entry *entry,
     if (rv < 0) {
         return rv;
     }
-    const struct tensor_part part = {
+    struct tensor_part part = {
         .old_type = flo_block_type(entry->old_id),
         .new_type = flo_block_type(entry->new_id),
         .old = apply->old,
         .values = entry->values,
         .columns = entry->columns,
     };
+    part.is_followed = apply->is_followed && flo_tensor_part_can_follow(&part);
     return flo_tensor_decode(apply->model, &apply->coder, &part, apply->fresh)
                ? 0
                : fail_part(entry, "the payload ends too early", err);
@@ -316,6 +319,7 @@ static int make_part(struct apply *apply, const struct tensor_entry *entry,
         break;
     case TENSOR_TYPED:
     case TENSOR_MORE:
+    case TENSOR_FOLLOWED:
         rv = make_typed(apply, entry, err);
         break;
     default:

@@ -6,6 +6,7 @@
 #ifndef FLOTILLA_TENSOR_CONTEXTS_H
 #define FLOTILLA_TENSOR_CONTEXTS_H
 
+#include "updater/delta/tensor/directions.h"
 #include "updater/delta/tensor/model.h"
 
 #define MARGINS 18
@@ -66,6 +67,7 @@ struct tensor_model {
     /* The last blocks' outcomes. */
     unsigned same_history;
     unsigned last_bits[2];
+    struct directions directions;
     /* The old values at hand. */
     int64_t cache[BLOCK_VALUES_MAX];
     uint32_t column_store[TENSOR_COLUMNS_MAX];

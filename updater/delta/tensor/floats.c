@@ -34,6 +34,45 @@ static inline void float_put(const struct floats *floats, uint8_t *bytes,
     }
 }
 
+/* ---- values as integers ---- */
+
+/* In units of the last place of the largest exponent, with so many bits more.
+ */
+#define UNIT_BITS 12
+
+static int64_t units_of(const struct floats *floats, uint32_t bits)
+{
+    uint32_t sign = UINT32_C(1) << (floats->width - 1);
+    int exponent = exponent_of(floats, bits);
+    int64_t size = bits & ((UINT32_C(1) << floats->fraction) - 1);
+    int shift = UNIT_BITS + exponent - floats->exponent_most;
+
+    if ((bits & ~sign) >> floats->fraction != 0) {
+        size |= INT64_C(1) << floats->fraction;
+    }
+    size = shift >= 0 ? size << (shift < 32 ? shift : 32)
+                      : size >> (shift > -63 ? -shift : 63);
+    return (bits & sign) != 0 ? -size : size;
+}
+
+/* The nearest number; halves go up.  `otherwise` where there is none. */
+static uint32_t float_of_units(const struct floats *floats, int64_t units,
+                               uint32_t otherwise)
+{
+    uint32_t sign = UINT32_C(1) << (floats->width - 1);
+    uint64_t size = (uint64_t)(units < 0 ? -units : units);
+    int highest = 63 - __builtin_clzll(size | 1);
+    int exponent =
+        floats->exponent_most - UNIT_BITS + highest - (int)floats->fraction;
+
+    exponent = exponent > 0 ? exponent : 1;
+    int shift = UNIT_BITS + exponent - floats->exponent_most;
+    size = shift > 0 ? (size + (UINT64_C(1) << (shift - 1))) >> shift
+                     : size << -shift;
+    uint64_t bits = ((uint64_t)(exponent - 1) << floats->fraction) + size;
+    return bits >= sign ? otherwise : (uint32_t)bits | (units < 0 ? sign : 0);
+}
+
 static void guess_floats(struct tensor_model *model,
                          const struct tensor_part *part, uint64_t first,
                          size_t count, uint32_t *guesses)
@@ -74,6 +113,40 @@ static int largest_exponent(struct tensor_model *model,
         }
     }
     return most;
+}
+
+/* ---- rows that move together ---- */
+
+/* Rows that moved until the encoder asks whether following is worth it. */
+#define ROWS_TO_SHOW 80
+
+/* Values at hand: the old ones, their moves as guessed and as they are. */
+struct followed {
+    int64_t units[GROUP_VALUES];
+    int32_t guesses[GROUP_VALUES];
+    int32_t moves[GROUP_VALUES];
+};
+
+static int64_t move_within(int64_t v)
+{
+    return v > DIRECTION_MOVE_MAX    ? DIRECTION_MOVE_MAX
+           : v < -DIRECTION_MOVE_MAX ? -DIRECTION_MOVE_MAX
+                                     : v;
+}
+
+/* The old values become what they are with the moves that are foreseen. */
+static void follow(struct tensor_model *model, const struct floats *floats,
+                   uint32_t column, size_t count, uint32_t *guesses,
+                   struct followed *followed)
+{
+    flo_directions_guess(&model->directions, column, count, followed->guesses);
+    for (size_t i = 0; i < count; i++) {
+        followed->units[i] = units_of(floats, guesses[i]);
+        if (followed->guesses[i] != 0) {
+            guesses[i] = float_of_units(
+                floats, followed->units[i] + followed->guesses[i], guesses[i]);
+        }
+    }
 }
 
 RANGE_INLINE uint32_t code_float(struct tensor_model *model,
@@ -118,6 +191,7 @@ RANGE_INLINE void code_group(struct tensor_model *model,
 {
     struct activity *moved = &model->moved[MOVED_CODES];
     uint32_t guesses[GROUP_VALUES];
+    struct followed followed;
     bool is_same = true;
     int row = lg4(activity_row(moved));
     int base = row - lg4(moved->column_mean);
@@ -125,6 +199,10 @@ RANGE_INLINE void code_group(struct tensor_model *model,
     unsigned recent = state[1];
 
     guess_floats(model, part, first, count, guesses);
+    if (part->is_followed) {
+        follow(model, floats, (uint32_t)(first % part->columns), count, guesses,
+               &followed);
+    }
     for (size_t i = 0; !decodes && i < count; i++) {
         is_same = is_same && guesses[i] == float_at(floats, fresh, first + i);
     }
@@ -149,10 +227,28 @@ RANGE_INLINE void code_group(struct tensor_model *model,
         if (decodes) {
             float_put(floats, fresh, first + i, value);
         }
+        if (part->is_followed) {
+            followed.moves[i] = (int32_t)move_within(units_of(floats, value) -
+                                                     followed.units[i]);
+        }
         in_row = in_row + 1 == part->columns ? 0 : in_row + 1;
         column = in_row == 0 || column + 1 == moved->columns ? 0 : column + 1;
     }
+    if (part->is_followed) {
+        flo_directions_learn(&model->directions,
+                             (uint32_t)(first % part->columns), count,
+                             followed.moves, followed.guesses);
+    }
     state[1] = recent;
+}
+
+/* Does a part that is followed show no directions, at the begin of a row? */
+static bool is_hopeless(const struct tensor_model *model,
+                        const struct tensor_part *part, uint64_t first)
+{
+    return part->is_followed && first % part->columns == 0 &&
+           model->directions.rows == ROWS_TO_SHOW &&
+           !flo_directions_foresee(&model->directions);
 }
 
 RANGE_INLINE bool code_floats(struct tensor_model *model,
@@ -173,6 +269,9 @@ RANGE_INLINE bool code_floats(struct tensor_model *model,
     uint64_t row_end = part->columns;
 
     flo_tensor_rows_begin(model, part);
+    if (part->is_followed) {
+        flo_directions_begin(&model->directions, part->columns);
+    }
     floats.exponent_most = largest_exponent(model, part, &floats);
     for (uint64_t first = 0; first < part->values; first += GROUP_VALUES) {
         uint64_t left = part->values - first;
@@ -183,7 +282,8 @@ RANGE_INLINE bool code_floats(struct tensor_model *model,
         code_group(model, coder, decodes, part, &floats, slots, first,
                    left < GROUP_VALUES ? (size_t)left : GROUP_VALUES, state,
                    fresh);
-        if (decodes && range_is_exhausted(coder)) {
+        if (decodes ? range_is_exhausted(coder)
+                    : is_hopeless(model, part, first)) {
             return false;
         }
     }

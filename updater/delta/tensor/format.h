@@ -30,10 +30,12 @@ enum tensor_op {
     TENSOR_PACKED, /* a zstd frame; old bytes are its prefix */
     TENSOR_TYPED,  /* values of a tensor; begins a payload and a fresh model */
     TENSOR_MORE,   /* typed; goes on in the payload and with the model */
+    TENSOR_FOLLOWED, /* as typed, for a group whose rows move together */
     TENSOR_OPS
 };
 
 struct tensor_head {
+    unsigned predictor; /* FLO_TENSOR_PREDICTOR or _FOLLOWS */
     uint64_t old_bytes;
     uint64_t new_bytes;
     struct flo_digest old_digest;
@@ -67,6 +69,17 @@ struct tensor_entry {
     const uint8_t *new_hash;     /* NULL: copy and zero have none */
     const uint8_t *payload_hash; /* NULL: none */
 };
+
+/* Values of a tensor; and does the part begin their group? */
+static inline bool tensor_op_is_typed(enum tensor_op op)
+{
+    return op == TENSOR_TYPED || op == TENSOR_MORE || op == TENSOR_FOLLOWED;
+}
+
+static inline bool tensor_op_begins(enum tensor_op op)
+{
+    return op == TENSOR_TYPED || op == TENSOR_FOLLOWED;
+}
 
 /* The walk over an index in memory. */
 struct tensor_index {

@@ -22,7 +22,7 @@ void flo_tensor_head_write(const struct tensor_head *head,
     memset(out, 0, TENSOR_HEAD_BYTES);
     memcpy(out, magic, sizeof magic);
     flo_put_u16(out + 8, TENSOR_FORMAT);
-    flo_put_u16(out + 10, FLO_TENSOR_PREDICTOR);
+    flo_put_u16(out + 10, (uint16_t)head->predictor);
     flo_put_u64(out + 16, head->old_bytes);
     flo_put_u64(out + 24, head->new_bytes);
     memcpy(out + 32, &head->old_digest, 32);
@@ -41,13 +41,15 @@ static int check_versions(const uint8_t *data, struct flo_err *err)
     unsigned format = flo_get_u16(data + 8);
     unsigned predictor = flo_get_u16(data + 10);
 
-    if (format != TENSOR_FORMAT || predictor != FLO_TENSOR_PREDICTOR ||
+    if (format != TENSOR_FORMAT || predictor < FLO_TENSOR_PREDICTOR ||
+        predictor > FLO_TENSOR_PREDICTOR_FOLLOWS ||
         flo_get_u32(data + 12) != 0) {
         return flo_fail(err, FLO_E_PATCH_FORMAT,
                         "the typed delta has format %u, predictor %u, flags "
-                        "0x%x; known are %u, %u, 0",
+                        "0x%x; known are %u, %u to %u, 0",
                         format, predictor, (unsigned)flo_get_u32(data + 12),
-                        TENSOR_FORMAT, FLO_TENSOR_PREDICTOR);
+                        TENSOR_FORMAT, FLO_TENSOR_PREDICTOR,
+                        FLO_TENSOR_PREDICTOR_FOLLOWS);
     }
     return 0;
 }
@@ -101,6 +103,7 @@ int flo_tensor_head_read(const uint8_t *data, size_t bytes,
                         "the head of the typed delta is damaged");
     }
     *out = (struct tensor_head){
+        .predictor = flo_get_u16(data + 10),
         .old_bytes = flo_get_u64(data + 16),
         .new_bytes = flo_get_u64(data + 24),
         .memory_bytes = flo_get_u32(data + 96),
@@ -115,11 +118,6 @@ int flo_tensor_head_read(const uint8_t *data, size_t bytes,
 }
 
 /* ---- entries ---- */
-
-static bool is_typed(enum tensor_op op)
-{
-    return op == TENSOR_TYPED || op == TENSOR_MORE;
-}
 
 static bool has_old(enum tensor_op op)
 {
@@ -142,7 +140,7 @@ void flo_tensor_entry_write(const struct tensor_entry *entry, uint64_t old_end,
     uint8_t op = (uint8_t)entry->op;
 
     flo_buf_add(out, &op, 1);
-    if (is_typed(entry->op)) {
+    if (tensor_op_is_typed(entry->op)) {
         flo_buf_add(out, &entry->old_id, 1);
         flo_buf_add(out, &entry->new_id, 1);
         put_number(out, entry->columns);
@@ -157,7 +155,7 @@ void flo_tensor_entry_write(const struct tensor_entry *entry, uint64_t old_end,
     if (entry->op == TENSOR_PACKED) {
         put_number(out, entry->old_bytes);
     }
-    if (entry->op == TENSOR_PACKED || entry->op == TENSOR_TYPED) {
+    if (entry->op == TENSOR_PACKED || tensor_op_begins(entry->op)) {
         put_number(out, entry->payload_bytes);
     }
 }
@@ -237,7 +235,7 @@ static int read_numbers(struct tensor_index *index, struct tensor_entry *out,
     uint64_t payload = 0;
     bool is_read = true;
 
-    if (is_typed(out->op)) {
+    if (tensor_op_is_typed(out->op)) {
         int rv = read_typed(index, out, err);
         if (rv < 0) {
             return rv;
@@ -252,7 +250,7 @@ static int read_numbers(struct tensor_index *index, struct tensor_entry *out,
     if (is_read && out->op == TENSOR_PACKED) {
         is_read = get_number(index, &out->old_bytes);
     }
-    if (is_read && (out->op == TENSOR_PACKED || out->op == TENSOR_TYPED)) {
+    if (is_read && (out->op == TENSOR_PACKED || tensor_op_begins(out->op))) {
         is_read = get_number(index, &payload);
     }
     if (!is_read) {
@@ -319,7 +317,8 @@ static int take_hashes(struct tensor_index *index, struct tensor_entry *entry,
     if (entry->op != TENSOR_COPY && entry->op != TENSOR_ZERO) {
         is_there = take_hash(index, &entry->new_hash);
     }
-    if (is_there && (entry->op == TENSOR_PACKED || entry->op == TENSOR_TYPED)) {
+    if (is_there &&
+        (entry->op == TENSOR_PACKED || tensor_op_begins(entry->op))) {
         is_there = take_hash(index, &entry->payload_hash);
     }
     return is_there ? 0
@@ -336,7 +335,8 @@ static int read_entry(struct tensor_index *index, struct tensor_entry *out,
     if (!get_byte(index, &op)) {
         return fail_entry(index, FLO_E_PATCH_TRUNCATED, "the index ends", err);
     }
-    if (op >= TENSOR_OPS) {
+    if (op >= (index->head->predictor == FLO_TENSOR_PREDICTOR ? TENSOR_FOLLOWED
+                                                              : TENSOR_OPS)) {
         return fail_entry(index, FLO_E_PATCH_FORMAT, "unknown kind of part",
                           err);
     }
@@ -398,10 +398,10 @@ int flo_tensor_index_check(const struct tensor_head *head, const uint8_t *data,
                               "it goes on with a payload that is not there",
                               err);
         }
-        is_in_group =
-            is_typed(entry.op) || (is_in_group && entry.payload_bytes == 0);
+        is_in_group = tensor_op_is_typed(entry.op) ||
+                      (is_in_group && entry.payload_bytes == 0);
         hashes += entry.op != TENSOR_COPY && entry.op != TENSOR_ZERO;
-        hashes += entry.op == TENSOR_PACKED || entry.op == TENSOR_TYPED;
+        hashes += entry.op == TENSOR_PACKED || tensor_op_begins(entry.op);
         if (entry.op != TENSOR_COPY && entry.op != TENSOR_ZERO) {
             grow(&needs.old_bytes, entry.old_bytes);
             grow(&needs.new_bytes, entry.new_bytes);

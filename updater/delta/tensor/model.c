@@ -42,20 +42,34 @@ void flo_tensor_model_reset(struct tensor_model *model)
     model->same_history = 0;
     model->last_bits[0] = 0;
     model->last_bits[1] = 0;
+    model->directions.seen[0] = 0;
+    model->directions.seen[1] = 0;
 }
 
-void flo_tensor_encode(struct tensor_model *model, struct range_coder *coder,
+bool flo_tensor_part_can_follow(const struct tensor_part *part)
+{
+    return part->old_type == part->new_type &&
+           (part->new_type->is_float == BLOCK_F16 ||
+            part->new_type->is_float == BLOCK_BF16) &&
+           part->columns % GROUP_VALUES == 0 &&
+           part->columns <= DIRECTION_COLUMNS_MAX;
+}
+
+bool flo_tensor_follows_well(const struct tensor_model *model)
+{
+    return flo_directions_foresee(&model->directions);
+}
+
+bool flo_tensor_encode(struct tensor_model *model, struct range_coder *coder,
                        const struct tensor_part *part, const uint8_t *fresh)
 {
     /* The encoder only reads. */
     uint8_t *bytes;
 
     memcpy(&bytes, &fresh, sizeof bytes);
-    if (part->new_type->is_float == BLOCK_CODES) {
-        (void)flo_tensor_codes_encode(model, coder, part, bytes);
-    } else {
-        (void)flo_tensor_floats_encode(model, coder, part, bytes);
-    }
+    return part->new_type->is_float == BLOCK_CODES
+               ? flo_tensor_codes_encode(model, coder, part, bytes)
+               : flo_tensor_floats_encode(model, coder, part, bytes);
 }
 
 bool flo_tensor_decode(struct tensor_model *model, struct range_coder *coder,

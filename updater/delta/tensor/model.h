@@ -8,7 +8,9 @@
 #include "updater/delta/tensor/blocks.h"
 #include "updater/delta/tensor/range.h"
 
+/* 2 has followed parts as well (directions.h); all else is the same. */
 #define FLO_TENSOR_PREDICTOR 1
+#define FLO_TENSOR_PREDICTOR_FOLLOWS 2
 /* A row's columns are counted modulo this. */
 #define TENSOR_COLUMNS_MAX 65536u
 
@@ -19,6 +21,7 @@ struct tensor_part {
     const uint8_t *old; /* flo_tensor_bytes(old_type, values) */
     uint64_t values;
     uint32_t columns; /* values of a row, at least 1 */
+    bool is_followed; /* rows are taken to move in directions, if they can */
 };
 
 /* Can values be predicted across these types, and be cut there?  Values must be
@@ -39,7 +42,14 @@ void flo_tensor_model_free(struct tensor_model *model);
 /* Forget all that was learned: before each group of parts. */
 void flo_tensor_model_reset(struct tensor_model *model);
 
-void flo_tensor_encode(struct tensor_model *model, struct range_coder *coder,
+/* Can the rows' directions be followed? */
+bool flo_tensor_part_can_follow(const struct tensor_part *part);
+/* Has it been worth it, since the reset?  It costs a device time, so it must
+ * foresee a tenth of the moves. */
+bool flo_tensor_follows_well(const struct tensor_model *model);
+
+/* False: a part is followed and its rows show no directions. */
+bool flo_tensor_encode(struct tensor_model *model, struct range_coder *coder,
                        const struct tensor_part *part, const uint8_t *fresh);
 /* False: the payload ended before the part did. */
 bool flo_tensor_decode(struct tensor_model *model, struct range_coder *coder,
