@@ -12,7 +12,7 @@ static void print_controllers(struct flo_cli *cli, const json_t *answer)
                "none stands by (docs/install.md, Two controllers).\n");
         return;
     }
-    printf("\nepoch %llu · %llu changes of leader within an hour\n\n",
+    printf("\nepoch %llu · changes of leader within an hour: %llu\n\n",
            (unsigned long long)flo_out_u64(answer, "epoch"),
            (unsigned long long)flo_out_u64(answer, "changes_hour"));
     flo_out_table(cli, changes, FLO_COLUMNS(lead));

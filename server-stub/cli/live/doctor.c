@@ -271,12 +271,12 @@ static void check_lead(struct doctor *doctor)
         leads != 1 || lost > 0 || standby == 0 || changes > CHANGES_MANY;
     char next[FLO_OUT_PLAIN + 80];
     snprintf(next, sizeof(next),
-             lost > 0 ? "start %s again; flotilla controller list"
+             lost > 0 ? "start controller %s again; flotilla controller list"
                       : "flotilla controller list; docs/runbook.md%.0s",
              silent);
     tell(doctor, is_odd ? ODD : GOOD, "lead", is_odd ? next : "",
-         "%s leads, epoch %llu; %llu stand by, %llu silent; %llu changes "
-         "within an hour",
+         "%s leads, epoch %llu; standing by: %llu, silent: %llu, changes "
+         "within an hour: %llu",
          leads == 1 ? leader : "nobody",
          (unsigned long long)flo_out_u64(answer, "epoch"),
          (unsigned long long)standby, (unsigned long long)lost,

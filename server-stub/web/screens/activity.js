@@ -29,9 +29,9 @@ export function Controllers({ shared, items, epoch, changes, changes_hour: many1
   if (!shared) {
     return html`<${Card} title="Controller" label="Controllers"><p>${text(leader?.name)} leads since ${clock(leader?.since_ms)}. It is the only one: its data are in files of its own, and none stands by.</p><//>`;
   }
-  return html`<${Card} title="Controllers" head=${html`<span class="soft">epoch ${number(epoch)}, ${many(many1h, "change")} of leader within an hour</span>`}>
-    <${Table} label="Controllers" heads=${["name", "state", "since", "heard", "+people", "+version"]} rows=${items.map((c) => ({ hit: c.state === "silent" || c.state === "waits",
-  cells: [html`<b>${text(c.name)}</b>`, html`<${State} word=${c.state} />`, clock(c.since_ms), ago(c.heard_at_ms), text(c.people), text(c.version)] }))} />
+  return html`<${Card} title="Controllers" label="Controllers" head=${html`<span class="soft">epoch ${number(epoch)}, ${many(many1h, "change")} of leader within an hour</span>`}>
+    <${Table} label="Controllers" heads=${["name", "state", "since", "heard", "+people", "+devices", "+version"]} rows=${items.map((c) => ({ hit: c.state === "silent" || c.state === "waits",
+  cells: [html`<b>${text(c.name)}</b>`, html`<${State} word=${c.state} />`, clock(c.since_ms), ago(c.heard_at_ms), text(c.people), text(c.devices), text(c.version)] }))} />
     ${changes.length > 1 ? html`<p class="soft">Led before: ${changes.slice(1, 5).map((c) => `${text(c.name)} from ${clock(c.at_ms)}`).join(", ")}.</p>` : null}
     <p class="soft">The same: <code>flotilla controller list</code></p><//>`;
 }
@@ -63,6 +63,7 @@ export class Activity extends Screen {
     ${soon.slice(0, 4).map((t) => html`<div class="notice n-warn"><b>Token ${t.name || t.id} ends in ${duration(left(t.expires_at_ms))}.</b> Who uses it is refused from then on.</div>`)}
     ${revoke ? html`<${Armed} title=${`Revoke ${revoke.name || revoke.id}`} typed=${revoke.name || revoke.id} button=${`Revoke ${revoke.name || revoke.id}`} command=${`flotilla token revoke ${revoke.id}`}
       close=${close} done=${() => { close(); this.readNow(); }} act=${() => call("DELETE", `/v1/tokens/${encodeURIComponent(revoke.id)}`)}><p>It is refused from now on. It cannot be undone.</p><//>` : null}
+    ${controllers?.shared ? html`<${Controllers} ...${controllers} />` : null}
     <${Card} title="Orders">${orders.length === 0 ? html`<p class="soft">None was given yet.</p>` : html`<${Table} label="Orders" heads=${["order", "what", "scope", "#given", "#done", "state"]} rows=${orders.map((o) => ({
   hit: o.failed > 0, cells: [html`<a href=${link(["orders", o.id])}>${o.id}</a>`, `${o.op} ${text(o.body?.release ?? o.body?.model ?? "")}`, o.rollout || o.group || "everywhere", clock(o.issued_at_ms),
     `${number(o.done)} of ${number((o.done || 0) + (o.failed || 0) + (o.pending || 0))}`, html`<${State} word=${o.state} more=${o.failed > 0 ? `${number(o.failed)} cannot` : ""} />`] }))} />`}<//>
@@ -74,7 +75,7 @@ export class Activity extends Screen {
   cells: [clock(a.at_ms), text(a.who), text(a.what), text(a.object), isBad(a.result) ? html`<span class="st bad">${text(a.result)}</span>` : html`<${State} word=${a.result} />`, brief(text(a.detail || "–")), number(a.number)] }))} />
       <p class="soft">${many(found.length, "record")} shown. ${query.all ? html`<a href=${link(["activity"], { ...query, all: null })}>Leave out uploads and reports</a>`
   : html`Uploads and reports that went well are left out; <a href=${link(["activity"], { ...query, all: "yes", limit: 500 })}>show all</a>`}. Export: <code>flotilla audit list -o jsonl</code></p><//>
-    <div class="col c4">${controllers ? html`<${Controllers} ...${controllers} />` : null}${trust ? html`<${Card} title=${`Keys: trust ${number(trust.number)}`} head=${html`<span class="soft">${trust.signed ? "signed by root keys" : "not signed: a list of the controller"}</span>`}>
+    <div class="col c4">${controllers && !controllers.shared ? html`<${Controllers} ...${controllers} />` : null}${trust ? html`<${Card} title=${`Keys: trust ${number(trust.number)}`} head=${html`<span class="soft">${trust.signed ? "signed by root keys" : "not signed: a list of the controller"}</span>`}>
       <${Meter} of=${trust.devices} label=${`${trust.devices - trust.behind} of ${trust.devices} have it`} parts=${[["ok", trust.devices - trust.behind]]} />
       <p>${number(trust.devices - trust.behind)} of ${many(trust.devices, "device")} have it.</p><p class="soft">Rotate: <code>flotilla key rotate</code></p><//>` : null}</div>
     ${tokens ? html`<${Card} title="Users and tokens" label="Access"><${Table} label="Users and tokens" heads=${["name", "kind", "role, scope", "+#last used", "#ends", ""]} rows=${[
