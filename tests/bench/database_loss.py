@@ -1,14 +1,18 @@
 """How long people wait at the leader after its database is gone: a relay between
 both holds everything back, and lets no new connection through.
 
-    python3 tests/bench/database_loss.py [ROUNDS]
+    python3 tests/bench/database_loss.py [ROUNDS [commit]]
 
-Reads and writes go over a new connection each, and over one that is kept.  Each
-waits for its own answer, whatever that is.  Prints the time from the loss to
-the first refusal, and the longest wait.  FLOTILLA_BIN: another build."""
+`commit`: the loss comes with the next commit, before the server has it.
+
+Reads and writes go over a new connection each, and over one that is kept.
+Prints the time from the loss to the first refusal, the longest wait, and that
+of requests which began 0.3 s after the loss or later.  FLOTILLA_BIN: another
+build; OLDER=1: one without --name."""
 import http.client
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -21,10 +25,37 @@ sys.path[:0] = [os.path.join(ROOT, "tools"),
                 os.path.join(ROOT, "tests", "integration")]
 
 import fleet as F  # noqa: E402
-from test_controllers import Pair  # noqa: E402
+import test_controllers  # noqa: E402
+from test_controllers import Cut, Pair  # noqa: E402
 from test_postgresql import Server  # noqa: E402
 
 BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
+LATER_S = 0.3  # whoever comes then is not in the midst of a call
+
+
+class CommitCut(Cut):
+    """Once armed it cuts at a commit: libpq's name for that statement is in
+    the message that prepares it."""
+    is_armed, lost = False, 0
+
+    def carry(self, source, target):
+        names = set()
+
+        class Watched:
+            """The source, looked through."""
+
+            def recv(_, size):
+                data = source.recv(size)
+                names.update(re.findall(rb"(s\d+)\0COMMIT\0", data))
+                if self.is_armed and any(
+                        b"\0" + name + b"\0" in data for name in names):
+                    self.is_armed, self.is_cut = False, True
+                    self.lost = time.monotonic()
+                return data
+
+            def shutdown(_, how):
+                source.shutdown(how)
+        super().carry(Watched(), target)
 
 
 class AnyBuild(Pair):
@@ -57,6 +88,9 @@ class Asker(threading.Thread):
         self.ends, self.found, self.kept = False, [], None
 
     def run(self):
+        while not self.ends and not self.is_kept:
+            threading.Thread(target=self.once, daemon=True).start()
+            time.sleep(0.25)
         while not self.ends:
             begin = time.monotonic()
             if self.kept is None:
@@ -66,13 +100,20 @@ class Asker(threading.Thread):
                 self.found.append((begin, *self.measure()))
             except (OSError, http.client.HTTPException, ValueError):
                 self.kept = None
-            if not self.is_kept and self.kept is not None:
-                self.kept.close()
-                self.kept = None
             time.sleep(0.05)
 
-    def measure(self):
-        status, code = ask(self.kept, self.token, self.is_write)
+    def once(self):
+        """However long the one before waits."""
+        begin = time.monotonic()
+        one = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            self.found.append((begin, *self.measure(one)))
+        except (OSError, http.client.HTTPException, ValueError):
+            pass
+        one.close()
+
+    def measure(self, connection=None):
+        status, code = ask(connection or self.kept, self.token, self.is_write)
         return time.monotonic(), status, code
 
 
@@ -84,8 +125,12 @@ def one_round(pair, token, number):
         one.start()
     time.sleep(1 + 0.13 * number)
     lost = time.monotonic()
+    if isinstance(pair.cut, CommitCut):
+        pair.cut.is_armed = True
+        F.wait_until("a commit", 60, lambda: pair.cut.is_cut)
+        lost = pair.cut.lost
     pair.cut.is_cut = True
-    time.sleep(12)
+    time.sleep(14)
     for one in askers:
         one.ends = True
     pair.cut.is_cut = False
@@ -93,7 +138,7 @@ def one_round(pair, token, number):
         one.join(60)
     found = {}
     for kind in kinds:
-        first, longest, codes = 99, 0, set()
+        first, longest, later, codes = 99, 0, 0, set()
         for one in askers:
             if (one.is_write, one.is_kept) != kind:
                 continue
@@ -101,10 +146,12 @@ def one_round(pair, token, number):
                 # Until the others lead.
                 if end > lost and begin < lost + 5:
                     longest = max(longest, end - max(begin, lost))
+                    if begin > lost + LATER_S:
+                        later = max(later, end - begin)
                     if status == 503:
                         first = min(first, end - lost)
                         codes.add(code)
-        found[kind] = (first, longest, codes)
+        found[kind] = (first, longest, later, codes)
     return found
 
 
@@ -124,6 +171,8 @@ def recover(pair):
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    if "commit" in sys.argv[2:]:
+        test_controllers.Cut = CommitCut
     folder = tempfile.mkdtemp(prefix="flo-loss-")
     os.mkdir(os.path.join(folder, "cut"))
     server = Server().start()
@@ -133,11 +182,12 @@ def main():
         token = open(pair.admin_token, encoding="utf-8").read().strip()
         for number in range(rounds):
             found = one_round(pair, token, number)
-            for (is_write, is_kept), (first, longest, codes) in found.items():
+            for (is_write, is_kept), row in found.items():
+                first, longest, later, codes = row
                 print("round %d  %-5s %-4s  first 503 after %4.1f s, longest "
-                      "wait %4.1f s  %s" % (
+                      "wait %4.1f s, of those who came later %4.1f s  %s" % (
                           number, "write" if is_write else "read",
-                          "kept" if is_kept else "new", first, longest,
+                          "kept" if is_kept else "new", first, longest, later,
                           " ".join(sorted(codes))), flush=True)
             recover(pair)
     finally:
