@@ -164,6 +164,8 @@ RANGE_INLINE uint32_t code_float(struct tensor_model *model,
                                          : (int64_t)(int16_t)(uint16_t)apart;
     unsigned spare = floats->width == 32 ? 8 : 19;
     int below = floats->exponent_most - exponent_of(floats, guess);
+
+    below = below > 0 ? below : 0; /* a move may be foreseen beyond the most */
     int level =
         (base + lg4(moved->column[column]) - (int)spare * 4 + below * 4) / 2 +
         12;
