@@ -265,7 +265,8 @@ static int subscribe(struct flo_batches *batches, struct flo_err *err)
     return rv;
 }
 
-/* A device that is there says so again by its retained presence.  The time in
+/* A device that is there says so again by its retained presence, or when it is
+ * asked for its report (options.broker_forgets).  The time in
  * which the controller was deaf does not count as silence.  Orders may have
  * expired in it: none goes out before it is signed again. */
 static int listen_again(struct flo_controller *controller, struct flo_err *err)
@@ -332,8 +333,8 @@ bool flo_batches_listens(const struct flo_batches *batches)
 }
 
 /* Messages dropped for want of room are asked for again when there is some.
- * Presence and reports are retained, and a report says which answer is
- * missing. */
+ * Presence and reports are retained, or devices are asked for them; a report
+ * says which answer is missing. */
 static void heal(struct flo_batches *batches)
 {
     uint64_t dropped = batches->refused + flo_mqtt_dropped(batches->mqtt);
@@ -351,8 +352,10 @@ static void heal(struct flo_batches *batches)
     flo_log(FLO_LOG_WARN, "mqtt",
             "%llu messages had no room so far: devices' states are read again",
             (unsigned long long)dropped);
-    if (subscribe(batches, &err) < 0 ||
-        listen_again(batches->controller, &err) < 0) {
+    if (batches->controller->options.broker_forgets) {
+        batches->listens = false; /* then all are asked */
+    } else if (subscribe(batches, &err) < 0 ||
+               listen_again(batches->controller, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
         batches->heal_at_ms = flo_now_ms() + HEAL_MS;
     }

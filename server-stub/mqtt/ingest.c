@@ -413,6 +413,9 @@ static int on_presence(const struct flo_message *message, struct flo_err *err)
     if (rv == 0 && online) {
         rv = came(message, err);
     }
+    if (online && message->controller->options.broker_forgets) {
+        flo_outgoing_came(message->controller, message->device);
+    }
     return rv < 0 ? rv
                   : flo_rollouts_step_all(
                         message->controller,

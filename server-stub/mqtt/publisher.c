@@ -18,6 +18,7 @@ struct spread {
     struct flo_text_list devices;
     size_t next;
     uint64_t begin_ms;
+    bool asks; /* ... and each is asked for its report */
     void (*then)(void *context);
     void *then_context;
 };
@@ -50,7 +51,9 @@ static void send_now(struct flo_publisher *publisher, enum flo_topic topic,
     if (flo_topic_build(topic, publisher->controller->fleet, key, name, &err) <
             0 ||
         flo_mqtt_publish(publisher->mqtt, name, data, bytes, fact->qos,
-                         fact->is_retained, 0, 0, &err) < 0) {
+                         fact->is_retained &&
+                             !publisher->controller->options.broker_forgets,
+                         0, 0, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "mqtt", &err);
     }
 }
@@ -163,34 +166,52 @@ static void send_group(struct flo_publisher *publisher, const char *group)
     }
 }
 
-/* Nothing is retained before there is a statement: it would say nothing. */
-static void send_trust(struct flo_publisher *publisher)
+/* Nothing is published before there is a statement: it would say nothing. */
+static bool trust_text(struct flo_publisher *publisher, struct flo_buf *text)
 {
     struct flo_controller *controller = publisher->controller;
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     struct flo_err err = {0};
 
     if (!flo_trust_is_signed(controller->trust)) {
-        return;
+        return false;
     }
-    if (flo_trust_statements_text(controller, 0, true, TRUST_BYTES_MAX, &text,
+    if (flo_trust_statements_text(controller, 0, true, TRUST_BYTES_MAX, text,
                                   &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "trust", &err);
-        return;
+        return false;
     }
-    flo_publisher_send(publisher, FLO_TOPIC_TRUST, "", text.data, text.bytes);
+    return true;
+}
+
+static void send_trust(struct flo_publisher *publisher)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+
+    if (trust_text(publisher, &text)) {
+        flo_publisher_send(publisher, FLO_TOPIC_TRUST, "", text.data,
+                           text.bytes);
+    }
+}
+
+static bool emergency_text(struct flo_publisher *publisher,
+                           struct flo_buf *text)
+{
+    struct flo_err err = {0};
+    size_t count = 0;
+
+    if (flo_emergency_text(publisher->controller, text, &count, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "orders", &err);
+        return false;
+    }
+    return count > 0;
 }
 
 /* Also those that came by other ways, and those that a broker forgot. */
 static void send_emergency(struct flo_publisher *publisher)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-    struct flo_err err = {0};
-    size_t count = 0;
 
-    if (flo_emergency_text(publisher->controller, &text, &count, &err) < 0) {
-        flo_log_err(FLO_LOG_WARN, "orders", &err);
-    } else if (count > 0) {
+    if (emergency_text(publisher, &text)) {
         flo_publisher_send(publisher, FLO_TOPIC_EMERGENCY, "", text.data,
                            text.bytes);
     }
@@ -236,6 +257,100 @@ static void send_ask(struct flo_publisher *publisher, const struct flo_ask *ask)
     }
 }
 
+/* ---- a broker that forgets ---- */
+
+struct member {
+    const char *group;
+    bool is_in;
+};
+
+static int look_at_groups(void *context, const struct flo_fleet_device *device)
+{
+    struct member *member = context;
+
+    member->is_in = flo_fleet_is_in_group(device, member->group);
+    return 0;
+}
+
+static bool is_member(struct flo_publisher *publisher, const char *device,
+                      const char *group)
+{
+    struct member member = {.group = group};
+
+    return flo_fleet_device_get(publisher->controller->store, device,
+                                look_at_groups, &member, NULL) == 0 &&
+           member.is_in;
+}
+
+/* To each of these devices that is in the group. */
+static void bring(struct flo_publisher *publisher,
+                  const struct flo_text_list *devices, const char *group,
+                  const struct flo_buf *text)
+{
+    for (size_t i = 0; i < devices->count; i++) {
+        const char *device = devices->items[i];
+        if (strcmp(group, "all") == 0 || is_member(publisher, device, group)) {
+            flo_publisher_send(publisher, FLO_TOPIC_CMD, device, text->data,
+                               text->bytes);
+        }
+    }
+}
+
+static int collect_group(void *context, const char *group)
+{
+    flo_text_list_add(context, group);
+    return 0;
+}
+
+static void bring_lists(struct flo_publisher *publisher,
+                        const struct flo_text_list *devices)
+{
+    struct flo_text_list groups = {0};
+    struct flo_err err = {0};
+    int rv = flo_fleet_order_groups(publisher->controller->store, flo_wall_ms(),
+                                    collect_group, &groups, &err);
+
+    for (size_t i = 0; rv == 0 && i < groups.count; i++) {
+        struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+        rv = flo_orders_group_text(publisher->controller, groups.items[i],
+                                   &text, &err);
+        if (rv == 0 && strcmp(text.data, FLO_ORDERS_NONE) != 0) {
+            bring(publisher, devices, groups.items[i], &text);
+        }
+    }
+    if (rv < 0) {
+        flo_log_err(FLO_LOG_WARN, "orders", &err);
+    }
+    flo_text_list_clear(&groups);
+}
+
+/* What they would have found retained, but their desired documents: trust comes
+ * before the orders that it judges. */
+static void welcome(struct flo_publisher *publisher,
+                    const struct flo_text_list *devices)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) trust = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) emergency = {0};
+
+    if (devices->count == 0) {
+        return;
+    }
+    if (trust_text(publisher, &trust)) {
+        bring(publisher, devices, "all", &trust);
+    }
+    if (emergency_text(publisher, &emergency)) {
+        bring(publisher, devices, "all", &emergency);
+    }
+    bring_lists(publisher, devices);
+}
+
+static void ask_report(struct flo_publisher *publisher, const char *device)
+{
+    static const char text[] = "{\"v\":1,\"op\":\"report\"}";
+
+    flo_publisher_send(publisher, FLO_TOPIC_CMD, device, text, strlen(text));
+}
+
 /* ---- in pieces ---- */
 
 static void spread_plan(struct spread *spread)
@@ -258,6 +373,7 @@ static void spread_end(struct spread *spread)
     }
     flo_text_list_clear(&spread->devices);
     spread->next = 0;
+    spread->asks = false;
     spread->then = NULL;
     if (then != NULL) {
         then(spread->then_context);
@@ -273,7 +389,11 @@ static void on_spread(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     while (spread->next < spread->devices.count && flo_now_ms() < until_ms) {
-        send_desired(publisher, spread->devices.items[spread->next++]);
+        const char *device = spread->devices.items[spread->next++];
+        send_desired(publisher, device);
+        if (spread->asks) {
+            ask_report(publisher, device);
+        }
     }
     if (spread->next < spread->devices.count) {
         spread_plan(spread);
@@ -336,6 +456,7 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
         for (size_t i = 0; i < outgoing->groups.count; i++) {
             send_group(publisher, outgoing->groups.items[i]);
         }
+        welcome(publisher, &outgoing->came);
         spread_add(&publisher->spread, &outgoing->desired);
         for (size_t i = 0; i < outgoing->cleared.count; i++) {
             flo_publisher_send(publisher, FLO_TOPIC_DESIRED,
@@ -381,12 +502,6 @@ static int collect_device(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-static int collect_group(void *context, const char *group)
-{
-    flo_text_list_add(context, group);
-    return 0;
-}
-
 void flo_publisher_send_all(struct flo_publisher *publisher,
                             void (*then)(void *context), void *context)
 {
@@ -414,6 +529,7 @@ void flo_publisher_send_all(struct flo_publisher *publisher,
             groups.count, (unsigned long long)(flo_now_ms() - begin_ms));
     spread_add(&publisher->spread, &devices);
     if (devices.count > 0) {
+        publisher->spread.asks = publisher->controller->options.broker_forgets;
         publisher->spread.then = then;
         publisher->spread.then_context = context;
     } else {

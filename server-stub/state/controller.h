@@ -36,6 +36,7 @@ struct flo_controller_options {
     const char *listen_devices; /* devices: HTTPS; NULL: same host, any port */
     const char *broker;         /* "embedded[:port]" or mqtts://host:port */
     bool has_accounts;       /* `broker` is a mosquitto with dynamic security */
+    bool broker_forgets;     /* what is retained may be missing there */
     const char *blobs_url;   /* where devices fetch artifacts; NULL: here */
     const char *public_host; /* under which devices reach us; NULL: the host
                                 of listen_devices */

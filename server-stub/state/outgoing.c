@@ -109,6 +109,12 @@ void flo_outgoing_desired(struct flo_controller *controller, const char *device)
     flo_text_list_add(&controller->outgoing.desired, device);
 }
 
+void flo_outgoing_came(struct flo_controller *controller, const char *device)
+{
+    flo_text_list_add(&controller->outgoing.came, device);
+    flo_outgoing_desired(controller, device);
+}
+
 void flo_outgoing_group(struct flo_controller *controller, const char *group)
 {
     flo_text_list_add(&controller->outgoing.groups, group);
@@ -178,6 +184,7 @@ void flo_outgoing_clear(struct flo_outgoing *outgoing)
 {
     flo_text_list_clear(&outgoing->desired);
     flo_text_list_clear(&outgoing->cleared);
+    flo_text_list_clear(&outgoing->came);
     flo_text_list_clear(&outgoing->renewals);
     flo_text_list_clear(&outgoing->groups);
     flo_text_list_clear(&outgoing->audit);
@@ -221,6 +228,7 @@ void flo_outgoing_flush(struct flo_controller *controller)
     if (all->count > 0) {
         flo_text_list_unique(&outgoing.groups);
         flo_text_list_unique(&outgoing.desired);
+        flo_text_list_unique(&outgoing.came);
         acks_newest(&outgoing.acks);
         flo_changes_unique(&outgoing.changes);
     }

@@ -60,6 +60,8 @@ struct flo_changes {
 struct flo_outgoing {
     struct flo_text_list desired;  /* device ids */
     struct flo_text_list cleared;  /* device ids: remove the retained message */
+    struct flo_text_list came;     /* device ids: a broker that forgets has
+                                    * nothing for them */
     struct flo_text_list renewals; /* device ids: ask for a new certificate */
     struct flo_text_list groups;   /* whose order list changed */
     struct flo_acks acks;
@@ -96,6 +98,9 @@ void flo_outgoing_unsubscribe(struct flo_controller *controller,
 
 void flo_outgoing_desired(struct flo_controller *controller,
                           const char *device);
+/* It connected to a broker that forgets: its desired, and the lists that it
+ * would have found retained. */
+void flo_outgoing_came(struct flo_controller *controller, const char *device);
 void flo_outgoing_group(struct flo_controller *controller, const char *group);
 void flo_outgoing_ack(struct flo_controller *controller, const char *device,
                       const char *boot, uint64_t sequence);

@@ -95,11 +95,12 @@ static void check(enum flo_topic topic, const struct flo_heard *heard)
         topic == FLO_TOPIC_DESIRED ? FLO_HEARD_ORDERS_MAX
         : topic == FLO_TOPIC_ORDER || topic == FLO_TOPIC_EMERGENCY
             ? FLO_HEARD_LIST_MAX
-            : 1;
+        : is_cmd ? FLO_HEARD_LIST_MAX + 1
+                 : 1;
 
     if (heard->order_count > orders_max ||
         heard->trust_count >
-            (topic == FLO_TOPIC_TRUST ? FLO_HEARD_TRUST_MAX : 0) ||
+            (topic == FLO_TOPIC_TRUST || is_cmd ? FLO_HEARD_TRUST_MAX : 0) ||
         heard->assignment_count > FLO_ASSIGNMENTS_MAX ||
         heard->assignment_count > heard->order_count ||
         (!is_cmd &&

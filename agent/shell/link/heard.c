@@ -134,6 +134,32 @@ static int read_desired(size_t bytes, struct flo_heard *out,
     return rv;
 }
 
+static int read_trust(struct flo_heard *out, struct flo_err *err)
+{
+    json_t *list = NULL;
+    int rv = flo_json_opt_array(out->json, "statements", FLO_HEARD_TRUST_MAX,
+                                &list, err);
+
+    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
+        out->trust[out->trust_count++] = json_array_get(list, i);
+    }
+    return rv;
+}
+
+static int read_orders(struct flo_heard *out, struct flo_err *err)
+{
+    json_t *orders = NULL;
+    int rv = flo_json_opt_array(out->json, "orders", FLO_HEARD_LIST_MAX,
+                                &orders, err);
+
+    out->is_list = orders != NULL;
+    for (size_t i = 0; rv == 0 && i < json_array_size(orders); i++) {
+        add_order(out, json_array_get(orders, i));
+    }
+    return rv;
+}
+
+/* It may bring what other topics retain, from a broker that forgets. */
 static int read_cmd(struct flo_heard *out, struct flo_err *err)
 {
     json_t *order = NULL;
@@ -150,37 +176,31 @@ static int read_cmd(struct flo_heard *out, struct flo_err *err)
     if (rv == 0) {
         rv = flo_json_opt_text(out->json, "op", 32, "", &out->op, err);
     }
+    if (rv == 0) {
+        rv = read_trust(out, err);
+    }
+    if (rv == 0) {
+        rv = read_orders(out, err);
+    }
     add_order(out, order);
     return rv;
 }
 
-static int read_orders(struct flo_heard *out, struct flo_err *err)
+/* A topic of its own: the field must be there. */
+static int demand(const struct flo_heard *heard, const char *field,
+                  struct flo_err *err)
 {
-    json_t *orders = NULL;
-    int rv = flo_json_get_array(out->json, "orders", FLO_HEARD_LIST_MAX,
-                                &orders, err);
+    json_t *list;
 
-    for (size_t i = 0; rv == 0 && i < json_array_size(orders); i++) {
-        add_order(out, json_array_get(orders, i));
-    }
-    return rv;
-}
-
-static int read_trust(struct flo_heard *out, struct flo_err *err)
-{
-    json_t *list = NULL;
-    int rv = flo_json_get_array(out->json, "statements", FLO_HEARD_TRUST_MAX,
-                                &list, err);
-
-    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
-        out->trust[out->trust_count++] = json_array_get(list, i);
-    }
-    return rv;
+    return flo_json_get_array(heard->json, field, FLO_HEARD_TRUST_MAX, &list,
+                              err);
 }
 
 static int read_fields(enum flo_topic topic, size_t bytes,
                        struct flo_heard *out, struct flo_err *err)
 {
+    int rv;
+
     switch (topic) {
     case FLO_TOPIC_DESIRED:
         return read_desired(bytes, out, err);
@@ -189,9 +209,11 @@ static int read_fields(enum flo_topic topic, size_t bytes,
     case FLO_TOPIC_ORDER:
     case FLO_TOPIC_ORDER_ALL:
     case FLO_TOPIC_EMERGENCY:
-        return read_orders(out, err);
+        rv = demand(out, "orders", err);
+        return rv < 0 ? rv : read_orders(out, err);
     case FLO_TOPIC_TRUST:
-        return read_trust(out, err);
+        rv = demand(out, "statements", err);
+        return rv < 0 ? rv : read_trust(out, err);
     case FLO_TOPIC_MARK:
         out->is_for_all = json_is_true(json_object_get(out->json, "all"));
         return 0;

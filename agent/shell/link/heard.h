@@ -28,6 +28,7 @@ struct flo_heard {
      * other orders may be for one of them.  Those of the assignments follow. */
     const json_t *orders[FLO_HEARD_ORDERS_MAX];
     size_t order_count;
+    bool is_list; /* they stand in a list: said once */
     const json_t *trust[FLO_HEARD_TRUST_MAX]; /* envelopes, the oldest first */
     size_t trust_count;
     bool is_for_all; /* mark: c/order has the orders of the group all */

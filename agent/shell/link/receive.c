@@ -11,7 +11,6 @@
 #include "agent/shell/trust/trust.h"
 
 #define QUEUE_MESSAGES_MAX 256
-#define PRESENCE_ON "{\"v\":1,\"online\":true}"
 #define PRESENCE_OFF "{\"v\":1,\"online\":false}"
 
 /* ---- in ---- */
@@ -60,10 +59,7 @@ static void take(struct flo_shell *shell, enum flo_topic topic,
         flo_shell_link_ask_again(shell);
     }
     for (size_t i = 0; i < heard->order_count; i++) {
-        flo_loop_order(shell, heard->orders[i],
-                       topic == FLO_TOPIC_ORDER ||
-                           topic == FLO_TOPIC_ORDER_ALL ||
-                           topic == FLO_TOPIC_EMERGENCY);
+        flo_loop_order(shell, heard->orders[i], heard->is_list);
     }
     if (strcmp(heard->op, "report") == 0) {
         flo_shell_link_reported(shell);
@@ -139,12 +135,14 @@ static void subscribe_all(struct flo_shell *shell)
     flo_shell_link_subscribe(shell, FLO_TOPIC_DESIRED, shell->identity.device);
 }
 
-/* A subscription brings what the broker retains once more. */
+/* A subscription brings what the broker retains once more; a controller whose
+ * broker forgets hears the presence. */
 void flo_shell_link_ask_again(struct flo_shell *shell)
 {
     if (shell->has_unkept && flo_mqtt_is_connected(shell->mqtt)) {
         shell->has_unkept = false;
         subscribe_all(shell);
+        flo_shell_link_present(shell);
     }
 }
 
@@ -158,8 +156,7 @@ static void on_connected(void *context, bool session_present)
     flo_renewal_connected(shell);
     shell->has_unkept = false;
     subscribe_all(shell);
-    flo_shell_link_publish(shell, FLO_TOPIC_PRESENCE, PRESENCE_ON,
-                           strlen(PRESENCE_ON), 0);
+    flo_shell_link_present(shell);
     flo_shell_link_reported(shell);
     flo_outbox_connected(flo_events_outbox(shell->db), flo_now_ms());
     shell->telemetry_is_refused = false;

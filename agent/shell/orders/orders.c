@@ -81,6 +81,7 @@ static void act(struct flo_shell *shell, const struct flo_order *order,
     } else if (order->op == FLO_ORDER_GROUPS) {
         flo_shell_link_groups(shell);
         flo_shell_link_reported(shell);
+        flo_shell_link_present(shell); /* for the lists of new groups */
     }
     flo_shell_pauses(shell, &out->pauses);
     out->event = (struct flo_agent_event){

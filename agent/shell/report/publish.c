@@ -89,6 +89,13 @@ void flo_shell_link_groups(struct flo_shell *shell)
     }
 }
 
+void flo_shell_link_present(struct flo_shell *shell)
+{
+    static const char text[] = "{\"v\":1,\"online\":true}";
+
+    flo_shell_link_publish(shell, FLO_TOPIC_PRESENCE, text, strlen(text), 0);
+}
+
 bool flo_shell_link_ack(struct flo_shell *shell, const char *text)
 {
     return flo_shell_link_publish(shell, FLO_TOPIC_ACK, text, strlen(text), 0);

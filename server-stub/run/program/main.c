@@ -98,6 +98,10 @@ static const struct flo_flag flags[] = {
      "the broker is a mosquitto with the dynamic-security plugin: make and end "
      "devices' accounts there",
      TO_SWITCH(has_accounts)},
+    {"broker-forgets", NULL,
+     "the broker keeps no retained messages, or each node of a cluster its own "
+     "(RabbitMQ): send devices that connect what they would have found",
+     TO_SWITCH(broker_forgets)},
     {"broker-linger", "DURATION",
      "so long mosquitto waits for a controller that is restarted, 0s to 1h "
      "(60s); 0s, or Ctrl-C: it ends with it",

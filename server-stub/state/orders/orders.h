@@ -86,7 +86,8 @@ FLO_MUST_USE int flo_orders_desired_text(struct flo_controller *controller,
                                          const char *device,
                                          struct flo_buf *out,
                                          struct flo_err *err);
-/* Text of a group's retained list. */
+/* Text of a group's retained list; FLO_ORDERS_NONE: it has none. */
+#define FLO_ORDERS_NONE "{\"v\":1,\"orders\":[]}"
 FLO_MUST_USE int flo_orders_group_text(struct flo_controller *controller,
                                        const char *group, struct flo_buf *out,
                                        struct flo_err *err);

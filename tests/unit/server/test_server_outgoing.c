@@ -79,7 +79,7 @@ desired_documents_leave_in_pieces_between_which_others_run(void **state)
 
 struct heard {
     int commits;
-    size_t desired, acks, changes, audits;
+    size_t desired, came, acks, changes, audits;
     uint64_t sequence; /* of the last acknowledgement */
     enum flo_object first;
 };
@@ -90,6 +90,7 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
 
     heard->commits++;
     heard->desired = outgoing->desired.count;
+    heard->came = outgoing->came.count;
     heard->acks = outgoing->acks.count;
     heard->changes = outgoing->changes.count;
     heard->audits = outgoing->audit.count;
@@ -159,6 +160,23 @@ static void subscribers_get_each_thing_once_after_the_commit(void **state)
     assert_int_equal(heard.audits, 1);
 }
 
+static void who_came_gets_lists_and_its_desired(void **state)
+{
+    struct flo_controller *controller = *state;
+    struct heard heard = {0};
+
+    flo_outgoing_subscribe(
+        controller, (struct flo_subscriber){.context = &heard,
+                                            .on_committed = on_committed});
+    assert_int_equal(flo_controller_begin(controller, NULL), 0);
+    flo_outgoing_came(controller, TWO);
+    flo_outgoing_came(controller, ONE);
+    flo_outgoing_came(controller, TWO);
+    assert_int_equal(flo_controller_commit(controller, NULL), 0);
+    assert_int_equal(heard.came, 2);
+    assert_int_equal(heard.desired, 2);
+}
+
 static void a_transaction_that_is_cancelled_lets_nothing_out(void **state)
 {
     struct flo_controller *controller = *state;
@@ -205,6 +223,7 @@ int main(void)
             desired_documents_leave_in_pieces_between_which_others_run),
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
         TEST(subscribers_get_each_thing_once_after_the_commit),
+        TEST(who_came_gets_lists_and_its_desired),
         TEST(a_transaction_that_is_cancelled_lets_nothing_out),
         TEST(who_unsubscribed_hears_nothing_and_others_go_on),
     };

@@ -101,6 +101,11 @@ void flo_shell_link_groups(struct flo_shell *unused)
     heard_groups++;
 }
 
+void flo_shell_link_present(struct flo_shell *unused)
+{
+    (void)unused;
+}
+
 void flo_shell_link_reported(struct flo_shell *unused)
 {
     (void)unused;

@@ -77,6 +77,54 @@ static void the_statement_about_groups_is_heard_first(void **state)
     flo_heard_deinit(&heard);
 }
 
+/* A broker that forgets has no list to be found there. */
+static void a_command_may_bring_a_list_of_orders_or_of_statements(void **state)
+{
+    static const char orders[] =
+        "{\"v\":1,\"orders\":[{\"payload\":\"a\"},{\"payload\":\"b\"}]}";
+    static const char trust[] =
+        "{\"v\":1,\"number\":1,\"statements\":[{\"payload\":\"t\"}]}";
+    static const char one[] = "{\"v\":1,\"order\":{\"payload\":\"a\"}}";
+    struct flo_heard heard;
+    struct flo_err err = {0};
+
+    (void)state;
+    assert_int_equal(
+        flo_heard_read(FLO_TOPIC_CMD, orders, strlen(orders), &heard, &err), 0);
+    assert_int_equal(heard.order_count, 2);
+    assert_true(heard.is_list);
+    flo_heard_deinit(&heard);
+    assert_int_equal(
+        flo_heard_read(FLO_TOPIC_CMD, trust, strlen(trust), &heard, &err), 0);
+    assert_int_equal(heard.trust_count, 1);
+    assert_int_equal(heard.order_count, 0);
+    flo_heard_deinit(&heard);
+    /* Who is asked by name answers each time. */
+    assert_int_equal(
+        flo_heard_read(FLO_TOPIC_CMD, one, strlen(one), &heard, &err), 0);
+    assert_int_equal(heard.order_count, 1);
+    assert_false(heard.is_list);
+    flo_heard_deinit(&heard);
+}
+
+static void a_list_without_its_field_is_refused(void **state)
+{
+    static const char text[] = "{\"v\":1}";
+    struct flo_heard heard;
+    struct flo_err err = {0};
+
+    (void)state;
+    assert_int_equal(
+        flo_heard_read(FLO_TOPIC_ORDER_ALL, text, strlen(text), &heard, &err),
+        FLO_E_META_SCHEMA);
+    assert_int_equal(
+        flo_heard_read(FLO_TOPIC_TRUST, text, strlen(text), &heard, &err),
+        FLO_E_META_SCHEMA);
+    assert_int_equal(
+        flo_heard_read(FLO_TOPIC_CMD, text, strlen(text), &heard, &err), 0);
+    flo_heard_deinit(&heard);
+}
+
 static uint64_t reconnect_ms_of(const char *text)
 {
     struct flo_heard heard;
@@ -153,6 +201,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_statement_about_groups_is_heard_first),
+        cmocka_unit_test(a_command_may_bring_a_list_of_orders_or_of_statements),
+        cmocka_unit_test(a_list_without_its_field_is_refused),
         cmocka_unit_test(a_wish_for_too_long_a_reconnect_counts_as_none),
         cmocka_unit_test(eight_assignments_and_sixteen_statements_are_heard),
         cmocka_unit_test(nine_assignments_or_an_order_of_5_kib_are_refused),
