@@ -324,8 +324,8 @@ static void bring_lists(struct flo_publisher *publisher,
     flo_text_list_clear(&groups);
 }
 
-/* What they would have found retained, but their desired documents: trust comes
- * before the orders that it judges. */
+/* Lists that they would have found retained, without desired documents: trust
+ * comes before the orders that it judges. */
 static void welcome(struct flo_publisher *publisher,
                     const struct flo_text_list *devices)
 {

@@ -150,13 +150,13 @@ static void add_head(struct flo_buf *out, unsigned kind, size_t body_bytes)
 void fleet_packet_connect(struct flo_buf *out, const char *id,
                           const char *will_topic, const char *will)
 {
-    /* user name, will: retained, QoS 1; the session goes on */
-    static const unsigned flags = 0x80 | 0x20 | 0x08 | 0x04;
+    /* will: retained, QoS 1; a new session; the certificate says who it is */
+    static const unsigned flags = 0x20 | 0x08 | 0x04 | 0x02;
     static const unsigned properties = 5 + 3;
 
     add_head(out, 0x10,
              10 + 1 + properties + 2 + strlen(id) + 1 + 2 + strlen(will_topic) +
-                 2 + strlen(will) + 2 + strlen(id));
+                 2 + strlen(will));
     add_text(out, "MQTT");
     add_8(out, 5);
     add_8(out, flags);
@@ -170,7 +170,6 @@ void fleet_packet_connect(struct flo_buf *out, const char *id,
     add_8(out, 0); /* properties of the will */
     add_text(out, will_topic);
     add_text(out, will);
-    add_text(out, id);
 }
 
 void fleet_packet_subscribe(struct flo_buf *out, uint16_t id,

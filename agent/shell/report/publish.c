@@ -22,8 +22,8 @@ bool flo_shell_link_topic(const struct flo_shell *shell, enum flo_topic topic,
     return true;
 }
 
-bool flo_shell_link_publish(struct flo_shell *shell, enum flo_topic topic,
-                            const char *text, size_t bytes, uint64_t token)
+static bool publish(struct flo_shell *shell, enum flo_topic topic,
+                    const char *text, size_t bytes, uint64_t token)
 {
     const struct flo_topic_fact *fact = flo_topic_fact(topic);
     char path[FLO_TOPIC_TEXT];
@@ -56,8 +56,7 @@ void flo_shell_link_reported(struct flo_shell *shell)
     flo_json_dump(json, &text);
     json_decref(json);
     if (!text.failed) {
-        flo_shell_link_publish(shell, FLO_TOPIC_REPORTED, text.data, text.bytes,
-                               0);
+        publish(shell, FLO_TOPIC_REPORTED, text.data, text.bytes, 0);
     }
     flo_buf_deinit(&text);
 }
@@ -93,12 +92,12 @@ void flo_shell_link_present(struct flo_shell *shell)
 {
     static const char text[] = "{\"v\":1,\"online\":true}";
 
-    flo_shell_link_publish(shell, FLO_TOPIC_PRESENCE, text, strlen(text), 0);
+    publish(shell, FLO_TOPIC_PRESENCE, text, strlen(text), 0);
 }
 
 bool flo_shell_link_ack(struct flo_shell *shell, const char *text)
 {
-    return flo_shell_link_publish(shell, FLO_TOPIC_ACK, text, strlen(text), 0);
+    return publish(shell, FLO_TOPIC_ACK, text, strlen(text), 0);
 }
 
 void flo_shell_link_flush_events(struct flo_shell *shell)
@@ -109,9 +108,8 @@ void flo_shell_link_flush_events(struct flo_shell *shell)
 
     while ((sequence = flo_outbox_next(outbox, now)) != 0) {
         char *text = flo_events_text(shell->db, sequence);
-        bool is_sent =
-            text != NULL && flo_shell_link_publish(shell, FLO_TOPIC_EVENT, text,
-                                                   strlen(text), 0);
+        bool is_sent = text != NULL &&
+                       publish(shell, FLO_TOPIC_EVENT, text, strlen(text), 0);
         free(text);
         if (!is_sent) {
             return;
@@ -126,9 +124,8 @@ void flo_shell_link_flush_telemetry(struct flo_shell *shell)
            flo_mqtt_is_connected(shell->mqtt)) {
         uint64_t id = 0;
         char *text = flo_outbox_windows_next(shell->db, &id);
-        bool is_sent =
-            text != NULL && flo_shell_link_publish(shell, FLO_TOPIC_TELE, text,
-                                                   strlen(text), id);
+        bool is_sent = text != NULL &&
+                       publish(shell, FLO_TOPIC_TELE, text, strlen(text), id);
 
         if (text != NULL && !is_sent) {
             flo_outbox_windows_done(shell->db, id, false);

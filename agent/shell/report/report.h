@@ -45,8 +45,6 @@ json_t *flo_report_drifted(const struct flo_shell *shell, uint32_t model);
 /* publish.c: false or nothing where no connection stands. */
 bool flo_shell_link_topic(const struct flo_shell *shell, enum flo_topic topic,
                           const char *key, char *out);
-bool flo_shell_link_publish(struct flo_shell *shell, enum flo_topic topic,
-                            const char *text, size_t bytes, uint64_t token);
 void flo_shell_link_flush(struct flo_shell *shell);
 void flo_shell_link_flush_events(struct flo_shell *shell);
 void flo_shell_link_flush_telemetry(struct flo_shell *shell);

@@ -113,7 +113,9 @@ static int start_connect(struct flo_mqtt *mqtt)
     connect.keepAliveInterval =
         options->keepalive_s == 0 ? 60 : (int)options->keepalive_s;
     connect.connectTimeout = CONNECT_TIMEOUT_S;
-    connect.username = options->client_id;
+    /* A certificate says who it is.  RabbitMQ asks for the password of a name
+     * that stands next to one. */
+    connect.username = options->cert_file == NULL ? options->client_id : NULL;
     connect.context = mqtt;
     connect.onSuccess5 = paho_connected;
     connect.onFailure5 = paho_connect_failed;
