@@ -159,6 +159,16 @@ class Device:
         finally:
             connection.close()
 
+    def post(self, path, body, timeout=PATIENCE):
+        connection = self.connection(timeout)
+        try:
+            connection.request("POST", path, json.dumps(body),
+                               {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
     def ask(self, prompt, model, max_tokens=48, system=None, timeout=60):
         """One answer: text, release, seconds."""
         messages = [{"role": "user", "content": prompt}]

@@ -97,6 +97,8 @@ struct flo_serve_handlers {
                            enum flo_serve_role role, const struct flo_err *err);
     void (*on_request)(void *context, unsigned model,
                        const struct flo_serve_request_stats *stats);
+    /* An application judged an answer of this release. */
+    void (*on_feedback)(void *context, unsigned model, bool is_good);
     /* First answer token of a release since it became live. */
     void (*on_first_answer)(void *context, unsigned model,
                             const struct flo_digest *release,
@@ -227,6 +229,10 @@ struct flo_serve_route {
     enum flo_serve_route_state state;
     bool is_silent;   /* no requests: FLO_E_INFER_NO_API */
     uint64_t load_ms; /* on demand: how long a load will take, about */
+    /* So many of 100 requests that name the model `split_of` go here, while an
+     * engine is ready.  Empty: none do. */
+    char split_of[FLO_NAME_MAX + 1];
+    uint32_t split_pct;
     uint32_t n_aliases;
     char aliases[FLO_SERVE_ALIASES_MAX][FLO_NAME_MAX + 1];
     uint32_t n_tokens; /* bound tokens that may use it, by name */

@@ -666,6 +666,12 @@ static int read_all(const json_t *root, const char *fleet,
                             err);
         rv = rv < 0 ? flo_wrap(err, rv, "field `serve`") : 0;
     }
+    if (rv == 0 && strcmp(release->serve.split_of, release->model) == 0) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA,
+                      "field `serve`: field `split_of` names the release's own "
+                      "model `%s`",
+                      release->model);
+    }
     return rv;
 }
 

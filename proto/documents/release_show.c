@@ -133,6 +133,10 @@ static void show_serve(const struct flo_release_serve *serve,
     if (serve->cache[0] != '\0') {
         flo_buf_printf(out, " cache %s", serve->cache);
     }
+    if (serve->split_pct > 0) {
+        flo_buf_printf(out, " split_of %s %u%%", serve->split_of,
+                       serve->split_pct);
+    }
 #define FLO_SAMPLING(name, max, meaning)                                       \
     if (serve->sampling.name >= 0) {                                           \
         flo_buf_printf(out, " " #name " %" PRId64, serve->sampling.name);      \

@@ -98,6 +98,28 @@ static int read_sampling(const json_t *json, struct flo_release_sampling *out,
     return rv < 0 ? flo_wrap(err, rv, "field `sampling`") : 0;
 }
 
+static int read_split(const json_t *json, struct flo_release_serve *serve,
+                      struct flo_err *err)
+{
+    json_t *split;
+    const char *model;
+    uint64_t pct;
+    int rv = flo_json_opt_object(json, "split_of", &split, err);
+
+    if (rv < 0 || split == NULL) {
+        return rv;
+    }
+    rv = flo_json_get_name(split, "model", &model, err);
+    if (rv == 0) {
+        rv = flo_json_get_u64(split, "pct", 1, FLO_SPLIT_PCT_MAX, &pct, err);
+    }
+    if (rv == 0) {
+        snprintf(serve->split_of, sizeof(serve->split_of), "%s", model);
+        serve->split_pct = (uint32_t)pct;
+    }
+    return rv < 0 ? flo_wrap(err, rv, "field `split_of`") : 0;
+}
+
 static int read_fields(const json_t *json, struct flo_release_serve *serve,
                        struct flo_err *err)
 {
@@ -117,6 +139,9 @@ static int read_fields(const json_t *json, struct flo_release_serve *serve,
     }
     if (rv == 0) {
         rv = read_system(json, serve, err);
+    }
+    if (rv == 0) {
+        rv = read_split(json, serve, err);
     }
     return rv < 0 ? rv : read_sampling(json, &serve->sampling, err);
 }
@@ -168,6 +193,11 @@ json_t *flo_serve_json(const struct flo_release_serve *serve)
     }
     if (serve->system != NULL) {
         json_object_set_new(json, "system", json_string(serve->system));
+    }
+    if (serve->split_pct > 0) {
+        json_object_set_new(json, "split_of",
+                            json_pack("{s:s,s:i}", "model", serve->split_of,
+                                      "pct", (int)serve->split_pct));
     }
     if (json_object_size(sampling) > 0) {
         json_object_set(json, "sampling", sampling);

@@ -184,6 +184,10 @@ FLAGS(release_create) = {
      "context sessions cache system (or @FILE), or sampling as "
      "temperature_ppm=200000",
      FLO_ASKED},
+    {"split-of", "MODEL=N%",
+     "so many of 100 requests for another model go to this release, which "
+     "stands next to it",
+     FLO_ASKED},
     {"floor", "NUMBER", "after it no release below this number", FLO_ASKED},
     {"skip-scan", NULL, "do not look for NaN (drills: devices refuse it)",
      FLO_ASKED},

@@ -330,6 +330,13 @@ static int build_names(struct author_build *build, struct flo_err *err)
     struct flo_release *release = &build->release;
     const struct flo_author *author = build->author;
 
+    if (author->serve != NULL && author->model != NULL &&
+        strcmp(author->serve->split_of, author->model) == 0) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "a release of model `%s` cannot share the requests of "
+                        "its own model",
+                        author->model);
+    }
     if (!flo_name_is_valid(author->fleet) ||
         !flo_name_is_valid(author->model) ||
         !flo_name_is_valid(author->version)) {

@@ -94,6 +94,8 @@ static bool is_same_serve(const struct flo_release_serve *a,
 {
     bool is_same = a->context == b->context && a->sessions == b->sessions &&
                    strcmp(a->cache, b->cache) == 0 &&
+                   strcmp(a->split_of, b->split_of) == 0 &&
+                   a->split_pct == b->split_pct &&
                    strcmp(a->system != NULL ? a->system : "",
                           b->system != NULL ? b->system : "") == 0;
 

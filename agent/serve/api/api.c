@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define BODY_BYTES_MAX (1u << 20)
+#define FEEDBACK_BYTES_MAX 4096
 #define CONNECTIONS_MAX 64
 #define LISTEN_MAX 8
 #define TOKEN_CHARS_MIN 16
@@ -256,6 +257,70 @@ static void on_metrics(void *context, struct flo_httpd_request *http)
     flo_buf_deinit(&out);
 }
 
+/* ---- feedback ---- */
+
+static int read_feedback(struct flo_httpd_request *http, json_t **body,
+                         struct flo_err *err)
+{
+    size_t bytes;
+    const char *text = flo_httpd_body(http, &bytes);
+    int rv = flo_json_parse(text, bytes, FEEDBACK_BYTES_MAX, body, err);
+
+    if (rv < 0 || !json_is_object(*body)) {
+        return flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
+    }
+    if (!json_is_string(json_object_get(*body, "model"))) {
+        rv = flo_fail(err, FLO_E_INFER_PARAM,
+                      "model must be the `model` of the answer");
+    }
+    if (rv == 0 && !json_is_boolean(json_object_get(*body, "good"))) {
+        rv = flo_fail(err, FLO_E_INFER_PARAM, "good must be true or false");
+    }
+    return rv;
+}
+
+/* Only the release that serves under the name is judged: an answer of the one
+ * before it says nothing about it. */
+static struct serve_place *judged(struct flo_serve *serve, const char *name,
+                                  int token, struct flo_err *err)
+{
+    const char *adapter;
+    struct serve_place *place = flo_names_place(serve, name, token);
+
+    if (place == NULL || name[0] == '\0' || !place->has_route ||
+        !flo_names_match(place, name, &adapter)) {
+        flo_fail(err, FLO_E_INFER_MODEL, "model \"%.64s\" is not served", name);
+        return NULL;
+    }
+    return place;
+}
+
+static void on_feedback(void *context, struct flo_httpd_request *http)
+{
+    struct flo_serve *serve = context;
+    struct flo_err err = {0};
+    FLO_CLEANUP(flo_json_cleanup) json_t *body = NULL;
+    struct serve_place *place = NULL;
+    struct flo_buf out = {.bytes_max = 4096};
+
+    if (read_feedback(http, &body, &err) == 0) {
+        const char *name = json_string_value(json_object_get(body, "model"));
+        place = judged(serve, name, token_of(serve, http), &err);
+    }
+    if (place == NULL) {
+        flo_httpd_answer_err(http, &err);
+        return;
+    }
+    if (serve->handlers.on_feedback != NULL) {
+        serve->handlers.on_feedback(
+            serve->handlers.context, place->model,
+            json_is_true(json_object_get(body, "good")));
+    }
+    flo_buf_printf(&out, "{\"object\":\"feedback\",\"model\":\"%s@%s\"}",
+                   place->route.model, place->route.version);
+    answer_json(http, 200, &out);
+}
+
 /* ---- opening ---- */
 
 static bool is_loopback(const char *address)
@@ -352,6 +417,7 @@ static int add_routes(struct flo_serve *serve, struct flo_err *err)
         {"POST", "/v1/audio/transcriptions", BODY_BYTES_MAX, on_transcriptions},
         {"POST", "/tokenize", BODY_BYTES_MAX, on_tokenise},
         {"POST", "/detokenize", BODY_BYTES_MAX, on_detokenise},
+        {"POST", "/v1/feedback", FEEDBACK_BYTES_MAX, on_feedback},
         {"GET", "/v1/models", 0, on_models},
         {"GET", "/v1/models/{id}", 0, on_model},
         {"GET", "/health", 0, on_health},

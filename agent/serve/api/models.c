@@ -77,6 +77,10 @@ void flo_models_add(const struct serve_place *place, const char *adapter,
         flo_buf_printf(out, "\"parent\":\"%s\"}", shown.model);
     } else {
         add_aliases(place, out);
+        if (place->has_route && place->route.split_pct > 0) {
+            flo_buf_printf(out, "\"split_of\":\"%s\",\"split_pct\":%u,",
+                           place->route.split_of, place->route.split_pct);
+        }
         flo_buf_text(out, "\"parent\":null}");
     }
 }

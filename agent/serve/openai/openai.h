@@ -24,6 +24,7 @@ struct serve_params {
     struct flo_wire_message message;
     const char *form; /* the field that gave its grammar, or NULL */
     char model[3 * FLO_NAME_MAX + 3]; /* as named; empty: any */
+    uint64_t user; /* hash of the person behind it; 0: nobody was named */
     bool is_stream;
     bool wants_usage;
     bool is_base64; /* vectors */
@@ -34,7 +35,8 @@ struct serve_params {
 struct serve_request {
     struct serve_request *next; /* of the held or the running list */
     struct flo_serve *serve;
-    struct serve_place *place;      /* of the model that it means */
+    struct serve_place *place;      /* of the model that answers it */
+    struct serve_place *meant;      /* that it names, where a split answers */
     struct flo_httpd_request *http; /* NULL: the client is gone */
     enum request_kind kind;
     struct serve_params params;

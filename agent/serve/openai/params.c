@@ -436,6 +436,23 @@ static int read_model(struct reader *reader)
     return 0;
 }
 
+/* OpenAI's name for the person behind a request, the newer one first.  Only
+ * a hash of it is kept. */
+static void read_user(struct reader *reader)
+{
+    static const char *const fields[] = {"safety_identifier", "user"};
+
+    for (size_t i = 0; i < FLO_COUNT(fields); i++) {
+        const json_t *user = field_of(reader, fields[i]);
+        if (json_string_length(user) > 0) {
+            reader->params->user =
+                1 + (uint64_t)flo_crc32c(0, json_string_value(user),
+                                         json_string_length(user));
+            return;
+        }
+    }
+}
+
 static int read_stream(struct reader *reader)
 {
     struct serve_params *params = reader->params;
@@ -463,6 +480,7 @@ static int read_generate(enum request_kind kind, struct reader *reader)
     reader->params->message.type = FLO_WIRE_GENERATE;
     int rv = kind == REQUEST_CHAT ? read_messages(reader) : read_prompt(reader);
     rv = rv < 0 ? rv : read_model(reader);
+    read_user(reader);
     rv = rv < 0 ? rv : read_stream(reader);
     rv = rv < 0 ? rv : read_length(reader);
     rv = rv < 0 ? rv : read_serving(reader);

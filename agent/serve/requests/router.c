@@ -9,6 +9,8 @@
 #include "agent/serve/requests/demand.h"
 #include "agent/serve/requests/names.h"
 #include "agent/serve/requests/pipeline.h"
+#include "agent/serve/requests/split.h"
+#include "agent/serve/requests/turns.h"
 
 #include <event2/event.h>
 #include <stdlib.h>
@@ -321,6 +323,18 @@ static void on_frame(void *context, const struct flo_wire_message *message)
     }
 }
 
+static void begin_again(struct serve_request *request)
+{
+    request->tokens_out = 0;
+    request->first_us = 0;
+    request->last_us = 0;
+    request->text.bytes = 0;
+    request->logprobs.bytes = 0;
+    unlist(request);
+    list_running(request);
+    request_dispatch(request);
+}
+
 static void on_lost(void *context, const struct flo_err *err)
 {
     struct serve_request *request = context;
@@ -331,14 +345,7 @@ static void on_lost(void *context, const struct flo_err *err)
         return;
     }
     request->was_retried = true;
-    request->tokens_out = 0;
-    request->first_us = 0;
-    request->last_us = 0;
-    request->text.bytes = 0;
-    request->logprobs.bytes = 0;
-    unlist(request);
-    list_running(request);
-    request_dispatch(request);
+    begin_again(request);
 }
 
 #define PUT_OFF_S 60 /* until a batch request is worth another try */
@@ -375,6 +382,9 @@ static void request_hold(struct serve_request *request)
 {
     struct flo_serve *serve = request->serve;
     unlist(request);
+    if (request->meant != NULL) {
+        flo_split_leave(request); /* who waits, waits for what it means */
+    }
     list_add(&serve->held, request);
     serve->n_held++;
     request->place->n_held++;
@@ -420,7 +430,7 @@ static int take_model(struct serve_request *request, struct flo_err *err)
     const struct serve_place *place = request->place;
     const char *adapter = NULL;
     double scale = 0;
-    if (params->model[0] != '\0' &&
+    if (params->model[0] != '\0' && request->meant == NULL &&
         !flo_names_match(place, params->model, &adapter)) {
         strcpy(params->param, "model");
         return flo_fail(err, FLO_E_INFER_MODEL, "model \"%s\" is not served",
@@ -466,64 +476,6 @@ static int check_abilities(struct serve_request *request,
 
 /* ---- turns ---- */
 
-/* An engine gets as many requests of a kind as it can answer together.  The
- * others wait here.  The client with the fewest requests under way is next, so
- * that a client that asks much does not hold up one that asks little. */
-
-static bool is_under_way(const struct serve_request *request,
-                         const struct serve_engine *engine, enum call_kind kind)
-{
-    return request->call.engine == engine && request->call.kind == kind;
-}
-
-static bool takes_turns(const struct serve_request *request)
-{
-    return request->kind != REQUEST_TOKENISE &&
-           request->kind != REQUEST_DETOKENISE;
-}
-
-static bool has_place(const struct serve_request *request,
-                      const struct serve_engine *engine)
-{
-    enum call_kind kind = flo_serve_call_kind(&request->params.message);
-    uint32_t count = 0;
-    for (const struct serve_request *r = request->serve->running; r != NULL;
-         r = r->next) {
-        count += takes_turns(r) && is_under_way(r, engine, kind);
-    }
-    return !takes_turns(request) || count < engine->sessions;
-}
-
-static uint32_t under_way(const struct flo_serve *serve,
-                          const struct serve_engine *engine,
-                          const struct serve_request *of)
-{
-    enum call_kind kind = flo_serve_call_kind(&of->params.message);
-    uint32_t count = 0;
-    for (const struct serve_request *r = serve->running; r != NULL;
-         r = r->next) {
-        count += r->client == of->client && is_under_way(r, engine, kind);
-    }
-    return count;
-}
-
-/* The next request for which there is a place; the first come of equal ones. */
-static struct serve_request *choose(const struct serve_engine *engine)
-{
-    const struct flo_serve *serve = engine->serve;
-    struct serve_request *best = NULL;
-    uint32_t least = UINT32_MAX;
-    for (struct serve_request *r = serve->running; r != NULL; r = r->next) {
-        uint32_t count = under_way(serve, engine, r);
-        if (r->is_waiting && r->place == engine->place && count < least &&
-            has_place(r, engine)) {
-            best = r;
-            least = count;
-        }
-    }
-    return best;
-}
-
 static void on_turn(evutil_socket_t fd, short what, void *context)
 {
     struct flo_serve *serve = context;
@@ -532,6 +484,9 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
     (void)what;
     while (request != NULL) {
         struct serve_request *next = request->next;
+        if (request->is_waiting && flo_split_is_over(request)) {
+            flo_split_leave(request);
+        }
         if (request->is_waiting &&
             (flo_serve_engine_live(request->place) == NULL ||
              is_put_off(request))) {
@@ -543,7 +498,8 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
         const struct serve_place *place = &serve->places[i];
         while (flo_serve_engine_live(place) != NULL &&
-               (request = choose(flo_serve_engine_live(place))) != NULL) {
+               (request = flo_turns_choose(flo_serve_engine_live(place))) !=
+                   NULL) {
             request_dispatch(request);
         }
     }
@@ -623,7 +579,8 @@ static bool moves_on(struct serve_request *request)
 {
     const char *name = request->params.model, *adapter;
     struct serve_place *other;
-    if (name[0] == '\0' || flo_names_match(request->place, name, &adapter)) {
+    if (request->meant != NULL || name[0] == '\0' ||
+        flo_names_match(request->place, name, &adapter)) {
         return false;
     }
     other = flo_names_place(request->serve, name, request->token);
@@ -664,6 +621,10 @@ static void request_dispatch(struct serve_request *request)
 {
     struct serve_engine *engine = flo_serve_engine_live(request->place);
     struct flo_err err = {0};
+    if (flo_split_is_over(request)) {
+        flo_split_leave(request);
+        engine = flo_serve_engine_live(request->place);
+    }
     if (request->place->is_removed) {
         refuse_removed(request);
         return;
@@ -685,7 +646,7 @@ static void request_dispatch(struct serve_request *request)
         request_fail(request, &err);
         return;
     }
-    if (!request->is_due && !has_place(request, engine)) {
+    if (!request->is_due && !flo_turns_have_place(request, engine)) {
         request->is_waiting = true;
         return;
     }
@@ -817,7 +778,12 @@ void flo_router_remove(struct serve_place *place, const struct flo_err *err)
         request->is_leaving = true;
     }
     while ((request = first_running(place, true, false)) != NULL) {
-        request_fail(request, err);
+        if (flo_split_is_over(request)) {
+            flo_split_leave(request); /* its turn comes there */
+            flo_router_next_turn(place->serve);
+        } else {
+            request_fail(request, err);
+        }
     }
     flo_router_fail_held(place, err);
 }
@@ -827,7 +793,12 @@ void flo_router_fail_leaving(struct serve_place *place,
 {
     struct serve_request *request;
     while ((request = first_running(place, false, true)) != NULL) {
-        request_fail(request, err);
+        if (flo_split_is_over(request)) {
+            flo_serve_engine_cancel(&request->call);
+            begin_again(request);
+        } else {
+            request_fail(request, err);
+        }
     }
 }
 
@@ -863,6 +834,7 @@ void flo_router_submit(struct serve_request *request)
         request_fail(request, &err);
         return;
     }
+    flo_split_take(request);
     request_dispatch(request);
 }
 

@@ -86,6 +86,18 @@ static void on_request(void *context, unsigned model,
     }
 }
 
+static void on_feedback(void *context, unsigned model, bool is_good)
+{
+    struct flo_shell *shell = context;
+    struct flo_measures *measures = &shell->models[model].telemetry.measures;
+
+    if (is_good) {
+        flo_measure_count(measures, FLO_METRIC_NAME_FEEDBACK_GOOD, 1);
+    } else {
+        flo_measure_count(measures, FLO_METRIC_NAME_FEEDBACK_BAD, 1);
+    }
+}
+
 static void on_first_answer(void *context, unsigned model,
                             const struct flo_digest *release,
                             uint64_t since_flip_ms)
@@ -141,6 +153,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .on_adapter = on_adapter,
         .on_engine_lost = on_lost,
         .on_request = on_request,
+        .on_feedback = on_feedback,
         .on_first_answer = on_first_answer,
         .on_drained = on_drained,
         .on_wanted = on_wanted,

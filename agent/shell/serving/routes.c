@@ -61,6 +61,9 @@ static void make_route(struct flo_shell *shell, uint32_t model,
         memcpy(route.adapter, files.adapter_name, sizeof(files.adapter_name));
         route.adapter_scale = files.adapter_scale;
         route.is_silent = is_silent(shell, files.variant);
+        memcpy(route.split_of, files.release->serve.split_of,
+               sizeof(route.split_of));
+        route.split_pct = files.release->serve.split_pct;
         flo_shell_files_free(&files);
     }
     *out = route;

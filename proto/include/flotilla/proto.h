@@ -233,7 +233,12 @@ struct flo_release_serve {
     char cache[16];    /* "f16" "f32" "q8_0" "q4_0"; empty: not said */
     char *system;      /* prompt of the system; NULL: not said.  Owned. */
     struct flo_release_sampling sampling;
+    /* So many of 100 requests for that model go to this release, which stands
+     * next to it.  Empty: only requests that name it. */
+    char split_of[FLO_NAME_MAX + 1];
+    uint32_t split_pct; /* 1 to 99 */
 };
+#define FLO_SPLIT_PCT_MAX 99
 /* About 65 KB: allocate it. */
 struct flo_release {
     char fleet[FLO_NAME_MAX + 1];

@@ -273,6 +273,26 @@ static int read_serve(struct flo_parts *parts, const char *typed,
     return rv;
 }
 
+/* MODEL=20%: requests for that model which go to this release. */
+static int read_split(struct flo_parts *parts, const char *typed,
+                      struct flo_err *err)
+{
+    char model[FLO_NAME_MAX + 1], rest[2] = "";
+    unsigned pct = 0;
+
+    if (sscanf(typed, "%64[^=]=%2u%1s", model, &pct, rest) != 3 ||
+        strcmp(rest, "%") != 0 || strchr(typed, '%')[1] != '\0' ||
+        !flo_name_is_valid(model) || pct == 0) {
+        flo_fail(err, FLO_E_USAGE,
+                 "--split-of %.100s: it takes MODEL=N%%, N from 1 to %d", typed,
+                 FLO_SPLIT_PCT_MAX);
+        return flo_err_fix(err, "--split-of tiny=20%%");
+    }
+    snprintf(parts->serve.split_of, sizeof(parts->serve.split_of), "%s", model);
+    parts->serve.split_pct = pct;
+    return 0;
+}
+
 /* ---- all of them ---- */
 
 typedef int (*read_fn)(struct flo_parts *parts, const char *value,
@@ -330,6 +350,7 @@ int flo_parts_read(struct flo_cli *cli, struct flo_parts *parts,
         (rv = read_each(cli, parts, "file", read_file, err)) < 0 ||
         (rv = read_variants(cli, parts, err)) < 0 ||
         (rv = read_each(cli, parts, "serve", read_serve, err)) < 0 ||
+        (rv = read_each(cli, parts, "split-of", read_split, err)) < 0 ||
         (rv = flo_args_u64(&cli->args, "floor", 0, UINT64_C(1) << 52, 0,
                            &parts->floor, err)) < 0) {
         return rv;

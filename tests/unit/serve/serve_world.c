@@ -126,6 +126,12 @@ static void on_request(void *context, unsigned model,
     }
 }
 
+static void on_feedback(void *context, unsigned model, bool is_good)
+{
+    (void)context;
+    world.feedback_of[model][is_good]++;
+}
+
 static void on_first_answer(void *context, unsigned model,
                             const struct flo_digest *release, uint64_t ms)
 {
@@ -173,6 +179,7 @@ static void open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms,
         .on_adapter = on_adapter,
         .on_engine_lost = on_engine_lost,
         .on_request = on_request,
+        .on_feedback = on_feedback,
         .on_wanted = on_wanted,
         .on_first_answer = on_first_answer,
         .on_drained = on_drained,

@@ -34,7 +34,8 @@ struct world {
     char lost_what[512];
     int stats_errors, adapters_changed;
     int requests_of[FLO_SERVE_MODELS_MAX], wanted[FLO_SERVE_MODELS_MAX];
-    int swapped[FLO_SERVE_MODELS_MAX]; /* candidates that were loaded */
+    int feedback_of[FLO_SERVE_MODELS_MAX][2]; /* bad, good */
+    int swapped[FLO_SERVE_MODELS_MAX];        /* candidates that were loaded */
     struct flo_digest release_of[FLO_SERVE_MODELS_MAX]; /* the last one's */
     uint64_t load_us, token_us;                         /* the last one's */
     bool reloads;       /* a lost engine is loaded again */

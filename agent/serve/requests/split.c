@@ -1,0 +1,116 @@
+/* Split: who answers in place of the model that a request names. */
+#include "agent/serve/requests/split.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "agent/serve/requests/names.h"
+
+/* The splits of a model, by name: the order of the models does not matter. */
+static uint32_t splits_of(const struct serve_place *meant,
+                          struct serve_place *out[FLO_SERVE_MODELS_MAX])
+{
+    struct flo_serve *serve = meant->serve;
+    uint32_t count = 0;
+
+    for (size_t i = 0; i < FLO_SERVE_MODELS_MAX && meant->has_route; i++) {
+        struct serve_place *place = &serve->places[i];
+        uint32_t at = count;
+        if (place->is_removed || !place->has_route ||
+            place->route.split_pct == 0 || place == meant ||
+            strcmp(place->route.split_of, meant->route.model) != 0) {
+            continue;
+        }
+        while (at > 0 &&
+               strcmp(out[at - 1]->route.model, place->route.model) > 0) {
+            out[at] = out[at - 1];
+            at--;
+        }
+        out[at] = place;
+        count++;
+    }
+    return count;
+}
+
+static bool is_ready(const struct serve_place *place)
+{
+    return place->route.state == FLO_ROUTE_READY && !place->route.is_silent &&
+           flo_serve_engine_live(place) != NULL;
+}
+
+/* Shares lie one behind the other; what is not ready leaves its own to the
+ * model itself.  Above 100 the last ones get what is left. */
+static struct serve_place *drawn_place(struct serve_place *meant,
+                                       uint32_t drawn)
+{
+    struct serve_place *splits[FLO_SERVE_MODELS_MAX];
+    uint32_t count = splits_of(meant, splits);
+    uint32_t end = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        end += splits[i]->route.split_pct;
+        if (drawn < end) {
+            return is_ready(splits[i]) ? splits[i] : meant;
+        }
+    }
+    return meant;
+}
+
+/* Who falls into which share changes with the first split's release. */
+static uint32_t draw(const struct serve_request *request,
+                     const struct serve_place *first)
+{
+    uint32_t seed;
+
+    if (request->params.user == 0) {
+        flo_random(&seed, sizeof(seed));
+        return seed % 100;
+    }
+    seed = flo_crc32c(0, &first->route.release, sizeof(first->route.release));
+    return flo_crc32c(seed, &request->params.user,
+                      sizeof(request->params.user)) %
+           100;
+}
+
+static struct serve_place *place_for(const struct serve_request *request,
+                                     struct serve_place *meant)
+{
+    struct serve_place *splits[FLO_SERVE_MODELS_MAX];
+    const char *adapter, *name = request->params.model;
+    bool is_open = request->kind == REQUEST_CHAT ||
+                   request->kind == REQUEST_TEXT ||
+                   request->kind == REQUEST_AUDIO;
+
+    if (!is_open || request->pipeline != NULL || strchr(name, '@') != NULL ||
+        (name[0] != '\0' &&
+         (!flo_names_match(meant, name, &adapter) || adapter != NULL)) ||
+        splits_of(meant, splits) == 0) {
+        return meant;
+    }
+    return drawn_place(meant, draw(request, splits[0]));
+}
+
+void flo_split_take(struct serve_request *request)
+{
+    struct serve_place *place = place_for(request, request->place);
+
+    if (place != request->place) {
+        request->meant = request->place;
+        request->place = place;
+    }
+}
+
+bool flo_split_is_over(const struct serve_request *request)
+{
+    return request->meant != NULL && !request->has_begun &&
+           (request->place->is_removed ||
+            flo_serve_engine_live(request->place) == NULL);
+}
+
+void flo_split_leave(struct serve_request *request)
+{
+    assert(request->meant != NULL && !request->is_held);
+    request->place = request->meant;
+    request->meant = NULL;
+    request->is_leaving = false;
+}

@@ -1,0 +1,18 @@
+/* Turns: which of the waiting requests is next.
+ *
+ * An engine gets as many requests of a kind as it can answer together.  The
+ * others wait.  The client with the fewest requests under way is next, so that
+ * a client that asks much does not hold up one that asks little. */
+#ifndef FLOTILLA_SERVE_TURNS_H
+#define FLOTILLA_SERVE_TURNS_H
+
+#include "agent/serve/openai/openai.h"
+
+/* Does the engine have room for one more request of that kind? */
+bool flo_turns_have_place(const struct serve_request *request,
+                          const struct serve_engine *engine);
+/* The next request for which there is a place; the first come of equal ones.
+ * NULL: none. */
+struct serve_request *flo_turns_choose(const struct serve_engine *engine);
+
+#endif
