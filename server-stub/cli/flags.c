@@ -254,7 +254,9 @@ FLAGS(rollout_start) = {
 FLAGS(experiment_start) = {
     {"file", "FILE", "rollout.yaml (-: standard input); flags overrule it",
      FLO_ASKED, .letter = 'f'},
-    {"share", "N|N%", "devices or share of the group that get it (50%)",
+    {"share", "N|N%",
+     "devices or share of the group that get it (50%, all for a release made "
+     "with --split-of)",
      FLO_ASKED},
 #define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard,         \
                       possible, flag, value, meaning)                          \

@@ -185,6 +185,8 @@ study_ask(struct flo_controller *controller,
     }
     snprintf(study->rollout, sizeof(study->rollout), "%s", core->id);
     snprintf(study->model, sizeof(study->model), "%s", entry->model);
+    snprintf(study->split_of, sizeof(study->split_of), "%s",
+             core->study.split_of);
     study->release = entry->release;
     study->phase = core->phase;
     study->block = core->study.state.block;

@@ -725,6 +725,10 @@ int flo_object_rollout(struct flo_controller *controller,
     }
     json_object_set_new(json, "model", json_string(entry->model));
     json_object_set_new(json, "by", json_string(entry->by));
+    if (core->study.split_of[0] != '\0') {
+        json_object_set_new(json, "split_of",
+                            json_string(core->study.split_of));
+    }
     view_begin(controller, entry, json);
     json_t *transfer = view_transfer(core);
     if (transfer != NULL) {

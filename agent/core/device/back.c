@@ -138,6 +138,17 @@ static bool is_last_resort(const struct flo_agent_model *model,
            is_in(order, &model->slots.previous);
 }
 
+/* A release that only shares the requests of another model may go without one
+ * that follows it. */
+static bool may_go(const struct step *s)
+{
+    const struct flo_agent_model *model = s->model;
+
+    return s->event->is_split && s->event->order->to_previous &&
+           is_in(s->event->order, &model->slots.current) &&
+           !flo_ref_is(&model->slots.previous);
+}
+
 static void end_execution(struct step *s, const char *why)
 {
     struct flo_agent_model *model = s->model;
@@ -209,6 +220,12 @@ void flo_back_order(struct step *s)
         } else {
             flo_do_ack(s, order->id, is_wanted ? "done" : "ignored", NULL);
         }
+        return;
+    }
+    if (may_go(s)) {
+        flo_do_note(s, "because it only shares requests: the model goes");
+        deny_all(s, order->from, order->from_count, order->seq);
+        flo_remove_order(s);
         return;
     }
     check_target(model, order, &error);

@@ -267,6 +267,8 @@ struct flo_agent_event {
     uint32_t lacks;     /* a set of enum flo_wait */
     bool is_linked;     /* the engine that is ready has no requests */
     bool is_forgotten;
+    bool is_split;     /* the current release only shares another model's
+                          requests: the device can be without it */
     bool stays_frozen; /* of an unfreeze: the other lane's freeze holds */
     struct flo_agent_error error;
     struct flo_agent_detail detail;

@@ -95,6 +95,8 @@ static void act(struct flo_shell *shell, const struct flo_order *order,
         out->event.model = model;
         out->event.fits_both = flo_shell_fits_both(
             shell, model, &shell->models[model].slots.previous);
+        out->event.is_split =
+            flo_shell_is_split(shell, &shell->models[model].slots.current);
     }
 }
 

@@ -45,6 +45,16 @@ void flo_shell_ref(struct flo_shell *shell, const struct flo_digest *digest,
     }
 }
 
+bool flo_shell_is_split(struct flo_shell *shell,
+                        const struct flo_digest *release)
+{
+    FLO_CLEANUP(flo_shell_release_free) struct flo_release *document = NULL;
+
+    return !flo_digest_is_zero(release) &&
+           flo_shell_release_get(shell, release, &document, NULL) == 0 &&
+           document->serve.split_pct > 0;
+}
+
 /* Model file of the variant that was chosen. */
 const struct flo_release_file *
 flo_shell_model_file(struct flo_shell *shell, const struct flo_digest *digest,

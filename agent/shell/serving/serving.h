@@ -65,6 +65,9 @@ void flo_shell_measure(struct flo_shell *shell,
                        const struct flo_digest *release);
 
 /* memory.c: is there memory for this release next to all that is here? */
+/* The release only shares the requests of another model. */
+bool flo_shell_is_split(struct flo_shell *shell,
+                        const struct flo_digest *release);
 bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model,
                          const struct flo_digest *beside);
 /* ... next to the other models, in place of its own current release?

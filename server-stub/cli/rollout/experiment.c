@@ -1,8 +1,10 @@
-/* `flotilla experiment`: two releases side by side, by device.
+/* `flotilla experiment`: two releases side by side, by device or by request.
  *
  * An experiment is a rollout with a phase that stays until a person promotes
- * it.  That phase is one arm; the devices of later phases, with the release
- * that they have, are the other.  The controller knows no second machinery. */
+ * it.  By device, that phase is one arm; the devices of later phases, with the
+ * release that they have, are the other.  By request, the release shares the
+ * requests of another model (`split_of`) on each device of the phase.  The
+ * controller knows no second machinery. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,24 +44,50 @@ static json_t *size_of(const char *text)
                                               : NULL;
 }
 
-/* A share of the group, evenly over the hardware classes, and then all. */
-static int add_phases(const struct flo_args *args, json_t *spec,
-                      struct flo_err *err)
+/* Does the release share the requests of another model? */
+static int ask_split(struct flo_cli *cli, const json_t *spec, bool *out,
+                     struct flo_err *err)
 {
-    const char *share = flo_args_text(args, "share", "50%");
-    json_t *size = size_of(share);
+    FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
+    const char *title = flo_out_text(spec, "release", "");
+    char path[256], text[FLO_OUT_PLAIN];
 
+    snprintf(path, sizeof(path), "/v1/releases/%.130s", title);
+    int rv = flo_api_get(cli, path, &release, err);
+    if (rv == 0) {
+        *out = flo_out_plain(release, "document.serve.split_of.model", "",
+                             text)[0] != '\0';
+    }
+    return rv;
+}
+
+/* A share of the group, evenly over the hardware classes, and then all.  By
+ * request, no device has to wait. */
+static int add_phases(struct flo_cli *cli, json_t *spec, struct flo_err *err)
+{
+    bool is_split = false;
+    int rv = ask_split(cli, spec, &is_split, err);
+    const char *share =
+        flo_args_text(&cli->args, "share", is_split ? "100%" : "50%");
+    json_t *size = rv == 0 ? size_of(share) : NULL;
+
+    if (rv < 0) {
+        return rv;
+    }
     if (size == NULL) {
         return flo_fail(err, FLO_E_USAGE,
                         "--share `%.40s` is neither a number of devices nor a "
                         "share as 20%%",
                         share);
     }
-    json_object_set_new(spec, "phases",
-                        json_pack("[{s:s,s:o,s:s,s:[s]},{s:s,s:s}]", "name",
-                                  "experiment", "size", size, "until",
-                                  "promoted", "spread", "hw", "name", "all",
-                                  "size", "100%"));
+    json_t *phases =
+        json_pack("[{s:s,s:o,s:s,s:[s]}]", "name", "experiment", "size", size,
+                  "until", "promoted", "spread", "hw");
+    if (!is_split || strcmp(share, "100%") != 0) {
+        json_array_append_new(
+            phases, json_pack("{s:s,s:s}", "name", "all", "size", "100%"));
+    }
+    json_object_set_new(spec, "phases", phases);
     if (json_object_get(spec, "gates") == NULL) {
         json_object_set_new(spec, "gates",
                             json_pack("{s:s}", "preset", "normal"));
@@ -76,7 +104,7 @@ int flo_cmd_experiment_start(struct flo_cli *cli, struct flo_err *err)
         return rv;
     }
     if (json_object_get(spec, "phases") == NULL) {
-        rv = add_phases(&cli->args, spec, err);
+        rv = add_phases(cli, spec, err);
     } else if (flo_args_has(&cli->args, "share")) {
         rv = flo_fail(err, FLO_E_USAGE,
                       "--share: the file has phases of its own");
@@ -153,9 +181,13 @@ static json_t *arms_of(const json_t *rollout)
                          "promoted") == 0;
     }
     json_t *list = json_array();
+    const char *split_of = flo_out_text(rollout, "split_of", "");
+    bool is_split = split_of[0] != '\0';
     json_array_append_new(
         list, arm("b", flo_out_text(rollout, "release", "?"), updated, good));
-    json_array_append_new(list, arm("a", "what they have", others, others));
+    json_array_append_new(
+        list, is_split ? arm("a", split_of, updated, updated)
+                       : arm("a", "what they have", others, others));
     return list;
 }
 

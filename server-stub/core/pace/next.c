@@ -204,6 +204,13 @@ static void say_experiment(const struct flo_rollout *rollout,
     struct flo_sample_arm waiting;
 
     arms_of(rollout, &updated, &waiting);
+    if (rollout->study.split_of[0] != '\0') {
+        say(out,
+            "a person (promote, abort, rollback); %u of %u devices share the "
+            "requests for %s",
+            updated.seen, updated.assigned, rollout->study.split_of);
+        return;
+    }
     say(out, "a person (promote, abort, rollback); %u of %u : %u of %u devices",
         updated.seen, updated.assigned, waiting.seen, waiting.assigned);
     say(out, "%s",

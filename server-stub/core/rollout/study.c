@@ -59,7 +59,8 @@ static struct flo_study_moment moment_of(const struct flo_rollout *rollout,
 
 bool flo_rollout_has_controls(const struct flo_rollout *rollout)
 {
-    return members_behind(rollout, rollout->phase) > 0;
+    return rollout->study.split_of[0] != '\0' ||
+           members_behind(rollout, rollout->phase) > 0;
 }
 
 enum flo_member_way
@@ -94,7 +95,8 @@ bool flo_rollout_study_waits(const struct flo_rollout *rollout, uint32_t phase)
 
     assert(phase < rollout->phase_count);
     if (rollout->phases[phase].members == 0 ||
-        members_behind(rollout, phase) == 0) {
+        (rollout->study.split_of[0] == '\0' &&
+         members_behind(rollout, phase) == 0)) {
         return false;
     }
     for (uint32_t i = 0; i < rules->count; i++) {

@@ -377,20 +377,6 @@ static int check_spread(const struct flo_spec *spec, struct flo_err *err)
     return 0;
 }
 
-/* An experiment leaves devices to compare with. */
-static int check_until(const struct flo_spec *spec, struct flo_err *err)
-{
-    uint32_t last = spec->phase_count - 1;
-
-    if (spec->phase_count > 0 && spec->phases[last].until != 0) {
-        return flo_fail(err, FLO_E_REST_MEANING,
-                        "phases[%u].until: the last phase leaves no device to "
-                        "compare with; add one of 100%% after it",
-                        last);
-    }
-    return 0;
-}
-
 /* Somebody has to be updated before those that keep their release. */
 static int check_hold_out(const struct flo_spec *spec, struct flo_err *err)
 {
@@ -516,7 +502,6 @@ int flo_spec_read(const json_t *json, struct flo_spec *out, struct flo_err *err)
     rv = rv < 0 ? rv : check_times(out, err);
     rv = rv < 0 ? rv : check_bounds(out, err);
     rv = rv < 0 ? rv : check_spread(out, err);
-    rv = rv < 0 ? rv : check_until(out, err);
     rv = rv < 0 ? rv : check_hold_out(out, err);
     return rv < 0 ? rv : check_gates(out, err);
 }

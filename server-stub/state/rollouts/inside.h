@@ -138,6 +138,12 @@ FLO_MUST_USE int flo_rollouts_carry_out(struct flo_controller *controller,
                                         const struct flo_rollout_event *event,
                                         const struct flo_rollout_action *action,
                                         struct flo_err *err);
+/* split.c: what the release's document says of a share of another model's
+ * requests.  FLO_E_REST_MEANING: an experiment without anything to compare
+ * with. */
+FLO_MUST_USE int flo_rollouts_settle_split(struct flo_controller *controller,
+                                           struct flo_rollout_entry *entry,
+                                           struct flo_err *err);
 /* The standard gates and phases, and the members' segments: when all have
  * joined, before it starts. */
 FLO_MUST_USE int flo_rollouts_settle(struct flo_controller *controller,

@@ -118,6 +118,7 @@ int flo_rollouts_settle(struct flo_controller *controller,
                             preset_phases(rules, members));
         rv = read_again(entry, err);
     }
+    rv = rv < 0 ? rv : flo_rollouts_settle_split(controller, entry, err);
     learn_spread(controller, entry);
     return rv < 0 || entry->core.study.rules.count == 0
                ? rv
@@ -146,7 +147,7 @@ json_t *flo_rollouts_study_json(const struct flo_rollout *core)
     const struct flo_study_state *state = &core->study.state;
     json_t *segments = json_array();
 
-    if (core->study.rules.count == 0) {
+    if (core->study.rules.count == 0 && core->study.split_of[0] == '\0') {
         json_decref(segments);
         return NULL;
     }
@@ -154,10 +155,11 @@ json_t *flo_rollouts_study_json(const struct flo_rollout *core)
         json_array_append_new(segments, json_string(core->segments[i]));
     }
     return json_pack(
-        "{s:f,s:o,s:I,s:I,s:I,s:b,s:o}", "spread", core->study.spread,
-        "segments", segments, "looks", (json_int_t)state->looks, "block",
-        (json_int_t)state->block, "excluded", (json_int_t)state->excluded,
-        "alarmed", (int)state->is_alarmed, "passed", passed_json(&core->study));
+        "{s:f,s:s,s:o,s:I,s:I,s:I,s:b,s:o}", "spread", core->study.spread,
+        "split_of", core->study.split_of, "segments", segments, "looks",
+        (json_int_t)state->looks, "block", (json_int_t)state->block, "excluded",
+        (json_int_t)state->excluded, "alarmed", (int)state->is_alarmed,
+        "passed", passed_json(&core->study));
 }
 
 static void read_passed(struct flo_study *study, const json_t *passed)
@@ -194,6 +196,11 @@ void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json)
             snprintf(core->segments[core->segment_count++], FLO_SEGMENT_TEXT,
                      "%s", json_string_value(name));
         }
+    }
+    const char *split_of = json_string_value(json_object_get(json, "split_of"));
+    if (split_of != NULL && flo_name_is_valid(split_of)) {
+        snprintf(core->study.split_of, sizeof(core->study.split_of), "%s",
+                 split_of);
     }
     state->looks = (uint32_t)json_integer_value(json_object_get(json, "looks"));
     state->block = (uint32_t)json_integer_value(json_object_get(json, "block"));

@@ -118,6 +118,7 @@ struct gather {
     uint32_t number;
     uint32_t coverage_blocks; /* without a reading for longer is bad */
     double control_rate;      /* errors a request, before */
+    double control_bad;       /* bad of the answers that were judged, before */
     struct flo_difference *differences;
     double *scratch;
 };
@@ -141,14 +142,19 @@ static void gather_rate(struct gather *gather)
 {
     double errors = 0;
     double requests = 0;
+    double bad = 0;
+    double judged = 0;
 
     for (size_t i = 0; i < gather->observer->count; i++) {
         const struct flo_observer_entry *entry = &gather->observer->entries[i];
         if (is_compared(gather, entry) && !is_treated(&entry->observed)) {
             errors += entry->observed.before.errors;
             requests += entry->observed.before.requests;
+            bad += entry->observed.before.bad;
+            judged += entry->observed.before.judged;
         }
     }
+    gather->control_bad = judged > 0 ? bad / judged : 0;
     gather->control_rate = requests > 0 ? errors / requests : 0;
 }
 
@@ -174,6 +180,11 @@ static void count_device(const struct gather *gather,
         flo_expected_errors(requests, observed->before.errors,
                             observed->before.requests, gather->control_rate),
         requests);
+    flo_count_add(
+        arm_of(segment, FLO_MEASURE_FEEDBACK, observed), observed->since.bad,
+        flo_expected_errors(observed->since.judged, observed->before.bad,
+                            observed->before.judged, gather->control_bad),
+        observed->since.judged);
     flo_count_add(arm_of(segment, FLO_MEASURE_CRASHES, observed),
                   observed->crashes, hours, hours);
     bool is_slow = flo_observed_is_slow(observed, &is_known);
@@ -277,6 +288,9 @@ int flo_observer_study(struct flo_observer *observer,
                         FLO_OBSERVER_ROSTERS_MAX);
     }
     observer->rosters[number].asked_at_ms = flo_now_ms();
+    if (study->split_of[0] != '\0') {
+        return flo_observer_pairs_study(observer, study, number, now_ms, err);
+    }
     place_members(observer, study, number);
     study->is_new = observer->closed != 0 && observer->closed != study->block;
     if (!study->is_new) {

@@ -2,6 +2,7 @@
 #ifndef FLOTILLA_SERVER_TELEMETRY_OBSERVE_INSIDE_H
 #define FLOTILLA_SERVER_TELEMETRY_OBSERVE_INSIDE_H
 
+#include "server-stub/core/gate/observe/twin.h"
 #include "server-stub/store/ids.h"
 #include "server-stub/telemetry/observe/observe.h"
 
@@ -15,15 +16,19 @@ struct flo_observer_entry {
     uint32_t class;  /* of its hardware and model: a curve outside rollouts */
     uint32_t site;   /* as its study says */
     uint32_t roster; /* the study that it is in; FLO_OBSERVER_NONE */
-    uint64_t seq;    /* of its last window */
-    uint64_t at_ms;  /* when that came */
-    uint16_t model;  /* place among the models */
-    bool is_late;    /* it still sends what it kept for us */
+    /* Compared with another model of the device; the entry of FLO_TWIN_NEW owns
+     * it.  NULL: it is not. */
+    struct flo_twin *twin;
+    uint64_t seq;   /* of its last window */
+    uint64_t at_ms; /* when that came */
+    uint16_t model; /* place among the models */
+    uint8_t side;   /* enum flo_twin_side */
+    bool is_late;   /* it still sends what it kept for us */
     bool is_dirty;
 };
 _Static_assert(sizeof(struct flo_observer_entry) +
                        sizeof(struct flo_readings) <=
-                   1500,
+                   1520,
                "of a model on a device");
 /* A hardware class with a model. */
 struct flo_observer_class {
@@ -73,6 +78,21 @@ uint32_t flo_observer_class_of(struct flo_observer *observer,
 void flo_observer_split(struct flo_observer *observer, uint32_t roster);
 /* Blocks until `now_ms`. */
 void flo_observer_move(struct flo_observer *observer, uint64_t now_ms);
+/* pairs.c: a release and the model whose requests it shares */
+
+/* The members of a study with `split_of`; then the sums of all of them.
+ * FLO_E_MEMORY. */
+FLO_MUST_USE int flo_observer_pairs_study(struct flo_observer *observer,
+                                          struct flo_observe_study *study,
+                                          uint32_t roster, uint64_t now_ms,
+                                          struct flo_err *err);
+/* Its device is in no comparison of two models any more. */
+void flo_observer_part(struct flo_observer *observer,
+                       struct flo_observer_entry *entry);
+/* Readings of it in the block; then the pairs of all. */
+void flo_observer_pair(struct flo_observer_entry *entry, uint32_t block);
+void flo_observer_pairs_end(struct flo_observer *observer);
+
 /* Store up to so many entries that changed. */
 void flo_observer_store(struct flo_observer *observer, size_t most);
 

@@ -23,6 +23,7 @@ void flo_observer_forget(struct flo_observer *observer, const char *device)
          at = observer->entries[at].next) {
         struct flo_observer_entry *entry = &observer->entries[at];
         free(entry->observed.readings);
+        flo_observer_part(observer, entry);
         entry->observed = (struct flo_observed){.arm = FLO_ARM_LEFT};
         entry->roster = FLO_OBSERVER_NONE;
         entry->is_dirty = false;
@@ -81,6 +82,8 @@ static void take(struct flo_observer *observer,
         .release = tag_of(&window->release),
         .requests = counter(window, FLO_METRIC_NAME_REQUESTS),
         .errors = counter(window, FLO_METRIC_NAME_ERRORS),
+        .good = counter(window, FLO_METRIC_NAME_FEEDBACK_GOOD),
+        .bad = counter(window, FLO_METRIC_NAME_FEEDBACK_BAD),
         .engine_ends = counter(window, FLO_METRIC_NAME_ENGINE_RESTARTS),
         .is_after_start = is_after_start,
         .golden_former = counter(window, FLO_METRIC_NAME_GOLDEN_FORMER)};
@@ -101,6 +104,9 @@ static void take(struct flo_observer *observer,
     if (flo_observed_take(&entry->observed, &in,
                           roster != NULL ? &roster->rollout : NULL)) {
         flo_observer_split(observer, entry->roster);
+    }
+    if (entry->twin != NULL) {
+        flo_twin_take(entry->twin, (enum flo_twin_side)entry->side, &in);
     }
     entry->is_dirty = true;
 }
@@ -215,7 +221,9 @@ static void end_block(struct flo_observer *observer)
     for (size_t i = 0; i < observer->count; i++) {
         flo_observed_read(&observer->entries[i].observed, block);
         add_to_curve(observer, &observer->entries[i]);
+        flo_observer_pair(&observer->entries[i], block);
     }
+    flo_observer_pairs_end(observer);
     end_curves(observer);
     for (size_t i = 0; i < observer->count; i++) {
         end_entry(observer, &observer->entries[i], block);
@@ -246,6 +254,7 @@ static void free_roster(struct flo_observer *observer, uint32_t number)
         struct flo_observer_entry *entry = &observer->entries[i];
         if (entry->roster == number) {
             flo_observed_release(&entry->observed);
+            flo_observer_part(observer, entry);
             entry->roster = FLO_OBSERVER_NONE;
             entry->is_dirty = true;
         }

@@ -49,6 +49,9 @@ struct flo_observe_member {
 struct flo_observe_study {
     char rollout[FLO_NAME_MAX + 1];
     char model[FLO_NAME_MAX + 1];
+    /* The model whose requests the release shares, with which each device is
+     * compared; empty: with other devices. */
+    char split_of[FLO_NAME_MAX + 1];
     struct flo_digest release;
     uint32_t phase;                     /* from 0 */
     uint32_t block;                     /* last one that was judged */

@@ -292,9 +292,6 @@ static void what_cannot_be_is_refused_with_its_place(void **state)
     refuses("release: tiny@2\nphases:\n"
             "  - {size: 5, spread: [hw]}\n  - {size: 9, spread: [site]}\n",
             4, "phases[1].spread: all phases are spread by the same");
-    refuses("release: tiny@2\nphases:\n"
-            "  - {size: 50%}\n  - {size: 100%, until: promoted}\n",
-            4, "phases[1].until: the last phase leaves no device to compare");
     refuses("release: tiny@2\nphases:\n  - {size: 5, spread: [hw, hw]}\n", 3,
             "phases[0].spread: a list is not a list of 1 to 4");
 }

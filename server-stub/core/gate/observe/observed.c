@@ -305,6 +305,8 @@ static void add_tally(struct flo_tally *tally,
 {
     tally->errors += (double)window->errors;
     tally->requests += (double)window->requests;
+    tally->judged += (uint32_t)(window->good + window->bad);
+    tally->bad += (uint32_t)window->bad;
 }
 
 static void add_numbers(struct flo_observed *observed,
@@ -457,6 +459,8 @@ static void end_tally(struct flo_tally *tally)
     if (tally->blocks >= FLO_BASE_READINGS_MAX) {
         *tally = (struct flo_tally){.errors = tally->errors / 2,
                                     .requests = tally->requests / 2,
+                                    .judged = tally->judged / 2,
+                                    .bad = tally->bad / 2,
                                     .blocks = tally->blocks / 2};
     }
 }

@@ -77,6 +77,8 @@ struct flo_tally {
     double errors;
     double requests;
     uint32_t blocks; /* heard in */
+    uint32_t judged; /* answers, by the application ... */
+    uint32_t bad;    /* ... and so many were bad; neither is kept */
 };
 struct flo_observed {
     uint32_t release;    /* checksum of what it runs; 0: not known yet */
@@ -109,6 +111,7 @@ struct flo_observed_window {
     uint32_t release;
     uint64_t requests;
     uint64_t errors;
+    uint64_t good, bad; /* answers, by the application */
     uint64_t engine_ends;
     bool is_after_start;         /* the agent began in it */
     uint64_t gauges[FLO_GAUGES]; /* 0: none */

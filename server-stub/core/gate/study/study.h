@@ -165,6 +165,9 @@ struct flo_study {
     struct flo_study_rules rules;
     enum flo_on_fail on_fail; /* where a rule does not say */
     uint64_t block_ms;        /* the shortest soak */
+    /* The model whose requests the release shares, with which each device is
+     * compared; empty: with devices that wait. */
+    char split_of[FLO_NAME_MAX + 1];
     double spread; /* of a control's difference, as seen last; 0: not yet */
     struct flo_study_state state;
 };

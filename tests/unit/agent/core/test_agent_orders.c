@@ -240,6 +240,25 @@ static void a_rollback_behind_a_commit_loads_the_previous_release(void **state)
     assert_story("rollback-committed");
 }
 
+static void
+a_rollback_takes_a_split_without_a_previous_release_away(void **state)
+{
+    (void)state;
+    boot();
+    world.is_split = true;
+    world_order(&world, FLO_ORDER_ROLLBACK, 2); /* it has a previous one */
+    world_run(&world, 5000);
+    assert_true(is_current(1));
+    world_order(&world, FLO_ORDER_ROLLBACK, 1);
+    world_run(&world, 10000);
+
+    assert_true(flo_digest_is_zero(&world.models[0].slots.current));
+    assert_int_equal(world.models[0].live_version, 0);
+    assert_int_equal(world.acks_done, 2);
+    assert_int_equal(world.acks_refused, 0);
+    assert_story("rollback-split");
+}
+
 static void a_rollback_during_another_ends_what_it_takes_back(void **state)
 {
     (void)state;
@@ -521,6 +540,7 @@ int main(void)
         STORY(a_paused_rollout_starts_nothing),
         STORY(an_abort_cancels_what_has_not_served),
         STORY(a_rollback_behind_a_commit_loads_the_previous_release),
+        STORY(a_rollback_takes_a_split_without_a_previous_release_away),
         STORY(a_rollback_during_another_ends_what_it_takes_back),
         STORY(two_rollbacks_of_one_release_are_one),
         STORY(a_rollback_without_room_for_two_stops_first),

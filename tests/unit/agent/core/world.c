@@ -767,6 +767,7 @@ void world_order(struct world *world, enum flo_order_op op, int from)
     event.pauses = &pauses;
     event.order = &order;
     event.fits_both = !world->fits_one_only;
+    event.is_split = world->is_split;
     world_event(world, &event);
 }
 

@@ -78,6 +78,7 @@ struct world {
     int damaged; /* version whose files are bad until the updater ran */
     bool documents_are_gone; /* at a start: releases have no names */
     bool fits_one_only;
+    bool is_split;          /* every current release */
     int staged_error;       /* there is no memory for it */
     bool slots_fail;        /* writes of slots fail */
     bool lost_in_write;     /* the other engine dies in a rotation */

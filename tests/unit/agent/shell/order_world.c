@@ -117,6 +117,14 @@ void flo_shell_set_heartbeat(struct flo_shell *unused, uint64_t ms)
     heartbeat_ms = ms;
 }
 
+bool flo_shell_is_split(struct flo_shell *unused,
+                        const struct flo_digest *release)
+{
+    (void)unused;
+    (void)release;
+    return false;
+}
+
 bool flo_shell_fits_both(struct flo_shell *unused, uint32_t place,
                          const struct flo_digest *beside)
 {

@@ -1,0 +1,35 @@
+/* A release that takes a share of another model's requests: its rollout
+ * compares both on each device, and needs no devices that wait. */
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/inside.h"
+
+static int take_release(void *context, const struct flo_fleet_release *row)
+{
+    return flo_release_new(row->body, strlen(row->body), NULL,
+                           (struct flo_release **)context, NULL);
+}
+
+int flo_rollouts_settle_split(struct flo_controller *controller,
+                              struct flo_rollout_entry *entry,
+                              struct flo_err *err)
+{
+    struct flo_study *study = &entry->core.study;
+    struct flo_release *release = NULL;
+    uint32_t last = entry->core.phase_count - 1;
+
+    if (flo_fleet_release_get(controller->store, entry->model, entry->version,
+                              take_release, &release, NULL) == 0) {
+        snprintf(study->split_of, sizeof(study->split_of), "%s",
+                 release->serve.split_of);
+        flo_release_free(release);
+    }
+    return entry->core.phase_count > 0 && study->split_of[0] == '\0' &&
+                   entry->core.phases[last].is_until_promoted
+               ? flo_fail(err, FLO_E_REST_MEANING,
+                          "phases[%u].until: the last phase leaves no device "
+                          "to compare with; add one of 100%% after it",
+                          last)
+               : 0;
+}

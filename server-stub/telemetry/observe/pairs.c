@@ -1,0 +1,242 @@
+/* Observe: a release and the model whose requests it shares, compared on each
+ * device that has both. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/telemetry/observe/inside.h"
+
+/* ---- readings ---- */
+
+void flo_observer_pair(struct flo_observer_entry *entry, uint32_t block)
+{
+    const struct flo_readings *readings = entry->observed.readings;
+
+    if (entry->twin != NULL && readings != NULL) {
+        flo_twin_read(entry->twin, (enum flo_twin_side)entry->side, block,
+                      readings->fresh, readings->y);
+    }
+}
+
+void flo_observer_pairs_end(struct flo_observer *observer)
+{
+    for (size_t i = 0; i < observer->count; i++) {
+        struct flo_observer_entry *entry = &observer->entries[i];
+        if (entry->twin != NULL && entry->side == FLO_TWIN_NEW) {
+            flo_twin_end(entry->twin);
+        }
+    }
+}
+
+/* ---- members ---- */
+
+void flo_observer_part(struct flo_observer *observer,
+                       struct flo_observer_entry *entry)
+{
+    struct flo_twin *twin = entry->twin;
+
+    if (twin == NULL) {
+        return;
+    }
+    for (uint32_t at = observer->first[entry->device]; at != FLO_OBSERVER_NONE;
+         at = observer->entries[at].next) {
+        if (observer->entries[at].twin == twin) {
+            observer->entries[at].twin = NULL;
+        }
+    }
+    free(twin);
+}
+
+/* A model is compared with one other at a time: the study that came last. */
+static int join(struct flo_observer *observer, struct flo_observer_entry *old,
+                struct flo_observer_entry *new, struct flo_err *err)
+{
+    if (old->twin != NULL && old->twin == new->twin) {
+        return 0;
+    }
+    flo_observer_part(observer, old);
+    flo_observer_part(observer, new);
+    new->twin = calloc(1, sizeof(*new->twin));
+    if (new->twin == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "evidence");
+    }
+    old->twin = new->twin;
+    old->side = FLO_TWIN_OLD;
+    new->side = FLO_TWIN_NEW;
+    return 0;
+}
+
+static int place(struct flo_observer *observer,
+                 const struct flo_observe_study *study, uint32_t roster,
+                 struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < study->member_count && rv == 0; i++) {
+        const struct flo_observe_member *member = &study->members[i];
+        struct flo_observer_entry *new =
+            flo_observer_find(observer, member->device, study->model);
+        struct flo_observer_entry *old =
+            flo_observer_find(observer, member->device, study->split_of);
+        if (new == NULL || old == NULL) {
+            continue; /* nothing was heard of one of them yet */
+        }
+        new->roster = roster;
+        new->site = member->site;
+        new->observed.segment = member->segment;
+        if (member->way == FLO_MEMBER_SWAPPED) {
+            rv = join(observer, old, new, err);
+        }
+    }
+    return rv;
+}
+
+/* ---- sums ---- */
+
+struct pairing {
+    const struct flo_observer *observer;
+    struct flo_study_evidence *evidence;
+    uint32_t roster;
+    double rate; /* errors a request of the old model, over all devices */
+    double bad;  /* bad ones of its answers that were judged */
+    struct flo_difference *differences;
+    double *scratch;
+};
+
+static const struct flo_twin *twin_of(const struct pairing *pairing, size_t i)
+{
+    const struct flo_observer_entry *entry = &pairing->observer->entries[i];
+
+    return entry->roster == pairing->roster && entry->side == FLO_TWIN_NEW &&
+                   entry->observed.segment < pairing->evidence->segment_count
+               ? entry->twin
+               : NULL;
+}
+
+static void add_rates(struct pairing *pairing)
+{
+    double requests = 0, errors = 0, judged = 0, bad = 0;
+
+    for (size_t i = 0; i < pairing->observer->count; i++) {
+        const struct flo_twin *twin = twin_of(pairing, i);
+        if (twin != NULL) {
+            requests += twin->sides[FLO_TWIN_OLD].requests;
+            errors += twin->sides[FLO_TWIN_OLD].errors;
+            judged += twin->sides[FLO_TWIN_OLD].judged;
+            bad += twin->sides[FLO_TWIN_OLD].bad;
+        }
+    }
+    pairing->rate = requests > 0 ? errors / requests : 0;
+    pairing->bad = judged > 0 ? bad / judged : 0;
+}
+
+static void count_side(const struct pairing *pairing,
+                       const struct flo_twin_sums *sums,
+                       struct flo_study_segment *segment, bool is_new)
+{
+    double hours = sums->blocks / FLO_BLOCKS_PER_HOUR;
+    const struct {
+        enum flo_measure measure;
+        double events, expected, exposure;
+    } rows[] = {
+        {FLO_MEASURE_ERRORS, sums->errors,
+         flo_expected_errors(sums->requests, 0, 0, pairing->rate),
+         sums->requests},
+        {FLO_MEASURE_FEEDBACK, sums->bad,
+         flo_expected_errors(sums->judged, 0, 0, pairing->bad), sums->judged},
+        {FLO_MEASURE_CRASHES, sums->crashes, hours, hours},
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        struct flo_statistic_arms *arms = &segment->arms[rows[i].measure];
+        flo_count_add(is_new ? &arms->count.treated : &arms->count.control,
+                      rows[i].events, rows[i].expected, rows[i].exposure);
+    }
+}
+
+static void add_counts(struct pairing *pairing)
+{
+    struct flo_study_evidence *evidence = pairing->evidence;
+
+    for (size_t i = 0; i < pairing->observer->count; i++) {
+        const struct flo_twin *twin = twin_of(pairing, i);
+        if (twin != NULL) {
+            struct flo_study_segment *segment =
+                &evidence
+                     ->segments[pairing->observer->entries[i].observed.segment];
+            count_side(pairing, &twin->sides[FLO_TWIN_OLD], segment, false);
+            count_side(pairing, &twin->sides[FLO_TWIN_NEW], segment, true);
+            evidence->treated++;
+            evidence->controls++;
+        }
+    }
+}
+
+/* The old model of a device differs from itself by nothing: that is the
+ * control.  Its variance of 0 is pooled with that of the differences, so the
+ * interval is at most 1.22 times too wide. */
+static void add_ratio(struct pairing *pairing, enum flo_measure measure,
+                      uint32_t segment)
+{
+    int reading = flo_measure_fact(measure)->reading;
+    struct flo_arms arms;
+    size_t count = 0;
+    double d;
+
+    for (size_t i = 0; i < pairing->observer->count; i++) {
+        const struct flo_observer_entry *entry = &pairing->observer->entries[i];
+        const struct flo_twin *twin = twin_of(pairing, i);
+        if (twin == NULL || entry->observed.segment != segment ||
+            !flo_twin_difference(twin, (enum flo_observed_reading)reading,
+                                 &d)) {
+            continue;
+        }
+        pairing->differences[count++] = (struct flo_difference){
+            .d = d, .site = entry->site, .is_treated = true};
+        pairing->differences[count++] =
+            (struct flo_difference){.d = 0, .site = entry->site};
+    }
+    flo_arms_build(pairing->differences, count, pairing->scratch, &arms);
+    pairing->evidence->segments[segment].arms[measure].ratio = arms.arms;
+}
+
+static void add_all(struct pairing *pairing)
+{
+    add_rates(pairing);
+    add_counts(pairing);
+    for (int i = 0; i < FLO_MEASURE_COUNT; i++) {
+        for (uint32_t s = 0; s < pairing->evidence->segment_count; s++) {
+            if (flo_measure_fact((enum flo_measure)i)->reading >= 0) {
+                add_ratio(pairing, (enum flo_measure)i, s);
+            }
+        }
+    }
+}
+
+int flo_observer_pairs_study(struct flo_observer *observer,
+                             struct flo_observe_study *study, uint32_t roster,
+                             uint64_t now_ms, struct flo_err *err)
+{
+    struct pairing pairing = {
+        .observer = observer, .evidence = &study->evidence, .roster = roster};
+    int rv = place(observer, study, roster, err);
+
+    study->is_new =
+        rv == 0 && observer->closed != 0 && observer->closed != study->block;
+    if (rv < 0 || !study->is_new) {
+        return rv;
+    }
+    study->evidence.phase = study->phase;
+    study->evidence.block = observer->closed;
+    study->evidence.at_ms = now_ms;
+    pairing.differences =
+        calloc(2 * observer->count + 1, sizeof(*pairing.differences));
+    pairing.scratch = calloc(2 * observer->count + 1, sizeof(*pairing.scratch));
+    if (pairing.differences == NULL || pairing.scratch == NULL) {
+        rv = flo_fail(err, FLO_E_MEMORY, "evidence");
+    } else {
+        add_all(&pairing);
+    }
+    free(pairing.differences);
+    free(pairing.scratch);
+    return rv;
+}
