@@ -173,6 +173,50 @@ static void its_crash_and_its_end_fail_nobody(void **state)
     world_close();
 }
 
+/* Its engine answers nothing any more when it is taken away. */
+static void
+requests_under_way_at_its_end_are_answered_all_the_same(void **state)
+{
+    static struct client clients[STREAMS];
+    struct flo_serve_status status;
+    (void)state;
+    open_two(99);
+    flo_serve_get_status(world.serve, 1, &status);
+    pid_t pid = status.roles[FLO_ROLE_CURRENT].pid;
+    kill(pid, SIGSTOP);
+    for (int i = 0; i < STREAMS; i++) {
+        client_start(&clients[i], CHATS, CHAT, false);
+    }
+    RUN_UNTIL((int)world.serve->n_running + world.requests_of[0] >= STREAMS);
+    flo_serve_route_clear(world.serve, 1, FLO_GONE_TAKEN_BACK); /* 5 s */
+    for (int i = 0; i < STREAMS; i++) {
+        client_end(&clients[i]);
+        assert_int_equal(clients[i].status, 200);
+    }
+    assert_int_equal(world.requests_of[0], STREAMS);
+    kill(pid, SIGCONT);
+    world_close();
+}
+
+static void held_requests_wait_for_the_model_that_they_name(void **state)
+{
+    static struct client batch;
+    const struct flo_serve_limits held = {.holds_batch = true}, none = {false};
+    (void)state;
+    open_two(99);
+    flo_serve_limit(world.serve, &held);
+    client_start(&batch, "/v1/completions",
+                 "{\"priority\":\"batch\",\"prompt\":\"a\",\"max_tokens\":2,"
+                 "\"user\":\"x\"}",
+                 false);
+    RUN_UNTIL(status_now().held == 1);
+    flo_serve_route_clear(world.serve, 1, FLO_GONE_TAKEN_BACK);
+    flo_serve_limit(world.serve, &none);
+    client_end(&batch);
+    assert_int_equal(batch.status, 200);
+    world_close();
+}
+
 static void applications_judge_answers(void **state)
 {
     static const struct {
@@ -214,6 +258,9 @@ int main(void)
         cmocka_unit_test(without_a_person_each_request_is_drawn),
         cmocka_unit_test(a_named_release_and_vectors_are_never_split),
         cmocka_unit_test(its_crash_and_its_end_fail_nobody),
+        cmocka_unit_test(
+            requests_under_way_at_its_end_are_answered_all_the_same),
+        cmocka_unit_test(held_requests_wait_for_the_model_that_they_name),
         cmocka_unit_test(applications_judge_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

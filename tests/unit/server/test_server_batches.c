@@ -117,7 +117,7 @@ static void presence_is_not_lost_behind_the_telemetry_of_an_outage(void **state)
      * counted. */
     assert_int_equal(flo_batches_count(link->batches).messages, 2);
     flo_lane_count(controller->lane, &lane);
-    assert_true(lane.shed > 190000);
+    assert_true(lane.shed > 100000); /* the lane takes some meanwhile */
     assert_true(flo_lane_is_shedding(controller->lane));
 }
 

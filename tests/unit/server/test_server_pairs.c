@@ -109,6 +109,7 @@ static void report(struct world *world, int device, const struct side *side)
     } counts[] = {{FLO_METRIC_NAME_REQUESTS, 30},
                   {FLO_METRIC_NAME_ERRORS, side->errors},
                   {FLO_METRIC_NAME_ENGINE_RESTARTS, side->restarts},
+                  {FLO_METRIC_NAME_GOLDEN_OWN, 1000000 * side->release},
                   {FLO_METRIC_NAME_FEEDBACK_GOOD, side->good},
                   {FLO_METRIC_NAME_FEEDBACK_BAD, side->bad}};
     char id[37];
@@ -220,6 +221,13 @@ static void an_equal_release_shows_no_difference(void **state)
     begin(world, NEW);
     live(world, 8, OLD, NEW);
     assert_found(world, DEVICES, 1);
+    live(world, 1, OLD, NEW);
+    struct flo_observe_study *study = ask(world);
+    assert_int_equal(study->evidence.segments[0]
+                         .arms[FLO_MEASURE_GOLDEN]
+                         .ratio.treated.devices,
+                     0); /* each model has golden answers of its own */
+    flo_observe_study_free(study);
 }
 
 static void another_release_on_either_side_begins_again(void **state)
