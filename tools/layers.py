@@ -19,14 +19,15 @@ STORE = ["server-stub/store/store.h", "server-stub/store/fleet.h",
 
 # Rooms of the agent's shell, the lowest first; each may include those below it.
 SHELL_ROOMS = ["queue", "outbox", "https", "identity", "device", "report",
-               "renewal", "derived", "hooks", "serving",
+               "renewal", "derived", "hooks", "serving", "neighbours",
                "update",
                "hardware", "trust", "orders"]
 SHELL_LOW = ["base/", "proto/", "updater/include/", "agent/include/",
              "agent/core/memory/strain.h",
              "agent/core/checkup/checkup.h", "agent/core/linking.h",
              "agent/serve/serve.h",
-             "agent/core/renew.h", "agent/shell/identity/pair.h",
+             "agent/core/renew.h", "agent/core/neighbours.h",
+             "agent/shell/identity/pair.h",
              "agent/shell/shell.h", "agent/config.def",
              "agent/runtimes.def"]
 # Folder -> project folders whose headers it may include. First match counts.

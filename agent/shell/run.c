@@ -12,6 +12,7 @@
 #include "agent/shell/identity/identity.h"
 #include "agent/shell/link/link.h"
 #include "agent/shell/local/local.h"
+#include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/renewal/renewal.h"
 #include "agent/shell/run.h"
@@ -520,6 +521,7 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
         rv = flo_control_open(shell, err);
         rv = rv < 0 ? rv : flo_watch_open(shell, err);
         rv = rv < 0 ? rv : flo_shell_trust_open(shell, err);
+        rv = rv < 0 ? rv : flo_neighbours_open(shell, err);
     }
     if (rv == 0 && !is_local && shell->identity.is_there &&
         !shell->device_is_unread) {
@@ -553,6 +555,7 @@ void flo_shell_close(struct flo_shell *shell)
         shell->mqtt = NULL;
     }
     flo_upload_cancel(shell);
+    flo_neighbours_close(shell);
     flo_shell_trust_close(shell);
     flo_watch_close(shell);
     flo_control_close(shell->control);

@@ -10,6 +10,7 @@
  *   trust/                the trusted keys change
  *   hooks/                releases without requests: link, hook, health
  *   update/               the updater's jobs, slots, files to remove
+ *   neighbours/           devices close by: who is asked, what is served
  *   hardware/             sensors, findings, the log for those far away
  *   serving/              engines: load, pack, probe
  *   renewal/              the next certificate, whom to believe
@@ -185,6 +186,7 @@ struct flo_job_child;
 struct flo_control;
 struct flo_renewal;
 struct flo_hook;
+struct flo_neighbourhood;
 struct flo_shell_loading;
 
 /* Adapters of releases in a model's current engine (serving/hosted.c). */
@@ -249,6 +251,16 @@ struct flo_shell_trust {
     uint64_t doubt_ms;       /* not before: for what strangers cause */
 };
 
+/* Bytes between this device and its neighbours, since the agent started. */
+struct flo_neighbour_counts {
+    bool uses, serves; /* as configured */
+    uint16_t port;     /* on which it serves now; 0: it does not */
+    uint64_t in_bytes, out_bytes;
+    uint64_t refused;            /* for the budget, or too many at once */
+    uint64_t used_bytes, budget; /* of 24 hours */
+    uint64_t told_in, told_out;  /* in telemetry */
+};
+
 struct flo_shell {
     struct flo_shell_model models[FLO_AGENT_MODELS_MAX];
     struct event_base *base;
@@ -266,6 +278,8 @@ struct flo_shell {
     struct flo_mqtt *mqtt;
     struct flo_renewal *renewal; /* NULL: not enrolled */
     struct flo_control *control;
+    struct flo_neighbourhood *neighbours; /* NULL: off */
+    struct flo_neighbour_counts neighbour_counts;
     struct flo_hook *hooks; /* a list: releases without requests */
     struct flo_job_child *job;
     uint32_t probing; /* the model whose candidate is probed */

@@ -30,6 +30,9 @@ struct flo_http_options {
      * and loopback, never link-local ones (metadata of clouds). */
     bool is_direct;
     bool takes_private;
+    /* The other side is a device: its certificate is a client's of ca_file.  No
+     * host name is checked, for a device has none, and no proxy is asked. */
+    bool meets_device;
 };
 
 struct flo_http_request {

@@ -38,6 +38,10 @@ struct flo_httpd_options {
     int (*admit)(void *context, struct flo_httpd_request *request,
                  struct flo_err *err);
     void *admit_context;
+    uint64_t rate_bytes_per_s; /* of all answers together; 0: no limit */
+    /* After each piece of a file; false: the client gets no more of it. */
+    bool (*on_sent)(void *context, size_t bytes);
+    void *sent_context;
 };
 
 struct flo_httpd_tls {
@@ -48,10 +52,17 @@ struct flo_httpd_tls {
     /* Admit certificates of these authorities before and after their time too;
      * only flo_httpd_peer shows them. */
     bool admits_out_of_date;
+    /* Lists of revoked certificates (PEM), one for each authority in
+     * client_ca_file; a client on a list, or of an authority without one, is
+     * not admitted.  NULL: nobody is looked up. */
+    const char *revoked_file;
 };
 
 typedef void (*flo_httpd_handler)(void *context,
                                   struct flo_httpd_request *request);
+
+/* Files that are being sent just now. */
+size_t flo_httpd_files(const struct flo_httpd *httpd);
 
 FLO_MUST_USE int flo_httpd_open(struct event_base *base,
                                 const struct flo_httpd_options *options,

@@ -513,5 +513,8 @@ int flo_rest_open(struct flo_rest *rest, struct flo_err *err)
     if (rv == 0) {
         rv = flo_rest_statements_open(rest, err);
     }
+    if (rv == 0) {
+        rv = flo_rest_revoked_open(rest, err);
+    }
     return rv < 0 ? rv : flo_web_open(rest, err);
 }

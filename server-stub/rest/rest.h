@@ -158,6 +158,8 @@ FLO_MUST_USE int flo_rest_may_read(struct flo_controller *controller,
                                    struct flo_httpd_request *request,
                                    struct flo_err *err);
 /* Trust statements, which devices fetch too. */
+FLO_MUST_USE int flo_rest_revoked_open(struct flo_rest *rest,
+                                       struct flo_err *err);
 FLO_MUST_USE int flo_rest_statements_open(struct flo_rest *rest,
                                           struct flo_err *err);
 /* Reports of devices come streamed too. */

@@ -85,10 +85,11 @@ static const struct said said_execution[] = {
 static const struct said said_error[] = {
     {"id", FLO_NAME_MAX}, {"what", 1024}, {"step", FLO_NAME_MAX}};
 static const struct said said_detail[] = {
-    {"codec", FLO_NAME_MAX},   {"bytes", IS_NUMBER},
-    {"full_bytes", IS_NUMBER}, {"took_ms", IS_NUMBER},
-    {"cases", IS_NUMBER},      {"passed", IS_NUMBER},
-    {"ratio", IS_NUMBER},      {"memory_bytes", IS_NUMBER}};
+    {"codec", FLO_NAME_MAX},       {"bytes", IS_NUMBER},
+    {"full_bytes", IS_NUMBER},     {"took_ms", IS_NUMBER},
+    {"cases", IS_NUMBER},          {"passed", IS_NUMBER},
+    {"ratio", IS_NUMBER},          {"memory_bytes", IS_NUMBER},
+    {"neighbour_bytes", IS_NUMBER}};
 
 static bool is_text(const json_t *json, size_t bytes_max)
 {
@@ -592,6 +593,7 @@ static json_t *view_transfer(const struct flo_rollout *core)
 {
     uint64_t bytes = 0;
     uint64_t full = 0;
+    uint64_t near = 0; /* of bytes: from neighbours */
     int devices = 0;
 
     for (size_t i = 0; i < core->member_count; i++) {
@@ -599,13 +601,18 @@ static json_t *view_transfer(const struct flo_rollout *core)
         if (member->full_bytes > 0) {
             bytes += member->fetched_bytes;
             full += member->full_bytes;
+            /* No more than all of them, whatever a device says. */
+            near += member->neighbour_bytes < member->fetched_bytes
+                        ? member->neighbour_bytes
+                        : member->fetched_bytes;
             devices++;
         }
     }
     return devices == 0
                ? NULL
-               : json_pack("{s:i,s:I,s:I}", "devices", devices, "bytes",
-                           (json_int_t)bytes, "full_bytes", (json_int_t)full);
+               : json_pack("{s:i,s:I,s:I,s:I}", "devices", devices, "bytes",
+                           (json_int_t)bytes, "full_bytes", (json_int_t)full,
+                           "neighbour_bytes", (json_int_t)near);
 }
 
 struct members {
@@ -641,6 +648,7 @@ static int view_member(void *context, const struct flo_rollout_member *member,
 
     copy_field(json, detail, "bytes");
     copy_field(json, detail, "full_bytes");
+    copy_field(json, detail, "neighbour_bytes");
     copy_field(json, detail, "codec");
     copy_field(json, detail, "took_ms");
     json_object_set_new(json, "detail", detail);

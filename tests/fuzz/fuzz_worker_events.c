@@ -72,6 +72,28 @@ bool flo_shell_packs(const struct flo_shell *shell)
     return false;
 }
 
+void flo_neighbours_job_add(const struct flo_shell *shell,
+                            const struct flo_agent_execution *execution,
+                            json_t *job)
+{
+    (void)shell;
+    (void)execution;
+    (void)job;
+}
+
+void flo_neighbours_job_said(struct flo_shell *shell, const char *word,
+                             const json_t *json)
+{
+    (void)shell;
+    (void)word;
+    (void)json;
+}
+
+void flo_neighbours_job_ended(struct flo_shell *shell)
+{
+    (void)shell;
+}
+
 bool flo_shell_keeps_prefixes(const struct flo_shell *shell)
 {
     (void)shell;

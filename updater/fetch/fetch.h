@@ -1,4 +1,4 @@
-/* Fetching: artifacts by their digest, from mirrors or from a bundle.
+/* Fetching: artifacts by their digest, from neighbours, mirrors or a bundle.
  *
  * One fetch belongs to one job.  Errors of one mirror are told apart.  After a
  * passing one (no answer, 5xx, too slow) it is tried again after a pause with
@@ -14,7 +14,30 @@
 
 #define FLO_FETCH_MIRRORS_MAX 8
 
+#define FLO_NEIGHBOURS_MAX 8
+#define FLO_NEIGHBOURS_URL_BYTES 300
+
 struct flo_trust;
+
+/* Devices close by that may have an artifact (docs/decisions/neighbours.md).
+ * They are asked before the mirrors, and believed as little. */
+struct flo_neighbours {
+    const char *urls[FLO_NEIGHBOURS_MAX]; /* "https://host:port" */
+    size_t count;
+    /* After the first question of the job: until `turn_ms` nothing is fetched
+     * from a mirror that a neighbour may yet have; until `wait_ms` nothing that
+     * a neighbour fetches itself. */
+    uint64_t turn_ms, wait_ms;
+    uint64_t pause_ms; /* between two rounds; 0: 1000, then more */
+    /* Called when a wait begins; may be NULL. */
+    void (*on_wait)(void *context);
+
+    uint64_t bytes; /* result: taken from them, right or wrong */
+    struct flo_http *handle;
+    uint64_t asked_ms;                     /* the first question; 0: none yet */
+    uint64_t aside_ms[FLO_NEIGHBOURS_MAX]; /* not asked before */
+    bool gave[FLO_NEIGHBOURS_MAX];         /* bytes of the artifact under way */
+};
 
 struct flo_fetch {
     struct flo_store *store;
@@ -26,6 +49,7 @@ struct flo_fetch {
     uint64_t pause_ms_max; /* 0: 30000 */
     uint64_t budget_bytes; /* of the whole job; 0: no limit */
     int control_fd;        /* its end stops everything; -1: none */
+    struct flo_neighbours neighbours;
     /* Progress of the artifact under way; may be NULL. */
     void (*on_progress)(void *context, uint64_t done, uint64_t total);
     void *context;

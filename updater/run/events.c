@@ -58,6 +58,26 @@ static void send_line(int fd, struct flo_buf *buf)
     flo_buf_deinit(buf);
 }
 
+/* Blobs that are to come over the network. */
+static void add_blobs(struct flo_buf *buf, const struct flo_release *release,
+                      const struct flo_plan *plan)
+{
+    char text[FLO_DIGEST_TEXT];
+    const char *between = "";
+
+    flo_buf_text(buf, ",\"blobs\":[");
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        const struct flo_release_file *file =
+            &release->files[plan->steps[i].file];
+        if (!plan->steps[i].is_present) {
+            flo_digest_text(&file->ways[plan->steps[i].way].digest, text);
+            flo_buf_printf(buf, "%s\"%s\"", between, text);
+            between = ",";
+        }
+    }
+    flo_buf_text(buf, "]");
+}
+
 void flo_event_planned(int fd, const struct flo_release *release,
                        const struct flo_plan *plan)
 {
@@ -76,7 +96,13 @@ void flo_event_planned(int fd, const struct flo_release *release,
     add_number(&buf, "prefix_bytes", plan->prefix_bytes);
     add_text(&buf, "reason", plan->reason);
     add_text(&buf, "chosen", plan->chosen);
+    add_blobs(&buf, release, plan);
     send_line(fd, &buf);
+}
+
+void flo_event_waiting(int fd)
+{
+    flo_event_word(fd, "waiting");
 }
 
 void flo_event_downloading(int fd, uint64_t done, uint64_t total)
@@ -120,8 +146,8 @@ void flo_event_fallback(int fd, enum flo_codec from, enum flo_codec to,
 }
 
 void flo_event_staged(int fd, const struct flo_digest *release,
-                      const struct flo_plan *plan, uint64_t fetched_bytes,
-                      uint64_t took_ms)
+                      const struct flo_plan *plan,
+                      const struct flo_fetch *fetch, uint64_t took_ms)
 {
     char digest[FLO_DIGEST_TEXT];
     struct flo_buf buf = {0};
@@ -129,7 +155,8 @@ void flo_event_staged(int fd, const struct flo_digest *release,
     flo_digest_text(release, digest);
     begin(&buf, "staged");
     add_text(&buf, "release", digest);
-    add_number(&buf, "fetched_bytes", fetched_bytes);
+    add_number(&buf, "fetched_bytes", fetch->fetched_bytes);
+    add_number(&buf, "neighbour_bytes", fetch->neighbours.bytes);
     add_number(&buf, "took_ms", took_ms);
     add_text(&buf, "codec", flo_codec_word(plan->codec));
     send_line(fd, &buf);

@@ -29,6 +29,33 @@ static int read_urls(const json_t *json, struct flo_update_job *job,
     return rv;
 }
 
+static int read_neighbours(const json_t *json, struct flo_update_job *job,
+                           struct flo_err *err)
+{
+    json_t *list = NULL;
+    int rv =
+        flo_json_opt_array(json, "neighbours", FLO_NEIGHBOURS_MAX, &list, err);
+
+    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
+        const char *url = json_string_value(json_array_get(list, i));
+        if (url == NULL || strlen(url) >= FLO_NEIGHBOURS_URL_BYTES ||
+            strncmp(url, "https://", 8) != 0) {
+            return flo_fail(err, FLO_E_META_SCHEMA,
+                            "field `neighbours[%zu]` is no https:// address of "
+                            "less than %d bytes",
+                            i, FLO_NEIGHBOURS_URL_BYTES);
+        }
+        rv = flo_url_check(url, &flo_url_http, err);
+        if (rv < 0) {
+            return flo_wrap(err, rv, "neighbours[%zu]", i);
+        }
+        job->neighbours[job->neighbour_count++] = url;
+    }
+    return rv < 0 ? rv
+                  : flo_json_opt_bool(json, "keeps_patches", false,
+                                      &job->keeps_patches, err);
+}
+
 static int read_profile(const json_t *json, struct flo_profile *out,
                         struct flo_err *err)
 {
@@ -79,6 +106,8 @@ static int read_numbers(const json_t *json, struct flo_update_job *job,
         {"pause_ms_min", 3600000, &job->pause_ms_min},
         {"pause_ms_max", 3600000, &job->pause_ms_max},
         {"attempts_max", 1000, &job->attempts_max},
+        {"neighbours_turn_ms", INT64_MAX, &job->neighbours_turn_ms},
+        {"neighbours_wait_ms", INT64_MAX, &job->neighbours_wait_ms},
         {"time_ms", INT64_MAX, &job->time_ms},
     };
     int rv = 0;
@@ -123,6 +152,7 @@ static int read_job(const json_t *json, struct flo_update_job *job,
     if (rv < 0 || (rv = read_sandbox(json, job, err)) < 0 ||
         (rv = read_paths(json, job, err)) < 0 ||
         (rv = read_urls(json, job, err)) < 0 ||
+        (rv = read_neighbours(json, job, err)) < 0 ||
         (rv = read_profile(json, &job->profile, err)) < 0 ||
         (rv = read_numbers(json, job, err)) < 0) {
         return rv;

@@ -16,6 +16,11 @@ struct flo_update_job {
     const char *state_dir;
     const char *urls[FLO_FETCH_MIRRORS_MAX];
     size_t url_count;
+    /* Devices close by, as flo_neighbours has them. */
+    const char *neighbours[FLO_NEIGHBOURS_MAX];
+    size_t neighbour_count;
+    uint64_t neighbours_turn_ms, neighbours_wait_ms;
+    bool keeps_patches;  /* for neighbours, where the disk has room */
     const char *ca_file; /* NULL: the system's */
     const char *cert_file;
     const char *key_file;
@@ -46,6 +51,8 @@ void flo_job_deinit(struct flo_update_job *job);
  * notices the closed end elsewhere. */
 void flo_event_planned(int fd, const struct flo_release *release,
                        const struct flo_plan *plan);
+/* Nothing is fetched: a neighbour is awaited that fetches. */
+void flo_event_waiting(int fd);
 void flo_event_downloading(int fd, uint64_t done, uint64_t total);
 /* "applying", "verifying" */
 void flo_event_word(int fd, const char *word);
@@ -54,8 +61,8 @@ void flo_event_resumed(int fd, uint64_t kept, uint64_t total);
 void flo_event_fallback(int fd, enum flo_codec from, enum flo_codec to,
                         const struct flo_err *err);
 void flo_event_staged(int fd, const struct flo_digest *release,
-                      const struct flo_plan *plan, uint64_t fetched_bytes,
-                      uint64_t took_ms);
+                      const struct flo_plan *plan,
+                      const struct flo_fetch *fetch, uint64_t took_ms);
 void flo_event_failed(int fd, const struct flo_err *err, bool is_passing);
 
 /* Close the sandbox: no new privileges, no core file, a bound on memory.  Files

@@ -53,6 +53,13 @@ static void on_progress(void *context, uint64_t done, uint64_t total)
     }
 }
 
+static void on_wait(void *context)
+{
+    const struct stage *stage = context;
+
+    flo_event_waiting(stage->event_fd);
+}
+
 static bool is_stopped(const struct stage *stage, struct flo_err *err)
 {
     if (flo_fetch_is_stopped(&stage->fetch)) {
@@ -518,6 +525,16 @@ static int apply(struct stage *stage, const struct flo_release_file *file,
     return rv < 0 ? rv : name_result(stage, file, way, fd, err);
 }
 
+/* A patch that was used is kept for neighbours as a blob: the next collection
+ * for want of room takes it.  Packed weights go before. */
+#define ROOM_BYTES (64u << 20)
+static bool keeps(const struct stage *stage)
+{
+    return stage->job->keeps_patches &&
+           flo_store_disk_free(stage->store) >=
+               stage->plan.packed_bytes + stage->plan.prefix_bytes + ROOM_BYTES;
+}
+
 static int get_file(struct stage *stage, const struct flo_release_file *file,
                     const struct flo_way *way, struct flo_err *err)
 {
@@ -539,6 +556,10 @@ static int get_file(struct stage *stage, const struct flo_release_file *file,
     }
     say(stage, "applying");
     rv = apply(stage, file, way, fd, err);
+    if (rv == 0 && keeps(stage) &&
+        flo_store_part_publish(stage->store, fd, &way->digest, NULL) == 0) {
+        return 0;
+    }
     /* A broken patch fails again: it is not kept. */
     if (rv == 0 || flo_error_exit(rv) == FLO_EXIT_VERIFY) {
         flo_store_part_remove(stage->store, &way->digest);
@@ -768,11 +789,17 @@ static void fill_in(struct stage *stage, const struct flo_update_job *job)
         .pause_ms_min = job->pause_ms_min,
         .pause_ms_max = job->pause_ms_max,
         .budget_bytes = job->budget_bytes,
+        .neighbours = {.count = job->bundle == NULL ? job->neighbour_count : 0,
+                       .turn_ms = job->neighbours_turn_ms,
+                       .wait_ms = job->neighbours_wait_ms,
+                       .on_wait = on_wait},
         .control_fd = stage->event_fd,
         .on_progress = on_progress,
         .context = stage,
     };
     memcpy(stage->fetch.urls, job->urls, sizeof(job->urls));
+    memcpy(stage->fetch.neighbours.urls, job->neighbours,
+           sizeof(job->neighbours));
     stage->input = (struct flo_plan_input){
         .release = &stage->verified.release,
         .profile = &stage->profile,
@@ -815,7 +842,7 @@ static int run(struct stage *stage, struct flo_err *err)
     }
     if (rv == 0) {
         flo_event_staged(stage->event_fd, &stage->verified.digest, &stage->plan,
-                         stage->fetch.fetched_bytes, flo_now_ms() - started_ms);
+                         &stage->fetch, flo_now_ms() - started_ms);
     }
     return rv;
 }

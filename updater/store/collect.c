@@ -76,6 +76,12 @@ static int add_release(struct keep *keep, const struct flo_digest *document,
     for (uint32_t i = 0; i < release->file_count; i++) {
         flo_digest_list_add(&keep->digests, &release->files[i].digest);
         flo_digest_list_add(&keep->digests, &release->files[i].chunk_list);
+        for (uint32_t w = 0;
+             keep->store->keeps_patches && w < release->files[i].way_count;
+             w++) {
+            flo_digest_list_add(&keep->digests,
+                                &release->files[i].ways[w].digest);
+        }
     }
     flo_release_deinit(release);
     return keep->digests.failed
@@ -300,4 +306,9 @@ int flo_store_collect(struct flo_store *store, const struct flo_digest *extra,
     flo_digest_list_deinit(&keep.digests);
     free(keep.release);
     return rv;
+}
+
+void flo_store_keep_patches(struct flo_store *store, bool keeps)
+{
+    store->keeps_patches = keeps;
 }

@@ -18,6 +18,7 @@ struct flo_store {
     int packed_fd;
     int slots_fd;
     int lock_fd; /* -1: open without the lock */
+    bool keeps_patches;
 };
 
 void flo_store_blob_name(const struct flo_digest *digest,

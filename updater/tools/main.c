@@ -6,12 +6,21 @@
 
 #include <flotilla/updater.h>
 
+#include "updater/share/share.h"
+
 /* The agent leaves its socket as descriptor 3. */
 static int run_worker(void *state, struct flo_err *err)
 {
     (void)state;
     (void)err;
     return flo_worker_run(3);
+}
+
+static int run_share(void *state, struct flo_err *err)
+{
+    (void)state;
+    (void)err;
+    return flo_share_run(3);
 }
 
 static int run_tuf(void *state, struct flo_err *err)
@@ -30,6 +39,13 @@ static const struct flo_verb worker = {
     .state = &tool_line,
     .run = run_worker,
 };
+static const struct flo_verb share = {
+    .name = "share",
+    .usage = "",
+    .help = "blobs for the neighbours of a device, by descriptor 3",
+    .state = &tool_line,
+    .run = run_share,
+};
 static const struct flo_verb tuf = {
     .name = "tuf",
     .usage = "[WORD...]",
@@ -47,13 +63,14 @@ static const struct flo_verb *const verbs[] = {
     &tool_release_verify,
     &tool_release_inspect,
     &worker,
+    &share,
     &tuf,
 };
 
 /* "delta create" on stderr, while it takes longer. */
 static int run_told(struct flo_args *args, struct flo_err *err)
 {
-    if (args->verb != &worker) {
+    if (args->verb != &worker && args->verb != &share) {
         flo_ticker_start(&tool_ticker, args->verb->name);
     }
     int rv = args->verb->run(args, err);

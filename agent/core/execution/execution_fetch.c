@@ -46,6 +46,9 @@ static void take_plan(struct flo_agent_detail *detail,
     if (told->bytes != 0) {
         detail->bytes = told->bytes;
     }
+    if (told->neighbour_bytes != 0) {
+        detail->neighbour_bytes = told->neighbour_bytes;
+    }
     if (told->full_bytes != 0) {
         detail->full_bytes = told->full_bytes;
     }

@@ -63,6 +63,7 @@ struct flo_agent_error {
 struct flo_agent_detail {
     char codec[16];
     uint64_t bytes, full_bytes, took_ms;
+    uint64_t neighbour_bytes; /* of `bytes`: from devices close by */
     uint32_t cases, passed;
     double ratio; /* ms/token against the current release; 0: unknown */
     uint64_t memory_bytes;

@@ -409,6 +409,29 @@ static void print_models(const json_t *models, bool is_running)
     }
 }
 
+static void print_neighbours(const json_t *json)
+{
+    const char *mode = json_string_value(json_object_get(json, "mode"));
+    json_int_t port = json_integer_value(json_object_get(json, "port"));
+
+    if (mode == NULL || strcmp(mode, "off") == 0) {
+        return;
+    }
+    printf("neighbours %lld bytes from them",
+           (long long)json_integer_value(json_object_get(json, "in_bytes")));
+    if (strcmp(mode, "serve") == 0) {
+        printf(
+            ", %lld to them (%lld of %lld in 24 hours)",
+            (long long)json_integer_value(json_object_get(json, "out_bytes")),
+            (long long)json_integer_value(json_object_get(json, "used_bytes")),
+            (long long)json_integer_value(
+                json_object_get(json, "budget_bytes")));
+        port > 0 ? printf(", serves on port %lld", (long long)port)
+                 : printf(", does not serve now");
+    }
+    printf("\n");
+}
+
 static void print_status(const json_t *json)
 {
     bool is_running = !json_is_false(json_object_get(json, "running"));
@@ -429,6 +452,7 @@ static void print_status(const json_t *json)
     printf("%s\n",
            json_is_true(json_object_get(json, "frozen")) ? " · FROZEN" : "");
     print_models(json_object_get(json, "models"), is_running);
+    print_neighbours(json_object_get(json, "neighbours"));
 }
 
 static int status(void *line, struct flo_err *err)

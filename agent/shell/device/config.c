@@ -170,20 +170,27 @@ static int check_urls(struct flo_settings *settings, struct flo_err *err)
     return 0;
 }
 
+/* Port 0: any that is free. */
+static bool is_host_port(const char *address)
+{
+    const char *port = strrchr(address, ':');
+
+    return port != NULL && port != address && port[1] != '\0' &&
+           strspn(port + 1, "0123456789") == strlen(port + 1) &&
+           strlen(port + 1) <= 5 && strtoul(port + 1, NULL, 10) <= 65535;
+}
+
 /* The addresses of the local API: HOST:PORT or unix:PATH.  A port needs a
  * token, as other users can reach it. */
 static int check_listen(struct flo_settings *settings, struct flo_err *err)
 {
     for (size_t i = 0; settings->listen[i] != NULL; i++) {
         const char *address = settings->listen[i];
-        const char *port = strrchr(address, ':');
 
         if (strncmp(address, "unix:", 5) == 0) {
             continue;
         }
-        if (port == NULL || port == address || port[1] == '\0' ||
-            strspn(port + 1, "0123456789") != strlen(port + 1) ||
-            strlen(port + 1) > 5 || strtoul(port + 1, NULL, 10) > 65535) {
+        if (!is_host_port(address)) {
             flo_fail(err, FLO_E_CFG_RANGE,
                      "listen: `%s` is neither HOST:PORT (0 to 65535) nor "
                      "unix:PATH",
@@ -197,6 +204,49 @@ static int check_listen(struct flo_settings *settings, struct flo_err *err)
         }
     }
     return 0;
+}
+
+static int check_neighbour(const char *address, struct flo_err *err)
+{
+    char url[300];
+    int chars = snprintf(url, sizeof(url), "https://%s", address);
+    int rv =
+        chars >= (int)sizeof(url) || !is_host_port(address)
+            ? flo_fail(err, FLO_E_CFG_RANGE, "`%.80s` is no HOST:PORT", address)
+            : flo_url_check(url, &flo_url_http, err);
+
+    return rv < 0 ? flo_wrap(err, rv, "neighbours_at") : 0;
+}
+
+static int check_neighbours(const struct flo_settings *settings,
+                            struct flo_err *err)
+{
+    const struct flo_config *config = settings->config;
+    const char *word = flo_config_text(config, "neighbours");
+    const char *listen = flo_config_text(config, "neighbours_listen");
+    size_t count = flo_config_texts_count(config, "neighbours_at");
+    int rv = 0;
+
+    if (strcmp(word, "off") != 0 && strcmp(word, "use") != 0 &&
+        strcmp(word, "serve") != 0) {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "neighbours: `%s` is none of off, use, serve", word);
+    }
+    if (strcmp(word, "serve") == 0 && listen == NULL) {
+        flo_fail(err, FLO_E_CFG_KEY,
+                 "neighbours: `serve` needs neighbours_listen");
+        return flo_err_fix(err, "write neighbours_listen: HOST:PORT, with an "
+                                "address of the local network");
+    }
+    if (listen != NULL && !is_host_port(listen)) {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "neighbours_listen: `%.80s` is no HOST:PORT", listen);
+    }
+    for (size_t i = 0; rv == 0 && i < count; i++) {
+        rv = check_neighbour(flo_config_texts_get(config, "neighbours_at", i),
+                             err);
+    }
+    return rv;
 }
 
 int flo_settings_load(const char *path, const char *state_dir,
@@ -262,6 +312,9 @@ int flo_settings_load(const char *path, const char *state_dir,
     }
     if (rv == 0) {
         rv = check_listen(out, err);
+    }
+    if (rv == 0) {
+        rv = check_neighbours(out, err);
     }
     if (rv < 0) {
         flo_settings_deinit(out);

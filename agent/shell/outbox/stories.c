@@ -24,7 +24,7 @@ static json_t *story_json(const struct flo_agent_execution *execution)
     flo_digest_text(&execution->release.digest, digest);
     return json_pack(
         "{s:s, s:s, s:s, s:i, s:i, s:I, s:s, s:s, s:s, s:i, s:I,"
-        " s:i, s:i, s:o, s:{s:s, s:I, s:I, s:I}}",
+        " s:i, s:i, s:o, s:{s:s, s:I, s:I, s:I, s:I}}",
         "order", execution->order, "bundle", execution->bundle, "variant",
         execution->variant, "phase", (int)execution->phase, "epoch",
         (int)execution->epoch, "seq", (json_int_t)execution->seq, "release",
@@ -35,8 +35,9 @@ static json_t *story_json(const struct flo_agent_execution *execution)
         (int)execution->runtime_failures, "policy",
         flo_policy_json(&execution->policy), "detail", "codec",
         execution->detail.codec, "bytes", (json_int_t)execution->detail.bytes,
-        "full_bytes", (json_int_t)execution->detail.full_bytes, "took_ms",
-        (json_int_t)execution->detail.took_ms);
+        "full_bytes", (json_int_t)execution->detail.full_bytes,
+        "neighbour_bytes", (json_int_t)execution->detail.neighbour_bytes,
+        "took_ms", (json_int_t)execution->detail.took_ms);
 }
 
 static void copy_text(const json_t *json, const char *key, char *out,
@@ -107,6 +108,7 @@ static bool story_read(const json_t *json, struct flo_agent_execution *out)
     out->runtime_failures = (uint32_t)copy_number(json, "runtime_failures");
     out->detail.bytes = copy_number(detail, "bytes");
     out->detail.full_bytes = copy_number(detail, "full_bytes");
+    out->detail.neighbour_bytes = copy_number(detail, "neighbour_bytes");
     out->detail.took_ms = copy_number(detail, "took_ms");
     if (flo_policy_read(policy, &out->policy, NULL) < 0) {
         return false;

@@ -43,6 +43,7 @@ static json_t *detail_json(const struct flo_agent_detail *detail)
     }
     add_number(json, "bytes", detail->bytes);
     add_number(json, "full_bytes", detail->full_bytes);
+    add_number(json, "neighbour_bytes", detail->neighbour_bytes);
     add_number(json, "took_ms", detail->took_ms);
     add_number(json, "cases", detail->cases);
     if (detail->cases != 0) {

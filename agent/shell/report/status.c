@@ -97,16 +97,31 @@ static json_t *models_status(struct flo_shell *shell)
     return json;
 }
 
+static json_t *neighbours_status(const struct flo_neighbour_counts *counts)
+{
+    return json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I}", "mode",
+                     counts->serves ? "serve"
+                     : counts->uses ? "use"
+                                    : "off",
+                     "port", (int)counts->port, "in_bytes",
+                     (json_int_t)counts->in_bytes, "out_bytes",
+                     (json_int_t)counts->out_bytes, "refused",
+                     (json_int_t)counts->refused, "used_bytes",
+                     (json_int_t)counts->used_bytes, "budget_bytes",
+                     (json_int_t)counts->budget);
+}
+
 json_t *flo_control_status(struct flo_shell *shell)
 {
     return json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:i, s:o, s:o, s:I}",
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:i, s:o, s:o, s:o, "
+        "s:I}",
         "v", 1, "agent", FLO_VERSION, "device", shell->identity.device, "name",
         shell->identity.name, "fleet", shell->identity.fleet, "controller",
         shell->identity.controller, "enrolled", (int)shell->identity.is_there,
         "online", (int)flo_mqtt_is_connected(shell->mqtt), "frozen",
         (int)shell->agent.is_frozen, "pid", (int)getpid(), "models",
-        models_status(shell), "memory", flo_report_memory(shell),
-        "outbox_corrupt",
+        models_status(shell), "memory", flo_report_memory(shell), "neighbours",
+        neighbours_status(&shell->neighbour_counts), "outbox_corrupt",
         (json_int_t)(shell->db == NULL ? 0 : flo_outbox_db_corrupt(shell->db)));
 }

@@ -84,6 +84,17 @@ static void set_golden(struct flo_shell *shell, uint32_t model)
     }
 }
 
+static void count_neighbours(struct flo_neighbour_counts *counts,
+                             struct flo_measures *measures)
+{
+    flo_measure_count(measures, FLO_METRIC_NAME_NEIGHBOUR_IN,
+                      counts->in_bytes - counts->told_in);
+    flo_measure_count(measures, FLO_METRIC_NAME_NEIGHBOUR_OUT,
+                      counts->out_bytes - counts->told_out);
+    counts->told_in = counts->in_bytes;
+    counts->told_out = counts->out_bytes;
+}
+
 /* Measurements that are taken once a window. */
 static void measure_now(struct flo_shell *shell, uint32_t model)
 {
@@ -107,6 +118,7 @@ static void measure_now(struct flo_shell *shell, uint32_t model)
     flo_measure_count(measures, FLO_METRIC_NAME_MESSAGES_REFUSED,
                       shell->messages_refused);
     shell->messages_refused = 0;
+    count_neighbours(&shell->neighbour_counts, measures);
     if (flo_digest_equal(&shell->models[model].golden.release,
                          &shell->models[model].telemetry.release.digest)) {
         set_golden(shell, model);

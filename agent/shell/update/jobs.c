@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/shell/derived/derived.h"
+#include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/update/update.h"
 
@@ -49,6 +50,7 @@ static void job_end(struct flo_shell *shell)
     struct flo_job_child *job = shell->job;
 
     shell->job = NULL;
+    flo_neighbours_job_ended(shell);
     if (job != NULL) {
         job_free(job);
     }
@@ -120,6 +122,9 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
     copy_plan(json, &event.detail);
     (void)!flo_json_opt_u64(json, "fetched_bytes", 0, INT64_MAX, 0,
                             &event.detail.bytes, NULL);
+    (void)!flo_json_opt_u64(json, "neighbour_bytes", 0, INT64_MAX, 0,
+                            &event.detail.neighbour_bytes, NULL);
+    shell->neighbour_counts.in_bytes += event.detail.neighbour_bytes;
     event.fits_both = fits_both(shell, job->model, &job->release);
     if (flo_shell_memory_check(shell, job->model, &job->release, &err) < 0) {
         event.error.code = err.code;
@@ -187,6 +192,7 @@ static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
                    "the updater wrote no event line", true);
         return false;
     }
+    flo_neighbours_job_said(shell, word, json);
     for (size_t i = 0; i < FLO_COUNT(steps); i++) {
         if (strcmp(word, steps[i].word) == 0 &&
             !say_progress(job, json, steps[i].state)) {
@@ -314,6 +320,7 @@ static json_t *job_json(struct flo_shell *shell, uint32_t model)
         json_object_set_new(json, "cert_file",
                             json_string(identity->cert_file));
         json_object_set_new(json, "key_file", json_string(identity->key_file));
+        flo_neighbours_job_add(shell, execution, json);
     }
     return json;
 }

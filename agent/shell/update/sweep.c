@@ -21,7 +21,9 @@ uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep,
 bool flo_shell_make_room(struct flo_shell *shell,
                          const struct flo_digest *release)
 {
-    return flo_shell_sweep(
-               shell, release,
-               flo_store_blob_has(shell->store, release, 0) ? 1 : 0) > 0;
+    flo_store_keep_patches(shell->store, false);
+    uint32_t count = flo_shell_sweep(
+        shell, release, flo_store_blob_has(shell->store, release, 0) ? 1 : 0);
+    flo_store_keep_patches(shell->store, shell->neighbour_counts.serves);
+    return count > 0;
 }

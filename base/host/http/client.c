@@ -392,6 +392,9 @@ static void set_options(CURL *curl, const struct flo_http_options *options)
         curl_easy_setopt(curl, CURLOPT_PROXY, "");
         curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_direct);
     }
+    if (options->meets_device) {
+        flo_http_meet_device(curl);
+    }
     if (options->unix_socket != NULL) {
         curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, options->unix_socket);
     }

@@ -87,3 +87,20 @@ void flo_http_pin(void *curl, const char *hex)
     curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, on_context);
     curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, context);
 }
+
+/* A device's certificate is for clients: one for servers is refused here, so
+ * neither kind passes for the other. */
+static CURLcode on_device(CURL *curl, void *context, void *unused)
+{
+    (void)curl, (void)unused;
+    return SSL_CTX_set_purpose(context, X509_PURPOSE_SSL_CLIENT) == 1
+               ? CURLE_OK
+               : CURLE_SSL_CERTPROBLEM;
+}
+
+void flo_http_meet_device(void *curl)
+{
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, on_device);
+}

@@ -66,6 +66,7 @@ int flo_httpd_status_of(int code)
     case FLO_E_REST_SELECTOR:
         return 422;
     case FLO_E_REST_LIMIT:
+    case FLO_E_NEIGHBOUR_BUDGET:
         return 429;
     case FLO_E_FROZEN:
     case FLO_E_CHANGE_FREEZE:
@@ -75,6 +76,8 @@ int flo_httpd_status_of(int code)
     case FLO_E_INFER_BUSY:
     case FLO_E_DB_UNREACHABLE:
     case FLO_E_LEAD_NONE:
+    case FLO_E_NEIGHBOUR_FETCHES:
+    case FLO_E_NEIGHBOUR_BUSY:
     case FLO_E_STATE_SUPERSEDED: /* this controller just lost the lead */
         return 503;
     case FLO_E_REST_AUTH:
@@ -382,6 +385,11 @@ bool flo_httpd_file_pump(struct httpd_connection *connection)
         evbuffer_add(out, piece, bytes);
         connection->file_offset += bytes;
         connection->file_left -= bytes;
+        const struct flo_httpd_options *options = &connection->httpd->options;
+        if (options->on_sent != NULL &&
+            !options->on_sent(options->sent_context, bytes)) {
+            return false;
+        }
     }
     if (connection->file_left == 0) {
         close(connection->file_fd);

@@ -140,6 +140,9 @@ static void connection_free(struct httpd_connection *connection)
     if (connection->file_fd >= 0) {
         close(connection->file_fd);
     }
+    if (httpd->all != NULL) {
+        bufferevent_remove_from_rate_limit_group(connection->bev);
+    }
     event_free(connection->timer);
     event_free(connection->kick);
     SSL *ssl = bufferevent_openssl_get_ssl(connection->bev);
@@ -753,6 +756,9 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     }
     httpd->connections = connection;
     httpd->n_connections++;
+    if (httpd->all != NULL) {
+        bufferevent_add_to_rate_limit_group(bev, httpd->all);
+    }
     struct timeval write_timeout = {.tv_sec = WRITE_TIMEOUT_S};
     bufferevent_setcb(bev, on_read, on_write, on_event, connection);
     bufferevent_set_timeouts(bev, NULL, &write_timeout);
@@ -764,6 +770,35 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
 }
 
 /* ---- the server ---- */
+
+size_t flo_httpd_files(const struct flo_httpd *httpd)
+{
+    size_t count = 0;
+
+    for (const struct httpd_connection *c = httpd->connections; c != NULL;
+         c = c->next) {
+        count += c->file_fd >= 0 ? 1 : 0;
+    }
+    return count;
+}
+
+/* One bucket for what all connections send; reading has no limit. */
+static bool limit_rate(struct flo_httpd *httpd)
+{
+    uint64_t rate = httpd->options.rate_bytes_per_s;
+    size_t bytes = rate > EV_RATE_LIMIT_MAX ? EV_RATE_LIMIT_MAX : (size_t)rate;
+
+    if (rate == 0) {
+        return true;
+    }
+    httpd->rate = ev_token_bucket_cfg_new(EV_RATE_LIMIT_MAX, EV_RATE_LIMIT_MAX,
+                                          bytes, bytes, NULL);
+    httpd->all =
+        httpd->rate == NULL
+            ? NULL
+            : bufferevent_rate_limit_group_new(httpd->base, httpd->rate);
+    return httpd->all != NULL;
+}
 
 int flo_httpd_open(struct event_base *base,
                    const struct flo_httpd_options *options,
@@ -793,6 +828,10 @@ int flo_httpd_open(struct event_base *base,
     if (httpd->options.idle_timeout_ms == 0) {
         httpd->options.idle_timeout_ms = IDLE_TIMEOUT_MS;
     }
+    if (!limit_rate(httpd)) {
+        flo_httpd_close(httpd);
+        return flo_fail(err, FLO_E_MEMORY, "no memory for the HTTP server");
+    }
     signal(SIGPIPE, SIG_IGN);
     *out = httpd;
     return 0;
@@ -808,6 +847,12 @@ void flo_httpd_close(struct flo_httpd *httpd)
     }
     flo_httpd_listeners_free(httpd);
     flo_httpd_routes_free(httpd);
+    if (httpd->all != NULL) {
+        bufferevent_rate_limit_group_free(httpd->all);
+    }
+    if (httpd->rate != NULL) {
+        ev_token_bucket_cfg_free(httpd->rate);
+    }
     event_free(httpd->room);
     free(httpd);
 }

@@ -97,10 +97,12 @@ struct flo_httpd {
     struct httpd_listener *listeners;
     struct httpd_connection *connections; /* newest first */
     size_t n_connections;
-    struct event *room; /* look again whether there is room */
-    uint64_t numbers;   /* the requests' */
-    uint32_t run;       /* random: tells two processes' requests apart */
-    bool is_paused;     /* clients wait in the kernel's queues */
+    struct event *room;               /* look again whether there is room */
+    struct ev_token_bucket_cfg *rate; /* NULL: no limit */
+    struct bufferevent_rate_limit_group *all; /* connections, by that rate */
+    uint64_t numbers;                         /* the requests' */
+    uint32_t run;   /* random: tells two processes' requests apart */
+    bool is_paused; /* clients wait in the kernel's queues */
 };
 
 /* route.c */

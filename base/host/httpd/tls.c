@@ -17,6 +17,19 @@ static int tls_fail(struct flo_err *err, const char *what, const char *file)
     return FLO_E_NET_TLS;
 }
 
+static int load_revoked(SSL_CTX *context, const char *file, struct flo_err *err)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(context);
+    X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+
+    if (lookup == NULL ||
+        X509_load_crl_file(lookup, file, X509_FILETYPE_PEM) <= 0 ||
+        X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK) != 1) {
+        return tls_fail(err, "list of revoked certificates", file);
+    }
+    return 0;
+}
+
 /* The problem stays as the result of the whole, so that it is seen later. */
 static int admit_out_of_date(int good, X509_STORE_CTX *store)
 {
@@ -64,6 +77,9 @@ int flo_httpd_tls_make(const struct flo_httpd_tls *tls, SSL_CTX **out,
                                                : 0),
                 tls->admits_out_of_date ? admit_out_of_date : NULL);
         }
+    }
+    if (rv == 0 && tls->revoked_file != NULL) {
+        rv = load_revoked(context, tls->revoked_file, err);
     }
     if (rv < 0) {
         SSL_CTX_free(context);
@@ -114,13 +130,16 @@ int flo_httpd_tls_keep(struct flo_httpd_tls *to,
                        const struct flo_httpd_tls *from, struct flo_err *err)
 {
     bool has_ca = from->client_ca_file != NULL;
+    bool has_list = from->revoked_file != NULL;
 
     *to = *from;
     to->cert_file = strdup(from->cert_file);
     to->key_file = strdup(from->key_file);
     to->client_ca_file = has_ca ? strdup(from->client_ca_file) : NULL;
+    to->revoked_file = has_list ? strdup(from->revoked_file) : NULL;
     return to->cert_file != NULL && to->key_file != NULL &&
-                   (to->client_ca_file != NULL) == has_ca
+                   (to->client_ca_file != NULL) == has_ca &&
+                   (to->revoked_file != NULL) == has_list
                ? 0
                : flo_fail(err, FLO_E_MEMORY, "no memory for TLS");
 }
@@ -130,4 +149,5 @@ void flo_httpd_tls_forget(struct flo_httpd_tls *files)
     free((void *)(uintptr_t)files->cert_file);
     free((void *)(uintptr_t)files->key_file);
     free((void *)(uintptr_t)files->client_ca_file);
+    free((void *)(uintptr_t)files->revoked_file);
 }

@@ -90,6 +90,11 @@ static void print_transfer(const json_t *rollout)
         printf("fetched %s by %llu devices", text,
                (unsigned long long)flo_out_u64(transfer, "devices"));
         flo_rollout_print_saved(bytes, flo_out_u64(transfer, "full_bytes"));
+        bytes = flo_out_u64(transfer, "neighbour_bytes");
+    }
+    if (transfer != NULL && bytes > 0) {
+        flo_out_bytes(bytes, text);
+        printf("%s of it came from neighbours, not over the uplink\n", text);
     }
 }
 

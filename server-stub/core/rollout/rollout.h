@@ -99,6 +99,7 @@ struct flo_rollout_member {
     /* For people: what its newest execution fetches, and the files without any
      * delta; 0: it has not said. */
     uint64_t fetched_bytes, full_bytes;
+    uint64_t neighbour_bytes; /* of fetched_bytes: from devices close by */
     uint64_t heard_at_ms;
     uint64_t since_at_ms;   /* of `state`, for people */
     uint64_t watched_at_ms; /* of `state`, for its deadline: our own absence

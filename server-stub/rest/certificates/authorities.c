@@ -139,6 +139,33 @@ int flo_rest_ca_revoked(struct flo_rest_call *call, struct flo_err *err)
     return rv;
 }
 
+static void on_revoked(void *context, struct flo_httpd_request *request)
+{
+    char FLO_CLEANUP(flo_free_cleanup) *pem = NULL;
+    struct flo_rest *rest = context;
+    struct flo_err err = {0};
+    size_t bytes = 0;
+    int rv;
+
+    rest->requests++;
+    if ((rv = flo_rest_may_read(rest->controller, request, &err)) == 0 &&
+        (rv = flo_rest_query_check(request, "", &err)) == 0) {
+        rv = flo_file_read(rest->controller->pki.revoked_file, 64u << 20, &pem,
+                           &bytes, &err);
+    }
+    if (rv < 0) {
+        flo_httpd_answer_err(request, &err);
+        return;
+    }
+    flo_httpd_add_header(request, "Cache-Control", "no-cache");
+    flo_httpd_answer(request, 200, "application/x-pem-file", pem, bytes);
+}
+
+int flo_rest_revoked_open(struct flo_rest *rest, struct flo_err *err)
+{
+    return flo_rest_stream_open(rest, FLO_STREAM_REVOKED, on_revoked, err);
+}
+
 /* ---- rolling ---- */
 
 int flo_rest_ca_rotate(struct flo_rest_call *call, struct flo_err *err)

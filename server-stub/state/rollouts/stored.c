@@ -296,6 +296,7 @@ static void take_carried(struct flo_rollout_member *member,
     if (json_is_object(detail)) {
         member->fetched_bytes = bytes_said(detail, "bytes");
         member->full_bytes = bytes_said(detail, "full_bytes");
+        member->neighbour_bytes = bytes_said(detail, "neighbour_bytes");
     }
 }
 

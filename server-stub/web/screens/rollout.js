@@ -127,9 +127,9 @@ function Members({ one, query }) {
 }
 
 // Bytes that the deltas saved, once a device has said it.
-const fetched = (t) => t.full_bytes > t.bytes
+const fetched = (t) => (t.full_bytes > t.bytes
   ? `fetched, ${bytes(t.full_bytes - t.bytes)} saved (${Math.floor(100 * (1 - t.bytes / t.full_bytes))} %)`
-  : "fetched";
+  : "fetched") + (t.neighbour_bytes > 0 ? `, ${bytes(t.neighbour_bytes)} from neighbours` : "");
 
 export class Rollout extends Screen {
   topics = ["rollout"];

@@ -241,7 +241,7 @@ static void fetches(struct world *world, size_t device, const char *seq,
 }
 
 static void assert_transfer(struct world *world, int devices, int bytes,
-                            int full_bytes)
+                            int full_bytes, int near)
 {
     struct flo_rollout_entry *entry = NULL;
     json_t *view = NULL;
@@ -250,8 +250,9 @@ static void assert_transfer(struct world *world, int devices, int bytes,
         flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
     assert_int_equal(
         flo_object_rollout(world->controller, entry, 0, &view, &world->err), 0);
-    json_t *wanted = json_pack("{s:i,s:i,s:i}", "devices", devices, "bytes",
-                               bytes, "full_bytes", full_bytes);
+    json_t *wanted =
+        json_pack("{s:i,s:i,s:i,s:i}", "devices", devices, "bytes", bytes,
+                  "full_bytes", full_bytes, "neighbour_bytes", near);
     assert_true(json_equal(json_object_get(view, "transfer"), wanted));
     json_decref(wanted);
     json_decref(view);
@@ -269,16 +270,19 @@ static void what_devices_fetch_is_added_up_also_after_a_restart(void **state)
     fetches(world, 0, "1", "downloading",
             "{\"codec\":\"tensor1\",\"bytes\":10,\"full_bytes\":100}");
     fetches(world, 1, "1", "downloading", "{\"bytes\":100,\"full_bytes\":100}");
-    assert_transfer(world, 2, 110, 200);
+    assert_transfer(world, 2, 110, 200, 0);
 
-    fetches(world, 1, "2", "verifying", "{\"bytes\":30,\"full_bytes\":120}");
+    fetches(world, 1, "2", "verifying",
+            "{\"bytes\":30,\"full_bytes\":120,\"neighbour_bytes\":20}");
+    fetches(world, 0, "2", "verifying", /* no more than all of them */
+            "{\"bytes\":10,\"full_bytes\":100,\"neighbour_bytes\":99}");
     fetches(world, 2, "1", "downloading",
             "{\"bytes\":-5,\"full_bytes\":9223372036854775807}");
-    assert_transfer(world, 2, 40, 220);
+    assert_transfer(world, 2, 40, 220, 30);
 
     flo_rollouts_forget(world->controller);
     assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
-    assert_transfer(world, 2, 40, 220);
+    assert_transfer(world, 2, 40, 220, 30);
 }
 
 static void an_aborted_rollout_ends_though_no_execution_began(void **state)

@@ -574,6 +574,9 @@ FLO_MUST_USE int flo_store_tree_open(struct flo_store *store,
                                      const struct flo_release *release,
                                      const struct flo_release_variant *variant,
                                      int *fd, struct flo_err *err);
+/* Collections keep the patches of kept releases, for neighbours; false, as it
+ * is from the beginning: they are the first to go. */
+void flo_store_keep_patches(struct flo_store *store, bool keeps);
 /* Remove every blob that no slot of any model, no baseline and none of `keep`
  * (release documents) names, with packed weights and kept prefixes of such.
  * Call with the lock and without a worker.  Every release stays of a model

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/shell/derived/derived.h"
+#include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/update/update.h"
 #include "unit/child.h"
 #include "unit/remove_tree.h"
@@ -74,6 +75,28 @@ bool flo_shell_packs(const struct flo_shell *unused)
 {
     (void)unused;
     return false;
+}
+
+void flo_neighbours_job_add(const struct flo_shell *unused,
+                            const struct flo_agent_execution *execution,
+                            json_t *job)
+{
+    (void)unused;
+    (void)execution;
+    (void)job;
+}
+
+void flo_neighbours_job_said(struct flo_shell *unused, const char *word,
+                             const json_t *json)
+{
+    (void)unused;
+    (void)word;
+    (void)json;
+}
+
+void flo_neighbours_job_ended(struct flo_shell *unused)
+{
+    (void)unused;
 }
 
 bool flo_shell_keeps_prefixes(const struct flo_shell *unused)

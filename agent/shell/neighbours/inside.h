@@ -1,0 +1,52 @@
+/* Inside of the room. */
+#ifndef FLOTILLA_AGENT_NEIGHBOURS_INSIDE_H
+#define FLOTILLA_AGENT_NEIGHBOURS_INSIDE_H
+
+#include "agent/shell/neighbours/neighbours.h"
+
+#define FLO_NEIGHBOURS_LINE_BYTES 4096
+
+struct flo_https;
+
+struct flo_neighbourhood {
+    struct flo_shell *shell;
+    struct event *tick;
+    /* revoked.c */
+    struct flo_https *asking; /* NULL: no question is under way */
+    uint64_t list_at_ms;      /* when the list came; 0: never */
+    uint64_t list_again_ms;   /* not asked before */
+    char list_file[4200];
+    /* share.c */
+    pid_t pid; /* 0: it does not run */
+    int fd;
+    struct event *readable;
+    uint64_t start_again_ms;
+    uint64_t day_began_ms; /* of the budget */
+    uint64_t out_before;   /* bytes and refusals of earlier processes */
+    uint64_t refused_before;
+    char cert_file[4200]; /* with which it was started */
+    size_t bytes;
+    char line[FLO_NEIGHBOURS_LINE_BYTES];
+    /* of the job under way */
+    json_t *fetched; /* digests; NULL: no job */
+    bool moves;
+};
+
+/* Ask for the list where it is time. */
+void flo_revoked_look(struct flo_neighbourhood *hood, uint64_t now_ms);
+/* Is the list young enough to serve by? */
+#define FLO_REVOKED_HOLDS_MS (24ull * 3600 * 1000)
+static inline bool flo_revoked_holds(const struct flo_neighbourhood *hood,
+                                     uint64_t now_ms)
+{
+    return hood->list_at_ms != 0 &&
+           now_ms - hood->list_at_ms < FLO_REVOKED_HOLDS_MS;
+}
+
+/* Start the process, or end it, as list, certificate and configuration say. */
+void flo_share_look(struct flo_neighbourhood *hood, uint64_t now_ms);
+void flo_share_end(struct flo_neighbourhood *hood);
+/* Tell it what this device is fetching. */
+void flo_share_tell(struct flo_neighbourhood *hood);
+
+#endif

@@ -1,0 +1,145 @@
+/* The sandbox of the process that serves neighbours: it reads blobs/ and takes
+ * connections on the socket that it has.  A call that is not listed fails with
+ * ENOSYS; a call that only an attacker makes kills the process. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/sandbox.h"
+#include "updater/share/share.h"
+
+#define EVER FLO_SANDBOX_EVER
+#define INT FLO_SANDBOX_INT
+#define WORD FLO_SANDBOX_WORD
+#define WRITES (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_PATH)
+#define MEMORY_BYTES_MAX (96u << 20)
+#define AROUND_BYTES (1ull << 30)
+
+#define KILL(name)                                                             \
+    {                                                                          \
+        SYS_##name, EVER, FLO_SANDBOX_KILL, 0,                                 \
+        {                                                                      \
+            {                                                                  \
+                0                                                              \
+            }                                                                  \
+        }                                                                      \
+    }
+#ifdef SYS_fcntl64
+#define SYS_FCNTL SYS_fcntl64
+#else
+#define SYS_FCNTL SYS_fcntl
+#endif
+
+static const struct flo_sandbox_rule rules[] = {
+#include "base/sandbox/calls.def"
+    FLO_CALL_IF(EVER, openat, 2, WRITES, 0),
+    FLO_CALL(EVER, readv),
+    FLO_CALL(EVER, fstat),
+#ifdef SYS_fstat64
+    FLO_CALL(EVER, fstat64),
+#endif
+#ifdef SYS_newfstatat
+    FLO_CALL_FSTAT(EVER, newfstatat),
+#endif
+#ifdef SYS_fstatat64
+    FLO_CALL_FSTAT(EVER, fstatat64),
+#endif
+    {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_GETFD}}},
+    {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_SETFD}}},
+    {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_GETFL}}},
+    {SYS_FCNTL,
+     EVER,
+     FLO_SANDBOX_ALLOW,
+     0,
+     {{1, WORD, F_SETFL}, {2, O_ASYNC, 0}}},
+    /* clients, and the loop that waits for them */
+    FLO_CALL(EVER, accept4),
+    FLO_CALL(EVER, getsockname),
+    FLO_CALL(EVER, getpeername),
+    FLO_CALL(EVER, getsockopt),
+    FLO_CALL(EVER, setsockopt),
+    FLO_CALL(EVER, shutdown),
+    FLO_CALL(EVER, epoll_ctl),
+    FLO_CALL(EVER, epoll_pwait),
+#ifdef SYS_epoll_wait
+    FLO_CALL(EVER, epoll_wait),
+#endif
+#ifdef SYS_epoll_pwait2
+    FLO_CALL(EVER, epoll_pwait2),
+#endif
+#ifdef SYS_timerfd_settime
+    FLO_CALL(EVER, timerfd_settime),
+#endif
+#ifdef SYS_timerfd_settime64
+    FLO_CALL(EVER, timerfd_settime64),
+#endif
+    FLO_CALL_VAIN(EVER, socket, EACCES),
+    FLO_CALL_VAIN(EVER, connect, EACCES),
+    FLO_CALL_VAIN(EVER, bind, EACCES),
+    FLO_CALL_VAIN(EVER, ioctl, ENOTTY),
+    FLO_CALL(EVER, sigaltstack),
+    FLO_CALL(EVER, geteuid),
+    FLO_CALL(EVER, getuid),
+#ifdef SYS_time
+    FLO_CALL(EVER, time),
+#endif
+    {SYS_prlimit64, EVER, FLO_SANDBOX_ALLOW, 0, {{0, INT, 0}, {2, WORD, 0}}},
+    /* only an attacker calls these */
+    KILL(execve),
+    KILL(execveat),
+    KILL(clone),
+    KILL(ptrace),
+    KILL(process_vm_readv),
+    KILL(process_vm_writev),
+    KILL(kill),
+    KILL(bpf),
+    KILL(perf_event_open),
+    KILL(userfaultfd),
+    KILL(io_uring_setup),
+    KILL(mount),
+    KILL(unshare),
+    KILL(setns),
+#ifdef SYS_fork
+    KILL(fork),
+    KILL(vfork),
+#endif
+};
+
+static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules),
+                                                 ENOSYS};
+
+int flo_share_sandbox_enter(const struct flo_share_job *job,
+                            struct flo_err *err)
+{
+    char blobs[PATH_MAX];
+    const struct flo_sandbox_path paths[] = {{blobs, FLO_SANDBOX_READ}};
+
+    if (!flo_path_join(blobs, sizeof(blobs), job->state_dir, "blobs")) {
+        return flo_fail(err, FLO_E_IO_OPEN, "%s: path too long",
+                        job->state_dir);
+    }
+    flo_sandbox_close_memory();
+    flo_sandbox_limit(RLIMIT_NOFILE, 256);
+    if (flo_sandbox_is_built()) { /* a sanitizer's shadow is larger */
+        flo_sandbox_limit(RLIMIT_DATA, MEMORY_BYTES_MAX);
+        flo_sandbox_limit(RLIMIT_AS, MEMORY_BYTES_MAX + AROUND_BYTES);
+    }
+    int rv =
+        flo_sandbox_files(paths, FLO_COUNT(paths), FLO_SANDBOX_NO_TCP, err);
+
+    if (rv == 0) {
+        rv = flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_FILES, err);
+    }
+    if (rv >= 0) {
+        rv = flo_sandbox_filter(&policy, 1, err);
+        rv = rv != 0
+                 ? rv
+                 : flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_CALLS, err);
+    }
+    return rv < 0 ? rv : 0;
+}
