@@ -84,13 +84,18 @@ static void set_golden(struct flo_shell *shell, uint32_t model)
     }
 }
 
+/* Only where bytes moved: most windows have none, and need no room. */
 static void count_neighbours(struct flo_neighbour_counts *counts,
                              struct flo_measures *measures)
 {
-    flo_measure_count(measures, FLO_METRIC_NAME_NEIGHBOUR_IN,
-                      counts->in_bytes - counts->told_in);
-    flo_measure_count(measures, FLO_METRIC_NAME_NEIGHBOUR_OUT,
-                      counts->out_bytes - counts->told_out);
+    if (counts->in_bytes > counts->told_in) {
+        flo_measure_count(measures, FLO_METRIC_NAME_NEIGHBOUR_IN,
+                          counts->in_bytes - counts->told_in);
+    }
+    if (counts->out_bytes > counts->told_out) {
+        flo_measure_count(measures, FLO_METRIC_NAME_NEIGHBOUR_OUT,
+                          counts->out_bytes - counts->told_out);
+    }
     counts->told_in = counts->in_bytes;
     counts->told_out = counts->out_bytes;
 }

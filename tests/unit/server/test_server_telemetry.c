@@ -404,6 +404,11 @@ static void busy_minute(struct flo_telemetry_window *window, uint32_t *seed)
     window->values[FLO_METRIC_NAME_ERRORS] = 0;
     window->values[FLO_METRIC_NAME_ENGINE_RESTARTS] = 0;
     window->values[FLO_METRIC_NAME_LOST] = 0;
+    window->values[FLO_METRIC_NAME_FEEDBACK_GOOD] = 33;
+    window->values[FLO_METRIC_NAME_FEEDBACK_BAD] = 0;
+    /* Windows of an update alone have these. */
+    window->has[FLO_METRIC_NAME_NEIGHBOUR_IN] = false;
+    window->has[FLO_METRIC_NAME_NEIGHBOUR_OUT] = false;
 }
 
 /* One transaction for a minute of all devices, as the lane writes. */
