@@ -425,7 +425,7 @@ def test_a_good_rollout_goes_through_both_phases(controller, devices,
     facts = [d for d in done["devices"] if d["name"] == canary.name][0]
     assert (facts["codec"], facts["bytes"]) == ("bsdiff40", 123)
     assert done["transfer"] == {"devices": 1, "bytes": 123,
-                                "full_bytes": 1230}
+                                "full_bytes": 1230, "neighbour_bytes": 0}
     for device in devices:
         device.serving = digest
 

@@ -96,10 +96,11 @@ def asked(up, *models):
 
 def test_the_plan_is_shown(up):
     memory = status(up)["memory"]
+    F.wait_until("the device told its new budget", 60, lambda: up.ask(
+        "device", "get", "a")["memory"]["budget"] == memory["budget"])
     device = up.ask("device", "get", "a")
 
     assert 0 < memory["pool"] < memory["planned"] <= memory["budget"]
-    assert device["memory"]["budget"] == memory["budget"]
     assert {model["model"]: model["state"] for model in device["models"]} == {
         "tiny": "ready", "alarm": "on-demand", "site": "on-demand"}
 
