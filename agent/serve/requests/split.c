@@ -72,6 +72,22 @@ static uint32_t draw(const struct serve_request *request,
            100;
 }
 
+/* A request that names nothing means the first model: not one that is there for
+ * the requests of another one alone. */
+static struct serve_place *meant_of(const struct serve_request *request)
+{
+    struct serve_place *place = request->place;
+    struct serve_place *named;
+
+    if (request->params.model[0] != '\0' || !place->has_route ||
+        place->route.split_pct == 0) {
+        return place;
+    }
+    named =
+        flo_names_place(request->serve, place->route.split_of, request->token);
+    return named != NULL && named->has_route ? named : place;
+}
+
 static struct serve_place *place_for(const struct serve_request *request,
                                      struct serve_place *meant)
 {
@@ -92,12 +108,11 @@ static struct serve_place *place_for(const struct serve_request *request,
 
 void flo_split_take(struct serve_request *request)
 {
-    struct serve_place *place = place_for(request, request->place);
+    struct serve_place *meant = meant_of(request);
+    struct serve_place *place = place_for(request, meant);
 
-    if (place != request->place) {
-        request->meant = request->place;
-        request->place = place;
-    }
+    request->place = place;
+    request->meant = place != meant ? meant : NULL;
 }
 
 bool flo_split_is_over(const struct serve_request *request)

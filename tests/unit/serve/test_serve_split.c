@@ -144,6 +144,20 @@ static void a_named_release_and_vectors_are_never_split(void **state)
     world_close();
 }
 
+static void who_names_nothing_does_not_mean_the_split(void **state)
+{
+    int of_b = 0;
+    (void)state;
+    world_open();
+    open_as(1, "tiny-b", V21, "2.1.0", 50); /* there before the other one */
+    open_as(3, "tiny", V2, "2.0.0", 0);
+    for (int i = 0; i < 40; i++) {
+        of_b += answered(CHATS, "", "");
+    }
+    assert_in_range(of_b, 4, 36);
+    world_close();
+}
+
 static void its_crash_and_its_end_fail_nobody(void **state)
 {
     static struct client clients[STREAMS];
@@ -257,6 +271,7 @@ int main(void)
         cmocka_unit_test(a_person_always_gets_the_same_model),
         cmocka_unit_test(without_a_person_each_request_is_drawn),
         cmocka_unit_test(a_named_release_and_vectors_are_never_split),
+        cmocka_unit_test(who_names_nothing_does_not_mean_the_split),
         cmocka_unit_test(its_crash_and_its_end_fail_nobody),
         cmocka_unit_test(
             requests_under_way_at_its_end_are_answered_all_the_same),
