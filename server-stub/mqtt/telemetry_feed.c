@@ -26,6 +26,20 @@ static int hear(struct flo_controller *controller,
     return flo_controller_commit(controller, err);
 }
 
+/* Its presence says that a device came for the first time, and it joins its
+ * rollouts then.  Telemetry that overtakes it says nothing yet. */
+static bool has_come(struct flo_controller *controller, const char *device)
+{
+    struct flo_err err = {0};
+    bool out;
+
+    if (flo_fleet_device_has_come(controller->store, device, &out, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
+        return false; /* the next time */
+    }
+    return out;
+}
+
 static void on_news(void *context)
 {
     struct flo_controller *controller = context;
@@ -34,6 +48,9 @@ static void on_news(void *context)
     struct flo_lane_fact *facts = flo_lane_facts(controller->lane, &count);
 
     for (size_t i = 0; i < count; i++) {
+        if (!has_come(controller, facts[i].device)) {
+            continue;
+        }
         flo_fleet_device_heard(controller->store, facts[i].device,
                                facts[i].seen_at_ms, facts[i].rss_bytes);
         flo_fleet_device_ttft(controller->store, facts[i].device,

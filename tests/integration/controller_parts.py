@@ -241,7 +241,7 @@ class Device:
             json.loads(m[1]).get("boot") == self.boot and
             json.loads(m[1]).get("ack", 0) >= self.seq)
 
-    def connect(self):
+    def connect(self, is_silent=False):
         host, port = self.controller.broker()
         self.client = Client(host, port, self.controller.ca, self.cert,
                              self.key, self.id,
@@ -250,9 +250,13 @@ class Device:
         for topic in ("desired", "cmd"):
             assert self.client.subscribe(self.topic(topic)) == 1
         assert self.client.subscribe("flotilla/v1/test/c/order") == 1
+        if not is_silent:
+            self.comes()
+        return self
+
+    def comes(self):
         self.client.publish(self.topic("presence"), '{"v":1,"online":true}',
                             retain=True)
-        return self
 
     def desired(self, test=lambda d: True, seconds=F.PATIENCE):
         def fits(message):
