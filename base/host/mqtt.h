@@ -20,7 +20,6 @@ struct flo_mqtt_options {
     const char *key_file;
     const char *will_topic; /* NULL: no last will */
     const char *will_text;
-    uint32_t will_delay_s;
     uint32_t keepalive_s;      /* 0: 60 */
     uint32_t session_expiry_s; /* clean start is off when > 0 */
     uint64_t retry_ms_min;     /* reconnect: 50 ms and full jitter ... */

@@ -101,7 +101,6 @@ static int start_connect(struct flo_mqtt *mqtt)
     MQTTAsync_SSLOptions tls = MQTTAsync_SSLOptions_initializer;
     MQTTAsync_willOptions will = MQTTAsync_willOptions_initializer;
     MQTTProperties properties = MQTTProperties_initializer;
-    MQTTProperties will_properties = MQTTProperties_initializer;
     int rv;
 
     flo_mqtt_property(&properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM,
@@ -125,10 +124,6 @@ static int start_connect(struct flo_mqtt *mqtt)
         will.qos = 1;
         will.retained = 1;
         connect.will = &will;
-        flo_mqtt_property(&will_properties,
-                          MQTTPROPERTY_CODE_WILL_DELAY_INTERVAL,
-                          options->will_delay_s);
-        connect.willProperties = &will_properties;
     }
     if (options->ca_file != NULL) {
         tls.trustStore = options->ca_file;
@@ -148,7 +143,6 @@ static int start_connect(struct flo_mqtt *mqtt)
     mqtt->is_connecting = true;
     rv = MQTTAsync_connect(mqtt->client, &connect);
     MQTTProperties_free(&properties);
-    MQTTProperties_free(&will_properties);
     return rv;
 }
 
