@@ -35,19 +35,6 @@ struct eval {
 
 /* ---- distance ---- */
 
-/* The distance of q from p, in nats. */
-static double divergence(const float *p, double p_total, const float *q,
-                         double q_total, uint32_t count)
-{
-    double sum = 0;
-
-    for (uint32_t i = 0; i < count; i++) {
-        double log_p = (double)p[i] - p_total;
-        sum += exp(log_p) * (log_p - ((double)q[i] - q_total));
-    }
-    return sum < 0 ? 0 : sum; /* rounding */
-}
-
 static int compare_row(void *context, uint32_t position, const float *logits)
 {
     struct eval *e = context;
@@ -61,7 +48,7 @@ static int compare_row(void *context, uint32_t position, const float *logits)
     }
     double p_total = flo_tool_log_sum(e->row, n_vocab, &p_best);
     double q_total = flo_tool_log_sum(logits, n_vocab, &q_best);
-    double kl = divergence(e->row, p_total, logits, q_total, n_vocab);
+    double kl = flo_tool_divergence(e->row, p_total, logits, q_total, n_vocab);
     d->positions++;
     if (!isfinite(kl)) {
         d->nonfinite++;

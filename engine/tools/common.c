@@ -331,6 +331,18 @@ double flo_tool_log_sum(const float *logits, uint32_t count, uint32_t *best)
     return (double)logits[most] + log(total);
 }
 
+double flo_tool_divergence(const float *p, double p_total, const float *q,
+                           double q_total, uint32_t count)
+{
+    double sum = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        double log_p = (double)p[i] - p_total;
+        sum += exp(log_p) * (log_p - ((double)q[i] - q_total));
+    }
+    return sum < 0 ? 0 : sum; /* rounding */
+}
+
 int flo_tool_by_value(const void *a, const void *b)
 {
     double left = *(const double *)a, right = *(const double *)b;

@@ -94,6 +94,10 @@ FLO_MUST_USE int flo_tool_prompt(struct flo_engine *engine,
 /* Log of the sum of exponentials of a row of logits; *best (may be NULL) is
  * the largest one's index.  Not finite if one of them is not. */
 double flo_tool_log_sum(const float *logits, uint32_t count, uint32_t *best);
+/* Kullback-Leibler divergence of q from p in nats, of rows of logits with the
+ * logs of their sums. */
+double flo_tool_divergence(const float *p, double p_total, const float *q,
+                           double q_total, uint32_t count);
 /* For qsort() of doubles. */
 int flo_tool_by_value(const void *a, const void *b);
 /* Open a GGUF whose floats and scales are all finite; without a path *gguf
