@@ -6,41 +6,33 @@
  * the old weights can hold them back: few of them stand where a small change
  * rounds them to another step.  The share of the change that is kept is
  * measured when the floats of the release before are at hand (--old-floats),
- * else estimated by nudging each new weight and looking who moves. */
+ * else estimated by nudging each new weight and looking who moves.  With
+ * --judge the models' answers to a text decide in its place
+ * (engine/judge/pinned.h). */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/quant/quant.h"
+#include "engine/judge/pinned.h"
 #include "engine/memory/pool.h"
 #include "engine/publish/commands.h"
+#include "engine/publish/fit.h"
 #include "engine/publish/mix.h"
 #include "engine/tools/common.h"
 #include "engine/tools/outfile.h"
 
-#define KEPT_MIN 0.93
-#define PIECE_VALUES 16384 /* of one step of a thread; a multiple of 256 */
+#define KEPT_MIN FLO_PINNED_KEPT_MIN
 #define THREADS_MAX 64
-#define NUDGE 0.15f /* of the rms error of a block: about a 25th of a step */
-
-/* Sums over some values: their errors, sizes and changes. */
-struct tally {
-    double error_squares;
-    double value_squares;
-    double change_squares; /* of the update, when the old floats are known */
-    double moved_dot_change;
-    double nudge_squares; /* of trial changes of pinned blocks */
-    double moved_dot_nudge;
-    uint64_t blocks;
-    uint64_t blocks_pinned;
-    bool is_finite;
-};
 
 struct quantize {
     struct flo_tool tool; /* words: IN, OUT, TYPE */
     const char *pin;
     const char *pin_floats;
+    const char *judge; /* a text, or NULL */
     bool is_forced;
 
     const struct flo_mix *mix;
@@ -48,178 +40,15 @@ struct quantize {
     struct flo_gguf *old;        /* or NULL */
     struct flo_gguf *old_floats; /* or NULL */
     struct flo_pool *pool;
-    uint32_t *types;       /* by index of the source's tensors */
-    struct tally *tallies; /* the same */
-    uint8_t *data;         /* of the largest new tensor */
-    struct tally all;
+    uint32_t *types;               /* by index of the source's tensors */
+    struct flo_fit_tally *tallies; /* the same */
+    uint8_t *data;                 /* of the largest new tensor */
+    struct flo_fit_tally all;
+    struct flo_pinned_verdict verdict; /* with `judge` */
     uint64_t bytes;
     uint64_t done; /* tensors */
     uint64_t started_us;
 };
-
-/* ---- one tensor ---- */
-
-struct work {
-    const struct flo_quant_type *from;
-    const struct flo_quant_type *to;
-    const uint8_t *source;
-    const uint8_t *old; /* blocks of the release before, or NULL */
-    const struct flo_quant_type *floats_type;
-    const uint8_t *floats; /* its floats, or NULL */
-    uint8_t *data;
-    uint64_t values;
-    struct flo_pool *pool;
-    size_t piece_count;
-    struct tally *pieces;
-};
-
-/* A thread's room. */
-struct room {
-    float in[PIECE_VALUES];
-    float out[PIECE_VALUES];
-    float old[PIECE_VALUES];
-    float floats[PIECE_VALUES];
-    uint8_t blocks[PIECE_VALUES * 4];
-};
-
-static float furthest(const float *x, const float *y, size_t count)
-{
-    float most = 0;
-    for (size_t i = 0; i < count; i++) {
-        float distance = fabsf(x[i] - y[i]);
-        most = distance > most ? distance : most;
-    }
-    return most;
-}
-
-/* The results of small changes of one block's values: `blocks` is the pinned
- * block (spoilt here), `now` what it stands for. */
-static void nudge(const struct work *work, const float *x, uint8_t *blocks,
-                  const float *now, struct tally *tally)
-{
-    size_t values = work->to->block_values;
-    float changed[256];
-    float moved[256];
-    float squares = 0;
-    uint32_t sign = 0x9e3779b9u;
-    for (size_t i = 0; i < values; i++) {
-        float rest = x[i] - now[i];
-        squares += rest * rest;
-    }
-    float change = NUDGE * sqrtf(squares / (float)values);
-    for (size_t i = 0; i < values; i++) {
-        sign = sign * 1664525u + 1013904223u;
-        changed[i] = (sign >> 31) != 0 ? change : -change;
-        moved[i] = x[i] + changed[i];
-    }
-    work->to->pin(moved, blocks, values);
-    work->to->decode(blocks, moved, values);
-    for (size_t i = 0; i < values; i++) {
-        double wanted = (double)changed[i];
-        tally->moved_dot_nudge += ((double)moved[i] - (double)now[i]) * wanted;
-        tally->nudge_squares += wanted * wanted;
-    }
-}
-
-/* Pinned blocks into `blocks`, which holds the old ones; those that the old
- * grid no longer reaches are taken from `data`, encoded freely. */
-static void choose_pinned(const struct work *work, struct room *room,
-                          uint8_t *data, size_t count, struct tally *tally)
-{
-    const struct flo_quant_type *type = work->to;
-    size_t values = type->block_values;
-    for (size_t at = 0; at < count; at += values) {
-        float pinned[256];
-        float free_ones[256];
-        uint8_t *mine = data + flo_quant_bytes(type, at);
-        uint8_t *kept = room->blocks + flo_quant_bytes(type, at);
-        type->pin(room->in + at, kept, values);
-        type->decode(kept, pinned, values);
-        type->decode(mine, free_ones, values);
-        float far_pinned = furthest(room->in + at, pinned, values);
-        float far_free = furthest(room->in + at, free_ones, values);
-        tally->blocks++;
-        if (far_pinned > 2 * far_free) {
-            continue; /* an end of the grid would hold a weight back */
-        }
-        memcpy(mine, kept, type->block_bytes);
-        tally->blocks_pinned++;
-        nudge(work, room->in + at, kept, pinned, tally);
-    }
-}
-
-static void tally_values(const struct work *work, const struct room *room,
-                         size_t count, struct tally *tally)
-{
-    for (size_t i = 0; i < count; i++) {
-        double x = room->in[i];
-        double error = (double)room->out[i] - x;
-        tally->error_squares += error * error;
-        tally->value_squares += x * x;
-        if (work->floats != NULL && work->old != NULL) {
-            double change = x - (double)room->floats[i];
-            double moved = (double)room->out[i] - (double)room->old[i];
-            tally->change_squares += change * change;
-            tally->moved_dot_change += moved * change;
-        }
-    }
-    tally->is_finite =
-        isfinite(tally->error_squares) && isfinite(tally->value_squares);
-}
-
-static void do_piece(struct work *work, size_t piece, struct room *room)
-{
-    uint64_t first = (uint64_t)piece * PIECE_VALUES;
-    uint64_t left = work->values - first;
-    size_t count = left < PIECE_VALUES ? (size_t)left : PIECE_VALUES;
-    uint8_t *data = work->data + flo_quant_bytes(work->to, (size_t)first);
-    struct tally *tally = &work->pieces[piece];
-    work->from->decode(work->source +
-                           flo_quant_bytes(work->from, (size_t)first),
-                       room->in, count);
-    work->to->encode(room->in, data, count);
-    if (work->old != NULL) {
-        const uint8_t *old =
-            work->old + flo_quant_bytes(work->to, (size_t)first);
-        memcpy(room->blocks, old, flo_quant_bytes(work->to, count));
-        choose_pinned(work, room, data, count, tally);
-        work->to->decode(old, room->old, count);
-    }
-    if (work->floats != NULL) {
-        work->floats_type->decode(
-            work->floats + flo_quant_bytes(work->floats_type, (size_t)first),
-            room->floats, count);
-    }
-    work->to->decode(data, room->out, count);
-    tally_values(work, room, count, tally);
-}
-
-/* On each thread; what none of them had room for stays not finite. */
-static void do_pieces(void *context, unsigned thread)
-{
-    struct work *work = context;
-    size_t count = work->piece_count, piece;
-    struct room *room = malloc(sizeof(*room));
-    if (room == NULL) {
-        return;
-    }
-    while ((piece = flo_pool_take(work->pool, thread, count)) < count) {
-        do_piece(work, piece, room);
-    }
-    free(room);
-}
-
-static void add_tally(struct tally *to, const struct tally *from)
-{
-    to->error_squares += from->error_squares;
-    to->value_squares += from->value_squares;
-    to->change_squares += from->change_squares;
-    to->moved_dot_change += from->moved_dot_change;
-    to->nudge_squares += from->nudge_squares;
-    to->moved_dot_nudge += from->moved_dot_nudge;
-    to->blocks += from->blocks;
-    to->blocks_pinned += from->blocks_pinned;
-}
 
 /* The tensor of the same name and shape in another file, or NULL. */
 static const struct flo_gguf_tensor *
@@ -234,7 +63,7 @@ same_tensor(const struct flo_gguf *gguf, const struct flo_gguf_tensor *tensor)
 
 static int fill_work(const struct quantize *q,
                      const struct flo_gguf_tensor *tensor,
-                     const struct flo_gguf_tensor *source, struct work *work,
+                     const struct flo_gguf_tensor *source, struct flo_fit *work,
                      struct flo_err *err)
 {
     const struct flo_gguf_tensor *old = same_tensor(q->old, tensor);
@@ -243,10 +72,8 @@ static int fill_work(const struct quantize *q,
     work->to = flo_quant_type(tensor->type);
     work->source = flo_gguf_tensor_data(q->source, source);
     work->data = q->data;
-    work->pool = q->pool;
     work->values = tensor->values;
-    work->piece_count =
-        (size_t)((tensor->values + PIECE_VALUES - 1) / PIECE_VALUES);
+    work->name = tensor->name;
     if (work->from->decode == NULL || work->to->encode == NULL) {
         return flo_fail(err, FLO_E_NOT_BUILT,
                         "tensor '%s': from %s to %s is not built yet",
@@ -259,10 +86,7 @@ static int fill_work(const struct quantize *q,
         work->floats_type = flo_quant_type(floats->type);
         work->floats = flo_gguf_tensor_data(q->old_floats, floats);
     }
-    work->pieces = calloc(work->piece_count + 1, sizeof(*work->pieces));
-    return work->pieces != NULL
-               ? 0
-               : flo_fail(err, FLO_E_MEMORY, "tensor '%s'", tensor->name);
+    return 0;
 }
 
 static int replace(void *context, const struct flo_gguf_tensor *tensor,
@@ -272,8 +96,8 @@ static int replace(void *context, const struct flo_gguf_tensor *tensor,
     const struct flo_gguf_tensor *source =
         flo_gguf_tensor_find(q->source, tensor->name);
     size_t index = (size_t)(source - flo_gguf_tensor_at(q->source, 0));
-    struct tally *tally = &q->tallies[index];
-    struct work work = {0};
+    struct flo_fit_tally *tally = &q->tallies[index];
+    struct flo_fit work = {0};
     flo_tool_progress("tensor", q->done++, flo_gguf_tensor_count(q->source),
                       q->started_us);
     q->bytes += tensor->bytes;
@@ -282,21 +106,10 @@ static int replace(void *context, const struct flo_gguf_tensor *tensor,
         return 0; /* its bytes as they are */
     }
     int rv = fill_work(q, tensor, source, &work, err);
-    if (rv < 0) {
-        return rv;
+    if (rv == 0) {
+        rv = flo_fit_run(&work, q->pool, (unsigned)q->tool.threads, tally, err);
     }
-    flo_pool_run(q->pool, (unsigned)q->tool.threads, do_pieces, &work);
-    for (size_t i = 0; rv == 0 && i < work.piece_count; i++) {
-        if (!work.pieces[i].is_finite) {
-            rv = flo_fail(err, FLO_E_MODEL_NONFINITE,
-                          "tensor '%s' holds values near %zu that %s cannot "
-                          "hold",
-                          tensor->name, i * PIECE_VALUES, work.to->name);
-        }
-        add_tally(tally, &work.pieces[i]);
-    }
-    free(work.pieces);
-    add_tally(&q->all, tally);
+    flo_fit_add(&q->all, tally);
     *data = q->data;
     return rv;
 }
@@ -311,7 +124,7 @@ static bool is_measured(const struct quantize *q)
 /* The share of the update that is kept; blocks on a new grid keep theirs. */
 static double kept(const struct quantize *q)
 {
-    const struct tally *all = &q->all;
+    const struct flo_fit_tally *all = &q->all;
     if (is_measured(q)) {
         return all->moved_dot_change / all->change_squares;
     }
@@ -332,19 +145,22 @@ static int check_kept(const struct quantize *q, struct flo_err *err)
                         "%s has no tensor whose grid could be kept for %s",
                         q->pin, q->mix->name);
     }
+    if (q->judge != NULL) {
+        return flo_pinned_check(&q->verdict, kept(q), err);
+    }
     if (kept(q) >= KEPT_MIN) {
         return 0;
     }
     flo_fail(err, FLO_E_MODEL_UPDATE_LOST,
              "the pinned grid keeps %.3f of the update, %.2f is needed",
              kept(q), KEPT_MIN);
-    return flo_err_fix(err, "quantize without --pin-grid, or write it anyway "
-                            "with --force");
+    return flo_err_fix(err, "let its answers decide (--judge TEXT), quantize "
+                            "without --pin-grid, or write it anyway with "
+                            "--force");
 }
 
-static int write_model(void *context, int fd, struct flo_err *err)
+static int write_tensors(struct quantize *q, int fd, struct flo_err *err)
 {
-    struct quantize *q = context;
     const struct flo_gguf_edit edits[] = {
         {.key = "general.file_type",
          .type = FLO_GGUF_U32,
@@ -355,6 +171,63 @@ static int write_model(void *context, int fd, struct flo_err *err)
     int rv = flo_gguf_write(q->source, q->types, edits, FLO_COUNT(edits),
                             replace, q, fd, err);
     flo_tool_progress("tensor", 1, 1, q->started_us);
+    return rv;
+}
+
+/* The same without a grid of before, in a file without a name. */
+static int write_free(const struct quantize *q, int *fd, struct flo_err *err)
+{
+    struct quantize plain = *q;
+    char path[PATH_MAX];
+
+    if (snprintf(path, sizeof(path), "%s.free.XXXXXX", q->tool.args.words[1]) >=
+            (int)sizeof(path) ||
+        (*fd = mkostemp(path, O_CLOEXEC)) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
+    }
+    unlink(path);
+    plain.old = NULL;
+    plain.old_floats = NULL;
+    plain.done = 0;
+    plain.tallies =
+        calloc(flo_gguf_tensor_count(q->source) + 1, sizeof(*plain.tallies));
+    int rv = plain.tallies != NULL
+                 ? write_tensors(&plain, *fd, err)
+                 : flo_fail(err, FLO_E_MEMORY, "a second file's tensors");
+    free(plain.tallies);
+    return rv;
+}
+
+static int judge(struct quantize *q, int fd, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int free_fd = -1;
+    char pinned[32], free_one[32];
+    int rv = write_free(q, &free_fd, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    snprintf(pinned, sizeof(pinned), "/proc/self/fd/%d", fd);
+    snprintf(free_one, sizeof(free_one), "/proc/self/fd/%d", free_fd);
+    const struct flo_pinned_files files = {
+        .floats = q->tool.args.words[0],
+        .old = q->pin,
+        .free = free_one,
+        .pinned = pinned,
+        .text = q->judge,
+        .threads = q->tool.threads,
+    };
+    return flo_pinned_judge(&files, &q->verdict, err);
+}
+
+static int write_model(void *context, int fd, struct flo_err *err)
+{
+    struct quantize *q = context;
+    int rv = write_tensors(q, fd, err);
+
+    if (rv == 0 && q->judge != NULL) {
+        rv = judge(q, fd, err);
+    }
     return rv < 0 ? rv : check_kept(q, err);
 }
 
@@ -390,12 +263,12 @@ static int choose_types(struct quantize *q, struct flo_err *err)
 
 /* ---- the report ---- */
 
-static double rms(const struct tally *tally, uint64_t values)
+static double rms(const struct flo_fit_tally *tally, uint64_t values)
 {
     return values > 0 ? sqrt(tally->error_squares / (double)values) : 0;
 }
 
-static double relative(const struct tally *tally)
+static double relative(const struct flo_fit_tally *tally)
 {
     return tally->value_squares > 0
                ? sqrt(tally->error_squares / tally->value_squares)
@@ -416,11 +289,25 @@ static void report_json(const struct quantize *q, struct flo_buf *out)
                        kept(q), is_measured(q) ? "measured" : "estimated",
                        q->all.blocks, q->all.blocks_pinned);
     }
+    if (q->judge != NULL) {
+        const struct flo_pinned_verdict *v = &q->verdict;
+        flo_buf_printf(out,
+                       "\"judged\":{\"tokens\":%" PRIu64 ",\"chunks\":%" PRIu64
+                       ",\"kl_old\":%.6g,\"kl_free\":%.6g,\"kl_pinned\":%.6g,"
+                       "\"is_shown\":%s",
+                       v->tokens, v->chunks, v->kl_old, v->kl_free,
+                       v->kl_pinned, v->is_shown ? "true" : "false");
+        if (v->is_shown) {
+            flo_buf_printf(out, ",\"kept\":%.4f,\"kept_error\":%.4f", v->kept,
+                           v->kept_error);
+        }
+        flo_buf_text(out, "},");
+    }
     flo_buf_text(out, "\"tensors\":[");
     for (size_t i = 0; i < flo_gguf_tensor_count(q->source); i++) {
         const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(q->source, i);
         const struct flo_quant_type *to = flo_quant_type(q->types[i]);
-        const struct tally *tally = &q->tallies[i];
+        const struct flo_fit_tally *tally = &q->tallies[i];
         flo_tool_json(out, i == 0 ? "{\"name\":" : ",{\"name\":", tensor->name);
         flo_buf_printf(out,
                        ",\"from\":\"%s\",\"type\":\"%s\",\"bytes\":%zu,"
@@ -450,6 +337,24 @@ static void report_text(const struct quantize *q, struct flo_buf *out)
                        " blocks on their old grid\n",
                        kept(q), is_measured(q) ? "measured" : "estimated",
                        q->all.blocks_pinned, q->all.blocks);
+    }
+    if (q->judge != NULL) {
+        const struct flo_pinned_verdict *v = &q->verdict;
+        if (v->is_shown) {
+            flo_buf_printf(out,
+                           "answers keep %.3f +/- %.3f of what the update "
+                           "brings, by %" PRIu64 " tokens\n",
+                           v->kept, v->kept_error, v->tokens);
+        } else {
+            flo_buf_printf(out,
+                           "the text does not show the update, by %" PRIu64
+                           " tokens: rounding hides more\n",
+                           v->tokens);
+        }
+        flo_buf_printf(out,
+                       "from the floats, nats per token: release before %.5f, "
+                       "free grid %.5f, pinned %.5f\n",
+                       v->kl_old, v->kl_free, v->kl_pinned);
     }
 }
 
@@ -485,8 +390,11 @@ static int quantize(void *context, struct flo_err *err)
     if (q->pin_floats != NULL && q->pin == NULL) {
         return flo_fail(err, FLO_E_USAGE, "--old-floats needs --pin-grid");
     }
+    if (q->judge != NULL && q->pin == NULL) {
+        return flo_fail(err, FLO_E_USAGE, "--judge needs --pin-grid");
+    }
     const struct flo_inputs inputs = {
-        {q->tool.args.words[0], q->pin, q->pin_floats}};
+        {q->tool.args.words[0], q->pin, q->pin_floats, q->judge}};
     if ((rv = flo_tool_gguf(q->tool.args.words[0], &q->source, err)) < 0 ||
         (rv = flo_tool_gguf(q->pin, &q->old, err)) < 0 ||
         (rv = flo_tool_gguf(q->pin_floats, &q->old_floats, err)) < 0 ||
@@ -509,6 +417,9 @@ static const struct flo_flag flags[] = {
     {"old-floats", "FILE",
      "the floats OLD was made from: measures what is kept",
      FLO_TEXT(struct quantize, pin_floats)},
+    {"judge", "TEXT",
+     "answers to this text decide whether the pinned grid serves the update",
+     FLO_TEXT(struct quantize, judge)},
     {"threads", "N", "(default: all CPUs)",
      FLO_U64(struct quantize, tool.threads), .min = 1, .max = THREADS_MAX},
     {"force", NULL, "write it even if the update is lost",

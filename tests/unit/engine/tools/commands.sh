@@ -55,6 +55,8 @@ for command in plan 'run --prompt x'; do
 done
 expect 2 'threads is .65., not a number from 1 to 64' "$@" "$model" quantize $tiny \
     "$work/none" Q8_0 --threads 65
+expect 2 'judge needs --pin-grid' "$@" "$model" quantize $tiny \
+    "$work/q" Q8_0 --judge tests/models/ops-eval.jsonl
 expect 2 'old-floats needs --pin-grid' "$@" "$model" quantize $tiny \
     "$work/none" Q8_0 --old-floats $tiny
 # Help stands in two columns: the option with its value, what it is.

@@ -78,6 +78,26 @@ done
 expect 7 '^error\[model.nonfinite\]' "$@" "$model" perplexity \
     --model $models/tiny-v3-bad-nan.Q4_0.gguf --text "$work/text"
 
+# A pinned grid is judged by answers; nothing is left of one that is refused.
+f16=$models/tiny-v1.F16.gguf
+head -c 10000 $models/ops-eval.jsonl >"$work/judge"
+expect 0 '^Q4_1: ' "$@" "$model" quantize $f16 "$work/old" Q4_1
+expect 0 'the text does not show the update, by 2[0-9]* tokens' "$@" "$model" \
+    quantize $models/tiny-v1.Q8_0.gguf "$work/new" Q4_1 --pin-grid "$work/old" \
+    --judge "$work/judge"
+expect 0 '"judged":{.*"is_shown":true,"kept":[01].[09]' "$@" "$model" quantize \
+    $f16 "$work/new" Q4_0 --pin-grid $models/tiny-v2.Q4_0.gguf \
+    --judge "$work/judge" --json
+rm "$work/new"
+expect 2 'has [0-9]* tokens, 16 chunks of 256 are needed' "$@" "$model" \
+    quantize $f16 "$work/new" Q4_1 --pin-grid "$work/old" --judge "$work/text"
+expect 2 'has 288 tokens' "$@" "$model" quantize $f16 "$work/new" Q4_1 --force \
+    --pin-grid tests/oracle/tiny/smollm2-S-q4_1.gguf --judge "$work/judge"
+[ "$(ls "$work" | grep -c '^new')" = 0 ] || {
+    echo 'quantize left a file that it refused'
+    failed=1
+}
+
 # Eval: counts, gates, the distance from another model.
 expect 2 '^error\[infer.prompt_too_long\].*at most 0 fit' "$@" "$model" eval \
     $golden --model $models/tiny-v2.Q4_0.gguf --ctx 1

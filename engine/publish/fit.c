@@ -1,0 +1,193 @@
+#include "engine/publish/fit.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PIECE_VALUES 16384 /* of one step of a thread; a multiple of 256 */
+#define NUDGE 0.15f /* of the rms error of a block: about a 25th of a step */
+
+/* Pieces of a tensor, shared out over the threads. */
+struct job {
+    const struct flo_fit *fit;
+    struct flo_pool *pool;
+    size_t piece_count;
+    struct flo_fit_tally *pieces;
+};
+
+/* A thread's room. */
+struct room {
+    float in[PIECE_VALUES];
+    float out[PIECE_VALUES];
+    float old[PIECE_VALUES];
+    float floats[PIECE_VALUES];
+    uint8_t blocks[PIECE_VALUES * 4];
+};
+
+static float furthest(const float *x, const float *y, size_t count)
+{
+    float most = 0;
+    for (size_t i = 0; i < count; i++) {
+        float distance = fabsf(x[i] - y[i]);
+        most = distance > most ? distance : most;
+    }
+    return most;
+}
+
+/* The results of small changes of one block's values: `blocks` is the pinned
+ * block (spoilt here), `now` what it stands for. */
+static void nudge(const struct flo_fit *fit, const float *x, uint8_t *blocks,
+                  const float *now, struct flo_fit_tally *tally)
+{
+    size_t values = fit->to->block_values;
+    float changed[256];
+    float moved[256];
+    float squares = 0;
+    uint32_t sign = 0x9e3779b9u;
+    for (size_t i = 0; i < values; i++) {
+        float rest = x[i] - now[i];
+        squares += rest * rest;
+    }
+    float change = NUDGE * sqrtf(squares / (float)values);
+    for (size_t i = 0; i < values; i++) {
+        sign = sign * 1664525u + 1013904223u;
+        changed[i] = (sign >> 31) != 0 ? change : -change;
+        moved[i] = x[i] + changed[i];
+    }
+    fit->to->pin(moved, blocks, values);
+    fit->to->decode(blocks, moved, values);
+    for (size_t i = 0; i < values; i++) {
+        double wanted = (double)changed[i];
+        tally->moved_dot_nudge += ((double)moved[i] - (double)now[i]) * wanted;
+        tally->nudge_squares += wanted * wanted;
+    }
+}
+
+/* Pinned blocks into `blocks`, which holds the old ones; those that the old
+ * grid no longer reaches are taken from `data`, encoded freely. */
+static void choose_pinned(const struct flo_fit *fit, struct room *room,
+                          uint8_t *data, size_t count,
+                          struct flo_fit_tally *tally)
+{
+    const struct flo_quant_type *type = fit->to;
+    size_t values = type->block_values;
+    for (size_t at = 0; at < count; at += values) {
+        float pinned[256];
+        float free_ones[256];
+        uint8_t *mine = data + flo_quant_bytes(type, at);
+        uint8_t *kept = room->blocks + flo_quant_bytes(type, at);
+        type->pin(room->in + at, kept, values);
+        type->decode(kept, pinned, values);
+        type->decode(mine, free_ones, values);
+        float far_pinned = furthest(room->in + at, pinned, values);
+        float far_free = furthest(room->in + at, free_ones, values);
+        tally->blocks++;
+        if (far_pinned > 2 * far_free) {
+            continue; /* an end of the grid would hold a weight back */
+        }
+        memcpy(mine, kept, type->block_bytes);
+        tally->blocks_pinned++;
+        nudge(fit, room->in + at, kept, pinned, tally);
+    }
+}
+
+static void tally_values(const struct flo_fit *fit, const struct room *room,
+                         size_t count, struct flo_fit_tally *tally)
+{
+    for (size_t i = 0; i < count; i++) {
+        double x = room->in[i];
+        double error = (double)room->out[i] - x;
+        tally->error_squares += error * error;
+        tally->value_squares += x * x;
+        if (fit->floats != NULL && fit->old != NULL) {
+            double change = x - (double)room->floats[i];
+            double moved = (double)room->out[i] - (double)room->old[i];
+            tally->change_squares += change * change;
+            tally->moved_dot_change += moved * change;
+        }
+    }
+    tally->is_finite =
+        isfinite(tally->error_squares) && isfinite(tally->value_squares);
+}
+
+static void do_piece(const struct flo_fit *fit, size_t piece,
+                     struct flo_fit_tally *tally, struct room *room)
+{
+    uint64_t first = (uint64_t)piece * PIECE_VALUES;
+    uint64_t left = fit->values - first;
+    size_t count = left < PIECE_VALUES ? (size_t)left : PIECE_VALUES;
+    uint8_t *data = fit->data + flo_quant_bytes(fit->to, (size_t)first);
+    fit->from->decode(fit->source + flo_quant_bytes(fit->from, (size_t)first),
+                      room->in, count);
+    fit->to->encode(room->in, data, count);
+    if (fit->old != NULL) {
+        const uint8_t *old = fit->old + flo_quant_bytes(fit->to, (size_t)first);
+        memcpy(room->blocks, old, flo_quant_bytes(fit->to, count));
+        choose_pinned(fit, room, data, count, tally);
+        fit->to->decode(old, room->old, count);
+    }
+    if (fit->floats != NULL) {
+        fit->floats_type->decode(
+            fit->floats + flo_quant_bytes(fit->floats_type, (size_t)first),
+            room->floats, count);
+    }
+    fit->to->decode(data, room->out, count);
+    tally_values(fit, room, count, tally);
+}
+
+/* On each thread; what none of them had room for stays not finite. */
+static void do_pieces(void *context, unsigned thread)
+{
+    const struct job *job = context;
+    size_t count = job->piece_count, piece;
+    struct room *room = malloc(sizeof(*room));
+    if (room == NULL) {
+        return;
+    }
+    while ((piece = flo_pool_take(job->pool, thread, count)) < count) {
+        do_piece(job->fit, piece, &job->pieces[piece], room);
+    }
+    free(room);
+}
+
+void flo_fit_add(struct flo_fit_tally *to, const struct flo_fit_tally *from)
+{
+    to->error_squares += from->error_squares;
+    to->value_squares += from->value_squares;
+    to->change_squares += from->change_squares;
+    to->moved_dot_change += from->moved_dot_change;
+    to->nudge_squares += from->nudge_squares;
+    to->moved_dot_nudge += from->moved_dot_nudge;
+    to->blocks += from->blocks;
+    to->blocks_pinned += from->blocks_pinned;
+}
+
+int flo_fit_run(const struct flo_fit *fit, struct flo_pool *pool,
+                unsigned threads, struct flo_fit_tally *tally,
+                struct flo_err *err)
+{
+    struct job job = {
+        .fit = fit,
+        .pool = pool,
+        .piece_count =
+            (size_t)((fit->values + PIECE_VALUES - 1) / PIECE_VALUES),
+    };
+    int rv = 0;
+
+    job.pieces = calloc(job.piece_count + 1, sizeof(*job.pieces));
+    if (job.pieces == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "tensor '%s'", fit->name);
+    }
+    flo_pool_run(pool, threads, do_pieces, &job);
+    for (size_t i = 0; rv == 0 && i < job.piece_count; i++) {
+        if (!job.pieces[i].is_finite) {
+            rv = flo_fail(err, FLO_E_MODEL_NONFINITE,
+                          "tensor '%s' holds values near %zu that %s cannot "
+                          "hold",
+                          fit->name, i * PIECE_VALUES, fit->to->name);
+        }
+        flo_fit_add(tally, &job.pieces[i]);
+    }
+    free(job.pieces);
+    return rv;
+}
