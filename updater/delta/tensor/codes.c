@@ -24,8 +24,9 @@ RANGE_INLINE uint16_t code_half(struct tensor_model *model,
     int level =
         (activity_base(moved) + lg4(moved->column[column]) - 16) / 2 + 12;
 
-    wanted = code_number(coder, decodes, slots, level, other, sign_context, 16,
-                         wanted);
+    wanted = code_number(
+        coder, decodes, slots, (unsigned)clamp(level, 0, NUMBER_LEVELS - 1),
+        (unsigned)likely_bits(level, 16), other, sign_context, 16, wanted);
     uint32_t size = (uint32_t)(wanted < 0 ? -wanted : wanted);
     size = size < 4096 ? size : 4096;
     activity_learn(moved, column, size * 16, activity_shift(moved));
@@ -95,8 +96,8 @@ RANGE_INLINE uint8_t code_part_number(struct tensor_model *model,
     struct guess guess = guess_of(position, most);
     int level = (activity_base(moved) + lg4(moved->column[column])) / 2;
 
-    int got = code_small(coder, decodes, slots, level, other, guess, most,
-                         false, number);
+    int got =
+        code_small(coder, decodes, slots, level, other, guess, most, number);
     *difference = got - guess.code;
     uint32_t size = (uint32_t)(*difference < 0 ? -*difference : *difference);
     activity_learn(moved, column, size * 4096, activity_shift(moved));
@@ -225,6 +226,42 @@ static inline void guess_run(const struct block_type *type,
     }
 }
 
+/* What is known of a run's codes before the first one is coded: nothing of it
+ * depends on a bit, so it is not on the way from one bit to the next. */
+struct aims {
+    uint8_t levels[GROUP_VALUES];
+    uint8_t places[GROUP_VALUES];
+    uint32_t sizes[GROUP_VALUES]; /* afterwards: how far the codes moved */
+};
+
+static inline void take_aims(const struct guess *guesses,
+                             const uint32_t *columns, size_t count, int most,
+                             int base, struct aims *aims)
+{
+    for (size_t i = 0; i < count; i++) {
+        aims->levels[i] = (uint8_t)level_within((base + lg4(columns[i])) / 2);
+        aims->places[i] = (uint8_t)guess_place(guesses[i], most);
+        aims->sizes[i] = 0;
+    }
+}
+
+static inline void learn_sizes(struct activity *moved, uint32_t column,
+                               size_t count, const uint32_t *sizes,
+                               uint32_t weight, int shift)
+{
+    uint32_t *columns = moved->column + column;
+    uint32_t sum = 0; /* 32 times 2^20 at most */
+
+    for (size_t i = 0; i < count; i++) {
+        uint32_t size = (sizes[i] < 16 ? sizes[i] : 16) * weight;
+        columns[i] +=
+            (uint32_t)(((int32_t)size - (int32_t)columns[i]) >> shift);
+        sum += size;
+    }
+    moved->row_sum += sum;
+    moved->row_count += (uint32_t)count;
+}
+
 /* A run of which at least one code is not as guessed. */
 RANGE_INLINE void code_moved(struct tensor_model *model,
                              struct range_coder *coder, bool decodes,
@@ -235,32 +272,37 @@ RANGE_INLINE void code_moved(struct tensor_model *model,
     struct activity *moved = &model->moved[MOVED_CODES];
     int shift = activity_shift(moved);
     unsigned recent = 0; /* were the last two as guessed? */
-    unsigned others = 0; /* how many were not */
+    unsigned others = 0; /* how many were not; 3 or more */
+    struct aims aims;
     /* A difference weighs as its step does next to the mean. */
     int64_t weight = size_of(run->step) * 4096 /
                      (model->step_mean > 0 ? model->step_mean : 1);
 
     weight = weight < 64 ? 64 : weight > 65536 ? 65536 : weight;
-    uint32_t *columns = moved->column + run->column;
-    uint64_t sum = 0;
-
+    take_aims(guesses, moved->column + run->column, run->count, most, base,
+              &aims);
     for (size_t i = 0; i < run->count; i++) {
-        int level = (base + lg4(columns[i])) / 2;
-        int got =
-            code_small(coder, decodes, slots, level,
-                       recent | (others < 3 ? others : 3) << 2, guesses[i],
-                       most, i + 1 == run->count && others == 0, codes[i]);
-        int moves = got - guesses[i].code;
-        uint32_t size = (uint32_t)(moves < 0 ? -moves : moves);
+        unsigned level = aims.levels[i];
+        unsigned place = aims.places[i];
+        int guess = guesses[i].code;
+        bool is_surely_other = others == 0 && i + 1 == run->count;
+        if (!is_surely_other &&
+            range_slots(coder, decodes, &slots->none_a[level][place],
+                        &slots->none_b[recent | others << 2][place],
+                        codes[i] == guess) != 0) {
+            codes[i] = (uint8_t)guess;
+            recent = recent << 1 & 3;
+            continue;
+        }
+        int got = code_other(coder, decodes, slots, (int)level, guesses[i],
+                             most, codes[i]);
+        aims.sizes[i] = (uint32_t)(got < guess ? guess - got : got - guess);
         codes[i] = (uint8_t)got;
-        others += size != 0;
-        recent = (recent << 1 | (size != 0)) & 3;
-        size = (size < 16 ? size : 16) * (uint32_t)weight;
-        activity_move(&columns[i], size, shift);
-        sum += size;
+        others += others < 3 && got != guess;
+        recent = (recent << 1 | (got != guess)) & 3;
     }
-    moved->row_sum += sum;
-    moved->row_count += (uint32_t)run->count;
+    learn_sizes(moved, run->column, run->count, aims.sizes, (uint32_t)weight,
+                shift);
 }
 
 RANGE_INLINE void
@@ -481,6 +523,7 @@ bool flo_tensor_codes_decode(struct tensor_model *model,
     struct range_coder local = *coder; /* that nothing else points to */
     bool is_whole = code_coded(model, &local, true, part, fresh);
 
+    range_decode_more(&local);
     *coder = local;
     return is_whole;
 }

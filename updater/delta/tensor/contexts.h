@@ -10,6 +10,7 @@
 #include "updater/delta/tensor/model.h"
 
 #define MARGINS 18
+#define PLACES (MARGINS * 3) /* margin, then edge */
 #define LEVELS 32
 #define CLASSES 24
 #define NUMBER_LEVELS 48
@@ -20,8 +21,8 @@
 
 /* Small differences: of codes, of scales, of mins. */
 struct code_slots {
-    slot_t none_a[LEVELS][MARGINS][3];
-    slot_t none_b[16][MARGINS][3];
+    slot_t none_a[LEVELS][PLACES];
+    slot_t none_b[16][PLACES];
     slot_t toward[LEVELS / 4][MARGINS];
     slot_t more[LEVELS / 2][16];
     slot_t same_group[LEVELS][8];
@@ -78,11 +79,11 @@ struct tensor_model {
 /* Four times the logarithm to base 2, cut; 0 for 0. */
 static inline int lg4(uint32_t v)
 {
-    int n;
+    int zeros;
 
     v |= 1;
-    n = 31 - __builtin_clz(v);
-    return n * 4 + (int)((n >= 2 ? v >> (n - 2) : v << (2 - n)) & 3);
+    zeros = __builtin_clz(v);
+    return (31 - zeros) * 4 + (int)(v << zeros >> 29 & 3);
 }
 
 static inline int lg4_wide(uint64_t v)
@@ -229,8 +230,8 @@ RANGE_INLINE uint32_t code_rest(struct range_coder *coder, bool decodes,
 
     for (unsigned i = 0; i < 2 && left > 0; i++) {
         left--;
-        got =
-            got << 1 | range_slot(coder, decodes, &top[got], size >> left & 1);
+        got = got << 1 |
+              range_even_slot(coder, decodes, &top[got], size >> left & 1);
     }
     if (left > 0) {
         got = got << left | range_plain(coder, decodes, left, size);
@@ -238,25 +239,30 @@ RANGE_INLINE uint32_t code_rest(struct range_coder *coder, bool decodes,
     return got;
 }
 
-/* A difference; `level` is what its size is expected to be, in half octaves
- * with 12 for one unit. */
+/* A level is what the size is expected to be, in half octaves with 12 for one
+ * unit; this many bits are then likely. */
+static inline int likely_bits(int level, int most)
+{
+    return clamp((level - 10) / 2, 0, most - 1);
+}
+
+/* A difference, with its level within the contexts' and its likely bits. */
 RANGE_INLINE int64_t code_number(struct range_coder *coder, bool decodes,
-                                 struct number_slots *slots, int level,
-                                 unsigned other, unsigned sign_context,
-                                 unsigned most, int64_t difference)
+                                 struct number_slots *slots, unsigned level,
+                                 unsigned likely, unsigned other,
+                                 unsigned sign_context, unsigned most,
+                                 int64_t difference)
 {
     uint32_t size = (uint32_t)(difference < 0 ? -difference : difference);
-    int likely = clamp((level - 10) / 2, 0, (int)most - 1);
-
-    level = clamp(level, 0, NUMBER_LEVELS - 1);
     unsigned bits =
         code_bits(coder, decodes, slots->bins_a[level], slots->bins_b[other],
-                  (unsigned)likely, most, bits_of(size));
+                  likely, most, bits_of(size));
+
     if (bits == 0) {
         return 0;
     }
-    unsigned is_less =
-        range_slot(coder, decodes, &slots->sign[sign_context], difference < 0);
+    unsigned is_less = range_even_slot(
+        coder, decodes, &slots->sign[sign_context], difference < 0);
     size = code_rest(coder, decodes, slots->top[bits], bits, size);
     return is_less != 0 ? -(int64_t)size : (int64_t)size;
 }
@@ -359,35 +365,41 @@ static inline struct guess guess_of_steps(int position)
     return guess_of(low * 1024 + past, 15);
 }
 
-/* The code itself, given a guess.  `level`: half octaves of the expected size
- * of the difference, 24 for one; `other`: a second context. */
-RANGE_INLINE int code_small(struct range_coder *coder, bool decodes,
-                            struct code_slots *slots, int level, unsigned other,
-                            struct guess guess, int most, bool is_surely_other,
-                            int code)
+/* Codes between the guess and the end on its side. */
+static inline int guess_room(struct guess guess, int most)
 {
-    int room_toward = guess.toward > 0 ? most - guess.code : guess.code;
-    int room_away = most - room_toward;
-    unsigned edge = room_toward == 0 ? 1 : room_away == 0 ? 2 : 0;
-    int difference = (code - guess.code) * guess.toward;
+    return guess.toward > 0 ? most - guess.code : guess.code;
+}
 
-    if (most == 0) {
-        return guess.code;
+/* Its margin, and whether it is the last code on this side or the other. */
+static inline unsigned guess_place(struct guess guess, int most)
+{
+    int room = guess_room(guess, most);
+    unsigned edge = room == 0 ? 1 : room == most ? 2 : 0;
+
+    return guess.margin * 3u + edge;
+}
+
+static inline int level_within(int level)
+{
+    return clamp(level, 0, LEVELS - 1);
+}
+
+/* Another code than the guess: on which side, and how far. */
+RANGE_INLINE int code_other(struct range_coder *coder, bool decodes,
+                            struct code_slots *slots, int level,
+                            struct guess guess, int most, int code)
+{
+    int room_toward = guess_room(guess, most);
+    int difference = (code - guess.code) * guess.toward;
+    unsigned toward = room_toward != 0;
+
+    if (room_toward != 0 && room_toward != most) {
+        toward = range_even_slot(coder, decodes,
+                                 &slots->toward[level / 4][guess.margin],
+                                 difference > 0);
     }
-    level = clamp(level, 0, LEVELS - 1);
-    if (!is_surely_other &&
-        range_slots(coder, decodes, &slots->none_a[level][guess.margin][edge],
-                    &slots->none_b[other][guess.margin][edge],
-                    difference == 0) != 0) {
-        return guess.code;
-    }
-    unsigned toward = edge == 2;
-    if (edge == 0) {
-        toward =
-            range_slot(coder, decodes, &slots->toward[level / 4][guess.margin],
-                       difference > 0);
-    }
-    int room = toward != 0 ? room_toward : room_away;
+    int room = toward != 0 ? room_toward : most - room_toward;
     int size = difference < 0 ? -difference : difference;
     int got = 1;
     for (; got < room && got < 16; got++) {
@@ -401,6 +413,22 @@ RANGE_INLINE int code_small(struct range_coder *coder, bool decodes,
     }
     got = toward != 0 ? got : -got;
     return clamp(guess.code + got * guess.toward, 0, most);
+}
+
+/* The code itself, given a guess.  `level`: half octaves of the expected size
+ * of the difference, 24 for one; `other`: a second context. */
+RANGE_INLINE int code_small(struct range_coder *coder, bool decodes,
+                            struct code_slots *slots, int level, unsigned other,
+                            struct guess guess, int most, int code)
+{
+    unsigned place = guess_place(guess, most);
+
+    level = level_within(level);
+    if (range_slots(coder, decodes, &slots->none_a[level][place],
+                    &slots->none_b[other][place], code == guess.code) != 0) {
+        return guess.code;
+    }
+    return code_other(coder, decodes, slots, level, guess, most, code);
 }
 
 static inline int64_t size_of(int64_t v)

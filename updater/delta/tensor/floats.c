@@ -6,6 +6,8 @@
 struct floats {
     unsigned width;    /* bits */
     unsigned fraction; /* bits of it */
+    unsigned spare;    /* bits below one place that a size counts with */
+    bool is_followed;
     int exponent_most; /* of the old values */
 };
 
@@ -17,11 +19,22 @@ static inline int exponent_of(const struct floats *floats, uint32_t bits)
     return exponent > 0 ? exponent : 1;
 }
 
+/* Inlined, as no function of base is: they become loads of many. */
+static inline uint32_t half_at(const uint8_t *bytes, uint64_t i)
+{
+    return (uint32_t)bytes[i * 2] | (uint32_t)bytes[i * 2 + 1] << 8;
+}
+
+static inline void half_put(uint8_t *bytes, uint64_t i, uint32_t value)
+{
+    bytes[i * 2] = (uint8_t)value;
+    bytes[i * 2 + 1] = (uint8_t)(value >> 8);
+}
+
 static inline uint32_t float_at(const struct floats *floats,
                                 const uint8_t *bytes, uint64_t i)
 {
-    return floats->width == 32 ? flo_get_u32(bytes + i * 4)
-                               : flo_get_u16(bytes + i * 2);
+    return floats->width == 32 ? flo_get_u32(bytes + i * 4) : half_at(bytes, i);
 }
 
 static inline void float_put(const struct floats *floats, uint8_t *bytes,
@@ -30,7 +43,7 @@ static inline void float_put(const struct floats *floats, uint8_t *bytes,
     if (floats->width == 32) {
         flo_put_u32(bytes + i * 4, value);
     } else {
-        flo_put_u16(bytes + i * 2, (uint16_t)value);
+        half_put(bytes, i, value);
     }
 }
 
@@ -85,7 +98,7 @@ static void guess_floats(struct tensor_model *model,
     }
     for (size_t i = 0; i < count; i++) {
         if (old == part->new_type && old->is_float != BLOCK_F32) {
-            guesses[i] = flo_get_u16(part->old + (first + i) * 2);
+            guesses[i] = half_at(part->old, first + i);
             continue;
         }
         uint32_t bits = old->is_float == BLOCK_CODES
@@ -149,39 +162,115 @@ static void follow(struct tensor_model *model, const struct floats *floats,
     }
 }
 
-RANGE_INLINE uint32_t code_float(struct tensor_model *model,
-                                 struct range_coder *coder, bool decodes,
-                                 const struct floats *floats,
-                                 struct number_slots *slots, int base,
-                                 uint32_t column, unsigned *recent,
-                                 uint32_t guess, uint32_t value, int shift)
+/* Values on columns that follow each other.  What is known before the first one
+ * is coded is taken first: it depends on no bit, so it does not stand between
+ * two bits; what is learned from them comes last. */
+struct group {
+    uint32_t *columns;
+    const uint32_t *guesses;
+    uint32_t *values;
+    size_t count;
+    uint8_t levels[GROUP_VALUES];
+    uint8_t likely[GROUP_VALUES];
+    uint8_t below[GROUP_VALUES];  /* the largest exponent; at most 40 */
+    uint32_t sizes[GROUP_VALUES]; /* of the differences, as they count */
+};
+
+RANGE_INLINE void aim_group(const struct floats *floats, int base,
+                            struct group *group)
 {
-    struct activity *moved = &model->moved[MOVED_CODES];
-    uint32_t mask = UINT32_MAX >> (32 - floats->width);
-    uint32_t from = order_of(guess, floats->width);
-    uint32_t apart = (order_of(value, floats->width) - from) & mask;
-    int64_t wanted = floats->width == 32 ? (int64_t)(int32_t)apart
-                                         : (int64_t)(int16_t)(uint16_t)apart;
-    unsigned spare = floats->width == 32 ? 8 : 19;
-    int below = floats->exponent_most - exponent_of(floats, guess);
+    for (size_t i = 0; i < group->count; i++) {
+        int below =
+            floats->exponent_most - exponent_of(floats, group->guesses[i]);
+        /* A value may be foreseen beyond the most. */
+        group->below[i] = (uint8_t)clamp(below, 0, 40);
+        group->sizes[i] = 0;
+    }
+    base -= (int)floats->spare * 4;
+    for (size_t i = 0; i < group->count; i++) {
+        int level = base + lg4(group->columns[i]);
+        int below =
+            floats->exponent_most - exponent_of(floats, group->guesses[i]);
+        level = (level + (below > 0 ? below : 0) * 4) / 2 + 12;
+        group->levels[i] = (uint8_t)clamp(level, 0, NUMBER_LEVELS - 1);
+        group->likely[i] = (uint8_t)likely_bits(level, (int)floats->width);
+    }
+}
 
-    below = below > 0 ? below : 0; /* a move may be foreseen beyond the most */
-    int level =
-        (base + lg4(moved->column[column]) - (int)spare * 4 + below * 4) / 2 +
-        12;
-    int near = clamp(below, 0, 7);
-
-    wanted =
-        code_number(coder, decodes, slots, level, (unsigned)near * 8 + *recent,
-                    0, floats->width, wanted);
-    uint32_t size = (uint32_t)(wanted < 0 ? -wanted : wanted);
-    unsigned bits = bits_of(size);
-    *recent = bits < 7 ? bits : 7;
+RANGE_INLINE uint32_t weighed_size(const struct floats *floats, uint32_t size,
+                                   unsigned below)
+{
     uint32_t cap = floats->width == 32 ? 1u << 23 : 4095;
+
     size = size < cap ? size : cap;
-    uint64_t weighed = ((uint64_t)size << spare) >> (below < 40 ? below : 40);
-    activity_learn(moved, column, (uint32_t)weighed, shift);
-    return unordered((uint32_t)((int64_t)from + wanted) & mask, floats->width);
+    return (uint32_t)((uint64_t)size << floats->spare >> below);
+}
+
+/* As activity_move, in 32 bits: sizes and means are at most 2^31. */
+RANGE_INLINE void learn_group(struct activity *moved, const struct group *group,
+                              int shift)
+{
+    uint32_t round = (UINT32_C(1) << shift) - 1;
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < group->count; i++) {
+        uint32_t mean = group->columns[i];
+        uint32_t size = group->sizes[i];
+        uint32_t less = (mean - size + round) >> shift;
+        group->columns[i] =
+            size > mean ? mean + ((size - mean) >> shift) : mean - less;
+    }
+    for (size_t i = 0; i < group->count; i++) {
+        sum += group->sizes[i];
+    }
+    moved->row_sum += sum;
+    moved->row_count += (uint32_t)group->count;
+}
+
+/* The difference of a value from its guess, in the order of the numbers. */
+static inline int64_t apart_of(const struct floats *floats, uint32_t value,
+                               uint32_t guess)
+{
+    uint32_t apart =
+        order_of(value, floats->width) - order_of(guess, floats->width);
+
+    return floats->width == 32 ? (int64_t)(int32_t)apart
+                               : (int64_t)(int16_t)(uint16_t)apart;
+}
+
+RANGE_INLINE void code_values(struct activity *moved, struct range_coder *coder,
+                              bool decodes, const struct floats *floats,
+                              struct number_slots *slots, struct group *group,
+                              int base, unsigned *last)
+{
+    uint32_t mask = UINT32_MAX >> (32 - floats->width);
+    unsigned recent = *last;
+
+    aim_group(floats, base, group);
+    for (size_t i = 0; i < group->count; i++) {
+        uint32_t guess = group->guesses[i];
+        unsigned near = group->below[i] < 7 ? group->below[i] : 7;
+        int64_t wanted =
+            decodes ? 0 : apart_of(floats, group->values[i], guess);
+        wanted = code_number(coder, decodes, slots, group->levels[i],
+                             group->likely[i], near * 8 + recent, 0,
+                             floats->width, wanted);
+        if (wanted == 0) {
+            recent = 0;
+            continue;
+        }
+        uint32_t size = (uint32_t)(wanted < 0 ? -wanted : wanted);
+        unsigned bits = bits_of(size);
+        recent = bits < 7 ? bits : 7;
+        group->sizes[i] = weighed_size(floats, size, group->below[i]);
+        if (decodes) {
+            int64_t from = order_of(guess, floats->width);
+            group->values[i] =
+                unordered((uint32_t)(from + wanted) & mask, floats->width);
+        }
+    }
+    learn_group(moved, group, activity_shift(moved));
+    *last = recent;
 }
 
 RANGE_INLINE void code_group(struct tensor_model *model,
@@ -192,21 +281,21 @@ RANGE_INLINE void code_group(struct tensor_model *model,
                              size_t count, unsigned *state, uint8_t *fresh)
 {
     struct activity *moved = &model->moved[MOVED_CODES];
+    uint32_t in_row = (uint32_t)(first % part->columns);
     uint32_t guesses[GROUP_VALUES];
+    uint32_t values[GROUP_VALUES];
     struct followed followed;
     bool is_same = true;
     int row = lg4(activity_row(moved));
     int base = row - lg4(moved->column_mean);
-    int shift = activity_shift(moved);
-    unsigned recent = state[1];
 
     guess_floats(model, part, first, count, guesses);
-    if (part->is_followed) {
-        follow(model, floats, (uint32_t)(first % part->columns), count, guesses,
-               &followed);
+    if (floats->is_followed) {
+        follow(model, floats, in_row, count, guesses, &followed);
     }
-    for (size_t i = 0; !decodes && i < count; i++) {
-        is_same = is_same && guesses[i] == float_at(floats, fresh, first + i);
+    for (size_t i = 0; i < count; i++) {
+        values[i] = decodes ? guesses[i] : float_at(floats, fresh, first + i);
+        is_same = is_same && guesses[i] == values[i];
     }
     is_same =
         range_slot(coder, decodes,
@@ -214,34 +303,34 @@ RANGE_INLINE void code_group(struct tensor_model *model,
                                      [state[0] & 3],
                    is_same) != 0;
     state[0] = state[0] << 1 | !is_same;
-    uint32_t in_row = (uint32_t)first % part->columns;
-    uint32_t column = in_row % moved->columns;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t value = guesses[i];
+    /* In other rows a column may come again: values one by one. */
+    size_t step = part->columns % GROUP_VALUES == 0 ? count : 1;
+    for (size_t i = 0; i < count; i += step) {
+        uint32_t column =
+            (in_row + (uint32_t)i) % part->columns % moved->columns;
         if (is_same) {
-            activity_learn(moved, column, 0, shift);
-        } else {
-            value = code_float(model, coder, decodes, floats, slots, base,
-                               column, &recent, guesses[i],
-                               decodes ? 0 : float_at(floats, fresh, first + i),
-                               shift);
+            activity_rest(moved, column, step, activity_shift(moved));
+            continue;
         }
-        if (decodes) {
-            float_put(floats, fresh, first + i, value);
-        }
-        if (part->is_followed) {
-            followed.moves[i] = (int32_t)move_within(units_of(floats, value) -
-                                                     followed.units[i]);
-        }
-        in_row = in_row + 1 == part->columns ? 0 : in_row + 1;
-        column = in_row == 0 || column + 1 == moved->columns ? 0 : column + 1;
+        struct group group; /* filled field by field: zeroing it costs */
+        group.columns = moved->column + column;
+        group.guesses = guesses + i;
+        group.values = values + i;
+        group.count = step;
+        code_values(moved, coder, decodes, floats, slots, &group, base,
+                    &state[1]);
     }
-    if (part->is_followed) {
-        flo_directions_learn(&model->directions,
-                             (uint32_t)(first % part->columns), count,
-                             followed.moves, followed.guesses);
+    for (size_t i = 0; decodes && i < count; i++) {
+        float_put(floats, fresh, first + i, values[i]);
     }
-    state[1] = recent;
+    if (floats->is_followed) {
+        for (size_t i = 0; i < count; i++) {
+            followed.moves[i] = (int32_t)move_within(
+                units_of(floats, values[i]) - followed.units[i]);
+        }
+        flo_directions_learn(&model->directions, in_row, count, followed.moves,
+                             followed.guesses);
+    }
 }
 
 /* Does a part that is followed show no directions, at the begin of a row? */
@@ -255,13 +344,10 @@ static bool is_hopeless(const struct tensor_model *model,
 
 RANGE_INLINE bool code_floats(struct tensor_model *model,
                               struct range_coder *coder, bool decodes,
-                              const struct tensor_part *part, uint8_t *fresh)
+                              const struct tensor_part *part,
+                              struct floats floats, uint8_t *fresh)
 {
     const struct block_type *type = part->new_type;
-    struct floats floats = {.width = type->bytes * 8u,
-                            .fraction = type->is_float == BLOCK_F16    ? 10
-                                        : type->is_float == BLOCK_BF16 ? 7
-                                                                       : 23};
     struct number_slots *slots =
         &model->slots
              .numbers[NUMBER_VALUE * 4 + (part->old_type != type
@@ -271,7 +357,7 @@ RANGE_INLINE bool code_floats(struct tensor_model *model,
     uint64_t row_end = part->columns;
 
     flo_tensor_rows_begin(model, part);
-    if (part->is_followed) {
+    if (floats.is_followed) {
         flo_directions_begin(&model->directions, part->columns);
     }
     floats.exponent_most = largest_exponent(model, part, &floats);
@@ -292,11 +378,35 @@ RANGE_INLINE bool code_floats(struct tensor_model *model,
     return true;
 }
 
+/* A copy of the loops for each type: widths are no numbers to be loaded. */
+RANGE_INLINE bool code_each(struct tensor_model *model,
+                            struct range_coder *coder, bool decodes,
+                            const struct tensor_part *part, uint8_t *fresh)
+{
+    const struct floats f16 = {.width = 16, .fraction = 10, .spare = 19};
+    const struct floats bf16 = {.width = 16, .fraction = 7, .spare = 19};
+    const struct floats f32 = {.width = 32, .fraction = 23, .spare = 8};
+    struct floats followed = part->new_type->is_float == BLOCK_F16 ? f16 : bf16;
+
+    if (part->is_followed) {
+        followed.is_followed = true;
+        return code_floats(model, coder, decodes, part, followed, fresh);
+    }
+    switch (part->new_type->is_float) {
+    case BLOCK_F16:
+        return code_floats(model, coder, decodes, part, f16, fresh);
+    case BLOCK_BF16:
+        return code_floats(model, coder, decodes, part, bf16, fresh);
+    default:
+        return code_floats(model, coder, decodes, part, f32, fresh);
+    }
+}
+
 bool flo_tensor_floats_encode(struct tensor_model *model,
                               struct range_coder *coder,
                               const struct tensor_part *part, uint8_t *fresh)
 {
-    return code_floats(model, coder, false, part, fresh);
+    return code_each(model, coder, false, part, fresh);
 }
 
 bool flo_tensor_floats_decode(struct tensor_model *model,
@@ -304,8 +414,9 @@ bool flo_tensor_floats_decode(struct tensor_model *model,
                               const struct tensor_part *part, uint8_t *fresh)
 {
     struct range_coder local = *coder; /* that nothing else points to */
-    bool is_whole = code_floats(model, &local, true, part, fresh);
+    bool is_whole = code_each(model, &local, true, part, fresh);
 
+    range_decode_more(&local);
     *coder = local;
     return is_whole;
 }

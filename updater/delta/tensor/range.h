@@ -87,6 +87,12 @@ static inline uint64_t range_take(struct range_coder *coder, unsigned bytes)
 {
     uint64_t value = 0;
 
+    if (bytes == 4 && coder->in_end - coder->in >= 4) {
+        const uint8_t *in = coder->in;
+        coder->in += 4;
+        return (uint64_t)in[0] << 24 | (uint64_t)in[1] << 16 |
+               (uint64_t)in[2] << 8 | in[3];
+    }
     for (unsigned i = 0; i < bytes; i++) {
         value <<= 8;
         if (coder->in < coder->in_end) {
@@ -118,22 +124,26 @@ static inline bool range_is_spent(const struct range_coder *coder)
     return coder->in == coder->in_end && !range_is_exhausted(coder);
 }
 
+/* The interval is never shorter than 32 bits.  A decoder sees to it in front of
+ * a bit, and behind the last one. */
+RANGE_INLINE void range_decode_more(struct range_coder *coder)
+{
+    if (__builtin_expect(coder->range >> 32 == 0, 0)) {
+        coder->range <<= 32;
+        coder->low = coder->low << 32 | range_take(coder, 4);
+    }
+}
+
 /* ---- both ---- */
 
 /* One bit; `one` of 65536 is the chance of a one, from 1 to 65535. */
-RANGE_INLINE unsigned range_bit(struct range_coder *coder, bool decodes,
-                                uint32_t one, unsigned bit)
+static inline void range_encode_bit(struct range_coder *coder, uint32_t one,
+                                    unsigned bit)
 {
     uint64_t bound = (coder->range >> 16) * one;
 
-    if (decodes) {
-        bit = coder->low < bound;
-    }
     if (bit != 0) {
         coder->range = bound;
-    } else if (decodes) {
-        coder->low -= bound;
-        coder->range -= bound;
     } else {
         uint64_t before = coder->low;
         coder->low += bound;
@@ -144,52 +154,102 @@ RANGE_INLINE unsigned range_bit(struct range_coder *coder, bool decodes,
     }
     if (coder->range >> 32 == 0) {
         coder->range <<= 32;
-        if (decodes) {
-            coder->low = coder->low << 32 | range_take(coder, 4);
-        } else {
-            range_put(coder, 4);
-        }
+        range_put(coder, 4);
     }
-    return bit;
+}
+
+/* With a jump: a processor that foresees the bit goes on at once. */
+RANGE_INLINE unsigned range_bit(struct range_coder *coder, bool decodes,
+                                uint32_t one, unsigned bit)
+{
+    if (!decodes) {
+        range_encode_bit(coder, one, bit);
+        return bit;
+    }
+    range_decode_more(coder);
+    uint64_t bound = (coder->range >> 16) * one;
+    if (coder->low < bound) {
+        coder->range = bound;
+        return 1;
+    }
+    coder->low -= bound;
+    coder->range -= bound;
+    return 0;
+}
+
+/* Without one, for bits that nothing foresees. */
+RANGE_INLINE unsigned range_even_bit(struct range_coder *coder, bool decodes,
+                                     uint32_t one, unsigned bit)
+{
+    if (!decodes) {
+        range_encode_bit(coder, one, bit);
+        return bit;
+    }
+    range_decode_more(coder);
+    uint64_t bound = (coder->range >> 16) * one;
+    uint64_t rest = coder->range - bound;
+    uint64_t is_one = 0 - (uint64_t)(coder->low < bound);
+    coder->range = rest ^ ((rest ^ bound) & is_one);
+    coder->low -= bound & ~is_one;
+    return (unsigned)is_one & 1;
 }
 
 /* 65536 / (count + 1.5), cut. */
 extern const uint16_t flo_slot_rates[SLOT_COUNT_MAX + 1];
 
+RANGE_INLINE uint32_t slot_rate(uint32_t count)
+{
+    return flo_slot_rates[count];
+}
+
+/* The way to 2^22 - 1 is that to 0 with all bits turned. */
 RANGE_INLINE void slot_learn(slot_t *slot, unsigned bit)
 {
     uint32_t count = *slot & 1023;
-    uint64_t p = *slot >> 10;
-    uint64_t rate = flo_slot_rates[count];
+    uint32_t turn = (0 - bit) & 0x3fffff;
+    uint32_t way = *slot >> 10 ^ turn;
 
-    if (bit != 0) { /* callers branch on it as well: one jump for all */
-        p += ((1 << 22) - 1 - p) * rate >> 16;
-    } else {
-        p -= p * rate >> 16;
-    }
-    *slot = (uint32_t)p << 10 | (count < SLOT_COUNT_MAX ? count + 1 : count);
+    way -= (uint32_t)((uint64_t)way * slot_rate(count) >> 16);
+    *slot = (way ^ turn) << 10 | (count + (count < SLOT_COUNT_MAX));
+}
+
+RANGE_INLINE uint32_t range_within(uint32_t one)
+{
+    return one < 12 ? 12 : one > 65524 ? 65524 : one;
 }
 
 /* A bit under the mean of two contexts' probabilities. */
 RANGE_INLINE unsigned range_slots(struct range_coder *coder, bool decodes,
                                   slot_t *a, slot_t *b, unsigned bit)
 {
-    uint32_t one = ((*a >> 10) + (*b >> 10)) >> 7;
+    uint32_t one = range_within(((*a >> 10) + (*b >> 10)) >> 7);
 
-    one = one < 12 ? 12 : one > 65524 ? 65524 : one;
-    bit = range_bit(coder, decodes, one, bit);
-    slot_learn(a, bit);
-    slot_learn(b, bit);
-    return bit;
+    if (range_bit(coder, decodes, one, bit) != 0) {
+        slot_learn(a, 1);
+        slot_learn(b, 1);
+        return 1;
+    }
+    slot_learn(a, 0);
+    slot_learn(b, 0);
+    return 0;
 }
 
 RANGE_INLINE unsigned range_slot(struct range_coder *coder, bool decodes,
                                  slot_t *a, unsigned bit)
 {
-    uint32_t one = *a >> 16;
+    if (range_bit(coder, decodes, range_within(*a >> 16), bit) != 0) {
+        slot_learn(a, 1);
+        return 1;
+    }
+    slot_learn(a, 0);
+    return 0;
+}
 
-    one = one < 12 ? 12 : one > 65524 ? 65524 : one;
-    bit = range_bit(coder, decodes, one, bit);
+/* The same where ones and zeros are about as frequent. */
+RANGE_INLINE unsigned range_even_slot(struct range_coder *coder, bool decodes,
+                                      slot_t *a, unsigned bit)
+{
+    bit = range_even_bit(coder, decodes, range_within(*a >> 16), bit);
     slot_learn(a, bit);
     return bit;
 }
@@ -201,7 +261,8 @@ RANGE_INLINE uint32_t range_plain(struct range_coder *coder, bool decodes,
     uint32_t got = 0;
 
     while (count-- > 0) {
-        got = got << 1 | range_bit(coder, decodes, 32768, value >> count & 1);
+        got = got << 1 |
+              range_even_bit(coder, decodes, 32768, value >> count & 1);
     }
     return got;
 }
