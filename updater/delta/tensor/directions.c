@@ -16,6 +16,9 @@
 /* Rows until what was seen counts. */
 #define ROWS_UNSEEN 24
 
+/* Columns that are looked at together; a row has a multiple of them. */
+#define DIRECTIONS_AT_ONCE 32
+
 static int64_t within(int64_t v, int64_t most)
 {
     return v > most ? most : v < -most ? -most : v;
@@ -40,16 +43,32 @@ void flo_directions_begin(struct directions *directions, uint32_t columns)
     }
 }
 
+/* `count` is at most 32. */
+TENSOR_COPIES static void foresee(const struct directions *directions,
+                                  uint32_t column, size_t count,
+                                  int32_t *guesses)
+{
+    int64_t sums[DIRECTIONS_AT_ONCE] = {0};
+
+    for (size_t k = 0; k < DIRECTIONS; k++) {
+        const int32_t *basis = directions->basis[k] + column;
+        int32_t share = (int32_t)directions->shares[k];
+        for (size_t i = 0; i < count; i++) {
+            sums[i] += (int64_t)basis[i] * share;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        guesses[i] = (int32_t)within(sums[i] >> SHARE_BITS, DIRECTION_MOVE_MAX);
+    }
+}
+
 void flo_directions_guess(const struct directions *directions, uint32_t column,
                           size_t count, int32_t *guesses)
 {
-    for (size_t i = 0; i < count; i++) {
-        const int32_t *basis = directions->basis[column + i];
-        int64_t sum = 0;
-        for (size_t k = 0; directions->rows > 0 && k < DIRECTIONS; k++) {
-            sum += basis[k] * directions->shares[k];
-        }
-        guesses[i] = (int32_t)within(sum >> SHARE_BITS, DIRECTION_MOVE_MAX);
+    if (directions->rows == 0) {
+        memset(guesses, 0, count * sizeof *guesses);
+    } else {
+        foresee(directions, column, count, guesses);
     }
 }
 
@@ -64,22 +83,34 @@ static uint32_t columns_before(const struct directions *directions,
     return columns < directions->columns ? columns : directions->columns;
 }
 
+TENSOR_COPIES static int64_t product_of(const int32_t *a, const int32_t *b,
+                                        size_t count)
+{
+    int64_t sum = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        sum += (int64_t)a[i] * b[i];
+    }
+    return sum;
+}
+
 /* Products of the basis with itself, over the columns before each point. */
 static void take_grams(struct directions *directions)
 {
-    int64_t gram[DIRECTIONS][DIRECTIONS] = {{0}};
-    uint32_t column = 0;
+    uint32_t first = 0;
 
     for (uint32_t point = 0; point < DIRECTION_POINTS; point++) {
-        for (; column < columns_before(directions, point); column++) {
-            const int32_t *basis = directions->basis[column];
-            for (size_t i = 0; i < DIRECTIONS; i++) {
-                for (size_t k = 0; k <= i; k++) {
-                    gram[i][k] += (int64_t)basis[i] * basis[k];
-                }
+        uint32_t count = columns_before(directions, point) - first;
+        for (size_t i = 0; i < DIRECTIONS; i++) {
+            for (size_t k = 0; k <= i; k++) {
+                int64_t before =
+                    point == 0 ? 0 : directions->grams[point - 1][i][k];
+                directions->grams[point][i][k] =
+                    before + product_of(directions->basis[i] + first,
+                                        directions->basis[k] + first, count);
             }
         }
-        memcpy(directions->grams[point], gram, sizeof gram);
+        first += count;
     }
 }
 
@@ -154,8 +185,36 @@ static void begin_basis(struct directions *directions)
     for (uint32_t i = 0; i < directions->columns; i++) {
         for (size_t k = 0; k < DIRECTIONS; k++) {
             seed = seed * 1664525 + 1013904223;
-            directions->basis[i][k] =
+            directions->basis[k][i] =
                 (int32_t)(size * ((int32_t)(seed >> 16) - 32768) >> 15);
+        }
+    }
+}
+
+/* basis += error * gain >> LEVER_BITS.  An error has 24 bits and a gain 21: the
+ * product has 45, of which 29 are kept. */
+TENSOR_COPIES static void move_some(int32_t *basis, const int32_t *errors,
+                                    int32_t gain, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int32_t moved =
+            basis[i] + (int32_t)((int64_t)errors[i] * gain >> LEVER_BITS);
+        moved = moved < BASIS_MAX ? moved : BASIS_MAX;
+        basis[i] = moved > -BASIS_MAX ? moved : -BASIS_MAX;
+    }
+}
+
+static void move_basis(struct directions *directions, const int64_t *gain)
+{
+    for (uint32_t i = 0; i < directions->columns; i += DIRECTIONS_AT_ONCE) {
+        int32_t errors[DIRECTIONS_AT_ONCE];
+        foresee(directions, i, DIRECTIONS_AT_ONCE, errors);
+        for (size_t k = 0; k < DIRECTIONS_AT_ONCE; k++) {
+            errors[k] = directions->moves[i + k] - errors[k];
+        }
+        for (size_t k = 0; k < DIRECTIONS; k++) {
+            move_some(directions->basis[k] + i, errors, (int32_t)gain[k],
+                      DIRECTIONS_AT_ONCE);
         }
     }
 }
@@ -179,16 +238,7 @@ static void learn_basis(struct directions *directions)
     for (size_t k = 0; k < DIRECTIONS; k++) {
         gain[k] = within(pull[k] * (1 << LEVER_BITS) / divisor, 1 << 20);
     }
-    for (uint32_t i = 0; i < directions->columns; i++) {
-        int32_t *basis = directions->basis[i];
-        int32_t guess;
-        flo_directions_guess(directions, i, 1, &guess);
-        int64_t error = directions->moves[i] - guess;
-        for (size_t k = 0; k < DIRECTIONS; k++) {
-            int64_t moved = basis[k] + (error * gain[k] >> LEVER_BITS);
-            basis[k] = (int32_t)within(moved, BASIS_MAX);
-        }
-    }
+    move_basis(directions, gain);
     for (size_t k = 0; k < DIRECTIONS; k++) {
         for (size_t l = 0; l < DIRECTIONS; l++) {
             int64_t *spread = &directions->spread[k][l];
@@ -226,22 +276,27 @@ void flo_directions_learn(struct directions *directions, uint32_t column,
                           size_t count, const int32_t *moves,
                           const int32_t *guesses)
 {
+    int32_t *kept = directions->moves + column;
+    int32_t moved = 0;
+
     for (size_t i = 0; i < count; i++) {
-        int64_t moved = within(moves[i], DIRECTION_MOVE_MAX);
-        int64_t error = moved - guesses[i];
-        directions->moves[column + i] = (int32_t)moved;
+        kept[i] = (int32_t)within(moves[i], DIRECTION_MOVE_MAX);
+        moved |= kept[i];
+    }
+    for (size_t i = 0; i < count; i++) {
+        int64_t error = kept[i] - guesses[i];
         directions->row_errors += error * error;
-        if (directions->rows >= ROWS_UNSEEN) {
-            directions->seen[0] += (uint64_t)(moved < 0 ? -moved : moved);
-            directions->seen[1] += (uint64_t)(error < 0 ? -error : error);
-        }
-        if (moved == 0) {
-            continue;
-        }
-        directions->has_moved = true;
-        for (size_t k = 0; directions->rows > 0 && k < DIRECTIONS; k++) {
-            directions->sums[k] += moved * directions->basis[column + i][k];
-        }
+    }
+    for (size_t i = 0; directions->rows >= ROWS_UNSEEN && i < count; i++) {
+        int32_t error = kept[i] - guesses[i];
+        directions->seen[0] += (uint32_t)(kept[i] < 0 ? -kept[i] : kept[i]);
+        directions->seen[1] += (uint32_t)(error < 0 ? -error : error);
+    }
+    directions->has_moved = directions->has_moved || moved != 0;
+    for (size_t k = 0; directions->rows > 0 && moved != 0 && k < DIRECTIONS;
+         k++) {
+        directions->sums[k] +=
+            product_of(kept, directions->basis[k] + column, count);
     }
     column += (uint32_t)count;
     if (column == directions->columns) {

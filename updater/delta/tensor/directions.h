@@ -12,6 +12,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The same integers on any processor; on x86-64 a loop has
+ * another copy, for processors with AVX2 and BMI2. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__OPTIMIZE__) &&      \
+    !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) &&                   \
+    !defined(__SANITIZE_THREAD__)
+#define TENSOR_COPIES                                                          \
+    __attribute__((target_clones("arch=x86-64-v3", "default")))
+#else
+#define TENSOR_COPIES
+#endif
+
 #define DIRECTIONS 8
 #define DIRECTION_COLUMNS_MAX 8192u
 /* Places in a row where the shares are solved for: 32, 64, ... and its end. */
@@ -32,7 +43,9 @@ struct directions {
     int64_t grams[DIRECTION_POINTS][DIRECTIONS][DIRECTIONS];
     uint64_t seen[2]; /* sizes of moves and of errors, once enough rows moved */
     int32_t moves[DIRECTION_COLUMNS_MAX];
-    int32_t basis[DIRECTION_COLUMNS_MAX][DIRECTIONS];
+    /* Rows of other lengths than a power of two: each has cache lines of its
+     * own. */
+    int32_t basis[DIRECTIONS][DIRECTION_COLUMNS_MAX + 16];
 };
 
 /* `columns`: 32 to DIRECTION_COLUMNS_MAX, a multiple of 32. */

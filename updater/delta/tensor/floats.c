@@ -53,7 +53,7 @@ static inline void float_put(const struct floats *floats, uint8_t *bytes,
  */
 #define UNIT_BITS 12
 
-static int64_t units_of(const struct floats *floats, uint32_t bits)
+RANGE_INLINE int64_t units_of(const struct floats *floats, uint32_t bits)
 {
     uint32_t sign = UINT32_C(1) << (floats->width - 1);
     int exponent = exponent_of(floats, bits);
@@ -63,14 +63,15 @@ static int64_t units_of(const struct floats *floats, uint32_t bits)
     if ((bits & ~sign) >> floats->fraction != 0) {
         size |= INT64_C(1) << floats->fraction;
     }
-    size = shift >= 0 ? size << (shift < 32 ? shift : 32)
-                      : size >> (shift > -63 ? -shift : 63);
+    int up = clamp(shift, 0, 32);
+    int down = clamp(-shift, 0, 63);
+    size = (int64_t)((uint64_t)size << up >> down); /* one of them is 0 */
     return (bits & sign) != 0 ? -size : size;
 }
 
 /* The nearest number; halves go up.  `otherwise` where there is none. */
-static uint32_t float_of_units(const struct floats *floats, int64_t units,
-                               uint32_t otherwise)
+RANGE_INLINE uint32_t float_of_units(const struct floats *floats, int64_t units,
+                                     uint32_t otherwise)
 {
     uint32_t sign = UINT32_C(1) << (floats->width - 1);
     uint64_t size = (uint64_t)(units < 0 ? -units : units);
@@ -86,7 +87,8 @@ static uint32_t float_of_units(const struct floats *floats, int64_t units,
     return bits >= sign ? otherwise : (uint32_t)bits | (units < 0 ? sign : 0);
 }
 
-static void guess_floats(struct tensor_model *model,
+/* The guesses where the old type is another one, or has 32 bits. */
+static void guess_others(struct tensor_model *model,
                          const struct tensor_part *part, uint64_t first,
                          size_t count, uint32_t *guesses)
 {
@@ -97,10 +99,6 @@ static void guess_floats(struct tensor_model *model,
         flo_tensor_old_values(model, part, first, count, values);
     }
     for (size_t i = 0; i < count; i++) {
-        if (old == part->new_type && old->is_float != BLOCK_F32) {
-            guesses[i] = half_at(part->old, first + i);
-            continue;
-        }
         uint32_t bits = old->is_float == BLOCK_CODES
                             ? flo_tensor_f32(values[i])
                             : flo_tensor_f32_at(old, part->old, first + i);
@@ -108,10 +106,24 @@ static void guess_floats(struct tensor_model *model,
     }
 }
 
+RANGE_INLINE void guess_floats(struct tensor_model *model,
+                               const struct tensor_part *part, uint64_t first,
+                               size_t count, uint32_t *guesses)
+{
+    if (part->old_type != part->new_type ||
+        part->new_type->is_float == BLOCK_F32) {
+        guess_others(model, part, first, count, guesses);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        guesses[i] = half_at(part->old, first + i);
+    }
+}
+
 /* The largest exponent of the guesses sets the unit of what moves. */
-static int largest_exponent(struct tensor_model *model,
-                            const struct tensor_part *part,
-                            const struct floats *floats)
+RANGE_INLINE int largest_exponent(struct tensor_model *model,
+                                  const struct tensor_part *part,
+                                  const struct floats *floats)
 {
     uint32_t guesses[GROUP_VALUES];
     int most = 1;
@@ -140,7 +152,7 @@ struct followed {
     int32_t moves[GROUP_VALUES];
 };
 
-static int64_t move_within(int64_t v)
+RANGE_INLINE int64_t move_within(int64_t v)
 {
     return v > DIRECTION_MOVE_MAX    ? DIRECTION_MOVE_MAX
            : v < -DIRECTION_MOVE_MAX ? -DIRECTION_MOVE_MAX
@@ -148,9 +160,10 @@ static int64_t move_within(int64_t v)
 }
 
 /* The old values become what they are with the moves that are foreseen. */
-static void follow(struct tensor_model *model, const struct floats *floats,
-                   uint32_t column, size_t count, uint32_t *guesses,
-                   struct followed *followed)
+RANGE_INLINE void follow(struct tensor_model *model,
+                         const struct floats *floats, uint32_t column,
+                         size_t count, uint32_t *guesses,
+                         struct followed *followed)
 {
     flo_directions_guess(&model->directions, column, count, followed->guesses);
     for (size_t i = 0; i < count; i++) {
@@ -402,16 +415,18 @@ RANGE_INLINE bool code_each(struct tensor_model *model,
     }
 }
 
-bool flo_tensor_floats_encode(struct tensor_model *model,
-                              struct range_coder *coder,
-                              const struct tensor_part *part, uint8_t *fresh)
+TENSOR_COPIES bool flo_tensor_floats_encode(struct tensor_model *model,
+                                            struct range_coder *coder,
+                                            const struct tensor_part *part,
+                                            uint8_t *fresh)
 {
     return code_each(model, coder, false, part, fresh);
 }
 
-bool flo_tensor_floats_decode(struct tensor_model *model,
-                              struct range_coder *coder,
-                              const struct tensor_part *part, uint8_t *fresh)
+TENSOR_COPIES bool flo_tensor_floats_decode(struct tensor_model *model,
+                                            struct range_coder *coder,
+                                            const struct tensor_part *part,
+                                            uint8_t *fresh)
 {
     struct range_coder local = *coder; /* that nothing else points to */
     bool is_whole = code_each(model, &local, true, part, fresh);
