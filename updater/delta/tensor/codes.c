@@ -226,8 +226,8 @@ static inline void guess_run(const struct block_type *type,
     }
 }
 
-/* What is known of a run's codes before the first one is coded: nothing of it
- * depends on a bit, so it is not on the way from one bit to the next. */
+/* A run's contexts, as far as they depend on no bit of it.  They are taken
+ * before the first one, so they are not on the way from one bit to the next. */
 struct aims {
     uint8_t levels[GROUP_VALUES];
     uint8_t places[GROUP_VALUES];

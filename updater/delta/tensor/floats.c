@@ -175,9 +175,9 @@ RANGE_INLINE void follow(struct tensor_model *model,
     }
 }
 
-/* Values on columns that follow each other.  What is known before the first one
- * is coded is taken first: it depends on no bit, so it does not stand between
- * two bits; what is learned from them comes last. */
+/* Values on columns that follow each other.  Their contexts, as far as they
+ * depend on no bit, are taken first: they are not on the way from one bit to
+ * the next.  The columns learn last. */
 struct group {
     uint32_t *columns;
     const uint32_t *guesses;
