@@ -9,6 +9,11 @@
 #define SAVES_ONE_IN 32
 #define LEVEL_PREFIX 12
 #define LEVEL_ALONE 5
+/* A short piece next to its like alone: two of zstd's searches.  When it
+ * becomes smaller than this share, nothing farther off is looked at. */
+#define NEAR_BYTES_MAX (64u << 10)
+#define NEAR_ONE_IN 32
+#define LEVEL_NEAR 19
 /* Parts that old bytes make smaller than this share are not tried without. */
 #define ALONE_ONE_IN 4
 /* Three MiB at most are packed at once: tables of 16 MiB are enough. */
@@ -88,22 +93,35 @@ static void add(const struct tensor_desk *desk, struct tensor_group *group,
 
 /* ---- packed and plain ---- */
 
+/* How zstd searches, and the length of a match that ends a search; 0: as the
+ * level has it. */
+struct search {
+    int level;
+    int strategy;
+    int enough;
+};
+static const struct search search_prefix = {LEVEL_PREFIX, 0, 0};
+static const struct search search_alone = {LEVEL_ALONE, 0, 0};
+static const struct search searches_near[] = {{LEVEL_PREFIX, 0, 0},
+                                              {LEVEL_NEAR, ZSTD_btultra, 16}};
+
 static size_t pack(const struct tensor_desk *desk,
-                   const struct tensor_entry *part, uint64_t old_bytes)
+                   const struct tensor_entry *part, const struct search *search)
 {
     const struct delta_input *input = desk->plan->input;
     ZSTD_CCtx *zstd = desk->packer->zstd;
-    int level = old_bytes > 0 ? LEVEL_PREFIX : LEVEL_ALONE;
 
     (void)ZSTD_CCtx_reset(zstd, ZSTD_reset_session_and_parameters);
-    (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, level);
+    (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, search->level);
+    (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_strategy, search->strategy);
+    (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_targetLength, search->enough);
     (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_windowLog, WINDOW_LOG);
-    if (old_bytes > 0) {
+    if (search->level == LEVEL_PREFIX) {
         (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_hashLog, TABLE_LOG);
         (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_chainLog, TABLE_LOG);
     }
     (void)ZSTD_CCtx_refPrefix(zstd, input->old + part->old_at,
-                              (size_t)old_bytes);
+                              (size_t)part->old_bytes);
     return ZSTD_compress2(zstd, desk->packer->bytes, TENSOR_PART_BYTES_MAX,
                           input->new + part->new_at, (size_t)part->new_bytes);
 }
@@ -114,33 +132,72 @@ static bool is_below(size_t packed, uint64_t bytes)
     return !ZSTD_isError(packed) && packed + 32 < bytes;
 }
 
+static void add_made(const struct tensor_desk *desk, struct tensor_group *group,
+                     struct tensor_entry part, size_t packed)
+{
+    part.op = TENSOR_PACKED;
+    part.payload_bytes = (uint32_t)packed;
+    add(desk, group, &part, desk->packer->bytes);
+}
+
+/* Only what stands where the piece's like should be. */
+static bool add_near(const struct tensor_desk *desk, struct tensor_group *group,
+                     struct tensor_entry part)
+{
+    if (part.op != TENSOR_PACKED || part.new_bytes > NEAR_BYTES_MAX ||
+        part.near_bytes >= part.old_bytes) {
+        return false;
+    }
+    part.old_at += part.near_bytes;
+    part.old_bytes -= part.near_bytes;
+    part.old_bytes =
+        part.old_bytes < part.new_bytes ? part.old_bytes : part.new_bytes;
+    size_t least = SIZE_MAX;
+    size_t best = 0;
+    for (size_t i = 0; i < FLO_COUNT(searches_near); i++) {
+        size_t packed = pack(desk, &part, &searches_near[i]);
+        if (!ZSTD_isError(packed) && packed < least) {
+            least = packed;
+            best = i;
+        }
+    }
+    if (least > part.new_bytes / NEAR_ONE_IN) {
+        return false;
+    }
+    if (best + 1 < FLO_COUNT(searches_near)) {
+        least = pack(desk, &part, &searches_near[best]); /* once more */
+    }
+    add_made(desk, group, part, least);
+    return true;
+}
+
 static void add_packed(const struct tensor_desk *desk,
                        struct tensor_group *group, struct tensor_entry part)
 {
-    uint64_t new_bytes = part.new_bytes;
-    uint64_t old_bytes = part.old_bytes;
-    size_t with_old = old_bytes > 0 ? pack(desk, &part, old_bytes) : SIZE_MAX;
+    struct tensor_entry lone = part;
+    size_t with_old = SIZE_MAX;
 
-    part.op = TENSOR_PACKED;
-    if (!is_below(with_old, new_bytes / ALONE_ONE_IN)) {
-        size_t alone = pack(desk, &part, 0);
-        uint64_t least = is_below(alone, new_bytes) ? alone : new_bytes;
-        if (least < new_bytes && !is_below(with_old, least)) {
-            part.old_bytes = 0;
-            part.payload_bytes = (uint32_t)alone;
-            add(desk, group, &part, desk->packer->bytes);
+    if (part.old_bytes > 0) {
+        with_old = pack(desk, &part, &search_prefix);
+    }
+    if (!is_below(with_old, part.new_bytes / ALONE_ONE_IN)) {
+        lone.old_bytes = 0;
+        size_t alone = pack(desk, &lone, &search_alone);
+        uint64_t least =
+            is_below(alone, part.new_bytes) ? alone : part.new_bytes;
+        if (least < part.new_bytes && !is_below(with_old, least)) {
+            add_made(desk, group, lone, alone);
             return;
         }
         if (!is_below(with_old, least)) {
             part.op = TENSOR_PLAIN;
-            part.payload_bytes = (uint32_t)new_bytes;
+            part.payload_bytes = (uint32_t)part.new_bytes;
             add(desk, group, &part, desk->plan->input->new + part.new_at);
             return;
         }
-        with_old = pack(desk, &part, old_bytes); /* once more */
+        with_old = pack(desk, &part, &search_prefix); /* once more */
     }
-    part.payload_bytes = (uint32_t)with_old;
-    add(desk, group, &part, desk->packer->bytes);
+    add_made(desk, group, part, with_old);
 }
 
 static void pack_part(const struct tensor_desk *desk,
@@ -148,7 +205,9 @@ static void pack_part(const struct tensor_desk *desk,
                       const struct tensor_entry *part)
 {
     (void)pthread_mutex_lock(&desk->packer->lock);
-    add_packed(desk, group, *part);
+    if (!add_near(desk, group, *part)) {
+        add_packed(desk, group, *part);
+    }
     (void)pthread_mutex_unlock(&desk->packer->lock);
 }
 

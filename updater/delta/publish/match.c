@@ -11,7 +11,11 @@
 #include <string.h>
 
 #define BLOCKS_MAX (1u << 20)
-#define BLOCK_BYTES_MIN 64u
+#define BLOCK_BYTES_MIN 64u /* a multiple of the next */
+#define STRIDE 16
+/* Places of the table for each block, so that few hashes meet. */
+#define PLACES_EACH 4
+#define PLACES_MIN 1024u
 #define COPY_BYTES_MIN 4096
 /* The same where zstd sees the old bytes anyway: a copy splits what is packed,
  * and each piece costs two hashes and a frame. */
@@ -37,16 +41,24 @@ struct tensor_match {
     const struct delta_input *input;
     size_t block_bytes;
     uint64_t out_factor; /* FACTOR ^ block_bytes */
-    uint32_t *blocks;    /* [mask + 1] number of a block, plus one */
+    uint64_t powers[STRIDE];
+    uint32_t *blocks; /* [mask + 1] number of a block, plus one */
     uint32_t mask;
+    bool is_filled; /* once something is searched for */
 };
 
-static uint64_t hash_of(const uint8_t *data, size_t bytes)
+/* The polynomial of the bytes plus one.  A stride's products wait for nothing
+ * but their sum. */
+static uint64_t hash_of(const struct tensor_match *match, const uint8_t *data)
 {
     uint64_t hash = 0;
 
-    for (size_t i = 0; i < bytes; i++) {
-        hash = hash * FACTOR + data[i] + 1;
+    for (size_t i = 0; i < match->block_bytes; i += STRIDE) {
+        uint64_t sum = 0;
+        for (size_t k = 0; k < STRIDE; k++) {
+            sum += (data[i + k] + UINT64_C(1)) * match->powers[STRIDE - 1 - k];
+        }
+        hash = hash * (match->powers[STRIDE - 1] * FACTOR) + sum;
     }
     return hash;
 }
@@ -61,13 +73,17 @@ int flo_tensor_match_open(const struct delta_input *input,
 {
     struct tensor_match *match = calloc(1, sizeof *match);
     uint64_t bytes = BLOCK_BYTES_MIN;
+    uint64_t places = PLACES_MIN;
 
     while (input->old_bytes / bytes > BLOCKS_MAX) {
         bytes *= 2;
     }
+    while (places < input->old_bytes / bytes * PLACES_EACH) {
+        places *= 2;
+    }
     if (match != NULL) {
-        match->mask = BLOCKS_MAX * 4 - 1;
-        match->blocks = calloc((size_t)match->mask + 1, sizeof(uint32_t));
+        match->mask = (uint32_t)places - 1;
+        match->blocks = calloc((size_t)places, sizeof(uint32_t));
     }
     if (match == NULL || match->blocks == NULL) {
         free(match);
@@ -75,16 +91,27 @@ int flo_tensor_match_open(const struct delta_input *input,
     }
     match->input = input;
     match->block_bytes = (size_t)bytes;
+    match->powers[0] = 1;
+    for (size_t i = 1; i < STRIDE; i++) {
+        match->powers[i] = match->powers[i - 1] * FACTOR;
+    }
     match->out_factor = 1;
     for (size_t i = 0; i < match->block_bytes; i++) {
         match->out_factor *= FACTOR;
     }
-    for (uint64_t i = input->old_bytes / bytes; i-- > 0;) {
-        uint64_t hash = hash_of(input->old + i * bytes, match->block_bytes);
-        *place_of(match, hash) = (uint32_t)i + 1; /* the first of equals */
-    }
     *out = match;
     return 0;
+}
+
+static void fill(struct tensor_match *match)
+{
+    size_t bytes = match->block_bytes;
+
+    for (uint64_t i = match->input->old_bytes / bytes; i-- > 0;) {
+        uint64_t hash = hash_of(match, match->input->old + i * bytes);
+        *place_of(match, hash) = (uint32_t)i + 1; /* the first of equals */
+    }
+    match->is_filled = true;
 }
 
 void flo_tensor_match_close(struct tensor_match *match)
@@ -200,7 +227,7 @@ static enum use find_run(const struct tensor_match *match,
     if (high - low < size) {
         return USE_NONE;
     }
-    uint64_t hash = hash_of(input->new + low, size);
+    uint64_t hash = hash_of(match, input->new + low);
     for (uint64_t at = low;; at++) {
         uint32_t block = *place_of(match, hash);
         uint64_t old_at = block == 0 ? 0 : (uint64_t)(block - 1) * size;
@@ -214,7 +241,7 @@ static enum use find_run(const struct tensor_match *match,
             }
             if (run->bytes > size) { /* go on at its end */
                 at = run->new_at + run->bytes - size;
-                hash = hash_of(input->new + at, size);
+                hash = hash_of(match, input->new + at);
             }
         }
         if (at + size >= high) {
@@ -250,6 +277,7 @@ static void add_packed(const struct tensor_match *match,
         uint64_t to = from + part.new_bytes + around;
         from = from > around ? from - around : 0;
         part.old_at = from;
+        part.near_bytes = near + at < from ? 0 : near + at - from;
         part.old_bytes = (to < old_bytes ? to : old_bytes) - from;
         flo_tensor_plan_add(plan, &part);
     }
@@ -291,6 +319,9 @@ void flo_tensor_match_plan(struct tensor_match *match, struct tensor_plan *plan,
                                                          .new_at = new_at,
                                                          .new_bytes = bytes});
         return;
+    }
+    if (!match->is_filled) {
+        fill(match);
     }
     enum use use;
     while ((use = find_run(match, plan, new_at, high, near, &run)) !=

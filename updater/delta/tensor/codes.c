@@ -513,7 +513,11 @@ bool flo_tensor_codes_encode(struct tensor_model *model,
                              struct range_coder *coder,
                              const struct tensor_part *part, uint8_t *fresh)
 {
-    return code_coded(model, coder, false, part, fresh);
+    struct range_coder local = *coder; /* that nothing else points to */
+    bool is_whole = code_coded(model, &local, false, part, fresh);
+
+    *coder = local;
+    return is_whole;
 }
 
 bool flo_tensor_codes_decode(struct tensor_model *model,

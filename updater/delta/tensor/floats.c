@@ -420,7 +420,11 @@ TENSOR_COPIES bool flo_tensor_floats_encode(struct tensor_model *model,
                                             const struct tensor_part *part,
                                             uint8_t *fresh)
 {
-    return code_each(model, coder, false, part, fresh);
+    struct range_coder local = *coder; /* that nothing else points to */
+    bool is_whole = code_each(model, &local, false, part, fresh);
+
+    *coder = local;
+    return is_whole;
 }
 
 TENSOR_COPIES bool flo_tensor_floats_decode(struct tensor_model *model,

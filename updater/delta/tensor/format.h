@@ -66,6 +66,7 @@ struct tensor_entry {
     uint8_t new_id;
     uint32_t columns;
     uint64_t values;
+    uint64_t near_bytes; /* publishers: from old_at to the place of its like */
     const uint8_t *new_hash;     /* NULL: copy and zero have none */
     const uint8_t *payload_hash; /* NULL: none */
 };

@@ -39,15 +39,15 @@ static inline void range_encode_begin(struct range_coder *coder, uint8_t *out,
                                   .out_end = out + bytes};
 }
 
-static inline void range_carry(struct range_coder *coder)
+/* By value, here and below: an encoder that nothing points to stays in
+ * registers. */
+static inline void range_carry(uint8_t *out, const uint8_t *out_begin)
 {
-    uint8_t *p = coder->out;
-
-    while (p > coder->out_begin && ++*--p == 0) {
+    while (out > out_begin && ++*--out == 0) {
     }
 }
 
-static inline void range_put(struct range_coder *coder, size_t bytes)
+RANGE_INLINE void range_put(struct range_coder *coder, size_t bytes)
 {
     if ((size_t)(coder->out_end - coder->out) < bytes) {
         coder->is_full = true;
@@ -71,7 +71,7 @@ static inline size_t range_encode_end(struct range_coder *coder)
         bool is_wrapped = coder->low > UINT64_MAX - rest;
         if (rounded - coder->low < coder->range) {
             if (is_wrapped) {
-                range_carry(coder);
+                range_carry(coder->out, coder->out_begin);
             }
             coder->low = rounded;
             break;
@@ -137,8 +137,8 @@ RANGE_INLINE void range_decode_more(struct range_coder *coder)
 /* ---- both ---- */
 
 /* One bit; `one` of 65536 is the chance of a one, from 1 to 65535. */
-static inline void range_encode_bit(struct range_coder *coder, uint32_t one,
-                                    unsigned bit)
+RANGE_INLINE void range_encode_bit(struct range_coder *coder, uint32_t one,
+                                   unsigned bit)
 {
     uint64_t bound = (coder->range >> 16) * one;
 
@@ -147,12 +147,12 @@ static inline void range_encode_bit(struct range_coder *coder, uint32_t one,
     } else {
         uint64_t before = coder->low;
         coder->low += bound;
-        if (coder->low < before) {
-            range_carry(coder);
+        if (__builtin_expect(coder->low < before, 0)) {
+            range_carry(coder->out, coder->out_begin);
         }
         coder->range -= bound;
     }
-    if (coder->range >> 32 == 0) {
+    if (__builtin_expect(coder->range >> 32 == 0, 0)) {
         coder->range <<= 32;
         range_put(coder, 4);
     }
