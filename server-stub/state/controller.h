@@ -137,6 +137,12 @@ flo_controller_may_act(const struct flo_controller *controller)
            controller->options.may_act(controller->options.may_act_context);
 }
 
+/* A published release, by model and version, or by id (model NULL, version the
+ * digest); NULL: there is none, or no memory for it.  The caller frees it. */
+struct flo_release *flo_controller_release(struct flo_controller *controller,
+                                           const char *model,
+                                           const char *version);
+
 FLO_MUST_USE int flo_controller_begin(struct flo_controller *controller,
                                       struct flo_err *err);
 /* Commit, then send the collected messages. */

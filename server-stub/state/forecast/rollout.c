@@ -27,24 +27,13 @@ struct forecasts {
 
 /* ---- releases ---- */
 
-static int parse_body(void *context, const struct flo_fleet_release *row)
-{
-    return flo_release_new(row->body, strlen(row->body), NULL,
-                           (struct flo_release **)context, NULL);
-}
-
 static struct flo_release *read_release(struct flo_controller *controller,
                                         const struct flo_digest *digest)
 {
-    struct flo_release *release = NULL;
     char text[FLO_DIGEST_TEXT];
 
     flo_digest_text(digest, text);
-    if (flo_fleet_release_get(controller->store, NULL, text, parse_body,
-                              &release, NULL) < 0) {
-        return NULL;
-    }
-    return release;
+    return flo_controller_release(controller, NULL, text);
 }
 
 /* The one that was not used for longest gives way. */

@@ -25,12 +25,6 @@ struct segmenting {
 
 /* ---- the name of a device's segment ---- */
 
-static int take_release(void *context, const struct flo_fleet_release *row)
-{
-    return flo_release_new(row->body, strlen(row->body), NULL,
-                           (struct flo_release **)context, NULL);
-}
-
 static const struct flo_release *find_release(void *context,
                                               const struct flo_digest *digest)
 {
@@ -192,9 +186,9 @@ static struct segmenting *segmenting_new(struct flo_controller *controller,
         return NULL;
     }
     all->entry = entry;
-    if (flo_fleet_release_get(controller->store, entry->model, entry->version,
-                              take_release, &all->release, NULL) < 0 ||
-        all->release->variant_count < 2) {
+    all->release =
+        flo_controller_release(controller, entry->model, entry->version);
+    if (all->release != NULL && all->release->variant_count < 2) {
         flo_release_free(all->release);
         all->release = NULL;
     }

@@ -5,22 +5,16 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
 
-static int take_release(void *context, const struct flo_fleet_release *row)
-{
-    return flo_release_new(row->body, strlen(row->body), NULL,
-                           (struct flo_release **)context, NULL);
-}
-
 int flo_rollouts_settle_split(struct flo_controller *controller,
                               struct flo_rollout_entry *entry,
                               struct flo_err *err)
 {
     struct flo_study *study = &entry->core.study;
-    struct flo_release *release = NULL;
+    struct flo_release *release =
+        flo_controller_release(controller, entry->model, entry->version);
     uint32_t last = entry->core.phase_count - 1;
 
-    if (flo_fleet_release_get(controller->store, entry->model, entry->version,
-                              take_release, &release, NULL) == 0) {
+    if (release != NULL) {
         snprintf(study->split_of, sizeof(study->split_of), "%s",
                  release->serve.split_of);
         flo_release_free(release);
