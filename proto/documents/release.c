@@ -45,6 +45,9 @@ static int read_way(const json_t *json, struct flo_way *out,
         rv = flo_json_opt_u64(json, "memory_bytes", 0, BYTES_MAX, 0,
                               &out->memory_bytes, err);
     }
+    if (rv == 0) {
+        rv = flo_json_opt_digest(json, "head", &out->head, err);
+    }
     if (rv == 0 && out->codec == FLO_CODEC_BSDIFF40 &&
         flo_digest_is_zero(&out->base)) {
         rv = flo_fail(err, FLO_E_META_SCHEMA,

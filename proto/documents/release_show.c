@@ -52,6 +52,9 @@ static void show_way(const struct flo_way *way, struct flo_buf *out)
         put_digest(out, " base ", &way->base);
     }
     put_number(out, "memory_bytes", way->memory_bytes);
+    if (!flo_digest_is_zero(&way->head)) {
+        put_digest(out, " head ", &way->head);
+    }
     flo_buf_text(out, "\n");
 }
 

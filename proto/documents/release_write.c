@@ -40,6 +40,9 @@ static json_t *way_json(const struct flo_way *way)
     if (way->memory_bytes > 0) {
         json_object_set_new(json, "memory_bytes", integer(way->memory_bytes));
     }
+    if (!flo_digest_is_zero(&way->head)) {
+        json_object_set_new(json, "head", digest_json(&way->head));
+    }
     return json;
 }
 

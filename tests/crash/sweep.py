@@ -56,6 +56,7 @@ TORN_CALLS = {"write", "pwrite", "writev"}
 TAKING_CALLS = TORN_CALLS | {
     "fallocate", "fallocate64", "posix_fallocate", "posix_fallocate64",
     "mkdir", "mkdirat", "open", "open64", "openat", "openat64", "openat2"}
+HEAD_BYTES = 160  # of a typed delta (docs/internals/delta.md)
 RUN_SECONDS_MAX = 30
 SAID_LINES_MAX = 12  # of the programs' errors, with a fault
 REFUSED = 10  # exit code of disk.full
@@ -114,7 +115,7 @@ class Publisher:
             shutil.copyfile(path, target)
         return digest, os.path.getsize(path)
 
-    def file(self, name, role, path, base=None):
+    def file(self, name, role, path, base=None, has_head=True):
         digest, size = self.blob(path)
         with open(path, "rb") as file:
             chunks = [hashlib.sha256(piece).hexdigest()
@@ -126,10 +127,14 @@ class Publisher:
                             "--codec", "tensor", "--json"], check=True,
                            stdout=subprocess.DEVNULL)
             patch_digest, patch_size = self.blob(patch)
+            with open(patch, "rb") as file:
+                head = hashlib.sha256(file.read(HEAD_BYTES)).hexdigest()
             os.unlink(patch)
             ways.append({"codec": "tensor1", "bytes": patch_size,
                          "digest": "sha256:" + patch_digest,
                          "base": "sha256:" + sha256(base)})
+            if has_head:  # the device decodes while the patch comes
+                ways[-1]["head"] = "sha256:" + head
         return {"name": name, "role": role, "digest": "sha256:" + digest,
                 "bytes": size, "chunk_bytes": 1 << 20, "chunks": chunks,
                 "get": ways}

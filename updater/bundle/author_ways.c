@@ -204,14 +204,16 @@ static struct flo_author_blob *add_made(struct author_build *build,
 }
 
 static void add_way(struct flo_release_file *file,
-                    const struct flo_author_blob *blob, uint64_t memory_bytes)
+                    const struct flo_author_blob *blob,
+                    const struct flo_delta_facts *facts)
 {
     file->ways[file->way_count++] =
         (struct flo_way){.codec = blob->codec,
                          .digest = blob->digest,
                          .bytes = blob->bytes,
                          .base = blob->base,
-                         .memory_bytes = memory_bytes};
+                         .memory_bytes = facts->memory_bytes,
+                         .head = facts->head};
 }
 
 static uint64_t best_full_bytes(const struct flo_release_file *file)
@@ -420,7 +422,7 @@ static int take_way(struct author_build *build, struct flo_release_file *file,
     }
     if (rv == 0) {
         blob->kept = true;
-        add_way(file, blob, facts.memory_bytes);
+        add_way(file, blob, &facts);
     }
     return rv;
 }

@@ -71,6 +71,7 @@ int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out,
         rv = flo_tensor_head_read(data, bytes, facts.patch_bytes, &head, err);
         if (rv == 0) {
             inspect_tensor1(&head, &facts);
+            flo_sha256(data, sizeof data, &facts.head);
         }
     } else if (bytes >= 4 && memcmp(data, zstd_magic, 4) == 0) {
         struct zstd_head head;

@@ -52,6 +52,10 @@ struct flo_fetch {
     struct flo_neighbours neighbours;
     /* Progress of the artifact under way; may be NULL. */
     void (*on_progress)(void *context, uint64_t done, uint64_t total);
+    /* The first `kept` bytes of the artifact stand in partial/; whether they
+     * are right is known at its end.  May be NULL. */
+    void (*on_kept)(void *kept_context, uint64_t kept);
+    void *kept_context;
     void *context;
 
     /* Results. */

@@ -111,6 +111,14 @@ static int check_head(const struct transfer *transfer, struct flo_err *err)
     return 0;
 }
 
+void flo_fetch_tell_kept(const struct flo_fetch *fetch,
+                         const struct flo_part *part)
+{
+    if (fetch->on_kept != NULL) {
+        fetch->on_kept(fetch->kept_context, flo_part_kept(part));
+    }
+}
+
 static int take(struct transfer *transfer, const char *data, size_t bytes,
                 struct flo_err *err)
 {
@@ -129,6 +137,7 @@ static int take(struct transfer *transfer, const char *data, size_t bytes,
     }
     int rv = flo_part_write(transfer->part, data, bytes, err);
 
+    flo_fetch_tell_kept(transfer->fetch, transfer->part);
     transfer->offset += bytes;
     if (rv == 0 && flo_part_position(transfer->part) > transfer->offset) {
         rv = STOP_JUMP;

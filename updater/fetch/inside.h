@@ -34,6 +34,8 @@ enum flo_get_outcome flo_get_document(struct flo_fetch *fetch, const char *url,
                                       struct flo_buf *out, uint64_t *retry_ms,
                                       struct flo_err *err);
 
+void flo_fetch_tell_kept(const struct flo_fetch *fetch,
+                         const struct flo_part *part);
 /* FLO_E_INTERRUPTED when the agent goes away meanwhile. */
 FLO_MUST_USE int flo_fetch_pause(const struct flo_fetch *fetch,
                                  uint64_t pause_ms, struct flo_err *err);

@@ -137,6 +137,7 @@ int flo_fetch_artifact(struct flo_fetch *fetch,
         fetch->is_passing = rv == FLO_E_DISK_FULL;
         return rv;
     }
+    flo_fetch_tell_kept(fetch, part);
     rv = flo_neighbours_ask(fetch, part, artifact, err);
     if (rv < 0) {
         fetch->is_passing = rv == FLO_E_DISK_FULL || rv == FLO_E_INTERRUPTED;

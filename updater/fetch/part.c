@@ -444,6 +444,11 @@ uint64_t flo_part_position(const struct flo_part *part)
     return part->done + part->buffered;
 }
 
+uint64_t flo_part_kept(const struct flo_part *part)
+{
+    return part->done;
+}
+
 const char *flo_part_etag(const struct flo_part *part)
 {
     return part->etag;

@@ -37,6 +37,8 @@ FLO_MUST_USE int flo_part_open(struct flo_store *store,
 void flo_part_close(struct flo_part *part);
 /* The byte that is wanted next; artifact->bytes when complete. */
 uint64_t flo_part_position(const struct flo_part *part);
+/* The artifact's first bytes that stand in the file. */
+uint64_t flo_part_kept(const struct flo_part *part);
 /* The mirror's etag for these bytes, for If-Range; "" when unknown. */
 const char *flo_part_etag(const struct flo_part *part);
 void flo_part_set_etag(struct flo_part *part, const char *etag);

@@ -14,7 +14,7 @@
 #include <flotilla/release.h>
 
 #include "base/host/digest.h"
-#include "updater/run/run.h"
+#include "updater/run/make.h"
 
 /* Blobs of one release: its files and the bases of their ways. */
 #define PRESENT_MAX (FLO_RELEASE_FILES_MAX * (FLO_RELEASE_WAYS_MAX + 1))
@@ -215,12 +215,6 @@ static void make_room(const struct stage *stage)
     }
 }
 
-/* A typed delta goes on in the file that an earlier worker began. */
-static bool goes_on(const struct flo_way *way)
-{
-    return way->codec == FLO_CODEC_TENSOR1;
-}
-
 /* The room of downloads on ways that are not taken was counted as free. */
 static void drop_others(struct stage *stage)
 {
@@ -235,7 +229,7 @@ static void drop_others(struct stage *stage)
             continue;
         }
         stage->wanted[count++] = way->digest;
-        if (goes_on(way)) {
+        if (flo_make_goes_on(way)) {
             stage->wanted[count++] = file->digest;
             flo_store_part_remove(stage->store, &file->digest);
         } else {
@@ -426,105 +420,6 @@ static int finish_raw(struct stage *stage, const struct flo_release_file *file,
     return flo_store_part_publish(stage->store, fd, &file->digest, err);
 }
 
-struct applying {
-    struct stage *stage;
-    uint64_t bytes; /* of the file to make */
-    int fd;
-};
-
-/* So much of the file stands there from before. */
-static int on_resume(void *context, uint64_t kept, struct flo_err *err)
-{
-    const struct applying *applying = context;
-
-    if (lseek(applying->fd, (off_t)kept, SEEK_SET) < 0) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "the file under way");
-    }
-    if (kept > 0) {
-        flo_event_resumed(applying->stage->event_fd, kept, applying->bytes);
-    }
-    return 0;
-}
-
-static int on_new_bytes(void *context, const void *data, size_t bytes,
-                        struct flo_err *err)
-{
-    struct applying *applying = context;
-
-    return flo_fd_write_all(applying->fd, data, bytes, err);
-}
-
-static int on_applied(void *context, uint64_t done, uint64_t total)
-{
-    struct applying *applying = context;
-
-    (void)done;
-    (void)total;
-    return is_stopped(applying->stage, NULL) ? FLO_E_INTERRUPTED : 0;
-}
-
-/* A file without a name, or the one that an earlier worker began. */
-static int open_result(struct stage *stage, const struct flo_release_file *file,
-                       const struct flo_way *way, int *fd, uint64_t *done,
-                       struct flo_err *err)
-{
-    *done = 0;
-    return goes_on(way)
-               ? flo_store_made_open(stage->store, &file->digest, file->bytes,
-                                     fd, done, err)
-               : flo_store_blob_create(stage->store, file->bytes, fd, err);
-}
-
-static int name_result(struct stage *stage, const struct flo_release_file *file,
-                       const struct flo_way *way, int fd, struct flo_err *err)
-{
-    return goes_on(way)
-               ? flo_store_made_publish(stage->store, fd, &file->digest, err)
-               : flo_store_blob_publish(stage->store, fd, &file->digest, err);
-}
-
-/* Patch (and base) to a file that nobody reads yet; verified, then named. */
-static int apply(struct stage *stage, const struct flo_release_file *file,
-                 const struct flo_way *way, int patch_fd, struct flo_err *err)
-{
-    FLO_CLEANUP(flo_fd_cleanup) int base_fd = -1;
-    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    bool has_base = !flo_digest_is_zero(&way->base);
-    uint64_t done = 0;
-    int rv = 0;
-
-    if (has_base) {
-        rv = flo_store_blob_open(stage->store, &way->base, &base_fd, NULL, err);
-    }
-    if (rv == 0) {
-        rv = open_result(stage, file, way, &fd, &done, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
-    struct applying applying = {stage, file->bytes, fd};
-    struct flo_delta_job job = {
-        .codec = way->codec,
-        .patch_fd = patch_fd,
-        .base_fd = base_fd,
-        .base_digest = has_base ? &way->base : NULL,
-        .new_bytes = file->bytes,
-        .new_digest = &file->digest,
-        .done_fd = fd,
-        .done_bytes = done,
-        .on_resume = on_resume,
-        .on_data = on_new_bytes,
-        .on_progress = on_applied,
-        .context = &applying,
-    };
-    rv = flo_delta_apply(&job, NULL, err);
-    if (rv == 0) {
-        say(stage, "verifying");
-        rv = verify(stage, file, fd, err);
-    }
-    return rv < 0 ? rv : name_result(stage, file, way, fd, err);
-}
-
 /* A patch that was used is kept for neighbours as a blob: the next collection
  * for want of room takes it.  Packed weights go before. */
 #define ROOM_BYTES (64u << 20)
@@ -535,27 +430,69 @@ static bool keeps(const struct stage *stage)
                stage->plan.packed_bytes + stage->plan.prefix_bytes + ROOM_BYTES;
 }
 
-static int get_file(struct stage *stage, const struct flo_release_file *file,
-                    const struct flo_way *way, struct flo_err *err)
+static int fetch_way(struct stage *stage, const struct flo_release_file *file,
+                     const struct flo_way *way, int *fd, struct flo_err *err)
+{
+    struct flo_artifact artifact = artifact_of_way(stage, file, way);
+    int rv = flo_fetch_artifact(&stage->fetch, &artifact, fd, err);
+
+    if (rv == 0) {
+        stage->done_before += way->bytes;
+    }
+    return rv;
+}
+
+static int get_raw(struct stage *stage, const struct flo_release_file *file,
+                   const struct flo_way *way, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     int rv = load_chunks(stage, file, way, err);
 
+    if (rv == 0) {
+        rv = fetch_way(stage, file, way, &fd, err);
+    }
     if (rv < 0) {
         return rv;
     }
-    struct flo_artifact artifact = artifact_of_way(stage, file, way);
-    rv = flo_fetch_artifact(&stage->fetch, &artifact, &fd, err);
-    if (rv < 0) {
-        return rv;
-    }
-    stage->done_before += way->bytes;
-    if (way->codec == FLO_CODEC_RAW) {
-        say(stage, "verifying");
-        return finish_raw(stage, file, fd, err);
-    }
+    say(stage, "verifying");
+    return finish_raw(stage, file, fd, err);
+}
+
+/* The patch is whole: make the file to its end; verified, then named. */
+static int finish_made(struct stage *stage, struct flo_make *make,
+                       const struct flo_release_file *file, int patch_fd,
+                       struct flo_err *err)
+{
+    int fd = -1;
+
     say(stage, "applying");
-    rv = apply(stage, file, way, fd, err);
+    int rv = flo_make_end(make, patch_fd, &fd, err);
+    if (rv == 0) {
+        say(stage, "verifying");
+        rv = verify(stage, file, fd, err);
+    }
+    return rv < 0 ? rv : flo_make_publish(make, err);
+}
+
+static int get_made(struct stage *stage, const struct flo_release_file *file,
+                    const struct flo_way *way, struct flo_err *err)
+{
+    const struct flo_make_job job = {stage->store, &stage->fetch,
+                                     stage->event_fd, file, way};
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    struct flo_make *make = NULL;
+
+    forget_chunks(stage);
+    int rv = flo_make_begin(&job, &make, err);
+    if (rv == 0) {
+        rv = fetch_way(stage, file, way, &fd, err);
+    }
+    if (rv < 0) {
+        flo_make_free(make);
+        return rv;
+    }
+    rv = finish_made(stage, make, file, fd, err);
+    flo_make_free(make);
     if (rv == 0 && keeps(stage) &&
         flo_store_part_publish(stage->store, fd, &way->digest, NULL) == 0) {
         return 0;
@@ -566,6 +503,13 @@ static int get_file(struct stage *stage, const struct flo_release_file *file,
         flo_store_made_remove(stage->store, &file->digest);
     }
     return rv;
+}
+
+static int get_file(struct stage *stage, const struct flo_release_file *file,
+                    const struct flo_way *way, struct flo_err *err)
+{
+    return way->codec == FLO_CODEC_RAW ? get_raw(stage, file, way, err)
+                                       : get_made(stage, file, way, err);
 }
 
 /* A blob of this name is here; an old one may have rotted since. */

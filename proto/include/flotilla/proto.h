@@ -194,6 +194,9 @@ struct flo_way {
     uint64_t bytes;
     struct flo_digest base; /* zero: needs none */
     uint64_t memory_bytes;  /* private memory that decoding needs; 0: small */
+    /* Digest of a tensor1 patch's head: with it a device decodes what has come
+     * of the patch, each payload checked.  Zero: it waits for all of it. */
+    struct flo_digest head;
 };
 struct flo_release_file {
     char name[FLO_FILE_NAME_MAX + 1]; /* "onnx/config.json" */

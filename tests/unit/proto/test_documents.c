@@ -11,6 +11,8 @@
 
 #define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define DIGEST "sha256:" HEX64
+#define HEAD64                                                                 \
+    "fe23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static const char release_text[] =
     "{\"v\":2,\"fleet\":\"demo\",\"model\":\"tiny\",\"version\":\"2.1.0\","
@@ -22,7 +24,8 @@ static const char release_text[] =
     "\"get\":[{\"codec\":\"raw\",\"digest\":\"" DIGEST
     "\",\"bytes\":1734464},{\"codec\":\"warp9\",\"x\":1},{\"codec\":"
     "\"bsdiff40\",\"digest\":\"" DIGEST "\",\"bytes\":311795,\"base\":\"" DIGEST
-    "\"}]},"
+    "\"},{\"codec\":\"tensor1\",\"digest\":\"" DIGEST
+    "\",\"bytes\":9,\"base\":\"" DIGEST "\",\"head\":\"sha256:" HEAD64 "\"}]},"
     "{\"name\":\"ops.gguf\",\"role\":\"adapter\",\"digest\":\"" DIGEST
     "\",\"bytes\":9,\"scale_ppm\":500000,\"get\":[{\"codec\":\"raw\","
     "\"digest\":\"" DIGEST "\",\"bytes\":9}]},"
@@ -94,7 +97,9 @@ static void a_release_document_is_read_whole(void **state)
     assert_string_equal(release->model, "tiny");
     assert_int_equal(release->floor, 2);
     assert_int_equal(release->base_number, 2);
-    assert_int_equal(release->files[0].way_count, 2);
+    assert_int_equal(release->files[0].way_count, 3);
+    assert_true(flo_digest_is_zero(&release->files[0].ways[1].head));
+    assert_int_equal(release->files[0].ways[2].head.bytes[0], 0xfe);
     assert_int_equal(release->files[0].ways[1].codec, FLO_CODEC_BSDIFF40);
     assert_int_equal(flo_release_chunks(&release->files[0]), 2);
     assert_int_equal(release->files[1].scale_ppm, 500000);
@@ -216,7 +221,8 @@ static void a_release_with_a_bad_field_is_refused_by_its_id(void **state)
         {"\"number\":3", "\"number\":\"3\"", FLO_E_META_SCHEMA},
         {"\"number\":3", "\"number\":0", FLO_E_META_SCHEMA},
         {"\"number\":3", "\"number\":9007199254740992", FLO_E_META_SCHEMA},
-        {"\"floor\":2", "\"floor\":4", FLO_E_META_SCHEMA},     /* DV09 */
+        {"\"floor\":2", "\"floor\":4", FLO_E_META_SCHEMA}, /* DV09 */
+        {"\"head\":\"sha256:fe", "\"head\":\"sha256:f", FLO_E_META_SCHEMA},
         {"\"future\"", "\"crit_licence\"", FLO_E_META_SCHEMA}, /* DV15 */
         {"\"base\":{", "\"other\":{", FLO_E_META_SCHEMA},
         {"\"bytes\":1734464,\"chunk", "\"bytes\":0,\"chunk", FLO_E_META_SCHEMA},
@@ -256,7 +262,7 @@ static void a_release_with_a_bad_field_is_refused_by_its_id(void **state)
         {"\"sessions\":4", "\"sessions\":65", FLO_E_META_SCHEMA},
         {"\"temperature_ppm\":200000", "\"temperature_ppm\":-1",
          FLO_E_META_SCHEMA},
-        {",\"base\":\"" DIGEST "\"}]", "}]", FLO_E_META_SCHEMA},
+        {"311795,\"base\":\"" DIGEST "\"}", "311795}", FLO_E_META_SCHEMA},
         {"\"variants\":[", "\"variants\":[],\"w\":[", FLO_E_META_SCHEMA},
         {"\"future\":[1]", "\"future\":[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]",
          FLO_E_META_JSON_DEPTH},

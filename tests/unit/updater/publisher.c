@@ -150,9 +150,13 @@ void publisher_add_way(struct publisher *publisher, struct flo_release *release,
          choice);
     close(old_fd);
     close(new_fd);
+    struct flo_delta_facts patch = {0};
+    must(flo_delta_inspect(patch_fd, &patch, NULL) == 0, choice);
     close(patch_fd);
-    *way = (struct flo_way){
-        .codec = made.codec, .digest = made.digest, .bytes = made.bytes};
+    *way = (struct flo_way){.codec = made.codec,
+                            .digest = made.digest,
+                            .bytes = made.bytes,
+                            .head = patch.head};
     if (base != NULL) {
         way->base = made.old_digest;
     }

@@ -25,6 +25,20 @@ struct apply {
     ZSTD_DCtx *zstd;
 };
 
+/* Bytes of the patch, which may still be coming. */
+static int read_patch(const struct apply *apply, void *out, size_t bytes,
+                      uint64_t at, struct flo_err *err)
+{
+    const struct flo_delta_job *job = apply->job;
+    int rv =
+        job->on_need == NULL ? 0 : job->on_need(job->context, at + bytes, err);
+
+    if (rv == 0) {
+        rv = flo_fd_pread_all(job->patch_fd, out, bytes, at, err);
+    }
+    return rv < 0 ? flo_wrap(err, rv, "patch") : 0;
+}
+
 /* ---- head and index ---- */
 
 static int check_files(const struct apply *apply, struct flo_err *err)
@@ -83,10 +97,10 @@ static int unpack_index(struct apply *apply, struct flo_err *err)
     if (packed == NULL || apply->index == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for the patch's index");
     }
-    int rv = flo_fd_pread_all(apply->job->patch_fd, packed, head->packed_bytes,
-                              TENSOR_HEAD_BYTES, err);
+    int rv =
+        read_patch(apply, packed, head->packed_bytes, TENSOR_HEAD_BYTES, err);
     if (rv < 0) {
-        return flo_wrap(err, rv, "patch");
+        return rv;
     }
     flo_sha256(packed, head->packed_bytes, &found);
     if (!flo_digest_equal(&found, &head->index_digest)) {
@@ -108,14 +122,34 @@ static int unpack_index(struct apply *apply, struct flo_err *err)
     return 0;
 }
 
+/* Everything behind the head is checked by it. */
+static int check_head(const struct flo_delta_job *job, const uint8_t *data,
+                      size_t bytes, struct flo_err *err)
+{
+    struct flo_digest found;
+
+    if (job->head == NULL) {
+        return 0;
+    }
+    flo_sha256(data, bytes, &found);
+    return flo_digest_equal(&found, job->head)
+               ? 0
+               : flo_fail(err, FLO_E_PATCH_STREAM,
+                          "the head of the patch is not the one that is "
+                          "signed");
+}
+
 static int read_plan(struct apply *apply, uint64_t patch_bytes,
                      struct flo_err *err)
 {
     uint8_t data[TENSOR_HEAD_BYTES];
     size_t bytes =
         patch_bytes < sizeof data ? (size_t)patch_bytes : sizeof data;
-    int rv = flo_fd_pread_all(apply->job->patch_fd, data, bytes, 0, err);
+    int rv = read_patch(apply, data, bytes, 0, err);
 
+    if (rv == 0) {
+        rv = check_head(apply->job, data, bytes, err);
+    }
     if (rv == 0) {
         rv = flo_tensor_head_read(data, bytes, patch_bytes, &apply->head, err);
     }
@@ -158,11 +192,11 @@ static int fail_part(const struct tensor_entry *entry, const char *what,
 static int read_payload(struct apply *apply, const struct tensor_entry *entry,
                         struct flo_err *err)
 {
-    int rv = flo_fd_pread_all(apply->job->patch_fd, apply->payload,
-                              entry->payload_bytes, entry->payload_at, err);
+    int rv = read_patch(apply, apply->payload, entry->payload_bytes,
+                        entry->payload_at, err);
 
     if (rv < 0) {
-        return flo_wrap(err, rv, "patch");
+        return rv;
     }
     if (entry->payload_hash != NULL &&
         !is_hash(apply->payload, entry->payload_bytes, entry->payload_hash)) {
@@ -299,8 +333,8 @@ static int make_plain(struct apply *apply, const struct tensor_entry *entry,
     int rv = end_group(apply, entry, err);
 
     if (rv == 0) {
-        rv = flo_fd_pread_all(apply->job->patch_fd, apply->fresh,
-                              entry->payload_bytes, entry->payload_at, err);
+        rv = read_patch(apply, apply->fresh, entry->payload_bytes,
+                        entry->payload_at, err);
     }
     return rv;
 }

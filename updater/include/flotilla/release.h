@@ -263,6 +263,12 @@ struct flo_delta_job {
     /* As signed; NULL: not compared (a tool without a release). */
     const struct flo_digest *new_digest;
     uint64_t memory_bytes_max; /* 0: FLO_DELTA_MEMORY_BYTES_MAX */
+    /* tensor1, for a patch that is still coming; NULL: it is whole.  `head` is
+     * the signed digest of its head, by which everything behind is checked.
+     * on_need waits until the patch's bytes before `end` are in the file;
+     * non-zero (negative code) stops. */
+    const struct flo_digest *head;
+    int (*on_need)(void *context, uint64_t end, struct flo_err *err);
     /* After a power cut (tensor1): the file in which the first done_bytes of
      * the result may stand; 0: none.  Each part is checked, on_resume hears
      * how many bytes are kept, and on_data gets those that follow. */
@@ -335,10 +341,11 @@ struct flo_delta_facts {
     uint64_t control_bytes; /* bsdiff40: compressed parts */
     uint64_t diff_bytes;
     uint64_t extra_bytes;
-    uint64_t memory_bytes; /* that apply needs */
-    unsigned window_log;   /* zstd */
-    uint32_t part_count;   /* tensor1 */
-    uint64_t index_bytes;  /* tensor1: as it stands in the patch */
+    uint64_t memory_bytes;  /* that apply needs */
+    unsigned window_log;    /* zstd */
+    uint32_t part_count;    /* tensor1 */
+    uint64_t index_bytes;   /* tensor1: as it stands in the patch */
+    struct flo_digest head; /* tensor1: digest of the head */
 };
 /* The kind of a patch file, by its first bytes; without a magic: raw. */
 FLO_MUST_USE int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out,

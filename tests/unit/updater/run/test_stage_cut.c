@@ -137,6 +137,48 @@ static void a_longer_file_of_that_name_is_made_again(void **state)
     assert_int_equal(count_partials(world), 0);
 }
 
+/* One mirror, and it lies about each file in the same place. */
+static void a_patch_that_is_not_the_signed_one_is_fetched_again(void **state)
+{
+    struct world *world = *state;
+    struct flo_digest file;
+    struct flo_digest digest = offer_typed(world, &file);
+
+    put_blob_of(world, OLD);
+    world->mirror.flip_at = 100000; /* beyond the golden answers */
+    stage(world, &digest, NULL);
+    assert_event(world, "\"fallback\"");
+    assert_int_not_equal(world->exit_code, 0);
+
+    world->mirror.flip_at = -1;
+    stage(world, &digest, NULL);
+    assert_staged(world, &digest);
+    assert_event(world, "\"codec\":\"tensor1\"");
+    assert_int_equal(count_partials(world), 0);
+}
+
+static void a_wrong_head_costs_only_the_lead(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+
+    publisher_add_way(&world->publisher, &release, 0, "tensor1", OLD);
+    struct flo_way *way =
+        &release.files[0].ways[release.files[0].way_count - 1];
+    assert_false(flo_digest_is_zero(&way->head));
+    way->head = release.files[0].digest;
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+    put_blob_of(world, OLD);
+
+    stage(world, &digest, NULL);
+
+    assert_staged(world, &digest);
+    assert_event(world, "\"codec\":\"tensor1\"");
+    assert_null(strstr(world->events, "\"fallback\""));
+    assert_int_equal(count_partials(world), 0);
+}
+
 /* Its room was counted as free. */
 static void what_was_made_goes_when_another_way_is_taken(void **state)
 {
@@ -160,6 +202,8 @@ int main(void)
         with_world(what_was_made_and_rotted_is_made_again),
         with_world(a_longer_file_of_that_name_is_made_again),
         with_world(what_was_made_goes_when_another_way_is_taken),
+        with_world(a_patch_that_is_not_the_signed_one_is_fetched_again),
+        with_world(a_wrong_head_costs_only_the_lead),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
