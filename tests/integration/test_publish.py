@@ -262,3 +262,28 @@ def test_deltas_begin_with_what_devices_have(controller, folder, create, make):
     saved = ways["1"]["saves_bytes"]
     assert ways["1"]["devices"] == 1 and 1000000 < saved < 1734464, ways
     assert "from 1: " in err and "1 device, 1." in err, err
+
+
+def test_each_variant_has_deltas_of_its_own(make, folder):
+    def variants(version, large, small):
+        words = []
+        for name, model in (("large", large), ("small", small)):
+            words += ["--file", "%s.gguf=%s:model" % (name, os.path.join(
+                MODELS, model + ".gguf")), "--variant",
+                "%s=%s.gguf,golden.json" % (name, name)]
+        code, out, err = make("sizes@%d" % version, *words, "--file",
+                              "golden.json=%s:golden" % GOLDEN, "--publish",
+                              "-o", "json")
+        assert code == 0, err
+        return {(way["file"], way["base"]): way for way in
+                json.loads(out)["ways"] if "base" in way and way["kept"]}, err
+
+    first, said = variants(1, "tiny-v1.Q8_0", "tiny-v2.Q4_0")
+    # From one variant to the other: these have other weights.
+    assert set(first) <= {("large.gguf", "small.gguf"),
+                          ("small.gguf", "large.gguf")}, first
+    ways, said = variants(2, "tiny-v1.Q4_1", "tiny-v2.1.Q4_0")
+    # From the file of that name in the release before.
+    assert ways["small.gguf", "1"]["ratio"] < 0.2, ways
+    assert ways["large.gguf", "1"]["ratio"] < 0.2, ways  # Q8_0 to Q4_1
+    assert "small.gguf   from 1: " in said, said

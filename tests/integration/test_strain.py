@@ -2,6 +2,7 @@
 benchmark of its machine."""
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -274,6 +275,9 @@ def test_at_the_last_rung_a_smaller_variant_is_fetched_probed_and_serves(
     assert facts(fleet)["rung"] == 5
     log = "\n".join(fleet.ask("device", "logs", "gw")["lines"])
     assert "tiny gets the smaller variant" in log
+    # Made from the larger one, and not fetched whole.
+    got = re.search(r"accepted tensor1 (\d+) of 1734464 bytes", log)
+    assert got and int(got[1]) < 100000, log
     again(fleet)  # the choice is on the disk
     F.wait_until("it is not forgotten", 30, lambda: variants(fleet) == (
         "small", "large"))

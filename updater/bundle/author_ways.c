@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -252,6 +253,7 @@ struct task {
     const struct author_build *build;
     int fd;             /* of the file, shared */
     const char *choice; /* of flo_delta_create */
+    bool is_optional;   /* without it if it cannot be made */
     int base_fd;        /* -1: it needs no base */
     uint64_t base_bytes;
     struct flo_digest base;
@@ -400,6 +402,9 @@ static int take_way(struct author_build *build, struct flo_release_file *file,
         0}; /* raw: whatever the model begins with */
     int rv = task->rv;
 
+    if (rv < 0 && task->is_optional) {
+        return 0;
+    }
     if (rv < 0) {
         *err = task->err;
         return task->base_path == NULL
@@ -439,7 +444,7 @@ static bool has_base(const struct tasks *tasks,
     return flo_digest_equal(&file->digest, base); /* nothing changed */
 }
 
-/* A delta from a file of an earlier release, unless it is the same file. */
+/* A delta from another file, unless it is the same file. */
 static int add_delta(struct tasks *tasks, const struct flo_release_file *file,
                      const struct task *standard, const char *base_path,
                      struct flo_err *err)
@@ -448,7 +453,6 @@ static int add_delta(struct tasks *tasks, const struct flo_release_file *file,
     int rv;
 
     *task = *standard;
-    task->choice = "delta";
     task->base_path = base_path;
     rv = flo_file_open(base_path, &task->base_fd, err);
     if (rv == 0) {
@@ -463,14 +467,56 @@ static int add_delta(struct tasks *tasks, const struct flo_release_file *file,
     return 0;
 }
 
+/* The next model at `from`, in steps of `step`, that is a file here. */
+static const struct flo_author_file *next_model(const struct flo_author *author,
+                                                size_t from, int step)
+{
+    for (size_t i = from + (size_t)step; i < author->file_count;
+         i += (size_t)step) {
+        const struct flo_author_file *file = &author->files[i];
+        if (strcmp(file->role, "model") == 0 && file->published == NULL &&
+            file->path[0] != '\0') {
+            return file;
+        }
+    }
+    return NULL;
+}
+
+/* A device that goes to another variant has this one: deltas from the models
+ * before and after it in the list. */
+static int add_variants(struct tasks *tasks, struct author_build *build,
+                        const struct flo_author_file *source,
+                        const struct flo_release_file *file,
+                        const struct task *standard, struct flo_err *err)
+{
+    const struct flo_author *author = build->author;
+    size_t at = (size_t)(source - author->files);
+    struct task optional = *standard;
+    int rv = 0;
+
+    optional.choice = "tensor1";
+    optional.is_optional = true;
+    for (int step = -1; rv == 0 && step <= 1; step += 2) {
+        const struct flo_author_file *other = next_model(author, at, step);
+        if (other != NULL && strcmp(source->role, "model") == 0 &&
+            tasks->count < FLO_COUNT(tasks->list)) {
+            rv = add_delta(tasks, file, &optional, other->path, err);
+        }
+    }
+    return rv;
+}
+
 int flo_author_make_ways(struct author_build *build,
                          const struct flo_author_file *source,
                          struct flo_release_file *file, int fd,
                          struct flo_err *err)
 {
     struct tasks tasks = {.count = 2};
-    const struct task standard = {
-        .build = build, .fd = fd, .base_fd = -1, .patch_fd = -1};
+    const struct task standard = {.build = build,
+                                  .fd = fd,
+                                  .choice = "delta",
+                                  .base_fd = -1,
+                                  .patch_fd = -1};
     int rv = 0;
 
     tasks.list[0] = tasks.list[1] = standard;
@@ -478,6 +524,9 @@ int flo_author_make_ways(struct author_build *build,
     tasks.list[1].choice = "zstd";
     for (size_t i = 0; rv == 0 && i < source->base_count; i++) {
         rv = add_delta(&tasks, file, &standard, source->base_paths[i], err);
+    }
+    if (rv == 0) {
+        rv = add_variants(&tasks, build, source, file, &standard, err);
     }
     if (rv == 0) {
         rv = make_all(build, file->name, &tasks, err);

@@ -9,9 +9,12 @@
 #include "server-stub/cli/cli.h"
 #include "server-stub/cli/create/parts.h"
 
-/* A release that a delta begins with. */
+#define FLO_CREATE_BASES_MAX 32 /* of all models together */
+
+/* A file of an earlier release that a delta begins with. */
 struct flo_create_base {
-    char path[1200]; /* its file, fetched */
+    char path[1200]; /* fetched */
+    struct flo_digest digest;
     char version[FLO_NAME_MAX + 1];
     uint64_t devices; /* that run it now */
 };
@@ -21,7 +24,8 @@ struct flo_create {
     char version[FLO_NAME_MAX + 1];
     char fleet[FLO_NAME_MAX + 1];
     char dir[1024];
-    struct flo_create_base bases[FLO_AUTHOR_BASES_MAX]; /* of files[0] */
+    struct flo_create_base bases[FLO_CREATE_BASES_MAX];
+    size_t base_count;
     char golden[1200];      /* where its prompts are, given or made */
     char player[1200];      /* the base's model, fetched */
     char lora[1200];        /* the adapter and its scale */

@@ -7,20 +7,27 @@
 
 #include "base/host/digest.h"
 
-/* Digest of the first file of that role in a release as the REST answers it. */
-static bool digest_of(const json_t *release, const char *role,
-                      struct flo_digest *out)
+/* Digest of the file of that name and role in a release as the REST answers it;
+ * of the first one of that role where `is_first` and none has the name. */
+static bool digest_of(const json_t *release, const struct flo_author_file *of,
+                      bool is_first, struct flo_digest *out)
 {
     const json_t *files =
         json_object_get(json_object_get(release, "document"), "files");
+    const char *found = NULL;
 
     for (size_t i = 0; i < json_array_size(files); i++) {
         const json_t *file = json_array_get(files, i);
-        if (strcmp(flo_out_text(file, "role", ""), role) == 0) {
-            return flo_digest_parse(flo_out_text(file, "digest", ""), out);
+        bool is_named = strcmp(flo_out_text(file, "name", ""), of->name) == 0;
+        if (strcmp(flo_out_text(file, "role", ""), of->role) == 0 &&
+            (is_named || (is_first && found == NULL))) {
+            found = flo_out_text(file, "digest", "");
+            if (is_named) {
+                break;
+            }
         }
     }
-    return false;
+    return found != NULL && flo_digest_parse(found, out);
 }
 
 /* How many devices run that release. */
@@ -37,43 +44,71 @@ static int count_devices(struct flo_cli *cli, const char *title,
     return rv;
 }
 
+/* The base of one file, unless it is the base of another one already. */
+static int fetch_base(struct flo_cli *cli, struct flo_create *create,
+                      struct flo_author_file *file,
+                      const struct flo_create_base *facts, struct flo_err *err)
+{
+    struct flo_create_base *base = NULL;
+    struct flo_ticker ticker;
+    int rv = 0;
+
+    for (size_t i = 0; i < create->base_count; i++) {
+        if (flo_digest_equal(&create->bases[i].digest, &facts->digest)) {
+            base = &create->bases[i];
+            base->devices +=
+                strcmp(base->version, facts->version) != 0 ? facts->devices : 0;
+        }
+    }
+    if (base == NULL && create->base_count < FLO_CREATE_BASES_MAX) {
+        base = &create->bases[create->base_count];
+        *base = *facts;
+        snprintf(base->path, sizeof(base->path), "%s/base-%zu", create->dir,
+                 create->base_count);
+        flo_ticker_start(&ticker, "   fetching what deltas begin with");
+        rv = flo_api_get_blob(cli, &base->digest, base->path, err);
+        flo_ticker_stop(&ticker);
+        create->base_count += rv == 0 ? 1 : 0;
+    }
+    if (rv == 0 && base != NULL) {
+        file->base_paths[file->base_count++] = base->path;
+    }
+    return rv;
+}
+
+static bool is_model_here(const struct flo_author_file *file)
+{
+    return strcmp(file->role, "model") == 0 && file->published == NULL &&
+           file->path != NULL && file->path[0] != '\0';
+}
+
+/* For the first file, and for each model: a release may have several. */
 static int add_base(struct flo_cli *cli, struct flo_create *create,
                     const char *version, struct flo_err *err)
 {
     char title[2 * FLO_NAME_MAX + 2];
     char path[256];
-    struct flo_digest digest;
-    struct flo_author_file *file = &create->files[0];
-    struct flo_ticker ticker;
-    size_t n = file->base_count;
+    struct flo_create_base facts = {.devices = 0};
     FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
 
-    if (n == FLO_AUTHOR_BASES_MAX) {
+    if (create->files[0].base_count == FLO_AUTHOR_BASES_MAX) {
         return flo_fail(err, FLO_E_USAGE, "at most %d releases to delta from",
                         FLO_AUTHOR_BASES_MAX);
     }
     snprintf(title, sizeof(title), "%s@%.64s", create->model_name, version);
     snprintf(path, sizeof(path), "/v1/releases/%s", title);
     int rv = flo_api_get(cli, path, &release, err);
-    if (rv < 0) {
-        return rv;
-    }
-    if (!digest_of(release, file->role, &digest)) {
-        return 0; /* of another kind: there is nothing to begin with */
-    }
-    struct flo_create_base *base = &create->bases[n];
-    snprintf(base->path, sizeof(base->path), "%s/base-%zu", create->dir, n);
-    snprintf(base->version, sizeof(base->version), "%.64s", version);
-    rv = count_devices(cli, title, &base->devices, err);
-    if (rv < 0) {
-        return rv;
-    }
-    flo_ticker_start(&ticker, "   fetching what deltas begin with");
-    rv = flo_api_get_blob(cli, &digest, base->path, err);
-    flo_ticker_stop(&ticker);
     if (rv == 0) {
-        file->base_paths[n] = base->path;
-        file->base_count++;
+        rv = count_devices(cli, title, &facts.devices, err);
+    }
+    snprintf(facts.version, sizeof(facts.version), "%.64s", version);
+    for (size_t i = 0; rv == 0 && i < create->author.file_count; i++) {
+        struct flo_author_file *file = &create->files[i];
+        if ((i == 0 || is_model_here(file)) &&
+            file->base_count < FLO_AUTHOR_BASES_MAX &&
+            digest_of(release, file, i == 0, &facts.digest)) {
+            rv = fetch_base(cli, create, file, &facts, err);
+        }
     }
     return rv;
 }

@@ -58,55 +58,63 @@ int flo_create_upload(struct flo_cli *cli, struct flo_create *create,
     return rv;
 }
 
-static uint64_t first_bytes(const struct flo_create *create,
-                            const struct flo_author_result *made)
+/* Bytes of a file as it is. */
+static uint64_t file_bytes(const struct flo_author_result *made,
+                           const char *name)
 {
     for (size_t i = 0; i < made->blob_count; i++) {
         if (made->blobs[i].codec == FLO_CODEC_RAW &&
             !made->blobs[i].is_chunk_list &&
-            strcmp(made->blobs[i].file, create->files[0].name) == 0) {
+            strcmp(made->blobs[i].file, name) == 0) {
             return made->blobs[i].bytes;
         }
     }
     return 1;
 }
 
-/* The smallest download without a base. */
-static uint64_t best_full_bytes(const struct flo_create *create,
-                                const struct flo_author_result *made)
+/* The smallest download of a file without a base. */
+static uint64_t best_full_bytes(const struct flo_author_result *made,
+                                const char *name)
 {
-    uint64_t best = first_bytes(create, made);
+    uint64_t best = file_bytes(made, name);
 
     for (size_t i = 0; i < made->blob_count; i++) {
         const struct flo_author_blob *blob = &made->blobs[i];
         if (blob->kept && !blob->is_chunk_list && blob->bytes < best &&
-            flo_digest_is_zero(&blob->base) &&
-            strcmp(blob->file, create->files[0].name) == 0) {
+            flo_digest_is_zero(&blob->base) && strcmp(blob->file, name) == 0) {
             best = blob->bytes;
         }
     }
     return best;
 }
 
-/* The release that a delta begins with, and the devices on it.  Releases may
- * share a file: the newest one's name, and the devices of all. */
+/* The base that a delta begins with: the newest release that has it, and the
+ * devices of all; or another model of this release. */
 static void add_base_facts(json_t *way, const struct flo_create *create,
-                           const struct flo_author_blob *blob,
-                           uint64_t full_bytes)
+                           const struct flo_author_result *made,
+                           const struct flo_author_blob *blob)
 {
-    const char *version = "?";
+    uint64_t full_bytes = best_full_bytes(made, blob->file);
+    const char *base = "?";
     uint64_t devices = 0;
 
-    for (size_t i = create->files[0].base_count; i-- > 0;) {
-        struct flo_digest digest;
-        if (flo_sha256_file(create->bases[i].path, &digest, NULL, NULL) == 0 &&
-            flo_digest_equal(&digest, &blob->base)) {
-            version = create->bases[i].version;
-            devices += create->bases[i].devices;
+    for (size_t i = 0; i < made->blob_count; i++) {
+        if (made->blobs[i].codec == FLO_CODEC_RAW &&
+            flo_digest_equal(&made->blobs[i].digest, &blob->base)) {
+            base = made->blobs[i].file;
         }
     }
-    json_object_set_new(way, "base", json_string(version));
+    for (size_t i = 0; i < create->base_count; i++) {
+        if (flo_digest_equal(&create->bases[i].digest, &blob->base)) {
+            base = create->bases[i].version;
+            devices = create->bases[i].devices;
+        }
+    }
+    json_object_set_new(way, "base", json_string(base));
     json_object_set_new(way, "devices", json_integer((json_int_t)devices));
+    json_object_set_new(
+        way, "ratio",
+        json_real((double)blob->bytes / (double)file_bytes(made, blob->file)));
     if (blob->kept && blob->bytes < full_bytes) {
         json_object_set_new(
             way, "saves_bytes",
@@ -130,8 +138,6 @@ static void saving(const json_t *way, char *out, size_t bytes)
 json_t *flo_create_ways(const struct flo_create *create,
                         const struct flo_author_result *made)
 {
-    uint64_t full_bytes = best_full_bytes(create, made);
-    uint64_t file_bytes = first_bytes(create, made);
     json_t *ways = json_array();
 
     for (size_t i = 0; i < made->blob_count; i++) {
@@ -144,18 +150,36 @@ json_t *flo_create_ways(const struct flo_create *create,
                                 (json_int_t)blob->bytes, "kept", blob->kept,
                                 "create_ms", (json_int_t)blob->create_ms);
         if (!flo_digest_is_zero(&blob->base)) {
-            add_base_facts(way, create, blob, full_bytes);
-            json_object_set_new(
-                way, "ratio",
-                json_real((double)blob->bytes / (double)file_bytes));
+            add_base_facts(way, create, made, blob);
         }
         json_array_append_new(ways, way);
     }
     return ways;
 }
 
+/* Deltas of more than one file. */
+static bool are_of_several(const json_t *ways)
+{
+    const char *first = NULL;
+
+    for (size_t i = 0; i < json_array_size(ways); i++) {
+        const json_t *way = json_array_get(ways, i);
+        const char *file = flo_out_text(way, "file", "");
+        if (json_object_get(way, "base") == NULL) {
+            continue;
+        }
+        if (first != NULL && strcmp(first, file) != 0) {
+            return true;
+        }
+        first = file;
+    }
+    return false;
+}
+
 void flo_create_show_ways(const struct flo_cli *cli, const json_t *ways)
 {
+    bool has_several = are_of_several(ways);
+
     for (size_t i = 0; i < json_array_size(ways); i++) {
         const json_t *way = json_array_get(ways, i);
         char size[32];
@@ -165,8 +189,9 @@ void flo_create_show_ways(const struct flo_cli *cli, const json_t *ways)
         if (base != NULL) {
             saving(way, saved, sizeof(saved));
             flo_out_say(
-                cli, " %s delta        from %s: %s, %.1f %% (%s)%s",
-                json_is_true(json_object_get(way, "kept")) ? "✓" : "–", base,
+                cli, " %s %-12s from %s: %s, %.1f %% (%s)%s",
+                json_is_true(json_object_get(way, "kept")) ? "✓" : "–",
+                has_several ? flo_out_text(way, "file", "") : "delta", base,
                 size, 100 * json_real_value(json_object_get(way, "ratio")),
                 flo_out_text(way, "codec", "?"),
                 json_is_true(json_object_get(way, "kept")) ? saved : "");

@@ -20,7 +20,7 @@
 
 struct world {
     char dir[64];
-    struct flo_author_file files[2];
+    struct flo_author_file files[3];
     struct flo_author author;
     struct flo_author_result result;
     struct flo_err err;
@@ -124,7 +124,10 @@ a_small_update_gets_all_three_ways_and_each_leads_there(void **state)
                                ? NULL
                                : &file->ways[i].base,
             .new_bytes = file->bytes,
-            .new_digest = &file->digest};
+            .new_digest = &file->digest,
+            .head = flo_digest_is_zero(&file->ways[i].head)
+                        ? NULL
+                        : &file->ways[i].head};
         assert_int_equal(flo_delta_apply(&job, NULL, &world->err), 0);
         (void)close(fd);
     }
@@ -144,6 +147,55 @@ static void a_fine_tune_gets_a_typed_delta(void **state)
     assert_non_null(delta);
     assert_true(delta->kept); /* 71 % of zstd's; bsdiff40 has 103 % */
     assert_null(find_blob(world, "model.gguf", FLO_CODEC_BSDIFF40));
+}
+
+static const struct flo_way *way_from(const struct flo_release_file *file,
+                                      const struct flo_digest *base)
+{
+    for (uint32_t i = 0; i < file->way_count; i++) {
+        if (flo_digest_equal(&file->ways[i].base, base)) {
+            return &file->ways[i];
+        }
+    }
+    return NULL;
+}
+
+/* A device that goes from the larger variant to the smaller one has the larger
+ * one's model. */
+static void variants_get_deltas_from_each_other(void **state)
+{
+    static const struct flo_author_variant variants[] = {
+        {.name = "large", .files = {"large.gguf", "golden.json"}},
+        {.name = "small", .files = {"small.gguf", "golden.json"}}};
+    struct world *world = *state;
+    struct flo_release *release = NULL;
+
+    world->files[0] =
+        (struct flo_author_file){.name = "large.gguf",
+                                 .role = "model",
+                                 .path = MODELS "tiny-v1.Q8_0.gguf"};
+    world->files[2] =
+        (struct flo_author_file){.name = "small.gguf",
+                                 .role = "model",
+                                 .path = MODELS "tiny-v1.Q4_1.gguf"};
+    world->author.file_count = 3;
+    world->author.variants = variants;
+    world->author.variant_count = FLO_COUNT(variants);
+    assert_int_equal(build(world), 0);
+    assert_int_equal(flo_release_new(world->result.body.data,
+                                     world->result.body.bytes, NULL, &release,
+                                     NULL),
+                     0);
+    const struct flo_way *way =
+        way_from(&release->files[2], &release->files[0].digest);
+    assert_non_null(way);
+    assert_int_equal(way->codec, FLO_CODEC_TENSOR1);
+    assert_true(way->bytes < release->files[2].bytes / 10);
+    assert_false(flo_digest_is_zero(&way->head));
+    way = way_from(&release->files[0], &release->files[2].digest);
+    assert_non_null(way);
+    assert_true(way->bytes < release->files[0].bytes / 2);
+    flo_release_free(release);
 }
 
 static void an_unrelated_base_leaves_the_full_download_only(void **state)
@@ -371,6 +423,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         in_world(a_small_update_gets_all_three_ways_and_each_leads_there),
         in_world(a_fine_tune_gets_a_typed_delta),
+        in_world(variants_get_deltas_from_each_other),
         in_world(an_unrelated_base_leaves_the_full_download_only),
         in_world(the_same_file_as_base_needs_no_delta),
         in_world(two_authors_write_the_same_document),
