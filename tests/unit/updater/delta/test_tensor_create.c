@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "model_help.h"
+#include "updater/delta/tensor/format.h"
 
 /* Nine tensors of 560 KiB: typed groups, one that is noise, one of zeros. */
 #define TENSORS 9
@@ -144,7 +145,30 @@ static void a_patch_that_cannot_be_written_ends_all_threads(void **state)
     free(new.data);
 }
 
-/* Each piece that is packed costs two hashes and a frame. */
+/* The first part of a patch whose index is not packed. */
+static struct tensor_entry first_part(int patch_fd)
+{
+    static uint8_t data[4096];
+    struct tensor_head head;
+    struct tensor_index index;
+    struct tensor_entry part = {0};
+    struct flo_err err = {0};
+    bool is_end = true;
+    ssize_t bytes = pread(patch_fd, data, sizeof data, 0);
+
+    assert_in_range(bytes, TENSOR_HEAD_BYTES, sizeof data - 1);
+    assert_int_equal(
+        flo_tensor_head_read(data, (size_t)bytes, (uint64_t)bytes, &head, &err),
+        0);
+    assert_int_equal(head.packed_bytes, head.index_bytes);
+    flo_tensor_index_begin(&index, &head, data + TENSOR_HEAD_BYTES);
+    assert_int_equal(flo_tensor_index_next(&index, &part, &is_end, &err), 0);
+    assert_false(is_end);
+    return part;
+}
+
+/* Each piece that is packed costs two hashes and a frame.  A short one whose
+ * like is at its place reads no more than that. */
 static void a_header_with_small_changes_is_one_part(void **state)
 {
     (void)state;
@@ -176,6 +200,9 @@ static void a_header_with_small_changes_is_one_part(void **state)
     assert_int_equal(flo_delta_inspect(patch_fd, &facts, &err), 0);
     assert_true(facts.part_count <= 2); /* the header, the tensor */
     assert_true(made.bytes < 320);
+    struct tensor_entry part = first_part(patch_fd);
+    assert_int_equal(part.op, TENSOR_PACKED);
+    assert_in_range(part.old_bytes, 1, part.new_bytes);
     (void)close(old_fd);
     (void)close(new_fd);
     (void)close(patch_fd);
