@@ -88,14 +88,26 @@ static int read_flags(struct flo_cli *cli, struct flo_create *create,
     return 0;
 }
 
-/* The first file is the one that deltas are made for: the model, the adapter,
+/* The release is about its adapter, its first model, or what was named first.
+ */
+static size_t find_main(const struct flo_parts *parts)
+{
+    for (size_t i = 0; parts->adapter == NULL && i < parts->file_count; i++) {
+        if (strcmp(parts->files[i].role, "model") == 0) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+/* The first file is the one that is played and scanned: the model, the adapter,
  * or what was named first.  The golden prompts are the second one. */
 static int add_parts(struct flo_create *create, struct flo_err *err)
 {
     struct flo_parts *parts = &create->parts;
     bool has_model = create->files[0].path != NULL;
     size_t count = 1;
-    size_t taken = 0;
+    size_t chosen = SIZE_MAX;
 
     if (has_model && parts->adapter != NULL) {
         return flo_fail(err, FLO_E_USAGE,
@@ -106,17 +118,21 @@ static int add_parts(struct flo_create *create, struct flo_err *err)
         return flo_fail(err, FLO_E_USAGE, "no file: --file NAME=PATH[:ROLE]");
     }
     if (!has_model) {
-        create->files[0] = parts->files[taken++];
+        chosen = find_main(parts);
+        create->files[0] = parts->files[chosen];
     }
     if (create->has_golden) {
         count = 2;
     }
-    if (parts->file_count - taken > FLO_RELEASE_FILES_MAX - count) {
+    if (parts->file_count - (has_model ? 0 : 1) >
+        FLO_RELEASE_FILES_MAX - count) {
         return flo_fail(err, FLO_E_USAGE, "a release has at most %d files",
                         FLO_RELEASE_FILES_MAX);
     }
-    while (taken < parts->file_count) {
-        create->files[count++] = parts->files[taken++];
+    for (size_t i = 0; i < parts->file_count; i++) {
+        if (i != chosen) {
+            create->files[count++] = parts->files[i];
+        }
     }
     create->author.file_count = count;
     for (size_t i = 0; i < parts->variant_count; i++) {

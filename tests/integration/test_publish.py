@@ -266,14 +266,13 @@ def test_deltas_begin_with_what_devices_have(controller, folder, create, make):
 
 def test_each_variant_has_deltas_of_its_own(make, folder):
     def variants(version, large, small):
-        words = []
+        words = ["--file", "golden.json=%s:golden" % GOLDEN]
         for name, model in (("large", large), ("small", small)):
             words += ["--file", "%s.gguf=%s:model" % (name, os.path.join(
                 MODELS, model + ".gguf")), "--variant",
                 "%s=%s.gguf,golden.json" % (name, name)]
-        code, out, err = make("sizes@%d" % version, *words, "--file",
-                              "golden.json=%s:golden" % GOLDEN, "--publish",
-                              "-o", "json")
+        code, out, err = make("sizes@%d" % version, *words, "--publish", "-o",
+                              "json")
         assert code == 0, err
         return {(way["file"], way["base"]): way for way in
                 json.loads(out)["ways"] if "base" in way and way["kept"]}, err
