@@ -13,7 +13,7 @@ struct flo_make {
     int base_fd;
     int fd; /* of the file that is made */
     uint64_t done;
-    bool was_told; /* that an earlier worker's bytes are kept */
+    bool was_told; /* what is kept of an earlier worker's bytes */
 
     /* The thread ahead of the patch's end. */
     bool has_thread;
@@ -193,6 +193,7 @@ static void go_ahead(struct flo_make *make)
         open_files(make, NULL) < 0 || pthread_attr_init(&small) != 0) {
         return;
     }
+    make->was_told = make->done == 0;
     pthread_attr_setstacksize(&small, STACK_BYTES);
     make->has_thread = pthread_create(&make->thread, &small, run, make) == 0;
     pthread_attr_destroy(&small);

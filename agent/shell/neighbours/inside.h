@@ -25,6 +25,10 @@ struct flo_neighbourhood {
     uint64_t out_before;   /* bytes and refusals of earlier processes */
     uint64_t refused_before;
     char cert_file[4200]; /* with which it was started */
+    /* spent.c */
+    char spent_file[4200];
+    uint64_t kept_bytes; /* of the budget, on the disk */
+    uint64_t kept_at_ms;
     size_t bytes;
     char line[FLO_NEIGHBOURS_LINE_BYTES];
     /* of the job under way */
@@ -46,6 +50,10 @@ static inline bool flo_revoked_holds(const struct flo_neighbourhood *hood,
 /* Start the process, or end it, as list, certificate and configuration say. */
 void flo_share_look(struct flo_neighbourhood *hood, uint64_t now_ms);
 void flo_share_end(struct flo_neighbourhood *hood);
+/* The budget's day goes on where an earlier agent left it. */
+void flo_spent_load(struct flo_neighbourhood *hood);
+/* Keep it on the disk: where it has grown by much, and at the end. */
+void flo_spent_keep(struct flo_neighbourhood *hood, bool is_end);
 /* Tell it what this device is fetching. */
 void flo_share_tell(struct flo_neighbourhood *hood);
 

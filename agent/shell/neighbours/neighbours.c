@@ -103,13 +103,16 @@ static int open_hood(struct flo_shell *shell, struct flo_err *err)
     hood->shell = shell;
     hood->fd = -1;
     if (!flo_path_join(hood->list_file, sizeof(hood->list_file),
-                       shell->settings.state_dir, "identity/revoked.pem")) {
+                       shell->settings.state_dir, "identity/revoked.pem") ||
+        !flo_path_join(hood->spent_file, sizeof(hood->spent_file),
+                       shell->settings.state_dir, "identity/given.json")) {
         return flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
     }
     hood->tick = event_new(shell->base, -1, EV_PERSIST, on_tick, hood);
     if (hood->tick == NULL || event_add(hood->tick, &each) != 0) {
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
+    flo_spent_load(hood);
     flo_revoked_look(hood, flo_now_ms());
     return 0;
 }
@@ -137,6 +140,7 @@ void flo_neighbours_close(struct flo_shell *shell)
     }
     flo_https_cancel(hood->asking);
     flo_share_end(hood);
+    flo_spent_keep(hood, true);
     if (hood->tick != NULL) {
         event_free(hood->tick);
     }
