@@ -2,11 +2,10 @@
 """A decoder of tensor1 patches, by docs/internals/delta.md.
 
   tensor1.py OLD PATCH NEW"""
+import ctypes
 import hashlib
 import struct
-import subprocess
 import sys
-import tempfile
 from coder import Broken
 from blocks import TYPES
 from group import Group
@@ -14,18 +13,32 @@ from group import Group
 MIB = 1 << 20
 
 
+ZSTD = ctypes.CDLL("libzstd.so.1")
+ZSTD.ZSTD_createDCtx.restype = ctypes.c_void_p
+ZSTD.ZSTD_freeDCtx.argtypes = [ctypes.c_void_p]
+ZSTD.ZSTD_DCtx_refPrefix.argtypes = [ctypes.c_void_p, ctypes.c_char_p,
+                                     ctypes.c_size_t]
+ZSTD.ZSTD_DCtx_refPrefix.restype = ctypes.c_size_t
+ZSTD.ZSTD_decompressDCtx.argtypes = [ctypes.c_void_p, ctypes.c_char_p,
+                                     ctypes.c_size_t, ctypes.c_char_p,
+                                     ctypes.c_size_t]
+ZSTD.ZSTD_decompressDCtx.restype = ctypes.c_size_t
+ZSTD.ZSTD_isError.argtypes = [ctypes.c_size_t]
+
+
 def unzstd(frame, most, prefix=None):
-    with tempfile.NamedTemporaryFile() as base:
-        words = ["zstd", "-dcq"]
+    """One frame of at most so many bytes, by libzstd."""
+    out = ctypes.create_string_buffer(max(most, 1))
+    context = ZSTD.ZSTD_createDCtx()
+    try:
         if prefix:
-            base.write(prefix)
-            base.flush()
-            words.append("--patch-from=" + base.name)
-        out = subprocess.run(words, input=frame, capture_output=True,
-                             check=False)
-    if out.returncode != 0 or len(out.stdout) > most:
-        raise Broken("zstd: " + out.stderr.decode(errors="replace"))
-    return out.stdout
+            ZSTD.ZSTD_DCtx_refPrefix(context, prefix, len(prefix))
+        got = ZSTD.ZSTD_decompressDCtx(context, out, most, frame, len(frame))
+    finally:
+        ZSTD.ZSTD_freeDCtx(context)
+    if ZSTD.ZSTD_isError(got):
+        raise Broken("a zstd frame is damaged")
+    return out.raw[:got]
 
 
 class Index:
