@@ -118,20 +118,19 @@ class Small:
 class Wide:
     """Section 7: differences of halves and floats."""
 
-    def __init__(self, width):
-        self.width = width
+    def __init__(self):
         self.long1, self.long2 = Slots(), Slots()
         self.sign, self.top = Slots(), Slots()
 
-    def read(self, coder, level, second, sign_context):
-        bits = cut(div(level - 10, 2), 0, self.width - 1)
+    def read(self, coder, width, level, second, sign_context):
+        bits = cut(div(level - 10, 2), 0, width - 1)
         level = cut(level, 0, 47)
 
         def longer(j):
             return coder.bit(self.long1[level, j], self.long2[second, j])
         if longer(bits):
             bits += 1
-            while bits < self.width and longer(bits):
+            while bits < width and longer(bits):
                 bits += 1
         else:
             while bits > 0 and not longer(bits - 1):

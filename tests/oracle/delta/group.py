@@ -13,8 +13,8 @@ class CodeContexts:
 
 
 class FloatContexts:
-    def __init__(self, width):
-        self.all, self.number = Slots(), Wide(width)
+    def __init__(self):
+        self.all, self.number = Slots(), Wide()
 
 
 def ordered(bits, width):
@@ -152,10 +152,10 @@ class Group:
         return b"".join(out)
 
     def half(self, name, column, guess_bits, other, last, sign):
-        wide = self.context((name, self.changed), lambda: Wide(16))
+        wide = self.context((name, self.changed), Wide)
         act = self.acts[name]
         level = div(act.base() + act.column(column) - 16, 2) + 12
-        move = wide.read(self.coder, level, 8 * min(other, 7) + min(last, 7),
+        move = wide.read(self.coder, 16, level, 8 * min(other, 7) + min(last, 7),
                          sign)
         size = min(abs(move), 4096)
         act.add(column, 16 * size)
@@ -268,7 +268,7 @@ class Group:
             return max(bits >> place & mask, 1)
         top = max(map(exponent, guesses))
         c = self.context(b.name if a is b else "other",
-                         lambda: FloatContexts(width))
+                         FloatContexts)
         spare, most = (8, 1 << 23) if b.size == 4 else (19, 4095)
         act = Activity(columns, 1 << 20, 128)
         is_followed = followed and a is b and b.size == 2 and \
@@ -295,7 +295,7 @@ class Group:
                 if not asis:
                     level = div(base + act.column(column) - 4 * spare
                                 + 4 * below, 2) + 12
-                    move = c.number.read(self.coder, level,
+                    move = c.number.read(self.coder, width, level,
                                          8 * min(below, 7) + min(last, 7), 0)
                     last = abs(move).bit_length()
                 act.add(column, (min(abs(move), most) << spare) >> min(below, 40))

@@ -99,7 +99,8 @@ def short(data):
     return hashlib.sha256(data).digest()[:16]
 
 
-def decode(old, patch):
+def decode(old, patch, seen=None):
+    """The new bytes; counts typed parts in seen by op and types."""
     head = struct.unpack_from("<8sHHIQQ32s32sIIII32s16s", patch)
     (magic, form, predictor, flags, old_bytes, new_bytes, old_sum, new_sum,
      _, count, index_bytes, packed_bytes, index_sum, own) = head
@@ -154,6 +155,8 @@ def decode(old, patch):
                 group.followed = op == 6
             if group is None:
                 raise Broken("a part goes on in no group")
+            if seen is not None:
+                seen[(op, *part["types"])] += 1
             data = group.part(*part["types"], part["columns"], part["values"],
                               source, group.followed)
         if hashed and short(data) != result_sum:
