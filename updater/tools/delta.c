@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/host/digest.h"
@@ -52,6 +53,24 @@ static void tell_progress(void *context, uint64_t done, uint64_t total)
     }
 }
 
+/* The result may not take the place of what it is made from. */
+static int check_place(const char *path, int first_fd, int second_fd,
+                       struct flo_err *err)
+{
+    const int fds[] = {first_fd, second_fd};
+    struct stat there, input;
+
+    for (size_t i = 0; stat(path, &there) == 0 && i < FLO_COUNT(fds); i++) {
+        if (fstat(fds[i], &input) == 0 && input.st_dev == there.st_dev &&
+            input.st_ino == there.st_ino) {
+            return flo_fail(err, FLO_E_USAGE,
+                            "%s would be written over a file that is read",
+                            path);
+        }
+    }
+    return 0;
+}
+
 static int create(void *state, struct flo_err *err)
 {
     const struct tool_line *line = state;
@@ -73,6 +92,9 @@ static int create(void *state, struct flo_err *err)
 
     if (rv == 0) {
         rv = flo_file_open(paths[1], &new_fd, err);
+    }
+    if (rv == 0) {
+        rv = check_place(paths[2], old_fd, new_fd, err);
     }
     if (rv == 0) {
         rv = tool_create(paths[2], &patch_fd, err);
@@ -176,6 +198,12 @@ static int fill_job(const struct tool_line *line, struct flo_delta_job *job,
         rv = parse_digest(line->expected, "--expect", expected, err);
         job->new_digest = expected;
     }
+    /* Also a patch with a damaged magic looks so. */
+    if (rv == 0 && facts.codec == FLO_CODEC_RAW && line->expected == NULL) {
+        flo_fail(err, FLO_E_PATCH_FORMAT, "the file begins as no patch does");
+        rv = flo_err_fix(err, "fetch the patch again; --expect DIGEST takes a "
+                              "whole file as it is");
+    }
     if (rv == 0) {
         job->codec = facts.codec;
         job->new_bytes = facts.new_bytes;
@@ -249,6 +277,9 @@ static int apply(void *state, struct flo_err *err)
                                 .base_fd = old_fd,
                                 .on_data = write_piece,
                                 .context = &new_fd};
+    if (rv == 0) {
+        rv = check_place(paths[2], old_fd, patch_fd, err);
+    }
     if (rv == 0) {
         rv = fill_job(line, &job, &expected, err);
     }

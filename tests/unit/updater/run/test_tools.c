@@ -115,6 +115,36 @@ static void a_delta_goes_there_and_back(void **state)
                      0);
 }
 
+/* A patch whose first bytes are damaged looks like any file. */
+static void what_begins_as_no_patch_is_taken_by_its_digest_only(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(run(world, "delta apply " OLD " " NEW " $D/n"), 7);
+    assert_true(says(world, "error[patch.format]"));
+    assert_true(says(world, "--expect DIGEST"));
+    assert_false(is_there(world, "n"));
+    assert_int_equal(run(world, "delta apply " OLD " " NEW " $D/n --expect "
+                                "sha256:e427d47ce2caa9258c641a34cc59d3c8507aeda"
+                                "fe33d1c28d1c686eafbc786d7"),
+                     0);
+}
+
+static void a_result_is_not_written_over_what_it_is_made_from(void **state)
+{
+    struct world *world = *state;
+    char path[300];
+
+    assert_int_equal(run(world, "delta create " OLD " " NEW " $D/p"), 0);
+    (void)snprintf(path, sizeof path, "%s/old", world->dir);
+    assert_int_equal(symlink("/proc/self/cwd/" OLD, path), 0);
+    assert_int_equal(run(world, "delta apply $D/old $D/p $D/p"), 2);
+    assert_true(says(world, "written over a file that is read"));
+    assert_int_equal(run(world, "delta apply $D/old $D/p $D/old"), 2);
+    assert_int_equal(run(world, "delta create $D/old $D/p $D/old"), 2);
+    assert_int_equal(run(world, "delta apply $D/old $D/p $D/n"), 0);
+}
+
 static void a_typed_delta_goes_on_in_the_partial_file(void **state)
 {
     struct world *world = *state;
@@ -275,6 +305,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         in_world(a_delta_goes_there_and_back),
+        in_world(what_begins_as_no_patch_is_taken_by_its_digest_only),
+        in_world(a_result_is_not_written_over_what_it_is_made_from),
         in_world(a_typed_delta_goes_on_in_the_partial_file),
         in_world(what_goes_wrong_leaves_nothing_and_says_why),
         in_world(wrong_command_lines_are_refused_with_the_right_word),
