@@ -8,6 +8,7 @@ import http.client
 import http.server
 import json
 import os
+import signal
 import re
 import ssl
 import threading
@@ -260,6 +261,10 @@ def test_only_devices_that_are_not_revoked_are_served(site):
     with pytest.raises((ssl.SSLError, OSError)):
         get(at, "/v1/blobs/" + name, four)
     assert get(at, "/v1/blobs/" + name, two)[0] == 200
+    F.wait_until("it is counted", 60, lambda: counts(one)["used_bytes"] > 0)
+    one.stop(signal.SIGKILL)  # nothing is given back
+    site.again(one, "serve", more="neighbours_budget: 1000000\n")
+    assert counts(one)["used_bytes"] >= 1000000 // 16
 
 
 def test_wrong_bytes_cost_a_neighbour_its_say(site):

@@ -311,8 +311,7 @@ int flo_share_serve(const struct flo_share_job *job, int fd,
     share->budget = (struct flo_share_budget){
         .limit_bytes = job->budget_bytes,
         .used_bytes = job->used_bytes,
-        .began_ms =
-            flo_now_ms() > job->used_ms ? flo_now_ms() - job->used_ms : 0};
+        .began_ms = flo_now_ms() - job->used_ms}; /* modulo 2^64 */
     int rv = open_share(share, err);
 
     if (rv == 0) {

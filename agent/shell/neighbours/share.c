@@ -67,7 +67,7 @@ static int take_served(struct flo_neighbourhood *hood, const json_t *json,
     counts->out_bytes = out > counts->out_bytes ? out : counts->out_bytes;
     counts->refused = hood->refused_before + refused;
     counts->used_bytes = used;
-    hood->day_began_ms = flo_now_ms() > used_ms ? flo_now_ms() - used_ms : 1;
+    hood->day_began_ms = flo_now_ms() - used_ms;
     flo_spent_keep(hood, false);
     return 0;
 }

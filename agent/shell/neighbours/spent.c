@@ -6,9 +6,11 @@
 
 #define DAY_MS (24ull * 3600 * 1000)
 #define FILE_BYTES_MAX 256
-/* A kill may lose so much; a write at most each so often spares the flash. */
+#define JITTER_MS 60000 /* a begin that moved by more is another day */
+/* Bytes that the file is ahead of those given, so that a kill gives none back
+ * but half a second's: a part of the budget, and few writes for the flash. */
 #define KEEP_BYTES (64u << 20)
-#define KEEP_MS (10ull * 60 * 1000)
+#define KEEP_PARTS 16
 
 static int read_file(const struct flo_neighbourhood *hood, uint64_t *used,
                      uint64_t *began_at_ms)
@@ -46,31 +48,43 @@ void flo_spent_load(struct flo_neighbourhood *hood)
     }
     hood->shell->neighbour_counts.used_bytes = used;
     hood->kept_bytes = used;
-    hood->kept_at_ms = now_ms;
-    hood->day_began_ms = now_ms > since_ms ? now_ms - since_ms : 1;
+    /* It may lie before the boot: these times are counted modulo 2^64. */
+    hood->day_began_ms = now_ms - since_ms;
+    hood->kept_day_ms = hood->day_began_ms;
+}
+
+/* Bytes that the file is to name: more than was given, but never more than the
+ * budget. At the end of the agent it is what was given. */
+static uint64_t ahead_of(uint64_t used, uint64_t budget, bool is_end)
+{
+    uint64_t step = budget / KEEP_PARTS;
+
+    step = budget == 0 || step > KEEP_BYTES ? KEEP_BYTES : step;
+    if (is_end || (budget != 0 && used >= budget)) {
+        return used;
+    }
+    return budget != 0 && budget - used < step ? budget : used + step;
 }
 
 void flo_spent_keep(struct flo_neighbourhood *hood, bool is_end)
 {
-    uint64_t used = hood->shell->neighbour_counts.used_bytes;
-    uint64_t now_ms = flo_now_ms();
-    uint64_t moved = used > hood->kept_bytes ? used - hood->kept_bytes : used;
-    bool is_spent = hood->shell->neighbour_counts.budget > 0 &&
-                    used >= hood->shell->neighbour_counts.budget;
+    const struct flo_neighbour_counts *counts = &hood->shell->neighbour_counts;
+    uint64_t used = counts->used_bytes, kept = hood->kept_bytes;
+    uint64_t ahead = ahead_of(used, counts->budget, is_end);
+    int64_t moved_ms = (int64_t)(hood->day_began_ms - hood->kept_day_ms);
+    bool is_new_day = kept > 0 && moved_ms > JITTER_MS;
     struct flo_err err = {0};
     char text[FILE_BYTES_MAX];
 
-    if (used == hood->kept_bytes ||
-        (!is_end && !is_spent && moved < KEEP_BYTES &&
-         now_ms - hood->kept_at_ms < KEEP_MS)) {
+    if (is_end ? used == kept : used <= kept && !is_new_day) {
         return;
     }
     int bytes =
         snprintf(text, sizeof(text),
                  "{\"used_bytes\":%" PRIu64 ",\"began_at_ms\":%" PRIu64 "}\n",
-                 used, flo_wall_ms() - (now_ms - hood->day_began_ms));
-    hood->kept_bytes = used;
-    hood->kept_at_ms = now_ms;
+                 ahead, flo_wall_ms() - (flo_now_ms() - hood->day_began_ms));
+    hood->kept_bytes = ahead;
+    hood->kept_day_ms = hood->day_began_ms;
     if (flo_file_write(hood->spent_file, text, (size_t)bytes, 0600, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "neighbours", &err);
     }
