@@ -783,6 +783,11 @@ bool flo_release_is_native(const struct flo_release_variant *variant)
            strcmp(variant->runtime, FLO_RUNTIME_NATIVE) == 0;
 }
 
+bool flo_release_is_step(const struct flo_release_file *file)
+{
+    return strcmp(file->role, "step") == 0;
+}
+
 void flo_release_title(const struct flo_release *release, char *out)
 {
     snprintf(out, 2 * FLO_NAME_MAX + 2, "%s@%s", release->model,

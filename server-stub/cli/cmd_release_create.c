@@ -345,6 +345,7 @@ static int create_new(struct flo_cli *cli, struct flo_create *create,
 
     if (rv == 0) {
         rv = create_in_folder(cli, create, title, err);
+        flo_create_forget_old(create);
         if (to == NULL) {
             remove_scratch(create->dir);
         }

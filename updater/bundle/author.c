@@ -261,7 +261,9 @@ static int build_variant(struct author_build *build,
     }
     for (uint32_t i = 0; source->files[0] == NULL && i < release->file_count;
          i++) {
-        variant->files[variant->file_count++] = (uint8_t)i;
+        if (!flo_release_is_step(&release->files[i])) {
+            variant->files[variant->file_count++] = (uint8_t)i;
+        }
     }
     if (rv == 0) {
         rv = choose_entry(release, source, variant, err);

@@ -120,6 +120,17 @@ static const char *noun_of(const char *role)
                                           : "the file ";
 }
 
+/* Without the steps, which are the maker's. */
+static uint32_t count_files(const struct flo_release *release)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < release->file_count; i++) {
+        count += flo_release_is_step(&release->files[i]) ? 0 : 1;
+    }
+    return count;
+}
+
 static bool files_differ(const struct flo_release *there,
                          const struct flo_release *wanted, char *out,
                          size_t out_bytes)
@@ -132,7 +143,7 @@ static bool files_differ(const struct flo_release *there,
                        wanted->files[i].name);
         }
     }
-    return there->file_count != wanted->file_count
+    return count_files(there) != count_files(wanted)
                ? say(out, out_bytes, "the number of files", "")
                : false;
 }

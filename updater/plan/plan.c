@@ -14,6 +14,8 @@
 #include <flotilla/release.h>
 #include <flotilla/updater.h>
 
+#include "updater/plan/chain.h"
+
 #define PACKED_BYTES_MORE (1u << 20) /* next to a sixteenth of the model */
 
 /* A plan while it is made. */
@@ -24,17 +26,6 @@ struct making {
     uint64_t largest_file;
     struct flo_plan plan;
 };
-
-static bool holds(const struct flo_digest *list, size_t count,
-                  const struct flo_digest *digest)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (flo_digest_equal(&list[i], digest)) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /* An empty list of wanted words fits everything. */
 static bool has_word(const char (*wanted)[16], size_t wanted_count,
@@ -266,19 +257,17 @@ static int refuse(const struct flo_plan_input *input, const char *why,
                     needs_more(release) ? why : "");
 }
 
+static bool has_base(const struct flo_plan_input *input,
+                     const struct flo_way *way)
+{
+    return flo_digest_is_zero(&way->base) ||
+           flo_plan_is_present(input, &way->base);
+}
+
 static bool can_work(const struct flo_plan_input *input,
                      const struct flo_way *way)
 {
-    uint64_t memory_max = input->memory_bytes_max != 0 ? input->memory_bytes_max
-                                                       : FLO_PLAN_MEMORY_BYTES;
-
-    assert(input->present_count == 0 || input->present != NULL);
-    return flo_delta_codec_is_built(way->codec) &&
-           way->memory_bytes <= memory_max &&
-           (flo_digest_is_zero(&way->base) ||
-            holds(input->present, input->present_count, &way->base)) &&
-           (input->offered == NULL ||
-            holds(input->offered, input->offered_count, &way->digest));
+    return flo_plan_can_decode(input, way) && has_base(input, way);
 }
 
 static bool is_itself(const struct flo_release_file *file,
@@ -293,7 +282,7 @@ static bool mends(const struct flo_plan_input *input,
                   const struct flo_way *way)
 {
     return is_itself(file, way) &&
-           holds(input->damaged, input->damaged_count, &file->digest);
+           flo_plan_holds(input->damaged, input->damaged_count, &file->digest);
 }
 
 /* Why the way taken is not a delta, when the release has one. */
@@ -317,7 +306,8 @@ static const char *why_full(const struct flo_plan_input *input, uint32_t file,
         if (can_work(input, way)) {
             why = "no room for a smaller way";
         } else if (!flo_digest_is_zero(&way->base) &&
-                   !holds(input->present, input->present_count, &way->base)) {
+                   !flo_plan_holds(input->present, input->present_count,
+                                   &way->base)) {
             why = "the delta's base is not here";
         } else if (!flo_delta_codec_is_built(way->codec)) {
             why = "a smaller way's codec is not built here";
@@ -346,21 +336,39 @@ static uint64_t cost(const struct making *making,
                : way->bytes;
 }
 
-/* Index of the cheapest way that can work, or -1. */
-static int choose_way(const struct making *making, uint32_t file)
+/* Its base is here, or a chain makes it.  Where the disk is spared there are no
+ * chains: what they make lies on it until the update is over. */
+static bool is_possible(const struct making *making, const struct flo_way *way,
+                        struct flo_chain *chain)
+{
+    *chain = (struct flo_chain){0};
+    return can_work(making->input, way) ||
+           (!making->spares_disk && flo_plan_can_decode(making->input, way) &&
+            flo_chain_find(making->input, &way->base, chain));
+}
+
+/* Index of the cheapest way that can work, or -1; and what is to be made before
+ * it. */
+static int choose_way(const struct making *making, uint32_t file,
+                      struct flo_chain *chain)
 {
     const struct flo_plan_input *input = making->input;
     const struct flo_release_file *facts = &input->release->files[file];
-    uint64_t least = 0;
+    uint64_t least = UINT64_MAX;
     int best = -1;
 
     assert(facts->way_count <= FLO_RELEASE_WAYS_MAX);
     for (uint32_t w = 0; w < facts->way_count; w++) {
         const struct flo_way *way = &facts->ways[w];
-        if ((input->ways_failed[file] >> w & 1) == 0 && can_work(input, way) &&
-            (best < 0 || cost(making, facts, way) < least)) {
+        struct flo_chain before;
+        uint64_t bytes;
+        if ((input->ways_failed[file] >> w & 1) == 0 &&
+            is_possible(making, way, &before) &&
+            flo_add_u64(cost(making, facts, way), before.bytes, &bytes) &&
+            (best < 0 || bytes < least)) {
             best = (int)w;
-            least = cost(making, facts, way);
+            least = bytes;
+            *chain = before;
         }
     }
     return best;
@@ -400,6 +408,60 @@ static uint32_t insert_step(const struct flo_release *release,
     return at;
 }
 
+static uint32_t place_of(const struct flo_plan *plan, uint32_t file)
+{
+    uint32_t at = 0;
+
+    while (at < plan->step_count && plan->steps[at].file != file) {
+        at++;
+    }
+    return at;
+}
+
+/* Make `step` right before `file`, or where it is made earlier.  true: it was
+ * not in the plan. */
+static bool put_before(struct flo_plan *plan, uint32_t file, uint32_t step,
+                       uint32_t way)
+{
+    uint32_t from = place_of(plan, step);
+    uint32_t to = place_of(plan, file);
+    bool is_new = from == plan->step_count;
+
+    assert(to < plan->step_count && plan->step_count < FLO_RELEASE_FILES_MAX);
+    if (from < to) {
+        return false;
+    }
+    plan->step_count += is_new ? 1 : 0;
+    memmove(&plan->steps[to + 1], &plan->steps[to],
+            (from - to) * sizeof(plan->steps[0]));
+    memset(&plan->steps[to], 0, sizeof(plan->steps[to]));
+    plan->steps[to].file = (uint8_t)step;
+    plan->steps[to].way = (uint8_t)way;
+    return is_new;
+}
+
+/* The files of a chain in front of the one that needs them; one that another
+ * file needs as well is made once.  They are no part of what the device asked
+ * for: full_bytes does not have them. */
+static bool add_chain(struct making *making, uint32_t file,
+                      const struct flo_chain *chain)
+{
+    const struct flo_release *release = making->input->release;
+    struct flo_plan *plan = &making->plan;
+    uint64_t full_bytes = plan->full_bytes;
+    bool fits = true;
+
+    for (uint32_t i = 0; fits && i < chain->count; i++) {
+        const struct flo_release_file *step =
+            &release->files[chain->steps[i].file];
+        fits = !put_before(plan, file, chain->steps[i].file,
+                           chain->steps[i].way) ||
+               add_need(making, step, &step->ways[chain->steps[i].way]);
+    }
+    plan->full_bytes = full_bytes;
+    return fits;
+}
+
 static int plan_file(struct making *making, uint32_t file, struct flo_err *err)
 {
     const struct flo_plan_input *input = making->input;
@@ -408,11 +470,12 @@ static int plan_file(struct making *making, uint32_t file, struct flo_err *err)
     uint32_t step = insert_step(input->release, plan, file);
 
     assert(file < input->release->file_count);
-    if (holds(input->present, input->present_count, &facts->digest)) {
+    if (flo_plan_is_present(input, &facts->digest)) {
         plan->steps[step].is_present = true;
         return 0;
     }
-    int way = choose_way(making, file);
+    struct flo_chain chain;
+    int way = choose_way(making, file, &chain);
     if (way < 0) {
         return flo_fail(err, FLO_E_BLOB_ABSENT,
                         "%s: none of its %u ways can be taken here",
@@ -423,10 +486,15 @@ static int plan_file(struct making *making, uint32_t file, struct flo_err *err)
     if (facts->bytes >= making->largest_file) {
         making->largest_file = facts->bytes;
         plan->codec = taken->codec;
-        snprintf(plan->reason, sizeof(plan->reason), "%s",
-                 why_full(input, file, taken));
+        if (chain.count > 0) {
+            snprintf(plan->reason, sizeof(plan->reason), "a chain of %u deltas",
+                     chain.count + 1);
+        } else {
+            snprintf(plan->reason, sizeof(plan->reason), "%s",
+                     why_full(input, file, taken));
+        }
     }
-    if (!add_need(making, facts, taken)) {
+    if (!add_need(making, facts, taken) || !add_chain(making, file, &chain)) {
         return flo_fail(err, FLO_E_META_SCHEMA,
                         "%s: the sizes of the release do not add up",
                         facts->name);
@@ -459,7 +527,7 @@ static void add_packed(const struct flo_plan_input *input,
 
     if (input->profile->packs && model != NULL &&
         flo_release_is_native(variant) &&
-        !holds(input->present, input->present_count, &model->digest) &&
+        !flo_plan_holds(input->present, input->present_count, &model->digest) &&
         flo_add_u64(model->bytes, model->bytes / 16 + PACKED_BYTES_MORE,
                     &bytes)) {
         plan->packed_bytes = add_derived(plan, bytes, room_bytes);

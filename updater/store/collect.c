@@ -74,6 +74,9 @@ static int add_release(struct keep *keep, const struct flo_digest *document,
 
     flo_digest_list_add(&keep->digests, document);
     for (uint32_t i = 0; i < release->file_count; i++) {
+        if (flo_release_is_step(&release->files[i])) {
+            continue; /* it was made on the way, and nothing needs it now */
+        }
         flo_digest_list_add(&keep->digests, &release->files[i].digest);
         flo_digest_list_add(&keep->digests, &release->files[i].chunk_list);
         for (uint32_t w = 0;

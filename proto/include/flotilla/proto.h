@@ -309,6 +309,9 @@ const struct flo_release_file *
 flo_release_entry(const struct flo_release *release,
                   const struct flo_release_variant *variant);
 bool flo_release_is_native(const struct flo_release_variant *variant);
+/* A file of role `step`: a version on the way to another file of the release
+ * (updater/plan/chain.h).  No variant has it. */
+bool flo_release_is_step(const struct flo_release_file *file);
 /* "model@version" into `out` (2 * FLO_NAME_MAX + 2). */
 void flo_release_title(const struct flo_release *release, char *out);
 /* Split "model@version"; meta.name. */

@@ -10,6 +10,7 @@
 #include "server-stub/cli/create/parts.h"
 
 #define FLO_CREATE_BASES_MAX 32 /* of all models together */
+#define FLO_CREATE_STEPS_MAX 8
 
 /* A file of an earlier release that a delta begins with. */
 struct flo_create_base {
@@ -26,6 +27,12 @@ struct flo_create {
     char dir[1024];
     struct flo_create_base bases[FLO_CREATE_BASES_MAX];
     size_t base_count;
+    /* Documents of the releases that the bases are of, and files of theirs
+     * through which older devices come (steps.c). */
+    struct flo_release *old[FLO_AUTHOR_BASES_MAX];
+    size_t old_count;
+    struct flo_release_file steps[FLO_CREATE_STEPS_MAX];
+    size_t step_count;
     char golden[1200];      /* where its prompts are, given or made */
     char player[1200];      /* the base's model, fetched */
     char lora[1200];        /* the adapter and its scale */
@@ -44,6 +51,14 @@ struct flo_create {
 FLO_MUST_USE int flo_create_find_bases(struct flo_cli *cli,
                                        struct flo_create *create,
                                        struct flo_err *err);
+
+/* A release that has bases; until flo_create_forget_old(). */
+FLO_MUST_USE int flo_create_keep_old(struct flo_create *create,
+                                     const json_t *document,
+                                     struct flo_err *err);
+void flo_create_forget_old(struct flo_create *create);
+/* Files of role `step` behind the others, when all bases are known. */
+void flo_create_add_steps(struct flo_create *create);
 
 /* The input that differs from the release that is there; empty: none. */
 FLO_MUST_USE int flo_create_difference(const struct flo_create *create,

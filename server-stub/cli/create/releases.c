@@ -101,6 +101,10 @@ static int add_base(struct flo_cli *cli, struct flo_create *create,
     if (rv == 0) {
         rv = count_devices(cli, title, &facts.devices, err);
     }
+    if (rv == 0) {
+        rv = flo_create_keep_old(create, json_object_get(release, "document"),
+                                 err);
+    }
     snprintf(facts.version, sizeof(facts.version), "%.64s", version);
     for (size_t i = 0; rv == 0 && i < create->author.file_count; i++) {
         struct flo_author_file *file = &create->files[i];
@@ -211,7 +215,9 @@ int flo_create_find_bases(struct flo_cli *cli, struct flo_create *create,
         return rv;
     }
     if (strcmp(choice, "auto") == 0) {
-        return add_best(cli, create, list, count, err);
+        rv = add_best(cli, create, list, count, err);
+        flo_create_add_steps(create);
+        return rv;
     }
     char words[512];
     snprintf(words, sizeof(words), "%s", choice);
@@ -219,6 +225,7 @@ int flo_create_find_bases(struct flo_cli *cli, struct flo_create *create,
          v = strtok_r(NULL, ",", &save)) {
         rv = add_base(cli, create, v, err);
     }
+    flo_create_add_steps(create);
     return rv;
 }
 

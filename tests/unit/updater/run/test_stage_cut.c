@@ -195,6 +195,37 @@ static void what_was_made_goes_when_another_way_is_taken(void **state)
     assert_int_equal(count_partials(world), 0);
 }
 
+/* ---- chains ---- */
+
+#define OLDEST "tests/models/tiny-v1.Q4_0.gguf"
+
+/* NEW from OLD, and OLD as a step from OLDEST. */
+static struct flo_digest offer_chain(struct world *world,
+                                     struct flo_release *release)
+{
+    *release = two_files(world, NEW);
+    publisher_add_way(&world->publisher, release, 0, "tensor1", OLD);
+    uint32_t step = release->file_count;
+    publisher_add(&world->publisher, release, "step-1.gguf", "step", OLD);
+    release->variants[0].file_count = step; /* it is in no variant */
+    release->files[step].way_count = 0;
+    publisher_add_way(&world->publisher, release, step, "tensor1", OLDEST);
+    return publisher_sign(&world->publisher, world->publisher.key, release);
+}
+
+static void a_device_two_versions_behind_takes_two_patches(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release;
+    struct flo_digest digest = offer_chain(world, &release);
+
+    put_blob_of(world, OLDEST);
+    stage(world, &digest, NULL);
+    assert_staged(world, &digest);
+    assert_event(world, "a chain of 2 deltas");
+    assert_int_equal(count_partials(world), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +235,7 @@ int main(void)
         with_world(what_was_made_goes_when_another_way_is_taken),
         with_world(a_patch_that_is_not_the_signed_one_is_fetched_again),
         with_world(a_wrong_head_costs_only_the_lead),
+        with_world(a_device_two_versions_behind_takes_two_patches),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
