@@ -62,6 +62,12 @@ def test_the_same_command_again_finds_the_release(fleet):
     assert code == 0 and "is there already" in err, err
 
 
+def test_a_bundle_has_the_whole_file_and_no_step(fleet, folder):
+    path = os.path.join(folder, "tiny-3.flb")
+    fleet.cli("bundle", "create", "tiny@3", "--to", path)
+    assert os.path.getsize(path) < 1734464 + 200000
+
+
 def test_what_lay_between_is_not_kept(fleet):
     between = document(fleet, "tiny@2")["files"][0]["digest"]
     path = os.path.join(fleet.devices["far"].state, "blobs",

@@ -209,6 +209,9 @@ bool flo_bundle_takes(const struct flo_bundle_spec *spec,
             return false;
         }
     }
+    if (flo_release_is_step(&release->files[file])) {
+        return false; /* a bundle has the whole file */
+    }
     return variant == NULL ||
            memchr(variant->files, (int)file, variant->file_count) != NULL;
 }

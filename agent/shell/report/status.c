@@ -18,7 +18,9 @@ static json_t *slot_status(struct flo_shell *shell,
     if (release != NULL && flo_store_release_load(shell->store, &ref->digest,
                                                   release, NULL) == 0) {
         for (i = 0; i < release->file_count; i++) {
-            bytes += release->files[i].bytes;
+            bytes += flo_release_is_step(&release->files[i])
+                         ? 0
+                         : release->files[i].bytes;
         }
         flo_release_deinit(release);
     }
