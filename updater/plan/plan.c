@@ -305,9 +305,7 @@ static const char *why_full(const struct flo_plan_input *input, uint32_t file,
         }
         if (can_work(input, way)) {
             why = "no room for a smaller way";
-        } else if (!flo_digest_is_zero(&way->base) &&
-                   !flo_plan_holds(input->present, input->present_count,
-                                   &way->base)) {
+        } else if (!has_base(input, way)) {
             why = "the delta's base is not here";
         } else if (!flo_delta_codec_is_built(way->codec)) {
             why = "a smaller way's codec is not built here";
@@ -527,7 +525,7 @@ static void add_packed(const struct flo_plan_input *input,
 
     if (input->profile->packs && model != NULL &&
         flo_release_is_native(variant) &&
-        !flo_plan_holds(input->present, input->present_count, &model->digest) &&
+        !flo_plan_is_present(input, &model->digest) &&
         flo_add_u64(model->bytes, model->bytes / 16 + PACKED_BYTES_MORE,
                     &bytes)) {
         plan->packed_bytes = add_derived(plan, bytes, room_bytes);

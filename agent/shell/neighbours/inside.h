@@ -21,9 +21,8 @@ struct flo_neighbourhood {
     int fd;
     struct event *readable;
     uint64_t start_again_ms;
-    uint64_t
-        day_began_ms; /* of the budget, by the time since boot, modulo 2^64 */
-    uint64_t out_before; /* bytes and refusals of earlier processes */
+    uint64_t day_began_ms; /* of the budget, since boot, modulo 2^64 */
+    uint64_t out_before;   /* bytes and refusals of earlier processes */
     uint64_t refused_before;
     char cert_file[4200]; /* with which it was started */
     /* spent.c */

@@ -45,6 +45,14 @@ struct flo_create {
     struct flo_ticker ticker; /* while the downloads are made */
 };
 
+/* The base that has this digest, or NULL. */
+struct flo_create_base *flo_create_base_of(struct flo_create *create,
+                                           const struct flo_digest *digest);
+
+/* Index of the base with this digest; base_count: there is none. */
+size_t flo_create_base_at(const struct flo_create *create,
+                          const struct flo_digest *digest);
+
 /* Number of the new release, and the releases that its deltas begin with:
  * those of --delta-from; or the two newest published ones, and up to two more
  * that most devices run. */

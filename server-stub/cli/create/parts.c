@@ -365,17 +365,22 @@ int flo_parts_read(struct flo_cli *cli, struct flo_parts *parts,
 
 /* ---- the base ---- */
 
+int flo_parts_read_document(const json_t *document, struct flo_release **out,
+                            struct flo_err *err)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf body = {0};
+
+    flo_json_dump_canonical(document, &body);
+    return body.failed ? flo_fail(err, FLO_E_MEMORY, "a release document")
+                       : flo_release_new(body.data, body.bytes, NULL, out, err);
+}
+
 static int parse_base(struct flo_parts *parts, const json_t *release,
                       const char *title, struct flo_err *err)
 {
-    struct flo_buf body = {0};
-    int rv;
+    int rv = flo_parts_read_document(json_object_get(release, "document"),
+                                     &parts->base, err);
 
-    flo_json_dump_canonical(json_object_get(release, "document"), &body);
-    rv = body.failed
-             ? flo_fail(err, FLO_E_MEMORY, "a release document")
-             : flo_release_new(body.data, body.bytes, NULL, &parts->base, err);
-    flo_buf_deinit(&body);
     if (rv == 0 && !flo_digest_parse(flo_out_text(release, "digest", ""),
                                      &parts->base_id)) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "it has no id");

@@ -49,16 +49,14 @@ static int fetch_base(struct flo_cli *cli, struct flo_create *create,
                       struct flo_author_file *file,
                       const struct flo_create_base *facts, struct flo_err *err)
 {
-    struct flo_create_base *base = NULL;
+    size_t at = flo_create_base_at(create, &facts->digest);
+    struct flo_create_base *base =
+        at < create->base_count ? &create->bases[at] : NULL;
     struct flo_ticker ticker;
     int rv = 0;
 
-    for (size_t i = 0; i < create->base_count; i++) {
-        if (flo_digest_equal(&create->bases[i].digest, &facts->digest)) {
-            base = &create->bases[i];
-            base->devices +=
-                strcmp(base->version, facts->version) != 0 ? facts->devices : 0;
-        }
+    if (base != NULL && strcmp(base->version, facts->version) != 0) {
+        base->devices += facts->devices;
     }
     if (base == NULL && create->base_count < FLO_CREATE_BASES_MAX) {
         base = &create->bases[create->base_count];
@@ -233,15 +231,11 @@ int flo_create_difference(const struct flo_create *create,
                           const json_t *document, char *out, size_t out_bytes,
                           struct flo_err *err)
 {
-    FLO_CLEANUP(flo_buf_deinit) struct flo_buf body = {0};
     struct flo_release *there = NULL;
     struct flo_release *outline = NULL;
 
     out[0] = '\0';
-    flo_json_dump_canonical(document, &body);
-    int rv = body.failed
-                 ? flo_fail(err, FLO_E_MEMORY, "a release document")
-                 : flo_release_new(body.data, body.bytes, NULL, &there, err);
+    int rv = flo_parts_read_document(document, &there, err);
     if (rv == 0) {
         rv = flo_release_outline(&create->author, &outline, err);
     }

@@ -10,12 +10,7 @@
 static bool is_base(const struct flo_create *create,
                     const struct flo_digest *digest)
 {
-    for (size_t i = 0; i < create->base_count; i++) {
-        if (flo_digest_equal(&create->bases[i].digest, digest)) {
-            return true;
-        }
-    }
-    return false;
+    return flo_create_base_at(create, digest) < create->base_count;
 }
 
 static bool is_step(const struct flo_create *create,
@@ -94,17 +89,11 @@ void flo_create_add_steps(struct flo_create *create)
 int flo_create_keep_old(struct flo_create *create, const json_t *document,
                         struct flo_err *err)
 {
-    FLO_CLEANUP(flo_buf_deinit) struct flo_buf body = {0};
-
     if (create->old_count == FLO_COUNT(create->old)) {
         return 0;
     }
-    flo_json_dump_canonical(document, &body);
-    if (body.failed) {
-        return flo_fail(err, FLO_E_MEMORY, "a release document");
-    }
-    int rv = flo_release_new(body.data, body.bytes, NULL,
-                             &create->old[create->old_count], err);
+    int rv =
+        flo_parts_read_document(document, &create->old[create->old_count], err);
     create->old_count += rv == 0 ? 1 : 0;
     return rv;
 }

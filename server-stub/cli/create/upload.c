@@ -104,11 +104,10 @@ static void add_base_facts(json_t *way, const struct flo_create *create,
             base = made->blobs[i].file;
         }
     }
-    for (size_t i = 0; i < create->base_count; i++) {
-        if (flo_digest_equal(&create->bases[i].digest, &blob->base)) {
-            base = create->bases[i].version;
-            devices = create->bases[i].devices;
-        }
+    size_t at = flo_create_base_at(create, &blob->base);
+    if (at < create->base_count) {
+        base = create->bases[at].version;
+        devices = create->bases[at].devices;
     }
     json_object_set_new(way, "base", json_string(base));
     json_object_set_new(way, "devices", json_integer((json_int_t)devices));
