@@ -320,8 +320,8 @@ static void blob_path(const struct flo_digest *digest, char *out, size_t bytes)
     snprintf(out, bytes, "/v1/blobs/%s", text);
 }
 
-int flo_api_put_blob(struct flo_cli *cli, const struct flo_digest *digest,
-                     const char *path, bool *sent, struct flo_err *err)
+int flo_api_has_blob(struct flo_cli *cli, const struct flo_digest *digest,
+                     bool *out, struct flo_err *err)
 {
     char url[160];
     struct flo_http_answer got = {0};
@@ -329,27 +329,31 @@ int flo_api_put_blob(struct flo_cli *cli, const struct flo_digest *digest,
 
     blob_path(digest, url, sizeof(url));
     int rv = call(cli, &head, url, &got, err);
-    bool is_there = rv == 0 && got.status == 200;
+    *out = rv == 0 && got.status == 200;
     flo_buf_deinit(&got.body);
-    if (rv < 0 || is_there) {
-        *sent = false;
-        return rv;
-    }
+    return rv;
+}
+
+int flo_api_put_blob(struct flo_cli *cli, const struct flo_digest *digest,
+                     const char *path, struct flo_err *err)
+{
+    char url[160];
+    struct flo_http_answer got = {0};
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    rv = flo_file_open(path, &fd, err);
+    int rv = flo_file_open(path, &fd, err);
+
     if (rv < 0) {
         return rv;
     }
+    blob_path(digest, url, sizeof(url));
     struct flo_http_request put = {.method = "PUT",
                                    .body_fd = fd,
                                    .content_type = "application/octet-stream"};
-    got = (struct flo_http_answer){0};
     rv = call(cli, &put, url, &got, err);
     if (rv == 0 && got.status / 100 != 2) {
         rv = flo_http_fail(&got, "upload", err);
     }
     flo_buf_deinit(&got.body);
-    *sent = rv == 0;
     return rv;
 }
 

@@ -78,11 +78,13 @@ FLO_MUST_USE int flo_api_list_model(struct flo_cli *cli, const char *path,
 FLO_MUST_USE int flo_api_send(struct flo_cli *cli, const char *path,
                               const void *data, size_t bytes, json_t **answer,
                               struct flo_err *err);
-/* Blob of a file, unless the controller has it; *sent tells. */
+FLO_MUST_USE int flo_api_has_blob(struct flo_cli *cli,
+                                  const struct flo_digest *digest, bool *out,
+                                  struct flo_err *err);
+/* Blob of a file, whether or not the controller has it. */
 FLO_MUST_USE int flo_api_put_blob(struct flo_cli *cli,
                                   const struct flo_digest *digest,
-                                  const char *path, bool *sent,
-                                  struct flo_err *err);
+                                  const char *path, struct flo_err *err);
 /* The signed envelope of a release, by its id; not checked. */
 FLO_MUST_USE int flo_api_get_envelope(struct flo_cli *cli,
                                       const struct flo_digest *release,

@@ -17,7 +17,7 @@ int flo_cmd_model_import(struct flo_cli *cli, struct flo_err *err)
     uint64_t bytes;
     char text[FLO_DIGEST_TEXT];
     char size[32];
-    bool sent = false;
+    bool is_there = false;
     struct flo_ticker ticker;
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     int rv = flo_file_open(path, &fd, err);
@@ -28,7 +28,10 @@ int flo_cmd_model_import(struct flo_cli *cli, struct flo_err *err)
     flo_ticker_start(&ticker, "model import");
     rv = flo_model_scan(fd, &digest, &bytes, err);
     if (rv == 0) {
-        rv = flo_api_put_blob(cli, &digest, path, &sent, err);
+        rv = flo_api_has_blob(cli, &digest, &is_there, err);
+    }
+    if (rv == 0 && !is_there) {
+        rv = flo_api_put_blob(cli, &digest, path, err);
     }
     flo_ticker_stop(&ticker);
     if (rv < 0) {
@@ -38,8 +41,8 @@ int flo_cmd_model_import(struct flo_cli *cli, struct flo_err *err)
     flo_out_bytes(bytes, size);
     flo_out_done(cli,
                  json_pack("{s:s,s:I,s:b}", "digest", text, "bytes",
-                           (json_int_t)bytes, "stored", sent),
-                 "%s  %s  %s\n", text, size, sent ? "stored" : "was there");
+                           (json_int_t)bytes, "stored", !is_there),
+                 "%s  %s  %s\n", text, size, is_there ? "was there" : "stored");
     return 0;
 }
 
@@ -92,6 +95,12 @@ static int show_document(const json_t *release, struct flo_err *err)
     flo_release_free(document);
     if (!out.failed) {
         (void)printf("\n%s", (const char *)out.data);
+    }
+    size_t collected = json_array_size(json_object_get(release, "collected"));
+    if (collected > 0) {
+        (void)printf("collected   %zu of its deltas: no device had a file that "
+                     "they begin with\n",
+                     collected);
     }
     return 0;
 }

@@ -206,6 +206,10 @@ FLAGS(release_yank) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                        END};
 FLAGS(release_unyank) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                          END};
+FLAGS(release_collect) = {
+    {"dry-run", NULL, "show what would go, change nothing", FLO_ASKED},
+    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+    END};
 FLAGS(rollout_list) = {{"model", "M", "of this model only", FLO_ASKED},
                        {"limit", "N", "so many (56)", FLO_ASKED},
                        {"all", NULL, "each there ever was", FLO_ASKED},

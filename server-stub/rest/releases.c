@@ -29,30 +29,50 @@ static int take_view(void *context, const struct flo_fleet_release *release)
 
 /* ---- artifacts that miss ---- */
 
-static void note_missing(const struct flo_controller *controller,
-                         const struct flo_digest *digest, json_t *missing)
+/* Artifacts of a release that are not here. */
+struct gone {
+    const struct flo_controller *controller;
+    json_t *missing;   /* to be uploaded */
+    json_t *collected; /* deltas that no device could begin with */
+};
+
+static void note_gone(struct gone *gone, const struct flo_digest *digest)
 {
     char text[FLO_DIGEST_TEXT];
 
-    if (!flo_digest_is_zero(digest) && !flo_blob_exists(controller, digest)) {
-        flo_digest_text(digest, text);
-        json_array_append_new(missing, json_string(text));
+    if (flo_digest_is_zero(digest) ||
+        flo_artifact_is_here(gone->controller, digest)) {
+        return;
     }
+    flo_digest_text(digest, text);
+    json_array_append_new(flo_artifact_was_collected(gone->controller, digest)
+                              ? gone->collected
+                              : gone->missing,
+                          json_string(text));
 }
 
-static json_t *missing_blobs(const struct flo_controller *controller,
+static struct gone find_gone(const struct flo_controller *controller,
                              const struct flo_release *release)
 {
-    json_t *missing = json_array();
+    struct gone gone = {controller, json_array(), json_array()};
 
     for (uint32_t f = 0; f < release->file_count; f++) {
         const struct flo_release_file *file = &release->files[f];
         for (uint32_t w = 0; w < file->way_count; w++) {
-            note_missing(controller, &file->ways[w].digest, missing);
+            note_gone(&gone, &file->ways[w].digest);
         }
-        note_missing(controller, &file->chunk_list, missing);
+        note_gone(&gone, &file->chunk_list);
     }
-    return missing;
+    return gone;
+}
+
+static void show_gone(struct flo_rest_call *call,
+                      const struct flo_release *release)
+{
+    struct gone gone = find_gone(call->controller, release);
+
+    json_object_set_new(call->out, "missing", gone.missing);
+    json_object_set_new(call->out, "collected", gone.collected);
 }
 
 /* Smallest download of the first variant for a device that has nothing. */
@@ -105,7 +125,7 @@ static int look_known(void *context, const struct flo_fleet_release *release)
 }
 
 struct brings {
-    struct flo_fleet_store *store;
+    const struct flo_controller *controller;
     const char *release;
 };
 
@@ -115,8 +135,10 @@ static int note_brings(void *context, const struct flo_digest *digest,
     const struct brings *brings = context;
     char text[FLO_DIGEST_TEXT];
 
+    flo_artifact_is_wanted(brings->controller, digest);
     flo_digest_text(digest, text);
-    return flo_fleet_release_brings(brings->store, brings->release, text, err);
+    return flo_fleet_release_brings(brings->controller->store, brings->release,
+                                    text, err);
 }
 
 static int store_release(struct flo_rest_call *call,
@@ -135,8 +157,9 @@ static int store_release(struct flo_rest_call *call,
     flo_lane_release(call->controller->lane, digest, release->model,
                      release->version);
     flo_rollouts_release_added(call->controller, release->model);
-    struct brings brings = {call->controller->store, digest};
-    int rv = flo_fleet_release_add(brings.store, &row, err);
+    flo_collect_again(call->controller);
+    struct brings brings = {call->controller, digest};
+    int rv = flo_fleet_release_add(call->controller->store, &row, err);
     return rv < 0 ? rv : flo_offer_each(release, note_brings, &brings, err);
 }
 
@@ -211,8 +234,7 @@ static int add_verified(struct flo_rest_call *call,
     rv = flo_fleet_release_get(call->controller->store, release->model,
                                release->version, take_view, call, err);
     if (rv == 0) {
-        json_object_set_new(call->out, "missing",
-                            missing_blobs(call->controller, release));
+        show_gone(call, release);
     }
     return rv;
 }
@@ -297,8 +319,9 @@ int flo_rest_release_publish(struct flo_rest_call *call, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    FLO_CLEANUP(flo_json_cleanup)
-    json_t *missing = missing_blobs(call->controller, found.release);
+    struct gone gone = find_gone(call->controller, found.release);
+    FLO_CLEANUP(flo_json_cleanup) json_t *missing = gone.missing;
+    json_decref(gone.collected);
     flo_release_free(found.release);
     if (strcmp(found.state, "yanked") == 0) {
         return flo_fail(err, FLO_E_RELEASE_YANKED, "%s was withdrawn",
@@ -398,8 +421,7 @@ int flo_rest_release(struct flo_rest_call *call, struct flo_err *err)
     rv = flo_fleet_release_get(call->controller->store, found.model,
                                found.version, take_view, call, err);
     if (rv == 0) {
-        json_object_set_new(call->out, "missing",
-                            missing_blobs(call->controller, found.release));
+        show_gone(call, found.release);
     }
     flo_release_free(found.release);
     return rv;

@@ -164,8 +164,6 @@ FLO_MUST_USE int flo_rest_statements_open(struct flo_rest *rest,
                                           struct flo_err *err);
 /* Reports of devices come streamed too. */
 FLO_MUST_USE int flo_reports_open(struct flo_rest *rest, struct flo_err *err);
-bool flo_blob_exists(const struct flo_controller *controller,
-                     const struct flo_digest *digest);
 /* The dashboard's files. */
 FLO_MUST_USE int flo_web_open(struct flo_rest *rest, struct flo_err *err);
 

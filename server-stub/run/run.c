@@ -29,6 +29,7 @@
 #define GROUPS_MS 200     /* until changed devices are looked at */
 #define GROUPS_PAUSE_MS 5 /* ... and between two pieces */
 #define PRUNE_PAUSE_MS 20 /* between two pieces, for everything else */
+#define COLLECT_MS 10000  /* until an hourly pass is thought of */
 
 struct flo_run {
     struct flo_controller *controller;
@@ -43,6 +44,7 @@ struct flo_run {
     struct event *tick, *beat;
     struct event *prune;
     struct event *groups; /* devices that changed are looked at */
+    struct event *collect;
     struct event *signals[2];
     uint64_t ticked_at_ms;
     uint64_t hour;           /* of the wall clock: orders age by that */
@@ -311,6 +313,18 @@ static void on_groups(evutil_socket_t fd, short what, void *context)
               flo_groups_turn(run->controller, flo_now_ms()) ? &more : &none);
 }
 
+static void on_collect(evutil_socket_t fd, short what, void *context)
+{
+    static const struct timeval more = {.tv_usec = PRUNE_PAUSE_MS * 1000};
+    static const struct timeval none = {.tv_sec = COLLECT_MS / 1000};
+    struct flo_run *run = context;
+
+    (void)fd;
+    (void)what;
+    event_add(run->collect,
+              flo_collect_turn(run->controller, flo_now_ms()) ? &more : &none);
+}
+
 static void on_signal(evutil_socket_t number, short what, void *context)
 {
     struct flo_run *run = context;
@@ -333,12 +347,14 @@ static int timers_open(struct flo_run *run, struct flo_err *err)
     run->beat = event_new(base, -1, EV_PERSIST, on_beat, run);
     run->prune = event_new(base, -1, 0, on_prune, run);
     run->groups = event_new(base, -1, 0, on_groups, run);
+    run->collect = event_new(base, -1, 0, on_collect, run);
     if (run->tick == NULL || run->beat == NULL || run->prune == NULL ||
-        run->groups == NULL || event_add(run->tick, &every) < 0 ||
-        event_add(run->beat, &beat) < 0) {
+        run->groups == NULL || run->collect == NULL ||
+        event_add(run->tick, &every) < 0 || event_add(run->beat, &beat) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "timer");
     }
     event_active(run->groups, EV_TIMEOUT, 0);
+    event_active(run->collect, EV_TIMEOUT, 0);
     for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
         run->signals[i] = evsignal_new(base, numbers[i], on_signal, run);
         if (run->signals[i] == NULL || event_add(run->signals[i], NULL) < 0) {
@@ -586,6 +602,9 @@ static void close_all(struct flo_run *run)
     }
     if (run->prune != NULL) {
         event_free(run->prune);
+    }
+    if (run->collect != NULL) {
+        event_free(run->collect);
     }
     if (run->groups != NULL) {
         event_free(run->groups);

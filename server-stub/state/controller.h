@@ -11,6 +11,7 @@
 #include <flotilla/release.h>
 
 #include "server-stub/state/addresses.h"
+#include "server-stub/state/artifacts/artifacts.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/orders/orders.h"
@@ -66,6 +67,7 @@ struct flo_controller_options {
     void (*on_listening)(void *context, int fd,
                          const struct flo_httpd_tls *tls_or_null);
     void *on_tick_context;
+    uint64_t unused_kept_ms;    /* artifacts that nothing needs; 0: standard */
     uint64_t evidence_block_ms; /* of statistical gates; 0: FLO_BLOCK_MS */
     bool imports; /* copy control.db of `dir` into `store`, which is empty */
     uint64_t certificate_life_ms;  /* of devices and of our own; 0: standard */
@@ -109,6 +111,7 @@ struct flo_controller {
     struct flo_audit audit;
     struct flo_update_counts updates;
     struct flo_watches *watch; /* alerts */
+    struct flo_collector collector;
     struct flo_outgoing outgoing;
     struct flo_subscribers subscribers;
 };

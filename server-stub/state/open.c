@@ -244,6 +244,7 @@ void flo_controller_close(struct flo_controller *controller)
     flo_rules_clear(&controller->rules);
     flo_groups_deinit(&controller->groups);
     flo_watches_close(controller->watch);
+    flo_collector_close(&controller->collector);
     flo_outgoing_clear(&controller->outgoing);
     flo_audit_head_close(controller);
     flo_trust_free(controller->trust);

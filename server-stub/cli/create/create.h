@@ -45,10 +45,6 @@ struct flo_create {
     struct flo_ticker ticker; /* while the downloads are made */
 };
 
-/* The base that has this digest, or NULL. */
-struct flo_create_base *flo_create_base_of(struct flo_create *create,
-                                           const struct flo_digest *digest);
-
 /* Index of the base with this digest; base_count: there is none. */
 size_t flo_create_base_at(const struct flo_create *create,
                           const struct flo_digest *digest);
@@ -60,10 +56,14 @@ FLO_MUST_USE int flo_create_find_bases(struct flo_cli *cli,
                                        struct flo_create *create,
                                        struct flo_err *err);
 
-/* A release that has bases; until flo_create_forget_old(). */
+/* A release that has bases, as the REST answers it; until
+ * flo_create_forget_old().  Its deltas that were collected are left out. */
 FLO_MUST_USE int flo_create_keep_old(struct flo_create *create,
-                                     const json_t *document,
+                                     const json_t *release,
                                      struct flo_err *err);
+/* Does a list of digests of an answer have it? */
+bool flo_create_is_listed(const json_t *list_or_null,
+                          const struct flo_digest *digest);
 void flo_create_forget_old(struct flo_create *create);
 /* Files of role `step` behind the others, when all bases are known. */
 void flo_create_add_steps(struct flo_create *create);

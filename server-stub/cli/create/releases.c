@@ -100,8 +100,7 @@ static int add_base(struct flo_cli *cli, struct flo_create *create,
         rv = count_devices(cli, title, &facts.devices, err);
     }
     if (rv == 0) {
-        rv = flo_create_keep_old(create, json_object_get(release, "document"),
-                                 err);
+        rv = flo_create_keep_old(create, release, err);
     }
     snprintf(facts.version, sizeof(facts.version), "%.64s", version);
     for (size_t i = 0; rv == 0 && i < create->author.file_count; i++) {

@@ -86,15 +86,49 @@ void flo_create_add_steps(struct flo_create *create)
     }
 }
 
-int flo_create_keep_old(struct flo_create *create, const json_t *document,
+bool flo_create_is_listed(const json_t *list_or_null,
+                          const struct flo_digest *digest)
+{
+    char text[FLO_DIGEST_TEXT];
+
+    flo_digest_text(digest, text);
+    for (size_t i = 0; i < json_array_size(list_or_null); i++) {
+        const char *item = json_string_value(json_array_get(list_or_null, i));
+        if (item != NULL && strcmp(item, text) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void drop_ways(struct flo_release *release, const json_t *collected)
+{
+    for (uint32_t f = 0; f < release->file_count; f++) {
+        struct flo_release_file *file = &release->files[f];
+        uint32_t kept = 0;
+        for (uint32_t w = 0; w < file->way_count; w++) {
+            if (!flo_create_is_listed(collected, &file->ways[w].digest)) {
+                file->ways[kept++] = file->ways[w];
+            }
+        }
+        file->way_count = kept;
+    }
+}
+
+int flo_create_keep_old(struct flo_create *create, const json_t *release,
                         struct flo_err *err)
 {
+    struct flo_release **old = &create->old[create->old_count];
+
     if (create->old_count == FLO_COUNT(create->old)) {
         return 0;
     }
     int rv =
-        flo_parts_read_document(document, &create->old[create->old_count], err);
-    create->old_count += rv == 0 ? 1 : 0;
+        flo_parts_read_document(json_object_get(release, "document"), old, err);
+    if (rv == 0) {
+        drop_ways(*old, json_object_get(release, "collected"));
+        create->old_count++;
+    }
     return rv;
 }
 

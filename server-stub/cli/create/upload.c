@@ -21,38 +21,83 @@ static void say_bytes(const struct flo_cli *cli, const char *what,
     }
 }
 
+static int put_blob(struct flo_cli *cli, const struct flo_create *create,
+                    const struct flo_author_blob *blob, struct flo_err *err)
+{
+    char hex[2 * FLO_DIGEST_BYTES + 1];
+    char path[1200];
+    struct flo_ticker ticker;
+
+    flo_hex_encode(blob->digest.bytes, FLO_DIGEST_BYTES, hex);
+    snprintf(path, sizeof(path), "%s/sha256-%s", create->dir, hex);
+    say_bytes(cli, "uploading", blob->file, blob->bytes);
+    flo_ticker_start(&ticker, "   uploading");
+    int rv = flo_api_put_blob(cli, &blob->digest, path, err);
+    flo_ticker_stop(&ticker);
+    return rv;
+}
+
+/* Does the controller need it?  `release`: its answer to the document, or NULL
+ * before that. */
+static int is_needed(struct flo_cli *cli, const struct flo_author_blob *blob,
+                     const json_t *release, bool *out, struct flo_err *err)
+{
+    bool is_there = true;
+    int rv = 0;
+
+    if (release != NULL) {
+        is_there = !flo_create_is_listed(json_object_get(release, "missing"),
+                                         &blob->digest);
+    } else if (blob->kept) {
+        rv = flo_api_has_blob(cli, &blob->digest, &is_there, err);
+    }
+    *out = blob->kept && !is_there;
+    return rv;
+}
+
+/* Twice: a file that lay there without a release may be collected before the
+ * document comes, and the answer then lists it as missing. */
+static int put_blobs(struct flo_cli *cli, const struct flo_create *create,
+                     const struct flo_author_result *made,
+                     const json_t *release, struct flo_err *err)
+{
+    uint64_t sent_bytes = 0;
+    int rv = 0;
+
+    for (size_t i = 0; rv == 0 && i < made->blob_count; i++) {
+        const struct flo_author_blob *blob = &made->blobs[i];
+        bool needed = false;
+        rv = is_needed(cli, blob, release, &needed, err);
+        if (rv == 0 && needed) {
+            rv = put_blob(cli, create, blob, err);
+            sent_bytes += blob->bytes;
+        }
+    }
+    if (rv == 0 && (release == NULL || sent_bytes > 0)) {
+        char text[32];
+        flo_out_bytes(sent_bytes, text);
+        flo_out_say(cli, " ✓ uploaded     %s", text);
+    }
+    return rv;
+}
+
 int flo_create_upload(struct flo_cli *cli, struct flo_create *create,
                       const struct flo_author_result *made, json_t **release,
                       struct flo_err *err)
 {
     struct flo_buf envelope = {0};
-    uint64_t sent_bytes = 0;
     int rv = flo_release_sign(made->body.data, made->body.bytes, create->key,
                               &envelope, err);
 
-    for (size_t i = 0; rv == 0 && i < made->blob_count; i++) {
-        const struct flo_author_blob *blob = &made->blobs[i];
-        char hex[2 * FLO_DIGEST_BYTES + 1];
-        char path[1200];
-        struct flo_ticker ticker;
-        bool sent;
-        if (!blob->kept) {
-            continue;
-        }
-        flo_hex_encode(blob->digest.bytes, FLO_DIGEST_BYTES, hex);
-        snprintf(path, sizeof(path), "%s/sha256-%s", create->dir, hex);
-        say_bytes(cli, "uploading", blob->file, blob->bytes);
-        flo_ticker_start(&ticker, "   uploading");
-        rv = flo_api_put_blob(cli, &blob->digest, path, &sent, err);
-        flo_ticker_stop(&ticker);
-        sent_bytes += rv == 0 && sent ? blob->bytes : 0;
+    if (rv == 0) {
+        rv = put_blobs(cli, create, made, NULL, err);
     }
     if (rv == 0) {
-        char text[32];
-        flo_out_bytes(sent_bytes, text);
-        flo_out_say(cli, " ✓ uploaded     %s", text);
         rv = flo_api_send(cli, "/v1/releases", envelope.data, envelope.bytes,
                           release, err);
+    }
+    if (rv == 0) {
+        rv = put_blobs(cli, create, made, *release, err);
     }
     flo_buf_deinit(&envelope);
     return rv;

@@ -181,9 +181,9 @@ static void check_disk(struct doctor *doctor)
     }
     flo_out_bytes(bytes, text);
     tell(doctor, bytes < DISK_BYTES ? BAD : GOOD, "disk",
-         bytes < DISK_BYTES
-             ? "make room: a full disk stops rollouts (docs/runbook.md)"
-             : "",
+         bytes < DISK_BYTES ? "flotilla release collect --dry-run; a full disk "
+                              "stops rollouts (docs/runbook.md)"
+                            : "",
          "%s free for the controller's data", text);
 }
 

@@ -19,26 +19,6 @@
 #define SYNC_BYTES (UINT64_C(8) << 20) /* at once: the loop waits meanwhile */
 #define TEMPORARY ".upload-"
 
-/* Path of a blob below DIR. */
-static bool blob_path(const struct flo_controller *controller,
-                      const struct flo_digest *digest, char *out)
-{
-    char hex[65];
-    char name[96];
-
-    flo_hex_encode(digest->bytes, FLO_DIGEST_BYTES, hex);
-    snprintf(name, sizeof(name), "blobs/sha256-%s", hex);
-    return flo_path_join(out, 4096, controller->dir, name);
-}
-
-bool flo_blob_exists(const struct flo_controller *controller,
-                     const struct flo_digest *digest)
-{
-    char path[4096];
-
-    return blob_path(controller, digest, path) && access(path, R_OK) == 0;
-}
-
 static int digest_of(struct flo_httpd_request *request, struct flo_digest *out,
                      struct flo_err *err)
 {
@@ -110,9 +90,13 @@ static void on_get(void *context, struct flo_httpd_request *request)
         digest_of(request, &digest, &err) == 0 &&
         flo_rest_may_fetch(rest, request, &digest, false, &err) == 0) {
         flo_digest_text(&digest, text);
-        if (!blob_path(controller, &digest, path) ||
+        if (!flo_artifact_path(controller, &digest, path) ||
             (fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0) {
-            flo_fail(&err, FLO_E_BLOB_ABSENT, "no artifact %s", text);
+            flo_fail(&err, FLO_E_BLOB_ABSENT, "no artifact %s%s", text,
+                     flo_artifact_was_collected(controller, &digest)
+                         ? ": it was collected, for no device had the file "
+                           "that it begins with"
+                         : "");
         }
     }
     if (fd < 0) {
@@ -277,7 +261,7 @@ static int upload_finish(struct flo_controller *controller,
                         "%llu bytes came with the digest %s",
                         (unsigned long long)upload->bytes, text);
     }
-    if (!blob_path(controller, &digest, path) ||
+    if (!flo_artifact_path(controller, &digest, path) ||
         !flo_path_join(folder, sizeof(folder), controller->dir, "blobs")) {
         return flo_fail(err, FLO_E_IO_OPEN, "path of blobs is too long");
     }
@@ -288,6 +272,7 @@ static int upload_finish(struct flo_controller *controller,
     }
     close(upload->fd);
     upload->fd = -1;
+    flo_artifact_is_wanted(controller, &digest);
     return flo_dir_sync(folder, err);
 }
 

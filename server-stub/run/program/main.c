@@ -126,6 +126,12 @@ static const struct flo_flag flags[] = {
      "what was observed before useless",
      FLO_MS(struct line, options.evidence_block_ms), .min = 1000,
      .max = 3600000},
+    {"unused-kept", "DURATION",
+     "so long artifacts stay that no device needs (deltas from what nobody "
+     "has, "
+     "files of no release), 1s to 3650d (7d)",
+     FLO_MS(struct line, options.unused_kept_ms), .min = 1000,
+     .max = LIFE_MS_MAX},
     {"alert-command", "PROGRAM",
      "run for each message about an alert, which is its standard input: no "
      "shell, no arguments",

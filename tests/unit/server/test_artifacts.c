@@ -1,0 +1,495 @@
+/* The collection on the controller: which artifacts go, and which never do.
+ *
+ * Release n of `tiny` has one model, D(n), whole and by deltas P(n, base). */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "server-stub/state/artifacts/artifacts.h"
+#include "tests/unit/server/world.h"
+#include "unit/remove_tree.h"
+
+#define HOUR_MS (UINT64_C(3600) * 1000)
+#define OLD_S (30 * 86400)
+
+struct place {
+    struct world world;
+    char dir[64];
+};
+
+static struct flo_digest D(unsigned n) {
+    struct flo_digest digest;
+
+    memset(digest.bytes, (int)n, sizeof(digest.bytes));
+    return digest;
+}
+
+static struct flo_digest
+P(unsigned n, unsigned base) {
+    struct flo_digest digest = D(0xdd);
+
+    digest.bytes[0] = (uint8_t)n;
+    digest.bytes[1] = (uint8_t)base;
+    return digest;
+}
+
+static void
+path_of(struct place *place, struct flo_digest digest, char *out)
+{
+    assert_true(flo_artifact_path(place->world.controller, &digest, out));
+}
+
+static void put(struct place *place, struct flo_digest digest, time_t age_s)
+{
+    char path[FLO_ARTIFACT_PATH];
+    path_of(place, digest, path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    struct timespec at = {.tv_sec = (time_t)(flo_wall_ms() / 1000) - age_s};
+    struct timespec times[] = {at, at};
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "0123456789", 10), 10);
+    assert_int_equal(futimens(fd, times), 0);
+    close(fd);
+}
+
+static bool is_here(struct place *place, struct flo_digest digest)
+{
+    return flo_artifact_is_here(place->world.controller, &digest);
+}
+
+/* "D(n) [role] from: base base", added to a document's list of files. */
+static void add_file(struct place *place, struct flo_buf *out, unsigned n,
+                     bool is_step, const unsigned *bases)
+{
+    char digest[FLO_DIGEST_TEXT];
+    char base[FLO_DIGEST_TEXT];
+    struct flo_digest whole = D(n);
+    bool is_first = is_step;
+
+    flo_digest_text(&whole, digest);
+    flo_buf_printf(out,
+                   "%s{\"name\":\"%s%u\",\"role\":\"%s\",\"digest\":\"%s\",",
+                   is_step ? "," : "", is_step ? "steps/" : "m", n,
+                   is_step ? "step" : "model", digest);
+    flo_buf_printf(out, "\"bytes\":10,\"get\":[");
+    if (!is_step) {
+        flo_buf_printf(
+            out, "{\"codec\":\"raw\",\"digest\":\"%s\",\"bytes\":10}", digest);
+        put(place, whole, OLD_S);
+    }
+    for (size_t i = 0; bases[i] != 0; i++) {
+        struct flo_digest from = D(bases[i]);
+        struct flo_digest patch = P(n, bases[i]);
+        flo_digest_text(&from, base);
+        flo_digest_text(&patch, digest);
+        flo_buf_printf(out,
+                       "%s{\"codec\":\"tensor1\",\"digest\":\"%s\",\"bytes\":5,"
+                       "\"base\":\"%s\",\"memory_bytes\":1000}",
+                       is_first ? "" : ",", digest, base);
+        is_first = false;
+        put(place, patch, OLD_S);
+    }
+    flo_buf_printf(out, "]}");
+}
+
+struct wish {
+    unsigned number;
+    const unsigned *bases;
+    unsigned step; /* 0: none */
+    const unsigned *step_bases;
+    const char *state; /* NULL: published */
+    bool is_young;
+};
+
+static void id_of(unsigned number, char *out)
+{
+    struct flo_digest digest = D(0xee);
+
+    digest.bytes[0] = (uint8_t)number;
+    flo_digest_text(&digest, out);
+}
+
+static void add(struct place *place, struct wish wish)
+{
+    struct flo_buf body = {0};
+    char version[16];
+    char id[FLO_DIGEST_TEXT];
+    struct flo_fleet_release row = {
+        .model = "tiny",
+        .version = version,
+        .number = wish.number,
+        .digest = id,
+        .state = wish.state != NULL ? wish.state : "published",
+        .bytes = 10,
+        .created_at_ms = wish.is_young ? flo_wall_ms() : 1};
+    struct world *world = &place->world;
+
+    id_of(wish.number, id);
+    snprintf(version, sizeof(version), "%u", wish.number);
+    flo_buf_printf(&body,
+                   "{\"v\":2,\"fleet\":\"demo\",\"model\":\"tiny\","
+                   "\"version\":\"%u\",\"number\":%u,\"created_at_ms\":0,"
+                   "\"files\":[",
+                   wish.number, wish.number);
+    add_file(place, &body, wish.number, false, wish.bases);
+    if (wish.step != 0) {
+        add_file(place, &body, wish.step, true, wish.step_bases);
+    }
+    flo_buf_printf(&body,
+                   "],\"variants\":[{\"name\":\"q4\",\"files\":[\"m%u\"],"
+                   "\"entry\":\"m%u\",\"needs\":{}}]}",
+                   wish.number, wish.number);
+    row.body = body.data;
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    if (flo_fleet_release_add(world->controller->store, &row, &world->err) <
+        0) {
+        fail_msg("%s", world->err.what);
+    }
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    flo_buf_deinit(&body);
+}
+
+#define FROM(...) ((const unsigned[]){__VA_ARGS__, 0})
+#define NOTHING FROM(0)
+
+/* Release n by deltas from n-1 and n-2, up to seven. */
+static void seven(struct place *place)
+{
+    add(place, (struct wish){1, .bases = NOTHING});
+    add(place, (struct wish){2, .bases = FROM(1)});
+    for (unsigned n = 3; n <= 7; n++) {
+        add(place, (struct wish){n, .bases = FROM(n - 1, n - 2)});
+    }
+}
+
+static void run(struct place *place, size_t device, unsigned number)
+{
+    struct world *world = &place->world;
+    struct flo_fleet_model model = {.model = "tiny"};
+    struct flo_fleet_store *store = world->controller->store;
+
+    snprintf(model.serving, sizeof(model.serving), "tiny@%u", number);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_fleet_device_reported(store, ids[device], "{}", NULL,
+                                               NULL, false, 0, &model, 1,
+                                               &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+static struct flo_artifact_counts collect(struct place *place, bool is_dry)
+{
+    struct flo_artifact_counts counts = {0};
+
+    if (flo_collect_all(place->world.controller, is_dry, NULL, NULL, &counts,
+                        &place->world.err) < 0) {
+        fail_msg("%s", place->world.err.what);
+    }
+    return counts;
+}
+
+static int set_up(void **state)
+{
+    struct place *place = calloc(1, sizeof(*place));
+    struct flo_controller_options options = {.dir = ":memory:",
+                                             .fleet = "demo"};
+    struct world *world = &place->world;
+    char blobs[96];
+
+    flo_log_level_set(FLO_LOG_ERROR);
+    strcpy(place->dir, "/tmp/flotilla-artifacts-XXXXXX");
+    assert_non_null(mkdtemp(place->dir));
+    assert_int_equal(
+        flo_controller_open(&options, &world->controller, &world->err), 0);
+    snprintf(world->controller->dir, sizeof(world->controller->dir), "%s",
+             place->dir);
+    snprintf(blobs, sizeof(blobs), "%s/blobs", place->dir);
+    assert_int_equal(mkdir(blobs, 0755), 0);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(enrol(world, ids[0], "gw-1"), 0);
+    assert_int_equal(enrol(world, ids[1], "gw-2"), 0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    *state = place;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct place *place = *state;
+    int left;
+
+    flo_controller_close(place->world.controller);
+    left = remove_tree(place->dir);
+    free(place);
+    return left;
+}
+
+/* ---- tests ---- */
+
+static void a_delta_from_what_nobody_has_goes(void **state)
+{
+    struct place *place = *state;
+
+    seven(place);
+    run(place, 0, 2);
+    run(place, 1, 7);
+    struct flo_artifact_counts counts = collect(place, false);
+    /* Held: 2, which a device runs, and the newest: 4 to 7. */
+    assert_int_equal(counts.deltas, 4);
+    assert_int_equal(counts.delta_bytes, 40);
+    assert_false(is_here(place, P(2, 1)));
+    assert_false(is_here(place, P(3, 1)));
+    assert_false(is_here(place, P(4, 3)));
+    assert_false(is_here(place, P(5, 3)));
+    for (unsigned n = 3; n <= 7; n++) {
+        assert_true(is_here(place, D(n)));
+        for (unsigned base = n - 2; base < n; base++) {
+            assert_int_equal(is_here(place, P(n, base)),
+                             base == 2 || base >= 4);
+        }
+    }
+    assert_true(is_here(place, D(1)));
+    assert_int_equal(counts.files, 7 + 11 - 4);
+    assert_int_equal(counts.bytes, 140);
+    assert_int_equal(place->world.controller->collector.removed, 4);
+    assert_int_equal(collect(place, false).deltas, 0);
+}
+
+static void a_device_that_is_away_for_months_keeps_its_delta(void **state)
+{
+    struct place *place = *state;
+    struct world *world = &place->world;
+    struct flo_fleet_store *store = world->controller->store;
+    bool is_news;
+
+    seven(place);
+    run(place, 0, 1);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_fleet_device_online(store, ids[0], false, &is_news, &world->err),
+        0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    collect(place, false);
+    assert_true(is_here(place, P(2, 1)));
+    assert_true(is_here(place, P(3, 1)));
+    /* Retired, it never comes back. */
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_fleet_device_retire(store, ids[0], &world->err), 0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    collect(place, false);
+    assert_false(is_here(place, P(2, 1)));
+    assert_false(is_here(place, P(3, 1)));
+}
+
+static void the_deltas_of_a_chain_stay_together(void **state)
+{
+    struct place *place = *state;
+
+    seven(place);
+    /* From 1 through 2 to 8: no device has 2, but makes it. */
+    add(place,
+        (struct wish){8, .bases = FROM(2), .step = 2, .step_bases = FROM(1)});
+    run(place, 0, 1);
+    collect(place, false);
+    assert_true(is_here(place, P(8, 2)));
+    assert_true(is_here(place, P(2, 1)));
+    run(place, 0, 8);
+    collect(place, false);
+    assert_false(is_here(place, P(8, 2)));
+    assert_false(is_here(place, P(2, 1)));
+}
+
+static void drafts_and_young_releases_keep_all(void **state)
+{
+    struct place *place = *state;
+
+    seven(place);
+    add(place, (struct wish){8, .bases = FROM(1), .state = "draft"});
+    add(place, (struct wish){9, .bases = FROM(1), .is_young = true});
+    collect(place, false);
+    assert_true(is_here(place, P(8, 1)));
+    assert_true(is_here(place, P(9, 1)));
+    assert_false(is_here(place, P(2, 1)));
+}
+
+static void nobody_goes_to_a_yanked_release(void **state)
+{
+    struct place *place = *state;
+
+    seven(place);
+    add(place, (struct wish){8, .bases = FROM(7), .state = "yanked"});
+    run(place, 0, 7);
+    collect(place, false);
+    assert_false(is_here(place, P(8, 7)));
+    assert_true(is_here(place, D(8))); /* a yank may be taken back */
+}
+
+static void a_file_of_no_release_goes_when_it_is_old(void **state)
+{
+    struct place *place = *state;
+    char path[FLO_ARTIFACT_PATH];
+    char link[FLO_ARTIFACT_PATH];
+
+    seven(place);
+    put(place, D(100), OLD_S);
+    put(place, D(101), 60);
+    path_of(place, D(102), link);
+    path_of(place, D(1), path);
+    assert_int_equal(symlink(path, link), 0);
+    struct flo_artifact_counts counts = collect(place, false);
+    assert_int_equal(counts.unnamed, 1);
+    assert_int_equal(counts.unnamed_bytes, 10);
+    assert_false(is_here(place, D(100)));
+    assert_true(is_here(place, D(101)));
+    assert_true(is_here(place, D(102)));
+}
+
+static void a_dry_pass_removes_nothing(void **state)
+{
+    struct place *place = *state;
+
+    seven(place);
+    put(place, D(100), OLD_S);
+    struct flo_artifact_counts counts = collect(place, true);
+    assert_int_equal(counts.deltas, 6);
+    assert_int_equal(counts.unnamed, 1);
+    assert_true(is_here(place, P(2, 1)));
+    assert_true(is_here(place, D(100)));
+    assert_int_equal(place->world.controller->collector.removed, 0);
+}
+
+static void another_fleets_database_removes_nothing(void **state)
+{
+    struct place *place = *state;
+    struct flo_artifact_counts counts;
+
+    for (unsigned n = 100; n < 110; n++) {
+        put(place, D(n), OLD_S);
+    }
+    assert_int_equal(flo_collect_all(place->world.controller, false, NULL, NULL,
+                                     &counts, &place->world.err),
+                     FLO_E_STATE);
+    assert_non_null(strstr(place->world.err.what, "none of the 10 files"));
+    assert_true(is_here(place, D(100)));
+}
+
+static void a_document_that_cannot_be_read_ends_it(void **state)
+{
+    struct place *place = *state;
+    struct world *world = &place->world;
+    struct flo_artifact_counts counts;
+
+    seven(place);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    add_release(world, 8, "8", DIGEST); /* its document is {} */
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    assert_int_equal(flo_collect_all(world->controller, false, NULL, NULL,
+                                     &counts, &world->err),
+                     FLO_E_IO_READ);
+    assert_non_null(strstr(world->err.what, "tiny@8"));
+    assert_true(is_here(place, P(2, 1)));
+}
+
+static void a_collected_delta_is_not_taken_for_lost(void **state)
+{
+    struct place *place = *state;
+    struct flo_controller *controller = place->world.controller;
+    struct flo_digest gone = P(2, 1);
+    struct flo_digest never = D(99);
+
+    seven(place);
+    collect(place, false);
+    assert_true(flo_artifact_was_collected(controller, &gone));
+    assert_false(flo_artifact_was_collected(controller, &never));
+    flo_artifact_is_wanted(controller, &gone);
+    assert_false(flo_artifact_was_collected(controller, &gone));
+    put(place, gone, OLD_S); /* uploaded again, then collected again */
+    assert_int_equal(collect(place, false).deltas, 1);
+    assert_true(flo_artifact_was_collected(controller, &gone));
+}
+
+static uint64_t turn_until_done(struct place *place, uint64_t now_ms)
+{
+    uint64_t turns = 0;
+
+    while (flo_collect_turn(place->world.controller, now_ms)) {
+        turns++;
+        assert_true(turns < 1000);
+    }
+    return turns;
+}
+
+static void the_first_pass_is_an_hour_after_the_start(void **state)
+{
+    struct place *place = *state;
+
+    seven(place);
+    assert_int_equal(turn_until_done(place, 1000), 0);
+    assert_int_equal(turn_until_done(place, HOUR_MS), 0);
+    assert_true(is_here(place, P(2, 1)));
+    assert_true(turn_until_done(place, 1000 + HOUR_MS) >= 4);
+    assert_false(is_here(place, P(2, 1)));
+    assert_int_equal(place->world.controller->collector.found.deltas, 6);
+    put(place, P(2, 1), OLD_S);
+    assert_int_equal(turn_until_done(place, 2 * HOUR_MS), 0);
+    assert_true(turn_until_done(place, 1000 + 2 * HOUR_MS) > 0);
+    assert_false(is_here(place, P(2, 1)));
+}
+
+static void a_release_that_comes_in_between_keeps_its_files(void **state)
+{
+    struct place *place = *state;
+    struct flo_controller *controller = place->world.controller;
+
+    seven(place);
+    put(place, D(8), OLD_S);
+    put(place, P(8, 1), OLD_S);
+    (void)flo_collect_turn(controller, 1000);
+    assert_true(flo_collect_turn(controller, 1000 + HOUR_MS));
+    add(place, (struct wish){8, .bases = FROM(1), .is_young = true});
+    flo_collect_again(controller);
+    turn_until_done(place, 1000 + HOUR_MS);
+    assert_true(is_here(place, D(8)));
+    assert_true(is_here(place, P(8, 1)));
+    assert_false(is_here(place, P(2, 1)));
+}
+
+static bool may_not(void *context)
+{
+    (void)context;
+    return false;
+}
+
+static void who_may_not_act_removes_nothing(void **state)
+{
+    struct place *place = *state;
+
+    seven(place);
+    place->world.controller->options.may_act = may_not;
+    assert_int_equal(turn_until_done(place, 1000), 0);
+    assert_int_equal(turn_until_done(place, 1000 + HOUR_MS), 0);
+    assert_true(is_here(place, P(2, 1)));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(a_delta_from_what_nobody_has_goes),
+        TEST(a_device_that_is_away_for_months_keeps_its_delta),
+        TEST(the_deltas_of_a_chain_stay_together),
+        TEST(drafts_and_young_releases_keep_all),
+        TEST(nobody_goes_to_a_yanked_release),
+        TEST(a_file_of_no_release_goes_when_it_is_old),
+        TEST(a_dry_pass_removes_nothing),
+        TEST(another_fleets_database_removes_nothing),
+        TEST(a_document_that_cannot_be_read_ends_it),
+        TEST(a_collected_delta_is_not_taken_for_lost),
+        TEST(the_first_pass_is_an_hour_after_the_start),
+        TEST(a_release_that_comes_in_between_keeps_its_files),
+        TEST(who_may_not_act_removes_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
