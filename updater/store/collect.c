@@ -10,6 +10,9 @@
  * cleared, a previous before the commit).  Each record is therefore first
  * written once more: then both images name the same files.
  *
+ * A step of a release (updater/plan/chain.h) stays while the release is on its
+ * way: a worker that comes back goes on from it.
+ *
  * Downloads under way stay: one that failed, was aborted or took too long goes
  * on with the next order.  Its worker drops the bytes that it does not want. */
 #include <fcntl.h>
@@ -66,16 +69,17 @@ static int load_release(struct keep *keep, const struct flo_digest *document,
     return rv < 0 && load_from_envelope(keep, document) == 0 ? 0 : rv;
 }
 
-/* The document, and every file and list of chunks that it names. */
+/* The document, and every file and list of chunks that it names; steps, once
+ * made, are needed on the way only. */
 static int add_release(struct keep *keep, const struct flo_digest *document,
-                       struct flo_err *err)
+                       bool on_its_way, struct flo_err *err)
 {
     struct flo_release *release = keep->release;
 
     flo_digest_list_add(&keep->digests, document);
     for (uint32_t i = 0; i < release->file_count; i++) {
-        if (flo_release_is_step(&release->files[i])) {
-            continue; /* it was made on the way, and nothing needs it now */
+        if (!on_its_way && flo_release_is_step(&release->files[i])) {
+            continue;
         }
         flo_digest_list_add(&keep->digests, &release->files[i].digest);
         flo_digest_list_add(&keep->digests, &release->files[i].chunk_list);
@@ -92,16 +96,21 @@ static int add_release(struct keep *keep, const struct flo_digest *document,
                : 0;
 }
 
+static int load_and_add(struct keep *keep, const struct flo_digest *document,
+                        bool on_its_way, struct flo_err *err)
+{
+    int rv = load_release(keep, document, err);
+
+    return rv < 0 ? rv : add_release(keep, document, on_its_way, err);
+}
+
 /* Zero: nothing. */
 static int keep_release(struct keep *keep, const struct flo_digest *document,
                         struct flo_err *err)
 {
-    if (flo_digest_is_zero(document)) {
-        return 0;
-    }
-    int rv = load_release(keep, document, err);
-
-    return rv < 0 ? rv : add_release(keep, document, err);
+    return flo_digest_is_zero(document)
+               ? 0
+               : load_and_add(keep, document, false, err);
 }
 
 /* A release that is on its way: its document may not be here yet. */
@@ -110,7 +119,7 @@ static int keep_target(struct keep *keep, const struct flo_stated *stated,
 {
     return stated->outcome == FLO_STATED_OPEN &&
                    flo_store_blob_has(keep->store, &stated->target, 0)
-               ? keep_release(keep, &stated->target, err)
+               ? load_and_add(keep, &stated->target, true, err)
                : 0;
 }
 
@@ -154,7 +163,7 @@ static int keep_if_of(void *context, const char *name)
         return 0;
     }
     if (rv == 0 && strcmp(keep->release->model, any->model) == 0) {
-        rv = add_release(keep, &digest, any->err);
+        rv = add_release(keep, &digest, true, any->err);
     } else if (rv == 0) {
         flo_release_deinit(keep->release);
     }

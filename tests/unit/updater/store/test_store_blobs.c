@@ -96,10 +96,11 @@ static void more_than_the_disk_has_is_refused_with_numbers(void **state)
 
 /* A signed-looking document (the store does not check signatures) of one file
  * with these bytes; puts both and gives the document's digest. */
-static struct flo_digest put_release_of(struct world *world, const char *model,
+static struct flo_digest put_stepped_of(struct world *world, const char *model,
                                         const char *version, uint64_t number,
                                         const char *content,
-                                        struct flo_digest *file)
+                                        struct flo_digest *file,
+                                        const struct flo_digest *step)
 {
     struct flo_release release = {
         .number = number, .file_count = 1, .variant_count = 1};
@@ -124,6 +125,20 @@ static struct flo_digest put_release_of(struct world *world, const char *model,
     release.files[0].way_count = 1;
     release.files[0].ways[0].digest = *file;
     release.files[0].ways[0].bytes = strlen(content);
+    if (step != NULL) { /* by a delta that is not here any more */
+        struct flo_release_file *second = &release.files[1];
+        release.file_count = 2;
+        strcpy(second->name, "steps/one");
+        strcpy(second->role, "step");
+        second->digest = *step;
+        second->bytes = 3;
+        second->way_count = 1;
+        second->ways[0] = (struct flo_way){.codec = FLO_CODEC_TENSOR1,
+                                           .digest = digest_of(1),
+                                           .bytes = 3,
+                                           .base = digest_of(2),
+                                           .memory_bytes = 1000};
+    }
     assert_int_equal(flo_release_write(&release, &body, &world->err), 0);
     strcpy(envelope.type, FLO_TYPE_RELEASE);
     envelope.body = body.data;
@@ -138,6 +153,14 @@ static struct flo_digest put_release_of(struct world *world, const char *model,
     flo_buf_deinit(&body);
     flo_buf_deinit(&text);
     return digest;
+}
+
+static struct flo_digest put_release_of(struct world *world, const char *model,
+                                        const char *version, uint64_t number,
+                                        const char *content,
+                                        struct flo_digest *file)
+{
+    return put_stepped_of(world, model, version, number, content, file, NULL);
 }
 
 static struct flo_digest put_release(struct world *world, const char *version,
@@ -244,6 +267,36 @@ static void collection_keeps_what_slots_and_baseline_name(void **state)
         assert_memory_equal(&either.previous, &documents[1], 32);
         assert_int_equal(either.phase, FLO_SLOT_IDLE);
     }
+}
+
+/* A worker was killed between two deltas of a chain; another model's commit
+ * collects then. */
+static void a_step_stays_while_its_release_is_on_its_way(void **state)
+{
+    struct world *world = *state;
+    struct flo_digest file, step;
+    struct flo_slots slots = {.model = "tiny"};
+
+    assert_int_equal(
+        flo_store_blob_put(world->store, "two", 3, &step, &world->err), 0);
+    slots.current = put_release(world, "1.0.0", 1, "one", &file);
+    slots.stated.target =
+        put_stepped_of(world, "tiny", "3.0.0", 3, "three", &file, &step);
+    slots.stated.number = 7;
+    slots.stated.outcome = FLO_STATED_OPEN;
+    assert_int_equal(flo_store_slots_write(world->store, &slots, NULL), 0);
+    assert_int_equal(
+        flo_store_collect(world->store, NULL, 0, NULL, &world->err), 0);
+    assert_true(flo_store_blob_has(world->store, &step, 0));
+
+    slots.previous = slots.current;
+    slots.current = slots.stated.target;
+    slots.stated.outcome = FLO_STATED_DONE;
+    assert_int_equal(flo_store_slots_write(world->store, &slots, NULL), 0);
+    assert_int_equal(
+        flo_store_collect(world->store, NULL, 0, NULL, &world->err), 0);
+    assert_false(flo_store_blob_has(world->store, &step, 0));
+    assert_true(flo_store_blob_has(world->store, &file, 0));
 }
 
 static void damage_record(const struct world *world, const char *name)
@@ -398,6 +451,7 @@ int main(void)
         with_store(more_than_the_disk_has_is_refused_with_numbers),
         with_store(collection_keeps_downloads_under_way),
         with_store(collection_keeps_what_slots_and_baseline_name),
+        with_store(a_step_stays_while_its_release_is_on_its_way),
         with_store(a_damaged_record_keeps_what_it_may_name_and_no_more),
         with_store(
             nothing_goes_where_a_damaged_record_may_name_what_nobody_reads),
