@@ -2,6 +2,7 @@
  * benchmarks. */
 #include "updater/tools/tools.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
@@ -53,7 +54,8 @@ static void tell_progress(void *context, uint64_t done, uint64_t total)
     }
 }
 
-/* The result may not take the place of what it is made from. */
+/* The result may not take the place of what it is made from, and the file of
+ * --partial may not either. */
 static int check_place(const char *path, int first_fd, int second_fd,
                        struct flo_err *err)
 {
@@ -222,6 +224,30 @@ static int keep_partial(void *context, uint64_t kept, struct flo_err *err)
     return 0;
 }
 
+/* The file of --partial: it is cut, written and renamed, so it is no device and
+ * no link to another file. */
+static int open_partial(const char *path, int *fd, struct flo_err *err)
+{
+    struct stat facts;
+    /* A pipe without a reader would wait. */
+    int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+    int opened = open(path, flags, 0644);
+
+    if (opened < 0 && errno == ELOOP) {
+        return flo_fail(err, FLO_E_IO_SYMLINK, "%s is a symbolic link", path);
+    }
+    if (opened < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
+    }
+    *fd = opened;
+    if (fstat(opened, &facts) != 0) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "%s", path);
+    }
+    return S_ISREG(facts.st_mode)
+               ? 0
+               : flo_fail(err, FLO_E_IO_OPEN, "%s is no regular file", path);
+}
+
 /* The file to write: one without a name, or that of --partial, in which an
  * earlier run may have left the first bytes. */
 static int open_new(const struct tool_line *line, const char *path,
@@ -230,8 +256,15 @@ static int open_new(const struct tool_line *line, const char *path,
     if (line->partial == NULL) {
         return tool_create(path, fd, err);
     }
-    *fd = open(line->partial, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    off_t bytes = *fd < 0 ? -1 : lseek(*fd, 0, SEEK_END);
+    int rv = check_place(line->partial, job->base_fd, job->patch_fd, err);
+
+    if (rv == 0) {
+        rv = open_partial(line->partial, fd, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    off_t bytes = lseek(*fd, 0, SEEK_END);
     if (bytes < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", line->partial);
     }

@@ -17,77 +17,16 @@
 
 #include "base/host/crypto.h"
 #include "base/host/json.h"
-#include "unit/remove_tree.h"
-
-#define OLD "tests/models/tiny-v2.Q4_0.gguf"
-#define NEW "tests/models/tiny-v2.1.Q4_0.gguf"
-
-struct world {
-    char dir[64];
-    char program[512];
-    char output[65536]; /* stdout and stderr of the last run */
-};
-
-static int set_up(void **state)
-{
-    struct world *world = calloc(1, sizeof *world);
-
-    snprintf(world->dir, sizeof world->dir, "/tmp/flo-tools-XXXXXX");
-    assert_non_null(mkdtemp(world->dir));
-    assert_true(flo_process_sibling("flotilla-updater", world->program,
-                                    sizeof world->program));
-    *state = world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *world = *state;
-
-    assert_int_equal(remove_tree(world->dir), 0);
-    free(world);
-    return 0;
-}
-
-/* Run with words that may say $D for the folder; returns the exit code. */
-static int run(struct world *world, const char *words)
-{
-    char command[2048];
-
-    /* A busy machine makes it say that it goes on: "delta create, 1 s". */
-    snprintf(command, sizeof command,
-             "D='%s'; '%s' %s 2>\"$D.err\"; code=$?; "
-             "grep -v ', [0-9]* s$' \"$D.err\"; rm \"$D.err\"; exit $code",
-             world->dir, world->program, words);
-    FILE *pipe = popen(command, "r");
-    assert_non_null(pipe);
-    size_t bytes = fread(world->output, 1, sizeof world->output - 1, pipe);
-    world->output[bytes] = '\0';
-    int status = pclose(pipe);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
-static bool says(const struct world *world, const char *text)
-{
-    return strstr(world->output, text) != NULL;
-}
-
-static bool is_there(const struct world *world, const char *name)
-{
-    char path[128];
-
-    snprintf(path, sizeof path, "%s/%s", world->dir, name);
-    return access(path, F_OK) == 0;
-}
+#include "tools_world.h"
 
 static void a_delta_goes_there_and_back(void **state)
 {
-    struct world *world = *state;
+    struct tools_world *world = *state;
     struct flo_err err = {0};
     json_t *json = NULL;
 
-    assert_int_equal(run(world, "delta create " OLD " " NEW " $D/p --json"), 0);
+    assert_int_equal(
+        tools_run(world, "delta create " OLD " " NEW " $D/p --json"), 0);
     assert_int_equal(flo_json_parse(world->output, strlen(world->output), 65536,
                                     &json, &err),
                      0);
@@ -98,141 +37,148 @@ static void a_delta_goes_there_and_back(void **state)
                 1600000);
     assert_true(json_integer_value(json_object_get(json, "peak_rss")) > 0);
     json_decref(json);
-    assert_int_equal(run(world, "delta info $D/p --json"), 0);
-    assert_true(says(world, "\"new_bytes\":1734464"));
-    assert_int_equal(run(world, "delta apply " OLD " $D/p $D/n --json"), 0);
-    assert_true(says(world, "e427d47ce2caa9258c641a34cc59d3c8507aedafe33d1c28d1"
-                            "c686eafbc786d7"));
-    assert_int_equal(run(world, "delta apply " OLD " $D/p $D/n "
-                                "--max-memory 8M"),
+    assert_int_equal(tools_run(world, "delta info $D/p --json"), 0);
+    assert_true(tools_says(world, "\"new_bytes\":1734464"));
+    assert_int_equal(tools_run(world, "delta apply " OLD " $D/p $D/n --json"),
                      0);
-    assert_int_equal(run(world, "delta create " OLD " " NEW " $D/f "
-                                "--codec full"),
+    assert_true(tools_says(world,
+                           "e427d47ce2caa9258c641a34cc59d3c8507aedafe33d1c28d1"
+                           "c686eafbc786d7"));
+    assert_int_equal(tools_run(world, "delta apply " OLD " $D/p $D/n "
+                                      "--max-memory 8M"),
                      0);
-    assert_int_equal(run(world, "delta apply " OLD " $D/f $D/n --expect "
-                                "sha256:e427d47ce2caa9258c641a34cc59d3c8507aeda"
-                                "fe33d1c28d1c686eafbc786d7"),
+    assert_int_equal(tools_run(world, "delta create " OLD " " NEW " $D/f "
+                                      "--codec full"),
+                     0);
+    assert_int_equal(tools_run(world,
+                               "delta apply " OLD " $D/f $D/n --expect "
+                               "sha256:e427d47ce2caa9258c641a34cc59d3c8507aeda"
+                               "fe33d1c28d1c686eafbc786d7"),
                      0);
 }
 
 /* A patch whose first bytes are damaged looks like any file. */
 static void what_begins_as_no_patch_is_taken_by_its_digest_only(void **state)
 {
-    struct world *world = *state;
+    struct tools_world *world = *state;
 
-    assert_int_equal(run(world, "delta apply " OLD " " NEW " $D/n"), 7);
-    assert_true(says(world, "error[patch.format]"));
-    assert_true(says(world, "--expect DIGEST"));
-    assert_false(is_there(world, "n"));
-    assert_int_equal(run(world, "delta apply " OLD " " NEW " $D/n --expect "
-                                "sha256:e427d47ce2caa9258c641a34cc59d3c8507aeda"
-                                "fe33d1c28d1c686eafbc786d7"),
+    assert_int_equal(tools_run(world, "delta apply " OLD " " NEW " $D/n"), 7);
+    assert_true(tools_says(world, "error[patch.format]"));
+    assert_true(tools_says(world, "--expect DIGEST"));
+    assert_false(tools_has(world, "n"));
+    assert_int_equal(tools_run(world,
+                               "delta apply " OLD " " NEW " $D/n --expect "
+                               "sha256:e427d47ce2caa9258c641a34cc59d3c8507aeda"
+                               "fe33d1c28d1c686eafbc786d7"),
                      0);
 }
 
 static void a_result_is_not_written_over_what_it_is_made_from(void **state)
 {
-    struct world *world = *state;
+    struct tools_world *world = *state;
     char path[300];
 
-    assert_int_equal(run(world, "delta create " OLD " " NEW " $D/p"), 0);
+    assert_int_equal(tools_run(world, "delta create " OLD " " NEW " $D/p"), 0);
     (void)snprintf(path, sizeof path, "%s/old", world->dir);
     assert_int_equal(symlink("/proc/self/cwd/" OLD, path), 0);
-    assert_int_equal(run(world, "delta apply $D/old $D/p $D/p"), 2);
-    assert_true(says(world, "written over a file that is read"));
-    assert_int_equal(run(world, "delta apply $D/old $D/p $D/old"), 2);
-    assert_int_equal(run(world, "delta create $D/old $D/p $D/old"), 2);
-    assert_int_equal(run(world, "delta apply $D/old $D/p $D/n"), 0);
+    assert_int_equal(tools_run(world, "delta apply $D/old $D/p $D/p"), 2);
+    assert_true(tools_says(world, "written over a file that is read"));
+    assert_int_equal(tools_run(world, "delta apply $D/old $D/p $D/old"), 2);
+    assert_int_equal(tools_run(world, "delta create $D/old $D/p $D/old"), 2);
+    assert_int_equal(tools_run(world, "delta apply $D/old $D/p $D/n"), 0);
 }
 
 static void a_typed_delta_goes_on_in_the_partial_file(void **state)
 {
-    struct world *world = *state;
+    struct tools_world *world = *state;
     char whole[300];
     char partial[300];
 
-    assert_int_equal(run(world, "delta create " OLD " " NEW " $D/t "
-                                "--codec tensor"),
+    assert_int_equal(tools_run(world, "delta create " OLD " " NEW " $D/t "
+                                      "--codec tensor"),
                      0);
-    assert_int_equal(run(world, "delta info $D/t"), 0);
-    assert_true(says(world, "tensor1"));
-    assert_int_equal(run(world, "delta apply " OLD " $D/t $D/n"), 0);
+    assert_int_equal(tools_run(world, "delta info $D/t"), 0);
+    assert_true(tools_says(world, "tensor1"));
+    assert_int_equal(tools_run(world, "delta apply " OLD " $D/t $D/n"), 0);
     (void)snprintf(whole, sizeof whole, "%s/n", world->dir);
     (void)snprintf(partial, sizeof partial, "%s/part", world->dir);
     assert_int_equal(rename(whole, partial), 0);
     assert_int_equal(truncate(partial, 1700000), 0);
 
-    assert_int_equal(run(world, "delta apply " OLD " $D/t $D/n --partial "
-                                "$D/part --expect "
-                                "sha256:e427d47ce2caa9258c641a34cc59d3c8507aeda"
-                                "fe33d1c28d1c686eafbc786d7"),
+    assert_int_equal(tools_run(world,
+                               "delta apply " OLD " $D/t $D/n --partial "
+                               "$D/part --expect "
+                               "sha256:e427d47ce2caa9258c641a34cc59d3c8507aeda"
+                               "fe33d1c28d1c686eafbc786d7"),
                      0);
-    assert_true(is_there(world, "n"));
-    assert_false(is_there(world, "part"));
-    assert_int_equal(run(world, "delta apply " NEW " $D/t $D/m"),
+    assert_true(tools_has(world, "n"));
+    assert_false(tools_has(world, "part"));
+    assert_int_equal(tools_run(world, "delta apply " NEW " $D/t $D/m"),
                      FLO_EXIT_VERIFY);
-    assert_true(says(world, "error[patch.base_mismatch]"));
-    assert_false(is_there(world, "m"));
+    assert_true(tools_says(world, "error[patch.base_mismatch]"));
+    assert_false(tools_has(world, "m"));
 }
 
 static void what_goes_wrong_leaves_nothing_and_says_why(void **state)
 {
-    struct world *world = *state;
+    struct tools_world *world = *state;
 
-    assert_int_equal(run(world, "delta create " OLD " " NEW " $D/p"), 0);
+    assert_int_equal(tools_run(world, "delta create " OLD " " NEW " $D/p"), 0);
     assert_int_equal(
-        run(world, "delta apply " OLD " $D/p $D/n --max-memory 1M"),
+        tools_run(world, "delta apply " OLD " $D/p $D/n --max-memory 1M"),
         FLO_EXIT_VERIFY);
-    assert_true(says(world, "error[patch.limit]"));
-    assert_int_equal(run(world, "delta apply " NEW " $D/p $D/n --base sha256:"
-                                "34c845cb0c2ba99273c4e63a36eaaf4e6131117a760fde"
-                                "9c106557b6499f187b"),
+    assert_true(tools_says(world, "error[patch.limit]"));
+    assert_int_equal(tools_run(world,
+                               "delta apply " NEW " $D/p $D/n --base sha256:"
+                               "34c845cb0c2ba99273c4e63a36eaaf4e6131117a760fde"
+                               "9c106557b6499f187b"),
                      FLO_EXIT_VERIFY);
-    assert_true(says(world, "error[patch.base_mismatch]"));
-    assert_int_equal(run(world, "delta apply " NEW " $D/p $D/n --json --expect "
-                                "sha256:34c845cb0c2ba99273c4e63a36eaaf4e6131117"
-                                "a760fde9c106557b6499f187b"),
+    assert_true(tools_says(world, "error[patch.base_mismatch]"));
+    assert_int_equal(tools_run(world,
+                               "delta apply " NEW " $D/p $D/n --json --expect "
+                               "sha256:34c845cb0c2ba99273c4e63a36eaaf4e6131117"
+                               "a760fde9c106557b6499f187b"),
                      FLO_EXIT_VERIFY);
-    assert_true(says(world, "{\"error\":{\"id\":\"target.hash\""));
-    assert_false(is_there(world, "n"));
-    assert_int_equal(run(world, "delta create /nowhere " NEW " $D/q"),
+    assert_true(tools_says(world, "{\"error\":{\"id\":\"target.hash\""));
+    assert_false(tools_has(world, "n"));
+    assert_int_equal(tools_run(world, "delta create /nowhere " NEW " $D/q"),
                      FLO_EXIT_ABSENT);
-    assert_int_equal(run(world, "delta create /dev/zero " NEW " $D/q"),
+    assert_int_equal(tools_run(world, "delta create /dev/zero " NEW " $D/q"),
                      FLO_EXIT_OTHER);
-    assert_true(says(world, "error[io.open]"));
-    assert_false(is_there(world, "q"));
+    assert_true(tools_says(world, "error[io.open]"));
+    assert_false(tools_has(world, "q"));
 }
 
 static void wrong_command_lines_are_refused_with_the_right_word(void **state)
 {
-    struct world *world = *state;
+    struct tools_world *world = *state;
 
-    assert_int_equal(run(world, ""), FLO_EXIT_USAGE);
-    assert_int_equal(run(world, "delat"), FLO_EXIT_USAGE);
-    assert_true(says(world, "did you mean `delta`?"));
-    assert_int_equal(run(world, "delta create a b"), FLO_EXIT_USAGE);
-    assert_int_equal(run(world, "delta create a b c --codek x"),
+    assert_int_equal(tools_run(world, ""), FLO_EXIT_USAGE);
+    assert_int_equal(tools_run(world, "delat"), FLO_EXIT_USAGE);
+    assert_true(tools_says(world, "did you mean `delta`?"));
+    assert_int_equal(tools_run(world, "delta create a b"), FLO_EXIT_USAGE);
+    assert_int_equal(tools_run(world, "delta create a b c --codek x"),
                      FLO_EXIT_USAGE);
-    assert_true(says(world, "did you mean `--codec`?"));
-    assert_int_equal(run(world, "delta create " OLD " " NEW " $D/p "
-                                "--codec %n%s%x"),
+    assert_true(tools_says(world, "did you mean `--codec`?"));
+    assert_int_equal(tools_run(world, "delta create " OLD " " NEW " $D/p "
+                                      "--codec %n%s%x"),
                      FLO_EXIT_USAGE);
-    assert_true(says(world, "%n%s%x")); /* CL03 */
-    assert_int_equal(run(world, "delta create " OLD " " NEW " $D/p "
-                                "--codec adapter"),
+    assert_true(tools_says(world, "%n%s%x")); /* CL03 */
+    assert_int_equal(tools_run(world, "delta create " OLD " " NEW " $D/p "
+                                      "--codec adapter"),
                      FLO_EXIT_USAGE);
-    assert_true(says(world, "error[not.built]"));
-    assert_int_equal(run(world, "tuf init"), FLO_EXIT_USAGE);
-    assert_true(says(world, "tuf init is not built yet"));
-    assert_int_equal(run(world, "delta apply a b c --max-memory -1"),
+    assert_true(tools_says(world, "error[not.built]"));
+    assert_int_equal(tools_run(world, "tuf init"), FLO_EXIT_USAGE);
+    assert_true(tools_says(world, "tuf init is not built yet"));
+    assert_int_equal(tools_run(world, "delta apply a b c --max-memory -1"),
                      FLO_EXIT_USAGE);
-    assert_int_equal(run(world, "--help"), 0);
-    assert_int_equal(run(world, "--version"), 0);
+    assert_int_equal(tools_run(world, "--help"), 0);
+    assert_int_equal(tools_run(world, "--version"), 0);
 }
 
 static void a_document_is_signed_verified_and_shown(void **state)
 {
-    struct world *world = *state;
+    struct tools_world *world = *state;
     struct flo_key *key = NULL;
     struct flo_err err = {0};
     char path[192];
@@ -267,39 +213,45 @@ static void a_document_is_signed_verified_and_shown(void **state)
         world->dir);
     assert_int_equal(flo_file_write(path, "hello", 5, 0644, &err), 0);
 
-    assert_int_equal(run(world, "release sign $D/body $D/e --key $D/key"), 0);
-    assert_int_equal(run(world, "release verify $D/e --trust $D/trust"), 0);
-    assert_true(says(world, "tiny@2.0.0"));
-    assert_int_equal(run(world, "release inspect $D/e --json"), 0);
-    assert_true(says(world, "\"verified\": false"));
-    assert_int_equal(run(world, "release inspect $D/e"), 0);
-    assert_true(says(world, "not verified; signed by "));
-    assert_true(says(world, "tiny@2.0.0 fleet demo number 2 floor 0\n"));
-    assert_int_equal(run(world, "release verify $D/body --trust $D/trust"),
-                     FLO_EXIT_VERIFY);
-    assert_int_equal(run(world, "bundle create $D/b.tar --release $D/e "
-                                "--blobs $D"),
+    assert_int_equal(tools_run(world, "release sign $D/body $D/e --key $D/key"),
+                     0);
+    assert_int_equal(tools_run(world, "release verify $D/e --trust $D/trust"),
+                     0);
+    assert_true(tools_says(world, "tiny@2.0.0"));
+    assert_int_equal(tools_run(world, "release inspect $D/e --json"), 0);
+    assert_true(tools_says(world, "\"verified\": false"));
+    assert_int_equal(tools_run(world, "release inspect $D/e"), 0);
+    assert_true(tools_says(world, "not verified; signed by "));
+    assert_true(tools_says(world, "tiny@2.0.0 fleet demo number 2 floor 0\n"));
+    assert_int_equal(
+        tools_run(world, "release verify $D/body --trust $D/trust"),
+        FLO_EXIT_VERIFY);
+    assert_int_equal(tools_run(world, "bundle create $D/b.tar --release $D/e "
+                                      "--blobs $D"),
                      0);
     assert_int_equal(
-        run(world, "bundle verify $D/b.tar --root $D/trust --json"), 0);
-    assert_true(says(world, "\"release\":\"tiny@2.0.0\""));
-    assert_true(says(world, "\"releases\":[{\"release\":\"tiny@2.0.0\","));
-    assert_int_equal(run(world, "bundle create $D/b2.tar --release $D/e "
-                                "--release $D/e --blobs $D"),
+        tools_run(world, "bundle verify $D/b.tar --root $D/trust --json"), 0);
+    assert_true(tools_says(world, "\"release\":\"tiny@2.0.0\""));
+    assert_true(
+        tools_says(world, "\"releases\":[{\"release\":\"tiny@2.0.0\","));
+    assert_int_equal(tools_run(world, "bundle create $D/b2.tar --release $D/e "
+                                      "--release $D/e --blobs $D"),
                      FLO_EXIT_USAGE);
-    assert_true(says(world, "tiny@2.0.0 stands twice"));
+    assert_true(tools_says(world, "tiny@2.0.0 stands twice"));
     /* a key that others can read is not used */
     snprintf(path, sizeof path, "%s/key", world->dir);
     assert_int_equal(chmod(path, 0644), 0);
-    assert_int_equal(run(world, "release sign $D/body $D/e2 --key $D/key"),
-                     FLO_EXIT_USAGE);
-    assert_true(says(world, "error[cfg.perm]"));
-    assert_false(is_there(world, "e2"));
+    assert_int_equal(
+        tools_run(world, "release sign $D/body $D/e2 --key $D/key"),
+        FLO_EXIT_USAGE);
+    assert_true(tools_says(world, "error[cfg.perm]"));
+    assert_false(tools_has(world, "e2"));
     flo_buf_deinit(&trust);
     flo_key_free(key);
 }
 
-#define in_world(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define in_world(test)                                                         \
+    cmocka_unit_test_setup_teardown(test, tools_set_up, tools_tear_down)
 
 int main(void)
 {
