@@ -4,7 +4,8 @@ that stands?  Prints how many have the word that was asked for.
 
 tests/bad-inputs.csv: `error` is what comes (empty: none, it is taken safely; a
 word with a dot at its end: any of that group), `asked` the word of the list that
-the table answers ("=": the same), `shown` FILE:WORDS of the test.
+the table answers ("=": the same), `shown` FILE:WORDS of the test; where several
+play it, such as one for each format of a patch, " + " stands between them.
 """
 import csv
 import os
@@ -33,12 +34,12 @@ def main():
             faults.append("%s: no error %s" % (row["id"], error))
         if row["asked"] == "=" and not shown:
             faults.append("%s: no test" % row["id"])
-        if shown:
-            path, words = shown.split(":", 1)
+        for test in shown.split(" + ") if shown else []:
+            path, words = test.split(":", 1)
             path = os.path.join(ROOT, path)
             if not os.path.exists(path) or words not in open(
                     path, encoding="utf-8").read():
-                faults.append("%s: %s is not there" % (row["id"], shown))
+                faults.append("%s: %s is not there" % (row["id"], test))
     same = sum(row["asked"] == "=" for row in rows)
     better = sum(row["asked"] != "=" and bool(row["shown"]) for row in rows)
     print("%d bad inputs: %d with the word asked for, %d with a word of ours"

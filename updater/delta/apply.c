@@ -83,6 +83,9 @@ static int check_result(const struct flo_delta_job *job,
                         const struct delta_sink *sink,
                         const struct flo_digest *digest, struct flo_err *err)
 {
+    const struct flo_digest *wanted = job->new_digest != NULL ? job->new_digest
+                                      : sink->has_named       ? &sink->named
+                                                              : NULL;
     char expected[FLO_DIGEST_TEXT];
     char found[FLO_DIGEST_TEXT];
 
@@ -92,10 +95,10 @@ static int check_result(const struct flo_delta_job *job,
                         "%" PRIu64,
                         sink->done, job->new_bytes);
     }
-    if (job->new_digest == NULL || flo_digest_equal(digest, job->new_digest)) {
+    if (wanted == NULL || flo_digest_equal(digest, wanted)) {
         return 0;
     }
-    flo_digest_text(job->new_digest, expected);
+    flo_digest_text(wanted, expected);
     flo_digest_text(digest, found);
     return flo_fail(err, FLO_E_TARGET_HASH, "the result is %s, expected is %s",
                     found, expected);

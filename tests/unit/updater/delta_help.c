@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <bzlib.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,6 +159,13 @@ void fill(uint8_t *data, size_t bytes, uint32_t seed)
         seed = seed * 1664525 + 1013904223;
         data[i] = (uint8_t)(seed >> 24);
     }
+}
+
+void limit_growth_begin(void)
+{
+    (void)mallopt(M_ARENA_MAX, 1);
+    (void)mallopt(M_MMAP_THRESHOLD, 64 << 10);
+    (void)mallopt(M_TRIM_THRESHOLD, 64 << 10);
 }
 
 bool limit_growth(uint64_t bytes)

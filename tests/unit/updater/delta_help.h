@@ -35,6 +35,10 @@ void create_bytes(const char *choice, const void *old, size_t old_bytes,
 /* A child may not grow its address space by more than the limit; sanitizers
  * live on address space, so they run without. */
 bool limit_growth(uint64_t bytes);
+/* Before any thread, where the limit is to be a tight one: blocks that are
+ * freed go back to the kernel, and no thread reserves an arena.  A child would
+ * find room there that is counted already. */
+void limit_growth_begin(void);
 
 /* Sign and magnitude, little-endian: written here once more, by hand. */
 void put_offset(uint8_t *p, int64_t value);

@@ -41,6 +41,14 @@ static int read_patch(const struct apply *apply, void *out, size_t bytes,
 
 /* ---- head and index ---- */
 
+/* The bytes are one frame that states this size, and nothing behind it: what is
+ * decoded ends there. */
+static bool is_one_frame(const uint8_t *data, size_t bytes, uint64_t size)
+{
+    return ZSTD_getFrameContentSize(data, bytes) == size &&
+           ZSTD_findFrameCompressedSize(data, bytes) == bytes;
+}
+
 static int check_files(const struct apply *apply, struct flo_err *err)
 {
     const struct flo_delta_job *job = apply->job;
@@ -65,6 +73,8 @@ static int check_files(const struct apply *apply, struct flo_err *err)
         return flo_fail(err, FLO_E_TARGET_HASH,
                         "the patch makes another file than expected");
     }
+    apply->sink->named = head->new_digest;
+    apply->sink->has_named = true;
     int rv = flo_delta_file_bytes(job->base_fd, "base", &base_bytes, err);
     if (rv < 0) {
         return rv;
@@ -111,9 +121,11 @@ static int unpack_index(struct apply *apply, struct flo_err *err)
         memcpy(apply->index, packed, head->index_bytes);
         return 0;
     }
-    size_t got =
-        ZSTD_decompressDCtx(apply->zstd, apply->index, head->index_bytes,
-                            packed, head->packed_bytes);
+    size_t got = 0;
+    if (is_one_frame(packed, head->packed_bytes, head->index_bytes)) {
+        got = ZSTD_decompressDCtx(apply->zstd, apply->index, head->index_bytes,
+                                  packed, head->packed_bytes);
+    }
     if (ZSTD_isError(got) || got != head->index_bytes) {
         return flo_fail(err, FLO_E_PATCH_STREAM,
                         "the index of the patch does not unpack to %u bytes",
@@ -276,10 +288,8 @@ static int make_packed(struct apply *apply, const struct tensor_entry *entry,
     if (rv < 0) {
         return rv;
     }
-    /* One frame that says its size: nothing is decoded past it. */
-    if (ZSTD_getFrameContentSize(apply->payload, entry->payload_bytes) !=
-        entry->new_bytes) {
-        return fail_part(entry, "its zstd frame has another size", err);
+    if (!is_one_frame(apply->payload, entry->payload_bytes, entry->new_bytes)) {
+        return fail_part(entry, "it is not one zstd frame of its size", err);
     }
     size_t got =
         ZSTD_DCtx_refPrefix(apply->zstd, apply->old, (size_t)entry->old_bytes);

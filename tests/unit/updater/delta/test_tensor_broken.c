@@ -336,5 +336,6 @@ int main(void)
         cmocka_unit_test(applying_takes_less_than_8_mib),
     };
 
+    limit_growth_begin();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

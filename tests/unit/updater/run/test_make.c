@@ -19,6 +19,7 @@
 
 #define OLD "tests/models/tiny-v2.Q4_0.gguf"
 #define NEW "tests/models/tiny-v2.1.Q4_0.gguf"
+#define OTHER "tests/models/tiny-v1.Q4_0.gguf"
 #define WAIT_MS 60000
 
 struct world {
@@ -137,6 +138,9 @@ static uint64_t made(const struct world *world)
     flo_store_part_name(&world->file.digest, ".made", name);
     snprintf(path, sizeof(path), "%s/partial/%s", world->dir, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return 0;
+    }
     ssize_t got = read(fd, mine, sizeof(mine));
     close(fd);
     assert_int_equal(flo_file_read(NEW, 1 << 23, &wanted, &bytes, NULL), 0);
@@ -273,6 +277,145 @@ static void another_head_than_the_signed_one_is_not_read_on(void **state)
     assert_complete(world); /* by the whole patch, which is the right one */
 }
 
+/* The patch of another release: `model` in place of NEW. */
+static uint8_t *other_patch(const struct world *world, const char *model,
+                            struct flo_delta_facts *facts)
+{
+    struct flo_delta_made made;
+    char path[96];
+
+    snprintf(path, sizeof(path), "%s/other", world->dir);
+    int old_fd = open(OLD, O_RDONLY | O_CLOEXEC);
+    int new_fd = open(model, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(
+        flo_delta_create("tensor1", old_fd, new_fd, fd, NULL, &made, NULL), 0);
+    assert_int_equal(flo_delta_inspect(fd, facts, NULL), 0);
+    uint8_t *data = malloc((size_t)made.bytes);
+    assert_int_equal(flo_fd_pread_all(fd, data, (size_t)made.bytes, 0, NULL),
+                     0);
+    close(old_fd);
+    close(new_fd);
+    close(fd);
+    assert_int_equal(unlink(path), 0);
+    return data;
+}
+
+/* A release names the head of another patch; a neighbour sends that one, and
+ * the right one comes in its place. */
+static void the_signed_head_of_another_patch_makes_no_wrong_byte(void **state)
+{
+    struct world *world = *state;
+    struct flo_delta_facts facts;
+    uint8_t *right = world->patch;
+    uint8_t *wrong = other_patch(world, OTHER, &facts);
+    uint64_t least = facts.patch_bytes < world->way.bytes ? facts.patch_bytes
+                                                          : world->way.bytes;
+
+    assert_memory_not_equal(&facts.head, &world->way.head, sizeof(facts.head));
+    world->way.head = facts.head;
+    begin(world);
+    world->patch = wrong;
+    come(world, 0, least);
+    world->patch = right;
+    free(wrong);
+    come(world, 0, world->way.bytes);
+    assert_complete(world); /* by the whole patch, which is the right one */
+}
+
+/* Nobody brings the right one: an error, and nothing is published. */
+static void the_patch_of_another_release_is_an_error(void **state)
+{
+    struct world *world = *state;
+    struct flo_delta_facts facts;
+    struct flo_err err = {0};
+    uint8_t *right = world->patch;
+    int fd = -1;
+
+    world->patch = other_patch(world, OTHER, &facts);
+    world->way.head = facts.head;
+    assert_int_equal(ftruncate(world->part_fd, (off_t)facts.patch_bytes), 0);
+    begin(world);
+    come(world, 0, facts.patch_bytes);
+    int rv = flo_make_end(world->make, world->part_fd, &fd, &err);
+    assert_true(rv == FLO_E_PATCH_LIMIT || rv == FLO_E_TARGET_HASH);
+    assert_int_equal(made(world), 0);
+    assert_false(flo_store_blob_has(world->store, &world->file.digest,
+                                    world->file.bytes));
+    free(world->patch);
+    world->patch = right;
+}
+
+/* ---- what stands in the file that is made ---- */
+
+static void put_made(const struct world *world, const void *data, size_t bytes)
+{
+    char path[256];
+    char name[FLO_PART_NAME];
+
+    flo_store_part_name(&world->file.digest, ".made", name);
+    snprintf(path, sizeof(path), "%s/partial/%s", world->dir, name);
+    assert_int_equal(flo_file_write(path, data, bytes, 0600, NULL), 0);
+}
+
+static void whatever_an_earlier_worker_left_the_file_is_right(void **state)
+{
+    struct world *world = *state;
+    char *new = NULL;
+    size_t bytes = 0;
+
+    assert_int_equal(flo_file_read(NEW, 1 << 23, &new, &bytes, NULL), 0);
+    new = realloc(new, bytes + 5000);
+    memset(new + bytes, 9, 5000);
+    const struct {
+        size_t bytes, bit;
+    } found[] = {
+        {bytes, 0},           {bytes, 77777},   {bytes, bytes * 8 - 1},
+        {bytes + 5000, 5000}, {bytes + 1, 0},   {1, 3},
+        {bytes / 2, 0},       {bytes - 1, 800}, {bytes / 3, bytes / 4 * 8},
+    };
+    for (size_t i = 0; i < FLO_COUNT(found); i++) {
+        new[found[i].bit / 8] ^= (char)(1 << found[i].bit % 8);
+        put_made(world, new, found[i].bytes);
+        begin(world);
+        come(world, 0, world->way.bytes);
+        assert_complete(world);
+        assert_int_equal(made(world), 0); /* its name is gone */
+        flo_make_free(world->make);
+        world->make = NULL;
+        new[found[i].bit / 8] ^= (char)(1 << found[i].bit % 8);
+    }
+    free(new);
+}
+
+static void a_link_in_its_place_is_not_followed(void **state)
+{
+    struct world *world = *state;
+    struct flo_err err = {0};
+    char path[256], target[96];
+    char name[FLO_PART_NAME];
+    int fd = -1;
+
+    snprintf(target, sizeof(target), "%s/precious", world->dir);
+    assert_int_equal(flo_file_write(target, "precious", 8, 0600, NULL), 0);
+    flo_store_part_name(&world->file.digest, ".made", name);
+    snprintf(path, sizeof(path), "%s/partial/%s", world->dir, name);
+    for (int is_folder = 0; is_folder <= 1; is_folder++) {
+        assert_int_equal(is_folder ? mkdir(path, 0700) : symlink(target, path),
+                         0);
+        begin(world);
+        assert_null(world->fetch.on_kept); /* nothing is decoded ahead */
+        int rv = flo_make_end(world->make, world->part_fd, &fd, &err);
+        assert_true(rv < 0 && err.what[0] != '\0');
+        flo_make_free(world->make);
+        world->make = NULL;
+        assert_int_equal(remove(path), 0);
+    }
+    struct stat facts;
+    assert_int_equal(stat(target, &facts), 0);
+    assert_int_equal(facts.st_size, 8);
+}
+
 static void a_base_that_is_gone_is_told_at_the_end(void **state)
 {
     struct world *world = *state;
@@ -299,6 +442,10 @@ int main(void)
         with_world(a_download_that_ends_early_leaves_what_was_made),
         with_world(without_a_signed_head_nothing_is_decoded_ahead),
         with_world(another_head_than_the_signed_one_is_not_read_on),
+        with_world(the_signed_head_of_another_patch_makes_no_wrong_byte),
+        with_world(the_patch_of_another_release_is_an_error),
+        with_world(whatever_an_earlier_worker_left_the_file_is_right),
+        with_world(a_link_in_its_place_is_not_followed),
         with_world(a_base_that_is_gone_is_told_at_the_end),
     };
 
