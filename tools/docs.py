@@ -518,7 +518,92 @@ def fields():
             table(["field", "kind", "moves", "meaning"], lines))
 
 
-PAGES = {"fields.md": fields, "errors.md": errors, "topics.md": topics, "states.md": states,
+def block_types():
+    """Rows of the delta's types: their numbers, then their fields."""
+    for row in rows("updater/delta/tensor/types.def", "FLO_BLOCK_TYPE"):
+        cells, fields = row[:19], ",".join(row[19:])
+        yield cells, [[f.strip() for f in found.split(",")] for found in
+                      re.findall(r"FLO_BLOCK_FIELD\(([^)]*)\)", fields)]
+
+
+def block_numbers():
+    """The numbers that describe each type."""
+    def of(kind, cells):
+        (_, name, _, values, size, part, bits, flip, zero, grid, scale_bits,
+         scale_flip, scale_zero, offset, rule, divisor, over, _, _) = cells
+        yield from ("%s, %s" % (name, cells[0]), values, size)
+        if kind != "CODES":
+            yield from ["–"] * 8
+            return
+        signed = lambda flag: ", signed" if flag != "0" else ""
+        yield part
+        yield bits + signed(flip)
+        yield "uneven" if grid == "1" else zero
+        yield "–" if scale_bits == "0" else scale_bits + signed(scale_flip)
+        yield "–" if scale_bits == "0" else scale_zero
+        yield {"NONE": "0", "M": "m", "DMIN": "−dmin · min"}[offset]
+        yield "%s, %s" % (rule.lower(), divisor)
+        yield over.replace("-", "−")
+    return table(["type, id", "values", "bytes", "run", "code bits",
+                  "code zero", "scale bits", "scale zero", "offset",
+                  "rule, divisor", "over"],
+                 [list(of(cells[2], cells)) for cells, _ in block_types()])
+
+
+def span(first, count):
+    return str(first) if count == 1 else "%d–%d" % (first, first + count - 1)
+
+
+def block_fields():
+    """The place of each bit of a type."""
+    lines = []
+    for cells, fields in block_types():
+        name, kind, values, size = cells[1:5]
+        offset, d_at, m_at = cells[13], int(cells[17]), int(cells[18])
+        if kind != "CODES":
+            lines.append([name, "value", "0", "0",
+                          span(0, 8 * int(size)), ""])
+            continue
+        halves = [("d", d_at)] + ([] if offset == "NONE" else
+                                  [(offset.lower(), m_at)])
+        lines += [[name, half, at, "0", "0–15", ""]
+                  for half, at in halves]
+        for field in fields:
+            first, count, at, bits, run, per, shift, into = map(int, field[1:])
+            what = {"CODES": "code", "SCALES": "scale", "MINS": "min"}[field[0]]
+            groups = (count or int(values)) // (run * per)
+            def sum_of(base, *terms):
+                """base + factor · letter of those that are not always 0."""
+                said = [str(base)] if base else []
+                said += [("" if factor == 1 else "%d" % factor) + letter
+                         for factor, letter, most in terms if most > 1]
+                return " + ".join(said) or "0"
+            g, t, k = ("g", groups), ("t", per), ("k", run)
+            lines.append([
+                name, "%s %s" % (what, sum_of(first, (run * per, *g),
+                                              (run, *t), (1, *k))),
+                sum_of(at, (run, *g), (1, *k)),
+                sum_of(shift, (bits, *t)), span(into, bits),
+                ", ".join("%s < %d" % x for x in (g, t, k) if x[1] > 1)])
+    return table(["type", "number", "byte", "from bit", "bits of the number",
+                  "for"], lines)
+
+
+def delta_page():
+    """The page is written by hand, but for its tables of types."""
+    with open(os.path.join(ROOT, "docs/internals/delta.md"),
+              encoding="utf-8") as file:
+        text = file.read()
+    for mark, make in (("numbers of the types", block_numbers),
+                       ("bits of the types", block_fields)):
+        begin = "<!-- %s: made by `make docs` from types.def -->\n" % mark
+        end = "<!-- end -->"
+        before, rest = text.split(begin)
+        text = before + begin + make() + rest[rest.index(end):]
+    return text
+
+
+PAGES = {"docs/internals/delta.md": delta_page, "fields.md": fields, "errors.md": errors, "topics.md": topics, "states.md": states,
          "metrics.md": metrics, "prometheus.md": prometheus, "orders.md": orders, "config.md": config, "oidc.md": oidc, "cli.md": cli, "api.md": api,
          "rollouts.md": rollouts, "policy.md": policy, "programs.md": programs,
          "proto/openapi/controller.json": openapi_text}

@@ -1,4 +1,4 @@
-"""Blocks of the engine's types: their fields and forecasts (sections 3, 4)."""
+"""Blocks of the engine's types: their fields and forecasts (sections 4, 5)."""
 import struct
 from coder import ENDS, cut, div
 
@@ -181,7 +181,7 @@ def grid(kind, d, m, scale, low):
 
 
 def forecast_grids(kind, values):
-    """Section 4, other type: halves and exact grids from old values."""
+    """Section 5, other type: halves and exact grids from old values."""
     grids = []
     for p in range(kind.parts):
         v = [cut(x, -1 << 45, 1 << 45)

@@ -1,4 +1,4 @@
-"""Arithmetic coder and contexts of tensor1 (docs/internals/delta.md, 2, 5-7).
+"""Arithmetic coder and contexts of tensor1 (docs/internals/delta.md, 3, 6-8).
 """
 from collections import defaultdict
 
@@ -88,7 +88,7 @@ class Coder:
 
 
 class Small:
-    """Section 6: differences of codes, scales and mins."""
+    """Section 7: differences of codes, scales and mins."""
 
     def __init__(self):
         self.none1, self.none2 = Slots(), Slots()
@@ -116,7 +116,7 @@ class Small:
 
 
 class Wide:
-    """Section 7: differences of halves and floats."""
+    """Section 8: differences of halves and floats."""
 
     def __init__(self):
         self.long1, self.long2 = Slots(), Slots()
@@ -148,7 +148,7 @@ class Wide:
 
 
 class Activity:
-    """Section 5: how much columns and rows of a part differ."""
+    """Section 6: how much columns and rows of a part differ."""
 
     def __init__(self, columns, first, weight):
         self.columns = [first] * min(max(columns, 1), 65536)

@@ -1,4 +1,4 @@
-"""Rows that move together (docs/internals/delta.md, 10)."""
+"""Rows that move together (docs/internals/delta.md, 11)."""
 from math import isqrt
 from coder import cut, div
 

@@ -1,7 +1,7 @@
 """The old models of the golden patches, made as tests/unit/updater makes them.
 """
 import struct
-from blocks import TYPES
+from blocks import TYPES, pack
 from group import as_float32, rounded
 
 ORDER = (0, 1, 30, 2, 3, 6, 7, 8, 10, 11, 12, 13, 14, 20, 23)
@@ -87,5 +87,20 @@ def old_of_followed():
     return llama(tensors, "m")
 
 
-OLD_MODELS = {"types.tensor1": old_of_types,
+def example():
+    """The page's worked example: Q4_0 in four rows of a block.  A code moves
+    by one, then a step by its last place."""
+    kind = TYPES[2]
+    codes = [[8 + (5 * i + row) % 7 - 3 for i in range(32)]
+             for row in range(4)]
+    old = b"".join(pack(kind, 0x2000, 0, [], [], row) for row in codes)
+    codes[1][3] += 1
+    new = b"".join(pack(kind, 0x2000 + (row == 3), 0, [], [], codes[row])
+                   for row in range(4))
+    return tuple(model([("w", 2, 32, 4, data)], [("general.name", "x")])
+                 for data in (old, new))
+
+
+OLD_MODELS = {"example.tensor1": lambda: example()[0],
+              "types.tensor1": old_of_types,
               "followed.tensor1": old_of_followed}

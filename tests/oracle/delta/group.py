@@ -1,4 +1,4 @@
-"""Typed groups: blocks, floats and rows that move together (8, 9, 10)."""
+"""Typed groups: blocks, floats and rows that move together (9, 10, 11)."""
 import struct
 from coder import Activity, Coder, Slots, Small, Wide, cut, div, lg, \
     sign_of
@@ -115,7 +115,7 @@ class Group:
             return self.blocks(a, b, columns, values, old)
         return self.floats(a, b, columns, values, old, followed)
 
-    # ---- section 8 ----
+    # ---- section 9 ----
 
     def blocks(self, a, b, columns, values, old):
         is_same = a is b
@@ -248,7 +248,7 @@ class Group:
         self.mean_step += div(step - self.mean_step, 64)
         return codes
 
-    # ---- section 9 ----
+    # ---- section 10 ----
 
     def floats(self, a, b, columns, values, old, followed):
         width = 8 * b.size

@@ -6,6 +6,7 @@ import argparse
 from collections import Counter
 import os
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from blocks import TYPES, Block, forecast_grids, guess, guess_integer, \
     half_number, grid, nearest_half, pack
 from coder import cut
 from group import as_float32, old_values, rounded
+import example
 import golden
 import tensor1
 
@@ -161,6 +163,78 @@ def play_golden(name, old):
         tensor1.decode(old(), file.read())
 
 
+def read_page():
+    with open("docs/internals/delta.md", encoding="utf-8") as file:
+        return file.read()
+
+
+def term(text, **letters):
+    """A sum of the page's tables: "16 + 32g + k"."""
+    total = 0
+    for part in text.split(" + "):
+        factor, letter = re.fullmatch(r"(\d*)([gtk]?)", part).groups()
+        total += int(factor or 1) * letters[letter] if letter else int(factor)
+    return total
+
+
+def bits_of(rows):
+    """For each number of a type: which bit of the block is which of its."""
+    out = {}
+    for number, byte, low, bits, ranges in rows:
+        kind, _, index = number.partition(" ")
+        most = dict(r.split(" < ") for r in ranges.split(", ") if r)
+        first, *last = map(int, bits.split("–"))
+        for g in range(int(most.get("g", 1))):
+            for t in range(int(most.get("t", 1))):
+                for k in range(int(most.get("k", 1))):
+                    at = {"g": g, "t": t, "k": k}
+                    place = 8 * term(byte, **at) + term(low, **at)
+                    held = out.setdefault((kind, term(index or "0", **at)), {})
+                    for i in range((last or [first])[0] + 1 - first):
+                        held[first + i] = place + i
+    return out
+
+
+def check_types(page):
+    """The page's bits against the oracle's own, which no table made."""
+    rows = [line.strip("| \n").split(" |") for line in page.split("\n")
+            if line.startswith("| ") and line.count("|") == 7]
+    for kind in TYPES.values():
+        mine = [[cell.strip() for cell in (row + [""])[1:6]] for row in rows
+                if row[0].strip() == kind.name]
+        if not kind.halves:
+            want = {("value", 0): {i: i for i in range(8 * kind.size)}}
+        else:
+            names = ["d", "dmin" if kind.mins else "m"]
+            want = {(name, 0): {i: 8 * at + i for i in range(16)}
+                    for name, at in zip(names, kind.halves)}
+            for name, numbers in (("code", kind.codes), ("scale", kind.scales),
+                                  ("min", kind.lows)):
+                for i, fields in enumerate(numbers):
+                    want[name, i] = {to + n: 8 * byte + shift + n
+                                     for byte, shift, bits, to in fields
+                                     for n in range(bits)}
+        if bits_of(mine) != want:
+            raise ValueError(f"the page's bits of {kind.name}")
+
+
+def check_example(page, bin_folder, folder):
+    """The example's bytes and decisions, and that the updater plays it."""
+    for line in example.lines():
+        if line + "\n" not in page:
+            raise ValueError(f"the page does not have this line: {line}")
+    old, new = example.golden.example()
+    paths = [os.path.join(folder, name) for name in ("old", "new")]
+    with open(paths[0], "wb") as file:
+        file.write(old)
+    subprocess.run([os.path.join(bin_folder, "flotilla-updater"), "delta",
+                    "apply", paths[0], example.PATCH, paths[1]], check=True,
+                   stdout=subprocess.DEVNULL)
+    with open(paths[1], "rb") as file:
+        if file.read() != new:
+            raise ValueError("the example's new file")
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--bin", default="build/bin")
@@ -171,6 +245,8 @@ def main():
     for name, old in golden.OLD_MODELS.items():
         play_golden(name, old)
     with tempfile.TemporaryDirectory() as folder:
+        check_types(read_page())
+        check_example(read_page(), args.bin, folder)
         old, new, patch = (os.path.join(folder, n) for n in "onp")
         for name, a, b in pairs():
             if args.only not in name:

@@ -7,55 +7,19 @@ const int8_t flo_block_steps[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                     1,    13,   25,  38,  53,  69,  89,  113};
 
 /* clang-format off */
-#define C LIST_CODES
-#define S LIST_SCALES
-#define M LIST_MINS
-/* list first count offset bits run per shift into */
-#define NIBBLES(at, run) {C, 0, 0, at, 4, run, 2, 0, 0}
-#define K4_SCALES(at)                                                          \
-    {S, 0, 4, at, 6, 1, 1, 0, 0}, {S, 4, 4, at + 8, 4, 1, 1, 0, 0},            \
-    {S, 4, 4, at, 2, 1, 1, 6, 4}, {M, 0, 4, at + 4, 6, 1, 1, 0, 0},            \
-    {M, 4, 4, at + 8, 4, 1, 1, 4, 0}, {M, 4, 4, at + 4, 2, 1, 1, 6, 4}
-
-static const struct block_type types[] = {
-    /* id float values bytes part | code bits flip zero grid | scale bits flip
-     * zero | offset rule divisor, of scales | d at, m at | fields */
-    {0, BLOCK_F32, 1, 4, 1, .code_bits = 0},
-    {1, BLOCK_F16, 1, 2, 1, .code_bits = 0},
-    {30, BLOCK_BF16, 1, 2, 1, .code_bits = 0},
-    {2, 0, 32, 18, 32, 4, 0, 8, false, 0, 0, 0, OFFSET_NONE, RULE_SIGNED, 8, 1,
-     0, 0, {NIBBLES(2, 16)}},
-    {3, 0, 32, 20, 32, 4, 0, 0, false, 0, 0, 0, OFFSET_M, RULE_RANGE, 15, 1,
-     0, 2, {NIBBLES(4, 16)}},
-    {6, 0, 32, 22, 32, 5, 0, 16, false, 0, 0, 0, OFFSET_NONE, RULE_SIGNED, 16,
-     1, 0, 0, {NIBBLES(6, 16), {C, 0, 0, 2, 1, 1, 8, 0, 4}}},
-    {7, 0, 32, 24, 32, 5, 0, 0, false, 0, 0, 0, OFFSET_M, RULE_RANGE, 31, 1,
-     0, 2, {NIBBLES(8, 16), {C, 0, 0, 4, 1, 1, 8, 0, 4}}},
-    {8, 0, 32, 34, 32, 8, 128, 128, false, 0, 0, 0, OFFSET_NONE, RULE_LARGEST,
-     127, 1, 0, 0, {{C, 0, 0, 2, 8, 32, 1, 0, 0}}},
-    {20, 0, 32, 18, 32, 4, 0, 0, true, 0, 0, 0, OFFSET_NONE, RULE_SIGNED, 127,
-     1, 0, 0, {NIBBLES(2, 16)}},
-    {23, 0, 256, 136, 32, 4, 0, 0, true, 6, 0, 32, OFFSET_NONE, RULE_SIGNED,
-     127, -32, 0, 0, {NIBBLES(8, 16), {S, 0, 8, 4, 4, 1, 2, 0, 0},
-     {S, 0, 8, 2, 2, 1, 4, 0, 4}}},
-    {10, 0, 256, 84, 16, 2, 0, 0, false, 4, 0, 0, OFFSET_DMIN, RULE_RANGE, 3,
-     15, 80, 82, {{C, 0, 0, 16, 2, 32, 4, 0, 0}, {S, 0, 16, 0, 4, 1, 1, 0, 0},
-     {M, 0, 16, 0, 4, 1, 1, 4, 0}}},
-    {11, 0, 256, 110, 16, 3, 0, 4, false, 6, 0, 32, OFFSET_NONE, RULE_SIGNED,
-     4, -32, 108, 0, {{C, 0, 0, 32, 2, 32, 4, 0, 0}, {C, 0, 0, 0, 1, 32, 8, 0, 2},
-     {S, 0, 16, 96, 4, 8, 2, 0, 0}, {S, 0, 16, 104, 2, 4, 4, 0, 4}}},
-    {12, 0, 256, 144, 32, 4, 0, 0, false, 6, 0, 0, OFFSET_DMIN, RULE_RANGE, 15,
-     63, 0, 2, {NIBBLES(16, 32), K4_SCALES(4)}},
-    {13, 0, 256, 176, 32, 5, 0, 0, false, 6, 0, 0, OFFSET_DMIN, RULE_RANGE, 31,
-     63, 0, 2, {NIBBLES(48, 32), {C, 0, 0, 16, 1, 32, 8, 0, 4}, K4_SCALES(4)}},
-    {14, 0, 256, 210, 16, 6, 0, 32, false, 8, 128, 128, OFFSET_NONE,
-     RULE_SIGNED, 32, -128, 208, 0, {NIBBLES(0, 64),
-     {C, 0, 0, 128, 2, 32, 4, 0, 4}, {S, 0, 16, 192, 8, 16, 1, 0, 0}}},
-};
-#undef C
-#undef S
-#undef M
+#define FLO_BLOCK_FIELD(list, ...) {LIST_##list, __VA_ARGS__}
+#define FLO_BLOCK_TYPE(id, name, kind, values, bytes, part, bits, flip, zero,  \
+                       grid, scale_bits, scale_flip, scale_zero, offset, rule, \
+                       divisor, scale_divisor, d, m, ...)                      \
+    {id, BLOCK_##kind, values, bytes, part, bits, flip, zero, grid,            \
+     scale_bits, scale_flip, scale_zero, OFFSET_##offset, RULE_##rule,         \
+     divisor, scale_divisor, d, m, {__VA_ARGS__}},
 /* clang-format on */
+static const struct block_type types[] = {
+#include "updater/delta/tensor/types.def"
+};
+#undef FLO_BLOCK_FIELD
+#undef FLO_BLOCK_TYPE
 
 const struct block_type *flo_block_type(uint32_t id)
 {
