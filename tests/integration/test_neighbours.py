@@ -343,7 +343,8 @@ def test_a_budget_ends_what_a_device_gives(site):
 
     one.stop()  # ... but with the next day
     said = json.loads(text_of(spent))
-    said["began_at_ms"] -= 25 * 3600 * 1000
+    said["began_at_ms"] -= 25 * 3600 * 1000  # of another boot
+    said["since_ms"] += 25 * 3600 * 1000  # of this one
     with open(spent, "w", encoding="utf-8") as out:
         json.dump(said, out)
     at = site.again(one, "serve", more="neighbours_budget: 1000000\n")

@@ -29,6 +29,8 @@ struct flo_neighbourhood {
     char spent_file[4200];
     uint64_t kept_bytes; /* of the budget, on the disk */
     uint64_t kept_day_ms;
+    uint64_t began_at_ms;   /* that day's begin by the wall clock */
+    uint64_t keep_again_ms; /* not written before; 0: no try has failed */
     size_t bytes;
     char line[FLO_NEIGHBOURS_LINE_BYTES];
     /* of the job under way */

@@ -1,6 +1,7 @@
 /* Bytes that the device has given to its neighbours in these 24 hours, on the
  * disk: a budget of a metered link does not begin again with the agent. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "agent/shell/neighbours/inside.h"
 
@@ -11,46 +12,92 @@
  * but half a second's: a part of the budget, and few writes for the flash. */
 #define KEEP_BYTES (64u << 20)
 #define KEEP_PARTS 16
+#define AGAIN_MS 10000 /* to the next try after one that failed */
+#define NUMBER_MAX ((uint64_t)INT64_MAX / 2)
 
-static int read_file(const struct flo_neighbourhood *hood, uint64_t *used,
-                     uint64_t *began_at_ms)
+/* The numbers of the file.  The boot's clock does not jump, so it counts while
+ * the boot is the same; the wall clock counts after another one. */
+struct spent {
+    uint64_t used_bytes;
+    uint64_t began_at_ms; /* wall clock */
+    uint64_t kept_at_ms;  /* since boot, when the file was written */
+    uint64_t since_ms;    /* how long the day was then */
+    bool is_same_boot;
+};
+
+static int read_file(const struct flo_neighbourhood *hood, struct spent *out,
+                     struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    struct spent spent = {0};
     size_t bytes = 0;
     int rv =
-        flo_file_read(hood->spent_file, FILE_BYTES_MAX, &text, &bytes, NULL);
+        flo_file_read(hood->spent_file, FILE_BYTES_MAX, &text, &bytes, err);
 
     if (rv == 0) {
-        rv = flo_json_parse(text, bytes, FILE_BYTES_MAX, &json, NULL);
+        rv = flo_json_parse(text, bytes, FILE_BYTES_MAX, &json, err);
     }
     if (rv == 0) {
-        rv = flo_json_get_u64(json, "used_bytes", 0, INT64_MAX / 2, used, NULL);
+        rv = flo_json_get_u64(json, "used_bytes", 0, NUMBER_MAX,
+                              &spent.used_bytes, err);
     }
-    return rv < 0 ? rv
-                  : flo_json_get_u64(json, "began_at_ms", 0, INT64_MAX / 2,
-                                     began_at_ms, NULL);
+    if (rv == 0) {
+        rv = flo_json_get_u64(json, "began_at_ms", 0, NUMBER_MAX,
+                              &spent.began_at_ms, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    /* Agents before did not write these. */
+    const char *boot = json_string_value(json_object_get(json, "boot_id"));
+    spent.is_same_boot = boot != NULL &&
+                         strcmp(boot, hood->shell->boot_id) == 0 &&
+                         flo_json_get_u64(json, "kept_at_ms", 0, NUMBER_MAX,
+                                          &spent.kept_at_ms, NULL) == 0 &&
+                         flo_json_get_u64(json, "since_ms", 0, NUMBER_MAX,
+                                          &spent.since_ms, NULL) == 0;
+    *out = spent;
+    return 0;
 }
 
-/* A clock that stands before the day's begin has not been set yet: the day is
- * as long as that takes longer. */
+/* A wall clock that stands before the day's begin has not been set yet: the
+ * day is as long as that takes longer. */
+static uint64_t length_ms(const struct spent *spent, uint64_t now_ms)
+{
+    uint64_t wall_ms = flo_wall_ms();
+
+    if (spent->is_same_boot && now_ms >= spent->kept_at_ms) {
+        return spent->since_ms + (now_ms - spent->kept_at_ms);
+    }
+    return wall_ms > spent->began_at_ms ? wall_ms - spent->began_at_ms : 0;
+}
+
 void flo_spent_load(struct flo_neighbourhood *hood)
 {
-    uint64_t used = 0, began_at_ms = 0, wall_ms = flo_wall_ms();
+    struct spent spent = {0};
+    struct flo_err err = {0};
     uint64_t now_ms = flo_now_ms();
+    int rv = read_file(hood, &spent, &err);
 
-    if (read_file(hood, &used, &began_at_ms) < 0) {
+    if (rv < 0) {
+        if (rv != FLO_E_ABSENT) { /* of a first start */
+            flo_wrap(&err, rv, "the neighbours' budget begins anew: %s",
+                     hood->spent_file);
+            flo_log_err(FLO_LOG_WARN, "neighbours", &err);
+        }
         return;
     }
-    uint64_t since_ms = wall_ms > began_at_ms ? wall_ms - began_at_ms : 0;
+    uint64_t since_ms = length_ms(&spent, now_ms);
     if (since_ms >= DAY_MS) {
         return;
     }
-    hood->shell->neighbour_counts.used_bytes = used;
-    hood->kept_bytes = used;
+    hood->shell->neighbour_counts.used_bytes = spent.used_bytes;
+    hood->kept_bytes = spent.used_bytes;
     /* It may lie before the boot: these times are counted modulo 2^64. */
     hood->day_began_ms = now_ms - since_ms;
     hood->kept_day_ms = hood->day_began_ms;
+    hood->began_at_ms = spent.began_at_ms;
 }
 
 /* Bytes that the file is to name: more than was given, but never more than the
@@ -60,10 +107,38 @@ static uint64_t ahead_of(uint64_t used, uint64_t budget, bool is_end)
     uint64_t step = budget / KEEP_PARTS;
 
     step = budget == 0 || step > KEEP_BYTES ? KEEP_BYTES : step;
+    used = used < NUMBER_MAX ? used : NUMBER_MAX;
     if (is_end || (budget != 0 && used >= budget)) {
         return used;
     }
-    return budget != 0 && budget - used < step ? budget : used + step;
+    uint64_t most = budget != 0 && budget < NUMBER_MAX ? budget : NUMBER_MAX;
+    return most - used < step ? most : used + step;
+}
+
+/* The day's begin by the wall clock.  The later one holds while the day is the
+ * same: a clock that was not set yet makes no day old. */
+static uint64_t began_at(const struct flo_neighbourhood *hood, bool is_new_day)
+{
+    uint64_t wall_ms = flo_wall_ms();
+    uint64_t since_ms = flo_now_ms() - hood->day_began_ms;
+    uint64_t began = wall_ms > since_ms ? wall_ms - since_ms : 0;
+
+    return !is_new_day && began < hood->began_at_ms ? hood->began_at_ms : began;
+}
+
+static int write_file(const struct flo_neighbourhood *hood, uint64_t bytes,
+                      uint64_t began_at_ms, struct flo_err *err)
+{
+    uint64_t now_ms = flo_now_ms();
+    char text[FILE_BYTES_MAX];
+    int chars = snprintf(text, sizeof(text),
+                         "{\"used_bytes\":%" PRIu64 ",\"began_at_ms\":%" PRIu64
+                         ",\"boot_id\":\"%s\",\"kept_at_ms\":%" PRIu64
+                         ",\"since_ms\":%" PRIu64 "}\n",
+                         bytes, began_at_ms, hood->shell->boot_id, now_ms,
+                         now_ms - hood->day_began_ms);
+
+    return flo_file_write(hood->spent_file, text, (size_t)chars, 0600, err);
 }
 
 void flo_spent_keep(struct flo_neighbourhood *hood, bool is_end)
@@ -73,19 +148,21 @@ void flo_spent_keep(struct flo_neighbourhood *hood, bool is_end)
     uint64_t ahead = ahead_of(used, counts->budget, is_end);
     int64_t moved_ms = (int64_t)(hood->day_began_ms - hood->kept_day_ms);
     bool is_new_day = kept > 0 && moved_ms > JITTER_MS;
+    uint64_t now_ms = flo_now_ms();
     struct flo_err err = {0};
-    char text[FILE_BYTES_MAX];
 
-    if (is_end ? used == kept : used <= kept && !is_new_day) {
+    if ((is_end ? used == kept : used <= kept && !is_new_day) ||
+        (!is_end && now_ms < hood->keep_again_ms)) {
         return;
     }
-    int bytes =
-        snprintf(text, sizeof(text),
-                 "{\"used_bytes\":%" PRIu64 ",\"began_at_ms\":%" PRIu64 "}\n",
-                 ahead, flo_wall_ms() - (flo_now_ms() - hood->day_began_ms));
+    uint64_t began_at_ms = began_at(hood, is_new_day);
+    if (write_file(hood, ahead, began_at_ms, &err) < 0) {
+        /* The file says less than was given: the next try is not far. */
+        hood->keep_again_ms = now_ms + AGAIN_MS;
+        flo_log_err(FLO_LOG_WARN, "neighbours", &err);
+        return;
+    }
     hood->kept_bytes = ahead;
     hood->kept_day_ms = hood->day_began_ms;
-    if (flo_file_write(hood->spent_file, text, (size_t)bytes, 0600, &err) < 0) {
-        flo_log_err(FLO_LOG_WARN, "neighbours", &err);
-    }
+    hood->began_at_ms = began_at_ms;
 }
