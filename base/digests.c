@@ -1,5 +1,6 @@
 /* Lists of digests. */
 #include <stdlib.h>
+#include <string.h>
 
 #include <flotilla/base.h>
 
@@ -32,6 +33,25 @@ void flo_digest_list_add(struct flo_digest_list *list,
         list->room = room;
     }
     list->items[list->count++] = *digest;
+}
+
+static int compare(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct flo_digest));
+}
+
+void flo_digest_list_sort(struct flo_digest_list *list)
+{
+    if (list->count > 0) {
+        qsort(list->items, list->count, sizeof(*list->items), compare);
+    }
+}
+
+bool flo_digest_list_has(const struct flo_digest_list *list,
+                         const struct flo_digest *digest)
+{
+    return list->count > 0 && bsearch(digest, list->items, list->count,
+                                      sizeof(*digest), compare) != NULL;
 }
 
 void flo_digest_list_deinit(struct flo_digest_list *list)

@@ -444,11 +444,6 @@ FLO_MUST_USE int flo_fleet_release_page(struct flo_fleet_store *store,
                                         uint64_t after_number, uint64_t limit,
                                         flo_fleet_release_fn fn, void *context,
                                         struct flo_err *err);
-/* true in *out: a device that is not retired runs it. */
-FLO_MUST_USE int flo_fleet_release_is_served(struct flo_fleet_store *store,
-                                             const char *model,
-                                             const char *version, bool *out,
-                                             struct flo_err *err);
 FLO_MUST_USE int flo_fleet_release_state(struct flo_fleet_store *store,
                                          const char *digest, const char *state,
                                          struct flo_err *err);

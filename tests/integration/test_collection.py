@@ -56,8 +56,11 @@ def test_while_a_device_has_the_old_file_its_deltas_stay(fleet):
 
 
 def test_a_delta_that_nobody_can_begin_with_goes(fleet):
-    fleet.roll("tiny@5")
+    fleet.roll("tiny@4")
     first = deltas(fleet, "tiny@2")[0]
+    assert collect(fleet)["found"]["deltas"] == 0  # a way back to tiny@1
+    assert os.path.exists(path(fleet, first))
+    fleet.roll("tiny@5")
     bytes_ = os.path.getsize(path(fleet, first))
     plan = collect(fleet, "--dry-run")
     assert plan["dry_run"] and os.path.exists(path(fleet, first)), plan

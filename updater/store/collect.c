@@ -31,11 +31,6 @@ struct keep {
     struct flo_collected collected;
 };
 
-static int compare(const void *a, const void *b)
-{
-    return memcmp(a, b, sizeof(struct flo_digest));
-}
-
 /* The envelope has another copy of a body that rotted. */
 static int load_from_envelope(struct keep *keep,
                               const struct flo_digest *document)
@@ -228,9 +223,7 @@ static bool is_kept(const void *context, const struct flo_digest *digest)
 {
     const struct keep *keep = context;
 
-    return keep->digests.count > 0 &&
-           bsearch(digest, keep->digests.items, keep->digests.count,
-                   sizeof(*digest), compare) != NULL;
+    return flo_digest_list_has(&keep->digests, digest);
 }
 
 static int remove_other(void *context, const char *name)
@@ -306,10 +299,7 @@ int flo_store_collect(struct flo_store *store, const struct flo_digest *extra,
     int rv = decide(&keep, extra, extra_count, err);
 
     if (rv == 0) {
-        if (keep.digests.count > 0) {
-            qsort(keep.digests.items, keep.digests.count,
-                  sizeof(struct flo_digest), compare);
-        }
+        flo_digest_list_sort(&keep.digests);
         remove_others(&keep);
         if (out != NULL) {
             *out = keep.collected;

@@ -220,6 +220,10 @@ struct flo_digest_list {
 /* A digest of zeros is none, and is left out. */
 void flo_digest_list_add(struct flo_digest_list *list,
                          const struct flo_digest *digest);
+/* After this, and until the next add, flo_digest_list_has finds them. */
+void flo_digest_list_sort(struct flo_digest_list *list);
+bool flo_digest_list_has(const struct flo_digest_list *list,
+                         const struct flo_digest *digest);
 void flo_digest_list_deinit(struct flo_digest_list *list);
 
 /* ^[a-z0-9][a-z0-9._-]{0,63}$ : models, versions, groups, fleets, labels. */

@@ -1,27 +1,5 @@
 /* Use: deltas that some device can begin with. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "server-stub/core/artifacts/use.h"
-
-static int compare(const void *a, const void *b)
-{
-    return memcmp(a, b, sizeof(struct flo_digest));
-}
-
-static void sort(struct flo_digest_list *list)
-{
-    if (list->count > 0) {
-        qsort(list->items, list->count, sizeof(*list->items), compare);
-    }
-}
-
-static bool has(const struct flo_digest_list *list,
-                const struct flo_digest *digest)
-{
-    return list->count > 0 && bsearch(digest, list->items, list->count,
-                                      sizeof(*digest), compare) != NULL;
-}
 
 void flo_use_hold(struct flo_use *use, const struct flo_release *release)
 {
@@ -45,7 +23,7 @@ static bool is_used(const struct made *made, const struct flo_way *way)
 {
     return flo_digest_is_zero(&way->base) || made->deltas == FLO_USE_ALL ||
            (made->deltas == FLO_USE_HELD &&
-            (has(&made->use->held, &way->base) ||
+            (flo_digest_list_has(&made->use->held, &way->base) ||
              flo_digest_is_among(&way->base, made->steps, made->count)));
 }
 
@@ -82,7 +60,7 @@ void flo_use_judge(struct flo_use *use, const struct flo_release *release,
     struct made made = {.use = use, .deltas = deltas};
 
     if (!use->is_sorted) {
-        sort(&use->held);
+        flo_digest_list_sort(&use->held);
         use->is_sorted = true;
     }
     find_steps(&made, release);
@@ -104,8 +82,8 @@ void flo_use_judge(struct flo_use *use, const struct flo_release *release,
 
 int flo_use_sort(struct flo_use *use, struct flo_err *err)
 {
-    sort(&use->named);
-    sort(&use->needed);
+    flo_digest_list_sort(&use->named);
+    flo_digest_list_sort(&use->needed);
     return use->held.failed || use->named.failed || use->needed.failed
                ? flo_fail(err, FLO_E_MEMORY, "no memory for %zu artifacts",
                           use->named.count)
@@ -114,12 +92,12 @@ int flo_use_sort(struct flo_use *use, struct flo_err *err)
 
 bool flo_use_names(const struct flo_use *use, const struct flo_digest *digest)
 {
-    return has(&use->named, digest);
+    return flo_digest_list_has(&use->named, digest);
 }
 
 bool flo_use_needs(const struct flo_use *use, const struct flo_digest *digest)
 {
-    return has(&use->needed, digest);
+    return flo_digest_list_has(&use->needed, digest);
 }
 
 void flo_use_deinit(struct flo_use *use)

@@ -1,9 +1,9 @@
 /* Use: which artifacts of a model's releases may a device still fetch?  Pure.
  *
  * A delta is of use while some device may have the file that it begins with:
- * a file of a release that devices run, of one of the newest, or one that a
- * used delta makes on the way (updater/plan/chain.h).  Whole files and lists of
- * chunks are always of use.
+ * a file of a release in a slot of a device, of one of the newest, or one that
+ * a used delta makes on the way (updater/plan/chain.h).  Whole files and lists
+ * of chunks are always of use.
  *
  *   hold each release that devices may have, then judge every release, then ask
  *

@@ -1,7 +1,7 @@
 /* Artifacts: one pass of the collection.
  *
- *   releases are listed, those that devices may have are held, each is judged,
- *   and then the folder is swept */
+ *   releases are listed, devices asked by their reports, what they may have is
+ *   held, each release is judged, and then the folder is swept */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,9 @@
 #include "server-stub/state/artifacts/inside.h"
 #include "server-stub/state/controller.h"
 
-#define LISTED 64 /* releases of a step */
+#define LISTED 64    /* releases of a step */
+#define ASKED 4      /* reports of devices of a step */
+#define JUST_SEEN 16 /* releases of the devices before */
 
 struct row {
     char model[FLO_NAME_MAX + 1];
@@ -27,7 +29,7 @@ struct entry {
     bool is_mark;
 };
 
-enum phase { LIST, HOLD, JUDGE, TELL, SWEEP, DONE };
+enum phase { LIST, ASK, HOLD, JUDGE, TELL, SWEEP, DONE };
 
 struct flo_collect_pass {
     struct flo_controller *controller;
@@ -36,7 +38,10 @@ struct flo_collect_pass {
     uint64_t young_from_ms; /* wall: what came since then stays */
     struct row *rows;
     size_t row_count, row_room;
-    bool is_failed; /* no memory */
+    bool is_failed;               /* no memory */
+    char device[37];              /* the last one whose report was read */
+    size_t asked;                 /* by this step */
+    struct flo_digest_list slots; /* releases that devices keep */
     struct flo_use use;
     struct entry *entries;
     size_t entry_count, entry_room;
@@ -51,6 +56,7 @@ void flo_pass_free(struct flo_collect_pass *pass)
 {
     if (pass != NULL) {
         flo_use_deinit(&pass->use);
+        flo_digest_list_deinit(&pass->slots);
         free(pass->rows);
         free(pass->entries);
         free(pass);
@@ -132,10 +138,74 @@ static int list_more(struct flo_collect_pass *pass, struct flo_err *err)
     }
     if (rv == 0 && pass->row_count - before < LISTED) {
         hold_newest(pass);
-        pass->phase = HOLD;
+        pass->phase = ASK;
     }
     return rv;
 }
+
+/* ---- devices ---- */
+
+/* Neighbours in the list mostly have the same ones. */
+static void add_slot(struct flo_digest_list *slots,
+                     const struct flo_digest *digest)
+{
+    size_t seen = slots->count < JUST_SEEN ? slots->count : JUST_SEEN;
+
+    if (!flo_digest_is_among(digest, slots->items + slots->count - seen,
+                             seen)) {
+        flo_digest_list_add(slots, digest);
+    }
+}
+
+/* A model that is not loaded, or down, serves nothing and keeps its slots. */
+static int take_device(void *context, const struct flo_fleet_device *device)
+{
+    static const char *const names[] = {"current", "previous", "candidate"};
+    struct flo_collect_pass *pass = context;
+    json_t *report = json_loads(device->reported, 0, NULL);
+    struct flo_digest digest;
+    json_t *model;
+    size_t i;
+
+    snprintf(pass->device, sizeof(pass->device), "%s", device->id);
+    pass->asked++;
+    json_array_foreach(json_object_get(report, "models"), i, model)
+    {
+        for (size_t s = 0; s < FLO_COUNT(names); s++) {
+            const char *text = json_string_value(
+                json_object_get(json_object_get(model, names[s]), "release"));
+            if (text != NULL && flo_digest_parse(text, &digest)) {
+                add_slot(&pass->slots, &digest);
+            }
+        }
+    }
+    json_decref(report);
+    return 0;
+}
+
+static int ask_more(struct flo_collect_pass *pass, struct flo_err *err)
+{
+    char after[sizeof(pass->device)];
+
+    memcpy(after, pass->device, sizeof(after));
+    pass->asked = 0;
+    int rv = flo_fleet_device_list(pass->controller->store,
+                                   &(struct flo_fleet_device_filter){
+                                       .after = after[0] != '\0' ? after : NULL,
+                                       .online = -1,
+                                       .limit = ASKED},
+                                   take_device, pass, err);
+    if (rv < 0 || pass->asked == ASKED) {
+        return rv;
+    }
+    pass->phase = HOLD;
+    flo_digest_list_sort(&pass->slots);
+    return pass->slots.failed
+               ? flo_fail(err, FLO_E_MEMORY, "no memory for slots of devices")
+               : 0;
+}
+
+/* ---- documents ---- */
 
 /* NULL: its document is not known, and so are its artifacts not. */
 static struct flo_release *load(struct flo_collect_pass *pass,
@@ -155,16 +225,14 @@ static struct flo_release *load(struct flo_collect_pass *pass,
 static int hold(struct flo_collect_pass *pass, const struct row *row,
                 struct flo_err *err)
 {
-    bool is_held = row->is_held;
-    int rv = is_held ? 0
-                     : flo_fleet_release_is_served(pass->controller->store,
-                                                   row->model, row->version,
-                                                   &is_held, err);
+    struct flo_digest digest;
+    bool is_held = row->is_held || !flo_digest_parse(row->digest, &digest) ||
+                   flo_digest_list_has(&pass->slots, &digest);
+    struct flo_release *release = is_held ? load(pass, row, err) : NULL;
 
-    if (rv < 0 || !is_held) {
-        return rv;
+    if (!is_held) {
+        return 0;
     }
-    struct flo_release *release = load(pass, row, err);
     if (release == NULL) {
         return FLO_E_IO_READ;
     }
@@ -387,8 +455,8 @@ int flo_pass_step(struct flo_collect_pass *pass, struct flo_err *err)
         [HOLD] = hold, [JUDGE] = judge, [TELL] = tell};
     size_t count = pass->phase == SWEEP ? pass->entry_count : pass->row_count;
 
-    if (pass->phase == LIST) {
-        return list_more(pass, err);
+    if (pass->phase == LIST || pass->phase == ASK) {
+        return pass->phase == LIST ? list_more(pass, err) : ask_more(pass, err);
     }
     if (pass->at == count) {
         return go_on(pass, err);

@@ -175,25 +175,3 @@ int flo_fleet_release_state(struct flo_fleet_store *store, const char *digest,
                             MATCHES(text_is(FLO_FIELD_RELEASE_DIGEST, digest)),
                             NULL, err);
 }
-
-static int take_device(void *context, const struct flo_row *row)
-{
-    (void)context;
-    (void)row;
-    return 0;
-}
-
-int flo_fleet_release_is_served(struct flo_fleet_store *store,
-                                const char *model, const char *version,
-                                bool *out, struct flo_err *err)
-{
-    char title[2 * FLO_NAME_MAX + 2];
-
-    snprintf(title, sizeof(title), "%s@%s", model, version);
-    return flo_fleet_find_one(
-        store,
-        (struct flo_query){
-            .table = FLO_TABLE_DEVICE_MODEL,
-            WHERE(text_is(FLO_FIELD_DEVICE_MODEL_SERVING, title))},
-        take_device, NULL, out, err);
-}

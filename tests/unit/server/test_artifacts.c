@@ -1,6 +1,7 @@
 /* The collection on the controller: which artifacts go, and which never do.
  *
- * Release n of `tiny` has one model, D(n), whole and by deltas P(n, base). */
+ * Release n of `tiny` has one model, whole(n) with a list of chunks, that comes
+ * packed, or by deltas delta(n, base). */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,24 +18,34 @@ struct place {
     char dir[64];
 };
 
-static struct flo_digest D(unsigned n) {
+static struct flo_digest whole(unsigned n)
+{
     struct flo_digest digest;
 
-    memset(digest.bytes, (int)n, sizeof(digest.bytes));
+    memset(digest.bytes, (int)(250 - n), sizeof(digest.bytes));
     return digest;
 }
 
-static struct flo_digest
-P(unsigned n, unsigned base) {
-    struct flo_digest digest = D(0xdd);
+static struct flo_digest delta(unsigned n, unsigned base)
+{
+    struct flo_digest digest = whole(0xdd);
 
     digest.bytes[0] = (uint8_t)n;
     digest.bytes[1] = (uint8_t)base;
     return digest;
 }
 
-static void
-path_of(struct place *place, struct flo_digest digest, char *out)
+static struct flo_digest chunks(unsigned n)
+{
+    return delta(n, 251);
+}
+
+static struct flo_digest packed(unsigned n)
+{
+    return delta(n, 252);
+}
+
+static void path_of(struct place *place, struct flo_digest digest, char *out)
 {
     assert_true(flo_artifact_path(place->world.controller, &digest, out));
 }
@@ -58,37 +69,46 @@ static bool is_here(struct place *place, struct flo_digest digest)
     return flo_artifact_is_here(place->world.controller, &digest);
 }
 
-/* "D(n) [role] from: base base", added to a document's list of files. */
+static void add_digest(struct flo_buf *out, const char *before,
+                       struct flo_digest digest)
+{
+    char text[FLO_DIGEST_TEXT];
+
+    flo_digest_text(&digest, text);
+    flo_buf_printf(out, "%s\"%s\"", before, text);
+}
+
+/* whole(n), by deltas from these bases, in a document's list of files. */
 static void add_file(struct place *place, struct flo_buf *out, unsigned n,
                      bool is_step, const unsigned *bases)
 {
-    char digest[FLO_DIGEST_TEXT];
-    char base[FLO_DIGEST_TEXT];
-    struct flo_digest whole = D(n);
     bool is_first = is_step;
 
-    flo_digest_text(&whole, digest);
-    flo_buf_printf(out,
-                   "%s{\"name\":\"%s%u\",\"role\":\"%s\",\"digest\":\"%s\",",
+    flo_buf_printf(out, "%s{\"name\":\"%s%u\",\"role\":\"%s\",\"bytes\":10",
                    is_step ? "," : "", is_step ? "steps/" : "m", n,
-                   is_step ? "step" : "model", digest);
-    flo_buf_printf(out, "\"bytes\":10,\"get\":[");
+                   is_step ? "step" : "model");
+    add_digest(out, ",\"digest\":", whole(n));
     if (!is_step) {
-        flo_buf_printf(
-            out, "{\"codec\":\"raw\",\"digest\":\"%s\",\"bytes\":10}", digest);
-        put(place, whole, OLD_S);
+        add_digest(out, ",\"chunks\":{\"bytes\":65536,\"digest\":", chunks(n));
+        add_digest(out,
+                   "},\"get\":[{\"codec\":\"zstd\",\"bytes\":9,"
+                   "\"memory_bytes\":1000,\"digest\":",
+                   packed(n));
+        flo_buf_printf(out, "}");
+        put(place, whole(n), OLD_S);
+        put(place, chunks(n), OLD_S);
+        put(place, packed(n), OLD_S);
+    } else {
+        flo_buf_printf(out, ",\"get\":[");
     }
     for (size_t i = 0; bases[i] != 0; i++) {
-        struct flo_digest from = D(bases[i]);
-        struct flo_digest patch = P(n, bases[i]);
-        flo_digest_text(&from, base);
-        flo_digest_text(&patch, digest);
-        flo_buf_printf(out,
-                       "%s{\"codec\":\"tensor1\",\"digest\":\"%s\",\"bytes\":5,"
-                       "\"base\":\"%s\",\"memory_bytes\":1000}",
-                       is_first ? "" : ",", digest, base);
+        add_digest(out, is_first ? "{\"digest\":" : ",{\"digest\":",
+                   delta(n, bases[i]));
+        add_digest(out, ",\"base\":", whole(bases[i]));
+        flo_buf_printf(out, ",\"codec\":\"tensor1\",\"bytes\":5,"
+                            "\"memory_bytes\":1000}");
         is_first = false;
-        put(place, patch, OLD_S);
+        put(place, delta(n, bases[i]), OLD_S);
     }
     flo_buf_printf(out, "]}");
 }
@@ -100,11 +120,12 @@ struct wish {
     const unsigned *step_bases;
     const char *state; /* NULL: published */
     bool is_young;
+    const char *model; /* NULL: tiny */
 };
 
 static void id_of(unsigned number, char *out)
 {
-    struct flo_digest digest = D(0xee);
+    struct flo_digest digest = whole(0xee);
 
     digest.bytes[0] = (uint8_t)number;
     flo_digest_text(&digest, out);
@@ -116,7 +137,7 @@ static void add(struct place *place, struct wish wish)
     char version[16];
     char id[FLO_DIGEST_TEXT];
     struct flo_fleet_release row = {
-        .model = "tiny",
+        .model = wish.model != NULL ? wish.model : "tiny",
         .version = version,
         .number = wish.number,
         .digest = id,
@@ -128,10 +149,10 @@ static void add(struct place *place, struct wish wish)
     id_of(wish.number, id);
     snprintf(version, sizeof(version), "%u", wish.number);
     flo_buf_printf(&body,
-                   "{\"v\":2,\"fleet\":\"demo\",\"model\":\"tiny\","
+                   "{\"v\":2,\"fleet\":\"demo\",\"model\":\"%s\","
                    "\"version\":\"%u\",\"number\":%u,\"created_at_ms\":0,"
                    "\"files\":[",
-                   wish.number, wish.number);
+                   row.model, wish.number, wish.number);
     add_file(place, &body, wish.number, false, wish.bases);
     if (wish.step != 0) {
         add_file(place, &body, wish.step, true, wish.step_bases);
@@ -163,19 +184,33 @@ static void seven(struct place *place)
     }
 }
 
-static void run(struct place *place, size_t device, unsigned number)
+/* Its report: a release in a slot; 0: none. */
+static void report(struct place *place, size_t device, unsigned current,
+                   unsigned previous)
 {
     struct world *world = &place->world;
-    struct flo_fleet_model model = {.model = "tiny"};
     struct flo_fleet_store *store = world->controller->store;
+    char ids_of[2][FLO_DIGEST_TEXT] = {"", ""};
+    char text[512];
 
-    snprintf(model.serving, sizeof(model.serving), "tiny@%u", number);
+    id_of(current, ids_of[0]);
+    id_of(previous, ids_of[1]);
+    snprintf(text, sizeof(text),
+             "{\"models\":[{\"model\":\"tiny\",\"serving\":null,"
+             "\"current\":{\"release\":\"%s\"},\"previous\":%s%s%s}]}",
+             ids_of[0], previous != 0 ? "{\"release\":\"" : "null",
+             previous != 0 ? ids_of[1] : "", previous != 0 ? "\"}" : "");
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_fleet_device_reported(store, ids[device], "{}", NULL,
-                                               NULL, false, 0, &model, 1,
+    assert_int_equal(flo_fleet_device_reported(store, ids[device], text, NULL,
+                                               NULL, false, 0, NULL, 0,
                                                &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+static void run(struct place *place, size_t device, unsigned number)
+{
+    report(place, device, number, 0);
 }
 
 static struct flo_artifact_counts collect(struct place *place, bool is_dry)
@@ -238,20 +273,22 @@ static void a_delta_from_what_nobody_has_goes(void **state)
     /* Held: 2, which a device runs, and the newest: 4 to 7. */
     assert_int_equal(counts.deltas, 4);
     assert_int_equal(counts.delta_bytes, 40);
-    assert_false(is_here(place, P(2, 1)));
-    assert_false(is_here(place, P(3, 1)));
-    assert_false(is_here(place, P(4, 3)));
-    assert_false(is_here(place, P(5, 3)));
+    assert_false(is_here(place, delta(2, 1)));
+    assert_false(is_here(place, delta(3, 1)));
+    assert_false(is_here(place, delta(4, 3)));
+    assert_false(is_here(place, delta(5, 3)));
     for (unsigned n = 3; n <= 7; n++) {
-        assert_true(is_here(place, D(n)));
+        assert_true(is_here(place, whole(n)));
+        assert_true(is_here(place, chunks(n)));
+        assert_true(is_here(place, packed(n)));
         for (unsigned base = n - 2; base < n; base++) {
-            assert_int_equal(is_here(place, P(n, base)),
+            assert_int_equal(is_here(place, delta(n, base)),
                              base == 2 || base >= 4);
         }
     }
-    assert_true(is_here(place, D(1)));
-    assert_int_equal(counts.files, 7 + 11 - 4);
-    assert_int_equal(counts.bytes, 140);
+    assert_true(is_here(place, whole(1)));
+    assert_int_equal(counts.files, 3 * 7 + 11 - 4);
+    assert_int_equal(counts.bytes, 280);
     assert_int_equal(place->world.controller->collector.removed, 4);
     assert_int_equal(collect(place, false).deltas, 0);
 }
@@ -271,15 +308,71 @@ static void a_device_that_is_away_for_months_keeps_its_delta(void **state)
         0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     collect(place, false);
-    assert_true(is_here(place, P(2, 1)));
-    assert_true(is_here(place, P(3, 1)));
+    assert_true(is_here(place, delta(2, 1)));
+    assert_true(is_here(place, delta(3, 1)));
     /* Retired, it never comes back. */
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     assert_int_equal(flo_fleet_device_retire(store, ids[0], &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     collect(place, false);
-    assert_false(is_here(place, P(2, 1)));
-    assert_false(is_here(place, P(3, 1)));
+    assert_false(is_here(place, delta(2, 1)));
+    assert_false(is_here(place, delta(3, 1)));
+}
+
+static void a_release_to_go_back_to_counts_as_held(void **state)
+{
+    struct place *place = *state;
+
+    seven(place);
+    report(place, 0, 7, 1);
+    collect(place, false);
+    assert_true(is_here(place, delta(2, 1)));
+    assert_true(is_here(place, delta(3, 1)));
+    assert_false(is_here(place, delta(3, 2)));
+}
+
+/* Pages of reports; the last device has what nobody else has. */
+static void every_devices_report_is_read(void **state)
+{
+    struct place *place = *state;
+    struct world *world = &place->world;
+    char id[37];
+
+    seven(place);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    for (unsigned i = 0; i < 40; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "many-%u", i);
+        snprintf(id, sizeof(id), "%08x-7777-4777-8777-777777777777", i);
+        assert_int_equal(enrol(world, id, name), 0);
+    }
+    assert_int_equal(enrol(world, ids[2], "gw-3"), 0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    run(place, 2, 1);
+    collect(place, false);
+    assert_true(is_here(place, delta(2, 1)));
+}
+
+/* Pages of releases, and models next to each other in the list. */
+static void each_model_has_its_newest(void **state)
+{
+    struct place *place = *state;
+
+    for (unsigned n = 1; n <= 70; n++) {
+        add(place, (struct wish){n, .bases = n > 1 ? FROM(n - 1) : NOTHING});
+    }
+    for (unsigned n = 101; n <= 106; n++) {
+        add(place, (struct wish){n, .bases = FROM(n - 1), .model = "between"});
+    }
+    struct flo_artifact_counts counts = collect(place, false);
+    /* Held: 67 to 70, and 103 to 106. */
+    assert_int_equal(counts.deltas, 69 + 6 - 3 - 3);
+    assert_int_equal(counts.files, 76 * 3 + 6);
+    assert_true(is_here(place, delta(70, 69)));
+    assert_true(is_here(place, delta(68, 67)));
+    assert_false(is_here(place, delta(67, 66)));
+    assert_true(is_here(place, delta(106, 105)));
+    assert_false(is_here(place, delta(103, 102)));
 }
 
 static void the_deltas_of_a_chain_stay_together(void **state)
@@ -292,12 +385,12 @@ static void the_deltas_of_a_chain_stay_together(void **state)
         (struct wish){8, .bases = FROM(2), .step = 2, .step_bases = FROM(1)});
     run(place, 0, 1);
     collect(place, false);
-    assert_true(is_here(place, P(8, 2)));
-    assert_true(is_here(place, P(2, 1)));
+    assert_true(is_here(place, delta(8, 2)));
+    assert_true(is_here(place, delta(2, 1)));
     run(place, 0, 8);
     collect(place, false);
-    assert_false(is_here(place, P(8, 2)));
-    assert_false(is_here(place, P(2, 1)));
+    assert_false(is_here(place, delta(8, 2)));
+    assert_false(is_here(place, delta(2, 1)));
 }
 
 static void drafts_and_young_releases_keep_all(void **state)
@@ -308,9 +401,9 @@ static void drafts_and_young_releases_keep_all(void **state)
     add(place, (struct wish){8, .bases = FROM(1), .state = "draft"});
     add(place, (struct wish){9, .bases = FROM(1), .is_young = true});
     collect(place, false);
-    assert_true(is_here(place, P(8, 1)));
-    assert_true(is_here(place, P(9, 1)));
-    assert_false(is_here(place, P(2, 1)));
+    assert_true(is_here(place, delta(8, 1)));
+    assert_true(is_here(place, delta(9, 1)));
+    assert_false(is_here(place, delta(2, 1)));
 }
 
 static void nobody_goes_to_a_yanked_release(void **state)
@@ -321,8 +414,8 @@ static void nobody_goes_to_a_yanked_release(void **state)
     add(place, (struct wish){8, .bases = FROM(7), .state = "yanked"});
     run(place, 0, 7);
     collect(place, false);
-    assert_false(is_here(place, P(8, 7)));
-    assert_true(is_here(place, D(8))); /* a yank may be taken back */
+    assert_false(is_here(place, delta(8, 7)));
+    assert_true(is_here(place, whole(8))); /* a yank may be taken back */
 }
 
 static void a_file_of_no_release_goes_when_it_is_old(void **state)
@@ -332,17 +425,17 @@ static void a_file_of_no_release_goes_when_it_is_old(void **state)
     char link[FLO_ARTIFACT_PATH];
 
     seven(place);
-    put(place, D(100), OLD_S);
-    put(place, D(101), 60);
-    path_of(place, D(102), link);
-    path_of(place, D(1), path);
+    put(place, whole(100), OLD_S);
+    put(place, whole(101), 60);
+    path_of(place, whole(102), link);
+    path_of(place, whole(1), path);
     assert_int_equal(symlink(path, link), 0);
     struct flo_artifact_counts counts = collect(place, false);
     assert_int_equal(counts.unnamed, 1);
     assert_int_equal(counts.unnamed_bytes, 10);
-    assert_false(is_here(place, D(100)));
-    assert_true(is_here(place, D(101)));
-    assert_true(is_here(place, D(102)));
+    assert_false(is_here(place, whole(100)));
+    assert_true(is_here(place, whole(101)));
+    assert_true(is_here(place, whole(102)));
 }
 
 static void a_dry_pass_removes_nothing(void **state)
@@ -350,12 +443,12 @@ static void a_dry_pass_removes_nothing(void **state)
     struct place *place = *state;
 
     seven(place);
-    put(place, D(100), OLD_S);
+    put(place, whole(100), OLD_S);
     struct flo_artifact_counts counts = collect(place, true);
     assert_int_equal(counts.deltas, 6);
     assert_int_equal(counts.unnamed, 1);
-    assert_true(is_here(place, P(2, 1)));
-    assert_true(is_here(place, D(100)));
+    assert_true(is_here(place, delta(2, 1)));
+    assert_true(is_here(place, whole(100)));
     assert_int_equal(place->world.controller->collector.removed, 0);
 }
 
@@ -365,13 +458,13 @@ static void another_fleets_database_removes_nothing(void **state)
     struct flo_artifact_counts counts;
 
     for (unsigned n = 100; n < 110; n++) {
-        put(place, D(n), OLD_S);
+        put(place, whole(n), OLD_S);
     }
     assert_int_equal(flo_collect_all(place->world.controller, false, NULL, NULL,
                                      &counts, &place->world.err),
                      FLO_E_STATE);
     assert_non_null(strstr(place->world.err.what, "none of the 10 files"));
-    assert_true(is_here(place, D(100)));
+    assert_true(is_here(place, whole(100)));
 }
 
 static void a_document_that_cannot_be_read_ends_it(void **state)
@@ -388,15 +481,15 @@ static void a_document_that_cannot_be_read_ends_it(void **state)
                                      &counts, &world->err),
                      FLO_E_IO_READ);
     assert_non_null(strstr(world->err.what, "tiny@8"));
-    assert_true(is_here(place, P(2, 1)));
+    assert_true(is_here(place, delta(2, 1)));
 }
 
 static void a_collected_delta_is_not_taken_for_lost(void **state)
 {
     struct place *place = *state;
     struct flo_controller *controller = place->world.controller;
-    struct flo_digest gone = P(2, 1);
-    struct flo_digest never = D(99);
+    struct flo_digest gone = delta(2, 1);
+    struct flo_digest never = whole(99);
 
     seven(place);
     collect(place, false);
@@ -427,14 +520,14 @@ static void the_first_pass_is_an_hour_after_the_start(void **state)
     seven(place);
     assert_int_equal(turn_until_done(place, 1000), 0);
     assert_int_equal(turn_until_done(place, HOUR_MS), 0);
-    assert_true(is_here(place, P(2, 1)));
+    assert_true(is_here(place, delta(2, 1)));
     assert_true(turn_until_done(place, 1000 + HOUR_MS) >= 4);
-    assert_false(is_here(place, P(2, 1)));
+    assert_false(is_here(place, delta(2, 1)));
     assert_int_equal(place->world.controller->collector.found.deltas, 6);
-    put(place, P(2, 1), OLD_S);
+    put(place, delta(2, 1), OLD_S);
     assert_int_equal(turn_until_done(place, 2 * HOUR_MS), 0);
     assert_true(turn_until_done(place, 1000 + 2 * HOUR_MS) > 0);
-    assert_false(is_here(place, P(2, 1)));
+    assert_false(is_here(place, delta(2, 1)));
 }
 
 static void a_release_that_comes_in_between_keeps_its_files(void **state)
@@ -443,16 +536,16 @@ static void a_release_that_comes_in_between_keeps_its_files(void **state)
     struct flo_controller *controller = place->world.controller;
 
     seven(place);
-    put(place, D(8), OLD_S);
-    put(place, P(8, 1), OLD_S);
+    put(place, whole(8), OLD_S);
+    put(place, delta(8, 1), OLD_S);
     (void)flo_collect_turn(controller, 1000);
     assert_true(flo_collect_turn(controller, 1000 + HOUR_MS));
     add(place, (struct wish){8, .bases = FROM(1), .is_young = true});
     flo_collect_again(controller);
     turn_until_done(place, 1000 + HOUR_MS);
-    assert_true(is_here(place, D(8)));
-    assert_true(is_here(place, P(8, 1)));
-    assert_false(is_here(place, P(2, 1)));
+    assert_true(is_here(place, whole(8)));
+    assert_true(is_here(place, delta(8, 1)));
+    assert_false(is_here(place, delta(2, 1)));
 }
 
 static bool may_not(void *context)
@@ -469,7 +562,7 @@ static void who_may_not_act_removes_nothing(void **state)
     place->world.controller->options.may_act = may_not;
     assert_int_equal(turn_until_done(place, 1000), 0);
     assert_int_equal(turn_until_done(place, 1000 + HOUR_MS), 0);
-    assert_true(is_here(place, P(2, 1)));
+    assert_true(is_here(place, delta(2, 1)));
 }
 
 int main(void)
@@ -478,6 +571,9 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(a_delta_from_what_nobody_has_goes),
         TEST(a_device_that_is_away_for_months_keeps_its_delta),
+        TEST(a_release_to_go_back_to_counts_as_held),
+        TEST(every_devices_report_is_read),
+        TEST(each_model_has_its_newest),
         TEST(the_deltas_of_a_chain_stay_together),
         TEST(drafts_and_young_releases_keep_all),
         TEST(nobody_goes_to_a_yanked_release),
