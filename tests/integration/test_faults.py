@@ -452,25 +452,41 @@ def test_a_full_disk_refuses_the_update_and_serves_on(up, megabytes, where):
         up.cli("rollout", "abort", second["id"], check=False)
 
 
-def test_a_hotfix_right_behind_an_abort_has_the_room_of_what_was_aborted(up):
-    with on_small_disk(up, "hurried", 8) as device:
+@pytest.mark.parametrize("ends", ["quickly", "slowly"])
+def test_a_hotfix_right_behind_an_abort_has_the_room_of_what_was_aborted(
+        up, ends):
+    with on_small_disk(up, "hurried-" + ends, 8) as device:
         group = ("--group", device.name, "--phase", "100%", "--soak")
         device.write_config("packed_weights: off\n")
         device.start()
         up.online([device.name])
         up.roll("tiny@1", "--group", device.name)
+        kept = set(device.children("flotilla-engine"))
         second = up.ask("rollout", "start", "tiny@2", *group, "60s")
         F.wait_until("on trial", 30,
                      lambda: is_in(up, second, device, "soaking"))
         leave_room(device, 1 << 20)
-        up.publish("tiny@29", "tiny-v3-bad-swap.Q4_0.gguf")
-        up.cli("rollout", "abort", second["id"], "-q")
-        third = up.ask("rollout", "start", "tiny@29", *group, "300ms")
-        F.wait_until("an end", 30,
+        bad = "tiny@29" if ends == "quickly" else "tiny@30"
+        up.publish(bad, "tiny-v3-bad-swap.Q4_0.gguf", "golden-tiny-v2.json",
+                   "--label", ends)
+        if ends == "quickly":
+            up.cli("rollout", "abort", second["id"], "-q")
+        else:  # the engine goes on after its files are gone
+            for pid in set(device.children("flotilla-engine")) - kept:
+                os.kill(pid, signal.SIGSTOP)
+            up.cli("rollout", "rollback", second["id"], "--confirm", "tiny@2",
+                   "-q")
+            file = up.ask("release", "get", "tiny@2")["document"]["files"][0]
+            path = os.path.join(device.state, "blobs",
+                                file["digest"].replace(":", "-"))
+            F.wait_until("its files are gone", 60,
+                         lambda: not os.path.exists(path))
+        third = up.ask("rollout", "start", bad, *group, "300ms")
+        F.wait_until("an end", 60,
                      lambda: is_in(up, third, device, "failed", "rejected"))
         one = up.rollout_device(third["id"], device.name)
         # It was downloaded and tried; what is wrong with it is its answers.
-        assert one["error"]["id"] == "probe.golden", one
+        assert one["error"]["id"] == "probe.golden", one["error"]
         serves(device, "tiny@1")
         up.cli("rollout", "abort", third["id"], check=False)
 

@@ -263,7 +263,8 @@ def test_at_the_last_rung_a_smaller_variant_is_fetched_probed_and_serves(
         words += ["--file", "%s.gguf=%s:model" % (name, os.path.join(
             MODELS, file)), "--variant", "%s=%s.gguf,golden.json" % (name, name)]
     fleet.ask("release", "create", "tiny@3", *words, "--file", "golden.json=%s"
-              ":golden" % GOLDEN, "--sign-with", fleet.key, "--publish")
+              ":golden" % GOLDEN, "--sign-with", fleet.key, "--speed-ratio",
+              "20", "--publish")  # on a busy machine, too
     fleet.roll("tiny@3")
     before = gw.children("flotilla-engine")
     sensors.pressure(40)

@@ -1,6 +1,7 @@
 /* An engine's process: its start, and the one message with descriptors. */
 #include "agent/serve/engines/engines.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,7 +25,11 @@ int flo_serve_engine_send(int fd, const struct flo_wire_message *message,
         c->cmsg_type = SCM_RIGHTS;
         c->cmsg_len = CMSG_LEN(count * sizeof(int));
         memcpy(CMSG_DATA(c), fds, count * sizeof(int));
-        if (sendmsg(fd, &head, MSG_NOSIGNAL) != (ssize_t)out.bytes) {
+        ssize_t sent = sendmsg(fd, &head, MSG_NOSIGNAL);
+        if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+            rv = flo_fail(err, FLO_E_ENGINE_CRASH,
+                          "the engine ended before it had the model");
+        } else if (sent != (ssize_t)out.bytes) {
             rv = flo_fail_errno(err, FLO_E_PROCESS, "send the model");
         }
     }

@@ -138,7 +138,8 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
 }
 
 /* A dropped release stays until the disk is full without its room.  Until then
- * it may be the base of a delta, or be ordered again. */
+ * it may be the base of a delta, or be ordered again.  Once its files are gone
+ * the room comes when its engine has ended. */
 static void say_failed(struct flo_job_child *job, const json_t *json)
 {
     struct flo_shell *shell = job->shell;
@@ -159,7 +160,8 @@ static void say_failed(struct flo_job_child *job, const json_t *json)
         snprintf(why.what, sizeof(why.what), "%s", text);
         flo_shell_memory_refuse(shell, model, &release, &why);
     }
-    if (code == FLO_E_DISK_FULL && flo_shell_make_room(shell, &release)) {
+    if (code == FLO_E_DISK_FULL && (flo_shell_make_room(shell, &release) ||
+                                    flo_serve_is_ending(shell->serve))) {
         shell->waiting_job = number;
         shell->waiting_model = model;
         flo_shell_later(shell->collect, 0);
