@@ -160,8 +160,9 @@ static void say_failed(struct flo_job_child *job, const json_t *json)
         snprintf(why.what, sizeof(why.what), "%s", text);
         flo_shell_memory_refuse(shell, model, &release, &why);
     }
-    if (code == FLO_E_DISK_FULL && (flo_shell_make_room(shell, &release) ||
-                                    flo_serve_is_ending(shell->serve))) {
+    if (code == FLO_E_DISK_FULL &&
+        (flo_shell_make_room(shell, &release) ||
+         (shell->serve != NULL && flo_serve_is_ending(shell->serve)))) {
         shell->waiting_job = number;
         shell->waiting_model = model;
         flo_shell_later(shell->collect, 0);
