@@ -264,8 +264,14 @@ def test_at_the_last_rung_a_smaller_variant_is_fetched_probed_and_serves(
             MODELS, file)), "--variant", "%s=%s.gguf,golden.json" % (name, name)]
     fleet.ask("release", "create", "tiny@3", *words, "--file", "golden.json=%s"
               ":golden" % GOLDEN, "--sign-with", fleet.key, "--speed-ratio",
-              "20", "--publish")  # on a busy machine, too
-    fleet.roll("tiny@3")
+              "1000", "--publish")
+    spec = os.path.join(fleet.dir, "large.yaml")
+    with open(spec, "w", encoding="utf-8") as out:
+        out.write("release: tiny@3\nphases: [{share_pct: 100}]\n"
+                  "policy: {soak_ms: 500, probe_speed_ratio_max: 1000}\n")
+    started = fleet.ask("rollout", "start", "-f", spec)["id"]
+    fleet.cli("rollout", "wait", started, "--for", "completed", "--timeout",
+              "120s", "-q")
     before = gw.children("flotilla-engine")
     sensors.pressure(40)
     F.wait_until("a smaller variant", 90, lambda: variants(fleet) == (
