@@ -58,10 +58,11 @@ bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model,
     return beside->bytes[0] == model;
 }
 
-bool flo_shell_make_room(struct flo_shell *shell,
+bool flo_shell_make_room(struct flo_shell *shell, uint32_t job,
                          const struct flo_digest *release)
 {
     (void)shell;
+    (void)job;
     (void)release;
     return false;
 }

@@ -482,11 +482,13 @@ def test_a_hotfix_right_behind_an_abort_has_the_room_of_what_was_aborted(
             F.wait_until("its files are gone", 60,
                          lambda: not os.path.exists(path))
         third = up.ask("rollout", "start", bad, *group, "300ms")
-        F.wait_until("an end", 60,
+        # A stopped engine that has work is killed after 60 s.
+        F.wait_until("an end", 120,
                      lambda: is_in(up, third, device, "failed", "rejected"))
         one = up.rollout_device(third["id"], device.name)
         # It was downloaded and tried; what is wrong with it is its answers.
-        assert one["error"]["id"] == "probe.golden", one["error"]
+        told = "\n".join(up.ask("device", "logs", device.name)["lines"][-60:])
+        assert one["error"]["id"] == "probe.golden", told
         serves(device, "tiny@1")
         up.cli("rollout", "abort", third["id"], check=False)
 

@@ -11,7 +11,8 @@
  * written once more: then both images name the same files.
  *
  * A step of a release (updater/plan/chain.h) stays while the release is on its
- * way: a worker that comes back goes on from it.
+ * way: a worker that comes back goes on from it.  A full disk needs its room
+ * more (flo_store_keep_steps).
  *
  * Downloads under way stay: one that failed, was aborted or took too long goes
  * on with the next order.  Its worker drops the bytes that it does not want. */
@@ -73,7 +74,8 @@ static int add_release(struct keep *keep, const struct flo_digest *document,
 
     flo_digest_list_add(&keep->digests, document);
     for (uint32_t i = 0; i < release->file_count; i++) {
-        if (!on_its_way && flo_release_is_step(&release->files[i])) {
+        if (flo_release_is_step(&release->files[i]) &&
+            (!on_its_way || keep->store->drops_steps)) {
             continue;
         }
         flo_digest_list_add(&keep->digests, &release->files[i].digest);
@@ -313,4 +315,9 @@ int flo_store_collect(struct flo_store *store, const struct flo_digest *extra,
 void flo_store_keep_patches(struct flo_store *store, bool keeps)
 {
     store->keeps_patches = keeps;
+}
+
+void flo_store_keep_steps(struct flo_store *store, bool keeps)
+{
+    store->drops_steps = !keeps;
 }

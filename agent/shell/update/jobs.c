@@ -161,7 +161,7 @@ static void say_failed(struct flo_job_child *job, const json_t *json)
         flo_shell_memory_refuse(shell, model, &release, &why);
     }
     if (code == FLO_E_DISK_FULL &&
-        (flo_shell_make_room(shell, &release) ||
+        (flo_shell_make_room(shell, number, &release) ||
          (shell->serve != NULL && flo_serve_is_ending(shell->serve)))) {
         shell->waiting_job = number;
         shell->waiting_model = model;

@@ -18,12 +18,19 @@ uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep,
     return collected.files;
 }
 
-bool flo_shell_make_room(struct flo_shell *shell,
+bool flo_shell_make_room(struct flo_shell *shell, uint32_t job,
                          const struct flo_digest *release)
 {
+    size_t keep_count = flo_store_blob_has(shell->store, release, 0) ? 1 : 0;
+
     flo_store_keep_patches(shell->store, false);
-    uint32_t count = flo_shell_sweep(
-        shell, release, flo_store_blob_has(shell->store, release, 0) ? 1 : 0);
+    uint32_t count = flo_shell_sweep(shell, release, keep_count);
+    if (count == 0 && shell->stepless_job != job) {
+        shell->stepless_job = job;
+        flo_store_keep_steps(shell->store, false);
+        count = flo_shell_sweep(shell, release, keep_count);
+        flo_store_keep_steps(shell->store, true);
+    }
     flo_store_keep_patches(shell->store, shell->neighbour_counts.serves);
     return count > 0;
 }

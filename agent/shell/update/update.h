@@ -18,8 +18,10 @@ void flo_shell_job_cancel(struct flo_shell *shell, uint32_t job);
 uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep,
                          size_t keep_count);
 /* The disk is full for a job of that release: remove at once the files that no
- * slot names. false: there was nothing. */
-bool flo_shell_make_room(struct flo_shell *shell,
+ * slot names.  Where there are none, the release's steps go, once per job: a
+ * disk that is full again must not fetch them without end.  false: there was
+ * nothing. */
+bool flo_shell_make_room(struct flo_shell *shell, uint32_t job,
                          const struct flo_digest *release);
 
 /* slots.c */

@@ -577,6 +577,9 @@ FLO_MUST_USE int flo_store_tree_open(struct flo_store *store,
 /* Collections keep the patches of kept releases, for neighbours; false, as it
  * is from the beginning: they are the first to go. */
 void flo_store_keep_patches(struct flo_store *store, bool keeps);
+/* Collections keep the steps of a release on its way, as it is from the
+ * beginning; false: only a file that a slot names stays. */
+void flo_store_keep_steps(struct flo_store *store, bool keeps);
 /* Remove every blob that no slot of any model, no baseline and none of `keep`
  * (release documents) names, with packed weights and kept prefixes of such.
  * Call with the lock and without a worker.  Every release stays of a model

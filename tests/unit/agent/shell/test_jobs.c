@@ -58,10 +58,10 @@ const char *flo_shell_variant_wanted(const struct flo_shell *unused,
     return NULL;
 }
 
-bool flo_shell_make_room(struct flo_shell *unused,
+bool flo_shell_make_room(struct flo_shell *unused, uint32_t job,
                          const struct flo_digest *release)
 {
-    (void)unused, (void)release;
+    (void)unused, (void)job, (void)release;
     return false;
 }
 

@@ -289,6 +289,15 @@ static void a_step_stays_while_its_release_is_on_its_way(void **state)
         flo_store_collect(world->store, NULL, 0, NULL, &world->err), 0);
     assert_true(flo_store_blob_has(world->store, &step, 0));
 
+    flo_store_keep_steps(world->store, false); /* the disk is full */
+    assert_int_equal(
+        flo_store_collect(world->store, NULL, 0, NULL, &world->err), 0);
+    assert_false(flo_store_blob_has(world->store, &step, 0));
+    assert_true(flo_store_blob_has(world->store, &file, 0));
+    flo_store_keep_steps(world->store, true);
+    assert_int_equal(
+        flo_store_blob_put(world->store, "two", 3, &step, &world->err), 0);
+
     slots.previous = slots.current;
     slots.current = slots.stated.target;
     slots.stated.outcome = FLO_STATED_DONE;
