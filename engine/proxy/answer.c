@@ -1,6 +1,7 @@
 /* The contents of a runtime's answer: events of a stream, texts, vectors. */
 #include "engine/proxy/proxy.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,6 +222,7 @@ int flo_answer_read(char *data, size_t bytes, struct flo_tree *tree,
 
 /* ---- vectors ---- */
 
+/* A number that a float can hold. */
 static bool real(const struct flo_tree_node *node, double *out)
 {
     char text[64];
@@ -232,7 +234,7 @@ static bool real(const struct flo_tree_node *node, double *out)
     memcpy(text, node->text, node->bytes);
     text[node->bytes] = '\0';
     *out = strtod(text, &end);
-    return *end == '\0' && isfinite(*out);
+    return *end == '\0' && fabs(*out) <= FLT_MAX;
 }
 
 /* As floats of length 1; returns how many, 0: none that can be used. */
