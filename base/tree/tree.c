@@ -76,6 +76,21 @@ bool flo_tree_whole(const struct flo_tree_node *node, int64_t least,
     return i == node->bytes && *out >= least && *out <= most;
 }
 
+bool flo_tree_number(const struct flo_tree_node *node, double *out)
+{
+    char text[64];
+    char *end;
+
+    if (node == NULL || node->kind != FLO_TREE_NUMBER ||
+        node->bytes >= sizeof(text)) {
+        return false;
+    }
+    memcpy(text, node->text, node->bytes);
+    text[node->bytes] = '\0';
+    *out = strtod(text, &end);
+    return *end == '\0';
+}
+
 /* ---- reading ---- */
 
 /* Over a text that is only looked at, or that becomes a tree. */

@@ -80,6 +80,9 @@ bool flo_tree_is(const struct flo_tree_node *node, const char *text);
  * NULL. */
 bool flo_tree_whole(const struct flo_tree_node *node, int64_t least,
                     int64_t most, int64_t *out);
+/* A number of at most 63 bytes, infinite where a double cannot hold it; false:
+ * the node is no such number, or NULL. */
+bool flo_tree_number(const struct flo_tree_node *node, double *out);
 /* As text, `, ` and `: ` between. */
 void flo_tree_print(const struct flo_tree_node *node, struct flo_buf *out);
 

@@ -222,21 +222,6 @@ int flo_answer_read(char *data, size_t bytes, struct flo_tree *tree,
 
 /* ---- vectors ---- */
 
-/* A number that a float can hold. */
-static bool real(const struct flo_tree_node *node, double *out)
-{
-    char text[64];
-    char *end;
-
-    if (node->kind != FLO_TREE_NUMBER || node->bytes >= sizeof(text)) {
-        return false;
-    }
-    memcpy(text, node->text, node->bytes);
-    text[node->bytes] = '\0';
-    *out = strtod(text, &end);
-    return *end == '\0' && fabs(*out) <= FLT_MAX;
-}
-
 /* As floats of length 1; returns how many, 0: none that can be used. */
 static uint32_t take_vector(const struct flo_tree_node *list, float *out)
 {
@@ -247,7 +232,8 @@ static uint32_t take_vector(const struct flo_tree_node *list, float *out)
         return 0;
     }
     for (const struct flo_tree_node *n = list->first; n != NULL; n = n->next) {
-        if (count == VECTOR_MAX || !real(n, &value)) {
+        if (count == VECTOR_MAX || !flo_tree_number(n, &value) ||
+            !(fabs(value) <= (double)FLT_MAX)) {
             return 0;
         }
         out[count++] = (float)value;

@@ -44,19 +44,6 @@ static bool is_plain(const struct flo_tree_node *node)
     }
 }
 
-static bool read_number(const struct flo_tree_node *node, double *out)
-{
-    char text[64];
-    if (node == NULL || node->kind != FLO_TREE_NUMBER ||
-        node->bytes >= sizeof(text)) {
-        return false;
-    }
-    memcpy(text, node->text, node->bytes);
-    text[node->bytes] = '\0';
-    *out = strtod(text, NULL);
-    return true;
-}
-
 static int read_config(const struct flo_tree_node *root,
                        struct flo_peft_config *out, struct flo_err *err)
 {
@@ -83,7 +70,7 @@ static int read_config(const struct flo_tree_node *root,
         return flo_fail(err, FLO_E_MODEL_ADAPTER,
                         "\"r\" is no rank from 1 to %d", FLO_PEFT_RANK_MAX);
     }
-    if (!read_number(flo_tree_member(root, "lora_alpha"), &alpha)) {
+    if (!flo_tree_number(flo_tree_member(root, "lora_alpha"), &alpha)) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER, "\"lora_alpha\" is missing");
     }
     /* alpha / root of r, written as a part of r */
