@@ -292,7 +292,7 @@ struct flo_shell {
     uint32_t waiting_model;
     uint64_t waiting_since_ms;
     bool waiting_is_told;
-    uint32_t stepless_job; /* the last one that the steps made room for */
+    uint32_t stepless_job; /* the last one whose steps could go */
     struct event *timer, *heartbeat, *flush, *collect, *report;
     struct event *signals[3];
     uint64_t heartbeat_ms;

@@ -75,7 +75,7 @@ static int add_release(struct keep *keep, const struct flo_digest *document,
     flo_digest_list_add(&keep->digests, document);
     for (uint32_t i = 0; i < release->file_count; i++) {
         if (flo_release_is_step(&release->files[i]) &&
-            (!on_its_way || keep->store->drops_steps)) {
+            !(on_its_way && keep->store->keeps_steps)) {
             continue;
         }
         flo_digest_list_add(&keep->digests, &release->files[i].digest);
@@ -319,5 +319,5 @@ void flo_store_keep_patches(struct flo_store *store, bool keeps)
 
 void flo_store_keep_steps(struct flo_store *store, bool keeps)
 {
-    store->drops_steps = !keeps;
+    store->keeps_steps = keeps;
 }

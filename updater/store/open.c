@@ -139,6 +139,7 @@ int flo_store_open(const char *state_dir, bool lock, struct flo_store **out,
         return flo_fail(err, FLO_E_MEMORY, "open %s", state_dir);
     }
     *store = (struct flo_store){.path = path,
+                                .keeps_steps = true,
                                 .dir_fd = -1,
                                 .blobs_fd = -1,
                                 .releases_fd = -1,

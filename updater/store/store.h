@@ -19,7 +19,7 @@ struct flo_store {
     int slots_fd;
     int lock_fd; /* -1: open without the lock */
     bool keeps_patches;
-    bool drops_steps;
+    bool keeps_steps; /* of releases on their way */
 };
 
 void flo_store_blob_name(const struct flo_digest *digest,

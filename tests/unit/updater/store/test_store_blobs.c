@@ -94,67 +94,6 @@ static void more_than_the_disk_has_is_refused_with_numbers(void **state)
     assert_non_null(strstr(err.what, "1125899906842624 bytes needed"));
 }
 
-/* A signed-looking document (the store does not check signatures) of one file
- * with these bytes; puts both and gives the document's digest. */
-static struct flo_digest put_stepped_of(struct world *world, const char *model,
-                                        const char *version, uint64_t number,
-                                        const char *content,
-                                        struct flo_digest *file,
-                                        const struct flo_digest *step)
-{
-    struct flo_release release = {
-        .number = number, .file_count = 1, .variant_count = 1};
-    struct flo_buf body = {0};
-    struct flo_buf text = {0};
-    struct flo_envelope envelope = {.signature_count = 1};
-    struct flo_digest digest;
-
-    assert_int_equal(flo_store_blob_put(world->store, content, strlen(content),
-                                        file, &world->err),
-                     0);
-    strcpy(release.fleet, "demo");
-    strcpy(release.model, model);
-    strcpy(release.version, version);
-    strcpy(release.license, "apache-2.0");
-    strcpy(release.variants[0].name, "q4_0");
-    release.variants[0].file_count = 1;
-    strcpy(release.files[0].name, "model.gguf");
-    strcpy(release.files[0].role, "model");
-    release.files[0].digest = *file;
-    release.files[0].bytes = strlen(content);
-    release.files[0].way_count = 1;
-    release.files[0].ways[0].digest = *file;
-    release.files[0].ways[0].bytes = strlen(content);
-    if (step != NULL) { /* by a delta that is not here any more */
-        struct flo_release_file *second = &release.files[1];
-        release.file_count = 2;
-        strcpy(second->name, "steps/one");
-        strcpy(second->role, "step");
-        second->digest = *step;
-        second->bytes = 3;
-        second->way_count = 1;
-        second->ways[0] = (struct flo_way){.codec = FLO_CODEC_TENSOR1,
-                                           .digest = digest_of(1),
-                                           .bytes = 3,
-                                           .base = digest_of(2),
-                                           .memory_bytes = 1000};
-    }
-    assert_int_equal(flo_release_write(&release, &body, &world->err), 0);
-    strcpy(envelope.type, FLO_TYPE_RELEASE);
-    envelope.body = body.data;
-    envelope.body_bytes = body.bytes;
-    memset(envelope.signatures[0].keyid, 'a', 64);
-    flo_envelope_write(&envelope, &text);
-    flo_sha256(body.data, body.bytes, &digest);
-    struct flo_release_document document = {text.data, text.bytes, body.data,
-                                            body.bytes};
-    assert_int_equal(
-        flo_store_release_put(world->store, &document, &world->err), 0);
-    flo_buf_deinit(&body);
-    flo_buf_deinit(&text);
-    return digest;
-}
-
 static struct flo_digest put_release_of(struct world *world, const char *model,
                                         const char *version, uint64_t number,
                                         const char *content,
