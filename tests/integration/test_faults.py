@@ -487,8 +487,8 @@ def test_a_hotfix_right_behind_an_abort_has_the_room_of_what_was_aborted(
                      lambda: is_in(up, third, device, "failed", "rejected"))
         one = up.rollout_device(third["id"], device.name)
         # It was downloaded and tried; what is wrong with it is its answers.
-        told = "\n".join(up.ask("device", "logs", device.name)["lines"][-60:])
-        assert one["error"]["id"] == "probe.golden", told
+        assert one["error"]["id"] == "probe.golden", (
+            "\n".join(up.ask("device", "logs", device.name)["lines"][-60:]))
         serves(device, "tiny@1")
         up.cli("rollout", "abort", third["id"], check=False)
 
